@@ -1,0 +1,58 @@
+"""Token usage in buckets that mean the same for every API, and how providers differ in counting.
+
+The buckets `input_uncached`, `cache_read` and the three `cache_write_*` are disjoint; together they are the input.
+`output` includes `reasoning`. Audio and image counts are parts of input or output, not further tokens.
+"""
+
+from __future__ import annotations
+
+from decimal import Decimal
+
+import msgspec
+
+
+class Usage(msgspec.Struct, frozen=True, kw_only=True):
+    """One request's tokens. All counts are tokens unless named otherwise; none is ever negative."""
+
+    input_uncached: int = 0
+    cache_read: int = 0
+    cache_write_5m: int = 0
+    cache_write_1h: int = 0
+    cache_write_other: int = 0
+    """Cache writes whose lifetime the provider does not tell."""
+    output: int = 0
+    reasoning: int = 0
+    audio_input: int = 0
+    audio_output: int = 0
+    image_input: int = 0
+    prediction_accepted: int = 0
+    prediction_rejected: int = 0
+    server_tools: dict[str, int] = {}
+    """Calls of tools run by the provider, by the provider's name for the count without `_requests`."""
+    service_tier: str | None = None
+    reported_cost: Decimal | None = None
+    """What the provider says it charged its account, in USD."""
+    clamped: bool = False
+    """A count contradicted another and was cut, so that none is negative."""
+
+    @property
+    def cache_write(self) -> int:
+        return self.cache_write_5m + self.cache_write_1h + self.cache_write_other
+
+    @property
+    def input(self) -> int:
+        """All input tokens, cached and written ones included."""
+        return self.input_uncached + self.cache_read + self.cache_write
+
+
+class Conventions(msgspec.Struct, frozen=True, kw_only=True):
+    """How a provider's usage figures deviate from those of the API's owner. The default deviates in nothing."""
+
+    reasoning_beside_output: bool = False
+    """Output counts exclude reasoning (xAI Chat)."""
+    output_from_total: bool = False
+    """Hidden thinking shows only in the total: output = total - prompt (Google's OpenAI-compatible endpoint)."""
+    audio_beside_input: bool = False
+    """Prompt counts exclude audio tokens (Mistral)."""
+    reasoning_may_lie_beside: bool = False
+    """Output excludes reasoning for some of the models behind the provider (Vercel with Google's)."""

@@ -1,0 +1,186 @@
+"""The exception tree. An error here knows its HTTP status and a stable code, and nothing of HTTP objects or API shapes:
+the shape is chosen at the edge (`wire/<api>/errors.py`), and foreign exceptions are mapped into this tree once, where
+they enter.
+
+    TriviumError
+    ├── ConfigError                     the start stops; never reaches a client
+    ├── OperationError                  an operator's command cannot be carried out
+    ├── RequestError            400     the caller can mend it
+    │   ├── InvalidJson         400 · ModelMissing 400 · FieldUnsupported 400 · ModelAmbiguous 400 · ApiMismatch 400
+    │   ├── AuthenticationError 401 · CredentialMissing 401
+    │   ├── AccessDenied        403
+    │   ├── PathNotFound        404 · ModelNotFound 404 · MethodNotAllowed 405
+    │   └── BodyTimeout         408 · BodyTooLarge 413 · HeadersTooLarge 431
+    ├── Unavailable             503     ours, and it passes: retry
+    │   ├── Overloaded          503 · StoreUnavailable 503 · ShuttingDown 503
+    └── UpstreamError           502     theirs
+        ├── UpstreamUnreachable 502 · UpstreamGarbage 502 · UpstreamBroken 502
+        ├── UpstreamTimeout     504
+        └── UpstreamRefusedUs   503     the provider refused the operator's own credential or account
+"""
+
+from __future__ import annotations
+
+
+class TriviumError(Exception):
+    """Root. `message` is for the caller; `detail` is for the record and the operator, never for the caller."""
+
+    status = 500
+    code = "internal_error"
+
+    def __init__(
+        self, message: str, *, param: str | None = None, retry_after: int | None = None, detail: str | None = None
+    ) -> None:
+        super().__init__(message)
+        self.message = message
+        self.param = param
+        """The field of the request that is at fault, if one is."""
+        self.retry_after = retry_after
+        """Seconds after which a retry makes sense."""
+        self.detail = detail
+
+
+class ConfigError(TriviumError):
+    """A setting that cannot be used. The message names file, line, key and what was expected."""
+
+    code = "config_error"
+
+
+class OperationError(TriviumError):
+    """What an operator asked for cannot be done."""
+
+    status = 400
+    code = "operation_failed"
+
+
+class RequestError(TriviumError):
+    status = 400
+    code = "invalid_request"
+
+
+class InvalidJson(RequestError):
+    code = "invalid_json"
+
+
+class ModelMissing(RequestError):
+    code = "model_required"
+
+
+class FieldUnsupported(RequestError):
+    """A field that asks for state which a stateless gateway does not keep."""
+
+    code = "unsupported_field"
+
+
+class ModelAmbiguous(RequestError):
+    code = "model_ambiguous"
+
+
+class ApiMismatch(RequestError):
+    """The model exists, but its upstream does not speak the API of the call."""
+
+    code = "api_not_available_for_model"
+
+
+class AuthenticationError(RequestError):
+    status = 401
+    code = "invalid_api_key"
+
+
+class CredentialMissing(RequestError):
+    status = 401
+    code = "paid_model_auth_required"
+
+
+class AccessDenied(RequestError):
+    status = 403
+    code = "access_denied"
+
+
+class PathNotFound(RequestError):
+    status = 404
+    code = "path_not_found"
+
+
+class ModelNotFound(RequestError):
+    status = 404
+    code = "model_not_found"
+
+
+class MethodNotAllowed(RequestError):
+    status = 405
+    code = "method_not_allowed"
+
+
+class BodyTimeout(RequestError):
+    status = 408
+    code = "body_timeout"
+
+
+class BodyTooLarge(RequestError):
+    status = 413
+    code = "body_too_large"
+
+
+class HeadersTooLarge(RequestError):
+    status = 431
+    code = "headers_too_large"
+
+
+class Unavailable(TriviumError):
+    """Nothing is wrong with the request; the same one may succeed later."""
+
+    status = 503
+    code = "unavailable"
+
+    def __init__(
+        self, message: str, *, param: str | None = None, retry_after: int | None = 1, detail: str | None = None
+    ) -> None:
+        super().__init__(message, param=param, retry_after=retry_after, detail=detail)
+
+
+class Overloaded(Unavailable):
+    code = "overloaded"
+
+
+class StoreUnavailable(Unavailable):
+    code = "store_unavailable"
+
+
+class ShuttingDown(Unavailable):
+    code = "shutting_down"
+
+
+class UpstreamError(TriviumError):
+    status = 502
+    code = "upstream_error"
+
+
+class UpstreamUnreachable(UpstreamError):
+    """No connection: refused, reset before an answer, name not found, TLS failure."""
+
+    code = "upstream_unreachable"
+
+
+class UpstreamGarbage(UpstreamError):
+    """An answer came and is not HTTP, not the promised framing, over a limit, or not the API's JSON."""
+
+    code = "upstream_invalid_response"
+
+
+class UpstreamBroken(UpstreamError):
+    """The connection ended in the middle of the answer."""
+
+    code = "upstream_disconnected"
+
+
+class UpstreamTimeout(UpstreamError):
+    status = 504
+    code = "upstream_timeout"
+
+
+class UpstreamRefusedUs(UpstreamError):
+    """401, 402 or 403 on the operator's own key: the caller cannot mend it and must not see it."""
+
+    status = 503
+    code = "upstream_unavailable"

@@ -1,0 +1,72 @@
+"""The seam between the pipeline and whatever HTTP client carries a call upstream.
+
+Errors of any client arrive as `trivium.errors`: `UpstreamUnreachable`, `UpstreamTimeout`, `UpstreamGarbage`,
+`UpstreamBroken`. A client follows no redirects, keeps no cookies, and sends the headers and the body as given.
+"""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+import msgspec
+
+Headers = list[tuple[bytes, bytes]]
+
+
+class Timeouts(msgspec.Struct, frozen=True, kw_only=True):
+    """Seconds. A phase that takes longer ends the call with `UpstreamTimeout`."""
+
+    connect: float = 10.0
+    """Name lookup, TCP and TLS together; also the wait for a free connection."""
+    first_byte: float = 300.0
+    """From the request being sent to the response's headers."""
+    idle: float = 120.0
+    """Between two reads of the body, and between two writes of the request."""
+
+
+class UpstreamRequest(msgspec.Struct, frozen=True, kw_only=True):
+    """One HTTP request. `headers` are complete but for `host`, `content-length` and `connection`."""
+
+    method: str = "POST"
+    url: str
+    """Absolute, http or https, with its query string."""
+    headers: Headers = []
+    body: bytes = b""
+    timeouts: Timeouts = Timeouts()
+
+
+class UpstreamResponse(Protocol):
+    """Status and headers have arrived; the body is read chunk by chunk, as it comes."""
+
+    @property
+    def status(self) -> int: ...
+
+    @property
+    def headers(self) -> Headers:
+        """Names in lower case, in the order of arrival."""
+        ...
+
+    async def read(self) -> bytes:
+        """The next bytes of the body, content-decoded, as soon as any are there; `b""` once it has ended whole.
+
+        Reading is what asks for more: a caller that does not read makes the upstream wait (backpressure).
+        Raises UpstreamBroken (cut off), UpstreamTimeout (idle), UpstreamGarbage (bad framing, a limit).
+        """
+        ...
+
+    def close(self) -> None:
+        """Done with the response. Unless the body was read to its end the connection is cut at once, which is how a
+        call is cancelled upstream. May be called twice, and from a `finally` during cancellation: it never awaits."""
+        ...
+
+
+class UpstreamClient(Protocol):
+    """Sends requests over pooled connections."""
+
+    async def send(self, request: UpstreamRequest) -> UpstreamResponse:
+        """Returns when the response's headers are there. Cancelling the await cuts the connection at once."""
+        ...
+
+    async def close(self) -> None:
+        """Closes every connection."""
+        ...
