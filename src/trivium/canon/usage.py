@@ -31,9 +31,13 @@ class Usage(msgspec.Struct, frozen=True, kw_only=True):
     """Calls of tools run by the provider, by the provider's name for the count without `_requests`."""
     service_tier: str | None = None
     reported_cost: Decimal | None = None
-    """What the provider says it charged its account, in USD."""
+    """What the provider says it charged its account, in USD. Under BYOK this is the provider's fee alone."""
+    market_cost: Decimal | None = None
+    """What the call is worth at the provider's list price in USD, whoever paid, where the provider tells."""
+    is_byok: bool | None = None
+    """Whether the vendor was paid through the account owner's own key; None: the provider does not tell."""
     clamped: bool = False
-    """A count contradicted another and was cut, so that none is negative."""
+    """A figure contradicted another, was negative or was no number, and was cut or ignored."""
 
     @property
     def cache_write(self) -> int:

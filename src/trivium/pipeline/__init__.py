@@ -1,0 +1,1 @@
+"""One request, step by step. Start reading in `handle.py`."""

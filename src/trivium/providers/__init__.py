@@ -1,0 +1,1 @@
+"""Who can be called, as data. Provider names appear in this package alone."""

@@ -1,0 +1,1 @@
+"""What lasts: the only home of SQL."""

@@ -1,1 +1,1 @@
-"""Bytes and JSON of the three APIs to and from canonical values. Sans-IO: nothing here awaits or looks at a clock."""
+"""The three APIs on the wire: bytes and dicts to and from canonical values. Pure; nothing here awaits."""

@@ -1,0 +1,1 @@
+"""OpenAI Chat Completions, and what everybody else makes of it."""

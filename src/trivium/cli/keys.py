@@ -1,0 +1,56 @@
+"""`trivium keys`: API keys, while the gateway runs or not."""
+
+from __future__ import annotations
+
+import click
+
+from trivium.cli.ask import ask
+from trivium.cli.options import config_option, echo_json, echo_table, json_option, when
+
+
+@click.group()
+def keys() -> None:
+    """Create, list and revoke API keys. Takes effect at once in a running gateway."""
+
+
+@keys.command()
+@click.option("--name", required=True, help="What the key is for.")
+@config_option
+@json_option
+def create(name: str, config_file: str | None, as_json: bool) -> None:
+    """Create a key. Its text is shown this once; only a keyed hash is kept."""
+    made = ask(config_file, "keys.create", name=name)
+    if as_json:
+        echo_json(made)
+    else:
+        click.echo(made["key"])
+        click.echo(f"{made['id']} ({made['name']}): copy the key now, it is not shown again.", err=True)
+
+
+@keys.command(name="list")
+@config_option
+@json_option
+def list_(config_file: str | None, as_json: bool) -> None:
+    """List all keys, revoked ones too."""
+    found = ask(config_file, "keys.list")
+    if as_json:
+        echo_json(found)
+        return
+    rows = [
+        (key["id"], key["name"], f"...{key['hint']}", when(key["created_ms"]), when(key["revoked_ms"]) or "-")
+        for key in found
+    ]
+    echo_table(("id", "name", "key", "created (UTC)", "revoked (UTC)"), rows)
+
+
+@keys.command()
+@click.argument("key")
+@config_option
+@json_option
+def revoke(key: str, config_file: str | None, as_json: bool) -> None:
+    """Revoke KEY, named by its id or its name."""
+    ended = ask(config_file, "keys.revoke", key=key)
+    if as_json:
+        echo_json(ended)
+    else:
+        click.echo(f"{ended['id']} ({ended['name']}) is revoked.")

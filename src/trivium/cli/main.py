@@ -1,0 +1,42 @@
+"""`trivium`: the commands, and what they have in common: an error is one line, without a trace."""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import Any
+
+import click
+
+from trivium import __version__
+from trivium.cli import keys, mock, reports, up, wire
+from trivium.errors import TriviumError
+
+
+class Commands(click.Group):
+    """A group whose commands end with exit status 1 and one line on standard error when something is wrong."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except TriviumError as error:
+            click.echo(f"trivium: {error.message}{f' ({error.detail})' if error.detail else ''}", err=True)
+            ctx.exit(1)
+        except BrokenPipeError:
+            # Whoever read our output (`| head`) has enough; Python would complain once more at exit.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            ctx.exit(1)
+
+
+@click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="trivium")
+def main() -> None:
+    """Trivium, an LLM gateway: Chat Completions, Responses and Messages in, any provider out, every token metered."""
+
+
+main.add_command(up.up)
+main.add_command(mock.mock)
+main.add_command(keys.keys)
+main.add_command(reports.usage)
+main.add_command(reports.requests)
+main.add_command(wire.wire)

@@ -1,0 +1,42 @@
+"""Options that several commands share, and how values are shown."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+import click
+import msgspec
+
+config_option = click.option(
+    "--config", "config_file", metavar="FILE", help="Configuration file (default: $TRIVIUM_CONFIG, ./trivium.toml)."
+)
+json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON instead of a table.")
+
+
+def echo_json(value: Any) -> None:
+    click.echo(msgspec.json.format(msgspec.json.encode(value)).decode())
+
+
+def when(milliseconds: int | None) -> str:
+    """UTC, to the second; empty for None."""
+    if milliseconds is None:
+        return ""
+    return datetime.fromtimestamp(milliseconds / 1000, UTC).strftime("%Y-%m-%d %H:%M:%S")
+
+
+def echo_table(heads: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
+    """Columns as wide as they need; numbers to the right."""
+    cells = [[_cell(value) for value in row] for row in rows]
+    widths = [max(len(head), *(len(row[n]) for row in cells), 0) for n, head in enumerate(heads)]
+    right = [bool(rows) and all(isinstance(row[n], int) for row in rows) for n in range(len(heads))]
+    for line in [list(heads), *cells]:
+        shown = (cell.rjust(widths[n]) if right[n] else cell.ljust(widths[n]) for n, cell in enumerate(line))
+        click.echo("  ".join(shown).rstrip())
+
+
+def _cell(value: object) -> str:
+    """Names come from clients and upstreams: what could steer a terminal is shown as a question mark."""
+    text = "-" if value is None else str(value)
+    return "".join(letter if letter.isprintable() else "?" for letter in text)

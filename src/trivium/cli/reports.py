@@ -1,0 +1,108 @@
+"""`trivium usage` and `trivium requests`: what the records say."""
+
+from __future__ import annotations
+
+import re
+import time
+from datetime import UTC, datetime
+from typing import Any
+
+import click
+
+from trivium.cli.ask import ask
+from trivium.cli.options import config_option, echo_json, echo_table, json_option, when
+from trivium.errors import OperationError
+
+_UNITS = {"m": 60, "h": 3600, "d": 86_400}
+_USAGE_HEADS = {
+    "requests": "requests",
+    "failed": "failed",
+    "refused": "refused",
+    "aborted": "aborted",
+    "input_tokens": "input",
+    "cache_read_tokens": "cache read",
+    "cache_write_tokens": "cache write",
+    "output_tokens": "output",
+    "reasoning_tokens": "reasoning",
+}
+
+
+@click.command()
+@click.option("--by", default="day,model,key", show_default=True, help="Comma-separated: day, model, key, api, ...")
+@click.option("--since", help="2026-01-31, or an age such as 90m, 24h or 7d.")
+@click.option("--until", help="As --since; itself excluded.")
+@config_option
+@json_option
+def usage(by: str, since: str | None, until: str | None, config_file: str | None, as_json: bool) -> None:
+    """Requests and tokens by day, model and key. Days are UTC; input includes what caches gave and took."""
+    groups = [name.strip() for name in by.split(",") if name.strip()]
+    rows = ask(config_file, "usage", by=groups, since_ms=_moment(since), until_ms=_moment(until))
+    if as_json:
+        echo_json(rows)
+        return
+    heads = [*groups, *_USAGE_HEADS.values()]
+    echo_table(heads, [[row[name] for name in (*groups, *_USAGE_HEADS)] for row in rows])
+
+
+@click.command()
+@click.option("--id", "request_id", help="One request in full, by the id in its x-trivium-request-id header.")
+@click.option("--limit", default=20, show_default=True, type=click.IntRange(1, 10_000))
+@click.option("--outcome", type=click.Choice(["success", "refused", "failed", "aborted"]))
+@config_option
+@json_option
+def requests(request_id: str | None, limit: int, outcome: str | None, config_file: str | None, as_json: bool) -> None:
+    """The newest requests, or one in full."""
+    found = ask(config_file, "requests", id=request_id, limit=limit, outcome=outcome)
+    if request_id is not None and not found:
+        raise OperationError(f"There is no request {request_id!r}.")
+    if as_json:
+        echo_json(found[0] if request_id is not None else found)
+    elif request_id is not None:
+        _show_one(found[0])
+    else:
+        _show_many(found)
+
+
+def _show_many(rows: list[dict[str, Any]]) -> None:
+    heads = ("id", "time (UTC)", "api", "model", "status", "outcome", "input", "output", "ms", "error")
+    echo_table(heads, [
+        (
+            row["id"], when(row["time_ms"]), row["api"], row["requested_model"], row["status"], row["outcome"],
+            _input(row) if row["usage_known"] else None, row["output_tokens"] if row["usage_known"] else None,
+            row["total_us"] // 1000, row["error_code"],
+        )
+        for row in rows
+    ])  # fmt: skip
+
+
+def _show_one(row: dict[str, Any]) -> None:
+    shown = {"time": f"{when(row['time_ms'])} UTC", **row}
+    echo_table(("field", "value"), [(name, value) for name, value in shown.items() if value not in (None, "")])
+
+
+def _input(row: dict[str, Any]) -> int:
+    return sum(
+        row[name]
+        for name in (
+            "input_uncached_tokens",
+            "cache_read_tokens",
+            "cache_write_5m_tokens",
+            "cache_write_1h_tokens",
+            "cache_write_other_tokens",
+        )
+    )
+
+
+def _moment(text: str | None) -> int | None:
+    """Milliseconds since the epoch. Raises OperationError."""
+    if text is None:
+        return None
+    if age := re.fullmatch(r"(\d{1,6})([mhd])", text):
+        return int((time.time() - int(age[1]) * _UNITS[age[2]]) * 1000)
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        raise OperationError(
+            f"{text!r} is no time; expected 2026-01-31, 2026-01-31T12:00 or an age like 24h."
+        ) from None
+    return int((moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp() * 1000)

@@ -1,0 +1,52 @@
+"""`trivium up`: start the gateway, and say how to use it."""
+
+from __future__ import annotations
+
+import os
+
+import click
+import msgspec
+
+from trivium.canon.api import Api
+from trivium.cli.ask import settings_and_folder
+from trivium.cli.options import config_option
+from trivium.providers.provider import PATHS
+from trivium.server import run
+
+_BODIES = {
+    Api.CHAT: {"messages": [{"role": "user", "content": "Say hello."}], "max_tokens": 64},
+    Api.RESPONSES: {"input": "Say hello.", "max_output_tokens": 64},
+    Api.MESSAGES: {"messages": [{"role": "user", "content": "Say hello."}], "max_tokens": 64},
+}
+
+
+@click.command()
+@config_option
+def up(config_file: str | None) -> None:
+    """Start the gateway. SIGTERM and Ctrl-C end it cleanly."""
+    settings, folder = settings_and_folder(config_file)
+    click.echo(f"data in {folder}")
+    run.up(settings, folder, os.environ, click.echo, _banner)
+
+
+def _banner(started: run.Started) -> None:
+    entries = started.gateway.deps.catalog.entries()
+    key = started.key or "$TRIVIUM_KEY"
+    lines = [
+        "ready",
+        "",
+        f"  OpenAI base URL      {started.url}/v1",
+        f"  Anthropic base URL   {started.url}",
+        f"  API key              {started.key or 'revoked; make one with: trivium keys create --name NAME'}",
+        f"  Providers            {', '.join(started.gateway.providers) or 'none: see the README on configuration'}",
+        "",
+        *(_curl(started.url, key, api, entries[0].id if entries else "MODEL") for api in Api),
+        "",
+    ]
+    click.echo("\n".join(lines))
+
+
+def _curl(url: str, key: str, api: Api, model: str) -> str:
+    body = msgspec.json.encode({"model": model, **_BODIES[api]}).decode()
+    auth = f"x-api-key: {key}" if api is Api.MESSAGES else f"Authorization: Bearer {key}"
+    return f"  curl {url}/v1{PATHS[api]} -H '{auth}' -H 'Content-Type: application/json' -d '{body}'"

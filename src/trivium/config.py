@@ -1,0 +1,276 @@
+"""Every setting, once: frozen values from one TOML file and a few environment variables.
+
+An unknown or wrong setting stops the start with file, line, key and what was expected. Secrets may be written
+literally, as `env:NAME` or as `file:PATH`. The environment chooses where things are (`TRIVIUM_CONFIG`, `TRIVIUM_DATA`,
+`TRIVIUM_HOST`, `TRIVIUM_PORT`) and wins over the file there; everything else is the file's.
+"""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal, TypeVar, get_args, get_origin
+
+import msgspec
+
+from trivium.errors import ConfigError
+
+MIB = 1024 * 1024
+
+Seconds = Annotated[float, msgspec.Meta(gt=0, le=86_400)]
+Port = Annotated[int, msgspec.Meta(ge=0, le=65_535)]
+ProviderName = re.compile(r"[a-z0-9][a-z0-9._-]*")
+
+
+class ServerSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """`[server]`: the listening socket and what keeps one client from harming the others."""
+
+    host: str = "127.0.0.1"
+    port: Port = 4000
+    max_body_bytes: Annotated[int, msgspec.Meta(ge=1024)] = 32 * MIB
+    max_anonymous_body_bytes: Annotated[int, msgspec.Meta(ge=1024)] = 1 * MIB
+    max_header_bytes: Annotated[int, msgspec.Meta(ge=1024)] = 64 * 1024
+    header_timeout: Seconds = 10
+    """From the first byte of a request (or the connection) to the end of its headers."""
+    body_timeout: Seconds = 30
+    """Longest silence while a request body is being sent."""
+    keep_alive: Seconds = 75
+    max_in_flight_bytes: Annotated[int, msgspec.Meta(ge=MIB)] = 512 * MIB
+    """Request and answer bytes held in memory by all calls together; beyond it calls get 503."""
+    max_calls: Annotated[int, msgspec.Meta(ge=1)] = 10_000
+    """Calls in progress at once; beyond it calls get 503."""
+    shutdown_grace: Seconds = 30
+    """How long running streams may go on after SIGTERM."""
+
+
+class StorageSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """`[storage]`."""
+
+    data: str | None = None
+    """Folder of the database, the bootstrap key and the model cache. Default: `$XDG_DATA_HOME/trivium`."""
+
+
+class UpstreamSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """`[upstream]`: the HTTP client that calls providers."""
+
+    client: Literal["http1", "aiohttp"] = "http1"
+    max_connections: Annotated[int, msgspec.Meta(ge=1)] = 10_000
+    """Per provider origin."""
+
+
+class LocalSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """`[local]`: the embedded model."""
+
+    enabled: bool = True
+    """False leaves the provider `local` out even where its packages are installed."""
+    start: Literal["up", "first-use"] = "up"
+
+
+class LogSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """`[log]`."""
+
+    level: Literal["debug", "info", "warning", "error"] = "info"
+
+
+class TimeoutSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """`[providers.NAME.timeouts]`, in seconds."""
+
+    connect: Seconds = 10
+    first_byte: Seconds = 300
+    idle: Seconds = 120
+
+
+class ProviderSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """`[providers.NAME]`: an upstream. What is left out comes from the row of its `type`."""
+
+    type: str | None = None
+    """A row of the provider table; by default the row with the provider's own name, if there is one."""
+    base_url: str | None = None
+    key: str | None = None
+    apis: list[Literal["chat", "responses", "messages"]] | None = None
+    models: list[str] | None = None
+    """Model ids it serves, `*` and `?` as wildcards; by default asked of the provider itself."""
+    headers: dict[str, str] = {}
+    timeouts: TimeoutSettings = TimeoutSettings()
+
+
+class Settings(msgspec.Struct, frozen=True):
+    """The whole configuration."""
+
+    server: ServerSettings = ServerSettings()
+    storage: StorageSettings = StorageSettings()
+    upstream: UpstreamSettings = UpstreamSettings()
+    local: LocalSettings = LocalSettings()
+    log: LogSettings = LogSettings()
+    providers: dict[str, ProviderSettings] = {}
+    aliases: dict[str, str] = {}
+    source: Source | None = None
+    """Where the values came from, to say so in an error found later."""
+
+
+class Source(msgspec.Struct, frozen=True):
+    """A configuration file's name and text."""
+
+    name: str
+    text: str
+
+    def error(self, path: tuple[str, ...], expected: str) -> ConfigError:
+        """An error that names file, line and key."""
+        line = _line_of(self.text, path)
+        place = f"{self.name}:{line}" if line else self.name
+        return ConfigError(f"{place}: {'.'.join(path)}: {expected}")
+
+
+_SECTIONS: dict[str, Any] = {
+    "server": ServerSettings,
+    "storage": StorageSettings,
+    "upstream": UpstreamSettings,
+    "local": LocalSettings,
+    "log": LogSettings,
+    "aliases": dict[str, str],
+}
+_T = TypeVar("_T")
+
+
+def load(path: Path | None, env: Mapping[str, str]) -> Settings:
+    """Reads the file, if one is given, and lays the environment over it. Raises ConfigError."""
+    settings = parse(_read(path), str(path)) if path else Settings()
+    server = settings.server
+    if host := env.get("TRIVIUM_HOST"):
+        server = msgspec.structs.replace(server, host=host)
+    if port := env.get("TRIVIUM_PORT"):
+        if not port.isdecimal() or int(port) > 65_535:
+            raise ConfigError(f"TRIVIUM_PORT: expected a port number from 0 to 65535, got {port!r}")
+        server = msgspec.structs.replace(server, port=int(port))
+    storage = settings.storage
+    if data := env.get("TRIVIUM_DATA"):
+        storage = StorageSettings(data=data)
+    return msgspec.structs.replace(settings, server=server, storage=storage)
+
+
+def find_file(explicit: str | None, env: Mapping[str, str]) -> Path | None:
+    """The configuration file: the one named, else `TRIVIUM_CONFIG`, else `trivium.toml` here or in the data folder."""
+    if named := explicit or env.get("TRIVIUM_CONFIG"):
+        return Path(named)
+    here = [Path("trivium.toml"), *([Path(env["TRIVIUM_DATA"]) / "trivium.toml"] if env.get("TRIVIUM_DATA") else [])]
+    return next((path for path in here if path.is_file()), None)
+
+
+def data_folder(settings: Settings, env: Mapping[str, str]) -> Path:
+    """Where everything that lasts is kept."""
+    if settings.storage.data:
+        return Path(settings.storage.data).expanduser()
+    base = env.get("XDG_DATA_HOME")
+    return (Path(base) if base else Path.home() / ".local" / "share") / "trivium"
+
+
+def parse(text: str, name: str = "trivium.toml") -> Settings:
+    """Settings from TOML text. Raises ConfigError."""
+    source = Source(name, text)
+    try:
+        document = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigError(f"{name}: not TOML: {error}") from None
+    values: dict[str, Any] = {"source": source}
+    for section, content in document.items():
+        if section == "providers":
+            values[section] = _providers(content, source)
+        elif section in _SECTIONS:
+            values[section] = _convert(content, _SECTIONS[section], (section,), source)
+        else:
+            known = ", ".join(sorted([*_SECTIONS, "providers"]))
+            raise source.error((section,), f"unknown section; expected one of {known}")
+    return Settings(**values)
+
+
+def secret(value: str, env: Mapping[str, str], source: Source | None, path: tuple[str, ...]) -> str:
+    """A secret's text: `env:NAME` and `file:PATH` are looked up, anything else is the secret. Raises ConfigError."""
+    kind, _, rest = value.partition(":")
+    if kind == "env":
+        if not env.get(rest):
+            raise _error(source, path, f"the environment variable {rest} is not set")
+        return env[rest]
+    if kind == "file":
+        try:
+            return Path(rest).expanduser().read_text().strip()
+        except (OSError, UnicodeDecodeError) as error:
+            raise _error(source, path, f"cannot read the file {rest}: {error}") from None
+    return value
+
+
+def _providers(content: object, source: Source) -> dict[str, ProviderSettings]:
+    if not isinstance(content, dict):
+        raise source.error(("providers",), "expected tables [providers.NAME]")
+    for name in content:
+        if not ProviderName.fullmatch(name):
+            raise source.error(("providers", name), "expected a name of a-z, 0-9, '.', '_' and '-'")
+    return {
+        name: _convert(provider, ProviderSettings, ("providers", name), source) for name, provider in content.items()
+    }
+
+
+def _convert(content: object, kind: type[_T], path: tuple[str, ...], source: Source) -> _T:
+    try:
+        return msgspec.convert(content, kind)
+    except msgspec.ValidationError as error:
+        steps, what = _explain(str(error), kind)
+        raise source.error((*path, *steps), what) from None
+
+
+def _explain(message: str, kind: Any) -> tuple[list[str], str]:
+    """msgspec says "Expected `int`, got `str` - at `$.port`": the steps to the key, and what was expected there."""
+    what, _, where = message.partition(" - at `$")
+    steps = re.findall(r"\.([A-Za-z0-9_-]+)", where)
+    for step in steps:
+        kind = next((field.type for field in _fields(kind) if field.name == step), None)
+    if unknown := re.match(r"Object contains unknown field `(.*)`", what):
+        known = ", ".join(field.name for field in _fields(kind))
+        return [*steps, unknown[1]], f"unknown setting; expected one of {known}"
+    if what.startswith("Invalid enum value"):
+        return steps, f"{what}; expected one of {', '.join(_choices(kind))}"
+    return steps, what.replace("`", "")
+
+
+def _fields(kind: Any) -> tuple[msgspec.structs.FieldInfo, ...]:
+    return msgspec.structs.fields(kind) if isinstance(kind, type) and issubclass(kind, msgspec.Struct) else ()
+
+
+def _choices(kind: Any) -> list[str]:
+    """The words of a Literal, however deep in lists and unions it lies."""
+    if get_origin(kind) is Literal:
+        return list(get_args(kind))
+    return [choice for part in get_args(kind) for choice in _choices(part)]
+
+
+def _read(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path}: cannot be read: {error}") from None
+
+
+def _error(source: Source | None, path: tuple[str, ...], expected: str) -> ConfigError:
+    return source.error(path, expected) if source else ConfigError(f"{'.'.join(path)}: {expected}")
+
+
+def _line_of(text: str, path: tuple[str, ...]) -> int | None:
+    """The line on which a key's value ends: the shortest prefix of the file that is TOML and has the key."""
+    lines = text.splitlines()
+    for count in range(1, len(lines) + 1):
+        try:
+            document: Any = tomllib.loads("\n".join(lines[:count]))
+        except tomllib.TOMLDecodeError:
+            continue
+        if _has(document, path):
+            return count
+    return None
+
+
+def _has(document: Any, path: tuple[str, ...]) -> bool:
+    for step in path:
+        if not isinstance(document, dict) or step not in document:
+            return False
+        document = document[step]
+    return True

@@ -1,0 +1,41 @@
+"""Identifiers and secrets: request ids, and API keys with the one form in which they are kept."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import os
+import secrets
+import time
+
+KEY_PREFIX = "tv-"
+
+_ALPHABET = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
+_KEY_BYTES = 32
+_KEY_LENGTH = 43
+"""Base62 digits that 32 bytes need."""
+
+
+def request_id() -> str:
+    """`req_` + 12 hex digits of milliseconds + 16 random ones: unique, and sortable by time of arrival."""
+    return f"req_{int(time.time() * 1000):012x}{os.urandom(8).hex()}"
+
+
+def key_id() -> str:
+    """The public name of an API key: `key_` + 12 base62 digits. Knowing it gives no access."""
+    return "key_" + "".join(secrets.choice(_ALPHABET) for _ in range(12))
+
+
+def new_api_key() -> str:
+    """`tv-` + 32 random bytes in base62."""
+    number = int.from_bytes(secrets.token_bytes(_KEY_BYTES))
+    digits = ""
+    for _ in range(_KEY_LENGTH):
+        number, digit = divmod(number, 62)
+        digits = _ALPHABET[digit] + digits
+    return KEY_PREFIX + digits
+
+
+def key_hash(pepper: bytes, key: str) -> bytes:
+    """HMAC-SHA256 of an API key: the store alone, without the pepper, neither opens a door nor confirms a guess."""
+    return hmac.digest(pepper, key.encode("utf-8", "surrogateescape"), hashlib.sha256)

@@ -1,0 +1,68 @@
+"""Which models the providers serve, asked of themselves (`GET /models`), for those whose list is not configured."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable
+from typing import Any
+
+import msgspec
+
+from trivium.errors import TriviumError
+from trivium.providers.provider import Provider
+from trivium.routing.catalog import ModelEntry
+from trivium.upstream.client import Timeouts, UpstreamClient, UpstreamRequest
+
+_LOG = logging.getLogger("trivium.discover")
+_LIMIT = 32 * 1024 * 1024
+_TIMEOUTS = Timeouts(connect=10, first_byte=30, idle=30)
+
+
+async def discover(client: UpstreamClient, providers: Iterable[Provider]) -> dict[str, tuple[ModelEntry, ...]]:
+    """Models by provider name; a provider that does not answer is left out, so that its last list stays."""
+    listed = {}
+    for provider in providers:
+        if provider.models is None and not provider.embedded:
+            try:
+                listed[provider.name] = await _ask(client, provider)
+            except (TriviumError, ValueError) as error:
+                _LOG.info("%s does not list its models: %s", provider.name, error)
+    return listed
+
+
+async def _ask(client: UpstreamClient, provider: Provider) -> tuple[ModelEntry, ...]:
+    request = UpstreamRequest(
+        method="GET",
+        url=f"{provider.base_url}/models?limit=1000" if _is_paged(provider) else f"{provider.base_url}/models",
+        headers=[(b"accept", b"application/json"), (b"anthropic-version", b"2023-06-01"), *provider.headers],
+        timeouts=_TIMEOUTS,
+    )
+    response = await client.send(request)
+    try:
+        body = bytearray()
+        while len(body) < _LIMIT and (chunk := await response.read()):
+            body += chunk
+    finally:
+        response.close()
+    if response.status != 200:
+        raise ValueError(f"status {response.status}")
+    data: Any = msgspec.json.decode(body)
+    entries = data.get("data") if isinstance(data, dict) else None
+    if not isinstance(entries, list):
+        raise ValueError("no list under `data`")
+    return tuple(_entry(entry, provider) for entry in entries if isinstance(entry, dict) and entry.get("id"))
+
+
+def _is_paged(provider: Provider) -> bool:
+    """Anthropic's list comes in pages of 20 unless told otherwise."""
+    return any(name == b"x-api-key" for name, _ in provider.headers)
+
+
+def _entry(entry: dict[str, Any], provider: Provider) -> ModelEntry:
+    created, name = entry.get("created"), entry.get("display_name") or entry.get("name")
+    return ModelEntry(
+        id=str(entry["id"]),
+        owned_by=provider.name,
+        created=created if isinstance(created, int) else 0,
+        display_name=name if isinstance(name, str) else None,
+    )

@@ -1,0 +1,47 @@
+"""The request's body: within its cap, within the gateway's budget of bytes."""
+
+from __future__ import annotations
+
+from trivium.errors import BodyTooLarge, FieldUnsupported
+from trivium.pipeline.call import Body, Call
+from trivium.pipeline.deps import Deps
+from trivium.pipeline.settle import Run
+
+
+def check_head(call: Call, deps: Deps, *, anonymous: bool) -> int:
+    """The cap that holds for this body, in bytes. Raises BodyTooLarge, Overloaded, FieldUnsupported by what the
+    headers announce, so that nothing need be read."""
+    settings = deps.settings
+    cap = min(settings.max_body_bytes, settings.max_anonymous_body_bytes) if anonymous else settings.max_body_bytes
+    announced = call.headers.get(b"content-length", b"0")
+    if announced.isdigit():
+        if int(announced) > cap:
+            raise _too_large(cap)
+        deps.in_flight.check(int(announced))
+    if (coding := call.headers.get(b"content-encoding", b"identity").strip().lower()) not in (b"identity", b""):
+        raise FieldUnsupported(
+            f"The request body is compressed ({coding.decode('latin-1')}). Send it uncompressed.",
+            param="content-encoding",
+        )
+    return cap
+
+
+async def read_body(body: Body, run: Run, cap: int) -> bytes:
+    """The whole body. Raises BodyTooLarge, BodyTimeout, Overloaded."""
+    chunk, more = await body.read()
+    size = len(chunk)
+    parts = [chunk]
+    while True:
+        run.request_bytes = size
+        if size > cap:
+            raise _too_large(cap)
+        run.hold(size)
+        if not more:
+            return chunk if len(parts) == 1 else b"".join(parts)
+        chunk, more = await body.read()
+        parts.append(chunk)
+        size += len(chunk)
+
+
+def _too_large(cap: int) -> BodyTooLarge:
+    return BodyTooLarge(f"The request body is larger than {cap} bytes, the most that is accepted here.")

@@ -1,0 +1,239 @@
+"""The answer on its way to the client: an error, a whole body, or a stream.
+
+Bytes go on as they came. What is looked at on the way: whether an error already has the client's shape, whether a body
+is JSON at all before its status goes out, and what the meter needs.
+"""
+
+from __future__ import annotations
+
+from trivium.canon.fold import fold
+from trivium.errors import (
+    InvalidJson,
+    Overloaded,
+    TriviumError,
+    UpstreamBroken,
+    UpstreamError,
+    UpstreamGarbage,
+    UpstreamRefusedUs,
+)
+from trivium.pipeline.call import Call, Headers, Operation, Reply
+from trivium.pipeline.settle import Run
+from trivium.providers.provider import Provider
+from trivium.providers.quirks import mending
+from trivium.upstream.client import UpstreamResponse
+from trivium.wire.body import members
+from trivium.wire.codec import decode_answer, stream_decoder
+from trivium.wire.errors import ErrorValue, is_native, render_in_stream
+from trivium.wire.relay import StreamRelay
+from trivium.wire.request import Request
+
+_BUFFERED = 1024 * 1024
+"""A whole answer up to this size is read before its status goes out, so that a broken one can still become an error."""
+_METERED = 32 * 1024 * 1024
+"""A longer whole answer passes unread and is flagged."""
+_ERROR_BODY = 1024 * 1024
+_ACCOUNTED = 64 * 1024
+"""Less than this held for a stream is not worth counting."""
+
+_PASSED = {
+    b"content-type",
+    b"date",
+    b"openai-processing-ms",
+    b"request-id",
+    b"retry-after",
+    b"retry-after-ms",
+    b"x-generation-id",
+    b"x-request-id",
+    b"x-should-retry",
+}
+_PASSED_PREFIXES = (b"anthropic-ratelimit-", b"x-ratelimit-")
+_REFUSED_US = {401, 402, 403}
+_EVENT_STREAM = b"text/event-stream"
+_STREAM_HEADERS = [(b"cache-control", b"no-cache"), (b"x-accel-buffering", b"no")]
+
+
+class Exchange:
+    """One upstream answer and where it goes. The client has had nothing of it while `reply.started` is false."""
+
+    def __init__(  # noqa: PLR0917
+        self, call: Call, request: Request, provider: Provider, response: UpstreamResponse, reply: Reply, run: Run
+    ) -> None:
+        self._call = call
+        self._request = request
+        self._provider = provider
+        self._response = response
+        self._reply = reply
+        self._run = run
+
+    async def relay(self) -> None:
+        """Passes the answer on. Raises TriviumError where the client has had nothing of it yet."""
+        try:
+            if self._response.status >= 300:
+                await self._relay_error()
+            elif self._header(b"content-type").startswith(_EVENT_STREAM):
+                await self._relay_stream()
+            else:
+                await self._relay_whole()
+        finally:
+            self._response.close()
+
+    async def _relay_error(self) -> None:
+        body = await self._read_error()
+        status = self._response.status
+        self._run.answer = told = fold(decode_answer(self._call.api, body, self._provider.conventions))
+        message = (told.error.message if told.error else "") or body[:500].decode(errors="replace").strip()
+        if status in _REFUSED_US:
+            raise UpstreamRefusedUs(
+                "The provider does not serve this gateway at the moment. Its operator has to look at it.",
+                detail=message,
+                retry_after=60,
+            )
+        if status < 400 or not is_native(self._call.api, body):
+            failure = UpstreamError(message or f"The upstream answered with status {status}.", detail=message)
+            failure.status = status if status >= 400 else 502
+            failure.retry_after = self._retry_after()
+            raise failure
+        await self._start(status, [(b"content-length", b"%d" % len(body))])
+        await self._end(body)
+
+    async def _read_error(self) -> bytes:
+        """What is there of an error's body: a broken one still says something."""
+        body = bytearray()
+        try:
+            while len(body) < _ERROR_BODY and (chunk := await self._response.read()):
+                body += chunk
+        except UpstreamError:
+            self._run.flags.append("error_body_broken")
+        return bytes(body)
+
+    async def _relay_whole(self) -> None:
+        body = bytearray()
+        while chunk := await self._response.read():
+            body += chunk
+            self._run.hold(self._run.request_bytes + len(body))
+            if len(body) > _BUFFERED or body.isspace():
+                await self._pass_whole(body)
+                return
+        whole = bytes(body)
+        try:
+            members(whole)
+        except InvalidJson as error:
+            raise UpstreamGarbage(
+                "The upstream's answer is not JSON.", detail=f"{error.message} {whole[:500].decode(errors='replace')}"
+            ) from None
+        self._meter_whole(whole)
+        await self._start(self._response.status, [(b"content-length", b"%d" % len(whole))])
+        await self._end(whole)
+
+    async def _pass_whole(self, body: bytearray) -> None:
+        """A long answer, or one that begins with keep-alive blanks: it goes on while it comes."""
+        length = self._header(b"content-length")
+        await self._start(self._response.status, [(b"content-length", length)] if length.isdigit() else [])
+        await self._write(bytes(body))
+        try:
+            while chunk := await self._response.read():
+                if len(body) <= _METERED:
+                    body += chunk
+                    self._run.hold(self._run.request_bytes + len(body))
+                await self._write(chunk)
+        except (UpstreamError, Overloaded) as error:
+            self._run.error = error
+            self._reply.cut()
+            return
+        if len(body) > _METERED:
+            self._run.flags.append("unmetered")
+        else:
+            self._meter_whole(bytes(body))
+        await self._end()
+
+    def _meter_whole(self, body: bytes) -> None:
+        if self._call.operation is Operation.GENERATE:
+            self._run.answer = fold(decode_answer(self._call.api, body, self._provider.conventions))
+
+    async def _relay_stream(self) -> None:
+        decoder = stream_decoder(self._call.api, self._provider.conventions)
+        mend = mending(self._provider.quirks, self._call.api)
+        meter = StreamRelay(self._call.api, decoder, hide_usage=not self._request.wants_usage, mend=mend)
+        # An upstream that ends before its first byte is still an error with a status of its own.
+        chunk = await self._response.read()
+        if not chunk:
+            raise UpstreamBroken("The upstream's stream ended before it began.")
+        await self._start(self._response.status, _STREAM_HEADERS)
+        try:
+            await self._pass_stream(meter, chunk)
+        except (UpstreamError, Overloaded) as error:
+            await self._end_broken(meter, error)
+        finally:
+            self._note(meter)
+
+    async def _pass_stream(self, meter: StreamRelay, chunk: bytes) -> None:
+        run = self._run
+        held = 0
+        while chunk:
+            out = meter.feed(chunk)
+            if run.first_token_us is None and meter.content_began:
+                run.first_token_us = run.elapsed_us()
+            if meter.held != held and max(meter.held, held) > _ACCOUNTED:
+                held = meter.held
+                run.hold(run.request_bytes + held)
+            if out:
+                await self._write(out)
+            chunk = await self._response.read()
+        if rest := meter.close():
+            await self._write(rest)
+        if meter.unterminated:
+            raise UpstreamBroken("The upstream ended the stream before the answer was complete.")
+        await self._end()
+
+    async def _end_broken(self, meter: StreamRelay, error: TriviumError) -> None:
+        """The client learns of it in its own API's way, unless half an event has gone out already."""
+        self._run.error = error
+        if meter.cut_inside_event():
+            self._reply.cut()
+            return
+        event = render_in_stream(
+            self._call.api,
+            error_value(self._call, error),
+            sequence_number=meter.next_sequence_number(),
+            response_id=meter.answer().id,
+        )
+        await self._end(event)
+
+    def _note(self, meter: StreamRelay) -> None:
+        self._run.answer = meter.answer()
+        for flag, raised in (("malformed_events", meter.malformed), ("unmetered", meter.oversized)):
+            if raised:
+                self._run.flags.append(flag)
+
+    async def _start(self, status: int, headers: Headers) -> None:
+        passed = [
+            header
+            for header in self._response.headers
+            if header[0] in _PASSED or header[0].startswith(_PASSED_PREFIXES)
+        ]
+        if status in (429, 503) and not self._header(b"retry-after"):
+            passed.append((b"retry-after", b"%d" % self._retry_after()))
+        self._run.status = status
+        await self._reply.start(status, [*passed, *headers, (b"x-trivium-request-id", self._call.id.encode())])
+
+    async def _write(self, data: bytes) -> None:
+        self._run.response_bytes += len(data)
+        await self._reply.write(data)
+
+    async def _end(self, data: bytes = b"") -> None:
+        self._run.response_bytes += len(data)
+        await self._reply.end(data)
+
+    def _retry_after(self) -> int:
+        """Seconds; 1 where the upstream does not say."""
+        told = self._header(b"retry-after")
+        return int(told) if told.isdigit() else 1
+
+    def _header(self, name: bytes) -> bytes:
+        return next((value for key, value in self._response.headers if key == name), b"")
+
+
+def error_value(call: Call, error: TriviumError) -> ErrorValue:
+    return ErrorValue(
+        status=error.status, code=error.code, message=error.message, param=error.param, request_id=call.id
+    )

@@ -1,0 +1,138 @@
+"""The provider table, and how configuration and environment become providers.
+
+A row's base URL and APIs are the vendors' documented ones (openai.com, anthropic.com, openrouter.ai and vercel.com API
+references). A key in the environment makes its row a provider without any configuration.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from urllib.parse import urlsplit
+
+import msgspec
+
+from trivium.canon.api import Api
+from trivium.canon.conventions import conventions_for
+from trivium.config import ProviderSettings, Settings, Source, secret
+from trivium.errors import ConfigError
+from trivium.providers.provider import Headers, Provider
+
+EMBEDDED = "local"
+"""The name of the provider that runs inside: llama.cpp with the weights we ship."""
+
+
+class Row(msgspec.Struct, frozen=True, kw_only=True):
+    base_url: str | None = None
+    apis: tuple[Api, ...]
+    auth: str = "bearer"
+    key_env: str | None = None
+    version_in_path: bool = False
+    """Base URLs are commonly written without `/v1` (Anthropic's SDKs append it): add it where it is missing."""
+
+
+ROWS: dict[str, Row] = {
+    "openai": Row(base_url="https://api.openai.com/v1", apis=(Api.CHAT, Api.RESPONSES), key_env="OPENAI_API_KEY"),
+    "anthropic": Row(
+        base_url="https://api.anthropic.com/v1",
+        apis=(Api.MESSAGES,),
+        auth="x-api-key",
+        key_env="ANTHROPIC_API_KEY",
+        version_in_path=True,
+    ),
+    "openrouter": Row(
+        base_url="https://openrouter.ai/api/v1",
+        apis=(Api.CHAT, Api.RESPONSES, Api.MESSAGES),
+        key_env="OPENROUTER_API_KEY",
+    ),
+    "vercel": Row(
+        base_url="https://ai-gateway.vercel.sh/v1",
+        apis=(Api.CHAT, Api.RESPONSES, Api.MESSAGES),
+        key_env="AI_GATEWAY_API_KEY",
+    ),
+    "openai-compatible": Row(apis=(Api.CHAT,)),
+    "anthropic-compatible": Row(apis=(Api.MESSAGES,), auth="x-api-key", version_in_path=True),
+}
+
+_AUTH: dict[str, Callable[[bytes], tuple[bytes, bytes]]] = {
+    "bearer": lambda key: (b"authorization", b"Bearer " + key),
+    "x-api-key": lambda key: (b"x-api-key", key),
+}
+
+
+def build(settings: Settings, env: Mapping[str, str]) -> dict[str, Provider]:
+    """All providers but the embedded one, by name. Raises ConfigError."""
+    named = dict(settings.providers)
+    for name, row in ROWS.items():
+        if row.key_env and env.get(row.key_env) and name not in named:
+            named[name] = ProviderSettings()
+    return {name: _provider(name, row, settings.source, env) for name, row in named.items()}
+
+
+def embedded(model: str) -> Provider:
+    """The embedded provider; its address is known once its process runs."""
+    return Provider(
+        name=EMBEDDED,
+        base_url="",
+        apis=frozenset(Api),
+        models=(model,),
+        embedded=True,
+        quirks=frozenset({"responses-numbering"}),
+    )
+
+
+def _provider(name: str, given: ProviderSettings, source: Source | None, env: Mapping[str, str]) -> Provider:
+    row = _row(name, given, source)
+    if name == EMBEDDED:
+        raise _error(source, ("providers", name), "the name of the embedded model; choose another")
+    return Provider(
+        name=name,
+        base_url=_base_url(name, row, given, source),
+        apis=frozenset(Api.parse(api) for api in given.apis) if given.apis else frozenset(row.apis),
+        headers=_headers(name, row, given, source, env),
+        models=tuple(given.models) if given.models is not None else None,
+        conventions=conventions_for(given.type or name),
+        timeouts=given.timeouts,
+    )
+
+
+def _row(name: str, given: ProviderSettings, source: Source | None) -> Row:
+    kind = given.type or (name if name in ROWS else "openai-compatible")
+    if kind not in ROWS:
+        raise _error(source, ("providers", name, "type"), f"unknown type {kind!r}; expected one of {', '.join(ROWS)}")
+    return ROWS[kind]
+
+
+def _base_url(name: str, row: Row, given: ProviderSettings, source: Source | None) -> str:
+    path = ("providers", name, "base_url") if given.base_url else ("providers", name)
+    url = (given.base_url or row.base_url or "").rstrip("/")
+    parts = urlsplit(url)
+    if parts.scheme not in ("http", "https") or not parts.hostname:
+        raise _error(source, path, "base_url: expected an absolute http or https URL, such as http://127.0.0.1:8080/v1")
+    if parts.query or parts.fragment:
+        raise _error(source, path, "base_url: expected a URL without query and fragment")
+    lacks_version = not parts.path or (row.version_in_path and not parts.path.endswith("/v1"))
+    return url + "/v1" if lacks_version else url
+
+
+def _headers(name: str, row: Row, given: ProviderSettings, source: Source | None, env: Mapping[str, str]) -> Headers:
+    key = given.key or (env.get(row.key_env) if row.key_env else None)
+    if given.key:
+        key = secret(given.key, env, source, ("providers", name, "key"))
+    if key is None and row.key_env:
+        raise _error(source, ("providers", name), f"needs a key: set `key`, or {row.key_env} in the environment")
+    pairs = [_AUTH[row.auth](_latin(key, source, ("providers", name, "key")))] if key else []
+    for header, text in given.headers.items():
+        path = ("providers", name, "headers", header)
+        plain = secret(text, env, source, path)
+        pairs.append((_latin(header.lower(), source, path), _latin(plain, source, path)))
+    return tuple(pairs)
+
+
+def _latin(text: str, source: Source | None, path: tuple[str, ...]) -> bytes:
+    if not text.isprintable() or not text.isascii():
+        raise _error(source, path, "expected printable ASCII characters, as HTTP headers allow")
+    return text.encode()
+
+
+def _error(source: Source | None, path: tuple[str, ...], expected: str) -> ConfigError:
+    return source.error(path, expected) if source else ConfigError(f"{'.'.join(path)}: {expected}")

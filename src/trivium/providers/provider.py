@@ -1,0 +1,33 @@
+"""A provider: one upstream that can be called, as a frozen value."""
+
+from __future__ import annotations
+
+import msgspec
+
+from trivium.canon.api import Api
+from trivium.canon.usage import Conventions
+from trivium.config import TimeoutSettings
+
+Headers = tuple[tuple[bytes, bytes], ...]
+
+
+class Provider(msgspec.Struct, frozen=True, kw_only=True):
+    """Everything the pipeline needs to know about an upstream; nothing of it depends on its name."""
+
+    name: str
+    base_url: str
+    """Without a slash at its end; the API's path is appended. Empty for the embedded model, whose port comes late."""
+    apis: frozenset[Api]
+    headers: Headers = ()
+    """Credential and configured headers, sent with every call. Secret."""
+    models: tuple[str, ...] | None = None
+    """Upstream ids it serves, `*` and `?` as wildcards. None: ask the provider."""
+    conventions: Conventions = Conventions()
+    timeouts: TimeoutSettings = TimeoutSettings()
+    embedded: bool = False
+    quirks: frozenset[str] = frozenset()
+    """Names of the mendings in `providers/quirks.py` that its answers need."""
+
+
+PATHS = {Api.CHAT: "/chat/completions", Api.RESPONSES: "/responses", Api.MESSAGES: "/messages"}
+COUNT_PATHS = {Api.RESPONSES: "/responses/input_tokens", Api.MESSAGES: "/messages/count_tokens"}

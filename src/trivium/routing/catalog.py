@@ -1,0 +1,111 @@
+"""The catalogue: which names there are and where each leads. A frozen snapshot, replaced whole when lists change.
+
+A name is read in this order (behaviour page, section 7): an exact alias; `provider/upstream-id`; a bare id that only
+one provider serves. A provider whose list is not known yet, or that has none, may serve any bare id that no other
+provider is known to serve.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from fnmatch import fnmatchcase
+
+import msgspec
+
+from trivium.errors import ModelAmbiguous, ModelNotFound
+from trivium.providers.provider import Provider
+
+
+class Target(msgspec.Struct, frozen=True):
+    """Where a name leads."""
+
+    provider: Provider
+    model: str
+    """The upstream's own id."""
+
+
+class ModelEntry(msgspec.Struct, frozen=True):
+    """A model in the list that clients see."""
+
+    id: str
+    owned_by: str
+    created: int = 0
+    """Seconds since the epoch; 0 where the provider does not tell."""
+    display_name: str | None = None
+
+
+class Catalog(msgspec.Struct, frozen=True):
+    """Made by `catalog()`; the mappings are its indexes, so that a name costs look-ups and not a search."""
+
+    providers: Mapping[str, Provider]
+    aliases: Mapping[str, str]
+    models: tuple[tuple[str, ModelEntry], ...]
+    """Every model known by name, with its provider's name."""
+    serving: Mapping[str, tuple[str, ...]]
+    """The providers known to serve a bare id."""
+    patterns: tuple[tuple[str, str], ...]
+    """(wildcard, provider name) from configuration."""
+    unlisted: tuple[str, ...]
+    """Providers that may serve anything, as far as is known."""
+
+    def resolve(self, name: str) -> Target:
+        """Raises ModelNotFound, or ModelAmbiguous naming the candidates."""
+        name = self.aliases.get(name, name)
+        provider, slash, model = name.partition("/")
+        if slash and model and provider in self.providers:
+            return Target(self.providers[provider], model)
+        candidates = self._candidates(name)
+        if len(candidates) == 1:
+            return Target(self.providers[candidates[0]], name)
+        if not candidates:
+            raise ModelNotFound(
+                f"The model `{name}` does not exist. GET /v1/models lists the models; "
+                "`provider/model` names one that is not listed.",
+                param="model",
+            )
+        choices = ", ".join(f"`{candidate}/{name}`" for candidate in candidates)
+        raise ModelAmbiguous(f"Several providers serve `{name}`. Name one of {choices}.", param="model")
+
+    def entries(self) -> list[ModelEntry]:
+        """All names that work as they stand: aliases, then bare ids, with their provider where two serve the same."""
+        entries = [ModelEntry(alias, "trivium") for alias in self.aliases]
+        for provider, entry in self.models:
+            clear = self._candidates(entry.id) == (provider,) and entry.id not in self.aliases
+            entries.append(entry if clear else msgspec.structs.replace(entry, id=f"{provider}/{entry.id}"))
+        return entries
+
+    def _candidates(self, name: str) -> tuple[str, ...]:
+        exact = self.serving.get(name, ())
+        wild = tuple(provider for pattern, provider in self.patterns if fnmatchcase(name, pattern))
+        return tuple(dict.fromkeys(exact + wild)) or self.unlisted
+
+
+def catalog(
+    providers: Iterable[Provider],
+    aliases: Mapping[str, str],
+    listed: Mapping[str, tuple[ModelEntry, ...]],
+) -> Catalog:
+    """`listed` holds what providers told of themselves; a provider's configured `models` win over it."""
+    by_name = {provider.name: provider for provider in providers}
+    models: list[tuple[str, ModelEntry]] = []
+    serving: dict[str, tuple[str, ...]] = {}
+    patterns: list[tuple[str, str]] = []
+    for name, provider in by_name.items():
+        if provider.models is None:
+            models += [(name, entry) for entry in listed.get(name, ())]
+            continue
+        for model in provider.models:
+            if {"*", "?"} & set(model):
+                patterns.append((model, name))
+            else:
+                models.append((name, ModelEntry(model, name)))
+    for name, entry in models:
+        serving[entry.id] = (*serving.get(entry.id, ()), name)
+    return Catalog(
+        providers=by_name,
+        aliases=dict(aliases),
+        models=tuple(models),
+        serving=serving,
+        patterns=tuple(patterns),
+        unlisted=tuple(name for name, p in by_name.items() if p.models is None and name not in listed),
+    )

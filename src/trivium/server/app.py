@@ -1,0 +1,137 @@
+"""The ASGI application: a path becomes a call, the pipeline answers it. Nothing here knows what is in a body."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping, MutableMapping
+from typing import Any
+
+import msgspec
+
+from trivium import ids
+from trivium.errors import BodyTimeout, CredentialMissing, MethodNotAllowed, PathNotFound, TriviumError
+from trivium.pipeline.authenticate import authenticate
+from trivium.pipeline.call import Call, Headers, Operation
+from trivium.pipeline.deps import Deps
+from trivium.pipeline.handle import NO_KEY, handle, refuse
+from trivium.server.models import model_list, single_model
+from trivium.server.protocol import GuardedProtocol
+from trivium.server.routes import CALLS, MODELS, Route, api_of, model_in_path
+
+Scope = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
+Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
+
+_OK = b'{"status":"ok"}'
+
+
+class App:
+    """An ASGI 3 application for HTTP. `problem` says why the store cannot do its work; None when it can."""
+
+    def __init__(self, deps: Deps, problem: Callable[[], str | None]) -> None:
+        self._deps = deps
+        self._problem = problem
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        connection: GuardedProtocol = scope["trivium.connection"]
+        connection.running = asyncio.current_task()
+        try:
+            await self._answer(scope, receive, HttpReply(send, connection), connection)
+        finally:
+            connection.running = None
+
+    async def _answer(self, scope: Scope, receive: Receive, reply: HttpReply, connection: GuardedProtocol) -> None:
+        headers: Mapping[bytes, bytes] = dict(scope["headers"])
+        route = CALLS.get(scope["path"])
+        call = self._call(scope, route or Route(api_of(scope["path"], headers), Operation.GENERATE), headers)
+        if route is not None and scope["method"] == "POST":
+            await handle(call, HttpBody(receive, connection), reply, self._deps)
+            return
+        try:
+            status, content = self._look_up(scope["path"], scope["method"], headers)
+        except TriviumError as error:
+            allowed = [(b"allow", b"POST" if route else b"GET, HEAD")] if isinstance(error, MethodNotAllowed) else []
+            await refuse(error, call, reply, self._deps, allowed)
+            return
+        await reply.start(status, [(b"content-type", b"application/json"), (b"content-length", b"%d" % len(content))])
+        await reply.end(content)
+
+    def _call(self, scope: Scope, route: Route, headers: Mapping[bytes, bytes]) -> Call:
+        client = scope["client"]
+        return Call(
+            id=ids.request_id(),
+            api=route.api,
+            operation=route.operation,
+            query=scope["query_string"],
+            headers=headers,
+            client_ip=client[0] if client else None,
+            time_ms=self._deps.clock.now_ms(),
+            started_ns=self._deps.clock.monotonic_ns(),
+        )
+
+    def _look_up(self, path: str, method: str, headers: Mapping[bytes, bytes]) -> tuple[int, bytes]:
+        """Status and body of whatever is not a model call. Raises PathNotFound, MethodNotAllowed, and what a caller
+        without a key or with a wrong name gets."""
+        model = model_in_path(path)
+        if path not in CALLS and path not in MODELS and model is None and path not in ("/", "/healthz", "/readyz"):
+            raise PathNotFound(
+                f"There is nothing at {path[:200]}. The paths are /v1/chat/completions, /v1/responses, "
+                "/v1/messages and /v1/models."
+            )
+        if path in CALLS or method not in ("GET", "HEAD"):
+            raise MethodNotAllowed(f"{method} is not possible here; use {'POST' if path in CALLS else 'GET'}.")
+        if path in ("/", "/healthz"):
+            return 200, _OK
+        if path == "/readyz":
+            problem = self._problem()
+            return (503, msgspec.json.encode({"status": problem})) if problem else (200, _OK)
+        if authenticate(headers, self._deps.keys) is None:
+            raise CredentialMissing(NO_KEY)
+        anthropic = b"anthropic-version" in headers
+        catalog = self._deps.catalog
+        if model is None:
+            return 200, model_list(catalog, anthropic=anthropic)
+        return 200, single_model(catalog, model, anthropic=anthropic)
+
+
+class HttpBody:
+    """The request's body over ASGI."""
+
+    def __init__(self, receive: Receive, connection: GuardedProtocol) -> None:
+        self._receive = receive
+        self._connection = connection
+
+    async def read(self) -> tuple[bytes, bool]:
+        try:
+            message = await self._receive()
+        except asyncio.CancelledError:
+            if not self._connection.body_late:
+                raise
+            if (task := asyncio.current_task()) is not None:
+                task.uncancel()
+            raise BodyTimeout("The request's body took too long to arrive.") from None
+        if message["type"] == "http.disconnect":
+            raise asyncio.CancelledError
+        return message["body"], message["more_body"]
+
+
+class HttpReply:
+    """The answer over ASGI."""
+
+    def __init__(self, send: Send, connection: GuardedProtocol) -> None:
+        self._send = send
+        self._connection = connection
+        self.started = False
+
+    async def start(self, status: int, headers: Headers) -> None:
+        self.started = True
+        await self._send({"type": "http.response.start", "status": status, "headers": headers})
+
+    async def write(self, data: bytes) -> None:
+        await self._send({"type": "http.response.body", "body": data, "more_body": True})
+
+    async def end(self, data: bytes = b"") -> None:
+        await self._send({"type": "http.response.body", "body": data, "more_body": False})
+
+    def cut(self) -> None:
+        self._connection.drop()

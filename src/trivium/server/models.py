@@ -1,0 +1,40 @@
+"""The model list in the caller's shape: Anthropic's for clients that send `anthropic-version`, else OpenAI's.
+
+Shapes: spec.md section 8 ("Models").
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+
+import msgspec
+
+from trivium.routing.catalog import Catalog, ModelEntry
+
+
+def model_list(catalog: Catalog, *, anthropic: bool) -> bytes:
+    """Every name that works, as a JSON body."""
+    entries = catalog.entries()
+    if not anthropic:
+        return msgspec.json.encode({"object": "list", "data": [_openai(entry) for entry in entries]})
+    data = [_anthropic(entry) for entry in entries]
+    ends = (data[0]["id"], data[-1]["id"]) if data else (None, None)
+    return msgspec.json.encode({"data": data, "first_id": ends[0], "last_id": ends[1], "has_more": False})
+
+
+def single_model(catalog: Catalog, name: str, *, anthropic: bool) -> bytes:
+    """One model, by any name that resolves. Raises ModelNotFound, ModelAmbiguous."""
+    target = catalog.resolve(name)
+    known = (entry for entry in catalog.entries() if entry.id == name)
+    entry = next(known, None) or ModelEntry(name, target.provider.name)
+    return msgspec.json.encode(_anthropic(entry) if anthropic else _openai(entry))
+
+
+def _openai(entry: ModelEntry) -> dict[str, Any]:
+    return {"id": entry.id, "object": "model", "created": entry.created, "owned_by": entry.owned_by}
+
+
+def _anthropic(entry: ModelEntry) -> dict[str, Any]:
+    created = datetime.fromtimestamp(entry.created, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    return {"type": "model", "id": entry.id, "display_name": entry.display_name or entry.id, "created_at": created}

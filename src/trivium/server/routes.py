@@ -1,0 +1,45 @@
+"""Paths of the house (behaviour page, section 1): each API under every prefix by which clients know it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import msgspec
+
+from trivium.canon.api import Api
+from trivium.pipeline.call import Operation
+
+PREFIXES = ("/v1", "/v1/v1", "/api/gateway", "/api/gateway/v1", "/api/openrouter", "/api/openrouter/v1")
+"""`/v1/v1` is what a client makes of a base URL that already ends in `/v1`."""
+
+
+class Route(msgspec.Struct, frozen=True):
+    """A model call. The catalogue's paths are listed beside it in `MODELS`."""
+
+    api: Api
+    operation: Operation
+
+
+_CALLS = {
+    "/chat/completions": Route(Api.CHAT, Operation.GENERATE),
+    "/responses": Route(Api.RESPONSES, Operation.GENERATE),
+    "/responses/input_tokens": Route(Api.RESPONSES, Operation.COUNT_TOKENS),
+    "/messages": Route(Api.MESSAGES, Operation.GENERATE),
+    "/messages/count_tokens": Route(Api.MESSAGES, Operation.COUNT_TOKENS),
+}
+
+CALLS: Mapping[str, Route] = {prefix + path: route for prefix in PREFIXES for path, route in _CALLS.items()}
+MODELS = frozenset(prefix + "/models" for prefix in PREFIXES)
+
+
+def model_in_path(path: str) -> str | None:
+    """The id in `/models/{id}`, which may contain slashes; None for any other path."""
+    head, found, model = path.partition("/models/")
+    return model if found and model and head in PREFIXES else None
+
+
+def api_of(path: str, headers: Mapping[bytes, bytes]) -> Api:
+    """Whose shape an error takes where no route says it: by the path's words, else by the client's headers."""
+    if "/messages" in path or b"anthropic-version" in headers:
+        return Api.MESSAGES
+    return Api.RESPONSES if "/responses" in path else Api.CHAT

@@ -1,0 +1,171 @@
+"""`trivium up`: from settings to a gateway that listens, and from SIGTERM to a clean end."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import signal
+import socket
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+
+import uvicorn
+
+from trivium.config import Settings
+from trivium.errors import ConfigError, TriviumError, UpstreamUnreachable
+from trivium.operations.bootstrap import bootstrap_key
+from trivium.operations.discover import discover
+from trivium.server import control
+from trivium.server.app import App
+from trivium.server.deps import Gateway
+from trivium.server.protocol import GuardedProtocol
+from trivium.store.database import ownership
+from trivium.telemetry import logs
+
+_LOG = logging.getLogger("trivium.server")
+_REDISCOVER = 600.0
+"""Seconds between two looks at the providers' model lists."""
+_LOCAL_READY = 60.0
+
+Say = Callable[[str], None]
+Ready = Callable[["Started"], None]
+
+
+class Started:
+    """What the operator is told once the gateway is ready."""
+
+    def __init__(self, url: str, key: str | None, gateway: Gateway) -> None:
+        self.url = url
+        self.key = key
+        self.gateway = gateway
+
+
+def up(settings: Settings, folder: Path, env: Mapping[str, str], say: Say, ready: Ready) -> None:
+    """Runs until SIGTERM or SIGINT. Raises ConfigError, OperationError, StoreUnavailable before it listens."""
+    logs.set_up(settings.log.level)
+    with ownership(folder), _listening(settings) as listener, asyncio.Runner(loop_factory=_loop_factory()) as runner:
+        runner.run(_serve(settings, folder, env, listener, say, ready))
+
+
+async def _serve(
+    settings: Settings, folder: Path, env: Mapping[str, str], listener: socket.socket, say: Say, ready: Ready
+) -> None:
+    gateway = Gateway(settings, folder, env)
+    server = Server(gateway)
+    door = await control.serve(folder, gateway.operations.perform)
+    serving = asyncio.create_task(server.serve(sockets=[listener]))
+    beside = [
+        asyncio.create_task(_keep_discovering(gateway)),
+        asyncio.create_task(_get_ready(gateway, _url(listener), say, ready)),
+    ]
+    try:
+        await serving
+        await server.settle()
+    finally:
+        for task in beside:
+            task.cancel()
+        await asyncio.gather(*beside, return_exceptions=True)
+        door.close()
+        await gateway.close()
+
+
+class Server(uvicorn.Server):
+    """uvicorn with signals that end the process with status 0, and the connections' sweep."""
+
+    def __init__(self, gateway: Gateway) -> None:
+        settings = gateway.settings.server
+        protocol = type("Protocol", (GuardedProtocol,), {"settings": settings})
+        super().__init__(
+            uvicorn.Config(
+                App(gateway.deps, gateway.store.problem),
+                http=protocol,
+                ws="none",
+                lifespan="off",
+                log_config=None,
+                access_log=False,
+                server_header=False,
+                proxy_headers=False,
+                timeout_keep_alive=int(settings.keep_alive),
+                timeout_graceful_shutdown=int(settings.shutdown_grace),
+                backlog=2048,
+            )
+        )
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """uvicorn would raise the signal again at the end, and the exit status would tell of a crash."""
+        loop = asyncio.get_running_loop()
+        signals = (signal.SIGTERM, signal.SIGINT)
+        for number in signals:
+            loop.add_signal_handler(number, self.handle_exit, number, None)
+        try:
+            yield
+        finally:
+            for number in signals:
+                loop.remove_signal_handler(number)
+
+    async def on_tick(self, counter: int) -> bool:
+        if counter % 10 == 0:
+            now = asyncio.get_running_loop().time()
+            for connection in list(self.server_state.connections):
+                if isinstance(connection, GuardedProtocol):
+                    connection.sweep(now)
+        return await super().on_tick(counter)
+
+    async def settle(self) -> None:
+        """Calls that the grace period cut are cancelled by now: their records are written as they unwind."""
+        if tasks := list(self.server_state.tasks):
+            await asyncio.wait(tasks, timeout=5)
+
+
+async def _get_ready(gateway: Gateway, url: str, say: Say, ready: Ready) -> None:
+    """Starts the embedded model and says how far it is; without it the gateway is no less ready."""
+    if gateway.local is not None and gateway.settings.local.start == "up":
+        say("starting the embedded model")
+        try:
+            await gateway.local.start()
+            await gateway.local.wait_ready(_LOCAL_READY, progress=lambda words: say(f"embedded model: {words}"))
+        except UpstreamUnreachable as error:
+            say(f"{error.message} {error.detail or ''}".strip())
+    elif gateway.local_absent:
+        say(f"no embedded model: {gateway.local_absent}")
+    ready(Started(url, bootstrap_key(gateway.folder, gateway.store.keys), gateway))
+
+
+async def _keep_discovering(gateway: Gateway) -> None:
+    while True:
+        try:
+            gateway.learn(await discover(gateway.deps.client, gateway.providers.values()))
+        except TriviumError as error:
+            _LOG.warning("model lists: %s", error.message)
+        await asyncio.sleep(_REDISCOVER)
+
+
+@contextlib.contextmanager
+def _listening(settings: Settings) -> Iterator[socket.socket]:
+    """The socket is opened first, so that a taken port stops the start before anything else happens."""
+    host, port = settings.server.host, settings.server.port
+    try:
+        listener = socket.create_server(
+            (host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET, backlog=2048, reuse_port=False
+        )
+    except OSError as error:
+        raise ConfigError(f"server.host, server.port: cannot listen on {host}:{port}: {error.strerror}") from error
+    with listener:
+        yield listener
+
+
+def _url(listener: socket.socket) -> str:
+    host, port = listener.getsockname()[:2]
+    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104 # shown, not bound
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+
+
+def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
+    if sys.platform == "win32":
+        return None
+    import uvloop  # noqa: PLC0415 # not there on Windows
+
+    return uvloop.new_event_loop

@@ -1,0 +1,19 @@
+"""Log lines on standard error: time, level, where from, what. Requests are not logged: each leaves a record."""
+
+from __future__ import annotations
+
+import logging
+import sys
+
+_FORMAT = "%(asctime)s %(levelname)s %(name)s: %(message)s"
+
+
+def set_up(level: str) -> None:
+    """`level` is a name of the `logging` module in lower case."""
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(logging.Formatter(_FORMAT))
+    root = logging.getLogger()
+    root.handlers[:] = [handler]
+    root.setLevel(level.upper())
+    # uvicorn warns of each malformed request, with which a stranger could fill a disk.
+    logging.getLogger("uvicorn.error").setLevel(max(logging.ERROR, root.level))

@@ -1,0 +1,150 @@
+"""The mature library behind the same seam: the one to fall back on, and the yardstick for `http1`.
+
+A thin mapping: aiohttp adds no header of its own, keeps no cookies, follows no redirect, and its exceptions end here.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+from types import SimpleNamespace
+from typing import Any
+
+import aiohttp
+from aiohttp.abc import AbstractStreamWriter
+from yarl import URL
+
+from trivium.errors import UpstreamBroken, UpstreamError, UpstreamGarbage, UpstreamTimeout, UpstreamUnreachable
+from trivium.upstream.client import Headers, Timeouts, UpstreamRequest, UpstreamResponse
+from trivium.upstream.decoding import decoded
+from trivium.upstream.pool import PoolLimits
+from trivium.upstream.target import parse_url, render_head
+from trivium.upstream.tls import client_context
+
+_SLICE = 64 * 1024
+
+
+class AiohttpClient:
+    """An `UpstreamClient`. Belongs to the event loop in which it first sends."""
+
+    def __init__(self, *, tls: ssl.SSLContext | None = None, limits: PoolLimits | None = None) -> None:
+        self._tls = tls or client_context()
+        self._limits = limits or PoolLimits()
+        self._session: aiohttp.ClientSession | None = None
+
+    async def send(self, request: UpstreamRequest) -> UpstreamResponse:
+        """Raises like `Http1Client.send`."""
+        render_head(request, parse_url(request.url))  # for its ValueErrors
+        session = self._session = self._session or self._open_session()
+        while True:
+            attempt = SimpleNamespace(reused=False)
+            try:
+                response = await session.request(
+                    request.method,
+                    URL(request.url, encoded=True),
+                    headers=[(name.decode(), value.decode()) for name, value in request.headers],
+                    data=_Body(request.body, request.timeouts.idle) if request.body else None,
+                    timeout=_timeouts(request.timeouts),
+                    allow_redirects=False,
+                    trace_request_ctx=attempt,
+                )
+            except aiohttp.ServerDisconnectedError as error:
+                # A stale connection leaves the pool by this, so that a fresh one's turn comes.
+                if attempt.reused and isinstance(error.message, str):
+                    continue
+                raise _mapped(error) from error
+            except (aiohttp.ClientError, TimeoutError) as error:
+                raise _mapped(error) from error
+            return _adapted(response, request.timeouts.idle)
+
+    async def close(self) -> None:
+        if self._session is not None:
+            await self._session.close()
+
+    def _open_session(self) -> aiohttp.ClientSession:
+        tracing = aiohttp.TraceConfig()
+        tracing.on_connection_reuseconn.append(_note_reuse)
+        return aiohttp.ClientSession(
+            connector=aiohttp.TCPConnector(
+                ssl=self._tls,
+                limit=0,
+                limit_per_host=self._limits.connections,
+                keepalive_timeout=self._limits.idle_seconds,
+            ),
+            cookie_jar=aiohttp.DummyCookieJar(),
+            skip_auto_headers=("accept", "accept-encoding", "user-agent", "content-type"),
+            auto_decompress=False,
+            trace_configs=[tracing],
+        )
+
+
+class AiohttpResponse:
+    def __init__(self, response: aiohttp.ClientResponse, idle: float) -> None:
+        self._response = response
+        self._idle = idle
+        self.headers: Headers = [(name.lower(), value) for name, value in response.raw_headers]
+
+    @property
+    def status(self) -> int:
+        return self._response.status
+
+    async def read(self) -> bytes:
+        try:
+            async with asyncio.timeout(self._idle):
+                return await self._response.content.readany()
+        except (aiohttp.ClientError, TimeoutError) as error:
+            self.close()
+            raise _mapped(error) from error
+
+    def close(self) -> None:
+        self._response.close()
+
+
+class _Body(aiohttp.Payload):
+    """The request's body, piece by piece, so that an upstream which stops reading is noticed."""
+
+    def __init__(self, body: bytes, idle: float) -> None:
+        super().__init__(body)
+        self._size = len(body)
+        self._idle = idle
+
+    async def write(self, writer: AbstractStreamWriter) -> None:
+        body = memoryview(self._value)
+        for start in range(0, len(body), _SLICE):
+            async with asyncio.timeout(self._idle):
+                await writer.write(body[start : start + _SLICE])
+
+    def decode(self, encoding: str = "utf-8", errors: str = "strict") -> str:
+        return str(self._value, encoding, errors)
+
+
+def _timeouts(timeouts: Timeouts) -> aiohttp.ClientTimeout:
+    return aiohttp.ClientTimeout(total=None, connect=timeouts.connect, sock_read=timeouts.first_byte)
+
+
+def _adapted(response: aiohttp.ClientResponse, idle: float) -> UpstreamResponse:
+    # aiohttp's own timer goes off when nobody reads, and does not when a body's framing breaks (3.14): ours takes over.
+    if response.connection is not None and response.connection.protocol is not None:
+        response.connection.protocol.read_timeout = None
+        response.connection.protocol.start_timeout()
+    adapted = AiohttpResponse(response, idle)
+    return decoded(adapted, dict(adapted.headers).get(b"content-encoding"))
+
+
+async def _note_reuse(
+    _session: aiohttp.ClientSession, context: Any, _params: aiohttp.TraceConnectionReuseconnParams
+) -> None:
+    context.trace_request_ctx.reused = True
+
+
+def _mapped(error: Exception) -> UpstreamError:
+    """The one place where aiohttp's exceptions become ours. Its order matters: some are of several kinds."""
+    detail = str(getattr(error, "message", error))  # a `repr` shows the request's headers, and with them its key
+    if isinstance(error, TimeoutError):
+        return UpstreamTimeout("The upstream took too long to answer.", detail=detail)
+    if isinstance(error, aiohttp.ClientResponseError):
+        return UpstreamGarbage("The upstream's answer is not valid HTTP.", detail=detail)
+    mid_head = isinstance(error, aiohttp.ServerDisconnectedError) and not isinstance(error.message, str)
+    if mid_head or isinstance(error, aiohttp.ClientPayloadError):
+        return UpstreamBroken("The upstream's answer broke off.", detail=detail)
+    return UpstreamUnreachable("The upstream cannot be reached.", detail=detail)

@@ -1,0 +1,118 @@
+"""Content decoding, the same for every client: a wrapper around a response whose body is compressed.
+
+Piece by piece, as it comes: an event that the upstream flushed is handed on at once. A body that expands beyond all
+measure (a bomb), is cut short, or has a coding we do not know is UpstreamGarbage; memory stays at one piece throughout.
+"""
+
+from __future__ import annotations
+
+import zlib
+
+from trivium.errors import UpstreamGarbage
+from trivium.upstream.client import Headers, UpstreamResponse
+
+_PIECE = 64 * 1024
+_FREE_OUTPUT = 1024 * 1024
+"""Below this many bytes no ratio is looked at: short bodies of one repeated letter are harmless."""
+_MAX_RATIO = 200
+"""JSON compresses 5- to 20-fold; DEFLATE cannot do more than 1032-fold."""
+_GZIP = 16 + zlib.MAX_WBITS
+
+
+class Inflater:
+    """gzip (of any number of members) or deflate (with or without the zlib wrapper: servers send both)."""
+
+    def __init__(self, coding: bytes) -> None:
+        self._gzip = coding in (b"gzip", b"x-gzip")
+        if not self._gzip and coding != b"deflate":
+            raise UpstreamGarbage(
+                "The upstream's answer is encoded in a way that was not asked for.",
+                detail=f"content-encoding {coding!r}",
+            )
+        self._stream: zlib._Decompress | None = None
+        self._input = b""
+        self._received = 0
+        self._produced = 0
+
+    def feed(self, data: bytes) -> None:
+        self._received += len(data)
+        self._input += data
+
+    def take(self) -> bytes:
+        """At most 64 KiB; `b""` when more input is needed."""
+        while self._input:
+            if self._stream is None or self._stream.eof:
+                self._stream = zlib.decompressobj(self._window())
+            try:
+                piece = self._stream.decompress(self._input, _PIECE)
+            except zlib.error as error:
+                raise _garbage(str(error)) from error
+            self._input = self._stream.unconsumed_tail or self._stream.unused_data
+            if piece:
+                return self._counted(piece)
+        return b""
+
+    def finish(self) -> None:
+        """The body has ended. Raises UpstreamGarbage unless the compressed data has, too."""
+        if self._received and not (self._stream and self._stream.eof):
+            raise _garbage("truncated")
+
+    def _window(self) -> int:
+        if self._gzip:
+            return _GZIP
+        return zlib.MAX_WBITS if self._input[0] & 0x0F == zlib.DEFLATED else -zlib.MAX_WBITS
+
+    def _counted(self, piece: bytes) -> bytes:
+        self._produced += len(piece)
+        if self._produced > _FREE_OUTPUT + _MAX_RATIO * self._received:
+            raise _garbage(f"expands more than {_MAX_RATIO}-fold")
+        return piece
+
+
+class DecodedResponse:
+    """A response seen through an Inflater."""
+
+    def __init__(self, response: UpstreamResponse, coding: bytes) -> None:
+        self._response = response
+        self._coding = coding
+        self._inflater: Inflater | None = None
+
+    @property
+    def status(self) -> int:
+        return self._response.status
+
+    @property
+    def headers(self) -> Headers:
+        return self._response.headers
+
+    async def read(self) -> bytes:
+        try:
+            return await self._read()
+        except UpstreamGarbage:
+            self.close()
+            raise
+
+    async def _read(self) -> bytes:
+        while not (self._inflater and (piece := self._inflater.take())):
+            data = await self._response.read()
+            if not data:
+                if self._inflater:
+                    self._inflater.finish()
+                return b""
+            # Not before there is a body: an answer to HEAD names a coding, too.
+            self._inflater = self._inflater or Inflater(self._coding)
+            self._inflater.feed(data)
+        return piece
+
+    def close(self) -> None:
+        self._response.close()
+
+
+def _garbage(detail: str) -> UpstreamGarbage:
+    return UpstreamGarbage("The upstream's answer cannot be decompressed.", detail=f"content-encoding: {detail}")
+
+
+def decoded(response: UpstreamResponse, coding: bytes | None) -> UpstreamResponse:
+    """`coding` is the value of `content-encoding`, if there is one."""
+    coding = coding and coding.strip().lower()
+    return response if not coding or coding == b"identity" else DecodedResponse(response, coding)

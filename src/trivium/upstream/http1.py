@@ -1,0 +1,56 @@
+"""The HTTP client of the hot path: HTTP/1.1 over pooled asyncio connections, parsed by `httptools`.
+
+    target      URL and headers -> bytes          connection  one socket, one exchange at a time
+    pool        the connections to one origin     response    the body, as the reader wants it
+    decoding    gzip and deflate                  tls         who may be trusted
+
+Why it exists beside a mature library, and what it does not do: docs/decisions/0002-edge-and-upstream-client.md.
+"""
+
+from __future__ import annotations
+
+import ssl
+
+from trivium.upstream.client import UpstreamRequest, UpstreamResponse
+from trivium.upstream.connection import StaleConnection
+from trivium.upstream.decoding import decoded
+from trivium.upstream.pool import Pool, PoolLimits
+from trivium.upstream.target import Origin, parse_url, render_head
+from trivium.upstream.tls import client_context
+
+
+class Http1Client:
+    """An `UpstreamClient`. Belongs to the event loop in which it first sends."""
+
+    def __init__(self, *, tls: ssl.SSLContext | None = None, limits: PoolLimits | None = None) -> None:
+        self._tls = tls or client_context()
+        self._limits = limits or PoolLimits()
+        self._pools: dict[Origin, Pool] = {}
+
+    async def send(self, request: UpstreamRequest) -> UpstreamResponse:
+        """A connection that had gone stale in the pool is replaced once, by a fresh one, if no byte of an answer came:
+        the one case in which a request is sent twice.
+
+        Raises UpstreamUnreachable, UpstreamTimeout, UpstreamGarbage, UpstreamBroken; ValueError for a request that
+        cannot be written as HTTP.
+        """
+        target = parse_url(request.url)
+        head = render_head(request, target)
+        pool = self._pools.get(target.origin) or self._add_pool(target.origin)
+        connection = pool.take() or await pool.acquire(request.timeouts.connect)
+        response = connection.start(head, request)
+        try:
+            await response.begin()
+        except StaleConnection:
+            connection = await pool.acquire(request.timeouts.connect, fresh=True)
+            response = connection.start(head, request)
+            await response.begin()
+        return decoded(response, response.coding)
+
+    async def close(self) -> None:
+        for pool in self._pools.values():
+            await pool.close()
+
+    def _add_pool(self, origin: Origin) -> Pool:
+        pool = self._pools[origin] = Pool(origin, self._tls, self._limits)
+        return pool

@@ -1,0 +1,170 @@
+"""The connections to one origin: a stack of idle ones (the warmest is used first, the rest expire), a limit on all.
+
+At the limit callers queue, first come first served: what becomes free, a connection or only a slot to open one in, is
+handed to the head of the queue and not to whoever happens to ask next.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import ssl
+from collections import deque
+from contextlib import suppress
+
+import aiohappyeyeballs
+import msgspec
+
+from trivium.errors import UpstreamError, UpstreamTimeout, UpstreamUnreachable
+from trivium.upstream.connection import Connection
+from trivium.upstream.target import Origin
+
+_SECOND_ADDRESS_AFTER = 0.25
+"""Seconds until the next address of a name is tried beside the first (RFC 8305, section 5)."""
+
+
+class PoolLimits(msgspec.Struct, frozen=True, kw_only=True):
+    """Per origin."""
+
+    connections: int = 10_000
+    idle: int = 256
+    """More than this many are not kept."""
+    idle_seconds: float = 30.0
+    """Below the idle limit of common servers, so that it is mostly us who close."""
+
+
+class Pool:
+    """An `Owner` of connections."""
+
+    def __init__(self, origin: Origin, tls: ssl.SSLContext | None, limits: PoolLimits) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._origin = origin
+        self._tls = tls if origin.secure else None
+        self._limits = limits
+        self._idle: list[Connection] = []
+        self._open: set[Connection] = set()
+        self._slots = limits.connections
+        """Connections that may still be opened."""
+        self._queue: deque[asyncio.Future[Connection | None]] = deque()
+        self._closed = False
+
+    def take(self) -> Connection | None:
+        """An idle connection, without waiting for one."""
+        return self._idle.pop() if self._idle else None
+
+    async def acquire(self, within: float, *, fresh: bool = False) -> Connection:
+        """A connection, `within` as many seconds; `fresh` if none that served before will do.
+
+        Raises UpstreamTimeout, and UpstreamUnreachable for whatever else keeps us from it.
+        """
+        try:
+            async with asyncio.timeout(within):
+                while True:
+                    connection = await self._obtain(fresh)
+                    if not connection.closed:
+                        return connection
+        except TimeoutError as error:
+            raise UpstreamTimeout("The upstream took too long to connect to.", detail=self._name()) from error
+        except OSError as error:
+            raise UpstreamUnreachable("The upstream cannot be reached.", detail=f"{self._name()}: {error!r}") from error
+
+    async def close(self) -> None:
+        self._closed = True
+        for waiter in self._queue:
+            if not waiter.done():
+                waiter.set_exception(_closed())
+        connections = list(self._open)
+        for connection in connections:
+            connection.abort()
+        for connection in connections:
+            await connection.lost
+
+    # What connections tell their owner
+
+    def release(self, connection: Connection) -> None:
+        if self._hand_on(connection):
+            return
+        if len(self._idle) < self._limits.idle:
+            connection.expect(self._limits.idle_seconds)
+            self._idle.append(connection)
+        else:
+            connection.abort()
+
+    def forget(self, connection: Connection) -> None:
+        if connection in self._open:  # or else `_connect` still holds the slot
+            self._open.remove(connection)
+            with suppress(ValueError):
+                self._idle.remove(connection)
+            self._free_slot()
+
+    # Inside
+
+    async def _obtain(self, fresh: bool) -> Connection:
+        if self._closed:
+            raise _closed()
+        if fresh and not self._slots and self._idle:
+            self._idle[0].abort()
+        if self._slots:
+            self._slots -= 1
+            return await self._connect()
+        return await self._wait() or await self._connect()
+
+    async def _wait(self) -> Connection | None:
+        """The connection, or else the slot, that is our turn to have."""
+        waiter: asyncio.Future[Connection | None] = self._loop.create_future()
+        self._queue.append(waiter)
+        try:
+            return await waiter
+        except asyncio.CancelledError:
+            if waiter.done() and not waiter.cancelled():
+                self._return(waiter.result())
+            raise
+
+    def _return(self, turn: Connection | None) -> None:
+        if turn is None:
+            self._free_slot()
+        elif not turn.closed:
+            self.release(turn)
+
+    def _hand_on(self, turn: Connection | None) -> bool:
+        while self._queue:
+            waiter = self._queue.popleft()
+            if not waiter.done():
+                waiter.set_result(turn)
+                return True
+        return False
+
+    def _free_slot(self) -> None:
+        if not self._hand_on(None):
+            self._slots += 1
+
+    async def _connect(self) -> Connection:
+        """Fills a slot that is ours; gives it back if it cannot."""
+        try:
+            connection = await self._dial()
+            if self._closed:
+                connection.abort()
+            if connection.closed:
+                raise ConnectionResetError("closed as soon as it was open")
+        except BaseException:
+            self._free_slot()
+            raise
+        self._open.add(connection)
+        return connection
+
+    async def _dial(self) -> Connection:
+        host, port = self._origin.host, self._origin.port
+        addresses = await self._loop.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+        sock = await aiohappyeyeballs.start_connection(addresses, happy_eyeballs_delay=_SECOND_ADDRESS_AFTER)
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+        _, connection = await self._loop.create_connection(
+            lambda: Connection(self._loop, self), sock=sock, ssl=self._tls, server_hostname=host if self._tls else None
+        )
+        return connection
+
+    def _name(self) -> str:
+        return f"{self._origin.host}:{self._origin.port}"
+
+
+def _closed() -> UpstreamError:
+    return UpstreamUnreachable("The gateway is shutting down.")

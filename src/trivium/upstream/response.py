@@ -1,0 +1,100 @@
+"""The body's buffer between a connection, which fills it, and the pipeline, which drains it.
+
+It outlives its connection: once the last byte is here the connection may carry the next call while this one is read.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Protocol
+
+from trivium.errors import UpstreamBroken, UpstreamError
+from trivium.upstream.client import Headers
+
+
+class Source(Protocol):
+    """What a response needs of its connection."""
+
+    def expect(self, seconds: float) -> None:
+        """The reader waits: unless bytes come in this time the response fails."""
+        ...
+
+    def drained(self) -> None:
+        """The buffer is empty: more may be read from the socket."""
+        ...
+
+    def abort(self) -> None: ...
+
+
+class Http1Response:
+    """An `UpstreamResponse`. Whatever the seam does not name is for its connection."""
+
+    __slots__ = ("_idle", "_loop", "_source", "_waiter", "buffered", "chunks", "coding", "failure", "headers", "status")
+
+    def __init__(self, source: Source, loop: asyncio.AbstractEventLoop, idle: float) -> None:
+        self._source: Source | None = source
+        """None once the connection has no more to do with it."""
+        self._loop = loop
+        self._idle = idle
+        self._waiter: asyncio.Future[None] | None = None
+        self.status = 0
+        """0 until the headers are complete."""
+        self.headers: Headers = []
+        self.coding: bytes | None = None
+        """The value of `content-encoding`."""
+        self.chunks: list[bytes] = []
+        self.buffered = 0
+        self.failure: UpstreamError | None = None
+
+    async def begin(self) -> None:
+        """Returns when status and headers are there; otherwise raises, and the connection is cut."""
+        try:
+            while not self.status:
+                if self.failure is not None:
+                    raise self.failure
+                await self._wait()
+        except BaseException:
+            self.close()
+            raise
+
+    async def read(self) -> bytes:
+        chunks = self.chunks
+        while not chunks:
+            if self.failure is not None:
+                raise self.failure
+            if self._source is None:
+                return b""
+            self._source.expect(self._idle)
+            await self._wait()
+        data = chunks[0] if len(chunks) == 1 else b"".join(chunks)
+        chunks.clear()
+        self.buffered = 0
+        if self._source is not None:
+            self._source.drained()
+        return data
+
+    def close(self) -> None:
+        if self._source is not None:
+            self._source.abort()
+            self.end(UpstreamBroken("The answer was given up before its end."))
+
+    @property
+    def waiting(self) -> bool:
+        return self._waiter is not None
+
+    def wake(self) -> None:
+        if self._waiter is not None and not self._waiter.done():
+            self._waiter.set_result(None)
+
+    def end(self, failure: UpstreamError | None) -> None:
+        """The connection is through with it: whole, or `failure`, which a reader meets after what is buffered."""
+        self.failure = failure
+        self._source = None
+        self.wake()
+
+    async def _wait(self) -> None:
+        self._waiter = self._loop.create_future()
+        try:
+            await self._waiter
+        finally:
+            self._waiter = None

@@ -1,0 +1,71 @@
+"""What every client must get right before a byte is sent: where a URL leads, and which headers a request may carry.
+
+Pure. A URL or header that could turn one request into two (CR, LF, NUL), or that sets what only the client may set, is
+a ValueError: whoever built it is at fault, not the upstream. No message repeats a URL or a value: they may hold keys.
+"""
+
+from __future__ import annotations
+
+import re
+from functools import lru_cache
+from urllib.parse import urlsplit
+
+import msgspec
+
+from trivium.upstream.client import UpstreamRequest
+
+_DEFAULT_PORTS = {"http": 80, "https": 443}
+_NOT_URL = re.compile(r"[^\x21-\x7e]")
+_OURS = frozenset((b"host", b"connection", b"content-length", b"transfer-encoding"))
+_WITH_BODY = frozenset(("POST", "PUT", "PATCH"))
+
+
+class Origin(msgspec.Struct, frozen=True):
+    """What connections are shared by."""
+
+    secure: bool
+    host: str
+    """A name or an address; an IPv6 address without its brackets."""
+    port: int
+
+
+class Target(msgspec.Struct, frozen=True):
+    origin: Origin
+    authority: bytes
+    """The `host` header: with brackets around IPv6, without a port that goes without saying."""
+    path: bytes
+    """With the query string, as given: nothing is decoded, encoded or normalized."""
+
+
+@lru_cache(maxsize=1024)
+def parse_url(url: str) -> Target:
+    """Raises ValueError for anything but an absolute, plain ASCII http or https URL without a user."""
+    if _NOT_URL.search(url):
+        raise ValueError("a URL may hold printable ASCII only")
+    parts = urlsplit(url)
+    host, standard = parts.hostname, _DEFAULT_PORTS.get(parts.scheme)
+    if not host or standard is None or "@" in parts.netloc:
+        raise ValueError("a URL must be absolute, http or https, and without a user")
+    port = parts.port or standard
+    authority = f"[{host}]" if ":" in host else host
+    if port != standard:
+        authority += f":{port}"
+    path = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
+    return Target(Origin(parts.scheme == "https", host, port), authority.encode(), path.encode())
+
+
+def render_head(request: UpstreamRequest, target: Target) -> bytes:
+    """Request line and headers, ready to be sent. Raises ValueError as the module says."""
+    headers = request.headers
+    if not _OURS.isdisjoint([name.lower() for name, _ in headers]):
+        raise ValueError("host, connection and framing headers are the client's to set")
+    lines = [b"%b %b HTTP/1.1\r\nhost: %b\r\n" % (request.method.encode(), target.path, target.authority)]
+    lines += [b"%b: %b\r\n" % header for header in headers]
+    if request.body or request.method in _WITH_BODY:
+        lines.append(b"content-length: %d\r\n" % len(request.body))
+    lines.append(b"\r\n")
+    head = b"".join(lines)
+    # Each line holds one line end, the first two: a surplus CR or LF came in with a name or a value.
+    if not head.count(b"\n") == head.count(b"\r") == len(lines) + 1 or b"\0" in head:
+        raise ValueError("a header holds CR, LF or NUL")
+    return head

@@ -1,0 +1,102 @@
+"""A JSON request body as bytes with named top-level members: read without decoding what nobody asks for, and patched
+without touching any byte beside the patch.
+
+A member may stand twice in a hostile body, and readers differ in which one they take. `patch` therefore splices only
+where the member provably stands once, and otherwise rebuilds the object from what was read here, so that an upstream
+cannot see a value that was not checked.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import msgspec
+
+from trivium.errors import FieldUnsupported, InvalidJson
+
+Members = dict[str, msgspec.Raw]
+
+_COLON = re.compile(rb"\s*:\s*")
+_members = msgspec.json.Decoder(Members)
+_encode = msgspec.json.Encoder().encode
+
+
+def members(body: bytes) -> Members:
+    """The top-level members of a JSON object, their values still bytes. Raises InvalidJson."""
+    try:
+        return _members.decode(body)
+    except msgspec.ValidationError:
+        raise InvalidJson("The request body must be a JSON object.") from None
+    except RecursionError:
+        raise InvalidJson("The request body is nested too deeply.") from None
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        what = "The request body is empty" if not body.strip() else f"The request body is not valid JSON: {error}"
+        raise InvalidJson(f"{what}.") from None
+
+
+def value(found: Members, name: str) -> Any:
+    """A member decoded in full; None where it is absent or null."""
+    raw = found.get(name)
+    try:
+        return None if raw is None else msgspec.json.decode(raw)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise InvalidJson(f"The field `{name}` is not valid JSON: {error}.", param=name) from None
+
+
+def text(found: Members, name: str) -> str | None:
+    """A string member; None where absent or null. Raises FieldUnsupported for another type."""
+    content = value(found, name)
+    if content is not None and not isinstance(content, str):
+        raise FieldUnsupported(f"`{name}` must be a string.", param=name)
+    return content
+
+
+def flag(found: Members, name: str) -> bool:
+    """A boolean member; False where absent or null. Raises FieldUnsupported for another type."""
+    raw = found.get(name)
+    if raw is None:
+        return False
+    word = bytes(raw)
+    if word not in (b"true", b"false", b"null"):
+        raise FieldUnsupported(f"`{name}` must be true or false.", param=name)
+    return word == b"true"
+
+
+def count(found: Members, name: str) -> int | None:
+    """A whole number if the member is one, else None: odd values are the upstream's to refuse."""
+    raw = found.get(name)
+    return int(bytes(raw)) if raw is not None and bytes(raw).isdigit() and len(bytes(raw)) < 19 else None
+
+
+def patch(body: bytes, found: Members, changes: dict[str, bytes]) -> bytes:
+    """The body with top-level members set to JSON values; all other bytes as they were, where that is safe."""
+    for name, new in changes.items():
+        spliced = _splice(body, found, name, new)
+        if spliced is None:
+            return _encode({**found, **{key: msgspec.Raw(raw) for key, raw in changes.items()}})
+        body = spliced
+    return body
+
+
+def stands_once(body: bytes, name: str) -> bool:
+    """Whether the quoted name occurs exactly once in the body, and no escape could spell it a second time."""
+    quoted = b'"%b"' % name.encode()
+    first = body.find(quoted)
+    return first >= 0 and body.find(quoted, first + 1) < 0 and body.find(b"\\u00") < 0
+
+
+def _splice(body: bytes, found: Members, name: str, new: bytes) -> bytes | None:
+    """None where the member's place in the body is not certain."""
+    quoted = b'"%b"' % name.encode()
+    if name not in found:
+        head = body.rstrip()
+        comma = b"," if found else b""
+        return None if quoted in body else b"%b%b%b:%b}" % (head[:-1], comma, quoted, new)
+    if not stands_once(body, name):
+        return None
+    colon = _COLON.match(body, body.find(quoted) + len(quoted))
+    old = bytes(found[name])
+    if colon is None or not body.startswith(old, colon.end()):
+        return None
+    return b"%b%b%b" % (body[: colon.end()], new, body[colon.end() + len(old) :])

@@ -1,0 +1,235 @@
+"""Chat Completions into canonical events: chunks, and whole bodies, whose `message` is read as one large delta.
+
+Rules, each from recorded traffic (wire notes, sections 2, 6, 7):
+
+* Only choice 0 is read; a choice without an index is choice 0. Usage is read wherever it lies (chunk, `x_groq`, choice)
+  and whenever it comes, also after the finish.
+* `content` is a string or a list of parts, among them Mistral's thinking. Reasoning comes as `reasoning`,
+  `reasoning_content` or `reasoning_details`; they repeat each other, so of one delta the first that has text counts.
+* A fragment of a tool call belongs to the call of its index; without one to the call of its id, and without either to
+  the last call, unless it has a name of its own. An index under which another id or, without ids, another name turns up
+  begins a new call (Google's endpoint numbers all calls 0). A call is told when its name is known and either its id or
+  its first arguments are.
+* The finish word counts, an unknown one means stop, or tool_calls if a call was told. "error", alone or behind a benign
+  word in `native_finish_reason` (OpenRouter), is an error. An empty word (Snowflake) and a missing one are an end only
+  at `[DONE]`; an empty word in a chunk that says nothing else is one also where the stream ends without `[DONE]`.
+* Refusals are text apart; the finish word beside a refusal stays what it is.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from trivium.canon import conventions as named
+from trivium.canon.events import (
+    Fault,
+    FinishReason,
+    ReasoningDelta,
+    RefusalDelta,
+    TextDelta,
+    ToolCallBegin,
+    ToolCallDelta,
+    UsageReport,
+)
+from trivium.canon.usage import Conventions
+from trivium.wire.chat.usage import ChatUsage
+from trivium.wire.decoder import Decoder
+from trivium.wire.fault import fault_in, fault_of
+from trivium.wire.lenient import dump, index, mapping, sequence, text
+
+_FINISH = {
+    "stop": FinishReason.STOP,
+    "eos": FinishReason.STOP,
+    "length": FinishReason.LENGTH,
+    "max_tokens": FinishReason.LENGTH,
+    "model_length": FinishReason.LENGTH,
+    "tool_calls": FinishReason.TOOL_CALLS,
+    "function_call": FinishReason.TOOL_CALLS,
+    "content_filter": FinishReason.CONTENT_FILTER,
+    "refusal": FinishReason.REFUSAL,
+    "error": FinishReason.ERROR,
+    "insufficient_system_resource": FinishReason.ERROR,
+}
+_NATIVE_ERRORS = ("error", "network_error")
+_LEGACY = -1
+"""The index of the one call that the old `function_call` field makes."""
+
+
+class _Call:
+    """A tool call that is being told in fragments."""
+
+    def __init__(self, id: str, name: str) -> None:
+        self.id = id
+        self.name = name
+        self.part: int | None = None
+        """Its index once it has been told."""
+        self.held: list[str] = []
+
+
+class StreamDecoder(Decoder):
+    """Decodes one answer of the Chat Completions API."""
+
+    def __init__(self, conventions: Conventions = named.DEFAULT) -> None:
+        super().__init__(conventions)
+        self._usage = ChatUsage(conventions)
+        self._calls: dict[int | str, _Call] = {}
+        """By index, and by id."""
+        self._last_call: _Call | None = None
+        self._new_calls: list[_Call] = []
+        self._answered = False
+        self._blank_end = False
+
+    def _take(self, said: dict[str, Any], _name: str) -> None:
+        self._take_chunk(said, whole=False)
+
+    def _take_body(self, said: dict[str, Any]) -> bool:
+        self._take_chunk(said, whole=True)
+        if self._answered:
+            self._stop()
+        return self._answered or type(said.get("usage")) is dict
+
+    def _take_done(self) -> None:
+        self._tell_all()
+        if self._answered:
+            self._stop()
+
+    def _take_end(self) -> None:
+        self._tell_all()
+        if self._finish or (self._blank_end and not self._faulted):
+            self._stop()
+
+    def _take_chunk(self, said: dict[str, Any], *, whole: bool) -> None:
+        if not (self._begun.id and self._begun.model):
+            self._begin(text(said.get("id")), text(said.get("model")))
+        choice = _first_choice(said.get("choices"))
+        words = choice.get("delta")
+        if type(words) is not dict:
+            words = mapping(choice.get("message"))
+        silent = len(self._out)
+        if words:
+            self._take_words(words, whole=whole)
+        silent = silent == len(self._out)
+        self._take_usage(said, choice, words)
+        if "error" in said or not choice:
+            self._fail(fault_in(said))
+        if choice:
+            self._answered = True
+            self._take_finish(choice)
+            self._blank_end = silent and choice.get("finish_reason") == ""
+
+    def _take_words(self, words: dict[str, Any], *, whole: bool) -> None:
+        content = words.get("content")
+        self._take_reasoning(words)
+        if content:
+            self._take_content(content)
+        if text(words.get("refusal")):
+            self._out.append(RefusalDelta(words["refusal"], self._part("refusal")))
+        for position, call in enumerate(sequence(words.get("tool_calls"))):
+            self._take_call(mapping(call), position if whole else None)
+        if type(words.get("function_call")) is dict:
+            self._take_fragment(_LEGACY, "", words["function_call"])
+
+    def _take_content(self, content: Any) -> None:
+        if type(content) is str:
+            self._out.append(TextDelta(content, self._part("text")))
+            return
+        for part in sequence(content):
+            said = mapping(part)
+            if said.get("type") == "thinking":
+                self._reason(_thoughts(said.get("thinking")))
+            elif text(said.get("refusal")):
+                self._out.append(RefusalDelta(said["refusal"], self._part("refusal")))
+            elif text(said.get("text")):
+                self._out.append(TextDelta(said["text"], self._part("text")))
+
+    def _take_reasoning(self, words: dict[str, Any]) -> None:
+        told = text(words.get("reasoning")) or text(words.get("reasoning_content"))
+        if not told and words.get("reasoning_details"):
+            details = map(mapping, sequence(words["reasoning_details"]))
+            told = "".join(text(detail.get("text")) or text(detail.get("summary")) for detail in details)
+        self._reason(told)
+
+    def _reason(self, told: str) -> None:
+        if told:
+            self._out.append(ReasoningDelta(told, self._part("reasoning")))
+
+    def _take_call(self, call: dict[str, Any], position: int | None) -> None:
+        """One entry of `tool_calls`; its position counts for its index in a whole body, where every entry is a call."""
+        what = mapping(call.get("function")) or mapping(call.get("custom"))
+        at = index(call.get("index")) if position is None else position
+        self._take_fragment(at, text(call.get("id")), what)
+
+    def _take_fragment(self, at: int | None, id: str, what: dict[str, Any]) -> None:
+        name, said = text(what.get("name")), what.get("arguments", what.get("input"))
+        call = self._call_of(at, id, name)
+        if call is None:
+            call = _Call(id, name)
+            self._new_calls.append(call)
+        self._last_call = call
+        for key in (at, id):
+            if key or key == 0:
+                self._calls[key] = call
+        call.id, call.name = call.id or id, call.name or name
+        arguments = dump(said) if type(said) is dict else text(said)
+        if arguments:
+            call.held.append(arguments)
+        if call.name and (call.id or call.held):
+            self._tell(call)
+
+    def _call_of(self, at: int | None, id: str, name: str) -> _Call | None:
+        """The call that goes on; None for one that begins."""
+        if at is None:
+            return self._calls.get(id) if id else None if name else self._last_call
+        call = self._calls.get(at)
+        if call and call.name and name and (id != call.id if id and call.id else not id and name != call.name):
+            return None
+        return call
+
+    def _tell(self, call: _Call) -> None:
+        if call.part is None:
+            call.part = self._new_part()
+            self._called = True
+            self._out.append(ToolCallBegin(call.part, call.id, call.name))
+        for arguments in call.held:
+            self._out.append(ToolCallDelta(call.part, arguments))
+        call.held.clear()
+
+    def _tell_all(self) -> None:
+        """Calls whose name or id never came are told without."""
+        for call in self._new_calls:
+            self._tell(call)
+        self._new_calls.clear()
+
+    def _take_usage(self, said: dict[str, Any], choice: dict[str, Any], words: dict[str, Any]) -> None:
+        usage = said.get("usage")
+        if type(usage) is not dict:
+            usage = choice.get("usage") or mapping(said.get("x_groq")).get("usage")
+        metadata = words.get("provider_metadata") or said.get("provider_metadata")
+        if usage or metadata:
+            report = self._usage.read(usage, metadata, said.get("service_tier"))
+            if report:
+                self._out.append(UsageReport(report))
+
+    def _take_finish(self, choice: dict[str, Any]) -> None:
+        error, native = mapping(choice.get("error")), text(choice.get("native_finish_reason"))
+        if error:
+            self._fail(fault_of(error))
+        word = text(choice.get("finish_reason"))
+        if word:
+            self._tell_all()
+            reason = FinishReason.ERROR if native in _NATIVE_ERRORS else _FINISH.get(word)
+            if reason is FinishReason.ERROR:
+                self._fail(Fault(native or word, "The provider gave up: " + (native or word)))
+            self._end(reason, native or word)
+
+
+def _first_choice(choices: Any) -> dict[str, Any]:
+    for choice in sequence(choices):
+        if type(choice) is dict and not choice.get("index"):
+            return choice
+    return {}
+
+
+def _thoughts(thinking: Any) -> str:
+    """Mistral's thinking: a list of text parts, or a string."""
+    return text(thinking) or "".join(text(mapping(part).get("text")) for part in sequence(thinking))

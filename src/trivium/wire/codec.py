@@ -1,0 +1,30 @@
+"""The codecs by API: who decodes what an upstream of an API says."""
+
+from __future__ import annotations
+
+from trivium.canon import conventions as named
+from trivium.canon.api import Api
+from trivium.canon.events import Event
+from trivium.canon.usage import Conventions
+from trivium.wire.chat.stream import StreamDecoder as ChatDecoder
+from trivium.wire.decoder import Decoder
+from trivium.wire.messages.stream import StreamDecoder as MessagesDecoder
+from trivium.wire.responses.stream import StreamDecoder as ResponsesDecoder
+
+StreamDecoder = Decoder
+
+_DECODERS: dict[Api, type[Decoder]] = {
+    Api.CHAT: ChatDecoder,
+    Api.RESPONSES: ResponsesDecoder,
+    Api.MESSAGES: MessagesDecoder,
+}
+
+
+def stream_decoder(api: Api, conventions: Conventions = named.DEFAULT) -> Decoder:
+    """A decoder for one stream of the API."""
+    return _DECODERS[api](conventions)
+
+
+def decode_answer(api: Api, body: bytes, conventions: Conventions = named.DEFAULT) -> list[Event]:
+    """What a whole body of the API says; a body that is no answer is one Fault. Never raises."""
+    return stream_decoder(api, conventions).whole(body)

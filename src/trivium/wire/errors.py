@@ -1,0 +1,99 @@
+"""Errors in the shape that each API's SDKs parse: as a whole answer, and as the end of a stream that failed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import msgspec
+
+from trivium.canon.api import Api
+
+_encode = msgspec.json.encode
+
+
+class ErrorValue(msgspec.Struct, frozen=True, kw_only=True):
+    """An error before it has a shape."""
+
+    status: int
+    code: str
+    """Stable, ours."""
+    message: str
+    param: str | None = None
+    request_id: str
+
+
+def render(api: Api, error: ErrorValue) -> bytes:
+    """The JSON body of an error response."""
+    return _BODIES[api](error)
+
+
+def render_in_stream(api: Api, error: ErrorValue, sequence_number: int, response_id: str | None) -> bytes:
+    """The SSE event with which this API ends a stream that failed. Nothing may follow it.
+
+    `sequence_number` and `response_id` continue a Responses stream; the other APIs have no use for them.
+    """
+    if api is Api.CHAT:
+        return b"data: %b\n\n" % _openai(error)
+    if api is Api.MESSAGES:
+        return b"event: error\ndata: %b\n\n" % _anthropic(error)
+    failed = {
+        "type": "response.failed",
+        "sequence_number": sequence_number,
+        "response": {
+            "id": response_id or error.request_id,
+            "object": "response",
+            "status": "failed",
+            "error": {"code": error.code, "message": error.message},
+            "incomplete_details": None,
+            "output": [],
+            "parallel_tool_calls": False,
+            "tool_choice": "auto",
+            "tools": [],
+        },
+    }
+    return b"event: response.failed\ndata: %b\n\n" % _encode(failed)
+
+
+def is_native(api: Api, body: bytes) -> bool:
+    """Whether an upstream's error body already has the shape that this API's clients parse."""
+    try:
+        document: Any = msgspec.json.decode(body)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return False
+    error = document.get("error") if isinstance(document, dict) else None
+    if not isinstance(error, dict) or not isinstance(error.get("message"), str):
+        return False
+    return api is not Api.MESSAGES or (document.get("type") == "error" and isinstance(error.get("type"), str))
+
+
+def _openai(error: ErrorValue) -> bytes:
+    kind = _OPENAI_TYPES.get(error.status, "server_error" if error.status >= 500 else "invalid_request_error")
+    return _encode({"error": {"message": error.message, "type": kind, "param": error.param, "code": error.code}})
+
+
+def _anthropic(error: ErrorValue) -> bytes:
+    kind = _ANTHROPIC_TYPES.get(error.status, "api_error" if error.status >= 500 else "invalid_request_error")
+    inner = {"type": kind, "message": error.message, "code": error.code}
+    return _encode({"type": "error", "error": inner, "request_id": error.request_id})
+
+
+_BODIES: dict[Api, Callable[[ErrorValue], bytes]] = {
+    Api.CHAT: _openai,
+    Api.RESPONSES: _openai,
+    Api.MESSAGES: _anthropic,
+}
+
+# spec.md section 7; what the vendors do not list follows the nearest they do.
+_OPENAI_TYPES = {402: "insufficient_quota", 403: "permission_error", 429: "rate_limit_exceeded"}
+_ANTHROPIC_TYPES = {
+    401: "authentication_error",
+    402: "billing_error",
+    403: "permission_error",
+    404: "not_found_error",
+    413: "request_too_large",
+    429: "rate_limit_error",
+    503: "overloaded_error",
+    504: "timeout_error",
+    529: "overloaded_error",
+}

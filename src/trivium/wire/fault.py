@@ -1,0 +1,85 @@
+"""Errors as upstreams write them, in a body or inside a stream, read into one `Fault`.
+
+OpenAI       {error: {message, type, param, code}}
+Anthropic    {type: "error", error: {type, message}, request_id}
+OpenRouter   {error: {code: <int>, message, metadata: {error_type, raw, ...}}, user_id}
+Azure        {error: {code: "RateLimitReached", message, ...}}
+Gemini       {error: {code: <int>, status, message, details}}, sometimes in a list
+xAI          {code, error: "..."}
+Mistral      {detail: "..."} or {object: "error", message, type, code}
+Responses    {type: "error", code, message, param}
+Bedrock      {message: "..."}
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from trivium.canon.events import Fault
+from trivium.wire.lenient import dump, mapping, text
+
+GARBAGE = "upstream_invalid_response"
+BROKEN_OFF = "upstream_disconnected"
+_EXCERPT = 500
+
+_TYPE_BY_STATUS = {
+    400: "invalid_request_error",
+    401: "authentication_error",
+    402: "billing_error",
+    403: "permission_error",
+    404: "not_found_error",
+    408: "timeout_error",
+    413: "request_too_large",
+    422: "invalid_request_error",
+    429: "rate_limit_error",
+    504: "timeout_error",
+    529: "overloaded_error",
+}
+_STATUSES = frozenset(map(str, range(400, 600)))
+
+
+def fault_in(said: Any) -> Fault | None:
+    """The error that a parsed body or event says, in any of the dialects; None if it says none."""
+    body = mapping(said[0] if type(said) is list and said else said)
+    error = body.get("error")
+    if type(error) is dict and error:
+        return fault_of(error)
+    if text(error):
+        return Fault(_type(body), text(error))
+    if body.get("detail"):
+        detail = body["detail"]
+        return Fault(_type(body), text(detail) or dump(detail))
+    if body.get("type") == "error" or body.get("object") == "error":
+        return fault_of(body)
+    return None
+
+
+def fault_of(error: dict[str, Any]) -> Fault:
+    """The error object itself: what lies under `error`, or a flat one."""
+    metadata = mapping(error.get("metadata"))
+    message = text(error.get("message")) or text(error.get("Message")) or text(metadata.get("raw"))
+    return Fault(_type(error), message or dump(error))
+
+
+def fault_of_body(said: Any) -> Fault:
+    """A body that holds no answer: its error, Bedrock's bare message, or the remark that it is neither."""
+    body = mapping(said)
+    fault = fault_in(said)
+    if fault is None and (text(body.get("message")) or text(body.get("Message"))):
+        fault = fault_of(body)
+    return fault or Fault(GARBAGE, "The body is neither an answer nor an error: " + dump(said)[:_EXCERPT])
+
+
+def fault_of_text(body: bytes) -> Fault:
+    """A body or event that is not JSON: its text is all there is to say."""
+    words = body[: 4 * _EXCERPT].decode("utf-8", "replace").strip()
+    return Fault(GARBAGE, words[:_EXCERPT] or "The body is empty")
+
+
+def _type(error: dict[str, Any]) -> str:
+    """The provider's own word for the kind of error, else the name of its HTTP status (wire notes, section 7)."""
+    code, metadata = error.get("code"), mapping(error.get("metadata"))
+    words = map(text, (error.get("type"), code, error.get("status"), metadata.get("error_type")))
+    own = next((word for word in words if word and word != "error" and not word.isdigit()), None)
+    status = int(code) if str(code) in _STATUSES else 500
+    return own or _TYPE_BY_STATUS.get(status, "api_error" if status >= 500 else "invalid_request_error")

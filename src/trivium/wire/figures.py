@@ -1,0 +1,161 @@
+"""Usage figures as they come: along a stream a later one replaces an earlier one, field by field, and is never added.
+
+`Figures` reads usage objects by a table of paths; `openai_usage` turns those of Chat and Responses into `Usage` under
+a provider's conventions. Where the provider's own total proves what lies inside what, the total is believed; otherwise
+the convention is. What contradicts itself is cut and flagged: the total of the input stays, cache reads are cut to it,
+cache writes to what reads leave, reasoning to the output.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from decimal import Decimal
+from typing import Any
+
+import msgspec
+
+from trivium.canon.usage import Conventions, Usage
+from trivium.wire.lenient import amount, count, mapping, text
+
+Paths = Mapping[str, tuple[tuple[str, ...], ...]]
+"""Our name of a figure -> the places where a provider may write it; of several the largest counts."""
+
+_TOOLS = ("server_tool_use", "server_tool_use_details")
+_XAI_TICKS_PER_USD = 10
+"""As a power of ten."""
+_LARGEST_COST = Decimal(10**9)
+_FINEST_COST = -40
+"""Exponent of the last digit that is still believed."""
+
+
+class Figures:
+    """What the usage objects of one answer have said so far."""
+
+    def __init__(self, paths: Paths) -> None:
+        self._paths = paths
+        self._counts: dict[str, int] = {}
+        self._money: dict[str, Decimal] = {}
+        self._tools: dict[str, int] = {}
+        self._byok: bool | None = None
+        self._tier: str | None = None
+        self._odd = False
+
+    def __getitem__(self, name: str) -> int:
+        return self._counts.get(name, 0)
+
+    def __contains__(self, name: str) -> bool:
+        return name in self._counts
+
+    def read(self, usage: dict[str, Any], gateway: Mapping[str, Any] | None = None) -> None:
+        """Take in one usage object and, of Vercel, the `gateway` part of `provider_metadata`."""
+        for name, places in self._paths.items():
+            found = [number for place in places if (number := count(_at(usage, place))) is not None]
+            if found:
+                self.put(name, max(found))
+        for key in _TOOLS:
+            for name, calls in mapping(usage.get(key)).items():
+                if (number := count(calls)) is not None:
+                    self._tools[name.removesuffix("_requests")] = max(number, 0)
+        self.tier(usage.get("service_tier"))
+        self._read_money(usage, gateway or {})
+
+    def put(self, name: str, number: int) -> None:
+        """One figure by our name; a negative one is flagged and taken for nothing."""
+        self._odd |= number < 0
+        self._counts[name] = max(number, 0)
+
+    def tier(self, service_tier: Any) -> None:
+        self._tier = text(service_tier) or self._tier
+
+    def _read_money(self, usage: dict[str, Any], gateway: Mapping[str, Any]) -> None:
+        ticks = count(usage.get("cost_in_usd_ticks"))
+        if ticks is not None:
+            self._pay("reported", Decimal(ticks).scaleb(-_XAI_TICKS_PER_USD))
+        for name, said in (
+            ("reported", gateway.get("cost")),
+            ("reported", usage.get("cost")),
+            ("upstream", mapping(usage.get("cost_details")).get("upstream_inference_cost")),
+            ("market", gateway.get("marketCost")),
+            ("market", usage.get("market_cost")),
+        ):
+            self._pay(name, amount(said))
+        if type(usage.get("is_byok")) is bool:
+            self._byok = usage["is_byok"]
+
+    def _pay(self, name: str, sum: Decimal | None) -> None:
+        """One sum in USD; one that is negative, no number, or out of all proportion is flagged and ignored."""
+        if sum is None:
+            return
+        exponent = sum.as_tuple().exponent
+        if type(exponent) is int and exponent >= _FINEST_COST and 0 <= sum <= _LARGEST_COST:
+            self._money[name] = sum
+        else:
+            self._odd = True
+
+    def usage(self, counted: Usage) -> Usage | None:
+        """The counts with all that is not counted in tokens; None if nothing was ever said."""
+        if not (self._counts or self._money or self._tools):
+            return None
+        return msgspec.structs.replace(
+            counted,
+            server_tools={name: calls for name, calls in self._tools.items() if calls},
+            service_tier=self._tier,
+            reported_cost=self._money.get("reported"),
+            market_cost=self._market_cost(),
+            is_byok=self._byok,
+            clamped=counted.clamped or self._odd,
+        )
+
+    def _market_cost(self) -> Decimal | None:
+        """Of OpenRouter under BYOK: its own fee and the vendor's bill, which it reports apart."""
+        if "market" in self._money or not self._byok or "upstream" not in self._money:
+            return self._money.get("market")
+        return self._money["upstream"] + self._money.get("reported", 0)
+
+
+def _at(value: Any, place: tuple[str, ...]) -> Any:
+    for key in place:
+        value = value.get(key) if type(value) is dict else None
+    return value
+
+
+def openai_usage(figures: Figures, conventions: Conventions, *, google: bool = False) -> Usage:
+    """Chat and Responses figures in disjoint buckets; `google` says that a model of Google's answered behind a gateway.
+
+    Needs the names prompt, completion, total, cached, written, reasoning, and may have audio_input, audio_output,
+    image_input, prediction_accepted, prediction_rejected.
+    """
+    prompt, completion, reasoning = figures["prompt"], figures["completion"], figures["reasoning"]
+    input = prompt
+    if _beside(figures, "audio_input", conventions.audio_beside_input):
+        input += figures["audio_input"]
+    output = completion
+    if conventions.output_from_total:
+        output = max(completion, figures["total"] - prompt)
+    elif _beside(figures, "reasoning", conventions.reasoning_beside_output) or (
+        conventions.reasoning_may_lie_beside and (google or reasoning > completion)
+    ):
+        output += reasoning
+    read = min(figures["cached"], input)
+    written = min(figures["written"], input - read)
+    return Usage(
+        input_uncached=input - read - written,
+        cache_read=read,
+        cache_write_other=written,
+        output=output,
+        reasoning=min(reasoning, output),
+        audio_input=min(figures["audio_input"], input),
+        audio_output=min(figures["audio_output"], output),
+        image_input=min(figures["image_input"], input),
+        prediction_accepted=figures["prediction_accepted"],
+        prediction_rejected=figures["prediction_rejected"],
+        clamped=read < figures["cached"] or written < figures["written"] or output < reasoning,
+    )
+
+
+def _beside(figures: Figures, name: str, convention: bool) -> bool:
+    """Whether a figure lies beside the count that should include it."""
+    figure, sum = figures[name], figures["prompt"] + figures["completion"]
+    if figure and "total" in figures and figures["total"] in (sum, sum + figure):
+        return figures["total"] > sum
+    return convention

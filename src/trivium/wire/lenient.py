@@ -1,0 +1,99 @@
+"""Reading JSON that an upstream wrote: whatever a value's type, the accessors give one that can be used.
+
+Numbers with a fraction or exponent become `Decimal`, so that a cost keeps the digits of its own text.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from decimal import Decimal, InvalidOperation
+from typing import Any
+
+import msgspec
+
+_DECODER = msgspec.json.Decoder(float_hook=Decimal)
+_ENCODER = msgspec.json.Encoder(decimal_format="number")
+_LARGEST_COUNT = 2**53
+_LONE_SURROGATE = re.compile("[\ud800-\udfff]")
+
+
+def parse(data: bytes) -> Any:
+    """The JSON value in `data`. Raises ValueError if there is none, and for nesting too deep to walk.
+
+    What other JSON writers let pass is mended: a byte order mark, bytes that are not UTF-8, lone surrogates and bare
+    control characters; NaN and Infinity read as null.
+    """
+    try:
+        return _DECODER.decode(data)
+    except RecursionError:
+        raise ValueError("nested too deeply") from None
+    except (ValueError, ArithmeticError):
+        return _parse_oddities(data)
+
+
+def _parse_oddities(data: bytes) -> Any:
+    source = data.decode("utf-8-sig", "replace")
+    try:
+        return _mend(json.loads(source, strict=False, parse_float=_decimal, parse_constant=lambda _: None))
+    except RecursionError:
+        raise ValueError("nested too deeply") from None
+
+
+def _decimal(digits: str) -> Decimal | None:
+    try:
+        return Decimal(digits)
+    except InvalidOperation:
+        return None
+
+
+def _mend(value: Any) -> Any:
+    """Without lone surrogates, which no UTF-8 writer downstream could write."""
+    if isinstance(value, str):
+        return _LONE_SURROGATE.sub("\ufffd", value)
+    if isinstance(value, list):
+        return [_mend(item) for item in value]
+    if isinstance(value, dict):
+        return {_mend(key): _mend(item) for key, item in value.items()}
+    return value
+
+
+def dump(value: Any) -> str:
+    """JSON text of a parsed value; numbers keep their digits."""
+    try:
+        return _ENCODER.encode(value).decode()
+    except RecursionError:
+        return ""
+
+
+def mapping(value: Any) -> dict[str, Any]:
+    return value if type(value) is dict else {}
+
+
+def sequence(value: Any) -> list[Any]:
+    return value if type(value) is list else []
+
+
+def text(value: Any) -> str:
+    return value if type(value) is str else ""
+
+
+def index(value: Any) -> int | None:
+    """A position in a list that the upstream numbers; None if it is none."""
+    return value if type(value) is int else None
+
+
+def count(value: Any) -> int | None:
+    """A number of tokens or calls, which may be negative; None if it is not a whole number or beyond all measure."""
+    if type(value) is Decimal and value.is_finite() and abs(value.adjusted()) < 16 and value == int(value):
+        value = int(value)
+    return value if type(value) is int and abs(value) <= _LARGEST_COUNT else None
+
+
+def amount(value: Any) -> Decimal | None:
+    """A sum of money, a number or a string; it may be negative or NaN. None if it is neither number nor number text."""
+    if type(value) is str and len(value) <= 64:
+        value = _decimal(value)
+    elif type(value) is int and abs(value) <= _LARGEST_COUNT:
+        value = Decimal(value)
+    return value if type(value) is Decimal else None

@@ -1,0 +1,162 @@
+"""Messages into canonical events: streams, and whole bodies, whose blocks are read as if each came at its start.
+
+Rules (wire notes, sections 4, 6, 7):
+
+* Text is that of text blocks, reasoning that of thinking blocks. Of the tools only `tool_use` is the client's to carry
+  out; `server_tool_use`, `mcp_tool_use` and all results ran upstream and say nothing here, nor do compaction blocks.
+* A call's input comes as `input_json_delta`, or whole in the block's start; nothing at all means `{}`.
+* Usage is merged field by field; Vercel's costs lie beside it in `provider_metadata`.
+* A second `message_start` with the open message's id is an echo and is passed over; one with another id is a gateway
+  that retried inside the stream (vercel/ai #18331): the answer begins anew.
+* `message_stop` is the end, and so is EOF after a stop reason. An `error` event may come anywhere.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from trivium.canon import conventions as named
+from trivium.canon.events import (
+    FinishReason,
+    ReasoningDelta,
+    TextDelta,
+    ToolCallBegin,
+    ToolCallDelta,
+    UsageReport,
+)
+from trivium.canon.usage import Conventions
+from trivium.wire.decoder import Decoder
+from trivium.wire.fault import fault_in
+from trivium.wire.lenient import dump, mapping, sequence, text
+from trivium.wire.messages.usage import MessagesUsage
+
+_FINISH = {
+    "end_turn": FinishReason.STOP,
+    "stop_sequence": FinishReason.STOP,
+    "max_tokens": FinishReason.LENGTH,
+    "model_context_window_exceeded": FinishReason.LENGTH,
+    "tool_use": FinishReason.TOOL_CALLS,
+    "refusal": FinishReason.REFUSAL,
+    "pause_turn": FinishReason.PAUSE,
+}
+
+
+class _Call:
+    """The `tool_use` block that is open."""
+
+    def __init__(self, part: int, input: Any) -> None:
+        self.part = part
+        self.input = input
+        self.said = False
+
+
+class StreamDecoder(Decoder):
+    """Decodes one answer of the Messages API. All providers count alike here: conventions change nothing."""
+
+    def __init__(self, conventions: Conventions = named.DEFAULT) -> None:
+        super().__init__(conventions)
+        self._usage = MessagesUsage()
+        self._calls: dict[Any, _Call] = {}
+        self._readers: dict[str, Callable[[dict[str, Any]], object]] = {
+            "message_start": self._start_message,
+            "content_block_start": self._start_block,
+            "content_block_delta": self._take_delta,
+            "content_block_stop": self._stop_block,
+            "message_delta": self._take_message_delta,
+            "message_stop": self._stop_message,
+            "message": self._take_body,
+        }
+
+    def _take(self, said: dict[str, Any], name: str) -> None:
+        reader = self._readers.get(text(said.get("type")) or name)
+        if reader:
+            reader(said)
+        elif "type" not in said or said["type"] == "error":
+            self._fail(fault_in(said))
+
+    def _take_body(self, said: dict[str, Any]) -> bool:
+        if said.get("type", "message") != "message" or said.keys().isdisjoint(("type", "content", "stop_reason")):
+            return False
+        self._begin(text(said.get("id")), text(said.get("model")))
+        for position, block in enumerate(sequence(said.get("content"))):
+            self._start_block({"index": position, "content_block": block})
+        self._take_message_delta({**said, "delta": said})
+        self._stop_message(said)
+        return True
+
+    def _take_end(self) -> None:
+        self._close_calls()
+
+    def _start_message(self, said: dict[str, Any]) -> None:
+        message = mapping(said.get("message"))
+        id, model = text(message.get("id")), text(message.get("model"))
+        if self._starts_anew(id, model):
+            self._calls.clear()
+        self._begin(id, model)
+        self._report(message)
+
+    def _start_block(self, said: dict[str, Any]) -> None:
+        at, block = _index(said), mapping(said.get("content_block"))
+        kind = block.get("type")
+        if kind == "text":
+            self._say(at, "text", block.get("text"))
+        elif kind == "thinking":
+            self._say(at, "thinking", block.get("thinking"))
+        elif kind == "tool_use":
+            call = self._calls[at] = _Call(self._new_part(), block.get("input"))
+            self._called = True
+            self._out.append(ToolCallBegin(call.part, text(block.get("id")), text(block.get("name"))))
+
+    def _take_delta(self, said: dict[str, Any]) -> None:
+        at, delta = _index(said), mapping(said.get("delta"))
+        kind = delta.get("type")
+        if kind == "text_delta":
+            self._say(at, "text", delta.get("text"))
+        elif kind == "thinking_delta":
+            self._say(at, "thinking", delta.get("thinking"))
+        elif kind == "input_json_delta" and at in self._calls:
+            self._argue(self._calls[at], text(delta.get("partial_json")))
+
+    def _say(self, at: Any, kind: str, words: Any) -> None:
+        if not text(words):
+            return
+        delta = TextDelta if kind == "text" else ReasoningDelta
+        self._out.append(delta(words, self._part((kind, at))))
+
+    def _argue(self, call: _Call, arguments: str) -> None:
+        if arguments:
+            call.said = True
+            self._out.append(ToolCallDelta(call.part, arguments))
+
+    def _stop_block(self, said: dict[str, Any]) -> None:
+        call = self._calls.pop(_index(said), None)
+        if call and not call.said:
+            self._argue(call, dump(mapping(call.input)))
+
+    def _close_calls(self) -> None:
+        for at in list(self._calls):
+            self._stop_block({"index": at})
+
+    def _take_message_delta(self, said: dict[str, Any]) -> None:
+        self._close_calls()
+        self._report(said)
+        word = text(mapping(said.get("delta")).get("stop_reason"))
+        if word:
+            self._end(_FINISH.get(word), word)
+
+    def _stop_message(self, _said: dict[str, Any]) -> None:
+        self._close_calls()
+        self._stop()
+
+    def _report(self, said: dict[str, Any]) -> None:
+        usage, metadata = said.get("usage"), said.get("provider_metadata")
+        report = self._usage.read(usage, metadata) if usage or metadata else None
+        if report:
+            self._out.append(UsageReport(report))
+
+
+def _index(said: dict[str, Any]) -> int:
+    """The block's number; blocks without one are taken for the same."""
+    at = said.get("index")
+    return at if type(at) is int else -1

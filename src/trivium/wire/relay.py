@@ -1,0 +1,207 @@
+"""A stream on its way through: cut at event ends, metered from a copy, byte for byte what the upstream sent.
+
+Only whole events go on (half of one is of no use to a client, and after a broken connection it would spoil the error
+event that follows), save where an event grows beyond `HOLD` bytes. After the first content, events are decoded only
+where a byte search finds what metering needs: usage, finish, errors, terminal events. JSON strings escape their quotes,
+so that a quoted name cannot be found inside a text.
+
+Two things may change bytes, each a named rule: the usage chunk of a Chat stream is hidden from a client that did not
+ask for it, and a provider's quirk may mend each event.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+
+import msgspec
+
+from trivium.canon.api import Api
+from trivium.canon.events import (
+    Event,
+    Fault,
+    ReasoningDelta,
+    RefusalDelta,
+    TextDelta,
+    ToolCallBegin,
+    ToolCallDelta,
+)
+from trivium.canon.fold import Answer, Fold
+from trivium.wire.decoder import Decoder
+from trivium.wire.sse import SseParser
+
+HOLD = 256 * 1024
+"""Bytes of one unfinished event that are held back."""
+KEPT = 16 * 1024 * 1024
+"""Bytes of one event that are copied for the meter; a longer one passes unread and is flagged."""
+
+Mend = Callable[[bytes], bytes]
+
+_END = re.compile(rb"(?:\r\n|\n|\r(?!\n))(?:\r\n|\n|\r(?!\n|\Z))")
+_CONTENT = (TextDelta, ReasoningDelta, RefusalDelta, ToolCallBegin, ToolCallDelta)
+_SEQUENCE = re.compile(rb'"sequence_number"\s*:\s*(\d{1,15})')
+
+_LOUD: dict[Api, tuple[bytes, ...]] = {
+    Api.CHAT: (b'"error"', b"[DONE]"),
+    Api.RESPONSES: (b'"response"', b'"error"', b'_call"', b"refusal"),
+    Api.MESSAGES: (b'"message_', b'"error"'),
+}
+"""Bytes that an event must contain to matter once content has begun."""
+_NULLABLE = ((b'"usage"', b'"usage":null'), (b'"finish_reason"', b'"finish_reason":null'))
+"""Chat names these in every chunk: they matter where they are not null."""
+
+
+class _BareUsage(msgspec.Struct):
+    choices: list[msgspec.Raw]
+    usage: dict[str, msgspec.Raw]
+    error: msgspec.Raw | None = None
+
+
+_bare_usage = msgspec.json.Decoder(_BareUsage)
+
+
+class StreamRelay:
+    """Sans-IO: `feed` what arrives, send what it returns, `close` at the end."""
+
+    def __init__(self, api: Api, decoder: Decoder, *, hide_usage: bool = False, mend: Mend | None = None) -> None:
+        self._api = api
+        self._decoder = decoder
+        self._loud = _LOUD[api]
+        self._hide_usage = hide_usage
+        self._mend = mend
+        self._fold = Fold()
+        self._tail = bytearray()
+        self._sent = 0
+        """How much of the tail has gone on already, because it outgrew HOLD."""
+        self._last = b""
+        self.content_began = False
+        self.unterminated = False
+        """The stream ended and had neither a finish nor an error."""
+        self.oversized = False
+
+    @property
+    def held(self) -> int:
+        """Bytes in memory for this stream."""
+        return len(self._tail)
+
+    @property
+    def malformed(self) -> int:
+        return self._decoder.malformed
+
+    def feed(self, chunk: bytes) -> bytes:
+        """Bytes that may go to the client now."""
+        if self._tail:
+            start = max(0, len(self._tail) - 3)
+            self._tail += chunk
+            end = _last_end(self._tail, start)
+            data = bytes(self._tail) if end else b""
+        else:
+            end = _last_end(chunk, 0)
+            data = chunk
+        if end:
+            block = data[:end]
+            self._tail = bytearray(data[end:])
+            sent, self._sent = self._sent, 0
+            return self._pass(block, sent)
+        if not self._tail:
+            self._tail = bytearray(chunk)
+        return self._overflow()
+
+    def close(self) -> bytes:
+        """The stream ended as HTTP has it. Returns the rest that has no blank line behind it."""
+        rest, sent = bytes(self._tail), self._sent
+        self._tail.clear()
+        out = self._pass(rest, sent) if rest else b""
+        last = self._decoder.close()
+        self._add(last)
+        self.unterminated = any(isinstance(event, Fault) for event in last)
+        return out
+
+    def cut_inside_event(self) -> bool:
+        """Whether part of an unfinished event has already gone to the client."""
+        return self._sent > 0
+
+    def answer(self) -> Answer:
+        """What the stream said of itself: names, usage, finish, error; not its content."""
+        return self._fold.answer()
+
+    def next_sequence_number(self) -> int:
+        """The number that a Responses event of ours must carry."""
+        numbers = _SEQUENCE.findall(self._last)
+        return int(numbers[-1]) + 1 if numbers else 0
+
+    def _pass(self, block: bytes, sent: int) -> bytes:
+        self._last = block
+        if self._mend is not None and not sent:
+            block = b"".join(map(self._mend, _events(block)))
+            self._last = block
+        if self.content_began and self._is_quiet(block):
+            return block[sent:] if sent else block
+        events = _events(block)
+        kept = [event for event in events if self._read(event)]
+        return block[sent:] if sent else b"".join(kept)
+
+    def _is_quiet(self, block: bytes) -> bool:
+        if any(mark in block for mark in self._loud):
+            return False
+        return self._api is not Api.CHAT or all(block.count(name) == block.count(null) for name, null in _NULLABLE)
+
+    def _read(self, event: bytes) -> bool:
+        """Meters one event; whether it goes on to the client."""
+        if self.content_began and self._is_quiet(event):
+            return True
+        parser = SseParser()
+        parsed = parser.feed(event) + parser.close()
+        for said in parsed:
+            self._add(self._decoder.decode(said))
+        return not (self._hide_usage and b'"usage"' in event and all(_is_bare_usage(said.data) for said in parsed))
+
+    def _add(self, events: list[Event]) -> None:
+        for event in events:
+            if isinstance(event, _CONTENT):
+                self.content_began = True
+            else:
+                self._fold.add(event)
+
+    def _overflow(self) -> bytes:
+        """An event too long to hold goes on in pieces; one too long to copy is no longer read."""
+        if len(self._tail) <= HOLD:
+            return b""
+        out = bytes(self._tail[self._sent :])
+        self._sent = len(self._tail)
+        if self._sent > KEPT:
+            self.oversized = True
+            self._tail = self._tail[-3:]
+            self._sent = len(self._tail)
+        return out
+
+
+def _last_end(data: bytes | bytearray, start: int) -> int:
+    """Where the last whole event ends; 0 if none does."""
+    end = data.rfind(b"\n\n", start) + 2
+    if data.find(b"\r", start) >= 0:
+        end = max([end if end > 1 else 0, *(match.end() for match in _END.finditer(data, start))])
+    return end if end > 1 else 0
+
+
+def _events(block: bytes) -> list[bytes]:
+    """The events of a block, each with the blank line that ends it."""
+    if b"\r" not in block:
+        pieces = block.split(b"\n\n")
+        last = pieces.pop()
+        events = [piece + b"\n\n" for piece in pieces]
+        return [*events, last] if last else events
+    events, start = [], 0
+    for match in _END.finditer(block):
+        events.append(block[start : match.end()])
+        start = match.end()
+    return [*events, block[start:]] if start < len(block) else events
+
+
+def _is_bare_usage(data: bytes) -> bool:
+    """A Chat chunk that exists for its usage alone."""
+    try:
+        chunk = _bare_usage.decode(data)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return False
+    return not chunk.choices and chunk.error is None

@@ -1,0 +1,123 @@
+"""What the gateway reads of a request, for all three APIs, and the request as the same API's upstream gets it.
+
+Unknown members survive: they are never decoded. Members that ask for state which a stateless gateway does not keep are
+refused (behaviour page, section 2, check 10).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import msgspec
+
+from trivium.canon.api import Api
+from trivium.errors import FieldUnsupported, ModelMissing
+from trivium.wire import body as json_body
+from trivium.wire.losses import Loss
+
+
+class Request(msgspec.Struct, frozen=True, kw_only=True):
+    """A parsed request. `model` is as the client wrote it, without blanks around it."""
+
+    api: Api
+    body: bytes
+    members: json_body.Members
+    model: str
+    stream: bool
+    max_tokens: int | None
+    wants_usage: bool
+    """The client asked for the usage chunk of a Chat stream; always true for the other APIs."""
+
+
+class Rendered(msgspec.Struct, frozen=True):
+    """The bytes for the upstream, and what they no longer say."""
+
+    body: bytes
+    losses: tuple[Loss, ...] = ()
+
+
+def parse(api: Api, body: bytes) -> Request:
+    """Raises InvalidJson, FieldUnsupported, ModelMissing."""
+    found = json_body.members(body)
+    model = (json_body.text(found, "model") or "").strip()
+    if not model:
+        raise ModelMissing("The field `model` is required: name the model that should answer.", param="model")
+    stream = json_body.flag(found, "stream")
+    return Request(
+        api=api,
+        body=body,
+        members=found,
+        model=model,
+        stream=stream,
+        max_tokens=next((n for f in _MAX_TOKENS[api] if (n := json_body.count(found, f)) is not None), None),
+        wants_usage=not (api is Api.CHAT and stream) or _asks_for_usage(found),
+    )
+
+
+def check_stateless(request: Request) -> None:
+    """Raises FieldUnsupported for what only a server with memory could honour."""
+    for name, refused in _STATEFUL[request.api].items():
+        if name in request.members and refused(bytes(request.members[name])):
+            raise FieldUnsupported(
+                f"`{name}` needs state that this gateway does not keep; send the whole conversation instead.",
+                param=name,
+            )
+
+
+def render(request: Request, model: str) -> Rendered:
+    """The request for an upstream of the same API: `model` set, usage asked for, everything else as it came."""
+    changes: dict[str, bytes] = {}
+    losses: tuple[Loss, ...] = ()
+    if bytes(request.members["model"]) != (name := msgspec.json.encode(model)) or not json_body.stands_once(
+        request.body, "model"
+    ):
+        changes["model"] = name
+    if not request.wants_usage:
+        changes["stream_options"] = _with_usage(request)
+    if request.api is Api.RESPONSES and json_body.flag(request.members, "store"):
+        changes["store"] = b"false"
+        losses = (Loss("store", "the gateway keeps no answers; sent on as false"),)
+    return Rendered(json_body.patch(request.body, request.members, changes) if changes else request.body, losses)
+
+
+def _asks_for_usage(found: json_body.Members) -> bool:
+    options = json_body.value(found, "stream_options")
+    return isinstance(options, dict) and options.get("include_usage") is True
+
+
+def _with_usage(request: Request) -> bytes:
+    """`stream_options` with include_usage true and every other option kept."""
+    options = json_body.value(request.members, "stream_options")
+    kept = options if isinstance(options, dict) else {}
+    return msgspec.json.encode({**kept, "include_usage": True})
+
+
+def _refers_to_items(raw: bytes) -> bool:
+    if b"item_reference" not in raw:
+        return False
+    items = msgspec.json.decode(raw)
+    return isinstance(items, list) and any(
+        isinstance(item, dict) and item.get("type") == "item_reference" for item in items
+    )
+
+
+def _present(raw: bytes) -> bool:
+    return raw != b"null"
+
+
+_STATEFUL: dict[Api, dict[str, Callable[[bytes], bool]]] = {
+    Api.CHAT: {},
+    Api.RESPONSES: {
+        "previous_response_id": _present,
+        "conversation": _present,
+        "background": lambda raw: raw == b"true",
+        "input": _refers_to_items,
+    },
+    Api.MESSAGES: {"thread": _present},
+}
+
+_MAX_TOKENS = {
+    Api.CHAT: ("max_completion_tokens", "max_tokens"),
+    Api.RESPONSES: ("max_output_tokens",),
+    Api.MESSAGES: ("max_tokens",),
+}

@@ -1,0 +1,215 @@
+"""Responses into canonical events: streams, and whole bodies, which are read as the terminal event of a silent stream.
+
+Rules (wire notes, sections 3, 6, 7):
+
+* Text is that of all `output_text` parts of all messages, reasoning that of the reasoning items' summaries and
+  contents. Function and custom tool calls are the client's to carry out; hosted tools run upstream and say nothing.
+* State is keyed by `output_index`: item ids change within a stream (GitHub Copilot).
+* Deltas are told as they come. `.done` events, `output_item.done` and the terminal event's `output` say everything
+  again; of that only what goes beyond the deltas is told, so that an upstream that sends no deltas (LM Studio) loses
+  nothing. There the n-th item of a type, and in it the n-th part of a type, is the n-th of that type seen: positions
+  in these lists and the indices of the deltas differ in the wild (Bedrock). Of a reasoning item that spoke by deltas
+  in one form, summary or content, the other form is a repetition.
+* There is no finish reason. Completed means tool_calls if a call was made, else refusal if a part refused, else stop;
+  incomplete means length, or content_filter by its reason; failed and cancelled are errors.
+* An error is flat or nested; `response.failed` after an `error` event repeats it.
+* A second `response.created` with another id begins the answer anew.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable
+from typing import Any
+
+from trivium.canon import conventions as named
+from trivium.canon.events import (
+    Event,
+    Fault,
+    FinishReason,
+    ReasoningDelta,
+    RefusalDelta,
+    TextDelta,
+    ToolCallBegin,
+    ToolCallDelta,
+    UsageReport,
+)
+from trivium.canon.usage import Conventions
+from trivium.wire.decoder import Decoder
+from trivium.wire.fault import fault_in, fault_of
+from trivium.wire.lenient import dump, index, mapping, sequence, text
+from trivium.wire.responses.usage import ResponsesUsage
+
+_SAY: dict[str, Callable[[str, int], Event]] = {
+    "text": TextDelta,
+    "refusal": RefusalDelta,
+    "summary": ReasoningDelta,
+    "content": ReasoningDelta,
+    "arguments": lambda said, part: ToolCallDelta(part, said),
+}
+_DELTAS = {
+    "response.output_text.delta": ("text", "content_index"),
+    "response.refusal.delta": ("refusal", "content_index"),
+    "response.reasoning_summary_text.delta": ("summary", "summary_index"),
+    "response.reasoning_text.delta": ("content", "content_index"),
+    "response.function_call_arguments.delta": ("arguments", ""),
+    "response.custom_tool_call_input.delta": ("arguments", ""),
+}
+_WHOLES = {
+    "response.output_text.done": ("text", "content_index", "text"),
+    "response.refusal.done": ("refusal", "content_index", "refusal"),
+    "response.reasoning_summary_text.done": ("summary", "summary_index", "text"),
+    "response.reasoning_text.done": ("content", "content_index", "text"),
+    "response.function_call_arguments.done": ("arguments", "", "arguments"),
+    "response.custom_tool_call_input.done": ("arguments", "", "input"),
+}
+_CALLS = {"function_call": "arguments", "custom_tool_call": "input"}
+"""Items that are the client's to carry out, and where their arguments lie."""
+_PARTS = (
+    # Where parts lie in an item, their type, what they say, and under which key.
+    ("content", "output_text", "text", "text"),
+    ("content", "refusal", "refusal", "refusal"),
+    ("summary", "summary_text", "summary", "text"),
+    ("content", "reasoning_text", "content", "text"),
+)
+_INCOMPLETE = {"content_filter": FinishReason.CONTENT_FILTER}
+
+
+class _Item:
+    """An output item: its parts by what they say and their position, each with its index and length so far."""
+
+    def __init__(self, type: str) -> None:
+        self.type = type
+        self.parts: dict[tuple[str, int], list[int]] = {}
+        self.streamed: set[str] = set()
+
+
+class StreamDecoder(Decoder):
+    """Decodes one answer of the Responses API."""
+
+    def __init__(self, conventions: Conventions = named.DEFAULT) -> None:
+        super().__init__(conventions)
+        self._usage = ResponsesUsage(conventions)
+        self._items: dict[int, _Item] = {}
+        self._refused = False
+
+    def _take(self, said: dict[str, Any], name: str) -> None:
+        kind = text(said.get("type")) or name
+        if kind in _DELTAS:
+            what, position = _DELTAS[kind]
+            self._say(_at(said), what, index(said.get(position)) or 0, text(said.get("delta")), whole=False)
+        elif kind in _WHOLES:
+            what, position, key = _WHOLES[kind]
+            self._say(_at(said), what, index(said.get(position)) or 0, text(said.get(key)), whole=True)
+        elif kind in ("response.output_item.added", "response.output_item.done"):
+            self._take_item(_at(said), mapping(said.get("item")), done=kind.endswith("done"))
+        elif type(said.get("response")) is dict:
+            if kind == "response.created":
+                self._create(said["response"])
+            self._take_response(said["response"])
+        elif said.get("object") == "response":
+            self._take_response(said)
+        elif kind == "error" or "type" not in said:
+            self._fail(fault_in(said if kind != "error" else {**said, "type": "error"}))
+
+    def _take_body(self, said: dict[str, Any]) -> bool:
+        if said.get("object") != "response" and type(said.get("output")) is not list:
+            return False
+        self._take_response(said)
+        return True
+
+    def _create(self, response: dict[str, Any]) -> None:
+        if self._starts_anew(text(response.get("id")), text(response.get("model"))):
+            self._items.clear()
+            self._refused = False
+
+    def _take_response(self, response: dict[str, Any]) -> None:
+        self._begin(text(response.get("id")), text(response.get("model")))
+        if response.get("usage"):
+            report = self._usage.read(response)
+            if report:
+                self._out.append(UsageReport(report))
+        status = response.get("status")
+        if status in ("queued", "in_progress"):
+            return
+        self._settle(sequence(response.get("output")))
+        self._finish_as(text(status), response)
+
+    def _finish_as(self, status: str, response: dict[str, Any]) -> None:
+        error = mapping(response.get("error"))
+        if error or status in ("failed", "cancelled"):
+            fault = fault_of(error) if error else Fault("response_" + status, f"The response was {status}")
+            self._fail(fault)
+            self._end(FinishReason.ERROR, status or None)
+        elif status == "incomplete":
+            reason = text(mapping(response.get("incomplete_details")).get("reason"))
+            self._end(_INCOMPLETE.get(reason, FinishReason.LENGTH), reason or status)
+        else:
+            refused = self._refused and not self._called
+            self._end(FinishReason.REFUSAL if refused else None, status or None)
+        self._stop()
+
+    def _settle(self, output: list[Any]) -> None:
+        """Tell of the final output what the stream has not told."""
+        seen: dict[str, list[int]] = {}
+        for at in sorted(self._items, reverse=True):
+            seen.setdefault(self._items[at].type, []).append(at)
+        fresh = max(self._items, default=-1)
+        for item in map(mapping, output):
+            known = seen.get(text(item.get("type")))
+            fresh += not known
+            self._take_item(known.pop() if known else fresh, item, done=True)
+
+    def _take_item(self, at: int, said: dict[str, Any], *, done: bool) -> None:
+        kind = text(said.get("type"))
+        item = self._items.setdefault(at, _Item(kind))
+        item.type = kind or item.type
+        if kind in _CALLS:
+            self._take_call(item, said)
+        if not done:
+            return
+        if kind in _CALLS:
+            arguments = said.get(_CALLS[kind])
+            self._say(at, "arguments", 0, text(arguments) or (dump(arguments) if arguments else ""), whole=True)
+        for place, part_type, what, key in _PARTS:
+            said_so_far = sorted(position for kind, position in item.parts if kind == what)
+            parts = [part for part in map(mapping, sequence(said.get(place))) if part.get("type") == part_type]
+            positions = itertools.chain(said_so_far, itertools.count(said_so_far[-1] + 1 if said_so_far else 0))
+            for position, part in zip(positions, parts, strict=False):
+                self._say(at, what, position, text(part.get(key)), whole=True)
+
+    def _take_call(self, item: _Item, said: dict[str, Any]) -> None:
+        id, name = text(said.get("call_id")) or text(said.get("id")), text(said.get("name"))
+        if ("arguments", 0) not in item.parts and name:
+            part = self._new_part()
+            item.parts["arguments", 0] = [part, 0]
+            self._called = True
+            self._out.append(ToolCallBegin(part, id, name))
+
+    def _say(self, at: int, what: str, position: int, said: str, *, whole: bool) -> None:
+        """Tell a delta, or of a whole what its deltas lacked. Arguments of a call not yet begun wait for its item."""
+        item = self._items.setdefault(at, _Item(""))
+        part = item.parts.get((what, position))
+        if not said or (part is None and what == "arguments") or (whole and _repeats(item, what)):
+            return
+        if part is None:
+            part = item.parts[what, position] = [self._new_part(), 0]
+            self._refused |= what == "refusal"
+        if whole:
+            said = said[part[1] :]
+        else:
+            item.streamed.add(what)
+        if said:
+            part[1] += len(said)
+            self._out.append(_SAY[what](said, part[0]))
+
+
+def _at(said: dict[str, Any]) -> int:
+    """The item's number; items without one are taken for the same."""
+    at = index(said.get("output_index"))
+    return -1 if at is None else at
+
+
+def _repeats(item: _Item, what: str) -> bool:
+    forms = {"summary", "content"}
+    return what in forms and bool(item.streamed & forms - {what})

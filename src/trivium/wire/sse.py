@@ -1,0 +1,109 @@
+"""Server-sent events from bytes, cut anywhere. (The WHATWG "event stream" format, and what gateways make of it.)
+
+Lines end in LF, CRLF or a lone CR and in nothing else: U+2028 and its kin are legal inside JSON. A CR at the end of a
+chunk ends its line at once, and an LF that opens the next chunk belongs to it. Every byte is looked at a constant
+number of times whatever the chunks, and nothing beyond `limit` bytes of one event is kept.
+"""
+
+from __future__ import annotations
+
+import msgspec
+
+LIMIT = 32 * 1024 * 1024
+_BOM = b"\xef\xbb\xbf"
+
+
+class ServerSentEvent(msgspec.Struct, frozen=True):
+    event: str | None
+    """The `event:` field; None when there was none."""
+    data: bytes
+    """The `data:` lines, joined by LF."""
+
+
+class SseParser:
+    """Feed chunks as they come, then `close`. Events without a `data:` line are no events."""
+
+    def __init__(self, limit: int = LIMIT) -> None:
+        self.dropped = 0
+        """Events larger than the limit, left out."""
+        self._limit = limit
+        self._rest = bytearray()
+        self._after_cr = False
+        self._first = True
+        self._event: str | None = None
+        self._data: list[bytes] = []
+        self._size = 0
+
+    def feed(self, chunk: bytes) -> list[ServerSentEvent]:
+        if not chunk:
+            return []
+        lines = chunk.splitlines()
+        if self._after_cr and chunk.startswith(b"\n"):
+            del lines[0]
+        self._after_cr = chunk.endswith(b"\r")
+        rest = b"" if chunk.endswith((b"\n", b"\r")) else lines.pop()
+        found: list[ServerSentEvent] = []
+        if lines:
+            lines[0] = self._finish_line(lines[0])
+            for line in lines:
+                self._take(line, found)
+        self._keep(rest)
+        return found
+
+    def close(self) -> list[ServerSentEvent]:
+        """The end of the stream: an unterminated last event is an event."""
+        found: list[ServerSentEvent] = []
+        self._take(self._finish_line(b""), found)
+        self._dispatch(found)
+        return found
+
+    def _keep(self, piece: bytes) -> None:
+        """The piece of a line that goes on. Too much of it spoils the event, and the line reads as a comment."""
+        if not piece:
+            return
+        if self._size + len(self._rest) + len(piece) <= self._limit:
+            self._rest += piece
+        else:
+            self._rest[:] = b":"
+            self._size = self._limit + 1
+
+    def _finish_line(self, end: bytes) -> bytes:
+        if not self._rest:
+            return end
+        self._keep(end)
+        line = bytes(self._rest)
+        self._rest.clear()
+        return line
+
+    def _take(self, line: bytes, found: list[ServerSentEvent]) -> None:
+        if self._first:
+            # Gateways keep a connection alive with blanks before they know that they will stream.
+            line = line.removeprefix(_BOM).lstrip(b" ")
+            self._first = not line
+        if not line:
+            self._dispatch(found)
+        elif line.startswith(b"data:"):
+            self._size += len(line)
+            if self._size <= self._limit:
+                self._data.append(line[6:] if line.startswith(b" ", 5) else line[5:])
+        elif line.startswith(b"event:"):
+            self._event = line[6:].decode("utf-8", "replace").removeprefix(" ")
+        elif line == b"data":
+            self._data.append(b"")
+
+    def _dispatch(self, found: list[ServerSentEvent]) -> None:
+        if self._size > self._limit:
+            self.dropped += 1
+        elif self._data:
+            data = self._data[0] if len(self._data) == 1 else b"\n".join(self._data)
+            found.append(ServerSentEvent(self._event, data))
+        self._event = None
+        self._data = []
+        self._size = 0
+
+
+def parse_event(block: bytes) -> ServerSentEvent | None:
+    """The one event of a block that ends with a blank line, or None if it is none (comments only, no data)."""
+    parser = SseParser(limit=len(block))
+    found = parser.feed(block) or parser.close()
+    return found[0] if found else None

@@ -1,0 +1,93 @@
+"""The scripts that ship as examples do what their comments say."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import openai
+import pytest
+
+from test_mock_chat import client
+from test_mock_messages import client as messages_client
+from trivium.mock import ScriptedUpstream, load_script
+
+EXAMPLES = Path(__file__).parents[1] / "examples/mock"
+ASK: Any = {"role": "user", "content": "Try the shell"}
+DONE = "The shell works: the scripted command has run."
+Turn = tuple[str, str | None]
+"""The name of the tool that was called, and the text that followed its result."""
+
+
+async def chat_agent(upstream: ScriptedUpstream, name: str) -> Turn:
+    tools: Any = [{"type": "function", "function": {"name": name}}]
+    async with client(upstream) as api:
+        said = (await api.chat.completions.create(model="m", messages=[ASK], tools=tools)).choices[0].message
+        (call,) = said.tool_calls or []
+        result: Any = {"role": "tool", "tool_call_id": call.id, "content": "scripted"}
+        history: Any = [ASK, said.to_dict(), result]
+        after = await api.chat.completions.create(model="m", messages=history, tools=tools)
+    assert call.type == "function"
+    return call.function.name, after.choices[0].message.content
+
+
+async def responses_agent(upstream: ScriptedUpstream, name: str) -> Turn:
+    tools: Any = [{"type": "function", "name": name}]
+    async with client(upstream) as api:
+        said = await api.responses.create(model="m", input=[ASK], tools=tools)
+        call = said.output[-1]
+        assert call.type == "function_call"
+        result: Any = {"type": "function_call_output", "call_id": call.call_id, "output": "scripted"}
+        history: Any = [ASK, *(item.to_dict() for item in said.output), result]
+        after = await api.responses.create(model="m", input=history, tools=tools)
+    return call.name, after.output_text
+
+
+async def messages_agent(upstream: ScriptedUpstream, name: str) -> Turn:
+    tools: Any = [{"name": name, "input_schema": {"type": "object"}}]
+    async with messages_client(upstream) as api:
+        said = await api.messages.create(model="m", max_tokens=9, messages=[ASK], tools=tools)
+        call = said.content[-1]
+        assert call.type == "tool_use"
+        result: Any = {"role": "user", "content": [{"type": "tool_result", "tool_use_id": call.id, "content": "done"}]}
+        history: Any = [ASK, {"role": "assistant", "content": [block.to_dict() for block in said.content]}, result]
+        after = await api.messages.create(model="m", max_tokens=9, messages=history, tools=tools)
+    assert after.content[0].type == "text"
+    return call.name, after.content[0].text
+
+
+@pytest.mark.parametrize(
+    ("agent", "tool"),
+    [
+        (chat_agent, "bash"),
+        (responses_agent, "exec_command"),
+        (responses_agent, "shell_command"),
+        (responses_agent, "shell"),
+        (messages_agent, "Bash"),
+    ],
+)
+async def test_an_agent_calls_its_shell_and_then_has_the_last_word(agent: Any, tool: str) -> None:
+    async with ScriptedUpstream(load_script(EXAMPLES / "agent.toml")) as upstream:
+        assert await agent(upstream, tool) == (tool, DONE)
+
+
+async def test_a_bad_day_gets_better() -> None:
+    heard: list[str] = []
+
+    async def talk(api: openai.AsyncOpenAI) -> str:
+        heard.clear()
+        async for chunk in await api.chat.completions.create(model="steady", messages=[ASK], stream=True):
+            heard.append(chunk.choices[0].delta.content or "")
+        return "".join(heard)
+
+    async with ScriptedUpstream(load_script(EXAMPLES / "failures.toml")) as upstream, client(upstream) as api:
+        with pytest.raises(openai.RateLimitError):
+            await talk(api)
+        with pytest.raises(Exception, match=r"."):
+            await talk(api)
+        assert "".join(heard) == "This sentence will never"
+        assert await talk(api) == "One byte at a time."
+        assert await talk(api) == "You said: Try the shell"
+        with pytest.raises(openai.InternalServerError, match="Bad Gateway"):
+            await api.responses.create(model="broken-html", input="Hi")
+        assert [model.id async for model in api.models.list()] == ["steady", "broken-html", "broken-silent"]
