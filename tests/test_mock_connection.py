@@ -70,6 +70,19 @@ async def test_a_client_that_does_not_read_holds_the_stream_back() -> None:
     assert seen.sent_events < 41
 
 
+async def test_a_client_that_closes_its_sending_half_is_gone_even_if_much_is_left_to_send() -> None:
+    async with playing(text=["x" * 1_000_000] * 40) as upstream:
+        reader, writer = await connect(upstream)
+        writer.write(request({"model": "m", "stream": True}))
+        await reader.readline()
+        writer.transport.pause_reading()  # type: ignore[attr-defined]
+        writer.write_eof()
+        (seen,) = await upstream.wait_for_endings(1)
+        writer.transport.abort()
+
+    assert seen.ending == "client_closed"
+
+
 async def test_hundreds_of_paced_streams_run_at_once() -> None:
     async with playing(sse=THREE, first_event_delay_ms=5, event_delay_ms=5) as upstream:
         answers = await asyncio.gather(*(exchange(upstream) for _ in range(300)))

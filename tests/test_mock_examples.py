@@ -1,7 +1,8 @@
-"""The scripts that ship as examples do what their comments say."""
+"""The scripts that ship as examples do what their comments say, and the page about them leaves nothing out."""
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -10,8 +11,9 @@ import pytest
 
 from test_mock_chat import client
 from test_mock_messages import client as messages_client
-from trivium.mock import ScriptedUpstream, load_script
+from trivium.mock import Match, Recorded, Reply, Script, ScriptedUpstream, load_script
 
+PAGE = Path(__file__).parents[1] / "docs/mock.md"
 EXAMPLES = Path(__file__).parents[1] / "examples/mock"
 ASK: Any = {"role": "user", "content": "Try the shell"}
 DONE = "The shell works: the scripted command has run."
@@ -83,11 +85,29 @@ async def test_a_bad_day_gets_better() -> None:
     async with ScriptedUpstream(load_script(EXAMPLES / "failures.toml")) as upstream, client(upstream) as api:
         with pytest.raises(openai.RateLimitError):
             await talk(api)
-        with pytest.raises(Exception, match=r"."):
+        with pytest.raises(openai.APIConnectionError):
             await talk(api)
         assert "".join(heard) == "This sentence will never"
         assert await talk(api) == "One byte at a time."
         assert await talk(api) == "You said: Try the shell"
-        with pytest.raises(openai.InternalServerError, match="Bad Gateway"):
+        with pytest.raises(openai.InternalServerError) as page:
             await api.responses.create(model="broken-html", input="Hi")
+        assert page.value.response.headers["content-type"] == "text/html"
         assert [model.id async for model in api.models.list()] == ["steady", "broken-html", "broken-silent"]
+
+
+@pytest.mark.parametrize("value", [Match, Reply, Script, Recorded])
+def test_the_page_names_every_key(value: Any) -> None:
+    page = PAGE.read_text("utf-8")
+
+    assert [key for key in value.__struct_fields__ if f"`{key}`" not in page] == []
+
+
+def test_the_scripts_on_the_page_can_be_loaded(tmp_path: Path) -> None:
+    (tmp_path / "capture.sse").touch()
+    scripts = re.findall(r"```toml\n(.*?)```", PAGE.read_text("utf-8"), re.DOTALL)
+    for text in scripts:
+        (tmp_path / "script.toml").write_text(text, "utf-8")
+        assert load_script(tmp_path / "script.toml").rules
+
+    assert len(scripts) == 3

@@ -88,10 +88,14 @@ async def test_a_caller_who_gives_up_waiting_leaves_nothing_behind(lab: Lab) -> 
 @scenario_for("http1")
 async def test_a_failed_attempt_to_connect_gives_its_place_back(lab: Lab) -> None:
     await lab.equip(limits=PoolLimits(connections=1))
-    url = (await lab.serve(echo)).replace("http:", "https:")
+
+    async def script(peer: Peer) -> None:
+        await peer.say(b"no TLS here")
+
+    url = (await lab.serve(script)).replace("http:", "https:")
     for _ in range(3):
         with pytest.raises(UpstreamUnreachable):
-            await lab.fetch(url, b"no TLS here", connect=1.0)
+            await lab.fetch(url)
 
 
 @scenario_for("http1")

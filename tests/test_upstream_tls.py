@@ -62,7 +62,10 @@ async def test_a_certificate_of_an_unknown_authority_is_refused(lab: Lab) -> Non
 
 @scenario
 async def test_an_upstream_without_tls_is_unreachable_by_https(lab: Lab) -> None:
-    url = await lab.serve(plays(answer()))
+    async def script(peer: Peer) -> None:
+        await peer.say(b"HTTP/1.1 400 Bad Request\r\n\r\n")
+
+    url = await lab.serve(script)
     with pytest.raises(UpstreamUnreachable):
         await lab.fetch(url.replace("http:", "https:"))
 

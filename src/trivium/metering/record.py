@@ -82,6 +82,8 @@ class Record(msgspec.Struct, frozen=True, kw_only=True):
     client_app: str | None = None
     """The first product of the User-Agent header."""
     client_ip: str | None = None
+    requests: int = 1
+    """How many requests the record stands for: more than one where a flood of refusals was counted together."""
 
 
 COLUMNS = Record.__struct_fields__

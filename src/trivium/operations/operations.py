@@ -29,8 +29,10 @@ class Nothing(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class Operations:
     """`perform` is the one way in. Must run where the store is owned."""
 
-    def __init__(self, store: Store) -> None:
+    def __init__(self, store: Store, before_reading: Callable[[], None] = lambda: None) -> None:
+        """`before_reading` hands over what is not with the store yet."""
         self._store = store
+        self._before_reading = before_reading
         self._table: dict[str, tuple[type[msgspec.Struct], Callable[[Any], Awaitable[Any]]]] = {
             "keys.create": (CreateKey, self._create_key),
             "keys.list": (Nothing, self._list_keys),
@@ -67,12 +69,16 @@ class Operations:
         for name in query.by:
             if name not in GROUPS:
                 raise OperationError(f"Usage cannot be grouped by {name!r}; expected one of {', '.join(GROUPS)}.")
-        await self._store.records.flush()
+        await self._flush()
         return self._store.usage(query)
 
     async def _requests(self, query: RequestQuery) -> list[dict[str, Any]]:
-        await self._store.records.flush()
+        await self._flush()
         return self._store.requests(query)
+
+    async def _flush(self) -> None:
+        self._before_reading()
+        await self._store.records.flush()
 
 
 def _shown(key: ApiKey) -> dict[str, Any]:

@@ -22,7 +22,7 @@ from trivium.wire.sse import SseParser
 
 _BLANKS = b" \t\r\n"
 _BOM = b"\xef\xbb\xbf"
-_FIELD = re.compile(rb"^(?::|(?:data|event|id|retry)(?::|$))", re.MULTILINE)
+_FIELD = re.compile(rb"^(?:data|event):", re.MULTILINE)
 
 
 def read_capture(data: bytes, api: Api, provider: str | None = None) -> Answer:
@@ -44,8 +44,11 @@ def read_capture(data: bytes, api: Api, provider: str | None = None) -> Answer:
 
 
 def _is_sse(data: bytes) -> bool:
-    start = data[:4096].removeprefix(_BOM).lstrip(_BLANKS)
-    return not start.startswith((b"{", b"[")) and _FIELD.search(data.replace(b"\r", b"\n")) is not None
+    """Whether the first thing said is a comment, or else no JSON while some line is a field of an event."""
+    said = data.removeprefix(_BOM).lstrip(_BLANKS)
+    if said.startswith((b"{", b"[")):
+        return False
+    return said.startswith(b":") or _FIELD.search(said.replace(b"\r", b"\n")) is not None
 
 
 def as_json(answer: Answer) -> dict[str, Any]:

@@ -6,7 +6,8 @@ from typing import Protocol
 
 from trivium.clock import Clock
 from trivium.config import ServerSettings
-from trivium.metering.record import Record
+from trivium.metering.record import Outcome, Record
+from trivium.policy.flood import Flood
 from trivium.policy.inflight import InFlight
 from trivium.routing.catalog import Catalog
 from trivium.upstream.client import UpstreamClient
@@ -62,5 +63,15 @@ class Deps:
         self.local = local
         self.catalog = catalog
         self.in_flight = InFlight(settings.max_in_flight_bytes, settings.max_calls)
-        self.stopping = False
-        """True from SIGTERM on: what is cut now is cut by us."""
+        self.flood = Flood()
+
+    def keep(self, record: Record) -> None:
+        """Hands a record to the store; refusals of strangers by way of `Flood`."""
+        stranger = record.key_id is None and record.outcome == Outcome.REFUSED
+        for kept in self.flood.admit(record) if stranger else (record,):
+            self.records.add(kept)
+
+    def keep_counted(self) -> None:
+        """Hands over what is only counted so far, before somebody asks or the gateway ends."""
+        for record in self.flood.flush():
+            self.records.add(record)

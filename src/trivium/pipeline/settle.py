@@ -63,7 +63,7 @@ class Run:
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
         self.hold(0)
-        self._deps.records.add(self._record())
+        self._deps.keep(self._record())
 
     def _outcome(self) -> Outcome:
         if self.left:

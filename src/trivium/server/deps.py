@@ -37,7 +37,6 @@ class Gateway:
         self._listed: dict[str, tuple[ModelEntry, ...]] = {}
         clock = SystemClock()
         self.store = Store(folder, clock)
-        self.operations = Operations(self.store)
         self.deps = Deps(
             settings=settings.server,
             clock=clock,
@@ -47,6 +46,7 @@ class Gateway:
             local=Embedded(self.local) if self.local else None,
             catalog=catalog(self.providers.values(), settings.aliases, {}),
         )
+        self.operations = Operations(self.store, self.deps.keep_counted)
 
     def learn(self, listed: Mapping[str, tuple[ModelEntry, ...]]) -> None:
         """Takes in what providers said they serve; a provider that said nothing keeps its last list."""
@@ -58,6 +58,7 @@ class Gateway:
         await self.deps.client.close()
         if self.local is not None:
             await self.local.stop()
+        self.deps.keep_counted()
         await self.store.close()
 
 

@@ -16,7 +16,16 @@ from pathlib import Path
 from trivium.errors import OperationError, StoreUnavailable
 from trivium.metering.record import COLUMNS
 
-_INTEGER_COLUMNS = ("time_ms", "status", "upstream_status", "stream", "in_band_error", "usage_known", "is_byok")
+_INTEGER_COLUMNS = (
+    "requests",
+    "time_ms",
+    "status",
+    "upstream_status",
+    "stream",
+    "in_band_error",
+    "usage_known",
+    "is_byok",
+)
 
 _RECORD_COLUMNS = ", ".join(
     f"{name} {'INTEGER' if name in _INTEGER_COLUMNS or name.endswith(('_tokens', '_us', '_bytes')) else 'TEXT'}"

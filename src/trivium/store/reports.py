@@ -21,11 +21,11 @@ GROUPS = {
 """What usage can be grouped by. Days are UTC."""
 
 _SUMS = {
-    "requests": "count(*)",
-    "succeeded": "sum(outcome = 'success')",
-    "refused": "sum(outcome = 'refused')",
-    "failed": "sum(outcome = 'failed')",
-    "aborted": "sum(outcome = 'aborted')",
+    "requests": "sum(requests)",
+    "succeeded": "sum(requests * (outcome = 'success'))",
+    "refused": "sum(requests * (outcome = 'refused'))",
+    "failed": "sum(requests * (outcome = 'failed'))",
+    "aborted": "sum(requests * (outcome = 'aborted'))",
     "usage_unknown": "sum(upstream_status = 200 AND NOT usage_known)",
     "input_tokens": "sum(input_uncached_tokens + cache_read_tokens + cache_write_5m_tokens + cache_write_1h_tokens"
     " + cache_write_other_tokens)",

@@ -11,7 +11,7 @@ from typing import Any
 from trivium.canon import conventions as named
 from trivium.canon.events import Begin, End, Event, Fault, Finish, FinishReason
 from trivium.canon.usage import Conventions
-from trivium.wire.fault import BROKEN_OFF, fault_of_body, fault_of_text
+from trivium.wire.fault import BROKEN_OFF, fault_in, fault_of_body, fault_of_text
 from trivium.wire.lenient import mapping, parse
 from trivium.wire.sse import ServerSentEvent
 
@@ -44,6 +44,8 @@ class Decoder:
             return out
         if type(said) is dict:
             self._take(said, event.event or "")
+        elif fault := fault_in(said):
+            self._fail(fault)
         else:
             self.malformed += 1
         return out

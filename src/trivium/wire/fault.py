@@ -35,7 +35,7 @@ _TYPE_BY_STATUS = {
     504: "timeout_error",
     529: "overloaded_error",
 }
-_STATUSES = frozenset(map(str, range(400, 600)))
+_STATUSES = frozenset(map(str, _TYPE_BY_STATUS))
 
 
 def fault_in(said: Any) -> Fault | None:
@@ -48,7 +48,7 @@ def fault_in(said: Any) -> Fault | None:
         return Fault(_type(body), text(error))
     if body.get("detail"):
         detail = body["detail"]
-        return Fault(_type(body), text(detail) or dump(detail))
+        return Fault(_type(body), text(detail) or dump(detail)[:_EXCERPT])
     if body.get("type") == "error" or body.get("object") == "error":
         return fault_of(body)
     return None
@@ -58,7 +58,7 @@ def fault_of(error: dict[str, Any]) -> Fault:
     """The error object itself: what lies under `error`, or a flat one."""
     metadata = mapping(error.get("metadata"))
     message = text(error.get("message")) or text(error.get("Message")) or text(metadata.get("raw"))
-    return Fault(_type(error), message or dump(error))
+    return Fault(_type(error), message or dump(error)[:_EXCERPT])
 
 
 def fault_of_body(said: Any) -> Fault:
@@ -81,5 +81,5 @@ def _type(error: dict[str, Any]) -> str:
     code, metadata = error.get("code"), mapping(error.get("metadata"))
     words = map(text, (error.get("type"), code, error.get("status"), metadata.get("error_type")))
     own = next((word for word in words if word and word != "error" and not word.isdigit()), None)
-    status = int(code) if str(code) in _STATUSES else 500
-    return own or _TYPE_BY_STATUS.get(status, "api_error" if status >= 500 else "invalid_request_error")
+    status = int(text(code)) if text(code) in _STATUSES else code
+    return own or _TYPE_BY_STATUS.get(status if type(status) is int else 500, "api_error")

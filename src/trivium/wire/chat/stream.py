@@ -86,7 +86,7 @@ class StreamDecoder(Decoder):
         self._take_chunk(said, whole=True)
         if self._answered:
             self._stop()
-        return self._answered or type(said.get("usage")) is dict
+        return self._answered or any(isinstance(event, UsageReport) for event in self._out)
 
     def _take_done(self) -> None:
         self._tell_all()
@@ -135,8 +135,8 @@ class StreamDecoder(Decoder):
             return
         for part in sequence(content):
             said = mapping(part)
-            if said.get("type") == "thinking":
-                self._reason(_thoughts(said.get("thinking")))
+            if said.get("type") in ("thinking", "reasoning"):
+                self._reason(_thoughts(said.get("thinking") or said.get("summary")))
             elif text(said.get("refusal")):
                 self._out.append(RefusalDelta(said["refusal"], self._part("refusal")))
             elif text(said.get("text")):
@@ -231,5 +231,5 @@ def _first_choice(choices: Any) -> dict[str, Any]:
 
 
 def _thoughts(thinking: Any) -> str:
-    """Mistral's thinking: a list of text parts, or a string."""
+    """Mistral's thinking, Databricks' summary: a list of text parts, or a string."""
     return text(thinking) or "".join(text(mapping(part).get("text")) for part in sequence(thinking))

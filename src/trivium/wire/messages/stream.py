@@ -76,8 +76,11 @@ class StreamDecoder(Decoder):
             self._fail(fault_in(said))
 
     def _take_body(self, said: dict[str, Any]) -> bool:
-        if said.get("type", "message") != "message" or said.keys().isdisjoint(("type", "content", "stop_reason")):
+        if said.get("type", "message") != "message":
             return False
+        if said.keys().isdisjoint(("type", "content", "stop_reason")):
+            self._report(said)
+            return bool(self._out)
         self._begin(text(said.get("id")), text(said.get("model")))
         for position, block in enumerate(sequence(said.get("content"))):
             self._start_block({"index": position, "content_block": block})

@@ -72,6 +72,8 @@ _PARTS = (
     ("summary", "summary_text", "summary", "text"),
     ("content", "reasoning_text", "content", "text"),
 )
+_FINISHED = ("completed", "incomplete", "failed", "cancelled")
+_UNFINISHED = ("queued", "in_progress")
 _INCOMPLETE = {"content_filter": FinishReason.CONTENT_FILTER}
 
 
@@ -80,7 +82,7 @@ class _Item:
 
     def __init__(self, type: str) -> None:
         self.type = type
-        self.parts: dict[tuple[str, int], list[int]] = {}
+        self.parts: dict[str, dict[int, list[int]]] = {}
         self.streamed: set[str] = set()
 
 
@@ -104,38 +106,42 @@ class StreamDecoder(Decoder):
         elif kind in ("response.output_item.added", "response.output_item.done"):
             self._take_item(_at(said), mapping(said.get("item")), done=kind.endswith("done"))
         elif type(said.get("response")) is dict:
-            if kind == "response.created":
-                self._create(said["response"])
-            self._take_response(said["response"])
+            self._take_response_event(kind.removeprefix("response."), said["response"])
         elif said.get("object") == "response":
-            self._take_response(said)
+            self._take_body(said)
         elif kind == "error" or "type" not in said:
             self._fail(fault_in(said if kind != "error" else {**said, "type": "error"}))
 
     def _take_body(self, said: dict[str, Any]) -> bool:
-        if said.get("object") != "response" and type(said.get("output")) is not list:
-            return False
-        self._take_response(said)
-        return True
+        if said.get("object") == "response" or type(said.get("output")) is list:
+            self._begin(text(said.get("id")), text(said.get("model")))
+            self._report(said)
+            if said.get("status") not in _UNFINISHED:
+                self._take_final(text(said.get("status")), said)
+            return True
+        self._report(said)
+        return bool(self._out)
 
-    def _create(self, response: dict[str, Any]) -> None:
-        if self._starts_anew(text(response.get("id")), text(response.get("model"))):
+    def _take_response_event(self, kind: str, response: dict[str, Any]) -> None:
+        id, model = text(response.get("id")), text(response.get("model"))
+        if kind == "created" and self._starts_anew(id, model):
             self._items.clear()
             self._refused = False
+        self._begin(id, model)
+        self._report(response)
+        if kind in _FINISHED:
+            status = response.get("status")
+            self._take_final(status if status in _FINISHED else kind, response)
 
-    def _take_response(self, response: dict[str, Any]) -> None:
-        self._begin(text(response.get("id")), text(response.get("model")))
-        if response.get("usage"):
-            report = self._usage.read(response)
-            if report:
-                self._out.append(UsageReport(report))
-        status = response.get("status")
-        if status in ("queued", "in_progress"):
+    def _report(self, response: dict[str, Any]) -> None:
+        report = self._usage.read(response) if response.get("usage") else None
+        if report:
+            self._out.append(UsageReport(report))
+
+    def _take_final(self, status: str, response: dict[str, Any]) -> None:
+        if self._ended:
             return
         self._settle(sequence(response.get("output")))
-        self._finish_as(text(status), response)
-
-    def _finish_as(self, status: str, response: dict[str, Any]) -> None:
         error = mapping(response.get("error"))
         if error or status in ("failed", "cancelled"):
             fault = fault_of(error) if error else Fault("response_" + status, f"The response was {status}")
@@ -164,7 +170,7 @@ class StreamDecoder(Decoder):
         kind = text(said.get("type"))
         item = self._items.setdefault(at, _Item(kind))
         item.type = kind or item.type
-        if kind in _CALLS:
+        if kind in _CALLS and (done or said.get("name")):
             self._take_call(item, said)
         if not done:
             return
@@ -172,28 +178,28 @@ class StreamDecoder(Decoder):
             arguments = said.get(_CALLS[kind])
             self._say(at, "arguments", 0, text(arguments) or (dump(arguments) if arguments else ""), whole=True)
         for place, part_type, what, key in _PARTS:
-            said_so_far = sorted(position for kind, position in item.parts if kind == what)
             parts = [part for part in map(mapping, sequence(said.get(place))) if part.get("type") == part_type]
-            positions = itertools.chain(said_so_far, itertools.count(said_so_far[-1] + 1 if said_so_far else 0))
-            for position, part in zip(positions, parts, strict=False):
+            positions = itertools.chain(item.parts.get(what, ()), itertools.count(-1, -1))
+            for part, position in zip(parts, positions, strict=False):
                 self._say(at, what, position, text(part.get(key)), whole=True)
 
     def _take_call(self, item: _Item, said: dict[str, Any]) -> None:
         id, name = text(said.get("call_id")) or text(said.get("id")), text(said.get("name"))
-        if ("arguments", 0) not in item.parts and name:
+        if not item.parts.get("arguments"):
             part = self._new_part()
-            item.parts["arguments", 0] = [part, 0]
+            item.parts["arguments"] = {0: [part, 0]}
             self._called = True
             self._out.append(ToolCallBegin(part, id, name))
 
     def _say(self, at: int, what: str, position: int, said: str, *, whole: bool) -> None:
         """Tell a delta, or of a whole what its deltas lacked. Arguments of a call not yet begun wait for its item."""
         item = self._items.setdefault(at, _Item(""))
-        part = item.parts.get((what, position))
+        parts = item.parts.setdefault(what, {})
+        part = parts.get(position)
         if not said or (part is None and what == "arguments") or (whole and _repeats(item, what)):
             return
         if part is None:
-            part = item.parts[what, position] = [self._new_part(), 0]
+            part = parts[position] = [self._new_part(), 0]
             self._refused |= what == "refusal"
         if whole:
             said = said[part[1] :]

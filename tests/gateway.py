@@ -1,0 +1,95 @@
+"""A gateway in front of a scripted upstream, both real and both in the test's own event loop."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import socket
+import tempfile
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+
+from trivium import config
+from trivium.mock import Reply, Rule, Script, ScriptedUpstream
+from trivium.server.deps import Gateway
+from trivium.server.run import Server
+
+ALL_APIS = 'apis = ["chat", "responses", "messages"]'
+
+
+class Running:
+    """The gateway's address, a key that opens it, and what lies behind it."""
+
+    def __init__(self, gateway: Gateway, server: Server, url: str, upstream: ScriptedUpstream) -> None:
+        self.gateway = gateway
+        self.server = server
+        self.url = url
+        self.upstream = upstream
+        self.key = gateway.store.keys.create("test")[1]
+        self.port = int(url.rpartition(":")[2])
+
+    async def post(
+        self, path: str, body: Any, *, key: str | None = "", headers: dict[str, str] | None = None
+    ) -> tuple[int, Any, dict[str, str]]:
+        """Status, parsed JSON (or the text of a stream) and headers. `key=None` sends none."""
+        key = self.key if key == "" else key
+        sent = {**({"authorization": f"Bearer {key}"} if key else {}), **(headers or {})}
+        data = body if isinstance(body, bytes) else None
+        async with (
+            aiohttp.ClientSession() as session,
+            session.post(self.url + path, headers=sent, data=data, json=None if data is not None else body) as response,
+        ):
+            is_json = response.content_type == "application/json"
+            content = await response.json() if is_json else await response.text()
+            return response.status, content, {name.lower(): value for name, value in response.headers.items()}
+
+    async def records(self) -> list[dict[str, Any]]:
+        """All records, newest first, once every call has ended."""
+        async with asyncio.timeout(5):
+            while self.gateway.deps.in_flight.calls:
+                await asyncio.sleep(0.005)
+        found: list[dict[str, Any]] = await self.gateway.operations.perform("requests", {"limit": 10_000})
+        return found
+
+    async def record(self) -> dict[str, Any]:
+        """The one record there is."""
+        (found,) = await self.records()
+        return found
+
+    def connect(self) -> tuple[socket.socket, bytes]:
+        """A raw connection, and the header line that authenticates it."""
+        return socket.create_connection(("127.0.0.1", self.port)), f"authorization: Bearer {self.key}\r\n".encode()
+
+
+@contextlib.asynccontextmanager
+async def running(
+    *rules: Rule | Reply, settings: str = "", provider: str = ALL_APIS, script: Script | None = None
+) -> AsyncIterator[Running]:
+    """`settings` is TOML; `provider` is the content of the table of the provider `up`, which serves any model."""
+    ordered = [rule if isinstance(rule, Rule) else Rule(rule) for rule in rules]
+    with tempfile.TemporaryDirectory() as folder:
+        async with ScriptedUpstream(script or Script(rules=ordered)) as upstream:
+            text = f'{settings}\n[local]\nenabled = false\n[providers.up]\nbase_url = "{upstream.url}/v1"\n{provider}\n'
+            gateway = Gateway(config.parse(text), Path(folder), {})
+            listener = socket.create_server(("127.0.0.1", 0))
+            server = Server(gateway)
+            serving = asyncio.create_task(server.serve(sockets=[listener]))
+            while not server.started:
+                await asyncio.sleep(0.005)
+            try:
+                url = f"http://127.0.0.1:{listener.getsockname()[1]}"
+                yield Running(gateway, server, url, upstream)
+            finally:
+                server.should_exit = True
+                await serving
+                await server.settle()
+                await gateway.close()
+
+
+CHAT: dict[str, Any] = {"model": "m", "messages": [{"role": "user", "content": "hi"}]}
+RESPONSES: dict[str, Any] = {"model": "m", "input": "hi"}
+MESSAGES: dict[str, Any] = {"model": "m", "max_tokens": 50, "messages": [{"role": "user", "content": "hi"}]}
+CALLS = [("/v1/chat/completions", CHAT), ("/v1/responses", RESPONSES), ("/v1/messages", MESSAGES)]

@@ -1,0 +1,172 @@
+"""Which check wins, what each API's caller reads, and the record that every call leaves."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import pytest
+from gateway import CALLS, CHAT, MESSAGES, RESPONSES, running
+
+from trivium.mock import Reply, Usage
+
+
+def message_of(api_path: str, body: dict[str, Any]) -> str:
+    """The error's message, from where the API's SDK looks for it."""
+    if api_path.startswith("/v1/messages"):
+        assert body["type"] == "error"
+        assert isinstance(body["error"]["type"], str)
+        assert body["request_id"].startswith("req_")
+    else:
+        assert set(body["error"]) == {"message", "type", "param", "code"}
+    message: str = body["error"]["message"]
+    return message
+
+
+@pytest.mark.parametrize(("path", "body"), CALLS)
+async def test_a_call_is_answered_and_recorded(path: str, body: dict[str, Any]) -> None:
+    async with running(Reply(text="hello", usage=Usage(input=7, cache_read=3, output=5, reasoning=2))) as house:
+        status, answer, headers = await house.post(path, body)
+        record = await house.record()
+    assert status == 200
+    assert headers["x-trivium-request-id"] == record["id"]
+    assert "hello" in str(answer)
+    assert (record["outcome"], record["status"], record["finish_reason"]) == ("success", 200, "stop")
+    assert (record["provider"], record["upstream_model"], record["requested_model"]) == ("up", "m", "m")
+    tokens = ("input_uncached_tokens", "cache_read_tokens", "output_tokens")
+    assert [record[name] for name in tokens] == [7, 3, 5]
+    assert record["queue_us"] <= record["ttfb_us"] <= record["total_us"]
+
+
+@pytest.mark.parametrize(("path", "body"), CALLS)
+async def test_without_a_key_a_valid_request_is_401_and_the_upstream_hears_nothing(
+    path: str, body: dict[str, Any]
+) -> None:
+    async with running() as house:
+        status, answer, _ = await house.post(path, body, key=None)
+        record = await house.record()
+        assert house.upstream.requests == []
+    assert status == 401
+    assert "No API key" in message_of(path, answer)
+    assert (record["outcome"], record["error_code"]) == ("refused", "paid_model_auth_required")
+
+
+@pytest.mark.parametrize(("path", "body"), CALLS)
+async def test_a_wrong_key_is_401_before_the_body_is_even_json(path: str, body: dict[str, Any]) -> None:
+    async with running() as house:
+        for key in ("tv-wrong", "sk-ant-other", "nonsense"):
+            status, answer, _ = await house.post(path, b"{", key=key)
+            assert status == 401
+            assert "not valid" in message_of(path, answer)
+
+
+async def test_a_key_in_x_api_key_beside_a_foreign_bearer_token_counts() -> None:
+    async with running() as house:
+        both = {"authorization": "Bearer sk-left-over", "x-api-key": house.key}
+        assert (await house.post("/v1/messages", MESSAGES, key=None, headers=both))[0] == 200
+        two = {"authorization": f"Bearer {house.key}", "x-api-key": "tv-another"}
+        assert (await house.post("/v1/messages", MESSAGES, key=None, headers=two))[0] == 401
+
+
+@pytest.mark.parametrize("path", [path for path, _ in CALLS])
+@pytest.mark.parametrize(
+    ("body", "status", "words"),
+    [
+        (b"", 400, "empty"),
+        (b"{", 400, "not valid JSON"),
+        (b"[1]", 400, "must be a JSON object"),
+        (b'{"model": 7}', 400, "`model` must be a string"),
+        (b'{"messages": []}', 400, "`model` is required"),
+        (b'{"model": "  "}', 400, "`model` is required"),
+        (b'{"model": "m", "stream": "yes"}', 400, "`stream` must be true or false"),
+        (b'{"model": ' + b"[" * 100_000, 400, "nested too deeply"),
+        (b'{"model": "nobody/knows"}', 404, "does not exist"),
+    ],
+)
+async def test_bad_input_is_said_in_the_callers_shape(path: str, body: bytes, status: int, words: str) -> None:
+    async with running(provider='apis = ["chat", "responses", "messages"]\nmodels = ["m"]') as house:
+        got, answer, _ = await house.post(path, body)
+        record = await house.record()
+        assert house.upstream.requests == []
+    assert got == status
+    assert words in message_of(path, answer)
+    assert (record["outcome"], record["status"]) == ("refused", status)
+
+
+async def test_a_body_over_the_cap_is_413_whether_announced_or_not() -> None:
+    async with running(settings="[server]\nmax_body_bytes = 2048") as house:
+        status, answer, _ = await house.post("/v1/messages", b" " * 2049)
+        assert (status, answer["error"]["type"]) == (413, "request_too_large")
+        connection, auth = house.connect()
+        with connection:
+            connection.sendall(b"POST /v1/chat/completions HTTP/1.1\r\nhost: x\r\n" + auth)
+            connection.sendall(b"transfer-encoding: chunked\r\n\r\n" + b"400\r\n" + b" " * 1024 + b"\r\n")
+            connection.sendall(b"401\r\n" + b" " * 1025 + b"\r\n0\r\n\r\n")
+            assert b"413" in await asyncio.to_thread(connection.recv, 100)
+
+
+async def test_a_caller_without_a_key_may_send_less() -> None:
+    async with running(settings="[server]\nmax_anonymous_body_bytes = 1024") as house:
+        assert (await house.post("/v1/messages", b" " * 1025, key=None))[0] == 413
+        assert (await house.post("/v1/messages", b" " * 1025))[0] == 400
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "field"),
+    [
+        ("/v1/responses", {**RESPONSES, "previous_response_id": "resp_1"}, "previous_response_id"),
+        ("/v1/responses", {**RESPONSES, "conversation": {"id": "c"}}, "conversation"),
+        ("/v1/responses", {**RESPONSES, "background": True}, "background"),
+        ("/v1/responses", {**RESPONSES, "input": [{"type": "item_reference", "id": "i"}]}, "input"),
+        ("/v1/messages", {**MESSAGES, "thread": "t"}, "thread"),
+    ],
+)
+async def test_state_that_is_not_kept_is_refused_by_name(path: str, body: dict[str, Any], field: str) -> None:
+    async with running() as house:
+        status, answer, _ = await house.post(path, body)
+    assert status == 400
+    assert f"`{field}`" in message_of(path, answer)
+
+
+async def test_a_model_whose_upstream_speaks_another_api_says_which_to_use() -> None:
+    async with running(provider='apis = ["chat"]') as house:
+        status, answer, _ = await house.post("/v1/messages", MESSAGES)
+        assert status == 400
+        assert "/chat/completions" in message_of("/v1/messages", answer)
+        assert (await house.post("/v1/chat/completions", CHAT))[0] == 200
+
+
+async def test_an_alias_a_prefix_and_a_padded_name_reach_the_same_model() -> None:
+    async with running(settings='[aliases]\nquick = "up/m"') as house:
+        for name in ("quick", "up/m", " m "):
+            assert (await house.post("/v1/chat/completions", {**CHAT, "model": name}))[0] == 200
+        assert [request.json["model"] for request in house.upstream.requests] == ["m", "m", "m"]
+
+
+async def test_a_full_budget_of_bytes_is_503_with_retry_after_and_frees_again() -> None:
+    async with running(settings="[server]\nmax_in_flight_bytes = 1048576") as house:
+        large = {**CHAT, "messages": [{"role": "user", "content": "x" * 1_100_000}]}
+        status, answer, headers = await house.post("/v1/chat/completions", large)
+        assert (status, answer["error"]["code"], headers["retry-after"]) == (503, "overloaded", "1")
+        assert (await house.post("/v1/chat/completions", CHAT))[0] == 200
+        assert house.gateway.deps.in_flight.bytes == 0
+
+
+async def test_a_compressed_body_is_refused_in_words() -> None:
+    async with running() as house:
+        status, answer, _ = await house.post("/v1/messages", b"x", headers={"content-encoding": "zstd"})
+    assert (status, "zstd" in answer["error"]["message"]) == (400, True)
+
+
+async def test_a_full_backlog_of_records_refuses_calls_rather_than_lose_what_they_do() -> None:
+    async with running() as house:
+        house.gateway.store.records._backlog = 0
+        status, answer, headers = await house.post("/v1/chat/completions", CHAT)
+        assert (status, answer["error"]["code"], headers["retry-after"]) == (503, "store_unavailable", "1")
+
+
+async def test_a_failing_store_is_503_and_never_401() -> None:
+    async with running() as house:
+        house.gateway.store.keys._connection.execute("ALTER TABLE keys RENAME TO gone")
+        status, answer, _ = await house.post("/v1/chat/completions", CHAT)
+        assert (status, answer["error"]["code"]) == (503, "store_unavailable")

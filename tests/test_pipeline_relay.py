@@ -1,0 +1,319 @@
+"""Answers on their way through: bytes as they came, failures in the caller's words, one record whatever happens."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import time
+from typing import Any
+
+import aiohttp
+import pytest
+from gateway import CALLS, CHAT, MESSAGES, RESPONSES, Running, running
+
+from trivium.mock import Error, Reply, Usage
+
+STREAMS = [(path, {**body, "stream": True}) for path, body in CALLS]
+ERROR_MARKS = {
+    "/v1/chat/completions": 'data: {"error":',
+    "/v1/responses": "event: response.failed",
+    "/v1/messages": "event: error",
+}
+
+
+async def direct(house: Running, path: str, body: dict[str, Any]) -> bytes:
+    """What the upstream itself says to the same request."""
+    async with aiohttp.ClientSession() as session, session.post(house.upstream.url + path, json=body) as response:
+        # It numbers its answers: this one is the second to the same question.
+        return (await response.read()).replace(b"mock2", b"mock1")
+
+
+@pytest.mark.parametrize(("path", "body"), STREAMS)
+async def test_a_stream_arrives_byte_for_byte(path: str, body: dict[str, Any]) -> None:
+    reply = Reply(text="one two three", reasoning="hm", id="x1", usage=Usage(input=4, output=6, reasoning=1))
+    async with running(reply) as house:
+        asked = {**body, "stream_options": {"include_usage": True}}
+        status, got, headers = await house.post(path, asked)
+        record = await house.record()
+        sent = (await direct(house, path, asked)).decode()
+    assert (status, headers["content-type"]) == (200, "text/event-stream; charset=utf-8")
+    assert without_times(got) == without_times(sent)
+    assert record["outcome"] == "success"
+    assert (record["finish_reason"], record["input_uncached_tokens"], record["output_tokens"]) == ("stop", 4, 6)
+    assert record["reasoning_tokens"] == 1 or path == "/v1/messages"
+    assert record["ttfb_us"] <= record["first_token_us"] <= record["total_us"]
+    assert record["response_bytes"] == len(got.encode())
+
+
+def without_times(text: str) -> str:
+    """The double stamps answers with the second in which it gave them."""
+    now = int(time.time())
+    for second in range(now - 5, now + 1):
+        text = text.replace(str(second), "NOW")
+    return text
+
+
+@pytest.mark.parametrize(("path", "body"), STREAMS)
+async def test_a_stream_cut_into_single_bytes_by_the_network_is_the_same_stream(
+    path: str, body: dict[str, Any]
+) -> None:
+    async with running(Reply(text="grüße \u2028 x", chunk_bytes=7, usage=Usage(input=1, output=2))) as house:
+        _, got, _ = await house.post(path, {**body, "stream_options": {"include_usage": True}})
+        record = await house.record()
+    assert "grüße" in got
+    assert (record["outcome"], record["output_tokens"], record["flags"]) == ("success", 2, "")
+
+
+async def test_usage_is_asked_for_and_hidden_from_a_chat_client_that_did_not_ask() -> None:
+    async with running(Reply(text="a b", usage=Usage(input=3, output=2))) as house:
+        body = {**CHAT, "stream": True, "stream_options": {"include_obfuscation": False}}
+        _, got, _ = await house.post("/v1/chat/completions", body)
+        assert '"usage":{' not in got.replace(" ", "")
+        assert got.endswith("data: [DONE]\n\n")
+        assert house.upstream.requests[0].json["stream_options"] == {
+            "include_obfuscation": False,
+            "include_usage": True,
+        }
+        assert (await house.record())["output_tokens"] == 2
+
+
+async def test_a_usage_chunk_that_says_more_is_not_hidden() -> None:
+    chunk = 'data: {"choices":[{"index":0,"delta":{"content":"x"},"finish_reason":"stop"}],"usage":{"prompt_tokens":1}}'
+    async with running(Reply(sse=f"{chunk}\n\ndata: [DONE]\n\n")) as house:
+        _, got, _ = await house.post("/v1/chat/completions", {**CHAT, "stream": True})
+        assert got == f"{chunk}\n\ndata: [DONE]\n\n"
+
+
+async def test_crlf_streams_and_comments_pass_and_are_read() -> None:
+    sse = ': hello\r\n\r\ndata: {"id":"c","choices":[{"delta":{"content":"x"}}]}\r\n\r\n'
+    sse += 'data: {"id":"c","choices":[{"delta":{},"finish_reason":"length"}],"usage":{"completion_tokens":9}}\r\n\r\n'
+    async with running(Reply(sse=sse, chunk_bytes=11)) as house:
+        _, got, _ = await house.post("/v1/chat/completions", {**CHAT, "stream": True})
+        record = await house.record()
+    assert got == sse
+    assert (record["finish_reason"], record["output_tokens"], record["outcome"]) == ("length", 9, "success")
+
+
+async def test_bodies_are_forwarded_untouched_but_for_the_model() -> None:
+    raw = b'{ "messages":[ {"role":"user","content":"hi"} ],\n "model" : "up/m", "future_field": {"a":1.50}, "n":1e0 }'
+    async with running() as house:
+        assert (await house.post("/v1/chat/completions", raw))[0] == 200
+        assert house.upstream.requests[0].body == raw.replace(b'"up/m"', b'"m"')
+
+
+async def test_the_query_and_the_betas_go_on_and_credentials_do_not() -> None:
+    async with running(provider='apis = ["messages"]\nkey = "sk-house"') as house:
+        sent = {
+            "anthropic-beta": "b-1",
+            "cookie": "c=1",
+            "x-forwarded-for": "1.2.3.4",
+            "anthropic-version": "2023-06-01",
+        }
+        assert (await house.post("/v1/messages?beta=true", MESSAGES, headers=sent))[0] == 200
+        (seen,) = house.upstream.requests
+        assert (seen.query, seen.header("anthropic-beta")) == ("beta=true", "b-1")
+        assert seen.header("authorization") == "Bearer sk-house"
+        assert not {"cookie", "x-forwarded-for", "x-api-key"} & {name for name, _ in seen.headers}
+        assert house.key not in str(seen.headers)
+
+
+@pytest.mark.parametrize(("path", "body"), CALLS)
+async def test_an_upstream_error_in_the_clients_own_shape_passes_unchanged(path: str, body: dict[str, Any]) -> None:
+    async with running(Reply(status=429, error=Error(message="slow down"))) as house:
+        status, got, headers = await house.post(path, body)
+        record = await house.record()
+        sent = await direct(house, path, body)
+    assert status == 429
+    assert got["error"]["message"] == "slow down"
+    assert headers["retry-after"] == "1"
+    assert (record["outcome"], record["upstream_status"], record["error_message"]) == ("failed", 429, "slow down")
+    assert got == json.loads(sent)
+
+
+@pytest.mark.parametrize(("path", "body"), CALLS)
+async def test_an_html_error_page_becomes_the_apis_own_error(path: str, body: dict[str, Any]) -> None:
+    async with running(Reply(status=502, body="<html>bad gateway</html>", content_type="text/html")) as house:
+        status, got, _ = await house.post(path, body)
+        record = await house.record()
+    assert status == 502
+    assert isinstance(got["error"]["message"], str)
+    assert (record["outcome"], record["upstream_status"]) == ("failed", 502)
+    assert "bad gateway" in record["error_message"]
+
+
+@pytest.mark.parametrize("refusal", [401, 402, 403])
+async def test_a_refusal_of_the_houses_own_key_is_not_shown(refusal: int) -> None:
+    async with running(Reply(status=refusal, error=Error(message="your credit card sk-123 expired"))) as house:
+        status, got, headers = await house.post("/v1/messages", MESSAGES)
+        record = await house.record()
+    assert (status, headers["retry-after"]) == (503, "60")
+    assert "sk-123" not in str(got)
+    assert (record["upstream_status"], record["outcome"]) == (refusal, "failed")
+
+
+@pytest.mark.parametrize(("path", "body"), CALLS)
+@pytest.mark.parametrize(
+    ("reply", "status", "code"),
+    [
+        (Reply(abort="close"), 502, "upstream_unreachable"),
+        (Reply(abort="reset"), 502, "upstream_unreachable"),
+        (Reply(raw="SSH-2.0-OpenSSH\r\n"), 502, "upstream_invalid_response"),
+        (Reply(body="<html>", content_type="text/html"), 502, "upstream_invalid_response"),
+        (Reply(text="x", abort_after_bytes=20), 502, "upstream_disconnected"),
+        (Reply(delay_ms=60_000), 504, "upstream_timeout"),
+        (Reply(text="x", abort="stall", abort_after_bytes=20), 504, "upstream_timeout"),
+    ],
+    ids=["closed", "reset", "garbage", "html", "cut", "silent", "stalled"],
+)
+async def test_a_failing_upstream_is_an_error_with_a_status(
+    path: str, body: dict[str, Any], reply: Reply, status: int, code: str
+) -> None:
+    quick = f"{ALL}\ntimeouts = {{ connect = 1, first_byte = 0.3, idle = 0.3 }}"
+    async with running(reply, provider=quick) as house:
+        got, answer, _ = await house.post(path, body)
+        record = await house.record()
+    assert (got, record["status"], record["outcome"]) == (status, status, "failed")
+    assert record["error_code"] == code
+    assert isinstance(answer["error"]["message"], str)
+
+
+ALL = 'apis = ["chat", "responses", "messages"]'
+
+
+async def test_an_upstream_that_is_not_there_is_502() -> None:
+    async with running(settings='[providers.gone]\nbase_url = "http://127.0.0.1:9/v1"') as house:
+        status, got, _ = await house.post("/v1/chat/completions", {**CHAT, "model": "gone/m"})
+    assert (status, got["error"]["code"]) == (502, "upstream_unreachable")
+
+
+@pytest.mark.parametrize(("path", "body"), STREAMS)
+@pytest.mark.parametrize("abort", ["close", "reset", "stall", "end"])
+async def test_a_stream_that_breaks_off_ends_with_the_apis_error(path: str, body: dict[str, Any], abort: Any) -> None:
+    reply = Reply(text="one two three four", abort_after_events=5, abort=abort, usage=Usage(input=25, output=4))
+    async with running(reply, provider=f"{ALL}\ntimeouts = {{ idle = 0.3 }}") as house:
+        status, got, _ = await house.post(path, body)
+        record = await house.record()
+    assert status == 200
+    assert ERROR_MARKS[path] in got
+    assert "[DONE]" not in got
+    assert (record["outcome"], record["status"]) == ("failed", 200)
+    assert record["error_code"]
+    if path == "/v1/messages":
+        assert record["input_uncached_tokens"] == 25
+
+
+@pytest.mark.parametrize(("path", "body"), STREAMS)
+async def test_an_error_inside_a_stream_passes_unchanged_and_fails_the_call(path: str, body: dict[str, Any]) -> None:
+    error = Error(type="overloaded_error", message="busy")
+    async with running(Reply(text="Hi there", error=error, error_after_events=3)) as house:
+        status, got, _ = await house.post(path, body)
+        record = await house.record()
+        sent = (await direct(house, path, {**body, "stream_options": {"include_usage": True}})).decode()
+    assert status == 200
+    assert got.count("busy") == sent.count("busy")
+    assert (record["outcome"], record["in_band_error"], record["error_message"]) == ("failed", 1, "busy")
+
+
+@pytest.mark.parametrize(("path", "body"), STREAMS)
+async def test_a_client_that_leaves_ends_the_upstream_call_and_leaves_a_record(path: str, body: dict[str, Any]) -> None:
+    async with running(Reply(text=["word "] * 500, event_delay_ms=10)) as house:
+        async with aiohttp.ClientSession() as session:
+            response = await session.post(house.url + path, json=body, headers={"x-api-key": house.key})
+            await response.content.readany()
+            response.close()
+        (seen,) = await house.upstream.wait_for_endings(1)
+        record = await house.record()
+        assert house.gateway.deps.in_flight.bytes == 0
+    assert seen.ending == "client_closed"
+    assert seen.sent_events < 500
+    assert (record["outcome"], record["status"]) == ("aborted", 200)
+
+
+async def test_a_client_that_leaves_before_the_answer_is_recorded_as_499() -> None:
+    async with running(Reply(delay_ms=60_000)) as house:
+        connection, auth = house.connect()
+        body = b'{"model":"m","messages":[]}'
+        head = b"POST /v1/chat/completions HTTP/1.1\r\nhost: x\r\ncontent-length: %d\r\n" % len(body)
+        connection.sendall(head + auth + b"\r\n" + body)
+        await house.upstream.wait_for_requests(1)
+        connection.close()
+        (seen,) = await house.upstream.wait_for_endings(1)
+        record = await house.record()
+    assert seen.ending == "client_closed"
+    assert (record["outcome"], record["status"]) == ("aborted", 499)
+
+
+async def test_a_slow_reader_holds_back_the_upstream() -> None:
+    async with running(Reply(text=["x" * 10_000] * 3_000)) as house:
+        connection, auth = house.connect()
+        body = b'{"model":"m","messages":[],"stream":true}'
+        head = b"POST /v1/chat/completions HTTP/1.1\r\nhost: x\r\ncontent-length: %d\r\n" % len(body)
+        with connection:
+            connection.sendall(head + auth + b"\r\n" + body)
+            await asyncio.sleep(1.0)
+            (seen,) = house.upstream.requests
+            assert seen.ending is None
+            # 30 MB wait upstream: neither side of the gateway has taken them.
+            assert house.gateway.deps.in_flight.bytes < 1_000_000
+
+
+async def test_a_long_answer_goes_through_in_pieces_and_is_metered() -> None:
+    async with running(Reply(text="y" * 3_000_000, usage=Usage(input=1, output=7))) as house:
+        status, got, _ = await house.post("/v1/messages", MESSAGES)
+        record = await house.record()
+    assert status == 200
+    assert len(got["content"][0]["text"]) == 3_000_000
+    assert record["output_tokens"] == 7
+
+
+async def test_blank_keep_alives_before_a_body_go_on_at_once() -> None:
+    body = '\n   \n {"id":"g","choices":[{"message":{"content":"x"},"finish_reason":"stop"}],"usage":{"completion_tokens":3}}'
+    async with running(Reply(body=body, content_type="application/json", chunk_bytes=3)) as house:
+        async with aiohttp.ClientSession() as session:
+            headers = {"x-api-key": house.key}
+            async with session.post(house.url + "/v1/chat/completions", json=CHAT, headers=headers) as response:
+                assert (await response.read()).decode() == body
+        assert (await house.record())["output_tokens"] == 3
+
+
+async def test_a_malformed_event_is_flagged_and_forwarded() -> None:
+    sse = 'data: {"id":"c","choices":[{"delta":\n\ndata: {"choices":[{"delta":{},"finish_reason":"stop"}]}\n\ndata: [DONE]\n\n'
+    async with running(Reply(sse=sse)) as house:
+        _, got, _ = await house.post("/v1/chat/completions", {**CHAT, "stream": True})
+        record = await house.record()
+    assert got == sse
+    assert (record["flags"], record["outcome"]) == ("malformed_events", "success")
+
+
+async def test_an_error_in_a_whole_200_answer_passes_and_fails_the_call() -> None:
+    async with running(Reply(body={"error": {"message": "no credits", "code": 402}})) as house:
+        status, got, _ = await house.post("/v1/chat/completions", CHAT)
+        record = await house.record()
+    assert (status, got["error"]["message"]) == (200, "no credits")
+    assert (record["outcome"], record["in_band_error"]) == ("failed", 1)
+
+
+async def test_store_true_is_sent_on_as_false_and_said_to_be_lost() -> None:
+    async with running() as house:
+        assert (await house.post("/v1/responses", {**RESPONSES, "store": True}))[0] == 200
+        assert house.upstream.requests[0].json["store"] is False
+        assert "store" in (await house.record())["losses"]
+
+
+async def test_counting_tokens_goes_to_the_upstream_and_is_no_generation() -> None:
+    async with running() as house:
+        status, got, _ = await house.post("/v1/messages/count_tokens?beta=true", MESSAGES)
+        assert (status, got["input_tokens"] > 0) == (200, True)
+        status, got, _ = await house.post("/v1/responses/input_tokens", RESPONSES)
+        assert (status, got["input_tokens"] > 0) == (200, True)
+        assert {record["operation"] for record in await house.records()} == {"count_tokens"}
+        assert await house.gateway.operations.perform("usage", {}) == []
+
+
+async def test_two_hundred_streams_at_once_each_get_their_own() -> None:
+    async with running(Reply(text=["w "] * 20, event_delay_ms=5, usage=Usage(input=1, output=20))) as house:
+        answers = await asyncio.gather(*(house.post(path, body) for path, body in STREAMS * 67))
+        records = await house.records()
+    assert [status for status, _, _ in answers] == [200] * 201
+    assert {record["outcome"] for record in records} == {"success"}
+    assert sum(record["output_tokens"] for record in records) == 20 * 201

@@ -1,0 +1,24 @@
+"""A flood of refusals: few records, exact counts."""
+
+from trivium.metering.record import Record
+from trivium.policy.flood import Flood
+
+
+def refusal(at_ms: int, status: int = 401) -> Record:
+    return Record(id=f"r{at_ms}", time_ms=at_ms, api="messages", operation="generate", outcome="refused", status=status)
+
+
+def test_the_first_are_kept_one_by_one_and_the_rest_are_counted_by_kind() -> None:
+    flood = Flood(singly=2, window_ms=1000)
+    kept = [record for at in range(10) for record in flood.admit(refusal(at + 1, 404 if at == 9 else 401))]
+    assert [record.requests for record in kept] == [1, 1]
+    assert sorted((record.status, record.requests) for record in flood.flush()) == [(401, 7), (404, 1)]
+    assert flood.flush() == []
+
+
+def test_a_new_window_tells_of_the_last_one_and_keeps_singly_again() -> None:
+    flood = Flood(singly=1, window_ms=1000)
+    for at in (5000, 5001, 5002):
+        flood.admit(refusal(at))
+    out = flood.admit(refusal(6001))
+    assert [(record.requests, record.flags) for record in out] == [(2, "aggregate"), (1, "")]

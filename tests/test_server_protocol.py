@@ -1,0 +1,97 @@
+"""What the edge refuses before there is a request: headers too large or too slow, bodies that stall, no HTTP at all."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+
+import pytest
+from gateway import CHAT, running
+
+from trivium.mock import Reply
+
+
+async def talk(port: int, *pieces: bytes) -> bytes:
+    """Sends the pieces and reads until the gateway closes."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    with contextlib.suppress(ConnectionError):
+        for piece in pieces:
+            writer.write(piece)
+            await writer.drain()
+    async with asyncio.timeout(10):
+        got = await reader.read()
+    writer.close()
+    return got
+
+
+def error_of(answer: bytes) -> tuple[int, dict[str, str]]:
+    head, _, body = answer.partition(b"\r\n\r\n")
+    return int(head.split(b" ")[1]), json.loads(body)["error"]
+
+
+@pytest.mark.parametrize("piece_size", [200, 1_000_000])
+async def test_headers_over_the_cap_are_431_however_they_come(piece_size: int) -> None:
+    head = b"POST /v1/messages HTTP/1.1\r\nhost: x\r\n" + b"".join(b"x-%d: %s\r\n" % (n, b"a" * 90) for n in range(30))
+    head += b"content-length: 0\r\n\r\n"
+    async with running(settings="[server]\nmax_header_bytes = 2048") as house:
+        pieces = [head[n : n + piece_size] for n in range(0, len(head), piece_size)]
+        status, error = error_of(await talk(house.port, *pieces))
+    assert (status, error["type"], error["code"]) == (431, "invalid_request_error", "headers_too_large")
+
+
+async def test_large_bodies_do_not_count_as_headers() -> None:
+    async with running(settings="[server]\nmax_header_bytes = 2048") as house:
+        body = {**CHAT, "messages": [{"role": "user", "content": "x" * 100_000}]}
+        assert (await house.post("/v1/chat/completions", body))[0] == 200
+
+
+async def test_headers_that_do_not_end_are_408() -> None:
+    async with running(settings="[server]\nheader_timeout = 0.2") as house:
+        status, error = error_of(await talk(house.port, b"POST /v1/messages HTTP/1.1\r\n"))
+    assert (status, error["code"]) == (408, "body_timeout")
+
+
+async def test_a_connection_that_says_nothing_is_closed() -> None:
+    async with running(settings="[server]\nheader_timeout = 0.2") as house:
+        assert await talk(house.port) == b""
+
+
+async def test_a_body_that_stalls_is_408_in_the_apis_shape_and_recorded() -> None:
+    async with running(settings="[server]\nbody_timeout = 0.2") as house:
+        auth = f"x-api-key: {house.key}\r\n".encode()
+        head = b"POST /v1/messages HTTP/1.1\r\nhost: x\r\nconnection: close\r\ncontent-length: 100\r\n" + auth
+        status, error = error_of(await talk(house.port, head + b"\r\n", b'{"model"'))
+        record = await house.record()
+    assert (status, error["message"]) == (408, "The request's body took too long to arrive.")
+    assert (record["outcome"], record["status"], record["error_code"]) == ("refused", 408, "body_timeout")
+
+
+async def test_what_is_not_http_is_400_in_json() -> None:
+    async with running() as house:
+        status, error = error_of(await talk(house.port, b"EHLO mail.example\r\n\r\n"))
+    assert (status, error["type"]) == (400, "invalid_request_error")
+
+
+async def test_pipelined_requests_are_answered_in_order() -> None:
+    async with running(Reply(text="one", delay_ms=50), Reply(text="two")) as house:
+        body = json.dumps(CHAT).encode()
+        request = b"POST /v1/chat/completions HTTP/1.1\r\nhost: x\r\nx-api-key: %b\r\ncontent-length: %d\r\n"
+        request = request % (house.key.encode(), len(body))
+        got = await talk(house.port, request + b"\r\n" + body + request + b"connection: close\r\n\r\n" + body)
+    assert got.count(b"HTTP/1.1 200 OK") == 2
+
+
+async def test_streams_of_one_client_do_not_end_with_anothers_departure() -> None:
+    async with running(Reply(text=["w "] * 20, event_delay_ms=10)) as house:
+        staying = asyncio.create_task(house.post("/v1/chat/completions", {**CHAT, "stream": True}))
+        connection, auth = house.connect()
+        body = json.dumps({**CHAT, "stream": True}).encode()
+        connection.sendall(b"POST /v1/chat/completions HTTP/1.1\r\nhost: x\r\ncontent-length: %d\r\n" % len(body))
+        connection.sendall(auth + b"\r\n" + body)
+        await house.upstream.wait_for_requests(2)
+        connection.close()
+        status, got, _ = await staying
+        outcomes = sorted(record["outcome"] for record in await house.records())
+    assert (status, got.count("w ")) == (200, 20)
+    assert outcomes == ["aborted", "success"]

@@ -1,0 +1,82 @@
+"""Errors in the dialects of the upstreams."""
+
+from typing import Any
+
+import pytest
+
+from trivium.canon.events import Fault
+from trivium.wire.fault import fault_in, fault_of_body, fault_of_text
+
+DIALECTS: list[tuple[Any, Fault]] = [
+    (
+        {
+            "error": {
+                "message": "No such model",
+                "type": "invalid_request_error",
+                "param": None,
+                "code": "model_not_found",
+            }
+        },
+        Fault("invalid_request_error", "No such model"),
+    ),
+    (
+        {"type": "error", "error": {"type": "overloaded_error", "message": "Overloaded"}, "request_id": "r"},
+        Fault("overloaded_error", "Overloaded"),
+    ),
+    (
+        {
+            "error": {"code": 429, "message": "Provider returned error", "metadata": {"raw": "slow down"}},
+            "user_id": "u",
+        },
+        Fault("rate_limit_error", "Provider returned error"),
+    ),
+    (
+        {"error": {"code": 502, "message": "Down", "metadata": {"error_type": "provider_unavailable"}}},
+        Fault("provider_unavailable", "Down"),
+    ),
+    ({"error": {"code": 402, "message": "Insufficient credits"}}, Fault("billing_error", "Insufficient credits")),
+    ({"error": {"code": "RateLimitReached", "message": "Slow"}}, Fault("RateLimitReached", "Slow")),
+    ({"error": {"code": "401", "message": "Access denied"}}, Fault("authentication_error", "Access denied")),
+    (
+        [{"error": {"code": 400, "status": "INVALID_ARGUMENT", "message": "Bad", "details": []}}],
+        Fault("INVALID_ARGUMENT", "Bad"),
+    ),
+    ({"code": "invalid-argument", "error": "Incorrect API key"}, Fault("invalid-argument", "Incorrect API key")),
+    ({"detail": "Invalid API Key"}, Fault("api_error", "Invalid API Key")),
+    ({"detail": [{"loc": ["body"]}]}, Fault("api_error", '[{"loc":["body"]}]')),
+    ({"object": "error", "message": "Bad", "type": "BadRequestError"}, Fault("BadRequestError", "Bad")),
+    ({"type": "error", "code": "server_error", "message": "boom", "param": None}, Fault("server_error", "boom")),
+    ({"error": {"type": None, "code": None}}, Fault("api_error", '{"type":null,"code":null}')),
+]
+
+
+@pytest.mark.parametrize(("said", "fault"), DIALECTS)
+def test_every_dialect_tells_a_type_and_a_message(said: Any, fault: Fault) -> None:
+    assert fault_in(said) == fault
+    assert fault_of_body(said) == fault
+
+
+@pytest.mark.parametrize(
+    "said", [{}, {"error": None}, {"error": {}}, {"error": ""}, {"choices": []}, [], [1], None, "x"]
+)
+def test_what_says_no_error_is_none(said: Any) -> None:
+    assert fault_in(said) is None
+
+
+def test_the_bare_message_of_bedrock_is_an_error_only_as_a_body() -> None:
+    assert fault_in({"message": "Too many tokens"}) is None
+    assert fault_of_body({"message": "Too many tokens"}) == Fault("api_error", "Too many tokens")
+
+
+def test_a_body_that_is_neither_answer_nor_error_says_so() -> None:
+    fault = fault_of_body({"object": "list"})
+    assert fault.type == "upstream_invalid_response"
+    assert '{"object":"list"}' in fault.message
+
+
+def test_a_body_that_is_not_json_is_its_own_message() -> None:
+    assert fault_of_text(b" <h1>502 Bad Gateway</h1>\n") == Fault(
+        "upstream_invalid_response", "<h1>502 Bad Gateway</h1>"
+    )
+    assert fault_of_text(b"").message == "The body is empty"
+    assert len(fault_of_text(b"\xff" * 10_000).message) == 500
