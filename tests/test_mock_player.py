@@ -36,7 +36,8 @@ async def exchange(upstream: ScriptedUpstream, sent: bytes | None = None) -> tup
     """Head and body of what comes back until the other side closes."""
     reader, writer = await connect(upstream)
     writer.write(sent or request(headers="connection: close\r\n"))
-    head, _, body = (await reader.read()).partition(b"\r\n\r\n")
+    async with asyncio.timeout(10):
+        head, _, body = (await reader.read()).partition(b"\r\n\r\n")
     writer.close()
     return head, body
 
@@ -136,6 +137,14 @@ async def test_close_after_events_leaves_the_body_without_its_end() -> None:
 
     assert body == b"9\r\ndata: 1\n\n\r\na\r\ndata: 22\n\n\r\n"
     assert (seen.ending, seen.sent_events) == ("aborted", 2)
+
+
+async def test_close_after_no_event_leaves_the_headers_alone() -> None:
+    async with playing(sse=THREE, abort_after_events=0) as upstream:
+        head, body = await exchange(upstream)
+
+    assert head.startswith(b"HTTP/1.1 200 OK\r\n")
+    assert body == b""
 
 
 async def test_close_after_bytes_cuts_inside_a_chunk() -> None:

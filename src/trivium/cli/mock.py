@@ -9,6 +9,7 @@ from pathlib import Path
 import click
 
 from trivium.mock import load_script, serve
+from trivium.telemetry import logs
 
 
 @click.command()
@@ -20,5 +21,6 @@ from trivium.mock import load_script, serve
 )
 def mock(script: Path, port: int, host: str, record: Path | None) -> None:
     """Play answers, streams, delays, errors and aborts in all three APIs, as a script says."""
+    logs.set_up("info")
     with contextlib.suppress(KeyboardInterrupt):
         asyncio.run(serve(load_script(script), host, port, record))

@@ -80,6 +80,8 @@ class Connection(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast(asyncio.Transport, transport)
         self._stage.connections.add(self)
+        if not self._stage.open:  # Accepted in the moment of stopping, when all others had been cut.
+            self._transport.abort()
 
     def data_received(self, data: bytes) -> None:
         self._parser.receive_data(data)

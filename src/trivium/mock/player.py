@@ -112,7 +112,7 @@ class Player:
 
     async def _rest(self, milliseconds: float) -> None:
         every = self._reply.ping_every_ms
-        while self._ping and 0 < every < milliseconds:
+        while 0 < every < milliseconds:
             await asyncio.sleep(every / 1000)
             milliseconds -= every
             self._wire.write(self._framed(self._ping, len(self._ping)))

@@ -43,7 +43,8 @@ class UpstreamResponse(Protocol):
 
     @property
     def headers(self) -> Headers:
-        """Names in lower case, in the order of arrival."""
+        """Names in lower case, in the order of arrival. Those that speak of the body (`content-encoding`,
+        `content-length`) speak of it as it was sent, not as `read` gives it."""
         ...
 
     async def read(self) -> bytes:
@@ -64,7 +65,13 @@ class UpstreamClient(Protocol):
     """Sends requests over pooled connections."""
 
     async def send(self, request: UpstreamRequest) -> UpstreamResponse:
-        """Returns when the response's headers are there. Cancelling the await cuts the connection at once."""
+        """Returns when the response's headers are there. Cancelling the await cuts the connection at once.
+
+        A request goes out once. The exception: a kept connection that ends without a byte of an answer, as it does when
+        the upstream had just closed it; the request is then sent again on another.
+        Raises any UpstreamError but UpstreamRefusedUs, and ValueError for a request that is no HTTP (line breaks in
+        headers or URL, a header that is the client's to set).
+        """
         ...
 
     async def close(self) -> None:

@@ -56,16 +56,15 @@ def parse_url(url: str) -> Target:
 
 def render_head(request: UpstreamRequest, target: Target) -> bytes:
     """Request line and headers, ready to be sent. Raises ValueError as the module says."""
-    headers = request.headers
-    if not _OURS.isdisjoint([name.lower() for name, _ in headers]):
-        raise ValueError("host, connection and framing headers are the client's to set")
-    lines = [b"%b %b HTTP/1.1\r\nhost: %b\r\n" % (request.method.encode(), target.path, target.authority)]
-    lines += [b"%b: %b\r\n" % header for header in headers]
+    lines = [b"%b %b HTTP/1.1\r\nhost: %b" % (request.method.encode(), target.path, target.authority)]
+    for name, value in request.headers:
+        if name.lower() in _OURS:
+            raise ValueError("host, connection and framing headers are the client's to set")
+        lines.append(name + b": " + value)
     if request.body or request.method in _WITH_BODY:
-        lines.append(b"content-length: %d\r\n" % len(request.body))
-    lines.append(b"\r\n")
-    head = b"".join(lines)
-    # Each line holds one line end, the first two: a surplus CR or LF came in with a name or a value.
-    if not head.count(b"\n") == head.count(b"\r") == len(lines) + 1 or b"\0" in head:
+        lines.append(b"content-length: %d" % len(request.body))
+    head = b"\r\n".join(lines) + b"\r\n\r\n"
+    # The first line holds two: any CR or LF beyond these came in with a name or a value.
+    if not head.count(b"\n") == head.count(b"\r") == len(lines) + 2 or b"\0" in head:
         raise ValueError("a header holds CR, LF or NUL")
     return head

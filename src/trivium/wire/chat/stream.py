@@ -161,6 +161,9 @@ class StreamDecoder(Decoder):
 
     def _take_fragment(self, at: int | None, id: str, what: dict[str, Any]) -> None:
         name, said = text(what.get("name")), what.get("arguments", what.get("input"))
+        arguments = dump(said) if type(said) is dict else text(said)
+        if not (id or name or arguments):
+            return
         call = self._call_of(at, id, name)
         if call is None:
             call = _Call(id, name)
@@ -170,7 +173,6 @@ class StreamDecoder(Decoder):
             if key or key == 0:
                 self._calls[key] = call
         call.id, call.name = call.id or id, call.name or name
-        arguments = dump(said) if type(said) is dict else text(said)
         if arguments:
             call.held.append(arguments)
         if call.name and (call.id or call.held):

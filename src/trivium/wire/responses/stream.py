@@ -40,13 +40,14 @@ from trivium.wire.fault import fault_in, fault_of
 from trivium.wire.lenient import dump, index, mapping, sequence, text
 from trivium.wire.responses.usage import ResponsesUsage
 
-_SAY: dict[str, Callable[[str, int], Event]] = {
-    "text": TextDelta,
-    "refusal": RefusalDelta,
-    "summary": ReasoningDelta,
-    "content": ReasoningDelta,
-    "arguments": lambda said, part: ToolCallDelta(part, said),
+_SAY: dict[str, tuple[Callable[[str, int], Event], str]] = {
+    "text": (TextDelta, "message"),
+    "refusal": (RefusalDelta, "message"),
+    "summary": (ReasoningDelta, "reasoning"),
+    "content": (ReasoningDelta, "reasoning"),
+    "arguments": (lambda said, part: ToolCallDelta(part, said), "function_call"),
 }
+"""What can be said: the event that tells it, and the type of an item that says it unannounced."""
 _DELTAS = {
     "response.output_text.delta": ("text", "content_index"),
     "response.refusal.delta": ("refusal", "content_index"),
@@ -193,7 +194,8 @@ class StreamDecoder(Decoder):
 
     def _say(self, at: int, what: str, position: int, said: str, *, whole: bool) -> None:
         """Tell a delta, or of a whole what its deltas lacked. Arguments of a call not yet begun wait for its item."""
-        item = self._items.setdefault(at, _Item(""))
+        tell, owner = _SAY[what]
+        item = self._items.get(at) or self._items.setdefault(at, _Item(owner))
         parts = item.parts.setdefault(what, {})
         part = parts.get(position)
         if not said or (part is None and what == "arguments") or (whole and _repeats(item, what)):
@@ -207,7 +209,7 @@ class StreamDecoder(Decoder):
             item.streamed.add(what)
         if said:
             part[1] += len(said)
-            self._out.append(_SAY[what](said, part[0]))
+            self._out.append(tell(said, part[0]))
 
 
 def _at(said: dict[str, Any]) -> int:

@@ -1,0 +1,62 @@
+"""What the mendings make of the embedded server's own streams."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+from openai import AsyncOpenAI
+
+from gateway import RESPONSES, running
+from trivium.canon.api import Api
+from trivium.mock import Reply
+from trivium.providers import builtin
+from trivium.providers.quirks import mending
+
+FIXTURES = Path(__file__).parent / "fixtures" / "local"
+
+
+def mended(name: str) -> list[dict[str, Any]]:
+    mend = mending(frozenset({"responses-numbering"}), Api.RESPONSES)
+    assert mend is not None
+    events = [event + "\n\n" for event in (FIXTURES / name).read_text().split("\n\n") if event]
+    return [json.loads(mend(event.encode()).partition(b"data: ")[2]) for event in events]
+
+
+@pytest.mark.parametrize("name", ["responses.sse", "responses_tool.sse"])
+def test_events_are_numbered_and_items_keep_their_index(name: str) -> None:
+    events = mended(name)
+    assert [event["sequence_number"] for event in events] == list(range(len(events)))
+    indexes: dict[str, set[int]] = {}
+    for event in events:
+        if item_id := event.get("item_id") or event.get("item", {}).get("id"):
+            indexes.setdefault(item_id, set()).add(event["output_index"])
+    assert [index for (index,) in indexes.values()] == list(range(len(indexes)))
+    assert all(event["response"]["output"] is not None for event in events if "response" in event)
+
+
+def test_other_apis_and_unreadable_events_stay_as_they_are() -> None:
+    assert mending(frozenset({"responses-numbering"}), Api.CHAT) is None
+    mend = mending(frozenset({"responses-numbering"}), Api.RESPONSES)
+    assert mend is not None
+    for event in (b": keep-alive\n\n", b"data: {broken\n\n", b"data: [1]\n\n"):
+        assert mend(event) == event
+
+
+@pytest.mark.parametrize("name", ["responses.sse", "responses_tool.sse"])
+async def test_the_sdks_helper_accepts_a_mended_stream(name: str) -> None:
+    async with running(Reply(file=str(FIXTURES / name))) as house:
+        provider = house.gateway.providers["up"]
+        house.gateway.providers["up"] = msgspec.structs.replace(provider, quirks=builtin.embedded("m").quirks)
+        house.gateway.learn({})
+        client = AsyncOpenAI(base_url=f"{house.url}/v1", api_key=house.key)
+        async with client.responses.stream(**RESPONSES) as stream:
+            events = [event.type async for event in stream]
+            final = await stream.get_final_response()
+        assert (await house.record())["usage_known"] == 1
+    assert events[0] == "response.created"
+    assert final.output_text == ("2 + 2 = 4" if name == "responses.sse" else "")
+    assert len(final.output) == (1 if name == "responses.sse" else 2)

@@ -1,0 +1,73 @@
+"""Messages usage: merged field by field, cache writes by their lifetime."""
+
+from typing import Any
+
+import pytest
+
+from trivium.canon.usage import Usage
+from trivium.wire.messages.usage import MessagesUsage
+
+
+def read(*usages: dict[str, Any]) -> Usage | None:
+    figures, usage = MessagesUsage(), None
+    for said in usages:
+        usage = figures.read(said)
+    return usage
+
+
+def written(total: int | None, five: int | None = None, hour: int | None = None) -> dict[str, Any]:
+    split = {"ephemeral_5m_input_tokens": five, "ephemeral_1h_input_tokens": hour}
+    usage: dict[str, Any] = {} if total is None else {"cache_creation_input_tokens": total}
+    return usage if five is None and hour is None else {**usage, "cache_creation": split}
+
+
+def test_input_excludes_what_was_cached_and_the_total_includes_it() -> None:
+    usage = read({"input_tokens": 10, "cache_read_input_tokens": 5, **written(50, 50, 0), "output_tokens": 7})
+    assert usage == Usage(input_uncached=10, cache_read=5, cache_write_5m=50, output=7)
+    assert usage
+    assert usage.input == 65
+
+
+@pytest.mark.parametrize(
+    ("reports", "five", "hour", "other"),
+    [
+        ([written(30, 20, 10)], 20, 10, 0),
+        ([written(30)], 0, 0, 30),
+        ([written(30, 20, 10), written(30)], 20, 10, 0),
+        ([written(3068, 3068, 0), written(3337)], 3068, 0, 269),
+        ([written(0, 0, 0), written(46134)], 0, 0, 46134),
+        ([written(30, 20, 10), written(None)], 20, 10, 0),
+        ([written(0), written(None, 5, 3)], 5, 3, 0),
+        ([written(9, 9, 0), written(None, 5, None)], 5, 0, 0),
+        ([written(9, 9, 0), {"cache_creation": {}}, {"cache_creation": None}], 9, 0, 0),
+    ],
+)
+def test_the_split_of_the_start_stays_and_what_outgrows_it_is_other(
+    reports: list[dict[str, Any]], five: int, hour: int, other: int
+) -> None:
+    usage = read(*reports)
+    assert usage == Usage(cache_write_5m=five, cache_write_1h=hour, cache_write_other=other)
+
+
+def test_a_split_larger_than_its_total_is_cut_and_flagged() -> None:
+    assert read(written(30, 20, 10), written(25)) == Usage(cache_write_5m=20, cache_write_1h=5, clamped=True)
+
+
+def test_thinking_is_part_of_the_output() -> None:
+    usage = read({"output_tokens": 40, "output_tokens_details": {"thinking_tokens": 30}})
+    assert usage == Usage(output=40, reasoning=30)
+
+
+def test_server_tools_and_tier() -> None:
+    tools = {"web_search_requests": 2, "web_fetch_requests": 0}
+    usage = read({"input_tokens": 1, "server_tool_use": tools, "service_tier": "priority"}, {"server_tool_use": None})
+    assert usage == Usage(input_uncached=1, server_tools={"web_search": 2}, service_tier="priority")
+
+
+def test_tokens_of_the_iterations_are_not_added() -> None:
+    assert read({"input_tokens": 412, "iterations": [{"input_tokens": 408}]}) == Usage(input_uncached=412)
+
+
+@pytest.mark.parametrize("usage", [{}, {"input_tokens": None}, {"service_tier": "standard"}])
+def test_usage_that_says_nothing_is_none(usage: dict[str, Any]) -> None:
+    assert read(usage) is None
