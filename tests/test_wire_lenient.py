@@ -1,5 +1,6 @@
 """JSON that upstreams write."""
 
+import contextlib
 from decimal import Decimal
 from typing import Any
 
@@ -56,8 +57,8 @@ def test_an_amount_is_read_from_a_number_or_a_string() -> None:
         Decimal("0.000048"),
         Decimal("0.000375"),
     ]
-    for value in (None, True, "free", [], {"total": 1}, "9" * 65, 10**40):
-        assert amount(value) is None
+    odd: list[Any] = [None, True, "free", [], {"total": 1}, "9" * 65, 10**40]
+    assert [amount(value) for value in odd] == [None] * len(odd)
     assert amount("NaN") is not None, "no number, but the reader must see that one was meant"
 
 
@@ -69,7 +70,5 @@ def test_numbers_are_written_back_as_they_were_read() -> None:
 @settings(max_examples=150)
 @given(st.binary(max_size=60))
 def test_any_bytes_are_a_value_or_a_value_error(data: bytes) -> None:
-    try:
+    with contextlib.suppress(ValueError):
         dump(parse(data))
-    except ValueError:
-        pass

@@ -21,6 +21,8 @@ from trivium.wire.eventstream import FrameParser, is_frame
 from trivium.wire.sse import SseParser
 
 _BLANKS = b" \t\r\n"
+_DEEPEST = 100
+"""Levels of nesting up to which arguments are shown as JSON."""
 _BOM = b"\xef\xbb\xbf"
 _FIELD = re.compile(rb"^(?:data|event):", re.MULTILINE)
 
@@ -71,9 +73,24 @@ def as_json(answer: Answer) -> dict[str, Any]:
 
 def _parsed(arguments: str) -> Any:
     try:
-        return msgspec.json.decode(arguments)
+        value = msgspec.json.decode(arguments)
     except (ValueError, RecursionError):
         return arguments
+    return value if _is_shallow(value) else arguments
+
+
+def _is_shallow(value: Any) -> bool:
+    """Whether writers of JSON can be trusted with the value: their recursion is bounded."""
+    level = [value]
+    for _ in range(_DEEPEST):
+        level = [
+            child
+            for parent in level
+            for child in (parent.values() if isinstance(parent, dict) else parent if isinstance(parent, list) else ())
+        ]
+        if not level:
+            return True
+    return False
 
 
 def _usage(usage: Usage | None) -> dict[str, Any] | None:

@@ -44,7 +44,6 @@ def main(argv: Sequence[str] | None = None) -> None:
     options = _parser().parse_args(argv)
     report = _claim_stdout()
     parent = _end_with_parent(sys.stdin.fileno())
-    os.nice(5)  # the gateway's own work goes first
     report(stage="unpacking the model")
     path = unpack(options.cache)
     resource.setrlimit(resource.RLIMIT_FSIZE, (LOG_LIMIT, LOG_LIMIT))

@@ -69,7 +69,7 @@ def render(request: Request, model: str) -> Rendered:
     changes: dict[str, bytes] = {}
     losses: tuple[Loss, ...] = ()
     if bytes(request.members["model"]) != (name := msgspec.json.encode(model)) or not json_body.stands_once(
-        request.body, "model"
+        request.body, request.members, "model"
     ):
         changes["model"] = name
     if not request.wants_usage:

@@ -1,0 +1,311 @@
+/* A provider of Chat Completions that costs as little as it can, and believes nothing.
+ *
+ *   upstream EVENTS INTERVAL_US whole=FILE stream=FILE paced=FILE ...
+ *
+ * The files are the requests it knows, told apart by their lengths; any number of each kind. It prints `port N` and answers
+ * `POST`: whole with one JSON body; stream with EVENTS events, one write each, as fast as the reader takes them; paced with
+ * one event each INTERVAL_US. Streams end with finish, usage and [DONE]. A request that is not byte for byte a known one,
+ * save for its serial, gets a 400. `GET /counts` tells how many of which there were, as JSON.
+ */
+#include "wire.h"
+
+#define MAX_KINDS 16
+#define MAX_HEAD 16384
+#define MAX_FDS 16384
+#define STREAM_HEAD                                                                                                    \
+    "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream; charset=utf-8\r\ntransfer-encoding: chunked\r\n\r\n"
+
+enum answer { WHOLE, STREAM, PACED };
+static const char *const ANSWER_NAMES[] = {"whole", "stream", "paced"};
+
+struct kind {
+    enum answer answer;
+    struct body body;
+};
+
+struct client {
+    int fd;
+    char *in;
+    size_t got, head, need; /* head and need: of the request being read, once its head is whole */
+    char out[4096];
+    size_t out_at, out_end;
+    long serial, events_left, due;
+    int streaming, paced;
+    struct client *next; /* in the queue of paced streams */
+};
+
+static struct kind kinds[MAX_KINDS];
+static int kind_count;
+static size_t in_room = MAX_HEAD;
+static long event_count, interval_us;
+static struct { long requests, wrong, cut; } counts;
+static struct client *clients[MAX_FDS];
+
+/* Paced streams in the order in which they are due: all have the same interval, so whoever was served goes last. */
+static struct client *first, **last = &first;
+
+static void push(struct client *c)
+{
+    c->next = NULL;
+    *last = c;
+    last = &c->next;
+}
+
+static void take_out(struct client *c)
+{
+    for (struct client **p = &first; *p; p = &(*p)->next) {
+        if (*p == c) {
+            *p = c->next;
+            if (last == &c->next)
+                last = p;
+            return;
+        }
+    }
+}
+
+static void drop(struct client *c)
+{
+    counts.cut += c->streaming;
+    take_out(c);
+    clients[c->fd] = NULL;
+    close(c->fd);
+    free(c->in);
+    free(c);
+}
+
+static void put(struct client *c, const char *bytes, size_t size)
+{
+    memcpy(c->out + c->out_end, bytes, size);
+    c->out_end += size;
+}
+
+static void put_chunk(struct client *c, const char *bytes, size_t size)
+{
+    c->out_end += (size_t)sprintf(c->out + c->out_end, "%zx\r\n", size);
+    put(c, bytes, size);
+    put(c, "\r\n", 2);
+}
+
+static void put_next_event(struct client *c)
+{
+    char text[ENDING];
+    size_t sizes[3], at = 0;
+    if (c->events_left-- > 0) {
+        render_event(text, c->serial, event_count - c->events_left - 1, now_us());
+        put_chunk(c, text, EVENT);
+        return;
+    }
+    render_ending(text, c->serial, sizes);
+    for (int i = 0; i < 3; at += sizes[i++])
+        put_chunk(c, text + at, sizes[i]);
+    put(c, "0\r\n\r\n", 5);
+    c->streaming = 0;
+}
+
+/* 1: all is out; 0: the socket is full; -1: the client is gone. */
+static int flush(struct client *c)
+{
+    while (c->out_at < c->out_end) {
+        ssize_t n = write(c->fd, c->out + c->out_at, c->out_end - c->out_at);
+        if (n < 0)
+            return errno == EAGAIN ? 0 : -1;
+        c->out_at += (size_t)n;
+    }
+    c->out_at = c->out_end = 0;
+    return 1;
+}
+
+/* As much of a stream at full speed as the socket takes; of the others, what is still to be written. */
+static int pump(struct client *c)
+{
+    int state;
+    while ((state = flush(c)) == 1 && c->streaming && !c->paced)
+        put_next_event(c);
+    return state;
+}
+
+static void put_whole(struct client *c, int status, const char *body, size_t size)
+{
+    c->out_end += (size_t)sprintf(c->out + c->out_end,
+                                  "HTTP/1.1 %d %s\r\ncontent-type: application/json\r\ncontent-length: %zu\r\n"
+                                  "x-request-id: req_%016ld\r\n\r\n",
+                                  status, status == 200 ? "OK" : "Bad Request", size, c->serial);
+    put(c, body, size);
+}
+
+static const struct kind *recognize(const char *body, size_t size, long *serial)
+{
+    for (int i = 0; i < kind_count; i++) {
+        const struct body *b = &kinds[i].body;
+        size_t rest = b->serial_at + DIGITS;
+        if (size == b->size && !memcmp(body, b->text, b->serial_at) && !memcmp(body + rest, b->text + rest, size - rest) &&
+            (*serial = get_number(body + b->serial_at)) > 0)
+            return &kinds[i];
+    }
+    return NULL;
+}
+
+static void answer_counts(struct client *c)
+{
+    char text[200];
+    int size = sprintf(text, "{\"requests\":%ld,\"wrong\":%ld,\"cut\":%ld}", counts.requests, counts.wrong, counts.cut);
+    put_whole(c, 200, text, (size_t)size);
+}
+
+static void answer(struct client *c)
+{
+    if (!strncmp(c->in, "GET /counts ", 12)) {
+        answer_counts(c);
+        return;
+    }
+    counts.requests++;
+    c->serial = 0;
+    const struct kind *kind = recognize(c->in + c->head, c->need - c->head, &c->serial);
+    if (!kind || strncmp(c->in, "POST /v1/chat/completions ", 26)) {
+        const char *words = "{\"error\":{\"message\":\"not the request that was sent\",\"type\":\"invalid_request_error\"}}";
+        counts.wrong++;
+        put_whole(c, 400, words, strlen(words));
+    } else if (kind->answer == WHOLE) {
+        char text[ANSWER];
+        render_answer(text, c->serial);
+        put_whole(c, 200, text, ANSWER);
+    } else {
+        put(c, STREAM_HEAD, strlen(STREAM_HEAD));
+        c->streaming = 1;
+        c->events_left = event_count;
+        c->paced = kind->answer == PACED;
+        if (c->paced) {
+            c->due = now_us() + interval_us;
+            push(c);
+        }
+    }
+}
+
+/* Answers the request if it is whole. -1: not HTTP as we know it, or more than one request at a time. */
+static int consider(struct client *c)
+{
+    if (!c->head) {
+        char *end = memmem(c->in, c->got, "\r\n\r\n", 4);
+        if (!end)
+            return c->got > MAX_HEAD ? -1 : 0;
+        *end = 0;
+        char *length = strcasestr(c->in, "\r\ncontent-length:");
+        c->head = (size_t)(end - c->in) + 4;
+        c->need = c->head + (length ? strtoul(length + 17, NULL, 10) : 0);
+    }
+    if (c->need > in_room || c->got > c->need || c->out_end || c->streaming)
+        return -1;
+    if (c->got == c->need) {
+        answer(c);
+        c->got = c->head = 0;
+    }
+    return 0;
+}
+
+static void serve(struct client *c)
+{
+    for (;;) {
+        size_t room = in_room - c->got;
+        ssize_t n = read(c->fd, c->in + c->got, room);
+        if (n == 0 || (n < 0 && errno != EAGAIN)) {
+            drop(c);
+            return;
+        }
+        if (n > 0) {
+            c->got += (size_t)n;
+            if (consider(c) < 0) {
+                counts.wrong++;
+                drop(c);
+                return;
+            }
+        }
+        if (n < (ssize_t)room)
+            break;
+    }
+    if (pump(c) < 0)
+        drop(c);
+}
+
+/* One event to each paced stream that is due. A reader that is not done with the last one gets it together with the next. */
+static void pace(void)
+{
+    long now = now_us();
+    while (first && first->due <= now) {
+        struct client *c = first;
+        take_out(c);
+        if (c->out_end < sizeof c->out / 4)
+            put_next_event(c);
+        if (pump(c) < 0) {
+            drop(c);
+            continue;
+        }
+        c->due += interval_us;
+        if (c->streaming)
+            push(c);
+    }
+}
+
+static void welcome(struct waiter *w, int listener)
+{
+    int fd;
+    while ((fd = accept4(listener, NULL, NULL, SOCK_NONBLOCK)) >= 0) {
+        if (fd >= MAX_FDS)
+            fail("more than %d connections", MAX_FDS);
+        struct client *c = clients[fd] = calloc(1, sizeof *c);
+        c->fd = fd;
+        c->in = malloc(in_room);
+        watch_socket(w, fd, c);
+    }
+}
+
+static int listen_somewhere(void)
+{
+    struct sockaddr_in at = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    socklen_t size = sizeof at;
+    int fd = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK, 0);
+    if (fd < 0 || bind(fd, (void *)&at, size) || listen(fd, 1024) || getsockname(fd, (void *)&at, &size))
+        fail("listen: %s", strerror(errno));
+    printf("port %d\n", ntohs(at.sin_port));
+    fflush(stdout);
+    return fd;
+}
+
+static void learn(const char *argument)
+{
+    const char *file = strchr(argument, '=');
+    for (int i = 0; file && kind_count < MAX_KINDS && i < 3; i++) {
+        if (strlen(ANSWER_NAMES[i]) == (size_t)(file - argument) && !strncmp(argument, ANSWER_NAMES[i], (size_t)(file - argument))) {
+            struct kind *kind = &kinds[kind_count++];
+            *kind = (struct kind){(enum answer)i, read_body(file + 1)};
+            if (MAX_HEAD + kind->body.size > in_room)
+                in_room = MAX_HEAD + kind->body.size;
+            return;
+        }
+    }
+    fail("%s: expected whole=FILE, stream=FILE or paced=FILE", argument);
+}
+
+int main(int count, char **arguments)
+{
+    if (count < 4)
+        fail("usage: upstream EVENTS INTERVAL_US whole=FILE stream=FILE paced=FILE ...");
+    die_with_parent();
+    event_count = atol(arguments[1]);
+    interval_us = atol(arguments[2]);
+    for (int i = 3; i < count; i++)
+        learn(arguments[i]);
+    struct waiter w = new_waiter();
+    int listener = listen_somewhere();
+    struct epoll_event events[256], incoming = {.events = EPOLLIN, .data.ptr = &listener};
+    epoll_ctl(w.epoll, EPOLL_CTL_ADD, listener, &incoming);
+    for (;;) {
+        int n = wait_until(&w, first ? first->due : NEVER, events, 256);
+        for (int i = 0; i < n; i++) {
+            if (events[i].data.ptr == &listener)
+                welcome(&w, listener);
+            else if (events[i].data.ptr)
+                serve(events[i].data.ptr);
+        }
+        pace();
+    }
+}
