@@ -6,12 +6,13 @@ import asyncio
 import hashlib
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
 import time
 import urllib.request
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -301,14 +302,16 @@ def ask(model: LocalModel, path: str, **body: object) -> Any:
 needs_the_model = pytest.mark.skipif(LocalModel(Path()).available() is not None, reason="the extra `local` is missing")
 
 
-@pytest.fixture(scope="module")
-def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("local")
+@pytest.fixture
+def folder(tmp_path: Path) -> Iterator[Path]:
+    """A data folder that is not kept afterwards: 250 MB come into it."""
+    yield tmp_path / "data"
+    shutil.rmtree(tmp_path)
 
 
 @needs_the_model
-async def test_the_real_model_answers_in_all_three_apis(data: Path) -> None:
-    model, heard = LocalModel(data), list[str]()
+async def test_the_real_model_answers_in_all_three_apis(folder: Path) -> None:
+    model, heard = LocalModel(folder), list[str]()
     await model.start()
     await model.wait_ready(60, heard.append)
     question = {"role": "user", "content": "Hi!"}
@@ -345,8 +348,8 @@ asyncio.run(main())
 @needs_the_model
 @pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="looks for the child in /proc")
 @pytest.mark.parametrize("moment", ["unpacking the model", "loading the model", "serving"])
-def test_the_real_child_does_not_outlive_a_killed_parent(data: Path, moment: str) -> None:
-    with subprocess.Popen([sys.executable, "-c", KEEPER, str(data), moment], stdout=subprocess.PIPE) as parent:
+def test_the_real_child_does_not_outlive_a_killed_parent(folder: Path, moment: str) -> None:
+    with subprocess.Popen([sys.executable, "-c", KEEPER, str(folder), moment], stdout=subprocess.PIPE) as parent:
         assert parent.stdout is not None
         assert parent.stdout.readline() == b"now\n"
         (child,) = Path(f"/proc/{parent.pid}/task/{parent.pid}/children").read_text().split()

@@ -12,6 +12,7 @@ from trivium.cli.ask import settings_and_folder
 from trivium.cli.options import config_option
 from trivium.providers.provider import PATHS
 from trivium.server import run
+from trivium.server.deps import Gateway
 
 _BODIES = {
     Api.CHAT: {"messages": [{"role": "user", "content": "Say hello."}], "max_tokens": 64},
@@ -26,24 +27,30 @@ def up(config_file: str | None) -> None:
     """Start the gateway. SIGTERM and Ctrl-C end it cleanly."""
     settings, folder = settings_and_folder(config_file)
     click.echo(f"data in {folder}")
-    run.up(settings, folder, os.environ, click.echo, _banner)
+    run.up(settings, folder, os.environ, Console())
 
 
-def _banner(started: run.Started) -> None:
-    entries = started.gateway.deps.catalog.entries()
-    key = started.key or "$TRIVIUM_KEY"
-    lines = [
-        "ready",
-        "",
-        f"  OpenAI base URL      {started.url}/v1",
-        f"  Anthropic base URL   {started.url}",
-        f"  API key              {started.key or 'revoked; make one with: trivium keys create --name NAME'}",
-        f"  Providers            {', '.join(started.gateway.providers) or 'none: see the README on configuration'}",
-        "",
-        *(_curl(started.url, key, api, entries[0].id if entries else "MODEL") for api in Api),
-        "",
-    ]
-    click.echo("\n".join(lines))
+class Console:
+    """A terminal, or a log: every line is of use alone."""
+
+    def say(self, text: str) -> None:
+        click.echo(text)
+
+    def ready(self, url: str, key: str | None, gateway: Gateway) -> None:
+        entries = gateway.deps.catalog.entries()
+        model = entries[0].id if entries else "MODEL"
+        lines = [
+            "ready",
+            "",
+            f"  OpenAI base URL      {url}/v1",
+            f"  Anthropic base URL   {url}",
+            f"  API key              {key or 'revoked; make one with: trivium keys create --name NAME'}",
+            f"  Providers            {', '.join(gateway.providers) or 'none: see the README on configuration'}",
+            "",
+            *(_curl(url, key or "$TRIVIUM_KEY", api, model) for api in Api),
+            "",
+        ]
+        click.echo("\n".join(lines))
 
 
 def _curl(url: str, key: str, api: Api, model: str) -> str:

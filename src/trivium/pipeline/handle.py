@@ -15,7 +15,7 @@ from trivium.pipeline.read import check_head, read_body
 from trivium.pipeline.relay import Exchange, error_value
 from trivium.pipeline.settle import Run
 from trivium.wire.errors import render
-from trivium.wire.request import check_stateless, parse
+from trivium.wire.request import check_stateless, parse, without_body
 
 NO_KEY = "No API key was sent. Send one as `Authorization: Bearer tv-...` or `x-api-key: tv-...`."
 
@@ -62,7 +62,18 @@ async def _serve(call: Call, body: Body, reply: Reply, run: Run, deps: Deps) -> 
     run.target = target = deps.catalog.resolve(request.model)
     check_route(call, target)
     response = await forward(call, request, target, run, deps)
+    run.request = request = without_body(request)
+    run.hold(0)
     await Exchange(call, request, target.provider, response, reply, run).relay()
+
+
+def json_headers(content: bytes, request_id: str) -> Headers:
+    """The headers of a JSON body of ours."""
+    return [
+        (b"content-type", b"application/json"),
+        (b"content-length", b"%d" % len(content)),
+        (b"x-trivium-request-id", request_id.encode()),
+    ]
 
 
 async def fail(error: TriviumError, call: Call, reply: Reply, run: Run, headers: Headers | None = None) -> None:
@@ -74,12 +85,7 @@ async def fail(error: TriviumError, call: Call, reply: Reply, run: Run, headers:
     content = render(call.api, error_value(call, error))
     run.status = error.status
     run.response_bytes = len(content)
-    shape = [
-        (b"content-type", b"application/json"),
-        (b"content-length", b"%d" % len(content)),
-        (b"x-trivium-request-id", call.id.encode()),
-        *(headers or []),
-    ]
+    shape = [*json_headers(content, call.id), *(headers or [])]
     if error.retry_after is not None:
         shape.append((b"retry-after", b"%d" % error.retry_after))
     await reply.start(error.status, shape)

@@ -110,7 +110,7 @@ class Exchange:
         body = bytearray()
         while chunk := await self._response.read():
             body += chunk
-            self._run.hold(self._run.request_bytes + len(body))
+            self._run.hold(len(body))
             if len(body) > _BUFFERED or body.isspace():
                 await self._pass_whole(body)
                 return
@@ -134,7 +134,7 @@ class Exchange:
             while chunk := await self._response.read():
                 if len(body) <= _METERED:
                     body += chunk
-                    self._run.hold(self._run.request_bytes + len(body))
+                    self._run.hold(len(body))
                 await self._write(chunk)
         except (UpstreamError, Overloaded) as error:
             self._run.error = error
@@ -175,7 +175,7 @@ class Exchange:
                 run.first_token_us = run.elapsed_us()
             if meter.held != held and max(meter.held, held) > _ACCOUNTED:
                 held = meter.held
-                run.hold(run.request_bytes + held)
+                run.hold(held)
             if out:
                 await self._write(out)
             chunk = await self._response.read()

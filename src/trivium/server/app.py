@@ -13,7 +13,7 @@ from trivium.errors import BodyTimeout, CredentialMissing, MethodNotAllowed, Pat
 from trivium.pipeline.authenticate import authenticate
 from trivium.pipeline.call import Call, Headers, Operation
 from trivium.pipeline.deps import Deps
-from trivium.pipeline.handle import NO_KEY, handle, refuse
+from trivium.pipeline.handle import NO_KEY, handle, json_headers, refuse
 from trivium.server.models import model_list, single_model
 from trivium.server.protocol import GuardedProtocol
 from trivium.server.routes import CALLS, MODELS, Route, api_of, model_in_path
@@ -53,7 +53,7 @@ class App:
             allowed = [(b"allow", b"POST" if route else b"GET, HEAD")] if isinstance(error, MethodNotAllowed) else []
             await refuse(error, call, reply, self._deps, allowed)
             return
-        await reply.start(status, [(b"content-type", b"application/json"), (b"content-length", b"%d" % len(content))])
+        await reply.start(status, json_headers(content, call.id))
         await reply.end(content)
 
     def _call(self, scope: Scope, route: Route, headers: Mapping[bytes, bytes]) -> Call:

@@ -10,6 +10,7 @@ import socket
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
+from typing import Protocol
 
 import uvicorn
 
@@ -29,28 +30,28 @@ _REDISCOVER = 600.0
 """Seconds between two looks at the providers' model lists."""
 _LOCAL_READY = 60.0
 
-Say = Callable[[str], None]
-Ready = Callable[["Started"], None]
+
+class Console(Protocol):
+    """Whoever started the gateway."""
+
+    def say(self, text: str) -> None:
+        """Hears how far the preparations are."""
+        ...
+
+    def ready(self, url: str, key: str | None, gateway: Gateway) -> None:
+        """Hears once that the gateway is ready. `key` is the bootstrap key, None if it has been revoked."""
+        ...
 
 
-class Started:
-    """What the operator is told once the gateway is ready."""
-
-    def __init__(self, url: str, key: str | None, gateway: Gateway) -> None:
-        self.url = url
-        self.key = key
-        self.gateway = gateway
-
-
-def up(settings: Settings, folder: Path, env: Mapping[str, str], say: Say, ready: Ready) -> None:
+def up(settings: Settings, folder: Path, env: Mapping[str, str], console: Console) -> None:
     """Runs until SIGTERM or SIGINT. Raises ConfigError, OperationError, StoreUnavailable before it listens."""
     logs.set_up(settings.log.level)
     with ownership(folder), _listening(settings) as listener, asyncio.Runner(loop_factory=_loop_factory()) as runner:
-        runner.run(_serve(settings, folder, env, listener, say, ready))
+        runner.run(_serve(settings, folder, env, listener, console))
 
 
 async def _serve(
-    settings: Settings, folder: Path, env: Mapping[str, str], listener: socket.socket, say: Say, ready: Ready
+    settings: Settings, folder: Path, env: Mapping[str, str], listener: socket.socket, console: Console
 ) -> None:
     gateway = Gateway(settings, folder, env)
     server = Server(gateway)
@@ -58,7 +59,7 @@ async def _serve(
     serving = asyncio.create_task(server.serve(sockets=[listener]))
     beside = [
         asyncio.create_task(_keep_discovering(gateway)),
-        asyncio.create_task(_get_ready(gateway, _url(listener), say, ready)),
+        asyncio.create_task(_get_ready(gateway, _url(listener), console)),
     ]
     try:
         await serving
@@ -120,18 +121,18 @@ class Server(uvicorn.Server):
             await asyncio.wait(tasks, timeout=5)
 
 
-async def _get_ready(gateway: Gateway, url: str, say: Say, ready: Ready) -> None:
+async def _get_ready(gateway: Gateway, url: str, console: Console) -> None:
     """Starts the embedded model and says how far it is; without it the gateway is no less ready."""
     if gateway.local is not None and gateway.settings.local.start == "up":
-        say("starting the embedded model")
+        console.say("starting the embedded model")
         try:
             await gateway.local.start()
-            await gateway.local.wait_ready(_LOCAL_READY, progress=lambda words: say(f"embedded model: {words}"))
+            await gateway.local.wait_ready(_LOCAL_READY, progress=lambda words: console.say(f"embedded model: {words}"))
         except UpstreamUnreachable as error:
-            say(f"{error.message} {error.detail or ''}".strip())
+            console.say(f"{error.message} {error.detail or ''}".strip())
     elif gateway.local_absent:
-        say(f"no embedded model: {gateway.local_absent}")
-    ready(Started(url, bootstrap_key(gateway.folder, gateway.store.keys), gateway))
+        console.say(f"no embedded model: {gateway.local_absent}")
+    console.ready(url, bootstrap_key(gateway.folder, gateway.store.keys), gateway)
 
 
 async def _keep_discovering(gateway: Gateway) -> None:

@@ -54,6 +54,11 @@ def parse(api: Api, body: bytes) -> Request:
     )
 
 
+def without_body(request: Request) -> Request:
+    """What is still of use once the request is on its way: a long stream need not keep its question in memory."""
+    return msgspec.structs.replace(request, body=b"", members={})
+
+
 def check_stateless(request: Request) -> None:
     """Raises FieldUnsupported for what only a server with memory could honour."""
     for name, refused in _STATEFUL[request.api].items():

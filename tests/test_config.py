@@ -1,0 +1,281 @@
+"""Settings: what an operator may write, and what he is told when it is wrong: file, line, key and what was expected."""
+
+from __future__ import annotations
+
+import tomllib
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from trivium.config import Settings, data_folder, find_file, load, parse, secret
+from trivium.errors import ConfigError
+
+
+def complaint(text: str) -> str:
+    with pytest.raises(ConfigError) as raised:
+        parse(text, "t.toml")
+    return raised.value.message
+
+
+@pytest.mark.parametrize(
+    ("text", "place", "words"),
+    [
+        ("[serve]\nport = 1", "t.toml:1: serve", "expected one of aliases, local, log, providers, server"),
+        ("port = 1", "t.toml:1: port", "unknown section"),
+        ("[server]\n\nprot = 1", "t.toml:3: server.prot", "expected one of host, port"),
+        ('[server]\nport = "4000"', "t.toml:2: server.port", "Expected int, got str"),
+        ("[server]\nport = 70000", "t.toml:2: server.port", "<= 65535"),
+        ("[server]\nport = true", "t.toml:2: server.port", "got bool"),
+        ("[server]\nport = 4000.5", "t.toml:2: server.port", "got float"),
+        ("[server]\nhost = 2020-01-01", "t.toml:2: server.host", "Expected str, got date"),
+        ("[server]\nheader_timeout = nan", "t.toml:2: server.header_timeout", "float > 0"),
+        ("[server]\nheader_timeout = inf", "t.toml:2: server.header_timeout", "float <= 86400"),
+        ("[server]\nheader_timeout = 0", "t.toml:2: server.header_timeout", "> 0"),
+        ("server = 3", "t.toml:1: server", "got int"),
+        ("[[server]]\nport = 1", "t.toml:1: server", "got array"),
+        ("[storage]\ndata = 3", "t.toml:2: storage.data", "Expected str"),
+        ('[log]\nlevel = "loud"', "t.toml:2: log.level", "expected one of debug, info, warning, error"),
+        ('[upstream]\nclient = "curl"', "t.toml:2: upstream.client", "expected one of http1, aiohttp"),
+        ("[local]\nenabled = 1", "t.toml:2: local.enabled", "Expected bool, got int"),
+        ("providers = 3", "t.toml:1: providers", "[providers.NAME]"),
+        ("[[providers]]\nname = 'x'", "t.toml:1: providers", "[providers.NAME]"),
+        ("[providers]\nx = 3", "t.toml:2: providers.x", "got int"),
+        ("[providers.'A b']\nkey = 'x'", "t.toml:1: providers.A b", "a-z, 0-9"),
+        ("[providers.x]\nurl = 'http://h'", "t.toml:2: providers.x.url", "expected one of type, base_url, key"),
+        ('[providers.x]\napis = [\n"chat",\n"caht"\n]', "t.toml:5: providers.x.apis", "chat, responses, messages"),
+        ("[providers.x]\nmodels = 'm'", "t.toml:2: providers.x.models", "Expected array"),
+        ("[providers.x]\nmodels = ['m', 3]", "t.toml:2: providers.x.models", "Expected str, got int"),
+        ("[providers.x.timeouts]\nconnect = 1\nidel = 1", "t.toml:3: providers.x.timeouts.idel", "first_byte"),
+        ("[providers.x]\ntimeouts = { idel = 1 }", "t.toml:2: providers.x.timeouts.idel", "first_byte"),
+        ("providers.x.timeouts.idel = 1", "t.toml:1: providers.x.timeouts.idel", "first_byte"),
+        ("[server]\n'po rt' = 1", "t.toml:2: server.po rt", "unknown setting"),
+        ('[server]\nhost = """\n[server]\nport = 1\n"""\nport = "x"', "t.toml:6: server.port", "got str"),
+        ("[server]\r\n\r\nport = 'x'\r\n", "t.toml:3: server.port", "got str"),
+    ],
+)
+def test_a_wrong_setting_is_said_with_file_line_key_and_what_was_expected(text: str, place: str, words: str) -> None:
+    said = complaint(text)
+    assert said.startswith(f"{place}: ")
+    assert words in said
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("[server\n\n", "line 1"),
+        ("[server]\nport = 1\nport = 2\n\n", "line 3"),
+        ("[server]\nport = 1\n[server]\nhost = 'x'", "line 3"),
+        ("[server]\nport = \n\n", "line 2"),
+        ("[server]\nport = 1 # \u2028\nhost = x", "line 3"),
+    ],
+)
+def test_what_is_not_toml_is_said_with_file_and_line(text: str, words: str) -> None:
+    said = complaint(text)
+    assert said.startswith("t.toml: not TOML: ")
+    assert words in said
+
+
+@pytest.mark.xfail(strict=True, reason="msgspec writes a key of a table of strings as `[...]`: name and line are lost")
+@pytest.mark.parametrize(
+    ("text", "place"),
+    [
+        ("[aliases]\na = 'b'\nquick = 3", "t.toml:3: aliases.quick"),
+        ("[providers.x.headers]\na = 'b'\nx-team = 3", "t.toml:3: providers.x.headers.x-team"),
+    ],
+)
+def test_a_wrong_value_in_a_table_of_names_is_said_with_its_name(text: str, place: str) -> None:
+    assert complaint(text).startswith(f"{place}: ")
+
+
+@pytest.mark.xfail(strict=True, reason="_line_of splits lines where TOML does not: U+2028, U+0085, form feed")
+def test_a_line_separator_in_a_comment_does_not_move_the_line_number() -> None:
+    assert complaint("[server] # \u2028 \u0085\nport = 'x'").startswith("t.toml:2: ")
+
+
+@pytest.mark.xfail(strict=True, reason="RecursionError of tomllib is not caught")
+def test_nesting_without_end_is_not_toml_either() -> None:
+    assert complaint("a = " + "[" * 5000).startswith("t.toml: not TOML: ")
+
+
+@pytest.mark.xfail(strict=True, reason="a byte order mark, as Windows editors write it, is `Invalid statement`")
+def test_a_byte_order_mark_is_passed_over(tmp_path: Path) -> None:
+    (tmp_path / "t.toml").write_bytes(b"\xef\xbb\xbf[server]\r\nport = 5000\r\n")
+    assert load(tmp_path / "t.toml", {}).server.port == 5000
+
+
+def test_every_setting_can_be_written_and_arrives() -> None:
+    settings = parse(
+        """
+        [server]
+        host = "0.0.0.0"
+        port = 0
+        shutdown_grace = 2.5
+        [storage]
+        data = "/srv/trivium"
+        [upstream]
+        client = "aiohttp"
+        [local]
+        enabled = false
+        start = "first-use"
+        [log]
+        level = "debug"
+        [aliases]
+        "gpt-x:fast" = "a/b"
+        [providers.a]
+        base_url = "http://127.0.0.1:8080"
+        apis = ["chat", "messages"]
+        models = ["b", "c-*"]
+        headers = { "X-Team" = "env:TEAM" }
+        timeouts = { idle = 3 }
+        """
+    )
+    assert (settings.server.host, settings.server.port, settings.server.shutdown_grace) == ("0.0.0.0", 0, 2.5)
+    assert (settings.upstream.client, settings.local.start, settings.log.level) == ("aiohttp", "first-use", "debug")
+    assert settings.aliases == {"gpt-x:fast": "a/b"}
+    provider = settings.providers["a"]
+    assert (provider.apis, provider.models) == (["chat", "messages"], ["b", "c-*"])
+    assert (provider.timeouts.idle, provider.timeouts.connect) == (3, 10)
+
+
+def test_an_empty_file_and_no_file_are_the_defaults() -> None:
+    assert parse("").server == load(None, {}).server == Settings().server
+
+
+@given(st.text(max_size=60))
+def test_any_text_is_settings_or_a_config_error(text: str) -> None:
+    try:
+        assert isinstance(parse(text, "t.toml"), Settings)
+    except ConfigError as error:
+        assert error.message.startswith("t.toml")
+
+
+KEYS = st.sampled_from(
+    ["server", "providers", "x", "port", "host", "timeouts", "headers", "idle", "models", "a.b", "ü"]
+)
+VALUES = st.recursive(
+    st.sampled_from(["1", "true", "1.5", "nan", '"s"', "''", "2020-01-01", "[]", "{}", "[1, 'a']"]),
+    lambda inner: st.lists(st.tuples(KEYS, inner), max_size=3, unique_by=lambda pair: pair[0]).map(
+        lambda pairs: "{" + ", ".join(f'"{key}" = {value}' for key, value in pairs) + "}"
+    ),
+    max_leaves=4,
+)
+
+
+@given(st.lists(st.tuples(KEYS, VALUES), max_size=4, unique_by=lambda pair: pair[0]))
+def test_any_toml_is_settings_or_a_config_error_with_a_line(pairs: list[tuple[str, str]]) -> None:
+    text = "\n".join(f'"{key}" = {value}' for key, value in pairs)
+    tomllib.loads(text)
+    try:
+        parse(text, "t.toml")
+    except ConfigError as error:
+        _, line, _ = error.message.split(":", 2)
+        assert 1 <= int(line) <= len(pairs)
+
+
+def test_a_file_that_cannot_be_read_is_named(tmp_path: Path) -> None:
+    (tmp_path / "latin.toml").write_bytes(b"# \xe9\n")
+    for name in ("missing.toml", "latin.toml", "."):
+        with pytest.raises(ConfigError, match="cannot be read") as raised:
+            load(tmp_path / name, {})
+        assert raised.value.message.startswith(str(tmp_path / name))
+
+
+class TestEnvironment:
+    def test_it_wins_over_the_file_where_things_are(self, tmp_path: Path) -> None:
+        file = tmp_path / "t.toml"
+        file.write_text('[server]\nhost = "10.0.0.1"\nport = 1\nmax_calls = 7\n[storage]\ndata = "/a"\n')
+        env = {"TRIVIUM_HOST": "::1", "TRIVIUM_PORT": "5000", "TRIVIUM_DATA": "/b"}
+        settings = load(file, env)
+        assert (settings.server.host, settings.server.port, settings.server.max_calls) == ("::1", 5000, 7)
+        assert data_folder(settings, env) == Path("/b")
+        assert data_folder(load(file, {}), {}) == Path("/a")
+
+    def test_empty_variables_say_nothing(self) -> None:
+        settings = load(None, {"TRIVIUM_HOST": "", "TRIVIUM_PORT": "", "TRIVIUM_DATA": ""})
+        assert (settings.server.host, settings.server.port, settings.storage.data) == ("127.0.0.1", 4000, None)
+
+    @pytest.mark.parametrize("port", ["http", "-1", "70000", "4000 ", "0x10", "1e3"])
+    def test_a_port_that_is_none_is_refused_by_name(self, port: str) -> None:
+        with pytest.raises(ConfigError, match="TRIVIUM_PORT: expected a port number from 0 to 65535"):
+            load(None, {"TRIVIUM_PORT": port})
+
+    def test_data_goes_where_the_desktop_keeps_it_unless_told_otherwise(self) -> None:
+        assert data_folder(Settings(), {"XDG_DATA_HOME": "/x"}) == Path("/x/trivium")
+        assert data_folder(Settings(), {}) == Path.home() / ".local" / "share" / "trivium"
+        assert data_folder(parse('[storage]\ndata = "~/t"'), {}) == Path.home() / "t"
+
+    @pytest.mark.xfail(strict=True, reason="RuntimeError of Path.expanduser is not caught")
+    def test_a_home_that_nobody_has_is_a_config_error(self) -> None:
+        with pytest.raises(ConfigError, match=r"storage\.data"):
+            data_folder(parse('[storage]\ndata = "~nobody-here/t"'), {})
+
+
+class TestFindFile:
+    @pytest.fixture(autouse=True)
+    def here(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        (tmp_path / "here").mkdir()
+        (tmp_path / "data").mkdir()
+        monkeypatch.chdir(tmp_path / "here")
+
+    def test_the_named_one_then_the_variable_then_here_then_the_data_folder(self, tmp_path: Path) -> None:
+        env = {"TRIVIUM_DATA": str(tmp_path / "data")}
+        assert find_file(None, env) is None
+        (tmp_path / "data" / "trivium.toml").touch()
+        assert find_file(None, env) == tmp_path / "data" / "trivium.toml"
+        (tmp_path / "here" / "trivium.toml").touch()
+        assert find_file(None, env) == Path("trivium.toml")
+        env["TRIVIUM_CONFIG"] = "other.toml"
+        assert find_file(None, env) == Path("other.toml")
+        assert find_file("named.toml", env) == Path("named.toml")
+
+    def test_one_that_is_named_and_missing_is_not_passed_over(self, tmp_path: Path) -> None:
+        (tmp_path / "here" / "trivium.toml").touch()
+        with pytest.raises(ConfigError, match=r"gone\.toml: cannot be read"):
+            load(find_file(None, {"TRIVIUM_CONFIG": "gone.toml"}), {})
+
+    def test_a_folder_of_that_name_is_no_file(self, tmp_path: Path) -> None:
+        (tmp_path / "here" / "trivium.toml").mkdir()
+        assert find_file(None, {}) is None
+
+    @pytest.mark.xfail(strict=True, reason="only $TRIVIUM_DATA is looked at, not the default data folder")
+    def test_the_data_folder_counts_without_the_variable_too(self, tmp_path: Path) -> None:
+        folder = tmp_path / "data" / "trivium"
+        folder.mkdir()
+        (folder / "trivium.toml").touch()
+        assert find_file(None, {"XDG_DATA_HOME": str(tmp_path / "data")}) == folder / "trivium.toml"
+
+
+class TestSecrets:
+    PATH = ("providers", "x", "key")
+    SOURCE = parse("[providers.x]\nkey = 'k'", "t.toml").source
+
+    def test_literal_from_the_environment_or_from_a_file(self, tmp_path: Path) -> None:
+        (tmp_path / "key").write_text("sk-file\n")
+        for written, read in (
+            ("sk-1", "sk-1"),
+            ("a:b", "a:b"),
+            ("env:K", "sk-env"),
+            (f"file:{tmp_path}/key", "sk-file"),
+        ):
+            assert secret(written, {"K": "sk-env"}, None, self.PATH) == read
+
+    @pytest.mark.parametrize("written", ["env:NOPE", "env:EMPTY", "env:", "file:/nowhere/key", "file:.", "file:"])
+    def test_one_that_is_missing_names_the_place_of_the_setting(self, written: str) -> None:
+        with pytest.raises(ConfigError) as raised:
+            secret(written, {"EMPTY": ""}, self.SOURCE, self.PATH)
+        assert raised.value.message.startswith("t.toml:2: providers.x.key: ")
+        assert written.partition(":")[2] in raised.value.message
+
+    @pytest.mark.xfail(strict=True, reason="RuntimeError and ValueError of pathlib are not caught")
+    @pytest.mark.parametrize("written", ["file:~nobody-here/key", "file:\0"])
+    def test_a_path_that_cannot_be_one_is_a_config_error(self, written: str) -> None:
+        with pytest.raises(ConfigError):
+            secret(written, {}, self.SOURCE, self.PATH)
+
+    @pytest.mark.xfail(strict=True, reason="an empty file is an empty secret: the provider is called without a key")
+    def test_an_empty_file_is_no_secret(self, tmp_path: Path) -> None:
+        (tmp_path / "key").write_text("\n")
+        with pytest.raises(ConfigError, match="empty"):
+            secret(f"file:{tmp_path}/key", {}, self.SOURCE, self.PATH)
