@@ -41,6 +41,11 @@ def test_every_entry_of_tool_calls_is_a_call_of_its_own() -> None:
     assert answer.finish == "tool_calls"
 
 
+def test_a_call_without_id_arguments_and_finish_word_is_still_a_call() -> None:
+    answer = read(body(None, tool_calls=[{"function": {"name": "f"}}]))
+    assert (answer.tool_calls, answer.finish) == ((ToolCall("", "f", ""),), "tool_calls")
+
+
 @pytest.mark.parametrize("word", [None, "", "nonsense"])
 def test_a_body_without_a_known_finish_word_stopped(word: str | None) -> None:
     assert read(body(word, content="a")).finish == "stop"

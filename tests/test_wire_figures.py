@@ -153,6 +153,7 @@ def test_a_cost_that_is_no_amount_is_passed_over(cost: Any) -> None:
 
 
 def test_a_negative_count_is_taken_for_nothing_and_flagged() -> None:
+    assert read({"prompt": 1, "server_tool_use": {"web_search_requests": -2}}) == Usage(input_uncached=1)
     assert read({"prompt": -3, "completion": 2}) == Usage(output=2, clamped=True)
 
 

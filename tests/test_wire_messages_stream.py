@@ -243,6 +243,10 @@ class TestRestarts:
         assert (answer.id, answer.text, answer.tool_calls) == ("m2", "new", (ToolCall("t1", "f", "{}"),))
         assert (answer.finish, answer.error) == ("tool_calls", None)
 
+    def test_a_call_left_open_by_the_first_message_says_nothing_in_the_second(self) -> None:
+        events = decode(start("m1"), *tool(0)[:-1], start("m2"), *text(0, "new"), finish("end_turn"), STOP)
+        assert not any(isinstance(event, ToolCallDelta) for event in events)
+
 
 class TestOddities:
     def test_the_event_field_stands_in_for_a_missing_type(self) -> None:

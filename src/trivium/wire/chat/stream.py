@@ -84,8 +84,7 @@ class StreamDecoder(Decoder):
 
     def _take_body(self, said: dict[str, Any]) -> bool:
         self._take_chunk(said, whole=True)
-        if self._answered:
-            self._stop()
+        self._take_done()
         return self._answered or any(isinstance(event, UsageReport) for event in self._out)
 
     def _take_done(self) -> None:
@@ -105,10 +104,10 @@ class StreamDecoder(Decoder):
         words = choice.get("delta")
         if type(words) is not dict:
             words = mapping(choice.get("message"))
-        silent = len(self._out)
+        before = len(self._out)
         if words:
             self._take_words(words, whole=whole)
-        silent = silent == len(self._out)
+        silent = before == len(self._out)
         self._take_usage(said, choice, words)
         if "error" in said or not choice:
             self._fail(fault_in(said))

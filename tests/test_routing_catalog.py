@@ -1,0 +1,164 @@
+"""Where a model name leads, and which names a client is shown."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from trivium.canon.api import Api
+from trivium.errors import ModelAmbiguous, ModelNotFound
+from trivium.providers.provider import Provider
+from trivium.routing.catalog import Catalog, ModelEntry, catalog
+
+
+def house(
+    configured: Mapping[str, list[str] | None],
+    listed: Mapping[str, list[str]] | None = None,
+    aliases: Mapping[str, str] | None = None,
+) -> Catalog:
+    """Providers with their configured models, None where they are asked for their list."""
+    providers = [
+        Provider(name=name, base_url="http://h/v1", apis=frozenset(Api), models=None if ids is None else tuple(ids))
+        for name, ids in configured.items()
+    ]
+    told = {name: tuple(ModelEntry(id, name) for id in ids) for name, ids in (listed or {}).items()}
+    return catalog(providers, aliases or {}, told)
+
+
+def lead(where: Catalog, name: str) -> tuple[str, str]:
+    target = where.resolve(name)
+    return target.provider.name, target.model
+
+
+def shown(where: Catalog) -> list[str]:
+    return [entry.id for entry in where.entries()]
+
+
+def test_a_bare_id_leads_to_the_one_provider_that_serves_it() -> None:
+    assert lead(house({"a": ["m", "n"], "b": ["o"]}), "o") == ("b", "o")
+
+
+def test_an_alias_wins_over_everything_and_leads_one_step() -> None:
+    where = house({"a": ["m"], "b": ["n"]}, aliases={"m": "b/n", "a/m": "n", "x": "y", "y": "m"})
+    assert lead(where, "m") == ("b", "n")
+    assert lead(where, "a/m") == ("b", "n")
+    with pytest.raises(ModelNotFound):
+        where.resolve("x")
+
+
+def test_a_provider_in_front_names_the_upstreams_id_listed_or_not() -> None:
+    where = house({"openrouter": ["openai/gpt-x"], "b": ["m"]})
+    assert lead(where, "openrouter/openai/gpt-x") == ("openrouter", "openai/gpt-x")
+    assert lead(where, "openai/gpt-x") == ("openrouter", "openai/gpt-x")
+    assert lead(where, "b/unlisted") == ("b", "unlisted")
+
+
+def test_several_providers_of_one_id_are_named() -> None:
+    with pytest.raises(ModelAmbiguous) as raised:
+        house({"a": ["m"], "b": ["m*"], "c": ["n"]}).resolve("m")
+    assert "`a/m`, `b/m`" in raised.value.message
+    assert (raised.value.status, raised.value.param) == (400, "model")
+
+
+@pytest.mark.parametrize("name", ["nobody", "nobody/m", "/m", "a/", "/", "M", "m ", "../m"])
+def test_a_name_that_leads_nowhere_is_404(name: str) -> None:
+    with pytest.raises(ModelNotFound) as raised:
+        house({"a": ["m"]}).resolve(name)
+    assert (raised.value.status, raised.value.param) == (404, "model")
+    assert f"`{name}`" in raised.value.message
+
+
+def test_patterns_match_whole_ids_with_their_case() -> None:
+    where = house({"a": ["claude-*"], "b": ["gpt-?"]})
+    assert lead(where, "claude-") == ("a", "claude-")
+    assert lead(where, "gpt-5") == ("b", "gpt-5")
+    for name in ("Claude-1", "x-claude-1", "gpt-55"):
+        with pytest.raises(ModelNotFound):
+            where.resolve(name)
+
+
+@pytest.mark.xfail(strict=True, reason="fnmatch reads brackets too, which are no wildcards here")
+def test_brackets_are_no_wildcards() -> None:
+    assert lead(house({"a": ["m[1]*"]}), "m[1]-x") == ("a", "m[1]-x")
+
+
+def test_a_provider_without_a_list_may_serve_what_nobody_else_is_known_to() -> None:
+    where = house({"a": None, "b": ["m"]})
+    assert lead(where, "m") == ("b", "m")
+    assert lead(where, "anything") == ("a", "anything")
+    with pytest.raises(ModelAmbiguous):
+        house({"a": None, "c": None}).resolve("anything")
+
+
+def test_once_it_has_told_its_list_it_serves_that_alone() -> None:
+    where = house({"a": None}, listed={"a": ["m"]})
+    assert lead(where, "m") == ("a", "m")
+    with pytest.raises(ModelNotFound):
+        where.resolve("anything")
+
+
+def test_configured_models_win_over_what_a_provider_tells() -> None:
+    where = house({"a": ["m"]}, listed={"a": ["n"]})
+    assert shown(where) == ["m"]
+    with pytest.raises(ModelNotFound):
+        where.resolve("n")
+
+
+def test_the_list_shows_aliases_then_ids_with_the_provider_where_two_serve_the_same() -> None:
+    where = house({"a": ["m", "n", "x-*"], "b": ["m"]}, aliases={"quick": "a/m"})
+    assert shown(where) == ["quick", "a/m", "n", "b/m"]
+
+
+def test_nobody_serves_nothing() -> None:
+    assert shown(house({})) == []
+    with pytest.raises(ModelNotFound):
+        house({}).resolve("m")
+
+
+@pytest.mark.xfail(strict=True, reason="an id of one provider that begins with the name of another leads to the other")
+def test_an_id_that_reads_as_another_providers_is_shown_with_its_own() -> None:
+    where = house({"openai": ["gpt-x"], "openrouter": ["openai/gpt-x"]})
+    assert shown(where) == ["gpt-x", "openrouter/openai/gpt-x"]
+
+
+@pytest.mark.xfail(strict=True, reason="what a provider lists twice, or under an alias of ours, is shown twice")
+@pytest.mark.parametrize(("told", "aliases"), [(["m", "m"], {}), (["m"], {"a/m": "a/m", "m": "a/m"})])
+def test_no_name_is_shown_twice(told: list[str], aliases: dict[str, str]) -> None:
+    names = shown(house({"a": None}, listed={"a": told}, aliases=aliases))
+    assert len(names) == len(set(names))
+
+
+@pytest.mark.xfail(strict=True, reason="the name is repeated whole, once for each candidate")
+def test_an_error_stays_short_however_long_the_name() -> None:
+    for where in (house({"a": ["m"]}), house({"a": None, "b": None})):
+        with pytest.raises((ModelNotFound, ModelAmbiguous)) as raised:
+            where.resolve("x" * 100_000)
+        assert len(raised.value.message) < 2000
+
+
+IDS = st.lists(st.sampled_from(["m", "n", "b/m", "a/n", "c/x", "gpt-*", "é"]), max_size=4, unique=True)
+PROVIDERS = st.sampled_from(["a", "b", "c"])
+
+
+@pytest.mark.xfail(strict=True, reason="an id of one provider that begins with the name of another leads to the other")
+@given(st.dictionaries(PROVIDERS, st.none() | IDS), st.dictionaries(PROVIDERS, IDS))
+def test_every_name_that_is_shown_leads_to_its_owner(
+    configured: dict[str, list[str] | None], listed: dict[str, list[str]]
+) -> None:
+    where = house(configured, listed)
+    for entry in where.entries():
+        provider, model = lead(where, entry.id)
+        assert entry.owned_by == provider
+        assert entry.id in (model, f"{provider}/{model}")
+
+
+@given(st.text(max_size=12))
+def test_any_name_leads_somewhere_or_is_an_error_of_ours(name: str) -> None:
+    where = house({"a": ["m", "x*"], "b": None}, listed={"b": ["m"]}, aliases={"q": "a/m"})
+    try:
+        where.resolve(name)
+    except (ModelNotFound, ModelAmbiguous) as error:
+        assert error.param == "model"
