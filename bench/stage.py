@@ -114,11 +114,21 @@ class Program:
         """The first line of its output that begins so. Raises BenchError."""
         deadline = time.monotonic() + seconds
         while time.monotonic() < deadline and self._process.poll() is None:
-            for line in self.log.read_text(errors="replace").splitlines():
+            for line in self.said().splitlines():
                 if line.startswith(start):
                     return line
             time.sleep(0.02)
-        raise BenchError(f"{self.name} did not start:\n{self.log.read_text(errors='replace')[-2000:]}")
+        raise BenchError(f"{self.name} did not start:\n{self.said()[-2000:]}")
+
+    def wait_for_end(self, seconds: float) -> str:
+        """All that it said. Raises BenchError where it fails or takes longer."""
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            if self._process.wait(seconds) == 0:
+                return self.said()
+        raise BenchError(f"{self.name} failed or took longer than {seconds:.0f} s:\n{self.said()[-2000:]}")
+
+    def said(self) -> str:
+        return self.log.read_text(errors="replace")
 
     def stop(self) -> None:
         """Asks, waits, and then does not ask."""
@@ -196,7 +206,7 @@ def nginx(binary: str, folder: Path, cpus: Cpus, upstream_port: int) -> Iterator
     port = _free_port()
     config = folder / "nginx.conf"
     config.write_text(_NGINX.format(folder=folder, port=port, upstream=upstream_port))
-    with running(Program("nginx", [binary, "-c", config, "-e", "stderr"], folder, cpus.gateway, {})) as program:
+    with running(Program("nginx", [binary, "-c", config], folder, cpus.gateway, {})) as program:
         _wait_for_port(program, port)
         yield Gateway(program, port)
 
@@ -220,9 +230,8 @@ def load(folder: Path, cpus: Cpus, gateway: Gateway, options: Sequence[object], 
     headers = [word for header in gateway.headers for word in ("-H", header)]
     argv = [folder / "load", "-p", str(gateway.port), *map(str, options), *headers]
     with running(Program("load", argv, folder, cpus.tools, {})) as program:
-        line = program.wait_for("{", seconds + 12)
-    result: dict[str, Any] = json.loads(line)
-    return {**result, "said": program.log.read_text(errors="replace").partition("{")[0].strip()}
+        *complaints, line = program.wait_for_end(seconds + 12).splitlines()
+    return {**json.loads(line), "complaints": complaints}
 
 
 def ask(port: int, method: str, path: str, body: bytes | None = None, headers: Sequence[str] = ()) -> tuple[int, bytes]:
@@ -255,4 +264,4 @@ def _wait_for_port(program: Program, port: int, seconds: float = 10) -> None:
         with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), timeout=1):
             return
         time.sleep(0.02)
-    raise BenchError(f"{program.name} did not start:\n{program.log.read_text(errors='replace')[-2000:]}")
+    raise BenchError(f"{program.name} did not start:\n{program.said()[-2000:]}")
