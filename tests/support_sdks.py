@@ -10,13 +10,8 @@ import contextlib
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any, NamedTuple
 
-import pytest
-
-pytest.importorskip("openai")
-pytest.importorskip("anthropic")
-
-from anthropic import Anthropic, AsyncAnthropic  # noqa: E402
-from openai import AsyncOpenAI, OpenAI  # noqa: E402
+from anthropic import Anthropic, AsyncAnthropic
+from openai import AsyncOpenAI, OpenAI
 
 _PATIENCE = 20.0
 """Seconds: nothing here takes long, and a hang should say where."""

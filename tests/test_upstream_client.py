@@ -208,6 +208,7 @@ async def test_an_answer_may_come_before_the_request_is_sent_whole(lab: Lab) -> 
     url = await lab.serve(script)
     status, _, body = await lab.fetch(url, bytes(32 << 20))
     assert (status, body) == (413, b"too large")
+    await lab.connections[0].cut.wait()  # half a request is no beginning for the next
 
 
 @scenario

@@ -148,6 +148,23 @@ async def test_a_slow_upstream_is_no_silent_one(lab: Lab) -> None:
 
 
 @scenario
+async def test_a_reader_may_take_longer_than_the_upstream(lab: Lab) -> None:
+    go_on = asyncio.Event()
+
+    async def script(peer: Peer) -> None:
+        await peer.request()
+        await peer.say(CHUNKED + b"3\r\none\r\n")
+        await go_on.wait()
+        await peer.say(b"3\r\ntwo\r\n0\r\n\r\n")
+
+    response = await lab.send(await lab.serve(script), idle=0.05, first_byte=0.05)
+    assert await response.read() == b"one"
+    await asyncio.sleep(0.2)
+    go_on.set()
+    assert await drain(response) == b"two"
+
+
+@scenario
 async def test_an_upstream_that_stops_taking_the_request_is_a_time_out(lab: Lab) -> None:
     async def script(peer: Peer) -> None:
         await peer.head()
@@ -273,7 +290,8 @@ async def test_closing_the_client_closes_every_connection(lab: Lab) -> None:
     await lab.client.close()
     for peer in lab.connections:
         await peer.cut.wait()
-    response.close()
+    with pytest.raises(TriviumError):
+        await response.read()
 
 
 @scenario_for("http1")

@@ -86,6 +86,21 @@ async def test_a_caller_who_gives_up_waiting_leaves_nothing_behind(lab: Lab) -> 
 
 
 @scenario_for("http1")
+async def test_a_caller_who_gives_up_connecting_leaves_nothing_behind_at_whatever_moment(lab: Lab) -> None:
+    await lab.equip(limits=PoolLimits(connections=1))
+    url = await lab.serve(echo)
+    for moment in range(20):
+        call = asyncio.create_task(lab.fetch(url, b"x"))
+        for _ in range(moment):
+            await asyncio.sleep(0)
+        call.cancel()
+        await asyncio.gather(call, return_exceptions=True)
+    before = len(lab.connections)
+    await asyncio.gather(*(lab.fetch(url, b"x") for _ in range(5)))
+    assert len(lab.connections) <= before + 1
+
+
+@scenario_for("http1")
 async def test_a_failed_attempt_to_connect_gives_its_place_back(lab: Lab) -> None:
     await lab.equip(limits=PoolLimits(connections=1))
 

@@ -9,6 +9,8 @@ from __future__ import annotations
 from trivium.canon.usage import Conventions
 
 DEFAULT = Conventions()
+"""The API owner's way."""
+UNKNOWN = Conventions(total_decides=True)
 XAI = Conventions(reasoning_beside_output=True)
 GOOGLE_COMPAT = Conventions(output_from_total=True)
 MISTRAL = Conventions(audio_beside_input=True)
@@ -31,6 +33,6 @@ _BY_NAME = {
 }
 
 
-def conventions_for(provider_name: str | None) -> Conventions:
-    """The conventions of a provider by a name or alias of it, in any case; the default for None and unknown names."""
-    return _BY_NAME.get((provider_name or "").strip().lower().replace("_", "-"), DEFAULT)
+def conventions_for(provider_name: str | None, otherwise: Conventions = DEFAULT) -> Conventions:
+    """The conventions of a provider by a name or alias of it, in any case; `otherwise` for None and unknown names."""
+    return _BY_NAME.get((provider_name or "").strip().lower().replace("_", "-"), otherwise)

@@ -58,5 +58,7 @@ class Conventions(msgspec.Struct, frozen=True, kw_only=True):
     """Hidden thinking shows only in the total: output = total - prompt (Google's OpenAI-compatible endpoint)."""
     audio_beside_input: bool = False
     """Prompt counts exclude audio tokens (Mistral)."""
+    total_decides: bool = False
+    """Nobody knows how the provider counts: where its own total proves that a figure lies beside, it is believed."""
     reasoning_may_lie_beside: bool = False
     """Output excludes reasoning for some of the models behind the provider (Vercel with Google's)."""

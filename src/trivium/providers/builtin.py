@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 import msgspec
 
 from trivium.canon.api import Api
-from trivium.canon.conventions import conventions_for
+from trivium.canon.conventions import DEFAULT, UNKNOWN, conventions_for
 from trivium.config import ProviderSettings, Settings, Source, secret
 from trivium.errors import ConfigError
 from trivium.providers.provider import Headers, Provider
@@ -90,7 +90,7 @@ def _provider(name: str, given: ProviderSettings, source: Source | None, env: Ma
         apis=frozenset(Api.parse(api) for api in given.apis) if given.apis else frozenset(row.apis),
         headers=_headers(name, row, given, source, env),
         models=tuple(given.models) if given.models is not None else None,
-        conventions=conventions_for(given.type or name),
+        conventions=conventions_for(given.type or name, UNKNOWN if row.key_env is None else DEFAULT),
         timeouts=given.timeouts,
     )
 

@@ -86,8 +86,7 @@ class Connection(asyncio.Protocol):
     def abort(self) -> None:
         """Cuts the connection at once. May be called again."""
         if not self.closed:
-            self._close(None)
-            self._transport.abort()
+            self._fail(UpstreamBroken("The answer was given up before its end."))
 
     def expect(self, seconds: float) -> None:
         """Unless something happens in this time the connection is given up."""

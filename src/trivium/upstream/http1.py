@@ -42,7 +42,7 @@ class Http1Client:
         try:
             await response.begin()
         except StaleConnection:
-            connection = await pool.acquire(request.timeouts.connect, fresh=True)
+            connection = await pool.acquire(request.timeouts.connect)
             response = connection.start(head, request)
             await response.begin()
         return decoded(response, response.coding)

@@ -52,15 +52,15 @@ class Pool:
         """An idle connection, without waiting for one."""
         return self._idle.pop() if self._idle else None
 
-    async def acquire(self, within: float, *, fresh: bool = False) -> Connection:
-        """A connection, `within` as many seconds; `fresh` if none that served before will do.
+    async def acquire(self, within: float) -> Connection:
+        """A connection that has not been idle: a new one, or one handed on, `within` as many seconds.
 
         Raises UpstreamTimeout, and UpstreamUnreachable for whatever else keeps us from it.
         """
         try:
             async with asyncio.timeout(within):
                 while True:
-                    connection = await self._obtain(fresh)
+                    connection = await self._obtain()
                     if not connection.closed:
                         return connection
         except TimeoutError as error:
@@ -99,11 +99,11 @@ class Pool:
 
     # Inside
 
-    async def _obtain(self, fresh: bool) -> Connection:
+    async def _obtain(self) -> Connection:
         if self._closed:
             raise _closed()
-        if fresh and not self._slots and self._idle:
-            self._idle[0].abort()
+        if not self._slots and self._idle:
+            self._idle[0].abort()  # makes room
         if self._slots:
             self._slots -= 1
             return await self._connect()

@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 from typing import Protocol
 
-from trivium.errors import UpstreamBroken, UpstreamError
+from trivium.errors import UpstreamError
 from trivium.upstream.client import Headers
 
 
@@ -23,7 +23,9 @@ class Source(Protocol):
         """The buffer is empty: more may be read from the socket."""
         ...
 
-    def abort(self) -> None: ...
+    def abort(self) -> None:
+        """Ends the response, too."""
+        ...
 
 
 class Http1Response:
@@ -76,7 +78,6 @@ class Http1Response:
     def close(self) -> None:
         if self._source is not None:
             self._source.abort()
-            self.end(UpstreamBroken("The answer was given up before its end."))
 
     @property
     def waiting(self) -> bool:

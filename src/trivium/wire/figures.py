@@ -1,9 +1,9 @@
 """Usage figures as they come: along a stream a later one replaces an earlier one, field by field, and is never added.
 
-`Figures` reads usage objects by a table of paths; `openai_usage` turns those of Chat and Responses into `Usage` under
-a provider's conventions. Where the provider's own total proves what lies inside what, the total is believed; otherwise
-the convention is. What contradicts itself is cut and flagged: the total of the input stays, cache reads are cut to it,
-cache writes to what reads leave, reasoning to the output.
+`Figures` reads usage objects by a table of their keys; `openai_usage` turns those of Chat and Responses into `Usage`
+under a provider's conventions. Where these leave a doubt, the provider's own total settles what lies inside what.
+What contradicts itself is cut and flagged: the total of the input stays, cache reads are cut to it, cache writes to
+what reads leave, reasoning to the output.
 """
 
 from __future__ import annotations
@@ -17,8 +17,9 @@ import msgspec
 from trivium.canon.usage import Conventions, Usage
 from trivium.wire.lenient import amount, count, mapping, text
 
-Paths = Mapping[str, tuple[tuple[str, ...], ...]]
-"""Our name of a figure -> the places where a provider may write it; of several the largest counts."""
+Keys = Mapping[str, "str | Keys"]
+"""A provider's key -> our name of the figure, or the keys of the object that lies there. Of several figures with one
+name the largest counts."""
 
 _TOOLS = ("server_tool_use", "server_tool_use_details")
 _XAI_TICKS_PER_USD = 10
@@ -31,8 +32,8 @@ _FINEST_COST = -40
 class Figures:
     """What the usage objects of one answer have said so far."""
 
-    def __init__(self, paths: Paths) -> None:
-        self._paths = paths
+    def __init__(self, keys: Keys) -> None:
+        self._keys = keys
         self._counts: dict[str, int] = {}
         self._money: dict[str, Decimal] = {}
         self._tools: dict[str, int] = {}
@@ -48,10 +49,10 @@ class Figures:
 
     def read(self, usage: dict[str, Any], gateway: Mapping[str, Any] | None = None) -> None:
         """Take in one usage object and, of Vercel, the `gateway` part of `provider_metadata`."""
-        for name, places in self._paths.items():
-            found = [number for place in places if (number := count(_at(usage, place))) is not None]
-            if found:
-                self.put(name, max(found))
+        found: dict[str, int] = {}
+        _collect(usage, self._keys, found)
+        for figure, told in found.items():
+            self.put(figure, told)
         for key in _TOOLS:
             for name, calls in mapping(usage.get(key)).items():
                 if (number := count(calls)) is not None:
@@ -78,7 +79,8 @@ class Figures:
             ("market", gateway.get("marketCost")),
             ("market", usage.get("market_cost")),
         ):
-            self._pay(name, amount(said))
+            if said is not None:
+                self._pay(name, amount(said))
         if type(usage.get("is_byok")) is bool:
             self._byok = usage["is_byok"]
 
@@ -113,10 +115,16 @@ class Figures:
         return self._money["upstream"] + self._money.get("reported", 0)
 
 
-def _at(value: Any, place: tuple[str, ...]) -> Any:
-    for key in place:
-        value = value.get(key) if type(value) is dict else None
-    return value
+def _collect(said: dict[str, Any], keys: Keys, found: dict[str, int]) -> None:
+    for key, value in said.items():
+        name = keys.get(key)
+        if name is None:
+            continue
+        if type(name) is str:
+            if (number := count(value)) is not None:
+                found[name] = max(number, found.get(name, number))
+        elif type(value) is dict and type(name) is dict:
+            _collect(value, name, found)
 
 
 def openai_usage(figures: Figures, conventions: Conventions, *, google: bool = False) -> Usage:
@@ -127,12 +135,12 @@ def openai_usage(figures: Figures, conventions: Conventions, *, google: bool = F
     """
     prompt, completion, reasoning = figures["prompt"], figures["completion"], figures["reasoning"]
     input = prompt
-    if _beside(figures, "audio_input", conventions.audio_beside_input):
+    if _beside(figures, "audio_input", conventions.audio_beside_input, conventions):
         input += figures["audio_input"]
     output = completion
     if conventions.output_from_total:
         output = max(completion, figures["total"] - prompt)
-    elif _beside(figures, "reasoning", conventions.reasoning_beside_output) or (
+    elif _beside(figures, "reasoning", conventions.reasoning_beside_output, conventions) or (
         conventions.reasoning_may_lie_beside and (google or reasoning > completion)
     ):
         output += reasoning
@@ -153,9 +161,11 @@ def openai_usage(figures: Figures, conventions: Conventions, *, google: bool = F
     )
 
 
-def _beside(figures: Figures, name: str, convention: bool) -> bool:
-    """Whether a figure lies beside the count that should include it."""
+def _beside(figures: Figures, name: str, convention: bool, conventions: Conventions) -> bool:
+    """Whether a figure lies beside the count that should include it. A provider that may count so is taken at the word
+    of its total, for it need not do so in each API (xAI: Chat beside, Responses inside)."""
     figure, sum = figures[name], figures["prompt"] + figures["completion"]
-    if figure and "total" in figures and figures["total"] in (sum, sum + figure):
+    doubtful = convention or conventions.total_decides
+    if doubtful and figure and "total" in figures and figures["total"] in (sum, sum + figure):
         return figures["total"] > sum
     return convention

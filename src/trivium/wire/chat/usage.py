@@ -5,26 +5,30 @@ from __future__ import annotations
 from typing import Any
 
 from trivium.canon.usage import Conventions, Usage
-from trivium.wire.figures import Figures, Paths, openai_usage
+from trivium.wire.figures import Figures, Keys, openai_usage
 from trivium.wire.lenient import mapping
 
-_IN = "prompt_tokens_details"
-_OUT = "completion_tokens_details"
-_PATHS: Paths = {
-    "prompt": (("prompt_tokens",),),
-    "completion": (("completion_tokens",),),
-    "total": (("total_tokens",),),
-    # DeepSeek; Together, HuggingFace and Moonshot.
-    "cached": ((_IN, "cached_tokens"), ("prompt_cache_hit_tokens",), ("cached_tokens",)),
-    # Vercel.
-    "written": ((_IN, "cache_write_tokens"), ("cache_creation_input_tokens",)),
-    "reasoning": ((_OUT, "reasoning_tokens"),),
-    # Mistral.
-    "audio_input": ((_IN, "audio_tokens"), ("audio_tokens",), ("prompt_audio_tokens",)),
-    "audio_output": ((_OUT, "audio_tokens"),),
-    "image_input": ((_IN, "image_tokens"),),
-    "prediction_accepted": ((_OUT, "accepted_prediction_tokens"),),
-    "prediction_rejected": ((_OUT, "rejected_prediction_tokens"),),
+_KEYS: Keys = {
+    "prompt_tokens": "prompt",
+    "completion_tokens": "completion",
+    "total_tokens": "total",
+    "prompt_tokens_details": {
+        "cached_tokens": "cached",
+        "cache_write_tokens": "written",
+        "audio_tokens": "audio_input",
+        "image_tokens": "image_input",
+    },
+    "completion_tokens_details": {
+        "reasoning_tokens": "reasoning",
+        "audio_tokens": "audio_output",
+        "accepted_prediction_tokens": "prediction_accepted",
+        "rejected_prediction_tokens": "prediction_rejected",
+    },
+    "prompt_cache_hit_tokens": "cached",  # DeepSeek
+    "cached_tokens": "cached",  # Together, HuggingFace, Moonshot
+    "cache_creation_input_tokens": "written",  # Vercel
+    "audio_tokens": "audio_input",  # Mistral, as the next one
+    "prompt_audio_tokens": "audio_input",
 }
 _GOOGLE = ("google", "vertex")
 
@@ -33,7 +37,7 @@ class ChatUsage:
     """The usage of one answer, from usage objects wherever they lie."""
 
     def __init__(self, conventions: Conventions) -> None:
-        self._figures = Figures(_PATHS)
+        self._figures = Figures(_KEYS)
         self._conventions = conventions
         self._google = False
 

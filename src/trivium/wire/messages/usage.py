@@ -10,18 +10,17 @@ from __future__ import annotations
 from typing import Any
 
 from trivium.canon.usage import Usage
-from trivium.wire.figures import Figures, Paths
+from trivium.wire.figures import Figures, Keys
 from trivium.wire.lenient import count, mapping
 
 _SPLIT = "cache_creation"
-_PATHS: Paths = {
-    "input": (("input_tokens",),),
-    "read": (("cache_read_input_tokens",),),
-    "written": (("cache_creation_input_tokens",),),
-    "written_5m": ((_SPLIT, "ephemeral_5m_input_tokens"),),
-    "written_1h": ((_SPLIT, "ephemeral_1h_input_tokens"),),
-    "output": (("output_tokens",),),
-    "thinking": (("output_tokens_details", "thinking_tokens"),),
+_KEYS: Keys = {
+    "input_tokens": "input",
+    "cache_read_input_tokens": "read",
+    "cache_creation_input_tokens": "written",
+    _SPLIT: {"ephemeral_5m_input_tokens": "written_5m", "ephemeral_1h_input_tokens": "written_1h"},
+    "output_tokens": "output",
+    "output_tokens_details": {"thinking_tokens": "thinking"},
 }
 
 
@@ -29,7 +28,7 @@ class MessagesUsage:
     """The usage of one message, from `message_start`, `message_delta` or a whole body."""
 
     def __init__(self) -> None:
-        self._figures = Figures(_PATHS)
+        self._figures = Figures(_KEYS)
 
     def read(self, usage: Any, metadata: Any = None) -> Usage | None:
         """The usage as it is known after one more object; `metadata` is Vercel's `provider_metadata`."""

@@ -5,21 +5,20 @@ from __future__ import annotations
 from typing import Any
 
 from trivium.canon.usage import Conventions, Usage
-from trivium.wire.figures import Figures, Paths, openai_usage
+from trivium.wire.figures import Figures, Keys, openai_usage
 from trivium.wire.lenient import mapping
 
-_IN = "input_tokens_details"
-_OUT = "output_tokens_details"
-_PATHS: Paths = {
-    "prompt": (("input_tokens",),),
-    "completion": (("output_tokens",),),
-    "total": (("total_tokens",),),
-    "cached": ((_IN, "cached_tokens"),),
-    "written": ((_IN, "cache_write_tokens"),),
-    "reasoning": ((_OUT, "reasoning_tokens"),),
-    "audio_input": ((_IN, "audio_tokens"),),
-    "audio_output": ((_OUT, "audio_tokens"),),
-    "image_input": ((_IN, "image_tokens"),),
+_KEYS: Keys = {
+    "input_tokens": "prompt",
+    "output_tokens": "completion",
+    "total_tokens": "total",
+    "input_tokens_details": {
+        "cached_tokens": "cached",
+        "cache_write_tokens": "written",
+        "audio_tokens": "audio_input",
+        "image_tokens": "image_input",
+    },
+    "output_tokens_details": {"reasoning_tokens": "reasoning", "audio_tokens": "audio_output"},
 }
 
 
@@ -27,7 +26,7 @@ class ResponsesUsage:
     """The usage of one response, from the response objects of its stream."""
 
     def __init__(self, conventions: Conventions) -> None:
-        self._figures = Figures(_PATHS)
+        self._figures = Figures(_KEYS)
         self._conventions = conventions
 
     def read(self, response: dict[str, Any]) -> Usage | None:
