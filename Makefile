@@ -1,36 +1,41 @@
-# The project's tasks. `make` alone lists them; each sets up what it needs.
+# The project's tasks; `make` alone lists them. Each sets up what it needs.
 #
-#   PYTHON         the interpreter of the virtual environment; by default the first fit one found
-#   TRIVIUM_PORT   and TRIVIUM_DATA go to `make run` as they are
+#   PYTHON         the interpreter for .venv; by default the first that fits
+#   TRIVIUM_PORT   and TRIVIUM_DATA are read by what `make run` starts
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-dev run test test-all check format lock bench bench-quick clean
+.PHONY: help setup setup-dev run test test-all check format bench bench-quick lock clean
 
-VENV   := .venv
-BIN    := $(VENV)/bin
-PIP    := $(BIN)/python -m pip
-UV     := uv==0.13.9
+VENV := .venv
+BIN  := $(VENV)/bin
+UV   := uv==0.13.9
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export PIP_NO_INPUT := 1
+export PYTHON
 
-# A set-up is good for these very files in this very folder; its stamp carries their checksum.
+# A set-up holds for these very files in this very folder: its stamp carries their checksum.
 stamp = $(VENV)/.$(1)-$(shell { echo '$(CURDIR)'; cat requirements/$(1).txt pyproject.toml; } | cksum | tr ' ' '-')
-RUN   := $(call stamp,run)
-DEV   := $(call stamp,dev)
+RUN := $(call stamp,run)
+DEV := $(call stamp,dev)
 
 help: ## this list
-	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' $(MAKEFILE_LIST) | awk -F'|' '{ printf "%-20s %s\n", $$1, $$2 }'
+	@sed -n 's/^\([a-z-]*\):.*## /\1|/p' $(MAKEFILE_LIST) | awk -F'|' '{ printf "  make %-12s %s\n", $$1, $$2 }'
 
-setup: $(RUN) ## what the gateway needs, in .venv
+setup: $(RUN) ## what the gateway needs, into .venv
+	@echo "$(VENV) is ready"
+
 setup-dev: $(DEV) ## what tests and checks need besides
+	@echo "$(VENV) is ready"
 
-run: $(RUN) ## the gateway on 127.0.0.1:4000 (TRIVIUM_PORT, TRIVIUM_DATA)
+$(RUN) $(DEV):
+	@sh requirements/install.sh $(VENV) $(patsubst .%,%,$(firstword $(subst -, ,$(notdir $@))))
+	@touch $@
+
+run: $(RUN) ## the gateway on 127.0.0.1:4000
 	@exec $(BIN)/trivium up
 
 test: $(DEV) ## the tests
 	@$(BIN)/python -m pytest
-
-test-all: check test ## checks and tests
 
 check: $(DEV) ## lint, format, types, architecture
 	@$(BIN)/ruff check
@@ -38,7 +43,9 @@ check: $(DEV) ## lint, format, types, architecture
 	@$(BIN)/mypy
 	@$(BIN)/python -m pytest tests/test_architecture.py
 
-format: $(DEV) ## mends lint and format in place
+test-all: check test ## both
+
+format: $(DEV) ## mends what ruff can mend
 	@$(BIN)/ruff check --fix
 	@$(BIN)/ruff format
 
@@ -47,20 +54,9 @@ bench-quick: $(RUN) ## Trivium against nginx, in under a minute
 
 bench: bench-quick ## every measurement there is
 
-lock: ## the newest versions that fit, with hashes, into requirements/*.txt
-	@.ci/python -m venv --clear $(VENV)-lock
-	@$(VENV)-lock/bin/python -m pip install --quiet $(UV)
-	@for name in run dev; do \
-	  echo "== requirements/$$name.txt"; \
-	  if [ $$name = dev ]; then more="requirements/dev.in --constraints requirements/run.txt"; else more=; fi; \
-	  $(VENV)-lock/bin/uv pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes --no-header \
-	    --no-emit-index-url --no-emit-find-links --no-annotate \
-	    --extra local pyproject.toml requirements/build.in $$more --output-file requirements/$$name.txt || exit 1; \
-	done
-	@rm -rf $(VENV)-lock
+lock: ## compiles requirements/*.txt anew, with the newest versions that fit
+	@sh requirements/lock.sh $(UV)
 
 clean: ## removes .venv, caches and build products
-	rm -rf $(VENV) $(VENV)-lock .mypy_cache .ruff_cache .pytest_cache .hypothesis build dist src/*.egg-info
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis build dist src/*.egg-info
 	find src tests bench -name __pycache__ -prune -exec rm -rf {} +
-
-$(RUN) $(DEV): $(VENV)/.%-

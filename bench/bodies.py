@@ -1,7 +1,7 @@
 """The requests that are sent: the shapes that chat clients and coding agents send, the same at every run.
 
-Each carries `serial=` and sixteen digits in its last message, which the load generator counts up and the upstream hands back
-(see wire.h). Their lengths differ, so that the upstream can tell them apart.
+Each carries `serial=` and sixteen digits in its last message, which the load generator counts up and the upstream hands
+back (see wire.h). Their lengths differ, so that the upstream can tell them apart.
 """
 
 from __future__ import annotations
@@ -13,17 +13,21 @@ from typing import Any
 
 KIB = 1024
 _SERIAL = "serial=" + "0" * 16
-_WORDS = (
-    "the function returns no value unless it was called with a list of names so import path and open the file "
-    "class self string number server client answer error token stream True None if else while for in not"
-).split()
+_WORDS = """
+    the function returns no value unless it was called with a list of names so import path and open the file
+    class self string number server client answer error token stream True None if else while for in not
+"""
 _SEAMS = (" ", " ", " ", "\n", ", ", ': "', "(", ") ", "\n    ")
 
 
 def small(size: int = 2 * KIB, **more: Any) -> bytes:
     """A short conversation."""
     text = _text(1)
-    messages = [_said("system", next(text)[:600]), _said("user", next(text)[:300]), _said("assistant", next(text)[:250])]
+    messages = [
+        _said("system", next(text)[:600]),
+        _said("user", next(text)[:300]),
+        _said("assistant", next(text)[:250]),
+    ]
     return _filled({"model": "gpt-mock", "messages": messages, "temperature": 0.7, "max_tokens": 1024, **more}, size)
 
 
@@ -74,6 +78,7 @@ def _tool(n: int, text: Iterator[str]) -> dict[str, Any]:
 
 def _text(seed: int) -> Iterator[str]:
     """Texts of about 9 KB with the quotes and line ends that code has."""
+    words = _WORDS.split()
     chance = random.Random(seed)  # noqa: S311 # no secret: the same text at every run
     while True:
-        yield "".join(chance.choice(_WORDS) + chance.choice(_SEAMS) for _ in range(1500))
+        yield "".join(chance.choice(words) + chance.choice(_SEAMS) for _ in range(1500))

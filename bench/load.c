@@ -2,14 +2,14 @@
  *
  *   load -p PORT -b FILE [-e EVENTS] [-c CONNECTIONS] [-s SECONDS] [-n REQUESTS] [-r RATE] [-H 'Name: value']...
  *
- * Sends `POST /v1/chat/completions` with the body of FILE over keep-alive connections, until SECONDS have passed or REQUESTS
- * are sent, then waits for the answers on the way. Without -e a whole answer is expected, with it a stream of EVENTS events.
- * Without -r each connection sends its next request as soon as it has its answer (closed loop); with it requests are due
- * RATE times a second, and a latency counts from the moment at which the request was due, sent late or not.
+ * Sends `POST /v1/chat/completions` with the body of FILE over keep-alive connections, until SECONDS have passed or
+ * REQUESTS are sent, then waits for the answers on the way. Without -e a whole answer is expected, with it a stream of
+ * EVENTS events. Without -r each connection sends its next request as soon as it has its answer (closed loop); with it
+ * requests are due RATE times a second, and a latency counts from the moment at which its request was due.
  *
- * Prints one line of JSON. requests: answered as they should be; errors: connections lost in a request, broken framing, or no
- * answer within GRACE_US of the end; wrong_status, wrong_body: as they say; delay_us: from the time that the upstream wrote
- * into an event to the time it was read here; cpu_us: what this program used itself.
+ * Prints one line of JSON. requests: answered as they should be; errors: connections lost in a request, broken framing,
+ * or no answer within GRACE_US of the end; wrong_status, wrong_body: as they say; delay_us: from the time that the
+ * upstream wrote into an event to the time it was read here; cpu_us: what this program used itself.
  */
 #include "wire.h"
 
@@ -162,8 +162,8 @@ static void judge(struct client *c, long now)
     finish(c);
 }
 
-/* A line's worth of bytes, up to `end`, into `line`. How many it took, -1 where the line is too long; `ended` says whether
- * `end` has come. */
+/* A line's worth of bytes, up to `end`, into `line`. How many it took, -1 where the line is too long; `ended` says
+ * whether `end` has come. */
 static ssize_t take_line(struct client *c, const char *bytes, size_t size, const char *end)
 {
     size_t old = c->line_length, length = strlen(end), from = old < length ? 0 : old - length + 1;
@@ -357,7 +357,7 @@ int main(int count, char **arguments)
         }
     }
     if (!gateway.sin_port || !request.size)
-        fail("usage: load -p PORT -b FILE [-e EVENTS] [-c CONNECTIONS] [-s SECONDS] [-n REQUESTS] [-r RATE] [-H HEADER]");
+        fail("usage: load -p PORT -b FILE [-e EVENTS] [-c CONNECTIONS] [-s SECONDS] [-n REQUESTS] [-r RATE] [-H LINE]");
     if ((size_t)expected_events * EVENT + ENDING > MAX_BODY)
         fail("at most %d events", (MAX_BODY - ENDING) / EVENT);
     prepare(headers, connections);

@@ -1,8 +1,8 @@
-"""What a run needs beside the figures: the two C programs, the gateways, their CPUs, and an end that leaves nothing behind.
+"""What a run needs beside the figures: the two C programs, the gateways, their CPUs, and an end that leaves nothing.
 
-A gateway's CPU time is read from its processes' CPU clocks (`clock_getcpuclockid(3)`): user plus system time of all threads,
-what /proc/PID/stat shows in ticks of 10 ms, to the nanosecond. Every program runs in a process group of its own, so that
-Ctrl-C reaches only us and `stop` reaches whatever the program started.
+A gateway's CPU time is read from its processes' CPU clocks (`clock_getcpuclockid(3)`): user plus system time of all
+threads, which /proc/PID/stat shows in ticks of 10 ms, to the nanosecond. Every program runs in a process group of its
+own, so that Ctrl-C reaches only us and `stop` reaches whatever the program started.
 """
 # ruff: noqa: S603, T201 # starts programs and talks to a terminal: that is what it is for
 
@@ -25,6 +25,8 @@ from typing import Any
 HERE = Path(__file__).parent
 EVENTS = 200
 """Content events of a stream."""
+BURST = 16
+"""Events to a write of a stream at full speed: one to a write, and the upstream is what is measured, not nginx."""
 INTERVAL = 0.02
 """Seconds between two events of a paced stream."""
 
@@ -46,7 +48,7 @@ http {{
     keepalive_requests 1000000000;
     upstream provider {{
         server 127.0.0.1:{upstream};
-        keepalive 256;
+        keepalive 1024;
         keepalive_requests 1000000000;
     }}
     server {{
@@ -89,7 +91,9 @@ class Cpus:
 class Program:
     """A running program, and what it costs."""
 
-    def __init__(self, name: str, argv: Sequence[str | Path], folder: Path, cpus: set[int], env: Mapping[str, str]) -> None:
+    def __init__(
+        self, name: str, argv: Sequence[str | Path], folder: Path, cpus: set[int], env: Mapping[str, str]
+    ) -> None:
         self.name = name
         self.log = folder / f"{name}.log"
         ours = os.sched_getaffinity(0)
@@ -131,20 +135,18 @@ class Program:
         return self.log.read_text(errors="replace")
 
     def stop(self) -> None:
-        """Asks, waits, and then does not ask."""
-        self._process.terminate()
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            self._process.wait(5)
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(self._process.pid, signal.SIGKILL)
-        self._process.wait()
+        """Asks, waits, and then does not ask; neither does it when it is interrupted."""
+        try:
+            self._process.terminate()
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                self._process.wait(5)
+        finally:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(self._process.pid, signal.SIGKILL)
+            self._process.wait()
 
     def _pids(self) -> list[int]:
-        found = [self._process.pid]
-        for pid in found:
-            for task in Path(f"/proc/{pid}/task").glob("*/children"):
-                found += map(int, task.read_text().split())
-        return found
+        return _family(self._process.pid)
 
 
 class Gateway:
@@ -163,7 +165,7 @@ def build(folder: Path) -> None:
     if compiler is None:
         raise BenchError("no C compiler: `cc` is not in the PATH")
     for name in ("load", "upstream"):
-        command = [compiler, "-O2", "-Wall", "-o", folder / name, HERE / f"{name}.c"]
+        command: list[str | Path] = [compiler, "-O2", "-Wall", "-o", folder / name, HERE / f"{name}.c"]
         done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
         if done.returncode:
             raise BenchError(f"{name}.c does not compile:\n{done.stderr}")
@@ -178,7 +180,9 @@ def find_nginx() -> str | None:
     print("nginx is missing: installing it with apt-get (once; not part of the minute)", flush=True)
     env = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
     for command in (["update"], ["install", "-y", "--no-install-recommends", "nginx"]):
-        done = subprocess.run([installer, "-q", *command], env=env, capture_output=True, text=True, timeout=300, check=False)
+        done = subprocess.run(
+            [installer, "-q", *command], env=env, capture_output=True, text=True, timeout=300, check=False
+        )
     if done.returncode:
         print(f"apt-get could not install it: {done.stderr.strip()[-300:]}")
     return shutil.which("nginx", path=places)
@@ -195,7 +199,7 @@ def running(program: Program) -> Iterator[Program]:
 @contextlib.contextmanager
 def upstream(folder: Path, cpus: Cpus, kinds: Sequence[str]) -> Iterator[tuple[Program, int]]:
     """The upstream and its port; `kinds` as upstream.c wants them. Raises BenchError."""
-    argv = [folder / "upstream", str(EVENTS), str(round(INTERVAL * 1e6)), *kinds]
+    argv: list[str | Path] = [folder / "upstream", *map(str, (EVENTS, BURST, round(INTERVAL * 1e6))), *kinds]
     with running(Program("upstream", argv, folder, cpus.tools, {})) as program:
         yield program, int(program.wait_for("port ").split()[1])
 
@@ -226,9 +230,9 @@ def trivium(folder: Path, cpus: Cpus, upstream_port: int) -> Iterator[Gateway]:
 
 
 def load(folder: Path, cpus: Cpus, gateway: Gateway, options: Sequence[object], seconds: float) -> dict[str, Any]:
-    """One run of the load generator, at most `seconds` long beside its grace period: what it prints. Raises BenchError."""
+    """One run of the load generator, `seconds` long and some grace: what it prints. Raises BenchError."""
     headers = [word for header in gateway.headers for word in ("-H", header)]
-    argv = [folder / "load", "-p", str(gateway.port), *map(str, options), *headers]
+    argv: list[str | Path] = [folder / "load", "-p", str(gateway.port), *map(str, options), *headers]
     with running(Program("load", argv, folder, cpus.tools, {})) as program:
         *complaints, line = program.wait_for_end(seconds + 12).splitlines()
     return {**json.loads(line), "complaints": complaints}
@@ -244,6 +248,16 @@ def ask(port: int, method: str, path: str, body: bytes | None = None, headers: S
         return answer.status, answer.read()
     finally:
         connection.close()
+
+
+def _family(pid: int) -> list[int]:
+    """A process, its children, theirs, and so on."""
+    children = [int(child) for task in Path(f"/proc/{pid}/task").iterdir() for child in _words(task / "children")]
+    return [pid, *(member for child in children for member in _family(child))]
+
+
+def _words(path: Path) -> list[str]:
+    return path.read_text().split()
 
 
 def _resident(pid: int) -> int:

@@ -1,17 +1,19 @@
 /* A provider of Chat Completions that costs as little as it can, and believes nothing.
  *
- *   upstream EVENTS INTERVAL_US whole=FILE stream=FILE paced=FILE ...
+ *   upstream EVENTS BURST INTERVAL_US whole=FILE stream=FILE paced=FILE ...
  *
- * The files are the requests it knows, told apart by their lengths; any number of each kind. It prints `port N` and answers
- * `POST`: whole with one JSON body; stream with EVENTS events, one write each, as fast as the reader takes them; paced with
- * one event each INTERVAL_US. Streams end with finish, usage and [DONE]. A request that is not byte for byte a known one,
- * save for its serial, gets a 400. `GET /counts` tells how many of which there were, as JSON.
+ * The files are the requests it knows, told apart by their lengths; any number of each kind. It prints `port N` and
+ * answers `POST`: whole with one JSON body; stream with EVENTS events, BURST to a write, as fast as the reader takes
+ * them; paced with one event each INTERVAL_US. An event is a chunk of its own in any case. Streams end with finish,
+ * usage and [DONE]. A request that is not byte for byte a known one, save for its serial, gets a 400. `GET /counts`
+ * tells how many there were: requests, wrong ones, and streams whose reader left.
  */
 #include "wire.h"
 
 #define MAX_KINDS 16
 #define MAX_HEAD 16384
-#define MAX_FDS 16384
+#define MAX_OUT 32768
+#define MAX_BURST 64
 #define STREAM_HEAD                                                                                                    \
     "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream; charset=utf-8\r\ntransfer-encoding: chunked\r\n\r\n"
 
@@ -27,7 +29,7 @@ struct client {
     int fd;
     char *in;
     size_t got, head, need; /* head and need: of the request being read, once its head is whole */
-    char out[4096];
+    char out[MAX_OUT];
     size_t out_at, out_end;
     long serial, events_left, due;
     int streaming, paced;
@@ -37,9 +39,8 @@ struct client {
 static struct kind kinds[MAX_KINDS];
 static int kind_count;
 static size_t in_room = MAX_HEAD;
-static long event_count, interval_us;
+static long event_count, burst, interval_us;
 static struct { long requests, wrong, cut; } counts;
-static struct client *clients[MAX_FDS];
 
 /* Paced streams in the order in which they are due: all have the same interval, so whoever was served goes last. */
 static struct client *first, **last = &first;
@@ -67,7 +68,6 @@ static void drop(struct client *c)
 {
     counts.cut += c->streaming;
     take_out(c);
-    clients[c->fd] = NULL;
     close(c->fd);
     free(c->in);
     free(c);
@@ -81,7 +81,10 @@ static void put(struct client *c, const char *bytes, size_t size)
 
 static void put_chunk(struct client *c, const char *bytes, size_t size)
 {
-    c->out_end += (size_t)sprintf(c->out + c->out_end, "%zx\r\n", size);
+    char digits[DIGITS];
+    put_number(digits, (long)size);
+    put(c, digits + DIGITS - 3, 3); /* no event has 4 KB */
+    put(c, "\r\n", 2);
     put(c, bytes, size);
     put(c, "\r\n", 2);
 }
@@ -120,7 +123,8 @@ static int pump(struct client *c)
 {
     int state;
     while ((state = flush(c)) == 1 && c->streaming && !c->paced)
-        put_next_event(c);
+        for (long i = 0; i < burst && c->streaming; i++)
+            put_next_event(c);
     return state;
 }
 
@@ -138,8 +142,8 @@ static const struct kind *recognize(const char *body, size_t size, long *serial)
     for (int i = 0; i < kind_count; i++) {
         const struct body *b = &kinds[i].body;
         size_t rest = b->serial_at + DIGITS;
-        if (size == b->size && !memcmp(body, b->text, b->serial_at) && !memcmp(body + rest, b->text + rest, size - rest) &&
-            (*serial = get_number(body + b->serial_at)) > 0)
+        if (size == b->size && !memcmp(body, b->text, b->serial_at) &&
+            !memcmp(body + rest, b->text + rest, size - rest) && (*serial = get_number(body + b->serial_at)) > 0)
             return &kinds[i];
     }
     return NULL;
@@ -162,7 +166,7 @@ static void answer(struct client *c)
     c->serial = 0;
     const struct kind *kind = recognize(c->in + c->head, c->need - c->head, &c->serial);
     if (!kind || strncmp(c->in, "POST /v1/chat/completions ", 26)) {
-        const char *words = "{\"error\":{\"message\":\"not the request that was sent\",\"type\":\"invalid_request_error\"}}";
+        const char *words = "{\"error\":{\"message\":\"not as it was sent\",\"type\":\"invalid_request_error\"}}";
         counts.wrong++;
         put_whole(c, 400, words, strlen(words));
     } else if (kind->answer == WHOLE) {
@@ -226,14 +230,14 @@ static void serve(struct client *c)
         drop(c);
 }
 
-/* One event to each paced stream that is due. A reader that is not done with the last one gets it together with the next. */
+/* One event to each paced stream that is due. A slow reader gets what it has missed together with the next. */
 static void pace(void)
 {
     long now = now_us();
     while (first && first->due <= now) {
         struct client *c = first;
         take_out(c);
-        if (c->out_end < sizeof c->out / 4)
+        if (c->out_end < MAX_OUT / 2)
             put_next_event(c);
         if (pump(c) < 0) {
             drop(c);
@@ -249,9 +253,7 @@ static void welcome(struct waiter *w, int listener)
 {
     int fd;
     while ((fd = accept4(listener, NULL, NULL, SOCK_NONBLOCK)) >= 0) {
-        if (fd >= MAX_FDS)
-            fail("more than %d connections", MAX_FDS);
-        struct client *c = clients[fd] = calloc(1, sizeof *c);
+        struct client *c = calloc(1, sizeof *c);
         c->fd = fd;
         c->in = malloc(in_room);
         watch_socket(w, fd, c);
@@ -274,7 +276,8 @@ static void learn(const char *argument)
 {
     const char *file = strchr(argument, '=');
     for (int i = 0; file && kind_count < MAX_KINDS && i < 3; i++) {
-        if (strlen(ANSWER_NAMES[i]) == (size_t)(file - argument) && !strncmp(argument, ANSWER_NAMES[i], (size_t)(file - argument))) {
+        size_t length = (size_t)(file - argument);
+        if (strlen(ANSWER_NAMES[i]) == length && !strncmp(argument, ANSWER_NAMES[i], length)) {
             struct kind *kind = &kinds[kind_count++];
             *kind = (struct kind){(enum answer)i, read_body(file + 1)};
             if (MAX_HEAD + kind->body.size > in_room)
@@ -287,12 +290,13 @@ static void learn(const char *argument)
 
 int main(int count, char **arguments)
 {
-    if (count < 4)
-        fail("usage: upstream EVENTS INTERVAL_US whole=FILE stream=FILE paced=FILE ...");
+    if (count < 5 || (burst = atol(arguments[2])) < 1 || burst > MAX_BURST)
+        fail("usage: upstream EVENTS BURST INTERVAL_US whole=FILE stream=FILE paced=FILE ... (BURST at most %d)",
+             MAX_BURST);
     die_with_parent();
     event_count = atol(arguments[1]);
-    interval_us = atol(arguments[2]);
-    for (int i = 3; i < count; i++)
+    interval_us = atol(arguments[3]);
+    for (int i = 4; i < count; i++)
         learn(arguments[i]);
     struct waiter w = new_waiter();
     int listener = listen_somewhere();

@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Awaitable, Callable
+from functools import cached_property
 from typing import Any, NamedTuple
 
 from anthropic import Anthropic, AsyncAnthropic
@@ -27,29 +28,51 @@ class Seen(NamedTuple):
 
 
 class Clients:
-    """All four clients of one gateway."""
+    """The clients of one gateway, each made when it is first asked for: making one takes longer than asking it."""
 
     def __init__(self, url: str, key: str) -> None:
-        common: dict[str, Any] = {"api_key": key, "max_retries": 0, "timeout": _PATIENCE}
-        self.openai = AsyncOpenAI(base_url=f"{url}/v1", **common)
-        self.anthropic = AsyncAnthropic(base_url=url, **common)
-        self.openai_sync = OpenAI(base_url=f"{url}/v1", **common)
-        self.anthropic_sync = Anthropic(base_url=url, **common)
+        self._url = url
+        self._common: dict[str, Any] = {"api_key": key, "max_retries": 0, "timeout": _PATIENCE}
+
+    @cached_property
+    def openai(self) -> AsyncOpenAI:
+        return AsyncOpenAI(base_url=f"{self._url}/v1", **self._common)
+
+    @cached_property
+    def anthropic(self) -> AsyncAnthropic:
+        return AsyncAnthropic(base_url=self._url, **self._common)
+
+    @cached_property
+    def openai_sync(self) -> OpenAI:
+        return OpenAI(base_url=f"{self._url}/v1", **self._common)
+
+    @cached_property
+    def anthropic_sync(self) -> Anthropic:
+        return Anthropic(base_url=self._url, **self._common)
+
+    async def close(self) -> None:
+        for made in vars(self).values():
+            if isinstance(made, AsyncOpenAI | AsyncAnthropic):
+                await made.close()
+            elif isinstance(made, OpenAI | Anthropic):
+                made.close()
 
 
 @contextlib.asynccontextmanager
 async def clients(url: str, key: str) -> AsyncIterator[Clients]:
     made = Clients(url, key)
-    async with made.openai, made.anthropic:
-        with made.openai_sync, made.anthropic_sync:
-            yield made
+    try:
+        yield made
+    finally:
+        await made.close()
 
 
-# The questions, without stream and model.
+# The question, without stream and model. Even a very small model knows how to end the answer.
 
-CHAT: dict[str, Any] = {"messages": [{"role": "user", "content": "Say something."}], "max_completion_tokens": 40}
-RESPONSES: dict[str, Any] = {"input": "Say something.", "max_output_tokens": 40}
-MESSAGES: dict[str, Any] = {"messages": [{"role": "user", "content": "Say something."}], "max_tokens": 40}
+QUESTION = "What is the capital of Italy?"
+CHAT: dict[str, Any] = {"messages": [{"role": "user", "content": QUESTION}], "max_completion_tokens": 40}
+RESPONSES: dict[str, Any] = {"input": QUESTION, "max_output_tokens": 40}
+MESSAGES: dict[str, Any] = {"messages": [{"role": "user", "content": QUESTION}], "max_tokens": 40}
 WITH_USAGE: dict[str, Any] = {"stream": True, "stream_options": {"include_usage": True}}
 
 

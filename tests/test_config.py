@@ -6,7 +6,7 @@ import tomllib
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from trivium.config import Settings, data_folder, find_file, load, parse, secret
@@ -143,6 +143,7 @@ def test_an_empty_file_and_no_file_are_the_defaults() -> None:
     assert parse("").server == load(None, {}).server == Settings().server
 
 
+@settings(deadline=None)
 @given(st.text(max_size=60))
 def test_any_text_is_settings_or_a_config_error(text: str) -> None:
     try:
@@ -163,6 +164,7 @@ VALUES = st.recursive(
 )
 
 
+@settings(deadline=None)
 @given(st.lists(st.tuples(KEYS, VALUES), max_size=4, unique_by=lambda pair: pair[0]))
 def test_any_toml_is_settings_or_a_config_error_with_a_line(pairs: list[tuple[str, str]]) -> None:
     text = "\n".join(f'"{key}" = {value}' for key, value in pairs)

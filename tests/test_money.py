@@ -6,7 +6,7 @@ from decimal import Decimal
 from fractions import Fraction
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from trivium.money import nano_text, to_nano, usd_text
@@ -30,11 +30,13 @@ def test_what_is_no_amount_is_a_value_error(odd: str) -> None:
         to_nano(Decimal(odd))
 
 
+@settings(deadline=None)
 @given(st.integers(0, 10**18))
 def test_nanodollars_survive_the_way_out_and_back(nano: int) -> None:
     assert to_nano(Decimal(nano_text(nano))) == nano
 
 
+@settings(deadline=None)
 @given(st.integers(0, 10**15), st.integers(0, 12))
 def test_rounding_is_exact_within_the_digits_that_decimal_carries(digits: int, places: int) -> None:
     assert to_nano(Decimal(digits).scaleb(-places)) == round(Fraction(digits, 10**places) * 10**9)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from trivium.errors import Overloaded
@@ -47,6 +47,7 @@ def test_a_call_too_many_is_not_counted() -> None:
     assert budget.calls == 2
 
 
+@settings(deadline=None)
 @given(st.lists(st.integers(-50, 50)))
 def test_whatever_is_taken_and_given_back_the_limit_holds_and_nothing_is_lost(sizes: list[int]) -> None:
     budget, held = InFlight(max_bytes=100, max_calls=1), 0

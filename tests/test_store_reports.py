@@ -8,7 +8,7 @@ from typing import Any
 
 import msgspec
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from trivium.errors import StoreUnavailable
@@ -93,6 +93,7 @@ def by_hand(records: list[Record], by: tuple[str, ...]) -> dict[tuple[str | None
     return groups
 
 
+@settings(deadline=None)
 @given(
     SOME_RECORDS,
     st.lists(st.sampled_from(list(GROUPS)), min_size=1, max_size=4, unique=True).map(tuple),

@@ -106,6 +106,9 @@ class GuardedProtocol(HttpToolsProtocol):
             silent = now - self._touched > settings.body_timeout
             if silent or now - self._since > settings.body_timeout * BODY_DEADLINE:
                 self._end_late_body()
+        elif self._phase is Phase.DONE and self.running is None and now - self._touched > settings.keep_alive:
+            # The answer went out before the body had come; uvicorn's keep-alive timer has given up on it by then.
+            self.drop()
 
     def drop(self) -> None:
         """Breaks the connection in the middle of an answer; what is written already still goes out."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import resource
 import signal
 import socket
 import sys
@@ -46,6 +47,7 @@ class Console(Protocol):
 def up(settings: Settings, folder: Path, env: Mapping[str, str], console: Console) -> None:
     """Runs until SIGTERM or SIGINT. Raises ConfigError, OperationError, StoreUnavailable before it listens."""
     logs.set_up(settings.log.level)
+    _allow_many_connections()
     with ownership(folder), _listening(settings) as listener, asyncio.Runner(loop_factory=_loop_factory()) as runner:
         runner.run(_serve(settings, folder, env, listener, console))
 
@@ -142,6 +144,13 @@ async def _keep_discovering(gateway: Gateway) -> None:
         except TriviumError as error:
             _LOG.warning("model lists: %s", error.message)
         await asyncio.sleep(_REDISCOVER)
+
+
+def _allow_many_connections() -> None:
+    """The usual limit of 1,024 open files is two for each stream: as far as the system lets us, there are more."""
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with contextlib.suppress(ValueError, OSError):
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
 
 
 @contextlib.contextmanager

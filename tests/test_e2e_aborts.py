@@ -1,0 +1,60 @@
+"""Clients that leave whenever they like: nothing of theirs stays behind, and each has its record."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import random
+import socket
+import struct
+from typing import Any
+
+import pytest
+
+from gateway import CALLS, Running, running
+from trivium.mock import Reply, Usage
+
+CLIENTS = 60
+
+
+async def leave_early(house: Running, path: str, body: dict[str, Any], generator: random.Random) -> None:
+    """Sends part of a request, or all of it and reads part of the answer; then closes, or resets."""
+    content = json.dumps({**body, "stream": generator.random() < 0.7}).encode()
+    head = f"POST {path} HTTP/1.1\r\nhost: x\r\nx-api-key: {house.key}\r\ncontent-length: {len(content)}\r\n\r\n"
+    request = head.encode() + content
+    reader, writer = await asyncio.open_connection("127.0.0.1", house.port)
+    sent = len(request) if generator.random() < 0.8 else generator.randrange(1, len(request))
+    writer.write(request[:sent])
+    await writer.drain()
+    if sent == len(request):
+        for _ in range(generator.randrange(4)):
+            # An answer that is complete leaves the connection open: nothing more comes.
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(reader.read(generator.randrange(1, 2000)), 0.3)
+    if generator.random() < 0.5:
+        peer: socket.socket = writer.get_extra_info("socket")
+        peer.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    writer.close()
+
+
+@pytest.mark.parametrize("seed", range(3))
+async def test_clients_that_leave_at_any_byte_leave_nothing_behind(seed: int) -> None:
+    generator = random.Random(seed)
+    reply = Reply(text=["word "] * 40, event_delay_ms=1, usage=Usage(input=3, output=40))
+    async with running(reply) as house:
+        tasks = len(asyncio.all_tasks())
+        calls = [generator.choice(CALLS) for _ in range(CLIENTS)]
+        await asyncio.gather(*(leave_early(house, path, body, generator) for path, body in calls))
+        async with asyncio.timeout(10):
+            while house.gateway.deps.in_flight.calls or house.server.server_state.connections:
+                await asyncio.sleep(0.01)
+        await house.upstream.wait_for_endings(len(house.upstream.requests))
+        records = await house.records()
+        assert house.gateway.deps.in_flight.bytes == 0
+        assert len(asyncio.all_tasks()) <= tasks + 1
+        assert len(records) >= len(house.upstream.requests)
+        assert {record["outcome"] for record in records} <= {"aborted", "success"}
+        assert all(record["total_us"] > 0 for record in records)
+        # The next caller finds the house in order.
+        assert (await house.post(*CALLS[0]))[0] == 200

@@ -1,0 +1,110 @@
+"""The operator's operations, by name."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from trivium.clock import SystemClock
+from trivium.errors import OperationError
+from trivium.metering.record import Record
+from trivium.operations.operations import Operations
+from trivium.store.store import Store
+
+
+@pytest.fixture
+async def store(tmp_path: Path) -> AsyncIterator[Store]:
+    opened = Store(tmp_path, SystemClock())
+    yield opened
+    await opened.close()
+
+
+@pytest.fixture
+def operations(store: Store) -> Operations:
+    return Operations(store)
+
+
+def record(id: str, **fields: Any) -> Record:
+    told = {"time_ms": 1, "api": "messages", "operation": "generate", "outcome": "success", "status": 200}
+    return Record(id=id, **told | fields)
+
+
+class TestKeys:
+    async def test_one_is_made_shown_once_listed_and_revoked(self, operations: Operations, store: Store) -> None:
+        made = await operations.perform("keys.create", {"name": "  laptop "})
+        assert store.keys.find(made["key"])
+        assert set(made) == {"id", "name", "hint", "created_ms", "revoked_ms", "key"}
+        (listed,) = await operations.perform("keys.list", {})
+        assert listed == {name: value for name, value in made.items() if name != "key"}
+        assert listed["name"] == "laptop"
+        ended = await operations.perform("keys.revoke", {"key": made["id"]})
+        assert ended["revoked_ms"]
+        assert store.keys.find(made["key"]) is None
+
+    @pytest.mark.parametrize("name", ["", "  ", "a\nb", "\x1b[31m", "x" * 101, "\u202e", "\udcff"])
+    async def test_a_name_must_be_one(self, operations: Operations, name: str) -> None:
+        with pytest.raises(OperationError, match="1 to 100 printable"):
+            await operations.perform("keys.create", {"name": name})
+        assert await operations.perform("keys.list", {}) == []
+
+    async def test_a_name_may_be_in_any_language(self, operations: Operations) -> None:
+        assert (await operations.perform("keys.create", {"name": "Füße 足"}))["name"] == "Füße 足"
+
+
+class TestReports:
+    async def test_they_include_what_has_not_reached_the_disk(self, store: Store) -> None:
+        operations = Operations(store, lambda: store.records.add(record("counted", outcome="refused", requests=9)))
+        store.records.add(record("a"))
+        assert {row["id"] for row in await operations.perform("requests", {})} == {"a", "counted"}
+        store.records.add(record("b"))
+        (row,) = await operations.perform("usage", {"by": ["api"]})
+        assert (row["requests"], row["succeeded"], row["refused"]) == (11, 2, 9)
+
+    async def test_usage_is_by_day_model_and_key_unless_told(self, operations: Operations, store: Store) -> None:
+        store.records.add(record("a", key_id="k", requested_model="m"))
+        (row,) = await operations.perform("usage", {})
+        assert (row["day"], row["model"], row["key"]) == ("1970-01-01", "m", "k")
+
+    async def test_a_group_that_there_is_not_is_named_with_those_there_are(self, operations: Operations) -> None:
+        with pytest.raises(OperationError, match="cannot be grouped by 'week'; expected one of day, model"):
+            await operations.perform("usage", {"by": ["day", "week"]})
+
+    @pytest.mark.xfail(strict=True, reason="SQLite takes a negative limit for none")
+    async def test_a_limit_that_is_none_does_not_fetch_everything(self, operations: Operations, store: Store) -> None:
+        store.records.add(record("a"))
+        with pytest.raises(OperationError, match="limit"):
+            await operations.perform("requests", {"limit": -1})
+
+
+@pytest.mark.parametrize(
+    ("name", "arguments", "words"),
+    [
+        ("keys.delete", {}, "Unknown operation 'keys.delete'; there are keys.create, keys.list"),
+        ("", {}, "Unknown operation"),
+        ("keys.create", {}, "keys.create: Object missing required field `name`"),
+        ("keys.create", {"name": 3}, "Expected `str`, got `int`"),
+        ("keys.create", {"name": "a", "admin": True}, "unknown field `admin`"),
+        ("keys.list", {"all": True}, "unknown field `all`"),
+        ("usage", {"by": "day"}, "Expected `array`"),
+        ("usage", {"since_ms": "yesterday"}, "Expected `int | null`"),
+        ("requests", {"limit": "all"}, "Expected `int`"),
+    ],
+)
+async def test_what_cannot_be_done_is_said(
+    operations: Operations, name: str, arguments: dict[str, Any], words: str
+) -> None:
+    with pytest.raises(OperationError) as raised:
+        await operations.perform(name, arguments)
+    assert words in raised.value.message
+
+
+@pytest.mark.xfail(strict=True, reason="a number that SQLite cannot hold is an OverflowError, and no answer")
+@pytest.mark.parametrize(("name", "arguments"), [("usage", {"since_ms": 2**63}), ("requests", {"limit": 2**63})])
+async def test_a_number_beyond_all_measure_is_an_operation_error(
+    operations: Operations, name: str, arguments: dict[str, Any]
+) -> None:
+    with pytest.raises(OperationError):
+        await operations.perform(name, arguments)

@@ -1,0 +1,150 @@
+"""Errors in the words of each API."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from trivium import errors
+from trivium.canon.api import Api
+from trivium.canon.fold import Fold
+from trivium.errors import TriviumError
+from trivium.wire.codec import stream_decoder
+from trivium.wire.errors import ErrorValue, is_native, render, render_in_stream
+from trivium.wire.sse import parse_event
+
+ANTHROPIC_TYPES = {
+    "invalid_request_error", "authentication_error", "billing_error", "permission_error", "not_found_error",
+    "request_too_large", "rate_limit_error", "timeout_error", "api_error", "overloaded_error",
+}  # fmt: skip
+
+
+def tree(root: type[TriviumError]) -> Iterator[type[TriviumError]]:
+    yield root
+    for child in root.__subclasses__():
+        yield from tree(child)
+
+
+TREE = list(tree(TriviumError))
+
+
+def error(status: int = 400, message: str = "no", **fields: Any) -> ErrorValue:
+    return ErrorValue(status=status, code="some_code", message=message, request_id="req_1", **fields)
+
+
+def test_the_tree_in_the_docstring_is_the_tree() -> None:
+    assert errors.__doc__
+    for kind in TREE[1:]:
+        assert kind.__name__ in errors.__doc__
+
+
+def test_every_error_has_a_status_and_a_code_of_its_own() -> None:
+    assert all(400 <= kind.status <= 599 for kind in TREE)
+    assert len({kind.code for kind in TREE}) == len(TREE)
+    assert all(kind("x").retry_after == 1 for kind in tree(errors.Unavailable))
+
+
+@pytest.mark.parametrize("kind", TREE, ids=lambda kind: kind.__name__)
+def test_every_error_can_be_read_where_the_sdks_look(kind: type[TriviumError]) -> None:
+    value = error(kind.status, param="model")
+    for api in (Api.CHAT, Api.RESPONSES):
+        assert json.loads(render(api, value)) == {
+            "error": {"message": "no", "type": json.loads(render(api, value))["error"]["type"],
+                      "param": "model", "code": "some_code"}
+        }  # fmt: skip
+    body = json.loads(render(Api.MESSAGES, value))
+    assert (body["type"], body["request_id"]) == ("error", "req_1")
+    assert (body["error"]["message"], body["error"]["code"]) == ("no", "some_code")
+    assert body["error"]["type"] in ANTHROPIC_TYPES
+
+
+@pytest.mark.parametrize(
+    ("status", "openai", "anthropic"),
+    [
+        (400, "invalid_request_error", "invalid_request_error"),
+        (401, "invalid_request_error", "authentication_error"),
+        (402, "insufficient_quota", "billing_error"),
+        (403, "permission_error", "permission_error"),
+        (404, "invalid_request_error", "not_found_error"),
+        (413, "invalid_request_error", "request_too_large"),
+        (422, "invalid_request_error", "invalid_request_error"),
+        (429, "rate_limit_exceeded", "rate_limit_error"),
+        (500, "server_error", "api_error"),
+        (502, "server_error", "api_error"),
+        (503, "server_error", "overloaded_error"),
+        (504, "server_error", "timeout_error"),
+        (529, "server_error", "overloaded_error"),
+    ],
+)
+def test_the_type_goes_with_the_status(status: int, openai: str, anthropic: str) -> None:
+    assert json.loads(render(Api.CHAT, error(status)))["error"]["type"] == openai
+    assert json.loads(render(Api.MESSAGES, error(status)))["error"]["type"] == anthropic
+
+
+@pytest.mark.parametrize("api", list(Api))
+@pytest.mark.parametrize("message", ["no", "a\n\ndata: {}\r\n\r\n", "é\u2028😀", '"}', ""])
+def test_an_error_in_a_stream_is_one_event_that_the_decoders_read(api: Api, message: str) -> None:
+    block = render_in_stream(api, error(502, message), 7, "resp_9")
+    assert block.endswith(b"\n\n")
+    assert block.count(b"\n\n") == 1
+    assert b"\r" not in block
+    said = parse_event(block)
+    assert said
+    decoder, folding = stream_decoder(api), Fold()
+    for event in decoder.decode(said) + decoder.close():
+        folding.add(event)
+    answer = folding.answer()
+    assert answer.error
+    assert message in answer.error.message
+    assert answer.finish == "error"
+
+
+def test_a_failed_response_goes_on_with_the_numbers_of_its_stream() -> None:
+    said = parse_event(render_in_stream(Api.RESPONSES, error(502), 7, "resp_9"))
+    assert said
+    event = json.loads(said.data)
+    assert (said.event, event["type"], event["sequence_number"]) == ("response.failed", "response.failed", 7)
+    assert (event["response"]["id"], event["response"]["status"]) == ("resp_9", "failed")
+    assert event["response"]["error"] == {"code": "some_code", "message": "no"}
+    nameless = parse_event(render_in_stream(Api.RESPONSES, error(502), 0, None))
+    assert nameless
+    assert json.loads(nameless.data)["response"]["id"] == "req_1"
+
+
+@pytest.mark.parametrize("api", list(Api))
+def test_our_own_errors_are_native(api: Api) -> None:
+    assert is_native(api, render(api, error()))
+
+
+@pytest.mark.parametrize(
+    ("body", "openai", "anthropic"),
+    [
+        (b'{"error":{"message":"no"}}', True, False),
+        (b'{"error":{"message":"no","type":null,"code":429}}', True, False),
+        (b'{"type":"error","error":{"type":"x","message":"no"}}', True, True),
+        (b'{"type":"error","error":{"message":"no"}}', True, False),
+        (b'{"error":"no"}', False, False),
+        (b'{"error":{"message":null}}', False, False),
+        (b'{"message":"no"}', False, False),
+        (b'[{"error":{"message":"no"}}]', False, False),
+        (b"<html>", False, False),
+        (b"", False, False),
+        (b"\xff", False, False),
+        (b"[" * 100_000, False, False),
+    ],
+)
+def test_an_upstreams_error_passes_only_in_the_shape_that_the_client_parses(
+    body: bytes, openai: bool, anthropic: bool
+) -> None:
+    assert [is_native(api, body) for api in Api] == [openai, openai, anthropic]
+
+
+@settings(deadline=None)
+@given(st.text(), st.sampled_from(list(Api)), st.integers(400, 599))
+def test_any_message_can_be_said(message: str, api: Api, status: int) -> None:
+    assert json.loads(render(api, error(status, message)))["error"]["message"] == message
