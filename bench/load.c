@@ -331,6 +331,7 @@ static void prepare(const char *headers, long connections)
         connect_client(c);
         rest(c);
     }
+    free(message);
 }
 
 int main(int count, char **arguments)

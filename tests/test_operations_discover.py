@@ -120,7 +120,7 @@ async def test_a_provider_without_models_has_told_so() -> None:
 
 
 async def test_entries_that_are_none_are_passed_over() -> None:
-    odd = (None, 3, "m", [], {}, {"id": ""}, {"id": None}, {"name": "x"})
+    odd: tuple[Any, ...] = (None, 3, "m", [], {}, {"id": ""}, {"id": None}, {"name": "x"})
     body = listing(*odd, {"id": "m", "created": "yesterday", "name": 3})
     assert (await told(body))["a"] == (ModelEntry("m", "a", 0, None),)
 

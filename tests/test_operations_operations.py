@@ -28,7 +28,13 @@ def operations(store: Store) -> Operations:
 
 
 def record(id: str, **fields: Any) -> Record:
-    told = {"time_ms": 1, "api": "messages", "operation": "generate", "outcome": "success", "status": 200}
+    told: dict[str, Any] = {
+        "time_ms": 1,
+        "api": "messages",
+        "operation": "generate",
+        "outcome": "success",
+        "status": 200,
+    }
     return Record(id=id, **told | fields)
 
 

@@ -98,7 +98,7 @@ async def test_streams_of_one_client_do_not_end_with_anothers_departure() -> Non
 
 
 async def test_a_connection_whose_body_came_after_its_answer_does_not_stay_for_ever() -> None:
-    async with running(settings="[server]\nkeep_alive = 0.2\nbody_timeout = 5") as house:
+    async with running(settings="[server]\nkeep_alive = 1\nbody_timeout = 5") as house:
         head = b"POST /v1/messages HTTP/1.1\r\nhost: x\r\nx-api-key: tv-wrong\r\ncontent-length: 10\r\n\r\n"
         reader, writer = await asyncio.open_connection("127.0.0.1", house.port)
         writer.write(head)

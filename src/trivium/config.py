@@ -36,7 +36,8 @@ class ServerSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """From the first byte of a request (or the connection) to the end of its headers."""
     body_timeout: Seconds = 30
     """Longest silence while a request body is being sent."""
-    keep_alive: Seconds = 75
+    keep_alive: Annotated[int, msgspec.Meta(ge=1, le=86_400)] = 75
+    """Seconds that a client connection may rest between two requests."""
     max_in_flight_bytes: Annotated[int, msgspec.Meta(ge=MIB)] = 512 * MIB
     """Request and answer bytes held in memory by all calls together; beyond it calls get 503."""
     max_calls: Annotated[int, msgspec.Meta(ge=1)] = 10_000

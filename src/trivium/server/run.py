@@ -90,7 +90,7 @@ class Server(uvicorn.Server):
                 access_log=False,
                 server_header=False,
                 proxy_headers=False,
-                timeout_keep_alive=int(settings.keep_alive),
+                timeout_keep_alive=settings.keep_alive,
                 timeout_graceful_shutdown=int(settings.shutdown_grace),
                 backlog=2048,
             )

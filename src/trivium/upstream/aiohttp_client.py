@@ -22,6 +22,8 @@ from trivium.upstream.target import parse_url, render_head
 from trivium.upstream.tls import client_context
 
 _SLICE = 64 * 1024
+_FOREIGN = (aiohttp.ClientError, TimeoutError, RuntimeError)
+"""A closed session or connection is a RuntimeError."""
 
 
 class AiohttpClient:
@@ -52,9 +54,9 @@ class AiohttpClient:
                 # A stale connection leaves the pool by this, so that a fresh one's turn comes.
                 if attempt.reused and isinstance(error.message, str):
                     continue
-                raise _mapped(error) from error
-            except (aiohttp.ClientError, TimeoutError) as error:
-                raise _mapped(error) from error
+                raise _mapped(error, UpstreamUnreachable) from error
+            except _FOREIGN as error:
+                raise _mapped(error, UpstreamUnreachable) from error
             return _adapted(response, request.timeouts.idle)
 
     async def close(self) -> None:
@@ -92,9 +94,9 @@ class AiohttpResponse:
         try:
             async with asyncio.timeout(self._idle):
                 return await self._response.content.readany()
-        except (aiohttp.ClientError, TimeoutError) as error:
+        except _FOREIGN as error:
             self.close()
-            raise _mapped(error) from error
+            raise _mapped(error, UpstreamBroken) from error
 
     def close(self) -> None:
         self._response.close()
@@ -137,14 +139,13 @@ async def _note_reuse(
     context.trace_request_ctx.reused = True
 
 
-def _mapped(error: Exception) -> UpstreamError:
+def _mapped(error: Exception, otherwise: type[UpstreamError]) -> UpstreamError:
     """The one place where aiohttp's exceptions become ours. Its order matters: some are of several kinds."""
     detail = str(getattr(error, "message", error))  # a `repr` shows the request's headers, and with them its key
     if isinstance(error, TimeoutError):
         return UpstreamTimeout("The upstream took too long to answer.", detail=detail)
     if isinstance(error, aiohttp.ClientResponseError):
         return UpstreamGarbage("The upstream's answer is not valid HTTP.", detail=detail)
-    mid_head = isinstance(error, aiohttp.ServerDisconnectedError) and not isinstance(error.message, str)
-    if mid_head or isinstance(error, aiohttp.ClientPayloadError):
-        return UpstreamBroken("The upstream's answer broke off.", detail=detail)
-    return UpstreamUnreachable("The upstream cannot be reached.", detail=detail)
+    if isinstance(error, aiohttp.ServerDisconnectedError) and not isinstance(error.message, str):
+        otherwise = UpstreamBroken  # the message is as much of a head as had come
+    return otherwise("The upstream cannot be reached, or is no longer.", detail=detail)

@@ -54,7 +54,7 @@ class Connection(asyncio.Protocol):
         self.lost: asyncio.Future[None] = loop.create_future()
         """Done once the socket is gone."""
         self._parser = httptools.HttpResponseParser(self)
-        self._served = self._reusable = False
+        self._served = self._reusable = self._until_close = False
         self._reading_paused = self._writing_paused = False
         self._deadline = 0.0
         self._timer: asyncio.TimerHandle | None = None
