@@ -17,6 +17,7 @@ from typing import Any
 import pytest
 import uvloop
 
+from trivium.errors import TriviumError
 from trivium.upstream.aiohttp_client import AiohttpClient
 from trivium.upstream.client import Timeouts, UpstreamClient, UpstreamRequest, UpstreamResponse
 from trivium.upstream.http1 import Http1Client
@@ -152,6 +153,33 @@ def plays(*answers: bytes) -> Script:
         for one in answers:
             await peer.request()
             await peer.say(one)
+
+    return script
+
+
+async def failure(lab: Lab, script: Script, body: bytes = b"{}", **timeouts: float) -> type[TriviumError]:
+    """What a call to an upstream that plays this ends with."""
+    url = await lab.serve(script)
+    with pytest.raises(TriviumError) as caught:
+        await lab.fetch(url, body, **timeouts)
+    return caught.type
+
+
+def then_reset(said: bytes) -> Script:
+    async def script(peer: Peer) -> None:
+        await peer.request()
+        await peer.say(said)
+        await asyncio.sleep(0.02)  # or the reset overtakes it
+        peer.reset()
+
+    return script
+
+
+def then_stall(said: bytes) -> Script:
+    async def script(peer: Peer) -> None:
+        await peer.request()
+        await peer.say(said)
+        await peer.gone()
 
     return script
 

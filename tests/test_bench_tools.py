@@ -56,7 +56,7 @@ async def load(tools: Path, upstream: int, kind: str, there: tuple[bytes, bytes]
 
     async with await asyncio.start_server(relay, "127.0.0.1", 0) as server:
         port = server.sockets[0].getsockname()[1]
-        options = [*("-p", str(port), "-b", tools / kind, "-n", "2"), *(["-e", "3"] if kind == "stream" else [])]
+        options = [*("-p", str(port), "-b", str(tools / kind), "-n", "2"), *(["-e", "3"] if kind == "stream" else [])]
         done = await asyncio.create_subprocess_exec(
             tools / "load", *options, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
         )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import tomllib
 from pathlib import Path
 
@@ -96,7 +97,10 @@ def test_a_line_separator_in_a_comment_does_not_move_the_line_number() -> None:
 
 @pytest.mark.xfail(strict=True, reason="RecursionError of tomllib is not caught")
 def test_nesting_without_end_is_not_toml_either() -> None:
-    assert complaint("a = " + "[" * 5000).startswith("t.toml: not TOML: ")
+    said = ""
+    with contextlib.suppress(RecursionError):
+        said = complaint("a = " + "[" * 5000)
+    assert said.startswith("t.toml: not TOML: ")
 
 
 @pytest.mark.xfail(strict=True, reason="a byte order mark, as Windows editors write it, is `Invalid statement`")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from collections.abc import Iterator
 from typing import Any
@@ -127,8 +128,10 @@ async def test_entries_that_are_none_are_passed_over() -> None:
 
 @pytest.mark.xfail(strict=True, reason="RecursionError ends the task that looks for models, for good")
 async def test_nesting_without_end_is_no_list() -> None:
-    client = Vendors(a=b'{"data":' + b"[" * 100_000, b=listing({"id": "m"}))
-    assert list(await discover(client, [vendor("a"), vendor("b")])) == ["b"]
+    client, found = Vendors(a=b'{"data":' + b"[" * 100_000, b=listing({"id": "m"})), {}
+    with contextlib.suppress(RecursionError):
+        found = await discover(client, [vendor("a"), vendor("b")])
+    assert list(found) == ["b"]
 
 
 @pytest.mark.xfail(strict=True, reason="a date that is none makes GET /v1/models a bare 500 for every Anthropic client")

@@ -50,7 +50,11 @@ def test_what_the_file_says_wins_over_the_row_and_over_the_environment() -> None
     """
     provider = build(text, OPENAI_API_KEY="sk-env")["openai"]
     assert provider.headers == ((b"authorization", b"Bearer sk-file"),)
-    assert (provider.base_url, provider.apis, provider.models) == ("http://127.0.0.1:9/v1", {Api.CHAT}, ("m",))
+    assert (provider.base_url, provider.apis, provider.models) == (
+        "http://127.0.0.1:9/v1",
+        frozenset({Api.CHAT}),
+        ("m",),
+    )
     assert (provider.timeouts.idle, provider.timeouts.connect) == (5, 10)
 
 
@@ -153,4 +157,4 @@ def test_naming_the_type_that_holds_anyway_changes_nothing() -> None:
 
 def test_the_embedded_provider_speaks_all_three_apis() -> None:
     provider = builtin.embedded("gemma")
-    assert (provider.name, provider.models, provider.apis) == ("local", ("gemma",), set(Api))
+    assert (provider.name, provider.models, provider.apis) == ("local", ("gemma",), frozenset(Api))

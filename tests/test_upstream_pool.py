@@ -8,7 +8,8 @@ import pytest
 
 from support_upstream import Lab, Peer, answer, drain, scenario_for
 from trivium.errors import UpstreamUnreachable
-from trivium.upstream.pool import PoolLimits
+from trivium.upstream.pool import Pool, PoolLimits
+from trivium.upstream.target import parse_url
 
 pytestmark = pytest.mark.filterwarnings("error")
 
@@ -158,6 +159,18 @@ async def test_a_stale_connection_is_replaced_by_a_fresh_one_even_at_the_limit(l
 
 
 @scenario_for("http1")
+async def test_whoever_wants_a_fresh_connection_at_the_limit_gets_the_place_of_an_idle_one(lab: Lab) -> None:
+    target = parse_url(await lab.serve(echo))
+    pool = Pool(target.origin, None, PoolLimits(connections=1))
+    idle = await pool.acquire(1)
+    pool.release(idle)
+    fresh = await pool.acquire(1)
+    assert idle.closed
+    assert not fresh.closed
+    await pool.close()
+
+
+@scenario_for("http1")
 async def test_a_finished_answer_is_read_while_its_connection_already_serves_another_call(lab: Lab) -> None:
     url = await lab.serve(echo)
     first = await lab.send(url, b"first")
@@ -175,7 +188,8 @@ async def test_a_closed_client_calls_nobody(lab: Lab) -> None:
     waiting = asyncio.create_task(lab.fetch(url))
     await asyncio.sleep(0)
     await lab.client.close()
-    for call in (waiting, lab.fetch(url)):
+    for call in (waiting, lab.fetch(url), lab.fetch(await lab.serve(echo))):
         with pytest.raises(UpstreamUnreachable):
             await call
+    assert len(lab.connections) == 1
     held.close()

@@ -30,7 +30,7 @@ def tree(root: type[TriviumError]) -> Iterator[type[TriviumError]]:
         yield from tree(child)
 
 
-TREE = list(tree(TriviumError))
+TREE = [kind for kind in tree(TriviumError) if kind.__module__ == "trivium.errors"]
 
 
 def error(status: int = 400, message: str = "no", **fields: Any) -> ErrorValue:

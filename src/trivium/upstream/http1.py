@@ -11,10 +11,11 @@ from __future__ import annotations
 
 import ssl
 
+from trivium.errors import UpstreamUnreachable
 from trivium.upstream.client import UpstreamRequest, UpstreamResponse
 from trivium.upstream.connection import StaleConnection
 from trivium.upstream.decoding import decoded
-from trivium.upstream.pool import Pool, PoolLimits
+from trivium.upstream.pool import SHUTTING_DOWN, Pool, PoolLimits
 from trivium.upstream.target import Origin, parse_url, render_head
 from trivium.upstream.tls import client_context
 
@@ -26,6 +27,7 @@ class Http1Client:
         self._tls = tls or client_context()
         self._limits = limits or PoolLimits()
         self._pools: dict[Origin, Pool] = {}
+        self._closed = False
 
     async def send(self, request: UpstreamRequest) -> UpstreamResponse:
         """A connection that had gone stale in the pool is replaced once, by a fresh one, if no byte of an answer came:
@@ -48,9 +50,12 @@ class Http1Client:
         return decoded(response, response.coding)
 
     async def close(self) -> None:
+        self._closed = True
         for pool in self._pools.values():
             await pool.close()
 
     def _add_pool(self, origin: Origin) -> Pool:
+        if self._closed:
+            raise UpstreamUnreachable(SHUTTING_DOWN)
         pool = self._pools[origin] = Pool(origin, self._tls, self._limits)
         return pool

@@ -15,10 +15,11 @@ from contextlib import suppress
 import aiohappyeyeballs
 import msgspec
 
-from trivium.errors import UpstreamError, UpstreamTimeout, UpstreamUnreachable
+from trivium.errors import UpstreamTimeout, UpstreamUnreachable
 from trivium.upstream.connection import Connection
 from trivium.upstream.target import Origin
 
+SHUTTING_DOWN = "The gateway is shutting down."
 _SECOND_ADDRESS_AFTER = 0.25
 """Seconds until the next address of a name is tried beside the first (RFC 8305, section 5)."""
 
@@ -72,7 +73,7 @@ class Pool:
         self._closed = True
         for waiter in self._queue:
             if not waiter.done():
-                waiter.set_exception(_closed())
+                waiter.set_exception(UpstreamUnreachable(SHUTTING_DOWN))
         connections = list(self._open)
         for connection in connections:
             connection.abort()
@@ -101,7 +102,7 @@ class Pool:
 
     async def _obtain(self) -> Connection:
         if self._closed:
-            raise _closed()
+            raise UpstreamUnreachable(SHUTTING_DOWN)
         if not self._slots and self._idle:
             self._idle[0].abort()  # makes room
         if self._slots:
@@ -164,7 +165,3 @@ class Pool:
 
     def _name(self) -> str:
         return f"{self._origin.host}:{self._origin.port}"
-
-
-def _closed() -> UpstreamError:
-    return UpstreamUnreachable("The gateway is shutting down.")

@@ -1,4 +1,4 @@
-// Anthropic's SDK in every way of asking for one answer, with ANTHROPIC_BASE_URL and ANTHROPIC_API_KEY of the environment.
+// Anthropic's SDK in every way of asking for one answer, with the environment's ANTHROPIC_BASE_URL and ANTHROPIC_API_KEY.
 // Prints one JSON object: for each way [text, input tokens, cached tokens, output tokens], and what the rest returned.
 import Anthropic from "@anthropic-ai/sdk";
 import { betaTool } from "@anthropic-ai/sdk/helpers/beta/json-schema";
@@ -63,8 +63,10 @@ async function main() {
     seen,
     models,
     model: (await client.models.retrieve("quick")).id,
-    toolRunner: await toolRunner({ stream: false }),
-    toolRunnerStreamed: await toolRunner({ stream: true }),
+    toolRunner: await toolRunner({ thread: false }),
+    toolRunnerStreamed: await toolRunner({ thread: false, stream: true }),
+    // By default it asks the server to hold the conversation, and sends it whole once the server says it cannot.
+    toolRunnerThreaded: await toolRunner({}).catch((error) => [error.constructor.name, error.status]),
     counted: (await client.messages.countTokens(question)).input_tokens,
     refusals: {
       unauthorized: await refusal(() => client.withOptions({ apiKey: "tv-wrong" }).models.list()),

@@ -59,11 +59,11 @@ async function responsesHelper() {
 }
 
 async function toolRunner() {
-  let asked;
-  const weather = (given) => ((asked = given.city), "sunny");
+  let city;
+  const weather = (given) => ((city = given.city), "sunny");
   const tool = { type: "function", function: { name: "weather", parameters, function: weather, parse: JSON.parse } };
-  const runner = client.chat.completions.runTools({ model, messages, tools: [tool], stream: true });
-  return [asked, await runner.finalContent()].length && [await runner.finalContent(), asked];
+  const text = await client.chat.completions.runTools({ model, messages, tools: [tool], stream: true }).finalContent();
+  return [text, city];
 }
 
 async function refusal(call) {

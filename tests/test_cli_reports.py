@@ -1,0 +1,145 @@
+"""`trivium usage` and `trivium requests`."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from pathlib import Path
+
+import pytest
+
+from support_cli import MIDNIGHT, CommandLine, beside_a_gateway, record
+from trivium.metering.record import COLUMNS
+
+DAY = 86_400_000
+
+
+@pytest.fixture
+def trivium(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> CommandLine:
+    monkeypatch.chdir(tmp_path)
+    return CommandLine(tmp_path / "data")
+
+
+@pytest.fixture
+def filled(trivium: CommandLine) -> CommandLine:
+    told = {"key_id": "key_1", "provider": "up", "upstream_model": "m", "usage_known": True}
+    trivium.keep(
+        record("r1", time_ms=MIDNIGHT, input_uncached_tokens=7, cache_read_tokens=3, output_tokens=5, **told),
+        record("r2", time_ms=MIDNIGHT + 1, input_uncached_tokens=1, cache_write_5m_tokens=2, output_tokens=1, **told),
+        record("r3", time_ms=MIDNIGHT + DAY, outcome="failed", status=502, error_code="upstream_timeout", **told),
+        record("r4", time_ms=MIDNIGHT + 2 * DAY, outcome="refused", status=401, requested_model="x", total_us=4_999),
+        record("r5", time_ms=MIDNIGHT + 2 * DAY, operation="count_tokens", **told),
+    )
+    return trivium
+
+
+class TestUsage:
+    def test_a_table_by_day_model_and_key(self, filled: CommandLine) -> None:
+        heads, *rows = filled.table("usage")
+        assert heads == [
+            "day", "model", "key", "requests", "failed", "refused", "aborted", "input", "cache read", "cache write",
+            "output", "reasoning",
+        ]  # fmt: skip
+        assert rows == [
+            ["2026-01-01", "up/m", "key_1", "2", "0", "0", "0", "13", "3", "2", "6", "0"],
+            ["2026-01-02", "up/m", "key_1", "1", "1", "0", "0", "0", "0", "0", "0", "0"],
+            ["2026-01-03", "x", "-", "1", "0", "1", "0", "0", "0", "0", "0", "0"],
+        ]
+
+    def test_as_json_with_other_groups(self, filled: CommandLine) -> None:
+        rows = filled.json("usage", "--by", "api, outcome")
+        assert [(row["api"], row["outcome"], row["requests"]) for row in rows] == [
+            ("messages", "failed", 1), ("messages", "refused", 1), ("messages", "success", 2),
+        ]  # fmt: skip
+        assert {type(value) for name, value in rows[2].items() if name not in ("api", "outcome")} == {int}
+
+    def test_all_in_one_row(self, filled: CommandLine) -> None:
+        (row,) = filled.json("usage", "--by", "")
+        assert (row["requests"], row["input_tokens"], row["output_tokens"]) == (4, 13, 6)
+        assert len(filled.table("usage", "--by", "")) == 2
+
+    @pytest.mark.parametrize(
+        ("span", "requests"),
+        [
+            (["--since", "2026-01-02"], 2),
+            (["--until", "2026-01-02"], 2),
+            (["--since", "2026-01-02", "--until", "2026-01-03"], 1),
+            (["--since", "2026-01-01T00:00:00.001"], 3),
+            (["--since", "2026-01-02T01:00+01:00"], 2),
+            (["--until", "2026-01-02T01:00+01:00"], 2),
+        ],
+    )
+    def test_in_a_span_of_time(self, filled: CommandLine, span: list[str], requests: int) -> None:
+        assert sum(row["requests"] for row in filled.json("usage", *span)) == requests
+
+    def test_in_the_last_hours(self, trivium: CommandLine) -> None:
+        now = time.time_ns() // 1_000_000
+        trivium.keep(record("old", time_ms=now - 3 * DAY), record("new", time_ms=now - 60_000))
+        for age, requests in (("5m", 1), ("24h", 1), ("2d", 1), ("7d", 2), ("999999d", 2)):
+            assert sum(row["requests"] for row in trivium.json("usage", "--since", age)) == requests
+
+    @pytest.mark.parametrize(
+        ("words", "said"),
+        [
+            (["--since", "yesterday"], "'yesterday' is no time; expected 2026-01-31, 2026-01-31T12:00 or an age"),
+            (["--until", "24"], "'24' is no time"),
+            (["--since", "1w"], "'1w' is no time"),
+            (["--by", "week"], "Usage cannot be grouped by 'week'; expected one of day, model, key"),
+        ],
+    )
+    def test_what_cannot_be_asked_is_one_line(self, trivium: CommandLine, words: list[str], said: str) -> None:
+        assert said in trivium.refusal("usage", *words)
+
+    def test_nothing_is_a_table_of_heads_and_an_empty_list(self, trivium: CommandLine) -> None:
+        assert len(trivium.table("usage")) == 1
+        assert trivium.json("usage") == []
+
+
+class TestRequests:
+    def test_a_table_with_the_newest_first(self, filled: CommandLine) -> None:
+        heads, *rows = filled.table("requests")
+        assert heads == ["id", "time (UTC)", "api", "model", "status", "outcome", "input", "output", "ms", "error"]
+        assert [row[0] for row in rows][2:] == ["r3", "r2", "r1"]
+        assert rows[-1] == ["r1", "2026-01-01 00:00:00", "messages", "-", "200", "success", "10", "5", "0", "-"]
+        (refused,) = [row for row in rows if row[0] == "r4"]
+        assert refused == ["r4", "2026-01-03 00:00:00", "messages", "x", "401", "refused", "-", "-", "4", "-"]
+
+    def test_as_json_every_field_is_there(self, filled: CommandLine) -> None:
+        rows = filled.json("requests", "--limit", "2", "--outcome", "success")
+        assert len(rows) == 2
+        assert all(tuple(row) == COLUMNS for row in rows)
+
+    def test_one_in_full(self, filled: CommandLine) -> None:
+        row = filled.json("requests", "--id", "r3")
+        assert (row["id"], row["error_code"], row["status"]) == ("r3", "upstream_timeout", 502)
+        shown = dict(line[:2] for line in filled.table("requests", "--id", "r3") if len(line) > 1)
+        assert (shown["field"], shown["time"], shown["error_code"]) == (
+            "value", "2026-01-02 00:00:00 UTC", "upstream_timeout",
+        )  # fmt: skip
+        assert "losses" not in shown
+
+    @pytest.mark.parametrize("flags", [[], ["--json"]])
+    def test_one_that_there_is_not_is_one_line(self, filled: CommandLine, flags: list[str]) -> None:
+        assert filled.refusal("requests", "--id", "r'9", *flags) == 'trivium: There is no request "r\'9".'
+
+    def test_a_limit_must_be_one(self, trivium: CommandLine) -> None:
+        for limit in ("0", "-1", "x", "10001"):
+            assert trivium("requests", "--limit", limit).exit_code == 2
+
+    def test_what_an_upstream_says_cannot_steer_the_terminal(self, trivium: CommandLine) -> None:
+        trivium.keep(
+            record("r", requested_model="\x1b[2J\x07m\x9b\u202e", error_code="a\nb", error_message="\r\x1b]0;x")
+        )
+        for words in (["requests"], ["requests", "--id", "r"], ["usage"]):
+            out = trivium(*words).stdout
+            assert all(letter.isprintable() or letter == "\n" for letter in out)
+            assert "?[2J?m??" in out
+
+
+async def test_a_running_gateway_answers_with_what_it_has_not_stored_yet(trivium: CommandLine) -> None:
+    async with beside_a_gateway(trivium.data) as gateway:
+        gateway.store.records.add(record("r1", output_tokens=4))
+        (row,) = await asyncio.to_thread(trivium.json, "usage")
+        assert row["output_tokens"] == 4
+        assert (await asyncio.to_thread(trivium.json, "requests"))[0]["id"] == "r1"
+        assert "no request 'r2'" in await asyncio.to_thread(trivium.refusal, "requests", "--id", "r2")

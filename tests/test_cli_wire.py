@@ -1,0 +1,75 @@
+"""`trivium wire read`: captures on the command line."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from support_cli import CommandLine
+
+CHAT = (
+    b'data: {"id":"c1","model":"m","choices":[{"delta":{"content":"Hi \x1b[31m"},"finish_reason":"stop"}]}\n\n'
+    b'data: {"choices":[],"usage":{"prompt_tokens":3,"completion_tokens":2,"cost":0.50}}\n\ndata: [DONE]\n\n'
+)
+WHOLE = (
+    b'{"type":"message","id":"msg_1","model":"m","content":[{"type":"text","text":"Hi"}],"stop_reason":"max_tokens"}'
+)
+
+
+@pytest.fixture
+def trivium(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> CommandLine:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "a.sse").write_bytes(CHAT)
+    (tmp_path / "b.sse").write_bytes(CHAT.replace(b"c1", b"c2"))
+    return CommandLine(tmp_path / "data")
+
+
+def test_a_capture_for_the_eye(trivium: CommandLine) -> None:
+    out = trivium("wire", "read", "--api", "chat", "a.sse").stdout
+    assert out.startswith("a.sse\n")
+    for said in ("c1 m", "stop", "Hi \\x1b[31m", "input 3, output 2", "cost 0.5 USD"):
+        assert said in out
+
+
+def test_one_object_a_file_one_a_line_as_json(trivium: CommandLine) -> None:
+    result = trivium("wire", "read", "--api", "chat", "--json", "a.sse", "b.sse")
+    first, second = map(json.loads, result.stdout.splitlines())
+    assert (first["id"], second["id"]) == ("c1", "c2")
+    assert (first["finish"], first["text"], first["reported_cost_usd"]) == ("stop", "Hi \x1b[31m", "0.5")
+    assert (first["usage"]["input"], first["usage"]["output"], first["error"]) == (3, 2, None)
+
+
+def test_standard_input(trivium: CommandLine) -> None:
+    result = trivium("wire", "read", "--api", "messages", "--json", "-", given=WHOLE)
+    assert json.loads(result.stdout)["finish"] == "length"
+
+
+def test_a_provider_counts_in_its_own_way(trivium: CommandLine) -> None:
+    body = b'{"choices":[{"message":{},"finish_reason":"stop"}],"usage":{"prompt_tokens":1,"completion_tokens":2,'
+    body += b'"completion_tokens_details":{"reasoning_tokens":5}}}'
+    outputs = []
+    for flags in ([], ["--provider", "xai"]):
+        result = trivium("wire", "read", "--api", "chat", "--json", *flags, "-", given=body)
+        outputs.append(json.loads(result.stdout)["usage"]["output"])
+    assert outputs == [2, 7]
+
+
+def test_what_cannot_be_read_is_one_line(trivium: CommandLine) -> None:
+    assert trivium.refusal("wire", "read", "--api", "chat", "gone.sse") == (
+        "trivium: gone.sse: No such file or directory"
+    )
+    assert "Is a directory" in trivium.refusal("wire", "read", "--api", "chat", ".")
+    assert trivium("wire", "read", "--api", "gemini", "a.sse").exit_code == 2
+    assert trivium("wire", "read", "--api", "chat").exit_code == 2
+
+
+@pytest.mark.parametrize(
+    "content", [b"", b"\xff\xfe", b"data: {\n\n", b"[" * 100_000], ids=["empty", "odd", "cut", "deep"]
+)
+def test_any_bytes_are_an_answer_or_an_error_inside_one(trivium: CommandLine, content: bytes) -> None:
+    for api in ("chat", "responses", "messages"):
+        result = trivium("wire", "read", "--api", api, "--json", "-", given=content)
+        assert result.exit_code == 0
+        assert json.loads(result.stdout)["error"]
