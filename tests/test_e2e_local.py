@@ -85,7 +85,7 @@ def _url(process: subprocess.Popen[str], log: Path) -> str:
     raise AssertionError(f"`trivium up` is not ready:\n{log.read_text()}")
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def up(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Up]:
     folder = tmp_path_factory.mktemp("up")
     with started(folder) as gateway:

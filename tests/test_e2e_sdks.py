@@ -155,7 +155,7 @@ async def test_a_messages_tool_loop_sends_back_the_signed_thinking() -> None:
 
 
 THREADED = pytest.param(
-    {}, marks=pytest.mark.xfail(strict=False, reason="the refusal of `thread` lacks the details that the SDK looks for")
+    {}
 )
 """By default the runner asks the server to hold the conversation, and sends it whole once the server says it cannot."""
 
@@ -226,9 +226,11 @@ async def test_both_vendors_sdks_list_and_retrieve_models() -> None:
     options = {"provider": f'{ALL_APIS}\nmodels = ["vendor/m", "n"]', "settings": '[aliases]\nquick = "up/n"'}
     async with house_and_clients(**options) as (_, on):
         openai = [model.id async for model in on.openai.models.list()]
-        anthropic = [model.id async for model in on.anthropic.models.list(limit=2)]
+        page = await on.anthropic.models.list(limit=2)
+        anthropic = [model.id async for model in page]
         for name in ("quick", "n", "up/vendor/m"):
             assert (await on.openai.models.retrieve(name)).id == name
             assert (await on.anthropic.models.retrieve(name)).id == name
     assert openai == anthropic
+    assert (page.has_more, page.first_id, page.last_id) == (False, anthropic[0], anthropic[-1])
     assert {"quick", "vendor/m", "n"} <= set(openai)

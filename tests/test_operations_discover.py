@@ -47,7 +47,7 @@ class Vendors:
         answer = self._answers[request.url.split("/")[2]]
         if isinstance(answer, Exception):
             raise answer
-        self.given.append(Answer(b"{}", answer) if isinstance(answer, int) else Answer(answer))
+        self.given.append(Answer(listing({"id": "m"}), answer) if isinstance(answer, int) else Answer(answer))
         return self.given[-1]
 
     async def close(self) -> None:

@@ -6,8 +6,8 @@ import asyncio
 from typing import Any
 
 import pytest
-from gateway import CALLS, CHAT, MESSAGES, RESPONSES, running
 
+from gateway import CALLS, CHAT, MESSAGES, RESPONSES, running
 from trivium.mock import Reply, Usage
 
 

@@ -9,8 +9,8 @@ from typing import Any
 
 import aiohttp
 import pytest
-from gateway import CALLS, CHAT, MESSAGES, RESPONSES, Running, running
 
+from gateway import CALLS, CHAT, MESSAGES, RESPONSES, Running, running
 from trivium.mock import Error, Reply, Usage
 
 STREAMS = [(path, {**body, "stream": True}) for path, body in CALLS]

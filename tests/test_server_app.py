@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import aiohttp
 import pytest
-from gateway import CALLS, CHAT, MESSAGES, running
 
+from gateway import CALLS, CHAT, MESSAGES, running
 from trivium.mock import Model, Script
 from trivium.operations.discover import discover
 from trivium.server.routes import PREFIXES

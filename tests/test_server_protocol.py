@@ -7,8 +7,8 @@ import contextlib
 import json
 
 import pytest
-from gateway import CHAT, running
 
+from gateway import CHAT, running
 from trivium.mock import Reply
 
 

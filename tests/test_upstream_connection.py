@@ -187,3 +187,16 @@ async def test_an_answer_that_waits_for_its_reader_never_grows_old(when: float) 
     bench.connection.data_received(OK[:-1])
     bench.clock.turn(when)
     assert await response.read() == b"o"
+
+
+async def test_where_the_network_cuts_the_bytes_makes_no_difference() -> None:
+    interim = b"HTTP/1.1 103 Early Hints\r\nlink: x\r\n\r\n"
+    said = interim + b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n4;x=y\r\nbody\r\n0\r\nt: 1\r\n\r\n"
+    for cut in range(len(said)):
+        bench = Bench()
+        response = bench.call()
+        for piece in filter(None, (said[:cut], said[cut:])):
+            bench.connection.data_received(piece)
+        assert (response.status, response.headers) == (200, [(b"transfer-encoding", b"chunked")])
+        assert (await response.read(), await response.read()) == (b"body", b"")
+        assert bench.book.told == ["released"]

@@ -10,7 +10,7 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from trivium.errors import FieldUnsupported, InvalidJson
-from trivium.wire.body import count, flag, members, patch, stands_once, text, value
+from trivium.wire.body import count, flag, members, patch, text, value
 
 MEMBERS = ["model", "stream_options", "x"]
 KEYS = st.sampled_from([*MEMBERS, "Model", "models", "é", 'a"model', "\\model", "model ", "", "\u2028"])
@@ -114,17 +114,17 @@ def test_where_the_name_stands_once_no_other_byte_changes(
 @settings(deadline=None)
 @given(BODIES)
 def test_what_is_not_changed_keeps_its_bytes_where_a_member_is_added(body: bytes) -> None:
-    assume(members(body))
+    assume(members(body) and b"\\u00" not in body)
     out = patch(body, members(body), {"added": b"1"})
     assert out.startswith(body.rstrip()[:-1])
-    assert out.endswith(b'"added":1}')
+    assert out.rstrip().endswith(b'"added":1}')
 
 
 @settings(deadline=None)
 @given(BODIES, st.sampled_from(MEMBERS))
-def test_a_member_that_is_said_to_stand_once_does(body: bytes, name: str) -> None:
+def test_a_member_that_was_read_stands_once_in_a_body_that_is_left_as_it_is(body: bytes, name: str) -> None:
     found = members(body)
-    if name in found and stands_once(body, found, name):
+    if name in found and patch(body, found, {}, [name]) == body:
         assert [key for key, _ in pairs_of(body)].count(name) == 1
 
 
@@ -132,12 +132,14 @@ def test_a_member_that_is_said_to_stand_once_does(body: bytes, name: str) -> Non
     ("body", "out"),
     [
         (b"{}", b'{"model":"b"}'),
-        (b"{\n} ", b'{\n"model":"b"}'),
+        (b"{\n} ", b'{\n"model":"b"} '),
         (b'{"model":"a"}', b'{"model":"b"}'),
         (b'{ "model" :\n\t"a" , "n" : 1.10 }\n', b'{ "model" :\n\t"b" , "n" : 1.10 }\n'),
         (b'{"model":"a","model":"c"}', b'{"model":"b"}'),
         (b'{"model":"a","n":1,"\\u006dodel":"c"}', b'{"model":"b","n":1}'),
         (b'{"\\u006dodel":"c"}', b'{"model":"b"}'),
+        (b'{"model": "a","\\u006dodel":"a"}', b'{"model":"b"}'),
+        (b'{"\\u006Dodel":"a", "model":"a"}', b'{"model":"b"}'),
         (b'{"model":null}', b'{"model":"b"}'),
         (b'{"model":{"model":"a"}}', b'{"model":"b"}'),
         (b'{"m":{"model":"a"}, "n":1.0}', b'{"m":{"model":"a"},"n":1.0,"model":"b"}'),
@@ -152,12 +154,10 @@ def test_an_empty_object_takes_several() -> None:
     assert patch(b"{}", {}, {"a": b"1", "b": b"2"}) == b'{"a":1,"b":2}'
 
 
-@pytest.mark.xfail(strict=True, reason="an empty object behind blanks gets a comma before its first member")
 def test_an_empty_object_behind_blanks_takes_one() -> None:
     assert patch(b" {}", {}, {"a": b"1"}) == b' {"a":1}'
 
 
-@pytest.mark.xfail(strict=True, reason="the first patch can make the length such that nothing seems to stand twice")
 @pytest.mark.parametrize(
     "body",
     [

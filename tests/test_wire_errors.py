@@ -16,7 +16,7 @@ from trivium.canon.fold import Fold
 from trivium.errors import TriviumError
 from trivium.wire.codec import stream_decoder
 from trivium.wire.errors import ErrorValue, is_native, render, render_in_stream
-from trivium.wire.sse import parse_event
+from trivium.wire.sse import ServerSentEvent, SseParser
 
 ANTHROPIC_TYPES = {
     "invalid_request_error", "authentication_error", "billing_error", "permission_error", "not_found_error",
@@ -86,17 +86,20 @@ def test_the_type_goes_with_the_status(status: int, openai: str, anthropic: str)
     assert json.loads(render(Api.MESSAGES, error(status)))["error"]["type"] == anthropic
 
 
+def events_of(block: bytes) -> list[ServerSentEvent]:
+    parser = SseParser()
+    return parser.feed(block) + parser.close()
+
+
 @pytest.mark.parametrize("api", list(Api))
 @pytest.mark.parametrize("message", ["no", "a\n\ndata: {}\r\n\r\n", "é\u2028😀", '"}', ""])
-def test_an_error_in_a_stream_is_one_event_that_the_decoders_read(api: Api, message: str) -> None:
+def test_an_error_in_a_stream_is_whole_events_that_the_decoders_read(api: Api, message: str) -> None:
     block = render_in_stream(api, error(502, message), 7, "resp_9")
+    said = events_of(block)
     assert block.endswith(b"\n\n")
-    assert block.count(b"\n\n") == 1
-    assert b"\r" not in block
-    said = parse_event(block)
-    assert said
+    assert block.count(b"\n\n") == len(said) == (2 if api is Api.RESPONSES else 1)
     decoder, folding = stream_decoder(api), Fold()
-    for event in decoder.decode(said) + decoder.close():
+    for event in [event for one in said for event in decoder.decode(one)] + decoder.close():
         folding.add(event)
     answer = folding.answer()
     assert answer.error
@@ -105,14 +108,13 @@ def test_an_error_in_a_stream_is_one_event_that_the_decoders_read(api: Api, mess
 
 
 def test_a_failed_response_goes_on_with_the_numbers_of_its_stream() -> None:
-    said = parse_event(render_in_stream(Api.RESPONSES, error(502), 7, "resp_9"))
-    assert said
-    event = json.loads(said.data)
-    assert (said.event, event["type"], event["sequence_number"]) == ("response.failed", "response.failed", 7)
-    assert (event["response"]["id"], event["response"]["status"]) == ("resp_9", "failed")
-    assert event["response"]["error"] == {"code": "some_code", "message": "no"}
-    nameless = parse_event(render_in_stream(Api.RESPONSES, error(502), 0, None))
-    assert nameless
+    first, last = events_of(render_in_stream(Api.RESPONSES, error(502), 7, "resp_9"))
+    told, failed = json.loads(first.data), json.loads(last.data)
+    assert (first.event, told["type"], told["sequence_number"]) == ("error", "error", 7)
+    assert (last.event, failed["type"], failed["sequence_number"]) == ("response.failed", "response.failed", 8)
+    assert (failed["response"]["id"], failed["response"]["status"]) == ("resp_9", "failed")
+    assert failed["response"]["error"] == {"code": "some_code", "message": "no"}
+    *_, nameless = events_of(render_in_stream(Api.RESPONSES, error(502), 0, None))
     assert json.loads(nameless.data)["response"]["id"] == "req_1"
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import Any
 from unittest.mock import patch
 
@@ -73,7 +74,7 @@ CHAT = (chunk(role="assistant", content=""), chunk(content="Hi"), chunk("stop"),
 TEXTS = st.lists(
     st.sampled_from(
         ['"usage":{"x":1}', '"usage"', "[DONE]", '"error"', '"finish_reason":"stop"', '"message_stop"', '"response"',
-         "data: [DONE]\n\n", "event: error\r\n\r\n", '{"error":{"message":"no"}}', '_call"', "refusal", "\\", '"',
+         "data: [DONE]\n\n", "event: error\r\n\r\n", "delta", ".delta", '"delta"', '{"error":{"message":"no"}}', '_call"', "refusal", "\\", '"',
          "\u2028", "\u0085", "é", "😀", "word ", "\n\n", "\r", "\0", "x" * 90]
     ),
     min_size=1, max_size=4,
@@ -98,11 +99,11 @@ def chat_words(draw: st.DrawFn) -> list[Any]:
 def chat_streams(draw: st.DrawFn) -> list[Any]:
     said = draw(chat_words())
     usage = {"prompt_tokens": draw(COUNTS), "completion_tokens": draw(COUNTS), "total_tokens": 0}
-    ending = draw(st.sampled_from(["bare", "with finish", "groq", "none", "error", "cut"]))
+    ending = draw(st.sampled_from(["bare", "with finish", "groq", "none", "error", "cut", "done"]))
     if ending == "error":
         return [*said, {"error": {"message": draw(TEXTS), "type": "server_error", "code": 500}}]
-    if ending == "cut":
-        return said
+    if ending in ("cut", "done"):
+        return [*said, "data: [DONE]"] if ending == "done" else said
     last = chunk(draw(st.sampled_from(["stop", "length", "tool_calls", "content_filter"])))
     places: dict[str, Any] = {"with finish": {"usage": usage}, "groq": {"x_groq": {"id": "g", "usage": usage}}}
     last |= places.get(ending, {})
@@ -197,6 +198,13 @@ def cut_streams(draw: st.DrawFn) -> tuple[Api, list[bytes], list[bytes]]:
     return api, blocks, chunks
 
 
+def check_bytes(through: StreamRelay, out: bytes, sent: bytes) -> None:
+    """Nothing changed and nothing is missing, but perhaps the half event with which a stream broke off."""
+    assert sent.startswith(out)
+    rest = sent[len(out) :]
+    assert not rest or (through.unterminated and re.search(rb"(\r\n|\n|\r(?!\n)){2}", rest.rstrip()) is None)
+
+
 @settings(max_examples=150, deadline=None)
 @given(cut_streams())
 def test_the_bytes_stay_the_same_and_the_meter_reads_all_that_counts(
@@ -204,7 +212,7 @@ def test_the_bytes_stay_the_same_and_the_meter_reads_all_that_counts(
 ) -> None:
     api, _, chunks = stream
     through = relay(api)
-    assert pass_on(through, *chunks) == b"".join(chunks)
+    check_bytes(through, pass_on(through, *chunks), b"".join(chunks))
     answer = in_full(api, b"".join(chunks))
     assert metered(through.answer()) == metered(answer)
     assert through.unterminated == (answer.error is not None and answer.error.type == "upstream_disconnected")
@@ -221,7 +229,7 @@ def test_a_usage_chunk_that_was_not_asked_for_is_all_that_is_missing(
     out = pass_on(through, *chunks)
     whole = b"".join(chunks)
     hidden = [block for block in blocks if b'"choices":[],"usage":{' in block]
-    assert out == (whole.replace(hidden[0], b"") if hidden else whole)
+    check_bytes(through, out, whole.replace(hidden[0], b"") if hidden else whole)
     assert metered(through.answer()) == metered(in_full(Api.CHAT, whole))
 
 
@@ -233,7 +241,7 @@ def test_an_event_too_long_to_hold_goes_on_in_pieces_and_is_metered_all_the_same
     api, _, chunks = stream
     with patch.object(module, "HOLD", hold):
         through = relay(api)
-        assert pass_on(through, *chunks) == b"".join(chunks)
+        check_bytes(through, pass_on(through, *chunks), b"".join(chunks))
         assert metered(through.answer()) == metered(in_full(api, b"".join(chunks)))
 
 
@@ -245,13 +253,14 @@ def test_an_event_too_long_to_copy_goes_on_too(
     api, _, chunks = stream
     with patch.object(module, "HOLD", hold), patch.object(module, "KEPT", kept):
         through = relay(api)
-        assert pass_on(through, *chunks) == b"".join(chunks)
+        check_bytes(through, pass_on(through, *chunks), b"".join(chunks))
 
 
 @settings(deadline=None)
 @given(st.lists(st.binary(max_size=30) | st.sampled_from(ENDS), max_size=30), st.sampled_from(list(Api)))
 def test_no_bytes_are_too_odd(chunks: list[bytes], api: Api) -> None:
-    assert pass_on(relay(api), *chunks) == b"".join(chunks)
+    through = relay(api)
+    check_bytes(through, pass_on(through, *chunks), b"".join(chunks))
 
 
 class TestWholeEvents:
@@ -315,11 +324,17 @@ class TestHiddenUsage:
             stream = sse({**extra, "usage": {"prompt_tokens": 1}}, chunk("stop"), "data: [DONE]")
             assert pass_on(relay(Api.CHAT, hide_usage=True), stream) == stream
 
+    @pytest.mark.parametrize("end", ENDS)
+    @pytest.mark.parametrize("size", [1, 2, 3, 10_000])
+    def test_it_leaves_nothing_behind_wherever_the_network_cuts(self, end: bytes, size: int) -> None:
+        stream = sse(*CHAT, end=end)
+        out = pass_on(relay(Api.CHAT, hide_usage=True), *(stream[at : at + size] for at in range(0, len(stream), size)))
+        assert out == sse(*CHAT[:3], CHAT[4], end=end)
+
     def test_nulls_and_chunks_without_usage_stay(self) -> None:
         stream = sse({"choices": [], "usage": None}, {"choices": []}, *CHAT[:3], "data: [DONE]")
         assert pass_on(relay(Api.CHAT, hide_usage=True), stream) == stream
 
-    @pytest.mark.xfail(strict=True, reason="an event that went on in pieces takes its whole block with it")
     def test_it_is_hidden_behind_an_event_that_was_too_long_to_hold(self) -> None:
         with patch.object(module, "HOLD", 100):
             long = sse(chunk(content="x" * 300))
@@ -353,7 +368,6 @@ class TestSequenceNumbers:
         through.feed(sse({"type": "x", "sequence_number": 6, "delta": '"sequence_number": 90'}))
         assert through.next_sequence_number() == 7
 
-    @pytest.mark.xfail(strict=True, reason="only the last block is looked at, which may be a keep-alive")
     def test_a_keep_alive_in_between_changes_nothing(self) -> None:
         through = relay(Api.RESPONSES)
         through.feed(self.EVENT)
@@ -361,7 +375,6 @@ class TestSequenceNumbers:
         assert through.next_sequence_number() == 6
 
 
-@pytest.mark.xfail(strict=True, reason="half an event is passed on at the end, and our error event is glued to it")
 @pytest.mark.parametrize("api", list(Api))
 def test_a_stream_that_ends_inside_an_event_can_still_be_told_to_have_failed(api: Api) -> None:
     error = ErrorValue(status=502, code="upstream_disconnected", message="gone", request_id="req_1")
@@ -369,7 +382,7 @@ def test_a_stream_that_ends_inside_an_event_can_still_be_told_to_have_failed(api
     out = pass_on(through, b': hi\n\ndata: {"id": "c1", "choi')
     assert through.unterminated
     out += render_in_stream(api, error, through.next_sequence_number(), None)
-    (told,) = events_of(out)
+    *_, told = events_of(out)
     assert "gone" in json.loads(told.data)["response" if api is Api.RESPONSES else "error"].__repr__()
 
 
@@ -422,7 +435,6 @@ ODD = {
 }
 
 
-@pytest.mark.xfail(strict=True, reason="the byte search misses it once content has begun: the call counts as a success")
 @pytest.mark.parametrize(("api", "rest"), ODD.values(), ids=ODD)
 def test_odd_events_are_metered_after_the_first_word_as_before_it(api: Api, rest: bytes) -> None:
     through = relay(api)
@@ -430,7 +442,6 @@ def test_odd_events_are_metered_after_the_first_word_as_before_it(api: Api, rest
     assert metered(through.answer()) == metered(in_full(api, BEGUN[api] + rest))
 
 
-@pytest.mark.xfail(strict=True, reason="an event without anything to decode is not looked at after the first word")
 def test_what_is_no_json_is_counted_after_the_first_word_too() -> None:
     through = relay(Api.CHAT)
     pass_on(through, BEGUN[Api.CHAT], b'data: {"choices": [\n\n', sse(chunk("stop"), "data: [DONE]"))

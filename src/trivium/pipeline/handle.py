@@ -6,7 +6,7 @@ from __future__ import annotations
 import asyncio
 import logging
 
-from trivium.errors import CredentialMissing, StoreUnavailable, TriviumError
+from trivium.errors import BodyTimeout, CredentialMissing, RequestError, StoreUnavailable, TriviumError
 from trivium.pipeline.authenticate import authenticate
 from trivium.pipeline.call import Body, Call, Headers, Reply
 from trivium.pipeline.deps import Deps
@@ -86,6 +86,9 @@ async def fail(error: TriviumError, call: Call, reply: Reply, run: Run, headers:
     run.status = error.status
     run.response_bytes = len(content)
     shape = [*json_headers(content, call.id), *(headers or [])]
+    if isinstance(error, RequestError) and error.status != BodyTimeout.status:
+        # Claude Code tries a refused key again for minutes unless it is told not to.
+        shape.append((b"x-should-retry", b"false"))
     if error.retry_after is not None:
         shape.append((b"retry-after", b"%d" % error.retry_after))
     await reply.start(error.status, shape)

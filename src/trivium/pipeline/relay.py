@@ -162,7 +162,11 @@ class Exchange:
         try:
             await self._pass_stream(meter, chunk)
         except (UpstreamError, Overloaded) as error:
-            await self._end_broken(meter, error)
+            if meter.answer().ended:
+                # All of the answer was there; that the connection then failed is nobody's business.
+                await self._end()
+            else:
+                await self._end_broken(meter, error)
         finally:
             self._note(meter)
 
@@ -197,7 +201,7 @@ class Exchange:
             sequence_number=meter.next_sequence_number(),
             response_id=meter.answer().id,
         )
-        await self._end(event)
+        await self._end(b"\n\n" + event if meter.ends_in_line else event)
 
     def _note(self, meter: StreamRelay) -> None:
         self._run.answer = meter.answer()

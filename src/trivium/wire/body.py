@@ -2,13 +2,14 @@
 without touching any byte beside the patch.
 
 A member may stand twice in a hostile body, and readers differ in which one they take. `patch` therefore splices only
-where the member provably stands once, and otherwise rebuilds the object from what was read here, so that an upstream
-cannot see a value that was not checked.
+where every member that was read provably stands once, and otherwise rebuilds the object from what was read here, so
+that an upstream cannot see a value that was not checked.
 """
 
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from typing import Any
 
 import msgspec
@@ -18,6 +19,8 @@ from trivium.errors import FieldUnsupported, InvalidJson
 Members = dict[str, msgspec.Raw]
 
 _COLON = re.compile(rb"\s*:\s*")
+_ESCAPED_LETTER = re.compile(rb"\\u00[4-7]")
+"""With such escapes a name can be spelt in a way that a search does not find."""
 _members = msgspec.json.Decoder(Members)
 _encode = msgspec.json.Encoder().encode
 
@@ -69,25 +72,17 @@ def count(found: Members, name: str) -> int | None:
     return int(bytes(raw)) if raw is not None and bytes(raw).isdigit() and len(bytes(raw)) < 19 else None
 
 
-def patch(body: bytes, found: Members, changes: dict[str, bytes]) -> bytes:
-    """The body with top-level members set to JSON values; all other bytes as they were, where that is safe."""
-    if (places := _places(body, found)) is not None:
-        return _patch_compact(body, found, changes, places)
-    for name, new in changes.items():
-        spliced = _splice(body, found, name, new)
-        if spliced is None:
-            return _encode({**found, **{key: msgspec.Raw(raw) for key, raw in changes.items()}})
-        body = spliced
-    return body
+def patch(body: bytes, found: Members, changes: dict[str, bytes], read: Iterable[str] = ()) -> bytes:
+    """The body with top-level members set to JSON values; all other bytes as they were, where that is safe.
 
-
-def stands_once(body: bytes, found: Members, name: str) -> bool:
-    """Whether the member provably stands once: no second one, however it is spelt, could be read in its place."""
-    if _places(body, found) is not None:
-        return True
-    quoted = b'"%b"' % name.encode()
-    first = body.find(quoted)
-    return first >= 0 and body.find(quoted, first + 1) < 0 and body.find(b"\\u00") < 0
+    `read` names the members on whose values something was decided; those that are changed belong to them.
+    """
+    places = _places(body, found)
+    if places is None:
+        places = _searched_places(body, found, {*read, *changes})
+    if places is None:
+        return _encode({**found, **{name: msgspec.Raw(new) for name, new in changes.items()}})
+    return _splice(body, found, changes, places) if changes else body
 
 
 def _places(body: bytes, found: Members) -> dict[str, int] | None:
@@ -104,29 +99,32 @@ def _places(body: bytes, found: Members) -> dict[str, int] | None:
     return places if at == len(body) else None
 
 
-def _patch_compact(body: bytes, found: Members, changes: dict[str, bytes], places: dict[str, int]) -> bytes:
+def _searched_places(body: bytes, found: Members, names: set[str]) -> dict[str, int] | None:
+    """Where these members' values begin in any JSON object; None where one may stand twice, however it is spelt."""
+    if _ESCAPED_LETTER.search(body):
+        return None
+    places: dict[str, int] = {}
+    for name in names:
+        quoted = b'"%b"' % name.encode()
+        first = body.find(quoted)
+        if name not in found and first < 0:
+            continue
+        colon = _COLON.match(body, first + len(quoted))
+        if name not in found or body.find(quoted, first + 1) >= 0 or colon is None:
+            return None
+        if not body.startswith(bytes(found[name]), colon.end()):
+            return None
+        places[name] = colon.end()
+    return places
+
+
+def _splice(body: bytes, found: Members, changes: dict[str, bytes], places: dict[str, int]) -> bytes:
     pieces: list[bytes] = []
     done = 0
     for name in sorted(changes.keys() & places.keys(), key=places.__getitem__):
         pieces += (body[done : places[name]], changes[name])
         done = places[name] + len(found[name])
-    pieces.append(body[done:-1])
-    pieces += [b',"%b":%b' % (name.encode(), new) for name, new in changes.items() if name not in places]
-    pieces.append(b"}")
-    return b"".join(pieces)
-
-
-def _splice(body: bytes, found: Members, name: str, new: bytes) -> bytes | None:
-    """None where the member's place in the body is not certain."""
-    quoted = b'"%b"' % name.encode()
-    if name not in found:
-        head = body.rstrip()
-        comma = b"" if head[:-1].rstrip() == b"{" else b","
-        return None if quoted in body else b"%b%b%b:%b}" % (head[:-1], comma, quoted, new)
-    if not stands_once(body, found, name):
-        return None
-    colon = _COLON.match(body, body.find(quoted) + len(quoted))
-    old = bytes(found[name])
-    if colon is None or not body.startswith(old, colon.end()):
-        return None
-    return b"%b%b%b" % (body[: colon.end()], new, body[colon.end() + len(old) :])
+    end = body.rindex(b"}")
+    added = b",".join(b'"%b":%b' % (name.encode(), new) for name, new in changes.items() if name not in places)
+    comma = b"," if added and found else b""
+    return b"".join((*pieces, body[done:end], comma, added, body[end:]))

@@ -29,7 +29,7 @@ def render(api: Api, error: ErrorValue) -> bytes:
 
 
 def render_in_stream(api: Api, error: ErrorValue, sequence_number: int, response_id: str | None) -> bytes:
-    """The SSE event with which this API ends a stream that failed. Nothing may follow it.
+    """The SSE events with which this API ends a stream that failed. Nothing may follow them.
 
     `sequence_number` and `response_id` continue a Responses stream; the other APIs have no use for them.
     """
@@ -37,22 +37,7 @@ def render_in_stream(api: Api, error: ErrorValue, sequence_number: int, response
         return b"data: %b\n\n" % _openai(error)
     if api is Api.MESSAGES:
         return b"event: error\ndata: %b\n\n" % _anthropic(error)
-    failed = {
-        "type": "response.failed",
-        "sequence_number": sequence_number,
-        "response": {
-            "id": response_id or error.request_id,
-            "object": "response",
-            "status": "failed",
-            "error": {"code": error.code, "message": error.message},
-            "incomplete_details": None,
-            "output": [],
-            "parallel_tool_calls": False,
-            "tool_choice": "auto",
-            "tools": [],
-        },
-    }
-    return b"event: response.failed\ndata: %b\n\n" % _encode(failed)
+    return _responses_failure(error, sequence_number, response_id)
 
 
 def is_native(api: Api, body: bytes) -> bool:
@@ -67,6 +52,27 @@ def is_native(api: Api, body: bytes) -> bool:
     return api is not Api.MESSAGES or (document.get("type") == "error" and isinstance(error.get("type"), str))
 
 
+def _responses_failure(error: ErrorValue, sequence_number: int, response_id: str | None) -> bytes:
+    """`error`, at which the SDKs raise, and then `response.failed`, at which agents look (as OpenAI sends them)."""
+    told = {"type": "error", "sequence_number": sequence_number, **msgspec.json.decode(_openai(error))}
+    failed = {
+        "type": "response.failed",
+        "sequence_number": sequence_number + 1,
+        "response": {
+            "id": response_id or error.request_id,
+            "object": "response",
+            "status": "failed",
+            "error": {"code": error.code, "message": error.message},
+            "incomplete_details": None,
+            "output": [],
+            "parallel_tool_calls": False,
+            "tool_choice": "auto",
+            "tools": [],
+        },
+    }
+    return b"event: error\ndata: %b\n\nevent: response.failed\ndata: %b\n\n" % (_encode(told), _encode(failed))
+
+
 def _openai(error: ErrorValue) -> bytes:
     kind = _OPENAI_TYPES.get(error.status, "server_error" if error.status >= 500 else "invalid_request_error")
     return _encode({"error": {"message": error.message, "type": kind, "param": error.param, "code": error.code}})
@@ -74,7 +80,9 @@ def _openai(error: ErrorValue) -> bytes:
 
 def _anthropic(error: ErrorValue) -> bytes:
     kind = _ANTHROPIC_TYPES.get(error.status, "api_error" if error.status >= 500 else "invalid_request_error")
-    inner = {"type": kind, "message": error.message, "code": error.code}
+    inner: dict[str, Any] = {"type": kind, "message": error.message, "code": error.code}
+    if details := _DETAILS.get((error.code, error.param)):
+        inner["details"] = details
     return _encode({"type": "error", "error": inner, "request_id": error.request_id})
 
 
@@ -85,6 +93,11 @@ _BODIES: dict[Api, Callable[[ErrorValue], bytes]] = {
 }
 
 # spec.md section 7; what the vendors do not list follows the nearest they do.
+_DETAILS: dict[tuple[str, str | None], dict[str, Any]] = {
+    ("unsupported_field", "thread"): {"error_code": "thread_unsupported_request", "unsupported": ["thread"]},
+}
+"""What Anthropic's SDKs look for: their tool runners then go on without a thread."""
+
 _OPENAI_TYPES = {402: "insufficient_quota", 403: "permission_error", 429: "rate_limit_exceeded"}
 _ANTHROPIC_TYPES = {
     401: "authentication_error",

@@ -1,9 +1,9 @@
 """A stream on its way through: cut at event ends, metered from a copy, byte for byte what the upstream sent.
 
 Only whole events go on (half of one is of no use to a client, and after a broken connection it would spoil the error
-event that follows), save where an event grows beyond `HOLD` bytes. After the first content, events are decoded only
-where a byte search finds what metering needs: usage, finish, errors, terminal events. JSON strings escape their quotes,
-so that a quoted name cannot be found inside a text.
+event that follows), save where an event grows beyond `HOLD` bytes. After the first content, events are passed over
+undecoded where a byte search proves that they carry a piece of content and nothing that metering needs. JSON strings
+escape their quotes, so that a quoted name cannot be found inside a text.
 
 Two things may change bytes, each a named rule: the usage chunk of a Chat stream is hidden from a client that did not
 ask for it, and a provider's quirk may mend each event.
@@ -41,12 +41,20 @@ _END = re.compile(rb"(?:\r\n|\n|\r(?!\n))(?:\r\n|\n|\r(?!\n|\Z))")
 _CONTENT = (TextDelta, ReasoningDelta, RefusalDelta, ToolCallBegin, ToolCallDelta)
 _SEQUENCE = re.compile(rb'"sequence_number"\s*:\s*(\d{1,15})')
 
-_LOUD: dict[Api, tuple[bytes, ...]] = {
-    Api.CHAT: (b'"error"', b"[DONE]"),
-    Api.RESPONSES: (b'"response"', b'"error"', b'_call"', b"refusal"),
-    Api.MESSAGES: (b'"message_', b'"error"'),
+_QUIET: dict[Api, bytes] = {
+    Api.CHAT: b'"delta"',
+    Api.RESPONSES: b'.delta"',
+    Api.MESSAGES: b'"content_block_delta"',
 }
-"""Bytes that an event must contain to matter once content has begun."""
+"""What stands once in an event that carries a piece of content. An event without it is always decoded."""
+_LOUD: dict[Api, tuple[bytes, ...]] = {
+    Api.CHAT: (b'"error"', b"[DONE]", b'"provider_metadata"'),
+    Api.RESPONSES: (b'"response"', b'"error"', b"refusal"),
+    Api.MESSAGES: (b'"usage"', b'"error"', b'"message_', b'"provider_metadata"'),
+}
+"""What makes an event matter even so."""
+_CALLS = b'"tool_calls"'
+"""In Chat the first call matters: it tells what an unknown finish word means."""
 _NULLABLE = ((b'"usage"', b'"usage":null'), (b'"finish_reason"', b'"finish_reason":null'))
 """Chat names these in every chunk: they matter where they are not null."""
 
@@ -66,7 +74,8 @@ class StreamRelay:
     def __init__(self, api: Api, decoder: Decoder, *, hide_usage: bool = False, mend: Mend | None = None) -> None:
         self._api = api
         self._decoder = decoder
-        self._loud = _LOUD[api]
+        self._quiet = _QUIET[api]
+        self._loud = (*_LOUD[api], _CALLS) if api is Api.CHAT else _LOUD[api]
         self._hide_usage = hide_usage
         self._mend = mend
         self._fold = Fold()
@@ -74,9 +83,12 @@ class StreamRelay:
         self._sent = 0
         """How much of the tail has gone on already, because it outgrew HOLD."""
         self._last = b""
+        """The last block of a Responses stream that had numbers."""
         self.content_began = False
         self.unterminated = False
         """The stream ended and had neither a finish nor an error."""
+        self.ends_in_line = False
+        """What `close` returned has no blank line behind it, which an event of ours needs before it."""
         self.oversized = False
 
     @property
@@ -108,14 +120,18 @@ class StreamRelay:
         return self._overflow()
 
     def close(self) -> bytes:
-        """The stream ended as HTTP has it. Returns the rest that has no blank line behind it."""
-        rest, sent = bytes(self._tail), self._sent
+        """The stream ended as HTTP has it. Returns the rest, which has no blank line behind it.
+
+        Half an event at the end of a stream that was not complete is dropped: an error event will follow.
+        """
+        rest, sent, before = bytes(self._tail), self._sent, self.malformed
         self._tail.clear()
         out = self._pass(rest, sent) if rest else b""
         last = self._decoder.close()
         self._add(last)
         self.unterminated = any(isinstance(event, Fault) for event in last)
-        return out
+        self.ends_in_line = bool(out)
+        return b"" if self.unterminated and self.malformed > before and not sent else out
 
     def cut_inside_event(self) -> bool:
         """Whether part of an unfinished event has already gone to the client."""
@@ -131,18 +147,22 @@ class StreamRelay:
         return int(numbers[-1]) + 1 if numbers else 0
 
     def _pass(self, block: bytes, sent: int) -> bytes:
-        self._last = block
+        """What of a block goes on, `sent` bytes of which have gone already."""
         if self._mend is not None and not sent:
             block = b"".join(map(self._mend, _events(block)))
+        if self._api is Api.RESPONSES and b'"sequence_number"' in block:
             self._last = block
         if self.content_began and self._is_quiet(block):
             return block[sent:] if sent else block
-        events = _events(block)
-        kept = [event for event in events if self._read(event)]
-        return block[sent:] if sent else b"".join(kept)
+        first, *others = _events(block)
+        shown = self._read(first)
+        kept = [first[sent:]] if shown or sent else []
+        return b"".join(kept + [event for event in others if self._read(event)])
 
     def _is_quiet(self, block: bytes) -> bool:
-        if any(mark in block for mark in self._loud):
+        """Whether each of the block's events is a mere piece of content."""
+        events = block.count(b"\n\n")
+        if not events or block.count(self._quiet) != events or any(mark in block for mark in self._loud):
             return False
         return self._api is not Api.CHAT or all(block.count(name) == block.count(null) for name, null in _NULLABLE)
 
@@ -158,10 +178,12 @@ class StreamRelay:
 
     def _add(self, events: list[Event]) -> None:
         for event in events:
-            if isinstance(event, _CONTENT):
-                self.content_began = True
-            else:
+            if not isinstance(event, _CONTENT):
                 self._fold.add(event)
+                continue
+            self.content_began = True
+            if isinstance(event, ToolCallBegin):
+                self._loud = _LOUD[self._api]
 
     def _overflow(self) -> bytes:
         """An event too long to hold goes on in pieces; one too long to copy is no longer read."""

@@ -6,12 +6,13 @@ refused (behaviour page, section 2, check 10).
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 
 import msgspec
 
 from trivium.canon.api import Api
-from trivium.errors import FieldUnsupported, ModelMissing
+from trivium.errors import FieldUnsupported, InvalidJson, ModelMissing
 from trivium.wire import body as json_body
 from trivium.wire.losses import Loss
 
@@ -73,16 +74,14 @@ def render(request: Request, model: str) -> Rendered:
     """The request for an upstream of the same API: `model` set, usage asked for, everything else as it came."""
     changes: dict[str, bytes] = {}
     losses: tuple[Loss, ...] = ()
-    if bytes(request.members["model"]) != (name := msgspec.json.encode(model)) or not json_body.stands_once(
-        request.body, request.members, "model"
-    ):
+    if bytes(request.members["model"]) != (name := msgspec.json.encode(model)):
         changes["model"] = name
-    if not request.wants_usage:
-        changes["stream_options"] = _with_usage(request)
+    if request.api is Api.CHAT and request.stream:
+        changes |= _usage_asked_for(request)
     if request.api is Api.RESPONSES and json_body.flag(request.members, "store"):
         changes["store"] = b"false"
         losses = (Loss("store", "the gateway keeps no answers; sent on as false"),)
-    return Rendered(json_body.patch(request.body, request.members, changes) if changes else request.body, losses)
+    return Rendered(json_body.patch(request.body, request.members, changes, _READ[request.api]), losses)
 
 
 def _asks_for_usage(found: json_body.Members) -> bool:
@@ -90,19 +89,29 @@ def _asks_for_usage(found: json_body.Members) -> bool:
     return isinstance(options, dict) and options.get("include_usage") is True
 
 
-def _with_usage(request: Request) -> bytes:
-    """`stream_options` with include_usage true and every other option kept."""
+def _usage_asked_for(request: Request) -> dict[str, bytes]:
+    """`stream_options` with include_usage true and every other option kept; nothing where it says so already."""
     options = json_body.value(request.members, "stream_options")
     kept = options if isinstance(options, dict) else {}
-    return msgspec.json.encode({**kept, "include_usage": True})
+    told = bytes(request.members.get("stream_options", b""))
+    if kept.get("include_usage") is True and told.count(b"include_usage") == 1:
+        return {}
+    return {"stream_options": msgspec.json.encode({**kept, "include_usage": True})}
 
 
 def _refers_to_items(raw: bytes) -> bool:
-    if b"item_reference" not in raw:
+    """An item is a reference by its type, which may be left out where there is nothing but an id (openai-python,
+    `ResponseInputItemParam.ItemReference`)."""
+    if not raw.startswith(b"[") or not _MAY_REFER.search(raw):
         return False
-    items = msgspec.json.decode(raw)
-    return isinstance(items, list) and any(
-        isinstance(item, dict) and item.get("type") == "item_reference" for item in items
+    try:
+        items = msgspec.json.decode(raw)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise InvalidJson(f"The field `input` is not valid JSON: {error}.", param="input") from None
+    return any(
+        isinstance(item, dict)
+        and (item.get("type") == "item_reference" or (item.get("type") is None and item.keys() <= {"id", "type"}))
+        for item in items
     )
 
 
@@ -121,8 +130,17 @@ _STATEFUL: dict[Api, dict[str, Callable[[bytes], bool]]] = {
     Api.MESSAGES: {"thread": _present},
 }
 
+_MAY_REFER = re.compile(rb'item_reference|\\u00[4-7]|\{\s*"(?:id|type)"\s*:\s*(?:"[^"]*"|null)\s*(?:,[^{}]*)?\}')
+"""Whether it is worth decoding the items: the word, an escape that may spell it, or an object of next to nothing."""
+
 _MAX_TOKENS = {
     Api.CHAT: ("max_completion_tokens", "max_tokens"),
     Api.RESPONSES: ("max_output_tokens",),
     Api.MESSAGES: ("max_tokens",),
 }
+
+_READ = {
+    api: ("model", "stream", *_MAX_TOKENS[api], *_STATEFUL[api], *extra)
+    for api, extra in ((Api.CHAT, ("stream_options",)), (Api.RESPONSES, ("store",)), (Api.MESSAGES, ()))
+}
+"""The members on whose values the gateway decides something."""
