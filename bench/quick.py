@@ -26,7 +26,7 @@ from typing import Any, NamedTuple, NoReturn
 
 import bodies
 import stage
-from stage import BenchError, Cpus, Gateway, Program
+from stage import BenchError, Cpus, Gateway
 
 SETTLE = 0.15
 """Seconds after a run in which a gateway may finish its books (Trivium writes its records every 100 ms)."""
@@ -68,25 +68,22 @@ class Bench(NamedTuple):
 
     folder: Path
     cpus: Cpus
-    upstream: Program
     upstream_port: int
     gateways: Sequence[Gateway]
 
     def run(self, case: Case, gateway: Gateway, seconds: float) -> dict[str, Any]:
         """One run: the load generator's figures, and CPU microseconds per request or event. Raises BenchError."""
-        served, cpu, own = self._counts(), gateway.program.cpu(), self.upstream.cpu()
+        served, cpu, wanted = self._counts(), gateway.program.cpu(), gateway.program.wanted()
         result = stage.load(self.folder, self.cpus, gateway, case.options(self.folder, seconds), seconds)
-        own = self.upstream.cpu() - own
+        wanted = gateway.program.wanted() - wanted
         time.sleep(SETTLE)
         cpu = gateway.program.cpu() - cpu
         _check(case, gateway, result, {name: count - served[name] for name, count in self._counts().items()})
-        tools = (own, result["cpu_us"] / 1e6)
         return {
             "case": case.name,
             "gateway": gateway.name,
             "cpu_us_each": cpu * 1e6 / result[case.unit],
-            "gateway_busy": cpu / result["seconds"],
-            "tools_busy": (max(tools) if len(self.cpus.tools) > 1 else sum(tools)) / result["seconds"],
+            "saturation": wanted / result["seconds"],
             **result,
         }
 
@@ -116,10 +113,10 @@ def set_up(cpus: Cpus) -> Iterator[Bench]:
         for case in CASES:
             (folder / f"{case.name}.json").write_bytes(case.body)
         kinds = [f"{case.kind}={folder / case.name}.json" for case in CASES]
-        upstream, port = stack.enter_context(stage.upstream(folder, cpus, kinds))
+        port = stack.enter_context(stage.upstream(folder, cpus, kinds))
         gateways = [stack.enter_context(stage.nginx(binary, folder, cpus, port))] if binary else []
         gateways.append(stack.enter_context(stage.trivium(folder, cpus, port)))
-        yield Bench(folder, cpus, upstream, port, gateways)
+        yield Bench(folder, cpus, port, gateways)
 
 
 def measure(bench: Bench, seconds: float, repeat: int) -> list[dict[str, Any]]:
@@ -165,9 +162,8 @@ def _doubts(bench: Bench, runs: Sequence[dict[str, Any]], names: Sequence[str]) 
         yield bench.cpus.note
     for case in CASES[:-1]:
         for name in names:
-            gateway, tools = (median(_of(runs, case, name, part)) for part in ("gateway_busy", "tools_busy"))
-            if gateway < 0.9 * tools:
-                yield f"{case.label}: {name} was not at saturation ({gateway:.0%} busy; upstream and load {tools:.0%})"
+            if (saturation := median(_of(runs, case, name, "saturation"))) < 0.9:
+                yield f"{case.label}: {name} was not at saturation: it wanted its CPU {saturation:.0%} of the time"
 
 
 def _of(runs: Sequence[dict[str, Any]], case: Case, gateway: str, *path: str) -> list[float]:

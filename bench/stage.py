@@ -110,6 +110,12 @@ class Program:
         """Seconds of CPU time since the start, its children's included."""
         return sum(time.clock_gettime((~pid << 3) | 2) for pid in self._pids())
 
+    def wanted(self) -> float:
+        """Seconds in which it ran or stood in line for its CPU. What saturates a CPU wants it all the time, even where
+        others take their share of it."""
+        tasks = [task for pid in self._pids() for task in Path(f"/proc/{pid}/task").iterdir()]
+        return sum(int(span) for task in tasks for span in _words(task / "schedstat")[:2]) / 1e9
+
     def memory(self) -> float:
         """MB of resident memory, its children's included."""
         return sum(_resident(pid) for pid in self._pids()) / 1024
@@ -197,11 +203,11 @@ def running(program: Program) -> Iterator[Program]:
 
 
 @contextlib.contextmanager
-def upstream(folder: Path, cpus: Cpus, kinds: Sequence[str]) -> Iterator[tuple[Program, int]]:
-    """The upstream and its port; `kinds` as upstream.c wants them. Raises BenchError."""
+def upstream(folder: Path, cpus: Cpus, kinds: Sequence[str]) -> Iterator[int]:
+    """The upstream's port; `kinds` as upstream.c wants them. Raises BenchError."""
     argv: list[str | Path] = [folder / "upstream", *map(str, (EVENTS, BURST, round(INTERVAL * 1e6))), *kinds]
     with running(Program("upstream", argv, folder, cpus.tools, {})) as program:
-        yield program, int(program.wait_for("port ").split()[1])
+        yield int(program.wait_for("port ").split()[1])
 
 
 @contextlib.contextmanager

@@ -20,7 +20,6 @@ def test_columns_are_the_fields_in_order_and_the_id_comes_first() -> None:
     assert all(name.replace("_", "").isalnum() and name.islower() for name in COLUMNS)
 
 
-@pytest.mark.xfail(strict=True, reason="names, finish words and error types of the upstream are kept at any length")
 @pytest.mark.parametrize(
     "answer",
     [

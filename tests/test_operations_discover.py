@@ -126,7 +126,6 @@ async def test_entries_that_are_none_are_passed_over() -> None:
     assert (await told(body))["a"] == (ModelEntry("m", "a", 0, None),)
 
 
-@pytest.mark.xfail(strict=True, reason="RecursionError ends the task that looks for models, for good")
 async def test_nesting_without_end_is_no_list() -> None:
     client, found = Vendors(a=b'{"data":' + b"[" * 100_000, b=listing({"id": "m"})), {}
     with contextlib.suppress(RecursionError):
@@ -134,7 +133,6 @@ async def test_nesting_without_end_is_no_list() -> None:
     assert list(found) == ["b"]
 
 
-@pytest.mark.xfail(strict=True, reason="a date that is none makes GET /v1/models a bare 500 for every Anthropic client")
 @pytest.mark.parametrize("created", [1_700_000_000_000, 10**30, -(10**15), True])
 async def test_a_creation_date_that_is_none_spoils_no_list(created: int) -> None:
     found = await told(listing({"id": "m", "created": created}))
@@ -143,7 +141,6 @@ async def test_a_creation_date_that_is_none_spoils_no_list(created: int) -> None
     assert json.loads(model_list(where, anthropic=True))["data"][0]["created_at"]
 
 
-@pytest.mark.xfail(strict=True, reason="an id of any type and length is taken as its text")
 @pytest.mark.parametrize("id", [{"a": 1}, 7, "x" * 100_000, "m\n\x1b[31m", " m"])
 async def test_an_id_that_is_no_name_is_passed_over(id: Any) -> None:
     assert (await told(listing({"id": id}, {"id": "m"})))["a"] == (ModelEntry("m", "a"),)

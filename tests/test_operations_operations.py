@@ -78,7 +78,6 @@ class TestReports:
         with pytest.raises(OperationError, match="cannot be grouped by 'week'; expected one of day, model"):
             await operations.perform("usage", {"by": ["day", "week"]})
 
-    @pytest.mark.xfail(strict=True, reason="SQLite takes a negative limit for none")
     async def test_a_limit_that_is_none_does_not_fetch_everything(self, operations: Operations, store: Store) -> None:
         store.records.add(record("a"))
         with pytest.raises(OperationError, match="limit"):
@@ -107,7 +106,6 @@ async def test_what_cannot_be_done_is_said(
     assert words in raised.value.message
 
 
-@pytest.mark.xfail(strict=True, reason="a number that SQLite cannot hold is an OverflowError, and no answer")
 @pytest.mark.parametrize(("name", "arguments"), [("usage", {"since_ms": 2**63}), ("requests", {"limit": 2**63})])
 async def test_a_number_beyond_all_measure_is_an_operation_error(
     operations: Operations, name: str, arguments: dict[str, Any]

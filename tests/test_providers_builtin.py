@@ -102,7 +102,7 @@ def test_headers_are_sent_in_lower_case_and_may_be_secret() -> None:
         ("[providers.x]\nbase_url = '/v1'", "t.toml:2: providers.x.base_url", "absolute http or https URL"),
         ("[providers.x]\nbase_url = 'ftp://h'", "t.toml:2: providers.x.base_url", "absolute http or https URL"),
         ("[providers.x]\nbase_url = 'http://h/?a=1'", "t.toml:2: providers.x.base_url", "without query"),
-        ("[providers.x]\nbase_url = 'http://h/#a'", "t.toml:2: providers.x.base_url", "without query and fragment"),
+        ("[providers.x]\nbase_url = 'http://h/#a'", "t.toml:2: providers.x.base_url", "without query, fragment"),
         ("[providers.x]\ntype = 'opanai'", "t.toml:2: providers.x.type", "expected one of openai, anthropic"),
         ("[providers.openai]", "t.toml:1: providers.openai", "OPENAI_API_KEY"),
         ("[providers.x]\ntype = 'vercel'", "t.toml:1: providers.x", "AI_GATEWAY_API_KEY"),
@@ -125,7 +125,6 @@ def test_a_bad_key_is_never_repeated() -> None:
     assert "sk-top-secret" not in complaint("", OPENAI_API_KEY="sk-top-secret\n")
 
 
-@pytest.mark.xfail(strict=True, reason="taken at the start; every call then fails, with a 500 where it is a ValueError")
 @pytest.mark.parametrize(
     "url", ["http://[::1", "http://h:99999/v1", "http://h:abc/v1", "http://u:p@h/v1", "http://h/a b", "http://hé/v1"]
 )
@@ -133,13 +132,11 @@ def test_a_url_that_cannot_be_called_is_refused_at_the_start(url: str) -> None:
     assert complaint(f"[providers.x]\nbase_url = '{url}'").startswith("t.toml:2: providers.x.base_url: ")
 
 
-@pytest.mark.xfail(strict=True, reason="header names are not looked at: the request they make is no HTTP")
 @pytest.mark.parametrize("name", ["x team", "a:b", "", "Content-Length", "Host", "Transfer-Encoding", "connection"])
 def test_a_header_that_cannot_be_sent_is_refused_at_the_start(name: str) -> None:
     assert complaint(f"{COMPATIBLE}headers = {{ '{name}' = '5' }}").startswith("t.toml:3: providers.x.headers.")
 
 
-@pytest.mark.xfail(strict=True, reason="an empty list is taken for none, and an empty key for no key at all")
 @pytest.mark.parametrize("setting", ["apis = []", "key = ''"])
 def test_an_empty_setting_is_not_the_same_as_none(setting: str) -> None:
     assert complaint(COMPATIBLE + setting).startswith("t.toml:3: providers.x.")
@@ -149,7 +146,6 @@ def test_a_provider_that_counts_in_its_own_way_is_known_by_its_type_or_its_name(
     assert build("[providers.xai]\nbase_url = 'http://h'")["xai"].conventions == XAI
 
 
-@pytest.mark.xfail(strict=True, reason="writing the type that holds anyway changes how tokens are counted")
 def test_naming_the_type_that_holds_anyway_changes_nothing() -> None:
     plain = "[providers.xai]\nbase_url = 'http://h'\n"
     assert build(plain + "type = 'openai-compatible'") == build(plain)

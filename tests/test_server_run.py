@@ -223,7 +223,6 @@ async def test_when_the_grace_is_over_a_stream_is_cut_and_recorded_as_aborted(tm
     assert (record["outcome"], record["status"], record["stream"]) == ("aborted", 200, 1)
 
 
-@pytest.mark.xfail(strict=True, reason="the setting is cut to whole seconds: half a second is none")
 async def test_a_grace_of_less_than_a_second_is_one(tmp_path: Path) -> None:
     async with house(tmp_path, Reply(text=["w "] * 10, event_delay_ms=30)) as home:
         home.configure("port = 0\nshutdown_grace = 0.99")
@@ -259,7 +258,6 @@ async def test_it_starts_while_its_providers_are_away(tmp_path: Path) -> None:
             assert response.status == 502
 
 
-@pytest.mark.xfail(strict=True, reason="the banner does not wait for the first look at the providers' lists")
 async def test_the_lines_name_a_model_that_the_provider_lists(tmp_path: Path) -> None:
     async with house(tmp_path, models=("listed",)) as home:
         home.configure(provider="")
@@ -284,7 +282,6 @@ def test_the_address_that_is_shown_can_be_called(host: str, shown: str) -> None:
             client.connect((shown.strip("[]"), listener.getsockname()[1]))
 
 
-@pytest.mark.xfail(strict=True, reason="what goes wrong in getting ready is swallowed: it runs, and never says so")
 async def test_what_keeps_it_from_getting_ready_ends_it(tmp_path: Path) -> None:
     (tmp_path / "bootstrap.key").mkdir()
     settings = config.parse("[local]\nenabled = false\n[server]\nport = 0")

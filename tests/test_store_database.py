@@ -79,7 +79,6 @@ def test_a_file_of_a_newer_program_is_refused_in_words_and_left_alone(connection
     assert version(connection) == 99
 
 
-@pytest.mark.xfail(strict=True, reason="what goes wrong while migrating is raised as sqlite3.Error")
 class TestMigrationsThatCannotBeMade:
     def test_a_bad_one_leaves_the_schema_as_it_was(
         self, connection: sqlite3.Connection, monkeypatch: pytest.MonkeyPatch
@@ -136,7 +135,6 @@ class TestTransaction:
         assert "full" in str(raised.value.detail)
         assert not connection.in_transaction
 
-    @pytest.mark.xfail(strict=True, reason="only sqlite3.Error rolls back; the file stays locked after anything else")
     def test_whatever_goes_wrong_inside_the_file_does_not_stay_locked(
         self, connection: sqlite3.Connection, file: Path
     ) -> None:
@@ -172,7 +170,6 @@ class TestOwnership:
         with ownership(tmp_path):
             pass
 
-    @pytest.mark.xfail(strict=True, reason="OSError of the folder is not caught")
     def test_a_folder_that_cannot_be_made_is_said_in_words(self, tmp_path: Path) -> None:
         (tmp_path / "file").touch()
         for impossible in (tmp_path / "file", tmp_path / "file" / "below"):

@@ -158,7 +158,6 @@ class TestAStoreThatFails:
         with pytest.raises(StoreUnavailable):
             keys.create("new")
 
-    @pytest.mark.xfail(strict=True, reason="sqlite3.Error is mapped in `find` alone")
     @pytest.mark.parametrize("act", ["list", "revoke", "is_known"])
     def test_the_operators_questions_fail_in_the_same_words(
         self, connection: sqlite3.Connection, keys: KeyStore, act: str

@@ -186,7 +186,6 @@ async def test_a_record_that_is_added_twice_is_stored_once(disk: Disk) -> None:
     assert disk.other.execute("SELECT id, status FROM records").fetchall() == [("a", 200)]
 
 
-@pytest.mark.xfail(strict=True, reason="flush goes on as long as records keep coming: under load it never returns")
 async def test_flush_waits_for_what_was_there_and_not_for_what_comes_meanwhile(disk: Disk) -> None:
     writer = disk.writer(window=60)
     loop, arriving = asyncio.get_running_loop(), iter(range(20))
@@ -202,7 +201,6 @@ async def test_flush_waits_for_what_was_there_and_not_for_what_comes_meanwhile(d
     await writer.close()
 
 
-@pytest.mark.xfail(strict=True, reason="an empty batch is written too; if it fails, `failing` stays and /readyz is 503")
 async def test_where_nothing_waits_any_more_nothing_is_written(disk: Disk) -> None:
     statements: list[str] = []
     disk.mine.set_trace_callback(statements.append)
@@ -216,7 +214,6 @@ async def test_where_nothing_waits_any_more_nothing_is_written(disk: Disk) -> No
     assert statements.count("COMMIT") == 1
 
 
-@pytest.mark.xfail(strict=True, reason="an error that is not sqlite's ends the flushing task: nothing more is stored")
 async def test_a_record_that_no_database_takes_does_not_take_the_others_with_it(disk: Disk) -> None:
     writer = disk.writer()
     writer.add(record("odd", total_us=2**63))

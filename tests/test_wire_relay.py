@@ -74,8 +74,8 @@ CHAT = (chunk(role="assistant", content=""), chunk(content="Hi"), chunk("stop"),
 TEXTS = st.lists(
     st.sampled_from(
         ['"usage":{"x":1}', '"usage"', "[DONE]", '"error"', '"finish_reason":"stop"', '"message_stop"', '"response"',
-         "data: [DONE]\n\n", "event: error\r\n\r\n", "delta", ".delta", '"delta"', '{"error":{"message":"no"}}', '_call"', "refusal", "\\", '"',
-         "\u2028", "\u0085", "é", "😀", "word ", "\n\n", "\r", "\0", "x" * 90]
+         "data: [DONE]\n\n", "event: error\r\n\r\n", '{"error":{"message":"no"}}', '_call"', "refusal", "\\", '"',
+         "\u2028", "\u0085", "é", "😀", "word ", "\n\n", "\r", "\0", "x" * 90, "delta", ".delta", '"delta"']
     ),
     min_size=1, max_size=4,
 ).map("".join)  # fmt: skip
@@ -384,6 +384,14 @@ def test_a_stream_that_ends_inside_an_event_can_still_be_told_to_have_failed(api
     out += render_in_stream(api, error, through.next_sequence_number(), None)
     *_, told = events_of(out)
     assert "gone" in json.loads(told.data)["response" if api is Api.RESPONSES else "error"].__repr__()
+
+
+@pytest.mark.parametrize("rest", [b"", b"\n"])
+def test_a_last_event_that_lacks_only_its_blank_line_goes_on_even_where_the_end_is_missing(rest: bytes) -> None:
+    through = relay(Api.CHAT)
+    stream = sse(chunk(content="a"), chunk(content="b")).rstrip(b"\n") + rest
+    assert pass_on(through, stream) == stream
+    assert through.unterminated
 
 
 def test_json_may_be_written_with_blanks() -> None:

@@ -89,8 +89,8 @@ class ProviderSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     type: str | None = None
     """A row of the provider table; by default the row with the provider's own name, if there is one."""
     base_url: str | None = None
-    key: str | None = None
-    apis: list[Literal["chat", "responses", "messages"]] | None = None
+    key: Annotated[str, msgspec.Meta(min_length=1)] | None = None
+    apis: Annotated[list[Literal["chat", "responses", "messages"]], msgspec.Meta(min_length=1)] | None = None
     models: list[str] | None = None
     """Model ids it serves, `*` and `?` as wildcards; by default asked of the provider itself."""
     headers: dict[str, str] = {}
@@ -155,14 +155,17 @@ def find_file(explicit: str | None, env: Mapping[str, str]) -> Path | None:
     """The configuration file: the one named, else `TRIVIUM_CONFIG`, else `trivium.toml` here or in the data folder."""
     if named := explicit or env.get("TRIVIUM_CONFIG"):
         return Path(named)
-    here = [Path("trivium.toml"), *([Path(env["TRIVIUM_DATA"]) / "trivium.toml"] if env.get("TRIVIUM_DATA") else [])]
-    return next((path for path in here if path.is_file()), None)
+    folder = data_folder(Settings(storage=StorageSettings(data=env.get("TRIVIUM_DATA"))), env)
+    return next((path for path in (Path("trivium.toml"), folder / "trivium.toml") if path.is_file()), None)
 
 
 def data_folder(settings: Settings, env: Mapping[str, str]) -> Path:
     """Where everything that lasts is kept."""
     if settings.storage.data:
-        return Path(settings.storage.data).expanduser()
+        try:
+            return Path(settings.storage.data).expanduser()
+        except RuntimeError as error:
+            raise _error(settings.source, ("storage", "data"), str(error)) from None
     base = env.get("XDG_DATA_HOME")
     return (Path(base) if base else Path.home() / ".local" / "share") / "trivium"
 
@@ -174,11 +177,14 @@ def parse(text: str, name: str = "trivium.toml") -> Settings:
         document = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         raise ConfigError(f"{name}: not TOML: {error}") from None
+    except RecursionError:
+        raise ConfigError(f"{name}: not TOML: nested too deeply") from None
     values: dict[str, Any] = {"source": source}
     for section, content in document.items():
         if section == "providers":
             values[section] = _providers(content, source)
         elif section in _SECTIONS:
+            _check_strings(content if section == "aliases" else None, (section,), source)
             values[section] = _convert(content, _SECTIONS[section], (section,), source)
         else:
             known = ", ".join(sorted([*_SECTIONS, "providers"]))
@@ -195,9 +201,12 @@ def secret(value: str, env: Mapping[str, str], source: Source | None, path: tupl
         return env[rest]
     if kind == "file":
         try:
-            return Path(rest).expanduser().read_text().strip()
-        except (OSError, UnicodeDecodeError) as error:
+            content = Path(rest).expanduser().read_text().strip()
+        except (OSError, ValueError, RuntimeError) as error:
             raise _error(source, path, f"cannot read the file {rest}: {error}") from None
+        if not content:
+            raise _error(source, path, f"the file {rest} is empty")
+        return content
     return value
 
 
@@ -207,9 +216,18 @@ def _providers(content: object, source: Source) -> dict[str, ProviderSettings]:
     for name in content:
         if not ProviderName.fullmatch(name):
             raise source.error(("providers", name), "expected a name of a-z, 0-9, '.', '_' and '-'")
+        if isinstance(content[name], dict):
+            _check_strings(content[name].get("headers"), ("providers", name, "headers"), source)
     return {
         name: _convert(provider, ProviderSettings, ("providers", name), source) for name, provider in content.items()
     }
+
+
+def _check_strings(table: object, path: tuple[str, ...], source: Source) -> None:
+    """msgspec does not say which key of a free table is wrong."""
+    for name, value in table.items() if isinstance(table, dict) else ():
+        if not isinstance(value, str):
+            raise source.error((*path, name), f"Expected str, got {type(value).__name__}")
 
 
 def _convert(content: object, kind: type[_T], path: tuple[str, ...], source: Source) -> _T:
@@ -247,7 +265,7 @@ def _choices(kind: Any) -> list[str]:
 
 def _read(path: Path) -> str:
     try:
-        return path.read_text(encoding="utf-8")
+        return path.read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(f"{path}: cannot be read: {error}") from None
 
@@ -258,7 +276,7 @@ def _error(source: Source | None, path: tuple[str, ...], expected: str) -> Confi
 
 def _line_of(text: str, path: tuple[str, ...]) -> int | None:
     """The line on which a key's value ends: the shortest prefix of the file that is TOML and has the key."""
-    lines = text.splitlines()
+    lines = text.replace("\r\n", "\n").split("\n")
     for count in range(1, len(lines) + 1):
         try:
             document: Any = tomllib.loads("\n".join(lines[:count]))

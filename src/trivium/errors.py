@@ -10,7 +10,7 @@ they enter.
     │   ├── AuthenticationError 401 · CredentialMissing 401
     │   ├── AccessDenied        403
     │   ├── PathNotFound        404 · ModelNotFound 404 · MethodNotAllowed 405
-    │   └── BodyTimeout         408 · BodyTooLarge 413 · HeadersTooLarge 431
+    │   └── BodyTimeout         408 · BodyTooLarge 413 · UpgradeRefused 426 · HeadersTooLarge 431
     ├── Unavailable             503     ours, and it passes: retry
     │   ├── Overloaded          503 · StoreUnavailable 503 · ShuttingDown 503
     └── UpstreamError           502     theirs
@@ -120,6 +120,13 @@ class BodyTimeout(RequestError):
 class BodyTooLarge(RequestError):
     status = 413
     code = "body_too_large"
+
+
+class UpgradeRefused(RequestError):
+    """A WebSocket was asked for; the same path answers over HTTP."""
+
+    status = 426
+    code = "websocket_not_offered"
 
 
 class HeadersTooLarge(RequestError):

@@ -65,14 +65,14 @@ def requests(request_id: str | None, limit: int, outcome: str | None, config_fil
 
 def _show_many(rows: list[dict[str, Any]]) -> None:
     heads = ("id", "time (UTC)", "api", "model", "status", "outcome", "input", "output", "ms", "error")
-    echo_table(heads, [
-        (
-            row["id"], when(row["time_ms"]), row["api"], row["requested_model"], row["status"], row["outcome"],
-            _input(row) if row["usage_known"] else None, row["output_tokens"] if row["usage_known"] else None,
-            row["total_us"] // 1000, row["error_code"],
-        )
-        for row in rows
-    ])  # fmt: skip
+    echo_table(heads, [_short(row) for row in rows])
+
+
+def _short(row: dict[str, Any]) -> tuple[object, ...]:
+    api = row["api"] + (" (count)" if row["operation"] == "count_tokens" else "")
+    tokens = (_input(row), row["output_tokens"]) if row["usage_known"] else (None, None)
+    asked = (row["id"], when(row["time_ms"]), api, row["requested_model"])
+    return (*asked, row["status"], row["outcome"], *tokens, row["total_us"] // 1000, row["error_code"])
 
 
 def _show_one(row: dict[str, Any]) -> None:
@@ -98,11 +98,11 @@ def _moment(text: str | None) -> int | None:
     if text is None:
         return None
     if age := re.fullmatch(r"(\d{1,6})([mhd])", text):
-        return int((time.time() - int(age[1]) * _UNITS[age[2]]) * 1000)
+        return max(0, int((time.time() - int(age[1]) * _UNITS[age[2]]) * 1000))
     try:
         moment = datetime.fromisoformat(text)
     except ValueError:
         raise OperationError(
             f"{text!r} is no time; expected 2026-01-31, 2026-01-31T12:00 or an age like 24h."
         ) from None
-    return int((moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp() * 1000)
+    return max(0, int((moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp() * 1000))

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import shlex
 
 import click
 import msgspec
@@ -10,7 +12,9 @@ import msgspec
 from trivium.canon.api import Api
 from trivium.cli.ask import settings_and_folder
 from trivium.cli.options import config_option
+from trivium.errors import RequestError
 from trivium.providers.provider import PATHS
+from trivium.routing.catalog import Catalog
 from trivium.server import run
 from trivium.server.deps import Gateway
 
@@ -37,8 +41,6 @@ class Console:
         click.echo(text)
 
     def ready(self, url: str, key: str | None, gateway: Gateway) -> None:
-        entries = gateway.deps.catalog.entries()
-        model = entries[0].id if entries else "MODEL"
         lines = [
             "ready",
             "",
@@ -47,13 +49,25 @@ class Console:
             f"  API key              {key or 'revoked; make one with: trivium keys create --name NAME'}",
             f"  Providers            {', '.join(gateway.providers) or 'none: see the README on configuration'}",
             "",
-            *(_curl(url, key or "$TRIVIUM_KEY", api, model) for api in Api),
+            *(_curl(url, key, api, model) for api in Api if (model := _model(gateway.deps.catalog, api))),
             "",
         ]
         click.echo("\n".join(lines))
 
 
-def _curl(url: str, key: str, api: Api, model: str) -> str:
+def _model(catalog: Catalog, api: Api) -> str | None:
+    """The first model that answers through this API; a placeholder where a provider does not list its own."""
+    for entry in catalog.entries():
+        with contextlib.suppress(RequestError):
+            if api in catalog.resolve(entry.id).provider.apis:
+                return entry.id
+    spoken = any(api in provider.apis for provider in catalog.providers.values())
+    return "MODEL" if spoken else None
+
+
+def _curl(url: str, key: str | None, api: Api, model: str) -> str:
+    """A line that a shell can run. Names in it were chosen by strangers."""
     body = msgspec.json.encode({"model": model, **_BODIES[api]}).decode()
-    auth = f"x-api-key: {key}" if api is Api.MESSAGES else f"Authorization: Bearer {key}"
-    return f"  curl {url}/v1{PATHS[api]} -H '{auth}' -H 'Content-Type: application/json' -d '{body}'"
+    header = "x-api-key: " if api is Api.MESSAGES else "Authorization: Bearer "
+    auth = shlex.quote(header + key) if key else f'"{header}$TRIVIUM_KEY"'
+    return f"  curl {url}/v1{PATHS[api]} -H {auth} -H 'Content-Type: application/json' -d {shlex.quote(body)}"

@@ -15,6 +15,8 @@ from trivium.upstream.client import Timeouts, UpstreamClient, UpstreamRequest
 
 _LOG = logging.getLogger("trivium.discover")
 _LIMIT = 32 * 1024 * 1024
+_LAST_SECOND = 253_402_300_799
+"""Of the year 9999, beyond which no date can be written."""
 _TIMEOUTS = Timeouts(connect=10, first_byte=30, idle=30)
 
 
@@ -25,7 +27,7 @@ async def discover(client: UpstreamClient, providers: Iterable[Provider]) -> dic
         if provider.models is None and not provider.embedded:
             try:
                 listed[provider.name] = await _ask(client, provider)
-            except (TriviumError, ValueError) as error:
+            except (TriviumError, ValueError, RecursionError) as error:
                 _LOG.info("%s does not list its models: %s", provider.name, error)
     return listed
 
@@ -50,7 +52,7 @@ async def _ask(client: UpstreamClient, provider: Provider) -> tuple[ModelEntry, 
     entries = data.get("data") if isinstance(data, dict) else None
     if not isinstance(entries, list):
         raise ValueError("no list under `data`")
-    return tuple(_entry(entry, provider) for entry in entries if isinstance(entry, dict) and entry.get("id"))
+    return tuple(_entry(entry, provider) for entry in entries if isinstance(entry, dict) and _is_name(entry.get("id")))
 
 
 def _is_paged(provider: Provider) -> bool:
@@ -58,11 +60,15 @@ def _is_paged(provider: Provider) -> bool:
     return any(name == b"x-api-key" for name, _ in provider.headers)
 
 
+def _is_name(said: object) -> bool:
+    return isinstance(said, str) and 0 < len(said) <= 256 and said.isprintable() and said == said.strip()
+
+
 def _entry(entry: dict[str, Any], provider: Provider) -> ModelEntry:
     created, name = entry.get("created"), entry.get("display_name") or entry.get("name")
     return ModelEntry(
-        id=str(entry["id"]),
+        id=entry["id"],
         owned_by=provider.name,
-        created=created if isinstance(created, int) else 0,
+        created=created if type(created) is int and 0 <= created <= _LAST_SECOND else 0,
         display_name=name if isinstance(name, str) else None,
     )

@@ -6,6 +6,7 @@ from __future__ import annotations
 import asyncio
 import logging
 
+from trivium.canon.api import Api
 from trivium.errors import BodyTimeout, CredentialMissing, RequestError, StoreUnavailable, TriviumError
 from trivium.pipeline.authenticate import authenticate
 from trivium.pipeline.call import Body, Call, Headers, Reply
@@ -67,12 +68,14 @@ async def _serve(call: Call, body: Body, reply: Reply, run: Run, deps: Deps) -> 
     await Exchange(call, request, target.provider, response, reply, run).relay()
 
 
-def json_headers(content: bytes, request_id: str) -> Headers:
-    """The headers of a JSON body of ours."""
+def json_headers(content: bytes, call: Call) -> Headers:
+    """The headers of a JSON body of ours; the id also under the name by which the API's SDKs know it."""
+    request_id = call.id.encode()
     return [
         (b"content-type", b"application/json"),
         (b"content-length", b"%d" % len(content)),
-        (b"x-trivium-request-id", request_id.encode()),
+        (b"x-trivium-request-id", request_id),
+        (b"request-id" if call.api is Api.MESSAGES else b"x-request-id", request_id),
     ]
 
 
@@ -85,7 +88,7 @@ async def fail(error: TriviumError, call: Call, reply: Reply, run: Run, headers:
     content = render(call.api, error_value(call, error))
     run.status = error.status
     run.response_bytes = len(content)
-    shape = [*json_headers(content, call.id), *(headers or [])]
+    shape = [*json_headers(content, call), *(headers or [])]
     if isinstance(error, RequestError) and error.status != BodyTimeout.status:
         # Claude Code tries a refused key again for minutes unless it is told not to.
         shape.append((b"x-should-retry", b"false"))

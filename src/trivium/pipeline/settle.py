@@ -88,19 +88,19 @@ class Run:
             outcome=self._outcome(),
             status=self.status,
             key_id=self.key_id,
-            requested_model=request.model[:256] if request else None,
+            requested_model=_short(request.model) if request else None,
             provider=target.provider.name if target else None,
             upstream_api=call.api if target else None,
-            upstream_model=target.model[:256] if target else None,
-            answer_model=answer.model,
+            upstream_model=_short(target.model) if target else None,
+            answer_model=_short(answer.model),
             upstream_status=self.upstream_status,
-            upstream_id=answer.id,
+            upstream_id=_short(answer.id),
             stream=request.stream if request else False,
             error_code=code,
             error_message=message,
             in_band_error=answer.error is not None and self.upstream_status == 200,
             finish_reason=answer.finish if answer.finish != "unknown" else None,
-            native_finish_reason=answer.native_finish,
+            native_finish_reason=_short(answer.native_finish),
             usage_known=answer.usage is not None,
             input_uncached_tokens=usage.input_uncached,
             cache_read_tokens=usage.cache_read,
@@ -112,8 +112,8 @@ class Run:
             audio_input_tokens=usage.audio_input,
             audio_output_tokens=usage.audio_output,
             image_input_tokens=usage.image_input,
-            server_tools=_json(usage.server_tools),
-            service_tier=usage.service_tier,
+            server_tools=_json({_short(name): usage.server_tools[name] for name in [*usage.server_tools][:20]}),
+            service_tier=_short(usage.service_tier),
             reported_cost_usd=usd_text(usage.reported_cost) if usage.reported_cost is not None else None,
             market_cost_usd=usd_text(usage.market_cost) if usage.market_cost is not None else None,
             is_byok=usage.is_byok,
@@ -133,7 +133,7 @@ class Run:
     def _error(self) -> tuple[str | None, str | None]:
         """The upstream's own error wins over ours: ours says only that there was one."""
         if self.answer is not None and self.answer.error is not None:
-            return self.answer.error.type, self.answer.error.message[:2000]
+            return _short(self.answer.error.type), self.answer.error.message[:2000]
         if self.error is not None:
             return self.error.code, (self.error.detail or self.error.message)[:2000]
         return None, None
@@ -141,6 +141,11 @@ class Run:
 
 _NOTHING = Answer()
 _NO_USAGE = Usage()
+
+
+def _short(text: str | None) -> str | None:
+    """Names come from strangers; none of them may fill the disk."""
+    return text[:256] if text else text
 
 
 def _json(value: object) -> str | None:

@@ -6,6 +6,7 @@ references). A key in the environment makes its row a provider without any confi
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from urllib.parse import urlsplit
 
@@ -13,6 +14,7 @@ import msgspec
 
 from trivium.canon.api import Api
 from trivium.canon.conventions import DEFAULT, UNKNOWN, conventions_for
+from trivium.canon.usage import Conventions
 from trivium.config import ProviderSettings, Settings, Source, secret
 from trivium.errors import ConfigError
 from trivium.providers.provider import Headers, Provider
@@ -53,6 +55,10 @@ ROWS: dict[str, Row] = {
     "anthropic-compatible": Row(apis=(Api.MESSAGES,), auth="x-api-key", version_in_path=True),
 }
 
+_VISIBLE = re.compile(r"[!-~]+")
+_TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
+_FRAMING = {"connection", "content-length", "host", "transfer-encoding"}
+
 _AUTH: dict[str, Callable[[bytes], tuple[bytes, bytes]]] = {
     "bearer": lambda key: (b"authorization", b"Bearer " + key),
     "x-api-key": lambda key: (b"x-api-key", key),
@@ -90,9 +96,14 @@ def _provider(name: str, given: ProviderSettings, source: Source | None, env: Ma
         apis=frozenset(Api.parse(api) for api in given.apis) if given.apis else frozenset(row.apis),
         headers=_headers(name, row, given, source, env),
         models=tuple(given.models) if given.models is not None else None,
-        conventions=conventions_for(given.type or name, UNKNOWN if row.key_env is None else DEFAULT),
+        conventions=conventions_for(given.type if given.type and row.key_env else name, _otherwise(row)),
         timeouts=given.timeouts,
     )
+
+
+def _otherwise(row: Row) -> Conventions:
+    """How a provider counts that is not known by name: as the API's owner where it is one, else nobody knows."""
+    return DEFAULT if row.key_env else UNKNOWN
 
 
 def _row(name: str, given: ProviderSettings, source: Source | None) -> Row:
@@ -105,11 +116,15 @@ def _row(name: str, given: ProviderSettings, source: Source | None) -> Row:
 def _base_url(name: str, row: Row, given: ProviderSettings, source: Source | None) -> str:
     path = ("providers", name, "base_url") if given.base_url else ("providers", name)
     url = (given.base_url or row.base_url or "").rstrip("/")
-    parts = urlsplit(url)
-    if parts.scheme not in ("http", "https") or not parts.hostname:
+    try:
+        parts = urlsplit(url)
+        callable_ = parts.scheme in ("http", "https") and parts.hostname and parts.port != 0 and _VISIBLE.fullmatch(url)
+    except ValueError:
+        callable_ = False
+    if not callable_:
         raise _error(source, path, "base_url: expected an absolute http or https URL, such as http://127.0.0.1:8080/v1")
-    if parts.query or parts.fragment:
-        raise _error(source, path, "base_url: expected a URL without query and fragment")
+    if parts.query or parts.fragment or parts.username is not None:
+        raise _error(source, path, "base_url: expected a URL without query, fragment, user and password")
     lacks_version = not parts.path or (row.version_in_path and not parts.path.endswith("/v1"))
     return url + "/v1" if lacks_version else url
 
@@ -123,6 +138,8 @@ def _headers(name: str, row: Row, given: ProviderSettings, source: Source | None
     pairs = [_AUTH[row.auth](_latin(key, source, ("providers", name, "key")))] if key else []
     for header, text in given.headers.items():
         path = ("providers", name, "headers", header)
+        if not _TOKEN.fullmatch(header) or header.lower() in _FRAMING:
+            raise _error(source, path, "expected the name of a header other than those that HTTP itself needs")
         plain = secret(text, env, source, path)
         pairs.append((_latin(header.lower(), source, path), _latin(plain, source, path)))
     return tuple(pairs)

@@ -7,8 +7,8 @@ provider is known to serve.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
-from fnmatch import fnmatchcase
 
 import msgspec
 
@@ -43,7 +43,7 @@ class Catalog(msgspec.Struct, frozen=True):
     """Every model known by name, with its provider's name."""
     serving: Mapping[str, tuple[str, ...]]
     """The providers known to serve a bare id."""
-    patterns: tuple[tuple[str, str], ...]
+    patterns: tuple[tuple[re.Pattern[str], str], ...]
     """(wildcard, provider name) from configuration."""
     unlisted: tuple[str, ...]
     """Providers that may serve anything, as far as is known."""
@@ -59,24 +59,30 @@ class Catalog(msgspec.Struct, frozen=True):
             return Target(self.providers[candidates[0]], name)
         if not candidates:
             raise ModelNotFound(
-                f"The model `{name}` does not exist. GET /v1/models lists the models; "
+                f"The model `{_short(name)}` does not exist. GET /v1/models lists the models; "
                 "`provider/model` names one that is not listed.",
                 param="model",
             )
-        choices = ", ".join(f"`{candidate}/{name}`" for candidate in candidates)
-        raise ModelAmbiguous(f"Several providers serve `{name}`. Name one of {choices}.", param="model")
+        choices = ", ".join(f"`{candidate}/{_short(name)}`" for candidate in candidates)
+        raise ModelAmbiguous(f"Several providers serve `{_short(name)}`. Name one of {choices}.", param="model")
 
     def entries(self) -> list[ModelEntry]:
         """All names that work as they stand: aliases, then bare ids, with their provider where two serve the same."""
-        entries = [ModelEntry(alias, "trivium") for alias in self.aliases]
+        entries = {alias: ModelEntry(alias, "trivium") for alias in self.aliases}
         for provider, entry in self.models:
-            clear = self._candidates(entry.id) == (provider,) and entry.id not in self.aliases
-            entries.append(entry if clear else msgspec.structs.replace(entry, id=f"{provider}/{entry.id}"))
-        return entries
+            name = entry.id if self._is_clear(entry.id, provider) else f"{provider}/{entry.id}"
+            entries.setdefault(name, msgspec.structs.replace(entry, id=name))
+        return list(entries.values())
+
+    def _is_clear(self, name: str, provider: str) -> bool:
+        """Whether a bare id leads to this provider."""
+        prefix, _, rest = name.partition("/")
+        taken = name in self.aliases or (rest and prefix in self.providers)
+        return not taken and self._candidates(name) == (provider,)
 
     def _candidates(self, name: str) -> tuple[str, ...]:
         exact = self.serving.get(name, ())
-        wild = tuple(provider for pattern, provider in self.patterns if fnmatchcase(name, pattern))
+        wild = tuple(provider for pattern, provider in self.patterns if pattern.fullmatch(name))
         return tuple(dict.fromkeys(exact + wild)) or self.unlisted
 
 
@@ -89,14 +95,14 @@ def catalog(
     by_name = {provider.name: provider for provider in providers}
     models: list[tuple[str, ModelEntry]] = []
     serving: dict[str, tuple[str, ...]] = {}
-    patterns: list[tuple[str, str]] = []
+    patterns: list[tuple[re.Pattern[str], str]] = []
     for name, provider in by_name.items():
         if provider.models is None:
             models += [(name, entry) for entry in listed.get(name, ())]
             continue
         for model in provider.models:
             if {"*", "?"} & set(model):
-                patterns.append((model, name))
+                patterns.append((_wildcard(model), name))
             else:
                 models.append((name, ModelEntry(model, name)))
     for name, entry in models:
@@ -109,3 +115,12 @@ def catalog(
         patterns=tuple(patterns),
         unlisted=tuple(name for name, p in by_name.items() if p.models is None and name not in listed),
     )
+
+
+def _wildcard(pattern: str) -> re.Pattern[str]:
+    """`*` and `?`; brackets, which a shell would read too, occur in model names."""
+    return re.compile(re.escape(pattern).replace(r"\*", ".*").replace(r"\?", "."), re.DOTALL)
+
+
+def _short(name: str) -> str:
+    return name if len(name) <= 100 else f"{name[:100]}..."

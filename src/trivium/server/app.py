@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 
 from trivium import ids
-from trivium.errors import BodyTimeout, CredentialMissing, MethodNotAllowed, PathNotFound, TriviumError
+from trivium.errors import BodyTimeout, CredentialMissing, MethodNotAllowed, PathNotFound, TriviumError, UpgradeRefused
 from trivium.pipeline.authenticate import authenticate
 from trivium.pipeline.call import Call, Headers, Operation
 from trivium.pipeline.deps import Deps
@@ -22,6 +22,8 @@ Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 
+_PROBES = ("/", "/healthz", "/api/hello")
+"""Asked for whether anybody is there; the last by Claude Code."""
 _OK = b'{"status":"ok"}'
 
 
@@ -53,7 +55,7 @@ class App:
             allowed = [(b"allow", b"POST" if route else b"GET, HEAD")] if isinstance(error, MethodNotAllowed) else []
             await refuse(error, call, reply, self._deps, allowed)
             return
-        await reply.start(status, json_headers(content, call.id))
+        await reply.start(status, json_headers(content, call))
         await reply.end(content)
 
     def _call(self, scope: Scope, route: Route, headers: Mapping[bytes, bytes]) -> Call:
@@ -73,14 +75,17 @@ class App:
         """Status and body of whatever is not a model call. Raises PathNotFound, MethodNotAllowed, and what a caller
         without a key or with a wrong name gets."""
         model = model_in_path(path)
-        if path not in CALLS and path not in MODELS and model is None and path not in ("/", "/healthz", "/readyz"):
+        if path not in CALLS and path not in MODELS and model is None and path not in (*_PROBES, "/readyz"):
             raise PathNotFound(
                 f"There is nothing at {path[:200]}. The paths are /v1/chat/completions, /v1/responses, "
                 "/v1/messages and /v1/models."
             )
+        if path in CALLS and headers.get(b"upgrade", b"").lower() == b"websocket":
+            # Codex tries one first, and at this status goes on over HTTP at once.
+            raise UpgradeRefused("There are no WebSockets here; POST to the same path.")
         if path in CALLS or method not in ("GET", "HEAD"):
             raise MethodNotAllowed(f"{method} is not possible here; use {'POST' if path in CALLS else 'GET'}.")
-        if path in ("/", "/healthz"):
+        if path in _PROBES:
             return 200, _OK
         if path == "/readyz":
             problem = self._problem()

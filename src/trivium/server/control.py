@@ -52,16 +52,20 @@ async def serve(folder: Path, perform: Perform) -> asyncio.Server:
 
 def ask(folder: Path, operation: str, arguments: dict[str, Any]) -> Any:
     """The owner's answer. Raises ConnectionError where nobody owns the folder, OperationError for a refusal."""
+    try:
+        question = msgspec.json.encode(_Question(operation, arguments)) + b"\n"
+    except UnicodeError as error:
+        raise OperationError(f"{operation}: the arguments are not text: {error}") from None
     with _reachable(folder) as path, socket.socket(socket.AF_UNIX) as door:
         try:
             door.connect(str(path))
         except FileNotFoundError as error:
             raise ConnectionRefusedError(str(error)) from error
-        door.sendall(msgspec.json.encode(_Question(operation, arguments)) + b"\n")
+        door.sendall(question)
         with door.makefile("rb") as lines:
             answer = msgspec.json.decode(lines.readline() or b'{"error":"The gateway closed the connection."}')
     if "error" in answer:
-        raise OperationError(answer["error"])
+        raise OperationError(answer["error"], detail=answer.get("detail"))
     return answer["result"]
 
 
@@ -70,8 +74,8 @@ async def _perform(perform: Perform, line: bytes) -> bytes:
         question = msgspec.json.decode(line, type=_Question)
         return msgspec.json.encode({"result": await perform(question.operation, question.arguments)})
     except TriviumError as error:
-        return msgspec.json.encode({"error": error.message})
-    except msgspec.MsgspecError as error:
+        return msgspec.json.encode({"error": error.message, "detail": error.detail})
+    except (msgspec.MsgspecError, UnicodeError, RecursionError) as error:
         return msgspec.json.encode({"error": f"not a question: {error}"})
 
 
@@ -82,7 +86,7 @@ def _reachable(folder: Path) -> Iterator[Path]:
         return
     try:
         handle = os.open(folder, os.O_PATH | os.O_DIRECTORY)
-    except FileNotFoundError as error:
+    except (FileNotFoundError, NotADirectoryError) as error:
         raise ConnectionRefusedError(str(error)) from error
     try:
         yield Path(f"/proc/self/fd/{handle}") / NAME

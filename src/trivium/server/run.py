@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import logging
+import math
 import resource
 import signal
 import socket
@@ -16,7 +16,7 @@ from typing import Protocol
 import uvicorn
 
 from trivium.config import Settings
-from trivium.errors import ConfigError, TriviumError, UpstreamUnreachable
+from trivium.errors import ConfigError, UpstreamUnreachable
 from trivium.operations.bootstrap import bootstrap_key
 from trivium.operations.discover import discover
 from trivium.server import control
@@ -26,10 +26,11 @@ from trivium.server.protocol import GuardedProtocol
 from trivium.store.database import ownership
 from trivium.telemetry import logs
 
-_LOG = logging.getLogger("trivium.server")
 _REDISCOVER = 600.0
 """Seconds between two looks at the providers' model lists."""
 _LOCAL_READY = 60.0
+_LISTS_READY = 3.0
+"""Longest that being ready waits for the first look at the providers' lists."""
 
 
 class Console(Protocol):
@@ -56,21 +57,26 @@ async def _serve(
     settings: Settings, folder: Path, env: Mapping[str, str], listener: socket.socket, console: Console
 ) -> None:
     gateway = Gateway(settings, folder, env)
-    server = Server(gateway)
-    door = await control.serve(folder, gateway.operations.perform)
-    serving = asyncio.create_task(server.serve(sockets=[listener]))
-    beside = [
-        asyncio.create_task(_keep_discovering(gateway)),
-        asyncio.create_task(_get_ready(gateway, _url(listener), console)),
-    ]
     try:
-        await serving
-        await server.settle()
+        key = bootstrap_key(folder, gateway.store.keys)
+        door = await control.serve(folder, gateway.operations.perform)
+        server = Server(gateway)
+        looked = asyncio.Event()
+        beside = [
+            asyncio.create_task(_keep_discovering(gateway, looked)),
+            asyncio.create_task(
+                _get_ready(gateway, looked, lambda: console.ready(_url(listener), key, gateway), console)
+            ),
+        ]
+        try:
+            await server.serve(sockets=[listener])
+            await server.settle()
+        finally:
+            for task in beside:
+                task.cancel()
+            await asyncio.gather(*beside, return_exceptions=True)
+            door.close()
     finally:
-        for task in beside:
-            task.cancel()
-        await asyncio.gather(*beside, return_exceptions=True)
-        door.close()
         await gateway.close()
 
 
@@ -91,7 +97,7 @@ class Server(uvicorn.Server):
                 server_header=False,
                 proxy_headers=False,
                 timeout_keep_alive=settings.keep_alive,
-                timeout_graceful_shutdown=int(settings.shutdown_grace),
+                timeout_graceful_shutdown=math.ceil(settings.shutdown_grace),
                 backlog=2048,
             )
         )
@@ -123,7 +129,7 @@ class Server(uvicorn.Server):
             await asyncio.wait(tasks, timeout=5)
 
 
-async def _get_ready(gateway: Gateway, url: str, console: Console) -> None:
+async def _get_ready(gateway: Gateway, looked: asyncio.Event, ready: Callable[[], None], console: Console) -> None:
     """Starts the embedded model and says how far it is; without it the gateway is no less ready."""
     if gateway.local is not None and gateway.settings.local.start == "up":
         console.say("starting the embedded model")
@@ -134,15 +140,15 @@ async def _get_ready(gateway: Gateway, url: str, console: Console) -> None:
             console.say(f"{error.message} {error.detail or ''}".strip())
     elif gateway.local_absent:
         console.say(f"no embedded model: {gateway.local_absent}")
-    console.ready(url, bootstrap_key(gateway.folder, gateway.store.keys), gateway)
+    with contextlib.suppress(TimeoutError):
+        await asyncio.wait_for(looked.wait(), _LISTS_READY)
+    ready()
 
 
-async def _keep_discovering(gateway: Gateway) -> None:
+async def _keep_discovering(gateway: Gateway, looked: asyncio.Event) -> None:
     while True:
-        try:
-            gateway.learn(await discover(gateway.deps.client, gateway.providers.values()))
-        except TriviumError as error:
-            _LOG.warning("model lists: %s", error.message)
+        gateway.learn(await discover(gateway.deps.client, gateway.providers.values()))
+        looked.set()
         await asyncio.sleep(_REDISCOVER)
 
 

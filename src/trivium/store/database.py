@@ -10,8 +10,9 @@ import contextlib
 import fcntl
 import os
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 from trivium.errors import OperationError, StoreUnavailable
 from trivium.metering.record import COLUMNS
@@ -61,35 +62,62 @@ def connect(path: Path) -> sqlite3.Connection:
 
 
 def migrate(connection: sqlite3.Connection) -> None:
-    """Brings the schema to the newest version. Raises StoreUnavailable for a database newer than this program."""
-    version = connection.execute("PRAGMA user_version").fetchone()[0]
-    if version > len(MIGRATIONS):
-        raise StoreUnavailable(
-            "The store was written by a newer version of Trivium.",
-            detail=f"schema {version}, this program knows {len(MIGRATIONS)}",
-        )
-    for number, script in enumerate(MIGRATIONS[version:], version + 1):
-        connection.executescript(f"BEGIN IMMEDIATE; {script} PRAGMA user_version = {number}; COMMIT;")
+    """Brings the schema to the newest version, or leaves it as it is. Raises StoreUnavailable, also for a database
+    that is newer than this program."""
+    with _whole(connection, "The store cannot be brought up to date."):
+        version = connection.execute("PRAGMA user_version").fetchone()[0]
+        if version > len(MIGRATIONS):
+            raise StoreUnavailable(
+                "The store was written by a newer version of Trivium.",
+                detail=f"schema {version}, this program knows {len(MIGRATIONS)}",
+            )
+        for number, script in enumerate(MIGRATIONS[version:], version + 1):
+            connection.executescript(f"BEGIN IMMEDIATE; {script} PRAGMA user_version = {number}; COMMIT;")
 
 
 @contextlib.contextmanager
 def transaction(connection: sqlite3.Connection) -> Iterator[sqlite3.Connection]:
     """All or nothing. A full disk or a locked file rolls back and raises StoreUnavailable."""
-    try:
+    with _whole(connection, "The store cannot be written."):
         connection.execute("BEGIN IMMEDIATE")
         yield connection
         connection.execute("COMMIT")
+
+
+def query(connection: sqlite3.Connection, statement: str, values: Sequence[Any] = ()) -> sqlite3.Cursor:
+    """The cursor of a question. Raises StoreUnavailable."""
+    with _explained("The store cannot be read."):
+        return connection.execute(statement, values)
+
+
+@contextlib.contextmanager
+def _whole(connection: sqlite3.Connection, message: str) -> Iterator[None]:
+    """Nothing stays half done, whatever goes wrong inside."""
+    with _explained(message):
+        try:
+            yield
+        except BaseException:
+            if connection.in_transaction:
+                connection.execute("ROLLBACK")
+            raise
+
+
+@contextlib.contextmanager
+def _explained(message: str) -> Iterator[None]:
+    try:
+        yield
     except sqlite3.Error as error:
-        if connection.in_transaction:
-            connection.execute("ROLLBACK")
-        raise StoreUnavailable("The store cannot be written.", detail=str(error)) from error
+        raise StoreUnavailable(message, detail=str(error)) from error
 
 
 @contextlib.contextmanager
 def ownership(folder: Path) -> Iterator[None]:
     """Holds the data folder for this process. Raises OperationError while another process holds it."""
-    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-    handle = os.open(folder / "owner.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        handle = os.open(folder / "owner.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    except OSError as error:
+        raise OperationError(f"The data folder {folder} cannot be used: {error.strerror}.") from error
     try:
         try:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)

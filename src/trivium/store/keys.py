@@ -13,10 +13,12 @@ import msgspec
 from trivium import ids
 from trivium.clock import Clock
 from trivium.errors import OperationError, StoreUnavailable
-from trivium.store.database import transaction
+from trivium.store.database import query, transaction
 
 _CACHED = 10_000
 """Keys kept in memory; the others cost one indexed look-up. A dict of a million would take 230 MB."""
+
+_COLUMNS = "id, name, hint, created_ms, revoked_ms"
 
 
 class ApiKey(msgspec.Struct, frozen=True, kw_only=True):
@@ -67,10 +69,8 @@ class KeyStore:
 
     def list(self) -> list[ApiKey]:
         """All keys, revoked ones too, oldest first."""
-        rows = self._connection.execute(
-            "SELECT id, name, hint, created_ms, revoked_ms FROM keys ORDER BY created_ms, id"
-        )
-        return [_key(row) for row in rows]
+        rows = query(self._connection, f"SELECT {_COLUMNS} FROM keys ORDER BY created_ms, id")
+        return [_key(row) for row in rows.fetchall()]
 
     def revoke(self, wanted: str) -> ApiKey:
         """Ends a key, named by its id or by a name that only one live key has. Raises OperationError."""
@@ -88,16 +88,11 @@ class KeyStore:
     def is_known(self, text: str) -> bool:
         """Whether a key with this text was ever registered, revoked or not."""
         digest = ids.key_hash(self._pepper, text)
-        return self._connection.execute("SELECT 1 FROM keys WHERE hash = ?", (digest,)).fetchone() is not None
+        return query(self._connection, "SELECT 1 FROM keys WHERE hash = ?", (digest,)).fetchone() is not None
 
     def _look_up(self, digest: bytes) -> ApiKey | None:
-        try:
-            row = self._connection.execute(
-                "SELECT id, name, hint, created_ms, revoked_ms, hash FROM keys WHERE hash = ? AND revoked_ms IS NULL",
-                (digest,),
-            ).fetchone()
-        except sqlite3.Error as error:
-            raise StoreUnavailable("The key cannot be checked now.", detail=str(error)) from error
+        statement = f"SELECT {_COLUMNS}, hash FROM keys WHERE hash = ? AND revoked_ms IS NULL"
+        row = query(self._connection, statement, (digest,)).fetchone()
         return _key(row[:5]) if row and hmac.compare_digest(row[5], digest) else None
 
 

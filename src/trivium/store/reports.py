@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import sqlite3
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
 
-from trivium.errors import StoreUnavailable
 from trivium.metering.record import COLUMNS
+from trivium.store.database import query as _query
 
 GROUPS = {
     "day": "strftime('%Y-%m-%d', time_ms / 1000, 'unixepoch')",
@@ -37,26 +37,29 @@ _SUMS = {
 }
 
 
+Moment = Annotated[int, msgspec.Meta(ge=0, le=2**53)]
+
+
 class UsageQuery(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Which records, and by what they are summed. Times are milliseconds since the epoch, `until` excluded."""
 
     by: tuple[str, ...] = ("day", "model", "key")
-    since_ms: int | None = None
-    until_ms: int | None = None
+    since_ms: Moment | None = None
+    until_ms: Moment | None = None
 
 
 class RequestQuery(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The newest requests, or the one with an id."""
 
     id: str | None = None
-    limit: int = 20
+    limit: Annotated[int, msgspec.Meta(ge=1, le=10_000)] = 20
     outcome: str | None = None
 
 
 def usage(connection: sqlite3.Connection, query: UsageQuery) -> list[dict[str, Any]]:
     """A row per group with requests, outcomes and tokens. Counting calls (`count_tokens`) are not requests here."""
     groups = [f"{GROUPS[name]} AS {name}" for name in query.by]
-    sums = [f"{expression} AS {name}" for name, expression in _SUMS.items()]
+    sums = [f"coalesce({expression}, 0) AS {name}" for name, expression in _SUMS.items()]
     where = ["operation = 'generate'"]
     values: list[int] = []
     for condition, bound in (("time_ms >= ?", query.since_ms), ("time_ms < ?", query.until_ms)):
@@ -82,9 +85,6 @@ def requests(connection: sqlite3.Connection, query: RequestQuery) -> list[dict[s
 
 
 def _rows(connection: sqlite3.Connection, statement: str, values: list[Any]) -> list[dict[str, Any]]:
-    try:
-        cursor = connection.execute(statement, values)
-        names = [column[0] for column in cursor.description]
-        return [dict(zip(names, row, strict=True)) for row in cursor]
-    except sqlite3.Error as error:
-        raise StoreUnavailable("The store cannot be read now.", detail=str(error)) from error
+    cursor = _query(connection, statement, values)
+    names = [column[0] for column in cursor.description]
+    return [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]

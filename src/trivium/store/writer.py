@@ -36,6 +36,7 @@ class RecordWriter:
         self._retry = retry
         self._backlog = backlog
         self._waiting: list[Record] = []
+        self._taken = 0
         self._thread = ThreadPoolExecutor(1, "trivium-records")
         self._writing = asyncio.Lock()
         self._flushing: asyncio.Task[None] | None = None
@@ -48,12 +49,14 @@ class RecordWriter:
 
     def add(self, record: Record) -> None:
         self._waiting.append(record)
+        self._taken += 1
         if self._flushing is None:
             self._flushing = asyncio.get_running_loop().create_task(self._flush_later())
 
     async def flush(self) -> None:
         """Returns when everything added so far is durable. Raises StoreUnavailable if it cannot be made so now."""
-        while self._waiting:
+        taken = self._taken
+        while self._taken - len(self._waiting) < taken:
             await self._write()
 
     async def close(self, attempts: int = 5) -> None:
@@ -67,7 +70,7 @@ class RecordWriter:
         if self._flushing is not None:
             self._flushing.cancel()
         for record in self._waiting:
-            _LOG.critical("record not stored: %s", msgspec.json.encode(record).decode())
+            _tell_lost(record, self.failing)
         self._thread.shutdown()
 
     async def _flush_later(self) -> None:
@@ -87,11 +90,25 @@ class RecordWriter:
     async def _write(self) -> None:
         """One batch. If the waiter is cancelled the thread still finishes, and the next batch finds its rows there."""
         async with self._writing:
-            batch = self._waiting[:]
+            if not (batch := self._waiting[:]):
+                return
             await asyncio.get_running_loop().run_in_executor(self._thread, self._insert, batch)
             del self._waiting[: len(batch)]
             self.failing = None
 
     def _insert(self, batch: list[Record]) -> None:
-        with transaction(self._connection) as connection:
-            connection.executemany(_INSERT, map(msgspec.structs.astuple, batch))
+        try:
+            with transaction(self._connection) as connection:
+                connection.executemany(_INSERT, map(msgspec.structs.astuple, batch))
+        except StoreUnavailable:
+            raise
+        except Exception as error:
+            if len(batch) == 1:
+                _tell_lost(batch[0], error)
+            else:
+                for record in batch:
+                    self._insert([record])
+
+
+def _tell_lost(record: Record, why: object) -> None:
+    _LOG.critical("record not stored (%s): %s", why, msgspec.json.encode(record).decode())
