@@ -154,9 +154,7 @@ async def test_a_messages_tool_loop_sends_back_the_signed_thinking() -> None:
     assert {"thinking", "signature", "text", "input_json"} <= set(events)
 
 
-THREADED = pytest.param(
-    {}
-)
+THREADED = pytest.param({})
 """By default the runner asks the server to hold the conversation, and sends it whole once the server says it cannot."""
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import json
 from collections.abc import Iterator
@@ -144,3 +145,20 @@ async def test_a_creation_date_that_is_none_spoils_no_list(created: int) -> None
 @pytest.mark.parametrize("id", [{"a": 1}, 7, "x" * 100_000, "m\n\x1b[31m", " m"])
 async def test_an_id_that_is_no_name_is_passed_over(id: Any) -> None:
     assert (await told(listing({"id": id}, {"id": "m"})))["a"] == (ModelEntry("m", "a"),)
+
+
+@pytest.mark.xfail(strict=True, reason="one is asked after the other: a silent one holds back all behind it for 30 s")
+async def test_a_silent_provider_does_not_keep_the_others_waiting() -> None:
+    all_asked = asyncio.Event()
+
+    class Waiting(Vendors):
+        async def send(self, request: UpstreamRequest) -> UpstreamResponse:
+            answer = await super().send(request)
+            if len(self.asked) == 2:
+                all_asked.set()
+            await all_asked.wait()
+            return answer
+
+    async with asyncio.timeout(0.2):
+        found = await discover(Waiting(a=listing({"id": "m"}), b=500), [vendor("a"), vendor("b")])
+    assert list(found) == ["a"]

@@ -267,7 +267,8 @@ async def test_a_long_answer_goes_through_in_pieces_and_is_metered() -> None:
 
 
 async def test_blank_keep_alives_before_a_body_go_on_at_once() -> None:
-    body = '\n   \n {"id":"g","choices":[{"message":{"content":"x"},"finish_reason":"stop"}],"usage":{"completion_tokens":3}}'
+    answer = {"id": "g", "choices": [{"message": {"content": "x"}, "finish_reason": "stop"}]}
+    body = "\n   \n " + json.dumps({**answer, "usage": {"completion_tokens": 3}})
     async with running(Reply(body=body, content_type="application/json", chunk_bytes=3)) as house:
         async with aiohttp.ClientSession() as session:
             headers = {"x-api-key": house.key}
@@ -277,7 +278,8 @@ async def test_blank_keep_alives_before_a_body_go_on_at_once() -> None:
 
 
 async def test_a_malformed_event_is_flagged_and_forwarded() -> None:
-    sse = 'data: {"id":"c","choices":[{"delta":\n\ndata: {"choices":[{"delta":{},"finish_reason":"stop"}]}\n\ndata: [DONE]\n\n'
+    sse = 'data: {"id":"c","choices":[{"delta":\n\n'
+    sse += 'data: {"choices":[{"delta":{},"finish_reason":"stop"}]}\n\ndata: [DONE]\n\n'
     async with running(Reply(sse=sse)) as house:
         _, got, _ = await house.post("/v1/chat/completions", {**CHAT, "stream": True})
         record = await house.record()

@@ -102,7 +102,6 @@ CLAUDE_CODE = Agent(
         "DISABLE_TELEMETRY": "1",
         "DISABLE_ERROR_REPORTING": "1",
     },
-    probes=frozenset({"path_not_found"}),  # HEAD /api/hello
 )
 
 _CODEX = ("codex", "exec", "--skip-git-repo-check", "--dangerously-bypass-approvals-and-sandbox", TASK)
@@ -119,7 +118,7 @@ CODEX_BUILT_IN = Agent(
     _CODEX,
     {"CODEX_HOME": "{home}", "CODEX_API_KEY": "{key}"},
     ("config.toml", 'model = "claude-sonnet-4-5"\nopenai_base_url = "{url}/v1"\n'),
-    probes=frozenset({"method_not_allowed"}),  # a WebSocket, before it falls back
+    probes=frozenset({"websocket_not_offered"}),  # before it falls back
 )
 
 
