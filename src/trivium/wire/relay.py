@@ -75,6 +75,7 @@ class StreamRelay:
         self._api = api
         self._decoder = decoder
         self._quiet = _QUIET[api]
+        self._nullable = _NULLABLE if api is Api.CHAT else ()
         self._loud = (*_LOUD[api], _CALLS) if api is Api.CHAT else _LOUD[api]
         self._hide_usage = hide_usage
         self._mend = mend
@@ -161,10 +162,13 @@ class StreamRelay:
 
     def _is_quiet(self, block: bytes) -> bool:
         """Whether each of the block's events is a mere piece of content."""
-        events = block.count(b"\n\n")
-        if not events or block.count(self._quiet) != events or any(mark in block for mark in self._loud):
+        events = block.count(b"data:")
+        if not events or block.count(self._quiet) != events:
             return False
-        return self._api is not Api.CHAT or all(block.count(name) == block.count(null) for name, null in _NULLABLE)
+        for mark in self._loud:
+            if mark in block:
+                return False
+        return all(name not in block or block.count(name) == block.count(null) for name, null in self._nullable)
 
     def _read(self, event: bytes) -> bool:
         """Meters one event; whether it goes on to the client."""
