@@ -147,7 +147,6 @@ async def test_an_id_that_is_no_name_is_passed_over(id: Any) -> None:
     assert (await told(listing({"id": id}, {"id": "m"})))["a"] == (ModelEntry("m", "a"),)
 
 
-@pytest.mark.xfail(strict=True, reason="one is asked after the other: a silent one holds back all behind it for 30 s")
 async def test_a_silent_provider_does_not_keep_the_others_waiting() -> None:
     all_asked = asyncio.Event()
 

@@ -195,7 +195,6 @@ def test_a_store_that_cannot_be_read_is_unavailable() -> None:
         requests(connection, RequestQuery())
 
 
-@pytest.mark.xfail(strict=True, reason="only the first row is read under the guard; a page further on may be damaged")
 def test_a_store_that_fails_among_its_rows_is_unavailable_too() -> None:
     connection = stored([record(f"r{n}") for n in range(2000)])
     steps = iter(range(20))

@@ -151,7 +151,6 @@ async def test_what_cannot_be_stored_at_the_end_is_in_the_log(disk: Disk, caplog
     assert '"output_tokens":12' in caplog.text
 
 
-@pytest.mark.xfail(strict=True, reason="close writes what was there when it began; what comes meanwhile is given up")
 async def test_what_a_call_leaves_while_the_writer_closes_is_stored_too(disk: Disk) -> None:
     writer = disk.writer(window=60)
     loop, late = asyncio.get_running_loop(), iter(["late 1", "late 2"])

@@ -198,6 +198,23 @@ async def test_cancelling_a_call_cuts_the_connection(lab: Lab) -> None:
 
 
 @scenario
+async def test_cancelling_an_upload_cuts_the_connection(lab: Lab) -> None:
+    begun = asyncio.Event()
+
+    async def script(peer: Peer) -> None:
+        await peer.reader.readexactly(1 << 20)
+        begun.set()
+        await peer.gone()
+
+    call = asyncio.create_task(lab.send(await lab.serve(script), bytes(32 << 20)))
+    await begun.wait()
+    call.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await call
+    await lab.connections[0].cut.wait()
+
+
+@scenario
 async def test_cancelling_a_handshake_cuts_the_connection(lab: Lab) -> None:
     greeted = asyncio.Event()
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import Iterable
 from typing import Any
@@ -22,14 +23,17 @@ _TIMEOUTS = Timeouts(connect=10, first_byte=30, idle=30)
 
 async def discover(client: UpstreamClient, providers: Iterable[Provider]) -> dict[str, tuple[ModelEntry, ...]]:
     """Models by provider name; a provider that does not answer is left out, so that its last list stays."""
-    listed = {}
-    for provider in providers:
-        if provider.models is None and not provider.embedded:
-            try:
-                listed[provider.name] = await _ask(client, provider)
-            except (TriviumError, ValueError, RecursionError) as error:
-                _LOG.info("%s does not list its models: %s", provider.name, error)
-    return listed
+    asked = [provider for provider in providers if provider.models is None and not provider.embedded]
+    told = await asyncio.gather(*(_told(client, provider) for provider in asked))
+    return {provider.name: entries for provider, entries in zip(asked, told, strict=True) if entries is not None}
+
+
+async def _told(client: UpstreamClient, provider: Provider) -> tuple[ModelEntry, ...] | None:
+    try:
+        return await _ask(client, provider)
+    except (TriviumError, ValueError, RecursionError) as error:
+        _LOG.info("%s does not list its models: %s", provider.name, error)
+        return None
 
 
 async def _ask(client: UpstreamClient, provider: Provider) -> tuple[ModelEntry, ...]:

@@ -7,6 +7,7 @@ provider is known to serve.
 
 from __future__ import annotations
 
+import fnmatch
 import re
 from collections.abc import Iterable, Mapping
 
@@ -118,8 +119,11 @@ def catalog(
 
 
 def _wildcard(pattern: str) -> re.Pattern[str]:
-    """`*` and `?`; brackets, which a shell would read too, occur in model names."""
-    return re.compile(re.escape(pattern).replace(r"\*", ".*").replace(r"\?", "."), re.DOTALL)
+    """`*` and `?`; brackets, which a shell would read too, occur in model names.
+
+    `fnmatch` looks for each piece once (atomic groups): names come from callers, and `.*` would try every place again.
+    """
+    return re.compile(fnmatch.translate(pattern.replace("[", "[[]")))
 
 
 def _short(name: str) -> str:

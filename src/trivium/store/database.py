@@ -84,10 +84,11 @@ def transaction(connection: sqlite3.Connection) -> Iterator[sqlite3.Connection]:
         connection.execute("COMMIT")
 
 
-def query(connection: sqlite3.Connection, statement: str, values: Sequence[Any] = ()) -> sqlite3.Cursor:
-    """The cursor of a question. Raises StoreUnavailable."""
+def query(connection: sqlite3.Connection, statement: str, values: Sequence[Any] = ()) -> tuple[list[str], list[Any]]:
+    """The names of the columns, and all rows. Raises StoreUnavailable."""
     with _explained("The store cannot be read."):
-        return connection.execute(statement, values)
+        cursor = connection.execute(statement, values)
+        return [column[0] for column in cursor.description], cursor.fetchall()
 
 
 @contextlib.contextmanager

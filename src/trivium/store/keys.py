@@ -69,8 +69,8 @@ class KeyStore:
 
     def list(self) -> list[ApiKey]:
         """All keys, revoked ones too, oldest first."""
-        rows = query(self._connection, f"SELECT {_COLUMNS} FROM keys ORDER BY created_ms, id")
-        return [_key(row) for row in rows.fetchall()]
+        _, rows = query(self._connection, f"SELECT {_COLUMNS} FROM keys ORDER BY created_ms, id")
+        return [_key(row) for row in rows]
 
     def revoke(self, wanted: str) -> ApiKey:
         """Ends a key, named by its id or by a name that only one live key has. Raises OperationError."""
@@ -88,12 +88,12 @@ class KeyStore:
     def is_known(self, text: str) -> bool:
         """Whether a key with this text was ever registered, revoked or not."""
         digest = ids.key_hash(self._pepper, text)
-        return query(self._connection, "SELECT 1 FROM keys WHERE hash = ?", (digest,)).fetchone() is not None
+        return bool(query(self._connection, "SELECT 1 FROM keys WHERE hash = ?", (digest,))[1])
 
     def _look_up(self, digest: bytes) -> ApiKey | None:
         statement = f"SELECT {_COLUMNS}, hash FROM keys WHERE hash = ? AND revoked_ms IS NULL"
-        row = query(self._connection, statement, (digest,)).fetchone()
-        return _key(row[:5]) if row and hmac.compare_digest(row[5], digest) else None
+        _, rows = query(self._connection, statement, (digest,))
+        return next((_key(row[:5]) for row in rows if hmac.compare_digest(row[5], digest)), None)
 
 
 def _key(row: tuple[str, str, str, int, int | None]) -> ApiKey:
@@ -103,16 +103,16 @@ def _key(row: tuple[str, str, str, int, int | None]) -> ApiKey:
 def read_pepper(folder: Path) -> bytes:
     """The secret that keys the hashes: 32 random bytes in `pepper`, mode 0600, made at the first start."""
     path = folder / "pepper"
-    try:
-        handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    except FileExistsError:
+    if path.exists():
         pepper = path.read_bytes()
         if len(pepper) != 32:
-            raise StoreUnavailable("The pepper file is damaged.", detail=str(path)) from None
+            raise StoreUnavailable("The pepper file is damaged.", detail=str(path))
         return pepper
     pepper = os.urandom(32)
-    with os.fdopen(handle, "wb") as file:
+    fresh = folder / "pepper.new"
+    with os.fdopen(os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
         file.write(pepper)
         file.flush()
         os.fsync(file.fileno())
+    fresh.replace(path)
     return pepper

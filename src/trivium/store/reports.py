@@ -85,6 +85,5 @@ def requests(connection: sqlite3.Connection, query: RequestQuery) -> list[dict[s
 
 
 def _rows(connection: sqlite3.Connection, statement: str, values: list[Any]) -> list[dict[str, Any]]:
-    cursor = _query(connection, statement, values)
-    names = [column[0] for column in cursor.description]
-    return [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]
+    names, rows = _query(connection, statement, values)
+    return [dict(zip(names, row, strict=True)) for row in rows]

@@ -63,7 +63,8 @@ class RecordWriter:
         """The last flush, tried a few times; what still cannot be written is said in the log, record by record."""
         for attempt in range(attempts):
             try:
-                await self.flush()
+                while self._waiting:
+                    await self.flush()
                 break
             except StoreUnavailable:
                 await asyncio.sleep(self._retry if attempt < attempts - 1 else 0)

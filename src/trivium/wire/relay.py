@@ -62,7 +62,6 @@ _NULLABLE = ((b'"usage"', b'"usage":null'), (b'"finish_reason"', b'"finish_reaso
 class _BareUsage(msgspec.Struct):
     choices: list[msgspec.Raw]
     usage: dict[str, msgspec.Raw]
-    error: msgspec.Raw | None = None
 
 
 _bare_usage = msgspec.json.Decoder(_BareUsage)
@@ -230,4 +229,4 @@ def _is_bare_usage(data: bytes) -> bool:
         chunk = _bare_usage.decode(data)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return False
-    return not chunk.choices and chunk.error is None
+    return not chunk.choices and b'"error"' not in data
