@@ -7,7 +7,6 @@ its content alone.
 from __future__ import annotations
 
 import re
-from decimal import Decimal
 from typing import Any
 
 import msgspec
@@ -16,6 +15,7 @@ from trivium.canon.api import Api
 from trivium.canon.conventions import conventions_for
 from trivium.canon.fold import Answer, Fold, fold
 from trivium.canon.usage import Usage
+from trivium.money import usd_text
 from trivium.wire.codec import decode_answer, stream_decoder
 from trivium.wire.eventstream import FrameParser, is_frame
 from trivium.wire.sse import SseParser
@@ -55,6 +55,7 @@ def _is_sse(data: bytes) -> bool:
 
 def as_json(answer: Answer) -> dict[str, Any]:
     """The answer as plain JSON values: costs are decimal strings, arguments are parsed where they are JSON."""
+    cost = answer.usage.reported_cost if answer.usage else None
     return {
         "id": answer.id,
         "model": answer.model,
@@ -66,7 +67,7 @@ def as_json(answer: Answer) -> dict[str, Any]:
         "finish": answer.finish.value,
         "native_finish": answer.native_finish,
         "usage": _usage(answer.usage),
-        "reported_cost_usd": _usd(answer.usage.reported_cost) if answer.usage else None,
+        "reported_cost_usd": None if cost is None else usd_text(cost),
         "error": {"type": answer.error.type, "message": answer.error.message} if answer.error else None,
     }
 
@@ -110,14 +111,6 @@ def _usage(usage: Usage | None) -> dict[str, Any] | None:
     }
 
 
-def _usd(cost: Decimal | None) -> str | None:
-    """Plain digits, without an exponent and without zeros that say nothing."""
-    if cost is None:
-        return None
-    digits = format(cost, "f")
-    return digits.rstrip("0").rstrip(".") if "." in digits else digits
-
-
 def as_text(answer: Answer, name: str) -> str:
     """The answer for a terminal; `name` heads it. What could steer the terminal is shown as an escape."""
     rows = [
@@ -140,7 +133,7 @@ def _usage_line(usage: Usage | None) -> str:
     tools = shown.pop("server_tools")
     words = [f"{name} {number}" for name, number in (*shown.items(), *tools.items()) if number]
     if usage.reported_cost is not None:
-        words.append(f"cost {_usd(usage.reported_cost)} USD")
+        words.append(f"cost {usd_text(usage.reported_cost)} USD")
     return ", ".join(words) or "zero"
 
 
