@@ -52,8 +52,10 @@ async def test_the_sdks_helper_accepts_a_mended_stream(name: str) -> None:
         provider = house.gateway.providers["up"]
         house.gateway.providers["up"] = msgspec.structs.replace(provider, quirks=builtin.embedded("m").quirks)
         house.gateway.learn({})
-        client = AsyncOpenAI(base_url=f"{house.url}/v1", api_key=house.key)
-        async with client.responses.stream(**RESPONSES) as stream:
+        async with (
+            AsyncOpenAI(base_url=f"{house.url}/v1", api_key=house.key) as client,
+            client.responses.stream(**RESPONSES) as stream,
+        ):
             events = [event.type async for event in stream]
             final = await stream.get_final_response()
         assert (await house.record())["usage_known"] == 1
