@@ -319,3 +319,45 @@ async def test_two_hundred_streams_at_once_each_get_their_own() -> None:
     assert [status for status, _, _ in answers] == [200] * 201
     assert {record["outcome"] for record in records} == {"success"}
     assert sum(record["output_tokens"] for record in records) == 20 * 201
+
+
+async def test_a_usage_chunk_with_more_in_it_is_not_hidden() -> None:
+    sse = 'data: {"choices":[{"delta":{"content":"x"},"finish_reason":"stop"}]}\n\n'
+    sse += 'data: {"choices":[],"usage":{"prompt_tokens":1},"citations":["a"]}\n\ndata: [DONE]\n\n'
+    async with running(Reply(sse=sse)) as house:
+        _, got, _ = await house.post("/v1/chat/completions", {**CHAT, "stream": True})
+    assert got == sse
+
+
+@pytest.mark.parametrize("content_type", ["Text/Event-Stream", "text/plain", ""])
+async def test_a_stream_is_known_whatever_its_content_type(content_type: str) -> None:
+    sse = 'data: {"choices":[{"delta":{"content":"x"},"finish_reason":"stop"}]}\n\ndata: [DONE]\n\n'
+    async with running(Reply(sse=sse, headers={"content-type": content_type})) as house:
+        status, got, _ = await house.post("/v1/chat/completions", {**CHAT, "stream": True})
+        record = await house.record()
+    assert (status, got if isinstance(got, str) else None, record["outcome"]) == (200, sse, "success")
+
+
+async def test_an_error_without_a_body_is_said_in_words_of_ours() -> None:
+    async with running(Reply(status=404, body="")) as house:
+        status, got, headers = await house.post("/v1/messages", MESSAGES)
+    assert (status, got["error"]["message"]) == (404, "The upstream answered with status 404.")
+    assert "retry-after" not in headers
+
+
+async def test_an_answer_of_too_many_values_passes_unread() -> None:
+    answer = b'{"choices":[{"message":{"content":"x"},"finish_reason":"stop"}],"x":[' + b"[]," * 700_000 + b"[]]}"
+    async with running(Reply(body=answer.decode(), content_type="application/json")) as house:
+        status, got, _ = await house.post("/v1/chat/completions", CHAT)
+        record = await house.record()
+    assert (status, len(got["x"])) == (200, 700_001)
+    assert (record["outcome"], record["flags"]) == ("success", "unmetered")
+
+
+async def test_a_meter_that_finds_no_room_does_not_end_the_answer() -> None:
+    settings = "[server]\nmax_in_flight_bytes = 2097152"
+    async with running(Reply(text="y" * 5_000_000), settings=settings) as house:
+        status, got, _ = await house.post("/v1/messages", MESSAGES)
+        record = await house.record()
+        assert house.gateway.deps.in_flight.bytes == 0
+    assert (status, len(got["content"][0]["text"]), record["flags"]) == (200, 5_000_000, "unmetered")

@@ -107,3 +107,13 @@ async def test_a_connection_whose_body_came_after_its_answer_does_not_stay_for_e
         async with asyncio.timeout(10):
             assert await reader.read() == b""
         writer.close()
+
+
+@pytest.mark.parametrize("key", ["tv-wrong", None])
+async def test_a_client_that_closes_still_reads_an_answer_that_comes_before_its_body(key: str | None) -> None:
+    async with running(settings="[server]\nmax_body_bytes = 1000000") as house:
+        size = 4_000_000 if key is None else 900_000
+        head = f"POST /v1/messages HTTP/1.1\r\nhost: x\r\nx-api-key: {key or house.key}\r\nconnection: close\r\n"
+        got = await talk(house.port, head.encode() + b"content-length: %d\r\n\r\n" % size, b" " * size)
+    status, error = error_of(got)
+    assert (status, error["type"]) == ((413, "request_too_large") if key is None else (401, "authentication_error"))

@@ -24,6 +24,7 @@ from trivium.cli.up import Console
 from trivium.errors import TriviumError
 from trivium.mock import Model, Reply, Rule, Script, ScriptedUpstream
 from trivium.server import run
+from trivium.server.deps import Gateway
 
 CHAT = {"model": "m", "messages": [{"role": "user", "content": "hi"}]}
 STREAM = {**CHAT, "stream": True}
@@ -288,3 +289,9 @@ async def test_what_keeps_it_from_getting_ready_ends_it(tmp_path: Path) -> None:
     with run._listening(settings) as listener, pytest.raises((TriviumError, IsADirectoryError)):
         async with asyncio.timeout(0.7):
             await run._serve(settings, tmp_path, {}, listener, Console())
+
+
+def test_an_alias_that_leads_nowhere_stops_the_start(tmp_path: Path) -> None:
+    text = "[local]\nenabled = false\n[providers.a]\nbase_url = 'http://h'\nmodels = ['m']\n[aliases]\nfast = 'b/m'"
+    with pytest.raises(TriviumError, match=r"t\.toml:7: aliases\.fast: leads to 'b/m'"):
+        Gateway(config.parse(text, "t.toml"), tmp_path, {})

@@ -231,3 +231,21 @@ def test_texts_flags_and_counts_are_read_by_type() -> None:
     assert raised.value.param == "i"
     with pytest.raises(FieldUnsupported, match="`i` must be true or false"):
         flag(found, "i")
+
+
+@pytest.mark.parametrize(
+    ("name", "body"),
+    [
+        ("model", b'{"model":[' + b"[]," * 500_000 + b"[]]}"),
+        ("stream_options", b'{"stream_options":[' + b"[]," * 500_000 + b"[]]}"),
+    ],
+)
+def test_a_member_that_is_far_too_large_for_what_it_is_is_not_decoded(name: str, body: bytes) -> None:
+    found = members(body)
+    with pytest.raises(FieldUnsupported, match=name):
+        (text if name == "model" else value)(found, name)
+
+
+def test_members_without_number_are_refused() -> None:
+    with pytest.raises(InvalidJson, match="too many members"):
+        members(b"{" + b",".join(b'"%d":1' % n for n in range(300_001)) + b"}")

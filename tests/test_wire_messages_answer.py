@@ -1,14 +1,18 @@
 """Whole Messages bodies."""
 
 import json
+from functools import partial
 from typing import Any
 
 import pytest
 
+from trivium.canon.api import Api
 from trivium.canon.events import Begin, End, Fault, Finish, FinishReason, ReasoningDelta, TextDelta, UsageReport
 from trivium.canon.fold import Answer, ToolCall, fold
 from trivium.canon.usage import Usage
-from trivium.wire.messages.answer import decode_answer
+from trivium.wire import codec
+
+decode_answer = partial(codec.decode_answer, Api.MESSAGES)
 
 
 def body(*content: dict[str, Any], stop_reason: str | None = "end_turn", **more: Any) -> bytes:

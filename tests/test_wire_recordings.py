@@ -76,7 +76,7 @@ def test_a_recorded_stream_keeps_the_order_of_events(folder: Path) -> None:
     if any(isinstance(event, End) for event in events) and not any(
         isinstance(event, Begin) and event.restarted for event in events
     ):
-        last = [type(event) for event in events].index(End)
+        last = max(at for at, event in enumerate(events) if isinstance(event, End))
         assert all(isinstance(event, UsageReport) for event in events[last + 1 :])
 
 

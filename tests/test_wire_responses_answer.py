@@ -1,10 +1,12 @@
 """Whole Responses bodies."""
 
 import json
+from functools import partial
 from typing import Any
 
 import pytest
 
+from trivium.canon.api import Api
 from trivium.canon.events import (
     Begin,
     End,
@@ -19,7 +21,9 @@ from trivium.canon.events import (
 )
 from trivium.canon.fold import Answer, fold
 from trivium.canon.usage import Usage
-from trivium.wire.responses.answer import decode_answer
+from trivium.wire import codec
+
+decode_answer = partial(codec.decode_answer, Api.RESPONSES)
 
 
 def body(*output: dict[str, Any], status: str = "completed", **more: Any) -> bytes:

@@ -25,12 +25,16 @@ def wire() -> None:
 @click.argument("files", nargs=-1, required=True, metavar="FILE...")
 def read(api: str, provider: str | None, json_lines: bool, files: tuple[str, ...]) -> None:
     """What each FILE says: text, tool calls, finish, usage, errors. - is standard input."""
+    unread = []
     for name in files:
-        answer = read_capture(_bytes(name), Api.parse(api), provider)
-        if json_lines:
-            click.echo(msgspec.json.encode(as_json(answer)).decode())
-        else:
-            click.echo(as_text(answer, name))
+        try:
+            answer = read_capture(_bytes(name), Api.parse(api), provider)
+        except OperationError as error:
+            unread.append(error.message)
+            continue
+        click.echo(msgspec.json.encode(as_json(answer)).decode() if json_lines else as_text(answer, name))
+    if unread:
+        raise OperationError("; ".join(unread))
 
 
 def _bytes(name: str) -> bytes:

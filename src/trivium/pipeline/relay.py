@@ -24,6 +24,7 @@ from trivium.upstream.client import UpstreamResponse
 from trivium.wire.body import members
 from trivium.wire.codec import decode_answer, stream_decoder
 from trivium.wire.errors import ErrorValue, is_native, render_in_stream
+from trivium.wire.lenient import is_dense
 from trivium.wire.relay import StreamRelay
 from trivium.wire.request import Request
 
@@ -47,6 +48,7 @@ _PASSED = {
     b"x-should-retry",
 }
 _PASSED_PREFIXES = (b"anthropic-ratelimit-", b"x-ratelimit-")
+_RETRYABLE = {429, 503}
 _REFUSED_US = {401, 402, 403}
 _EVENT_STREAM = b"text/event-stream"
 _STREAM_HEADERS = [(b"cache-control", b"no-cache"), (b"x-accel-buffering", b"no")]
@@ -70,10 +72,10 @@ class Exchange:
         try:
             if self._response.status >= 300:
                 await self._relay_error()
-            elif self._header(b"content-type").startswith(_EVENT_STREAM):
-                await self._relay_stream()
+            elif self._header(b"content-type").lower().startswith(_EVENT_STREAM):
+                await self._relay_stream(await self._response.read())
             else:
-                await self._relay_whole()
+                await self._relay_unnamed()
         finally:
             self._response.close()
 
@@ -81,7 +83,8 @@ class Exchange:
         body = await self._read_error()
         status = self._response.status
         self._run.answer = told = fold(decode_answer(self._call.api, body, self._provider.conventions))
-        message = (told.error.message if told.error else "") or body[:500].decode(errors="replace").strip()
+        said = told.error.message if told.error and body.strip() else body[:500].decode(errors="replace").strip()
+        message = said or f"The upstream answered with status {status}."
         if status in _REFUSED_US:
             raise UpstreamRefusedUs(
                 "The provider does not serve this gateway at the moment. Its operator has to look at it.",
@@ -89,9 +92,9 @@ class Exchange:
                 retry_after=60,
             )
         if status < 400 or not is_native(self._call.api, body):
-            failure = UpstreamError(message or f"The upstream answered with status {status}.", detail=message)
+            failure = UpstreamError(message, detail=message)
             failure.status = status if status >= 400 else 502
-            failure.retry_after = self._retry_after()
+            failure.retry_after = self._retry_after() if status in _RETRYABLE else None
             raise failure
         await self._start(status, [(b"content-length", b"%d" % len(body))])
         await self._end(body)
@@ -106,14 +109,15 @@ class Exchange:
             self._run.flags.append("error_body_broken")
         return bytes(body)
 
-    async def _relay_whole(self) -> None:
+    async def _relay_whole(self, chunk: bytes) -> None:
         body = bytearray()
-        while chunk := await self._response.read():
+        while chunk:
             body += chunk
             self._run.hold(len(body))
             if len(body) > _BUFFERED or body.isspace():
                 await self._pass_whole(body)
                 return
+            chunk = await self._response.read()
         whole = bytes(body)
         try:
             members(whole)
@@ -132,30 +136,46 @@ class Exchange:
         await self._write(bytes(body))
         try:
             while chunk := await self._response.read():
-                if len(body) <= _METERED:
-                    body += chunk
-                    self._run.hold(len(body))
+                if body:
+                    self._copy(body, chunk)
                 await self._write(chunk)
-        except (UpstreamError, Overloaded) as error:
+        except UpstreamError as error:
             self._run.error = error
             self._reply.cut()
             return
-        if len(body) > _METERED:
-            self._run.flags.append("unmetered")
-        else:
-            self._meter_whole(bytes(body))
+        self._meter_whole(bytes(body))
         await self._end()
 
+    def _copy(self, body: bytearray, chunk: bytes) -> None:
+        """Adds to the meter's copy, or gives it up where there is no room for it: the answer itself goes on."""
+        body += chunk
+        try:
+            self._run.hold(len(body) if len(body) <= _METERED else 0)
+        except Overloaded:
+            body.clear()
+        if len(body) > _METERED or not body:
+            body.clear()
+            self._run.hold(0)
+
     def _meter_whole(self, body: bytes) -> None:
-        if self._call.operation is Operation.GENERATE:
+        if not body or is_dense(body):
+            self._run.flags.append("unmetered")
+        elif self._call.operation is Operation.GENERATE:
             self._run.answer = fold(decode_answer(self._call.api, body, self._provider.conventions))
 
-    async def _relay_stream(self) -> None:
+    async def _relay_unnamed(self) -> None:
+        """Some servers send a stream under another content type, or under none."""
+        first = await self._response.read()
+        if self._request.stream and first.lstrip().startswith((b"data:", b"event:", b":")):
+            await self._relay_stream(first)
+        else:
+            await self._relay_whole(first)
+
+    async def _relay_stream(self, chunk: bytes) -> None:
         decoder = stream_decoder(self._call.api, self._provider.conventions)
         mend = mending(self._provider.quirks, self._call.api)
         meter = StreamRelay(self._call.api, decoder, hide_usage=not self._request.wants_usage, mend=mend)
         # An upstream that ends before its first byte is still an error with a status of its own.
-        chunk = await self._response.read()
         if not chunk:
             raise UpstreamBroken("The upstream's stream ended before it began.")
         await self._start(self._response.status, _STREAM_HEADERS)
@@ -215,7 +235,7 @@ class Exchange:
             for header in self._response.headers
             if header[0] in _PASSED or header[0].startswith(_PASSED_PREFIXES)
         ]
-        if status in (429, 503) and not self._header(b"retry-after"):
+        if status in _RETRYABLE and not self._header(b"retry-after"):
             passed.append((b"retry-after", b"%d" % self._retry_after()))
         self._run.status = status
         await self._reply.start(status, [*passed, *headers, (b"x-trivium-request-id", self._call.id.encode())])

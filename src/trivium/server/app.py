@@ -130,6 +130,7 @@ class HttpReply:
 
     async def start(self, status: int, headers: Headers) -> None:
         self.started = True
+        self._connection.linger()
         await self._send({"type": "http.response.start", "status": status, "headers": headers})
 
     async def write(self, data: bytes) -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from trivium.clock import SystemClock
 from trivium.config import Settings
+from trivium.errors import ConfigError, RequestError
 from trivium.operations.operations import Operations
 from trivium.pipeline.deps import Deps
 from trivium.providers import builtin
@@ -46,12 +47,25 @@ class Gateway:
             local=Embedded(self.local) if self.local else None,
             catalog=catalog(self.providers.values(), settings.aliases, {}),
         )
+        self._check_aliases()
         self.operations = Operations(self.store, self.deps.keep_counted)
 
     def learn(self, listed: Mapping[str, tuple[ModelEntry, ...]]) -> None:
         """Takes in what providers said they serve; a provider that said nothing keeps its last list."""
         self._listed.update(listed)
         self.deps.catalog = catalog(self.providers.values(), self.settings.aliases, self._listed)
+
+    def _check_aliases(self) -> None:
+        """An alias must lead somewhere, as far as the providers' lists are known at the start."""
+        if self.deps.catalog.unlisted:
+            return
+        for alias, target in self.settings.aliases.items():
+            try:
+                self.deps.catalog.resolve(alias)
+            except RequestError as error:
+                problem = f"leads to {target!r}: {error.message}"
+                source = self.settings.source
+                raise source.error(("aliases", alias), problem) if source else ConfigError(problem) from None
 
     async def close(self) -> None:
         """Ends what runs beside us and makes every record durable."""

@@ -44,6 +44,7 @@ class GuardedProtocol(HttpToolsProtocol):
         self._since = self._touched = self.loop.time()
         self._head_bytes = 0
         self._incoming = 0
+        self._lingers = False
         self.url = b""
 
     # What uvicorn and the parser call.
@@ -81,6 +82,8 @@ class GuardedProtocol(HttpToolsProtocol):
         self._phase = Phase.DONE
         if self.cycle is not None:
             super().on_message_complete()
+        if self._lingers:
+            self.transport.close()
 
     def on_response_complete(self) -> None:
         super().on_response_complete()
@@ -109,6 +112,13 @@ class GuardedProtocol(HttpToolsProtocol):
         elif self._phase is Phase.DONE and self.running is None and now - self._touched > settings.keep_alive:
             # The answer went out before the body had come; uvicorn's keep-alive timer has given up on it by then.
             self.drop()
+
+    def linger(self) -> None:
+        """An answer begins before the body is here. To close behind it would reset the connection, and the client might
+        never read the answer: what still comes is read and forgotten first, within the body's time limits."""
+        if self._phase is Phase.BODY and not self.cycle.keep_alive:
+            self.cycle.keep_alive = True
+            self._lingers = True
 
     def drop(self) -> None:
         """Breaks the connection in the middle of an answer; what is written already still goes out."""

@@ -20,6 +20,9 @@ class Store:
     def __init__(self, folder: Path, clock: Clock) -> None:
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         path = folder / "trivium.db"
+        # What SQLite lays beside the file has the file's mode.
+        path.touch(mode=0o600)
+        path.chmod(0o600)
         self._writing = connect(path)
         migrate(self._writing)
         self._reading = connect(path)

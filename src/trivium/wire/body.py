@@ -18,6 +18,10 @@ from trivium.errors import FieldUnsupported, InvalidJson
 
 Members = dict[str, msgspec.Raw]
 
+_ALWAYS_READ = 1024 * 1024
+_MOST_NAMES = 300_000
+"""In a body beyond that size: as many objects are made in 0.2 s, which everybody waits for."""
+_LONGEST_OPTION = 4096
 _COLON = re.compile(rb"\s*:\s*")
 _ESCAPED_LETTER = re.compile(rb"\\u00[4-7]")
 """With such escapes a name can be spelt in a way that a search does not find."""
@@ -27,6 +31,8 @@ _encode = msgspec.json.Encoder().encode
 
 def members(body: bytes) -> Members:
     """The top-level members of a JSON object, their values still bytes. Raises InvalidJson."""
+    if len(body) > _ALWAYS_READ and body.count(b'":') > _MOST_NAMES:
+        raise InvalidJson("The request body has too many members.")
     try:
         return _members.decode(body)
     except msgspec.ValidationError:
@@ -39,8 +45,10 @@ def members(body: bytes) -> Members:
 
 
 def value(found: Members, name: str) -> Any:
-    """A member decoded in full; None where it is absent or null."""
+    """A small member decoded in full; None where it is absent or null. Raises InvalidJson, FieldUnsupported."""
     raw = found.get(name)
+    if raw is not None and len(raw) > _LONGEST_OPTION:
+        raise FieldUnsupported(f"`{name}` is too long.", param=name)
     try:
         return None if raw is None else msgspec.json.decode(raw)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
@@ -49,6 +57,9 @@ def value(found: Members, name: str) -> Any:
 
 def text(found: Members, name: str) -> str | None:
     """A string member; None where absent or null. Raises FieldUnsupported for another type."""
+    raw = bytes(found.get(name, b"null"))
+    if not raw.startswith((b'"', b"null")):
+        raise FieldUnsupported(f"`{name}` must be a string.", param=name)
     content = value(found, name)
     if content is not None and not isinstance(content, str):
         raise FieldUnsupported(f"`{name}` must be a string.", param=name)

@@ -21,6 +21,9 @@ _DONE = b"[DONE]"
 class Decoder:
     """Decodes one answer: `decode` each event of its stream, then `close`; or `whole` for a body that is no stream."""
 
+    _GOES_ON = False
+    """Another answer behind one that came to its end goes on with it."""
+
     def __init__(self, conventions: Conventions = named.DEFAULT) -> None:
         self.malformed = 0
         """Events that were no JSON objects, left out."""
@@ -100,11 +103,12 @@ class Decoder:
             self._out.append(now)
 
     def _starts_anew(self, id: str, model: str) -> bool:
-        """Say that the stream has begun another answer, if its id says so."""
+        """Whether the stream has begun another answer, by its id. It takes the place of the one before."""
         if not id or not self._begun.id or id == self._begun.id:
             return False
         self._begun = Begin(id, model or None)
-        self._out.append(Begin(id, model or None, restarted=True))
+        if not (self._ended and self._GOES_ON):
+            self._out.append(Begin(id, model or None, restarted=True))
         self._finish, self._called, self._ended, self._kind = None, False, False, None
         return True
 

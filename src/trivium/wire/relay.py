@@ -59,12 +59,21 @@ _NULLABLE = ((b'"usage"', b'"usage":null'), (b'"finish_reason"', b'"finish_reaso
 """Chat names these in every chunk: they matter where they are not null."""
 
 
-class _BareUsage(msgspec.Struct):
-    choices: list[msgspec.Raw]
-    usage: dict[str, msgspec.Raw]
-
-
-_bare_usage = msgspec.json.Decoder(_BareUsage)
+_BARE = {
+    "choices",
+    "created",
+    "id",
+    "model",
+    "obfuscation",
+    "object",
+    "provider",
+    "service_tier",
+    "system_fingerprint",
+    "timings",
+    "usage",
+}
+"""What a Chat chunk may hold that exists for its usage alone. A chunk that says anything else is not hidden."""
+_members = msgspec.json.Decoder(dict[str, msgspec.Raw])
 
 
 class StreamRelay:
@@ -162,7 +171,7 @@ class StreamRelay:
     def _is_quiet(self, block: bytes) -> bool:
         """Whether each of the block's events is a mere piece of content."""
         events = block.count(b"data:")
-        if not events or block.count(self._quiet) != events:
+        if not events or block.count(self._quiet) != events or block.count(b"}\n\n") != events:
             return False
         for mark in self._loud:
             if mark in block:
@@ -226,7 +235,8 @@ def _events(block: bytes) -> list[bytes]:
 def _is_bare_usage(data: bytes) -> bool:
     """A Chat chunk that exists for its usage alone."""
     try:
-        chunk = _bare_usage.decode(data)
+        chunk = _members.decode(data)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return False
-    return not chunk.choices and b'"error"' not in data
+    bare = chunk.keys() <= _BARE and bytes(chunk.get("choices", b"")).translate(None, b" \t\r\n") == b"[]"
+    return bare and bytes(chunk.get("usage", b"null")).startswith(b"{")

@@ -99,20 +99,40 @@ def _usage_asked_for(request: Request) -> dict[str, bytes]:
     return {"stream_options": msgspec.json.encode({**kept, "include_usage": True})}
 
 
+_ABSENT = msgspec.Raw(b"null")
+
+
+class _Item(msgspec.Struct):
+    type: msgspec.Raw = _ABSENT
+    id: msgspec.Raw = _ABSENT
+    role: msgspec.Raw = _ABSENT
+    content: msgspec.Raw = _ABSENT
+
+
+_items = msgspec.json.Decoder(list[_Item])
+
+
 def _refers_to_items(raw: bytes) -> bool:
     """An item is a reference by its type, which may be left out where there is nothing but an id (openai-python,
     `ResponseInputItemParam.ItemReference`)."""
     if not raw.startswith(b"[") or not _MAY_REFER.search(raw):
         return False
+    if raw.count(b"{") > _MOST_ITEMS:
+        raise FieldUnsupported("`input` has too many items to look through.", param="input")
     try:
-        items = msgspec.json.decode(raw)
+        return any(_is_reference(item) for item in _items.decode(raw))
+    except msgspec.ValidationError:
+        # An item that is no object: the upstream will say so.
+        return False
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise InvalidJson(f"The field `input` is not valid JSON: {error}.", param="input") from None
-    return any(
-        isinstance(item, dict)
-        and (item.get("type") == "item_reference" or (item.get("type") is None and item.keys() <= {"id", "type"}))
-        for item in items
-    )
+
+
+def _is_reference(item: _Item) -> bool:
+    kind = bytes(item.type)
+    if kind != b"null":
+        return len(kind) < _LONGEST_TYPE and msgspec.json.decode(kind) == "item_reference"
+    return bytes(item.id) != b"null" and bytes(item.role) == bytes(item.content) == b"null"
 
 
 def _present(raw: bytes) -> bool:
@@ -130,6 +150,8 @@ _STATEFUL: dict[Api, dict[str, Callable[[bytes], bool]]] = {
     Api.MESSAGES: {"thread": _present},
 }
 
+_MOST_ITEMS = 300_000
+_LONGEST_TYPE = 200
 _MAY_REFER = re.compile(rb'item_reference|\\u00[4-7]|\{\s*"(?:id|type)"\s*:\s*(?:"[^"]*"|null)\s*(?:,[^{}]*)?\}')
 """Whether it is worth decoding the items: the word, an escape that may spell it, or an object of next to nothing."""
 
