@@ -73,3 +73,9 @@ def test_any_bytes_are_an_answer_or_an_error_inside_one(trivium: CommandLine, co
         result = trivium("wire", "read", "--api", api, "--json", "-", given=content)
         assert result.exit_code == 0
         assert json.loads(result.stdout)["error"]
+
+
+def test_a_file_that_cannot_be_read_does_not_keep_the_others_from_being_shown(trivium: CommandLine) -> None:
+    result = trivium("wire", "read", "--api", "chat", "--json", "gone.sse", "a.sse")
+    assert (result.exit_code, json.loads(result.stdout)["id"]) == (1, "c1")
+    assert result.stderr.startswith("trivium: gone.sse: ")

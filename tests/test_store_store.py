@@ -62,3 +62,15 @@ def test_a_file_of_a_newer_program_is_refused(tmp_path: Path) -> None:
     connection.execute("PRAGMA user_version = 99")
     with pytest.raises(StoreUnavailable, match="newer version"):
         Store(tmp_path, SystemClock())
+
+
+def open_to_others(folder: Path) -> list[Path]:
+    return [path for path in folder.glob("trivium.db*") if path.stat().st_mode & 0o077]
+
+
+async def test_nobody_else_can_read_the_database(tmp_path: Path) -> None:
+    (tmp_path / "trivium.db").touch(mode=0o644)
+    store = Store(tmp_path, SystemClock())
+    store.keys.create("a")
+    assert open_to_others(tmp_path) == []
+    await store.close()

@@ -8,11 +8,10 @@ they enter.
     ├── RequestError            400     the caller can mend it
     │   ├── InvalidJson         400 · ModelMissing 400 · FieldUnsupported 400 · ModelAmbiguous 400 · ApiMismatch 400
     │   ├── AuthenticationError 401 · CredentialMissing 401
-    │   ├── AccessDenied        403
     │   ├── PathNotFound        404 · ModelNotFound 404 · MethodNotAllowed 405
     │   └── BodyTimeout         408 · BodyTooLarge 413 · UpgradeRefused 426 · HeadersTooLarge 431
     ├── Unavailable             503     ours, and it passes: retry
-    │   ├── Overloaded          503 · StoreUnavailable 503 · ShuttingDown 503
+    │   ├── Overloaded          503 · StoreUnavailable 503
     └── UpstreamError           502     theirs
         ├── UpstreamUnreachable 502 · UpstreamGarbage 502 · UpstreamBroken 502
         ├── UpstreamTimeout     504
@@ -92,11 +91,6 @@ class CredentialMissing(RequestError):
     code = "paid_model_auth_required"
 
 
-class AccessDenied(RequestError):
-    status = 403
-    code = "access_denied"
-
-
 class PathNotFound(RequestError):
     status = 404
     code = "path_not_found"
@@ -152,10 +146,6 @@ class Overloaded(Unavailable):
 
 class StoreUnavailable(Unavailable):
     code = "store_unavailable"
-
-
-class ShuttingDown(Unavailable):
-    code = "shutting_down"
 
 
 class UpstreamError(TriviumError):

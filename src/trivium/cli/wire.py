@@ -19,7 +19,7 @@ def wire() -> None:
 
 
 @wire.command()
-@click.option("--api", required=True, type=click.Choice(["chat", "responses", "messages"]))
+@click.option("--api", required=True, type=click.Choice([api.short for api in Api]))
 @click.option("--provider", help="Apply this provider's way of counting tokens (xai, google, mistral, vercel, ...).")
 @click.option("--json", "json_lines", is_flag=True, help="One JSON object a file, one a line.")
 @click.argument("files", nargs=-1, required=True, metavar="FILE...")

@@ -24,7 +24,8 @@ _LOG = logging.getLogger("trivium.pipeline")
 
 
 async def handle(call: Call, body: Body, reply: Reply, deps: Deps) -> None:
-    """Answers a call. Never raises; a cancellation means that the client left or that the gateway stops."""
+    """Answers a call. A cancellation means that the client left or that the gateway stops; it ends the call, and leaves
+    here only while an error is being told. Nothing else does."""
     with Run(call, deps) as run:
         try:
             deps.in_flight.enter()

@@ -121,10 +121,9 @@ class Exchange:
         whole = bytes(body)
         try:
             members(whole)
-        except InvalidJson as error:
-            raise UpstreamGarbage(
-                "The upstream's answer is not JSON.", detail=f"{error.message} {whole[:500].decode(errors='replace')}"
-            ) from None
+        except InvalidJson:
+            said = whole[:500].decode(errors="replace")
+            raise UpstreamGarbage("The upstream's answer is not JSON.", detail=f"not JSON: {said}") from None
         self._meter_whole(whole)
         await self._start(self._response.status, [(b"content-length", b"%d" % len(whole))])
         await self._end(whole)

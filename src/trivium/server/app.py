@@ -39,6 +39,9 @@ class App:
         connection.running = asyncio.current_task()
         try:
             await self._answer(scope, receive, HttpReply(send, connection), connection)
+        except asyncio.CancelledError:
+            # The client left while an error was on its way to it; its record is written by now.
+            return
         finally:
             connection.running = None
 
