@@ -4,7 +4,7 @@
 #   TRIVIUM_PORT   and TRIVIUM_DATA are read by what `make run` starts
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-dev run test test-all check format bench bench-quick lock clean
+.PHONY: help setup setup-dev run test test-all check format bench bench-quick bench-wire lock clean
 
 VENV := .venv
 BIN  := $(VENV)/bin
@@ -52,7 +52,10 @@ format: $(DEV) ## mends what ruff can mend
 bench-quick: $(RUN) ## Trivium against nginx, in under a minute
 	@$(BIN)/python bench/quick.py
 
-bench: bench-quick ## every measurement there is
+bench-wire: $(RUN) ## translation: CPU per event and per request, no network
+	@$(BIN)/python bench/wire.py
+
+bench: bench-quick bench-wire ## every measurement there is
 
 lock: ## compiles requirements/*.txt anew, with the newest versions that fit
 	@sh requirements/lock.sh $(UV)

@@ -75,6 +75,7 @@ async def running(
             text = f'{settings}\n[local]\nenabled = false\n[providers.up]\nbase_url = "{upstream.url}/v1"\n{provider}\n'
             gateway = Gateway(config.parse(text), Path(folder), {})
             listener = socket.create_server(("127.0.0.1", 0))
+            listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             server = Server(gateway)
             serving = asyncio.create_task(server.serve(sockets=[listener]))
             while not server.started:  # noqa: ASYNC110 # uvicorn has no event for it

@@ -27,7 +27,8 @@ def test_a_key_is_printed_alone_so_that_a_script_can_take_it(trivium: CommandLin
 
 def test_create_list_and_revoke_as_json(trivium: CommandLine) -> None:
     made = trivium.json("keys", "create", "--name", "laptop")
-    assert set(made) == {"id", "name", "hint", "created_ms", "revoked_ms", "key"}
+    assert set(made) == {"id", "name", "hint", "created_ms", "revoked_ms", "strict", "key"}
+    assert made["strict"] is False
     assert made["key"].endswith(made["hint"])
     (listed,) = trivium.json("keys", "list")
     assert listed == {name: value for name, value in made.items() if name != "key"}
@@ -37,14 +38,20 @@ def test_create_list_and_revoke_as_json(trivium: CommandLine) -> None:
 
 
 def test_the_list_shows_no_key(trivium: CommandLine) -> None:
-    assert trivium.table("keys", "list") == [["id", "name", "key", "created (UTC)", "revoked (UTC)"]]
+    assert trivium.table("keys", "list") == [["id", "name", "key", "created (UTC)", "revoked (UTC)", "losses"]]
     assert trivium.json("keys", "list") == []
     text = trivium("keys", "create", "--name", "Füße").stdout.strip()
-    _, (id, name, hint, created, revoked) = trivium.table("keys", "list")
-    assert (name, hint, revoked) == ("Füße", f"...{text[-4:]}", "-")
+    _, (id, name, hint, created, revoked, losses) = trivium.table("keys", "list")
+    assert (name, hint, revoked, losses) == ("Füße", f"...{text[-4:]}", "-", "-")
     assert re.fullmatch(r"20\d\d-\d\d-\d\d \d\d:\d\d:\d\d", created)
     trivium("keys", "revoke", id)
-    assert trivium.table("keys", "list")[1][-1] != "-"
+    assert trivium.table("keys", "list")[1][-2] != "-"
+
+
+def test_a_key_may_be_strict_about_losses(trivium: CommandLine) -> None:
+    made = trivium.json("keys", "create", "--name", "exact", "--strict")
+    assert made["strict"] is True
+    assert trivium.table("keys", "list")[1][-1] == "strict"
 
 
 def test_revoke_takes_a_name_and_says_what_it_ended(trivium: CommandLine) -> None:

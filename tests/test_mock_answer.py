@@ -20,6 +20,7 @@ def test_tool_calls_decide_the_finish_unless_it_is_given() -> None:
     assert compose(Reply(text="Hi"), ASKED).finish == "stop"
     assert compose(Reply(tool_calls=calls), ASKED).finish == "tool_calls"
     assert compose(Reply(tool_calls=calls, finish="length"), ASKED).finish == "length"
+    assert compose(Reply(tool_calls=calls, stop_sequence="END"), ASKED).finish == "stop"
 
 
 def test_arguments_go_as_json_or_verbatim_and_in_fragments() -> None:

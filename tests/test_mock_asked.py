@@ -8,7 +8,7 @@ import msgspec
 import pytest
 
 from trivium.mock import Recorded
-from trivium.mock.asked import Asked, read, tokens
+from trivium.mock.asked import Asked, flat_name, read, tokens
 
 CHAT, RESPONSES, MESSAGES = "/v1/chat/completions", "/v1/responses", "/v1/messages"
 
@@ -107,6 +107,19 @@ def test_tools_are_known_by_name_in_the_shapes_of_all_dialects() -> None:
         "responses",
         "messages",
     }
+
+
+def test_custom_tools_and_tools_in_a_namespace_are_known_as_well() -> None:
+    custom = [{"type": "custom", "custom": {"name": "chat"}}, {"type": "custom", "name": "responses"}]
+    inner = [{"type": "function", "name": "look"}, {"type": "custom", "name": "patch"}]
+    grouped = [{"type": "namespace", "name": "maps", "tools": inner}, {"type": "namespace", "tools": [None]}]
+
+    assert asked(CHAT, {"tools": custom}).tools == {"chat", "responses"}
+    assert asked(RESPONSES, {"tools": grouped}).tools == {"look", "maps__look", "patch", "maps__patch"}
+
+
+def test_a_flat_name_has_one_pair_of_underscores() -> None:
+    assert [flat_name(space, "f") for space in (None, "a", "mcp__a__")] == ["f", "a__f", "mcp__a__f"]
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ import pytest
 
 from test_mock_chat import client
 from test_mock_messages import client as messages_client
-from trivium.mock import Match, Recorded, Reply, Script, ScriptedUpstream, load_script
+from trivium.mock import Match, Recorded, Reply, Script, ScriptedUpstream, ToolCall, load_script
 
 PAGE = Path(__file__).parents[1] / "docs/mock.md"
 EXAMPLES = Path(__file__).parents[1] / "examples/mock"
@@ -62,6 +62,7 @@ async def messages_agent(upstream: ScriptedUpstream, name: str) -> Turn:
     ("agent", "tool"),
     [
         (chat_agent, "bash"),
+        (chat_agent, "run_shell_command"),
         (responses_agent, "exec_command"),
         (responses_agent, "shell_command"),
         (responses_agent, "shell"),
@@ -96,7 +97,7 @@ async def test_a_bad_day_gets_better() -> None:
         assert [model.id async for model in api.models.list()] == ["steady", "broken-html", "broken-silent"]
 
 
-@pytest.mark.parametrize("value", [Match, Reply, Script, Recorded])
+@pytest.mark.parametrize("value", [Match, Reply, Script, ToolCall, Recorded])
 def test_the_page_names_every_key(value: Any) -> None:
     page = PAGE.read_text("utf-8")
 

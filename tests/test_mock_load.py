@@ -51,6 +51,11 @@ def test_a_file_is_found_from_the_folder_of_the_script(tmp_path: Path) -> None:
         ("[[rules]]\ntimes = 1", "rules[0]: object missing required field `reply`"),
         ("[[rules]]\nreply.tex = 'Hi'", "rules[0].reply.tex: unknown key; expected one of text, reasoning,"),
         ("[default.usage]\ninputs = 1", "default.usage.inputs: unknown key; expected one of input, cache_read,"),
+        ("default.citations = [{ uri = '' }]", "default.citations[0].uri: unknown key; expected one of url, title"),
+        (
+            "default.tool_calls = [{ name = 'f', kind = 'custom' }]",
+            "default.tool_calls[0]: expected a string as the `arguments` of a custom call",
+        ),
         ("rule = []", "rule: unknown key; expected one of rules, default, models, keep"),
         ("[[rules]]\nreply = { body = '', raw = '' }", "rules[0].reply: expected one of `body`, `raw`"),
         ("[[rules]]\nreply.file = 'gone.sse'", "rules[0].reply.file: expected a file at"),

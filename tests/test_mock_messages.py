@@ -10,12 +10,12 @@ import anthropic
 import pytest
 from anthropic.types import MessageParam
 
-from test_mock_chat import COUNTED, TWO_CALLS, data_lines, paths, playing
+from test_mock_chat import CITED, COUNTED, PATCH, SIGNED, TWO_CALLS, data_lines, paths, playing
 from trivium.mock import Error, Model, Reply, Script, ScriptedUpstream, ToolCall
 
-RECORDED = (
-    Path(__file__).parents[2] / "shared/wire/recordings/messages/anthropic/thinking-streaming-08978e/response.sse"
-)
+RECORDINGS = Path(__file__).parents[2] / "shared/wire/recordings/messages/anthropic"
+RECORDED = RECORDINGS / "thinking-streaming-08978e/response.sse"
+SEARCHED = RECORDINGS / "test-web-search-c85555/response.sse"
 HI: list[MessageParam] = [{"role": "user", "content": "Hi"}]
 EVERYTHING = Reply(
     reasoning=["Let me", " see."], signature="sealed", text=["Hel", "lo"], tool_calls=TWO_CALLS, usage=COUNTED
@@ -97,6 +97,66 @@ async def test_the_accumulating_stream_gathers_what_the_whole_answer_says() -> N
     assert [block.to_dict() for block in gathered.content[:3]] == [block.to_dict() for block in whole.content[:3]]
     assert gathered.stop_reason == whole.stop_reason
     assert gathered.usage.output_tokens == whole.usage.output_tokens
+
+
+async def gathered(reply: Reply) -> list[dict[str, Any]]:
+    """The blocks of a whole answer, once it is known that the accumulating stream gathers the same."""
+    async with playing(reply) as upstream, client(upstream) as api:
+        whole = await api.messages.create(model="m", max_tokens=9, messages=HI)
+        async with api.messages.stream(model="m", max_tokens=9, messages=HI) as stream:
+            streamed = await stream.get_final_message()
+    blocks = [[{**block.to_dict(), "id": None} for block in answer.content] for answer in (whole, streamed)]
+    assert blocks[0] == blocks[1]
+    return blocks[0]
+
+
+async def test_a_redacted_block_is_whole_in_its_start() -> None:
+    events = [event for event in await streamed(SIGNED) if event.get("index") == 1]
+
+    assert [event["type"] for event in events] == ["content_block_start", "content_block_stop"]
+    assert events[0]["content_block"] == {"type": "redacted_thinking", "data": "opaque"}
+    assert [block["type"] for block in await gathered(SIGNED)] == ["thinking", "redacted_thinking", "text"]
+
+
+async def test_citations_come_before_the_text_they_are_about() -> None:
+    (block,) = await gathered(CITED)
+    cited = [event["delta"] for event in await streamed(CITED) if event["type"] == "content_block_delta"]
+
+    assert block["text"] == "Hello"
+    assert [(citation["url"], citation["title"]) for citation in block["citations"]] == [
+        ("https://a.example/", "A"),
+        ("https://b.example/", "B"),
+    ]
+    assert [delta["type"] for delta in cited] == ["citations_delta"] * 2 + ["text_delta"] * 2
+    assert [delta["citation"] for delta in cited[:2]] == block["citations"]
+
+
+async def test_a_custom_call_is_a_tool_use_with_its_input_inside() -> None:
+    (block,) = await gathered(Reply(tool_calls=[PATCH]))
+
+    assert (block["name"], block["input"]) == ("patch", {"input": "*** Begin Patch"})
+
+
+async def test_a_namespace_goes_before_the_name_and_blocks_never_overlap() -> None:
+    calls = [ToolCall("look", {"at": 1}, namespace="maps"), ToolCall("go", {"to": 2}, namespace="mcp__a__")]
+    events = await streamed(Reply(tool_calls=calls, calls_interleaved=True))
+    places = [event["index"] for event in events if "index" in event]
+
+    assert [block["name"] for block in await gathered(Reply(tool_calls=calls))] == ["maps__look", "mcp__a__go"]
+    assert places == sorted(places)
+
+
+async def test_a_stop_sequence_is_named() -> None:
+    reply = Reply(text="Hi", stop_sequence="END")
+    async with playing(reply) as upstream, client(upstream) as api:
+        whole = await api.messages.create(model="m", max_tokens=9, messages=HI)
+
+    assert (whole.stop_reason, whole.stop_sequence) == ("stop_sequence", "END")
+    assert (await streamed(reply))[-2]["delta"] == {
+        "stop_reason": "stop_sequence",
+        "stop_sequence": "END",
+        "stop_details": None,
+    }
 
 
 @pytest.mark.parametrize(
@@ -214,3 +274,11 @@ async def test_every_event_has_the_fields_of_the_recorded_one() -> None:
     assert list(played) == list(recorded)
     for kind, names in played.items():
         assert names - newer == recorded[kind] - {".content_block.caller", ".content_block.caller.type"}, kind
+
+
+@pytest.mark.skipif(not SEARCHED.exists(), reason="the public recordings are not beside the project")
+async def test_a_citation_has_the_fields_of_the_recorded_one() -> None:
+    def citations(events: list[dict[str, Any]]) -> list[set[str]]:
+        return [paths(event) for event in events if event.get("delta", {}).get("type") == "citations_delta"]
+
+    assert citations(await streamed(CITED))[0] == citations(data_lines(SEARCHED.read_text()))[0]

@@ -9,7 +9,7 @@ from typing import Any
 import openai
 import pytest
 
-from test_mock_chat import COUNTED, TWO_CALLS, client, data_lines, paths, playing
+from test_mock_chat import CITED, COUNTED, PATCH, TWO_CALLS, client, data_lines, paths, playing
 from trivium.mock import Error, Reply, ScriptedUpstream, ToolCall
 
 RECORDINGS = Path(__file__).parents[2] / "shared/wire/recordings/responses/openai"
@@ -98,6 +98,90 @@ async def test_the_accumulating_stream_gathers_text_and_parallel_calls() -> None
     assert answer.usage.total_tokens == 25
 
 
+async def test_redacted_reasoning_is_an_item_without_a_summary() -> None:
+    events = await streamed(Reply(reasoning="Hm.", signature="sealed", redacted="opaque", text="Hi"))
+
+    seen, opaque, _ = events[-1]["response"]["output"]
+    assert (seen["summary"][0]["text"], seen["encrypted_content"]) == ("Hm.", "sealed")
+    assert (opaque["summary"], opaque["encrypted_content"]) == ([], "opaque")
+    assert [event["type"] for event in events if event.get("output_index") == 1] == [
+        "response.output_item.added",
+        "response.output_item.done",
+    ]
+
+
+async def test_citations_are_added_behind_the_text_and_are_in_the_part_when_it_is_done() -> None:
+    async with playing(CITED) as upstream, client(upstream) as api:
+        async with api.responses.stream(model="m", input="Hi") as stream:
+            kinds = [event.type.removeprefix("response.") async for event in stream]
+        (item,) = (await stream.get_final_response()).output
+    events = await streamed(CITED)
+
+    assert kinds[3:-2] == [
+        "content_part.added",
+        "output_text.delta",
+        "output_text.delta",
+        "output_text.annotation.added",
+        "output_text.annotation.added",
+        "output_text.done",
+        "content_part.done",
+    ]
+    assert item.type == "message"
+    assert item.content[0].type == "output_text"
+    annotations = [annotation.to_dict() for annotation in item.content[0].annotations]
+    assert annotations[1] == {
+        "type": "url_citation",
+        "start_index": 0,
+        "end_index": 5,
+        "url": "https://b.example/",
+        "title": "B",
+    }
+    assert events[3]["part"]["annotations"] == []
+    assert [(event["annotation_index"], event["annotation"]) for event in events[6:8]] == [*enumerate(annotations)]
+    assert events[9]["part"]["annotations"] == annotations
+
+
+async def test_the_input_of_a_custom_call_goes_out_verbatim() -> None:
+    async with playing(Reply(tool_calls=[PATCH])) as upstream, client(upstream) as api:
+        async with api.responses.stream(model="m", input="Hi") as stream:
+            events: list[dict[str, Any]] = [event.to_dict() async for event in stream]
+        (item,) = (await stream.get_final_response()).output
+
+    assert item.type == "custom_tool_call"
+    assert (item.call_id, item.name, item.input) == ("call_mock1x0", "patch", "*** Begin Patch")
+    assert [(event["type"], event.get("delta", event.get("input"))) for event in events[3:-2]] == [
+        ("response.custom_tool_call_input.delta", "*** Begi"),
+        ("response.custom_tool_call_input.delta", "n Patch"),
+        ("response.custom_tool_call_input.done", "*** Begin Patch"),
+    ]
+    assert events[2]["item"] == {**events[-2]["item"], "status": "in_progress", "input": ""}
+
+
+async def test_a_namespace_is_a_field_of_the_call() -> None:
+    events = await streamed(Reply(tool_calls=[ToolCall("look", namespace="maps"), ToolCall("look")]))
+    items = [event["item"] for event in events if event["type"] == "response.output_item.added"]
+
+    for calls in (items, events[-1]["response"]["output"]):
+        assert [(call["name"], call.get("namespace")) for call in calls] == [("look", "maps"), ("look", None)]
+
+
+async def test_interleaved_calls_take_turns_and_are_gathered_all_the_same() -> None:
+    reply = Reply(text="Hi", tool_calls=[TWO_CALLS[0], PATCH], calls_interleaved=True)
+    async with playing(reply) as upstream, client(upstream) as api:
+        async with api.responses.stream(model="m", input="Hi") as stream:
+            places = [event.output_index async for event in stream if hasattr(event, "output_index")]
+        _, look, patch = (await stream.get_final_response()).output
+
+    assert [place for place in places if place] == [1, 2] * 5
+    assert look.type == "function_call"
+    assert patch.type == "custom_tool_call"
+    assert (look.arguments, patch.input) == ('{"city":"Köln"}', "*** Begin Patch")
+
+
+async def test_a_stop_sequence_completes_like_any_other_end() -> None:
+    assert (await streamed(Reply(text="Hi", stop_sequence="END")))[-1]["type"] == "response.completed"
+
+
 async def test_a_refusal_is_a_part_of_its_own() -> None:
     events = await streamed(Reply(text=["I", " won't"], finish="refusal"))
 
@@ -177,3 +261,13 @@ async def test_every_event_has_the_fields_of_the_recorded_one(recording: str, re
     for kind, event in played.items():
         theirs = {path for path in paths(recorded[kind]) if not path.startswith(".response.tools.")}
         assert paths(event) - UNRECORDED == theirs - UNSAID, kind
+
+
+@pytest.mark.skipif(not RECORDINGS.exists(), reason="the public recordings are not beside the project")
+async def test_a_call_in_a_namespace_has_the_fields_of_the_recorded_one() -> None:
+    def calls(events: list[dict[str, Any]]) -> dict[str, set[str]]:
+        return {event["type"]: paths(event) for event in events if event.get("item", {}).get("type") == "function_call"}
+
+    recorded = (RECORDINGS / "openai-tool-search-1-chunks-d4fbbd/response.sse").read_text()
+
+    assert calls(await streamed(Reply(tool_calls=[ToolCall("look", namespace="maps")]))) == calls(data_lines(recorded))

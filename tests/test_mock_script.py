@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from trivium.mock import Reply, Rule, Script, Usage
+from trivium.mock import Reply, Rule, Script, ToolCall, Usage
 
 
 def test_usage_counts_every_token_once() -> None:
@@ -36,6 +36,8 @@ def test_a_script_needs_no_more_than_a_reply() -> None:
         ({"ping_every_ms": 5, "chunk_bytes": 1}, "a ping lies between events"),
         ({"ping_every_ms": 5, "gzip": True}, "a ping lies between events"),
         ({"abort": "end"}, "with `abort = 'end'`"),
+        ({"finish": "length", "stop_sequence": "END"}, "with `stop_sequence`"),
+        ({"citations": [{"url": "https://a.example/", "title": "A"}]}, "with `citations`"),
     ],
 )
 def test_fields_that_contradict_each_other_are_refused(fields: dict[str, Any], complaint: str) -> None:
@@ -43,3 +45,9 @@ def test_fields_that_contradict_each_other_are_refused(fields: dict[str, Any], c
         Reply(**fields)
     with pytest.raises(msgspec.ValidationError, match=complaint):
         msgspec.convert(fields, Reply)
+
+
+def test_the_input_of_a_custom_call_is_text() -> None:
+    with pytest.raises(ValueError, match="expected a string"):
+        ToolCall("patch", kind="custom")
+    assert ToolCall("patch", "", kind="custom").arguments == ""

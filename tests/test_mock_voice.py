@@ -1,11 +1,11 @@
-"""The error shape that both OpenAI dialects share."""
+"""What both OpenAI dialects share: the error shape, and the order of parallel calls."""
 
 from __future__ import annotations
 
 import pytest
 
 from trivium.mock import Error
-from trivium.mock.voice import openai_error
+from trivium.mock.voice import openai_error, strung
 
 
 @pytest.mark.parametrize(
@@ -23,3 +23,12 @@ def test_type_and_code_follow_from_the_status_unless_they_are_given(status: int,
 
     assert openai_error(status, Error(), 1) == {"error": left_out}
     assert openai_error(status, Error(message="No.", type="insufficient_quota", code="quota"), 1) == {"error": given}
+
+
+def test_strands_follow_each_other_or_take_turns_as_long_as_they_last() -> None:
+    def said(*, interleaved: bool) -> list[int]:
+        strands = [iter([{"n": n} for n in strand]) for strand in ((1, 2, 3), (4,), (5, 6))]
+        return [event["n"] for event in strung(strands, interleaved=interleaved)]
+
+    assert said(interleaved=False) == [1, 2, 3, 4, 5, 6]
+    assert said(interleaved=True) == [1, 4, 5, 2, 6, 3]

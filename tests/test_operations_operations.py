@@ -42,13 +42,21 @@ class TestKeys:
     async def test_one_is_made_shown_once_listed_and_revoked(self, operations: Operations, store: Store) -> None:
         made = await operations.perform("keys.create", {"name": "  laptop "})
         assert store.keys.find(made["key"])
-        assert set(made) == {"id", "name", "hint", "created_ms", "revoked_ms", "key"}
+        assert set(made) == {"id", "name", "hint", "created_ms", "revoked_ms", "strict", "key"}
         (listed,) = await operations.perform("keys.list", {})
         assert listed == {name: value for name, value in made.items() if name != "key"}
         assert listed["name"] == "laptop"
         ended = await operations.perform("keys.revoke", {"key": made["id"]})
         assert ended["revoked_ms"]
         assert store.keys.find(made["key"]) is None
+
+    async def test_one_is_strict_only_where_it_was_asked_for(self, operations: Operations, store: Store) -> None:
+        for asked, strict in (({}, False), ({"strict": False}, False), ({"strict": True}, True)):
+            made = await operations.perform("keys.create", {"name": "k", **asked})
+            assert made["strict"] is strict
+            found = store.keys.find(made["key"])
+            assert found
+            assert found.strict is strict
 
     @pytest.mark.parametrize("name", ["", "  ", "a\nb", "\x1b[31m", "x" * 101, "\u202e", "\udcff"])
     async def test_a_name_must_be_one(self, operations: Operations, name: str) -> None:
@@ -92,6 +100,7 @@ class TestReports:
         ("keys.create", {}, "keys.create: Object missing required field `name`"),
         ("keys.create", {"name": 3}, "Expected `str`, got `int`"),
         ("keys.create", {"name": "a", "admin": True}, "unknown field `admin`"),
+        ("keys.create", {"name": "a", "strict": "yes"}, "Expected `bool`, got `str`"),
         ("keys.list", {"all": True}, "unknown field `all`"),
         ("usage", {"by": "day"}, "Expected `array`"),
         ("usage", {"since_ms": "yesterday"}, "Expected `int | null`"),

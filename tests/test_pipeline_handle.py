@@ -8,7 +8,10 @@ from typing import Any
 import pytest
 
 from gateway import CALLS, CHAT, MESSAGES, RESPONSES, running
+from trivium.canon.api import Api
 from trivium.mock import Reply, Usage
+
+SPOKEN_AT = {"chat": "/v1/chat/completions", "responses": "/v1/responses", "messages": "/v1/messages"}
 
 
 def message_of(api_path: str, body: dict[str, Any]) -> str:
@@ -128,12 +131,22 @@ async def test_state_that_is_not_kept_is_refused_by_name(path: str, body: dict[s
     assert f"`{field}`" in message_of(path, answer)
 
 
-async def test_a_model_whose_upstream_speaks_another_api_says_which_to_use() -> None:
-    async with running(provider='apis = ["chat"]') as house:
-        status, answer, _ = await house.post("/v1/messages", MESSAGES)
-        assert status == 400
-        assert "/chat/completions" in message_of("/v1/messages", answer)
-        assert (await house.post("/v1/chat/completions", CHAT))[0] == 200
+@pytest.mark.parametrize("spoken", SPOKEN_AT)
+@pytest.mark.parametrize(("path", "body"), CALLS)
+async def test_a_model_whose_upstream_speaks_another_api_answers_all_the_same(
+    path: str, body: dict[str, Any], spoken: str
+) -> None:
+    said = Reply(text="hello", usage=Usage(input=7, output=5))
+    async with running(said, provider=f'apis = ["{spoken}"]') as house:
+        status, answer, _ = await house.post(path, body)
+        record = await house.record()
+        (sent,) = house.upstream.requests
+    assert status == 200
+    assert "hello" in str(answer)
+    assert sent.path == SPOKEN_AT[spoken]
+    assert record["upstream_api"] == Api.parse(spoken)
+    assert (record["outcome"], record["finish_reason"]) == ("success", "stop")
+    assert (record["input_uncached_tokens"], record["output_tokens"]) == (7, 5)
 
 
 async def test_an_alias_a_prefix_and_a_padded_name_reach_the_same_model() -> None:

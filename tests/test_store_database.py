@@ -12,9 +12,12 @@ from pathlib import Path
 
 import pytest
 
+from trivium import ids
+from trivium.clock import SystemClock
 from trivium.errors import OperationError, StoreUnavailable
 from trivium.store import database
 from trivium.store.database import MIGRATIONS, connect, migrate, ownership, transaction
+from trivium.store.keys import ApiKey, KeyStore
 
 HOLD = """
 import sys, pathlib
@@ -23,6 +26,7 @@ with ownership(pathlib.Path(sys.argv[1])):
     print("mine", flush=True)
     sys.stdin.read()
 """
+ROW = "INSERT INTO keys (id, hash, name, hint, created_ms) VALUES (?, ?, ?, 'h', ?)"
 
 
 @pytest.fixture
@@ -64,11 +68,34 @@ def test_a_new_file_gets_the_newest_schema_and_keeps_it(connection: sqlite3.Conn
 def test_an_old_file_is_moved_forward_with_what_it_holds(
     connection: sqlite3.Connection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    connection.execute("INSERT INTO keys (id, hash, name, hint, created_ms) VALUES ('k', x'00', 'n', 'h', 1)")
+    connection.execute(ROW, ("k", b"1", "n", 1))
     monkeypatch.setattr(database, "MIGRATIONS", (*MIGRATIONS, "ALTER TABLE keys ADD COLUMN note TEXT;"))
     migrate(connection)
     assert version(connection) == len(MIGRATIONS) + 1
     assert connection.execute("SELECT id, note FROM keys").fetchall() == [("k", None)]
+
+
+def test_keys_of_the_first_schema_still_open_with_the_newest(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pepper, opened = b"p" * 32, connect(file)
+    with monkeypatch.context() as before:
+        before.setattr(database, "MIGRATIONS", MIGRATIONS[:1])
+        migrate(opened)
+    assert version(opened) == 1
+    with transaction(opened) as writing:
+        for id, text in (("key_live", "tv-live"), ("key_ended", "tv-ended")):
+            writing.execute(ROW, (id, ids.key_hash(pepper, text), id, 1))
+        writing.execute("UPDATE keys SET revoked_ms = 2 WHERE id = 'key_ended'")
+    migrate(opened)
+    assert version(opened) == len(MIGRATIONS)
+    keys = KeyStore(opened, pepper, SystemClock())
+    live = ApiKey(id="key_live", name="key_live", hint="h", created_ms=1)
+    assert keys.find("tv-live") == live
+    assert not live.strict
+    assert (keys.find("tv-ended"), keys.is_known("tv-ended")) == (None, True)
+    assert keys.list()[1] == live
+    made, text = keys.create("new", strict=True)
+    assert keys.find(text) == made
+    opened.close()
 
 
 def test_a_file_of_a_newer_program_is_refused_in_words_and_left_alone(connection: sqlite3.Connection) -> None:
@@ -108,13 +135,12 @@ def test_what_is_no_database_is_unavailable_and_named(file: Path, content: bytes
 
 class TestTransaction:
     def test_all_is_there_or_nothing(self, connection: sqlite3.Connection) -> None:
-        row = "INSERT INTO keys (id, hash, name, hint, created_ms) VALUES (?, ?, 'n', 'h', 1)"
         with pytest.raises(StoreUnavailable), transaction(connection) as writing:
-            writing.execute(row, ("a", b"1"))
-            writing.execute(row, ("b", b"1"))
+            writing.execute(ROW, ("a", b"1", "n", 1))
+            writing.execute(ROW, ("b", b"1", "n", 1))
         assert connection.execute("SELECT count(*) FROM keys").fetchone() == (0,)
         with transaction(connection) as writing:
-            writing.execute(row, ("a", b"1"))
+            writing.execute(ROW, ("a", b"1", "n", 1))
         assert connection.execute("SELECT count(*) FROM keys").fetchone() == (1,)
 
     def test_a_locked_file_is_unavailable_and_says_so(self, connection: sqlite3.Connection, file: Path) -> None:
@@ -131,7 +157,7 @@ class TestTransaction:
         pages = connection.execute("PRAGMA page_count").fetchone()[0]
         connection.execute(f"PRAGMA max_page_count = {pages + 1}")
         with pytest.raises(StoreUnavailable, match="cannot be written") as raised, transaction(connection) as writing:
-            writing.execute("INSERT INTO keys VALUES ('k', x'00', ?, 'h', 1, NULL)", ("n" * 100_000,))
+            writing.execute(ROW, ("k", b"1", "n" * 100_000, 1))
         assert "full" in str(raised.value.detail)
         assert not connection.in_transaction
 
@@ -139,7 +165,7 @@ class TestTransaction:
         self, connection: sqlite3.Connection, file: Path
     ) -> None:
         with pytest.raises(OverflowError), transaction(connection) as writing:
-            writing.execute("INSERT INTO keys VALUES ('k', x'00', 'n', 'h', ?, NULL)", (2**63,))
+            writing.execute(ROW, ("k", b"1", "n", 2**63))
         with transaction(impatient(file)):
             pass
 

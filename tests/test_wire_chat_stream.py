@@ -12,7 +12,9 @@ from trivium.canon.events import (
     Fault,
     Finish,
     FinishReason,
+    Foreign,
     ReasoningDelta,
+    ReasoningSeal,
     RefusalDelta,
     TextDelta,
     ToolCallBegin,
@@ -20,6 +22,7 @@ from trivium.canon.events import (
     UsageReport,
 )
 from trivium.canon.fold import Answer, ToolCall, fold
+from trivium.canon.parts import Citation, Reasoning, Seal, Text, ToolKind
 from trivium.canon.usage import Usage
 from trivium.wire.chat.stream import StreamDecoder
 from trivium.wire.sse import ServerSentEvent
@@ -62,7 +65,8 @@ def test_a_plain_stream_is_told_as_it_comes() -> None:
 
 def test_a_nameless_first_chunk_waits_for_the_names() -> None:
     nameless = {"id": "", "model": "", "choices": [], "prompt_filter_results": []}
-    assert decode(nameless, {"id": "c1", "model": "m", **STOP}, DONE)[0] == Begin("c1", "m")
+    told = decode(nameless, {"id": "c1", "model": "m", **STOP}, DONE)
+    assert told[:2] == [Foreign("prompt_filter_results"), Begin("c1", "m")]
 
 
 def test_parts_are_numbered_in_the_order_in_which_they_begin() -> None:
@@ -115,6 +119,60 @@ def test_a_refusal_is_no_text_and_the_finish_word_stays() -> None:
         RefusalDelta("No.", 0),
         Finish(FinishReason.STOP, "stop"),
     ]
+
+
+class TestSeals:
+    def test_a_signature_seals_the_reasoning_before_it(self) -> None:
+        thought = say(reasoning="why", reasoning_details=[{"type": "reasoning.text", "text": "why", "index": 0}])
+        signed = say(reasoning_details=[{"type": "reasoning.text", "signature": "sig", "index": 0, "text": None}])
+        sealed = Seal("detail", '{"signature":"sig","type":"reasoning.text"}')
+        assert decode(thought, signed, say(content="so"), STOP)[:3] == [
+            ReasoningDelta("why", 0),
+            ReasoningSeal(0, sealed),
+            TextDelta("so", 1),
+        ]
+        assert read(thought, signed, STOP).parts == (Reasoning("why", seal=sealed),)
+
+    def test_reasoning_behind_a_signature_is_another_part(self) -> None:
+        signed = [{"type": "reasoning.text", "text": "b", "signature": "s"}]
+        events = decode(say(reasoning="a", reasoning_details=signed), say(reasoning="c"), STOP)
+        assert [event.index for event in events if isinstance(event, ReasoningDelta)] == [0, 1]
+
+    def test_encrypted_reasoning_is_a_seal_without_a_text(self) -> None:
+        detail = {"type": "reasoning.encrypted", "data": "abc", "id": "r", "index": 2, "format": None}
+        sealed = Seal("detail", '{"data":"abc","id":"r","type":"reasoning.encrypted"}')
+        assert decode(say(reasoning_details=[detail]), STOP)[:1] == [ReasoningSeal(0, sealed)]
+
+    def test_googles_signature_of_a_call_comes_before_the_call(self) -> None:
+        extra = {"google": {"thought_signature": "g"}}
+        made = call(index=0, id="a", function={"name": "f", "arguments": "{}"}, extra_content=extra)
+        assert decode(made, STOP)[:2] == [ReasoningSeal(0, Seal("google", "g")), ToolCallBegin(1, "a", "f")]
+
+
+def test_a_cited_page_has_its_place_in_its_part_of_the_text() -> None:
+    page = {"url": "https://a.example/", "title": "A", "start_index": 5, "end_index": 7}
+    cited = say(annotations=[{"type": "url_citation", "url_citation": page}])
+    answer = read(say(content="one "), say(reasoning="hm"), say(content="two"), cited, STOP, DONE)
+    assert answer.parts[2] == Text("two", citations=(Citation("https://a.example/", "A", 1, 3),))
+
+
+class TestForeign:
+    @pytest.mark.parametrize(
+        ("said", "field"),
+        [
+            (say(annotations=[{"type": "url_citation"}]), "choices[0].message.annotations"),
+            (say(audio={"id": "x"}), "choices[0].message.audio"),
+            ({"choices": [{"index": 0, "delta": {}, "logprobs": {"content": []}}]}, "choices[0].logprobs"),
+            ({"choices": [], "citations": ["https://x"]}, "citations"),
+        ],
+    )
+    def test_what_only_chat_can_say_is_told_as_such(self, said: Any, field: str) -> None:
+        assert read(say(content="a"), said, STOP, DONE).foreign == (field,)
+
+    def test_what_every_answer_has_is_not(self) -> None:
+        usual = {"object": "chat.completion.chunk", "created": 1, "service_tier": "default", "obfuscation": "xy"}
+        usage = {"choices": [], "usage": {"prompt_tokens": 1}}
+        assert read({**usual, **say(content="a", role="assistant")}, STOP, {**usual, **usage}, DONE).foreign == ()
 
 
 class TestToolCalls:
@@ -191,7 +249,7 @@ class TestToolCalls:
 
     def test_a_custom_tool_has_input_instead_of_arguments(self) -> None:
         made = call(index=0, id="a", type="custom", custom={"name": "sql", "input": "select 1"})
-        assert read(made, STOP).tool_calls == (ToolCall("a", "sql", "select 1"),)
+        assert read(made, STOP).tool_calls == (ToolCall("a", "sql", "select 1", ToolKind.CUSTOM),)
 
     @pytest.mark.parametrize("none", [[], None, {}, [None], ""])
     def test_no_calls_are_no_calls(self, none: Any) -> None:
@@ -278,7 +336,9 @@ class TestErrors:
     def test_groqs_error_event(self) -> None:
         decoder = StreamDecoder()
         said = b'{"error":{"message":"Failed","type":"invalid_request_error","code":"tool_use_failed"}}'
-        assert decoder.decode(ServerSentEvent("error", said)) == [Fault("invalid_request_error", "Failed")]
+        assert decoder.decode(ServerSentEvent("error", said)) == [
+            Fault("invalid_request_error", "Failed", "tool_use_failed")
+        ]
         assert decoder.close() == []
 
     def test_an_error_event_that_is_not_json(self) -> None:

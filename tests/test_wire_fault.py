@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from trivium.canon.events import Fault
-from trivium.wire.fault import fault_in, fault_of_body, fault_of_text
+from trivium.wire.fault import fault_in, fault_of_body, fault_of_text, status_of
 
 DIALECTS: list[tuple[Any, Fault]] = [
     (
@@ -17,7 +17,7 @@ DIALECTS: list[tuple[Any, Fault]] = [
                 "code": "model_not_found",
             }
         },
-        Fault("invalid_request_error", "No such model"),
+        Fault("invalid_request_error", "No such model", "model_not_found"),
     ),
     (
         {"type": "error", "error": {"type": "overloaded_error", "message": "Overloaded"}, "request_id": "r"},
@@ -66,6 +66,40 @@ def test_what_says_no_error_is_none(said: Any) -> None:
 def test_the_bare_message_of_bedrock_is_an_error_only_as_a_body() -> None:
     assert fault_in({"message": "Too many tokens"}) is None
     assert fault_of_body({"message": "Too many tokens"}) == Fault("api_error", "Too many tokens")
+
+
+@pytest.mark.parametrize(
+    ("said", "code"),
+    [
+        ({"type": "invalid_request_error", "code": "context_length_exceeded"}, "context_length_exceeded"),
+        ({"type": "server_error", "code": "server_error"}, None),
+        ({"code": "RateLimitReached"}, None),
+        ({"type": "x", "code": 429}, None),
+        ({"type": "x", "code": "429"}, None),
+        ({"type": "x", "code": None}, None),
+        ({"type": "x", "code": ["odd"]}, None),
+    ],
+)
+def test_a_code_is_told_where_it_says_more_than_the_type(said: dict[str, Any], code: str | None) -> None:
+    fault = fault_in({"error": {"message": "m", **said}})
+    assert fault
+    assert fault.code == code
+
+
+@pytest.mark.parametrize(
+    ("fault", "status"),
+    [
+        (Fault("rate_limit_error", ""), 429),
+        (Fault("overloaded_error", ""), 529),
+        (Fault("invalid_request_error", ""), 400),
+        (Fault("invalid_request_error", "", "model_not_found"), 404),
+        (Fault("invalid_request_error", "", "a_new_word"), 400),
+        (Fault("server_error", ""), 502),
+        (Fault("a_new_word", ""), 502),
+    ],
+)
+def test_an_error_inside_an_answer_has_the_status_that_it_would_have_had(fault: Fault, status: int) -> None:
+    assert status_of(fault) == status
 
 
 def test_a_body_that_is_neither_answer_nor_error_says_so() -> None:

@@ -7,8 +7,19 @@ from typing import Any
 import pytest
 
 from trivium.canon.api import Api
-from trivium.canon.events import Begin, End, Fault, Finish, FinishReason, ReasoningDelta, TextDelta, UsageReport
+from trivium.canon.events import (
+    Begin,
+    End,
+    Fault,
+    Finish,
+    FinishReason,
+    ReasoningDelta,
+    ReasoningSeal,
+    TextDelta,
+    UsageReport,
+)
 from trivium.canon.fold import Answer, ToolCall, fold
+from trivium.canon.parts import Seal
 from trivium.canon.usage import Usage
 from trivium.wire import codec
 
@@ -29,6 +40,7 @@ def test_a_body_is_the_short_list_of_events_that_a_stream_would_be() -> None:
     assert decode_answer(body(thought, said, usage={"input_tokens": 3, "output_tokens": 2})) == [
         Begin("m1", "claude"),
         ReasoningDelta("Hm", 0),
+        ReasoningSeal(0, Seal("signature", "s")),
         TextDelta("Hi", 1),
         UsageReport(Usage(input_uncached=3, output=2)),
         Finish(FinishReason.STOP, "end_turn"),
@@ -43,6 +55,12 @@ def test_tool_inputs_are_written_as_json_and_none_is_an_empty_object() -> None:
     server = {"type": "server_tool_use", "id": "s", "name": "web_search", "input": {"query": "x"}}
     answer = read(body(server, *calls, stop_reason="tool_use"))
     assert answer.tool_calls == (ToolCall("a", "f", '{"x":[1]}'), ToolCall("b", "f", "{}"))
+    assert answer.foreign == ("content[0] (server_tool_use)",)
+
+
+def test_the_stop_sequence_that_ended_it_is_told() -> None:
+    assert read(body(stop_reason="stop_sequence", stop_sequence="END")).stop_sequence == "END"
+    assert read(body(stop_sequence=None)).stop_sequence is None
 
 
 @pytest.mark.parametrize("content", [None, [], "text", [None, 7], {}])

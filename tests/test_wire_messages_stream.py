@@ -13,12 +13,14 @@ from trivium.canon.events import (
     Finish,
     FinishReason,
     ReasoningDelta,
+    ReasoningSeal,
     TextDelta,
     ToolCallBegin,
     ToolCallDelta,
     UsageReport,
 )
 from trivium.canon.fold import Answer, ToolCall, fold
+from trivium.canon.parts import Citation, Reasoning, Seal, Text
 from trivium.canon.usage import Usage
 from trivium.wire.messages.stream import StreamDecoder
 from trivium.wire.sse import ServerSentEvent
@@ -86,6 +88,7 @@ def test_a_plain_stream_is_told_as_it_comes() -> None:
         Begin("m1", "claude"),
         UsageReport(Usage(input_uncached=9)),
         ReasoningDelta("Hm", 0),
+        ReasoningSeal(0, Seal("signature", "abc")),
         TextDelta("Hi", 1),
         ToolCallBegin(2, "t2", "f"),
         ToolCallDelta(2, '{"a"'),
@@ -124,6 +127,26 @@ class TestTools:
         result = [block(1, "web_search_tool_result", content=[{"type": "web_search_result", "title": "x"}]), stop(1)]
         answer = read(start(), *tool(0, '{"q":1}', type=kind), *result, *text(2, "Found"), finish("end_turn"), STOP)
         assert (answer.tool_calls, answer.text, answer.finish) == ((), "Found", "stop")
+        assert answer.foreign == (f"content[0] ({kind})", "content[1] (web_search_tool_result)")
+
+
+def test_a_redacted_block_is_a_seal_without_a_text() -> None:
+    redacted = [block(0, "redacted_thinking", data="abc"), stop(0)]
+    assert read(start(), *redacted, *text(1, "Hi"), finish("end_turn"), STOP).parts[0] == Reasoning(
+        "", seal=Seal("redacted", "abc")
+    )
+
+
+def test_thinking_that_is_not_shown_is_a_signature_without_a_text() -> None:
+    hidden = [block(0, "thinking", thinking="", signature=""), delta(0, "signature_delta", signature="abc"), stop(0)]
+    assert read(start(), *hidden, *text(1, "Hi"), finish("end_turn"), STOP).parts[0] == Reasoning(
+        "", seal=Seal("signature", "abc")
+    )
+
+
+def test_the_stop_sequence_that_ended_it_is_told() -> None:
+    last = {"type": "message_delta", "delta": {"stop_reason": "stop_sequence", "stop_sequence": "END"}, "usage": {}}
+    assert read(start(), *text(0, "a"), last, STOP).stop_sequence == "END"
 
 
 def test_blocks_without_text_of_the_model_say_nothing() -> None:
@@ -141,15 +164,27 @@ def test_blocks_without_text_of_the_model_say_nothing() -> None:
     ]
     answer = read(start(), *silent, *text(4, "Hi"), finish("end_turn"), STOP)
     assert (answer.text, answer.reasoning) == ("Hi", "")
+    assert answer.foreign == ("content[1] (compaction)", "content[2] (fallback)", "content[3] (a_new_kind)")
 
 
-def test_citations_are_passed_over_and_texts_are_joined() -> None:
+def test_a_page_that_was_found_is_cited_before_its_text() -> None:
+    citation = {"type": "web_search_result_location", "url": "https://a.example/", "title": "A", "cited_text": "B"}
+    for cited in (
+        [block(0, "text", text="", citations=[]), delta(0, "citations_delta", citation=citation)],
+        [block(0, "text", text="", citations=[citation])],
+    ):
+        answer = read(start(), *cited, delta(0, "text_delta", text="B"), stop(0), finish("end_turn"), STOP)
+        assert answer.parts == (Text("B", citations=(Citation("https://a.example/", "A"),)),)
+
+
+def test_citations_of_documents_are_passed_over_and_texts_are_joined() -> None:
     cited = [
         block(0, "text", text="A", citations=[]),
         delta(0, "citations_delta", citation={"cited_text": "no"}),
         stop(0),
     ]
-    assert read(start(), *cited, *text(1, "B"), finish("end_turn"), STOP).text == "AB"
+    answer = read(start(), *cited, *text(1, "B"), finish("end_turn"), STOP)
+    assert (answer.text, answer.foreign) == ("AB", ("content[0].citations",))
 
 
 @pytest.mark.parametrize(

@@ -16,10 +16,11 @@ from trivium.canon.api import Api
 from trivium.canon.fold import Answer, Fold
 from trivium.wire import relay as module
 from trivium.wire.codec import stream_decoder
-from trivium.wire.errors import ErrorValue, render_in_stream
+from trivium.wire.errors import ErrorValue
 from trivium.wire.relay import StreamRelay
 from trivium.wire.sse import ServerSentEvent, SseParser
 
+ERROR = ErrorValue(status=502, code="upstream_disconnected", message="gone", request_id="req_1")
 METERED = ("id", "model", "finish", "native_finish", "usage", "error", "ended")
 
 
@@ -34,6 +35,17 @@ def pass_on(through: StreamRelay, *chunks: bytes) -> bytes:
 def events_of(stream: bytes) -> list[ServerSentEvent]:
     parser = SseParser()
     return parser.feed(stream) + parser.close()
+
+
+def failure_of(through: StreamRelay) -> list[ServerSentEvent]:
+    """The events with which the stream ends if it fails now."""
+    said = through.failure(ERROR)
+    assert said
+    return events_of(said)
+
+
+def numbers_of(through: StreamRelay) -> list[int]:
+    return [json.loads(told.data)["sequence_number"] for told in failure_of(through)]
 
 
 def in_full(api: Api, stream: bytes) -> Answer:
@@ -123,7 +135,7 @@ class TestWholeEvents:
         through = relay(Api.CHAT)
         assert through.feed(first + second[:20]) == first
         assert through.held == 20
-        assert not through.cut_inside_event()
+        assert failure_of(through)
         assert through.feed(second[20:] + b":").startswith(second[:-1])
 
     def test_an_event_goes_on_with_its_last_byte(self) -> None:
@@ -137,9 +149,9 @@ class TestWholeEvents:
             through = relay(Api.CHAT)
             assert through.feed(b"data: " + b"x" * 94) == b""
             assert through.feed(b"yz") == b"data: " + b"x" * 94 + b"yz"
-            assert through.cut_inside_event()
+            assert through.failure(ERROR) is None
             assert through.feed(b"\n\n") == b"\n\n"
-            assert not through.cut_inside_event()
+            assert failure_of(through)
 
     def test_beyond_what_is_kept_it_is_flagged_and_leaves_the_memory(self) -> None:
         with patch.object(module, "HOLD", 100), patch.object(module, "KEPT", 1000):
@@ -215,28 +227,42 @@ class TestSequenceNumbers:
 
     def test_ours_follows_the_last_one(self) -> None:
         through = relay(Api.RESPONSES)
-        assert through.next_sequence_number() == 0
+        assert numbers_of(through) == [0, 1]
         through.feed(self.EVENT)
-        assert through.next_sequence_number() == 6
+        assert numbers_of(through) == [6, 7]
         through.feed(sse({"type": "x", "sequence_number": 6, "delta": '"sequence_number": 90'}))
-        assert through.next_sequence_number() == 7
+        assert numbers_of(through) == [7, 8]
 
     def test_a_keep_alive_in_between_changes_nothing(self) -> None:
         through = relay(Api.RESPONSES)
         through.feed(self.EVENT)
         through.feed(sse(": ping"))
-        assert through.next_sequence_number() == 6
+        assert numbers_of(through) == [6, 7]
+        *_, failed = failure_of(through)
+        assert json.loads(failed.data)["response"]["id"] == "r"
 
 
 @pytest.mark.parametrize("api", list(Api))
 def test_a_stream_that_ends_inside_an_event_can_still_be_told_to_have_failed(api: Api) -> None:
-    error = ErrorValue(status=502, code="upstream_disconnected", message="gone", request_id="req_1")
     through = relay(api)
     out = pass_on(through, b': hi\n\ndata: {"id": "c1", "choi')
     assert through.unterminated
-    out += render_in_stream(api, error, through.next_sequence_number(), None)
-    *_, told = events_of(out)
+    said = through.failure(ERROR)
+    assert said
+    *_, told = events_of(out + said)
     assert "gone" in json.loads(told.data)["response" if api is Api.RESPONSES else "error"].__repr__()
+
+
+@pytest.mark.parametrize("api", list(Api))
+def test_an_event_that_lacked_its_blank_line_gets_it_before_ours(api: Api) -> None:
+    through = relay(api)
+    stream = BEGUN[api].rstrip(b"\n")
+    assert pass_on(through, stream) == stream
+    said = through.failure(ERROR)
+    assert said
+    told = events_of(stream + said)
+    assert told[: -len(events_of(said))] == events_of(stream)
+    assert "gone" in told[-1].data.decode()
 
 
 @pytest.mark.parametrize("rest", [b"", b"\n"])

@@ -20,6 +20,7 @@ from trivium.canon.events import (
     UsageReport,
 )
 from trivium.canon.fold import Answer, ToolCall, fold
+from trivium.canon.parts import Citation, Reasoning, Seal, Text, ToolKind
 from trivium.canon.usage import Usage
 from trivium.wire.responses.stream import StreamDecoder
 from trivium.wire.sse import ServerSentEvent
@@ -157,6 +158,42 @@ class TestReasoning:
         assert read(created(), completed(reasoning(summary=("s",), content=("c",)))).reasoning == "sc"
 
 
+class TestSeals:
+    SEALED = Seal("encrypted", "enc")
+
+    def test_encrypted_content_seals_the_last_of_an_items_summaries_once(self) -> None:
+        item = {**reasoning(summary=("a", "b")), "encrypted_content": "enc"}
+        said = [
+            event("reasoning_summary_text.delta", output_index=0, summary_index=at, delta="ab"[at]) for at in (0, 1)
+        ]
+        answer = read(created(), added(0, {**reasoning(), "encrypted_content": "early"}), *said, done(0, item),
+                      completed({**item, "encrypted_content": "again"}))  # fmt: skip
+        assert answer.parts == (Reasoning("a"), Reasoning("b", seal=self.SEALED))
+
+    def test_an_item_without_summaries_is_nothing_but_its_seal(self) -> None:
+        item = {**reasoning(), "encrypted_content": "enc"}
+        for last_words in ([done(0, item), completed(item)], [completed(item)]):
+            assert read(created(), *last_words).parts == (Reasoning("", seal=self.SEALED),)
+
+
+def test_a_cited_page_is_told_once_however_it_comes() -> None:
+    annotation = {"type": "url_citation", "url": "https://a.example/", "title": "A", "start_index": 0, "end_index": 1}
+    noted = message("a")
+    noted["content"][0]["annotations"] = [annotation]
+    told = event("output_text.annotation.added", output_index=0, content_index=0, annotation=annotation)
+    for stream in ([text_delta(0, "a"), told, completed(noted)], [completed(noted)]):
+        (text,) = read(created(), *stream).parts
+        assert text == Text("a", citations=(Citation("https://a.example/", "A", 0, 1),))
+
+
+def test_annotations_that_are_no_pages_are_foreign_however_they_come() -> None:
+    noted = message("a")
+    noted["content"][0]["annotations"] = [{"type": "url_citation"}]
+    told = event("output_text.annotation.added", output_index=0, content_index=0, annotation={})
+    for stream in ([text_delta(0, "a"), told, completed(message("a"))], [completed(noted)]):
+        assert read(created(), *stream).foreign == ("output[0].content.annotations",)
+
+
 class TestCalls:
     def test_a_call_is_told_in_fragments(self) -> None:
         said = [added(1, function()), arguments_delta(1, '{"a"'), arguments_delta(1, ":1}")]
@@ -193,7 +230,8 @@ class TestCalls:
         item = {"type": "custom_tool_call", "call_id": "c", "name": "sql", "input": "", "namespace": "db"}
         said = [added(0, item), event("custom_tool_call_input.delta", output_index=0, delta="select 1")]
         answer = read(created(), *said, completed({**item, "input": "select 1"}))
-        assert (answer.tool_calls, answer.finish) == ((ToolCall("c", "sql", "select 1"),), "tool_calls")
+        assert answer.tool_calls == (ToolCall("c", "sql", "select 1", ToolKind.CUSTOM, "db"),)
+        assert answer.finish == "tool_calls"
 
     @pytest.mark.parametrize(
         "kind",
@@ -204,6 +242,7 @@ class TestCalls:
         said = [added(0, item), event(f"{kind}.in_progress", output_index=0), done(0, item), text_delta(1, "a")]
         answer = read(created(), *said, completed(item, message("a")))
         assert (answer.tool_calls, answer.finish, answer.text) == ((), "stop", "a")
+        assert answer.foreign == (f"output[0] ({kind})",)
 
 
 class TestFinish:
@@ -249,8 +288,9 @@ class TestFinish:
     )
     def test_an_error_is_flat_or_nested_and_failed_after_it_repeats_it(self, said: Said) -> None:
         failed = completed(status="failed", error={"code": "other", "message": "again"})
+        code = "x" if "x" in str(said) else None
         for stream in ([created(), said], [created(), said, failed]):
-            assert read(*stream).error == Fault("server_error", "boom")
+            assert read(*stream).error == Fault("server_error", "boom", code)
             assert read(*stream).finish == "error"
 
     def test_the_end_of_the_stream_without_a_terminal_event_is_an_error(self) -> None:

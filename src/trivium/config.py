@@ -38,6 +38,8 @@ class ServerSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Longest silence while a request body is being sent."""
     keep_alive: Annotated[int, msgspec.Meta(ge=1, le=86_400)] = 75
     """Seconds that a client connection may rest between two requests."""
+    stream_keep_alive: Seconds = 10
+    """Silence of an upstream after which a translated stream says that it is still there."""
     max_in_flight_bytes: Annotated[int, msgspec.Meta(ge=MIB)] = 512 * MIB
     """Request and answer bytes held in memory by all calls together; beyond it calls get 503."""
     max_calls: Annotated[int, msgspec.Meta(ge=1)] = 10_000

@@ -6,7 +6,8 @@ they enter.
     ├── ConfigError                     the start stops; never reaches a client
     ├── OperationError                  an operator's command cannot be carried out
     ├── RequestError            400     the caller can mend it
-    │   ├── InvalidJson         400 · ModelMissing 400 · FieldUnsupported 400 · ModelAmbiguous 400 · ApiMismatch 400
+    │   ├── InvalidJson         400 · ModelMissing 400 · ModelAmbiguous 400 · FieldInvalid 400 · FieldUnsupported 400
+    │   ├── Untranslatable      400 · LossRefused 400
     │   ├── AuthenticationError 401 · CredentialMissing 401
     │   ├── PathNotFound        404 · ModelNotFound 404 · MethodNotAllowed 405
     │   └── BodyTimeout         408 · BodyTooLarge 413 · UpgradeRefused 426 · HeadersTooLarge 431
@@ -19,6 +20,8 @@ they enter.
 """
 
 from __future__ import annotations
+
+from collections.abc import Sequence
 
 
 class TriviumError(Exception):
@@ -75,10 +78,22 @@ class ModelAmbiguous(RequestError):
     code = "model_ambiguous"
 
 
-class ApiMismatch(RequestError):
-    """The model exists, but its upstream does not speak the API of the call."""
+class FieldInvalid(RequestError):
+    """A field that is not what its API says it is; found where a request has to be read to be translated."""
 
-    code = "api_not_available_for_model"
+    code = "invalid_field"
+
+
+class Untranslatable(RequestError):
+    """The upstream's API has no words for something without which the question would be another."""
+
+    code = "not_translatable"
+
+
+class LossRefused(RequestError):
+    """The caller would rather have no answer than one to a request that lost something on its way."""
+
+    code = "lossy_request"
 
 
 class AuthenticationError(RequestError):
@@ -151,6 +166,8 @@ class StoreUnavailable(Unavailable):
 class UpstreamError(TriviumError):
     status = 502
     code = "upstream_error"
+    hints: Sequence[tuple[bytes, bytes]] = ()
+    """What the upstream said of when to try again, as names and values of headers."""
 
 
 class UpstreamUnreachable(UpstreamError):

@@ -1,4 +1,4 @@
-"""The vendors' JavaScript SDKs and three coding agents through the gateway, set up as the README says.
+"""The vendors' JavaScript SDKs and five coding agents through the gateway, each set up as its users would.
 
 An agent's task: call the shell as the scripted upstream tells it, send back what came of it, end with the final text.
 """
@@ -122,14 +122,40 @@ CODEX_BUILT_IN = Agent(
 )
 
 
-def _opencode(package: str) -> Agent:
+def provider_file(package: str) -> str:
+    """The configuration of opencode, and of Kilo, its fork."""
     options = {"baseURL": "{url}/v1", "apiKey": "{env:TRIVIUM_KEY}"}
     provider = {"npm": package, "name": "Trivium", "options": options, "models": {"claude-sonnet-4-5": {}}}
+    return json.dumps({"provider": {"trivium": provider}})
+
+
+def _opencode(package: str) -> Agent:
     return Agent(
         ("opencode", "run", "-m", "trivium/claude-sonnet-4-5", TASK),
         {"TRIVIUM_KEY": "{key}", "OPENCODE_DISABLE_AUTOUPDATE": "1", "OPENCODE_DISABLE_MODELS_FETCH": "1"},
-        ("opencode.json", json.dumps({"provider": {"trivium": provider}})),
+        ("opencode.json", provider_file(package)),
     )
+
+
+KILO = Agent(
+    ("kilo", "run", "--auto", "-m", "trivium/claude-sonnet-4-5", TASK),
+    {
+        "TRIVIUM_KEY": "{key}",
+        "KILO_DISABLE_AUTOUPDATE": "1",
+        "KILO_DISABLE_MODELS_FETCH": "1",
+        "KILO_TELEMETRY_LEVEL": "off",
+        "KILO_API_URL": "http://127.0.0.1:9",  # nobody: it would ask for its own models
+    },
+    (".config/kilo/kilo.json", provider_file("@ai-sdk/openai-compatible")),  # a project's file may not name variables
+)
+QWEN_CODE = Agent(
+    ("qwen", "--yolo", TASK),
+    {"OPENAI_BASE_URL": "{url}/v1", "OPENAI_API_KEY": "{key}", "OPENAI_MODEL": "claude-sonnet-4-5"},
+    (
+        ".qwen/settings.json",
+        json.dumps({"general": {"enableAutoUpdate": False}, "privacy": {"usageStatisticsEnabled": False}}),
+    ),
+)
 
 
 AGENTS = {
@@ -139,6 +165,8 @@ AGENTS = {
     "opencode-chat": _opencode("@ai-sdk/openai-compatible"),
     "opencode-responses": _opencode("@ai-sdk/openai"),
     "opencode-messages": _opencode("@ai-sdk/anthropic"),
+    "kilo": KILO,
+    "qwen-code": QWEN_CODE,
 }
 
 
@@ -152,7 +180,9 @@ async def work(agent: Agent, house: Running, home: Path, key: str | None = None,
 
     program = installed("agents") / "node_modules" / ".bin" / agent.command[0]
     if agent.file is not None:
-        (home / agent.file[0]).write_text(filled(agent.file[1]))
+        path = home / agent.file[0]
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(filled(agent.file[1]))
     env = {name: filled(value) for name, value in agent.env.items()}
     return await run([str(program), *agent.command[1:]], home=home, env=env, **options)
 
@@ -190,7 +220,7 @@ async def test_an_agent_gets_through_an_upstreams_bad_day(name: str, tmp_path: P
     assert sorted(failures) == [200, 200, 429]
 
 
-@pytest.mark.parametrize("name", ["codex", "opencode-chat"])
+@pytest.mark.parametrize("name", ["codex", "opencode-chat", "kilo", "qwen-code"])
 async def test_an_agent_shows_the_gateways_words_for_a_model_that_is_not_there(name: str, tmp_path: Path) -> None:
     async with running(provider=f'{ALL_APIS}\nmodels = ["other"]') as house:
         ended = await work(AGENTS[name], house, tmp_path)

@@ -2,7 +2,7 @@
 
 Parts are numbered by `index` from 0 in the order in which they begin; a part is begun by its first event. No event
 carries an empty text. Refusals are kept apart from text; tool calls are only those that the client has to carry out
-(function and custom tools), not those that ran upstream.
+(function and custom tools), not those that ran upstream: these are `Foreign`, as is whatever one API alone can say.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import enum
 
 import msgspec
 
+from trivium.canon.parts import Citation, Seal, ToolKind
 from trivium.canon.usage import Usage
 
 
@@ -41,9 +42,23 @@ class TextDelta(msgspec.Struct, frozen=True):
     index: int = 0
 
 
+class Cited(msgspec.Struct, frozen=True):
+    """A page that a text relies on; it may come before the text does."""
+
+    index: int
+    citation: Citation
+
+
 class ReasoningDelta(msgspec.Struct, frozen=True):
     text: str
     index: int = 0
+
+
+class ReasoningSeal(msgspec.Struct, frozen=True):
+    """The provider's seal of a reasoning part, which ends it; of one without a text it is all there is."""
+
+    index: int
+    seal: Seal
 
 
 class RefusalDelta(msgspec.Struct, frozen=True):
@@ -55,6 +70,8 @@ class ToolCallBegin(msgspec.Struct, frozen=True):
     index: int
     id: str
     name: str
+    kind: ToolKind = ToolKind.FUNCTION
+    namespace: str | None = None
 
 
 class ToolCallDelta(msgspec.Struct, frozen=True):
@@ -68,6 +85,8 @@ class Finish(msgspec.Struct, frozen=True):
     reason: FinishReason
     native: str | None
     """The word the upstream used."""
+    stop_sequence: str | None = None
+    """Which of the request's stop sequences ended the answer, where the upstream tells."""
 
 
 class UsageReport(msgspec.Struct, frozen=True):
@@ -81,16 +100,26 @@ class Fault(msgspec.Struct, frozen=True):
 
     type: str
     message: str
+    code: str | None = None
+    """A second, narrower word for it, where the upstream has one (`context_length_exceeded`)."""
 
 
 class End(msgspec.Struct, frozen=True):
     """The API's terminal event arrived."""
 
 
+class Foreign(msgspec.Struct, frozen=True):
+    """Something was said that only this API has words for. Between equals it passes as bytes."""
+
+    field: str
+
+
 Event = (
     Begin
     | TextDelta
+    | Cited
     | ReasoningDelta
+    | ReasoningSeal
     | RefusalDelta
     | ToolCallBegin
     | ToolCallDelta
@@ -98,4 +127,8 @@ Event = (
     | UsageReport
     | Fault
     | End
+    | Foreign
 )
+
+CONTENT = frozenset({TextDelta, Cited, ReasoningDelta, ReasoningSeal, RefusalDelta, ToolCallBegin, ToolCallDelta})
+"""The events that are of the answer itself, and not about it."""

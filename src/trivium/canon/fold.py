@@ -10,14 +10,10 @@ import msgspec
 
 from trivium.canon import events as ev
 from trivium.canon.events import Event, Fault, FinishReason
+from trivium.canon.parts import AnswerPart, Citation, Reasoning, Refusal, Seal, Text, ToolCall
 from trivium.canon.usage import Usage
 
-
-class ToolCall(msgspec.Struct, frozen=True):
-    id: str
-    name: str
-    arguments: str
-    """The arguments' JSON text (free text for a custom tool), as the model wrote it: it may be empty or cut short."""
+__all__ = ["Answer", "Fold", "ToolCall", "fold"]
 
 
 class Answer(msgspec.Struct, frozen=True, kw_only=True):
@@ -29,14 +25,39 @@ class Answer(msgspec.Struct, frozen=True, kw_only=True):
     """All text parts, joined; if there is none, what the model said in refusal."""
     reasoning: str = ""
     tool_calls: tuple[ToolCall, ...] = ()
+    parts: tuple[AnswerPart, ...] = ()
+    """All of it, in the order in which it began."""
     finish: FinishReason = FinishReason.UNKNOWN
     """ERROR whenever `error` is set, whatever finish word came before or after it."""
     native_finish: str | None = None
+    stop_sequence: str | None = None
     usage: Usage | None = None
     """None: no usage arrived, which is not the same as none used."""
     error: Fault | None = None
     ended: bool = False
     """The API's terminal event arrived."""
+    foreign: tuple[str, ...] = ()
+    """What only the upstream's API has words for."""
+
+
+class _Part:
+    """A part under way."""
+
+    def __init__(self, kind: type[AnswerPart], call: ev.ToolCallBegin | None = None) -> None:
+        self.kind = kind
+        self.call = call
+        self.said: list[str] = []
+        self.seal: Seal | None = None
+        self.citations: list[Citation] = []
+
+    def finished(self) -> AnswerPart:
+        said = "".join(self.said)
+        if self.call is not None:
+            call = self.call
+            return ToolCall(call.id, call.name, said, call.kind, call.namespace)
+        if self.kind is Reasoning:
+            return Reasoning(said, seal=self.seal)
+        return Refusal(said) if self.kind is Refusal else Text(said, citations=tuple(self.citations))
 
 
 class Fold:
@@ -48,35 +69,43 @@ class Fold:
         self._usage: Usage | None = None
         self._error: Fault | None = None
         self._ended = False
+        self._foreign: dict[str, None] = {}
         self._forget()
 
     def _forget(self) -> None:
-        self._text: list[str] = []
-        self._reasoning: list[str] = []
-        self._refusal: list[str] = []
-        self._calls: dict[int, tuple[str, str, list[str]]] = {}
+        self._parts: dict[tuple[type[AnswerPart], int], _Part] = {}
         self._finish: ev.Finish | None = None
 
     def add(self, event: Event) -> None:
         match event:
-            case ev.TextDelta(text):
-                self._text.append(text)
-            case ev.ReasoningDelta(text):
-                self._reasoning.append(text)
+            case ev.TextDelta(text, index):
+                self._part(Text, index).said.append(text)
+            case ev.ReasoningDelta(text, index):
+                self._part(Reasoning, index).said.append(text)
+            case ev.ReasoningSeal(index, seal):
+                self._part(Reasoning, index).seal = seal
+            case ev.RefusalDelta(text, index):
+                self._part(Refusal, index).said.append(text)
+            case ev.Cited(index, citation):
+                self._part(Text, index).citations.append(citation)
+            case ev.ToolCallBegin(index):
+                self._parts[ToolCall, index] = _Part(ToolCall, event)
             case ev.ToolCallDelta(index, arguments):
-                if index in self._calls:
-                    self._calls[index][2].append(arguments)
-            case ev.ToolCallBegin(index, id, name):
-                self._calls[index] = (id, name, [])
-            case ev.RefusalDelta(text):
-                self._refusal.append(text)
-            case ev.UsageReport(usage):
-                self._usage = usage
+                if (ToolCall, index) in self._parts:
+                    self._parts[ToolCall, index].said.append(arguments)
             case _:
                 self._add_mark(event)
 
+    def _part(self, kind: type[AnswerPart], index: int) -> _Part:
+        part = self._parts.get((kind, index))
+        if part is None:
+            part = self._parts[kind, index] = _Part(kind)
+        return part
+
     def _add_mark(self, event: Event) -> None:
         match event:
+            case ev.UsageReport(usage):
+                self._usage = usage
             case ev.Begin(id, model, restarted):
                 if restarted:
                     self._forget()
@@ -86,24 +115,34 @@ class Fold:
                 self._finish = event
             case ev.Fault():
                 self._error = self._error or event
+            case ev.Foreign(field):
+                self._foreign[field] = None
             case ev.End():
                 self._ended = True
 
     def answer(self) -> Answer:
         finish = self._finish
         reason = finish.reason if finish else FinishReason.UNKNOWN
+        parts = tuple(part.finished() for part in self._parts.values())
         return Answer(
             id=self._id,
             model=self._model,
-            text="".join(self._text) or "".join(self._refusal),
-            reasoning="".join(self._reasoning),
-            tool_calls=tuple(ToolCall(id, name, "".join(said)) for id, name, said in self._calls.values()),
+            text=_joined(parts, Text) or _joined(parts, Refusal),
+            reasoning=_joined(parts, Reasoning),
+            tool_calls=tuple(part for part in parts if isinstance(part, ToolCall)),
+            parts=parts,
             finish=FinishReason.ERROR if self._error else reason,
             native_finish=finish.native if finish else None,
+            stop_sequence=finish.stop_sequence if finish else None,
             usage=self._usage,
             error=self._error,
             ended=self._ended,
+            foreign=tuple(self._foreign),
         )
+
+
+def _joined(parts: tuple[AnswerPart, ...], kind: type[Text] | type[Refusal] | type[Reasoning]) -> str:
+    return "".join(part.text for part in parts if isinstance(part, kind))
 
 
 def fold(events: list[Event]) -> Answer:

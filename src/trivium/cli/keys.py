@@ -15,11 +15,12 @@ def keys() -> None:
 
 @keys.command()
 @click.option("--name", required=True, help="What the key is for.")
+@click.option("--strict", is_flag=True, help="Refuse calls that cannot reach a model without loss.")
 @config_option
 @json_option
-def create(name: str, config_file: str | None, as_json: bool) -> None:
+def create(name: str, strict: bool, config_file: str | None, as_json: bool) -> None:
     """Create a key. Its text is shown this once; only a keyed hash is kept."""
-    made = ask(config_file, "keys.create", name=name)
+    made = ask(config_file, "keys.create", name=name, strict=strict)
     if as_json:
         echo_json(made)
     else:
@@ -37,10 +38,17 @@ def list_(config_file: str | None, as_json: bool) -> None:
         echo_json(found)
         return
     rows = [
-        (key["id"], key["name"], f"...{key['hint']}", when(key["created_ms"]), when(key["revoked_ms"]) or "-")
+        (
+            key["id"],
+            key["name"],
+            f"...{key['hint']}",
+            when(key["created_ms"]),
+            when(key["revoked_ms"]) or "-",
+            "strict" if key["strict"] else "-",
+        )
         for key in found
     ]
-    echo_table(("id", "name", "key", "created (UTC)", "revoked (UTC)"), rows)
+    echo_table(("id", "name", "key", "created (UTC)", "revoked (UTC)", "losses"), rows)
 
 
 @keys.command()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import time
 from datetime import UTC, datetime
@@ -76,8 +77,11 @@ def _short(row: dict[str, Any]) -> tuple[object, ...]:
 
 
 def _show_one(row: dict[str, Any]) -> None:
+    """A field a line; of what the translation lost, a loss a line."""
     shown = {"time": f"{when(row['time_ms'])} UTC", **row}
-    echo_table(("field", "value"), [(name, value) for name, value in shown.items() if value not in (None, "")])
+    losses = json.loads(shown.pop("losses") or "[]")
+    rows = [(name, value) for name, value in shown.items() if value not in (None, "")]
+    echo_table(("field", "value"), [*rows, *(("lost", f"{field}: {why}") for field, why in losses)])
 
 
 def _input(row: dict[str, Any]) -> int:

@@ -53,6 +53,7 @@ class Asked(msgspec.Struct, frozen=True, kw_only=True):
     include_usage: bool
     """Chat's `stream_options.include_usage`."""
     tools: frozenset[str]
+    """Names; of a tool in a namespace both the bare and the flat one."""
     user_text: str
     """Of the last user entry that has any."""
     has_tool_result: bool
@@ -108,6 +109,13 @@ def tokens(said: Any) -> int:
     return max(1, math.ceil(characters / _CHARACTERS_PER_TOKEN))
 
 
+def flat_name(namespace: str | None, name: str) -> str:
+    """A tool's name where the dialect knows no namespaces."""
+    if namespace is None:
+        return name
+    return f"{namespace}{'' if namespace.endswith('__') else '__'}{name}"
+
+
 def _endpoint(method: str, path: str) -> Endpoint:
     found = (name for (verb, tail), name in _ENDPOINTS.items() if method == verb and path.endswith(tail))
     return next(found, "unknown")
@@ -133,8 +141,11 @@ def _entry(item: dict[str, Any]) -> _Entry:
 
 def _tool_names(said: dict[str, Any]) -> Iterator[str]:
     for tool in _dicts(said.get("tools")):
-        name = tool.get("name") or _dict(tool.get("function")).get("name")
-        if isinstance(name, str):
+        name = tool.get("name") or _dict(tool.get("function") or tool.get("custom")).get("name")
+        if tool.get("type") == "namespace":
+            for inner in _tool_names(tool):
+                yield from (inner, flat_name(str(name), inner))
+        elif isinstance(name, str):
             yield name
 
 

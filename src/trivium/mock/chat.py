@@ -1,8 +1,11 @@
 """The voice of OpenAI Chat Completions.
 
-A stream: the role first, reasoning (as `reasoning_content`), text or refusal, every tool call begun by index, id and
-name and followed by its arguments in fragments, the finish reason, the usage in a chunk without choices if it was asked
-for, `[DONE]`.
+A stream: the role first, reasoning, text or refusal, its annotations, every tool call begun by index, id and name and
+followed by its arguments in fragments, the finish reason, the usage in a chunk without choices if it was asked for,
+`[DONE]`.
+
+Reasoning is `reasoning_content`, as with most vendors; where there is something opaque to say, it is what OpenRouter
+makes of Anthropic's: `reasoning` and `reasoning_details`, the signature in a fragment of its own.
 """
 
 from __future__ import annotations
@@ -12,8 +15,8 @@ from typing import Any
 
 from trivium.mock.answer import CREATED, Answer, Call
 from trivium.mock.frames import frame
-from trivium.mock.script import Error, FinishWord, Usage
-from trivium.mock.voice import OPENAI_PING, OPENAI_REQUEST_ID, Voice, openai_error
+from trivium.mock.script import CallKind, Error, FinishWord, Usage
+from trivium.mock.voice import OPENAI_PING, OPENAI_REQUEST_ID, Voice, openai_error, strung
 
 _DONE = b"data: [DONE]\n\n"
 
@@ -25,6 +28,9 @@ _FINISH: dict[FinishWord, str] = {
     "refusal": "stop",
     "pause": "stop",
 }
+_ARGUMENTS: dict[CallKind, str] = {"function": "arguments", "custom": "input"}
+_OPENROUTER = {"content": "", "role": "assistant"}
+"""What OpenRouter repeats in every delta of reasoning."""
 
 
 def whole(answer: Answer) -> dict[str, Any]:
@@ -34,18 +40,12 @@ def whole(answer: Answer) -> dict[str, Any]:
         "role": "assistant",
         "content": None if refused or (answer.calls and not text) else text,
         "refusal": text if refused else None,
-        "annotations": [],
+        "annotations": _annotations(answer),
+        **_reasoning(answer),
     }
-    if answer.reasoning is not None:
-        message["reasoning_content"] = "".join(answer.reasoning)
     if answer.calls:
         message["tool_calls"] = [
-            {
-                "id": _call_id(answer, n),
-                "type": "function",
-                "function": {"name": call.name, "arguments": call.arguments},
-            }
-            for n, call in enumerate(answer.calls)
+            _call(call, _call_id(answer, n), call.arguments) for n, call in enumerate(answer.calls)
         ]
     choice = {"index": 0, "message": message, "logprobs": None, "finish_reason": _FINISH[answer.finish]}
     told = {} if answer.usage is None else {"usage": usage(answer.usage, answer.cost)}
@@ -96,20 +96,76 @@ def _chunks(answer: Answer) -> Iterator[dict[str, Any]]:
 def _deltas(answer: Answer) -> Iterator[tuple[dict[str, Any], str | None]]:
     channel = "refusal" if answer.finish == "refusal" else "content"
     yield {"role": "assistant", "content": None if answer.calls and not answer.text else "", "refusal": None}, None
-    for piece in answer.reasoning or []:
-        yield {"reasoning_content": piece}, None
+    for delta in _reasoning_deltas(answer):
+        yield delta, None
     for piece in answer.text:
         yield {channel: piece}, None
-    for n, call in enumerate(answer.calls):
-        for part in _call_parts(call, _call_id(answer, n)):
-            yield {"tool_calls": [{"index": n, **part}]}, None
+    if answer.citations:
+        yield {"annotations": _annotations(answer)}, None
+    strands = [_call_parts(call, n, _call_id(answer, n)) for n, call in enumerate(answer.calls)]
+    for part in strung(strands, interleaved=answer.calls_interleaved):
+        yield {"tool_calls": [part]}, None
     yield {}, _FINISH[answer.finish]
 
 
-def _call_parts(call: Call, call_id: str) -> Iterator[dict[str, Any]]:
-    yield {"id": call_id, "type": "function", "function": {"name": call.name, "arguments": ""}}
+def _reasoning(answer: Answer) -> dict[str, Any]:
+    said = None if answer.reasoning is None else "".join(answer.reasoning)
+    if not answer.signature:
+        thought = {} if said is None else {"reasoning_content": said}
+        return thought if answer.redacted is None else {**thought, "reasoning_details": [_encrypted(answer)]}
+    text = {"text": said} if said else {}
+    details = [_detail("reasoning.text", {**text, "signature": answer.signature}, 0)]
+    return {
+        "reasoning": said or None,
+        "reasoning_details": details if answer.redacted is None else [*details, _encrypted(answer)],
+    }
+
+
+def _reasoning_deltas(answer: Answer) -> Iterator[dict[str, Any]]:
+    for piece in answer.reasoning or []:
+        if answer.signature:
+            details = [_detail("reasoning.text", {"text": piece}, 0)]
+            yield {**_OPENROUTER, "reasoning": piece, "reasoning_details": details}
+        else:
+            yield {"reasoning_content": piece}
+    if answer.signature:
+        yield {**_OPENROUTER, "reasoning_details": [_detail("reasoning.text", {"signature": answer.signature}, 0)]}
+    if answer.redacted is not None:
+        yield {**_OPENROUTER, "reasoning": None, "reasoning_details": [_encrypted(answer)]}
+
+
+def _encrypted(answer: Answer) -> dict[str, Any]:
+    return _detail("reasoning.encrypted", {"data": answer.redacted}, 1 if answer.signature else 0)
+
+
+def _detail(kind: str, said: dict[str, Any], index: int) -> dict[str, Any]:
+    return {"type": kind, **said, "format": "anthropic-claude-v1", "index": index}
+
+
+def _annotations(answer: Answer) -> list[dict[str, Any]]:
+    end = len("".join(answer.text))
+    return [
+        {
+            "type": "url_citation",
+            "url_citation": {"end_index": end, "start_index": 0, "title": cited.title, "url": cited.url},
+        }
+        for cited in answer.citations
+    ]
+
+
+def _call(call: Call, call_id: str, said: str) -> dict[str, Any]:
+    signed = {"extra_content": {"google": {"thought_signature": call.thought_signature}}}
+    return {
+        "id": call_id,
+        "type": call.kind,
+        call.kind: {"name": call.flat_name, _ARGUMENTS[call.kind]: said},
+    } | ({} if call.thought_signature is None else signed)
+
+
+def _call_parts(call: Call, index: int, call_id: str) -> Iterator[dict[str, Any]]:
+    yield {"index": index, **_call(call, call_id, "")}
     for fragment in call.fragments:
-        yield {"function": {"arguments": fragment}}
+        yield {"index": index, call.kind: {_ARGUMENTS[call.kind]: fragment}}
 
 
 def _call_id(answer: Answer, n: int) -> str:

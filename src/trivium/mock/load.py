@@ -11,7 +11,7 @@ from typing import Any
 import msgspec
 
 from trivium.errors import ConfigError
-from trivium.mock.script import Error, Match, Model, Reply, Rule, Script, ToolCall, Usage
+from trivium.mock.script import Citation, Error, Match, Model, Reply, Rule, Script, ToolCall, Usage
 
 _PARSERS: dict[str, Callable[[str], Any]] = {".toml": tomllib.loads, ".json": msgspec.json.decode}
 _TABLES: dict[str, type[msgspec.Struct]] = {
@@ -21,6 +21,7 @@ _TABLES: dict[str, type[msgspec.Struct]] = {
     "reply": Reply,
     "default": Reply,
     "tool_calls": ToolCall,
+    "citations": Citation,
     "usage": Usage,
     "error": Error,
     "models": Model,

@@ -12,9 +12,9 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from trivium.mock.answer import Answer, Call
+from trivium.mock.answer import Answer, Call, fragments
 from trivium.mock.frames import frame
-from trivium.mock.script import Error, FinishWord, Usage
+from trivium.mock.script import Citation, Error, FinishWord, Usage
 from trivium.mock.voice import Voice
 
 _STOP: dict[FinishWord, str] = {
@@ -45,7 +45,11 @@ class _Block(NamedTuple):
 
 
 def whole(answer: Answer) -> dict[str, Any]:
-    told = {} if answer.usage is None else {"usage": _first_usage(answer.usage, answer.usage.output, answer.cost)}
+    told = (
+        {}
+        if answer.usage is None
+        else {"usage": {**_first_usage(answer.usage, answer.usage.output, answer.cost), **_thought(answer.usage)}}
+    )
     return {**_head(answer), "content": [block.whole for block in _blocks(answer)], **_stop(answer), **told}
 
 
@@ -81,12 +85,11 @@ def _events(answer: Answer) -> Iterator[dict[str, Any]]:
 def _blocks(answer: Answer) -> Iterator[_Block]:
     if answer.reasoning is not None:
         yield _thinking(answer.reasoning, answer.signature or "")
+    if answer.redacted is not None:
+        redacted = {"type": "redacted_thinking", "data": answer.redacted}
+        yield _Block(redacted, [], redacted)
     if answer.text:
-        yield _Block(
-            {"type": "text", "text": ""},
-            [{"type": "text_delta", "text": piece} for piece in answer.text],
-            {"type": "text", "text": "".join(answer.text)},
-        )
+        yield _text(answer.text, [_location(cited) for cited in answer.citations])
     for n, call in enumerate(answer.calls):
         yield _tool_use(call, call.id or f"toolu_mock{answer.number}x{n}")
 
@@ -100,14 +103,37 @@ def _thinking(pieces: list[str], signature: str) -> _Block:
     )
 
 
+def _text(pieces: list[str], citations: list[dict[str, Any]]) -> _Block:
+    """Like the vendor: citations come before the text they are about."""
+    cited = [{"type": "citations_delta", "citation": citation} for citation in citations]
+    return _Block(
+        {**({"citations": []} if citations else {}), "type": "text", "text": ""},
+        [*cited, *({"type": "text_delta", "text": piece} for piece in pieces)],
+        {**({"citations": citations} if citations else {}), "type": "text", "text": "".join(pieces)},
+    )
+
+
+def _location(cited: Citation) -> dict[str, Any]:
+    return {
+        "type": "web_search_result_location",
+        "cited_text": cited.title,
+        "url": cited.url,
+        "title": cited.title,
+        "encrypted_index": "mock",
+    }
+
+
 def _tool_use(call: Call, call_id: str) -> _Block:
     """Like the vendor: an empty fragment first, and no other when the input is `{}`."""
-    named = {"type": "tool_use", "id": call_id, "name": call.name}
-    fragments = [] if call.arguments == "{}" else call.fragments
+    named = {"type": "tool_use", "id": call_id, "name": call.flat_name}
+    arguments = call.arguments
+    if call.kind == "custom":
+        arguments = msgspec.json.encode({"input": arguments}).decode()
+    said = [] if arguments == "{}" else fragments(arguments)
     return _Block(
         {**named, "input": {}},
-        [{"type": "input_json_delta", "partial_json": fragment} for fragment in ["", *fragments]],
-        {**named, "input": _parsed(call.arguments)},
+        [{"type": "input_json_delta", "partial_json": fragment} for fragment in ["", *said]],
+        {**named, "input": _parsed(arguments)},
     )
 
 
@@ -129,9 +155,9 @@ def _head(answer: Answer) -> dict[str, Any]:
 
 
 def _stop(answer: Answer) -> dict[str, Any]:
-    reason = _STOP[answer.finish]
+    reason = _STOP[answer.finish] if answer.stop_sequence is None else "stop_sequence"
     details = {"type": "refusal", "category": None, "explanation": None} if reason == "refusal" else None
-    return {"stop_reason": reason, "stop_sequence": None, "stop_details": details}
+    return {"stop_reason": reason, "stop_sequence": answer.stop_sequence, "stop_details": details}
 
 
 def _first_usage(counted: Usage, output: int, cost: float | None) -> dict[str, Any]:
@@ -147,8 +173,11 @@ def _first_usage(counted: Usage, output: int, cost: float | None) -> dict[str, A
 
 
 def _last_usage(counted: Usage, cost: float | None) -> dict[str, Any]:
-    thought = {"output_tokens_details": {"thinking_tokens": counted.reasoning}} if counted.reasoning else {}
-    return {**_counts(counted, counted.output, cost), **thought}
+    return {**_counts(counted, counted.output, cost), **_thought(counted)}
+
+
+def _thought(counted: Usage) -> dict[str, Any]:
+    return {"output_tokens_details": {"thinking_tokens": counted.reasoning}} if counted.reasoning else {}
 
 
 def _counts(counted: Usage, output: int, cost: float | None) -> dict[str, Any]:

@@ -8,12 +8,13 @@ of a reasoning item is another when the item is added than when it is done, as i
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
+from itertools import chain
 from typing import Any
 
 from trivium.mock.answer import CREATED, Answer, Call
 from trivium.mock.frames import frame
-from trivium.mock.script import Error, FinishWord, Usage
-from trivium.mock.voice import OPENAI_PING, OPENAI_REQUEST_ID, Voice, openai_error
+from trivium.mock.script import CallKind, Error, FinishWord, Usage
+from trivium.mock.voice import OPENAI_PING, OPENAI_REQUEST_ID, Voice, openai_error, strung
 
 _Event = dict[str, Any]
 _Item = dict[str, Any]
@@ -50,6 +51,11 @@ _ECHOED: dict[str, Any] = {
     "user": None,
 }
 """Request fields that a response repeats, with the values they have when the request is silent."""
+_CALLS: dict[CallKind, tuple[str, str, str]] = {
+    "function": ("function_call", "fc", "arguments"),
+    "custom": ("custom_tool_call", "ctc", "input"),
+}
+"""The type of the item, the beginning of its id, the field of the arguments."""
 
 
 def whole(answer: Answer) -> dict[str, Any]:
@@ -82,9 +88,10 @@ def _events(answer: Answer) -> Iterator[_Event]:
     begun = _response(answer, "in_progress", [])
     yield {"type": "response.created", "response": begun}
     yield {"type": "response.in_progress", "response": begun}
-    for index, (item, pieces) in enumerate(_items(answer)):
-        for event in _SPOKEN[item["type"]](item, pieces):
-            yield {**event, "output_index": index}
+    strands = [_spoken(item, pieces, index) for index, (item, pieces) in enumerate(_items(answer))]
+    calls = len(strands) - len(answer.calls)
+    yield from chain(*strands[:calls])
+    yield from strung(strands[calls:], interleaved=answer.calls_interleaved)
     response = whole(answer)
     yield {"type": f"response.{response['status']}", "response": response}
 
@@ -94,45 +101,54 @@ def _items(answer: Answer) -> Iterator[tuple[_Item, list[str]]]:
     number = answer.number
     if answer.reasoning is not None:
         said = "".join(answer.reasoning)
-        yield (
-            {
-                "id": f"rs_mock{number}",
-                "type": "reasoning",
-                "summary": [{"type": "summary_text", "text": said}] if said else [],
-                "encrypted_content": answer.signature,
-            },
-            answer.reasoning,
-        )
+        summary = [{"type": "summary_text", "text": said}] if said else []
+        yield _reasoning(f"rs_mock{number}", summary, answer.signature), answer.reasoning
+    if answer.redacted is not None:
+        yield _reasoning(f"rs_mock{number}r", [], answer.redacted), []
     if answer.text:
         yield (
             {
                 "id": f"msg_mock{number}",
                 "type": "message",
                 "status": _STATUS[answer.finish][0],
-                "content": [_part("".join(answer.text), refused=answer.finish == "refusal")],
+                "content": [_part(answer)],
                 "role": "assistant",
             },
             answer.text,
         )
     for n, call in enumerate(answer.calls):
-        yield _function_call(call, f"mock{number}x{n}"), call.fragments
+        yield _call(call, f"mock{number}x{n}"), call.fragments
 
 
-def _part(text: str, *, refused: bool) -> dict[str, Any]:
-    if refused:
+def _reasoning(item_id: str, summary: list[dict[str, Any]], sealed: str | None) -> _Item:
+    return {"id": item_id, "type": "reasoning", "summary": summary, "encrypted_content": sealed}
+
+
+def _part(answer: Answer) -> dict[str, Any]:
+    text = "".join(answer.text)
+    if answer.finish == "refusal":
         return {"type": "refusal", "refusal": text}
-    return {"type": "output_text", "annotations": [], "logprobs": [], "text": text}
+    annotations = [
+        {"type": "url_citation", "end_index": len(text), "start_index": 0, "title": cited.title, "url": cited.url}
+        for cited in answer.citations
+    ]
+    return {"type": "output_text", "annotations": annotations, "logprobs": [], "text": text}
 
 
-def _function_call(call: Call, tail: str) -> _Item:
+def _call(call: Call, tail: str) -> _Item:
+    kind, prefix, field = _CALLS[call.kind]
     return {
-        "id": f"fc_{tail}",
-        "type": "function_call",
+        "id": f"{prefix}_{tail}",
+        "type": kind,
         "status": "completed",
-        "arguments": call.arguments,
+        field: call.arguments,
         "call_id": call.id or f"call_{tail}",
         "name": call.name,
-    }
+    } | ({} if call.namespace is None else {"namespace": call.namespace})
+
+
+def _spoken(item: _Item, pieces: list[str], index: int) -> Iterator[_Event]:
+    return ({**event, "output_index": index} for event in _SPOKEN[item["type"]](item, pieces))
 
 
 def _spoken_message(item: _Item, pieces: list[str]) -> Iterator[_Event]:
@@ -142,9 +158,13 @@ def _spoken_message(item: _Item, pieces: list[str]) -> Iterator[_Event]:
     field = "refusal" if kind == "refusal" else "text"
     extra = {"logprobs": part["logprobs"]} if "logprobs" in part else {}
     yield {"type": "response.output_item.added", "item": {**item, "status": "in_progress", "content": []}}
-    yield {"type": "response.content_part.added", **place, "part": {**part, field: ""}}
+    unsaid = {**part, field: ""} | ({"annotations": []} if "annotations" in part else {})
+    yield {"type": "response.content_part.added", **place, "part": unsaid}
     for piece in pieces:
         yield {"type": f"response.{kind}.delta", **place, "delta": piece, **extra}
+    for n, annotation in enumerate(part.get("annotations", [])):
+        added = {"annotation_index": n, "annotation": annotation}
+        yield {"type": "response.output_text.annotation.added", **place, **added}
     yield {"type": f"response.{kind}.done", **place, field: part[field], **extra}
     yield {"type": "response.content_part.done", **place, "part": part}
     yield {"type": "response.output_item.done", "item": item}
@@ -152,10 +172,12 @@ def _spoken_message(item: _Item, pieces: list[str]) -> Iterator[_Event]:
 
 def _spoken_call(item: _Item, pieces: list[str]) -> Iterator[_Event]:
     place = {"item_id": item["id"]}
-    yield {"type": "response.output_item.added", "item": {**item, "status": "in_progress", "arguments": ""}}
+    field = "input" if "input" in item else "arguments"
+    kind = f"response.{item['type']}_{field}"
+    yield {"type": "response.output_item.added", "item": {**item, "status": "in_progress", field: ""}}
     for piece in pieces:
-        yield {"type": "response.function_call_arguments.delta", **place, "delta": piece}
-    yield {"type": "response.function_call_arguments.done", **place, "arguments": item["arguments"]}
+        yield {"type": f"{kind}.delta", **place, "delta": piece}
+    yield {"type": f"{kind}.done", **place, field: item[field]}
     yield {"type": "response.output_item.done", "item": item}
 
 
@@ -176,6 +198,7 @@ def _spoken_reasoning(item: _Item, pieces: list[str]) -> Iterator[_Event]:
 _SPOKEN: dict[str, Callable[[_Item, list[str]], Iterator[_Event]]] = {
     "message": _spoken_message,
     "function_call": _spoken_call,
+    "custom_tool_call": _spoken_call,
     "reasoning": _spoken_reasoning,
 }
 

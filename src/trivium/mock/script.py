@@ -13,6 +13,7 @@ import msgspec
 
 Api = Literal["chat", "responses", "messages"]
 Abort = Literal["close", "reset", "stall", "end"]
+CallKind = Literal["function", "custom"]
 FinishWord = Literal["stop", "length", "tool_calls", "content_filter", "refusal", "pause"]
 
 Count = Annotated[int, msgspec.Meta(ge=0)]
@@ -22,10 +23,29 @@ Status = Annotated[int, msgspec.Meta(ge=200, le=599)]
 
 
 class ToolCall(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Raises ValueError for a custom call whose arguments are not text."""
+
     name: str
     arguments: dict[str, Any] | str = {}
     """A table is sent as its JSON; a string goes out verbatim, be it JSON or not."""
     id: str | None = None
+    kind: CallKind = "function"
+    """The arguments of a custom call are its `input`. Messages knows none: a `tool_use` with `{"input": ...}`."""
+    namespace: str | None = None
+    """A field of its own in Responses; the others say both names as one, as `asked.flat_name` joins them."""
+    thought_signature: str | None = None
+    """As Google's Chat dialect hangs it on a call; the other dialects do not say it."""
+
+    def __post_init__(self) -> None:
+        if self.kind == "custom" and not isinstance(self.arguments, str):
+            raise ValueError("expected a string as the `arguments` of a custom call")
+
+
+class Citation(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A page of the web that the text rests on."""
+
+    url: str
+    title: str
 
 
 class Usage(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -90,10 +110,19 @@ class Reply(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     """A string is streamed word by word, a list exactly piece by piece."""
     reasoning: str | list[str] | None = None
     signature: str | None = None
-    """The signature of a Messages thinking block, the `encrypted_content` of a Responses reasoning item."""
+    """The signature of a Messages thinking block, the `encrypted_content` of a Responses reasoning item. In Chat it
+    turns `reasoning_content` into OpenRouter's `reasoning` and `reasoning_details`."""
+    redacted: str | None = None
+    """Reasoning of which only this opaque text is shown; it follows `reasoning`, if there is any."""
+    citations: list[Citation] = []
+    """Of the whole text."""
     tool_calls: list[ToolCall] = []
+    calls_interleaved: bool = False
+    """Fragments of parallel calls take turns in a stream; not in Messages, whose blocks never overlap."""
     finish: FinishWord | None = None
     """Left out: `tool_calls` if there are any, else `stop`. `refusal` turns the text into the refusal."""
+    stop_sequence: str | None = None
+    """The stop string that ended the text; only Messages can say it, the others just stop."""
     usage: Usage | None = None
     """Left out: estimated from the lengths of what was sent and said, the same for the same texts."""
     no_usage: bool = False
@@ -155,6 +184,10 @@ class Reply(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
             raise ValueError("expected `abort_after_events` or `abort_after_bytes` with `abort = 'end'`")
         if self.ping_every_ms and (self.chunk_bytes or self.gzip):
             raise ValueError("expected no `chunk_bytes` and no `gzip` with `ping_every_ms`: a ping lies between events")
+        if self.stop_sequence is not None and self.finish not in (None, "stop"):
+            raise ValueError("expected no `finish` but 'stop' with `stop_sequence`")
+        if self.citations and (not self.text or self.finish == "refusal"):
+            raise ValueError("expected a `text` that is no refusal with `citations`")
 
 
 class Rule(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

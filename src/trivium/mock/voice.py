@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from itertools import chain, zip_longest
 from typing import Any
 
 import msgspec
@@ -34,6 +35,12 @@ class Voice(msgspec.Struct, frozen=True, kw_only=True):
     """Status, error, number of the request -> the body of a failed request."""
     fault: Callable[[Answer, Error, int], list[bytes]]
     """The events that break a stream off, after so many events of it."""
+
+
+def strung(strands: list[Iterator[dict[str, Any]]], *, interleaved: bool) -> Iterator[dict[str, Any]]:
+    """The strands one after another, or taking turns."""
+    turns = zip_longest(*strands) if interleaved else strands
+    return (event for event in chain.from_iterable(turns) if event is not None)
 
 
 def openai_error(status: int, said: Error, _number: int) -> dict[str, Any]:

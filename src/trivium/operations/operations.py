@@ -15,6 +15,8 @@ from trivium.store.store import Store
 
 class CreateKey(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     name: str
+    strict: bool = False
+    """Calls with it are refused rather than sent on with a loss."""
 
 
 class RevokeKey(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -56,7 +58,7 @@ class Operations:
         name = query.name.strip()
         if not name or len(name) > 100 or not name.isprintable():
             raise OperationError("A key needs a name of 1 to 100 printable characters.")
-        key, text = self._store.keys.create(name)
+        key, text = self._store.keys.create(name, strict=query.strict)
         return {**_shown(key), "key": text}
 
     async def _list_keys(self, _: Nothing) -> list[dict[str, Any]]:

@@ -17,6 +17,11 @@ class Key(Protocol):
     @property
     def id(self) -> str: ...
 
+    @property
+    def strict(self) -> bool:
+        """Its calls are refused rather than sent on with a loss."""
+        ...
+
 
 class Keys(Protocol):
     def find(self, key: str) -> Key | None:

@@ -1,20 +1,25 @@
-"""The call to the upstream: which bytes go where, with which headers."""
+"""The call to the upstream: through which API, which bytes go where, with which headers."""
 
 from __future__ import annotations
 
+from collections.abc import Container
 from functools import lru_cache
 
 from trivium import __version__
 from trivium.canon.api import Api
 from trivium.config import TimeoutSettings
-from trivium.errors import ApiMismatch, UpstreamUnreachable
+from trivium.errors import LossRefused, UpstreamUnreachable
 from trivium.pipeline.call import Call, Headers, Operation
 from trivium.pipeline.deps import Deps
 from trivium.pipeline.settle import Run
 from trivium.providers.provider import COUNT_PATHS, PATHS, Provider
+from trivium.providers.traits import traits_of
 from trivium.routing.catalog import Target
 from trivium.upstream.client import Timeouts, UpstreamRequest, UpstreamResponse
+from trivium.wire.destination import Destination
+from trivium.wire.envelope import origin_tag
 from trivium.wire.request import Request, render
+from trivium.wire.translate import Translation
 
 _FORWARDED = (b"accept", b"anthropic-beta", b"anthropic-version", b"openai-beta")
 """What of the client's headers an upstream may see: never credentials, cookies or hop-by-hop headers."""
@@ -24,35 +29,63 @@ _OWN = (
     (b"accept-encoding", b"identity"),
     (b"user-agent", f"trivium/{__version__}".encode()),
 )
+_NAMED = 5
+"""Losses that a refusal names."""
 _ANTHROPIC_VERSION = (b"anthropic-version", b"2023-06-01")
 
 
-def check_route(call: Call, target: Target) -> None:
-    """Raises ApiMismatch where the upstream does not speak the API of the call."""
-    apis = target.provider.apis
-    if call.api not in apis:
-        spoken = ", ".join(PATHS[api] for api in Api if api in apis)
-        raise ApiMismatch(
-            f"`{target.model}` is served by `{target.provider.name}`, which does not speak this API. "
-            f"Call it through {spoken}.",
-            param="model",
-        )
+_CHOICES = {
+    Api.CHAT: (Api.CHAT, Api.RESPONSES, Api.MESSAGES),
+    Api.RESPONSES: (Api.RESPONSES, Api.CHAT, Api.MESSAGES),
+    Api.MESSAGES: (Api.MESSAGES, Api.RESPONSES, Api.CHAT),
+}
+"""By the client's API, which of the upstream's is best: its own, else the one that loses least."""
 
 
-async def forward(call: Call, request: Request, target: Target, run: Run, deps: Deps) -> UpstreamResponse:
-    """Sends the request on; returns when the upstream's headers are there. Raises UpstreamError."""
-    rendered = render(request, target.model)
-    run.losses = rendered.losses
+def way_to(call: Call, target: Target, apis: Container[Api]) -> Translation | None:
+    """How a call gets to an upstream that speaks these APIs: None where it speaks the client's."""
+    api = next(api for api in _CHOICES[call.api] if api in apis)
+    if api is call.api:
+        return None
     provider = target.provider
+    origin = origin_tag(provider.name, api, target.model)
+    traits = traits_of(provider.kind, api, target.model)
+    to = Destination(api=api, model=target.model, traits=traits, origin=origin)
+    return Translation(call.api, to, id=call.id, created=call.time_ms // 1000)
+
+
+def prepare(call: Call, request: Request, target: Target, way: Translation | None, run: Run) -> bytes:
+    """The body for the upstream. Raises RequestError, LossRefused where the caller wants nothing lost."""
+    if way is None:
+        rendered = render(request, target.model)
+    else:
+        rendered = way.request(request.members, count_only=call.operation is Operation.COUNT_TOKENS)
+        way.expect(request.members, wants_usage=request.wants_usage)
+    run.losses = rendered.losses
+    run.upstream_api = way.api if way else call.api
+    if run.strict and rendered.losses:
+        lost = "; ".join(f"`{loss.field}`: {loss.why}" for loss in rendered.losses[:_NAMED])
+        raise LossRefused(
+            f"`{target.model}` cannot be asked without loss, and the call is strict. {lost}.",
+            param=rendered.losses[0].field,
+        )
+    return rendered.body
+
+
+async def forward(  # noqa: PLR0917
+    call: Call, body: bytes, target: Target, way: Translation | None, run: Run, deps: Deps
+) -> UpstreamResponse:
+    """Sends the request on; returns when the upstream's headers are there. Raises UpstreamError."""
+    provider, api = target.provider, way.api if way else call.api
     base = await _base_url(provider, deps)
     paths = PATHS if call.operation is Operation.GENERATE else COUNT_PATHS
-    query = f"?{call.query.decode('latin-1')}" if call.query else ""
+    query = f"?{call.query.decode('latin-1')}" if call.query and way is None else ""
     run.queue_us = run.elapsed_us()
     response = await deps.client.send(
         UpstreamRequest(
-            url=f"{base}{paths[call.api]}{query}",
-            headers=_headers(call, provider),
-            body=rendered.body,
+            url=f"{base}{paths[api]}{query}",
+            headers=_headers(call, provider, api),
+            body=body,
             timeouts=_timeouts(provider.timeouts),
         )
     )
@@ -69,11 +102,13 @@ async def _base_url(provider: Provider, deps: Deps) -> str:
     return await deps.local.base_url()
 
 
-def _headers(call: Call, provider: Provider) -> Headers:
-    """Configured headers win over the client's of the same name."""
+def _headers(call: Call, provider: Provider, api: Api) -> Headers:
+    """Configured headers win over the client's of the same name, which mean something to its own API alone."""
     configured = {name for name, _ in provider.headers}
-    passed = [(name, call.headers[name]) for name in _FORWARDED if name in call.headers and name not in configured]
-    if call.api is Api.MESSAGES and b"anthropic-version" not in call.headers:
+    passed = []
+    if api is call.api:
+        passed = [(name, call.headers[name]) for name in _FORWARDED if name in call.headers and name not in configured]
+    if api is Api.MESSAGES and (api is not call.api or b"anthropic-version" not in call.headers):
         passed.append(_ANTHROPIC_VERSION)
     return [*(own for own in _OWN if own[0] not in configured), *passed, *provider.headers]
 

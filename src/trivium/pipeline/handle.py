@@ -6,19 +6,22 @@ from __future__ import annotations
 import asyncio
 import logging
 
-from trivium.canon.api import Api
-from trivium.errors import BodyTimeout, CredentialMissing, RequestError, StoreUnavailable, TriviumError
+from trivium.errors import BodyTimeout, CredentialMissing, RequestError, StoreUnavailable, TriviumError, UpstreamError
 from trivium.pipeline.authenticate import authenticate
-from trivium.pipeline.call import Body, Call, Headers, Reply
+from trivium.pipeline.call import Body, Call, Headers, Operation, Reply
+from trivium.pipeline.count import count
 from trivium.pipeline.deps import Deps
-from trivium.pipeline.forward import check_route, forward
+from trivium.pipeline.forward import forward, prepare, way_to
 from trivium.pipeline.read import check_head, read_body
-from trivium.pipeline.relay import Exchange, error_value
+from trivium.pipeline.relay import Exchange, error_value, json_headers
 from trivium.pipeline.settle import Run
+from trivium.pipeline.translated import TranslatedExchange
 from trivium.wire.errors import render
 from trivium.wire.request import check_stateless, parse, without_body
 
 NO_KEY = "No API key was sent. Send one as `Authorization: Bearer tv-...` or `x-api-key: tv-...`."
+
+_YES = (b"1", b"true")
 
 _LOG = logging.getLogger("trivium.pipeline")
 
@@ -56,28 +59,24 @@ async def _serve(call: Call, body: Body, reply: Reply, run: Run, deps: Deps) -> 
     check_head(call, deps, anonymous=False)
     key = authenticate(call.headers, deps.keys)
     run.key_id = key.id if key else None
+    run.strict = (key is not None and key.strict) or call.headers.get(b"x-trivium-strict") in _YES
     cap = check_head(call, deps, anonymous=key is None)
     run.request = request = parse(call.api, await read_body(body, run, cap))
     if key is None:
         raise CredentialMissing(NO_KEY)
     check_stateless(request)
     run.target = target = deps.catalog.resolve(request.model)
-    check_route(call, target)
-    response = await forward(call, request, target, run, deps)
+    if call.operation is Operation.COUNT_TOKENS:
+        await count(call, request, target, reply, run, deps)
+        return
+    way = way_to(call, target, target.provider.apis)
+    response = await forward(call, prepare(call, request, target, way, run), target, way, run, deps)
     run.request = request = without_body(request)
     run.hold(0)
-    await Exchange(call, request, target.provider, response, reply, run).relay()
-
-
-def json_headers(content: bytes, call: Call) -> Headers:
-    """The headers of a JSON body of ours; the id also under the name by which the API's SDKs know it."""
-    request_id = call.id.encode()
-    return [
-        (b"content-type", b"application/json"),
-        (b"content-length", b"%d" % len(content)),
-        (b"x-trivium-request-id", request_id),
-        (b"request-id" if call.api is Api.MESSAGES else b"x-request-id", request_id),
-    ]
+    if way is None:
+        await Exchange(call, request, target.provider, response, reply, run).relay()
+    else:
+        await TranslatedExchange(call, request, target.provider, response, reply, run, way, deps).relay()
 
 
 async def fail(error: TriviumError, call: Call, reply: Reply, run: Run, headers: Headers | None = None) -> None:
@@ -93,7 +92,9 @@ async def fail(error: TriviumError, call: Call, reply: Reply, run: Run, headers:
     if isinstance(error, RequestError) and error.status != BodyTimeout.status:
         # Claude Code tries a refused key again for minutes unless it is told not to.
         shape.append((b"x-should-retry", b"false"))
-    if error.retry_after is not None:
+    hints = error.hints if isinstance(error, UpstreamError) else ()
+    shape += hints
+    if error.retry_after is not None and not any(name == b"retry-after" for name, _ in hints):
         shape.append((b"retry-after", b"%d" % error.retry_after))
     await reply.start(error.status, shape)
     await reply.end(content)

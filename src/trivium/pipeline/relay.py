@@ -6,7 +6,11 @@ is JSON at all before its status goes out, and what the meter needs.
 
 from __future__ import annotations
 
-from trivium.canon.fold import fold
+from collections.abc import Sequence
+from typing import Protocol
+
+from trivium.canon.api import Api
+from trivium.canon.fold import Answer, fold
 from trivium.errors import (
     InvalidJson,
     Overloaded,
@@ -23,17 +27,18 @@ from trivium.providers.quirks import mending
 from trivium.upstream.client import UpstreamResponse
 from trivium.wire.body import members
 from trivium.wire.codec import decode_answer, stream_decoder
-from trivium.wire.errors import ErrorValue, is_native, render_in_stream
+from trivium.wire.errors import ErrorValue, is_native
 from trivium.wire.lenient import is_dense
+from trivium.wire.losses import Loss
 from trivium.wire.relay import StreamRelay
 from trivium.wire.request import Request
 
 _BUFFERED = 1024 * 1024
 """A whole answer up to this size is read before its status goes out, so that a broken one can still become an error."""
-_METERED = 32 * 1024 * 1024
+METERED = 32 * 1024 * 1024
 """A longer whole answer passes unread and is flagged."""
 _ERROR_BODY = 1024 * 1024
-_ACCOUNTED = 64 * 1024
+ACCOUNTED = 64 * 1024
 """Less than this held for a stream is not worth counting."""
 
 _PASSED = {
@@ -47,11 +52,29 @@ _PASSED = {
     b"x-request-id",
     b"x-should-retry",
 }
+_HINTS = {b"retry-after", b"retry-after-ms", b"x-should-retry"}
 _PASSED_PREFIXES = (b"anthropic-ratelimit-", b"x-ratelimit-")
 _RETRYABLE = {429, 503}
 _REFUSED_US = {401, 402, 403}
+_LONGEST_HEADER = 1000
 _EVENT_STREAM = b"text/event-stream"
-_STREAM_HEADERS = [(b"cache-control", b"no-cache"), (b"x-accel-buffering", b"no")]
+STREAM_HEADERS = [(b"cache-control", b"no-cache"), (b"x-accel-buffering", b"no")]
+
+
+class Stream(Protocol):
+    """A stream on its way to the client, as bytes in and bytes out."""
+
+    @property
+    def malformed(self) -> int: ...
+
+    @property
+    def oversized(self) -> bool: ...
+
+    def answer(self) -> Answer: ...
+
+    def failure(self, error: ErrorValue) -> bytes | None:
+        """The end of a stream that failed; None where only cutting the connection is left."""
+        ...
 
 
 class Exchange:
@@ -66,6 +89,8 @@ class Exchange:
         self._response = response
         self._reply = reply
         self._run = run
+        self._api = call.api
+        """What the upstream speaks."""
 
     async def relay(self) -> None:
         """Passes the answer on. Raises TriviumError where the client has had nothing of it yet."""
@@ -80,27 +105,38 @@ class Exchange:
             self._response.close()
 
     async def _relay_error(self) -> None:
-        body = await self._read_error()
+        body = await self._read_some()
         status = self._response.status
-        self._run.answer = told = fold(decode_answer(self._call.api, body, self._provider.conventions))
+        self._run.answer = told = fold(decode_answer(self._api, body, self._provider.conventions))
         said = told.error.message if told.error and body.strip() else body[:500].decode(errors="replace").strip()
         message = said or f"The upstream answered with status {status}."
-        if status in _REFUSED_US:
-            raise UpstreamRefusedUs(
-                "The provider does not serve this gateway at the moment. Its operator has to look at it.",
-                detail=message,
-                retry_after=60,
-            )
-        if status < 400 or not is_native(self._call.api, body):
-            failure = UpstreamError(message, detail=message)
-            failure.status = status if status >= 400 else 502
-            failure.retry_after = self._retry_after() if status in _RETRYABLE else None
+        failure = self._failure(status, message)
+        if status < 400 or isinstance(failure, UpstreamRefusedUs) or not self._is_native(body):
+            if self._api is not self._call.api and told.error and not isinstance(failure, UpstreamRefusedUs):
+                failure.code = told.error.code or told.error.type
             raise failure
         await self._start(status, [(b"content-length", b"%d" % len(body))])
         await self._end(body)
 
-    async def _read_error(self) -> bytes:
-        """What is there of an error's body: a broken one still says something."""
+    def _is_native(self, body: bytes) -> bool:
+        return self._api is self._call.api and is_native(self._api, body)
+
+    def _failure(self, status: int, message: str) -> UpstreamError:
+        """The upstream's error as ours. What concerns the operator's own credential and account is not the caller's."""
+        if status in _REFUSED_US:
+            return UpstreamRefusedUs(
+                "The provider does not serve this gateway at the moment. Its operator has to look at it.",
+                detail=message,
+                retry_after=60,
+            )
+        failure = UpstreamError(message, detail=message)
+        failure.status = status if status >= 400 else 502
+        failure.retry_after = self._retry_after() if status in _RETRYABLE else None
+        failure.hints = [(name, value) for name, value in self._response.headers if _is_hint(name)]
+        return failure
+
+    async def _read_some(self) -> bytes:
+        """What is there of a short body, an error's as a rule: a broken one still says something."""
         body = bytearray()
         try:
             while len(body) < _ERROR_BODY and (chunk := await self._response.read()):
@@ -149,10 +185,10 @@ class Exchange:
         """Adds to the meter's copy, or gives it up where there is no room for it: the answer itself goes on."""
         body += chunk
         try:
-            self._run.hold(len(body) if len(body) <= _METERED else 0)
+            self._run.hold(len(body) if len(body) <= METERED else 0)
         except Overloaded:
             body.clear()
-        if len(body) > _METERED or not body:
+        if len(body) > METERED or not body:
             body.clear()
             self._run.hold(0)
 
@@ -177,7 +213,7 @@ class Exchange:
         # An upstream that ends before its first byte is still an error with a status of its own.
         if not chunk:
             raise UpstreamBroken("The upstream's stream ended before it began.")
-        await self._start(self._response.status, _STREAM_HEADERS)
+        await self._start(self._response.status, STREAM_HEADERS)
         try:
             await self._pass_stream(meter, chunk)
         except (UpstreamError, Overloaded) as error:
@@ -196,7 +232,7 @@ class Exchange:
             out = meter.feed(chunk)
             if run.first_token_us is None and meter.content_began:
                 run.first_token_us = run.elapsed_us()
-            if meter.held != held and max(meter.held, held) > _ACCOUNTED:
+            if meter.held != held and max(meter.held, held) > ACCOUNTED:
                 held = meter.held
                 run.hold(held)
             if out:
@@ -208,36 +244,37 @@ class Exchange:
             raise UpstreamBroken("The upstream ended the stream before the answer was complete.")
         await self._end()
 
-    async def _end_broken(self, meter: StreamRelay, error: TriviumError) -> None:
+    async def _end_broken(self, meter: Stream, error: TriviumError) -> None:
         """The client learns of it in its own API's way, unless half an event has gone out already."""
         self._run.error = error
-        if meter.cut_inside_event():
+        said = meter.failure(error_value(self._call, error))
+        if said is None:
             self._reply.cut()
-            return
-        event = render_in_stream(
-            self._call.api,
-            error_value(self._call, error),
-            sequence_number=meter.next_sequence_number(),
-            response_id=meter.answer().id,
-        )
-        await self._end(b"\n\n" + event if meter.ends_in_line else event)
+        else:
+            await self._end(said)
 
-    def _note(self, meter: StreamRelay) -> None:
+    def _note(self, meter: Stream) -> None:
         self._run.answer = meter.answer()
         for flag, raised in (("malformed_events", meter.malformed), ("unmetered", meter.oversized)):
             if raised:
                 self._run.flags.append(flag)
 
     async def _start(self, status: int, headers: Headers) -> None:
-        passed = [
-            header
-            for header in self._response.headers
-            if header[0] in _PASSED or header[0].startswith(_PASSED_PREFIXES)
-        ]
+        passed = self._passed()
+        if self._run.losses:
+            passed.append((b"x-trivium-loss", loss_header(self._run.losses)))
         if status in _RETRYABLE and not self._header(b"retry-after"):
             passed.append((b"retry-after", b"%d" % self._retry_after()))
         self._run.status = status
         await self._reply.start(status, [*passed, *headers, (b"x-trivium-request-id", self._call.id.encode())])
+
+    def _passed(self) -> Headers:
+        """What of the upstream's headers the client gets."""
+        return [
+            header
+            for header in self._response.headers
+            if header[0] in _PASSED or header[0].startswith(_PASSED_PREFIXES)
+        ]
 
     async def _write(self, data: bytes) -> None:
         self._run.response_bytes += len(data)
@@ -254,6 +291,27 @@ class Exchange:
 
     def _header(self, name: bytes) -> bytes:
         return next((value for key, value in self._response.headers if key == name), b"")
+
+
+def json_headers(content: bytes, call: Call) -> Headers:
+    """The headers of a JSON body of ours; the id also under the name by which the API's SDKs know it."""
+    request_id = call.id.encode()
+    return [
+        (b"content-type", b"application/json"),
+        (b"content-length", b"%d" % len(content)),
+        (b"x-trivium-request-id", request_id),
+        (b"request-id" if call.api is Api.MESSAGES else b"x-request-id", request_id),
+    ]
+
+
+def _is_hint(name: bytes) -> bool:
+    return name in _HINTS or name.startswith(_PASSED_PREFIXES)
+
+
+def loss_header(losses: Sequence[Loss]) -> bytes:
+    """How many things the request lost, and which: `2; seed, tools[3]`."""
+    names = ", ".join(loss.field for loss in losses)
+    return f"{len(losses)}; {names[:_LONGEST_HEADER]}".encode("ascii", "replace")
 
 
 def error_value(call: Call, error: TriviumError) -> ErrorValue:

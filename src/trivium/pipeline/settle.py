@@ -11,6 +11,7 @@ from typing import Self
 
 import msgspec
 
+from trivium.canon.api import Api
 from trivium.canon.fold import Answer
 from trivium.canon.usage import Usage
 from trivium.errors import TriviumError, UpstreamError
@@ -35,7 +36,12 @@ class Run:
         self.key_id: str | None = None
         self.request: Request | None = None
         self.target: Target | None = None
+        self.upstream_api: Api | None = None
+        self.strict = False
+        """The caller would rather have an error than a request that loses something."""
         self.losses: tuple[Loss, ...] = ()
+        """Of the request."""
+        self.answer_losses: tuple[Loss, ...] = ()
         self.status = CLIENT_CLOSED
         self.upstream_status: int | None = None
         self.answer: Answer | None = None
@@ -90,7 +96,7 @@ class Run:
             key_id=self.key_id,
             requested_model=_short(request.model) if request else None,
             provider=target.provider.name if target else None,
-            upstream_api=call.api if target else None,
+            upstream_api=self.upstream_api,
             upstream_model=_short(target.model) if target else None,
             answer_model=_short(answer.model),
             upstream_status=self.upstream_status,
@@ -118,7 +124,7 @@ class Run:
             market_cost_usd=usd_text(usage.market_cost) if usage.market_cost is not None else None,
             is_byok=usage.is_byok,
             flags=" ".join([*self.flags, "clamped_usage"] if usage.clamped else self.flags),
-            losses=_json([(loss.field, loss.why) for loss in self.losses]),
+            losses=_json(self._losses()),
             max_tokens=request.max_tokens if request else None,
             queue_us=self.queue_us,
             ttfb_us=self.ttfb_us,
@@ -129,6 +135,11 @@ class Run:
             client_app=_client_app(call.headers.get(b"user-agent")),
             client_ip=call.client_ip,
         )
+
+    def _losses(self) -> list[tuple[str, str]]:
+        """All losses; those of the answer are named after it."""
+        asked = [(loss.field, loss.why) for loss in self.losses]
+        return asked + [(f"answer.{loss.field}", loss.why) for loss in self.answer_losses]
 
     def _error(self) -> tuple[str | None, str | None]:
         """The upstream's own error wins over ours: ours says only that there was one."""

@@ -17,7 +17,7 @@ from trivium.canon.conventions import DEFAULT, UNKNOWN, conventions_for
 from trivium.canon.usage import Conventions
 from trivium.config import ProviderSettings, Settings, Source, secret
 from trivium.errors import ConfigError
-from trivium.providers.provider import Headers, Provider
+from trivium.providers.provider import COUNT_PATHS, Headers, Provider
 
 EMBEDDED = "local"
 """The name of the provider that runs inside: llama.cpp with the weights we ship."""
@@ -28,6 +28,8 @@ class Row(msgspec.Struct, frozen=True, kw_only=True):
     apis: tuple[Api, ...]
     auth: str = "bearer"
     key_env: str | None = None
+    counts: bool = True
+    """It counts tokens, as far as its APIs have a path for that. Where it does not after all, its 404 says so."""
     version_in_path: bool = False
     """Base URLs are commonly written without `/v1` (Anthropic's SDKs append it): add it where it is missing."""
 
@@ -45,6 +47,7 @@ ROWS: dict[str, Row] = {
         base_url="https://openrouter.ai/api/v1",
         apis=(Api.CHAT, Api.RESPONSES, Api.MESSAGES),
         key_env="OPENROUTER_API_KEY",
+        counts=False,
     ),
     "vercel": Row(
         base_url="https://ai-gateway.vercel.sh/v1",
@@ -78,8 +81,10 @@ def embedded(model: str) -> Provider:
     """The embedded provider; its address is known once its process runs."""
     return Provider(
         name=EMBEDDED,
+        kind=EMBEDDED,
         base_url="",
         apis=frozenset(Api),
+        counts=frozenset(COUNT_PATHS),
         models=(model,),
         embedded=True,
         quirks=frozenset({"responses-numbering"}),
@@ -90,10 +95,13 @@ def _provider(name: str, given: ProviderSettings, source: Source | None, env: Ma
     row = _row(name, given, source)
     if name == EMBEDDED:
         raise _error(source, ("providers", name), "the name of the embedded model; choose another")
+    apis = frozenset(Api.parse(api) for api in given.apis) if given.apis else frozenset(row.apis)
     return Provider(
         name=name,
+        kind=_kind(name, given),
         base_url=_base_url(name, row, given, source),
-        apis=frozenset(Api.parse(api) for api in given.apis) if given.apis else frozenset(row.apis),
+        apis=apis,
+        counts=apis & COUNT_PATHS.keys() if row.counts else frozenset(),
         headers=_headers(name, row, given, source, env),
         models=tuple(given.models) if given.models is not None else None,
         conventions=conventions_for(given.type if given.type and row.key_env else name, _otherwise(row)),
@@ -107,10 +115,14 @@ def _otherwise(row: Row) -> Conventions:
 
 
 def _row(name: str, given: ProviderSettings, source: Source | None) -> Row:
-    kind = given.type or (name if name in ROWS else "openai-compatible")
+    kind = _kind(name, given)
     if kind not in ROWS:
         raise _error(source, ("providers", name, "type"), f"unknown type {kind!r}; expected one of {', '.join(ROWS)}")
     return ROWS[kind]
+
+
+def _kind(name: str, given: ProviderSettings) -> str:
+    return given.type or (name if name in ROWS else "openai-compatible")
 
 
 def _base_url(name: str, row: Row, given: ProviderSettings, source: Source | None) -> str:

@@ -15,11 +15,15 @@ class Provider(msgspec.Struct, frozen=True, kw_only=True):
     """Everything the pipeline needs to know about an upstream; nothing of it depends on its name."""
 
     name: str
+    kind: str = "openai-compatible"
+    """Its row of the provider table."""
     base_url: str
     """Without a slash at its end; the API's path is appended. Empty for the embedded model, whose port comes late."""
     apis: frozenset[Api]
     headers: Headers = ()
     """Credential and configured headers, sent with every call. Secret."""
+    counts: frozenset[Api] = frozenset()
+    """The APIs in which it may be asked how many tokens a request has."""
     models: tuple[str, ...] | None = None
     """Upstream ids it serves, `*` and `?` as wildcards. None: ask the provider."""
     conventions: Conventions = Conventions()

@@ -13,7 +13,8 @@ from trivium.errors import BodyTimeout, CredentialMissing, MethodNotAllowed, Pat
 from trivium.pipeline.authenticate import authenticate
 from trivium.pipeline.call import Call, Headers, Operation
 from trivium.pipeline.deps import Deps
-from trivium.pipeline.handle import NO_KEY, handle, json_headers, refuse
+from trivium.pipeline.handle import NO_KEY, handle, refuse
+from trivium.pipeline.relay import json_headers
 from trivium.server.models import model_list, single_model
 from trivium.server.protocol import GuardedProtocol
 from trivium.server.routes import CALLS, MODELS, Route, api_of, model_in_path

@@ -46,6 +46,7 @@ MIGRATIONS = (
         revoked_ms INTEGER
     );
     """,
+    "ALTER TABLE keys ADD COLUMN strict INTEGER NOT NULL DEFAULT 0;",
 )
 """Each entry moves the schema one version on. Entries are never edited once released."""
 

@@ -18,7 +18,7 @@ from trivium.store.database import query, transaction
 _CACHED = 10_000
 """Keys kept in memory; the others cost one indexed look-up. A dict of a million would take 230 MB."""
 
-_COLUMNS = "id, name, hint, created_ms, revoked_ms"
+_COLUMNS = "id, name, hint, created_ms, revoked_ms, strict"
 
 
 class ApiKey(msgspec.Struct, frozen=True, kw_only=True):
@@ -29,6 +29,8 @@ class ApiKey(msgspec.Struct, frozen=True, kw_only=True):
     hint: str
     created_ms: int
     revoked_ms: int | None = None
+    strict: bool = False
+    """Its calls are refused rather than sent on with a loss."""
 
 
 class KeyStore:
@@ -54,17 +56,19 @@ class KeyStore:
                 self._cache.popitem(last=False)
         return found
 
-    def create(self, name: str) -> tuple[ApiKey, str]:
+    def create(self, name: str, *, strict: bool = False) -> tuple[ApiKey, str]:
         """A new key and its text, which is shown this once."""
         text = ids.new_api_key()
-        return self.admit(name, text), text
+        return self.admit(name, text, strict=strict), text
 
-    def admit(self, name: str, text: str) -> ApiKey:
+    def admit(self, name: str, text: str, *, strict: bool = False) -> ApiKey:
         """Registers a key whose text already exists, such as the bootstrap key's."""
-        key = ApiKey(id=ids.key_id(), name=name, hint=text[-4:], created_ms=self._clock.now_ms())
-        row = (key.id, ids.key_hash(self._pepper, text), key.name, key.hint, key.created_ms)
+        key = ApiKey(id=ids.key_id(), name=name, hint=text[-4:], created_ms=self._clock.now_ms(), strict=strict)
+        row = (key.id, ids.key_hash(self._pepper, text), key.name, key.hint, key.created_ms, key.strict)
         with transaction(self._connection) as connection:
-            connection.execute("INSERT INTO keys (id, hash, name, hint, created_ms) VALUES (?, ?, ?, ?, ?)", row)
+            connection.execute(
+                "INSERT INTO keys (id, hash, name, hint, created_ms, strict) VALUES (?, ?, ?, ?, ?, ?)", row
+            )
         return key
 
     def list(self) -> list[ApiKey]:
@@ -93,11 +97,11 @@ class KeyStore:
     def _look_up(self, digest: bytes) -> ApiKey | None:
         statement = f"SELECT {_COLUMNS}, hash FROM keys WHERE hash = ? AND revoked_ms IS NULL"
         _, rows = query(self._connection, statement, (digest,))
-        return next((_key(row[:5]) for row in rows if hmac.compare_digest(row[5], digest)), None)
+        return next((_key(row[:-1]) for row in rows if hmac.compare_digest(row[-1], digest)), None)
 
 
-def _key(row: tuple[str, str, str, int, int | None]) -> ApiKey:
-    return ApiKey(id=row[0], name=row[1], hint=row[2], created_ms=row[3], revoked_ms=row[4])
+def _key(row: tuple[str, str, str, int, int | None, int]) -> ApiKey:
+    return ApiKey(id=row[0], name=row[1], hint=row[2], created_ms=row[3], revoked_ms=row[4], strict=bool(row[5]))
 
 
 def read_pepper(folder: Path) -> bytes:

@@ -125,11 +125,11 @@ class Decoder:
         self._parts += 1
         return self._parts - 1
 
-    def _end(self, reason: FinishReason | None, native: str | None) -> None:
+    def _end(self, reason: FinishReason | None, native: str | None, stop_sequence: str | None = None) -> None:
         """Say why the answer ended. None is a word nobody knows: it stopped, or it waits for its tool calls."""
         if reason is None:
             reason = FinishReason.TOOL_CALLS if self._called else FinishReason.STOP
-        finish = Finish(reason, native)
+        finish = Finish(reason, native, stop_sequence)
         if finish != self._finish:
             self._finish = finish
             self._out.append(finish)

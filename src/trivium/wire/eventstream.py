@@ -37,6 +37,14 @@ class FrameParser:
         self._buffer = bytearray()
         self._broken = False
 
+    dropped = 0
+    """A frame beyond the limit is no frame."""
+
+    @property
+    def held(self) -> int:
+        """Bytes of an unfinished frame that are kept."""
+        return len(self._buffer)
+
     def feed(self, chunk: bytes) -> list[ServerSentEvent]:
         found: list[ServerSentEvent] = []
         if self._broken:

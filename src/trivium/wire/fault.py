@@ -58,7 +58,10 @@ def fault_of(error: dict[str, Any]) -> Fault:
     """The error object itself: what lies under `error`, or a flat one."""
     metadata = mapping(error.get("metadata"))
     message = text(error.get("message")) or text(error.get("Message")) or text(metadata.get("raw"))
-    return Fault(_type(error), message or dump(error)[:_EXCERPT])
+    kind, code = _type(error), text(error.get("code"))
+    return Fault(
+        kind, message or dump(error)[:_EXCERPT], code if code not in ("", kind) and not code.isdigit() else None
+    )
 
 
 def fault_of_body(said: Any) -> Fault:
@@ -74,6 +77,32 @@ def fault_of_text(body: bytes) -> Fault:
     """A body or event that is not JSON: its text is all there is to say."""
     words = body[: 4 * _EXCERPT].decode("utf-8", "replace").strip()
     return Fault(GARBAGE, words[:_EXCERPT] or "The body is empty")
+
+
+_STATUS_BY_WORD = {
+    "authentication_error": 401,
+    "billing_error": 402,
+    "content_filter": 400,
+    "content_policy_violation": 400,
+    "context_length_exceeded": 400,
+    "insufficient_quota": 429,
+    "invalid_api_key": 401,
+    "invalid_prompt": 400,
+    "invalid_request_error": 400,
+    "model_not_found": 404,
+    "not_found_error": 404,
+    "overloaded_error": 529,
+    "permission_error": 403,
+    "rate_limit_error": 429,
+    "rate_limit_exceeded": 429,
+    "request_too_large": 413,
+    "timeout_error": 504,
+}
+
+
+def status_of(fault: Fault) -> int:
+    """The HTTP status that an error inside a 200 answer would have had; 502 for one that nobody knows."""
+    return next((_STATUS_BY_WORD[word] for word in (fault.code, fault.type) if word in _STATUS_BY_WORD), 502)
 
 
 def _type(error: dict[str, Any]) -> str:

@@ -127,6 +127,27 @@ def _collect(said: dict[str, Any], keys: Keys, found: dict[str, int]) -> None:
             _collect(value, name, found)
 
 
+OPENAI_TIERS = {"standard": "default"}
+ANTHROPIC_TIERS = {"default": "standard"}
+"""The usual service tier: the other vendor's word for it, and this one's."""
+
+
+def costs(usage: Usage) -> dict[str, Any]:
+    """What providers report of the cost, as OpenRouter and Vercel write it, in every API alike."""
+    said = {"cost": usage.reported_cost, "market_cost": usage.market_cost, "is_byok": usage.is_byok}
+    return {name: value for name, value in said.items() if value is not None}
+
+
+def extras(usage: Usage) -> dict[str, Any]:
+    """What the usage objects of both OpenAI APIs hold beyond the owner's, as gateways write it."""
+    tools = {"server_tool_use_details": server_tools(usage)} if usage.server_tools else {}
+    return {**tools, **costs(usage)}
+
+
+def server_tools(usage: Usage) -> dict[str, int]:
+    return {f"{name}_requests": calls for name, calls in usage.server_tools.items()}
+
+
 def openai_usage(figures: Figures, conventions: Conventions, *, google: bool = False) -> Usage:
     """Chat and Responses figures in disjoint buckets; `google` says that a model of Google's answered behind a gateway.
 

@@ -67,6 +67,15 @@ def _mend(value: Any) -> Any:
     return value
 
 
+def is_json(said: str) -> bool:
+    """Whether a text is one whole JSON value."""
+    try:
+        msgspec.json.decode(said, type=msgspec.Raw)
+    except (ValueError, RecursionError):
+        return False
+    return True
+
+
 def dump(value: Any) -> str:
     """JSON text of a parsed value; numbers keep their digits."""
     try:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import msgspec
 
 
@@ -10,3 +12,25 @@ class Loss(msgspec.Struct, frozen=True):
 
     field: str
     why: str
+
+
+_PLACE = re.compile(r"\[\d+\]")
+
+
+class Losses:
+    """Collects losses. Those of one kind, alike but for their places in lists, are told once, with their number."""
+
+    def __init__(self) -> None:
+        self._found: dict[tuple[str, str], list[str]] = {}
+
+    def add(self, field: str, why: str) -> None:
+        self._found.setdefault((_PLACE.sub("[]", field), why), []).append(field)
+
+    def __len__(self) -> int:
+        return len(self._found)
+
+    def told(self) -> tuple[Loss, ...]:
+        return tuple(
+            Loss(fields[0], why if len(fields) == 1 else f"{why} (and {len(fields) - 1} more like it)")
+            for (_, why), fields in self._found.items()
+        )

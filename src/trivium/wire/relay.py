@@ -17,17 +17,10 @@ from collections.abc import Callable
 import msgspec
 
 from trivium.canon.api import Api
-from trivium.canon.events import (
-    Event,
-    Fault,
-    ReasoningDelta,
-    RefusalDelta,
-    TextDelta,
-    ToolCallBegin,
-    ToolCallDelta,
-)
+from trivium.canon.events import CONTENT, Event, Fault, ToolCallBegin
 from trivium.canon.fold import Answer, Fold
 from trivium.wire.decoder import Decoder
+from trivium.wire.errors import ErrorValue, render_in_stream
 from trivium.wire.sse import SseParser
 
 HOLD = 256 * 1024
@@ -38,7 +31,6 @@ KEPT = 16 * 1024 * 1024
 Mend = Callable[[bytes], bytes]
 
 _END = re.compile(rb"(?:\r\n|\n|\r(?!\n))(?:\r\n|\n|\r(?!\n|\Z))")
-_CONTENT = (TextDelta, ReasoningDelta, RefusalDelta, ToolCallBegin, ToolCallDelta)
 _SEQUENCE = re.compile(rb'"sequence_number"\s*:\s*(\d{1,15})')
 
 _QUIET: dict[Api, bytes] = {
@@ -96,7 +88,7 @@ class StreamRelay:
         self.content_began = False
         self.unterminated = False
         """The stream ended and had neither a finish nor an error."""
-        self.ends_in_line = False
+        self._ends_in_line = False
         """What `close` returned has no blank line behind it, which an event of ours needs before it."""
         self.oversized = False
 
@@ -139,18 +131,23 @@ class StreamRelay:
         last = self._decoder.close()
         self._add(last)
         self.unterminated = any(isinstance(event, Fault) for event in last)
-        self.ends_in_line = bool(out)
+        self._ends_in_line = bool(out)
         return b"" if self.unterminated and self.malformed > before and not sent else out
 
-    def cut_inside_event(self) -> bool:
-        """Whether part of an unfinished event has already gone to the client."""
-        return self._sent > 0
+    def failure(self, error: ErrorValue) -> bytes | None:
+        """The events with which the API ends a stream that failed; None where part of an unfinished event has gone out
+        already, so that the connection must be cut."""
+        if self._sent:
+            return None
+        number = self._next_sequence_number()
+        event = render_in_stream(self._api, error, sequence_number=number, response_id=self.answer().id)
+        return b"\n\n" + event if self._ends_in_line else event
 
     def answer(self) -> Answer:
         """What the stream said of itself: names, usage, finish, error; not its content."""
         return self._fold.answer()
 
-    def next_sequence_number(self) -> int:
+    def _next_sequence_number(self) -> int:
         """The number that a Responses event of ours must carry."""
         numbers = _SEQUENCE.findall(self._last)
         return int(numbers[-1]) + 1 if numbers else 0
@@ -190,7 +187,7 @@ class StreamRelay:
 
     def _add(self, events: list[Event]) -> None:
         for event in events:
-            if not isinstance(event, _CONTENT):
+            if type(event) not in CONTENT:
                 self._fold.add(event)
                 continue
             self.content_began = True

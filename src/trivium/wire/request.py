@@ -14,7 +14,8 @@ import msgspec
 from trivium.canon.api import Api
 from trivium.errors import FieldUnsupported, InvalidJson, ModelMissing
 from trivium.wire import body as json_body
-from trivium.wire.losses import Loss
+from trivium.wire.losses import Loss, Losses
+from trivium.wire.unsealed import without_envelopes
 
 
 class Request(msgspec.Struct, frozen=True, kw_only=True):
@@ -71,17 +72,18 @@ def check_stateless(request: Request) -> None:
 
 
 def render(request: Request, model: str) -> Rendered:
-    """The request for an upstream of the same API: `model` set, usage asked for, everything else as it came."""
-    changes: dict[str, bytes] = {}
-    losses: tuple[Loss, ...] = ()
+    """The request for an upstream of the same API: `model` set, usage asked for, everything else as it came, save what
+    another upstream sealed. Raises InvalidJson."""
+    losses = Losses()
+    changes = without_envelopes(request.api, request.body, request.members, losses)
     if bytes(request.members["model"]) != (name := msgspec.json.encode(model)):
         changes["model"] = name
     if request.api is Api.CHAT and request.stream:
         changes |= _usage_asked_for(request)
     if request.api is Api.RESPONSES and json_body.flag(request.members, "store"):
         changes["store"] = b"false"
-        losses = (Loss("store", "the gateway keeps no answers; sent on as false"),)
-    return Rendered(json_body.patch(request.body, request.members, changes, _READ[request.api]), losses)
+        losses.add("store", "the gateway keeps no answers; sent on as false")
+    return Rendered(json_body.patch(request.body, request.members, changes, _READ[request.api]), losses.told())
 
 
 def _asks_for_usage(found: json_body.Members) -> bool:

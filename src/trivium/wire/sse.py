@@ -34,6 +34,11 @@ class SseParser:
         self._data: list[bytes] = []
         self._size = 0
 
+    @property
+    def held(self) -> int:
+        """Bytes of an unfinished event that are kept."""
+        return self._size + len(self._rest)
+
     def feed(self, chunk: bytes) -> list[ServerSentEvent]:
         if not chunk:
             return []

@@ -5,7 +5,9 @@ Rules, each from recorded traffic (wire notes, sections 2, 6, 7):
 * Only choice 0 is read; a choice without an index is choice 0. Usage is read wherever it lies (chunk, `x_groq`, choice)
   and whenever it comes, also after the finish.
 * `content` is a string or a list of parts, among them Mistral's thinking. Reasoning comes as `reasoning`,
-  `reasoning_content` or `reasoning_details`; they repeat each other, so of one delta the first that has text counts.
+  `reasoning_content` or `reasoning_details`; they repeat each other, so of one delta the details count if they have
+  text, for each has its own signature. It seals the reasoning before it; encrypted details are reasoning of their own.
+  Google's seal of a call is reasoning without a text before the call.
 * A fragment of a tool call belongs to the call of its index; without one to the call of its id, and without either to
   the last call, unless it has a name of its own. An index under which another id or, without ids, another name turns up
   begins a new call (Google's endpoint numbers all calls 0). A call is told when its name is known and either its id or
@@ -22,18 +24,24 @@ from typing import Any
 
 from trivium.canon import conventions as named
 from trivium.canon.events import (
+    Cited,
     Fault,
     FinishReason,
+    Foreign,
     ReasoningDelta,
+    ReasoningSeal,
     RefusalDelta,
     TextDelta,
     ToolCallBegin,
     ToolCallDelta,
     UsageReport,
 )
+from trivium.canon.parts import Citation, Seal, ToolKind
 from trivium.canon.usage import Conventions
+from trivium.wire.chat.details import is_sealed, seal, text_of
 from trivium.wire.chat.usage import ChatUsage
 from trivium.wire.decoder import Decoder
+from trivium.wire.envelope import GOOGLE
 from trivium.wire.fault import fault_in, fault_of
 from trivium.wire.lenient import dump, index, mapping, sequence, text
 
@@ -51,6 +59,24 @@ _FINISH = {
     "insufficient_system_resource": FinishReason.ERROR,
 }
 _NATIVE_ERRORS = ("error", "network_error")
+_FAMILIAR = frozenset(
+    {
+        "id",
+        "object",
+        "created",
+        "model",
+        "choices",
+        "usage",
+        "service_tier",
+        "error",
+        "obfuscation",
+        "x_groq",
+        "system_fingerprint",
+    }
+)
+"""Members of a chunk that are said elsewhere, or that say nothing of the answer."""
+_FOREIGN = ("audio", "images", "extra_content")
+"""What else a message may hold."""
 _LEGACY = -1
 """The index of the one call that the old `function_call` field makes."""
 
@@ -58,9 +84,12 @@ _LEGACY = -1
 class _Call:
     """A tool call that is being told in fragments."""
 
-    def __init__(self, id: str, name: str) -> None:
+    def __init__(self, id: str, name: str, kind: ToolKind, seal: str) -> None:
         self.id = id
         self.name = name
+        self.kind = kind
+        self.seal = seal
+        """Google's."""
         self.part: int | None = None
         """Its index once it has been told."""
         self.held: list[str] = []
@@ -78,6 +107,11 @@ class StreamDecoder(Decoder):
         self._new_calls: list[_Call] = []
         self._answered = False
         self._blank_end = False
+        self._text_part: int | None = None
+        self._text_start = self._text_end = 0
+        """Where in all of the content the last part of text begins, and ends so far."""
+        self._unsealed: int | None = None
+        """The part of reasoning that a signature would seal."""
 
     def _take(self, said: dict[str, Any], _name: str) -> None:
         self._take_chunk(said, whole=False)
@@ -115,6 +149,10 @@ class StreamDecoder(Decoder):
             self._answered = True
             self._take_finish(choice)
             self._blank_end = silent and choice.get("finish_reason") == ""
+            if choice.get("logprobs"):
+                self._out.append(Foreign("choices[0].logprobs"))
+        if silent or whole:
+            self._out += [Foreign(name) for name in said if name not in _FAMILIAR and said[name] is not None]
 
     def _take_words(self, words: dict[str, Any], *, whole: bool) -> None:
         content = words.get("content")
@@ -127,10 +165,13 @@ class StreamDecoder(Decoder):
             self._take_call(mapping(call), position if whole else None)
         if type(words.get("function_call")) is dict:
             self._take_fragment(_LEGACY, "", words["function_call"])
+        for annotation in sequence(words.get("annotations")):
+            self._cite(mapping(annotation))
+        self._out += [Foreign(f"choices[0].message.{name}") for name in _FOREIGN if words.get(name)]
 
     def _take_content(self, content: Any) -> None:
         if type(content) is str:
-            self._out.append(TextDelta(content, self._part("text")))
+            self._text(content)
             return
         for part in sequence(content):
             said = mapping(part)
@@ -139,33 +180,69 @@ class StreamDecoder(Decoder):
             elif text(said.get("refusal")):
                 self._out.append(RefusalDelta(said["refusal"], self._part("refusal")))
             elif text(said.get("text")):
-                self._out.append(TextDelta(said["text"], self._part("text")))
+                self._text(said["text"])
+
+    def _text(self, said: str) -> None:
+        if self._kind != "text":
+            self._text_start = self._text_end
+        self._text_part = self._part("text")
+        self._text_end += len(said)
+        self._out.append(TextDelta(said, self._text_part))
+
+    def _cite(self, annotation: dict[str, Any]) -> None:
+        """A page, with its place in all of the content."""
+        said = mapping(annotation.get("url_citation"))
+        if annotation.get("type") != "url_citation" or not text(said.get("url")):
+            self._out.append(Foreign("choices[0].message.annotations"))
+            return
+        if self._text_part is None:
+            self._text_part = self._part("text")
+        places = (index(said.get("start_index")), index(said.get("end_index")))
+        start, end = (None if place is None else max(0, place - self._text_start) for place in places)
+        self._out.append(Cited(self._text_part, Citation(said["url"], text(said.get("title")) or None, start, end)))
 
     def _take_reasoning(self, words: dict[str, Any]) -> None:
         told = text(words.get("reasoning")) or text(words.get("reasoning_content"))
-        if not told and words.get("reasoning_details"):
-            details = map(mapping, sequence(words["reasoning_details"]))
-            told = "".join(text(detail.get("text")) or text(detail.get("summary")) for detail in details)
-        self._reason(told)
+        details = [mapping(detail) for detail in sequence(words.get("reasoning_details"))]
+        if not any(map(text_of, details)):
+            self._reason(told)
+        for detail in details:
+            self._reason(text_of(detail))
+            if is_sealed(detail):
+                self._take_seal(detail)
 
     def _reason(self, told: str) -> None:
         if told:
-            self._out.append(ReasoningDelta(told, self._part("reasoning")))
+            self._unsealed = self._part("reasoning")
+            self._out.append(ReasoningDelta(told, self._unsealed))
+
+    def _take_seal(self, detail: dict[str, Any]) -> None:
+        part = self._unsealed if "data" not in detail else None
+        if part is None:
+            part = self._new_part()
+        else:
+            self._unsealed = None
+            self._kind = None if self._kind == "reasoning" else self._kind
+        self._out.append(ReasoningSeal(part, seal(detail)))
 
     def _take_call(self, call: dict[str, Any], position: int | None) -> None:
         """One entry of `tool_calls`; its position counts for its index in a whole body, where every entry is a call."""
-        what = mapping(call.get("function")) or mapping(call.get("custom"))
+        what = mapping(call.get("function"))
+        kind = ToolKind.FUNCTION if what or "custom" not in call else ToolKind.CUSTOM
         at = index(call.get("index")) if position is None else position
-        self._take_fragment(at, text(call.get("id")), what)
+        sealed = text(mapping(mapping(call.get("extra_content")).get("google")).get("thought_signature"))
+        self._take_fragment(at, text(call.get("id")), what or mapping(call.get("custom")), kind, sealed)
 
-    def _take_fragment(self, at: int | None, id: str, what: dict[str, Any]) -> None:
+    def _take_fragment(
+        self, at: int | None, id: str, what: dict[str, Any], kind: ToolKind = ToolKind.FUNCTION, seal: str = ""
+    ) -> None:
         name, said = text(what.get("name")), what.get("arguments", what.get("input"))
         arguments = dump(said) if type(said) is dict else text(said)
         if not (id or name or arguments):
             return
         call = self._call_of(at, id, name)
         if call is None:
-            call = _Call(id, name)
+            call = _Call(id, name, kind, seal)
             self._new_calls.append(call)
         self._last_call = call
         for key in (at, id):
@@ -188,9 +265,11 @@ class StreamDecoder(Decoder):
 
     def _tell(self, call: _Call) -> None:
         if call.part is None:
+            if call.seal:
+                self._out.append(ReasoningSeal(self._new_part(), Seal(GOOGLE, call.seal)))
             call.part = self._new_part()
             self._called = True
-            self._out.append(ToolCallBegin(call.part, call.id, call.name))
+            self._out.append(ToolCallBegin(call.part, call.id, call.name, call.kind))
         for arguments in call.held:
             self._out.append(ToolCallDelta(call.part, arguments))
         call.held.clear()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from trivium.canon.usage import Conventions, Usage
-from trivium.wire.figures import Figures, Keys, openai_usage
+from trivium.wire.figures import Figures, Keys, extras, openai_usage
 from trivium.wire.lenient import mapping
 
 _KEYS: Keys = {
@@ -48,3 +48,25 @@ class ChatUsage:
         self._figures.tier(service_tier)
         self._figures.read(mapping(usage), mapping(said.get("gateway")))
         return self._figures.usage(openai_usage(self._figures, self._conventions, google=self._google))
+
+
+def told(usage: Usage) -> dict[str, Any]:
+    """The usage object of a Chat answer."""
+    return {
+        "prompt_tokens": usage.input,
+        "completion_tokens": usage.output,
+        "total_tokens": usage.input + usage.output,
+        "prompt_tokens_details": {
+            "cached_tokens": usage.cache_read,
+            **({"cache_write_tokens": usage.cache_write} if usage.cache_write else {}),
+            "audio_tokens": usage.audio_input,
+            **({"image_tokens": usage.image_input} if usage.image_input else {}),
+        },
+        "completion_tokens_details": {
+            "reasoning_tokens": usage.reasoning,
+            "audio_tokens": usage.audio_output,
+            "accepted_prediction_tokens": usage.prediction_accepted,
+            "rejected_prediction_tokens": usage.prediction_rejected,
+        },
+        **extras(usage),
+    }

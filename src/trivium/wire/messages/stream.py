@@ -2,8 +2,9 @@
 
 Rules (wire notes, sections 4, 6, 7):
 
-* Text is that of text blocks, reasoning that of thinking blocks. Of the tools only `tool_use` is the client's to carry
-  out; `server_tool_use`, `mcp_tool_use` and all results ran upstream and say nothing here, nor do compaction blocks.
+* Text is that of text blocks, reasoning that of thinking blocks, its seal their signature; a redacted block is nothing
+  but a seal. Of the tools only `tool_use` is the client's to carry out; `server_tool_use`, `mcp_tool_use`, all results,
+  compaction blocks and whatever is new are foreign.
 * A call's input comes as `input_json_delta`, or whole in the block's start; nothing at all means `{}`.
 * Usage is merged field by field; Vercel's costs lie beside it in `provider_metadata`.
 * A second `message_start` with the open message's id is an echo and is passed over; one with another id is a gateway
@@ -18,15 +19,20 @@ from typing import Any
 
 from trivium.canon import conventions as named
 from trivium.canon.events import (
+    Cited,
     FinishReason,
+    Foreign,
     ReasoningDelta,
+    ReasoningSeal,
     TextDelta,
     ToolCallBegin,
     ToolCallDelta,
     UsageReport,
 )
+from trivium.canon.parts import Citation, Seal
 from trivium.canon.usage import Conventions
 from trivium.wire.decoder import Decoder
+from trivium.wire.envelope import REDACTED, SIGNATURE
 from trivium.wire.fault import fault_in
 from trivium.wire.lenient import dump, mapping, sequence, text
 from trivium.wire.messages.usage import MessagesUsage
@@ -40,6 +46,13 @@ _FINISH = {
     "refusal": FinishReason.REFUSAL,
     "pause_turn": FinishReason.PAUSE,
 }
+_FAMILIAR = frozenset(
+    {
+        "content", "delta", "diagnostics", "id", "model", "provider_metadata", "role", "stop_details",
+        "stop_reason", "stop_sequence", "type", "usage",
+    }
+)  # fmt: skip
+"""Members of a message, or of what ends it, that are said elsewhere or say nothing of the answer."""
 
 
 class _Call:
@@ -76,6 +89,8 @@ class StreamDecoder(Decoder):
             reader(said)
         elif "type" not in said or said["type"] == "error":
             self._fail(fault_in(said))
+        elif said["type"] != "ping":
+            self._out.append(Foreign(text(said["type"])[:60]))
 
     def _take_body(self, said: dict[str, Any]) -> bool:
         if said.get("type", "message") != "message":
@@ -100,18 +115,26 @@ class StreamDecoder(Decoder):
             self._calls.clear()
         self._begin(id, model)
         self._report(message)
+        self._take_foreign(message)
 
     def _start_block(self, said: dict[str, Any]) -> None:
         at, block = _index(said), mapping(said.get("content_block"))
         kind = block.get("type")
         if kind == "text":
             self._say(at, "text", block.get("text"))
+            for citation in sequence(block.get("citations")):
+                self._cite(at, mapping(citation))
         elif kind == "thinking":
             self._say(at, "thinking", block.get("thinking"))
+            self._seal(at, block.get("signature"))
+        elif kind == "redacted_thinking":
+            self._out.append(ReasoningSeal(self._new_part(), Seal(REDACTED, text(block.get("data")))))
         elif kind == "tool_use":
             call = self._calls[at] = _Call(self._new_part(), block.get("input"))
             self._called = True
             self._out.append(ToolCallBegin(call.part, text(block.get("id")), text(block.get("name"))))
+        else:
+            self._out.append(Foreign(f"content[{at}] ({text(kind)[:60]})"))
 
     def _take_delta(self, said: dict[str, Any]) -> None:
         at, delta = _index(said), mapping(said.get("delta"))
@@ -120,8 +143,25 @@ class StreamDecoder(Decoder):
             self._say(at, "text", delta.get("text"))
         elif kind == "thinking_delta":
             self._say(at, "thinking", delta.get("thinking"))
-        elif kind == "input_json_delta" and at in self._calls:
-            self._argue(self._calls[at], text(delta.get("partial_json")))
+        elif kind == "input_json_delta":
+            if at in self._calls:
+                self._argue(self._calls[at], text(delta.get("partial_json")))
+        elif kind == "signature_delta":
+            self._seal(at, delta.get("signature"))
+        elif kind == "citations_delta":
+            self._cite(at, mapping(delta.get("citation")))
+
+    def _cite(self, at: Any, said: dict[str, Any]) -> None:
+        """A page found by a search; places in documents that were sent along are of use to nobody else."""
+        if said.get("type") == "web_search_result_location" and text(said.get("url")):
+            citation = Citation(said["url"], text(said.get("title")) or None)
+            self._out.append(Cited(self._part(("text", at)), citation))
+        else:
+            self._out.append(Foreign(f"content[{at}].citations"))
+
+    def _seal(self, at: Any, signature: Any) -> None:
+        if text(signature):
+            self._out.append(ReasoningSeal(self._part(("thinking", at)), Seal(SIGNATURE, signature)))
 
     def _say(self, at: Any, kind: str, words: Any) -> None:
         if not text(words):
@@ -146,9 +186,16 @@ class StreamDecoder(Decoder):
     def _take_message_delta(self, said: dict[str, Any]) -> None:
         self._close_calls()
         self._report(said)
-        word = text(mapping(said.get("delta")).get("stop_reason"))
+        delta = mapping(said.get("delta"))
+        word = text(delta.get("stop_reason"))
         if word:
-            self._end(_FINISH.get(word), word)
+            self._end(_FINISH.get(word), word, text(delta.get("stop_sequence")) or None)
+        self._take_foreign(said)
+        self._take_foreign(delta)
+
+    def _take_foreign(self, said: dict[str, Any]) -> None:
+        """Members that no other API has."""
+        self._out += [Foreign(name) for name in said if name not in _FAMILIAR and said[name] is not None]
 
     def _stop_message(self, _said: dict[str, Any]) -> None:
         self._close_calls()

@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import Any
 
 from trivium.canon.usage import Usage
-from trivium.wire.figures import Figures, Keys
+from trivium.wire.figures import ANTHROPIC_TIERS, Figures, Keys, costs, server_tools
 from trivium.wire.lenient import count, mapping
 
 _SPLIT = "cache_creation"
@@ -55,3 +55,29 @@ class MessagesUsage:
             reasoning=min(thinking, output),
             clamped=five + hour < figures["written_5m"] + figures["written_1h"] or output < thinking,
         )
+
+
+def told(usage: Usage | None) -> dict[str, Any]:
+    """The usage object of a message; zeros where nothing is known yet, as `message_start` has to say something."""
+    usage = usage or _NOTHING
+    return {
+        "input_tokens": usage.input_uncached,
+        "cache_creation_input_tokens": usage.cache_write,
+        "cache_read_input_tokens": usage.cache_read,
+        **({_SPLIT: _split(usage)} if usage.cache_write_5m or usage.cache_write_1h else {}),
+        "output_tokens": usage.output,
+        **({"output_tokens_details": {"thinking_tokens": usage.reasoning}} if usage.reasoning else {}),
+        **({"server_tool_use": server_tools(usage)} if usage.server_tools else {}),
+        **({"service_tier": ANTHROPIC_TIERS.get(usage.service_tier, usage.service_tier)} if usage.service_tier else {}),
+        **costs(usage),
+    }
+
+
+_NOTHING = Usage()
+
+
+def _split(usage: Usage) -> dict[str, int]:
+    return {
+        "ephemeral_5m_input_tokens": usage.cache_write_5m,
+        "ephemeral_1h_input_tokens": usage.cache_write_1h,
+    }

@@ -3,7 +3,8 @@
 Rules (wire notes, sections 3, 6, 7):
 
 * Text is that of all `output_text` parts of all messages, reasoning that of the reasoning items' summaries and
-  contents. Function and custom tool calls are the client's to carry out; hosted tools run upstream and say nothing.
+  contents, sealed by the `encrypted_content` of the finished item. Function and custom tool calls are the client's to
+  carry out; hosted tools run upstream and are foreign.
 * State is keyed by `output_index`: item ids change within a stream (GitHub Copilot).
 * Deltas are told as they come. `.done` events, `output_item.done` and the terminal event's `output` say everything
   again; of that only what goes beyond the deltas is told, so that an upstream that sends no deltas (LM Studio) loses
@@ -24,18 +25,23 @@ from typing import Any
 
 from trivium.canon import conventions as named
 from trivium.canon.events import (
+    Cited,
     Event,
     Fault,
     FinishReason,
+    Foreign,
     ReasoningDelta,
+    ReasoningSeal,
     RefusalDelta,
     TextDelta,
     ToolCallBegin,
     ToolCallDelta,
     UsageReport,
 )
+from trivium.canon.parts import Citation, Seal, ToolKind
 from trivium.canon.usage import Conventions
 from trivium.wire.decoder import Decoder
+from trivium.wire.envelope import ENCRYPTED
 from trivium.wire.fault import fault_in, fault_of
 from trivium.wire.lenient import dump, index, mapping, sequence, text
 from trivium.wire.responses.usage import ResponsesUsage
@@ -66,16 +72,36 @@ _WHOLES = {
 }
 _CALLS = {"function_call": "arguments", "custom_tool_call": "input"}
 """Items that are the client's to carry out, and where their arguments lie."""
-_PARTS = (
-    # Where parts lie in an item, their type, what they say, and under which key.
-    ("content", "output_text", "text", "text"),
-    ("content", "refusal", "refusal", "refusal"),
-    ("summary", "summary_text", "summary", "text"),
-    ("content", "reasoning_text", "content", "text"),
-)
+_PARTS = {
+    # Where parts lie in an item and their type: what they say, and under which key.
+    ("content", "output_text"): ("text", "text"),
+    ("content", "refusal"): ("refusal", "refusal"),
+    ("summary", "summary_text"): ("summary", "text"),
+    ("content", "reasoning_text"): ("content", "text"),
+}
 _FINISHED = ("completed", "incomplete", "failed", "cancelled")
 _UNFINISHED = ("queued", "in_progress")
-_INCOMPLETE = {"content_filter": FinishReason.CONTENT_FILTER}
+_INCOMPLETE = {"content_filter": FinishReason.CONTENT_FILTER, "pause_turn": FinishReason.PAUSE}
+_OWN = ("message", "reasoning", *_CALLS)
+"""Items that other APIs can say as well."""
+_FAMILIAR = frozenset(
+    {
+        "access_programs", "background", "billing", "completed_at", "conversation", "created_at", "error",
+        "frequency_penalty", "id", "image", "incomplete_details", "input_transformations", "instructions",
+        "max_output_tokens", "max_tool_calls", "metadata", "model", "object", "output", "output_text",
+        "parallel_tool_calls", "presence_penalty", "previous_response_id", "prompt", "prompt_cache_diagnostics",
+        "prompt_cache_key", "prompt_cache_options", "prompt_cache_retention", "provider_metadata", "reasoning",
+        "safety_identifier", "service_tier", "status", "store", "temperature", "text", "tool_choice",
+        "tool_usage", "tools", "top_logprobs", "top_p", "truncation", "usage", "user",
+    }
+)  # fmt: skip
+"""Members of a response that are said elsewhere, repeat the request, or say nothing of the answer."""
+_BORDERS = frozenset(
+    f"response.{part}.{border}"
+    for part in ("content_part", "reasoning_part", "reasoning_summary_part")
+    for border in ("added", "done")
+)
+"""Events that say nothing beside the others."""
 
 
 class _Item:
@@ -85,6 +111,9 @@ class _Item:
         self.type = type
         self.parts: dict[str, dict[int, list[int]]] = {}
         self.streamed: set[str] = set()
+        self.sealed = False
+        self.cited: dict[int, int] = {}
+        """How many citations of the text at a position have been told."""
 
 
 class StreamDecoder(Decoder):
@@ -110,8 +139,18 @@ class StreamDecoder(Decoder):
             self._take_response_event(kind.removeprefix("response."), said["response"])
         elif said.get("object") == "response":
             self._take_body(said)
+        elif kind == "response.output_text.annotation.added":
+            self._cite(_at(said), index(said.get("content_index")) or 0, mapping(said.get("annotation")))
+        elif kind == "response.content_part.done":
+            self._cite_rest(_at(said), index(said.get("content_index")) or 0, mapping(said.get("part")))
         elif kind == "error" or "type" not in said:
             self._fail(fault_in(said if kind != "error" else {**said, "type": "error"}))
+        elif kind not in _BORDERS and kind not in ("keepalive", "ping") and not self._is_of_foreign_item(said):
+            self._out.append(Foreign(kind[:60]))
+
+    def _is_of_foreign_item(self, said: dict[str, Any]) -> bool:
+        item = self._items.get(_at(said))
+        return item is not None and item.type not in _OWN
 
     def _take_body(self, said: dict[str, Any]) -> bool:
         if said.get("object") == "response" or type(said.get("output")) is list:
@@ -143,6 +182,7 @@ class StreamDecoder(Decoder):
         if self._ended:
             return
         self._settle(sequence(response.get("output")))
+        self._out += [Foreign(name) for name in response if name not in _FAMILIAR and response[name] is not None]
         error = mapping(response.get("error"))
         if error or status in ("failed", "cancelled"):
             fault = fault_of(error) if error else Fault("response_" + status, f"The response was {status}")
@@ -175,14 +215,52 @@ class StreamDecoder(Decoder):
             self._take_call(item, said)
         if not done:
             return
+        if kind not in _OWN:
+            self._out.append(Foreign(f"output[{at}] ({kind[:60]})"))
         if kind in _CALLS:
             arguments = said.get(_CALLS[kind])
             self._say(at, "arguments", 0, text(arguments) or (dump(arguments) if arguments else ""), whole=True)
-        for place, part_type, what, key in _PARTS:
-            parts = [part for part in map(mapping, sequence(said.get(place))) if part.get("type") == part_type]
-            positions = itertools.chain(item.parts.get(what, ()), itertools.count(-1, -1))
-            for part, position in zip(parts, positions, strict=False):
+        self._take_parts(at, item, said)
+        if kind == "reasoning":
+            self._seal(item, text(said.get("encrypted_content")))
+
+    def _cite(self, at: int, position: int, said: dict[str, Any]) -> None:
+        item = self._items.get(at) or self._items.setdefault(at, _Item("message"))
+        item.cited[position] = item.cited.get(position, 0) + 1
+        part = item.parts.get("text", {}).get(position)
+        if said.get("type") != "url_citation" or not text(said.get("url")) or part is None:
+            self._out.append(Foreign(f"output[{at}].content.annotations"))
+            return
+        places = index(said.get("start_index")), index(said.get("end_index"))
+        self._out.append(Cited(part[0], Citation(said["url"], text(said.get("title")) or None, *places)))
+
+    def _cite_rest(self, at: int, position: int, part: dict[str, Any]) -> None:
+        """Those of a text's citations that had no event of their own."""
+        told = self._items[at].cited.get(position, 0) if at in self._items else 0
+        for annotation in sequence(part.get("annotations"))[told:]:
+            self._cite(at, position, mapping(annotation))
+
+    def _take_parts(self, at: int, item: _Item, said: dict[str, Any]) -> None:
+        """Each in its order; of each kind the n-th is the n-th that was seen."""
+        seen = {
+            what: itertools.chain([*item.parts.get(what, ())], itertools.count(-1, -1)) for what, _ in _PARTS.values()
+        }
+        for place in ("summary", "content"):
+            for part in map(mapping, sequence(said.get(place))):
+                if (known := _PARTS.get((place, text(part.get("type"))))) is None:
+                    continue
+                what, key = known
+                position = next(seen[what])
                 self._say(at, what, position, text(part.get(key)), whole=True)
+                self._cite_rest(at, position, part)
+
+    def _seal(self, item: _Item, sealed: str) -> None:
+        """A seal ends the item's last part; an item without any is nothing but its seal."""
+        if not sealed or item.sealed:
+            return
+        item.sealed = True
+        told = [part[0] for parts in item.parts.values() for part in parts.values()]
+        self._out.append(ReasoningSeal(max(told) if told else self._new_part(), Seal(ENCRYPTED, sealed)))
 
     def _take_call(self, item: _Item, said: dict[str, Any]) -> None:
         id, name = text(said.get("call_id")) or text(said.get("id")), text(said.get("name"))
@@ -190,7 +268,8 @@ class StreamDecoder(Decoder):
             part = self._new_part()
             item.parts["arguments"] = {0: [part, 0]}
             self._called = True
-            self._out.append(ToolCallBegin(part, id, name))
+            kind = ToolKind.CUSTOM if said.get("type") == "custom_tool_call" else ToolKind.FUNCTION
+            self._out.append(ToolCallBegin(part, id, name, kind, text(said.get("namespace")) or None))
 
     def _say(self, at: int, what: str, position: int, said: str, *, whole: bool) -> None:
         """Tell a delta, or of a whole what its deltas lacked. Arguments of a call not yet begun wait for its item."""

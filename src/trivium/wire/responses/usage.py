@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from trivium.canon.usage import Conventions, Usage
-from trivium.wire.figures import Figures, Keys, openai_usage
+from trivium.wire.figures import Figures, Keys, extras, openai_usage
 from trivium.wire.lenient import mapping
 
 _KEYS: Keys = {
@@ -35,3 +35,23 @@ class ResponsesUsage:
         self._figures.read(mapping(response.get("usage")), gateway)
         self._figures.tier(response.get("service_tier"))
         return self._figures.usage(openai_usage(self._figures, self._conventions))
+
+
+def told(usage: Usage) -> dict[str, Any]:
+    """The usage object of a response."""
+    return {
+        "input_tokens": usage.input,
+        "input_tokens_details": {
+            "cached_tokens": usage.cache_read,
+            **({"cache_write_tokens": usage.cache_write} if usage.cache_write else {}),
+            **({"audio_tokens": usage.audio_input} if usage.audio_input else {}),
+            **({"image_tokens": usage.image_input} if usage.image_input else {}),
+        },
+        "output_tokens": usage.output,
+        "output_tokens_details": {
+            "reasoning_tokens": usage.reasoning,
+            **({"audio_tokens": usage.audio_output} if usage.audio_output else {}),
+        },
+        "total_tokens": usage.input + usage.output,
+        **extras(usage),
+    }

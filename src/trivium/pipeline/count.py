@@ -1,0 +1,78 @@
+"""How many tokens a request has: asked of the upstream where it can count, else estimated, and marked so.
+
+Coding agents ask this often and take a 404 for a broken gateway. An upstream counts in its own API; for a client of
+another the request is translated. OpenRouter, servers that speak only Chat Completions, and Vercel for some models
+cannot count (wire notes, section 4).
+"""
+
+from __future__ import annotations
+
+import msgspec
+
+from trivium.canon.api import Api
+from trivium.pipeline.call import Call, Reply
+from trivium.pipeline.deps import Deps
+from trivium.pipeline.forward import forward, prepare, way_to
+from trivium.pipeline.relay import Exchange, json_headers, loss_header
+from trivium.pipeline.settle import Run
+from trivium.routing.catalog import Target
+from trivium.wire.request import Request
+from trivium.wire.translate import estimated
+
+_CANNOT = (404, 405, 501)
+"""Statuses of servers that do not know the path."""
+
+
+class _Counted(msgspec.Struct):
+    input_tokens: int
+
+
+async def count(call: Call, request: Request, target: Target, reply: Reply, run: Run, deps: Deps) -> None:  # noqa: PLR0917
+    """Answers a call that counts tokens. Raises TriviumError."""
+    provider = target.provider
+    if not provider.counts:
+        await _tell(call, request, None, reply, run)
+        return
+    way = way_to(call, target, provider.counts)
+    response = await forward(call, prepare(call, request, target, way, run), target, way, run, deps)
+    if response.status in _CANNOT:
+        response.close()
+        await _tell(call, request, None, reply, run)
+    elif way is None:
+        await Exchange(call, request, provider, response, reply, run).relay()
+    else:
+        await _TranslatedCount(call, request, provider, response, reply, run).relay_from(way.api)
+
+
+class _TranslatedCount(Exchange):
+    """An upstream's count, in another API than the client's."""
+
+    async def relay_from(self, api: Api) -> None:
+        self._api = api
+        await self.relay()
+
+    async def _relay_whole(self, chunk: bytes) -> None:
+        body = chunk + await self._read_some()
+        try:
+            tokens = msgspec.json.decode(body, type=_Counted).input_tokens
+        except (msgspec.MsgspecError, UnicodeDecodeError):
+            tokens = None
+        await _tell(self._call, self._request, tokens, self._reply, self._run)
+
+
+async def _tell(call: Call, request: Request, tokens: int | None, reply: Reply, run: Run) -> None:
+    """The count in the shape of the caller's API; an estimate where nobody counted."""
+    said: dict[str, object] = {"object": "response.input_tokens"} if call.api is Api.RESPONSES else {}
+    said["input_tokens"] = estimated(call.api, request.members) if tokens is None else tokens
+    if tokens is None:
+        said["estimated"] = True
+        run.flags.append("estimated")
+    content = msgspec.json.encode(said)
+    headers = json_headers(content, call)
+    if tokens is None:
+        headers.append((b"x-trivium-estimated", b"1"))
+    if run.losses:
+        headers.append((b"x-trivium-loss", loss_header(run.losses)))
+    run.status, run.response_bytes = 200, len(content)
+    await reply.start(200, headers)
+    await reply.end(content)

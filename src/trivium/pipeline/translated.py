@@ -1,0 +1,186 @@
+"""The answer of an upstream that speaks another API than the client, on its way to the client.
+
+An answer may come as a stream though a whole one was asked for, and the other way round: both are events, and the
+client gets what it asked for. Before anything was said an error is an HTTP error, also one that came inside a 200;
+after that it is the end of the stream as the client's API has it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator
+
+from trivium.canon.api import Api
+from trivium.canon.events import Fault
+from trivium.errors import Overloaded, TriviumError, UpstreamBroken, UpstreamError, UpstreamGarbage
+from trivium.pipeline.call import Call, Headers, Reply
+from trivium.pipeline.deps import Deps
+from trivium.pipeline.relay import ACCOUNTED, METERED, STREAM_HEADERS, Exchange
+from trivium.pipeline.settle import Run
+from trivium.providers.provider import Provider
+from trivium.upstream.client import UpstreamResponse
+from trivium.wire.fault import GARBAGE, status_of
+from trivium.wire.request import Request
+from trivium.wire.translate import StreamTranslation, Translation
+
+_GRACE = 1.0
+"""Seconds that a stream may go on behind its terminal event."""
+_JSON = (b"content-type", b"application/json")
+_EVENTS = (b"content-type", b"text/event-stream; charset=utf-8")
+_REQUEST_IDS = (b"request-id", b"x-request-id")
+
+
+class TranslatedExchange(Exchange):
+    """One upstream answer and where it goes, through a translation."""
+
+    def __init__(  # noqa: PLR0917
+        self,
+        call: Call,
+        request: Request,
+        provider: Provider,
+        response: UpstreamResponse,
+        reply: Reply,
+        run: Run,
+        way: Translation,
+        deps: Deps,
+    ) -> None:
+        super().__init__(call, request, provider, response, reply, run)
+        self._api = way.api
+        self._way = way
+        self._silence = deps.settings.stream_keep_alive
+        self._lock = asyncio.Lock()
+        self._told_at = 0.0
+
+    async def relay(self) -> None:
+        try:
+            await super().relay()
+        finally:
+            self._run.answer_losses = self._way.losses()
+
+    async def _relay_whole(self, chunk: bytes) -> None:
+        body = await self._read_whole(chunk)
+        if self._request.stream:
+            stream = self._stream()
+            last = stream.whole(body)
+            self._note(stream)
+            await self._end_stream(stream, last)
+        else:
+            await self._tell_whole(body)
+
+    async def _read_whole(self, chunk: bytes) -> bytes:
+        body = bytearray()
+        while chunk:
+            body += chunk
+            self._run.hold(2 * len(body))  # and the answer made of it
+            if len(body) > METERED:
+                raise UpstreamGarbage("The upstream's answer is too long to be translated.")
+            chunk = await self._response.read()
+        return bytes(body)
+
+    async def _tell_whole(self, body: bytes, *, streamed: bool = False) -> None:
+        said, self._run.answer = self._way.whole(body, self._provider.conventions, streamed=streamed)
+        if self._run.answer.error is not None:
+            raise self._from_fault(self._run.answer.error)
+        await self._start(200, [_JSON, (b"content-length", b"%d" % len(said))])
+        await self._end(said)
+
+    async def _relay_stream(self, chunk: bytes) -> None:
+        if not chunk:
+            raise UpstreamBroken("The upstream's stream ended before it began.")
+        if not self._request.stream:
+            await self._tell_whole(await self._read_whole(chunk), streamed=True)
+            return
+        stream = self._stream()
+        try:
+            async with self._kept_alive(stream):
+                await self._pass_translated(stream, chunk)
+        except (UpstreamError, Overloaded) as error:
+            if not self._reply.started:
+                raise
+            if stream.ended:
+                await self._end(stream.close())
+            else:
+                await self._end_broken(stream, error)
+        finally:
+            self._note(stream)
+
+    def _stream(self) -> StreamTranslation:
+        return self._way.stream(self._provider.conventions)
+
+    async def _pass_translated(self, stream: StreamTranslation, chunk: bytes) -> None:
+        run, held = self._run, 0
+        while chunk:
+            out = stream.feed(chunk)
+            if run.first_token_us is None and stream.content_began:
+                run.first_token_us = run.elapsed_us()
+            if stream.held != held and max(stream.held, held) > ACCOUNTED:
+                held = stream.held
+                run.hold(held)
+            if out:
+                await self._tell(out)
+            if stream.fault:
+                raise self._from_fault(stream.fault)
+            chunk = await self._next(stream)
+        await self._end_stream(stream, stream.close())
+
+    async def _end_stream(self, stream: StreamTranslation, last: bytes) -> None:
+        """The answer came to its end, or it broke off."""
+        if stream.unterminated:
+            raise UpstreamBroken("The upstream ended the stream before the answer was complete.")
+        if stream.fault:
+            if last:
+                await self._tell(last)
+            raise self._from_fault(stream.fault)
+        await self._tell(last)
+        await self._end()
+
+    async def _next(self, stream: StreamTranslation) -> bytes:
+        if not stream.ended:
+            return await self._response.read()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(_GRACE):
+                return await self._response.read()
+        return b""
+
+    async def _tell(self, said: bytes) -> None:
+        async with self._lock:
+            if not self._reply.started:
+                await self._start(200, [_EVENTS, *STREAM_HEADERS])
+            self._told_at = asyncio.get_running_loop().time()
+            await self._write(said)
+
+    @contextlib.asynccontextmanager
+    async def _kept_alive(self, stream: StreamTranslation) -> AsyncIterator[None]:
+        """While it lasts, silences of the upstream are filled in the client's dialect."""
+        task = asyncio.create_task(self._fill_silences(stream))
+        try:
+            yield
+        finally:
+            task.cancel()
+
+    async def _fill_silences(self, stream: StreamTranslation) -> None:
+        clock = asyncio.get_running_loop().time
+        self._told_at = clock()
+        while True:
+            await asyncio.sleep(self._told_at + self._silence - clock())
+            if clock() - self._told_at >= self._silence:
+                await self._tell(stream.ping())
+
+    def _from_fault(self, fault: Fault) -> TriviumError:
+        """An error inside a 200 answer, with the status that it would have had outside."""
+        if fault.type == GARBAGE:
+            return UpstreamGarbage("The upstream's answer is not what its API promises.", detail=fault.message)
+        failure = self._failure(status_of(fault), fault.message)
+        if not failure.code.startswith("upstream_unavailable"):
+            failure.code = fault.code or fault.type
+        return failure
+
+    def _passed(self) -> Headers:
+        """The upstream's id of the request under the name by which the client's SDK knows it; no content type."""
+        own = _REQUEST_IDS[0] if self._call.api is Api.MESSAGES else _REQUEST_IDS[1]
+        return [
+            (own if name in _REQUEST_IDS else name, value)
+            for name, value in super()._passed()
+            if name != b"content-type"
+        ]

@@ -1,0 +1,126 @@
+"""What the servers behind models take: a table of provider rows and patterns of model ids.
+
+The rules of a row are laid over each other from the first to the last that fits. Facts about Claude are from
+Anthropic's migration guides (sampling and budgets are gone from Opus 4.7 on; adaptive thinking came with 4.6, where
+prefill went; structured outputs came with Sonnet 4.5 and Opus 4.1), facts about GPT from OpenAI's pages on reasoning
+models and from the words with which they refuse an effort.
+"""
+
+from __future__ import annotations
+
+import re
+from functools import lru_cache
+from typing import Any
+
+import msgspec
+
+from trivium.canon.api import Api
+from trivium.canon.traits import Traits
+
+_ANY = ""
+_CLAUDE = r"claude"
+_CLAUDE_3 = r"claude-3-(opus|sonnet|haiku)|claude-2|claude-instant"
+_CLAUDE_35 = r"claude-3[-.]5"
+_CLAUDE_OPUS_4 = r"claude-(opus-4(-0|-1|-2025\d*|$)|4(\.[01])?-opus)"
+_SINCE_5 = r"claude-[a-z]+-([5-9]|[1-9]\d)(?!\d)"
+"""The number behind the family; in `claude-3-5-sonnet` it stands before it. Gateways write `4.6` for `4-6`."""
+_SCHEMAS = rf"claude-(opus-4[-.][1-9]|(sonnet|haiku)-4[-.][5-9])(?!\d)|claude-4\.[5-9]|{_SINCE_5}"
+_ADAPTIVE = rf"claude-(opus|sonnet|haiku)-4[-.][6-9](?!\d)|claude-4\.[6-9]|{_SINCE_5}"
+_NEWEST = rf"claude-(opus|sonnet|haiku)-4[-.][7-9](?!\d)|claude-4\.[7-9]|{_SINCE_5}"
+_REASONS = r"^(o\d|gpt-[5-9])"
+_SINCE_51 = r"^gpt-(5\.[1-9]|[6-9])"
+_SINCE_52 = r"^gpt-(5\.1-codex-max|5\.[2-9]|[6-9])"
+_CODEX = r"^gpt-5(\.1)?-codex(?!-max)"
+
+_Rules = tuple[tuple[str, dict[str, Any]], ...]
+
+_ANTHROPIC: _Rules = (
+    (_ANY, {"max_tokens": 64_000, "efforts": ("low", "medium", "high", "max")}),
+    (_CLAUDE_3, {"max_tokens": 4096}),
+    (_CLAUDE_35, {"max_tokens": 8192}),
+    (_CLAUDE_OPUS_4, {"max_tokens": 32_000}),
+    (_SCHEMAS, {"schemas": True, "strict_tools": True, "one_of_temperature_and_top_p": True}),
+    (_ADAPTIVE, {"thinking": "adaptive", "prefill": False}),
+    (
+        _NEWEST,
+        {
+            "sampling": False,
+            "thinking_shown": False,
+            "efforts": ("low", "medium", "high", "xhigh", "max"),
+        },
+    ),
+)
+_OPENAI: _Rules = (
+    (
+        _ANY,
+        {
+            "max_completion_tokens": True,
+            "system_anywhere": True,
+            "developer": True,
+            "custom_tools": True,
+            "top_k": False,
+            "stop_limit": 4,
+            "cache_key": True,
+            "tiers": True,
+            "reasoning": None,
+        },
+    ),
+    (
+        _REASONS,
+        {
+            "reasoning": "effort",
+            "efforts": ("minimal", "low", "medium", "high"),
+            "encrypted_reasoning": True,
+            "sampling": False,
+            "verbosity": True,
+        },
+    ),
+    (r"^o\d", {"efforts": ("low", "medium", "high"), "verbosity": False, "custom_tools": False}),
+    (_SINCE_51, {"efforts": ("none", "low", "medium", "high")}),
+    (_SINCE_52, {"efforts": ("none", "low", "medium", "high", "xhigh")}),
+    (_CODEX, {"efforts": ("low", "medium", "high")}),
+    (r"^gpt-5-pro", {"efforts": ("high",)}),
+    (r"^gpt-[5-9].*-chat", {"reasoning": None, "encrypted_reasoning": False}),
+)
+_GATEWAY: _Rules = (
+    (
+        _ANY,
+        {
+            "system_anywhere": True,
+            "developer": True,
+            "cache_key": True,
+            "verbosity": True,
+            "reasoning": "object",
+            "encrypted_reasoning": True,
+            "efforts": ("none", "minimal", "low", "medium", "high", "xhigh"),
+            "item_ids": True,
+            "schemas": True,
+        },
+    ),
+    (_CLAUDE, {"cache_marks": True}),
+    (_ADAPTIVE, {"thinking": "adaptive"}),
+)
+_RULES: dict[str, _Rules] = {
+    "anthropic": _ANTHROPIC,
+    "anthropic-compatible": (
+        (_CLAUDE, {}),
+        *((f"(?=.*claude)(?:.*(?:{rule}))", said) for rule, said in _ANTHROPIC[1:]),
+    ),
+    "openai": _OPENAI,
+    "openrouter": _GATEWAY,
+    "vercel": _GATEWAY,
+    "openai-compatible": ((r"gemini-3", {"unsigned_call": "skip_thought_signature_validator"}),),
+}
+"""Rows that are not here get what works everywhere."""
+
+
+@lru_cache(4096)
+def traits_of(kind: str, api: Api, model: str) -> Traits:
+    """The traits of a model behind a provider of this row, in one of its APIs."""
+    said: dict[str, Any] = {}
+    for pattern, changes in _RULES.get(kind, ()):
+        if re.search(pattern, model):
+            said |= changes
+    if api is not Api.CHAT and said.get("reasoning") == "object":
+        said["reasoning"] = "effort"
+    return msgspec.structs.replace(Traits(), **said)

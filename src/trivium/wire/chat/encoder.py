@@ -1,0 +1,206 @@
+"""Canonical events as a Chat Completions answer.
+
+Reasoning is told twice, as the clients of this API read it in two dialects: `reasoning_content` (DeepSeek, vLLM,
+llama.cpp) and `reasoning_details` (OpenRouter), in which the seal comes last in a fragment of its own.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from trivium.canon import events as ev
+from trivium.canon.api import Api
+from trivium.canon.events import FinishReason
+from trivium.canon.fold import Answer
+from trivium.canon.parts import Citation, Reasoning, Refusal, Seal, Text, ToolCall, ToolKind
+from trivium.wire.chat.usage import told
+from trivium.wire.encoder import PARAGRAPH, Encoder, Part, annotation, json
+from trivium.wire.envelope import DETAIL, GOOGLE, PLAIN
+from trivium.wire.errors import ErrorValue, render_in_stream
+from trivium.wire.figures import OPENAI_TIERS
+
+_WORDS = {
+    FinishReason.STOP: "stop",
+    FinishReason.LENGTH: "length",
+    FinishReason.TOOL_CALLS: "tool_calls",
+    FinishReason.CONTENT_FILTER: "content_filter",
+    FinishReason.REFUSAL: "content_filter",
+    FinishReason.PAUSE: "stop",
+    FinishReason.ERROR: "error",
+}
+_FORMAT = "unknown"
+"""OpenRouter's word for a seal that is not one of its vendors'."""
+_END = b'},"logprobs":null,"finish_reason":null}]}\n\n'
+_ROLE = b'"role":"assistant",'
+
+
+class ChatEncoder(Encoder):
+    """Encodes one answer for a client of Chat Completions."""
+
+    _said = 0
+    """Letters of the texts that have ended."""
+
+    def _start(self) -> None:
+        head = json(self._head("chat.completion.chunk"))
+        self._prefix = b'data: %b,"choices":[{"index":0,"delta":{' % head[:-1]
+        self._reasoned = 0
+        self._google: str | None = None
+        self._delta(b'"role":"assistant","content":""')
+
+    def _head(self, kind: str) -> dict[str, Any]:
+        return {
+            "id": self._answer_id("chatcmpl-"),
+            "object": kind,
+            "created": self._asked.created,
+            "model": self._model,
+        }
+
+    def _delta(self, members: bytes) -> None:
+        self._out.append(self._prefix + members + _END)
+
+    def _begin(self, part: Part) -> None:
+        if part.call is None:
+            return
+        part.number = self._called - 1
+        call = {"index": part.number, **self._call(part.call, part.number, "")}
+        self._delta(b'"tool_calls":[%b]' % json(call))
+
+    def _call(self, call: ev.ToolCallBegin | ToolCall, number: int, said: str) -> dict[str, Any]:
+        custom = call.kind is ToolKind.CUSTOM
+        what = {"name": call.name, "input" if custom else "arguments": said}
+        told: dict[str, Any] = {"id": self._call_id(call, number), "type": call.kind.value, call.kind.value: what}
+        seal, self._google = self._google, None
+        return {**told, "extra_content": {"google": {"thought_signature": seal}}} if seal else told
+
+    def _say(self, part: Part, said: str) -> None:
+        if part.kind is Text:
+            self._delta(b'"content":' + json(said))
+        elif part.kind is Reasoning:
+            self._delta(self._reasoning(said))
+        elif part.kind is Refusal:
+            self._delta(b'"refusal":' + json(said))
+        elif part.call is not None:
+            kind, name = ("custom", "input") if part.call.kind is ToolKind.CUSTOM else ("function", "arguments")
+            pieces = (part.number, kind.encode(), name.encode(), json(said))
+            self._delta(b'"tool_calls":[{"index":%d,"%b":{"%b":%b}}]' % pieces)
+
+    def _reasoning(self, said: str) -> bytes:
+        text = json(said)
+        pieces = (text, text, _FORMAT.encode(), self._reasoned)
+        form = (
+            b'"reasoning_content":%b,"reasoning_details":[{"type":"reasoning.text","text":%b,"format":"%b","index":%d}]'
+        )
+        return form % pieces
+
+    def _end(self, part: Part, sealed: str | None) -> None:
+        if part.kind is Text:
+            if part.citations:
+                said = [self._annotation(citation, part.length) for citation in part.citations]
+                self._delta(b'"annotations":' + json(said))
+            self._said += part.length
+        if part.kind is not Reasoning:
+            return
+        if sealed:
+            self._delta(b'"reasoning_details":[%b]' % json(self._seal(sealed, "signature")))
+        self._reasoned += 1
+
+    def _annotation(self, citation: Citation, length: int) -> dict[str, Any]:
+        return {"type": "url_citation", "url_citation": annotation(citation, self._said, length)}
+
+    def _seal(self, sealed: str, member: str) -> dict[str, Any]:
+        if self._asked.native:
+            return {**msgspec.json.decode(sealed), "index": self._reasoned}
+        kind = "reasoning.text" if member == "signature" else "reasoning.encrypted"
+        return {"type": kind, member: sealed, "format": _FORMAT, "index": self._reasoned}
+
+    def _sealed_only(self, _index: int, seal: Seal) -> None:
+        if self._asked.native and seal.form == GOOGLE:
+            self._google = seal.data
+            return
+        self._delta(b'"reasoning_details":[%b]' % json(self._seal(self._sealed(seal, ""), "data")))
+        self._reasoned += 1
+
+    def _finished(self, reason: FinishReason, finish: ev.Finish | None) -> None:
+        tier = {} if self._tier() is None else {"service_tier": self._tier()}
+        pieces = (json(self._word(reason, finish)), b"," + json(tier)[1:] if tier else b"}")
+        self._out.append(self._prefix + b'},"logprobs":null,"finish_reason":%b}]%b\n\n' % pieces)
+        if self._asked.wants_usage and self._usage is not None:
+            last = {**self._head("chat.completion.chunk"), "choices": [], "usage": told(self._usage), **tier}
+            self._out.append(b"data: %b\n\n" % json(last))
+        self._out.append(b"data: [DONE]\n\n")
+
+    def _word(self, reason: FinishReason, finish: ev.Finish | None) -> str | None:
+        if self._asked.native and finish is not None and finish.native:
+            return finish.native
+        if reason is FinishReason.PAUSE:
+            self._losses.add(
+                "stop_reason", "a pause that the client should resume; Chat Completions has no word for it"
+            )
+        if finish is not None and finish.stop_sequence is not None:
+            self._losses.add("stop_sequence", "Chat Completions does not tell which one ended the answer")
+        return _WORDS.get(reason)
+
+    def _tier(self) -> str | None:
+        tier = self._usage.service_tier if self._usage else None
+        return tier if self._asked.native or tier is None else OPENAI_TIERS.get(tier, tier)
+
+    def fail(self, error: ErrorValue) -> bytes:
+        return render_in_stream(Api.CHAT, error, 0, None)
+
+    def whole(self, answer: Answer) -> bytes:
+        reason = self._take_whole(answer)
+        finish = ev.Finish(reason, answer.native_finish, answer.stop_sequence)
+        choice = {
+            "index": 0,
+            "message": self._message(answer),
+            "logprobs": None,
+            "finish_reason": self._word(reason, finish),
+        }
+        body = {**self._head("chat.completion"), "choices": [choice]}
+        if answer.usage is not None:
+            body["usage"] = told(answer.usage)
+        if self._tier() is not None:
+            body["service_tier"] = self._tier()
+        return json(body)
+
+    def _message(self, answer: Answer) -> dict[str, Any]:
+        text = "".join(part.text for part in answer.parts if isinstance(part, Text))
+        refusal = "".join(part.text for part in answer.parts if isinstance(part, Refusal))
+        message: dict[str, Any] = {"role": "assistant", "content": text or None, "refusal": refusal or None}
+        self._reasoned, self._google = 0, None
+        calls: list[dict[str, Any]] = []
+        details: list[dict[str, Any]] = []
+        for part in answer.parts:
+            if isinstance(part, Reasoning):
+                details += self._detail(part)
+            elif isinstance(part, ToolCall):
+                calls.append(self._call(part, len(calls), part.arguments))
+        if annotations := self._annotations(answer):
+            message["annotations"] = annotations
+        if said := PARAGRAPH.join(part.text for part in answer.parts if isinstance(part, Reasoning) and part.text):
+            message["reasoning_content"] = said
+        if details:
+            message["reasoning_details"] = details
+        return {**message, "tool_calls": calls} if calls else message
+
+    def _annotations(self, answer: Answer) -> list[dict[str, Any]]:
+        found: list[dict[str, Any]] = []
+        for part in answer.parts:
+            if isinstance(part, Text):
+                found += [self._annotation(citation, len(part.text)) for citation in part.citations]
+                self._said += len(part.text)
+        return found
+
+    def _detail(self, part: Reasoning) -> list[dict[str, Any]]:
+        seal = part.seal
+        if self._asked.native and seal is not None and seal.form == GOOGLE:
+            self._google = seal.data
+            return []
+        if self._asked.native and (seal is None or seal.form != DETAIL):
+            return []
+        sealed = self._sealed(seal or Seal(PLAIN), part.text)
+        detail = self._seal(sealed, "signature" if part.text else "data")
+        self._reasoned += 1
+        return [{**detail, "text": part.text} if part.text else detail]

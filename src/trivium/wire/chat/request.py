@@ -1,0 +1,353 @@
+"""A Chat Completions request into the canon.
+
+`messages` become turns, a `tool` message a result in the user's turn. Reasoning that clients send back is read from
+`reasoning_details` (OpenRouter), `reasoning_content` or `reasoning`. `functions` and `function_call`, the API's first
+form of tools, are read as tools.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import msgspec
+
+from trivium.canon.api import Api
+from trivium.canon.parts import Audio, Document, Image, Part, Reasoning, Refusal, Text, ToolCall, ToolKind, ToolResult
+from trivium.canon.request import Format, Request, Role, Thinking, Tool, ToolChoice, Turn
+from trivium.errors import FieldInvalid, Untranslatable
+from trivium.wire.body import Members
+from trivium.wire.cachemarks import mark_of
+from trivium.wire.chat.details import reasoning_of
+from trivium.wire.fields import Fields, items, maybe_text, need_text, others, raw_object, raw_objects, told_of
+from trivium.wire.losses import Losses
+from trivium.wire.media import file_of, source_of
+from trivium.wire.toolnames import inward_id
+
+ONLY = "only Chat Completions can say it"
+_ROLES = {"system": Role.SYSTEM, "developer": Role.DEVELOPER, "user": Role.USER, "assistant": Role.ASSISTANT}
+_HARMLESS: dict[str, tuple[Any, ...]] = {
+    "n": (1,),
+    "logprobs": (False,),
+    "frequency_penalty": (0,),
+    "presence_penalty": (0,),
+    "logit_bias": ({},),
+    "store": (False,),
+    "modalities": (["text"],),
+    "usage": ({"include": True},),
+    "function_call": ("auto",),
+    "transforms": ([],),
+}
+"""Values with which nothing is asked for."""
+_LEGACY_ID = "function_call"
+_ANYTHING = b"{}"
+"""The schema of a form that has none."""
+
+
+def parse(members: Members, losses: Losses) -> Request:
+    """Raises FieldInvalid, InvalidJson, Untranslatable."""
+    fields = Fields(members)
+    if (many := fields.take("n")) not in (None, 1):
+        raise Untranslatable(f"`n` is {many}: this model's API gives one answer at a time.", param="n")
+    fields.take("stream_options")
+    told = Request(
+        api=Api.CHAT,
+        model=fields.text("model") or "",
+        stream=fields.flag("stream") or False,
+        turns=_turns(fields, losses),
+        tools=_tools(fields, losses),
+        tool_choice=_tool_choice(fields, losses),
+        parallel_tool_calls=fields.flag("parallel_tool_calls"),
+        max_tokens=_first(fields.whole("max_completion_tokens"), fields.whole("max_tokens")),
+        temperature=fields.number("temperature"),
+        top_p=fields.number("top_p"),
+        top_k=fields.whole("top_k"),
+        stop=_stop(fields),
+        thinking=_thinking(fields, losses),
+        verbosity=fields.text("verbosity"),
+        format=_format(fields, losses),
+        user=_first(fields.text("safety_identifier"), fields.text("user")),
+        metadata=fields.mapping("metadata"),
+        cache_key=fields.text("prompt_cache_key"),
+        cache_retention=fields.text("prompt_cache_retention"),
+        service_tier=fields.text("service_tier"),
+    )
+    fields.take("user")
+    fields.rest(losses, ONLY, _HARMLESS)
+    return told
+
+
+def _first(*values: Any) -> Any:
+    return next((value for value in values if value is not None), None)
+
+
+def _stop(fields: Fields) -> tuple[str, ...]:
+    said = fields.take("stop")
+    stops = [said] if type(said) is str else said or []
+    if type(stops) is not list or not all(type(stop) is str for stop in stops):
+        raise fields.wrong("stop", "a string or a list of strings")
+    return tuple(stops)
+
+
+def _thinking(fields: Fields, losses: Losses) -> Thinking | None:
+    effort, said = fields.text("reasoning_effort"), fields.mapping("reasoning")
+    if said is None:
+        return None if effort is None else Thinking(effort=effort, enabled=False if effort == "none" else None)
+    object = Fields(said, "reasoning")
+    effort = _first(object.text("effort"), effort)
+    thinking = Thinking(
+        effort=effort,
+        budget=object.whole("max_tokens"),
+        enabled=False if effort == "none" else object.flag("enabled"),
+        summary="none" if object.flag("exclude") else object.text("summary"),
+    )
+    object.rest(losses, ONLY)
+    return thinking
+
+
+def _format(fields: Fields, losses: Losses) -> Format | None:
+    given = raw_object(fields.raw("response_format"), "response_format")
+    said = Fields(given, "response_format")
+    kind = said.text("type") or "text"
+    if kind == "text":
+        return None
+    if kind == "json_object":
+        return Format(at="response_format")
+    if kind != "json_schema":
+        losses.add("response_format", ONLY)
+        return None
+    schema = Fields(raw_object(said.raw("json_schema"), "response_format.json_schema"), "response_format.json_schema")
+    told = Format(
+        schema=schema.schema("schema") or _ANYTHING,
+        name=schema.text("name"),
+        description=schema.text("description"),
+        strict=schema.flag("strict"),
+        at="response_format",
+    )
+    schema.rest(losses, ONLY)
+    return told
+
+
+# Tools.
+
+
+def _tools(fields: Fields, losses: Losses) -> tuple[Tool, ...]:
+    told = []
+    for place, given in enumerate(raw_objects(fields.raw("tools"), "tools")):
+        at = f"tools[{place}]"
+        tool = Fields(given, at)
+        kind = tool.text("type") or "function"
+        if kind == "function":
+            told.append(_function(Fields(raw_object(tool.raw("function"), f"{at}.function"), f"{at}.function"), losses))
+            told[-1] = msgspec.structs.replace(told[-1], cache=mark_of(tool.take("cache_control"), at, losses))
+        elif kind == "custom":
+            told.append(_custom(Fields(tool.mapping("custom") or {}, f"{at}.custom"), losses))
+        else:
+            losses.add(at, f"the provider's own tool `{kind[:60]}`")
+            continue
+        tool.rest(losses, ONLY)
+    for place, given in enumerate(raw_objects(fields.raw("functions"), "functions")):
+        told.append(_function(Fields(given, f"functions[{place}]"), losses))
+    return tuple(told)
+
+
+def _function(function: Fields, losses: Losses) -> Tool:
+    name = function.text("name")
+    if not name:
+        raise function.wrong("name", "a string")
+    tool = Tool(
+        name=name,
+        description=function.text("description"),
+        schema=function.schema("parameters"),
+        strict=function.flag("strict"),
+        at=function.path("")[:-1],
+    )
+    function.rest(losses, ONLY)
+    return tool
+
+
+def _custom(custom: Fields, losses: Losses) -> Tool:
+    name, form = custom.text("name"), custom.mapping("format") or {}
+    if not name:
+        raise custom.wrong("name", "a string")
+    grammar = form.get("grammar")
+    tool = Tool(
+        name=name,
+        description=custom.text("description"),
+        kind=ToolKind.CUSTOM,
+        grammar={"type": "grammar", **grammar} if type(grammar) is dict else None,
+        at=custom.path("")[:-1],
+    )
+    custom.rest(losses, ONLY)
+    return tool
+
+
+def _tool_choice(fields: Fields, losses: Losses) -> ToolChoice | None:
+    said, legacy = fields.take("tool_choice"), fields.take("function_call")
+    if said is None and type(legacy) is dict:
+        said = {"type": "function", "function": legacy}
+    said = _first(said, legacy)
+    if said is None:
+        return None
+    if said in ("auto", "required", "none"):
+        return ToolChoice(said)
+    kind = said.get("type") if type(said) is dict else None
+    named = said.get(kind) if kind in ("function", "custom") else None
+    if type(named) is dict and type(named.get("name")) is str:
+        return ToolChoice("tool", named["name"])
+    if kind == "allowed_tools":
+        losses.add("tool_choice.allowed_tools", "the choice among some of the tools is a choice among all")
+        allowed = said.get("allowed_tools")
+        return ToolChoice("required" if type(allowed) is dict and allowed.get("mode") == "required" else "auto")
+    raise fields.wrong("tool_choice", "auto, required, none or a tool")
+
+
+# Messages.
+
+
+def _turns(fields: Fields, losses: Losses) -> tuple[Turn, ...]:
+    return tuple(
+        turn
+        for place, message in enumerate(items(fields.take("messages"), "messages"))
+        if (turn := _turn(message, f"messages[{place}]", losses)) is not None
+    )
+
+
+_TURN = frozenset({"role", "content", "cache_control"})
+_ASSISTANT = _TURN | {"tool_calls", "function_call", "refusal", "reasoning", "reasoning_content", "reasoning_details"}
+_TOOL = _TURN | {"tool_call_id", "name"}
+
+
+def _turn(message: dict[str, Any], at: str, losses: Losses) -> Turn | None:
+    role = message.get("role")
+    if role in ("tool", "function"):
+        others(message, _TOOL, at, losses, ONLY)
+        return Turn(Role.USER, (_result(message, at, losses),))
+    if type(role) is not str:
+        raise FieldInvalid(f"`{at}.role` must be system, developer, user, assistant or tool.", param=f"{at}.role")
+    if role not in _ROLES:
+        losses.add(at, f"{ONLY}: a message of the role `{role[:60]}`")
+        return None
+    mark = mark_of(message.get("cache_control"), at, losses)
+    content = _content(message.get("content"), f"{at}.content", losses)
+    if role != "assistant":
+        others(message, _TURN, at, losses, ONLY)
+        return Turn(_ROLES[role], _marked(content, mark))
+    others(message, _ASSISTANT, at, losses, ONLY)
+    refused = maybe_text(message, "refusal", at)
+    refusal = (Refusal(refused, f"{at}.refusal"),) if refused else ()
+    calls = _calls(message, at, losses)
+    return Turn(Role.ASSISTANT, (*reasoning_of(message, at), *_marked((*content, *refusal, *calls), mark)))
+
+
+def _marked(parts: tuple[Part, ...], mark: str | None) -> tuple[Part, ...]:
+    """A mark on a message (opencode) is one behind its last part."""
+    if mark is None or not parts or isinstance(parts[-1], Audio | Refusal | Reasoning):
+        return parts
+    return (*parts[:-1], msgspec.structs.replace(parts[-1], cache=mark))
+
+
+def _result(message: dict[str, Any], at: str, losses: Losses) -> ToolResult:
+    id = _LEGACY_ID if message.get("role") == "function" else maybe_text(message, "tool_call_id", at) or ""
+    content = _content(message.get("content"), f"{at}.content", losses)
+    mark = mark_of(message.get("cache_control"), at, losses)
+    return ToolResult(inward_id(id), told_of(content, losses), at=at, cache=mark)
+
+
+_CALL = frozenset({"id", "type", "function", "custom", "index", "extra_content", "cache_control"})
+
+
+def _calls(message: dict[str, Any], at: str, losses: Losses) -> list[ToolCall]:
+    calls = []
+    for place, call in enumerate(items(message.get("tool_calls") or [], f"{at}.tool_calls")):
+        where = f"{at}.tool_calls[{place}]"
+        others(call, _CALL, where, losses, ONLY)
+        kind = ToolKind.CUSTOM if call.get("type") == "custom" else ToolKind.FUNCTION
+        what = call.get(kind)
+        if type(what) is not dict:
+            raise FieldInvalid(f"`{where}.{kind}` must be an object.", param=f"{where}.{kind}")
+        if call.get("extra_content") is not None:
+            losses.add(f"{where}.extra_content", "the provider's seal of its own reasoning, of use to it alone")
+        said = maybe_text(what, "input" if kind is ToolKind.CUSTOM else "arguments", f"{where}.{kind}") or ""
+        name = need_text(what, "name", f"{where}.{kind}")
+        id, mark = inward_id(maybe_text(call, "id", where) or ""), mark_of(call.get("cache_control"), where, losses)
+        calls.append(ToolCall(id, name, said, kind, at=where, cache=mark))
+    legacy = message.get("function_call")
+    if type(legacy) is dict:
+        where = f"{at}.function_call"
+        said = maybe_text(legacy, "arguments", where) or ""
+        calls.append(ToolCall(_LEGACY_ID, need_text(legacy, "name", where), said, at=where))
+    return calls
+
+
+def _content(content: Any, at: str, losses: Losses) -> tuple[Part, ...]:
+    if content is None or content == "":
+        return ()
+    if type(content) is str:
+        return (Text(content, at),)
+    if type(content) is not list:
+        raise FieldInvalid(f"`{at}` must be a string or a list of parts.", param=at)
+    parts = (_part(part, f"{at}[{place}]", losses) for place, part in enumerate(items(content, at)))
+    return tuple(part for part in parts if part is not None)
+
+
+_TEXT = frozenset({"type", "text", "cache_control"})
+_IMAGE = frozenset({"type", "image_url", "cache_control"})
+_FILE = frozenset({"type", "file", "cache_control"})
+
+
+def _part(part: dict[str, Any], at: str, losses: Losses) -> Part | None:
+    kind = part.get("type")
+    if kind == "text":
+        others(part, _TEXT, at, losses, ONLY)
+        said = need_text(part, "text", at)
+        return Text(said, at, mark_of(part.get("cache_control"), at, losses)) if said else None
+    if kind == "refusal":
+        return Refusal(need_text(part, "refusal", at), at)
+    if kind in ("thinking", "reasoning"):
+        losses.add(at, "reasoning without the seal of whoever answers now")
+        return None
+    maker = _MEDIA.get(kind) if type(kind) is str else None
+    if maker is None:
+        losses.add(at, f"{ONLY}: a part of type `{str(kind)[:60]}`")
+        return None
+    return maker(part, at, losses)
+
+
+def _image(part: dict[str, Any], at: str, losses: Losses) -> Image:
+    others(part, _IMAGE, at, losses, ONLY)
+    said = part.get("image_url")
+    said = {"url": said} if type(said) is str else said if type(said) is dict else {}
+    source = source_of(need_text(said, "url", f"{at}.image_url"), f"{at}.image_url.url")
+    cache = mark_of(part.get("cache_control"), at, losses)
+    return Image(source, at, cache, maybe_text(said, "detail", f"{at}.image_url"))
+
+
+_AUDIO = frozenset({"type", "input_audio"})
+
+
+def _audio(part: dict[str, Any], at: str, losses: Losses) -> Audio:
+    others(part, _AUDIO, at, losses, ONLY)
+    said, where = part.get("input_audio"), f"{at}.input_audio"
+    said = said if type(said) is dict else {}
+    return Audio(need_text(said, "format", where), need_text(said, "data", where), at)
+
+
+def _file(part: dict[str, Any], at: str, losses: Losses) -> Document:
+    others(part, _FILE, at, losses, ONLY)
+    said = part.get("file")
+    said = said if type(said) is dict else {}
+    if said.get("file_data") is None:
+        raise Untranslatable(
+            f"`{at}.file` names a file that lies with another provider; send its content as `file_data`.", param=at
+        )
+    source = file_of(need_text(said, "file_data", f"{at}.file"), f"{at}.file.file_data")
+    cache = mark_of(part.get("cache_control"), at, losses)
+    return Document(source, at, cache, maybe_text(said, "filename", f"{at}.file"))
+
+
+_MEDIA: dict[str, Callable[[dict[str, Any], str, Losses], Part]] = {
+    "image_url": _image,
+    "input_audio": _audio,
+    "file": _file,
+}

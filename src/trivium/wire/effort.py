@@ -1,0 +1,30 @@
+"""How much to reason, as the vendors' ladders and budgets say it (wire notes, section 10, "Reasoning")."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from trivium.canon.request import EFFORTS
+
+SMALLEST_BUDGET = 1024
+"""Tokens; Anthropic's least."""
+_BUDGETS = {"minimal": 1024, "low": 2048, "medium": 8192, "high": 24_576, "xhigh": 32_768, "max": 32_768}
+_DEFAULT = "medium"
+
+
+def budget_of(effort: str | None) -> int:
+    """Tokens for a step of the ladder; for an unknown word those of the middle."""
+    return _BUDGETS.get(effort or _DEFAULT, _BUDGETS[_DEFAULT])
+
+
+def effort_of(budget: int) -> str:
+    """The step for a budget."""
+    return next((effort for effort in ("minimal", "low", "medium", "high") if budget <= _BUDGETS[effort]), "xhigh")
+
+
+def nearest(effort: str, known: Sequence[str]) -> str:
+    """The step among those known that is nearest, the lower of two; a word that nobody knows stays as it is."""
+    if effort in known or effort not in EFFORTS or not known:
+        return effort
+    wanted = EFFORTS.index(effort)
+    return min(known, key=lambda step: (abs(EFFORTS.index(step) - wanted), EFFORTS.index(step)))

@@ -1,0 +1,389 @@
+"""What the three encoders have in common: canonical events in, bytes of the client's API out.
+
+The APIs want one part after the other: a part ends before the next begins. Upstreams mostly say it so too, and then
+everything goes on at once. Where the arguments of parallel calls come interleaved, what belongs to later parts waits
+until the arguments of the open call are complete.
+
+The end of an answer, its finish and usage, goes out with `close`: usage may come after the finish, and what looks like
+the end may be followed by more. Of reasoning, consecutive parts without a seal between them are paragraphs of one part.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import OrderedDict
+from collections.abc import Callable
+from typing import Any
+
+import msgspec
+
+from trivium.canon import events as ev
+from trivium.canon.events import Event, Fault, FinishReason
+from trivium.canon.fold import Answer
+from trivium.canon.parts import AnswerPart, Citation, Reasoning, Refusal, Seal, Text, ToolCall, ToolKind
+from trivium.canon.usage import Usage
+from trivium.wire.envelope import PLAIN, close
+from trivium.wire.errors import ErrorValue
+from trivium.wire.lenient import is_json
+from trivium.wire.losses import Losses
+from trivium.wire.toolnames import outward_id
+
+PARAGRAPH = "\n\n"
+_BRACKETS = re.compile(r'\\.?|["{}\[\]]', re.DOTALL)
+RESTARTED = Fault("upstream_restarted", "The upstream began its answer anew after part of it had gone out.")
+json = msgspec.json.Encoder(decimal_format="number").encode
+
+
+class Asked(msgspec.Struct, frozen=True, kw_only=True):
+    """What an answer needs to know of its request."""
+
+    id: str
+    """The call's: a source of ids where the upstream gives none."""
+    created: int
+    """Seconds since the epoch."""
+    origin: str | None = None
+    """The upstream's tag for envelopes; None where both sides speak one API, and seals stay as they are."""
+    wants_usage: bool = True
+    echo: dict[str, Any] = {}
+    """Members of a Responses request that the response repeats."""
+
+    @property
+    def native(self) -> bool:
+        return self.origin is None
+
+
+class Part:
+    """The part that is open."""
+
+    def __init__(self, index: int, kind: type[AnswerPart], call: ev.ToolCallBegin | None = None) -> None:
+        self.index = index
+        self.kind = kind
+        self.call = call
+        self.pieces: list[str] = []
+        self.number = 0
+        """For the encoder's own count."""
+        self.length = 0
+        """Letters of a text so far."""
+        self.citations: list[Citation] = []
+        self._seen = 0
+        """Pieces whose brackets have been counted."""
+        self._depth = 0
+        self._quoted = self._escaped = self._closed = False
+
+    @property
+    def said(self) -> str:
+        return "".join(self.pieces)
+
+    def is_complete(self) -> bool:
+        """Whether another part may begin. Asked again, it looks only at what came since."""
+        if self.call is None or self.call.kind is ToolKind.CUSTOM:
+            return True
+        if not self._seen and is_json(self.said):
+            return True
+        for piece in self.pieces[self._seen :]:
+            self._count(piece)
+        self._seen = len(self.pieces)
+        return self._closed and self._depth <= 0
+
+    def _count(self, piece: str) -> None:
+        """Counts the brackets outside of strings."""
+        mark = ""
+        for mark in _BRACKETS.findall(piece[1:] if self._escaped else piece):
+            if mark == '"':
+                self._quoted = not self._quoted
+            elif not self._quoted and mark[0] != "\\":
+                self._closed |= mark in "}]"
+                self._depth += 1 if mark in "{[" else -1
+        self._escaped = mark == "\\"
+
+
+class Encoder:
+    """`encode` events as they come, then `close`; or `fail`. `whole` renders an answer that is no stream."""
+
+    _KEEPS_TEXT = False
+    """The end of a text repeats it."""
+
+    def __init__(self, asked: Asked, losses: Losses) -> None:
+        self._asked = asked
+        self._losses = losses
+        self._out: list[bytes] = []
+        self._open: Part | None = None
+        self._held: OrderedDict[int, list[Event]] = OrderedDict()
+        """What waits for the open call to be complete, by part."""
+        self._foreign: set[str] = set()
+        self._texts: set[int] = set()
+        """The parts of text that have begun."""
+        self._id = self._model = ""
+        self._usage: Usage | None = None
+        self._finish: ev.Finish | None = None
+        self._called = 0
+        self._refused = False
+        self.began = False
+        """Something of the answer has been said."""
+        self.fault: Fault | None = None
+        """The upstream's error: nothing is said after it."""
+        self._takers: dict[type[Event], Callable[[Any], None]] = {
+            ev.Begin: self._take_begin,
+            ev.TextDelta: self._take_text,
+            ev.Cited: self._take_cited,
+            ev.ReasoningDelta: self._take_reasoning,
+            ev.ReasoningSeal: self._take_seal,
+            ev.RefusalDelta: self._take_refusal,
+            ev.ToolCallBegin: self._take_call,
+            ev.ToolCallDelta: self._take_arguments,
+            ev.Finish: self._take_finish,
+            ev.UsageReport: self._take_usage,
+            ev.Fault: self._take_fault,
+            ev.Foreign: self._take_foreign,
+            ev.End: lambda _: None,
+        }
+
+    # What the client's API makes of it.
+
+    def _start(self) -> None:
+        """Say that the answer begins."""
+        raise NotImplementedError
+
+    def _begin(self, part: Part) -> None:
+        raise NotImplementedError
+
+    def _say(self, part: Part, said: str) -> None:
+        raise NotImplementedError
+
+    def _paragraph(self, part: Part) -> None:
+        """Reasoning goes on in another paragraph."""
+        self._say(part, PARAGRAPH)
+
+    def _end(self, part: Part, sealed: str | None) -> None:
+        """A part is over; `sealed` is what the client keeps beside reasoning."""
+        raise NotImplementedError
+
+    def _sealed_only(self, index: int, seal: Seal) -> None:
+        """Reasoning without a text."""
+        raise NotImplementedError
+
+    def _finished(self, reason: FinishReason, finish: ev.Finish | None) -> None:
+        """Finish, usage and the terminal event."""
+        raise NotImplementedError
+
+    def ping(self) -> bytes:
+        """A keep-alive while the upstream is silent."""
+        return b": keep-alive\n\n"
+
+    def fail(self, error: ErrorValue) -> bytes:
+        """The end of a stream that failed."""
+        raise NotImplementedError
+
+    def whole(self, answer: Answer) -> bytes:
+        """The body of an answer without an error."""
+        raise NotImplementedError
+
+    # The order of things.
+
+    def encode(self, events: list[Event]) -> bytes:
+        """The bytes that say these events; often none."""
+        self._out = []
+        for event in events:
+            if self.fault is None or type(event) is ev.UsageReport:
+                self._takers[type(event)](event)
+        return b"".join(self._out)
+
+    def close(self) -> bytes:
+        """The end of an answer that came to its end."""
+        self._out = []
+        self._end_all()
+        self._ensure_started()
+        if self._usage is None:
+            self._losses.add("usage", "the upstream told none")
+        self._finished(self._reason(self._finish), self._finish)
+        return b"".join(self._out)
+
+    def _ensure_started(self) -> None:
+        if not self.began:
+            self.began = True
+            self._start()
+
+    def _take_begin(self, event: ev.Begin) -> None:
+        if event.restarted and self.began:
+            self.fault = RESTARTED
+        elif event.restarted:
+            self._finish = None
+        self._id, self._model = event.id or self._id, event.model or self._model
+
+    def _take_text(self, event: ev.TextDelta) -> None:
+        part = self._open
+        if part is None or part.index != event.index or part.kind is not Text:
+            part = self._switch(event, Part(event.index, Text))
+            if part is None:
+                return
+        if self._KEEPS_TEXT:
+            part.pieces.append(event.text)
+        part.length += len(event.text)
+        self._say(part, event.text)
+
+    def _take_cited(self, event: ev.Cited) -> None:
+        """Citations are told at the end of their text: some come before it, without a place in it."""
+        part = self._open
+        if part is None or part.index != event.index or part.kind is not Text:
+            if event.index in self._texts:
+                self._losses.add("annotations", "a source that was told after its text had ended")
+                return
+            part = self._switch(event, Part(event.index, Text))
+            if part is None:
+                return
+        part.citations.append(event.citation)
+
+    def _take_refusal(self, event: ev.RefusalDelta) -> None:
+        self._take_kept(event, Refusal, event.text)
+
+    def _take_reasoning(self, event: ev.ReasoningDelta) -> None:
+        self._take_kept(event, Reasoning, event.text)
+
+    def _take_kept(self, event: ev.ReasoningDelta | ev.RefusalDelta, kind: type[AnswerPart], said: str) -> None:
+        part = self._open
+        if part is None or part.index != event.index or part.kind is not kind:
+            part = self._switch(event, Part(event.index, kind))
+            if part is None:
+                return
+        part.pieces.append(said)
+        self._say(part, said)
+
+    def _take_call(self, event: ev.ToolCallBegin) -> None:
+        self._switch(event, Part(event.index, ToolCall, event))
+
+    def _take_arguments(self, event: ev.ToolCallDelta) -> None:
+        part = self._open
+        if part is None or part.index != event.index or part.kind is not ToolCall:
+            if event.index in self._held:
+                self._held[event.index].append(event)
+            elif event.arguments.strip():
+                self._losses.add("tool_calls", "arguments of a call that was complete already")
+            return
+        part.pieces.append(event.arguments)
+        self._say(part, event.arguments)
+        if self._held and part.is_complete():
+            self._release()
+
+    def _take_seal(self, event: ev.ReasoningSeal) -> None:
+        part = self._open
+        if part is not None and part.index == event.index and part.kind is Reasoning:
+            self._end(part, self._sealed(event.seal, part.said))
+            self._open = None
+            return
+        if part is not None and not self._may_follow(part):
+            self._hold(event.index, event)
+            return
+        self._end_open()
+        self._ensure_started()
+        self._sealed_only(event.index, event.seal)
+
+    def _may_follow(self, part: Part) -> bool:
+        """Whether something else may be said behind the open part."""
+        return not self._held and part.is_complete()
+
+    def _hold(self, index: int, event: Event) -> None:
+        self._held.setdefault(index, []).append(event)
+
+    def _switch(self, event: Event, part: Part) -> Part | None:
+        """Ends the open part and begins this one; None where the event has to wait."""
+        before = self._open
+        if before is not None:
+            if before.kind is part.kind is Reasoning and not self._asked.native:
+                before.index = part.index
+                before.pieces.append(PARAGRAPH)
+                self._paragraph(before)
+                return before
+            if not self._may_follow(before):
+                self._hold(part.index, event)
+                return None
+            self._end_open()
+        self._ensure_started()
+        self._open = part
+        if part.call is not None:
+            self._called += 1
+        elif part.kind is Text:
+            self._texts.add(part.index)
+        self._refused |= part.kind is Refusal
+        self._begin(part)
+        return part
+
+    def _end_open(self) -> None:
+        part, self._open = self._open, None
+        if part is not None:
+            sealed = None
+            if part.kind is Reasoning and not self._asked.native:
+                sealed = self._sealed(Seal(PLAIN), part.said)
+            self._end(part, sealed)
+
+    def _release(self) -> None:
+        """The open call is over: what waited goes on, part by part, up to a call that is not complete."""
+        held, self._held = self._held, OrderedDict()
+        while held:
+            self._end_open()
+            for event in held.popitem(last=False)[1]:
+                self._takers[type(event)](event)
+            if self._open is not None and not self._open.is_complete():
+                break
+        self._held = held
+
+    def _end_all(self) -> None:
+        """Nothing more will come."""
+        while self._held:
+            self._release()
+        self._end_open()
+
+    def _sealed(self, seal: Seal, said: str) -> str:
+        """What the client keeps: our envelope, or the seal itself where its API is the upstream's."""
+        return seal.data if self._asked.origin is None else close(seal, self._asked.origin, said)
+
+    def _take_finish(self, event: ev.Finish) -> None:
+        self._finish = event
+        self._end_all()
+
+    def _take_usage(self, event: ev.UsageReport) -> None:
+        self._usage = event.usage
+
+    def _take_fault(self, event: ev.Fault) -> None:
+        self.fault = event
+
+    def _take_foreign(self, event: ev.Foreign) -> None:
+        if event.field not in self._foreign:
+            self._foreign.add(event.field)
+            self._losses.add(event.field, "only the upstream's API can say it")
+
+    # Names.
+
+    def _reason(self, finish: ev.Finish | None) -> FinishReason:
+        """Why the answer ended. An upstream that stops behind a call (Google's) waits for its result; one that stops
+        behind a refusal (OpenAI's in Chat) has refused, which Messages tells by nothing else."""
+        reason = finish.reason if finish else FinishReason.UNKNOWN
+        if reason is not FinishReason.STOP:
+            return reason
+        return FinishReason.TOOL_CALLS if self._called else FinishReason.REFUSAL if self._refused else reason
+
+    def _answer_id(self, prefix: str) -> str:
+        return self._id or f"{prefix}{self._asked.id}"
+
+    def _call_id(self, call: ev.ToolCallBegin | ToolCall, number: int) -> str:
+        """The upstream's, in letters that every API takes; one of ours where it gave none (Google's is empty)."""
+        return outward_id(call.id) if call.id else f"call_{self._asked.id}_{number}"
+
+    def _take_whole(self, answer: Answer) -> FinishReason:
+        """The names and the reason of an answer that is no stream."""
+        self._id, self._model = answer.id or "", answer.model or ""
+        self._usage = answer.usage
+        self._called = len(answer.tool_calls)
+        self._refused = any(isinstance(part, Refusal) for part in answer.parts)
+        for field in answer.foreign:
+            self._take_foreign(ev.Foreign(field))
+        return self._reason(ev.Finish(answer.finish, answer.native_finish, answer.stop_sequence))
+
+
+def annotation(citation: Citation, start: int, length: int) -> dict[str, Any]:
+    """A citation of a text that begins at `start` and is so long, as both OpenAI APIs write it."""
+    return {
+        "url": citation.url,
+        "title": citation.title or citation.url,
+        "start_index": start + (citation.start or 0),
+        "end_index": start + (length if citation.end is None else citation.end),
+    }

@@ -1,0 +1,33 @@
+"""Images and files on their way between APIs: `data:` URIs, base64 and links."""
+
+from __future__ import annotations
+
+import re
+
+from trivium.canon.parts import Data, Source, Url
+from trivium.errors import FieldInvalid
+
+_DATA = re.compile(r"data:([^;,]*)((?:;[^;,]*)*?)(;base64)?,", re.IGNORECASE)
+_PDF = "application/pdf"
+
+
+def source_of(uri: str, at: str, default: str = "image/png") -> Source:
+    """What a URL or `data:` URI holds. Raises FieldInvalid for what is neither, and for `data:` that is not base64."""
+    if uri[:5].lower() == "data:":
+        head = _DATA.match(uri)
+        if head is None or head[3] is None:
+            raise FieldInvalid(f"`{at}` must be a URL or a `data:` URI in base64.", param=at)
+        return Data(head[1] or default, uri[head.end() :])
+    if not re.match(r"[A-Za-z][A-Za-z0-9+.-]*:", uri):
+        raise FieldInvalid(f"`{at}` must be a URL or a `data:` URI in base64.", param=at)
+    return Url(uri)
+
+
+def file_of(content: str, at: str) -> Source:
+    """`file_data` of the OpenAI APIs: a `data:` URI, or bare base64 of a PDF."""
+    return source_of(content, at, _PDF) if content[:5].lower() == "data:" else Data(_PDF, content)
+
+
+def uri_of(source: Source) -> str:
+    """The URL or `data:` URI."""
+    return source.url if isinstance(source, Url) else f"data:{source.media_type};base64,{source.base64}"

@@ -1,0 +1,167 @@
+"""Canonical events as a Messages answer.
+
+`message_start` has zeros where the upstream tells usage last; `message_delta` has the truth.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from trivium.canon import events as ev
+from trivium.canon.api import Api
+from trivium.canon.events import FinishReason
+from trivium.canon.fold import Answer
+from trivium.canon.parts import AnswerPart, Reasoning, Refusal, Seal, Text, ToolCall, ToolKind
+from trivium.wire.encoder import PARAGRAPH, Encoder, Part, json
+from trivium.wire.envelope import PLAIN, REDACTED
+from trivium.wire.errors import ErrorValue, render_in_stream
+from trivium.wire.lenient import mapping, parse
+from trivium.wire.messages.render import UNREADABLE
+from trivium.wire.messages.usage import told
+from trivium.wire.schemas import FREE_TEXT
+
+_WORDS = {
+    FinishReason.STOP: "end_turn",
+    FinishReason.LENGTH: "max_tokens",
+    FinishReason.TOOL_CALLS: "tool_use",
+    FinishReason.CONTENT_FILTER: "refusal",
+    FinishReason.REFUSAL: "refusal",
+    FinishReason.PAUSE: "pause_turn",
+}
+_PING = b'event: ping\ndata: {"type":"ping"}\n\n'
+_DELTAS = {Text: ("text_delta", "text"), Refusal: ("text_delta", "text"), Reasoning: ("thinking_delta", "thinking")}
+_ARGUMENTS = ("input_json_delta", "partial_json")
+
+
+class MessagesEncoder(Encoder):
+    """Encodes one answer for a client of Messages."""
+
+    _block = -1
+    _prefix = b""
+    _refused = False
+
+    def ping(self) -> bytes:
+        return _PING
+
+    def _event(self, kind: str, **members: Any) -> None:
+        self._out.append(b"event: %b\ndata: %b\n\n" % (kind.encode(), json({"type": kind, **members})))
+
+    def _start(self) -> None:
+        blank: dict[str, Any] = {"content": [], "stop_reason": None, "stop_sequence": None}
+        self._event("message_start", message={**self._head(), **blank, "usage": told(self._usage)})
+
+    def _head(self) -> dict[str, Any]:
+        return {"id": self._answer_id("msg_"), "type": "message", "role": "assistant", "model": self._model}
+
+    def _begin(self, part: Part) -> None:
+        self._block += 1
+        kind, member = _DELTAS.get(part.kind, _ARGUMENTS)
+        form = b'event: content_block_delta\ndata: {"type":"content_block_delta","index":%d,"delta":{"type":"%b","%b":'
+        self._prefix = form % (self._block, kind.encode(), member.encode())
+        self._refused = self._refused or part.kind is Refusal
+        if part.call is not None:
+            block = self._use(part.call, self._called - 1, {})
+        elif part.kind is Reasoning:
+            block = {"type": "thinking", "thinking": "", "signature": ""}
+        else:
+            block = {"type": "text", "text": ""}
+        self._event("content_block_start", index=self._block, content_block=block)
+        if part.call is not None and part.call.kind is ToolKind.CUSTOM:
+            self._out.append(self._prefix + json(f'{{"{FREE_TEXT}":"') + b"}}\n\n")
+
+    def _say(self, part: Part, said: str) -> None:
+        if part.call is not None and part.call.kind is ToolKind.CUSTOM:
+            said = json(said)[1:-1].decode()
+        self._out.append(self._prefix + json(said) + b"}}\n\n")
+
+    def _end(self, part: Part, sealed: str | None) -> None:
+        if part.call is not None and part.call.kind is ToolKind.CUSTOM:
+            self._out.append(self._prefix + json('"}') + b"}}\n\n")
+        if part.citations:
+            self._lose_citations()
+        if sealed:
+            delta = {"type": "signature_delta", "signature": sealed}
+            self._event("content_block_delta", index=self._block, delta=delta)
+        self._event("content_block_stop", index=self._block)
+
+    def _lose_citations(self) -> None:
+        self._losses.add("annotations", "Messages cites results of Anthropic's own search, with an index of its own")
+
+    def _sealed_only(self, _index: int, seal: Seal) -> None:
+        self._block += 1
+        self._event("content_block_start", index=self._block, content_block=self._sealed_block(seal))
+        self._event("content_block_stop", index=self._block)
+
+    def _sealed_block(self, seal: Seal) -> dict[str, Any]:
+        """A block that is nothing but a seal."""
+        sealed = self._sealed(seal, "")
+        if self._asked.native and seal.form != REDACTED:
+            return {"type": "thinking", "thinking": "", "signature": sealed}
+        return {"type": "redacted_thinking", "data": sealed}
+
+    def _use(self, call: ev.ToolCallBegin | ToolCall, number: int, input: Any) -> dict[str, Any]:
+        return {"type": "tool_use", "id": self._call_id(call, number), "name": call.name, "input": input}
+
+    def _finished(self, reason: FinishReason, finish: ev.Finish | None) -> None:
+        self._event("message_delta", delta=self._stop(reason, finish), usage=told(self._usage))
+        self._event("message_stop")
+
+    def _stop(self, reason: FinishReason, finish: ev.Finish | None) -> dict[str, Any]:
+        if reason is FinishReason.STOP and self._refused:  # Chat tells it beside the finish
+            reason = FinishReason.REFUSAL
+        word = finish.native if self._asked.native and finish and finish.native else _WORDS.get(reason)
+        return {"stop_reason": word, "stop_sequence": finish.stop_sequence if finish else None}
+
+    def fail(self, error: ErrorValue) -> bytes:
+        return render_in_stream(Api.MESSAGES, error, 0, None)
+
+    def whole(self, answer: Answer) -> bytes:
+        reason = self._take_whole(answer)
+        self._refused = any(isinstance(part, Refusal) for part in answer.parts)
+        stop = self._stop(reason, ev.Finish(reason, answer.native_finish, answer.stop_sequence))
+        self._called = 0
+        content = [block for part in self._joined(answer.parts) if (block := self._whole_block(part)) is not None]
+        return json({**self._head(), "content": content, **stop, "usage": told(answer.usage)})
+
+    def _joined(self, parts: tuple[AnswerPart, ...]) -> list[AnswerPart]:
+        """As in a stream, paragraphs of reasoning are one block."""
+        found: list[AnswerPart] = []
+        for part in parts:
+            last = found[-1] if found else None
+            if (
+                isinstance(part, Reasoning)
+                and isinstance(last, Reasoning)
+                and last.seal is None
+                and part.text
+                and not self._asked.native
+            ):
+                found[-1] = Reasoning(last.text + PARAGRAPH + part.text, seal=part.seal)
+            else:
+                found.append(part)
+        return found
+
+    def _whole_block(self, part: AnswerPart) -> dict[str, Any] | None:
+        match part:
+            case ToolCall():
+                self._called += 1
+                return self._use(part, self._called - 1, _input(part))
+            case Reasoning(text, _, seal) if text:
+                sealed = "" if seal is None and self._asked.native else self._sealed(seal or Seal(PLAIN), text)
+                return {"type": "thinking", "thinking": text, "signature": sealed}
+            case Reasoning(_, _, seal):
+                return self._sealed_block(seal) if seal else None
+            case _:
+                if isinstance(part, Text) and part.citations:
+                    self._lose_citations()
+                return {"type": "text", "text": part.text}
+
+
+def _input(part: ToolCall) -> dict[str, Any]:
+    """Arguments as the object that the API wants; what is none is kept as text."""
+    if part.kind is ToolKind.CUSTOM:
+        return {FREE_TEXT: part.arguments}
+    try:
+        said = parse(part.arguments.encode()) if part.arguments.strip() else {}
+    except ValueError:
+        said = None
+    return mapping(said) if type(said) is dict else {UNREADABLE: part.arguments}

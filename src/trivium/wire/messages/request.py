@@ -1,0 +1,304 @@
+"""A Messages request into the canon.
+
+`system` becomes the first turn. Blocks are read one by one; those that ran at the provider (server tools and their
+results) are losses, as are blocks that nobody knows yet.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from trivium.canon.api import Api
+from trivium.canon.parts import Data, Document, Image, Part, Reasoning, Source, Text, ToolCall, ToolResult, Url
+from trivium.canon.request import Format, Request, Role, Thinking, Tool, ToolChoice, Turn
+from trivium.errors import FieldInvalid, Untranslatable
+from trivium.wire.body import Members
+from trivium.wire.cachemarks import mark_of
+from trivium.wire.envelope import REDACTED, SIGNATURE, open_
+from trivium.wire.fields import Fields, items, maybe_text, need_text, others, raw_object, raw_objects, told_of
+from trivium.wire.lenient import dump, mapping, text
+from trivium.wire.losses import Losses
+from trivium.wire.toolnames import inward_id
+
+ONLY = "only Messages can say it"
+_ROLES = {"system": Role.SYSTEM, "user": Role.USER, "assistant": Role.ASSISTANT}
+_CHOICES = {"auto": "auto", "any": "required", "none": "none"}
+_SHOWN = {"summarized": "auto", "omitted": "none"}
+_BILLING = "x-anthropic-billing-header:"
+_ANYTHING = b"{}"
+"""The schema of a form that has none."""
+
+
+def parse(members: Members, losses: Losses) -> Request:
+    """Raises FieldInvalid, InvalidJson, Untranslatable."""
+    fields = Fields(members)
+    choice, parallel = _tool_choice(fields, losses)
+    config = Fields(raw_object(fields.raw("output_config"), "output_config"), "output_config")
+    told = Request(
+        api=Api.MESSAGES,
+        model=fields.text("model") or "",
+        stream=fields.flag("stream") or False,
+        turns=tuple(_turns(fields, losses)),
+        tools=tuple(_tools(fields, losses)),
+        tool_choice=choice,
+        parallel_tool_calls=parallel,
+        max_tokens=fields.whole("max_tokens"),
+        temperature=fields.number("temperature"),
+        top_p=fields.number("top_p"),
+        top_k=fields.whole("top_k"),
+        stop=_stop(fields),
+        thinking=_thinking(fields, config, losses),
+        format=_format(fields, config, losses),
+        user=_user(fields, losses),
+        service_tier=fields.text("service_tier"),
+    )
+    config.rest(losses, ONLY)
+    fields.rest(losses, ONLY, {"mcp_servers": ([],)})
+    return told
+
+
+def _stop(fields: Fields) -> tuple[str, ...]:
+    stops = fields.listed("stop_sequences") or []
+    if not all(type(stop) is str for stop in stops):
+        raise fields.wrong("stop_sequences", "a list of strings")
+    return tuple(stops)
+
+
+def _user(fields: Fields, losses: Losses) -> str | None:
+    metadata = Fields(fields.mapping("metadata") or {}, "metadata")
+    user = metadata.text("user_id")
+    metadata.rest(losses, ONLY)
+    return user
+
+
+def _thinking(fields: Fields, config: Fields, losses: Losses) -> Thinking | None:
+    effort, said = config.text("effort"), fields.mapping("thinking")
+    if said is None:
+        return None if effort is None else Thinking(effort=effort)
+    object = Fields(said, "thinking")
+    kind = object.text("type")
+    thinking = Thinking(
+        enabled=kind != "disabled",
+        effort=effort,
+        budget=object.whole("budget_tokens"),
+        summary=_SHOWN.get(object.text("display") or ""),
+    )
+    object.rest(losses, ONLY)
+    return thinking
+
+
+def _format(fields: Fields, config: Fields, losses: Losses) -> Format | None:
+    for owner, name in ((config, "format"), (fields, "output_format")):
+        at = owner.path(name)
+        given = Fields(raw_object(owner.raw(name), at), at)
+        kind = given.text("type")
+        if kind == "json_schema":
+            told = Format(schema=given.schema("schema") or _ANYTHING, strict=True, at=at)
+            given.rest(losses, ONLY)
+            return told
+        if kind is not None:
+            losses.add(at, ONLY)
+    return None
+
+
+# Tools.
+
+
+def _tools(fields: Fields, losses: Losses) -> Iterator[Tool]:
+    for place, given in enumerate(raw_objects(fields.raw("tools"), "tools")):
+        at = f"tools[{place}]"
+        tool = Fields(given, at)
+        kind = tool.text("type") or "custom"
+        if kind != "custom":
+            losses.add(at, f"a tool that only its provider knows: `{kind[:60]}`")
+            continue
+        name = tool.text("name")
+        if not name:
+            raise tool.wrong("name", "a string")
+        yield Tool(
+            name=name,
+            description=tool.text("description"),
+            schema=tool.schema("input_schema"),
+            strict=tool.flag("strict"),
+            cache=mark_of(tool.take("cache_control"), at, losses),
+            at=at,
+        )
+        tool.rest(losses, ONLY, {"defer_loading": (False,), "eager_input_streaming": (False,)})
+
+
+def _tool_choice(fields: Fields, losses: Losses) -> tuple[ToolChoice | None, bool | None]:
+    said = fields.mapping("tool_choice")
+    if said is None:
+        return None, None
+    choice = Fields(said, "tool_choice")
+    alone = choice.flag("disable_parallel_tool_use")
+    kind, name = choice.text("type") or "auto", choice.text("name")
+    choice.rest(losses, ONLY)
+    parallel = None if alone is None else not alone
+    if kind == "tool" and name:
+        return ToolChoice("tool", name), parallel
+    if kind not in _CHOICES:
+        raise choice.wrong("type", "auto, any, none, or tool with a name")
+    return ToolChoice(_CHOICES[kind]), parallel
+
+
+# Turns.
+
+
+def _turns(fields: Fields, losses: Losses) -> Iterator[Turn]:
+    if system := _content(fields.take("system"), "system", losses):
+        yield Turn(Role.SYSTEM, system)
+    for place, message in enumerate(items(fields.take("messages"), "messages")):
+        at = f"messages[{place}]"
+        others(message, _MESSAGE, at, losses, ONLY)
+        role = message.get("role")
+        if type(role) is not str:
+            raise FieldInvalid(f"`{at}.role` must be user, assistant or system.", param=f"{at}.role")
+        if role not in _ROLES:
+            losses.add(at, f"{ONLY}: a message of the role `{role[:60]}`")
+        elif parts := _content(message.get("content"), f"{at}.content", losses):
+            yield Turn(_ROLES[role], parts)
+
+
+_MESSAGE = frozenset({"role", "content"})
+
+
+def _content(content: Any, at: str, losses: Losses) -> tuple[Part, ...]:
+    if content is None or content == "":
+        return ()
+    if type(content) is str:
+        return (Text(content, at),)
+    if type(content) is not list:
+        raise FieldInvalid(f"`{at}` must be a string or a list of blocks.", param=at)
+    parts: list[Part] = []
+    for place, block in enumerate(items(content, at)):
+        where = f"{at}[{place}]"
+        kind = block.get("type")
+        reader = _READERS.get(kind) if type(kind) is str else None
+        if reader is None:
+            losses.add(where, f"{ONLY}: a block of type `{str(kind)[:60]}`")
+        else:
+            parts += reader(block, where, losses)
+    return tuple(parts)
+
+
+_TEXT = frozenset({"type", "text", "cache_control"})
+_IMAGE = frozenset({"type", "source", "cache_control"})
+_DOCUMENT = frozenset({"type", "source", "cache_control", "title", "context", "citations"})
+_THINKING = frozenset({"type", "thinking", "signature"})
+_REDACTED = frozenset({"type", "data"})
+_USE = frozenset({"type", "id", "name", "input", "cache_control"})
+_RESULT = frozenset({"type", "tool_use_id", "content", "is_error", "cache_control"})
+
+
+def _text(block: dict[str, Any], at: str, losses: Losses) -> tuple[Part, ...]:
+    others(block, _TEXT, at, losses, ONLY)
+    said = need_text(block, "text", at)
+    if said.startswith(_BILLING):
+        losses.add(at, "Claude Code's billing line, which changes from call to call and would spoil every prompt cache")
+        return ()
+    return (Text(said, at, mark_of(block.get("cache_control"), at, losses)),) if said else ()
+
+
+def _image(block: dict[str, Any], at: str, losses: Losses) -> tuple[Part, ...]:
+    others(block, _IMAGE, at, losses, ONLY)
+    return (Image(_source(block, at), at, mark_of(block.get("cache_control"), at, losses)),)
+
+
+def _source(block: dict[str, Any], at: str) -> Source:
+    source, where = mapping(block.get("source")), f"{at}.source"
+    kind = source.get("type")
+    if kind == "base64":
+        return Data(need_text(source, "media_type", where), need_text(source, "data", where))
+    if kind == "url":
+        return Url(need_text(source, "url", where))
+    if kind == "file":
+        raise Untranslatable(f"`{where}` names a file that lies with another provider; send its content.", param=where)
+    raise FieldInvalid(f"`{where}.type` must be base64 or url.", param=f"{where}.type")
+
+
+def _document(block: dict[str, Any], at: str, losses: Losses) -> tuple[Part, ...]:
+    others(block, _DOCUMENT, at, losses, ONLY)
+    if mapping(block.get("citations")).get("enabled"):
+        losses.add(f"{at}.citations", ONLY)
+    source, cache = mapping(block.get("source")), mark_of(block.get("cache_control"), at, losses)
+    title, context = maybe_text(block, "title", at), maybe_text(block, "context", at)
+    if source.get("type") == "text":
+        head = "".join(f"{name}: {said}\n" for name, said in (("Title", title), ("Context", context)) if said)
+        return (Text(f"<document>\n{head}{need_text(source, 'data', f'{at}.source')}\n</document>", at, cache),)
+    about = (Text(context, f"{at}.context"),) if context else ()
+    if source.get("type") == "content":
+        return (*about, *_content(source.get("content"), f"{at}.source.content", losses))
+    return (*about, Document(_source(block, at), at, cache, title))
+
+
+def _thought(block: dict[str, Any], at: str, losses: Losses) -> tuple[Part, ...]:
+    others(block, _THINKING, at, losses, ONLY)
+    said, signature = need_text(block, "thinking", at), text(block.get("signature"))
+    return (Reasoning(said, at, open_(signature, said, SIGNATURE) if signature else None),)
+
+
+def _redacted(block: dict[str, Any], at: str, losses: Losses) -> tuple[Part, ...]:
+    others(block, _REDACTED, at, losses, ONLY)
+    return (Reasoning("", at, open_(need_text(block, "data", at), "", REDACTED)),)
+
+
+def _use(block: dict[str, Any], at: str, losses: Losses) -> tuple[Part, ...]:
+    others(block, _USE, at, losses, ONLY)
+    cache = mark_of(block.get("cache_control"), at, losses)
+    id, name = inward_id(need_text(block, "id", at)), need_text(block, "name", at)
+    return (ToolCall(id, name, dump(mapping(block.get("input"))), at=at, cache=cache),)
+
+
+def _result(block: dict[str, Any], at: str, losses: Losses) -> tuple[Part, ...]:
+    others(block, _RESULT, at, losses, ONLY)
+    content = _content(block.get("content"), f"{at}.content", losses)
+    return (
+        ToolResult(
+            inward_id(need_text(block, "tool_use_id", at)),
+            told_of(content, losses),
+            block.get("is_error") is True,
+            at,
+            mark_of(block.get("cache_control"), at, losses),
+        ),
+    )
+
+
+def _search_result(block: dict[str, Any], at: str, losses: Losses) -> tuple[Part, ...]:
+    losses.add(at, "given as plain text, not to be cited")
+    title, source = text(block.get("title")), text(block.get("source"))
+    found = _content(block.get("content"), f"{at}.content", losses)
+    cache = mark_of(block.get("cache_control"), at, losses)
+    said = "\n".join(part.text for part in found if isinstance(part, Text))
+    return (Text(f"<search_result>\n{title}\n{source}\n{said}\n</search_result>", at, cache),)
+
+
+def _reference(block: dict[str, Any], at: str, losses: Losses) -> tuple[Part, ...]:
+    losses.add(at, "given as plain text: all tools are loaded from the beginning")
+    return (Text(f"The tool {text(block.get('tool_name'))} is available.", at),)
+
+
+def _upload(_block: dict[str, Any], at: str, _losses: Losses) -> tuple[Part, ...]:
+    raise Untranslatable(f"`{at}` names a file that lies with another provider; send its content.", param=at)
+
+
+def _compaction(block: dict[str, Any], at: str, losses: Losses) -> tuple[Part, ...]:
+    losses.add(at, "given as plain text")
+    said = text(block.get("content"))
+    return (Text(said, at),) if said else ()
+
+
+_READERS: dict[str, Callable[[dict[str, Any], str, Losses], tuple[Part, ...]]] = {
+    "text": _text,
+    "image": _image,
+    "document": _document,
+    "thinking": _thought,
+    "redacted_thinking": _redacted,
+    "tool_use": _use,
+    "tool_result": _result,
+    "search_result": _search_result,
+    "tool_reference": _reference,
+    "container_upload": _upload,
+    "compaction": _compaction,
+}

@@ -1,0 +1,300 @@
+"""Canonical events as a Responses answer, with every event that the SDKs' accumulators need, in the vendor's order.
+
+Texts and refusals that follow each other are parts of one message, paragraphs of reasoning parts of one summary. The
+seal of reasoning is the `encrypted_content` of its finished item.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from trivium.canon import events as ev
+from trivium.canon.api import Api
+from trivium.canon.events import FinishReason
+from trivium.canon.fold import Answer
+from trivium.canon.parts import AnswerPart, Citation, Reasoning, Refusal, Seal, Text, ToolCall, ToolKind
+from trivium.wire.encoder import PARAGRAPH, Encoder, Part, annotation, json
+from trivium.wire.envelope import PLAIN
+from trivium.wire.errors import ErrorValue, render_in_stream
+from trivium.wire.figures import OPENAI_TIERS
+from trivium.wire.responses.usage import told
+
+_ECHO: dict[str, Any] = {
+    "instructions": None,
+    "max_output_tokens": None,
+    "metadata": {},
+    "parallel_tool_calls": True,
+    "previous_response_id": None,
+    "reasoning": {"effort": None, "summary": None},
+    "store": False,
+    "temperature": None,
+    "text": {"format": {"type": "text"}},
+    "tool_choice": "auto",
+    "tools": [],
+    "top_p": None,
+    "truncation": "disabled",
+}
+"""Members of the request that a response repeats, where the client said nothing."""
+ECHOED = frozenset(_ECHO)
+_INCOMPLETE = {
+    FinishReason.LENGTH: "max_output_tokens",
+    FinishReason.CONTENT_FILTER: "content_filter",
+    FinishReason.REFUSAL: "content_filter",
+    FinishReason.PAUSE: "pause_turn",
+}
+_CALL = {ToolKind.FUNCTION: ("function_call", "arguments"), ToolKind.CUSTOM: ("custom_tool_call", "input")}
+_DELTAS = {
+    Text: "response.output_text.delta",
+    Refusal: "response.refusal.delta",
+    Reasoning: "response.reasoning_summary_text.delta",
+}
+
+
+class ResponsesEncoder(Encoder):
+    """Encodes one answer for a client of Responses."""
+
+    _KEEPS_TEXT = True
+
+    _number = 0
+    _item: dict[str, Any] | None = None
+    """The message or reasoning that is open."""
+    _prefix = b""
+    _suffix = b""
+    _said_before = 0
+    """Pieces of the open reasoning that belong to earlier paragraphs."""
+
+    def _event(self, kind: str, **members: Any) -> None:
+        said = json({"type": kind, "sequence_number": self._number, **members})
+        self._number += 1
+        self._out.append(b"event: %b\ndata: %b\n\n" % (kind.encode(), said))
+
+    def _start(self) -> None:
+        self._output: list[dict[str, Any]] = []
+        response = self._response("in_progress", [])
+        self._event("response.created", response=response)
+        self._event("response.in_progress", response=response)
+
+    def _response(self, status: str, output: list[dict[str, Any]]) -> dict[str, Any]:
+        return {
+            "id": self._answer_id("resp_"),
+            "object": "response",
+            "created_at": self._asked.created,
+            "status": status,
+            "error": None,
+            "incomplete_details": None,
+            "model": self._model,
+            "output": output,
+            "usage": None,
+            **_ECHO,
+            **self._asked.echo,
+        }
+
+    # Items.
+
+    def _item_id(self, prefix: str) -> str:
+        """Of the item that comes next."""
+        return f"{prefix}_{self._asked.id}_{len(self._output) + (self._item is not None)}"
+
+    def _open_item(self, item: dict[str, Any]) -> None:
+        self._close_item()
+        self._item = item
+        self._event("response.output_item.added", output_index=len(self._output), item=item)
+
+    def _close_item(self, **members: Any) -> None:
+        item, self._item = self._item, None
+        if item is None:
+            return
+        done = {**item, **({"status": "completed"} if "status" in item else {}), **members}
+        self._event("response.output_item.done", output_index=len(self._output), item=done)
+        self._output.append(done)
+
+    def _begin(self, part: Part) -> None:
+        if part.call is not None:
+            self._open_item(self._call(part.call, self._called - 1, "", "in_progress"))
+            kind = "function_call_arguments" if part.call.kind is ToolKind.FUNCTION else "custom_tool_call_input"
+            self._prepare(f"response.{kind}.delta")
+        elif part.kind is Reasoning:
+            if not (self._item and self._item["type"] == "reasoning"):
+                self._open_item({"id": self._item_id("rs"), "type": "reasoning", "summary": []})
+            self._said_before = 0
+            self._begin_summary()
+        else:
+            if not (self._item and self._item["type"] == "message"):
+                self._open_item(self._message([], "in_progress"))
+            self._part_event("content_part.added", part=_content_part(part.kind, ""))
+            self._prepare(_DELTAS[part.kind], content_index=len(self._here()), extra=part.kind is Text)
+
+    def _prepare(self, kind: str, *, extra: bool = False, **place: int) -> None:
+        """The bytes around each of the part's deltas."""
+        assert self._item is not None
+        head = json({"type": kind, "item_id": self._item["id"], "output_index": len(self._output), **place})
+        self._prefix = b'event: %b\ndata: %b,"delta":' % (kind.encode(), head[:-1])
+        self._suffix = b',"logprobs":[],"sequence_number":%d}\n\n' if extra else b',"sequence_number":%d}\n\n'
+
+    def _say(self, _part: Part, said: str) -> None:
+        self._out.append(self._prefix + json(said) + self._suffix % self._number)
+        self._number += 1
+
+    def _here(self) -> list[dict[str, Any]]:
+        """The parts of the open item."""
+        assert self._item is not None
+        parts: list[dict[str, Any]] = self._item["summary" if self._item["type"] == "reasoning" else "content"]
+        return parts
+
+    def _part_event(self, kind: str, **members: Any) -> None:
+        assert self._item is not None
+        place = "summary_index" if self._item["type"] == "reasoning" else "content_index"
+        where = {"item_id": self._item["id"], "output_index": len(self._output), place: len(self._here())}
+        self._event(f"response.{kind}", **where, **members)
+
+    def _begin_summary(self) -> None:
+        self._part_event("reasoning_summary_part.added", part={"type": "summary_text", "text": ""})
+        self._prepare(_DELTAS[Reasoning], summary_index=len(self._here()))
+
+    def _end_summary(self, said: str) -> None:
+        self._part_event("reasoning_summary_text.done", text=said)
+        done = {"type": "summary_text", "text": said}
+        self._part_event("reasoning_summary_part.done", part=done)
+        self._keep(done)
+
+    def _keep(self, part: dict[str, Any]) -> None:
+        """Adds to the open item, which has gone out as bytes."""
+        self._here().append(part)
+
+    def _paragraph(self, part: Part) -> None:
+        self._end_summary("".join(part.pieces[self._said_before : -1]))
+        self._said_before = len(part.pieces)
+        self._begin_summary()
+
+    def _end(self, part: Part, sealed: str | None) -> None:
+        said = part.said
+        if part.call is not None:
+            kind, member = _CALL[part.call.kind]
+            event = "function_call_arguments" if kind == "function_call" else "custom_tool_call_input"
+            assert self._item is not None
+            where = {"item_id": self._item["id"], "output_index": len(self._output)}
+            self._event(f"response.{event}.done", **where, **{member: said})
+            self._close_item(**{member: said})
+        elif part.kind is Reasoning:
+            self._end_summary("".join(part.pieces[self._said_before :]))
+            if sealed is not None:
+                self._close_item(**({"encrypted_content": sealed} if sealed else {}))
+        else:
+            annotations = _annotations(part.citations, said)
+            for place, one in enumerate(annotations):
+                self._part_event("output_text.annotation.added", annotation_index=place, annotation=one)
+            if part.kind is Text:
+                self._part_event("output_text.done", text=said, logprobs=[])
+            else:
+                self._part_event("refusal.done", refusal=said)
+            done = _content_part(part.kind, said, annotations)
+            self._part_event("content_part.done", part=done)
+            self._keep(done)
+
+    def _sealed_only(self, _index: int, seal: Seal) -> None:
+        sealed = self._sealed(seal, "")
+        self._open_item({"id": self._item_id("rs"), "type": "reasoning", "summary": [], "encrypted_content": sealed})
+        self._close_item()
+
+    def _message(self, content: list[dict[str, Any]], status: str) -> dict[str, Any]:
+        return {
+            "id": self._item_id("msg"),
+            "type": "message",
+            "status": status,
+            "role": "assistant",
+            "content": content,
+        }
+
+    def _call(self, call: ev.ToolCallBegin | ToolCall, number: int, said: str, status: str) -> dict[str, Any]:
+        kind, member = _CALL[call.kind]
+        return {
+            "id": self._item_id("fc" if call.kind is ToolKind.FUNCTION else "ctc"),
+            "type": kind,
+            "status": status,
+            "call_id": self._call_id(call, number),
+            "name": call.name,
+            member: said,
+            **({"namespace": call.namespace} if call.namespace else {}),
+        }
+
+    # The end.
+
+    def _finished(self, reason: FinishReason, finish: ev.Finish | None) -> None:
+        self._close_item()
+        kind, response = self._final(reason, finish, self._output)
+        self._event(f"response.{kind}", response=response)
+
+    def _final(
+        self, reason: FinishReason, finish: ev.Finish | None, output: list[dict[str, Any]]
+    ) -> tuple[str, dict[str, Any]]:
+        """The status, and the whole response with it."""
+        refused = any(part["type"] == "refusal" for item in output for part in item.get("content") or ())
+        incomplete = None if reason is FinishReason.REFUSAL and refused else _INCOMPLETE.get(reason)
+        if finish is not None and finish.stop_sequence is not None:
+            self._losses.add("stop_sequence", "Responses does not tell which one ended the answer")
+        status = "incomplete" if incomplete else "completed"
+        if reason is FinishReason.UNKNOWN:
+            status = "in_progress"
+        response = self._response(status, output)
+        if incomplete:
+            response["incomplete_details"] = {"reason": incomplete}
+        if self._usage is not None:
+            tier = self._usage.service_tier
+            response["usage"] = told(self._usage)
+            response["service_tier"] = tier if self._asked.native or tier is None else OPENAI_TIERS.get(tier, tier)
+        return status, response
+
+    def fail(self, error: ErrorValue) -> bytes:
+        return render_in_stream(Api.RESPONSES, error, self._number, self._id or None)
+
+    def whole(self, answer: Answer) -> bytes:
+        reason = self._take_whole(answer)
+        self._called = 0
+        self._output = []
+        for part in answer.parts:
+            self._add_whole(part)
+        finish = ev.Finish(reason, answer.native_finish, answer.stop_sequence)
+        return json(self._final(reason, finish, self._output)[1])
+
+    def _add_whole(self, part: AnswerPart) -> None:
+        last = self._output[-1] if self._output else {}
+        if isinstance(part, ToolCall):
+            self._called += 1
+            self._output.append(self._call(part, self._called - 1, part.arguments, "completed"))
+        elif isinstance(part, Reasoning):
+            self._add_reasoning(part, last)
+        elif last.get("type") == "message":
+            last["content"].append(_whole_part(part))
+        else:
+            self._output.append(self._message([_whole_part(part)], "completed"))
+
+    _goes_on = False
+    """The last reasoning item of a whole answer has no seal yet."""
+
+    def _add_reasoning(self, part: Reasoning, last: dict[str, Any]) -> None:
+        goes_on = last.get("type") == "reasoning" and part.text and self._goes_on
+        if not goes_on:
+            last = {"id": self._item_id("rs"), "type": "reasoning", "summary": []}
+            self._output.append(last)
+        if part.text:
+            last["summary"].append({"type": "summary_text", "text": part.text})
+        if part.seal is not None or not self._asked.native:
+            said = PARAGRAPH.join(summary["text"] for summary in last["summary"])
+            last["encrypted_content"] = self._sealed(part.seal or Seal(PLAIN), said)
+        self._goes_on = part.seal is None
+
+
+def _whole_part(part: Text | Refusal) -> dict[str, Any]:
+    citations = part.citations if isinstance(part, Text) else ()
+    return _content_part(type(part), part.text, _annotations(citations, part.text))
+
+
+def _content_part(kind: type[AnswerPart], said: str, annotations: Sequence[dict[str, Any]] = ()) -> dict[str, Any]:
+    if kind is Refusal:
+        return {"type": "refusal", "refusal": said}
+    return {"type": "output_text", "text": said, "annotations": list(annotations), "logprobs": []}
+
+
+def _annotations(citations: Iterable[Citation], said: str) -> list[dict[str, Any]]:
+    return [{"type": "url_citation", **annotation(citation, 0, len(said))} for citation in citations]

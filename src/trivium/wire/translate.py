@@ -1,0 +1,240 @@
+"""A request's way to an upstream of another API, and the answer's way back.
+
+Three readers and three writers of requests, three decoders and three encoders of answers make nine directions; none of
+them knows of another. `Translation` is one request and its answer. It shares the interface of the passthrough relay,
+so that the pipeline moves bytes in the same way, whatever happens to them between.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import msgspec
+
+from trivium.canon import conventions as named
+from trivium.canon.api import Api
+from trivium.canon.events import CONTENT, End, Event, Fault
+from trivium.canon.fold import Answer, Fold, fold
+from trivium.canon.request import Request
+from trivium.canon.usage import Conventions
+from trivium.errors import InvalidJson
+from trivium.wire.body import Members
+from trivium.wire.chat.encoder import ChatEncoder
+from trivium.wire.chat.render import render as render_chat
+from trivium.wire.chat.request import parse as parse_chat
+from trivium.wire.codec import StreamDecoder, decode_answer, stream_decoder
+from trivium.wire.destination import Destination, Wanted, nothing_said
+from trivium.wire.encoder import Asked, Encoder
+from trivium.wire.errors import ErrorValue
+from trivium.wire.estimate import estimate
+from trivium.wire.eventstream import FrameParser
+from trivium.wire.losses import Loss, Losses
+from trivium.wire.messages.encoder import MessagesEncoder
+from trivium.wire.messages.render import render as render_messages
+from trivium.wire.messages.request import parse as parse_messages
+from trivium.wire.repair import choosable, repaired
+from trivium.wire.request import Rendered
+from trivium.wire.responses.encoder import ECHOED, ResponsesEncoder
+from trivium.wire.responses.render import render as render_responses
+from trivium.wire.responses.request import parse as parse_responses
+from trivium.wire.sse import ServerSentEvent, SseParser
+from trivium.wire.toolcalls import Restored
+from trivium.wire.toolnames import ToolNames
+
+_PARSE: dict[Api, Callable[[Members, Losses], Request]] = {
+    Api.CHAT: parse_chat,
+    Api.RESPONSES: parse_responses,
+    Api.MESSAGES: parse_messages,
+}
+_RENDER: dict[Api, Callable[[Request, Wanted], dict[str, Any]]] = {
+    Api.CHAT: render_chat,
+    Api.RESPONSES: render_responses,
+    Api.MESSAGES: render_messages,
+}
+_ENCODERS: dict[Api, type[Encoder]] = {
+    Api.CHAT: ChatEncoder,
+    Api.RESPONSES: ResponsesEncoder,
+    Api.MESSAGES: MessagesEncoder,
+}
+_CONVERSATION = {Api.CHAT: "messages", Api.RESPONSES: "input", Api.MESSAGES: "messages"}
+_MOST_NAMES = 50_000
+"""In a conversation; it takes about 0.2 s to translate as many."""
+_COUNTED = {
+    Api.MESSAGES: {"model", "system", "messages", "tools", "tool_choice", "thinking", "output_config"},
+    Api.RESPONSES: {
+        "model", "instructions", "input", "tools", "tool_choice", "parallel_tool_calls", "reasoning", "text"
+    },
+}  # fmt: skip
+"""The members of a request that endpoints which count its tokens take."""
+
+
+class Translation:
+    """One call: its request, and then its answer as a stream or a whole body."""
+
+    def __init__(self, client: Api, to: Destination, *, id: str, created: int) -> None:
+        """`id` and `created` (seconds since the epoch) are the answer's where the upstream gives none."""
+        self._client = client
+        self._to = to
+        self._names = ToolNames(to.api)
+        self._asked = Asked(id=id, created=created, origin=None if client is to.api else to.origin)
+        self._losses = Losses()
+
+    @property
+    def api(self) -> Api:
+        """The upstream's."""
+        return self._to.api
+
+    def request(self, members: Members, *, count_only: bool = False) -> Rendered:
+        """The body for the upstream, or for its endpoint that counts tokens, and all that is lost.
+
+        Raises FieldInvalid, InvalidJson, Untranslatable.
+        """
+        _check_size(self._client, members)
+        losses = Losses()
+        told = _PARSE[self._client](members, losses)
+        told = msgspec.structs.replace(choosable(told, losses), turns=repaired(told.turns, losses))
+        if not told.turns:
+            raise nothing_said(told)
+        said = _RENDER[self._to.api](told, Wanted(self._to, self._names, losses))
+        if count_only:
+            said = {name: value for name, value in said.items() if name in _COUNTED[self._to.api]}
+        return Rendered(msgspec.json.encode(said), losses.told())
+
+    def expect(self, members: Members, *, wants_usage: bool) -> None:
+        """Keeps what the answer will need of the request."""
+        echo = {}
+        if self._client is Api.RESPONSES:
+            echo = {name: msgspec.Raw(bytes(raw)) for name, raw in members.items() if name in ECHOED}
+        self._asked = msgspec.structs.replace(self._asked, wants_usage=wants_usage, echo=echo | _STATELESS)
+
+    def stream(self, conventions: Conventions = named.DEFAULT, *, frames: bool = False) -> StreamTranslation:
+        """`frames`: the upstream sends Amazon's binary event stream."""
+        parser = FrameParser() if frames else SseParser()
+        return StreamTranslation(parser, stream_decoder(self._to.api, conventions), self._encoder(), self._names)
+
+    def whole(
+        self, body: bytes, conventions: Conventions = named.DEFAULT, *, streamed: bool = False
+    ) -> tuple[bytes, Answer]:
+        """A body of the upstream's as one for the client, and what it says. No body where it says an error.
+
+        `streamed`: the upstream sent a stream though nobody asked for one.
+        """
+        events = (_events if streamed else decode_answer)(self._to.api, body, conventions)
+        answer = fold(Restored(self._names).events(events))
+        return (b"" if answer.error else self._encoder().whole(answer)), answer
+
+    def losses(self) -> tuple[Loss, ...]:
+        """What was lost of the answer."""
+        return self._losses.told()
+
+    def _encoder(self) -> Encoder:
+        return _ENCODERS[self._client](self._asked, self._losses)
+
+
+def _events(api: Api, body: bytes, conventions: Conventions) -> list[Event]:
+    """What a whole stream says."""
+    parser, decoder = SseParser(), stream_decoder(api, conventions)
+    said = [*parser.feed(body), *parser.close()]
+    return [event for one in said for event in decoder.decode(one)] + decoder.close()
+
+
+_STATELESS = {"store": False}
+
+
+def _check_size(client: Api, members: Members) -> None:
+    """Every object of a conversation is read, and everybody waits for it. Raises InvalidJson."""
+    name = _CONVERSATION[client]
+    if bytes(members.get(name, b"")).count(b'":') > _MOST_NAMES:
+        raise InvalidJson(f"`{name}` has too many members to be translated.", param=name)
+
+
+def estimated(client: Api, members: Members) -> int:
+    """Roughly how many input tokens a request has. Raises FieldInvalid, InvalidJson, Untranslatable."""
+    _check_size(client, members)
+    return estimate(_PARSE[client](members, Losses()))
+
+
+class StreamTranslation:
+    """Sans-IO, like `relay.StreamRelay`: `feed` what arrives, send what it returns, `close` at the end.
+
+    Nothing is sent before there is something to say, so that an error that comes first can still be an HTTP error.
+    """
+
+    def __init__(
+        self, parser: SseParser | FrameParser, decoder: StreamDecoder, encoder: Encoder, names: ToolNames
+    ) -> None:
+        self._parser = parser
+        self._decoder = decoder
+        self._restored = Restored(names)
+        self._encoder = encoder
+        self._fold = Fold()
+        self.unterminated = False
+        """The stream ended and had neither a finish nor an error."""
+        self.ended = False
+        """The terminal event came. Another answer may still follow (Anthropic's tool search)."""
+
+    @property
+    def held(self) -> int:
+        """Bytes of an unfinished event in memory."""
+        return self._parser.held
+
+    @property
+    def malformed(self) -> int:
+        return self._decoder.malformed
+
+    @property
+    def oversized(self) -> bool:
+        return self._parser.dropped > 0
+
+    @property
+    def content_began(self) -> bool:
+        return self._encoder.began
+
+    @property
+    def fault(self) -> Fault | None:
+        """The upstream's error, after which nothing more is said."""
+        return self._encoder.fault
+
+    def feed(self, chunk: bytes) -> bytes:
+        """Bytes that may go to the client now."""
+        return self._say(self._parser.feed(chunk))
+
+    def whole(self, body: bytes) -> bytes:
+        """An upstream that was asked for a stream and answered with a body: all of it at once."""
+        return self._tell(self._decoder.whole(body)) + self._close(())
+
+    def close(self) -> bytes:
+        """The stream ended as HTTP has it: the rest of it, with the end of the answer if it came to its end."""
+        out = self._say(self._parser.close())
+        return out + self._close(self._decoder.close())
+
+    def _say(self, events: list[ServerSentEvent]) -> bytes:
+        return b"".join([self._tell(self._decoder.decode(event)) for event in events])
+
+    def _close(self, last: Any) -> bytes:
+        self.unterminated = any(isinstance(event, Fault) for event in last)
+        out = self._tell(list(last))
+        return out if self._encoder.fault else out + self._encoder.close()
+
+    def _tell(self, events: list[Event]) -> bytes:
+        if not events:
+            return b""
+        for event in events:
+            kind = type(event)
+            if kind not in CONTENT:
+                self._fold.add(event)
+                self.ended = self.ended or kind is End
+        return self._encoder.encode(self._restored.events(events))
+
+    def answer(self) -> Answer:
+        """What the stream said of itself: names, usage, finish, error; not its content."""
+        return self._fold.answer()
+
+    def ping(self) -> bytes:
+        """A keep-alive while the upstream is silent."""
+        return self._encoder.ping()
+
+    def failure(self, error: ErrorValue) -> bytes:
+        """The end of the stream, where it failed."""
+        return self._encoder.fail(error)

@@ -1,0 +1,99 @@
+"""Requests that pass as bytes, freed of our envelopes.
+
+A conversation that began with an upstream of another API holds reasoning in envelopes. When it goes on with an upstream
+of the client's own API, nobody there can open them, and a vendor refuses what looks like a seal and is none. They are
+looked for with one byte search; only a request that has some is read.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import msgspec
+
+from trivium.canon.api import Api
+from trivium.wire.body import Members
+from trivium.wire.envelope import MARK
+from trivium.wire.fields import decoded
+from trivium.wire.lenient import mapping, sequence, text
+from trivium.wire.losses import Losses
+
+_SEARCHED = b'"' + MARK.encode()
+_WHY = "reasoning of an upstream with another API: only its origin takes it back"
+_OFF = b'{"type":"disabled"}'
+
+
+def without_envelopes(api: Api, body: bytes, members: Members, losses: Losses) -> dict[str, bytes]:
+    """The members to put in place of those that hold envelopes, as JSON; none as a rule. Raises InvalidJson."""
+    if _SEARCHED not in body:
+        return {}
+    name, clean = _PLACES[api]
+    before = decoded(members.get(name, b"null"), name)
+    if type(before) is not list:
+        return {}
+    after = clean(before, losses)
+    if after == before:
+        return {}
+    changes = {name: msgspec.json.encode(after)}
+    thinking = mapping(decoded(members.get("thinking", b"null"), "thinking")) if api is Api.MESSAGES else {}
+    if thinking.get("type") == "enabled" and not _chain_is_thought(after):
+        losses.add("thinking", "the last turn with calls came without thinking that this model would take back")
+        changes["thinking"] = _OFF
+    return changes
+
+
+def _is_ours(sealed: Any) -> bool:
+    return text(sealed).startswith(MARK)
+
+
+def _chat(messages: list[Any], losses: Losses) -> list[Any]:
+    return [_without(message, "reasoning_details", f"messages[{n}]", losses) for n, message in enumerate(messages)]
+
+
+def _messages(messages: list[Any], losses: Losses) -> list[Any]:
+    cleaned = [_without(message, "content", f"messages[{n}]", losses) for n, message in enumerate(messages)]
+    return [message for message in cleaned if mapping(message).get("content") != []]
+
+
+def _without(message: Any, name: str, at: str, losses: Losses) -> Any:
+    """The message without the entries of one of its lists that hold envelopes."""
+    entries = sequence(mapping(message).get(name))
+    kept = []
+    for place, entry in enumerate(entries):
+        said = mapping(entry)
+        if _is_ours(said.get("signature")) or _is_ours(said.get("data")):
+            losses.add(f"{at}.{name}[{place}]", _WHY)
+        else:
+            kept.append(entry)
+    return message if len(kept) == len(entries) else {**message, name: kept}
+
+
+def _responses(items: list[Any], losses: Losses) -> list[Any]:
+    kept = []
+    for place, item in enumerate(items):
+        if _is_ours(mapping(item).get("encrypted_content")):
+            losses.add(f"input[{place}]", _WHY)
+        else:
+            kept.append(item)
+    return kept
+
+
+_PLACES: dict[Api, tuple[str, Callable[[list[Any], Losses], list[Any]]]] = {
+    Api.CHAT: ("messages", _chat),
+    Api.RESPONSES: ("input", _responses),
+    Api.MESSAGES: ("messages", _messages),
+}
+
+
+def _chain_is_thought(messages: list[Any]) -> bool:
+    """Whether the chain of calls that the conversation ends with began with thinking (as in `messages/settings`)."""
+    first: dict[str, Any] | None = None
+    for message in map(mapping, reversed(messages)):
+        kinds = [mapping(block).get("type") for block in sequence(message.get("content"))]
+        if message.get("role") == "assistant" and "tool_use" in kinds:
+            first = message
+        elif message.get("role") == "assistant" or (first and set(kinds) != {"tool_result"}):
+            break
+    lead = mapping((sequence(mapping(first).get("content")) or [None])[0])
+    return first is None or lead.get("type") in ("thinking", "redacted_thinking")
