@@ -4,7 +4,7 @@
 #   TRIVIUM_PORT   and TRIVIUM_DATA are read by what `make run` starts
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-dev run test test-all check format bench bench-quick bench-wire lock clean
+.PHONY: help setup setup-dev run test test-all check format conformance bench bench-quick bench-wire lock clean
 
 VENV := .venv
 BIN  := $(VENV)/bin
@@ -48,6 +48,9 @@ test-all: check test ## both
 format: $(DEV) ## mends what ruff can mend
 	@$(BIN)/ruff check --fix
 	@$(BIN)/ruff format
+
+conformance: $(DEV) ## docs/conformance.md anew: what of each API reaches each other one
+	@PYTHONPATH=tests $(BIN)/python -m conformance
 
 bench-quick: $(RUN) ## Trivium against nginx, in under a minute
 	@$(BIN)/python bench/quick.py

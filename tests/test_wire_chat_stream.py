@@ -162,7 +162,10 @@ class TestForeign:
         [
             (say(annotations=[{"type": "url_citation"}]), "choices[0].message.annotations"),
             (say(audio={"id": "x"}), "choices[0].message.audio"),
-            ({"choices": [{"index": 0, "delta": {}, "logprobs": {"content": []}}]}, "choices[0].logprobs"),
+            (
+                {"choices": [{"index": 0, "delta": {}, "logprobs": {"content": [{"token": "a"}]}}]},
+                "choices[0].logprobs",
+            ),
             ({"choices": [], "citations": ["https://x"]}, "citations"),
         ],
     )

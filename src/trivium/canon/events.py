@@ -8,6 +8,7 @@ carries an empty text. Refusals are kept apart from text; tool calls are only th
 from __future__ import annotations
 
 import enum
+from typing import Any
 
 import msgspec
 
@@ -40,6 +41,8 @@ class Begin(msgspec.Struct, frozen=True):
 class TextDelta(msgspec.Struct, frozen=True):
     text: str
     index: int = 0
+    logprobs: list[Any] | None = None
+    """Of each token `{token, logprob, bytes, top_logprobs}`, as both OpenAI APIs write them."""
 
 
 class Cited(msgspec.Struct, frozen=True):

@@ -6,6 +6,8 @@ Linear in the size of the answer: pieces are collected and joined once. The fold
 
 from __future__ import annotations
 
+from typing import Any
+
 import msgspec
 
 from trivium.canon import events as ev
@@ -49,6 +51,7 @@ class _Part:
         self.said: list[str] = []
         self.seal: Seal | None = None
         self.citations: list[Citation] = []
+        self.logprobs: list[Any] = []
 
     def finished(self) -> AnswerPart:
         said = "".join(self.said)
@@ -57,7 +60,11 @@ class _Part:
             return ToolCall(call.id, call.name, said, call.kind, call.namespace)
         if self.kind is Reasoning:
             return Reasoning(said, seal=self.seal)
-        return Refusal(said) if self.kind is Refusal else Text(said, citations=tuple(self.citations))
+        return (
+            Refusal(said)
+            if self.kind is Refusal
+            else Text(said, citations=tuple(self.citations), logprobs=tuple(self.logprobs))
+        )
 
 
 class Fold:
@@ -78,8 +85,10 @@ class Fold:
 
     def add(self, event: Event) -> None:
         match event:
-            case ev.TextDelta(text, index):
-                self._part(Text, index).said.append(text)
+            case ev.TextDelta(text, index, logprobs):
+                part = self._part(Text, index)
+                part.said.append(text)
+                part.logprobs += logprobs or ()
             case ev.ReasoningDelta(text, index):
                 self._part(Reasoning, index).said.append(text)
             case ev.ReasoningSeal(index, seal):

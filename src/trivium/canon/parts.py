@@ -7,6 +7,7 @@ lifetime of a prompt-cache mark behind the part (`5m`, `1h`), or None for no mar
 from __future__ import annotations
 
 import enum
+from typing import Any
 
 import msgspec
 
@@ -37,6 +38,7 @@ class Text(msgspec.Struct, frozen=True):
     at: str = ""
     cache: str | None = None
     citations: tuple[Citation, ...] = ()
+    logprobs: tuple[Any, ...] = ()
 
 
 class Image(msgspec.Struct, frozen=True):

@@ -52,6 +52,8 @@ class ToolChoice(msgspec.Struct, frozen=True):
     mode: str
     name: str | None = None
     namespace: str | None = None
+    among: tuple[str, ...] = ()
+    """The names among which `auto` and `required` choose; empty: all."""
 
 
 class Thinking(msgspec.Struct, frozen=True, kw_only=True):
@@ -103,3 +105,5 @@ class Request(msgspec.Struct, frozen=True, kw_only=True):
     cache_key: str | None = None
     cache_retention: str | None = None
     service_tier: str | None = None
+    logprobs: int | None = None
+    """How many likely tokens are told beside each token with its probability; None: no probabilities."""

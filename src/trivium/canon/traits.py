@@ -55,6 +55,6 @@ class Traits(msgspec.Struct, frozen=True, kw_only=True):
     strict_tools: bool = False
     one_of_temperature_and_top_p: bool = False
     system_turns: bool = False
-    """`role: system` may stand among the messages."""
+    """`role: system` may stand among the messages, behind a user's turn."""
     prefill: bool = True
     """The conversation may end with the assistant's turn, which the answer continues."""

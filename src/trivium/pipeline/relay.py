@@ -98,7 +98,7 @@ class Exchange:
             if self._response.status >= 300:
                 await self._relay_error()
             elif self._header(b"content-type").lower().startswith(_EVENT_STREAM):
-                await self._relay_stream(await self._response.read())
+                await self._relay_stream()
             else:
                 await self._relay_unnamed()
         finally:
@@ -206,16 +206,22 @@ class Exchange:
         else:
             await self._relay_whole(first)
 
-    async def _relay_stream(self, chunk: bytes) -> None:
+    async def _first(self, chunk: bytes | None) -> bytes:
+        """The first chunk, if it has not been read yet."""
+        chunk = await self._response.read() if chunk is None else chunk
+        if not chunk:
+            raise UpstreamBroken("The upstream's stream ended before it began.")
+        return chunk
+
+    async def _relay_stream(self, chunk: bytes | None = None) -> None:
         decoder = stream_decoder(self._call.api, self._provider.conventions)
         mend = mending(self._provider.quirks, self._call.api)
         meter = StreamRelay(self._call.api, decoder, hide_usage=not self._request.wants_usage, mend=mend)
         # An upstream that ends before its first byte is still an error with a status of its own.
-        if not chunk:
-            raise UpstreamBroken("The upstream's stream ended before it began.")
+        first = await self._first(chunk)
         await self._start(self._response.status, STREAM_HEADERS)
         try:
-            await self._pass_stream(meter, chunk)
+            await self._pass_stream(meter, first)
         except (UpstreamError, Overloaded) as error:
             if meter.answer().ended:
                 # All of the answer was there; that the connection then failed is nobody's business.
@@ -309,9 +315,10 @@ def _is_hint(name: bytes) -> bool:
 
 
 def loss_header(losses: Sequence[Loss]) -> bytes:
-    """How many things the request lost, and which: `2; seed, tools[3]`."""
-    names = ", ".join(loss.field for loss in losses)
-    return f"{len(losses)}; {names[:_LONGEST_HEADER]}".encode("ascii", "replace")
+    """How many things the request lost, and which: `2; seed, tools[3]`. Names are the caller's: anything."""
+    names = ", ".join(loss.field for loss in losses)[:_LONGEST_HEADER]
+    said = "".join(letter if letter.isprintable() else "?" for letter in names)
+    return f"{len(losses)}; {said}".encode("ascii", "replace")
 
 
 def error_value(call: Call, error: TriviumError) -> ErrorValue:

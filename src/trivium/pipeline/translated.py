@@ -85,16 +85,14 @@ class TranslatedExchange(Exchange):
         await self._start(200, [_JSON, (b"content-length", b"%d" % len(said))])
         await self._end(said)
 
-    async def _relay_stream(self, chunk: bytes) -> None:
-        if not chunk:
-            raise UpstreamBroken("The upstream's stream ended before it began.")
+    async def _relay_stream(self, chunk: bytes | None = None) -> None:
         if not self._request.stream:
-            await self._tell_whole(await self._read_whole(chunk), streamed=True)
+            await self._tell_whole(await self._read_whole(await self._first(chunk)), streamed=True)
             return
         stream = self._stream()
         try:
             async with self._kept_alive(stream):
-                await self._pass_translated(stream, chunk)
+                await self._pass_translated(stream, await self._first(chunk))
         except (UpstreamError, Overloaded) as error:
             if not self._reply.started:
                 raise

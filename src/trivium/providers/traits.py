@@ -27,10 +27,15 @@ _SINCE_5 = r"claude-[a-z]+-([5-9]|[1-9]\d)(?!\d)"
 _SCHEMAS = rf"claude-(opus-4[-.][1-9]|(sonnet|haiku)-4[-.][5-9])(?!\d)|claude-4\.[5-9]|{_SINCE_5}"
 _ADAPTIVE = rf"claude-(opus|sonnet|haiku)-4[-.][6-9](?!\d)|claude-4\.[6-9]|{_SINCE_5}"
 _NEWEST = rf"claude-(opus|sonnet|haiku)-4[-.][7-9](?!\d)|claude-4\.[7-9]|{_SINCE_5}"
+_SYSTEM_TURNS = r"claude-(opus|sonnet|haiku)-(5-[5-9]|[6-9])(?!\d)"
+"""Claude Code 2.1.330 sends them system messages behind a user's turn, and no other model."""
 _REASONS = r"^(o\d|gpt-[5-9])"
 _SINCE_51 = r"^gpt-(5\.[1-9]|[6-9])"
 _SINCE_52 = r"^gpt-(5\.1-codex-max|5\.[2-9]|[6-9])"
 _CODEX = r"^gpt-5(\.1)?-codex(?!-max)"
+
+_LONGEST_ID = 200
+"""Clients write what they like: a longer id is neither searched to its end nor kept."""
 
 _Rules = tuple[tuple[str, dict[str, Any]], ...]
 
@@ -41,6 +46,7 @@ _ANTHROPIC: _Rules = (
     (_CLAUDE_OPUS_4, {"max_tokens": 32_000}),
     (_SCHEMAS, {"schemas": True, "strict_tools": True, "one_of_temperature_and_top_p": True}),
     (_ADAPTIVE, {"thinking": "adaptive", "prefill": False}),
+    (_SYSTEM_TURNS, {"system_turns": True}),
     (
         _NEWEST,
         {
@@ -102,10 +108,7 @@ _GATEWAY: _Rules = (
 )
 _RULES: dict[str, _Rules] = {
     "anthropic": _ANTHROPIC,
-    "anthropic-compatible": (
-        (_CLAUDE, {}),
-        *((f"(?=.*claude)(?:.*(?:{rule}))", said) for rule, said in _ANTHROPIC[1:]),
-    ),
+    "anthropic-compatible": _ANTHROPIC[1:],
     "openai": _OPENAI,
     "openrouter": _GATEWAY,
     "vercel": _GATEWAY,
@@ -114,9 +117,13 @@ _RULES: dict[str, _Rules] = {
 """Rows that are not here get what works everywhere."""
 
 
-@lru_cache(4096)
 def traits_of(kind: str, api: Api, model: str) -> Traits:
     """The traits of a model behind a provider of this row, in one of its APIs."""
+    return _traits_of(kind, api, model[:_LONGEST_ID])
+
+
+@lru_cache(4096)
+def _traits_of(kind: str, api: Api, model: str) -> Traits:
     said: dict[str, Any] = {}
     for pattern, changes in _RULES.get(kind, ()):
         if re.search(pattern, model):

@@ -71,6 +71,7 @@ _PATHS: dict[Api, dict[str, str]] = {
         "format": "text.format",
         "cache_key": "prompt_cache_key",
         "cache_retention": "prompt_cache_retention",
+        "logprobs": "top_logprobs",
     },
     Api.MESSAGES: {
         "stop": "stop_sequences",

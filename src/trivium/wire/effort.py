@@ -23,8 +23,12 @@ def effort_of(budget: int) -> str:
 
 
 def nearest(effort: str, known: Sequence[str]) -> str:
-    """The step among those known that is nearest, the lower of two; a word that nobody knows stays as it is."""
+    """The step among those known that is nearest, the lower of two; a word that nobody knows stays as it is.
+
+    Not to reason at all is near to nothing.
+    """
     if effort in known or effort not in EFFORTS or not known:
         return effort
     wanted = EFFORTS.index(effort)
-    return min(known, key=lambda step: (abs(EFFORTS.index(step) - wanted), EFFORTS.index(step)))
+    steps = [step for step in known if step != "none"] or known
+    return min(steps, key=lambda step: (abs(EFFORTS.index(step) - wanted), EFFORTS.index(step)))

@@ -110,6 +110,8 @@ class Encoder:
         self._open: Part | None = None
         self._held: OrderedDict[int, list[Event]] = OrderedDict()
         """What waits for the open call to be complete, by part."""
+        self._logprobs: list[Any] | None = None
+        """Of the text that is being said."""
         self._foreign: set[str] = set()
         self._texts: set[int] = set()
         """The parts of text that have begun."""
@@ -219,6 +221,7 @@ class Encoder:
         if self._KEEPS_TEXT:
             part.pieces.append(event.text)
         part.length += len(event.text)
+        self._logprobs = event.logprobs
         self._say(part, event.text)
 
     def _take_cited(self, event: ev.Cited) -> None:

@@ -152,11 +152,14 @@ def items(value: Any, at: str) -> list[dict[str, Any]]:
     return value
 
 
+_HELD = (Text, Image, Document)
+
+
 def told_of(parts: Iterable[Part], losses: Losses) -> tuple[Text | Image | Document, ...]:
     """What the result of a tool can hold; the other parts are losses."""
     told = []
     for part in parts:
-        if isinstance(part, Text | Image | Document):
+        if isinstance(part, _HELD):
             told.append(part)
         else:
             losses.add(part.at, "not something that the result of a tool can hold elsewhere")

@@ -26,10 +26,13 @@ _SAYS: dict[Role, tuple[type[Part], ...]] = {
 }
 
 
+_TOOLED = (ToolCall, ToolResult)
+
+
 def repaired(turns: Sequence[Turn], losses: Losses) -> tuple[Turn, ...]:
     """The turns with calls and results in order; what had to be made up or put aside is a loss."""
     turns = [told for turn in turns if (told := _sayable(turn, losses)).parts]
-    if not any(isinstance(part, ToolCall | ToolResult) for turn in turns for part in turn.parts):
+    if not any(isinstance(part, _TOOLED) for turn in turns for part in turn.parts):
         return tuple(told for turn in turns if (told := _followed(turn, losses)).parts)
     out: list[Turn] = []
     used: set[str] = set()
@@ -68,17 +71,19 @@ def _renamed(turn: Turn, ids: dict[str, str]) -> Turn:
     return Turn(
         turn.role,
         tuple(
-            msgspec.structs.replace(part, id=ids.get(part.id, part.id))
-            if isinstance(part, ToolCall | ToolResult)
-            else part
+            msgspec.structs.replace(part, id=ids.get(part.id, part.id)) if isinstance(part, _TOOLED) else part
             for part in turn.parts
         ),
     )
 
 
 def choosable(request: Request, losses: Losses) -> Request:
-    """Without a choice that no tool fits: those of providers are lost."""
+    """Without a choice that no tool fits: those of providers are lost. Of tools that may not be chosen the model is not
+    told, which says the same to every API."""
     choice = request.tool_choice
+    if choice is not None and choice.among:
+        tools = tuple(tool for tool in request.tools if tool.name in choice.among)
+        request = msgspec.structs.replace(request, tools=tools)
     if choice is None or choice.mode in ("auto", "none"):
         return request
     if request.tools and (choice.mode == "required" or any(tool.name == choice.name for tool in request.tools)):
@@ -104,8 +109,11 @@ def _segments(turns: Sequence[Turn]) -> Iterator[tuple[Turn | None, list[Turn]]]
 
 def _without_repeats(answer: Turn, number: int, losses: Losses) -> Turn:
     """With an id for each call, and none twice."""
+    ids = [part.id for part in answer.parts if isinstance(part, ToolCall)]
+    taken = set(ids)
+    if len(taken) == len(ids) and "" not in taken:
+        return answer
     seen: set[str] = set()
-    taken = {part.id for part in answer.parts if isinstance(part, ToolCall)}
     parts: list[Part] = []
     for part in answer.parts:
         if not isinstance(part, ToolCall):
@@ -151,7 +159,7 @@ def _answered(calls: list[ToolCall], behind: list[Turn], losses: Losses) -> list
                 continue
             if id in results:
                 losses.add(results[id].at, "a later result of the same call took its place")
-            results[id] = msgspec.structs.replace(part, id=id)
+            results[id] = part if part.id else msgspec.structs.replace(part, id=id)
         if kept:
             rest.append(Turn(turn.role, tuple(kept)))
     if not calls:

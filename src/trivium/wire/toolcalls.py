@@ -11,6 +11,8 @@ from collections.abc import Callable
 from typing import Any
 
 from trivium.canon.events import (
+    CONTENT,
+    Begin,
     Event,
     Finish,
     FinishReason,
@@ -38,12 +40,12 @@ class FreeText:
     def __init__(self) -> None:
         self._rest = ""
         self._inside = False
-        self._over = False
         self._odd = False
+        self.over = False
 
     def feed(self, piece: str) -> str:
         """What of the string is known by now."""
-        if self._over or self._odd:
+        if self.over or self._odd:
             return piece if self._odd else ""
         self._rest += piece
         if not self._inside:
@@ -58,8 +60,8 @@ class FreeText:
     def _letters(self) -> str:
         letters = _LETTERS.match(self._rest)
         end = letters.end() if letters else 0
-        self._over = self._rest.startswith('"', end)
-        if not self._over and (half := _HALF_PAIR.search(self._rest[:end])):
+        self.over = self._rest.startswith('"', end)
+        if not self.over and (half := _HALF_PAIR.search(self._rest[:end])):
             end = half.start(1)
         said, self._rest = self._rest[:end], self._rest[end:]
         return _plain(said) if "\\" in said else said
@@ -77,27 +79,48 @@ def _plain(said: str) -> str:
 
 
 class Restored:
-    """`events` in, the events that the client is told out."""
+    """`events` in, the events that the client is told out.
+
+    The letters of a free text come late, and parts are told one after the other: what belongs to others waits until the
+    text is over.
+    """
 
     def __init__(self, names: ToolNames) -> None:
         self._names = names
-        self._texts: dict[int, FreeText] = {}
-        self._answers: set[int] = set()
-        self._calls = 0
         self._takers: dict[type[Event], Callable[[Any], list[Event]]] = {
+            Begin: self._start,
             ToolCallBegin: self._begin,
             ToolCallDelta: self._delta,
             Finish: self._finish,
         }
+        self._forget()
+
+    def _forget(self) -> None:
+        self._text: FreeText | None = None
+        self._index = 0
+        """Of the call that the text belongs to."""
+        self._held: list[Event] = []
+        self._over: set[int] = set()
+        """Calls whose text is: what closes their JSON is told to nobody."""
+        self._answers: set[int] = set()
+        self._calls = 0
 
     def events(self, events: list[Event]) -> list[Event]:
         if not (self._names.originals or self._names.answer):
             return events
-        told: list[Event] = []
-        for event in events:
-            take = self._takers.get(type(event))
-            told += take(event) if take else [event]
-        return told
+        return [told for event in events for told in self._take(event)]
+
+    def _take(self, event: Event) -> list[Event]:
+        if self._text is not None and type(event) in CONTENT and getattr(event, "index", None) != self._index:
+            self._held.append(event)
+            return []
+        take = self._takers.get(type(event))
+        return take(event) if take else [event]
+
+    def _start(self, event: Begin) -> list[Event]:
+        if event.restarted:
+            self._forget()
+        return [event]
 
     def _begin(self, event: ToolCallBegin) -> list[Event]:
         if event.name == self._names.answer:
@@ -108,23 +131,30 @@ class Restored:
         if original is None:
             return [event]
         if original.kind is ToolKind.CUSTOM and event.kind is ToolKind.FUNCTION:
-            self._texts[event.index] = FreeText()
+            self._text, self._index = FreeText(), event.index
         return [ToolCallBegin(event.index, event.id, original.name, original.kind, original.namespace)]
 
     def _delta(self, event: ToolCallDelta) -> list[Event]:
         if event.index in self._answers:
             return [TextDelta(event.arguments, event.index)]
-        text = self._texts.get(event.index)
-        if text is None:
-            return [event]
-        said = text.feed(event.arguments)
-        return [ToolCallDelta(event.index, said)] if said else []
+        if self._text is None:
+            return [] if event.index in self._over else [event]
+        said = self._text.feed(event.arguments)
+        told: list[Event] = [ToolCallDelta(event.index, said)] if said else []
+        return told + self._release() if self._text.over else told
+
+    def _release(self) -> list[Event]:
+        """The text is over: its rest, and what waited for it."""
+        rest = self._text.close() if self._text else ""
+        told: list[Event] = [ToolCallDelta(self._index, rest)] if rest else []
+        held, self._held, self._text = self._held, [], None
+        self._over.add(self._index)
+        return told + [again for event in held for again in self._take(event)]
 
     def _finish(self, event: Finish) -> list[Event]:
-        rest: list[Event] = [
-            ToolCallDelta(index, said) for index, text in self._texts.items() if (said := text.close())
-        ]
-        self._texts.clear()
+        told: list[Event] = []
+        while self._text is not None:
+            told += self._release()
         if event.reason is FinishReason.TOOL_CALLS and self._answers and not self._calls:
-            return [*rest, Finish(FinishReason.STOP, event.native)]
-        return [*rest, event]
+            event = Finish(FinishReason.STOP, event.native)
+        return [*told, event]

@@ -76,7 +76,7 @@ class ChatEncoder(Encoder):
 
     def _say(self, part: Part, said: str) -> None:
         if part.kind is Text:
-            self._delta(b'"content":' + json(said))
+            self._text(json(said))
         elif part.kind is Reasoning:
             self._delta(self._reasoning(said))
         elif part.kind is Refusal:
@@ -105,6 +105,14 @@ class ChatEncoder(Encoder):
         if sealed:
             self._delta(b'"reasoning_details":[%b]' % json(self._seal(sealed, "signature")))
         self._reasoned += 1
+
+    def _text(self, said: bytes) -> None:
+        if not self._logprobs:
+            self._out.append(self._prefix + b'"content":' + said + _END)
+            return
+        pieces = (self._prefix, said, json(_logprobs(self._logprobs)))
+        self._logprobs = None
+        self._out.append(b'%b"content":%b},"logprobs":%b,"finish_reason":null}]}\n\n' % pieces)
 
     def _annotation(self, citation: Citation, length: int) -> dict[str, Any]:
         return {"type": "url_citation", "url_citation": annotation(citation, self._said, length)}
@@ -155,7 +163,7 @@ class ChatEncoder(Encoder):
         choice = {
             "index": 0,
             "message": self._message(answer),
-            "logprobs": None,
+            "logprobs": _logprobs([one for part in answer.parts if isinstance(part, Text) for one in part.logprobs]),
             "finish_reason": self._word(reason, finish),
         }
         body = {**self._head("chat.completion"), "choices": [choice]}
@@ -204,3 +212,7 @@ class ChatEncoder(Encoder):
         detail = self._seal(sealed, "signature" if part.text else "data")
         self._reasoned += 1
         return [{**detail, "text": part.text} if part.text else detail]
+
+
+def _logprobs(said: list[Any]) -> dict[str, Any] | None:
+    return {"content": said, "refusal": None} if said else None

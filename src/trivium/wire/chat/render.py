@@ -49,6 +49,8 @@ from trivium.wire.toolnames import fitting_id
 
 _NO_MARKS = "this upstream caches by itself and takes no marks"
 _NOT_ENFORCED = "the schema is not of the form that can be enforced here; sent on as not strict"
+_MEDIA = (Image, Document)
+_SAID = (Text, Refusal)
 _DETAILS = ("auto", "low", "high")
 _ANSWER = "answer"
 """The name of a schema that has none: in Messages they have none."""
@@ -145,7 +147,14 @@ def _extras(request: Request, wanted: Wanted) -> dict[str, Any]:
     elif tier not in (None, "auto", "default"):
         wanted.lose(request, service_tier=tier)
     wanted.lose(request, metadata=request.metadata or None)
-    return body
+    return body | _logprobs(request, wanted)
+
+
+def _logprobs(request: Request, wanted: Wanted) -> dict[str, Any]:
+    if request.logprobs is None or not wanted.to.traits.sampling:
+        wanted.lose(request, logprobs=request.logprobs)
+        return {}
+    return {"logprobs": True, **({"top_logprobs": request.logprobs} if request.logprobs else {})}
 
 
 def _format(form: Format, wanted: Wanted) -> dict[str, Any]:
@@ -239,12 +248,16 @@ def _system(parts: list[Text], role: str, wanted: Wanted) -> dict[str, Any]:
 
 def _content(parts: list[Text], wanted: Wanted) -> Any:
     """Texts as one string, which every server takes; as parts where there are marks between them."""
+    if not any(part.cache for part in parts):
+        return joined(parts)
     said = [_mark({"type": "text", "text": part.text}, part.cache, part.at, wanted) for part in parts]
     return said if any("cache_control" in part for part in said) else joined(parts)
 
 
 def _mark(part: dict[str, Any], cache: str | None, at: str, wanted: Wanted) -> dict[str, Any]:
-    if cache is None or wanted.to.traits.cache_marks:
+    if cache is None:
+        return part
+    if wanted.to.traits.cache_marks:
         return marked(part, cache)
     wanted.losses.add(f"{at}.cache_control", _NO_MARKS)
     return part
@@ -255,7 +268,7 @@ def _user(turn: Turn, wanted: Wanted) -> Iterator[dict[str, Any]]:
     for part in turn.parts:
         if isinstance(part, ToolResult):
             yield _result(part, wanted)
-            media = [inner for inner in part.content if isinstance(inner, Image | Document)]
+            media = [inner for inner in part.content if isinstance(inner, _MEDIA)]
             if media:
                 shown += [Text(f"From the result of the tool call {part.id}:", part.at), *media]
     said = [*shown, *(part for part in turn.parts if not isinstance(part, ToolResult))]
@@ -286,7 +299,7 @@ def _result(part: ToolResult, wanted: Wanted) -> dict[str, Any]:
 
 def _assistant(turn: Turn, wanted: Wanted) -> Iterator[dict[str, Any]]:
     thoughts = [part for part in turn.parts if isinstance(part, Reasoning) and wanted.takes(part)]
-    said = [part for part in turn.parts if isinstance(part, Text | Refusal)]
+    said = [part for part in turn.parts if isinstance(part, _SAID)]
     calls = _calls([part for part in turn.parts if part in thoughts or isinstance(part, ToolCall)], wanted)
     if not (said or calls):
         return
@@ -317,11 +330,12 @@ def _calls(parts: list[Part], wanted: Wanted) -> list[dict[str, Any]]:
 
 def _assistant_text(said: list[Text | Refusal], wanted: Wanted) -> Any:
     parts = [part if isinstance(part, Text) else Text(part.text, part.at) for part in said]
-    if any(part.cache for part in parts) and wanted.to.traits.cache_marks:
-        return _content(parts, wanted)
-    for part in parts:
-        _mark({}, part.cache, part.at, wanted)
-    return "".join(part.text for part in parts)
+    if any(part.cache for part in parts):
+        if wanted.to.traits.cache_marks:
+            return _content(parts, wanted)
+        for part in parts:
+            _mark({}, part.cache, part.at, wanted)
+    return "".join([part.text for part in parts])
 
 
 def _detail(part: Reasoning, index: int) -> dict[str, Any]:

@@ -20,6 +20,7 @@ from trivium.wire.body import Members
 from trivium.wire.cachemarks import mark_of
 from trivium.wire.chat.details import reasoning_of
 from trivium.wire.fields import Fields, items, maybe_text, need_text, others, raw_object, raw_objects, told_of
+from trivium.wire.lenient import mapping, sequence, text
 from trivium.wire.losses import Losses
 from trivium.wire.media import file_of, source_of
 from trivium.wire.toolnames import inward_id
@@ -28,17 +29,16 @@ ONLY = "only Chat Completions can say it"
 _ROLES = {"system": Role.SYSTEM, "developer": Role.DEVELOPER, "user": Role.USER, "assistant": Role.ASSISTANT}
 _HARMLESS: dict[str, tuple[Any, ...]] = {
     "n": (1,),
-    "logprobs": (False,),
     "frequency_penalty": (0,),
     "presence_penalty": (0,),
     "logit_bias": ({},),
-    "store": (False,),
     "modalities": (["text"],),
     "usage": ({"include": True},),
     "function_call": ("auto",),
     "transforms": ([],),
 }
 """Values with which nothing is asked for."""
+_STREAMED = frozenset({"include_usage", "include_obfuscation"})
 _LEGACY_ID = "function_call"
 _ANYTHING = b"{}"
 """The schema of a form that has none."""
@@ -49,7 +49,7 @@ def parse(members: Members, losses: Losses) -> Request:
     fields = Fields(members)
     if (many := fields.take("n")) not in (None, 1):
         raise Untranslatable(f"`n` is {many}: this model's API gives one answer at a time.", param="n")
-    fields.take("stream_options")
+    others(fields.mapping("stream_options") or {}, _STREAMED, "stream_options", losses, ONLY)
     told = Request(
         api=Api.CHAT,
         model=fields.text("model") or "",
@@ -71,8 +71,11 @@ def parse(members: Members, losses: Losses) -> Request:
         cache_key=fields.text("prompt_cache_key"),
         cache_retention=fields.text("prompt_cache_retention"),
         service_tier=fields.text("service_tier"),
+        logprobs=_logprobs(fields),
     )
     fields.take("user")
+    if fields.flag("store"):
+        losses.add("store", "the gateway keeps no answers")
     fields.rest(losses, ONLY, _HARMLESS)
     return told
 
@@ -87,6 +90,11 @@ def _stop(fields: Fields) -> tuple[str, ...]:
     if type(stops) is not list or not all(type(stop) is str for stop in stops):
         raise fields.wrong("stop", "a string or a list of strings")
     return tuple(stops)
+
+
+def _logprobs(fields: Fields) -> int | None:
+    asked, most = fields.flag("logprobs"), fields.whole("top_logprobs")
+    return most or 0 if asked else None
 
 
 def _thinking(fields: Fields, losses: Losses) -> Thinking | None:
@@ -109,6 +117,8 @@ def _format(fields: Fields, losses: Losses) -> Format | None:
     given = raw_object(fields.raw("response_format"), "response_format")
     said = Fields(given, "response_format")
     kind = said.text("type") or "text"
+    schema = Fields(raw_object(said.raw("json_schema"), "response_format.json_schema"), "response_format.json_schema")
+    said.rest(losses, ONLY)
     if kind == "text":
         return None
     if kind == "json_object":
@@ -116,7 +126,6 @@ def _format(fields: Fields, losses: Losses) -> Format | None:
     if kind != "json_schema":
         losses.add("response_format", ONLY)
         return None
-    schema = Fields(raw_object(said.raw("json_schema"), "response_format.json_schema"), "response_format.json_schema")
     told = Format(
         schema=schema.schema("schema") or _ANYTHING,
         name=schema.text("name"),
@@ -166,8 +175,15 @@ def _function(function: Fields, losses: Losses) -> Tool:
     return tool
 
 
+_FORM = frozenset({"type", "grammar"})
+_FORMS = ("text", "grammar")
+
+
 def _custom(custom: Fields, losses: Losses) -> Tool:
     name, form = custom.text("name"), custom.mapping("format") or {}
+    others(form, _FORM, custom.path("format"), losses, ONLY)
+    if form.get("type", "text") not in _FORMS:
+        losses.add(custom.path("format"), ONLY)
     if not name:
         raise custom.wrong("name", "a string")
     grammar = form.get("grammar")
@@ -180,6 +196,12 @@ def _custom(custom: Fields, losses: Losses) -> Tool:
     )
     custom.rest(losses, ONLY)
     return tool
+
+
+def among(allowed: dict[str, Any], tools: list[dict[str, Any]]) -> ToolChoice:
+    """The choice among some of the tools, which both OpenAI APIs know."""
+    names = tuple(name for tool in tools if (name := text(tool.get("name"))))
+    return ToolChoice("required" if allowed.get("mode") == "required" else "auto", among=names)
 
 
 def _tool_choice(fields: Fields, losses: Losses) -> ToolChoice | None:
@@ -196,9 +218,12 @@ def _tool_choice(fields: Fields, losses: Losses) -> ToolChoice | None:
     if type(named) is dict and type(named.get("name")) is str:
         return ToolChoice("tool", named["name"])
     if kind == "allowed_tools":
-        losses.add("tool_choice.allowed_tools", "the choice among some of the tools is a choice among all")
-        allowed = said.get("allowed_tools")
-        return ToolChoice("required" if type(allowed) is dict and allowed.get("mode") == "required" else "auto")
+        allowed = mapping(said.get("allowed_tools"))
+        tools = [mapping(tool) for tool in sequence(allowed.get("tools"))]
+        return among(allowed, [mapping(tool.get(text(tool.get("type")))) for tool in tools])
+    if type(kind) is str and kind not in _KINDS:
+        losses.add("tool_choice", f"{ONLY}: a choice of type `{kind[:60]}`")
+        return None
     raise fields.wrong("tool_choice", "auto, required, none or a tool")
 
 
@@ -255,6 +280,8 @@ def _result(message: dict[str, Any], at: str, losses: Losses) -> ToolResult:
 
 
 _CALL = frozenset({"id", "type", "function", "custom", "index", "extra_content", "cache_control"})
+_CALLED = frozenset({"name", "arguments", "input"})
+_KINDS: dict[str, ToolKind] = {"function": ToolKind.FUNCTION, "custom": ToolKind.CUSTOM}
 
 
 def _calls(message: dict[str, Any], at: str, losses: Losses) -> list[ToolCall]:
@@ -262,10 +289,14 @@ def _calls(message: dict[str, Any], at: str, losses: Losses) -> list[ToolCall]:
     for place, call in enumerate(items(message.get("tool_calls") or [], f"{at}.tool_calls")):
         where = f"{at}.tool_calls[{place}]"
         others(call, _CALL, where, losses, ONLY)
-        kind = ToolKind.CUSTOM if call.get("type") == "custom" else ToolKind.FUNCTION
+        kind = _KINDS.get(str(call.get("type") or "function"))
+        if kind is None:
+            losses.add(where, f"{ONLY}: a call of type `{str(call.get('type'))[:60]}`")
+            continue
         what = call.get(kind)
         if type(what) is not dict:
             raise FieldInvalid(f"`{where}.{kind}` must be an object.", param=f"{where}.{kind}")
+        others(what, _CALLED, f"{where}.{kind}", losses, ONLY)
         if call.get("extra_content") is not None:
             losses.add(f"{where}.extra_content", "the provider's seal of its own reasoning, of use to it alone")
         said = maybe_text(what, "input" if kind is ToolKind.CUSTOM else "arguments", f"{where}.{kind}") or ""
@@ -275,6 +306,7 @@ def _calls(message: dict[str, Any], at: str, losses: Losses) -> list[ToolCall]:
     legacy = message.get("function_call")
     if type(legacy) is dict:
         where = f"{at}.function_call"
+        others(legacy, _CALLED, where, losses, ONLY)
         said = maybe_text(legacy, "arguments", where) or ""
         calls.append(ToolCall(_LEGACY_ID, need_text(legacy, "name", where), said, at=where))
     return calls
@@ -292,8 +324,11 @@ def _content(content: Any, at: str, losses: Losses) -> tuple[Part, ...]:
 
 
 _TEXT = frozenset({"type", "text", "cache_control"})
+_REFUSAL = frozenset({"type", "refusal"})
 _IMAGE = frozenset({"type", "image_url", "cache_control"})
+_IMAGE_URL = frozenset({"url", "detail"})
 _FILE = frozenset({"type", "file", "cache_control"})
+_FILED = frozenset({"file_data", "filename", "file_id"})
 
 
 def _part(part: dict[str, Any], at: str, losses: Losses) -> Part | None:
@@ -303,6 +338,7 @@ def _part(part: dict[str, Any], at: str, losses: Losses) -> Part | None:
         said = need_text(part, "text", at)
         return Text(said, at, mark_of(part.get("cache_control"), at, losses)) if said else None
     if kind == "refusal":
+        others(part, _REFUSAL, at, losses, ONLY)
         return Refusal(need_text(part, "refusal", at), at)
     if kind in ("thinking", "reasoning"):
         losses.add(at, "reasoning without the seal of whoever answers now")
@@ -317,26 +353,29 @@ def _part(part: dict[str, Any], at: str, losses: Losses) -> Part | None:
 def _image(part: dict[str, Any], at: str, losses: Losses) -> Image:
     others(part, _IMAGE, at, losses, ONLY)
     said = part.get("image_url")
-    said = {"url": said} if type(said) is str else said if type(said) is dict else {}
+    said = {"url": said} if type(said) is str else mapping(said)
+    others(said, _IMAGE_URL, f"{at}.image_url", losses, ONLY)
     source = source_of(need_text(said, "url", f"{at}.image_url"), f"{at}.image_url.url")
     cache = mark_of(part.get("cache_control"), at, losses)
     return Image(source, at, cache, maybe_text(said, "detail", f"{at}.image_url"))
 
 
 _AUDIO = frozenset({"type", "input_audio"})
+_SOUND = frozenset({"format", "data"})
 
 
 def _audio(part: dict[str, Any], at: str, losses: Losses) -> Audio:
     others(part, _AUDIO, at, losses, ONLY)
     said, where = part.get("input_audio"), f"{at}.input_audio"
-    said = said if type(said) is dict else {}
+    said = mapping(said)
+    others(said, _SOUND, where, losses, ONLY)
     return Audio(need_text(said, "format", where), need_text(said, "data", where), at)
 
 
 def _file(part: dict[str, Any], at: str, losses: Losses) -> Document:
     others(part, _FILE, at, losses, ONLY)
-    said = part.get("file")
-    said = said if type(said) is dict else {}
+    said = mapping(part.get("file"))
+    others(said, _FILED, f"{at}.file", losses, ONLY)
     if said.get("file_data") is None:
         raise Untranslatable(
             f"`{at}.file` names a file that lies with another provider; send its content as `file_data`.", param=at

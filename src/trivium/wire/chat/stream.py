@@ -75,8 +75,13 @@ _FAMILIAR = frozenset(
     }
 )
 """Members of a chunk that are said elsewhere, or that say nothing of the answer."""
-_FOREIGN = ("audio", "images", "extra_content")
-"""What else a message may hold."""
+_WORDS = frozenset(
+    {
+        "annotations", "content", "function_call", "provider_metadata", "reasoning", "reasoning_content",
+        "reasoning_details", "refusal", "role", "tool_calls",
+    }
+)  # fmt: skip
+"""Members of a message that are read."""
 _LEGACY = -1
 """The index of the one call that the old `function_call` field makes."""
 
@@ -107,6 +112,8 @@ class StreamDecoder(Decoder):
         self._new_calls: list[_Call] = []
         self._answered = False
         self._blank_end = False
+        self._logprobs: list[Any] | None = None
+        """Of the chunk's text, until it is told."""
         self._text_part: int | None = None
         self._text_start = self._text_end = 0
         """Where in all of the content the last part of text begins, and ends so far."""
@@ -139,6 +146,8 @@ class StreamDecoder(Decoder):
         if type(words) is not dict:
             words = mapping(choice.get("message"))
         before = len(self._out)
+        weights = choice.get("logprobs")
+        self._logprobs = (sequence(mapping(weights).get("content")) or None) if weights else None
         if words:
             self._take_words(words, whole=whole)
         silent = before == len(self._out)
@@ -149,7 +158,8 @@ class StreamDecoder(Decoder):
             self._answered = True
             self._take_finish(choice)
             self._blank_end = silent and choice.get("finish_reason") == ""
-            if choice.get("logprobs"):
+            if self._logprobs:
+                # of a chunk without text, such as a refusal's
                 self._out.append(Foreign("choices[0].logprobs"))
         if silent or whole:
             self._out += [Foreign(name) for name in said if name not in _FAMILIAR and said[name] is not None]
@@ -167,7 +177,8 @@ class StreamDecoder(Decoder):
             self._take_fragment(_LEGACY, "", words["function_call"])
         for annotation in sequence(words.get("annotations")):
             self._cite(mapping(annotation))
-        self._out += [Foreign(f"choices[0].message.{name}") for name in _FOREIGN if words.get(name)]
+        if not words.keys() <= _WORDS:
+            self._out += [Foreign(f"choices[0].message.{name}") for name in words if words[name] and name not in _WORDS]
 
     def _take_content(self, content: Any) -> None:
         if type(content) is str:
@@ -187,7 +198,8 @@ class StreamDecoder(Decoder):
             self._text_start = self._text_end
         self._text_part = self._part("text")
         self._text_end += len(said)
-        self._out.append(TextDelta(said, self._text_part))
+        self._out.append(TextDelta(said, self._text_part, self._logprobs))
+        self._logprobs = None
 
     def _cite(self, annotation: dict[str, Any]) -> None:
         """A page, with its place in all of the content."""

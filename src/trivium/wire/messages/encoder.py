@@ -70,6 +70,8 @@ class MessagesEncoder(Encoder):
             self._out.append(self._prefix + json(f'{{"{FREE_TEXT}":"') + b"}}\n\n")
 
     def _say(self, part: Part, said: str) -> None:
+        if self._logprobs:
+            self._lose_logprobs()
         if part.call is not None and part.call.kind is ToolKind.CUSTOM:
             said = json(said)[1:-1].decode()
         self._out.append(self._prefix + json(said) + b"}}\n\n")
@@ -83,6 +85,12 @@ class MessagesEncoder(Encoder):
             delta = {"type": "signature_delta", "signature": sealed}
             self._event("content_block_delta", index=self._block, delta=delta)
         self._event("content_block_stop", index=self._block)
+
+    def _lose_logprobs(self) -> None:
+        self._logprobs = None
+        if "logprobs" not in self._foreign:
+            self._foreign.add("logprobs")
+            self._losses.add("logprobs", "Messages has no such thing")
 
     def _lose_citations(self) -> None:
         self._losses.add("annotations", "Messages cites results of Anthropic's own search, with an index of its own")
@@ -153,6 +161,8 @@ class MessagesEncoder(Encoder):
             case _:
                 if isinstance(part, Text) and part.citations:
                     self._lose_citations()
+                if isinstance(part, Text) and part.logprobs:
+                    self._lose_logprobs()
                 return {"type": "text", "text": part.text}
 
 

@@ -49,6 +49,8 @@ def render(request: Request, wanted: Wanted) -> dict[str, Any]:
     body["messages"] = messages
     if tools:
         body |= {"tools": tools, **_tool_choice(request, chosen, wanted)}
+    elif called := _called(messages):
+        body |= {"tools": called, "tool_choice": {"type": "none"}}
     if request.user:
         body["metadata"] = {"user_id": user_hash(request.user)}
     if request.stream:
@@ -60,7 +62,12 @@ def _messages(turns: tuple[Turn, ...], blocks: _Blocks, wanted: Wanted) -> list[
     messages: list[dict[str, Any]] = []
     for turn in turns:
         role = "assistant" if turn.role is Role.ASSISTANT else "user"
-        if turn.role in INSTRUCTING and wanted.to.traits.system_turns:
+        if (
+            turn.role in INSTRUCTING
+            and wanted.to.traits.system_turns
+            and messages
+            and messages[-1]["role"] != "assistant"
+        ):
             role = "system"
         said = blocks.turn(turn, marked_text=turn.role in INSTRUCTING and role == "user")
         if not said:
@@ -90,6 +97,13 @@ def _end_with_assistant(messages: list[dict[str, Any]], last: Turn, wanted: Want
             content.pop()
         if not content:
             messages.pop()
+
+
+def _called(messages: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The tools of earlier calls: Messages refuses those where no tools are offered, as by agents that sum up."""
+    blocks = [block for message in messages for block in message["content"]]
+    names = dict.fromkeys(block["name"] for block in blocks if block["type"] == "tool_use")
+    return [{"name": name, "input_schema": {"type": "object"}} for name in names]
 
 
 def _tool_choice(request: Request, chosen: Settings, wanted: Wanted) -> dict[str, Any]:

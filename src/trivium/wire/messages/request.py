@@ -138,6 +138,9 @@ def _tool_choice(fields: Fields, losses: Losses) -> tuple[ToolChoice | None, boo
     parallel = None if alone is None else not alone
     if kind == "tool" and name:
         return ToolChoice("tool", name), parallel
+    if kind not in _CHOICES and kind != "tool":
+        losses.add("tool_choice", f"{ONLY}: a choice of type `{kind[:60]}`")
+        return None, parallel
     if kind not in _CHOICES:
         raise choice.wrong("type", "auto, any, none, or tool with a name")
     return ToolChoice(_CHOICES[kind]), parallel
@@ -172,8 +175,10 @@ def _content(content: Any, at: str, losses: Losses) -> tuple[Part, ...]:
     if type(content) is not list:
         raise FieldInvalid(f"`{at}` must be a string or a list of blocks.", param=at)
     parts: list[Part] = []
-    for place, block in enumerate(items(content, at)):
+    for place, block in enumerate(content):
         where = f"{at}[{place}]"
+        if type(block) is not dict:
+            raise FieldInvalid(f"`{where}` must be an object.", param=where)
         kind = block.get("type")
         reader = _READERS.get(kind) if type(kind) is str else None
         if reader is None:
@@ -185,7 +190,9 @@ def _content(content: Any, at: str, losses: Losses) -> tuple[Part, ...]:
 
 _TEXT = frozenset({"type", "text", "cache_control"})
 _IMAGE = frozenset({"type", "source", "cache_control"})
+_SOURCE = frozenset({"type", "media_type", "data", "url", "content", "file_id"})
 _DOCUMENT = frozenset({"type", "source", "cache_control", "title", "context", "citations"})
+_CITATIONS = frozenset({"enabled"})
 _THINKING = frozenset({"type", "thinking", "signature"})
 _REDACTED = frozenset({"type", "data"})
 _USE = frozenset({"type", "id", "name", "input", "cache_control"})
@@ -203,11 +210,12 @@ def _text(block: dict[str, Any], at: str, losses: Losses) -> tuple[Part, ...]:
 
 def _image(block: dict[str, Any], at: str, losses: Losses) -> tuple[Part, ...]:
     others(block, _IMAGE, at, losses, ONLY)
-    return (Image(_source(block, at), at, mark_of(block.get("cache_control"), at, losses)),)
+    return (Image(_source(block, at, losses), at, mark_of(block.get("cache_control"), at, losses)),)
 
 
-def _source(block: dict[str, Any], at: str) -> Source:
+def _source(block: dict[str, Any], at: str, losses: Losses) -> Source:
     source, where = mapping(block.get("source")), f"{at}.source"
+    others(source, _SOURCE, where, losses, ONLY)
     kind = source.get("type")
     if kind == "base64":
         return Data(need_text(source, "media_type", where), need_text(source, "data", where))
@@ -222,15 +230,18 @@ def _document(block: dict[str, Any], at: str, losses: Losses) -> tuple[Part, ...
     others(block, _DOCUMENT, at, losses, ONLY)
     if mapping(block.get("citations")).get("enabled"):
         losses.add(f"{at}.citations", ONLY)
+    others(mapping(block.get("citations")), _CITATIONS, f"{at}.citations", losses, ONLY)
     source, cache = mapping(block.get("source")), mark_of(block.get("cache_control"), at, losses)
     title, context = maybe_text(block, "title", at), maybe_text(block, "context", at)
+    if source.get("type") in ("text", "content"):
+        others(source, _SOURCE, f"{at}.source", losses, ONLY)
     if source.get("type") == "text":
         head = "".join(f"{name}: {said}\n" for name, said in (("Title", title), ("Context", context)) if said)
         return (Text(f"<document>\n{head}{need_text(source, 'data', f'{at}.source')}\n</document>", at, cache),)
     about = (Text(context, f"{at}.context"),) if context else ()
     if source.get("type") == "content":
         return (*about, *_content(source.get("content"), f"{at}.source.content", losses))
-    return (*about, Document(_source(block, at), at, cache, title))
+    return (*about, Document(_source(block, at, losses), at, cache, title))
 
 
 def _thought(block: dict[str, Any], at: str, losses: Losses) -> tuple[Part, ...]:

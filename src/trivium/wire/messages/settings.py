@@ -40,8 +40,8 @@ def settings(request: Request, turns: tuple[Turn, ...], wanted: Wanted) -> Setti
     is_on = thinking is not None and thinking["type"] != "disabled"
     form, instructions, tool = _form(request, wanted, can_force=not is_on)
     members: dict[str, Any] = {"max_tokens": limit, **_sampling(request, wanted, thinking=is_on)}
-    if request.stop:
-        members["stop_sequences"] = list(request.stop)
+    if stop := _stop(request, wanted):
+        members["stop_sequences"] = stop
     if thinking is not None:
         members["thinking"] = thinking
     if config := {**({"effort": effort} if effort else {}), **({"format": form} if form else {})}:
@@ -56,8 +56,16 @@ def settings(request: Request, turns: tuple[Turn, ...], wanted: Wanted) -> Setti
         metadata=request.metadata or None,
         cache_key=request.cache_key,
         cache_retention=request.cache_retention,
+        logprobs=request.logprobs,
     )
     return Settings(members, instructions, tool)
+
+
+def _stop(request: Request, wanted: Wanted) -> list[str]:
+    stops = [stop for stop in request.stop if stop.strip()]
+    if len(stops) < len(request.stop):
+        wanted.losses.add(path(request, "stop"), "Messages takes no stop sequences of nothing but blanks")
+    return stops
 
 
 def _sampling(request: Request, wanted: Wanted, *, thinking: bool) -> dict[str, Any]:

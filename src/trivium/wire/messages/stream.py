@@ -73,6 +73,8 @@ class StreamDecoder(Decoder):
         super().__init__(conventions)
         self._usage = MessagesUsage()
         self._calls: dict[Any, _Call] = {}
+        self._foreign: set[int] = set()
+        """Blocks that say nothing here."""
         self._readers: dict[str, Callable[[dict[str, Any]], object]] = {
             "message_start": self._start_message,
             "content_block_start": self._start_block,
@@ -113,6 +115,7 @@ class StreamDecoder(Decoder):
         id, model = text(message.get("id")), text(message.get("model"))
         if self._starts_anew(id, model):
             self._calls.clear()
+            self._foreign.clear()
         self._begin(id, model)
         self._report(message)
         self._take_foreign(message)
@@ -134,6 +137,7 @@ class StreamDecoder(Decoder):
             self._called = True
             self._out.append(ToolCallBegin(call.part, text(block.get("id")), text(block.get("name"))))
         else:
+            self._foreign.add(at)
             self._out.append(Foreign(f"content[{at}] ({text(kind)[:60]})"))
 
     def _take_delta(self, said: dict[str, Any]) -> None:
@@ -150,6 +154,8 @@ class StreamDecoder(Decoder):
             self._seal(at, delta.get("signature"))
         elif kind == "citations_delta":
             self._cite(at, mapping(delta.get("citation")))
+        elif at not in self._foreign:
+            self._out.append(Foreign(f"content[{at}] ({text(kind)[:60]})"))
 
     def _cite(self, at: Any, said: dict[str, Any]) -> None:
         """A page found by a search; places in documents that were sent along are of use to nobody else."""

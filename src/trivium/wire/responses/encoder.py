@@ -14,10 +14,11 @@ from trivium.canon.api import Api
 from trivium.canon.events import FinishReason
 from trivium.canon.fold import Answer
 from trivium.canon.parts import AnswerPart, Citation, Reasoning, Refusal, Seal, Text, ToolCall, ToolKind
-from trivium.wire.encoder import PARAGRAPH, Encoder, Part, annotation, json
+from trivium.wire.encoder import PARAGRAPH, Asked, Encoder, Part, annotation, json
 from trivium.wire.envelope import PLAIN
 from trivium.wire.errors import ErrorValue, render_in_stream
 from trivium.wire.figures import OPENAI_TIERS
+from trivium.wire.losses import Losses
 from trivium.wire.responses.usage import told
 
 _ECHO: dict[str, Any] = {
@@ -63,6 +64,11 @@ class ResponsesEncoder(Encoder):
     _suffix = b""
     _said_before = 0
     """Pieces of the open reasoning that belong to earlier paragraphs."""
+
+    def __init__(self, asked: Asked, losses: Losses) -> None:
+        super().__init__(asked, losses)
+        self._weights: list[Any] = []
+        """Probabilities of the open text's tokens."""
 
     def _event(self, kind: str, **members: Any) -> None:
         said = json({"type": kind, "sequence_number": self._number, **members})
@@ -131,9 +137,15 @@ class ResponsesEncoder(Encoder):
         head = json({"type": kind, "item_id": self._item["id"], "output_index": len(self._output), **place})
         self._prefix = b'event: %b\ndata: %b,"delta":' % (kind.encode(), head[:-1])
         self._suffix = b',"logprobs":[],"sequence_number":%d}\n\n' if extra else b',"sequence_number":%d}\n\n'
+        self._weights = []
 
     def _say(self, _part: Part, said: str) -> None:
-        self._out.append(self._prefix + json(said) + self._suffix % self._number)
+        suffix = self._suffix
+        if self._logprobs:
+            self._weights += self._logprobs
+            suffix = b',"logprobs":%b,"sequence_number":%%d}\n\n' % json(self._logprobs).replace(b"%", b"%%")
+            self._logprobs = None
+        self._out.append(self._prefix + json(said) + suffix % self._number)
         self._number += 1
 
     def _here(self) -> list[dict[str, Any]]:
@@ -185,10 +197,10 @@ class ResponsesEncoder(Encoder):
             for place, one in enumerate(annotations):
                 self._part_event("output_text.annotation.added", annotation_index=place, annotation=one)
             if part.kind is Text:
-                self._part_event("output_text.done", text=said, logprobs=[])
+                self._part_event("output_text.done", text=said, logprobs=self._weights)
             else:
                 self._part_event("refusal.done", refusal=said)
-            done = _content_part(part.kind, said, annotations)
+            done = _content_part(part.kind, said, annotations, self._weights)
             self._part_event("content_part.done", part=done)
             self._keep(done)
 
@@ -286,14 +298,17 @@ class ResponsesEncoder(Encoder):
 
 
 def _whole_part(part: Text | Refusal) -> dict[str, Any]:
-    citations = part.citations if isinstance(part, Text) else ()
-    return _content_part(type(part), part.text, _annotations(citations, part.text))
+    if isinstance(part, Refusal):
+        return _content_part(Refusal, part.text)
+    return _content_part(Text, part.text, _annotations(part.citations, part.text), part.logprobs)
 
 
-def _content_part(kind: type[AnswerPart], said: str, annotations: Sequence[dict[str, Any]] = ()) -> dict[str, Any]:
+def _content_part(
+    kind: type[AnswerPart], said: str, annotations: Sequence[dict[str, Any]] = (), logprobs: Sequence[Any] = ()
+) -> dict[str, Any]:
     if kind is Refusal:
         return {"type": "refusal", "refusal": said}
-    return {"type": "output_text", "text": said, "annotations": list(annotations), "logprobs": []}
+    return {"type": "output_text", "text": said, "annotations": list(annotations), "logprobs": list(logprobs)}
 
 
 def _annotations(citations: Iterable[Citation], said: str) -> list[dict[str, Any]]:

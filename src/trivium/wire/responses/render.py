@@ -30,6 +30,8 @@ from trivium.wire.media import uri_of
 from trivium.wire.schemas import parameters
 from trivium.wire.toolnames import fitting_id
 
+_UNMARKED = (Audio, Refusal, Reasoning)
+"""Parts that have no cache marks."""
 _LEAST_TOKENS = 16
 _NO_MARKS = "this upstream caches by itself and takes no marks"
 
@@ -56,11 +58,22 @@ def render(request: Request, wanted: Wanted) -> dict[str, Any]:
         body["text"] = text
     if reasoning := _reasoning(request, wanted):
         body["reasoning"] = reasoning
-    if wanted.to.traits.encrypted_reasoning:
-        body["include"] = ["reasoning.encrypted_content"]
+    body |= _included(request, wanted)
     if request.stream:
         body["stream"] = True
     return body
+
+
+def _included(request: Request, wanted: Wanted) -> dict[str, Any]:
+    """What the answer should hold besides: seals of reasoning, probabilities."""
+    traits = wanted.to.traits
+    weighed = request.logprobs is not None and traits.sampling
+    if not weighed:
+        wanted.lose(request, logprobs=request.logprobs)
+    names = ["reasoning.encrypted_content"] if traits.encrypted_reasoning else []
+    names += ["message.output_text.logprobs"] if weighed else []
+    most = {"top_logprobs": request.logprobs} if weighed and request.logprobs else {}
+    return {**({"include": names} if names else {}), **most}
 
 
 def _wants_any_json(request: Request) -> bool:
@@ -243,5 +256,5 @@ def _file(part: Document, wanted: Wanted) -> dict[str, Any]:
 
 
 def _lose_mark(part: Part, wanted: Wanted) -> None:
-    if not isinstance(part, Audio | Refusal | Reasoning) and part.cache:
+    if not isinstance(part, _UNMARKED) and part.cache:
         wanted.losses.add(f"{part.at}.cache_control", _NO_MARKS)

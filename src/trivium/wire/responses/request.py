@@ -15,21 +15,20 @@ from trivium.canon.parts import Document, Image, Part, Reasoning, Refusal, Text,
 from trivium.canon.request import Format, Request, Role, Thinking, Tool, ToolChoice, Turn
 from trivium.errors import FieldInvalid, Untranslatable
 from trivium.wire.body import Members
+from trivium.wire.chat.request import among
 from trivium.wire.envelope import ENCRYPTED, open_
 from trivium.wire.fields import Fields, items, maybe_text, need_text, others, raw_object, raw_objects, told_of
-from trivium.wire.lenient import dump, sequence, text
+from trivium.wire.lenient import dump, mapping, sequence, text
 from trivium.wire.losses import Losses
 from trivium.wire.media import file_of, source_of
 from trivium.wire.toolnames import inward_id
 
 ONLY = "only Responses can say it"
 _ROLES = {"system": Role.SYSTEM, "developer": Role.DEVELOPER, "user": Role.USER, "assistant": Role.ASSISTANT}
+_LOGPROBS = "message.output_text.logprobs"
 _HARMLESS: dict[str, tuple[Any, ...]] = {
     "background": (False,),
-    "store": (False,),
     "truncation": ("disabled",),
-    "include": ([], ["reasoning.encrypted_content"]),
-    "top_logprobs": (0,),
     "stream_options": ({}, {"include_obfuscation": False}),
 }
 """Values with which nothing is asked for, or what is given anyway."""
@@ -62,10 +61,22 @@ def parse(members: Members, losses: Losses) -> Request:
         cache_key=fields.text("prompt_cache_key"),
         cache_retention=fields.text("prompt_cache_retention"),
         service_tier=fields.text("service_tier"),
+        logprobs=_logprobs(fields, losses),
     )
     fields.take("user")
+    if fields.flag("store"):
+        losses.add("store", "the gateway keeps no answers")
     fields.rest(losses, ONLY, _HARMLESS)
     return told
+
+
+def _logprobs(fields: Fields, losses: Losses) -> int | None:
+    """Asked for by `include`; what else it may hold is given anyway, or a loss."""
+    included, most = fields.listed("include") or [], fields.whole("top_logprobs")
+    for name in included:
+        if name not in (_LOGPROBS, "reasoning.encrypted_content"):
+            losses.add("include", f"{ONLY}: `{str(name)[:60]}`")
+    return most or 0 if most or _LOGPROBS in included else None
 
 
 def _thinking(fields: Fields, losses: Losses) -> Thinking | None:
@@ -120,7 +131,7 @@ def _tools(raw: Any, at: str, losses: Losses, namespace: str | None = None) -> I
         elif kind == "function":
             yield _function(tool, where, namespace)
         elif kind == "custom":
-            yield _custom(tool, where, namespace)
+            yield _custom(tool, where, namespace, losses)
         else:
             losses.add(where, f"the provider's own tool `{(kind or '?')[:60]}`")
             continue
@@ -138,8 +149,10 @@ def _function(tool: Fields, at: str, namespace: str | None) -> Tool:
     )
 
 
-def _custom(tool: Fields, at: str, namespace: str | None) -> Tool:
+def _custom(tool: Fields, at: str, namespace: str | None, losses: Losses) -> Tool:
     form = tool.mapping("format")
+    if form and form.get("type") not in ("text", "grammar"):
+        losses.add(tool.path("format"), ONLY)
     return Tool(
         name=_name(tool),
         description=tool.text("description"),
@@ -167,8 +180,7 @@ def _tool_choice(fields: Fields, losses: Losses) -> ToolChoice | None:
     if kind in ("function", "custom") and type(said.get("name")) is str:
         return ToolChoice("tool", said["name"], text(said.get("namespace")) or None)
     if kind == "allowed_tools":
-        losses.add("tool_choice", "the choice among some of the tools is a choice among all")
-        return ToolChoice("required" if said.get("mode") == "required" else "auto")
+        return among(said, [mapping(tool) for tool in sequence(said.get("tools"))])
     if type(kind) is str:
         losses.add("tool_choice", f"the provider's own tool `{kind[:60]}`")
         return None
@@ -271,6 +283,7 @@ def _content(content: Any, at: str, losses: Losses) -> tuple[Part, ...]:
 
 
 _TEXT = frozenset({"type", "text", "annotations", "logprobs"})
+_REFUSAL = frozenset({"type", "refusal"})
 _IMAGE = frozenset({"type", "image_url", "detail", "file_id"})
 _FILE = frozenset({"type", "file_data", "file_url", "filename", "file_id", "detail"})
 
@@ -284,6 +297,7 @@ def _part(part: dict[str, Any], at: str, losses: Losses) -> Part | None:
         said = need_text(part, "text", at)
         return Text(said, at) if said else None
     if kind == "refusal":
+        others(part, _REFUSAL, at, losses, ONLY)
         return Refusal(need_text(part, "refusal", at), at)
     if kind == "input_image":
         others(part, _IMAGE, at, losses, ONLY)

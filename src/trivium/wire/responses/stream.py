@@ -128,8 +128,7 @@ class StreamDecoder(Decoder):
     def _take(self, said: dict[str, Any], name: str) -> None:
         kind = text(said.get("type")) or name
         if kind in _DELTAS:
-            what, position = _DELTAS[kind]
-            self._say(_at(said), what, index(said.get(position)) or 0, text(said.get("delta")), whole=False)
+            self._take_delta(kind, said)
         elif kind in _WHOLES:
             what, position, key = _WHOLES[kind]
             self._say(_at(said), what, index(said.get(position)) or 0, text(said.get(key)), whole=True)
@@ -224,6 +223,18 @@ class StreamDecoder(Decoder):
         if kind == "reasoning":
             self._seal(item, text(said.get("encrypted_content")))
 
+    def _take_delta(self, kind: str, said: dict[str, Any]) -> None:
+        (what, place), delta = _DELTAS[kind], text(said.get("delta"))
+        self._say(_at(said), what, index(said.get(place)) or 0, delta, whole=False)
+        if said.get("logprobs"):
+            self._weigh(delta, said["logprobs"])
+
+    def _weigh(self, said: str, logprobs: Any) -> None:
+        """The probabilities of a text, if it has just been told in one piece."""
+        last = self._out[-1] if self._out else None
+        if isinstance(last, TextDelta) and last.text == said:
+            self._out[-1] = TextDelta(said, last.index, sequence(logprobs))
+
     def _cite(self, at: int, position: int, said: dict[str, Any]) -> None:
         item = self._items.get(at) or self._items.setdefault(at, _Item("message"))
         item.cited[position] = item.cited.get(position, 0) + 1
@@ -252,6 +263,8 @@ class StreamDecoder(Decoder):
                 what, key = known
                 position = next(seen[what])
                 self._say(at, what, position, text(part.get(key)), whole=True)
+                if part.get("logprobs"):
+                    self._weigh(text(part.get(key)), part["logprobs"])
                 self._cite_rest(at, position, part)
 
     def _seal(self, item: _Item, sealed: str) -> None:
