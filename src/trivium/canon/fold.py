@@ -76,12 +76,12 @@ class Fold:
         self._usage: Usage | None = None
         self._error: Fault | None = None
         self._ended = False
-        self._foreign: dict[str, None] = {}
         self._forget()
 
     def _forget(self) -> None:
         self._parts: dict[tuple[type[AnswerPart], int], _Part] = {}
         self._finish: ev.Finish | None = None
+        self._foreign: dict[str, None] = {}
 
     def add(self, event: Event) -> None:
         match event:

@@ -210,7 +210,8 @@ class Encoder:
             self.fault = RESTARTED
         elif event.restarted:
             self._finish = None
-        self._id, self._model = event.id or self._id, event.model or self._model
+        if not self.began:
+            self._id, self._model = event.id or self._id, event.model or self._model
 
     def _take_text(self, event: ev.TextDelta) -> None:
         part = self._open

@@ -33,14 +33,14 @@ def repaired(turns: Sequence[Turn], losses: Losses) -> tuple[Turn, ...]:
     """The turns with calls and results in order; what had to be made up or put aside is a loss."""
     turns = [told for turn in turns if (told := _sayable(turn, losses)).parts]
     if not any(isinstance(part, _TOOLED) for turn in turns for part in turn.parts):
-        return tuple(told for turn in turns if (told := _followed(turn, losses)).parts)
+        return tuple(told for turn in turns if (told := followed(turn, losses)).parts)
     out: list[Turn] = []
     used: set[str] = set()
     for number, (answer, behind) in enumerate(_segments(turns)):
         if answer is None:
             out += _answered([], behind, losses)
             continue
-        told = _followed(_without_repeats(answer, number, losses), losses)
+        told = followed(_without_repeats(answer, number, losses), losses)
         calls = [part for part in told.parts if isinstance(part, ToolCall)]
         answered = _answered(calls, behind, losses)
         again = _other_ids(calls, number, used)
@@ -58,7 +58,7 @@ def _sayable(turn: Turn, losses: Losses) -> Turn:
     return Turn(turn.role, tuple(part for part in turn.parts if isinstance(part, says)))
 
 
-def _followed(turn: Turn, losses: Losses) -> Turn:
+def followed(turn: Turn, losses: Losses) -> Turn:
     """Without reasoning at the end of the turn: an answer that was cut off, and vendors refuse what it led to."""
     count = len(turn.parts)
     while count and isinstance(turn.parts[count - 1], Reasoning):

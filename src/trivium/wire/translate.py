@@ -14,7 +14,7 @@ import msgspec
 
 from trivium.canon import conventions as named
 from trivium.canon.api import Api
-from trivium.canon.events import CONTENT, End, Event, Fault
+from trivium.canon.events import CONTENT, End, Event, Fault, Finish
 from trivium.canon.fold import Answer, Fold, fold
 from trivium.canon.request import Request
 from trivium.canon.usage import Conventions
@@ -29,6 +29,7 @@ from trivium.wire.encoder import Asked, Encoder
 from trivium.wire.errors import ErrorValue
 from trivium.wire.estimate import estimate
 from trivium.wire.eventstream import FrameParser
+from trivium.wire.fault import GARBAGE
 from trivium.wire.losses import Loss, Losses
 from trivium.wire.messages.encoder import MessagesEncoder
 from trivium.wire.messages.render import render as render_messages
@@ -121,7 +122,7 @@ class Translation:
         `streamed`: the upstream sent a stream though nobody asked for one.
         """
         events = (_events if streamed else decode_answer)(self._to.api, body, conventions)
-        answer = fold(Restored(self._names).events(events))
+        answer = fold(Restored(self._names).events(events + _unanswered(events)))
         return (b"" if answer.error else self._encoder().whole(answer)), answer
 
     def losses(self) -> tuple[Loss, ...]:
@@ -137,6 +138,12 @@ def _events(api: Api, body: bytes, conventions: Conventions) -> list[Event]:
     parser, decoder = SseParser(), stream_decoder(api, conventions)
     said = [*parser.feed(body), *parser.close()]
     return [event for one in said for event in decoder.decode(one)] + decoder.close()
+
+
+def _unanswered(events: list[Event]) -> list[Event]:
+    """An error, where a body says nothing but names and usage: an empty success would be a lie."""
+    said = any(isinstance(event, Finish | Fault) for event in events)
+    return [] if said else [Fault(GARBAGE, "The body holds no answer that came to its end")]
 
 
 _STATELESS = {"store": False}
@@ -202,7 +209,8 @@ class StreamTranslation:
 
     def whole(self, body: bytes) -> bytes:
         """An upstream that was asked for a stream and answered with a body: all of it at once."""
-        return self._tell(self._decoder.whole(body)) + self._close(())
+        events = self._decoder.whole(body)
+        return self._tell(events + _unanswered(events)) + self._close(())
 
     def close(self) -> bytes:
         """The stream ended as HTTP has it: the rest of it, with the end of the answer if it came to its end."""

@@ -18,6 +18,7 @@ from trivium.wire.cachemarks import marked
 from trivium.wire.destination import Wanted, leading, no_words, nothing_said, plain_text, texts, user_hash
 from trivium.wire.envelope import PLAIN, REDACTED
 from trivium.wire.messages.settings import Settings, settings
+from trivium.wire.repair import followed
 from trivium.wire.schemas import FREE_TEXT, closed, free_text_schema, parameters, parsed, shaped
 from trivium.wire.toolnames import fitting_id
 
@@ -31,14 +32,14 @@ UNREADABLE = "unreadable_arguments"
 
 def render(request: Request, wanted: Wanted) -> dict[str, Any]:
     """Raises FieldInvalid, Untranslatable."""
-    system, turns = leading(request.turns)
+    system, turns = leading(_with_words(request.turns, wanted))
     chosen = settings(request, turns, wanted)
     blocks = _Blocks(wanted)
     tools = [blocks.tool(tool) for tool in request.tools] + ([chosen.answer_tool] if chosen.answer_tool else [])
-    instructions = blocks.instructions([*system, *(Text(words) for words in chosen.instructions)])
+    instructions = [blocks.text(text) for text in [*system, *(Text(words) for words in chosen.instructions)]]
     messages = _messages(turns, blocks, wanted)
     if not messages:
-        if not (system and instructions):
+        if not system:
             raise nothing_said(request)
         wanted.losses.add(system[0].at, "Messages wants a user's turn; the instructions are given as one")
         messages, instructions = [{"role": "user", "content": instructions}], []
@@ -56,6 +57,21 @@ def render(request: Request, wanted: Wanted) -> dict[str, Any]:
     if request.stream:
         body["stream"] = True
     return body
+
+
+def _with_words(turns: tuple[Turn, ...], wanted: Wanted) -> tuple[Turn, ...]:
+    """Without texts of nothing but blanks, which are refused: Kimi says such beside calls."""
+
+    def worded(turn: Turn) -> Turn:
+        if not any(map(_is_blank, turn.parts)):
+            return turn
+        return followed(Turn(turn.role, tuple(part for part in turn.parts if not _is_blank(part))), wanted.losses)
+
+    return tuple(told for turn in turns if (told := worded(turn)).parts)
+
+
+def _is_blank(part: Part) -> bool:
+    return isinstance(part, Text | Refusal) and not part.text.strip()
 
 
 def _messages(turns: tuple[Turn, ...], blocks: _Blocks, wanted: Wanted) -> list[dict[str, Any]]:
@@ -127,8 +143,8 @@ class _Blocks:
         self._wanted = wanted
         self._marks: list[tuple[dict[str, Any], str]] = []
         self._makers: dict[type[Part], Callable[[Any], dict[str, Any] | None]] = {
-            Text: lambda part: self.text(part) if part.text.strip() else None,
-            Refusal: lambda part: {"type": "text", "text": part.text} if part.text.strip() else None,
+            Text: lambda part: None if _is_blank(part) else self.text(part),
+            Refusal: lambda part: {"type": "text", "text": part.text},
             Reasoning: self._reasoning,
             ToolCall: self._use,
             ToolResult: self._result,
@@ -166,12 +182,8 @@ class _Blocks:
         if marked_text:
             for part in texts(turn.parts):
                 self._wanted.losses.add(part.at, "instructions in mid-conversation, given as marked text of the user's")
-            return self.instructions(texts(turn.parts), "<system>\n%s\n</system>")
+            return [self.text(part, "<system>\n%s\n</system>") for part in texts(turn.parts)]
         return [block for part in turn.parts if (block := self._block(part)) is not None]
-
-    def instructions(self, parts: list[Text], form: str = "%s") -> list[dict[str, Any]]:
-        """Blank ones are refused, as are blank texts elsewhere."""
-        return [self.text(part, form) for part in parts if part.text.strip()]
 
     def text(self, part: Text, form: str = "%s") -> dict[str, Any]:
         return self._mark({"type": "text", "text": form % part.text}, part.cache, part.at)

@@ -1,0 +1,163 @@
+"""What models take: the families of Claude and GPT, by their ids as their owners and as gateways write them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+import pytest
+
+from trivium.canon.api import Api
+from trivium.canon.traits import Traits
+from trivium.providers.builtin import ROWS
+from trivium.providers.traits import traits_of
+
+NOBODY = Traits()
+
+
+def owner(model: str) -> Traits:
+    return traits_of("anthropic", Api.MESSAGES, model)
+
+
+def openai(model: str) -> Traits:
+    return traits_of("openai", Api.RESPONSES, model)
+
+
+CLAUDE = {
+    # id: most tokens, form of thinking, schemas, prefill, sampling
+    "claude-2.1": (4096, "budget", False, True, True),
+    "claude-3-haiku-20240307": (4096, "budget", False, True, True),
+    "claude-3-opus-latest": (4096, "budget", False, True, True),
+    "claude-3-5-sonnet-20241022": (8192, "budget", False, True, True),
+    "claude-3-5-haiku-latest": (8192, "budget", False, True, True),
+    "claude-3-7-sonnet-20250219": (64_000, "budget", False, True, True),
+    "claude-sonnet-4-0": (64_000, "budget", False, True, True),
+    "claude-sonnet-4-20250514": (64_000, "budget", False, True, True),
+    "claude-opus-4-20250514": (32_000, "budget", False, True, True),
+    "claude-opus-4-1-20250805": (32_000, "budget", True, True, True),
+    "claude-sonnet-4-5": (64_000, "budget", True, True, True),
+    "claude-sonnet-4-5-20250929": (64_000, "budget", True, True, True),
+    "claude-haiku-4-5-20251001": (64_000, "budget", True, True, True),
+    "claude-opus-4-5-20251101": (64_000, "budget", True, True, True),
+    "claude-sonnet-4-6": (64_000, "adaptive", True, False, True),
+    "claude-opus-4-6": (64_000, "adaptive", True, False, True),
+    "claude-opus-4-7": (64_000, "adaptive", True, False, False),
+    "claude-opus-5": (64_000, "adaptive", True, False, False),
+    "claude-sonnet-5-5-20260901": (64_000, "adaptive", True, False, False),
+}
+
+
+@pytest.mark.parametrize(("model", "taken"), CLAUDE.items(), ids=CLAUDE)
+def test_each_claude_takes_what_its_generation_does(model: str, taken: tuple[Any, ...]) -> None:
+    told = owner(model)
+    assert (told.max_tokens, told.thinking, told.schemas, told.prefill, told.sampling) == taken
+    assert told.strict_tools == told.one_of_temperature_and_top_p == told.schemas
+    assert told.thinking_shown == told.sampling
+    assert ("xhigh" in told.efforts) == (not told.sampling)
+
+
+@pytest.mark.parametrize(
+    ("kind", "model", "owners"),
+    [
+        ("anthropic-compatible", "anthropic.claude-3-5-sonnet-20241022-v2:0", "claude-3-5-sonnet-20241022"),
+        ("anthropic-compatible", "us.anthropic.claude-sonnet-4-5-20250929-v1:0", "claude-sonnet-4-5"),
+        ("anthropic-compatible", "claude-opus-4-1@20250805", "claude-opus-4-1-20250805"),
+        ("anthropic-compatible", "anthropic/claude-opus-4.6", "claude-opus-4-6"),
+        ("anthropic-compatible", "anthropic/claude-4.5-sonnet", "claude-sonnet-4-5"),
+    ],
+)
+def test_the_same_model_behind_another_server_is_known_by_its_name(kind: str, model: str, owners: str) -> None:
+    told, own = traits_of(kind, Api.MESSAGES, model), owner(owners)
+    for name in ("thinking", "schemas", "prefill", "sampling", "one_of_temperature_and_top_p"):
+        assert getattr(told, name) == getattr(own, name), name
+
+
+@pytest.mark.parametrize("model", ["glm-4.6", "kimi-k2", "MiniMax-M2", "deepseek-v4-flash"])
+def test_another_model_behind_the_messages_api_gets_what_works_everywhere(model: str) -> None:
+    assert traits_of("anthropic-compatible", Api.MESSAGES, model) == NOBODY
+
+
+GPT = {
+    "gpt-3.5-turbo": None,
+    "gpt-4o": None,
+    "gpt-4.1-mini": None,
+    "o1": ("low", "medium", "high"),
+    "o3": ("low", "medium", "high"),
+    "o4-mini": ("low", "medium", "high"),
+    "gpt-5": ("minimal", "low", "medium", "high"),
+    "gpt-5-mini-2025-08-07": ("minimal", "low", "medium", "high"),
+    "gpt-5-codex": ("low", "medium", "high"),
+    "gpt-5-pro": ("high",),
+    "gpt-5-chat-latest": None,
+    "gpt-5.1": ("none", "low", "medium", "high"),
+    "gpt-5.1-codex": ("low", "medium", "high"),
+    "gpt-5.1-codex-max": ("none", "low", "medium", "high", "xhigh"),
+    "gpt-5.2": ("none", "low", "medium", "high", "xhigh"),
+    "gpt-5.5": ("none", "low", "medium", "high", "xhigh"),
+    "gpt-6": ("none", "low", "medium", "high", "xhigh"),
+}
+
+
+@pytest.mark.parametrize(("model", "efforts"), GPT.items(), ids=GPT)
+def test_a_gpt_reasons_in_the_steps_it_knows_or_not_at_all(model: str, efforts: tuple[str, ...] | None) -> None:
+    told = openai(model)
+    assert (told.reasoning is not None) == told.encrypted_reasoning == (efforts is not None)
+    if efforts is not None:
+        assert told.efforts == efforts
+        assert not told.sampling
+
+
+def test_openai_takes_what_its_own_api_has() -> None:
+    for model in ("gpt-4o", "gpt-5", "o3"):
+        told = openai(model)
+        assert (told.max_completion_tokens, told.system_anywhere, told.developer, told.tiers) == (True,) * 4
+        assert (told.cache_key, told.top_k, told.stop_limit) == (True, False, 4)
+    assert openai("gpt-4o").sampling
+    assert [openai(model).verbosity for model in ("gpt-4o", "o3", "gpt-5", "gpt-5.1-codex")] == [
+        False,
+        False,
+        True,
+        True,
+    ]
+    assert [openai(model).custom_tools for model in ("gpt-5", "o3")] == [True, False]
+
+
+@pytest.mark.parametrize("kind", ["openrouter", "vercel"])
+class TestGateways:
+    def test_reasoning_is_an_object_in_chat_and_an_effort_elsewhere(self, kind: str) -> None:
+        model = "anthropic/claude-sonnet-4.5"
+        assert [traits_of(kind, api, model).reasoning for api in Api] == ["object", "effort", "effort"]
+
+    def test_only_claude_has_cache_marks(self, kind: str) -> None:
+        marks = {
+            model: traits_of(kind, Api.CHAT, model).cache_marks
+            for model in ("anthropic/claude-sonnet-4.5", "openai/gpt-5")
+        }
+        assert marks == {"anthropic/claude-sonnet-4.5": True, "openai/gpt-5": False}
+
+    @pytest.mark.parametrize(
+        ("model", "thinking"),
+        [
+            ("anthropic/claude-3.5-sonnet", "budget"),
+            ("anthropic/claude-sonnet-4.5", "budget"),
+            ("anthropic/claude-opus-4.6", "adaptive"),
+            ("anthropic/claude-4.6-opus", "adaptive"),
+            ("anthropic/claude-opus-5", "adaptive"),
+            ("anthropic/claude-opus-4.6:beta", "adaptive"),
+        ],
+    )
+    def test_claude_thinks_as_at_home(self, kind: str, model: str, thinking: str) -> None:
+        assert traits_of(kind, Api.MESSAGES, model).thinking == thinking
+
+
+@pytest.mark.parametrize("model", ["claude-opus-4-7", "gpt-5", "o3", "qwen3-0.6b", ""])
+def test_a_server_nobody_knows_gets_the_least_that_works_whatever_the_model_is_called(model: str) -> None:
+    for kind in ("openai-compatible", "local", "a-new-row"):
+        for api in Api:
+            assert traits_of(kind, api, model) == NOBODY
+
+
+@pytest.mark.parametrize("kind", ROWS)
+def test_every_row_answers_for_any_model(kind: str) -> None:
+    for model in ("", "a" * 10_000_000, "claude-" * 1_000_000, "日本"):
+        assert isinstance(msgspec.structs.asdict(traits_of(kind, Api.CHAT, model)), dict)

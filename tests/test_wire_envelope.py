@@ -1,0 +1,74 @@
+"""Envelopes around seals: opened for whoever made them, over the same text, and for nobody else."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from trivium.canon.api import Api
+from trivium.canon.parts import Seal
+from trivium.wire.envelope import DETAIL, ENCRYPTED, GOOGLE, PLAIN, REDACTED, SIGNATURE, close, fits, open_, origin_tag
+
+CLAUDE = origin_tag("anthropic", Api.MESSAGES, "claude-opus-4-6")
+FORMS = (SIGNATURE, REDACTED, ENCRYPTED, DETAIL, GOOGLE, PLAIN)
+
+
+@given(st.sampled_from(FORMS), st.text(), st.text())
+def test_a_seal_comes_back_as_it_was_whatever_it_holds(form: str, data: str, text: str) -> None:
+    assert open_(close(Seal(form, data), CLAUDE, text), text, "another") == Seal(form, data, CLAUDE)
+
+
+def test_an_envelope_names_its_form_and_not_its_maker() -> None:
+    sealed = close(Seal(SIGNATURE, "c2ln"), CLAUDE, "Hm.")
+    assert re.fullmatch(r"tv1\.[\w-]{12}\.signature\.[\w-]{8}\.c2ln", sealed)
+    assert not re.search("anthropic|claude|Hm", sealed)
+
+
+def test_an_origin_is_the_same_for_the_same_provider_api_and_model_only() -> None:
+    assert origin_tag("anthropic", Api.MESSAGES, "claude-opus-4-6") == CLAUDE
+    others = {
+        origin_tag("vertex", Api.MESSAGES, "claude-opus-4-6"),
+        origin_tag("anthropic", Api.CHAT, "claude-opus-4-6"),
+        origin_tag("anthropic", Api.MESSAGES, "claude-opus-4-7"),
+    }
+    assert len(others | {CLAUDE}) == 4
+
+
+class TestWhoGetsIt:
+    def test_its_maker_does(self) -> None:
+        seal = open_(close(Seal(SIGNATURE, "s"), CLAUDE, "Hm."), "Hm.", SIGNATURE)
+        assert fits(seal, CLAUDE, Api.MESSAGES)
+
+    def test_another_model_or_provider_does_not_even_in_the_same_api(self) -> None:
+        seal = open_(close(Seal(SIGNATURE, "s"), CLAUDE, "Hm."), "Hm.", SIGNATURE)
+        assert not fits(seal, origin_tag("anthropic", Api.MESSAGES, "claude-opus-4-7"), Api.MESSAGES)
+
+    @pytest.mark.parametrize("told", ["Hm", "Hm. ", "", "hm."])
+    def test_nobody_does_once_the_text_beside_it_was_altered(self, told: str) -> None:
+        seal = open_(close(Seal(SIGNATURE, "s"), CLAUDE, "Hm."), told, SIGNATURE)
+        assert not any(fits(seal, origin, api) for origin in (CLAUDE, "", "altered.") for api in Api)
+
+    @pytest.mark.parametrize(
+        ("form", "home"),
+        [
+            (SIGNATURE, Api.MESSAGES),
+            (REDACTED, Api.MESSAGES),
+            (ENCRYPTED, Api.RESPONSES),
+            (DETAIL, Api.CHAT),
+            (GOOGLE, Api.CHAT),
+            (PLAIN, None),
+        ],
+    )
+    def test_one_that_nobody_tagged_is_trusted_for_its_own_api(self, form: str, home: Api | None) -> None:
+        assert [api for api in Api if fits(open_("EqQBCgIYAg==", "Hm.", form), CLAUDE, api)] == ([home] if home else [])
+
+    def test_reasoning_without_a_seal_goes_to_nobody(self) -> None:
+        assert not any(fits(None, CLAUDE, api) for api in Api)
+
+
+@pytest.mark.parametrize("sealed", ["", "EqQB", "tv1.", "tv1.origin.signature.digest", "tv2.a.b.c.d", "a.b.c.d.e"])
+def test_what_is_no_envelope_is_a_seal_as_it_stands(sealed: str) -> None:
+    assert open_(sealed, "Hm.", ENCRYPTED) == Seal(ENCRYPTED, sealed)
