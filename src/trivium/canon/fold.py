@@ -18,6 +18,10 @@ from trivium.canon.usage import Usage
 __all__ = ["Answer", "Fold", "ToolCall", "fold"]
 
 
+_MOST_FOREIGN = 1000
+"""Names of strangers; a stream has no end to them."""
+
+
 class Answer(msgspec.Struct, frozen=True, kw_only=True):
     """What an answer came to, however it was said."""
 
@@ -125,7 +129,8 @@ class Fold:
             case ev.Fault():
                 self._error = self._error or event
             case ev.Foreign(field):
-                self._foreign[field] = None
+                if len(self._foreign) < _MOST_FOREIGN:
+                    self._foreign[field] = None
             case ev.End():
                 self._ended = True
 

@@ -18,11 +18,10 @@ from trivium.canon.usage import Usage
 from trivium.money import usd_text
 from trivium.wire.codec import decode_answer, stream_decoder
 from trivium.wire.eventstream import FrameParser, is_frame
+from trivium.wire.lenient import is_shallow
 from trivium.wire.sse import SseParser
 
 _BLANKS = b" \t\r\n"
-_DEEPEST = 100
-"""Levels of nesting up to which arguments are shown as JSON."""
 _BOM = b"\xef\xbb\xbf"
 _FIELD = re.compile(rb"^(?:data|event):", re.MULTILINE)
 
@@ -77,21 +76,7 @@ def _parsed(arguments: str) -> Any:
         value = msgspec.json.decode(arguments)
     except (ValueError, RecursionError):
         return arguments
-    return value if _is_shallow(value) else arguments
-
-
-def _is_shallow(value: Any) -> bool:
-    """Whether writers of JSON can be trusted with the value: their recursion is bounded."""
-    level = [value]
-    for _ in range(_DEEPEST):
-        level = [
-            child
-            for parent in level
-            for child in (parent.values() if isinstance(parent, dict) else parent if isinstance(parent, list) else ())
-        ]
-        if not level:
-            return True
-    return False
+    return value if is_shallow(value) else arguments
 
 
 def _usage(usage: Usage | None) -> dict[str, Any] | None:

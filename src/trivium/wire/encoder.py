@@ -29,6 +29,7 @@ from trivium.wire.losses import Losses
 from trivium.wire.toolnames import outward_id
 
 PARAGRAPH = "\n\n"
+_MOST_FOREIGN = 1000
 _BRACKETS = re.compile(r'\\.?|["{}\[\]]', re.DOTALL)
 RESTARTED = Fault("upstream_restarted", "The upstream began its answer anew after part of it had gone out.")
 json = msgspec.json.Encoder(decimal_format="number").encode
@@ -351,7 +352,7 @@ class Encoder:
         self.fault = event
 
     def _take_foreign(self, event: ev.Foreign) -> None:
-        if event.field not in self._foreign:
+        if event.field not in self._foreign and len(self._foreign) < _MOST_FOREIGN:
             self._foreign.add(event.field)
             self._losses.add(event.field, "only the upstream's API can say it")
 
@@ -381,6 +382,26 @@ class Encoder:
         for field in answer.foreign:
             self._take_foreign(ev.Foreign(field))
         return self._reason(ev.Finish(answer.finish, answer.native_finish, answer.stop_sequence))
+
+    def _joined(self, parts: tuple[AnswerPart, ...]) -> list[AnswerPart]:
+        """As in a stream, paragraphs of reasoning are one part, under the seal of the last."""
+        if self._asked.native:
+            return [*parts]
+        found: list[AnswerPart] = []
+        said: list[str] = []
+        for part in [*parts, None]:
+            if isinstance(part, Reasoning) and part.text:
+                said.append(part.text)
+                if part.seal is not None:
+                    found.append(Reasoning(PARAGRAPH.join(said), seal=part.seal))
+                    said = []
+                continue
+            if said:
+                found.append(Reasoning(PARAGRAPH.join(said)))
+                said = []
+            if part is not None:
+                found.append(part)
+        return found
 
 
 def annotation(citation: Citation, start: int, length: int) -> dict[str, Any]:

@@ -17,6 +17,7 @@ _ENCODER = msgspec.json.Encoder(decimal_format="number")
 _LARGEST_COUNT = 2**53
 _ALWAYS_READ = 1024 * 1024
 _MOST_VALUES = 1_000_000
+_DEEPEST = 100
 _LONE_SURROGATE = re.compile("[\ud800-\udfff]")
 
 
@@ -82,6 +83,20 @@ def dump(value: Any) -> str:
         return _ENCODER.encode(value).decode()
     except RecursionError:
         return ""
+
+
+def is_shallow(value: Any) -> bool:
+    """Whether the value can be said again inside another, and far down a stack: recursion of writers is bounded."""
+    level = [value]
+    for _ in range(_DEEPEST):
+        level = [
+            child
+            for parent in level
+            for child in (parent.values() if isinstance(parent, dict) else parent if isinstance(parent, list) else ())
+        ]
+        if not level:
+            return True
+    return False
 
 
 def mapping(value: Any) -> dict[str, Any]:

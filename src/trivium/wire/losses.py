@@ -15,22 +15,34 @@ class Loss(msgspec.Struct, frozen=True):
 
 
 _PLACE = re.compile(r"\[\d+\]")
+_MOST_KINDS = 200
+_LONGEST_FIELD = 200
+"""Names are strangers', and all of them end up in a record."""
 
 
 class Losses:
     """Collects losses. Those of one kind, alike but for their places in lists, are told once, with their number."""
 
     def __init__(self) -> None:
-        self._found: dict[tuple[str, str], list[str]] = {}
+        self._found: dict[tuple[str, str], tuple[str, int]] = {}
+        """The first of each kind, and how many there are."""
+        self._beyond = 0
 
     def add(self, field: str, why: str) -> None:
-        self._found.setdefault((_PLACE.sub("[]", field), why), []).append(field)
+        field = field[:_LONGEST_FIELD]
+        kind = (_PLACE.sub("[]", field), why)
+        first, count = self._found.get(kind, (field, 0))
+        if count or len(self._found) < _MOST_KINDS:
+            self._found[kind] = (first, count + 1)
+        else:
+            self._beyond += 1
 
     def __len__(self) -> int:
-        return len(self._found)
+        return len(self._found) + (self._beyond > 0)
 
     def told(self) -> tuple[Loss, ...]:
-        return tuple(
-            Loss(fields[0], why if len(fields) == 1 else f"{why} (and {len(fields) - 1} more like it)")
-            for (_, why), fields in self._found.items()
+        told = tuple(
+            Loss(first, why if count == 1 else f"{why} (and {count - 1} more like it)")
+            for (_, why), (first, count) in self._found.items()
         )
+        return (*told, Loss("...", f"{self._beyond} more, of further kinds")) if self._beyond else told

@@ -9,6 +9,8 @@ from trivium.errors import FieldInvalid
 
 _DATA = re.compile(r"data:([^;,]*)((?:;[^;,]*)*?)(;base64)?,", re.IGNORECASE)
 _PDF = "application/pdf"
+_MEANT = {"image/jpg": "image/jpeg"}
+"""Types of media as many write them, and the vendors do not."""
 
 
 def source_of(uri: str, at: str, default: str = "image/png") -> Source:
@@ -17,7 +19,8 @@ def source_of(uri: str, at: str, default: str = "image/png") -> Source:
         head = _DATA.match(uri)
         if head is None or head[3] is None:
             raise FieldInvalid(f"`{at}` must be a URL or a `data:` URI in base64.", param=at)
-        return Data(head[1] or default, uri[head.end() :])
+        kind = head[1].lower()
+        return Data(_MEANT.get(kind, kind) or default, uri[head.end() :])
     if not re.match(r"[A-Za-z][A-Za-z0-9+.-]*:", uri):
         raise FieldInvalid(f"`{at}` must be a URL or a `data:` URI in base64.", param=at)
     return Url(uri)

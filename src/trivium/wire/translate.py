@@ -93,7 +93,7 @@ class Translation:
         """
         _check_size(self._client, members)
         losses = Losses()
-        told = _PARSE[self._client](members, losses)
+        told = _PARSE[self._client](_legible(members), losses)
         told = msgspec.structs.replace(choosable(told, losses), turns=repaired(told.turns, losses))
         if not told.turns:
             raise nothing_said(told)
@@ -106,7 +106,7 @@ class Translation:
         """Keeps what the answer will need of the request."""
         echo = {}
         if self._client is Api.RESPONSES:
-            echo = {name: msgspec.Raw(bytes(raw)) for name, raw in members.items() if name in ECHOED}
+            echo = {name: msgspec.Raw(bytes(raw)) for name, raw in _legible(members).items() if name in ECHOED}
         self._asked = msgspec.structs.replace(self._asked, wants_usage=wants_usage, echo=echo | _STATELESS)
 
     def stream(self, conventions: Conventions = named.DEFAULT, *, frames: bool = False) -> StreamTranslation:
@@ -147,6 +147,20 @@ def _unanswered(events: list[Event]) -> list[Event]:
 
 
 _STATELESS = {"store": False}
+
+
+def _legible(members: Members) -> Members:
+    """With members that are UTF-8: some go on as the bytes they are, to an upstream or back to the client."""
+    odd = {name: bytes(raw) for name, raw in members.items() if not _is_utf8(bytes(raw))}
+    return members | {name: msgspec.Raw(data.decode("utf-8", "replace").encode()) for name, data in odd.items()}
+
+
+def _is_utf8(data: bytes) -> bool:
+    try:
+        data.decode()
+    except UnicodeDecodeError:
+        return False
+    return True
 
 
 def _check_size(client: Api, members: Members) -> None:

@@ -13,12 +13,12 @@ import msgspec
 
 from trivium.canon.parts import Reasoning, Seal
 from trivium.wire.envelope import DETAIL, MARK, open_
-from trivium.wire.lenient import mapping, sequence, text
+from trivium.wire.lenient import is_shallow, mapping, sequence, text
 
 _TEXT = "reasoning.text"
 _PLAIN = ("reasoning_content", "reasoning", "reasoning_details")
 """Where a string may lie; under the last opencode sends one for models that are set up so."""
-_encode = msgspec.json.Encoder(order="sorted").encode
+_encode = msgspec.json.Encoder(order="sorted", decimal_format="number").encode
 _members = msgspec.json.Decoder(dict[str, msgspec.Raw])
 
 
@@ -63,7 +63,9 @@ def is_sealed(detail: dict[str, Any]) -> bool:
 def seal(detail: dict[str, Any]) -> Seal:
     """The seal of a detail as its provider made it."""
     kept = {
-        key: value for key, value in detail.items() if key not in ("text", "summary", "index") and value is not None
+        key: value
+        for key, value in detail.items()
+        if key not in ("text", "summary", "index") and value is not None and is_shallow(value)
     }
     return Seal(DETAIL, _encode(kept).decode())
 

@@ -180,7 +180,7 @@ class ChatEncoder(Encoder):
         self._reasoned, self._google = 0, None
         calls: list[dict[str, Any]] = []
         details: list[dict[str, Any]] = []
-        for part in answer.parts:
+        for part in self._joined(answer.parts):
             if isinstance(part, Reasoning):
                 details += self._detail(part)
             elif isinstance(part, ToolCall):

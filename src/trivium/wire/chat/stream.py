@@ -43,7 +43,7 @@ from trivium.wire.chat.usage import ChatUsage
 from trivium.wire.decoder import Decoder
 from trivium.wire.envelope import GOOGLE
 from trivium.wire.fault import fault_in, fault_of
-from trivium.wire.lenient import dump, index, mapping, sequence, text
+from trivium.wire.lenient import dump, index, is_shallow, mapping, sequence, text
 
 _FINISH = {
     "stop": FinishReason.STOP,
@@ -147,7 +147,9 @@ class StreamDecoder(Decoder):
             words = mapping(choice.get("message"))
         before = len(self._out)
         weights = choice.get("logprobs")
-        self._logprobs = (sequence(mapping(weights).get("content")) or None) if weights else None
+        self._logprobs = None
+        if weights and is_shallow(weights):
+            self._logprobs = sequence(mapping(weights).get("content")) or None
         if words:
             self._take_words(words, whole=whole)
         silent = before == len(self._out)

@@ -12,7 +12,7 @@ from trivium.canon.api import Api
 from trivium.canon.events import FinishReason
 from trivium.canon.fold import Answer
 from trivium.canon.parts import AnswerPart, Reasoning, Refusal, Seal, Text, ToolCall, ToolKind
-from trivium.wire.encoder import PARAGRAPH, Encoder, Part, json
+from trivium.wire.encoder import Encoder, Part, json
 from trivium.wire.envelope import PLAIN, REDACTED
 from trivium.wire.errors import ErrorValue, render_in_stream
 from trivium.wire.lenient import mapping, parse
@@ -130,23 +130,6 @@ class MessagesEncoder(Encoder):
         self._called = 0
         content = [block for part in self._joined(answer.parts) if (block := self._whole_block(part)) is not None]
         return json({**self._head(), "content": content, **stop, "usage": told(answer.usage)})
-
-    def _joined(self, parts: tuple[AnswerPart, ...]) -> list[AnswerPart]:
-        """As in a stream, paragraphs of reasoning are one block."""
-        found: list[AnswerPart] = []
-        for part in parts:
-            last = found[-1] if found else None
-            if (
-                isinstance(part, Reasoning)
-                and isinstance(last, Reasoning)
-                and last.seal is None
-                and part.text
-                and not self._asked.native
-            ):
-                found[-1] = Reasoning(last.text + PARAGRAPH + part.text, seal=part.seal)
-            else:
-                found.append(part)
-        return found
 
     def _whole_block(self, part: AnswerPart) -> dict[str, Any] | None:
         match part:

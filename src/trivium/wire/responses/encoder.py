@@ -266,16 +266,19 @@ class ResponsesEncoder(Encoder):
         self._output = []
         for part in answer.parts:
             self._add_whole(part)
+        self._end_reasoning(None)
         finish = ev.Finish(reason, answer.native_finish, answer.stop_sequence)
         return json(self._final(reason, finish, self._output)[1])
 
     def _add_whole(self, part: AnswerPart) -> None:
+        if isinstance(part, Reasoning):
+            self._add_reasoning(part)
+            return
+        self._end_reasoning(None)
         last = self._output[-1] if self._output else {}
         if isinstance(part, ToolCall):
             self._called += 1
             self._output.append(self._call(part, self._called - 1, part.arguments, "completed"))
-        elif isinstance(part, Reasoning):
-            self._add_reasoning(part, last)
         elif last.get("type") == "message":
             last["content"].append(_whole_part(part))
         else:
@@ -284,17 +287,22 @@ class ResponsesEncoder(Encoder):
     _goes_on = False
     """The last reasoning item of a whole answer has no seal yet."""
 
-    def _add_reasoning(self, part: Reasoning, last: dict[str, Any]) -> None:
-        goes_on = last.get("type") == "reasoning" and part.text and self._goes_on
-        if not goes_on:
-            last = {"id": self._item_id("rs"), "type": "reasoning", "summary": []}
-            self._output.append(last)
+    def _add_reasoning(self, part: Reasoning) -> None:
+        if not (self._goes_on and part.text):
+            self._end_reasoning(None)
+            self._output.append({"id": self._item_id("rs"), "type": "reasoning", "summary": []})
         if part.text:
-            last["summary"].append({"type": "summary_text", "text": part.text})
-        if part.seal is not None or not self._asked.native:
+            self._output[-1]["summary"].append({"type": "summary_text", "text": part.text})
+        self._goes_on = True
+        if part.seal is not None:
+            self._end_reasoning(part.seal)
+
+    def _end_reasoning(self, seal: Seal | None) -> None:
+        if self._goes_on and not (seal is None and self._asked.native):
+            last = self._output[-1]
             said = PARAGRAPH.join(summary["text"] for summary in last["summary"])
-            last["encrypted_content"] = self._sealed(part.seal or Seal(PLAIN), said)
-        self._goes_on = part.seal is None
+            last["encrypted_content"] = self._sealed(seal or Seal(PLAIN), said)
+        self._goes_on = False
 
 
 def _whole_part(part: Text | Refusal) -> dict[str, Any]:

@@ -127,7 +127,6 @@ def _tools(raw: Any, at: str, losses: Losses, namespace: str | None = None) -> I
         kind = tool.text("type")
         if kind == "namespace" and namespace is None:
             yield from _tools(tool.raw("tools"), f"{where}.tools", losses, tool.text("name") or "")
-            tool.take("description")
         elif kind == "function":
             yield _function(tool, where, namespace)
         elif kind == "custom":

@@ -43,7 +43,7 @@ from trivium.canon.usage import Conventions
 from trivium.wire.decoder import Decoder
 from trivium.wire.envelope import ENCRYPTED
 from trivium.wire.fault import fault_in, fault_of
-from trivium.wire.lenient import dump, index, mapping, sequence, text
+from trivium.wire.lenient import dump, index, is_shallow, mapping, sequence, text
 from trivium.wire.responses.usage import ResponsesUsage
 
 _SAY: dict[str, tuple[Callable[[str, int], Event], str]] = {
@@ -232,7 +232,7 @@ class StreamDecoder(Decoder):
     def _weigh(self, said: str, logprobs: Any) -> None:
         """The probabilities of a text, if it has just been told in one piece."""
         last = self._out[-1] if self._out else None
-        if isinstance(last, TextDelta) and last.text == said:
+        if isinstance(last, TextDelta) and last.text == said and is_shallow(logprobs):
             self._out[-1] = TextDelta(said, last.index, sequence(logprobs))
 
     def _cite(self, at: int, position: int, said: dict[str, Any]) -> None:
