@@ -22,6 +22,8 @@ Keys = Mapping[str, "str | Keys"]
 name the largest counts."""
 
 _TOOLS = ("server_tool_use", "server_tool_use_details")
+_MOST_TOOLS = 100
+"""A stranger names them, and each object of a stream is told with all of them."""
 _XAI_TICKS_PER_USD = 10
 """As a power of ten."""
 _LARGEST_COST = Decimal(10**9)
@@ -55,8 +57,10 @@ class Figures:
             self.put(figure, told)
         for key in _TOOLS:
             for name, calls in mapping(usage.get(key)).items():
-                if (number := count(calls)) is not None:
-                    self._tools[name.removesuffix("_requests")] = max(number, 0)
+                tool = name.removesuffix("_requests")
+                known = tool in self._tools or len(self._tools) < _MOST_TOOLS
+                if known and (number := count(calls)) is not None:
+                    self._tools[tool] = max(number, 0)
         self.tier(usage.get("service_tier"))
         self._read_money(usage, gateway or {})
 
