@@ -25,11 +25,11 @@ def openai(model: str) -> Traits:
 
 CLAUDE = {
     # id: most tokens, form of thinking, schemas, prefill, sampling
-    "claude-2.1": (4096, "budget", False, True, True),
-    "claude-3-haiku-20240307": (4096, "budget", False, True, True),
-    "claude-3-opus-latest": (4096, "budget", False, True, True),
-    "claude-3-5-sonnet-20241022": (8192, "budget", False, True, True),
-    "claude-3-5-haiku-latest": (8192, "budget", False, True, True),
+    "claude-2.1": (4096, None, False, True, True),
+    "claude-3-haiku-20240307": (4096, None, False, True, True),
+    "claude-3-opus-latest": (4096, None, False, True, True),
+    "claude-3-5-sonnet-20241022": (8192, None, False, True, True),
+    "claude-3-5-haiku-latest": (8192, None, False, True, True),
     "claude-3-7-sonnet-20250219": (64_000, "budget", False, True, True),
     "claude-sonnet-4-0": (64_000, "budget", False, True, True),
     "claude-sonnet-4-20250514": (64_000, "budget", False, True, True),
@@ -111,7 +111,7 @@ def test_openai_takes_what_its_own_api_has() -> None:
     for model in ("gpt-4o", "gpt-5", "o3"):
         told = openai(model)
         assert (told.max_completion_tokens, told.system_anywhere, told.developer, told.tiers) == (True,) * 4
-        assert (told.cache_key, told.top_k, told.stop_limit) == (True, False, 4)
+        assert (told.cache_key, told.top_k, told.stop_limit) == (True, False, 0 if model == "o3" else 4)
     assert openai("gpt-4o").sampling
     assert [openai(model).verbosity for model in ("gpt-4o", "o3", "gpt-5", "gpt-5.1-codex")] == [
         False,
@@ -161,3 +161,13 @@ def test_a_server_nobody_knows_gets_the_least_that_works_whatever_the_model_is_c
 def test_every_row_answers_for_any_model(kind: str) -> None:
     for model in ("", "a" * 10_000_000, "claude-" * 1_000_000, "日本"):
         assert isinstance(msgspec.structs.asdict(traits_of(kind, Api.CHAT, model)), dict)
+
+
+def test_models_behind_unknown_servers_are_known_by_their_quirks() -> None:
+    def unknown(model: str) -> Traits:
+        return traits_of("openai-compatible", Api.CHAT, model)
+
+    mistrals = ["mistral-large-latest", "codestral-2508", "mistralai/Devstral-2".lower(), "magistral-small"]
+    assert all(unknown(model).nine_letter_ids for model in mistrals)
+    assert unknown("gemini-3-pro").unsigned_call
+    assert unknown("qwen3-8b") == Traits()

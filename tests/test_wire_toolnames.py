@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from trivium.canon.api import Api
 from trivium.canon.parts import ToolKind
-from trivium.wire.toolnames import ToolName, ToolNames, fitting_id, inward_id, outward_id
+from trivium.wire.toolnames import ToolName, ToolNames, fitting_id, inward_id, nine_letters, outward_id
 
 
 class TestIds:
@@ -111,3 +111,13 @@ def test_calls_of_free_text_tools_are_remembered_by_id_and_messages_are_numbered
     names.custom_call("a")
     assert (names.is_custom_call("a"), names.is_custom_call("b")) == (True, False)
     assert (names.message_id(), names.message_id()) == ("msg_00000001", "msg_00000002")
+
+
+@pytest.mark.parametrize(("id", "nine"), [("a1B2c3D4e", "a1B2c3D4e"), ("call_1", None), ("äbcdefghi", None)])
+def test_mistrals_ids_are_nine_letters_or_digits(id: str, nine: str | None) -> None:
+    made = nine_letters(id)
+    assert made == (nine or made)
+    assert len(made) == 9
+    assert made.isascii()
+    assert made.isalnum()
+    assert nine_letters(made) == made

@@ -27,6 +27,8 @@ class Traits(msgspec.Struct, frozen=True, kw_only=True):
     """Free-text tools, in Chat. In Responses they are part of the API."""
     unsigned_call: str | None = None
     """What stands for the seal of a turn's first call that has none; Gemini 3 refuses such calls without it."""
+    nine_letter_ids: bool = False
+    """Ids of calls must be nine letters or digits (Mistral)."""
     top_k: bool = True
     stop_limit: int | None = None
     """How many stop sequences it takes."""
@@ -47,7 +49,8 @@ class Traits(msgspec.Struct, frozen=True, kw_only=True):
     # Messages.
     max_tokens: int = 32_000
     """What is asked for where the client set no limit, which the API demands."""
-    thinking: Literal["adaptive", "budget"] = "budget"
+    thinking: Literal["adaptive", "budget"] | None = "budget"
+    """How thinking is asked for; None: the model does not think."""
     thinking_shown: bool = True
     """Thinking is told unless asked otherwise; else it must be asked for (`display`)."""
     schemas: bool = False

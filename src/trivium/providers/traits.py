@@ -41,8 +41,8 @@ _Rules = tuple[tuple[str, dict[str, Any]], ...]
 
 _ANTHROPIC: _Rules = (
     (_ANY, {"max_tokens": 64_000, "efforts": ("low", "medium", "high", "max")}),
-    (_CLAUDE_3, {"max_tokens": 4096}),
-    (_CLAUDE_35, {"max_tokens": 8192}),
+    (_CLAUDE_3, {"max_tokens": 4096, "thinking": None}),
+    (_CLAUDE_35, {"max_tokens": 8192, "thinking": None}),
     (_CLAUDE_OPUS_4, {"max_tokens": 32_000}),
     (_SCHEMAS, {"schemas": True, "strict_tools": True, "one_of_temperature_and_top_p": True}),
     (_ADAPTIVE, {"thinking": "adaptive", "prefill": False}),
@@ -82,6 +82,7 @@ _OPENAI: _Rules = (
         },
     ),
     (r"^o\d", {"efforts": ("low", "medium", "high"), "verbosity": False, "custom_tools": False}),
+    (r"^o[34]", {"stop_limit": 0}),
     (_SINCE_51, {"efforts": ("none", "low", "medium", "high")}),
     (_SINCE_52, {"efforts": ("none", "low", "medium", "high", "xhigh")}),
     (_CODEX, {"efforts": ("low", "medium", "high")}),
@@ -112,7 +113,10 @@ _RULES: dict[str, _Rules] = {
     "openai": _OPENAI,
     "openrouter": _GATEWAY,
     "vercel": _GATEWAY,
-    "openai-compatible": ((r"gemini-3", {"unsigned_call": "skip_thought_signature_validator"}),),
+    "openai-compatible": (
+        (r"gemini-3", {"unsigned_call": "skip_thought_signature_validator"}),
+        (r"(?i)(mis|minis|magis|codes|devs|mix|pix)tral", {"nine_letter_ids": True}),
+    ),
 }
 """Rows that are not here get what works everywhere."""
 

@@ -17,7 +17,7 @@ from trivium.errors import FieldInvalid, Untranslatable
 from trivium.wire.envelope import fits
 from trivium.wire.losses import Losses
 from trivium.wire.schemas import FREE_TEXT
-from trivium.wire.toolnames import ToolNames
+from trivium.wire.toolnames import ToolNames, fitting_id, nine_letters
 
 FOREIGN_REASONING = "reasoning sealed by another provider or model, or by nobody: only its origin takes it back"
 _FAILED = "The tool failed: "
@@ -39,6 +39,10 @@ class Wanted(msgspec.Struct, frozen=True):
     to: Destination
     names: ToolNames
     losses: Losses
+
+    def id(self, id: str) -> str:
+        """The id of a call as the upstream takes it, the same whenever asked."""
+        return nine_letters(id) if self.to.traits.nine_letter_ids else fitting_id(id, self.to.api)
 
     def takes(self, part: Reasoning) -> bool:
         """Whether the upstream may get this reasoning back; if not it is lost."""

@@ -146,6 +146,7 @@ def _answered(calls: list[ToolCall], behind: list[Turn], losses: Losses) -> list
     """What follows a turn with these calls."""
     results: dict[str, ToolResult] = {}
     known = {call.id for call in calls}
+    unanswered = (call.id for call in calls if call.id not in results)
     rest: list[Turn] = []
     for turn in behind:
         kept: list[Part] = []
@@ -153,7 +154,7 @@ def _answered(calls: list[ToolCall], behind: list[Turn], losses: Losses) -> list
             if not isinstance(part, ToolResult):
                 kept.append(part)
                 continue
-            id = part.id or next((call.id for call in calls if call.id not in results), "")
+            id = part.id or next(unanswered, "")
             if id not in known:
                 kept += _as_text(part, losses)
                 continue

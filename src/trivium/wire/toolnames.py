@@ -25,6 +25,7 @@ _FOREIGN = re.compile(r"[^A-Za-z0-9_-]")
 _CODED = "tvid_"
 _LONGEST_ID = 64
 """OpenAI's limit."""
+_MISTRALS = 9
 _LONGEST_NAME = {Api.CHAT: 64, Api.RESPONSES: 64, Api.MESSAGES: 128}
 
 
@@ -52,6 +53,13 @@ def fitting_id(id: str, api: Api) -> str:
     if len(id) <= _LONGEST_ID and (api is not Api.MESSAGES or _PLAIN.fullmatch(id)):
         return id
     return _shortened(id, _LONGEST_ID)
+
+
+def nine_letters(id: str) -> str:
+    """The id as Mistral takes it: nine letters or digits."""
+    if len(id) == _MISTRALS and id.isascii() and id.isalnum():
+        return id
+    return hashlib.sha256(id.encode("utf-8", "replace")).hexdigest()[:_MISTRALS]
 
 
 def _shortened(text: str, longest: int) -> str:

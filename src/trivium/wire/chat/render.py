@@ -45,7 +45,6 @@ from trivium.wire.effort import effort_of, nearest
 from trivium.wire.envelope import DETAIL, GOOGLE
 from trivium.wire.media import uri_of
 from trivium.wire.schemas import EMPTY, free_text_schema, is_strict, parameters, parsed
-from trivium.wire.toolnames import fitting_id
 
 _NO_MARKS = "this upstream caches by itself and takes no marks"
 _NOT_ENFORCED = "the schema is not of the form that can be enforced here; sent on as not strict"
@@ -292,7 +291,7 @@ def _result(part: ToolResult, wanted: Wanted) -> dict[str, Any]:
         said[-1] = msgspec.structs.replace(said[-1], cache=part.cache, at=part.at)
     return {
         "role": "tool",
-        "tool_call_id": fitting_id(part.id, wanted.to.api),
+        "tool_call_id": wanted.id(part.id),
         "content": _content(said, wanted),
     }
 
@@ -300,12 +299,13 @@ def _result(part: ToolResult, wanted: Wanted) -> dict[str, Any]:
 def _assistant(turn: Turn, wanted: Wanted) -> Iterator[dict[str, Any]]:
     thoughts = [part for part in turn.parts if isinstance(part, Reasoning) and wanted.takes(part)]
     said = [part for part in turn.parts if isinstance(part, _SAID)]
-    calls = _calls([part for part in turn.parts if part in thoughts or isinstance(part, ToolCall)], wanted)
+    taken = {id(part) for part in thoughts}
+    calls = _calls([part for part in turn.parts if id(part) in taken or isinstance(part, ToolCall)], wanted)
     if not (said or calls):
         return
     message: dict[str, Any] = {"role": "assistant", "content": _assistant_text(said, wanted) if said else None}
     details = [part for part in thoughts if part.seal and part.seal.form == DETAIL]
-    plain = [part.text for part in thoughts if part.text and part not in details]
+    plain = [part.text for part in thoughts if part.text and not (part.seal and part.seal.form == DETAIL)]
     if plain:
         message["reasoning_content"] = "\n\n".join(plain)
     if details:
@@ -348,7 +348,7 @@ def _call(part: ToolCall, seal: str | None, wanted: Wanted) -> dict[str, Any]:
     native = part.kind is ToolKind.CUSTOM and wanted.to.traits.custom_tools
     wrapped = part.kind is ToolKind.CUSTOM and not native
     name = wanted.names.upstream(part.name, part.namespace, part.kind, wrapped=wrapped)
-    said: dict[str, Any] = {"id": fitting_id(part.id, wanted.to.api)}
+    said: dict[str, Any] = {"id": wanted.id(part.id)}
     if native:
         said |= {"type": "custom", "custom": {"name": name, "input": part.arguments}}
     else:

@@ -20,7 +20,6 @@ from trivium.wire.envelope import PLAIN, REDACTED
 from trivium.wire.messages.settings import Settings, settings
 from trivium.wire.repair import followed
 from trivium.wire.schemas import FREE_TEXT, closed, free_text_schema, parameters, parsed, shaped
-from trivium.wire.toolnames import fitting_id
 
 _MOST_MARKS = 4
 _PDF = "application/pdf"
@@ -202,7 +201,7 @@ class _Blocks:
         return block
 
     def _result(self, part: ToolResult) -> dict[str, Any]:
-        said: dict[str, Any] = {"type": "tool_result", "tool_use_id": fitting_id(part.id, self._wanted.to.api)}
+        said: dict[str, Any] = {"type": "tool_result", "tool_use_id": self._wanted.id(part.id)}
         content = [block for inner in part.content if (block := self._block(inner)) is not None]
         if content:
             alone = len(content) == 1 and content[0].keys() == {"type", "text"}
@@ -213,7 +212,7 @@ class _Blocks:
 
     def _use(self, part: ToolCall) -> dict[str, Any]:
         name = self._wanted.names.upstream(part.name, part.namespace, part.kind, wrapped=part.kind is ToolKind.CUSTOM)
-        id = fitting_id(part.id, self._wanted.to.api)
+        id = self._wanted.id(part.id)
         return self._mark({"type": "tool_use", "id": id, "name": name, "input": self._input(part)}, part.cache, part.at)
 
     def _input(self, part: ToolCall) -> Any:

@@ -103,10 +103,10 @@ def _thinking(
     if asked is None or (asked.enabled is None and asked.effort is None and asked.budget is None):
         return None, None
     if asked.enabled is False:
-        return {"type": "disabled"}, None
+        return ({"type": "disabled"} if traits.thinking else None), None
     if why := _hindrance(request, turns, limit, wanted):
         wanted.losses.add(path(request, "thinking"), why)
-        return ({"type": "disabled"} if asked.enabled else None), None
+        return ({"type": "disabled"} if asked.enabled and traits.thinking else None), None
     shown = {"display": "summarized"} if not traits.thinking_shown and asked.summary != "none" else {}
     if traits.thinking == "adaptive":
         effort = asked.effort or (effort_of(asked.budget) if asked.budget else None)
@@ -117,17 +117,24 @@ def _thinking(
 
 def _hindrance(request: Request, turns: tuple[Turn, ...], limit: int, wanted: Wanted) -> str | None:
     """Why the model cannot think in this call."""
-    if request.tools and request.tool_choice and request.tool_choice.mode in ("required", "tool"):
-        return "the model cannot think where a tool is forced"
-    if wanted.to.traits.thinking == "adaptive":
-        return None
-    if limit <= SMALLEST_BUDGET:
-        return f"thinking takes {SMALLEST_BUDGET} tokens at least, and the limit leaves no room for them"
-    if wanted.to.traits.prefill and turns and turns[-1].role is Role.ASSISTANT:
-        return "the model cannot think where its answer is begun for it"
-    if not _last_calls_were_thought(turns, wanted):
-        return "the last turn with calls came without thinking that this model would take back"
-    return None
+    traits = wanted.to.traits
+    forced = bool(request.tools and request.tool_choice and request.tool_choice.mode in ("required", "tool"))
+    by_budget = traits.thinking == "budget"
+    begun = traits.prefill and bool(turns) and turns[-1].role is Role.ASSISTANT
+    hindrances = (
+        (traits.thinking is None, "this model does not think"),
+        (forced, "the model cannot think where a tool is forced"),
+        (
+            by_budget and limit <= SMALLEST_BUDGET,
+            f"thinking takes {SMALLEST_BUDGET} tokens at least, and the limit leaves no room for them",
+        ),
+        (by_budget and begun, "the model cannot think where its answer is begun for it"),
+        (
+            by_budget and not _last_calls_were_thought(turns, wanted),
+            "the last turn with calls came without thinking that this model would take back",
+        ),
+    )
+    return next((why for is_so, why in hindrances if is_so), None)
 
 
 def _last_calls_were_thought(turns: tuple[Turn, ...], wanted: Wanted) -> bool:

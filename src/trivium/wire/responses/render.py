@@ -28,7 +28,6 @@ from trivium.wire.destination import Wanted, failed, joined, leading, no_words, 
 from trivium.wire.envelope import ENCRYPTED
 from trivium.wire.media import uri_of
 from trivium.wire.schemas import parameters
-from trivium.wire.toolnames import fitting_id
 
 _UNMARKED = (Audio, Refusal, Reasoning)
 """Parts that have no cache marks."""
@@ -179,7 +178,7 @@ def _item(part: Part, wanted: Wanted) -> dict[str, Any] | None:
             _lose_mark(part, wanted)
             is_custom = wanted.names.is_custom_call(part.id)
             kind = "custom_tool_call_output" if is_custom else "function_call_output"
-            return {"type": kind, "call_id": fitting_id(part.id, wanted.to.api), "output": _output(part, wanted)}
+            return {"type": kind, "call_id": wanted.id(part.id), "output": _output(part, wanted)}
         case Reasoning():
             return _thought(part) if wanted.takes(part) else {}
         case _:
@@ -188,7 +187,7 @@ def _item(part: Part, wanted: Wanted) -> dict[str, Any] | None:
 
 def _call(part: ToolCall, wanted: Wanted) -> dict[str, Any]:
     _lose_mark(part, wanted)
-    said = {"call_id": fitting_id(part.id, wanted.to.api), "name": wanted.names.upstream(part.name, part.namespace)}
+    said = {"call_id": wanted.id(part.id), "name": wanted.names.upstream(part.name, part.namespace)}
     if part.kind is ToolKind.CUSTOM:
         wanted.names.custom_call(part.id)
         return {"type": "custom_tool_call", **said, "input": part.arguments}
