@@ -64,6 +64,16 @@ class Running:
         return socket.create_connection(("127.0.0.1", self.port)), f"authorization: Bearer {self.key}\r\n".encode()
 
 
+class PromptServer(Server):
+    """Ends as soon as it is asked to; uvicorn looks ten times a second."""
+
+    async def main_loop(self) -> None:
+        ticking = asyncio.create_task(super().main_loop())
+        while not (self.should_exit or ticking.done()):
+            await asyncio.sleep(0.005)
+        ticking.cancel()
+
+
 @contextlib.asynccontextmanager
 async def running(
     *rules: Rule | Reply, settings: str = "", provider: str = ALL_APIS, script: Script | None = None
@@ -76,7 +86,7 @@ async def running(
             gateway = Gateway(config.parse(text), Path(folder), {})
             listener = socket.create_server(("127.0.0.1", 0))
             listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            server = Server(gateway)
+            server = PromptServer(gateway)
             serving = asyncio.create_task(server.serve(sockets=[listener]))
             while not server.started:  # noqa: ASYNC110 # uvicorn has no event for it
                 await asyncio.sleep(0.005)

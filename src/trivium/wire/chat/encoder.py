@@ -39,6 +39,8 @@ _ROLE = b'"role":"assistant",'
 class ChatEncoder(Encoder):
     """Encodes one answer for a client of Chat Completions."""
 
+    _refused = False
+    """The model told why it refuses."""
     _said = 0
     """Letters of the texts that have ended."""
 
@@ -61,6 +63,7 @@ class ChatEncoder(Encoder):
         self._out.append(self._prefix + members + _END)
 
     def _begin(self, part: Part) -> None:
+        self._refused |= part.kind is Refusal
         if part.call is None:
             return
         part.number = self._called - 1
@@ -88,10 +91,8 @@ class ChatEncoder(Encoder):
 
     def _reasoning(self, said: str) -> bytes:
         text = json(said)
-        pieces = (text, text, _FORMAT.encode(), self._reasoned)
-        form = (
-            b'"reasoning_content":%b,"reasoning_details":[{"type":"reasoning.text","text":%b,"format":"%b","index":%d}]'
-        )
+        pieces = (text, text, self._reasoned)
+        form = b'"reasoning_content":%b,"reasoning_details":[{"type":"reasoning.text","text":%b,"index":%d}]'
         return form % pieces
 
     def _end(self, part: Part, sealed: str | None) -> None:
@@ -148,6 +149,8 @@ class ChatEncoder(Encoder):
             )
         if finish is not None and finish.stop_sequence is not None:
             self._losses.add("stop_sequence", "Chat Completions does not tell which one ended the answer")
+        if reason is FinishReason.REFUSAL and self._refused:
+            return "stop"  # as OpenAI has it: the refusal tells itself
         return _WORDS.get(reason)
 
     def _tier(self) -> str | None:
@@ -160,6 +163,7 @@ class ChatEncoder(Encoder):
     def whole(self, answer: Answer) -> bytes:
         reason = self._take_whole(answer)
         finish = ev.Finish(reason, answer.native_finish, answer.stop_sequence)
+        self._refused = any(isinstance(part, Refusal) for part in answer.parts)
         choice = {
             "index": 0,
             "message": self._message(answer),
