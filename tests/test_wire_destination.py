@@ -26,6 +26,7 @@ from trivium.wire.destination import (
     texts,
     user_hash,
 )
+from trivium.wire.envelope import close, open_
 from trivium.wire.losses import Loss, Losses
 from trivium.wire.toolnames import ToolNames
 
@@ -39,7 +40,14 @@ def request(api: Api = Api.CHAT, **members: Any) -> Request:
 
 
 class TestReasoning:
-    @pytest.mark.parametrize("seal", [Seal("signature", "s", "me"), Seal("detail", "{}", "me"), Seal("signature", "s")])
+    @pytest.mark.parametrize(
+        "seal",
+        [
+            open_(close(Seal("signature", "s"), "me", "Hm."), "Hm.", "signature"),
+            open_(close(Seal("plain"), "me", "Hm."), "Hm.", "signature"),
+            Seal("signature", "s"),
+        ],
+    )
     def test_its_origin_takes_it_back(self, seal: Seal) -> None:
         to = wanted()
         assert to.takes(Reasoning("Hm.", "at", seal))

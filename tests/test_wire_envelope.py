@@ -18,12 +18,14 @@ FORMS = (SIGNATURE, REDACTED, ENCRYPTED, DETAIL, GOOGLE, PLAIN)
 
 @given(st.sampled_from(FORMS), st.text(), st.text())
 def test_a_seal_comes_back_as_it_was_whatever_it_holds(form: str, data: str, text: str) -> None:
-    assert open_(close(Seal(form, data), CLAUDE, text), text, "another") == Seal(form, data, CLAUDE)
+    seal = open_(close(Seal(form, data), CLAUDE, text), text, "another")
+    assert (seal.form, seal.data) == (form, data)
+    assert any(fits(seal, CLAUDE, api) for api in Api)
 
 
 def test_an_envelope_names_its_form_and_not_its_maker() -> None:
     sealed = close(Seal(SIGNATURE, "c2ln"), CLAUDE, "Hm.")
-    assert re.fullmatch(r"tv1\.[\w-]{12}\.signature\.[\w-]{8}\.c2ln", sealed)
+    assert re.fullmatch(r"tv1\.[\w-]{12}\.signature\.[\w-]{12}\.c2ln", sealed)
     assert not re.search("anthropic|claude|Hm", sealed)
 
 
@@ -64,6 +66,23 @@ class TestWhoGetsIt:
     )
     def test_one_that_nobody_tagged_is_trusted_for_its_own_api(self, form: str, home: Api | None) -> None:
         assert [api for api in Api if fits(open_("EqQBCgIYAg==", "Hm.", form), CLAUDE, api)] == ([home] if home else [])
+
+    @pytest.mark.parametrize("place", [1, 2, 3, 4])
+    def test_nobody_does_once_the_envelope_was_altered(self, place: int) -> None:
+        fields = close(Seal(DETAIL, "{}"), CLAUDE, "Hm.").split(".")
+        fields[place] = "plain" if place == 2 else fields[place][:-1] + "x"
+        seal = open_(".".join(fields), "Hm.", SIGNATURE)
+        assert not any(fits(seal, CLAUDE, api) for api in Api)
+
+    def test_nobody_can_write_one_without_the_gateways_secret(self) -> None:
+        ours = origin_tag("anthropic", Api.MESSAGES, "claude-opus-4-6", b"secret")
+        forged = close(Seal(SIGNATURE, "s"), CLAUDE, "Hm.")
+        assert not fits(open_(forged, "Hm.", SIGNATURE), ours, Api.MESSAGES)
+        assert ours not in close(Seal(SIGNATURE, "s"), ours, "Hm.")
+
+    def test_a_seal_of_another_api_has_no_place_in_this_one(self) -> None:
+        seal = open_(close(Seal(DETAIL, "{}"), CLAUDE, "Hm."), "Hm.", SIGNATURE)
+        assert [api for api in Api if fits(seal, CLAUDE, api)] == [Api.CHAT]
 
     def test_reasoning_without_a_seal_goes_to_nobody(self) -> None:
         assert not any(fits(None, CLAUDE, api) for api in Api)

@@ -24,9 +24,10 @@ from support_requests import (
     user,
 )
 from support_vendors_values import Body
+from trivium.canon.api import Api
 from trivium.canon.parts import Data, Document, Image, Part, Reasoning, Seal, Text, ToolCall, ToolResult, Url
 from trivium.canon.request import Format, Request, Role, Thinking, Tool, ToolChoice, Turn
-from trivium.wire.envelope import close
+from trivium.wire.envelope import close, fits
 
 
 def turns(*told: Body, **more: Any) -> tuple[Turn, ...]:
@@ -148,15 +149,17 @@ class TestTurns:
 
     def test_our_envelopes_are_opened_if_the_text_is_still_the_same(self) -> None:
         sealed = close(Seal("encrypted", "gAAA"), ORIGIN, "Hm.")
-        for told, origin in (("Hm.", ORIGIN), ("Hm!", "altered")):
+        for told in ("Hm.", "Hm!"):
             (turn,) = turns(said({"type": "thinking", "thinking": told, "signature": sealed}))
             (found,) = turn.parts
             assert isinstance(found, Reasoning)
-            assert found.seal == Seal("encrypted", "gAAA", origin)
+            assert found.seal is not None
+            assert (found.seal.form, found.seal.data) == ("encrypted", "gAAA")
+            assert fits(found.seal, ORIGIN, Api.RESPONSES) == (told == "Hm.")
         blind = {"type": "redacted_thinking", "data": close(Seal("encrypted", "gAAA"), ORIGIN, "")}
-        assert turns(user("hi"), said(blind))[1].parts == (
-            Reasoning("", "messages[1].content[0]", Seal("encrypted", "gAAA", ORIGIN)),
-        )
+        (found,) = turns(user("hi"), said(blind))[1].parts
+        assert isinstance(found, Reasoning)
+        assert fits(found.seal, ORIGIN, Api.RESPONSES)
 
     def test_an_unsigned_thought_has_no_seal(self) -> None:
         assert turns(said({"type": "thinking", "thinking": "Hm."}))[0].parts == (Reasoning("Hm.", f"{AT}[0]"),)

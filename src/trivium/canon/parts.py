@@ -75,7 +75,9 @@ class Seal(msgspec.Struct, frozen=True):
     """Which of an API's members held it (`wire/envelope`)."""
     data: str = ""
     origin: str | None = None
-    """The tag of provider, API and model that made it; None where nobody tagged it."""
+    """What an envelope says of provider, API and model that made it; None where there was no envelope."""
+    text: str = ""
+    """A digest of the text that came beside the envelope."""
 
 
 class Reasoning(msgspec.Struct, frozen=True):

@@ -33,7 +33,7 @@ async def count(call: Call, request: Request, target: Target, reply: Reply, run:
     if not provider.counts:
         await _tell(call, request, None, reply, run)
         return
-    way = way_to(call, target, provider.counts)
+    way = way_to(call, target, provider.counts, deps)
     response = await forward(call, prepare(call, request, target, way, run), target, way, run, deps)
     if response.status in _CANNOT:
         response.close()

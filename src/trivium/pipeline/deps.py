@@ -59,7 +59,9 @@ class Deps:
         client: UpstreamClient,
         local: Local | None,
         catalog: Catalog,
+        seal_key: bytes = b"",
     ) -> None:
+        """`seal_key` is the secret with which sealed reasoning is put into envelopes."""
         self.settings = settings
         self.clock = clock
         self.keys = keys
@@ -67,6 +69,7 @@ class Deps:
         self.client = client
         self.local = local
         self.catalog = catalog
+        self.seal_key = seal_key
         self.in_flight = InFlight(settings.max_in_flight_bytes, settings.max_calls)
         self.flood = Flood()
 

@@ -42,13 +42,13 @@ _CHOICES = {
 """By the client's API, which of the upstream's is best: its own, else the one that loses least."""
 
 
-def way_to(call: Call, target: Target, apis: Container[Api]) -> Translation | None:
+def way_to(call: Call, target: Target, apis: Container[Api], deps: Deps) -> Translation | None:
     """How a call gets to an upstream that speaks these APIs: None where it speaks the client's."""
     api = next(api for api in _CHOICES[call.api] if api in apis)
     if api is call.api:
         return None
     provider = target.provider
-    origin = origin_tag(provider.name, api, target.model)
+    origin = origin_tag(provider.name, api, target.model, deps.seal_key)
     traits = traits_of(provider.kind, api, target.model)
     to = Destination(api=api, model=target.model, traits=traits, origin=origin)
     return Translation(call.api, to, id=call.id, created=call.time_ms // 1000)

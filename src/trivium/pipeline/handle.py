@@ -21,7 +21,7 @@ from trivium.wire.request import check_stateless, parse, without_body
 
 NO_KEY = "No API key was sent. Send one as `Authorization: Bearer tv-...` or `x-api-key: tv-...`."
 
-_YES = (b"1", b"true")
+_NO = (b"0", b"false", b"")
 
 _LOG = logging.getLogger("trivium.pipeline")
 
@@ -59,7 +59,7 @@ async def _serve(call: Call, body: Body, reply: Reply, run: Run, deps: Deps) -> 
     check_head(call, deps, anonymous=False)
     key = authenticate(call.headers, deps.keys)
     run.key_id = key.id if key else None
-    run.strict = (key is not None and key.strict) or call.headers.get(b"x-trivium-strict") in _YES
+    run.strict = (key is not None and key.strict) or call.headers.get(b"x-trivium-strict", b"0") not in _NO
     cap = check_head(call, deps, anonymous=key is None)
     run.request = request = parse(call.api, await read_body(body, run, cap))
     if key is None:
@@ -69,7 +69,7 @@ async def _serve(call: Call, body: Body, reply: Reply, run: Run, deps: Deps) -> 
     if call.operation is Operation.COUNT_TOKENS:
         await count(call, request, target, reply, run, deps)
         return
-    way = way_to(call, target, target.provider.apis)
+    way = way_to(call, target, target.provider.apis, deps)
     response = await forward(call, prepare(call, request, target, way, run), target, way, run, deps)
     run.request = request = without_body(request)
     run.hold(0)

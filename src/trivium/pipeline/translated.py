@@ -26,6 +26,8 @@ from trivium.wire.translate import StreamTranslation, Translation
 
 _GRACE = 1.0
 """Seconds that a stream may go on behind its terminal event."""
+_UNFINISHED_GRACE = 10.0
+"""Seconds that usage and terminal event may take behind the finish."""
 _JSON = (b"content-type", b"application/json")
 _EVENTS = (b"content-type", b"text/event-stream; charset=utf-8")
 _REQUEST_IDS = (b"request-id", b"x-request-id")
@@ -51,6 +53,8 @@ class TranslatedExchange(Exchange):
         self._silence = deps.settings.stream_keep_alive
         self._lock = asyncio.Lock()
         self._told_at = 0.0
+        self._last_at = 0.0
+        """When a stream that has said its last is taken for ended."""
 
     async def relay(self) -> None:
         try:
@@ -96,7 +100,8 @@ class TranslatedExchange(Exchange):
         except (UpstreamError, Overloaded) as error:
             if not self._reply.started:
                 raise
-            if stream.ended:
+            if stream.ended and stream.fault is None:
+                # All of the answer was there; that the connection then failed is nobody's business.
                 await self._end(stream.close())
             else:
                 await self._end_broken(stream, error)
@@ -115,6 +120,8 @@ class TranslatedExchange(Exchange):
             if stream.held != held and max(stream.held, held) > ACCOUNTED:
                 held = stream.held
                 run.hold(held)
+            if held > METERED:
+                raise UpstreamGarbage("The upstream's answer is too long to be translated.")
             if out:
                 await self._tell(out)
             if stream.fault:
@@ -134,10 +141,15 @@ class TranslatedExchange(Exchange):
         await self._end()
 
     async def _next(self, stream: StreamTranslation) -> bytes:
-        if not stream.ended:
+        """More of the stream; none where it has said its last and does not end."""
+        if not (stream.ended or stream.finished):
             return await self._response.read()
+        now = asyncio.get_running_loop().time()
+        self._last_at = self._last_at or now + _UNFINISHED_GRACE
+        if stream.ended:
+            self._last_at = min(self._last_at, now + _GRACE)
         with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(_GRACE):
+            async with asyncio.timeout_at(self._last_at):
                 return await self._response.read()
         return b""
 

@@ -46,6 +46,7 @@ class Gateway:
             client=_client(settings),
             local=Embedded(self.local) if self.local else None,
             catalog=catalog(self.providers.values(), settings.aliases, {}),
+            seal_key=self.store.seal_key,
         )
         self._check_aliases()
         self.operations = Operations(self.store, self.deps.keep_counted)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import sqlite3
 from pathlib import Path
 from typing import Any
@@ -26,7 +27,10 @@ class Store:
         self._writing = connect(path)
         migrate(self._writing)
         self._reading = connect(path)
-        self.keys = KeyStore(self._reading, read_pepper(folder), clock)
+        pepper = read_pepper(folder)
+        self.keys = KeyStore(self._reading, pepper, clock)
+        self.seal_key = hashlib.blake2b(pepper, person=b"seals").digest()
+        """The secret of envelopes; the same at the next start, and of no use to find the pepper."""
         self.records = RecordWriter(self._writing)
 
     def usage(self, query: reports.UsageQuery) -> list[dict[str, Any]]:

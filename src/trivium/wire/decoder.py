@@ -21,7 +21,7 @@ _DONE = b"[DONE]"
 class Decoder:
     """Decodes one answer: `decode` each event of its stream, then `close`; or `whole` for a body that is no stream."""
 
-    _GOES_ON = False
+    goes_on = False
     """Another answer behind one that came to its end goes on with it."""
 
     def __init__(self, conventions: Conventions = named.DEFAULT) -> None:
@@ -107,7 +107,7 @@ class Decoder:
         if not id or not self._begun.id or id == self._begun.id:
             return False
         self._begun = Begin(id, model or None)
-        if not (self._ended and self._GOES_ON):
+        if not (self._ended and self.goes_on):
             self._out.append(Begin(id, model or None, restarted=True))
         self._finish, self._called, self._ended, self._kind = None, False, False, None
         return True

@@ -30,7 +30,7 @@ class Destination(msgspec.Struct, frozen=True, kw_only=True):
     model: str
     traits: Traits = Traits()
     origin: str = ""
-    """Its tag (`envelope.origin_tag`)."""
+    """Its secret name (`envelope.origin_tag`)."""
 
 
 class Wanted(msgspec.Struct, frozen=True):

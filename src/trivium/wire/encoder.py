@@ -10,7 +10,6 @@ the end may be followed by more. Of reasoning, consecutive parts without a seal 
 
 from __future__ import annotations
 
-import re
 from collections import OrderedDict
 from collections.abc import Callable
 from typing import Any
@@ -24,13 +23,12 @@ from trivium.canon.parts import AnswerPart, Citation, Reasoning, Refusal, Seal, 
 from trivium.canon.usage import Usage
 from trivium.wire.envelope import PLAIN, close
 from trivium.wire.errors import ErrorValue
-from trivium.wire.lenient import is_json
+from trivium.wire.lenient import Brackets, is_json
 from trivium.wire.losses import Losses
 from trivium.wire.toolnames import outward_id
 
 PARAGRAPH = "\n\n"
 _MOST_FOREIGN = 1000
-_BRACKETS = re.compile(r'\\.?|["{}\[\]]', re.DOTALL)
 RESTARTED = Fault("upstream_restarted", "The upstream began its answer anew after part of it had gone out.")
 json = msgspec.json.Encoder(decimal_format="number").encode
 
@@ -43,7 +41,7 @@ class Asked(msgspec.Struct, frozen=True, kw_only=True):
     created: int
     """Seconds since the epoch."""
     origin: str | None = None
-    """The upstream's tag for envelopes; None where both sides speak one API, and seals stay as they are."""
+    """The upstream's name for envelopes; None where both sides speak one API, and seals stay as they are."""
     wants_usage: bool = True
     echo: dict[str, Any] = {}
     """Members of a Responses request that the response repeats."""
@@ -68,8 +66,7 @@ class Part:
         self.citations: list[Citation] = []
         self._seen = 0
         """Pieces whose brackets have been counted."""
-        self._depth = 0
-        self._quoted = self._escaped = self._closed = False
+        self._brackets = Brackets()
 
     @property
     def said(self) -> str:
@@ -82,20 +79,9 @@ class Part:
         if not self._seen and is_json(self.said):
             return True
         for piece in self.pieces[self._seen :]:
-            self._count(piece)
+            self._brackets.feed(piece)
         self._seen = len(self.pieces)
-        return self._closed and self._depth <= 0
-
-    def _count(self, piece: str) -> None:
-        """Counts the brackets outside of strings."""
-        mark = ""
-        for mark in _BRACKETS.findall(piece[1:] if self._escaped else piece):
-            if mark == '"':
-                self._quoted = not self._quoted
-            elif not self._quoted and mark[0] != "\\":
-                self._closed |= mark in "}]"
-                self._depth += 1 if mark in "{[" else -1
-        self._escaped = mark == "\\"
+        return self._brackets.are_closed
 
 
 class Encoder:
@@ -121,8 +107,11 @@ class Encoder:
         self._finish: ev.Finish | None = None
         self._called = 0
         self._refused = False
+        """The model told why it refuses."""
         self.began = False
         """Something of the answer has been said."""
+        self.kept = 0
+        """Letters in memory, of parts that are said once more at their end, or that wait."""
         self.fault: Fault | None = None
         """The upstream's error: nothing is said after it."""
         self._takers: dict[type[Event], Callable[[Any], None]] = {
@@ -201,6 +190,10 @@ class Encoder:
         self._finished(self._reason(self._finish), self._finish)
         return b"".join(self._out)
 
+    @property
+    def finished(self) -> bool:
+        return self._finish is not None
+
     def _ensure_started(self) -> None:
         if not self.began:
             self.began = True
@@ -222,6 +215,7 @@ class Encoder:
                 return
         if self._KEEPS_TEXT:
             part.pieces.append(event.text)
+            self.kept += len(event.text)
         part.length += len(event.text)
         self._logprobs = event.logprobs
         self._say(part, event.text)
@@ -251,6 +245,7 @@ class Encoder:
             if part is None:
                 return
         part.pieces.append(said)
+        self.kept += len(said)
         self._say(part, said)
 
     def _take_call(self, event: ev.ToolCallBegin) -> None:
@@ -260,11 +255,12 @@ class Encoder:
         part = self._open
         if part is None or part.index != event.index or part.kind is not ToolCall:
             if event.index in self._held:
-                self._held[event.index].append(event)
+                self._hold(event.index, event)
             elif event.arguments.strip():
                 self._losses.add("tool_calls", "arguments of a call that was complete already")
             return
         part.pieces.append(event.arguments)
+        self.kept += len(event.arguments)
         self._say(part, event.arguments)
         if self._held and part.is_complete():
             self._release()
@@ -272,8 +268,8 @@ class Encoder:
     def _take_seal(self, event: ev.ReasoningSeal) -> None:
         part = self._open
         if part is not None and part.index == event.index and part.kind is Reasoning:
-            self._end(part, self._sealed(event.seal, part.said))
             self._open = None
+            self._over(part, self._sealed(event.seal, part.said))
             return
         if part is not None and not self._may_follow(part):
             self._hold(event.index, event)
@@ -288,6 +284,7 @@ class Encoder:
 
     def _hold(self, index: int, event: Event) -> None:
         self._held.setdefault(index, []).append(event)
+        self.kept += _letters(event)
 
     def _switch(self, event: Event, part: Part) -> Part | None:
         """Ends the open part and begins this one; None where the event has to wait."""
@@ -318,7 +315,12 @@ class Encoder:
             sealed = None
             if part.kind is Reasoning and not self._asked.native:
                 sealed = self._sealed(Seal(PLAIN), part.said)
-            self._end(part, sealed)
+            self._over(part, sealed)
+
+    def _over(self, part: Part, sealed: str | None) -> None:
+        self._end(part, sealed)
+        if not self._KEEPS_TEXT:
+            self.kept -= sum(map(len, part.pieces))
 
     def _release(self) -> None:
         """The open call is over: what waited goes on, part by part, up to a call that is not complete."""
@@ -326,6 +328,7 @@ class Encoder:
         while held:
             self._end_open()
             for event in held.popitem(last=False)[1]:
+                self.kept -= _letters(event)
                 self._takers[type(event)](event)
             if self._open is not None and not self._open.is_complete():
                 break
@@ -402,6 +405,10 @@ class Encoder:
             if part is not None:
                 found.append(part)
         return found
+
+
+def _letters(event: Event) -> int:
+    return len(getattr(event, "arguments", "") or getattr(event, "text", ""))
 
 
 def annotation(citation: Citation, start: int, length: int) -> dict[str, Any]:

@@ -1,15 +1,17 @@
 """Our envelope around what a provider seals its reasoning with: signatures, encrypted content.
 
 A seal is of use to nobody but the provider and model that made it, and breaks when a byte of the sealed text changes.
-A client of another API gets it as `tv1.<origin>.<form>.<digest of the text>.<the seal's own bytes>` in the member that
-its own API has for such things, and sends it back with the conversation. It is opened for the same origin, if the text
-is still the same, and for nobody else. The origin is a hash: an envelope does not tell who answered.
+A client of another API gets it as `tv1.<tag>.<form>.<proof>.<the seal's own bytes>` in the member that its own API has
+for such things, and sends it back with the conversation. It is opened for the same origin, if nobody has changed the
+text or the envelope, and for nobody else. The tag and the proof are made with a secret of the gateway: an envelope does
+not tell who answered, and nobody else can write one.
 """
 
 from __future__ import annotations
 
 import base64
 import hashlib
+import hmac
 
 from trivium.canon.api import Api
 from trivium.canon.parts import Seal
@@ -32,18 +34,17 @@ PLAIN = "plain"
 """None: the reasoning came without a seal. In an envelope it says whose reasoning it is."""
 
 _HOMES = {SIGNATURE: Api.MESSAGES, REDACTED: Api.MESSAGES, ENCRYPTED: Api.RESPONSES, DETAIL: Api.CHAT, GOOGLE: Api.CHAT}
-_ALTERED = "altered"
-"""No origin has this tag."""
 
 
-def origin_tag(provider: str, api: Api, model: str) -> str:
-    """A short name for whoever answers as this model of this provider through this API."""
-    return _short(f"{provider}\n{api.short}\n{model}", 9)
+def origin_tag(provider: str, api: Api, model: str, key: bytes = b"") -> str:
+    """A secret name for whoever answers as this model of this provider through this API."""
+    return _hash(key, f"{provider}\n{api.short}\n{model}", 18)
 
 
 def close(seal: Seal, origin: str, text: str) -> str:
     """The envelope, for the text that the client gets beside it."""
-    return f"{MARK}{origin}.{seal.form}.{_short(text, 6)}.{seal.data}"
+    tag, _, proof = _origin(origin, Seal(seal.form, seal.data, text=_digest(text))).partition(".")
+    return f"{MARK}{tag}.{seal.form}.{proof}.{seal.data}"
 
 
 def open_(sealed: str, text: str, form: str) -> Seal:
@@ -51,16 +52,28 @@ def open_(sealed: str, text: str, form: str) -> Seal:
     fields = sealed.split(".", _FIELDS - 1)
     if not sealed.startswith(MARK) or len(fields) != _FIELDS:
         return Seal(form, sealed)
-    _, origin, inner, digest, data = fields
-    return Seal(inner, data, origin if digest == _short(text, 6) else _ALTERED)
+    _, tag, inner, proof, data = fields
+    return Seal(inner, data, f"{tag}.{proof}", _digest(text))
 
 
 def fits(seal: Seal | None, origin: str, api: Api) -> bool:
-    """Whether the upstream of this tag and API may get the seal. One that nobody tagged is trusted for its own API."""
+    """Whether the upstream of this origin and API may get the seal. One without an envelope is trusted for its API."""
     if seal is None:
         return False
-    return seal.origin == origin if seal.origin is not None else _HOMES.get(seal.form) is api
+    home = _HOMES.get(seal.form)
+    if seal.origin is None or (home is not api and seal.form != PLAIN):
+        return seal.origin is None and home is api
+    return hmac.compare_digest(seal.origin.encode(), _origin(origin, seal).encode())
 
 
-def _short(text: str, size: int) -> str:
-    return base64.urlsafe_b64encode(hashlib.sha256(text.encode("utf-8", "replace")).digest()[:size]).decode()
+def _origin(origin: str, seal: Seal) -> str:
+    tag = _hash(b"tag", origin, 9)
+    return f"{tag}.{_hash(origin.encode(), f'{seal.form}.{seal.text}.{seal.data}', 9)}"
+
+
+def _digest(text: str) -> str:
+    return hashlib.sha256(text.encode("utf-8", "replace")).hexdigest()
+
+
+def _hash(key: bytes, said: str, size: int) -> str:
+    return base64.urlsafe_b64encode(hmac.digest(key, said.encode("utf-8", "replace"), "sha256")[:size]).decode()

@@ -18,6 +18,7 @@ _LARGEST_COUNT = 2**53
 _ALWAYS_READ = 1024 * 1024
 _MOST_VALUES = 1_000_000
 _DEEPEST = 100
+_MARKS = re.compile(r'\\.?|["{}\[\]]', re.DOTALL)
 _LONE_SURROGATE = re.compile("[\ud800-\udfff]")
 
 
@@ -75,6 +76,29 @@ def is_json(said: str) -> bool:
     except (ValueError, RecursionError):
         return False
     return True
+
+
+class Brackets:
+    """Counts the brackets of a JSON text that comes in pieces, those in its strings apart."""
+
+    def __init__(self) -> None:
+        self._depth = 0
+        self._quoted = self._escaped = self._closed = False
+
+    def feed(self, piece: str) -> None:
+        mark = ""
+        for mark in _MARKS.findall(piece[1:] if self._escaped else piece):
+            if mark == '"':
+                self._quoted = not self._quoted
+            elif not self._quoted and mark[0] != "\\":
+                self._closed |= mark in "}]"
+                self._depth += 1 if mark in "{[" else -1
+        self._escaped = mark == "\\"
+
+    @property
+    def are_closed(self) -> bool:
+        """There were some, and each that opened has been closed."""
+        return self._closed and self._depth <= 0
 
 
 def dump(value: Any) -> str:

@@ -14,7 +14,7 @@ import msgspec
 
 from trivium.canon import conventions as named
 from trivium.canon.api import Api
-from trivium.canon.events import CONTENT, End, Event, Fault, Finish
+from trivium.canon.events import CONTENT, Begin, End, Event, Fault, Finish, UsageReport
 from trivium.canon.fold import Answer, Fold, fold
 from trivium.canon.request import Request
 from trivium.canon.usage import Conventions
@@ -176,6 +176,10 @@ def estimated(client: Api, members: Members) -> int:
     return estimate(_PARSE[client](members, Losses()))
 
 
+_AFTERWARDS = (Begin, UsageReport)
+"""What may still be said behind the terminal event: figures, and that the answer begins anew, which is an error."""
+
+
 class StreamTranslation:
     """Sans-IO, like `relay.StreamRelay`: `feed` what arrives, send what it returns, `close` at the end.
 
@@ -197,8 +201,8 @@ class StreamTranslation:
 
     @property
     def held(self) -> int:
-        """Bytes of an unfinished event in memory."""
-        return self._parser.held
+        """Bytes in memory: of an unfinished event, and of what the client is told once more, or later."""
+        return self._parser.held + self._encoder.kept
 
     @property
     def malformed(self) -> int:
@@ -211,6 +215,11 @@ class StreamTranslation:
     @property
     def content_began(self) -> bool:
         return self._encoder.began
+
+    @property
+    def finished(self) -> bool:
+        """The upstream said why the answer ended."""
+        return self._encoder.finished
 
     @property
     def fault(self) -> Fault | None:
@@ -242,6 +251,8 @@ class StreamTranslation:
     def _tell(self, events: list[Event]) -> bytes:
         if not events:
             return b""
+        if self.ended and not self._decoder.goes_on:
+            events = [event for event in events if type(event) in _AFTERWARDS]
         for event in events:
             kind = type(event)
             if kind not in CONTENT:

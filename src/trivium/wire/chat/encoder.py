@@ -39,8 +39,6 @@ _ROLE = b'"role":"assistant",'
 class ChatEncoder(Encoder):
     """Encodes one answer for a client of Chat Completions."""
 
-    _refused = False
-    """The model told why it refuses."""
     _said = 0
     """Letters of the texts that have ended."""
 
@@ -63,7 +61,6 @@ class ChatEncoder(Encoder):
         self._out.append(self._prefix + members + _END)
 
     def _begin(self, part: Part) -> None:
-        self._refused |= part.kind is Refusal
         if part.call is None:
             return
         part.number = self._called - 1
@@ -163,7 +160,6 @@ class ChatEncoder(Encoder):
     def whole(self, answer: Answer) -> bytes:
         reason = self._take_whole(answer)
         finish = ev.Finish(reason, answer.native_finish, answer.stop_sequence)
-        self._refused = any(isinstance(part, Refusal) for part in answer.parts)
         choice = {
             "index": 0,
             "message": self._message(answer),

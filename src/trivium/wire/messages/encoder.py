@@ -38,7 +38,6 @@ class MessagesEncoder(Encoder):
 
     _block = -1
     _prefix = b""
-    _refused = False
 
     def ping(self) -> bytes:
         return _PING
@@ -58,7 +57,6 @@ class MessagesEncoder(Encoder):
         kind, member = _DELTAS.get(part.kind, _ARGUMENTS)
         form = b'event: content_block_delta\ndata: {"type":"content_block_delta","index":%d,"delta":{"type":"%b","%b":'
         self._prefix = form % (self._block, kind.encode(), member.encode())
-        self._refused = self._refused or part.kind is Refusal
         if part.call is not None:
             block = self._use(part.call, self._called - 1, {})
         elif part.kind is Reasoning:
@@ -115,8 +113,6 @@ class MessagesEncoder(Encoder):
         self._event("message_stop")
 
     def _stop(self, reason: FinishReason, finish: ev.Finish | None) -> dict[str, Any]:
-        if reason is FinishReason.STOP and self._refused:  # Chat tells it beside the finish
-            reason = FinishReason.REFUSAL
         word = finish.native if self._asked.native and finish and finish.native else _WORDS.get(reason)
         return {"stop_reason": word, "stop_sequence": finish.stop_sequence if finish else None}
 
@@ -125,7 +121,6 @@ class MessagesEncoder(Encoder):
 
     def whole(self, answer: Answer) -> bytes:
         reason = self._take_whole(answer)
-        self._refused = any(isinstance(part, Refusal) for part in answer.parts)
         stop = self._stop(reason, ev.Finish(reason, answer.native_finish, answer.stop_sequence))
         self._called = 0
         content = [block for part in self._joined(answer.parts) if (block := self._whole_block(part)) is not None]

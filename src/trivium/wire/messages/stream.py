@@ -67,7 +67,7 @@ class _Call:
 class StreamDecoder(Decoder):
     """Decodes one answer of the Messages API. All providers count alike here: conventions change nothing."""
 
-    _GOES_ON = True  # recorded with Anthropic's tool search: two messages, each with its message_stop
+    goes_on = True  # recorded with Anthropic's tool search: two messages, each with its message_stop
 
     def __init__(self, conventions: Conventions = named.DEFAULT) -> None:
         super().__init__(conventions)
