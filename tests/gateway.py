@@ -69,7 +69,7 @@ class PromptServer(Server):
 
     async def main_loop(self) -> None:
         ticking = asyncio.create_task(super().main_loop())
-        while not (self.should_exit or ticking.done()):
+        while not (self.should_exit or ticking.done()):  # noqa: ASYNC110 # uvicorn has no event for it
             await asyncio.sleep(0.005)
         ticking.cancel()
 

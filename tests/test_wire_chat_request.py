@@ -295,6 +295,11 @@ class TestSettings:
     def test_probabilities(self, asked: Any, most: int | None) -> None:
         assert settings(**asked).logprobs == most
 
+    def test_of_two_names_for_the_user_the_new_one_counts(self) -> None:
+        told, lost = read(C, chat(user="anna", safety_identifier="hash"))
+        assert (told.user, lost) == ("hash", ["user"])
+        assert settings(user="anna").user == "anna"
+
     def test_all_of_them(self) -> None:
         told = settings(
             max_tokens=5,
@@ -304,7 +309,6 @@ class TestSettings:
             top_k=3,
             stop="END",
             verbosity="low",
-            user="anna",
             safety_identifier="hash",
             metadata={"a": "b"},
             prompt_cache_key="k",

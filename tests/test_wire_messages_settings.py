@@ -181,9 +181,23 @@ class TestForms:
 
     def test_newer_models_are_held_to_the_schema(self) -> None:
         sent = vendors(C, M, chat(response_format=FORM), *OLDER)
-        shut = LOOSE | {"additionalProperties": False}
+        shut = {"description": "d", **LOOSE, "additionalProperties": False}
         assert sent.body["output_config"] == {"format": {"type": "json_schema", "schema": shut}}
         assert sent.losses == {}
+
+    def test_bounds_that_no_claude_is_held_to_are_told_in_words(self) -> None:
+        bounded = {"type": "integer", "minimum": 1, "description": "How many"}
+        either = {"oneOf": [{"type": "string", "pattern": "^a"}, {"type": "string", "format": "date"}]}
+        schema = {"type": "object", "properties": {"n": bounded, "s": either}}
+        form = {"type": "json_schema", "json_schema": {"name": "n", "schema": schema}}
+        sent = vendors(C, M, chat(response_format=form), *OLDER)
+        assert sent.body["output_config"]["format"]["schema"]["properties"] == {
+            "n": {"type": "integer", "description": "How many (minimum: 1)"},
+            "s": {
+                "anyOf": [{"type": "string", "description": '(pattern: "^a")'}, {"type": "string", "format": "date"}]
+            },
+        }
+        assert list(sent.losses) == ["response_format"]
 
     def test_schemas_are_closed_at_each_depth(self) -> None:
         deep = {"type": "object", "properties": {"a": {"anyOf": [LOOSE, {"type": "null"}]}}, "$defs": {"b": LOOSE}}

@@ -244,13 +244,17 @@ class TestSettings:
     def test_probabilities(self, asked: Any, most: int | None) -> None:
         assert settings(**asked).logprobs == most
 
+    def test_of_two_names_for_the_user_the_new_one_counts(self) -> None:
+        told, lost = read(R, responses(user="anna", safety_identifier="hash"))
+        assert (told.user, lost) == ("hash", ["user"])
+        assert settings(user="anna").user == "anna"
+
     def test_all_of_them(self) -> None:
         told = settings(
             max_output_tokens=7,
             temperature=0.5,
             top_p=1,
             text={"verbosity": "low"},
-            user="anna",
             safety_identifier="hash",
             metadata={"a": "b"},
             prompt_cache_key="k",

@@ -7,7 +7,7 @@ from typing import Any, Literal
 import msgspec
 
 from trivium.canon.request import Tool
-from trivium.wire.lenient import mapping, parse, sequence
+from trivium.wire.lenient import dump, mapping, parse, sequence
 
 EMPTY = b'{"type":"object","properties":{}}'
 """Of a function without arguments."""
@@ -71,6 +71,46 @@ def _closed(schema: Any) -> Any:
     return (
         copy if not _is_object(schema) or "additionalProperties" in schema else {**copy, "additionalProperties": False}
     )
+
+
+CONSTRAINTS = "bounds and patterns that this model is not held to are told in words"
+_ENFORCED = frozenset(
+    {
+        "$defs", "$ref", "additionalProperties", "allOf", "anyOf", "const", "default", "definitions", "description",
+        "enum", "format", "items", "minItems", "properties", "required", "title", "type",
+    }
+)  # fmt: skip
+"""What Anthropic's structured outputs know (its SDK's `transform_schema`)."""
+_FORMATS = ("date-time", "time", "date", "duration", "email", "hostname", "uri", "ipv4", "ipv6", "uuid")
+
+
+def enforceable(schema: Any) -> Any:
+    """A copy with what Anthropic can hold a model to; the rest becomes words of the description."""
+    try:
+        return _enforceable(schema)
+    except RecursionError:
+        return schema
+
+
+def _enforceable(schema: Any) -> Any:
+    if type(schema) is not dict:
+        return schema
+    if "oneOf" in schema and "anyOf" not in schema:
+        schema = {"anyOf" if key == "oneOf" else key: value for key, value in schema.items()}
+    kept = {key: _inside(key, value, _enforceable) for key, value in schema.items() if _is_enforced(key, value)}
+    words = ", ".join(f"{key}: {dump(value)}" for key, value in schema.items() if key not in kept)
+    if not words:
+        return kept
+    about = kept.get("description")
+    return {**kept, "description": f"{about} ({words})" if about else f"({words})"}
+
+
+def _is_enforced(key: str, value: Any) -> bool:
+    if key == "format":
+        return value in _FORMATS
+    if key == "minItems":
+        return value in (0, 1)
+    return key in _ENFORCED
 
 
 def is_strict(schema: Any) -> bool:

@@ -66,14 +66,13 @@ def parse(members: Members, losses: Losses) -> Request:
         thinking=_thinking(fields, losses),
         verbosity=fields.text("verbosity"),
         format=_format(fields, losses),
-        user=_first(fields.text("safety_identifier"), fields.text("user")),
+        user=user_of(fields, losses),
         metadata=fields.mapping("metadata"),
         cache_key=fields.text("prompt_cache_key"),
         cache_retention=fields.text("prompt_cache_retention"),
         service_tier=fields.text("service_tier"),
         logprobs=_logprobs(fields),
     )
-    fields.take("user")
     if fields.flag("store"):
         losses.add("store", "the gateway keeps no answers")
     fields.rest(losses, ONLY, _HARMLESS)
@@ -90,6 +89,14 @@ def _stop(fields: Fields) -> tuple[str, ...]:
     if type(stops) is not list or not all(type(stop) is str for stop in stops):
         raise fields.wrong("stop", "a string or a list of strings")
     return tuple(stops)
+
+
+def user_of(fields: Fields, losses: Losses) -> str | None:
+    """Whom the caller asks for, by the new name of the member or by the old one."""
+    user, old = fields.text("safety_identifier"), fields.text("user")
+    if user is not None and old not in (None, user):
+        losses.add("user", "`safety_identifier` says whom the caller asks for")
+    return old if user is None else user
 
 
 def _logprobs(fields: Fields) -> int | None:
@@ -175,6 +182,7 @@ def _function(function: Fields, losses: Losses) -> Tool:
     return tool
 
 
+_GRAMMAR = frozenset({"syntax", "definition"})
 _FORM = frozenset({"type", "grammar"})
 _FORMS = ("text", "grammar")
 
@@ -187,6 +195,7 @@ def _custom(custom: Fields, losses: Losses) -> Tool:
     if not name:
         raise custom.wrong("name", "a string")
     grammar = form.get("grammar")
+    others(mapping(grammar), _GRAMMAR, custom.path("format.grammar"), losses, ONLY)
     tool = Tool(
         name=name,
         description=custom.text("description"),
@@ -204,6 +213,10 @@ def among(allowed: dict[str, Any], tools: list[dict[str, Any]]) -> ToolChoice:
     return ToolChoice("required" if allowed.get("mode") == "required" else "auto", among=names)
 
 
+_CHOICE = frozenset({"type", "function", "custom"})
+_NAMED = frozenset({"name"})
+
+
 def _tool_choice(fields: Fields, losses: Losses) -> ToolChoice | None:
     said, legacy = fields.take("tool_choice"), fields.take("function_call")
     if said is None and type(legacy) is dict:
@@ -216,6 +229,8 @@ def _tool_choice(fields: Fields, losses: Losses) -> ToolChoice | None:
     kind = said.get("type") if type(said) is dict else None
     named = said.get(kind) if kind in ("function", "custom") else None
     if type(named) is dict and type(named.get("name")) is str:
+        others(said, _CHOICE, "tool_choice", losses, ONLY)
+        others(named, _NAMED, f"tool_choice.{kind}", losses, ONLY)
         return ToolChoice("tool", named["name"])
     if kind == "allowed_tools":
         allowed = mapping(said.get("allowed_tools"))
@@ -240,13 +255,14 @@ def _turns(fields: Fields, losses: Losses) -> tuple[Turn, ...]:
 
 _TURN = frozenset({"role", "content", "cache_control"})
 _ASSISTANT = _TURN | {"tool_calls", "function_call", "refusal", "reasoning", "reasoning_content", "reasoning_details"}
-_TOOL = _TURN | {"tool_call_id", "name"}
+_TOOL = _TURN | {"tool_call_id"}
+_FUNCTION = _TURN | {"name"}
 
 
 def _turn(message: dict[str, Any], at: str, losses: Losses) -> Turn | None:
     role = message.get("role")
     if role in ("tool", "function"):
-        others(message, _TOOL, at, losses, ONLY)
+        others(message, _TOOL if role == "tool" else _FUNCTION, at, losses, ONLY)
         return Turn(Role.USER, (_result(message, at, losses),))
     if type(role) is not str:
         raise FieldInvalid(f"`{at}.role` must be system, developer, user, assistant or tool.", param=f"{at}.role")

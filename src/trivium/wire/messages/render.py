@@ -19,7 +19,16 @@ from trivium.wire.destination import Wanted, leading, no_words, nothing_said, pl
 from trivium.wire.envelope import PLAIN, REDACTED
 from trivium.wire.messages.settings import Settings, settings
 from trivium.wire.repair import followed
-from trivium.wire.schemas import FREE_TEXT, closed, free_text_schema, parameters, parsed, shaped
+from trivium.wire.schemas import (
+    CONSTRAINTS,
+    FREE_TEXT,
+    closed,
+    enforceable,
+    free_text_schema,
+    parameters,
+    parsed,
+    shaped,
+)
 
 _MOST_MARKS = 4
 _PDF = "application/pdf"
@@ -172,7 +181,10 @@ class _Blocks:
             said["description"] = tool.description
         said["input_schema"] = free_text_schema(tool.grammar) if custom else parameters(tool)
         if tool.strict and wanted.to.traits.strict_tools:
-            said |= {"input_schema": closed(shaped(parsed(tool.schema))), "strict": True}
+            schema = closed(shaped(parsed(tool.schema)))
+            said |= {"input_schema": enforceable(schema), "strict": True}
+            if said["input_schema"] != schema:
+                wanted.losses.add(f"{tool.at}.strict", CONSTRAINTS)
         elif tool.strict:
             wanted.losses.add(f"{tool.at}.strict", "this model does not hold itself to schemas of tools")
         return self._mark(said, tool.cache, tool.at)

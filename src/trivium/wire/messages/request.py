@@ -196,6 +196,7 @@ _CITATIONS = frozenset({"enabled"})
 _THINKING = frozenset({"type", "thinking", "signature"})
 _REDACTED = frozenset({"type", "data"})
 _USE = frozenset({"type", "id", "name", "input", "cache_control"})
+_FOUND = frozenset({"type", "title", "source", "content", "cache_control", "citations"})
 _RESULT = frozenset({"type", "tool_use_id", "content", "is_error", "cache_control"})
 
 
@@ -259,17 +260,21 @@ def _use(block: dict[str, Any], at: str, losses: Losses) -> tuple[Part, ...]:
     others(block, _USE, at, losses, ONLY)
     cache = mark_of(block.get("cache_control"), at, losses)
     id, name = inward_id(need_text(block, "id", at)), need_text(block, "name", at)
-    return (ToolCall(id, name, dump(mapping(block.get("input"))), at=at, cache=cache),)
+    input = block.get("input")
+    return (ToolCall(id, name, "{}" if input is None else dump(input), at=at, cache=cache),)
 
 
 def _result(block: dict[str, Any], at: str, losses: Losses) -> tuple[Part, ...]:
     others(block, _RESULT, at, losses, ONLY)
     content = _content(block.get("content"), f"{at}.content", losses)
+    failed = block.get("is_error")
+    if failed is not None and type(failed) is not bool:
+        raise FieldInvalid(f"`{at}.is_error` must be true or false.", param=f"{at}.is_error")
     return (
         ToolResult(
             inward_id(need_text(block, "tool_use_id", at)),
             told_of(content, losses),
-            block.get("is_error") is True,
+            failed is True,
             at,
             mark_of(block.get("cache_control"), at, losses),
         ),
@@ -277,6 +282,7 @@ def _result(block: dict[str, Any], at: str, losses: Losses) -> tuple[Part, ...]:
 
 
 def _search_result(block: dict[str, Any], at: str, losses: Losses) -> tuple[Part, ...]:
+    others(block, _FOUND, at, losses, ONLY)
     losses.add(at, "given as plain text, not to be cited")
     title, source = text(block.get("title")), text(block.get("source"))
     found = _content(block.get("content"), f"{at}.content", losses)

@@ -12,11 +12,11 @@ from typing import Any
 import msgspec
 
 from trivium.canon.parts import Reasoning, ToolCall, ToolResult
-from trivium.canon.request import Request, Role, Turn
+from trivium.canon.request import Format, Request, Role, Turn
 from trivium.wire.destination import Wanted, limit_of, path
 from trivium.wire.effort import SMALLEST_BUDGET, budget_of, effort_of, nearest
 from trivium.wire.envelope import fits
-from trivium.wire.schemas import closed, parsed
+from trivium.wire.schemas import CONSTRAINTS, closed, enforceable, parsed
 
 _TIERS = {"auto": "auto", "default": "standard_only", "standard_only": "standard_only"}
 _LEAST_TOP_P = 0.95
@@ -166,10 +166,19 @@ def _form(
         return None, (_ANY_OBJECT,), None
     schema = closed(parsed(form.schema))
     if wanted.to.traits.schemas:
-        return {"type": "json_schema", "schema": schema}, (), None
+        return {"type": "json_schema", "schema": _held(schema, form, wanted)}, (), None
     if can_force and not request.tools and schema.get("type") == "object":
         wanted.names.answer = name = wanted.names.upstream(form.name or ANSWER_TOOL)
         about = form.description or "The answer. Call this and say nothing else."
         return None, (), {"name": name, "description": about, "input_schema": schema}
     wanted.losses.add(form.at, "this model cannot be held to a schema; asked for in words")
-    return None, (_BY_SCHEMA + form.schema.decode("utf-8", "replace"),), None
+    words = (form.description,) if form.description else ()
+    return None, (_BY_SCHEMA + form.schema.decode("utf-8", "replace"), *words), None
+
+
+def _held(schema: Any, form: Format, wanted: Wanted) -> Any:
+    """The schema as Anthropic holds a model to it, with what the client says about it."""
+    held = enforceable(schema)
+    if held != schema:
+        wanted.losses.add(form.at, CONSTRAINTS)
+    return {"description": form.description, **held} if form.description and type(held) is dict else held

@@ -15,7 +15,7 @@ from trivium.canon.parts import Document, Image, Part, Reasoning, Refusal, Text,
 from trivium.canon.request import Format, Request, Role, Thinking, Tool, ToolChoice, Turn
 from trivium.errors import FieldInvalid, Untranslatable
 from trivium.wire.body import Members
-from trivium.wire.chat.request import among
+from trivium.wire.chat.request import among, user_of
 from trivium.wire.envelope import ENCRYPTED, open_
 from trivium.wire.fields import Fields, items, maybe_text, need_text, others, raw_object, raw_objects, told_of
 from trivium.wire.lenient import dump, mapping, sequence, text
@@ -56,14 +56,13 @@ def parse(members: Members, losses: Losses) -> Request:
         thinking=_thinking(fields, losses),
         verbosity=verbosity,
         format=format,
-        user=fields.text("safety_identifier") or fields.text("user"),
+        user=user_of(fields, losses),
         metadata=fields.mapping("metadata"),
         cache_key=fields.text("prompt_cache_key"),
         cache_retention=fields.text("prompt_cache_retention"),
         service_tier=fields.text("service_tier"),
         logprobs=_logprobs(fields, losses),
     )
-    fields.take("user")
     if fields.flag("store"):
         losses.add("store", "the gateway keeps no answers")
     fields.rest(losses, ONLY, _HARMLESS)
@@ -148,8 +147,12 @@ def _function(tool: Fields, at: str, namespace: str | None) -> Tool:
     )
 
 
+_FORM = frozenset({"type", "syntax", "definition"})
+
+
 def _custom(tool: Fields, at: str, namespace: str | None, losses: Losses) -> Tool:
     form = tool.mapping("format")
+    others(form or {}, _FORM, tool.path("format"), losses, ONLY)
     if form and form.get("type") not in ("text", "grammar"):
         losses.add(tool.path("format"), ONLY)
     return Tool(
@@ -211,9 +214,10 @@ def _turns(fields: Fields, losses: Losses) -> Iterator[Turn]:
         yield Turn(Role.ASSISTANT, tuple(answer))
 
 
-_MESSAGE = frozenset({"type", "role", "content", "id", "status", "phase"})
+_MESSAGE = frozenset({"type", "role", "content", "id", "status"})
 _CALL = frozenset({"type", "call_id", "id", "name", "namespace", "arguments", "input", "status"})
 _OUTPUT = frozenset({"type", "call_id", "id", "output", "status", "name"})
+_THOUGHT = frozenset({"type", "text"})
 _REASONING = frozenset({"type", "id", "summary", "content", "encrypted_content", "status", "format", "signature"})
 
 
@@ -221,6 +225,8 @@ def _item(item: dict[str, Any], at: str, losses: Losses) -> tuple[Role, tuple[Pa
     kind = item.get("type", "message")
     if kind == "message":
         others(item, _MESSAGE, at, losses, ONLY)
+        if item.get("status") == "incomplete":
+            losses.add(f"{at}.status", "an answer that was cut short is given as a whole one")
         role = item.get("role")
         if type(role) is not str:
             raise FieldInvalid(f"`{at}.role` must be system, developer, user or assistant.", param=f"{at}.role")
@@ -236,7 +242,7 @@ def _item(item: dict[str, Any], at: str, losses: Losses) -> tuple[Role, tuple[Pa
         return Role.USER, (_result(item, at, losses),)
     if kind == "reasoning":
         others(item, _REASONING, at, losses, ONLY)
-        return Role.ASSISTANT, (_reasoning(item, at),)
+        return Role.ASSISTANT, (_reasoning(item, at, losses),)
     losses.add(at, f"{ONLY}: an item of type `{str(kind)[:60]}`")
     return Role.USER, ()
 
@@ -261,7 +267,10 @@ def _result(item: dict[str, Any], at: str, losses: Losses) -> ToolResult:
     return ToolResult(inward_id(maybe_text(item, "call_id", at) or ""), told_of(content, losses), at=at)
 
 
-def _reasoning(item: dict[str, Any], at: str) -> Reasoning:
+def _reasoning(item: dict[str, Any], at: str, losses: Losses) -> Reasoning:
+    for place in ("summary", "content"):
+        for number, part in enumerate(items(item.get(place) or [], f"{at}.{place}")):
+            others(part, _THOUGHT, f"{at}.{place}[{number}]", losses, ONLY)
     pieces = [text(part.get("text")) for part in items(item.get("summary") or [], f"{at}.summary")]
     if not any(pieces):
         pieces = [text(part.get("text")) for part in items(sequence(item.get("content")), f"{at}.content")]
@@ -284,7 +293,7 @@ def _content(content: Any, at: str, losses: Losses) -> tuple[Part, ...]:
 _TEXT = frozenset({"type", "text", "annotations", "logprobs"})
 _REFUSAL = frozenset({"type", "refusal"})
 _IMAGE = frozenset({"type", "image_url", "detail", "file_id"})
-_FILE = frozenset({"type", "file_data", "file_url", "filename", "file_id", "detail"})
+_FILE = frozenset({"type", "file_data", "file_url", "filename", "file_id"})
 
 
 def _part(part: dict[str, Any], at: str, losses: Losses) -> Part | None:
