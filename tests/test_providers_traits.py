@@ -111,7 +111,7 @@ def test_openai_takes_what_its_own_api_has() -> None:
     for model in ("gpt-4o", "gpt-5", "o3"):
         told = openai(model)
         assert (told.max_completion_tokens, told.system_anywhere, told.developer, told.tiers) == (True,) * 4
-        assert (told.cache_key, told.top_k, told.stop_limit) == (True, False, 0 if model == "o3" else 4)
+        assert (told.cache_key, told.top_k, told.stop_limit) == (True, False, 4 if model == "gpt-4o" else 0)
     assert openai("gpt-4o").sampling
     assert [openai(model).verbosity for model in ("gpt-4o", "o3", "gpt-5", "gpt-5.1-codex")] == [
         False,

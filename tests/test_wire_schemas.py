@@ -9,12 +9,14 @@ import msgspec
 import pytest
 
 from trivium.canon.request import Tool
+from trivium.canon.traits import Traits
+from trivium.wire.losses import Losses
 from trivium.wire.schemas import EMPTY, children, closed, free_text_schema, is_strict, parameters, parsed
 
 
 def written(schema: bytes | None) -> Any:
     """The parameters of a tool with this schema, as they go out."""
-    return msgspec.json.decode(msgspec.json.encode(parameters(Tool(name="f", schema=schema))))
+    return msgspec.json.decode(msgspec.json.encode(parameters(Tool(name="f", schema=schema), Traits(), Losses())))
 
 
 def obj(required: Any = None, *, shut: bool = True, **properties: Any) -> dict[str, Any]:
@@ -27,7 +29,7 @@ def obj(required: Any = None, *, shut: bool = True, **properties: Any) -> dict[s
 class TestParameters:
     def test_a_schema_goes_out_byte_for_byte(self) -> None:
         said = b'{"type": "object",  "properties": {"a": {"type": "number", "minimum": 1.50}}, "$schema": "x"}'
-        assert msgspec.json.encode(parameters(Tool(name="f", schema=said))) == said
+        assert msgspec.json.encode(parameters(Tool(name="f", schema=said), Traits(), Losses())) == said
 
     @pytest.mark.parametrize(
         "said", [None, b"{}", b'{"type":"object"}', b'{"properties":{}}', b'{"type":"object","properties":null}']
@@ -121,7 +123,7 @@ def test_a_schema_nested_beyond_all_measure_is_no_reason_to_fail(depth: int) -> 
     said = b'{"type":"object","properties":{"a":' * depth + b"{}" + b"}}" * depth
     closed(parsed(said))
     assert not is_strict(parsed(said))
-    parameters(Tool(name="f", schema=said))
+    parameters(Tool(name="f", schema=said), Traits(), Losses())
 
 
 def test_a_free_text_tool_is_a_function_of_one_string_that_tells_the_grammar() -> None:
@@ -130,3 +132,17 @@ def test_a_free_text_tool_is_a_function_of_one_string_that_tells_the_grammar() -
     assert list(plain["properties"]) == ["input"]
     grammar = {"type": "grammar", "syntax": "lark", "definition": 'start: "x"'}
     assert free_text_schema(grammar)["properties"]["input"]["description"].endswith('lark grammar:\nstart: "x"')
+
+
+def test_a_choice_among_forms_is_told_as_one_form_where_there_must_be_one() -> None:
+    first = {"properties": {"a": {"type": "string"}, "b": {}}, "required": ["a", "b"]}
+    second = {"properties": {"a": {"type": "string"}, "c": {}}, "required": ["a"]}
+    tool = Tool(name="f", schema=msgspec.json.encode({"type": "object", "anyOf": [first, second]}), at="tools[0]")
+    losses = Losses()
+    assert parameters(tool, Traits(plain_schemas=True), losses) == {
+        "type": "object",
+        "properties": {"a": {"type": "string"}, "b": {}, "c": {}},
+        "required": ["a"],
+    }
+    assert [loss.field for loss in losses.told()] == ["tools[0].parameters"]
+    assert "anyOf" in parameters(tool, Traits(), Losses())

@@ -27,6 +27,8 @@ class Traits(msgspec.Struct, frozen=True, kw_only=True):
     """Free-text tools, in Chat. In Responses they are part of the API."""
     unsigned_call: str | None = None
     """What stands for the seal of a turn's first call that has none; Gemini 3 refuses such calls without it."""
+    plain_schemas: bool = False
+    """A function's schema must be one object, and no choice among several."""
     nine_letter_ids: bool = False
     """Ids of calls must be nine letters or digits (Mistral)."""
     top_k: bool = True

@@ -6,6 +6,7 @@ is JSON at all before its status goes out, and what the meter needs.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from typing import Protocol
 
@@ -57,6 +58,7 @@ _PASSED_PREFIXES = (b"anthropic-ratelimit-", b"x-ratelimit-")
 _RETRYABLE = {429, 503}
 _REFUSED_US = {401, 402, 403}
 _LONGEST_HEADER = 1000
+_UNSAFE = re.compile(r"[^\w.()\[\] -]")
 _EVENT_STREAM = b"text/event-stream"
 STREAM_HEADERS = [(b"cache-control", b"no-cache"), (b"x-accel-buffering", b"no")]
 
@@ -316,9 +318,8 @@ def _is_hint(name: bytes) -> bool:
 
 def loss_header(losses: Sequence[Loss]) -> bytes:
     """How many things the request lost, and which: `2; seed, tools[3]`. Names are the caller's: anything."""
-    names = ", ".join(loss.field for loss in losses)[:_LONGEST_HEADER]
-    said = "".join(letter if letter.isprintable() else "?" for letter in names)
-    return f"{len(losses)}; {said}".encode("ascii", "replace")
+    names = ", ".join(_UNSAFE.sub("?", loss.field) for loss in losses)[:_LONGEST_HEADER]
+    return f"{len(losses)}; {names}".encode("ascii", "replace")
 
 
 def error_value(call: Call, error: TriviumError) -> ErrorValue:

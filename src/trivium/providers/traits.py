@@ -40,7 +40,7 @@ _LONGEST_ID = 200
 _Rules = tuple[tuple[str, dict[str, Any]], ...]
 
 _ANTHROPIC: _Rules = (
-    (_ANY, {"max_tokens": 64_000, "efforts": ("low", "medium", "high", "max")}),
+    (_ANY, {"max_tokens": 64_000, "efforts": ("low", "medium", "high", "max"), "plain_schemas": True}),
     (_CLAUDE_3, {"max_tokens": 4096, "thinking": None}),
     (_CLAUDE_35, {"max_tokens": 8192, "thinking": None}),
     (_CLAUDE_OPUS_4, {"max_tokens": 32_000}),
@@ -66,6 +66,7 @@ _OPENAI: _Rules = (
             "custom_tools": True,
             "top_k": False,
             "stop_limit": 4,
+            "plain_schemas": True,
             "cache_key": True,
             "tiers": True,
             "reasoning": None,
@@ -82,7 +83,7 @@ _OPENAI: _Rules = (
         },
     ),
     (r"^o\d", {"efforts": ("low", "medium", "high"), "verbosity": False, "custom_tools": False}),
-    (r"^o[34]", {"stop_limit": 0}),
+    (r"^(o[34]|gpt-5)", {"stop_limit": 0}),
     (_SINCE_51, {"efforts": ("none", "low", "medium", "high")}),
     (_SINCE_52, {"efforts": ("none", "low", "medium", "high", "xhigh")}),
     (_CODEX, {"efforts": ("low", "medium", "high")}),

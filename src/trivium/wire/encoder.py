@@ -100,6 +100,8 @@ class Encoder:
         self._logprobs: list[Any] | None = None
         """Of the text that is being said."""
         self._foreign: set[str] = set()
+        self._ids: set[str] = set()
+        """Of the calls so far."""
         self._texts: set[int] = set()
         """The parts of text that have begun."""
         self._id = self._model = ""
@@ -373,8 +375,11 @@ class Encoder:
         return self._id or f"{prefix}{self._asked.id}"
 
     def _call_id(self, call: ev.ToolCallBegin | ToolCall, number: int) -> str:
-        """The upstream's, in letters that every API takes; one of ours where it gave none (Google's is empty)."""
-        return outward_id(call.id) if call.id else f"call_{self._asked.id}_{number}"
+        """The upstream's, in letters that every API takes; one of ours where it gave none (Google's is empty), or gave
+        one twice."""
+        own = not call.id or call.id in self._ids
+        self._ids.add(call.id)
+        return f"call_{self._asked.id}_{number}" if own else outward_id(call.id)
 
     def _take_whole(self, answer: Answer) -> FinishReason:
         """The names and the reason of an answer that is no stream."""

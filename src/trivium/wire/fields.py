@@ -17,6 +17,8 @@ from trivium.wire.lenient import is_dense, parse
 from trivium.wire.losses import Losses
 
 T = TypeVar("T")
+_MOST_OBJECTS = 5_000
+"""Tools: each takes some microseconds, for which everybody waits."""
 _ABSENT = msgspec.Raw(b"null")
 _decode = msgspec.json.decode
 _objects = msgspec.json.Decoder(list[dict[str, msgspec.Raw]])
@@ -39,7 +41,10 @@ def decoded(raw: msgspec.Raw | bytes, at: str) -> Any:
 
 def raw_objects(raw: msgspec.Raw, at: str) -> list[dict[str, msgspec.Raw]]:
     """A list of objects whose members stay bytes; empty for null. Raises FieldInvalid, InvalidJson."""
-    return _raw(raw, at, _objects, "a list of objects") or []
+    found = _raw(raw, at, _objects, "a list of objects") or []
+    if len(found) > _MOST_OBJECTS:
+        raise FieldInvalid(f"`{at}` has more than {_MOST_OBJECTS} entries.", param=at)
+    return found
 
 
 def raw_object(raw: msgspec.Raw, at: str) -> dict[str, msgspec.Raw]:
@@ -105,6 +110,8 @@ class Fields:
 
     def whole(self, name: str) -> int | None:
         value = self.take(name)
+        if type(value) is float and value.is_integer():
+            value = int(value)
         if value is None or (type(value) is int and value >= 0):
             return value
         raise self.wrong(name, "a whole number")

@@ -14,7 +14,7 @@ from collections.abc import Iterator, Sequence
 import msgspec
 
 from trivium.canon.parts import Audio, Document, Image, Part, Reasoning, Refusal, Text, ToolCall, ToolResult
-from trivium.canon.request import Request, Role, Turn
+from trivium.canon.request import Request, Role, Tool, Turn
 from trivium.wire.losses import Losses
 
 INTERRUPTED = "Tool execution was interrupted before completion."
@@ -79,7 +79,8 @@ def _renamed(turn: Turn, ids: dict[str, str]) -> Turn:
 
 def choosable(request: Request, losses: Losses) -> Request:
     """Without a choice that no tool fits: those of providers are lost. Of tools that may not be chosen the model is not
-    told, which says the same to every API."""
+    told, which says the same to every API; of several with one name it is told the first."""
+    request = _with_names_once(request, losses)
     choice = request.tool_choice
     if choice is not None and choice.among:
         tools = tuple(tool for tool in request.tools if tool.name in choice.among)
@@ -90,6 +91,16 @@ def choosable(request: Request, losses: Losses) -> Request:
         return request
     losses.add("tool_choice", "the tool that is asked for is not there")
     return msgspec.structs.replace(request, tool_choice=None)
+
+
+def _with_names_once(request: Request, losses: Losses) -> Request:
+    named: dict[tuple[str, str | None], Tool] = {}
+    for tool in request.tools:
+        if named.setdefault((tool.name, tool.namespace), tool) is not tool:
+            losses.add(tool.at, "a second tool with the same name")
+    if len(named) == len(request.tools):
+        return request
+    return msgspec.structs.replace(request, tools=tuple(named.values()))
 
 
 def _segments(turns: Sequence[Turn]) -> Iterator[tuple[Turn | None, list[Turn]]]:

@@ -7,7 +7,9 @@ from typing import Any, Literal
 import msgspec
 
 from trivium.canon.request import Tool
+from trivium.canon.traits import Traits
 from trivium.wire.lenient import dump, mapping, parse, sequence
+from trivium.wire.losses import Losses
 
 EMPTY = b'{"type":"object","properties":{}}'
 """Of a function without arguments."""
@@ -38,14 +40,32 @@ class _Top(msgspec.Struct):
 _top = msgspec.json.Decoder(_Top)
 
 
-def parameters(tool: Tool) -> Any:
+_CHOICES = ("anyOf", "oneOf", "allOf")
+
+
+def parameters(tool: Tool, traits: Traits, losses: Losses) -> Any:
     """A function's schema as the client wrote it, if it has what the vendors demand."""
     schema = tool.schema or EMPTY
+    if traits.plain_schemas and any(b'"%b"' % name.encode() in schema for name in _CHOICES):
+        said = parsed(schema)
+        if type(said) is dict and not said.keys().isdisjoint(_CHOICES):
+            losses.add(f"{tool.at}.parameters", "the choice among several forms of arguments is told as one form")
+            return shaped(_merged(said))
     try:
         _top.decode(schema)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return shaped(parsed(schema))
     return msgspec.Raw(schema)
+
+
+def _merged(schema: dict[str, Any]) -> dict[str, Any]:
+    """All properties of all forms; required are those that every form requires."""
+    forms = [mapping(form) for name in _CHOICES for form in sequence(schema.get(name))]
+    properties = {key: value for form in forms for key, value in mapping(form.get("properties")).items()}
+    required = [set(map(str, sequence(form.get("required")))) for form in forms]
+    always = set(map(str, sequence(schema.get("required")))) | (set.intersection(*required) if required else set())
+    plain = {key: value for key, value in schema.items() if key not in _CHOICES}
+    return {**plain, "properties": mapping(schema.get("properties")) | properties, "required": sorted(always)}
 
 
 def shaped(schema: dict[str, Any]) -> dict[str, Any]:

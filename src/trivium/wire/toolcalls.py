@@ -16,6 +16,7 @@ from trivium.canon.events import (
     Event,
     Finish,
     FinishReason,
+    Foreign,
     TextDelta,
     ToolCallBegin,
     ToolCallDelta,
@@ -66,6 +67,11 @@ class FreeText:
         said, self._rest = self._rest[:end], self._rest[end:]
         return _plain(said) if "\\" in said else said
 
+    @property
+    def behind(self) -> str:
+        """What came behind the string."""
+        return self._rest[1:] if self.over else ""
+
     def close(self) -> str:
         """What is left where it was no such object."""
         rest, self._rest = self._rest, ""
@@ -100,8 +106,8 @@ class Restored:
         self._index = 0
         """Of the call that the text belongs to."""
         self._held: list[Event] = []
-        self._over: set[int] = set()
-        """Calls whose text is: what closes their JSON is told to nobody."""
+        self._over: dict[int, str] = {}
+        """By call whose text is, what came behind it: the end of its JSON as a rule, which is told to nobody."""
         self._answers: set[int] = set()
         self._calls = 0
 
@@ -138,18 +144,23 @@ class Restored:
         if event.index in self._answers:
             return [TextDelta(event.arguments, event.index)]
         if self._text is None:
-            return [] if event.index in self._over else [event]
+            return self._end_json(event) if event.index in self._over else [event]
         said = self._text.feed(event.arguments)
         told: list[Event] = [ToolCallDelta(event.index, said)] if said else []
         return told + self._release() if self._text.over else told
 
     def _release(self) -> list[Event]:
         """The text is over: its rest, and what waited for it."""
+        self._over[self._index] = self._text.behind if self._text else ""
         rest = self._text.close() if self._text else ""
         told: list[Event] = [ToolCallDelta(self._index, rest)] if rest else []
         held, self._held, self._text = self._held, [], None
-        self._over.add(self._index)
         return told + [again for event in held for again in self._take(event)]
+
+    def _end_json(self, event: ToolCallDelta) -> list[Event]:
+        if len(self._over[event.index]) < _LONGEST_OPENING:
+            self._over[event.index] += event.arguments
+        return []
 
     def _finish(self, event: Finish) -> list[Event]:
         told: list[Event] = []
@@ -157,4 +168,6 @@ class Restored:
             told += self._release()
         if event.reason is FinishReason.TOOL_CALLS and self._answers and not self._calls:
             event = Finish(FinishReason.STOP, event.native)
+        if any(behind.strip() not in ("", "}") for behind in self._over.values()):
+            told.append(Foreign("tool_calls.arguments"))
         return [*told, event]

@@ -21,6 +21,7 @@ from trivium.wire.losses import Losses
 
 _SEARCHED = b'"' + MARK.encode()
 _WHY = "reasoning of an upstream with another API: only its origin takes it back"
+_raws = msgspec.json.Decoder(list[msgspec.Raw])
 _OFF = b'{"type":"disabled"}'
 
 
@@ -35,7 +36,9 @@ def without_envelopes(api: Api, body: bytes, members: Members, losses: Losses) -
     after = clean(before, losses)
     if after == before:
         return {}
-    changes = {name: msgspec.json.encode(after)}
+    # What holds no envelope stays the bytes it is.
+    raw = dict(zip(map(id, before), _raws.decode(members[name]), strict=True))
+    changes = {name: msgspec.json.encode([raw.get(id(entry), entry) for entry in after])}
     thinking = mapping(decoded(members.get("thinking", b"null"), "thinking")) if api is Api.MESSAGES else {}
     if thinking.get("type") == "enabled" and not _chain_is_thought(after):
         losses.add("thinking", "the last turn with calls came without thinking that this model would take back")

@@ -83,7 +83,7 @@ def _sampling(request: Request, wanted: Wanted) -> dict[str, Any]:
     traits, losses = wanted.to.traits, wanted.losses
     stop = request.stop
     if traits.stop_limit is not None and len(stop) > traits.stop_limit:
-        losses.add(path(request, "stop"), f"this upstream takes {traits.stop_limit} stop sequences")
+        losses.add(path(request, "stop"), f"this model takes {traits.stop_limit or 'no'} stop sequences")
         stop = stop[: traits.stop_limit]
     said = {"temperature": request.temperature, "top_p": request.top_p, "top_k": request.top_k}
     for name, value in said.items():
@@ -190,7 +190,7 @@ def _tool(tool: Tool, wanted: Wanted) -> dict[str, Any]:
             grammar = {key: value for key, value in tool.grammar.items() if key != "type"}
             said["format"] = {"type": "grammar", "grammar": grammar}
         return {"type": "custom", "custom": said}
-    said["parameters"] = free_text_schema(tool.grammar) if custom else parameters(tool)
+    said["parameters"] = free_text_schema(tool.grammar) if custom else parameters(tool, wanted.to.traits, wanted.losses)
     if tool.strict is not None:
         said["strict"] = strict_of(tool, wanted)
     return _mark({"type": "function", "function": said}, tool.cache, tool.at, wanted)

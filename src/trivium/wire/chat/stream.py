@@ -82,6 +82,11 @@ _WORDS = frozenset(
     }
 )  # fmt: skip
 """Members of a message that are read."""
+_CHOICE = frozenset(
+    {"index", "delta", "message", "finish_reason", "logprobs", "native_finish_reason", "error", "usage"}
+)
+_CALL = frozenset({"index", "id", "type", "function", "custom", "extra_content"})
+_FUNCTION = frozenset({"name", "arguments", "input"})
 _LEGACY = -1
 """The index of the one call that the old `function_call` field makes."""
 
@@ -112,6 +117,8 @@ class StreamDecoder(Decoder):
         self._new_calls: list[_Call] = []
         self._answered = False
         self._blank_end = False
+        self._keys: tuple[str, ...] = ()
+        """Members of the last chunk: those of the next are the same as a rule."""
         self._logprobs: list[Any] | None = None
         """Of the chunk's text, until it is told."""
         self._text_part: int | None = None
@@ -163,8 +170,12 @@ class StreamDecoder(Decoder):
             if self._logprobs:
                 # of a chunk without text, such as a refusal's
                 self._out.append(Foreign("choices[0].logprobs"))
-        if silent or whole:
+        if (keys := tuple(said)) != self._keys:
+            self._keys = keys
             self._out += [Foreign(name) for name in said if name not in _FAMILIAR and said[name] is not None]
+        if (silent or whole) and not choice.keys() <= _CHOICE:
+            more = (name for name in choice if name not in _CHOICE and choice[name] is not None)
+            self._out += [Foreign(f"choices[0].{name}") for name in more]
 
     def _take_words(self, words: dict[str, Any], *, whole: bool) -> None:
         content = words.get("content")
@@ -242,6 +253,10 @@ class StreamDecoder(Decoder):
     def _take_call(self, call: dict[str, Any], position: int | None) -> None:
         """One entry of `tool_calls`; its position counts for its index in a whole body, where every entry is a call."""
         what = mapping(call.get("function"))
+        if not (call.keys() <= _CALL and what.keys() <= _FUNCTION):
+            more = [name for name in call if name not in _CALL and call[name] is not None]
+            more += [f"function.{name}" for name in what if name not in _FUNCTION and what[name] is not None]
+            self._out += [Foreign(f"choices[0].message.tool_calls.{name}") for name in more]
         kind = ToolKind.FUNCTION if what or "custom" not in call else ToolKind.CUSTOM
         at = index(call.get("index")) if position is None else position
         sealed = text(mapping(mapping(call.get("extra_content")).get("google")).get("thought_signature"))

@@ -179,7 +179,9 @@ class _Blocks:
         said: dict[str, Any] = {"name": wanted.names.upstream(tool.name, tool.namespace, tool.kind, wrapped=custom)}
         if tool.description:
             said["description"] = tool.description
-        said["input_schema"] = free_text_schema(tool.grammar) if custom else parameters(tool)
+        said["input_schema"] = (
+            free_text_schema(tool.grammar) if custom else parameters(tool, wanted.to.traits, wanted.losses)
+        )
         if tool.strict and wanted.to.traits.strict_tools:
             schema = closed(shaped(parsed(tool.schema)))
             said |= {"input_schema": enforceable(schema), "strict": True}

@@ -55,6 +55,11 @@ _FAMILIAR = frozenset(
 """Members of a message, or of what ends it, that are said elsewhere or say nothing of the answer."""
 
 
+_BLOCK = frozenset({"type", "text", "citations", "thinking", "signature", "data", "id", "name", "input"})
+_SAYS_NOTHING: tuple[Any, ...] = (None, [], {"type": "direct"})
+"""The last is the `caller` of a call that the model made itself."""
+
+
 class _Call:
     """The `tool_use` block that is open."""
 
@@ -139,6 +144,10 @@ class StreamDecoder(Decoder):
         else:
             self._foreign.add(at)
             self._out.append(Foreign(f"content[{at}] ({text(kind)[:60]})"))
+            return
+        if not block.keys() <= _BLOCK:
+            more = (name for name in block if name not in _BLOCK and block[name] not in _SAYS_NOTHING)
+            self._out += [Foreign(f"content[{at}].{name}") for name in more]
 
     def _take_delta(self, said: dict[str, Any]) -> None:
         at, delta = _index(said), mapping(said.get("delta"))

@@ -135,7 +135,7 @@ def _tool(tool: Tool, wanted: Wanted) -> dict[str, Any]:
     return {
         "type": "function",
         **said,
-        "parameters": parameters(tool),
+        "parameters": parameters(tool, wanted.to.traits, wanted.losses),
         "strict": strict_of(tool, wanted),
     }
 
