@@ -1,4 +1,4 @@
-"""`trivium wire read`: captures on the command line."""
+"""`trivium wire`: captures on the command line, read and translated."""
 
 from __future__ import annotations
 
@@ -79,3 +79,28 @@ def test_a_file_that_cannot_be_read_does_not_keep_the_others_from_being_shown(tr
     result = trivium("wire", "read", "--api", "chat", "--json", "gone.sse", "a.sse")
     assert (result.exit_code, json.loads(result.stdout)["id"]) == (1, "c1")
     assert result.stderr.startswith("trivium: gone.sse: ")
+
+
+REQUEST = b'{"model":"m","max_tokens":90,"top_k":3,"container":"c","messages":[{"role":"user","content":"Hi"}]}'
+
+
+def test_a_request_in_another_api_and_what_is_lost_of_it(trivium: CommandLine) -> None:
+    result = trivium("wire", "translate", "--from", "messages", "--to", "responses", "--request", "-", given=REQUEST)
+    said = json.loads(result.stdout)
+    assert (said["max_output_tokens"], said["input"][0]["content"][0]["text"]) == (90, "Hi")
+    assert [json.loads(line)["field"] for line in result.stderr.splitlines()] == ["container", "top_k"]
+
+
+def test_a_stream_in_another_api(trivium: CommandLine) -> None:
+    result = trivium("wire", "translate", "--from", "chat", "--to", "messages", "--stream", "a.sse")
+    assert result.stdout.startswith("event: message_start\n")
+    assert result.stdout.endswith('data: {"type":"message_stop"}\n\n')
+
+
+def test_what_cannot_be_translated_is_one_line(trivium: CommandLine) -> None:
+    words = ("wire", "translate", "--from", "chat", "--to", "messages")
+    assert trivium(*words, "a.sse").exit_code == 2
+    assert "n" in trivium.refusal(*words, "--request", "gone.json")
+    asked = b'{"model":"m","n":2,"messages":[{"role":"user","content":"Hi"}]}'
+    result = trivium(*words, "--request", "-", given=asked)
+    assert (result.exit_code, result.stderr.startswith("trivium: `n` is 2")) == (1, True)

@@ -5,9 +5,14 @@ The same code as in the gateway. Where both APIs are the same, everything passes
 
 from __future__ import annotations
 
+import msgspec
+
 from trivium.canon.api import Api
-from trivium.canon.conventions import conventions_for
+from trivium.canon.conventions import UNKNOWN, conventions_for
 from trivium.canon.events import Fault
+from trivium.errors import OperationError
+from trivium.operations.wire import is_sse
+from trivium.providers.builtin import ROWS
 from trivium.providers.traits import traits_of
 from trivium.wire import body as json_body
 from trivium.wire.destination import Destination
@@ -15,7 +20,7 @@ from trivium.wire.envelope import origin_tag
 from trivium.wire.errors import ErrorValue, render
 from trivium.wire.eventstream import is_frame
 from trivium.wire.fault import status_of
-from trivium.wire.request import Rendered
+from trivium.wire.request import Rendered, check_stateless, parse
 from trivium.wire.translate import Translation
 
 _ID = "offline"
@@ -23,35 +28,49 @@ _UNKNOWN = "openai-compatible"
 
 
 def translate_request(data: bytes, source: Api, to: Api, *, model: str | None, provider: str | None) -> Rendered:
-    """A client's request as the upstream gets it. Raises RequestError."""
+    """A client's request as the upstream gets it. Raises RequestError, and OperationError for a provider without a name
+    in any table."""
+    _check_provider(provider)
     if source is to:
         return Rendered(data)
     members = json_body.members(data)
-    named = model or json_body.text(members, "model") or ""
-    return _translation(source, to, named, provider).request(members)
+    if model is not None:
+        members = {**members, "model": msgspec.Raw(msgspec.json.encode(model))}
+    request = parse(source, msgspec.json.encode(members))
+    check_stateless(request)
+    return _translation(source, to, request.model, provider).request(request.members)
 
 
 def translate_response(data: bytes, source: Api, to: Api, *, model: str | None, provider: str | None) -> Rendered:
-    """An upstream's body, answer or error, as the client gets it."""
+    """An upstream's answer or error as the whole body that the client gets, whether it is one or a stream."""
+    _check_provider(provider)
     if source is to:
         return Rendered(data)
     way = _translation(to, source, model or "", provider)
-    said, answer = way.whole(data, conventions_for(provider))
+    said, answer = way.whole(data, conventions_for(provider), streamed=is_sse(data))
     return Rendered(render(to, _error(answer.error)) if answer.error else said, way.losses())
 
 
 def translate_stream(data: bytes, source: Api, to: Api, *, model: str | None, provider: str | None) -> Rendered:
-    """An upstream's stream as the client gets it."""
+    """An upstream's answer as the stream that the client gets, whether it is one or a whole body."""
+    _check_provider(provider)
     if source is to:
         return Rendered(data)
     way = _translation(to, source, model or "", provider)
     stream = way.stream(conventions_for(provider), frames=is_frame(data))
-    said = stream.feed(data)
-    if stream.fault is None:
-        said += stream.close()
+    if is_frame(data) or is_sse(data):
+        said = stream.feed(data)
+        said += b"" if stream.fault else stream.close()
+    else:
+        said = stream.whole(data)
     if stream.fault is not None:
         said += stream.failure(_error(stream.fault))
     return Rendered(said, way.losses())
+
+
+def _check_provider(name: str | None) -> None:
+    if name is not None and name not in ROWS and conventions_for(name, UNKNOWN) is UNKNOWN:
+        raise OperationError(f"No provider is known as {name!r}; there are {', '.join(ROWS)}, xai, google, mistral.")
 
 
 def _translation(client: Api, upstream: Api, model: str, provider: str | None) -> Translation:

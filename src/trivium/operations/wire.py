@@ -31,7 +31,7 @@ def read_capture(data: bytes, api: Api, provider: str | None = None) -> Answer:
     conventions = conventions_for(provider)
     if is_frame(data):
         parser: SseParser | FrameParser = FrameParser()
-    elif _is_sse(data):
+    elif is_sse(data):
         parser = SseParser()
     else:
         return fold(decode_answer(api, data, conventions))
@@ -44,7 +44,7 @@ def read_capture(data: bytes, api: Api, provider: str | None = None) -> Answer:
     return answer.answer()
 
 
-def _is_sse(data: bytes) -> bool:
+def is_sse(data: bytes) -> bool:
     """Whether the first thing said is a comment, or else no JSON while some line is a field of an event."""
     said = data.removeprefix(_BOM).lstrip(_BLANKS)
     if said.startswith((b"{", b"[")):
