@@ -37,7 +37,7 @@ SAID = [
     named(type="response.created", response={**RESPONSE, "status": "in_progress"}),
     named(type="response.output_text.delta", output_index=0, content_index=0, delta="So far"),
 ]
-FAILURES = {
+FAILURES: dict[str, list[Any]] = {
     "chat": [chunk(content="So far"), chunk("error"), "data: [DONE]"],
     "chat-hidden": [
         chunk(content="So far"),
