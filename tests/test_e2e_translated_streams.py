@@ -222,5 +222,6 @@ async def test_a_client_that_does_not_read_holds_the_upstream_back(client: str, 
         record = await house.record()
     # What the kernel's buffers take, and no more.
     assert ended.sent_bytes < 24 * 1024 * 1024
-    assert held < 1024 * 1024
+    # A response repeats its text at the end: that much is kept.
+    assert held < (24 if client == "responses" else 1) * 1024 * 1024
     assert record["outcome"] == "aborted"

@@ -19,12 +19,12 @@ import msgspec
 from trivium.canon import events as ev
 from trivium.canon.events import Event, Fault, FinishReason
 from trivium.canon.fold import Answer
-from trivium.canon.parts import AnswerPart, Citation, Reasoning, Refusal, Seal, Text, ToolCall, ToolKind
+from trivium.canon.parts import AnswerPart, Citation, Reasoning, Refusal, Seal, Text, ToolCall
 from trivium.canon.usage import Usage
 from trivium.wire.envelope import PLAIN, close
 from trivium.wire.errors import ErrorValue
-from trivium.wire.lenient import Brackets, is_json
 from trivium.wire.losses import Losses
+from trivium.wire.openpart import Part
 from trivium.wire.toolnames import outward_id
 
 PARAGRAPH = "\n\n"
@@ -49,39 +49,6 @@ class Asked(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def native(self) -> bool:
         return self.origin is None
-
-
-class Part:
-    """The part that is open."""
-
-    def __init__(self, index: int, kind: type[AnswerPart], call: ev.ToolCallBegin | None = None) -> None:
-        self.index = index
-        self.kind = kind
-        self.call = call
-        self.pieces: list[str] = []
-        self.number = 0
-        """For the encoder's own count."""
-        self.length = 0
-        """Letters of a text so far."""
-        self.citations: list[Citation] = []
-        self._seen = 0
-        """Pieces whose brackets have been counted."""
-        self._brackets = Brackets()
-
-    @property
-    def said(self) -> str:
-        return "".join(self.pieces)
-
-    def is_complete(self) -> bool:
-        """Whether another part may begin. Asked again, it looks only at what came since."""
-        if self.call is None or self.call.kind is ToolKind.CUSTOM:
-            return True
-        if not self._seen and is_json(self.said):
-            return True
-        for piece in self.pieces[self._seen :]:
-            self._brackets.feed(piece)
-        self._seen = len(self.pieces)
-        return self._brackets.are_closed
 
 
 class Encoder:

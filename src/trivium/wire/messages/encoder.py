@@ -12,12 +12,13 @@ from trivium.canon.api import Api
 from trivium.canon.events import FinishReason
 from trivium.canon.fold import Answer
 from trivium.canon.parts import AnswerPart, Reasoning, Refusal, Seal, Text, ToolCall, ToolKind
-from trivium.wire.encoder import Encoder, Part, json
+from trivium.wire.encoder import Encoder, json
 from trivium.wire.envelope import PLAIN, REDACTED
 from trivium.wire.errors import ErrorValue, render_in_stream
 from trivium.wire.lenient import mapping, parse
 from trivium.wire.messages.render import UNREADABLE
 from trivium.wire.messages.usage import told
+from trivium.wire.openpart import Part
 from trivium.wire.schemas import FREE_TEXT
 
 _WORDS = {

@@ -1,0 +1,38 @@
+"""The part of an answer that an encoder is saying: one part ends before the next begins."""
+
+from __future__ import annotations
+
+from trivium.canon import events as ev
+from trivium.canon.parts import AnswerPart, Citation, ToolKind
+from trivium.wire.lenient import Brackets, is_json
+
+
+class Part:
+    def __init__(self, index: int, kind: type[AnswerPart], call: ev.ToolCallBegin | None = None) -> None:
+        self.index = index
+        self.kind = kind
+        self.call = call
+        self.pieces: list[str] = []
+        self.number = 0
+        """For the encoder's own count."""
+        self.length = 0
+        """Letters of a text so far."""
+        self.citations: list[Citation] = []
+        self._seen = 0
+        """Pieces whose brackets have been counted."""
+        self._brackets = Brackets()
+
+    @property
+    def said(self) -> str:
+        return "".join(self.pieces)
+
+    def is_complete(self) -> bool:
+        """Whether another part may begin. Asked again, it looks only at what came since."""
+        if self.call is None or self.call.kind is ToolKind.CUSTOM:
+            return True
+        if not self._seen and is_json(self.said):
+            return True
+        for piece in self.pieces[self._seen :]:
+            self._brackets.feed(piece)
+        self._seen = len(self.pieces)
+        return self._brackets.are_closed
