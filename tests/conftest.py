@@ -1,13 +1,10 @@
-"""These tests install other people's programs and take a minute: only `pytest -m clients` runs them."""
+"""For the whole suite: other people's programs run only where they are asked for, and garbage is soon collected."""
 
 from __future__ import annotations
 
-import sys
-from pathlib import Path
+import gc
 
 import pytest
-
-sys.path.insert(0, str(Path(__file__).parent.parent))  # the harness, also where this folder is named alone
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -15,7 +12,15 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """The clients take minutes and 1.6 GB: only `pytest -m clients` runs them."""
     if "clients" not in config.option.markexpr:
         unasked = [item for item in items if item.get_closest_marker("clients")]
         config.hook.pytest_deselected(items=unasked)
         items[:] = [item for item in items if item not in unasked]
+
+
+def pytest_collection_finish() -> None:
+    """What all modules have brought along stays for good: a test that collects garbage need not look through it again,
+    which would take longer than most tests do."""
+    gc.collect()
+    gc.freeze()
