@@ -4,7 +4,7 @@
 #   TRIVIUM_PORT   and TRIVIUM_DATA are read by what `make run` starts
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-dev run test test-all check format conformance bench bench-quick bench-wire lock clean
+.PHONY: help setup setup-dev run test test-all check format conformance fuzz bench bench-quick bench-wire lock clean
 
 VENV := .venv
 BIN  := $(VENV)/bin
@@ -48,6 +48,9 @@ test-all: check test ## both
 format: $(DEV) ## mends what ruff can mend
 	@$(BIN)/ruff check --fix
 	@$(BIN)/ruff format
+
+fuzz: $(DEV) ## 100,000 damaged streams, bodies and requests through every translation
+	@$(BIN)/python tests/fuzz_wire.py --count 100000
 
 conformance: $(DEV) ## docs/conformance.md anew: what of each API reaches each other one
 	@PYTHONPATH=tests $(BIN)/python -m conformance

@@ -106,6 +106,8 @@ class Restored:
         self._index = 0
         """Of the call that the text belongs to."""
         self._held: list[Event] = []
+        self.kept = 0
+        """Letters that wait."""
         self._over: dict[int, str] = {}
         """By call whose text is, what came behind it: the end of its JSON as a rule, which is told to nobody."""
         self._answers: set[int] = set()
@@ -119,6 +121,7 @@ class Restored:
     def _take(self, event: Event) -> list[Event]:
         if self._text is not None and type(event) in CONTENT and getattr(event, "index", None) != self._index:
             self._held.append(event)
+            self.kept += len(getattr(event, "arguments", "") or getattr(event, "text", ""))
             return []
         take = self._takers.get(type(event))
         return take(event) if take else [event]
@@ -154,7 +157,7 @@ class Restored:
         self._over[self._index] = self._text.behind if self._text else ""
         rest = self._text.close() if self._text else ""
         told: list[Event] = [ToolCallDelta(self._index, rest)] if rest else []
-        held, self._held, self._text = self._held, [], None
+        held, self._held, self._text, self.kept = self._held, [], None, 0
         return told + [again for event in held for again in self._take(event)]
 
     def _end_json(self, event: ToolCallDelta) -> list[Event]:

@@ -202,7 +202,7 @@ class StreamTranslation:
     @property
     def held(self) -> int:
         """Bytes in memory: of an unfinished event, and of what the client is told once more, or later."""
-        return self._parser.held + self._encoder.kept
+        return self._parser.held + self._restored.kept + self._encoder.kept
 
     @property
     def malformed(self) -> int:
