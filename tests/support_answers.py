@@ -277,7 +277,7 @@ def _member(seal: Seal) -> str:
         return seal.data
     detail = msgspec.json.decode(seal.data)
     sealed: str = detail.get("signature") or detail.get("data")
-    return sealed if sealed.startswith("tv1.") else seal.data
+    return sealed if sealed.startswith("~tv1.") else seal.data
 
 
 _CLASSES = {FinishReason.REFUSAL: "safety", FinishReason.CONTENT_FILTER: "safety", FinishReason.PAUSE: "stop"}

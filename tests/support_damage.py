@@ -24,7 +24,7 @@ _NAMES = (
 _WORDS = (
     "", "x", "text", "thinking", "redacted_thinking", "tool_use", "function", "custom", "reasoning", "function_call",
     "message", "error", "stop", "length", "refusal", "tool_calls", "completed", "in_progress", "failed", "assistant",
-    "user", "system", "\ud800", "tv1.a.b.c.d", "tvid_eA", "data:,", "data:image/png;base64,", "input_text",
+    "user", "system", "\ud800", "~tv1.a.b.c.d", "tvid_eA", "data:,", "data:image/png;base64,", "input_text",
     "json_schema", "url_citation", "reasoning.text", "reasoning.encrypted", "namespace", "grammar", "ephemeral", "5m",
 )  # fmt: skip
 

@@ -25,7 +25,7 @@ def test_a_seal_comes_back_as_it_was_whatever_it_holds(form: str, data: str, tex
 
 def test_an_envelope_names_its_form_and_not_its_maker() -> None:
     sealed = close(Seal(SIGNATURE, "c2ln"), CLAUDE, "Hm.")
-    assert re.fullmatch(r"tv1\.[\w-]{12}\.signature\.[\w-]{12}\.c2ln", sealed)
+    assert re.fullmatch(r"~tv1\.[\w-]{12}\.signature\.[\w-]{12}\.c2ln", sealed)
     assert not re.search("anthropic|claude|Hm", sealed)
 
 
@@ -88,6 +88,6 @@ class TestWhoGetsIt:
         assert not any(fits(None, CLAUDE, api) for api in Api)
 
 
-@pytest.mark.parametrize("sealed", ["", "EqQB", "tv1.", "tv1.origin.signature.digest", "tv2.a.b.c.d", "a.b.c.d.e"])
+@pytest.mark.parametrize("sealed", ["", "EqQB", "~tv1.", "~tv1.origin.signature.digest", "tv2.a.b.c.d", "a.b.c.d.e"])
 def test_what_is_no_envelope_is_a_seal_as_it_stands(sealed: str) -> None:
     assert open_(sealed, "Hm.", ENCRYPTED) == Seal(ENCRYPTED, sealed)

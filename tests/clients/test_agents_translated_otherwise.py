@@ -136,7 +136,7 @@ async def test_a_conversation_moves_to_an_upstream_of_the_agents_own_api_and_bac
     ]
     assert thoughts(first.last) == told(there, seal(0), secret(0))
 
-    assert "tv1." not in second.sent
+    assert "~tv1." not in second.sent
     assert seal(0) not in second.sent
     assert [_bare(said) for said in thoughts(second.last)] == told(own, seal(1), secret(1))
     losses = {why for record in second.records for why in lost(record).values()}
@@ -156,7 +156,7 @@ async def test_claude_code_moves_on_with_another_model(tmp_path: Path) -> None:
     assert thoughts(first.last) == told("chat", seal(0), secret(0))
     assert thoughts(second.last) == told("messages", seal(1), secret(1))
     assert thoughts(third.last) == told("chat", seal(0), secret(0)) + told("chat", seal(2), secret(2))
-    assert "tv1." not in first.sent + second.sent + third.sent
+    assert "~tv1." not in first.sent + second.sent + third.sent
 
 
 def _visit(number: int) -> Script:

@@ -137,13 +137,13 @@ class Fold:
     def answer(self) -> Answer:
         finish = self._finish
         reason = finish.reason if finish else FinishReason.UNKNOWN
-        parts = tuple(part.finished() for part in self._parts.values())
+        parts = tuple([part.finished() for part in self._parts.values()])
         return Answer(
             id=self._id,
             model=self._model,
             text=_joined(parts, Text) or _joined(parts, Refusal),
             reasoning=_joined(parts, Reasoning),
-            tool_calls=tuple(part for part in parts if isinstance(part, ToolCall)),
+            tool_calls=tuple([part for part in parts if isinstance(part, ToolCall)]),
             parts=parts,
             finish=FinishReason.ERROR if self._error else reason,
             native_finish=finish.native if finish else None,
@@ -156,7 +156,7 @@ class Fold:
 
 
 def _joined(parts: tuple[AnswerPart, ...], kind: type[Text] | type[Refusal] | type[Reasoning]) -> str:
-    return "".join(part.text for part in parts if isinstance(part, kind))
+    return "".join([part.text for part in parts if isinstance(part, kind)])
 
 
 def fold(events: list[Event]) -> Answer:

@@ -1,7 +1,7 @@
 """Our envelope around what a provider seals its reasoning with: signatures, encrypted content.
 
 A seal is of use to nobody but the provider and model that made it, and breaks when a byte of the sealed text changes.
-A client of another API gets it as `tv1.<tag>.<form>.<proof>.<the seal's own bytes>` in the member that its own API has
+A client of another API gets it as `~tv1.<tag>.<form>.<proof>.<the seal's own bytes>` in the member that its own API has
 for such things, and sends it back with the conversation. It is opened for the same origin, if nobody has changed the
 text or the envelope, and for nobody else. The tag and the proof are made with a secret of the gateway: an envelope does
 not tell who answered, and nobody else can write one.
@@ -16,7 +16,8 @@ import hmac
 from trivium.canon.api import Api
 from trivium.canon.parts import Seal
 
-MARK = "tv1."
+MARK = "~tv1."
+"""It begins with a letter that is rare in conversations, so that looking for it costs little."""
 _FIELDS = 5
 
 # The forms: which member of which API held the seal.

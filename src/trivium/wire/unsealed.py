@@ -20,6 +20,8 @@ from trivium.wire.lenient import mapping, sequence, text
 from trivium.wire.losses import Losses
 
 _SEARCHED = b'"' + MARK.encode()
+_RARE = MARK[:1].encode()
+"""A single byte is found ten times as fast as several; few bodies have it."""
 _WHY = "reasoning of an upstream with another API: only its origin takes it back"
 _raws = msgspec.json.Decoder(list[msgspec.Raw])
 _OFF = b'{"type":"disabled"}'
@@ -27,7 +29,7 @@ _OFF = b'{"type":"disabled"}'
 
 def without_envelopes(api: Api, body: bytes, members: Members, losses: Losses) -> dict[str, bytes]:
     """The members to put in place of those that hold envelopes, as JSON; none as a rule. Raises InvalidJson."""
-    if _SEARCHED not in body:
+    if _RARE not in body or _SEARCHED not in body:
         return {}
     name, clean = _PLACES[api]
     before = decoded(members.get(name, b"null"), name)
