@@ -17,6 +17,8 @@ from trivium.mock import Reply, Rule, Script, ScriptedUpstream
 from trivium.server.deps import Gateway
 from trivium.server.run import Server
 
+_PEPPER = b"the same for all gateways here: "
+"""What one has put into an envelope another can open, as after a restart."""
 ALL_APIS = 'apis = ["chat", "responses", "messages"]'
 
 
@@ -83,6 +85,7 @@ async def running(
     with tempfile.TemporaryDirectory() as folder:
         async with ScriptedUpstream(script or Script(rules=ordered)) as upstream:
             text = f'{settings}\n[local]\nenabled = false\n[providers.up]\nbase_url = "{upstream.url}/v1"\n{provider}\n'
+            (Path(folder) / "pepper").write_bytes(_PEPPER)
             gateway = Gateway(config.parse(text), Path(folder), {})
             listener = socket.create_server(("127.0.0.1", 0))
             listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)

@@ -49,7 +49,8 @@ async def test_an_agent_gets_through_a_bad_day_of_another_api(name: str, upstrea
     script = msgspec.structs.replace(SCRIPT, rules=[*BAD_DAY, STILLBORN, RESUMING, *SCRIPT.rules])
     done = await worked(SET_UPS[name], upstream_api, script, tmp_path)
     failures = [record["status"] for record in done.records if record["outcome"] == "failed"]
-    assert sorted(failures) == [200, 200, 429, 502]
+    # Where nothing of an answer had come, Claude Code asks again without a stream, and meets the last one no more.
+    assert sorted(failures) in ([200, 200, 429, 502], [200, 200, 429])
     assert not refusals(upstream_api, done.bodies)
 
 
