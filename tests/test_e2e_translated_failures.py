@@ -40,6 +40,18 @@ def _hidden(status: int) -> Failure:
     )
 
 
+def _broken(reply: Reply, code: str | None = None, words: str = "Scripted error.", *, status: int = 502) -> Failure:
+    """The upstream's own failure."""
+    return Failure(
+        reply,
+        status,
+        (openai.InternalServerError, "server_error"),
+        (anthropic.InternalServerError, "api_error"),
+        code,
+        words,
+    )
+
+
 HTML = Reply(status=502, body="<html>Bad gateway</html>", content_type="text/html")
 LONG = Error(message="The prompt is too long.", code="context_length_exceeded")
 FAILURES = {
@@ -65,50 +77,19 @@ FAILURES = {
         (openai.RateLimitError, "rate_limit_exceeded"),
         (anthropic.RateLimitError, "rate_limit_error"),
     ),
-    "broken": Failure(
-        Reply(status=500, headers=HINTS),
-        500,
-        (openai.InternalServerError, "server_error"),
-        (anthropic.InternalServerError, "api_error"),
-    ),
+    "broken": _broken(Reply(status=500, headers=HINTS), status=500),
     "overloaded": Failure(
         Reply(status=529, headers=HINTS),
         529,
         (openai.InternalServerError, "server_error"),
         (anthropic.OverloadedError, "overloaded_error"),
     ),
-    "html": Failure(
-        HTML,
-        502,
-        (openai.InternalServerError, "server_error"),
-        (anthropic.InternalServerError, "api_error"),
-        "upstream_invalid_response",
-        "Bad gateway",
+    "html": _broken(HTML, "upstream_invalid_response", "Bad gateway"),
+    "garbage": _broken(
+        Reply(body="<html>", content_type="text/html"), "upstream_invalid_response", "not what its API promises"
     ),
-    "garbage": Failure(
-        Reply(body="<html>", content_type="text/html"),
-        502,
-        (openai.InternalServerError, "server_error"),
-        (anthropic.InternalServerError, "api_error"),
-        "upstream_invalid_response",
-        "not what its API promises",
-    ),
-    "no-answer": Failure(
-        Reply(body={"pong": True}),
-        502,
-        (openai.InternalServerError, "server_error"),
-        (anthropic.InternalServerError, "api_error"),
-        "upstream_invalid_response",
-        "not what its API promises",
-    ),
-    "disconnected": Failure(
-        Reply(abort="close"),
-        502,
-        (openai.InternalServerError, "server_error"),
-        (anthropic.InternalServerError, "api_error"),
-        "upstream_unreachable",
-        "upstream",
-    ),
+    "no-answer": _broken(Reply(body={"pong": True}), "upstream_invalid_response", "not what its API promises"),
+    "disconnected": _broken(Reply(abort="close"), "upstream_unreachable", "upstream"),
 }
 
 

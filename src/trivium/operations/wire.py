@@ -13,13 +13,12 @@ import msgspec
 
 from trivium.canon.api import Api
 from trivium.canon.conventions import conventions_for
-from trivium.canon.fold import Answer, Fold, fold
+from trivium.canon.fold import Answer, fold
 from trivium.canon.usage import Usage
 from trivium.money import usd_text
-from trivium.wire.codec import decode_answer, stream_decoder
+from trivium.wire.codec import decode_answer, decode_stream
 from trivium.wire.eventstream import FrameParser, is_frame
 from trivium.wire.lenient import is_shallow
-from trivium.wire.sse import SseParser
 
 _BLANKS = b" \t\r\n"
 _BOM = b"\xef\xbb\xbf"
@@ -30,18 +29,8 @@ def read_capture(data: bytes, api: Api, provider: str | None = None) -> Answer:
     """The answer that a capture of an API holds. `provider` names how it counts (`conventions_for`). Never raises."""
     conventions = conventions_for(provider)
     if is_frame(data):
-        parser: SseParser | FrameParser = FrameParser()
-    elif is_sse(data):
-        parser = SseParser()
-    else:
-        return fold(decode_answer(api, data, conventions))
-    decoder, answer = stream_decoder(api, conventions), Fold()
-    for event in (*parser.feed(data), *parser.close()):
-        for told in decoder.decode(event):
-            answer.add(told)
-    for told in decoder.close():
-        answer.add(told)
-    return answer.answer()
+        return fold(decode_stream(api, data, conventions, FrameParser()))
+    return fold((decode_stream if is_sse(data) else decode_answer)(api, data, conventions))
 
 
 def is_sse(data: bytes) -> bool:

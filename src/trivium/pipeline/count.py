@@ -41,15 +41,11 @@ async def count(call: Call, request: Request, target: Target, reply: Reply, run:
     elif way is None:
         await Exchange(call, request, provider, response, reply, run).relay()
     else:
-        await _TranslatedCount(call, request, provider, response, reply, run).relay_from(way.api)
+        await _TranslatedCount(call, request, provider, response, reply, run).relay()
 
 
 class _TranslatedCount(Exchange):
     """An upstream's count, in another API than the client's."""
-
-    async def relay_from(self, api: Api) -> None:
-        self._api = api
-        await self.relay()
 
     async def _relay_whole(self, chunk: bytes) -> None:
         body = chunk + await self._read_some()

@@ -39,7 +39,7 @@ _BUFFERED = 1024 * 1024
 METERED = 32 * 1024 * 1024
 """A longer whole answer passes unread and is flagged."""
 _ERROR_BODY = 1024 * 1024
-ACCOUNTED = 64 * 1024
+_ACCOUNTED = 64 * 1024
 """Less than this held for a stream is not worth counting."""
 
 _PASSED = {
@@ -72,6 +72,14 @@ class Stream(Protocol):
     @property
     def oversized(self) -> bool: ...
 
+    @property
+    def content_began(self) -> bool: ...
+
+    @property
+    def held(self) -> int:
+        """Bytes in memory."""
+        ...
+
     def answer(self) -> Answer: ...
 
     def failure(self, error: ErrorValue) -> bytes | None:
@@ -91,7 +99,7 @@ class Exchange:
         self._response = response
         self._reply = reply
         self._run = run
-        self._api = call.api
+        self._api = run.upstream_api or call.api
         """What the upstream speaks."""
 
     async def relay(self) -> None:
@@ -234,15 +242,10 @@ class Exchange:
             self._note(meter)
 
     async def _pass_stream(self, meter: StreamRelay, chunk: bytes) -> None:
-        run = self._run
         held = 0
         while chunk:
             out = meter.feed(chunk)
-            if run.first_token_us is None and meter.content_began:
-                run.first_token_us = run.elapsed_us()
-            if meter.held != held and max(meter.held, held) > ACCOUNTED:
-                held = meter.held
-                run.hold(held)
+            held = self._account(meter, held)
             if out:
                 await self._write(out)
             chunk = await self._response.read()
@@ -251,6 +254,16 @@ class Exchange:
         if meter.unterminated:
             raise UpstreamBroken("The upstream ended the stream before the answer was complete.")
         await self._end()
+
+    def _account(self, stream: Stream, held: int) -> int:
+        """Notes the first token, and what a stream holds: `held` is what it was accounted for so far."""
+        run, now = self._run, stream.held
+        if run.first_token_us is None and stream.content_began:
+            run.first_token_us = run.elapsed_us()
+        if now == held or max(now, held) <= _ACCOUNTED:
+            return held
+        run.hold(now)
+        return now
 
     async def _end_broken(self, meter: Stream, error: TriviumError) -> None:
         """The client learns of it in its own API's way, unless half an event has gone out already."""

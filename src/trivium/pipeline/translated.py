@@ -16,7 +16,7 @@ from trivium.canon.events import Fault
 from trivium.errors import Overloaded, TriviumError, UpstreamBroken, UpstreamError, UpstreamGarbage
 from trivium.pipeline.call import Call, Headers, Reply
 from trivium.pipeline.deps import Deps
-from trivium.pipeline.relay import ACCOUNTED, METERED, STREAM_HEADERS, Exchange
+from trivium.pipeline.relay import METERED, STREAM_HEADERS, Exchange
 from trivium.pipeline.settle import Run
 from trivium.providers.provider import Provider
 from trivium.upstream.client import UpstreamResponse
@@ -48,7 +48,6 @@ class TranslatedExchange(Exchange):
         deps: Deps,
     ) -> None:
         super().__init__(call, request, provider, response, reply, run)
-        self._api = way.api
         self._way = way
         self._silence = deps.settings.stream_keep_alive
         self._lock = asyncio.Lock()
@@ -112,14 +111,10 @@ class TranslatedExchange(Exchange):
         return self._way.stream(self._provider.conventions)
 
     async def _pass_translated(self, stream: StreamTranslation, chunk: bytes) -> None:
-        run, held = self._run, 0
+        held = 0
         while chunk:
             out = stream.feed(chunk)
-            if run.first_token_us is None and stream.content_began:
-                run.first_token_us = run.elapsed_us()
-            if stream.held != held and max(stream.held, held) > ACCOUNTED:
-                held = stream.held
-                run.hold(held)
+            held = self._account(stream, held)
             if held > METERED:
                 raise UpstreamGarbage("The upstream's answer is too long to be translated.")
             if out:

@@ -8,8 +8,10 @@ from trivium.canon.events import Event
 from trivium.canon.usage import Conventions
 from trivium.wire.chat.stream import StreamDecoder as ChatDecoder
 from trivium.wire.decoder import Decoder
+from trivium.wire.eventstream import FrameParser
 from trivium.wire.messages.stream import StreamDecoder as MessagesDecoder
 from trivium.wire.responses.stream import StreamDecoder as ResponsesDecoder
+from trivium.wire.sse import SseParser
 
 StreamDecoder = Decoder
 
@@ -28,3 +30,12 @@ def stream_decoder(api: Api, conventions: Conventions = named.DEFAULT) -> Decode
 def decode_answer(api: Api, body: bytes, conventions: Conventions = named.DEFAULT) -> list[Event]:
     """What a whole body of the API says; a body that is no answer is one Fault. Never raises."""
     return stream_decoder(api, conventions).whole(body)
+
+
+def decode_stream(
+    api: Api, body: bytes, conventions: Conventions = named.DEFAULT, parser: SseParser | FrameParser | None = None
+) -> list[Event]:
+    """What a stream of the API says that is all there; server-sent events where no parser is given. Never raises."""
+    parser, decoder = parser or SseParser(), stream_decoder(api, conventions)
+    said = [*parser.feed(body), *parser.close()]
+    return [event for one in said for event in decoder.decode(one)] + decoder.close()

@@ -6,7 +6,7 @@ is checked here.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, TypeVar
 
 import msgspec
@@ -184,3 +184,20 @@ def need_text(said: dict[str, Any], name: str, at: str) -> str:
 def maybe_text(said: dict[str, Any], name: str, at: str) -> str | None:
     """A string member, or None. Raises FieldInvalid."""
     return None if said.get(name) is None else need_text(said, name, at)
+
+
+Reader = Callable[[dict[str, Any], str, Losses], tuple[Part, ...]]
+
+
+def contents(content: Any, at: str, losses: Losses, read: Reader) -> tuple[Part, ...]:
+    """What a message holds: nothing, a text, or a list of objects that `read` makes parts of. Raises FieldInvalid."""
+    if content is None or content == "":
+        return ()
+    if type(content) is str:
+        return (Text(content, at),)
+    if type(content) is not list:
+        raise FieldInvalid(f"`{at}` must be a string or a list of parts.", param=at)
+    found: list[Part] = []
+    for place, part in enumerate(items(content, at)):
+        found += read(part, f"{at}[{place}]", losses)
+    return tuple(found)

@@ -23,7 +23,7 @@ from trivium.wire.body import Members
 from trivium.wire.chat.encoder import ChatEncoder
 from trivium.wire.chat.render import render as render_chat
 from trivium.wire.chat.request import parse as parse_chat
-from trivium.wire.codec import StreamDecoder, decode_answer, stream_decoder
+from trivium.wire.codec import StreamDecoder, decode_answer, decode_stream, stream_decoder
 from trivium.wire.destination import Destination, Wanted, nothing_said
 from trivium.wire.encoder import Asked, Encoder
 from trivium.wire.errors import ErrorValue
@@ -107,7 +107,7 @@ class Translation:
         echo = {}
         if self._client is Api.RESPONSES:
             echo = {name: msgspec.Raw(bytes(raw)) for name, raw in _legible(members).items() if name in ECHOED}
-        self._asked = msgspec.structs.replace(self._asked, wants_usage=wants_usage, echo=echo | _STATELESS)
+        self._asked = msgspec.structs.replace(self._asked, wants_usage=wants_usage, echo=echo)
 
     def stream(self, conventions: Conventions = named.DEFAULT, *, frames: bool = False) -> StreamTranslation:
         """`frames`: the upstream sends Amazon's binary event stream."""
@@ -121,7 +121,7 @@ class Translation:
 
         `streamed`: the upstream sent a stream though nobody asked for one.
         """
-        events = (_events if streamed else decode_answer)(self._to.api, body, conventions)
+        events = (decode_stream if streamed else decode_answer)(self._to.api, body, conventions)
         answer = fold(Restored(self._names).events(events + _unanswered(events)))
         return (b"" if answer.error else self._encoder().whole(answer)), answer
 
@@ -133,20 +133,10 @@ class Translation:
         return _ENCODERS[self._client](self._asked, self._losses)
 
 
-def _events(api: Api, body: bytes, conventions: Conventions) -> list[Event]:
-    """What a whole stream says."""
-    parser, decoder = SseParser(), stream_decoder(api, conventions)
-    said = [*parser.feed(body), *parser.close()]
-    return [event for one in said for event in decoder.decode(one)] + decoder.close()
-
-
 def _unanswered(events: list[Event]) -> list[Event]:
     """An error, where a body says nothing but names and usage: an empty success would be a lie."""
     said = any(isinstance(event, Finish | Fault) for event in events)
     return [] if said else [Fault(GARBAGE, "The body holds no answer that came to its end")]
-
-
-_STATELESS = {"store": False}
 
 
 def _legible(members: Members) -> Members:
@@ -233,7 +223,7 @@ class StreamTranslation:
     def whole(self, body: bytes) -> bytes:
         """An upstream that was asked for a stream and answered with a body: all of it at once."""
         events = self._decoder.whole(body)
-        return self._tell(events + _unanswered(events)) + self._close(())
+        return self._tell(events + _unanswered(events)) + self._close([])
 
     def close(self) -> bytes:
         """The stream ended as HTTP has it: the rest of it, with the end of the answer if it came to its end."""
@@ -243,9 +233,9 @@ class StreamTranslation:
     def _say(self, events: list[ServerSentEvent]) -> bytes:
         return b"".join([self._tell(self._decoder.decode(event)) for event in events])
 
-    def _close(self, last: Any) -> bytes:
+    def _close(self, last: list[Event]) -> bytes:
         self.unterminated = any(isinstance(event, Fault) for event in last)
-        out = self._tell(list(last))
+        out = self._tell(last)
         return out if self._encoder.fault else out + self._encoder.close()
 
     def _tell(self, events: list[Event]) -> bytes:

@@ -19,7 +19,7 @@ from trivium.errors import FieldInvalid, Untranslatable
 from trivium.wire.body import Members
 from trivium.wire.cachemarks import mark_of
 from trivium.wire.chat.details import reasoning_of
-from trivium.wire.fields import Fields, items, maybe_text, need_text, others, raw_object, raw_objects, told_of
+from trivium.wire.fields import Fields, contents, items, maybe_text, need_text, others, raw_object, raw_objects, told_of
 from trivium.wire.lenient import mapping, sequence, text
 from trivium.wire.losses import Losses
 from trivium.wire.media import file_of, source_of
@@ -270,7 +270,7 @@ def _turn(message: dict[str, Any], at: str, losses: Losses) -> Turn | None:
         losses.add(at, f"{ONLY}: a message of the role `{role[:60]}`")
         return None
     mark = mark_of(message.get("cache_control"), at, losses)
-    content = _content(message.get("content"), f"{at}.content", losses)
+    content = contents(message.get("content"), f"{at}.content", losses, _part)
     if role != "assistant":
         others(message, _TURN, at, losses, ONLY)
         return Turn(_ROLES[role], _marked(content, mark))
@@ -290,7 +290,7 @@ def _marked(parts: tuple[Part, ...], mark: str | None) -> tuple[Part, ...]:
 
 def _result(message: dict[str, Any], at: str, losses: Losses) -> ToolResult:
     id = _LEGACY_ID if message.get("role") == "function" else maybe_text(message, "tool_call_id", at) or ""
-    content = _content(message.get("content"), f"{at}.content", losses)
+    content = contents(message.get("content"), f"{at}.content", losses, _part)
     mark = mark_of(message.get("cache_control"), at, losses)
     return ToolResult(inward_id(id), told_of(content, losses), at=at, cache=mark)
 
@@ -328,17 +328,6 @@ def _calls(message: dict[str, Any], at: str, losses: Losses) -> list[ToolCall]:
     return calls
 
 
-def _content(content: Any, at: str, losses: Losses) -> tuple[Part, ...]:
-    if content is None or content == "":
-        return ()
-    if type(content) is str:
-        return (Text(content, at),)
-    if type(content) is not list:
-        raise FieldInvalid(f"`{at}` must be a string or a list of parts.", param=at)
-    parts = (_part(part, f"{at}[{place}]", losses) for place, part in enumerate(items(content, at)))
-    return tuple(part for part in parts if part is not None)
-
-
 _TEXT = frozenset({"type", "text", "cache_control"})
 _REFUSAL = frozenset({"type", "refusal"})
 _IMAGE = frozenset({"type", "image_url", "cache_control"})
@@ -347,23 +336,23 @@ _FILE = frozenset({"type", "file", "cache_control"})
 _FILED = frozenset({"file_data", "filename", "file_id"})
 
 
-def _part(part: dict[str, Any], at: str, losses: Losses) -> Part | None:
+def _part(part: dict[str, Any], at: str, losses: Losses) -> tuple[Part, ...]:
     kind = part.get("type")
     if kind == "text":
         others(part, _TEXT, at, losses, ONLY)
         said = need_text(part, "text", at)
-        return Text(said, at, mark_of(part.get("cache_control"), at, losses)) if said else None
+        return (Text(said, at, mark_of(part.get("cache_control"), at, losses)),) if said else ()
     if kind == "refusal":
         others(part, _REFUSAL, at, losses, ONLY)
-        return Refusal(need_text(part, "refusal", at), at)
+        return (Refusal(need_text(part, "refusal", at), at),)
     if kind in ("thinking", "reasoning"):
         losses.add(at, "reasoning without the seal of whoever answers now")
-        return None
+        return ()
     maker = _MEDIA.get(kind) if type(kind) is str else None
     if maker is None:
         losses.add(at, f"{ONLY}: a part of type `{str(kind)[:60]}`")
-        return None
-    return maker(part, at, losses)
+        return ()
+    return (maker(part, at, losses),)
 
 
 def _image(part: dict[str, Any], at: str, losses: Losses) -> Image:

@@ -6,7 +6,7 @@ results) are losses, as are blocks that nobody knows yet.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 from trivium.canon.api import Api
@@ -16,7 +16,18 @@ from trivium.errors import FieldInvalid, Untranslatable
 from trivium.wire.body import Members
 from trivium.wire.cachemarks import mark_of
 from trivium.wire.envelope import REDACTED, SIGNATURE, open_
-from trivium.wire.fields import Fields, items, maybe_text, need_text, others, raw_object, raw_objects, told_of
+from trivium.wire.fields import (
+    Fields,
+    Reader,
+    contents,
+    items,
+    maybe_text,
+    need_text,
+    others,
+    raw_object,
+    raw_objects,
+    told_of,
+)
 from trivium.wire.lenient import dump, mapping, text
 from trivium.wire.losses import Losses
 from trivium.wire.toolnames import inward_id
@@ -150,7 +161,7 @@ def _tool_choice(fields: Fields, losses: Losses) -> tuple[ToolChoice | None, boo
 
 
 def _turns(fields: Fields, losses: Losses) -> Iterator[Turn]:
-    if system := _content(fields.take("system"), "system", losses):
+    if system := contents(fields.take("system"), "system", losses, _block):
         yield Turn(Role.SYSTEM, system)
     for place, message in enumerate(items(fields.take("messages"), "messages")):
         at = f"messages[{place}]"
@@ -160,32 +171,20 @@ def _turns(fields: Fields, losses: Losses) -> Iterator[Turn]:
             raise FieldInvalid(f"`{at}.role` must be user, assistant or system.", param=f"{at}.role")
         if role not in _ROLES:
             losses.add(at, f"{ONLY}: a message of the role `{role[:60]}`")
-        elif parts := _content(message.get("content"), f"{at}.content", losses):
+        elif parts := contents(message.get("content"), f"{at}.content", losses, _block):
             yield Turn(_ROLES[role], parts)
 
 
 _MESSAGE = frozenset({"role", "content"})
 
 
-def _content(content: Any, at: str, losses: Losses) -> tuple[Part, ...]:
-    if content is None or content == "":
+def _block(block: dict[str, Any], at: str, losses: Losses) -> tuple[Part, ...]:
+    kind = block.get("type")
+    reader = _READERS.get(kind) if type(kind) is str else None
+    if reader is None:
+        losses.add(at, f"{ONLY}: a block of type `{str(kind)[:60]}`")
         return ()
-    if type(content) is str:
-        return (Text(content, at),)
-    if type(content) is not list:
-        raise FieldInvalid(f"`{at}` must be a string or a list of blocks.", param=at)
-    parts: list[Part] = []
-    for place, block in enumerate(content):
-        where = f"{at}[{place}]"
-        if type(block) is not dict:
-            raise FieldInvalid(f"`{where}` must be an object.", param=where)
-        kind = block.get("type")
-        reader = _READERS.get(kind) if type(kind) is str else None
-        if reader is None:
-            losses.add(where, f"{ONLY}: a block of type `{str(kind)[:60]}`")
-        else:
-            parts += reader(block, where, losses)
-    return tuple(parts)
+    return reader(block, at, losses)
 
 
 _TEXT = frozenset({"type", "text", "cache_control"})
@@ -241,7 +240,7 @@ def _document(block: dict[str, Any], at: str, losses: Losses) -> tuple[Part, ...
         return (Text(f"<document>\n{head}{need_text(source, 'data', f'{at}.source')}\n</document>", at, cache),)
     about = (Text(context, f"{at}.context"),) if context else ()
     if source.get("type") == "content":
-        return (*about, *_content(source.get("content"), f"{at}.source.content", losses))
+        return (*about, *contents(source.get("content"), f"{at}.source.content", losses, _block))
     return (*about, Document(_source(block, at, losses), at, cache, title))
 
 
@@ -266,7 +265,7 @@ def _use(block: dict[str, Any], at: str, losses: Losses) -> tuple[Part, ...]:
 
 def _result(block: dict[str, Any], at: str, losses: Losses) -> tuple[Part, ...]:
     others(block, _RESULT, at, losses, ONLY)
-    content = _content(block.get("content"), f"{at}.content", losses)
+    content = contents(block.get("content"), f"{at}.content", losses, _block)
     failed = block.get("is_error")
     if failed is not None and type(failed) is not bool:
         raise FieldInvalid(f"`{at}.is_error` must be true or false.", param=f"{at}.is_error")
@@ -285,7 +284,7 @@ def _search_result(block: dict[str, Any], at: str, losses: Losses) -> tuple[Part
     others(block, _FOUND, at, losses, ONLY)
     losses.add(at, "given as plain text, not to be cited")
     title, source = text(block.get("title")), text(block.get("source"))
-    found = _content(block.get("content"), f"{at}.content", losses)
+    found = contents(block.get("content"), f"{at}.content", losses, _block)
     cache = mark_of(block.get("cache_control"), at, losses)
     said = "\n".join(part.text for part in found if isinstance(part, Text))
     return (Text(f"<search_result>\n{title}\n{source}\n{said}\n</search_result>", at, cache),)
@@ -306,7 +305,7 @@ def _compaction(block: dict[str, Any], at: str, losses: Losses) -> tuple[Part, .
     return (Text(said, at),) if said else ()
 
 
-_READERS: dict[str, Callable[[dict[str, Any], str, Losses], tuple[Part, ...]]] = {
+_READERS: dict[str, Reader] = {
     "text": _text,
     "image": _image,
     "document": _document,

@@ -38,7 +38,8 @@ _ECHO: dict[str, Any] = {
     "truncation": "disabled",
 }
 """Members of the request that a response repeats, where the client said nothing."""
-ECHOED = frozenset(_ECHO)
+ECHOED = frozenset(_ECHO) - {"store"}
+"""Those of which the client's word is repeated: nothing is ever stored."""
 _INCOMPLETE = {
     FinishReason.LENGTH: "max_output_tokens",
     FinishReason.CONTENT_FILTER: "content_filter",

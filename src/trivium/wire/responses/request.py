@@ -17,7 +17,7 @@ from trivium.errors import FieldInvalid, Untranslatable
 from trivium.wire.body import Members
 from trivium.wire.chat.request import among, user_of
 from trivium.wire.envelope import ENCRYPTED, open_
-from trivium.wire.fields import Fields, items, maybe_text, need_text, others, raw_object, raw_objects, told_of
+from trivium.wire.fields import Fields, contents, items, maybe_text, need_text, others, raw_object, raw_objects, told_of
 from trivium.wire.lenient import dump, mapping, sequence, text
 from trivium.wire.losses import Losses
 from trivium.wire.media import file_of, source_of
@@ -233,7 +233,7 @@ def _item(item: dict[str, Any], at: str, losses: Losses) -> tuple[Role, tuple[Pa
         if role not in _ROLES:
             losses.add(at, f"{ONLY}: a message of the role `{role[:60]}`")
             return Role.USER, ()
-        return _ROLES[role], _content(item.get("content"), f"{at}.content", losses)
+        return _ROLES[role], contents(item.get("content"), f"{at}.content", losses, _part)
     if kind in ("function_call", "custom_tool_call"):
         others(item, _CALL, at, losses, ONLY)
         return Role.ASSISTANT, (_call(item, kind, at),)
@@ -263,7 +263,7 @@ def _result(item: dict[str, Any], at: str, losses: Losses) -> ToolResult:
     output, where = item.get("output"), f"{at}.output"
     if type(output) is dict:
         output = dump(output)
-    content = _content(output, where, losses)
+    content = contents(output, where, losses, _part)
     return ToolResult(inward_id(maybe_text(item, "call_id", at) or ""), told_of(content, losses), at=at)
 
 
@@ -279,43 +279,32 @@ def _reasoning(item: dict[str, Any], at: str, losses: Losses) -> Reasoning:
     return Reasoning(said, at, open_(sealed, said, ENCRYPTED) if sealed else None)
 
 
-def _content(content: Any, at: str, losses: Losses) -> tuple[Part, ...]:
-    if content is None or content == "":
-        return ()
-    if type(content) is str:
-        return (Text(content, at),)
-    if type(content) is not list:
-        raise FieldInvalid(f"`{at}` must be a string or a list of parts.", param=at)
-    parts = (_part(part, f"{at}[{place}]", losses) for place, part in enumerate(items(content, at)))
-    return tuple(part for part in parts if part is not None)
-
-
 _TEXT = frozenset({"type", "text", "annotations", "logprobs"})
 _REFUSAL = frozenset({"type", "refusal"})
 _IMAGE = frozenset({"type", "image_url", "detail", "file_id"})
 _FILE = frozenset({"type", "file_data", "file_url", "filename", "file_id"})
 
 
-def _part(part: dict[str, Any], at: str, losses: Losses) -> Part | None:
+def _part(part: dict[str, Any], at: str, losses: Losses) -> tuple[Part, ...]:
     kind = part.get("type")
     if kind in ("input_text", "output_text", "text"):
         others(part, _TEXT, at, losses, ONLY)
         if part.get("annotations"):
             losses.add(f"{at}.annotations", "sources of an earlier answer")
         said = need_text(part, "text", at)
-        return Text(said, at) if said else None
+        return (Text(said, at),) if said else ()
     if kind == "refusal":
         others(part, _REFUSAL, at, losses, ONLY)
-        return Refusal(need_text(part, "refusal", at), at)
+        return (Refusal(need_text(part, "refusal", at), at),)
     if kind == "input_image":
         others(part, _IMAGE, at, losses, ONLY)
         _need_content(part, "image_url", at)
         source = source_of(need_text(part, "image_url", at), f"{at}.image_url")
-        return Image(source, at, detail=maybe_text(part, "detail", at))
+        return (Image(source, at, detail=maybe_text(part, "detail", at)),)
     if kind == "input_file":
-        return _file(part, at, losses)
+        return (_file(part, at, losses),)
     losses.add(at, f"{ONLY}: a part of type `{str(kind)[:60]}`")
-    return None
+    return ()
 
 
 def _file(part: dict[str, Any], at: str, losses: Losses) -> Document:
