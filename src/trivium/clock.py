@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import re
 import time
 from typing import Protocol
+
+_AGE = re.compile(r"(\d{1,6})([mhd])")
+_UNITS_MS = {"m": 60_000, "h": 3_600_000, "d": 86_400_000}
 
 
 class Clock(Protocol):
@@ -21,3 +25,11 @@ class SystemClock:
         return time.time_ns() // 1_000_000
 
     monotonic_ns = staticmethod(time.perf_counter_ns)
+
+
+def age_ms(text: str) -> int:
+    """An age such as `90m`, `24h` or `7d` in milliseconds. Raises ValueError."""
+    age = _AGE.fullmatch(text)
+    if age is None:
+        raise ValueError(f"{text!r} is no age like 90m, 24h or 7d")
+    return int(age[1]) * _UNITS_MS[age[2]]

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar, get_args, get_origin
 
@@ -53,6 +53,10 @@ class StorageSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     data: str | None = None
     """Folder of the database, the bootstrap key and the model cache. Default: `$XDG_DATA_HOME/trivium`."""
+    url: Annotated[str, msgspec.Meta(min_length=1)] | None = None
+    """`postgresql://...`, a secret: the database of one or several gateways, instead of a file in the folder."""
+    retention: Annotated[str, msgspec.Meta(pattern="^[1-9][0-9]{0,4}[hd]$")] | None = None
+    """Age up to which records are kept, as `90d` or `36h`. Default: for ever."""
 
 
 class UpstreamSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -97,6 +101,35 @@ class ProviderSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Model ids it serves, `*` and `?` as wildcards; by default asked of the provider itself."""
     headers: dict[str, str] = {}
     timeouts: TimeoutSettings = TimeoutSettings()
+    on_abort: Literal["cancel", "drain"] = "cancel"
+    """What becomes of a call whose client left: it is cut, or read to its end for the figures there."""
+    drain_limit: Seconds = 60
+    """The longest that it is read on."""
+    byok: bool = False
+    """The caller's side pays this provider itself: calls are charged nothing."""
+
+
+class ModelSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """`[models."PROVIDER/MODEL"]`, `*` and `?` as wildcards: what is known better here than anywhere else."""
+
+    price: dict[str, Any] | None = None
+    """USD per million tokens; `metering/sheet.py` says what may stand in it."""
+    free: bool = False
+    context: Annotated[int, msgspec.Meta(ge=1, le=10**9)] | None = None
+    """Tokens."""
+    output_limit: Annotated[int, msgspec.Meta(ge=1, le=10**9)] | None = None
+    """The most tokens of an answer."""
+
+
+class BillingSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """`[billing]`."""
+
+    mode: Literal["meter", "credits"] = "meter"
+    """Whether what calls cost is only measured, or taken from balances."""
+    cost_header: bool = False
+    """Whole answers tell their charge in a header."""
+    buy_credits_url: str | None = None
+    """Where callers without credits are sent."""
 
 
 class Settings(msgspec.Struct, frozen=True):
@@ -107,6 +140,8 @@ class Settings(msgspec.Struct, frozen=True):
     upstream: UpstreamSettings = UpstreamSettings()
     local: LocalSettings = LocalSettings()
     log: LogSettings = LogSettings()
+    billing: BillingSettings = BillingSettings()
+    models: dict[str, ModelSettings] = {}
     providers: dict[str, ProviderSettings] = {}
     aliases: dict[str, str] = {}
     source: Source | None = None
@@ -132,6 +167,7 @@ _SECTIONS: dict[str, Any] = {
     "upstream": UpstreamSettings,
     "local": LocalSettings,
     "log": LogSettings,
+    "billing": BillingSettings,
     "aliases": dict[str, str],
 }
 _T = TypeVar("_T")
@@ -149,7 +185,7 @@ def load(path: Path | None, env: Mapping[str, str]) -> Settings:
         server = msgspec.structs.replace(server, port=int(port))
     storage = settings.storage
     if data := env.get("TRIVIUM_DATA"):
-        storage = StorageSettings(data=data)
+        storage = msgspec.structs.replace(storage, data=data)
     return msgspec.structs.replace(settings, server=server, storage=storage)
 
 
@@ -172,6 +208,17 @@ def data_folder(settings: Settings, env: Mapping[str, str]) -> Path:
     return (Path(base) if base else Path.home() / ".local" / "share") / "trivium"
 
 
+def database_url(settings: Settings, env: Mapping[str, str]) -> str | None:
+    """The address of the PostgreSQL database; None where the store is a file. Raises ConfigError."""
+    if settings.storage.url is None:
+        return None
+    path = ("storage", "url")
+    url = secret(settings.storage.url, env, settings.source, path)
+    if not url.startswith(("postgresql://", "postgres://")):
+        raise _error(settings.source, path, "expected postgresql://USER:PASSWORD@HOST:PORT/DATABASE")
+    return url
+
+
 def parse(text: str, name: str = "trivium.toml") -> Settings:
     """Settings from TOML text. Raises ConfigError."""
     source = Source(name, text)
@@ -183,13 +230,13 @@ def parse(text: str, name: str = "trivium.toml") -> Settings:
         raise ConfigError(f"{name}: not TOML: nested too deeply") from None
     values: dict[str, Any] = {"source": source}
     for section, content in document.items():
-        if section == "providers":
-            values[section] = _providers(content, source)
+        if section in _NAMED:
+            values[section] = _NAMED[section](content, source)
         elif section in _SECTIONS:
             _check_strings(content if section == "aliases" else None, (section,), source)
             values[section] = _convert(content, _SECTIONS[section], (section,), source)
         else:
-            known = ", ".join(sorted([*_SECTIONS, "providers"]))
+            known = ", ".join(sorted([*_SECTIONS, *_NAMED]))
             raise source.error((section,), f"unknown section; expected one of {known}")
     return Settings(**values)
 
@@ -223,6 +270,23 @@ def _providers(content: object, source: Source) -> dict[str, ProviderSettings]:
     return {
         name: _convert(provider, ProviderSettings, ("providers", name), source) for name, provider in content.items()
     }
+
+
+def _models(content: object, source: Source) -> dict[str, ModelSettings]:
+    if not isinstance(content, dict):
+        raise source.error(("models",), 'expected tables [models."PROVIDER/MODEL"]')
+    models: dict[str, ModelSettings] = {}
+    for name, said in content.items():
+        if "/" not in name:
+            raise source.error(("models", name), "expected PROVIDER/MODEL, in quotes")
+        models[name] = _convert(said, ModelSettings, ("models", name), source)
+        if models[name].free and models[name].price is not None:
+            raise source.error(("models", name, "free"), "a model with a price is not free; leave one of them out")
+    return models
+
+
+_NAMED: dict[str, Callable[[object, Source], dict[str, Any]]] = {"providers": _providers, "models": _models}
+"""Sections whose keys are names that the operator chose."""
 
 
 def _check_strings(table: object, path: tuple[str, ...], source: Source) -> None:

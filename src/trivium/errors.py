@@ -8,7 +8,9 @@ they enter.
     ├── RequestError            400     the caller can mend it
     │   ├── InvalidJson         400 · ModelMissing 400 · ModelAmbiguous 400 · FieldInvalid 400 · FieldUnsupported 400
     │   ├── Untranslatable      400 · LossRefused 400
+    │   ├── PriceUnknown        400
     │   ├── AuthenticationError 401 · CredentialMissing 401
+    │   ├── InsufficientCredits 402 · BudgetExceeded 402
     │   ├── PathNotFound        404 · ModelNotFound 404 · MethodNotAllowed 405
     │   └── BodyTimeout         408 · BodyTooLarge 413 · UpgradeRefused 426 · HeadersTooLarge 431
     ├── Unavailable             503     ours, and it passes: retry
@@ -40,6 +42,8 @@ class TriviumError(Exception):
         self.retry_after = retry_after
         """Seconds after which a retry makes sense."""
         self.detail = detail
+        self.facts: dict[str, str] = {}
+        """What the error's body says beside the message, for programs: names and texts."""
 
 
 class ConfigError(TriviumError):
@@ -104,6 +108,26 @@ class AuthenticationError(RequestError):
 class CredentialMissing(RequestError):
     status = 401
     code = "paid_model_auth_required"
+
+
+class PriceUnknown(RequestError):
+    """Balances are charged here, and nobody knows what this model costs."""
+
+    code = "model_not_priced"
+
+
+class InsufficientCredits(RequestError):
+    """What a request may cost is more than the balance that no other request has a hold on."""
+
+    status = 402
+    code = "insufficient_credits"
+
+
+class BudgetExceeded(RequestError):
+    """What a request may cost is more than what is left of a budget."""
+
+    status = 402
+    code = "budget_exceeded"
 
 
 class PathNotFound(RequestError):

@@ -36,6 +36,8 @@ class Usage(msgspec.Struct, frozen=True, kw_only=True):
     """What the call is worth at the provider's list price in USD, whoever paid, where the provider tells."""
     is_byok: bool | None = None
     """Whether the vendor was paid through the account owner's own key; None: the provider does not tell."""
+    generation_id: str | None = None
+    """By which a gateway's own record of the call can be asked for, where it tells that beside the usage (Vercel)."""
     clamped: bool = False
     """A figure contradicted another, was negative or was no number, and was cut or ignored."""
 

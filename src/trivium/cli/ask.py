@@ -11,8 +11,12 @@ from trivium import config
 from trivium.clock import SystemClock
 from trivium.operations.operations import Operations
 from trivium.server import control
-from trivium.store.database import ownership
+from trivium.server.deps import Gateway
+from trivium.store.ownership import ownership
 from trivium.store.store import Store
+
+_WHOLE = ("prices.", "reconcile")
+"""Operations that need providers and prices."""
 
 
 def settings_and_folder(config_file: str | None) -> tuple[config.Settings, Path]:
@@ -23,17 +27,27 @@ def settings_and_folder(config_file: str | None) -> tuple[config.Settings, Path]
 
 def ask(config_file: str | None, operation: str, **arguments: Any) -> Any:
     """The operation's result. Raises ConfigError, OperationError, StoreUnavailable."""
-    _, folder = settings_and_folder(config_file)
+    settings, folder = settings_and_folder(config_file)
     try:
         return control.ask(folder, operation, arguments)
     except ConnectionError:
         with ownership(folder):
-            return asyncio.run(_alone(folder, operation, arguments))
+            return asyncio.run(_alone(settings, folder, operation, arguments))
 
 
-async def _alone(folder: Path, operation: str, arguments: dict[str, Any]) -> Any:
-    store = Store(folder, SystemClock())
+async def _alone(settings: config.Settings, folder: Path, operation: str, arguments: dict[str, Any]) -> Any:
+    """Most operations need the store alone; a provider whose key is not at hand shall not keep anybody from them."""
+    if operation.startswith(_WHOLE):
+        gateway = Gateway(settings, folder, os.environ)
+        try:
+            await gateway.open()
+            await gateway.read_prices()
+            return await gateway.operations.perform(operation, arguments)
+        finally:
+            await gateway.close()
+    store = Store(folder, SystemClock(), config.database_url(settings, os.environ))
     try:
+        await store.ledger.load()
         return await Operations(store).perform(operation, arguments)
     finally:
         await store.close()

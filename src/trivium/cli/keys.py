@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import click
 
 from trivium.cli.ask import ask
@@ -16,11 +18,14 @@ def keys() -> None:
 @keys.command()
 @click.option("--name", required=True, help="What the key is for.")
 @click.option("--strict", is_flag=True, help="Refuse calls that cannot reach a model without loss.")
+@click.option("--account", help="The account whose balance pays for its calls.")
+@click.option("--user", help="The user whose it is; budgets and usage can be by user.")
+@click.option("--project", help="What its calls are for; budgets can be by project.")
 @config_option
 @json_option
-def create(name: str, strict: bool, config_file: str | None, as_json: bool) -> None:
+def create(config_file: str | None, as_json: bool, **arguments: Any) -> None:
     """Create a key. Its text is shown this once; only a keyed hash is kept."""
-    made = ask(config_file, "keys.create", name=name, strict=strict)
+    made = ask(config_file, "keys.create", **arguments)
     if as_json:
         echo_json(made)
     else:
@@ -45,10 +50,12 @@ def list_(config_file: str | None, as_json: bool) -> None:
             when(key["created_ms"]),
             when(key["revoked_ms"]) or "-",
             "strict" if key["strict"] else "-",
+            *(key[name] or "-" for name in ("account_id", "user_id", "project_id")),
         )
         for key in found
     ]
-    echo_table(("id", "name", "key", "created (UTC)", "revoked (UTC)", "losses"), rows)
+    heads = ("id", "name", "key", "created (UTC)", "revoked (UTC)", "losses", "account", "user", "project")
+    echo_table(heads, rows)
 
 
 @keys.command()

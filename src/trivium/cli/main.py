@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from trivium import __version__
-from trivium.cli import keys, mock, reports, up, wire
+from trivium.cli import backup, keys, mock, money, prices, reconcile, reports, retention, up, wire
 from trivium.errors import TriviumError
 
 
@@ -39,4 +39,12 @@ main.add_command(mock.mock)
 main.add_command(keys.keys)
 main.add_command(reports.usage)
 main.add_command(reports.requests)
+main.add_command(prices.prices)
+main.add_command(money.accounts)
+main.add_command(money.credits)
+main.add_command(money.budgets)
+main.add_command(money.ledger)
+main.add_command(reconcile.reconcile)
+main.add_command(retention.retention)
+main.add_command(backup.backup)
 main.add_command(wire.wire)

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
+import time
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any
 
 import click
 import msgspec
+
+from trivium.clock import age_ms
+from trivium.errors import OperationError
 
 config_option = click.option(
     "--config", "config_file", metavar="FILE", help="Configuration file (default: $TRIVIUM_CONFIG, ./trivium.toml)."
@@ -24,6 +29,21 @@ def when(milliseconds: int | None) -> str:
     if milliseconds is None:
         return ""
     return datetime.fromtimestamp(milliseconds / 1000, UTC).strftime("%Y-%m-%d %H:%M:%S")
+
+
+def moment(text: str | None) -> int | None:
+    """Milliseconds since the epoch, of a date or an age; None for None. Raises OperationError."""
+    if text is None:
+        return None
+    with contextlib.suppress(ValueError):
+        return max(0, int(time.time() * 1000) - age_ms(text))
+    try:
+        date = datetime.fromisoformat(text)
+    except ValueError:
+        raise OperationError(
+            f"{text!r} is no time; expected 2026-01-31, 2026-01-31T12:00 or an age like 24h."
+        ) from None
+    return max(0, int((date if date.tzinfo else date.replace(tzinfo=UTC)).timestamp() * 1000))
 
 
 def echo_table(heads: Sequence[str], rows: Sequence[Sequence[object]]) -> None:

@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 import json
-import re
-import time
-from datetime import UTC, datetime
 from typing import Any
 
 import click
 
 from trivium.cli.ask import ask
-from trivium.cli.options import config_option, echo_json, echo_table, json_option, when
+from trivium.cli.options import config_option, echo_json, echo_table, json_option, moment, when
 from trivium.errors import OperationError
+from trivium.money import nano_text
 
-_UNITS = {"m": 60, "h": 3600, "d": 86_400}
 _USAGE_HEADS = {
     "requests": "requests",
     "failed": "failed",
@@ -25,6 +22,7 @@ _USAGE_HEADS = {
     "cache_write_tokens": "cache write",
     "output_tokens": "output",
     "reasoning_tokens": "reasoning",
+    "cost_nano": "cost USD",
 }
 
 
@@ -37,12 +35,13 @@ _USAGE_HEADS = {
 def usage(by: str, since: str | None, until: str | None, config_file: str | None, as_json: bool) -> None:
     """Requests and tokens by day, model and key. Days are UTC; input includes what caches gave and took."""
     groups = [name.strip() for name in by.split(",") if name.strip()]
-    rows = ask(config_file, "usage", by=groups, since_ms=_moment(since), until_ms=_moment(until))
+    rows = ask(config_file, "usage", by=groups, since_ms=moment(since), until_ms=moment(until))
     if as_json:
         echo_json(rows)
         return
     heads = [*groups, *_USAGE_HEADS.values()]
-    echo_table(heads, [[row[name] for name in (*groups, *_USAGE_HEADS)] for row in rows])
+    shown = [{**row, "cost_nano": nano_text(row["cost_nano"])} for row in rows]
+    echo_table(heads, [[row[name] for name in (*groups, *_USAGE_HEADS)] for row in shown])
 
 
 @click.command()
@@ -52,7 +51,7 @@ def usage(by: str, since: str | None, until: str | None, config_file: str | None
 @config_option
 @json_option
 def requests(request_id: str | None, limit: int, outcome: str | None, config_file: str | None, as_json: bool) -> None:
-    """The newest requests, or one in full."""
+    """The newest requests, or one in full with its receipt."""
     found = ask(config_file, "requests", id=request_id, limit=limit, outcome=outcome)
     if request_id is not None and not found:
         raise OperationError(f"There is no request {request_id!r}.")
@@ -60,12 +59,13 @@ def requests(request_id: str | None, limit: int, outcome: str | None, config_fil
         echo_json(found[0] if request_id is not None else found)
     elif request_id is not None:
         _show_one(found[0])
+        _show_receipt(ask(config_file, "receipt", request=request_id))
     else:
         _show_many(found)
 
 
 def _show_many(rows: list[dict[str, Any]]) -> None:
-    heads = ("id", "time (UTC)", "api", "model", "status", "outcome", "input", "output", "ms", "error")
+    heads = ("id", "time (UTC)", "api", "model", "status", "outcome", "input", "output", "cost USD", "ms", "error")
     echo_table(heads, [_short(row) for row in rows])
 
 
@@ -73,7 +73,8 @@ def _short(row: dict[str, Any]) -> tuple[object, ...]:
     api = row["api"] + (" (count)" if row["operation"] == "count_tokens" else "")
     tokens = (_input(row), row["output_tokens"]) if row["usage_known"] else (None, None)
     asked = (row["id"], when(row["time_ms"]), api, row["requested_model"])
-    return (*asked, row["status"], row["outcome"], *tokens, row["total_us"] // 1000, row["error_code"])
+    cost = nano_text(row["cost_nano"]) if row["cost_source"] else None
+    return (*asked, row["status"], row["outcome"], *tokens, cost, row["total_us"] // 1000, row["error_code"])
 
 
 def _show_one(row: dict[str, Any]) -> None:
@@ -82,6 +83,15 @@ def _show_one(row: dict[str, Any]) -> None:
     losses = json.loads(shown.pop("losses") or "[]")
     rows = [(name, value) for name, value in shown.items() if value not in (None, "")]
     echo_table(("field", "value"), [*rows, *(("lost", f"{field}: {why}") for field, why in losses)])
+
+
+def _show_receipt(rows: list[dict[str, Any]]) -> None:
+    """Its amounts add up to the last one, exactly."""
+    if not rows:
+        return
+    click.echo()
+    lines = [(row["what"], row["units"], row["usd_per_million"], row["usd"]) for row in rows]
+    echo_table(("receipt", "units", "USD per million", "USD"), lines)
 
 
 def _input(row: dict[str, Any]) -> int:
@@ -95,18 +105,3 @@ def _input(row: dict[str, Any]) -> int:
             "cache_write_other_tokens",
         )
     )
-
-
-def _moment(text: str | None) -> int | None:
-    """Milliseconds since the epoch. Raises OperationError."""
-    if text is None:
-        return None
-    if age := re.fullmatch(r"(\d{1,6})([mhd])", text):
-        return max(0, int((time.time() - int(age[1]) * _UNITS[age[2]]) * 1000))
-    try:
-        moment = datetime.fromisoformat(text)
-    except ValueError:
-        raise OperationError(
-            f"{text!r} is no time; expected 2026-01-31, 2026-01-31T12:00 or an age like 24h."
-        ) from None
-    return max(0, int((moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp() * 1000))

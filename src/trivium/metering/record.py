@@ -3,8 +3,13 @@
 from __future__ import annotations
 
 import enum
+from decimal import Decimal
+from typing import Any
 
 import msgspec
+
+from trivium.canon.usage import Usage
+from trivium.money import usd_text
 
 
 class Outcome(enum.StrEnum):
@@ -84,6 +89,64 @@ class Record(msgspec.Struct, frozen=True, kw_only=True):
     client_ip: str | None = None
     requests: int = 1
     """How many requests the record stands for: more than one where a flood of refusals was counted together."""
+    account_id: str | None = None
+    """Whose balance was charged; in meter mode of nobody's."""
+    user_id: str | None = None
+    project_id: str | None = None
+    payer: str | None = None
+    """Who pays the provider: `house`, `byok`, `free` or `promotion`; null where no provider was called."""
+    cost_nano: int = 0
+    """What the request was charged, in nanodollars."""
+    market_cost_nano: int | None = None
+    """What it is worth at the provider's price, whoever paid; null where nobody knows."""
+    cost_source: str | None = None
+    """`reported`, `computed` or `estimated`; null where there was nothing to charge for."""
+    price_version: str | None = None
+    """Of the price that was in force; `trivium prices show --version` has its rates."""
+    markup_ppm: int = 0
+    """Part of the charge: parts per million on top of the cost, less where negative."""
+    hold_nano: int = 0
+    """What was put aside for it before it was sent."""
+    exposure_nano: int = 0
+    """What it may have cost without anybody knowing: of a call whose end nobody saw."""
+    content_bytes: int = 0
+    """Bytes of content that were delivered, where no usage arrived and they had to be counted instead."""
 
 
 COLUMNS = Record.__struct_fields__
+
+TOKENS = {
+    "input_uncached_tokens": "input_uncached",
+    "cache_read_tokens": "cache_read",
+    "cache_write_5m_tokens": "cache_write_5m",
+    "cache_write_1h_tokens": "cache_write_1h",
+    "cache_write_other_tokens": "cache_write_other",
+    "output_tokens": "output",
+    "reasoning_tokens": "reasoning",
+    "audio_input_tokens": "audio_input",
+    "audio_output_tokens": "audio_output",
+    "image_input_tokens": "image_input",
+}
+"""Counts of tokens by their columns, and what a usage calls them."""
+
+
+def told_by(usage: Usage) -> dict[str, Any]:
+    """The columns that a usage fills."""
+    tools = {short(name): calls for name, calls in usage.server_tools.items()}
+    return {
+        **{column: getattr(usage, name) for column, name in TOKENS.items()},
+        "server_tools": msgspec.json.encode(tools).decode() if tools else None,
+        "service_tier": short(usage.service_tier),
+        "reported_cost_usd": _usd(usage.reported_cost),
+        "market_cost_usd": _usd(usage.market_cost),
+        "is_byok": usage.is_byok,
+    }
+
+
+def short(text: str | None) -> str | None:
+    """Names come from strangers; none of them may fill the disk."""
+    return text[:256] if text else text
+
+
+def _usd(amount: Decimal | None) -> str | None:
+    return None if amount is None else usd_text(amount)

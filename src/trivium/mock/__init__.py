@@ -6,12 +6,13 @@ nothing.
 
 from trivium.mock.load import load_script
 from trivium.mock.record import Recorded
-from trivium.mock.script import Citation, Error, Match, Model, Reply, Rule, Script, ToolCall, Usage
+from trivium.mock.script import Citation, Error, Generation, Match, Model, Reply, Rule, Script, ToolCall, Usage
 from trivium.mock.server import ScriptedUpstream, serve
 
 __all__ = [
     "Citation",
     "Error",
+    "Generation",
     "Match",
     "Model",
     "Recorded",

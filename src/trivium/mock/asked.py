@@ -10,13 +10,14 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from typing import Any, Literal
+from urllib.parse import parse_qsl
 
 import msgspec
 
 from trivium.mock.record import Recorded
 from trivium.mock.script import Api
 
-Endpoint = Literal["chat", "responses", "messages", "count_tokens", "input_tokens", "models", "unknown"]
+Endpoint = Literal["chat", "responses", "messages", "count_tokens", "input_tokens", "models", "generation", "unknown"]
 GENERATING = ("chat", "responses", "messages")
 
 _ENDPOINTS: dict[tuple[str, str], Endpoint] = {
@@ -26,6 +27,7 @@ _ENDPOINTS: dict[tuple[str, str], Endpoint] = {
     ("POST", "/messages/count_tokens"): "count_tokens",
     ("POST", "/responses/input_tokens"): "input_tokens",
     ("GET", "/models"): "models",
+    ("GET", "/generation"): "generation",
 }
 _DIALECTS: dict[Endpoint, Api] = {
     "chat": "chat",
@@ -40,9 +42,13 @@ _CHARACTERS_PER_TOKEN = 4
 
 class Asked(msgspec.Struct, frozen=True, kw_only=True):
     number: int
+    arrived: float
+    """Seconds since 1970."""
     endpoint: Endpoint
     dialect: Api
     path: str
+    query: dict[str, str]
+    """Of a repeated name the last."""
     headers: dict[str, str]
     """Names in lower case; of a repeated header the last."""
     body: bytes
@@ -78,9 +84,11 @@ def read(request: Recorded) -> Asked:
     since = len(roles) - roles[::-1].index("assistant") if "assistant" in roles else 0
     return Asked(
         number=request.number,
+        arrived=request.arrived,
         endpoint=endpoint,
         dialect=_DIALECTS.get(endpoint, "messages" if "anthropic-version" in headers else "chat"),
         path=request.path,
+        query=dict(parse_qsl(request.query, keep_blank_values=True)),
         headers=headers,
         body=request.body,
         json=body,

@@ -20,6 +20,7 @@ _CONDITIONS: dict[str, Callable[[Any, Asked], bool]] = {
     "tool": lambda wanted, asked: wanted in asked.tools,
     "has_tool_result": lambda wanted, asked: asked.has_tool_result is wanted,
     "turn": lambda wanted, asked: bool(asked.turn == wanted),
+    "query": lambda wanted, asked: wanted.items() <= asked.query.items(),
     "headers": lambda wanted, asked: all(asked.headers.get(name.lower()) == value for name, value in wanted.items()),
 }
 
@@ -31,6 +32,8 @@ class Book:
         self._script = script
         self._met = [0] * len(script.rules)
         self._used = [0] * len(script.rules)
+        self._sought: dict[str, tuple[float, int]] = {}
+        """By the id of a generation: when it was first asked for, and how often."""
 
     def choose(self, asked: Asked) -> tuple[int | None, Reply]:
         """The position of the rule that answers (None: no rule) and its reply."""
@@ -39,9 +42,20 @@ class Book:
             self._met[n] += 1
         chosen = next((n for n in fitting if self._is_due(n)), None)
         if chosen is None:
-            return None, _unruled(self._script, asked)
+            return None, self._remembered(asked) if asked.endpoint == "generation" else _unruled(self._script, asked)
         self._used[chosen] += 1
         return chosen, self._script.rules[chosen].reply
+
+    def _remembered(self, asked: Asked) -> Reply:
+        """The generation record that is asked for, once it has appeared."""
+        id = asked.query.get("id", "")
+        found = next((generation for generation in self._script.generations if generation.id == id), None)
+        if found is not None:
+            first, asks = self._sought.setdefault(id, (asked.arrived, 0))
+            self._sought[id] = (first, asks + 1)
+            if asks >= found.after_asks and (asked.arrived - first) * 1000 >= found.after_ms:
+                return Reply(body={"data": {"id": id, **found.record}})
+        return Reply(status=404, error=Error(message=f"Generation {id} not found"))
 
     def _is_due(self, n: int) -> bool:
         rule = self._script.rules[n]

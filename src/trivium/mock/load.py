@@ -11,7 +11,7 @@ from typing import Any
 import msgspec
 
 from trivium.errors import ConfigError
-from trivium.mock.script import Citation, Error, Match, Model, Reply, Rule, Script, ToolCall, Usage
+from trivium.mock.script import Citation, Error, Generation, Match, Model, Reply, Rule, Script, ToolCall, Usage
 
 _PARSERS: dict[str, Callable[[str], Any]] = {".toml": tomllib.loads, ".json": msgspec.json.decode}
 _TABLES: dict[str, type[msgspec.Struct]] = {
@@ -25,6 +25,7 @@ _TABLES: dict[str, type[msgspec.Struct]] = {
     "usage": Usage,
     "error": Error,
     "models": Model,
+    "generations": Generation,
 }
 """By the last name in a key: to say which keys it could have had."""
 _COMPLAINT = re.compile(r"(?P<what>.*?)(?: - at `\$\.?(?P<key>.*)`)?", re.DOTALL)

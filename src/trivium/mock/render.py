@@ -43,6 +43,7 @@ def render(reply: Reply, asked: Asked, models: list[Model]) -> Rendered:
     headers = {
         "content-type": reply.content_type or kind,
         VOICES[asked.dialect].request_id: f"req_mock{asked.number}",
+        **({"x-generation-id": reply.generation} if reply.generation else {}),
         **({"content-encoding": "gzip"} if reply.gzip else {}),
         **{name.lower(): value for name, value in reply.headers.items()},
     }
@@ -129,5 +130,6 @@ _WHOLE: dict[Endpoint, Callable[[Reply, Asked, list[Model]], dict[str, Any]]] = 
     "count_tokens": _count,
     "input_tokens": _count,
     "models": _model_list,
+    "generation": lambda *_: {},
     "unknown": lambda *_: {},
 }

@@ -96,6 +96,8 @@ class Match(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     """Whether a tool's result came after the model's last turn."""
     turn: Ordinal | None = None
     """1 before the model has said anything, 2 after its first turn, and so on."""
+    query: dict[str, str] | None = None
+    """Each must be in the query string and equal."""
     headers: dict[str, str] | None = None
     """Each must be there and equal; names in any case."""
     nth: Ordinal | None = None
@@ -131,6 +133,8 @@ class Reply(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     model: str | None = None
     """Left out: the model that was asked for."""
     id: str | None = None
+    generation: str | None = None
+    """The id of its generation record, in the header `x-generation-id`, as OpenRouter names it."""
 
     # What comes instead.
     status: Status = 200
@@ -206,10 +210,23 @@ class Model(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Further fields of the entry in the OpenAI shape, such as OpenRouter's `pricing`."""
 
 
+class Generation(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What is remembered of one answer, whether the double gave it or not."""
+
+    id: str
+    record: dict[str, Any] = {}
+    """The content of `data`, beside the id: `total_cost`, `native_tokens_prompt`, ..."""
+    after_ms: Milliseconds = 0
+    """It appears so long after it was first asked for; before, and without it, the answer is 404."""
+    after_asks: Count = 0
+    """It appears to the question after so many in vain."""
+
+
 class Script(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     rules: list[Rule] = []
     default: Reply | None = None
     """The answer when no rule matches a request for an answer of a model; left out: the last user text, repeated."""
     models: list[Model] = msgspec.field(default_factory=lambda: [Model("mock-model")])
+    generations: list[Generation] = []
     keep: Ordinal = 10_000
     """How many requests are remembered before the oldest is forgotten."""

@@ -14,7 +14,7 @@ FILE = "bootstrap.key"
 _KEY = re.compile(rf"{ids.KEY_PREFIX}[0-9A-Za-z]{{43}}")
 
 
-def bootstrap_key(folder: Path, keys: KeyStore) -> str | None:
+async def bootstrap_key(folder: Path, keys: KeyStore) -> str | None:
     """Its text; None once it has been revoked, which no start undoes. Raises OperationError for a damaged file."""
     path = folder / FILE
     if not path.exists():
@@ -26,7 +26,7 @@ def bootstrap_key(folder: Path, keys: KeyStore) -> str | None:
     text = _read(path)
     if not keys.is_known(text):
         keys.admit("bootstrap", text)
-    return text if keys.find(text) else None
+    return text if await keys.find(text) else None
 
 
 def _read(path: Path) -> str:

@@ -1,4 +1,5 @@
-"""Which models the providers serve, asked of themselves (`GET /models`), for those whose list is not configured."""
+"""Which models the providers serve and what they say of them, asked of themselves (`GET /models`), for those whose list
+is not configured."""
 
 from __future__ import annotations
 
@@ -10,6 +11,7 @@ from typing import Any
 import msgspec
 
 from trivium.errors import TriviumError
+from trivium.metering.listing import listed_limits, listed_price
 from trivium.providers.provider import Provider
 from trivium.routing.catalog import ModelEntry
 from trivium.upstream.client import Timeouts, UpstreamClient, UpstreamRequest
@@ -70,9 +72,13 @@ def _is_name(said: object) -> bool:
 
 def _entry(entry: dict[str, Any], provider: Provider) -> ModelEntry:
     created, name = entry.get("created"), entry.get("display_name") or entry.get("name")
+    limits = listed_limits(entry)
     return ModelEntry(
         id=entry["id"],
         owned_by=provider.name,
         created=created if type(created) is int and 0 <= created <= _LAST_SECOND else 0,
         display_name=name if isinstance(name, str) else None,
+        price=listed_price(entry.get("pricing")),
+        context=limits.context,
+        output_limit=limits.output,
     )

@@ -2,26 +2,50 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+import asyncio
+from collections.abc import Awaitable, Callable, Iterable
+from pathlib import Path
 from typing import Any
 
 import msgspec
 
 from trivium.errors import OperationError
+from trivium.operations.audit import AuditOperations
+from trivium.operations.money import ID, MoneyOperations
+from trivium.operations.receipts import receipt_of
+from trivium.operations.retention import RetentionOperations
+from trivium.store.backup import back_up
 from trivium.store.keys import ApiKey
 from trivium.store.reports import GROUPS, RequestQuery, UsageQuery
 from trivium.store.store import Store
+
+Table = dict[str, tuple[type[msgspec.Struct], Callable[[Any], Awaitable[Any]]]]
+"""Operations by name: the type of their arguments, and what carries them out."""
 
 
 class CreateKey(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     name: str
     strict: bool = False
     """Calls with it are refused rather than sent on with a loss."""
+    account: str | None = None
+    """Whose balance pays for its calls in credits mode."""
+    user: str | None = None
+    project: str | None = None
+
+
+class Receipt(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    request: str
+    """Its id."""
 
 
 class RevokeKey(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     key: str
     """Its id, or a name that only one live key has."""
+
+
+class Backup(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    file: str
+    """An absolute path, which the owner of the store can write."""
 
 
 class Nothing(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -31,17 +55,27 @@ class Nothing(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class Operations:
     """`perform` is the one way in. Must run where the store is owned."""
 
-    def __init__(self, store: Store, before_reading: Callable[[], None] = lambda: None) -> None:
-        """`before_reading` hands over what is not with the store yet."""
+    def __init__(
+        self, store: Store, more: Iterable[Table] = (), before_reading: Callable[[], None] = lambda: None
+    ) -> None:
+        """`more` are the operations of parts that a store alone does not have; `before_reading` hands over what is not
+        with the store yet."""
         self._store = store
         self._before_reading = before_reading
-        self._table: dict[str, tuple[type[msgspec.Struct], Callable[[Any], Awaitable[Any]]]] = {
+        self._table: Table = {
             "keys.create": (CreateKey, self._create_key),
             "keys.list": (Nothing, self._list_keys),
             "keys.revoke": (RevokeKey, self._revoke_key),
             "usage": (UsageQuery, self._usage),
             "requests": (RequestQuery, self._requests),
+            "backup": (Backup, self._backup),
+            "receipt": (Receipt, self._receipt),
+            **RetentionOperations(store).table,
+            **MoneyOperations(store.accounts, store.clock).table,
+            **AuditOperations(store.snapshot, self._flush).table,
         }
+        for table in more:
+            self._table.update(table)
 
     async def perform(self, name: str, arguments: dict[str, Any]) -> Any:
         """Raises OperationError for an unknown name or arguments that do not fit, and what the operation raises."""
@@ -58,29 +92,51 @@ class Operations:
         name = query.name.strip()
         if not name or len(name) > 100 or not name.isprintable():
             raise OperationError("A key needs a name of 1 to 100 printable characters.")
-        key, text = self._store.keys.create(name, strict=query.strict)
+        if query.account is not None and not await self._store.accounts.accounts(query.account):
+            raise OperationError(f"There is no account {query.account!r}; `trivium accounts create` makes one.")
+        for id in (query.user, query.project):
+            if id is not None and not ID.fullmatch(id):
+                raise OperationError("An id has 1 to 100 letters, digits and ._@- and begins with one of the first.")
+        owner = {"account_id": query.account, "user_id": query.user, "project_id": query.project}
+        key, text = await asyncio.to_thread(self._store.keys.create, name, strict=query.strict, **owner)
         return {**_shown(key), "key": text}
 
     async def _list_keys(self, _: Nothing) -> list[dict[str, Any]]:
-        return [_shown(key) for key in self._store.keys.list()]
+        return [_shown(key) for key in await asyncio.to_thread(self._store.keys.list)]
 
     async def _revoke_key(self, query: RevokeKey) -> dict[str, Any]:
-        return _shown(self._store.keys.revoke(query.key))
+        return _shown(await asyncio.to_thread(self._store.keys.revoke, query.key))
 
     async def _usage(self, query: UsageQuery) -> list[dict[str, Any]]:
         for name in query.by:
             if name not in GROUPS:
                 raise OperationError(f"Usage cannot be grouped by {name!r}; expected one of {', '.join(GROUPS)}.")
         await self._flush()
-        return self._store.usage(query)
+        return await asyncio.to_thread(self._store.usage, query)
 
     async def _requests(self, query: RequestQuery) -> list[dict[str, Any]]:
         await self._flush()
-        return self._store.requests(query)
+        return await asyncio.to_thread(self._store.requests, query)
+
+    async def _receipt(self, query: Receipt) -> list[dict[str, Any]]:
+        found = await self._requests(RequestQuery(id=query.request))
+        if not found:
+            raise OperationError(f"There is no request {query.request!r}.")
+        version = found[0]["price_version"]
+        stored = await asyncio.to_thread(self._store.prices.find, version) if version else None
+        rows = receipt_of(found[0], stored.price if stored else None)
+        return [msgspec.to_builtins(row) for row in rows]
+
+    async def _backup(self, query: Backup) -> dict[str, Any]:
+        file = Path(query.file)
+        if not file.is_absolute():
+            raise OperationError("The owner of the store works elsewhere: name the file by an absolute path.")
+        await self._flush()
+        return {"file": str(file), "bytes": await asyncio.to_thread(back_up, self._store.database, file)}
 
     async def _flush(self) -> None:
         self._before_reading()
-        await self._store.records.flush()
+        await self._store.ledger.writer.flush()
 
 
 def _shown(key: ApiKey) -> dict[str, Any]:

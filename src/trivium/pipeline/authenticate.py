@@ -16,12 +16,12 @@ from trivium.pipeline.deps import Key, Keys
 _INVALID = "The API key is not valid. Send a Trivium key as `Authorization: Bearer tv-...` or `x-api-key: tv-...`."
 
 
-def authenticate(headers: Mapping[bytes, bytes], keys: Keys) -> Key | None:
+async def authenticate(headers: Mapping[bytes, bytes], keys: Keys) -> Key | None:
     """The caller's key; None where no credential is presented. Raises AuthenticationError, StoreUnavailable."""
     credential = _credential(headers)
     if credential is None:
         return None
-    key = keys.find(credential) if credential.startswith(KEY_PREFIX) else None
+    key = await keys.find(credential) if credential.startswith(KEY_PREFIX) else None
     if key is None:
         raise AuthenticationError(_INVALID)
     return key

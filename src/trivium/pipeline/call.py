@@ -43,8 +43,10 @@ class Body(Protocol):
 class Reply(Protocol):
     """Where the answer goes. `write` waits while the client is slow (backpressure)."""
 
-    started: bool
-    """The status line has gone out: an error can no longer have a status."""
+    @property
+    def started(self) -> bool:
+        """The status line has gone out: an error can no longer have a status."""
+        ...
 
     async def start(self, status: int, headers: Headers) -> None: ...
 

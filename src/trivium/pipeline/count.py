@@ -13,6 +13,7 @@ from trivium.canon.api import Api
 from trivium.pipeline.call import Call, Reply
 from trivium.pipeline.deps import Deps
 from trivium.pipeline.forward import forward, prepare, way_to
+from trivium.pipeline.hold import begin
 from trivium.pipeline.relay import Exchange, json_headers, loss_header
 from trivium.pipeline.settle import Run
 from trivium.routing.catalog import Target
@@ -34,7 +35,9 @@ async def count(call: Call, request: Request, target: Target, reply: Reply, run:
         await _tell(call, request, None, reply, run)
         return
     way = way_to(call, target, provider.counts, deps)
-    response = await forward(call, prepare(call, request, target, way, run), target, way, run, deps)
+    body = prepare(call, request, target, way, run)
+    await begin(call, request, target, run, deps)
+    response = await forward(call, body, target, way, run, deps)
     if response.status in _CANNOT:
         response.close()
         await _tell(call, request, None, reply, run)

@@ -5,10 +5,15 @@ from __future__ import annotations
 from typing import Protocol
 
 from trivium.clock import Clock
-from trivium.config import ServerSettings
+from trivium.config import BillingSettings, ServerSettings
+from trivium.metering.book import PriceBook
+from trivium.metering.prices import Quote
 from trivium.metering.record import Outcome, Record
+from trivium.metering.start import Start
+from trivium.pipeline.lookup import Generations, Lookups
 from trivium.policy.flood import Flood
 from trivium.policy.inflight import InFlight
+from trivium.policy.spending import Refusal
 from trivium.routing.catalog import Catalog
 from trivium.upstream.client import UpstreamClient
 
@@ -22,20 +27,48 @@ class Key(Protocol):
         """Its calls are refused rather than sent on with a loss."""
         ...
 
+    @property
+    def account_id(self) -> str | None: ...
+
+    @property
+    def user_id(self) -> str | None: ...
+
+    @property
+    def project_id(self) -> str | None: ...
+
 
 class Keys(Protocol):
-    def find(self, key: str) -> Key | None:
+    async def find(self, key: str) -> Key | None:
         """The live key with this text. Raises StoreUnavailable."""
         ...
 
 
-class Records(Protocol):
+class Ledger(Protocol):
+    """Starts and ends of calls."""
+
     @property
     def accepts(self) -> bool:
-        """False while so many records wait for the disk that no more may be taken."""
+        """False while so much waits for the disk that no more may be taken."""
         ...
 
-    def add(self, record: Record) -> None: ...
+    @property
+    def has_budgets(self) -> bool: ...
+
+    async def start(self, start: Start) -> Refusal | None:
+        """Begins a call; a hold is durable when this returns None. Raises StoreUnavailable."""
+        ...
+
+    def priced(self, quote: Quote) -> None:
+        """Keeps a price that calls are charged with."""
+        ...
+
+    def seen(self, id: str, upstream_id: str) -> None:
+        """Keeps the id by which the provider knows the call."""
+        ...
+
+    def end(self, record: Record) -> None:
+        """The outcome of a call, and its end if it was started."""
+        ...
 
 
 class Local(Protocol):
@@ -47,7 +80,7 @@ class Local(Protocol):
 
 
 class Deps:
-    """The one mutable member is `catalog`: a frozen snapshot, replaced whole."""
+    """Mutable are `catalog` and `prices`: snapshots, replaced whole."""
 
     def __init__(
         self,
@@ -55,7 +88,10 @@ class Deps:
         settings: ServerSettings,
         clock: Clock,
         keys: Keys,
-        records: Records,
+        ledger: Ledger,
+        prices: PriceBook,
+        generations: Generations,
+        billing: BillingSettings,
         client: UpstreamClient,
         local: Local | None,
         catalog: Catalog,
@@ -65,7 +101,10 @@ class Deps:
         self.settings = settings
         self.clock = clock
         self.keys = keys
-        self.records = records
+        self.ledger = ledger
+        self.prices = prices
+        self.lookups = Lookups(generations)
+        self.billing = billing
         self.client = client
         self.local = local
         self.catalog = catalog
@@ -77,9 +116,9 @@ class Deps:
         """Hands a record to the store; refusals of strangers by way of `Flood`."""
         stranger = record.key_id is None and record.outcome == Outcome.REFUSED
         for kept in self.flood.admit(record) if stranger else (record,):
-            self.records.add(kept)
+            self.ledger.end(kept)
 
     def keep_counted(self) -> None:
         """Hands over what is only counted so far, before somebody asks or the gateway ends."""
         for record in self.flood.flush():
-            self.records.add(record)
+            self.ledger.end(record)

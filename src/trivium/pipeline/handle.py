@@ -11,7 +11,9 @@ from trivium.pipeline.authenticate import authenticate
 from trivium.pipeline.call import Body, Call, Headers, Operation, Reply
 from trivium.pipeline.count import count
 from trivium.pipeline.deps import Deps
+from trivium.pipeline.drain import DRAIN, to_its_end
 from trivium.pipeline.forward import forward, prepare, way_to
+from trivium.pipeline.hold import account_of, begin
 from trivium.pipeline.read import check_head, read_body
 from trivium.pipeline.relay import Exchange, error_value, json_headers
 from trivium.pipeline.settle import Run
@@ -54,29 +56,40 @@ async def refuse(error: TriviumError, call: Call, reply: Reply, deps: Deps, head
 
 
 async def _serve(call: Call, body: Body, reply: Reply, run: Run, deps: Deps) -> None:
-    if not deps.records.accepts:
+    if not deps.ledger.accepts:
         raise StoreUnavailable("The gateway cannot keep records at the moment.", detail="record backlog is full")
     check_head(call, deps, anonymous=False)
-    key = authenticate(call.headers, deps.keys)
-    run.key_id = key.id if key else None
+    run.key = key = await authenticate(call.headers, deps.keys)
     run.strict = (key is not None and key.strict) or call.headers.get(b"x-trivium-strict", b"0") not in _NO
     cap = check_head(call, deps, anonymous=key is None)
     run.request = request = parse(call.api, await read_body(body, run, cap))
     if key is None:
         raise CredentialMissing(NO_KEY)
+    run.account_id = account_of(key, deps)
     check_stateless(request)
     run.target = target = deps.catalog.resolve(request.model)
     if call.operation is Operation.COUNT_TOKENS:
         await count(call, request, target, reply, run, deps)
         return
     way = way_to(call, target, target.provider.apis, deps)
-    response = await forward(call, prepare(call, request, target, way, run), target, way, run, deps)
+    content = prepare(call, request, target, way, run)
+    await begin(call, request, target, run, deps)
+    sending = forward(call, content, target, way, run, deps)
     run.request = request = without_body(request)
-    run.hold(0)
-    if way is None:
-        await Exchange(call, request, target.provider, response, reply, run).relay()
+    # Nobody but what is sending holds it from here on, and that only until it has been sent.
+    del content
+
+    async def answer(reply: Reply) -> None:
+        response = await sending
+        run.hold(0)
+        parts = (call, request, target.provider, response, reply, run)
+        exchange = Exchange(*parts) if way is None else TranslatedExchange(*parts, way, deps)
+        await exchange.relay()
+
+    if target.provider.on_abort == DRAIN:
+        await to_its_end(answer, reply, run, target.provider.drain_limit)
     else:
-        await TranslatedExchange(call, request, target.provider, response, reply, run, way, deps).relay()
+        await answer(reply)
 
 
 async def fail(error: TriviumError, call: Call, reply: Reply, run: Run, headers: Headers | None = None) -> None:

@@ -12,6 +12,7 @@ from typing import Protocol
 
 from trivium.canon.api import Api
 from trivium.canon.fold import Answer, fold
+from trivium.canon.size import content_bytes
 from trivium.errors import (
     InvalidJson,
     Overloaded,
@@ -76,11 +77,18 @@ class Stream(Protocol):
     def content_began(self) -> bool: ...
 
     @property
+    def content_bytes(self) -> int:
+        """Of content in the events that went to the client."""
+        ...
+
+    @property
     def held(self) -> int:
         """Bytes in memory."""
         ...
 
     def answer(self) -> Answer: ...
+
+    def feed(self, chunk: bytes) -> bytes: ...
 
     def failure(self, error: ErrorValue) -> bytes | None:
         """The end of a stream that failed; None where only cutting the connection is left."""
@@ -104,6 +112,7 @@ class Exchange:
 
     async def relay(self) -> None:
         """Passes the answer on. Raises TriviumError where the client has had nothing of it yet."""
+        self._run.knows(self._header(b"x-generation-id").decode("latin-1"))
         try:
             if self._response.status >= 300:
                 await self._relay_error()
@@ -171,18 +180,21 @@ class Exchange:
             said = whole[:500].decode(errors="replace")
             raise UpstreamGarbage("The upstream's answer is not JSON.", detail=f"not JSON: {said}") from None
         self._meter_whole(whole)
-        await self._start(self._response.status, [(b"content-length", b"%d" % len(whole))])
+        await self._start(self._response.status, [(b"content-length", b"%d" % len(whole)), *self._cost_header()])
         await self._end(whole)
 
     async def _pass_whole(self, body: bytearray) -> None:
         """A long answer, or one that begins with keep-alive blanks: it goes on while it comes."""
         length = self._header(b"content-length")
         await self._start(self._response.status, [(b"content-length", length)] if length.isdigit() else [])
+        # Of an answer that breaks off nobody can read more than how long it is.
+        self._run.content_bytes = len(body.lstrip())
         await self._write(bytes(body))
         try:
             while chunk := await self._response.read():
                 if body:
                     self._copy(body, chunk)
+                self._run.content_bytes += len(chunk) if self._run.content_bytes else len(chunk.lstrip())
                 await self._write(chunk)
         except UpstreamError as error:
             self._run.error = error
@@ -205,8 +217,10 @@ class Exchange:
     def _meter_whole(self, body: bytes) -> None:
         if not body or is_dense(body):
             self._run.flags.append("unmetered")
+            self._run.content_bytes = self._run.response_bytes
         elif self._call.operation is Operation.GENERATE:
             self._run.answer = fold(decode_answer(self._call.api, body, self._provider.conventions))
+            self._run.content_bytes = content_bytes(self._run.answer)
 
     async def _relay_unnamed(self) -> None:
         """Some servers send a stream under another content type, or under none."""
@@ -253,13 +267,27 @@ class Exchange:
             await self._write(rest)
         if meter.unterminated:
             raise UpstreamBroken("The upstream ended the stream before the answer was complete.")
-        await self._end()
+        await self._end_told(meter)
+
+    async def _end_told(self, stream: Stream) -> None:
+        """The end of a good stream, with a comment on its cost where that is wanted."""
+        self._run.answer = stream.answer()
+        cost = self._run.cost_usd()
+        await self._end(b": x-trivium-cost-usd %b\n\n" % cost.encode() if cost else b"")
+
+    def _cost_header(self) -> Headers:
+        cost = self._run.cost_usd()
+        return [(b"x-trivium-cost-usd", cost.encode())] if cost else []
 
     def _account(self, stream: Stream, held: int) -> int:
         """Notes the first token, and what a stream holds: `held` is what it was accounted for so far."""
         run, now = self._run, stream.held
         if run.first_token_us is None and stream.content_began:
             run.first_token_us = run.elapsed_us()
+        if self._provider.generations is not None:
+            run.knows(run.generation_id or stream.answer().id)
+        if not run.left:
+            run.content_bytes = stream.content_bytes
         if now == held or max(now, held) <= _ACCOUNTED:
             return held
         run.hold(now)
@@ -276,6 +304,8 @@ class Exchange:
 
     def _note(self, meter: Stream) -> None:
         self._run.answer = meter.answer()
+        if not self._run.left:
+            self._run.content_bytes = meter.content_bytes
         for flag, raised in (("malformed_events", meter.malformed), ("unmetered", meter.oversized)):
             if raised:
                 self._run.flags.append(flag)
@@ -337,5 +367,10 @@ def loss_header(losses: Sequence[Loss]) -> bytes:
 
 def error_value(call: Call, error: TriviumError) -> ErrorValue:
     return ErrorValue(
-        status=error.status, code=error.code, message=error.message, param=error.param, request_id=call.id
+        status=error.status,
+        code=error.code,
+        message=error.message,
+        param=error.param,
+        request_id=call.id,
+        facts=error.facts,
     )

@@ -1,7 +1,8 @@
-"""The scope of a call: whatever happens inside, one record comes out of it.
+"""The scope of a call: whatever happens inside, one record comes out of it, and with it the end of its hold.
 
 `Run` is the one mutable value of a call. The steps note on it what they learn; leaving the scope turns it into a
-`Record`, without an await in between, so that neither a cancellation nor a second failure can lose it.
+`Record`, without an await in between, so that neither a cancellation nor a second failure can lose it. Where a figure
+is missing that the provider's generation record has, the call stays open until that was asked (`lookup.py`).
 """
 
 from __future__ import annotations
@@ -12,14 +13,20 @@ from typing import Self
 import msgspec
 
 from trivium.canon.api import Api
+from trivium.canon.events import FinishReason
 from trivium.canon.fold import Answer
+from trivium.canon.size import Size
 from trivium.canon.usage import Usage
 from trivium.errors import TriviumError, UpstreamError
-from trivium.metering.record import Outcome, Record
-from trivium.money import usd_text
-from trivium.pipeline.call import Call
-from trivium.pipeline.deps import Deps
+from trivium.metering.bound import most_output, usual_input
+from trivium.metering.charge import NO_CHARGE, Charge, Delivery, Payer, charge
+from trivium.metering.prices import Quote
+from trivium.metering.record import Outcome, Record, short, told_by
+from trivium.money import nano_text
+from trivium.pipeline.call import Call, Operation
+from trivium.pipeline.deps import Deps, Key
 from trivium.routing.catalog import Target
+from trivium.wire.generation import Generation
 from trivium.wire.losses import Loss
 from trivium.wire.request import Request
 
@@ -33,7 +40,9 @@ class Run:
     def __init__(self, call: Call, deps: Deps) -> None:
         self.call = call
         self._deps = deps
-        self.key_id: str | None = None
+        self.key: Key | None = None
+        self.account_id: str | None = None
+        """Whose balance pays; None where balances are not charged."""
         self.request: Request | None = None
         self.target: Target | None = None
         self.upstream_api: Api | None = None
@@ -55,6 +64,31 @@ class Run:
         self.request_bytes = 0
         self.response_bytes = 0
         self._held = 0
+        self.started = False
+        """The ledger knows of the call."""
+        self.hold_nano = 0
+        self.size: Size | None = None
+        self.quote: Quote | None = None
+        self.payer: Payer | None = None
+        """None until it is known which provider is called."""
+        self._content_bytes = 0
+        self._generation_id: str | None = None
+        self._charge: Charge | None = None
+        self._total_us: int | None = None
+
+    @property
+    def key_id(self) -> str | None:
+        return self.key.id if self.key else None
+
+    @property
+    def content_bytes(self) -> int:
+        """Of content that was handed to the client's connection."""
+        return self._content_bytes
+
+    @content_bytes.setter
+    def content_bytes(self, size: int) -> None:
+        if not self.left:  # what is read on for the figures alone reaches nobody
+            self._content_bytes = size
 
     def elapsed_us(self) -> int:
         return (self._deps.clock.monotonic_ns() - self.call.started_ns) // 1000
@@ -69,7 +103,88 @@ class Run:
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
         self.hold(0)
+        self._total_us = self.elapsed_us()
+        if self._wants_lookup():
+            self._deps.lookups.later(self)
+        else:
+            self.close()
+
+    def close(self) -> None:
+        """Writes the record, with which the call ends."""
         self._deps.keep(self._record())
+
+    @property
+    def generation_id(self) -> str | None:
+        """By which the provider's generation record can be asked for; None where there is none."""
+        if self.target is None or self.target.provider.generations is None:
+            return None
+        told = self.answer.usage.generation_id if self.answer and self.answer.usage else None
+        return told or self._generation_id
+
+    def knows(self, generation_id: str | None) -> None:
+        """The provider named the call: kept at once, so that it can be asked even if we are gone by then."""
+        if generation_id and self._generation_id is None and self.generation_id is None and self.started:
+            self._generation_id = generation_id[:256]
+            if self.target is not None and self.target.provider.generations is not None:
+                self._deps.ledger.seen(self.call.id, self._generation_id)
+
+    def charge(self, found: Generation | None = None) -> Charge:
+        """What the call costs by what is known of it now, or by what the provider's record adds."""
+        if self._charge is None or found is not None:
+            self._charge = self._charged(found)
+        return self._charge
+
+    def _charged(self, found: Generation | None) -> Charge:
+        answered = self.upstream_status is not None and self.upstream_status < 300
+        if not (answered and self.started and self.call.operation is Operation.GENERATE) or self.payer is None:
+            return NO_CHARGE
+        usage = self.answer.usage if self.answer else None
+        complete = self._is_complete()
+        if found is not None:
+            usage, complete = found.refined(usage, complete=complete), complete or found.counted
+        elif usage is None and self.left and not self.content_bytes:
+            complete = False  # an answer that was read on to its end for nobody
+        size, provider = self.size, self.target.provider if self.target else None
+        delivery = Delivery(
+            input_tokens=usual_input(size) if size else 0,
+            content_bytes=self.content_bytes,
+            output_most=self._output_most(),
+            complete=complete,
+        )
+        tells_byok = provider is not None and provider.tells_byok
+        asked_tier = size.service_tier if size else None
+        return charge(usage, delivery, self.quote, self.payer, asked_tier, tells_byok=tells_byok)
+
+    def _output_most(self) -> int:
+        if self.request is None or self.target is None or self.size is None:
+            return 0
+        limits = self._deps.prices.limits(self.target.provider, self.target.model)
+        return self.size.answers * most_output(self.request.max_tokens, limits.context, limits.output)
+
+    def _is_complete(self) -> bool:
+        """The answer came to its end, though its connection may have failed behind that. One that ended in an error did
+        where its last word was a usage."""
+        answer = self.answer
+        if answer is None:
+            return "unmetered" in self.flags and not self.left and self.error is None
+        if answer.error is not None:
+            return answer.ended and answer.usage is not None
+        return answer.ended or answer.finish is not FinishReason.UNKNOWN
+
+    def _wants_lookup(self) -> bool:
+        """A figure is missing, or the client left before it came."""
+        if self.generation_id is None or self.payer is not Payer.HOUSE or not self.started:
+            return False
+        answered = self.upstream_status is not None and self.upstream_status < 300
+        usage = self.answer.usage if self.answer else None
+        cost_missing = usage is None or (usage.reported_cost is None and usage.market_cost is None)
+        return answered and (cost_missing or not self._is_complete())
+
+    def cost_usd(self) -> str | None:
+        """The charge for the client's eyes; None where it is not shown, or not certain yet."""
+        if not self._deps.billing.cost_header or self._wants_lookup():
+            return None
+        return nano_text(self.charge().nano)
 
     def _outcome(self) -> Outcome:
         if self.left and not (self.answer and self.answer.ended):
@@ -85,7 +200,9 @@ class Run:
         call, request, target = self.call, self.request, self.target
         answer = self.answer or _NOTHING
         code, message = self._error()
-        usage = answer.usage or _NO_USAGE
+        charged = self.charge()
+        usage = charged.usage or answer.usage or _NO_USAGE
+        flags = [*self.flags, *charged.flags, *(["clamped_usage"] if usage.clamped else [])]
         return Record(
             id=call.id,
             time_ms=call.time_ms,
@@ -94,46 +211,43 @@ class Run:
             outcome=self._outcome(),
             status=self.status,
             key_id=self.key_id,
-            requested_model=_short(request.model) if request else None,
+            requested_model=short(request.model) if request else None,
             provider=target.provider.name if target else None,
             upstream_api=self.upstream_api,
-            upstream_model=_short(target.model) if target else None,
-            answer_model=_short(answer.model),
+            upstream_model=short(target.model) if target else None,
+            answer_model=short(answer.model),
             upstream_status=self.upstream_status,
-            upstream_id=_short(answer.id),
+            upstream_id=short(answer.id),
             stream=request.stream if request else False,
             error_code=code,
             error_message=message,
             in_band_error=answer.error is not None and self.upstream_status == 200,
             finish_reason=answer.finish if answer.finish != "unknown" else None,
-            native_finish_reason=_short(answer.native_finish),
+            native_finish_reason=short(answer.native_finish),
             usage_known=answer.usage is not None,
-            input_uncached_tokens=usage.input_uncached,
-            cache_read_tokens=usage.cache_read,
-            cache_write_5m_tokens=usage.cache_write_5m,
-            cache_write_1h_tokens=usage.cache_write_1h,
-            cache_write_other_tokens=usage.cache_write_other,
-            output_tokens=usage.output,
-            reasoning_tokens=usage.reasoning,
-            audio_input_tokens=usage.audio_input,
-            audio_output_tokens=usage.audio_output,
-            image_input_tokens=usage.image_input,
-            server_tools=_json({_short(name): usage.server_tools[name] for name in [*usage.server_tools][:20]}),
-            service_tier=_short(usage.service_tier),
-            reported_cost_usd=usd_text(usage.reported_cost) if usage.reported_cost is not None else None,
-            market_cost_usd=usd_text(usage.market_cost) if usage.market_cost is not None else None,
-            is_byok=usage.is_byok,
-            flags=" ".join([*self.flags, "clamped_usage"] if usage.clamped else self.flags),
+            **told_by(usage),
+            flags=" ".join(flags),
             losses=_json(self._losses()),
             max_tokens=request.max_tokens if request else None,
             queue_us=self.queue_us,
             ttfb_us=self.ttfb_us,
             first_token_us=self.first_token_us,
-            total_us=self.elapsed_us(),
+            total_us=self.elapsed_us() if self._total_us is None else self._total_us,
             request_bytes=self.request_bytes,
             response_bytes=self.response_bytes,
             client_app=_client_app(call.headers.get(b"user-agent")),
             client_ip=call.client_ip,
+            account_id=self.account_id if self.payer is Payer.HOUSE else None,
+            user_id=self.key.user_id if self.key else None,
+            project_id=self.key.project_id if self.key else None,
+            payer=self.payer,
+            cost_nano=charged.nano,
+            market_cost_nano=charged.market_nano,
+            cost_source=charged.source,
+            price_version=self.quote.version if self.quote else None,
+            markup_ppm=self.quote.markup_ppm if self.quote else 0,
+            hold_nano=self.hold_nano,
+            content_bytes=self.content_bytes,
         )
 
     def _losses(self) -> list[tuple[str, str]]:
@@ -144,7 +258,7 @@ class Run:
     def _error(self) -> tuple[str | None, str | None]:
         """The upstream's own error wins over ours: ours says only that there was one."""
         if self.answer is not None and self.answer.error is not None:
-            return _short(self.answer.error.type), self.answer.error.message[:2000]
+            return short(self.answer.error.type), self.answer.error.message[:2000]
         if self.error is not None:
             return self.error.code, (self.error.detail or self.error.message)[:2000]
         return None, None
@@ -152,11 +266,6 @@ class Run:
 
 _NOTHING = Answer()
 _NO_USAGE = Usage()
-
-
-def _short(text: str | None) -> str | None:
-    """Names come from strangers; none of them may fill the disk."""
-    return text[:256] if text else text
 
 
 def _json(value: object) -> str | None:

@@ -13,6 +13,7 @@ from collections.abc import AsyncIterator
 
 from trivium.canon.api import Api
 from trivium.canon.events import Fault
+from trivium.canon.size import content_bytes
 from trivium.errors import Overloaded, TriviumError, UpstreamBroken, UpstreamError, UpstreamGarbage
 from trivium.pipeline.call import Call, Headers, Reply
 from trivium.pipeline.deps import Deps
@@ -85,7 +86,8 @@ class TranslatedExchange(Exchange):
         said, self._run.answer = self._way.whole(body, self._provider.conventions, streamed=streamed)
         if self._run.answer.error is not None:
             raise self._from_fault(self._run.answer.error)
-        await self._start(200, [_JSON, (b"content-length", b"%d" % len(said))])
+        self._run.content_bytes = content_bytes(self._run.answer)
+        await self._start(200, [_JSON, (b"content-length", b"%d" % len(said)), *self._cost_header()])
         await self._end(said)
 
     async def _relay_stream(self, chunk: bytes | None = None) -> None:
@@ -133,7 +135,7 @@ class TranslatedExchange(Exchange):
                 await self._tell(last)
             raise self._from_fault(stream.fault)
         await self._tell(last)
-        await self._end()
+        await self._end_told(stream)
 
     async def _next(self, stream: StreamTranslation) -> bytes:
         """More of the stream; none where it has said its last and does not end."""

@@ -30,6 +30,9 @@ class Row(msgspec.Struct, frozen=True, kw_only=True):
     key_env: str | None = None
     counts: bool = True
     """It counts tokens, as far as its APIs have a path for that. Where it does not after all, its 404 says so."""
+    generations: str | None = None
+    """As in `Provider`; a configured base URL is asked at its own host."""
+    tells_byok: bool = False
     version_in_path: bool = False
     """Base URLs are commonly written without `/v1` (Anthropic's SDKs append it): add it where it is missing."""
 
@@ -48,11 +51,14 @@ ROWS: dict[str, Row] = {
         apis=(Api.CHAT, Api.RESPONSES, Api.MESSAGES),
         key_env="OPENROUTER_API_KEY",
         counts=False,
+        tells_byok=True,
+        generations="/generation?id={id}",
     ),
     "vercel": Row(
         base_url="https://ai-gateway.vercel.sh/v1",
         apis=(Api.CHAT, Api.RESPONSES, Api.MESSAGES),
         key_env="AI_GATEWAY_API_KEY",
+        generations="/generation?id={id}",
     ),
     "openai-compatible": Row(apis=(Api.CHAT,)),
     "anthropic-compatible": Row(apis=(Api.MESSAGES,), auth="x-api-key", version_in_path=True),
@@ -102,10 +108,15 @@ def _provider(name: str, given: ProviderSettings, source: Source | None, env: Ma
         base_url=_base_url(name, row, given, source),
         apis=apis,
         counts=apis & COUNT_PATHS.keys() if row.counts else frozenset(),
+        generations=row.generations,
+        tells_byok=row.tells_byok,
         headers=_headers(name, row, given, source, env),
         models=tuple(given.models) if given.models is not None else None,
         conventions=conventions_for(given.type if given.type and row.key_env else name, _otherwise(row)),
         timeouts=given.timeouts,
+        on_abort=given.on_abort,
+        drain_limit=given.drain_limit,
+        byok=given.byok,
     )
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 import msgspec
 
 from trivium.canon.api import Api
@@ -24,10 +26,21 @@ class Provider(msgspec.Struct, frozen=True, kw_only=True):
     """Credential and configured headers, sent with every call. Secret."""
     counts: frozenset[Api] = frozenset()
     """The APIs in which it may be asked how many tokens a request has."""
+    generations: str | None = None
+    """Where it tells what a past call was: a path under the base URL, `{id}` in place of the generation's id. None: it
+    keeps no such records."""
+    tells_byok: bool = False
+    """It marks each cost with whether the vendor was paid by the account's own key."""
     models: tuple[str, ...] | None = None
     """Upstream ids it serves, `*` and `?` as wildcards. None: ask the provider."""
     conventions: Conventions = Conventions()
     timeouts: TimeoutSettings = TimeoutSettings()
+    on_abort: Literal["cancel", "drain"] = "cancel"
+    """What becomes of a call whose client left."""
+    drain_limit: float = 60
+    """Seconds that such a call is read on for its figures."""
+    byok: bool = False
+    """The caller's side pays it: its calls are charged nothing."""
     embedded: bool = False
     quirks: frozenset[str] = frozenset()
     """Names of the mendings in `providers/quirks.py` that its answers need."""

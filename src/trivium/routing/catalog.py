@@ -7,13 +7,14 @@ provider is known to serve.
 
 from __future__ import annotations
 
-import fnmatch
 import re
 from collections.abc import Iterable, Mapping
 
 import msgspec
 
+from trivium.canon import wildcard
 from trivium.errors import ModelAmbiguous, ModelNotFound
+from trivium.metering.prices import Price
 from trivium.providers.provider import Provider
 
 
@@ -33,6 +34,11 @@ class ModelEntry(msgspec.Struct, frozen=True):
     created: int = 0
     """Seconds since the epoch; 0 where the provider does not tell."""
     display_name: str | None = None
+    price: Price | None = None
+    """What the provider itself says it costs."""
+    context: int | None = None
+    """Tokens, as the provider says."""
+    output_limit: int | None = None
 
 
 class Catalog(msgspec.Struct, frozen=True):
@@ -102,8 +108,8 @@ def catalog(
             models += [(name, entry) for entry in listed.get(name, ())]
             continue
         for model in provider.models:
-            if {"*", "?"} & set(model):
-                patterns.append((_wildcard(model), name))
+            if wildcard.is_wild(model):
+                patterns.append((wildcard.compiled(model), name))
             else:
                 models.append((name, ModelEntry(model, name)))
     for name, entry in models:
@@ -116,14 +122,6 @@ def catalog(
         patterns=tuple(patterns),
         unlisted=tuple(name for name, p in by_name.items() if p.models is None and name not in listed),
     )
-
-
-def _wildcard(pattern: str) -> re.Pattern[str]:
-    """`*` and `?`; brackets, which a shell would read too, occur in model names.
-
-    `fnmatch` looks for each piece once (atomic groups): names come from callers, and `.*` would try every place again.
-    """
-    return re.compile(fnmatch.translate(pattern.replace("[", "[[]")))
 
 
 def _short(name: str) -> str:

@@ -31,7 +31,7 @@ _OK = b'{"status":"ok"}'
 class App:
     """An ASGI 3 application for HTTP. `problem` says why the store cannot do its work; None when it can."""
 
-    def __init__(self, deps: Deps, problem: Callable[[], str | None]) -> None:
+    def __init__(self, deps: Deps, problem: Callable[[], Awaitable[str | None]]) -> None:
         self._deps = deps
         self._problem = problem
 
@@ -54,7 +54,7 @@ class App:
             await handle(call, HttpBody(receive, connection), reply, self._deps)
             return
         try:
-            status, content = self._look_up(scope["path"], scope["method"], headers)
+            status, content = await self._look_up(scope["path"], scope["method"], headers)
         except TriviumError as error:
             allowed = [(b"allow", b"POST" if route else b"GET, HEAD")] if isinstance(error, MethodNotAllowed) else []
             await refuse(error, call, reply, self._deps, allowed)
@@ -75,7 +75,7 @@ class App:
             started_ns=self._deps.clock.monotonic_ns(),
         )
 
-    def _look_up(self, path: str, method: str, headers: Mapping[bytes, bytes]) -> tuple[int, bytes]:
+    async def _look_up(self, path: str, method: str, headers: Mapping[bytes, bytes]) -> tuple[int, bytes]:
         """Status and body of whatever is not a model call. Raises PathNotFound, MethodNotAllowed, and what a caller
         without a key or with a wrong name gets."""
         model = model_in_path(path)
@@ -92,9 +92,9 @@ class App:
         if path in _PROBES:
             return 200, _OK
         if path == "/readyz":
-            problem = self._problem()
+            problem = await self._problem()
             return (503, msgspec.json.encode({"status": problem})) if problem else (200, _OK)
-        if authenticate(headers, self._deps.keys) is None:
+        if await authenticate(headers, self._deps.keys) is None:
             raise CredentialMissing(NO_KEY)
         anthropic = b"anthropic-version" in headers
         catalog = self._deps.catalog

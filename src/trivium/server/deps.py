@@ -2,20 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import asyncio
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from trivium.clock import SystemClock
-from trivium.config import Settings
+from trivium.clock import Clock, SystemClock
+from trivium.config import Settings, database_url
 from trivium.errors import ConfigError, RequestError
-from trivium.operations.operations import Operations
+from trivium.metering.book import Override, PriceBook, entries
+from trivium.operations.housekeeping import Housekeeping
+from trivium.operations.operations import Operations, Table
+from trivium.operations.price_table import price_table
+from trivium.operations.prices import PriceOperations
+from trivium.operations.reconcile import ReconcileOperations
 from trivium.pipeline.deps import Deps
+from trivium.pipeline.hold import CREDITS, DEFAULT_ACCOUNT
 from trivium.providers import builtin
 from trivium.providers.provider import Provider
 from trivium.routing.catalog import ModelEntry, catalog
 from trivium.store.store import Store
 from trivium.upstream.aiohttp_client import AiohttpClient
 from trivium.upstream.client import UpstreamClient
+from trivium.upstream.generation import Generations
 from trivium.upstream.http1 import Http1Client
 from trivium.upstream.local import LocalModel
 from trivium.upstream.local_model import MODEL
@@ -23,10 +31,12 @@ from trivium.upstream.pool import PoolLimits
 
 _LOCAL_READY = 120.0
 """Seconds that a call waits for the embedded model's first start."""
+_LAST_WORD = 5.0
+"""Seconds that an ending gateway waits for generation records."""
 
 
 class Gateway:
-    """Everything of one running gateway. Raises ConfigError, StoreUnavailable."""
+    """Everything of one gateway; `open` before its first call. Raises ConfigError, StoreUnavailable."""
 
     def __init__(self, settings: Settings, folder: Path, env: Mapping[str, str]) -> None:
         self.settings = settings
@@ -36,25 +46,66 @@ class Gateway:
         if self.local is not None:
             self.providers[builtin.EMBEDDED] = builtin.embedded(MODEL)
         self._listed: dict[str, tuple[ModelEntry, ...]] = {}
+        self._priced = entries(settings)
         clock = SystemClock()
-        self.store = Store(folder, clock)
+        self.store = Store(folder, clock, database_url(settings, env))
+        client = _client(settings)
+        generations = Generations(client, clock)
         self.deps = Deps(
             settings=settings.server,
+            billing=settings.billing,
             clock=clock,
             keys=self.store.keys,
-            records=self.store.records,
-            client=_client(settings),
+            ledger=self.store.ledger,
+            prices=PriceBook(entries=self._priced),
+            generations=generations,
+            client=client,
             local=Embedded(self.local) if self.local else None,
             catalog=catalog(self.providers.values(), settings.aliases, {}),
             seal_key=self.store.seal_key,
         )
         self._check_aliases()
-        self.operations = Operations(self.store, self.deps.keep_counted)
+        self.housekeeping = Housekeeping(
+            self.store.database, self.store.ledger, lambda: self.deps.prices, generations, self.providers, clock
+        )
+        self.operations = Operations(self.store, self._tables(clock, client), self.deps.keep_counted)
+
+    async def open(self) -> None:
+        """Reads what the ledger and the price book keep in the store. Raises StoreUnavailable."""
+        await self.store.ledger.load()
+        if self.settings.billing.mode == CREDITS:
+            await self.store.accounts.create("Keys without an account", "organization", DEFAULT_ACCOUNT)
+        self._ruled(await asyncio.to_thread(self.store.prices.overrides))
+
+    async def read_prices(self) -> str | None:
+        """Brings the price data into the book; why there is none. Takes a moment the first time."""
+        table = await asyncio.to_thread(price_table, self.folder)
+        self.deps.prices = PriceBook(table.dataset, self._priced, await asyncio.to_thread(self.store.prices.overrides))
+        self.learn({})
+        return table.absent
 
     def learn(self, listed: Mapping[str, tuple[ModelEntry, ...]]) -> None:
         """Takes in what providers said they serve; a provider that said nothing keeps its last list."""
         self._listed.update(listed)
         self.deps.catalog = catalog(self.providers.values(), self.settings.aliases, self._listed)
+        self.deps.prices = self.deps.prices.with_listed(
+            {name: {entry.id: entry for entry in told} for name, told in self._listed.items()}
+        )
+
+    def _ruled(self, overrides: Sequence[Override]) -> None:
+        self.deps.prices = self.deps.prices.with_overrides(overrides)
+
+    def _tables(self, clock: Clock, client: UpstreamClient) -> list[Table]:
+        """The operations that need more than the store."""
+        prices = PriceOperations(
+            self.store.prices,
+            clock,
+            book=lambda: self.deps.prices,
+            catalog=lambda: self.deps.catalog,
+            on_change=self._ruled,
+            correct=self.store.accounts.correct,
+        )
+        return [prices.table, ReconcileOperations(self.store.database, self.providers, clock, client).table]
 
     def _check_aliases(self) -> None:
         """An alias must lead somewhere, as far as the providers' lists are known at the start."""
@@ -69,7 +120,8 @@ class Gateway:
                 raise source.error(("aliases", alias), problem) if source else ConfigError(problem) from None
 
     async def close(self) -> None:
-        """Ends what runs beside us and makes every record durable."""
+        """Ends what runs beside us, settles what waits for a provider's word, and makes every record durable."""
+        await self.deps.lookups.close(_LAST_WORD)
         await self.deps.client.close()
         if self.local is not None:
             await self.local.stop()

@@ -15,15 +15,17 @@ from typing import Protocol
 
 import uvicorn
 
+from trivium.clock import age_ms
 from trivium.config import Settings
 from trivium.errors import ConfigError, UpstreamUnreachable
 from trivium.operations.bootstrap import bootstrap_key
 from trivium.operations.discover import discover
+from trivium.operations.retention import keep_erasing
 from trivium.server import control
 from trivium.server.app import App
 from trivium.server.deps import Gateway
 from trivium.server.protocol import GuardedProtocol
-from trivium.store.database import ownership
+from trivium.store.ownership import ownership
 from trivium.telemetry import logs
 
 _REDISCOVER = 600.0
@@ -58,12 +60,17 @@ async def _serve(
 ) -> None:
     gateway = Gateway(settings, folder, env)
     try:
-        key = bootstrap_key(folder, gateway.store.keys)
+        await gateway.open()
+        if absent := await gateway.read_prices():
+            console.say(absent)
+        key = await bootstrap_key(folder, gateway.store.keys)
         door = await control.serve(folder, gateway.operations.perform)
         server = Server(gateway)
         looked = asyncio.Event()
         beside = [
             asyncio.create_task(_keep_discovering(gateway, looked)),
+            asyncio.create_task(gateway.housekeeping.run()),
+            *_erasing(gateway),
             asyncio.create_task(
                 _get_ready(gateway, looked, lambda: console.ready(_url(listener), key, gateway), console)
             ),
@@ -143,6 +150,12 @@ async def _get_ready(gateway: Gateway, looked: asyncio.Event, ready: Callable[[]
     with contextlib.suppress(TimeoutError):
         await asyncio.wait_for(looked.wait(), _LISTS_READY)
     ready()
+
+
+def _erasing(gateway: Gateway) -> list[asyncio.Task[None]]:
+    """What keeps to `[storage] retention`, if it is set."""
+    age = gateway.settings.storage.retention
+    return [asyncio.create_task(keep_erasing(gateway.store, age_ms(age)))] if age else []
 
 
 async def _keep_discovering(gateway: Gateway, looked: asyncio.Event) -> None:

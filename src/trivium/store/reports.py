@@ -1,47 +1,64 @@
-"""Questions about the records: sums by day, model and key, and single requests."""
+"""Questions about usage: sums by day, model, key and more, and single requests.
+
+Sums of whole hours come from `usage_hours`, which outlives the records; only the parts of hours at both ends of a
+period are added up from the records, and count as far as those are kept.
+"""
 
 from __future__ import annotations
 
-import sqlite3
+from datetime import UTC, datetime
 from typing import Annotated, Any
 
 import msgspec
 
 from trivium.metering.record import COLUMNS
-from trivium.store.database import query as _query
+from trivium.store import rollups
+from trivium.store.rollups import HOUR_MS
+from trivium.store.sql import Database
 
 GROUPS = {
-    "day": "strftime('%Y-%m-%d', time_ms / 1000, 'unixepoch')",
-    "model": "coalesce(provider || '/' || upstream_model, requested_model)",
-    "key": "key_id",
+    "day": "time_ms - time_ms % 86400000",
+    "model": "nullif(model, '')",
+    "key": "nullif(key_id, '')",
+    "account": "nullif(account_id, '')",
     "api": "api",
-    "provider": "provider",
+    "provider": "nullif(provider, '')",
     "outcome": "outcome",
 }
 """What usage can be grouped by. Days are UTC."""
 
+_CACHE_WRITE = "cache_write_5m_tokens + cache_write_1h_tokens + cache_write_other_tokens"
 _SUMS = {
-    "requests": "sum(requests)",
-    "succeeded": "sum(requests * (outcome = 'success'))",
-    "refused": "sum(requests * (outcome = 'refused'))",
-    "failed": "sum(requests * (outcome = 'failed'))",
-    "aborted": "sum(requests * (outcome = 'aborted'))",
-    "usage_unknown": "sum(upstream_status = 200 AND NOT usage_known)",
-    "input_tokens": "sum(input_uncached_tokens + cache_read_tokens + cache_write_5m_tokens + cache_write_1h_tokens"
-    " + cache_write_other_tokens)",
-    "input_uncached_tokens": "sum(input_uncached_tokens)",
-    "cache_read_tokens": "sum(cache_read_tokens)",
-    "cache_write_tokens": "sum(cache_write_5m_tokens + cache_write_1h_tokens + cache_write_other_tokens)",
-    "output_tokens": "sum(output_tokens)",
-    "reasoning_tokens": "sum(reasoning_tokens)",
+    "requests": "requests",
+    "succeeded": "CASE WHEN outcome = 'success' THEN requests ELSE 0 END",
+    "refused": "CASE WHEN outcome = 'refused' THEN requests ELSE 0 END",
+    "failed": "CASE WHEN outcome = 'failed' THEN requests ELSE 0 END",
+    "aborted": "CASE WHEN outcome = 'aborted' THEN requests ELSE 0 END",
+    "usage_unknown": "usage_unknown",
+    "input_tokens": f"input_uncached_tokens + cache_read_tokens + {_CACHE_WRITE}",
+    "input_uncached_tokens": "input_uncached_tokens",
+    "cache_read_tokens": "cache_read_tokens",
+    "cache_write_tokens": _CACHE_WRITE,
+    "output_tokens": "output_tokens",
+    "reasoning_tokens": "reasoning_tokens",
+    "cost_nano": "cost_nano",
+    "market_cost_nano": "market_cost_nano",
 }
 
+_SUMMED = (*rollups.KEYS[1:], *rollups.SUMS)
+_HOURS = f"SELECT hour_ms AS time_ms, {', '.join(_SUMMED)} FROM usage_hours WHERE hour_ms"
+_RECORDS = (
+    "SELECT time_ms, "
+    + ", ".join(f"{rollups.COLUMNS.get(name, name)} AS {name}" for name in _SUMMED)
+    + " FROM records WHERE time_ms"
+)
+_LATEST = 2**53 // HOUR_MS * HOUR_MS
 
-Moment = Annotated[int, msgspec.Meta(ge=0, le=2**53)]
+Moment = Annotated[int, msgspec.Meta(ge=0, le=_LATEST)]
 
 
 class UsageQuery(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Which records, and by what they are summed. Times are milliseconds since the epoch, `until` excluded."""
+    """Which requests, and by what they are summed. Times are milliseconds since the epoch, `until` excluded."""
 
     by: tuple[str, ...] = ("day", "model", "key")
     since_ms: Moment | None = None
@@ -56,34 +73,51 @@ class RequestQuery(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     outcome: str | None = None
 
 
-def usage(connection: sqlite3.Connection, query: UsageQuery) -> list[dict[str, Any]]:
-    """A row per group with requests, outcomes and tokens. Counting calls (`count_tokens`) are not requests here."""
+def usage(database: Database, query: UsageQuery) -> list[dict[str, Any]]:
+    """A row per group with requests, outcomes, tokens and nanodollars. Counting calls (`count_tokens`) are no requests
+    here. Blocks; raises StoreUnavailable."""
     groups = [f"{GROUPS[name]} AS {name}" for name in query.by]
-    sums = [f"coalesce({expression}, 0) AS {name}" for name, expression in _SUMS.items()]
-    where = ["operation = 'generate'"]
-    values: list[int] = []
-    for condition, bound in (("time_ms >= ?", query.since_ms), ("time_ms < ?", query.until_ms)):
-        if bound is not None:
-            where.append(condition)
-            values.append(bound)
-    keys = ", ".join(str(n + 1) for n in range(len(groups)))
-    tail = f" GROUP BY {keys} ORDER BY {keys}" if groups else ""
-    statement = f"SELECT {', '.join(groups + sums)} FROM records WHERE {' AND '.join(where)}{tail}"
-    return _rows(connection, statement, values)
+    sums = [f"coalesce(sum({expression}), 0) AS {name}" for name, expression in _SUMS.items()]
+    spans = _spans(query.since_ms or 0, _LATEST if query.until_ms is None else query.until_ms)
+    parts = [f"{source} >= ? AND {column} < ? AND operation = 'generate'" for source, column, _, _ in spans]
+    keys = [str(n + 1) for n in range(len(groups))]
+    grouped = f" GROUP BY {', '.join(keys)}" if keys else ""
+    # Databases disagree on where none stands; the others are in the order of their bytes.
+    ordered = f" ORDER BY {', '.join(f'{key} NULLS FIRST' for key in keys)}" if keys else ""
+    statement = f"SELECT {', '.join(groups + sums)} FROM ({' UNION ALL '.join(parts)}) AS parts{grouped}{ordered}"
+    rows = _rows(database, statement, [bound for _, _, since, until in spans for bound in (since, until)])
+    return [row | {"day": _day(row["day"])} if "day" in row else row for row in rows]
 
 
-def requests(connection: sqlite3.Connection, query: RequestQuery) -> list[dict[str, Any]]:
-    """Whole records, newest first; with an id at most one."""
+def requests(database: Database, query: RequestQuery) -> list[dict[str, Any]]:
+    """Whole records, newest first; with an id at most one. Blocks; raises StoreUnavailable."""
     statement = f"SELECT {', '.join(COLUMNS)} FROM records"
     if query.id is not None:
-        return _rows(connection, f"{statement} WHERE id = ?", [query.id])
+        return _rows(database, f"{statement} WHERE id = ?", [query.id])
     if query.outcome is not None:
         return _rows(
-            connection, f"{statement} WHERE outcome = ? ORDER BY time_ms DESC LIMIT ?", [query.outcome, query.limit]
+            database, f"{statement} WHERE outcome = ? ORDER BY time_ms DESC LIMIT ?", [query.outcome, query.limit]
         )
-    return _rows(connection, f"{statement} ORDER BY time_ms DESC LIMIT ?", [query.limit])
+    return _rows(database, f"{statement} ORDER BY time_ms DESC LIMIT ?", [query.limit])
 
 
-def _rows(connection: sqlite3.Connection, statement: str, values: list[Any]) -> list[dict[str, Any]]:
-    names, rows = _query(connection, statement, values)
+def _spans(since: int, until: int) -> list[tuple[str, str, int, int]]:
+    """(select, column of time, from, to) of each part of a period: whole hours, and what is left at both ends."""
+    first, last = -(-since // HOUR_MS) * HOUR_MS, until // HOUR_MS * HOUR_MS
+    if first >= last:
+        return [(_RECORDS, "time_ms", since, until)]
+    spans = [(_HOURS, "hour_ms", first, last)]
+    if since < first:
+        spans.append((_RECORDS, "time_ms", since, first))
+    if last < until:
+        spans.append((_RECORDS, "time_ms", last, until))
+    return spans
+
+
+def _day(milliseconds: int) -> str:
+    return datetime.fromtimestamp(milliseconds / 1000, UTC).strftime("%Y-%m-%d")
+
+
+def _rows(database: Database, statement: str, values: list[Any]) -> list[dict[str, Any]]:
+    names, rows = database.query(statement, values)
     return [dict(zip(names, row, strict=True)) for row in rows]

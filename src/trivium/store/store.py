@@ -1,54 +1,92 @@
-"""The store of one data folder: opened once, by its owner."""
+"""The store of one gateway: opened once, by the owner of the data folder."""
 
 from __future__ import annotations
 
 import hashlib
-import sqlite3
+import secrets
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
 from trivium.clock import Clock
+from trivium.errors import ConfigError, StoreUnavailable
 from trivium.store import reports
-from trivium.store.database import connect, migrate
+from trivium.store.accounts import Accounts
 from trivium.store.keys import KeyStore, read_pepper
-from trivium.store.writer import RecordWriter
+from trivium.store.ledger import Ledger
+from trivium.store.migrations import migrate
+from trivium.store.prices import PriceStore
+from trivium.store.snapshot import Snapshot, sqlite_snapshot
+from trivium.store.sql import Database
+from trivium.store.sqlite import SqliteDatabase
 
 
 class Store:
-    """Keys, records and reports over one SQLite file. Reads have a connection beside the writer's, so that they wait
-    for no commit. Raises StoreUnavailable when the file cannot be opened."""
+    """Keys, ledger, records and reports over one database: a file in the folder, or the PostgreSQL database at `url`.
+    Raises StoreUnavailable when it cannot be opened, ConfigError for a url that is none."""
 
-    def __init__(self, folder: Path, clock: Clock) -> None:
+    def __init__(self, folder: Path, clock: Clock, url: str | None = None) -> None:
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-        path = folder / "trivium.db"
-        # What SQLite lays beside the file has the file's mode.
-        path.touch(mode=0o600)
-        path.chmod(0o600)
-        self._writing = connect(path)
-        migrate(self._writing)
-        self._reading = connect(path)
-        pepper = read_pepper(folder)
-        self.keys = KeyStore(self._reading, pepper, clock)
+        self.clock = clock
+        self._url = url
+        self.database = _open(folder, url)
+        try:
+            migrate(self.database)
+            pepper = _pepper(folder, self.database)
+        except BaseException:
+            self.database.close()
+            raise
+        self.keys = KeyStore(self.database, pepper, clock)
         self.seal_key = hashlib.blake2b(pepper, person=b"seals").digest()
         """The secret of envelopes; the same at the next start, and of no use to find the pepper."""
-        self.records = RecordWriter(self._writing)
+        self.ledger = Ledger(self.database, clock, f"run_{secrets.token_hex(8)}")
+        self.accounts = Accounts(self.database, self.ledger, clock)
+        self.prices = PriceStore(self.database)
 
     def usage(self, query: reports.UsageQuery) -> list[dict[str, Any]]:
-        return reports.usage(self._reading, query)
+        return reports.usage(self.database, query)
 
     def requests(self, query: reports.RequestQuery) -> list[dict[str, Any]]:
-        return reports.requests(self._reading, query)
+        return reports.requests(self.database, query)
 
-    def problem(self) -> str | None:
+    def snapshot(self) -> AbstractContextManager[Snapshot]:
+        """The whole database as it is now, read-only, for the auditor."""
+        if self._url is None:
+            return sqlite_snapshot(Path(self.database.place))
+        from trivium.store.postgres_snapshot import postgres_snapshot  # noqa: PLC0415 # only with the extra `postgres`
+
+        return postgres_snapshot(self._url)
+
+    async def problem(self) -> str | None:
         """Why the store cannot do its work now; None when it answers."""
         try:
-            self._reading.execute("SELECT count(*) FROM keys WHERE id = ''").fetchone()
-        except sqlite3.Error as error:
-            return str(error)
-        return self.records.failing
+            await self.database.ask("SELECT count(*) FROM keys WHERE id = ''")
+        except StoreUnavailable as error:
+            return error.detail or error.message
+        return self.ledger.writer.failing
 
     async def close(self) -> None:
-        """Makes everything durable, then closes the file."""
-        await self.records.close()
-        for connection in (self._reading, self._writing):
-            connection.close()
+        """Makes everything durable, then closes the database."""
+        await self.ledger.writer.close()
+        self.database.close()
+
+
+def _open(folder: Path, url: str | None) -> Database:
+    if url is None:
+        return SqliteDatabase(folder / "trivium.db")
+    try:
+        from trivium.store.postgres import PostgresDatabase  # noqa: PLC0415 # only with the extra `postgres`
+    except ImportError as error:
+        raise ConfigError(f"storage.url: PostgreSQL needs the extra `postgres` to be installed: {error}") from error
+    return PostgresDatabase(url)
+
+
+def _pepper(folder: Path, database: Database) -> bytes:
+    """Keys that other gateways made open nothing without their pepper: rather no start than a wrong one."""
+    fresh = database.shared and not (folder / "pepper").exists()
+    if fresh and database.query("SELECT 1 FROM keys LIMIT 1")[1]:
+        raise StoreUnavailable(
+            "The database holds keys that another data folder's pepper belongs to. Copy its file `pepper` here.",
+            detail=str(folder / "pepper"),
+        )
+    return read_pepper(folder)

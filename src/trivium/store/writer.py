@@ -1,115 +1,236 @@
-"""The one writer of records: off the request path, in batches, and never losing one that it took.
+"""The one writer of whatever lasts: off the request path, many requests in one transaction.
 
-`add` is called on the event loop and only appends. A batch goes to a thread of its own, so that a commit (which waits
-for the disk) never holds up the loop. A batch that cannot be written is kept and tried again; while the backlog is
-full, `accepts` is false and the gateway refuses new calls rather than lose what they did.
+What is handed over is an `Op`. Urgent ones (holds, which a request waits for) are committed at once where nothing has
+been for `window` seconds, else together when the window is over. The others ride along every `linger` seconds, or at
+once where other processes decide by what the database says. A transaction is written by a thread of its own, so that
+a commit, which waits for the disk, never holds up the event loop.
+
+An op that cannot be written is kept and tried again, save an urgent one: whoever waits for it hears of it at once.
+While the backlog is full, `accepts` is false and the gateway refuses new calls rather than lose what they did.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
-import sqlite3
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from typing import Generic, Protocol, TypeVar
 
-import msgspec
+from trivium.errors import OperationError, StoreUnavailable
+from trivium.store.sql import Database, Writing
 
-from trivium.errors import StoreUnavailable
-from trivium.metering.record import COLUMNS, Record
-from trivium.store.database import transaction
-
-_INSERT = (
-    f"INSERT INTO records ({', '.join(COLUMNS)}) VALUES ({', '.join('?' * len(COLUMNS))}) ON CONFLICT (id) DO NOTHING"
-)
 _LOG = logging.getLogger("trivium.store")
+_MOST = 5_000
+"""Ops in one transaction."""
+_T = TypeVar("_T")
 
 
-class RecordWriter:
+class Op(Protocol):
+    """Something to be written. `done` or `failed` is called on the event loop after the transaction."""
+
+    @property
+    def urgent(self) -> bool: ...
+
+    def done(self) -> None:
+        """It is durable."""
+        ...
+
+    def failed(self, error: StoreUnavailable) -> None:
+        """Only of an urgent one: it was given up."""
+        ...
+
+    def lost(self, why: object) -> None:
+        """It can be kept no longer: says what it was, in the log or to whoever waits."""
+        ...
+
+
+Apply = Callable[[Sequence[Op], Writing, bool], None]
+"""Writes ops. The last argument is true where some may have been written by a transaction whose end nobody saw."""
+
+
+class Act(Generic[_T]):
+    """A function to be run inside a transaction, and its result."""
+
+    def __init__(self, act: Callable[[Writing], _T], *, urgent: bool) -> None:
+        self.act = act
+        self.urgent = urgent
+        self.result: asyncio.Future[_T] = asyncio.get_running_loop().create_future()
+        self._value: _T | None = None
+        self._refusal: OperationError | None = None
+
+    def perform(self, tx: Writing) -> None:
+        """A refusal must come before anything is written: the transaction has other people's ops in it."""
+        try:
+            self._value = self.act(tx)
+        except OperationError as error:
+            self._refusal = error
+
+    def done(self) -> None:
+        if self._refusal is not None:
+            self.lost(self._refusal)
+        elif not self.result.done():
+            self.result.set_result(self._value)  # type: ignore[arg-type] # performed by now
+
+    def failed(self, error: StoreUnavailable) -> None:
+        self.lost(error)
+
+    def lost(self, why: object) -> None:
+        if not self.result.done():
+            self.result.set_exception(why if isinstance(why, Exception) else StoreUnavailable(str(why)))
+
+
+class Writer:
     """Runs on the loop that first calls `add`; `close` drains it."""
 
     def __init__(
-        self, connection: sqlite3.Connection, *, window: float = 0.1, backlog: int = 100_000, retry: float = 1.0
+        self,
+        database: Database,
+        apply: Apply,
+        *,
+        window: float = 0.003,
+        linger: float = 0.1,
+        backlog: int = 100_000,
+        retry: float = 1.0,
     ) -> None:
-        """`window` is how many seconds a record may wait for company; `retry` how many to wait after a failure."""
-        self._connection = connection
+        """Times are seconds; `retry` is the pause after a failure, `backlog` the most ops that may wait."""
+        self._database = database
+        self._apply = apply
         self._window = window
-        self._retry = retry
+        self._linger = linger
         self._backlog = backlog
-        self._waiting: list[Record] = []
-        self._taken = 0
-        self._thread = ThreadPoolExecutor(1, "trivium-records")
-        self._writing = asyncio.Lock()
+        self._retry = retry
+        self._urgent: list[Op] = []
+        self._others: list[Op] = []
+        self._added = 0
+        self._settled = 0
+        """How many ops were written or given up; they end in any order, and all before `flush` sees the number."""
+        self._others_due = 0.0
+        self._again = False
+        self._thread = ThreadPoolExecutor(1, "trivium-writer")
+        self._writing: asyncio.Task[None] | None = None
         self._flushing: asyncio.Task[None] | None = None
+        self._hurry = asyncio.Event()
         self.failing: str | None = None
-        """Why the last batch could not be written; None while all is well."""
+        """Why the last transaction could not be made; None while all is well."""
 
     @property
     def accepts(self) -> bool:
-        return len(self._waiting) < self._backlog
+        return len(self._others) < self._backlog
 
-    def add(self, record: Record) -> None:
-        self._waiting.append(record)
-        self._taken += 1
+    def add(self, op: Op) -> None:
+        """Hands over an op; it is in the database with the next transaction or, if it is not urgent, soon after."""
+        self._added += 1
+        if op.urgent:
+            self._urgent.append(op)
+            self._hurry.set()
+        else:
+            if not self._others:
+                self._others_due = asyncio.get_running_loop().time() + self._linger
+            self._others.append(op)
         if self._flushing is None:
-            self._flushing = asyncio.get_running_loop().create_task(self._flush_later())
+            self._flushing = asyncio.get_running_loop().create_task(self._flush())
+
+    async def run(self, act: Callable[[Writing], _T], *, urgent: bool = True) -> _T:
+        """Runs a function inside a transaction, behind everything added so far. Raises OperationError where the
+        function does, which it must before it writes, and StoreUnavailable."""
+        await self.flush()
+        op = Act(act, urgent=urgent)
+        self.add(op)
+        return await op.result
 
     async def flush(self) -> None:
         """Returns when everything added so far is durable. Raises StoreUnavailable if it cannot be made so now."""
-        taken = self._taken
-        while self._taken - len(self._waiting) < taken:
-            await self._write()
+        added = self._added
+        while self._settled < added:
+            await self._write(everything=True)
 
     async def close(self, attempts: int = 5) -> None:
-        """The last flush, tried a few times; what still cannot be written is said in the log, record by record."""
+        """The last flush, tried a few times; what still cannot be written is said in the log, op by op."""
         for attempt in range(attempts):
             try:
-                while self._waiting:
+                while self._added > self._settled:
                     await self.flush()
                 break
             except StoreUnavailable:
                 await asyncio.sleep(self._retry if attempt < attempts - 1 else 0)
         if self._flushing is not None:
             self._flushing.cancel()
-        for record in self._waiting:
-            _tell_lost(record, self.failing)
+        for op in self._urgent + self._others:
+            op.lost(self.failing)
         self._thread.shutdown()
 
-    async def _flush_later(self) -> None:
-        delay = self._window
-        while self._waiting:
-            await asyncio.sleep(delay)
+    async def _flush(self) -> None:
+        """One task while anything waits."""
+        time = asyncio.get_running_loop().time
+        next_at = 0.0
+        while self._urgent or self._others:
+            self._hurry.clear()
+            if not self._urgent:
+                await self._rest(self._others_due - time())
+            if (pause := next_at - time()) > 0:
+                await asyncio.sleep(pause)
+            next_at = time() + self._window
             try:
-                await self._write()
-                delay = self._window
+                await self._write(everything=self._database.shared or time() >= self._others_due)
             except StoreUnavailable as error:
                 if self.failing is None:
-                    _LOG.error("records cannot be written, %d wait: %s", len(self._waiting), error.detail)
-                self.failing = error.detail
-                delay = self._retry
+                    _LOG.error("the store cannot be written, %d wait: %s", len(self._others), error.detail)
+                self.failing = error.detail or error.message
+                self._others_due = time() + self._retry
         self._flushing = None
 
-    async def _write(self) -> None:
-        """One batch. If the waiter is cancelled the thread still finishes, and the next batch finds its rows there."""
-        async with self._writing:
-            if not (batch := self._waiting[:]):
-                return
-            await asyncio.get_running_loop().run_in_executor(self._thread, self._insert, batch)
-            del self._waiting[: len(batch)]
-            self.failing = None
+    async def _rest(self, seconds: float) -> None:
+        """A pause that ends as soon as something urgent comes."""
+        if seconds > 0 and not self._hurry.is_set():
+            timer = asyncio.get_running_loop().call_later(seconds, self._hurry.set)
+            await self._hurry.wait()
+            timer.cancel()
 
-    def _insert(self, batch: list[Record]) -> None:
+    async def _write(self, *, everything: bool) -> None:
+        """One transaction, or the end of the one under way. It goes on where the waiter is cancelled."""
+        if self._writing is None:
+            batch, self._urgent = self._urgent[:_MOST], self._urgent[_MOST:]
+            if everything:
+                room = _MOST - len(batch)
+                batch += self._others[:room]
+                del self._others[:room]
+            if not batch:
+                return
+            self._writing = asyncio.get_running_loop().create_task(self._written(batch))
+        await asyncio.shield(self._writing)
+
+    async def _written(self, batch: list[Op]) -> None:
         try:
-            with transaction(self._connection) as connection:
-                connection.executemany(_INSERT, map(msgspec.structs.astuple, batch))
+            await asyncio.get_running_loop().run_in_executor(self._thread, self._commit, batch, self._again)
+        except StoreUnavailable as error:
+            self._again = True
+            given_up = [op for op in batch if op.urgent]
+            self._others[:0] = [op for op in batch if not op.urgent]
+            self._settled += len(given_up)
+            for op in given_up:
+                op.failed(error)
+            raise
+        else:
+            self._again = False
+            self.failing = None
+            self._settled += len(batch)
+            for op in batch:
+                op.done()
+        finally:
+            self._writing = None
+
+    def _commit(self, batch: list[Op], again: bool) -> None:
+        """In the thread. What the database takes issue with is written op by op, so that a bad op harms only itself."""
+        try:
+            with self._database.transaction() as tx:
+                self._apply(batch, tx, again)
         except StoreUnavailable:
             raise
         except Exception as error:
-            if len(batch) == 1:
-                _tell_lost(batch[0], error)
-            else:
-                for record in batch:
-                    self._insert([record])
-
-
-def _tell_lost(record: Record, why: object) -> None:
-    _LOG.critical("record not stored (%s): %s", why, msgspec.json.encode(record).decode())
+            if len(batch) > 1:
+                for op in batch:
+                    self._commit([op], again)
+                return
+            _LOG.exception("an op was not written")
+            batch[0].lost(error)

@@ -20,6 +20,7 @@ from trivium.canon import events as ev
 from trivium.canon.events import Event, Fault, FinishReason
 from trivium.canon.fold import Answer
 from trivium.canon.parts import AnswerPart, Citation, Reasoning, Refusal, Seal, Text, ToolCall
+from trivium.canon.size import utf8
 from trivium.canon.usage import Usage
 from trivium.wire.envelope import PLAIN, close
 from trivium.wire.errors import ErrorValue
@@ -81,6 +82,8 @@ class Encoder:
         """Something of the answer has been said."""
         self.kept = 0
         """Letters in memory, of parts that are said once more at their end, or that wait."""
+        self.content_bytes = 0
+        """Of content that has gone out, in UTF-8."""
         self.fault: Fault | None = None
         """The upstream's error: nothing is said after it."""
         self._takers: dict[type[Event], Callable[[Any], None]] = {
@@ -187,7 +190,7 @@ class Encoder:
             self.kept += len(event.text)
         part.length += len(event.text)
         self._logprobs = event.logprobs
-        self._say(part, event.text)
+        self._tell(part, event.text)
 
     def _take_cited(self, event: ev.Cited) -> None:
         """Citations are told at the end of their text: some come before it, without a place in it."""
@@ -215,7 +218,7 @@ class Encoder:
                 return
         part.pieces.append(said)
         self.kept += len(said)
-        self._say(part, said)
+        self._tell(part, said)
 
     def _take_call(self, event: ev.ToolCallBegin) -> None:
         self._switch(event, Part(event.index, ToolCall, event))
@@ -230,9 +233,13 @@ class Encoder:
             return
         part.pieces.append(event.arguments)
         self.kept += len(event.arguments)
-        self._say(part, event.arguments)
+        self._tell(part, event.arguments)
         if self._held and part.is_complete():
             self._release()
+
+    def _tell(self, part: Part, said: str) -> None:
+        self.content_bytes += utf8(said)
+        self._say(part, said)
 
     def _take_seal(self, event: ev.ReasoningSeal) -> None:
         part = self._open

@@ -21,6 +21,8 @@ class ErrorValue(msgspec.Struct, frozen=True, kw_only=True):
     message: str
     param: str | None = None
     request_id: str
+    facts: dict[str, str] = {}
+    """Members beside these, such as the balance of a 402."""
 
 
 def render(api: Api, error: ErrorValue) -> bytes:
@@ -75,12 +77,13 @@ def _responses_failure(error: ErrorValue, sequence_number: int, response_id: str
 
 def _openai(error: ErrorValue) -> bytes:
     kind = _OPENAI_TYPES.get(error.status, "server_error" if error.status >= 500 else "invalid_request_error")
-    return _encode({"error": {"message": error.message, "type": kind, "param": error.param, "code": error.code}})
+    inner = {"message": error.message, "type": kind, "param": error.param, "code": error.code}
+    return _encode({"error": {**inner, **error.facts}})
 
 
 def _anthropic(error: ErrorValue) -> bytes:
     kind = _ANTHROPIC_TYPES.get(error.status, "api_error" if error.status >= 500 else "invalid_request_error")
-    inner: dict[str, Any] = {"type": kind, "message": error.message, "code": error.code}
+    inner: dict[str, Any] = {"type": kind, "message": error.message, "code": error.code, **error.facts}
     if details := _DETAILS.get((error.code, error.param)):
         inner["details"] = details
     return _encode({"type": "error", "error": inner, "request_id": error.request_id})

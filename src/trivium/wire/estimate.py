@@ -2,7 +2,7 @@
 
 Texts are measured in bytes: tokenizers of all vendors make about one token of 4 bytes of English or code, of fewer in
 JSON and other scripts. What is written once per message or tool is added. Media are measured by what vendors charge
-for a usual one: their bytes say nothing about tokens.
+for a usual one (`canon/size.py`).
 """
 
 from __future__ import annotations
@@ -11,17 +11,11 @@ import re
 
 from trivium.canon.parts import Audio, Document, Image, Part, ToolCall, ToolResult
 from trivium.canon.request import Request
+from trivium.canon.size import BYTES_PER_TOKEN, DOCUMENT, IMAGE, SOUND, utf8
 from trivium.wire.destination import plain_text
 
-_BYTES_PER_TOKEN = 3.6
 _PER_TURN = 4
 _PER_TOOL = 12
-_IMAGE = 1_600
-"""Anthropic's most for one image; OpenAI's for a large one in high detail is near it."""
-_DOCUMENT = 3_000
-"""A page of a PDF is 1,500 to 3,000 at Anthropic's; a document has at least one."""
-_BYTES_PER_DOCUMENT_TOKEN = 20
-_AUDIO_BYTES_PER_TOKEN = 400
 _SPACES = re.compile(r"\s{2,}")
 
 
@@ -38,7 +32,7 @@ def estimate(request: Request) -> int:
         texts += len(tool.name) + _bytes(tool.description or "") + len(tool.schema or b"")
     if request.format is not None and request.format.schema is not None:
         texts += len(request.format.schema)
-    return max(1, round(texts / _BYTES_PER_TOKEN) + other)
+    return max(1, round(texts / BYTES_PER_TOKEN) + other)
 
 
 def _size(part: Part) -> tuple[int, int]:
@@ -50,9 +44,9 @@ def _size(part: Part) -> tuple[int, int]:
             inner = [_size(piece) for piece in part.content]
             return sum(said for said, _ in inner), _PER_TURN + sum(more for _, more in inner)
         case Image():
-            return 0, _IMAGE
+            return 0, IMAGE.linked
         case Audio():
-            return 0, len(part.base64) // _AUDIO_BYTES_PER_TOKEN
+            return 0, SOUND.tokens(len(part.base64))
         case Document():
             return _document(part)
         case _:
@@ -62,10 +56,9 @@ def _size(part: Part) -> tuple[int, int]:
 def _document(part: Document) -> tuple[int, int]:
     if (said := plain_text(part)) is not None:
         return _bytes(said), 0
-    size = len(getattr(part.source, "base64", ""))
-    return 0, max(_DOCUMENT, size // _BYTES_PER_DOCUMENT_TOKEN)
+    return 0, DOCUMENT.tokens(len(getattr(part.source, "base64", "")))
 
 
 def _bytes(text: str) -> int:
     """A run of blanks is about one token, however long."""
-    return len(_SPACES.sub("  ", text).encode("utf-8", "replace"))
+    return utf8(_SPACES.sub("  ", text))

@@ -22,10 +22,11 @@ Keys = Mapping[str, "str | Keys"]
 name the largest counts."""
 
 _TOOLS = ("server_tool_use", "server_tool_use_details")
-_MOST_TOOLS = 100
+_MOST_TOOLS = 20
 """A stranger names them, and each object of a stream is told with all of them."""
 _XAI_TICKS_PER_USD = 10
 """As a power of ten."""
+_LONGEST_ID = 256
 _LARGEST_COST = Decimal(10**9)
 _FINEST_COST = -40
 """Exponent of the last digit that is still believed."""
@@ -41,6 +42,7 @@ class Figures:
         self._tools: dict[str, int] = {}
         self._byok: bool | None = None
         self._tier: str | None = None
+        self._generation_id: str | None = None
         self._odd = False
 
     def __getitem__(self, name: str) -> int:
@@ -62,6 +64,7 @@ class Figures:
                 if known and (number := count(calls)) is not None:
                     self._tools[tool] = max(number, 0)
         self.tier(usage.get("service_tier"))
+        self._generation_id = text((gateway or {}).get("generationId"))[:_LONGEST_ID] or self._generation_id
         self._read_money(usage, gateway or {})
 
     def put(self, name: str, number: int) -> None:
@@ -98,6 +101,11 @@ class Figures:
         else:
             self._odd = True
 
+    @property
+    def upstream_cost(self) -> Decimal | None:
+        """The vendor's bill in USD, where a gateway tells it apart from its own."""
+        return self._money.get("upstream")
+
     def usage(self, counted: Usage) -> Usage | None:
         """The counts with all that is not counted in tokens; None if nothing was ever said."""
         if not (self._counts or self._money or self._tools):
@@ -109,6 +117,7 @@ class Figures:
             reported_cost=self._money.get("reported"),
             market_cost=self._market_cost(),
             is_byok=self._byok,
+            generation_id=self._generation_id,
             clamped=counted.clamped or self._odd,
         )
 
@@ -131,6 +140,8 @@ def _collect(said: dict[str, Any], keys: Keys, found: dict[str, int]) -> None:
             _collect(value, name, found)
 
 
+GOOGLE = ("google", "vertex")
+"""Vercel's names for the providers behind it that serve Google's models."""
 OPENAI_TIERS = {"standard": "default"}
 ANTHROPIC_TIERS = {"default": "standard"}
 """The usual service tier: the other vendor's word for it, and this one's."""

@@ -5,6 +5,9 @@ event that follows), save where an event grows beyond `HOLD` bytes. After the fi
 undecoded where a byte search proves that they carry a piece of content and nothing that metering needs. JSON strings
 escape their quotes, so that a quoted name cannot be found inside a text.
 
+Content is measured as it goes on: the strings of a piece in UTF-8, as they are without JSON's escapes. Where events are
+passed over undecoded, one search of the block finds them. The padding that OpenAI sends along (`obfuscation`) is none.
+
 Two things may change bytes, each a named rule: the usage chunk of a Chat stream is hidden from a client that did not
 ask for it, and a provider's quirk may mend each event.
 """
@@ -19,8 +22,10 @@ import msgspec
 from trivium.canon.api import Api
 from trivium.canon.events import CONTENT, Event, Fault, ToolCallBegin
 from trivium.canon.fold import Answer, Fold
+from trivium.canon.size import content_of, utf8
 from trivium.wire.decoder import Decoder
 from trivium.wire.errors import ErrorValue, render_in_stream
+from trivium.wire.lenient import parse
 from trivium.wire.sse import SseParser
 
 HOLD = 256 * 1024
@@ -40,8 +45,8 @@ _QUIET: dict[Api, bytes] = {
 }
 """What stands once in an event that carries a piece of content. An event without it is always decoded."""
 _LOUD: dict[Api, tuple[bytes, ...]] = {
-    Api.CHAT: (b'"error"', b"[DONE]", b'"provider_metadata"'),
-    Api.RESPONSES: (b'"response"', b'"error"', b"refusal"),
+    Api.CHAT: (b'"error"', b"[DONE]", b'"provider_metadata"', b'"annotations"'),
+    Api.RESPONSES: (b'"response"', b'"error"', b"refusal", b'"response.audio.'),
     Api.MESSAGES: (b'"usage"', b'"error"', b'"message_', b'"provider_metadata"'),
 }
 """What makes an event matter even so."""
@@ -49,6 +54,21 @@ _CALLS = b'"tool_calls"'
 """In Chat the first call matters: it tells what an unknown finish word means."""
 _NULLABLE = ((b'"usage"', b'"usage":null'), (b'"finish_reason"', b'"finish_reason":null'))
 """Chat names these in every chunk: they matter where they are not null."""
+_STRING = rb'"([^"\\]*(?:\\.[^"\\]*)*)"'
+_CONTENT: dict[Api, tuple[re.Pattern[bytes], ...]] = {
+    api: tuple([re.compile(pattern % _STRING) for pattern in patterns])
+    for api, patterns in {
+        # Most chunks are nothing but a piece of text, which is found twice as fast.
+        Api.CHAT: (
+            rb'"delta": ?\{(?:"role": ?"assistant", ?)?"content": ?%b\}',
+            rb'"(?:content|reasoning_content|reasoning|refusal|arguments|input)": ?%b',
+        ),
+        Api.RESPONSES: (rb'"delta": ?%b',),
+        Api.MESSAGES: (rb'"(?:text|thinking|partial_json)": ?%b',),
+    }.items()
+}
+"""The strings that are content, in an event that carries a piece of it; the last finds all of them."""
+_BLOCK_END = b'"content_block_stop"'
 
 
 _BARE = {
@@ -75,6 +95,7 @@ class StreamRelay:
         self._api = api
         self._decoder = decoder
         self._quiet = _QUIET[api]
+        self._content = _CONTENT[api]
         self._nullable = _NULLABLE if api is Api.CHAT else ()
         self._loud = (*_LOUD[api], _CALLS) if api is Api.CHAT else _LOUD[api]
         self._hide_usage = hide_usage
@@ -86,6 +107,10 @@ class StreamRelay:
         self._last = b""
         """The last block of a Responses stream that had numbers."""
         self.content_began = False
+        self.content_bytes = 0
+        """Of content in the whole events that went on: text, reasoning, refusals, arguments of calls, in UTF-8."""
+        self._undecoded = 0
+        """Those of them that the decoder has not seen, nor been told since."""
         self.unterminated = False
         """The stream ended and had neither a finish nor an error."""
         self._ends_in_line = False
@@ -125,14 +150,17 @@ class StreamRelay:
 
         Half an event at the end of a stream that was not complete is dropped: an error event will follow.
         """
-        rest, sent, before = bytes(self._tail), self._sent, self.malformed
+        rest, sent, before, measured = bytes(self._tail), self._sent, self.malformed, self.content_bytes
         self._tail.clear()
         out = self._pass(rest, sent) if rest else b""
         last = self._decoder.close()
         self._add(last)
         self.unterminated = any(isinstance(event, Fault) for event in last)
         self._ends_in_line = bool(out)
-        return b"" if self.unterminated and self.malformed > before and not sent else out
+        if self.unterminated and self.malformed > before and not sent:
+            self.content_bytes = measured
+            return b""
+        return out
 
     def failure(self, error: ErrorValue) -> bytes | None:
         """The events with which the API ends a stream that failed; None where part of an unfinished event has gone out
@@ -158,32 +186,66 @@ class StreamRelay:
             block = b"".join(map(self._mend, _events(block)))
         if self._api is Api.RESPONSES and b'"sequence_number"' in block:
             self._last = block
-        if self.content_began and self._is_quiet(block):
+        if self.content_began and self._skim(block):
             return block[sent:] if sent else block
         first, *others = _events(block)
         shown = self._read(first)
         kept = [first[sent:]] if shown or sent else []
         return b"".join(kept + [event for event in others if self._read(event)])
 
-    def _is_quiet(self, block: bytes) -> bool:
-        """Whether each of the block's events is a mere piece of content."""
+    def _skim(self, block: bytes) -> bool:
+        """Measures a block each of whose events is a mere piece of content. False: something in it must be decoded."""
         events = block.count(b"data:")
         if not events or block.count(self._quiet) != events or block.count(b"}\n\n") != events:
             return False
         for mark in self._loud:
             if mark in block:
                 return False
-        return all(name not in block or block.count(name) == block.count(null) for name, null in self._nullable)
+        for name, null in self._nullable:
+            if name in block and block.count(name) != block.count(null):
+                return False
+        for pattern in self._content:
+            said = pattern.findall(block)
+            if len(said) - said.count(b"") == events:
+                break
+        else:
+            return False
+        size = _size(said)
+        self.content_bytes += size
+        self._undecoded += size
+        return True
 
     def _read(self, event: bytes) -> bool:
         """Meters one event; whether it goes on to the client."""
-        if self.content_began and self._is_quiet(event):
+        if self.content_began and self._skim(event):
             return True
         parser = SseParser()
         parsed = parser.feed(event) + parser.close()
-        for said in parsed:
-            self._add(self._decoder.decode(said))
+        told = [one for said in parsed for one in self._decoder.decode(said)]
+        self._add(told)
+        self._measure(event, told)
         return not (self._hide_usage and b'"usage"' in event and all(_is_bare_usage(said.data) for said in parsed))
+
+    def _measure(self, event: bytes, told: list[Event]) -> None:
+        """Measures the content of an event that was decoded."""
+        size = sum(map(content_of, told))
+        if self._quiet not in event:
+            size -= self._repeated(event, size)
+        elif not any(type(one) in CONTENT for one in told) and not any(mark in event for mark in self._loud):
+            # Code for a tool of the provider's, and answers beside the first, are content that is not told.
+            size = _size(self._content[-1].findall(event))
+        self.content_bytes += size
+
+    def _repeated(self, event: bytes, size: int) -> int:
+        """How much of what is told at the end of a part its pieces have said. The decoder did not see all of them."""
+        if self._api is Api.RESPONSES:
+            known = min(size, self._undecoded)
+            self._undecoded -= known
+            return known
+        if self._api is Api.MESSAGES and _BLOCK_END in event:
+            known, self._undecoded = size if self._undecoded else 0, 0
+            return known
+        return 0
 
     def _add(self, events: list[Event]) -> None:
         for event in events:
@@ -205,6 +267,17 @@ class StreamRelay:
             self._tail = self._tail[-3:]
             self._sent = len(self._tail)
         return out
+
+
+def _size(said: list[bytes]) -> int:
+    """The length of JSON strings in UTF-8, without their escapes; each for itself, as letters may be cut in two."""
+    joined = b" ".join(said)
+    if b"\\" in joined:
+        try:
+            return utf8(parse(b'"%b"' % joined)) - len(said) + 1
+        except ValueError:
+            pass
+    return len(joined) - max(0, len(said) - 1)
 
 
 def _last_end(data: bytes | bytearray, start: int) -> int:

@@ -207,6 +207,11 @@ class StreamTranslation:
         return self._encoder.began
 
     @property
+    def content_bytes(self) -> int:
+        """Of content that went on: text, reasoning, refusals, arguments of calls, in UTF-8. What waits is not in it."""
+        return self._encoder.content_bytes
+
+    @property
     def finished(self) -> bool:
         """The upstream said why the answer ended."""
         return self._encoder.finished
@@ -223,19 +228,23 @@ class StreamTranslation:
     def whole(self, body: bytes) -> bytes:
         """An upstream that was asked for a stream and answered with a body: all of it at once."""
         events = self._decoder.whole(body)
-        return self._tell(events + _unanswered(events)) + self._close([])
+        return self._close(events + _unanswered(events), [])
 
     def close(self) -> bytes:
-        """The stream ended as HTTP has it: the rest of it, with the end of the answer if it came to its end."""
-        out = self._say(self._parser.close())
-        return out + self._close(self._decoder.close())
+        """The stream ended as HTTP has it: the rest of it, with the end of the answer if it came to its end. If it did
+        not, nothing: an error will follow."""
+        rest = [told for event in self._parser.close() for told in self._decoder.decode(event)]
+        return self._close(rest, self._decoder.close())
 
     def _say(self, events: list[ServerSentEvent]) -> bytes:
         return b"".join([self._tell(self._decoder.decode(event)) for event in events])
 
-    def _close(self, last: list[Event]) -> bytes:
+    def _close(self, rest: list[Event], last: list[Event]) -> bytes:
         self.unterminated = any(isinstance(event, Fault) for event in last)
-        out = self._tell(last)
+        if self.unterminated:
+            self._tell([event for event in rest + last if isinstance(event, (*_AFTERWARDS, Fault))])
+            return b""
+        out = self._tell(rest) + self._tell(last)
         return out if self._encoder.fault else out + self._encoder.close()
 
     def _tell(self, events: list[Event]) -> bytes:

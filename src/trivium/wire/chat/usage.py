@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from trivium.canon.usage import Conventions, Usage
-from trivium.wire.figures import Figures, Keys, extras, openai_usage
+from trivium.wire.figures import GOOGLE, Figures, Keys, extras, openai_usage
 from trivium.wire.lenient import mapping
 
 _KEYS: Keys = {
@@ -30,7 +30,6 @@ _KEYS: Keys = {
     "audio_tokens": "audio_input",  # Mistral, as the next one
     "prompt_audio_tokens": "audio_input",
 }
-_GOOGLE = ("google", "vertex")
 
 
 class ChatUsage:
@@ -44,7 +43,7 @@ class ChatUsage:
     def read(self, usage: Any, metadata: Any = None, service_tier: Any = None) -> Usage | None:
         """The usage as it is known after one more object; `metadata` is Vercel's `provider_metadata`."""
         said = mapping(metadata)
-        self._google = self._google or any(name in said for name in _GOOGLE)
+        self._google = self._google or any(name in said for name in GOOGLE)
         self._figures.tier(service_tier)
         self._figures.read(mapping(usage), mapping(said.get("gateway")))
         return self._figures.usage(openai_usage(self._figures, self._conventions, google=self._google))

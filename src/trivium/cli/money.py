@@ -1,0 +1,189 @@
+"""`trivium accounts`, `credits`, `budgets` and `ledger`: who pays, with what, up to how much."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+from trivium.cli.ask import ask
+from trivium.cli.ledger_verify import verify_command
+from trivium.cli.options import config_option, echo_json, echo_table, json_option, when
+
+account_option = click.option("--account", required=True, help="The account's id.")
+usd_option = click.option("--usd", required=True, help="Decimal, such as 12.50.")
+key_option = click.option(
+    "--idempotency-key", help="The same change under the same key is made once; one is made up where none is given."
+)
+note_option = click.option("--note", help="Why; kept with the entry.")
+
+
+@click.group()
+def accounts() -> None:
+    """Accounts of users and organizations, whose balances pay for calls in credits mode."""
+
+
+@accounts.command()
+@click.option("--name", required=True)
+@click.option("--kind", type=click.Choice(["user", "organization"]), default="organization", show_default=True)
+@click.option("--id", "id_", help="Made up where none is given.")
+@config_option
+@json_option
+def create(name: str, kind: str, id_: str | None, config_file: str | None, as_json: bool) -> None:
+    """Make an account; its keys are made with `trivium keys create --account ID`."""
+    made = ask(config_file, "accounts.create", name=name, kind=kind, id=id_)
+    echo_json(made) if as_json else click.echo(made["id"])
+
+
+@accounts.command(name="list")
+@click.option("--account", help="Only this one.")
+@config_option
+@json_option
+def list_accounts(account: str | None, config_file: str | None, as_json: bool) -> None:
+    """Balances, and what of them is held by calls in progress."""
+    found = ask(config_file, "accounts.list", account=account)
+    if as_json:
+        echo_json(found)
+        return
+    fields = ("id", "kind", "name", "balance_usd", "held_usd", "free_usd")
+    echo_table(("id", "kind", "name", "balance", "held", "free"), [[row[name] for name in fields] for row in found])
+
+
+@click.group()
+def credits() -> None:
+    """What is put on accounts, and given back."""
+
+
+@credits.command()
+@account_option
+@usd_option
+@click.option("--expires", help="A day (its end, UTC) or a moment, ISO 8601.")
+@key_option
+@note_option
+@config_option
+@json_option
+def grant(config_file: str | None, as_json: bool, **arguments: str | None) -> None:
+    """Give credits, for ever or until they expire. What expires first is used first."""
+    _credit("credits.grant", config_file, as_json, arguments)
+
+
+@credits.command(name="top-up")
+@account_option
+@usd_option
+@key_option
+@note_option
+@config_option
+@json_option
+def top_up(config_file: str | None, as_json: bool, **arguments: str | None) -> None:
+    """Add credits that were paid for."""
+    _credit("credits.top_up", config_file, as_json, arguments)
+
+
+@credits.command()
+@account_option
+@usd_option
+@key_option
+@note_option
+@config_option
+@json_option
+def adjust(config_file: str | None, as_json: bool, **arguments: str | None) -> None:
+    """Correct a balance; --usd=-3.20 takes away."""
+    _credit("credits.adjust", config_file, as_json, arguments)
+
+
+@credits.command()
+@click.option("--request", required=True, help="The id in its x-trivium-request-id header.")
+@click.option("--usd", help="A part of the charge; all that is left of it where none is given.")
+@note_option
+@config_option
+@json_option
+def refund(config_file: str | None, as_json: bool, **arguments: str | None) -> None:
+    """Give back what a request was charged."""
+    made = ask(config_file, "credits.refund", **arguments)
+    echo_json(made) if as_json else click.echo(f"{made['account']}: {made['usd']} USD given back.")
+
+
+def _credit(operation: str, config_file: str | None, as_json: bool, arguments: dict[str, str | None]) -> None:
+    made = ask(config_file, operation, **arguments)
+    if as_json:
+        echo_json(made)
+        return
+    account = made["account"]
+    done = "" if made["made"] else "was made before under this key; "
+    click.echo(f"{done}{account['id']} has {account['balance_usd']} USD.")
+
+
+@click.group()
+def budgets() -> None:
+    """The most that keys, users, accounts, members and projects may spend in a day, week, month or in total."""
+
+
+@budgets.command(name="set")
+@click.option("--scope", required=True, help="key:ID, user:ID, account:ID, project:ID or member:ACCOUNT/USER.")
+@click.option("--period", type=click.Choice(["day", "week", "month", "total"]), required=True, help="UTC.")
+@usd_option
+@config_option
+@json_option
+def set_(scope: str, period: str, usd: str, config_file: str | None, as_json: bool) -> None:
+    """Set a budget, in place of the one of the same scope and period. 0 allows nothing that costs."""
+    made = ask(config_file, "budgets.set", scope=scope, period=period, usd=usd)
+    echo_json(made) if as_json else click.echo(made["id"])
+
+
+@budgets.command(name="list")
+@config_option
+@json_option
+def list_budgets(config_file: str | None, as_json: bool) -> None:
+    """Budgets, with what has been spent in the present period."""
+    found = ask(config_file, "budgets.list")
+    if as_json:
+        echo_json(found)
+        return
+    fields = ("id", "scope", "period", "usd", "spent_usd", "held_usd")
+    echo_table(("id", "scope", "period", "limit", "spent", "held"), [[row[name] for name in fields] for row in found])
+
+
+@budgets.command()
+@click.argument("budget")
+@config_option
+@json_option
+def remove(budget: str, config_file: str | None, as_json: bool) -> None:
+    """End BUDGET, named by its id."""
+    ended = ask(config_file, "budgets.remove", budget=budget)
+    echo_json(ended) if as_json else click.echo(f"{ended['id']} has ended.")
+
+
+@click.group()
+def ledger() -> None:
+    """The entries of accounts, and whether everything adds up."""
+
+
+@ledger.command()
+@click.option("--account", help="Only this one's.")
+@click.option("--limit", default=50, show_default=True, type=click.IntRange(1, 10_000))
+@config_option
+@json_option
+def entries(account: str | None, limit: int, config_file: str | None, as_json: bool) -> None:
+    """The newest entries."""
+    found: list[dict[str, Any]] = ask(config_file, "credits.entries", account=account, limit=limit)
+    if as_json:
+        echo_json(found)
+        return
+    rows = [
+        (
+            row["seq"],
+            when(row["time_ms"]),
+            row["account_id"],
+            row["kind"],
+            row["usd"],
+            row["request_id"] or row["idempotency_key"],
+            when(row["expires_ms"]) or "-",
+            row["flags"] or "-",
+            row["note"] or "-",
+        )
+        for row in found
+    ]
+    echo_table(("seq", "time (UTC)", "account", "kind", "USD", "for", "expires (UTC)", "flags", "note"), rows)
+
+
+ledger.add_command(verify_command)

@@ -1,0 +1,77 @@
+"""How many tokens a request and its answer may come to: what a hold is priced by, and what an abort is charged by.
+
+`usual_input` and `delivered_tokens` are best guesses, for what no provider has counted. `most_input` and `most_usage`
+are bounds that fewer than one request in 10,000 exceeds (`docs/holds.md`). Hosted tools are part of them: a provider
+calls its tool, and reads all of the conversation once more with what the tool found.
+"""
+
+from __future__ import annotations
+
+from trivium.canon.size import BYTES_PER_TOKEN, Size
+from trivium.canon.usage import Usage
+
+PREAMBLE = 900
+"""Tokens that a request has beside its own words, templates and what vendors tell their models: 680 at xAI's, up to 550
+at Anthropic's with tools or a form for the answer, 460 with citations."""
+VENDOR_TOOL = 3_000
+"""For each tool that the vendor describes: 2,000 to 2,500 for Anthropic's search of the web, 1,400 for a computer."""
+TOOL_RESULT = 10_000
+"""Of one call: a search of the web is 7,000 to 8,400 at Anthropic's and 8,000 at OpenAI's."""
+MOST_ROUNDS = 100
+"""In which a provider calls its tools for one answer."""
+
+DEFAULT_OUTPUT = 32_000
+"""Of an answer whose request names no limit, by a model of which none is known."""
+LARGEST_OUTPUT = 128_000
+"""Of an answer whose request names a limit, by a model of which none is known: no vendor's answer is longer."""
+
+
+def usual_input(size: Size) -> int:
+    """Input tokens of a request, at least 1: the best guess."""
+    return max(1, round((size.text_bytes - size.sealed_bytes) / BYTES_PER_TOKEN) + size.media_tokens)
+
+
+def delivered_tokens(content_bytes: int) -> int:
+    """Output tokens of content that was delivered: the best guess, and at least 1 for any."""
+    return -round(-content_bytes // BYTES_PER_TOKEN)
+
+
+def most_input(size: Size, context: int | None = None) -> int:
+    """Input tokens that a request has at the most. `context` is the model's, in tokens.
+
+    No input is longer than the context; where a hosted tool is called, the conversation is read again for each call.
+    """
+    own = size.text_tokens_most + size.media_tokens_most + PREAMBLE + VENDOR_TOOL * size.vendor_tools
+    calls = min(sum(size.server_tools.values()), MOST_ROUNDS)
+    return sum(_within(own + TOOL_RESULT * call, context) for call in range(calls + 1))
+
+
+def most_usage(size: Size, max_tokens: int | None, context: int | None, output_limit: int | None) -> Usage:
+    """The usage to price a hold by. `max_tokens` is the request's limit, `output_limit` the model's; None: unknown.
+
+    Input is in the bucket that is the dearest of those it may fall into: a cache write, where something is marked.
+    """
+    input = most_input(size, context)
+    output = size.answers * most_output(max_tokens, context, output_limit)
+    return Usage(
+        input_uncached=0 if size.cache_marked else input,
+        cache_write_5m=input if size.cache_marked and not size.cache_1h else 0,
+        cache_write_1h=input if size.cache_1h else 0,
+        output=output,
+        audio_input=min(size.sound_tokens_most, input),
+        audio_output=output if size.speaks else 0,
+        server_tools={name: calls for name, calls in size.server_tools.items() if calls},
+        service_tier=size.service_tier,
+    )
+
+
+def most_output(max_tokens: int | None, context: int | None, output_limit: int | None) -> int:
+    """Output tokens of one answer at the most: what was asked for, as far as the model can produce it."""
+    if output_limit is None:
+        output_limit = DEFAULT_OUTPUT if max_tokens is None else LARGEST_OUTPUT
+    limit = _within(output_limit, context)
+    return limit if max_tokens is None else min(max_tokens, limit)
+
+
+def _within(tokens: int, context: int | None) -> int:
+    return tokens if context is None else min(tokens, context)

@@ -1,0 +1,140 @@
+"""Usage and a quote make a cost. Exact integers up to the one rounding, which is half-even and includes the markup.
+
+No token is charged twice: reasoning is taken out of the output, audio and images out of the input that no cache served,
+audio out of the rest of the output, each cut to what is left there. Figures that contradict each other may make a cost
+smaller than the provider's, never negative.
+"""
+
+from __future__ import annotations
+
+from decimal import Context, Decimal
+
+import msgspec
+
+from trivium.canon.usage import Usage
+from trivium.metering.prices import MILLION, Quote, Rates
+from trivium.money import nano_text, usd_text
+
+STANDARD = "standard"
+_EXACT = Context(prec=400)
+_LINE_DIGITS = 15
+"""A unit at a rate of 1 is 10^-15 USD."""
+_MARKUP_DIGITS = 21
+
+
+class Line(msgspec.Struct, frozen=True, gc=False):
+    """So many units at a rate in nanodollars per million."""
+
+    what: str
+    units: int
+    rate: int
+
+
+class Cost(msgspec.Struct, frozen=True, gc=False):
+    """What a request costs."""
+
+    lines: tuple[Line, ...]
+    tier: str
+    exact: int
+    """The sum of the lines in 10^-6 nanodollars, without the markup."""
+    markup_ppm: int
+    nano: int
+    """What is charged."""
+    base_nano: int
+    """What it costs without the markup."""
+
+
+class ReceiptRow(msgspec.Struct, frozen=True):
+    """A line of a receipt; its amount is exact."""
+
+    what: str
+    usd: str
+    units: int | None = None
+    usd_per_million: str | None = None
+
+
+def cost(usage: Usage, quote: Quote, service_tier: str | None = None) -> Cost:
+    """The cost of a request. A service tier that the price does not know is priced as the standard one."""
+    price = quote.price
+    tier = price.tiers.get(service_tier) if service_tier else None
+    steps = price if tier is None else tier
+    lines = _lines(usage, steps.at(usage.input) if steps.long_context else steps.rates)
+    exact = 0
+    for line in lines:
+        exact += line.units * line.rate
+    base = _rounded(exact, MILLION)
+    markup = quote.markup_ppm
+    return Cost(
+        lines=tuple(lines),
+        tier=STANDARD if tier is None or service_tier is None else service_tier,
+        exact=exact,
+        markup_ppm=markup,
+        nano=_rounded(exact * (MILLION + markup), MILLION * MILLION) if markup else base,
+        base_nano=base,
+    )
+
+
+def receipt(cost: Cost) -> list[ReceiptRow]:
+    """Lines, markup, rounding and total; the amounts of all rows but the total add up to the total exactly."""
+    rows = [
+        ReceiptRow(line.what, _usd(line.units * line.rate, _LINE_DIGITS), line.units, nano_text(line.rate))
+        for line in cost.lines
+    ]
+    markup = cost.exact * cost.markup_ppm
+    if markup:
+        rows.append(ReceiptRow("markup" if markup > 0 else "discount", _usd(markup, _MARKUP_DIGITS)))
+    rounding = cost.nano * MILLION * MILLION - cost.exact * MILLION - markup
+    if rounding:
+        rows.append(ReceiptRow("rounding", _usd(rounding, _MARKUP_DIGITS)))
+    return [*rows, ReceiptRow("total", nano_text(cost.nano))]
+
+
+def _lines(usage: Usage, rates: Rates) -> list[Line]:
+    lines: list[Line] = []
+    input, output = usage.input_uncached, usage.output
+    if usage.image_input or usage.audio_input:
+        input -= _apart(lines, "image_input", usage.image_input, input, rates.image_input)
+        input -= _apart(lines, "audio_input", usage.audio_input, input, rates.audio_input)
+    if usage.reasoning or usage.audio_output:
+        output -= _apart(lines, "reasoning", usage.reasoning, output, rates.reasoning)
+        output -= _apart(lines, "audio_output", usage.audio_output, output, rates.audio_output)
+    _put(lines, "input", input, rates.input)
+    _put(lines, "cache_read", usage.cache_read, rates.input if rates.cache_read is None else rates.cache_read)
+    if usage.cache_write:
+        _put_writes(lines, usage, rates)
+    _put(lines, "output", output, rates.output)
+    for tool, calls in usage.server_tools.items():
+        _put(lines, tool, calls, rates.tools.get(tool, 0))
+    _put(lines, "request", 1, rates.request)
+    return lines
+
+
+def _put_writes(lines: list[Line], usage: Usage, rates: Rates) -> None:
+    short = rates.input if rates.cache_write_5m is None else rates.cache_write_5m
+    long = short if rates.cache_write_1h is None else rates.cache_write_1h
+    _put(lines, "cache_write_5m", max(usage.cache_write_5m, 0) + max(usage.cache_write_other, 0), short)
+    _put(lines, "cache_write_1h", usage.cache_write_1h, long)
+
+
+def _put(lines: list[Line], what: str, units: int, rate: int) -> None:
+    if units > 0 and rate:
+        lines.append(Line(what, units, rate))
+
+
+def _apart(lines: list[Line], what: str, units: int, left: int, rate: int | None) -> int:
+    """Prices tokens that lie inside others, as many as there are left of those. How many it took."""
+    if rate is None:
+        return 0
+    taken = max(min(units, left), 0)
+    _put(lines, what, taken, rate)
+    return taken
+
+
+def _rounded(number: int, unit: int) -> int:
+    """Half-even, of a number that is not negative."""
+    whole, rest = divmod(number, unit)
+    return whole + (rest * 2 > unit or (rest * 2 == unit and whole % 2))
+
+
+def _usd(number: int, digits: int) -> str:
+    return usd_text(Decimal(number).scaleb(-digits, _EXACT))

@@ -1,0 +1,197 @@
+"""What the price data lacks, as tables of ours: service tiers by factor, names of vendors, limits of answers.
+
+A factor applies only while the data itself has no price for the tier, be it that it never has or that it begins with
+the day on which somebody verified it. Tests hold each factor against the data where the data has one. A row names its
+source; a date is the day from which the source says it holds, and a row without one needs none, for the answer itself
+tells which tier it was.
+"""
+
+from __future__ import annotations
+
+import re
+from datetime import UTC, datetime
+from fractions import Fraction
+from typing import Any
+
+import msgspec
+
+from trivium.metering.dataset import FOREVER, Dated, Found
+from trivium.metering.prices import TOKEN_RATES, Curve, Limits, Sheet, assembled, sheet_of
+
+
+def day(text: str) -> int:
+    """A date's midnight UTC in milliseconds since the epoch."""
+    return int(datetime.fromisoformat(text).replace(tzinfo=UTC).timestamp()) * 1000
+
+
+class Factor(msgspec.Struct, frozen=True):
+    """A service tier's part of the standard token rates; calls of tools cost what they always do."""
+
+    provider: str
+    """Of the data."""
+    tier: str
+    models: re.Pattern[str]
+    """Ids of the data, whole."""
+    factor: Fraction
+    source: str
+    since_ms: int = -FOREVER
+    cached: bool = True
+    """Cache reads too; where not, they cost what they always do."""
+    long: bool = True
+    """Long contexts too; where not, the tier has one price for every length."""
+
+
+def _factor(provider: str, tier: str, models: str, factor: str, source: str, **rest: Any) -> Factor:
+    return Factor(provider, tier, re.compile(models), Fraction(factor), source, **rest)
+
+
+_OPENAI = "developers.openai.com/api/docs/pricing"
+_OPENAI_PRIORITY = "openai.com/api-priority-processing"
+_GOOGLE = "ai.google.dev/gemini-api/docs/pricing"
+FACTORS = (
+    _factor("anthropic", "batch", ".*", "1/2", "anthropic.com/news/message-batches-api", since_ms=day("2024-10-08")),
+    _factor(
+        "openai", "batch", "gpt-([5-9]|image).*", "1/2", f"{_OPENAI}?latest-pricing=batch", since_ms=day("2024-04-15")
+    ),
+    _factor(
+        "openai",
+        "batch",
+        "(?!gpt-3.5-turbo-1106).*",
+        "1/2",
+        f"{_OPENAI}?latest-pricing=batch",
+        since_ms=day("2024-04-15"),
+        cached=False,
+    ),
+    _factor(
+        "openai", "flex", "o3|o4-mini|gpt-[56].*", "1/2", f"{_OPENAI}?latest-pricing=flex", since_ms=day("2025-04-17")
+    ),
+    *(
+        _factor("openai", tier, models, factor, _OPENAI_PRIORITY)
+        for tier in ("priority", "fast")
+        for models, factor in (
+            ("gpt-4o-mini", "5/3"),
+            ("gpt-4o", "17/10"),
+            ("gpt-4o-2024-05-13|gpt-4.1|gpt-4.1-mini|o3", "7/4"),
+            ("gpt-5-mini", "9/5"),
+            ("o4-mini", "20/11"),
+            ("gpt-4.1-nano|gpt-5|gpt-5.[12]|gpt-5.3-codex|gpt-5.4-mini|gpt-5.6-.*|gpt-6.*", "2"),
+        )
+    ),
+    *(
+        _factor("openai", tier, models, factor, _OPENAI_PRIORITY, long=False)
+        for tier in ("priority", "fast")
+        for models, factor in (("gpt-5.4", "2"), ("gpt-5.5", "5/2"))
+    ),
+    _factor("google", "batch", "gemini-(2|3-|3.1-pro).*", "1/2", _GOOGLE, since_ms=day("2025-07-07"), cached=False),
+    _factor("google", "batch", "gemini-[3-9].*", "1/2", _GOOGLE, since_ms=day("2025-07-07")),
+    _factor("mistral", "batch", ".*", "1/2", "docs.mistral.ai/capabilities/batch"),
+    _factor("groq", "batch", ".*", "1/2", "console.groq.com/docs/batch", cached=False),
+    _factor("x-ai", "batch", "grok-4\\.(3|20).*", "4/5", "docs.x.ai/developers/pricing#batch-api-pricing"),
+)
+
+VENDORS = {
+    "google-ai-studio": "google",
+    "google-vertex": "google",
+    "vertex": "google",
+    "mistralai": "mistral",
+    "moonshot": "moonshotai",
+    "xai": "x-ai",
+    "z-ai": "zai",
+    "bedrock": "aws",
+    "amazon-bedrock": "aws",
+}
+"""Other names of the data's providers: of OpenRouter's and Vercel's vendors, and as people call them."""
+
+
+GATEWAYS = frozenset({"openrouter", "vercel"})
+"""Kinds of providers that serve vendors' models under `vendor/model`."""
+
+
+def overlaid(found: Found, dated: Dated, time_ms: int) -> Dated:
+    """The price at a moment with the tiers that our factors add."""
+    price = dated.price
+    if price is None:
+        return dated
+    standard = sheet_of(price)
+    tiers = {name: sheet_of(tier) for name, tier in price.tiers.items()}
+    since, until = dated.since_ms, dated.until_ms
+    for row in FACTORS:
+        if row.provider != found.provider or not row.models.fullmatch(found.id) or row.tier in tiers:
+            continue
+        if row.since_ms > time_ms:
+            until = min(until, row.since_ms)
+            continue
+        since = max(since, row.since_ms)
+        tiers[row.tier] = scaled(standard, row)
+    return Dated(assembled(standard, tiers), since, until)
+
+
+def scaled(standard: Sheet, row: Factor) -> Sheet:
+    """The token rates of a tier that costs a part of the standard ones."""
+    names = [name for name in standard if name in TOKEN_RATES and (row.cached or name != "cache_read")]
+    return {name: _times(standard[name], row) for name in names}
+
+
+def _times(curve: Curve, row: Factor) -> Curve:
+    return tuple((over, round(rate * row.factor)) for over, rate in (curve if row.long else curve[:1]))
+
+
+_OUTPUTS = (
+    # Anthropic's list of models (`max_tokens`); docs.claude.com/en/docs/about-claude/models/overview
+    (r"claude-(opus|sonnet|haiku|fable|mythos)-(4[-.][678]|[5-9]).*", 128_000),
+    (r"claude-(opus|sonnet|haiku)-4[-.]5.*|claude-sonnet-4.*|claude-4-sonnet.*|claude-3[-.]7.*", 64_000),
+    (r"claude-opus-4.*|claude-4-opus.*", 32_000),
+    (r"claude-3[-.]5.*", 8_192),
+    (r"claude.*", 4_096),
+    # developers.openai.com/api/docs/models
+    (r"gpt-5.*chat.*", 16_384),
+    (r"gpt-5-pro.*", 272_000),
+    (r"gpt-([5-9]).*", 128_000),
+    (r"gpt-4\.1.*", 32_768),
+    (r"gpt-4o-2024-05-13|gpt-4-turbo.*|gpt-3\.5.*", 4_096),
+    (r"gpt-4o.*|gpt-4\.5.*|chatgpt-4o.*", 16_384),
+    (r"gpt-4.*", 8_192),
+    (r"gpt-oss.*", 131_072),
+    (r"o1-mini.*", 65_536),
+    (r"o1-preview.*", 32_768),
+    (r"o[134].*|codex-mini.*", 100_000),
+    # Google's list of models (`outputTokenLimit`)
+    (r"gemini-(2\.5|[3-9]).*image.*", 65_536),
+    (r"gemini-(2\.5|[3-9]).*|gemini-.*-latest", 65_536),
+    (r"gemini.*", 8_192),
+    (r"gemma-[4-9].*", 32_768),
+    (r"gemma.*", 8_192),
+    # docs.x.ai/developers/models and models.dev
+    (r"grok-4\.([5-9]).*", 500_000),
+    (r"grok-(4|build|code).*", 256_000),
+    (r"grok.*", 131_072),
+    # docs.mistral.ai/models: no limit beside the context
+    (r"(open-|labs-)?((mi|mini|magi|dev|code)s|mix|pix|vox)tral.*", 1_048_576),
+    # api-docs.deepseek.com/quick_start/pricing
+    (r"deepseek-(flash|v4|chat|reasoner).*", 393_216),
+    (r"deepseek.*", 65_536),
+    # models.dev, from the vendors' own pages
+    (r"qwen.*", 65_536),
+    (r"kimi-k3.*", 1_048_576),
+    (r"kimi.*|moonshot.*", 262_144),
+    (r"glm-4\.5.*", 98_304),
+    (r"glm.*|minimax.*", 131_072),
+    (r"llama-4.*", 16_384),
+    (r"llama.*", 131_072),
+)
+"""(model's name, the most tokens of an answer), the first that fits; the larger one where sources differ, for a hold is
+taken by it. A name is in lower case, without the vendor before it."""
+_COMPILED = tuple((re.compile(pattern), most) for pattern, most in _OUTPUTS)
+
+
+def output_limit(model: str) -> int | None:
+    """The most tokens that a family's model answers with; None where the family is not known."""
+    name = model.lower().rpartition("/")[2].removeprefix("ft:")
+    return next((most for pattern, most in _COMPILED if pattern.fullmatch(name)), None)
+
+
+def limits_of(context: int | None, output: int | None) -> Limits:
+    """Limits that agree: no answer is longer than the context."""
+    if context is not None and output is not None:
+        output = min(context, output)
+    return Limits(context, output)

@@ -1,0 +1,26 @@
+"""The beginning of an upstream call, as it is kept before the upstream hears of it."""
+
+from __future__ import annotations
+
+import msgspec
+
+
+class Start(msgspec.Struct, frozen=True, kw_only=True):
+    """One upstream call. It ends once: by the record with its id."""
+
+    id: str
+    """The request's."""
+    time_ms: int
+    """Arrival of the request, milliseconds since the epoch."""
+    api: str
+    key_id: str | None
+    account_id: str | None
+    """Whose balance pays; None where none does."""
+    scopes: tuple[str, ...]
+    """What budgets may be set for that count this call: `key:...`, `user:...`, `account:...`, ..."""
+    hold_nano: int
+    """The most that it is expected to cost. 0 needs no balance and is not waited for."""
+    requested_model: str
+    provider: str
+    upstream_model: str
+    price_version: str | None

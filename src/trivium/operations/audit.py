@@ -1,0 +1,52 @@
+"""What an operator can ask of the auditor (`store/audit.py`)."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from contextlib import AbstractContextManager
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from trivium.store.audit import Report, verify
+from trivium.store.snapshot import Snapshot, sqlite_snapshot
+
+
+class VerifyLedger(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    pass
+
+
+class AuditOperations:
+    """`table` has what it can do: by name, the arguments and what takes them."""
+
+    def __init__(
+        self, snapshot: Callable[[], AbstractContextManager[Snapshot]], flush: Callable[[], Awaitable[None]]
+    ) -> None:
+        """`snapshot` opens the database once more, read-only; `flush` hands over what is not in it yet."""
+        self._snapshot = snapshot
+        self._flush = flush
+        self.table: dict[str, tuple[type[msgspec.Struct], Callable[[Any], Awaitable[Any]]]] = {
+            "ledger.verify": (VerifyLedger, self._verify)
+        }
+
+    async def _verify(self, _: VerifyLedger) -> dict[str, Any]:
+        """In a thread: it takes as long as it takes to read all rows. Raises StoreUnavailable."""
+        await self._flush()
+        return await asyncio.to_thread(_verified, self._snapshot)
+
+
+def verify_file(path: Path) -> dict[str, Any]:
+    """The same of a SQLite file, such as a backup, that no gateway need own. Raises StoreUnavailable."""
+    return _verified(lambda: sqlite_snapshot(path))
+
+
+def _verified(snapshot: Callable[[], AbstractContextManager[Snapshot]]) -> dict[str, Any]:
+    with snapshot() as database:
+        return _shown(verify(database))
+
+
+def _shown(report: Report) -> dict[str, Any]:
+    shown: dict[str, Any] = msgspec.to_builtins(report)
+    return shown

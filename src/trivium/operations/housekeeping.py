@@ -1,0 +1,142 @@
+"""What a gateway does for its ledger beside the calls: it ends what a crash left open, and credits whose time is over.
+
+A call whose end nobody saw is charged what the provider's generation record says; where there is none, nothing, and
+what it may have cost is its exposure.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Mapping
+from typing import Any, Protocol
+
+from trivium.clock import Clock
+from trivium.errors import StoreUnavailable
+from trivium.metering.book import PriceBook
+from trivium.metering.charge import Charge, Delivery, Payer, charge, payer_of
+from trivium.metering.prices import Quote
+from trivium.metering.record import Outcome, Record, told_by
+from trivium.providers.provider import Provider
+from trivium.store import owners
+from trivium.store.ledger import Ledger
+from trivium.store.owners import Orphan
+from trivium.store.sql import Database
+from trivium.wire.generation import Generation
+
+_LOG = logging.getLogger("trivium.ledger")
+_PAUSE = 15.0
+"""Seconds; a quarter of what makes an owner count as gone."""
+_TOGETHER = 64
+GONE = "gateway_ended"
+
+
+class Generations(Protocol):
+    """The providers' own records of past calls."""
+
+    async def find(self, provider: Provider, generation_id: str) -> Generation | None: ...
+
+
+class Housekeeping:
+    """`run` goes on until it is cancelled; `look` does it once."""
+
+    def __init__(  # noqa: PLR0917
+        self,
+        database: Database,
+        ledger: Ledger,
+        prices: Callable[[], PriceBook],
+        generations: Generations,
+        providers: Mapping[str, Provider],
+        clock: Clock,
+    ) -> None:
+        self._database = database
+        self._ledger = ledger
+        self._prices = prices
+        self._generations = generations
+        self._providers = providers
+        self._clock = clock
+
+    async def run(self) -> None:
+        while True:
+            try:
+                await self.look()
+            except StoreUnavailable as error:
+                _LOG.warning("housekeeping waits for the store: %s", error.detail or error.message)
+            await asyncio.sleep(_PAUSE)
+
+    async def look(self) -> None:
+        """Raises StoreUnavailable."""
+        now = self._clock.now_ms()
+        await self._ledger.writer.run(lambda tx: owners.is_here(tx, self._ledger.owner, now))
+        while found := await owners.orphans(self._database, self._ledger.owner, now):
+            for at in range(0, len(found), _TOGETHER):
+                await asyncio.gather(*map(self._end, found[at : at + _TOGETHER]))
+            await self._ledger.writer.flush()
+            _LOG.warning("%d calls were ended that a gateway had left open", len(found))
+        await self._ledger.forget_idle()
+        for account_id in await owners.accounts_with_expired_credits(self._database, now):
+            await self._ledger.expire(account_id)
+
+    async def _end(self, orphan: Orphan) -> None:
+        start, provider = orphan.start, self._providers.get(orphan.start.provider)
+        await self._ledger.adopt(start, orphan.windows)
+        if provider is None:
+            self._ledger.end(_record(orphan, **_unknown(orphan)))
+            return
+        found = await self._found(provider, orphan.upstream_id)
+        quote = self._prices().quote(provider, start.upstream_model, start.account_id, start.time_ms)
+        payer = payer_of(quote, byok=provider.byok)
+        if found is None:
+            self._ledger.end(_record(orphan, payer=payer, **_unknown(orphan)))
+            return
+        if quote is not None:
+            self._ledger.priced(quote)
+        delivery = Delivery(input_tokens=0, content_bytes=0, output_most=0, complete=True)
+        charged = charge(found.usage, delivery, quote, payer, tells_byok=provider.tells_byok)
+        self._ledger.end(_record(orphan, payer=payer, **_known(charged, found, quote)))
+
+    async def _found(self, provider: Provider, upstream_id: str | None) -> Generation | None:
+        if provider.generations is None or upstream_id is None:
+            return None
+        return await self._generations.find(provider, upstream_id)
+
+
+def _known(charged: Charge, found: Generation, quote: Quote | None) -> dict[str, Any]:
+    return {
+        **told_by(charged.usage or found.usage),
+        "usage_known": found.counted,
+        "flags": " ".join(charged.flags),
+        "cost_nano": charged.nano,
+        "market_cost_nano": charged.market_nano,
+        "cost_source": charged.source,
+        "price_version": quote.version if quote else None,
+        "markup_ppm": quote.markup_ppm if quote else 0,
+    }
+
+
+def _unknown(orphan: Orphan) -> dict[str, Any]:
+    start = orphan.start
+    return {"flags": "expired_unknown", "exposure_nano": start.hold_nano, "price_version": start.price_version}
+
+
+def _record(orphan: Orphan, *, payer: Payer = Payer.HOUSE, **told: Any) -> Record:
+    start = orphan.start
+    return Record(
+        id=start.id,
+        time_ms=start.time_ms,
+        api=start.api,
+        operation="generate",
+        outcome=Outcome.FAILED,
+        status=500,
+        key_id=start.key_id,
+        account_id=start.account_id,
+        requested_model=start.requested_model,
+        provider=start.provider,
+        upstream_model=start.upstream_model,
+        upstream_id=orphan.upstream_id,
+        error_code=GONE,
+        error_message="The gateway ended before the call did.",
+        payer=payer,
+        hold_nano=start.hold_nano,
+        **told,
+    )

@@ -1,0 +1,80 @@
+"""The receipt of a request: how its charge came about, in rows whose amounts add up to the charge exactly.
+
+It is made anew from the record and the price that the record names, so that whoever has both can check it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from decimal import Context, Decimal
+from typing import Any
+
+import msgspec
+
+from trivium.canon.usage import Usage
+from trivium.metering.charge import Payer
+from trivium.metering.cost import ReceiptRow, cost, receipt
+from trivium.metering.prices import MILLION, Price, Quote
+from trivium.metering.record import TOKENS
+from trivium.money import NANO, nano_text, usd_text
+
+_EXACT = Context(prec=400)
+_PAID_BY = {
+    Payer.BYOK: "paid by the caller's own key",
+    Payer.FREE: "free model",
+    Payer.PROMOTION: "promotion",
+}
+
+
+def receipt_of(record: Mapping[str, Any], price: Price | None) -> list[ReceiptRow]:
+    """`record` is a row of the record table, `price` the price that its `price_version` names. Empty where nothing was
+    there to be charged for."""
+    if record["payer"] is None or (record["cost_source"] is None and not record["cost_nano"]):
+        return []
+    rows = _priced(record, price) if record["cost_source"] != "reported" else _reported(record)
+    if record["payer"] == Payer.HOUSE:
+        return rows
+    total = Decimal(rows[-1].usd)
+    return [*rows[:-1], ReceiptRow(_PAID_BY[Payer(record["payer"])], usd_text(-total)), ReceiptRow("total", "0")]
+
+
+def _priced(record: Mapping[str, Any], price: Price | None) -> list[ReceiptRow]:
+    if price is None:
+        return [ReceiptRow("total", nano_text(record["cost_nano"]))]
+    quote = Quote(
+        price=price,
+        version=record["price_version"],
+        source="",
+        provider=record["provider"],
+        model=record["upstream_model"],
+        markup_ppm=record["markup_ppm"],
+    )
+    return receipt(cost(usage_of(record), quote, record["service_tier"]))
+
+
+def usage_of(record: Mapping[str, Any]) -> Usage:
+    """The tokens of a row of the record table."""
+    tools = msgspec.json.decode(record["server_tools"], type=dict[str, int]) if record["server_tools"] else {}
+    return Usage(server_tools=tools, **{name: record[column] for column, name in TOKENS.items()})
+
+
+def _reported(record: Mapping[str, Any]) -> list[ReceiptRow]:
+    """The provider's own figure; where it told only what the call is worth, that."""
+    told = record["reported_cost_usd"] or record["market_cost_usd"] or "0"
+    if record["reported_cost_usd"] is None and record["is_byok"]:
+        told = "0"
+    amount = Decimal(told)
+    rows = [ReceiptRow("reported by the provider", usd_text(amount))]
+    markup = _EXACT.divide(_EXACT.multiply(amount, Decimal(record["markup_ppm"])), Decimal(MILLION))
+    if markup:
+        rows.append(ReceiptRow("markup" if markup > 0 else "discount", usd_text(markup)))
+    exact = _EXACT.add(amount, markup)
+    charged = record["cost_nano"] if record["payer"] == Payer.HOUSE else _to_nano(exact)
+    total = _EXACT.divide(Decimal(charged), Decimal(NANO))
+    if rounding := _EXACT.subtract(total, exact):
+        rows.append(ReceiptRow("rounding", usd_text(rounding)))
+    return [*rows, ReceiptRow("total", nano_text(charged))]
+
+
+def _to_nano(usd: Decimal) -> int:
+    return int(_EXACT.to_integral_value(_EXACT.multiply(usd, Decimal(NANO))))

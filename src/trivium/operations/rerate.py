@@ -1,0 +1,152 @@
+"""What past requests would cost at the prices that the book has by now for their own time; on demand it is booked.
+
+Only costs that we computed or estimated, or had no price for, and that the house paid for: what a provider reported is
+what it cost. A request without a price in the book, or whose tokens nobody knows, stays as it is and is counted.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Annotated, Any
+
+import msgspec
+
+from trivium.canon.usage import Usage
+from trivium.clock import Clock
+from trivium.metering.book import PriceBook, Priced
+from trivium.metering.cost import cost
+from trivium.metering.prices import Quote
+from trivium.routing.catalog import Catalog
+from trivium.store.accounts import Correction
+from trivium.store.prices import Charged, PriceStore
+
+_COUNTS = (
+    "input_uncached",
+    "cache_read",
+    "cache_write_5m",
+    "cache_write_1h",
+    "cache_write_other",
+    "output",
+    "reasoning",
+    "audio_input",
+    "audio_output",
+    "image_input",
+)
+_Moment = Annotated[int, msgspec.Meta(ge=0, le=2**53)]
+
+
+class Rerate(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Which requests; `until_ms` excluded."""
+
+    since_ms: _Moment
+    until_ms: _Moment | None = None
+    model: str | None = None
+    """`provider/model`."""
+    apply: bool = False
+
+
+class _Gone(msgspec.Struct, frozen=True):
+    """A provider that is configured no more: the price data may know it by its name."""
+
+    name: str
+    kind: str
+    base_url: str = ""
+
+
+class _Sum:
+    """Of one model and account."""
+
+    def __init__(self) -> None:
+        self.requests = self.before = self.after = self.changed = self.unpriced = 0
+
+
+class Rerating:
+    """Must run on the event loop that the book is asked on."""
+
+    def __init__(
+        self,
+        prices: PriceStore,
+        clock: Clock,
+        book: Callable[[], PriceBook],
+        catalog: Callable[[], Catalog],
+        correct: Callable[[list[Correction]], Awaitable[int]],
+    ) -> None:
+        self._prices = prices
+        self._clock = clock
+        self._book = book
+        self._catalog = catalog
+        self._correct = correct
+
+    async def rerate(self, query: Rerate) -> dict[str, Any]:
+        """Sums by model and account, in nanodollars, and how many differences were booked."""
+        book, booked = self._book(), 0
+        sums: dict[tuple[str, str | None], _Sum] = {}
+        until_ms = self._clock.now_ms() + 1 if query.until_ms is None else query.until_ms
+        async for page in self._prices.charged(query.since_ms, until_ms, query.model):
+            corrections: list[Correction] = []
+            quotes: dict[str, Quote] = {}
+            for charged in page:
+                quote = self._quote(book, charged.record)
+                correction = _correction(charged, quote)
+                _add(sums, charged, correction)
+                if quote is not None and correction is not None and correction.after_nano != correction.before_nano:
+                    corrections.append(correction)
+                    quotes[quote.version] = quote
+            if query.apply and corrections:
+                await asyncio.to_thread(self._prices.keep, list(quotes.values()), self._clock.now_ms())
+                booked += await self._correct(corrections)
+        return {"groups": [_told(key, sums[key]) for key in sorted(sums, key=str)], "booked": booked}
+
+    def _quote(self, book: PriceBook, record: dict[str, Any]) -> Quote | None:
+        name, model = record["provider"], record["upstream_model"]
+        if name is None or model is None:
+            return None
+        provider: Priced = self._catalog().providers.get(name) or _Gone(name, name)
+        return book.quote(provider, model, record["account_id"], record["time_ms"])
+
+
+def usage_of(record: dict[str, Any]) -> Usage:
+    """The usage that a record was charged for."""
+    tools = msgspec.json.decode(record["server_tools"], type=dict[str, int]) if record["server_tools"] else {}
+    counts: dict[str, Any] = {name: record[f"{name}_tokens"] or 0 for name in _COUNTS}
+    return Usage(server_tools=tools, **counts)
+
+
+def _correction(charged: Charged, quote: Quote | None) -> Correction | None:
+    """The cost by now; None where nobody can tell."""
+    record = charged.record
+    usage = usage_of(record)
+    if quote is None or (charged.cost_nano and usage == Usage()):
+        return None
+    return Correction(
+        request_id=record["id"],
+        account_id=record["account_id"],
+        before_nano=charged.cost_nano,
+        after_nano=cost(usage, quote, record["service_tier"]).nano,
+        price_version=quote.version,
+    )
+
+
+def _add(sums: dict[tuple[str, str | None], _Sum], charged: Charged, correction: Correction | None) -> None:
+    record = charged.record
+    sum = sums.setdefault((f"{record['provider']}/{record['upstream_model']}", record["account_id"]), _Sum())
+    sum.requests += record["requests"]
+    sum.before += charged.cost_nano
+    sum.after += charged.cost_nano if correction is None else correction.after_nano
+    sum.unpriced += correction is None
+    sum.changed += correction is not None and correction.after_nano != correction.before_nano
+
+
+def _told(key: tuple[str, str | None], sum: _Sum) -> dict[str, Any]:
+    model, account_id = key
+    return {
+        "model": model,
+        "account_id": account_id,
+        "requests": sum.requests,
+        "changed": sum.changed,
+        "unpriced": sum.unpriced,
+        "before_nano": sum.before,
+        "after_nano": sum.after,
+        "difference_nano": sum.after - sum.before,
+    }

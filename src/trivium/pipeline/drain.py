@@ -1,0 +1,62 @@
+"""Reading an answer to its end for nobody, so that the provider tells what it cost (`on_abort = "drain"`).
+
+The answer is fetched by a task of its own. When the client leaves, the task goes on for a while, and what it has for
+the client is dropped.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Coroutine
+
+from trivium.pipeline.call import Headers, Reply
+from trivium.pipeline.settle import Run
+
+DRAIN = "drain"
+
+
+async def to_its_end(
+    answer: Callable[[Reply], Coroutine[None, None, None]], reply: Reply, run: Run, limit: float
+) -> None:
+    """Answers; once the client has left, for at most so many seconds more. Raises what `answer` does, and
+    CancelledError after the client left."""
+    ear = _Ear(reply)
+    task = asyncio.ensure_future(answer(ear))
+    try:
+        await asyncio.shield(task)
+    except asyncio.CancelledError:
+        ear.deaf = run.left = True
+        try:
+            await asyncio.wait([task], timeout=limit)
+        finally:
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
+        raise
+
+
+class _Ear:
+    """The client's reply while there is a client."""
+
+    def __init__(self, reply: Reply) -> None:
+        self._reply = reply
+        self.deaf = False
+
+    @property
+    def started(self) -> bool:
+        return self._reply.started
+
+    async def start(self, status: int, headers: Headers) -> None:
+        if not self.deaf:
+            await self._reply.start(status, headers)
+
+    async def write(self, data: bytes) -> None:
+        if not self.deaf:
+            await self._reply.write(data)
+
+    async def end(self, data: bytes = b"") -> None:
+        if not self.deaf:
+            await self._reply.end(data)
+
+    def cut(self) -> None:
+        if not self.deaf:
+            self._reply.cut()

@@ -1,0 +1,122 @@
+"""Before the upstream hears of a call: what it may cost is put aside, and that it begins is kept.
+
+A call that costs somebody's balance or budget waits until its hold is durable; every other one goes on at once.
+"""
+
+from __future__ import annotations
+
+from trivium.canon.size import Size
+from trivium.errors import BudgetExceeded, InsufficientCredits, PriceUnknown, RequestError
+from trivium.metering.bound import most_usage
+from trivium.metering.charge import Payer, payer_of
+from trivium.metering.cost import cost
+from trivium.metering.prices import Quote
+from trivium.metering.start import Start
+from trivium.money import nano_text
+from trivium.pipeline.call import Call, Operation
+from trivium.pipeline.deps import Deps, Key
+from trivium.pipeline.settle import Run
+from trivium.policy.spending import Refusal
+from trivium.routing.catalog import Target
+from trivium.wire.request import Request
+from trivium.wire.size import measure
+
+CREDITS = "credits"
+_PERIODS = {"day": "daily ", "week": "weekly ", "month": "monthly ", "total": ""}
+
+
+async def begin(call: Call, request: Request, target: Target, run: Run, deps: Deps) -> None:
+    """Starts the call in the ledger. Raises PriceUnknown, InsufficientCredits, BudgetExceeded, StoreUnavailable."""
+    hold = 0
+    scopes: tuple[str, ...] = ()
+    if call.operation is Operation.GENERATE:
+        account_id = run.account_id
+        run.size = size = measure(request)
+        run.quote = quote = deps.prices.quote(target.provider, target.model, account_id, call.time_ms)
+        if quote is not None:
+            deps.ledger.priced(quote)
+        run.payer = payer = payer_of(quote, byok=target.provider.byok)
+        if quote is None and account_id is not None and payer is Payer.HOUSE:
+            raise PriceUnknown(
+                f"Nobody knows what `{target.model}` of {target.provider.name} costs, so it cannot be charged. "
+                "The operator can set a price: trivium prices set.",
+                param="model",
+            )
+        if payer is Payer.HOUSE:
+            scopes = _scopes(run)
+            if quote is not None and (account_id is not None or deps.ledger.has_budgets):
+                hold = _most(size, request, target, quote, deps)
+    start = Start(
+        id=call.id,
+        time_ms=call.time_ms,
+        api=call.api,
+        key_id=run.key_id,
+        account_id=run.account_id if run.payer is Payer.HOUSE else None,
+        scopes=scopes,
+        hold_nano=hold,
+        requested_model=request.model[:256],
+        provider=target.provider.name,
+        upstream_model=target.model[:256],
+        price_version=run.quote.version if run.quote else None,
+    )
+    refusal = await deps.ledger.start(start)
+    if refusal is not None:
+        raise _refused(refusal, request, deps)
+    run.started = True
+    run.hold_nano = hold
+
+
+def account_of(key: Key, deps: Deps) -> str | None:
+    """Whose balance pays for the calls of a key; None where balances are not charged."""
+    return (key.account_id or DEFAULT_ACCOUNT) if deps.billing.mode == CREDITS else None
+
+
+def _most(size: Size, request: Request, target: Target, quote: Quote, deps: Deps) -> int:
+    limits = deps.prices.limits(target.provider, target.model)
+    usage = most_usage(size, request.max_tokens, limits.context, limits.output)
+    return max(cost(usage, quote, tier).nano for tier in {size.service_tier, None})
+
+
+def _scopes(run: Run) -> tuple[str, ...]:
+    """All that a budget may be set for and that this call counts in."""
+    key = run.key
+    if key is None:
+        return ()
+    scopes = [f"key:{key.id}"]
+    if key.user_id:
+        scopes.append(f"user:{key.user_id}")
+    if account := key.account_id or run.account_id:
+        scopes.append(f"account:{account}")
+        if key.user_id:
+            scopes.append(f"member:{account}/{key.user_id}")
+    if key.project_id:
+        scopes.append(f"project:{key.project_id}")
+    return tuple(scopes)
+
+
+def _refused(refusal: Refusal, request: Request, deps: Deps) -> RequestError:
+    """What was needed and what is there, in words and as members of the error."""
+    needed, free, held = (nano_text(amount) for amount in (refusal.needed, refusal.free, refusal.held))
+    lower = "Send a smaller `max_tokens`" if request.max_tokens is None else "Lower `max_tokens`"
+    aside = f" (${held} is put aside for calls in progress)" if refusal.held else ""
+    error: RequestError
+    if refusal.budget is None:
+        error = InsufficientCredits(
+            f"This request may cost up to ${needed}, and ${free} of credits are free{aside}. {lower}, or add credits."
+        )
+        error.facts["balance_usd"] = free
+    else:
+        budget = refusal.budget
+        error = BudgetExceeded(
+            f"This request may cost up to ${needed}, and ${free} are left of the {_PERIODS[budget.period]}budget of "
+            f"${nano_text(budget.limit_nano)} of {budget.scope}{aside}. {lower}, or have the budget raised."
+        )
+        error.facts |= {"budget": budget.scope, "budget_usd": nano_text(budget.limit_nano), "balance_usd": free}
+    error.facts["needed_usd"] = needed
+    if deps.billing.buy_credits_url:
+        error.facts["buy_credits_url"] = deps.billing.buy_credits_url
+    return error
+
+
+DEFAULT_ACCOUNT = "default"
+"""The account of keys that were given none."""

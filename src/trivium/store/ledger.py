@@ -1,0 +1,363 @@
+"""The ledger of one process: who may start a call, what each call came to, and the entries of accounts.
+
+Where this process is the only owner of the database it decides by what it has in memory, at once; where others write
+too, a conditional statement decides inside the transaction that makes the hold durable. Either way nothing is admitted
+that the balance and the budgets do not hold, and what a call ends frees is free for the next one.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import defaultdict
+from collections.abc import Sequence
+from typing import Any
+
+import msgspec
+
+from trivium.clock import Clock
+from trivium.errors import StoreUnavailable
+from trivium.metering.prices import Quote
+from trivium.metering.record import Record
+from trivium.metering.start import Start
+from trivium.policy.spending import Account, Budget, Refusal, Window, refused_by, settle, take, window_start
+from trivium.store import posting, prices
+from trivium.store.posting import Entry, Sums
+from trivium.store.sql import Database, Row, Writing
+from trivium.store.writer import Act, Op, Writer
+
+_LOG = logging.getLogger("trivium.store")
+_BUDGETS = "SELECT id, scope, period, limit_nano, created_ms, ended_ms FROM budgets WHERE ended_ms IS NULL"
+_BELIEVED = 1.0
+"""Seconds for which budgets are taken as read where other processes may change them."""
+_REMEMBERED = 50_000
+"""Accounts, and periods of budgets, that stay in memory though nobody needs them."""
+_PATIENCE_MS = 1_000
+"""Until credits are looked at again that could not expire because holds needed them."""
+_SPENT = "SELECT spent_nano, held_nano FROM spends WHERE budget_id = ? AND window_ms = ?"
+_WINDOW = "INSERT INTO spends (budget_id, window_ms) VALUES (?, ?) ON CONFLICT (budget_id, window_ms) DO NOTHING"
+_HELD = """
+    UPDATE accounts SET held_nano = held_nano + ? WHERE id = ? AND balance_nano - held_nano >= ? RETURNING balance_nano
+"""
+_COUNTED = """
+    UPDATE spends SET held_nano = held_nano + ?
+    WHERE budget_id = ? AND window_ms = ? AND ? - spent_nano - held_nano >= ? RETURNING held_nano
+"""
+
+
+class _Open:
+    """A call between its start and its end."""
+
+    __slots__ = ("account", "start", "windows")
+
+    def __init__(self, start: Start, account: Account | None, windows: Sequence[Window]) -> None:
+        self.start = start
+        self.account = account
+        self.windows = windows
+
+    def settle(self, charge: int) -> None:
+        settle(self.start.hold_nano, charge, self.account, self.windows)
+
+    @property
+    def keys(self) -> posting.Windows:
+        return tuple([(window.budget.id, window.start_ms) for window in self.windows])
+
+
+class _StartOp:
+    """Urgent where something is held: then `result` says whether it was, as soon as that is durable."""
+
+    __slots__ = ("opened", "refusal", "result", "urgent")
+
+    def __init__(self, opened: _Open) -> None:
+        self.opened = opened
+        self.urgent = opened.start.hold_nano > 0
+        self.refusal: Refusal | None = None
+        self.result: asyncio.Future[Refusal | None] | None = None
+        if self.urgent:
+            self.result = asyncio.get_running_loop().create_future()
+
+    def done(self) -> None:
+        if self.result is not None and not self.result.done():
+            self.result.set_result(self.refusal)
+
+    def failed(self, error: StoreUnavailable) -> None:
+        if self.result is not None and not self.result.done():
+            self.result.set_exception(error)
+
+    def lost(self, why: object) -> None:
+        self.failed(StoreUnavailable("The call cannot be recorded.", detail=str(why)))
+
+
+class _EndOp:
+    """A record; of a call that was started, its end."""
+
+    __slots__ = ("record", "started")
+    urgent = False
+
+    def __init__(self, record: Record, *, started: bool) -> None:
+        self.record = record
+        self.started = started
+
+    def done(self) -> None:
+        pass
+
+    def failed(self, error: StoreUnavailable) -> None:
+        pass
+
+    def lost(self, why: object) -> None:
+        _LOG.critical("record not stored (%s): %s", why, msgspec.json.encode(self.record).decode())
+
+
+class Ledger:
+    """Starts and ends of calls, and entries. `load` before the first use. All methods are for the event loop."""
+
+    def __init__(self, database: Database, clock: Clock, owner: str, *, window: float = 0.003) -> None:
+        """`owner` names this run of the gateway; `window` is the shortest time between two commits, in seconds."""
+        self._database = database
+        self._clock = clock
+        self.owner = owner
+        self.writer = Writer(database, self._apply, window=window)
+        self._accounts: dict[str, Account] = {}
+        self._windows: dict[tuple[str, int], Window] = {}
+        self._open: dict[str, _Open] = {}
+        self._changes = 0
+        self._doubtful: set[str] = set()
+        """Starts of which nobody knows whether they were made."""
+        self._prices: set[str] = set()
+        """Versions that the database knows."""
+        self._expiring: dict[str, asyncio.Task[None]] = {}
+        self._budgets: dict[str, list[Budget]] = {}
+        self._budgets_until = 0.0
+        self._began = (clock.now_ms(), clock.monotonic_ns())
+
+    @property
+    def accepts(self) -> bool:
+        """False while so much waits for the disk that no more may be taken."""
+        return self.writer.accepts
+
+    @property
+    def open_calls(self) -> int:
+        """Calls that were started and have not ended."""
+        return len(self._open)
+
+    @property
+    def has_budgets(self) -> bool:
+        return bool(self._budgets)
+
+    async def load(self) -> None:
+        """Reads the budgets. Raises StoreUnavailable."""
+        self._budgets = {}
+        for row in await self._database.ask(_BUDGETS):
+            budget = Budget(
+                id=row[0], scope=row[1], period=row[2], limit_nano=row[3], created_ms=row[4], ended_ms=row[5]
+            )
+            self._budgets.setdefault(budget.scope, []).append(budget)
+        self._budgets_until = asyncio.get_running_loop().time() + _BELIEVED
+
+    async def start(self, start: Start) -> Refusal | None:
+        """Begins a call: its hold is durable when this returns None; a refusal began nothing. A call without a hold is
+        not waited for. Raises StoreUnavailable, which began nothing that its record will not end."""
+        account = None
+        if not self._database.shared and start.account_id and start.hold_nano:
+            account = await self._account(start.account_id)
+        windows = await self._windows_of(start) if start.scopes else ()
+        if not self._database.shared and (refusal := take(start.hold_nano, account, windows)):
+            return refusal
+        opened = self._open[start.id] = _Open(start, account, windows)
+        op = _StartOp(opened)
+        self.writer.add(op)
+        if op.result is None:
+            return None
+        refusal = None
+        try:
+            refusal = await op.result
+        except StoreUnavailable:
+            self._forget(start.id)
+            self._doubtful.add(start.id)
+            raise
+        if refusal is not None:
+            self._forget(start.id)
+        return refusal
+
+    def end(self, record: Record) -> None:
+        """The outcome of a call, and its end if it was started: from here on its hold is free."""
+        opened = self._open.pop(record.id, None)
+        if opened is not None:
+            opened.settle(record.cost_nano)
+            self._changed(opened.account, *opened.windows)
+        started = opened is not None or record.id in self._doubtful
+        self._doubtful.discard(record.id)
+        self.writer.add(_EndOp(record, started=started))
+
+    def priced(self, quote: Quote) -> None:
+        """Keeps a price that calls are charged with; its row is there before theirs."""
+        if quote.version not in self._prices:
+            self._prices.add(quote.version)
+            now = self._clock.now_ms()
+            self.writer.add(Act(lambda tx: prices.keep(tx, [quote], now), urgent=False))
+
+    def seen(self, id: str, upstream_id: str) -> None:
+        """Keeps the id by which the provider knows a call, so that it can be asked if nobody sees the call's end."""
+        statement = "UPDATE starts SET upstream_id = ? WHERE id = ?"
+        if id in self._open:
+            self.writer.add(Act(lambda tx: tx.execute(statement, (upstream_id, id)), urgent=False))
+
+    async def adopt(self, start: Start, windows: posting.Windows) -> None:
+        """Takes over an open start of a process that is no more, so that `end` frees what it holds."""
+        by_id = {budget.id: budget for budgets in self._budgets.values() for budget in budgets}
+        counted = [await self._window(by_id[id], start_ms) for id, start_ms in windows if id in by_id]
+        account = await self._account(start.account_id) if start.account_id and start.hold_nano else None
+        self._open[start.id] = _Open(start, account, counted)
+
+    def credited(self, entry: Entry) -> None:
+        """An entry that was made beside the calls is durable: what memory holds has to follow."""
+        account = self._accounts.get(entry.account_id)
+        if account is None:
+            return
+        account.balance += entry.amount_nano
+        self._changed(account)
+        if entry.expires_ms is not None:
+            account.next_expiry_ms = min(account.next_expiry_ms or entry.expires_ms, entry.expires_ms)
+
+    async def forget_idle(self) -> None:
+        """Lets go of accounts and periods that nobody has needed lately, where there are many: the database knows them.
+        Only what is written by then, and holds nothing, may go. Raises StoreUnavailable."""
+        before = self._changes
+        await self.writer.flush()
+        if len(self._accounts) > _REMEMBERED:
+            self._accounts = {id: one for id, one in self._accounts.items() if one.held or one.changes > before}
+        if len(self._windows) > _REMEMBERED:
+            self._windows = {key: one for key, one in self._windows.items() if one.held or one.changes > before}
+
+    def _changed(self, *those: Account | Window | None) -> None:
+        self._changes += 1
+        for one in those:
+            if one is not None:
+                one.changes = self._changes
+
+    def spent(self, windows: posting.Windows, amount: int) -> None:
+        """The same of the budgets that count a call whose charge was changed."""
+        for key in windows:
+            if window := self._windows.get(key):
+                window.spent += amount
+                self._changed(window)
+
+    async def expire(self, account_id: str) -> None:
+        """Ends credits whose time is over. Calls of the account wait for it, so that none is admitted on them."""
+        task = self._expiring.get(account_id)
+        if task is None:
+            task = self._expiring[account_id] = asyncio.get_running_loop().create_task(self._expire(account_id))
+            task.add_done_callback(lambda _: self._expiring.pop(account_id))
+        await asyncio.shield(task)
+
+    async def _expire(self, account_id: str) -> None:
+        now = self._now_ms()
+        gone = await self.writer.run(lambda tx: posting.expire(tx, account_id, now))
+        rows = await self._database.ask(posting.NEXT_EXPIRY, (account_id,))
+        if account := self._accounts.get(account_id):
+            account.balance -= gone
+            expiry = rows[0][0]
+            # What open holds still need of it goes later.
+            account.next_expiry_ms = expiry if expiry is None else max(expiry, now + _PATIENCE_MS)
+
+    def _forget(self, id: str) -> None:
+        """A start that was not made."""
+        if (opened := self._open.pop(id, None)) is not None:
+            opened.settle(0)
+
+    async def _account(self, id: str) -> Account:
+        """Raises StoreUnavailable for an account that is not there."""
+        account = self._accounts.get(id)
+        if account is None:
+            rows = await self._database.ask("SELECT balance_nano, held_nano FROM accounts WHERE id = ?", (id,))
+            if not rows:
+                raise StoreUnavailable("The account of this key is not there.", detail=f"no account {id!r}")
+            ((balance, held),) = rows
+            ((expiry,),) = await self._database.ask(posting.NEXT_EXPIRY, (id,))
+            account = self._accounts.setdefault(id, Account(id, balance, held, expiry))
+        if account.next_expiry_ms is not None and account.next_expiry_ms <= self._now_ms():
+            await self.expire(id)
+        return account
+
+    async def _windows_of(self, start: Start) -> Sequence[Window]:
+        if self._database.shared and asyncio.get_running_loop().time() > self._budgets_until:
+            await self.load()
+        if not self._budgets:
+            return ()
+        found = [budget for scope in start.scopes for budget in self._budgets.get(scope, ())]
+        return [await self._window(budget, window_start(budget.period, start.time_ms)) for budget in found]
+
+    async def _window(self, budget: Budget, start_ms: int) -> Window:
+        if self._database.shared:
+            return Window(budget, start_ms)
+        window = self._windows.get((budget.id, start_ms))
+        if window is None:
+            rows = await self._database.ask(_SPENT, (budget.id, start_ms))
+            window = Window(budget, start_ms, *(rows[0] if rows else (0, 0)))
+            window = self._windows.setdefault((budget.id, start_ms), window)
+        return window
+
+    def _now_ms(self) -> int:
+        """The time as far as it can be believed: a clock that is set forward makes no credits expire."""
+        wall, monotonic = self._began
+        passed = (self._clock.monotonic_ns() - monotonic) // 1_000_000
+        return min(self._clock.now_ms(), wall + passed)
+
+    def _apply(self, ops: Sequence[Op], tx: Writing, again: bool) -> None:
+        """In the writer's thread. An end comes behind its start, and before the starts that need what it frees."""
+        kinds: defaultdict[type, list[Any]] = defaultdict(list)
+        for op in ops:
+            kinds[type(op)].append(op)
+        starts: list[_StartOp] = kinds[_StartOp]
+        ends = {op.record.id: op for op in reversed(kinds[_EndOp])}
+        held = {op.opened.start.id: op for op in starts if op.urgent}
+        posting.write_starts(tx, [self._row(op) for op in starts if not op.urgent])
+        self._write_ends(tx, [op for id, op in ends.items() if id not in held], again)
+        self._write_held(tx, list(held.values()))
+        self._write_ends(tx, [op for id, op in ends.items() if id in held], again)
+        for act in kinds[Act]:
+            act.perform(tx)
+
+    def _write_ends(self, tx: Writing, ends: Sequence[_EndOp], again: bool) -> None:
+        if not ends:
+            return
+        ended = posting.write_ends(tx, [op.record for op in ends if op.started or again])
+        posting.write_records(tx, [op.record for op in ends], ended)
+
+    def _write_held(self, tx: Writing, ops: Sequence[_StartOp]) -> None:
+        if self._database.shared:
+            posting.expire_due(tx, (op.opened.start.account_id or "" for op in ops), self._now_ms())
+            for op in ops:
+                op.refusal = _hold(tx, op.opened)
+            ops = [op for op in ops if op.refusal is None]
+        else:
+            sums = Sums()
+            for op in ops:
+                hold = op.opened.start.hold_nano
+                sums.account(op.opened.start.account_id, 0, hold)
+                sums.windows(op.opened.keys, 0, hold)
+            sums.write(tx)
+        posting.write_starts(tx, [self._row(op) for op in ops])
+
+    def _row(self, op: _StartOp) -> Row:
+        return posting.start_row(op.opened.start, self.owner, op.opened.keys)
+
+
+def _hold(tx: Writing, opened: _Open) -> Refusal | None:
+    """Takes a hold where other processes take theirs: a balance or budget by one statement that checks and takes."""
+    amount, account_id, taken = opened.start.hold_nano, opened.start.account_id, Sums()
+    if account_id is not None:
+        if not tx.execute(_HELD, (amount, account_id, amount)):
+            rows = tx.execute("SELECT balance_nano - held_nano, held_nano FROM accounts WHERE id = ?", (account_id,))
+            free, held = rows[0] if rows else (0, 0)
+            return Refusal(needed=amount, free=free, held=held)
+        taken.account(account_id, 0, -amount)
+    for window in opened.windows:
+        limit, key = window.budget.limit_nano, (window.budget.id, window.start_ms)
+        tx.execute(_WINDOW, key)
+        if not tx.execute(_COUNTED, (amount, *key, limit, amount)):
+            taken.write(tx)
+            ((window.spent, window.held),) = tx.execute(_SPENT, key)
+            return refused_by(window, amount)
+        taken.windows([key], 0, -amount)
+    return None

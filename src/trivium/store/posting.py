@@ -1,0 +1,250 @@
+"""How starts, ends and entries become rows: the statements of the ledger, inside one transaction of the writer.
+
+A start ends once: what an end frees and charges is what the database says was open (`UPDATE ... RETURNING`), not what
+memory believes, so that an end that is written again changes nothing. Balances and spends are written as differences;
+`entries` is only added to.
+
+Credits that expire are consumed first, the earliest expiry before the others. A grant first covers what the account is
+in debt; its lot begins with the rest.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Sequence
+
+import msgspec
+
+from trivium.metering.record import COLUMNS, Record
+from trivium.metering.start import Start
+from trivium.policy.spending import Lot, consume
+from trivium.store import rollups
+from trivium.store.sql import Row, Writing
+
+_CHUNK = 500
+_START = """
+    INSERT INTO starts (id, time_ms, owner, key_id, account_id, hold_nano, windows, api, requested_model, provider,
+    upstream_model, price_version) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (id) DO NOTHING
+"""
+_RECORD = (
+    f"INSERT INTO records ({', '.join(COLUMNS)}) VALUES ({', '.join('?' * len(COLUMNS))}) ON CONFLICT (id) DO NOTHING"
+)
+_ENTRY = """
+    INSERT INTO entries (account_id, kind, amount_nano, time_ms, idempotency_key, request_id, lot, expires_ms, flags,
+    note) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+"""
+_END = "UPDATE starts SET ended = 1 WHERE ended = 0 AND id IN ({}) RETURNING id, account_id, hold_nano, windows"
+_ACCOUNT = "UPDATE accounts SET balance_nano = balance_nano + ?, held_nano = held_nano + ? WHERE id = ?"
+_SPEND = """
+    INSERT INTO spends (budget_id, window_ms, spent_nano, held_nano) VALUES (?, ?, ?, ?)
+    ON CONFLICT (budget_id, window_ms) DO UPDATE SET
+    spent_nano = spends.spent_nano + excluded.spent_nano, held_nano = spends.held_nano + excluded.held_nano
+"""
+_LOTS = """
+    SELECT id, remaining_nano, account_id FROM lots WHERE remaining_nano > 0 AND account_id IN ({})
+    ORDER BY expires_ms, seq
+"""
+
+NEXT_EXPIRY = "SELECT min(expires_ms) FROM lots WHERE account_id = ? AND remaining_nano > 0"
+"""When the first credits of an account expire that are not used up."""
+_DUE = "SELECT DISTINCT account_id FROM lots WHERE remaining_nano > 0 AND expires_ms <= ? AND account_id IN ({})"
+
+Windows = tuple[tuple[str, int], ...]
+"""(budget id, beginning of the period) of each budget that counts a call."""
+_decode = msgspec.json.Decoder(Windows).decode
+_encode = msgspec.json.Encoder().encode
+
+
+class Entry(msgspec.Struct, frozen=True, kw_only=True):
+    """One line of an account, for good."""
+
+    account_id: str
+    kind: str
+    """`grant`, `top_up`, `charge`, `refund`, `expiry` or `adjustment`."""
+    amount_nano: int
+    """What the balance changes by."""
+    time_ms: int
+    idempotency_key: str
+    request_id: str | None = None
+    lot: str | None = None
+    """Of an expiry: the grant that expired, by its idempotency key."""
+    expires_ms: int | None = None
+    flags: str = ""
+    note: str | None = None
+
+
+class Sums:
+    """Differences to balances and budgets, collected over a transaction, so that each row is written once."""
+
+    def __init__(self) -> None:
+        self._accounts: defaultdict[str, list[int]] = defaultdict(lambda: [0, 0])
+        self._spends: defaultdict[tuple[str, int], list[int]] = defaultdict(lambda: [0, 0])
+
+    def account(self, id: str | None, balance: int, held: int) -> None:
+        if id is not None and (balance or held):
+            sums = self._accounts[id]
+            sums[0] += balance
+            sums[1] += held
+
+    def windows(self, windows: Iterable[tuple[str, int]], spent: int, held: int) -> None:
+        for window in windows:
+            sums = self._spends[window]
+            sums[0] += spent
+            sums[1] += held
+
+    def write(self, tx: Writing) -> None:
+        """In the order of their names, so that two processes never wait for each other."""
+        if self._accounts:
+            tx.executemany(_ACCOUNT, [(*sums, id) for id, sums in sorted(self._accounts.items())])
+        if self._spends:
+            tx.executemany(_SPEND, [(*window, *sums) for window, sums in sorted(self._spends.items())])
+
+
+def start_row(start: Start, owner: str, windows: Windows) -> Row:
+    """`windows` are the periods of budgets that count the call."""
+    counted = _encode(windows).decode() if windows else None
+    named = (start.api, start.requested_model, start.provider, start.upstream_model, start.price_version)
+    return (start.id, start.time_ms, owner, start.key_id, start.account_id, start.hold_nano, counted, *named)
+
+
+def read_windows(counted: str | None) -> Windows:
+    """The budgets' periods that a start was written with."""
+    return _decode(counted) if counted else ()
+
+
+def write_starts(tx: Writing, rows: Sequence[Row]) -> None:
+    tx.executemany(_START, rows)
+
+
+def write_ends(tx: Writing, ends: Sequence[Record]) -> set[str]:
+    """Ends starts by their records: frees the holds and posts the charges. Returns the ids that were open."""
+    records = {record.id: record for record in ends}
+    open_starts = [row for some in _chunks(list(records)) for row in tx.execute(_END.format(_marks(some)), some)]
+    charges, sums = [], Sums()
+    for id, account_id, hold, windows in open_starts:
+        record = records[id]
+        sums.account(account_id, 0, -hold)
+        sums.windows(read_windows(windows), record.cost_nano, -hold)
+        if account_id is not None and record.cost_nano:
+            charges.append(charge_of(record, account_id, hold))
+    post(tx, charges, sums)
+    return {row[0] for row in open_starts}
+
+
+def charge_of(record: Record, account_id: str, hold: int) -> Entry:
+    return Entry(
+        account_id=account_id,
+        kind="charge",
+        amount_nano=-record.cost_nano,
+        time_ms=record.time_ms + record.total_us // 1000,
+        idempotency_key=f"charge:{record.id}",
+        request_id=record.id,
+        flags="overrun" if record.cost_nano > hold else "",
+    )
+
+
+def lock(tx: Writing, account_id: str) -> tuple[int, int] | None:
+    """Balance and holds, which nobody else changes until the transaction ends; None for no account."""
+    rows = tx.execute(
+        "UPDATE accounts SET held_nano = held_nano WHERE id = ? RETURNING balance_nano, held_nano", (account_id,)
+    )
+    return (rows[0][0], rows[0][1]) if rows else None
+
+
+def post(tx: Writing, entries: Sequence[Entry], sums: Sums) -> None:
+    """Adds entries and writes the sums; what entries take comes from the credits that expire first.
+
+    The rows of the accounts come before everything else: whoever changed them has their lots and the order of their
+    entries to himself until the transaction ends.
+    """
+    taken: defaultdict[str, int] = defaultdict(int)
+    for entry in entries:
+        sums.account(entry.account_id, entry.amount_nano, 0)
+        if entry.amount_nano < 0 and entry.kind != "expiry":
+            taken[entry.account_id] -= entry.amount_nano
+    sums.write(tx)
+    if entries:
+        tx.executemany(_ENTRY, map(msgspec.structs.astuple, entries))
+        _consume(tx, taken)
+
+
+def _consume(tx: Writing, taken: dict[str, int]) -> None:
+    lots: defaultdict[str, list[Lot]] = defaultdict(list)
+    for some in _chunks(sorted(taken)):
+        for id, remaining, account_id in tx.execute(_LOTS.format(_marks(some)), some):
+            lots[account_id].append(Lot(id, remaining))
+    changed = [lot for account_id, found in lots.items() for lot in consume(found, taken[account_id])]
+    if changed:
+        tx.executemany("UPDATE lots SET remaining_nano = ? WHERE id = ?", [(lot.remaining, lot.id) for lot in changed])
+
+
+def write_records(tx: Writing, records: Sequence[Record], new: set[str]) -> None:
+    """Adds records, and what they sum up to. Those that are not known to be `new` may be there already, and must not be
+    counted again."""
+    if doubtful := [record.id for record in records if record.id not in new]:
+        there = {
+            row[0]
+            for some in _chunks(doubtful)
+            for row in tx.execute(f"SELECT id FROM records WHERE id IN ({_marks(some)})", some)
+        }
+        records = [record for record in records if record.id not in there]
+    if records:
+        tx.executemany(_RECORD, map(msgspec.structs.astuple, records))
+        tx.executemany(rollups.STATEMENT, rollups.rows(records))
+
+
+def write_grant(tx: Writing, entry: Entry) -> None:
+    """Adds credits, as a lot of its own where they expire."""
+    post(tx, [entry], Sums())
+    if entry.expires_ms is None:
+        return
+    ((balance,),) = tx.execute("SELECT balance_nano FROM accounts WHERE id = ?", (entry.account_id,))
+    ((lots,),) = tx.execute(
+        "SELECT coalesce(sum(remaining_nano), 0) FROM lots WHERE account_id = ?", (entry.account_id,)
+    )
+    ((seq,),) = tx.execute("SELECT seq FROM entries WHERE idempotency_key = ?", (entry.idempotency_key,))
+    owed = max(0, lots - (balance - entry.amount_nano))
+    remaining = max(0, entry.amount_nano - owed)
+    tx.execute(
+        "INSERT INTO lots (id, account_id, expires_ms, remaining_nano, seq) VALUES (?, ?, ?, ?, ?)",
+        (entry.idempotency_key, entry.account_id, entry.expires_ms, remaining, seq),
+    )
+
+
+def expire(tx: Writing, account_id: str, now_ms: int) -> int:
+    """Takes away what is left of credits whose time is over, save what open holds may still need of it; that goes when
+    they have ended. Returns how much went."""
+    balance, held = lock(tx, account_id) or (0, 0)
+    due = tx.execute(
+        "SELECT id, remaining_nano FROM lots WHERE account_id = ? AND remaining_nano > 0 AND expires_ms <= ?"
+        " ORDER BY expires_ms, seq",
+        (account_id, now_ms),
+    )
+    free, entries = max(0, balance - held), []
+    for id, remaining in due:
+        amount = min(remaining, free)
+        if amount:
+            free -= amount
+            tx.execute("UPDATE lots SET remaining_nano = remaining_nano - ? WHERE id = ?", (amount, id))
+            key = f"expiry:{id}:{remaining}"
+            common = {"account_id": account_id, "time_ms": now_ms, "idempotency_key": key, "lot": id}
+            entries.append(Entry(kind="expiry", amount_nano=-amount, **common))
+    post(tx, entries, Sums())
+    return -sum(entry.amount_nano for entry in entries)
+
+
+def expire_due(tx: Writing, account_ids: Iterable[str], now_ms: int) -> None:
+    """`expire` for those of the accounts that have something to lose."""
+    if ids := sorted(set(account_ids)):
+        for (account_id,) in tx.execute(_DUE.format(_marks(ids)), (now_ms, *ids)):
+            expire(tx, account_id, now_ms)
+
+
+def _chunks(ids: Sequence[str]) -> Iterator[Sequence[str]]:
+    """As many values as a statement may have, and be remembered with."""
+    for at in range(0, len(ids), _CHUNK):
+        yield ids[at : at + _CHUNK]
+
+
+def _marks(values: Sequence[object]) -> str:
+    return ", ".join("?" * len(values))

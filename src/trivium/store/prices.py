@@ -1,0 +1,152 @@
+"""Prices that were charged with, the operator's overrides, and the records that a new price would change.
+
+A version's row is written once and never changed: its content is what its name is made of. Overrides are only ever
+added; the last word that is in force counts (`metering/book.py`).
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Iterable
+from typing import Any
+
+import msgspec
+
+from trivium.metering.book import Override
+from trivium.metering.prices import Price, Quote, content_of, price_of
+from trivium.metering.record import COLUMNS
+from trivium.store.sql import Database, Row, Writing
+
+_PAGE = 500
+"""Records that are read at once."""
+_VERSION = "version, provider, model, source, content, first_ms"
+_OVERRIDE = "pattern, account_id, effective_ms, content, markup_ppm, note, created_ms"
+_NAME = "provider || '/' || upstream_model"
+_USED = f"""
+    SELECT {_NAME}, price_version, min(time_ms), max(time_ms), CAST(sum(requests) AS BIGINT),
+    CAST(sum(cost_nano) AS BIGINT)
+    FROM records WHERE price_version IS NOT NULL
+"""
+_REPRICED = f"""
+    SELECT {", ".join(COLUMNS)}, (
+        SELECT after_nano FROM rerates WHERE request_id = records.id ORDER BY number DESC LIMIT 1
+    ) FROM records
+    WHERE id > ? AND time_ms >= ? AND time_ms < ? AND payer = 'house'
+    AND (cost_source IN ('computed', 'estimated') OR ' ' || flags || ' ' LIKE '% unpriced %')
+"""
+
+
+class Stored(msgspec.Struct, frozen=True, kw_only=True):
+    """A version, with the model that it was first charged for."""
+
+    version: str
+    provider: str
+    model: str
+    source: str
+    price: Price
+    first_ms: int
+
+
+class Used(msgspec.Struct, frozen=True, kw_only=True):
+    """What a model was charged with."""
+
+    model: str
+    """`provider/model`."""
+    version: str
+    first_ms: int
+    last_ms: int
+    requests: int
+    cost_nano: int
+
+
+class Charged(msgspec.Struct, frozen=True, kw_only=True):
+    """A record, and what it costs by now."""
+
+    record: dict[str, Any]
+    cost_nano: int
+
+
+def keep(writing: Writing, quotes: Iterable[Quote], time_ms: int) -> None:
+    """Notes the versions that requests were charged with, in the transaction that charges them."""
+    rows = [(one.version, one.provider, one.model, one.source, content_of(one.price), time_ms) for one in quotes]
+    statement = f"INSERT INTO prices ({_VERSION}) VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT (version) DO NOTHING"
+    writing.executemany(statement, rows)
+
+
+class PriceStore:
+    """Over any database. Its methods block, but for `charged`. Raises StoreUnavailable."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def keep(self, quotes: Iterable[Quote], time_ms: int) -> None:
+        """As the function of this name, in a transaction of its own."""
+        with self._database.transaction() as writing:
+            keep(writing, quotes, time_ms)
+
+    def find(self, version: str) -> Stored | None:
+        _, rows = self._database.query(f"SELECT {_VERSION} FROM prices WHERE version = ?", (version,))
+        return _stored(rows[0]) if rows else None
+
+    def overrides(self) -> tuple[Override, ...]:
+        """All of them, ended ones too, in the order in which they were said."""
+        _, rows = self._database.query(f"SELECT {_OVERRIDE}, seq FROM price_overrides ORDER BY seq")
+        return tuple(_override(row) for row in rows)
+
+    def add(self, override: Override) -> Override:
+        """The override as it is kept."""
+        content = content_of(override.price) if override.price is not None else None
+        said = (override.pattern, override.account_id, override.effective_ms, content, override.markup_ppm)
+        with self._database.transaction() as writing:
+            ((seq,),) = writing.execute(
+                f"INSERT INTO price_overrides ({_OVERRIDE}) VALUES (?, ?, ?, ?, ?, ?, ?) RETURNING seq",
+                (*said, override.note, override.created_ms),
+            )
+        return msgspec.structs.replace(override, seq=seq)
+
+    def used(self, model: str | None = None) -> list[Used]:
+        """What each model was charged with, by model and first use; of one model where it is named."""
+        where, values = (f" AND {_NAME} = ?", (model,)) if model is not None else ("", ())
+        statement = f"{_USED}{where} GROUP BY {_NAME}, price_version ORDER BY 1, 3"
+        return [
+            Used(model=row[0], version=row[1], first_ms=row[2], last_ms=row[3], requests=row[4], cost_nano=row[5])
+            for row in self._database.query(statement, values)[1]
+        ]
+
+    async def charged(self, since_ms: int, until_ms: int, model: str | None = None) -> AsyncIterator[list[Charged]]:
+        """Records that the house pays and whose cost we computed, estimated or did not know, in pages; `until_ms`
+        excluded."""
+        where, named = (f" AND {_NAME} = ?", (model,)) if model is not None else ("", ())
+        last = ""
+        statement = f"{_REPRICED}{where} ORDER BY id LIMIT {_PAGE}"
+        while True:
+            values = (last, since_ms, until_ms, *named)
+            _, rows = await asyncio.to_thread(self._database.query, statement, values)
+            if not rows:
+                return
+            page = [dict(zip(COLUMNS, row, strict=False)) for row in rows]
+            yield [
+                Charged(record=record, cost_nano=record["cost_nano"] if row[-1] is None else row[-1])
+                for record, row in zip(page, rows, strict=True)
+            ]
+            last = page[-1]["id"]
+
+
+def _stored(row: Row) -> Stored:
+    version, provider, model, source, content, first_ms = row
+    price = price_of(content)
+    return Stored(version=version, provider=provider, model=model, source=source, price=price, first_ms=first_ms)
+
+
+def _override(row: Row) -> Override:
+    pattern, account_id, effective_ms, content, markup_ppm, note, created_ms, seq = row
+    return Override(
+        pattern=pattern,
+        account_id=account_id,
+        effective_ms=effective_ms,
+        price=price_of(content) if content is not None else None,
+        markup_ppm=markup_ppm,
+        note=note,
+        created_ms=created_ms,
+        seq=seq,
+    )

@@ -1,0 +1,100 @@
+"""What is forgotten: records after a time, and of the records that stay, whatever names a person.
+
+Sums by the hour, the ledger's entries and the starts of calls that have not ended are never erased. Everything goes in
+slices, so that no request waits for long; each slice is a transaction that is whole by itself, and what a run has done
+so far stands in `erasures`.
+"""
+
+from __future__ import annotations
+
+import msgspec
+
+from trivium.store.rollups import HOUR_MS
+from trivium.store.sql import Database, Writing
+
+SLICE = 500
+"""Records in one transaction."""
+
+PERSONAL = ("client_ip", "client_app", "error_message", "user_id")
+"""Columns of records. Errors quote what was sent."""
+_NAMED = f"({' OR '.join(f'{name} IS NOT NULL' for name in PERSONAL)})"
+_FORGET = f"UPDATE records SET {', '.join(f'{name} = NULL' for name in PERSONAL)} WHERE id = ?"
+_WHOSE = {"key": "key_id", "user": "user_id"}
+
+
+class Erased(msgspec.Struct, frozen=True, kw_only=True):
+    """What a run erased, or would erase."""
+
+    before_ms: int
+    """Requests that arrived before this, milliseconds since the epoch."""
+    records: int = 0
+    requests: int = 0
+    """How many requests the records stood for."""
+    starts: int = 0
+
+
+def before(now_ms: int, keep_ms: int) -> int:
+    """The moment before which nothing is kept: a whole hour, since within an hour sums need its records."""
+    moment = now_ms - keep_ms
+    return moment - moment % HOUR_MS
+
+
+def due(database: Database, before_ms: int) -> Erased:
+    """What `erase` would take away. Blocks; raises StoreUnavailable."""
+    statement = "SELECT count(*), coalesce(sum(requests), 0) FROM records WHERE time_ms < ?"
+    ((records, requests),) = database.query(statement, (before_ms,))[1]
+    statement = "SELECT count(*) FROM starts WHERE ended = 1 AND id IN (SELECT id FROM records WHERE time_ms < ?)"
+    ((starts,),) = database.query(statement, (before_ms,))[1]
+    return Erased(before_ms=before_ms, records=records, requests=requests, starts=starts)
+
+
+def erase(tx: Writing, before_ms: int, now_ms: int, run: int | None) -> tuple[int | None, Erased]:
+    """One slice, the oldest records first: the run it belongs to (None begins one), and what went. Nothing is left when
+    nothing went."""
+    went = tx.execute(
+        "DELETE FROM records WHERE id IN (SELECT id FROM records WHERE time_ms < ? ORDER BY time_ms LIMIT ?)"
+        " RETURNING id, requests",
+        (before_ms, SLICE),
+    )
+    if not went:
+        return run, Erased(before_ms=before_ms)
+    starts = tx.executemany("DELETE FROM starts WHERE id = ? AND ended = 1", [(id,) for id, _ in went])
+    erased = Erased(before_ms=before_ms, records=len(went), requests=sum(row[1] for row in went), starts=starts)
+    if run is None:
+        ((run,),) = tx.execute(
+            "INSERT INTO erasures (time_ms, before_ms, requests, records, starts) VALUES (?, ?, 0, 0, 0) RETURNING seq",
+            (now_ms, before_ms),
+        )
+    tx.execute(
+        "UPDATE erasures SET requests = requests + ?, records = records + ?, starts = starts + ? WHERE seq = ?",
+        (erased.requests, erased.records, erased.starts, run),
+    )
+    return run, erased
+
+
+def naming(database: Database, whose: str, id: str, after: str) -> list[str]:
+    """The ids of a slice of the records of a `key` or `user` that still tell something personal, those behind `after`.
+    Blocks; raises StoreUnavailable."""
+    statement = f"SELECT id FROM records WHERE id > ? AND {_WHOSE[whose]} = ? AND {_NAMED} ORDER BY id LIMIT ?"
+    return [row[0] for row in database.query(statement, (after, id, SLICE))[1]]
+
+
+def how_many_name(database: Database, whose: str, id: str) -> int:
+    """How many records `naming` finds in all. Blocks; raises StoreUnavailable."""
+    statement = f"SELECT count(*) FROM records WHERE {_WHOSE[whose]} = ? AND {_NAMED}"
+    ((count,),) = database.query(statement, (id,))[1]
+    return int(count)
+
+
+def forget(tx: Writing, ids: list[str]) -> int:
+    """Makes records tell nothing personal any more; money and counts stay. Returns how many there were."""
+    return tx.executemany(_FORGET, [(id,) for id in ids])
+
+
+def forget_owner(tx: Writing, user_id: str) -> int:
+    """Makes the revoked keys of a user nobody's. Returns how many live keys still name the user."""
+    tx.execute(
+        "UPDATE keys SET user_id = NULL, name = 'erased' WHERE user_id = ? AND revoked_ms IS NOT NULL", (user_id,)
+    )
+    ((live,),) = tx.execute("SELECT count(*) FROM keys WHERE user_id = ?", (user_id,))
+    return int(live)

@@ -1,0 +1,88 @@
+"""Usage by the hour: what records come to, added up as they are written, so that sums outlive the records.
+
+`usage_hours` has a row for each hour (UTC) and combination of `KEYS` that occurred, and is added to in the transaction
+that inserts the records. Whoever writes passes each record once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from operator import add
+
+from trivium.metering.record import Record
+
+HOUR_MS = 3_600_000
+
+KEYS = ("hour_ms", "operation", "key_id", "account_id", "api", "provider", "model", "outcome")
+"""In the table an empty text stands for none."""
+
+SUMS = (
+    "requests",
+    "usage_unknown",
+    "input_uncached_tokens",
+    "cache_read_tokens",
+    "cache_write_5m_tokens",
+    "cache_write_1h_tokens",
+    "cache_write_other_tokens",
+    "output_tokens",
+    "reasoning_tokens",
+    "cost_nano",
+    "market_cost_nano",
+)
+
+STATEMENT = (
+    f"INSERT INTO usage_hours ({', '.join(KEYS + SUMS)}) VALUES ({', '.join('?' * len(KEYS + SUMS))})"
+    f" ON CONFLICT ({', '.join(KEYS)}) DO UPDATE SET "
+    + ", ".join(f"{name} = usage_hours.{name} + excluded.{name}" for name in SUMS)
+)
+"""Adds one of `rows` to what is there."""
+
+COLUMNS = {
+    "key_id": "coalesce(key_id, '')",
+    "account_id": "coalesce(account_id, '')",
+    "provider": "coalesce(provider, '')",
+    "model": "coalesce(provider || '/' || upstream_model, requested_model, '')",
+    "usage_unknown": "CASE WHEN upstream_status = 200 AND usage_known = 0 THEN 1 ELSE 0 END",
+    "market_cost_nano": "coalesce(market_cost_nano, 0)",
+}
+"""What `rows` makes of a record, in SQL, where it is not a column of the same name."""
+
+
+def rows(records: Iterable[Record]) -> list[tuple[str | int, ...]]:
+    """Values for `STATEMENT`, a row for each combination. They are in order, so that two gateways that add to the same
+    rows wait for each other rather than for ever."""
+    hours: dict[tuple[str | int, ...], tuple[int, ...]] = {}
+    for record in records:
+        key, sums = _key(record), _sums(record)
+        hours[key] = tuple(map(add, hours[key], sums)) if key in hours else sums
+    return [key + hours[key] for key in sorted(hours)]
+
+
+def _key(record: Record) -> tuple[str | int, ...]:
+    known = record.provider is not None and record.upstream_model is not None
+    return (
+        record.time_ms - record.time_ms % HOUR_MS,
+        record.operation,
+        record.key_id or "",
+        record.account_id or "",
+        record.api,
+        record.provider or "",
+        f"{record.provider}/{record.upstream_model}" if known else record.requested_model or "",
+        record.outcome,
+    )
+
+
+def _sums(record: Record) -> tuple[int, ...]:
+    return (
+        record.requests,
+        int(record.upstream_status == 200 and not record.usage_known),
+        record.input_uncached_tokens,
+        record.cache_read_tokens,
+        record.cache_write_5m_tokens,
+        record.cache_write_1h_tokens,
+        record.cache_write_other_tokens,
+        record.output_tokens,
+        record.reasoning_tokens,
+        record.cost_nano,
+        record.market_cost_nano or 0,
+    )

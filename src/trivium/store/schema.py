@@ -1,0 +1,183 @@
+"""The tables, as steps that move a database one version on. Steps are never edited once released.
+
+They are written in SQLite's words; `postgres.py` puts its own in their place. Amounts are integer nanodollars, times
+milliseconds since the epoch, JSON is text. Who reads a table and what must hold between tables is in
+`docs/architecture.md`, "Money".
+"""
+
+from __future__ import annotations
+
+_FIRST_RECORD = """
+    id TEXT PRIMARY KEY, time_ms INTEGER, api TEXT, operation TEXT, outcome TEXT, status INTEGER, key_id TEXT,
+    requested_model TEXT, provider TEXT, upstream_api TEXT, upstream_model TEXT, answer_model TEXT,
+    upstream_status INTEGER, upstream_id TEXT, stream INTEGER, error_code TEXT, error_message TEXT,
+    in_band_error INTEGER, finish_reason TEXT, native_finish_reason TEXT, usage_known INTEGER,
+    input_uncached_tokens INTEGER, cache_read_tokens INTEGER, cache_write_5m_tokens INTEGER,
+    cache_write_1h_tokens INTEGER, cache_write_other_tokens INTEGER, output_tokens INTEGER, reasoning_tokens INTEGER,
+    audio_input_tokens INTEGER, audio_output_tokens INTEGER, image_input_tokens INTEGER, server_tools TEXT,
+    service_tier TEXT, reported_cost_usd TEXT, market_cost_usd TEXT, is_byok INTEGER, flags TEXT, losses TEXT,
+    max_tokens INTEGER, queue_us INTEGER, ttfb_us INTEGER, first_token_us INTEGER, total_us INTEGER,
+    request_bytes INTEGER, response_bytes INTEGER, client_app TEXT, client_ip TEXT, requests INTEGER
+"""
+
+MIGRATIONS = (
+    f"""
+    CREATE TABLE records ({_FIRST_RECORD}) WITHOUT ROWID;
+    CREATE INDEX records_by_time ON records (time_ms);
+    CREATE TABLE keys (
+        id TEXT PRIMARY KEY,
+        hash BLOB NOT NULL UNIQUE,
+        name TEXT NOT NULL,
+        hint TEXT NOT NULL,
+        created_ms INTEGER NOT NULL,
+        revoked_ms INTEGER
+    );
+    """,
+    "ALTER TABLE keys ADD COLUMN strict INTEGER NOT NULL DEFAULT 0;",
+    """
+    ALTER TABLE keys ADD COLUMN account_id TEXT;
+    ALTER TABLE keys ADD COLUMN user_id TEXT;
+    ALTER TABLE keys ADD COLUMN project_id TEXT;
+
+    ALTER TABLE records ADD COLUMN account_id TEXT;
+    ALTER TABLE records ADD COLUMN user_id TEXT;
+    ALTER TABLE records ADD COLUMN project_id TEXT;
+    ALTER TABLE records ADD COLUMN payer TEXT;
+    ALTER TABLE records ADD COLUMN cost_nano INTEGER NOT NULL DEFAULT 0;
+    ALTER TABLE records ADD COLUMN market_cost_nano INTEGER;
+    ALTER TABLE records ADD COLUMN cost_source TEXT;
+    ALTER TABLE records ADD COLUMN price_version TEXT;
+    ALTER TABLE records ADD COLUMN markup_ppm INTEGER NOT NULL DEFAULT 0;
+    ALTER TABLE records ADD COLUMN hold_nano INTEGER NOT NULL DEFAULT 0;
+    ALTER TABLE records ADD COLUMN exposure_nano INTEGER NOT NULL DEFAULT 0;
+    ALTER TABLE records ADD COLUMN content_bytes INTEGER NOT NULL DEFAULT 0;
+
+    CREATE TABLE accounts (
+        id TEXT PRIMARY KEY,
+        kind TEXT NOT NULL,
+        name TEXT NOT NULL,
+        created_ms INTEGER NOT NULL,
+        balance_nano INTEGER NOT NULL DEFAULT 0,
+        held_nano INTEGER NOT NULL DEFAULT 0
+    );
+    CREATE TABLE entries (
+        seq INTEGER PRIMARY KEY AUTOINCREMENT,
+        account_id TEXT NOT NULL,
+        kind TEXT NOT NULL,
+        amount_nano INTEGER NOT NULL,
+        time_ms INTEGER NOT NULL,
+        idempotency_key TEXT NOT NULL UNIQUE,
+        request_id TEXT,
+        lot TEXT,
+        expires_ms INTEGER,
+        flags TEXT NOT NULL DEFAULT '',
+        note TEXT
+    );
+    CREATE INDEX entries_by_account ON entries (account_id, seq);
+    CREATE TABLE lots (
+        id TEXT PRIMARY KEY,
+        account_id TEXT NOT NULL,
+        expires_ms INTEGER NOT NULL,
+        remaining_nano INTEGER NOT NULL,
+        seq INTEGER NOT NULL DEFAULT 0
+    );
+    CREATE INDEX lots_by_account ON lots (account_id, expires_ms);
+    CREATE TABLE starts (
+        id TEXT PRIMARY KEY,
+        time_ms INTEGER NOT NULL,
+        owner TEXT NOT NULL,
+        key_id TEXT,
+        account_id TEXT,
+        hold_nano INTEGER NOT NULL,
+        windows TEXT,
+        api TEXT NOT NULL,
+        requested_model TEXT,
+        provider TEXT,
+        upstream_model TEXT,
+        price_version TEXT,
+        upstream_id TEXT,
+        ended INTEGER NOT NULL DEFAULT 0
+    ) WITHOUT ROWID;
+    CREATE INDEX starts_open ON starts (owner) WHERE ended = 0;
+    CREATE TABLE owners (id TEXT PRIMARY KEY, started_ms INTEGER NOT NULL, seen_ms INTEGER NOT NULL);
+    CREATE TABLE budgets (
+        id TEXT PRIMARY KEY,
+        scope TEXT NOT NULL,
+        period TEXT NOT NULL,
+        limit_nano INTEGER NOT NULL,
+        created_ms INTEGER NOT NULL,
+        ended_ms INTEGER
+    );
+    CREATE TABLE spends (
+        budget_id TEXT NOT NULL,
+        window_ms INTEGER NOT NULL,
+        spent_nano INTEGER NOT NULL DEFAULT 0,
+        held_nano INTEGER NOT NULL DEFAULT 0,
+        PRIMARY KEY (budget_id, window_ms)
+    );
+    CREATE TABLE prices (
+        version TEXT PRIMARY KEY,
+        provider TEXT NOT NULL,
+        model TEXT NOT NULL,
+        source TEXT NOT NULL,
+        content TEXT NOT NULL,
+        first_ms INTEGER NOT NULL
+    );
+    CREATE TABLE price_overrides (
+        seq INTEGER PRIMARY KEY AUTOINCREMENT,
+        pattern TEXT NOT NULL,
+        account_id TEXT,
+        effective_ms INTEGER NOT NULL,
+        content TEXT,
+        markup_ppm INTEGER,
+        note TEXT,
+        created_ms INTEGER NOT NULL
+    );
+    CREATE TABLE rerates (
+        request_id TEXT NOT NULL,
+        number INTEGER NOT NULL,
+        price_version TEXT NOT NULL,
+        time_ms INTEGER NOT NULL,
+        before_nano INTEGER NOT NULL,
+        after_nano INTEGER NOT NULL,
+        PRIMARY KEY (request_id, number)
+    );
+    CREATE TABLE usage_hours (
+        hour_ms INTEGER NOT NULL,
+        operation TEXT NOT NULL,
+        key_id TEXT NOT NULL,
+        account_id TEXT NOT NULL,
+        api TEXT NOT NULL,
+        provider TEXT NOT NULL,
+        model TEXT NOT NULL,
+        outcome TEXT NOT NULL,
+        requests INTEGER NOT NULL,
+        usage_unknown INTEGER NOT NULL,
+        input_uncached_tokens INTEGER NOT NULL,
+        cache_read_tokens INTEGER NOT NULL,
+        cache_write_5m_tokens INTEGER NOT NULL,
+        cache_write_1h_tokens INTEGER NOT NULL,
+        cache_write_other_tokens INTEGER NOT NULL,
+        output_tokens INTEGER NOT NULL,
+        reasoning_tokens INTEGER NOT NULL,
+        cost_nano INTEGER NOT NULL,
+        market_cost_nano INTEGER NOT NULL,
+        PRIMARY KEY (hour_ms, operation, key_id, account_id, api, provider, model, outcome)
+    );
+    CREATE TABLE erasures (
+        seq INTEGER PRIMARY KEY AUTOINCREMENT,
+        time_ms INTEGER NOT NULL,
+        before_ms INTEGER NOT NULL,
+        requests INTEGER NOT NULL,
+        records INTEGER NOT NULL,
+        starts INTEGER NOT NULL
+    );
+    INSERT INTO usage_hours
+    SELECT time_ms - time_ms % 3600000, operation, coalesce(key_id, ''), '', api, coalesce(provider, ''),
+        coalesce(provider || '/' || upstream_model, requested_model, ''), outcome, sum(requests),
+        sum(CASE WHEN upstream_status = 200 AND usage_known = 0 THEN 1 ELSE 0 END), sum(input_uncached_tokens),
+        sum(cache_read_tokens), sum(cache_write_5m_tokens), sum(cache_write_1h_tokens), sum(cache_write_other_tokens),
+        sum(output_tokens), sum(reasoning_tokens), 0, 0
+    FROM records GROUP BY 1, 2, 3, 4, 5, 6, 7, 8;
+    """,
+)

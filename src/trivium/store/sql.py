@@ -1,0 +1,55 @@
+"""What the store asks of a database, whichever it is: statements with `?` for values, reads, and transactions.
+
+Statements are written once, in words that SQLite and PostgreSQL both know. One thread at a time writes. Every failure
+of the database itself is `StoreUnavailable`; a value that it does not take (a second row with one key, a number beyond
+64 bits) is a `ValueError` or `OverflowError`, which no retry mends.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from contextlib import AbstractContextManager
+from typing import Any, Protocol
+
+Row = tuple[Any, ...]
+
+
+class Writing(Protocol):
+    """An open transaction: all of it becomes durable at its end, or nothing does."""
+
+    def execute(self, statement: str, values: Sequence[Any] = ()) -> list[Row]:
+        """The rows that the statement returns; none where it returns none."""
+        ...
+
+    def executemany(self, statement: str, rows: Iterable[Sequence[Any]]) -> int:
+        """How many rows were changed."""
+        ...
+
+
+class Database(Protocol):
+    """One database, open. Raises StoreUnavailable."""
+
+    dialect: str
+    """`sqlite` or `postgres`."""
+    shared: bool
+    """Other processes write it too, so that what memory holds may be out of date."""
+    place: str
+    """Where it is, without secrets: a path, or an address as PostgreSQL's tools take it."""
+
+    def transaction(self) -> AbstractContextManager[Writing]:
+        """For the one thread that writes; waits for the disk."""
+        ...
+
+    def migration(self) -> AbstractContextManager[Writing]:
+        """A transaction that may take as long as it needs, before the database is put to use."""
+        ...
+
+    def query(self, statement: str, values: Sequence[Any] = ()) -> tuple[list[str], list[Row]]:
+        """The names of the columns, and all rows. Blocks; beside the writer, which it does not wait for."""
+        ...
+
+    async def ask(self, statement: str, values: Sequence[Any] = ()) -> list[Row]:
+        """Rows, without holding up the event loop for longer than a look-up in a file takes."""
+        ...
+
+    def close(self) -> None: ...

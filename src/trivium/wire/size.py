@@ -1,0 +1,325 @@
+"""How big a request is, from its bytes, for any of the APIs and before anybody has counted.
+
+Texts are passed over undecoded; of the conversation only its shape becomes objects, and of its media the few bytes that
+say what they are. What is counted as a medium therefore stands where the API has media: a text that looks like one is
+a text, and so is what lies in the arguments of a call. A conversation that cannot be read is all text.
+
+The most that a text can come to goes by its letters: each kind weighs what the least thrifty of the known tokenizers
+makes of it (`bench/trust/bound.py` holds the weights against real counts). Of long texts every n-th byte is weighed.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import msgspec
+
+from trivium.canon.api import Api
+from trivium.canon.size import DOCUMENT, FILM, IMAGE, SOUND, Medium, Size
+from trivium.wire.body import Members, count
+from trivium.wire.lenient import parse
+from trivium.wire.request import Request
+
+_ABSENT = msgspec.Raw(b"null")
+_ALWAYS_READ = 1024 * 1024
+_MOST_OBJECTS = 100_000
+"""In longer lists that are looked through; as many take 0.1 s, for which everybody waits."""
+_LONGEST_WORD = 200
+
+
+class _Part(msgspec.Struct, gc=False):
+    """A message, an item, or a part of one: they nest, and differ in what they call their media."""
+
+    type: str | int | None = None
+    content: _Content = None
+    output: _Content = None
+    cache_control: msgspec.Raw = _ABSENT
+    source: msgspec.Raw = _ABSENT
+    image_url: msgspec.Raw = _ABSENT
+    video_url: msgspec.Raw = _ABSENT
+    input_audio: msgspec.Raw = _ABSENT
+    audio: msgspec.Raw = _ABSENT
+    file: msgspec.Raw = _ABSENT
+    file_data: msgspec.Raw = _ABSENT
+    signature: msgspec.Raw = _ABSENT
+    encrypted_content: msgspec.Raw = _ABSENT
+
+
+_Content = list[_Part | str | int | float | None] | _Part | str | int | float | None
+
+
+class _Held(msgspec.Struct):
+    """What holds a medium: links, ids and base64."""
+
+    type: str | None = None
+    media_type: str | None = None
+    url: msgspec.Raw = _ABSENT
+    data: msgspec.Raw = _ABSENT
+    file_data: msgspec.Raw = _ABSENT
+    content: _Content = None
+
+
+class _Limits(msgspec.Struct):
+    max_uses: int | None = None
+
+
+class _Tool(msgspec.Struct, gc=False):
+    type: str | int | None = None
+    max_uses: int | float | str | None = None
+    parameters: msgspec.Raw = _ABSENT
+    cache_control: msgspec.Raw = _ABSENT
+
+
+_MEDIA: dict[object, tuple[Medium, str]] = {
+    "image_url": (IMAGE, "image_url"),
+    "input_image": (IMAGE, "image_url"),
+    "computer_screenshot": (IMAGE, "image_url"),
+    "image": (IMAGE, "source"),
+    "document": (DOCUMENT, "source"),
+    "container_upload": (DOCUMENT, "source"),
+    "file": (DOCUMENT, "file"),
+    "input_file": (DOCUMENT, "file_data"),
+    "input_audio": (SOUND, "input_audio"),
+    "video_url": (FILM, "video_url"),
+}
+"""By the type of a part: what it is, and the member that holds it, an object or the medium itself."""
+_URI = re.compile(rb'"data:([^;,"]*)[^,"]{0,200};base64,', re.IGNORECASE)
+_NO_TEXT = re.compile(rb"(?:application\\?/(?:pdf|octet-stream)|(?:image|audio|video)\\?/|\Z)", re.IGNORECASE)
+"""Types of files that are media. Of others the vendors read the text, of which their base64 is a fair measure."""
+
+_HOSTED = re.compile(
+    r"(?:openrouter:)?(web_search|web_fetch|x_search|file_search|code_execution|code_interpreter|image_generation"
+    r"|tool_search|advisor|mcp)(?:_|\Z)"
+)
+"""Tools that run at the provider's, without the dates of their versions."""
+_OWN_WORDS = ("function", "custom", "namespace")
+"""Tools that the client describes."""
+MOST_CALLS = 10
+"""Of a hosted tool without a limit. After ten rounds Anthropic pauses the turn."""
+_LARGEST_LIMIT = 100
+_MOST_ANSWERS = 128
+"""OpenAI's limit."""
+_SWITCHES = {
+    "web_search_options": (b"{", "web_search"),
+    "search_parameters": (b"{", "web_search"),
+    "plugins": (b'"web"', "web_search"),
+}
+"""Members that ask for one call of a tool: what stands in them then, and the tool."""
+
+_CONVERSATION = {Api.CHAT: ("messages",), Api.RESPONSES: ("input",), Api.MESSAGES: ("system", "messages")}
+
+_UNIT = 6
+"""Weights are sixths of a token."""
+_LETTERS: tuple[tuple[range | bytes, int], ...] = (
+    (range(0x20), 0),  # outside of strings
+    (range(0x20, 0x80), 6),  # signs
+    (b" ", 4),
+    (b"\\", 3),
+    (b"0123456789", 8),
+    (range(ord("A"), ord("Z") + 1), 8),
+    (range(ord("a"), ord("z") + 1), 2),
+    (range(0x80, 0xC0), 5),  # the further bytes of a letter
+    (range(0xC0, 0xE0), 6),  # the first of two: Latin with accents, Greek, Cyrillic, Hebrew, Arabic
+    (range(0xE0, 0xE2), 8),  # of three: India, Thailand, Georgia, Ethiopia and their neighbours
+    (range(0xE2, 0xEA), 3),  # signs and arrows, Chinese and Japanese
+    (range(0xEA, 0xEE), 7),  # Korean
+    (range(0xEE, 0x100), 3),  # forms, emoji
+)
+"""What a byte weighs; a later line takes precedence. The cheapest weights under which none of 6,000 requests of
+`bench/trust/bound.py` exceeded the bound with any of six tokenizers (docs/holds.md)."""
+_BY_BYTE = {byte: weight for letters, weight in _LETTERS for byte in letters}
+_WEIGHTS = bytes([(1 << _BY_BYTE[byte]) - 1 for byte in range(256)])
+"""By byte: as many bits as it weighs sixths, so that one count of bits adds them all up."""
+_WEIGHED = 2048
+"""Bytes of a text that are weighed one by one; of a longer one about as many."""
+_STEPS = (7, 13, 31, 61, 127, 251, 509, 1021, 2039, 4093, 8191, 16381)
+"""Primes, lest every sample fall on the same place of what repeats itself: letters of three bytes, rows of a table."""
+_DOUBT = 20
+"""What a sample is off by at the most, as a part of the whole."""
+
+_parts = msgspec.json.Decoder(list[_Part | str | int | float | None])
+_held = msgspec.json.Decoder(_Held)
+_tools = msgspec.json.Decoder(list[_Tool])
+_limits = msgspec.json.Decoder(_Limits)
+
+
+class _Found:
+    """What a walk through a request has found."""
+
+    def __init__(self) -> None:
+        self.usual = self.most = self.sound = self.sealed = self.vendor_tools = 0
+        self.payloads: list[bytes] = []
+        """JSON strings of base64, in their order."""
+        self.marked = self.marked_1h = False
+
+    def mark(self, raw: msgspec.Raw) -> None:
+        said = bytes(raw)
+        self.marked |= said != b"null"
+        self.marked_1h |= b'"1h"' in said
+
+    def add(self, medium: Medium, payload: bytes) -> None:
+        """One medium; no payload: its bytes lie elsewhere."""
+        if payload:
+            self.payloads.append(payload)
+        self.usual += medium.tokens(len(payload))
+        most = medium.most_tokens(len(payload))
+        self.most += most
+        self.sound += most if medium is SOUND else 0
+
+
+def measure(request: Request) -> Size:
+    """The size of a request. Whatever it holds, this does not fail."""
+    api, members, found = request.api, request.members, _Found()
+    for name in _CONVERSATION[api]:
+        if name in members:
+            _walk(_read(bytes(members[name])), found)
+    if "cache_control" in members:
+        found.mark(members["cache_control"])
+    hosted = _hosted(members, found)
+    text = _without(request.body, found.payloads) if found.payloads else request.body
+    return Size(
+        text_bytes=len(text),
+        text_tokens_most=most_tokens(text),
+        media_tokens=found.usual,
+        media_tokens_most=found.most,
+        sound_tokens_most=found.sound,
+        sealed_bytes=found.sealed,
+        vendor_tools=found.vendor_tools,
+        answers=min(max(count(members, "n") or 1, 1), _MOST_ANSWERS) if api is Api.CHAT else 1,
+        speaks="modalities" in members and b'"audio"' in bytes(members["modalities"]),
+        server_tools=hosted,
+        cache_marked=found.marked,
+        cache_1h=found.marked_1h,
+        service_tier=_word(members["service_tier"]) if "service_tier" in members else None,
+        stream=request.stream,
+    )
+
+
+def most_tokens(text: bytes) -> int:
+    """The most tokens that JSON text comes to, by its letters. Never more than one a byte: that is where tokenizers end
+    up with what they do not know."""
+    if len(text) <= _WEIGHED:
+        return min(_weight(text) // _UNIT + 1, len(text))
+    step = next((step for step in _STEPS if len(text) <= _WEIGHED * step), _STEPS[-1])
+    weight = _weight(text[::step]) * step
+    return min((weight + weight // _DOUBT) // _UNIT, len(text))
+
+
+def _weight(text: bytes) -> int:
+    return int.from_bytes(text.translate(_WEIGHTS), "little").bit_count()
+
+
+def _read(data: bytes) -> list[Any]:
+    """The parts of a list; none of what is no list, holds too many, or has a shape that nobody knows."""
+    if not data.startswith(b"[") or _is_crowded(data):
+        return []
+    try:
+        return _parts.decode(data)
+    except (ValueError, RecursionError):
+        pass  # a text that is no UTF-8, as a rule
+    try:
+        return _parts.decode(msgspec.json.encode(parse(data)))
+    except (ValueError, RecursionError):
+        return []
+
+
+def _is_crowded(data: bytes) -> bool:
+    return len(data) > _ALWAYS_READ and data.count(b"{") > _MOST_OBJECTS
+
+
+def _walk(parts: list[Any], found: _Found) -> None:
+    for part in parts:
+        if type(part) is not _Part:
+            continue
+        if part.cache_control is not _ABSENT:
+            found.mark(part.cache_control)
+        if part.audio is not _ABSENT and bytes(part.audio) != b"null":
+            found.add(SOUND, b"")
+        if part.signature is not _ABSENT or part.encrypted_content is not _ABSENT:
+            found.sealed += max(len(part.signature), len(part.encrypted_content))
+        if known := _MEDIA.get(part.type):
+            _take_medium(part, *known, found)
+        inner = part.content if part.output is None else part.output
+        if type(inner) is list:
+            _walk(inner, found)
+        elif type(inner) is _Part:
+            _walk([inner], found)
+
+
+def _take_medium(part: _Part, medium: Medium, member: str, found: _Found) -> None:
+    held = _holder(part, member)
+    if held.type == "text" or isinstance(held.content, list):
+        _walk(held.content if isinstance(held.content, list) else [], found)
+        return
+    for raw, is_base64 in ((held.url, False), (held.data, True), (held.file_data, True)):
+        payload = bytes(raw)
+        uri = _URI.match(payload)
+        if uri or (is_base64 and payload.startswith(b'"')):
+            kind = uri[1] if uri else (held.media_type or "").encode()
+            if _NO_TEXT.match(kind):
+                found.add(medium, payload)
+            return
+    found.add(medium, b"")
+
+
+def _holder(part: _Part, member: str) -> _Held:
+    raw: msgspec.Raw = getattr(part, member)
+    if not bytes(raw).startswith(b"{"):
+        return _Held(file_data=raw) if member == "file_data" else _Held(url=raw)
+    try:
+        return _held.decode(raw)
+    except (ValueError, RecursionError):
+        return _Held()
+
+
+def _without(body: bytes, payloads: list[bytes]) -> bytes:
+    """The body without these strings. From the first on that does not stand there as it was read, all stays."""
+    pieces, done = [], 0
+    for payload in payloads:
+        head, at = payload[:64], done
+        while (at := body.find(head, at)) >= 0 and not body.startswith(payload, at):
+            at += 1
+        if at < 0:
+            break
+        pieces.append(body[done:at])
+        done = at + len(payload)
+    return b"".join((*pieces, body[done:]))
+
+
+def _hosted(members: Members, found: _Found) -> dict[str, int]:
+    """The tools that run at the provider's, each with the most calls it may make."""
+    called = {tool: 1 for name, (mark, tool) in _SWITCHES.items() if name in members and mark in bytes(members[name])}
+    tools = _read_tools(bytes(members.get("tools", b"[]")))
+    for tool in tools:
+        if tool.cache_control is not _ABSENT:
+            found.mark(tool.cache_control)
+        found.vendor_tools += type(tool.type) is str and tool.type not in _OWN_WORDS
+        if type(tool.type) is str and (named := _HOSTED.match(tool.type)):
+            most = _most_calls(tool, count(members, "max_tool_calls"))
+            called[named[1]] = called.get(named[1], 0) + most
+    return called
+
+
+def _read_tools(data: bytes) -> list[_Tool]:
+    try:
+        return [] if _is_crowded(data) else _tools.decode(data)
+    except (ValueError, RecursionError):
+        return []
+
+
+def _most_calls(tool: _Tool, limit: int | None) -> int:
+    try:
+        inner = _limits.decode(tool.parameters).max_uses  # as OpenRouter has it
+    except (ValueError, RecursionError):
+        inner = None
+    said = [most for most in (tool.max_uses, inner, limit) if type(most) is int and most >= 0]
+    return min(*said, _LARGEST_LIMIT) if said else MOST_CALLS
+
+
+def _word(raw: msgspec.Raw) -> str | None:
+    """A short string; None for anything else."""
+    try:
+        return msgspec.json.decode(raw, type=str) if len(raw) <= _LONGEST_WORD else None
+    except ValueError:
+        return None
