@@ -4,7 +4,7 @@
 #   TRIVIUM_PORT   and TRIVIUM_DATA are read by what `make run` starts
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-dev run test test-all check format conformance fuzz bench bench-quick bench-wire lock clean
+.PHONY: help setup setup-dev run test test-all check format conformance fuzz trust bench bench-quick bench-wire lock clean
 
 VENV := .venv
 BIN  := $(VENV)/bin
@@ -54,6 +54,9 @@ fuzz: $(DEV) ## 100,000 damaged streams, bodies and requests through every trans
 
 conformance: $(DEV) ## docs/conformance.md anew: what of each API reaches each other one
 	@PYTHONPATH=tests $(BIN)/python -m conformance
+
+trust: $(DEV) ## kills, races, aborts, full disks: a tenth of the runs of docs/trust.md
+	@$(BIN)/python bench/trust/run.py --scale 0.1
 
 bench-quick: $(RUN) ## Trivium against nginx, in under a minute
 	@$(BIN)/python bench/quick.py

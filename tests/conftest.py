@@ -1,10 +1,15 @@
-"""For the whole suite: other people's programs run only where they are asked for, and garbage is soon collected."""
+"""For the whole suite: the databases of the store, other people's programs only where they are asked for, and garbage
+that is soon collected."""
 
 from __future__ import annotations
 
 import gc
 
 import pytest
+
+from support_store import bare_home, database, dialect, home, postgres
+
+__all__ = ["bare_home", "database", "dialect", "home", "postgres"]
 
 
 def pytest_configure(config: pytest.Config) -> None:

@@ -19,6 +19,8 @@ from trivium.server.run import Server
 
 _PEPPER = b"the same for all gateways here: "
 """What one has put into an envelope another can open, as after a restart."""
+_FREE = '[models."up/*"]\nfree = true\n'
+"""Where a test is not about money, nothing costs any."""
 ALL_APIS = 'apis = ["chat", "responses", "messages"]'
 
 
@@ -84,9 +86,11 @@ async def running(
     ordered = [rule if isinstance(rule, Rule) else Rule(rule) for rule in rules]
     with tempfile.TemporaryDirectory() as folder:
         async with ScriptedUpstream(script or Script(rules=ordered)) as upstream:
-            text = f'{settings}\n[local]\nenabled = false\n[providers.up]\nbase_url = "{upstream.url}/v1"\n{provider}\n'
+            prices = "" if "[models." in settings else _FREE
+            text = f'{settings}\n{prices}[local]\nenabled = false\n[providers.up]\nbase_url = "{upstream.url}/v1"\n{provider}\n'
             (Path(folder) / "pepper").write_bytes(_PEPPER)
             gateway = Gateway(config.parse(text), Path(folder), {})
+            await gateway.open()
             listener = socket.create_server(("127.0.0.1", 0))
             listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             server = PromptServer(gateway)

@@ -18,7 +18,7 @@ from trivium.clock import SystemClock
 from trivium.metering.record import Record
 from trivium.server import control
 from trivium.server.deps import Gateway
-from trivium.store.database import ownership
+from trivium.store.ownership import ownership
 from trivium.store.store import Store
 
 
@@ -54,13 +54,17 @@ class CommandLine:
         assert (result.exit_code, result.stderr) == (0, "")
         return [[cell.strip() for cell in line.split("  ") if cell.strip()] for line in result.stdout.splitlines()]
 
+    def store(self) -> Store:
+        """To be closed before a command is given."""
+        return Store(self.data, SystemClock())
+
     def keep(self, *records: Record) -> None:
         """Puts records into the store, while nobody else owns it."""
 
         async def fill() -> None:
-            store = Store(self.data, SystemClock())
+            store = self.store()
             for record in records:
-                store.records.add(record)
+                store.ledger.end(record)
             await store.close()
 
         asyncio.run(fill())

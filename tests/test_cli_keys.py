@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from support_cli import CommandLine, beside_a_gateway
-from trivium.store.database import ownership
+from trivium.store.ownership import ownership
 
 
 @pytest.fixture
@@ -27,7 +27,8 @@ def test_a_key_is_printed_alone_so_that_a_script_can_take_it(trivium: CommandLin
 
 def test_create_list_and_revoke_as_json(trivium: CommandLine) -> None:
     made = trivium.json("keys", "create", "--name", "laptop")
-    assert set(made) == {"id", "name", "hint", "created_ms", "revoked_ms", "strict", "key"}
+    shown = {"id", "name", "hint", "created_ms", "revoked_ms", "strict", "account_id", "user_id", "project_id"}
+    assert set(made) == {*shown, "key"}
     assert made["strict"] is False
     assert made["key"].endswith(made["hint"])
     (listed,) = trivium.json("keys", "list")
@@ -38,20 +39,21 @@ def test_create_list_and_revoke_as_json(trivium: CommandLine) -> None:
 
 
 def test_the_list_shows_no_key(trivium: CommandLine) -> None:
-    assert trivium.table("keys", "list") == [["id", "name", "key", "created (UTC)", "revoked (UTC)", "losses"]]
+    heads = ["id", "name", "key", "created (UTC)", "revoked (UTC)", "losses", "account", "user", "project"]
+    assert trivium.table("keys", "list") == [heads]
     assert trivium.json("keys", "list") == []
     text = trivium("keys", "create", "--name", "Füße").stdout.strip()
-    _, (id, name, hint, created, revoked, losses) = trivium.table("keys", "list")
-    assert (name, hint, revoked, losses) == ("Füße", f"...{text[-4:]}", "-", "-")
+    _, (id, name, hint, created, revoked, *others) = trivium.table("keys", "list")
+    assert (name, hint, revoked, others) == ("Füße", f"...{text[-4:]}", "-", ["-"] * 4)
     assert re.fullmatch(r"20\d\d-\d\d-\d\d \d\d:\d\d:\d\d", created)
     trivium("keys", "revoke", id)
-    assert trivium.table("keys", "list")[1][-2] != "-"
+    assert trivium.table("keys", "list")[1][4] != "-"
 
 
 def test_a_key_may_be_strict_about_losses(trivium: CommandLine) -> None:
     made = trivium.json("keys", "create", "--name", "exact", "--strict")
     assert made["strict"] is True
-    assert trivium.table("keys", "list")[1][-1] == "strict"
+    assert trivium.table("keys", "list")[1][5] == "strict"
 
 
 def test_revoke_takes_a_name_and_says_what_it_ended(trivium: CommandLine) -> None:
@@ -86,10 +88,10 @@ def test_what_is_not_asked_right_is_status_2_with_the_usage(trivium: CommandLine
 async def test_a_running_gateway_is_asked_and_knows_at_once(trivium: CommandLine) -> None:
     async with beside_a_gateway(trivium.data) as gateway:
         made = await asyncio.to_thread(trivium.json, "keys", "create", "--name", "laptop")
-        assert gateway.store.keys.find(made["key"])
+        assert await gateway.store.keys.find(made["key"])
         assert (await asyncio.to_thread(trivium.json, "keys", "list"))[0]["id"] == made["id"]
         await asyncio.to_thread(trivium.json, "keys", "revoke", "laptop")
-        assert gateway.store.keys.find(made["key"]) is None
+        assert await gateway.store.keys.find(made["key"]) is None
         line = await asyncio.to_thread(trivium.refusal, "keys", "revoke", "laptop")
         assert line == "trivium: No live key has the id or name 'laptop'; `trivium keys list` shows them."
     assert (await asyncio.to_thread(trivium.json, "keys", "list"))[0]["revoked_ms"]
@@ -104,7 +106,7 @@ async def test_a_data_folder_with_a_long_path_works_alone_and_with_a_gateway(tmp
     trivium = CommandLine(tmp_path / ("d" * 150) / ("e" * 150))
     made = await asyncio.to_thread(trivium.json, "keys", "create", "--name", "alone")
     async with beside_a_gateway(trivium.data) as gateway:
-        assert gateway.store.keys.find(made["key"])
+        assert await gateway.store.keys.find(made["key"])
         assert len(await asyncio.to_thread(trivium.json, "keys", "list")) == 1
 
 

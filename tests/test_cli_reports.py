@@ -23,8 +23,9 @@ def trivium(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> CommandLine:
 @pytest.fixture
 def filled(trivium: CommandLine) -> CommandLine:
     told = {"key_id": "key_1", "provider": "up", "upstream_model": "m", "usage_known": True}
+    paid = {**told, "cost_nano": 2_500, "cost_source": "computed"}
     trivium.keep(
-        record("r1", time_ms=MIDNIGHT, input_uncached_tokens=7, cache_read_tokens=3, output_tokens=5, **told),
+        record("r1", time_ms=MIDNIGHT, input_uncached_tokens=7, cache_read_tokens=3, output_tokens=5, **paid),
         record("r2", time_ms=MIDNIGHT + 1, input_uncached_tokens=1, cache_write_5m_tokens=2, output_tokens=1, **told),
         record("r3", time_ms=MIDNIGHT + DAY, outcome="failed", status=502, error_code="upstream_timeout", **told),
         record("r4", time_ms=MIDNIGHT + 2 * DAY, outcome="refused", status=401, requested_model="x", total_us=4_999),
@@ -38,12 +39,12 @@ class TestUsage:
         heads, *rows = filled.table("usage")
         assert heads == [
             "day", "model", "key", "requests", "failed", "refused", "aborted", "input", "cache read", "cache write",
-            "output", "reasoning",
+            "output", "reasoning", "cost USD",
         ]  # fmt: skip
         assert rows == [
-            ["2026-01-01", "up/m", "key_1", "2", "0", "0", "0", "13", "3", "2", "6", "0"],
-            ["2026-01-02", "up/m", "key_1", "1", "1", "0", "0", "0", "0", "0", "0", "0"],
-            ["2026-01-03", "x", "-", "1", "0", "1", "0", "0", "0", "0", "0", "0"],
+            ["2026-01-01", "up/m", "key_1", "2", "0", "0", "0", "13", "3", "2", "6", "0", "0.0000025"],
+            ["2026-01-02", "up/m", "key_1", "1", "1", "0", "0", "0", "0", "0", "0", "0", "0"],
+            ["2026-01-03", "x", "-", "1", "0", "1", "0", "0", "0", "0", "0", "0", "0"],
         ]
 
     def test_as_json_with_other_groups(self, filled: CommandLine) -> None:
@@ -98,11 +99,25 @@ class TestUsage:
 class TestRequests:
     def test_a_table_with_the_newest_first(self, filled: CommandLine) -> None:
         heads, *rows = filled.table("requests")
-        assert heads == ["id", "time (UTC)", "api", "model", "status", "outcome", "input", "output", "ms", "error"]
+        assert heads == [
+            "id", "time (UTC)", "api", "model", "status", "outcome", "input", "output", "cost USD", "ms", "error",
+        ]  # fmt: skip
         assert [row[0] for row in rows][2:] == ["r3", "r2", "r1"]
-        assert rows[-1] == ["r1", "2026-01-01 00:00:00", "messages", "-", "200", "success", "10", "5", "0", "-"]
+        assert rows[-1] == [
+            "r1",
+            "2026-01-01 00:00:00",
+            "messages",
+            "-",
+            "200",
+            "success",
+            "10",
+            "5",
+            "0.0000025",
+            "0",
+            "-",
+        ]
         (refused,) = [row for row in rows if row[0] == "r4"]
-        assert refused == ["r4", "2026-01-03 00:00:00", "messages", "x", "401", "refused", "-", "-", "4", "-"]
+        assert refused == ["r4", "2026-01-03 00:00:00", "messages", "x", "401", "refused", "-", "-", "-", "4", "-"]
 
     def test_as_json_every_field_is_there(self, filled: CommandLine) -> None:
         rows = filled.json("requests", "--limit", "2", "--outcome", "success")
@@ -138,7 +153,7 @@ class TestRequests:
 
 async def test_a_running_gateway_answers_with_what_it_has_not_stored_yet(trivium: CommandLine) -> None:
     async with beside_a_gateway(trivium.data) as gateway:
-        gateway.store.records.add(record("r1", output_tokens=4))
+        gateway.store.ledger.end(record("r1", output_tokens=4))
         (row,) = await asyncio.to_thread(trivium.json, "usage")
         assert row["output_tokens"] == 4
         assert (await asyncio.to_thread(trivium.json, "requests"))[0]["id"] == "r1"

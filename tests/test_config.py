@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from trivium.config import Settings, data_folder, find_file, load, parse, secret
+from trivium.config import BillingSettings, Settings, data_folder, database_url, find_file, load, parse, secret
 from trivium.errors import ConfigError
 
 
@@ -23,7 +23,7 @@ def complaint(text: str) -> str:
 @pytest.mark.parametrize(
     ("text", "place", "words"),
     [
-        ("[serve]\nport = 1", "t.toml:1: serve", "expected one of aliases, local, log, providers, server"),
+        ("[serve]\nport = 1", "t.toml:1: serve", "expected one of aliases, billing, local, log, models, providers"),
         ("port = 1", "t.toml:1: port", "unknown section"),
         ("[server]\n\nprot = 1", "t.toml:3: server.prot", "expected one of host, port"),
         ('[server]\nport = "4000"', "t.toml:2: server.port", "Expected int, got str"),
@@ -37,6 +37,9 @@ def complaint(text: str) -> str:
         ("server = 3", "t.toml:1: server", "got int"),
         ("[[server]]\nport = 1", "t.toml:1: server", "got array"),
         ("[storage]\ndata = 3", "t.toml:2: storage.data", "Expected str"),
+        ('[storage]\nretention = "90"', "t.toml:2: storage.retention", "[hd]"),
+        ('[storage]\nretention = "0d"', "t.toml:2: storage.retention", "[hd]"),
+        ('[storage]\nurl = ""', "t.toml:2: storage.url", "length >= 1"),
         ('[log]\nlevel = "loud"', "t.toml:2: log.level", "expected one of debug, info, warning, error"),
         ('[upstream]\nclient = "curl"', "t.toml:2: upstream.client", "expected one of http1, aiohttp"),
         ("[local]\nenabled = 1", "t.toml:2: local.enabled", "Expected bool, got int"),
@@ -52,6 +55,17 @@ def complaint(text: str) -> str:
         ("[providers.x]\ntimeouts = { idel = 1 }", "t.toml:2: providers.x.timeouts.idel", "first_byte"),
         ("providers.x.timeouts.idel = 1", "t.toml:1: providers.x.timeouts.idel", "first_byte"),
         ("[server]\n'po rt' = 1", "t.toml:2: server.po rt", "unknown setting"),
+        ("[providers.x]\non_abort = 'wait'", "t.toml:2: providers.x.on_abort", "expected one of cancel, drain"),
+        ("[providers.x]\ndrain_limit = 0", "t.toml:2: providers.x.drain_limit", "> 0"),
+        ("[providers.x]\nbyok = 'yes'", "t.toml:2: providers.x.byok", "Expected bool"),
+        ("[billing]\nmode = 'free'", "t.toml:2: billing.mode", "expected one of meter, credits"),
+        ("[billing]\ncurrency = 'EUR'", "t.toml:2: billing.currency", "expected one of mode, cost_header"),
+        ("models = 3", "t.toml:1: models", 'tables [models."PROVIDER/MODEL"]'),
+        ("[models.m]\nfree = true", "t.toml:1: models.m", "expected PROVIDER/MODEL, in quotes"),
+        ("[models.'a/m']\nprise = 3", "t.toml:2: models.a/m.prise", "expected one of price, free, context"),
+        ("[models.'a/m']\nprice = 3", "t.toml:2: models.a/m.price", "Expected object"),
+        ("[models.'a/m']\ncontext = 0", "t.toml:2: models.a/m.context", ">= 1"),
+        ("[models.'a/m']\nprice = {}\nfree = true", "t.toml:3: models.a/m.free", "is not free"),
         ('[server]\nhost = """\n[server]\nport = 1\n"""\nport = "x"', "t.toml:6: server.port", "got str"),
         ("[server]\r\n\r\nport = 'x'\r\n", "t.toml:3: server.port", "got str"),
     ],
@@ -114,6 +128,8 @@ def test_every_setting_can_be_written_and_arrives() -> None:
         shutdown_grace = 2.5
         [storage]
         data = "/srv/trivium"
+        url = "env:DATABASE"
+        retention = "90d"
         [upstream]
         client = "aiohttp"
         [local]
@@ -129,14 +145,30 @@ def test_every_setting_can_be_written_and_arrives() -> None:
         models = ["b", "c-*"]
         headers = { "X-Team" = "env:TEAM" }
         timeouts = { idle = 3 }
+        on_abort = "drain"
+        drain_limit = 5
+        byok = true
+        [billing]
+        mode = "credits"
+        cost_header = true
+        buy_credits_url = "https://example.com/credits"
+        [models."a/b-*"]
+        price = { input = 0.3, output = "15" }
+        context = 8192
+        output_limit = 1024
         """
     )
     assert (settings.server.host, settings.server.port, settings.server.shutdown_grace) == ("0.0.0.0", 0, 2.5)
     assert (settings.upstream.client, settings.local.start, settings.log.level) == ("aiohttp", "first-use", "debug")
+    assert (settings.storage.url, settings.storage.retention) == ("env:DATABASE", "90d")
     assert settings.aliases == {"gpt-x:fast": "a/b"}
     provider = settings.providers["a"]
     assert (provider.apis, provider.models) == (["chat", "messages"], ["b", "c-*"])
     assert (provider.timeouts.idle, provider.timeouts.connect) == (3, 10)
+    assert (provider.on_abort, provider.drain_limit, provider.byok) == ("drain", 5, True)
+    assert settings.billing == BillingSettings("credits", True, "https://example.com/credits")
+    model = settings.models["a/b-*"]
+    assert (model.price, model.context, model.output_limit) == ({"input": 0.3, "output": "15"}, 8192, 1024)
 
 
 def test_an_empty_file_and_no_file_are_the_defaults() -> None:
@@ -188,10 +220,13 @@ class TestEnvironment:
     def test_it_wins_over_the_file_where_things_are(self, tmp_path: Path) -> None:
         file = tmp_path / "t.toml"
         file.write_text('[server]\nhost = "10.0.0.1"\nport = 1\nmax_calls = 7\n[storage]\ndata = "/a"\n')
+        with file.open("a") as more:
+            more.write('url = "env:DATABASE"\nretention = "36h"\n')
         env = {"TRIVIUM_HOST": "::1", "TRIVIUM_PORT": "5000", "TRIVIUM_DATA": "/b"}
         settings = load(file, env)
         assert (settings.server.host, settings.server.port, settings.server.max_calls) == ("::1", 5000, 7)
         assert data_folder(settings, env) == Path("/b")
+        assert (settings.storage.url, settings.storage.retention) == ("env:DATABASE", "36h")
         assert data_folder(load(file, {}), {}) == Path("/a")
 
     def test_empty_variables_say_nothing(self) -> None:
@@ -277,3 +312,19 @@ class TestSecrets:
         (tmp_path / "key").write_text("\n")
         with pytest.raises(ConfigError, match="empty"):
             secret(f"file:{tmp_path}/key", {}, self.SOURCE, self.PATH)
+
+
+class TestDatabase:
+    def test_without_an_address_the_store_is_a_file(self) -> None:
+        assert database_url(parse("[storage]"), {}) is None
+
+    @pytest.mark.parametrize("url", ["postgresql://me:pw@db/money", "postgres://db/money"])
+    def test_its_address_is_a_secret(self, url: str) -> None:
+        assert database_url(parse(f'[storage]\nurl = "{url}"'), {}) == url
+        assert database_url(parse('[storage]\nurl = "env:DATABASE"'), {"DATABASE": url}) == url
+
+    @pytest.mark.parametrize("url", ["mysql://me:pw@db/money", "/var/lib/secret.db", "host=db password=pw"])
+    def test_what_is_none_is_named_by_its_place_and_not_quoted(self, url: str) -> None:
+        with pytest.raises(ConfigError, match=r"t\.toml:2: storage\.url: expected postgresql://") as raised:
+            database_url(parse(f'[storage]\nurl = "{url}"', "t.toml"), {})
+        assert url not in raised.value.message

@@ -174,10 +174,12 @@ async def test_an_error_in_the_middle_ends_the_stream_as_the_clients_api_ends_a_
     told = {(record["outcome"], record["status"], record["error_code"]) for record in records}
     assert told == {("failed", 200, "overloaded_error")}
     # Anthropic tells the input's tokens at once; the others tell nothing before the end.
-    usage = {
-        (record["usage_known"], record["input_uncached_tokens"], record["cache_read_tokens"]) for record in records
-    }
-    assert usage == {(1, 20, 30) if upstream == "messages" else (0, 0, 0)}
+    known = {record["usage_known"] for record in records}
+    assert known == {upstream == "messages"}
+    if upstream == "messages":
+        assert {(record["input_uncached_tokens"], record["cache_read_tokens"]) for record in records} == {(20, 30)}
+    else:
+        assert all("estimated" in record["flags"] for record in records)
 
 
 async def _stream(client: str, house: Any, model: str = "m") -> str:
@@ -260,7 +262,7 @@ async def test_garbage_in_a_stream_is_passed_over_and_flagged(upstream: str) -> 
     async with before(upstream, Reply(sse=spoiled), judged=False) as (house, on):
         for client in OTHERS[upstream]:
             assert (await TALKS[client](on).ask()).text == "Hi."
-            assert (await house.records())[0]["flags"] == "malformed_events"
+            assert "malformed_events" in (await house.records())[0]["flags"].split()
 
 
 # An upstream that answers in the other way than it was asked.

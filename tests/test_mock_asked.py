@@ -13,10 +13,26 @@ from trivium.mock.asked import Asked, flat_name, read, tokens
 CHAT, RESPONSES, MESSAGES = "/v1/chat/completions", "/v1/responses", "/v1/messages"
 
 
-def asked(path: str, said: Any = None, *, method: str = "POST", headers: list[tuple[str, str]] | None = None) -> Asked:
-    body = msgspec.json.encode(said)
+def asked(
+    path: str,
+    said: Any = None,
+    *,
+    method: str = "POST",
+    query: str = "",
+    headers: list[tuple[str, str]] | None = None,
+    arrived: float = 0.0,
+) -> Asked:
     return read(
-        Recorded(number=1, arrived=0.0, method=method, path=path, query="", headers=headers or [], body=body, json=said)
+        Recorded(
+            number=1,
+            arrived=arrived,
+            method=method,
+            path=path,
+            query=query,
+            headers=headers or [],
+            body=msgspec.json.encode(said),
+            json=said,
+        )
     )
 
 
@@ -135,3 +151,8 @@ def test_tokens_are_a_quarter_of_the_characters_wherever_they_are() -> None:
     assert tokens({"a": ["12345678", {"b": "1234"}], "c": 5}) == 3
     assert tokens("") == 1
     assert asked(CHAT, {"model": "m" * 400, "messages": [user("x" * 16)]}).tokens == 5
+
+
+def test_the_query_is_unescaped_and_of_a_repeated_name_the_last_counts() -> None:
+    assert asked(CHAT, query="id=a%2Fb&id=c%26+d&empty=").query == {"id": "c& d", "empty": ""}
+    assert asked(CHAT).query == {}

@@ -11,7 +11,7 @@ import pytest
 
 from test_mock_chat import client
 from test_mock_messages import client as messages_client
-from trivium.mock import Match, Recorded, Reply, Script, ScriptedUpstream, ToolCall, load_script
+from trivium.mock import Generation, Match, Recorded, Reply, Script, ScriptedUpstream, ToolCall, load_script
 
 PAGE = Path(__file__).parents[1] / "docs/mock.md"
 EXAMPLES = Path(__file__).parents[1] / "examples/mock"
@@ -97,7 +97,7 @@ async def test_a_bad_day_gets_better() -> None:
         assert [model.id async for model in api.models.list()] == ["steady", "broken-html", "broken-silent"]
 
 
-@pytest.mark.parametrize("value", [Match, Reply, Script, ToolCall, Recorded])
+@pytest.mark.parametrize("value", [Match, Reply, Script, ToolCall, Generation, Recorded])
 def test_the_page_names_every_key(value: Any) -> None:
     page = PAGE.read_text("utf-8")
 
@@ -111,4 +111,4 @@ def test_the_scripts_on_the_page_can_be_loaded(tmp_path: Path) -> None:
         (tmp_path / "script.toml").write_text(text, "utf-8")
         assert load_script(tmp_path / "script.toml").rules
 
-    assert len(scripts) == 3
+    assert len(scripts) == 4

@@ -46,6 +46,14 @@ def test_headers_are_added_replaced_and_left_out() -> None:
 
 
 @pytest.mark.parametrize("path", [CHAT, RESPONSES, MESSAGES])
+def test_a_generation_is_named_in_a_header(path: str) -> None:
+    request = asked(path, {"model": "m", "stream": True})
+
+    assert rendered(Reply(generation="gen-1"), request).headers["x-generation-id"] == "gen-1"
+    assert "x-generation-id" not in rendered(Reply(), request).headers
+
+
+@pytest.mark.parametrize("path", [CHAT, RESPONSES, MESSAGES])
 def test_the_terminal_event_can_be_left_out(path: str) -> None:
     request = asked(path, {"model": "m", "stream": True})
 

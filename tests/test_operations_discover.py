@@ -12,6 +12,7 @@ import pytest
 
 from trivium.canon.api import Api
 from trivium.errors import UpstreamUnreachable
+from trivium.metering.sheet import read_price
 from trivium.operations.discover import discover
 from trivium.providers.provider import Provider
 from trivium.routing.catalog import ModelEntry, catalog
@@ -115,6 +116,33 @@ async def test_one_that_does_not_answer_in_good_order_is_left_out_and_the_others
     client = Vendors(a=answer, b=listing({"id": "m"}))
     assert list(await discover(client, [vendor("a"), vendor("b")])) == ["b"]
     assert all(response.closed for response in client.given)
+
+
+async def test_what_a_list_tells_of_prices_and_limits_is_read() -> None:
+    openrouter = {
+        "id": "x/y",
+        "pricing": {"prompt": "0.000003", "completion": "0.000015"},
+        "context_length": 1000,
+        "top_provider": {"max_completion_tokens": 64},
+    }
+    anthropic = {"id": "claude-x", "max_input_tokens": 2000, "max_tokens": 128}
+    first, second = (await told(listing(openrouter, anthropic)))["a"]
+    assert first == ModelEntry(
+        "x/y", "a", price=read_price({"input": 3, "output": 15}), context=1000, output_limit=64
+    )  # fmt: skip
+    assert second == ModelEntry("claude-x", "a", context=2000, output_limit=128)
+
+
+@pytest.mark.parametrize(
+    "odd",
+    [
+        {"pricing": {"prompt": "-1", "completion": "-1"}}, {"pricing": {"prompt": "NaN", "completion": "1"}},
+        {"pricing": [1]}, {"pricing": {"prompt": {"a": [1]}}}, {"context_length": "many"}, {"top_provider": 3},
+        {"context_length": -1, "max_tokens": 10**40},
+    ],
+)  # fmt: skip
+async def test_hostile_prices_and_limits_are_none(odd: dict[str, Any]) -> None:
+    assert (await told(listing({"id": "m", **odd})))["a"] == (ModelEntry("m", "a"),)
 
 
 async def test_a_provider_without_models_has_told_so() -> None:

@@ -8,16 +8,18 @@ from typing import Any
 
 import pytest
 
+from support_store import Home
 from trivium.clock import SystemClock
 from trivium.errors import OperationError
 from trivium.metering.record import Record
 from trivium.operations.operations import Operations
+from trivium.store.backup import check
 from trivium.store.store import Store
 
 
 @pytest.fixture
-async def store(tmp_path: Path) -> AsyncIterator[Store]:
-    opened = Store(tmp_path, SystemClock())
+async def store(home: Home, tmp_path: Path) -> AsyncIterator[Store]:
+    opened = Store(tmp_path, SystemClock(), home.url)
     yield opened
     await opened.close()
 
@@ -41,20 +43,21 @@ def record(id: str, **fields: Any) -> Record:
 class TestKeys:
     async def test_one_is_made_shown_once_listed_and_revoked(self, operations: Operations, store: Store) -> None:
         made = await operations.perform("keys.create", {"name": "  laptop "})
-        assert store.keys.find(made["key"])
-        assert set(made) == {"id", "name", "hint", "created_ms", "revoked_ms", "strict", "key"}
+        assert await store.keys.find(made["key"])
+        shown = {"id", "name", "hint", "created_ms", "revoked_ms", "strict", "account_id", "user_id", "project_id"}
+        assert set(made) == {*shown, "key"}
         (listed,) = await operations.perform("keys.list", {})
         assert listed == {name: value for name, value in made.items() if name != "key"}
         assert listed["name"] == "laptop"
         ended = await operations.perform("keys.revoke", {"key": made["id"]})
         assert ended["revoked_ms"]
-        assert store.keys.find(made["key"]) is None
+        assert await store.keys.find(made["key"]) is None
 
     async def test_one_is_strict_only_where_it_was_asked_for(self, operations: Operations, store: Store) -> None:
         for asked, strict in (({}, False), ({"strict": False}, False), ({"strict": True}, True)):
             made = await operations.perform("keys.create", {"name": "k", **asked})
             assert made["strict"] is strict
-            found = store.keys.find(made["key"])
+            found = await store.keys.find(made["key"])
             assert found
             assert found.strict is strict
 
@@ -70,15 +73,17 @@ class TestKeys:
 
 class TestReports:
     async def test_they_include_what_has_not_reached_the_disk(self, store: Store) -> None:
-        operations = Operations(store, lambda: store.records.add(record("counted", outcome="refused", requests=9)))
-        store.records.add(record("a"))
+        operations = Operations(
+            store, before_reading=lambda: store.ledger.end(record("counted", outcome="refused", requests=9))
+        )
+        store.ledger.end(record("a"))
         assert {row["id"] for row in await operations.perform("requests", {})} == {"a", "counted"}
-        store.records.add(record("b"))
+        store.ledger.end(record("b"))
         (row,) = await operations.perform("usage", {"by": ["api"]})
         assert (row["requests"], row["succeeded"], row["refused"]) == (11, 2, 9)
 
     async def test_usage_is_by_day_model_and_key_unless_told(self, operations: Operations, store: Store) -> None:
-        store.records.add(record("a", key_id="k", requested_model="m"))
+        store.ledger.end(record("a", key_id="k", requested_model="m"))
         (row,) = await operations.perform("usage", {})
         assert (row["day"], row["model"], row["key"]) == ("1970-01-01", "m", "k")
 
@@ -87,9 +92,29 @@ class TestReports:
             await operations.perform("usage", {"by": ["day", "week"]})
 
     async def test_a_limit_that_is_none_does_not_fetch_everything(self, operations: Operations, store: Store) -> None:
-        store.records.add(record("a"))
+        store.ledger.end(record("a"))
         with pytest.raises(OperationError, match="limit"):
             await operations.perform("requests", {"limit": -1})
+
+
+class TestBackup:
+    async def test_a_copy_holds_what_has_not_reached_the_disk(
+        self, home: Home, operations: Operations, store: Store, tmp_path: Path
+    ) -> None:
+        store.ledger.end(record("a"))
+        asking = operations.perform("backup", {"file": str(tmp_path / "copy.db")})
+        if home.dialect == "postgres":
+            with pytest.raises(OperationError, match="pg_dump"):
+                await asking
+            return
+        made = await asking
+        assert made["file"] == str(tmp_path / "copy.db")
+        assert made["bytes"] > 0
+        assert check(tmp_path / "copy.db")["rows"]["records"] == 1
+
+    async def test_where_the_owner_works_is_nobodys_business(self, operations: Operations) -> None:
+        with pytest.raises(OperationError, match="absolute path"):
+            await operations.perform("backup", {"file": "copy.db"})
 
 
 @pytest.mark.parametrize(
@@ -105,6 +130,9 @@ class TestReports:
         ("usage", {"by": "day"}, "Expected `array`"),
         ("usage", {"since_ms": "yesterday"}, "Expected `int | null`"),
         ("requests", {"limit": "all"}, "Expected `int`"),
+        ("retention", {"keep_ms": 3_599_999}, "Expected `int` >= 3600000"),
+        ("retention.erase", {}, "Say whose records"),
+        ("retention.erase", {"key": "k", "user": "u"}, "Say whose records"),
     ],
 )
 async def test_what_cannot_be_done_is_said(

@@ -173,13 +173,14 @@ async def test_a_compressed_body_is_refused_in_words() -> None:
 
 async def test_a_full_backlog_of_records_refuses_calls_rather_than_lose_what_they_do() -> None:
     async with running() as house:
-        house.gateway.store.records._backlog = 0
+        house.gateway.store.ledger.writer._backlog = 0
         status, answer, headers = await house.post("/v1/chat/completions", CHAT)
         assert (status, answer["error"]["code"], headers["retry-after"]) == (503, "store_unavailable", "1")
 
 
 async def test_a_failing_store_is_503_and_never_401() -> None:
     async with running() as house:
-        house.gateway.store.keys._connection.execute("ALTER TABLE keys RENAME TO gone")
+        with house.gateway.store.database.transaction() as tx:
+            tx.execute("ALTER TABLE keys RENAME TO gone")
         status, answer, _ = await house.post("/v1/chat/completions", CHAT)
         assert (status, answer["error"]["code"]) == (503, "store_unavailable")

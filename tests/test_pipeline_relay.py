@@ -284,7 +284,7 @@ async def test_a_malformed_event_is_flagged_and_forwarded() -> None:
         _, got, _ = await house.post("/v1/chat/completions", {**CHAT, "stream": True})
         record = await house.record()
     assert got == sse
-    assert (record["flags"], record["outcome"]) == ("malformed_events", "success")
+    assert (record["flags"], record["outcome"]) == ("malformed_events estimated", "success")
 
 
 async def test_an_error_in_a_whole_200_answer_passes_and_fails_the_call() -> None:
@@ -351,7 +351,7 @@ async def test_an_answer_of_too_many_values_passes_unread() -> None:
         status, got, _ = await house.post("/v1/chat/completions", CHAT)
         record = await house.record()
     assert (status, len(got["x"])) == (200, 700_001)
-    assert (record["outcome"], record["flags"]) == ("success", "unmetered")
+    assert (record["outcome"], record["flags"]) == ("success", "unmetered estimated")
 
 
 async def test_a_meter_that_finds_no_room_does_not_end_the_answer() -> None:
@@ -360,4 +360,7 @@ async def test_a_meter_that_finds_no_room_does_not_end_the_answer() -> None:
         status, got, _ = await house.post("/v1/messages", MESSAGES)
         record = await house.record()
         assert house.gateway.deps.in_flight.bytes == 0
-    assert (status, len(got["content"][0]["text"]), record["flags"]) == (200, 5_000_000, "unmetered")
+    assert (status, len(got["content"][0]["text"])) == (200, 5_000_000)
+    assert record["flags"] == "unmetered estimated"
+    # An estimate is no more than what was asked for.
+    assert record["output_tokens"] == MESSAGES["max_tokens"]

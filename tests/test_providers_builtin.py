@@ -47,6 +47,9 @@ def test_what_the_file_says_wins_over_the_row_and_over_the_environment() -> None
     apis = ["chat"]
     models = ["m"]
     timeouts = { idle = 5 }
+    on_abort = "drain"
+    drain_limit = 7
+    byok = true
     """
     provider = build(text, OPENAI_API_KEY="sk-env")["openai"]
     assert provider.headers == ((b"authorization", b"Bearer sk-file"),)
@@ -56,6 +59,7 @@ def test_what_the_file_says_wins_over_the_row_and_over_the_environment() -> None
         ("m",),
     )
     assert (provider.timeouts.idle, provider.timeouts.connect) == (5, 10)
+    assert (provider.on_abort, provider.drain_limit, provider.byok) == ("drain", 7, True)
 
 
 def test_two_accounts_of_one_vendor_are_two_providers() -> None:
@@ -154,3 +158,17 @@ def test_naming_the_type_that_holds_anyway_changes_nothing() -> None:
 def test_the_embedded_provider_speaks_all_three_apis() -> None:
     provider = builtin.embedded("gemma")
     assert (provider.name, provider.models, provider.apis) == ("local", ("gemma",), frozenset(Api))
+
+
+def test_gateways_of_many_vendors_keep_records_of_generations_wherever_they_are() -> None:
+    found = build(
+        f"[providers.mine]\ntype = 'openrouter'\nkey = 'k'\nbase_url = 'http://h/api/v1'\n{COMPATIBLE}",
+        OPENAI_API_KEY="sk-1",
+        AI_GATEWAY_API_KEY="sk-2",
+    )
+    assert {name: one.generations and one.base_url + one.generations for name, one in found.items()} == {
+        "mine": "http://h/api/v1/generation?id={id}",
+        "x": None,
+        "openai": None,
+        "vercel": "https://ai-gateway.vercel.sh/v1/generation?id={id}",
+    }

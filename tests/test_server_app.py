@@ -30,7 +30,7 @@ async def test_probes_answer_without_a_key() -> None:
         assert (await get(house.url + "/", "HEAD"))[0] == 200
         assert (await get(house.url + "/healthz"))[:2] == (200, {"status": "ok"})
         assert (await get(house.url + "/readyz"))[:2] == (200, {"status": "ok"})
-        house.gateway.store.records.failing = "disk full"
+        house.gateway.store.ledger.writer.failing = "disk full"
         assert (await get(house.url + "/readyz"))[:2] == (503, {"status": "disk full"})
 
 

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import sqlite3
-from collections.abc import Iterator
+import asyncio
 from pathlib import Path
 
 import pytest
 
+from support_store import Home, rows
 from trivium.clock import SystemClock
 from trivium.errors import OperationError, StoreUnavailable
 from trivium.store import keys as module
-from trivium.store.database import connect, migrate
 from trivium.store.keys import KeyStore, read_pepper
+from trivium.store.sql import Database, Row
 
 
 class Ticking(SystemClock):
@@ -25,58 +25,87 @@ class Ticking(SystemClock):
         self.ms += 1
         return self.ms
 
+    def monotonic_ns(self) -> int:
+        return self.ms * 1_000_000
+
+
+class Counting:
+    """A database that notes the look-ups of requests."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self.asked = 0
+
+    def __getattr__(self, name: str) -> object:
+        return getattr(self._database, name)
+
+    async def ask(self, statement: str, values: Row = ()) -> list[Row]:
+        self.asked += 1
+        return await self._database.ask(statement, values)
+
 
 @pytest.fixture
-def connection(tmp_path: Path) -> Iterator[sqlite3.Connection]:
-    opened = connect(tmp_path / "trivium.db")
-    migrate(opened)
-    yield opened
-    opened.close()
+def clock() -> Ticking:
+    return Ticking()
 
 
 @pytest.fixture
-def keys(connection: sqlite3.Connection) -> KeyStore:
-    return KeyStore(connection, b"p" * 32, Ticking())
+def counting(database: Database) -> Counting:
+    return Counting(database)
 
 
-def test_a_new_key_is_found_by_its_text_and_by_nothing_else(keys: KeyStore) -> None:
+@pytest.fixture
+def keys(counting: Counting, clock: Ticking) -> KeyStore:
+    return KeyStore(counting, b"p" * 32, clock)  # type: ignore[arg-type] # the rest of it is the database's
+
+
+def lose(database: Database) -> None:
+    """Makes every question about keys fail."""
+    with database.transaction() as tx:
+        tx.execute("ALTER TABLE keys RENAME TO gone")
+
+
+async def test_a_new_key_is_found_by_its_text_and_by_nothing_else(keys: KeyStore) -> None:
     key, text = keys.create("laptop")
-    assert keys.find(text) == key
+    assert await keys.find(text) == key
     assert (key.name, key.hint, key.revoked_ms) == ("laptop", text[-4:], None)
     for other in ("", text[:-1], text + "x", text.swapcase(), key.id, "tv-\xff"):
-        assert keys.find(other) is None
+        assert await keys.find(other) is None
 
 
-def test_no_key_can_be_read_from_the_files(tmp_path: Path, connection: sqlite3.Connection, keys: KeyStore) -> None:
+def test_no_key_can_be_read_from_the_database(home: Home, tmp_path: Path, database: Database, keys: KeyStore) -> None:
     texts = [keys.create("k")[1] for _ in range(20)]
-    kept = b"".join(path.read_bytes() for path in tmp_path.iterdir())
-    connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    kept = repr(rows(database, "SELECT * FROM keys")).encode()
     kept += b"".join(path.read_bytes() for path in tmp_path.iterdir())
+    if home.dialect == "sqlite":
+        rows(database, "PRAGMA wal_checkpoint(TRUNCATE)")
+        kept += (tmp_path / "trivium.db").read_bytes()
     for text in texts:
-        assert text.encode() not in kept
-        assert text[3:-4].encode() not in kept
-        assert text[-20:].encode() not in kept
+        for part in (text, text[3:-4], text[-20:]):
+            assert part.encode() not in kept
 
 
-def test_a_store_without_its_pepper_opens_no_door(connection: sqlite3.Connection, keys: KeyStore) -> None:
+async def test_a_store_without_its_pepper_opens_no_door(database: Database, keys: KeyStore, clock: Ticking) -> None:
     _, text = keys.create("laptop")
-    assert KeyStore(connection, b"q" * 32, Ticking()).find(text) is None
+    assert await KeyStore(database, b"q" * 32, clock).find(text) is None
 
 
-def test_keys_outlive_the_process(connection: sqlite3.Connection, keys: KeyStore) -> None:
+async def test_keys_outlive_the_process(database: Database, keys: KeyStore, clock: Ticking) -> None:
     key, text = keys.create("laptop")
-    assert KeyStore(connection, b"p" * 32, Ticking()).find(text) == key
+    assert await KeyStore(database, b"p" * 32, clock).find(text) == key
 
 
 class TestRevoke:
-    def test_it_is_effective_at_once_and_for_good(self, connection: sqlite3.Connection, keys: KeyStore) -> None:
+    async def test_it_is_effective_at_once_and_for_good(
+        self, database: Database, keys: KeyStore, clock: Ticking
+    ) -> None:
         key, text = keys.create("laptop")
-        assert keys.find(text)
+        assert await keys.find(text)
         ended = keys.revoke(key.id)
         assert ended.revoked_ms
         assert ended.revoked_ms > key.created_ms
-        assert keys.find(text) is None
-        assert KeyStore(connection, b"p" * 32, Ticking()).find(text) is None
+        assert await keys.find(text) is None
+        assert await KeyStore(database, b"p" * 32, clock).find(text) is None
         assert keys.is_known(text)
         assert keys.list() == [ended]
 
@@ -91,17 +120,17 @@ class TestRevoke:
             with pytest.raises(OperationError, match="No live key has"):
                 keys.revoke(gone)
 
-    def test_an_id_means_its_key_even_where_another_is_named_so(self, keys: KeyStore) -> None:
+    async def test_an_id_means_its_key_even_where_another_is_named_so(self, keys: KeyStore) -> None:
         first, text = keys.create("laptop")
         keys.create(first.id)
         assert keys.revoke(first.id).name == "laptop"
-        assert keys.find(text) is None
+        assert await keys.find(text) is None
 
-    def test_the_others_go_on(self, keys: KeyStore) -> None:
+    async def test_the_others_go_on(self, keys: KeyStore) -> None:
         _, staying = keys.create("a")
         gone, _ = keys.create("b")
         keys.revoke(gone.id)
-        assert keys.find(staying)
+        assert await keys.find(staying)
 
 
 def test_the_list_is_oldest_first_with_the_revoked_ones(keys: KeyStore) -> None:
@@ -112,57 +141,109 @@ def test_the_list_is_oldest_first_with_the_revoked_ones(keys: KeyStore) -> None:
 
 
 class TestCache:
-    @pytest.fixture
-    def asked(self, connection: sqlite3.Connection, keys: KeyStore) -> list[str]:
-        """The statements that reached the database."""
-        statements: list[str] = []
-        connection.set_trace_callback(statements.append)
-        return statements
+    async def test_a_key_in_use_costs_no_look_up_and_no_pause(self, keys: KeyStore, counting: Counting) -> None:
+        key, text = keys.create("laptop")
+        await keys.find(text)
+        counting.asked = 0
+        with pytest.raises(StopIteration) as ended:
+            keys.find(text).send(None)
+        assert ended.value.value == key
+        assert counting.asked == 0
 
-    def test_a_key_in_use_costs_no_look_up(self, keys: KeyStore, asked: list[str]) -> None:
-        _, text = keys.create("laptop")
-        keys.find(text)
-        asked.clear()
-        assert keys.find(text)
-        assert asked == []
-
-    def test_the_key_longest_out_of_use_is_forgotten_and_still_works(
-        self, keys: KeyStore, asked: list[str], monkeypatch: pytest.MonkeyPatch
+    async def test_the_key_longest_out_of_use_is_forgotten_and_still_works(
+        self, keys: KeyStore, counting: Counting, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setattr(module, "_CACHED", 2)
         first, second, third = (keys.create("k")[1] for _ in range(3))
         for text in (first, second, first, third):
-            assert keys.find(text)
-        asked.clear()
-        assert keys.find(first)
-        assert keys.find(third)
-        assert asked == []
-        assert keys.find(second)
-        assert len(asked) == 1
+            assert await keys.find(text)
+        counting.asked = 0
+        assert await keys.find(first)
+        assert await keys.find(third)
+        assert counting.asked == 0
+        assert await keys.find(second)
+        assert counting.asked == 1
 
-    def test_guesses_take_no_memory(self, keys: KeyStore) -> None:
+    async def test_guesses_take_no_memory(self, keys: KeyStore) -> None:
         for n in range(100):
-            keys.find(f"tv-{n}")
+            await keys.find(f"tv-{n}")
         assert not keys._cache
+
+    async def test_callers_with_one_key_share_a_look_up_where_it_takes_a_while(
+        self, database: Database, keys: KeyStore, counting: Counting
+    ) -> None:
+        key, text = keys.create("laptop")
+        found = await asyncio.gather(*(keys.find(text) for _ in range(50)))
+        assert found == [key] * 50
+        assert counting.asked == 1
+
+    async def test_a_caller_who_leaves_takes_nobody_along(self, keys: KeyStore) -> None:
+        key, text = keys.create("laptop")
+        leaving, staying = (asyncio.create_task(keys.find(text)) for _ in range(2))
+        await asyncio.sleep(0)
+        leaving.cancel()
+        assert await staying == key
+
+
+class TestAnotherGateway:
+    """Which revokes a key that this one has in memory."""
+
+    async def test_a_shared_database_is_believed_for_a_second(self, home: Home, keys: KeyStore, clock: Ticking) -> None:
+        key, text = keys.create("laptop")
+        assert await keys.find(text)
+        KeyStore(home.open(), b"p" * 32, clock).revoke(key.id)
+        clock.ms += 1_001
+        found = await keys.find(text)
+        assert (found is None) == (home.dialect == "postgres")
+
+    async def test_a_key_that_is_still_good_costs_a_look_up_a_second(
+        self, home: Home, keys: KeyStore, clock: Ticking, counting: Counting
+    ) -> None:
+        _, text = keys.create("laptop")
+        for _ in range(3):
+            clock.ms += 1_001
+            assert await keys.find(text)
+            assert await keys.find(text)
+        assert counting.asked == (3 if home.dialect == "postgres" else 1)
+
+    async def test_what_was_read_before_a_revocation_is_not_kept(self, keys: KeyStore, counting: Counting) -> None:
+        key, text = keys.create("laptop")
+        answer = counting._database.ask
+
+        async def slowly(statement: str, values: Row = ()) -> list[Row]:
+            found = await answer(statement, values)
+            await asyncio.to_thread(keys.revoke, key.id)
+            return found
+
+        counting.ask = slowly  # type: ignore[method-assign]
+        assert await keys.find(text) == key
+        counting.ask = answer  # type: ignore[method-assign]
+        assert await keys.find(text) is None
+
+
+def test_a_key_is_somebodys(keys: KeyStore) -> None:
+    made, _ = keys.create("k", strict=True, account_id="acct_1", user_id="user_1", project_id="p")
+    assert (made.account_id, made.user_id, made.project_id, made.strict) == ("acct_1", "user_1", "p", True)
+    assert keys.list() == [made]
 
 
 class TestAStoreThatFails:
-    def test_it_is_unavailable_and_not_a_wrong_key(self, connection: sqlite3.Connection, keys: KeyStore) -> None:
+    async def test_it_is_unavailable_and_not_a_wrong_key(
+        self, database: Database, keys: KeyStore, clock: Ticking
+    ) -> None:
         _, used = keys.create("used")
         _, unused = keys.create("unused")
-        keys.find(used)
-        connection.execute("ALTER TABLE keys RENAME TO gone")
-        assert keys.find(used)
+        await keys.find(used)
+        lose(database)
+        assert await keys.find(used)
         with pytest.raises(StoreUnavailable):
-            keys.find(unused)
+            await keys.find(unused)
         with pytest.raises(StoreUnavailable):
             keys.create("new")
 
     @pytest.mark.parametrize("act", ["list", "revoke", "is_known"])
-    def test_the_operators_questions_fail_in_the_same_words(
-        self, connection: sqlite3.Connection, keys: KeyStore, act: str
-    ) -> None:
-        connection.execute("ALTER TABLE keys RENAME TO gone")
+    def test_the_operators_questions_fail_in_the_same_words(self, database: Database, keys: KeyStore, act: str) -> None:
+        lose(database)
         with pytest.raises(StoreUnavailable):
             getattr(keys, act)(*([] if act == "list" else ["x"]))
 

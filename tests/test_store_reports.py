@@ -2,29 +2,33 @@
 
 from __future__ import annotations
 
-import sqlite3
 from datetime import UTC, datetime
 from typing import Any
 
 import msgspec
 import pytest
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from support_store import keep
 from trivium.errors import StoreUnavailable
 from trivium.metering.record import COLUMNS, Record
-from trivium.store.database import migrate
 from trivium.store.reports import GROUPS, RequestQuery, UsageQuery, requests, usage
+from trivium.store.sql import Database
 
 MIDNIGHT = 1_767_225_600_000  # 2026-01-01T00:00:00Z
 
 
-def stored(records: list[Record]) -> sqlite3.Connection:
-    connection = sqlite3.connect(":memory:")
-    migrate(connection)
-    marks = ", ".join("?" * len(COLUMNS))
-    connection.executemany(f"INSERT INTO records VALUES ({marks})", map(msgspec.structs.astuple, records))
-    return connection
+HOUR = 3_600_000
+
+
+def store(database: Database, records: list[Record]) -> Database:
+    """These records and no others, as they are written."""
+    with database.transaction() as tx:
+        tx.execute("DELETE FROM records")
+        tx.execute("DELETE FROM usage_hours")
+    keep(database, records)
+    return database
 
 
 def record(id: str, **fields: object) -> Record:
@@ -41,6 +45,7 @@ SOME_RECORDS = st.lists(
             "operation": st.sampled_from(["generate", "generate", "count_tokens"]),
             "outcome": st.sampled_from(["success", "refused", "failed", "aborted"]),
             "key_id": st.sampled_from([None, "key_1", "key_2"]),
+            "account_id": st.sampled_from([None, "acct_1", "acct_2"]),
             "requested_model": st.sampled_from([None, "m", "quick"]),
             "provider": st.sampled_from([None, "a", "b"]),
             "upstream_model": st.sampled_from([None, "m", "n"]),
@@ -54,6 +59,8 @@ SOME_RECORDS = st.lists(
             "output_tokens": TOKENS,
             "reasoning_tokens": TOKENS,
             "requests": st.integers(1, 1000),
+            "cost_nano": st.integers(0, 10**12),
+            "market_cost_nano": st.none() | st.integers(0, 10**12),
         }
     ),
     max_size=12,
@@ -66,7 +73,7 @@ def group_of(one: Record, name: str) -> str | None:
     if name == "model":
         known = one.provider is not None and one.upstream_model is not None
         return f"{one.provider}/{one.upstream_model}" if known else one.requested_model
-    value: str | None = getattr(one, "key_id" if name == "key" else name)
+    value: str | None = getattr(one, f"{name}_id" if name in ("key", "account") else name)
     return value
 
 
@@ -86,6 +93,9 @@ def by_hand(records: list[Record], by: tuple[str, ...]) -> dict[tuple[str | None
             "cache_write_tokens": written,
             "output_tokens": one.output_tokens,
             "reasoning_tokens": one.reasoning_tokens,
+            "usage_unknown": int(one.upstream_status == 200 and not one.usage_known),
+            "cost_nano": one.cost_nano,
+            "market_cost_nano": one.market_cost_nano or 0,
         }
         group = groups.setdefault(tuple(group_of(one, name) for name in by), dict.fromkeys(counts, 0))
         for name, count in counts.items():
@@ -93,17 +103,18 @@ def by_hand(records: list[Record], by: tuple[str, ...]) -> dict[tuple[str | None
     return groups
 
 
-@settings(deadline=None)
-@given(
-    SOME_RECORDS,
-    st.lists(st.sampled_from(list(GROUPS)), min_size=1, max_size=4, unique=True).map(tuple),
-    st.none() | st.integers(MIDNIGHT - 2, MIDNIGHT + 2),
-    st.none() | st.integers(MIDNIGHT - 1, MIDNIGHT + 86_400_000),
-)
+MOMENT = st.integers(MIDNIGHT - 2 * HOUR, MIDNIGHT + 75 * HOUR)
+"""Anywhere in the span of the records, and often at a whole hour or a millisecond beside it."""
+EDGES = st.builds(lambda hour, off: MIDNIGHT + hour * HOUR + off, st.integers(-1, 74), st.integers(-1, 1))
+BY = st.lists(st.sampled_from(list(GROUPS)), min_size=1, max_size=4, unique=True).map(tuple)
+
+
+@settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(records=SOME_RECORDS, by=BY, since=st.none() | EDGES | MOMENT, until=st.none() | EDGES | MOMENT)
 def test_usage_is_the_sum_of_the_records_by_any_groups_in_any_span(
-    records: list[Record], by: tuple[str, ...], since: int | None, until: int | None
+    database: Database, records: list[Record], by: tuple[str, ...], since: int | None, until: int | None
 ) -> None:
-    rows = usage(stored(records), UsageQuery(by=by, since_ms=since, until_ms=until))
+    rows = usage(store(database, records), UsageQuery(by=by, since_ms=since, until_ms=until))
     within = [
         one
         for one in records
@@ -118,11 +129,24 @@ def test_usage_is_the_sum_of_the_records_by_any_groups_in_any_span(
     assert shown == sorted(shown)
 
 
+@settings(deadline=None, max_examples=30, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(records=SOME_RECORDS, by=BY, first=st.integers(-1, 74), hours=st.integers(1, 80))
+def test_usage_of_whole_hours_needs_no_records(
+    database: Database, records: list[Record], by: tuple[str, ...], first: int, hours: int
+) -> None:
+    since = MIDNIGHT + first * HOUR
+    asked = UsageQuery(by=by, since_ms=since, until_ms=since + hours * HOUR)
+    before = usage(store(database, records), asked)
+    with database.transaction() as tx:
+        tx.execute("DELETE FROM records")
+    assert usage(database, asked) == before
+
+
 SUMS = list(by_hand([record("a")], ())[()])
 
 
-def test_a_request_that_grew_by_its_flood_counts_as_many() -> None:
-    rows = usage(stored([record("a", outcome="refused", requests=70), record("b")]), UsageQuery(by=("api",)))
+def test_a_request_that_grew_by_its_flood_counts_as_many(database: Database) -> None:
+    rows = usage(store(database, [record("a", outcome="refused", requests=70), record("b")]), UsageQuery(by=("api",)))
     assert [(row["requests"], row["refused"], row["succeeded"]) for row in rows] == [(71, 70, 1)]
 
 
@@ -134,33 +158,37 @@ def test_a_request_that_grew_by_its_flood_counts_as_many() -> None:
         pytest.param([None], 0),
     ],
 )
-def test_answers_without_usage_are_counted(statuses: list[int | None], unknown: int) -> None:
+def test_answers_without_usage_are_counted(database: Database, statuses: list[int | None], unknown: int) -> None:
     records = [record(str(n), upstream_status=status, usage_known=False) for n, status in enumerate(statuses)]
-    (row,) = usage(stored(records), UsageQuery(by=("api",)))
+    (row,) = usage(store(database, records), UsageQuery(by=("api",)))
     assert row["usage_unknown"] == unknown
 
 
-def test_without_groups_it_is_one_row_of_everything() -> None:
-    (row,) = usage(stored([record("a", output_tokens=1), record("b", output_tokens=2)]), UsageQuery(by=()))
+def test_without_groups_it_is_one_row_of_everything(database: Database) -> None:
+    (row,) = usage(store(database, [record("a", output_tokens=1), record("b", output_tokens=2)]), UsageQuery(by=()))
     assert (row["requests"], row["output_tokens"]) == (2, 3)
 
 
-def test_without_groups_and_records_it_is_zero() -> None:
-    (row,) = usage(stored([]), UsageQuery(by=()))
+def test_without_groups_and_records_it_is_zero(database: Database) -> None:
+    (row,) = usage(store(database, []), UsageQuery(by=()))
     assert set(row.values()) == {0}
 
 
-def test_without_records_there_are_no_rows() -> None:
-    assert usage(stored([]), UsageQuery()) == []
-    assert requests(stored([]), RequestQuery()) == []
+def test_without_records_there_are_no_rows(database: Database) -> None:
+    assert usage(store(database, []), UsageQuery()) == []
+    assert requests(store(database, []), RequestQuery()) == []
 
 
 THIRTY = [record(f"r{n}", time_ms=MIDNIGHT + n, outcome=["success", "failed"][n % 2]) for n in range(30)]
 
 
 class TestRequests:
+    @pytest.fixture(autouse=True)
+    def thirty(self, database: Database) -> None:
+        self.database = store(database, THIRTY)
+
     def ids(self, **asked: Any) -> list[str]:
-        return [row["id"] for row in requests(stored(THIRTY), RequestQuery(**asked))]
+        return [row["id"] for row in requests(self.database, RequestQuery(**asked))]
 
     def test_the_newest_come_first(self) -> None:
         assert self.ids(limit=3) == ["r29", "r28", "r27"]
@@ -174,30 +202,21 @@ class TestRequests:
         assert self.ids(outcome="nothing") == []
 
     def test_a_row_has_every_field_of_the_record(self) -> None:
-        (row,) = requests(stored(THIRTY), RequestQuery(id="r1"))
+        (row,) = requests(self.database, RequestQuery(id="r1"))
         assert tuple(row) == COLUMNS
         assert tuple(row.values()) == msgspec.structs.astuple(THIRTY[1])
 
 
-def test_questions_are_bound_and_never_spliced_into_the_statement() -> None:
-    connection = stored([record("a")])
-    assert requests(connection, RequestQuery(id="' OR 1=1 --")) == []
-    assert requests(connection, RequestQuery(outcome="x'; DROP TABLE records; --")) == []
-    assert len(requests(connection, RequestQuery())) == 1
+def test_questions_are_bound_and_never_spliced_into_the_statement(database: Database) -> None:
+    store(database, [record("a")])
+    assert requests(database, RequestQuery(id="' OR 1=1 --")) == []
+    assert requests(database, RequestQuery(outcome="x'; DROP TABLE records; --")) == []
+    assert len(requests(database, RequestQuery())) == 1
 
 
-def test_a_store_that_cannot_be_read_is_unavailable() -> None:
-    connection = stored([])
-    connection.execute("DROP TABLE records")
+@pytest.mark.parametrize("table", ["records", "usage_hours"])
+def test_a_store_that_cannot_be_read_is_unavailable(database: Database, table: str) -> None:
+    with database.transaction() as tx:
+        tx.execute(f"DROP TABLE {table}")
     with pytest.raises(StoreUnavailable, match="cannot be read"):
-        usage(connection, UsageQuery())
-    with pytest.raises(StoreUnavailable, match="cannot be read"):
-        requests(connection, RequestQuery())
-
-
-def test_a_store_that_fails_among_its_rows_is_unavailable_too() -> None:
-    connection = stored([record(f"r{n}") for n in range(2000)])
-    steps = iter(range(20))
-    connection.set_progress_handler(lambda: next(steps, None) is None, 1000)
-    with pytest.raises(StoreUnavailable):
-        requests(connection, RequestQuery(limit=2000))
+        usage(database, UsageQuery(since_ms=MIDNIGHT + 1))

@@ -1,14 +1,16 @@
-"""The store of a data folder, as its owner opens it."""
+"""The store of a gateway, as the owner of the data folder opens it."""
 
 from __future__ import annotations
 
 import sqlite3
+import sys
 from pathlib import Path
 
 import pytest
 
+from support_store import Home, rows
 from trivium.clock import SystemClock
-from trivium.errors import StoreUnavailable
+from trivium.errors import ConfigError, StoreUnavailable
 from trivium.metering.record import Record
 from trivium.store.reports import RequestQuery, UsageQuery
 from trivium.store.store import Store
@@ -18,42 +20,55 @@ def record(id: str) -> Record:
     return Record(id=id, time_ms=1, api="messages", operation="generate", outcome="success", status=200)
 
 
-async def test_what_was_closed_is_there_when_it_is_opened_again(tmp_path: Path) -> None:
-    store = Store(tmp_path / "new" / "data", SystemClock())
+def opened(home: Home, folder: Path) -> Store:
+    return Store(folder, SystemClock(), home.url)
+
+
+async def test_what_was_closed_is_there_when_it_is_opened_again(bare_home: Home, tmp_path: Path) -> None:
+    store = opened(bare_home, tmp_path)
     key, text = store.keys.create("laptop")
-    store.records.add(record("a"))
+    store.ledger.end(record("a"))
     await store.close()
-    again = Store(tmp_path / "new" / "data", SystemClock())
-    assert again.keys.find(text) == key
+    again = opened(bare_home, tmp_path)
+    assert await again.keys.find(text) == key
     assert [row["id"] for row in again.requests(RequestQuery())] == ["a"]
     assert again.usage(UsageQuery(by=("outcome",)))[0]["succeeded"] == 1
+    assert again.seal_key == store.seal_key
     await again.close()
 
 
+async def test_a_record_that_is_added_twice_is_kept_and_counted_once(home: Home, tmp_path: Path) -> None:
+    for _ in range(2):
+        store = opened(home, tmp_path)
+        store.ledger.end(record("a"))
+        store.ledger.end(record(f"other {id(store)}"))
+        await store.close()
+    database = home.open()
+    assert rows(database, "SELECT count(*) FROM records WHERE id = 'a'") == [(1,)]
+
+
 async def test_the_folder_is_nobody_elses(tmp_path: Path) -> None:
-    store = Store(tmp_path / "data", SystemClock())
-    assert (tmp_path / "data").stat().st_mode & 0o777 == 0o700
+    store = Store(tmp_path / "new" / "data", SystemClock())
+    assert (tmp_path / "new" / "data").stat().st_mode & 0o777 == 0o700
     await store.close()
 
 
-async def test_it_says_what_is_wrong_with_it(tmp_path: Path) -> None:
-    store = Store(tmp_path, SystemClock())
-    assert store.problem() is None
-    store.records.failing = "disk full"
-    assert store.problem() == "disk full"
-    sqlite3.connect(tmp_path / "trivium.db").execute("DROP TABLE keys")
-    assert "no such table" in str(store.problem())
+async def test_it_says_what_is_wrong_with_it(home: Home, tmp_path: Path) -> None:
+    store = opened(home, tmp_path)
+    assert await store.problem() is None
+    store.ledger.writer.failing = "disk full"
+    assert await store.problem() == "disk full"
+    with home.open().transaction() as tx:
+        tx.execute("DROP TABLE keys")
+    assert "keys" in str(await store.problem())
     await store.close()
 
 
-async def test_reports_do_not_wait_for_a_writer(tmp_path: Path) -> None:
-    store = Store(tmp_path, SystemClock())
-    holding = sqlite3.connect(tmp_path / "trivium.db", isolation_level=None)
-    holding.execute("BEGIN IMMEDIATE")
-    holding.execute("INSERT INTO records (id) VALUES ('half')")
-    assert store.requests(RequestQuery()) == []
-    holding.execute("ROLLBACK")
-    holding.close()
+async def test_reports_do_not_wait_for_a_writer(home: Home, tmp_path: Path) -> None:
+    store = opened(home, tmp_path)
+    with home.open().transaction() as tx:
+        tx.execute("INSERT INTO records (id) VALUES ('half')")
+        assert store.requests(RequestQuery()) == []
     await store.close()
 
 
@@ -62,6 +77,7 @@ def test_a_file_of_a_newer_program_is_refused(tmp_path: Path) -> None:
     connection.execute("PRAGMA user_version = 99")
     with pytest.raises(StoreUnavailable, match="newer version"):
         Store(tmp_path, SystemClock())
+    connection.close()
 
 
 def open_to_others(folder: Path) -> list[Path]:
@@ -74,3 +90,34 @@ async def test_nobody_else_can_read_the_database(tmp_path: Path) -> None:
     store.keys.create("a")
     assert open_to_others(tmp_path) == []
     await store.close()
+
+
+class TestASharedDatabase:
+    @pytest.fixture
+    def dialect(self) -> str:
+        return "postgres"
+
+    async def test_gateways_with_one_pepper_admit_the_same_keys(self, home: Home, tmp_path: Path) -> None:
+        first = opened(home, tmp_path / "a")
+        key, text = first.keys.create("laptop")
+        (tmp_path / "b").mkdir()
+        (tmp_path / "b" / "pepper").write_bytes((tmp_path / "a" / "pepper").read_bytes())
+        second = opened(home, tmp_path / "b")
+        assert await second.keys.find(text) == key
+        await first.close()
+        await second.close()
+
+    async def test_without_the_pepper_of_its_keys_there_is_no_start(self, home: Home, tmp_path: Path) -> None:
+        first = opened(home, tmp_path / "a")
+        first.keys.create("laptop")
+        await first.close()
+        with pytest.raises(StoreUnavailable, match="Copy its file `pepper`"):
+            opened(home, tmp_path / "b")
+        assert not (tmp_path / "b" / "pepper").exists()
+
+    def test_without_its_library_it_is_said_what_to_install(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setitem(sys.modules, "trivium.store.postgres", None)
+        with pytest.raises(ConfigError, match="the extra `postgres`"):
+            Store(tmp_path, SystemClock(), "postgresql://x/y")

@@ -1,12 +1,13 @@
-"""Records on their way to the disk: in batches, none lost, none twice, whatever the file does."""
+"""What lasts on its way to the disk: many in one transaction, none lost, none twice, whatever the file does."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import sqlite3
 import tempfile
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from pathlib import Path
 
 import msgspec
@@ -14,10 +15,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from trivium.errors import StoreUnavailable
+from trivium.errors import OperationError, StoreUnavailable
 from trivium.metering.record import COLUMNS, Record
-from trivium.store.database import migrate
-from trivium.store.writer import RecordWriter
+from trivium.store.migrations import migrate
+from trivium.store.posting import write_records
+from trivium.store.sql import Writing
+from trivium.store.sqlite import SqliteDatabase
+from trivium.store.writer import Op, Writer
 
 
 def record(id: str, **fields: object) -> Record:
@@ -25,18 +29,46 @@ def record(id: str, **fields: object) -> Record:
     return msgspec.structs.replace(plain, **fields)
 
 
+class Kept:
+    """A record on its way, and what its writer was told."""
+
+    def __init__(self, record: Record, *, urgent: bool = False) -> None:
+        self.record = record
+        self.urgent = urgent
+        self.told: list[str] = []
+
+    def done(self) -> None:
+        self.told.append("done")
+
+    def failed(self, error: StoreUnavailable) -> None:
+        self.told.append(f"failed: {error.detail}")
+
+    def lost(self, why: object) -> None:
+        self.told.append(f"lost: {why}")
+        logging.getLogger("trivium.store").critical("record not stored: %s", msgspec.json.encode(self.record).decode())
+
+
+def apply(ops: Sequence[Op], tx: Writing, again: bool) -> None:
+    write_records(tx, [op.record for op in ops if isinstance(op, Kept)], set())
+    for op in ops:
+        if not isinstance(op, Kept):
+            op.perform(tx)  # type: ignore[attr-defined]
+
+
 class Disk:
     """A file whose writers wait for no lock, and a second connection that can hold one."""
 
     def __init__(self, folder: Path) -> None:
-        self.mine = sqlite3.connect(folder / "t.db", isolation_level=None, timeout=0, check_same_thread=False)
+        self.database = SqliteDatabase(folder / "t.db", patience=0)
+        self.mine = self.database._writer
         self.other = sqlite3.connect(folder / "t.db", isolation_level=None)
-        self._writers: list[RecordWriter] = []
-        migrate(self.mine)
+        self._writers: list[Writer] = []
+        migrate(self.database)
 
-    def writer(self, window: float = 0.001, backlog: int = 100_000) -> RecordWriter:
-        self._writers.append(RecordWriter(self.mine, window=window, retry=0.001, backlog=backlog))
-        return self._writers[-1]
+    def writer(self, linger: float = 0.001, backlog: int = 100_000, window: float = 0.002) -> Recorder:
+        writer = Writer(self.database, apply, window=window, linger=linger, retry=0.001, backlog=backlog)
+        self._writers.append(writer)
+        return Recorder(writer)
 
     def lock(self) -> None:
         self.other.execute("BEGIN IMMEDIATE")
@@ -51,8 +83,29 @@ class Disk:
     def close(self) -> None:
         for writer in self._writers:
             writer._thread.shutdown()
-        self.mine.close()
+        self.database.close()
         self.other.close()
+
+
+class Recorder:
+    """The writer of a test."""
+
+    def __init__(self, writer: Writer) -> None:
+        self.writer = writer
+        self.flush, self.close, self.run = writer.flush, writer.close, writer.run
+
+    @property
+    def failing(self) -> str | None:
+        return self.writer.failing
+
+    @property
+    def accepts(self) -> bool:
+        return self.writer.accepts
+
+    def add(self, record: Record, *, urgent: bool = False) -> Kept:
+        kept = Kept(record, urgent=urgent)
+        self.writer.add(kept)
+        return kept
 
 
 @pytest.fixture
@@ -68,7 +121,7 @@ async def until(condition: Callable[[], object], within: float = 5) -> None:
 
 
 async def test_close_stores_what_is_still_waiting(disk: Disk) -> None:
-    writer = disk.writer(window=60)
+    writer = disk.writer(linger=60)
     for n in range(1000):
         writer.add(record(f"{n:04}"))
     await writer.close()
@@ -87,7 +140,7 @@ async def test_a_record_is_stored_without_anyone_asking(disk: Disk) -> None:
 async def test_many_records_are_one_commit(disk: Disk) -> None:
     statements: list[str] = []
     disk.mine.set_trace_callback(statements.append)
-    writer = disk.writer(window=60)
+    writer = disk.writer(linger=60)
     for n in range(500):
         writer.add(record(str(n)))
     await writer.flush()
@@ -152,7 +205,7 @@ async def test_what_cannot_be_stored_at_the_end_is_in_the_log(disk: Disk, caplog
 
 
 async def test_what_a_call_leaves_while_the_writer_closes_is_stored_too(disk: Disk) -> None:
-    writer = disk.writer(window=60)
+    writer = disk.writer(linger=60)
     loop, late = asyncio.get_running_loop(), iter(["late 1", "late 2"])
 
     def one_more(statement: str) -> None:
@@ -166,7 +219,7 @@ async def test_what_a_call_leaves_while_the_writer_closes_is_stored_too(disk: Di
 
 
 async def test_a_full_backlog_is_said_and_passes(disk: Disk) -> None:
-    writer = disk.writer(window=60, backlog=2)
+    writer = disk.writer(linger=60, backlog=2)
     accepts = []
     for id in ("a", "b", "c"):
         writer.add(record(id))
@@ -179,7 +232,7 @@ async def test_a_full_backlog_is_said_and_passes(disk: Disk) -> None:
 
 
 async def test_a_reader_who_gives_up_while_it_is_written_doubles_nothing(disk: Disk) -> None:
-    writer = disk.writer(window=60)
+    writer = disk.writer(linger=60)
     for n in range(2000):
         writer.add(record(f"{n:04}"))
     asking = asyncio.create_task(writer.flush())
@@ -201,7 +254,7 @@ async def test_a_record_that_is_added_twice_is_stored_once(disk: Disk) -> None:
 
 
 async def test_flush_waits_for_what_was_there_and_not_for_what_comes_meanwhile(disk: Disk) -> None:
-    writer = disk.writer(window=60)
+    writer = disk.writer(linger=60)
     loop, arriving = asyncio.get_running_loop(), iter(range(20))
 
     def one_more(statement: str) -> None:
@@ -215,27 +268,80 @@ async def test_flush_waits_for_what_was_there_and_not_for_what_comes_meanwhile(d
     await writer.close()
 
 
-async def test_where_nothing_waits_any_more_nothing_is_written(disk: Disk) -> None:
-    statements: list[str] = []
-    disk.mine.set_trace_callback(statements.append)
+async def test_a_record_that_no_database_takes_does_not_take_the_others_with_it(
+    disk: Disk, caplog: pytest.LogCaptureFixture
+) -> None:
     writer = disk.writer()
-    async with writer._writing:
-        writer.add(record("a"))
-        asking = asyncio.create_task(writer.flush())
-        await asyncio.sleep(0.01)
-    await asking
+    odd, good = writer.add(record("odd", total_us=2**63)), writer.add(record("good"))
+    await writer.flush()
+    assert disk.ids() == ["good"]
+    assert odd.told[0].startswith("lost: ")
+    assert good.told == ["done"]
+    assert '"id":"odd"' in caplog.text
     await writer.close()
-    assert statements.count("COMMIT") == 1
 
 
-async def test_a_record_that_no_database_takes_does_not_take_the_others_with_it(disk: Disk) -> None:
-    writer = disk.writer()
-    writer.add(record("odd", total_us=2**63))
-    assert writer._flushing
-    writer._flushing.add_done_callback(lambda task: task.cancelled() or task.exception())
-    await asyncio.sleep(0.01)
-    writer.add(record("good"))
-    await until(lambda: disk.ids() == ["good"], within=0.2)
+class TestUrgent:
+    async def test_what_is_urgent_does_not_wait_for_the_others(self, disk: Disk) -> None:
+        writer = disk.writer(linger=60)
+        slow = writer.add(record("slow"))
+        hurried = writer.add(record("hurried"), urgent=True)
+        await until(lambda: hurried.told)
+        assert disk.ids() == ["hurried"]
+        await writer.close()
+        assert slow.told == ["done"]
+
+    async def test_what_comes_within_the_window_is_one_commit(self, disk: Disk) -> None:
+        statements: list[str] = []
+        disk.mine.set_trace_callback(statements.append)
+        writer = disk.writer(linger=60, window=0.2)
+        first = writer.add(record("first"), urgent=True)
+        await until(lambda: first.told)
+        rest = [writer.add(record(f"{n:03}"), urgent=True) for n in range(100)]
+        await until(lambda: all(op.told for op in rest))
+        assert statements.count("COMMIT") == 2
+        await writer.close()
+
+    async def test_it_hears_at_once_that_it_cannot_be_written_and_is_not_tried_again(self, disk: Disk) -> None:
+        writer = disk.writer(linger=60)
+        disk.lock()
+        patient = writer.add(record("patient"))
+        hurried = writer.add(record("hurried"), urgent=True)
+        await until(lambda: hurried.told)
+        assert hurried.told == ["failed: database is locked"]
+        disk.unlock()
+        await writer.close()
+        assert disk.ids() == ["patient"]
+        assert patient.told == ["done"]
+
+
+class TestRun:
+    async def test_a_function_sees_everything_before_it_and_its_result_comes_back(self, disk: Disk) -> None:
+        writer = disk.writer(linger=60)
+        writer.add(record("a"))
+        assert await writer.run(lambda tx: tx.execute("SELECT id FROM records")) == [("a",)]
+        await writer.close()
+
+    async def test_a_refusal_is_the_callers_and_harms_nobody_else(self, disk: Disk) -> None:
+        def refuse(tx: Writing) -> None:
+            raise OperationError("no")
+
+        writer = disk.writer(linger=60)
+        asked = asyncio.create_task(writer.run(refuse))
+        await asyncio.sleep(0)
+        writer.add(record("a"))
+        with pytest.raises(OperationError, match="no"):
+            await asked
+        await writer.close()
+        assert disk.ids() == ["a"]
+
+    async def test_it_raises_where_the_disk_does_not_take_it(self, disk: Disk) -> None:
+        writer = disk.writer()
+        disk.lock()
+        with pytest.raises(StoreUnavailable):
+            await writer.run(lambda tx: None)
+        disk.unlock()
+        await writer.close()
 
 
 STEPS = st.lists(st.sampled_from(["add", "add", "flush", "give up", "lock", "unlock", "rest"]), max_size=25)

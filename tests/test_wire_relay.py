@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from support_streams import CHAT, ENDS, USAGE, chunk, cut_streams, named, sse
 from trivium.canon.api import Api
 from trivium.canon.fold import Answer, Fold
+from trivium.canon.size import content_of
 from trivium.wire import relay as module
 from trivium.wire.codec import stream_decoder
 from trivium.wire.errors import ErrorValue
@@ -333,3 +334,117 @@ def test_what_is_no_json_is_counted_after_the_first_word_too() -> None:
     through = relay(Api.CHAT)
     pass_on(through, BEGUN[Api.CHAT], b'data: {"choices": [\n\n', sse(chunk("stop"), "data: [DONE]"))
     assert through.malformed == 1
+
+
+def content_in_full(api: Api, stream: bytes) -> int:
+    decoder = stream_decoder(api)
+    return sum(content_of(event) for said in events_of(stream) for event in decoder.decode(said))
+
+
+class TestContentBytes:
+    """The bytes of content that went on: its letters in UTF-8, whatever JSON makes of them."""
+
+    @settings(max_examples=300, deadline=None)
+    @given(cut_streams())
+    def test_all_that_is_said_is_measured_however_it_is_cut(self, stream: tuple[Api, list[bytes], list[bytes]]) -> None:
+        api, _, chunks = stream
+        through = relay(api)
+        pass_on(through, *chunks)
+        assert through.content_bytes == content_in_full(api, b"".join(chunks))
+
+    @settings(max_examples=100, deadline=None)
+    @given(cut_streams())
+    def test_it_grows_with_each_event_that_has_gone_on(self, stream: tuple[Api, list[bytes], list[bytes]]) -> None:
+        api, blocks, _ = stream
+        through, sent = relay(api), b""
+        for block in (block.replace(b"\r\n", b"\n").replace(b"\r", b"\n") for block in blocks):
+            through.feed(block[:-1])
+            assert through.content_bytes == content_in_full(api, sent)
+            through.feed(block[-1:])
+            sent += block
+            assert through.content_bytes == content_in_full(api, sent)
+
+    @pytest.mark.parametrize(
+        ("api", "event", "size"),
+        [
+            (Api.CHAT, chunk(content="Grüße"), 7),
+            (Api.CHAT, chunk(content='"a"\n\\'), 5),
+            (Api.CHAT, chunk(content=None, reasoning_content="hmm"), 3),
+            (Api.CHAT, chunk(reasoning="hmm", reasoning_content="hmm"), 3),
+            (Api.CHAT, chunk(reasoning="hmm", reasoning_details=[{"type": "reasoning.text", "text": "hmm"}]), 3),
+            (Api.CHAT, chunk(content="one", reasoning="hmm"), 6),
+            (Api.CHAT, chunk(content=[{"type": "thinking", "thinking": [{"type": "text", "text": "hmm"}]}]), 3),
+            (Api.CHAT, chunk(refusal="no"), 2),
+            (Api.CHAT, chunk(content=""), 0),
+            (Api.CHAT, chunk(content="", annotations=[{"url_citation": {"content": "of a page", "url": "x"}}]), 0),
+            (Api.CHAT, chunk(tool_calls=[{"index": 0, "id": "a", "function": {"name": "f", "arguments": "{}"}}]), 2),
+            (Api.CHAT, {**chunk(content="four"), "obfuscation": "xxxxxxxxx"}, 4),
+            (Api.CHAT, {"choices": [{"index": 1, "delta": {"content": "four"}, "finish_reason": None}]}, 4),
+            (Api.CHAT, chunk(content='","content":"no'), 15),
+            (Api.MESSAGES, {"type": "content_block_delta", "delta": {"type": "thinking_delta", "thinking": "hmm"}}, 3),
+            (Api.MESSAGES, {"type": "content_block_delta", "delta": {"type": "signature_delta", "signature": "x"}}, 0),
+            (Api.MESSAGES, {"type": "content_block_delta", "delta": {"partial_json": "{}"}}, 2),
+            (Api.RESPONSES, {"type": "response.output_text.delta", "delta": "hmm", "obfuscation": "xx"}, 3),
+            (Api.RESPONSES, {"type": "response.code_interpreter_call_code.delta", "delta": "1+1"}, 3),
+            (Api.RESPONSES, {"type": "response.audio.delta", "delta": "AAAA"}, 0),
+        ],
+    )
+    def test_what_is_content(self, api: Api, event: Any, size: int) -> None:
+        for together in (1, 2):
+            for begun in (BEGUN[api], b""):
+                through = relay(api)
+                through.feed(begun)
+                through.feed(sse(*[named(event) if "type" in event else event] * together))
+                assert through.content_bytes == (2 if begun else 0) + size * together
+
+    @pytest.mark.parametrize(
+        "delta", [{"content": "Hi"}, {"content": "", "reasoning": "hm"}, {"role": "assistant", "content": "Hi"}]
+    )
+    def test_a_mere_piece_of_content_is_not_decoded_for_it(self, delta: dict[str, Any]) -> None:
+        through = relay(Api.CHAT)
+        through.feed(BEGUN[Api.CHAT])
+        with patch.object(through, "_decoder", None):
+            through.feed(sse(chunk(**delta), chunk(**delta)))
+        assert through.content_bytes == 2 + 4
+
+    def test_letters_that_are_cut_in_two_count_as_the_client_gets_them(self) -> None:
+        halves = [json.dumps(chunk(content=half)) for half in ("\ud83d", "\ude00")]
+        blocks = sse(*[f"data: {half}" for half in halves])
+        together, apart = relay(Api.CHAT), relay(Api.CHAT)
+        for through in (together, apart):
+            through.feed(BEGUN[Api.CHAT])
+        together.feed(blocks)
+        for at in range(len(blocks)):
+            apart.feed(blocks[at : at + 1])
+        assert together.content_bytes == apart.content_bytes == 2 + 6
+
+    def test_what_is_said_again_at_the_end_of_a_part_is_not_measured_again(self) -> None:
+        through = relay(Api.RESPONSES)
+        deltas = [{"type": "response.output_text.delta", "output_index": 0, "delta": f" {word}"} for word in "abcdef"]
+        whole = " a b c d e f"
+        ends = [
+            {"type": "response.output_text.done", "output_index": 0, "text": whole},
+            {"type": "response.output_item.done", "output_index": 0, "item": {"type": "message", "content": [
+                {"type": "output_text", "text": whole}]}},
+        ]  # fmt: skip
+        for event in (*deltas, *ends):
+            through.feed(sse(named(event)))
+        assert through.content_bytes == len(whole)
+
+    def test_what_is_said_only_at_the_end_of_a_part_is_measured_there(self) -> None:
+        through = relay(Api.RESPONSES)
+        through.feed(BEGUN[Api.RESPONSES])
+        call = {"type": "function_call", "call_id": "t", "name": "f"}
+        through.feed(sse(named({"type": "response.output_item.added", "output_index": 1, "item": call})))
+        done = {"type": "response.function_call_arguments.done", "output_index": 1, "arguments": '{"a":1}'}
+        through.feed(sse(named(done)))
+        assert through.content_bytes == 2 + 7
+
+    def test_an_event_too_long_to_hold_is_measured_when_it_is_whole(self) -> None:
+        with patch.object(module, "HOLD", 100):
+            through = relay(Api.CHAT)
+            long = sse(chunk(content="x" * 300))
+            assert through.feed(long[:200])
+            assert through.content_bytes == 0
+            through.feed(long[200:])
+            assert through.content_bytes == 300

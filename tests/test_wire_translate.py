@@ -13,12 +13,14 @@ from support_translation import ORIGIN, decoded, error, translated, translation
 from trivium.canon.api import Api
 from trivium.canon.events import Fault, FinishReason
 from trivium.canon.fold import Answer, fold
+from trivium.canon.size import content_bytes
 from trivium.canon.traits import Traits
 from trivium.errors import FieldInvalid, InvalidJson
 from trivium.wire.body import members
-from trivium.wire.codec import decode_answer
+from trivium.wire.codec import decode_answer, stream_decoder
 from trivium.wire.destination import Destination
 from trivium.wire.fault import BROKEN_OFF, GARBAGE
+from trivium.wire.relay import StreamRelay
 from trivium.wire.translate import StreamTranslation, Translation, estimated
 
 OTHERS = [Api.RESPONSES, Api.MESSAGES]
@@ -320,3 +322,67 @@ def test_an_endpoint_that_counts_gets_only_what_it_takes() -> None:
     said = members(compact({"messages": INPUT, "max_tokens": 9, "temperature": 1}).encode())
     body = way(Api.CHAT, Api.MESSAGES).request(said, count_only=True).body
     assert json.loads(body).keys() == {"model", "messages"}
+
+
+class TestContentBytes:
+    """The bytes of content that went on to the client."""
+
+    WORDS = ("Grüße, ", 'he said "no"', "\n", "你好", "😀 ", " ")
+
+    @each_client
+    def test_a_stream_has_as_many_as_one_that_is_relayed(self, client: Api) -> None:
+        deltas = [chunk(content=word) for word in self.WORDS] + [chunk(reasoning_content=word) for word in self.WORDS]
+        said = [*deltas, chunk("stop"), USAGE, "data: [DONE]"]
+        stream, relayed = from_chat(client), StreamRelay(Api.CHAT, stream_decoder(Api.CHAT))
+        for one in said:
+            stream.feed(sse(one))
+            relayed.feed(sse(one))
+            assert stream.content_bytes == relayed.content_bytes
+        stream.close()
+        assert stream.content_bytes == relayed.content_bytes == 2 * len("".join(self.WORDS).encode())
+
+    @each_client
+    def test_so_has_a_body(self, client: Api) -> None:
+        message = {"role": "assistant", "content": "Grüße", "tool_calls": [
+            {"id": "a", "type": "function", "function": {"name": "f", "arguments": '{"a":1}'}}]}  # fmt: skip
+        body = compact({"id": "c", "choices": [{"message": message, "finish_reason": "stop"}]}).encode()
+        stream = from_chat(client)
+        stream.whole(body)
+        _, answer = translation(Api.CHAT, client).whole(body)
+        assert stream.content_bytes == content_bytes(answer) == 7 + 7
+
+    @each_client
+    def test_what_waits_for_an_open_call_is_not_yet_content(self, client: Api) -> None:
+        def fragment(index: int, arguments: str, **more: Any) -> bytes:
+            function = {"arguments": arguments, **({"name": "f"} if more else {})}
+            return sse(chunk(tool_calls=[{"index": index, **more, "function": function}]))
+
+        stream = from_chat(client)
+        stream.feed(fragment(0, '{"a":', id="a") + fragment(1, '{"b":1}', id="b"))
+        assert stream.content_bytes == 5
+        stream.feed(fragment(0, "1}"))
+        assert stream.content_bytes == 14
+
+    @each_client
+    def test_what_comes_behind_an_error_is_none(self, client: Api) -> None:
+        stream = from_chat(client)
+        stream.feed(sse(chunk(content="Hi"), {"error": {"message": "no"}}, chunk(content="more")))
+        assert stream.content_bytes == 2
+
+    def test_the_text_of_a_free_text_tool_counts_as_the_client_gets_it(self) -> None:
+        through = way(Api.RESPONSES, Api.CHAT)
+        asked(through, input="hi", tools=[{"type": "custom", "name": "patch"}])
+        stream = through.stream()
+        stream.feed(call("patch", '{"input": "a\\nb"}'))
+        assert stream.content_bytes == 3
+
+    @each_client
+    def test_half_an_event_at_the_end_of_a_broken_stream_is_not_told_but_its_figures_are(self, client: Api) -> None:
+        stream = from_chat(client)
+        out = stream.feed(sse(chunk(content="Hi")))
+        said = stream.feed(sse({**chunk(content=" more"), "usage": USAGE["usage"]}).rstrip(b"\n")) + stream.close()
+        assert stream.unterminated
+        assert (said, stream.content_bytes) == (b"", 2)
+        assert stream.answer().usage
+        assert stream.fault
+        check(client, out + stream.failure(error(stream.fault)), failed=True)

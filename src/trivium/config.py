@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 import tomllib
 from collections.abc import Callable, Mapping
+from datetime import date
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar, get_args, get_origin
 
@@ -121,6 +122,19 @@ class ModelSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The most tokens of an answer."""
 
 
+class PromotionSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """`[[billing.promotions]]`: calls that cost their callers nothing for a while."""
+
+    model: Annotated[str, msgspec.Meta(pattern="/")]
+    """`PROVIDER/MODEL`, `*` and `?` as wildcards."""
+    until: date
+    """The last day, UTC."""
+    account: str | None = None
+    """Only of this account, by its id."""
+    key: str | None = None
+    """Only with this key, by its id."""
+
+
 class BillingSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """`[billing]`."""
 
@@ -130,6 +144,7 @@ class BillingSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Whole answers tell their charge in a header."""
     buy_credits_url: str | None = None
     """Where callers without credits are sent."""
+    promotions: list[PromotionSettings] = []
 
 
 class Settings(msgspec.Struct, frozen=True):

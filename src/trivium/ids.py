@@ -21,6 +21,11 @@ def request_id() -> str:
     return f"req_{int(time.time() * 1000):012x}{os.urandom(8).hex()}"
 
 
+def least_request_id(now_ms: int) -> str:
+    """An id before which no request that arrives from this moment on is sorted."""
+    return f"req_{now_ms:012x}"
+
+
 def key_id() -> str:
     """The public name of an API key: `key_` + 12 base62 digits. Knowing it gives no access."""
     return "key_" + "".join(secrets.choice(_ALPHABET) for _ in range(12))

@@ -125,7 +125,7 @@ def budgets() -> None:
 @config_option
 @json_option
 def set_(scope: str, period: str, usd: str, config_file: str | None, as_json: bool) -> None:
-    """Set a budget, in place of the one of the same scope and period. 0 allows nothing that costs."""
+    """Set a budget, or change the one of the same scope and period. 0 allows nothing that costs."""
     made = ask(config_file, "budgets.set", scope=scope, period=period, usd=usd)
     echo_json(made) if as_json else click.echo(made["id"])
 

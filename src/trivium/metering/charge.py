@@ -40,10 +40,12 @@ class Payer(enum.StrEnum):
     PROMOTION = "promotion"
 
 
-def payer_of(quote: Quote | None, *, byok: bool) -> Payer:
-    """Who pays for a call; `byok` says that the provider is the caller's."""
+def payer_of(quote: Quote | None, *, byok: bool, promoted: bool = False) -> Payer:
+    """Who pays for a call; `byok` says that the provider is the caller's, `promoted` that the house gives it away."""
     if byok:
         return Payer.BYOK
+    if promoted:
+        return Payer.PROMOTION
     return Payer.FREE if quote is not None and quote.free else Payer.HOUSE
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import enum
+from collections.abc import Mapping
 from decimal import Decimal
 from typing import Any
 
@@ -141,6 +142,13 @@ def told_by(usage: Usage) -> dict[str, Any]:
         "market_cost_usd": _usd(usage.market_cost),
         "is_byok": usage.is_byok,
     }
+
+
+def usage_of(row: Mapping[str, Any]) -> Usage:
+    """The tokens and calls of tools that a row of the record table holds."""
+    tools = msgspec.json.decode(row["server_tools"], type=dict[str, int]) if row["server_tools"] else {}
+    tokens: dict[str, Any] = {name: row[column] or 0 for column, name in TOKENS.items()}
+    return Usage(server_tools=tools, **tokens)
 
 
 def short(text: str | None) -> str | None:

@@ -18,6 +18,8 @@ class Start(msgspec.Struct, frozen=True, kw_only=True):
     """Whose balance pays; None where none does."""
     scopes: tuple[str, ...]
     """What budgets may be set for that count this call: `key:...`, `user:...`, `account:...`, ..."""
+    payer: str | None
+    """As in the record; None for a call that only counts tokens."""
     hold_nano: int
     """The most that it is expected to cost. 0 needs no balance and is not waited for."""
     requested_model: str

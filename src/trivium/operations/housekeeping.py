@@ -14,13 +14,13 @@ from typing import Any, Protocol
 from trivium.clock import Clock
 from trivium.errors import StoreUnavailable
 from trivium.metering.book import PriceBook
-from trivium.metering.charge import Charge, Delivery, Payer, charge, payer_of
+from trivium.metering.charge import Charge, Delivery, Payer, charge
 from trivium.metering.prices import Quote
 from trivium.metering.record import Outcome, Record, told_by
 from trivium.providers.provider import Provider
 from trivium.store import owners
 from trivium.store.ledger import Ledger
-from trivium.store.owners import Orphan
+from trivium.store.owners import Gone, Orphan
 from trivium.store.sql import Database
 from trivium.wire.generation import Generation
 
@@ -67,15 +67,22 @@ class Housekeeping:
     async def look(self) -> None:
         """Raises StoreUnavailable."""
         now = self._clock.now_ms()
-        await self._ledger.writer.run(lambda tx: owners.is_here(tx, self._ledger.owner, now))
-        while found := await owners.orphans(self._database, self._ledger.owner, now):
+        await self._ledger.is_here()
+        for owner in await owners.gone(self._database, self._ledger.owner, now):
+            await self._end_all_of(owner)
+        await self._ledger.forget_idle()
+        for account_id in await owners.accounts_with_expired_credits(self._database, now):
+            await self._ledger.expire(account_id)
+
+    async def _end_all_of(self, owner: Gone) -> None:
+        ended: set[str] = set()
+        while found := [one for one in await owners.orphans(self._database, owner) if one.start.id not in ended]:
+            ended |= {one.start.id for one in found}
             for at in range(0, len(found), _TOGETHER):
                 await asyncio.gather(*map(self._end, found[at : at + _TOGETHER]))
             await self._ledger.writer.flush()
             _LOG.warning("%d calls were ended that a gateway had left open", len(found))
-        await self._ledger.forget_idle()
-        for account_id in await owners.accounts_with_expired_credits(self._database, now):
-            await self._ledger.expire(account_id)
+        await self._ledger.writer.run(lambda tx: owners.bury(tx, owner))
 
     async def _end(self, orphan: Orphan) -> None:
         start, provider = orphan.start, self._providers.get(orphan.start.provider)
@@ -85,15 +92,14 @@ class Housekeeping:
             return
         found = await self._found(provider, orphan.upstream_id)
         quote = self._prices().quote(provider, start.upstream_model, start.account_id, start.time_ms)
-        payer = payer_of(quote, byok=provider.byok)
-        if found is None:
-            self._ledger.end(_record(orphan, payer=payer, **_unknown(orphan)))
+        if found is None or start.payer is None:
+            self._ledger.end(_record(orphan, **_unknown(orphan)))
             return
         if quote is not None:
             self._ledger.priced(quote)
         delivery = Delivery(input_tokens=0, content_bytes=0, output_most=0, complete=True)
-        charged = charge(found.usage, delivery, quote, payer, tells_byok=provider.tells_byok)
-        self._ledger.end(_record(orphan, payer=payer, **_known(charged, found, quote)))
+        charged = charge(found.usage, delivery, quote, Payer(start.payer), tells_byok=provider.tells_byok)
+        self._ledger.end(_record(orphan, **_known(charged, found, quote)))
 
     async def _found(self, provider: Provider, upstream_id: str | None) -> Generation | None:
         if provider.generations is None or upstream_id is None:
@@ -119,13 +125,13 @@ def _unknown(orphan: Orphan) -> dict[str, Any]:
     return {"flags": "expired_unknown", "exposure_nano": start.hold_nano, "price_version": start.price_version}
 
 
-def _record(orphan: Orphan, *, payer: Payer = Payer.HOUSE, **told: Any) -> Record:
+def _record(orphan: Orphan, **told: Any) -> Record:
     start = orphan.start
     return Record(
         id=start.id,
         time_ms=start.time_ms,
         api=start.api,
-        operation="generate",
+        operation="generate" if start.payer else "count_tokens",
         outcome=Outcome.FAILED,
         status=500,
         key_id=start.key_id,
@@ -136,7 +142,7 @@ def _record(orphan: Orphan, *, payer: Payer = Payer.HOUSE, **told: Any) -> Recor
         upstream_id=orphan.upstream_id,
         error_code=GONE,
         error_message="The gateway ended before the call did.",
-        payer=payer,
+        payer=start.payer,
         hold_nano=start.hold_nano,
         **told,
     )

@@ -18,7 +18,7 @@ from trivium.clock import Clock
 from trivium.errors import OperationError
 from trivium.money import NANO, nano_text
 from trivium.policy.spending import Budget, Period, window_start
-from trivium.store.accounts import Accounts
+from trivium.store.accounts import MOST_NANO, Accounts
 from trivium.store.posting import Entry
 
 ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._@-]{0,99}")
@@ -121,7 +121,7 @@ class MoneyOperations:
             kind=kind,
             amount_nano=amount,
             time_ms=self._clock.now_ms(),
-            idempotency_key=query.idempotency_key or f"{kind}:{secrets.token_hex(12)}",
+            idempotency_key=_made_up(kind) if query.idempotency_key is None else query.idempotency_key,
             expires_ms=_moment(query.expires) if query.expires is not None else None,
             note=query.note,
         )
@@ -148,6 +148,8 @@ class MoneyOperations:
         limit = nano(query.usd)
         if limit < 0:
             raise OperationError("A budget is not negative; 0 allows nothing that costs.")
+        if limit > MOST_NANO:
+            raise OperationError(f"A budget is at most {nano_text(MOST_NANO)} USD.")
         budget = Budget(
             id=f"bud_{secrets.token_hex(8)}",
             scope=query.scope,
@@ -155,8 +157,8 @@ class MoneyOperations:
             limit_nano=limit,
             created_ms=self._clock.now_ms(),
         )
-        await self._accounts.set_budget(budget)
-        return {"id": budget.id, "scope": budget.scope, "period": budget.period, "usd": nano_text(limit)}
+        id = await self._accounts.set_budget(budget)
+        return {"id": id, "scope": budget.scope, "period": budget.period, "usd": nano_text(limit)}
 
     async def _list_budgets(self, _: ListBudgets) -> list[dict[str, Any]]:
         now = self._clock.now_ms()
@@ -175,6 +177,10 @@ def nano(usd: str) -> int:
         return int(Decimal(usd) * NANO)
     except InvalidOperation:
         raise OperationError(f"{usd!r} is no amount in USD; expected one like 12.50, with up to 9 decimals.") from None
+
+
+def _made_up(kind: str) -> str:
+    return f"{kind}:{secrets.token_hex(12)}"
 
 
 def _moment(text: str) -> int:

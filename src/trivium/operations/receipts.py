@@ -9,14 +9,11 @@ from collections.abc import Mapping
 from decimal import Context, Decimal
 from typing import Any
 
-import msgspec
-
-from trivium.canon.usage import Usage
 from trivium.metering.charge import Payer
 from trivium.metering.cost import ReceiptRow, cost, receipt
 from trivium.metering.prices import MILLION, Price, Quote
-from trivium.metering.record import TOKENS
-from trivium.money import NANO, nano_text, usd_text
+from trivium.metering.record import usage_of
+from trivium.money import NANO, nano_text, to_nano, usd_text
 
 _EXACT = Context(prec=400)
 _PAID_BY = {
@@ -52,12 +49,6 @@ def _priced(record: Mapping[str, Any], price: Price | None) -> list[ReceiptRow]:
     return receipt(cost(usage_of(record), quote, record["service_tier"]))
 
 
-def usage_of(record: Mapping[str, Any]) -> Usage:
-    """The tokens of a row of the record table."""
-    tools = msgspec.json.decode(record["server_tools"], type=dict[str, int]) if record["server_tools"] else {}
-    return Usage(server_tools=tools, **{name: record[column] for column, name in TOKENS.items()})
-
-
 def _reported(record: Mapping[str, Any]) -> list[ReceiptRow]:
     """The provider's own figure; where it told only what the call is worth, that."""
     told = record["reported_cost_usd"] or record["market_cost_usd"] or "0"
@@ -69,12 +60,8 @@ def _reported(record: Mapping[str, Any]) -> list[ReceiptRow]:
     if markup:
         rows.append(ReceiptRow("markup" if markup > 0 else "discount", usd_text(markup)))
     exact = _EXACT.add(amount, markup)
-    charged = record["cost_nano"] if record["payer"] == Payer.HOUSE else _to_nano(exact)
+    charged = record["cost_nano"] if record["payer"] == Payer.HOUSE else to_nano(exact)
     total = _EXACT.divide(Decimal(charged), Decimal(NANO))
     if rounding := _EXACT.subtract(total, exact):
         rows.append(ReceiptRow("rounding", usd_text(rounding)))
     return [*rows, ReceiptRow("total", nano_text(charged))]
-
-
-def _to_nano(usd: Decimal) -> int:
-    return int(_EXACT.to_integral_value(_EXACT.multiply(usd, Decimal(NANO))))

@@ -17,22 +17,11 @@ from trivium.clock import Clock
 from trivium.metering.book import PriceBook, Priced
 from trivium.metering.cost import cost
 from trivium.metering.prices import Quote
+from trivium.metering.record import usage_of
 from trivium.routing.catalog import Catalog
 from trivium.store.accounts import Correction
 from trivium.store.prices import Charged, PriceStore
 
-_COUNTS = (
-    "input_uncached",
-    "cache_read",
-    "cache_write_5m",
-    "cache_write_1h",
-    "cache_write_other",
-    "output",
-    "reasoning",
-    "audio_input",
-    "audio_output",
-    "image_input",
-)
 _Moment = Annotated[int, msgspec.Meta(ge=0, le=2**53)]
 
 
@@ -104,13 +93,6 @@ class Rerating:
             return None
         provider: Priced = self._catalog().providers.get(name) or _Gone(name, name)
         return book.quote(provider, model, record["account_id"], record["time_ms"])
-
-
-def usage_of(record: dict[str, Any]) -> Usage:
-    """The usage that a record was charged for."""
-    tools = msgspec.json.decode(record["server_tools"], type=dict[str, int]) if record["server_tools"] else {}
-    counts: dict[str, Any] = {name: record[f"{name}_tokens"] or 0 for name in _COUNTS}
-    return Usage(server_tools=tools, **counts)
 
 
 def _correction(charged: Charged, quote: Quote | None) -> Correction | None:

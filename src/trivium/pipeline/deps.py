@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Protocol
 
 from trivium.clock import Clock
@@ -13,6 +14,7 @@ from trivium.metering.start import Start
 from trivium.pipeline.lookup import Generations, Lookups
 from trivium.policy.flood import Flood
 from trivium.policy.inflight import InFlight
+from trivium.policy.promotions import Promotions
 from trivium.policy.spending import Refusal
 from trivium.routing.catalog import Catalog
 from trivium.upstream.client import UpstreamClient
@@ -51,8 +53,9 @@ class Ledger(Protocol):
         """False while so much waits for the disk that no more may be taken."""
         ...
 
-    @property
-    def has_budgets(self) -> bool: ...
+    async def counts(self, scopes: Iterable[str]) -> bool:
+        """Whether a budget counts calls of these scopes."""
+        ...
 
     async def start(self, start: Start) -> Refusal | None:
         """Begins a call; a hold is durable when this returns None. Raises StoreUnavailable."""
@@ -105,6 +108,7 @@ class Deps:
         self.prices = prices
         self.lookups = Lookups(generations)
         self.billing = billing
+        self.promotions = Promotions(billing.promotions)
         self.client = client
         self.local = local
         self.catalog = catalog

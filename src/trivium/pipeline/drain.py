@@ -20,7 +20,7 @@ async def to_its_end(
 ) -> None:
     """Answers; once the client has left, for at most so many seconds more. Raises what `answer` does, and
     CancelledError after the client left."""
-    ear = _Ear(reply)
+    ear = _Ear(reply, run)
     task = asyncio.ensure_future(answer(ear))
     try:
         await asyncio.shield(task)
@@ -37,8 +37,9 @@ async def to_its_end(
 class _Ear:
     """The client's reply while there is a client."""
 
-    def __init__(self, reply: Reply) -> None:
+    def __init__(self, reply: Reply, run: Run) -> None:
         self._reply = reply
+        self._run = run
         self.deaf = False
 
     @property
@@ -46,11 +47,15 @@ class _Ear:
         return self._reply.started
 
     async def start(self, status: int, headers: Headers) -> None:
-        if not self.deaf:
+        if self.deaf:
+            self._run.missed = True
+        else:
             await self._reply.start(status, headers)
 
     async def write(self, data: bytes) -> None:
-        if not self.deaf:
+        if self.deaf:
+            self._run.missed = True
+        else:
             await self._reply.write(data)
 
     async def end(self, data: bytes = b"") -> None:

@@ -31,11 +31,15 @@ async def begin(call: Call, request: Request, target: Target, run: Run, deps: De
     scopes: tuple[str, ...] = ()
     if call.operation is Operation.GENERATE:
         account_id = run.account_id
+        whose = account_id or (run.key.account_id if run.key else None)
         run.size = size = measure(request)
-        run.quote = quote = deps.prices.quote(target.provider, target.model, account_id, call.time_ms)
+        run.quote = quote = deps.prices.quote(target.provider, target.model, whose, call.time_ms)
         if quote is not None:
             deps.ledger.priced(quote)
-        run.payer = payer = payer_of(quote, byok=target.provider.byok)
+        promoted = deps.promotions.apply(
+            f"{target.provider.name}/{target.model}", account=whose, key=run.key_id, time_ms=call.time_ms
+        )
+        run.payer = payer = payer_of(quote, byok=target.provider.byok, promoted=promoted)
         if quote is None and account_id is not None and payer is Payer.HOUSE:
             raise PriceUnknown(
                 f"Nobody knows what `{target.model}` of {target.provider.name} costs, so it cannot be charged. "
@@ -44,7 +48,7 @@ async def begin(call: Call, request: Request, target: Target, run: Run, deps: De
             )
         if payer is Payer.HOUSE:
             scopes = _scopes(run)
-            if quote is not None and (account_id is not None or deps.ledger.has_budgets):
+            if quote is not None and (account_id is not None or await deps.ledger.counts(scopes)):
                 hold = _most(size, request, target, quote, deps)
     start = Start(
         id=call.id,
@@ -53,6 +57,7 @@ async def begin(call: Call, request: Request, target: Target, run: Run, deps: De
         key_id=run.key_id,
         account_id=run.account_id if run.payer is Payer.HOUSE else None,
         scopes=scopes,
+        payer=run.payer,
         hold_nano=hold,
         requested_model=request.model[:256],
         provider=target.provider.name,

@@ -286,8 +286,7 @@ class Exchange:
             run.first_token_us = run.elapsed_us()
         if self._provider.generations is not None:
             run.knows(run.generation_id or stream.answer().id)
-        if not run.left:
-            run.content_bytes = stream.content_bytes
+        run.content_bytes = stream.content_bytes
         if now == held or max(now, held) <= _ACCOUNTED:
             return held
         run.hold(now)
@@ -304,8 +303,7 @@ class Exchange:
 
     def _note(self, meter: Stream) -> None:
         self._run.answer = meter.answer()
-        if not self._run.left:
-            self._run.content_bytes = meter.content_bytes
+        self._run.content_bytes = meter.content_bytes
         for flag, raised in (("malformed_events", meter.malformed), ("unmetered", meter.oversized)):
             if raised:
                 self._run.flags.append(flag)

@@ -57,6 +57,8 @@ class Run:
         self.error: TriviumError | None = None
         self.left = False
         """The client went away, or we cut the call because the gateway stops."""
+        self.missed = False
+        """Some of the answer was read on for a client that had left."""
         self.flags: list[str] = []
         self.queue_us: int | None = None
         self.ttfb_us: int | None = None
@@ -187,7 +189,7 @@ class Run:
         return nano_text(self.charge().nano)
 
     def _outcome(self) -> Outcome:
-        if self.left and not (self.answer and self.answer.ended):
+        if self.left and (self.missed or not (self.answer and self.answer.ended)):
             # Clients close at the last event, without waiting for the end of the body.
             return Outcome.ABORTED
         told = self.answer.error if self.answer else None
@@ -217,7 +219,7 @@ class Run:
             upstream_model=short(target.model) if target else None,
             answer_model=short(answer.model),
             upstream_status=self.upstream_status,
-            upstream_id=short(answer.id),
+            upstream_id=short(self.generation_id or answer.id),
             stream=request.stream if request else False,
             error_code=code,
             error_message=message,

@@ -19,7 +19,7 @@ from trivium.policy.spending import Budget
 from trivium.store import posting
 from trivium.store.ledger import Ledger
 from trivium.store.posting import Entry, Sums
-from trivium.store.sql import Database, Writing
+from trivium.store.sql import Database, Row, Writing
 
 MOST_NANO = 10**17
 """100 million USD: what is larger is a mistake."""
@@ -72,16 +72,18 @@ class Accounts:
             raise OperationError("An idempotency key has 1 to 200 characters.")
         if entry.expires_ms is not None and entry.expires_ms <= entry.time_ms:
             raise OperationError("The credits would have expired before they are granted.")
-        made = await self._ledger.writer.run(lambda tx: _credit(tx, entry))
-        if made:
-            self._ledger.credited(entry)
+        async with self._ledger.beside:
+            made = await self._ledger.writer.run(lambda tx: _credit(tx, entry))
+            if made:
+                self._ledger.credited(entry)
         return made
 
     async def refund(self, request_id: str, amount_nano: int | None, note: str | None) -> Entry:
         """Gives back a charge or a part of it; never more than was charged."""
         now = self._clock.now_ms()
-        entry = await self._ledger.writer.run(lambda tx: _refund(tx, request_id, amount_nano, note, now))
-        self._ledger.credited(entry)
+        async with self._ledger.beside:
+            entry = await self._ledger.writer.run(lambda tx: _refund(tx, request_id, amount_nano, note, now))
+            self._ledger.credited(entry)
         return entry
 
     async def entries(self, account_id: str | None, limit: int) -> list[dict[str, Any]]:
@@ -97,31 +99,36 @@ class Accounts:
     async def correct(self, corrections: Sequence[Correction]) -> int:
         """Books what charges would be at another price, as far as they are not that by now. Returns how many were."""
         now = self._clock.now_ms()
-        booked = await self._ledger.writer.run(
-            lambda tx: [done for one in corrections if (done := _correct(tx, one, now)) is not None]
-        )
-        for entry, windows, difference in booked:
-            self._ledger.spent(windows, difference)
-            if entry is not None:
-                self._ledger.credited(entry)
+        async with self._ledger.beside:
+            booked = await self._ledger.writer.run(
+                lambda tx: [done for one in corrections if (done := _correct(tx, one, now)) is not None]
+            )
+            for entry, windows, difference in booked:
+                self._ledger.spent(windows, difference)
+                if entry is not None:
+                    self._ledger.credited(entry)
         return len(booked)
 
-    async def set_budget(self, budget: Budget) -> None:
-        """Sets a limit; the one of the same scope and period, if there is one, ends."""
-        now = self._clock.now_ms()
+    async def set_budget(self, budget: Budget) -> str:
+        """Sets a limit, and returns the budget's id. Where the scope has a budget of the period it stays the same one,
+        and what it has counted so far counts."""
 
-        def act(tx: Writing) -> None:
-            tx.execute(
-                "UPDATE budgets SET ended_ms = ? WHERE scope = ? AND period = ? AND ended_ms IS NULL",
-                (now, budget.scope, budget.period),
+        def act(tx: Writing) -> str:
+            same = tx.execute(
+                "UPDATE budgets SET limit_nano = ? WHERE scope = ? AND period = ? AND ended_ms IS NULL RETURNING id",
+                (budget.limit_nano, budget.scope, budget.period),
             )
+            if same:
+                return str(same[0][0])
             tx.execute(
                 "INSERT INTO budgets (id, scope, period, limit_nano, created_ms) VALUES (?, ?, ?, ?, ?)",
                 (budget.id, budget.scope, budget.period, budget.limit_nano, budget.created_ms),
             )
+            return budget.id
 
-        await self._ledger.writer.run(act)
+        id = await self._ledger.writer.run(act)
         await self._ledger.load()
+        return id
 
     async def end_budget(self, id: str) -> None:
         def act(tx: Writing) -> None:
@@ -164,7 +171,7 @@ def _refund(tx: Writing, request_id: str, amount_nano: int | None, note: str | N
     charged = tx.execute("SELECT account_id FROM entries WHERE idempotency_key = ?", (f"charge:{request_id}",))
     if charged:
         posting.lock(tx, charged[0][0])
-    rows = tx.execute("SELECT kind, amount_nano FROM entries WHERE request_id = ?", (request_id,))
+    rows = [row for kind in ("charge", "refund", "rerate") for row in _made_for(tx, kind, request_id)]
     left, refunds = -sum(amount for _, amount in rows), sum(kind == "refund" for kind, _ in rows)
     if not charged or left <= 0:
         raise OperationError(f"There is nothing to refund of request {request_id!r}.")
@@ -182,6 +189,16 @@ def _refund(tx: Writing, request_id: str, amount_nano: int | None, note: str | N
     )
     posting.post(tx, [entry], Sums())
     return entry
+
+
+def _made_for(tx: Writing, kind: str, request_id: str) -> list[Row]:
+    """Kind and amount of entries, found by what their idempotency keys begin with."""
+    key = f"{kind}:{request_id}"
+    return tx.execute(
+        "SELECT kind, amount_nano FROM entries"
+        " WHERE idempotency_key = ? OR (idempotency_key > ? AND idempotency_key < ?)",
+        (key, f"{key}:", f"{key};"),
+    )
 
 
 _Booked = tuple[Entry | None, posting.Windows, int]

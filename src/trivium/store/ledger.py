@@ -10,18 +10,19 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import msgspec
 
+from trivium import ids
 from trivium.clock import Clock
 from trivium.errors import StoreUnavailable
 from trivium.metering.prices import Quote
 from trivium.metering.record import Record
 from trivium.metering.start import Start
 from trivium.policy.spending import Account, Budget, Refusal, Window, refused_by, settle, take, window_start
-from trivium.store import posting, prices
+from trivium.store import owners, posting, prices
 from trivium.store.posting import Entry, Sums
 from trivium.store.sql import Database, Row, Writing
 from trivium.store.writer import Act, Op, Writer
@@ -63,13 +64,36 @@ class _Open:
         return tuple([(window.budget.id, window.start_ms) for window in self.windows])
 
 
+class _Prices:
+    """Prices that calls name. Whatever names one carries it along until the database is known to have it, so that a
+    gateway that dies leaves no row that names a price which is not there."""
+
+    def __init__(self) -> None:
+        self._kept: set[str] = set()
+        self._new: dict[str, Quote] = {}
+
+    def add(self, quote: Quote) -> None:
+        if quote.version not in self._kept:
+            self._new[quote.version] = quote
+
+    def get(self, version: str | None) -> Quote | None:
+        return self._new.get(version or "")
+
+    def kept(self, quote: Quote | None) -> None:
+        if quote is not None:
+            self._kept.add(quote.version)
+            self._new.pop(quote.version, None)
+
+
 class _StartOp:
     """Urgent where something is held: then `result` says whether it was, as soon as that is durable."""
 
-    __slots__ = ("opened", "refusal", "result", "urgent")
+    __slots__ = ("opened", "prices", "quote", "refusal", "result", "urgent")
 
-    def __init__(self, opened: _Open) -> None:
+    def __init__(self, opened: _Open, prices: _Prices) -> None:
         self.opened = opened
+        self.prices = prices
+        self.quote = prices.get(opened.start.price_version)
         self.urgent = opened.start.hold_nano > 0
         self.refusal: Refusal | None = None
         self.result: asyncio.Future[Refusal | None] | None = None
@@ -77,6 +101,7 @@ class _StartOp:
             self.result = asyncio.get_running_loop().create_future()
 
     def done(self) -> None:
+        self.prices.kept(self.quote)
         if self.result is not None and not self.result.done():
             self.result.set_result(self.refusal)
 
@@ -91,15 +116,17 @@ class _StartOp:
 class _EndOp:
     """A record; of a call that was started, its end."""
 
-    __slots__ = ("record", "started")
+    __slots__ = ("prices", "quote", "record", "started")
     urgent = False
 
-    def __init__(self, record: Record, *, started: bool) -> None:
+    def __init__(self, record: Record, prices: _Prices, *, started: bool) -> None:
         self.record = record
         self.started = started
+        self.prices = prices
+        self.quote = prices.get(record.price_version)
 
     def done(self) -> None:
-        pass
+        self.prices.kept(self.quote)
 
     def failed(self, error: StoreUnavailable) -> None:
         pass
@@ -121,10 +148,12 @@ class Ledger:
         self._windows: dict[tuple[str, int], Window] = {}
         self._open: dict[str, _Open] = {}
         self._changes = 0
+        self._mark = owners.Mark(owner)
         self._doubtful: set[str] = set()
         """Starts of which nobody knows whether they were made."""
-        self._prices: set[str] = set()
-        """Versions that the database knows."""
+        self._prices = _Prices()
+        self.beside = asyncio.Lock()
+        """Held while an account changes beside the calls: who read it then would count the change twice."""
         self._expiring: dict[str, asyncio.Task[None]] = {}
         self._budgets: dict[str, list[Budget]] = {}
         self._budgets_until = 0.0
@@ -140,9 +169,11 @@ class Ledger:
         """Calls that were started and have not ended."""
         return len(self._open)
 
-    @property
-    def has_budgets(self) -> bool:
-        return bool(self._budgets)
+    async def counts(self, scopes: Iterable[str]) -> bool:
+        """Whether a budget counts calls of these scopes. Raises StoreUnavailable."""
+        if self._database.shared and asyncio.get_running_loop().time() > self._budgets_until:
+            await self.load()
+        return bool(self._budgets) and any(scope in self._budgets for scope in scopes)
 
     async def load(self) -> None:
         """Reads the budgets. Raises StoreUnavailable."""
@@ -164,7 +195,7 @@ class Ledger:
         if not self._database.shared and (refusal := take(start.hold_nano, account, windows)):
             return refusal
         opened = self._open[start.id] = _Open(start, account, windows)
-        op = _StartOp(opened)
+        op = _StartOp(opened, self._prices)
         self.writer.add(op)
         if op.result is None:
             return None
@@ -187,20 +218,22 @@ class Ledger:
             self._changed(opened.account, *opened.windows)
         started = opened is not None or record.id in self._doubtful
         self._doubtful.discard(record.id)
-        self.writer.add(_EndOp(record, started=started))
+        self.writer.add(_EndOp(record, self._prices, started=started))
 
     def priced(self, quote: Quote) -> None:
-        """Keeps a price that calls are charged with; its row is there before theirs."""
-        if quote.version not in self._prices:
-            self._prices.add(quote.version)
-            now = self._clock.now_ms()
-            self.writer.add(Act(lambda tx: prices.keep(tx, [quote], now), urgent=False))
+        """Keeps a price that calls are charged with: its row is written with the first that names it."""
+        self._prices.add(quote)
 
     def seen(self, id: str, upstream_id: str) -> None:
         """Keeps the id by which the provider knows a call, so that it can be asked if nobody sees the call's end."""
         statement = "UPDATE starts SET upstream_id = ? WHERE id = ?"
         if id in self._open:
             self.writer.add(Act(lambda tx: tx.execute(statement, (upstream_id, id)), urgent=False))
+
+    async def is_here(self) -> None:
+        """Says that this owner lives, and from where on its starts may be open. Raises StoreUnavailable."""
+        now = self._clock.now_ms()
+        await self.writer.run(self._mark.up_to(min(self._open, default=ids.least_request_id(now)), now))
 
     async def adopt(self, start: Start, windows: posting.Windows) -> None:
         """Takes over an open start of a process that is no more, so that `end` frees what it holds."""
@@ -210,7 +243,7 @@ class Ledger:
         self._open[start.id] = _Open(start, account, counted)
 
     def credited(self, entry: Entry) -> None:
-        """An entry that was made beside the calls is durable: what memory holds has to follow."""
+        """An entry that was made beside the calls, `beside` held, is durable: what memory holds has to follow."""
         account = self._accounts.get(entry.account_id)
         if account is None:
             return
@@ -252,13 +285,14 @@ class Ledger:
 
     async def _expire(self, account_id: str) -> None:
         now = self._now_ms()
-        gone = await self.writer.run(lambda tx: posting.expire(tx, account_id, now))
-        rows = await self._database.ask(posting.NEXT_EXPIRY, (account_id,))
-        if account := self._accounts.get(account_id):
-            account.balance -= gone
-            expiry = rows[0][0]
-            # What open holds still need of it goes later.
-            account.next_expiry_ms = expiry if expiry is None else max(expiry, now + _PATIENCE_MS)
+        async with self.beside:
+            gone = await self.writer.run(lambda tx: posting.expire(tx, account_id, now))
+            rows = await self._database.ask(posting.NEXT_EXPIRY, (account_id,))
+            if account := self._accounts.get(account_id):
+                account.balance -= gone
+                expiry = rows[0][0]
+                # What open holds still need of it goes later.
+                account.next_expiry_ms = expiry if expiry is None else max(expiry, now + _PATIENCE_MS)
 
     def _forget(self, id: str) -> None:
         """A start that was not made."""
@@ -269,20 +303,22 @@ class Ledger:
         """Raises StoreUnavailable for an account that is not there."""
         account = self._accounts.get(id)
         if account is None:
-            rows = await self._database.ask("SELECT balance_nano, held_nano FROM accounts WHERE id = ?", (id,))
-            if not rows:
-                raise StoreUnavailable("The account of this key is not there.", detail=f"no account {id!r}")
-            ((balance, held),) = rows
-            ((expiry,),) = await self._database.ask(posting.NEXT_EXPIRY, (id,))
-            account = self._accounts.setdefault(id, Account(id, balance, held, expiry))
+            async with self.beside:
+                account = self._accounts.get(id) or await self._read_account(id)
         if account.next_expiry_ms is not None and account.next_expiry_ms <= self._now_ms():
             await self.expire(id)
         return account
 
+    async def _read_account(self, id: str) -> Account:
+        rows = await self._database.ask("SELECT balance_nano, held_nano FROM accounts WHERE id = ?", (id,))
+        if not rows:
+            raise StoreUnavailable("The account of this key is not there.", detail=f"no account {id!r}")
+        ((balance, held),) = rows
+        ((expiry,),) = await self._database.ask(posting.NEXT_EXPIRY, (id,))
+        return self._accounts.setdefault(id, Account(id, balance, held, expiry))
+
     async def _windows_of(self, start: Start) -> Sequence[Window]:
-        if self._database.shared and asyncio.get_running_loop().time() > self._budgets_until:
-            await self.load()
-        if not self._budgets:
+        if not await self.counts(start.scopes):
             return ()
         found = [budget for scope in start.scopes for budget in self._budgets.get(scope, ())]
         return [await self._window(budget, window_start(budget.period, start.time_ms)) for budget in found]
@@ -295,6 +331,7 @@ class Ledger:
             rows = await self._database.ask(_SPENT, (budget.id, start_ms))
             window = Window(budget, start_ms, *(rows[0] if rows else (0, 0)))
             window = self._windows.setdefault((budget.id, start_ms), window)
+        window.budget = budget  # its limit may have been changed
         return window
 
     def _now_ms(self) -> int:
@@ -311,6 +348,10 @@ class Ledger:
         starts: list[_StartOp] = kinds[_StartOp]
         ends = {op.record.id: op for op in reversed(kinds[_EndOp])}
         held = {op.opened.start.id: op for op in starts if op.urgent}
+        if quotes := {op.quote.version: op.quote for op in (*starts, *ends.values()) if op.quote}:
+            prices.keep(tx, quotes.values(), self._clock.now_ms())
+        if starts:
+            self._mark.cover(tx, (op.opened.start.id for op in starts), self._clock.now_ms(), again=again)
         posting.write_starts(tx, [self._row(op) for op in starts if not op.urgent])
         self._write_ends(tx, [op for id, op in ends.items() if id not in held], again)
         self._write_held(tx, list(held.values()))

@@ -3,9 +3,16 @@ is an orphan that somebody else has to end.
 
 Where one process owns the database, every other owner is no more. Where several share it, an owner that has not been
 seen for `SILENCE_MS` is.
+
+There is no index of open starts: it would cost every request more than its start does. Each owner's row says from which
+id on its starts may be open. Ids begin with the time, so that what has to be looked through after a crash are the
+starts of the last seconds, or of as long as the oldest open call had been going on.
 """
 
 from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterable
 
 import msgspec
 
@@ -16,12 +23,13 @@ from trivium.store.sql import Database, Row, Writing
 SILENCE_MS = 60_000
 _MOST = 1_000
 """Orphans that are looked at together."""
-_SEEN = """
-    INSERT INTO owners (id, started_ms, seen_ms) VALUES (?, ?, ?)
-    ON CONFLICT (id) DO UPDATE SET seen_ms = excluded.seen_ms
-"""
+_SEEN = (
+    "INSERT INTO owners (id, seen_ms, since) VALUES (?, ?, ?) ON CONFLICT (id) DO UPDATE SET seen_ms = excluded.seen_ms"
+)
+_FROM = f"{_SEEN}, since = excluded.since"
+_DOWN_TO = f"{_SEEN}, since = CASE WHEN excluded.since < owners.since THEN excluded.since ELSE owners.since END"
 _COLUMNS = """
-    id, time_ms, api, key_id, account_id, hold_nano, requested_model, provider, upstream_model, price_version,
+    id, time_ms, api, key_id, account_id, payer, hold_nano, requested_model, provider, upstream_model, price_version,
     windows, upstream_id
 """
 
@@ -35,20 +43,60 @@ class Orphan(msgspec.Struct, frozen=True):
     """By which the provider knows it, as far as that was seen."""
 
 
-def is_here(tx: Writing, owner: str, now_ms: int) -> None:
-    """This owner lives."""
-    tx.execute(_SEEN, (owner, now_ms, now_ms))
+class Gone(msgspec.Struct, frozen=True):
+    """An owner that is no more, and from which id on its starts may be open."""
+
+    id: str
+    since: str
 
 
-async def orphans(database: Database, owner: str, now_ms: int) -> list[Orphan]:
-    """The oldest calls that nobody will end, as seen by an owner. Raises StoreUnavailable."""
-    living = f"SELECT id FROM owners WHERE seen_ms > {now_ms - SILENCE_MS}" if database.shared else "SELECT ''"
-    rows = await database.ask(
-        f"SELECT {_COLUMNS} FROM starts WHERE ended = 0 AND owner <> ? AND owner NOT IN ({living})"
-        f" ORDER BY id LIMIT {_MOST}",
-        (owner,),
-    )
+class Mark:
+    """An owner's row: from which id on its starts may be open. `cover` is for the writer's thread."""
+
+    def __init__(self, owner: str) -> None:
+        self._owner = owner
+        self._told: str | None = None
+        """What the row says; None where there is none, or nobody knows."""
+        self._lowest: str | None = None
+        """Of the starts that were written since `up_to`."""
+
+    def cover(self, tx: Writing, ids: Iterable[str], now_ms: int, *, again: bool) -> None:
+        """Before starts are written: the row takes them in, also where the clock was set back. `again`: nobody knows
+        what the last transaction did."""
+        lowest = min(ids)
+        self._lowest = lowest if self._lowest is None else min(lowest, self._lowest)
+        if again or self._told is None or lowest < self._told:
+            tx.execute(_DOWN_TO, (self._owner, now_ms, lowest))
+            self._told = lowest
+
+    def up_to(self, since: str, now_ms: int) -> Callable[[Writing], None]:
+        """What tells that the owner lives and that its open starts, and those to come, are at or behind an id."""
+        self._lowest = None
+
+        def tell(tx: Writing) -> None:
+            self._told = since if self._lowest is None else min(since, self._lowest)
+            tx.execute(_FROM, (self._owner, now_ms, self._told))
+
+        return tell
+
+
+async def gone(database: Database, owner: str, now_ms: int) -> list[Gone]:
+    """The owners that are no more, as seen by one that is. Raises StoreUnavailable."""
+    silent = f"AND seen_ms <= {now_ms - SILENCE_MS}" if database.shared else ""
+    rows = await database.ask(f"SELECT id, since FROM owners WHERE id <> ? {silent}", (owner,))
+    return [Gone(id, since) for id, since in rows]
+
+
+async def orphans(database: Database, owner: Gone) -> list[Orphan]:
+    """The oldest calls that it left open. Raises StoreUnavailable."""
+    statement = f"SELECT {_COLUMNS} FROM starts WHERE id >= ? AND owner = ? AND ended = 0 ORDER BY id LIMIT {_MOST}"
+    _, rows = await asyncio.to_thread(database.query, statement, (owner.since, owner.id))
     return [_orphan(row) for row in rows]
+
+
+def bury(tx: Writing, owner: Gone) -> None:
+    """Forgets an owner whose orphans have ended. One that lives after all says so again with its next start."""
+    tx.execute("DELETE FROM owners WHERE id = ? AND since = ?", (owner.id, owner.since))
 
 
 async def accounts_with_expired_credits(database: Database, now_ms: int) -> list[str]:
@@ -59,7 +107,7 @@ async def accounts_with_expired_credits(database: Database, now_ms: int) -> list
 
 
 def _orphan(row: Row) -> Orphan:
-    id, time_ms, api, key_id, account_id, hold, requested, provider, model, version, windows, upstream_id = row
+    id, time_ms, api, key_id, account_id, payer, hold, requested, provider, model, version, windows, upstream_id = row
     start = Start(
         id=id,
         time_ms=time_ms,
@@ -67,6 +115,7 @@ def _orphan(row: Row) -> Orphan:
         key_id=key_id,
         account_id=account_id,
         scopes=(),
+        payer=payer,
         hold_nano=hold,
         requested_model=requested,
         provider=provider,

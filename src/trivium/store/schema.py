@@ -88,6 +88,7 @@ MIGRATIONS = (
         owner TEXT NOT NULL,
         key_id TEXT,
         account_id TEXT,
+        payer TEXT,
         hold_nano INTEGER NOT NULL,
         windows TEXT,
         api TEXT NOT NULL,
@@ -98,8 +99,7 @@ MIGRATIONS = (
         upstream_id TEXT,
         ended INTEGER NOT NULL DEFAULT 0
     ) WITHOUT ROWID;
-    CREATE INDEX starts_open ON starts (owner) WHERE ended = 0;
-    CREATE TABLE owners (id TEXT PRIMARY KEY, started_ms INTEGER NOT NULL, seen_ms INTEGER NOT NULL);
+    CREATE TABLE owners (id TEXT PRIMARY KEY, seen_ms INTEGER NOT NULL, since TEXT NOT NULL);
     CREATE TABLE budgets (
         id TEXT PRIMARY KEY,
         scope TEXT NOT NULL,

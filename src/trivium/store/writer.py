@@ -102,14 +102,12 @@ class Writer:
         self._retry = retry
         self._urgent: list[Op] = []
         self._others: list[Op] = []
-        self._added = 0
-        self._settled = 0
-        """How many ops were written or given up; they end in any order, and all before `flush` sees the number."""
         self._others_due = 0.0
+        self._flushed: list[asyncio.Future[None]] = []
+        """Who waits until everything is durable that was added before."""
         self._again = False
         self._thread = ThreadPoolExecutor(1, "trivium-writer")
         self._writing: asyncio.Task[None] | None = None
-        self._flushing: asyncio.Task[None] | None = None
         self._hurry = asyncio.Event()
         self.failing: str | None = None
         """Why the last transaction could not be made; None while all is well."""
@@ -120,7 +118,6 @@ class Writer:
 
     def add(self, op: Op) -> None:
         """Hands over an op; it is in the database with the next transaction or, if it is not urgent, soon after."""
-        self._added += 1
         if op.urgent:
             self._urgent.append(op)
             self._hurry.set()
@@ -128,8 +125,7 @@ class Writer:
             if not self._others:
                 self._others_due = asyncio.get_running_loop().time() + self._linger
             self._others.append(op)
-        if self._flushing is None:
-            self._flushing = asyncio.get_running_loop().create_task(self._flush())
+        self._begin()
 
     async def run(self, act: Callable[[Writing], _T], *, urgent: bool = True) -> _T:
         """Runs a function inside a transaction, behind everything added so far. Raises OperationError where the
@@ -141,44 +137,50 @@ class Writer:
 
     async def flush(self) -> None:
         """Returns when everything added so far is durable. Raises StoreUnavailable if it cannot be made so now."""
-        added = self._added
-        while self._settled < added:
-            await self._write(everything=True)
+        waiter = asyncio.get_running_loop().create_future()
+        self._flushed.append(waiter)
+        self._hurry.set()
+        self._begin()
+        await waiter
 
     async def close(self, attempts: int = 5) -> None:
         """The last flush, tried a few times; what still cannot be written is said in the log, op by op."""
         for attempt in range(attempts):
             try:
-                while self._added > self._settled:
-                    await self.flush()
-                break
+                await self.flush()
+                if not (self._urgent or self._others):
+                    break
             except StoreUnavailable:
                 await asyncio.sleep(self._retry if attempt < attempts - 1 else 0)
-        if self._flushing is not None:
-            self._flushing.cancel()
+        if self._writing is not None:
+            self._writing.cancel()
         for op in self._urgent + self._others:
             op.lost(self.failing)
         self._thread.shutdown()
 
-    async def _flush(self) -> None:
-        """One task while anything waits."""
+    def _begin(self) -> None:
+        if self._writing is None:
+            self._writing = asyncio.get_running_loop().create_task(self._write())
+
+    async def _write(self) -> None:
+        """One task while anything waits: a transaction, then as long a pause as is allowed."""
         time = asyncio.get_running_loop().time
         next_at = 0.0
-        while self._urgent or self._others:
+        while self._urgent or self._others or self._flushed:
             self._hurry.clear()
-            if not self._urgent:
+            if not (self._urgent or self._flushed):
                 await self._rest(self._others_due - time())
-            if (pause := next_at - time()) > 0:
+            if not self._flushed and (pause := next_at - time()) > 0:
                 await asyncio.sleep(pause)
             next_at = time() + self._window
             try:
-                await self._write(everything=self._database.shared or time() >= self._others_due)
+                await self._write_some()
             except StoreUnavailable as error:
                 if self.failing is None:
                     _LOG.error("the store cannot be written, %d wait: %s", len(self._others), error.detail)
                 self.failing = error.detail or error.message
                 self._others_due = time() + self._retry
-        self._flushing = None
+        self._writing = None
 
     async def _rest(self, seconds: float) -> None:
         """A pause that ends as soon as something urgent comes."""
@@ -187,38 +189,39 @@ class Writer:
             await self._hurry.wait()
             timer.cancel()
 
-    async def _write(self, *, everything: bool) -> None:
-        """One transaction, or the end of the one under way. It goes on where the waiter is cancelled."""
-        if self._writing is None:
-            batch, self._urgent = self._urgent[:_MOST], self._urgent[_MOST:]
-            if everything:
-                room = _MOST - len(batch)
-                batch += self._others[:room]
-                del self._others[:room]
-            if not batch:
-                return
-            self._writing = asyncio.get_running_loop().create_task(self._written(batch))
-        await asyncio.shield(self._writing)
-
-    async def _written(self, batch: list[Op]) -> None:
+    async def _write_some(self) -> None:
+        """One transaction: with what is urgent, and with everything where that is due or waited for."""
+        loop = asyncio.get_running_loop()
+        batch = self._cut(everything=bool(self._flushed) or loop.time() >= self._others_due)
+        flushed: list[asyncio.Future[None]] = []
+        if not (self._urgent or self._others):
+            flushed, self._flushed = self._flushed, []
         try:
-            await asyncio.get_running_loop().run_in_executor(self._thread, self._commit, batch, self._again)
+            if batch:
+                await loop.run_in_executor(self._thread, self._commit, batch, self._again)
         except StoreUnavailable as error:
             self._again = True
-            given_up = [op for op in batch if op.urgent]
             self._others[:0] = [op for op in batch if not op.urgent]
-            self._settled += len(given_up)
-            for op in given_up:
-                op.failed(error)
-            raise
-        else:
-            self._again = False
-            self.failing = None
-            self._settled += len(batch)
             for op in batch:
-                op.done()
-        finally:
-            self._writing = None
+                if op.urgent:
+                    op.failed(error)
+            _tell([*flushed, *self._flushed], error)
+            self._flushed = []
+            raise
+        self._again = False
+        self.failing = None
+        for op in batch:
+            op.done()
+        _tell(flushed)
+
+    def _cut(self, *, everything: bool) -> list[Op]:
+        """What is written next."""
+        batch, self._urgent = self._urgent[:_MOST], self._urgent[_MOST:]
+        if everything or self._database.shared:
+            room = _MOST - len(batch)
+            batch += self._others[:room]
+            del self._others[:room]
+        return batch
 
     def _commit(self, batch: list[Op], again: bool) -> None:
         """In the thread. What the database takes issue with is written op by op, so that a bad op harms only itself."""
@@ -234,3 +237,13 @@ class Writer:
                 return
             _LOG.exception("an op was not written")
             batch[0].lost(error)
+
+
+def _tell(waiters: Sequence[asyncio.Future[None]], error: StoreUnavailable | None = None) -> None:
+    for waiter in waiters:
+        if waiter.done():
+            continue
+        if error is None:
+            waiter.set_result(None)
+        else:
+            waiter.set_exception(error)

@@ -1,0 +1,36 @@
+"""Records in a database of their own, for those who read them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from trivium.metering.record import COLUMNS, Record
+from trivium.store.migrations import migrate
+from trivium.store.sql import Database
+from trivium.store.sqlite import SqliteDatabase
+
+MIDNIGHT = 1_767_225_600_000  # 2026-01-01T00:00:00Z
+_INSERT = f"INSERT INTO records ({', '.join(COLUMNS)}) VALUES ({', '.join('?' * len(COLUMNS))})"
+
+
+def record(id: str, **fields: Any) -> Record:
+    plain = Record(id=id, time_ms=MIDNIGHT, api="messages", operation="generate", outcome="success", status=200)
+    return msgspec.structs.replace(plain, **fields)
+
+
+def keep(database: Database, *records: Record) -> None:
+    """Has the database hold these and no others."""
+    with database.transaction() as writing:
+        writing.execute("DELETE FROM records")
+        writing.executemany(_INSERT, map(msgspec.structs.astuple, records))
+
+
+def kept(folder: Path, *records: Record) -> SqliteDatabase:
+    """A new database that holds these."""
+    database = SqliteDatabase(folder / "trivium.db")
+    migrate(database)
+    keep(database, *records)
+    return database

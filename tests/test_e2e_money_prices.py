@@ -1,0 +1,258 @@
+"""What answers cost, as their callers and their receipts say: markups, tiers, buckets, tools, reported costs, and the
+charge in a header or behind a stream, over which no client stumbles.
+"""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from typing import Any
+
+import pytest
+
+from gateway import ALL_APIS, Running
+from support_money import (
+    APIS,
+    BODIES,
+    CREDITS,
+    INPUT,
+    METER,
+    OPENROUTER,
+    OUTPUT,
+    PATHS,
+    customer,
+    in_every_api,
+    operate,
+    receipt,
+    settled_one,
+    shop,
+    streamed,
+    usage,
+    whole,
+)
+from support_sdks import STREAMED, WAYS, clients
+from trivium.mock import Match, Reply, Rule, Usage
+from trivium.money import nano_text
+from trivium.operations.money import nano
+
+GOOD = Reply(text="Hi", usage=Usage(input=25, output=20))
+PRICE = 25 * INPUT + 20 * OUTPUT
+COST = "x-trivium-cost-usd"
+SHOWN = f"{METER}[billing]\ncost_header = true\n"
+
+
+async def charged(house: Running, api: str, **more: Any) -> dict[str, Any]:
+    """The record of one more call; its receipt adds up to its charge."""
+    assert (await house.post(PATHS[api], {**BODIES[api], **more}))[0] == 200
+    record: dict[str, Any] = (await house.records())[0]
+    *rows, total = await receipt(house, record)
+    assert sum(Decimal(row["usd"]) for row in rows) == Decimal(total["usd"])
+    assert nano(total["usd"]) == record["cost_nano"]
+    return record
+
+
+def priced(table: str) -> str:
+    return f'[models."up/m"]\noutput_limit = 1000\nprice = {{ {table} }}\n'
+
+
+class TestMarkups:
+    async def test_the_markup_of_an_account_wins_over_everybodys_and_one_of_a_model_over_all(self) -> None:
+        async with shop(GOOD, settings=CREDITS) as house:
+            await operate(house, "prices.set", pattern="up/*", markup_ppm=100_000)
+            await operate(house, "prices.set", pattern="up/dear", markup_ppm=1_000_000)
+            await operate(house, "prices.set", pattern="up/*", markup_ppm=-250_000, account_id="acme")
+            other = await customer(house, id="other")
+            costs = [(await charged(house, "chat", model=model))["cost_nano"] for model in ("m", "dear")]
+            assert costs == [PRICE * 11 // 10, PRICE * 2]
+            friend = await customer(house)
+            record = await charged(house, "chat")
+            assert (record["cost_nano"], record["market_cost_nano"]) == (PRICE * 3 // 4, PRICE)
+            assert record["markup_ppm"] == -250_000
+            assert [row["what"] for row in await receipt(house, record)] == ["input", "output", "discount", "total"]
+            assert await other.balance() == (nano_text(10**9 - sum(costs)), "0")
+            assert await friend.balance() == (nano_text(10**9 - PRICE * 3 // 4), "0")
+
+    async def test_a_hold_has_the_markup_in_it(self) -> None:
+        async with shop(GOOD, settings=CREDITS) as house:
+            await customer(house)
+            plain = (await charged(house, "chat"))["hold_nano"]
+            await operate(house, "prices.set", pattern="up/*", markup_ppm=1_000_000)
+            assert (await charged(house, "chat"))["hold_nano"] == 2 * plain
+
+    @in_every_api
+    async def test_a_reported_cost_is_marked_up_too(self, api: str) -> None:
+        reply = Reply(body=whole(api, "Hi", usage(api, 25, 20, cost=0.0003, is_byok=False)))
+        async with shop(reply, settings=CREDITS, provider=OPENROUTER) as house:
+            await customer(house)
+            await operate(house, "prices.set", pattern="up/*", markup_ppm=50_000)
+            record = await charged(house, api)
+            assert (record["cost_nano"], record["market_cost_nano"]) == (315_000, 300_000)
+            rows = [(row["what"], row["usd"]) for row in await receipt(house, record)]
+            assert rows == [("reported by the provider", "0.0003"), ("markup", "0.000015"), ("total", "0.000315")]
+
+
+class TestReportedCosts:
+    @in_every_api
+    async def test_the_cost_that_the_provider_tells_wins_over_the_book(self, api: str) -> None:
+        used = usage(api, 25, 20, cost=0.0021, is_byok=False)
+        stream = Rule(Reply(sse=streamed(api, "Hi", used)), Match(stream=True))
+        async with shop(stream, Rule(Reply(body=whole(api, "Hi", used))), settings=METER, provider=OPENROUTER) as house:
+            for streams in (False, True):
+                record = await charged(house, api, stream=streams)
+                assert (record["cost_nano"], record["cost_source"], record["flags"]) == (2_100_000, "reported", "")
+
+    @in_every_api
+    async def test_under_the_accounts_own_key_the_fee_is_charged_and_the_market_cost_is_both(self, api: str) -> None:
+        bill = {"cost": 0.0001, "is_byok": True, "cost_details": {"upstream_inference_cost": 0.002}}
+        reply = Reply(body=whole(api, "Hi", usage(api, 25, 20, **bill)))
+        async with shop(reply, settings=METER, provider=OPENROUTER) as house:
+            record = await charged(house, api)
+        assert (record["cost_nano"], record["market_cost_nano"], record["is_byok"]) == (100_000, 2_100_000, 1)
+        assert record["flags"] == ""
+
+    @in_every_api
+    async def test_xai_tells_it_in_ticks_of_which_ten_thousand_million_are_a_dollar(self, api: str) -> None:
+        reply = Reply(body=whole(api, "Hi", usage(api, 25, 20, cost_in_usd_ticks=21_000_005)))
+        async with shop(reply, settings=METER) as house:
+            record = await charged(house, api)
+        assert (record["reported_cost_usd"], record["cost_source"]) == ("0.0021000005", "reported")
+        assert record["cost_nano"] == 2_100_000  # half to even
+
+    async def test_a_fee_that_does_not_fit_the_bill_is_flagged_and_charged_all_the_same(self) -> None:
+        bill = {"cost": 0.001, "is_byok": True, "cost_details": {"upstream_inference_cost": 0.002}}
+        reply = Reply(body=whole("chat", "Hi", usage("chat", 25, 20, **bill)))
+        async with shop(reply, settings=METER, provider=OPENROUTER) as house:
+            record = await charged(house, "chat")
+        assert (record["cost_nano"], record["flags"]) == (1_000_000, "suspicious_cost")
+
+    async def test_a_cost_of_nothing_is_a_cost(self) -> None:
+        reply = Reply(body=whole("chat", "Hi", usage("chat", 25, 20, cost=0, is_byok=False)))
+        async with shop(reply, settings=CREDITS, provider=OPENROUTER) as house:
+            await customer(house)
+            record = await charged(house, "chat")
+        assert (record["cost_nano"], record["cost_source"]) == (0, "reported")
+
+    async def test_a_reported_cost_needs_no_price_where_balances_are_not_charged(self) -> None:
+        reply = Reply(body=whole("chat", "Hi", usage("chat", 25, 20, cost=0.0021, is_byok=False)))
+        async with shop(reply, settings=METER.replace("up/*", "up/others"), provider=OPENROUTER) as house:
+            record = await charged(house, "chat")
+        assert (record["cost_nano"], record["flags"], record["price_version"]) == (2_100_000, "", None)
+
+
+TIERS = priced('input = "3", output = "15", tiers.flex = { input = "1.5", output = "7.5" }, '
+               'tiers.priority = { input = "6", output = "30" }')  # fmt: skip
+
+
+class TestTiers:
+    @in_every_api
+    async def test_the_tier_of_the_answer_counts_else_the_one_that_was_asked_for(self, api: str) -> None:
+        said = {None: "flex", "default": "flex", "priority": "auto", "standard": "priority"}
+        rules = [
+            Rule(Reply(body=_tiered(api, told)), Match(contains=f'"service_tier": "{asked}"'), times=1)
+            for told, asked in said.items()
+        ]
+        async with shop(*rules, settings=TIERS) as house:
+            costs = [(await charged(house, api, service_tier=asked))["cost_nano"] for asked in said.values()]
+        assert costs == [PRICE // 2, PRICE, PRICE * 2, PRICE]
+
+    async def test_a_hold_covers_the_tier_that_is_asked_for_and_the_usual_one_where_that_is_dearer(self) -> None:
+        async with shop(GOOD, settings=f'{TIERS}[billing]\nmode = "credits"') as house:
+            await customer(house)
+            plain, flex, priority = [
+                (await charged(house, "chat", service_tier=tier))["hold_nano"] for tier in ("auto", "flex", "priority")
+            ]
+        assert flex == plain
+        assert priority > 19 * plain // 10
+
+
+def _tiered(api: str, told: str | None) -> dict[str, Any]:
+    tier = {"service_tier": told} if told else {}
+    if api == "messages":
+        return whole(api, "Hi", usage(api, 25, 20, **tier))
+    return {**whole(api, "Hi", usage(api, 25, 20)), **tier}
+
+
+class TestBuckets:
+    @in_every_api
+    async def test_a_long_input_is_priced_as_a_long_one_with_what_a_cache_gave_counted(self, api: str) -> None:
+        steps = priced('input = "3", output = "15", cache_read = "0.3", over_100 = { input = "6", output = "22.5" }')
+        rules = [Rule(Reply(text="x", usage=Usage(input=20, cache_read=n, output=10)), times=1) for n in (80, 81)]
+        async with shop(*rules, settings=steps) as house:
+            short, long = [(await charged(house, api))["cost_nano"] for _ in rules]
+        assert short == 20 * 3_000 + 80 * 300 + 10 * 15_000
+        assert long == 20 * 6_000 + 81 * 300 + 10 * 22_500
+
+    async def test_cache_writes_cost_by_how_long_they_last(self) -> None:
+        used = Usage(input=10, cache_read=50, cache_write_5m=4, cache_write_1h=2, output=20)
+        async with shop(Reply(text="x", usage=used), settings=METER) as house:
+            record = await charged(house, "messages")
+        assert record["cost_nano"] == 10 * 3_000 + 50 * 300 + 4 * 3_750 + 2 * 6_000 + 20 * 15_000
+
+    async def test_calls_of_server_tools_are_charged_each(self) -> None:
+        tools = usage("messages", 25, 20, server_tool_use={"web_search_requests": 3, "web_fetch_requests": 2})
+        prices = priced('input = "3", output = "15", tools = { web_search = "10" }')
+        async with shop(Reply(body=whole("messages", "Hi", tools)), settings=prices) as house:
+            record = await charged(house, "messages")
+            rows = await receipt(house, record)
+        assert record["cost_nano"] == PRICE + 3 * 10_000_000
+        assert [(row["what"], row["units"], row["usd"]) for row in rows[2:]] == [
+            ("web_search", 3, "0.03"), ("total", None, nano_text(record["cost_nano"])),
+        ]  # fmt: skip
+
+    @pytest.mark.parametrize("others", [19, 40])
+    async def test_a_stranger_that_calls_tools_without_end_leaves_a_receipt_that_adds_up(self, others: int) -> None:
+        """Of so many only some are counted; what is charged for must be on the receipt."""
+        called = {f"tool_{n}_requests": 1 for n in range(others)} | {"web_search_requests": 3}
+        tools = usage("messages", 25, 20, server_tool_use=called)
+        prices = priced('input = "3", output = "15", tools = { web_search = "10" }')
+        async with shop(Reply(body=whole("messages", "Hi", tools)), settings=prices) as house:
+            record = await charged(house, "messages")
+        assert record["cost_nano"] == (PRICE + 3 * 10_000_000 if others == 19 else PRICE)
+
+
+class TestTheChargeInSight:
+    @pytest.mark.parametrize("spoken", [None, *APIS])
+    async def test_no_client_stumbles_over_it(self, spoken: str | None) -> None:
+        said = Reply(text="Roads meet here.", usage=Usage(input=25, output=20))
+        provider = f'apis = ["{spoken}"]' if spoken else ALL_APIS
+        async with shop(said, settings=SHOWN, provider=provider) as house, clients(house.url, house.key) as on:
+            for way, ask in WAYS.items():
+                assert (way, *await ask(on, "m")) == (way, "Roads meet here.", 25, 0, 20)
+            records = await house.records()
+        assert [(record["outcome"], record["cost_nano"]) for record in records] == [("success", PRICE)] * len(WAYS)
+        assert any(way.endswith(STREAMED) for way in WAYS)
+
+    @pytest.mark.parametrize("spoken", [None, "messages"])
+    @in_every_api
+    async def test_it_is_in_a_header_of_a_whole_answer_and_behind_the_last_event_of_a_stream(
+        self, api: str, spoken: str | None
+    ) -> None:
+        provider = f'apis = ["{spoken}"]' if spoken else ALL_APIS
+        async with shop(GOOD, settings=SHOWN, provider=provider) as house:
+            _, _, headers = await house.post(PATHS[api], BODIES[api])
+            assert headers[COST] == nano_text(PRICE)
+            _, stream, headers = await house.post(PATHS[api], {**BODIES[api], "stream": True})
+            assert COST not in headers
+            assert stream.endswith(f"\n\n: {COST} {nano_text(PRICE)}\n\n")
+            assert len(stream.encode()) == (await house.records())[0]["response_bytes"]
+
+    @in_every_api
+    async def test_nobody_who_did_not_ask_for_it_sees_it(self, api: str) -> None:
+        async with shop(GOOD, settings=METER) as house:
+            _, _, headers = await house.post(PATHS[api], BODIES[api])
+            _, stream, _ = await house.post(PATHS[api], {**BODIES[api], "stream": True})
+        assert (COST in headers, COST in stream) == (False, False)
+
+    async def test_a_charge_that_waits_for_the_providers_record_is_not_told(self) -> None:
+        refused = Rule(Reply(status=403), Match(path="*/generation"))
+        good = Rule(Reply(text="Hi", usage=Usage(input=25, output=20), generation="gen-1"))
+        async with shop(refused, good, settings=SHOWN, provider=OPENROUTER) as house:
+            _, _, headers = await house.post(PATHS["chat"], BODIES["chat"])
+            record = await settled_one(house)
+        assert COST not in headers
+        assert record["flags"] == "generation_not_found"
+
+    @in_every_api
+    async def test_an_error_tells_none(self, api: str) -> None:
+        async with shop(Reply(status=500), settings=SHOWN) as house:
+            _, _, headers = await house.post(PATHS[api], BODIES[api])
+        assert COST not in headers

@@ -1,0 +1,167 @@
+"""What holds are sized by: no request exceeds it that a real tokenizer counts, and it is not wasteful."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import sys
+from pathlib import Path
+from statistics import median
+from types import ModuleType
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from trivium.canon.api import Api
+from trivium.canon.size import Size
+from trivium.metering import bound
+from trivium.metering.bound import delivered_tokens, most_input, most_output, most_usage, usual_input
+from trivium.operations.wire import read_capture
+from trivium.upstream.local_model import SERVER
+from trivium.wire.request import parse
+from trivium.wire.size import measure
+
+ROOT = Path(__file__).resolve().parents[1]
+RECORDINGS = ROOT.parent / "shared" / "wire" / "recordings"
+CONTEXT = 200_000
+
+
+def sized(**more: Any) -> Size:
+    return Size(**{"text_bytes": 360, "text_tokens_most": 200, **more})
+
+
+class TestInput:
+    def test_the_best_guess_goes_by_bytes_and_media(self) -> None:
+        assert usual_input(sized()) == 100
+        assert usual_input(sized(media_tokens=50)) == 150
+        assert usual_input(sized(sealed_bytes=180)) == 50
+        assert usual_input(sized(text_bytes=0)) == 1
+
+    def test_the_bound_has_room_for_what_vendors_add(self) -> None:
+        assert most_input(sized()) == 200 + bound.PREAMBLE
+        assert most_input(sized(media_tokens_most=5000, vendor_tools=2)) == (
+            200 + 5000 + bound.PREAMBLE + 2 * bound.VENDOR_TOOL
+        )
+
+    def test_no_input_is_longer_than_the_context(self) -> None:
+        assert most_input(sized(text_tokens_most=10**7), CONTEXT) == CONTEXT
+
+    def test_each_call_of_a_hosted_tool_reads_all_once_more_with_what_was_found(self) -> None:
+        own = most_input(sized())
+        assert most_input(sized(server_tools={"web_search": 2})) == 3 * own + (1 + 2) * bound.TOOL_RESULT
+        assert most_input(sized(server_tools={"web_search": 9}), 20_000) <= 10 * 20_000
+        assert most_input(sized(server_tools={"a": 10**12}), 20_000) <= 101 * 20_000
+
+    @given(st.integers(0, 10**7), st.integers(0, 10**7), st.integers(0, 20), st.none() | st.integers(1, 10**6))
+    def test_more_is_never_less(self, text: int, media: int, calls: int, context: int | None) -> None:
+        less = sized(text_tokens_most=text, media_tokens_most=media, server_tools={"a": calls})
+        more = sized(text_tokens_most=text + 1, media_tokens_most=media + 1, server_tools={"a": calls + 1})
+        assert 0 < most_input(less, context) <= most_input(more, context)
+        assert most_input(less, context) <= (context or 10**9) * (calls + 1)
+
+
+class TestOutput:
+    @pytest.mark.parametrize(
+        ("asked", "limit", "most"),
+        [
+            (None, 8_000, 8_000),
+            (100, 8_000, 100),
+            (10**9, 8_000, 8_000),
+            (0, 8_000, 0),
+            (None, 10**9, CONTEXT),
+            (None, None, bound.DEFAULT_OUTPUT),
+            (100, None, 100),
+            (50_000, None, 50_000),
+            (10**9, None, bound.LARGEST_OUTPUT),
+        ],
+    )
+    def test_what_was_asked_for_as_far_as_the_model_can(self, asked: int | None, limit: int | None, most: int) -> None:
+        assert most_output(asked, CONTEXT, limit) == most
+
+    def test_delivered_content_is_some_tokens_and_nothing_is_none(self) -> None:
+        assert [delivered_tokens(size) for size in (0, 1, 3, 4, 36, 37)] == [0, 1, 1, 2, 10, 11]
+
+
+class TestUsage:
+    def test_a_plain_request(self) -> None:
+        usage = most_usage(sized(), 50, CONTEXT, 8_000)
+        assert (usage.input_uncached, usage.input, usage.output) == (1100, 1100, 50)
+        assert not usage.server_tools
+
+    def test_each_answer_has_its_output(self) -> None:
+        assert most_usage(sized(answers=4), 50, CONTEXT, 8_000).output == 200
+
+    def test_what_is_marked_for_the_cache_is_priced_as_a_write(self) -> None:
+        short = most_usage(sized(cache_marked=True), 50, CONTEXT, 8_000)
+        long = most_usage(sized(cache_marked=True, cache_1h=True), 50, CONTEXT, 8_000)
+        assert (short.input_uncached, short.cache_write_5m, short.cache_write_1h) == (0, 1100, 0)
+        assert (long.input_uncached, long.cache_write_5m, long.cache_write_1h) == (0, 0, 1100)
+
+    def test_sound_is_part_of_input_and_output(self) -> None:
+        usage = most_usage(sized(media_tokens_most=9, sound_tokens_most=9, speaks=True), 50, CONTEXT, 8_000)
+        assert (usage.input, usage.audio_input, usage.output, usage.audio_output) == (1109, 9, 50, 50)
+
+    def test_calls_and_tier_are_told(self) -> None:
+        size = sized(server_tools={"web_search": 3, "mcp": 0}, service_tier="priority")
+        usage = most_usage(size, 50, CONTEXT, 8_000)
+        assert (usage.server_tools, usage.service_tier) == ({"web_search": 3}, "priority")
+
+
+def program() -> ModuleType:
+    """`bench/trust/bound.py`."""
+    spec = importlib.util.spec_from_file_location("trust_bound", ROOT / "bench" / "trust" / "bound.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.mark.skipif(importlib.util.find_spec(SERVER) is None, reason="the embedded model is not installed")
+def test_the_embedded_models_tokenizer_stays_within_the_bound() -> None:
+    trust = program()
+    ratios = []
+    with trust.counter() as count:
+        for number in range(150):
+            asked = trust.request(2, number)
+            actual = count(asked.counted)
+            size = measure(parse(asked.api, asked.body))
+            assert actual <= most_input(size), (number, asked.kind)
+            # Without the room for vendors' own words: what the letters alone may come to.
+            ratios.append(size.text_tokens_most / actual)
+    assert median(ratios) < 3
+
+
+APIS = {"chat": Api.CHAT, "responses": Api.RESPONSES, "messages": Api.MESSAGES, "count_tokens": Api.MESSAGES}
+SHORTENED = "very very long system prompt"
+"""Stands in recordings where there was one."""
+
+
+def counted(folder: Path, api: Api) -> int:
+    body = next(path for path in folder.iterdir() if path.stem == "response").read_bytes()
+    if folder.parts[-3] == "count_tokens":
+        return int(json.loads(body).get("input_tokens", 0))
+    usage = read_capture(body, api, folder.parts[-2]).usage
+    return usage.input if usage else 0
+
+
+COUNTED = [
+    (APIS[place], request)
+    for place in APIS
+    for request in sorted((RECORDINGS / place).glob("*/*/request.json"))
+    if SHORTENED not in request.read_text()
+]
+
+
+@pytest.mark.skipif(not COUNTED, reason="no recordings at ../shared/wire")
+def test_what_vendors_counted_stays_within_the_bound() -> None:
+    exceeded = []
+    for api, request in COUNTED:
+        body = {"model": "m", **json.loads(request.read_bytes())}
+        size = measure(parse(api, json.dumps(body, ensure_ascii=False).encode()))
+        if counted(request.parent, api) > most_input(size):
+            exceeded.append(request.parent.name)
+    assert exceeded == []

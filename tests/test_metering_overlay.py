@@ -1,0 +1,130 @@
+"""What we add to the price data, held against the data where that has the same."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+import pytest
+from genai_prices import data as package
+
+from support_prices import dataset
+from trivium.metering.dataset import Found
+from trivium.metering.overlay import FACTORS, day, limits_of, output_limit, overlaid, scaled
+from trivium.metering.prices import Limits, Price, sheet_of
+
+VERIFIED = day("2026-11-01")
+"""By then the data has verified tiers of its own."""
+ROUNDED = {
+    ("openai", "gpt-5.4", "batch"),  # 0.13 for half of 0.25
+    ("openai", "gpt-5.4", "flex"),
+    ("openai", "o4-mini", "flex"),  # 0.138 for half of 0.275
+    ("openai", "gpt-image-1", "batch"),
+    ("openai", "gpt-image-1.5", "batch"),
+    ("openai", "gpt-5.5-pro", "batch"),  # has no long contexts
+    ("openai", "gpt-5.5-pro", "flex"),
+    ("google", "gemini-3.5-flash-lite", "batch"),  # two thirds of a cache read
+}
+"""Where the data is not the plain factor, which then applies only before the data begins."""
+
+
+def found(provider: str, model: str) -> Found:
+    one = dataset().find(provider, model)
+    assert one is not None
+    return one
+
+
+def price(provider: str, model: str, moment: str) -> Price:
+    one = found(provider, model)
+    made = overlaid(one, one.at(day(moment)), day(moment)).price
+    assert made is not None
+    return made
+
+
+def test_each_factor_is_that_of_the_data_where_the_data_has_one() -> None:
+    agreed: Counter[tuple[str, str]] = Counter()
+    for provider, name in [(one.id, model.id) for one in package.providers for model in one.models]:
+        one = dataset().find(provider, name)
+        if one is None or one.provider != provider or (known := one.at(VERIFIED).price) is None:
+            continue
+        first = {
+            row.tier: row for row in reversed(FACTORS) if row.provider == provider and row.models.fullmatch(one.id)
+        }
+        for tier, row in first.items():
+            if tier in known.tiers and (provider, one.id, tier) not in ROUNDED:
+                standard = sheet_of(known)
+                assert {**standard, **scaled(standard, row)} == sheet_of(known.tiers[tier]), (provider, name, tier)
+                agreed[provider, tier] += 1
+    assert set(agreed) == {(row.provider, row.tier) for row in FACTORS}
+
+
+@pytest.mark.parametrize(
+    ("provider", "model", "tier", "moment", "input", "output"),
+    [
+        ("anthropic", "claude-3-5-sonnet", "batch", "2024-10-08", "1.5", "7.5"),
+        ("anthropic", "claude-opus-4-1", "batch", "2025-09-01", "7.5", "37.5"),
+        ("openai", "gpt-4o", "batch", "2025-01-01", "1.25", "5"),
+        ("openai", "gpt-5", "flex", "2025-09-01", "0.625", "5"),
+        ("openai", "gpt-5", "priority", "2025-09-01", "2.5", "20"),
+        ("openai", "o4-mini", "priority", "2025-09-01", "2", "8"),
+        ("google", "gemini-2.5-pro", "batch", "2025-08-01", "0.625", "5"),
+        ("mistral", "mistral-large-2512", "batch", "2026-01-01", "0.25", "0.75"),
+        ("groq", "openai/gpt-oss-120b", "batch", "2026-01-01", "0.075", "0.3"),
+    ],
+)
+def test_a_tier_has_its_price_before_somebody_verified_it(
+    provider: str, model: str, tier: str, moment: str, input: str, output: str
+) -> None:
+    rates = price(provider, model, moment).tiers[tier].rates
+    assert (rates.input, rates.output) == (float(input) * 10**9, float(output) * 10**9)
+
+
+def test_a_factor_holds_from_its_day_on_and_the_price_says_until_when_it_is_the_same() -> None:
+    one = found("anthropic", "claude-3-5-sonnet")
+    eve = day("2024-10-08") - 1
+    before = overlaid(one, one.at(eve), eve)
+    assert before.price is not None
+    assert ("batch" in before.price.tiers, before.until_ms) == (False, eve + 1)
+    after = overlaid(one, one.at(eve + 1), eve + 1)
+    assert after.price is not None
+    assert ("batch" in after.price.tiers, after.since_ms) == (True, eve + 1)
+
+
+def test_calls_of_tools_cost_in_a_tier_what_they_always_do() -> None:
+    made = price("anthropic", "claude-3-7-sonnet-latest", "2025-09-01")
+    assert made.tiers["batch"].rates.tools == made.rates.tools != {}
+
+
+def test_cache_reads_have_their_discount_only_where_the_vendor_says_so() -> None:
+    assert price("openai", "gpt-4o", "2025-09-01").tiers["batch"].rates.cache_read == 1_250_000_000
+    assert price("openai", "gpt-5", "2025-09-01").tiers["batch"].rates.cache_read == 62_500_000
+
+
+def test_every_row_names_its_source() -> None:
+    assert all("." in row.source for row in FACTORS)
+
+
+@pytest.mark.parametrize(
+    ("model", "tokens"),
+    [
+        ("claude-opus-5-5", 128_000), ("claude-haiku-4-5-20251001", 64_000), ("anthropic/claude-sonnet-4.5", 64_000),
+        ("claude-opus-4-1-20250805", 32_000), ("claude-sonnet-4-6", 128_000), ("claude-3-5-sonnet-latest", 8_192),
+        ("claude-3-haiku", 4_096), ("claude-opus-4-5-20251101", 64_000), ("claude-opus-4.8", 128_000),
+        ("gpt-6-astra", 128_000), ("gpt-5-mini", 128_000), ("gpt-4.1", 32_768), ("gpt-4o", 16_384), ("gpt-4", 8_192),
+        ("gpt-3.5-turbo", 4_096), ("o4-mini", 100_000), ("openai/gpt-oss-120b", 131_072), ("ft:gpt-4o:acme", 16_384),
+        ("gemini-3.8-flash", 65_536), ("gemini-2.0-flash", 8_192), ("gemini-flash-latest", 65_536),
+        ("grok-4.7", 500_000), ("grok-code-fast-1", 256_000), ("mistral-large-2512", 1_048_576),
+        ("magistral-small", 1_048_576), ("devstral-2512", 1_048_576), ("open-mixtral-8x22b", 1_048_576),
+        ("deepseek-v4-pro", 393_216), ("deepseek-r1", 65_536), ("Qwen/Qwen3-32B", 65_536), ("kimi-k3", 1_048_576),
+        ("moonshotai/kimi-k2.6", 262_144), ("z-ai/glm-5.1", 131_072), ("glm-4.5-air", 98_304),
+        ("MiniMax-M3", 131_072), ("meta-llama/llama-4-maverick", 16_384), ("llama-3.3-70b-versatile", 131_072),
+        ("house-model", None), ("", None), ("claude", 4_096),
+    ],
+)  # fmt: skip
+def test_the_longest_answer_of_a_family(model: str, tokens: int | None) -> None:
+    assert output_limit(model) == tokens
+
+
+def test_no_answer_is_longer_than_the_context() -> None:
+    assert limits_of(4_096, 8_192) == Limits(4_096, 4_096)
+    assert limits_of(None, 8_192) == Limits(None, 8_192)
+    assert limits_of(4_096, None) == Limits(4_096, None)

@@ -1,0 +1,158 @@
+"""Forgetting, as an operator asks for it and as the gateway does it by itself."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+
+from support_store import Home, rows
+from trivium.clock import SystemClock
+from trivium.errors import StoreUnavailable
+from trivium.metering.record import Record
+from trivium.operations import retention as module
+from trivium.operations.operations import Operations
+from trivium.operations.retention import keep_erasing
+from trivium.store import retention
+from trivium.store.reports import RequestQuery
+from trivium.store.rollups import HOUR_MS
+from trivium.store.store import Store
+
+DAY = 24 * HOUR_MS
+NOW = 100 * DAY
+
+
+class Noon(SystemClock):
+    def now_ms(self) -> int:
+        return NOW
+
+
+@pytest.fixture
+async def store(home: Home, tmp_path: Path) -> AsyncIterator[Store]:
+    opened = Store(tmp_path, Noon(), home.url)
+    yield opened
+    await opened.close()
+
+
+@pytest.fixture
+def operations(store: Store) -> Operations:
+    return Operations(store)
+
+
+def record(id: str, days_ago: int, **fields: Any) -> Record:
+    plain = Record(
+        id=id, time_ms=NOW - days_ago * DAY - 1, api="chat", operation="generate", outcome="success", status=200
+    )
+    return msgspec.structs.replace(plain, **fields)
+
+
+def ids(store: Store) -> set[str]:
+    return {row["id"] for row in store.requests(RequestQuery(limit=1000))}
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    async with asyncio.timeout(5):
+        while not condition():  # noqa: ASYNC110 # what is waited for is in the database
+            await asyncio.sleep(0.005)
+
+
+class TestKeep:
+    async def test_without_apply_it_is_only_said(self, operations: Operations, store: Store) -> None:
+        store.ledger.end(record("old", 90, requests=7))
+        store.ledger.end(record("new", 89))
+        said = await operations.perform("retention", {"keep_ms": 90 * DAY})
+        assert said == {"before_ms": NOW - 90 * DAY, "records": 1, "requests": 7, "starts": 0, "applied": False}
+        assert ids(store) == {"old", "new"}
+
+    async def test_applied_it_goes_however_much_there_is(
+        self, operations: Operations, store: Store, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(retention, "SLICE", 3)
+        for n in range(10):
+            store.ledger.end(record(f"old {n}", 90 + n, requests=2))
+        store.ledger.end(record("new", 1))
+        said = await operations.perform("retention", {"keep_ms": 90 * DAY, "apply": True})
+        assert said == {"before_ms": NOW - 90 * DAY, "records": 10, "requests": 20, "starts": 0, "applied": True}
+        assert ids(store) == {"new"}
+        assert rows(store.database, "SELECT records, requests FROM erasures") == [(10, 20)]
+        again = await operations.perform("retention", {"keep_ms": 90 * DAY, "apply": True})
+        assert (again["records"], again["requests"]) == (0, 0)
+
+    async def test_records_that_come_meanwhile_are_kept(
+        self, operations: Operations, store: Store, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(retention, "SLICE", 1)
+        for n in range(5):
+            store.ledger.end(record(f"old {n}", 90))
+        erasing = asyncio.create_task(operations.perform("retention", {"keep_ms": DAY, "apply": True}))
+        for n in range(20):
+            store.ledger.end(record(f"new {n}", 0))
+            await asyncio.sleep(0.002)
+        assert (await erasing)["records"] == 5
+        await store.ledger.writer.flush()
+        assert ids(store) == {f"new {n}" for n in range(20)}
+
+
+class TestErase:
+    async def test_a_keys_records_name_nobody(self, operations: Operations, store: Store) -> None:
+        store.ledger.end(record("a", 1, key_id="key_1", client_ip="192.0.2.1", cost_nano=5))
+        store.ledger.end(record("b", 1, key_id="key_2", client_ip="192.0.2.1"))
+        asked = {"key": "key_1"}
+        assert await operations.perform("retention.erase", asked) == {"records": 1, "live_keys": 0, "applied": False}
+        done = await operations.perform("retention.erase", asked | {"apply": True})
+        assert done == {"records": 1, "live_keys": 0, "applied": True}
+        kept = {row["id"]: (row["client_ip"], row["cost_nano"]) for row in store.requests(RequestQuery())}
+        assert kept == {"a": (None, 5), "b": ("192.0.2.1", 0)}
+
+    async def test_a_user_is_forgotten_and_the_keys_that_still_live_are_counted(
+        self, operations: Operations, store: Store, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(retention, "SLICE", 2)
+        gone, _ = store.keys.create("annas laptop", user_id="anna")
+        store.keys.create("annas phone", user_id="anna")
+        store.keys.revoke(gone.id)
+        for n in range(5):
+            store.ledger.end(record(str(n), 1, user_id="anna", error_message="no"))
+        done = await operations.perform("retention.erase", {"user": "anna", "apply": True})
+        assert done == {"records": 5, "live_keys": 1, "applied": True}
+        assert {(row["user_id"], row["error_message"]) for row in store.requests(RequestQuery())} == {(None, None)}
+        assert {(key.name, key.user_id) for key in store.keys.list()} == {("erased", None), ("annas phone", "anna")}
+
+
+class TestByItself:
+    async def test_the_first_look_is_at_once_and_others_follow(
+        self, store: Store, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(module, "_DAILY", 0.01)
+        store.ledger.end(record("old", 90))
+        store.ledger.end(record("new", 1))
+        await store.ledger.writer.flush()
+        erasing = asyncio.create_task(keep_erasing(store, 30 * DAY))
+        await until(lambda: ids(store) == {"new"})
+        store.ledger.end(record("late", 31))
+        await store.ledger.writer.flush()
+        await until(lambda: ids(store) == {"new"})
+        erasing.cancel()
+
+    async def test_a_store_that_fails_is_tried_again(
+        self, store: Store, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        monkeypatch.setattr(module, "_AGAIN", 0.01)
+        erase, failures = retention.erase, iter(range(2))
+
+        def fail_first(*arguments: Any) -> Any:
+            if next(failures, None) is not None:
+                raise StoreUnavailable("no", detail="disk full")
+            return erase(*arguments)
+
+        monkeypatch.setattr(retention, "erase", fail_first)
+        store.ledger.end(record("old", 90))
+        await store.ledger.writer.flush()
+        erasing = asyncio.create_task(keep_erasing(store, 30 * DAY))
+        await until(lambda: ids(store) == set())
+        assert "old records cannot be erased: disk full" in caplog.text
+        erasing.cancel()

@@ -1,0 +1,121 @@
+"""How a call is settled that broke off, or that nobody waited for: told as callers and upstreams see it."""
+
+from __future__ import annotations
+
+import asyncio
+
+import aiohttp
+import pytest
+
+from gateway import ALL_APIS, CHAT
+from support_money import (
+    APIS,
+    BODIES,
+    CREDITS,
+    INPUT,
+    OUTPUT,
+    PATHS,
+    customer,
+    settled_one,
+    shop,
+    streamed,
+    usage,
+    whole,
+)
+from trivium.mock import Reply, Usage
+
+DRAIN = f'{ALL_APIS}\non_abort = "drain"'
+JAPANESE = "船は夜明けに港を出た。" * 4
+"""132 bytes, by which one would guess 37 tokens."""
+
+
+@pytest.mark.parametrize(("api", "stream"), [*((api, False) for api in APIS), ("chat", True), ("responses", True)])
+async def test_an_answer_that_is_read_on_for_nobody_and_tells_no_usage_costs_nothing(api: str, stream: bool) -> None:
+    said = streamed(api, "It is sunny.", None) if stream else ""
+    body = None if stream else whole(api, "It is sunny.", None)
+    late = Reply(sse=said or None, body=body, first_event_delay_ms=200)
+    async with shop(late, settings=CREDITS, provider=DRAIN) as house:
+        payer = await customer(house)
+        asking = asyncio.create_task(house.post(PATHS[api], {**BODIES[api], "stream": stream}))
+        await house.upstream.wait_for_requests(1)
+        asking.cancel()
+        record = await settled_one(house)
+        (ended,) = await house.upstream.wait_for_endings(1)
+        entries = await payer.entries()
+    assert ended.ending == "completed"
+    assert (record["content_bytes"], record["cost_nano"], record["flags"]) == (0, 0, "")
+    assert entries == [("top_up", "1")]
+
+
+async def test_and_costs_what_its_usage_says_where_it_tells_one() -> None:
+    late = Reply(text="It is sunny.", usage=Usage(input=25, output=20), first_event_delay_ms=200)
+    async with shop(late, settings=CREDITS, provider=DRAIN) as house:
+        await customer(house)
+        asking = asyncio.create_task(house.post(PATHS["chat"], CHAT))
+        await house.upstream.wait_for_requests(1)
+        asking.cancel()
+        record = await settled_one(house)
+    assert (record["content_bytes"], record["cost_source"]) == (0, "computed")
+    assert record["cost_nano"] == 25 * INPUT + 20 * OUTPUT
+
+
+@pytest.mark.parametrize("api", ["chat", "responses"])
+async def test_a_connection_that_breaks_behind_the_usage_changes_nothing(api: str) -> None:
+    """Relayed and translated. By the bytes of its letters the answer would be longer than the provider says it is."""
+    sse = streamed("chat", JAPANESE, usage("chat", 25, 20))
+    broken = Reply(sse=sse, abort="close", abort_after_bytes=sse.encode().index(b"data: [DONE]"))
+    async with shop(broken, settings=CREDITS, provider='apis = ["chat"]') as house:
+        await customer(house)
+        await house.post(PATHS[api], {**BODIES[api], "stream": True})
+        record = await settled_one(house)
+    assert record["content_bytes"] == len(JAPANESE.encode())
+    assert (record["cost_nano"], record["flags"]) == (25 * INPUT + 20 * OUTPUT, "")
+
+
+async def test_half_an_event_that_nobody_was_sent_is_no_content() -> None:
+    sse = streamed("chat", "x" * 36, usage("chat", 25, 20))
+    cut = sse.encode().index(b"x" * 36) + 40
+    async with shop(Reply(sse=sse, abort="end", abort_after_bytes=cut), settings=CREDITS) as house:
+        await customer(house)
+        _, told, _ = await house.post(PATHS["chat"], {**CHAT, "stream": True})
+        record = await settled_one(house)
+    assert "xxx" not in told
+    assert (record["content_bytes"], record["cost_nano"]) == (0, 0)
+
+
+async def test_of_a_whole_answer_that_breaks_off_on_its_way_its_length_is_charged() -> None:
+    """One that begins with blanks goes on while it comes, as its client would give up otherwise."""
+    body = b"\n" * 16 + b'{"choices": [{"index": 0, "message": {"role": "assistant", "content": "It is sun'
+    broken = Reply(
+        body=body.decode() + "ny.", chunk_bytes=16, event_delay_ms=5, abort="close", abort_after_bytes=len(body)
+    )
+    async with shop(broken, settings=CREDITS) as house:
+        await customer(house)
+        with pytest.raises(aiohttp.ClientPayloadError):
+            await house.post(PATHS["chat"], CHAT)
+        record = await settled_one(house)
+    passed = len(body) - 16
+    assert record["content_bytes"] == passed
+    assert (record["output_tokens"], record["flags"]) == (-(-passed * 10 // 36), "estimated")
+
+
+async def test_blanks_alone_are_nothing() -> None:
+    broken = Reply(body="\n" * 64 + "{}", chunk_bytes=16, event_delay_ms=5, abort="close", abort_after_bytes=64)
+    async with shop(broken, settings=CREDITS) as house:
+        await customer(house)
+        with pytest.raises(aiohttp.ClientPayloadError):
+            await house.post(PATHS["chat"], CHAT)
+        record = await settled_one(house)
+    assert (record["outcome"], record["content_bytes"], record["cost_nano"]) == ("failed", 0, 0)
+
+
+async def test_so_is_a_long_one_but_never_more_than_the_model_can_say() -> None:
+    body = whole("chat", "x" * 1_400_000, usage("chat", 25, 900))
+    broken = Reply(body=body, abort="close", abort_after_bytes=1_300_000)
+    async with shop(broken, settings=CREDITS) as house:
+        await customer(house)
+        with pytest.raises(aiohttp.ClientPayloadError):
+            await house.post(PATHS["chat"], CHAT)
+        record = await settled_one(house)
+    assert record["content_bytes"] == 1_300_000
+    assert (record["output_tokens"], record["flags"]) == (1000, "estimated")

@@ -1,0 +1,554 @@
+"""The ledger: holds before the call, one end after it, and balances that are always the sum of their entries.
+
+Every test runs on SQLite and on PostgreSQL.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import itertools
+import threading
+from collections.abc import AsyncIterator, Iterator
+from typing import Any
+
+import msgspec
+import pytest
+
+from support_store import Home, rows
+from trivium.clock import Clock
+from trivium.errors import OperationError, StoreUnavailable
+from trivium.metering.prices import FREE, Quote
+from trivium.metering.record import Record
+from trivium.metering.start import Start
+from trivium.policy.spending import Budget, Period, Refusal
+from trivium.store import owners
+from trivium.store.accounts import Accounts, Correction
+from trivium.store.ledger import Ledger
+from trivium.store.posting import Entry
+from trivium.store.sql import Database, Writing
+
+USD = 10**9
+NOW = 1_795_600_000_000
+DAY = 86_400_000
+_numbers = itertools.count(1)
+
+
+class TestClock:
+    """A clock that stands until it is told."""
+
+    __test__ = False
+
+    def __init__(self) -> None:
+        self.ms = NOW
+        self.ns = 0
+
+    def now_ms(self) -> int:
+        return self.ms
+
+    def monotonic_ns(self) -> int:
+        return self.ns
+
+    def pass_ms(self, ms: int) -> None:
+        self.ms += ms
+        self.ns += ms * 1_000_000
+
+
+class House:
+    """A ledger at work, and what an operator can do with it."""
+
+    def __init__(self, database: Database, clock: Clock, owner: str = "run_1") -> None:
+        self.database = database
+        self.clock = clock
+        self.ledger = Ledger(database, clock, owner)
+        self.accounts = Accounts(database, self.ledger, clock)
+
+    async def account(self, usd: float = 0, *, expires_ms: int | None = None) -> str:
+        id = await self.accounts.create("name", "organization")
+        if usd:
+            await self.grant(id, usd, expires_ms=expires_ms)
+        return id
+
+    async def grant(self, account: str, usd: float, *, expires_ms: int | None = None, key: str | None = None) -> bool:
+        return await self.accounts.credit(self.entry(account, usd, expires_ms=expires_ms, key=key))
+
+    def entry(self, account: str, usd: float, *, expires_ms: int | None = None, key: str | None = None) -> Entry:
+        return Entry(
+            account_id=account,
+            kind="grant",
+            amount_nano=round(usd * USD),
+            time_ms=self.clock.now_ms(),
+            idempotency_key=key or f"key {next(_numbers)}",
+            expires_ms=expires_ms,
+        )
+
+    async def budget(self, scope: str, usd: float, period: Period = "day") -> None:
+        await self.accounts.set_budget(
+            Budget(
+                id=f"bud_{next(_numbers)}",
+                scope=scope,
+                period=period,
+                limit_nano=round(usd * USD),
+                created_ms=self.clock.now_ms(),
+            )
+        )
+
+    async def start(self, account: str | None, usd: float, *, scopes: tuple[str, ...] = ()) -> str | Refusal:
+        """The id of a call that may go on, or why it may not."""
+        start = call(account, usd, scopes=scopes, time_ms=self.clock.now_ms())
+        return await self.ledger.start(start) or start.id
+
+    async def started(self, account: str | None, usd: float, *, scopes: tuple[str, ...] = ()) -> str:
+        id = await self.start(account, usd, scopes=scopes)
+        assert isinstance(id, str), id
+        return id
+
+    async def refused(self, account: str | None, usd: float, *, scopes: tuple[str, ...] = ()) -> Refusal:
+        refusal = await self.start(account, usd, scopes=scopes)
+        assert isinstance(refusal, Refusal)
+        return refusal
+
+    def end(self, id: str, account: str | None, usd: float = 0) -> None:
+        self.ledger.end(outcome(id, account, round(usd * USD)))
+
+    async def balance(self, account: str) -> tuple[float, float]:
+        """What there is, and what of it is held, in USD."""
+        (found,) = await self.accounts.accounts(account)
+        return found["balance_nano"] / USD, found["held_nano"] / USD
+
+    async def entries(self, account: str) -> list[tuple[str, float, str]]:
+        found = await self.accounts.entries(account, 1000)
+        return [(row["kind"], row["amount_nano"] / USD, row["flags"]) for row in reversed(found)]
+
+
+def call(account: str | None, usd: float, *, scopes: tuple[str, ...] = (), time_ms: int = NOW) -> Start:
+    return Start(
+        id=f"req_{next(_numbers):012d}",
+        time_ms=time_ms,
+        api="chat_completions",
+        key_id="key_1",
+        account_id=account,
+        scopes=scopes,
+        payer="house",
+        hold_nano=round(usd * USD),
+        requested_model="m",
+        provider="up",
+        upstream_model="m",
+        price_version=None,
+    )
+
+
+def outcome(id: str, account: str | None, cost_nano: int = 0, **more: Any) -> Record:
+    return Record(
+        id=id,
+        time_ms=NOW,
+        api="chat_completions",
+        operation="generate",
+        outcome="success",
+        status=200,
+        account_id=account,
+        cost_nano=cost_nano,
+        **more,
+    )
+
+
+def _fail() -> Any:
+    raise StoreUnavailable("The store cannot be written.")
+
+
+@pytest.fixture
+def clock() -> TestClock:
+    return TestClock()
+
+
+@pytest.fixture
+async def house(home: Home, clock: TestClock) -> AsyncIterator[House]:
+    made = House(home.open(), clock)
+    await made.ledger.load()
+    yield made
+    await made.ledger.writer.close()
+
+
+class TestHolds:
+    async def test_a_hold_is_in_the_database_when_the_call_may_go_on(self, house: House, home: Home) -> None:
+        account = await house.account(1)
+        id = await house.started(account, 0.25)
+        elsewhere = home.open()
+        assert rows(elsewhere, "SELECT hold_nano, ended FROM starts WHERE id = ?", id) == [(USD // 4, 0)]
+        assert rows(elsewhere, "SELECT held_nano FROM accounts WHERE id = ?", account) == [(USD // 4,)]
+
+    async def test_the_end_frees_what_was_held_and_charges_what_it_cost(self, house: House) -> None:
+        account = await house.account(1)
+        id = await house.started(account, 0.25)
+        house.end(id, account, 0.1)
+        assert await house.balance(account) == (0.9, 0)
+        assert await house.entries(account) == [("grant", 1, ""), ("charge", -0.1, "")]
+        assert rows(house.database, "SELECT ended FROM starts") == [(1,)]
+        assert rows(house.database, "SELECT id, cost_nano FROM records") == [(id, USD // 10)]
+
+    async def test_no_hold_is_there_without_the_price_that_it_names(
+        self, house: House, home: Home, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        account = await house.account(1)
+        house.ledger.priced(Quote(price=FREE, version="pr_1", source="config", provider="up", model="m"))
+        named = msgspec.structs.replace(call(account, 0.25), price_version="pr_1")
+        with monkeypatch.context() as patched, pytest.raises(StoreUnavailable):
+            patched.setattr(house.database, "transaction", _fail)
+            await house.ledger.start(named)
+        await house.ledger.start(msgspec.structs.replace(named, id="req_again"))
+        assert rows(home.open(), "SELECT version FROM prices") == [("pr_1",)]
+
+    async def test_a_call_that_came_to_nothing_leaves_no_entry(self, house: House) -> None:
+        account = await house.account(1)
+        house.end(await house.started(account, 1), account)
+        assert await house.balance(account) == (1, 0)
+        assert await house.entries(account) == [("grant", 1, "")]
+
+    async def test_what_an_end_frees_is_there_for_the_very_next_call(self, house: House) -> None:
+        account = await house.account(1)
+        for _ in range(20):
+            house.end(await house.started(account, 1), account)
+
+    async def test_a_refusal_says_what_was_needed_and_what_is_there(self, house: House) -> None:
+        account = await house.account(1)
+        await house.started(account, 0.75)
+        refusal = await house.refused(account, 0.5)
+        assert (refusal.needed, refusal.free, refusal.held) == (USD // 2, USD // 4, 3 * USD // 4)
+        assert rows(house.database, "SELECT count(*) FROM starts") == [(1,)]
+
+    async def test_a_thousand_at_once_get_exactly_what_there_is(self, house: House) -> None:
+        account = await house.account(1)
+        answers = await asyncio.gather(*(house.start(account, 0.01) for _ in range(1000)))
+        admitted = [answer for answer in answers if isinstance(answer, str)]
+        assert len(admitted) == 100
+        assert await house.balance(account) == (1, 1)
+        for id in admitted:
+            house.end(id, account, 0.01)
+        assert await house.balance(account) == (0, 0)
+
+    async def test_a_cost_beyond_the_hold_is_charged_and_flagged(self, house: House) -> None:
+        account = await house.account(1)
+        house.end(await house.started(account, 0.5), account, 1.5)
+        assert await house.balance(account) == (-0.5, 0)
+        assert (await house.entries(account))[-1] == ("charge", -1.5, "overrun")
+        refusal = await house.refused(account, 0.01)
+        assert refusal.free == -USD // 2
+
+    async def test_a_call_without_a_hold_is_not_waited_for_and_ends_all_the_same(self, house: House) -> None:
+        id = await house.started(None, 0)
+        house.end(id, None)
+        await house.ledger.writer.flush()
+        assert rows(house.database, "SELECT id, ended FROM starts") == [(id, 1)]
+
+    async def test_a_client_that_leaves_while_its_hold_is_written_holds_nothing(self, house: House) -> None:
+        account = await house.account(1)
+        start = call(account, 0.5)
+        task = asyncio.create_task(house.ledger.start(start))
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+        house.ledger.end(outcome(start.id, account))
+        assert await house.balance(account) == (1, 0)
+        assert rows(house.database, "SELECT count(*) FROM starts WHERE ended = 0") == [(0,)]
+
+    async def test_an_account_that_is_not_there_is_no_account_with_nothing(self, house: House) -> None:
+        if house.database.shared:
+            refusal = await house.refused("acct_gone", 0.1)
+            assert refusal.free == 0
+        else:
+            with pytest.raises(StoreUnavailable, match="account"):
+                await house.start("acct_gone", 0.1)
+
+    async def test_a_record_that_is_handed_over_twice_is_charged_once(self, house: House) -> None:
+        account = await house.account(1)
+        id = await house.started(account, 0.5)
+        for _ in range(3):
+            house.end(id, account, 0.5)
+            await asyncio.sleep(0.005)
+        assert await house.balance(account) == (0.5, 0)
+        assert rows(house.database, "SELECT count(*), sum(requests) FROM records") == [(1, 1)]
+        assert rows(house.database, "SELECT sum(requests), sum(cost_nano) FROM usage_hours") == [(1, USD // 2)]
+
+
+class TestBudgets:
+    async def test_a_budget_counts_what_is_spent_and_what_is_held(self, house: House) -> None:
+        await house.budget("key:k", 1)
+        house.end(await house.started(None, 0.5, scopes=("key:k",)), None, 0.4)
+        await house.started(None, 0.5, scopes=("key:k",))
+        refusal = await house.refused(None, 0.2, scopes=("key:k",))
+        assert refusal.budget is not None
+        assert (refusal.budget.scope, refusal.free, refusal.held) == ("key:k", USD // 10, USD // 2)
+        assert await house.started(None, 0.1, scopes=("key:k",))
+
+    async def test_the_narrowest_of_several_decides_and_the_balance_is_left_alone(self, house: House) -> None:
+        account = await house.account(10)
+        await house.budget("key:k", 5)
+        await house.budget("user:u", 1, "month")
+        refusal = await house.refused(account, 2, scopes=("key:k", "user:u"))
+        assert refusal.budget is not None
+        assert refusal.budget.scope == "user:u"
+        assert await house.balance(account) == (10, 0)
+        assert await house.started(account, 2, scopes=("key:k",))
+
+    async def test_a_new_day_is_a_new_budget(self, house: House, clock: TestClock) -> None:
+        await house.budget("key:k", 1)
+        house.end(await house.started(None, 1, scopes=("key:k",)), None, 1)
+        await house.refused(None, 1, scopes=("key:k",))
+        clock.pass_ms(DAY)
+        assert await house.started(None, 1, scopes=("key:k",))
+
+    async def test_a_budget_of_nothing_allows_what_costs_nothing(self, house: House) -> None:
+        await house.budget("key:k", 0)
+        await house.refused(None, 0.000000001, scopes=("key:k",))
+        assert await house.started(None, 0, scopes=("key:k",))
+
+    async def test_a_thousand_at_once_get_exactly_what_there_is(self, house: House) -> None:
+        await house.budget("key:k", 1)
+        answers = await asyncio.gather(*(house.start(None, 0.01, scopes=("key:k",)) for _ in range(1000)))
+        assert sum(isinstance(answer, str) for answer in answers) == 100
+
+    async def test_a_budget_that_was_removed_refuses_no_more(self, house: House) -> None:
+        await house.budget("key:k", 0)
+        ((id,),) = rows(house.database, "SELECT id FROM budgets")
+        await house.accounts.end_budget(id)
+        assert await house.started(None, 1, scopes=("key:k",))
+        with pytest.raises(OperationError, match="no budget"):
+            await house.accounts.end_budget(id)
+
+    async def test_a_budget_takes_the_place_of_the_one_before(self, house: House) -> None:
+        await house.budget("key:k", 0)
+        await house.budget("key:k", 1)
+        assert await house.started(None, 1, scopes=("key:k",))
+        assert [row["limit_nano"] for row in await house.accounts.budgets()] == [USD]
+
+
+class TestCredits:
+    async def test_what_expires_first_is_used_first(self, house: House, clock: TestClock) -> None:
+        account = await house.account(5)
+        await house.grant(account, 1, expires_ms=NOW + 2 * DAY)
+        await house.grant(account, 1, expires_ms=NOW + DAY)
+        house.end(await house.started(account, 1.5), account, 1.5)
+        await house.ledger.writer.flush()
+        left = rows(house.database, "SELECT expires_ms, remaining_nano FROM lots ORDER BY expires_ms")
+        assert left == [(NOW + DAY, 0), (NOW + 2 * DAY, USD // 2)]
+        clock.pass_ms(3 * DAY)
+        await house.ledger.expire(account)
+        assert (await house.entries(account))[-1] == ("expiry", -0.5, "")
+        assert await house.balance(account) == (5, 0)
+
+    async def test_credits_whose_time_is_over_admit_nobody(self, house: House, clock: TestClock) -> None:
+        account = await house.account(1, expires_ms=NOW + DAY)
+        await house.started(account, 0.25)
+        clock.pass_ms(DAY)
+        refusal = await house.refused(account, 0.5)
+        assert refusal.free == 0
+        assert (await house.entries(account))[-1] == ("expiry", -0.75, "")
+
+    async def test_what_a_call_holds_outlives_its_day_until_the_call_ends(self, house: House, clock: TestClock) -> None:
+        account = await house.account(1, expires_ms=NOW + DAY)
+        id = await house.started(account, 0.25)
+        clock.pass_ms(DAY)
+        await house.ledger.expire(account)
+        house.end(id, account, 0.125)
+        assert await house.balance(account) == (0.125, 0)
+        clock.pass_ms(2000)
+        await house.refused(account, 0.01)
+        assert await house.balance(account) == (0, 0)
+        assert [kind for kind, _, _ in await house.entries(account)] == ["grant", "expiry", "charge", "expiry"]
+
+    async def test_many_calls_at_the_moment_of_expiry_all_see_it(self, house: House, clock: TestClock) -> None:
+        account = await house.account(1, expires_ms=NOW + DAY)
+        await house.grant(account, 0.5)
+        await house.started(account, 0.01)
+        clock.pass_ms(DAY)
+        answers = await asyncio.gather(*(house.start(account, 0.01) for _ in range(100)))
+        assert sum(isinstance(answer, str) for answer in answers) == 49
+
+    async def test_a_clock_that_is_set_forward_expires_nothing(self, house: House, clock: TestClock) -> None:
+        account = await house.account(1, expires_ms=NOW + DAY)
+        clock.ms += 400 * DAY
+        assert await house.started(account, 1)
+
+    async def test_new_credits_first_cover_what_is_owed(self, house: House, clock: TestClock) -> None:
+        account = await house.account(1)
+        house.end(await house.started(account, 1), account, 1.5)
+        await house.grant(account, 2, expires_ms=NOW + DAY)
+        assert rows(house.database, "SELECT remaining_nano FROM lots") == [(3 * USD // 2,)]
+        clock.pass_ms(DAY)
+        await house.ledger.expire(account)
+        assert await house.balance(account) == (0, 0)
+
+    async def test_the_same_credit_under_the_same_key_is_given_once(self, house: House) -> None:
+        account = await house.account()
+        assert await house.grant(account, 5, key="payment 1")
+        assert not await house.grant(account, 5, key="payment 1")
+        assert await house.balance(account) == (5, 0)
+        with pytest.raises(OperationError, match="used for another"):
+            await house.grant(account, 6, key="payment 1")
+        other = await house.account()
+        with pytest.raises(OperationError, match="used for another"):
+            await house.grant(other, 5, key="payment 1")
+
+    async def test_duplicates_at_once_are_given_once(self, house: House) -> None:
+        account = await house.account()
+        made = await asyncio.gather(*(house.grant(account, 5, key="payment 1") for _ in range(20)))
+        assert sum(made) == 1
+        assert await house.balance(account) == (5, 0)
+
+    async def test_credits_count_once_for_a_first_call_that_comes_as_they_are_written(
+        self, house: House, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        account = await house.account()
+        begun, written, transaction = threading.Event(), threading.Event(), house.database.transaction
+
+        @contextlib.contextmanager
+        def told() -> Iterator[Writing]:
+            begun.set()
+            with transaction() as tx:
+                yield tx
+            written.set()
+
+        monkeypatch.setattr(house.database, "transaction", told)
+        granting = asyncio.create_task(house.grant(account, 1))
+        while not begun.is_set():  # noqa: ASYNC110 # a thread sets it
+            await asyncio.sleep(0)
+        written.wait(5)
+        await house.started(account, 0.25)
+        await granting
+        assert (await house.refused(account, 1)).free == 0.75 * USD
+
+    async def test_credits_count_for_calls_at_once(self, house: House) -> None:
+        account = await house.account(0.1)
+        await house.refused(account, 1)
+        await house.grant(account, 1)
+        assert await house.started(account, 1)
+
+    @pytest.mark.parametrize("usd", [0.0, 2e8, -2e8])
+    async def test_amounts_that_are_none_are_refused(self, house: House, usd: float) -> None:
+        account = await house.account()
+        with pytest.raises(OperationError, match="amount"):
+            await house.grant(account, usd)
+
+    async def test_credits_for_nobody_or_of_yesterday_are_refused(self, house: House) -> None:
+        with pytest.raises(OperationError, match="no account"):
+            await house.grant("acct_gone", 1)
+        with pytest.raises(OperationError, match="expired"):
+            await house.grant(await house.account(), 1, expires_ms=NOW)
+
+
+class TestCorrections:
+    async def test_a_refund_gives_back_no_more_than_was_charged(self, house: House) -> None:
+        account = await house.account(1)
+        id = await house.started(account, 0.5)
+        house.end(id, account, 0.5)
+        await house.accounts.refund(id, USD // 5, "sorry")
+        assert await house.balance(account) == (0.7, 0)
+        with pytest.raises(OperationError, match=r"0\.3 USD"):
+            await house.accounts.refund(id, USD // 2, None)
+        await house.accounts.refund(id, None, None)
+        assert await house.balance(account) == (1, 0)
+        with pytest.raises(OperationError, match="nothing to refund"):
+            await house.accounts.refund(id, None, None)
+        with pytest.raises(OperationError, match="nothing to refund"):
+            await house.accounts.refund("req_gone", None, None)
+
+    async def test_a_new_price_is_booked_once_for_each_request(self, house: House) -> None:
+        account = await house.account(1)
+        id = await house.started(account, 0.5)
+        house.end(id, account, 0.5)
+        correction = Correction(
+            request_id=id, account_id=account, before_nano=USD // 2, after_nano=USD // 10, price_version="pr_2"
+        )
+        assert await house.accounts.correct([correction, correction]) == 1
+        assert await house.accounts.correct([correction]) == 0
+        assert await house.balance(account) == (0.9, 0)
+        assert (await house.entries(account))[-1] == ("adjustment", 0.4, "")
+        again = msgspec.structs.replace(correction, before_nano=USD // 10, after_nano=USD // 5)
+        assert await house.accounts.correct([again]) == 1
+        assert await house.balance(account) == (0.8, 0)
+
+    async def test_budgets_follow_a_correction(self, house: House) -> None:
+        await house.budget("key:k", 1)
+        id = await house.started(None, 1, scopes=("key:k",))
+        house.end(id, None, 1)
+        await house.ledger.writer.flush()
+        await house.refused(None, 0.5, scopes=("key:k",))
+        correction = Correction(
+            request_id=id, account_id=None, before_nano=USD, after_nano=USD // 2, price_version="pr_2"
+        )
+        assert await house.accounts.correct([correction]) == 1
+        assert await house.started(None, 0.5, scopes=("key:k",))
+
+
+class TestAfterACrash:
+    async def test_the_next_run_finds_what_was_left_open_and_ends_it(self, home: Home, clock: TestClock) -> None:
+        before = House(home.open(), clock)
+        await before.ledger.load()
+        await before.budget("key:k", 1)
+        account = await before.account(1)
+        id = await before.started(account, 0.75, scopes=("key:k",))
+        before.ledger.seen(id, "gen-1")
+        await before.ledger.writer.flush()
+        await before.ledger.writer.close()
+
+        after = House(home.open(), clock, "run_2")
+        await after.ledger.load()
+        await after.refused(account, 0.5)
+        (gone,) = await owners.gone(after.database, "run_2", clock.now_ms() + owners.SILENCE_MS)
+        (orphan,) = await owners.orphans(after.database, gone)
+        assert (orphan.start.id, orphan.start.hold_nano, orphan.upstream_id) == (id, 3 * USD // 4, "gen-1")
+        await after.ledger.adopt(orphan.start, orphan.windows)
+        after.end(id, account)
+        assert await after.balance(account) == (1, 0)
+        assert await after.started(account, 1, scopes=("key:k",))
+        assert await owners.orphans(after.database, gone) == []
+        await after.ledger.writer.run(lambda tx: owners.bury(tx, gone))
+        assert await owners.gone(after.database, "run_2", clock.now_ms() + owners.SILENCE_MS) == []
+        await after.ledger.writer.close()
+
+    async def test_what_a_living_gateway_has_open_is_no_orphan(self, home: Home, clock: TestClock) -> None:
+        here = House(home.open(), clock)
+        await here.ledger.load()
+        await here.ledger.is_here()
+        await here.started(await here.account(1), 0.5)
+        other = home.open()
+        found = await owners.gone(other, "run_2", NOW + owners.SILENCE_MS - 1)
+        assert len(found) == (0 if other.shared else 1)
+        (gone,) = await owners.gone(other, "run_2", NOW + owners.SILENCE_MS)
+        assert len(await owners.orphans(other, gone)) == 1
+        await here.ledger.writer.close()
+
+    async def test_starts_from_before_the_oldest_open_one_are_not_looked_through(self, house: House) -> None:
+        account = await house.account(1)
+        first, second, third = [await house.started(account, 0.1) for _ in range(3)]
+        assert await since(house) == first
+        house.end(first, account)
+        await house.ledger.is_here()
+        assert await since(house) == second
+        house.end(second, account)
+        house.end(third, account)
+        await house.ledger.is_here()
+        assert await since(house) > third
+
+    async def test_a_clock_that_is_set_back_hides_no_start(self, house: House) -> None:
+        await house.ledger.is_here()
+        late = await since(house)
+        early = await house.started(await house.account(1), 0.1)
+        assert early < late
+        assert await since(house) == early
+
+    async def test_a_start_that_comes_while_the_owner_says_that_it_lives_is_not_hidden(self, house: House) -> None:
+        account = await house.account(1)
+        await house.started(account, 0.1)
+        for _ in range(20):
+            saying = asyncio.create_task(house.ledger.is_here())
+            id = await house.started(account, 0.001)
+            await saying
+            assert await since(house) <= id
+            house.end(id, account)
+
+
+async def since(house: House) -> str:
+    ((id,),) = rows(house.database, "SELECT since FROM owners WHERE id = ?", house.ledger.owner)
+    return str(id)

@@ -1,0 +1,224 @@
+"""PostgreSQL as it fails: gone, silent, stopped, restarted. And what is said of it."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import socket
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import psycopg
+import pytest
+
+from support_store import PostgresServer, rows
+from trivium.errors import ConfigError, StoreUnavailable
+from trivium.store import postgres as module
+from trivium.store.postgres import PostgresDatabase, translated
+
+ROW = "INSERT INTO keys (id, hash, name, hint, created_ms) VALUES (?, ?, 'n', 'h', 1)"
+
+
+@pytest.fixture
+def url(postgres: PostgresServer) -> Iterator[str]:
+    name = postgres.create("newest")
+    yield postgres.url(name)
+    postgres.drop(name)
+
+
+@pytest.fixture
+def opened(url: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[PostgresDatabase]:
+    for name in ("_WRITE", "_READ", "_ASK", "_GRACE", "_PAUSE"):
+        monkeypatch.setattr(module, name, 0.2)
+    with contextlib.closing(PostgresDatabase(url)) as database:
+        yield database
+
+
+def add(database: PostgresDatabase, id: str) -> None:
+    with database.transaction() as tx:
+        tx.execute(ROW, (id, id.encode()))
+
+
+def ids(database: PostgresDatabase) -> list[str]:
+    return [id for (id,) in rows(database, "SELECT id FROM keys ORDER BY id")]
+
+
+async def every_way(database: PostgresDatabase) -> list[str]:
+    """What each way to the database says; the failures in words."""
+    said = []
+    for act in (
+        lambda: asyncio.to_thread(add, database, f"k{time.monotonic_ns()}"),
+        lambda: asyncio.to_thread(ids, database),
+        lambda: database.ask("SELECT 1"),
+    ):
+        try:
+            await act()
+            said.append("ok")
+        except StoreUnavailable as error:
+            said.append(error.message)
+    return said
+
+
+DEAD = ["The store cannot be written.", "The store cannot be read.", "The store cannot be read."]
+
+
+async def until_it_works(database: PostgresDatabase) -> None:
+    async with asyncio.timeout(5):
+        while await every_way(database) != ["ok"] * 3:  # noqa: ASYNC110 # the server has no event for it
+            await asyncio.sleep(0.05)
+
+
+async def test_a_restart_heals_by_itself(postgres: PostgresServer, opened: PostgresDatabase) -> None:
+    add(opened, "before")
+    assert await every_way(opened) == ["ok"] * 3
+    postgres.stop()
+    try:
+        assert await every_way(opened) == DEAD
+    finally:
+        postgres.start()
+    await until_it_works(opened)
+    assert "before" in ids(opened)
+
+
+async def test_one_call_finds_out_that_the_connections_are_lost_and_the_next_has_another(
+    postgres: PostgresServer, opened: PostgresDatabase
+) -> None:
+    await asyncio.gather(*(opened.ask("SELECT pg_sleep(0.05)") for _ in range(4)))
+    assert await every_way(opened) == ["ok"] * 3
+    with psycopg.connect(postgres.url("postgres"), autocommit=True) as operator:
+        operator.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'trivium'")
+    assert await every_way(opened) == [DEAD[0], "ok", "ok"]
+    await asyncio.gather(*(opened.ask("SELECT 1") for _ in range(40)))
+
+
+def test_a_connection_lost_within_a_transaction_undoes_it(postgres: PostgresServer, opened: PostgresDatabase) -> None:
+    with pytest.raises(StoreUnavailable), opened.transaction() as tx:
+        tx.execute(ROW, ("half", b"half"))
+        tx.execute("SELECT pg_terminate_backend(pg_backend_pid())")
+    add(opened, "whole")
+    assert ids(opened) == ["whole"]
+
+
+async def test_a_server_that_stands_still_is_no_wait_without_end(
+    postgres: PostgresServer, opened: PostgresDatabase, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "_CONNECT", 1)
+    assert await every_way(opened) == ["ok"] * 3
+    with postgres.standing_still():
+        assert await every_way(opened) == DEAD
+    await until_it_works(opened)
+
+
+async def test_a_statement_that_takes_too_long_is_ended(opened: PostgresDatabase) -> None:
+    with pytest.raises(StoreUnavailable, match="cannot be read") as raised:
+        await opened.ask("SELECT pg_sleep(60)")
+    assert "statement timeout" in str(raised.value.detail)
+    assert await every_way(opened) == ["ok"] * 3
+
+
+async def test_a_lock_that_another_gateway_keeps_is_not_waited_for_without_end(
+    url: str, opened: PostgresDatabase
+) -> None:
+    add(opened, "a")
+    with psycopg.connect(url) as other:
+        other.execute("UPDATE keys SET name = 'x' WHERE id = 'a'")
+        with pytest.raises(StoreUnavailable), opened.transaction() as tx:
+            tx.execute("UPDATE keys SET name = 'y' WHERE id = 'a'")
+    with opened.transaction() as tx:
+        tx.execute("UPDATE keys SET name = 'y' WHERE id = 'a'")
+
+
+def test_moving_a_large_database_forward_may_take_longer_than_anything_else(opened: PostgresDatabase) -> None:
+    with opened.migration() as tx:
+        tx.execute("SELECT pg_sleep(0.6)")
+        tx.execute(ROW, ("a", b"a"))
+    assert ids(opened) == ["a"]
+
+
+async def test_the_event_loop_goes_on_while_a_look_up_waits(opened: PostgresDatabase) -> None:
+    looking = [asyncio.create_task(opened.ask("SELECT pg_sleep(0.1)")) for _ in range(8)]
+    turns = 0
+    while not all(task.done() for task in looking):
+        await asyncio.sleep(0.001)
+        turns += 1
+    await asyncio.gather(*looking)
+    assert turns > 10
+
+
+class TestAServerThatIsNotThere:
+    async def test_it_is_unavailable_in_every_way(self, tmp_path: Path) -> None:
+        with contextlib.closing(PostgresDatabase(f"postgresql:///x?host={tmp_path}")) as database:
+            assert await every_way(database) == DEAD
+
+    async def test_one_failure_is_enough_for_all_who_wait(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """The listener accepts and never answers: each attempt would take a second."""
+        monkeypatch.setattr(module, "_CONNECT", 1)
+        attempts: list[socket.socket] = []
+        with socket.create_server(("127.0.0.1", 0)) as listener:
+            threading.Thread(target=accept, args=(listener, attempts), daemon=True).start()
+            port = listener.getsockname()[1]
+            with contextlib.closing(PostgresDatabase(f"postgresql://u:secret@127.0.0.1:{port}/x")) as database:
+                asked = [database.ask("SELECT 1") for _ in range(40)]
+                said = await asyncio.gather(*asked, return_exceptions=True)
+        assert {type(one) for one in said} == {StoreUnavailable}
+        assert not any("secret" in str(getattr(one, "detail", "")) for one in said)
+        assert len(attempts) <= 12
+        for attempt in attempts:
+            attempt.close()
+
+
+def accept(listener: socket.socket, accepted: list[socket.socket]) -> None:
+    with contextlib.suppress(OSError):
+        while True:
+            accepted.append(listener.accept()[0])
+
+
+def test_commits_wait_for_the_disk(opened: PostgresDatabase) -> None:
+    with opened.transaction() as tx:
+        assert tx.execute("SHOW synchronous_commit") == [("on",)]
+
+
+class TestTheAddress:
+    @pytest.mark.parametrize(
+        "url",
+        [
+            "postgresql://me:secret@db.example:5433/money?sslmode=require",
+            "postgresql://me@db.example:5433/money?sslmode=require&password=secret",
+            "postgresql://me@db.example:5433/money?sslmode=require&sslpassword=secret",
+        ],
+    )
+    def test_it_can_be_shown_without_its_secrets(self, url: str) -> None:
+        with contextlib.closing(PostgresDatabase(url)) as database:
+            assert set(database.place.split()) == {
+                "user=me",
+                "host=db.example",
+                "port=5433",
+                "dbname=money",
+                "sslmode=require",
+            }
+
+    @pytest.mark.parametrize("url", ["postgresql://me:se%cret@x/y", "postgresql://x/y?secret=1"])
+    def test_what_is_none_is_refused_without_quoting_it(self, url: str) -> None:
+        with pytest.raises(ConfigError) as raised:
+            PostgresDatabase(url)
+        assert "secret" not in raised.value.message.lower()
+        assert "se%cret" not in raised.value.message
+
+
+@pytest.mark.parametrize(
+    ("written", "sent"),
+    [
+        ("SELECT a % 2 FROM t WHERE b = ?", "SELECT a %% 2 FROM t WHERE b = %s"),
+        ("SELECT 'WITHOUT ROWID', TEXT FROM t", "SELECT 'WITHOUT ROWID', TEXT FROM t"),
+        ("CREATE TABLE t (a INTEGER, b BLOB) WITHOUT ROWID", "CREATE TABLE t (a BIGINT, b BYTEA) "),
+        ("ALTER TABLE t ADD COLUMN a TEXT", 'ALTER TABLE t ADD COLUMN a TEXT COLLATE "C"'),
+        (
+            "CREATE TABLE t (a INTEGER PRIMARY KEY AUTOINCREMENT)",
+            "CREATE TABLE t (a BIGINT PRIMARY KEY GENERATED BY DEFAULT AS IDENTITY)",
+        ),
+    ],
+)
+def test_statements_are_put_into_its_words(written: str, sent: str) -> None:
+    assert translated(written) == sent

@@ -1,0 +1,137 @@
+"""Sums by the hour, as they are added up."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from support_store import keep
+from support_store import rows as read
+from trivium.metering.record import Record
+from trivium.store import rollups
+from trivium.store.rollups import HOUR_MS, KEYS, SUMS
+from trivium.store.sql import Database
+
+NAMES = KEYS + SUMS
+
+
+def record(id: str = "a", **fields: Any) -> Record:
+    plain = Record(id=id, time_ms=HOUR_MS, api="messages", operation="generate", outcome="success", status=200)
+    return msgspec.structs.replace(plain, **fields)
+
+
+def named(*records: Record) -> list[dict[str, Any]]:
+    return [dict(zip(NAMES, row, strict=True)) for row in rollups.rows(records)]
+
+
+def write(database: Database, records: list[Record]) -> None:
+    with database.transaction() as tx:
+        tx.executemany(rollups.STATEMENT, rollups.rows(records))
+
+
+def table(database: Database) -> list[tuple[Any, ...]]:
+    return read(database, f"SELECT {', '.join(NAMES)} FROM usage_hours ORDER BY {', '.join(KEYS)}")
+
+
+def test_a_row_says_when_who_and_what() -> None:
+    told = record(
+        time_ms=2 * HOUR_MS - 1, key_id="k", account_id="acct", provider="up", upstream_model="m",
+        requested_model="fast", upstream_status=200, usage_known=True, output_tokens=7, cost_nano=5, market_cost_nano=9,
+    )  # fmt: skip
+    (row,) = named(told)
+    assert row == dict.fromkeys(SUMS, 0) | {
+        "hour_ms": HOUR_MS,
+        "operation": "generate",
+        "key_id": "k",
+        "account_id": "acct",
+        "api": "messages",
+        "provider": "up",
+        "model": "up/m",
+        "outcome": "success",
+        "requests": 1,
+        "output_tokens": 7,
+        "cost_nano": 5,
+        "market_cost_nano": 9,
+    }
+
+
+def test_what_nobody_knows_is_empty_or_nothing() -> None:
+    (row,) = named(record())
+    assert [row[name] for name in ("key_id", "account_id", "provider", "model", "market_cost_nano")] == [
+        "",
+        "",
+        "",
+        "",
+        0,
+    ]
+    (row,) = named(record(requested_model="typo", provider="up"))
+    assert row["model"] == "typo"
+
+
+@pytest.mark.parametrize(
+    ("status", "known", "unknown"), [(200, False, 1), (200, True, 0), (500, False, 0), (None, False, 0)]
+)
+def test_an_answer_without_usage_is_counted(status: int | None, known: bool, unknown: int) -> None:
+    assert named(record(upstream_status=status, usage_known=known))[0]["usage_unknown"] == unknown
+
+
+def test_what_is_alike_is_one_row_and_the_rows_are_in_order() -> None:
+    found = named(
+        record("a", key_id="k2"),
+        record("b", key_id="k1", requests=70),
+        record("c", key_id="k2", requests=2, time_ms=2 * HOUR_MS - 1),
+        record("d", key_id="k2", time_ms=2 * HOUR_MS),
+    )
+    assert [(row["hour_ms"], row["key_id"], row["requests"]) for row in found] == [
+        (HOUR_MS, "k1", 70),
+        (HOUR_MS, "k2", 3),
+        (2 * HOUR_MS, "k2", 1),
+    ]
+
+
+def test_no_records_are_no_rows() -> None:
+    assert rollups.rows([]) == []
+
+
+SOME = st.lists(
+    st.builds(
+        record,
+        time_ms=st.integers(0, 3 * HOUR_MS),
+        key_id=st.sampled_from([None, "k"]),
+        outcome=st.sampled_from(["success", "failed"]),
+        requests=st.integers(1, 9),
+        output_tokens=st.integers(0, 2**53),
+        market_cost_nano=st.none() | st.integers(0, 2**53),
+    ),
+    max_size=8,
+)
+
+
+@settings(deadline=None, max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(SOME, st.integers(0, 8))
+def test_in_however_many_transactions_it_is_written_the_sums_are_the_same(
+    database: Database, records: list[Record], cut: int
+) -> None:
+    with database.transaction() as tx:
+        tx.execute("DELETE FROM usage_hours")
+    write(database, records[:cut])
+    write(database, records[cut:])
+    assert table(database) == rollups.rows(records)
+
+
+@pytest.mark.parametrize("name", sorted(rollups.COLUMNS))
+def test_what_the_database_makes_of_a_record_is_what_is_added(database: Database, name: str) -> None:
+    """The same figure has two sources: of whole hours the sums, at their edges the records."""
+    some = [
+        record("0"),
+        record("1", key_id="k", account_id="a", provider="up", upstream_model="m", market_cost_nano=3),
+        record("2", provider="up", requested_model="r", upstream_status=200, usage_known=True),
+        record("3", upstream_status=200, usage_known=False),
+    ]
+    keep(database, some)
+    found = [value for (value,) in read(database, f"SELECT {rollups.COLUMNS[name]} FROM records ORDER BY id")]
+    assert found == [named(one)[0][name] for one in some]
