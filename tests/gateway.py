@@ -87,7 +87,8 @@ async def running(
     with tempfile.TemporaryDirectory() as folder:
         async with ScriptedUpstream(script or Script(rules=ordered)) as upstream:
             prices = "" if "[models." in settings else _FREE
-            text = f'{settings}\n{prices}[local]\nenabled = false\n[providers.up]\nbase_url = "{upstream.url}/v1"\n{provider}\n'
+            provided = f'[providers.up]\nbase_url = "{upstream.url}/v1"\n{provider}\n'
+            text = f"{settings}\n{prices}[local]\nenabled = false\n{provided}"
             (Path(folder) / "pepper").write_bytes(_PEPPER)
             gateway = Gateway(config.parse(text), Path(folder), {})
             await gateway.open()

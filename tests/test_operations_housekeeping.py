@@ -142,7 +142,8 @@ class Yard:
         await ledger.load()
         remembering = Remembering(records or {})
         named = {one.name: one for one in providers}
-        await Housekeeping(self.database, ledger, lambda: book, remembering, named, self.clock).look()
+        parts = (self.database, ledger, lambda: book, remembering, named, self.clock)
+        await Housekeeping(*parts, patience_ms=0).look()
         await ledger.writer.flush()
         return remembering
 
@@ -315,6 +316,21 @@ class TestOwners:
         yard.clock.ms += owners.SILENCE_MS
         await yard.tidied(owner="run_2")
         assert [record["id"] for record in yard.records()] == ["req_1"]
+
+    @SHARED
+    async def test_who_has_just_come_waits_for_the_others_to_say_that_they_live(self, yard: Yard) -> None:
+        await yard.account()
+        await yard.left_open(owner="run_1")
+        ledger = yard.ledger("run_2")
+        await ledger.load()
+        housekeeping = Housekeeping(yard.database, ledger, lambda: PLAIN, Remembering({}), {}, yard.clock)
+        await housekeeping.look()
+        await ledger.writer.flush()
+        assert yard.records() == []
+        yard.clock.ms += owners.SILENCE_MS
+        await housekeeping.look()
+        await ledger.writer.flush()
+        assert len(yard.records()) == 1
 
     @SHARED
     async def test_two_that_find_the_same_call_end_it_once(self, yard: Yard) -> None:

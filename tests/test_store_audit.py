@@ -9,7 +9,6 @@ import pytest
 from support_audit import (
     CONTENT,
     DAY,
-    DEARER,
     HOUR,
     USD,
     Story,

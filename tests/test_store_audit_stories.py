@@ -143,7 +143,13 @@ COVERED: dict[str, dict[str, Callable[[Row], bool]]] = {
         "held_nano": ALWAYS,
     },
     "prices": {"version": ALWAYS, "content": ALWAYS},
-    "rerates": {"request_id": ALWAYS, "number": ALWAYS, "price_version": ALWAYS, "before_nano": ALWAYS, "after_nano": ALWAYS},
+    "rerates": {
+        "request_id": ALWAYS,
+        "number": ALWAYS,
+        "price_version": ALWAYS,
+        "before_nano": ALWAYS,
+        "after_nano": ALWAYS,
+    },
     "usage_hours": {},
 }
 """Single cells whose damage is found, and in which rows. `usage_hours` is covered whole."""

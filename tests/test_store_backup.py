@@ -70,7 +70,7 @@ def test_what_is_written_meanwhile_is_there_whole_or_not_at_all(database: Databa
             n += 1
             with database.transaction() as tx:
                 for part in ("a", "b"):
-                    tx.execute("INSERT INTO owners (id, started_ms, seen_ms) VALUES (?, 1, 1)", (f"{part}{n}",))
+                    tx.execute("INSERT INTO owners (id, seen_ms, since) VALUES (?, 1, '')", (f"{part}{n}",))
 
     writing = threading.Thread(target=write)
     writing.start()

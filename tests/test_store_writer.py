@@ -35,6 +35,7 @@ class Kept:
     def __init__(self, record: Record, *, urgent: bool = False) -> None:
         self.record = record
         self.urgent = urgent
+        self.leans = False
         self.told: list[str] = []
 
     def done(self) -> None:

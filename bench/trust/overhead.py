@@ -1,4 +1,4 @@
-"""What hold, settlement and record cost: CPU time of the process for a request, and how long a request waits for its hold.
+"""What hold, settlement and record cost: CPU time for a request, and how long a request waits for its hold.
 
     .venv/bin/python bench/trust/overhead.py [--scale S]
 
@@ -16,7 +16,8 @@ from statistics import median
 from typing import NamedTuple
 
 import uvloop
-from stage import Figures, main as played
+from stage import Figures
+from stage import main as played
 
 from trivium import ids
 from trivium.clock import SystemClock

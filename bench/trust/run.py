@@ -19,7 +19,7 @@ import traceback
 
 from stage import Figures, added, closing_line, is_wrong, show, workplace
 
-SCENARIOS = ("kills", "syscalls", "faults", "races", "aborts", "recordings")
+SCENARIOS = ("kills", "syscalls", "faults", "races", "aborts", "recordings", "overhead")
 
 
 def main() -> int:

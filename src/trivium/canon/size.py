@@ -60,7 +60,7 @@ FILM = Medium(
 """300 tokens a second at Google's; a million is an hour."""
 
 
-class Size(msgspec.Struct, frozen=True, kw_only=True):
+class Size(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """What the bytes of a request say about its tokens."""
 
     text_bytes: int

@@ -11,7 +11,7 @@ from decimal import Decimal
 import msgspec
 
 
-class Usage(msgspec.Struct, frozen=True, kw_only=True):
+class Usage(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """One request's tokens. All counts are tokens unless named otherwise; none is ever negative."""
 
     input_uncached: int = 0

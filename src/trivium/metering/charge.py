@@ -49,7 +49,7 @@ def payer_of(quote: Quote | None, *, byok: bool, promoted: bool = False) -> Paye
     return Payer.FREE if quote is not None and quote.free else Payer.HOUSE
 
 
-class Delivery(msgspec.Struct, frozen=True, kw_only=True):
+class Delivery(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """What is known of an answer beside its usage."""
 
     input_tokens: int
@@ -62,7 +62,7 @@ class Delivery(msgspec.Struct, frozen=True, kw_only=True):
     """The answer came to its end, so that its figures are the last ones."""
 
 
-class Charge(msgspec.Struct, frozen=True, kw_only=True):
+class Charge(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """What is charged, and how that was found."""
 
     nano: int = 0

@@ -5,7 +5,7 @@ from __future__ import annotations
 import msgspec
 
 
-class Start(msgspec.Struct, frozen=True, kw_only=True):
+class Start(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """One upstream call. It ends once: by the record with its id."""
 
     id: str

@@ -48,7 +48,14 @@ class Housekeeping:
         generations: Generations,
         providers: Mapping[str, Provider],
         clock: Clock,
+        *,
+        patience_ms: int = owners.SILENCE_MS,
     ) -> None:
+        """`patience_ms`: how long a shared database must have answered before an owner that is silent is believed to be
+        gone. After an outage all are, until each has had the time to say that it lives."""
+        self._patience_ms = patience_ms
+        self._steady_ns: int | None = None
+        """Since when the database has answered."""
         self._database = database
         self._ledger = ledger
         self._prices = prices
@@ -61,6 +68,7 @@ class Housekeeping:
             try:
                 await self.look()
             except StoreUnavailable as error:
+                self._steady_ns = None
                 _LOG.warning("housekeeping waits for the store: %s", error.detail or error.message)
             await asyncio.sleep(_PAUSE)
 
@@ -68,7 +76,12 @@ class Housekeeping:
         """Raises StoreUnavailable."""
         now = self._clock.now_ms()
         await self._ledger.is_here()
+        if self._steady_ns is None:
+            self._steady_ns = self._clock.monotonic_ns()
+        patient = self._clock.monotonic_ns() - self._steady_ns >= self._patience_ms * 1_000_000
         for owner in await owners.gone(self._database, self._ledger.owner, now):
+            if self._database.shared and not patient:
+                break
             await self._end_all_of(owner)
         await self._ledger.forget_idle()
         for account_id in await owners.accounts_with_expired_credits(self._database, now):

@@ -55,7 +55,7 @@ def window_end(period: Period, start_ms: int) -> int | None:
 class Account:
     """A balance and the holds on it."""
 
-    __slots__ = ("balance", "changes", "held", "id", "next_expiry_ms")
+    __slots__ = ("balance", "changes", "held", "id", "next_expiry_ms", "unwritten")
 
     def __init__(self, id: str, balance: int, held: int, next_expiry_ms: int | None = None) -> None:
         self.id = id
@@ -65,6 +65,8 @@ class Account:
         """When the first of its credits expires that is not used up."""
         self.changes = 0
         """The ledger's count of changes when this account was last one of them."""
+        self.unwritten = 0
+        """What of `free` only memory knows yet: freed by calls whose ends are on their way to the database."""
 
     @property
     def free(self) -> int:
@@ -74,7 +76,7 @@ class Account:
 class Window:
     """One period of a budget."""
 
-    __slots__ = ("budget", "changes", "held", "spent", "start_ms")
+    __slots__ = ("budget", "changes", "held", "spent", "start_ms", "unwritten")
 
     def __init__(self, budget: Budget, start_ms: int, spent: int = 0, held: int = 0) -> None:
         self.budget = budget
@@ -82,7 +84,8 @@ class Window:
         self.spent = spent
         self.held = held
         self.changes = 0
-        """As an account's."""
+        self.unwritten = 0
+        """Both as an account's."""
 
     @property
     def free(self) -> int:

@@ -8,12 +8,9 @@ that the balance and the budgets do not hold, and what a call ends frees is free
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from typing import Any
-
-import msgspec
 
 from trivium import ids
 from trivium.clock import Clock
@@ -21,13 +18,13 @@ from trivium.errors import StoreUnavailable
 from trivium.metering.prices import Quote
 from trivium.metering.record import Record
 from trivium.metering.start import Start
-from trivium.policy.spending import Account, Budget, Refusal, Window, refused_by, settle, take, window_start
+from trivium.policy.spending import Account, Budget, Refusal, Window, take, window_start
 from trivium.store import owners, posting, prices
+from trivium.store.calls import SPENT, EndOp, NewPrices, OpenCall, StartOp, hold
 from trivium.store.posting import Entry, Sums
 from trivium.store.sql import Database, Row, Writing
 from trivium.store.writer import Act, Op, Writer
 
-_LOG = logging.getLogger("trivium.store")
 _BUDGETS = "SELECT id, scope, period, limit_nano, created_ms, ended_ms FROM budgets WHERE ended_ms IS NULL"
 _BELIEVED = 1.0
 """Seconds for which budgets are taken as read where other processes may change them."""
@@ -35,110 +32,12 @@ _REMEMBERED = 50_000
 """Accounts, and periods of budgets, that stay in memory though nobody needs them."""
 _PATIENCE_MS = 1_000
 """Until credits are looked at again that could not expire because holds needed them."""
-_SPENT = "SELECT spent_nano, held_nano FROM spends WHERE budget_id = ? AND window_ms = ?"
-_WINDOW = "INSERT INTO spends (budget_id, window_ms) VALUES (?, ?) ON CONFLICT (budget_id, window_ms) DO NOTHING"
-_HELD = """
-    UPDATE accounts SET held_nano = held_nano + ? WHERE id = ? AND balance_nano - held_nano >= ? RETURNING balance_nano
-"""
-_COUNTED = """
-    UPDATE spends SET held_nano = held_nano + ?
-    WHERE budget_id = ? AND window_ms = ? AND ? - spent_nano - held_nano >= ? RETURNING held_nano
-"""
-
-
-class _Open:
-    """A call between its start and its end."""
-
-    __slots__ = ("account", "start", "windows")
-
-    def __init__(self, start: Start, account: Account | None, windows: Sequence[Window]) -> None:
-        self.start = start
-        self.account = account
-        self.windows = windows
-
-    def settle(self, charge: int) -> None:
-        settle(self.start.hold_nano, charge, self.account, self.windows)
-
-    @property
-    def keys(self) -> posting.Windows:
-        return tuple([(window.budget.id, window.start_ms) for window in self.windows])
-
-
-class _Prices:
-    """Prices that calls name. Whatever names one carries it along until the database is known to have it, so that a
-    gateway that dies leaves no row that names a price which is not there."""
-
-    def __init__(self) -> None:
-        self._kept: set[str] = set()
-        self._new: dict[str, Quote] = {}
-
-    def add(self, quote: Quote) -> None:
-        if quote.version not in self._kept:
-            self._new[quote.version] = quote
-
-    def get(self, version: str | None) -> Quote | None:
-        return self._new.get(version or "")
-
-    def kept(self, quote: Quote | None) -> None:
-        if quote is not None:
-            self._kept.add(quote.version)
-            self._new.pop(quote.version, None)
-
-
-class _StartOp:
-    """Urgent where something is held: then `result` says whether it was, as soon as that is durable."""
-
-    __slots__ = ("opened", "prices", "quote", "refusal", "result", "urgent")
-
-    def __init__(self, opened: _Open, prices: _Prices) -> None:
-        self.opened = opened
-        self.prices = prices
-        self.quote = prices.get(opened.start.price_version)
-        self.urgent = opened.start.hold_nano > 0
-        self.refusal: Refusal | None = None
-        self.result: asyncio.Future[Refusal | None] | None = None
-        if self.urgent:
-            self.result = asyncio.get_running_loop().create_future()
-
-    def done(self) -> None:
-        self.prices.kept(self.quote)
-        if self.result is not None and not self.result.done():
-            self.result.set_result(self.refusal)
-
-    def failed(self, error: StoreUnavailable) -> None:
-        if self.result is not None and not self.result.done():
-            self.result.set_exception(error)
-
-    def lost(self, why: object) -> None:
-        self.failed(StoreUnavailable("The call cannot be recorded.", detail=str(why)))
-
-
-class _EndOp:
-    """A record; of a call that was started, its end."""
-
-    __slots__ = ("prices", "quote", "record", "started")
-    urgent = False
-
-    def __init__(self, record: Record, prices: _Prices, *, started: bool) -> None:
-        self.record = record
-        self.started = started
-        self.prices = prices
-        self.quote = prices.get(record.price_version)
-
-    def done(self) -> None:
-        self.prices.kept(self.quote)
-
-    def failed(self, error: StoreUnavailable) -> None:
-        pass
-
-    def lost(self, why: object) -> None:
-        _LOG.critical("record not stored (%s): %s", why, msgspec.json.encode(self.record).decode())
 
 
 class Ledger:
     """Starts and ends of calls, and entries. `load` before the first use. All methods are for the event loop."""
 
-    def __init__(self, database: Database, clock: Clock, owner: str, *, window: float = 0.003) -> None:
+    def __init__(self, database: Database, clock: Clock, owner: str, *, window: float = 0.005) -> None:
         """`owner` names this run of the gateway; `window` is the shortest time between two commits, in seconds."""
         self._database = database
         self._clock = clock
@@ -146,12 +45,12 @@ class Ledger:
         self.writer = Writer(database, self._apply, window=window)
         self._accounts: dict[str, Account] = {}
         self._windows: dict[tuple[str, int], Window] = {}
-        self._open: dict[str, _Open] = {}
+        self._open: dict[str, OpenCall] = {}
         self._changes = 0
         self._mark = owners.Mark(owner)
         self._doubtful: set[str] = set()
         """Starts of which nobody knows whether they were made."""
-        self._prices = _Prices()
+        self._prices = NewPrices()
         self.beside = asyncio.Lock()
         """Held while an account changes beside the calls: who read it then would count the change twice."""
         self._expiring: dict[str, asyncio.Task[None]] = {}
@@ -177,25 +76,28 @@ class Ledger:
 
     async def load(self) -> None:
         """Reads the budgets. Raises StoreUnavailable."""
-        self._budgets = {}
+        budgets: dict[str, list[Budget]] = {}
         for row in await self._database.ask(_BUDGETS):
             budget = Budget(
                 id=row[0], scope=row[1], period=row[2], limit_nano=row[3], created_ms=row[4], ended_ms=row[5]
             )
-            self._budgets.setdefault(budget.scope, []).append(budget)
+            budgets.setdefault(budget.scope, []).append(budget)
+        self._budgets = budgets
         self._budgets_until = asyncio.get_running_loop().time() + _BELIEVED
 
     async def start(self, start: Start) -> Refusal | None:
         """Begins a call: its hold is durable when this returns None; a refusal began nothing. A call without a hold is
         not waited for. Raises StoreUnavailable, which began nothing that its record will not end."""
         account = None
-        if not self._database.shared and start.account_id and start.hold_nano:
-            account = await self._account(start.account_id)
+        if not self._database.shared and start.account_id:
+            account = self._accounts.get(start.account_id)
+            if account is None or account.next_expiry_ms is not None:
+                account = await self._account(start.account_id)
         windows = await self._windows_of(start) if start.scopes else ()
         if not self._database.shared and (refusal := take(start.hold_nano, account, windows)):
             return refusal
-        opened = self._open[start.id] = _Open(start, account, windows)
-        op = _StartOp(opened, self._prices)
+        opened = self._open[start.id] = OpenCall(start, account, windows)
+        op = StartOp(opened, self._prices)
         self.writer.add(op)
         if op.result is None:
             return None
@@ -215,10 +117,13 @@ class Ledger:
         opened = self._open.pop(record.id, None)
         if opened is not None:
             opened.settle(record.cost_nano)
-            self._changed(opened.account, *opened.windows)
+            self._changed(*opened.purses)
         started = opened is not None or record.id in self._doubtful
         self._doubtful.discard(record.id)
-        self.writer.add(_EndOp(record, self._prices, started=started))
+        op = EndOp(record, self._prices, opened, started=started)
+        if opened is not None:
+            opened.unwritten(op.freed)
+        self.writer.add(op)
 
     def priced(self, quote: Quote) -> None:
         """Keeps a price that calls are charged with: its row is written with the first that names it."""
@@ -239,8 +144,8 @@ class Ledger:
         """Takes over an open start of a process that is no more, so that `end` frees what it holds."""
         by_id = {budget.id: budget for budgets in self._budgets.values() for budget in budgets}
         counted = [await self._window(by_id[id], start_ms) for id, start_ms in windows if id in by_id]
-        account = await self._account(start.account_id) if start.account_id and start.hold_nano else None
-        self._open[start.id] = _Open(start, account, counted)
+        account = await self._account(start.account_id) if start.account_id else None
+        self._open[start.id] = OpenCall(start, account, counted)
 
     def credited(self, entry: Entry) -> None:
         """An entry that was made beside the calls, `beside` held, is durable: what memory holds has to follow."""
@@ -262,11 +167,10 @@ class Ledger:
         if len(self._windows) > _REMEMBERED:
             self._windows = {key: one for key, one in self._windows.items() if one.held or one.changes > before}
 
-    def _changed(self, *those: Account | Window | None) -> None:
+    def _changed(self, *those: Account | Window) -> None:
         self._changes += 1
         for one in those:
-            if one is not None:
-                one.changes = self._changes
+            one.changes = self._changes
 
     def spent(self, windows: posting.Windows, amount: int) -> None:
         """The same of the budgets that count a call whose charge was changed."""
@@ -301,13 +205,14 @@ class Ledger:
 
     async def _account(self, id: str) -> Account:
         """Raises StoreUnavailable for an account that is not there."""
-        account = self._accounts.get(id)
-        if account is None:
-            async with self.beside:
-                account = self._accounts.get(id) or await self._read_account(id)
-        if account.next_expiry_ms is not None and account.next_expiry_ms <= self._now_ms():
+        while True:
+            account = self._accounts.get(id)
+            if account is None:
+                async with self.beside:
+                    account = self._accounts.get(id) or await self._read_account(id)
+            if account.next_expiry_ms is None or account.next_expiry_ms > self._now_ms():
+                return account
             await self.expire(id)
-        return account
 
     async def _read_account(self, id: str) -> Account:
         rows = await self._database.ask("SELECT balance_nano, held_nano FROM accounts WHERE id = ?", (id,))
@@ -328,9 +233,10 @@ class Ledger:
             return Window(budget, start_ms)
         window = self._windows.get((budget.id, start_ms))
         if window is None:
-            rows = await self._database.ask(_SPENT, (budget.id, start_ms))
-            window = Window(budget, start_ms, *(rows[0] if rows else (0, 0)))
-            window = self._windows.setdefault((budget.id, start_ms), window)
+            async with self.beside:
+                rows = await self._database.ask(SPENT, (budget.id, start_ms))
+                read = Window(budget, start_ms, *(rows[0] if rows else (0, 0)))
+                window = self._windows.setdefault((budget.id, start_ms), read)
         window.budget = budget  # its limit may have been changed
         return window
 
@@ -345,8 +251,8 @@ class Ledger:
         kinds: defaultdict[type, list[Any]] = defaultdict(list)
         for op in ops:
             kinds[type(op)].append(op)
-        starts: list[_StartOp] = kinds[_StartOp]
-        ends = {op.record.id: op for op in reversed(kinds[_EndOp])}
+        starts: list[StartOp] = kinds[StartOp]
+        ends = {op.record.id: op for op in reversed(kinds[EndOp])}
         held = {op.opened.start.id: op for op in starts if op.urgent}
         if quotes := {op.quote.version: op.quote for op in (*starts, *ends.values()) if op.quote}:
             prices.keep(tx, quotes.values(), self._clock.now_ms())
@@ -359,46 +265,26 @@ class Ledger:
         for act in kinds[Act]:
             act.perform(tx)
 
-    def _write_ends(self, tx: Writing, ends: Sequence[_EndOp], again: bool) -> None:
+    def _write_ends(self, tx: Writing, ends: Sequence[EndOp], again: bool) -> None:
         if not ends:
             return
         ended = posting.write_ends(tx, [op.record for op in ends if op.started or again])
         posting.write_records(tx, [op.record for op in ends], ended)
 
-    def _write_held(self, tx: Writing, ops: Sequence[_StartOp]) -> None:
+    def _write_held(self, tx: Writing, ops: Sequence[StartOp]) -> None:
         if self._database.shared:
             posting.expire_due(tx, (op.opened.start.account_id or "" for op in ops), self._now_ms())
             for op in ops:
-                op.refusal = _hold(tx, op.opened)
+                op.refusal = hold(tx, op.opened)
             ops = [op for op in ops if op.refusal is None]
         else:
             sums = Sums()
             for op in ops:
-                hold = op.opened.start.hold_nano
-                sums.account(op.opened.start.account_id, 0, hold)
-                sums.windows(op.opened.keys, 0, hold)
+                held = op.opened.start.hold_nano
+                sums.account(op.opened.start.account_id, 0, held)
+                sums.windows(op.opened.keys, 0, held)
             sums.write(tx)
         posting.write_starts(tx, [self._row(op) for op in ops])
 
-    def _row(self, op: _StartOp) -> Row:
+    def _row(self, op: StartOp) -> Row:
         return posting.start_row(op.opened.start, self.owner, op.opened.keys)
-
-
-def _hold(tx: Writing, opened: _Open) -> Refusal | None:
-    """Takes a hold where other processes take theirs: a balance or budget by one statement that checks and takes."""
-    amount, account_id, taken = opened.start.hold_nano, opened.start.account_id, Sums()
-    if account_id is not None:
-        if not tx.execute(_HELD, (amount, account_id, amount)):
-            rows = tx.execute("SELECT balance_nano - held_nano, held_nano FROM accounts WHERE id = ?", (account_id,))
-            free, held = rows[0] if rows else (0, 0)
-            return Refusal(needed=amount, free=free, held=held)
-        taken.account(account_id, 0, -amount)
-    for window in opened.windows:
-        limit, key = window.budget.limit_nano, (window.budget.id, window.start_ms)
-        tx.execute(_WINDOW, key)
-        if not tx.execute(_COUNTED, (amount, *key, limit, amount)):
-            taken.write(tx)
-            ((window.spent, window.held),) = tx.execute(_SPENT, key)
-            return refused_by(window, amount)
-        taken.windows([key], 0, -amount)
-    return None

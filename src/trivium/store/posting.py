@@ -55,7 +55,7 @@ _decode = msgspec.json.Decoder(Windows).decode
 _encode = msgspec.json.Encoder().encode
 
 
-class Entry(msgspec.Struct, frozen=True, kw_only=True):
+class Entry(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """One line of an account, for good."""
 
     account_id: str

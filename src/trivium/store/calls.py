@@ -1,0 +1,153 @@
+"""What the ledger hands to the writer: the start and the end of a call, with what memory has to be told of them.
+
+`hold` is how a start is admitted where other processes write the database too.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Sequence
+
+import msgspec
+
+from trivium.errors import StoreUnavailable
+from trivium.metering.prices import Quote
+from trivium.metering.record import Record
+from trivium.metering.start import Start
+from trivium.policy.spending import Account, Refusal, Window, refused_by, settle
+from trivium.store import posting
+from trivium.store.posting import Sums
+from trivium.store.sql import Writing
+
+_LOG = logging.getLogger("trivium.store")
+SPENT = "SELECT spent_nano, held_nano FROM spends WHERE budget_id = ? AND window_ms = ?"
+_HELD = """
+    UPDATE accounts SET held_nano = held_nano + ? WHERE id = ? AND balance_nano - held_nano >= ? RETURNING balance_nano
+"""
+_COUNTED = """
+    UPDATE spends SET held_nano = held_nano + ?
+    WHERE budget_id = ? AND window_ms = ? AND ? - spent_nano - held_nano >= ? RETURNING held_nano
+"""
+_WINDOW = "INSERT INTO spends (budget_id, window_ms) VALUES (?, ?) ON CONFLICT (budget_id, window_ms) DO NOTHING"
+
+
+class OpenCall:
+    """A call between its start and its end."""
+
+    __slots__ = ("account", "keys", "purses", "start", "windows")
+
+    def __init__(self, start: Start, account: Account | None, windows: Sequence[Window]) -> None:
+        self.start = start
+        self.account = account
+        self.windows = windows
+        self.purses: tuple[Account | Window, ...] = (account, *windows) if account is not None else tuple(windows)
+        """All that it is held on."""
+        self.keys: posting.Windows = tuple([(one.budget.id, one.start_ms) for one in windows]) if windows else ()
+
+    def settle(self, charge: int) -> None:
+        settle(self.start.hold_nano, charge, self.account, self.windows)
+
+    def unwritten(self, freed: int) -> None:
+        """So much is free in memory, or less again, that the database does not know of."""
+        for purse in self.purses:
+            purse.unwritten += freed
+
+
+class NewPrices:
+    """Prices that calls name. Whatever names one carries it along until the database is known to have it, so that a
+    gateway that dies leaves no row that names a price which is not there."""
+
+    def __init__(self) -> None:
+        self._kept: set[str] = set()
+        self._new: dict[str, Quote] = {}
+
+    def add(self, quote: Quote) -> None:
+        if quote.version not in self._kept:
+            self._new[quote.version] = quote
+
+    def get(self, version: str | None) -> Quote | None:
+        return self._new.get(version or "")
+
+    def kept(self, quote: Quote | None) -> None:
+        if quote is not None:
+            self._kept.add(quote.version)
+            self._new.pop(quote.version, None)
+
+
+class StartOp:
+    """Urgent where something is held: then `result` says whether it was, as soon as that is durable."""
+
+    __slots__ = ("leans", "opened", "prices", "quote", "refusal", "result", "urgent")
+
+    def __init__(self, opened: OpenCall, prices: NewPrices) -> None:
+        self.opened = opened
+        self.prices = prices
+        self.quote = prices.get(opened.start.price_version)
+        self.urgent = opened.start.hold_nano > 0
+        self.leans = self.urgent and any(purse.free < purse.unwritten for purse in opened.purses)
+        """On what ends have freed that are not written yet: those have to be written with it."""
+        self.refusal: Refusal | None = None
+        self.result: asyncio.Future[Refusal | None] | None = None
+        if self.urgent:
+            self.result = asyncio.get_running_loop().create_future()
+
+    def done(self) -> None:
+        self.prices.kept(self.quote)
+        if self.result is not None and not self.result.done():
+            self.result.set_result(self.refusal)
+
+    def failed(self, error: StoreUnavailable) -> None:
+        if self.result is not None and not self.result.done():
+            self.result.set_exception(error)
+
+    def lost(self, why: object) -> None:
+        self.failed(StoreUnavailable("The call cannot be recorded.", detail=str(why)))
+
+
+class EndOp:
+    """A record; of a call that was started, its end."""
+
+    __slots__ = ("freed", "opened", "prices", "quote", "record", "started")
+    urgent = leans = False
+
+    def __init__(self, record: Record, prices: NewPrices, opened: OpenCall | None, *, started: bool) -> None:
+        self.record = record
+        self.opened = opened
+        self.freed = opened.start.hold_nano - record.cost_nano if opened is not None else 0
+        self.started = started
+        self.prices = prices
+        self.quote = prices.get(record.price_version)
+
+    def done(self) -> None:
+        self.prices.kept(self.quote)
+        if self.opened is not None:
+            self.opened.unwritten(-self.freed)
+
+    def failed(self, error: StoreUnavailable) -> None:
+        pass
+
+    def lost(self, why: object) -> None:
+        _LOG.critical("record not stored (%s): %s", why, msgspec.json.encode(self.record).decode())
+
+
+def hold(tx: Writing, opened: OpenCall) -> Refusal | None:
+    """Takes a hold where other processes take theirs: a balance or budget by one statement that checks and takes."""
+    amount, account_id, taken = opened.start.hold_nano, opened.start.account_id, Sums()
+    if account_id is not None:
+        while not tx.execute(_HELD, (amount, account_id, amount)):
+            rows = tx.execute("SELECT balance_nano - held_nano, held_nano FROM accounts WHERE id = ?", (account_id,))
+            free, held = rows[0] if rows else (0, 0)
+            if free < amount:  # else another process has freed some in between
+                return Refusal(needed=amount, free=free, held=held)
+        taken.account(account_id, 0, -amount)
+    for window in opened.windows:
+        limit, key = window.budget.limit_nano, (window.budget.id, window.start_ms)
+        tx.execute(_WINDOW, key)
+        while not tx.execute(_COUNTED, (amount, *key, limit, amount)):
+            ((window.spent, window.held),) = tx.execute(SPENT, key)
+            if window.free < amount:
+                taken.write(tx)
+                return refused_by(window, amount)
+        taken.windows([key], 0, -amount)
+    return None
