@@ -99,8 +99,13 @@ def test_a_failure_stays_the_same_failure(api: Api, rnd: Random) -> None:
 @relaxed
 @given(cuts=cut_streams(), to=st.sampled_from(APIS))
 def test_chunks_do_not_matter(cuts: tuple[Api, list[bytes], list[bytes]], to: Api) -> None:
+    """An event whose blank line never came is told where the stream came to its end, and not where it broke off."""
     source, blocks, chunks = cuts
-    assert translated(source, to, chunks) == translated(source, to, blocks)
+    got, whole = translated(source, to, chunks), translated(source, to, blocks)
+    if sum(map(len, chunks)) == sum(map(len, blocks)):
+        assert got == whole
+    else:
+        assert got in (whole, translated(source, to, blocks[:-1]))
 
 
 @each_way

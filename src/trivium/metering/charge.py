@@ -62,6 +62,10 @@ class Delivery(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """The answer came to its end, so that its figures are the last ones."""
 
 
+WHOLE = Delivery(input_tokens=0, content_bytes=0, output_most=0, complete=True)
+"""Of an answer whose usage says all there is to say."""
+
+
 class Charge(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """What is charged, and how that was found."""
 

@@ -14,7 +14,7 @@ from typing import Any, Protocol
 from trivium.clock import Clock
 from trivium.errors import StoreUnavailable
 from trivium.metering.book import PriceBook
-from trivium.metering.charge import Charge, Delivery, Payer, charge
+from trivium.metering.charge import WHOLE, Charge, Payer, charge
 from trivium.metering.prices import Quote
 from trivium.metering.record import Outcome, Record, told_by
 from trivium.providers.provider import Provider
@@ -110,8 +110,7 @@ class Housekeeping:
             return
         if quote is not None:
             self._ledger.priced(quote)
-        delivery = Delivery(input_tokens=0, content_bytes=0, output_most=0, complete=True)
-        charged = charge(found.usage, delivery, quote, Payer(start.payer), tells_byok=provider.tells_byok)
+        charged = charge(found.usage, WHOLE, quote, Payer(start.payer), tells_byok=provider.tells_byok)
         self._ledger.end(_record(orphan, **_known(charged, found, quote)))
 
     async def _found(self, provider: Provider, upstream_id: str | None) -> Generation | None:

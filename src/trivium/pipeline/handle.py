@@ -75,8 +75,10 @@ async def _serve(call: Call, body: Body, reply: Reply, run: Run, deps: Deps) -> 
     content = prepare(call, request, target, way, run)
     await begin(call, request, target, run, deps)
     sending = forward(call, content, target, way, run, deps)
-    run.request = request = without_body(request)
-    # Nobody but what is sending holds it from here on, and that only until it has been sent.
+    # Nobody but what is sending holds a body from here on, and that only until it has been sent; of a call whose answer
+    # comes whole and soon, it stays for an estimate.
+    if request.stream:
+        run.request = request = without_body(request)
     del content
 
     async def answer(reply: Reply) -> None:

@@ -19,7 +19,7 @@ from trivium.pipeline.settle import Run
 from trivium.policy.spending import Refusal
 from trivium.routing.catalog import Target
 from trivium.wire.request import Request
-from trivium.wire.size import measure
+from trivium.wire.size import measure, service_tier
 
 CREDITS = "credits"
 _PERIODS = {"day": "daily ", "week": "weekly ", "month": "monthly ", "total": ""}
@@ -32,7 +32,7 @@ async def begin(call: Call, request: Request, target: Target, run: Run, deps: De
     if call.operation is Operation.GENERATE:
         account_id = run.account_id
         whose = account_id or (run.key.account_id if run.key else None)
-        run.size = size = measure(request)
+        run.asked_tier = service_tier(request)
         run.quote = quote = deps.prices.quote(target.provider, target.model, whose, call.time_ms)
         if quote is not None:
             deps.ledger.priced(quote)
@@ -49,7 +49,11 @@ async def begin(call: Call, request: Request, target: Target, run: Run, deps: De
         if payer is Payer.HOUSE:
             scopes = _scopes(run)
             if quote is not None and (account_id is not None or await deps.ledger.counts(scopes)):
-                hold = _most(size, request, target, quote, deps)
+                run.size = measure(request)
+                hold = _most(run.size, request, target, quote, deps)
+        if request.stream and run.size is None:
+            # Its body is let go of before anybody knows whether an estimate is needed.
+            run.size = measure(request)
     start = Start(
         id=call.id,
         time_ms=call.time_ms,

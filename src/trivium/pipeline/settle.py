@@ -19,7 +19,7 @@ from trivium.canon.size import Size
 from trivium.canon.usage import Usage
 from trivium.errors import TriviumError, UpstreamError
 from trivium.metering.bound import most_output, usual_input
-from trivium.metering.charge import NO_CHARGE, Charge, Delivery, Payer, charge
+from trivium.metering.charge import NO_CHARGE, WHOLE, Charge, Delivery, Payer, charge
 from trivium.metering.prices import Quote
 from trivium.metering.record import Outcome, Record, short, told_by
 from trivium.money import nano_text
@@ -29,6 +29,7 @@ from trivium.routing.catalog import Target
 from trivium.wire.generation import Generation
 from trivium.wire.losses import Loss
 from trivium.wire.request import Request
+from trivium.wire.size import measure
 
 CLIENT_CLOSED = 499
 """The status of a call whose client left before it had one (nginx's word for it)."""
@@ -70,6 +71,9 @@ class Run:
         """The ledger knows of the call."""
         self.hold_nano = 0
         self.size: Size | None = None
+        """Of the request, if it was measured; else it is when an estimate needs it."""
+        self.asked_tier: str | None = None
+        """The service tier that the request asked for."""
         self.quote: Quote | None = None
         self.payer: Payer | None = None
         """None until it is known which provider is called."""
@@ -146,22 +150,24 @@ class Run:
             usage, complete = found.refined(usage, complete=complete), complete or found.counted
         elif usage is None and self.left and not self.content_bytes:
             complete = False  # an answer that was read on to its end for nobody
-        size, provider = self.size, self.target.provider if self.target else None
-        delivery = Delivery(
-            input_tokens=usual_input(size) if size else 0,
+        tells_byok = self.target is not None and self.target.provider.tells_byok
+        delivery = self._delivery(complete=complete) if usage is None or not complete else WHOLE
+        return charge(usage, delivery, self.quote, self.payer, self.asked_tier, tells_byok=tells_byok)
+
+    def _delivery(self, *, complete: bool) -> Delivery:
+        """What an estimate goes by."""
+        request, target = self.request, self.target
+        if request is None or target is None:
+            return Delivery(input_tokens=0, content_bytes=0, output_most=0, complete=complete)
+        if self.size is None:
+            self.size = measure(request)
+        limits = self._deps.prices.limits(target.provider, target.model)
+        return Delivery(
+            input_tokens=usual_input(self.size),
             content_bytes=self.content_bytes,
-            output_most=self._output_most(),
+            output_most=self.size.answers * most_output(request.max_tokens, limits.context, limits.output),
             complete=complete,
         )
-        tells_byok = provider is not None and provider.tells_byok
-        asked_tier = size.service_tier if size else None
-        return charge(usage, delivery, self.quote, self.payer, asked_tier, tells_byok=tells_byok)
-
-    def _output_most(self) -> int:
-        if self.request is None or self.target is None or self.size is None:
-            return 0
-        limits = self._deps.prices.limits(self.target.provider, self.target.model)
-        return self.size.answers * most_output(self.request.max_tokens, limits.context, limits.output)
 
     def _is_complete(self) -> bool:
         """The answer came to its end, though its connection may have failed behind that. One that ended in an error did

@@ -168,6 +168,11 @@ class _Found:
         self.sound += most if medium is SOUND else 0
 
 
+def service_tier(request: Request) -> str | None:
+    """The service tier that a request asks for."""
+    return _word(request.members["service_tier"]) if "service_tier" in request.members else None
+
+
 def measure(request: Request) -> Size:
     """The size of a request. Whatever it holds, this does not fail."""
     api, members, found = request.api, request.members, _Found()
@@ -191,7 +196,7 @@ def measure(request: Request) -> Size:
         server_tools=hosted,
         cache_marked=found.marked,
         cache_1h=found.marked_1h,
-        service_tier=_word(members["service_tier"]) if "service_tier" in members else None,
+        service_tier=service_tier(request),
         stream=request.stream,
     )
 
