@@ -141,7 +141,7 @@ class BillingSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     mode: Literal["meter", "credits"] = "meter"
     """Whether what calls cost is only measured, or taken from balances."""
     cost_header: bool = False
-    """Whole answers tell their charge in a header."""
+    """Answers tell their charge: whole ones in the header `x-trivium-cost-usd`, streams in a last comment."""
     buy_credits_url: str | None = None
     """Where callers without credits are sent."""
     promotions: list[PromotionSettings] = []

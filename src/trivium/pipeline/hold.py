@@ -16,7 +16,7 @@ from trivium.money import nano_text
 from trivium.pipeline.call import Call, Operation
 from trivium.pipeline.deps import Deps, Key
 from trivium.pipeline.settle import Run
-from trivium.policy.spending import Refusal
+from trivium.policy.spending import DEFAULT_ACCOUNT, Refusal
 from trivium.routing.catalog import Target
 from trivium.wire.request import Request
 from trivium.wire.size import measure, service_tier
@@ -105,7 +105,7 @@ def _scopes(run: Run) -> tuple[str, ...]:
 
 def _refused(refusal: Refusal, request: Request, deps: Deps) -> RequestError:
     """What was needed and what is there, in words and as members of the error."""
-    needed, free, held = (nano_text(amount) for amount in (refusal.needed, refusal.free, refusal.held))
+    needed, free, held = (nano_text(max(0, amount)) for amount in (refusal.needed, refusal.free, refusal.held))
     lower = "Send a smaller `max_tokens`" if request.max_tokens is None else "Lower `max_tokens`"
     aside = f" (${held} is put aside for calls in progress)" if refusal.held else ""
     error: RequestError
@@ -113,7 +113,7 @@ def _refused(refusal: Refusal, request: Request, deps: Deps) -> RequestError:
         error = InsufficientCredits(
             f"This request may cost up to ${needed}, and ${free} of credits are free{aside}. {lower}, or add credits."
         )
-        error.facts["balance_usd"] = free
+        error.facts["balance_usd"] = nano_text(refusal.free)
     else:
         budget = refusal.budget
         error = BudgetExceeded(
@@ -125,7 +125,3 @@ def _refused(refusal: Refusal, request: Request, deps: Deps) -> RequestError:
     if deps.billing.buy_credits_url:
         error.facts["buy_credits_url"] = deps.billing.buy_credits_url
     return error
-
-
-DEFAULT_ACCOUNT = "default"
-"""The account of keys that were given none."""

@@ -12,6 +12,9 @@ from typing import Literal
 
 import msgspec
 
+DEFAULT_ACCOUNT = "default"
+"""The account of keys that were given none."""
+
 Period = Literal["day", "week", "month", "total"]
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)

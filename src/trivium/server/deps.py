@@ -16,7 +16,8 @@ from trivium.operations.price_table import price_table
 from trivium.operations.prices import PriceOperations
 from trivium.operations.reconcile import ReconcileOperations
 from trivium.pipeline.deps import Deps
-from trivium.pipeline.hold import CREDITS, DEFAULT_ACCOUNT
+from trivium.pipeline.hold import CREDITS
+from trivium.policy.spending import DEFAULT_ACCOUNT
 from trivium.providers import builtin
 from trivium.providers.provider import Provider
 from trivium.routing.catalog import ModelEntry, catalog

@@ -23,8 +23,6 @@ from trivium.store.sql import Database, Row, Writing
 
 MOST_NANO = 10**17
 """100 million USD: what is larger is a mistake."""
-DEFAULT = "default"
-"""The account of keys that were given none."""
 
 _ENTRY_COLUMNS = "account_id, kind, amount_nano, time_ms, idempotency_key, request_id, lot, expires_ms, flags, note"
 
