@@ -112,10 +112,51 @@ class TestReportedCosts:
     @in_every_api
     async def test_xai_tells_it_in_ticks_of_which_ten_thousand_million_are_a_dollar(self, api: str) -> None:
         reply = Reply(body=whole(api, "Hi", usage(api, 25, 20, cost_in_usd_ticks=21_000_005)))
-        async with shop(reply, settings=METER) as house:
+        async with shop(reply, settings=METER, provider=f"{ALL_APIS}\nreports_cost = true") as house:
             record = await charged(house, api)
         assert (record["reported_cost_usd"], record["cost_source"]) == ("0.0021000005", "reported")
         assert record["cost_nano"] == 2_100_000  # half to even
+
+    async def test_a_server_that_nobody_knows_is_not_believed(self) -> None:
+        reply = Reply(body=whole("chat", "Hi", usage("chat", 25, 20, cost=99_000_000)))
+        async with shop(reply, settings=METER) as house:
+            record = await charged(house, "chat")
+        assert (record["cost_nano"], record["cost_source"]) == (25 * INPUT + 20 * OUTPUT, "computed")
+
+    @pytest.mark.parametrize(
+        ("told", "output", "flags"),
+        [
+            ({"prompt_tokens": 25, "completion_tokens": 10.5}, 10, "estimated"),
+            ({"prompt_tokens": 25}, 10, "estimated"),
+            ({"prompt_tokens": 25, "completion_tokens": 7}, 7, ""),
+        ],
+    )
+    async def test_of_a_usage_that_cannot_be_read_the_rest_is_estimated(
+        self, told: dict[str, Any], output: int, flags: str
+    ) -> None:
+        async with shop(Reply(body=whole("chat", "x" * 36, told)), settings=METER) as house:
+            record = await charged(house, "chat")
+        assert (record["output_tokens"], record["cost_nano"]) == (output, 25 * INPUT + output * OUTPUT)
+        assert record["flags"] == flags
+
+    async def test_a_usage_that_tells_a_total_alone_is_none(self) -> None:
+        async with shop(Reply(body=whole("chat", "x" * 36, {"total_tokens": 50})), settings=METER) as house:
+            record = await charged(house, "chat")
+        assert record["output_tokens"] == 10
+        assert record["input_uncached_tokens"] > 0
+        assert record["flags"] == "estimated"
+
+    async def test_a_budget_refuses_what_is_only_priced_afterwards(self) -> None:
+        settings = '[models."other/*"]\nfree = true\n'
+        reply = Reply(body=whole("chat", "Hi", usage("chat", 25, 20, cost=0.02, is_byok=False)))
+        async with shop(reply, settings=settings, provider=OPENROUTER) as house:
+            assert (await house.post(PATHS["chat"], BODIES["chat"]))[0] == 200
+            (key,) = await house.gateway.operations.perform("keys.list", {})
+            budget = {"scope": f"key:{key['id']}", "period": "day", "usd": "0.05"}
+            await house.gateway.operations.perform("budgets.set", budget)
+            status, said, _ = await house.post(PATHS["chat"], BODIES["chat"])
+            assert (status, said["error"]["code"]) == (400, "model_not_priced")
+            assert len(house.upstream.requests) == 1
 
     async def test_a_fee_that_does_not_fit_the_bill_is_flagged_and_charged_all_the_same(self) -> None:
         bill = {"cost": 0.001, "is_byok": True, "cost_details": {"upstream_inference_cost": 0.002}}

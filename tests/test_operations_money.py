@@ -176,6 +176,11 @@ class TestCredits:
         again = await desk("credits.top_up", account="acme", usd="5.00", idempotency_key="invoice 7")
         assert (first["made"], again["made"], again["account"]["balance_usd"]) == (True, False, "5")
 
+    @pytest.mark.parametrize("key", ["charge:req_1", "expiry:k:5", "refund:req_1:1", "rerate:req_1:1"])
+    async def test_the_ledgers_own_keys_are_not_to_be_had(self, desk: Desk, key: str) -> None:
+        with pytest.raises(OperationError, match="own"):
+            await desk("credits.grant", account="acme", usd="5", idempotency_key=key)
+
     @BOTH
     async def test_twice_at_the_same_moment_too(self, desk: Desk) -> None:
         once = {"account": "acme", "usd": "5", "idempotency_key": "k"}

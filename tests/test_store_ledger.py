@@ -468,6 +468,18 @@ class TestCorrections:
         assert await house.accounts.correct([again]) == 1
         assert await house.balance(account) == (0.8, 0)
 
+    async def test_what_was_refunded_is_not_given_back_once_more(self, house: House) -> None:
+        account = await house.account(1)
+        id = await house.started(account, 0.5)
+        house.end(id, account, 0.5)
+        await house.accounts.refund(id, 2 * USD // 5, None)
+        cheaper = Correction(
+            request_id=id, account_id=account, before_nano=USD // 2, after_nano=0, price_version="pr_2"
+        )
+        assert await house.accounts.correct([cheaper]) == 1
+        assert await house.balance(account) == (1, 0)
+        assert (await house.entries(account))[-1] == ("adjustment", 0.1, "")
+
     async def test_budgets_follow_a_correction(self, house: House) -> None:
         await house.budget("key:k", 1)
         id = await house.started(None, 1, scopes=("key:k",))

@@ -174,6 +174,21 @@ class TestRender:
         assert request.wants_usage
         assert render(request, "m").body == request.body
 
+    @pytest.mark.parametrize("name", ["models", "fallbacks"])
+    @pytest.mark.parametrize("api", [Api.CHAT, Api.RESPONSES, Api.MESSAGES])
+    def test_lists_of_other_models_are_taken_out_and_told(self, api: Api, name: str) -> None:
+        done = render(ask(api, **{name: ["dear/one"], "x": 1}), "up/m")
+        told = json.loads(done.body)
+        assert name not in told
+        assert (told["model"], told["x"]) == ("up/m", 1)
+        assert [loss.field for loss in done.losses] == [name]
+
+    @pytest.mark.parametrize("api", [Api.CHAT, Api.RESPONSES, Api.MESSAGES])
+    def test_where_a_request_goes_is_not_the_clients_to_say(self, api: Api) -> None:
+        with pytest.raises(FieldUnsupported) as raised:
+            check_stateless(ask(api, providerOptions={"gateway": {"models": ["dear/one"]}}))
+        assert raised.value.param == "providerOptions"
+
     def test_store_is_sent_on_as_false_and_the_loss_is_told(self) -> None:
         rendered = render(ask(Api.RESPONSES, store=True), "m")
         assert json.loads(rendered.body)["store"] is False

@@ -108,6 +108,8 @@ class ProviderSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The longest that it is read on."""
     byok: bool = False
     """The caller's side pays this provider itself: calls are charged nothing."""
+    reports_cost: bool | None = None
+    """What it says in its answers that a call cost is charged. By default of OpenRouter, Vercel and xAI alone."""
 
 
 class ModelSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

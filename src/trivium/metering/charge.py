@@ -123,9 +123,11 @@ def charge(
 
 def _counted(usage: Usage | None, delivery: Delivery) -> tuple[Usage | None, bool]:
     """Usage to charge for, and whether any of it is an estimate; None for nothing at all."""
-    if usage is not None and (delivery.complete or usage.reported_cost is not None):
-        return usage, False
     delivered = min(delivered_tokens(delivery.content_bytes), delivery.output_most)
+    if usage is not None and (delivery.complete or usage.reported_cost is not None):
+        if usage.reported_cost is None and (lacking := _lacking(usage, delivery, delivered)):
+            return msgspec.structs.replace(usage, **lacking), True
+        return usage, False
     if usage is not None:
         # What came before the end tells the input; its output is what the upstream had said by then, or less.
         if delivered > usage.output:
@@ -134,6 +136,16 @@ def _counted(usage: Usage | None, delivery: Delivery) -> tuple[Usage | None, boo
     if not delivered and not delivery.complete:
         return None, False
     return Usage(input_uncached=delivery.input_tokens, output=delivered), True
+
+
+def _lacking(usage: Usage, delivery: Delivery, delivered: int) -> dict[str, int]:
+    """Counts that a usage should have and has not: nobody asks with no token, and content is made of some."""
+    lacking = {}
+    if not usage.input and delivery.input_tokens:
+        lacking["input_uncached"] = delivery.input_tokens
+    if not usage.output and delivered:
+        lacking["output"] = delivered
+    return lacking
 
 
 def _market(usage: Usage, told: Decimal | None, computed: int | None) -> int | None:

@@ -70,6 +70,8 @@ class Housekeeping:
             except StoreUnavailable as error:
                 self._steady_ns = None
                 _LOG.warning("housekeeping waits for the store: %s", error.detail or error.message)
+            except Exception:
+                _LOG.exception("housekeeping goes on after an error")
             await asyncio.sleep(_PAUSE)
 
     async def look(self) -> None:

@@ -23,6 +23,7 @@ from trivium.store.posting import Entry
 
 ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._@-]{0,99}")
 _SCOPE = re.compile(r"(key|user|account|project):[^\s/]{1,200}|member:[^\s/]{1,200}/[^\s/]{1,200}")
+_OURS = ("charge:", "expiry:", "refund:", "rerate:")
 _USD = re.compile(r"[+-]?[0-9]{1,12}(\.[0-9]{1,9})?")
 
 
@@ -114,6 +115,8 @@ class MoneyOperations:
         amount = nano(query.usd)
         if amount <= 0 and kind != "adjustment":
             raise OperationError("The amount must be more than 0 USD.")
+        if (query.idempotency_key or "").startswith(_OURS):
+            raise OperationError(f"Idempotency keys that begin with {', '.join(_OURS)} are the ledger's own.")
         if query.expires is not None and kind != "grant":
             raise OperationError("Only granted credits expire.")
         entry = Entry(

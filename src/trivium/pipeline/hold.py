@@ -48,6 +48,12 @@ async def begin(call: Call, request: Request, target: Target, run: Run, deps: De
             )
         if payer is Payer.HOUSE:
             scopes = _scopes(run)
+            if quote is None and target.provider.reports_cost and await deps.ledger.counts(scopes):
+                raise PriceUnknown(
+                    f"A budget counts this call, and what `{target.model}` of {target.provider.name} costs is known "
+                    "only afterwards. The operator can set a price: trivium prices set.",
+                    param="model",
+                )
             if quote is not None and (account_id is not None or await deps.ledger.counts(scopes)):
                 run.size = measure(request)
                 hold = _most(run.size, request, target, quote, deps)

@@ -146,12 +146,15 @@ class Run:
             return NO_CHARGE
         usage = self.answer.usage if self.answer else None
         complete = self._is_complete()
+        if usage is not None and not (self.target and self.target.provider.reports_cost):
+            usage = msgspec.structs.replace(usage, reported_cost=None, market_cost=None)
         if found is not None:
             usage, complete = found.refined(usage, complete=complete), complete or found.counted
         elif usage is None and self.left and not self.content_bytes:
             complete = False  # an answer that was read on to its end for nobody
         tells_byok = self.target is not None and self.target.provider.tells_byok
-        delivery = self._delivery(complete=complete) if usage is None or not complete else WHOLE
+        whole = usage is not None and complete and usage.input and usage.output
+        delivery = WHOLE if whole else self._delivery(complete=complete)
         return charge(usage, delivery, self.quote, self.payer, self.asked_tier, tells_byok=tells_byok)
 
     def _delivery(self, *, complete: bool) -> Delivery:

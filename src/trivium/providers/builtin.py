@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 import msgspec
 
 from trivium.canon.api import Api
-from trivium.canon.conventions import DEFAULT, UNKNOWN, conventions_for
+from trivium.canon.conventions import DEFAULT, UNKNOWN, XAI, conventions_for
 from trivium.canon.usage import Conventions
 from trivium.config import ProviderSettings, Settings, Source, secret
 from trivium.errors import ConfigError
@@ -33,6 +33,7 @@ class Row(msgspec.Struct, frozen=True, kw_only=True):
     generations: str | None = None
     """As in `Provider`; a configured base URL is asked at its own host."""
     tells_byok: bool = False
+    reports_cost: bool = False
     version_in_path: bool = False
     """Base URLs are commonly written without `/v1` (Anthropic's SDKs append it): add it where it is missing."""
 
@@ -53,12 +54,14 @@ ROWS: dict[str, Row] = {
         counts=False,
         tells_byok=True,
         generations="/generation?id={id}",
+        reports_cost=True,
     ),
     "vercel": Row(
         base_url="https://ai-gateway.vercel.sh/v1",
         apis=(Api.CHAT, Api.RESPONSES, Api.MESSAGES),
         key_env="AI_GATEWAY_API_KEY",
         generations="/generation?id={id}",
+        reports_cost=True,
     ),
     "openai-compatible": Row(apis=(Api.CHAT,)),
     "anthropic-compatible": Row(apis=(Api.MESSAGES,), auth="x-api-key", version_in_path=True),
@@ -102,6 +105,8 @@ def _provider(name: str, given: ProviderSettings, source: Source | None, env: Ma
     if name == EMBEDDED:
         raise _error(source, ("providers", name), "the name of the embedded model; choose another")
     apis = frozenset(Api.parse(api) for api in given.apis) if given.apis else frozenset(row.apis)
+    conventions = conventions_for(given.type if given.type and row.key_env else name, _otherwise(row))
+    reports_cost = row.reports_cost or conventions is XAI
     return Provider(
         name=name,
         kind=_kind(name, given),
@@ -112,7 +117,8 @@ def _provider(name: str, given: ProviderSettings, source: Source | None, env: Ma
         tells_byok=row.tells_byok,
         headers=_headers(name, row, given, source, env),
         models=tuple(given.models) if given.models is not None else None,
-        conventions=conventions_for(given.type if given.type and row.key_env else name, _otherwise(row)),
+        conventions=conventions,
+        reports_cost=reports_cost if given.reports_cost is None else given.reports_cost,
         timeouts=given.timeouts,
         on_abort=given.on_abort,
         drain_limit=given.drain_limit,

@@ -39,6 +39,8 @@ class Provider(msgspec.Struct, frozen=True, kw_only=True):
     """What becomes of a call whose client left."""
     drain_limit: float = 60
     """Seconds that such a call is read on for its figures."""
+    reports_cost: bool = False
+    """Its word for what a call cost is believed."""
     byok: bool = False
     """The caller's side pays it: its calls are charged nothing."""
     embedded: bool = False

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from trivium.clock import Clock, SystemClock
 from trivium.config import Settings, database_url
-from trivium.errors import ConfigError, RequestError
+from trivium.errors import ConfigError, RequestError, StoreUnavailable
 from trivium.metering.book import Override, PriceBook, entries
 from trivium.operations.housekeeping import Housekeeping
 from trivium.operations.operations import Operations, Table
@@ -31,6 +32,8 @@ from trivium.upstream.pool import PoolLimits
 
 _LOCAL_READY = 120.0
 """Seconds that a call waits for the embedded model's first start."""
+_FOLLOWED = 1.0
+"""Seconds between two looks at the overrides of a database that other gateways write."""
 _LAST_WORD = 5.0
 """Seconds that an ending gateway waits for generation records."""
 
@@ -83,6 +86,17 @@ class Gateway:
         self.deps.prices = PriceBook(table.dataset, self._priced, await asyncio.to_thread(self.store.prices.overrides))
         self.learn({})
         return table.absent
+
+    async def follow_prices(self) -> None:
+        """Takes in what operators say through other gateways of the same database. Ends by being cancelled."""
+        known: tuple[Override, ...] = ()
+        while self.store.database.shared:
+            with contextlib.suppress(StoreUnavailable):
+                told = await asyncio.to_thread(self.store.prices.overrides)
+                if told != known:
+                    self._ruled(told)
+                    known = told
+            await asyncio.sleep(_FOLLOWED)
 
     def learn(self, listed: Mapping[str, tuple[ModelEntry, ...]]) -> None:
         """Takes in what providers said they serve; a provider that said nothing keeps its last list."""

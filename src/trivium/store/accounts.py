@@ -211,12 +211,16 @@ def _correct(tx: Writing, correction: Correction, now_ms: int) -> _Booked | None
     last = tx.execute("SELECT after_nano, number FROM rerates WHERE request_id = ? ORDER BY number DESC LIMIT 1", (id,))
     before, number = last[0] if last else (correction.before_nano, 0)
     difference = correction.after_nano - before
+    if difference < 0 and correction.account_id is not None:
+        # What was given back already is not given back once more.
+        paid = [amount for kind in ("charge", "refund", "rerate") for _, amount in _made_for(tx, kind, id)]
+        difference = -min(-difference, max(0, -sum(paid)))
     if not difference or before != correction.before_nano:
         return None
     tx.execute(
         "INSERT INTO rerates (request_id, number, price_version, time_ms, before_nano, after_nano)"
         " VALUES (?, ?, ?, ?, ?, ?)",
-        (id, number + 1, correction.price_version, now_ms, before, correction.after_nano),
+        (id, number + 1, correction.price_version, now_ms, before, before + difference),
     )
     started = tx.execute("SELECT windows FROM starts WHERE id = ?", (id,))
     windows = posting.read_windows(started[0][0]) if started else ()

@@ -69,12 +69,15 @@ def check_stateless(request: Request) -> None:
                 f"`{name}` needs state that this gateway does not keep; send the whole conversation instead.",
                 param=name,
             )
+    if _ROUTING in request.members:
+        raise FieldUnsupported(f"`{_ROUTING}` is for the gateway's operator to set; leave it out.", param=_ROUTING)
 
 
 def render(request: Request, model: str) -> Rendered:
     """The request for an upstream of the same API: `model` set, usage asked for, everything else as it came, save what
     another upstream sealed. Raises InvalidJson."""
     losses = Losses()
+    request = _of_one_model(request, losses)
     changes = without_envelopes(request.api, request.body, request.members, losses)
     if bytes(request.members["model"]) != (name := msgspec.json.encode(model)):
         changes["model"] = name
@@ -84,6 +87,17 @@ def render(request: Request, model: str) -> Rendered:
         changes["store"] = b"false"
         losses.add("store", "the gateway keeps no answers; sent on as false")
     return Rendered(json_body.patch(request.body, request.members, changes, _READ[request.api]), losses.told())
+
+
+def _of_one_model(request: Request, losses: Losses) -> Request:
+    """The request without its lists of other models: nobody has looked at whether the caller may have them, or pays."""
+    named = [name for name in _FALLBACKS if name in request.members]
+    if not named:
+        return request
+    for name in named:
+        losses.add(name, "a request is answered by the model that it names, or not at all")
+    members = {name: raw for name, raw in request.members.items() if name not in named}
+    return msgspec.structs.replace(request, body=msgspec.json.encode(members), members=members)
 
 
 def _asks_for_usage(found: json_body.Members) -> bool:
@@ -156,6 +170,11 @@ _MOST_ITEMS = 300_000
 _LONGEST_TYPE = 200
 _MAY_REFER = re.compile(rb'item_reference|\\u00[4-7]|\{\s*"(?:id|type)"\s*:\s*(?:"[^"]*"|null)\s*(?:,[^{}]*)?\}')
 """Whether it is worth decoding the items: the word, an escape that may spell it, or an object of next to nothing."""
+
+_ROUTING = "providerOptions"
+"""Vercel's member for where a request goes and whose key pays (vendors page, "Requests")."""
+_FALLBACKS = ("models", "fallbacks")
+"""Members that name other models, in OpenRouter's words and in Anthropic's."""
 
 _MAX_TOKENS = {
     Api.CHAT: ("max_completion_tokens", "max_tokens"),

@@ -107,6 +107,9 @@ _SWITCHES = {
 }
 """Members that ask for one call of a tool: what stands in them then, and the tool."""
 
+_ONLINE = ":online"
+"""OpenRouter's suffix for a model that searches the web first."""
+
 _CONVERSATION = {Api.CHAT: ("messages",), Api.RESPONSES: ("input",), Api.MESSAGES: ("system", "messages")}
 
 _UNIT = 6
@@ -182,6 +185,8 @@ def measure(request: Request) -> Size:
     if "cache_control" in members:
         found.mark(members["cache_control"])
     hosted = _hosted(members, found)
+    if request.model.endswith(_ONLINE):
+        hosted.setdefault("web_search", 1)
     text = _without(request.body, found.payloads) if found.payloads else request.body
     return Size(
         text_bytes=len(text),
@@ -295,6 +300,8 @@ def _without(body: bytes, payloads: list[bytes]) -> bytes:
 def _hosted(members: Members, found: _Found) -> dict[str, int]:
     """The tools that run at the provider's, each with the most calls it may make."""
     called = {tool: 1 for name, (mark, tool) in _SWITCHES.items() if name in members and mark in bytes(members[name])}
+    if bytes(members.get("mcp_servers", b"[]")).startswith(b"[{"):
+        called["mcp"] = MOST_CALLS
     tools = _read_tools(bytes(members.get("tools", b"[]")))
     for tool in tools:
         if tool.cache_control is not _ABSENT:
