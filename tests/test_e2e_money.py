@@ -307,7 +307,7 @@ class TestWhoPays:
             record = await house.record()
             assert await payer.entries() == []
         assert (record["payer"], record["hold_nano"], record["cost_nano"]) == ("byok", 0, 0)
-        assert (record["market_cost_nano"], record["account_id"]) == (PRICE, None)
+        assert (record["market_cost_nano"], record["account_id"]) == (PRICE, "acme")
 
     async def test_in_a_promotion_the_house_pays_until_its_last_day_is_over(self) -> None:
         promotion = '[[billing.promotions]]\nmodel = "up/m"\naccount = "acme"\nuntil = 2126-01-01\n'

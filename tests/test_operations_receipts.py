@@ -17,7 +17,7 @@ from trivium.metering.cost import ReceiptRow
 from trivium.metering.prices import Quote, content_of, price_of
 from trivium.metering.record import Record, told_by, usage_of
 from trivium.money import nano_text
-from trivium.operations.receipts import receipt_of
+from trivium.operations.receipts import corrected, receipt_of
 
 EXACT = Context(prec=400)
 PLAIN = price(
@@ -197,3 +197,16 @@ def test_a_record_gives_the_tokens_back_that_it_was_charged_for(usage: Usage | N
     record = recorded(Charge(usage=used), None, Payer.HOUSE)
     plain = {"service_tier": None, "reported_cost": None, "market_cost": None, "is_byok": None}
     assert usage_of(record) == msgspec.structs.replace(used, **plain)
+
+
+def test_what_was_priced_anew_is_part_of_it() -> None:
+    rows = [ReceiptRow("input", "0.006"), ReceiptRow("total", "0.006")]
+    told = corrected(rows, [("pr_a", -4_000_000), ("pr_b", 1_000_000)])
+    assert [(row.what, row.usd) for row in told] == [
+        ("input", "0.006"),
+        ("priced anew with pr_a", "-0.004"),
+        ("priced anew with pr_b", "0.001"),
+        ("total", "0.003"),
+    ]
+    assert corrected(rows, []) == rows
+    assert corrected([], [("pr_a", 1)]) == []

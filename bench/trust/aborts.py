@@ -201,7 +201,7 @@ def settings(port: int) -> str:
     """A provider for each API, cut or read on, with and without records of its generations."""
     price = ", ".join(f'{name} = "{usd}"' for name, usd in oracle.RATES.items())
     tables = [
-        f'[providers.{how}-{api}-{kept}]\ntype = "{kind}"\nkey = "k"\nbase_url = "http://127.0.0.1:{port}/v1"\n'
+        f'[providers.{how}-{api}-{kept}]\ntype = "{kind}"\nkey = "k"\nreports_cost = true\nbase_url = "http://127.0.0.1:{port}/v1"\n'
         f'apis = ["{api}"]\nmodels = ["*"]\non_abort = "{how}"\ndrain_limit = {DRAIN_LIMIT}\n'
         for how, api, (kept, kind) in itertools.product(
             ("cancel", "drain"), APIS, (("plain", "openai-compatible"), ("kept", "openrouter"))

@@ -129,7 +129,7 @@ def settings(port: int, found: list[Recording]) -> str:
     for provider, api in sorted({(one.provider, one.api) for one in found}):
         kind = provider if provider in KINDS else "openai-compatible"
         tables.append(
-            f'[providers.{provider}]\ntype = "{kind}"\nkey = "k"\nbase_url = "http://127.0.0.1:{port}/v1"\n'
+            f'[providers.{provider}]\ntype = "{kind}"\nkey = "k"\nreports_cost = true\nbase_url = "http://127.0.0.1:{port}/v1"\n'
             f'apis = ["{api}"]\nmodels = ["*"]\n'
         )
     return "".join(tables)

@@ -91,7 +91,7 @@ class Record(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     requests: int = 1
     """How many requests the record stands for: more than one where a flood of refusals was counted together."""
     account_id: str | None = None
-    """Whose balance was charged; in meter mode of nobody's."""
+    """Whose balance was charged, or would have been; in meter mode nobody's."""
     user_id: str | None = None
     project_id: str | None = None
     payer: str | None = None

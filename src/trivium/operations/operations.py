@@ -12,7 +12,7 @@ import msgspec
 from trivium.errors import OperationError
 from trivium.operations.audit import AuditOperations
 from trivium.operations.money import ID, MoneyOperations
-from trivium.operations.receipts import receipt_of
+from trivium.operations.receipts import corrected, receipt_of
 from trivium.operations.retention import RetentionOperations
 from trivium.store.backup import back_up
 from trivium.store.keys import ApiKey
@@ -124,7 +124,8 @@ class Operations:
             raise OperationError(f"There is no request {query.request!r}.")
         version = found[0]["price_version"]
         stored = await asyncio.to_thread(self._store.prices.find, version) if version else None
-        rows = receipt_of(found[0], stored.price if stored else None)
+        corrections = await asyncio.to_thread(self._store.prices.corrections, query.request)
+        rows = corrected(receipt_of(found[0], stored.price if stored else None), corrections)
         return [msgspec.to_builtins(row) for row in rows]
 
     async def _backup(self, query: Backup) -> dict[str, Any]:

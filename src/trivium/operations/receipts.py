@@ -5,7 +5,7 @@ It is made anew from the record and the price that the record names, so that who
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from decimal import Context, Decimal
 from typing import Any
 
@@ -33,6 +33,15 @@ def receipt_of(record: Mapping[str, Any], price: Price | None) -> list[ReceiptRo
         return rows
     total = Decimal(rows[-1].usd)
     return [*rows[:-1], ReceiptRow(_PAID_BY[Payer(record["payer"])], usd_text(-total)), ReceiptRow("total", "0")]
+
+
+def corrected(rows: list[ReceiptRow], corrections: Sequence[tuple[str, int]]) -> list[ReceiptRow]:
+    """The receipt with what `trivium prices rerate` made of it since: versions, and nanodollars that each adds."""
+    if not rows or not corrections:
+        return rows
+    since = [ReceiptRow(f"priced anew with {version}", nano_text(nano)) for version, nano in corrections]
+    total = Decimal(rows[-1].usd) + sum(Decimal(row.usd) for row in since)
+    return [*rows[:-1], *since, ReceiptRow("total", usd_text(total))]
 
 
 def _priced(record: Mapping[str, Any], price: Price | None) -> list[ReceiptRow]:

@@ -248,7 +248,7 @@ class Run:
             response_bytes=self.response_bytes,
             client_app=_client_app(call.headers.get(b"user-agent")),
             client_ip=call.client_ip,
-            account_id=self.account_id if self.payer is Payer.HOUSE else None,
+            account_id=self.account_id if self.payer is not None else None,
             user_id=self.key.user_id if self.key else None,
             project_id=self.key.project_id if self.key else None,
             payer=self.payer,

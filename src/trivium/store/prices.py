@@ -88,6 +88,11 @@ class PriceStore:
         _, rows = self._database.query(f"SELECT {_VERSION} FROM prices WHERE version = ?", (version,))
         return _stored(rows[0]) if rows else None
 
+    def corrections(self, request_id: str) -> list[tuple[str, int]]:
+        """The versions that a request was priced anew with, each with what its charge changed by, in nanodollars."""
+        statement = "SELECT price_version, after_nano - before_nano FROM rerates WHERE request_id = ? ORDER BY number"
+        return [(version, difference) for version, difference in self._database.query(statement, (request_id,))[1]]
+
     def overrides(self) -> tuple[Override, ...]:
         """All of them, ended ones too, in the order in which they were said."""
         _, rows = self._database.query(f"SELECT {_OVERRIDE}, seq FROM price_overrides ORDER BY seq")
