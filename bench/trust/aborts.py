@@ -41,7 +41,7 @@ DRAIN_LIMIT = 0.6
 ENDS = ("close", "end", "reset")
 LATE = 2000 * QUIET
 """Milliseconds."""
-NOTICED = 0.06
+NOTICED = 0.1
 """Seconds in which a gateway notices that a client has left."""
 _COLUMNS = "requested_model, cost_nano, cost_source, flags, content_bytes, upstream_status, outcome"
 
