@@ -17,7 +17,7 @@ import sys
 import time
 import traceback
 
-from stage import Figures, added, closing_line, is_wrong, show, workplace
+from stage import Figures, added, closing_line, is_wrong, show, scratch
 
 SCENARIOS = ("kills", "syscalls", "faults", "races", "aborts", "recordings", "overhead")
 
@@ -42,7 +42,7 @@ def play(name: str, scale: float, seed: int) -> Figures | None:
     random.seed(seed)
     began = time.monotonic()
     try:
-        with workplace(name) as folder:
+        with scratch(name) as folder:
             found: Figures = importlib.import_module(name).run(scale, folder)
     except Exception:
         print(f"{name} could not be played to its end:\n{traceback.format_exc()}", flush=True)

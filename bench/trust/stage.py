@@ -286,7 +286,7 @@ def main(name: str, run: Callable[[float, Path], Figures]) -> int:
     options = parser.parse_args()
     random.seed(options.seed)
     began = time.monotonic()
-    with workplace(name) as folder:
+    with scratch(name) as folder:
         found = run(options.scale, folder)
         show(name, found, time.monotonic() - began)
         print(closing_line(found))
@@ -294,7 +294,7 @@ def main(name: str, run: Callable[[float, Path], Figures]) -> int:
 
 
 @contextlib.contextmanager
-def workplace(name: str) -> Iterator[Path]:
+def scratch(name: str) -> Iterator[Path]:
     """A folder in the temporary one; it stays there, to be looked at, where the scenario cannot be played."""
     folder = Path(tempfile.mkdtemp(prefix=f"trivium-{name}-"))
     yield folder
