@@ -17,7 +17,7 @@ import sys
 import time
 import traceback
 
-from stage import Figures, added, closing_line, is_wrong, show, scratch
+from stage import Figures, added, closing_line, is_wrong, scratch, show
 
 SCENARIOS = ("kills", "syscalls", "faults", "races", "aborts", "recordings", "overhead")
 
