@@ -67,11 +67,17 @@ async def clients(url: str, key: str) -> AsyncIterator[Clients]:
         await made.close()
 
 
-# The question, without stream and model. Even a very small model knows how to end the answer.
+# The question, without stream and model. Even a very small model knows how to end the answer, as long as it takes its
+# likeliest words: the SDKs of OpenAI take an answer that was cut for an error.
 
 QUESTION = "What is the capital of Italy?"
-CHAT: dict[str, Any] = {"messages": [{"role": "user", "content": QUESTION}], "max_completion_tokens": 40}
-RESPONSES: dict[str, Any] = {"input": QUESTION, "max_output_tokens": 40}
+_LIKELIEST = {"temperature": 0}
+CHAT: dict[str, Any] = {
+    "messages": [{"role": "user", "content": QUESTION}],
+    "max_completion_tokens": 40,
+    **_LIKELIEST,
+}
+RESPONSES: dict[str, Any] = {"input": QUESTION, "max_output_tokens": 40, **_LIKELIEST}
 MESSAGES: dict[str, Any] = {"messages": [{"role": "user", "content": QUESTION}], "max_tokens": 40}
 WITH_USAGE: dict[str, Any] = {"stream": True, "stream_options": {"include_usage": True}}
 
