@@ -75,7 +75,13 @@ class Story:
         self._entry(account, "top_up", amount, f"top_up:{len(self.rows['entries'])}")
 
     def adjust(self, account: str, amount: int) -> None:
-        self._entry(account, "adjustment", amount, f"adjustment:{len(self.rows['entries'])}")
+        key = f"adjustment:{len(self.rows['entries'])}"
+        self._entry(account, "adjustment", amount, key, flags=self._short(account, amount))
+
+    def _short(self, account: str, amount: int) -> str:
+        """The flag of an adjustment that takes more than is free."""
+        row = self._account(account)
+        return "overrun" if amount < 0 and row["balance_nano"] - row["held_nano"] + amount < 0 else ""
 
     def start(self, account: str | None, hold: int, budgets: tuple[str, ...] = (), **said: Any) -> str:
         self._requests += 1
@@ -146,7 +152,9 @@ class Story:
             self._spend(budget, window)["spent_nano"] += more
         if start["account_id"] is not None and more:
             key = f"rerate:{id}:1"
-            self._entry(start["account_id"], "adjustment", -more, key, request_id=id)
+            flags = self._short(start["account_id"], -more)
+            self._entry(start["account_id"], "adjustment", -more, key, request_id=id, flags=flags)
+        self._hour(record)["cost_nano"] += more
 
     def expire(self, account: str) -> None:
         """All that is due and that no open call may need."""
@@ -195,12 +203,7 @@ class Story:
         }
         row |= {"operation": "generate", "requests": 1, "cost_nano": 0, "hold_nano": 0, **said}
         self.rows["records"].append(row)
-        upstream = row.get("upstream_model")
-        model = f"{row['provider']}/{upstream}" if upstream else row["requested_model"]
-        names = ("key_id", "account_id", "provider")
-        key: Row = {"hour_ms": row["time_ms"] // HOUR * HOUR, "operation": row["operation"], "api": row["api"]}
-        key |= {name: row.get(name) or "" for name in names} | {"model": model, "outcome": row["outcome"]}
-        hour = self._hours.setdefault(tuple(key.values()), key)
+        hour = self._hour(row)
         unknown = row.get("upstream_status") == 200 and not row.get("usage_known")
         counted: Row = {"requests": row["requests"], "usage_unknown": int(unknown), "cost_nano": row["cost_nano"]}
         counted |= {f"{name}_tokens": row[f"{name}_tokens"] for name in (*tokens, "reasoning")}
@@ -208,6 +211,15 @@ class Story:
         for name, number in counted.items():
             hour[name] = hour.get(name, 0) + number
         return row
+
+    def _hour(self, row: Row) -> Row:
+        """Where a record is counted."""
+        reached = row.get("upstream_status") is not None and row["upstream_status"] // 100 != 4
+        model = f"{row['provider']}/{row['upstream_model']}" if reached else ""
+        names = ("key_id", "account_id", "provider")
+        key: Row = {"hour_ms": row["time_ms"] // HOUR * HOUR, "operation": row["operation"], "api": row["api"]}
+        key |= {name: row.get(name) or "" for name in names} | {"model": model, "outcome": row["outcome"]}
+        return self._hours.setdefault(tuple(key.values()), key)
 
     def _entry(self, account: str, kind: str, amount: int, key: str, **said: Any) -> Row:
         entry = {"seq": len(self.rows["entries"]) + 1, "account_id": account, "kind": kind, "amount_nano": amount}

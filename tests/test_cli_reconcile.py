@@ -97,9 +97,9 @@ async def test_records_that_differ_are_listed_with_status_1_and_those_that_are_m
     assert result.stdout.splitlines()[-1] == "2 of 3 records were found at up; 1 were not: 1 status 404"
 
 
-async def test_missing_records_alone_are_no_difference(tmp_path: Path) -> None:
+async def test_where_no_record_at_all_was_found_nothing_was_shown(tmp_path: Path) -> None:
     async with owned(tmp_path, GONE):
-        assert (await called(tmp_path, *SINCE)).exit_code == 0
+        assert (await called(tmp_path, *SINCE)).exit_code == 1
 
 
 async def test_as_json(tmp_path: Path) -> None:

@@ -18,6 +18,7 @@ from trivium.canon.api import Api
 from trivium.canon.size import Size
 from trivium.metering import bound
 from trivium.metering.bound import delivered_tokens, most_input, most_output, most_usage, usual_input
+from trivium.metering.prices import Limits
 from trivium.operations.wire import read_capture
 from trivium.upstream.local_model import SERVER
 from trivium.wire.request import parse
@@ -86,26 +87,26 @@ class TestOutput:
 
 class TestUsage:
     def test_a_plain_request(self) -> None:
-        usage = most_usage(sized(), 50, CONTEXT, 8_000)
+        usage = most_usage(sized(), 50, Limits(CONTEXT, 8_000))
         assert (usage.input_uncached, usage.input, usage.output) == (1100, 1100, 50)
         assert not usage.server_tools
 
     def test_each_answer_has_its_output(self) -> None:
-        assert most_usage(sized(answers=4), 50, CONTEXT, 8_000).output == 200
+        assert most_usage(sized(answers=4), 50, Limits(CONTEXT, 8_000)).output == 200
 
     def test_what_is_marked_for_the_cache_is_priced_as_a_write(self) -> None:
-        short = most_usage(sized(cache_marked=True), 50, CONTEXT, 8_000)
-        long = most_usage(sized(cache_marked=True, cache_1h=True), 50, CONTEXT, 8_000)
+        short = most_usage(sized(cache_marked=True), 50, Limits(CONTEXT, 8_000))
+        long = most_usage(sized(cache_marked=True, cache_1h=True), 50, Limits(CONTEXT, 8_000))
         assert (short.input_uncached, short.cache_write_5m, short.cache_write_1h) == (0, 1100, 0)
         assert (long.input_uncached, long.cache_write_5m, long.cache_write_1h) == (0, 0, 1100)
 
     def test_sound_is_part_of_input_and_output(self) -> None:
-        usage = most_usage(sized(media_tokens_most=9, sound_tokens_most=9, speaks=True), 50, CONTEXT, 8_000)
+        usage = most_usage(sized(media_tokens_most=9, sound_tokens_most=9, speaks=True), 50, Limits(CONTEXT, 8_000))
         assert (usage.input, usage.audio_input, usage.output, usage.audio_output) == (1109, 9, 50, 50)
 
     def test_calls_and_tier_are_told(self) -> None:
         size = sized(server_tools={"web_search": 3, "mcp": 0}, service_tier="priority")
-        usage = most_usage(size, 50, CONTEXT, 8_000)
+        usage = most_usage(size, 50, Limits(CONTEXT, 8_000))
         assert (usage.server_tools, usage.service_tier) == ({"web_search": 3}, "priority")
 
 

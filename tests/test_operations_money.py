@@ -171,6 +171,32 @@ class TestCredits:
         assert (made["made"], made["account"]["balance_usd"]) == (True, "9.8")
         assert await desk.entries() == [("grant", "0.5"), ("top_up", "12.5"), ("adjustment", "-3.2")]
 
+    @BOTH
+    async def test_no_more_is_taken_than_is_free_unless_that_is_meant(self, desk: Desk) -> None:
+        await desk("credits.top_up", account="acme", usd="1")
+        await desk.begun(250_000_000)
+        said = await desk.refusal("credits.adjust", account="acme", usd="-0.8")
+        assert "acme has 0.75 USD free" in said
+        assert await desk.balance() == "1"
+        await desk("credits.adjust", account="acme", usd="-0.7", idempotency_key="a")
+        await desk("credits.adjust", account="acme", usd="-0.7", idempotency_key="a")
+        await desk("credits.adjust", account="acme", usd="-0.8", overdraw=True)
+        assert await desk.balance() == "-0.5"
+        flags = [entry["flags"] for entry in await desk("credits.entries", account="acme")]
+        assert flags == ["overrun", "", ""]
+
+    @BOTH
+    async def test_calls_and_an_adjustment_at_the_same_moment_never_take_the_same_credits(self, desk: Desk) -> None:
+        await desk("credits.top_up", account="acme", usd="1")
+        taking = asyncio.create_task(desk("credits.adjust", account="acme", usd="-0.5"))
+        while not taking.done():
+            held = await desk.start(100_000_000)
+            if isinstance(held, Refusal):
+                break
+        results = await asyncio.gather(taking, return_exceptions=True)
+        (found,) = await desk("accounts.list", account="acme")
+        assert not found["free_usd"].startswith("-"), results
+
     async def test_the_same_under_the_same_key_is_made_once(self, desk: Desk) -> None:
         first = await desk("credits.top_up", account="acme", usd="5", idempotency_key="invoice 7")
         again = await desk("credits.top_up", account="acme", usd="5.00", idempotency_key="invoice 7")

@@ -22,7 +22,7 @@ from trivium.metering.prices import FREE, Quote
 from trivium.metering.record import Record
 from trivium.metering.start import Start
 from trivium.policy.spending import Budget, Period, Refusal
-from trivium.store import owners
+from trivium.store import owners, reports
 from trivium.store.accounts import Accounts, Correction
 from trivium.store.ledger import Ledger
 from trivium.store.posting import Entry
@@ -467,6 +467,30 @@ class TestCorrections:
         again = msgspec.structs.replace(correction, before_nano=USD // 10, after_nano=USD // 5)
         assert await house.accounts.correct([again]) == 1
         assert await house.balance(account) == (0.8, 0)
+
+    async def test_a_dearer_price_may_overdraw_an_account_and_says_so(self, house: House) -> None:
+        account = await house.account(1)
+        id = await house.started(account, 0.5)
+        house.end(id, account, 0.5)
+        await house.started(account, 0.3)
+        dearer = Correction(
+            request_id=id, account_id=account, before_nano=USD // 2, after_nano=USD, price_version="pr_2"
+        )
+        assert await house.accounts.correct([dearer]) == 1
+        assert await house.balance(account) == (0, 0.3)
+        assert (await house.entries(account))[-1] == ("adjustment", -0.5, "overrun")
+
+    async def test_usage_tells_what_calls_cost_by_now(self, house: House) -> None:
+        account = await house.account(1)
+        id = await house.started(account, 0.5)
+        house.end(id, account, 0.5)
+        corrected = Correction(
+            request_id=id, account_id=account, before_nano=USD // 2, after_nano=USD // 10, price_version="pr_2"
+        )
+        await house.accounts.correct([corrected])
+        for span in ({}, {"since_ms": house.clock.now_ms() - 1000, "until_ms": house.clock.now_ms() + 1000}):
+            (row,) = reports.usage(house.database, reports.UsageQuery(by=("account",), **span))
+            assert (row["account"], row["requests"], row["cost_nano"]) == (account, 1, USD // 10)
 
     async def test_what_was_refunded_is_not_given_back_once_more(self, house: House) -> None:
         account = await house.account(1)

@@ -144,6 +144,21 @@ class TestRecordsToPriceAgain:
         assert [one.record["id"] for page in pages for one in page] == [f"r{n:05}" for n in range(1234)]
 
 
+def test_what_charges_were_corrected_to_is_told_by_version(opened: SqliteDatabase, prices: PriceStore) -> None:
+    put(opened, record("a", cost_nano=1), record("b", cost_nano=1), record("c", cost_nano=1, upstream_model="n"))
+    with opened.transaction() as writing:
+        writing.executemany(
+            "INSERT INTO rerates (request_id, number, price_version, time_ms, before_nano, after_nano)"
+            " VALUES (?, ?, ?, ?, ?, ?)",
+            [("a", 1, "v2", 5, 1, 8), ("b", 1, "v2", 6, 1, 4), ("a", 2, "v3", 7, 8, 2), ("c", 1, "v2", 8, 1, 2)],
+        )
+    told = [msgspec.structs.astuple(one) for one in prices.rerated("p/m")]
+    assert told == [
+        ("v2", 5, 6, 2, 10),
+        ("v3", 7, 7, 1, -6),
+    ]  # fmt: skip
+
+
 def test_a_store_that_fails_says_so(opened: SqliteDatabase, prices: PriceStore) -> None:
     with opened.transaction() as writing:
         writing.execute("DROP TABLE price_overrides")

@@ -71,8 +71,8 @@ def group_of(one: Record, name: str) -> str | None:
     if name == "day":
         return datetime.fromtimestamp(one.time_ms // 1000, UTC).strftime("%Y-%m-%d")
     if name == "model":
-        known = one.provider is not None and one.upstream_model is not None
-        return f"{one.provider}/{one.upstream_model}" if known else one.requested_model
+        known = one.provider is not None and one.upstream_model is not None and one.upstream_status is not None
+        return f"{one.provider}/{one.upstream_model}" if known and one.upstream_status != 404 else None
     value: str | None = getattr(one, f"{name}_id" if name in ("key", "account") else name)
     return value
 

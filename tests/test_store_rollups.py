@@ -68,8 +68,12 @@ def test_what_nobody_knows_is_empty_or_nothing() -> None:
         "",
         0,
     ]
-    (row,) = named(record(requested_model="typo", provider="up"))
-    assert row["model"] == "typo"
+
+
+@pytest.mark.parametrize(("status", "model"), [(None, ""), (200, "up/m"), (404, ""), (429, ""), (500, "up/m")])
+def test_names_that_callers_make_up_add_no_rows(status: int | None, model: str) -> None:
+    (row,) = named(record(requested_model="m", provider="up", upstream_model="m", upstream_status=status))
+    assert row["model"] == model
 
 
 @pytest.mark.parametrize(

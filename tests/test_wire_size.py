@@ -169,6 +169,15 @@ class TestTools:
         tools = [{"type": "computer_20250124"}, {"type": "web_search_20250305"}, {"type": "custom"}, {"name": "f"}]
         assert size(M, tools=tools).vendor_tools == 2
 
+    def test_skills_of_a_container_are_words_of_the_vendor_too(self) -> None:
+        skills = [{"type": "anthropic", "skill_id": id, "version": "latest"} for id in ("xlsx", "pptx")]
+        assert size(M, container={"skills": skills}).vendor_tools == 2
+
+
+def test_a_prompt_that_lies_with_the_provider_is_as_long_as_a_document_elsewhere() -> None:
+    more = size(R, prompt={"id": "pmpt_1"}).media_tokens_most - size(R, prompt=None).media_tokens_most
+    assert more == DOCUMENT.most_linked
+
 
 MARK = {"cache_control": {"type": "ephemeral"}}
 LONG = {"cache_control": {"type": "ephemeral", "ttl": "1h"}}

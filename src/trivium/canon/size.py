@@ -69,6 +69,8 @@ class Size(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """Tokens that the letters of this text may come to at the most."""
     media_tokens: int = 0
     media_tokens_most: int = 0
+    images: int = 0
+    """How many of the media are images: there are models that count more for each."""
     sound_tokens_most: int = 0
     """Those of them that are sound, which has a price of its own."""
     sealed_bytes: int = 0

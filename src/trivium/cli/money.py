@@ -84,9 +84,10 @@ def top_up(config_file: str | None, as_json: bool, **arguments: str | None) -> N
 @usd_option
 @key_option
 @note_option
+@click.option("--overdraw", is_flag=True, help="Take more than is free, below zero; the entry is flagged.")
 @config_option
 @json_option
-def adjust(config_file: str | None, as_json: bool, **arguments: str | None) -> None:
+def adjust(config_file: str | None, as_json: bool, **arguments: Any) -> None:
     """Correct a balance; --usd=-3.20 takes away."""
     _credit("credits.adjust", config_file, as_json, arguments)
 
@@ -103,7 +104,7 @@ def refund(config_file: str | None, as_json: bool, **arguments: str | None) -> N
     echo_json(made) if as_json else click.echo(f"{made['account']}: {made['usd']} USD given back.")
 
 
-def _credit(operation: str, config_file: str | None, as_json: bool, arguments: dict[str, str | None]) -> None:
+def _credit(operation: str, config_file: str | None, as_json: bool, arguments: dict[str, Any]) -> None:
     made = ask(config_file, operation, **arguments)
     if as_json:
         echo_json(made)

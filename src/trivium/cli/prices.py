@@ -105,6 +105,21 @@ def history(model: str, config_file: str | None, as_json: bool) -> None:
         return
     heads = ("version", "first (UTC)", "last (UTC)", "requests", "charged USD", "input", "output", "source")
     echo_table(heads, [_used(one) for one in told["charged"]])
+    if told["rerated"]:
+        click.echo()
+        echo_table(
+            ("priced anew with", "first (UTC)", "last (UTC)", "requests", "difference USD"),
+            [
+                (
+                    one["version"],
+                    when(one["first_ms"]),
+                    when(one["last_ms"]),
+                    one["requests"],
+                    nano_text(one["difference_nano"]),
+                )
+                for one in told["rerated"]
+            ],
+        )
     if told["overrides"]:
         click.echo()
         said = ("set for", "account", "from (UTC)", "said (UTC)", "what", "note")

@@ -37,7 +37,7 @@ def reconcile(
 ) -> None:
     """What the provider says it charged for each request, and what we thought. Days are UTC.
 
-    Exit status 1 where a request differs by more than a nanodollar.
+    Exit status 1 where a request differs by more than a nanodollar, or where none of them was found.
     """
     compared, more = _compare(config_file, provider, moment(since), moment(until), limit)
     report = summed(compared)
@@ -45,7 +45,7 @@ def reconcile(
         echo_json({"provider": provider, "more": more, **msgspec.to_builtins(report)})
     else:
         _show(report, provider, more=more)
-    if report.differing:
+    if report.differing or (report.requests and not report.found):
         ctx.exit(1)
 
 

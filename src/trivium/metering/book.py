@@ -25,7 +25,7 @@ from trivium.canon import wildcard
 from trivium.config import Settings
 from trivium.errors import ConfigError
 from trivium.metering.dataset import Dataset, Dated, Found
-from trivium.metering.overlay import GATEWAYS, VENDORS, limits_of, output_limit, overlaid
+from trivium.metering.overlay import GATEWAYS, VENDORS, image_limit, limits_of, output_limit, overlaid
 from trivium.metering.prices import FREE, Limits, Price, Quote, version_of
 from trivium.metering.sheet import PriceFault, read_price
 
@@ -227,7 +227,8 @@ class PriceBook:
             told.append(Limits(listed.context, listed.output_limit))
         found = self._found(provider, model)
         told.append(Limits(found.context if found else None, output_limit(model)))
-        return limits_of(_first(one.context for one in told), _first(one.output for one in told))
+        context, output = _first(one.context for one in told), _first(one.output for one in told)
+        return limits_of(context, output, image_limit(model))
 
 
 def _rank(override: Override) -> tuple[bool, tuple[bool, int], int, int]:

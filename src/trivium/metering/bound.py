@@ -7,8 +7,9 @@ calls its tool, and reads all of the conversation once more with what the tool f
 
 from __future__ import annotations
 
-from trivium.canon.size import BYTES_PER_TOKEN, Size
+from trivium.canon.size import BYTES_PER_TOKEN, IMAGE, Size
 from trivium.canon.usage import Usage
+from trivium.metering.prices import Limits
 
 PREAMBLE = 900
 """Tokens that a request has beside its own words, templates and what vendors tell their models: 680 at xAI's, up to 550
@@ -36,23 +37,25 @@ def delivered_tokens(content_bytes: int) -> int:
     return -round(-content_bytes // BYTES_PER_TOKEN)
 
 
-def most_input(size: Size, context: int | None = None) -> int:
-    """Input tokens that a request has at the most. `context` is the model's, in tokens.
+def most_input(size: Size, context: int | None = None, image: int | None = None) -> int:
+    """Input tokens that a request has at the most. `context` is the model's, in tokens, `image` what it counts for an
+    image at the most, where that is more than all others count.
 
     No input is longer than the context; where a hosted tool is called, the conversation is read again for each call.
     """
+    more = size.images * max(0, (image or 0) - IMAGE.most)  # such tokens are a way to price, and take up no context
     own = size.text_tokens_most + size.media_tokens_most + PREAMBLE + VENDOR_TOOL * size.vendor_tools
     calls = min(sum(size.server_tools.values()), MOST_ROUNDS)
-    return sum(_within(own + TOOL_RESULT * call, context) for call in range(calls + 1))
+    return sum(_within(own + TOOL_RESULT * call, context) + more for call in range(calls + 1))
 
 
-def most_usage(size: Size, max_tokens: int | None, context: int | None, output_limit: int | None) -> Usage:
-    """The usage to price a hold by. `max_tokens` is the request's limit, `output_limit` the model's; None: unknown.
+def most_usage(size: Size, max_tokens: int | None, limits: Limits) -> Usage:
+    """The usage to price a hold by. `max_tokens` is the request's limit, `limits` are the model's.
 
     Input is in the bucket that is the dearest of those it may fall into: a cache write, where something is marked.
     """
-    input = most_input(size, context)
-    output = size.answers * most_output(max_tokens, context, output_limit)
+    input = most_input(size, limits.context, limits.image)
+    output = size.answers * most_output(max_tokens, limits.context, limits.output)
     return Usage(
         input_uncached=0 if size.cache_marked else input,
         cache_write_5m=input if size.cache_marked and not size.cache_1h else 0,

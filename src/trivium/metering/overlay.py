@@ -181,6 +181,10 @@ _OUTPUTS = (
 )
 """(model's name, the most tokens of an answer), the first that fits; the larger one where sources differ, for a hold is
 taken by it. A name is in lower case, without the vendor before it."""
+_COSTLY_IMAGES = re.compile(r"gpt-4o-mini(?!-(?:audio|realtime|transcribe|tts))")
+_COSTLY_IMAGE = 48_200
+"""2,833 and 5,667 for each of at most 8 tiles, so that an image costs what it does with `gpt-4o` (OpenAI, "Images and
+vision")."""
 _COMPILED = tuple((re.compile(pattern), most) for pattern, most in _OUTPUTS)
 
 
@@ -190,8 +194,13 @@ def output_limit(model: str) -> int | None:
     return next((most for pattern, most in _COMPILED if pattern.fullmatch(name)), None)
 
 
-def limits_of(context: int | None, output: int | None) -> Limits:
+def image_limit(model: str) -> int | None:
+    """The most tokens of one image, for models that count more than others."""
+    return _COSTLY_IMAGE if _COSTLY_IMAGES.match(model.lower().rpartition("/")[2].removeprefix("ft:")) else None
+
+
+def limits_of(context: int | None, output: int | None, image: int | None = None) -> Limits:
     """Limits that agree: no answer is longer than the context."""
     if context is not None and output is not None:
         output = min(context, output)
-    return Limits(context, output)
+    return Limits(context, output, image)

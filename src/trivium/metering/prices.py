@@ -103,10 +103,12 @@ class Quote(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Limits(msgspec.Struct, frozen=True):
-    """The most tokens of a model's context and of an answer; None where nobody tells."""
+    """The most tokens of a model's context, of an answer and of an image; None where nobody tells."""
 
     context: int | None = None
     output: int | None = None
+    image: int | None = None
+    """Of models that count more for one than `canon/size.py` has."""
 
 
 FREE = Price(rates=Rates())

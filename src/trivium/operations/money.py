@@ -52,6 +52,11 @@ class Credit(_Arguments, frozen=True, kw_only=True):
     note: str | None = None
 
 
+class Adjust(Credit, frozen=True, kw_only=True):
+    overdraw: bool = False
+    """Take more than is free, down to a balance below zero."""
+
+
 class Refund(_Arguments, frozen=True, kw_only=True):
     request: str
     usd: str | None = None
@@ -89,7 +94,7 @@ class MoneyOperations:
             "accounts.list": (ListAccounts, self._list),
             "credits.grant": (Credit, lambda query: self._credit("grant", query)),
             "credits.top_up": (Credit, lambda query: self._credit("top_up", query)),
-            "credits.adjust": (Credit, lambda query: self._credit("adjustment", query)),
+            "credits.adjust": (Adjust, lambda query: self._credit("adjustment", query, overdraw=query.overdraw)),
             "credits.refund": (Refund, self._refund),
             "credits.entries": (ListEntries, self._entries),
             "budgets.set": (SetBudget, self._set_budget),
@@ -111,7 +116,7 @@ class MoneyOperations:
     async def _list(self, query: ListAccounts) -> list[dict[str, Any]]:
         return [_account(row) for row in await self._accounts.accounts(query.account)]
 
-    async def _credit(self, kind: str, query: Credit) -> dict[str, Any]:
+    async def _credit(self, kind: str, query: Credit, *, overdraw: bool = False) -> dict[str, Any]:
         amount = nano(query.usd)
         if amount <= 0 and kind != "adjustment":
             raise OperationError("The amount must be more than 0 USD.")
@@ -128,7 +133,7 @@ class MoneyOperations:
             expires_ms=_moment(query.expires) if query.expires is not None else None,
             note=query.note,
         )
-        made = await self._accounts.credit(entry)
+        made = await self._accounts.credit(entry, overdraw=overdraw)
         (account,) = await self._accounts.accounts(query.account)
         return {"made": made, "idempotency_key": entry.idempotency_key, "account": _account(account)}
 

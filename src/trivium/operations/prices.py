@@ -139,10 +139,12 @@ class PriceOperations:
         except RequestError:
             name = query.model
         used = await asyncio.to_thread(self._prices.used, name)
+        rerated = await asyncio.to_thread(self._prices.rerated, name)
         overrides = await asyncio.to_thread(self._prices.overrides)
         return {
             "model": name,
             "charged": [await self._told(one) for one in used],
+            "rerated": msgspec.to_builtins(rerated),
             "overrides": [_said(one) for one in overrides if one.fits(name)],
         }
 

@@ -88,7 +88,7 @@ def account_of(key: Key, deps: Deps) -> str | None:
 
 def _most(size: Size, request: Request, target: Target, quote: Quote, deps: Deps) -> int:
     limits = deps.prices.limits(target.provider, target.model)
-    usage = most_usage(size, request.max_tokens, limits.context, limits.output)
+    usage = most_usage(size, request.max_tokens, limits)
     return max(cost(usage, quote, tier).nano for tier in {size.service_tier, None})
 
 

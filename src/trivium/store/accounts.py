@@ -16,7 +16,7 @@ from trivium.clock import Clock
 from trivium.errors import OperationError
 from trivium.money import nano_text
 from trivium.policy.spending import Budget
-from trivium.store import posting
+from trivium.store import posting, rollups
 from trivium.store.ledger import Ledger
 from trivium.store.posting import Entry, Sums
 from trivium.store.sql import Database, Row, Writing
@@ -62,16 +62,17 @@ class Accounts:
         )
         return [dict(zip(columns, row, strict=True)) for row in rows]
 
-    async def credit(self, entry: Entry) -> bool:
-        """Posts an entry that somebody decided on; False where it had been made before."""
+    async def credit(self, entry: Entry, *, overdraw: bool = False) -> bool:
+        """Posts an entry that somebody decided on; False where it had been made before. What is not free is taken only
+        with `overdraw`, and the entry flagged as an overrun."""
         if not 0 < abs(entry.amount_nano) <= MOST_NANO:
             raise OperationError("An amount of money here is between 0.000000001 and 100000000 USD.")
         if not entry.idempotency_key or len(entry.idempotency_key) > 200:
             raise OperationError("An idempotency key has 1 to 200 characters.")
         if entry.expires_ms is not None and entry.expires_ms <= entry.time_ms:
             raise OperationError("The credits would have expired before they are granted.")
-        async with self._ledger.beside:
-            made = await self._ledger.writer.run(lambda tx: _credit(tx, entry))
+        async with self._ledger.beside, self._ledger.withheld([(entry.account_id, -entry.amount_nano)]) as (free,):
+            made = await self._ledger.writer.run(lambda tx: _credit(tx, entry, free, overdraw=overdraw))
             if made:
                 self._ledger.credited(entry)
         return made
@@ -97,9 +98,14 @@ class Accounts:
     async def correct(self, corrections: Sequence[Correction]) -> int:
         """Books what charges would be at another price, as far as they are not that by now. Returns how many were."""
         now = self._clock.now_ms()
-        async with self._ledger.beside:
+        more = [(one.account_id, one.after_nano - one.before_nano) for one in corrections]
+        async with self._ledger.beside, self._ledger.withheld(more) as free:
             booked = await self._ledger.writer.run(
-                lambda tx: [done for one in corrections if (done := _correct(tx, one, now)) is not None]
+                lambda tx: [
+                    done
+                    for one, there in zip(corrections, free, strict=True)
+                    if (done := _correct(tx, one, there, now)) is not None
+                ]
             )
             for entry, windows, difference in booked:
                 self._ledger.spent(windows, difference)
@@ -150,8 +156,9 @@ class Accounts:
         return [dict(zip(names, row, strict=True)) for row in rows]
 
 
-def _credit(tx: Writing, entry: Entry) -> bool:
-    if posting.lock(tx, entry.account_id) is None:
+def _credit(tx: Writing, entry: Entry, free: int | None, *, overdraw: bool) -> bool:
+    row = posting.lock(tx, entry.account_id)
+    if row is None:
         raise OperationError(f"There is no account {entry.account_id!r}; `trivium accounts list` shows them.")
     known = tx.execute(
         "SELECT account_id, kind, amount_nano, expires_ms FROM entries WHERE idempotency_key = ?",
@@ -161,8 +168,21 @@ def _credit(tx: Writing, entry: Entry) -> bool:
         if tuple(known[0]) == (entry.account_id, entry.kind, entry.amount_nano, entry.expires_ms):
             return False
         raise OperationError(f"The idempotency key {entry.idempotency_key!r} was used for another entry.")
-    posting.write_grant(tx, entry)
+    short = _is_short(row, free, -entry.amount_nano)
+    if short and not overdraw:
+        there = nano_text(max(0, row[0] - row[1] if free is None else free))
+        raise OperationError(
+            f"{entry.account_id} has {there} USD free; to take more than that, and leave the balance or calls in "
+            "progress without cover, say so (--overdraw)."
+        )
+    posting.write_grant(tx, msgspec.structs.replace(entry, flags="overrun") if short else entry)
     return True
+
+
+def _is_short(row: tuple[int, int], free: int | None, amount: int) -> bool:
+    """Whether more is taken than is free, by the account's row where memory does not know (`free` is None)."""
+    balance, held = row
+    return amount > 0 and amount > (balance - held if free is None else free)
 
 
 def _refund(tx: Writing, request_id: str, amount_nano: int | None, note: str | None, now_ms: int) -> Entry:
@@ -203,11 +223,11 @@ _Booked = tuple[Entry | None, posting.Windows, int]
 """The entry, if a balance was charged, the budgets' periods that counted the call, and the difference."""
 
 
-def _correct(tx: Writing, correction: Correction, now_ms: int) -> _Booked | None:
+def _correct(tx: Writing, correction: Correction, free: int | None, now_ms: int) -> _Booked | None:
     """None where the charge is that by now, or another one than the correction was made for."""
-    id, sums = correction.request_id, Sums()
+    id, sums, row = correction.request_id, Sums(), (0, 0)
     if correction.account_id is not None:
-        posting.lock(tx, correction.account_id)
+        row = posting.lock(tx, correction.account_id) or row
     last = tx.execute("SELECT after_nano, number FROM rerates WHERE request_id = ? ORDER BY number DESC LIMIT 1", (id,))
     before, number = last[0] if last else (correction.before_nano, 0)
     difference = correction.after_nano - before
@@ -234,6 +254,8 @@ def _correct(tx: Writing, correction: Correction, now_ms: int) -> _Booked | None
             time_ms=now_ms,
             idempotency_key=f"rerate:{id}:{number + 1}",
             request_id=id,
+            flags="overrun" if _is_short(row, free, difference) else "",
         )
     posting.post(tx, [entry] if entry else [], sums)
+    tx.execute(rollups.CORRECTION, (difference, id))
     return entry, windows, difference

@@ -1,4 +1,4 @@
-"""The auditor's sums of usage: each hour, by whom and of what, comes to what its records come to.
+"""The auditor's sums of usage: each hour, by whom and of what, comes to what its records come to by now.
 
 Hours outlive the records. Those of which records may have been erased are not looked at here; `received` has them all.
 """
@@ -18,14 +18,16 @@ _KEYS = {
     "account_id": "coalesce(account_id, '')",
     "api": "api",
     "provider": "coalesce(provider, '')",
-    "model": "coalesce(provider || '/' || upstream_model, requested_model, '')",
+    "model": """CASE WHEN upstream_status IS NULL OR upstream_status BETWEEN 400 AND 499 THEN ''
+        ELSE coalesce(provider || '/' || upstream_model, '') END""",
     "outcome": "outcome",
 }
 _SUMS = {
     "requests": "requests",
     "usage_unknown": "CASE WHEN upstream_status = 200 AND usage_known = 0 THEN 1 ELSE 0 END",
     **{name: name for name in TOKENS},
-    "cost_nano": "cost_nano",
+    "cost_nano": """cost_nano + coalesce((
+        SELECT SUM(after_nano - before_nano) FROM rerates WHERE request_id = records.id), 0)""",
     "market_cost_nano": "coalesce(market_cost_nano, 0)",
 }
 """What an hour has of its records."""

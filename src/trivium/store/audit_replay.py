@@ -5,8 +5,8 @@ below zero. Its rules, which are the ledger's promise and not its code:
 
 * What is taken comes from the credits that expire, the earliest first, then from the rest. A grant that expires first
   covers what the rest is in debt.
-* A call is admitted only where its hold is free. So a balance is below zero by no more than calls that were flagged
-  as an overrun exceeded their holds, and adjustments took, since then.
+* A call is admitted only where its hold is free, and only what is free is taken. So a balance is below zero by no more
+  than entries that are flagged as an overrun account for: calls by what exceeded their holds, adjustments by all.
 """
 
 from __future__ import annotations
@@ -118,10 +118,9 @@ class _Account:
     def _excuse(self, entry: _Entry) -> None:
         if entry.amount >= 0:
             self._excused = max(0, self._excused - entry.amount)
-        elif entry.kind == "adjustment":
-            self._excused -= entry.amount
-        elif entry.kind == "charge" and "overrun" in entry.flags.split():
-            self._excused += max(0, -entry.amount - (entry.hold or 0))
+        elif "overrun" in entry.flags.split():
+            held = entry.hold or 0 if entry.kind == "charge" else 0
+            self._excused += max(0, -entry.amount - held)
 
     def _open_lot(self, grant: _Entry) -> None:
         covers = min(grant.amount, max(0, -self._rest))

@@ -125,8 +125,11 @@ ENTRIES = (
     ),
     asked(
         "entries",
-        "is flagged as an overrun and is no charge",
-        f"SELECT e.seq, NULL, e.flags FROM entries e WHERE e.kind <> 'charge' AND {_OVERRUN}",
+        "is flagged as an overrun and is no charge or adjustment that takes",
+        f"""
+        SELECT e.seq, NULL, e.flags FROM entries e
+        WHERE (e.kind NOT IN ('charge', 'adjustment') OR e.amount_nano > 0) AND {_OVERRUN}
+        """,
     ),
     asked(
         "entries",

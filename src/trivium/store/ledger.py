@@ -8,8 +8,9 @@ that the balance and the budgets do not hold, and what a call ends frees is free
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import AsyncIterator, Iterable, Sequence
 from typing import Any
 
 from trivium import ids
@@ -157,6 +158,27 @@ class Ledger:
         if entry.expires_ms is not None:
             account.next_expiry_ms = min(account.next_expiry_ms or entry.expires_ms, entry.expires_ms)
 
+    @contextlib.asynccontextmanager
+    async def withheld(self, amounts: Sequence[tuple[str | None, int]]) -> AsyncIterator[list[int | None]]:
+        """Takes amounts off accounts in memory while the entries that do are written, `beside` held, so that no call is
+        admitted on them. Tells what was free before each; None where the database has to say. Raises StoreUnavailable.
+        """
+        taken: list[tuple[Account, int]] = []
+        free: list[int | None] = []
+        try:
+            for id, amount in amounts:
+                account = None
+                if amount > 0 and id is not None and not self._database.shared:
+                    account = self._accounts.get(id) or await self._find_account(id)
+                free.append(account.free if account is not None else None)
+                if account is not None:
+                    account.balance -= amount
+                    taken.append((account, amount))
+            yield free
+        finally:
+            for account, amount in taken:
+                account.balance += amount
+
     async def forget_idle(self) -> None:
         """Lets go of accounts and periods that nobody has needed lately, where there are many: the database knows them.
         Only what is written by then, and holds nothing, may go. Raises StoreUnavailable."""
@@ -215,9 +237,15 @@ class Ledger:
             await self.expire(id)
 
     async def _read_account(self, id: str) -> Account:
+        account = await self._find_account(id)
+        if account is None:
+            raise StoreUnavailable("The account of this key is not there.", detail=f"no account {id!r}")
+        return account
+
+    async def _find_account(self, id: str) -> Account | None:
         rows = await self._database.ask("SELECT balance_nano, held_nano FROM accounts WHERE id = ?", (id,))
         if not rows:
-            raise StoreUnavailable("The account of this key is not there.", detail=f"no account {id!r}")
+            return None
         ((balance, held),) = rows
         ((expiry,),) = await self._database.ask(posting.NEXT_EXPIRY, (id,))
         return self._accounts.setdefault(id, Account(id, balance, held, expiry))

@@ -59,6 +59,17 @@ class Used(msgspec.Struct, frozen=True, kw_only=True):
     cost_nano: int
 
 
+class Rerated(msgspec.Struct, frozen=True, kw_only=True):
+    """What a model's charges were corrected to."""
+
+    version: str
+    first_ms: int
+    last_ms: int
+    """When that was booked."""
+    requests: int
+    difference_nano: int
+
+
 class Charged(msgspec.Struct, frozen=True, kw_only=True):
     """A record, and what it costs by now."""
 
@@ -116,6 +127,18 @@ class PriceStore:
         return [
             Used(model=row[0], version=row[1], first_ms=row[2], last_ms=row[3], requests=row[4], cost_nano=row[5])
             for row in self._database.query(statement, values)[1]
+        ]
+
+    def rerated(self, model: str) -> list[Rerated]:
+        """The versions that a model's charges were corrected to, by when that was booked."""
+        statement = f"""
+            SELECT t.price_version, min(t.time_ms), max(t.time_ms), count(*),
+            CAST(sum(t.after_nano - t.before_nano) AS BIGINT)
+            FROM rerates t JOIN records r ON r.id = t.request_id WHERE {_NAME} = ? GROUP BY t.price_version ORDER BY 2
+        """
+        return [
+            Rerated(version=row[0], first_ms=row[1], last_ms=row[2], requests=row[3], difference_nano=row[4])
+            for row in self._database.query(statement, (model,))[1]
         ]
 
     async def charged(self, since_ms: int, until_ms: int, model: str | None = None) -> AsyncIterator[list[Charged]]:

@@ -47,9 +47,14 @@ _SUMS = {
 
 _SUMMED = (*rollups.KEYS[1:], *rollups.SUMS)
 _HOURS = f"SELECT hour_ms AS time_ms, {', '.join(_SUMMED)} FROM usage_hours WHERE hour_ms"
+_BY_NOW = {
+    "cost_nano": "cost_nano + coalesce((SELECT CAST(sum(after_nano - before_nano) AS BIGINT) FROM rerates"
+    " WHERE request_id = records.id), 0)"
+}
+"""As `usage_hours` has it: with what was corrected since."""
 _RECORDS = (
     "SELECT time_ms, "
-    + ", ".join(f"{rollups.COLUMNS.get(name, name)} AS {name}" for name in _SUMMED)
+    + ", ".join(f"{(rollups.COLUMNS | _BY_NOW).get(name, name)} AS {name}" for name in _SUMMED)
     + " FROM records WHERE time_ms"
 )
 _LATEST = 2**53 // HOUR_MS * HOUR_MS

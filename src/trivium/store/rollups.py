@@ -1,7 +1,9 @@
 """Usage by the hour: what records come to, added up as they are written, so that sums outlive the records.
 
 `usage_hours` has a row for each hour (UTC) and combination of `KEYS` that occurred, and is added to in the transaction
-that inserts the records. Whoever writes passes each record once.
+that inserts the records, or that changes what one of them cost. Whoever writes passes each record once.
+
+A model is named where its provider had to do with it: names that callers make up are in the records, and go with them.
 """
 
 from __future__ import annotations
@@ -30,22 +32,30 @@ SUMS = (
     "market_cost_nano",
 )
 
-STATEMENT = (
-    f"INSERT INTO usage_hours ({', '.join(KEYS + SUMS)}) VALUES ({', '.join('?' * len(KEYS + SUMS))})"
-    f" ON CONFLICT ({', '.join(KEYS)}) DO UPDATE SET "
-    + ", ".join(f"{name} = usage_hours.{name} + excluded.{name}" for name in SUMS)
+_INSERT = f"INSERT INTO usage_hours ({', '.join(KEYS + SUMS)})"
+_ADD = f" ON CONFLICT ({', '.join(KEYS)}) DO UPDATE SET " + ", ".join(
+    f"{name} = usage_hours.{name} + excluded.{name}" for name in SUMS
 )
+STATEMENT = f"{_INSERT} VALUES ({', '.join('?' * len(KEYS + SUMS))}){_ADD}"
 """Adds one of `rows` to what is there."""
 
 COLUMNS = {
+    "hour_ms": "time_ms - time_ms % 3600000",
     "key_id": "coalesce(key_id, '')",
     "account_id": "coalesce(account_id, '')",
     "provider": "coalesce(provider, '')",
-    "model": "coalesce(provider || '/' || upstream_model, requested_model, '')",
+    "model": "CASE WHEN upstream_status < 400 OR upstream_status >= 500 THEN"
+    " coalesce(provider || '/' || upstream_model, '') ELSE '' END",
     "usage_unknown": "CASE WHEN upstream_status = 200 AND usage_known = 0 THEN 1 ELSE 0 END",
     "market_cost_nano": "coalesce(market_cost_nano, 0)",
 }
 """What `rows` makes of a record, in SQL, where it is not a column of the same name."""
+
+CORRECTION = (
+    f"{_INSERT} SELECT {', '.join(COLUMNS.get(name, name) for name in KEYS)},"
+    f" {', '.join('?' if name == 'cost_nano' else '0' for name in SUMS)} FROM records WHERE id = ?{_ADD}"
+)
+"""Adds nanodollars to what a record cost, by its id."""
 
 
 def rows(records: Iterable[Record]) -> list[tuple[str | int, ...]]:
@@ -60,6 +70,7 @@ def rows(records: Iterable[Record]) -> list[tuple[str | int, ...]]:
 
 def _key(record: Record) -> tuple[str | int, ...]:
     known = record.provider is not None and record.upstream_model is not None
+    named = known and record.upstream_status is not None and not 400 <= record.upstream_status < 500
     return (
         record.time_ms - record.time_ms % HOUR_MS,
         record.operation,
@@ -67,7 +78,7 @@ def _key(record: Record) -> tuple[str | int, ...]:
         record.account_id or "",
         record.api,
         record.provider or "",
-        f"{record.provider}/{record.upstream_model}" if known else record.requested_model or "",
+        f"{record.provider}/{record.upstream_model}" if named else "",
         record.outcome,
     )
 

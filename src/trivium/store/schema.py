@@ -174,7 +174,8 @@ MIGRATIONS = (
     );
     INSERT INTO usage_hours
     SELECT time_ms - time_ms % 3600000, operation, coalesce(key_id, ''), '', api, coalesce(provider, ''),
-        coalesce(provider || '/' || upstream_model, requested_model, ''), outcome, sum(requests),
+        CASE WHEN upstream_status < 400 OR upstream_status >= 500 THEN coalesce(provider || '/' || upstream_model, '')
+        ELSE '' END, outcome, sum(requests),
         sum(CASE WHEN upstream_status = 200 AND usage_known = 0 THEN 1 ELSE 0 END), sum(input_uncached_tokens),
         sum(cache_read_tokens), sum(cache_write_5m_tokens), sum(cache_write_1h_tokens), sum(cache_write_other_tokens),
         sum(output_tokens), sum(reasoning_tokens), 0, 0

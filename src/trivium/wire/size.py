@@ -151,7 +151,7 @@ class _Found:
     """What a walk through a request has found."""
 
     def __init__(self) -> None:
-        self.usual = self.most = self.sound = self.sealed = self.vendor_tools = 0
+        self.usual = self.most = self.images = self.sound = self.sealed = self.vendor_tools = 0
         self.payloads: list[bytes] = []
         """JSON strings of base64, in their order."""
         self.marked = self.marked_1h = False
@@ -168,6 +168,7 @@ class _Found:
         self.usual += medium.tokens(len(payload))
         most = medium.most_tokens(len(payload))
         self.most += most
+        self.images += medium is IMAGE
         self.sound += most if medium is SOUND else 0
 
 
@@ -185,6 +186,10 @@ def measure(request: Request) -> Size:
     if "cache_control" in members:
         found.mark(members["cache_control"])
     hosted = _hosted(members, found)
+    if api is Api.RESPONSES and bytes(members.get("prompt", b"null")) != b"null":
+        found.add(DOCUMENT, b"")  # a prompt that lies with the provider
+    if "container" in members:
+        found.vendor_tools += bytes(members["container"]).count(b'"skill_id"')
     if request.model.endswith(_ONLINE):
         hosted.setdefault("web_search", 1)
     text = _without(request.body, found.payloads) if found.payloads else request.body
@@ -193,6 +198,7 @@ def measure(request: Request) -> Size:
         text_tokens_most=most_tokens(text),
         media_tokens=found.usual,
         media_tokens_most=found.most,
+        images=found.images,
         sound_tokens_most=found.sound,
         sealed_bytes=found.sealed,
         vendor_tools=found.vendor_tools,
