@@ -22,7 +22,7 @@ def trivium(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> CommandLine:
 
 @pytest.fixture
 def filled(trivium: CommandLine) -> CommandLine:
-    told = {"key_id": "key_1", "provider": "up", "upstream_model": "m", "usage_known": True}
+    told = {"key_id": "key_1", "provider": "up", "upstream_model": "m", "upstream_status": 200, "usage_known": True}
     paid = {**told, "cost_nano": 2_500, "cost_source": "computed"}
     trivium.keep(
         record("r1", time_ms=MIDNIGHT, input_uncached_tokens=7, cache_read_tokens=3, output_tokens=5, **paid),
@@ -44,7 +44,7 @@ class TestUsage:
         assert rows == [
             ["2026-01-01", "up/m", "key_1", "2", "0", "0", "0", "13", "3", "2", "6", "0", "0.0000025"],
             ["2026-01-02", "up/m", "key_1", "1", "1", "0", "0", "0", "0", "0", "0", "0", "0"],
-            ["2026-01-03", "x", "-", "1", "0", "1", "0", "0", "0", "0", "0", "0", "0"],
+            ["2026-01-03", "-", "-", "1", "0", "1", "0", "0", "0", "0", "0", "0", "0"],
         ]
 
     def test_as_json_with_other_groups(self, filled: CommandLine) -> None:
@@ -143,7 +143,15 @@ class TestRequests:
 
     def test_what_an_upstream_says_cannot_steer_the_terminal(self, trivium: CommandLine) -> None:
         trivium.keep(
-            record("r", requested_model="\x1b[2J\x07m\x9b\u202e", error_code="a\nb", error_message="\r\x1b]0;x")
+            record(
+                "r",
+                requested_model="\x1b[2J\x07m\x9b\u202e",
+                provider="up",
+                upstream_model="\x1b[2J\x07m\x9b\u202e",
+                upstream_status=200,
+                error_code="a\nb",
+                error_message="\r\x1b]0;x",
+            )
         )
         for words in (["requests"], ["requests", "--id", "r"], ["usage"]):
             out = trivium(*words).stdout
