@@ -16,7 +16,7 @@ compile() { # compile LIST [more of uv's arguments]
     shift
     echo "requirements/$list.txt"
     "$folder/venv/bin/uv" pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes --no-header \
-        --no-emit-index-url --no-emit-find-links --extra local --extra postgres "$@" pyproject.toml requirements/build.in \
+        --no-emit-index-url --no-emit-find-links --extra local --extra postgres --extra redis "$@" pyproject.toml requirements/build.in \
         --output-file "requirements/$list.txt"
 }
 

@@ -28,7 +28,9 @@ import psycopg
 import pytest
 
 from trivium.metering.record import COLUMNS, Record
+from trivium.policy.caller import Caller
 from trivium.store import rollups
+from trivium.store.keys import ApiKey
 from trivium.store.migrations import migrate
 from trivium.store.postgres import PostgresDatabase
 from trivium.store.sql import Database
@@ -261,3 +263,9 @@ def _die_with_us() -> None:
     """In the child: on Linux the kernel ends it when we are gone, whatever became of us."""
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(_PARENT_DIED, signal.SIGQUIT)
+
+
+def caller(key: ApiKey) -> Caller:
+    """Who calls with a key that belongs to nobody in the database."""
+    owner = {"account_id": key.account_id, "user_id": key.user_id, "project_id": key.project_id}
+    return Caller(id=key.id, name=key.name, strict=key.strict, **owner)  # type: ignore[arg-type]

@@ -167,7 +167,7 @@ async def test_a_creation_date_that_is_none_spoils_no_list(created: int) -> None
     found = await told(listing({"id": "m", "created": created}))
     assert found["a"][0].created in (0, 1_700_000_000)
     where = catalog([vendor("a")], {}, found)
-    assert json.loads(model_list(where, anthropic=True))["data"][0]["created_at"]
+    assert json.loads(model_list([entry for entry, _ in where.entries()], anthropic=True))["data"][0]["created_at"]
 
 
 @pytest.mark.parametrize("id", [{"a": 1}, 7, "x" * 100_000, "m\n\x1b[31m", " m"])

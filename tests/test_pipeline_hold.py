@@ -20,9 +20,10 @@ from trivium.metering.cost import cost
 from trivium.metering.prices import FREE, Limits, Price, Quote
 from trivium.metering.start import Start
 from trivium.pipeline.call import Call, Operation
-from trivium.pipeline.deps import Deps, Key
+from trivium.pipeline.deps import Deps
 from trivium.pipeline.hold import account_of, begin
 from trivium.pipeline.settle import Run
+from trivium.policy.caller import Caller
 from trivium.policy.promotions import Promotions
 from trivium.policy.spending import Budget, Period, Refusal
 from trivium.providers.provider import Provider
@@ -83,9 +84,7 @@ class Counter:
         self.ledger = ledger or Ledger()
         self.provider = provider
         self.limits = limits
-        self.key = cast(
-            Key, SimpleNamespace(**{"id": "key_1", "account_id": ACCOUNT, "user_id": None, "project_id": None, **key})
-        )
+        self.key = msgspec.convert({"id": "key_1", "account_id": ACCOUNT, **key}, Caller)
         billing = BillingSettings(mode="credits" if credits else "meter", buy_credits_url=url)
         book = PriceBook(entries=[Entry(pattern="up/*", price=of, limits=limits)])
         self.deps = cast(

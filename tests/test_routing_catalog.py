@@ -35,7 +35,7 @@ def lead(where: Catalog, name: str) -> tuple[str, str]:
 
 
 def shown(where: Catalog) -> list[str]:
-    return [entry.id for entry in where.entries()]
+    return [entry.id for entry, _ in where.entries()]
 
 
 def test_a_bare_id_leads_to_the_one_provider_that_serves_it() -> None:
@@ -162,7 +162,7 @@ def test_every_name_that_is_shown_leads_to_its_owner(
     configured: dict[str, list[str] | None], listed: dict[str, list[str]]
 ) -> None:
     where = house(configured, listed)
-    for entry in where.entries():
+    for entry, _ in where.entries():
         provider, model = lead(where, entry.id)
         assert entry.owned_by == provider
         assert entry.id in (model, f"{provider}/{model}")

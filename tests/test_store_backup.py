@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from support_store import Home, rows
+from support_store import Home, caller, rows
 from trivium.clock import SystemClock
 from trivium.errors import OperationError, StoreUnavailable
 from trivium.store import backup as module
@@ -40,7 +40,7 @@ async def test_a_copy_is_the_store_as_it_was(database: Database, target: Path) -
     back_up(database, target)
     keys(database).create("later")
     with contextlib.closing(SqliteDatabase(target)) as copy:
-        assert await keys(copy).find(text) == key
+        assert await keys(copy).find(text) == caller(key)
         assert keys(copy).list() == [key]
         assert rows(copy, "SELECT sql FROM sqlite_master ORDER BY sql") == rows(
             database, "SELECT sql FROM sqlite_master ORDER BY sql"

@@ -6,7 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from support_store import Home, rows
+from support_store import Home, caller, rows
 from trivium import ids
 from trivium.clock import SystemClock
 from trivium.errors import StoreUnavailable
@@ -74,7 +74,7 @@ async def test_a_database_of_an_earlier_program_is_moved_forward_with_what_it_ho
     assert (await keys.find("tv-ended"), keys.is_known("tv-ended")) == (None, True)
     assert [key.id for key in keys.list()] == ["key_ended", "key_live"]
     made, text = keys.create("new", strict=True)
-    assert await keys.find(text) == made
+    assert await keys.find(text) == caller(made)
     assert [(row["id"], row["cost_nano"], row["account_id"]) for row in requests(database, RequestQuery(id="a"))] == [
         ("a", 0, None)
     ]

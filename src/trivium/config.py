@@ -7,6 +7,7 @@ literally, as `env:NAME` or as `file:PATH`. The environment chooses where things
 
 from __future__ import annotations
 
+import ipaddress
 import re
 import tomllib
 from collections.abc import Callable, Mapping
@@ -47,6 +48,8 @@ class ServerSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Calls in progress at once; beyond it calls get 503."""
     shutdown_grace: Seconds = 30
     """How long running streams may go on after SIGTERM."""
+    trusted_proxies: list[str] = []
+    """Addresses and networks (CIDR) whose `X-Forwarded-For` is believed."""
 
 
 class StorageSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -108,6 +111,10 @@ class ProviderSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The longest that it is read on."""
     byok: bool = False
     """The caller's side pays this provider itself: calls are charged nothing."""
+    collects_data: bool | None = None
+    """It may keep prompts for more than abuse checks, or learn from them. True by default, save of OpenAI and Anthropic."""
+    retains_data: bool | None = None
+    """It may keep anything of a call for a while. By default true of all but the embedded model."""
     reports_cost: bool | None = None
     """What it says in its answers that a call cost is charged. By default of OpenRouter, Vercel and xAI alone."""
 
@@ -252,6 +259,8 @@ def parse(text: str, name: str = "trivium.toml") -> Settings:
         elif section in _SECTIONS:
             _check_strings(content if section == "aliases" else None, (section,), source)
             values[section] = _convert(content, _SECTIONS[section], (section,), source)
+            if section == "server":
+                _check_networks(values[section].trusted_proxies, (section, "trusted_proxies"), source)
         else:
             known = ", ".join(sorted([*_SECTIONS, *_NAMED]))
             raise source.error((section,), f"unknown section; expected one of {known}")
@@ -311,6 +320,14 @@ def _check_strings(table: object, path: tuple[str, ...], source: Source) -> None
     for name, value in table.items() if isinstance(table, dict) else ():
         if not isinstance(value, str):
             raise source.error((*path, name), f"Expected str, got {type(value).__name__}")
+
+
+def _check_networks(texts: list[str], path: tuple[str, ...], source: Source) -> None:
+    for text in texts:
+        try:
+            ipaddress.ip_network(text, strict=False)
+        except ValueError:
+            raise source.error(path, f"expected addresses or networks as 10.0.0.0/8, got {text!r}") from None
 
 
 def _convert(content: object, kind: type[_T], path: tuple[str, ...], source: Source) -> _T:

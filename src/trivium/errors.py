@@ -4,15 +4,20 @@ they enter.
 
     TriviumError
     ├── ConfigError                     the start stops; never reaches a client
-    ├── OperationError                  an operator's command cannot be carried out
+    ├── OperationError          400     an operator's command cannot be carried out
+    │   ├── RoleMissing         403 · NotFound 404 · Conflict 409 · PreconditionFailed 412
     ├── RequestError            400     the caller can mend it
     │   ├── InvalidJson         400 · ModelMissing 400 · ModelAmbiguous 400 · FieldInvalid 400 · FieldUnsupported 400
     │   ├── Untranslatable      400 · LossRefused 400
     │   ├── PriceUnknown        400
-    │   ├── AuthenticationError 401 · CredentialMissing 401
+    │   ├── AuthenticationError 401 · CredentialMissing 401 · FreeLimitReached 401
     │   ├── InsufficientCredits 402 · BudgetExceeded 402
-    │   ├── PathNotFound        404 · ModelNotFound 404 · MethodNotAllowed 405
-    │   └── BodyTimeout         408 · BodyTooLarge 413 · UpgradeRefused 426 · HeadersTooLarge 431
+    │   ├── Forbidden           403
+    │   │   ├── CallerBlocked 403 · KeyNotHere 403 · NotAMember 403 · ApiNotAvailable 403
+    │   │   └── ModelNotAllowed 403 · ProviderNotAllowed 403 · CallChallenged 403
+    │   ├── PathNotFound        404 · ModelNotFound 404 · ModelEnded 404 · MethodNotAllowed 405
+    │   ├── BodyTimeout         408 · BodyTooLarge 413
+    │   └── UpgradeRefused      426 · RateLimited 429 · HeadersTooLarge 431
     ├── Unavailable             503     ours, and it passes: retry
     │   ├── Overloaded          503 · StoreUnavailable 503
     └── UpstreamError           502     theirs
@@ -57,6 +62,34 @@ class OperationError(TriviumError):
 
     status = 400
     code = "operation_failed"
+
+
+class NotFound(OperationError):
+    """It is not there, or not theirs to see who asked."""
+
+    status = 404
+    code = "not_found"
+
+
+class Conflict(OperationError):
+    """It is there already, or is needed by something else."""
+
+    status = 409
+    code = "conflict"
+
+
+class PreconditionFailed(OperationError):
+    """Somebody else has changed it since it was read."""
+
+    status = 412
+    code = "changed_meanwhile"
+
+
+class RoleMissing(OperationError):
+    """An operator's credential that is good, but not for this."""
+
+    status = 403
+    code = "role_missing"
 
 
 class RequestError(TriviumError):
@@ -128,6 +161,66 @@ class BudgetExceeded(RequestError):
 
     status = 402
     code = "budget_exceeded"
+
+
+class FreeLimitReached(RequestError):
+    """An address has had as many anonymous calls as it may; with a key there are more."""
+
+    status = 401
+    code = "free_limit_reached"
+
+
+class Forbidden(RequestError):
+    status = 403
+    code = "forbidden"
+
+
+class CallerBlocked(Forbidden):
+    code = "caller_blocked"
+
+
+class KeyNotHere(Forbidden):
+    """A key that is only good at other addresses."""
+
+    code = "address_not_allowed"
+
+
+class NotAMember(Forbidden):
+    """Of the organization that would pay, or not one who may spend."""
+
+    code = "not_a_member"
+
+
+class ApiNotAvailable(Forbidden):
+    code = "api_not_available"
+
+
+class ModelNotAllowed(Forbidden):
+    code = "model_not_allowed"
+
+
+class ProviderNotAllowed(Forbidden):
+    code = "provider_not_allowed"
+
+
+class CallChallenged(Forbidden):
+    """The call looks like abuse; the message says what to do."""
+
+    code = "call_challenged"
+
+
+class ModelEnded(RequestError):
+    """A free model whose time is over."""
+
+    status = 404
+    code = "model_ended"
+
+
+class RateLimited(RequestError):
+    """A limit per minute, or of calls at once. `retry_after` says when there is room again."""
+
+    status = 429
+    code = "rate_limited"
 
 
 class PathNotFound(RequestError):

@@ -57,7 +57,7 @@ class Console:
 
 def _model(catalog: Catalog, api: Api) -> str | None:
     """The first model that answers through this API; a placeholder where a provider does not list its own."""
-    for entry in catalog.entries():
+    for entry, _ in catalog.entries():
         with contextlib.suppress(RequestError):
             if api in catalog.resolve(entry.id).provider.apis:
                 return entry.id

@@ -2,29 +2,61 @@
 
 A key comes as `Authorization: Bearer` or as `x-api-key`. Where both are there the one with our prefix counts, since
 clients send a left-over key of another vendor beside ours; two of ours that differ are refused. What is presented must
-be valid: a wrong key never makes an anonymous caller.
+be valid: a wrong key never makes an anonymous caller. With `x-trivium-organization` a user's key is used for an
+organization, which then pays.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 
-from trivium.errors import AuthenticationError
+from trivium.errors import AuthenticationError, NotAMember
 from trivium.ids import KEY_PREFIX
-from trivium.pipeline.deps import Key, Keys
+from trivium.pipeline.deps import Deps
+from trivium.policy.access import check_caller
+from trivium.policy.addresses import subscriber
+from trivium.policy.caller import Caller
+
+_ORGANIZATION = b"x-trivium-organization"
 
 _INVALID = "The API key is not valid. Send a Trivium key as `Authorization: Bearer tv-...` or `x-api-key: tv-...`."
 
 
-async def authenticate(headers: Mapping[bytes, bytes], keys: Keys) -> Key | None:
-    """The caller's key; None where no credential is presented. Raises AuthenticationError, StoreUnavailable."""
+async def authenticate(headers: Mapping[bytes, bytes], client_ip: str | None, deps: Deps) -> Caller | None:
+    """The caller; None where no credential is presented. Raises AuthenticationError, RateLimited, Forbidden,
+    StoreUnavailable."""
     credential = _credential(headers)
     if credential is None:
         return None
-    key = await keys.find(credential) if credential.startswith(KEY_PREFIX) else None
-    if key is None:
-        raise AuthenticationError(_INVALID)
-    return key
+    caller = await _find(credential, subscriber(client_ip), deps)
+    if (organization_id := headers.get(_ORGANIZATION)) is not None and caller.user_id is not None:
+        caller = await _acting_for(caller, organization_id.decode("latin-1"), deps)
+    check_caller(caller, client_ip)
+    return caller
+
+
+async def _find(credential: str, address: str, deps: Deps) -> Caller:
+    caller = deps.keys.known(credential)
+    if caller is None:
+        now_ms = deps.clock.now_ms()
+        deps.guesses.check(address, now_ms)
+        caller = await deps.keys.find(credential) if credential.startswith(KEY_PREFIX) else None
+        if caller is None:
+            deps.guesses.wrong(address, now_ms)
+            raise AuthenticationError(_INVALID)
+    return caller
+
+
+async def _acting_for(caller: Caller, organization_id: str, deps: Deps) -> Caller:
+    """A user's key is good for organizations that the user is a member of; an organization's key for it alone."""
+    if caller.organization is not None:
+        if caller.organization.id == organization_id:
+            return caller
+        raise NotAMember(f"The API key belongs to {caller.organization.id}, and cannot be used for another one.")
+    acting = await deps.keys.acting_for(caller, organization_id)
+    if acting is None:
+        raise NotAMember(f"The key's user is no member of an organization {organization_id[:100]!r}.")
+    return acting
 
 
 def _credential(headers: Mapping[bytes, bytes]) -> str | None:

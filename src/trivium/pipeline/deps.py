@@ -12,7 +12,10 @@ from trivium.metering.prices import Quote
 from trivium.metering.record import Outcome, Record
 from trivium.metering.start import Start
 from trivium.pipeline.lookup import Generations, Lookups
+from trivium.policy.access import HouseSettings
+from trivium.policy.caller import Caller
 from trivium.policy.flood import Flood
+from trivium.policy.guesses import Guesses
 from trivium.policy.inflight import InFlight
 from trivium.policy.promotions import Promotions
 from trivium.policy.spending import Refusal
@@ -20,28 +23,19 @@ from trivium.routing.catalog import Catalog
 from trivium.upstream.client import UpstreamClient
 
 
-class Key(Protocol):
-    @property
-    def id(self) -> str: ...
+class Keys(Protocol):
+    """Who calls, by the key that they send."""
 
-    @property
-    def strict(self) -> bool:
-        """Its calls are refused rather than sent on with a loss."""
+    def known(self, key: str) -> Caller | None:
+        """The caller with this live key, if memory has it."""
         ...
 
-    @property
-    def account_id(self) -> str | None: ...
+    async def find(self, key: str) -> Caller | None:
+        """The caller with this live key. Raises StoreUnavailable."""
+        ...
 
-    @property
-    def user_id(self) -> str | None: ...
-
-    @property
-    def project_id(self) -> str | None: ...
-
-
-class Keys(Protocol):
-    async def find(self, key: str) -> Key | None:
-        """The live key with this text. Raises StoreUnavailable."""
+    async def acting_for(self, caller: Caller, organization_id: str) -> Caller | None:
+        """The same caller where an organization pays that the user is a member of. Raises StoreUnavailable."""
         ...
 
 
@@ -83,7 +77,7 @@ class Local(Protocol):
 
 
 class Deps:
-    """Mutable are `catalog` and `prices`: snapshots, replaced whole."""
+    """Mutable are `catalog`, `prices` and `house`: snapshots, replaced whole."""
 
     def __init__(
         self,
@@ -112,6 +106,8 @@ class Deps:
         self.client = client
         self.local = local
         self.catalog = catalog
+        self.house = HouseSettings()
+        self.guesses = Guesses()
         self.seal_key = seal_key
         self.in_flight = InFlight(settings.max_in_flight_bytes, settings.max_calls)
         self.flood = Flood()

@@ -8,6 +8,7 @@ import logging
 
 from trivium.errors import BodyTimeout, CredentialMissing, RequestError, StoreUnavailable, TriviumError, UpstreamError
 from trivium.pipeline.authenticate import authenticate
+from trivium.pipeline.authorize import check_call, check_target
 from trivium.pipeline.call import Body, Call, Headers, Operation, Reply
 from trivium.pipeline.count import count
 from trivium.pipeline.deps import Deps
@@ -59,15 +60,18 @@ async def _serve(call: Call, body: Body, reply: Reply, run: Run, deps: Deps) -> 
     if not deps.ledger.accepts:
         raise StoreUnavailable("The gateway cannot keep records at the moment.", detail="record backlog is full")
     check_head(call, deps, anonymous=False)
-    run.key = key = await authenticate(call.headers, deps.keys)
+    run.key = key = await authenticate(call.headers, call.client_ip, deps)
     run.strict = (key is not None and key.strict) or call.headers.get(b"x-trivium-strict", b"0") not in _NO
     cap = check_head(call, deps, anonymous=key is None)
     run.request = request = parse(call.api, await read_body(body, run, cap))
     if key is None:
         raise CredentialMissing(NO_KEY)
     run.account_id = account_of(key, deps)
+    check_call(key, call, deps)
     check_stateless(request)
-    run.target = target = deps.catalog.resolve(request.model)
+    target = deps.catalog.resolve(request.model)
+    check_target(key, target, deps)
+    run.target = target
     if call.operation is Operation.COUNT_TOKENS:
         await count(call, request, target, reply, run, deps)
         return

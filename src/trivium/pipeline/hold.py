@@ -14,8 +14,9 @@ from trivium.metering.prices import Quote
 from trivium.metering.start import Start
 from trivium.money import nano_text
 from trivium.pipeline.call import Call, Operation
-from trivium.pipeline.deps import Deps, Key
+from trivium.pipeline.deps import Deps
 from trivium.pipeline.settle import Run
+from trivium.policy.caller import Caller
 from trivium.policy.spending import DEFAULT_ACCOUNT, Refusal
 from trivium.routing.catalog import Target
 from trivium.wire.request import Request
@@ -81,7 +82,7 @@ async def begin(call: Call, request: Request, target: Target, run: Run, deps: De
     run.hold_nano = hold
 
 
-def account_of(key: Key, deps: Deps) -> str | None:
+def account_of(key: Caller, deps: Deps) -> str | None:
     """Whose balance pays for the calls of a key; None where balances are not charged."""
     return (key.account_id or DEFAULT_ACCOUNT) if deps.billing.mode == CREDITS else None
 

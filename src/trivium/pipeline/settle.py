@@ -24,7 +24,8 @@ from trivium.metering.prices import Quote
 from trivium.metering.record import Outcome, Record, short, told_by
 from trivium.money import nano_text
 from trivium.pipeline.call import Call, Operation
-from trivium.pipeline.deps import Deps, Key
+from trivium.pipeline.deps import Deps
+from trivium.policy.caller import Caller
 from trivium.routing.catalog import Target
 from trivium.wire.generation import Generation
 from trivium.wire.losses import Loss
@@ -41,7 +42,7 @@ class Run:
     def __init__(self, call: Call, deps: Deps) -> None:
         self.call = call
         self._deps = deps
-        self.key: Key | None = None
+        self.key: Caller | None = None
         self.account_id: str | None = None
         """Whose balance pays; None where balances are not charged."""
         self.request: Request | None = None

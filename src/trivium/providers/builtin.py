@@ -34,17 +34,24 @@ class Row(msgspec.Struct, frozen=True, kw_only=True):
     """As in `Provider`; a configured base URL is asked at its own host."""
     tells_byok: bool = False
     reports_cost: bool = False
+    collects_data: bool = True
     version_in_path: bool = False
     """Base URLs are commonly written without `/v1` (Anthropic's SDKs append it): add it where it is missing."""
 
 
 ROWS: dict[str, Row] = {
-    "openai": Row(base_url="https://api.openai.com/v1", apis=(Api.CHAT, Api.RESPONSES), key_env="OPENAI_API_KEY"),
+    "openai": Row(
+        base_url="https://api.openai.com/v1",
+        apis=(Api.CHAT, Api.RESPONSES),
+        key_env="OPENAI_API_KEY",
+        collects_data=False,
+    ),
     "anthropic": Row(
         base_url="https://api.anthropic.com/v1",
         apis=(Api.MESSAGES,),
         auth="x-api-key",
         key_env="ANTHROPIC_API_KEY",
+        collects_data=False,
         version_in_path=True,
     ),
     "openrouter": Row(
@@ -95,6 +102,8 @@ def embedded(model: str) -> Provider:
         apis=frozenset(Api),
         counts=frozenset(COUNT_PATHS),
         models=(model,),
+        collects_data=False,
+        retains_data=False,
         embedded=True,
         quirks=frozenset({"responses-numbering"}),
     )
@@ -119,6 +128,8 @@ def _provider(name: str, given: ProviderSettings, source: Source | None, env: Ma
         models=tuple(given.models) if given.models is not None else None,
         conventions=conventions,
         reports_cost=reports_cost if given.reports_cost is None else given.reports_cost,
+        collects_data=row.collects_data if given.collects_data is None else given.collects_data,
+        retains_data=given.retains_data is not False,
         timeouts=given.timeouts,
         on_abort=given.on_abort,
         drain_limit=given.drain_limit,

@@ -43,6 +43,10 @@ class Provider(msgspec.Struct, frozen=True, kw_only=True):
     """Its word for what a call cost is believed."""
     byok: bool = False
     """The caller's side pays it: its calls are charged nothing."""
+    collects_data: bool = True
+    """It may keep prompts for more than abuse checks, or learn from them."""
+    retains_data: bool = True
+    """It may keep anything of a call for a while."""
     embedded: bool = False
     quirks: frozenset[str] = frozenset()
     """Names of the mendings in `providers/quirks.py` that its answers need."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 
 import msgspec
 
@@ -73,13 +74,18 @@ class Catalog(msgspec.Struct, frozen=True):
         choices = ", ".join(f"`{candidate}/{_short(name)}`" for candidate in candidates)
         raise ModelAmbiguous(f"Several providers serve `{_short(name)}`. Name one of {choices}.", param="model")
 
-    def entries(self) -> list[ModelEntry]:
-        """All names that work as they stand: aliases, then bare ids, with their provider where two serve the same."""
-        entries = {alias: ModelEntry(alias, "trivium") for alias in self.aliases}
+    def entries(self) -> list[tuple[ModelEntry, Target]]:
+        """All names that work as they stand, and where they lead: aliases, then bare ids, with their provider where two
+        serve the same. An alias whose target is not known yet is left out."""
+        found: dict[str, tuple[ModelEntry, Target]] = {}
+        for alias in self.aliases:
+            with suppress(ModelNotFound, ModelAmbiguous):
+                found[alias] = ModelEntry(alias, "trivium"), self.resolve(alias)
         for provider, entry in self.models:
             name = entry.id if self._is_clear(entry.id, provider) else f"{provider}/{entry.id}"
-            entries.setdefault(name, msgspec.structs.replace(entry, id=name))
-        return list(entries.values())
+            target = Target(self.providers[provider], entry.id)
+            found.setdefault(name, (msgspec.structs.replace(entry, id=name), target))
+        return list(found.values())
 
     def _is_clear(self, name: str, provider: str) -> bool:
         """Whether a bare id leads to this provider."""

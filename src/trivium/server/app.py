@@ -11,10 +11,12 @@ import msgspec
 from trivium import ids
 from trivium.errors import BodyTimeout, CredentialMissing, MethodNotAllowed, PathNotFound, TriviumError, UpgradeRefused
 from trivium.pipeline.authenticate import authenticate
+from trivium.pipeline.authorize import check_target, visible_entries
 from trivium.pipeline.call import Call, Headers, Operation
 from trivium.pipeline.deps import Deps
 from trivium.pipeline.handle import NO_KEY, handle, refuse
 from trivium.pipeline.relay import json_headers
+from trivium.policy.addresses import client_address, networks
 from trivium.server.models import model_list, single_model
 from trivium.server.protocol import GuardedProtocol
 from trivium.server.routes import CALLS, MODELS, Route, api_of, model_in_path
@@ -34,6 +36,7 @@ class App:
     def __init__(self, deps: Deps, problem: Callable[[], Awaitable[str | None]]) -> None:
         self._deps = deps
         self._problem = problem
+        self._proxies = networks(deps.settings.trusted_proxies)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         connection: GuardedProtocol = scope["trivium.connection"]
@@ -54,7 +57,7 @@ class App:
             await handle(call, HttpBody(receive, connection), reply, self._deps)
             return
         try:
-            status, content = await self._look_up(scope["path"], scope["method"], headers)
+            status, content = await self._look_up(scope["path"], scope["method"], call)
         except TriviumError as error:
             allowed = [(b"allow", b"POST" if route else b"GET, HEAD")] if isinstance(error, MethodNotAllowed) else []
             await refuse(error, call, reply, self._deps, allowed)
@@ -63,22 +66,28 @@ class App:
         await reply.end(content)
 
     def _call(self, scope: Scope, route: Route, headers: Mapping[bytes, bytes]) -> Call:
-        client = scope["client"]
         return Call(
             id=ids.request_id(),
             api=route.api,
             operation=route.operation,
             query=scope["query_string"],
             headers=headers,
-            client_ip=client[0] if client else None,
+            client_ip=self._client_ip(scope),
             time_ms=self._deps.clock.now_ms(),
             started_ns=self._deps.clock.monotonic_ns(),
         )
 
-    async def _look_up(self, path: str, method: str, headers: Mapping[bytes, bytes]) -> tuple[int, bytes]:
+    def _client_ip(self, scope: Scope) -> str | None:
+        peer = scope["client"][0] if scope["client"] else None
+        if not self._proxies:
+            return peer
+        hops = [value for name, value in scope["headers"] if name == b"x-forwarded-for"]
+        return client_address(peer, b",".join(hops) if hops else None, self._proxies)
+
+    async def _look_up(self, path: str, method: str, call: Call) -> tuple[int, bytes]:
         """Status and body of whatever is not a model call. Raises PathNotFound, MethodNotAllowed, and what a caller
         without a key or with a wrong name gets."""
-        model = model_in_path(path)
+        headers, model = call.headers, model_in_path(path)
         if path not in CALLS and path not in MODELS and model is None and path not in (*_PROBES, "/readyz"):
             raise PathNotFound(
                 f"There is nothing at {path[:200]}. The paths are /v1/chat/completions, /v1/responses, "
@@ -94,13 +103,15 @@ class App:
         if path == "/readyz":
             problem = await self._problem()
             return (503, msgspec.json.encode({"status": problem})) if problem else (200, _OK)
-        if await authenticate(headers, self._deps.keys) is None:
+        caller = await authenticate(headers, call.client_ip, self._deps)
+        if caller is None:
             raise CredentialMissing(NO_KEY)
         anthropic = b"anthropic-version" in headers
-        catalog = self._deps.catalog
+        entries = visible_entries(caller, self._deps)
         if model is None:
-            return 200, model_list(catalog, anthropic=anthropic)
-        return 200, single_model(catalog, model, anthropic=anthropic)
+            return 200, model_list(entries, anthropic=anthropic)
+        check_target(caller, self._deps.catalog.resolve(model), self._deps)
+        return 200, single_model(entries, self._deps.catalog.resolve(model), model, anthropic=anthropic)
 
 
 class HttpBody:

@@ -33,7 +33,7 @@ from trivium.upstream.pool import PoolLimits
 _LOCAL_READY = 120.0
 """Seconds that a call waits for the embedded model's first start."""
 _FOLLOWED = 1.0
-"""Seconds between two looks at the overrides of a database that other gateways write."""
+"""Seconds between two looks at what other gateways of the same database were told."""
 _LAST_WORD = 5.0
 """Seconds that an ending gateway waits for generation records."""
 
@@ -79,6 +79,7 @@ class Gateway:
         if self.settings.billing.mode == CREDITS:
             await self.store.accounts.create("Keys without an account", "organization", DEFAULT_ACCOUNT)
         self._ruled(await asyncio.to_thread(self.store.prices.overrides))
+        self.deps.house = (await self.store.house.get()).settings
 
     async def read_prices(self) -> str | None:
         """Brings the price data into the book; why there is none. Takes a moment the first time."""
@@ -87,7 +88,7 @@ class Gateway:
         self.learn({})
         return table.absent
 
-    async def follow_prices(self) -> None:
+    async def follow(self) -> None:
         """Takes in what operators say through other gateways of the same database. Ends by being cancelled."""
         known: tuple[Override, ...] = ()
         while self.store.database.shared:
@@ -96,6 +97,7 @@ class Gateway:
                 if told != known:
                     self._ruled(told)
                     known = told
+                self.deps.house = (await self.store.house.get()).settings
             await asyncio.sleep(_FOLLOWED)
 
     def learn(self, listed: Mapping[str, tuple[ModelEntry, ...]]) -> None:

@@ -5,17 +5,17 @@ Shapes: spec.md section 8 ("Models").
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any
 
 import msgspec
 
-from trivium.routing.catalog import Catalog, ModelEntry
+from trivium.routing.catalog import ModelEntry, Target
 
 
-def model_list(catalog: Catalog, *, anthropic: bool) -> bytes:
-    """Every name that works, as a JSON body."""
-    entries = catalog.entries()
+def model_list(entries: Sequence[ModelEntry], *, anthropic: bool) -> bytes:
+    """The models as a JSON body."""
     if not anthropic:
         return msgspec.json.encode({"object": "list", "data": [_openai(entry) for entry in entries]})
     data = [_anthropic(entry) for entry in entries]
@@ -23,10 +23,9 @@ def model_list(catalog: Catalog, *, anthropic: bool) -> bytes:
     return msgspec.json.encode({"data": data, "first_id": ends[0], "last_id": ends[1], "has_more": False})
 
 
-def single_model(catalog: Catalog, name: str, *, anthropic: bool) -> bytes:
-    """One model, by any name that resolves. Raises ModelNotFound, ModelAmbiguous."""
-    target = catalog.resolve(name)
-    known = (entry for entry in catalog.entries() if entry.id == name)
+def single_model(entries: Sequence[ModelEntry], target: Target, name: str, *, anthropic: bool) -> bytes:
+    """One model, by the name that led to the target."""
+    known = (entry for entry in entries if entry.id == name)
     entry = next(known, None) or ModelEntry(name, target.provider.name)
     return msgspec.json.encode(_anthropic(entry) if anthropic else _openai(entry))
 

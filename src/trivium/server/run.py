@@ -72,7 +72,7 @@ async def _serve(
         beside = [
             asyncio.create_task(_keep_discovering(gateway, looked)),
             asyncio.create_task(gateway.housekeeping.run()),
-            asyncio.create_task(gateway.follow_prices()),
+            asyncio.create_task(gateway.follow()),
             *_erasing(gateway),
             asyncio.create_task(
                 _get_ready(gateway, looked, lambda: console.ready(_url(listener), key, gateway), console)

@@ -1,4 +1,9 @@
-"""API keys: only a keyed hash of each is kept, with the last four characters to recognise it by."""
+"""API keys and who calls with them: only a keyed hash of each is kept, and the last four characters to know it by.
+
+A look-up finds the key together with its owner: the user, the organization that pays and the user's role there. What
+was found stays in memory until anything about callers changes. Where one process owns the database its memory is the
+truth, and a change is effective at once; where several share it, within a second.
+"""
 
 from __future__ import annotations
 
@@ -7,6 +12,7 @@ import hmac
 import os
 import threading
 from collections import OrderedDict
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -14,20 +20,37 @@ import msgspec
 
 from trivium import ids
 from trivium.clock import Clock
-from trivium.errors import OperationError, StoreUnavailable
-from trivium.store.sql import Database, Row
+from trivium.errors import NotFound, OperationError, StoreUnavailable
+from trivium.policy.caller import Caller, Limits, Organization, OrganizationSettings, Role, Scopes
+from trivium.store.sql import Database, Row, Writing
 
 _CACHED = 10_000
-"""Keys kept in memory; the others cost one indexed look-up. A dict of a million would take 230 MB."""
+"""Callers kept in memory; the others cost one indexed look-up. A dict of a million would take 230 MB."""
 _BELIEVED_NS = 1_000_000_000
-"""How long a key in memory is believed where another process may revoke it."""
+"""How long a caller in memory is believed where another process may change it."""
+_MOST_USES = 100_000
 
-_NAMES = ("id", "name", "hint", "created_ms", "revoked_ms", "strict", "account_id", "user_id", "project_id")
+_NAMES = (
+    *("id", "name", "hint", "created_ms", "revoked_ms", "strict", "account_id", "user_id", "project_id"),
+    *("expires_ms", "scopes", "limits", "last_used_ms"),
+)
 _COLUMNS = ", ".join(_NAMES)
+_FROM = """
+    FROM {keys} LEFT JOIN users u ON u.id = {user} LEFT JOIN blocked_domains d ON d.domain = u.domain
+    LEFT JOIN organizations o ON o.id = {organization}
+    LEFT JOIN memberships m ON m.organization_id = o.id AND m.user_id = u.id
+"""
+_OWNER = "u.limits, u.staff, u.blocked_ms, d.domain, o.id, o.name, o.settings, m.role"
+_FIND = (
+    "SELECT k.id, k.name, k.strict, k.account_id, k.user_id, k.project_id, k.expires_ms, k.scopes, k.limits, k.hash,"
+    f" {_OWNER} {_FROM.format(keys='keys k', user='k.user_id', organization='k.account_id')}"
+    " WHERE k.hash = ? AND k.revoked_ms IS NULL"
+)
+_ACTING = "SELECT o.id, o.name, o.settings, m.role FROM organizations o JOIN memberships m ON m.organization_id = o.id"
 
 
 class ApiKey(msgspec.Struct, frozen=True, kw_only=True):
-    """What is known of a key. Times are milliseconds since the epoch."""
+    """What an operator sees of a key. Times are milliseconds since the epoch."""
 
     id: str
     name: str
@@ -40,78 +63,137 @@ class ApiKey(msgspec.Struct, frozen=True, kw_only=True):
     """Whose balance its calls are charged to."""
     user_id: str | None = None
     project_id: str | None = None
+    expires_ms: int | None = None
+    scopes: Scopes = Scopes()
+    limits: Limits = Limits()
+    last_used_ms: int | None = None
 
 
 class _Cached(msgspec.Struct, frozen=True):
-    key: ApiKey
+    caller: Caller | None
     read_ns: int
 
 
 class KeyStore:
-    """`find` is for the event loop; everything else blocks, in any thread. Where one process owns the database its
-    memory is the truth and a revocation is effective at once; where several share it, within a second."""
+    """`find`, `known` and `acting_for` are for the event loop; everything else blocks, in any thread."""
 
     def __init__(self, database: Database, pepper: bytes, clock: Clock) -> None:
         self._database = database
         self._pepper = pepper
         self._clock = clock
         self._cache: OrderedDict[bytes, _Cached] = OrderedDict()
-        self._looking: dict[bytes, asyncio.Task[ApiKey | None]] = {}
+        self._looking: dict[bytes, asyncio.Task[Caller | None]] = {}
         self._changing = threading.Lock()
-        self._revocations = 0
+        self._changes = 0
+        self._used: dict[str, int] = {}
 
-    async def find(self, key: str) -> ApiKey | None:
-        """The live key with this text; None if there is none. Raises StoreUnavailable."""
+    def known(self, key: str) -> Caller | None:
+        """The caller with this key, if memory has it and it is live."""
+        cached = self._cached(ids.key_hash(self._pepper, key))
+        return self._live(cached.caller) if cached is not None else None
+
+    async def find(self, key: str) -> Caller | None:
+        """The caller with this live key; None if there is none. Raises StoreUnavailable."""
         digest = ids.key_hash(self._pepper, key)
-        cached = self._cache.get(digest)
-        if cached is not None and not self._is_stale(cached):
-            self._cache.move_to_end(digest)
-            return cached.key
+        cached = self._cached(digest)
+        if cached is not None:
+            return self._live(cached.caller)
         if not self._database.shared:
-            return await self._look_up(digest)
+            return self._live(await self._look_up(digest))
         # Callers with one key share one look-up, so that a slow network is not asked the same thing many times over.
         looking = self._looking.get(digest)
         if looking is None:
             looking = self._looking[digest] = asyncio.get_running_loop().create_task(self._look_up(digest))
             looking.add_done_callback(lambda task: self._looked(digest, task))
-        return await asyncio.shield(looking)
+        return self._live(await asyncio.shield(looking))
 
-    def create(
-        self,
-        name: str,
-        *,
-        strict: bool = False,
-        account_id: str | None = None,
-        user_id: str | None = None,
-        project_id: str | None = None,
-    ) -> tuple[ApiKey, str]:
-        """A new key and its text, which is shown this once."""
+    async def acting_for(self, caller: Caller, organization_id: str) -> Caller | None:
+        """The same caller where an organization pays that the user is a member of; None: no member. Raises
+        StoreUnavailable."""
+        digest = f"{caller.user_id}\n{organization_id}\n{caller.id}".encode("utf-8", "surrogateescape")
+        cached = self._cached(digest)
+        if cached is not None:
+            return cached.caller
+        changes, read_ns = self._changes, self._clock.monotonic_ns()
+        rows = await self._database.ask(
+            f"{_ACTING} WHERE m.user_id = ? AND o.id = ?", (caller.user_id, organization_id.replace("\0", ""))
+        )
+        found = None
+        for id, name, settings, role in rows:
+            owner = {"organization": _organization(id, name, settings), "role": Role(role), "account_id": id}
+            found = msgspec.structs.replace(caller, **owner)
+        self._remember(digest, found, read_ns, changes)
+        return found
+
+    def forget(self) -> None:
+        """Something about callers has changed: memory is not believed any more."""
+        with self._changing:
+            self._changes += 1
+            self._cache.clear()
+
+    def uses(self) -> list[tuple[int, str]]:
+        """When keys were last used, since this was last asked: (milliseconds, id)."""
+        used, self._used = self._used, {}
+        return [(time_ms, id) for id, time_ms in used.items()]
+
+    def create(self, name: str, **what: Any) -> tuple[ApiKey, str]:
+        """A new key and its text, which is shown this once. `what` are fields of `ApiKey`."""
         text = ids.new_api_key()
-        owner = {"account_id": account_id, "user_id": user_id, "project_id": project_id}
-        return self._keep(text, name=name, strict=strict, **owner), text
+        with self._database.transaction() as tx:
+            return self.add(tx, text, name=name, **what), text
 
     def admit(self, name: str, text: str) -> ApiKey:
         """Registers a key whose text already exists, such as the bootstrap key's."""
-        return self._keep(text, name=name)
+        with self._database.transaction() as tx:
+            return self.add(tx, text, name=name)
 
-    def list(self) -> list[ApiKey]:
-        """All keys, revoked ones too, oldest first."""
-        _, rows = self._database.query(f"SELECT {_COLUMNS} FROM keys ORDER BY created_ms, id")
+    def add(self, tx: Writing, text: str, **what: Any) -> ApiKey:
+        """A new key with this text, inside a transaction."""
+        key = ApiKey(id=ids.key_id(), hint=text[-4:], created_ms=self._clock.now_ms(), **what)
+        row = (ids.key_hash(self._pepper, text), *(_kept(getattr(key, name)) for name in _NAMES))
+        tx.execute(f"INSERT INTO keys (hash, {_COLUMNS}) VALUES ({', '.join('?' * len(row))})", row)
+        return key
+
+    def list(
+        self, account_id: str | None = None, user_id: str | None = None, after: str = "", limit: int = 2**31
+    ) -> list[ApiKey]:
+        """Keys, revoked ones too, oldest first; of one account or user where they are named, behind an id."""
+        where, values = ["1 = 1"], []
+        for column, value in (("account_id", account_id), ("user_id", user_id)):
+            if value is not None:
+                where.append(f"{column} = ?")
+                values.append(value)
+        order = "created_ms, id"
+        if after or limit < 2**31:
+            where.append("id > ?")
+            values.append(after)
+            order = "id"
+        _, rows = self._database.query(
+            f"SELECT {_COLUMNS} FROM keys WHERE {' AND '.join(where)} ORDER BY {order} LIMIT ?", [*values, limit]
+        )
         return [_key(row) for row in rows]
+
+    def named(self, wanted: str) -> ApiKey:
+        """A live key, by its id or by a name that only one live key has. Raises OperationError."""
+        _, rows = self._database.query(
+            f"SELECT {_COLUMNS} FROM keys WHERE revoked_ms IS NULL AND (id = ? OR name = ?) ORDER BY id",
+            (wanted, wanted),
+        )
+        live = [_key(row) for row in rows]
+        found = [key for key in live if key.id == wanted] or live
+        if len(found) != 1:
+            problem = "No live key has" if not found else f"{len(found)} live keys have"
+            raise (NotFound if not found else OperationError)(
+                f"{problem} the id or name {wanted!r}; `trivium keys list` shows them."
+            )
+        return found[0]
 
     def revoke(self, wanted: str) -> ApiKey:
         """Ends a key, named by its id or by a name that only one live key has. Raises OperationError."""
-        live = [key for key in self.list() if key.revoked_ms is None]
-        named = [key for key in live if key.id == wanted] or [key for key in live if key.name == wanted]
-        if len(named) != 1:
-            problem = "No live key has" if not named else f"{len(named)} live keys have"
-            raise OperationError(f"{problem} the id or name {wanted!r}; `trivium keys list` shows them.")
-        ended = msgspec.structs.replace(named[0], revoked_ms=self._clock.now_ms())
+        ended = msgspec.structs.replace(self.named(wanted), revoked_ms=self._clock.now_ms())
         with self._database.transaction() as tx:
             tx.execute("UPDATE keys SET revoked_ms = ? WHERE id = ?", (ended.revoked_ms, ended.id))
-        with self._changing:
-            self._revocations += 1
-            self._cache.clear()
+        self.forget()
         return ended
 
     def is_known(self, text: str) -> bool:
@@ -119,46 +201,96 @@ class KeyStore:
         digest = ids.key_hash(self._pepper, text)
         return bool(self._database.query("SELECT 1 FROM keys WHERE hash = ?", (digest,))[1])
 
-    def _keep(self, text: str, **what: Any) -> ApiKey:
-        key = ApiKey(id=ids.key_id(), hint=text[-4:], created_ms=self._clock.now_ms(), **what)
-        row = (ids.key_hash(self._pepper, text), *(getattr(key, name) for name in _NAMES))
-        with self._database.transaction() as tx:
-            tx.execute(f"INSERT INTO keys (hash, {_COLUMNS}) VALUES ({', '.join('?' * len(row))})", row)
-        return key
+    def _live(self, caller: Caller | None) -> Caller | None:
+        if caller is None:
+            return None
+        now = self._clock.now_ms()
+        if caller.expires_ms is not None and caller.expires_ms <= now:
+            return None
+        if len(self._used) < _MOST_USES:
+            self._used[caller.id] = now
+        return caller
 
-    def _is_stale(self, cached: _Cached) -> bool:
-        return self._database.shared and self._clock.monotonic_ns() - cached.read_ns > _BELIEVED_NS
+    def _cached(self, digest: bytes) -> _Cached | None:
+        cached = self._cache.get(digest)
+        if cached is None:
+            return None
+        if self._database.shared and self._clock.monotonic_ns() - cached.read_ns > _BELIEVED_NS:
+            return None
+        self._cache.move_to_end(digest)
+        return cached
 
-    async def _look_up(self, digest: bytes) -> ApiKey | None:
-        before, read_ns = self._revocations, self._clock.monotonic_ns()
-        statement = f"SELECT {_COLUMNS}, hash FROM keys WHERE hash = ? AND revoked_ms IS NULL"
-        rows = await self._database.ask(statement, (digest,))
-        found = next((_key(row[:-1]) for row in rows if hmac.compare_digest(row[-1], digest)), None)
-        with self._changing:
-            # What was read before a revocation on another thread must not be believed after it.
-            if before == self._revocations:
-                self._remember(digest, found, read_ns)
+    async def _look_up(self, digest: bytes) -> Caller | None:
+        changes, read_ns = self._changes, self._clock.monotonic_ns()
+        rows = await self._database.ask(_FIND, (digest,))
+        found = next((_caller(row) for row in rows if hmac.compare_digest(bytes(row[9]), digest)), None)
+        if found is not None:  # what is made up must not push out what is in use
+            self._remember(digest, found, read_ns, changes)
         return found
 
-    def _looked(self, digest: bytes, task: asyncio.Task[ApiKey | None]) -> None:
+    def _looked(self, digest: bytes, task: asyncio.Task[Caller | None]) -> None:
         del self._looking[digest]
         if not task.cancelled():
             # Whoever asked may have left, and nobody else is to hear of a failure.
             task.exception()
 
-    def _remember(self, digest: bytes, found: ApiKey | None, read_ns: int) -> None:
-        if found is None:
-            self._cache.pop(digest, None)
-            return
-        self._cache[digest] = _Cached(found, read_ns)
-        self._cache.move_to_end(digest)
-        if len(self._cache) > _CACHED:
-            self._cache.popitem(last=False)
+    def _remember(self, digest: bytes, found: Caller | None, read_ns: int, changes: int) -> None:
+        with self._changing:
+            if changes != self._changes:
+                return  # what was read before a change must not be believed after it
+            self._cache[digest] = _Cached(found, read_ns)
+            self._cache.move_to_end(digest)
+            if len(self._cache) > _CACHED:
+                self._cache.popitem(last=False)
+
+
+def _kept(value: Any) -> Any:
+    return msgspec.json.encode(value).decode() if isinstance(value, msgspec.Struct) else value
 
 
 def _key(row: Row) -> ApiKey:
     told = dict(zip(_NAMES, row, strict=True))
-    return ApiKey(**told | {"strict": bool(told["strict"])})
+    told["strict"] = bool(told["strict"])
+    return ApiKey(**told | {"scopes": _scopes(told["scopes"]), "limits": _limits(told["limits"])})
+
+
+def _caller(row: Row) -> Caller:
+    id, name, strict, account_id, user_id, project_id, expires_ms, scopes, limits, _, *owner = row
+    user_limits, staff, blocked_ms, blocked_domain, organization_id, organization, settings, role = owner
+    return Caller(
+        id=id,
+        name=name,
+        strict=bool(strict),
+        account_id=account_id,
+        user_id=user_id,
+        project_id=project_id,
+        expires_ms=expires_ms,
+        scopes=_scopes(scopes),
+        limits=_limits(limits),
+        user_limits=_limits(user_limits),
+        staff=bool(staff),
+        blocked=blocked_ms is not None or blocked_domain is not None,
+        organization=_organization(organization_id, organization, settings) if organization_id is not None else None,
+        role=Role(role) if role is not None else None,
+    )
+
+
+# Most callers share theirs: one value serves all.
+
+
+@lru_cache(1_000)
+def _organization(id: str, name: str, settings: str) -> Organization:
+    return Organization(id=id, name=name, settings=msgspec.json.decode(settings, type=OrganizationSettings))
+
+
+@lru_cache(1_000)
+def _limits(text: str | None) -> Limits:
+    return msgspec.json.decode(text, type=Limits) if text else Limits()
+
+
+@lru_cache(1_000)
+def _scopes(text: str | None) -> Scopes:
+    return msgspec.json.decode(text, type=Scopes) if text else Scopes()
 
 
 def read_pepper(folder: Path) -> bytes:

@@ -181,4 +181,102 @@ MIGRATIONS = (
         sum(output_tokens), sum(reasoning_tokens), 0, 0
     FROM records GROUP BY 1, 2, 3, 4, 5, 6, 7, 8;
     """,
+    """
+    CREATE TABLE users (
+        id TEXT PRIMARY KEY,
+        name TEXT NOT NULL,
+        email TEXT UNIQUE,
+        domain TEXT,
+        staff INTEGER NOT NULL DEFAULT 0,
+        limits TEXT NOT NULL DEFAULT '{}',
+        created_ms INTEGER NOT NULL,
+        blocked_ms INTEGER,
+        blocked_why TEXT
+    );
+    CREATE TABLE organizations (
+        id TEXT PRIMARY KEY,
+        name TEXT NOT NULL,
+        settings TEXT NOT NULL DEFAULT '{}',
+        version INTEGER NOT NULL DEFAULT 1,
+        created_ms INTEGER NOT NULL
+    );
+    CREATE TABLE memberships (
+        organization_id TEXT NOT NULL,
+        user_id TEXT NOT NULL,
+        role TEXT NOT NULL,
+        created_ms INTEGER NOT NULL,
+        PRIMARY KEY (organization_id, user_id)
+    );
+    CREATE INDEX memberships_by_user ON memberships (user_id);
+    CREATE TABLE projects (
+        id TEXT PRIMARY KEY,
+        organization_id TEXT NOT NULL,
+        name TEXT NOT NULL,
+        created_ms INTEGER NOT NULL
+    );
+    CREATE INDEX projects_by_organization ON projects (organization_id, id);
+    CREATE TABLE blocked_domains (domain TEXT PRIMARY KEY, created_ms INTEGER NOT NULL);
+
+    ALTER TABLE keys ADD COLUMN expires_ms INTEGER;
+    ALTER TABLE keys ADD COLUMN scopes TEXT;
+    ALTER TABLE keys ADD COLUMN limits TEXT;
+    ALTER TABLE keys ADD COLUMN last_used_ms INTEGER;
+    CREATE INDEX keys_by_account ON keys (account_id, id);
+    CREATE INDEX keys_by_user ON keys (user_id, id);
+
+    CREATE TABLE settings (name TEXT PRIMARY KEY, content TEXT NOT NULL, version INTEGER NOT NULL);
+    CREATE TABLE changes (
+        seq INTEGER PRIMARY KEY AUTOINCREMENT,
+        time_ms INTEGER NOT NULL,
+        actor TEXT NOT NULL,
+        action TEXT NOT NULL,
+        organization_id TEXT,
+        target TEXT NOT NULL,
+        before TEXT,
+        after TEXT
+    );
+    CREATE INDEX changes_by_organization ON changes (organization_id, seq);
+    CREATE TABLE admins (
+        id TEXT PRIMARY KEY,
+        hash BLOB NOT NULL UNIQUE,
+        name TEXT NOT NULL,
+        hint TEXT NOT NULL,
+        user_id TEXT,
+        created_ms INTEGER NOT NULL,
+        expires_ms INTEGER,
+        revoked_ms INTEGER
+    );
+    CREATE TABLE answers (
+        actor TEXT NOT NULL,
+        idempotency_key TEXT NOT NULL,
+        question BLOB NOT NULL,
+        status INTEGER NOT NULL,
+        content BLOB NOT NULL,
+        time_ms INTEGER NOT NULL,
+        PRIMARY KEY (actor, idempotency_key)
+    );
+    CREATE TABLE secrets (
+        id TEXT PRIMARY KEY,
+        owner TEXT NOT NULL,
+        vendor TEXT NOT NULL,
+        name TEXT NOT NULL,
+        position INTEGER NOT NULL,
+        base_url TEXT,
+        enabled INTEGER NOT NULL DEFAULT 1,
+        hint TEXT NOT NULL,
+        key_version TEXT NOT NULL,
+        wrapped_key BLOB NOT NULL,
+        sealed BLOB NOT NULL,
+        created_ms INTEGER NOT NULL
+    );
+    CREATE INDEX secrets_by_owner ON secrets (owner, vendor, position);
+    CREATE TABLE custom_models (
+        organization_id TEXT NOT NULL,
+        name TEXT NOT NULL,
+        content TEXT NOT NULL,
+        secret_id TEXT,
+        created_ms INTEGER NOT NULL,
+        PRIMARY KEY (organization_id, name)
+    );
+    """,
 )

@@ -1,0 +1,39 @@
+"""Whether this caller may do this, before anything is spent: the API, the model, the provider (behaviour page, section
+2, checks 9, 11 and 12). The rules are in `policy/access.py`; the same ones make the list of models that a caller sees.
+"""
+
+from __future__ import annotations
+
+from trivium.errors import Forbidden
+from trivium.pipeline.call import Call
+from trivium.pipeline.deps import Deps
+from trivium.policy.access import check_api, check_model, check_provider
+from trivium.policy.caller import Caller
+from trivium.routing.catalog import ModelEntry, Target
+
+
+def check_call(caller: Caller, call: Call, deps: Deps) -> None:
+    """Raises ApiNotAvailable."""
+    check_api(caller, call.api, deps.house)
+
+
+def check_target(caller: Caller, target: Target, deps: Deps) -> None:
+    """Raises ModelNotAllowed, ProviderNotAllowed."""
+    provider = target.provider
+    check_model(caller, provider.name, target.model, deps.house)
+    if caller.organization is not None:
+        policy = caller.organization.settings.policy
+        check_provider(policy, provider.name, collects=provider.collects_data, retains=provider.retains_data)
+
+
+def visible_entries(caller: Caller, deps: Deps) -> list[ModelEntry]:
+    """The models that a caller sees: those that a request could name."""
+    return [entry for entry, target in deps.catalog.entries() if _is_open(caller, target, deps)]
+
+
+def _is_open(caller: Caller, target: Target, deps: Deps) -> bool:
+    try:
+        check_target(caller, target, deps)
+    except Forbidden:
+        return False
+    return True

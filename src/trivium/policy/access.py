@@ -1,0 +1,119 @@
+"""Whether a caller may use an API, a model and a provider. Pure; raises the error that the caller gets.
+
+Gates are the house's (behaviour page, section 3): an API or a model can be open to everyone, to the house's staff, or
+to named organizations and users. Scopes are a key's, policies an organization's. All must agree.
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from typing import Annotated, Literal
+
+import msgspec
+
+from trivium.canon.api import Api
+from trivium.errors import ApiNotAvailable, CallerBlocked, KeyNotHere, ModelNotAllowed, NotAMember, ProviderNotAllowed
+from trivium.policy import addresses
+from trivium.policy.caller import Caller, Limits, Pattern, Policy, Role, matches, names_of
+
+
+class Gate(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """To whom something is open."""
+
+    open_to: Literal["everyone", "admins", "named"] = "everyone"
+    """`admins`: the house's staff, and those who are named; `named`: these alone."""
+    organizations: tuple[str, ...] = ()
+    users: tuple[str, ...] = ()
+
+
+class HouseSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What the house's operators decide while it runs. Kept in the store; a snapshot of it is in memory."""
+
+    apis: dict[Literal["chat_completions", "responses", "messages"], Gate] = {}
+    models: Annotated[dict[Pattern, Gate], msgspec.Meta(max_length=1000)] = {}
+    """By model, `*` and `?` as wildcards: every gate that fits must be open."""
+    limits_by_model: Annotated[dict[Pattern, Limits], msgspec.Meta(max_length=1000)] = {}
+    """Of all callers together."""
+    key_limits: Limits = Limits()
+    """Of each key that has none of its own."""
+    user_limits: Limits = Limits()
+    organization_limits: Limits = Limits()
+
+
+def check_caller(caller: Caller, client_ip: str | None) -> None:
+    """Raises CallerBlocked, KeyNotHere, NotAMember."""
+    if caller.blocked:
+        raise CallerBlocked("This user is blocked. The operator of this gateway can tell why.")
+    if caller.scopes.networks and not _is_in(client_ip, caller.scopes.networks):
+        raise KeyNotHere("This API key may not be used from this address.")
+    if caller.organization is not None and caller.user_id is not None:
+        if caller.role is None:
+            raise NotAMember(f"The key's user is no member of {caller.organization.id}, which would pay for the call.")
+        if caller.role is Role.BILLING:
+            raise NotAMember(f"A member of {caller.organization.id} for billing may spend nothing.")
+
+
+def check_api(caller: Caller, api: Api, house: HouseSettings) -> None:
+    """Raises ApiNotAvailable."""
+    gate = house.apis.get(api.value)
+    closed = gate is not None and not _is_open(gate, caller)
+    if closed or (caller.scopes.apis and api.value not in caller.scopes.apis):
+        raise ApiNotAvailable(f"The API `{api.value}` is not available to this key.")
+
+
+def check_model(caller: Caller, provider: str, model: str, house: HouseSettings) -> None:
+    """Raises ModelNotAllowed."""
+    names = names_of(provider, model)
+    if house.models and not all(
+        _is_open(gate, caller) for pattern, gate in house.models.items() if matches((pattern,), names)
+    ):
+        raise _not_allowed(model, "It is not open to this caller.")
+    if caller.scopes.models and not matches(caller.scopes.models, names):
+        raise _not_allowed(model, "The API key is not good for it.")
+    if caller.organization is not None and not permits(caller.organization.settings.policy, names):
+        raise _not_allowed(model, "The organization's list of models does not have it.")
+
+
+def permits(policy: Policy, names: tuple[str, ...]) -> bool:
+    """Whether an organization lets its calls reach a model by these names."""
+    if policy.models_deny and matches(policy.models_deny, names):
+        return False
+    return not policy.models_allow or matches(policy.models_allow, names)
+
+
+def check_provider(policy: Policy, provider: str, *, collects: bool, retains: bool) -> None:
+    """`collects`: the provider may keep prompts or learn from them; `retains`: it may keep anything for a while. Raises
+    ProviderNotAllowed."""
+    names = (provider,)
+    if (policy.providers_allow and not matches(policy.providers_allow, names)) or matches(policy.providers_deny, names):
+        raise ProviderNotAllowed(f"The organization's list of providers does not have {provider}.")
+    if policy.data_collection == "deny" and collects:
+        raise ProviderNotAllowed(f"{provider} may collect data, which the organization does not allow.")
+    if policy.zdr and retains:
+        raise ProviderNotAllowed(f"{provider} may retain data, which the organization does not allow.")
+
+
+def _not_allowed(model: str, why: str) -> ModelNotAllowed:
+    return ModelNotAllowed(
+        f"The model `{model[:100]}` is not allowed. {why} GET /v1/models lists those that are.", param="model"
+    )
+
+
+def _is_open(gate: Gate, caller: Caller) -> bool:
+    if gate.open_to == "everyone" or (caller.staff and gate.open_to == "admins"):
+        return True
+    return caller.user_id in gate.users or (
+        caller.organization is not None and caller.organization.id in gate.organizations
+    )
+
+
+def _is_in(address: str | None, allowed: tuple[str, ...]) -> bool:
+    found = addresses.parsed(address)
+    return found is not None and any(
+        found in network for network in _networks(allowed) if network.version == found.version
+    )
+
+
+@lru_cache(10_000)
+def _networks(texts: tuple[str, ...]) -> tuple[addresses.Network, ...]:
+    return addresses.networks(texts)

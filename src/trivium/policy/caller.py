@@ -1,0 +1,131 @@
+"""Who calls, as a frozen value: the key, whose it is, who pays, and what all of these may do.
+
+A key belongs to a user, or to a member of an organization, or (in a house with one developer) to nobody. Limits and
+policies that say nothing are `None` or empty, so that a caller of whom nothing is said costs nothing to check.
+"""
+
+from __future__ import annotations
+
+import enum
+import re
+from functools import lru_cache
+from typing import Annotated, Literal
+
+import msgspec
+
+from trivium.canon import wildcard
+
+Count = Annotated[int, msgspec.Meta(ge=0, le=10**12)]
+Pattern = Annotated[str, msgspec.Meta(min_length=1, max_length=300)]
+Patterns = Annotated[tuple[Pattern, ...], msgspec.Meta(max_length=1000)]
+Id = Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9._@-]{0,99}\Z")]
+"""Of users, organizations, projects and accounts."""
+ApiName = Literal["chat_completions", "responses", "messages"]
+
+
+class Role(enum.StrEnum):
+    """What a member is in an organization (behaviour page, section 3)."""
+
+    OWNER = "owner"
+    ADMIN = "admin"
+    MEMBER = "member"
+    BILLING = "billing"
+    """Sees and pays the bills; may spend nothing."""
+
+
+class Limits(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The most in a minute, or at once; None: no limit. 0 allows nothing."""
+
+    requests_per_minute: Count | None = None
+    input_tokens_per_minute: Count | None = None
+    output_tokens_per_minute: Count | None = None
+    concurrent_requests: Count | None = None
+
+    def __bool__(self) -> bool:
+        return self != _NO_LIMITS
+
+
+_NO_LIMITS = Limits()
+
+
+class Policy(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What an organization lets its calls reach. Model names are exact, or have `*` in them; an empty allow-list is no
+    list (behaviour page, section 6)."""
+
+    models_allow: Patterns = ()
+    models_deny: Patterns = ()
+    providers_allow: Patterns = ()
+    providers_deny: Patterns = ()
+    data_collection: Literal["allow", "deny"] = "allow"
+    """`deny`: no provider that may keep prompts or learn from them."""
+    zdr: bool = False
+    """Zero data retention: only providers that keep nothing at all."""
+    default_model: Pattern | None = None
+
+
+class OrganizationSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What an organization's owners and admins decide."""
+
+    policy: Policy = Policy()
+    limits: Limits = Limits()
+    """Of all calls that it pays for together."""
+
+
+class Organization(msgspec.Struct, frozen=True, kw_only=True):
+    id: str
+    """Also its account's."""
+    name: str
+    settings: OrganizationSettings = OrganizationSettings()
+
+
+class Scopes(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What a key is good for; empty: everything that its owner may do."""
+
+    apis: tuple[ApiName, ...] = ()
+    models: Patterns = ()
+    networks: Annotated[tuple[Pattern, ...], msgspec.Meta(max_length=100)] = ()
+    """Addresses and networks (CIDR) that it may be used from."""
+
+
+class Caller(msgspec.Struct, frozen=True, kw_only=True):
+    """A live key and its owner. Times are milliseconds since the epoch."""
+
+    id: str
+    """The key's."""
+    name: str = ""
+    strict: bool = False
+    """Its calls are refused rather than sent on with a loss."""
+    account_id: str | None = None
+    """Whose balance its calls are charged to; an organization's or a user's id, if they have one of their own."""
+    user_id: str | None = None
+    project_id: str | None = None
+    expires_ms: int | None = None
+    scopes: Scopes = Scopes()
+    limits: Limits = Limits()
+    """The key's own."""
+    user_limits: Limits = Limits()
+    """Of all calls of the user together."""
+    staff: bool = False
+    """The user works for the house: gates that are open to `admins` are open to them."""
+    blocked: bool = False
+    organization: Organization | None = None
+    """Which pays, and whose policy holds."""
+    role: Role | None = None
+    """The user's in this organization; None: no member."""
+
+
+def names_of(provider: str, model: str) -> tuple[str, ...]:
+    """The names by which lists may mean a model: `provider/model` and the upstream's own id, each with and without the
+    suffix that gateways put behind a colon (`:free`, `:online`)."""
+    bare = model.partition(":")[0]
+    return tuple(dict.fromkeys((f"{provider}/{bare}", bare, f"{provider}/{model}", model)))
+
+
+def matches(patterns: Patterns, names: tuple[str, ...]) -> bool:
+    """Whether one of the patterns means one of the names. The suffix of an exact name says nothing either."""
+    return any(_compiled(pattern).fullmatch(name) for pattern in patterns for name in names)
+
+
+@lru_cache(10_000)
+def _compiled(pattern: str) -> re.Pattern[str]:
+    return wildcard.compiled(pattern if wildcard.is_wild(pattern) else pattern.partition(":")[0])

@@ -1,0 +1,43 @@
+"""Guessed keys: an address that sent many that are none is not looked up for a while (behaviour page, section 3).
+
+A key of 256 bits is not found by guessing; what is kept from harm is the store, which would be asked each time. Keys
+that are in use are known without asking, so that a guesser behind the same address locks nobody out who is at work.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+
+from trivium.errors import RateLimited
+
+WINDOW_MS = 60_000
+MOST = 30
+"""Wrong keys of an address in a window."""
+_REMEMBERED = 10_000
+
+
+class Guesses:
+    """Counts wrong keys by address, in memory; the oldest addresses are forgotten where there are too many."""
+
+    def __init__(self, most: int = MOST) -> None:
+        self._most = most
+        self._wrong: OrderedDict[str, tuple[int, int]] = OrderedDict()
+        """(end of the window, how many) by address."""
+
+    def check(self, address: str, now_ms: int) -> None:
+        """Raises RateLimited where an address has guessed too often."""
+        until, count = self._wrong.get(address, (0, 0))
+        if count >= self._most and now_ms < until:
+            raise RateLimited(
+                "Too many API keys that are not valid came from this address.",
+                retry_after=max(1, -(-(until - now_ms) // 1000)),
+            )
+
+    def wrong(self, address: str, now_ms: int) -> None:
+        """Counts a key that was none."""
+        until, count = self._wrong.pop(address, (0, 0))
+        if now_ms >= until:
+            until, count = now_ms + WINDOW_MS, 0
+        self._wrong[address] = (until, count + 1)
+        if len(self._wrong) > _REMEMBERED:
+            self._wrong.popitem(last=False)

@@ -1,0 +1,119 @@
+"""The log of who changed what: each change writes its line in its own transaction, so that there is none without.
+
+Secrets never stand in it: who writes a line says what the change looks like to somebody who may read the log.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import msgspec
+
+from trivium.clock import Clock
+from trivium.store.sql import Database, Row, Writing
+from trivium.store.writer import Writer
+
+_COLUMNS = "time_ms, actor, action, organization_id, target, before, after"
+_encode = msgspec.json.encode
+_T = TypeVar("_T")
+
+
+class Change(msgspec.Struct, frozen=True, kw_only=True):
+    """What somebody did to something. `before` and `after` are plain values; None: it was not there."""
+
+    time_ms: int
+    actor: str
+    """`operator` for whoever may use the gateway's own door, else an admin credential's id."""
+    action: str
+    """As operations are named: `keys.create`."""
+    target: str
+    """The id of what was changed."""
+    organization_id: str | None = None
+    before: Any = None
+    after: Any = None
+
+
+def note(tx: Writing, change: Change) -> None:
+    tx.execute(
+        f"INSERT INTO changes ({_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?)",
+        (
+            change.time_ms,
+            change.actor,
+            change.action,
+            change.organization_id,
+            change.target,
+            _text(change.before),
+            _text(change.after),
+        ),
+    )
+
+
+class Changing:
+    """What changes something about callers: one transaction with its line in the log, after which `on_change` hears of
+    it, so that what memory believes of callers is let go. Raises OperationError (NotFound, Conflict,
+    PreconditionFailed) before anything is written, StoreUnavailable."""
+
+    def __init__(self, database: Database, writer: Writer, clock: Clock, on_change: Callable[[], None]) -> None:
+        self.database = database
+        self.clock = clock
+        self._writer = writer
+        self._on_change = on_change
+
+    async def change(self, act: Callable[[Writing], _T]) -> _T:
+        try:
+            return await self._writer.run(act)
+        finally:
+            self._on_change()
+
+    def open_account(self, tx: Writing, id: str, kind: str, name: str) -> None:
+        """Users and organizations have an account each, of the same id."""
+        tx.execute(
+            "INSERT INTO accounts (id, kind, name, created_ms) VALUES (?, ?, ?, ?) ON CONFLICT (id) DO NOTHING",
+            (id, kind, name, self.clock.now_ms()),
+        )
+
+    def note(self, tx: Writing, actor: str, action: str, target: str, **told: Any) -> None:
+        """`told` are further fields of `Change`."""
+        note(tx, Change(time_ms=self.clock.now_ms(), actor=actor, action=action, target=target, **told))
+
+
+class Page(msgspec.Struct, frozen=True, kw_only=True):
+    """Which part of a list: behind an id, in the order of ids."""
+
+    after: str = ""
+    limit: int = 50
+
+
+def text(value: Any) -> str:
+    """A value as a column keeps it."""
+    return _encode(value).decode()
+
+
+async def changes(
+    database: Database, organization_id: str | None, before_seq: int | None, limit: int
+) -> list[dict[str, Any]]:
+    """The newest first, below a sequence number. Raises StoreUnavailable."""
+    where: list[str] = ["1 = 1"]
+    values: list[Any] = []
+    if organization_id is not None:
+        where.append("organization_id = ?")
+        values.append(organization_id)
+    if before_seq is not None:
+        where.append("seq < ?")
+        values.append(before_seq)
+    rows = await database.ask(
+        f"SELECT seq, {_COLUMNS} FROM changes WHERE {' AND '.join(where)} ORDER BY seq DESC LIMIT ?", [*values, limit]
+    )
+    return [_told(row) for row in rows]
+
+
+def _told(row: Row) -> dict[str, Any]:
+    told = dict(zip(("seq", *_COLUMNS.split(", ")), row, strict=True))
+    for name in ("before", "after"):
+        told[name] = msgspec.json.decode(told[name]) if told[name] is not None else None
+    return told
+
+
+def _text(value: Any) -> str | None:
+    return None if value is None else _encode(value).decode()

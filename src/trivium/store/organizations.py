@@ -1,0 +1,257 @@
+"""Organizations, their members and their projects."""
+
+from __future__ import annotations
+
+import msgspec
+
+from trivium.errors import Conflict, NotFound, PreconditionFailed
+from trivium.policy.caller import OrganizationSettings, Role
+from trivium.store.changes import Changing, Page, text
+from trivium.store.sql import Row, Writing
+from trivium.store.users import found_user
+
+
+class OrganizationRow(msgspec.Struct, frozen=True, kw_only=True):
+    """An organization as its members see it."""
+
+    id: str
+    name: str
+    created_ms: int
+    version: int = 1
+    """Of its settings: goes up by one with each change."""
+    settings: OrganizationSettings = OrganizationSettings()
+
+
+class Membership(msgspec.Struct, frozen=True, kw_only=True):
+    organization_id: str
+    user_id: str
+    role: Role
+    created_ms: int
+
+
+class Project(msgspec.Struct, frozen=True, kw_only=True):
+    id: str
+    organization_id: str
+    name: str
+    created_ms: int
+
+
+_ORGANIZATION = ("id", "name", "created_ms", "version", "settings")
+_MEMBERSHIP = ("organization_id", "user_id", "role", "created_ms")
+_PROJECT = ("id", "organization_id", "name", "created_ms")
+_ADD_MEMBER = "INSERT INTO memberships (organization_id, user_id, role, created_ms) VALUES (?, ?, ?, ?)"
+
+
+class Organizations(Changing):
+    """As `Changing` has it."""
+
+    async def add(self, organization: OrganizationRow, owner: str | None, actor: str) -> OrganizationRow:
+        """With an account of the same id, and an owner if one is named."""
+
+        def act(tx: Writing) -> OrganizationRow:
+            if tx.execute("SELECT 1 FROM organizations WHERE id = ?", (organization.id,)):
+                raise Conflict(f"There is an organization {organization.id!r}.")
+            if owner is not None:
+                found_user(tx, owner)
+            self.open_account(tx, organization.id, "organization", organization.name)
+            tx.execute(
+                "INSERT INTO organizations (id, name, settings, version, created_ms) VALUES (?, ?, ?, ?, ?)",
+                (
+                    organization.id,
+                    organization.name,
+                    text(organization.settings),
+                    organization.version,
+                    organization.created_ms,
+                ),
+            )
+            if owner is not None:
+                row = (organization.id, owner, Role.OWNER.value, organization.created_ms)
+                tx.execute(_ADD_MEMBER, row)
+            self.note(tx, actor, "orgs.create", organization.id, organization_id=organization.id, after=organization)
+            return organization
+
+        return await self.change(act)
+
+    async def page(self, page: Page, of_user: str | None = None) -> list[OrganizationRow]:
+        """All of them, or those that a user is a member of."""
+        where, values = "", []
+        if of_user is not None:
+            where, values = "AND id IN (SELECT organization_id FROM memberships WHERE user_id = ?)", [of_user]
+        rows = await self.database.ask(
+            f"SELECT {', '.join(_ORGANIZATION)} FROM organizations WHERE id > ? {where} ORDER BY id LIMIT ?",
+            [page.after, *values, page.limit],
+        )
+        return [_organization(row) for row in rows]
+
+    async def get(self, id: str) -> OrganizationRow:
+        rows = await self.database.ask(f"SELECT {', '.join(_ORGANIZATION)} FROM organizations WHERE id = ?", (id,))
+        if not rows:
+            raise NotFound(f"There is no organization {id!r}.")
+        return _organization(rows[0])
+
+    async def rename(self, id: str, name: str, actor: str) -> OrganizationRow:
+        def act(tx: Writing) -> OrganizationRow:
+            before = _found_organization(tx, id)
+            tx.execute("UPDATE organizations SET name = ? WHERE id = ?", (name, id))
+            after = msgspec.structs.replace(before, name=name)
+            self.note(
+                tx, actor, "orgs.rename", id, organization_id=id, before={"name": before.name}, after={"name": name}
+            )
+            return after
+
+        return await self.change(act)
+
+    async def set_settings(
+        self, id: str, settings: OrganizationSettings, version: int | None, actor: str
+    ) -> OrganizationRow:
+        """Replaces an organization's settings; `version` is the one that they were made from, if that matters."""
+
+        def act(tx: Writing) -> OrganizationRow:
+            before = _found_organization(tx, id)
+            check_version(version, before.version)
+            after = msgspec.structs.replace(before, settings=settings, version=before.version + 1)
+            tx.execute(
+                "UPDATE organizations SET settings = ?, version = ? WHERE id = ?", (text(settings), after.version, id)
+            )
+            self.note(tx, actor, "orgs.settings.set", id, organization_id=id, before=before.settings, after=settings)
+            return after
+
+        return await self.change(act)
+
+    async def set_member(self, organization_id: str, user_id: str, role: Role, actor: str) -> Membership:
+        """Makes a user a member, or gives a member another role; the last owner stays one."""
+
+        def act(tx: Writing) -> Membership:
+            _found_organization(tx, organization_id)
+            found_user(tx, user_id)
+            before = _members(tx, organization_id, user_id)
+            if before and before[0].role is Role.OWNER and role is not Role.OWNER:
+                _keep_an_owner(tx, organization_id)
+            created_ms = before[0].created_ms if before else self.clock.now_ms()
+            if before:
+                tx.execute(
+                    "UPDATE memberships SET role = ? WHERE organization_id = ? AND user_id = ?",
+                    (role.value, organization_id, user_id),
+                )
+            else:
+                tx.execute(_ADD_MEMBER, (organization_id, user_id, role.value, created_ms))
+            after = Membership(organization_id=organization_id, user_id=user_id, role=role, created_ms=created_ms)
+            was = before[0] if before else None
+            self.note(tx, actor, "members.set", user_id, organization_id=organization_id, before=was, after=after)
+            return after
+
+        return await self.change(act)
+
+    async def remove_member(self, organization_id: str, user_id: str, actor: str) -> None:
+        """Ends a membership, and with it the keys by which the organization paid for this user."""
+        now = self.clock.now_ms()
+
+        def act(tx: Writing) -> None:
+            before = _members(tx, organization_id, user_id)
+            if not before:
+                raise NotFound(f"{user_id!r} is no member of {organization_id!r}.")
+            if before[0].role is Role.OWNER:
+                _keep_an_owner(tx, organization_id)
+            tx.execute("DELETE FROM memberships WHERE organization_id = ? AND user_id = ?", (organization_id, user_id))
+            ended = tx.execute(
+                "UPDATE keys SET revoked_ms = ? WHERE account_id = ? AND user_id = ? AND revoked_ms IS NULL"
+                " RETURNING id",
+                (now, organization_id, user_id),
+            )
+            keys = {"keys_revoked": sorted(id for (id,) in ended)}
+            self.note(
+                tx, actor, "members.remove", user_id, organization_id=organization_id, before=before[0], after=keys
+            )
+
+        await self.change(act)
+
+    async def members(self, organization_id: str, page: Page) -> list[Membership]:
+        rows = await self.database.ask(
+            f"SELECT {', '.join(_MEMBERSHIP)} FROM memberships WHERE organization_id = ? AND user_id > ?"
+            " ORDER BY user_id LIMIT ?",
+            (organization_id, page.after, page.limit),
+        )
+        return [_membership(row) for row in rows]
+
+    async def role(self, organization_id: str, user_id: str) -> Role | None:
+        rows = await self.database.ask(
+            "SELECT role FROM memberships WHERE organization_id = ? AND user_id = ?", (organization_id, user_id)
+        )
+        return Role(rows[0][0]) if rows else None
+
+    async def add_project(self, project: Project, actor: str) -> Project:
+        def act(tx: Writing) -> Project:
+            _found_organization(tx, project.organization_id)
+            if tx.execute("SELECT 1 FROM projects WHERE id = ?", (project.id,)):
+                raise Conflict(f"There is a project {project.id!r}.")
+            values = msgspec.structs.astuple(project)
+            tx.execute("INSERT INTO projects (id, organization_id, name, created_ms) VALUES (?, ?, ?, ?)", values)
+            self.note(tx, actor, "projects.create", project.id, organization_id=project.organization_id, after=project)
+            return project
+
+        return await self.change(act)
+
+    async def remove_project(self, organization_id: str, id: str, actor: str) -> None:
+        """Its keys go on, and belong to no project."""
+
+        def act(tx: Writing) -> None:
+            project = _projects(tx, organization_id, id)[0]
+            tx.execute("DELETE FROM projects WHERE id = ?", (id,))
+            tx.execute("UPDATE keys SET project_id = NULL WHERE project_id = ?", (id,))
+            self.note(tx, actor, "projects.remove", id, organization_id=organization_id, before=project)
+
+        await self.change(act)
+
+    async def projects(self, organization_id: str, page: Page) -> list[Project]:
+        rows = await self.database.ask(
+            f"SELECT {', '.join(_PROJECT)} FROM projects WHERE organization_id = ? AND id > ? ORDER BY id LIMIT ?",
+            (organization_id, page.after, page.limit),
+        )
+        return [Project(**dict(zip(_PROJECT, row, strict=True))) for row in rows]
+
+
+def check_version(expected: int | None, found: int) -> None:
+    if expected is not None and expected != found:
+        raise PreconditionFailed(f"The settings were changed meanwhile: they have version {found}, not {expected}.")
+
+
+def _found_organization(tx: Writing, id: str) -> OrganizationRow:
+    rows = tx.execute(f"SELECT {', '.join(_ORGANIZATION)} FROM organizations WHERE id = ?", (id,))
+    if not rows:
+        raise NotFound(f"There is no organization {id!r}.")
+    return _organization(rows[0])
+
+
+def _members(tx: Writing, organization_id: str, user_id: str) -> list[Membership]:
+    rows = tx.execute(
+        f"SELECT {', '.join(_MEMBERSHIP)} FROM memberships WHERE organization_id = ? AND user_id = ?",
+        (organization_id, user_id),
+    )
+    return [_membership(row) for row in rows]
+
+
+def _keep_an_owner(tx: Writing, organization_id: str) -> None:
+    ((owners,),) = tx.execute(
+        "SELECT count(*) FROM memberships WHERE organization_id = ? AND role = 'owner'", (organization_id,)
+    )
+    if owners < 2:
+        raise Conflict(f"{organization_id!r} has no other owner; make somebody else one first.")
+
+
+def _projects(tx: Writing, organization_id: str, id: str) -> list[Project]:
+    rows = tx.execute(
+        f"SELECT {', '.join(_PROJECT)} FROM projects WHERE organization_id = ? AND id = ?", (organization_id, id)
+    )
+    if not rows:
+        raise NotFound(f"{organization_id!r} has no project {id!r}.")
+    return [Project(**dict(zip(_PROJECT, row, strict=True))) for row in rows]
+
+
+def _organization(row: Row) -> OrganizationRow:
+    told = dict(zip(_ORGANIZATION, row, strict=True))
+    return OrganizationRow(**told | {"settings": msgspec.json.decode(told["settings"], type=OrganizationSettings)})
+
+
+def _membership(row: Row) -> Membership:
+    told = dict(zip(_MEMBERSHIP, row, strict=True))
+    return Membership(**told | {"role": Role(told["role"])})

@@ -1,0 +1,142 @@
+"""Users: people with keys of their own, and the e-mail domains whose users are blocked."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from trivium.errors import Conflict, NotFound
+from trivium.policy.caller import Limits
+from trivium.store.changes import Changing, Page, text
+from trivium.store.sql import Row, Writing
+
+
+class User(msgspec.Struct, frozen=True, kw_only=True):
+    """Somebody with keys of their own. Times are milliseconds since the epoch."""
+
+    id: str
+    name: str
+    email: str | None = None
+    staff: bool = False
+    """Works for the house."""
+    limits: Limits = Limits()
+    created_ms: int
+    blocked_ms: int | None = None
+    blocked_why: str | None = None
+
+
+_USER = ("id", "name", "email", "staff", "limits", "created_ms", "blocked_ms", "blocked_why")
+
+
+class Users(Changing):
+    """As `Changing` has it."""
+
+    async def add(self, user: User, actor: str) -> User:
+        """With an account of the same id. Raises Conflict where there is one with this id or e-mail address."""
+
+        def act(tx: Writing) -> User:
+            if tx.execute("SELECT 1 FROM users WHERE id = ? OR email = ?", (user.id, user.email)):
+                raise Conflict(f"There is a user with the id {user.id!r} or the e-mail address {user.email!r}.")
+            self.open_account(tx, user.id, "user", user.name)
+            values = (user.id, user.name, user.email, domain_of(user.email), int(user.staff), text(user.limits))
+            tx.execute(
+                "INSERT INTO users (id, name, email, domain, staff, limits, created_ms) VALUES (?, ?, ?, ?, ?, ?, ?)",
+                (*values, user.created_ms),
+            )
+            self.note(tx, actor, "users.create", user.id, after=user)
+            return user
+
+        return await self.change(act)
+
+    async def page(self, page: Page, email: str | None = None) -> list[User]:
+        where, values = ("AND email = ?", [email]) if email is not None else ("", [])
+        rows = await self.database.ask(
+            f"SELECT {', '.join(_USER)} FROM users WHERE id > ? {where} ORDER BY id LIMIT ?",
+            [page.after, *values, page.limit],
+        )
+        return [_user(row) for row in rows]
+
+    async def get(self, id: str) -> User:
+        rows = await self.database.ask(f"SELECT {', '.join(_USER)} FROM users WHERE id = ?", (id,))
+        if not rows:
+            raise NotFound(f"There is no user {id!r}.")
+        return _user(rows[0])
+
+    async def set(self, id: str, actor: str, action: str, **fields: Any) -> User:
+        """Sets fields of a user."""
+
+        def act(tx: Writing) -> User:
+            before = found_user(tx, id)
+            after = msgspec.structs.replace(before, **fields)
+            if after.email != before.email and tx.execute(
+                "SELECT 1 FROM users WHERE email = ? AND id <> ?", (after.email, id)
+            ):
+                raise Conflict(f"There is another user with the e-mail address {after.email!r}.")
+            _write_user(tx, after)
+            self.note(tx, actor, action, id, before=before, after=after)
+            return after
+
+        return await self.change(act)
+
+    async def block(self, ids: list[str], why: str | None, actor: str) -> int:
+        """Blocks all of these users or, where one of them is not there, none. Returns how many were not blocked yet."""
+        now = self.clock.now_ms()
+
+        def act(tx: Writing) -> int:
+            found = [found_user(tx, id) for id in ids]
+            fresh = [user for user in found if user.blocked_ms is None]
+            for before in fresh:
+                after = msgspec.structs.replace(before, blocked_ms=now, blocked_why=why)
+                _write_user(tx, after)
+                self.note(tx, actor, "users.block", before.id, before=before, after=after)
+            return len(fresh)
+
+        return await self.change(act)
+
+    async def block_domain(self, domain: str, actor: str, *, blocked: bool) -> None:
+        """Whether users with an e-mail address of a domain are blocked."""
+
+        def act(tx: Writing) -> None:
+            there = bool(tx.execute("SELECT 1 FROM blocked_domains WHERE domain = ?", (domain,)))
+            if there is blocked:
+                return
+            if blocked:
+                tx.execute(
+                    "INSERT INTO blocked_domains (domain, created_ms) VALUES (?, ?)", (domain, self.clock.now_ms())
+                )
+            else:
+                tx.execute("DELETE FROM blocked_domains WHERE domain = ?", (domain,))
+            action = "domains.block" if blocked else "domains.unblock"
+            self.note(tx, actor, action, domain, before={"blocked": there}, after={"blocked": blocked})
+
+        await self.change(act)
+
+    async def blocked_domains(self) -> list[str]:
+        return [row[0] for row in await self.database.ask("SELECT domain FROM blocked_domains ORDER BY domain")]
+
+
+def domain_of(email: str | None) -> str | None:
+    return email.rpartition("@")[2].lower() if email else None
+
+
+def found_user(tx: Writing, id: str) -> User:
+    rows = tx.execute(f"SELECT {', '.join(_USER)} FROM users WHERE id = ?", (id,))
+    if not rows:
+        raise NotFound(f"There is no user {id!r}.")
+    return _user(rows[0])
+
+
+def _write_user(tx: Writing, user: User) -> None:
+    told = (user.name, user.email, domain_of(user.email), int(user.staff), text(user.limits))
+    tx.execute(
+        "UPDATE users SET name = ?, email = ?, domain = ?, staff = ?, limits = ?, blocked_ms = ?, blocked_why = ?"
+        " WHERE id = ?",
+        (*told, user.blocked_ms, user.blocked_why, user.id),
+    )
+
+
+def _user(row: Row) -> User:
+    told = dict(zip(_USER, row, strict=True))
+    limits = msgspec.json.decode(told["limits"], type=Limits)
+    return User(**told | {"staff": bool(told["staff"]), "limits": limits})
