@@ -10,8 +10,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from trivium.config import BillingSettings, Settings, data_folder, database_url, find_file, load, parse, secret
+from trivium.config import data_folder, database_url, find_file, load, parse, secret
 from trivium.errors import ConfigError
+from trivium.settings import BillingSettings, Settings
 
 
 def complaint(text: str) -> str:

@@ -45,7 +45,7 @@ class TestKeys:
         made = await operations.perform("keys.create", {"name": "  laptop "})
         assert await store.keys.find(made["key"])
         shown = {"id", "name", "hint", "created_ms", "revoked_ms", "strict", "account_id", "user_id", "project_id"}
-        assert set(made) == {*shown, "key"}
+        assert set(made) == {*shown, "expires_ms", "scopes", "limits", "last_used_ms", "key"}
         (listed,) = await operations.perform("keys.list", {})
         assert listed == {name: value for name, value in made.items() if name != "key"}
         assert listed["name"] == "laptop"

@@ -12,7 +12,6 @@ import pytest
 
 from support_prices import price, vendor
 from trivium.canon.api import Api
-from trivium.config import BillingSettings, PromotionSettings
 from trivium.errors import BudgetExceeded, InsufficientCredits, PriceUnknown, RequestError, StoreUnavailable
 from trivium.metering.book import Entry, PriceBook
 from trivium.metering.bound import most_usage
@@ -28,6 +27,7 @@ from trivium.policy.promotions import Promotions
 from trivium.policy.spending import Budget, Period, Refusal
 from trivium.providers.provider import Provider
 from trivium.routing.catalog import Target
+from trivium.settings import BillingSettings, PromotionSettings
 from trivium.wire.request import parse
 from trivium.wire.size import measure
 

@@ -6,9 +6,10 @@ from datetime import UTC, date, datetime
 
 import pytest
 
-from trivium.config import PromotionSettings, parse
+from trivium.config import parse
 from trivium.errors import ConfigError
 from trivium.policy.promotions import Promotions
+from trivium.settings import PromotionSettings
 
 LAUNCH = PromotionSettings(model="up/new-*", until=date(2026, 11, 30))
 

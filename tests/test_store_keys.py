@@ -147,7 +147,7 @@ class TestCache:
         counting.asked = 0
         with pytest.raises(StopIteration) as ended:
             keys.find(text).send(None)
-        assert ended.value.value == key
+        assert ended.value.value == caller(key)
         assert counting.asked == 0
 
     async def test_the_key_longest_out_of_use_is_forgotten_and_still_works(

@@ -1,4 +1,4 @@
-"""Every setting, once: frozen values from one TOML file and a few environment variables.
+"""Reads the settings from one TOML file and a few environment variables.
 
 An unknown or wrong setting stops the start with file, line, key and what was expected. Secrets may be written
 literally, as `env:NAME` or as `file:PATH`. The environment chooses where things are (`TRIVIUM_CONFIG`, `TRIVIUM_DATA`,
@@ -11,178 +11,26 @@ import ipaddress
 import re
 import tomllib
 from collections.abc import Callable, Mapping
-from datetime import date
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeVar, get_args, get_origin
+from typing import Any, Literal, TypeVar, get_args, get_origin
 
 import msgspec
 
 from trivium.errors import ConfigError
+from trivium.settings import (
+    BillingSettings,
+    LocalSettings,
+    LogSettings,
+    ModelSettings,
+    ProviderSettings,
+    ServerSettings,
+    Settings,
+    Source,
+    StorageSettings,
+    UpstreamSettings,
+)
 
-MIB = 1024 * 1024
-
-Seconds = Annotated[float, msgspec.Meta(gt=0, le=86_400)]
-Port = Annotated[int, msgspec.Meta(ge=0, le=65_535)]
 ProviderName = re.compile(r"[a-z0-9][a-z0-9._-]*")
-
-
-class ServerSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """`[server]`: the listening socket and what keeps one client from harming the others."""
-
-    host: str = "127.0.0.1"
-    port: Port = 4000
-    max_body_bytes: Annotated[int, msgspec.Meta(ge=1024)] = 32 * MIB
-    max_anonymous_body_bytes: Annotated[int, msgspec.Meta(ge=1024)] = 1 * MIB
-    max_header_bytes: Annotated[int, msgspec.Meta(ge=1024)] = 64 * 1024
-    header_timeout: Seconds = 10
-    """From the first byte of a request (or the connection) to the end of its headers."""
-    body_timeout: Seconds = 30
-    """Longest silence while a request body is being sent."""
-    keep_alive: Annotated[int, msgspec.Meta(ge=1, le=86_400)] = 75
-    """Seconds that a client connection may rest between two requests."""
-    stream_keep_alive: Seconds = 10
-    """Silence of an upstream after which a translated stream says that it is still there."""
-    max_in_flight_bytes: Annotated[int, msgspec.Meta(ge=MIB)] = 512 * MIB
-    """Request and answer bytes held in memory by all calls together; beyond it calls get 503."""
-    max_calls: Annotated[int, msgspec.Meta(ge=1)] = 10_000
-    """Calls in progress at once; beyond it calls get 503."""
-    shutdown_grace: Seconds = 30
-    """How long running streams may go on after SIGTERM."""
-    trusted_proxies: list[str] = []
-    """Addresses and networks (CIDR) whose `X-Forwarded-For` is believed."""
-
-
-class StorageSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """`[storage]`."""
-
-    data: str | None = None
-    """Folder of the database, the bootstrap key and the model cache. Default: `$XDG_DATA_HOME/trivium`."""
-    url: Annotated[str, msgspec.Meta(min_length=1)] | None = None
-    """`postgresql://...`, a secret: the database of one or several gateways, instead of a file in the folder."""
-    retention: Annotated[str, msgspec.Meta(pattern="^[1-9][0-9]{0,4}[hd]$")] | None = None
-    """Age up to which records are kept, as `90d` or `36h`. Default: for ever."""
-
-
-class UpstreamSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """`[upstream]`: the HTTP client that calls providers."""
-
-    client: Literal["http1", "aiohttp"] = "http1"
-    max_connections: Annotated[int, msgspec.Meta(ge=1)] = 10_000
-    """Per provider origin."""
-
-
-class LocalSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """`[local]`: the embedded model."""
-
-    enabled: bool = True
-    """False leaves the provider `local` out even where its packages are installed."""
-    start: Literal["up", "first-use"] = "up"
-
-
-class LogSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """`[log]`."""
-
-    level: Literal["debug", "info", "warning", "error"] = "info"
-
-
-class TimeoutSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """`[providers.NAME.timeouts]`, in seconds."""
-
-    connect: Seconds = 10
-    first_byte: Seconds = 300
-    idle: Seconds = 120
-
-
-class ProviderSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """`[providers.NAME]`: an upstream. What is left out comes from the row of its `type`."""
-
-    type: str | None = None
-    """A row of the provider table; by default the row with the provider's own name, if there is one."""
-    base_url: str | None = None
-    key: Annotated[str, msgspec.Meta(min_length=1)] | None = None
-    apis: Annotated[list[Literal["chat", "responses", "messages"]], msgspec.Meta(min_length=1)] | None = None
-    models: list[str] | None = None
-    """Model ids it serves, `*` and `?` as wildcards; by default asked of the provider itself."""
-    headers: dict[str, str] = {}
-    timeouts: TimeoutSettings = TimeoutSettings()
-    on_abort: Literal["cancel", "drain"] = "cancel"
-    """What becomes of a call whose client left: it is cut, or read to its end for the figures there."""
-    drain_limit: Seconds = 60
-    """The longest that it is read on."""
-    byok: bool = False
-    """The caller's side pays this provider itself: calls are charged nothing."""
-    collects_data: bool | None = None
-    """It may keep prompts for more than abuse checks, or learn from them. True by default, save of OpenAI and Anthropic."""
-    retains_data: bool | None = None
-    """It may keep anything of a call for a while. By default true of all but the embedded model."""
-    reports_cost: bool | None = None
-    """What it says in its answers that a call cost is charged. By default of OpenRouter, Vercel and xAI alone."""
-
-
-class ModelSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """`[models."PROVIDER/MODEL"]`, `*` and `?` as wildcards: what is known better here than anywhere else."""
-
-    price: dict[str, Any] | None = None
-    """USD per million tokens; `metering/sheet.py` says what may stand in it."""
-    free: bool = False
-    context: Annotated[int, msgspec.Meta(ge=1, le=10**9)] | None = None
-    """Tokens."""
-    output_limit: Annotated[int, msgspec.Meta(ge=1, le=10**9)] | None = None
-    """The most tokens of an answer."""
-
-
-class PromotionSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """`[[billing.promotions]]`: calls that cost their callers nothing for a while."""
-
-    model: Annotated[str, msgspec.Meta(pattern="/")]
-    """`PROVIDER/MODEL`, `*` and `?` as wildcards."""
-    until: date
-    """The last day, UTC."""
-    account: str | None = None
-    """Only of this account, by its id."""
-    key: str | None = None
-    """Only with this key, by its id."""
-
-
-class BillingSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """`[billing]`."""
-
-    mode: Literal["meter", "credits"] = "meter"
-    """Whether what calls cost is only measured, or taken from balances."""
-    cost_header: bool = False
-    """Answers tell their charge: whole ones in the header `x-trivium-cost-usd`, streams in a last comment."""
-    buy_credits_url: str | None = None
-    """Where callers without credits are sent."""
-    promotions: list[PromotionSettings] = []
-
-
-class Settings(msgspec.Struct, frozen=True):
-    """The whole configuration."""
-
-    server: ServerSettings = ServerSettings()
-    storage: StorageSettings = StorageSettings()
-    upstream: UpstreamSettings = UpstreamSettings()
-    local: LocalSettings = LocalSettings()
-    log: LogSettings = LogSettings()
-    billing: BillingSettings = BillingSettings()
-    models: dict[str, ModelSettings] = {}
-    providers: dict[str, ProviderSettings] = {}
-    aliases: dict[str, str] = {}
-    source: Source | None = None
-    """Where the values came from, to say so in an error found later."""
-
-
-class Source(msgspec.Struct, frozen=True):
-    """A configuration file's name and text."""
-
-    name: str
-    text: str
-
-    def error(self, path: tuple[str, ...], expected: str) -> ConfigError:
-        """An error that names file, line and key."""
-        line = _line_of(self.text, path)
-        place = f"{self.name}:{line}" if line else self.name
-        return ConfigError(f"{place}: {'.'.join(path)}: {expected}")
 
 
 _SECTIONS: dict[str, Any] = {
@@ -372,24 +220,3 @@ def _read(path: Path) -> str:
 
 def _error(source: Source | None, path: tuple[str, ...], expected: str) -> ConfigError:
     return source.error(path, expected) if source else ConfigError(f"{'.'.join(path)}: {expected}")
-
-
-def _line_of(text: str, path: tuple[str, ...]) -> int | None:
-    """The line on which a key's value ends: the shortest prefix of the file that is TOML and has the key."""
-    lines = text.replace("\r\n", "\n").split("\n")
-    for count in range(1, len(lines) + 1):
-        try:
-            document: Any = tomllib.loads("\n".join(lines[:count]))
-        except tomllib.TOMLDecodeError:
-            continue
-        if _has(document, path):
-            return count
-    return None
-
-
-def _has(document: Any, path: tuple[str, ...]) -> bool:
-    for step in path:
-        if not isinstance(document, dict) or step not in document:
-            return False
-        document = document[step]
-    return True

@@ -12,6 +12,7 @@ from trivium.clock import SystemClock
 from trivium.operations.operations import Operations
 from trivium.server import control
 from trivium.server.deps import Gateway
+from trivium.settings import Settings
 from trivium.store.ownership import ownership
 from trivium.store.store import Store
 
@@ -19,7 +20,7 @@ _WHOLE = ("prices.", "reconcile")
 """Operations that need providers and prices."""
 
 
-def settings_and_folder(config_file: str | None) -> tuple[config.Settings, Path]:
+def settings_and_folder(config_file: str | None) -> tuple[Settings, Path]:
     """Raises ConfigError."""
     settings = config.load(config.find_file(config_file, os.environ), os.environ)
     return settings, config.data_folder(settings, os.environ)
@@ -35,7 +36,7 @@ def ask(config_file: str | None, operation: str, **arguments: Any) -> Any:
             return asyncio.run(_alone(settings, folder, operation, arguments))
 
 
-async def _alone(settings: config.Settings, folder: Path, operation: str, arguments: dict[str, Any]) -> Any:
+async def _alone(settings: Settings, folder: Path, operation: str, arguments: dict[str, Any]) -> Any:
     """Most operations need the store alone; a provider whose key is not at hand shall not keep anybody from them."""
     if operation.startswith(_WHOLE):
         gateway = Gateway(settings, folder, os.environ)

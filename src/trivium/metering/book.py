@@ -22,12 +22,12 @@ from typing import Annotated, Protocol, TypeVar
 import msgspec
 
 from trivium.canon import wildcard
-from trivium.config import Settings
 from trivium.errors import ConfigError
 from trivium.metering.dataset import Dataset, Dated, Found
 from trivium.metering.overlay import GATEWAYS, VENDORS, image_limit, limits_of, output_limit, overlaid
 from trivium.metering.prices import FREE, Limits, Price, Quote, version_of
 from trivium.metering.sheet import PriceFault, read_price
+from trivium.settings import Settings
 
 EMBEDDED = "local"
 LEAST_MARKUP, MOST_MARKUP = -1_000_000, 100_000_000

@@ -6,7 +6,6 @@ from collections.abc import Iterable
 from typing import Protocol
 
 from trivium.clock import Clock
-from trivium.config import BillingSettings, ServerSettings
 from trivium.metering.book import PriceBook
 from trivium.metering.prices import Quote
 from trivium.metering.record import Outcome, Record
@@ -20,6 +19,7 @@ from trivium.policy.inflight import InFlight
 from trivium.policy.promotions import Promotions
 from trivium.policy.spending import Refusal
 from trivium.routing.catalog import Catalog
+from trivium.settings import BillingSettings, ServerSettings
 from trivium.upstream.client import UpstreamClient
 
 

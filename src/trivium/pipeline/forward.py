@@ -7,7 +7,6 @@ from functools import lru_cache
 
 from trivium import __version__
 from trivium.canon.api import Api
-from trivium.config import TimeoutSettings
 from trivium.errors import LossRefused, UpstreamUnreachable
 from trivium.pipeline.call import Call, Headers, Operation
 from trivium.pipeline.deps import Deps
@@ -15,6 +14,7 @@ from trivium.pipeline.settle import Run
 from trivium.providers.provider import COUNT_PATHS, PATHS, Provider
 from trivium.providers.traits import traits_of
 from trivium.routing.catalog import Target
+from trivium.settings import TimeoutSettings
 from trivium.upstream.client import Timeouts, UpstreamRequest, UpstreamResponse
 from trivium.wire.destination import Destination
 from trivium.wire.envelope import origin_tag

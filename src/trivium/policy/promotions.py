@@ -9,7 +9,7 @@ from datetime import UTC, datetime, time, timedelta
 import msgspec
 
 from trivium.canon import wildcard
-from trivium.config import PromotionSettings
+from trivium.settings import PromotionSettings
 
 
 class _Promotion(msgspec.Struct, frozen=True):

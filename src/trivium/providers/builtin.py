@@ -15,9 +15,10 @@ import msgspec
 from trivium.canon.api import Api
 from trivium.canon.conventions import DEFAULT, UNKNOWN, XAI, conventions_for
 from trivium.canon.usage import Conventions
-from trivium.config import ProviderSettings, Settings, Source, secret
+from trivium.config import secret
 from trivium.errors import ConfigError
 from trivium.providers.provider import COUNT_PATHS, Headers, Provider
+from trivium.settings import ProviderSettings, Settings, Source
 
 EMBEDDED = "local"
 """The name of the provider that runs inside: llama.cpp with the weights we ship."""

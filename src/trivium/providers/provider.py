@@ -8,7 +8,7 @@ import msgspec
 
 from trivium.canon.api import Api
 from trivium.canon.usage import Conventions
-from trivium.config import TimeoutSettings
+from trivium.settings import TimeoutSettings
 
 Headers = tuple[tuple[bytes, bytes], ...]
 

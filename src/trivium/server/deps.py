@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from trivium.clock import Clock, SystemClock
-from trivium.config import Settings, database_url
+from trivium.config import database_url
 from trivium.errors import ConfigError, RequestError, StoreUnavailable
 from trivium.metering.book import Override, PriceBook, entries
 from trivium.operations.housekeeping import Housekeeping
@@ -22,6 +22,7 @@ from trivium.policy.spending import DEFAULT_ACCOUNT
 from trivium.providers import builtin
 from trivium.providers.provider import Provider
 from trivium.routing.catalog import ModelEntry, catalog
+from trivium.settings import Settings
 from trivium.store.store import Store
 from trivium.upstream.client import UpstreamClient
 from trivium.upstream.generation import Generations

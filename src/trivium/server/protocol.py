@@ -13,9 +13,9 @@ from typing import Any
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
 from trivium import ids
-from trivium.config import ServerSettings
 from trivium.errors import BodyTimeout, HeadersTooLarge, RequestError
 from trivium.server.routes import api_of
+from trivium.settings import ServerSettings
 from trivium.wire.errors import ErrorValue, render
 
 BODY_DEADLINE = 10

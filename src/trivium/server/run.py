@@ -17,7 +17,6 @@ from typing import Protocol
 import uvicorn
 
 from trivium.clock import age_ms
-from trivium.config import Settings
 from trivium.errors import ConfigError, UpstreamUnreachable
 from trivium.operations.bootstrap import bootstrap_key
 from trivium.operations.discover import discover
@@ -26,6 +25,7 @@ from trivium.server import control
 from trivium.server.app import App
 from trivium.server.deps import Gateway
 from trivium.server.protocol import GuardedProtocol
+from trivium.settings import Settings
 from trivium.store.ownership import ownership
 from trivium.telemetry import logs
 
