@@ -42,6 +42,7 @@ class Story:
         self.rows: defaultdict[str, list[Row]] = defaultdict(list)
         self._hours: dict[tuple[Any, ...], Row] = {}
         self._requests = 0
+        self.rows["owners"].append({"id": "own_1", "seen_ms": self.now, "since": ""})
         for content in (CONTENT, DEARER):
             self.price(content)
 
@@ -150,10 +151,13 @@ class Story:
         start = self._start(id)
         for budget, window in json.loads(start["windows"] or "[]"):
             self._spend(budget, window)["spent_nano"] += more
-        if start["account_id"] is not None and more:
+        made = [row for row in self.rows["entries"] if row["request_id"] == id]
+        refunded = sum(row["amount_nano"] for row in made if row["kind"] == "refund")
+        owed = max(0, record["cost_nano"] + more - refunded) + sum(row["amount_nano"] for row in made)
+        if start["account_id"] is not None and owed:
             key = f"rerate:{id}:1"
-            flags = self._short(start["account_id"], -more)
-            self._entry(start["account_id"], "adjustment", -more, key, request_id=id, flags=flags)
+            flags = self._short(start["account_id"], -owed)
+            self._entry(start["account_id"], "adjustment", -owed, key, request_id=id, flags=flags)
         self._hour(record)["cost_nano"] += more
 
     def expire(self, account: str) -> None:

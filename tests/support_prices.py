@@ -70,6 +70,11 @@ class Desk:
     def __init__(self, folder: Path, now_ms: int, *, known: Dataset | None = None) -> None:
         self.now = now_ms
         self.database = database(folder)
+        with self.database.transaction() as tx:
+            tx.execute(
+                "INSERT INTO accounts (id, kind, name, created_ms) VALUES ('acme', 'organization', 'Acme', 1)"
+                " ON CONFLICT (id) DO NOTHING"
+            )
         self.store = PriceStore(self.database)
         self.book = PriceBook(known)
         self.providers = [vendor("anthropic"), vendor("house")]

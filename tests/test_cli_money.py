@@ -84,6 +84,7 @@ class TestCredits:
 
 class TestBudgets:
     def test_one_is_set_listed_and_removed(self, trivium: CommandLine) -> None:
+        trivium("accounts", "create", "--name", "Acme", "--id", "acme")
         words = ["budgets", "set", "--scope", "member:acme/jo", "--period", "month", "--usd", "20"]
         id = trivium(*words).stdout.strip()
         assert re.fullmatch(r"bud_\w{16}", id)

@@ -432,6 +432,17 @@ class TestClientsThatLeave:
             assert await left(payer) == nano_text(10**9 - record["cost_nano"])
         assert (record["output_tokens"], record["flags"]) == (10, "generation_not_found estimated")
 
+    @in_every_api
+    async def test_a_whole_answer_without_a_cost_is_looked_up_by_its_id(self, api: str) -> None:
+        said = whole(api, "Hi", usage(api, 25, 20)) | {"id": "gen-1"}
+        told = Generation(id="gen-1", record={"total_cost": 0.0099})
+        script = Script([Rule(Reply(body=said))], generations=[told])
+        async with shop(script=script, settings=CREDITS, provider=OPENROUTER) as house:
+            await customer(house)
+            await ask(house, api)
+            record = await settled_one(house)
+        assert (record["cost_nano"], record["cost_source"]) == (9_900_000, "reported")
+
     async def test_a_gateway_that_ends_does_not_wait_for_a_record_for_ever(self) -> None:
         told = Generation(id="gen-1", after_asks=1_000)
         said = stalling(beginning("chat", "x" * 36).replace('"c1"', '"gen-1"'))

@@ -59,11 +59,11 @@ class TestMarkups:
         async with shop(GOOD, settings=CREDITS) as house:
             await operate(house, "prices.set", pattern="up/*", markup_ppm=100_000)
             await operate(house, "prices.set", pattern="up/dear", markup_ppm=1_000_000)
-            await operate(house, "prices.set", pattern="up/*", markup_ppm=-250_000, account_id="acme")
             other = await customer(house, id="other")
             costs = [(await charged(house, "chat", model=model))["cost_nano"] for model in ("m", "dear")]
             assert costs == [PRICE * 11 // 10, PRICE * 2]
             friend = await customer(house)
+            await operate(house, "prices.set", pattern="up/*", markup_ppm=-250_000, account_id="acme")
             record = await charged(house, "chat")
             assert (record["cost_nano"], record["market_cost_nano"]) == (PRICE * 3 // 4, PRICE)
             assert record["markup_ppm"] == -250_000

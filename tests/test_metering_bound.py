@@ -16,9 +16,11 @@ from hypothesis import strategies as st
 
 from trivium.canon.api import Api
 from trivium.canon.size import Size
+from trivium.canon.usage import Usage
 from trivium.metering import bound
 from trivium.metering.bound import delivered_tokens, most_input, most_output, most_usage, usual_input
-from trivium.metering.prices import Limits
+from trivium.metering.cost import cost
+from trivium.metering.prices import TOKEN_RATES, Limits, Price, Quote, Rates, TierPrice
 from trivium.operations.wire import read_capture
 from trivium.upstream.local_model import SERVER
 from trivium.wire.request import parse
@@ -85,29 +87,89 @@ class TestOutput:
         assert [delivered_tokens(size) for size in (0, 1, 3, 4, 36, 37)] == [0, 1, 1, 2, 10, 11]
 
 
+PLAIN = TierPrice(rates=Rates(input=3, output=15))
+LIMITS = Limits(CONTEXT, 8_000)
+
+
 class TestUsage:
     def test_a_plain_request(self) -> None:
-        usage = most_usage(sized(), 50, Limits(CONTEXT, 8_000))
+        usage = most_usage(sized(), 50, LIMITS, PLAIN)
         assert (usage.input_uncached, usage.input, usage.output) == (1100, 1100, 50)
         assert not usage.server_tools
 
     def test_each_answer_has_its_output(self) -> None:
-        assert most_usage(sized(answers=4), 50, Limits(CONTEXT, 8_000)).output == 200
+        assert most_usage(sized(answers=4), 50, LIMITS, PLAIN).output == 200
 
-    def test_what_is_marked_for_the_cache_is_priced_as_a_write(self) -> None:
-        short = most_usage(sized(cache_marked=True), 50, Limits(CONTEXT, 8_000))
-        long = most_usage(sized(cache_marked=True, cache_1h=True), 50, Limits(CONTEXT, 8_000))
-        assert (short.input_uncached, short.cache_write_5m, short.cache_write_1h) == (0, 1100, 0)
-        assert (long.input_uncached, long.cache_write_5m, long.cache_write_1h) == (0, 0, 1100)
+    @pytest.mark.parametrize(
+        ("write", "marked", "bucket"),
+        [
+            ({}, {}, "input_uncached"),
+            ({"cache_write_5m": 4}, {}, "cache_write_5m"),  # vendors write unasked
+            ({"cache_write_5m": 4}, {"cache_marked": True}, "cache_write_5m"),
+            ({"cache_write_5m": 1}, {"cache_marked": True}, "input_uncached"),  # Gemini's writes cost less
+            ({"cache_write_5m": 4, "cache_write_1h": 6}, {"cache_marked": True, "cache_1h": True}, "cache_write_1h"),
+            ({"cache_write_5m": 4, "cache_write_1h": 6}, {"cache_marked": True}, "cache_write_5m"),
+        ],
+    )
+    def test_input_is_priced_as_what_costs_the_most(
+        self, write: dict[str, Any], marked: dict[str, bool], bucket: str
+    ) -> None:
+        price = TierPrice(rates=Rates(input=3, output=15, **write))
+        usage = most_usage(sized(**marked), 50, LIMITS, price)
+        assert (getattr(usage, bucket), usage.input) == (1100, 1100)
 
-    def test_sound_is_part_of_input_and_output(self) -> None:
-        usage = most_usage(sized(media_tokens_most=9, sound_tokens_most=9, speaks=True), 50, Limits(CONTEXT, 8_000))
-        assert (usage.input, usage.audio_input, usage.output, usage.audio_output) == (1109, 9, 50, 50)
+    def test_media_and_reasoning_are_priced_apart_where_that_is_dearer(self) -> None:
+        size = sized(media_tokens_most=30, sound_tokens_most=9, images=1)
+        dear = TierPrice(rates=Rates(input=3, output=15, image_input=10, audio_input=20, reasoning=20))
+        usage = most_usage(size, 50, LIMITS, dear)
+        assert (usage.input, usage.image_input, usage.audio_input, usage.reasoning) == (1130, 21, 9, 50)
+        cheap = TierPrice(rates=Rates(input=3, output=15, image_input=1, audio_input=2, reasoning=2))
+        usage = most_usage(size, 50, LIMITS, cheap)
+        assert (usage.input, usage.image_input, usage.audio_input, usage.reasoning) == (1130, 0, 0, 0)
+
+    def test_dear_media_are_not_priced_as_a_cheaper_write(self) -> None:
+        price = TierPrice(rates=Rates(input=3, output=15, cache_write_5m=4, image_input=10))
+        usage = most_usage(sized(media_tokens_most=30, images=1), 50, LIMITS, price)
+        assert (usage.input_uncached, usage.image_input, usage.cache_write_5m) == (30, 30, 1100)
+
+    def test_an_answer_in_sound_is_priced_as_sound(self) -> None:
+        price = TierPrice(rates=Rates(input=3, output=15, audio_output=60, reasoning=20))
+        assert most_usage(sized(speaks=True), 50, LIMITS, price).audio_output == 50
+        assert most_usage(sized(), 50, LIMITS, price).audio_output == 0
 
     def test_calls_and_tier_are_told(self) -> None:
         size = sized(server_tools={"web_search": 3, "mcp": 0}, service_tier="priority")
-        usage = most_usage(size, 50, Limits(CONTEXT, 8_000))
+        usage = most_usage(size, 50, LIMITS, PLAIN)
         assert (usage.server_tools, usage.service_tier) == ({"web_search": 3}, "priority")
+
+    @given(
+        rates=st.builds(
+            Rates,
+            **{
+                name: st.integers(0, 100) if name in ("input", "output") else st.none() | st.integers(0, 100)
+                for name in TOKEN_RATES
+            },
+        ),
+        written=st.integers(0, 1100),
+        heard=st.integers(0, 9),
+        seen=st.integers(0, 21),
+        thought=st.integers(0, 50),
+    )
+    def test_no_usage_within_the_bounds_costs_more(
+        self, rates: Rates, written: int, heard: int, seen: int, thought: int
+    ) -> None:
+        price = Price(rates=rates)
+        quote = Quote(price=price, version="", source="", provider="up", model="m")
+        size = sized(media_tokens_most=30, sound_tokens_most=9, images=1)
+        usage = Usage(
+            input_uncached=1130 - written,
+            cache_write_5m=written,
+            audio_input=heard,
+            image_input=seen,
+            output=50,
+            reasoning=thought,
+        )
+        assert cost(usage, quote).exact <= cost(most_usage(size, 50, LIMITS, price), quote).exact
 
 
 def program() -> ModuleType:

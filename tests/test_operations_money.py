@@ -49,6 +49,8 @@ class Desk:
         self.clock = StandingClock()
         database = home.open()
         self.ledger = Ledger(database, self.clock, "run_1")
+        with database.transaction() as tx:
+            tx.execute("INSERT INTO keys (id, hash, name, hint, created_ms) VALUES ('key_1', ?, 'k', '', 1)", (b"h",))
         self._table = MoneyOperations(Accounts(database, self.ledger, self.clock), self.clock).table
         self._calls = 0
 
@@ -197,6 +199,23 @@ class TestCredits:
         (found,) = await desk("accounts.list", account="acme")
         assert not found["free_usd"].startswith("-"), results
 
+    async def test_what_is_refused_takes_nothing_from_calls_meanwhile(self, desk: Desk) -> None:
+        await desk("credits.top_up", account="acme", usd="1")
+        cases: list[tuple[str, dict[str, str]]] = [("-50", {}), ("-0.5", {"idempotency_key": "again"})]
+        for usd, more in cases:
+            if more:
+                await desk("credits.adjust", account="acme", usd=usd, **more)
+            taking = asyncio.create_task(desk("credits.adjust", account="acme", usd=usd, **more))
+            while not taking.done():
+                desk.end(await desk.begun(300_000_000), 0)
+            await asyncio.gather(taking, return_exceptions=True)
+
+    async def test_credits_that_have_expired_are_not_there_to_be_taken(self, desk: Desk) -> None:
+        await desk("credits.top_up", account="acme", usd="1")
+        await desk("credits.grant", account="acme", usd="5", expires="2026-12-31")
+        desk.clock.ms = 1_798_761_600_000  # 2027-01-01
+        assert "acme has 1 USD free" in await desk.refusal("credits.adjust", account="acme", usd="-5.5")
+
     async def test_the_same_under_the_same_key_is_made_once(self, desk: Desk) -> None:
         first = await desk("credits.top_up", account="acme", usd="5", idempotency_key="invoice 7")
         again = await desk("credits.top_up", account="acme", usd="5.00", idempotency_key="invoice 7")
@@ -231,7 +250,7 @@ class TestCredits:
         for usd in NO_AMOUNTS:
             for operation in ("credits.top_up", "credits.adjust", "credits.grant"):
                 assert "is no amount in USD" in await desk.refusal(operation, account="acme", usd=usd)
-            assert "is no amount in USD" in await desk.refusal("budgets.set", scope="key:k", period="day", usd=usd)
+            assert "is no amount in USD" in await desk.refusal("budgets.set", scope="user:u", period="day", usd=usd)
             assert await desk.entries() == []
 
     async def test_only_an_adjustment_takes_away(self, desk: Desk) -> None:
@@ -358,6 +377,12 @@ class TestBudgets:
         await desk("budgets.remove", budget=daily["id"])
         assert [row["id"] for row in await desk("budgets.list")] == [monthly["id"]]
         assert "There is no budget" in await desk.refusal("budgets.remove", budget=daily["id"])
+
+    async def test_one_of_nobody_is_refused(self, desk: Desk) -> None:
+        for scope in ("key:k", "account:acmee", "member:acmee/jo"):
+            assert "is nobody's calls" in await desk.refusal("budgets.set", scope=scope, period="day", usd="1")
+        for scope in ("account:acme", "account:default", "member:acme/jo", "user:jo", "project:p"):
+            await desk("budgets.set", scope=scope, period="day", usd="1")
 
     @BOTH
     async def test_one_that_is_raised_or_lowered_goes_on_counting(self, desk: Desk) -> None:

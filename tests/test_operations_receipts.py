@@ -209,4 +209,10 @@ def test_what_was_priced_anew_is_part_of_it() -> None:
         ("total", "0.003"),
     ]
     assert corrected(rows, []) == rows
-    assert corrected([], [("pr_a", 1)]) == []
+
+
+def test_what_had_no_price_has_a_receipt_once_it_is_priced() -> None:
+    told = corrected([], [("pr_a", 6_000_000)])
+    assert [(row.what, row.usd) for row in told] == [
+        ("no price was known", "0"), ("priced anew with pr_a", "0.006"), ("total", "0.006")
+    ]  # fmt: skip

@@ -120,7 +120,7 @@ def most(counter: Counter, longest: int, tier: str | None = None, /, **body: Any
     said = {"model": "m", "messages": [{"role": "user", "content": "hi"}], **body}
     size = measure(parse(Api.CHAT, msgspec.json.encode(said)))
     quoted = Quote(price=PLAIN, version="", source="", provider="up", model="m")
-    return cost(most_usage(size, longest, counter.limits), quoted, tier).nano
+    return cost(most_usage(size, longest, counter.limits, PLAIN.tiers.get(tier or "", PLAIN)), quoted, tier).nano
 
 
 class TestHowMuch:

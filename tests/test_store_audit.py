@@ -44,6 +44,7 @@ class TestWhatAgrees:
         assert unchecked(story) == [
             "what 2 periods spent on calls whose records are erased",
             "5 rows of hours whose records are erased",
+            "1 corrections: whether they are what the price says that they name",
         ]
 
     def test_records_of_before_there_were_starts(self) -> None:
@@ -231,12 +232,14 @@ DAMAGE = [
     ("charges", "UPDATE records SET cost_nano = 0 WHERE id = 'req_3'", "records req_3", 0, -600_000_000),
     ("charges", "UPDATE records SET account_id = NULL WHERE id = 'req_3'", "records req_3", 0, -600_000_000),
     ("charges", "DELETE FROM records WHERE id = 'req_3'", "entries 5", "req_3", None),
+    ("starts", "DELETE FROM owners", "starts req_", None, "own_1"),
+    ("starts", "UPDATE owners SET since = 'req_z'", "starts req_", "req_z", "own_1"),
     ("refunds", "UPDATE entries SET amount_nano = 9000000000 WHERE seq = 8", "request req_4", None, 11 * USD),
     ("refunds", "UPDATE entries SET request_id = 'req_3' WHERE seq = 9", "request req_3", 600_000_000, 2 * USD),
     ("refunds", "UPDATE entries SET account_id = 'acct_bob' WHERE seq = 9", "request req_4", 0, 2 * USD),
     ("refunds", "UPDATE entries SET request_id = NULL WHERE seq = 9", "entries 9", "a request", None),
-    ("rerates", "DELETE FROM rerates", "adjustment rerate:req_4:1", 0, -USD),
-    ("rerates", "DELETE FROM entries WHERE seq = 10", "adjustment rerate:req_4:1", -USD, 0),
+    ("rerates", "DELETE FROM rerates", "entries 10", None, "rerate:req_4:1"),
+    ("rerates", "DELETE FROM entries WHERE seq = 10", "request req_4", 2_500_000_000, 1_500_000_000),
     ("rerates", "UPDATE rerates SET before_nano = after_nano", "rerates req_4", 4_500_000_000, 5_500_000_000),
     ("rerates", "UPDATE rerates SET before_nano = 5", "rerates req_4 1", 4_500_000_000, 5),
     # starts and payers

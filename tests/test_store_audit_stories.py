@@ -24,9 +24,9 @@ def _end(story: Story, size: int, outcome: str) -> None:
         story.end(open_calls[size % len(open_calls)], (size // 3, size // 7), outcome=outcome)
 
 
-def _later(story: Story, act: Callable[[str, int], Any], size: int) -> None:
-    """To a call that cost something, once."""
-    touched = {row["request_id"] for row in story.rows["entries"] if row["kind"] in ("refund", "adjustment")}
+def _later(story: Story, act: Callable[[str, int], Any], size: int, once: tuple[str, ...]) -> None:
+    """To a call that cost something and was not touched by such entries."""
+    touched = {row["request_id"] for row in story.rows["entries"] if row["kind"] in once}
     for row in story.rows["records"]:
         if row["cost_nano"] and row["id"] not in touched:
             act(row["id"], min(size, row["cost_nano"]))
@@ -46,8 +46,8 @@ ACTIONS: list[Callable[[Story, str, int], Any]] = [
     lambda story, account, size: _end(story, size, "success"),
     lambda story, account, size: _end(story, size, "aborted"),
     lambda story, account, size: _end(story, 5 * size, "failed"),
-    lambda story, account, size: _later(story, story.refund, size),
-    lambda story, account, size: _later(story, lambda id, _: story.rerate(id), size),
+    lambda story, account, size: _later(story, story.refund, size, ("refund", "adjustment")),
+    lambda story, account, size: _later(story, lambda id, _: story.rerate(id), size, ("adjustment",)),
     lambda story, account, size: setattr(story, "now", story.now + size * 10_000),
 ]
 
@@ -119,6 +119,7 @@ COVERED: dict[str, dict[str, Callable[[Row], bool]]] = {
         "windows": lambda row: row["windows"] is not None and _holds(row),
         "price_version": _has_ended,
         "ended": ALWAYS,
+        "owner": lambda row: not row["ended"],
     },
     "records": {
         "id": _called,
@@ -156,7 +157,7 @@ COVERED: dict[str, dict[str, Callable[[Row], bool]]] = {
 UNCOVERED = {
     "accounts": {"kind", "name", "created_ms"},
     "entries": {"seq", "time_ms", "note"},
-    "starts": {"owner", "payer", "requested_model", "provider", "upstream_model", "upstream_id"},
+    "starts": {"payer", "requested_model", "provider", "upstream_model", "upstream_id"},
     "budgets": {"id", "scope", "period", "limit_nano", "created_ms", "ended_ms"},
     "prices": {"provider", "model", "source", "first_ms"},
     "rerates": {"time_ms"},

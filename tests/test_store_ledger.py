@@ -437,6 +437,22 @@ class TestCredits:
             await house.grant(await house.account(), 1, expires_ms=NOW)
 
 
+class TestWhatTheDatabaseDoesNotTake:
+    async def test_a_call_ends_and_frees_its_hold_all_the_same(
+        self, house: House, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        await house.budget("key:key_1", 1)
+        account = await house.account(1)
+        id = await house.started(account, 0.75, scopes=("key:key_1",))
+        house.ledger.end(outcome(id, account, 10**20, hold_nano=3 * USD // 4))
+        await house.ledger.writer.flush()
+        assert await house.balance(account) == (1, 0)
+        assert await house.started(account, 1, scopes=("key:key_1",))
+        (row,) = rows(house.database, f"SELECT cost_nano, hold_nano, flags FROM records WHERE id = '{id}'")
+        assert row == (0, 3 * USD // 4, "unstorable")
+        assert '"cost_nano":100000000000000000000' in caplog.text
+
+
 class TestCorrections:
     async def test_a_refund_gives_back_no_more_than_was_charged(self, house: House) -> None:
         account = await house.account(1)
@@ -503,6 +519,25 @@ class TestCorrections:
         assert await house.accounts.correct([cheaper]) == 1
         assert await house.balance(account) == (1, 0)
         assert (await house.entries(account))[-1] == ("adjustment", 0.1, "")
+
+    async def test_a_refund_counts_once_whatever_later_prices_say(self, house: House) -> None:
+        account = await house.account(1)
+        id = await house.started(account, 0.5)
+        house.end(id, account, 0.5)
+        await house.accounts.refund(id, 2 * USD // 5, None)
+        for before, after, balance in ((0.5, 0.25, 1), (0.25, 0.5, 0.9), (0.5, 0.1, 1), (0.1, 0.6, 0.8)):
+            correction = Correction(
+                request_id=id,
+                account_id=account,
+                before_nano=round(before * USD),
+                after_nano=round(after * USD),
+                price_version="pr_2",
+            )
+            assert await house.accounts.correct([correction]) == 1
+            assert await house.accounts.correct([correction]) == 0
+            assert await house.balance(account) == (balance, 0)
+            (row,) = await asyncio.to_thread(reports.usage, house.database, reports.UsageQuery(by=("account",)))
+            assert row["cost_nano"] == round(after * USD)  # refunds do not change what calls cost
 
     async def test_budgets_follow_a_correction(self, house: House) -> None:
         await house.budget("key:k", 1)

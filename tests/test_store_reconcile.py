@@ -76,3 +76,16 @@ def test_a_store_that_cannot_be_read_is_unavailable(database: Database) -> None:
         writing.execute("DROP TABLE records")
     with pytest.raises(StoreUnavailable):
         charged(database, ReconcileQuery(provider="up"))
+
+
+def test_what_a_call_costs_is_what_it_was_corrected_to(database: Database) -> None:
+    keep(database, record("a", **UP, cost_nano=9))
+    with database.transaction() as tx:
+        for number, after in ((1, 7), (2, 5)):
+            tx.execute(
+                "INSERT INTO rerates (request_id, number, price_version, time_ms, before_nano, after_nano)"
+                " VALUES ('a', ?, 'pr_1', 1, 9, ?)",
+                (number, after),
+            )
+    (one,) = charged(database, ReconcileQuery(provider="up"))
+    assert one.cost_nano == 5

@@ -48,6 +48,9 @@ class Kept:
         self.told.append(f"lost: {why}")
         logging.getLogger("trivium.store").critical("record not stored: %s", msgspec.json.encode(self.record).decode())
 
+    def lessened(self) -> bool:
+        return False
+
 
 def apply(ops: Sequence[Op], tx: Writing, again: bool) -> None:
     write_records(tx, [op.record for op in ops if isinstance(op, Kept)], set())

@@ -225,7 +225,10 @@ def test_texts_flags_and_counts_are_read_by_type() -> None:
     found = members(b'{"s":"a\\u00e9","t":true,"f":false,"n":null,"i":12,"d":1.0,"neg":-1,"big":99999999999999999999}')
     assert (text(found, "s"), text(found, "n"), text(found, "x")) == ("aé", None, None)
     assert [flag(found, name) for name in ("t", "f", "n", "x")] == [True, False, False, False]
-    assert [count(found, name) for name in ("i", "d", "neg", "big", "s", "n", "x")] == [12, *[None] * 6]
+    assert [count(found, name) for name in ("i", "d", "neg", "big", "s", "n", "x")] == [12, 1, *[None] * 5]
+    odd = members(b'{"text":"3","power":3e2,"part":2.5,"huge":1e30,"nan":"NaN","list":[3]}')
+    names = ("text", "power", "part", "huge", "nan", "list")
+    assert [count(odd, name) for name in names] == [3, 300, 3, None, None, None]
     with pytest.raises(FieldUnsupported, match="`i` must be a string") as raised:
         text(found, "i")
     assert raised.value.param == "i"

@@ -58,7 +58,8 @@ class TestParse:
             (Api.CHAT, {"max_tokens": 5, "max_completion_tokens": 7}, 7),
             (Api.RESPONSES, {"max_output_tokens": 5, "max_tokens": 7}, 5),
             (Api.MESSAGES, {"max_tokens": 5}, 5),
-            (Api.MESSAGES, {"max_tokens": "5"}, None),
+            (Api.CHAT, {"max_tokens": 9, "max_completion_tokens": 7}, 9),  # whichever its server reads
+            (Api.MESSAGES, {"max_tokens": "5"}, 5),
             (Api.MESSAGES, {"max_tokens": 10**30}, None),
             (Api.MESSAGES, {"max_tokens": -5}, None),
             (Api.MESSAGES, {}, None),

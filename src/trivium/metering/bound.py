@@ -7,9 +7,11 @@ calls its tool, and reads all of the conversation once more with what the tool f
 
 from __future__ import annotations
 
+from typing import Any
+
 from trivium.canon.size import BYTES_PER_TOKEN, IMAGE, Size
 from trivium.canon.usage import Usage
-from trivium.metering.prices import Limits
+from trivium.metering.prices import Limits, Rates, TierPrice
 
 PREAMBLE = 900
 """Tokens that a request has beside its own words, templates and what vendors tell their models: 680 at xAI's, up to 550
@@ -43,29 +45,61 @@ def most_input(size: Size, context: int | None = None, image: int | None = None)
 
     No input is longer than the context; where a hosted tool is called, the conversation is read again for each call.
     """
-    more = size.images * max(0, (image or 0) - IMAGE.most)  # such tokens are a way to price, and take up no context
+    more = _more_for_images(size, image)
     own = size.text_tokens_most + size.media_tokens_most + PREAMBLE + VENDOR_TOOL * size.vendor_tools
     calls = min(sum(size.server_tools.values()), MOST_ROUNDS)
     return sum(_within(own + TOOL_RESULT * call, context) + more for call in range(calls + 1))
 
 
-def most_usage(size: Size, max_tokens: int | None, limits: Limits) -> Usage:
+def most_usage(size: Size, max_tokens: int | None, limits: Limits, price: TierPrice) -> Usage:
     """The usage to price a hold by. `max_tokens` is the request's limit, `limits` are the model's.
 
-    Input is in the bucket that is the dearest of those it may fall into: a cache write, where something is marked.
+    Tokens are in the dearest bucket that they may fall into: many vendors write to their caches unasked,
+    and what a write costs, next to what is not cached, differs from model to model.
     """
     input = most_input(size, limits.context, limits.image)
     output = size.answers * most_output(max_tokens, limits.context, limits.output)
+    rates = price.at(input)
+    bucket, rate = _dearest_bucket(size, rates)
+    media = _dear_media(size, limits, rates, rate)
+    apart = min(sum(media.values()), input)
+    tokens: dict[str, Any] = {"input_uncached": apart, "output": output, **media, **_dear_output(size, output, rates)}
+    tokens[bucket] = tokens.get(bucket, 0) + input - apart
     return Usage(
-        input_uncached=0 if size.cache_marked else input,
-        cache_write_5m=input if size.cache_marked and not size.cache_1h else 0,
-        cache_write_1h=input if size.cache_1h else 0,
-        output=output,
-        audio_input=min(size.sound_tokens_most, input),
-        audio_output=output if size.speaks else 0,
+        **tokens,
         server_tools={name: calls for name, calls in size.server_tools.items() if calls},
         service_tier=size.service_tier,
     )
+
+
+def _dearest_bucket(size: Size, rates: Rates) -> tuple[str, int]:
+    """The bucket of the input, and its rate."""
+    short = rates.input if rates.cache_write_5m is None else rates.cache_write_5m
+    long = short if rates.cache_write_1h is None else rates.cache_write_1h
+    choices = [("input_uncached", rates.input), ("cache_write_5m", short)]
+    if size.cache_1h:
+        choices.append(("cache_write_1h", long))
+    return max(choices, key=lambda choice: choice[1])
+
+
+def _dear_media(size: Size, limits: Limits, rates: Rates, rate: int) -> dict[str, int]:
+    """Media that cost more than other input, at `rate`: they are priced apart where they are not cached."""
+    reads = min(sum(size.server_tools.values()), MOST_ROUNDS) + 1
+    images = size.media_tokens_most - size.sound_tokens_most + _more_for_images(size, limits.image)
+    media = {
+        "image_input": (images if size.images else 0, rates.image_input),
+        "audio_input": (size.sound_tokens_most, rates.audio_input),
+    }
+    return {name: tokens * reads for name, (tokens, own) in media.items() if tokens and (own or 0) > rate}
+
+
+def _dear_output(size: Size, output: int, rates: Rates) -> dict[str, int]:
+    """All of the answer as what costs the most of it: reasoning, sound where that was asked for, or neither."""
+    choices = [("output", rates.output), ("reasoning", rates.reasoning or 0)]
+    if size.speaks:
+        choices.append(("audio_output", rates.audio_output or 0))
+    name, _ = max(choices, key=lambda choice: choice[1])
+    return {} if name == "output" else {name: output}
 
 
 def most_output(max_tokens: int | None, context: int | None, output_limit: int | None) -> int:
@@ -74,6 +108,11 @@ def most_output(max_tokens: int | None, context: int | None, output_limit: int |
         output_limit = DEFAULT_OUTPUT if max_tokens is None else LARGEST_OUTPUT
     limit = _within(output_limit, context)
     return limit if max_tokens is None else min(max_tokens, limit)
+
+
+def _more_for_images(size: Size, image: int | None) -> int:
+    """Of a model that counts more for one than all others: tokens that are a way to price, and take up no context."""
+    return size.images * max(0, (image or 0) - IMAGE.most)
 
 
 def _within(tokens: int, context: int | None) -> int:

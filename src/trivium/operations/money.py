@@ -153,6 +153,10 @@ class MoneyOperations:
             raise OperationError(
                 f"{query.scope!r} is no scope: expected key:ID, user:ID, account:ID, project:ID or member:ACCOUNT/USER."
             )
+        if not await self._accounts.counts_somebody(query.scope):
+            raise OperationError(
+                f"{query.scope!r} is nobody's calls: `trivium keys list` and `trivium accounts list` show the ids."
+            )
         limit = nano(query.usd)
         if limit < 0:
             raise OperationError("A budget is not negative; 0 allows nothing that costs.")
@@ -196,7 +200,7 @@ def _moment(text: str) -> int:
         moment = datetime.fromisoformat(text)
     except ValueError:
         raise OperationError(f"{text!r} is no date; expected 2026-12-31 or 2026-12-31T12:00Z.") from None
-    if len(text) == len("2026-12-31"):
+    if "T" not in text and " " not in text:
         moment = moment.replace(hour=23, minute=59, second=59)
     return int((moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp() * 1000)
 

@@ -118,6 +118,9 @@ class PriceOperations:
             raise OperationError("Say a price, a markup or both; or remove them.")
         if not query.pattern.isprintable() or ("/" not in query.pattern and "*" not in query.pattern):
             raise OperationError("Name PROVIDER/MODEL, with `*` and `?` for many.")
+        account = query.account_id
+        if account is not None and not await asyncio.to_thread(self._prices.knows_account, account):
+            raise OperationError(f"There is no account {account!r}; `trivium accounts list` shows them.")
         now = self._clock.now_ms()
         override = Override(
             pattern=query.pattern,

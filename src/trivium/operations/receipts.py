@@ -37,8 +37,9 @@ def receipt_of(record: Mapping[str, Any], price: Price | None) -> list[ReceiptRo
 
 def corrected(rows: list[ReceiptRow], corrections: Sequence[tuple[str, int]]) -> list[ReceiptRow]:
     """The receipt with what `trivium prices rerate` made of it since: versions, and nanodollars that each adds."""
-    if not rows or not corrections:
+    if not corrections:
         return rows
+    rows = rows or [ReceiptRow("no price was known", "0"), ReceiptRow("total", "0")]
     since = [ReceiptRow(f"priced anew with {version}", nano_text(nano)) for version, nano in corrections]
     total = Decimal(rows[-1].usd) + sum(Decimal(row.usd) for row in since)
     return [*rows[:-1], *since, ReceiptRow("total", usd_text(total))]

@@ -89,8 +89,12 @@ def account_of(key: Caller, deps: Deps) -> str | None:
 
 def _most(size: Size, request: Request, target: Target, quote: Quote, deps: Deps) -> int:
     limits = deps.prices.limits(target.provider, target.model)
-    usage = most_usage(size, request.max_tokens, limits)
-    return max(cost(usage, quote, tier).nano for tier in {size.service_tier, None})
+    price = quote.price
+    asked = price.tiers.get(size.service_tier or "")
+    return max(
+        cost(most_usage(size, request.max_tokens, limits, rates), quote, tier).nano
+        for tier, rates in ((None, price), *([(size.service_tier, asked)] if asked is not None else []))
+    )
 
 
 def _scopes(run: Run) -> tuple[str, ...]:
@@ -101,10 +105,10 @@ def _scopes(run: Run) -> tuple[str, ...]:
     scopes = [f"key:{key.id}"]
     if key.user_id:
         scopes.append(f"user:{key.user_id}")
-    if account := key.account_id or run.account_id:
-        scopes.append(f"account:{account}")
-        if key.user_id:
-            scopes.append(f"member:{account}/{key.user_id}")
+    account = key.account_id or DEFAULT_ACCOUNT
+    scopes.append(f"account:{account}")
+    if key.user_id:
+        scopes.append(f"member:{account}/{key.user_id}")
     if key.project_id:
         scopes.append(f"project:{key.project_id}")
     return tuple(scopes)
@@ -120,7 +124,7 @@ def _refused(refusal: Refusal, request: Request, deps: Deps) -> RequestError:
         error = InsufficientCredits(
             f"This request may cost up to ${needed}, and ${free} of credits are free{aside}. {lower}, or add credits."
         )
-        error.facts["balance_usd"] = nano_text(refusal.free)
+        error.facts["balance_usd"] = free
     else:
         budget = refusal.budget
         error = BudgetExceeded(

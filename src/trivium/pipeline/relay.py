@@ -12,7 +12,6 @@ from typing import Protocol
 
 from trivium.canon.api import Api
 from trivium.canon.fold import Answer, fold
-from trivium.canon.size import content_bytes
 from trivium.errors import (
     InvalidJson,
     Overloaded,
@@ -219,8 +218,7 @@ class Exchange:
             self._run.flags.append("unmetered")
             self._run.content_bytes = self._run.response_bytes
         elif self._call.operation is Operation.GENERATE:
-            self._run.answer = fold(decode_answer(self._call.api, body, self._provider.conventions))
-            self._run.content_bytes = content_bytes(self._run.answer)
+            self._run.told_whole(fold(decode_answer(self._call.api, body, self._provider.conventions)))
 
     async def _relay_unnamed(self) -> None:
         """Some servers send a stream under another content type, or under none."""

@@ -15,7 +15,7 @@ import msgspec
 from trivium.canon.api import Api
 from trivium.canon.events import FinishReason
 from trivium.canon.fold import Answer
-from trivium.canon.size import Size
+from trivium.canon.size import Size, content_bytes
 from trivium.canon.usage import Usage
 from trivium.errors import TriviumError, UpstreamError
 from trivium.metering.bound import most_output, usual_input
@@ -134,6 +134,14 @@ class Run:
             self._generation_id = generation_id[:256]
             if self.target is not None and self.target.provider.generations is not None:
                 self._deps.ledger.seen(self.call.id, self._generation_id)
+
+    def told_whole(self, answer: Answer) -> None:
+        """An answer that came in one piece. Where its cost is not in it, its id leads to the provider's record."""
+        self.answer = answer
+        self.content_bytes = content_bytes(answer)
+        usage = answer.usage
+        if usage is None or (usage.reported_cost is None and usage.market_cost is None):
+            self.knows(answer.id)
 
     def charge(self, found: Generation | None = None) -> Charge:
         """What the call costs by what is known of it now, or by what the provider's record adds."""

@@ -13,7 +13,6 @@ from collections.abc import AsyncIterator
 
 from trivium.canon.api import Api
 from trivium.canon.events import Fault
-from trivium.canon.size import content_bytes
 from trivium.errors import Overloaded, TriviumError, UpstreamBroken, UpstreamError, UpstreamGarbage
 from trivium.pipeline.call import Call, Headers, Reply
 from trivium.pipeline.deps import Deps
@@ -83,10 +82,10 @@ class TranslatedExchange(Exchange):
         return bytes(body)
 
     async def _tell_whole(self, body: bytes, *, streamed: bool = False) -> None:
-        said, self._run.answer = self._way.whole(body, self._provider.conventions, streamed=streamed)
-        if self._run.answer.error is not None:
-            raise self._from_fault(self._run.answer.error)
-        self._run.content_bytes = content_bytes(self._run.answer)
+        said, answer = self._way.whole(body, self._provider.conventions, streamed=streamed)
+        self._run.told_whole(answer)
+        if answer.error is not None:
+            raise self._from_fault(answer.error)
         await self._start(200, [_JSON, (b"content-length", b"%d" % len(said)), *self._cost_header()])
         await self._end(said)
 

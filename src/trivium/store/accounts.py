@@ -15,7 +15,7 @@ import msgspec
 from trivium.clock import Clock
 from trivium.errors import OperationError
 from trivium.money import nano_text
-from trivium.policy.spending import Budget
+from trivium.policy.spending import DEFAULT_ACCOUNT, Budget
 from trivium.store import posting, rollups
 from trivium.store.ledger import Ledger
 from trivium.store.posting import Entry, Sums
@@ -24,6 +24,7 @@ from trivium.store.sql import Database, Row, Writing
 MOST_NANO = 10**17
 """100 million USD: what is larger is a mistake."""
 
+_BY_KEY = "SELECT account_id, kind, amount_nano, expires_ms FROM entries WHERE idempotency_key = ?"
 _ENTRY_COLUMNS = "account_id, kind, amount_nano, time_ms, idempotency_key, request_id, lot, expires_ms, flags, note"
 
 
@@ -71,10 +72,16 @@ class Accounts:
             raise OperationError("An idempotency key has 1 to 200 characters.")
         if entry.expires_ms is not None and entry.expires_ms <= entry.time_ms:
             raise OperationError("The credits would have expired before they are granted.")
-        async with self._ledger.beside, self._ledger.withheld([(entry.account_id, -entry.amount_nano)]) as (free,):
-            made = await self._ledger.writer.run(lambda tx: _credit(tx, entry, free, overdraw=overdraw))
-            if made:
-                self._ledger.credited(entry)
+        if entry.amount_nano < 0:
+            await self._ledger.expire(entry.account_id)
+        async with self._ledger.beside:
+            if _is_made(await self._database.ask(_BY_KEY, (entry.idempotency_key,)), entry):
+                return False
+            taken = [(entry.account_id, -entry.amount_nano)]
+            async with self._ledger.withheld(taken, beyond=overdraw) as (free,):
+                made = await self._ledger.writer.run(lambda tx: _credit(tx, entry, free, overdraw=overdraw))
+                if made:
+                    self._ledger.credited(entry)
         return made
 
     async def refund(self, request_id: str, amount_nano: int | None, note: str | None) -> Entry:
@@ -99,7 +106,7 @@ class Accounts:
         """Books what charges would be at another price, as far as they are not that by now. Returns how many were."""
         now = self._clock.now_ms()
         more = [(one.account_id, one.after_nano - one.before_nano) for one in corrections]
-        async with self._ledger.beside, self._ledger.withheld(more) as free:
+        async with self._ledger.beside, self._ledger.withheld(more, beyond=True) as free:
             booked = await self._ledger.writer.run(
                 lambda tx: [
                     done
@@ -134,6 +141,15 @@ class Accounts:
         await self._ledger.load()
         return id
 
+    async def counts_somebody(self, scope: str) -> bool:
+        """Whether the key or account that a budget's scope names is there. Users and projects are what keys say."""
+        kind, _, id = scope.partition(":")
+        table = {"key": "keys", "account": "accounts", "member": "accounts"}.get(kind)
+        id = id.partition("/")[0]
+        if table is None or id == DEFAULT_ACCOUNT:
+            return True
+        return bool(await self._database.ask(f"SELECT 1 FROM {table} WHERE id = ?", (id,)))
+
     async def end_budget(self, id: str) -> None:
         def act(tx: Writing) -> None:
             if not tx.execute("SELECT 1 FROM budgets WHERE id = ? AND ended_ms IS NULL", (id,)):
@@ -160,14 +176,8 @@ def _credit(tx: Writing, entry: Entry, free: int | None, *, overdraw: bool) -> b
     row = posting.lock(tx, entry.account_id)
     if row is None:
         raise OperationError(f"There is no account {entry.account_id!r}; `trivium accounts list` shows them.")
-    known = tx.execute(
-        "SELECT account_id, kind, amount_nano, expires_ms FROM entries WHERE idempotency_key = ?",
-        (entry.idempotency_key,),
-    )
-    if known:
-        if tuple(known[0]) == (entry.account_id, entry.kind, entry.amount_nano, entry.expires_ms):
-            return False
-        raise OperationError(f"The idempotency key {entry.idempotency_key!r} was used for another entry.")
+    if _is_made(tx.execute(_BY_KEY, (entry.idempotency_key,)), entry):
+        return False
     short = _is_short(row, free, -entry.amount_nano)
     if short and not overdraw:
         there = nano_text(max(0, row[0] - row[1] if free is None else free))
@@ -177,6 +187,13 @@ def _credit(tx: Writing, entry: Entry, free: int | None, *, overdraw: bool) -> b
         )
     posting.write_grant(tx, msgspec.structs.replace(entry, flags="overrun") if short else entry)
     return True
+
+
+def _is_made(known: list[Row], entry: Entry) -> bool:
+    """`known` are the entries under its key. Raises OperationError where it was used for another one."""
+    if known and tuple(known[0]) != (entry.account_id, entry.kind, entry.amount_nano, entry.expires_ms):
+        raise OperationError(f"The idempotency key {entry.idempotency_key!r} was used for another entry.")
+    return bool(known)
 
 
 def _is_short(row: tuple[int, int], free: int | None, amount: int) -> bool:
@@ -189,7 +206,7 @@ def _refund(tx: Writing, request_id: str, amount_nano: int | None, note: str | N
     charged = tx.execute("SELECT account_id FROM entries WHERE idempotency_key = ?", (f"charge:{request_id}",))
     if charged:
         posting.lock(tx, charged[0][0])
-    rows = [row for kind in ("charge", "refund", "rerate") for row in _made_for(tx, kind, request_id)]
+    rows = _made_for(tx, request_id)
     left, refunds = -sum(amount for _, amount in rows), sum(kind == "refund" for kind, _ in rows)
     if not charged or left <= 0:
         raise OperationError(f"There is nothing to refund of request {request_id!r}.")
@@ -209,14 +226,14 @@ def _refund(tx: Writing, request_id: str, amount_nano: int | None, note: str | N
     return entry
 
 
-def _made_for(tx: Writing, kind: str, request_id: str) -> list[Row]:
-    """Kind and amount of entries, found by what their idempotency keys begin with."""
-    key = f"{kind}:{request_id}"
-    return tx.execute(
+def _made_for(tx: Writing, request_id: str) -> list[Row]:
+    """Kind and amount of a request's entries, found by what their idempotency keys begin with."""
+    statement = (
         "SELECT kind, amount_nano FROM entries"
-        " WHERE idempotency_key = ? OR (idempotency_key > ? AND idempotency_key < ?)",
-        (key, f"{key}:", f"{key};"),
+        " WHERE idempotency_key = ? OR (idempotency_key > ? AND idempotency_key < ?)"
     )
+    keys = [f"{kind}:{request_id}" for kind in ("charge", "refund", "rerate")]
+    return [row for key in keys for row in tx.execute(statement, (key, f"{key}:", f"{key};"))]
 
 
 _Booked = tuple[Entry | None, posting.Windows, int]
@@ -231,31 +248,35 @@ def _correct(tx: Writing, correction: Correction, free: int | None, now_ms: int)
     last = tx.execute("SELECT after_nano, number FROM rerates WHERE request_id = ? ORDER BY number DESC LIMIT 1", (id,))
     before, number = last[0] if last else (correction.before_nano, 0)
     difference = correction.after_nano - before
-    if difference < 0 and correction.account_id is not None:
-        # What was given back already is not given back once more.
-        paid = [amount for kind in ("charge", "refund", "rerate") for _, amount in _made_for(tx, kind, id)]
-        difference = -min(-difference, max(0, -sum(paid)))
     if not difference or before != correction.before_nano:
         return None
     tx.execute(
         "INSERT INTO rerates (request_id, number, price_version, time_ms, before_nano, after_nano)"
         " VALUES (?, ?, ?, ?, ?, ?)",
-        (id, number + 1, correction.price_version, now_ms, before, before + difference),
+        (id, number + 1, correction.price_version, now_ms, before, correction.after_nano),
     )
     started = tx.execute("SELECT windows FROM starts WHERE id = ?", (id,))
     windows = posting.read_windows(started[0][0]) if started else ()
     sums.windows(windows, difference, 0)
     entry = None
-    if correction.account_id is not None:
+    if correction.account_id is not None and (owed := _owed(tx, id, correction.after_nano)):
         entry = Entry(
             account_id=correction.account_id,
             kind="adjustment",
-            amount_nano=-difference,
+            amount_nano=-owed,
             time_ms=now_ms,
             idempotency_key=f"rerate:{id}:{number + 1}",
             request_id=id,
-            flags="overrun" if _is_short(row, free, difference) else "",
+            flags="overrun" if _is_short(row, free, owed) else "",
         )
     posting.post(tx, [entry] if entry else [], sums)
     tx.execute(rollups.CORRECTION, (difference, id))
     return entry, windows, difference
+
+
+def _owed(tx: Writing, request_id: str, cost_nano: int) -> int:
+    """What is still to be paid for a call that costs so much by now; what was given back stays given."""
+    made = _made_for(tx, request_id)
+    refunded: int = sum(amount for kind, amount in made if kind == "refund")
+    paid: int = -sum(amount for _, amount in made)
+    return max(0, cost_nano - refunded) - paid

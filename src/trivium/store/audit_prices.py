@@ -80,6 +80,9 @@ def costs(snapshot: Snapshot) -> Iterator[Finding | Skipped]:
     ((others,),) = snapshot.rows(_NOT_COMPUTED)
     if others:
         yield Skipped(f"{others:,} costs that were reported by the provider or estimated")
+    ((corrected,),) = snapshot.rows("SELECT count(*) FROM rerates")
+    if corrected:
+        yield Skipped(f"{corrected:,} corrections: whether they are what the price says that they name")
 
 
 def _contents(snapshot: Snapshot) -> Iterator[tuple[str, str]]:

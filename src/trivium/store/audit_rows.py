@@ -232,7 +232,7 @@ REFUNDS = (
         """
         SELECT request_id, charged, refunded FROM (
             SELECT request_id, account_id, SUM(CASE WHEN kind = 'refund' THEN amount_nano ELSE 0 END) AS refunded,
-            SUM(CASE WHEN kind IN ('charge', 'adjustment') AND amount_nano < 0 THEN -amount_nano ELSE 0 END) AS charged
+            SUM(CASE WHEN kind IN ('charge', 'adjustment') THEN -amount_nano ELSE 0 END) AS charged
             FROM entries WHERE request_id IN (SELECT request_id FROM entries WHERE kind = 'refund')
             GROUP BY request_id, account_id
         ) AS given WHERE refunded > charged
@@ -249,19 +249,29 @@ _RERATE = "'rerate:' || t.request_id || ':' || t.number"
 
 RERATES = (
     asked(
-        "adjustment",
-        "is not the difference that the new price makes",
-        _agree(
-            f"""
-            SELECT {_RERATE} AS what, t.before_nano - t.after_nano AS amount FROM rerates t
-            LEFT JOIN records r ON r.id = t.request_id LEFT JOIN entries e ON e.idempotency_key = {_RERATE}
-            WHERE r.account_id IS NOT NULL OR e.seq IS NOT NULL
-            """,
-            """
-            SELECT idempotency_key AS what, amount_nano AS amount FROM entries
-            WHERE kind = 'adjustment' AND substr(idempotency_key, 1, 7) = 'rerate:'
-            """,
-        ),
+        "request",
+        "was not paid for as its last price says, less what was given back",
+        """
+        SELECT t.request_id, CASE WHEN t.after_nano > coalesce(e.refunded, 0)
+        THEN t.after_nano - coalesce(e.refunded, 0) ELSE 0 END, coalesce(e.paid, 0)
+        FROM rerates t LEFT JOIN records r ON r.id = t.request_id LEFT JOIN (
+            SELECT request_id, -SUM(amount_nano) AS paid,
+            SUM(CASE WHEN kind = 'refund' THEN amount_nano ELSE 0 END) AS refunded
+            FROM entries WHERE request_id IN (SELECT request_id FROM rerates) GROUP BY request_id
+        ) AS e ON e.request_id = t.request_id
+        WHERE (r.account_id IS NOT NULL OR e.request_id IS NOT NULL)
+        AND NOT EXISTS (SELECT 1 FROM rerates o WHERE o.request_id = t.request_id AND o.number > t.number)
+        AND coalesce(e.paid, 0) <> CASE WHEN t.after_nano > coalesce(e.refunded, 0)
+        THEN t.after_nano - coalesce(e.refunded, 0) ELSE 0 END
+        """,
+    ),
+    asked(
+        "entries",
+        "corrects what was not priced anew",
+        f"""
+        SELECT e.seq, NULL, e.idempotency_key FROM entries e LEFT JOIN rerates t ON {_RERATE} = e.idempotency_key
+        WHERE substr(e.idempotency_key, 1, 7) = 'rerate:' AND (t.number IS NULL OR e.kind <> 'adjustment')
+        """,
     ),
     asked(
         "rerates",
@@ -295,6 +305,14 @@ STARTS = (
         "starts",
         "is open and has a record",
         "SELECT s.id, 1, s.ended FROM starts s JOIN records r ON r.id = s.id WHERE s.ended = 0",
+    ),
+    asked(
+        "starts",
+        "is open, and no gateway that lives or may be mourned has it",
+        """
+        SELECT s.id, o.since, s.owner FROM starts s LEFT JOIN owners o ON o.id = s.owner
+        WHERE s.ended = 0 AND (o.id IS NULL OR s.id < o.since)
+        """,
     ),
     asked(
         "starts",

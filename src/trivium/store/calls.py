@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Sequence
+from typing import Any
 
 import msgspec
 
@@ -19,6 +20,12 @@ from trivium.policy.spending import Account, Refusal, Window, refused_by, settle
 from trivium.store import posting
 from trivium.store.posting import Sums
 from trivium.store.sql import Writing
+
+_KEPT = (
+    *("id", "time_ms", "api", "operation", "outcome", "status", "requests", "hold_nano"),
+    *("key_id", "account_id", "payer", "provider", "upstream_status"),
+)
+"""What is kept of a record that the database does not take: what we said ourselves."""
 
 _LOG = logging.getLogger("trivium.store")
 SPENT = "SELECT spent_nano, held_nano FROM spends WHERE budget_id = ? AND window_ms = ?"
@@ -47,6 +54,10 @@ class OpenCall:
 
     def settle(self, charge: int) -> None:
         settle(self.start.hold_nano, charge, self.account, self.windows)
+
+    def unspent(self, charge: int) -> None:
+        """It was not charged after all."""
+        settle(0, -charge, self.account, self.windows)
 
     def unwritten(self, freed: int) -> None:
         """So much is free in memory, or less again, that the database does not know of."""
@@ -104,11 +115,14 @@ class StartOp:
     def lost(self, why: object) -> None:
         self.failed(StoreUnavailable("The call cannot be recorded.", detail=str(why)))
 
+    def lessened(self) -> bool:
+        return False
+
 
 class EndOp:
     """A record; of a call that was started, its end."""
 
-    __slots__ = ("freed", "opened", "prices", "quote", "record", "started")
+    __slots__ = ("freed", "given_up", "opened", "prices", "quote", "record", "started")
     urgent = leans = False
 
     def __init__(self, record: Record, prices: NewPrices, opened: OpenCall | None, *, started: bool) -> None:
@@ -118,17 +132,31 @@ class EndOp:
         self.started = started
         self.prices = prices
         self.quote = prices.get(record.price_version)
+        self.given_up: int | None = None
+        """What a call cost whose record the database did not take."""
 
     def done(self) -> None:
         self.prices.kept(self.quote)
         if self.opened is not None:
             self.opened.unwritten(-self.freed)
+            if self.given_up:
+                self.opened.unspent(self.given_up)
 
     def failed(self, error: StoreUnavailable) -> None:
         pass
 
     def lost(self, why: object) -> None:
         _LOG.critical("record not stored (%s): %s", why, msgspec.json.encode(self.record).decode())
+
+    def lessened(self) -> bool:
+        """The call ends all the same, charged nothing: what it holds must be free again."""
+        if self.given_up is not None:
+            return False
+        self.given_up = self.record.cost_nano
+        self.quote = None
+        kept: dict[str, Any] = {name: getattr(self.record, name) for name in _KEPT}
+        self.record = Record(**kept, flags="unstorable")
+        return True
 
 
 def hold(tx: Writing, opened: OpenCall) -> Refusal | None:

@@ -159,10 +159,12 @@ class Ledger:
             account.next_expiry_ms = min(account.next_expiry_ms or entry.expires_ms, entry.expires_ms)
 
     @contextlib.asynccontextmanager
-    async def withheld(self, amounts: Sequence[tuple[str | None, int]]) -> AsyncIterator[list[int | None]]:
+    async def withheld(
+        self, amounts: Sequence[tuple[str | None, int]], *, beyond: bool
+    ) -> AsyncIterator[list[int | None]]:
         """Takes amounts off accounts in memory while the entries that do are written, `beside` held, so that no call is
-        admitted on them. Tells what was free before each; None where the database has to say. Raises StoreUnavailable.
-        """
+        admitted on them; `beyond` what is free too. Tells what was free before each; None where the database has to
+        say. Raises StoreUnavailable."""
         taken: list[tuple[Account, int]] = []
         free: list[int | None] = []
         try:
@@ -171,7 +173,7 @@ class Ledger:
                 if amount > 0 and id is not None and not self._database.shared:
                     account = self._accounts.get(id) or await self._find_account(id)
                 free.append(account.free if account is not None else None)
-                if account is not None:
+                if account is not None and (beyond or amount <= account.free):
                     account.balance -= amount
                     taken.append((account, amount))
             yield free

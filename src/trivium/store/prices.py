@@ -109,6 +109,9 @@ class PriceStore:
         _, rows = self._database.query(f"SELECT {_OVERRIDE}, seq FROM price_overrides ORDER BY seq")
         return tuple(_override(row) for row in rows)
 
+    def knows_account(self, id: str) -> bool:
+        return bool(self._database.query("SELECT 1 FROM accounts WHERE id = ?", (id,))[1])
+
     def add(self, override: Override) -> Override:
         """The override as it is kept."""
         content = content_of(override.price) if override.price is not None else None

@@ -51,8 +51,12 @@ class Charged(msgspec.Struct, frozen=True):
     image_input_tokens: int
 
 
+_NOW = """
+    coalesce((SELECT after_nano FROM rerates WHERE request_id = records.id ORDER BY number DESC LIMIT 1), cost_nano)
+"""
+"""What a call costs by the last price that it was corrected to."""
 _PAGE = f"""
-    SELECT {", ".join(Charged.__struct_fields__)} FROM records
+    SELECT {", ".join(_NOW if name == "cost_nano" else name for name in Charged.__struct_fields__)} FROM records
     WHERE provider = ? AND operation = 'generate' AND upstream_id <> ''
     AND time_ms >= ? AND time_ms <= ? AND (time_ms, id) < (?, ?)
     ORDER BY time_ms DESC, id DESC LIMIT ?

@@ -51,6 +51,10 @@ class Op(Protocol):
         """It can be kept no longer: says what it was, in the log or to whoever waits."""
         ...
 
+    def lessened(self) -> bool:
+        """Of one that was lost: whether less of it can be kept, which it is from now on."""
+        ...
+
 
 Apply = Callable[[Sequence[Op], Writing, bool], None]
 """Writes ops. The last argument is true where some may have been written by a transaction whose end nobody saw."""
@@ -86,6 +90,9 @@ class Act(Generic[_T]):
     def lost(self, why: object) -> None:
         if not self.result.done():
             self.result.set_exception(why if isinstance(why, Exception) else StoreUnavailable(str(why)))
+
+    def lessened(self) -> bool:
+        return False
 
 
 class Writer:
@@ -245,6 +252,8 @@ class Writer:
                 return
             _LOG.exception("an op was not written")
             batch[0].lost(error)
+            if batch[0].lessened():
+                self._commit(batch, again)
 
 
 class _Thread:

@@ -8,6 +8,7 @@ that an upstream cannot see a value that was not checked.
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Iterable
 from typing import Any
@@ -22,6 +23,8 @@ _ALWAYS_READ = 1024 * 1024
 _MOST_NAMES = 300_000
 """In a body beyond that size: as many objects are made in 0.2 s, which everybody waits for."""
 _LONGEST_OPTION = 4096
+_LONGEST_COUNT = 19
+_LARGEST_COUNT = 10**18
 _COLON = re.compile(rb"\s*:\s*")
 _ESCAPED_LETTER = re.compile(rb"\\u00[4-7]")
 """With such escapes a name can be spelt in a way that a search does not find."""
@@ -78,9 +81,19 @@ def flag(found: Members, name: str) -> bool:
 
 
 def count(found: Members, name: str) -> int | None:
-    """A whole number if the member is one, else None: odd values are the upstream's to refuse."""
+    """The whole number that a member is, or that an easy-going upstream would take it for (`3.0`, `"3"`, `3e0`); None
+    for others, which are the upstream's to refuse."""
     raw = found.get(name)
-    return int(bytes(raw)) if raw is not None and bytes(raw).isdigit() and len(bytes(raw)) < 19 else None
+    if raw is None:
+        return None
+    digits = bytes(raw)
+    if digits.isdigit() and len(digits) < _LONGEST_COUNT:
+        return int(digits)
+    try:
+        number = float(digits.strip(b'"')) if len(digits) < _LONGEST_COUNT else -1
+    except ValueError:
+        return None
+    return math.ceil(number) if 0 <= number < _LARGEST_COUNT else None
 
 
 def patch(body: bytes, found: Members, changes: dict[str, bytes], read: Iterable[str] = ()) -> bytes:

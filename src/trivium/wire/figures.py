@@ -27,7 +27,11 @@ _MOST_TOOLS = 20
 _XAI_TICKS_PER_USD = 10
 """As a power of ten."""
 _LONGEST_ID = 256
-_LARGEST_COST = Decimal(10**9)
+_LARGEST_COST = Decimal(10**6)
+_MOST_TOKENS = 10**8
+"""Of one figure: ten times the longest context there is."""
+_MOST_CALLS = 10**6
+"""Of one tool, likewise. What is larger is flagged and ignored, as if it had not been said."""
 _FINEST_COST = -40
 """Exponent of the last digit that is still believed."""
 
@@ -62,15 +66,17 @@ class Figures:
                 tool = name.removesuffix("_requests")
                 known = tool in self._tools or len(self._tools) < _MOST_TOOLS
                 if known and (number := count(calls)) is not None:
-                    self._tools[tool] = max(number, 0)
+                    self._odd |= number > _MOST_CALLS
+                    self._tools[tool] = max(number, 0) if number <= _MOST_CALLS else 0
         self.tier(usage.get("service_tier"))
         self._generation_id = text((gateway or {}).get("generationId"))[:_LONGEST_ID] or self._generation_id
         self._read_money(usage, gateway or {})
 
     def put(self, name: str, number: int) -> None:
-        """One figure by our name; a negative one is flagged and taken for nothing."""
-        self._odd |= number < 0
-        self._counts[name] = max(number, 0)
+        """One figure by our name. A negative one is flagged and taken for nothing, one beyond all measure ignored."""
+        self._odd |= not 0 <= number <= _MOST_TOKENS
+        if number <= _MOST_TOKENS:
+            self._counts[name] = max(number, 0)
 
     def tier(self, service_tier: Any) -> None:
         self._tier = text(service_tier) or self._tier

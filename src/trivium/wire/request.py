@@ -51,7 +51,7 @@ def parse(api: Api, body: bytes) -> Request:
         members=found,
         model=model,
         stream=stream,
-        max_tokens=next((n for f in _MAX_TOKENS[api] if (n := json_body.count(found, f)) is not None), None),
+        max_tokens=max((n for f in _MAX_TOKENS[api] if (n := json_body.count(found, f)) is not None), default=None),
         wants_usage=not (api is Api.CHAT and stream) or _asks_for_usage(found),
     )
 

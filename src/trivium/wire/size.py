@@ -189,7 +189,7 @@ def measure(request: Request) -> Size:
     if api is Api.RESPONSES and bytes(members.get("prompt", b"null")) != b"null":
         found.add(DOCUMENT, b"")  # a prompt that lies with the provider
     if "container" in members:
-        found.vendor_tools += bytes(members["container"]).count(b'"skill_id"')
+        found.vendor_tools += _skills(bytes(members["container"]))
     if request.model.endswith(_ONLINE):
         hosted.setdefault("web_search", 1)
     text = _without(request.body, found.payloads) if found.payloads else request.body
@@ -317,6 +317,15 @@ def _hosted(members: Members, found: _Found) -> dict[str, int]:
             most = _most_calls(tool, count(members, "max_tool_calls"))
             called[named[1]] = called.get(named[1], 0) + most
     return called
+
+
+def _skills(container: bytes) -> int:
+    if b"\\u" in container:  # names can be spelt so
+        try:
+            container = msgspec.json.encode(parse(container))
+        except ValueError:
+            return 0
+    return container.count(b'"skill_id"')
 
 
 def _read_tools(data: bytes) -> list[_Tool]:
