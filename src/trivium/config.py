@@ -18,11 +18,13 @@ import msgspec
 
 from trivium.errors import ConfigError
 from trivium.settings import (
+    AbuseSettings,
     BillingSettings,
     LocalSettings,
     LogSettings,
     ModelSettings,
     ProviderSettings,
+    RecordSettings,
     ServerSettings,
     Settings,
     Source,
@@ -40,6 +42,8 @@ _SECTIONS: dict[str, Any] = {
     "local": LocalSettings,
     "log": LogSettings,
     "billing": BillingSettings,
+    "records": RecordSettings,
+    "abuse": AbuseSettings,
     "aliases": dict[str, str],
 }
 _T = TypeVar("_T")
