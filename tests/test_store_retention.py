@@ -116,8 +116,13 @@ def test_the_moment_is_a_whole_hour_and_never_too_late(now: int, keep_ms: int) -
 
 
 PERSONAL = {
-    **{"client_ip": "192.0.2.1", "client_app": "curl/8", "error_message": "no model 'anna'", "user_id": "user_1"},
-    **{"prompt_prefix": "I am Anna", "system_prompt_prefix": "Anna is kind", "abuse_reason": "writes like Anna"},
+    "client_ip": "192.0.2.1",
+    "client_app": "curl/8",
+    "error_message": "no model 'anna'",
+    "user_id": "user_1",
+    "prompt_prefix": "I am Anna",
+    "system_prompt_prefix": "Anna is kind",
+    "abuse_reason": "writes like Anna",
 }
 
 

@@ -113,6 +113,9 @@ def parse(text: str, name: str = "trivium.toml") -> Settings:
             values[section] = _convert(content, _SECTIONS[section], (section,), source)
             if section == "server":
                 _check_networks(values[section].trusted_proxies, (section, "trusted_proxies"), source)
+            if section == "abuse":
+                for kind in ("datacentres", "bad_addresses"):
+                    _check_networks(getattr(values[section].rules, kind), (section, "rules", kind), source)
         else:
             known = ", ".join(sorted([*_SECTIONS, *_NAMED]))
             raise source.error((section,), f"unknown section; expected one of {known}")

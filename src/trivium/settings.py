@@ -150,7 +150,7 @@ class RecordSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """`[records]`: what is kept of a request beyond its figures."""
 
     prompts: bool = False
-    """Beginnings of prompts: 100 letters of what the user said last and of the system prompt. Never of organizations."""
+    """Beginnings of prompts: 100 letters of what the user said last and of the system prompt. None of organizations."""
 
 
 Verdict = Literal["allow", "soft_block", "challenge", "hard_block"]
