@@ -1,0 +1,20 @@
+"""`trivium abuse`: what the running gateway judged, and how its classifier does."""
+
+from __future__ import annotations
+
+import click
+
+from trivium.cli.ask import ask
+from trivium.cli.options import config_option, echo_json, echo_table, json_option
+
+
+@click.command()
+@config_option
+@json_option
+def abuse(config_file: str | None, as_json: bool) -> None:
+    """Verdicts since the gateway started, and the classifier's answers, failures and reports."""
+    told = ask(config_file, "abuse.status")
+    if as_json:
+        echo_json(told)
+        return
+    echo_table(["what", "how many"], [[name.replace("_", " "), str(value)] for name, value in told.items()])
