@@ -10,6 +10,12 @@ from typing import Any
 
 from aiohttp import web
 
+from gateway import Running
+from support_money import operate
+from trivium.policy.caller import Role
+from trivium.store.organizations import OrganizationRow
+from trivium.store.users import User
+
 KEY = "classifier-key"
 
 
@@ -70,6 +76,16 @@ async def classifier() -> AsyncIterator[ClassifierDouble]:
     finally:
         double.free.set()
         await runner.cleanup()
+
+
+async def member_of_acme(house: Running) -> None:
+    """A key of a user for whom an organization pays; the house's calls are made with it from here on."""
+    now = house.gateway.deps.clock.now_ms()
+    await house.gateway.store.users.add(User(id="anna", name="Anna", created_ms=now), "test")
+    acme = OrganizationRow(id="acme", name="Acme", created_ms=now)
+    await house.gateway.store.organizations.add(acme, None, "test")
+    await house.gateway.store.organizations.set_member("acme", "anna", Role.MEMBER, "test")
+    house.key = (await operate(house, "keys.create", name="laptop", account="acme", user="anna"))["key"]
 
 
 def settings(judge: ClassifierDouble | None, mode: str = "log", rules: str = "", more: str = "", asks: str = "") -> str:

@@ -13,27 +13,14 @@ import openai
 import pytest
 
 from gateway import ALL_APIS, CHAT, Running
-from support_classifier import KEY, ClassifierDouble, classifier, settings
+from support_classifier import KEY, ClassifierDouble, classifier, member_of_acme, settings
 from support_money import BODIES, CREDITS, METER, PATHS, customer, in_every_api, operate, shop, usage, whole
 from trivium.mock import Reply, Usage
-from trivium.policy.caller import Role
-from trivium.store.organizations import OrganizationRow
-from trivium.store.users import User
 
 HI = Reply(text="Hi", usage=Usage(input=25, output=20))
 VERDICTS = ("ALLOW", "SOFT_BLOCK", "CHALLENGE", "HARD_BLOCK")
 CHEAP = 'soft_block_model = "up/cheap"'
 AGENT = {"user-agent": "claude-cli/2.1 (external, cli)"}
-
-
-async def member_of_acme(house: Running) -> None:
-    """A key of a user for whom an organization pays; the house's calls are made with it from here on."""
-    now = house.gateway.deps.clock.now_ms()
-    await house.gateway.store.users.add(User(id="anna", name="Anna", created_ms=now), "test")
-    acme = OrganizationRow(id="acme", name="Acme", created_ms=now)
-    await house.gateway.store.organizations.add(acme, None, "test")
-    await house.gateway.store.organizations.set_member("acme", "anna", Role.MEMBER, "test")
-    house.key = (await operate(house, "keys.create", name="laptop", account="acme", user="anna"))["key"]
 
 
 async def status(house: Running) -> dict[str, Any]:
@@ -183,6 +170,7 @@ class TestLog:
             judge.free.clear()
             assert (await house.post(*a_call("chat")))[0] == 200
             await counted(house, checks_late=1)
+            judge.free.set()
 
 
 class TestEnforce:
@@ -310,6 +298,7 @@ class TestNothingThatAClassifierDoesFailsARequest:
             assert (await house.post(*a_call("responses")))[0] == 200
             record = await house.record()
             await counted(house, checks_late=1)
+            judge.free.set()
         assert record["flags"] == "abuse_unchecked"
 
     async def test_nobody_there(self) -> None:
@@ -333,6 +322,7 @@ class TestNothingThatAClassifierDoesFailsARequest:
             await judge.asked()
             asking.cancel()
             record = await house.record()
+            judge.free.set()
             assert house.upstream.requests == []
         assert (record["outcome"], record["status"]) == ("aborted", 499)
 
@@ -348,10 +338,12 @@ class TestRules:
             told.append((await house.post(PATHS["chat"], bad))[0])
             records = await house.records()
         assert told == [200, 200, 403, 403]
-        assert [(record["abuse_verdict"], record["abuse_reason"]) for record in records[:2]] == [
-            ("hard_block", "bad_prompt"),
-            ("challenge", "velocity"),
-        ]
+        found = {(record["abuse_verdict"], record["abuse_reason"], record["error_code"]) for record in records}
+        assert found == {
+            ("allow", None, None),
+            ("challenge", "velocity", "call_challenged"),
+            ("hard_block", "bad_prompt", "call_blocked"),
+        }
 
     async def test_in_mode_log_they_only_tell(self) -> None:
         async with shop(HI, settings=settings(None, "log", 'bad_agents = ["claude-cli/*"]')) as house:

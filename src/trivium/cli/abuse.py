@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import click
 
-from trivium.cli.ask import ask
+from trivium.cli.ask import settings_and_folder
 from trivium.cli.options import config_option, echo_json, echo_table, json_option
+from trivium.errors import OperationError
+from trivium.server import control
 
 
 @click.command()
@@ -13,8 +15,12 @@ from trivium.cli.options import config_option, echo_json, echo_table, json_optio
 @json_option
 def abuse(config_file: str | None, as_json: bool) -> None:
     """Verdicts since the gateway started, and the classifier's answers, failures and reports."""
-    told = ask(config_file, "abuse.status")
+    _, folder = settings_and_folder(config_file)
+    try:
+        told = control.ask(folder, "abuse.status", {})
+    except ConnectionError:
+        raise OperationError("No gateway runs here, and only a running one has these figures.") from None
     if as_json:
         echo_json(told)
-        return
-    echo_table(["what", "how many"], [[name.replace("_", " "), str(value)] for name, value in told.items()])
+    else:
+        echo_table(["what", "how many"], [[name.replace("_", " "), str(value)] for name, value in told.items()])

@@ -170,7 +170,8 @@ class Classifier:
 
     async def send(self, url: str, job: _Job) -> tuple[Judgement | None, str]:
         """The judgement, and how it went in a word: `answered`, `late` or `failed`."""
-        problem = ""
+        if job.until <= self.now():
+            return None, "late"  # it has waited for its turn, which says nothing of the service
         try:
             async with asyncio.timeout(max(job.until - self.now(), 0)):
                 judgement = await self._exchange(url, job)
