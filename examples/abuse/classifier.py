@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import hmac
 import json
+import logging
 import os
 import sys
 import time
@@ -48,6 +49,7 @@ def remember(report: dict[str, Any]) -> None:
 
 class Classifier(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
+    wbufsize = -1  # headers and body in one packet
 
     def do_POST(self) -> None:
         said = json.loads(self.rfile.read(int(self.headers["content-length"])))
@@ -55,11 +57,11 @@ class Classifier(BaseHTTPRequestHandler):
             self._answer(401, {"error": "wrong key"})
         elif self.path == "/check":
             verdict = judge(said)
-            print("check ", said["id"], said["identity"], said["model"], verdict, flush=True)
+            logging.info("check  %s %s %s %s", said["id"], said["identity"], said["model"], verdict)
             self._answer(200, verdict)
         elif self.path == "/report":
             remember(said)
-            print("report", said["id"], said["identity"], said["outcome"], said["market_cost_nano"], flush=True)
+            logging.info("report %s %s %s", said["id"], said["outcome"], said["market_cost_nano"])
             self._answer(200, {})
         else:
             self._answer(404, {"error": "POST /check or /report"})
@@ -77,5 +79,6 @@ class Classifier(BaseHTTPRequestHandler):
 
 
 if __name__ == "__main__":
+    logging.basicConfig(level=logging.INFO, format="%(message)s")
     port = int(sys.argv[1]) if len(sys.argv) > 1 else 4700
     ThreadingHTTPServer(("127.0.0.1", port), Classifier).serve_forever()

@@ -172,7 +172,7 @@ class AbuseVerdicts(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class AbuseRules(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """`[abuse.rules]`. Of an identity: a user, else a key, else an address. 0 switches a rule off."""
 
-    requests_per_minute: Annotated[int, msgspec.Meta(ge=0, le=10**9)] = 600
+    requests_per_minute: Annotated[int, msgspec.Meta(ge=0, le=10**9)] = 1200
     free_spend_per_hour: Annotated[str, msgspec.Meta(pattern=r"^[0-9]{1,9}(\.[0-9]{1,9})?\Z")] = "5"
     """USD at the market's price, of calls that cost their caller nothing."""
     new_hours: Annotated[int, msgspec.Meta(ge=0, le=8760)] = 24

@@ -12,6 +12,7 @@ import enum
 from collections import OrderedDict
 from collections.abc import Callable, Iterable
 from decimal import Decimal
+from functools import lru_cache
 from typing import TypeVar
 
 import msgspec
@@ -215,7 +216,7 @@ class Rules:
     def _is_one_of_many(self, seen: Seen, _: _Identity, __: Texts) -> bool:
         """Many new identities behind one address are one who makes identities. Those beyond the limit need not be known
         by name."""
-        if not self._is_new(seen) or not (address := addresses.subscriber(seen.client_ip)):
+        if not self._is_new(seen) or not (address := _subscriber(seen.client_ip)):
             return False
         new, most = _of(self._addresses, address, _Address).new, self._settings.new_identities_per_address
         while new and next(iter(new.values())) < seen.time_ms - HOUR_MS:
@@ -256,5 +257,10 @@ def _of(kept: OrderedDict[str, _V], name: str, make: Callable[[], _V]) -> _V:
 
 
 def _is_in(address: str | None, ranges: Ranges) -> bool:
-    found = addresses.parsed(address)
+    found = _parsed(address)
     return found is not None and found in ranges
+
+
+_parsed = lru_cache(_REMEMBERED)(addresses.parsed)
+_subscriber = lru_cache(_REMEMBERED)(addresses.subscriber)
+"""Reading an address takes longer than all rules together, and callers come again."""
