@@ -78,10 +78,14 @@ async def classifier() -> AsyncIterator[ClassifierDouble]:
         await runner.cleanup()
 
 
+BORN = 1_767_225_600_000
+"""When Anna was added, milliseconds since the epoch."""
+
+
 async def member_of_acme(house: Running) -> None:
-    """A key of a user for whom an organization pays; the house's calls are made with it from here on."""
+    """A key of Anna's, for whom an organization pays; the house's calls are made with it from here on."""
     now = house.gateway.deps.clock.now_ms()
-    await house.gateway.store.users.add(User(id="anna", name="Anna", created_ms=now), "test")
+    await house.gateway.store.users.add(User(id="anna", name="Anna", created_ms=BORN), "test")
     acme = OrganizationRow(id="acme", name="Acme", created_ms=now)
     await house.gateway.store.organizations.add(acme, None, "test")
     await house.gateway.store.organizations.set_member("acme", "anna", Role.MEMBER, "test")

@@ -13,7 +13,7 @@ import openai
 import pytest
 
 from gateway import ALL_APIS, CHAT, Running
-from support_classifier import KEY, ClassifierDouble, classifier, member_of_acme, settings
+from support_classifier import BORN, KEY, ClassifierDouble, classifier, member_of_acme, settings
 from support_money import BODIES, CREDITS, METER, PATHS, customer, in_every_api, operate, shop, usage, whole
 from trivium.mock import Reply, Usage
 
@@ -102,7 +102,8 @@ class TestTheQuestion:
             await member_of_acme(house)
             await house.post(PATHS["chat"], said)
             asked = await judge.asked()
-        assert (asked["organization_id"], asked["user_id"], asked["identity"]) == ("acme", "anna", "user:anna")
+        assert (asked["organization_id"], asked["user_id"]) == ("acme", "anna")
+        assert (asked["identity"], asked["born_ms"]) == ("user:anna", BORN)
         assert (asked["prompts"], asked["system_prompt"], asked["user_text"]) == ("withheld", None, None)
 
     async def test_unless_the_operator_says_otherwise(self) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import gc
 from typing import Any
 
@@ -9,7 +10,7 @@ import pytest
 
 from gateway import MESSAGES, Running
 from support_classifier import member_of_acme
-from support_money import METER, shop
+from support_money import METER, beginning, settled_one, shop, stalling
 from trivium.canon.api import Api
 from trivium.mock import Reply, Usage
 from trivium.pipeline.words import Words, columns
@@ -40,6 +41,17 @@ async def test_switched_on_the_beginnings_are(stream: bool) -> None:
     async with shop(HI, settings=ON) as house:
         assert await kept(house, {**SAID, "stream": stream}) == ["steal keys", SYSTEM[:100], 270]
         assert await kept(house, {**MESSAGES, "messages": [], "stream": stream}) == ["", None, None]
+
+
+async def test_a_stream_that_goes_on_does_not_hold_its_question() -> None:
+    begun = stalling(beginning("messages", "Hi"))
+    async with shop(begun, settings=ON) as house:
+        asking = asyncio.create_task(house.post("/v1/messages", {**SAID, "stream": True}))
+        await house.upstream.wait_for_requests(1)
+        await asyncio.sleep(0.05)
+        assert not [held for held in gc.get_objects() if isinstance(held, Request) and held.body]
+        asking.cancel()
+        assert (await settled_one(house))["prompt_prefix"] == "steal keys"
 
 
 async def test_of_an_organization_only_the_length() -> None:
