@@ -28,8 +28,6 @@ from trivium.wire.request import Request
 
 SOFT_BLOCKED = "soft_block"
 """The flag of a record whose call was answered by another model than the one that it asked for."""
-_PAUSE = 60
-"""Seconds after which a challenged caller may try again."""
 _LONGEST_AGENT = 500
 _LONGEST_MODEL = 256
 _ADVICE = (
@@ -77,15 +75,13 @@ def _enforced(judgement: Judgement, target: Target, run: Run, screening: Screeni
         raise CallBlocked(judgement.advice or _BLOCKED, detail=judgement.reason)
     cheaper = _cheaper(run, screening, deps) if judgement.verdict is Verdict.SOFT_BLOCK else None
     if cheaper is None:
-        raise CallChallenged(
-            judgement.advice or screening.settings.challenge or _ADVICE, retry_after=_PAUSE, detail=judgement.reason
-        )
+        raise CallChallenged(judgement.advice or screening.settings.challenge or _ADVICE, detail=judgement.reason)
     run.flags.append(SOFT_BLOCKED)
     return cheaper
 
 
 def _cheaper(run: Run, screening: Screening, deps: Deps) -> Target | None:
-    """The model of soft blocks, if the caller may use it."""
+    """The model of soft blocks, if the caller may use it. Whoever has no key may not."""
     if screening.settings.soft_block_model is None or run.key is None:
         return None
     try:
