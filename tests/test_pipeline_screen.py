@@ -316,6 +316,26 @@ class TestNothingThatAClassifierDoesFailsARequest:
         assert told["checks_failed"] + told["checks_resting"] == told["allow"] == len(records) == 8
         assert {record["flags"] for record in records} == {"abuse_unchecked"}
 
+    @pytest.mark.parametrize("mode", ["log", "enforce"])
+    async def test_silence_towards_many_at_once(self, mode: str) -> None:
+        """Every call is answered, and each question and report is accounted for."""
+        async with classifier() as judge:
+            on = settings(judge, mode, asks="timeout = 0.3") + METER
+            async with shop(HI, settings=on) as house:
+                judge.free.clear()
+                async with asyncio.TaskGroup() as group:
+                    calls = [group.create_task(house.post(*a_call("chat"))) for _ in range(200)]
+                assert {call.result()[0] for call in calls} == {200}
+                judge.free.set()
+                async with asyncio.timeout(10):
+                    while True:
+                        told = await status(house)
+                        ends = {name: told[name] for name in told if name.startswith(("checks", "reports"))}
+                        if sum(ends.values()) == 400:
+                            break
+                        await asyncio.sleep(0.01)
+                assert len(await house.records()) == 200
+
     async def test_a_client_that_leaves_while_it_thinks(self) -> None:
         async with classifier() as judge, shop(HI, settings=settings(judge, "enforce") + METER) as house:
             judge.free.clear()
