@@ -268,4 +268,4 @@ def _die_with_us() -> None:
 def caller(key: ApiKey) -> Caller:
     """Who calls with a key that belongs to nobody in the database."""
     owner = {"account_id": key.account_id, "user_id": key.user_id, "project_id": key.project_id}
-    return Caller(id=key.id, name=key.name, strict=key.strict, **owner)  # type: ignore[arg-type]
+    return Caller(id=key.id, name=key.name, strict=key.strict, born_ms=key.created_ms, **owner)  # type: ignore[arg-type]

@@ -1,5 +1,7 @@
 """A flood of refusals: few records, exact counts."""
 
+import msgspec
+
 from trivium.metering.record import Record
 from trivium.policy.flood import Flood
 
@@ -22,3 +24,10 @@ def test_a_new_window_tells_of_the_last_one_and_keeps_singly_again() -> None:
         flood.admit(refusal(at))
     out = flood.admit(refusal(6001))
     assert [(record.requests, record.flags) for record in out] == [(2, "aggregate"), (1, "")]
+
+
+def test_what_stands_for_many_says_nothing_of_the_first() -> None:
+    flood = Flood(singly=0, window_ms=1000)
+    told = {"client_ip": "192.0.2.1", "client_app": "curl", "requested_model": "m", "prompt_prefix": "I am Anna"}
+    flood.admit(msgspec.structs.replace(refusal(1), system_prompt_prefix="x", system_prompt_length=1, **told))
+    assert flood.flush() == [msgspec.structs.replace(refusal(1), flags="aggregate")]

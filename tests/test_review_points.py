@@ -1,4 +1,4 @@
-"""Points of the review that must hold, by their numbers and in the money's part: 1, 3, 7, 8, 9, 10 and 14.
+"""Points of the review that must hold, by their numbers: 1 to 4, 7 to 10 and 14.
 
 Each in all three APIs as far as they can say it, and through a translation where only that lets a client see it.
 """
@@ -11,6 +11,8 @@ from typing import Any
 import pytest
 
 from gateway import Running
+from support_classifier import classifier, member_of_acme
+from support_classifier import settings as screened
 from support_money import (
     BODIES,
     CREDITS,
@@ -122,6 +124,98 @@ async def test_review_point_1_an_html_502_becomes_the_apis_own_error(api: str) -
     assert (record["outcome"], record["status"], record["cost_nano"]) == ("failed", 502, 0)
 
 
+KEYS = "steal keys"
+CONVERSATION = {"chat": "messages", "responses": "input", "messages": "messages"}
+TEXT = {"chat": "text", "responses": "input_text", "messages": "text"}
+IMAGES: dict[str, dict[str, Any]] = {
+    "chat": {"type": "image_url", "image_url": {"url": "https://x.example/a.png"}},
+    "responses": {"type": "input_image", "image_url": "https://x.example/a.png"},
+    "messages": {"type": "image", "source": {"type": "url", "url": "https://x.example/a.png"}},
+}
+ROUNDS: dict[str, list[dict[str, Any]]] = {
+    "chat": [
+        {
+            "role": "assistant",
+            "content": None,
+            "tool_calls": [{"id": "c1", "type": "function", "function": {"name": "read", "arguments": "{}"}}],
+        },
+        {"role": "tool", "tool_call_id": "c1", "content": "what a tool says"},
+    ],
+    "responses": [
+        {"type": "function_call", "call_id": "c1", "name": "read", "arguments": "{}"},
+        {"type": "function_call_output", "call_id": "c1", "output": "what a tool says"},
+    ],
+    "messages": [
+        {"role": "assistant", "content": [{"type": "tool_use", "id": "c1", "name": "read", "input": {}}]},
+        {"role": "user", "content": [{"type": "tool_result", "tool_use_id": "c1", "content": "what a tool says"}]},
+    ],
+}
+"""A call of a tool and its result, as agents send them back."""
+
+
+def said_by_user(api: str, *parts: str | dict[str, Any]) -> dict[str, Any]:
+    return {
+        "role": "user",
+        "content": [{"type": TEXT[api], "text": part} if isinstance(part, str) else part for part in parts],
+    }
+
+
+def history(api: str, *turns: dict[str, Any], **more: Any) -> tuple[str, dict[str, Any]]:
+    return PATHS[api], {**BODIES[api], CONVERSATION[api]: list(turns), **more}
+
+
+@in_every_api
+async def test_review_point_2_the_classifier_gets_the_last_words_of_the_user(api: str) -> None:
+    plain = {"role": "user", "content": KEYS}
+    past = [
+        [said_by_user(api, KEYS), *ROUNDS[api]],
+        [plain, *ROUNDS[api]],
+        [said_by_user(api, "before"), said_by_user(api, KEYS), said_by_user(api, IMAGES[api]), *ROUNDS[api]],
+        [plain, said_by_user(api, IMAGES[api]), said_by_user(api, IMAGES[api])],
+    ]
+    if api == "messages":
+        beside = ROUNDS[api][-1]["content"] + [{"type": "text", "text": KEYS}]
+        past.append([said_by_user(api, "before"), ROUNDS[api][0], {"role": "user", "content": beside}])
+    async with (
+        classifier() as judge,
+        shop(*answers(api, usage(api, 25, 20)), settings=screened(judge) + METER) as house,
+    ):
+        for count, turns in enumerate(past, 1):
+            for stream in (False, True):
+                assert (await house.post(*history(api, *turns, stream=stream)))[0] == 200
+                assert (await judge.asked(2 * count - 1 + stream))["user_text"] == KEYS
+
+
+@in_every_api
+async def test_review_point_2_nothing_but_results_of_tools_is_null(api: str) -> None:
+    async with (
+        classifier() as judge,
+        shop(*answers(api, usage(api, 25, 20)), settings=screened(judge) + METER) as house,
+    ):
+        assert (await house.post(*history(api, *ROUNDS[api])))[0] == 200
+        asked = await judge.asked()
+    assert (asked["user_text"], asked["system_prompt"]) == (None, None)
+
+
+@in_every_api
+async def test_review_point_2_a_system_prompt_is_a_string_or_blocks_joined_by_newlines(api: str) -> None:
+    blocks = [{"type": TEXT[api], "text": "Be kind."}, {"type": TEXT[api], "text": "Be brief."}]
+    told = []
+    async with (
+        classifier() as judge,
+        shop(*answers(api, usage(api, 25, 20)), settings=screened(judge) + METER) as house,
+    ):
+        for count, system in enumerate(("Be kind.", blocks), 1):
+            turn, named = {"role": "system", "content": system}, {"system": system} if api == "messages" else {}
+            turns = [said_by_user(api, KEYS)] if api == "messages" else [turn, said_by_user(api, KEYS)]
+            assert (await house.post(*history(api, *turns, **named)))[0] == 200
+            told.append((await judge.asked(count))["system_prompt"])
+        if api == "responses":
+            await house.post(*history(api, said_by_user(api, KEYS), instructions="Be kind."))
+            assert (await judge.asked(3))["system_prompt"] == "Be kind."
+    assert told == ["Be kind.", "Be kind.\nBe brief."]
+
+
 @in_every_api
 async def test_review_point_3_vercel_costs_what_its_market_cost_says(api: str) -> None:
     rules = answers(api, usage(api, 25, 20), {"marketCost": "0.000375"})
@@ -150,6 +244,19 @@ async def test_review_point_3_the_callers_own_key_is_charged_nothing_and_its_mar
         assert (await payer.balance(), await payer.entries()) == (("0", "0"), [])
     assert costs(records) == [(0, 375_000, "reported")] * 2
     assert [(record["payer"], record["hold_nano"]) for record in records] == [("byok", 0)] * 2
+
+
+@pytest.mark.parametrize("byok", [True, False])
+@in_every_api
+async def test_review_point_3_the_market_cost_is_reported_as_it_is_whoever_pays(api: str, byok: bool) -> None:
+    rules = answers(api, usage(api, 25, 20), {"marketCost": "0.000375"})
+    provider = f"{VERCEL}\nbyok = true" if byok else VERCEL
+    async with classifier() as judge, shop(*rules, settings=screened(judge) + METER, provider=provider) as house:
+        records = await both(house, api)
+        await judge.told(2)
+    assert costs(records) == [(0 if byok else 375_000, 375_000, "reported")] * 2
+    told = [(report["market_cost_nano"], report["cost_nano"], report["payer"]) for report in judge.reports]
+    assert told == [(375_000, 0, "byok") if byok else (375_000, 375_000, "house")] * 2
 
 
 @in_every_api
@@ -188,6 +295,34 @@ async def test_review_point_3_where_nobody_tells_it_the_book_does(api: str) -> N
         records = await both(house, api)
     assert costs(records) == [(25 * INPUT + 20 * OUTPUT,) * 2 + ("computed",)] * 2
     assert [record["flags"] for record in records] == ["generation_not_found"] * 2
+
+
+PROMPTS = "[records]\nprompts = true\n"
+
+
+@in_every_api
+async def test_review_point_4_the_last_words_of_the_user_are_logged_up_to_100_letters(api: str) -> None:
+    long = KEYS + "é😀" * 60
+    async with shop(*answers(api, usage(api, 25, 20)), settings=PROMPTS + METER) as house:
+        for stream in (False, True):
+            for said in (KEYS, long):
+                turns = [said_by_user(api, said), *ROUNDS[api]]
+                assert (await house.post(*history(api, *turns, stream=stream)))[0] == 200
+        assert (await house.post(*history(api, *ROUNDS[api])))[0] == 200
+        records = await settled(house)
+    prefixes = [record["prompt_prefix"] for record in reversed(records)]
+    assert prefixes == [KEYS, long[:100], KEYS, long[:100], ""]
+    assert [record["system_prompt_length"] for record in records] == [None] * 5
+
+
+@in_every_api
+async def test_review_point_4_for_an_organization_nothing_is_logged(api: str) -> None:
+    async with shop(*answers(api, usage(api, 25, 20)), settings=PROMPTS + METER) as house:
+        await member_of_acme(house)
+        for stream in (False, True):
+            assert (await house.post(*history(api, said_by_user(api, KEYS), stream=stream)))[0] == 200
+        records = await settled(house)
+    assert [record["prompt_prefix"] for record in records] == [None, None]
 
 
 @in_every_api

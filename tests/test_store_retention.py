@@ -115,7 +115,15 @@ def test_the_moment_is_a_whole_hour_and_never_too_late(now: int, keep_ms: int) -
     assert now - keep_ms - HOUR_MS < moment <= now - keep_ms
 
 
-PERSONAL = {"client_ip": "192.0.2.1", "client_app": "curl/8", "error_message": "no model 'anna'", "user_id": "user_1"}
+PERSONAL = {
+    "client_ip": "192.0.2.1",
+    "client_app": "curl/8",
+    "error_message": "no model 'anna'",
+    "user_id": "user_1",
+    "prompt_prefix": "I am Anna",
+    "system_prompt_prefix": "Anna is kind",
+    "abuse_reason": "writes like Anna",
+}
 
 
 def personal(id: str, key_id: str = "key_1", **fields: Any) -> Record:

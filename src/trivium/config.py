@@ -18,11 +18,13 @@ import msgspec
 
 from trivium.errors import ConfigError
 from trivium.settings import (
+    AbuseSettings,
     BillingSettings,
     LocalSettings,
     LogSettings,
     ModelSettings,
     ProviderSettings,
+    RecordSettings,
     ServerSettings,
     Settings,
     Source,
@@ -40,6 +42,8 @@ _SECTIONS: dict[str, Any] = {
     "local": LocalSettings,
     "log": LogSettings,
     "billing": BillingSettings,
+    "records": RecordSettings,
+    "abuse": AbuseSettings,
     "aliases": dict[str, str],
 }
 _T = TypeVar("_T")
@@ -109,6 +113,9 @@ def parse(text: str, name: str = "trivium.toml") -> Settings:
             values[section] = _convert(content, _SECTIONS[section], (section,), source)
             if section == "server":
                 _check_networks(values[section].trusted_proxies, (section, "trusted_proxies"), source)
+            if section == "abuse":
+                for kind in ("datacentres", "bad_addresses"):
+                    _check_networks(getattr(values[section].rules, kind), (section, "rules", kind), source)
         else:
             known = ", ".join(sorted([*_SECTIONS, *_NAMED]))
             raise source.error((section,), f"unknown section; expected one of {known}")

@@ -14,7 +14,7 @@ they enter.
     │   ├── InsufficientCredits 402 · BudgetExceeded 402
     │   ├── Forbidden           403
     │   │   ├── CallerBlocked 403 · KeyNotHere 403 · NotAMember 403 · ApiNotAvailable 403
-    │   │   └── ModelNotAllowed 403 · ProviderNotAllowed 403 · CallChallenged 403
+    │   │   └── ModelNotAllowed 403 · ProviderNotAllowed 403 · CallChallenged 403 · CallBlocked 403
     │   ├── PathNotFound        404 · ModelNotFound 404 · ModelEnded 404 · MethodNotAllowed 405
     │   ├── BodyTimeout         408 · BodyTooLarge 413
     │   └── UpgradeRefused      426 · RateLimited 429 · HeadersTooLarge 431
@@ -207,6 +207,12 @@ class CallChallenged(Forbidden):
     """The call looks like abuse; the message says what to do."""
 
     code = "call_challenged"
+
+
+class CallBlocked(Forbidden):
+    """The call looks like abuse, and there is nothing that the caller could do about it."""
+
+    code = "call_blocked"
 
 
 class ModelEnded(RequestError):

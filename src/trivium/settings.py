@@ -146,6 +146,80 @@ class BillingSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     promotions: list[PromotionSettings] = []
 
 
+class RecordSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """`[records]`: what is kept of a request beyond its figures."""
+
+    prompts: bool = False
+    """Beginnings of prompts: 100 letters of what the user said last and of the system prompt. None of organizations."""
+
+
+Verdict = Literal["allow", "soft_block", "challenge", "hard_block"]
+
+
+class AbuseVerdicts(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """`[abuse.rules.verdicts]`: what each rule says where it holds."""
+
+    velocity: Verdict = "challenge"
+    free_spend: Verdict = "soft_block"
+    new_identity: Verdict = "challenge"
+    new_identities: Verdict = "challenge"
+    datacentre: Verdict = "challenge"
+    bad_address: Verdict = "hard_block"
+    bad_agent: Verdict = "hard_block"
+    bad_prompt: Verdict = "hard_block"
+
+
+class AbuseRules(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """`[abuse.rules]`. Of an identity: a user, else a key, else an address. 0 switches a rule off."""
+
+    requests_per_minute: Annotated[int, msgspec.Meta(ge=0, le=10**9)] = 1200
+    free_spend_per_hour: Annotated[str, msgspec.Meta(pattern=r"^[0-9]{1,9}(\.[0-9]{1,9})?\Z")] = "5"
+    """USD at the market's price, of calls that cost their caller nothing."""
+    new_hours: Annotated[int, msgspec.Meta(ge=0, le=8760)] = 24
+    """How long an identity is new."""
+    new_requests_per_hour: Annotated[int, msgspec.Meta(ge=0, le=10**9)] = 600
+    """Of a new identity."""
+    new_identities_per_address: Annotated[int, msgspec.Meta(ge=0, le=1000)] = 10
+    """New identities that call from one address within an hour."""
+    datacentres: list[str] = []
+    """Networks (CIDR) from which no person calls; only calls on the free tier are held against them."""
+    bad_addresses: list[str] = []
+    """Addresses and networks."""
+    bad_agents: list[str] = []
+    """Of the User-Agent header, `*` and `?` as wildcards, capitals or not."""
+    bad_prompts: list[Annotated[str, msgspec.Meta(min_length=3)]] = []
+    """Texts that occur in what the user says last or in the system prompt, capitals or not."""
+    lists: str | None = None
+    """A file with more of them: lines of `datacentre`, `address`, `agent` or `prompt`, and what is listed."""
+    verdicts: AbuseVerdicts = AbuseVerdicts()
+
+
+class ClassifierSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """`[abuse.classifier]`: a service that judges calls (docs/abuse.md)."""
+
+    url: Annotated[str, msgspec.Meta(pattern="^https?://")]
+    key: Annotated[str, msgspec.Meta(min_length=1)] | None = None
+    """Sent as `Authorization: Bearer`."""
+    timeout: Annotated[float, msgspec.Meta(gt=0, le=30)] = 2
+    """Seconds that an answer may take; in mode `enforce` the call waits so long at the most, then goes on."""
+    max_prompt: Annotated[int, msgspec.Meta(ge=0, le=10_000_000)] = 200_000
+    """Letters of each prompt that are sent."""
+    organization_prompts: bool = False
+    """Whether it may read prompts of calls that an organization pays for."""
+
+
+class AbuseSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """`[abuse]`."""
+
+    mode: Literal["off", "log", "enforce"] = "log"
+    soft_block_model: str | None = None
+    """What answers in place of the model that was asked for; without it a soft block is a challenge."""
+    challenge: Annotated[str, msgspec.Meta(max_length=1000)] | None = None
+    """What a caller is told to do who is challenged."""
+    rules: AbuseRules = AbuseRules()
+    classifier: ClassifierSettings | None = None
+
+
 class Settings(msgspec.Struct, frozen=True):
     """The whole configuration."""
 
@@ -155,6 +229,8 @@ class Settings(msgspec.Struct, frozen=True):
     local: LocalSettings = LocalSettings()
     log: LogSettings = LogSettings()
     billing: BillingSettings = BillingSettings()
+    records: RecordSettings = RecordSettings()
+    abuse: AbuseSettings = AbuseSettings(mode="off")
     models: dict[str, ModelSettings] = {}
     providers: dict[str, ProviderSettings] = {}
     aliases: dict[str, str] = {}

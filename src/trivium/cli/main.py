@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from trivium import __version__
-from trivium.cli import backup, keys, mock, money, prices, reconcile, reports, retention, up, wire
+from trivium.cli import abuse, backup, keys, mock, money, prices, reconcile, reports, retention, up, wire
 from trivium.errors import TriviumError
 
 
@@ -45,6 +45,7 @@ main.add_command(money.credits)
 main.add_command(money.budgets)
 main.add_command(money.ledger)
 main.add_command(reconcile.reconcile)
+main.add_command(abuse.abuse)
 main.add_command(retention.retention)
 main.add_command(backup.backup)
 main.add_command(wire.wire)

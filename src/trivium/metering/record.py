@@ -112,6 +112,16 @@ class Record(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """What it may have cost without anybody knowing: of a call whose end nobody saw."""
     content_bytes: int = 0
     """Bytes of content that were delivered, where no usage arrived and they had to be counted instead."""
+    prompt_prefix: str | None = None
+    """The first 100 letters of what the user said last; empty where that is nothing, null where it is not kept."""
+    system_prompt_prefix: str | None = None
+    """The first 100 letters of the system prompt; null where there is none, or it is not kept."""
+    system_prompt_length: int | None = None
+    """Its letters."""
+    abuse_verdict: str | None = None
+    """`allow`, `soft_block`, `challenge` or `hard_block`; null where nobody judged the call."""
+    abuse_reason: str | None = None
+    """Which rules spoke, or the classifier's word."""
 
 
 COLUMNS = Record.__struct_fields__

@@ -11,6 +11,7 @@ from trivium.metering.prices import Quote
 from trivium.metering.record import Outcome, Record
 from trivium.metering.start import Start
 from trivium.pipeline.lookup import Generations, Lookups
+from trivium.pipeline.screening import Screening
 from trivium.policy.access import HouseSettings
 from trivium.policy.caller import Caller
 from trivium.policy.flood import Flood
@@ -93,8 +94,11 @@ class Deps:
         local: Local | None,
         catalog: Catalog,
         seal_key: bytes = b"",
+        screening: Screening | None = None,
+        keeps_prompts: bool = False,
     ) -> None:
-        """`seal_key` is the secret with which sealed reasoning is put into envelopes."""
+        """`seal_key` is the secret with which sealed reasoning is put into envelopes; without `screening` nobody looks
+        for abuse; `keeps_prompts` says that records have the beginnings of prompts."""
         self.settings = settings
         self.clock = clock
         self.keys = keys
@@ -109,6 +113,8 @@ class Deps:
         self.house = HouseSettings()
         self.guesses = Guesses()
         self.seal_key = seal_key
+        self.screening = screening
+        self.keeps_prompts = keeps_prompts
         self.in_flight = InFlight(settings.max_in_flight_bytes, settings.max_calls)
         self.flood = Flood()
 

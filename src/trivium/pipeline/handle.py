@@ -17,8 +17,10 @@ from trivium.pipeline.forward import forward, prepare, way_to
 from trivium.pipeline.hold import account_of, begin
 from trivium.pipeline.read import check_head, read_body
 from trivium.pipeline.relay import Exchange, error_value, json_headers
+from trivium.pipeline.screen import screen
 from trivium.pipeline.settle import Run
 from trivium.pipeline.translated import TranslatedExchange
+from trivium.pipeline.words import Words
 from trivium.wire.errors import render
 from trivium.wire.request import check_stateless, parse, without_body
 
@@ -75,6 +77,8 @@ async def _serve(call: Call, body: Body, reply: Reply, run: Run, deps: Deps) -> 
     if call.operation is Operation.COUNT_TOKENS:
         await count(call, request, target, reply, run, deps)
         return
+    if deps.screening is not None:
+        run.target = target = await screen(call, request, target, run, deps)
     way = way_to(call, target, target.provider.apis, deps)
     content = prepare(call, request, target, way, run)
     await begin(call, request, target, run, deps)
@@ -82,6 +86,9 @@ async def _serve(call: Call, body: Body, reply: Reply, run: Run, deps: Deps) -> 
     # Nobody but what is sending holds a body from here on, and that only until it has been sent; of a call whose answer
     # comes whole and soon, it stays for an estimate.
     if request.stream:
+        if deps.keeps_prompts:
+            run.words = run.words or Words(request)
+            asyncio.get_running_loop().call_soon(run.read_prompts)
         run.request = request = without_body(request)
     del content
 

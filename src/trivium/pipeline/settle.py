@@ -8,7 +8,7 @@ is missing that the provider's generation record has, the call stays open until 
 from __future__ import annotations
 
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 import msgspec
 
@@ -25,6 +25,8 @@ from trivium.metering.record import Outcome, Record, short, told_by
 from trivium.money import nano_text
 from trivium.pipeline.call import Call, Operation
 from trivium.pipeline.deps import Deps
+from trivium.pipeline.screening import UNCHECKED, Screened
+from trivium.pipeline.words import Words, columns
 from trivium.policy.caller import Caller
 from trivium.routing.catalog import Target
 from trivium.wire.generation import Generation
@@ -78,6 +80,11 @@ class Run:
         self.quote: Quote | None = None
         self.payer: Payer | None = None
         """None until it is known which provider is called."""
+        self.words: Words | None = None
+        """The prompts, until their columns of the record have been read."""
+        self._prompts: dict[str, Any] | None = None
+        self.screened: Screened | None = None
+        """What was found when abuse was looked for."""
         self._content_bytes = 0
         self._generation_id: str | None = None
         self._charge: Charge | None = None
@@ -118,7 +125,10 @@ class Run:
 
     def close(self) -> None:
         """Writes the record, with which the call ends."""
-        self._deps.keep(self._record())
+        record = self._record()
+        self._deps.keep(record)
+        if self.screened is not None and self._deps.screening is not None:
+            self._deps.screening.ended(self.screened, record)
 
     @property
     def generation_id(self) -> str | None:
@@ -223,6 +233,9 @@ class Run:
         charged = self.charge()
         usage = charged.usage or answer.usage or _NO_USAGE
         flags = [*self.flags, *charged.flags, *(["clamped_usage"] if usage.clamped else [])]
+        screened = self.screened
+        if screened is not None and screened.asked:
+            flags.append(UNCHECKED)
         return Record(
             id=call.id,
             time_ms=call.time_ms,
@@ -268,7 +281,19 @@ class Run:
             markup_ppm=self.quote.markup_ppm if self.quote else 0,
             hold_nano=self.hold_nano,
             content_bytes=self.content_bytes,
+            abuse_verdict=screened.judgement.verdict if screened else None,
+            abuse_reason=(short(screened.judgement.reason) or None) if screened else None,
+            **self.read_prompts(),
         )
+
+    def read_prompts(self) -> dict[str, Any]:
+        """The columns about prompts, where they are kept and somebody known has sent them."""
+        if not self._deps.keeps_prompts or self.request is None or self.key is None:
+            return {}
+        if self._prompts is None:
+            words, self.words = self.words or Words(self.request), None
+            self._prompts = columns(words, of_organization=self.key.organization is not None)
+        return self._prompts
 
     def _losses(self) -> list[tuple[str, str]]:
         """All losses; those of the answer are named after it."""

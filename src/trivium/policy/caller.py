@@ -112,6 +112,8 @@ class Caller(msgspec.Struct, frozen=True, kw_only=True):
     """Which pays, and whose policy holds."""
     role: Role | None = None
     """The user's in this organization; None: no member."""
+    born_ms: int | None = None
+    """When the user was made, else the key."""
 
 
 def names_of(provider: str, model: str) -> tuple[str, ...]:

@@ -47,4 +47,5 @@ class Flood:
 
 def _anonymous(record: Record) -> Record:
     """The first of many, without what was only its own."""
-    return msgspec.structs.replace(record, flags="aggregate", client_ip=None, client_app=None, requested_model=None)
+    own = (*("client_ip", "client_app", "requested_model", "prompt_prefix"), "system_prompt_prefix")
+    return msgspec.structs.replace(record, flags="aggregate", system_prompt_length=None, **dict.fromkeys(own))

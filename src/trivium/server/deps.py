@@ -11,6 +11,7 @@ from trivium.clock import Clock, SystemClock
 from trivium.config import database_url
 from trivium.errors import ConfigError, RequestError, StoreUnavailable
 from trivium.metering.book import Override, PriceBook, entries
+from trivium.operations.abuse import abuse_table
 from trivium.operations.housekeeping import Housekeeping
 from trivium.operations.operations import Operations, Table
 from trivium.operations.price_table import price_table
@@ -22,6 +23,7 @@ from trivium.policy.spending import DEFAULT_ACCOUNT
 from trivium.providers import builtin
 from trivium.providers.provider import Provider
 from trivium.routing.catalog import ModelEntry, catalog
+from trivium.server.screening import screening
 from trivium.settings import Settings
 from trivium.store.store import Store
 from trivium.upstream.client import UpstreamClient
@@ -67,6 +69,8 @@ class Gateway:
             local=Embedded(self.local) if self.local else None,
             catalog=catalog(self.providers.values(), settings.aliases, {}),
             seal_key=self.store.seal_key,
+            screening=screening(settings, env, client, clock),
+            keeps_prompts=settings.records.prompts,
         )
         self._check_aliases()
         self.housekeeping = Housekeeping(
@@ -122,7 +126,12 @@ class Gateway:
             on_change=self._ruled,
             correct=self.store.accounts.correct,
         )
-        return [prices.table, ReconcileOperations(self.store.database, self.providers, clock, client).table]
+        looks = self.deps.screening
+        return [
+            prices.table,
+            ReconcileOperations(self.store.database, self.providers, clock, client).table,
+            abuse_table(lambda: looks.status() if looks is not None else {"mode": "off"}),
+        ]
 
     def _check_aliases(self) -> None:
         """An alias must lead somewhere, as far as the providers' lists are known at the start."""
@@ -139,6 +148,8 @@ class Gateway:
     async def close(self) -> None:
         """Ends what runs beside us, settles what waits for a provider's word, and makes every record durable."""
         await self.deps.lookups.close(_LAST_WORD)
+        if self.deps.screening is not None:
+            await self.deps.screening.close(_LAST_WORD)
         await self.deps.client.close()
         if self.local is not None:
             await self.local.stop()

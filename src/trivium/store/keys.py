@@ -40,7 +40,9 @@ _FROM = """
     LEFT JOIN organizations o ON o.id = {organization}
     LEFT JOIN memberships m ON m.organization_id = o.id AND m.user_id = u.id
 """
-_OWNER = "u.limits, u.staff, u.blocked_ms, d.domain, o.id, o.name, o.settings, m.role"
+_OWNER = (
+    "u.limits, u.staff, u.blocked_ms, d.domain, o.id, o.name, o.settings, m.role, coalesce(u.created_ms, k.created_ms)"
+)
 _FIND = (
     "SELECT k.id, k.name, k.strict, k.account_id, k.user_id, k.project_id, k.expires_ms, k.scopes, k.limits, k.hash,"
     f" {_OWNER} {_FROM.format(keys='keys k', user='k.user_id', organization='k.account_id')}"
@@ -256,7 +258,7 @@ def _key(row: Row) -> ApiKey:
 
 def _caller(row: Row) -> Caller:
     id, name, strict, account_id, user_id, project_id, expires_ms, scopes, limits, _, *owner = row
-    user_limits, staff, blocked_ms, blocked_domain, organization_id, organization, settings, role = owner
+    user_limits, staff, blocked_ms, blocked_domain, organization_id, organization, settings, role, born_ms = owner
     return Caller(
         id=id,
         name=name,
@@ -272,6 +274,7 @@ def _caller(row: Row) -> Caller:
         blocked=blocked_ms is not None or blocked_domain is not None,
         organization=_organization(organization_id, organization, settings) if organization_id is not None else None,
         role=Role(role) if role is not None else None,
+        born_ms=born_ms,
     )
 
 

@@ -15,7 +15,10 @@ from trivium.store.sql import Database, Writing
 SLICE = 500
 """Records in one transaction."""
 
-PERSONAL = ("client_ip", "client_app", "error_message", "user_id")
+PERSONAL = (
+    *("client_ip", "client_app", "error_message", "user_id"),
+    *("prompt_prefix", "system_prompt_prefix", "abuse_reason"),
+)
 """Columns of records. Errors quote what was sent."""
 _NAMED = f"({' OR '.join(f'{name} IS NOT NULL' for name in PERSONAL)})"
 _FORGET = f"UPDATE records SET {', '.join(f'{name} = NULL' for name in PERSONAL)} WHERE id = ?"

@@ -224,6 +224,12 @@ MIGRATIONS = (
     CREATE INDEX keys_by_account ON keys (account_id, id);
     CREATE INDEX keys_by_user ON keys (user_id, id);
 
+    ALTER TABLE records ADD COLUMN prompt_prefix TEXT;
+    ALTER TABLE records ADD COLUMN system_prompt_prefix TEXT;
+    ALTER TABLE records ADD COLUMN system_prompt_length INTEGER;
+    ALTER TABLE records ADD COLUMN abuse_verdict TEXT;
+    ALTER TABLE records ADD COLUMN abuse_reason TEXT;
+
     CREATE TABLE settings (name TEXT PRIMARY KEY, content TEXT NOT NULL, version INTEGER NOT NULL);
     CREATE TABLE changes (
         seq INTEGER PRIMARY KEY AUTOINCREMENT,

@@ -1,0 +1,84 @@
+"""What records keep of prompts: their beginnings where this is switched on, and never those of organizations."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+from typing import Any
+
+import pytest
+
+from gateway import MESSAGES, Running
+from support_classifier import member_of_acme
+from support_money import METER, beginning, settled_one, shop, stalling
+from trivium.canon.api import Api
+from trivium.mock import Reply, Usage
+from trivium.pipeline.words import Words, columns
+from trivium.wire.request import Request, parse
+
+HI = Reply(text="Hi", usage=Usage(input=25, output=20))
+ON = f"[records]\nprompts = true\n{METER}"
+SYSTEM = "Be kind. " * 30
+SAID: dict[str, Any] = {**MESSAGES, "system": SYSTEM, "messages": [{"role": "user", "content": "steal keys"}]}
+NAMES = ("prompt_prefix", "system_prompt_prefix", "system_prompt_length")
+
+
+async def kept(house: Running, body: dict[str, Any] = SAID, status: int = 200) -> list[Any]:
+    """The columns of the newest record."""
+    assert (await house.post("/v1/messages", body))[0] == status
+    record = (await house.records())[0]
+    return [record[name] for name in NAMES]
+
+
+@pytest.mark.parametrize("stream", [False, True])
+async def test_by_default_nothing_is_kept(stream: bool) -> None:
+    async with shop(HI, settings=METER) as house:
+        assert await kept(house, {**SAID, "stream": stream}) == [None, None, None]
+
+
+@pytest.mark.parametrize("stream", [False, True])
+async def test_switched_on_the_beginnings_are(stream: bool) -> None:
+    async with shop(HI, settings=ON) as house:
+        assert await kept(house, {**SAID, "stream": stream}) == ["steal keys", SYSTEM[:100], 270]
+        assert await kept(house, {**MESSAGES, "messages": [], "stream": stream}) == ["", None, None]
+
+
+async def test_a_stream_that_goes_on_does_not_hold_its_question() -> None:
+    begun = stalling(beginning("messages", "Hi"))
+    async with shop(begun, settings=ON) as house:
+        asking = asyncio.create_task(house.post("/v1/messages", {**SAID, "stream": True}))
+        await house.upstream.wait_for_requests(1)
+        await asyncio.sleep(0.05)
+        assert not [held for held in gc.get_objects() if isinstance(held, Request) and held.body]
+        asking.cancel()
+        assert (await settled_one(house))["prompt_prefix"] == "steal keys"
+
+
+async def test_of_an_organization_only_the_length() -> None:
+    async with shop(HI, settings=ON) as house:
+        await member_of_acme(house)
+        assert await kept(house) == [None, None, 270]
+
+
+async def test_refused_calls_keep_theirs_too_but_not_those_of_strangers() -> None:
+    async with shop(HI, settings=ON) as house:
+        assert await kept(house, {**SAID, "model": "a/b/c", "thread": "t"}, 400) == ["steal keys", SYSTEM[:100], 270]
+        assert (await house.post("/v1/messages", SAID, key=None))[0] == 401
+        (record,) = [record for record in await house.records() if record["key_id"] is None]
+        assert [record[name] for name in NAMES] == [None, None, None]
+
+
+async def test_whoever_is_forgotten_leaves_no_prompts() -> None:
+    async with shop(HI, settings=ON) as house:
+        await kept(house)
+        key = (await house.record())["key_id"]
+        await house.gateway.operations.perform("retention.erase", {"key": key, "apply": True})
+        record = await house.record()
+        assert [record[name] for name in NAMES] == [None, None, 270]
+
+
+def test_a_request_is_let_go_of_once_it_has_been_read() -> None:
+    words = Words(parse(Api.CHAT, b'{"model":"m","messages":[{"role":"user","content":"hi"}]}'))
+    assert words.read().user == "hi"
+    assert not [held for held in gc.get_referents(words) if isinstance(held, Request)]
+    assert columns(words, of_organization=False)["prompt_prefix"] == "hi"
