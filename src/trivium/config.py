@@ -23,6 +23,7 @@ from trivium.settings import (
     LogSettings,
     ModelSettings,
     ProviderSettings,
+    SecuritySettings,
     ServerSettings,
     Settings,
     Source,
@@ -39,9 +40,12 @@ _SECTIONS: dict[str, Any] = {
     "upstream": UpstreamSettings,
     "local": LocalSettings,
     "log": LogSettings,
+    "security": SecuritySettings,
     "billing": BillingSettings,
     "aliases": dict[str, str],
 }
+_NETWORKS = {"server": ("trusted_proxies",), "security": ("allow_networks", "deny_networks")}
+"""Settings that are lists of addresses and networks."""
 _T = TypeVar("_T")
 
 
@@ -107,8 +111,8 @@ def parse(text: str, name: str = "trivium.toml") -> Settings:
         elif section in _SECTIONS:
             _check_strings(content if section == "aliases" else None, (section,), source)
             values[section] = _convert(content, _SECTIONS[section], (section,), source)
-            if section == "server":
-                _check_networks(values[section].trusted_proxies, (section, "trusted_proxies"), source)
+            for setting in _NETWORKS.get(section, ()):
+                _check_networks(getattr(values[section], setting), (section, setting), source)
         else:
             known = ", ".join(sorted([*_SECTIONS, *_NAMED]))
             raise source.error((section,), f"unknown section; expected one of {known}")

@@ -5,7 +5,7 @@ they enter.
     TriviumError
     ├── ConfigError                     the start stops; never reaches a client
     ├── OperationError          400     an operator's command cannot be carried out
-    │   ├── RoleMissing         403 · NotFound 404 · Conflict 409 · PreconditionFailed 412
+    │   ├── RoleMissing         403 · NotFound 404 · Conflict 409 · PreconditionFailed 412 · UrlRefused 400
     ├── RequestError            400     the caller can mend it
     │   ├── InvalidJson         400 · ModelMissing 400 · ModelAmbiguous 400 · FieldInvalid 400 · FieldUnsupported 400
     │   ├── Untranslatable      400 · LossRefused 400
@@ -14,7 +14,8 @@ they enter.
     │   ├── InsufficientCredits 402 · BudgetExceeded 402
     │   ├── Forbidden           403
     │   │   ├── CallerBlocked 403 · KeyNotHere 403 · NotAMember 403 · ApiNotAvailable 403
-    │   │   └── ModelNotAllowed 403 · ProviderNotAllowed 403 · CallChallenged 403
+    │   │   ├── ModelNotAllowed 403 · ProviderNotAllowed 403 · CallChallenged 403
+    │   │   └── DestinationRefused 403
     │   ├── PathNotFound        404 · ModelNotFound 404 · ModelEnded 404 · MethodNotAllowed 405
     │   ├── BodyTimeout         408 · BodyTooLarge 413
     │   └── UpgradeRefused      426 · RateLimited 429 · HeadersTooLarge 431
@@ -90,6 +91,12 @@ class RoleMissing(OperationError):
 
     status = 403
     code = "role_missing"
+
+
+class UrlRefused(OperationError):
+    """A URL that the gateway would not call; the message says what is wrong with it."""
+
+    code = "url_refused"
 
 
 class RequestError(TriviumError):
@@ -207,6 +214,13 @@ class CallChallenged(Forbidden):
     """The call looks like abuse; the message says what to do."""
 
     code = "call_challenged"
+
+
+class DestinationRefused(Forbidden):
+    """A server that a user named has an address that the gateway does not connect to. Which it is, is not told: a name
+    must not tell who asks what the operator's network looks like."""
+
+    code = "destination_refused"
 
 
 class ModelEnded(RequestError):

@@ -53,6 +53,17 @@ class StorageSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Age up to which records are kept, as `90d` or `36h`. Default: for ever."""
 
 
+class SecuritySettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """`[security]`: where URLs that users supply may lead (docs/custom-models.md)."""
+
+    allow_networks: list[str] = []
+    """Addresses and networks (CIDR) that are allowed though they are not of the public internet."""
+    deny_networks: list[str] = []
+    """Those that are refused though they are."""
+    allow_http: bool = False
+    """Whether such a URL may be plain `http:`."""
+
+
 class UpstreamSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """`[upstream]`: the HTTP client that calls providers."""
 
@@ -154,6 +165,7 @@ class Settings(msgspec.Struct, frozen=True):
     upstream: UpstreamSettings = UpstreamSettings()
     local: LocalSettings = LocalSettings()
     log: LogSettings = LogSettings()
+    security: SecuritySettings = SecuritySettings()
     billing: BillingSettings = BillingSettings()
     models: dict[str, ModelSettings] = {}
     providers: dict[str, ProviderSettings] = {}

@@ -75,7 +75,7 @@ def prepare(call: Call, request: Request, target: Target, way: Translation | Non
 async def forward(  # noqa: PLR0917
     call: Call, body: bytes, target: Target, way: Translation | None, run: Run, deps: Deps
 ) -> UpstreamResponse:
-    """Sends the request on; returns when the upstream's headers are there. Raises UpstreamError."""
+    """Sends the request on; returns when the upstream's headers are there. Raises UpstreamError, DestinationRefused."""
     provider, api = target.provider, way.api if way else call.api
     base = await _base_url(provider, deps)
     paths = PATHS if call.operation is Operation.GENERATE else COUNT_PATHS
@@ -87,6 +87,7 @@ async def forward(  # noqa: PLR0917
             headers=_headers(call, provider, api),
             body=body,
             timeouts=_timeouts(provider.timeouts),
+            guarded=provider.guarded,
         )
     )
     run.ttfb_us = run.elapsed_us()

@@ -43,6 +43,8 @@ class Provider(msgspec.Struct, frozen=True, kw_only=True):
     """Its word for what a call cost is believed."""
     byok: bool = False
     """The caller's side pays it: its calls are charged nothing."""
+    guarded: bool = False
+    """Its address comes from a user: it is checked before it is connected to."""
     collects_data: bool = True
     """It may keep prompts for more than abuse checks, or learn from them."""
     retains_data: bool = True
