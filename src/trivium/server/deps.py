@@ -18,6 +18,7 @@ from trivium.operations.prices import PriceOperations
 from trivium.operations.reconcile import ReconcileOperations
 from trivium.pipeline.deps import Deps
 from trivium.pipeline.hold import CREDITS
+from trivium.policy.destinations import destinations
 from trivium.policy.spending import DEFAULT_ACCOUNT
 from trivium.providers import builtin
 from trivium.providers.provider import Provider
@@ -26,6 +27,7 @@ from trivium.settings import Settings
 from trivium.store.store import Store
 from trivium.upstream.client import UpstreamClient
 from trivium.upstream.generation import Generations
+from trivium.upstream.guard import Guard
 from trivium.upstream.http1 import Http1Client
 from trivium.upstream.local import LocalModel
 from trivium.upstream.local_model import MODEL
@@ -168,8 +170,9 @@ def _local(settings: Settings, folder: Path) -> tuple[LocalModel | None, str | N
 
 
 def _client(settings: Settings) -> UpstreamClient:
+    guard = Guard(destinations(settings.security))
     if settings.upstream.client == "aiohttp":
         from trivium.upstream.aiohttp_client import AiohttpClient  # noqa: PLC0415 # 0.1 s and 8 MB for who does not use it
 
-        return AiohttpClient()
-    return Http1Client(limits=PoolLimits(connections=settings.upstream.max_connections))
+        return AiohttpClient(guard=guard)
+    return Http1Client(limits=PoolLimits(connections=settings.upstream.max_connections), guard=guard)
