@@ -19,10 +19,12 @@ import msgspec
 from trivium.errors import ConfigError
 from trivium.settings import (
     BillingSettings,
+    ByokSettings,
     LocalSettings,
     LogSettings,
     ModelSettings,
     ProviderSettings,
+    SecretsSettings,
     SecuritySettings,
     ServerSettings,
     Settings,
@@ -32,6 +34,8 @@ from trivium.settings import (
 )
 
 ProviderName = re.compile(r"[a-z0-9][a-z0-9._-]*")
+_VERSION = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,49}")
+"""Of a key-encryption key."""
 
 
 _SECTIONS: dict[str, Any] = {
@@ -42,6 +46,8 @@ _SECTIONS: dict[str, Any] = {
     "log": LogSettings,
     "security": SecuritySettings,
     "billing": BillingSettings,
+    "secrets": SecretsSettings,
+    "byok": ByokSettings,
     "aliases": dict[str, str],
 }
 _NETWORKS = {"server": ("trusted_proxies",), "security": ("allow_networks", "deny_networks")}
@@ -93,6 +99,18 @@ def database_url(settings: Settings, env: Mapping[str, str]) -> str | None:
     if not url.startswith(("postgresql://", "postgres://")):
         raise _error(settings.source, path, "expected postgresql://USER:PASSWORD@HOST:PORT/DATABASE")
     return url
+
+
+def secret_keys(settings: Settings, env: Mapping[str, str]) -> list[tuple[str, str]]:
+    """The key-encryption keys as `[secrets] keys` has them: version and text. Raises ConfigError."""
+    path = ("secrets", "keys")
+    found: dict[str, str] = {}
+    for entry in settings.secrets.keys:
+        version, _, place = entry.partition("=")
+        if not _VERSION.fullmatch(version) or not place.startswith(("env:", "file:")) or version in found:
+            raise _error(settings.source, path, "expected VERSION=env:NAME or VERSION=file:PATH, each version once")
+        found[version] = secret(place, env, settings.source, path)
+    return list(found.items())
 
 
 def parse(text: str, name: str = "trivium.toml") -> Settings:

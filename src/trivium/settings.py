@@ -64,6 +64,21 @@ class SecuritySettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Whether such a URL may be plain `http:`."""
 
 
+class SecretsSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """`[secrets]`: what upstream keys of users and organizations are kept under (docs/byok.md)."""
+
+    keys: list[str] = []
+    """`VERSION=env:NAME` or `VERSION=file:PATH`, the current one first: 32 bytes as base64 or hexadecimal digits. By
+    default the file `secrets.key` of the data folder."""
+
+
+class ByokSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """`[byok]`: how calls with such keys go to their vendors."""
+
+    via: dict[str, Literal["direct", "vercel"]] = {}
+    """By vendor. `vercel`: with the house's own account there, which is told the key with each call."""
+
+
 class UpstreamSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """`[upstream]`: the HTTP client that calls providers."""
 
@@ -167,6 +182,8 @@ class Settings(msgspec.Struct, frozen=True):
     log: LogSettings = LogSettings()
     security: SecuritySettings = SecuritySettings()
     billing: BillingSettings = BillingSettings()
+    secrets: SecretsSettings = SecretsSettings()
+    byok: ByokSettings = ByokSettings()
     models: dict[str, ModelSettings] = {}
     providers: dict[str, ProviderSettings] = {}
     aliases: dict[str, str] = {}

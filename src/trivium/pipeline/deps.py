@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Protocol
 
 from trivium.clock import Clock
@@ -19,7 +19,8 @@ from trivium.policy.inflight import InFlight
 from trivium.policy.promotions import Promotions
 from trivium.policy.spending import Refusal
 from trivium.routing.catalog import Catalog
-from trivium.settings import BillingSettings, ServerSettings
+from trivium.settings import BillingSettings, ByokSettings, ServerSettings
+from trivium.store.secrets import SealedSecret
 from trivium.upstream.client import UpstreamClient
 
 
@@ -36,6 +37,22 @@ class Keys(Protocol):
 
     async def acting_for(self, caller: Caller, organization_id: str) -> Caller | None:
         """The same caller where an organization pays that the user is a member of. Raises StoreUnavailable."""
+        ...
+
+
+class OwnKeys(Protocol):
+    """Upstream keys of users and organizations."""
+
+    def vendors(self, owner: str) -> Mapping[str, bool]:
+        """The vendors for which an owner has keys, and whether any of them has a base URL of its own."""
+        ...
+
+    async def keys(self, owner: str, vendor: str) -> Sequence[SealedSecret]:
+        """In the order in which they are tried. Raises StoreUnavailable."""
+        ...
+
+    def plain(self, secret: SealedSecret) -> bytes:
+        """What a key consists of. Raises SecretUnreadable."""
         ...
 
 
@@ -85,6 +102,7 @@ class Deps:
         settings: ServerSettings,
         clock: Clock,
         keys: Keys,
+        own: OwnKeys,
         ledger: Ledger,
         prices: PriceBook,
         generations: Generations,
@@ -92,12 +110,15 @@ class Deps:
         client: UpstreamClient,
         local: Local | None,
         catalog: Catalog,
+        byok: ByokSettings,
         seal_key: bytes = b"",
     ) -> None:
         """`seal_key` is the secret with which sealed reasoning is put into envelopes."""
         self.settings = settings
         self.clock = clock
         self.keys = keys
+        self.own = own
+        self.byok = byok
         self.ledger = ledger
         self.prices = prices
         self.lookups = Lookups(generations)

@@ -12,6 +12,7 @@ from trivium.pipeline.call import Call, Headers, Operation
 from trivium.pipeline.deps import Deps
 from trivium.pipeline.settle import Run
 from trivium.providers.provider import COUNT_PATHS, PATHS, Provider
+from trivium.providers.sigv4 import signed
 from trivium.providers.traits import traits_of
 from trivium.routing.catalog import Target
 from trivium.settings import TimeoutSettings
@@ -81,10 +82,14 @@ async def forward(  # noqa: PLR0917
     paths = PATHS if call.operation is Operation.GENERATE else COUNT_PATHS
     query = f"?{call.query.decode('latin-1')}" if call.query and way is None else ""
     run.queue_us = run.elapsed_us()
+    url = f"{base}{paths[api]}{query}"
+    headers = _headers(call, provider, api)
+    if provider.signing is not None:
+        headers = signed(provider.signing, "POST", url, headers, body, deps.clock.now_ms())
     response = await deps.client.send(
         UpstreamRequest(
-            url=f"{base}{paths[api]}{query}",
-            headers=_headers(call, provider, api),
+            url=url,
+            headers=headers,
             body=body,
             timeouts=_timeouts(provider.timeouts),
             guarded=provider.guarded,

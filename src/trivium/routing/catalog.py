@@ -25,6 +25,8 @@ class Target(msgspec.Struct, frozen=True):
     provider: Provider
     model: str
     """The upstream's own id."""
+    also: tuple[str, ...] = ()
+    """Further names by which lists of what is allowed may mean it."""
 
 
 class ModelEntry(msgspec.Struct, frozen=True):

@@ -36,6 +36,10 @@ class UpstreamRequest(msgspec.Struct, frozen=True, kw_only=True):
     guarded: bool = False
     """The URL comes from a user: the address that it leads to is checked, and no other is connected to."""
 
+    def __repr__(self) -> str:
+        """Without headers and body, which hold keys, for a log or a trace."""
+        return f"UpstreamRequest({self.method}, {len(self.body)} bytes)"
+
 
 class UpstreamResponse(Protocol):
     """Status and headers have arrived; the body is read chunk by chunk, as it comes."""
