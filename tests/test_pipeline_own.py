@@ -48,7 +48,12 @@ class People:
 
 
 @contextlib.asynccontextmanager
-async def people(*rules: Rule | Reply, settings: str = CREDITS, policy: Policy | None = None, provider: str = 'apis = ["chat", "responses", "messages"]\nmodels = ["m"]') -> AsyncIterator[People]:
+async def people(
+    *rules: Rule | Reply,
+    settings: str = CREDITS,
+    policy: Policy | None = None,
+    provider: str = 'apis = ["chat", "responses", "messages"]\nmodels = ["m"]',
+) -> AsyncIterator[People]:
     async with running(*rules, settings=settings, provider=provider) as house:
         yield await People(house).settle(policy)
 
