@@ -99,6 +99,14 @@ async def test_any_client_reaches_it_without_balance_price_hold_or_charge(
     assert record["input_uncached_tokens"] == 7
 
 
+async def test_it_has_no_price_even_where_one_could_be_found() -> None:
+    async with town(settings=CREDITS + '[models."*/*"]\nprice = { input = "1", output = "1" }\n') as acme:
+        await acme.add(model="gpt-4o")
+        assert (await acme.post("/v1/chat/completions", named(CHAT)))[0] == 200
+        record = await acme.house.record()
+    assert [record[name] for name in ("price_version", "market_cost_nano", "cost_nano")] == [None, None, 0]
+
+
 async def test_only_callers_of_its_organization_see_and_reach_it() -> None:
     async with town() as acme:
         await acme.add(context=8192, display_name="Our llama")
@@ -160,7 +168,7 @@ async def test_it_stands_before_the_catalogue_and_is_gone_at_once() -> None:
 )
 async def test_the_organization_s_lists_hold_for_it(policy: Policy, code: str) -> None:
     async with town(policy=policy) as acme:
-        await acme.add()
+        await acme.add(model="meta/l")
         status, answer = await acme.post("/v1/chat/completions", named(CHAT))
         assert (status, answer["error"]["code"]) == (403, code)
         assert "llama" not in await acme.seen("acme")
@@ -168,8 +176,10 @@ async def test_the_organization_s_lists_hold_for_it(policy: Policy, code: str) -
 
 
 async def test_a_policy_about_data_is_kept_by_a_server_of_which_that_is_said() -> None:
-    async with town(policy=Policy(zdr=True, data_collection="deny", providers_allow=("custom@acme",))) as acme:
-        await acme.add(collects_data=False, retains_data=False)
+    async with town(
+        policy=Policy(zdr=True, data_collection="deny", providers_allow=("custom@acme",), models_allow=("llama",))
+    ) as acme:
+        await acme.add(model="meta/l", collects_data=False, retains_data=False)
         assert (await acme.post("/v1/messages", named(MESSAGES)))[0] == 200
 
 
