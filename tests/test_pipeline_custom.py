@@ -309,3 +309,15 @@ async def test_tokens_are_counted_by_it_or_estimated() -> None:
         status, answer = await acme.post("/v1/messages/count_tokens", named(MESSAGES))
         assert (status, answer["estimated"]) == (200, True)
         assert "top_k" not in acme.asked()
+
+
+async def test_a_server_that_is_the_gateway_itself_does_not_keep_a_call_going_round() -> None:
+    async with town() as acme:
+        await acme.add("round", base_url=f"{acme.house.url}/v1", key=acme.keys["acme"])
+        await acme.add("house", base_url=f"{acme.house.url}/v1", key=acme.house.key, model="up/m")
+        assert (await acme.post("/v1/chat/completions", named(CHAT, "round")))[0] == 403
+        assert sorted(record["error_code"] for record in await acme.house.records()) == [
+            "destination_refused",
+            "own_key_refused",
+        ]
+        assert (await acme.post("/v1/chat/completions", named(CHAT, "house")))[0] == 200

@@ -7,7 +7,7 @@ from functools import lru_cache
 
 from trivium import __version__
 from trivium.canon.api import Api
-from trivium.errors import LossRefused, UpstreamUnreachable
+from trivium.errors import DestinationRefused, LossRefused, UpstreamUnreachable
 from trivium.pipeline.adapt import adapted, completed
 from trivium.pipeline.call import Call, Headers, Operation
 from trivium.pipeline.deps import Deps
@@ -34,6 +34,7 @@ _OWN = (
 )
 _NAMED = 5
 """Losses that a refusal names."""
+_VIA = (b"via", b"1.1 trivium")
 _ANTHROPIC_VERSION = (b"anthropic-version", b"2023-06-01")
 
 
@@ -91,6 +92,8 @@ async def forward(  # noqa: PLR0917
     run.queue_us = run.elapsed_us()
     url = f"{base}{paths[api]}{query}"
     headers = _headers(call, provider, api)
+    if provider.guarded:
+        headers.append(_via(call))
     if provider.signing is not None:
         headers = signed(provider.signing, "POST", url, headers, body, deps.clock.now_ms())
     response = await deps.client.send(
@@ -113,6 +116,14 @@ async def _base_url(provider: Provider, deps: Deps) -> str:
     if deps.local is None:
         raise UpstreamUnreachable("The embedded model is not running.")
     return await deps.local.base_url()
+
+
+def _via(call: Call) -> tuple[bytes, bytes]:
+    """By which a gateway knows a call that a gateway sent to a user's server: were it to go to one again, a server that
+    leads back here could keep a single call going round until there is room for no other. Raises DestinationRefused."""
+    if _VIA[1] in call.headers.get(_VIA[0], b""):
+        raise DestinationRefused("The call came from a gateway to a user's server, and leads to a user's server again.")
+    return _VIA
 
 
 def _headers(call: Call, provider: Provider, api: Api) -> Headers:
