@@ -36,6 +36,11 @@ def secret_id() -> str:
     return "byok_" + "".join(secrets.choice(_ALPHABET) for _ in range(12))
 
 
+def custom_model_id() -> str:
+    """The public name of an organization's own model: `cm_` + 12 base62 digits."""
+    return "cm_" + "".join(secrets.choice(_ALPHABET) for _ in range(12))
+
+
 def new_api_key() -> str:
     """`tv-` + 32 random bytes in base62."""
     number = int.from_bytes(secrets.token_bytes(_KEY_BYTES))

@@ -9,7 +9,21 @@ from typing import Any
 import click
 
 from trivium import __version__
-from trivium.cli import backup, byok, keys, mock, money, prices, reconcile, reports, retention, secrets, up, wire
+from trivium.cli import (
+    backup,
+    byok,
+    keys,
+    mock,
+    models,
+    money,
+    prices,
+    reconcile,
+    reports,
+    retention,
+    secrets,
+    up,
+    wire,
+)
 from trivium.errors import TriviumError
 
 
@@ -39,6 +53,7 @@ main.add_command(mock.mock)
 main.add_command(keys.keys)
 main.add_command(byok.byok)
 main.add_command(secrets.secrets)
+main.add_command(models.models)
 main.add_command(reports.usage)
 main.add_command(reports.requests)
 main.add_command(prices.prices)

@@ -18,6 +18,7 @@ from trivium.policy.guesses import Guesses
 from trivium.policy.inflight import InFlight
 from trivium.policy.promotions import Promotions
 from trivium.policy.spending import Refusal
+from trivium.providers.custom import CustomModel
 from trivium.routing.catalog import Catalog
 from trivium.settings import BillingSettings, ByokSettings, ServerSettings
 from trivium.store.secrets import SealedSecret
@@ -85,6 +86,18 @@ class Ledger(Protocol):
         ...
 
 
+class CustomModels(Protocol):
+    """Servers of organizations."""
+
+    def of(self, organization_id: str) -> Mapping[str, CustomModel]:
+        """What the organization's callers see, by name."""
+        ...
+
+    def key(self, model: CustomModel) -> str | None:
+        """The model's key, if it has one. Raises SecretUnreadable."""
+        ...
+
+
 class Local(Protocol):
     """The embedded model's process."""
 
@@ -112,6 +125,7 @@ class Deps:
         catalog: Catalog,
         byok: ByokSettings,
         seal_key: bytes = b"",
+        custom_models: CustomModels | None = None,
     ) -> None:
         """`seal_key` is the secret with which sealed reasoning is put into envelopes."""
         self.settings = settings
@@ -130,6 +144,7 @@ class Deps:
         self.house = HouseSettings()
         self.guesses = Guesses()
         self.seal_key = seal_key
+        self.custom_models = custom_models
         self.in_flight = InFlight(settings.max_in_flight_bytes, settings.max_calls)
         self.flood = Flood()
 

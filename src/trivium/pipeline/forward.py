@@ -8,6 +8,7 @@ from functools import lru_cache
 from trivium import __version__
 from trivium.canon.api import Api
 from trivium.errors import LossRefused, UpstreamUnreachable
+from trivium.pipeline.adapt import adapted, completed
 from trivium.pipeline.call import Call, Headers, Operation
 from trivium.pipeline.deps import Deps
 from trivium.pipeline.settle import Run
@@ -19,6 +20,7 @@ from trivium.settings import TimeoutSettings
 from trivium.upstream.client import Timeouts, UpstreamRequest, UpstreamResponse
 from trivium.wire.destination import Destination
 from trivium.wire.envelope import origin_tag
+from trivium.wire.losses import Losses
 from trivium.wire.request import Request, render
 from trivium.wire.translate import Translation
 
@@ -49,7 +51,8 @@ def way_to(call: Call, target: Target, apis: Container[Api], deps: Deps) -> Tran
     if api is call.api:
         return None
     provider = target.provider
-    origin = origin_tag(provider.name, api, target.model, deps.seal_key)
+    whose = f"{provider.name} {provider.base_url}" if provider.guarded else provider.name
+    origin = origin_tag(whose, api, target.model, deps.seal_key)
     traits = traits_of(provider.kind, api, target.model)
     to = Destination(api=api, model=target.model, traits=traits, origin=origin)
     return Translation(call.api, to, id=call.id, created=call.time_ms // 1000)
@@ -57,11 +60,15 @@ def way_to(call: Call, target: Target, apis: Container[Api], deps: Deps) -> Tran
 
 def prepare(call: Call, request: Request, target: Target, way: Translation | None, run: Run) -> bytes:
     """The body for the upstream. Raises RequestError, LossRefused where the caller wants nothing lost."""
+    custom, losses = target.custom, Losses()
+    asked = request if custom is None else adapted(request, custom, losses)
     if way is None:
-        rendered = render(request, target.model)
+        rendered = render(asked, target.model)
     else:
-        rendered = way.request(request.members, count_only=call.operation is Operation.COUNT_TOKENS)
+        rendered = way.request(asked.members, count_only=call.operation is Operation.COUNT_TOKENS)
         way.expect(request.members, wants_usage=request.wants_usage)
+    if custom is not None:
+        rendered = completed(call, request, way.api if way else call.api, rendered, custom, losses)
     run.losses = rendered.losses
     run.upstream_api = way.api if way else call.api
     if run.strict and rendered.losses:

@@ -25,6 +25,7 @@ from trivium.errors import (
     UpstreamError,
 )
 from trivium.pipeline.call import Call
+from trivium.pipeline.custom import custom_target, send_custom
 from trivium.pipeline.deps import Deps
 from trivium.pipeline.forward import forward
 from trivium.pipeline.settle import Run
@@ -102,13 +103,15 @@ def own_vendors(caller: Caller, deps: Deps) -> Mapping[str, bool]:
 
 
 def resolve(caller: Caller, name: str, run: Run, deps: Deps) -> Target:
-    """Where a call goes. Raises ModelNotFound, ModelAmbiguous."""
+    """Where a call goes: to a custom model, else as the catalogue has it, unless an own key pays. Raises ModelNotFound,
+    ModelAmbiguous, OwnKeyUnreadable."""
+    custom = custom_target(caller, name, deps)
     if not own_vendors(caller, deps):
-        return deps.catalog.resolve(name)
+        return custom or deps.catalog.resolve(name)
     target: Target | None = None
     unresolved: ModelNotFound | ModelAmbiguous | None = None
     try:
-        target = deps.catalog.resolve(name)
+        target = custom or deps.catalog.resolve(name)
     except (ModelNotFound, ModelAmbiguous) as error:
         unresolved = error
     own = _own_route(caller, name, target, run.call.api, deps)
@@ -160,6 +163,8 @@ async def send(  # noqa: PLR0917
 ) -> UpstreamResponse:
     """As `forward`, with the caller's own keys where these pay. Raises OwnKeyRefused, OwnKeyUnreadable too."""
     own = run.own
+    if own is None and target.custom is not None:
+        return await send_custom(call, body, target, way, run, deps)
     if own is None:
         return await forward(call, body, target, way, run, deps)
     sealed = await deps.own.keys(own.owner, own.match.vendor)

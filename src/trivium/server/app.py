@@ -13,6 +13,7 @@ from trivium.errors import BodyTimeout, CredentialMissing, MethodNotAllowed, Pat
 from trivium.pipeline.authenticate import authenticate
 from trivium.pipeline.authorize import check_target, visible_entries
 from trivium.pipeline.call import Call, Headers, Operation
+from trivium.pipeline.custom import custom_target
 from trivium.pipeline.deps import Deps
 from trivium.pipeline.handle import NO_KEY, handle, refuse
 from trivium.pipeline.relay import json_headers
@@ -110,8 +111,9 @@ class App:
         entries = visible_entries(caller, self._deps)
         if model is None:
             return 200, model_list(entries, anthropic=anthropic)
-        check_target(caller, self._deps.catalog.resolve(model), self._deps)
-        return 200, single_model(entries, self._deps.catalog.resolve(model), model, anthropic=anthropic)
+        target = custom_target(caller, model, self._deps) or self._deps.catalog.resolve(model)
+        check_target(caller, target, self._deps)
+        return 200, single_model(entries, target, model, anthropic=anthropic)
 
 
 class HttpBody:

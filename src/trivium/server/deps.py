@@ -13,6 +13,7 @@ from trivium.config import database_url, secret_keys
 from trivium.errors import ConfigError, RequestError, StoreUnavailable
 from trivium.metering.book import Override, PriceBook, entries
 from trivium.operations.byok import ByokOperations
+from trivium.operations.custom_models import CustomModelOperations
 from trivium.operations.housekeeping import Housekeeping
 from trivium.operations.operations import Operations, Table
 from trivium.operations.price_table import price_table
@@ -32,6 +33,7 @@ from trivium.store.rotation import status
 from trivium.store.store import Store
 from trivium.upstream.client import UpstreamClient
 from trivium.upstream.generation import Generations
+from trivium.upstream.guard import Guard
 from trivium.upstream.http1 import Http1Client
 from trivium.upstream.local import LocalModel
 from trivium.upstream.local_model import MODEL
@@ -76,6 +78,7 @@ class Gateway:
             local=Embedded(self.local) if self.local else None,
             catalog=catalog(self.providers.values(), settings.aliases, {}),
             seal_key=self.store.seal_key,
+            custom_models=self.store.custom_models,
         )
         self._check_aliases()
         self._check_byok()
@@ -92,6 +95,7 @@ class Gateway:
         self._ruled(await asyncio.to_thread(self.store.prices.overrides))
         self.deps.house = (await self.store.house.get()).settings
         await self.store.secrets.load()
+        await self.store.custom_models.load()
         for one in await status(self.store.secrets):
             if one.problem is not None:
                 _LOG.error("%d upstream keys of callers cannot be read: %s", one.secrets, one.problem)
@@ -114,6 +118,7 @@ class Gateway:
                     known = told
                 self.deps.house = (await self.store.house.get()).settings
                 await self.store.secrets.refresh()
+                await self.store.custom_models.refresh()
             await asyncio.sleep(_FOLLOWED)
 
     def learn(self, listed: Mapping[str, tuple[ModelEntry, ...]]) -> None:
@@ -177,10 +182,12 @@ class Gateway:
 
 
 def secret_tables(store: Store, settings: Settings, folder: Path) -> list[Table]:
-    """The operations on upstream keys of users and organizations, which need the settings beside the store."""
+    """The operations on upstream keys and custom models, which need the settings beside the store."""
     rules = destinations(settings.security)
     byok = ByokOperations(store.secrets, lambda url: check_url(url, rules))
-    return [byok.table, SecretOperations(store.secrets, folder, configured=bool(settings.secrets.keys)).table]
+    custom = CustomModelOperations(store.custom_models, lambda url: check_url(url, rules))
+    rotation = SecretOperations(store.secrets, folder, configured=bool(settings.secrets.keys))
+    return [byok.table, custom.table, rotation.table]
 
 
 class Embedded:
@@ -205,8 +212,9 @@ def _local(settings: Settings, folder: Path) -> tuple[LocalModel | None, str | N
 
 
 def _client(settings: Settings) -> UpstreamClient:
+    guard = Guard(destinations(settings.security))
     if settings.upstream.client == "aiohttp":
         from trivium.upstream.aiohttp_client import AiohttpClient  # noqa: PLC0415 # 0.1 s and 8 MB for who does not use it
 
-        return AiohttpClient()
-    return Http1Client(limits=PoolLimits(connections=settings.upstream.max_connections))
+        return AiohttpClient(guard=guard)
+    return Http1Client(limits=PoolLimits(connections=settings.upstream.max_connections), guard=guard)

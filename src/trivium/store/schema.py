@@ -273,12 +273,13 @@ MIGRATIONS = (
     CREATE INDEX secrets_by_owner ON secrets (owner, vendor, position);
     CREATE INDEX secrets_by_key ON secrets (key_version, id);
     CREATE TABLE custom_models (
+        id TEXT PRIMARY KEY,
         organization_id TEXT NOT NULL,
         name TEXT NOT NULL,
         content TEXT NOT NULL,
-        secret_id TEXT,
-        created_ms INTEGER NOT NULL,
-        PRIMARY KEY (organization_id, name)
+        shown_to TEXT NOT NULL DEFAULT '[]',
+        created_ms INTEGER NOT NULL
     );
+    CREATE UNIQUE INDEX custom_models_by_name ON custom_models (organization_id, name);
     """,
 )

@@ -13,6 +13,7 @@ from trivium.clock import Clock
 from trivium.errors import ConfigError, StoreUnavailable
 from trivium.store import reports
 from trivium.store.accounts import Accounts
+from trivium.store.custom_models import CustomModels
 from trivium.store.envelopes import key_of, keyring
 from trivium.store.house import House
 from trivium.store.keys import KeyStore, read_pepper
@@ -59,6 +60,7 @@ class Store:
         self.organizations = Organizations(*changing)
         self.house = House(*changing)
         self.secrets = Secrets(self.database, self.ledger.writer, clock, ring)
+        self.custom_models = CustomModels(self.database, self.ledger.writer, clock, lambda: self.secrets.ring)
 
     def usage(self, query: reports.UsageQuery) -> list[dict[str, Any]]:
         return reports.usage(self.database, query)
