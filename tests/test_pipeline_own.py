@@ -51,6 +51,9 @@ class People:
         given = {"vendor": vendor, "credential": {"key": key}, **owner, **url, **what}
         return await self.perform("byok.add", given)  # type: ignore[no-any-return]
 
+    async def listed(self, vendor: str) -> list[dict[str, Any]]:
+        return await self.perform("byok.list", {"organization": "acme", "vendor": vendor})  # type: ignore[no-any-return]
+
 
 HOUSE = 'apis = ["chat", "responses", "messages"]\nmodels = ["m", "claude-opus-4-6"]'
 
@@ -320,16 +323,40 @@ async def test_the_catalogue_shows_what_a_policy_lets_the_own_key_reach() -> Non
     async with people(policy=Policy(providers_deny=("up",))) as ann:
         assert await models(ann) == []
         await ann.bring("anthropic", organization="acme")
-        assert await models(ann) == ["claude-opus-4-6"]
+        assert await models(ann) == ["claude-opus-4-6", "anthropic/mock-model"]
+
+
+async def test_the_catalogue_has_what_the_own_keys_vendor_lists_beside_the_houses_models() -> None:
+    told = {"data": [{"id": "models/gemini-2.5-pro"}, {"id": "models/gemini-2.5-flash"}, {"id": "m"}]}
+    listed = Rule(Reply(body=told), Match(path="/google/v1/models", headers={"authorization": f"Bearer {KEY}"}))
+    denied = Policy(models_deny=("*flash*",))
+    async with people(listed, at("mistral", Reply(abort="close")), policy=denied) as ann:
+        await ann.bring("google", organization="acme")
+        await ann.bring("mistral", organization="acme")
+        for _ in range(2):  # the second time nobody is asked again
+            assert await models(ann) == ["m", "claude-opus-4-6", "google/gemini-2.5-pro"]
+        asked = [one.path for one in ann.house.upstream.requests]
+        status, answer = await look(ann, "/v1/models/google/gemini-2.5-pro")
+        assert (status, answer["id"]) == (200, "google/gemini-2.5-pro")
+        assert (await look(ann, "/v1/models/google/gemini-2.5-flash"))[0] == 403
+        await ann.perform("byok.remove", {"organization": "acme", "key": (await ann.listed("google"))[0]["id"]})
+        assert await models(ann) == ["m", "claude-opus-4-6"]
+        assert (await look(ann, "/v1/models/google/gemini-2.5-pro"))[0] == 404
+    assert asked.count("/google/v1/models") == 1
 
 
 async def models(ann: People) -> list[str]:
+    return [entry["id"] for entry in (await look(ann, "/v1/models"))[1]["data"]]
+
+
+async def look(ann: People, path: str) -> tuple[int, Any]:
+    """With the member's key."""
     headers = {"authorization": f"Bearer {ann.member_key}"}
     async with (
         aiohttp.ClientSession(headers=headers) as session,
-        session.get(ann.house.url + "/v1/models") as response,
+        session.get(ann.house.url + path) as response,
     ):
-        return [entry["id"] for entry in (await response.json())["data"]]
+        return response.status, await response.json()
 
 
 @pytest.mark.parametrize("chunk", [None, 1, 7])

@@ -105,22 +105,27 @@ def own_vendors(caller: Caller, deps: Deps) -> Mapping[str, bool]:
 def resolve(caller: Caller, name: str, run: Run, deps: Deps) -> Target:
     """Where a call goes: to a custom model, else as the catalogue has it, unless an own key pays. Raises ModelNotFound,
     ModelAmbiguous, OwnKeyUnreadable."""
+    run.own, target = _route(caller, name, run.call.api, deps)
+    return target
+
+
+def find_target(caller: Caller, name: str, deps: Deps) -> Target:
+    """The same of a name that nobody calls yet."""
+    return _route(caller, name, Api.CHAT, deps)[1]
+
+
+def _route(caller: Caller, name: str, api: Api, deps: Deps) -> tuple[Own | None, Target]:
     custom = custom_target(caller, name, deps)
     if not own_vendors(caller, deps):
-        return custom or deps.catalog.resolve(name)
-    target: Target | None = None
-    unresolved: ModelNotFound | ModelAmbiguous | None = None
+        return None, custom or deps.catalog.resolve(name)
     try:
         target = custom or deps.catalog.resolve(name)
-    except (ModelNotFound, ModelAmbiguous) as error:
-        unresolved = error
-    own = _own_route(caller, name, target, run.call.api, deps)
-    if own is not None:
-        run.own, target = own
-    if target is None:
-        assert unresolved is not None
-        raise unresolved
-    return target
+    except (ModelNotFound, ModelAmbiguous):
+        own = _own_route(caller, name, None, api, deps)
+        if own is None:
+            raise
+        return own
+    return _own_route(caller, name, target, api, deps) or (None, target)
 
 
 def of_own_key(caller: Caller, name: str, target: Target | None, api: Api, deps: Deps) -> Target | None:

@@ -46,12 +46,13 @@ class OwnModels:
         if not having:
             return entries
         found = await asyncio.gather(*(self._models(own_owner(caller) or "", vendor) for vendor in having))
+        known = {entry.id for entry in entries}
         own = [
-            msgspec.structs.replace(model, id=f"{vendor}/{model.id.removeprefix('models/')}")
+            msgspec.structs.replace(model, id=f"{vendor}/{id}")
             for vendor, models in zip(having, found, strict=True)
             for model in models
+            if (id := model.id.removeprefix("models/")) not in known
         ]
-        known = {entry.id for entry in entries}
         return entries + [one for one in own if one.id not in known and self._is_open(caller, one.id)]
 
     async def _models(self, owner: str, vendor: str) -> tuple[ModelEntry, ...]:
