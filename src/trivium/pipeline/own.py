@@ -105,22 +105,27 @@ def own_vendors(caller: Caller, deps: Deps) -> Mapping[str, bool]:
 def resolve(caller: Caller, name: str, run: Run, deps: Deps) -> Target:
     """Where a call goes: to a custom model, else as the catalogue has it, unless an own key pays. Raises ModelNotFound,
     ModelAmbiguous, OwnKeyUnreadable."""
+    run.own, target = _route(caller, name, run.call.api, deps)
+    return target
+
+
+def find_target(caller: Caller, name: str, deps: Deps) -> Target:
+    """The same of a name that nobody calls yet."""
+    return _route(caller, name, Api.CHAT, deps)[1]
+
+
+def _route(caller: Caller, name: str, api: Api, deps: Deps) -> tuple[Own | None, Target]:
     custom = custom_target(caller, name, deps)
     if not own_vendors(caller, deps):
-        return custom or deps.catalog.resolve(name)
-    target: Target | None = None
-    unresolved: ModelNotFound | ModelAmbiguous | None = None
+        return None, custom or deps.catalog.resolve(name)
     try:
         target = custom or deps.catalog.resolve(name)
-    except (ModelNotFound, ModelAmbiguous) as error:
-        unresolved = error
-    own = _own_route(caller, name, target, run.call.api, deps)
-    if own is not None:
-        run.own, target = own
-    if target is None:
-        assert unresolved is not None
-        raise unresolved
-    return target
+    except (ModelNotFound, ModelAmbiguous):
+        own = _own_route(caller, name, None, api, deps)
+        if own is None:
+            raise
+        return own
+    return _own_route(caller, name, target, api, deps) or (None, target)
 
 
 def of_own_key(caller: Caller, name: str, target: Target | None, api: Api, deps: Deps) -> Target | None:
@@ -167,42 +172,35 @@ async def send(  # noqa: PLR0917
         return await send_custom(call, body, target, way, run, deps)
     if own is None:
         return await forward(call, body, target, way, run, deps)
-    keys = await _opened(own, deps)
-    if target.provider.kind == _VERCEL and own.match.vendor != _VERCEL:
-        secrets = [secret for _, credential in keys for secret in credential.secrets()]
-        body = _with_options(body, own, keys)
-        return MaskedResponse(await forward(call, body, target, way, run, deps), secrets)
-    attempts = [
-        (shown, credential, provider)
-        for shown, credential in keys
-        for provider in with_key(target.provider, own.door, credential, base_url=shown.base_url, region=shown.region)
-    ]
-    for number, (shown, credential, provider) in enumerate(attempts, 1):
-        run.own = own = msgspec.structs.replace(own, key=shown)
-        sent = await forward(call, body, Target(provider, target.model), way, run, deps)
-        response = MaskedResponse(sent, credential.secrets())
-        answer, refusal = await _judged(response, own, run, number)
-        if refusal is None:
-            return answer
-        if number == len(attempts):
-            raise refusal
-    raise OwnKeyUnreadable("[BYOK] The key that would pay for this call was removed just now. Send the call again.")
-
-
-async def _opened(own: Own, deps: Deps) -> list[tuple[Secret, Credential]]:
     sealed = await deps.own.keys(own.owner, own.match.vendor)
+    if target.provider.kind == _VERCEL and own.match.vendor != _VERCEL:
+        keys = [(one.shown, _opened(one, own, deps)) for one in sealed]
+        secrets = [secret for _, credential in keys for secret in credential.secrets()]
+        return MaskedResponse(await forward(call, _with_options(body, own, keys), target, way, run, deps), secrets)
+    refusal: UpstreamError | None = None
+    tried = 0
+    for one in sealed:
+        credential = _opened(one, own, deps)
+        run.own = own = msgspec.structs.replace(own, key=one.shown)
+        where = {"base_url": one.shown.base_url, "region": one.shown.region}
+        for provider in with_key(target.provider, own.door, credential, **where):
+            tried += 1
+            sent = await forward(call, body, Target(provider, target.model), way, run, deps)
+            answer, refusal = await _judged(MaskedResponse(sent, credential.secrets()), own, run, tried)
+            if refusal is None:
+                return answer
+    raise refusal or OwnKeyUnreadable("[BYOK] The key for this call was removed just now. Send the call again.")
+
+
+def _opened(sealed: SealedSecret, own: Own, deps: Deps) -> Credential:
     try:
-        return [(one.shown, _credential(one, deps)) for one in sealed]
+        return msgspec.json.decode(deps.own.plain(sealed), type=Credential)
     except SecretUnreadable as error:
         raise OwnKeyUnreadable(
             f"[BYOK] The stored key for {VENDORS[own.match.vendor].title} cannot be opened at the moment. The operator "
             "of this gateway has to put back what it was sealed with.",
             detail=error.message,
         ) from None
-
-
-def _credential(sealed: SealedSecret, deps: Deps) -> Credential:
-    return msgspec.json.decode(deps.own.plain(sealed), type=Credential)
 
 
 async def _judged(

@@ -37,7 +37,7 @@ class Door(msgspec.Struct, frozen=True, kw_only=True):
     counts: bool = False
     """It counts tokens, as far as its APIs have a path for that."""
     models: str = ""
-    """A pattern of the vendor's ids that it serves; empty: all."""
+    """A pattern of the vendor's ids that it alone serves; empty: all others."""
 
 
 class Vendor(msgspec.Struct, frozen=True, kw_only=True):
@@ -282,7 +282,9 @@ def _own_id(vendor: str, model: str) -> str:
 def door_of(vendor: str, model: str, api: Api, *, own_url: bool) -> Door:
     """The door for a client's API. Behind a base URL of somebody's own there is what stands behind the vendor's
     first."""
-    doors = [door for door in VENDORS[vendor].doors if not door.models or re.fullmatch(door.models, model)]
+    every = VENDORS[vendor].doors
+    doors = [door for door in every if door.models and re.fullmatch(door.models, model)]
+    doors = doors or [door for door in every if not door.models]
     return doors[0] if own_url else next((door for door in doors if api in door.apis), doors[0])
 
 
