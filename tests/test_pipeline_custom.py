@@ -321,3 +321,18 @@ async def test_a_server_that_is_the_gateway_itself_does_not_keep_a_call_going_ro
             "own_key_refused",
         ]
         assert (await acme.post("/v1/chat/completions", named(CHAT, "house")))[0] == 200
+
+
+async def test_an_own_key_for_the_vendor_that_is_named_goes_first() -> None:
+    async with town() as acme:
+        await acme.add("openai/gpt-4o")
+        path = "/v1/chat/completions"
+        assert (await acme.post(path, named(CHAT, "openai/gpt-4o")))[0] == 200
+        key = {
+            "vendor": "openai",
+            "credential": {"key": "own-key-0123456"},
+            "base_url": f"{acme.house.upstream.url}/key",
+        }
+        await acme.house.gateway.operations.perform("byok.add", {"organization": "acme"} | key)
+        assert (await acme.post(path, named(CHAT, "openai/gpt-4o")))[0] == 200
+        assert [one.path.split("/")[1] for one in acme.house.upstream.requests] == ["own", "key"]
