@@ -20,11 +20,14 @@ from trivium.errors import ConfigError
 from trivium.settings import (
     AbuseSettings,
     BillingSettings,
+    ByokSettings,
     LocalSettings,
     LogSettings,
     ModelSettings,
     ProviderSettings,
     RecordSettings,
+    SecretsSettings,
+    SecuritySettings,
     ServerSettings,
     Settings,
     Source,
@@ -33,6 +36,8 @@ from trivium.settings import (
 )
 
 ProviderName = re.compile(r"[a-z0-9][a-z0-9._-]*")
+_VERSION = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,49}")
+"""Of a key-encryption key."""
 
 
 _SECTIONS: dict[str, Any] = {
@@ -41,11 +46,16 @@ _SECTIONS: dict[str, Any] = {
     "upstream": UpstreamSettings,
     "local": LocalSettings,
     "log": LogSettings,
+    "security": SecuritySettings,
     "billing": BillingSettings,
     "records": RecordSettings,
     "abuse": AbuseSettings,
+    "secrets": SecretsSettings,
+    "byok": ByokSettings,
     "aliases": dict[str, str],
 }
+_NETWORKS = {"server": ("trusted_proxies",), "security": ("allow_networks", "deny_networks")}
+"""Settings that are lists of addresses and networks."""
 _T = TypeVar("_T")
 
 
@@ -95,6 +105,18 @@ def database_url(settings: Settings, env: Mapping[str, str]) -> str | None:
     return url
 
 
+def secret_keys(settings: Settings, env: Mapping[str, str]) -> list[tuple[str, str]]:
+    """The key-encryption keys as `[secrets] keys` has them: version and text. Raises ConfigError."""
+    path = ("secrets", "keys")
+    found: dict[str, str] = {}
+    for entry in settings.secrets.keys:
+        version, _, place = entry.partition("=")
+        if not _VERSION.fullmatch(version) or not place.startswith(("env:", "file:")) or version in found:
+            raise _error(settings.source, path, "expected VERSION=env:NAME or VERSION=file:PATH, each version once")
+        found[version] = secret(place, env, settings.source, path)
+    return list(found.items())
+
+
 def parse(text: str, name: str = "trivium.toml") -> Settings:
     """Settings from TOML text. Raises ConfigError."""
     source = Source(name, text)
@@ -111,8 +133,8 @@ def parse(text: str, name: str = "trivium.toml") -> Settings:
         elif section in _SECTIONS:
             _check_strings(content if section == "aliases" else None, (section,), source)
             values[section] = _convert(content, _SECTIONS[section], (section,), source)
-            if section == "server":
-                _check_networks(values[section].trusted_proxies, (section, "trusted_proxies"), source)
+            for setting in _NETWORKS.get(section, ()):
+                _check_networks(getattr(values[section], setting), (section, setting), source)
             if section == "abuse":
                 for kind in ("datacentres", "bad_addresses"):
                     _check_networks(getattr(values[section].rules, kind), (section, "rules", kind), source)

@@ -9,7 +9,22 @@ from typing import Any
 import click
 
 from trivium import __version__
-from trivium.cli import abuse, backup, keys, mock, money, prices, reconcile, reports, retention, up, wire
+from trivium.cli import (
+    abuse,
+    backup,
+    byok,
+    keys,
+    mock,
+    models,
+    money,
+    prices,
+    reconcile,
+    reports,
+    retention,
+    secrets,
+    up,
+    wire,
+)
 from trivium.errors import TriviumError
 
 
@@ -37,6 +52,9 @@ def main() -> None:
 main.add_command(up.up)
 main.add_command(mock.mock)
 main.add_command(keys.keys)
+main.add_command(byok.byok)
+main.add_command(secrets.secrets)
+main.add_command(models.models)
 main.add_command(reports.usage)
 main.add_command(reports.requests)
 main.add_command(prices.prices)

@@ -4,9 +4,12 @@
 
 from __future__ import annotations
 
+from trivium.canon.api import Api
 from trivium.errors import Forbidden
 from trivium.pipeline.call import Call
+from trivium.pipeline.custom import custom_entries
 from trivium.pipeline.deps import Deps
+from trivium.pipeline.own import of_own_key, own_vendors
 from trivium.policy.access import check_api, check_model, check_provider
 from trivium.policy.caller import Caller
 from trivium.routing.catalog import ModelEntry, Target
@@ -20,15 +23,20 @@ def check_call(caller: Caller, call: Call, deps: Deps) -> None:
 def check_target(caller: Caller, target: Target, deps: Deps) -> None:
     """Raises ModelNotAllowed, ProviderNotAllowed."""
     provider = target.provider
-    check_model(caller, provider.name, target.model, deps.house)
+    check_model(caller, provider.name, target.public, deps.house, target.also)
     if caller.organization is not None:
         policy = caller.organization.settings.policy
         check_provider(policy, provider.name, collects=provider.collects_data, retains=provider.retains_data)
 
 
 def visible_entries(caller: Caller, deps: Deps) -> list[ModelEntry]:
-    """The models that a caller sees: those that a request could name."""
-    return [entry for entry, target in deps.catalog.entries() if _is_open(caller, target, deps)]
+    """The models that a caller sees: those that a request could name. A custom one hides what has the same name."""
+    custom = custom_entries(caller, deps)
+    named = {entry.id for entry, _ in custom}
+    entries = custom + [(entry, target) for entry, target in deps.catalog.entries() if entry.id not in named]
+    if own_vendors(caller, deps):
+        entries = [(entry, of_own_key(caller, entry.id, target, Api.CHAT, deps) or target) for entry, target in entries]
+    return [entry for entry, target in entries if _is_open(caller, target, deps)]
 
 
 def _is_open(caller: Caller, target: Target, deps: Deps) -> bool:

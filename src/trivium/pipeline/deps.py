@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Protocol
 
 from trivium.clock import Clock
@@ -19,8 +19,10 @@ from trivium.policy.guesses import Guesses
 from trivium.policy.inflight import InFlight
 from trivium.policy.promotions import Promotions
 from trivium.policy.spending import Refusal
+from trivium.providers.custom import CustomModel
 from trivium.routing.catalog import Catalog
-from trivium.settings import BillingSettings, ServerSettings
+from trivium.settings import BillingSettings, ByokSettings, ServerSettings
+from trivium.store.secrets import SealedSecret
 from trivium.upstream.client import UpstreamClient
 
 
@@ -37,6 +39,22 @@ class Keys(Protocol):
 
     async def acting_for(self, caller: Caller, organization_id: str) -> Caller | None:
         """The same caller where an organization pays that the user is a member of. Raises StoreUnavailable."""
+        ...
+
+
+class OwnKeys(Protocol):
+    """Upstream keys of users and organizations."""
+
+    def vendors(self, owner: str) -> Mapping[str, bool]:
+        """The vendors for which an owner has keys, and whether any of them has a base URL of its own."""
+        ...
+
+    async def keys(self, owner: str, vendor: str) -> Sequence[SealedSecret]:
+        """In the order in which they are tried. Raises StoreUnavailable."""
+        ...
+
+    def plain(self, secret: SealedSecret) -> bytes:
+        """What a key consists of. Raises SecretUnreadable."""
         ...
 
 
@@ -69,6 +87,18 @@ class Ledger(Protocol):
         ...
 
 
+class CustomModels(Protocol):
+    """Servers of organizations."""
+
+    def of(self, organization_id: str) -> Mapping[str, CustomModel]:
+        """What the organization's callers see, by name."""
+        ...
+
+    def key(self, model: CustomModel) -> str | None:
+        """The model's key, if it has one. Raises SecretUnreadable."""
+        ...
+
+
 class Local(Protocol):
     """The embedded model's process."""
 
@@ -86,6 +116,7 @@ class Deps:
         settings: ServerSettings,
         clock: Clock,
         keys: Keys,
+        own: OwnKeys,
         ledger: Ledger,
         prices: PriceBook,
         generations: Generations,
@@ -93,15 +124,19 @@ class Deps:
         client: UpstreamClient,
         local: Local | None,
         catalog: Catalog,
+        byok: ByokSettings,
         seal_key: bytes = b"",
         screening: Screening | None = None,
         keeps_prompts: bool = False,
+        custom_models: CustomModels | None = None,
     ) -> None:
         """`seal_key` is the secret with which sealed reasoning is put into envelopes; without `screening` nobody looks
         for abuse; `keeps_prompts` says that records have the beginnings of prompts."""
         self.settings = settings
         self.clock = clock
         self.keys = keys
+        self.own = own
+        self.byok = byok
         self.ledger = ledger
         self.prices = prices
         self.lookups = Lookups(generations)
@@ -115,6 +150,7 @@ class Deps:
         self.seal_key = seal_key
         self.screening = screening
         self.keeps_prompts = keeps_prompts
+        self.custom_models = custom_models
         self.in_flight = InFlight(settings.max_in_flight_bytes, settings.max_calls)
         self.flood = Flood()
 

@@ -13,8 +13,9 @@ from trivium.pipeline.call import Body, Call, Headers, Operation, Reply
 from trivium.pipeline.count import count
 from trivium.pipeline.deps import Deps
 from trivium.pipeline.drain import DRAIN, to_its_end
-from trivium.pipeline.forward import forward, prepare, way_to
+from trivium.pipeline.forward import prepare, way_to
 from trivium.pipeline.hold import account_of, begin
+from trivium.pipeline.own import resolve, send
 from trivium.pipeline.read import check_head, read_body
 from trivium.pipeline.relay import Exchange, error_value, json_headers
 from trivium.pipeline.screen import screen
@@ -71,7 +72,7 @@ async def _serve(call: Call, body: Body, reply: Reply, run: Run, deps: Deps) -> 
     run.account_id = account_of(key, deps)
     check_call(key, call, deps)
     check_stateless(request)
-    target = deps.catalog.resolve(request.model)
+    target = resolve(key, request.model, run, deps)
     check_target(key, target, deps)
     run.target = target
     if call.operation is Operation.COUNT_TOKENS:
@@ -82,7 +83,7 @@ async def _serve(call: Call, body: Body, reply: Reply, run: Run, deps: Deps) -> 
     way = way_to(call, target, target.provider.apis, deps)
     content = prepare(call, request, target, way, run)
     await begin(call, request, target, run, deps)
-    sending = forward(call, content, target, way, run, deps)
+    sending = send(call, content, target, way, run, deps)
     # Nobody but what is sending holds a body from here on, and that only until it has been sent; of a call whose answer
     # comes whole and soon, it stays for an estimate.
     if request.stream:

@@ -8,7 +8,7 @@ is missing that the provider's generation record has, the call stays open until 
 from __future__ import annotations
 
 from types import TracebackType
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import msgspec
 
@@ -34,6 +34,9 @@ from trivium.wire.losses import Loss
 from trivium.wire.request import Request
 from trivium.wire.size import measure
 
+if TYPE_CHECKING:
+    from trivium.pipeline.own import Own
+
 CLIENT_CLOSED = 499
 """The status of a call whose client left before it had one (nginx's word for it)."""
 
@@ -49,6 +52,8 @@ class Run:
         """Whose balance pays; None where balances are not charged."""
         self.request: Request | None = None
         self.target: Target | None = None
+        self.own: Own | None = None
+        """The caller's own upstream key pays, and which that is."""
         self.upstream_api: Api | None = None
         self.strict = False
         """The caller would rather have an error than a request that loses something."""

@@ -16,6 +16,7 @@ import msgspec
 from trivium.canon import wildcard
 from trivium.errors import ModelAmbiguous, ModelNotFound
 from trivium.metering.prices import Price
+from trivium.providers.custom import CustomModel
 from trivium.providers.provider import Provider
 
 
@@ -25,6 +26,15 @@ class Target(msgspec.Struct, frozen=True):
     provider: Provider
     model: str
     """The upstream's own id."""
+    also: tuple[str, ...] = ()
+    """Further names by which lists of what is allowed may mean it."""
+    custom: CustomModel | None = None
+    """The custom model that was asked for, if it was one."""
+
+    @property
+    def public(self) -> str:
+        """The name by which lists and gates mean it."""
+        return self.model if self.custom is None else self.custom.name
 
 
 class ModelEntry(msgspec.Struct, frozen=True):

@@ -15,9 +15,11 @@ from trivium.pipeline.authorize import check_target, visible_entries
 from trivium.pipeline.call import Call, Headers, Operation
 from trivium.pipeline.deps import Deps
 from trivium.pipeline.handle import NO_KEY, handle, refuse
+from trivium.pipeline.own import find_target
 from trivium.pipeline.relay import json_headers
 from trivium.policy.addresses import client_address, networks
 from trivium.server.models import model_list, single_model
+from trivium.server.own_models import OwnModels
 from trivium.server.protocol import GuardedProtocol
 from trivium.server.routes import CALLS, MODELS, Route, api_of, model_in_path
 
@@ -36,6 +38,7 @@ class App:
     def __init__(self, deps: Deps, problem: Callable[[], Awaitable[str | None]]) -> None:
         self._deps = deps
         self._problem = problem
+        self._own_models = OwnModels(deps)
         self._proxies = networks(deps.settings.trusted_proxies)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -107,11 +110,12 @@ class App:
         if caller is None:
             raise CredentialMissing(NO_KEY)
         anthropic = b"anthropic-version" in headers
-        entries = visible_entries(caller, self._deps)
+        entries = await self._own_models.with_own(caller, visible_entries(caller, self._deps))
         if model is None:
             return 200, model_list(entries, anthropic=anthropic)
-        check_target(caller, self._deps.catalog.resolve(model), self._deps)
-        return 200, single_model(entries, self._deps.catalog.resolve(model), model, anthropic=anthropic)
+        target = find_target(caller, model, self._deps)
+        check_target(caller, target, self._deps)
+        return 200, single_model(entries, target, model, anthropic=anthropic)
 
 
 class HttpBody:

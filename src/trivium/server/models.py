@@ -31,7 +31,8 @@ def single_model(entries: Sequence[ModelEntry], target: Target, name: str, *, an
 
 
 def _openai(entry: ModelEntry) -> dict[str, Any]:
-    return {"id": entry.id, "object": "model", "created": entry.created, "owned_by": entry.owned_by}
+    said = {"id": entry.id, "object": "model", "created": entry.created, "owned_by": entry.owned_by}
+    return said if entry.context is None else {**said, "context_length": entry.context}
 
 
 def _anthropic(entry: ModelEntry) -> dict[str, Any]:
