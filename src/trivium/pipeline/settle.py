@@ -220,6 +220,8 @@ class Run:
         charged = self.charge()
         usage = charged.usage or answer.usage or _NO_USAGE
         flags = [*self.flags, *charged.flags, *(["clamped_usage"] if usage.clamped else [])]
+        if usage.reported_cost and self.own is not None and self.own.through_house:
+            flags.append("own_key_replaced")  # the gateway there let the house pay after all
         return Record(
             id=call.id,
             time_ms=call.time_ms,
