@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from trivium import config
 from trivium.clock import SystemClock
 from trivium.errors import ConfigError, OperationError
 from trivium.operations.operations import Operations
 from trivium.operations.secrets import SecretOperations
+from trivium.server.deps import Gateway
 from trivium.store.envelopes import FILE, read_keys
 from trivium.store.store import Store
 from trivium.store.users import User
@@ -90,3 +93,33 @@ def test_a_configured_key_of_the_wrong_length_stops_the_start_without_being_show
     with pytest.raises(ConfigError, match="the key 'v1' is not 32 bytes in base64 or hexadecimal") as told:
         Store(tmp_path, SystemClock(), None, [("v1", "too-short")])
     assert "too-short" not in str(told.value)
+
+
+LOCAL = "[local]\nenabled = false\n"
+
+
+async def test_a_gateway_starts_without_a_key_that_secrets_need_and_says_so(
+    store: Store, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    await store.close()
+    (tmp_path / FILE).unlink()
+    gateway = Gateway(config.parse(LOCAL), tmp_path, {})
+    await gateway.open()
+    await gateway.close()
+    (said,) = [record.getMessage() for record in caplog.records if record.levelname == "ERROR"]
+    assert said.startswith("3 upstream keys of callers cannot be read: The secret byok_")
+    assert "is not at hand: put it back" in said
+
+
+@pytest.mark.parametrize(
+    ("via", "said"),
+    [
+        ('nobody = "direct"', "no such vendor; expected one of anthropic"),
+        ('openrouter = "vercel"', "Vercel takes no keys for this vendor"),
+        ('anthropic = "vercel"', "needs a provider of the type `vercel`"),
+        ('anthropic = "openrouter"', "expected one of direct, vercel"),
+    ],
+)
+def test_a_way_that_there_is_not_stops_the_start(tmp_path: Path, via: str, said: str) -> None:
+    with pytest.raises(ConfigError, match=re.escape(said)):
+        Gateway(config.parse(f"{LOCAL}[byok.via]\n{via}\n"), tmp_path, {})

@@ -283,18 +283,33 @@ async def test_aws_credentials_sign_the_call_and_do_not_travel() -> None:
     assert KEY not in str(asked)
 
 
-async def test_through_vercel_the_key_goes_into_the_body_of_the_houses_call() -> None:
-    async with running(settings=OPEN) as other:
+@contextlib.asynccontextmanager
+async def through_vercel(*rules: Reply) -> AsyncIterator[tuple[People, Running]]:
+    """With what stands for Vercel."""
+    async with running(*rules, settings=OPEN) as other:
         url = f"{other.upstream.url}/vercel/v1"
         vercel = f'[providers.vercel]\nkey = "house-key"\nbase_url = "{url}"\nmodels = []\n'
-        settings = f'{CREDITS}[byok.via]\nanthropic = "vercel"\n{vercel}'
-        async with people(settings=settings) as ann:
-            await ann.bring("anthropic", base_url=None)
-            await ann.bring("anthropic", OTHER, base_url=None, name="second")
-            for path, body in CALLS:
-                status, _, _ = await ann.house.post(path, named(body, "anthropic/claude-sonnet-4-5"))
-                assert status == 200
-            record = (await ann.house.records())[0]
+        async with people(settings=f'{CREDITS}[byok.via]\nanthropic = "vercel"\n{vercel}') as ann:
+            yield ann, other
+
+
+async def test_a_call_for_which_vercel_let_the_house_pay_after_all_is_flagged() -> None:
+    """Vercel tries its own credentials where the key fails, and tells so by a cost that is not 0."""
+    async with through_vercel(Reply(cost=0.01)) as (ann, _):
+        await ann.bring("anthropic", base_url=None)
+        assert (await ann.house.post("/v1/chat/completions", named(CHAT, SONNET)))[0] == 200
+        record = await ann.house.record()
+    assert (record["payer"], record["cost_nano"], record["flags"]) == ("byok", 0, "own_key_replaced")
+
+
+async def test_through_vercel_the_key_goes_into_the_body_of_the_houses_call() -> None:
+    async with through_vercel() as (ann, other):
+        await ann.bring("anthropic", base_url=None)
+        await ann.bring("anthropic", OTHER, base_url=None, name="second")
+        for path, body in CALLS:
+            status, _, _ = await ann.house.post(path, named(body, "anthropic/claude-sonnet-4-5"))
+            assert status == 200
+        record = (await ann.house.records())[0]
         asked = other.upstream.requests
     keys = [{"apiKey": KEY}, {"apiKey": OTHER}]
     for one in asked:

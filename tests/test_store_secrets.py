@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,7 @@ from trivium.store import rotation
 from trivium.store.envelopes import Keyring
 from trivium.store.rotation import rotate, status
 from trivium.store.secrets import Secrets, owner_of
+from trivium.store.sql import Row, Writing
 from trivium.store.store import Store
 from trivium.store.users import User
 
@@ -210,3 +211,36 @@ async def test_every_read_succeeds_while_keys_are_rotated_and_changed(
     await secrets.load()
     assert (await plain(secrets))[29] == b"replaced"
     assert reads > 1
+
+
+class Meddling:
+    """A transaction beside which another gateway's has replaced a key between the look and the write."""
+
+    def __init__(self, tx: Writing, meddle: Callable[[Writing], object]) -> None:
+        self._tx = tx
+        self._meddle = meddle
+
+    def execute(self, statement: str, values: Sequence[Any] = ()) -> list[Row]:
+        found = self._tx.execute(statement, values)
+        if statement.startswith("SELECT"):
+            self._meddle(self._tx)
+        return found
+
+    def executemany(self, statement: str, rows: Iterable[Sequence[Any]]) -> int:
+        return self._tx.executemany(statement, rows)
+
+
+async def test_a_key_that_another_gateway_replaces_at_that_moment_stays_replaced(
+    store: Store, secrets: Secrets
+) -> None:
+    id = await add(secrets)
+    fresh = Keyring([OLD]).seal(ANN, id, b"replaced")
+    secrets.ring = Keyring([NEW, OLD])
+
+    def replace(tx: Writing) -> None:
+        tx.execute("UPDATE secrets SET wrapped_key = ?, sealed = ?", (fresh.wrapped_key, fresh.sealed))
+
+    with store.database.transaction() as tx:
+        rotation.rewrap_some(Meddling(tx, replace), secrets, secrets.ring, "", "operator")
+    await secrets.load()
+    assert await plain(secrets) == [b"replaced"]

@@ -71,6 +71,8 @@ class Own(msgspec.Struct, frozen=True):
     owner: str
     match: Match
     door: Door
+    through_house: bool = False
+    """The key goes along with a call that the house's own account makes at a gateway."""
     key: Secret | None = None
     """The one that is being tried."""
 
@@ -147,7 +149,9 @@ def _own_route(caller: Caller, name: str, target: Target | None, api: Api, deps:
     if target is not None:
         also += names_of(target.provider.name, target.model)
     provider, model = _way(found, door, deps)
-    return Own(own_owner(caller) or "", found, door), Target(provider, model, tuple(dict.fromkeys(also)))
+    through_house = provider.kind == _VERCEL and found.vendor != _VERCEL
+    own = Own(own_owner(caller) or "", found, door, through_house)
+    return own, Target(provider, model, tuple(dict.fromkeys(also)))
 
 
 def _plain(name: str) -> tuple[str, str]:
@@ -173,7 +177,7 @@ async def send(  # noqa: PLR0917
     if own is None:
         return await forward(call, body, target, way, run, deps)
     sealed = await deps.own.keys(own.owner, own.match.vendor)
-    if target.provider.kind == _VERCEL and own.match.vendor != _VERCEL:
+    if own.through_house:
         keys = [(one.shown, _opened(one, own, deps)) for one in sealed]
         secrets = [secret for _, credential in keys for secret in credential.secrets()]
         return MaskedResponse(await forward(call, _with_options(body, own, keys), target, way, run, deps), secrets)

@@ -15,6 +15,7 @@ from trivium.metering.charge import Payer, payer_of
 from trivium.pipeline.authorize import check_target
 from trivium.pipeline.call import Call
 from trivium.pipeline.deps import Deps
+from trivium.pipeline.own import resolve
 from trivium.pipeline.screening import Screened, Screening
 from trivium.pipeline.settle import Run
 from trivium.pipeline.words import Words
@@ -85,7 +86,7 @@ def _cheaper(run: Run, screening: Screening, deps: Deps) -> Target | None:
     if screening.settings.soft_block_model is None or run.key is None:
         return None
     try:
-        target = deps.catalog.resolve(screening.settings.soft_block_model)
+        target = resolve(run.key, screening.settings.soft_block_model, run, deps)
         check_target(run.key, target, deps)
     except RequestError:
         return None

@@ -241,6 +241,8 @@ class Run:
         screened = self.screened
         if screened is not None and screened.asked:
             flags.append(UNCHECKED)
+        if usage.reported_cost and self.own is not None and self.own.through_house:
+            flags.append("own_key_replaced")  # the gateway there let the house pay after all
         return Record(
             id=call.id,
             time_ms=call.time_ms,

@@ -36,8 +36,11 @@ class Status(msgspec.Struct, frozen=True, kw_only=True):
     """Why they cannot be read."""
 
 
-class _Batch(msgspec.Struct, frozen=True):
+class Batch(msgspec.Struct, frozen=True):
+    """What one transaction has done."""
+
     last: str
+    """The id behind which the next one goes on."""
     rewrapped: int
     unreadable: int
 
@@ -49,7 +52,7 @@ async def rotate(secrets: Secrets, actor: str) -> Rotated:
     rewrapped = unreadable = 0
     after = ""
     while True:
-        batch = await secrets.change(lambda tx, after=after: _rewrap_some(tx, secrets, ring, after, actor))  # type: ignore[misc]
+        batch = await secrets.change(lambda tx, after=after: rewrap_some(tx, secrets, ring, after, actor))  # type: ignore[misc]
         if batch is None:
             await secrets.load()
             return Rotated(version=version, rewrapped=rewrapped, unreadable=unreadable)
@@ -58,7 +61,7 @@ async def rotate(secrets: Secrets, actor: str) -> Rotated:
         unreadable += batch.unreadable
 
 
-def _rewrap_some(tx: Writing, secrets: Secrets, ring: Keyring, after: str, actor: str) -> _Batch | None:
+def rewrap_some(tx: Writing, secrets: Secrets, ring: Keyring, after: str, actor: str) -> Batch | None:
     """The next few behind an id; None: there are no more."""
     rows = tx.execute(
         f"SELECT {_ROW} FROM secrets WHERE key_version <> ? AND id > ? ORDER BY id LIMIT ?",
@@ -78,7 +81,7 @@ def _rewrap_some(tx: Writing, secrets: Secrets, ring: Keyring, after: str, actor
         done += 1
     if done:
         secrets.note(tx, actor, "secrets.rotate", ring.current, after={"rewrapped": done})
-    return _Batch(rows[-1][0], done, len(rows) - done) if rows else None
+    return Batch(rows[-1][0], done, len(rows) - done) if rows else None
 
 
 async def status(secrets: Secrets) -> list[Status]:
