@@ -237,12 +237,7 @@ class Run:
         code, message = self._error()
         charged = self.charge()
         usage = charged.usage or answer.usage or _NO_USAGE
-        flags = [*self.flags, *charged.flags, *(["clamped_usage"] if usage.clamped else [])]
-        screened = self.screened
-        if screened is not None and screened.asked:
-            flags.append(UNCHECKED)
-        if usage.reported_cost and self.own is not None and self.own.through_house:
-            flags.append("own_key_replaced")  # the gateway there let the house pay after all
+        judged = self.screened.judgement if self.screened else None
         return Record(
             id=call.id,
             time_ms=call.time_ms,
@@ -266,7 +261,7 @@ class Run:
             native_finish_reason=short(answer.native_finish),
             usage_known=answer.usage is not None,
             **told_by(usage),
-            flags=" ".join(flags),
+            flags=" ".join(self._flags(charged, usage)),
             losses=_json(self._losses()),
             max_tokens=request.max_tokens if request else None,
             queue_us=self.queue_us,
@@ -288,8 +283,8 @@ class Run:
             markup_ppm=self.quote.markup_ppm if self.quote else 0,
             hold_nano=self.hold_nano,
             content_bytes=self.content_bytes,
-            abuse_verdict=screened.judgement.verdict if screened else None,
-            abuse_reason=(short(screened.judgement.reason) or None) if screened else None,
+            abuse_verdict=judged.verdict if judged else None,
+            abuse_reason=(short(judged.reason) or None) if judged else None,
             **self.read_prompts(),
         )
 
@@ -301,6 +296,14 @@ class Run:
             words, self.words = self.words or Words(self.request), None
             self._prompts = columns(words, of_organization=self.key.organization is not None)
         return self._prompts
+
+    def _flags(self, charged: Charge, usage: Usage) -> list[str]:
+        flags = [*self.flags, *charged.flags, *(["clamped_usage"] if usage.clamped else [])]
+        if self.screened is not None and self.screened.asked:
+            flags.append(UNCHECKED)
+        if usage.reported_cost and self.own is not None and self.own.through_house:
+            flags.append("own_key_replaced")  # the gateway there let the house pay after all
+        return flags
 
     def _losses(self) -> list[tuple[str, str]]:
         """All losses; those of the answer are named after it."""
