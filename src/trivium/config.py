@@ -19,6 +19,8 @@ import msgspec
 from trivium.errors import ConfigError
 from trivium.settings import (
     BillingSettings,
+    FreeModelSettings,
+    FreeSettings,
     LocalSettings,
     LogSettings,
     ModelSettings,
@@ -112,7 +114,9 @@ def parse(text: str, name: str = "trivium.toml") -> Settings:
         else:
             known = ", ".join(sorted([*_SECTIONS, *_NAMED]))
             raise source.error((section,), f"unknown section; expected one of {known}")
-    return Settings(**values)
+    settings = Settings(**values)
+    _check_free(settings, source)
+    return settings
 
 
 def secret(value: str, env: Mapping[str, str], source: Source | None, path: tuple[str, ...]) -> str:
@@ -159,7 +163,27 @@ def _models(content: object, source: Source) -> dict[str, ModelSettings]:
     return models
 
 
-_NAMED: dict[str, Callable[[object, Source], dict[str, Any]]] = {"providers": _providers, "models": _models}
+def _free(content: object, source: Source) -> FreeSettings:
+    rest = {name: said for name, said in content.items() if name != "models"} if isinstance(content, dict) else content
+    settings = _convert(rest, FreeSettings, ("free",), source)
+    models = content.get("models", {}) if isinstance(content, dict) else {}
+    if not isinstance(models, dict):
+        raise source.error(("free", "models"), 'expected tables [free.models."ID"]')
+    for id in models:
+        if not id or id != id.strip():
+            raise source.error(("free", "models", id), "expected an id without blanks around it")
+    found = {id: _convert(model, FreeModelSettings, ("free", "models", id), source) for id, model in models.items()}
+    return msgspec.structs.replace(settings, models=found)
+
+
+def _check_free(settings: Settings, source: Source) -> None:
+    """An id means one thing."""
+    for id in settings.free.models:
+        if id in settings.aliases:
+            raise source.error(("free", "models", id), "is an alias too; leave one of them out")
+
+
+_NAMED: dict[str, Callable[[object, Source], Any]] = {"providers": _providers, "models": _models, "free": _free}
 """Sections whose keys are names that the operator chose."""
 
 

@@ -20,7 +20,7 @@ from trivium.policy.inflight import InFlight
 from trivium.policy.promotions import Promotions
 from trivium.policy.spending import Refusal
 from trivium.routing.catalog import Catalog
-from trivium.settings import BillingSettings, ServerSettings
+from trivium.settings import NOTHING_FREE, BillingSettings, FreeSettings, ServerSettings
 from trivium.store.counters import LocalCounters
 from trivium.upstream.client import UpstreamClient
 
@@ -118,6 +118,7 @@ class Deps:
         catalog: Catalog,
         seal_key: bytes = b"",
         counters: Counters | None = None,
+        free: FreeSettings = NOTHING_FREE,
     ) -> None:
         """`seal_key` is the secret with which sealed reasoning is put into envelopes; `counters` are this process's own
         where none are given."""
@@ -135,6 +136,7 @@ class Deps:
         self.house = HouseSettings()
         self.guesses = Guesses()
         self.counters: Counters = counters or LocalCounters(clock)
+        self.free = free
         self.seal_key = seal_key
         self.in_flight = InFlight(settings.max_in_flight_bytes, settings.max_calls)
         self.flood = Flood()

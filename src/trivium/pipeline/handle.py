@@ -6,7 +6,7 @@ from __future__ import annotations
 import asyncio
 import logging
 
-from trivium.errors import BodyTimeout, CredentialMissing, RequestError, StoreUnavailable, TriviumError, UpstreamError
+from trivium.errors import BodyTimeout, RequestError, StoreUnavailable, TriviumError, UpstreamError
 from trivium.pipeline.authenticate import authenticate
 from trivium.pipeline.authorize import check_call, check_target
 from trivium.pipeline.call import Body, Call, Headers, Operation, Reply
@@ -14,6 +14,7 @@ from trivium.pipeline.count import count
 from trivium.pipeline.deps import Deps
 from trivium.pipeline.drain import DRAIN, to_its_end
 from trivium.pipeline.forward import forward, prepare, way_to
+from trivium.pipeline.free import check_free, find
 from trivium.pipeline.hold import account_of, begin
 from trivium.pipeline.read import check_head, read_body
 from trivium.pipeline.relay import Exchange, error_value, json_headers
@@ -21,8 +22,6 @@ from trivium.pipeline.settle import Run
 from trivium.pipeline.translated import TranslatedExchange
 from trivium.wire.errors import render
 from trivium.wire.request import check_stateless, parse, without_body
-
-NO_KEY = "No API key was sent. Send one as `Authorization: Bearer tv-...` or `x-api-key: tv-...`."
 
 _NO = (b"0", b"false", b"")
 
@@ -64,12 +63,14 @@ async def _serve(call: Call, body: Body, reply: Reply, run: Run, deps: Deps) -> 
     run.strict = (key is not None and key.strict) or call.headers.get(b"x-trivium-strict", b"0") not in _NO
     cap = check_head(call, deps, anonymous=key is None)
     run.request = request = parse(call.api, await read_body(body, run, cap))
-    if key is None:
-        raise CredentialMissing(NO_KEY)
-    run.account_id = account_of(key, deps)
+    found = find(request.model, deps)
+    await check_free(call, key, request.model, found, deps)
+    run.account_id = account_of(key, deps) if key is not None else None
     check_call(key, call, deps)
     check_stateless(request)
-    target = deps.catalog.resolve(request.model)
+    if isinstance(found, RequestError):
+        raise found
+    target = found
     check_target(key, target, deps)
     run.target = target
     if call.operation is Operation.COUNT_TOKENS:

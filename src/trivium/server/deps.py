@@ -20,6 +20,7 @@ from trivium.pipeline.deps import Deps
 from trivium.pipeline.hold import CREDITS
 from trivium.policy.spending import DEFAULT_ACCOUNT
 from trivium.providers import builtin
+from trivium.providers.house import check_routes
 from trivium.providers.provider import Provider
 from trivium.routing.catalog import ModelEntry, catalog
 from trivium.settings import Settings
@@ -65,9 +66,11 @@ class Gateway:
             generations=generations,
             client=client,
             local=Embedded(self.local) if self.local else None,
-            catalog=catalog(self.providers.values(), settings.aliases, {}),
+            catalog=catalog(self.providers.values(), settings.aliases, {}, settings.free),
+            free=settings.free,
             seal_key=self.store.seal_key,
         )
+        check_routes(settings, self.providers)
         self._check_aliases()
         self.housekeeping = Housekeeping(
             self.store.database, self.store.ledger, lambda: self.deps.prices, generations, self.providers, clock
@@ -104,7 +107,7 @@ class Gateway:
     def learn(self, listed: Mapping[str, tuple[ModelEntry, ...]]) -> None:
         """Takes in what providers said they serve; a provider that said nothing keeps its last list."""
         self._listed.update(listed)
-        self.deps.catalog = catalog(self.providers.values(), self.settings.aliases, self._listed)
+        self.deps.catalog = catalog(self.providers.values(), self.settings.aliases, self._listed, self.settings.free)
         self.deps.prices = self.deps.prices.with_listed(
             {name: {entry.id: entry for entry in told} for name, told in self._listed.items()}
         )
