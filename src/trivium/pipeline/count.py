@@ -2,7 +2,8 @@
 
 Coding agents ask this often and take a 404 for a broken gateway. An upstream counts in its own API; for a client of
 another the request is translated. OpenRouter, servers that speak only Chat Completions, and Vercel for some models
-cannot count (wire notes, section 4).
+cannot count (wire notes, section 4). Of stealth models the count is an estimate always: by a tokenizer one knows whose
+it is.
 """
 
 from __future__ import annotations
@@ -31,7 +32,7 @@ class _Counted(msgspec.Struct):
 async def count(call: Call, request: Request, target: Target, reply: Reply, run: Run, deps: Deps) -> None:  # noqa: PLR0917
     """Answers a call that counts tokens. Raises TriviumError."""
     provider = target.provider
-    if not provider.counts:
+    if not provider.counts or target.stealth:
         await _tell(call, request, None, reply, run)
         return
     way = way_to(call, target, provider.counts, deps)

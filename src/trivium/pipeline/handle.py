@@ -16,10 +16,11 @@ from trivium.pipeline.drain import DRAIN, to_its_end
 from trivium.pipeline.forward import forward, prepare, way_to
 from trivium.pipeline.free import check_free, find
 from trivium.pipeline.hold import account_of, begin
+from trivium.pipeline.house import exchange_of
+from trivium.pipeline.mask import told_of
 from trivium.pipeline.read import check_head, read_body
-from trivium.pipeline.relay import Exchange, error_value, json_headers
+from trivium.pipeline.relay import error_value, json_headers
 from trivium.pipeline.settle import Run
-from trivium.pipeline.translated import TranslatedExchange
 from trivium.wire.errors import render
 from trivium.wire.request import check_stateless, parse, without_body
 
@@ -89,9 +90,7 @@ async def _serve(call: Call, body: Body, reply: Reply, run: Run, deps: Deps) -> 
     async def answer(reply: Reply) -> None:
         response = await sending
         run.hold(0)
-        parts = (call, request, target.provider, response, reply, run)
-        exchange = Exchange(*parts) if way is None else TranslatedExchange(*parts, way, deps)
-        await exchange.relay()
+        await exchange_of(call, request, target, response, reply, run, way, deps).relay()
 
     if target.provider.on_abort == DRAIN:
         await to_its_end(answer, reply, run, target.provider.drain_limit)
@@ -105,6 +104,7 @@ async def fail(error: TriviumError, call: Call, reply: Reply, run: Run, headers:
     if reply.started:
         reply.cut()
         return
+    error = told_of(error, run)
     content = render(call.api, error_value(call, error))
     run.status = error.status
     run.response_bytes = len(content)

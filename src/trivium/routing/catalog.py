@@ -36,6 +36,11 @@ class Target(msgspec.Struct, frozen=True):
     """The house gives it away, whatever it costs the house."""
 
     @property
+    def stealth(self) -> bool:
+        """Nobody may be told who answers."""
+        return self.house is not None and self.house.stealth
+
+    @property
     def public(self) -> str:
         """The name that callers may be told."""
         return self.model if self.house is None else self.house.id
