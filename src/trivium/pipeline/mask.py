@@ -37,7 +37,7 @@ def told_of(error: TriviumError, run: Run) -> TriviumError:
     """The error for the client's eyes."""
     if run.target is None or not run.target.stealth or not isinstance(error, UpstreamError):
         return error
-    status, code, message = _what(error)
+    status, code, message = _what(error, run)
     told = UpstreamError(message, retry_after=error.retry_after)
     told.status, told.code = status, code
     if status in _RETRYABLE and told.retry_after is None:
@@ -45,13 +45,15 @@ def told_of(error: TriviumError, run: Run) -> TriviumError:
     return told
 
 
-def _what(error: UpstreamError) -> tuple[int, str, str]:
+def _what(error: UpstreamError, run: Run) -> tuple[int, str, str]:
     if isinstance(error, UpstreamRefusedUs):
         return _SAID[503]
     if isinstance(error, UpstreamTimeout):
         return _SAID[504]
     if isinstance(error, UpstreamBroken):
         return 502, UpstreamBroken.code, "The model's answer broke off."
-    if error.status in (400, 413, 422) and _TOO_LONG.search(f"{error.code} {error.message} {error.detail}"):
+    fault = run.answer.error if run.answer else None
+    words = f"{fault.code} {fault.type} {fault.message}" if fault else error.message
+    if error.status in (400, 413, 422) and _TOO_LONG.search(words):
         return _OVERLONG
     return _SAID.get(error.status, _REFUSED if 400 <= error.status < 500 else _BROKEN)
