@@ -1,0 +1,208 @@
+"""Counters with a limit: of the last minute, hour or day, and of what is going on at once. Pure, in memory.
+
+A window is cut into slices. What counts is the slice that runs and as many before it as the window has, so that in no
+stretch of a window's length more than the limit passes; the price is that a slice more is remembered than need be (65
+seconds instead of 60). A take is all or nothing: where one claim has no room, none is counted.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Sequence
+
+import msgspec
+
+SLICES = 12
+"""Of a window: 5 seconds of a minute, 5 minutes of an hour, 2 hours of a day."""
+MOST_KEYS = 100_000
+"""Counters of one length of window, at 0.5 KB; beyond it those are forgotten that were asked for longest ago."""
+
+
+class Claim(msgspec.Struct, frozen=True):
+    """What a request would count of a limit. The keys of the claims that are taken together differ."""
+
+    key: str
+    limit: int
+    amount: int = 1
+    """0: nothing is counted, it is only asked whether there is room for 1."""
+    window_s: int = 60
+    """A multiple of `SLICES`. 0: not by time, but at once: the amount is held until its holder leaves."""
+
+
+class Denial(msgspec.Struct, frozen=True):
+    """There was no room."""
+
+    claim: Claim
+    used: int
+    retry_after: int
+    """Seconds, at least 1: when there is room again if nobody else takes it."""
+
+
+class Use(msgspec.Struct, frozen=True):
+    """How a counter stands after a take."""
+
+    used: int
+    resets_ms: int
+    """Until nothing of it counts any more. 0: nothing does."""
+
+
+class Taken(msgspec.Struct, frozen=True):
+    """What came of a take."""
+
+    denial: Denial | None
+    uses: tuple[Use, ...]
+    """In the order of the claims."""
+
+
+class _Window:
+    __slots__ = ("last", "ring", "slice_ms", "total")
+
+    def __init__(self, window_s: int) -> None:
+        self.slice_ms = window_s * 1000 // SLICES
+        self.last = 0
+        """The newest slice, by its number since the clock's origin."""
+        self.ring = [0] * (SLICES + 1)
+        self.total = 0
+
+    def advance(self, now_ms: int) -> None:
+        """Forgets what is too old. A clock that goes back changes nothing."""
+        now = now_ms // self.slice_ms
+        if now <= self.last:
+            return
+        if now - self.last > SLICES:
+            self.ring = [0] * (SLICES + 1)
+            self.total = 0
+        else:
+            for number in range(self.last + 1, now + 1):
+                place = number % (SLICES + 1)
+                self.total -= self.ring[place]
+                self.ring[place] = 0
+        self.last = now
+
+    def count(self, amount: int, time_ms: int) -> None:
+        """Adds to the slice of a moment, if it still counts. What a slice does not have is not taken from it."""
+        number = min(self.last, time_ms // self.slice_ms)
+        if number < self.last - SLICES:
+            return
+        place = number % (SLICES + 1)
+        amount = max(amount, -self.ring[place])
+        self.ring[place] += amount
+        self.total += amount
+
+    def freed_ms(self, excess: int, now_ms: int) -> int:
+        """How long until so much of what was counted counts no more."""
+        for number in range(self.last - SLICES, self.last + 1):
+            excess -= self.ring[number % (SLICES + 1)]
+            if excess <= 0:
+                return self._ends_ms(number, now_ms)
+        return self._ends_ms(self.last, now_ms)
+
+    def resets_ms(self, now_ms: int) -> int:
+        for number in range(self.last, self.last - SLICES - 1, -1):
+            if self.ring[number % (SLICES + 1)]:
+                return self._ends_ms(number, now_ms)
+        return 0
+
+    def _ends_ms(self, number: int, now_ms: int) -> int:
+        return (number + SLICES + 1) * self.slice_ms - now_ms
+
+
+class _Gauge:
+    __slots__ = ("amounts", "total")
+
+    def __init__(self) -> None:
+        self.amounts: dict[str, int] = {}
+        """By holder."""
+        self.total = 0
+
+
+class Windows:
+    """All counters of a process. Times are milliseconds of a clock that does not go back."""
+
+    def __init__(self, most_keys: int = MOST_KEYS) -> None:
+        self._most_keys = most_keys
+        self._windows: dict[int, OrderedDict[str, _Window]] = {}
+        """By the length of the window in seconds; what was asked for last is at the end."""
+        self._gauges: dict[str, _Gauge] = {}
+
+    def take(self, claims: Sequence[Claim], holder: str, now_ms: int) -> Taken:
+        """Counts all claims, or none of them."""
+        windows = [self._window(claim.key, claim.window_s, now_ms) if claim.window_s else None for claim in claims]
+        denial: Denial | None = None
+        for claim, window in zip(claims, windows, strict=True):
+            used = self.held(claim.key) if window is None else window.total
+            if used + (claim.amount or 1) > claim.limit:
+                excess = used + (claim.amount or 1) - claim.limit
+                wait_ms = 1000 if window is None else window.freed_ms(excess, now_ms)
+                if denial is None or -(-wait_ms // 1000) > denial.retry_after:
+                    denial = Denial(claim, used, max(1, -(-wait_ms // 1000)))
+        if denial is None:
+            self._count(claims, windows, holder, now_ms)
+        return Taken(denial, tuple(map(self._use, claims, windows, [now_ms] * len(claims))))
+
+    def add(self, key: str, amount: int, window_s: int, now_ms: int, ago_ms: int = 0) -> None:
+        """Counts, whatever the limit. A negative amount corrects what was counted `ago_ms` ago."""
+        if amount:
+            self._window(key, window_s, now_ms).count(amount, now_ms - ago_ms)
+
+    def hold(self, key: str, amount: int, holder: str) -> None:
+        """Counts something that goes on, whatever the limit."""
+        gauge = self._gauges.get(key)
+        if gauge is None:
+            gauge = self._gauges[key] = _Gauge()
+        gauge.total += amount - gauge.amounts.get(holder, 0)
+        gauge.amounts[holder] = amount
+
+    def leave(self, key: str, holder: str) -> None:
+        """Whoever held something does no more. Once more does no harm."""
+        gauge = self._gauges.get(key)
+        if gauge is not None:
+            gauge.total -= gauge.amounts.pop(holder, 0)
+            if not gauge.amounts:
+                del self._gauges[key]
+
+    def held(self, key: str) -> int:
+        gauge = self._gauges.get(key)
+        return gauge.total if gauge else 0
+
+    def holders(self) -> list[tuple[str, str, int]]:
+        """All that goes on: (key, holder, amount)."""
+        return [
+            (key, holder, amount) for key, gauge in self._gauges.items() for holder, amount in gauge.amounts.items()
+        ]
+
+    def _count(self, claims: Sequence[Claim], windows: Sequence[_Window | None], holder: str, now_ms: int) -> None:
+        for claim, window in zip(claims, windows, strict=True):
+            if window is None:
+                self.hold(claim.key, claim.amount, holder)
+            elif claim.amount:
+                window.count(claim.amount, now_ms)
+
+    def _use(self, claim: Claim, window: _Window | None, now_ms: int) -> Use:
+        if window is None:
+            return Use(self.held(claim.key), 0)
+        return Use(window.total, window.resets_ms(now_ms))
+
+    def _window(self, key: str, window_s: int, now_ms: int) -> _Window:
+        windows = self._windows.get(window_s)
+        if windows is None:
+            windows = self._windows[window_s] = OrderedDict()
+        window = windows.get(key)
+        if window is None:
+            self._make_room(windows, now_ms)
+            window = windows[key] = _Window(window_s)
+        else:
+            windows.move_to_end(key)
+        window.advance(now_ms)
+        return window
+
+    def _make_room(self, windows: OrderedDict[str, _Window], now_ms: int) -> None:
+        """Up to two that count nothing any more go whenever one comes, so that old ones do not stay."""
+        for _ in range(2):
+            oldest = next(iter(windows), None)
+            if oldest is None:
+                return
+            window = windows[oldest]
+            over = now_ms // window.slice_ms - window.last > SLICES
+            if over or len(windows) >= self._most_keys:
+                del windows[oldest]
