@@ -15,6 +15,8 @@ from trivium.pipeline.deps import Deps
 from trivium.pipeline.drain import DRAIN, to_its_end
 from trivium.pipeline.forward import forward, prepare, way_to
 from trivium.pipeline.hold import account_of, begin
+from trivium.pipeline.limited import with_own
+from trivium.pipeline.limits import admit
 from trivium.pipeline.read import check_head, read_body
 from trivium.pipeline.relay import Exchange, error_value, json_headers
 from trivium.pipeline.settle import Run
@@ -24,6 +26,8 @@ from trivium.wire.request import check_stateless, parse, without_body
 
 NO_KEY = "No API key was sent. Send one as `Authorization: Bearer tv-...` or `x-api-key: tv-...`."
 
+_SOON = 65
+"""Seconds."""
 _NO = (b"0", b"false", b"")
 
 _LOG = logging.getLogger("trivium.pipeline")
@@ -72,6 +76,7 @@ async def _serve(call: Call, body: Body, reply: Reply, run: Run, deps: Deps) -> 
     target = deps.catalog.resolve(request.model)
     check_target(key, target, deps)
     run.target = target
+    await admit(call, request, target, run, deps)
     if call.operation is Operation.COUNT_TOKENS:
         await count(call, request, target, reply, run, deps)
         return
@@ -108,12 +113,17 @@ async def fail(error: TriviumError, call: Call, reply: Reply, run: Run, headers:
     run.status = error.status
     run.response_bytes = len(content)
     shape = [*json_headers(content, call), *(headers or [])]
-    if isinstance(error, RequestError) and error.status != BodyTimeout.status:
+    if isinstance(error, RequestError) and error.status != BodyTimeout.status and not _passes_soon(error):
         # Claude Code tries a refused key again for minutes unless it is told not to.
         shape.append((b"x-should-retry", b"false"))
     hints = error.hints if isinstance(error, UpstreamError) else ()
     shape += hints
     if error.retry_after is not None and not any(name == b"retry-after" for name, _ in hints):
         shape.append((b"retry-after", b"%d" % error.retry_after))
-    await reply.start(error.status, shape)
+    await reply.start(error.status, with_own(shape, run.limited))
     await reply.end(content)
+
+
+def _passes_soon(error: TriviumError) -> bool:
+    """Whether a client's own next try, which waits up to a minute if it is told to, may help."""
+    return error.retry_after is not None and error.retry_after <= _SOON
