@@ -27,7 +27,7 @@ def complaint(text: str) -> str:
         (
             "[serve]\nport = 1",
             "t.toml:1: serve",
-            "expected one of aliases, billing, free, local, log, models, providers",
+            "expected one of aliases, billing, free, limits",
         ),
         ("port = 1", "t.toml:1: port", "unknown section"),
         ("[server]\n\nprot = 1", "t.toml:3: server.prot", "expected one of host, port"),

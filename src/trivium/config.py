@@ -21,6 +21,7 @@ from trivium.settings import (
     BillingSettings,
     FreeModelSettings,
     FreeSettings,
+    LimitSettings,
     LocalSettings,
     LogSettings,
     ModelSettings,
@@ -42,6 +43,7 @@ _SECTIONS: dict[str, Any] = {
     "local": LocalSettings,
     "log": LogSettings,
     "billing": BillingSettings,
+    "limits": LimitSettings,
     "aliases": dict[str, str],
 }
 _T = TypeVar("_T")
@@ -90,6 +92,17 @@ def database_url(settings: Settings, env: Mapping[str, str]) -> str | None:
     url = secret(settings.storage.url, env, settings.source, path)
     if not url.startswith(("postgresql://", "postgres://")):
         raise _error(settings.source, path, "expected postgresql://USER:PASSWORD@HOST:PORT/DATABASE")
+    return url
+
+
+def redis_url(settings: Settings, env: Mapping[str, str]) -> str | None:
+    """The address of the Redis that counts limits; None where this process does. Raises ConfigError."""
+    if settings.limits.redis_url is None:
+        return None
+    path = ("limits", "redis_url")
+    url = secret(settings.limits.redis_url, env, settings.source, path)
+    if not url.startswith(("redis://", "rediss://", "unix://")):
+        raise _error(settings.source, path, "expected redis://USER:PASSWORD@HOST:PORT/NUMBER")
     return url
 
 

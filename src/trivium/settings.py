@@ -75,6 +75,15 @@ class LogSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     level: Literal["debug", "info", "warning", "error"] = "info"
 
 
+class LimitSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """`[limits]`: where they are counted. What they are is said while the gateway runs."""
+
+    redis_url: Annotated[str, msgspec.Meta(min_length=1)] | None = None
+    """`redis://...`, `rediss://...` or `unix://...`, a secret: the counters of several gateways together."""
+    redis_timeout: Annotated[float, msgspec.Meta(gt=0, le=5)] = 0.05
+    """Seconds; where Redis takes longer, this process counts alone until it answers again."""
+
+
 class TimeoutSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """`[providers.NAME.timeouts]`, in seconds."""
 
@@ -209,6 +218,7 @@ class Settings(msgspec.Struct, frozen=True):
     free: FreeSettings = NOTHING_FREE
     models: dict[str, ModelSettings] = {}
     providers: dict[str, ProviderSettings] = {}
+    limits: LimitSettings = LimitSettings()
     aliases: dict[str, str] = {}
     source: Source | None = None
     """Where the values came from, to say so in an error found later."""

@@ -23,10 +23,7 @@ def check_target(caller: Caller | None, target: Target, deps: Deps) -> None:
     """Raises ModelNotFound, ModelEnded, ModelNotAllowed, ProviderNotAllowed."""
     deps.catalog.check_offered(target)
     provider, caller = target.provider, caller or ANONYMOUS
-    if target.house is None:
-        check_model(caller, provider.name, target.model, deps.house)
-    else:
-        check_model(caller, "", target.house.id, deps.house)  # its id is all the name that it has
+    check_model(caller, *target.known_as, deps.house)
     if caller.organization is None:
         return
     policy, collects, retains = caller.organization.settings.policy, provider.collects_data, provider.retains_data

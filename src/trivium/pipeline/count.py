@@ -15,6 +15,7 @@ from trivium.pipeline.call import Call, Reply
 from trivium.pipeline.deps import Deps
 from trivium.pipeline.forward import forward, prepare, way_to
 from trivium.pipeline.hold import begin
+from trivium.pipeline.limited import with_own
 from trivium.pipeline.relay import Exchange, json_headers, loss_header
 from trivium.pipeline.settle import Run
 from trivium.routing.catalog import Target
@@ -74,5 +75,5 @@ async def _tell(call: Call, request: Request, tokens: int | None, reply: Reply, 
     if run.losses:
         headers.append((b"x-trivium-loss", loss_header(run.losses)))
     run.status, run.response_bytes = 200, len(content)
-    await reply.start(200, headers)
+    await reply.start(200, with_own(headers, run.limited))
     await reply.end(content)

@@ -17,6 +17,7 @@ from trivium.policy.counters import Claim, Denial, Taken
 from trivium.policy.flood import Flood
 from trivium.policy.guesses import Guesses
 from trivium.policy.inflight import InFlight
+from trivium.policy.limits import RuleBook
 from trivium.policy.promotions import Promotions
 from trivium.policy.spending import Refusal
 from trivium.routing.catalog import Catalog
@@ -135,8 +136,9 @@ class Deps:
         self.catalog = catalog
         self.house = HouseSettings()
         self.guesses = Guesses()
-        self.counters: Counters = counters or LocalCounters(clock)
         self.free = free
+        self.rules = RuleBook()
+        self.counters: Counters = counters or LocalCounters(clock)
         self.seal_key = seal_key
         self.in_flight = InFlight(settings.max_in_flight_bytes, settings.max_calls)
         self.flood = Flood()

@@ -17,6 +17,8 @@ from trivium.pipeline.forward import forward, prepare, way_to
 from trivium.pipeline.free import check_free, find
 from trivium.pipeline.hold import account_of, begin
 from trivium.pipeline.house import exchange_of
+from trivium.pipeline.limited import with_own
+from trivium.pipeline.limits import admit
 from trivium.pipeline.mask import told_of
 from trivium.pipeline.read import check_head, read_body
 from trivium.pipeline.relay import error_value, json_headers
@@ -24,6 +26,8 @@ from trivium.pipeline.settle import Run
 from trivium.wire.errors import render
 from trivium.wire.request import check_stateless, parse, without_body
 
+_SOON = 65
+"""Seconds."""
 _NO = (b"0", b"false", b"")
 
 _LOG = logging.getLogger("trivium.pipeline")
@@ -74,6 +78,7 @@ async def _serve(call: Call, body: Body, reply: Reply, run: Run, deps: Deps) -> 
     target = found
     check_target(key, target, deps)
     run.target = target
+    await admit(call, request, target, run, deps)
     if call.operation is Operation.COUNT_TOKENS:
         await count(call, request, target, reply, run, deps)
         return
@@ -109,12 +114,17 @@ async def fail(error: TriviumError, call: Call, reply: Reply, run: Run, headers:
     run.status = error.status
     run.response_bytes = len(content)
     shape = [*json_headers(content, call), *(headers or [])]
-    if isinstance(error, RequestError) and error.status != BodyTimeout.status:
+    if isinstance(error, RequestError) and error.status != BodyTimeout.status and not _passes_soon(error):
         # Claude Code tries a refused key again for minutes unless it is told not to.
         shape.append((b"x-should-retry", b"false"))
     hints = error.hints if isinstance(error, UpstreamError) else ()
     shape += hints
     if error.retry_after is not None and not any(name == b"retry-after" for name, _ in hints):
         shape.append((b"retry-after", b"%d" % error.retry_after))
-    await reply.start(error.status, shape)
+    await reply.start(error.status, with_own(shape, run.limited))
     await reply.end(content)
+
+
+def _passes_soon(error: TriviumError) -> bool:
+    """Whether a client's own next try, which waits up to a minute if it is told to, may help."""
+    return error.retry_after is not None and error.retry_after <= _SOON

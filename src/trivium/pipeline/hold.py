@@ -56,7 +56,7 @@ async def begin(call: Call, request: Request, target: Target, run: Run, deps: De
                     param="model",
                 )
             if quote is not None and (account_id is not None or await deps.ledger.counts(scopes)):
-                run.size = measure(request)
+                run.size = run.size or measure(request)
                 hold = _most(run.size, request, target, quote, deps)
         if request.stream and run.size is None:
             # Its body is let go of before anybody knows whether an estimate is needed.

@@ -23,6 +23,7 @@ from trivium.errors import (
     UpstreamRefusedUs,
 )
 from trivium.pipeline.call import Call, Headers, Operation, Reply
+from trivium.pipeline.limited import with_own
 from trivium.pipeline.mask import told_of
 from trivium.pipeline.settle import Run
 from trivium.providers.provider import Provider
@@ -323,7 +324,7 @@ class Exchange:
                 self._run.flags.append(flag)
 
     async def _start(self, status: int, headers: Headers) -> None:
-        passed = self._passed()
+        passed = with_own(self._passed(), self._run.limited)
         if self._run.losses and not self._SECRET:
             passed.append((b"x-trivium-loss", loss_header(self._run.losses)))
         if status in _RETRYABLE and not self._header(b"retry-after"):

@@ -26,7 +26,7 @@ class Claim(msgspec.Struct, frozen=True):
     amount: int = 1
     """0: nothing is counted, it is only asked whether there is room for 1."""
     window_s: int = 60
-    """A multiple of `SLICES`. 0: not by time, but at once: the amount is held until its holder leaves."""
+    """A multiple of `SLICES`. 0: not by time, but at once: 1 is held until its holder leaves."""
 
 
 class Denial(msgspec.Struct, frozen=True):
@@ -107,15 +107,6 @@ class _Window:
         return (number + SLICES + 1) * self.slice_ms - now_ms
 
 
-class _Gauge:
-    __slots__ = ("amounts", "total")
-
-    def __init__(self) -> None:
-        self.amounts: dict[str, int] = {}
-        """By holder."""
-        self.total = 0
-
-
 class Windows:
     """All counters of a process. Times are milliseconds of a clock that does not go back."""
 
@@ -123,7 +114,8 @@ class Windows:
         self._most_keys = most_keys
         self._windows: dict[int, OrderedDict[str, _Window]] = {}
         """By the length of the window in seconds; what was asked for last is at the end."""
-        self._gauges: dict[str, _Gauge] = {}
+        self._held: dict[str, set[str]] = {}
+        """Holders by key."""
 
     def take(self, claims: Sequence[Claim], holder: str, now_ms: int) -> Taken:
         """Counts all claims, or none of them."""
@@ -145,36 +137,29 @@ class Windows:
         if amount:
             self._window(key, window_s, now_ms).count(amount, now_ms - ago_ms)
 
-    def hold(self, key: str, amount: int, holder: str) -> None:
+    def hold(self, key: str, holder: str) -> None:
         """Counts something that goes on, whatever the limit."""
-        gauge = self._gauges.get(key)
-        if gauge is None:
-            gauge = self._gauges[key] = _Gauge()
-        gauge.total += amount - gauge.amounts.get(holder, 0)
-        gauge.amounts[holder] = amount
+        self._held.setdefault(key, set()).add(holder)
 
     def leave(self, key: str, holder: str) -> None:
         """Whoever held something does no more. Once more does no harm."""
-        gauge = self._gauges.get(key)
-        if gauge is not None:
-            gauge.total -= gauge.amounts.pop(holder, 0)
-            if not gauge.amounts:
-                del self._gauges[key]
+        holders = self._held.get(key)
+        if holders is not None:
+            holders.discard(holder)
+            if not holders:
+                del self._held[key]
 
     def held(self, key: str) -> int:
-        gauge = self._gauges.get(key)
-        return gauge.total if gauge else 0
+        return len(self._held.get(key, ()))
 
-    def holders(self) -> list[tuple[str, str, int]]:
-        """All that goes on: (key, holder, amount)."""
-        return [
-            (key, holder, amount) for key, gauge in self._gauges.items() for holder, amount in gauge.amounts.items()
-        ]
+    def holders(self) -> list[tuple[str, list[str]]]:
+        """All that goes on: keys, each with its holders."""
+        return [(key, list(holders)) for key, holders in self._held.items()]
 
     def _count(self, claims: Sequence[Claim], windows: Sequence[_Window | None], holder: str, now_ms: int) -> None:
         for claim, window in zip(claims, windows, strict=True):
             if window is None:
-                self.hold(claim.key, claim.amount, holder)
+                self.hold(claim.key, holder)
             elif claim.amount:
                 window.count(claim.amount, now_ms)
 

@@ -41,6 +41,11 @@ class Target(msgspec.Struct, frozen=True):
         return self.house is not None and self.house.stealth
 
     @property
+    def known_as(self) -> tuple[str, str]:
+        """Provider and model as gates, scopes, lists and limits know them: one of the house is its id alone."""
+        return (self.provider.name, self.model) if self.house is None else ("", self.house.id)
+
+    @property
     def public(self) -> str:
         """The name that callers may be told."""
         return self.model if self.house is None else self.house.id

@@ -8,10 +8,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from trivium.clock import Clock, SystemClock
-from trivium.config import database_url
+from trivium.config import database_url, redis_url
 from trivium.errors import ConfigError, RequestError, StoreUnavailable
 from trivium.metering.book import Override, PriceBook, entries
 from trivium.operations.housekeeping import Housekeeping
+from trivium.operations.limits import LimitOperations
 from trivium.operations.operations import Operations, Table
 from trivium.operations.price_table import price_table
 from trivium.operations.prices import PriceOperations
@@ -24,6 +25,7 @@ from trivium.providers.house import check_routes
 from trivium.providers.provider import Provider
 from trivium.routing.catalog import ModelEntry, catalog
 from trivium.settings import Settings
+from trivium.store.counters import counters
 from trivium.store.store import Store
 from trivium.upstream.client import UpstreamClient
 from trivium.upstream.generation import Generations
@@ -56,6 +58,7 @@ class Gateway:
         self.store = Store(folder, clock, database_url(settings, env))
         client = _client(settings)
         generations = Generations(client, clock)
+        self.counters = counters(clock, redis_url(settings, env), settings.limits.redis_timeout)
         self.deps = Deps(
             settings=settings.server,
             billing=settings.billing,
@@ -69,6 +72,7 @@ class Gateway:
             catalog=catalog(self.providers.values(), settings.aliases, {}, settings.free),
             free=settings.free,
             seal_key=self.store.seal_key,
+            counters=self.counters,
         )
         check_routes(settings, self.providers)
         self._check_aliases()
@@ -80,6 +84,7 @@ class Gateway:
     async def open(self) -> None:
         """Reads what the ledger and the price book keep in the store. Raises StoreUnavailable."""
         await self.store.ledger.load()
+        await self.counters.start()
         if self.settings.billing.mode == CREDITS:
             await self.store.accounts.create("Keys without an account", "organization", DEFAULT_ACCOUNT)
         self._ruled(await asyncio.to_thread(self.store.prices.overrides))
@@ -125,7 +130,12 @@ class Gateway:
             on_change=self._ruled,
             correct=self.store.accounts.correct,
         )
-        return [prices.table, ReconcileOperations(self.store.database, self.providers, clock, client).table]
+        limits = LimitOperations(lambda: self.counters.state)
+        return [
+            prices.table,
+            limits.table,
+            ReconcileOperations(self.store.database, self.providers, clock, client).table,
+        ]
 
     def _check_aliases(self) -> None:
         """An alias must lead somewhere, as far as the providers' lists are known at the start."""
@@ -142,6 +152,7 @@ class Gateway:
     async def close(self) -> None:
         """Ends what runs beside us, settles what waits for a provider's word, and makes every record durable."""
         await self.deps.lookups.close(_LAST_WORD)
+        await self.counters.close()
         await self.deps.client.close()
         if self.local is not None:
             await self.local.stop()
