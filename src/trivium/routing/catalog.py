@@ -81,8 +81,12 @@ class Catalog(msgspec.Struct, frozen=True):
     unlisted: tuple[str, ...]
     """Providers that may serve anything, as far as is known."""
     house: Mapping[str, HouseModel]
-    free: frozenset[tuple[str, str]]
-    """(provider name, upstream id) of listed models that a free pattern means."""
+    free: tuple[re.Pattern[str], ...]
+    """Of models that are free, by their own id or `provider/id`."""
+    free_listed: frozenset[tuple[str, str]]
+    """(provider name, upstream id) of all known models that these mean."""
+    open_ended: frozenset[str]
+    """Providers that may serve names which are on no list."""
     hidden: tuple[re.Pattern[str], ...]
 
     def resolve(self, name: str) -> Target:
@@ -127,7 +131,13 @@ class Catalog(msgspec.Struct, frozen=True):
         return [(entry, target) for entry, target in found.values() if self._is_offered(target)]
 
     def _target(self, provider: str, model: str) -> Target:
-        return Target(self.providers[provider], model, free=(provider, model) in self.free)
+        """A name that a free pattern means makes free only what the provider may have: some servers answer to any name."""
+        free = (provider, model) in self.free_listed
+        if not free and provider in self.open_ended and _fits(self.free, provider, model):
+            free = provider in self.unlisted or any(
+                name == provider and pattern.fullmatch(model) for pattern, name in self.patterns
+            )
+        return Target(self.providers[provider], model, free=free)
 
     def _is_offered(self, target: Target) -> bool:
         try:
@@ -170,6 +180,7 @@ def catalog(
                 models.append((name, ModelEntry(model, name)))
     for name, entry in models:
         serving[entry.id] = (*serving.get(entry.id, ()), name)
+    unlisted = tuple(name for name, p in by_name.items() if p.models is None and name not in listed)
     given = tuple(wildcard.compiled(pattern) for pattern in free.patterns)
     return Catalog(
         providers=by_name,
@@ -177,15 +188,17 @@ def catalog(
         models=tuple(models),
         serving=serving,
         patterns=tuple(patterns),
-        unlisted=tuple(name for name, p in by_name.items() if p.models is None and name not in listed),
+        unlisted=unlisted,
+        open_ended=frozenset((*unlisted, *(name for _, name in patterns))),
         house=house_models(free),
-        free=frozenset(
-            (name, entry.id)
-            for name, entry in models
-            if any(pattern.fullmatch(said) for pattern in given for said in (entry.id, f"{name}/{entry.id}"))
-        ),
+        free=given,
+        free_listed=frozenset((name, entry.id) for name, entry in models if _fits(given, name, entry.id)),
         hidden=tuple(wildcard.compiled(pattern.lower()) for pattern in free.hidden),
     )
+
+
+def _fits(patterns: Iterable[re.Pattern[str]], provider: str, model: str) -> bool:
+    return any(pattern.fullmatch(name) for pattern in patterns for name in (model, f"{provider}/{model}"))
 
 
 def _names(target: Target) -> tuple[str, ...]:
