@@ -76,13 +76,13 @@ def test_strangers_are_sent_to_sign_up_and_the_hour_passes() -> None:
     error = refused_by(denied(hour, 90), LIMITED)
     assert isinstance(error, RateLimited)
     assert (error.status, error.retry_after) == (429, 90)
-    assert "200 requests for free models in hour is reached for this address. Try again in 2 min" in error.message
+    assert "200 requests for free models in an hour is reached for this address. Try again in 2 min" in error.message
     assert "::1" not in error.message
 
 
 def test_a_user_hears_of_the_users_limit() -> None:
     hour, day = claims_of(LIMITED, caller=ANN, house=False, address="")
-    assert "5 requests for free models in hour is reached for this user. Try again in 30 s" in (
+    assert "5 requests for free models in an hour is reached for this user. Try again in 30 s" in (
         refused_by(denied(hour, 30), LIMITED).message
     )
     assert "in 24 hours" in refused_by(denied(day, 30), LIMITED).message

@@ -51,9 +51,9 @@ def refused_by(denial: Denial, settings: FreeSettings) -> RequestError:
             f"{_get_a_key(settings)}, or come back in {_span(wait)}."
         )
     whose = "this user" if claim.key.startswith(_USER) else "this address"
-    span = "hour" if claim.window_s == HOUR else "24 hours"
+    span = "in an hour" if claim.window_s == HOUR else "in 24 hours"
     return RateLimited(
-        f"The limit of {claim.limit} requests for free models in {span} is reached for {whose}. Try again in "
+        f"The limit of {claim.limit} requests for free models {span} is reached for {whose}. Try again in "
         f"{_span(wait)}, or use a model that is not free.",
         retry_after=wait,
     )

@@ -131,7 +131,7 @@ class Catalog(msgspec.Struct, frozen=True):
         return [(entry, target) for entry, target in found.values() if self._is_offered(target)]
 
     def _target(self, provider: str, model: str) -> Target:
-        """A name that a free pattern means makes free only what the provider may have: some servers answer to any name."""
+        """A name that a free pattern means is free only where the provider may have it: some answer to any name."""
         free = (provider, model) in self.free_listed
         if not free and provider in self.open_ended and _fits(self.free, provider, model):
             free = provider in self.unlisted or any(
