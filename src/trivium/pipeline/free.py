@@ -21,14 +21,17 @@ def find(name: str, deps: Deps) -> Target | RequestError:
         return error
 
 
+def is_counted(caller: Caller | None, found: Target | RequestError) -> bool:
+    """Whether `check_free` has something to look at: for most calls it has not."""
+    return caller is None or (isinstance(found, Target) and found.free)
+
+
 async def check_free(call: Call, caller: Caller | None, name: str, found: Target | RequestError, deps: Deps) -> None:
-    """Raises RateLimited, FreeLimitReached, CredentialMissing. Counts the request where it is one for a free model."""
-    target = found if isinstance(found, Target) else None
+    """Counts the request of a free model, or of a caller without a key. Raises RateLimited, FreeLimitReached,
+    CredentialMissing."""
     if caller is None:
         check_anonymous(name, found, call.time_ms, deps)
-    elif target is None or not target.free:
-        return
-    house = target is not None and target.house is not None
+    house = isinstance(found, Target) and found.house is not None
     claims = claims_of(deps.free, caller=caller, house=house, address=subscriber(call.client_ip))
     if claims and (denial := await deps.counters.take(claims)) is not None:
         raise refused_by(denial, deps.free)

@@ -14,7 +14,7 @@ from trivium.pipeline.count import count
 from trivium.pipeline.deps import Deps
 from trivium.pipeline.drain import DRAIN, to_its_end
 from trivium.pipeline.forward import forward, prepare, way_to
-from trivium.pipeline.free import check_free, find
+from trivium.pipeline.free import check_free, find, is_counted
 from trivium.pipeline.hold import account_of, begin
 from trivium.pipeline.house import exchange_of
 from trivium.pipeline.limited import with_own
@@ -69,7 +69,8 @@ async def _serve(call: Call, body: Body, reply: Reply, run: Run, deps: Deps) -> 
     cap = check_head(call, deps, anonymous=key is None)
     run.request = request = parse(call.api, await read_body(body, run, cap))
     found = find(request.model, deps)
-    await check_free(call, key, request.model, found, deps)
+    if is_counted(key, found):
+        await check_free(call, key, request.model, found, deps)
     run.account_id = account_of(key, deps) if key is not None else None
     check_call(key, call, deps)
     check_stateless(request)

@@ -15,6 +15,7 @@ import msgspec
 from trivium.canon.api import Api
 from trivium.wire.body import Members
 from trivium.wire.decoder import Decoder
+from trivium.wire.lenient import is_dense
 from trivium.wire.relay import KEPT, Mend, StreamRelay, split_events
 
 _members = msgspec.json.Decoder(Members)
@@ -71,7 +72,9 @@ class RewrittenRelay(StreamRelay):
 
 
 def _object(data: bytes) -> Members | None:
-    """The members of a JSON object; None for anything else."""
+    """The members of a JSON object; None for anything else, and for what it would take too long to walk."""
+    if is_dense(data):
+        return None
     try:
         return _members.decode(data)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
