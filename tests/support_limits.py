@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-import json
+import asyncio
 from typing import Any
 
-from gateway import Running
+import aiohttp
+
+from gateway import CHAT, Running
 from trivium.policy.access import HouseSettings
 from trivium.policy.caller import Limits
 
-CHAT = "/v1/chat/completions"
+PATH = "/v1/chat/completions"
 
 
 def key(gateway: Running, **limits: int) -> str:
@@ -23,5 +25,20 @@ def rule(gateway: Running, **settings: Any) -> None:
 
 
 def message(body: Any) -> str:
-    told: str = (body if isinstance(body, dict) else json.loads(body))["error"]["message"]
+    told: str = body["error"]["message"]
     return told
+
+
+async def passed(gateway: Running, key: str, count: int) -> int:
+    """How many of so many parallel requests were answered; the others were all refused."""
+    sent = {"authorization": f"Bearer {key}"}
+    async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=100)) as session:
+
+        async def one() -> int:
+            async with session.post(gateway.url + PATH, headers=sent, json=CHAT) as response:
+                await response.read()
+                return response.status
+
+        statuses = await asyncio.gather(*(one() for _ in range(count)))
+    assert set(statuses) <= {200, 429}
+    return statuses.count(200)

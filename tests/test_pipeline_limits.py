@@ -12,7 +12,7 @@ import openai
 import pytest
 
 from gateway import CALLS, CHAT, MESSAGES, RESPONSES, Running, running
-from support_limits import key, message, rule
+from support_limits import PATH, key, message, passed, rule
 from trivium.mock import Error, Reply, Usage
 from trivium.policy.access import Gate
 from trivium.policy.caller import Limits, OrganizationSettings, Role
@@ -20,7 +20,6 @@ from trivium.policy.counters import Claim
 from trivium.store.organizations import OrganizationRow
 from trivium.store.users import User
 
-PATH = "/v1/chat/completions"
 REPLY = Reply(text="Hi", usage=Usage(input=25, output=20))
 
 
@@ -274,21 +273,6 @@ class TestAllAtOnce:
     async def test_of_1000_parallel_requests_at_a_limit_of_200_exactly_200_pass(self, gateway: Running) -> None:
         assert await passed(gateway, key(gateway, requests_per_minute=200), 1_000) == 200
         assert len(gateway.upstream.requests) == 200
-
-
-async def passed(gateway: Running, key: str, count: int) -> int:
-    """How many of so many parallel requests were answered; the others were all refused."""
-    sent = {"authorization": f"Bearer {key}"}
-    async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=100)) as session:
-
-        async def one() -> int:
-            async with session.post(gateway.url + PATH, headers=sent, json=CHAT) as response:
-                await response.read()
-                return response.status
-
-        statuses = await asyncio.gather(*(one() for _ in range(count)))
-    assert set(statuses) <= {200, 429}
-    return statuses.count(200)
 
 
 @pytest.fixture

@@ -117,6 +117,11 @@ class Windows:
         self._held: dict[str, set[str]] = {}
         """Holders by key."""
 
+    @property
+    def keys(self) -> int:
+        """How many windows are in memory."""
+        return sum(map(len, self._windows.values()))
+
     def take(self, claims: Sequence[Claim], holder: str, now_ms: int) -> Taken:
         """Counts all claims, or none of them."""
         windows = [self._window(claim.key, claim.window_s, now_ms) if claim.window_s else None for claim in claims]

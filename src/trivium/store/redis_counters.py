@@ -44,8 +44,8 @@ _FAILURES = (RedisError, OSError, TimeoutError, msgspec.MsgspecError)
 
 
 class RedisCounters(LocalCounters):
-    """`pipeline/deps.Counters` in Redis; what it inherits is what this process counts along. Raises ConfigError for a URL
-    that is none."""
+    """`pipeline/deps.Counters` in Redis; what it inherits is what this process counts along. Raises ConfigError for a
+    URL that is none."""
 
     def __init__(
         self,
