@@ -12,6 +12,7 @@ import pytest
 
 from gateway import ALL_APIS, CHAT, MESSAGES, RESPONSES, Running, running
 from support_money import INPUT, OUTPUT, PRICES, customer, in_every_api, shop
+from support_redis import RedisServer
 from trivium.mock import Model, Reply, Script, Usage
 from trivium.operations.discover import discover
 from trivium.policy.access import Gate
@@ -124,22 +125,39 @@ async def test_a_user_may_have_a_limit_of_free_requests() -> None:
         assert [(await house.post(*free("chat", "x:free"), key=key))[0] for key in ("", other)] == [429, 429]
 
 
+async def asked_at_once(houses: list[Running], requests: int) -> list[int]:
+    """Statuses of requests of one address, with and without a key, each with another address in a forged header."""
+    gate = asyncio.Semaphore(200)
+    async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=200)) as session:
+
+        async def ask(number: int) -> int:
+            house = houses[number % len(houses)]
+            headers = {"x-forwarded-for": f"192.0.2.{number % 250}"}
+            if number % 3:
+                headers["authorization"] = f"Bearer {house.key}"
+            path, body = free("chat")
+            async with gate, session.post(house.url + path, headers=headers, json=body) as response:
+                return response.status
+
+        return await asyncio.gather(*map(ask, range(requests)))
+
+
 async def test_of_a_thousand_requests_at_once_exactly_as_many_pass_as_may() -> None:
     async with running(Reply(text="ok"), settings=PRICED + OPEN + GIFT) as house:
-        gate = asyncio.Semaphore(200)
-        async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=200)) as session:
-
-            async def ask(number: int) -> int:
-                headers = {"x-forwarded-for": f"192.0.2.{number % 250}"}
-                if number % 2:
-                    headers["authorization"] = f"Bearer {house.key}"
-                path, body = free("chat")
-                async with gate, session.post(house.url + path, headers=headers, json=body) as response:
-                    return response.status
-
-            statuses = await asyncio.gather(*map(ask, range(1000)))
+        statuses = await asked_at_once([house], 1000)
         assert (statuses.count(200), statuses.count(429)) == (200, 800)
         assert len(house.upstream.requests) == 200
+
+
+async def test_two_gateways_with_one_redis_let_as_many_pass_as_one(redis_server: RedisServer) -> None:
+    redis = f'[limits]\nredis_url = "{redis_server.url}"\nredis_timeout = 5\n'
+    settings = PRICED + OPEN + GIFT + redis
+    async with running(Reply(text="ok"), settings=settings) as one, running(Reply(text="ok"), settings=settings) as two:
+        statuses = await asked_at_once([one, two], 1000)
+        assert (statuses.count(200), statuses.count(429)) == (200, 800)
+        served = [len(house.upstream.requests) for house in (one, two)]
+    assert sum(served) == 200
+    assert min(served) > 0
 
 
 async def test_a_forged_address_moves_no_limit_and_a_trusted_proxy_does() -> None:
