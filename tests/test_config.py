@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from trivium.config import data_folder, database_url, find_file, load, parse, secret
+from trivium.config import data_folder, database_url, find_file, load, parse, secret, secret_keys
 from trivium.errors import ConfigError
 from trivium.settings import BillingSettings, Settings
 
@@ -27,7 +27,7 @@ def complaint(text: str) -> str:
         (
             "[serve]\nport = 1",
             "t.toml:1: serve",
-            "expected one of aliases, billing, free, limits",
+            "expected one of aliases, billing, byok, free, limits",
         ),
         ("port = 1", "t.toml:1: port", "unknown section"),
         ("free = 1", "t.toml:1: free", "got int"),
@@ -342,3 +342,33 @@ class TestDatabase:
         with pytest.raises(ConfigError, match=r"t\.toml:2: storage\.url: expected postgresql://") as raised:
             database_url(parse(f'[storage]\nurl = "{url}"', "t.toml"), {})
         assert url not in raised.value.message
+
+
+class TestSecretKeys:
+    """`[secrets] keys`: under what upstream keys of users and organizations are kept."""
+
+    def test_they_come_from_the_environment_and_files_the_current_one_first(self, tmp_path: Path) -> None:
+        (tmp_path / "old").write_text("of-the-file\n")
+        settings = parse(f'[secrets]\nkeys = ["v2=env:KEK", "v1=file:{tmp_path}/old"]')
+        assert secret_keys(settings, {"KEK": "of-the-environment"}) == [
+            ("v2", "of-the-environment"),
+            ("v1", "of-the-file"),
+        ]
+        assert secret_keys(Settings(), {}) == []
+
+    @pytest.mark.parametrize(
+        ("keys", "said"),
+        [
+            ('["v1=env:MISSING"]', "the environment variable MISSING is not set"),
+            ('["v1=file:/nowhere"]', "cannot read the file /nowhere"),
+            ('["v1=literal-key"]', "expected VERSION=env:NAME or VERSION=file:PATH"),
+            ('["env:KEK"]', "expected VERSION=env:NAME"),
+            ('["v1=env:KEK", "v1=env:KEK"]', "each version once"),
+        ],
+    )
+    def test_a_wrong_one_is_named_without_its_text(self, keys: str, said: str) -> None:
+        with pytest.raises(ConfigError) as told:
+            secret_keys(parse(f"[secrets]\nkeys = {keys}", "t.toml"), {"KEK": "secret-text"})
+        assert told.value.message.startswith("t.toml:2: secrets.keys: ")
+        assert said in told.value.message
+        assert "literal-key" not in told.value.message

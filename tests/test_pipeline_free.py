@@ -327,3 +327,29 @@ async def test_an_organization_that_denies_the_collection_of_data_neither_sees_n
     refused = (403, "provider_not_allowed")
     assert found == {"house/gift": 200, "house/reader": refused, "house/cloak": refused, "house/promise": 200}
     assert [model["id"] for model in listed["data"]] == ["house/gift", "house/promise"]
+
+
+@in_every_api
+async def test_own_upstream_keys_never_pay_for_models_of_the_house(api: str) -> None:
+    """Who answers as one is the house's business, and would be told by whose key is asked for."""
+    settings = '[free.models."house/gift"]\nroute = "openai/gpt-x"\nstealth = true\n'
+    async with running(settings=settings, name="openai", provider=f'type = "openai"\nkey = "sk"\n{ALL_APIS}') as house:
+        member = Caller(id="key_1", user_id="ann")
+        house.gateway.deps.keys = OneCaller(member)
+        house.gateway.deps.own = HasKeys()
+        assert (await house.post(*free(api)))[0] == 200
+        record = await house.record()
+    assert (record["provider"], record["payer"]) == ("openai", "free")
+
+
+class HasKeys:
+    """Somebody with a key for OpenAI, which cannot be opened."""
+
+    def vendors(self, _owner: str) -> dict[str, bool]:
+        return {"openai": False}
+
+    async def keys(self, _owner: str, _vendor: str) -> list[Any]:
+        raise AssertionError("asked for")
+
+    def plain(self, _secret: Any) -> bytes:
+        raise AssertionError("asked for")

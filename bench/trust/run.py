@@ -19,7 +19,7 @@ import traceback
 
 from stage import Figures, added, closing_line, is_wrong, scratch, show
 
-SCENARIOS = ("kills", "syscalls", "faults", "races", "aborts", "recordings", "overhead")
+SCENARIOS = ("kills", "syscalls", "faults", "races", "aborts", "recordings", "overhead", "rotation")
 
 
 def main() -> int:

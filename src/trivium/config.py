@@ -19,6 +19,7 @@ import msgspec
 from trivium.errors import ConfigError
 from trivium.settings import (
     BillingSettings,
+    ByokSettings,
     FreeModelSettings,
     FreeSettings,
     LimitSettings,
@@ -26,6 +27,8 @@ from trivium.settings import (
     LogSettings,
     ModelSettings,
     ProviderSettings,
+    SecretsSettings,
+    SecuritySettings,
     ServerSettings,
     Settings,
     Source,
@@ -34,6 +37,8 @@ from trivium.settings import (
 )
 
 ProviderName = re.compile(r"[a-z0-9][a-z0-9._-]*")
+_VERSION = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,49}")
+"""Of a key-encryption key."""
 
 
 _SECTIONS: dict[str, Any] = {
@@ -42,10 +47,15 @@ _SECTIONS: dict[str, Any] = {
     "upstream": UpstreamSettings,
     "local": LocalSettings,
     "log": LogSettings,
+    "security": SecuritySettings,
     "billing": BillingSettings,
     "limits": LimitSettings,
+    "secrets": SecretsSettings,
+    "byok": ByokSettings,
     "aliases": dict[str, str],
 }
+_NETWORKS = {"server": ("trusted_proxies",), "security": ("allow_networks", "deny_networks")}
+"""Settings that are lists of addresses and networks."""
 _T = TypeVar("_T")
 
 
@@ -106,6 +116,18 @@ def redis_url(settings: Settings, env: Mapping[str, str]) -> str | None:
     return url
 
 
+def secret_keys(settings: Settings, env: Mapping[str, str]) -> list[tuple[str, str]]:
+    """The key-encryption keys as `[secrets] keys` has them: version and text. Raises ConfigError."""
+    path = ("secrets", "keys")
+    found: dict[str, str] = {}
+    for entry in settings.secrets.keys:
+        version, _, place = entry.partition("=")
+        if not _VERSION.fullmatch(version) or not place.startswith(("env:", "file:")) or version in found:
+            raise _error(settings.source, path, "expected VERSION=env:NAME or VERSION=file:PATH, each version once")
+        found[version] = secret(place, env, settings.source, path)
+    return list(found.items())
+
+
 def parse(text: str, name: str = "trivium.toml") -> Settings:
     """Settings from TOML text. Raises ConfigError."""
     source = Source(name, text)
@@ -122,8 +144,8 @@ def parse(text: str, name: str = "trivium.toml") -> Settings:
         elif section in _SECTIONS:
             _check_strings(content if section == "aliases" else None, (section,), source)
             values[section] = _convert(content, _SECTIONS[section], (section,), source)
-            if section == "server":
-                _check_networks(values[section].trusted_proxies, (section, "trusted_proxies"), source)
+            for setting in _NETWORKS.get(section, ()):
+                _check_networks(getattr(values[section], setting), (section, setting), source)
         else:
             known = ", ".join(sorted([*_SECTIONS, *_NAMED]))
             raise source.error((section,), f"unknown section; expected one of {known}")

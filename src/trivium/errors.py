@@ -5,7 +5,8 @@ they enter.
     TriviumError
     ├── ConfigError                     the start stops; never reaches a client
     ├── OperationError          400     an operator's command cannot be carried out
-    │   ├── RoleMissing         403 · NotFound 404 · Conflict 409 · PreconditionFailed 412
+    │   ├── RoleMissing         403 · NotFound 404 · Conflict 409 · PreconditionFailed 412 · UrlRefused 400
+    │   ├── SecretUnreadable    503
     ├── RequestError            400     the caller can mend it
     │   ├── InvalidJson         400 · ModelMissing 400 · ModelAmbiguous 400 · FieldInvalid 400 · FieldUnsupported 400
     │   ├── Untranslatable      400 · LossRefused 400
@@ -14,15 +15,17 @@ they enter.
     │   ├── InsufficientCredits 402 · BudgetExceeded 402
     │   ├── Forbidden           403
     │   │   ├── CallerBlocked 403 · KeyNotHere 403 · NotAMember 403 · ApiNotAvailable 403
-    │   │   └── ModelNotAllowed 403 · ProviderNotAllowed 403 · CallChallenged 403
+    │   │   ├── ModelNotAllowed 403 · ProviderNotAllowed 403 · CallChallenged 403
+    │   │   └── DestinationRefused 403
     │   ├── PathNotFound        404 · ModelNotFound 404 · ModelEnded 404 · MethodNotAllowed 405
     │   ├── BodyTimeout         408 · BodyTooLarge 413
     │   └── UpgradeRefused      426 · RateLimited 429 · HeadersTooLarge 431
     ├── Unavailable             503     ours, and it passes: retry
-    │   ├── Overloaded          503 · StoreUnavailable 503
+    │   ├── Overloaded          503 · StoreUnavailable 503 · OwnKeyUnreadable 503
     └── UpstreamError           502     theirs
         ├── UpstreamUnreachable 502 · UpstreamGarbage 502 · UpstreamBroken 502
         ├── UpstreamTimeout     504
+        ├── OwnKeyRefused       4xx     the provider refused the caller's own key; its status
         └── UpstreamRefusedUs   503     the provider refused the operator's own credential or account
 """
 
@@ -90,6 +93,20 @@ class RoleMissing(OperationError):
 
     status = 403
     code = "role_missing"
+
+
+class UrlRefused(OperationError):
+    """A URL that the gateway would not call; the message says what is wrong with it."""
+
+    code = "url_refused"
+
+
+class SecretUnreadable(OperationError):
+    """The key that a secret was sealed under is not at hand, or is another one. Nothing is lost: the message says what
+    to put back."""
+
+    status = 503
+    code = "secret_unreadable"
 
 
 class RequestError(TriviumError):
@@ -209,6 +226,13 @@ class CallChallenged(Forbidden):
     code = "call_challenged"
 
 
+class DestinationRefused(Forbidden):
+    """A server that a user named has an address that the gateway does not connect to. Which it is, is not told: a name
+    must not tell who asks what the operator's network looks like."""
+
+    code = "destination_refused"
+
+
 class ModelEnded(RequestError):
     """A free model whose time is over."""
 
@@ -280,6 +304,12 @@ class StoreUnavailable(Unavailable):
     code = "store_unavailable"
 
 
+class OwnKeyUnreadable(Unavailable):
+    """The caller's own upstream key is kept under a key that the gateway does not have at the moment."""
+
+    code = "own_key_unreadable"
+
+
 class UpstreamError(TriviumError):
     status = 502
     code = "upstream_error"
@@ -315,3 +345,10 @@ class UpstreamRefusedUs(UpstreamError):
 
     status = 503
     code = "upstream_unavailable"
+
+
+class OwnKeyRefused(UpstreamError):
+    """The provider refused the caller's own key: the status is the provider's, and the message says whose key it was
+    and what to do. No key of the gateway's takes its place."""
+
+    code = "own_key_refused"

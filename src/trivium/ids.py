@@ -31,6 +31,16 @@ def key_id() -> str:
     return "key_" + "".join(secrets.choice(_ALPHABET) for _ in range(12))
 
 
+def secret_id() -> str:
+    """The public name of an upstream key that somebody keeps here: `byok_` + 12 base62 digits."""
+    return "byok_" + "".join(secrets.choice(_ALPHABET) for _ in range(12))
+
+
+def custom_model_id() -> str:
+    """The public name of an organization's own model: `cm_` + 12 base62 digits."""
+    return "cm_" + "".join(secrets.choice(_ALPHABET) for _ in range(12))
+
+
 def new_api_key() -> str:
     """`tv-` + 32 random bytes in base62."""
     number = int.from_bytes(secrets.token_bytes(_KEY_BYTES))

@@ -53,6 +53,32 @@ class StorageSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Age up to which records are kept, as `90d` or `36h`. Default: for ever."""
 
 
+class SecuritySettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """`[security]`: where URLs that users supply may lead (docs/custom-models.md)."""
+
+    allow_networks: list[str] = []
+    """Addresses and networks (CIDR) that are allowed though they are not of the public internet."""
+    deny_networks: list[str] = []
+    """Those that are refused though they are."""
+    allow_http: bool = False
+    """Whether such a URL may be plain `http:`."""
+
+
+class SecretsSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """`[secrets]`: what upstream keys of users and organizations are kept under (docs/byok.md)."""
+
+    keys: list[str] = []
+    """`VERSION=env:NAME` or `VERSION=file:PATH`, the current one first: 32 bytes as base64 or hexadecimal digits. By
+    default the file `secrets.key` of the data folder."""
+
+
+class ByokSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """`[byok]`: how calls with such keys go to their vendors."""
+
+    via: dict[str, Literal["direct", "vercel"]] = {}
+    """By vendor. `vercel`: with the house's own account there, which is told the key with each call."""
+
+
 class UpstreamSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """`[upstream]`: the HTTP client that calls providers."""
 
@@ -215,8 +241,11 @@ class Settings(msgspec.Struct, frozen=True):
     upstream: UpstreamSettings = UpstreamSettings()
     local: LocalSettings = LocalSettings()
     log: LogSettings = LogSettings()
+    security: SecuritySettings = SecuritySettings()
     billing: BillingSettings = BillingSettings()
     free: FreeSettings = NOTHING_FREE
+    secrets: SecretsSettings = SecretsSettings()
+    byok: ByokSettings = ByokSettings()
     models: dict[str, ModelSettings] = {}
     providers: dict[str, ProviderSettings] = {}
     limits: LimitSettings = LimitSettings()

@@ -11,7 +11,7 @@ from trivium import config
 from trivium.clock import SystemClock
 from trivium.operations.operations import Operations
 from trivium.server import control
-from trivium.server.deps import Gateway
+from trivium.server.deps import Gateway, secret_tables
 from trivium.settings import Settings
 from trivium.store.ownership import ownership
 from trivium.store.store import Store
@@ -46,9 +46,11 @@ async def _alone(settings: Settings, folder: Path, operation: str, arguments: di
             return await gateway.operations.perform(operation, arguments)
         finally:
             await gateway.close()
-    store = Store(folder, SystemClock(), config.database_url(settings, os.environ))
+    keys = config.secret_keys(settings, os.environ)
+    store = Store(folder, SystemClock(), config.database_url(settings, os.environ), keys)
     try:
         await store.ledger.load()
-        return await Operations(store).perform(operation, arguments)
+        tables = secret_tables(store, settings, folder)
+        return await Operations(store, tables).perform(operation, arguments)
     finally:
         await store.close()

@@ -93,6 +93,7 @@ VENDORS = {
     "google-ai-studio": "google",
     "google-vertex": "google",
     "vertex": "google",
+    "codestral": "mistral",
     "mistralai": "mistral",
     "moonshot": "moonshotai",
     "xai": "x-ai",

@@ -44,6 +44,7 @@ async def _ask(client: UpstreamClient, provider: Provider) -> tuple[ModelEntry, 
         url=f"{provider.base_url}/models?limit=1000" if _is_paged(provider) else f"{provider.base_url}/models",
         headers=[(b"accept", b"application/json"), (b"anthropic-version", b"2023-06-01"), *provider.headers],
         timeouts=_TIMEOUTS,
+        guarded=provider.guarded,
     )
     response = await client.send(request)
     try:

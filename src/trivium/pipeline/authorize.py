@@ -4,10 +4,13 @@
 
 from __future__ import annotations
 
+from trivium.canon.api import Api
 from trivium.errors import Forbidden
 from trivium.pipeline.call import Call
+from trivium.pipeline.custom import custom_entries
 from trivium.pipeline.deps import Deps
 from trivium.pipeline.free import is_free
+from trivium.pipeline.own import of_own_key, own_vendors
 from trivium.policy.access import check_api, check_model, check_provider
 from trivium.policy.caller import Caller
 from trivium.policy.free import ANONYMOUS, check_house_model
@@ -21,9 +24,10 @@ def check_call(caller: Caller | None, call: Call, deps: Deps) -> None:
 
 def check_target(caller: Caller | None, target: Target, deps: Deps) -> None:
     """Raises ModelNotFound, ModelEnded, ModelNotAllowed, ProviderNotAllowed."""
-    deps.catalog.check_offered(target)
+    if target.custom is None:
+        deps.catalog.check_offered(target)
     provider, caller = target.provider, caller or ANONYMOUS
-    check_model(caller, *target.known_as, deps.house)
+    check_model(caller, *target.known_as, deps.house, target.also)
     if caller.organization is None:
         return
     policy, collects, retains = caller.organization.settings.policy, provider.collects_data, provider.retains_data
@@ -34,12 +38,16 @@ def check_target(caller: Caller | None, target: Target, deps: Deps) -> None:
 
 
 def visible_entries(caller: Caller | None, time_ms: int, deps: Deps) -> list[ModelEntry]:
-    """The models that a caller sees: those that a request could name."""
-    return [
-        entry
-        for entry, target in deps.catalog.entries()
-        if (caller is not None or is_free(target, time_ms, deps)) and _is_open(caller, target, deps)
-    ]
+    """The models that a caller sees: those that a request could name. A custom one hides what has the same name."""
+    if caller is None:
+        entries = [(entry, target) for entry, target in deps.catalog.entries() if is_free(target, time_ms, deps)]
+        return [entry for entry, target in entries if _is_open(None, target, deps)]
+    custom = custom_entries(caller, deps)
+    named = {entry.id for entry, _ in custom}
+    entries = custom + [(entry, target) for entry, target in deps.catalog.entries() if entry.id not in named]
+    if own_vendors(caller, deps):
+        entries = [(entry, of_own_key(caller, entry.id, target, Api.CHAT, deps) or target) for entry, target in entries]
+    return [entry for entry, target in entries if _is_open(caller, target, deps)]
 
 
 def _is_open(caller: Caller | None, target: Target, deps: Deps) -> bool:

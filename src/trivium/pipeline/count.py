@@ -13,9 +13,10 @@ import msgspec
 from trivium.canon.api import Api
 from trivium.pipeline.call import Call, Reply
 from trivium.pipeline.deps import Deps
-from trivium.pipeline.forward import forward, prepare, way_to
+from trivium.pipeline.forward import prepare, way_to
 from trivium.pipeline.hold import begin
 from trivium.pipeline.limited import with_own
+from trivium.pipeline.own import send
 from trivium.pipeline.relay import Exchange, json_headers, loss_header
 from trivium.pipeline.settle import Run
 from trivium.routing.catalog import Target
@@ -39,7 +40,7 @@ async def count(call: Call, request: Request, target: Target, reply: Reply, run:
     way = way_to(call, target, provider.counts, deps)
     body = prepare(call, request, target, way, run)
     await begin(call, request, target, run, deps)
-    response = await forward(call, body, target, way, run, deps)
+    response = await send(call, body, target, way, run, deps)
     if response.status in _CANNOT:
         response.close()
         await _tell(call, request, None, reply, run)

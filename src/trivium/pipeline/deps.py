@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Protocol
 
 from trivium.clock import Clock
@@ -20,9 +20,11 @@ from trivium.policy.inflight import InFlight
 from trivium.policy.limits import RuleBook
 from trivium.policy.promotions import Promotions
 from trivium.policy.spending import Refusal
+from trivium.providers.custom import CustomModel
 from trivium.routing.catalog import Catalog
-from trivium.settings import NOTHING_FREE, BillingSettings, FreeSettings, ServerSettings
+from trivium.settings import NOTHING_FREE, BillingSettings, ByokSettings, FreeSettings, ServerSettings
 from trivium.store.counters import LocalCounters
+from trivium.store.secrets import SealedSecret
 from trivium.upstream.client import UpstreamClient
 
 
@@ -39,6 +41,22 @@ class Keys(Protocol):
 
     async def acting_for(self, caller: Caller, organization_id: str) -> Caller | None:
         """The same caller where an organization pays that the user is a member of. Raises StoreUnavailable."""
+        ...
+
+
+class OwnKeys(Protocol):
+    """Upstream keys of users and organizations."""
+
+    def vendors(self, owner: str) -> Mapping[str, bool]:
+        """The vendors for which an owner has keys, and whether any of them has a base URL of its own."""
+        ...
+
+    async def keys(self, owner: str, vendor: str) -> Sequence[SealedSecret]:
+        """In the order in which they are tried. Raises StoreUnavailable."""
+        ...
+
+    def plain(self, secret: SealedSecret) -> bytes:
+        """What a key consists of. Raises SecretUnreadable."""
         ...
 
 
@@ -68,6 +86,18 @@ class Ledger(Protocol):
 
     def end(self, record: Record) -> None:
         """The outcome of a call, and its end if it was started."""
+        ...
+
+
+class CustomModels(Protocol):
+    """Servers of organizations."""
+
+    def of(self, organization_id: str) -> Mapping[str, CustomModel]:
+        """What the organization's callers see, by name."""
+        ...
+
+    def key(self, model: CustomModel) -> str | None:
+        """The model's key, if it has one. Raises SecretUnreadable."""
         ...
 
 
@@ -110,6 +140,7 @@ class Deps:
         settings: ServerSettings,
         clock: Clock,
         keys: Keys,
+        own: OwnKeys,
         ledger: Ledger,
         prices: PriceBook,
         generations: Generations,
@@ -117,15 +148,19 @@ class Deps:
         client: UpstreamClient,
         local: Local | None,
         catalog: Catalog,
+        byok: ByokSettings,
         seal_key: bytes = b"",
         counters: Counters | None = None,
         free: FreeSettings = NOTHING_FREE,
+        custom_models: CustomModels | None = None,
     ) -> None:
         """`seal_key` is the secret with which sealed reasoning is put into envelopes; `counters` are this process's own
         where none are given."""
         self.settings = settings
         self.clock = clock
         self.keys = keys
+        self.own = own
+        self.byok = byok
         self.ledger = ledger
         self.prices = prices
         self.lookups = Lookups(generations)
@@ -140,6 +175,7 @@ class Deps:
         self.rules = RuleBook()
         self.counters: Counters = counters or LocalCounters(clock)
         self.seal_key = seal_key
+        self.custom_models = custom_models
         self.in_flight = InFlight(settings.max_in_flight_bytes, settings.max_calls)
         self.flood = Flood()
 

@@ -8,10 +8,12 @@ from functools import lru_cache
 from trivium import __version__
 from trivium.canon.api import Api
 from trivium.errors import LossRefused, UpstreamUnreachable
+from trivium.pipeline.adapt import adapted, completed
 from trivium.pipeline.call import Call, Headers, Operation
 from trivium.pipeline.deps import Deps
 from trivium.pipeline.settle import Run
 from trivium.providers.provider import COUNT_PATHS, PATHS, Provider
+from trivium.providers.sigv4 import signed
 from trivium.providers.traits import traits_of
 from trivium.routing.catalog import Target
 from trivium.settings import TimeoutSettings
@@ -19,6 +21,7 @@ from trivium.upstream.client import Timeouts, UpstreamRequest, UpstreamResponse
 from trivium.wire.cover import Cover
 from trivium.wire.destination import Destination
 from trivium.wire.envelope import origin_tag
+from trivium.wire.losses import Losses
 from trivium.wire.request import Request, render
 from trivium.wire.translate import Translation
 
@@ -50,10 +53,11 @@ def way_to(call: Call, target: Target, apis: Container[Api], deps: Deps) -> Tran
     if api is call.api and not target.stealth:
         return None
     provider, house = target.provider, target.house
+    whose = f"{provider.name} {provider.base_url}" if provider.guarded else provider.name
     traits = traits_of(provider.kind, api, target.model)
     # Envelopes of a stealth model must not be those of whom it is.
     named = f"{target.model}\n{target.public}" if target.stealth else target.model
-    origin = origin_tag(provider.name, api, named, deps.seal_key)
+    origin = origin_tag(whose, api, named, deps.seal_key)
     to = Destination(api=api, model=target.model, traits=traits, origin=origin, called=house.id if house else "")
     cover = Cover(house.id, hides=house.stealth) if house else None
     return Translation(call.api, to, id=call.id, created=call.time_ms // 1000, cover=cover)
@@ -61,11 +65,15 @@ def way_to(call: Call, target: Target, apis: Container[Api], deps: Deps) -> Tran
 
 def prepare(call: Call, request: Request, target: Target, way: Translation | None, run: Run) -> bytes:
     """The body for the upstream. Raises RequestError, LossRefused where the caller wants nothing lost."""
+    custom, losses = target.custom, Losses()
+    asked = request if custom is None else adapted(request, custom, losses)
     if way is None:
-        rendered = render(request, target.model)
+        rendered = render(asked, target.model)
     else:
-        rendered = way.request(request.members, count_only=call.operation is Operation.COUNT_TOKENS)
+        rendered = way.request(asked.members, count_only=call.operation is Operation.COUNT_TOKENS)
         way.expect(request.members, wants_usage=request.wants_usage)
+    if custom is not None:
+        rendered = completed(call, request, way.api if way else call.api, rendered, custom, losses)
     run.losses = rendered.losses
     run.upstream_api = way.api if way else call.api
     if run.strict and rendered.losses:
@@ -81,18 +89,23 @@ def prepare(call: Call, request: Request, target: Target, way: Translation | Non
 async def forward(  # noqa: PLR0917
     call: Call, body: bytes, target: Target, way: Translation | None, run: Run, deps: Deps
 ) -> UpstreamResponse:
-    """Sends the request on; returns when the upstream's headers are there. Raises UpstreamError."""
+    """Sends the request on; returns when the upstream's headers are there. Raises UpstreamError, DestinationRefused."""
     provider, api = target.provider, way.api if way else call.api
     base = await _base_url(provider, deps)
     paths = PATHS if call.operation is Operation.GENERATE else COUNT_PATHS
     query = f"?{call.query.decode('latin-1')}" if call.query and way is None else ""
     run.queue_us = run.elapsed_us()
+    url = f"{base}{paths[api]}{query}"
+    headers = _headers(call, provider, api)
+    if provider.signing is not None:
+        headers = signed(provider.signing, "POST", url, headers, body, deps.clock.now_ms())
     response = await deps.client.send(
         UpstreamRequest(
-            url=f"{base}{paths[api]}{query}",
-            headers=_headers(call, provider, api),
+            url=url,
+            headers=headers,
             body=body,
             timeouts=_timeouts(provider.timeouts),
+            guarded=provider.guarded,
         )
     )
     run.ttfb_us = run.elapsed_us()

@@ -5,6 +5,8 @@ from __future__ import annotations
 from trivium.errors import CredentialMissing, RequestError
 from trivium.pipeline.call import Call
 from trivium.pipeline.deps import Deps
+from trivium.pipeline.own import find_target, resolve
+from trivium.pipeline.settle import Run
 from trivium.policy.addresses import subscriber
 from trivium.policy.caller import Caller
 from trivium.policy.free import claims_of, key_needed, refused_by
@@ -13,10 +15,13 @@ from trivium.routing.catalog import Target
 NO_KEY = "No API key was sent. Send one as `Authorization: Bearer tv-...` or `x-api-key: tv-...`."
 
 
-def find(name: str, deps: Deps) -> Target | RequestError:
-    """Where a name leads; why it leads nowhere is only said after the checks that come before (check 11)."""
+def find(caller: Caller | None, name: str, deps: Deps, run: Run | None = None) -> Target | RequestError:
+    """Where a name leads; why it leads nowhere is only said after the checks that come before (check 11). `run`: the
+    call that goes there."""
     try:
-        return deps.catalog.resolve(name)
+        if caller is None:
+            return deps.catalog.resolve(name)
+        return find_target(caller, name, deps) if run is None else resolve(caller, name, run, deps)
     except RequestError as error:
         return error
 

@@ -13,13 +13,14 @@ from trivium.pipeline.call import Body, Call, Headers, Operation, Reply
 from trivium.pipeline.count import count
 from trivium.pipeline.deps import Deps
 from trivium.pipeline.drain import DRAIN, to_its_end
-from trivium.pipeline.forward import forward, prepare, way_to
+from trivium.pipeline.forward import prepare, way_to
 from trivium.pipeline.free import check_free, find, is_counted
 from trivium.pipeline.hold import account_of, begin
 from trivium.pipeline.house import exchange_of
 from trivium.pipeline.limited import with_own
 from trivium.pipeline.limits import admit
 from trivium.pipeline.mask import told_of
+from trivium.pipeline.own import send
 from trivium.pipeline.read import check_head, read_body
 from trivium.pipeline.relay import error_value, json_headers
 from trivium.pipeline.settle import Run
@@ -68,7 +69,7 @@ async def _serve(call: Call, body: Body, reply: Reply, run: Run, deps: Deps) -> 
     run.strict = (key is not None and key.strict) or call.headers.get(b"x-trivium-strict", b"0") not in _NO
     cap = check_head(call, deps, anonymous=key is None)
     run.request = request = parse(call.api, await read_body(body, run, cap))
-    found = find(request.model, deps)
+    found = find(key, request.model, deps, run)
     if is_counted(key, found):
         await check_free(call, key, request.model, found, deps)
     run.account_id = account_of(key, deps) if key is not None else None
@@ -86,7 +87,7 @@ async def _serve(call: Call, body: Body, reply: Reply, run: Run, deps: Deps) -> 
     way = way_to(call, target, target.provider.apis, deps)
     content = prepare(call, request, target, way, run)
     await begin(call, request, target, run, deps)
-    sending = forward(call, content, target, way, run, deps)
+    sending = send(call, content, target, way, run, deps)
     # Nobody but what is sending holds a body from here on, and that only until it has been sent; of a call whose answer
     # comes whole and soon, it stays for an estimate.
     if request.stream:

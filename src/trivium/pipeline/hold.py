@@ -34,7 +34,9 @@ async def begin(call: Call, request: Request, target: Target, run: Run, deps: De
         account_id = run.account_id
         whose = account_id or (run.key.account_id if run.key else None)
         run.asked_tier = service_tier(request)
-        run.quote = quote = deps.prices.quote(target.provider, target.model, whose, call.time_ms)
+        if target.custom is None:  # which has no price, as the house does not sell it
+            run.quote = deps.prices.quote(target.provider, target.model, whose, call.time_ms)
+        quote = run.quote
         if quote is not None:
             deps.ledger.priced(quote)
         promoted = deps.promotions.apply(

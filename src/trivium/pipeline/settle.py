@@ -8,7 +8,7 @@ is missing that the provider's generation record has, the call stays open until 
 from __future__ import annotations
 
 from types import TracebackType
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
 import msgspec
 
@@ -33,6 +33,9 @@ from trivium.wire.losses import Loss
 from trivium.wire.request import Request
 from trivium.wire.size import measure
 
+if TYPE_CHECKING:
+    from trivium.pipeline.own import Own
+
 CLIENT_CLOSED = 499
 """The status of a call whose client left before it had one (nginx's word for it)."""
 
@@ -48,6 +51,8 @@ class Run:
         """Whose balance pays; None where balances are not charged."""
         self.request: Request | None = None
         self.target: Target | None = None
+        self.own: Own | None = None
+        """The caller's own upstream key pays, and which that is."""
         self.upstream_api: Api | None = None
         self.strict = False
         """The caller would rather have an error than a request that loses something."""
@@ -222,6 +227,8 @@ class Run:
         charged = self.charge()
         usage = charged.usage or answer.usage or _NO_USAGE
         flags = [*self.flags, *charged.flags, *(["clamped_usage"] if usage.clamped else [])]
+        if usage.reported_cost and self.own is not None and self.own.through_house:
+            flags.append("own_key_replaced")  # the gateway there let the house pay after all
         return Record(
             id=call.id,
             time_ms=call.time_ms,

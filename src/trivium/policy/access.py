@@ -61,9 +61,9 @@ def check_api(caller: Caller, api: Api, house: HouseSettings) -> None:
         raise ApiNotAvailable(f"The API `{api.value}` is not available to this key.")
 
 
-def check_model(caller: Caller, provider: str, model: str, house: HouseSettings) -> None:
-    """Raises ModelNotAllowed."""
-    names = names_of(provider, model)
+def check_model(caller: Caller, provider: str, model: str, house: HouseSettings, also: tuple[str, ...] = ()) -> None:
+    """`also` are further names that it goes by. Raises ModelNotAllowed."""
+    names = names_of(provider, model) + also
     if house.models and not all(
         _is_open(gate, caller) for pattern, gate in house.models.items() if matches((pattern,), names)
     ):

@@ -8,6 +8,7 @@ import msgspec
 
 from trivium.canon.api import Api
 from trivium.canon.usage import Conventions
+from trivium.providers.sigv4 import Signing
 from trivium.settings import TimeoutSettings
 
 Headers = tuple[tuple[bytes, bytes], ...]
@@ -24,6 +25,8 @@ class Provider(msgspec.Struct, frozen=True, kw_only=True):
     apis: frozenset[Api]
     headers: Headers = ()
     """Credential and configured headers, sent with every call. Secret."""
+    signing: Signing | None = None
+    """Whose signature its calls carry instead of a credential."""
     counts: frozenset[Api] = frozenset()
     """The APIs in which it may be asked how many tokens a request has."""
     generations: str | None = None
@@ -43,6 +46,8 @@ class Provider(msgspec.Struct, frozen=True, kw_only=True):
     """Its word for what a call cost is believed."""
     byok: bool = False
     """The caller's side pays it: its calls are charged nothing."""
+    guarded: bool = False
+    """Its address comes from a user: it is checked before it is connected to."""
     collects_data: bool = True
     """It may keep prompts for more than abuse checks, or learn from them."""
     retains_data: bool = True
@@ -50,6 +55,10 @@ class Provider(msgspec.Struct, frozen=True, kw_only=True):
     embedded: bool = False
     quirks: frozenset[str] = frozenset()
     """Names of the mendings in `providers/quirks.py` that its answers need."""
+
+    def __repr__(self) -> str:
+        """Without its credential, for a log or a trace."""
+        return f"Provider({self.name}, {self.base_url})"
 
 
 PATHS = {Api.CHAT: "/chat/completions", Api.RESPONSES: "/responses", Api.MESSAGES: "/messages"}

@@ -16,6 +16,7 @@ import msgspec
 from trivium.canon import wildcard
 from trivium.errors import ModelAmbiguous, ModelEnded, ModelNotFound
 from trivium.metering.prices import Price
+from trivium.providers.custom import CustomModel
 from trivium.providers.house import HouseModel, house_models
 from trivium.providers.provider import Provider
 from trivium.settings import NOTHING_FREE, FreeSettings
@@ -35,6 +36,11 @@ class Target(msgspec.Struct, frozen=True):
     free: bool = False
     """The house gives it away, whatever it costs the house."""
 
+    also: tuple[str, ...] = ()
+    """Further names by which lists of what is allowed may mean it."""
+    custom: CustomModel | None = None
+    """The custom model that was asked for, if it was one."""
+
     @property
     def stealth(self) -> bool:
         """Nobody may be told who answers."""
@@ -43,12 +49,14 @@ class Target(msgspec.Struct, frozen=True):
     @property
     def known_as(self) -> tuple[str, str]:
         """Provider and model as gates, scopes, lists and limits know them: one of the house is its id alone."""
-        return (self.provider.name, self.model) if self.house is None else ("", self.house.id)
+        return "" if self.house is not None else self.provider.name, self.public
 
     @property
     def public(self) -> str:
-        """The name that callers may be told."""
-        return self.model if self.house is None else self.house.id
+        """The name that callers may be told, and that lists and gates mean."""
+        if self.house is not None:
+            return self.house.id
+        return self.model if self.custom is None else self.custom.name
 
 
 class ModelEntry(msgspec.Struct, frozen=True):
@@ -93,7 +101,7 @@ class Catalog(msgspec.Struct, frozen=True):
         """Raises ModelNotFound, or ModelAmbiguous naming the candidates."""
         name = self.aliases.get(name, name)
         if (ours := self.house.get(name)) is not None and ours.provider in self.providers:
-            return Target(self.providers[ours.provider], ours.model, ours, free=True)
+            return Target(self.providers[ours.provider], ours.model, house=ours, free=True)
         provider, slash, model = name.partition("/")
         if slash and model and provider in self.providers:
             return self._target(provider, model)

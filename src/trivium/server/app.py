@@ -19,6 +19,7 @@ from trivium.pipeline.handle import handle, refuse
 from trivium.pipeline.relay import json_headers
 from trivium.policy.addresses import client_address, networks
 from trivium.server.models import model_list, single_model
+from trivium.server.own_models import OwnModels
 from trivium.server.protocol import GuardedProtocol
 from trivium.server.routes import CALLS, MODELS, Route, api_of, model_in_path
 
@@ -37,6 +38,7 @@ class App:
     def __init__(self, deps: Deps, problem: Callable[[], Awaitable[str | None]]) -> None:
         self._deps = deps
         self._problem = problem
+        self._own_models = OwnModels(deps)
         self._proxies = networks(deps.settings.trusted_proxies)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -105,11 +107,13 @@ class App:
             problem = await self._problem()
             return (503, msgspec.json.encode({"status": problem})) if problem else (200, _OK)
         caller = await authenticate(headers, call.client_ip, self._deps)
-        found = None if model is None else find(model, self._deps)
+        found = None if model is None else find(caller, model, self._deps)
         if caller is None:
             check_anonymous(model, found, call.time_ms, self._deps)
         anthropic = b"anthropic-version" in headers
         entries = visible_entries(caller, call.time_ms, self._deps)
+        if caller is not None:
+            entries = await self._own_models.with_own(caller, entries)
         if model is None or found is None:
             return 200, model_list(entries, anthropic=anthropic)
         if isinstance(found, RequestError):

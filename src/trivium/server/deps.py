@@ -4,36 +4,45 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from trivium.clock import Clock, SystemClock
-from trivium.config import database_url, redis_url
+from trivium.config import database_url, redis_url, secret_keys
 from trivium.errors import ConfigError, RequestError, StoreUnavailable
 from trivium.metering.book import Override, PriceBook, entries
+from trivium.operations.byok import ByokOperations
+from trivium.operations.custom_models import CustomModelOperations
 from trivium.operations.housekeeping import Housekeeping
 from trivium.operations.limits import LimitOperations
 from trivium.operations.operations import Operations, Table
 from trivium.operations.price_table import price_table
 from trivium.operations.prices import PriceOperations
 from trivium.operations.reconcile import ReconcileOperations
+from trivium.operations.secrets import SecretOperations
 from trivium.pipeline.deps import Deps
 from trivium.pipeline.hold import CREDITS
+from trivium.policy.destinations import check_url, destinations
 from trivium.policy.spending import DEFAULT_ACCOUNT
 from trivium.providers import builtin
 from trivium.providers.house import check_routes
 from trivium.providers.provider import Provider
+from trivium.providers.vendors import VENDORS
 from trivium.routing.catalog import ModelEntry, catalog
 from trivium.settings import Settings
 from trivium.store.counters import counters
+from trivium.store.rotation import status
 from trivium.store.store import Store
 from trivium.upstream.client import UpstreamClient
 from trivium.upstream.generation import Generations
+from trivium.upstream.guard import Guard
 from trivium.upstream.http1 import Http1Client
 from trivium.upstream.local import LocalModel
 from trivium.upstream.local_model import MODEL
 from trivium.upstream.pool import PoolLimits
 
+_LOG = logging.getLogger("trivium.gateway")
 _LOCAL_READY = 120.0
 """Seconds that a call waits for the embedded model's first start."""
 _FOLLOWED = 1.0
@@ -55,7 +64,7 @@ class Gateway:
         self._listed: dict[str, tuple[ModelEntry, ...]] = {}
         self._priced = entries(settings)
         clock = SystemClock()
-        self.store = Store(folder, clock, database_url(settings, env))
+        self.store = Store(folder, clock, database_url(settings, env), secret_keys(settings, env))
         client = _client(settings)
         generations = Generations(client, clock)
         self.counters = counters(clock, redis_url(settings, env), settings.limits.redis_timeout)
@@ -64,6 +73,8 @@ class Gateway:
             billing=settings.billing,
             clock=clock,
             keys=self.store.keys,
+            own=self.store.secrets,
+            byok=settings.byok,
             ledger=self.store.ledger,
             prices=PriceBook(entries=self._priced),
             generations=generations,
@@ -73,9 +84,11 @@ class Gateway:
             free=settings.free,
             seal_key=self.store.seal_key,
             counters=self.counters,
+            custom_models=self.store.custom_models,
         )
         check_routes(settings, self.providers)
         self._check_aliases()
+        self._check_byok()
         self.housekeeping = Housekeeping(
             self.store.database, self.store.ledger, lambda: self.deps.prices, generations, self.providers, clock
         )
@@ -89,6 +102,11 @@ class Gateway:
             await self.store.accounts.create("Keys without an account", "organization", DEFAULT_ACCOUNT)
         self._ruled(await asyncio.to_thread(self.store.prices.overrides))
         self.deps.house = (await self.store.house.get()).settings
+        await self.store.secrets.load()
+        await self.store.custom_models.load()
+        for one in await status(self.store.secrets):
+            if one.problem is not None:
+                _LOG.error("%d upstream keys of callers cannot be read: %s", one.secrets, one.problem)
 
     async def read_prices(self) -> str | None:
         """Brings the price data into the book; why there is none. Takes a moment the first time."""
@@ -107,6 +125,8 @@ class Gateway:
                     self._ruled(told)
                     known = told
                 self.deps.house = (await self.store.house.get()).settings
+                await self.store.secrets.refresh()
+                await self.store.custom_models.refresh()
             await asyncio.sleep(_FOLLOWED)
 
     def learn(self, listed: Mapping[str, tuple[ModelEntry, ...]]) -> None:
@@ -131,11 +151,8 @@ class Gateway:
             correct=self.store.accounts.correct,
         )
         limits = LimitOperations(lambda: self.counters.state)
-        return [
-            prices.table,
-            limits.table,
-            ReconcileOperations(self.store.database, self.providers, clock, client).table,
-        ]
+        reconcile = ReconcileOperations(self.store.database, self.providers, clock, client)
+        return [prices.table, limits.table, reconcile.table, *secret_tables(self.store, self.settings, self.folder)]
 
     def _check_aliases(self) -> None:
         """An alias must lead somewhere, as far as the providers' lists are known at the start."""
@@ -149,6 +166,20 @@ class Gateway:
                 source = self.settings.source
                 raise source.error(("aliases", alias), problem) if source else ConfigError(problem) from None
 
+    def _check_byok(self) -> None:
+        """Keys go through Vercel only where Vercel takes them, and the house has an account there."""
+        for vendor, via in self.settings.byok.via.items():
+            problem = None
+            if vendor not in VENDORS:
+                problem = f"no such vendor; expected one of {', '.join(VENDORS)}"
+            elif via == "vercel" and VENDORS[vendor].vercel is None:
+                problem = "Vercel takes no keys for this vendor"
+            elif via == "vercel" and not any(one.kind == "vercel" for one in self.providers.values()):
+                problem = "needs a provider of the type `vercel`"
+            if problem is not None:
+                source = self.settings.source
+                raise source.error(("byok", "via", vendor), problem) if source else ConfigError(problem)
+
     async def close(self) -> None:
         """Ends what runs beside us, settles what waits for a provider's word, and makes every record durable."""
         await self.deps.lookups.close(_LAST_WORD)
@@ -158,6 +189,15 @@ class Gateway:
             await self.local.stop()
         self.deps.keep_counted()
         await self.store.close()
+
+
+def secret_tables(store: Store, settings: Settings, folder: Path) -> list[Table]:
+    """The operations on upstream keys and custom models, which need the settings beside the store."""
+    rules = destinations(settings.security)
+    byok = ByokOperations(store.secrets, lambda url: check_url(url, rules))
+    custom = CustomModelOperations(store.custom_models, lambda url: check_url(url, rules))
+    rotation = SecretOperations(store.secrets, folder, configured=bool(settings.secrets.keys))
+    return [byok.table, custom.table, rotation.table]
 
 
 class Embedded:
@@ -182,8 +222,9 @@ def _local(settings: Settings, folder: Path) -> tuple[LocalModel | None, str | N
 
 
 def _client(settings: Settings) -> UpstreamClient:
+    guard = Guard(destinations(settings.security))
     if settings.upstream.client == "aiohttp":
         from trivium.upstream.aiohttp_client import AiohttpClient  # noqa: PLC0415 # 0.1 s and 8 MB for who does not use it
 
-        return AiohttpClient()
-    return Http1Client(limits=PoolLimits(connections=settings.upstream.max_connections))
+        return AiohttpClient(guard=guard)
+    return Http1Client(limits=PoolLimits(connections=settings.upstream.max_connections), guard=guard)

@@ -33,7 +33,9 @@ def single_model(entries: Sequence[ModelEntry], target: Target, name: str, *, an
 
 def _openai(entry: ModelEntry) -> dict[str, Any]:
     said = {"id": entry.id, "object": "model", "created": entry.created, "owned_by": entry.owned_by}
-    return said if entry.house is None else {**said, **_given_away(entry, entry.house.said)}
+    if entry.house is not None:
+        return {**said, **_given_away(entry, entry.house.said)}
+    return said if entry.context is None else {**said, "context_length": entry.context}
 
 
 def _given_away(entry: ModelEntry, said: FreeModelSettings) -> dict[str, Any]:

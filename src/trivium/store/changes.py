@@ -17,6 +17,8 @@ from trivium.store.writer import Writer
 _COLUMNS = "time_ms, actor, action, organization_id, target, before, after"
 _encode = msgspec.json.encode
 _T = TypeVar("_T")
+OPERATOR = "operator"
+"""Who acts through the gateway's own door."""
 
 
 class Change(msgspec.Struct, frozen=True, kw_only=True):

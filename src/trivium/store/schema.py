@@ -262,6 +262,7 @@ MIGRATIONS = (
         name TEXT NOT NULL,
         position INTEGER NOT NULL,
         base_url TEXT,
+        region TEXT,
         enabled INTEGER NOT NULL DEFAULT 1,
         hint TEXT NOT NULL,
         key_version TEXT NOT NULL,
@@ -270,13 +271,15 @@ MIGRATIONS = (
         created_ms INTEGER NOT NULL
     );
     CREATE INDEX secrets_by_owner ON secrets (owner, vendor, position);
+    CREATE INDEX secrets_by_key ON secrets (key_version, id);
     CREATE TABLE custom_models (
+        id TEXT PRIMARY KEY,
         organization_id TEXT NOT NULL,
         name TEXT NOT NULL,
         content TEXT NOT NULL,
-        secret_id TEXT,
-        created_ms INTEGER NOT NULL,
-        PRIMARY KEY (organization_id, name)
+        shown_to TEXT NOT NULL DEFAULT '[]',
+        created_ms INTEGER NOT NULL
     );
+    CREATE UNIQUE INDEX custom_models_by_name ON custom_models (organization_id, name);
     """,
 )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import secrets
+from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
@@ -12,12 +13,15 @@ from trivium.clock import Clock
 from trivium.errors import ConfigError, StoreUnavailable
 from trivium.store import reports
 from trivium.store.accounts import Accounts
+from trivium.store.custom_models import CustomModels
+from trivium.store.envelopes import key_of, keyring
 from trivium.store.house import House
 from trivium.store.keys import KeyStore, read_pepper
 from trivium.store.ledger import Ledger
 from trivium.store.migrations import migrate
 from trivium.store.organizations import Organizations
 from trivium.store.prices import PriceStore
+from trivium.store.secrets import Secrets
 from trivium.store.snapshot import Snapshot, sqlite_snapshot
 from trivium.store.sql import Database
 from trivium.store.sqlite import SqliteDatabase
@@ -28,7 +32,11 @@ class Store:
     """Keys, ledger, records and reports over one database: a file in the folder, or the PostgreSQL database at `url`.
     Raises StoreUnavailable when it cannot be opened, ConfigError for a url that is none."""
 
-    def __init__(self, folder: Path, clock: Clock, url: str | None = None) -> None:
+    def __init__(
+        self, folder: Path, clock: Clock, url: str | None = None, secret_keys: Sequence[tuple[str, str]] = ()
+    ) -> None:
+        """`secret_keys` are the configured key-encryption keys: version and text, the current one first."""
+        keys = [(version, _key(version, text)) for version, text in secret_keys]
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         self.clock = clock
         self._url = url
@@ -36,6 +44,8 @@ class Store:
         try:
             migrate(self.database)
             pepper = _pepper(folder, self.database)
+            in_use = bool(self.database.query("SELECT 1 FROM secrets LIMIT 1")[1])
+            ring = keyring(folder, keys, in_use=in_use)
         except BaseException:
             self.database.close()
             raise
@@ -49,6 +59,8 @@ class Store:
         self.users = Users(*changing)
         self.organizations = Organizations(*changing)
         self.house = House(*changing)
+        self.secrets = Secrets(self.database, self.ledger.writer, clock, ring)
+        self.custom_models = CustomModels(self.database, self.ledger.writer, clock, lambda: self.secrets.ring)
 
     def usage(self, query: reports.UsageQuery) -> list[dict[str, Any]]:
         return reports.usage(self.database, query)
@@ -76,6 +88,16 @@ class Store:
         """Makes everything durable, then closes the database."""
         await self.ledger.writer.close()
         self.database.close()
+
+
+def _key(version: str, text: str) -> bytes:
+    key = key_of(text)
+    if key is None:
+        raise ConfigError(
+            f"secrets.keys: the key {version!r} is not 32 bytes in base64 or hexadecimal digits; "
+            "`openssl rand -base64 32` makes one"
+        )
+    return key
 
 
 def _open(folder: Path, url: str | None) -> Database:

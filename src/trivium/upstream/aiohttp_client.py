@@ -6,22 +6,26 @@ A thin mapping: aiohttp adds no header of its own, keeps no cookies, follows no 
 from __future__ import annotations
 
 import asyncio
+import socket
 import ssl
 from types import SimpleNamespace
 from typing import Any
 
 import aiohttp
-from aiohttp.abc import AbstractStreamWriter
+from aiohttp.abc import AbstractResolver, AbstractStreamWriter, ResolveResult
 from yarl import URL
 
 from trivium.errors import UpstreamBroken, UpstreamError, UpstreamGarbage, UpstreamTimeout, UpstreamUnreachable
 from trivium.upstream.client import Headers, Timeouts, UpstreamRequest, UpstreamResponse
 from trivium.upstream.decoding import decoded
+from trivium.upstream.guard import Guard
 from trivium.upstream.pool import PoolLimits
-from trivium.upstream.target import parse_url, render_head
+from trivium.upstream.target import Origin, parse_url, render_head
 from trivium.upstream.tls import client_context
 
 _SLICE = 64 * 1024
+_Found = list[ResolveResult]
+_NUMERIC = socket.AI_NUMERICHOST | socket.AI_NUMERICSERV
 _FOREIGN = (aiohttp.ClientError, TimeoutError, RuntimeError)
 """A closed session or connection is a RuntimeError."""
 
@@ -29,15 +33,24 @@ _FOREIGN = (aiohttp.ClientError, TimeoutError, RuntimeError)
 class AiohttpClient:
     """An `UpstreamClient`. Belongs to the event loop in which it first sends."""
 
-    def __init__(self, *, tls: ssl.SSLContext | None = None, limits: PoolLimits | None = None) -> None:
+    def __init__(
+        self, *, tls: ssl.SSLContext | None = None, limits: PoolLimits | None = None, guard: Guard | None = None
+    ) -> None:
         self._tls = tls or client_context()
         self._limits = limits or PoolLimits()
+        self._guard = guard or Guard()
         self._session: aiohttp.ClientSession | None = None
+        self._guarded: aiohttp.ClientSession | None = None
 
     async def send(self, request: UpstreamRequest) -> UpstreamResponse:
         """Raises like `Http1Client.send`."""
-        render_head(request, parse_url(request.url))  # for its ValueErrors
-        session = self._session = self._session or self._open_session()
+        target = parse_url(request.url, request.guarded)
+        render_head(request, target)  # for its ValueErrors
+        if request.guarded:
+            self._guard.check(target.origin)  # aiohttp looks no address up that is written as one
+            session = self._guarded = self._guarded or self._open_session(_Guarded(self._guard))
+        else:
+            session = self._session = self._session or self._open_session()
         while True:
             attempt = SimpleNamespace(reused=False)
             try:
@@ -60,10 +73,12 @@ class AiohttpClient:
             return _adapted(response, request.timeouts.idle)
 
     async def close(self) -> None:
-        if self._session is not None:
-            await self._session.close()
+        for session in (self._session, self._guarded):
+            if session is not None:
+                await session.close()
+        self._guard.close()
 
-    def _open_session(self) -> aiohttp.ClientSession:
+    def _open_session(self, resolver: AbstractResolver | None = None) -> aiohttp.ClientSession:
         tracing = aiohttp.TraceConfig()
         tracing.on_connection_reuseconn.append(_note_reuse)
         return aiohttp.ClientSession(
@@ -72,12 +87,30 @@ class AiohttpClient:
                 limit=0,
                 limit_per_host=self._limits.connections,
                 keepalive_timeout=self._limits.idle_seconds,
+                resolver=resolver,
+                use_dns_cache=resolver is None,
             ),
             cookie_jar=aiohttp.DummyCookieJar(),
             skip_auto_headers=("accept", "accept-encoding", "user-agent", "content-type"),
             auto_decompress=False,
             trace_configs=[tracing],
         )
+
+
+class _Guarded(AbstractResolver):
+    """Looks names up as the guard lets us."""
+
+    def __init__(self, guard: Guard) -> None:
+        self._guard = guard
+
+    async def resolve(self, host: str, port: int = 0, family: int = socket.AF_UNSPEC) -> _Found:  # noqa: ARG002
+        return [
+            ResolveResult(hostname=host, host=info[4][0], port=port, family=info[0], proto=info[2], flags=_NUMERIC)
+            for info in await self._guard.addresses(Origin(secure=True, host=host, port=port, guarded=True))
+        ]
+
+    async def close(self) -> None:
+        """The guard is the client's to close."""
 
 
 class AiohttpResponse:

@@ -33,6 +33,12 @@ class UpstreamRequest(msgspec.Struct, frozen=True, kw_only=True):
     headers: Headers = []
     body: bytes = b""
     timeouts: Timeouts = Timeouts()
+    guarded: bool = False
+    """The URL comes from a user: the address that it leads to is checked, and no other is connected to."""
+
+    def __repr__(self) -> str:
+        """Without headers and body, which hold keys, for a log or a trace."""
+        return f"UpstreamRequest({self.method}, {len(self.body)} bytes)"
 
 
 class UpstreamResponse(Protocol):
@@ -69,8 +75,8 @@ class UpstreamClient(Protocol):
 
         A request goes out once. The exception: a kept connection that ends without a byte of an answer, as it does when
         the upstream had just closed it; the request is then sent again on another.
-        Raises any UpstreamError but UpstreamRefusedUs, and ValueError for a request that is no HTTP (line breaks in
-        headers or URL, a header that is the client's to set).
+        Raises any UpstreamError but UpstreamRefusedUs, DestinationRefused where it is guarded, and ValueError for a
+        request that is no HTTP (line breaks in headers or URL, a header that is the client's to set).
         """
         ...
 

@@ -17,7 +17,7 @@ from urllib.parse import quote
 import msgspec
 
 from trivium.clock import Clock
-from trivium.errors import UpstreamError
+from trivium.errors import DestinationRefused, UpstreamError
 from trivium.providers.provider import Provider
 from trivium.upstream.client import Headers, Timeouts, UpstreamClient, UpstreamRequest, UpstreamResponse
 from trivium.wire.generation import Generation, parse
@@ -116,6 +116,8 @@ class Generations:
             return _Miss("no answer in time")
         except UpstreamError as error:
             return _Miss(error.code, again=True)
+        except DestinationRefused as error:
+            return _Miss(error.code)
         except ValueError as error:
             return _Miss(str(error))
         status = response.status
@@ -126,7 +128,8 @@ class Generations:
 
     async def _get(self, provider: Provider, url: str) -> UpstreamResponse:
         headers = [(b"accept", b"application/json"), *provider.headers]
-        return await self._client.send(UpstreamRequest(method="GET", url=url, headers=headers, timeouts=_TIMEOUTS))
+        request = UpstreamRequest(method="GET", url=url, headers=headers, timeouts=_TIMEOUTS, guarded=provider.guarded)
+        return await self._client.send(request)
 
 
 async def _body(response: UpstreamResponse) -> bytes:

@@ -3,6 +3,7 @@
     target      URL and headers -> bytes          connection  one socket, one exchange at a time
     pool        the connections to one origin     response    the body, as the reader wants it
     decoding    gzip and deflate                  tls         who may be trusted
+    guard       where URLs of users may lead
 
 Why it exists beside a mature library, and what it does not do: docs/decisions/0002-edge-and-upstream-client.md.
 """
@@ -15,16 +16,23 @@ from trivium.errors import UpstreamUnreachable
 from trivium.upstream.client import UpstreamRequest, UpstreamResponse
 from trivium.upstream.connection import StaleConnection
 from trivium.upstream.decoding import decoded
+from trivium.upstream.guard import Guard
 from trivium.upstream.pool import SHUTTING_DOWN, Pool, PoolLimits
 from trivium.upstream.target import Origin, parse_url, render_head
 from trivium.upstream.tls import client_context
+
+_MANY = 512
+"""Users can name servers without end; from so many on, what is not connected to is forgotten."""
 
 
 class Http1Client:
     """An `UpstreamClient`. Belongs to the event loop in which it first sends."""
 
-    def __init__(self, *, tls: ssl.SSLContext | None = None, limits: PoolLimits | None = None) -> None:
+    def __init__(
+        self, *, tls: ssl.SSLContext | None = None, limits: PoolLimits | None = None, guard: Guard | None = None
+    ) -> None:
         self._tls = tls or client_context()
+        self._guard = guard or Guard()
         self._limits = limits or PoolLimits()
         self._pools: dict[Origin, Pool] = {}
         self._closed = False
@@ -33,10 +41,10 @@ class Http1Client:
         """A connection that had gone stale in the pool is replaced once, by a fresh one, if no byte of an answer came:
         the one case in which a request is sent twice.
 
-        Raises UpstreamUnreachable, UpstreamTimeout, UpstreamGarbage, UpstreamBroken; ValueError for a request that
-        cannot be written as HTTP.
+        Raises UpstreamUnreachable, UpstreamTimeout, UpstreamGarbage, UpstreamBroken, DestinationRefused; ValueError for
+        a request that cannot be written as HTTP.
         """
-        target = parse_url(request.url)
+        target = parse_url(request.url, request.guarded)
         head = render_head(request, target)
         pool = self._pools.get(target.origin) or self._add_pool(target.origin)
         connection = pool.take() or await pool.acquire(request.timeouts.connect)
@@ -53,9 +61,12 @@ class Http1Client:
         self._closed = True
         for pool in self._pools.values():
             await pool.close()
+        self._guard.close()
 
     def _add_pool(self, origin: Origin) -> Pool:
         if self._closed:
             raise UpstreamUnreachable(SHUTTING_DOWN)
-        pool = self._pools[origin] = Pool(origin, self._tls, self._limits)
+        if origin.guarded and len(self._pools) >= _MANY:
+            self._pools = {known: pool for known, pool in self._pools.items() if not (known.guarded and pool.is_unused)}
+        pool = self._pools[origin] = Pool(origin, self._tls, self._limits, self._guard if origin.guarded else None)
         return pool

@@ -10,6 +10,7 @@ import asyncio
 import socket
 import ssl
 from collections import deque
+from collections.abc import Sequence
 from contextlib import suppress
 
 import aiohappyeyeballs
@@ -17,6 +18,7 @@ import msgspec
 
 from trivium.errors import UpstreamTimeout, UpstreamUnreachable
 from trivium.upstream.connection import Connection
+from trivium.upstream.guard import AddrInfo, Guard
 from trivium.upstream.target import Origin
 
 SHUTTING_DOWN = "The gateway is shutting down."
@@ -37,17 +39,25 @@ class PoolLimits(msgspec.Struct, frozen=True, kw_only=True):
 class Pool:
     """An `Owner` of connections."""
 
-    def __init__(self, origin: Origin, tls: ssl.SSLContext | None, limits: PoolLimits) -> None:
+    def __init__(
+        self, origin: Origin, tls: ssl.SSLContext | None, limits: PoolLimits, guard: Guard | None = None
+    ) -> None:
         self._loop = asyncio.get_running_loop()
         self._origin = origin
         self._tls = tls if origin.secure else None
         self._limits = limits
+        self._guard = guard
         self._idle: list[Connection] = []
         self._open: set[Connection] = set()
         self._slots = limits.connections
         """Connections that may still be opened."""
         self._queue: deque[asyncio.Future[Connection | None]] = deque()
         self._closed = False
+
+    @property
+    def is_unused(self) -> bool:
+        """No connection is open, none is being opened, and nobody waits for one."""
+        return self._slots == self._limits.connections and not self._queue
 
     def take(self) -> Connection | None:
         """An idle connection, without waiting for one."""
@@ -56,7 +66,7 @@ class Pool:
     async def acquire(self, within: float) -> Connection:
         """A connection that has not been idle: a new one, or one handed on, `within` as many seconds.
 
-        Raises UpstreamTimeout, and UpstreamUnreachable for whatever else keeps us from it.
+        Raises DestinationRefused, UpstreamTimeout, and UpstreamUnreachable for whatever else keeps us from it.
         """
         try:
             async with asyncio.timeout(within):
@@ -154,14 +164,20 @@ class Pool:
         return connection
 
     async def _dial(self) -> Connection:
-        host, port = self._origin.host, self._origin.port
-        addresses = await self._loop.getaddrinfo(host, port, type=socket.SOCK_STREAM)
-        sock = await aiohappyeyeballs.start_connection(addresses, happy_eyeballs_delay=_SECOND_ADDRESS_AFTER)
+        host = self._origin.host
+        sock = await aiohappyeyeballs.start_connection(
+            await self._addresses(), happy_eyeballs_delay=_SECOND_ADDRESS_AFTER
+        )
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
         _, connection = await self._loop.create_connection(
             lambda: Connection(self._loop, self), sock=sock, ssl=self._tls, server_hostname=host if self._tls else None
         )
         return connection
+
+    async def _addresses(self) -> Sequence[AddrInfo]:
+        if self._guard is not None:
+            return await self._guard.addresses(self._origin)
+        return await self._loop.getaddrinfo(self._origin.host, self._origin.port, type=socket.SOCK_STREAM)
 
     def _name(self) -> str:
         return f"{self._origin.host}:{self._origin.port}"

@@ -27,6 +27,8 @@ class Origin(msgspec.Struct, frozen=True):
     host: str
     """A name or an address; an IPv6 address without its brackets."""
     port: int
+    guarded: bool = False
+    """Its address is checked whenever it is connected to; calls that need no check have connections of their own."""
 
 
 class Target(msgspec.Struct, frozen=True):
@@ -38,7 +40,7 @@ class Target(msgspec.Struct, frozen=True):
 
 
 @lru_cache(maxsize=1024)
-def parse_url(url: str) -> Target:
+def parse_url(url: str, guarded: bool = False) -> Target:
     """Raises ValueError for anything but an absolute, plain ASCII http or https URL without a user."""
     if _NOT_URL.search(url):
         raise ValueError("a URL may hold printable ASCII only")
@@ -51,7 +53,7 @@ def parse_url(url: str) -> Target:
     if port != standard:
         authority += f":{port}"
     path = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
-    return Target(Origin(parts.scheme == "https", host, port), authority.encode(), path.encode())
+    return Target(Origin(parts.scheme == "https", host, port, guarded), authority.encode(), path.encode())
 
 
 def render_head(request: UpstreamRequest, target: Target) -> bytes:

@@ -51,7 +51,7 @@ def parse(api: Api, body: bytes) -> Request:
         members=found,
         model=model,
         stream=stream,
-        max_tokens=next((n for f in _MAX_TOKENS[api] if (n := json_body.count(found, f)) is not None), None),
+        max_tokens=next((n for f in MAX_TOKENS[api] if (n := json_body.count(found, f)) is not None), None),
         wants_usage=not (api is Api.CHAT and stream) or _asks_for_usage(found),
     )
 
@@ -176,14 +176,14 @@ _ROUTING = "providerOptions"
 _FALLBACKS = ("models", "fallbacks")
 """Members that name other models, in OpenRouter's words and in Anthropic's."""
 
-_MAX_TOKENS = {
+MAX_TOKENS = {
     Api.CHAT: ("max_completion_tokens", "max_tokens"),
     Api.RESPONSES: ("max_output_tokens",),
     Api.MESSAGES: ("max_tokens",),
 }
 
 _READ = {
-    api: ("model", "stream", *_MAX_TOKENS[api], *_STATEFUL[api], *extra)
+    api: ("model", "stream", *MAX_TOKENS[api], *_STATEFUL[api], *extra)
     for api, extra in ((Api.CHAT, ("stream_options",)), (Api.RESPONSES, ("store",)), (Api.MESSAGES, ()))
 }
 """The members on whose values the gateway decides something."""

@@ -1,0 +1,178 @@
+"""Upstream keys that users and organizations bring along: added, listed, changed, removed, put in order. `table` is for
+`Operations`.
+
+What is shown of a key is where it belongs and its last four characters; the key itself goes in and never comes out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import Annotated, Any
+
+import msgspec
+
+from trivium.errors import OperationError
+from trivium.policy.caller import Id
+from trivium.providers.credential import Credential, Region
+from trivium.providers.vendors import VENDORS
+from trivium.store.changes import OPERATOR
+from trivium.store.secrets import Secret, Secrets, owner_of
+
+Name = Annotated[str, msgspec.Meta(min_length=1, max_length=100, pattern=r"^[A-Za-z0-9][A-Za-z0-9 ._@-]*\Z")]
+Url = Annotated[str, msgspec.Meta(min_length=1, max_length=2000)]
+_Wanted = Annotated[str, msgspec.Meta(min_length=1, max_length=100)]
+
+
+class Owned(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Whose keys it is about: one of the two."""
+
+    organization: Id | None = None
+    user: Id | None = None
+
+
+class Add(Owned, frozen=True, kw_only=True):
+    """A key behind the others of its owner for this vendor."""
+
+    vendor: str
+    credential: Credential
+    name: Name = "main"
+    base_url: Url | None = None
+    """Instead of the vendor's."""
+    region: Region | None = None
+
+
+class List(Owned, frozen=True, kw_only=True):
+    vendor: str | None = None
+
+
+class Set(Owned, frozen=True, kw_only=True):
+    """What is left out stays as it is; an empty base URL gives way to the vendor's."""
+
+    key: _Wanted
+    """Its id, or a name that only one of the owner's keys has."""
+    credential: Credential | None = None
+    name: Name | None = None
+    base_url: Annotated[str, msgspec.Meta(max_length=2000)] | None = None
+    region: Region | None = None
+    enabled: bool | None = None
+
+
+class Remove(Owned, frozen=True, kw_only=True):
+    key: _Wanted
+
+
+class Order(Owned, frozen=True, kw_only=True):
+    """All keys for a vendor, by id or name, as they are to be tried."""
+
+    vendor: str
+    keys: Annotated[tuple[_Wanted, ...], msgspec.Meta(max_length=100)]
+
+
+class Shown(msgspec.Struct, frozen=True, kw_only=True):
+    """A key, as much of it as is ever shown. Times are milliseconds since the epoch."""
+
+    id: str
+    organization: str | None
+    user: str | None
+    vendor: str
+    name: str
+    position: int
+    """The lowest is tried first."""
+    base_url: str | None
+    region: str | None
+    enabled: bool
+    hint: str
+    """Its last four characters; of AWS's credentials, the id's."""
+    created_ms: int
+
+
+class ByokOperations:
+    """Must run where the store is owned."""
+
+    def __init__(self, secrets: Secrets, check_url: Callable[[str], str]) -> None:
+        """`check_url` gives a user's URL as it is to be kept, or raises OperationError."""
+        self._secrets = secrets
+        self._check_url = check_url
+        self.table: dict[str, tuple[type[msgspec.Struct], Callable[[Any], Awaitable[Any]]]] = {
+            "byok.add": (Add, self.add),
+            "byok.list": (List, self.list),
+            "byok.set": (Set, self.set),
+            "byok.remove": (Remove, self.remove),
+            "byok.order": (Order, self.order),
+        }
+
+    async def add(self, query: Add, actor: str = OPERATOR) -> Any:
+        """Raises NotFound, Conflict, OperationError, SecretUnreadable where there is no key to seal it with."""
+        _check_vendor(query.vendor)
+        _check_fit(query.vendor, query.credential, query.region)
+        base_url = self._url(query.base_url)
+        if base_url is None and not VENDORS[query.vendor].doors[0].base_urls:
+            raise OperationError(f"A key for {query.vendor!r} needs the base URL of the server that it is for.")
+        what = {"vendor": query.vendor, "name": query.name, "base_url": base_url, "region": query.region}
+        added = await self._secrets.add(
+            _owner(query), _plain(query.credential), actor, hint=query.credential.hint, **what
+        )
+        return _shown(added)
+
+    async def list(self, query: List) -> Any:
+        return [_shown(secret) for secret in await self._secrets.listed(_owner(query), query.vendor)]
+
+    async def set(self, query: Set, actor: str = OPERATOR) -> Any:
+        """Raises NotFound, Conflict, OperationError."""
+        owner = _owner(query)
+        before = await self._secrets.named(owner, query.key)
+        fields: dict[str, Any] = {
+            name: value for name in ("name", "region", "enabled") if (value := getattr(query, name)) is not None
+        }
+        if query.base_url is not None:
+            if not query.base_url and not VENDORS[before.vendor].doors[0].base_urls:
+                raise OperationError(f"A key for {before.vendor!r} needs the base URL of the server that it is for.")
+            fields["base_url"] = self._url(query.base_url or None)
+        if query.credential is not None:
+            fields["hint"] = query.credential.hint
+        _check_fit(before.vendor, query.credential, query.region)
+        plain = _plain(query.credential) if query.credential is not None else None
+        return _shown(await self._secrets.set(owner, before.id, plain, actor, **fields))
+
+    async def remove(self, query: Remove, actor: str = OPERATOR) -> Any:
+        """Raises NotFound, OperationError."""
+        return _shown(await self._secrets.remove(_owner(query), query.key, actor))
+
+    async def order(self, query: Order, actor: str = OPERATOR) -> Any:
+        """Raises OperationError."""
+        ordered = await self._secrets.order(_owner(query), query.vendor, query.keys, actor)
+        return [_shown(secret) for secret in ordered]
+
+    def _url(self, url: str | None) -> str | None:
+        return self._check_url(url) if url is not None else None
+
+
+def _owner(query: Owned) -> str:
+    return owner_of(organization=query.organization, user=query.user)
+
+
+def _plain(credential: Credential) -> bytes:
+    return msgspec.json.encode(credential)
+
+
+def _check_vendor(vendor: str) -> None:
+    if vendor not in VENDORS:
+        raise OperationError(f"There is no such vendor; expected one of {', '.join(VENDORS)}.")
+
+
+def _check_fit(vendor: str, credential: Credential | None, region: str | None) -> None:
+    has_regions = VENDORS[vendor].region is not None
+    if region is not None and not has_regions:
+        raise OperationError(f"{VENDORS[vendor].title} has no regions.")
+    if credential is not None and credential.access_key_id is not None and not has_regions:
+        raise OperationError(f"Only bedrock takes AWS credentials; for {vendor!r} give an API key.")
+    if credential is not None and credential.session_token is not None and credential.access_key_id is None:
+        raise OperationError("A session token belongs to an access key id.")
+
+
+def _shown(secret: Secret) -> Any:
+    kind, _, id = secret.owner.partition(":")
+    told = msgspec.structs.asdict(secret)
+    del told["owner"]
+    told["organization"], told["user"] = (id, None) if kind == "organization" else (None, id)
+    return msgspec.to_builtins(Shown(**told))

@@ -1,0 +1,166 @@
+"""Custom models of organizations: added, listed, changed, removed by their admins; shown to other organizations by the
+house alone, whose callers' prompts then go to a server that is not theirs. `table` is for `Operations`.
+
+The key goes in and never comes out. A base URL is checked when it is saved, and again whenever it is connected to.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import Annotated, Any
+
+import msgspec
+from msgspec import UNSET, UnsetType
+
+from trivium.errors import OperationError
+from trivium.policy.caller import Id
+from trivium.providers.custom import (
+    Apis,
+    Auth,
+    CustomModel,
+    CustomSettings,
+    DisplayName,
+    Key,
+    ModelName,
+    Tokens,
+    Tools,
+    UpstreamId,
+)
+from trivium.store.changes import OPERATOR
+from trivium.store.custom_models import CustomModels
+from trivium.wire.custom import OURS
+
+_LARGEST_EXTRA = 16 * 1024
+"""Bytes of JSON."""
+
+
+class Add(CustomSettings, frozen=True, kw_only=True):
+    organization: Id
+    name: ModelName
+    key: Key | None = None
+
+
+class List(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    organization: Id
+
+
+class Set(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What is left out stays as it is."""
+
+    organization: Id
+    name: ModelName
+    key: Key | UnsetType | None = UNSET
+    base_url: str | UnsetType = UNSET
+    apis: Apis | UnsetType = UNSET
+    model: UpstreamId | UnsetType | None = UNSET
+    display_name: DisplayName | UnsetType | None = UNSET
+    auth: Auth | UnsetType | None = UNSET
+    context: Tokens | UnsetType | None = UNSET
+    output_limit: Tokens | UnsetType | None = UNSET
+    extra_body: dict[str, Any] | UnsetType = UNSET
+    include_tools: Tools | UnsetType = UNSET
+    exclude_tools: Tools | UnsetType = UNSET
+    collects_data: bool | UnsetType = UNSET
+    retains_data: bool | UnsetType = UNSET
+
+
+class Share(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """To whose callers a model is shown beside those of the organization whose it is: to these alone."""
+
+    organization: Id
+    name: ModelName
+    organizations: Annotated[tuple[Id, ...], msgspec.Meta(max_length=1000)]
+
+
+class Remove(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    organization: Id
+    name: ModelName
+
+
+class Shown(CustomSettings, frozen=True, kw_only=True):
+    """A model as its admins see it."""
+
+    id: str
+    organization: str
+    name: str
+    organizations: tuple[str, ...]
+    """Others whose callers see it."""
+    hint: str | None
+    """The last characters of its key; null: it has none."""
+    created_ms: int
+
+
+class CustomModelOperations:
+    """Must run where the store is owned."""
+
+    def __init__(self, models: CustomModels, check_url: Callable[[str], str]) -> None:
+        """`check_url` gives a user's URL as it is to be kept, or raises OperationError."""
+        self._models = models
+        self._check_url = check_url
+        self.table: dict[str, tuple[type[msgspec.Struct], Callable[[Any], Awaitable[Any]]]] = {
+            "models.add": (Add, self.add),
+            "models.list": (List, self.list),
+            "models.set": (Set, self.set),
+            "models.share": (Share, self.share),
+            "models.remove": (Remove, self.remove),
+        }
+
+    async def add(self, query: Add, actor: str = OPERATOR) -> Any:
+        """Raises NotFound, Conflict, UrlRefused, OperationError, SecretUnreadable where nothing can be sealed."""
+        told = {name: getattr(query, name) for name in CustomSettings.__struct_fields__}
+        settings = CustomSettings(**told | self._checked(told))
+        return _shown(await self._models.add(query.organization, query.name, settings, query.key, actor))
+
+    async def list(self, query: List) -> Any:
+        return [_shown(model) for model in await self._models.listed(query.organization)]
+
+    async def set(self, query: Set, actor: str = OPERATOR) -> Any:
+        """Raises NotFound, UrlRefused, OperationError, SecretUnreadable."""
+        fields = CustomSettings.__struct_fields__
+        told = {name: value for name in fields if (value := getattr(query, name)) is not UNSET}
+        told |= self._checked(told)
+
+        def change(before: CustomSettings) -> CustomSettings:
+            return msgspec.structs.replace(before, **told)
+
+        return _shown(await self._models.set(query.organization, query.name, actor, change, query.key))
+
+    async def share(self, query: Share, actor: str = OPERATOR) -> Any:
+        """Raises NotFound."""
+        others = tuple(dict.fromkeys(id for id in query.organizations if id != query.organization))
+        return _shown(await self._models.show(query.organization, query.name, others, actor))
+
+    async def remove(self, query: Remove, actor: str = OPERATOR) -> Any:
+        """Raises NotFound."""
+        return _shown(await self._models.remove(query.organization, query.name, actor))
+
+    def _checked(self, told: dict[str, Any]) -> dict[str, Any]:
+        """What must be put in other words, of settings that are right. Raises UrlRefused, OperationError."""
+        extra = told.get("extra_body") or {}
+        if ours := OURS.intersection(extra):
+            raise OperationError(f"An extra body cannot set `{min(ours)}`.")
+        if len(msgspec.json.encode(extra)) > _LARGEST_EXTRA:
+            raise OperationError(f"An extra body has {_LARGEST_EXTRA} bytes of JSON at the most.")
+        for name in ("model", "display_name"):
+            if told.get(name) is not None and not told[name].isprintable():
+                raise OperationError(f"`{name}` may hold printable characters only.")
+        changed: dict[str, Any] = {}
+        if "base_url" in told:
+            changed["base_url"] = self._check_url(told["base_url"])
+        if "apis" in told:
+            changed["apis"] = tuple(dict.fromkeys(told["apis"]))
+        return changed
+
+
+def _shown(model: CustomModel) -> dict[str, Any]:
+    shown = Shown(
+        **{name: getattr(model.settings, name) for name in CustomSettings.__struct_fields__},
+        id=model.id,
+        organization=model.organization_id,
+        name=model.name,
+        organizations=model.shown_to,
+        hint=model.hint,
+        created_ms=model.created_ms,
+    )
+    told: dict[str, Any] = msgspec.to_builtins(shown)
+    return told

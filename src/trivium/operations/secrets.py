@@ -1,0 +1,65 @@
+"""The keys under which secrets are kept: which are in use, and putting everything under the current one. `table` is for
+`Operations`."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from trivium.errors import OperationError
+from trivium.store.changes import OPERATOR
+from trivium.store.envelopes import FILE, Keyring, read_keys, with_new_key, write_keys
+from trivium.store.rotation import rotate, status
+from trivium.store.secrets import Secrets
+
+
+class Rotate(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    new: bool = False
+    """Under a new key, which is made in the data folder's file; without it under the first that is configured."""
+
+
+class SecretStatus(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    pass
+
+
+class SecretOperations:
+    """Must run where the store is owned."""
+
+    def __init__(self, secrets: Secrets, folder: Path, *, configured: bool) -> None:
+        """`configured`: keys come from the configuration, and the file is only for what is older."""
+        self._secrets = secrets
+        self._file = folder / FILE
+        self._configured = configured
+        self._rotating = asyncio.Lock()
+        self.table: dict[str, tuple[type[msgspec.Struct], Callable[[Any], Awaitable[Any]]]] = {
+            "secrets.rotate": (Rotate, self.rotate),
+            "secrets.status": (SecretStatus, self.status),
+        }
+
+    async def rotate(self, query: Rotate, actor: str = OPERATOR) -> Any:
+        """Goes on with one that was cut off. Raises OperationError, SecretUnreadable, StoreUnavailable."""
+        async with self._rotating:
+            if query.new:
+                await asyncio.to_thread(self._make_key)
+            return msgspec.to_builtins(await rotate(self._secrets, actor))
+
+    async def status(self, _: SecretStatus) -> Any:
+        return [msgspec.to_builtins(one) for one in await status(self._secrets)]
+
+    def _make_key(self) -> None:
+        """The old ones stay in the file: whatever is not yet under the new one needs them, and so do backups."""
+        if self._configured:
+            raise OperationError(
+                "The keys are configured: put a new one first in `[secrets] keys`, start again, and rotate then."
+            )
+        if self._secrets.database.shared:
+            raise OperationError(
+                "Other gateways of this database would not have the new key: configure `[secrets] keys` on all of them."
+            )
+        keys = with_new_key(read_keys(self._file))
+        write_keys(self._file, keys)
+        self._secrets.ring = Keyring(keys)

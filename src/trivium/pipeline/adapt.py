@@ -1,0 +1,44 @@
+"""A request for a custom model as its admins want it asked: by named rules, whose losses are the caller's to know."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import lru_cache
+
+from trivium.canon import wildcard
+from trivium.canon.api import Api
+from trivium.pipeline.call import Call, Operation
+from trivium.providers.custom import CustomModel
+from trivium.wire.custom import extended, without_tools
+from trivium.wire.losses import Losses
+from trivium.wire.request import Rendered, Request
+
+
+def adapted(request: Request, model: CustomModel, losses: Losses) -> Request:
+    """The request as its admins want it asked, before it is translated. Raises InvalidJson."""
+    settings = model.settings
+    if not settings.include_tools and not settings.exclude_tools:
+        return request
+    return without_tools(request, _keeps(settings.include_tools, settings.exclude_tools), losses)
+
+
+def completed(  # noqa: PLR0917
+    call: Call, request: Request, api: Api, rendered: Rendered, model: CustomModel, losses: Losses
+) -> Rendered:
+    """What is sent, in the upstream's API, with everything that is lost. Raises InvalidJson."""
+    settings, body = model.settings, rendered.body
+    if call.operation is Operation.GENERATE and (settings.extra_body or settings.output_limit is not None):
+        body = extended(request, api, body, settings.extra_body, settings.output_limit, losses)
+    return Rendered(body, rendered.losses + losses.told())
+
+
+_compiled = lru_cache(10_000)(wildcard.compiled)
+
+
+def _keeps(include: tuple[str, ...], exclude: tuple[str, ...]) -> Callable[[str], bool]:
+    def keeps(tool: str) -> bool:
+        if any(_compiled(pattern).fullmatch(tool) for pattern in exclude):
+            return False
+        return not include or any(_compiled(pattern).fullmatch(tool) for pattern in include)
+
+    return keeps

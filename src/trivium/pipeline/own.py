@@ -1,0 +1,253 @@
+"""The first match of a route (behaviour page, section 7): the caller's own upstream key for the model's vendor.
+
+An organization's keys where an organization pays, else the user's. Several are tried in turn, as long as the vendor
+refuses them (401, 402, 403, 429) and before the client has had anything. Then its refusal is told, with whose key it
+was and what to do: no key of the house's ever takes the place of one that is bad. Calls of owners without keys pass by.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from contextlib import suppress
+
+import msgspec
+
+from trivium.canon.api import Api
+from trivium.canon.conventions import DEFAULT
+from trivium.canon.fold import fold
+from trivium.errors import (
+    ModelAmbiguous,
+    ModelNotFound,
+    OwnKeyRefused,
+    OwnKeyUnreadable,
+    SecretUnreadable,
+    UpstreamError,
+)
+from trivium.pipeline.call import Call
+from trivium.pipeline.custom import custom_target, send_custom
+from trivium.pipeline.deps import Deps
+from trivium.pipeline.forward import forward
+from trivium.pipeline.settle import Run
+from trivium.policy.caller import Caller, names_of
+from trivium.providers.credential import Credential
+from trivium.providers.provider import Provider
+from trivium.providers.vendors import (
+    VENDORS,
+    Door,
+    Match,
+    door_of,
+    match,
+    match_served,
+    provider_of,
+    vercel_id,
+    vercel_options,
+    with_key,
+)
+from trivium.routing.catalog import Target
+from trivium.store.secrets import SealedSecret, Secret
+from trivium.upstream.client import UpstreamResponse
+from trivium.upstream.masked import MaskedResponse, ReadResponse
+from trivium.wire.codec import decode_answer
+from trivium.wire.translate import Translation
+
+REFUSALS = frozenset({401, 402, 403, 429})
+_NONE: Mapping[str, bool] = {}
+_VERCEL = "vercel"
+_ERROR_BODY = 64 * 1024
+_SAID = 500
+"""Characters of the vendor's own words that are told."""
+_TO_DO = {
+    401: "It is wrong, expired or revoked: replace it, or remove it.",
+    402: "The account behind it has no credit left: add some there.",
+    403: "It may not do this: look at its rights, and whether its account has the model.",
+    429: "Its limits are reached: wait, or add another key.",
+}
+
+
+class Own(msgspec.Struct, frozen=True):
+    """Whose key pays, for which vendor's model."""
+
+    owner: str
+    match: Match
+    door: Door
+    through_house: bool = False
+    """The key goes along with a call that the house's own account makes at a gateway."""
+    key: Secret | None = None
+    """The one that is being tried."""
+
+    def refused(self, status: int, said: str, tried: int = 1) -> OwnKeyRefused:
+        """The error of a call whose key, or the last of whose keys, was refused."""
+        kind, _, id = self.owner.partition(":")
+        whose = "your" if kind == "user" else f"the organization {id}'s"
+        title = VENDORS[self.match.vendor].title
+        key = f" `{self.key.name}`{f' (...{self.key.hint})' if self.key.hint else ''}" if self.key else ""
+        before = f" {tried - 1} more before it were refused too." if tried > 1 else ""
+        words = said.strip()[:_SAID].rstrip(".") or "no reason given"
+        error = OwnKeyRefused(f"[BYOK] {title} refused {whose} key{key}: {words}. {_TO_DO[status]}{before}")
+        error.status = status
+        if status != 429:
+            error.hints = ((b"x-should-retry", b"false"),)
+        return error
+
+
+def own_owner(caller: Caller) -> str | None:
+    """Whose keys count for a caller's calls."""
+    if caller.organization is not None:
+        return f"organization:{caller.organization.id}"
+    return f"user:{caller.user_id}" if caller.user_id is not None else None
+
+
+def own_vendors(caller: Caller, deps: Deps) -> Mapping[str, bool]:
+    """The vendors for which the caller's calls have own keys."""
+    owner = own_owner(caller)
+    return deps.own.vendors(owner) if owner is not None else _NONE
+
+
+def resolve(caller: Caller, name: str, run: Run, deps: Deps) -> Target:
+    """Where a call goes: to a custom model, else as the catalogue has it, unless an own key pays. Raises ModelNotFound,
+    ModelAmbiguous, OwnKeyUnreadable."""
+    run.own, target = _route(caller, name, run.call.api, deps)
+    return target
+
+
+def find_target(caller: Caller, name: str, deps: Deps) -> Target:
+    """The same of a name that nobody calls yet."""
+    return _route(caller, name, Api.CHAT, deps)[1]
+
+
+def _route(caller: Caller, name: str, api: Api, deps: Deps) -> tuple[Own | None, Target]:
+    custom = custom_target(caller, name, deps)
+    if not own_vendors(caller, deps):
+        return None, custom or deps.catalog.resolve(name)
+    try:
+        target = custom or deps.catalog.resolve(name)
+    except (ModelNotFound, ModelAmbiguous):
+        own = _own_route(caller, name, None, api, deps)
+        if own is None:
+            raise
+        return own
+    return _own_route(caller, name, target, api, deps) or (None, target)
+
+
+def of_own_key(caller: Caller, name: str, target: Target | None, api: Api, deps: Deps) -> Target | None:
+    """Where a name leads that the house has at `target`, if own keys pay for it."""
+    own = _own_route(caller, name, target, api, deps)
+    return own[1] if own is not None else None
+
+
+def _own_route(caller: Caller, name: str, target: Target | None, api: Api, deps: Deps) -> tuple[Own, Target] | None:
+    if target is not None and target.house is not None:
+        return None  # who answers there is the house's business
+    having = own_vendors(caller, deps)
+    name = deps.catalog.aliases.get(name, name)
+    found = match(name, having)
+    if found is None and target is not None:
+        found = match_served(target.provider.kind, target.provider.name, target.model, having)
+    if found is None:
+        return None
+    door = door_of(found.vendor, found.model, api, own_url=having[found.vendor])
+    also = (*names_of(found.vendor, found.asked), *_plain(name))
+    if target is not None:
+        also += names_of(target.provider.name, target.model)
+    provider, model = _way(found, door, deps)
+    through_house = provider.kind == _VERCEL and found.vendor != _VERCEL
+    own = Own(own_owner(caller) or "", found, door, through_house)
+    return own, Target(provider, model, also=tuple(dict.fromkeys(also)))
+
+
+def _plain(name: str) -> tuple[str, str]:
+    return name.partition(":")[0], name
+
+
+def _way(found: Match, door: Door, deps: Deps) -> tuple[Provider, str]:
+    """The provider that is called, and its id of the model."""
+    if deps.byok.via.get(found.vendor) == _VERCEL:
+        for provider in deps.catalog.providers.values():
+            if provider.kind == _VERCEL:
+                return msgspec.structs.replace(provider, byok=True), vercel_id(found)
+    return provider_of(found.vendor, door), found.model
+
+
+async def send(  # noqa: PLR0917
+    call: Call, body: bytes, target: Target, way: Translation | None, run: Run, deps: Deps
+) -> UpstreamResponse:
+    """As `forward`, with the caller's own keys where these pay. Raises OwnKeyRefused, OwnKeyUnreadable too."""
+    own = run.own
+    if own is None and target.custom is not None:
+        return await send_custom(call, body, target, way, run, deps)
+    if own is None:
+        return await forward(call, body, target, way, run, deps)
+    sealed = await deps.own.keys(own.owner, own.match.vendor)
+    if own.through_house:
+        keys = [(one.shown, _opened(one, own, deps)) for one in sealed]
+        secrets = [secret for _, credential in keys for secret in credential.secrets()]
+        return MaskedResponse(await forward(call, _with_options(body, own, keys), target, way, run, deps), secrets)
+    refusal: UpstreamError | None = None
+    tried = 0
+    for one in sealed:
+        credential = _opened(one, own, deps)
+        run.own = own = msgspec.structs.replace(own, key=one.shown)
+        where = {"base_url": one.shown.base_url, "region": one.shown.region}
+        for provider in with_key(target.provider, own.door, credential, **where):
+            tried += 1
+            sent = await forward(call, body, Target(provider, target.model), way, run, deps)
+            answer, refusal = await _judged(MaskedResponse(sent, credential.secrets()), own, run, tried)
+            if refusal is None:
+                return answer
+    raise refusal or OwnKeyUnreadable("[BYOK] The key for this call was removed just now. Send the call again.")
+
+
+def _opened(sealed: SealedSecret, own: Own, deps: Deps) -> Credential:
+    try:
+        return msgspec.json.decode(deps.own.plain(sealed), type=Credential)
+    except SecretUnreadable as error:
+        raise OwnKeyUnreadable(
+            f"[BYOK] The stored key for {VENDORS[own.match.vendor].title} cannot be opened at the moment. The operator "
+            "of this gateway has to put back what it was sealed with.",
+            detail=error.message,
+        ) from None
+
+
+async def _judged(
+    response: MaskedResponse, own: Own, run: Run, tried: int
+) -> tuple[UpstreamResponse, OwnKeyRefused | None]:
+    """The response, and whether it refuses the key; then it is closed."""
+    status, bad_key = response.status, VENDORS[own.match.vendor].bad_key
+    if status not in REFUSALS and not (status == 400 and bad_key):
+        return response, None
+    body = await _read_some(response)
+    if status == 400:
+        if not re.search(bad_key, body):
+            return ReadResponse(response, body), None
+        status = 401
+    response.close()
+    refusal = own.refused(status, _said(body, run), tried)
+    refusal.detail = refusal.message
+    if status == 429:
+        told = next((value for name, value in response.headers if name == b"retry-after"), b"")
+        refusal.retry_after = int(told) if told.isdigit() else 1
+    return response, refusal
+
+
+async def _read_some(response: UpstreamResponse) -> bytes:
+    body = bytearray()
+    with suppress(UpstreamError):
+        while len(body) < _ERROR_BODY and (chunk := await response.read()):
+            body += chunk
+    return bytes(body)
+
+
+def _said(body: bytes, run: Run) -> str:
+    """The vendor's own words."""
+    api = run.upstream_api or run.call.api
+    told = fold(decode_answer(api, body, DEFAULT))
+    return told.error.message if told.error and body.strip() else body[:_SAID].decode(errors="replace")
+
+
+def _with_options(body: bytes, own: Own, keys: list[tuple[Secret, Credential]]) -> bytes:
+    """The body with the keys in it, as Vercel takes them. A client's own `providerOptions` was refused before."""
+    told = [(credential, shown.base_url, shown.region) for shown, credential in keys]
+    options = msgspec.json.encode(vercel_options(own.match.vendor, told))
+    end = body.rindex(b"}")
+    return b'%b,"providerOptions":%b}' % (body[:end], options)

@@ -1,0 +1,118 @@
+"""Custom models: servers of an organization's own, as its admins describe them, and the provider that each of them is.
+
+Nothing here is the house's: the server's owner pays for it, and its calls are charged nothing. Its URL comes from a
+user, so that each connection to it is guarded.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+import msgspec
+
+from trivium.canon.api import Api
+from trivium.canon.conventions import UNKNOWN, conventions_for
+from trivium.providers.provider import COUNT_PATHS, Headers, Provider
+
+ModelName = Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9._:/@+-]{0,199}\Z")]
+Pattern = Annotated[str, msgspec.Meta(min_length=1, max_length=300)]
+Tools = Annotated[tuple[Pattern, ...], msgspec.Meta(max_length=200)]
+Apis = Annotated[tuple[Literal["chat", "responses", "messages"], ...], msgspec.Meta(min_length=1, max_length=3)]
+UpstreamId = Annotated[str, msgspec.Meta(min_length=1, max_length=256)]
+DisplayName = Annotated[str, msgspec.Meta(min_length=1, max_length=200)]
+Auth = Literal["bearer", "x-api-key"]
+Tokens = Annotated[int, msgspec.Meta(ge=1, le=10**9)]
+Key = Annotated[str, msgspec.Meta(min_length=8, max_length=10_000, pattern=r"^[!-~]+\Z")]
+"""Printable ASCII, as headers take it."""
+
+_HINT, _SHORTEST_HINTED = 4, 12
+"""Of a shorter key the last characters would tell too much."""
+
+
+class CustomSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What an organization's admins say of a model. The key is kept apart."""
+
+    base_url: str
+    """The API's path is appended."""
+    apis: Apis = ("chat",)
+    """Those that the server speaks; clients of the others are translated."""
+    model: UpstreamId | None = None
+    """The server's own id of it. None: its name."""
+    display_name: DisplayName | None = None
+    auth: Auth | None = None
+    """Where the key goes. None: as the APIs' owners have it."""
+    context: Tokens | None = None
+    """Tokens."""
+    output_limit: Tokens | None = None
+    """The most tokens of an answer: requests for more are sent on with this."""
+    extra_body: dict[str, Any] = {}
+    """Members of every request."""
+    include_tools: Tools = ()
+    """By name, `*` and `?` as wildcards: only these reach the model. Empty: all."""
+    exclude_tools: Tools = ()
+    """These do not."""
+    collects_data: bool = True
+    """The server may keep prompts for more than abuse checks, or learn from them."""
+    retains_data: bool = True
+    """It may keep anything of a call for a while."""
+
+
+class CustomModel(msgspec.Struct, frozen=True, kw_only=True):
+    id: str
+    organization_id: str
+    """Whose it is."""
+    name: str
+    """By which callers ask for it."""
+    settings: CustomSettings
+    shown_to: tuple[str, ...] = ()
+    """Other organizations whose callers see it."""
+    created_ms: int
+    """Milliseconds since the epoch."""
+    hint: str | None = None
+    """The key's last characters; None: there is no key."""
+
+    @property
+    def upstream_id(self) -> str:
+        return self.settings.model or self.name
+
+
+def provider_of(model: CustomModel, key: str | None) -> Provider:
+    """The server as the pipeline calls it. Its name is none that an operator could give a provider."""
+    settings = model.settings
+    apis = frozenset(Api.parse(api) for api in settings.apis)
+    only_messages = apis == {Api.MESSAGES}
+    name = f"custom@{model.organization_id}"
+    return Provider(
+        name=name,
+        kind="anthropic-compatible" if only_messages else "openai-compatible",
+        base_url=_versioned(settings.base_url, settings.apis),
+        apis=apis,
+        headers=_headers(settings.auth or ("x-api-key" if only_messages else "bearer"), key),
+        counts=apis & COUNT_PATHS.keys(),
+        models=(model.upstream_id,),
+        conventions=conventions_for(name, UNKNOWN),
+        byok=True,
+        guarded=True,
+        collects_data=settings.collects_data,
+        retains_data=settings.retains_data,
+    )
+
+
+def hint_of(key: str | None) -> str | None:
+    """By which its owner knows a key."""
+    if key is None:
+        return None
+    return key[-_HINT:] if len(key) >= _SHORTEST_HINTED else ""
+
+
+def _versioned(url: str, apis: tuple[str, ...]) -> str:
+    """A checked base URL with the `/v1` that is commonly left out: where it has no path, and of Anthropic's API, whose
+    SDKs append it."""
+    has_path = url.count("/") > 2
+    return url if has_path and (apis != ("messages",) or url.endswith("/v1")) else f"{url}/v1"
+
+
+def _headers(auth: str, key: str | None) -> Headers:
+    if key is None:
+        return ()
+    return ((b"x-api-key", key.encode()) if auth == "x-api-key" else (b"authorization", f"Bearer {key}".encode()),)

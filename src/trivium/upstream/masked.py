@@ -1,0 +1,69 @@
+"""An answer in which a secret does not appear, whatever its sender writes: asterisks stand in its place, as many.
+
+What is at the end of a chunk and could be the beginning of the secret waits for the next one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from trivium.providers.credential import masked, spellings
+from trivium.upstream.client import Headers, UpstreamResponse
+
+
+class MaskedResponse:
+    """An `UpstreamResponse`."""
+
+    def __init__(self, response: UpstreamResponse, secrets: Sequence[bytes]) -> None:
+        self._response = response
+        self._spellings = spellings(secrets)
+        self._waiting = b""
+        self.headers: Headers = [(name, masked(value, self._spellings)) for name, value in response.headers]
+
+    @property
+    def status(self) -> int:
+        return self._response.status
+
+    async def read(self) -> bytes:
+        while chunk := await self._response.read():
+            text = masked(self._waiting + chunk, self._spellings)
+            end = len(text) - self._begun(text)
+            self._waiting = text[end:]
+            if end:
+                return text[:end]
+        last, self._waiting = self._waiting, b""
+        return last
+
+    def close(self) -> None:
+        self._response.close()
+
+    def _begun(self, text: bytes) -> int:
+        """How many bytes at the end may be the beginning of a secret."""
+        longest = 0
+        for spelling in self._spellings:
+            at = text.find(spelling[:1], max(0, len(text) - len(spelling) + 1))
+            while at >= 0 and not spelling.startswith(text[at:]):
+                at = text.find(spelling[:1], at + 1)
+            if at >= 0:
+                longest = max(longest, len(text) - at)
+        return longest
+
+
+class ReadResponse:
+    """An `UpstreamResponse` whose body has been looked at already."""
+
+    def __init__(self, response: UpstreamResponse, body: bytes) -> None:
+        self._response = response
+        self._body = body
+        self.headers = response.headers
+
+    @property
+    def status(self) -> int:
+        return self._response.status
+
+    async def read(self) -> bytes:
+        body, self._body = self._body, b""
+        return body or await self._response.read()
+
+    def close(self) -> None:
+        self._response.close()

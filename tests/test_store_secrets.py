@@ -1,0 +1,246 @@
+"""Upstream keys in the store: who has some, in which order, under which key; rotation while they are in use."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from support_store import Home, rows
+from trivium.clock import SystemClock
+from trivium.errors import Conflict, NotFound, OperationError, SecretUnreadable
+from trivium.store import rotation
+from trivium.store.envelopes import Keyring
+from trivium.store.rotation import rotate, status
+from trivium.store.secrets import Secrets, owner_of
+from trivium.store.sql import Row, Writing
+from trivium.store.store import Store
+from trivium.store.users import User
+
+OLD, NEW = ("v1", b"1" * 32), ("v2", b"2" * 32)
+ANN = "user:ann"
+
+
+@pytest.fixture
+async def store(home: Home, tmp_path: Path) -> AsyncIterator[Store]:
+    opened = Store(tmp_path, SystemClock(), home.url)
+    await opened.users.add(User(id="ann", name="Ann", created_ms=1), "operator")
+    await opened.users.add(User(id="bob", name="Bob", created_ms=1), "operator")
+    opened.secrets.ring = Keyring([OLD])
+    await opened.secrets.load()
+    yield opened
+    await opened.close()
+
+
+@pytest.fixture
+def secrets(store: Store) -> Secrets:
+    return store.secrets
+
+
+async def add(secrets: Secrets, name: str = "main", vendor: str = "openai", owner: str = ANN, **what: Any) -> str:
+    what = {"vendor": vendor, "name": name, "hint": "cdef", **what}
+    return (await secrets.add(owner, f"secret {name}".encode(), "operator", **what)).id
+
+
+async def plain(secrets: Secrets, owner: str = ANN, vendor: str = "openai") -> list[bytes]:
+    return [secrets.plain(sealed) for sealed in await secrets.keys(owner, vendor)]
+
+
+async def test_keys_come_in_the_order_in_which_they_were_added_and_are_their_owners_alone(secrets: Secrets) -> None:
+    assert secrets.vendors(ANN) == {}
+    for name in ("b", "a"):
+        await add(secrets, name)
+    await add(secrets, "c", "google", base_url="https://example.org")
+    await add(secrets, "bobs", owner="user:bob")
+    assert await plain(secrets) == [b"secret b", b"secret a"]
+    assert secrets.vendors(ANN) == {"openai": False, "google": True}
+    assert secrets.vendors("user:bob") == {"openai": False}
+    assert secrets.vendors("organization:ann") == {}
+
+
+async def test_the_database_holds_neither_secret_nor_data_key(store: Store, secrets: Secrets) -> None:
+    await add(secrets)
+    assert "secret main" not in str(rows(store.database, "SELECT * FROM secrets"))
+    changes = str(rows(store.database, "SELECT * FROM changes"))
+    assert "byok.add" in changes
+    assert "secret main" not in changes
+    ((wrapped, sealed),) = rows(store.database, "SELECT wrapped_key, sealed FROM secrets")
+    assert (len(bytes(wrapped)), len(bytes(sealed))) == (12 + 32 + 16, 12 + 11 + 16)
+
+
+async def test_a_change_is_seen_by_the_next_call(secrets: Secrets) -> None:
+    id = await add(secrets)
+    await add(secrets, "other")
+    assert await plain(secrets) == [b"secret main", b"secret other"]
+    await secrets.set(ANN, id, b"another", "operator", name="new", hint="0000")
+    assert await plain(secrets) == [b"another", b"secret other"]
+    await secrets.order(ANN, "openai", ["other", "new"], "operator")
+    assert await plain(secrets) == [b"secret other", b"another"]
+    await secrets.set(ANN, "other", None, "operator", enabled=False)
+    assert await plain(secrets) == [b"another"]
+    await secrets.remove(ANN, "new", "operator")
+    assert (await plain(secrets), secrets.vendors(ANN)) == ([], {})
+    assert [secret.name for secret in await secrets.listed(ANN)] == ["other"]
+
+
+async def test_each_change_has_its_line_in_the_log(store: Store, secrets: Secrets) -> None:
+    id = await add(secrets)
+    await secrets.set(ANN, id, None, "adm_1", name="new")
+    await secrets.order(ANN, "openai", ["new"], "adm_1")
+    await secrets.remove(ANN, id, "adm_1")
+    lines = rows(store.database, "SELECT action, actor, target, before, after FROM changes WHERE action LIKE 'byok%'")
+    assert [line[0] for line in lines] == ["byok.add", "byok.set", "byok.order", "byok.remove"]
+    _, actor, target, before, after = lines[1]
+    assert (actor, target) == ("adm_1", id)
+    assert (json.loads(before)["name"], json.loads(after)["name"]) == ("main", "new")
+
+
+async def test_what_cannot_be_done_leaves_everything_as_it_was(secrets: Secrets) -> None:
+    await add(secrets, "a")
+    await add(secrets, "a", "google")
+    await add(secrets, "b")
+    with pytest.raises(NotFound, match="There is no user 'eve'"):
+        await add(secrets, owner="user:eve")
+    with pytest.raises(NotFound, match="There is no organization 'ann'"):
+        await add(secrets, owner="organization:ann")
+    with pytest.raises(Conflict, match="There is a key 'a' for openai"):
+        await add(secrets, "a")
+    with pytest.raises(Conflict, match="another key 'a' for openai"):
+        await secrets.set(ANN, "b", None, "operator", name="a")
+    with pytest.raises(OperationError, match="2 keys have the id or name 'a'"):
+        await secrets.remove(ANN, "a", "operator")
+    with pytest.raises(NotFound, match="No key has"):
+        await secrets.remove("user:bob", "b", "operator")
+    for order in (["a"], ["a", "a"], ["a", "b", "b"]):
+        with pytest.raises(OperationError, match="Name each key for openai once: a, b"):
+            await secrets.order(ANN, "openai", order, "operator")
+    assert [secret.name for secret in await secrets.listed(ANN, "openai")] == ["a", "b"]
+
+
+def test_a_key_has_one_owner() -> None:
+    assert owner_of(organization="a", user=None) == "organization:a"
+    assert owner_of(organization=None, user="a") == "user:a"
+    for both in ({"organization": "a", "user": "b"}, {"organization": None, "user": None}):
+        with pytest.raises(OperationError, match="Name whose key"):
+            owner_of(**both)
+
+
+async def test_another_process_hears_of_a_change_when_it_looks(home: Home, store: Store, secrets: Secrets) -> None:
+    other = Secrets(home.open(), store.ledger.writer, SystemClock(), secrets.ring)
+    await other.load()
+    id = await add(secrets)
+    await other.refresh()
+    assert await plain(other) == [b"secret main"]
+    await secrets.set(ANN, id, b"changed", "operator")
+    await other.refresh()
+    assert await plain(other) == [b"changed"]
+    await secrets.remove(ANN, id, "operator")
+    await other.refresh()
+    assert other.vendors(ANN) == {}
+
+
+async def test_rotation_puts_everything_under_the_current_key(store: Store, secrets: Secrets) -> None:
+    names = [f"key {number}" for number in range(7)]
+    for name in names:
+        await add(secrets, name)
+    secrets.ring = Keyring([NEW, OLD])
+    assert [(one.version, one.secrets, one.current) for one in await status(secrets)] == [
+        ("v2", 0, True),
+        ("v1", 7, False),
+    ]
+    done = await rotate(secrets, "operator")
+    assert (done.version, done.rewrapped, done.unreadable) == ("v2", 7, 0)
+    secrets.ring = Keyring([NEW])
+    assert await plain(secrets) == [f"secret {name}".encode() for name in names]
+    assert [(one.version, one.secrets, one.problem) for one in await status(secrets)] == [("v2", 7, None)]
+    assert (await rotate(secrets, "operator")).rewrapped == 0
+    assert rows(store.database, "SELECT target, after FROM changes WHERE action = 'secrets.rotate'") == [
+        ("v2", '{"rewrapped":7}')
+    ]
+
+
+async def test_what_cannot_be_opened_is_left_alone_and_told(secrets: Secrets, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(rotation, "BATCH", 2)
+    for number in range(5):
+        await add(secrets, f"key {number}")
+    secrets.ring = Keyring([NEW])
+    await add(secrets, "readable")
+    done = await rotate(secrets, "operator")
+    assert (done.rewrapped, done.unreadable) == (0, 5)
+    (_, lost) = await status(secrets)
+    assert (lost.version, lost.secrets) == ("v1", 5)
+    assert "not at hand" in (lost.problem or "")
+    secrets.ring = Keyring([NEW, OLD])
+    assert (await rotate(secrets, "operator")).rewrapped == 5
+
+
+async def test_without_a_key_nothing_is_rotated_or_added(secrets: Secrets) -> None:
+    await add(secrets)
+    secrets.ring = Keyring((), "because")
+    with pytest.raises(SecretUnreadable, match="because"):
+        await rotate(secrets, "operator")
+    with pytest.raises(SecretUnreadable, match="because"):
+        await add(secrets, "another")
+    assert [one.problem is None for one in await status(secrets)] == [False]
+
+
+async def test_every_read_succeeds_while_keys_are_rotated_and_changed(
+    home: Home, store: Store, secrets: Secrets, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A rotation begins with any row in any state; a key that is replaced meanwhile stays the new one."""
+    monkeypatch.setattr(rotation, "BATCH", 3)
+    for number in range(30):
+        await add(secrets, f"key {number}")
+    secrets.ring = Keyring([NEW, OLD])
+    reader = Secrets(home.open(), store.ledger.writer, SystemClock(), secrets.ring)
+    reads = 0
+    rotating = asyncio.create_task(rotate(secrets, "operator"))
+    while not rotating.done():
+        await reader.load()
+        assert len(await plain(reader)) == 30
+        reads += 1
+        if reads == 2:
+            await secrets.set(ANN, "key 29", b"replaced", "operator")
+        await asyncio.sleep(0)
+    assert (await rotating).unreadable == 0
+    secrets.ring = Keyring([NEW])
+    await secrets.load()
+    assert (await plain(secrets))[29] == b"replaced"
+    assert reads > 1
+
+
+class Meddling:
+    """A transaction beside which another gateway's has replaced a key between the look and the write."""
+
+    def __init__(self, tx: Writing, meddle: Callable[[Writing], object]) -> None:
+        self._tx = tx
+        self._meddle = meddle
+
+    def execute(self, statement: str, values: Sequence[Any] = ()) -> list[Row]:
+        found = self._tx.execute(statement, values)
+        if statement.startswith("SELECT"):
+            self._meddle(self._tx)
+        return found
+
+    def executemany(self, statement: str, rows: Iterable[Sequence[Any]]) -> int:
+        return self._tx.executemany(statement, rows)
+
+
+async def test_a_key_that_another_gateway_replaces_at_that_moment_stays_replaced(
+    store: Store, secrets: Secrets
+) -> None:
+    id = await add(secrets)
+    fresh = Keyring([OLD]).seal(ANN, id, b"replaced")
+    secrets.ring = Keyring([NEW, OLD])
+
+    def replace(tx: Writing) -> None:
+        tx.execute("UPDATE secrets SET wrapped_key = ?, sealed = ?", (fresh.wrapped_key, fresh.sealed))
+
+    with store.database.transaction() as tx:
+        rotation.rewrap_some(Meddling(tx, replace), secrets, secrets.ring, "", "operator")
+    await secrets.load()
+    assert await plain(secrets) == [b"replaced"]
