@@ -22,28 +22,28 @@ class Limited:
         self._counters = counters
         self._clock = clock
         self._taken_ns = clock.monotonic_ns()
-        self._gauges = [rule.claim.key for rule in rules if rule.kind == "concurrent"]
         self.headers: Headers = []
         """For the answer."""
 
     def forget(self) -> None:
         """It was refused: nothing was counted, and nothing will be."""
-        self._rules, self._gauges = (), []
+        self._rules = Rules()
 
     def leave(self) -> None:
         """It goes on no longer."""
-        if self._gauges:
-            self._counters.leave(self._gauges, self._id)
+        if self._rules.gauges:
+            self._counters.leave(self._rules.gauges, self._id)
 
     def count(self, usage: Usage) -> None:
         """The real input in place of the estimate, at the time when that was counted; the output now."""
-        ago_ms = (self._clock.monotonic_ns() - self._taken_ns) // 1_000_000
-        for rule in self._rules:
-            claim = rule.claim
-            if rule.kind == "input_tokens":
-                self._counters.add(claim.key, usage.input - self._input_tokens, claim.window_s, ago_ms)
-            elif rule.kind == "output_tokens":
-                self._counters.add(claim.key, usage.output, claim.window_s)
+        rules = self._rules
+        if rules.inputs and (missing := usage.input - self._input_tokens):
+            ago_ms = (self._clock.monotonic_ns() - self._taken_ns) // 1_000_000
+            for place in rules.inputs:
+                self._counters.add(rules.claims[place].key, missing, rules.claims[place].window_s, ago_ms)
+        if output := usage.output:
+            for claim in rules.outputs:
+                self._counters.add(claim.key, output, claim.window_s)
 
 
 def with_own(passed: Headers, limited: Limited | None) -> Headers:
