@@ -6,7 +6,7 @@ from trivium.canon.usage import Usage
 from trivium.clock import Clock
 from trivium.pipeline.call import Headers
 from trivium.pipeline.deps import Counters
-from trivium.policy.limits import Rules
+from trivium.policy.limits import MINUTE_S, Rules
 
 _OURS = (b"x-ratelimit-", b"anthropic-ratelimit-")
 
@@ -37,13 +37,11 @@ class Limited:
     def count(self, usage: Usage) -> None:
         """The real input in place of the estimate, at the time when that was counted; the output now."""
         rules = self._rules
-        if rules.inputs and (missing := usage.input - self._input_tokens):
+        if rules.of_input and (missing := usage.input - self._input_tokens):
             ago_ms = (self._clock.monotonic_ns() - self._taken_ns) // 1_000_000
-            for place in rules.inputs:
-                self._counters.add(rules.claims[place].key, missing, rules.claims[place].window_s, ago_ms)
-        if output := usage.output:
-            for claim in rules.outputs:
-                self._counters.add(claim.key, output, claim.window_s)
+            self._counters.add_to(rules.of_input, missing, MINUTE_S, ago_ms)
+        if rules.of_output and usage.output:
+            self._counters.add_to(rules.of_output, usage.output, MINUTE_S, 0)
 
 
 def with_own(passed: Headers, limited: Limited | None) -> Headers:

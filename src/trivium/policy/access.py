@@ -107,6 +107,7 @@ def _is_open(gate: Gate, caller: Caller) -> bool:
     )
 
 
+@lru_cache(10_000)
 def _is_in(address: str | None, allowed: tuple[str, ...]) -> bool:
     found = addresses.parsed(address)
     return found is not None and any(

@@ -121,6 +121,7 @@ def names_of(provider: str, model: str) -> tuple[str, ...]:
     return tuple(dict.fromkeys((f"{provider}/{bare}", bare, f"{provider}/{model}", model)))
 
 
+@lru_cache(10_000)
 def matches(patterns: Patterns, names: tuple[str, ...]) -> bool:
     """Whether one of the patterns means one of the names. The suffix of an exact name says nothing either."""
     return any(_compiled(pattern).fullmatch(name) for pattern in patterns for name in names)

@@ -87,11 +87,13 @@ class _Window:
 
     def correct(self, amount: int, time_ms: int) -> None:
         """Adds to the slice of a moment, if it still counts. What a slice does not have is not taken from it."""
-        number = min(self.last, time_ms // self.slice_ms)
-        if number < self.last - SLICES:
-            return
-        place = number % (SLICES + 1)
-        amount = max(amount, -self.ring[place])
+        place, last = self.place, self.last
+        if (number := time_ms // self.slice_ms) < last:
+            if number < last - SLICES:
+                return
+            place = number % (SLICES + 1)
+        if amount < 0:
+            amount = max(amount, -self.ring[place])
         self.ring[place] += amount
         self.total += amount
 

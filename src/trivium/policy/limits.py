@@ -18,6 +18,7 @@ from trivium.wire.ratelimits import Kind, Room
 
 Owner = Literal["key", "user", "organization", "model"]
 
+MINUTE_S = 60
 NEVER_S = 3600
 """What a caller is told to wait whose request no waiting helps."""
 _REMEMBERED = 10_000
@@ -43,14 +44,15 @@ class Rule(msgspec.Struct, frozen=True):
 class Rules:
     """All that a call counts in, with what is needed of it for each call made once."""
 
-    __slots__ = ("_of_counting", "all", "claims", "gauges", "inputs", "outputs", "shown")
+    __slots__ = ("_of_counting", "all", "claims", "gauges", "inputs", "of_input", "of_output", "shown")
 
     def __init__(self, rules: Sequence[Rule] = ()) -> None:
         self.all = tuple(rules)
         self.claims = [rule.claim for rule in rules]
         self.inputs = [place for place, rule in enumerate(rules) if rule.kind == "input_tokens"]
         """Places of the claims whose amount only the request tells."""
-        self.outputs = [rule.claim for rule in rules if rule.kind == "output_tokens"]
+        self.of_input = [rule.claim.key for rule in rules if rule.kind == "input_tokens"]
+        self.of_output = [rule.claim.key for rule in rules if rule.kind == "output_tokens"]
         self.gauges = [rule.claim.key for rule in rules if rule.kind == "concurrent"]
         self.shown = [
             (place, rule.kind, rule.claim.limit)
@@ -179,9 +181,9 @@ def _caller_rules(caller: Caller, house: HouseSettings) -> Iterator[Rule]:
 
 def _rules(owner: Owner, name: str, limits: Limits) -> Iterator[Rule]:
     windowed: tuple[tuple[Kind, int | None, int, int], ...] = (
-        ("requests", limits.requests_per_minute, 1, 60),
-        ("input_tokens", limits.input_tokens_per_minute, 0, 60),
-        ("output_tokens", limits.output_tokens_per_minute, 0, 60),
+        ("requests", limits.requests_per_minute, 1, MINUTE_S),
+        ("input_tokens", limits.input_tokens_per_minute, 0, MINUTE_S),
+        ("output_tokens", limits.output_tokens_per_minute, 0, MINUTE_S),
         ("concurrent", limits.concurrent_requests, 1, 0),
     )
     for kind, limit, amount, window_s in windowed:
