@@ -7,7 +7,7 @@ seconds instead of 60). A take is all or nothing: where one claim has no room, n
 
 from __future__ import annotations
 
-from collections import OrderedDict
+from collections import OrderedDict, defaultdict
 from collections.abc import Sequence
 
 import msgspec
@@ -38,7 +38,7 @@ class Denial(msgspec.Struct, frozen=True):
     """Seconds, at least 1: when there is room again if nobody else takes it."""
 
 
-class Use(msgspec.Struct, frozen=True):
+class Use(msgspec.Struct, frozen=True, gc=False):
     """How a counter stands after a take."""
 
     used: int
@@ -106,9 +106,8 @@ class _Window:
         return self.gone_ms - now_ms
 
     def resets_ms(self, now_ms: int) -> int:
-        if self.ring[self.place]:
-            return self.gone_ms - now_ms
-        for number in range(self.last - 1, self.last - SLICES - 1, -1):
+        """How long until nothing of what was counted counts any more."""
+        for number in range(self.last, self.last - SLICES - 1, -1):
             if self.ring[number % (SLICES + 1)]:
                 return (number + SLICES + 1) * self.slice_ms - now_ms
         return 0
@@ -119,7 +118,7 @@ class Windows:
 
     def __init__(self, most_keys: int = MOST_KEYS) -> None:
         self._most_keys = most_keys
-        self._windows: dict[int, OrderedDict[str, _Window]] = {}
+        self._windows: defaultdict[int, OrderedDict[str, _Window]] = defaultdict(OrderedDict)
         """By the length of the window in seconds; what was asked for last is at the end."""
         self._held: dict[str, set[str]] = {}
         """Holders by key."""
@@ -148,11 +147,12 @@ class Windows:
                 if denial is None:
                     self.hold(claim.key, holder)
                 uses.append(Use(self.held(claim.key), 0))
-            else:
-                if denial is None:
-                    window.ring[window.place] += claim.amount
-                    window.total += claim.amount
-                uses.append(Use(window.total, window.resets_ms(now_ms)))
+                continue
+            if denial is None and (amount := claim.amount):
+                window.ring[window.place] += amount
+                window.total += amount
+            resets_ms = window.gone_ms - now_ms if window.ring[window.place] else window.resets_ms(now_ms)
+            uses.append(Use(window.total, resets_ms))
         return Taken(denial, tuple(uses))
 
     def add(self, key: str, amount: int, window_s: int, now_ms: int, ago_ms: int = 0) -> None:
@@ -180,9 +180,7 @@ class Windows:
         return [(key, list(holders)) for key, holders in self._held.items()]
 
     def _window(self, key: str, window_s: int, now_ms: int) -> _Window:
-        windows = self._windows.get(window_s)
-        if windows is None:
-            windows = self._windows[window_s] = OrderedDict()
+        windows = self._windows[window_s]
         window = windows.get(key)
         if window is None:
             self._make_room(windows, now_ms)
