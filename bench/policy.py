@@ -107,8 +107,8 @@ async def callers(gateway: Gateway) -> dict[str, tuple[HouseSettings, str]]:
     one = Limits(requests_per_minute=_WIDE)
     calls = Limits(requests_per_minute=_WIDE, concurrent_requests=_WIDE)
     tokens = Limits(input_tokens_per_minute=_WIDE, output_tokens_per_minute=_WIDE)
-    house, key = await _everything(gateway, "acme", calls, tokens, calls, one)
-    most, strictest = await _everything(gateway, "strict", _ALL, _ALL, _ALL, _ALL)
+    house, key = await _everything(gateway, "acme", key=calls, user=tokens, organization=calls, model=one)
+    most, strictest = await _everything(gateway, "strict", key=_ALL, user=_ALL, organization=_ALL, model=_ALL)
     return {
         "no rules at all": (HouseSettings(), store.keys.create("plain")[1]),
         "requests per minute of a key": (HouseSettings(), store.keys.create("one", limits=one)[1]),
@@ -119,7 +119,7 @@ async def callers(gateway: Gateway) -> dict[str, tuple[HouseSettings, str]]:
 
 
 async def _everything(
-    gateway: Gateway, name: str, key: Limits, user: Limits, organization: Limits, model: Limits
+    gateway: Gateway, name: str, *, key: Limits, user: Limits, organization: Limits, model: Limits
 ) -> tuple[HouseSettings, str]:
     """A key of a member of an organization with a policy, in a house with gates: each has these limits."""
     store = gateway.store

@@ -114,6 +114,7 @@ class Caller(msgspec.Struct, frozen=True, kw_only=True):
     """The user's in this organization; None: no member."""
 
 
+@lru_cache(10_000)
 def names_of(provider: str, model: str) -> tuple[str, ...]:
     """The names by which lists may mean a model: `provider/model` and the upstream's own id, each with and without the
     suffix that gateways put behind a colon (`:free`, `:online`)."""
