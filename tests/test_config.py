@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from trivium.config import data_folder, database_url, find_file, load, parse, secret, secret_keys
+from trivium.config import data_folder, database_url, find_file, load, parse, redis_url, secret, secret_keys
 from trivium.errors import ConfigError
-from trivium.settings import BillingSettings, Settings
+from trivium.settings import BillingSettings, LimitSettings, Settings
 
 
 def complaint(text: str) -> str:
@@ -166,6 +166,9 @@ def test_every_setting_can_be_written_and_arrives() -> None:
         mode = "credits"
         cost_header = true
         buy_credits_url = "https://example.com/credits"
+        [limits]
+        redis_url = "env:REDIS"
+        redis_timeout = 0.1
         [models."a/b-*"]
         price = { input = 0.3, output = "15" }
         context = 8192
@@ -181,6 +184,7 @@ def test_every_setting_can_be_written_and_arrives() -> None:
     assert (provider.timeouts.idle, provider.timeouts.connect) == (3, 10)
     assert (provider.on_abort, provider.drain_limit, provider.byok) == ("drain", 5, True)
     assert settings.billing == BillingSettings("credits", True, "https://example.com/credits")
+    assert settings.limits == LimitSettings("env:REDIS", 0.1)
     model = settings.models["a/b-*"]
     assert (model.price, model.context, model.output_limit) == ({"input": 0.3, "output": "15"}, 8192, 1024)
 
@@ -372,3 +376,15 @@ class TestSecretKeys:
         assert told.value.message.startswith("t.toml:2: secrets.keys: ")
         assert said in told.value.message
         assert "literal-key" not in told.value.message
+
+
+def test_the_address_of_redis_is_a_secret_that_may_lie_elsewhere() -> None:
+    assert redis_url(Settings(), {}) is None
+    settings = parse('[limits]\nredis_url = "env:REDIS"', "t.toml")
+    for url in ("redis://:password@h:6379/1", "rediss://h", "unix:///run/redis.sock"):
+        assert redis_url(settings, {"REDIS": url}) == url
+    with pytest.raises(ConfigError, match=r"t\.toml:2: limits\.redis_url: the environment variable REDIS is not set"):
+        redis_url(settings, {})
+    with pytest.raises(ConfigError, match="expected redis://USER:PASSWORD@HOST:PORT/NUMBER") as refused:
+        redis_url(settings, {"REDIS": "http://:canary@h"})
+    assert "canary" not in refused.value.message

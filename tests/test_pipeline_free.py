@@ -279,15 +279,19 @@ async def test_the_list_of_models_is_what_one_may_use() -> None:
 
 @in_every_api
 async def test_an_empty_balance_refuses_no_free_model(api: str) -> None:
-    settings = PRICED + '[billing]\nmode = "credits"\n' + GIFT
+    settings = PRICED + '[billing]\nmode = "credits"\n' + OPEN + GIFT
     async with shop(Reply(usage=Usage(input=10, output=5)), settings=settings) as house:
         payer = await customer(house, "0")
         assert (await house.post(*free(api, "m-1")))[0] == 402
-        assert (await house.post(*free(api)))[0] == 200
-        assert (await payer.balance())[0] == "0"
-        record = (await house.records())[0]
-    assert (record["payer"], record["cost_nano"], record["hold_nano"]) == ("free", 0, 0)
-    assert record["market_cost_nano"] == 10 * INPUT + 5 * OUTPUT
+        for key in ("", None):
+            for stream in (False, True):
+                assert (await house.post(*free(api, stream=stream), key=key))[0] == 200
+        assert await payer.balance() == ("0", "0")
+        records = (await house.records())[:4]
+    for record in records:
+        assert (record["payer"], record["cost_nano"], record["hold_nano"]) == ("free", 0, 0)
+        assert record["market_cost_nano"] == 10 * INPUT + 5 * OUTPUT
+    assert [record["account_id"] for record in records] == [None, None, "acme", "acme"]
 
 
 class OneCaller:

@@ -6,8 +6,9 @@ import pytest
 
 from trivium.policy.access import HouseSettings
 from trivium.policy.caller import Caller, Limits, Organization, OrganizationSettings
-from trivium.policy.counters import Claim, Denial, Use
-from trivium.policy.limits import Rule, RuleBook, Standing, refusal, standings
+from trivium.policy.counters import Claim, Denial, Taken, Use
+from trivium.policy.limits import Rule, RuleBook, Rules, refusal, rooms
+from trivium.wire.ratelimits import Room
 
 ALL = Limits(requests_per_minute=1, input_tokens_per_minute=2, output_tokens_per_minute=3, concurrent_requests=4)
 ACME = Organization(
@@ -20,7 +21,7 @@ def keys(
     caller: Caller | None, house: HouseSettings = NOTHING, model: str = "m", book: RuleBook | None = None
 ) -> list[str]:
     rules = (book or RuleBook()).rules(caller, "up", model, house)
-    return [f"{rule.claim.key} {rule.claim.limit}" for rule in rules]
+    return [f"{rule.claim.key} {rule.claim.limit}" for rule in rules.all] if rules else []
 
 
 class TestRules:
@@ -30,7 +31,8 @@ class TestRules:
 
     def test_each_kind_is_a_claim_of_its_own(self) -> None:
         rules = RuleBook().rules(Caller(id="k", limits=ALL), "up", "m", NOTHING)
-        assert [rule.claim for rule in rules] == [
+        assert rules
+        assert rules.claims == [
             Claim("requests:key:k", 1, 1, 60),
             Claim("input_tokens:key:k", 2, 0, 60),
             Claim("output_tokens:key:k", 3, 0, 60),
@@ -128,7 +130,7 @@ class TestWords:
         )
 
 
-class TestStandings:
+class TestRooms:
     RULES = RuleBook().rules(
         Caller(id="k", user_id="u", limits=Limits(requests_per_minute=10), user_limits=Limits(requests_per_minute=5)),
         "up",
@@ -138,10 +140,19 @@ class TestStandings:
     USES = (Use(7, 1_000), Use(1, 2_000), Use(2, 3_000))
 
     def test_the_nearest_of_each_kind_is_shown_but_not_a_models(self) -> None:
-        assert standings(self.RULES, self.USES, None) == {"requests": Standing(10, 3, 1_000)}
+        assert self.RULES
+        assert rooms(self.RULES, Taken(None, self.USES)) == {"requests": Room(10, 3, 1_000)}
 
     def test_the_one_that_was_reached_is_shown_whosever_it_is(self) -> None:
-        assert standings(self.RULES, self.USES, self.RULES[2].claim) == {"requests": Standing(2, 0, 3_000)}
+        assert self.RULES
+        denial = Denial(self.RULES.claims[2], 2, 5)
+        assert rooms(self.RULES, Taken(denial, self.USES)) == {"requests": Room(2, 0, 3_000)}
 
     def test_nothing_less_than_nothing_remains(self) -> None:
-        assert standings(self.RULES[:1], (Use(12, 1),), None) == {"requests": Standing(10, 0, 1)}
+        rules = Rules([Rule("requests", "key", "k", Claim("k", 10))])
+        assert rooms(rules, Taken(None, (Use(12, 1),))) == {"requests": Room(10, 0, 1)}
+
+    def test_calls_at_once_are_told_where_they_stopped_one(self) -> None:
+        rules = Rules([Rule("concurrent", "key", "k", claim := Claim("k", 2, 1, 0))])
+        assert rooms(rules, Taken(None, (Use(1, 0),))) == {}
+        assert rooms(rules, Taken(Denial(claim, 2, 1), (Use(2, 0),))) == {"concurrent": Room(2, 0, 0)}

@@ -126,6 +126,10 @@ class Counters(Protocol):
         milliseconds ago."""
         ...
 
+    def add_to(self, keys: Sequence[str], amount: int, window_s: int, ago_ms: int) -> None:
+        """As `add`, of several."""
+        ...
+
     def leave(self, keys: Sequence[str], holder: str) -> None:
         """Ends what a call holds of these."""
         ...

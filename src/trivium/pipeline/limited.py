@@ -6,7 +6,7 @@ from trivium.canon.usage import Usage
 from trivium.clock import Clock
 from trivium.pipeline.call import Headers
 from trivium.pipeline.deps import Counters
-from trivium.policy.limits import Rules
+from trivium.policy.limits import MINUTE_S, Rules
 
 _OURS = (b"x-ratelimit-", b"anthropic-ratelimit-")
 
@@ -22,28 +22,26 @@ class Limited:
         self._counters = counters
         self._clock = clock
         self._taken_ns = clock.monotonic_ns()
-        self._gauges = [rule.claim.key for rule in rules if rule.kind == "concurrent"]
         self.headers: Headers = []
         """For the answer."""
 
     def forget(self) -> None:
         """It was refused: nothing was counted, and nothing will be."""
-        self._rules, self._gauges = (), []
+        self._rules = Rules()
 
     def leave(self) -> None:
         """It goes on no longer."""
-        if self._gauges:
-            self._counters.leave(self._gauges, self._id)
+        if self._rules.gauges:
+            self._counters.leave(self._rules.gauges, self._id)
 
     def count(self, usage: Usage) -> None:
         """The real input in place of the estimate, at the time when that was counted; the output now."""
-        ago_ms = (self._clock.monotonic_ns() - self._taken_ns) // 1_000_000
-        for rule in self._rules:
-            claim = rule.claim
-            if rule.kind == "input_tokens":
-                self._counters.add(claim.key, usage.input - self._input_tokens, claim.window_s, ago_ms)
-            elif rule.kind == "output_tokens":
-                self._counters.add(claim.key, usage.output, claim.window_s)
+        rules = self._rules
+        if rules.of_input and (missing := usage.input - self._input_tokens):
+            ago_ms = (self._clock.monotonic_ns() - self._taken_ns) // 1_000_000
+            self._counters.add_to(rules.of_input, missing, MINUTE_S, ago_ms)
+        if rules.of_output and usage.output:
+            self._counters.add_to(rules.of_output, usage.output, MINUTE_S, 0)
 
 
 def with_own(passed: Headers, limited: Limited | None) -> Headers:

@@ -7,7 +7,7 @@ seconds instead of 60). A take is all or nothing: where one claim has no room, n
 
 from __future__ import annotations
 
-from collections import OrderedDict
+from collections import OrderedDict, defaultdict
 from collections.abc import Sequence
 
 import msgspec
@@ -38,7 +38,7 @@ class Denial(msgspec.Struct, frozen=True):
     """Seconds, at least 1: when there is room again if nobody else takes it."""
 
 
-class Use(msgspec.Struct, frozen=True):
+class Use(msgspec.Struct, frozen=True, gc=False):
     """How a counter stands after a take."""
 
     used: int
@@ -55,20 +55,17 @@ class Taken(msgspec.Struct, frozen=True):
 
 
 class _Window:
-    __slots__ = ("last", "ring", "slice_ms", "total")
+    __slots__ = ("gone_ms", "last", "next_ms", "place", "ring", "slice_ms", "total")
 
     def __init__(self, window_s: int) -> None:
         self.slice_ms = window_s * 1000 // SLICES
-        self.last = 0
-        """The newest slice, by its number since the clock's origin."""
         self.ring = [0] * (SLICES + 1)
         self.total = 0
+        self._begin(0)
 
     def advance(self, now_ms: int) -> None:
-        """Forgets what is too old. A clock that goes back changes nothing."""
+        """Forgets what is too old; to be called once `next_ms` has come. A clock that goes back changes nothing."""
         now = now_ms // self.slice_ms
-        if now <= self.last:
-            return
         if now - self.last > SLICES:
             self.ring = [0] * (SLICES + 1)
             self.total = 0
@@ -77,34 +74,43 @@ class _Window:
                 place = number % (SLICES + 1)
                 self.total -= self.ring[place]
                 self.ring[place] = 0
-        self.last = now
+        self._begin(now)
 
-    def count(self, amount: int, time_ms: int) -> None:
+    def _begin(self, number: int) -> None:
+        self.last = number
+        """The newest slice, by its number since the clock's origin."""
+        self.place = number % (SLICES + 1)
+        """Its place in the ring."""
+        self.next_ms = (number + 1) * self.slice_ms
+        self.gone_ms = (number + SLICES + 1) * self.slice_ms
+        """When it counts no more."""
+
+    def correct(self, amount: int, time_ms: int) -> None:
         """Adds to the slice of a moment, if it still counts. What a slice does not have is not taken from it."""
-        number = min(self.last, time_ms // self.slice_ms)
-        if number < self.last - SLICES:
-            return
-        place = number % (SLICES + 1)
-        amount = max(amount, -self.ring[place])
+        place, last = self.place, self.last
+        if (number := time_ms // self.slice_ms) < last:
+            if number < last - SLICES:
+                return
+            place = number % (SLICES + 1)
+        if amount < 0:
+            amount = max(amount, -self.ring[place])
         self.ring[place] += amount
         self.total += amount
 
     def freed_ms(self, excess: int, now_ms: int) -> int:
         """How long until so much of what was counted counts no more."""
-        for number in range(self.last - SLICES, self.last + 1):
+        for number in range(self.last - SLICES, self.last):
             excess -= self.ring[number % (SLICES + 1)]
             if excess <= 0:
-                return self._ends_ms(number, now_ms)
-        return self._ends_ms(self.last, now_ms)
+                return (number + SLICES + 1) * self.slice_ms - now_ms
+        return self.gone_ms - now_ms
 
     def resets_ms(self, now_ms: int) -> int:
+        """How long until nothing of what was counted counts any more."""
         for number in range(self.last, self.last - SLICES - 1, -1):
             if self.ring[number % (SLICES + 1)]:
-                return self._ends_ms(number, now_ms)
+                return (number + SLICES + 1) * self.slice_ms - now_ms
         return 0
-
-    def _ends_ms(self, number: int, now_ms: int) -> int:
-        return (number + SLICES + 1) * self.slice_ms - now_ms
 
 
 class Windows:
@@ -112,7 +118,7 @@ class Windows:
 
     def __init__(self, most_keys: int = MOST_KEYS) -> None:
         self._most_keys = most_keys
-        self._windows: dict[int, OrderedDict[str, _Window]] = {}
+        self._windows: defaultdict[int, OrderedDict[str, _Window]] = defaultdict(OrderedDict)
         """By the length of the window in seconds; what was asked for last is at the end."""
         self._held: dict[str, set[str]] = {}
         """Holders by key."""
@@ -124,23 +130,35 @@ class Windows:
 
     def take(self, claims: Sequence[Claim], holder: str, now_ms: int) -> Taken:
         """Counts all claims, or none of them."""
-        windows = [self._window(claim.key, claim.window_s, now_ms) if claim.window_s else None for claim in claims]
+        windows: list[_Window | None] = []
         denial: Denial | None = None
-        for claim, window in zip(claims, windows, strict=True):
+        for claim in claims:
+            window = self._window(claim.key, claim.window_s, now_ms) if claim.window_s else None
+            windows.append(window)
             used = self.held(claim.key) if window is None else window.total
-            if used + (claim.amount or 1) > claim.limit:
-                excess = used + (claim.amount or 1) - claim.limit
-                wait_ms = 1000 if window is None else window.freed_ms(excess, now_ms)
-                if denial is None or -(-wait_ms // 1000) > denial.retry_after:
-                    denial = Denial(claim, used, max(1, -(-wait_ms // 1000)))
-        if denial is None:
-            self._count(claims, windows, holder, now_ms)
-        return Taken(denial, tuple(map(self._use, claims, windows, [now_ms] * len(claims))))
+            excess = used + (claim.amount or 1) - claim.limit
+            if excess > 0:
+                wait_s = 1 if window is None else max(1, -(-window.freed_ms(excess, now_ms) // 1000))
+                if denial is None or wait_s > denial.retry_after:
+                    denial = Denial(claim, used, wait_s)
+        uses = []
+        for claim, window in zip(claims, windows, strict=True):
+            if window is None:
+                if denial is None:
+                    self.hold(claim.key, holder)
+                uses.append(Use(self.held(claim.key), 0))
+                continue
+            if denial is None and (amount := claim.amount):
+                window.ring[window.place] += amount
+                window.total += amount
+            resets_ms = window.gone_ms - now_ms if window.ring[window.place] else window.resets_ms(now_ms)
+            uses.append(Use(window.total, resets_ms))
+        return Taken(denial, tuple(uses))
 
     def add(self, key: str, amount: int, window_s: int, now_ms: int, ago_ms: int = 0) -> None:
         """Counts, whatever the limit. A negative amount corrects what was counted `ago_ms` ago."""
         if amount:
-            self._window(key, window_s, now_ms).count(amount, now_ms - ago_ms)
+            self._window(key, window_s, now_ms).correct(amount, now_ms - ago_ms)
 
     def hold(self, key: str, holder: str) -> None:
         """Counts something that goes on, whatever the limit."""
@@ -161,29 +179,16 @@ class Windows:
         """All that goes on: keys, each with its holders."""
         return [(key, list(holders)) for key, holders in self._held.items()]
 
-    def _count(self, claims: Sequence[Claim], windows: Sequence[_Window | None], holder: str, now_ms: int) -> None:
-        for claim, window in zip(claims, windows, strict=True):
-            if window is None:
-                self.hold(claim.key, holder)
-            elif claim.amount:
-                window.count(claim.amount, now_ms)
-
-    def _use(self, claim: Claim, window: _Window | None, now_ms: int) -> Use:
-        if window is None:
-            return Use(self.held(claim.key), 0)
-        return Use(window.total, window.resets_ms(now_ms))
-
     def _window(self, key: str, window_s: int, now_ms: int) -> _Window:
-        windows = self._windows.get(window_s)
-        if windows is None:
-            windows = self._windows[window_s] = OrderedDict()
+        windows = self._windows[window_s]
         window = windows.get(key)
         if window is None:
             self._make_room(windows, now_ms)
             window = windows[key] = _Window(window_s)
         else:
             windows.move_to_end(key)
-        window.advance(now_ms)
+        if now_ms >= window.next_ms:
+            window.advance(now_ms)
         return window
 
     def _make_room(self, windows: OrderedDict[str, _Window], now_ms: int) -> None:
@@ -192,7 +197,5 @@ class Windows:
             oldest = next(iter(windows), None)
             if oldest is None:
                 return
-            window = windows[oldest]
-            over = now_ms // window.slice_ms - window.last > SLICES
-            if over or len(windows) >= self._most_keys:
+            if now_ms >= windows[oldest].gone_ms or len(windows) >= self._most_keys:
                 del windows[oldest]

@@ -47,7 +47,12 @@ class LocalCounters:
         return self._windows.take(claims, holder, self._now_ms())
 
     def add(self, key: str, amount: int, window_s: int = 60, ago_ms: int = 0) -> None:
-        self._windows.add(key, amount, window_s, self._now_ms(), ago_ms)
+        self.add_to((key,), amount, window_s, ago_ms)
+
+    def add_to(self, keys: Sequence[str], amount: int, window_s: int, ago_ms: int) -> None:
+        now_ms = self._now_ms()
+        for key in keys:
+            self._windows.add(key, amount, window_s, now_ms, ago_ms)
 
     def leave(self, keys: Sequence[str], holder: str) -> None:
         for key in keys:

@@ -87,9 +87,9 @@ class RedisCounters(LocalCounters):
                 return self._taken(claims, holder, told)
         return await super().enter(claims, holder)
 
-    def add(self, key: str, amount: int, window_s: int = 60, ago_ms: int = 0) -> None:
-        super().add(key, amount, window_s, ago_ms)
-        self._send(("add", key, amount, window_s, ago_ms))
+    def add_to(self, keys: Sequence[str], amount: int, window_s: int, ago_ms: int) -> None:
+        super().add_to(keys, amount, window_s, ago_ms)
+        self._send(("add", list(keys), amount, window_s, ago_ms))
 
     def leave(self, keys: Sequence[str], holder: str) -> None:
         super().leave(keys, holder)
@@ -188,7 +188,7 @@ class RedisCounters(LocalCounters):
     def _renewals(self) -> list[_Step]:
         """All that goes on here, in steps that are not too long, and one that finds out whether Redis can write."""
         self._renew_ns = self._clock.monotonic_ns() + round(self._lease_ms * _RENEWED) * 1_000_000
-        return [("add", "probe", 1, 60, 0)] + [
+        return [("add", ["probe"], 1, 60, 0)] + [
             ("renew", key, self._lease_ms, holders[first : first + _BATCH])
             for key, holders in self._windows.holders()
             for first in range(0, len(holders), _BATCH)

@@ -114,10 +114,12 @@ function steps.take(holder, lease_ms, claims)
   return answer
 end
 
--- {'add', key, amount, window_s, ago_ms}
-function steps.add(key, amount, window_s, ago_ms)
-  local window = read(PREFIX .. key, window_s)
-  count(window, math.floor((now - ago_ms) / window.slice_ms), amount)
+-- {'add', {key, ...}, amount, window_s, ago_ms}
+function steps.add(keys, amount, window_s, ago_ms)
+  for _, key in ipairs(keys) do
+    local window = read(PREFIX .. key, window_s)
+    count(window, math.floor((now - ago_ms) / window.slice_ms), amount)
+  end
   return {}
 end
 

@@ -3,8 +3,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Mapping
 from datetime import UTC, datetime
+from functools import lru_cache
+from typing import Literal
 
 import msgspec
 
@@ -21,36 +23,60 @@ class Room(msgspec.Struct, frozen=True):
     resets_ms: int
 
 
-def headers(
-    api: Api, requests: Room | None, input_tokens: Room | None, output_tokens: Room | None, now_ms: int
-) -> list[Header]:
-    """The headers of an answer, each limit by the name that the API's clients know; None: there is no such limit."""
+Kind = Literal["requests", "input_tokens", "output_tokens", "concurrent"]
+
+
+def headers(api: Api, rooms: Mapping[Kind, Room], now_ms: int) -> list[Header]:
+    """The headers of an answer, each limit by the name that the API's clients know. None of them has a header for calls
+    at once."""
+    found: list[Header] = []
     if api is Api.MESSAGES:
-        named = (("requests", requests), ("input-tokens", input_tokens), ("output-tokens", output_tokens))
-        return _told(named, "anthropic-ratelimit-{of}-{what}", lambda ms: _moment(now_ms + ms))
+        for kind, names in _ANTHROPIC:
+            if (room := rooms.get(kind)) is not None:
+                _tell(found, names, room, _moment(-(-(now_ms + room.resets_ms) // 1000)))
+        return found
+    if (requests := rooms.get("requests")) is not None:
+        _tell(found, _OPENAI_REQUESTS, requests, _duration(requests.resets_ms))
+    tokens, output = rooms.get("input_tokens"), rooms.get("output_tokens")
     # OpenAI has one limit for input and output together: what stops the client first is what it should know.
-    tokens = min(filter(None, (input_tokens, output_tokens)), key=lambda room: room.remaining, default=None)
-    return _told((("requests", requests), ("tokens", tokens)), "x-ratelimit-{what}-{of}", _duration)
-
-
-def _told(named: tuple[tuple[str, Room | None], ...], pattern: str, reset: Callable[[int], str]) -> list[Header]:
-    found = []
-    for of, room in named:
-        if room is not None:
-            said = {"limit": str(room.limit), "remaining": str(room.remaining), "reset": reset(room.resets_ms)}
-            found += [(pattern.format(of=of, what=what).encode(), value.encode()) for what, value in said.items()]
+    if tokens is None or (output is not None and output.remaining < tokens.remaining):
+        tokens = output
+    if tokens is not None:
+        _tell(found, _OPENAI_TOKENS, tokens, _duration(tokens.resets_ms))
     return found
 
 
-def _duration(ms: int) -> str:
+_Names = tuple[bytes, bytes, bytes]
+
+
+def _names(pattern: bytes, of: bytes) -> _Names:
+    limit, remaining, reset = (pattern % {b"of": of, b"what": what} for what in (b"limit", b"remaining", b"reset"))
+    return limit, remaining, reset
+
+
+_OPENAI_REQUESTS = _names(b"x-ratelimit-%(what)b-%(of)b", b"requests")
+_OPENAI_TOKENS = _names(b"x-ratelimit-%(what)b-%(of)b", b"tokens")
+_ANTHROPIC: tuple[tuple[Kind, _Names], ...] = (
+    ("requests", _names(b"anthropic-ratelimit-%(of)b-%(what)b", b"requests")),
+    ("input_tokens", _names(b"anthropic-ratelimit-%(of)b-%(what)b", b"input-tokens")),
+    ("output_tokens", _names(b"anthropic-ratelimit-%(of)b-%(what)b", b"output-tokens")),
+)
+
+
+def _tell(found: list[Header], names: _Names, room: Room, reset: bytes) -> None:
+    limit, remaining, resets = names
+    found += ((limit, b"%d" % room.limit), (remaining, b"%d" % room.remaining), (resets, reset))
+
+
+def _duration(ms: int) -> bytes:
     """As Go writes durations: `0s`, `120ms`, `17.4s`, `6m0s`."""
     if 0 < ms < 1000:
-        return f"{ms}ms"
+        return b"%dms" % ms
     minutes, rest = divmod(ms, 60_000)
     seconds = f"{rest / 1000:.3f}".rstrip("0").rstrip(".")
-    return f"{minutes}m{seconds}s" if minutes else f"{seconds}s"
+    return (f"{minutes}m{seconds}s" if minutes else f"{seconds}s").encode()
 
 
-def _moment(ms: int) -> str:
-    """The first whole second that is not before it."""
-    return datetime.fromtimestamp(-(-ms // 1000), UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+@lru_cache(1_000)
+def _moment(seconds: int) -> bytes:
+    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%SZ").encode()
