@@ -193,7 +193,9 @@ VENDORS: dict[str, Vendor] = {
         names=r"custom/(.+)",
         doors=(Door(apis=(_CHAT,)),),
     ),
-    "alibaba-coding": Vendor(  # alibabacloud.com/help/en/model-studio/base-url, "Coding Plan"
+    # The host: docs.openclaw.ai/providers/modelstudio; the path of Messages as the ordinary host has it
+    # (alibabacloud.com/help/en/model-studio/base-url).
+    "alibaba-coding": Vendor(
         title="Alibaba's coding plan",
         names=r"alibaba-coding/(.+)",
         doors=(
@@ -209,7 +211,9 @@ VENDORS: dict[str, Vendor] = {
             _anthropic_like("https://api.kimi.com/coding/v1", "x-api-key"),
         ),
     ),
-    "byteplus-coding": Vendor(  # docs.byteplus.com/en/docs/ModelArk/2165245
+    # Chat: docs.loongclaw.ai/use-loong/provider-guides/byteplus-coding; Messages as the same product has it in China
+    # (volcengine.com/article/38136).
+    "byteplus-coding": Vendor(
         title="BytePlus's coding plan",
         names=r"byteplus-coding/(.+)",
         doors=(
