@@ -21,6 +21,9 @@ from trivium.settings import (
     AbuseSettings,
     BillingSettings,
     ByokSettings,
+    FreeModelSettings,
+    FreeSettings,
+    LimitSettings,
     LocalSettings,
     LogSettings,
     ModelSettings,
@@ -50,6 +53,7 @@ _SECTIONS: dict[str, Any] = {
     "billing": BillingSettings,
     "records": RecordSettings,
     "abuse": AbuseSettings,
+    "limits": LimitSettings,
     "secrets": SecretsSettings,
     "byok": ByokSettings,
     "aliases": dict[str, str],
@@ -105,6 +109,17 @@ def database_url(settings: Settings, env: Mapping[str, str]) -> str | None:
     return url
 
 
+def redis_url(settings: Settings, env: Mapping[str, str]) -> str | None:
+    """The address of the Redis that counts limits; None where this process does. Raises ConfigError."""
+    if settings.limits.redis_url is None:
+        return None
+    path = ("limits", "redis_url")
+    url = secret(settings.limits.redis_url, env, settings.source, path)
+    if not url.startswith(("redis://", "rediss://", "unix://")):
+        raise _error(settings.source, path, "expected redis://USER:PASSWORD@HOST:PORT/NUMBER")
+    return url
+
+
 def secret_keys(settings: Settings, env: Mapping[str, str]) -> list[tuple[str, str]]:
     """The key-encryption keys as `[secrets] keys` has them: version and text. Raises ConfigError."""
     path = ("secrets", "keys")
@@ -141,7 +156,9 @@ def parse(text: str, name: str = "trivium.toml") -> Settings:
         else:
             known = ", ".join(sorted([*_SECTIONS, *_NAMED]))
             raise source.error((section,), f"unknown section; expected one of {known}")
-    return Settings(**values)
+    settings = Settings(**values)
+    _check_free(settings, source)
+    return settings
 
 
 def secret(value: str, env: Mapping[str, str], source: Source | None, path: tuple[str, ...]) -> str:
@@ -188,7 +205,27 @@ def _models(content: object, source: Source) -> dict[str, ModelSettings]:
     return models
 
 
-_NAMED: dict[str, Callable[[object, Source], dict[str, Any]]] = {"providers": _providers, "models": _models}
+def _free(content: object, source: Source) -> FreeSettings:
+    rest = {name: said for name, said in content.items() if name != "models"} if isinstance(content, dict) else content
+    settings = _convert(rest, FreeSettings, ("free",), source)
+    models = content.get("models", {}) if isinstance(content, dict) else {}
+    if not isinstance(models, dict):
+        raise source.error(("free", "models"), 'expected tables [free.models."ID"]')
+    for id in models:
+        if not id or id != id.strip():
+            raise source.error(("free", "models", id), "expected an id without blanks around it")
+    found = {id: _convert(model, FreeModelSettings, ("free", "models", id), source) for id, model in models.items()}
+    return msgspec.structs.replace(settings, models=found)
+
+
+def _check_free(settings: Settings, source: Source) -> None:
+    """An id means one thing."""
+    for id in settings.free.models:
+        if id in settings.aliases:
+            raise source.error(("free", "models", id), "is an alias too; leave one of them out")
+
+
+_NAMED: dict[str, Callable[[object, Source], Any]] = {"providers": _providers, "models": _models, "free": _free}
 """Sections whose keys are names that the operator chose."""
 
 

@@ -14,6 +14,7 @@ from trivium.cli import (
     backup,
     byok,
     keys,
+    limits,
     mock,
     models,
     money,
@@ -52,6 +53,7 @@ def main() -> None:
 main.add_command(up.up)
 main.add_command(mock.mock)
 main.add_command(keys.keys)
+main.add_command(limits.limits)
 main.add_command(byok.byok)
 main.add_command(secrets.secrets)
 main.add_command(models.models)

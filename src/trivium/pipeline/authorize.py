@@ -9,28 +9,39 @@ from trivium.errors import Forbidden
 from trivium.pipeline.call import Call
 from trivium.pipeline.custom import custom_entries
 from trivium.pipeline.deps import Deps
+from trivium.pipeline.free import is_free
 from trivium.pipeline.own import of_own_key, own_vendors
 from trivium.policy.access import check_api, check_model, check_provider
 from trivium.policy.caller import Caller
+from trivium.policy.free import ANONYMOUS, check_house_model
 from trivium.routing.catalog import ModelEntry, Target
 
 
-def check_call(caller: Caller, call: Call, deps: Deps) -> None:
+def check_call(caller: Caller | None, call: Call, deps: Deps) -> None:
     """Raises ApiNotAvailable."""
-    check_api(caller, call.api, deps.house)
+    check_api(caller or ANONYMOUS, call.api, deps.house)
 
 
-def check_target(caller: Caller, target: Target, deps: Deps) -> None:
-    """Raises ModelNotAllowed, ProviderNotAllowed."""
-    provider = target.provider
-    check_model(caller, provider.name, target.public, deps.house, target.also)
-    if caller.organization is not None:
-        policy = caller.organization.settings.policy
-        check_provider(policy, provider.name, collects=provider.collects_data, retains=provider.retains_data)
+def check_target(caller: Caller | None, target: Target, deps: Deps) -> None:
+    """Raises ModelNotFound, ModelEnded, ModelNotAllowed, ProviderNotAllowed."""
+    if target.custom is None:
+        deps.catalog.check_offered(target)
+    provider, caller = target.provider, caller or ANONYMOUS
+    check_model(caller, *target.known_as, deps.house, target.also)
+    if caller.organization is None:
+        return
+    policy, collects, retains = caller.organization.settings.policy, provider.collects_data, provider.retains_data
+    if target.house is None:
+        check_provider(policy, provider.name, collects=collects, retains=retains)
+    else:
+        check_house_model(policy, target.house, provider.name, collects=collects, retains=retains)
 
 
-def visible_entries(caller: Caller, deps: Deps) -> list[ModelEntry]:
+def visible_entries(caller: Caller | None, time_ms: int, deps: Deps) -> list[ModelEntry]:
     """The models that a caller sees: those that a request could name. A custom one hides what has the same name."""
+    if caller is None:
+        entries = [(entry, target) for entry, target in deps.catalog.entries() if is_free(target, time_ms, deps)]
+        return [entry for entry, target in entries if _is_open(None, target, deps)]
     custom = custom_entries(caller, deps)
     named = {entry.id for entry, _ in custom}
     entries = custom + [(entry, target) for entry, target in deps.catalog.entries() if entry.id not in named]
@@ -39,7 +50,7 @@ def visible_entries(caller: Caller, deps: Deps) -> list[ModelEntry]:
     return [entry for entry, target in entries if _is_open(caller, target, deps)]
 
 
-def _is_open(caller: Caller, target: Target, deps: Deps) -> bool:
+def _is_open(caller: Caller | None, target: Target, deps: Deps) -> bool:
     try:
         check_target(caller, target, deps)
     except Forbidden:

@@ -14,14 +14,17 @@ from trivium.pipeline.lookup import Generations, Lookups
 from trivium.pipeline.screening import Screening
 from trivium.policy.access import HouseSettings
 from trivium.policy.caller import Caller
+from trivium.policy.counters import Claim, Denial, Taken
 from trivium.policy.flood import Flood
 from trivium.policy.guesses import Guesses
 from trivium.policy.inflight import InFlight
+from trivium.policy.limits import RuleBook
 from trivium.policy.promotions import Promotions
 from trivium.policy.spending import Refusal
 from trivium.providers.custom import CustomModel
 from trivium.routing.catalog import Catalog
-from trivium.settings import BillingSettings, ByokSettings, ServerSettings
+from trivium.settings import NOTHING_FREE, BillingSettings, ByokSettings, FreeSettings, ServerSettings
+from trivium.store.counters import LocalCounters
 from trivium.store.secrets import SealedSecret
 from trivium.upstream.client import UpstreamClient
 
@@ -107,6 +110,32 @@ class Local(Protocol):
         ...
 
 
+class Counters(Protocol):
+    """Counters of limits, of this gateway or of several together. None of these raises anything."""
+
+    async def take(self, claims: Sequence[Claim], holder: str = "") -> Denial | None:
+        """Counts all claims or none of them, in one step that nothing comes between. `holder` names the call for claims
+        of what goes on at once, which it holds until it leaves."""
+        ...
+
+    async def enter(self, claims: Sequence[Claim], holder: str = "") -> Taken:
+        """As `take`; says also how the counters stand."""
+        ...
+
+    def add(self, key: str, amount: int, window_s: int = 60, ago_ms: int = 0) -> None:
+        """Counts what is known only afterwards, whatever the limit; a negative amount corrects what was counted so many
+        milliseconds ago."""
+        ...
+
+    def add_to(self, keys: Sequence[str], amount: int, window_s: int, ago_ms: int) -> None:
+        """As `add`, of several."""
+        ...
+
+    def leave(self, keys: Sequence[str], holder: str) -> None:
+        """Ends what a call holds of these."""
+        ...
+
+
 class Deps:
     """Mutable are `catalog`, `prices` and `house`: snapshots, replaced whole."""
 
@@ -126,12 +155,15 @@ class Deps:
         catalog: Catalog,
         byok: ByokSettings,
         seal_key: bytes = b"",
+        counters: Counters | None = None,
+        free: FreeSettings = NOTHING_FREE,
         screening: Screening | None = None,
         keeps_prompts: bool = False,
         custom_models: CustomModels | None = None,
     ) -> None:
-        """`seal_key` is the secret with which sealed reasoning is put into envelopes; without `screening` nobody looks
-        for abuse; `keeps_prompts` says that records have the beginnings of prompts."""
+        """`seal_key` is the secret with which sealed reasoning is put into envelopes; `counters` are this process's own
+        where none are given; without `screening` nobody looks for abuse; `keeps_prompts` says that records have the
+        beginnings of prompts."""
         self.settings = settings
         self.clock = clock
         self.keys = keys
@@ -147,6 +179,9 @@ class Deps:
         self.catalog = catalog
         self.house = HouseSettings()
         self.guesses = Guesses()
+        self.free = free
+        self.rules = RuleBook()
+        self.counters: Counters = counters or LocalCounters(clock)
         self.seal_key = seal_key
         self.screening = screening
         self.keeps_prompts = keeps_prompts

@@ -137,6 +137,8 @@ def of_own_key(caller: Caller, name: str, target: Target | None, api: Api, deps:
 
 
 def _own_route(caller: Caller, name: str, target: Target | None, api: Api, deps: Deps) -> tuple[Own, Target] | None:
+    if target is not None and target.house is not None:
+        return None  # who answers there is the house's business
     having = own_vendors(caller, deps)
     name = deps.catalog.aliases.get(name, name)
     found = match(name, having)
@@ -151,7 +153,7 @@ def _own_route(caller: Caller, name: str, target: Target | None, api: Api, deps:
     provider, model = _way(found, door, deps)
     through_house = provider.kind == _VERCEL and found.vendor != _VERCEL
     own = Own(own_owner(caller) or "", found, door, through_house)
-    return own, Target(provider, model, tuple(dict.fromkeys(also)))
+    return own, Target(provider, model, also=tuple(dict.fromkeys(also)))
 
 
 def _plain(name: str) -> tuple[str, str]:

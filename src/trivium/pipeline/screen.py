@@ -15,7 +15,7 @@ from trivium.metering.charge import Payer, payer_of
 from trivium.pipeline.authorize import check_target
 from trivium.pipeline.call import Call
 from trivium.pipeline.deps import Deps
-from trivium.pipeline.own import resolve
+from trivium.pipeline.free import find
 from trivium.pipeline.screening import Screened, Screening
 from trivium.pipeline.settle import Run
 from trivium.pipeline.words import Words
@@ -85,8 +85,10 @@ def _cheaper(run: Run, screening: Screening, deps: Deps) -> Target | None:
     """The model of soft blocks, if the caller may use it. Whoever has no key may not."""
     if screening.settings.soft_block_model is None or run.key is None:
         return None
+    target = find(run.key, screening.settings.soft_block_model, deps, run)
+    if isinstance(target, RequestError):
+        return None
     try:
-        target = resolve(run.key, screening.settings.soft_block_model, run, deps)
         check_target(run.key, target, deps)
     except RequestError:
         return None
@@ -99,7 +101,7 @@ def _payer(call: Call, target: Target, run: Run, deps: Deps) -> Payer:
     quote = deps.prices.quote(target.provider, target.model, whose, call.time_ms)
     name = f"{target.provider.name}/{target.model}"
     promoted = deps.promotions.apply(name, account=whose, key=run.key_id, time_ms=call.time_ms)
-    return payer_of(quote, byok=target.provider.byok, promoted=promoted)
+    return payer_of(quote, byok=target.provider.byok, promoted=promoted, free=target.free)
 
 
 def _seen(call: Call, payer: Payer, run: Run) -> Seen:

@@ -25,6 +25,7 @@ from trivium.metering.record import Outcome, Record, short, told_by
 from trivium.money import nano_text
 from trivium.pipeline.call import Call, Operation
 from trivium.pipeline.deps import Deps
+from trivium.pipeline.limited import Limited
 from trivium.pipeline.screening import UNCHECKED, Screened
 from trivium.pipeline.words import Words, columns
 from trivium.policy.caller import Caller
@@ -72,9 +73,10 @@ class Run:
         self.queue_us: int | None = None
         self.ttfb_us: int | None = None
         self.first_token_us: int | None = None
-        self.request_bytes = 0
-        self.response_bytes = 0
+        self.request_bytes = self.response_bytes = 0
         self._held = 0
+        self.limited: Limited | None = None
+        """What it counts in limits; None: it has none."""
         self.started = False
         """The ledger knows of the call."""
         self.hold_nano = 0
@@ -122,6 +124,8 @@ class Run:
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
         self.hold(0)
+        if self.limited is not None:
+            self.limited.leave()
         self._total_us = self.elapsed_us()
         if self._wants_lookup():
             self._deps.lookups.later(self)
@@ -134,6 +138,8 @@ class Run:
         self._deps.keep(record)
         if self.screened is not None and self._deps.screening is not None:
             self._deps.screening.ended(self.screened, record)
+        if self.limited is not None:
+            self.limited.count(self.charge().usage or (self.answer or _NOTHING).usage or _NO_USAGE)
 
     @property
     def generation_id(self) -> str | None:

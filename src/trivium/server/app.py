@@ -9,13 +9,13 @@ from typing import Any
 import msgspec
 
 from trivium import ids
-from trivium.errors import BodyTimeout, CredentialMissing, MethodNotAllowed, PathNotFound, TriviumError, UpgradeRefused
+from trivium.errors import BodyTimeout, MethodNotAllowed, PathNotFound, RequestError, TriviumError, UpgradeRefused
 from trivium.pipeline.authenticate import authenticate
 from trivium.pipeline.authorize import check_target, visible_entries
 from trivium.pipeline.call import Call, Headers, Operation
 from trivium.pipeline.deps import Deps
-from trivium.pipeline.handle import NO_KEY, handle, refuse
-from trivium.pipeline.own import find_target
+from trivium.pipeline.free import check_anonymous, find
+from trivium.pipeline.handle import handle, refuse
 from trivium.pipeline.relay import json_headers
 from trivium.policy.addresses import client_address, networks
 from trivium.server.models import model_list, single_model
@@ -107,15 +107,19 @@ class App:
             problem = await self._problem()
             return (503, msgspec.json.encode({"status": problem})) if problem else (200, _OK)
         caller = await authenticate(headers, call.client_ip, self._deps)
+        found = None if model is None else find(caller, model, self._deps)
         if caller is None:
-            raise CredentialMissing(NO_KEY)
+            check_anonymous(model, found, call.time_ms, self._deps)
         anthropic = b"anthropic-version" in headers
-        entries = await self._own_models.with_own(caller, visible_entries(caller, self._deps))
-        if model is None:
+        entries = visible_entries(caller, call.time_ms, self._deps)
+        if caller is not None:
+            entries = await self._own_models.with_own(caller, entries)
+        if model is None or found is None:
             return 200, model_list(entries, anthropic=anthropic)
-        target = find_target(caller, model, self._deps)
-        check_target(caller, target, self._deps)
-        return 200, single_model(entries, target, model, anthropic=anthropic)
+        if isinstance(found, RequestError):
+            raise found
+        check_target(caller, found, self._deps)
+        return 200, single_model(entries, found, model, anthropic=anthropic)
 
 
 class HttpBody:

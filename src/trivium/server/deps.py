@@ -9,13 +9,14 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from trivium.clock import Clock, SystemClock
-from trivium.config import database_url, secret_keys
+from trivium.config import database_url, redis_url, secret_keys
 from trivium.errors import ConfigError, RequestError, StoreUnavailable
 from trivium.metering.book import Override, PriceBook, entries
 from trivium.operations.abuse import abuse_table
 from trivium.operations.byok import ByokOperations
 from trivium.operations.custom_models import CustomModelOperations
 from trivium.operations.housekeeping import Housekeeping
+from trivium.operations.limits import LimitOperations
 from trivium.operations.operations import Operations, Table
 from trivium.operations.price_table import price_table
 from trivium.operations.prices import PriceOperations
@@ -26,11 +27,13 @@ from trivium.pipeline.hold import CREDITS
 from trivium.policy.destinations import check_url, destinations
 from trivium.policy.spending import DEFAULT_ACCOUNT
 from trivium.providers import builtin
+from trivium.providers.house import check_routes
 from trivium.providers.provider import Provider
 from trivium.providers.vendors import VENDORS
 from trivium.routing.catalog import ModelEntry, catalog
 from trivium.server.screening import screening
 from trivium.settings import Settings
+from trivium.store.counters import counters
 from trivium.store.rotation import status
 from trivium.store.store import Store
 from trivium.upstream.client import UpstreamClient
@@ -66,6 +69,7 @@ class Gateway:
         self.store = Store(folder, clock, database_url(settings, env), secret_keys(settings, env))
         client = _client(settings)
         generations = Generations(client, clock)
+        self.counters = counters(clock, redis_url(settings, env), settings.limits.redis_timeout)
         self.deps = Deps(
             settings=settings.server,
             billing=settings.billing,
@@ -78,12 +82,15 @@ class Gateway:
             generations=generations,
             client=client,
             local=Embedded(self.local) if self.local else None,
-            catalog=catalog(self.providers.values(), settings.aliases, {}),
+            catalog=catalog(self.providers.values(), settings.aliases, {}, settings.free),
+            free=settings.free,
             seal_key=self.store.seal_key,
             screening=screening(settings, env, client, clock),
             keeps_prompts=settings.records.prompts,
+            counters=self.counters,
             custom_models=self.store.custom_models,
         )
+        check_routes(settings, self.providers)
         self._check_aliases()
         self._check_byok()
         self.housekeeping = Housekeeping(
@@ -94,6 +101,7 @@ class Gateway:
     async def open(self) -> None:
         """Reads what the ledger and the price book keep in the store. Raises StoreUnavailable."""
         await self.store.ledger.load()
+        await self.counters.start()
         if self.settings.billing.mode == CREDITS:
             await self.store.accounts.create("Keys without an account", "organization", DEFAULT_ACCOUNT)
         self._ruled(await asyncio.to_thread(self.store.prices.overrides))
@@ -128,7 +136,7 @@ class Gateway:
     def learn(self, listed: Mapping[str, tuple[ModelEntry, ...]]) -> None:
         """Takes in what providers said they serve; a provider that said nothing keeps its last list."""
         self._listed.update(listed)
-        self.deps.catalog = catalog(self.providers.values(), self.settings.aliases, self._listed)
+        self.deps.catalog = catalog(self.providers.values(), self.settings.aliases, self._listed, self.settings.free)
         self.deps.prices = self.deps.prices.with_listed(
             {name: {entry.id: entry for entry in told} for name, told in self._listed.items()}
         )
@@ -146,10 +154,12 @@ class Gateway:
             on_change=self._ruled,
             correct=self.store.accounts.correct,
         )
+        limits = LimitOperations(lambda: self.counters.state)
         reconcile = ReconcileOperations(self.store.database, self.providers, clock, client)
         looks = self.deps.screening
         return [
             prices.table,
+            limits.table,
             reconcile.table,
             *secret_tables(self.store, self.settings, self.folder),
             abuse_table(lambda: looks.status() if looks is not None else {"mode": "off"}),
@@ -186,6 +196,7 @@ class Gateway:
         await self.deps.lookups.close(_LAST_WORD)
         if self.deps.screening is not None:
             await self.deps.screening.close(_LAST_WORD)
+        await self.counters.close()
         await self.deps.client.close()
         if self.local is not None:
             await self.local.stop()

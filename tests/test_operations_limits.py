@@ -1,0 +1,25 @@
+"""Where limits are counted, as an operator is told."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from trivium.operations.limits import LimitOperations
+from trivium.operations.operations import Nothing
+from trivium.store.counters import State
+
+
+async def shown(state: State) -> Any:
+    _, show = LimitOperations(lambda: state).table["limits.show"]
+    return await show(Nothing())
+
+
+async def test_in_memory_and_in_redis() -> None:
+    assert await shown(State(since_ms=5)) == {"counters": "memory", "redis": None, "since_ms": 5, "problem": None}
+    gone = State(redis="h:6379/0", since_ms=5, problem="Connection refused")
+    assert await shown(gone) == {
+        "counters": "memory",
+        "redis": "h:6379/0",
+        "since_ms": 5,
+        "problem": "Connection refused",
+    }
