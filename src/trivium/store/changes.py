@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 import msgspec
 
 from trivium.clock import Clock
+from trivium.store import answers
 from trivium.store.sql import Database, Row, Writing
 from trivium.store.writer import Writer
 
@@ -62,7 +63,7 @@ class Changing:
 
     async def change(self, act: Callable[[Writing], _T]) -> _T:
         try:
-            return await self._writer.run(act)
+            return await answers.change(self._writer, act)
         finally:
             self._on_change()
 

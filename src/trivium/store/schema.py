@@ -247,14 +247,12 @@ MIGRATIONS = (
         revoked_ms INTEGER
     );
     CREATE TABLE answers (
-        actor TEXT NOT NULL,
-        idempotency_key TEXT NOT NULL,
+        id BLOB PRIMARY KEY,
         question BLOB NOT NULL,
-        status INTEGER NOT NULL,
-        content BLOB NOT NULL,
-        time_ms INTEGER NOT NULL,
-        PRIMARY KEY (actor, idempotency_key)
+        sealed BLOB,
+        time_ms INTEGER NOT NULL
     );
+    CREATE INDEX answers_by_time ON answers (time_ms);
     CREATE TABLE secrets (
         id TEXT PRIMARY KEY,
         owner TEXT NOT NULL,

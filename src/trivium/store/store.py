@@ -12,6 +12,7 @@ from trivium.clock import Clock
 from trivium.errors import ConfigError, StoreUnavailable
 from trivium.store import reports
 from trivium.store.accounts import Accounts
+from trivium.store.admins import Admins
 from trivium.store.house import House
 from trivium.store.keys import KeyStore, read_pepper
 from trivium.store.ledger import Ledger
@@ -49,6 +50,7 @@ class Store:
         self.users = Users(*changing)
         self.organizations = Organizations(*changing)
         self.house = House(*changing)
+        self.admins = Admins(*changing, pepper)
 
     def usage(self, query: reports.UsageQuery) -> list[dict[str, Any]]:
         return reports.usage(self.database, query)
