@@ -11,7 +11,6 @@ from typing import Any, TypeVar
 import msgspec
 
 from trivium.clock import Clock
-from trivium.store import answers
 from trivium.store.sql import Database, Row, Writing
 from trivium.store.writer import Writer
 
@@ -63,7 +62,7 @@ class Changing:
 
     async def change(self, act: Callable[[Writing], _T]) -> _T:
         try:
-            return await answers.change(self._writer, act)
+            return await self._writer.run(act)
         finally:
             self._on_change()
 
