@@ -18,6 +18,7 @@ import msgspec
 
 from trivium.errors import ConfigError
 from trivium.settings import (
+    AdminSettings,
     BillingSettings,
     LocalSettings,
     LogSettings,
@@ -40,6 +41,7 @@ _SECTIONS: dict[str, Any] = {
     "local": LocalSettings,
     "log": LogSettings,
     "billing": BillingSettings,
+    "admin": AdminSettings,
     "aliases": dict[str, str],
 }
 _T = TypeVar("_T")

@@ -1,4 +1,4 @@
-"""Identifiers and secrets: request ids, API keys and operators' credentials, and the one form in which they are kept."""
+"""Identifiers and secrets: request ids, API keys and operators' credentials, and the form in which they are kept."""
 
 from __future__ import annotations
 

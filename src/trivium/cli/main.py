@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from trivium import __version__
-from trivium.cli import backup, keys, mock, money, prices, reconcile, reports, retention, up, wire
+from trivium.cli import admins, backup, keys, mock, money, prices, reconcile, reports, retention, up, wire
 from trivium.errors import TriviumError
 
 
@@ -37,6 +37,7 @@ def main() -> None:
 main.add_command(up.up)
 main.add_command(mock.mock)
 main.add_command(keys.keys)
+main.add_command(admins.admins)
 main.add_command(reports.usage)
 main.add_command(reports.requests)
 main.add_command(prices.prices)

@@ -7,6 +7,8 @@ import contextlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from trivium import __version__
+from trivium.admin.face import Face
 from trivium.clock import Clock, SystemClock
 from trivium.config import database_url
 from trivium.errors import ConfigError, RequestError, StoreUnavailable
@@ -73,6 +75,7 @@ class Gateway:
             self.store.database, self.store.ledger, lambda: self.deps.prices, generations, self.providers, clock
         )
         self.operations = Operations(self.store, self._tables(clock, client), self.deps.keep_counted)
+        self.admin = Face(self.operations, self.store, __version__) if settings.admin.enabled else None
 
     async def open(self) -> None:
         """Reads what the ledger and the price book keep in the store. Raises StoreUnavailable."""

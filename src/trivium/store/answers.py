@@ -135,7 +135,7 @@ class Keeping:
     def _opened(self, sealed: bytes) -> bytes:
         if len(sealed) == _TOKEN:
             raise Conflict(
-                "This request has been carried out, and its answer is not there: send it again in a moment. If it is not"
+                "This request was carried out, and its answer is not there: send it again in a moment. If it is not"
                 " there then, it was lost in a crash; look at what the request has changed."
             )
         try:
