@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from functools import cache
 from typing import Any, get_args
 
 import msgspec
@@ -107,6 +108,7 @@ def _members(route: Route) -> type[msgspec.Struct]:
     return msgspec.defstruct(name, fields, kw_only=True, frozen=True, forbid_unknown_fields=True)
 
 
+@cache
 def _sent(result: Any) -> Any:
     """A result's type as it is sent: of a list, its part and the cursor of the next."""
     item: Any = get_args(result)[0] if is_list(result) else whole_list(result)
