@@ -9,6 +9,8 @@ from __future__ import annotations
 import logging
 import re
 from collections.abc import Mapping
+from contextlib import nullcontext
+from functools import cached_property
 from typing import Any, Protocol
 
 import msgspec
@@ -74,7 +76,12 @@ class Face:
         self._store = store
         self._credentials = Credentials(store.admins, store.clock)
         self._routes = Routes(operations.table)
-        self._description = msgspec.json.encode(document(self._routes.all, version))
+        self._version = version
+
+    @cached_property
+    def description(self) -> bytes:
+        """Of the API, as JSON; made when somebody asks."""
+        return msgspec.json.encode(document(self._routes.all, self._version))
 
     async def serve(self, asked: Asked, body: Body, reply: Reply) -> None:
         """Raises nothing but what ends the task: cancellation, where the client left."""
@@ -118,7 +125,7 @@ class Face:
             return Answer(status=204, headers={"allow": "GET, HEAD, OPTIONS"})
         if asked.method not in ("GET", "HEAD"):
             return _not_allowed(asked.method, "GET, HEAD, OPTIONS")
-        return Answer(status=200, content=self._description)
+        return Answer(status=200, content=self.description)
 
     async def _perform(
         self, route: Route, values: tuple[str, ...], content: bytes, asked: Asked, asking: Asking
@@ -143,11 +150,14 @@ class Face:
         """The answer that is kept, or a new one, kept."""
         kept = await keeping.find(self._store.database)
         if kept is None:
+            # What keeps to such keys itself can be asked again, and says whatever it said before.
+            changing = nullcontext() if route.takes_key else keeping.active()
             try:
-                with keeping.active():
+                with changing:
                     told = answer(route, await self._operations.perform(route.row.operation, query, asking.actor))
+                with keeping.active():
                     await keeping.complete(self._store.ledger.writer, msgspec.msgpack.encode(told))
-                    return told
+                return told
             except Answered as found:
                 kept = found.content
         again = msgspec.msgpack.decode(kept, type=Answer)

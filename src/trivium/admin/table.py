@@ -50,7 +50,7 @@ ROWS: tuple[Row, ...] = (
     _row("GET", f"{_ORG}/changes", "changes.list", "Who changed what in it, the newest first."),
     _row("GET", "/users", "users.list", "All users."),
     _row("POST", "/users", "users.create", "A new user, with an account of the same id.", **_MADE),
-    _row("POST", "/users/block", "users.block", "Blocks all of these users, or none where one is not there."),
+    _row("POST", "/blocked-users", "users.block", "Blocks all of these users, or none where one is not there."),
     _row("GET", "/users/{user}", "users.show", "One user."),
     _row("PATCH", "/users/{user}", "users.set", "Changes what is sent and leaves the rest."),
     _row("POST", "/users/{user}/unblock", "users.unblock", "Lets a user in again."),

@@ -31,6 +31,7 @@ from trivium.operations.table import (
 from trivium.policy import addresses
 from trivium.policy.caller import Id, Limits, Scopes
 from trivium.policy.spending import Budget, Period
+from trivium.store.answers import told
 from trivium.store.keys import ApiKey
 from trivium.store.store import Store
 from trivium.store.whose import Whose
@@ -137,7 +138,7 @@ class KeyOperations:
             raise OperationError("A short-lived key expires after 15 minutes; say that, or when it expires.")
         await self._check(query.scopes, query.limits, query.expires_ms, now, actor)
         text = ids.new_api_key()
-        key = await self._store.key_changes.create(
+        creating = self._store.key_changes.create(
             text,
             _budget(query.budget, now),
             actor.id,
@@ -150,8 +151,9 @@ class KeyOperations:
             scopes=query.scopes,
             limits=query.limits,
         )
+        made = await told(lambda key: _with_text(key, text), creating)
         await self._counted(query.budget)
-        return _with_text(key, text)
+        return made
 
     async def _list(self, query: ListKeys, actor: Actor) -> Listed[ApiKey]:
         await self._store.note_uses()
@@ -183,8 +185,8 @@ class KeyOperations:
     async def _rotate(self, query: RotateKey, actor: Actor) -> KeyWithText:
         text = ids.new_api_key()
         overlap_ms = query.overlap_hours * _HOUR_MS
-        key = await self._store.key_changes.rotate(query.key, _whose(query, actor), text, overlap_ms, actor.id)
-        return _with_text(key, text)
+        rotating = self._store.key_changes.rotate(query.key, _whose(query, actor), text, overlap_ms, actor.id)
+        return await told(lambda key: _with_text(key, text), rotating)
 
     async def _revoke(self, query: OneKey, actor: Actor) -> ApiKey:
         return await self._store.key_changes.revoke(query.key, _whose(query, actor), actor.id)

@@ -33,6 +33,7 @@ from trivium.operations.table import (
 from trivium.policy.caller import Id
 from trivium.policy.spending import Budget, Period, window_start
 from trivium.store.accounts import MOST_NANO, Accounts
+from trivium.store.answers import told
 from trivium.store.posting import Entry
 from trivium.store.whose import Whose
 
@@ -231,8 +232,8 @@ class MoneyOperations:
 
     async def _refund(self, query: Refund, actor: Actor) -> Refunded:
         amount = nano(query.usd) if query.usd is not None else None
-        entry = await self._accounts.refund(query.request, amount, query.note, actor.id)
-        return Refunded(account=entry.account_id, usd=nano_text(entry.amount_nano), request=query.request)
+        refunding = self._accounts.refund(query.request, amount, query.note, actor.id)
+        return await told(_refunded, refunding)
 
     async def _entries(self, query: ListEntries, _: Actor) -> Listed[EntryRow]:
         rows = await self._accounts.entries(query.account, query.limit + 1, _whose(query).account, query.below())
@@ -245,8 +246,9 @@ class MoneyOperations:
                 f"{query.scope!r} is no scope: expected key:ID, user:ID, account:ID, project:ID or member:ACCOUNT/USER."
             )
         budget = budget_of(query.scope, query.period, query.usd, self._clock.now_ms())
-        id = await self._accounts.set_budget(budget, Whose(organization=query.organization), actor.id)
-        return BudgetSet(id=id, scope=budget.scope, period=budget.period, usd=nano_text(budget.limit_nano))
+        setting = self._accounts.set_budget(budget, Whose(organization=query.organization), actor.id)
+        usd = nano_text(budget.limit_nano)
+        return await told(lambda id: BudgetSet(id=id, scope=budget.scope, period=budget.period, usd=usd), setting)
 
     async def _budgets(self, query: ListBudgets, _: Actor) -> Listed[BudgetRow]:
         now, page = self._clock.now_ms(), query.page()
@@ -255,8 +257,8 @@ class MoneyOperations:
         return listed([_budget(row, now) for row in rows], query, lambda budget: budget.id)
 
     async def _remove_budget(self, query: RemoveBudget, actor: Actor) -> BudgetRemoved:
-        await self._accounts.end_budget(query.budget, Whose(organization=query.organization), actor.id)
-        return BudgetRemoved(id=query.budget)
+        ending = self._accounts.end_budget(query.budget, Whose(organization=query.organization), actor.id)
+        return await told(lambda _: BudgetRemoved(id=query.budget), ending)
 
 
 def budget_of(scope: str, period: Period, usd: str, now_ms: int) -> Budget:
@@ -292,6 +294,10 @@ def _moment(text: str) -> int:
     if len(text) == len("2026-12-31"):
         moment = moment.replace(hour=23, minute=59, second=59)
     return int((moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp() * 1000)
+
+
+def _refunded(entry: Entry) -> Refunded:
+    return Refunded(account=entry.account_id, usd=nano_text(entry.amount_nano), request=entry.request_id or "")
 
 
 def _whose(query: ListAccounts) -> Whose:

@@ -23,6 +23,7 @@ from trivium.operations.table import (
     named,
 )
 from trivium.policy.caller import Id, OrganizationSettings, Role
+from trivium.store.answers import told
 from trivium.store.organizations import Membership, OrganizationRow, Project
 from trivium.store.store import Store
 
@@ -162,8 +163,8 @@ class OrganizationOperations:
             house = (await self._store.house.get()).settings
             within(query.settings.limits, before.settings.limits, house.organization_limits)
             version = before.version if version is None else version
-        changed = await self._store.organizations.set_settings(query.organization, query.settings, version, actor.id)
-        return _versioned(changed)
+        setting = self._store.organizations.set_settings(query.organization, query.settings, version, actor.id)
+        return await told(_versioned, setting)
 
     async def _members(self, query: OfOrganization, _: Actor) -> Listed[Membership]:
         rows = await self._store.organizations.members(query.organization, query.page())
@@ -179,8 +180,8 @@ class OrganizationOperations:
         def may(before: Role | None) -> None:
             check_membership(actor, query.organization, before, None)
 
-        await self._store.organizations.remove_member(query.organization, query.user, actor.id, may)
-        return Removed(id=query.user)
+        removing = self._store.organizations.remove_member(query.organization, query.user, actor.id, may)
+        return await told(lambda _: Removed(id=query.user), removing)
 
     async def _projects(self, query: OfOrganization, _: Actor) -> Listed[Project]:
         rows = await self._store.organizations.projects(query.organization, query.page())
@@ -196,8 +197,8 @@ class OrganizationOperations:
         return await self._store.organizations.add_project(project, actor.id)
 
     async def _remove_project(self, query: OneProject, actor: Actor) -> Removed:
-        await self._store.organizations.remove_project(query.organization, query.project, actor.id)
-        return Removed(id=query.project)
+        removing = self._store.organizations.remove_project(query.organization, query.project, actor.id)
+        return await told(lambda _: Removed(id=query.project), removing)
 
 
 def _versioned(organization: OrganizationRow) -> VersionedSettings:

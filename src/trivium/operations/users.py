@@ -9,6 +9,7 @@ import msgspec
 
 from trivium.operations.table import Actor, Arguments, ListArguments, Listed, Needs, Op, Table, listed, named
 from trivium.policy.caller import Id, Limits
+from trivium.store.answers import told
 from trivium.store.store import Store
 from trivium.store.users import User
 
@@ -124,14 +125,16 @@ class UserOperations:
 
     async def _block(self, query: BlockUsers, actor: Actor) -> Blocked:
         users = list(dict.fromkeys(query.users))
-        return Blocked(blocked=await self._store.users.block(users, query.why, actor.id))
+        blocking = self._store.users.block(users, query.why, actor.id)
+        return await told(lambda count: Blocked(blocked=count), blocking)
 
     async def _unblock(self, query: OneUser, actor: Actor) -> User:
         unblocked = {"blocked_ms": None, "blocked_why": None}
         return await self._store.users.set(query.user, actor.id, "users.unblock", **unblocked)
 
     async def _revoke_keys(self, query: OneUser, actor: Actor) -> Revoked:
-        return Revoked(revoked=tuple(await self._store.users.revoke_keys(query.user, actor.id)))
+        revoking = self._store.users.revoke_keys(query.user, actor.id)
+        return await told(lambda ids: Revoked(revoked=tuple(ids)), revoking)
 
     async def _block_domain(self, query: OneDomain, actor: Actor) -> BlockedDomain:
         return await self._set_domain(query, actor, blocked=True)
@@ -141,8 +144,8 @@ class UserOperations:
 
     async def _set_domain(self, query: OneDomain, actor: Actor, *, blocked: bool) -> BlockedDomain:
         domain = query.domain.lower()
-        await self._store.users.block_domain(domain, actor.id, blocked=blocked)
-        return BlockedDomain(domain=domain, blocked=blocked)
+        changing = self._store.users.block_domain(domain, actor.id, blocked=blocked)
+        return await told(lambda _: BlockedDomain(domain=domain, blocked=blocked), changing)
 
     async def _domains(self, query: ListArguments, _: Actor) -> Listed[str]:
         return listed(await self._store.users.blocked_domains(query.page()), query, lambda domain: domain)
