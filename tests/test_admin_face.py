@@ -14,7 +14,6 @@ from trivium import ids
 from trivium.admin.face import MOST_BYTES
 from trivium.policy.guesses import MOST
 
-
 KEY = {"idempotency-key": "k-1"}
 
 
@@ -132,7 +131,7 @@ class TestRequests:
                 for _ in range(18):
                     yield b"x" * (MOST_BYTES // 16)
 
-            assert (await house.error("POST", "/users", raw=parts()))[:2] == (413, "body_too_large")  # type: ignore[arg-type]
+            assert (await house.error("POST", "/users", raw=parts()))[:2] == (413, "body_too_large")
 
     async def test_a_stranger_is_told_so_before_the_body_is_read(self) -> None:
         async with administered() as house:

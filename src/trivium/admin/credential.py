@@ -37,7 +37,7 @@ class Credentials:
     def __init__(self, admins: Admins, clock: Clock) -> None:
         self._admins = admins
         self._clock = clock
-        self._guesses = Guesses(what="admin credentials")
+        self.guesses = Guesses(what="admin credentials")
         self._good: OrderedDict[bytes, None] = OrderedDict()
 
     async def authenticate(self, authorization: bytes | None, client_ip: str | None) -> Asking:
@@ -47,10 +47,10 @@ class Credentials:
             raise CredentialInvalid(_INVALID)
         digest, address, now_ms = self._admins.digest(text), subscriber(client_ip), self._clock.now_ms()
         if digest not in self._good:
-            self._guesses.check(address, now_ms)
+            self.guesses.check(address, now_ms)
         found = await self._admins.find(text) if text.startswith(ADMIN_PREFIX) else None
         if found is None:
-            self._guesses.wrong(address, now_ms)
+            self.guesses.wrong(address, now_ms)
             self._good.pop(digest, None)
             raise CredentialInvalid(_INVALID)
         self._remember(digest)

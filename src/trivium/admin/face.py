@@ -74,14 +74,14 @@ class Face:
         """`version` is the gateway's."""
         self._operations = operations
         self._store = store
-        self._credentials = Credentials(store.admins, store.clock)
-        self._routes = Routes(operations.table)
+        self.credentials = Credentials(store.admins, store.clock)
+        self.routes = Routes(operations.table)
         self._version = version
 
     @cached_property
     def description(self) -> bytes:
         """Of the API, as JSON; made when somebody asks."""
-        return msgspec.json.encode(document(self._routes.all, self._version))
+        return msgspec.json.encode(document(self.routes.all, self._version))
 
     async def serve(self, asked: Asked, body: Body, reply: Reply) -> None:
         """Raises nothing but what ends the task: cancellation, where the client left."""
@@ -101,7 +101,7 @@ class Face:
         path = asked.path.decode("latin-1")
         if path == _DESCRIPTION:
             return self._described(asked)
-        there, values = self._routes.at(path)
+        there, values = self.routes.at(path)
         if not there:
             raise PathNotFound(f"There is nothing at {path[:200]}. {_DESCRIPTION} describes what there is.")
         method = "GET" if asked.method == "HEAD" else asked.method
@@ -110,7 +110,7 @@ class Face:
         if method not in there:
             return _not_allowed(asked.method, _allowed(there))
         _check_head(asked)
-        asking = await self._credentials.authenticate(asked.headers.get(b"authorization"), asked.client_ip)
+        asking = await self.credentials.authenticate(asked.headers.get(b"authorization"), asked.client_ip)
         route = there[method]
         content = await _read(body, route, asked)
         told = await self._perform(route, values, content, asked, asking)
@@ -132,6 +132,8 @@ class Face:
     ) -> Answer:
         version = _version(asked.headers.get(b"if-match")) if route.row.if_match else None
         query = arguments(route, values, asked.query, content, version)
+        if asking.actor.house and "organization" in route.in_path and not route.op.changes:
+            await self._store.organizations.get(query["organization"])  # else there is a list of nothing
         key = _idempotency_key(asked.headers.get(b"idempotency-key")) if route.op.changes else None
         if key is None:
             return answer(route, await self._operations.perform(route.row.operation, query, asking.actor))
