@@ -184,7 +184,9 @@ class Customer(msgspec.Struct, frozen=True):
 
 
 async def operate(house: Running, operation: str, **arguments: Any) -> Any:
-    return await house.gateway.operations.perform(operation, arguments)
+    """What the operation answers with; of a list its items."""
+    told = await house.gateway.operations.perform(operation, arguments)
+    return told.get("items", told) if isinstance(told, dict) else told
 
 
 async def customer(house: Running, usd: str = "1", id: str = "acme", **key: str) -> Customer:

@@ -9,7 +9,22 @@ from typing import Any
 import click
 
 from trivium import __version__
-from trivium.cli import admins, backup, keys, mock, money, prices, reconcile, reports, retention, up, wire
+from trivium.cli import (
+    admins,
+    backup,
+    house,
+    keys,
+    mock,
+    money,
+    orgs,
+    prices,
+    reconcile,
+    reports,
+    retention,
+    up,
+    users,
+    wire,
+)
 from trivium.errors import TriviumError
 
 
@@ -36,8 +51,12 @@ def main() -> None:
 
 main.add_command(up.up)
 main.add_command(mock.mock)
+main.add_command(users.users)
+main.add_command(orgs.orgs)
 main.add_command(keys.keys)
 main.add_command(admins.admins)
+main.add_command(house.settings)
+main.add_command(house.audit)
 main.add_command(reports.usage)
 main.add_command(reports.requests)
 main.add_command(prices.prices)

@@ -12,7 +12,7 @@ import msgspec
 
 from trivium import ids
 from trivium.errors import OperationError
-from trivium.operations.limits import within
+from trivium.operations.ceiling import within
 from trivium.operations.money import ID, budget_of
 from trivium.operations.table import (
     EVERY_ROLE,

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import msgspec
 
-from trivium.operations.limits import within
+from trivium.operations.ceiling import within
 from trivium.operations.table import (
     EVERY_ROLE,
     OFFICERS,

@@ -110,7 +110,7 @@ class ReportOperations:
         rows = await asyncio.to_thread(self._store.requests, asked)
         last = rows[query.limit - 1] if len(rows) > query.limit else None
         cursor = f"{last['time_ms']}:{last['id']}" if last else None
-        return Listed(items=tuple(rows[: query.limit]), next=cursor)
+        return Listed(items=rows[: query.limit], next=cursor)
 
     async def _receipt(self, query: Receipt, _: Actor) -> list[ReceiptRow]:
         await self._flush()

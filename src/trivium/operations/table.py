@@ -97,14 +97,14 @@ class ListArguments(Arguments, frozen=True, kw_only=True):
 class Listed(msgspec.Struct, Generic[_T], frozen=True, kw_only=True):
     """A part of a list."""
 
-    items: tuple[_T, ...]
+    items: list[_T]
     next: str | None = None
     """`after` of the next part; null: this was the last."""
 
 
 def listed(rows: Iterable[_T], query: ListArguments, cursor: Callable[[_T], object]) -> Listed[_T]:
     """Of rows that were asked for by `query.page()`."""
-    items = tuple(rows)
+    items = list(rows)
     more = len(items) > query.limit
     items = items[: query.limit]
     return Listed(items=items, next=str(cursor(items[-1])) if more else None)

@@ -77,7 +77,13 @@ class Gateway:
         )
         self._check_aliases()
         self.housekeeping = Housekeeping(
-            self.store.database, self.store.ledger, lambda: self.deps.prices, generations, self.providers, clock
+            self.store.database,
+            self.store.ledger,
+            lambda: self.deps.prices,
+            generations,
+            self.providers,
+            clock,
+            note_uses=self.store.note_uses,
         )
         self.operations = Operations(self.store, self._tables(clock, client), self.deps.keep_counted)
         self.admin = Face(self.operations, self.store, __version__) if settings.admin.enabled else None

@@ -17,7 +17,7 @@ from trivium.policy.spending import Budget
 from trivium.store.accounts import put_budget
 from trivium.store.changes import Changing, Page
 from trivium.store.keys import COLUMNS, ApiKey, KeyStore, kept, key_of
-from trivium.store.sql import Database, Writing
+from trivium.store.sql import Database, Row, Writing
 from trivium.store.whose import Whose, keys
 from trivium.store.writer import Writer
 
@@ -55,13 +55,14 @@ class KeyChanges(Changing):
         )
         return [key_of(row) for row in rows]
 
-    async def get(self, id: str, whose: Whose) -> ApiKey:
-        """By its id, revoked or not. Raises NotFound."""
+    async def get(self, wanted: str, whose: Whose) -> ApiKey:
+        """By its id, revoked or not, or by a name that only one live key has. Raises NotFound, Conflict."""
         where, values = keys(whose)
-        rows = await self.database.ask(f"SELECT {COLUMNS} FROM keys WHERE id = ? AND {where}", [id, *values])
-        if not rows:
-            raise _absent(id)
-        return key_of(rows[0])
+        rows = await self.database.ask(
+            f"SELECT {COLUMNS} FROM keys WHERE (id = ? OR (name = ? AND revoked_ms IS NULL)) AND {where}",
+            [wanted, wanted, *values],
+        )
+        return _meant(rows, wanted)
 
     async def set(self, wanted: str, whose: Whose, budget: Budget | None, actor: str, **fields: Any) -> ApiKey:
         """Sets fields of a live key."""
@@ -117,17 +118,18 @@ def _live(tx: Writing, wanted: str, whose: Whose) -> ApiKey:
         f"SELECT {COLUMNS} FROM keys WHERE revoked_ms IS NULL AND (id = ? OR name = ?) AND {where} ORDER BY id",
         [wanted, wanted, *values],
     )
+    return _meant(rows, wanted)
+
+
+def _meant(rows: list[Row], wanted: str) -> ApiKey:
+    """A key with this id before those that are named so."""
     live = [key_of(row) for row in rows]
     found = [key for key in live if key.id == wanted] or live
     if not found:
-        raise _absent(wanted)
+        raise NotFound(f"No live key has the id or name {wanted!r}; `trivium keys list` shows them.")
     if len(found) > 1:
         raise Conflict(f"{len(found)} live keys have the id or name {wanted!r}; `trivium keys list` shows them.")
     return found[0]
-
-
-def _absent(wanted: str) -> NotFound:
-    return NotFound(f"No live key has the id or name {wanted!r}; `trivium keys list` shows them.")
 
 
 def _placed(tx: Writing, key: ApiKey) -> ApiKey:
