@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import time
-
 import click
 
-from trivium.cli.ask import ask
+from trivium.cli.ask import ask, every
+from trivium.cli.choices import ahead
 from trivium.cli.options import config_option, echo_json, echo_table, json_option, when
-from trivium.clock import age_ms
-from trivium.errors import OperationError
 
 
 @click.group()
@@ -20,12 +17,12 @@ def admins() -> None:
 @admins.command()
 @click.option("--name", required=True, help="What or whom it is for.")
 @click.option("--user", help="The user whose roles it has; without one it may do everything.")
-@click.option("--expires-in", metavar="AGE", help="How long it is good, as 12h or 90d; by default until it is revoked.")
+@click.option("--expires", help="A date (its end, UTC), a moment, or how long from now: 90d, 12h.")
 @config_option
 @json_option
-def create(name: str, user: str | None, expires_in: str | None, config_file: str | None, as_json: bool) -> None:
+def create(name: str, user: str | None, expires: str | None, config_file: str | None, as_json: bool) -> None:
     """Create a credential. Its text is shown this once; only a keyed hash is kept."""
-    made = ask(config_file, "admins.create", name=name, user=user, expires_ms=_moment(expires_in))
+    made = ask(config_file, "admins.create", name=name, user=user, expires_ms=ahead(expires))
     if as_json:
         echo_json(made)
     else:
@@ -34,29 +31,26 @@ def create(name: str, user: str | None, expires_in: str | None, config_file: str
 
 
 @admins.command(name="list")
-@click.option("--after", default="", metavar="CURSOR", help="The part of the list behind this.")
-@click.option("--limit", type=click.IntRange(1, 200), default=200, show_default=True)
 @config_option
 @json_option
-def list_(after: str, limit: int, config_file: str | None, as_json: bool) -> None:
+def list_(config_file: str | None, as_json: bool) -> None:
     """List the credentials, revoked ones too."""
-    found = ask(config_file, "admins.list", after=after, limit=limit)
+    found = every(config_file, "admins.list")
     if as_json:
         echo_json(found)
         return
+    times = ("created_ms", "expires_ms", "revoked_ms")
     rows = [
         (
             row["id"],
             row["name"],
             f"...{row['hint']}",
-            row["user_id"] or "the house's",
-            *(when(row[name]) or "-" for name in ("created_ms", "expires_ms", "revoked_ms")),
+            row["user_id"] or "-",
+            *(when(row[name]) or "-" for name in times),
         )
-        for row in found["items"]
+        for row in found
     ]
     echo_table(("id", "name", "credential", "user", "created (UTC)", "expires (UTC)", "revoked (UTC)"), rows)
-    if found["next"]:
-        click.echo(f"There are more: --after {found['next']}", err=True)
 
 
 @admins.command()
@@ -64,19 +58,9 @@ def list_(after: str, limit: int, config_file: str | None, as_json: bool) -> Non
 @config_option
 @json_option
 def revoke(admin: str, config_file: str | None, as_json: bool) -> None:
-    """Revoke the credential with the id ADMIN."""
+    """Revoke the credential with the id ADMIN. Takes effect at once."""
     ended = ask(config_file, "admins.revoke", admin=admin)
     if as_json:
         echo_json(ended)
     else:
         click.echo(f"{ended['id']} ({ended['name']}) is revoked.")
-
-
-def _moment(age: str | None) -> int | None:
-    """Milliseconds since the epoch, that long from now."""
-    if age is None:
-        return None
-    try:
-        return int(time.time() * 1000) + age_ms(age)
-    except ValueError:
-        raise OperationError(f"{age!r} is no length of time; expected one like 12h or 90d.") from None
