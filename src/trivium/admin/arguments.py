@@ -20,8 +20,8 @@ _FIELD = re.compile(r"(?:unknown|required) field `([^`]*)`")
 _DEEPEST = 100
 
 
-def arguments(route: Route, path: Sequence[str], query: bytes, body: bytes, version: int | None) -> dict[str, Any]:
-    """`path`: the values of the path's names, in their order. `version`: what `If-Match` says."""
+def arguments(route: Route, path: Sequence[str], query: bytes, body: bytes) -> dict[str, Any]:
+    """`path`: the values of the path's names, in their order. What headers say is not among them."""
     found: dict[str, Any] = {**route.row.fixed, **dict(zip(route.in_path, path, strict=True)), **_queried(route, query)}
     if route.has_body:
         content = parsed(body)
@@ -31,8 +31,6 @@ def arguments(route: Route, path: Sequence[str], query: bytes, body: bytes, vers
             found |= _members(route, content)
     elif body.strip() not in (b"", b"{}"):
         raise FieldInvalid("Nothing is expected in the body of this request.")
-    if route.row.if_match is not None:
-        found[route.row.if_match] = version
     _check(route, found)
     return found
 

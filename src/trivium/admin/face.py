@@ -40,8 +40,9 @@ _LOG = logging.getLogger("trivium.admin")
 MOST_BYTES = 1024 * 1024
 """Of a body."""
 _DESCRIPTION = f"{PREFIX}/openapi.json"
+_NUMBER = re.compile("[0-9]{1,15}")
 _KEY = re.compile(r"[\x21-\x7e]{1,255}")
-_ETAG = re.compile(r'"([0-9]{1,15})"')
+_ETAG = re.compile(r'(W/)?"([^"]*)"')
 
 
 class Asked(msgspec.Struct, frozen=True, kw_only=True):
@@ -130,8 +131,10 @@ class Face:
     async def _perform(
         self, route: Route, values: tuple[str, ...], content: bytes, asked: Asked, asking: Asking
     ) -> Answer:
-        version = _version(asked.headers.get(b"if-match")) if route.row.if_match else None
-        query = arguments(route, values, asked.query, content, version)
+        query = arguments(route, values, asked.query, content)
+        version = None
+        if route.row.if_match is not None:
+            version = query[route.row.if_match] = _version(asked.headers.get(b"if-match"))
         if asking.actor.house and "organization" in route.in_path and not route.op.changes:
             await self._store.organizations.get(query["organization"])  # else there is a list of nothing
         key = _idempotency_key(asked.headers.get(b"idempotency-key")) if route.op.changes else None
@@ -227,7 +230,7 @@ def _too_large() -> BodyTooLarge:
 
 
 def _version(if_match: bytes | None) -> int | None:
-    """Raises PreconditionMissing, PreconditionFailed. None: whichever version there is."""
+    """Raises PreconditionMissing, PreconditionFailed, FieldInvalid. None: whichever version there is."""
     if if_match is None:
         raise PreconditionMissing(
             "These settings are replaced whole: say in `If-Match` which version yours were made from, by its ETag; or"
@@ -239,8 +242,10 @@ def _version(if_match: bytes | None) -> int | None:
         return None
     found = _ETAG.fullmatch(text)
     if found is None:
-        raise PreconditionFailed('`If-Match` has no ETag of these settings; one looks like "7".', param="If-Match")
-    return int(found[1])
+        raise FieldInvalid('`If-Match` is no ETag, which looks like "7".', param="If-Match")
+    if found[1] or not _NUMBER.fullmatch(found[2]):
+        raise PreconditionFailed("`If-Match` has no ETag that these settings ever had.", param="If-Match")
+    return int(found[2])
 
 
 def _has(if_none_match: bytes | None, etag: str) -> bool:

@@ -157,7 +157,7 @@ def _in_headers(route: Route) -> list[dict[str, Any]]:
         )
     if route.row.if_match is not None:
         text = "The ETag of what yours was made from; `*`: whatever there is."
-        told.append(_header("If-Match", r'^(\*|"[0-9]{1,15}")$', text, required=True))
+        told.append(_header("If-Match", r'^(\*|(W/)?"[^"]*")$', text, required=True))
     if route.row.versioned and route.row.method == "GET":
         told.append(_header("If-None-Match", None, "304 where the version is still this."))
     return told
