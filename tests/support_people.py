@@ -48,9 +48,8 @@ class People:
     async def ask(self, api: str, key: str, model: str = "up/m", **more: Any) -> tuple[int, Any]:
         """Status and body of a call. `headers` are sent with it, the rest is in its body."""
         headers = more.pop("headers", None)
-        status, body, _ = await self.house.post(
-            PATHS[api], BODIES[api] | {"model": model} | more, key=key, headers=headers
-        )
+        asked = BODIES[api] | {"model": model} | more
+        status, body, _ = await self.house.post(PATHS[api], asked, key=key, headers=headers)
         return status, body
 
     async def refusal(self, api: str, key: str, model: str = "up/m", **more: Any) -> tuple[int, str]:
