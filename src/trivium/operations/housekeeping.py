@@ -52,9 +52,9 @@ class Housekeeping:
         patience_ms: int = owners.SILENCE_MS,
         note_uses: Callable[[], Awaitable[None]] | None = None,
     ) -> None:
-        """`note_uses` writes down when keys were last used. `patience_ms`: how long a shared database must have answered
-        before an owner that is silent is believed to be gone. After an outage all are, until each has had the time to
-        say that it lives."""
+        """`note_uses` writes down when keys were last used. `patience_ms`: how long a shared database must have
+        answered before an owner that is silent is believed to be gone. After an outage all are, until each has had the
+        time to say that it lives."""
         self._patience_ms = patience_ms
         self._note_uses = note_uses
         self._steady_ns: int | None = None

@@ -84,7 +84,7 @@ def permits(policy: Policy, names: tuple[str, ...]) -> bool:
 def check_provider(policy: Policy, provider: str, *, collects: bool, retains: bool) -> None:
     """`collects`: the provider may keep prompts or learn from them; `retains`: it may keep anything for a while. Raises
     ProviderNotAllowed."""
-    names = (provider,)
+    names = (provider.lower(),)
     if (policy.providers_allow and not matches(policy.providers_allow, names)) or matches(policy.providers_deny, names):
         raise ProviderNotAllowed(f"The organization's list of providers does not have {provider}.")
     if policy.data_collection == "deny" and collects:
