@@ -97,7 +97,7 @@ async def test_answers_are_as_described(who: str, phases: str, examples: int, tm
         made = await changes(world.store) - before
     assert "No issues found" in told, told[-8_000:]
     assert int(re.findall(r"(\d+) generated", told)[-1]) > 60 * examples
-    assert made > 10
+    assert made >= 5
 
 
 async def changes(store: Store) -> int:
