@@ -13,6 +13,7 @@ from support_admin import Operator, administered
 from trivium import ids
 from trivium.admin.face import MOST_BYTES
 from trivium.policy.guesses import MOST
+from trivium.store.answers import Keeping
 
 KEY = {"idempotency-key": "k-1"}
 
@@ -276,6 +277,20 @@ class TestIdempotency:
         assert {answer.status for answer in told} == {201}
         assert len({answer.raw for answer in told}) == 1
         assert sum(key["name"] == "x" for key in keys) == 1
+
+    async def test_what_a_crash_cut_off_is_answered_afterwards(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        async def crash(*_: object) -> None:
+            raise SystemError("as if the process ended here")
+
+        async with administered() as house:
+            with monkeypatch.context() as patched:
+                patched.setattr(Keeping, "complete", crash)
+                assert (await house("POST", "/keys", {"name": "x"}, headers=KEY)).status == 500
+            (made,) = [key for key in (await house("GET", "/keys")).body["data"] if key["name"] == "x"]
+            again = await house("POST", "/keys", {"name": "x"}, headers=KEY)
+            assert (again.status, again.body["id"]) == (201, made["id"])
+            assert (await house.house.post("/v1/chat/completions", CHAT, key=again.body["key"]))[0] == 200
+            assert sum(key["name"] == "x" for key in (await house("GET", "/keys")).body["data"]) == 1
 
     async def test_one_callers_keys_are_not_anothers(self) -> None:
         async with administered() as house:

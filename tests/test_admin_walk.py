@@ -13,6 +13,7 @@ import pytest
 
 from support_admin import Answered, administered
 from support_admin_world import CANARY, ROLES, WORDS, Asking, World
+from support_store import Home
 from trivium.admin.row import Route
 from trivium.operations.table import Needs
 from trivium.policy.caller import Role
@@ -69,10 +70,10 @@ def leaks(told: Answered, asking: Asking) -> bool:
     return CANARY.encode() in content.replace((asking.user or "\0").encode(), b"")
 
 
-async def test_every_route_for_every_role_and_organization() -> None:
+async def test_every_route_for_every_role_and_organization(home: Home) -> None:
     wrong: list[str] = []
     seen: Counter[str] = Counter()
-    async with administered() as house:
+    async with administered(f'[storage]\nurl = "{home.url}"\n' if home.url else "") as house:
         world = World(house)
         await world.build()
         routes = world.routes
