@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -36,7 +37,8 @@ async def test_settings_are_taken_into_use_when_they_are_set(desk: Desk) -> None
 
 
 async def test_a_gate_for_what_there_is_not_is_refused(desk: Desk) -> None:
-    for settings in ({"apis": {"telepathy": {}}}, {"apis": {"messages": {"open_to": "some"}}}, {"gates": {}}):
+    wrong: list[Any] = [{"apis": {"telepathy": {}}}, {"apis": {"messages": {"open_to": "some"}}}, {"gates": {}}]
+    for settings in wrong:
         with pytest.raises(OperationError):
             await desk("settings.set", settings=settings)
 

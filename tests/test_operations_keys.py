@@ -81,7 +81,7 @@ async def test_it_is_rotated_and_revoked(desk: Desk) -> None:
 
 
 async def test_a_list_is_of_all_of_an_organizations_or_of_a_users(desk: Desk) -> None:
-    keys = {
+    keys: dict[str, dict[str, Any]] = {
         "a": {"organization": "acme", "user": "acme-member"},
         "b": {"organization": "acme"},
         "c": {"user": "acme-member"},
@@ -90,7 +90,7 @@ async def test_a_list_is_of_all_of_an_organizations_or_of_a_users(desk: Desk) ->
     for name, owner in keys.items():
         await desk("keys.create", name=name, **owner)
 
-    async def names(**whose: str) -> str:
+    async def names(**whose: Any) -> str:
         return "".join(sorted(key["name"] for key in await desk.items("keys.list", **whose)))
 
     assert (await names(), await names(organization="acme"), await names(user="acme-member")) == ("abcd", "ab", "ac")

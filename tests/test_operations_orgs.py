@@ -43,9 +43,8 @@ async def test_an_organization_from_its_beginning(desk: Desk) -> None:
 async def test_settings_are_replaced_whole_by_their_version(desk: Desk) -> None:
     await desk("orgs.create", name="Acme", id="acme")
     before = await desk("orgs.settings.show", organization="acme")
-    changed = await desk(
-        "orgs.settings.set", organization="acme", settings={"policy": {"models_deny": ["m"]}}, version=1
-    )
+    denied = {"policy": {"models_deny": ["m"]}}
+    changed = await desk("orgs.settings.set", organization="acme", settings=denied, version=1)
     assert (before["version"], changed["version"]) == (1, 2)
     assert changed["settings"]["policy"]["models_deny"] == ("m",)
     assert await desk.refusal("orgs.settings.set", organization="acme", settings={}, version=1) == "changed_meanwhile"

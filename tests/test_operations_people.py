@@ -213,9 +213,11 @@ async def test_limits_are_the_houses_to_raise(desk: Desk) -> None:
         return {"organization": "acme", "settings": {"limits": {"requests_per_minute": most}}}
 
     assert await desk.refusal("orgs.settings.set", owner, **limited(11)) == "operation_failed"
-    for most in (9, 3, 3):
+    lower: list[int | None] = [9, 3, 3]
+    for most in lower:
         await desk("orgs.settings.set", owner, **limited(most))
-    for most in (4, None):
+    higher: list[int | None] = [4, None]
+    for most in higher:
         assert await desk.refusal("orgs.settings.set", owner, **limited(most)) == "operation_failed"
     assert (await desk("orgs.settings.set", **limited(99)))["settings"]["limits"]["requests_per_minute"] == 99
     key: dict[str, Any] = {"name": "x", "organization": "acme", "limits": {"requests_per_minute": 6}}
