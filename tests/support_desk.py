@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
+import msgspec
+
 from trivium.errors import OperationError
 from trivium.operations.operations import Operations
-from trivium.operations.table import OPERATOR, Actor
+from trivium.operations.table import OPERATOR, Actor, Op
 from trivium.policy.caller import Role
 from trivium.store.store import Store
 
@@ -19,7 +21,9 @@ class Desk:
         self.operations = Operations(store)
 
     async def __call__(self, operation: str, actor: Actor = OPERATOR, **arguments: Any) -> Any:
-        return await self.operations.perform(operation, arguments, actor)
+        told = await self.operations.perform(operation, arguments, actor)
+        check_told(self.operations.table[operation], told)
+        return told
 
     async def refusal(self, operation: str, actor: Actor = OPERATOR, **arguments: Any) -> str:
         """The code of the refusal."""
@@ -52,6 +56,12 @@ class Desk:
             await self("users.create", id=f"{id}-{role}", name=role)
             await self("members.set", organization=id, user=f"{id}-{role}", role=role)
         return {role.value: member(f"{id}-{role.value}", {id: role}) for role in Role}
+
+
+def check_told(op: Op, told: Any) -> None:
+    """An answer is of the type that its operation says, and has nothing else in it."""
+    plain = msgspec.json.decode(msgspec.json.encode(told))
+    assert msgspec.json.decode(msgspec.json.encode(msgspec.convert(plain, op.result))) == plain
 
 
 def member(user: str, roles: dict[str, Role] | None = None) -> Actor:

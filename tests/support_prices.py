@@ -8,6 +8,7 @@ from typing import Any
 
 import msgspec
 
+from support_desk import check_told
 from trivium.canon.api import Api
 from trivium.metering.book import Override, PriceBook
 from trivium.metering.dataset import Dataset
@@ -107,7 +108,8 @@ class Desk:
         """As the gateway does it, over JSON."""
         op = self.operations.table[name]
         query = msgspec.convert(msgspec.json.decode(msgspec.json.encode(arguments)), op.arguments)
-        told = await op.act(query, OPERATOR)
+        told = msgspec.to_builtins(await op.act(query, OPERATOR))
+        check_told(op, told)
         return msgspec.json.decode(msgspec.json.encode(told))
 
     def put(self, *records: Record) -> None:

@@ -88,7 +88,7 @@ class TestPolicy:
         own = await people.user("ann")
         await people("members.set", organization="acme", user="ann", role="member")
         of_acme = await people.key(organization="acme", user="acme-member")
-        acting = {"headers": {"x-trivium-organization": "acme"}}
+        acting: dict[str, Any] = {"headers": {"x-trivium-organization": "acme"}}
         assert await people.models(of_acme) == seen
         for model in ("m", "n"):
             expected = [200] if model in seen else [403]
@@ -136,7 +136,7 @@ class TestMembers:
     async def test_a_member_for_billing_spends_nothing(self, people: People) -> None:
         await people.organization("acme")
         own = await people.key(user="acme-billing")
-        acting = {"headers": {"x-trivium-organization": "acme"}}
+        acting: dict[str, Any] = {"headers": {"x-trivium-organization": "acme"}}
         assert await outcomes(people, own, **acting) == {(403, "not_a_member")}
         assert await outcomes(people, own) == {200}
         key = await people.key(organization="acme", user="acme-member")

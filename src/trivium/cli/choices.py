@@ -87,9 +87,10 @@ def said(told: Mapping[str, Any]) -> str:
     """What of limits, scopes or policies is not left open, in a line."""
     words = []
     for name, value in told.items():
-        if value in (None, [], {}, "", False):
-            continue
-        words.append(f"{name}={','.join(map(str, value)) if isinstance(value, list) else value}")
+        if isinstance(value, list | tuple):
+            value = ",".join(map(str, value))
+        if value not in (None, "", False):
+            words.append(f"{name}={value}")
     return " ".join(words) or "-"
 
 
