@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 
 import click
 
+from trivium.cli.options import echo_table, when
 from trivium.clock import age_ms
 from trivium.errors import OperationError
 
@@ -87,11 +88,20 @@ def said(told: Mapping[str, Any]) -> str:
     """What of limits, scopes or policies is not left open, in a line."""
     words = []
     for name, value in told.items():
-        if isinstance(value, list | tuple):
-            value = ",".join(map(str, value))
-        if value not in (None, "", False):
-            words.append(f"{name}={value}")
+        shown = ",".join(map(str, value)) if isinstance(value, list | tuple) else value
+        if shown is not None and shown is not False and shown != "":
+            words.append(f"{name}={shown}")
     return " ".join(words) or "-"
+
+
+def show_fields(told: Mapping[str, Any]) -> None:
+    """A field a line, those that have a value; moments in UTC."""
+    rows = [
+        (name.removesuffix("_ms"), f"{when(value)} UTC" if name.endswith("_ms") else value)
+        for name, value in told.items()
+        if value is not None
+    ]
+    echo_table(("field", "value"), rows)
 
 
 def _number(text: str) -> int | None:

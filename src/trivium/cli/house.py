@@ -8,8 +8,9 @@ from typing import Any
 import click
 
 from trivium.cli.ask import ask, every
-from trivium.cli.choices import APIS, limit_options, organization_option, take_limits
+from trivium.cli.choices import APIS, limit_options, organization_option, said, take_limits
 from trivium.cli.options import config_option, echo_json, echo_table, json_option, read_json, when
+from trivium.errors import OperationError
 
 _OWNERS = {"key": "key_limits", "user": "user_limits", "organization": "organization_limits"}
 
@@ -48,7 +49,8 @@ def gate(name: str, config_file: str | None, **to: Any) -> None:
     gates = before["settings"][kind] | {name: to}
     if to["open_to"] == "everyone":
         del gates[name]
-    _set(config_file, before, {kind: gates})
+    version = _set(config_file, before, {kind: gates})
+    click.echo(f"{name} is open to {to['open_to']}. The settings have version {version}.")
 
 
 @settings.command()
@@ -61,17 +63,26 @@ def limits(of: str, config_file: str | None, **arguments: Any) -> None:
     before = ask(config_file, "settings.show")
     if of in _OWNERS:
         limits = take_limits(arguments, before["settings"][_OWNERS[of]])
-        _set(config_file, before, {_OWNERS[of]: limits} if limits else {})
+        _say(of, limits, _set(config_file, before, {_OWNERS[of]: limits} if limits else {}))
         return
     by_model = dict(before["settings"]["limits_by_model"])
     limits = take_limits(arguments, by_model.pop(of, {}))
     left = limits is not None and any(value is not None for value in limits.values())
-    _set(config_file, before, {"limits_by_model": by_model | ({of: limits} if left else {})} if limits else {})
+    changed = {"limits_by_model": by_model | ({of: limits} if left else {})} if limits else {}
+    _say(of, limits, _set(config_file, before, changed))
 
 
-def _set(config_file: str | None, before: dict[str, Any], changed: dict[str, Any]) -> None:
+def _set(config_file: str | None, before: dict[str, Any], changed: dict[str, Any]) -> int:
+    """The version that the settings have now."""
+    if not changed:
+        raise OperationError("Say a limit: --requests-per-minute 60, or none to take it away.")
     after = before["settings"] | changed
-    echo_json(ask(config_file, "settings.set", settings=after, version=before["version"]))
+    version: int = ask(config_file, "settings.set", settings=after, version=before["version"])["version"]
+    return version
+
+
+def _say(of: str, limits: dict[str, Any] | None, version: int) -> None:
+    click.echo(f"{of}: {said(limits or {})}. The settings have version {version}.")
 
 
 @click.command()

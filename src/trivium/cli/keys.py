@@ -13,6 +13,7 @@ from trivium.cli.choices import (
     organization_option,
     said,
     scope_options,
+    show_fields,
     take_budget,
     take_limits,
     take_scopes,
@@ -93,9 +94,8 @@ def show(key: str, config_file: str | None, as_json: bool) -> None:
     if as_json:
         echo_json(found)
         return
-    found |= {name: when(found[name]) or None for name in found if name.endswith("_ms")}
     found |= {"scopes": said(found["scopes"]), "limits": said(found["limits"])}
-    echo_table(("field", "value"), [(name, value) for name, value in found.items() if value is not None])
+    show_fields(found)
 
 
 @keys.command(name="set")

@@ -7,7 +7,7 @@ from typing import Any
 import click
 
 from trivium.cli.ask import ask, every
-from trivium.cli.choices import limit_options, said, take_limits
+from trivium.cli.choices import limit_options, said, show_fields, take_limits
 from trivium.cli.options import config_option, echo_json, echo_table, json_option, when
 
 
@@ -66,9 +66,8 @@ def show(user: str, config_file: str | None, as_json: bool) -> None:
     if as_json:
         echo_json(found)
         return
-    found |= {name: when(found[name]) or None for name in found if name.endswith("_ms")}
     found |= {"limits": said(found["limits"])}
-    echo_table(("field", "value"), [(name, value) for name, value in found.items() if value is not None])
+    show_fields(found)
 
 
 @users.command(name="set")
