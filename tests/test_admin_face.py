@@ -12,6 +12,7 @@ from gateway import CHAT, running
 from support_admin import Operator, administered
 from trivium import ids
 from trivium.admin.face import MOST_BYTES
+from trivium.errors import StoreUnavailable
 from trivium.policy.guesses import MOST
 from trivium.store.answers import Keeping
 
@@ -73,6 +74,18 @@ class TestCredentials:
             assert await bob.error(*rename) == (404, "not_found", None)
             await house.made("/blocked-users", {"users": ["ann"]})
             assert (await ann("GET", "/organizations/acme")).status == 401
+
+    async def test_a_store_that_is_gone_is_no_wrong_credential(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        async def gone(*_: object) -> None:
+            raise StoreUnavailable("The store cannot be reached.")
+
+        async with administered() as house:
+            monkeypatch.setattr(house.house.gateway.store.admins.database, "ask", gone)
+            told = await house("GET", "/users")
+            monkeypatch.undo()
+            assert (await house("GET", "/users")).status == 200
+        assert (told.status, told.body["error"]["code"]) == (503, "store_unavailable")
+        assert told.headers["retry-after"] == "1"
 
     async def test_it_can_be_switched_off(self) -> None:
         async with running(settings="[admin]\nenabled = false\n") as house:
