@@ -70,6 +70,7 @@ def complaint(text: str) -> str:
         ("[providers.x]\nbyok = 'yes'", "t.toml:2: providers.x.byok", "Expected bool"),
         ("[billing]\nmode = 'free'", "t.toml:2: billing.mode", "expected one of meter, credits"),
         ("[billing]\ncurrency = 'EUR'", "t.toml:2: billing.currency", "expected one of mode, cost_header"),
+        ("[admin]\nenabled = 1", "t.toml:2: admin.enabled", "Expected bool, got int"),
         ("models = 3", "t.toml:1: models", 'tables [models."PROVIDER/MODEL"]'),
         ("[models.m]\nfree = true", "t.toml:1: models.m", "expected PROVIDER/MODEL, in quotes"),
         ("[models.'a/m']\nprise = 3", "t.toml:2: models.a/m.prise", "expected one of price, free, context"),

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from typing import Any
 
-from trivium.operations.limits import LimitOperations
-from trivium.operations.operations import Nothing
+import msgspec
+
+from trivium.operations.limits import LimitOperations, ShowLimits
+from trivium.operations.table import OPERATOR
 from trivium.store.counters import State
 
 
 async def shown(state: State) -> Any:
-    _, show = LimitOperations(lambda: state).table["limits.show"]
-    return await show(Nothing())
+    show = LimitOperations(lambda: state).table["limits.show"].act
+    return msgspec.to_builtins(await show(ShowLimits(), OPERATOR))
 
 
 async def test_in_memory_and_in_redis() -> None:

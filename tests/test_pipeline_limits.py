@@ -225,7 +225,7 @@ class TestAtOnce:
 
 def key_id(gateway: Running) -> str:
     """Of the key that was made last."""
-    return gateway.gateway.store.keys.named("limited").id
+    return next(key.id for key in gateway.gateway.store.keys.list() if key.name == "limited")
 
 
 class TestHeaders:

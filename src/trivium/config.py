@@ -19,6 +19,7 @@ import msgspec
 from trivium.errors import ConfigError
 from trivium.settings import (
     AbuseSettings,
+    AdminSettings,
     BillingSettings,
     ByokSettings,
     FreeModelSettings,
@@ -56,6 +57,7 @@ _SECTIONS: dict[str, Any] = {
     "limits": LimitSettings,
     "secrets": SecretsSettings,
     "byok": ByokSettings,
+    "admin": AdminSettings,
     "aliases": dict[str, str],
 }
 _NETWORKS = {"server": ("trusted_proxies",), "security": ("allow_networks", "deny_networks")}

@@ -7,6 +7,7 @@ they enter.
     ├── OperationError          400     an operator's command cannot be carried out
     │   ├── RoleMissing         403 · NotFound 404 · Conflict 409 · PreconditionFailed 412 · UrlRefused 400
     │   ├── SecretUnreadable    503
+    │   ├── CredentialInvalid   401 · KeyReused 422 · PreconditionMissing 428
     ├── RequestError            400     the caller can mend it
     │   ├── InvalidJson         400 · ModelMissing 400 · ModelAmbiguous 400 · FieldInvalid 400 · FieldUnsupported 400
     │   ├── Untranslatable      400 · LossRefused 400
@@ -18,7 +19,7 @@ they enter.
     │   │   ├── ModelNotAllowed 403 · ProviderNotAllowed 403 · CallChallenged 403
     │   │   └── CallBlocked 403 · DestinationRefused 403
     │   ├── PathNotFound        404 · ModelNotFound 404 · ModelEnded 404 · MethodNotAllowed 405
-    │   ├── BodyTimeout         408 · BodyTooLarge 413
+    │   ├── BodyTimeout         408 · BodyTooLarge 413 · NotJson 415
     │   └── UpgradeRefused      426 · RateLimited 429 · HeadersTooLarge 431
     ├── Unavailable             503     ours, and it passes: retry
     │   ├── Overloaded          503 · StoreUnavailable 503 · OwnKeyUnreadable 503
@@ -107,6 +108,27 @@ class SecretUnreadable(OperationError):
 
     status = 503
     code = "secret_unreadable"
+
+
+class CredentialInvalid(OperationError):
+    """No live credential of an operator."""
+
+    status = 401
+    code = "invalid_admin_credential"
+
+
+class KeyReused(OperationError):
+    """An idempotency key that came with another request before."""
+
+    status = 422
+    code = "idempotency_key_reused"
+
+
+class PreconditionMissing(OperationError):
+    """What is replaced whole must be named by its version, lest somebody else's change is lost."""
+
+    status = 428
+    code = "version_required"
 
 
 class RequestError(TriviumError):
@@ -276,6 +298,13 @@ class BodyTimeout(RequestError):
 class BodyTooLarge(RequestError):
     status = 413
     code = "body_too_large"
+
+
+class NotJson(RequestError):
+    """A body that says that it is something else."""
+
+    status = 415
+    code = "not_json"
 
 
 class UpgradeRefused(RequestError):

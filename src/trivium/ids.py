@@ -1,4 +1,4 @@
-"""Identifiers and secrets: request ids, and API keys with the one form in which they are kept."""
+"""Identifiers and secrets: request ids, API keys and operators' credentials, and the form in which they are kept."""
 
 from __future__ import annotations
 
@@ -9,6 +9,8 @@ import secrets
 import time
 
 KEY_PREFIX = "tv-"
+ADMIN_PREFIX = "tva-"
+"""Of the credentials of operators, which are no API keys."""
 
 _ALPHABET = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 _KEY_BYTES = 32
@@ -28,7 +30,12 @@ def least_request_id(now_ms: int) -> str:
 
 def key_id() -> str:
     """The public name of an API key: `key_` + 12 base62 digits. Knowing it gives no access."""
-    return "key_" + "".join(secrets.choice(_ALPHABET) for _ in range(12))
+    return "key_" + _some_digits()
+
+
+def admin_id() -> str:
+    """The public name of an operator's credential: `adm_` + 12 base62 digits."""
+    return "adm_" + _some_digits()
 
 
 def secret_id() -> str:
@@ -43,12 +50,25 @@ def custom_model_id() -> str:
 
 def new_api_key() -> str:
     """`tv-` + 32 random bytes in base62."""
+    return KEY_PREFIX + _secret()
+
+
+def new_admin_credential() -> str:
+    """`tva-` + 32 random bytes in base62."""
+    return ADMIN_PREFIX + _secret()
+
+
+def _some_digits() -> str:
+    return "".join(secrets.choice(_ALPHABET) for _ in range(12))
+
+
+def _secret() -> str:
     number = int.from_bytes(secrets.token_bytes(_KEY_BYTES))
     digits = ""
     for _ in range(_KEY_LENGTH):
         number, digit = divmod(number, 62)
         digits = _ALPHABET[digit] + digits
-    return KEY_PREFIX + digits
+    return digits
 
 
 def key_hash(pepper: bytes, key: str) -> bytes:

@@ -95,6 +95,13 @@ class LocalSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     start: Literal["up", "first-use"] = "up"
 
 
+class AdminSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """`[admin]`: the admin API under `/admin/v1`."""
+
+    enabled: bool = True
+    """Where nobody has made an admin credential it answers nobody, so that it may be there from the start."""
+
+
 class LogSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """`[log]`."""
 
@@ -322,6 +329,7 @@ class Settings(msgspec.Struct, frozen=True):
     free: FreeSettings = NOTHING_FREE
     secrets: SecretsSettings = SecretsSettings()
     byok: ByokSettings = ByokSettings()
+    admin: AdminSettings = AdminSettings()
     models: dict[str, ModelSettings] = {}
     providers: dict[str, ProviderSettings] = {}
     limits: LimitSettings = LimitSettings()

@@ -11,19 +11,23 @@ import click
 from trivium import __version__
 from trivium.cli import (
     abuse,
+    admins,
     backup,
     byok,
+    house,
     keys,
     limits,
     mock,
     models,
     money,
+    orgs,
     prices,
     reconcile,
     reports,
     retention,
     secrets,
     up,
+    users,
     wire,
 )
 from trivium.errors import TriviumError
@@ -52,11 +56,16 @@ def main() -> None:
 
 main.add_command(up.up)
 main.add_command(mock.mock)
+main.add_command(users.users)
+main.add_command(orgs.orgs)
 main.add_command(keys.keys)
 main.add_command(limits.limits)
 main.add_command(byok.byok)
 main.add_command(secrets.secrets)
 main.add_command(models.models)
+main.add_command(admins.admins)
+main.add_command(house.settings)
+main.add_command(house.audit)
 main.add_command(reports.usage)
 main.add_command(reports.requests)
 main.add_command(prices.prices)

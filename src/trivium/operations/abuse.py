@@ -5,17 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-import msgspec
-
-from trivium.operations.operations import Table
+from trivium.operations.table import Actor, Arguments, Op, Table
 
 
-class AbuseStatus(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class AbuseStatus(Arguments, frozen=True, kw_only=True):
     pass
 
 
 def abuse_table(status: Callable[[], dict[str, Any]]) -> Table:
-    async def tell(_: AbuseStatus) -> dict[str, Any]:
+    async def tell(_: AbuseStatus, __: Actor) -> dict[str, Any]:
         return status()
 
-    return {"abuse.status": (AbuseStatus, tell)}
+    return {"abuse.status": Op(arguments=AbuseStatus, result=dict[str, Any], act=tell)}

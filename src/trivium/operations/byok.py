@@ -6,16 +6,17 @@ What is shown of a key is where it belongs and its last four characters; the key
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from typing import Annotated, Any
 
 import msgspec
 
 from trivium.errors import OperationError
+from trivium.operations.table import OFFICERS, Actor, Arguments, Needs, Op, Table
 from trivium.policy.caller import Id
 from trivium.providers.credential import Credential, Region
 from trivium.providers.vendors import VENDORS
-from trivium.store.changes import OPERATOR
+from trivium.store.answers import told
 from trivium.store.secrets import Secret, Secrets, owner_of
 
 Name = Annotated[str, msgspec.Meta(min_length=1, max_length=100, pattern=r"^[A-Za-z0-9][A-Za-z0-9 ._@-]*\Z")]
@@ -23,7 +24,7 @@ Url = Annotated[str, msgspec.Meta(min_length=1, max_length=2000)]
 _Wanted = Annotated[str, msgspec.Meta(min_length=1, max_length=100)]
 
 
-class Owned(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class Owned(Arguments, frozen=True, kw_only=True):
     """Whose keys it is about: one of the two."""
 
     organization: Id | None = None
@@ -93,15 +94,16 @@ class ByokOperations:
         """`check_url` gives a user's URL as it is to be kept, or raises OperationError."""
         self._secrets = secrets
         self._check_url = check_url
-        self.table: dict[str, tuple[type[msgspec.Struct], Callable[[Any], Awaitable[Any]]]] = {
-            "byok.add": (Add, self.add),
-            "byok.list": (List, self.list),
-            "byok.set": (Set, self.set),
-            "byok.remove": (Remove, self.remove),
-            "byok.order": (Order, self.order),
+        needs = Needs(roles=OFFICERS, personal=True)
+        self.table: Table = {
+            "byok.add": Op(arguments=Add, result=Shown, act=self.add, needs=needs, changes=True),
+            "byok.list": Op(arguments=List, result=list[Shown], act=self.list, needs=needs),
+            "byok.set": Op(arguments=Set, result=Shown, act=self.set, needs=needs, changes=True),
+            "byok.remove": Op(arguments=Remove, result=Shown, act=self.remove, needs=needs, changes=True),
+            "byok.order": Op(arguments=Order, result=list[Shown], act=self.order, needs=needs, changes=True),
         }
 
-    async def add(self, query: Add, actor: str = OPERATOR) -> Any:
+    async def add(self, query: Add, actor: Actor) -> Any:
         """Raises NotFound, Conflict, OperationError, SecretUnreadable where there is no key to seal it with."""
         _check_vendor(query.vendor)
         _check_fit(query.vendor, query.credential, query.region)
@@ -109,15 +111,15 @@ class ByokOperations:
         if base_url is None and not VENDORS[query.vendor].doors[0].base_urls:
             raise OperationError(f"A key for {query.vendor!r} needs the base URL of the server that it is for.")
         what = {"vendor": query.vendor, "name": query.name, "base_url": base_url, "region": query.region}
-        added = await self._secrets.add(
-            _owner(query), _plain(query.credential), actor, hint=query.credential.hint, **what
+        adding = self._secrets.add(
+            _owner(query), _plain(query.credential), actor.id, hint=query.credential.hint, **what
         )
-        return _shown(added)
+        return await told(_shown, adding)
 
-    async def list(self, query: List) -> Any:
+    async def list(self, query: List, _: Actor) -> Any:
         return [_shown(secret) for secret in await self._secrets.listed(_owner(query), query.vendor)]
 
-    async def set(self, query: Set, actor: str = OPERATOR) -> Any:
+    async def set(self, query: Set, actor: Actor) -> Any:
         """Raises NotFound, Conflict, OperationError."""
         owner = _owner(query)
         before = await self._secrets.named(owner, query.key)
@@ -132,16 +134,16 @@ class ByokOperations:
             fields["hint"] = query.credential.hint
         _check_fit(before.vendor, query.credential, query.region)
         plain = _plain(query.credential) if query.credential is not None else None
-        return _shown(await self._secrets.set(owner, before.id, plain, actor, **fields))
+        return await told(_shown, self._secrets.set(owner, before.id, plain, actor.id, **fields))
 
-    async def remove(self, query: Remove, actor: str = OPERATOR) -> Any:
+    async def remove(self, query: Remove, actor: Actor) -> Any:
         """Raises NotFound, OperationError."""
-        return _shown(await self._secrets.remove(_owner(query), query.key, actor))
+        return await told(_shown, self._secrets.remove(_owner(query), query.key, actor.id))
 
-    async def order(self, query: Order, actor: str = OPERATOR) -> Any:
+    async def order(self, query: Order, actor: Actor) -> Any:
         """Raises OperationError."""
-        ordered = await self._secrets.order(_owner(query), query.vendor, query.keys, actor)
-        return [_shown(secret) for secret in ordered]
+        ordering = self._secrets.order(_owner(query), query.vendor, query.keys, actor.id)
+        return await told(lambda ordered: [_shown(secret) for secret in ordered], ordering)
 
     def _url(self, url: str | None) -> str | None:
         return self._check_url(url) if url is not None else None
@@ -172,7 +174,7 @@ def _check_fit(vendor: str, credential: Credential | None, region: str | None) -
 
 def _shown(secret: Secret) -> Any:
     kind, _, id = secret.owner.partition(":")
-    told = msgspec.structs.asdict(secret)
-    del told["owner"]
-    told["organization"], told["user"] = (id, None) if kind == "organization" else (None, id)
-    return msgspec.to_builtins(Shown(**told))
+    shown = msgspec.structs.asdict(secret)
+    del shown["owner"]
+    shown["organization"], shown["user"] = (id, None) if kind == "organization" else (None, id)
+    return msgspec.to_builtins(Shown(**shown))

@@ -6,13 +6,14 @@ The key goes in and never comes out. A base URL is checked when it is saved, and
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from typing import Annotated, Any
 
 import msgspec
 from msgspec import UNSET, UnsetType
 
 from trivium.errors import OperationError
+from trivium.operations.table import OFFICERS, Actor, Needs, Op, Table
 from trivium.policy.caller import Id
 from trivium.providers.custom import (
     Apis,
@@ -26,7 +27,7 @@ from trivium.providers.custom import (
     Tools,
     UpstreamId,
 )
-from trivium.store.changes import OPERATOR
+from trivium.store.answers import told
 from trivium.store.custom_models import CustomModels
 from trivium.wire.custom import OURS
 
@@ -97,58 +98,59 @@ class CustomModelOperations:
         """`check_url` gives a user's URL as it is to be kept, or raises OperationError."""
         self._models = models
         self._check_url = check_url
-        self.table: dict[str, tuple[type[msgspec.Struct], Callable[[Any], Awaitable[Any]]]] = {
-            "models.add": (Add, self.add),
-            "models.list": (List, self.list),
-            "models.set": (Set, self.set),
-            "models.share": (Share, self.share),
-            "models.remove": (Remove, self.remove),
+        needs = Needs(roles=OFFICERS)
+        self.table: Table = {
+            "models.add": Op(arguments=Add, result=Shown, act=self.add, needs=needs, changes=True),
+            "models.list": Op(arguments=List, result=list[Shown], act=self.list, needs=needs),
+            "models.set": Op(arguments=Set, result=Shown, act=self.set, needs=needs, changes=True),
+            "models.share": Op(arguments=Share, result=Shown, act=self.share, changes=True),
+            "models.remove": Op(arguments=Remove, result=Shown, act=self.remove, needs=needs, changes=True),
         }
 
-    async def add(self, query: Add, actor: str = OPERATOR) -> Any:
+    async def add(self, query: Add, actor: Actor) -> Any:
         """Raises NotFound, Conflict, UrlRefused, OperationError, SecretUnreadable where nothing can be sealed."""
-        told = {name: getattr(query, name) for name in CustomSettings.__struct_fields__}
-        settings = CustomSettings(**told | self._checked(told))
-        return _shown(await self._models.add(query.organization, query.name, settings, query.key, actor))
+        given = {name: getattr(query, name) for name in CustomSettings.__struct_fields__}
+        settings = CustomSettings(**given | self._checked(given))
+        return await told(_shown, self._models.add(query.organization, query.name, settings, query.key, actor.id))
 
-    async def list(self, query: List) -> Any:
+    async def list(self, query: List, _: Actor) -> Any:
         return [_shown(model) for model in await self._models.listed(query.organization)]
 
-    async def set(self, query: Set, actor: str = OPERATOR) -> Any:
+    async def set(self, query: Set, actor: Actor) -> Any:
         """Raises NotFound, UrlRefused, OperationError, SecretUnreadable."""
         fields = CustomSettings.__struct_fields__
-        told = {name: value for name in fields if (value := getattr(query, name)) is not UNSET}
-        told |= self._checked(told)
+        given = {name: value for name in fields if (value := getattr(query, name)) is not UNSET}
+        given |= self._checked(given)
 
         def change(before: CustomSettings) -> CustomSettings:
-            return msgspec.structs.replace(before, **told)
+            return msgspec.structs.replace(before, **given)
 
-        return _shown(await self._models.set(query.organization, query.name, actor, change, query.key))
+        return await told(_shown, self._models.set(query.organization, query.name, actor.id, change, query.key))
 
-    async def share(self, query: Share, actor: str = OPERATOR) -> Any:
+    async def share(self, query: Share, actor: Actor) -> Any:
         """Raises NotFound."""
         others = tuple(dict.fromkeys(id for id in query.organizations if id != query.organization))
-        return _shown(await self._models.show(query.organization, query.name, others, actor))
+        return await told(_shown, self._models.show(query.organization, query.name, others, actor.id))
 
-    async def remove(self, query: Remove, actor: str = OPERATOR) -> Any:
+    async def remove(self, query: Remove, actor: Actor) -> Any:
         """Raises NotFound."""
-        return _shown(await self._models.remove(query.organization, query.name, actor))
+        return await told(_shown, self._models.remove(query.organization, query.name, actor.id))
 
-    def _checked(self, told: dict[str, Any]) -> dict[str, Any]:
+    def _checked(self, given: dict[str, Any]) -> dict[str, Any]:
         """What must be put in other words, of settings that are right. Raises UrlRefused, OperationError."""
-        extra = told.get("extra_body") or {}
+        extra = given.get("extra_body") or {}
         if ours := OURS.intersection(extra):
             raise OperationError(f"An extra body cannot set `{min(ours)}`.")
         if len(msgspec.json.encode(extra)) > _LARGEST_EXTRA:
             raise OperationError(f"An extra body has {_LARGEST_EXTRA} bytes of JSON at the most.")
         for name in ("model", "display_name"):
-            if told.get(name) is not None and not told[name].isprintable():
+            if given.get(name) is not None and not given[name].isprintable():
                 raise OperationError(f"`{name}` may hold printable characters only.")
         changed: dict[str, Any] = {}
-        if "base_url" in told:
-            changed["base_url"] = self._check_url(told["base_url"])
-        if "apis" in told:
-            changed["apis"] = tuple(dict.fromkeys(told["apis"]))
+        if "base_url" in given:
+            changed["base_url"] = self._check_url(given["base_url"])
+        if "apis" in given:
+            changed["apis"] = tuple(dict.fromkeys(given["apis"]))
         return changed
 
 
@@ -162,5 +164,5 @@ def _shown(model: CustomModel) -> dict[str, Any]:
         hint=model.hint,
         created_ms=model.created_ms,
     )
-    told: dict[str, Any] = msgspec.to_builtins(shown)
-    return told
+    builtins: dict[str, Any] = msgspec.to_builtins(shown)
+    return builtins

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
 
-import msgspec
-
-from trivium.operations.operations import Nothing, Table
+from trivium.operations.table import Actor, Arguments, Op, Table
 from trivium.store.counters import State
+
+
+class ShowLimits(Arguments, frozen=True, kw_only=True):
+    pass
 
 
 class LimitOperations:
@@ -16,8 +17,7 @@ class LimitOperations:
 
     def __init__(self, state: Callable[[], State]) -> None:
         self._state = state
-        self.table: Table = {"limits.show": (Nothing, self._show)}
+        self.table: Table = {"limits.show": Op(arguments=ShowLimits, result=State, act=self._show)}
 
-    async def _show(self, _: Nothing) -> dict[str, Any]:
-        shown: dict[str, Any] = msgspec.to_builtins(self._state())
-        return shown
+    async def _show(self, _: ShowLimits, __: Actor) -> State:
+        return self._state()

@@ -4,25 +4,24 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
 from trivium.errors import OperationError
-from trivium.store.changes import OPERATOR
+from trivium.operations.table import Actor, Arguments, Op, Table
 from trivium.store.envelopes import FILE, Keyring, read_keys, with_new_key, write_keys
-from trivium.store.rotation import rotate, status
+from trivium.store.rotation import Rotated, Status, rotate, status
 from trivium.store.secrets import Secrets
 
 
-class Rotate(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class Rotate(Arguments, frozen=True, kw_only=True):
     new: bool = False
     """Under a new key, which is made in the data folder's file; without it under the first that is configured."""
 
 
-class SecretStatus(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class SecretStatus(Arguments, frozen=True, kw_only=True):
     pass
 
 
@@ -35,19 +34,19 @@ class SecretOperations:
         self._file = folder / FILE
         self._configured = configured
         self._rotating = asyncio.Lock()
-        self.table: dict[str, tuple[type[msgspec.Struct], Callable[[Any], Awaitable[Any]]]] = {
-            "secrets.rotate": (Rotate, self.rotate),
-            "secrets.status": (SecretStatus, self.status),
+        self.table: Table = {
+            "secrets.rotate": Op(arguments=Rotate, result=Rotated, act=self.rotate, changes=True),
+            "secrets.status": Op(arguments=SecretStatus, result=list[Status], act=self.status),
         }
 
-    async def rotate(self, query: Rotate, actor: str = OPERATOR) -> Any:
+    async def rotate(self, query: Rotate, actor: Actor) -> Any:
         """Goes on with one that was cut off. Raises OperationError, SecretUnreadable, StoreUnavailable."""
         async with self._rotating:
             if query.new:
                 await asyncio.to_thread(self._make_key)
-            return msgspec.to_builtins(await rotate(self._secrets, actor))
+            return msgspec.to_builtins(await rotate(self._secrets, actor.id))
 
-    async def status(self, _: SecretStatus) -> Any:
+    async def status(self, _: SecretStatus, __: Actor) -> Any:
         return [msgspec.to_builtins(one) for one in await status(self._secrets)]
 
     def _make_key(self) -> None:

@@ -19,8 +19,9 @@ _REMEMBERED = 10_000
 class Guesses:
     """Counts wrong keys by address, in memory; the oldest addresses are forgotten where there are too many."""
 
-    def __init__(self, most: int = MOST) -> None:
+    def __init__(self, most: int = MOST, what: str = "API keys") -> None:
         self._most = most
+        self._what = what
         self._wrong: OrderedDict[str, tuple[int, int]] = OrderedDict()
         """(end of the window, how many) by address."""
 
@@ -29,7 +30,7 @@ class Guesses:
         until, count = self._wrong.get(address, (0, 0))
         if count >= self._most and now_ms < until:
             raise RateLimited(
-                "Too many API keys that are not valid came from this address.",
+                f"Too many {self._what} that are not valid came from this address.",
                 retry_after=max(1, -(-(until - now_ms) // 1000)),
             )
 

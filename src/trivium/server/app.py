@@ -9,6 +9,7 @@ from typing import Any
 import msgspec
 
 from trivium import ids
+from trivium.admin.face import Asked, Face
 from trivium.errors import BodyTimeout, MethodNotAllowed, PathNotFound, RequestError, TriviumError, UpgradeRefused
 from trivium.pipeline.authenticate import authenticate
 from trivium.pipeline.authorize import check_target, visible_entries
@@ -35,8 +36,9 @@ _OK = b'{"status":"ok"}'
 class App:
     """An ASGI 3 application for HTTP. `problem` says why the store cannot do its work; None when it can."""
 
-    def __init__(self, deps: Deps, problem: Callable[[], Awaitable[str | None]]) -> None:
+    def __init__(self, deps: Deps, problem: Callable[[], Awaitable[str | None]], admin: Face | None = None) -> None:
         self._deps = deps
+        self._admin = admin
         self._problem = problem
         self._own_models = OwnModels(deps)
         self._proxies = networks(deps.settings.trusted_proxies)
@@ -54,6 +56,9 @@ class App:
 
     async def _answer(self, scope: Scope, receive: Receive, reply: HttpReply, connection: GuardedProtocol) -> None:
         headers: Mapping[bytes, bytes] = dict(scope["headers"])
+        if self._admin is not None and scope["path"].startswith("/admin/"):
+            await self._admin.serve(self._asked(scope, headers), HttpBody(receive, connection), reply)
+            return
         route = CALLS.get(scope["path"])
         call = self._call(scope, route or Route(api_of(scope["path"], headers), Operation.GENERATE), headers)
         if route is not None and scope["method"] == "POST":
@@ -78,6 +83,16 @@ class App:
             client_ip=self._client_ip(scope),
             time_ms=self._deps.clock.now_ms(),
             started_ns=self._deps.clock.monotonic_ns(),
+        )
+
+    def _asked(self, scope: Scope, headers: Mapping[bytes, bytes]) -> Asked:
+        return Asked(
+            id=ids.request_id(),
+            method=scope["method"],
+            path=scope["raw_path"],
+            query=scope["query_string"],
+            headers=headers,
+            client_ip=self._client_ip(scope),
         )
 
     def _client_ip(self, scope: Scope) -> str | None:

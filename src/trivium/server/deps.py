@@ -8,6 +8,8 @@ import logging
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from trivium import __version__
+from trivium.admin.face import Face
 from trivium.clock import Clock, SystemClock
 from trivium.config import database_url, redis_url, secret_keys
 from trivium.errors import ConfigError, RequestError, StoreUnavailable
@@ -15,15 +17,18 @@ from trivium.metering.book import Override, PriceBook, entries
 from trivium.operations.abuse import abuse_table
 from trivium.operations.byok import ByokOperations
 from trivium.operations.custom_models import CustomModelOperations
+from trivium.operations.house import HouseOperations
 from trivium.operations.housekeeping import Housekeeping
 from trivium.operations.limits import LimitOperations
-from trivium.operations.operations import Operations, Table
+from trivium.operations.operations import Operations
 from trivium.operations.price_table import price_table
 from trivium.operations.prices import PriceOperations
 from trivium.operations.reconcile import ReconcileOperations
 from trivium.operations.secrets import SecretOperations
+from trivium.operations.table import Table
 from trivium.pipeline.deps import Deps
 from trivium.pipeline.hold import CREDITS
+from trivium.policy.access import HouseSettings
 from trivium.policy.destinations import check_url, destinations
 from trivium.policy.spending import DEFAULT_ACCOUNT
 from trivium.providers import builtin
@@ -49,6 +54,8 @@ _LOCAL_READY = 120.0
 """Seconds that a call waits for the embedded model's first start."""
 _FOLLOWED = 1.0
 """Seconds between two looks at what other gateways of the same database were told."""
+_ITSELF = "gateway"
+"""The actor where nobody else is."""
 _LAST_WORD = 5.0
 """Seconds that an ending gateway waits for generation records."""
 
@@ -94,16 +101,23 @@ class Gateway:
         self._check_aliases()
         self._check_byok()
         self.housekeeping = Housekeeping(
-            self.store.database, self.store.ledger, lambda: self.deps.prices, generations, self.providers, clock
+            self.store.database,
+            self.store.ledger,
+            lambda: self.deps.prices,
+            generations,
+            self.providers,
+            clock,
+            note_uses=self.store.note_uses,
         )
         self.operations = Operations(self.store, self._tables(clock, client), self.deps.keep_counted)
+        self.admin = Face(self.operations, self.store, __version__) if settings.admin.enabled else None
 
     async def open(self) -> None:
         """Reads what the ledger and the price book keep in the store. Raises StoreUnavailable."""
         await self.store.ledger.load()
         await self.counters.start()
         if self.settings.billing.mode == CREDITS:
-            await self.store.accounts.create("Keys without an account", "organization", DEFAULT_ACCOUNT)
+            await self.store.accounts.create("Keys without an account", "organization", DEFAULT_ACCOUNT, _ITSELF)
         self._ruled(await asyncio.to_thread(self.store.prices.overrides))
         self.deps.house = (await self.store.house.get()).settings
         await self.store.secrets.load()
@@ -161,9 +175,13 @@ class Gateway:
             prices.table,
             limits.table,
             reconcile.table,
+            HouseOperations(self.store, self._decided).table,
             *secret_tables(self.store, self.settings, self.folder),
             abuse_table(lambda: looks.status() if looks is not None else {"mode": "off"}),
         ]
+
+    def _decided(self, house: HouseSettings) -> None:
+        self.deps.house = house
 
     def _check_aliases(self) -> None:
         """An alias must lead somewhere, as far as the providers' lists are known at the start."""

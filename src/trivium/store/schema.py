@@ -223,6 +223,8 @@ MIGRATIONS = (
     ALTER TABLE keys ADD COLUMN last_used_ms INTEGER;
     CREATE INDEX keys_by_account ON keys (account_id, id);
     CREATE INDEX keys_by_user ON keys (user_id, id);
+    CREATE TABLE retired_keys (hash BLOB PRIMARY KEY, key_id TEXT NOT NULL, until_ms INTEGER NOT NULL);
+    CREATE INDEX retired_keys_by_key ON retired_keys (key_id);
 
     ALTER TABLE records ADD COLUMN prompt_prefix TEXT;
     ALTER TABLE records ADD COLUMN system_prompt_prefix TEXT;
@@ -253,14 +255,12 @@ MIGRATIONS = (
         revoked_ms INTEGER
     );
     CREATE TABLE answers (
-        actor TEXT NOT NULL,
-        idempotency_key TEXT NOT NULL,
+        id BLOB PRIMARY KEY,
         question BLOB NOT NULL,
-        status INTEGER NOT NULL,
-        content BLOB NOT NULL,
-        time_ms INTEGER NOT NULL,
-        PRIMARY KEY (actor, idempotency_key)
+        sealed BLOB,
+        time_ms INTEGER NOT NULL
     );
+    CREATE INDEX answers_by_time ON answers (time_ms);
     CREATE TABLE secrets (
         id TEXT PRIMARY KEY,
         owner TEXT NOT NULL,

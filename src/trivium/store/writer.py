@@ -16,8 +16,9 @@ import contextlib
 import logging
 import threading
 from collections.abc import Callable, Sequence
+from contextvars import ContextVar
 from queue import SimpleQueue
-from typing import Generic, Protocol, TypeVar
+from typing import Any, Generic, Protocol, TypeVar
 
 from trivium.errors import OperationError, StoreUnavailable
 from trivium.store.sql import Database, Writing
@@ -58,6 +59,12 @@ class Op(Protocol):
 
 Apply = Callable[[Sequence[Op], Writing, bool], None]
 """Writes ops. The last argument is true where some may have been written by a transaction whose end nobody saw."""
+
+
+AROUND: ContextVar[Callable[[Callable[[Writing], Any]], Callable[[Writing], Any]] | None] = ContextVar(
+    "around", default=None
+)
+"""What else belongs into the transactions of the acts that a task has run (`store/answers.py`)."""
 
 
 class Act(Generic[_T]):
@@ -146,7 +153,8 @@ class Writer:
         """Runs a function inside a transaction, behind everything added so far. Raises OperationError where the
         function does, which it must before it writes, and StoreUnavailable."""
         await self.flush()
-        op = Act(act, urgent=urgent)
+        around = AROUND.get()
+        op: Act[_T] = Act(act if around is None else around(act), urgent=urgent)
         self.add(op)
         return await op.result
 

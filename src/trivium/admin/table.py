@@ -1,0 +1,87 @@
+"""Every route of the admin API. What is not here cannot be done over HTTP: `backup`, which writes to a path of the
+machine, and what may take minutes (`retention`, `reconcile`, `ledger.verify`, `prices.rerate`)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from trivium.admin.row import Row
+
+
+def _row(method: str, path: str, operation: str, does: str, **more: Any) -> Row:
+    return Row(method=method, path=path, operation=operation, does=does, **more)
+
+
+_ORG = "/organizations/{organization}"
+_SEEN = {"versioned": True}
+_SET = {"content": "settings", "if_match": "version", "versioned": True}
+_MADE = {"status": 201}
+
+ROWS: tuple[Row, ...] = (
+    _row("GET", "/admins", "admins.list", "The operators' credentials, revoked ones too."),
+    _row("POST", "/admins", "admins.create", "A new credential; its text is in this answer alone.", **_MADE),
+    _row("DELETE", "/admins/{admin}", "admins.revoke", "Ends a credential at once."),
+    _row("GET", "/organizations", "orgs.list", "Organizations; with `user`, those that this user is a member of."),
+    _row("POST", "/organizations", "orgs.create", "A new organization, with an account of the same id.", **_MADE),
+    _row("GET", _ORG, "orgs.show", "One organization."),
+    _row("PATCH", _ORG, "orgs.rename", "Gives it another name."),
+    _row("GET", f"{_ORG}/settings", "orgs.settings.show", "Its policy and limits.", **_SEEN),
+    _row("PUT", f"{_ORG}/settings", "orgs.settings.set", "Replaces all of them.", **_SET),
+    _row("GET", f"{_ORG}/members", "members.list", "Who is a member, and as what."),
+    _row("PUT", f"{_ORG}/members/{{user}}", "members.set", "Makes somebody a member, or gives another role."),
+    _row("DELETE", f"{_ORG}/members/{{user}}", "members.remove", "Ends a membership, and its keys with it."),
+    _row("GET", f"{_ORG}/projects", "projects.list", "Its projects."),
+    _row("POST", f"{_ORG}/projects", "projects.create", "A new project.", **_MADE),
+    _row("DELETE", f"{_ORG}/projects/{{project}}", "projects.remove", "Ends a project; its keys go on."),
+    _row("GET", f"{_ORG}/keys", "keys.list", "Its API keys, revoked ones too."),
+    _row("POST", f"{_ORG}/keys", "keys.create", "A new API key; its text is in this answer alone.", **_MADE),
+    _row("GET", f"{_ORG}/keys/{{key}}", "keys.show", "One API key."),
+    _row("PATCH", f"{_ORG}/keys/{{key}}", "keys.set", "Changes what is sent and leaves the rest."),
+    _row("POST", f"{_ORG}/keys/{{key}}/rotate", "keys.rotate", "Gives it a new text; the old one is good for a while."),
+    _row("DELETE", f"{_ORG}/keys/{{key}}", "keys.revoke", "Ends an API key at once."),
+    _row("GET", f"{_ORG}/accounts", "accounts.list", "Its account, with the balance."),
+    _row("GET", f"{_ORG}/entries", "credits.entries", "What changed its balance, the newest first."),
+    _row("GET", f"{_ORG}/budgets", "budgets.list", "Its budgets: its own, and those of its members, projects, keys."),
+    _row("PUT", f"{_ORG}/budgets", "budgets.set", "Sets the budget of a scope and period."),
+    _row("DELETE", f"{_ORG}/budgets/{{budget}}", "budgets.remove", "Ends a budget."),
+    _row("GET", f"{_ORG}/usage", "usage", "What its calls came to, by what `by` names."),
+    _row("GET", f"{_ORG}/requests", "requests", "Its calls, the newest first."),
+    _row("GET", f"{_ORG}/requests/{{request}}/receipt", "receipt", "What one of its calls was charged for."),
+    _row("GET", f"{_ORG}/changes", "changes.list", "Who changed what in it, the newest first."),
+    _row("GET", "/users", "users.list", "All users."),
+    _row("POST", "/users", "users.create", "A new user, with an account of the same id.", **_MADE),
+    _row("POST", "/blocked-users", "users.block", "Blocks all of these users, or none where one is not there."),
+    _row("GET", "/users/{user}", "users.show", "One user."),
+    _row("PATCH", "/users/{user}", "users.set", "Changes what is sent and leaves the rest."),
+    _row("POST", "/users/{user}/unblock", "users.unblock", "Lets a user in again."),
+    _row("POST", "/users/{user}/revoke-keys", "users.revoke_keys", "Ends all API keys of a user at once."),
+    _row("GET", "/blocked-domains", "domains.list", "E-mail domains whose users are blocked."),
+    _row("PUT", "/blocked-domains/{domain}", "domains.block", "Blocks the users of a domain."),
+    _row("DELETE", "/blocked-domains/{domain}", "domains.unblock", "Lets them in again."),
+    _row("GET", "/keys", "keys.list", "API keys: all, or those of `organization` or `user`."),
+    _row("POST", "/keys", "keys.create", "A new API key; its text is in this answer alone.", **_MADE),
+    _row("GET", "/keys/{key}", "keys.show", "One API key."),
+    _row("PATCH", "/keys/{key}", "keys.set", "Changes what is sent and leaves the rest."),
+    _row("POST", "/keys/{key}/rotate", "keys.rotate", "Gives it a new text; the old one is good for a while."),
+    _row("DELETE", "/keys/{key}", "keys.revoke", "Ends an API key at once."),
+    _row("GET", "/settings", "settings.show", "The house's gates and limits.", **_SEEN),
+    _row("PUT", "/settings", "settings.set", "Replaces all of them.", **_SET),
+    _row("GET", "/changes", "changes.list", "Who changed what, the newest first."),
+    _row("GET", "/accounts", "accounts.list", "Accounts, with their balances."),
+    _row("POST", "/accounts", "accounts.create", "A new account, or the one that has this id.", **_MADE),
+    _row("GET", "/accounts/{account}/entries", "credits.entries", "What changed its balance, the newest first."),
+    _row("POST", "/accounts/{account}/grants", "credits.grant", "Gives credits, which may expire.", **_MADE),
+    _row("POST", "/accounts/{account}/top-ups", "credits.top_up", "Adds credits that were paid for.", **_MADE),
+    _row("POST", "/accounts/{account}/adjustments", "credits.adjust", "Adds credits or takes some away.", **_MADE),
+    _row("POST", "/requests/{request}/refunds", "credits.refund", "Gives back a charge or a part of it.", **_MADE),
+    _row("GET", "/budgets", "budgets.list", "Budgets, with what their present period has seen."),
+    _row("PUT", "/budgets", "budgets.set", "Sets the budget of a scope and period."),
+    _row("DELETE", "/budgets/{budget}", "budgets.remove", "Ends a budget."),
+    _row("GET", "/usage", "usage", "What calls came to, by what `by` names."),
+    _row("GET", "/requests", "requests", "Calls, the newest first."),
+    _row("GET", "/requests/{request}/receipt", "receipt", "What a call was charged for."),
+    _row("GET", "/prices", "prices.show", "What models cost: all that are listed, or one."),
+    _row("PUT", "/prices", "prices.set", "Sets a price or a markup, or ends those that were set."),
+    _row("GET", "/prices/history", "prices.history", "Which prices a model's calls were charged with."),
+    _row("GET", "/prices/diff", "prices.diff", "How prices differ from what was last charged with."),
+)

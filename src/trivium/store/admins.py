@@ -1,0 +1,126 @@
+"""Credentials of operators, for the admin API: no API keys, and kept as those are, as a keyed hash alone.
+
+One belongs to the house, and may do everything, or to a user, and may do what the user's roles allow. Each use asks the
+database, so that one that was revoked, has expired or whose user was blocked is none at once, whoever changed it.
+"""
+
+from __future__ import annotations
+
+import hmac
+from collections.abc import Callable
+
+import msgspec
+
+from trivium import ids
+from trivium.clock import Clock
+from trivium.errors import NotFound
+from trivium.policy.caller import Role
+from trivium.store.changes import Changing, Page
+from trivium.store.sql import Database, Row, Writing
+from trivium.store.users import found_user
+from trivium.store.writer import Writer
+
+
+class Admin(msgspec.Struct, frozen=True, kw_only=True):
+    """What is told of a credential. Times are milliseconds since the epoch."""
+
+    id: str
+    name: str
+    hint: str
+    """Its last four characters."""
+    user_id: str | None = None
+    """Whose roles it has; None: the house's, for everything."""
+    created_ms: int
+    expires_ms: int | None = None
+    revoked_ms: int | None = None
+
+
+class NewAdmin(Admin, frozen=True, kw_only=True):
+    """With its text, which is shown this once."""
+
+    credential: str
+
+
+_NAMES = ("id", "name", "hint", "user_id", "created_ms", "expires_ms", "revoked_ms")
+_COLUMNS = ", ".join(_NAMES)
+_FIND = (
+    f"SELECT {', '.join(f'a.{name}' for name in _NAMES)}, a.hash FROM admins a LEFT JOIN users u ON u.id = a.user_id"
+    " LEFT JOIN blocked_domains d ON d.domain = u.domain WHERE a.hash = ? AND a.revoked_ms IS NULL"
+    " AND (a.expires_ms IS NULL OR a.expires_ms > ?)"
+    " AND (a.user_id IS NULL OR (u.id IS NOT NULL AND u.blocked_ms IS NULL AND d.domain IS NULL))"
+)
+
+
+class Admins(Changing):
+    """As `Changing` has it."""
+
+    def __init__(
+        self, database: Database, writer: Writer, clock: Clock, on_change: Callable[[], None], pepper: bytes
+    ) -> None:
+        super().__init__(database, writer, clock, on_change)
+        self._pepper = pepper
+
+    def digest(self, credential: str) -> bytes:
+        return ids.key_hash(self._pepper, credential)
+
+    async def find(self, credential: str) -> Admin | None:
+        """The live one with this text; None also where its user is blocked. Raises StoreUnavailable."""
+        digest = self.digest(credential)
+        rows = await self.database.ask(_FIND, (digest, self.clock.now_ms()))
+        return next((_admin(row[:-1]) for row in rows if hmac.compare_digest(bytes(row[-1]), digest)), None)
+
+    async def roles(self, user_id: str) -> dict[str, Role]:
+        """What a user is at this moment, by organization. Raises StoreUnavailable."""
+        rows = await self.database.ask("SELECT organization_id, role FROM memberships WHERE user_id = ?", (user_id,))
+        return {id: Role(role) for id, role in rows}
+
+    async def add(self, name: str, user_id: str | None, expires_ms: int | None, actor: str) -> NewAdmin:
+        text = ids.new_admin_credential()
+        told = {"name": name, "hint": text[-4:], "user_id": user_id, "expires_ms": expires_ms}
+        made = NewAdmin(id=ids.admin_id(), created_ms=self.clock.now_ms(), credential=text, **told)  # type: ignore[arg-type]
+
+        def act(tx: Writing) -> NewAdmin:
+            if user_id is not None:
+                found_user(tx, user_id)
+            values = [getattr(made, name) for name in _NAMES]
+            tx.execute(
+                f"INSERT INTO admins (hash, {_COLUMNS}) VALUES ({', '.join('?' * (len(values) + 1))})",
+                (self.digest(text), *values),
+            )
+            self.note(tx, actor, "admins.create", made.id, after=_without_text(made))
+            return made
+
+        return await self.change(act)
+
+    async def page(self, page: Page) -> list[Admin]:
+        """Revoked ones too."""
+        rows = await self.database.ask(
+            f"SELECT {_COLUMNS} FROM admins WHERE id > ? ORDER BY id LIMIT ?", (page.after, page.limit)
+        )
+        return [_admin(row) for row in rows]
+
+    async def revoke(self, id: str, actor: str) -> Admin:
+        """Ends one. Raises NotFound where there is none; one that has ended stays as it is."""
+        now = self.clock.now_ms()
+
+        def act(tx: Writing) -> Admin:
+            rows = tx.execute(f"SELECT {_COLUMNS} FROM admins WHERE id = ?", (id,))
+            if not rows:
+                raise NotFound(f"There is no admin credential {id!r}.")
+            before = _admin(rows[0])
+            if before.revoked_ms is not None:
+                return before
+            after = msgspec.structs.replace(before, revoked_ms=now)
+            tx.execute("UPDATE admins SET revoked_ms = ? WHERE id = ?", (now, id))
+            self.note(tx, actor, "admins.revoke", id, before=before, after=after)
+            return after
+
+        return await self.change(act)
+
+
+def _admin(row: Row) -> Admin:
+    return Admin(**dict(zip(_NAMES, row, strict=True)))
+
+
+def _without_text(made: NewAdmin) -> Admin:
+    return Admin(**{name: getattr(made, name) for name in _NAMES})

@@ -1,0 +1,37 @@
+"""Routes by path."""
+
+from __future__ import annotations
+
+import pytest
+
+from support_admin import administered
+from trivium.admin.routes import Routes
+from trivium.admin.row import PREFIX
+from trivium.admin.table import ROWS
+from trivium.errors import FieldInvalid
+
+HTTP_HAS_NOT = {"backup", "retention", "retention.erase", "ledger.verify", "prices.rerate", "reconcile"}
+
+
+async def test_every_operation_has_a_route_or_a_reason_to_have_none() -> None:
+    async with administered() as house:
+        operations = house.house.gateway.operations.table
+        routes = Routes(operations)
+        assert set(operations) - {row.operation for row in ROWS} == HTTP_HAS_NOT
+        assert len(routes.all) == len(ROWS)
+        for route in routes.all:
+            named = set(route.in_path)
+            assert named <= set(route.op.arguments.__struct_fields__), route.row
+            assert route.op.changes == (route.row.method != "GET"), route.row
+        assert len({(row.method, row.path) for row in ROWS}) == len(ROWS)
+
+        there, values = routes.at(f"{PREFIX}/organizations/a%20b/members/%C3%A9")
+        assert (sorted(there), values) == (["DELETE", "PUT"], ("a b", "\u00e9"))
+        there, values = routes.at(f"{PREFIX}/prices/history")
+        assert (list(there), values) == (["GET"], ())
+        for path in ("", "/", "/users/", "/users//keys", "/nowhere", "/users/a/b/c/d"):
+            assert routes.at(PREFIX + path) == ({}, ())
+        assert routes.at("/admin/v2/users") == ({}, ())
+        for path in ("/users/%ff", "/users/%00"):
+            with pytest.raises(FieldInvalid):
+                routes.at(PREFIX + path)
