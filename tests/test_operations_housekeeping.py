@@ -362,8 +362,9 @@ class TestTheRest:
             noted.append("uses")
 
         ledger = yard.ledger("run_2")
-        parts = (yard.database, ledger, lambda: PLAIN, Remembering({}), {}, yard.clock)
-        housekeeping = Housekeeping(*parts, note_uses=note_uses)
+        housekeeping = Housekeeping(
+            yard.database, ledger, lambda: PLAIN, Remembering({}), {}, yard.clock, note_uses=note_uses
+        )
         for _ in range(2):
             await housekeeping.look()
         assert noted == ["uses", "uses"]
