@@ -53,6 +53,30 @@ async def test_blocks_and_revocations_say_what_they_did(desk: Desk) -> None:
     ]
 
 
+async def test_who_is_erased_is_named_nowhere_any_more(desk: Desk) -> None:
+    for id in ("ann", "bob"):
+        await desk("users.create", name=f"{id} Canary", id=id, email=f"{id}@canary.example")
+        await desk("keys.create", name=f"{id}s canary", user=id)
+        await desk("users.block", users=[id], why="canary")
+    await desk("domains.block", domain="canary.example")
+    await desk("users.revoke_keys", user="ann")
+    done = await desk("retention.erase", user="ann", apply=True)
+    assert (done["live_keys"], done["applied"]) == (0, True)
+    ann = [
+        await desk("users.show", user="ann"),
+        *await desk.items("accounts.list", user="ann"),
+        *(line for line in await desk.items("changes.list") if line["target"] == "ann"),
+    ]
+    keys = [key for key in await desk.items("keys.list") if key["name"] == "erased"]
+    ann += [line for line in await desk.items("changes.list") if line["target"] in {key["id"] for key in keys}]
+    assert len(ann) == 6
+    assert "anary" not in str(ann)
+    # The others, and what blocks, stay as they were.
+    assert (await desk("users.show", user="bob"))["email"] == "bob@canary.example"
+    (domain,) = desk.store.database.query("SELECT domain FROM users WHERE id = 'ann'")[1]
+    assert domain == ("canary.example",)
+
+
 @pytest.mark.parametrize(
     ("operation", "arguments"),
     [
