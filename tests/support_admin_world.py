@@ -26,7 +26,7 @@ WORDS = {"acme": "plain", "blue": CANARY}
 ROLES = ("owner", "admin", "member", "billing")
 TABLES = (
     *("users", "organizations", "memberships", "projects", "keys", "accounts", "entries", "lots", "budgets"),
-    *("price_overrides", "records", "usage_hours", "admins", "changes"),
+    *("price_overrides", "records", "usage_hours", "admins", "changes", "secrets", "custom_models"),
 )
 _TEXTS = [name for name, kind in get_type_hints(Record).items() if kind in (str, str | None)]
 
@@ -103,6 +103,16 @@ class World:
             await house.made("/budgets", {"scope": scope, "period": "day", "usd": "7.77"}, "PUT")
         price = {"pattern": "up/canary", "account_id": "blue", "markup_ppm": 777, "note": "canary"}
         await house.made("/prices", price, "PUT")
+        own = {
+            "vendor": "custom",
+            "name": "canary",
+            "base_url": "https://canary.example",
+            "credential": {"key": "canary-canary"},
+        }
+        await house.made("/organizations/blue/upstream-keys", own)
+        await house.made("/users/canary-member/upstream-keys", own)
+        model = {"name": "canary", "base_url": "https://canary.example/v1", "apis": ["chat"], "key": "canary-canary"}
+        await house.made("/organizations/blue/models", model)
         await house.of_user("canary-owner", "canary")
         self.call("req_canary", "blue", "canary-member", made["id"])
         with self.store.database.transaction() as tx:
@@ -131,7 +141,7 @@ class World:
     async def prepare(self, route: Route, asking: Asking) -> Prepared:
         """An example of a request, with whatever it is about made."""
         self.count += 1
-        row, names = route.row, {field.name for field in msgspec.structs.fields(route.op.arguments)}
+        row, names = route.row, {*route.in_path, *route.others}
         given: dict[str, Any] = {"organization": asking.organization, "user": asking.user}
         given = {name: value for name, value in given.items() if name in names and value is not None}
         if asking.who not in ("stranger", "key"):
@@ -235,12 +245,34 @@ async def _leaving(world: World, asking: Asking) -> dict[str, Any]:
     return {"user": (await _member(world, asking))["user"]}
 
 
+async def _upstream_key(world: World, asking: Asking) -> dict[str, Any]:
+    """Of whom the request names."""
+    owner = f"organization:{asking.made_in}" if asking.made_in else f"user:{asking.user or 'plain-member'}"
+    what = {"vendor": "openai", "name": f"own{world.count}", "hint": ""}
+    return {"key": (await world.store.secrets.add(owner, b"secret", "operator", **what)).id}
+
+
+async def _custom_model(world: World, asking: Asking) -> dict[str, Any]:
+    name, organization = f"m{world.count}", asking.made_in or "acme"
+    model = {"name": name, "base_url": "https://models.example/v1", "apis": ["chat"]}
+    await world.house.made(f"/organizations/{organization}/models", model)
+    return {"name": name}
+
+
+async def _shared(world: World, asking: Asking) -> dict[str, Any]:
+    return {**await _custom_model(world, asking), "organizations": []}
+
+
 EXAMPLES: dict[str, Example] = {
     "accounts.create": _body(name="x"),
     "admins.create": _body(name="x"),
     "admins.revoke": _admin,
     "budgets.remove": _budget,
     "budgets.set": _scope,
+    "byok.add": _body(vendor="openai", name="n{n}", credential={"key": "sk-example-key"}),
+    "byok.order": _body(vendor="groq", keys=[]),
+    "byok.remove": _upstream_key,
+    "byok.set": _upstream_key,
     "credits.adjust": _credit,
     "credits.grant": _credit,
     "credits.refund": _request,
@@ -254,6 +286,10 @@ EXAMPLES: dict[str, Example] = {
     "keys.show": _key,
     "members.remove": _leaving,
     "members.set": _member,
+    "models.add": _body(name="m{n}", base_url="https://models.example/v1", apis=["chat"]),
+    "models.remove": _custom_model,
+    "models.set": _custom_model,
+    "models.share": _shared,
     "orgs.create": _body(name="x"),
     "orgs.rename": _body(name="x{n}"),
     "orgs.settings.set": _body(settings={"policy": {"models_deny": ["x"]}}),

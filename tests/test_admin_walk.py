@@ -8,7 +8,6 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator
 
-import msgspec
 import pytest
 
 from support_admin import Answered, administered
@@ -21,14 +20,14 @@ from trivium.store.answers import Keeping
 from trivium.store.writer import Writer
 
 CALLERS = ("house", *ROLES, "outsider", "stranger", "key")
-_UNKNOWN = ("accounts.create", "prices.set")
+_UNKNOWN = ("secrets.rotate", "accounts.create", "prices.set")
 """Whose answers no change knows: they can be made again without harm."""
 _ITEMS = {"key", "project", "budget", "request", "admin"}
 """Names in paths of what belongs to somebody."""
 
 
 def names(route: Route) -> set[str]:
-    return {field.name for field in msgspec.structs.fields(route.op.arguments)}
+    return {*route.in_path, *route.others}
 
 
 def cases(world: World, route: Route) -> Iterator[Asking]:

@@ -18,7 +18,7 @@ import msgspec
 from trivium.admin.arguments import arguments
 from trivium.admin.credential import Asking, Credentials
 from trivium.admin.openapi import document
-from trivium.admin.reply import Answer, answer, failure, refusal
+from trivium.admin.reply import Answer, answer, failure, refusal, whole_list
 from trivium.admin.routes import Routes
 from trivium.admin.row import PREFIX, Route
 from trivium.errors import (
@@ -171,7 +171,10 @@ class Face:
 
 def _encoded(route: Route, value: Any) -> bytes | None:
     """The answer, where what a change returned is what the operation answers with."""
-    if not (isinstance(route.op.result, type) and isinstance(value, route.op.result)):
+    kind, values = route.op.result, [value]
+    if (item := whole_list(kind)) is not None and isinstance(value, list):
+        kind, values = item, value
+    if not (isinstance(kind, type) and all(isinstance(one, kind) for one in values)):
         return None
     return msgspec.msgpack.encode(answer(route, msgspec.to_builtins(value)))
 

@@ -17,6 +17,20 @@ _SEEN = {"versioned": True}
 _SET = {"content": "settings", "if_match": "version", "versioned": True}
 _MADE = {"status": 201}
 
+
+def _own_keys(owner: str) -> tuple[Row, ...]:
+    """Upstream keys of an organization or user. They go in and never come out."""
+    path = f"{owner}/upstream-keys"
+    other: dict[str, Any] = {"fixed": {"user" if owner == _ORG else "organization": None}}
+    return (
+        _row("GET", path, "byok.list", "Upstream keys, as much of them as is ever shown.", **other),
+        _row("POST", path, "byok.add", "A new upstream key, behind the others for its vendor.", **_MADE, **other),
+        _row("PUT", f"{path}/order", "byok.order", "In which order the keys for a vendor are tried.", **other),
+        _row("PATCH", f"{path}/{{key}}", "byok.set", "Changes what is sent and leaves the rest.", **other),
+        _row("DELETE", f"{path}/{{key}}", "byok.remove", "Ends an upstream key.", **other),
+    )
+
+
 ROWS: tuple[Row, ...] = (
     _row("GET", "/admins", "admins.list", "The operators' credentials, revoked ones too."),
     _row("POST", "/admins", "admins.create", "A new credential; its text is in this answer alone.", **_MADE),
@@ -48,6 +62,12 @@ ROWS: tuple[Row, ...] = (
     _row("GET", f"{_ORG}/requests", "requests", "Its calls, the newest first."),
     _row("GET", f"{_ORG}/requests/{{request}}/receipt", "receipt", "What one of its calls was charged for."),
     _row("GET", f"{_ORG}/changes", "changes.list", "Who changed what in it, the newest first."),
+    *_own_keys(_ORG),
+    _row("GET", f"{_ORG}/models", "models.list", "Its custom models."),
+    _row("POST", f"{_ORG}/models", "models.add", "A new custom model; its key goes in and never comes out.", **_MADE),
+    _row("PATCH", f"{_ORG}/models/{{name}}", "models.set", "Changes what is sent and leaves the rest."),
+    _row("PUT", f"{_ORG}/models/{{name}}/organizations", "models.share", "To whose callers it is shown besides."),
+    _row("DELETE", f"{_ORG}/models/{{name}}", "models.remove", "Ends a custom model, and its key with it."),
     _row("GET", "/users", "users.list", "All users."),
     _row("POST", "/users", "users.create", "A new user, with an account of the same id.", **_MADE),
     _row("POST", "/blocked-users", "users.block", "Blocks all of these users, or none where one is not there."),
@@ -55,6 +75,7 @@ ROWS: tuple[Row, ...] = (
     _row("PATCH", "/users/{user}", "users.set", "Changes what is sent and leaves the rest."),
     _row("POST", "/users/{user}/unblock", "users.unblock", "Lets a user in again."),
     _row("POST", "/users/{user}/revoke-keys", "users.revoke_keys", "Ends all API keys of a user at once."),
+    *_own_keys("/users/{user}"),
     _row("GET", "/blocked-domains", "domains.list", "E-mail domains whose users are blocked."),
     _row("PUT", "/blocked-domains/{domain}", "domains.block", "Blocks the users of a domain."),
     _row("DELETE", "/blocked-domains/{domain}", "domains.unblock", "Lets them in again."),
@@ -67,6 +88,10 @@ ROWS: tuple[Row, ...] = (
     _row("GET", "/settings", "settings.show", "The house's gates and limits.", **_SEEN),
     _row("PUT", "/settings", "settings.set", "Replaces all of them.", **_SET),
     _row("GET", "/changes", "changes.list", "Who changed what, the newest first."),
+    _row("GET", "/limits", "limits.show", "Where limits are counted, and whether Redis does its part."),
+    _row("GET", "/abuse", "abuse.status", "What was judged to be abuse since the start, and how the classifier does."),
+    _row("GET", "/secrets", "secrets.status", "How many secrets lie under which key-encryption key."),
+    _row("POST", "/secrets/rotate", "secrets.rotate", "Puts all of them under the current one."),
     _row("GET", "/accounts", "accounts.list", "Accounts, with their balances."),
     _row("POST", "/accounts", "accounts.create", "A new account, or the one that has this id.", **_MADE),
     _row("GET", "/accounts/{account}/entries", "credits.entries", "What changed its balance, the newest first."),

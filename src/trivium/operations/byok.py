@@ -97,13 +97,13 @@ class ByokOperations:
         needs = Needs(roles=OFFICERS, personal=True)
         self.table: Table = {
             "byok.add": Op(arguments=Add, result=Shown, act=self.add, needs=needs, changes=True),
-            "byok.list": Op(arguments=List, result=list[Shown], act=self.list, needs=needs),
+            "byok.list": Op(arguments=List, result=list[Shown], act=self.listed, needs=needs),
             "byok.set": Op(arguments=Set, result=Shown, act=self.set, needs=needs, changes=True),
             "byok.remove": Op(arguments=Remove, result=Shown, act=self.remove, needs=needs, changes=True),
             "byok.order": Op(arguments=Order, result=list[Shown], act=self.order, needs=needs, changes=True),
         }
 
-    async def add(self, query: Add, actor: Actor) -> Any:
+    async def add(self, query: Add, actor: Actor) -> Shown:
         """Raises NotFound, Conflict, OperationError, SecretUnreadable where there is no key to seal it with."""
         _check_vendor(query.vendor)
         _check_fit(query.vendor, query.credential, query.region)
@@ -116,10 +116,10 @@ class ByokOperations:
         )
         return await told(_shown, adding)
 
-    async def list(self, query: List, _: Actor) -> Any:
+    async def listed(self, query: List, _: Actor) -> list[Shown]:
         return [_shown(secret) for secret in await self._secrets.listed(_owner(query), query.vendor)]
 
-    async def set(self, query: Set, actor: Actor) -> Any:
+    async def set(self, query: Set, actor: Actor) -> Shown:
         """Raises NotFound, Conflict, OperationError."""
         owner = _owner(query)
         before = await self._secrets.named(owner, query.key)
@@ -136,11 +136,11 @@ class ByokOperations:
         plain = _plain(query.credential) if query.credential is not None else None
         return await told(_shown, self._secrets.set(owner, before.id, plain, actor.id, **fields))
 
-    async def remove(self, query: Remove, actor: Actor) -> Any:
+    async def remove(self, query: Remove, actor: Actor) -> Shown:
         """Raises NotFound, OperationError."""
         return await told(_shown, self._secrets.remove(_owner(query), query.key, actor.id))
 
-    async def order(self, query: Order, actor: Actor) -> Any:
+    async def order(self, query: Order, actor: Actor) -> list[Shown]:
         """Raises OperationError."""
         ordering = self._secrets.order(_owner(query), query.vendor, query.keys, actor.id)
         return await told(lambda ordered: [_shown(secret) for secret in ordered], ordering)
@@ -172,9 +172,9 @@ def _check_fit(vendor: str, credential: Credential | None, region: str | None) -
         raise OperationError("A session token belongs to an access key id.")
 
 
-def _shown(secret: Secret) -> Any:
+def _shown(secret: Secret) -> Shown:
     kind, _, id = secret.owner.partition(":")
     shown = msgspec.structs.asdict(secret)
     del shown["owner"]
     shown["organization"], shown["user"] = (id, None) if kind == "organization" else (None, id)
-    return msgspec.to_builtins(Shown(**shown))
+    return Shown(**shown)

@@ -101,22 +101,22 @@ class CustomModelOperations:
         needs = Needs(roles=OFFICERS)
         self.table: Table = {
             "models.add": Op(arguments=Add, result=Shown, act=self.add, needs=needs, changes=True),
-            "models.list": Op(arguments=List, result=list[Shown], act=self.list, needs=needs),
+            "models.list": Op(arguments=List, result=list[Shown], act=self.listed, needs=needs),
             "models.set": Op(arguments=Set, result=Shown, act=self.set, needs=needs, changes=True),
             "models.share": Op(arguments=Share, result=Shown, act=self.share, changes=True),
             "models.remove": Op(arguments=Remove, result=Shown, act=self.remove, needs=needs, changes=True),
         }
 
-    async def add(self, query: Add, actor: Actor) -> Any:
+    async def add(self, query: Add, actor: Actor) -> Shown:
         """Raises NotFound, Conflict, UrlRefused, OperationError, SecretUnreadable where nothing can be sealed."""
         given = {name: getattr(query, name) for name in CustomSettings.__struct_fields__}
         settings = CustomSettings(**given | self._checked(given))
         return await told(_shown, self._models.add(query.organization, query.name, settings, query.key, actor.id))
 
-    async def list(self, query: List, _: Actor) -> Any:
+    async def listed(self, query: List, _: Actor) -> list[Shown]:
         return [_shown(model) for model in await self._models.listed(query.organization)]
 
-    async def set(self, query: Set, actor: Actor) -> Any:
+    async def set(self, query: Set, actor: Actor) -> Shown:
         """Raises NotFound, UrlRefused, OperationError, SecretUnreadable."""
         fields = CustomSettings.__struct_fields__
         given = {name: value for name in fields if (value := getattr(query, name)) is not UNSET}
@@ -127,12 +127,12 @@ class CustomModelOperations:
 
         return await told(_shown, self._models.set(query.organization, query.name, actor.id, change, query.key))
 
-    async def share(self, query: Share, actor: Actor) -> Any:
+    async def share(self, query: Share, actor: Actor) -> Shown:
         """Raises NotFound."""
         others = tuple(dict.fromkeys(id for id in query.organizations if id != query.organization))
         return await told(_shown, self._models.show(query.organization, query.name, others, actor.id))
 
-    async def remove(self, query: Remove, actor: Actor) -> Any:
+    async def remove(self, query: Remove, actor: Actor) -> Shown:
         """Raises NotFound."""
         return await told(_shown, self._models.remove(query.organization, query.name, actor.id))
 
@@ -154,8 +154,8 @@ class CustomModelOperations:
         return changed
 
 
-def _shown(model: CustomModel) -> dict[str, Any]:
-    shown = Shown(
+def _shown(model: CustomModel) -> Shown:
+    return Shown(
         **{name: getattr(model.settings, name) for name in CustomSettings.__struct_fields__},
         id=model.id,
         organization=model.organization_id,
@@ -164,5 +164,3 @@ def _shown(model: CustomModel) -> dict[str, Any]:
         hint=model.hint,
         created_ms=model.created_ms,
     )
-    builtins: dict[str, Any] = msgspec.to_builtins(shown)
-    return builtins

@@ -245,7 +245,7 @@ class MoneyOperations:
             raise OperationError(
                 f"{query.scope!r} is no scope: expected key:ID, user:ID, account:ID, project:ID or member:ACCOUNT/USER."
             )
-        if not await self._accounts.counts_somebody(query.scope):
+        if query.organization is None and not await self._accounts.counts_somebody(query.scope):
             raise OperationError(
                 f"{query.scope!r} is nobody's calls: `trivium keys list` and `trivium accounts list` show the ids."
             )

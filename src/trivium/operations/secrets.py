@@ -5,9 +5,6 @@ from __future__ import annotations
 
 import asyncio
 from pathlib import Path
-from typing import Any
-
-import msgspec
 
 from trivium.errors import OperationError
 from trivium.operations.table import Actor, Arguments, Op, Table
@@ -39,15 +36,15 @@ class SecretOperations:
             "secrets.status": Op(arguments=SecretStatus, result=list[Status], act=self.status),
         }
 
-    async def rotate(self, query: Rotate, actor: Actor) -> Any:
+    async def rotate(self, query: Rotate, actor: Actor) -> Rotated:
         """Goes on with one that was cut off. Raises OperationError, SecretUnreadable, StoreUnavailable."""
         async with self._rotating:
             if query.new:
                 await asyncio.to_thread(self._make_key)
-            return msgspec.to_builtins(await rotate(self._secrets, actor.id))
+            return await rotate(self._secrets, actor.id)
 
-    async def status(self, _: SecretStatus, __: Actor) -> Any:
-        return [msgspec.to_builtins(one) for one in await status(self._secrets)]
+    async def status(self, _: SecretStatus, __: Actor) -> list[Status]:
+        return await status(self._secrets)
 
     def _make_key(self) -> None:
         """The old ones stay in the file: whatever is not yet under the new one needs them, and so do backups."""

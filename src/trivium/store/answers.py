@@ -70,7 +70,7 @@ class Keeping:
     async def complete(self, writer: Writer, content: bytes) -> None:
         """Keeps the answer, where no change has. Raises Answered, Conflict, StoreUnavailable."""
         if self.content != content:
-            self._encode = lambda _: content
+            self._encode, self.shown = lambda _: content, _same
             await writer.run(lambda _: None)
 
     @contextlib.contextmanager

@@ -181,9 +181,11 @@ class Secrets(Changing):
         return await self._changed(act)
 
     async def order(self, owner: str, vendor: str, wanted: Sequence[str], actor: str) -> list[Secret]:
-        """The keys for a vendor in a new order, which names each once by its id or name. Raises OperationError."""
+        """The keys for a vendor in a new order, which names each once by its id or name. Raises NotFound,
+        OperationError."""
 
         def act(tx: Writing) -> list[Secret]:
+            _check_owner(tx, owner)
             before = [sealed.shown for sealed in _rows(tx, owner, vendor)]
             chosen = [_named(before, name) for name in wanted]
             if len(chosen) != len(before) or {secret.id for secret in chosen} != {secret.id for secret in before}:
