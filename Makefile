@@ -4,7 +4,7 @@
 #   TRIVIUM_PORT   and TRIVIUM_DATA are read by what `make run` starts
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-dev run test test-all check format conformance fuzz trust bench bench-quick bench-wire lock clean
+.PHONY: help setup setup-dev run test test-all check format conformance fuzz trust bench bench-policy bench-quick bench-wire lock clean
 
 VENV := .venv
 BIN  := $(VENV)/bin
@@ -64,7 +64,10 @@ bench-quick: $(RUN) ## Trivium against nginx, in under a minute
 bench-wire: $(RUN) ## translation: CPU per event and per request, no network
 	@$(BIN)/python bench/wire.py
 
-bench: bench-quick bench-wire ## every measurement there is
+bench-policy: $(RUN) ## who may do what: CPU per request, memory with a million keys
+	@$(BIN)/python bench/policy.py
+
+bench: bench-quick bench-wire bench-policy ## every measurement there is
 
 lock: ## compiles requirements/*.txt anew, with the newest versions that fit
 	@sh requirements/lock.sh $(UV)

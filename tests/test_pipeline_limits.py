@@ -243,6 +243,14 @@ class TestHeaders:
             assert headers["x-ratelimit-remaining-tokens"] == "70"
             assert not [name for name in headers if name.startswith("anthropic-")]
 
+    async def test_each_is_told_once_also_with_an_error_of_the_upstream(self) -> None:
+        upstreams = {"x-ratelimit-limit-requests": "77"}
+        for reply in (Reply(headers=upstreams), Reply(status=400, error=Error(), headers=upstreams)):
+            async with running(reply) as gateway, aiohttp.ClientSession() as session:
+                sent = {"authorization": f"Bearer {key(gateway, requests_per_minute=10)}"}
+                async with session.post(gateway.url + PATH, headers=sent, json=CHAT) as response:
+                    assert response.headers.getall("x-ratelimit-limit-requests") == ["10"]
+
     async def test_anthropic_clients_get_anthropics_on_streams_too(self, gateway: Running) -> None:
         limited = key(gateway, requests_per_minute=10, output_tokens_per_minute=90)
         _, _, headers = await ask(gateway, limited, MESSAGES | {"stream": True}, "/v1/messages")

@@ -67,13 +67,15 @@ class TestSeveral:
             assert await other.take([Claim("k", 200)]) is not None
 
     async def test_what_a_killed_gateway_held_is_free_when_its_lease_is_over(self, server: RedisServer) -> None:
-        claim = Claim("at once", 1, 1, 0)
+        claim = Claim("at once", 2, 1, 0)
         async with counting(server.url) as other:
+            assert await other.take([claim], "goes on") is None
             async with counting(server.url, lease=1) as killed:
                 assert await killed.take([claim], "a") is None
                 assert await other.take([claim], "b") is not None
             # It said nothing of an end.
             await soon(lambda: _passes(other, claim, "b"))
+            assert await other.take([claim], "c") is not None
 
     async def test_what_goes_on_longer_than_a_lease_stays_counted(self, server: RedisServer) -> None:
         claim = Claim("at once", 1, 1, 0)
