@@ -5,6 +5,7 @@ word of every test.
 from __future__ import annotations
 
 import asyncio
+import json
 from typing import Any
 
 import anthropic
@@ -442,6 +443,15 @@ class TestClientsThatLeave:
             await ask(house, api)
             record = await settled_one(house)
         assert (record["cost_nano"], record["cost_source"]) == (9_900_000, "reported")
+
+    @in_every_api
+    async def test_an_emoji_that_was_cut_in_half_loses_no_answer(self, api: str) -> None:
+        said = json.dumps(whole(api, "Hi X", usage(api, 25, 20))).replace("Hi X", "Hi \\ud83d")
+        async with shop(Rule(Reply(body=said)), settings=CREDITS) as house:
+            await customer(house)
+            status, _ = await ask(house, api)
+            record = await settled_one(house)
+        assert (status, record["outcome"], record["cost_nano"]) == (200, "success", PRICE)
 
     async def test_a_gateway_that_ends_does_not_wait_for_a_record_for_ever(self) -> None:
         told = Generation(id="gen-1", after_asks=1_000)

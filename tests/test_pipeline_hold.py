@@ -194,10 +194,11 @@ class TestWhose:
         assert counter.ledger.started.account_id == "default"
         assert counter.ledger.started.scopes == ("key:key_1", "account:default")
 
-    async def test_where_balances_are_not_charged_it_counts_for_its_key_alone(self) -> None:
+    async def test_where_balances_are_not_charged_budgets_count_all_the_same(self) -> None:
         counter = Counter(account_id=None, credits=False)
         await counter.begin()
-        assert (counter.ledger.started.account_id, counter.ledger.started.scopes) == (None, ("key:key_1",))
+        scopes = ("key:key_1", "account:default")
+        assert (counter.ledger.started.account_id, counter.ledger.started.scopes) == (None, scopes)
 
 
 class TestWhatIsKept:

@@ -106,7 +106,7 @@ COVERED: dict[str, dict[str, Callable[[Row], bool]]] = {
         "request_id": lambda row: row["kind"] in ("charge", "refund"),
         "lot": ALWAYS,
         "expires_ms": ALWAYS,
-        "flags": lambda row: row["flags"] == "overrun",
+        "flags": lambda row: row["flags"] == "overrun" and row["kind"] == "charge",
     },
     "lots": {"id": ALWAYS, "account_id": ALWAYS, "expires_ms": ALWAYS, "remaining_nano": ALWAYS, "seq": ALWAYS},
     "starts": {

@@ -543,6 +543,46 @@ class TestCorrections:
             (row,) = await asyncio.to_thread(reports.usage, house.database, reports.UsageQuery(by=("account",)))
             assert row["cost_nano"] == round(after * USD)  # refunds do not change what calls cost
 
+    async def test_what_cost_nothing_at_first_can_be_refunded_once_it_did(self, house: House) -> None:
+        account = await house.account(1)
+        id = await house.started(account, 0)
+        house.end(id, account, 0)
+        correction = Correction(
+            request_id=id, account_id=account, before_nano=0, after_nano=USD // 2, price_version="pr_2"
+        )
+        assert await house.accounts.correct([correction]) == 1
+        assert (await house.accounts.refund(id, None, None)).amount_nano == USD // 2
+        assert await house.balance(account) == (1, 0)
+
+    async def test_a_correction_takes_no_credits_that_have_expired(self, house: House, clock: TestClock) -> None:
+        account = await house.account()
+        await house.grant(account, 5, expires_ms=clock.now_ms() + 1000)
+        id = await house.started(account, 1)
+        house.end(id, account, 1)
+        await house.ledger.writer.flush()
+        clock.ms += 2000
+        clock.ns += 2000 * 10**6
+        correction = Correction(
+            request_id=id, account_id=account, before_nano=USD, after_nano=3 * USD, price_version="pr_2"
+        )
+        assert await house.accounts.correct([correction]) == 1
+        assert (await house.entries(account))[-2:] == [("expiry", -4, ""), ("adjustment", -2, "overrun")]
+
+    async def test_corrections_that_take_nothing_keep_nobody_waiting(self, house: House) -> None:
+        account = await house.account(2)
+        id = await house.started(account, 1)
+        house.end(id, account, 1)
+        await house.accounts.refund(id, None, None)
+        dearer = Correction(
+            request_id=id, account_id=account, before_nano=USD // 2, after_nano=USD, price_version="pr_2"
+        )
+        cheaper = msgspec.structs.replace(dearer, before_nano=USD, after_nano=USD // 2)
+        for one in (cheaper, dearer):
+            correcting = asyncio.create_task(house.accounts.correct([one]))
+            while not correcting.done():
+                house.end(await house.started(account, 1.5), account)
+            assert await correcting == 1
+
     async def test_budgets_follow_a_correction(self, house: House) -> None:
         await house.budget("key:k", 1)
         id = await house.started(None, 1, scopes=("key:k",))

@@ -59,6 +59,10 @@ class TestParse:
             (Api.RESPONSES, {"max_output_tokens": 5, "max_tokens": 7}, 5),
             (Api.MESSAGES, {"max_tokens": 5}, 5),
             (Api.CHAT, {"max_tokens": 9, "max_completion_tokens": 7}, 9),  # whichever its server reads
+            (Api.CHAT, {"max_tokens": 9, "max_completion_tokens": -1}, None),
+            (Api.CHAT, {"max_tokens": 9, "max_completion_tokens": "\u0035" * 30}, None),
+            (Api.CHAT, {"max_tokens": 9, "max_completion_tokens": None}, 9),
+            (Api.MESSAGES, {"max_tokens": 0}, None),
             (Api.MESSAGES, {"max_tokens": "5"}, 5),
             (Api.MESSAGES, {"max_tokens": 10**30}, None),
             (Api.MESSAGES, {"max_tokens": -5}, None),
@@ -69,6 +73,13 @@ class TestParse:
         self, api: Api, fields: dict[str, Any], tokens: int | None
     ) -> None:
         assert ask(api, **fields).max_tokens == tokens
+
+    @pytest.mark.parametrize("n", [10**30, "five", [2], -1, "\x00"])
+    def test_a_number_of_answers_that_cannot_be_read_is_refused(self, n: Any) -> None:
+        with pytest.raises(FieldUnsupported, match="`n` must be a whole number"):
+            ask(Api.CHAT, n=n)
+        for good in (None, 3, 3.0, "3"):
+            assert ask(Api.CHAT, n=good)
 
     def test_fields_that_nobody_asks_for_may_hold_anything(self) -> None:
         request = parse(Api.CHAT, b'{"model":"m","messages":"\xff","future":[1e999]}')

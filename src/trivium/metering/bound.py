@@ -87,7 +87,7 @@ def _dear_media(size: Size, limits: Limits, rates: Rates, rate: int) -> dict[str
     reads = min(sum(size.server_tools.values()), MOST_ROUNDS) + 1
     images = size.media_tokens_most - size.sound_tokens_most + _more_for_images(size, limits.image)
     media = {
-        "image_input": (images if size.images else 0, rates.image_input),
+        "image_input": (images, rates.image_input),  # as pages of documents may count
         "audio_input": (size.sound_tokens_most, rates.audio_input),
     }
     return {name: tokens * reads for name, (tokens, own) in media.items() if tokens and (own or 0) > rate}

@@ -16,7 +16,7 @@ from trivium.clock import Clock
 from trivium.errors import NotFound, OperationError
 from trivium.money import nano_text
 from trivium.policy.spending import DEFAULT_ACCOUNT, Budget
-from trivium.store import posting, rollups
+from trivium.store import owners, posting, rollups
 from trivium.store.changes import OPERATOR, Change, note
 from trivium.store.ledger import Ledger
 from trivium.store.posting import Entry, Sums
@@ -26,6 +26,10 @@ from trivium.store.whose import EVERYBODY, Whose, scopes
 MOST_NANO = 10**17
 """100 million USD: what is larger is a mistake."""
 
+_BY_KEYS = (
+    "SELECT account_id, kind, amount_nano FROM entries"
+    " WHERE idempotency_key = ? OR (idempotency_key > ? AND idempotency_key < ?)"
+)
 _BY_KEY = "SELECT account_id, kind, amount_nano, expires_ms FROM entries WHERE idempotency_key = ?"
 _ENTRY_COLUMNS = "account_id, kind, amount_nano, time_ms, idempotency_key, request_id, lot, expires_ms, flags, note"
 
@@ -129,20 +133,33 @@ class Accounts:
     async def correct(self, corrections: Sequence[Correction], actor: str = OPERATOR) -> int:
         """Books what charges would be at another price, as far as they are not that by now. Returns how many were."""
         now = self._clock.now_ms()
-        more = [(one.account_id, one.after_nano - one.before_nano) for one in corrections]
-        async with self._ledger.beside, self._ledger.withheld(more, beyond=True) as free:
-            booked = await self._ledger.writer.run(
-                lambda tx: [
-                    done
-                    for one, there in zip(corrections, free, strict=True)
-                    if (done := _correct(tx, one, there, now, actor)) is not None
-                ]
-            )
-            for entry, windows, difference in booked:
-                self._ledger.spent(windows, difference)
-                if entry is not None:
-                    self._ledger.credited(entry)
+        named = {one.account_id for one in corrections}
+        for account_id in await owners.accounts_with_expired_credits(self._database, now):
+            if account_id in named:
+                await self._ledger.expire(account_id)
+        async with self._ledger.beside:
+            more = [(one.account_id, await self._owed(one)) for one in corrections]
+            async with self._ledger.withheld(more, beyond=True) as free:
+                booked = await self._ledger.writer.run(
+                    lambda tx: [
+                        done
+                        for one, there in zip(corrections, free, strict=True)
+                        if (done := _correct(tx, one, there, now, actor)) is not None
+                    ]
+                )
+                for entry, windows, difference in booked:
+                    self._ledger.spent(windows, difference)
+                    if entry is not None:
+                        self._ledger.credited(entry)
         return len(booked)
+
+    async def _owed(self, correction: Correction) -> int:
+        """What a correction will take from its account, as far as can be said before."""
+        if correction.account_id is None or correction.after_nano <= correction.before_nano:
+            return 0
+        keys = _keys_of(correction.request_id)
+        made = [row for values in keys for row in await self._database.ask(_BY_KEYS, values)]
+        return max(0, _owed(made, correction.after_nano))
 
     async def set_budget(self, budget: Budget, whose: Whose = EVERYBODY, actor: str = OPERATOR) -> str:
         """Sets a limit, and returns the budget's id. Where the scope has a budget of the period it stays the same one,
@@ -291,10 +308,10 @@ def _is_short(row: tuple[int, int], free: int | None, amount: int) -> bool:
 def _refund(  # noqa: PLR0917
     tx: Writing, request_id: str, amount_nano: int | None, why: str | None, now_ms: int, actor: str
 ) -> Entry:
-    charged = tx.execute("SELECT account_id FROM entries WHERE idempotency_key = ?", (f"charge:{request_id}",))
+    charged = [account_id for account_id, _, _ in _made_for(tx, request_id)]
     if charged:
-        posting.lock(tx, charged[0][0])
-    rows = _made_for(tx, request_id)
+        posting.lock(tx, charged[0])
+    rows = [(kind, amount) for _, kind, amount in _made_for(tx, request_id)]
     left, refunds = -sum(amount for _, amount in rows), sum(kind == "refund" for kind, _ in rows)
     if not charged or left <= 0:
         raise OperationError(f"There is nothing to refund of request {request_id!r}.")
@@ -302,7 +319,7 @@ def _refund(  # noqa: PLR0917
     if not 0 < amount <= left:
         raise OperationError(f"Of request {request_id!r} between 0 and {nano_text(left)} USD can be refunded.")
     entry = Entry(
-        account_id=charged[0][0],
+        account_id=charged[0],
         kind="refund",
         amount_nano=amount,
         time_ms=now_ms,
@@ -316,13 +333,14 @@ def _refund(  # noqa: PLR0917
 
 
 def _made_for(tx: Writing, request_id: str) -> list[Row]:
-    """Kind and amount of a request's entries, found by what their idempotency keys begin with."""
-    statement = (
-        "SELECT kind, amount_nano FROM entries"
-        " WHERE idempotency_key = ? OR (idempotency_key > ? AND idempotency_key < ?)"
-    )
+    """Account, kind and amount of a request's entries."""
+    return [row for values in _keys_of(request_id) for row in tx.execute(_BY_KEYS, values)]
+
+
+def _keys_of(request_id: str) -> list[tuple[str, str, str]]:
+    """What the idempotency keys of a request's entries are, or begin with."""
     keys = [f"{kind}:{request_id}" for kind in ("charge", "refund", "rerate")]
-    return [row for key in keys for row in tx.execute(statement, (key, f"{key}:", f"{key};"))]
+    return [(key, f"{key}:", f"{key};") for key in keys]
 
 
 _Booked = tuple[Entry | None, posting.Windows, int]
@@ -348,7 +366,7 @@ def _correct(tx: Writing, correction: Correction, free: int | None, now_ms: int,
     windows = posting.read_windows(started[0][0]) if started else ()
     sums.windows(windows, difference, 0)
     entry = None
-    if correction.account_id is not None and (owed := _owed(tx, id, correction.after_nano)):
+    if correction.account_id is not None and (owed := _owed(_made_for(tx, id), correction.after_nano)):
         entry = Entry(
             account_id=correction.account_id,
             kind="adjustment",
@@ -373,9 +391,9 @@ def _correct(tx: Writing, correction: Correction, free: int | None, now_ms: int,
     return entry, windows, difference
 
 
-def _owed(tx: Writing, request_id: str, cost_nano: int) -> int:
-    """What is still to be paid for a call that costs so much by now; what was given back stays given."""
-    made = _made_for(tx, request_id)
-    refunded: int = sum(amount for kind, amount in made if kind == "refund")
-    paid: int = -sum(amount for _, amount in made)
+def _owed(made: list[Row], cost_nano: int) -> int:
+    """What is still to be paid for a call that costs so much by now; what was given back stays given. `made` are the
+    entries of its request."""
+    refunded: int = sum(amount for _, kind, amount in made if kind == "refund")
+    paid: int = -sum(amount for _, _, amount in made)
     return max(0, cost_nano - refunded) - paid

@@ -96,6 +96,11 @@ def count(found: Members, name: str) -> int | None:
     return math.ceil(number) if 0 <= number < _LARGEST_COUNT else None
 
 
+def is_said(found: Members, name: str) -> bool:
+    """Whether a member is there and not null."""
+    return name in found and bytes(found[name]) != b"null"
+
+
 def patch(body: bytes, found: Members, changes: dict[str, bytes], read: Iterable[str] = ()) -> bytes:
     """The body with top-level members set to JSON values; all other bytes as they were, where that is safe.
 

@@ -51,9 +51,19 @@ def parse(api: Api, body: bytes) -> Request:
         members=found,
         model=model,
         stream=stream,
-        max_tokens=max((n for f in MAX_TOKENS[api] if (n := json_body.count(found, f)) is not None), default=None),
+        max_tokens=_limit(api, found),
         wants_usage=not (api is Api.CHAT and stream) or _asks_for_usage(found),
     )
+
+
+def _limit(api: Api, found: json_body.Members) -> int | None:
+    """The most tokens that an answer may have by the request: the largest, where two are named, for servers differ in
+    which one they read. One that cannot be read, or says that there is none, is no limit whatever the other says.
+    Raises FieldUnsupported where nobody could say how many answers are asked for."""
+    if api is Api.CHAT and json_body.count(found, "n") is None and json_body.is_said(found, "n"):
+        raise FieldUnsupported("`n` must be a whole number.", param="n")
+    limits = [json_body.count(found, name) or 0 for name in MAX_TOKENS[api] if json_body.is_said(found, name)]
+    return max(limits) if limits and all(limits) else None
 
 
 def without_body(request: Request) -> Request:

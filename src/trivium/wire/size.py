@@ -159,7 +159,7 @@ class _Found:
     def mark(self, raw: msgspec.Raw) -> None:
         said = bytes(raw)
         self.marked |= said != b"null"
-        self.marked_1h |= b'"1h"' in said
+        self.marked_1h |= b'"1h"' in said or b"\\u" in said  # which could spell it
 
     def add(self, medium: Medium, payload: bytes) -> None:
         """One medium; no payload: its bytes lie elsewhere."""
