@@ -24,7 +24,7 @@ def complaint(text: str) -> str:
 @pytest.mark.parametrize(
     ("text", "place", "words"),
     [
-        ("[serve]\nport = 1", "t.toml:1: serve", "expected one of aliases, billing, local, log, models, providers"),
+        ("[serve]\nport = 1", "t.toml:1: serve", "expected one of aliases, billing, catalog, local, log"),
         ("port = 1", "t.toml:1: port", "unknown section"),
         ("[server]\n\nprot = 1", "t.toml:3: server.prot", "expected one of host, port"),
         ('[server]\nport = "4000"', "t.toml:2: server.port", "Expected int, got str"),

@@ -19,6 +19,7 @@ import msgspec
 from trivium.errors import ConfigError
 from trivium.settings import (
     BillingSettings,
+    CatalogSettings,
     LocalSettings,
     LogSettings,
     ModelSettings,
@@ -27,6 +28,7 @@ from trivium.settings import (
     Settings,
     Source,
     StorageSettings,
+    TokenSettings,
     UpstreamSettings,
 )
 
@@ -40,6 +42,8 @@ _SECTIONS: dict[str, Any] = {
     "local": LocalSettings,
     "log": LogSettings,
     "billing": BillingSettings,
+    "catalog": CatalogSettings,
+    "tokens": TokenSettings,
     "aliases": dict[str, str],
 }
 _T = TypeVar("_T")
@@ -89,6 +93,17 @@ def database_url(settings: Settings, env: Mapping[str, str]) -> str | None:
     if not url.startswith(("postgresql://", "postgres://")):
         raise _error(settings.source, path, "expected postgresql://USER:PASSWORD@HOST:PORT/DATABASE")
     return url
+
+
+def token_key(settings: Settings, env: Mapping[str, str]) -> bytes | None:
+    """The secret of the issuer whose tokens are credentials; None: there is none. Raises ConfigError."""
+    if settings.tokens.key is None:
+        return None
+    path = ("tokens", "key")
+    key = secret(settings.tokens.key, env, settings.source, path).encode()
+    if len(key) < 32:
+        raise _error(settings.source, path, f"expected 32 bytes or more, got {len(key)}")
+    return key
 
 
 def parse(text: str, name: str = "trivium.toml") -> Settings:

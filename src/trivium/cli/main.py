@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from trivium import __version__
-from trivium.cli import backup, keys, mock, money, prices, reconcile, reports, retention, up, wire
+from trivium.cli import backup, keys, mock, money, prices, reconcile, reports, retention, tokens, up, wire
 from trivium.errors import TriviumError
 
 
@@ -47,4 +47,5 @@ main.add_command(money.ledger)
 main.add_command(reconcile.reconcile)
 main.add_command(retention.retention)
 main.add_command(backup.backup)
+main.add_command(tokens.tokens)
 main.add_command(wire.wire)

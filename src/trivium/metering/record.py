@@ -112,6 +112,17 @@ class Record(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """What it may have cost without anybody knowing: of a call whose end nobody saw."""
     content_bytes: int = 0
     """Bytes of content that were delivered, where no usage arrived and they had to be counted instead."""
+    task_id: str | None = None
+    """This and what follows is what the client says of itself (`policy/context.py`)."""
+    parent_task_id: str | None = None
+    session_id: str | None = None
+    client_project: str | None = None
+    """Where the key names no project. Budgets know nothing of it."""
+    editor: str | None = None
+    machine_id: str | None = None
+    client_version: str | None = None
+    feature: str | None = None
+    mode: str | None = None
 
 
 COLUMNS = Record.__struct_fields__

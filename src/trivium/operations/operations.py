@@ -14,6 +14,7 @@ from trivium.operations.audit import AuditOperations
 from trivium.operations.money import ID, MoneyOperations
 from trivium.operations.receipts import corrected, receipt_of
 from trivium.operations.retention import RetentionOperations
+from trivium.operations.tokens import TokenOperations
 from trivium.store.backup import back_up
 from trivium.store.keys import ApiKey
 from trivium.store.reports import GROUPS, RequestQuery, UsageQuery
@@ -72,6 +73,7 @@ class Operations:
             "receipt": (Receipt, self._receipt),
             **RetentionOperations(store).table,
             **MoneyOperations(store.accounts, store.clock).table,
+            **TokenOperations(store.peppers).table,
             **AuditOperations(store.snapshot, self._flush).table,
         }
         for table in more:

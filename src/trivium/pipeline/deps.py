@@ -39,6 +39,14 @@ class Keys(Protocol):
         ...
 
 
+class Tokens(Protocol):
+    """Who calls, by a token of the issuer that the configuration trusts."""
+
+    async def find(self, token: str) -> Caller | None:
+        """The caller that a valid token names. Raises StoreUnavailable."""
+        ...
+
+
 class Ledger(Protocol):
     """Starts and ends of calls."""
 
@@ -93,11 +101,13 @@ class Deps:
         local: Local | None,
         catalog: Catalog,
         seal_key: bytes = b"",
+        tokens: Tokens | None = None,
     ) -> None:
         """`seal_key` is the secret with which sealed reasoning is put into envelopes."""
         self.settings = settings
         self.clock = clock
         self.keys = keys
+        self.tokens = tokens
         self.ledger = ledger
         self.prices = prices
         self.lookups = Lookups(generations)

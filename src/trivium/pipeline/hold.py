@@ -17,7 +17,7 @@ from trivium.pipeline.call import Call, Operation
 from trivium.pipeline.deps import Deps
 from trivium.pipeline.settle import Run
 from trivium.policy.caller import Caller
-from trivium.policy.spending import DEFAULT_ACCOUNT, Refusal
+from trivium.policy.spending import DEFAULT_ACCOUNT, Refusal, scopes_of
 from trivium.routing.catalog import Target
 from trivium.wire.request import Request
 from trivium.wire.size import measure, service_tier
@@ -48,7 +48,7 @@ async def begin(call: Call, request: Request, target: Target, run: Run, deps: De
                 param="model",
             )
         if payer is Payer.HOUSE:
-            scopes = _scopes(run)
+            scopes = scopes_of(run.key, run.account_id) if run.key else ()
             if quote is None and target.provider.reports_cost and await deps.ledger.counts(scopes):
                 raise PriceUnknown(
                     f"A budget counts this call, and what `{target.model}` of {target.provider.name} costs is known "
@@ -91,23 +91,6 @@ def _most(size: Size, request: Request, target: Target, quote: Quote, deps: Deps
     limits = deps.prices.limits(target.provider, target.model)
     usage = most_usage(size, request.max_tokens, limits)
     return max(cost(usage, quote, tier).nano for tier in {size.service_tier, None})
-
-
-def _scopes(run: Run) -> tuple[str, ...]:
-    """All that a budget may be set for and that this call counts in."""
-    key = run.key
-    if key is None:
-        return ()
-    scopes = [f"key:{key.id}"]
-    if key.user_id:
-        scopes.append(f"user:{key.user_id}")
-    if account := key.account_id or run.account_id:
-        scopes.append(f"account:{account}")
-        if key.user_id:
-            scopes.append(f"member:{account}/{key.user_id}")
-    if key.project_id:
-        scopes.append(f"project:{key.project_id}")
-    return tuple(scopes)
 
 
 def _refused(refusal: Refusal, request: Request, deps: Deps) -> RequestError:

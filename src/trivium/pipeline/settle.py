@@ -7,8 +7,9 @@ is missing that the provider's generation record has, the call stays open until 
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 import msgspec
 
@@ -26,6 +27,7 @@ from trivium.money import nano_text
 from trivium.pipeline.call import Call, Operation
 from trivium.pipeline.deps import Deps
 from trivium.policy.caller import Caller
+from trivium.policy.context import context_of
 from trivium.routing.catalog import Target
 from trivium.wire.generation import Generation
 from trivium.wire.losses import Loss
@@ -260,6 +262,7 @@ class Run:
             markup_ppm=self.quote.markup_ppm if self.quote else 0,
             hold_nano=self.hold_nano,
             content_bytes=self.content_bytes,
+            **_told_of_itself(call.headers, self.key),
         )
 
     def _losses(self) -> list[tuple[str, str]]:
@@ -282,6 +285,22 @@ _NO_USAGE = Usage()
 
 def _json(value: object) -> str | None:
     return msgspec.json.encode(value).decode() if value else None
+
+
+def _told_of_itself(headers: Mapping[bytes, bytes], key: Caller | None) -> dict[str, Any]:
+    """The columns of what the client says; the project only where the key has none."""
+    context = context_of(headers)
+    return {
+        "task_id": context.task,
+        "parent_task_id": context.parent_task,
+        "session_id": context.session,
+        "client_project": None if key and key.project_id else context.project,
+        "editor": context.editor,
+        "machine_id": context.machine,
+        "client_version": context.version,
+        "feature": context.feature,
+        "mode": context.mode,
+    }
 
 
 def _client_app(user_agent: bytes | None) -> str | None:

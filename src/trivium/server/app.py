@@ -17,7 +17,8 @@ from trivium.pipeline.deps import Deps
 from trivium.pipeline.handle import NO_KEY, handle, refuse
 from trivium.pipeline.relay import json_headers
 from trivium.policy.addresses import client_address, networks
-from trivium.server.models import model_list, single_model
+from trivium.server.desk import Desk
+from trivium.server.models import anthropic_list, anthropic_model
 from trivium.server.protocol import GuardedProtocol
 from trivium.server.routes import CALLS, MODELS, Route, api_of, model_in_path
 
@@ -33,9 +34,10 @@ _OK = b'{"status":"ok"}'
 class App:
     """An ASGI 3 application for HTTP. `problem` says why the store cannot do its work; None when it can."""
 
-    def __init__(self, deps: Deps, problem: Callable[[], Awaitable[str | None]]) -> None:
+    def __init__(self, deps: Deps, problem: Callable[[], Awaitable[str | None]], desk: Desk) -> None:
         self._deps = deps
         self._problem = problem
+        self._desk = desk
         self._proxies = networks(deps.settings.trusted_proxies)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -75,6 +77,7 @@ class App:
             client_ip=self._client_ip(scope),
             time_ms=self._deps.clock.now_ms(),
             started_ns=self._deps.clock.monotonic_ns(),
+            kilo=scope["path"].startswith("/api/"),
         )
 
     def _client_ip(self, scope: Scope) -> str | None:
@@ -87,8 +90,9 @@ class App:
     async def _look_up(self, path: str, method: str, call: Call) -> tuple[int, bytes]:
         """Status and body of whatever is not a model call. Raises PathNotFound, MethodNotAllowed, and what a caller
         without a key or with a wrong name gets."""
-        headers, model = call.headers, model_in_path(path)
-        if path not in CALLS and path not in MODELS and model is None and path not in (*_PROBES, "/readyz"):
+        headers, model, asked = call.headers, model_in_path(path), self._desk.find(path)
+        known = path in CALLS or path in MODELS or path in (*_PROBES, "/readyz")
+        if not known and model is None and asked is None:
             raise PathNotFound(
                 f"There is nothing at {path[:200]}. The paths are /v1/chat/completions, /v1/responses, "
                 "/v1/messages and /v1/models."
@@ -103,15 +107,25 @@ class App:
         if path == "/readyz":
             problem = await self._problem()
             return (503, msgspec.json.encode({"status": problem})) if problem else (200, _OK)
-        caller = await authenticate(headers, call.client_ip, self._deps)
+        if asked is not None:
+            return 200, msgspec.json.encode(await asked(call))
+        return 200, await self._models(model, call)
+
+    async def _models(self, model: str | None, call: Call) -> bytes:
+        """All of them, or the one that is named."""
+        caller = await authenticate(call.headers, call.client_ip, self._deps)
         if caller is None:
             raise CredentialMissing(NO_KEY)
-        anthropic = b"anthropic-version" in headers
-        entries = visible_entries(caller, self._deps)
+        anthropic, listing = b"anthropic-version" in call.headers, self._desk.listing
         if model is None:
-            return 200, model_list(entries, anthropic=anthropic)
-        check_target(caller, self._deps.catalog.resolve(model), self._deps)
-        return 200, single_model(entries, self._deps.catalog.resolve(model), model, anthropic=anthropic)
+            if anthropic:
+                return anthropic_list(visible_entries(caller, self._deps))
+            return msgspec.json.encode({"object": "list", "data": listing.models(caller, call)})
+        target = self._deps.catalog.resolve(model)
+        check_target(caller, target, self._deps)
+        if anthropic:
+            return anthropic_model(visible_entries(caller, self._deps), target, model)
+        return msgspec.json.encode(listing.model(model, target, caller, call))
 
 
 class HttpBody:

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from trivium.clock import Clock, SystemClock
-from trivium.config import database_url
+from trivium.config import database_url, token_key
 from trivium.errors import ConfigError, RequestError, StoreUnavailable
 from trivium.metering.book import Override, PriceBook, entries
 from trivium.operations.housekeeping import Housekeeping
@@ -22,8 +22,10 @@ from trivium.policy.spending import DEFAULT_ACCOUNT
 from trivium.providers import builtin
 from trivium.providers.provider import Provider
 from trivium.routing.catalog import ModelEntry, catalog
+from trivium.server.desk import Desk
 from trivium.settings import Settings
 from trivium.store.store import Store
+from trivium.store.tokens import TokenStore
 from trivium.upstream.client import UpstreamClient
 from trivium.upstream.generation import Generations
 from trivium.upstream.http1 import Http1Client
@@ -67,7 +69,9 @@ class Gateway:
             local=Embedded(self.local) if self.local else None,
             catalog=catalog(self.providers.values(), settings.aliases, {}),
             seal_key=self.store.seal_key,
+            tokens=_tokens(settings, env, self.store, clock),
         )
+        self.desk = Desk(self.deps, self.store, settings.catalog)
         self._check_aliases()
         self.housekeeping = Housekeeping(
             self.store.database, self.store.ledger, lambda: self.deps.prices, generations, self.providers, clock
@@ -165,6 +169,15 @@ def _local(settings: Settings, folder: Path) -> tuple[LocalModel | None, str | N
     model = LocalModel(folder)
     absent = model.available()
     return (None, absent) if absent else (model, None)
+
+
+def _tokens(settings: Settings, env: Mapping[str, str], store: Store, clock: Clock) -> TokenStore | None:
+    key = token_key(settings, env)
+    if key is None:
+        return None
+    from trivium.store.issuer import Issuer  # noqa: PLC0415 # 70 ms for who does not use it
+
+    return TokenStore(store.database, store.keys, clock, Issuer(settings.tokens, key))
 
 
 def _client(settings: Settings) -> UpstreamClient:

@@ -12,6 +12,7 @@ import hmac
 import os
 import threading
 from collections import OrderedDict
+from collections.abc import Awaitable, Callable, Sequence
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -40,10 +41,10 @@ _FROM = """
     LEFT JOIN organizations o ON o.id = {organization}
     LEFT JOIN memberships m ON m.organization_id = o.id AND m.user_id = u.id
 """
-_OWNER = "u.limits, u.staff, u.blocked_ms, d.domain, o.id, o.name, o.settings, m.role"
+OWNER = "u.limits, u.staff, u.blocked_ms, d.domain, o.id, o.name, o.settings, m.role"
 _FIND = (
     "SELECT k.id, k.name, k.strict, k.account_id, k.user_id, k.project_id, k.expires_ms, k.scopes, k.limits, k.hash,"
-    f" {_OWNER} {_FROM.format(keys='keys k', user='k.user_id', organization='k.account_id')}"
+    f" {OWNER} {_FROM.format(keys='keys k', user='k.user_id', organization='k.account_id')}"
     " WHERE k.hash = ? AND k.revoked_ms IS NULL"
 )
 _ACTING = "SELECT o.id, o.name, o.settings, m.role FROM organizations o JOIN memberships m ON m.organization_id = o.id"
@@ -124,6 +125,14 @@ class KeyStore:
             found = msgspec.structs.replace(caller, **owner)
         self._remember(digest, found, read_ns, changes)
         return found
+
+    async def remembered(self, text: str, look_up: Callable[[], Awaitable[Caller | None]]) -> Caller | None:
+        """What another way of looking up finds for a credential, which `known` believes from then on like a key."""
+        changes, read_ns = self._changes, self._clock.monotonic_ns()
+        found = await look_up()
+        if found is not None:
+            self._remember(ids.key_hash(self._pepper, text), found, read_ns, changes)
+        return self._live(found)
 
     def forget(self) -> None:
         """Something about callers has changed: memory is not believed any more."""
@@ -256,7 +265,6 @@ def _key(row: Row) -> ApiKey:
 
 def _caller(row: Row) -> Caller:
     id, name, strict, account_id, user_id, project_id, expires_ms, scopes, limits, _, *owner = row
-    user_limits, staff, blocked_ms, blocked_domain, organization_id, organization, settings, role = owner
     return Caller(
         id=id,
         name=name,
@@ -267,12 +275,20 @@ def _caller(row: Row) -> Caller:
         expires_ms=expires_ms,
         scopes=_scopes(scopes),
         limits=_limits(limits),
-        user_limits=_limits(user_limits),
-        staff=bool(staff),
-        blocked=blocked_ms is not None or blocked_domain is not None,
-        organization=_organization(organization_id, organization, settings) if organization_id is not None else None,
-        role=Role(role) if role is not None else None,
+        **owned_by(owner),
     )
+
+
+def owned_by(row: Sequence[Any]) -> dict[str, Any]:
+    """What a caller has of the user and the organization, from the columns `OWNER`."""
+    user_limits, staff, blocked_ms, blocked_domain, organization_id, organization, settings, role = row
+    return {
+        "user_limits": _limits(user_limits),
+        "staff": bool(staff),
+        "blocked": blocked_ms is not None or blocked_domain is not None,
+        "organization": _organization(organization_id, organization, settings) if organization_id is not None else None,
+        "role": Role(role) if role is not None else None,
+    }
 
 
 # Most callers share theirs: one value serves all.

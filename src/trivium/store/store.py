@@ -17,10 +17,12 @@ from trivium.store.keys import KeyStore, read_pepper
 from trivium.store.ledger import Ledger
 from trivium.store.migrations import migrate
 from trivium.store.organizations import Organizations
+from trivium.store.own import Own
 from trivium.store.prices import PriceStore
 from trivium.store.snapshot import Snapshot, sqlite_snapshot
 from trivium.store.sql import Database
 from trivium.store.sqlite import SqliteDatabase
+from trivium.store.tokens import Peppers
 from trivium.store.users import Users
 
 
@@ -45,10 +47,12 @@ class Store:
         self.ledger = Ledger(self.database, clock, f"run_{secrets.token_hex(8)}")
         self.accounts = Accounts(self.database, self.ledger, clock)
         self.prices = PriceStore(self.database)
+        self.own = Own(self.database)
         changing = (self.database, self.ledger.writer, clock, self.keys.forget)
         self.users = Users(*changing)
         self.organizations = Organizations(*changing)
         self.house = House(*changing)
+        self.peppers = Peppers(*changing)
 
     def usage(self, query: reports.UsageQuery) -> list[dict[str, Any]]:
         return reports.usage(self.database, query)
