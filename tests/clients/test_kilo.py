@@ -1,7 +1,8 @@
-"""Kilo Code's command line with this gateway in the place of its own: its provider, its paths, its headers, its words."""
+"""Kilo Code's command line with this gateway in the place of its own: its paths, its headers, its words."""
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ from test_clients import FINAL_TEXT, TASK, playing
 
 from gateway import ALL_APIS, Running, running
 from support_kilo import organization, person
-from support_money import CREDITS, customer
+from support_money import CREDITS, customer, operate
 from trivium.policy.caller import Role
 
 pytestmark = pytest.mark.clients
@@ -68,7 +69,9 @@ async def test_an_organizations_policy_is_what_its_members_see(tmp_path: Path) -
         await organization(running_, "acme", {"alice": Role.MEMBER}, models_allow=("first",))
         listed = await kilo(running_, tmp_path, "models", "kilo", key=key, KILO_ORG_ID="acme")
         ended = await kilo(running_, tmp_path, "run", "--auto", TASK, key=key, KILO_ORG_ID="acme")
-        refused = [r for r in await running_.records() if r["outcome"] == "refused" and r["error_code"] != "path_not_found"]
+        refused = [
+            r for r in await running_.records() if r["outcome"] == "refused" and r["error_code"] != "path_not_found"
+        ]
     assert listed.out.split() == ["kilo/first"], listed
     assert (ended.status, FINAL_TEXT in ended.out) == (0, True), ended
     assert refused == []
@@ -82,10 +85,34 @@ async def test_it_shows_what_a_402_says(tmp_path: Path) -> None:
     assert "or add credits" in ended.out + ended.err, ended
 
 
-async def test_a_wrong_key_is_said(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("key", "said", "code"),
+    [
+        ("tv-wrong", "The API key is not valid.", "invalid_api_key"),
+        (None, "No API key was sent.", "paid_model_auth_required"),
+    ],
+)
+async def test_it_shows_what_a_401_says(tmp_path: Path, key: str | None, said: str, code: str) -> None:
+    model = {"first": {"name": "First", "limit": {"context": 100_000, "output": 8_000}}}  # for it is told no list
+    settings = tmp_path / ".config" / "kilo" / "kilo.json"
+    settings.parent.mkdir(parents=True)
+    settings.write_text(json.dumps({"provider": {"kilo": {"models": model}}}))
     async with house() as running_:
-        ended = await kilo(running_, tmp_path, "run", "--auto", "-m", "kilo/first", TASK, key="tv-wrong")
-        asked = {record["error_code"] for record in await running_.records()}
+        ended = await kilo(running_, tmp_path, "run", "--auto", "-m", "kilo/first", TASK, key=key)
+        turns = [record for record in await running_.records() if record["mode"] == "code"]
     assert ended.status == 1
-    print(ended)
-    assert "invalid_api_key" in asked
+    assert said in ended.out + ended.err, ended
+    assert {(record["status"], record["error_code"]) for record in turns} == {(401, code)}
+
+
+async def test_its_profile_is_the_users(tmp_path: Path) -> None:
+    async with house(settings=CREDITS) as running_:
+        key = await person(running_)
+        await operate(running_, "credits.top_up", account="alice", usd="2.5")
+        signed_in = {"type": "oauth", "access": key, "refresh": key, "expires": 9_999_999_999_999}
+        file = tmp_path / ".local" / "share" / "kilo" / "auth.json"
+        file.parent.mkdir(parents=True)
+        file.write_text(json.dumps({"kilo": signed_in}))
+        ended = await kilo(running_, tmp_path, "profile", key=None)
+    shown = dict(line.split(": ", 1) for line in ended.out.splitlines() if ": " in line)
+    assert (shown["Name"], shown["Email"], shown["Balance"]) == ("Alice", "alice@example.com", "$2.50"), ended
