@@ -100,7 +100,7 @@ class TestTokens:
             record = await last(house)
             _, said = await get(house, "/api/profile", token(now()))
         assert status == 200
-        assert (record["user_id"], record["key_id"]) == ("alice", "token:alice")
+        assert (record["user_id"], record["key_id"][:4]) == ("alice", "tok_")
         assert said["user"]["email"] == "alice@example.com"
 
     async def test_every_other_token_gets_the_one_answer_of_a_wrong_key(self) -> None:
@@ -167,4 +167,4 @@ class TestTokens:
             assert (await house.post("/v1/chat/completions", CHAT, key=token(now()), headers=head))[0] == 200
             assert (await house.post("/v1/chat/completions", CHAT, headers={"x-api-key": token(now())}))[0] == 200
             record = await last(house)
-        assert record["key_id"] != "token:alice"  # of a key of ours and a token, the key
+        assert record["key_id"].startswith("key_")  # of a key of ours and a token, the key

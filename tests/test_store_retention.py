@@ -9,7 +9,7 @@ import pytest
 
 import support_store
 from support_store import rows
-from trivium.metering.record import COLUMNS, Record
+from trivium.metering.record import COLUMNS, TOLD_BY_CLIENT, Record
 from trivium.store import retention
 from trivium.store.reports import UsageQuery, usage
 from trivium.store.retention import Erased
@@ -115,7 +115,13 @@ def test_the_moment_is_a_whole_hour_and_never_too_late(now: int, keep_ms: int) -
     assert now - keep_ms - HOUR_MS < moment <= now - keep_ms
 
 
-PERSONAL = {"client_ip": "192.0.2.1", "client_app": "curl/8", "error_message": "no model 'anna'", "user_id": "user_1"}
+PERSONAL = {
+    "client_ip": "192.0.2.1",
+    "client_app": "curl/8",
+    "error_message": "no model 'anna'",
+    "user_id": "user_1",
+    **dict.fromkeys(TOLD_BY_CLIENT, "anna's"),
+}
 
 
 def personal(id: str, key_id: str = "key_1", **fields: Any) -> Record:

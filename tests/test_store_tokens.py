@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from typing import Any
 
@@ -67,7 +68,9 @@ async def alice(house: House) -> str:
 async def test_a_token_is_its_users_caller(house: House, alice: str) -> None:
     caller = await house.call(alice)
     assert caller is not None
-    assert (caller.id, caller.user_id, caller.account_id) == ("token:alice", "alice", "alice")
+    assert (caller.user_id, caller.account_id) == ("alice", "alice")
+    assert caller.id == house.keys.token_id("alice")
+    assert re.fullmatch(r"tok_[0-9a-f]{16}", caller.id)
     assert caller.organization is None
     assert await house.call(house.token(kiloUserId="nobody")) is None
 

@@ -126,6 +126,11 @@ class Record(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 
 
 COLUMNS = Record.__struct_fields__
+TOLD_BY_CLIENT = (
+    *("task_id", "parent_task_id", "session_id", "client_project", "editor", "machine_id"),
+    *("client_version", "feature", "mode"),
+)
+"""What the client says of itself."""
 
 TOKENS = {
     "input_uncached_tokens": "input_uncached",

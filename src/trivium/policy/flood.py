@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import msgspec
 
-from trivium.metering.record import Record
+from trivium.metering.record import TOLD_BY_CLIENT, Record
 
 WINDOW_MS = 60_000
 SINGLY = 100
@@ -47,4 +47,5 @@ class Flood:
 
 def _anonymous(record: Record) -> Record:
     """The first of many, without what was only its own."""
-    return msgspec.structs.replace(record, flags="aggregate", client_ip=None, client_app=None, requested_model=None)
+    own = dict.fromkeys(("client_ip", "client_app", "requested_model", *TOLD_BY_CLIENT))
+    return msgspec.structs.replace(record, flags="aggregate", **own)

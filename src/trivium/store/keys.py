@@ -134,6 +134,10 @@ class KeyStore:
             self._remember(ids.key_hash(self._pepper, text), found, read_ns, changes)
         return self._live(found)
 
+    def token_id(self, user_id: str) -> str:
+        """The id of a user's tokens, in the place of a key's: always the same, and not to be turned back."""
+        return f"tok_{hmac.digest(self._pepper, b'token ' + user_id.encode(), 'sha256').hex()[:16]}"
+
     def forget(self) -> None:
         """Something about callers has changed: memory is not believed any more."""
         with self._changing:

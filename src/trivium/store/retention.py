@@ -9,13 +9,14 @@ from __future__ import annotations
 
 import msgspec
 
+from trivium.metering.record import TOLD_BY_CLIENT
 from trivium.store.rollups import HOUR_MS
 from trivium.store.sql import Database, Writing
 
 SLICE = 500
 """Records in one transaction."""
 
-PERSONAL = ("client_ip", "client_app", "error_message", "user_id")
+PERSONAL = ("client_ip", "client_app", "error_message", "user_id", *TOLD_BY_CLIENT)
 """Columns of records. Errors quote what was sent."""
 _NAMED = f"({' OR '.join(f'{name} IS NOT NULL' for name in PERSONAL)})"
 _FORGET = f"UPDATE records SET {', '.join(f'{name} = NULL' for name in PERSONAL)} WHERE id = ?"

@@ -69,7 +69,7 @@ class TokenStore:
             # Not told apart from one that the user is no member of.
             owner["organization"] = Organization(id=claims.organization_id, name="")
         return Caller(
-            id=f"token:{claims.user_id}",
+            id=self._keys.token_id(claims.user_id),
             name="token",
             account_id=claims.organization_id or claims.user_id,
             user_id=claims.user_id,
