@@ -55,7 +55,12 @@ class Running:
         async with asyncio.timeout(5):
             while self.gateway.deps.in_flight.calls:  # noqa: ASYNC110 # counted by the code under test
                 await asyncio.sleep(0.005)
-        found: list[dict[str, Any]] = await self.gateway.operations.perform("requests", {"limit": 10_000})
+        found: list[dict[str, Any]] = []
+        after: str | None = ""
+        while after is not None:
+            part = await self.gateway.operations.perform("requests", {"limit": 200, "after": after})
+            found += part["items"]
+            after = part["next"]
         return found
 
     async def record(self) -> dict[str, Any]:

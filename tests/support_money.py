@@ -17,6 +17,7 @@ import aiohttp
 import msgspec
 
 from gateway import ALL_APIS, CHAT, MESSAGES, RESPONSES, Running, running
+from support_desk import check_told
 from trivium.mock import Reply
 
 PRICES = 'price = { input = "3", output = "15", cache_read = "0.3", cache_write_5m = "3.75", cache_write_1h = "6" }'
@@ -184,7 +185,10 @@ class Customer(msgspec.Struct, frozen=True):
 
 
 async def operate(house: Running, operation: str, **arguments: Any) -> Any:
-    return await house.gateway.operations.perform(operation, arguments)
+    """What the operation answers with; of a list its items."""
+    told = await house.gateway.operations.perform(operation, arguments)
+    check_told(house.gateway.operations.table[operation], told)
+    return told.get("items", told) if isinstance(told, dict) else told
 
 
 async def customer(house: Running, usd: str = "1", id: str = "acme", **key: str) -> Customer:

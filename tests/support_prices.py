@@ -8,6 +8,7 @@ from typing import Any
 
 import msgspec
 
+from support_desk import check_told
 from trivium.canon.api import Api
 from trivium.metering.book import Override, PriceBook
 from trivium.metering.dataset import Dataset
@@ -16,6 +17,7 @@ from trivium.metering.prices import Price, Quote, version_of
 from trivium.metering.record import COLUMNS, Record
 from trivium.metering.sheet import read_price
 from trivium.operations.prices import PriceOperations
+from trivium.operations.table import OPERATOR
 from trivium.providers.provider import Provider
 from trivium.routing.catalog import Catalog, ModelEntry, catalog
 from trivium.store.accounts import Correction
@@ -97,15 +99,17 @@ class Desk:
     def _change(self, overrides: tuple[Override, ...]) -> None:
         self.book = self.book.with_overrides(overrides)
 
-    async def _correct(self, corrections: list[Correction]) -> int:
+    async def _correct(self, corrections: list[Correction], _: str) -> int:
         fresh = [one for one in corrections if (one.request_id, one.price_version) not in self.booked]
         self.booked |= {(one.request_id, one.price_version): one for one in fresh}
         return len(fresh)
 
     async def perform(self, name: str, **arguments: Any) -> Any:
         """As the gateway does it, over JSON."""
-        kind, operation = self.operations.table[name]
-        told = await operation(msgspec.convert(msgspec.json.decode(msgspec.json.encode(arguments)), kind))
+        op = self.operations.table[name]
+        query = msgspec.convert(msgspec.json.decode(msgspec.json.encode(arguments)), op.arguments)
+        told = msgspec.to_builtins(await op.act(query, OPERATOR))
+        check_told(op, told)
         return msgspec.json.decode(msgspec.json.encode(told))
 
     def put(self, *records: Record) -> None:

@@ -30,7 +30,7 @@ import pytest
 from trivium.metering.record import COLUMNS, Record
 from trivium.policy.caller import Caller
 from trivium.store import rollups
-from trivium.store.keys import ApiKey
+from trivium.store.keys import ApiKey, KeyStore
 from trivium.store.migrations import migrate
 from trivium.store.postgres import PostgresDatabase
 from trivium.store.sql import Database
@@ -263,6 +263,13 @@ def _die_with_us() -> None:
     """In the child: on Linux the kernel ends it when we are gone, whatever became of us."""
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(_PARENT_DIED, signal.SIGQUIT)
+
+
+def revoke(keys: KeyStore, id: str, now_ms: int = 2**40) -> None:
+    """As another program would that has the database: without the log, in whatever thread."""
+    with keys._database.transaction() as tx:
+        tx.execute("UPDATE keys SET revoked_ms = ? WHERE id = ?", (now_ms, id))
+    keys.forget()
 
 
 def caller(key: ApiKey) -> Caller:

@@ -14,6 +14,7 @@ from support_audit import HOUR, Story, a_story
 from trivium.cli.ledger_verify import verify_command
 from trivium.errors import StoreUnavailable
 from trivium.operations.audit import AuditOperations
+from trivium.operations.table import OPERATOR
 from trivium.server import control
 from trivium.store.audit import CHECKS
 from trivium.store.snapshot import sqlite_snapshot
@@ -130,8 +131,8 @@ async def test_without_a_file_the_gateway_that_owns_the_data_folder_is_asked(bac
     operations = AuditOperations(lambda: sqlite_snapshot(backup), flush)
 
     async def perform(name: str, _: dict[str, Any]) -> Any:
-        kind, operation = operations.table[name]
-        return await operation(kind())
+        op = operations.table[name]
+        return await op.act(op.arguments(), OPERATOR)
 
     data = tmp_path / "data"
     data.mkdir()

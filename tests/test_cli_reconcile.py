@@ -21,6 +21,7 @@ from trivium.errors import OperationError
 from trivium.metering.record import Record
 from trivium.mock import Generation, Script, ScriptedUpstream
 from trivium.operations.reconcile import ReconcileOperations
+from trivium.operations.table import OPERATOR
 from trivium.providers.provider import Provider
 from trivium.server import control
 
@@ -45,8 +46,8 @@ async def owned(folder: Path, *records: Record) -> AsyncIterator[None]:
         table = ReconcileOperations(database, {"up": up}, SystemClock()).table
 
         async def perform(name: str, arguments: dict[str, Any]) -> Any:
-            kind, operation = table[name]
-            return await operation(msgspec.convert(arguments, kind))
+            op = table[name]
+            return await op.act(msgspec.convert(arguments, op.arguments), OPERATOR)
 
         door = await control.serve(folder, perform)
         try:

@@ -45,7 +45,7 @@ class Up(NamedTuple):
 
     def records(self, limit: int = 1) -> list[dict[str, Any]]:
         """The newest first."""
-        found: list[dict[str, Any]] = control.ask(self.folder, "requests", {"limit": limit})
+        found: list[dict[str, Any]] = control.ask(self.folder, "requests", {"limit": limit})["items"]
         return found
 
     def totals(self) -> tuple[int, int, int]:

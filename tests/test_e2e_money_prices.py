@@ -151,7 +151,7 @@ class TestReportedCosts:
         reply = Reply(body=whole("chat", "Hi", usage("chat", 25, 20, cost=0.02, is_byok=False)))
         async with shop(reply, settings=settings, provider=OPENROUTER) as house:
             assert (await house.post(PATHS["chat"], BODIES["chat"]))[0] == 200
-            (key,) = await house.gateway.operations.perform("keys.list", {})
+            (key,) = (await house.gateway.operations.perform("keys.list", {}))["items"]
             budget = {"scope": f"key:{key['id']}", "period": "day", "usd": "0.05"}
             await house.gateway.operations.perform("budgets.set", budget)
             status, said, _ = await house.post(PATHS["chat"], BODIES["chat"])

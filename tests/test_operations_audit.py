@@ -12,14 +12,15 @@ import pytest
 
 from support_audit import a_story
 from trivium.errors import StoreUnavailable
-from trivium.operations.audit import AuditOperations, VerifyLedger, verify_file
+from trivium.operations.audit import AuditOperations, verify_file
+from trivium.operations.table import OPERATOR, Arguments
 from trivium.store.audit import CHECKS
 from trivium.store.snapshot import sqlite_snapshot
 
 
 async def verified(operations: AuditOperations, **arguments: Any) -> Any:
-    kind, operation = operations.table["ledger.verify"]
-    return await operation(msgspec.convert(arguments, kind))
+    op = operations.table["ledger.verify"]
+    return await op.act(msgspec.convert(arguments, op.arguments), OPERATOR)
 
 
 async def test_what_waits_to_be_written_is_written_before_the_auditor_reads(tmp_path: Path) -> None:
@@ -62,7 +63,7 @@ def test_the_report_is_plain_and_says_all_there_is(tmp_path: Path) -> None:
 
 def test_it_takes_no_arguments() -> None:
     with pytest.raises(msgspec.ValidationError, match="unknown field"):
-        msgspec.convert({"deep": True}, VerifyLedger)
+        msgspec.convert({"deep": True}, Arguments)
 
 
 async def test_a_database_that_cannot_be_read_is_unavailable(tmp_path: Path) -> None:

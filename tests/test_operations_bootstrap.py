@@ -12,6 +12,7 @@ from trivium.clock import SystemClock
 from trivium.errors import OperationError
 from trivium.operations.bootstrap import bootstrap_key
 from trivium.store.store import Store
+from trivium.store.whose import EVERYBODY
 
 
 @pytest.fixture
@@ -37,7 +38,7 @@ async def test_nobody_else_can_read_its_file(tmp_path: Path, store: Store) -> No
 
 async def test_once_revoked_it_stays_revoked(tmp_path: Path, store: Store) -> None:
     text = await bootstrap_key(tmp_path, store.keys)
-    store.keys.revoke("bootstrap")
+    await store.key_changes.revoke("bootstrap", EVERYBODY, "operator")
     for _ in range(2):
         assert await bootstrap_key(tmp_path, store.keys) is None
     assert text

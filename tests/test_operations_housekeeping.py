@@ -355,6 +355,22 @@ class TestTheRest:
         assert kinds == ["expiry", "grant"]
 
     @OWNED
+    async def test_each_look_writes_down_when_keys_were_used(self, yard: Yard) -> None:
+        noted: list[str] = []
+
+        async def note_uses() -> None:
+            noted.append("uses")
+
+        ledger = yard.ledger("run_2")
+        housekeeping = Housekeeping(
+            yard.database, ledger, lambda: PLAIN, Remembering({}), {}, yard.clock, note_uses=note_uses
+        )
+        for _ in range(2):
+            await housekeeping.look()
+        assert noted == ["uses", "uses"]
+        await ledger.writer.close()
+
+    @OWNED
     async def test_a_store_that_fails_is_waited_for(self, yard: Yard, caplog: pytest.LogCaptureFixture) -> None:
         ledger = yard.ledger("run_2")
         housekeeping = Housekeeping(yard.database, ledger, lambda: PLAIN, Remembering({}), {}, yard.clock)

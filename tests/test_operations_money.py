@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator
 from datetime import UTC, datetime
 from typing import Any
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -17,6 +18,7 @@ from trivium.metering.record import Record
 from trivium.metering.start import Start
 from trivium.money import nano_text
 from trivium.operations.money import MoneyOperations, nano
+from trivium.operations.table import OPERATOR
 from trivium.policy.spending import Refusal
 from trivium.store.accounts import Accounts
 from trivium.store.ledger import Ledger
@@ -53,8 +55,9 @@ class Desk:
         self._calls = 0
 
     async def __call__(self, operation: str, **arguments: Any) -> Any:
-        kind, perform = self._table[operation]
-        return await perform(kind(**arguments))
+        op = self._table[operation]
+        told = msgspec.to_builtins(await op.act(msgspec.convert(arguments, op.arguments), OPERATOR))
+        return told.get("items", told)
 
     async def refusal(self, operation: str, **arguments: Any) -> str:
         with pytest.raises(OperationError) as refused:
@@ -335,9 +338,19 @@ class TestRefunds:
 
 
 class TestEntries:
-    async def test_a_list_has_a_length(self, desk: Desk) -> None:
-        for limit in (0, -1, 10_001):
-            assert "1 to 10000 entries" in await desk.refusal("credits.entries", limit=limit)
+    @pytest.mark.parametrize("limit", [0, 201])
+    async def test_a_list_has_a_length(self, desk: Desk, limit: int) -> None:
+        with pytest.raises(msgspec.ValidationError, match="limit"):
+            await desk("credits.entries", limit=limit)
+
+    async def test_a_list_comes_in_parts(self, desk: Desk) -> None:
+        account = (await desk("accounts.create", name="Ann"))["id"]
+        for usd in ("1", "2", "3"):
+            await desk("credits.top_up", account=account, usd=usd)
+        first = await desk("credits.entries", limit=2)
+        assert [entry["usd"] for entry in first] == ["3", "2"]
+        (last,) = await desk("credits.entries", limit=2, after=str(first[-1]["seq"]))
+        assert last["usd"] == "1"
 
     async def test_the_newest_come_first_and_of_all_accounts_if_none_is_named(self, desk: Desk) -> None:
         await desk("accounts.create", name="x", id="other")

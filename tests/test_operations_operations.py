@@ -43,12 +43,12 @@ def record(id: str, **fields: Any) -> Record:
 class TestKeys:
     async def test_one_is_made_shown_once_listed_and_revoked(self, operations: Operations, store: Store) -> None:
         made = await operations.perform("keys.create", {"name": "  laptop "})
-        assert await store.keys.find(made["key"])
         shown = {"id", "name", "hint", "created_ms", "revoked_ms", "strict", "account_id", "user_id", "project_id"}
         assert set(made) == {*shown, "expires_ms", "scopes", "limits", "last_used_ms", "key"}
-        (listed,) = await operations.perform("keys.list", {})
+        (listed,) = (await operations.perform("keys.list", {}))["items"]
         assert listed == {name: value for name, value in made.items() if name != "key"}
         assert listed["name"] == "laptop"
+        assert await store.keys.find(made["key"])
         ended = await operations.perform("keys.revoke", {"key": made["id"]})
         assert ended["revoked_ms"]
         assert await store.keys.find(made["key"]) is None
@@ -65,7 +65,7 @@ class TestKeys:
     async def test_a_name_must_be_one(self, operations: Operations, name: str) -> None:
         with pytest.raises(OperationError, match="1 to 100 printable"):
             await operations.perform("keys.create", {"name": name})
-        assert await operations.perform("keys.list", {}) == []
+        assert await operations.perform("keys.list", {}) == {"items": [], "next": None}
 
     async def test_a_name_may_be_in_any_language(self, operations: Operations) -> None:
         assert (await operations.perform("keys.create", {"name": "Füße 足"}))["name"] == "Füße 足"
@@ -77,7 +77,7 @@ class TestReports:
             store, before_reading=lambda: store.ledger.end(record("counted", outcome="refused", requests=9))
         )
         store.ledger.end(record("a"))
-        assert {row["id"] for row in await operations.perform("requests", {})} == {"a", "counted"}
+        assert {row["id"] for row in (await operations.perform("requests", {}))["items"]} == {"a", "counted"}
         store.ledger.end(record("b"))
         (row,) = await operations.perform("usage", {"by": ["api"]})
         assert (row["requests"], row["succeeded"], row["refused"]) == (11, 2, 9)

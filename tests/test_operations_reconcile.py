@@ -21,6 +21,7 @@ from trivium.errors import OperationError
 from trivium.metering.record import Record
 from trivium.mock import Generation, Match, Reply, Rule, Script, ScriptedUpstream
 from trivium.operations.reconcile import Comparison, ReconcileOperations, comparison, summed
+from trivium.operations.table import OPERATOR
 from trivium.providers.provider import Provider
 from trivium.store.reconcile import Charged
 from trivium.upstream.generation import Search
@@ -45,8 +46,8 @@ def page(result: Any) -> list[Comparison]:
 
 
 async def perform(operations: ReconcileOperations, **arguments: Any) -> Any:
-    kind, operation = operations.table["reconcile"]
-    return await operation(msgspec.convert(arguments, kind))
+    op = operations.table["reconcile"]
+    return msgspec.to_builtins(await op.act(msgspec.convert(arguments, op.arguments), OPERATOR))
 
 
 @pytest.fixture

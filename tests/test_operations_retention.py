@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from support_store import Home, rows
+from support_store import Home, revoke, rows
 from trivium.clock import SystemClock
 from trivium.errors import StoreUnavailable
 from trivium.metering.record import Record
@@ -114,7 +114,7 @@ class TestErase:
         monkeypatch.setattr(retention, "SLICE", 2)
         gone, _ = store.keys.create("annas laptop", user_id="anna")
         store.keys.create("annas phone", user_id="anna")
-        store.keys.revoke(gone.id)
+        revoke(store.keys, gone.id)
         for n in range(5):
             store.ledger.end(record(str(n), 1, user_id="anna", error_message="no"))
         done = await operations.perform("retention.erase", {"user": "anna", "apply": True})

@@ -488,7 +488,11 @@ class TestCorrections:
             request_id=id, account_id=account, before_nano=USD // 2, after_nano=USD // 10, price_version="pr_2"
         )
         await house.accounts.correct([corrected])
-        for span in ({}, {"since_ms": house.clock.now_ms() - 1000, "until_ms": house.clock.now_ms() + 1000}):
+        spans: list[dict[str, Any]] = [
+            {},
+            {"since_ms": house.clock.now_ms() - 1000, "until_ms": house.clock.now_ms() + 1000},
+        ]
+        for span in spans:
             (row,) = reports.usage(house.database, reports.UsageQuery(by=("account",), **span))
             assert (row["account"], row["requests"], row["cost_nano"]) == (account, 1, USD // 10)
 

@@ -19,6 +19,9 @@ from trivium.store.store import Store
 _WHOLE = ("prices.", "reconcile")
 """Operations that need providers and prices."""
 
+_PART = 200
+"""As much of a list as can be had at once."""
+
 
 def settings_and_folder(config_file: str | None) -> tuple[Settings, Path]:
     """Raises ConfigError."""
@@ -34,6 +37,19 @@ def ask(config_file: str | None, operation: str, **arguments: Any) -> Any:
     except ConnectionError:
         with ownership(folder):
             return asyncio.run(_alone(settings, folder, operation, arguments))
+
+
+def every(config_file: str | None, operation: str, most: int | None = None, **arguments: Any) -> list[dict[str, Any]]:
+    """The items of a list, part by part; up to `most` of them. Raises what `ask` does."""
+    found: list[dict[str, Any]] = []
+    after = ""
+    while True:
+        limit = _PART if most is None else min(_PART, most - len(found))
+        part = ask(config_file, operation, **arguments, after=after, limit=limit)
+        found += part["items"]
+        after = part["next"]
+        if after is None or len(found) == most:
+            return found
 
 
 async def _alone(settings: Settings, folder: Path, operation: str, arguments: dict[str, Any]) -> Any:

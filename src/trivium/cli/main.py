@@ -9,7 +9,22 @@ from typing import Any
 import click
 
 from trivium import __version__
-from trivium.cli import backup, keys, mock, money, prices, reconcile, reports, retention, tokens, up, wire
+from trivium.cli import (
+    backup,
+    house,
+    keys,
+    mock,
+    money,
+    orgs,
+    prices,
+    reconcile,
+    reports,
+    retention,
+    tokens,
+    up,
+    users,
+    wire,
+)
 from trivium.errors import TriviumError
 
 
@@ -36,7 +51,11 @@ def main() -> None:
 
 main.add_command(up.up)
 main.add_command(mock.mock)
+main.add_command(users.users)
+main.add_command(orgs.orgs)
 main.add_command(keys.keys)
+main.add_command(house.settings)
+main.add_command(house.audit)
 main.add_command(reports.usage)
 main.add_command(reports.requests)
 main.add_command(prices.prices)

@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from trivium.cli.ask import ask
+from trivium.cli.ask import ask, every
 from trivium.cli.ledger_verify import verify_command
 from trivium.cli.options import config_option, echo_json, echo_table, json_option, when
 
@@ -41,7 +41,8 @@ def create(name: str, kind: str, id_: str | None, config_file: str | None, as_js
 @json_option
 def list_accounts(account: str | None, config_file: str | None, as_json: bool) -> None:
     """Balances, and what of them is held by calls in progress."""
-    found = ask(config_file, "accounts.list", account=account)
+    found = every(config_file, "accounts.list", account=account)
+    found.sort(key=lambda row: (row["created_ms"], row["id"]))
     if as_json:
         echo_json(found)
         return
@@ -136,7 +137,8 @@ def set_(scope: str, period: str, usd: str, config_file: str | None, as_json: bo
 @json_option
 def list_budgets(config_file: str | None, as_json: bool) -> None:
     """Budgets, with what has been spent in the present period."""
-    found = ask(config_file, "budgets.list")
+    found = every(config_file, "budgets.list")
+    found.sort(key=lambda row: (row["scope"], row["period"]))
     if as_json:
         echo_json(found)
         return
@@ -166,7 +168,7 @@ def ledger() -> None:
 @json_option
 def entries(account: str | None, limit: int, config_file: str | None, as_json: bool) -> None:
     """The newest entries."""
-    found: list[dict[str, Any]] = ask(config_file, "credits.entries", account=account, limit=limit)
+    found = every(config_file, "credits.entries", limit, account=account)
     if as_json:
         echo_json(found)
         return

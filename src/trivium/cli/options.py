@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import sys
 import time
 from collections.abc import Sequence
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import click
@@ -22,6 +24,14 @@ json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON i
 
 def echo_json(value: Any) -> None:
     click.echo(msgspec.json.format(msgspec.json.encode(value)).decode())
+
+
+def read_json(file: Path) -> Any:
+    """What a file says; `-` is standard input. Raises OperationError."""
+    try:
+        return msgspec.json.decode(sys.stdin.buffer.read() if str(file) == "-" else file.read_bytes())
+    except (OSError, ValueError) as error:
+        raise OperationError(f"{file} cannot be read: {error}") from None
 
 
 def when(milliseconds: int | None) -> str:

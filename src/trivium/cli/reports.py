@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from trivium.cli.ask import ask
+from trivium.cli.ask import ask, every
 from trivium.cli.options import config_option, echo_json, echo_table, json_option, moment, when
 from trivium.errors import OperationError
 from trivium.money import nano_text
@@ -52,7 +52,7 @@ def usage(by: str, since: str | None, until: str | None, config_file: str | None
 @json_option
 def requests(request_id: str | None, limit: int, outcome: str | None, config_file: str | None, as_json: bool) -> None:
     """The newest requests, or one in full with its receipt."""
-    found = ask(config_file, "requests", id=request_id, limit=limit, outcome=outcome)
+    found = every(config_file, "requests", limit, id=request_id, outcome=outcome)
     if request_id is not None and not found:
         raise OperationError(f"There is no request {request_id!r}.")
     if as_json:

@@ -10,16 +10,13 @@ from typing import Any
 
 import msgspec
 
+from trivium.operations.table import Actor, Arguments, Op, Table
 from trivium.store.audit import Report, verify
 from trivium.store.snapshot import Snapshot, sqlite_snapshot
 
 
-class VerifyLedger(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    pass
-
-
 class AuditOperations:
-    """`table` has what it can do: by name, the arguments and what takes them."""
+    """`table` is for `Operations`."""
 
     def __init__(
         self, snapshot: Callable[[], AbstractContextManager[Snapshot]], flush: Callable[[], Awaitable[None]]
@@ -27,11 +24,9 @@ class AuditOperations:
         """`snapshot` opens the database once more, read-only; `flush` hands over what is not in it yet."""
         self._snapshot = snapshot
         self._flush = flush
-        self.table: dict[str, tuple[type[msgspec.Struct], Callable[[Any], Awaitable[Any]]]] = {
-            "ledger.verify": (VerifyLedger, self._verify)
-        }
+        self.table: Table = {"ledger.verify": Op(arguments=Arguments, result=Report, act=self._verify)}
 
-    async def _verify(self, _: VerifyLedger) -> dict[str, Any]:
+    async def _verify(self, _: Arguments, __: Actor) -> dict[str, Any]:
         """In a thread: it takes as long as it takes to read all rows. Raises StoreUnavailable."""
         await self._flush()
         return await asyncio.to_thread(_verified, self._snapshot)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, Protocol
 
 from trivium.clock import Clock
@@ -50,10 +50,13 @@ class Housekeeping:
         clock: Clock,
         *,
         patience_ms: int = owners.SILENCE_MS,
+        note_uses: Callable[[], Awaitable[None]] | None = None,
     ) -> None:
-        """`patience_ms`: how long a shared database must have answered before an owner that is silent is believed to be
-        gone. After an outage all are, until each has had the time to say that it lives."""
+        """`note_uses` writes down when keys were last used. `patience_ms`: how long a shared database must have
+        answered before an owner that is silent is believed to be gone. After an outage all are, until each has had the
+        time to say that it lives."""
         self._patience_ms = patience_ms
+        self._note_uses = note_uses
         self._steady_ns: int | None = None
         """Since when the database has answered."""
         self._database = database
@@ -78,6 +81,8 @@ class Housekeeping:
         """Raises StoreUnavailable."""
         now = self._clock.now_ms()
         await self._ledger.is_here()
+        if self._note_uses is not None:
+            await self._note_uses()
         if self._steady_ns is None:
             self._steady_ns = self._clock.monotonic_ns()
         patient = self._clock.monotonic_ns() - self._steady_ns >= self._patience_ms * 1_000_000

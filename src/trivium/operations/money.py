@@ -1,13 +1,12 @@
 """What an operator does with money: accounts, credits, budgets.
 
-Amounts come and go as decimal USD strings. Every change carries an idempotency key, one of ours where none is given.
+Amounts come and go as decimal USD strings. Every credit carries an idempotency key, one of ours where none is given.
 """
 
 from __future__ import annotations
 
 import re
 import secrets
-from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
 from decimal import Decimal, InvalidOperation
 from typing import Any, Literal
@@ -17,9 +16,25 @@ import msgspec
 from trivium.clock import Clock
 from trivium.errors import OperationError
 from trivium.money import NANO, nano_text
+from trivium.operations.table import (
+    BILLS,
+    OFFICERS,
+    SPENDERS,
+    Actor,
+    Arguments,
+    ListArguments,
+    Listed,
+    Needs,
+    Op,
+    Table,
+    listed,
+    named,
+)
+from trivium.policy.caller import Id
 from trivium.policy.spending import Budget, Period, window_start
 from trivium.store.accounts import MOST_NANO, Accounts
 from trivium.store.posting import Entry
+from trivium.store.whose import Whose
 
 ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._@-]{0,99}")
 _SCOPE = re.compile(r"(key|user|account|project):[^\s/]{1,200}|member:[^\s/]{1,200}/[^\s/]{1,200}")
@@ -27,22 +42,20 @@ _OURS = ("charge:", "expiry:", "refund:", "rerate:")
 _USD = re.compile(r"[+-]?[0-9]{1,12}(\.[0-9]{1,9})?")
 
 
-class _Arguments(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    pass
-
-
-class CreateAccount(_Arguments, frozen=True, kw_only=True):
+class CreateAccount(Arguments, frozen=True, kw_only=True):
     name: str
     kind: Literal["user", "organization"] = "organization"
     id: str | None = None
     """Letters, digits and `._@-`; made up where it is left out."""
 
 
-class ListAccounts(_Arguments, frozen=True, kw_only=True):
+class ListAccounts(ListArguments, frozen=True, kw_only=True):
     account: str | None = None
+    organization: Id | None = None
+    user: Id | None = None
 
 
-class Credit(_Arguments, frozen=True, kw_only=True):
+class Credit(Arguments, frozen=True, kw_only=True):
     account: str
     usd: str
     """Decimal; only an adjustment may be negative."""
@@ -57,66 +70,142 @@ class Adjust(Credit, frozen=True, kw_only=True):
     """Take more than is free, down to a balance below zero."""
 
 
-class Refund(_Arguments, frozen=True, kw_only=True):
+class Refund(Arguments, frozen=True, kw_only=True):
     request: str
     usd: str | None = None
     """All that is left of the charge, if it is left out."""
     note: str | None = None
 
 
-class ListEntries(_Arguments, frozen=True, kw_only=True):
-    account: str | None = None
-    limit: int = 50
+class ListEntries(ListAccounts, frozen=True, kw_only=True):
+    """The newest first."""
 
 
-class SetBudget(_Arguments, frozen=True, kw_only=True):
+class SetBudget(Arguments, frozen=True, kw_only=True):
+    scope: str
+    period: Period
+    usd: str
+    organization: Id | None = None
+    """Whose the scope must be."""
+
+
+class RemoveBudget(Arguments, frozen=True, kw_only=True):
+    budget: Id
+    organization: Id | None = None
+
+
+class ListBudgets(ListArguments, frozen=True, kw_only=True):
+    organization: Id | None = None
+    user: Id | None = None
+
+
+class AccountRow(msgspec.Struct, frozen=True, kw_only=True):
+    """Amounts are decimal USD, as in everything below."""
+
+    id: str
+    kind: str
+    name: str
+    created_ms: int
+    balance_usd: str
+    held_usd: str
+    """Put aside for calls in progress."""
+    free_usd: str
+
+
+class Credited(msgspec.Struct, frozen=True, kw_only=True):
+    made: bool
+    """False: it had been made before under this idempotency key."""
+    idempotency_key: str
+    account: AccountRow
+
+
+class Refunded(msgspec.Struct, frozen=True, kw_only=True):
+    account: str
+    usd: str
+    request: str
+
+
+class EntryRow(msgspec.Struct, frozen=True, kw_only=True):
+    seq: int
+    account_id: str
+    kind: str
+    time_ms: int
+    idempotency_key: str
+    request_id: str | None
+    lot: str | None
+    expires_ms: int | None
+    flags: str
+    note: str | None
+    usd: str
+
+
+class BudgetSet(msgspec.Struct, frozen=True, kw_only=True):
+    id: str
     scope: str
     period: Period
     usd: str
 
 
-class RemoveBudget(_Arguments, frozen=True, kw_only=True):
-    budget: str
+class BudgetRow(BudgetSet, frozen=True, kw_only=True):
+    """Spent and held in the present period."""
+
+    spent_usd: str
+    held_usd: str
 
 
-class ListBudgets(_Arguments, frozen=True, kw_only=True):
-    pass
+class BudgetRemoved(msgspec.Struct, frozen=True, kw_only=True):
+    id: str
 
 
 class MoneyOperations:
-    """Must run where the store is owned. `table`: name -> (type of arguments, coroutine)."""
+    """Must run where the store is owned. `table` is for `Operations`."""
 
     def __init__(self, accounts: Accounts, clock: Clock) -> None:
         self._accounts = accounts
         self._clock = clock
-        self.table: dict[str, tuple[type[msgspec.Struct], Callable[[Any], Awaitable[Any]]]] = {
-            "accounts.create": (CreateAccount, self._create),
-            "accounts.list": (ListAccounts, self._list),
-            "credits.grant": (Credit, lambda query: self._credit("grant", query)),
-            "credits.top_up": (Credit, lambda query: self._credit("top_up", query)),
-            "credits.adjust": (Adjust, lambda query: self._credit("adjustment", query, overdraw=query.overdraw)),
-            "credits.refund": (Refund, self._refund),
-            "credits.entries": (ListEntries, self._entries),
-            "budgets.set": (SetBudget, self._set_budget),
-            "budgets.list": (ListBudgets, self._list_budgets),
-            "budgets.remove": (RemoveBudget, self._remove_budget),
+        bills = Needs(roles=BILLS, personal=True)
+        budgets, officers = Needs(roles=BILLS, own=SPENDERS, personal=True), Needs(roles=OFFICERS)
+        self.table: Table = {
+            "accounts.create": Op(arguments=CreateAccount, result=AccountRow, act=self._create, changes=True),
+            "accounts.list": Op(arguments=ListAccounts, result=Listed[AccountRow], act=self._list, needs=bills),
+            "credits.grant": Op(arguments=Credit, result=Credited, act=self._grant, changes=True),
+            "credits.top_up": Op(arguments=Credit, result=Credited, act=self._top_up, changes=True),
+            "credits.adjust": Op(arguments=Adjust, result=Credited, act=self._adjust, changes=True),
+            "credits.refund": Op(arguments=Refund, result=Refunded, act=self._refund, changes=True),
+            "credits.entries": Op(arguments=ListEntries, result=Listed[EntryRow], act=self._entries, needs=bills),
+            "budgets.set": Op(
+                arguments=SetBudget, result=BudgetSet, act=self._set_budget, needs=officers, changes=True
+            ),
+            "budgets.list": Op(arguments=ListBudgets, result=Listed[BudgetRow], act=self._budgets, needs=budgets),
+            "budgets.remove": Op(
+                arguments=RemoveBudget, result=BudgetRemoved, act=self._remove_budget, needs=officers, changes=True
+            ),
         }
 
-    async def _create(self, query: CreateAccount) -> dict[str, Any]:
-        name = query.name.strip()
-        if not name or len(name) > 100 or not name.isprintable():
-            raise OperationError("An account needs a name of 1 to 100 printable characters.")
+    async def _create(self, query: CreateAccount, actor: Actor) -> AccountRow:
+        name = named(query.name, "An account")
         if query.id is not None and not ID.fullmatch(query.id):
             raise OperationError(
                 "An account's id has 1 to 100 letters, digits and ._@- and begins with one of the first."
             )
-        id = await self._accounts.create(name, query.kind, query.id)
-        return _account((await self._accounts.accounts(id))[0])
+        id = await self._accounts.create(name, query.kind, query.id, actor.id)
+        return await self._account(id)
 
-    async def _list(self, query: ListAccounts) -> list[dict[str, Any]]:
-        return [_account(row) for row in await self._accounts.accounts(query.account)]
+    async def _list(self, query: ListAccounts, _: Actor) -> Listed[AccountRow]:
+        page = query.page()
+        rows = await self._accounts.accounts(query.account, _whose(query).account, page.after, page.limit)
+        return listed(map(_account, rows), query, lambda account: account.id)
 
-    async def _credit(self, kind: str, query: Credit, *, overdraw: bool = False) -> dict[str, Any]:
+    async def _grant(self, query: Credit, actor: Actor) -> Credited:
+        return await self._credit("grant", query, actor)
+
+    async def _top_up(self, query: Credit, actor: Actor) -> Credited:
+        return await self._credit("top_up", query, actor)
+
+    async def _adjust(self, query: Adjust, actor: Actor) -> Credited:
+        return await self._credit("adjustment", query, actor, overdraw=query.overdraw)
+
+    async def _credit(self, kind: str, query: Credit, actor: Actor, *, overdraw: bool = False) -> Credited:
         amount = nano(query.usd)
         if amount <= 0 and kind != "adjustment":
             raise OperationError("The amount must be more than 0 USD.")
@@ -133,48 +222,52 @@ class MoneyOperations:
             expires_ms=_moment(query.expires) if query.expires is not None else None,
             note=query.note,
         )
-        made = await self._accounts.credit(entry, overdraw=overdraw)
-        (account,) = await self._accounts.accounts(query.account)
-        return {"made": made, "idempotency_key": entry.idempotency_key, "account": _account(account)}
+        made = await self._accounts.credit(entry, overdraw=overdraw, actor=actor.id)
+        account = await self._account(query.account)
+        return Credited(made=made, idempotency_key=entry.idempotency_key, account=account)
 
-    async def _refund(self, query: Refund) -> dict[str, Any]:
+    async def _account(self, id: str) -> AccountRow:
+        return _account((await self._accounts.accounts(id))[0])
+
+    async def _refund(self, query: Refund, actor: Actor) -> Refunded:
         amount = nano(query.usd) if query.usd is not None else None
-        entry = await self._accounts.refund(query.request, amount, query.note)
-        return {"account": entry.account_id, "usd": nano_text(entry.amount_nano), "request": query.request}
+        entry = await self._accounts.refund(query.request, amount, query.note, actor.id)
+        return Refunded(account=entry.account_id, usd=nano_text(entry.amount_nano), request=query.request)
 
-    async def _entries(self, query: ListEntries) -> list[dict[str, Any]]:
-        if not 1 <= query.limit <= 10_000:
-            raise OperationError("A list has 1 to 10000 entries.")
-        rows = await self._accounts.entries(query.account, query.limit)
-        return [{**row, "usd": nano_text(row.pop("amount_nano"))} for row in rows]
+    async def _entries(self, query: ListEntries, _: Actor) -> Listed[EntryRow]:
+        rows = await self._accounts.entries(query.account, query.limit + 1, _whose(query).account, query.below())
+        told = [EntryRow(usd=nano_text(row.pop("amount_nano")), **row) for row in rows]
+        return listed(told, query, lambda entry: entry.seq)
 
-    async def _set_budget(self, query: SetBudget) -> dict[str, Any]:
+    async def _set_budget(self, query: SetBudget, actor: Actor) -> BudgetSet:
         if not _SCOPE.fullmatch(query.scope):
             raise OperationError(
                 f"{query.scope!r} is no scope: expected key:ID, user:ID, account:ID, project:ID or member:ACCOUNT/USER."
             )
-        limit = nano(query.usd)
-        if limit < 0:
-            raise OperationError("A budget is not negative; 0 allows nothing that costs.")
-        if limit > MOST_NANO:
-            raise OperationError(f"A budget is at most {nano_text(MOST_NANO)} USD.")
-        budget = Budget(
-            id=f"bud_{secrets.token_hex(8)}",
-            scope=query.scope,
-            period=query.period,
-            limit_nano=limit,
-            created_ms=self._clock.now_ms(),
-        )
-        id = await self._accounts.set_budget(budget)
-        return {"id": id, "scope": budget.scope, "period": budget.period, "usd": nano_text(limit)}
+        budget = budget_of(query.scope, query.period, query.usd, self._clock.now_ms())
+        id = await self._accounts.set_budget(budget, Whose(organization=query.organization), actor.id)
+        return BudgetSet(id=id, scope=budget.scope, period=budget.period, usd=nano_text(budget.limit_nano))
 
-    async def _list_budgets(self, _: ListBudgets) -> list[dict[str, Any]]:
-        now = self._clock.now_ms()
-        return [_budget(row, now) for row in await self._accounts.budgets()]
+    async def _budgets(self, query: ListBudgets, _: Actor) -> Listed[BudgetRow]:
+        now, page = self._clock.now_ms(), query.page()
+        whose = Whose(organization=query.organization, user=query.user)
+        rows = await self._accounts.budgets(whose, page.after, page.limit)
+        return listed([_budget(row, now) for row in rows], query, lambda budget: budget.id)
 
-    async def _remove_budget(self, query: RemoveBudget) -> dict[str, Any]:
-        await self._accounts.end_budget(query.budget)
-        return {"id": query.budget}
+    async def _remove_budget(self, query: RemoveBudget, actor: Actor) -> BudgetRemoved:
+        await self._accounts.end_budget(query.budget, Whose(organization=query.organization), actor.id)
+        return BudgetRemoved(id=query.budget)
+
+
+def budget_of(scope: str, period: Period, usd: str, now_ms: int) -> Budget:
+    """A budget to be set. Raises OperationError for an amount that is none."""
+    limit = nano(usd)
+    if limit < 0:
+        raise OperationError("A budget is not negative; 0 allows nothing that costs.")
+    if limit > MOST_NANO:
+        raise OperationError(f"A budget is at most {nano_text(MOST_NANO)} USD.")
+    id = f"bud_{secrets.token_hex(8)}"
+    return Budget(id=id, scope=scope, period=period, limit_nano=limit, created_ms=now_ms)
 
 
 def nano(usd: str) -> int:
@@ -201,23 +294,31 @@ def _moment(text: str) -> int:
     return int((moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp() * 1000)
 
 
-def _account(row: dict[str, Any]) -> dict[str, Any]:
-    amounts = {
-        "balance_usd": nano_text(row["balance_nano"]),
-        "held_usd": nano_text(row["held_nano"]),
-        "free_usd": nano_text(row["balance_nano"] - row["held_nano"]),
-    }
-    return {name: row[name] for name in ("id", "kind", "name", "created_ms")} | amounts
+def _whose(query: ListAccounts) -> Whose:
+    return Whose(organization=query.organization, user=query.user)
 
 
-def _budget(row: dict[str, Any], now_ms: int) -> dict[str, Any]:
+def _account(row: dict[str, Any]) -> AccountRow:
+    balance, held = row["balance_nano"], row["held_nano"]
+    return AccountRow(
+        id=row["id"],
+        kind=row["kind"],
+        name=row["name"],
+        created_ms=row["created_ms"],
+        balance_usd=nano_text(balance),
+        held_usd=nano_text(held),
+        free_usd=nano_text(balance - held),
+    )
+
+
+def _budget(row: dict[str, Any], now_ms: int) -> BudgetRow:
     """What the present period has seen; an older one's figures are of no use any more."""
     present = row["window_ms"] == window_start(row["period"], now_ms)
-    return {
-        "id": row["id"],
-        "scope": row["scope"],
-        "period": row["period"],
-        "usd": nano_text(row["limit_nano"]),
-        "spent_usd": nano_text(row["spent_nano"] if present else 0),
-        "held_usd": nano_text(row["held_nano"] if present else 0),
-    }
+    return BudgetRow(
+        id=row["id"],
+        scope=row["scope"],
+        period=row["period"],
+        usd=nano_text(row["limit_nano"]),
+        spent_usd=nano_text(row["spent_nano"] if present else 0),
+        held_usd=nano_text(row["held_nano"] if present else 0),
+    )

@@ -16,10 +16,12 @@ from trivium.errors import OperationError, RequestError
 from trivium.metering.book import LEAST_MARKUP, MOST_MARKUP, Override, PriceBook
 from trivium.metering.prices import Price, Quote
 from trivium.metering.sheet import PriceFault, read_price, written
-from trivium.operations.rerate import Rerate, Rerating
+from trivium.operations.rerate import Rerate, Rerated, Rerating
+from trivium.operations.table import Actor, Op, Table
 from trivium.routing.catalog import Catalog
 from trivium.store.accounts import Correction
 from trivium.store.prices import PriceStore, Stored, Used
+from trivium.store.prices import Rerated as Rebooked
 
 Moment = Annotated[int, msgspec.Meta(ge=0, le=2**53)]
 _Name = Annotated[str, msgspec.Meta(min_length=1, max_length=300)]
@@ -57,6 +59,58 @@ class Diff(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     b: _Name | None = None
 
 
+class PriceRow(msgspec.Struct, frozen=True, kw_only=True):
+    """What a model costs; or a version, with the model that it was first charged for."""
+
+    model: str
+    """`provider/model`; of a version the model alone."""
+    version: str | None
+    source: str | None
+    price: dict[str, Any] | None
+    """USD per million tokens; null: nobody knows."""
+    markup_ppm: int | msgspec.UnsetType = msgspec.UNSET
+    free: bool | msgspec.UnsetType = msgspec.UNSET
+    context: int | msgspec.UnsetType | None = msgspec.UNSET
+    output_limit: int | msgspec.UnsetType | None = msgspec.UNSET
+    byok: bool | msgspec.UnsetType = msgspec.UNSET
+    provider: str | msgspec.UnsetType = msgspec.UNSET
+    """Of a version, like the next."""
+    first_ms: int | msgspec.UnsetType = msgspec.UNSET
+
+
+class OverrideRow(msgspec.Struct, frozen=True, kw_only=True):
+    """What an operator said of a price."""
+
+    pattern: str
+    account_id: str | None
+    effective_ms: int
+    price: dict[str, Any] | None
+    markup_ppm: int | None
+    note: str | None
+    created_ms: int
+    seq: int
+
+
+class UsedRow(Used, frozen=True, kw_only=True):
+    source: str | None
+    price: dict[str, Any] | None
+
+
+class PriceHistory(msgspec.Struct, frozen=True, kw_only=True):
+    model: str
+    charged: tuple[UsedRow, ...]
+    rerated: tuple[Rebooked, ...]
+    overrides: tuple[OverrideRow, ...]
+
+
+class Difference(msgspec.Struct, frozen=True, kw_only=True, rename={"before": "from", "after": "to"}):
+    model: str | None
+    before: str
+    after: str | None
+    rates: dict[str, tuple[str | None, str | None]]
+    """Those that are not the same, each before and after."""
+
+
 class PriceOperations:
     """Must run where the store is owned, on the event loop that the book is asked on."""
 
@@ -68,7 +122,7 @@ class PriceOperations:
         book: Callable[[], PriceBook],
         catalog: Callable[[], Catalog],
         on_change: Callable[[tuple[Override, ...]], None],
-        correct: Callable[[list[Correction]], Awaitable[int]],
+        correct: Callable[[list[Correction], str], Awaitable[int]],
     ) -> None:
         """`book` and `catalog` are asked each time; `correct` books differences and says how many were new."""
         self._prices = prices
@@ -77,15 +131,15 @@ class PriceOperations:
         self._catalog = catalog
         self._on_change = on_change
         self._rerating = Rerating(prices, clock, book, catalog, correct)
-        self.table: dict[str, tuple[type[msgspec.Struct], Callable[[Any], Awaitable[Any]]]] = {
-            "prices.show": (Show, self._show),
-            "prices.set": (Set, self._set),
-            "prices.history": (History, self._history),
-            "prices.diff": (Diff, self._diff),
-            "prices.rerate": (Rerate, self._rerating.rerate),
+        self.table: Table = {
+            "prices.show": Op(arguments=Show, result=PriceRow | list[PriceRow], act=self._show),
+            "prices.set": Op(arguments=Set, result=OverrideRow, act=self._set, changes=True),
+            "prices.history": Op(arguments=History, result=PriceHistory, act=self._history),
+            "prices.diff": Op(arguments=Diff, result=list[Difference], act=self._diff),
+            "prices.rerate": Op(arguments=Rerate, result=Rerated, act=self._rerate, changes=True),
         }
 
-    async def _show(self, query: Show) -> Any:
+    async def _show(self, query: Show, _: Actor) -> Any:
         if query.version is not None:
             return await self._shown_version(query.version)
         time_ms = self._clock.now_ms() if query.at_ms is None else query.at_ms
@@ -112,7 +166,7 @@ class PriceOperations:
         told: dict[str, Any] = msgspec.to_builtins(stored)
         return {**told, "price": written(stored.price)}
 
-    async def _set(self, query: Set) -> dict[str, Any]:
+    async def _set(self, query: Set, actor: Actor) -> dict[str, Any]:
         said = query.price is not None or query.markup_ppm is not None
         if said == query.remove:
             raise OperationError("Say a price, a markup or both; or remove them.")
@@ -128,11 +182,14 @@ class PriceOperations:
             note=query.note,
             created_ms=now,
         )
-        kept = await asyncio.to_thread(self._prices.add, override)
+        kept = await asyncio.to_thread(self._prices.add, override, actor.id)
         self._on_change(await asyncio.to_thread(self._prices.overrides))
         return _said(kept)
 
-    async def _history(self, query: History) -> dict[str, Any]:
+    async def _rerate(self, query: Rerate, actor: Actor) -> Rerated:
+        return await self._rerating.rerate(query, actor.id)
+
+    async def _history(self, query: History, _: Actor) -> dict[str, Any]:
         try:
             target = self._catalog().resolve(query.model)
             name = f"{target.provider.name}/{target.model}"
@@ -153,7 +210,7 @@ class PriceOperations:
         told: dict[str, Any] = msgspec.to_builtins(used)
         return {**told, "source": stored.source if stored else None, "price": written(stored.price) if stored else None}
 
-    async def _diff(self, query: Diff) -> list[dict[str, Any]]:
+    async def _diff(self, query: Diff, _: Actor) -> list[dict[str, Any]]:
         if query.a is not None and query.b is not None:
             first, second = await self._stored(query.a), await self._stored(query.b)
             rates = _differences(first.price, second.price)

@@ -10,11 +10,10 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from decimal import Decimal
 from fractions import Fraction
-from typing import Any
 
 import msgspec
 
@@ -23,6 +22,7 @@ from trivium.clock import Clock
 from trivium.errors import OperationError
 from trivium.metering.record import TOKENS
 from trivium.money import to_nano
+from trivium.operations.table import Actor, Op, Table
 from trivium.providers.provider import Provider
 from trivium.store.reconcile import Charged, ReconcileQuery, charged
 from trivium.store.sql import Database
@@ -84,6 +84,20 @@ class Reconciliation(msgspec.Struct, frozen=True, kw_only=True):
     """The requests that differ by more than the tolerance, the largest differences first."""
 
 
+class NextPage(msgspec.Struct, frozen=True, kw_only=True):
+    """Arguments of the next page."""
+
+    since_ms: int | None
+    until_ms: int
+    until_id: str
+
+
+class Compared(msgspec.Struct, frozen=True, kw_only=True):
+    compared: tuple[Comparison, ...]
+    next: NextPage | None
+    """None at the end."""
+
+
 class ReconcileOperations:
     """`table` is for `Operations`. Must run where the store is owned."""
 
@@ -95,18 +109,15 @@ class ReconcileOperations:
         self._providers = providers
         self._clock = clock
         self._client = client
-        self.table: dict[str, tuple[type[msgspec.Struct], Callable[[Any], Awaitable[Any]]]] = {
-            "reconcile": (ReconcileQuery, self._reconcile),
-        }
+        self.table: Table = {"reconcile": Op(arguments=ReconcileQuery, result=Compared, act=self._reconcile)}
 
-    async def _reconcile(self, query: ReconcileQuery) -> dict[str, Any]:
-        """The comparisons of a page under `compared`; under `next` the arguments of the next one, None at the end."""
+    async def _reconcile(self, query: ReconcileQuery, _: Actor) -> Compared:
         provider = self._asked(query.provider)
         rows = await asyncio.to_thread(charged, self._database, query)
         following = None
         if len(rows) == query.limit:
-            following = {"since_ms": query.since_ms, "until_ms": rows[-1].time_ms, "until_id": rows[-1].id}
-        return {"compared": msgspec.to_builtins(await self._compared(provider, rows)), "next": following}
+            following = NextPage(since_ms=query.since_ms, until_ms=rows[-1].time_ms, until_id=rows[-1].id)
+        return Compared(compared=tuple(await self._compared(provider, rows)), next=following)
 
     def _asked(self, name: str) -> Provider:
         provider = self._providers.get(name)

@@ -35,6 +35,25 @@ class Rerate(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     apply: bool = False
 
 
+class RerateGroup(msgspec.Struct, frozen=True, kw_only=True):
+    """Sums of one model and account, in nanodollars."""
+
+    model: str
+    account_id: str | None
+    requests: int
+    changed: int
+    unpriced: int
+    before_nano: int
+    after_nano: int
+    difference_nano: int
+
+
+class Rerated(msgspec.Struct, frozen=True, kw_only=True):
+    groups: tuple[RerateGroup, ...]
+    booked: int
+    """How many differences were booked."""
+
+
 class _Gone(msgspec.Struct, frozen=True):
     """A provider that is configured no more: the price data may know it by its name."""
 
@@ -59,7 +78,7 @@ class Rerating:
         clock: Clock,
         book: Callable[[], PriceBook],
         catalog: Callable[[], Catalog],
-        correct: Callable[[list[Correction]], Awaitable[int]],
+        correct: Callable[[list[Correction], str], Awaitable[int]],
     ) -> None:
         self._prices = prices
         self._clock = clock
@@ -67,8 +86,8 @@ class Rerating:
         self._catalog = catalog
         self._correct = correct
 
-    async def rerate(self, query: Rerate) -> dict[str, Any]:
-        """Sums by model and account, in nanodollars, and how many differences were booked."""
+    async def rerate(self, query: Rerate, actor: str) -> Rerated:
+        """Sums by model and account; `actor` is in whose name differences are booked."""
         book, booked = self._book(), 0
         sums: dict[tuple[str, str | None], _Sum] = {}
         until_ms = self._clock.now_ms() + 1 if query.until_ms is None else query.until_ms
@@ -84,8 +103,8 @@ class Rerating:
                     quotes[quote.version] = quote
             if query.apply and corrections:
                 await asyncio.to_thread(self._prices.keep, list(quotes.values()), self._clock.now_ms())
-                booked += await self._correct(corrections)
-        return {"groups": [_told(key, sums[key]) for key in sorted(sums, key=str)], "booked": booked}
+                booked += await self._correct(corrections, actor)
+        return Rerated(groups=tuple(_told(key, sums[key]) for key in sorted(sums, key=str)), booked=booked)
 
     def _quote(self, book: PriceBook, record: dict[str, Any]) -> Quote | None:
         name, model = record["provider"], record["upstream_model"]
@@ -120,15 +139,15 @@ def _add(sums: dict[tuple[str, str | None], _Sum], charged: Charged, correction:
     sum.changed += correction is not None and correction.after_nano != correction.before_nano
 
 
-def _told(key: tuple[str, str | None], sum: _Sum) -> dict[str, Any]:
+def _told(key: tuple[str, str | None], sum: _Sum) -> RerateGroup:
     model, account_id = key
-    return {
-        "model": model,
-        "account_id": account_id,
-        "requests": sum.requests,
-        "changed": sum.changed,
-        "unpriced": sum.unpriced,
-        "before_nano": sum.before,
-        "after_nano": sum.after,
-        "difference_nano": sum.after - sum.before,
-    }
+    return RerateGroup(
+        model=model,
+        account_id=account_id,
+        requests=sum.requests,
+        changed=sum.changed,
+        unpriced=sum.unpriced,
+        before_nano=sum.before,
+        after_nano=sum.after,
+        difference_nano=sum.after - sum.before,
+    )

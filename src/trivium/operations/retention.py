@@ -5,13 +5,14 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable
 from typing import Annotated, Any
 
 import msgspec
 
 from trivium.errors import OperationError, StoreUnavailable
+from trivium.operations.table import Actor, Op, Table
 from trivium.store import retention
+from trivium.store.changes import Change, note
 from trivium.store.retention import Erased
 from trivium.store.rollups import HOUR_MS
 from trivium.store.store import Store
@@ -39,26 +40,38 @@ class Forget(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     apply: bool = False
 
 
+class Kept(Erased, frozen=True, kw_only=True):
+    applied: bool
+
+
+class Forgotten(msgspec.Struct, frozen=True, kw_only=True):
+    records: int
+    live_keys: int
+    """How many keys in use still name the user."""
+    applied: bool
+
+
 class RetentionOperations:
     """`table` is for `Operations`. Must run where the store is owned."""
 
     def __init__(self, store: Store) -> None:
         self._store = store
-        self.table: dict[str, tuple[type[msgspec.Struct], Callable[[Any], Awaitable[Any]]]] = {
-            "retention": (Keep, self._keep),
-            "retention.erase": (Forget, self._forget),
+        self.table: Table = {
+            "retention": Op(arguments=Keep, result=Kept, act=self._keep, changes=True),
+            "retention.erase": Op(arguments=Forget, result=Forgotten, act=self._forget, changes=True),
         }
 
-    async def _keep(self, query: Keep) -> dict[str, Any]:
+    async def _keep(self, query: Keep, actor: Actor) -> Kept:
         await self._store.ledger.writer.flush()
         before_ms = retention.before(self._store.clock.now_ms(), query.keep_ms)
         if query.apply:
             erased = await erase(self._store, before_ms)
+            await self._note(actor, "retention", "records", erased)
         else:
             erased = await asyncio.to_thread(retention.due, self._store.database, before_ms)
-        return {**msgspec.to_builtins(erased), "applied": query.apply}
+        return Kept(**msgspec.structs.asdict(erased), applied=query.apply)
 
-    async def _forget(self, query: Forget) -> dict[str, Any]:
+    async def _forget(self, query: Forget, actor: Actor) -> Forgotten:
         whose = [("key", query.key)] if query.key else []
         whose += [("user", query.user)] if query.user else []
         if len(whose) != 1:
@@ -67,9 +80,17 @@ class RetentionOperations:
         await self._store.ledger.writer.flush()
         if not query.apply:
             count = await asyncio.to_thread(retention.how_many_name, self._store.database, kind, id)
-            return {"records": count, "live_keys": 0, "applied": False}
+            return Forgotten(records=count, live_keys=0, applied=False)
         records, live = await _forget(self._store, kind, str(id))
-        return {"records": records, "live_keys": live, "applied": True}
+        forgotten = Forgotten(records=records, live_keys=live, applied=True)
+        await self._note(actor, "retention.erase", f"{kind}:{id}", forgotten)
+        return forgotten
+
+    async def _note(self, actor: Actor, action: str, target: str, after: Any) -> None:
+        """Behind what was done in many transactions."""
+        now = self._store.clock.now_ms()
+        change = Change(time_ms=now, actor=actor.id, action=action, target=target, after=after)
+        await self._store.ledger.writer.run(lambda tx: note(tx, change))
 
 
 async def erase(store: Store, before_ms: int) -> Erased:

@@ -2,26 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
-from typing import Any
-
 import msgspec
 
+from trivium.operations.table import Actor, Arguments, Op, Table
+from trivium.policy.caller import Id
 from trivium.store.tokens import Peppers
 
-OPERATOR = "operator"
+
+class ResetTokens(Arguments, frozen=True, kw_only=True):
+    user: Id
 
 
-class ResetTokens(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class Reset(msgspec.Struct, frozen=True, kw_only=True):
     user: str
+    pepper: str
+    """What new tokens must carry; not shown again."""
 
 
 class TokenOperations:
+    """For the house alone: the pepper is the issuer's business."""
+
     def __init__(self, peppers: Peppers) -> None:
         self._peppers = peppers
-        self.table: dict[str, tuple[type[msgspec.Struct], Callable[[Any], Awaitable[Any]]]] = {
-            "tokens.reset": (ResetTokens, self._reset)
+        self.table: Table = {
+            "tokens.reset": Op(arguments=ResetTokens, result=Reset, act=self._reset, changes=True),
         }
 
-    async def _reset(self, query: ResetTokens) -> dict[str, Any]:
-        return {"user": query.user, "pepper": await self._peppers.reset(query.user, OPERATOR)}
+    async def _reset(self, query: ResetTokens, actor: Actor) -> Reset:
+        return Reset(user=query.user, pepper=await self._peppers.reset(query.user, actor.id))

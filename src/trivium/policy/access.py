@@ -63,6 +63,8 @@ def check_api(caller: Caller, api: Api, house: HouseSettings) -> None:
 
 def check_model(caller: Caller, provider: str, model: str, house: HouseSettings) -> None:
     """Raises ModelNotAllowed."""
+    if not (house.models or caller.scopes.models or caller.organization):
+        return
     names = names_of(provider, model)
     if house.models and not all(
         _is_open(gate, caller) for pattern, gate in house.models.items() if matches((pattern,), names)
@@ -84,7 +86,7 @@ def permits(policy: Policy, names: tuple[str, ...]) -> bool:
 def check_provider(policy: Policy, provider: str, *, collects: bool, retains: bool) -> None:
     """`collects`: the provider may keep prompts or learn from them; `retains`: it may keep anything for a while. Raises
     ProviderNotAllowed."""
-    names = (provider,)
+    names = (provider.lower(),)
     if (policy.providers_allow and not matches(policy.providers_allow, names)) or matches(policy.providers_deny, names):
         raise ProviderNotAllowed(f"The organization's list of providers does not have {provider}.")
     if policy.data_collection == "deny" and collects:

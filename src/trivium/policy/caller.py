@@ -116,8 +116,10 @@ class Caller(msgspec.Struct, frozen=True, kw_only=True):
 
 def names_of(provider: str, model: str) -> tuple[str, ...]:
     """The names by which lists may mean a model: `provider/model` and the upstream's own id, each with and without the
-    suffix that gateways put behind a colon (`:free`, `:online`)."""
-    bare = model.partition(":")[0]
+    suffix that gateways put behind a colon (`:free`, `:online`). In small letters and without blanks around: upstreams
+    overlook both, and so would whoever wants past a list."""
+    provider, model = provider.lower(), model.strip().lower()
+    bare = model.partition(":")[0].rstrip()
     return tuple(dict.fromkeys((f"{provider}/{bare}", bare, f"{provider}/{model}", model)))
 
 
@@ -128,4 +130,5 @@ def matches(patterns: Patterns, names: tuple[str, ...]) -> bool:
 
 @lru_cache(10_000)
 def _compiled(pattern: str) -> re.Pattern[str]:
+    pattern = pattern.lower()
     return wildcard.compiled(pattern if wildcard.is_wild(pattern) else pattern.partition(":")[0])

@@ -11,13 +11,16 @@ from trivium.clock import Clock, SystemClock
 from trivium.config import database_url, token_key
 from trivium.errors import ConfigError, RequestError, StoreUnavailable
 from trivium.metering.book import Override, PriceBook, entries
+from trivium.operations.house import HouseOperations
 from trivium.operations.housekeeping import Housekeeping
-from trivium.operations.operations import Operations, Table
+from trivium.operations.operations import Operations
 from trivium.operations.price_table import price_table
 from trivium.operations.prices import PriceOperations
 from trivium.operations.reconcile import ReconcileOperations
+from trivium.operations.table import Table
 from trivium.pipeline.deps import Deps
 from trivium.pipeline.hold import CREDITS
+from trivium.policy.access import HouseSettings
 from trivium.policy.spending import DEFAULT_ACCOUNT
 from trivium.providers import builtin
 from trivium.providers.provider import Provider
@@ -37,6 +40,8 @@ _LOCAL_READY = 120.0
 """Seconds that a call waits for the embedded model's first start."""
 _FOLLOWED = 1.0
 """Seconds between two looks at what other gateways of the same database were told."""
+_ITSELF = "gateway"
+"""The actor where nobody else is."""
 _LAST_WORD = 5.0
 """Seconds that an ending gateway waits for generation records."""
 
@@ -74,7 +79,13 @@ class Gateway:
         self.desk = Desk(self.deps, self.store, settings.catalog)
         self._check_aliases()
         self.housekeeping = Housekeeping(
-            self.store.database, self.store.ledger, lambda: self.deps.prices, generations, self.providers, clock
+            self.store.database,
+            self.store.ledger,
+            lambda: self.deps.prices,
+            generations,
+            self.providers,
+            clock,
+            note_uses=self.store.note_uses,
         )
         self.operations = Operations(self.store, self._tables(clock, client), self.deps.keep_counted)
 
@@ -82,7 +93,7 @@ class Gateway:
         """Reads what the ledger and the price book keep in the store. Raises StoreUnavailable."""
         await self.store.ledger.load()
         if self.settings.billing.mode == CREDITS:
-            await self.store.accounts.create("Keys without an account", "organization", DEFAULT_ACCOUNT)
+            await self.store.accounts.create("Keys without an account", "organization", DEFAULT_ACCOUNT, _ITSELF)
         self._ruled(await asyncio.to_thread(self.store.prices.overrides))
         self.deps.house = (await self.store.house.get()).settings
 
@@ -126,7 +137,12 @@ class Gateway:
             on_change=self._ruled,
             correct=self.store.accounts.correct,
         )
-        return [prices.table, ReconcileOperations(self.store.database, self.providers, clock, client).table]
+        house = HouseOperations(self.store, self._decided)
+        reconcile = ReconcileOperations(self.store.database, self.providers, clock, client)
+        return [prices.table, reconcile.table, house.table]
+
+    def _decided(self, house: HouseSettings) -> None:
+        self.deps.house = house
 
     def _check_aliases(self) -> None:
         """An alias must lead somewhere, as far as the providers' lists are known at the start."""

@@ -13,18 +13,29 @@ from typing import Any
 import msgspec
 
 from trivium.clock import Clock
-from trivium.errors import OperationError
+from trivium.errors import NotFound, OperationError
 from trivium.money import nano_text
 from trivium.policy.spending import Budget
 from trivium.store import posting, rollups
+from trivium.store.changes import OPERATOR, Change, note
 from trivium.store.ledger import Ledger
 from trivium.store.posting import Entry, Sums
 from trivium.store.sql import Database, Row, Writing
+from trivium.store.whose import EVERYBODY, Whose, scopes
 
 MOST_NANO = 10**17
 """100 million USD: what is larger is a mistake."""
 
 _ENTRY_COLUMNS = "account_id, kind, amount_nano, time_ms, idempotency_key, request_id, lot, expires_ms, flags, note"
+
+_OWNER_OF = {
+    "key": "SELECT account_id FROM keys WHERE id = ?",
+    "project": "SELECT organization_id FROM projects WHERE id = ?",
+}
+"""By the kind of a budget's scope."""
+_NEW_ACCOUNT = (
+    "INSERT INTO accounts (id, kind, name, created_ms) VALUES (?, ?, ?, ?) ON CONFLICT (id) DO NOTHING RETURNING id"
+)
 
 
 class Correction(msgspec.Struct, frozen=True, kw_only=True):
@@ -44,25 +55,34 @@ class Accounts:
         self._ledger = ledger
         self._clock = clock
 
-    async def create(self, name: str, kind: str, id: str | None = None) -> str:
+    async def create(self, name: str, kind: str, id: str | None = None, actor: str = OPERATOR) -> str:
         """The id of a new account; of the one with this id, if it is there."""
-        id = id or f"acct_{secrets.token_hex(8)}"
-        row = (id, kind, name, self._clock.now_ms())
-        statement = "INSERT INTO accounts (id, kind, name, created_ms) VALUES (?, ?, ?, ?) ON CONFLICT (id) DO NOTHING"
-        await self._ledger.writer.run(lambda tx: tx.execute(statement, row))
-        return id
+        made = id or f"acct_{secrets.token_hex(8)}"
+        now = self._clock.now_ms()
 
-    async def accounts(self, id: str | None = None) -> list[dict[str, Any]]:
-        """Accounts with their balances in nanodollars, as they are in this moment."""
+        def act(tx: Writing) -> None:
+            if tx.execute(_NEW_ACCOUNT, (made, kind, name, now)):
+                after = {"kind": kind, "name": name}
+                note(tx, Change(time_ms=now, actor=actor, action="accounts.create", target=made, after=after))
+
+        await self._ledger.writer.run(act)
+        return made
+
+    async def accounts(
+        self, id: str | None = None, whose: str | None = None, after: str = "", limit: int = 2**31
+    ) -> list[dict[str, Any]]:
+        """Accounts with their balances in nanodollars, as they are in this moment, by id, behind an id. `whose` is the
+        one that may be told of, where not all may."""
         await self._ledger.writer.flush()
         columns = ("id", "kind", "name", "created_ms", "balance_nano", "held_nano")
-        where, values = ("WHERE id = ?", [id]) if id else ("", [])
+        named = [one for one in (id, whose) if one is not None]
+        where = "".join(" AND id = ?" for _ in named)
         rows = await self._database.ask(
-            f"SELECT {', '.join(columns)} FROM accounts {where} ORDER BY created_ms, id", values
+            f"SELECT {', '.join(columns)} FROM accounts WHERE id > ?{where} ORDER BY id LIMIT ?", [after, *named, limit]
         )
         return [dict(zip(columns, row, strict=True)) for row in rows]
 
-    async def credit(self, entry: Entry, *, overdraw: bool = False) -> bool:
+    async def credit(self, entry: Entry, *, overdraw: bool = False, actor: str = OPERATOR) -> bool:
         """Posts an entry that somebody decided on; False where it had been made before. What is not free is taken only
         with `overdraw`, and the entry flagged as an overrun."""
         if not 0 < abs(entry.amount_nano) <= MOST_NANO:
@@ -72,30 +92,34 @@ class Accounts:
         if entry.expires_ms is not None and entry.expires_ms <= entry.time_ms:
             raise OperationError("The credits would have expired before they are granted.")
         async with self._ledger.beside, self._ledger.withheld([(entry.account_id, -entry.amount_nano)]) as (free,):
-            made = await self._ledger.writer.run(lambda tx: _credit(tx, entry, free, overdraw=overdraw))
+            made = await self._ledger.writer.run(lambda tx: _credit(tx, entry, free, actor, overdraw=overdraw))
             if made:
                 self._ledger.credited(entry)
         return made
 
-    async def refund(self, request_id: str, amount_nano: int | None, note: str | None) -> Entry:
+    async def refund(self, request_id: str, amount_nano: int | None, note: str | None, actor: str = OPERATOR) -> Entry:
         """Gives back a charge or a part of it; never more than was charged."""
         now = self._clock.now_ms()
         async with self._ledger.beside:
-            entry = await self._ledger.writer.run(lambda tx: _refund(tx, request_id, amount_nano, note, now))
+            entry = await self._ledger.writer.run(lambda tx: _refund(tx, request_id, amount_nano, note, now, actor))
             self._ledger.credited(entry)
         return entry
 
-    async def entries(self, account_id: str | None, limit: int) -> list[dict[str, Any]]:
-        """The newest entries first."""
+    async def entries(
+        self, account_id: str | None, limit: int, whose: str | None = None, before_seq: int = 2**62
+    ) -> list[dict[str, Any]]:
+        """The newest entries first, below a sequence number; `whose` as with `accounts`."""
         await self._ledger.writer.flush()
-        where, values = ("WHERE account_id = ?", [account_id]) if account_id else ("", [])
+        named = [one for one in (account_id, whose) if one is not None]
+        where = "".join(" AND account_id = ?" for _ in named)
         rows = await self._database.ask(
-            f"SELECT seq, {_ENTRY_COLUMNS} FROM entries {where} ORDER BY seq DESC LIMIT ?", [*values, limit]
+            f"SELECT seq, {_ENTRY_COLUMNS} FROM entries WHERE seq < ?{where} ORDER BY seq DESC LIMIT ?",
+            [before_seq, *named, limit],
         )
         names = ["seq", *_ENTRY_COLUMNS.split(", ")]
         return [dict(zip(names, row, strict=True)) for row in rows]
 
-    async def correct(self, corrections: Sequence[Correction]) -> int:
+    async def correct(self, corrections: Sequence[Correction], actor: str = OPERATOR) -> int:
         """Books what charges would be at another price, as far as they are not that by now. Returns how many were."""
         now = self._clock.now_ms()
         more = [(one.account_id, one.after_nano - one.before_nano) for one in corrections]
@@ -104,7 +128,7 @@ class Accounts:
                 lambda tx: [
                     done
                     for one, there in zip(corrections, free, strict=True)
-                    if (done := _correct(tx, one, there, now)) is not None
+                    if (done := _correct(tx, one, there, now, actor)) is not None
                 ]
             )
             for entry, windows, difference in booked:
@@ -113,50 +137,91 @@ class Accounts:
                     self._ledger.credited(entry)
         return len(booked)
 
-    async def set_budget(self, budget: Budget) -> str:
+    async def set_budget(self, budget: Budget, whose: Whose = EVERYBODY, actor: str = OPERATOR) -> str:
         """Sets a limit, and returns the budget's id. Where the scope has a budget of the period it stays the same one,
-        and what it has counted so far counts."""
+        and what it has counted so far counts. Raises NotFound for a scope that is not theirs who are named."""
 
         def act(tx: Writing) -> str:
-            same = tx.execute(
-                "UPDATE budgets SET limit_nano = ? WHERE scope = ? AND period = ? AND ended_ms IS NULL RETURNING id",
-                (budget.limit_nano, budget.scope, budget.period),
-            )
-            if same:
-                return str(same[0][0])
-            tx.execute(
-                "INSERT INTO budgets (id, scope, period, limit_nano, created_ms) VALUES (?, ?, ?, ?, ?)",
-                (budget.id, budget.scope, budget.period, budget.limit_nano, budget.created_ms),
-            )
-            return budget.id
+            where, values = scopes(whose)
+            if not tx.execute(
+                f"SELECT 1 FROM (SELECT CAST(? AS TEXT) AS scope) AS s WHERE {where}", [budget.scope, *values]
+            ):
+                raise NotFound(f"There is no {budget.scope!r} of {whose.account!r}.")
+            return put_budget(tx, budget, actor)
 
         id = await self._ledger.writer.run(act)
         await self._ledger.load()
         return id
 
-    async def end_budget(self, id: str) -> None:
+    async def end_budget(self, id: str, whose: Whose = EVERYBODY, actor: str = OPERATOR) -> None:
         def act(tx: Writing) -> None:
-            if not tx.execute("SELECT 1 FROM budgets WHERE id = ? AND ended_ms IS NULL", (id,)):
-                raise OperationError(f"There is no budget {id!r}; `trivium budgets list` shows them.")
-            tx.execute("UPDATE budgets SET ended_ms = ? WHERE id = ?", (self._clock.now_ms(), id))
+            where, values = scopes(whose)
+            found = tx.execute(
+                f"SELECT scope, period, limit_nano FROM budgets WHERE id = ? AND ended_ms IS NULL AND {where}",
+                [id, *values],
+            )
+            if not found:
+                raise NotFound(f"There is no budget {id!r}; `trivium budgets list` shows them.")
+            now = self._clock.now_ms()
+            tx.execute("UPDATE budgets SET ended_ms = ? WHERE id = ?", (now, id))
+            before = _told_budget(*found[0])
+            _note_budget(tx, (now, actor, "budgets.remove", found[0][0], id), before=before)
 
         await self._ledger.writer.run(act)
         await self._ledger.load()
 
-    async def budgets(self) -> list[dict[str, Any]]:
-        """Live budgets, with what their newest period has seen."""
+    async def budgets(self, whose: Whose = EVERYBODY, after: str = "", limit: int = 2**31) -> list[dict[str, Any]]:
+        """Live budgets, by id behind an id, with what their newest period has seen."""
         await self._ledger.writer.flush()
         names = ("id", "scope", "period", "limit_nano", "created_ms", "window_ms", "spent_nano", "held_nano")
+        where, values = scopes(whose)
         rows = await self._database.ask(
             "SELECT b.id, b.scope, b.period, b.limit_nano, b.created_ms, s.window_ms, coalesce(s.spent_nano, 0),"
             " coalesce(s.held_nano, 0) FROM budgets b LEFT JOIN spends s ON s.budget_id = b.id AND s.window_ms ="
-            " (SELECT max(window_ms) FROM spends WHERE budget_id = b.id) WHERE b.ended_ms IS NULL"
-            " ORDER BY b.scope, b.period"
+            " (SELECT max(window_ms) FROM spends WHERE budget_id = b.id) WHERE b.ended_ms IS NULL AND b.id > ?"
+            f" AND {where} ORDER BY b.id LIMIT ?",
+            [after, *values, limit],
         )
         return [dict(zip(names, row, strict=True)) for row in rows]
 
 
-def _credit(tx: Writing, entry: Entry, free: int | None, *, overdraw: bool) -> bool:
+def put_budget(tx: Writing, budget: Budget, actor: str) -> str:
+    """Sets a limit inside a transaction, after which the ledger has to `load`. Returns the budget's id."""
+    scope, period, limit = budget.scope, budget.period, budget.limit_nano
+    same = tx.execute(
+        "SELECT id, limit_nano FROM budgets WHERE scope = ? AND period = ? AND ended_ms IS NULL", (scope, period)
+    )
+    after = _told_budget(scope, period, limit)
+    if same:
+        id, was = same[0]
+        tx.execute("UPDATE budgets SET limit_nano = ? WHERE id = ?", (limit, id))
+        before = _told_budget(scope, period, was)
+        _note_budget(tx, (budget.created_ms, actor, "budgets.set", scope, id), before=before, after=after)
+        return str(id)
+    tx.execute(
+        "INSERT INTO budgets (id, scope, period, limit_nano, created_ms) VALUES (?, ?, ?, ?, ?)",
+        (budget.id, scope, period, limit, budget.created_ms),
+    )
+    _note_budget(tx, (budget.created_ms, actor, "budgets.set", scope, budget.id), after=after)
+    return budget.id
+
+
+def _told_budget(scope: str, period: str, limit_nano: int) -> dict[str, str]:
+    return {"scope": scope, "period": period, "usd": nano_text(limit_nano)}
+
+
+def _note_budget(tx: Writing, done: tuple[int, str, str, str, str], **told: Any) -> None:
+    """`done`: when, by whom, what, of which scope and id. With the organization that the scope belongs to, if any."""
+    now_ms, actor, action, scope, id = done
+    kind, _, of = scope.partition(":")
+    organization: str | None = of.partition("/")[0] if kind in ("account", "member") else None
+    if kind in _OWNER_OF:
+        rows = tx.execute(_OWNER_OF[kind], (of,))
+        organization = rows[0][0] if rows else None
+    note(tx, Change(time_ms=now_ms, actor=actor, action=action, target=id, organization_id=organization, **told))
+
+
+def _credit(tx: Writing, entry: Entry, free: int | None, actor: str, *, overdraw: bool) -> bool:
     row = posting.lock(tx, entry.account_id)
     if row is None:
         raise OperationError(f"There is no account {entry.account_id!r}; `trivium accounts list` shows them.")
@@ -175,8 +240,29 @@ def _credit(tx: Writing, entry: Entry, free: int | None, *, overdraw: bool) -> b
             f"{entry.account_id} has {there} USD free; to take more than that, and leave the balance or calls in "
             "progress without cover, say so (--overdraw)."
         )
-    posting.write_grant(tx, msgspec.structs.replace(entry, flags="overrun") if short else entry)
+    written = msgspec.structs.replace(entry, flags="overrun") if short else entry
+    posting.write_grant(tx, written)
+    _note_entry(tx, written, actor, f"credits.{'adjust' if entry.kind == 'adjustment' else entry.kind}")
     return True
+
+
+def _note_entry(tx: Writing, entry: Entry, actor: str, action: str) -> None:
+    after = {
+        "usd": nano_text(entry.amount_nano),
+        "request_id": entry.request_id,
+        "expires_ms": entry.expires_ms,
+        "flags": entry.flags,
+        "note": entry.note,
+    }
+    change = Change(
+        time_ms=entry.time_ms,
+        actor=actor,
+        action=action,
+        target=entry.account_id,
+        organization_id=entry.account_id,
+        after={name: value for name, value in after.items() if value},
+    )
+    note(tx, change)
 
 
 def _is_short(row: tuple[int, int], free: int | None, amount: int) -> bool:
@@ -185,7 +271,9 @@ def _is_short(row: tuple[int, int], free: int | None, amount: int) -> bool:
     return amount > 0 and amount > (balance - held if free is None else free)
 
 
-def _refund(tx: Writing, request_id: str, amount_nano: int | None, note: str | None, now_ms: int) -> Entry:
+def _refund(  # noqa: PLR0917
+    tx: Writing, request_id: str, amount_nano: int | None, why: str | None, now_ms: int, actor: str
+) -> Entry:
     charged = tx.execute("SELECT account_id FROM entries WHERE idempotency_key = ?", (f"charge:{request_id}",))
     if charged:
         posting.lock(tx, charged[0][0])
@@ -203,9 +291,10 @@ def _refund(tx: Writing, request_id: str, amount_nano: int | None, note: str | N
         time_ms=now_ms,
         idempotency_key=f"refund:{request_id}:{refunds + 1}",
         request_id=request_id,
-        note=note,
+        note=why,
     )
     posting.post(tx, [entry], Sums())
+    _note_entry(tx, entry, actor, "credits.refund")
     return entry
 
 
@@ -223,7 +312,7 @@ _Booked = tuple[Entry | None, posting.Windows, int]
 """The entry, if a balance was charged, the budgets' periods that counted the call, and the difference."""
 
 
-def _correct(tx: Writing, correction: Correction, free: int | None, now_ms: int) -> _Booked | None:
+def _correct(tx: Writing, correction: Correction, free: int | None, now_ms: int, actor: str) -> _Booked | None:
     """None where the charge is that by now, or another one than the correction was made for."""
     id, sums, row = correction.request_id, Sums(), (0, 0)
     if correction.account_id is not None:
@@ -258,4 +347,14 @@ def _correct(tx: Writing, correction: Correction, free: int | None, now_ms: int)
         )
     posting.post(tx, [entry] if entry else [], sums)
     tx.execute(rollups.CORRECTION, (difference, id))
+    told = {"before": {"usd": nano_text(before)}, "after": {"usd": nano_text(before + difference)}}
+    change = Change(
+        time_ms=now_ms,
+        actor=actor,
+        action="prices.rerate",
+        target=id,
+        organization_id=correction.account_id,
+        **told,
+    )
+    note(tx, change)
     return entry, windows, difference

@@ -11,10 +11,13 @@ from typing import Any, TypeVar
 import msgspec
 
 from trivium.clock import Clock
+from trivium.errors import Conflict
 from trivium.store.sql import Database, Row, Writing
 from trivium.store.writer import Writer
 
 _COLUMNS = "time_ms, actor, action, organization_id, target, before, after"
+OPERATOR = "operator"
+"""The actor where somebody changes the store directly."""
 _encode = msgspec.json.encode
 _T = TypeVar("_T")
 
@@ -63,6 +66,9 @@ class Changing:
     async def change(self, act: Callable[[Writing], _T]) -> _T:
         try:
             return await self._writer.run(act)
+        except ValueError as error:
+            # On a shared database somebody else may add the same in this moment.
+            raise Conflict("Somebody else has just changed the same; try again.", detail=str(error)) from None
         finally:
             self._on_change()
 
@@ -90,20 +96,12 @@ def text(value: Any) -> str:
     return _encode(value).decode()
 
 
-async def changes(
-    database: Database, organization_id: str | None, before_seq: int | None, limit: int
-) -> list[dict[str, Any]]:
-    """The newest first, below a sequence number. Raises StoreUnavailable."""
-    where: list[str] = ["1 = 1"]
-    values: list[Any] = []
-    if organization_id is not None:
-        where.append("organization_id = ?")
-        values.append(organization_id)
-    if before_seq is not None:
-        where.append("seq < ?")
-        values.append(before_seq)
+async def changes(database: Database, organization_id: str | None, before_seq: int, limit: int) -> list[dict[str, Any]]:
+    """The newest first, below a sequence number; of one organization where it is named. Raises StoreUnavailable."""
+    where, values = ("AND organization_id = ?", [organization_id]) if organization_id is not None else ("", [])
     rows = await database.ask(
-        f"SELECT seq, {_COLUMNS} FROM changes WHERE {' AND '.join(where)} ORDER BY seq DESC LIMIT ?", [*values, limit]
+        f"SELECT seq, {_COLUMNS} FROM changes WHERE seq < ? {where} ORDER BY seq DESC LIMIT ?",
+        [before_seq, *values, limit],
     )
     return [_told(row) for row in rows]
 

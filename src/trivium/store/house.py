@@ -30,7 +30,10 @@ class House(Changing):
         """Replaces the house's settings; `version` is the one that they were made from, if that matters."""
 
         def act(tx: Writing) -> Settings:
-            rows = tx.execute("SELECT content, version FROM settings WHERE name = ?", (_HOUSE,))
+            # Nobody else changes them until the transaction ends.
+            rows = tx.execute(
+                "UPDATE settings SET version = version WHERE name = ? RETURNING content, version", (_HOUSE,)
+            )
             before = _settings(rows)
             check_version(version, before.version)
             after = Settings(version=before.version + 1, settings=settings)

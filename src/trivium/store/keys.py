@@ -21,8 +21,9 @@ import msgspec
 
 from trivium import ids
 from trivium.clock import Clock
-from trivium.errors import NotFound, OperationError, StoreUnavailable
+from trivium.errors import StoreUnavailable
 from trivium.policy.caller import Caller, Limits, Organization, OrganizationSettings, Role, Scopes
+from trivium.store.changes import OPERATOR, Change, note
 from trivium.store.sql import Database, Row, Writing
 
 _CACHED = 10_000
@@ -35,18 +36,26 @@ _NAMES = (
     *("id", "name", "hint", "created_ms", "revoked_ms", "strict", "account_id", "user_id", "project_id"),
     *("expires_ms", "scopes", "limits", "last_used_ms"),
 )
-_COLUMNS = ", ".join(_NAMES)
+COLUMNS = ", ".join(_NAMES)
 _FROM = """
     FROM {keys} LEFT JOIN users u ON u.id = {user} LEFT JOIN blocked_domains d ON d.domain = u.domain
     LEFT JOIN organizations o ON o.id = {organization}
     LEFT JOIN memberships m ON m.organization_id = o.id AND m.user_id = u.id
 """
 OWNER = "u.limits, u.staff, u.blocked_ms, d.domain, o.id, o.name, o.settings, m.role"
+_KEY = "k.id, k.name, k.strict, k.account_id, k.user_id, k.project_id, k.expires_ms, k.scopes, k.limits"
+_OF_KEY = {"user": "k.user_id", "organization": "k.account_id"}
 _FIND = (
-    "SELECT k.id, k.name, k.strict, k.account_id, k.user_id, k.project_id, k.expires_ms, k.scopes, k.limits, k.hash,"
-    f" {OWNER} {_FROM.format(keys='keys k', user='k.user_id', organization='k.account_id')}"
+    f"SELECT {_KEY}, k.hash, NULL, {OWNER} {_FROM.format(keys='keys k', **_OF_KEY)}"
     " WHERE k.hash = ? AND k.revoked_ms IS NULL"
 )
+_FIND_RETIRED = (
+    f"SELECT {_KEY}, r.hash, r.until_ms, {OWNER}"
+    f" {_FROM.format(keys='retired_keys r JOIN keys k ON k.id = r.key_id', **_OF_KEY)}"
+    " WHERE r.hash = ? AND k.revoked_ms IS NULL"
+)
+"""A text that a key had before it was given its present one."""
+USED = "UPDATE keys SET last_used_ms = ? WHERE id = ? AND coalesce(last_used_ms, 0) < ?"
 _ACTING = "SELECT o.id, o.name, o.settings, m.role FROM organizations o JOIN memberships m ON m.organization_id = o.id"
 
 
@@ -119,10 +128,11 @@ class KeyStore:
         rows = await self._database.ask(
             f"{_ACTING} WHERE m.user_id = ? AND o.id = ?", (caller.user_id, organization_id.replace("\0", ""))
         )
-        found = None
-        for id, name, settings, role in rows:
-            owner = {"organization": _organization(id, name, settings), "role": Role(role), "account_id": id}
-            found = msgspec.structs.replace(caller, **owner)
+        if not rows:
+            return None
+        ((id, name, settings, role),) = rows
+        owner = {"organization": _organization(id, name, settings), "role": Role(role), "account_id": id}
+        found = msgspec.structs.replace(caller, **owner, project_id=None)
         self._remember(digest, found, read_ns, changes)
         return found
 
@@ -152,67 +162,52 @@ class KeyStore:
     def create(self, name: str, **what: Any) -> tuple[ApiKey, str]:
         """A new key and its text, which is shown this once. `what` are fields of `ApiKey`."""
         text = ids.new_api_key()
-        with self._database.transaction() as tx:
-            return self.add(tx, text, name=name, **what), text
+        return self._add(name, text, **what), text
 
     def admit(self, name: str, text: str) -> ApiKey:
         """Registers a key whose text already exists, such as the bootstrap key's."""
-        with self._database.transaction() as tx:
-            return self.add(tx, text, name=name)
+        return self._add(name, text)
 
-    def add(self, tx: Writing, text: str, **what: Any) -> ApiKey:
-        """A new key with this text, inside a transaction."""
-        key = ApiKey(id=ids.key_id(), hint=text[-4:], created_ms=self._clock.now_ms(), **what)
-        row = (ids.key_hash(self._pepper, text), *(_kept(getattr(key, name)) for name in _NAMES))
-        tx.execute(f"INSERT INTO keys (hash, {_COLUMNS}) VALUES ({', '.join('?' * len(row))})", row)
+    def _add(self, name: str, text: str, **what: Any) -> ApiKey:
+        key = ApiKey(id=self.new_id(), name=name, hint=text[-4:], created_ms=self._clock.now_ms(), **what)
+        with self._database.transaction() as tx:
+            self.insert(tx, text, key)
+            after = msgspec.to_builtins(key)
+            note(tx, Change(time_ms=key.created_ms, actor=OPERATOR, action="keys.create", target=key.id, after=after))
         return key
 
-    def list(
-        self, account_id: str | None = None, user_id: str | None = None, after: str = "", limit: int = 2**31
-    ) -> list[ApiKey]:
-        """Keys, revoked ones too, oldest first; of one account or user where they are named, behind an id."""
-        where, values = ["1 = 1"], []
-        for column, value in (("account_id", account_id), ("user_id", user_id)):
-            if value is not None:
-                where.append(f"{column} = ?")
-                values.append(value)
-        order = "created_ms, id"
-        if after or limit < 2**31:
-            where.append("id > ?")
-            values.append(after)
-            order = "id"
-        _, rows = self._database.query(
-            f"SELECT {_COLUMNS} FROM keys WHERE {' AND '.join(where)} ORDER BY {order} LIMIT ?", [*values, limit]
-        )
-        return [_key(row) for row in rows]
+    def new_id(self) -> str:
+        return ids.key_id()
 
-    def named(self, wanted: str) -> ApiKey:
-        """A live key, by its id or by a name that only one live key has. Raises OperationError."""
-        _, rows = self._database.query(
-            f"SELECT {_COLUMNS} FROM keys WHERE revoked_ms IS NULL AND (id = ? OR name = ?) ORDER BY id",
-            (wanted, wanted),
-        )
-        live = [_key(row) for row in rows]
-        found = [key for key in live if key.id == wanted] or live
-        if len(found) != 1:
-            problem = "No live key has" if not found else f"{len(found)} live keys have"
-            raise (NotFound if not found else OperationError)(
-                f"{problem} the id or name {wanted!r}; `trivium keys list` shows them."
-            )
-        return found[0]
+    def insert(self, tx: Writing, text: str, key: ApiKey) -> None:
+        """A new key with this text, inside a transaction."""
+        row = (ids.key_hash(self._pepper, text), *(kept(getattr(key, name)) for name in _NAMES))
+        tx.execute(f"INSERT INTO keys (hash, {COLUMNS}) VALUES ({', '.join('?' * len(row))})", row)
 
-    def revoke(self, wanted: str) -> ApiKey:
-        """Ends a key, named by its id or by a name that only one live key has. Raises OperationError."""
-        ended = msgspec.structs.replace(self.named(wanted), revoked_ms=self._clock.now_ms())
-        with self._database.transaction() as tx:
-            tx.execute("UPDATE keys SET revoked_ms = ? WHERE id = ?", (ended.revoked_ms, ended.id))
-        self.forget()
-        return ended
+    def give(self, tx: Writing, id: str, text: str) -> None:
+        """Another text for a key, inside a transaction."""
+        hashed = ids.key_hash(self._pepper, text)
+        tx.execute("UPDATE keys SET hash = ?, hint = ? WHERE id = ?", (hashed, text[-4:], id))
+
+    def retire(self, tx: Writing, id: str, until_ms: int, now_ms: int) -> None:
+        """The present text of a key will be good until then, inside a transaction; those before it end now. They stay
+        known, so that no start takes a key file for a new one."""
+        tx.execute("UPDATE retired_keys SET until_ms = ? WHERE key_id = ? AND until_ms > ?", (now_ms, id, now_ms))
+        tx.execute(
+            "INSERT INTO retired_keys (hash, key_id, until_ms) SELECT hash, id, ? FROM keys WHERE id = ?",
+            (until_ms, id),
+        )
+
+    def list(self) -> list[ApiKey]:
+        """All keys, revoked ones too, oldest first."""
+        _, rows = self._database.query(f"SELECT {COLUMNS} FROM keys ORDER BY created_ms, id")
+        return [key_of(row) for row in rows]
 
     def is_known(self, text: str) -> bool:
         """Whether a key with this text was ever registered, revoked or not."""
         digest = ids.key_hash(self._pepper, text)
-        return bool(self._database.query("SELECT 1 FROM keys WHERE hash = ?", (digest,))[1])
+        statement = "SELECT 1 FROM keys WHERE hash = ? UNION ALL SELECT 1 FROM retired_keys WHERE hash = ?"
+        return bool(self._database.query(statement, (digest, digest))[1])
 
     def _live(self, caller: Caller | None) -> Caller | None:
         if caller is None:
@@ -235,7 +230,7 @@ class KeyStore:
 
     async def _look_up(self, digest: bytes) -> Caller | None:
         changes, read_ns = self._changes, self._clock.monotonic_ns()
-        rows = await self._database.ask(_FIND, (digest,))
+        rows = await self._database.ask(_FIND, (digest,)) or await self._database.ask(_FIND_RETIRED, (digest,))
         found = next((_caller(row) for row in rows if hmac.compare_digest(bytes(row[9]), digest)), None)
         if found is not None:  # what is made up must not push out what is in use
             self._remember(digest, found, read_ns, changes)
@@ -257,18 +252,20 @@ class KeyStore:
                 self._cache.popitem(last=False)
 
 
-def _kept(value: Any) -> Any:
+def kept(value: Any) -> Any:
+    """A field of a key as its column keeps it."""
     return msgspec.json.encode(value).decode() if isinstance(value, msgspec.Struct) else value
 
 
-def _key(row: Row) -> ApiKey:
+def key_of(row: Row) -> ApiKey:
+    """Of a row of `COLUMNS`."""
     told = dict(zip(_NAMES, row, strict=True))
     told["strict"] = bool(told["strict"])
     return ApiKey(**told | {"scopes": _scopes(told["scopes"]), "limits": _limits(told["limits"])})
 
 
 def _caller(row: Row) -> Caller:
-    id, name, strict, account_id, user_id, project_id, expires_ms, scopes, limits, _, *owner = row
+    id, name, strict, account_id, user_id, project_id, expires_ms, scopes, limits, _, until_ms, *owner = row
     return Caller(
         id=id,
         name=name,
@@ -276,7 +273,7 @@ def _caller(row: Row) -> Caller:
         account_id=account_id,
         user_id=user_id,
         project_id=project_id,
-        expires_ms=expires_ms,
+        expires_ms=min((end for end in (expires_ms, until_ms) if end is not None), default=None),
         scopes=_scopes(scopes),
         limits=_limits(limits),
         **owned_by(owner),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import msgspec
 
 from trivium.errors import Conflict, NotFound, PreconditionFailed
@@ -36,10 +38,17 @@ class Project(msgspec.Struct, frozen=True, kw_only=True):
     created_ms: int
 
 
+May = Callable[[Role | None], None]
+"""Hears the role that somebody has so far, and raises OperationError where that may not be changed."""
+
 _ORGANIZATION = ("id", "name", "created_ms", "version", "settings")
 _MEMBERSHIP = ("organization_id", "user_id", "role", "created_ms")
 _PROJECT = ("id", "organization_id", "name", "created_ms")
 _ADD_MEMBER = "INSERT INTO memberships (organization_id, user_id, role, created_ms) VALUES (?, ?, ?, ?)"
+
+
+def _everybody(_: Role | None) -> None:
+    """Whoever asked was looked at before."""
 
 
 class Organizations(Changing):
@@ -51,6 +60,8 @@ class Organizations(Changing):
         def act(tx: Writing) -> OrganizationRow:
             if tx.execute("SELECT 1 FROM organizations WHERE id = ?", (organization.id,)):
                 raise Conflict(f"There is an organization {organization.id!r}.")
+            if tx.execute("SELECT 1 FROM users WHERE id = ?", (organization.id,)):
+                raise Conflict(f"{organization.id!r} is a user, who has the account of this id.")
             if owner is not None:
                 found_user(tx, owner)
             self.open_account(tx, organization.id, "organization", organization.name)
@@ -118,13 +129,16 @@ class Organizations(Changing):
 
         return await self.change(act)
 
-    async def set_member(self, organization_id: str, user_id: str, role: Role, actor: str) -> Membership:
+    async def set_member(
+        self, organization_id: str, user_id: str, role: Role, actor: str, may: May = _everybody
+    ) -> Membership:
         """Makes a user a member, or gives a member another role; the last owner stays one."""
 
         def act(tx: Writing) -> Membership:
             _found_organization(tx, organization_id)
             found_user(tx, user_id)
             before = _members(tx, organization_id, user_id)
+            may(before[0].role if before else None)
             if before and before[0].role is Role.OWNER and role is not Role.OWNER:
                 _keep_an_owner(tx, organization_id)
             created_ms = before[0].created_ms if before else self.clock.now_ms()
@@ -142,14 +156,16 @@ class Organizations(Changing):
 
         return await self.change(act)
 
-    async def remove_member(self, organization_id: str, user_id: str, actor: str) -> None:
+    async def remove_member(self, organization_id: str, user_id: str, actor: str, may: May = _everybody) -> None:
         """Ends a membership, and with it the keys by which the organization paid for this user."""
         now = self.clock.now_ms()
 
         def act(tx: Writing) -> None:
+            _found_organization(tx, organization_id)
             before = _members(tx, organization_id, user_id)
             if not before:
                 raise NotFound(f"{user_id!r} is no member of {organization_id!r}.")
+            may(before[0].role)
             if before[0].role is Role.OWNER:
                 _keep_an_owner(tx, organization_id)
             tx.execute("DELETE FROM memberships WHERE organization_id = ? AND user_id = ?", (organization_id, user_id))
@@ -216,7 +232,10 @@ def check_version(expected: int | None, found: int) -> None:
 
 
 def _found_organization(tx: Writing, id: str) -> OrganizationRow:
-    rows = tx.execute(f"SELECT {', '.join(_ORGANIZATION)} FROM organizations WHERE id = ?", (id,))
+    """Nobody else changes it, or who its owners are, until the transaction ends."""
+    rows = tx.execute(
+        f"UPDATE organizations SET version = version WHERE id = ? RETURNING {', '.join(_ORGANIZATION)}", (id,)
+    )
     if not rows:
         raise NotFound(f"There is no organization {id!r}.")
     return _organization(rows[0])

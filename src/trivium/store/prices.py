@@ -15,6 +15,7 @@ import msgspec
 from trivium.metering.book import Override
 from trivium.metering.prices import Price, Quote, content_of, price_of
 from trivium.metering.record import COLUMNS
+from trivium.store.changes import OPERATOR, Change, note
 from trivium.store.sql import Database, Row, Writing
 
 _PAGE = 500
@@ -109,7 +110,7 @@ class PriceStore:
         _, rows = self._database.query(f"SELECT {_OVERRIDE}, seq FROM price_overrides ORDER BY seq")
         return tuple(_override(row) for row in rows)
 
-    def add(self, override: Override) -> Override:
+    def add(self, override: Override, actor: str = OPERATOR) -> Override:
         """The override as it is kept."""
         content = content_of(override.price) if override.price is not None else None
         said = (override.pattern, override.account_id, override.effective_ms, content, override.markup_ppm)
@@ -118,6 +119,17 @@ class PriceStore:
                 f"INSERT INTO price_overrides ({_OVERRIDE}) VALUES (?, ?, ?, ?, ?, ?, ?) RETURNING seq",
                 (*said, override.note, override.created_ms),
             )
+            after = {
+                "account_id": override.account_id,
+                "effective_ms": override.effective_ms,
+                "price": msgspec.json.decode(content) if content is not None else None,
+                "markup_ppm": override.markup_ppm,
+                "note": override.note,
+            }
+            change = Change(
+                time_ms=override.created_ms, actor=actor, action="prices.set", target=override.pattern, after=after
+            )
+            note(writing, change)
         return msgspec.structs.replace(override, seq=seq)
 
     def used(self, model: str | None = None) -> list[Used]:

@@ -12,9 +12,11 @@ from typing import Annotated, Any
 import msgspec
 
 from trivium.metering.record import COLUMNS
+from trivium.policy.caller import Id
 from trivium.store import rollups
 from trivium.store.rollups import HOUR_MS
 from trivium.store.sql import Database
+from trivium.store.whose import Whose, calls
 
 GROUPS = {
     "day": "time_ms - time_ms % 86400000",
@@ -68,6 +70,8 @@ class UsageQuery(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     by: tuple[str, ...] = ("day", "model", "key")
     since_ms: Moment | None = None
     until_ms: Moment | None = None
+    organization: Id | None = None
+    user: Id | None = None
 
 
 class RequestQuery(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -76,6 +80,9 @@ class RequestQuery(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     id: str | None = None
     limit: Annotated[int, msgspec.Meta(ge=1, le=10_000)] = 20
     outcome: str | None = None
+    before: tuple[int, str] | None = None
+    """Only those that came before this one: its time and id."""
+    whose: Whose = Whose()
 
 
 def usage(database: Database, query: UsageQuery) -> list[dict[str, Any]]:
@@ -84,26 +91,29 @@ def usage(database: Database, query: UsageQuery) -> list[dict[str, Any]]:
     groups = [f"{GROUPS[name]} AS {name}" for name in query.by]
     sums = [f"coalesce(sum({expression}), 0) AS {name}" for name, expression in _SUMS.items()]
     spans = _spans(query.since_ms or 0, _LATEST if query.until_ms is None else query.until_ms)
-    parts = [f"{source} >= ? AND {column} < ? AND operation = 'generate'" for source, column, _, _ in spans]
+    where, whose = calls(Whose(organization=query.organization, user=query.user))
+    parts = [f"{source} >= ? AND {column} < ? AND operation = 'generate' AND {where}" for source, column, _, _ in spans]
     keys = [str(n + 1) for n in range(len(groups))]
     grouped = f" GROUP BY {', '.join(keys)}" if keys else ""
     # Databases disagree on where none stands; the others are in the order of their bytes.
     ordered = f" ORDER BY {', '.join(f'{key} NULLS FIRST' for key in keys)}" if keys else ""
     statement = f"SELECT {', '.join(groups + sums)} FROM ({' UNION ALL '.join(parts)}) AS parts{grouped}{ordered}"
-    rows = _rows(database, statement, [bound for _, _, since, until in spans for bound in (since, until)])
+    rows = _rows(database, statement, [value for _, _, since, until in spans for value in (since, until, *whose)])
     return [row | {"day": _day(row["day"])} if "day" in row else row for row in rows]
 
 
 def requests(database: Database, query: RequestQuery) -> list[dict[str, Any]]:
     """Whole records, newest first; with an id at most one. Blocks; raises StoreUnavailable."""
-    statement = f"SELECT {', '.join(COLUMNS)} FROM records"
+    where, values = calls(query.whose)
     if query.id is not None:
-        return _rows(database, f"{statement} WHERE id = ?", [query.id])
+        where, values = f"id = ? AND {where}", [query.id, *values]
     if query.outcome is not None:
-        return _rows(
-            database, f"{statement} WHERE outcome = ? ORDER BY time_ms DESC LIMIT ?", [query.outcome, query.limit]
-        )
-    return _rows(database, f"{statement} ORDER BY time_ms DESC LIMIT ?", [query.limit])
+        where, values = f"outcome = ? AND {where}", [query.outcome, *values]
+    if query.before is not None:
+        time_ms, id = query.before
+        where, values = f"time_ms <= ? AND (time_ms < ? OR id < ?) AND {where}", [time_ms, time_ms, id, *values]
+    statement = f"SELECT {', '.join(COLUMNS)} FROM records WHERE {where} ORDER BY time_ms DESC, id DESC LIMIT ?"
+    return _rows(database, statement, [*values, query.limit])
 
 
 def _spans(since: int, until: int) -> list[tuple[str, str, int, int]]:

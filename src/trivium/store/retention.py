@@ -20,6 +20,12 @@ PERSONAL = ("client_ip", "client_app", "error_message", "user_id", *TOLD_BY_CLIE
 """Columns of records. Errors quote what was sent."""
 _NAMED = f"({' OR '.join(f'{name} IS NOT NULL' for name in PERSONAL)})"
 _FORGET = f"UPDATE records SET {', '.join(f'{name} = NULL' for name in PERSONAL)} WHERE id = ?"
+_FORGET_OWNER = (
+    "UPDATE changes SET before = NULL, after = NULL WHERE target = ? AND action LIKE 'users.%'",
+    "UPDATE changes SET before = NULL, after = NULL WHERE target IN (SELECT id FROM keys WHERE user_id = ?)",
+    "UPDATE users SET name = 'erased', email = NULL, blocked_why = NULL WHERE id = ?",
+    "UPDATE accounts SET name = 'erased' WHERE id = ? AND kind = 'user'",
+)
 _WHOSE = {"key": "key_id", "user": "user_id"}
 
 
@@ -93,7 +99,10 @@ def forget(tx: Writing, ids: list[str]) -> int:
 
 
 def forget_owner(tx: Writing, user_id: str) -> int:
-    """Makes the revoked keys of a user nobody's. Returns how many live keys still name the user."""
+    """Makes the revoked keys of a user nobody's, and takes names and addresses out of the user, the account and the log
+    of changes. The domain stays, so that whom it blocks is blocked. Returns how many live keys still name the user."""
+    for statement in _FORGET_OWNER:
+        tx.execute(statement, (user_id,))
     tx.execute(
         "UPDATE keys SET user_id = NULL, name = 'erased' WHERE user_id = ? AND revoked_ms IS NOT NULL", (user_id,)
     )

@@ -224,6 +224,8 @@ MIGRATIONS = (
     ALTER TABLE keys ADD COLUMN last_used_ms INTEGER;
     CREATE INDEX keys_by_account ON keys (account_id, id);
     CREATE INDEX keys_by_user ON keys (user_id, id);
+    CREATE TABLE retired_keys (hash BLOB PRIMARY KEY, key_id TEXT NOT NULL, until_ms INTEGER NOT NULL);
+    CREATE INDEX retired_keys_by_key ON retired_keys (key_id);
 
     ALTER TABLE records ADD COLUMN task_id TEXT;
     ALTER TABLE records ADD COLUMN parent_task_id TEXT;

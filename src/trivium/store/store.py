@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import secrets
 from contextlib import AbstractContextManager
@@ -13,7 +14,8 @@ from trivium.errors import ConfigError, StoreUnavailable
 from trivium.store import reports
 from trivium.store.accounts import Accounts
 from trivium.store.house import House
-from trivium.store.keys import KeyStore, read_pepper
+from trivium.store.key_changes import KeyChanges
+from trivium.store.keys import USED, KeyStore, read_pepper
 from trivium.store.ledger import Ledger
 from trivium.store.migrations import migrate
 from trivium.store.organizations import Organizations
@@ -53,6 +55,7 @@ class Store:
         self.organizations = Organizations(*changing)
         self.house = House(*changing)
         self.peppers = Peppers(*changing)
+        self.key_changes = KeyChanges(*changing, self.keys)
 
     def usage(self, query: reports.UsageQuery) -> list[dict[str, Any]]:
         return reports.usage(self.database, query)
@@ -68,6 +71,12 @@ class Store:
 
         return postgres_snapshot(self._url)
 
+    async def note_uses(self) -> None:
+        """Writes down when keys were last used, as far as this gateway knows more than the database."""
+        if used := self.keys.uses():
+            rows = [(time_ms, id, time_ms) for time_ms, id in used]
+            await self.ledger.writer.run(lambda tx: tx.executemany(USED, rows), urgent=False)
+
     async def problem(self) -> str | None:
         """Why the store cannot do its work now; None when it answers."""
         try:
@@ -78,6 +87,8 @@ class Store:
 
     async def close(self) -> None:
         """Makes everything durable, then closes the database."""
+        with contextlib.suppress(StoreUnavailable):
+            await self.note_uses()
         await self.ledger.writer.close()
         self.database.close()
 

@@ -38,6 +38,8 @@ class Users(Changing):
         def act(tx: Writing) -> User:
             if tx.execute("SELECT 1 FROM users WHERE id = ? OR email = ?", (user.id, user.email)):
                 raise Conflict(f"There is a user with the id {user.id!r} or the e-mail address {user.email!r}.")
+            if tx.execute("SELECT 1 FROM organizations WHERE id = ?", (user.id,)):
+                raise Conflict(f"{user.id!r} is an organization, which has the account of this id.")
             self.open_account(tx, user.id, "user", user.name)
             values = (user.id, user.name, user.email, domain_of(user.email), int(user.staff), text(user.limits))
             tx.execute(
@@ -64,7 +66,7 @@ class Users(Changing):
         return _user(rows[0])
 
     async def set(self, id: str, actor: str, action: str, **fields: Any) -> User:
-        """Sets fields of a user."""
+        """Sets fields of a user. Raises NotFound, Conflict."""
 
         def act(tx: Writing) -> User:
             before = found_user(tx, id)
@@ -74,7 +76,8 @@ class Users(Changing):
             ):
                 raise Conflict(f"There is another user with the e-mail address {after.email!r}.")
             _write_user(tx, after)
-            self.note(tx, actor, action, id, before=before, after=after)
+            if after != before:
+                self.note(tx, actor, action, id, before=before, after=after)
             return after
 
         return await self.change(act)
@@ -112,8 +115,26 @@ class Users(Changing):
 
         await self.change(act)
 
-    async def blocked_domains(self) -> list[str]:
-        return [row[0] for row in await self.database.ask("SELECT domain FROM blocked_domains ORDER BY domain")]
+    async def blocked_domains(self, page: Page) -> list[str]:
+        statement = "SELECT domain FROM blocked_domains WHERE domain > ? ORDER BY domain LIMIT ?"
+        return [row[0] for row in await self.database.ask(statement, (page.after, page.limit))]
+
+    async def revoke_keys(self, id: str, actor: str) -> list[str]:
+        """Ends all keys of a user, whoever pays for them. Returns the ids of those that were live."""
+
+        def act(tx: Writing) -> list[str]:
+            found_user(tx, id)
+            now = self.clock.now_ms()
+            ended = tx.execute(
+                "UPDATE keys SET revoked_ms = ? WHERE user_id = ? AND revoked_ms IS NULL RETURNING id, account_id",
+                (now, id),
+            )
+            for key_id, account_id in sorted(ended):
+                told = {"before": {"revoked_ms": None}, "after": {"revoked_ms": now}}
+                self.note(tx, actor, "users.revoke_keys", key_id, organization_id=account_id, **told)
+            return sorted(key_id for key_id, _ in ended)
+
+        return await self.change(act)
 
 
 def domain_of(email: str | None) -> str | None:

@@ -1,0 +1,134 @@
+"""What calls there were and what they cost: sums, single requests, receipts. `table` is for `Operations`."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Annotated, Any, Literal, get_type_hints
+
+import msgspec
+
+from trivium.errors import NotFound, OperationError
+from trivium.metering.cost import ReceiptRow
+from trivium.metering.record import Record
+from trivium.operations.receipts import corrected, receipt_of
+from trivium.operations.table import BILLS, EVERY_ROLE, Actor, Arguments, ListArguments, Listed, Needs, Op, Table
+from trivium.policy.caller import Id
+from trivium.store.reports import GROUPS, RequestQuery, UsageQuery
+from trivium.store.store import Store
+from trivium.store.whose import Whose
+
+RequestId = Annotated[str, msgspec.Meta(min_length=1, max_length=200)]
+_Group = str | None | msgspec.UnsetType
+
+_TOLD = {bool: int, bool | None: int | None}
+RequestRow = msgspec.defstruct(
+    "RequestRow",
+    [(name, _TOLD.get(kind, kind)) for name, kind in get_type_hints(Record).items()],
+    frozen=True,
+    kw_only=True,
+)
+"""A record as its table has it: what is true or false there is 1 or 0."""
+
+
+class ListRequests(ListArguments, frozen=True, kw_only=True):
+    """The newest requests first, or the one with an id."""
+
+    id: RequestId | None = None
+    limit: Annotated[int, msgspec.Meta(ge=1, le=200)] = 20
+    outcome: Literal["success", "refused", "failed", "aborted"] | None = None
+    organization: Id | None = None
+    user: Id | None = None
+
+
+class Receipt(Arguments, frozen=True, kw_only=True):
+    request: RequestId
+    """Its id."""
+    organization: Id | None = None
+    user: Id | None = None
+
+
+class UsageRow(msgspec.Struct, frozen=True, kw_only=True):
+    """Sums of the calls that are alike in what they are grouped by; null: those where there is none."""
+
+    day: _Group = msgspec.UNSET
+    """UTC."""
+    model: _Group = msgspec.UNSET
+    key: _Group = msgspec.UNSET
+    account: _Group = msgspec.UNSET
+    api: _Group = msgspec.UNSET
+    provider: _Group = msgspec.UNSET
+    outcome: _Group = msgspec.UNSET
+    requests: int
+    succeeded: int
+    refused: int
+    failed: int
+    aborted: int
+    usage_unknown: int
+    """Answers that came without their tokens."""
+    input_tokens: int
+    """Everything that went in, with what caches gave and took."""
+    input_uncached_tokens: int
+    cache_read_tokens: int
+    cache_write_tokens: int
+    output_tokens: int
+    reasoning_tokens: int
+    cost_nano: int
+    market_cost_nano: int
+
+
+class ReportOperations:
+    """Must run where the store is owned."""
+
+    def __init__(self, store: Store, flush: Callable[[], Awaitable[None]]) -> None:
+        """`flush` hands over what is not in the database yet."""
+        self._store = store
+        self._flush = flush
+        needs = Needs(roles=BILLS, own=EVERY_ROLE, personal=True)
+        self.table: Table = {
+            "usage": Op(arguments=UsageQuery, result=list[UsageRow], act=self._usage, needs=needs),
+            "requests": Op(arguments=ListRequests, result=Listed[RequestRow], act=self._requests, needs=needs),  # type: ignore[valid-type]
+            "receipt": Op(arguments=Receipt, result=list[ReceiptRow], act=self._receipt, needs=needs),
+        }
+
+    async def _usage(self, query: UsageQuery, _: Actor) -> list[dict[str, Any]]:
+        for name in query.by:
+            if name not in GROUPS:
+                raise OperationError(f"Usage cannot be grouped by {name!r}; expected one of {', '.join(GROUPS)}.")
+        await self._flush()
+        return await asyncio.to_thread(self._store.usage, query)
+
+    async def _requests(self, query: ListRequests, _: Actor) -> Listed[dict[str, Any]]:
+        await self._flush()
+        asked = RequestQuery(
+            id=query.id,
+            limit=query.limit + 1,
+            outcome=query.outcome,
+            before=_before(query.after),
+            whose=Whose(organization=query.organization, user=query.user),
+        )
+        rows = await asyncio.to_thread(self._store.requests, asked)
+        last = rows[query.limit - 1] if len(rows) > query.limit else None
+        cursor = f"{last['time_ms']}:{last['id']}" if last else None
+        return Listed(items=rows[: query.limit], next=cursor)
+
+    async def _receipt(self, query: Receipt, _: Actor) -> list[ReceiptRow]:
+        await self._flush()
+        whose = Whose(organization=query.organization, user=query.user)
+        found = await asyncio.to_thread(self._store.requests, RequestQuery(id=query.request, whose=whose))
+        if not found:
+            raise NotFound(f"There is no request {query.request!r}.")
+        version = found[0]["price_version"]
+        stored = await asyncio.to_thread(self._store.prices.find, version) if version else None
+        corrections = await asyncio.to_thread(self._store.prices.corrections, query.request)
+        return corrected(receipt_of(found[0], stored.price if stored else None), corrections)
+
+
+def _before(cursor: str) -> tuple[int, str] | None:
+    """Raises OperationError for what is no cursor of ours."""
+    if not cursor:
+        return None
+    time_ms, _, id = cursor.partition(":")
+    if not time_ms.isdecimal() or len(time_ms) > 15:
+        raise OperationError("`after` is what the part before said under `next`.")
+    return int(time_ms), id

@@ -1,0 +1,155 @@
+"""The operations by name, and the one place where it is checked who may perform them (behaviour page, section 3).
+
+An operation names in its arguments whose things it is about: `organization`, `user`, or neither, which is the house.
+Who is not of the house performs it for an organization by the role there, or for nobody but itself. What it answers
+with is restricted to what those arguments name.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+from typing import Annotated, Any, Generic, TypeVar
+
+import msgspec
+
+from trivium.errors import NotFound, OperationError, RoleMissing
+from trivium.policy.caller import Role
+from trivium.store.changes import Page
+
+_T = TypeVar("_T")
+
+
+class Actor(msgspec.Struct, frozen=True, kw_only=True):
+    """Who performs an operation."""
+
+    id: str
+    """`operator` for whoever uses the gateway's own door, else an admin credential's id."""
+    house: bool = False
+    """May do everything, in the house and in every organization."""
+    user_id: str | None = None
+    roles: Mapping[str, Role] = {}
+    """Of this user, by the organization's id."""
+
+
+OPERATOR = Actor(id="operator", house=True)
+
+
+class Needs(msgspec.Struct, frozen=True, kw_only=True):
+    """Who may perform an operation beside the house, by what its arguments name."""
+
+    roles: frozenset[Role] = frozenset()
+    """In the organization that `organization` names."""
+    own: frozenset[Role] = frozenset()
+    """The same, where `user` names the actor itself."""
+    personal: bool = False
+    """Also without an organization, where `user` names the actor itself."""
+
+
+HOUSE = Needs()
+EVERY_ROLE = frozenset(Role)
+OFFICERS = frozenset({Role.OWNER, Role.ADMIN})
+BILLS = OFFICERS | {Role.BILLING}
+"""Who sees what everybody's calls cost."""
+SPENDERS = OFFICERS | {Role.MEMBER}
+
+
+class Op(msgspec.Struct, frozen=True, kw_only=True):
+    """An operation."""
+
+    arguments: type[msgspec.Struct]
+    result: Any
+    """The type of what it answers with."""
+    act: Callable[[Any, Actor], Awaitable[Any]]
+    needs: Needs = HOUSE
+    changes: bool = False
+    """It writes."""
+
+
+Table = dict[str, Op]
+
+Cursor = Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9._@:-]{0,200}\Z")]
+Some = Annotated[int, msgspec.Meta(ge=1, le=200)]
+
+
+_BEYOND = 2**62
+
+
+class Arguments(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """None; what others are made from."""
+
+
+class ListArguments(Arguments, frozen=True, kw_only=True):
+    """Which part of a list."""
+
+    after: Cursor = ""
+    """What the part before said under `next`."""
+    limit: Some = 50
+
+    def page(self) -> Page:
+        """One more than is asked for, which tells whether there is a next part."""
+        return Page(after=self.after, limit=self.limit + 1)
+
+    def below(self) -> int:
+        """Of a list that goes down by numbers: below which one."""
+        return min(int(self.after), _BEYOND) if self.after.isdecimal() else _BEYOND
+
+
+class Listed(msgspec.Struct, Generic[_T], frozen=True, kw_only=True):
+    """A part of a list."""
+
+    items: list[_T]
+    next: str | None = None
+    """`after` of the next part; null: this was the last."""
+
+
+def listed(rows: Iterable[_T], query: ListArguments, cursor: Callable[[_T], object]) -> Listed[_T]:
+    """Of rows that were asked for by `query.page()`."""
+    items = list(rows)
+    more = len(items) > query.limit
+    items = items[: query.limit]
+    return Listed(items=items, next=str(cursor(items[-1])) if more else None)
+
+
+def check(op: Op, query: Any, actor: Actor) -> None:
+    """Whether the actor may. Raises RoleMissing; NotFound for an organization that the actor is no member of, which is
+    not told whether it exists."""
+    if actor.house:
+        return
+    organization: str | None = getattr(query, "organization", None)
+    own = actor.user_id is not None and getattr(query, "user", None) == actor.user_id
+    if organization is None:
+        if op.needs.personal and own:
+            return
+        raise RoleMissing("This is for the operators of the gateway. " + _hint(op))
+    role = actor.roles.get(organization)
+    if role is None:
+        raise NotFound(f"There is no organization {organization!r}.")
+    if role not in op.needs.roles and not (own and role in op.needs.own):
+        raise RoleMissing(f"The role `{role.value}` in {organization!r} is not enough for this. " + _hint(op))
+
+
+def check_membership(actor: Actor, organization_id: str, before: Role | None, after: Role | None) -> None:
+    """Owners are made and unmade by owners alone; everybody may leave. Raises RoleMissing."""
+    if Role.OWNER not in (before, after) or actor.house or actor.roles.get(organization_id) is Role.OWNER:
+        return
+    raise RoleMissing(f"Only an owner of {organization_id!r} decides about its owners.")
+
+
+def _hint(op: Op) -> str:
+    """What would do."""
+    ways = []
+    if op.needs.roles:
+        ways.append(f"name an organization where you are {' or '.join(sorted(op.needs.roles))}")
+    if op.needs.own:
+        ways.append("name yourself as the user in an organization of yours")
+    if op.needs.personal:
+        ways.append("name yourself as the user")
+    return f"To be allowed: {'; or '.join(ways)}." if ways else "Ask them."
+
+
+def named(name: str, what: str) -> str:
+    """A name without blanks around it. Raises OperationError."""
+    name = name.strip()
+    if not name or len(name) > 100 or not name.isprintable():
+        raise OperationError(f"{what} needs a name of 1 to 100 printable characters.")
+    return name

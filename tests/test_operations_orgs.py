@@ -1,0 +1,74 @@
+"""What is done about organizations, members and projects; who may is in `test_operations_people.py`."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from support_desk import Desk
+from trivium.clock import SystemClock
+from trivium.errors import OperationError
+from trivium.store.store import Store
+
+
+@pytest.fixture
+async def desk(tmp_path: Path) -> AsyncIterator[Desk]:
+    store = Store(tmp_path, SystemClock())
+    yield Desk(store)
+    await store.close()
+
+
+async def test_an_organization_from_its_beginning(desk: Desk) -> None:
+    await desk("users.create", name="Ann", id="ann")
+    made = await desk("orgs.create", name=" Acme ", owner="ann", settings={"policy": {"zdr": True}})
+    id = made["id"]
+    assert id.startswith("org_")
+    assert (made["name"], made["version"], made["settings"]["policy"]["zdr"]) == ("Acme", 1, True)
+    assert await desk("orgs.show", organization=id) == made
+    assert (await desk("orgs.rename", organization=id, name="Acme Ltd"))["name"] == "Acme Ltd"
+    assert [row["id"] for row in await desk.items("orgs.list")] == [id]
+    assert [row["role"] for row in await desk.items("members.list", organization=id)] == ["owner"]
+    project = await desk("projects.create", organization=id, name="P")
+    assert await desk.items("projects.list", organization=id) == [project]
+    assert await desk("projects.remove", organization=id, project=project["id"]) == {"id": project["id"]}
+    assert await desk.refusal("members.remove", organization=id, user="ann") == "conflict"
+    assert [action for _, action, _ in await desk.log()] == [
+        *("users.create", "orgs.create", "orgs.rename", "projects.create", "projects.remove")
+    ]
+
+
+async def test_settings_are_replaced_whole_by_their_version(desk: Desk) -> None:
+    await desk("orgs.create", name="Acme", id="acme")
+    before = await desk("orgs.settings.show", organization="acme")
+    denied = {"policy": {"models_deny": ["m"]}}
+    changed = await desk("orgs.settings.set", organization="acme", settings=denied, version=1)
+    assert (before["version"], changed["version"]) == (1, 2)
+    assert changed["settings"]["policy"]["models_deny"] == ("m",)
+    assert await desk.refusal("orgs.settings.set", organization="acme", settings={}, version=1) == "changed_meanwhile"
+    assert (await desk("orgs.settings.set", organization="acme", settings={}))["settings"] == before["settings"]
+
+
+@pytest.mark.parametrize(
+    ("operation", "arguments"),
+    [
+        ("orgs.create", {"name": ""}),
+        ("orgs.create", {"name": "x", "id": "a/b"}),
+        ("orgs.create", {"name": "x", "owner": "nobody"}),
+        ("orgs.create", {"name": "x", "settings": {"policy": {"data_collection": "maybe"}}}),
+        ("orgs.settings.set", {"organization": "acme", "settings": {"policy": {"models_allow": [""]}}}),
+        ("orgs.settings.set", {"organization": "acme", "settings": {"budget": 1}}),
+        ("orgs.show", {"organization": "blue"}),
+        ("members.set", {"organization": "acme", "user": "nobody", "role": "member"}),
+        ("members.set", {"organization": "acme", "user": "ann", "role": "god"}),
+        ("projects.create", {"organization": "blue", "name": "x"}),
+        ("projects.remove", {"organization": "acme", "project": "x"}),
+    ],
+)
+async def test_what_is_none_is_refused(desk: Desk, operation: str, arguments: dict[str, Any]) -> None:
+    await desk("orgs.create", name="Acme", id="acme")
+    await desk("users.create", name="ann", id="ann")
+    with pytest.raises(OperationError):
+        await desk(operation, **arguments)
