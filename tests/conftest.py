@@ -7,9 +7,10 @@ import gc
 
 import pytest
 
+from support_redis import redis_server
 from support_store import bare_home, database, dialect, home, postgres
 
-__all__ = ["bare_home", "database", "dialect", "home", "postgres"]
+__all__ = ["bare_home", "database", "dialect", "home", "postgres", "redis_server"]
 
 
 def pytest_configure(config: pytest.Config) -> None:

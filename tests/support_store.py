@@ -89,7 +89,7 @@ class PostgresServer:
                 command,
                 stdout=log,
                 stderr=log,
-                preexec_fn=_die_with_us,  # noqa: PLW1509 # no more than a system call
+                preexec_fn=die_with_us,  # noqa: PLW1509 # no more than a system call
                 **self._as,
             )
         deadline = time.monotonic() + 20
@@ -259,7 +259,7 @@ def _readable(programs: Path, folder: Path, user: int | None) -> Path:
     return folder / "programs" / package.name / programs.parent.name / "bin"
 
 
-def _die_with_us() -> None:
+def die_with_us() -> None:
     """In the child: on Linux the kernel ends it when we are gone, whatever became of us."""
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(_PARENT_DIED, signal.SIGQUIT)

@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from trivium.config import data_folder, database_url, find_file, load, parse, secret
+from trivium.config import data_folder, database_url, find_file, load, parse, redis_url, secret
 from trivium.errors import ConfigError
-from trivium.settings import BillingSettings, Settings
+from trivium.settings import BillingSettings, LimitSettings, Settings
 
 
 def complaint(text: str) -> str:
@@ -24,8 +24,17 @@ def complaint(text: str) -> str:
 @pytest.mark.parametrize(
     ("text", "place", "words"),
     [
-        ("[serve]\nport = 1", "t.toml:1: serve", "expected one of aliases, billing, catalog, local, log"),
+        ("[serve]\nport = 1", "t.toml:1: serve", "expected one of aliases, billing, catalog, free, limits"),
         ("port = 1", "t.toml:1: port", "unknown section"),
+        ("free = 1", "t.toml:1: free", "got int"),
+        ("[free]\nmodels = 1", "t.toml:2: free.models", '[free.models."ID"]'),
+        ("[free]\nanonymus = true", "t.toml:2: free.anonymus", "expected one of anonymous, patterns"),
+        ("[free]\nper_ip_per_hour = -1", "t.toml:2: free.per_ip_per_hour", ">= 0"),
+        ("[free.models.m]\nstealth = true", "t.toml:1: free.models.m", "missing required field route"),
+        ("[free.models.m]\nroute = 'm'", "t.toml:2: free.models.m.route", "matching regex"),
+        ("[free.models.m]\nroute = 'a/b'\nsteath = true", "t.toml:3: free.models.m.steath", "expected one of route"),
+        ("[free.models.' m']\nroute = 'a/b'", "t.toml:1: free.models. m", "without blanks"),
+        ("[aliases]\nm = 'x'\n[free.models.m]\nroute = 'a/b'", "t.toml:3: free.models.m", "is an alias too"),
         ("[server]\n\nprot = 1", "t.toml:3: server.prot", "expected one of host, port"),
         ('[server]\nport = "4000"', "t.toml:2: server.port", "Expected int, got str"),
         ("[server]\nport = 70000", "t.toml:2: server.port", "<= 65535"),
@@ -153,6 +162,9 @@ def test_every_setting_can_be_written_and_arrives() -> None:
         mode = "credits"
         cost_header = true
         buy_credits_url = "https://example.com/credits"
+        [limits]
+        redis_url = "env:REDIS"
+        redis_timeout = 0.1
         [models."a/b-*"]
         price = { input = 0.3, output = "15" }
         context = 8192
@@ -168,6 +180,7 @@ def test_every_setting_can_be_written_and_arrives() -> None:
     assert (provider.timeouts.idle, provider.timeouts.connect) == (3, 10)
     assert (provider.on_abort, provider.drain_limit, provider.byok) == ("drain", 5, True)
     assert settings.billing == BillingSettings("credits", True, "https://example.com/credits")
+    assert settings.limits == LimitSettings("env:REDIS", 0.1)
     model = settings.models["a/b-*"]
     assert (model.price, model.context, model.output_limit) == ({"input": 0.3, "output": "15"}, 8192, 1024)
 
@@ -329,3 +342,15 @@ class TestDatabase:
         with pytest.raises(ConfigError, match=r"t\.toml:2: storage\.url: expected postgresql://") as raised:
             database_url(parse(f'[storage]\nurl = "{url}"', "t.toml"), {})
         assert url not in raised.value.message
+
+
+def test_the_address_of_redis_is_a_secret_that_may_lie_elsewhere() -> None:
+    assert redis_url(Settings(), {}) is None
+    settings = parse('[limits]\nredis_url = "env:REDIS"', "t.toml")
+    for url in ("redis://:password@h:6379/1", "rediss://h", "unix:///run/redis.sock"):
+        assert redis_url(settings, {"REDIS": url}) == url
+    with pytest.raises(ConfigError, match=r"t\.toml:2: limits\.redis_url: the environment variable REDIS is not set"):
+        redis_url(settings, {})
+    with pytest.raises(ConfigError, match="expected redis://USER:PASSWORD@HOST:PORT/NUMBER") as refused:
+        redis_url(settings, {"REDIS": "http://:canary@h"})
+    assert "canary" not in refused.value.message

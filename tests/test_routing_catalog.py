@@ -10,15 +10,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from trivium.canon.api import Api
-from trivium.errors import ModelAmbiguous, ModelNotFound
+from trivium.errors import ModelAmbiguous, ModelEnded, ModelNotFound
 from trivium.providers.provider import Provider
 from trivium.routing.catalog import Catalog, ModelEntry, catalog
+from trivium.settings import NOTHING_FREE, FreeModelSettings, FreeSettings
 
 
 def house(
     configured: Mapping[str, list[str] | None],
     listed: Mapping[str, list[str]] | None = None,
     aliases: Mapping[str, str] | None = None,
+    free: FreeSettings = NOTHING_FREE,
 ) -> Catalog:
     """Providers with their configured models, None where they are asked for their list."""
     providers = [
@@ -26,7 +28,7 @@ def house(
         for name, ids in configured.items()
     ]
     told = {name: tuple(ModelEntry(id, name) for id in ids) for name, ids in (listed or {}).items()}
-    return catalog(providers, aliases or {}, told)
+    return catalog(providers, aliases or {}, told, free)
 
 
 def lead(where: Catalog, name: str) -> tuple[str, str]:
@@ -176,3 +178,74 @@ def test_any_name_leads_somewhere_or_is_an_error_of_ours(name: str) -> None:
         where.resolve(name)
     except (ModelNotFound, ModelAmbiguous) as error:
         assert error.param == "model"
+
+
+def gift(route: str, **said: bool) -> FreeModelSettings:
+    return FreeModelSettings(route=route, **said)  # type: ignore[arg-type]
+
+
+def test_a_model_of_the_house_is_asked_for_by_its_id_and_is_free() -> None:
+    free = FreeSettings(models={"ours/quick": gift("a/m"), "m": gift("b/n")})
+    where = house({"a": ["m"], "b": ["n"], "ours": ["quick"]}, aliases={"fast": "ours/quick"}, free=free)
+    for name in ("ours/quick", "fast"):
+        target = where.resolve(name)
+        assert (target.provider.name, target.model, target.free, target.public) == ("a", "m", True, "ours/quick")
+        assert target.known_as == ("", "ours/quick")
+    assert lead(where, "m") == ("b", "n")
+    direct = where.resolve("a/m")
+    assert (direct.house, direct.free, direct.known_as) == (None, False, ("a", "m"))
+    assert shown(where) == ["fast", "ours/quick", "m", "a/m", "n", "quick"]
+    assert {entry.owned_by for entry, target in where.entries() if target.house} == {"trivium"}
+
+
+def test_free_patterns_mean_models_that_a_provider_has_as_far_as_is_known() -> None:
+    where = house({"a": ["x:free", "y"], "b": ["v/*"], "c": None, "d": None}, {"d": ["z:free"]})
+    free = ["a/x:free", "b/v/x:free", "c/x:free", "c/y:free", "d/z:free", "z:free"]
+    for name in [*free, "y", "a/y", "a/y:free", "b/x:free", "c/x", "d/x:free", "d/z"]:
+        assert where.resolve(name).free is (name in free), name
+    assert not house({"a": ["x:free"]}, free=FreeSettings(patterns=())).resolve("x:free").free
+    assert house({"a": ["x", "y"]}, free=FreeSettings(patterns=("a/*",))).resolve("y").free
+    assert not house({"a": ["y"]}, aliases={"z:free": "y"}).resolve("z:free").free
+
+
+def test_a_model_whose_free_time_is_over_says_so_and_is_not_shown() -> None:
+    where = house({"a": ["m"]}, aliases={"old": "gone"}, free=FreeSettings(models={"gone": gift("a/m", disabled=True)}))
+    assert shown(where) == ["m"]
+    for name in ("gone", "old"):
+        with pytest.raises(ModelEnded, match="The free period for this model has ended"):
+            where.check_offered(where.resolve(name))
+    where.check_offered(where.resolve("m"))
+
+
+@pytest.mark.parametrize(
+    ("pattern", "hidden"),
+    [
+        ("x:free", ["x:free", "a/x:free", "a/X:Free"]),
+        ("A/X:free", ["x:free", "a/x:free", "a/X:Free"]),
+        ("*:free", ["x:free", "a/x:free", "a/X:Free", "g:free"]),
+        ("g:free", ["g:free"]),
+        ("b/*", ["b/n"]),
+        ("x", ["x"]),
+    ],
+)
+def test_what_is_hidden_is_not_found_and_not_shown_however_it_is_written(pattern: str, hidden: list[str]) -> None:
+    free = FreeSettings(hidden=(pattern,), models={"g:free": gift("b/n")})
+    where = house({"a": ["x:free", "x"], "b": ["n"]}, aliases={"alias": "x:free"}, free=free)
+    names = ["x:free", "a/x:free", "a/X:Free", "x", "g:free", "b/n"]
+    found = []
+    for name in names:
+        try:
+            where.check_offered(where.resolve(name))
+        except ModelNotFound as error:
+            assert "does not exist" in error.message
+            found.append(name)
+    assert found == hidden
+    assert not {name for name in shown(where) if name in hidden}
+    assert ("alias" in shown(where)) is ("x:free" not in hidden)
+
+
+def test_a_house_model_whose_provider_is_away_is_no_model() -> None:
+    where = house({"a": ["m"]}, free=FreeSettings(models={"g": gift("gone/m")}))
+    assert shown(where) == ["m"]
+    with pytest.raises(ModelNotFound):
+        where.resolve("g")

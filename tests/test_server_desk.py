@@ -43,6 +43,24 @@ async def test_nothing_is_told_without_a_valid_credential(path: str) -> None:
         assert (await get(running_, path, "tv-wrong"))[0] == 401
 
 
+async def test_where_callers_without_a_key_are_answered_they_hear_of_free_models_alone() -> None:
+    async with house(settings=HOUSE + "[free]\nanonymous = true\n") as running_:
+        told = {path: await get(running_, path, "anonymous") for path in PATHS}
+        models = await get(running_, "/api/openrouter/models", None)
+    assert told["/api/defaults"] == (409, told["/api/defaults"][1])  # none of the preferred ones is free
+    assert [one["slug"] for one in told["/v1/providers"][1]["data"]] == ["up"]
+    assert [model["id"] for model in models[1]["data"]] == ["gift"]
+    closed = ("/api/profile", "/api/profile/balance", "/api/modelstats", "/v1/usage")
+    assert {told[path][0] for path in closed} == {401}
+
+
+async def test_a_caller_without_a_key_is_proposed_a_free_model() -> None:
+    settings = HOUSE.replace('"llama"]', '"llama", "gift"]') + "[free]\nanonymous = true\n"
+    async with house(settings=settings) as running_:
+        proposal = {"defaultModel": "gift", "defaultFreeModel": "gift"}
+        assert await get(running_, "/api/defaults", None) == (200, proposal)
+
+
 async def test_only_reading_is_possible() -> None:
     async with house() as running_:
         for path in PATHS:

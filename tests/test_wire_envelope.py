@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import re
 
 import pytest
@@ -10,7 +11,21 @@ from hypothesis import strategies as st
 
 from trivium.canon.api import Api
 from trivium.canon.parts import Seal
-from trivium.wire.envelope import DETAIL, ENCRYPTED, GOOGLE, PLAIN, REDACTED, SIGNATURE, close, fits, open_, origin_tag
+from trivium.wire.envelope import (
+    DETAIL,
+    ENCRYPTED,
+    GOOGLE,
+    PLAIN,
+    REDACTED,
+    SIGNATURE,
+    VEILED,
+    close,
+    fits,
+    open_,
+    origin_tag,
+    unveiled,
+    veiled,
+)
 
 CLAUDE = origin_tag("anthropic", Api.MESSAGES, "claude-opus-4-6")
 FORMS = (SIGNATURE, REDACTED, ENCRYPTED, DETAIL, GOOGLE, PLAIN)
@@ -91,3 +106,36 @@ class TestWhoGetsIt:
 @pytest.mark.parametrize("sealed", ["", "EqQB", "~tv1.", "~tv1.origin.signature.digest", "tv2.a.b.c.d", "a.b.c.d.e"])
 def test_what_is_no_envelope_is_a_seal_as_it_stands(sealed: str) -> None:
     assert open_(sealed, "Hm.", ENCRYPTED) == Seal(ENCRYPTED, sealed)
+
+
+@given(st.sampled_from([DETAIL, ENCRYPTED, GOOGLE, PLAIN, REDACTED, SIGNATURE]), st.text(), st.text())
+def test_a_veiled_seal_is_legible_for_its_origin_alone(form: str, data: str, text: str) -> None:
+    data = data.encode("utf-8", "replace").decode()
+    sealed = close(veiled(Seal(form, data), "origin"), "origin", text)
+    back = unveiled(open_(sealed, text, SIGNATURE), "origin")
+    assert (back.form, back.data) == (form, data)
+    home = next((api for api in Api if fits(Seal(form), "", api)), Api.CHAT)
+    assert fits(back, "origin", home)
+    assert not fits(back, "other", home)
+    stranger = unveiled(open_(sealed, text, SIGNATURE), "other")
+    assert stranger.form == VEILED
+    assert not any(fits(stranger, origin, api) for origin in ("origin", "other") for api in Api)
+
+
+def test_neither_form_nor_letters_of_a_veiled_seal_are_seen() -> None:
+    sealed = close(veiled(Seal(SIGNATURE, "acme" * 20), "origin"), "origin", "text")
+    assert sealed.split(".")[2] == VEILED
+    assert "signature" not in sealed
+    assert b"acme" not in base64.urlsafe_b64decode(sealed.split(".")[4])
+    other = close(veiled(Seal(SIGNATURE, "acme" * 20), "another"), "another", "text")
+    assert not set(sealed.split(".")[1:]) & set(other.split(".")[1:]) - {VEILED}
+
+
+@given(st.text(), st.text())
+def test_a_veil_that_a_client_made_up_or_changed_is_not_lifted(data: str, text: str) -> None:
+    honest = close(veiled(Seal(SIGNATURE, "abc"), "origin"), "origin", text)
+    head, _, sealed = honest.rpartition(".")
+    for said in (f"{head}.{data}", f"{head}.{sealed[:-1]}", f"~tv1.tag.veiled.proof.{data}"):
+        if said != honest:
+            seal = unveiled(open_(said, text, SIGNATURE), "origin")
+            assert not any(fits(seal, "origin", api) for api in Api)

@@ -20,6 +20,9 @@ from trivium.errors import ConfigError
 from trivium.settings import (
     BillingSettings,
     CatalogSettings,
+    FreeModelSettings,
+    FreeSettings,
+    LimitSettings,
     LocalSettings,
     LogSettings,
     ModelSettings,
@@ -43,6 +46,7 @@ _SECTIONS: dict[str, Any] = {
     "log": LogSettings,
     "billing": BillingSettings,
     "catalog": CatalogSettings,
+    "limits": LimitSettings,
     "tokens": TokenSettings,
     "aliases": dict[str, str],
 }
@@ -106,6 +110,17 @@ def token_key(settings: Settings, env: Mapping[str, str]) -> bytes | None:
     return key
 
 
+def redis_url(settings: Settings, env: Mapping[str, str]) -> str | None:
+    """The address of the Redis that counts limits; None where this process does. Raises ConfigError."""
+    if settings.limits.redis_url is None:
+        return None
+    path = ("limits", "redis_url")
+    url = secret(settings.limits.redis_url, env, settings.source, path)
+    if not url.startswith(("redis://", "rediss://", "unix://")):
+        raise _error(settings.source, path, "expected redis://USER:PASSWORD@HOST:PORT/NUMBER")
+    return url
+
+
 def parse(text: str, name: str = "trivium.toml") -> Settings:
     """Settings from TOML text. Raises ConfigError."""
     source = Source(name, text)
@@ -127,7 +142,9 @@ def parse(text: str, name: str = "trivium.toml") -> Settings:
         else:
             known = ", ".join(sorted([*_SECTIONS, *_NAMED]))
             raise source.error((section,), f"unknown section; expected one of {known}")
-    return Settings(**values)
+    settings = Settings(**values)
+    _check_free(settings, source)
+    return settings
 
 
 def secret(value: str, env: Mapping[str, str], source: Source | None, path: tuple[str, ...]) -> str:
@@ -174,7 +191,27 @@ def _models(content: object, source: Source) -> dict[str, ModelSettings]:
     return models
 
 
-_NAMED: dict[str, Callable[[object, Source], dict[str, Any]]] = {"providers": _providers, "models": _models}
+def _free(content: object, source: Source) -> FreeSettings:
+    rest = {name: said for name, said in content.items() if name != "models"} if isinstance(content, dict) else content
+    settings = _convert(rest, FreeSettings, ("free",), source)
+    models = content.get("models", {}) if isinstance(content, dict) else {}
+    if not isinstance(models, dict):
+        raise source.error(("free", "models"), 'expected tables [free.models."ID"]')
+    for id in models:
+        if not id or id != id.strip():
+            raise source.error(("free", "models", id), "expected an id without blanks around it")
+    found = {id: _convert(model, FreeModelSettings, ("free", "models", id), source) for id, model in models.items()}
+    return msgspec.structs.replace(settings, models=found)
+
+
+def _check_free(settings: Settings, source: Source) -> None:
+    """An id means one thing."""
+    for id in settings.free.models:
+        if id in settings.aliases:
+            raise source.error(("free", "models", id), "is an alias too; leave one of them out")
+
+
+_NAMED: dict[str, Callable[[object, Source], Any]] = {"providers": _providers, "models": _models, "free": _free}
 """Sections whose keys are names that the operator chose."""
 
 

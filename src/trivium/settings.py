@@ -75,6 +75,15 @@ class LogSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     level: Literal["debug", "info", "warning", "error"] = "info"
 
 
+class LimitSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """`[limits]`: where they are counted. What they are is said while the gateway runs."""
+
+    redis_url: Annotated[str, msgspec.Meta(min_length=1)] | None = None
+    """`redis://...`, `rediss://...` or `unix://...`, a secret: the counters of several gateways together."""
+    redis_timeout: Annotated[float, msgspec.Meta(gt=0, le=5)] = 0.05
+    """Seconds; where Redis takes longer, this process counts alone until it answers again."""
+
+
 class TimeoutSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """`[providers.NAME.timeouts]`, in seconds."""
 
@@ -171,6 +180,58 @@ class TokenSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     pepper_claim: str = "apiTokenPepper"
 
 
+class FreeModelSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """`[free.models."ID"]`: a model that the house gives away, under an id of its own."""
+
+    route: Annotated[str, msgspec.Meta(pattern=r"^[^/\s]+/\S+\Z")]
+    """`PROVIDER/MODEL`: who answers."""
+    name: str | None = None
+    """For lists that people read."""
+    context: Annotated[int, msgspec.Meta(ge=1, le=10**9)] | None = None
+    """Tokens."""
+    output_limit: Annotated[int, msgspec.Meta(ge=1, le=10**9)] | None = None
+    """The most tokens of an answer."""
+    vision: bool = False
+    """It reads images."""
+    reasoning: bool = False
+    """It thinks, and can be asked how hard."""
+    prompt_cache: bool = False
+    """It reads what was said before from a cache."""
+    stealth: bool = False
+    """Nobody is told who answers."""
+    requires_data_collection: bool | None = None
+    """Whoever answers keeps prompts, or learns from them. Default: as is known of the provider; true if stealth."""
+    disabled: bool = False
+    """The time in which it was free is over."""
+
+
+class FreeSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """`[free]`: models that cost their callers nothing, and callers without a key, who get no others."""
+
+    anonymous: bool = False
+    """Whether calls without a key are answered."""
+    patterns: tuple[str, ...] = ("*:free",)
+    """Models that are free, by `PROVIDER/MODEL` or the provider's own id. A provider whose list of models is known has
+    only those on it."""
+    hidden: tuple[str, ...] = ()
+    """Models that nobody sees or reaches, by the same names or the id of one of ours; `*` and `?` as wildcards."""
+    per_ip_per_hour: Annotated[int, msgspec.Meta(ge=0, le=10**9)] = 200
+    """Requests of an address for the models below, with a key or without."""
+    anonymous_per_ip_per_day: Annotated[int, msgspec.Meta(ge=0, le=10**9)] = 2000
+    """Requests without a key of an address, in 24 hours."""
+    per_user_per_hour: Annotated[int, msgspec.Meta(ge=0, le=10**9)] | None = None
+    """Requests of a user (or of a key that belongs to none) for free models. Default: no limit."""
+    per_user_per_day: Annotated[int, msgspec.Meta(ge=0, le=10**9)] | None = None
+    sign_up_url: str | None = None
+    """Where those who need a key are sent."""
+    models: dict[str, FreeModelSettings] = {}
+    """By the id under which they are asked for."""
+
+
+NOTHING_FREE = FreeSettings()
+"""What holds where nothing is said."""
+
+
 class Settings(msgspec.Struct, frozen=True):
     """The whole configuration."""
 
@@ -182,8 +243,10 @@ class Settings(msgspec.Struct, frozen=True):
     billing: BillingSettings = BillingSettings()
     catalog: CatalogSettings = CatalogSettings()
     tokens: TokenSettings = TokenSettings()
+    free: FreeSettings = NOTHING_FREE
     models: dict[str, ModelSettings] = {}
     providers: dict[str, ProviderSettings] = {}
+    limits: LimitSettings = LimitSettings()
     aliases: dict[str, str] = {}
     source: Source | None = None
     """Where the values came from, to say so in an error found later."""

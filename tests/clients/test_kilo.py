@@ -116,3 +116,14 @@ async def test_its_profile_is_the_users(tmp_path: Path) -> None:
         ended = await kilo(running_, tmp_path, "profile", key=None)
     shown = dict(line.split(": ", 1) for line in ended.out.splitlines() if ": " in line)
     assert (shown["Name"], shown["Email"], shown["Balance"]) == ("Alice", "alice@example.com", "$2.50"), ended
+
+
+async def test_without_a_key_it_works_with_a_free_model_and_hears_of_no_other(tmp_path: Path) -> None:
+    settings = f'{HOUSE}[free]\nanonymous = true\npatterns = ["up/first"]\n'
+    async with house(settings=settings) as running_:
+        listed = await kilo(running_, tmp_path, "models", "kilo", key=None)
+        ended = await kilo(running_, tmp_path, "run", "--auto", "-m", "kilo/first", TASK, key=None)
+        records = [record for record in await running_.records() if record["upstream_model"]]
+    assert listed.out.split() == ["kilo/first"], listed
+    assert (ended.status, FINAL_TEXT in ended.out) == (0, True), ended
+    assert {(record["key_id"], record["cost_nano"]) for record in records} == {(None, 0)}

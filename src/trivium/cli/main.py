@@ -13,6 +13,7 @@ from trivium.cli import (
     backup,
     house,
     keys,
+    limits,
     mock,
     money,
     orgs,
@@ -56,6 +57,7 @@ main.add_command(orgs.orgs)
 main.add_command(keys.keys)
 main.add_command(house.settings)
 main.add_command(house.audit)
+main.add_command(limits.limits)
 main.add_command(reports.usage)
 main.add_command(reports.requests)
 main.add_command(prices.prices)

@@ -36,17 +36,18 @@ class Payer(enum.StrEnum):
     BYOK = "byok"
     """The caller's side, with its own key."""
     FREE = "free"
-    """Nobody: the model costs nothing."""
+    """Nobody: the model costs nothing, or the house gives it away."""
     PROMOTION = "promotion"
 
 
-def payer_of(quote: Quote | None, *, byok: bool, promoted: bool = False) -> Payer:
-    """Who pays for a call; `byok` says that the provider is the caller's, `promoted` that the house gives it away."""
+def payer_of(quote: Quote | None, *, byok: bool, promoted: bool = False, free: bool = False) -> Payer:
+    """Who pays for a call; `byok` says that the provider is the caller's, `promoted` that the house gives it away for a
+    while, `free` that it gives the model away."""
     if byok:
         return Payer.BYOK
     if promoted:
         return Payer.PROMOTION
-    return Payer.FREE if quote is not None and quote.free else Payer.HOUSE
+    return Payer.FREE if free or (quote is not None and quote.free) else Payer.HOUSE
 
 
 class Delivery(msgspec.Struct, frozen=True, kw_only=True, gc=False):

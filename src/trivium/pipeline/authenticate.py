@@ -27,17 +27,17 @@ async def authenticate(headers: Mapping[bytes, bytes], client_ip: str | None, de
     credential = _credential(headers)
     if credential is None:
         return None
-    caller = await _find(credential, subscriber(client_ip), deps)
+    caller = await _find(credential, client_ip, deps)
     if caller.user_id is not None and (organization_id := first(headers, ORGANIZATION)) is not None:
         caller = await _acting_for(caller, organization_id, deps)
     check_caller(caller, client_ip)
     return caller
 
 
-async def _find(credential: str, address: str, deps: Deps) -> Caller:
+async def _find(credential: str, client_ip: str | None, deps: Deps) -> Caller:
     caller = deps.keys.known(credential)
     if caller is None:
-        now_ms = deps.clock.now_ms()
+        address, now_ms = subscriber(client_ip), deps.clock.now_ms()
         deps.guesses.check(address, now_ms)
         caller = await _looked_up(credential, deps)
         if caller is None:

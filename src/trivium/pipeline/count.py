@@ -2,7 +2,8 @@
 
 Coding agents ask this often and take a 404 for a broken gateway. An upstream counts in its own API; for a client of
 another the request is translated. OpenRouter, servers that speak only Chat Completions, and Vercel for some models
-cannot count (wire notes, section 4).
+cannot count (wire notes, section 4). Of stealth models the count is an estimate always: by a tokenizer one knows whose
+it is.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from trivium.pipeline.call import Call, Reply
 from trivium.pipeline.deps import Deps
 from trivium.pipeline.forward import forward, prepare, way_to
 from trivium.pipeline.hold import begin
+from trivium.pipeline.limited import with_own
 from trivium.pipeline.relay import Exchange, json_headers, loss_header
 from trivium.pipeline.settle import Run
 from trivium.routing.catalog import Target
@@ -31,7 +33,7 @@ class _Counted(msgspec.Struct):
 async def count(call: Call, request: Request, target: Target, reply: Reply, run: Run, deps: Deps) -> None:  # noqa: PLR0917
     """Answers a call that counts tokens. Raises TriviumError."""
     provider = target.provider
-    if not provider.counts:
+    if not provider.counts or target.stealth:
         await _tell(call, request, None, reply, run)
         return
     way = way_to(call, target, provider.counts, deps)
@@ -73,5 +75,5 @@ async def _tell(call: Call, request: Request, tokens: int | None, reply: Reply, 
     if run.losses:
         headers.append((b"x-trivium-loss", loss_header(run.losses)))
     run.status, run.response_bytes = 200, len(content)
-    await reply.start(200, headers)
+    await reply.start(200, with_own(headers, run.limited))
     await reply.end(content)

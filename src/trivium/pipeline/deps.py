@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Protocol
 
 from trivium.clock import Clock
@@ -13,13 +13,16 @@ from trivium.metering.start import Start
 from trivium.pipeline.lookup import Generations, Lookups
 from trivium.policy.access import HouseSettings
 from trivium.policy.caller import Caller
+from trivium.policy.counters import Claim, Denial, Taken
 from trivium.policy.flood import Flood
 from trivium.policy.guesses import Guesses
 from trivium.policy.inflight import InFlight
+from trivium.policy.limits import RuleBook
 from trivium.policy.promotions import Promotions
 from trivium.policy.spending import Refusal
 from trivium.routing.catalog import Catalog
-from trivium.settings import BillingSettings, ServerSettings
+from trivium.settings import NOTHING_FREE, BillingSettings, FreeSettings, ServerSettings
+from trivium.store.counters import LocalCounters
 from trivium.upstream.client import UpstreamClient
 
 
@@ -84,6 +87,32 @@ class Local(Protocol):
         ...
 
 
+class Counters(Protocol):
+    """Counters of limits, of this gateway or of several together. None of these raises anything."""
+
+    async def take(self, claims: Sequence[Claim], holder: str = "") -> Denial | None:
+        """Counts all claims or none of them, in one step that nothing comes between. `holder` names the call for claims
+        of what goes on at once, which it holds until it leaves."""
+        ...
+
+    async def enter(self, claims: Sequence[Claim], holder: str = "") -> Taken:
+        """As `take`; says also how the counters stand."""
+        ...
+
+    def add(self, key: str, amount: int, window_s: int = 60, ago_ms: int = 0) -> None:
+        """Counts what is known only afterwards, whatever the limit; a negative amount corrects what was counted so many
+        milliseconds ago."""
+        ...
+
+    def add_to(self, keys: Sequence[str], amount: int, window_s: int, ago_ms: int) -> None:
+        """As `add`, of several."""
+        ...
+
+    def leave(self, keys: Sequence[str], holder: str) -> None:
+        """Ends what a call holds of these."""
+        ...
+
+
 class Deps:
     """Mutable are `catalog`, `prices` and `house`: snapshots, replaced whole."""
 
@@ -102,8 +131,11 @@ class Deps:
         catalog: Catalog,
         seal_key: bytes = b"",
         tokens: Tokens | None = None,
+        counters: Counters | None = None,
+        free: FreeSettings = NOTHING_FREE,
     ) -> None:
-        """`seal_key` is the secret with which sealed reasoning is put into envelopes."""
+        """`seal_key` is the secret with which sealed reasoning is put into envelopes; `counters` are this process's own
+        where none are given."""
         self.settings = settings
         self.clock = clock
         self.keys = keys
@@ -118,6 +150,9 @@ class Deps:
         self.catalog = catalog
         self.house = HouseSettings()
         self.guesses = Guesses()
+        self.free = free
+        self.rules = RuleBook()
+        self.counters: Counters = counters or LocalCounters(clock)
         self.seal_key = seal_key
         self.in_flight = InFlight(settings.max_in_flight_bytes, settings.max_calls)
         self.flood = Flood()

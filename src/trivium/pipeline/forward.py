@@ -16,6 +16,7 @@ from trivium.providers.traits import traits_of
 from trivium.routing.catalog import Target
 from trivium.settings import TimeoutSettings
 from trivium.upstream.client import Timeouts, UpstreamRequest, UpstreamResponse
+from trivium.wire.cover import Cover
 from trivium.wire.destination import Destination
 from trivium.wire.envelope import origin_tag
 from trivium.wire.request import Request, render
@@ -43,15 +44,19 @@ _CHOICES = {
 
 
 def way_to(call: Call, target: Target, apis: Container[Api], deps: Deps) -> Translation | None:
-    """How a call gets to an upstream that speaks these APIs: None where it speaks the client's."""
+    """How a call gets to an upstream that speaks these APIs: None where it speaks the client's, unless nobody may know
+    who it is."""
     api = next(api for api in _CHOICES[call.api] if api in apis)
-    if api is call.api:
+    if api is call.api and not target.stealth:
         return None
-    provider = target.provider
-    origin = origin_tag(provider.name, api, target.model, deps.seal_key)
+    provider, house = target.provider, target.house
     traits = traits_of(provider.kind, api, target.model)
-    to = Destination(api=api, model=target.model, traits=traits, origin=origin)
-    return Translation(call.api, to, id=call.id, created=call.time_ms // 1000)
+    # Envelopes of a stealth model must not be those of whom it is.
+    named = f"{target.model}\n{target.public}" if target.stealth else target.model
+    origin = origin_tag(provider.name, api, named, deps.seal_key)
+    to = Destination(api=api, model=target.model, traits=traits, origin=origin, called=house.id if house else "")
+    cover = Cover(house.id, hides=house.stealth) if house else None
+    return Translation(call.api, to, id=call.id, created=call.time_ms // 1000, cover=cover)
 
 
 def prepare(call: Call, request: Request, target: Target, way: Translation | None, run: Run) -> bytes:
@@ -64,9 +69,10 @@ def prepare(call: Call, request: Request, target: Target, way: Translation | Non
     run.losses = rendered.losses
     run.upstream_api = way.api if way else call.api
     if run.strict and rendered.losses:
-        lost = "; ".join(f"`{loss.field}`: {loss.why}" for loss in rendered.losses[:_NAMED])
+        why = {loss.field: "" if target.stealth else f": {loss.why}" for loss in rendered.losses[:_NAMED]}
+        lost = "; ".join(f"`{field}`{said}" for field, said in why.items())
         raise LossRefused(
-            f"`{target.model}` cannot be asked without loss, and the call is strict. {lost}.",
+            f"`{target.public}` cannot be asked without loss, and the call is strict. {lost}.",
             param=rendered.losses[0].field,
         )
     return rendered.body

@@ -6,7 +6,7 @@ from __future__ import annotations
 import asyncio
 import logging
 
-from trivium.errors import BodyTimeout, CredentialMissing, RequestError, StoreUnavailable, TriviumError, UpstreamError
+from trivium.errors import BodyTimeout, RequestError, StoreUnavailable, TriviumError, UpstreamError
 from trivium.pipeline.authenticate import authenticate
 from trivium.pipeline.authorize import check_call, check_target
 from trivium.pipeline.call import Body, Call, Headers, Operation, Reply
@@ -14,16 +14,20 @@ from trivium.pipeline.count import count
 from trivium.pipeline.deps import Deps
 from trivium.pipeline.drain import DRAIN, to_its_end
 from trivium.pipeline.forward import forward, prepare, way_to
+from trivium.pipeline.free import check_free, find, is_counted
 from trivium.pipeline.hold import account_of, begin
+from trivium.pipeline.house import exchange_of
+from trivium.pipeline.limited import with_own
+from trivium.pipeline.limits import admit
+from trivium.pipeline.mask import told_of
 from trivium.pipeline.read import check_head, read_body
-from trivium.pipeline.relay import Exchange, error_value, json_headers
+from trivium.pipeline.relay import error_value, json_headers
 from trivium.pipeline.settle import Run
-from trivium.pipeline.translated import TranslatedExchange
 from trivium.wire.errors import render
 from trivium.wire.request import check_stateless, parse, without_body
 
-NO_KEY = "No API key was sent. Send one as `Authorization: Bearer tv-...` or `x-api-key: tv-...`."
-
+_SOON = 65
+"""Seconds."""
 _NO = (b"0", b"false", b"")
 
 _LOG = logging.getLogger("trivium.pipeline")
@@ -64,14 +68,18 @@ async def _serve(call: Call, body: Body, reply: Reply, run: Run, deps: Deps) -> 
     run.strict = (key is not None and key.strict) or call.headers.get(b"x-trivium-strict", b"0") not in _NO
     cap = check_head(call, deps, anonymous=key is None)
     run.request = request = parse(call.api, await read_body(body, run, cap))
-    if key is None:
-        raise CredentialMissing(NO_KEY)
-    run.account_id = account_of(key, deps)
+    found = find(request.model, deps)
+    if is_counted(key, found):
+        await check_free(call, key, request.model, found, deps)
+    run.account_id = account_of(key, deps) if key is not None else None
     check_call(key, call, deps)
     check_stateless(request)
-    target = deps.catalog.resolve(request.model)
+    if isinstance(found, RequestError):
+        raise found
+    target = found
     check_target(key, target, deps)
     run.target = target
+    await admit(call, request, target, run, deps)
     if call.operation is Operation.COUNT_TOKENS:
         await count(call, request, target, reply, run, deps)
         return
@@ -88,9 +96,7 @@ async def _serve(call: Call, body: Body, reply: Reply, run: Run, deps: Deps) -> 
     async def answer(reply: Reply) -> None:
         response = await sending
         run.hold(0)
-        parts = (call, request, target.provider, response, reply, run)
-        exchange = Exchange(*parts) if way is None else TranslatedExchange(*parts, way, deps)
-        await exchange.relay()
+        await exchange_of(call, request, target, response, reply, run, way, deps).relay()
 
     if target.provider.on_abort == DRAIN:
         await to_its_end(answer, reply, run, target.provider.drain_limit)
@@ -104,16 +110,22 @@ async def fail(error: TriviumError, call: Call, reply: Reply, run: Run, headers:
     if reply.started:
         reply.cut()
         return
+    error = told_of(error, run)
     content = render(call.api, error_value(call, error))
     run.status = error.status
     run.response_bytes = len(content)
     shape = [*json_headers(content, call), *(headers or [])]
-    if isinstance(error, RequestError) and error.status != BodyTimeout.status:
+    if isinstance(error, RequestError) and error.status != BodyTimeout.status and not _passes_soon(error):
         # Claude Code tries a refused key again for minutes unless it is told not to.
         shape.append((b"x-should-retry", b"false"))
     hints = error.hints if isinstance(error, UpstreamError) else ()
     shape += hints
     if error.retry_after is not None and not any(name == b"retry-after" for name, _ in hints):
         shape.append((b"retry-after", b"%d" % error.retry_after))
-    await reply.start(error.status, shape)
+    await reply.start(error.status, with_own(shape, run.limited))
     await reply.end(content)
+
+
+def _passes_soon(error: TriviumError) -> bool:
+    """Whether a client's own next try, which waits up to a minute if it is told to, may help."""
+    return error.retry_after is not None and error.retry_after <= _SOON

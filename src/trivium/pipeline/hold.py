@@ -40,7 +40,7 @@ async def begin(call: Call, request: Request, target: Target, run: Run, deps: De
         promoted = deps.promotions.apply(
             f"{target.provider.name}/{target.model}", account=whose, key=run.key_id, time_ms=call.time_ms
         )
-        run.payer = payer = payer_of(quote, byok=target.provider.byok, promoted=promoted)
+        run.payer = payer = payer_of(quote, byok=target.provider.byok, promoted=promoted, free=target.free)
         if quote is None and account_id is not None and payer is Payer.HOUSE:
             raise PriceUnknown(
                 f"Nobody knows what `{target.model}` of {target.provider.name} costs, so it cannot be charged. "
@@ -56,7 +56,7 @@ async def begin(call: Call, request: Request, target: Target, run: Run, deps: De
                     param="model",
                 )
             if quote is not None and (account_id is not None or await deps.ledger.counts(scopes)):
-                run.size = measure(request)
+                run.size = run.size or measure(request)
                 hold = _most(run.size, request, target, quote, deps)
         if request.stream and run.size is None:
             # Its body is let go of before anybody knows whether an estimate is needed.

@@ -23,12 +23,15 @@ from trivium.errors import (
     UpstreamRefusedUs,
 )
 from trivium.pipeline.call import Call, Headers, Operation, Reply
+from trivium.pipeline.limited import with_own
+from trivium.pipeline.mask import told_of
 from trivium.pipeline.settle import Run
 from trivium.providers.provider import Provider
 from trivium.providers.quirks import mending
 from trivium.upstream.client import UpstreamResponse
 from trivium.wire.body import members
 from trivium.wire.codec import decode_answer, stream_decoder
+from trivium.wire.decoder import Decoder
 from trivium.wire.errors import ErrorValue, is_native
 from trivium.wire.kilo import in_kilos_words
 from trivium.wire.lenient import is_dense
@@ -99,6 +102,11 @@ class Stream(Protocol):
 class Exchange:
     """One upstream answer and where it goes. The client has had nothing of it while `reply.started` is false."""
 
+    _BUFFERS = _BUFFERED
+    """Bytes of a whole answer that are read before any of it goes out."""
+    _SECRET = False
+    """Nothing that the upstream itself says beside its answer may be told."""
+
     def __init__(  # noqa: PLR0917
         self, call: Call, request: Request, provider: Provider, response: UpstreamResponse, reply: Reply, run: Run
     ) -> None:
@@ -139,7 +147,7 @@ class Exchange:
         await self._end(body)
 
     def _is_native(self, body: bytes) -> bool:
-        return self._api is self._call.api and is_native(self._api, body)
+        return self._api is self._call.api and not self._SECRET and is_native(self._api, body)
 
     def _failure(self, status: int, message: str) -> UpstreamError:
         """The upstream's error as ours. What concerns the operator's own credential and account is not the caller's."""
@@ -170,7 +178,7 @@ class Exchange:
         while chunk:
             body += chunk
             self._run.hold(len(body))
-            if len(body) > _BUFFERED or body.isspace():
+            if len(body) > self._BUFFERS or body.isspace():
                 await self._pass_whole(body)
                 return
             chunk = await self._response.read()
@@ -181,8 +189,13 @@ class Exchange:
             said = whole[:500].decode(errors="replace")
             raise UpstreamGarbage("The upstream's answer is not JSON.", detail=f"not JSON: {said}") from None
         self._meter_whole(whole)
+        whole = self._shown(whole)
         await self._start(self._response.status, [(b"content-length", b"%d" % len(whole)), *self._cost_header()])
         await self._end(whole)
+
+    def _shown(self, body: bytes) -> bytes:
+        """What the client gets of a whole answer."""
+        return body
 
     async def _pass_whole(self, body: bytearray) -> None:
         """A long answer, or one that begins with keep-alive blanks: it goes on while it comes."""
@@ -239,9 +252,7 @@ class Exchange:
         return chunk
 
     async def _relay_stream(self, chunk: bytes | None = None) -> None:
-        decoder = stream_decoder(self._call.api, self._provider.conventions)
-        mend = mending(self._provider.quirks, self._call.api)
-        meter = StreamRelay(self._call.api, decoder, hide_usage=not self._request.wants_usage, mend=mend)
+        meter = self._meter(stream_decoder(self._call.api, self._provider.conventions))
         # An upstream that ends before its first byte is still an error with a status of its own.
         first = await self._first(chunk)
         await self._start(self._response.status, STREAM_HEADERS)
@@ -255,6 +266,10 @@ class Exchange:
                 await self._end_broken(meter, error)
         finally:
             self._note(meter)
+
+    def _meter(self, decoder: Decoder) -> StreamRelay:
+        mend = mending(self._provider.quirks, self._call.api)
+        return StreamRelay(self._call.api, decoder, hide_usage=not self._request.wants_usage, mend=mend)
 
     async def _pass_stream(self, meter: StreamRelay, chunk: bytes) -> None:
         held = 0
@@ -296,7 +311,7 @@ class Exchange:
     async def _end_broken(self, meter: Stream, error: TriviumError) -> None:
         """The client learns of it in its own API's way, unless half an event has gone out already."""
         self._run.error = error
-        said = meter.failure(error_value(self._call, error))
+        said = meter.failure(error_value(self._call, told_of(error, self._run)))
         if said is None:
             self._reply.cut()
         else:
@@ -310,8 +325,8 @@ class Exchange:
                 self._run.flags.append(flag)
 
     async def _start(self, status: int, headers: Headers) -> None:
-        passed = self._passed()
-        if self._run.losses:
+        passed = with_own(self._passed(), self._run.limited)
+        if self._run.losses and not self._SECRET:
             passed.append((b"x-trivium-loss", loss_header(self._run.losses)))
         if status in _RETRYABLE and not self._header(b"retry-after"):
             passed.append((b"retry-after", b"%d" % self._retry_after()))

@@ -26,6 +26,7 @@ from trivium.metering.record import Outcome, Record, short, told_by
 from trivium.money import nano_text
 from trivium.pipeline.call import Call, Operation
 from trivium.pipeline.deps import Deps
+from trivium.pipeline.limited import Limited
 from trivium.policy.caller import Caller
 from trivium.policy.context import context_of
 from trivium.routing.catalog import Target
@@ -70,6 +71,8 @@ class Run:
         self.request_bytes = 0
         self.response_bytes = 0
         self._held = 0
+        self.limited: Limited | None = None
+        """What it counts in limits; None: it has none."""
         self.started = False
         """The ledger knows of the call."""
         self.hold_nano = 0
@@ -112,6 +115,8 @@ class Run:
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
         self.hold(0)
+        if self.limited is not None:
+            self.limited.leave()
         self._total_us = self.elapsed_us()
         if self._wants_lookup():
             self._deps.lookups.later(self)
@@ -121,6 +126,8 @@ class Run:
     def close(self) -> None:
         """Writes the record, with which the call ends."""
         self._deps.keep(self._record())
+        if self.limited is not None:
+            self.limited.count(self.charge().usage or (self.answer or _NOTHING).usage or _NO_USAGE)
 
     @property
     def generation_id(self) -> str | None:

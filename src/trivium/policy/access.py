@@ -66,10 +66,9 @@ def check_model(caller: Caller, provider: str, model: str, house: HouseSettings)
     if not (house.models or caller.scopes.models or caller.organization):
         return
     names = names_of(provider, model)
-    if house.models and not all(
-        _is_open(gate, caller) for pattern, gate in house.models.items() if matches((pattern,), names)
-    ):
-        raise _not_allowed(model, "It is not open to this caller.")
+    for pattern, gate in house.models.items():
+        if not _is_open(gate, caller) and matches((pattern,), names):
+            raise _not_allowed(model, "It is not open to this caller.")
     if caller.scopes.models and not matches(caller.scopes.models, names):
         raise _not_allowed(model, "The API key is not good for it.")
     if caller.organization is not None and not permits(caller.organization.settings.policy, names):
@@ -109,6 +108,7 @@ def _is_open(gate: Gate, caller: Caller) -> bool:
     )
 
 
+@lru_cache(10_000)
 def _is_in(address: str | None, allowed: tuple[str, ...]) -> bool:
     found = addresses.parsed(address)
     return found is not None and any(

@@ -114,6 +114,7 @@ class Caller(msgspec.Struct, frozen=True, kw_only=True):
     """The user's in this organization; None: no member."""
 
 
+@lru_cache(10_000)
 def names_of(provider: str, model: str) -> tuple[str, ...]:
     """The names by which lists may mean a model: `provider/model` and the upstream's own id, each with and without the
     suffix that gateways put behind a colon (`:free`, `:online`). In small letters and without blanks around: upstreams
@@ -123,6 +124,7 @@ def names_of(provider: str, model: str) -> tuple[str, ...]:
     return tuple(dict.fromkeys((f"{provider}/{bare}", bare, f"{provider}/{model}", model)))
 
 
+@lru_cache(10_000)
 def matches(patterns: Patterns, names: tuple[str, ...]) -> bool:
     """Whether one of the patterns means one of the names. The suffix of an exact name says nothing either."""
     return any(_compiled(pattern).fullmatch(name) for pattern in patterns for name in names)

@@ -1,8 +1,8 @@
 """The catalogue: which names there are and where each leads. A frozen snapshot, replaced whole when lists change.
 
-A name is read in this order (behaviour page, section 7): an exact alias; `provider/upstream-id`; a bare id that only
-one provider serves. A provider whose list is not known yet, or that has none, may serve any bare id that no other
-provider is known to serve.
+A name is read in this order (behaviour page, section 7): an exact alias, the id of a model of the house among them;
+`provider/upstream-id`; a bare id that only one provider serves. A provider whose list is not known yet, or that has
+none, may serve any bare id that no other provider is known to serve.
 """
 
 from __future__ import annotations
@@ -14,9 +14,14 @@ from contextlib import suppress
 import msgspec
 
 from trivium.canon import wildcard
-from trivium.errors import ModelAmbiguous, ModelNotFound
+from trivium.errors import ModelAmbiguous, ModelEnded, ModelNotFound
 from trivium.metering.prices import Price
+from trivium.providers.house import HouseModel, house_models
 from trivium.providers.provider import Provider
+from trivium.settings import NOTHING_FREE, FreeSettings
+
+_OURS = "trivium"
+"""Who owns a name that the house made up."""
 
 
 class Target(msgspec.Struct, frozen=True):
@@ -25,6 +30,25 @@ class Target(msgspec.Struct, frozen=True):
     provider: Provider
     model: str
     """The upstream's own id."""
+    house: HouseModel | None = None
+    """The model of the house that was asked for, if it was one."""
+    free: bool = False
+    """The house gives it away, whatever it costs the house."""
+
+    @property
+    def stealth(self) -> bool:
+        """Nobody may be told who answers."""
+        return self.house is not None and self.house.stealth
+
+    @property
+    def known_as(self) -> tuple[str, str]:
+        """Provider and model as gates, scopes, lists and limits know them: one of the house is its id alone."""
+        return (self.provider.name, self.model) if self.house is None else ("", self.house.id)
+
+    @property
+    def public(self) -> str:
+        """The name that callers may be told."""
+        return self.model if self.house is None else self.house.id
 
 
 class ModelEntry(msgspec.Struct, frozen=True):
@@ -45,6 +69,7 @@ class ModelEntry(msgspec.Struct, frozen=True):
     gives: tuple[str, ...] = ()
     parameters: tuple[str, ...] | None = None
     """Settings of a request that it knows, by OpenRouter's names; None where the provider does not tell."""
+    house: HouseModel | None = None
 
 
 class Catalog(msgspec.Struct, frozen=True):
@@ -60,42 +85,76 @@ class Catalog(msgspec.Struct, frozen=True):
     """(wildcard, provider name) from configuration."""
     unlisted: tuple[str, ...]
     """Providers that may serve anything, as far as is known."""
+    house: Mapping[str, HouseModel]
+    free: tuple[re.Pattern[str], ...]
+    """Of models that are free, by their own id or `provider/id`."""
+    free_listed: frozenset[tuple[str, str]]
+    """(provider name, upstream id) of all known models that these mean."""
+    open_ended: frozenset[str]
+    """Providers that may serve names which are on no list."""
+    hidden: tuple[re.Pattern[str], ...]
 
     def resolve(self, name: str) -> Target:
         """Raises ModelNotFound, or ModelAmbiguous naming the candidates."""
         name = self.aliases.get(name, name)
+        if (ours := self.house.get(name)) is not None and ours.provider in self.providers:
+            return Target(self.providers[ours.provider], ours.model, ours, free=True)
         provider, slash, model = name.partition("/")
         if slash and model and provider in self.providers:
-            return Target(self.providers[provider], model)
+            return self._target(provider, model)
         candidates = self._candidates(name)
         if len(candidates) == 1:
-            return Target(self.providers[candidates[0]], name)
+            return self._target(candidates[0], name)
         if not candidates:
-            raise ModelNotFound(
-                f"The model `{_short(name)}` does not exist. GET /v1/models lists the models; "
-                "`provider/model` names one that is not listed.",
-                param="model",
-            )
+            raise _not_found(name)
         choices = ", ".join(f"`{candidate}/{_short(name)}`" for candidate in candidates)
         raise ModelAmbiguous(f"Several providers serve `{_short(name)}`. Name one of {choices}.", param="model")
 
+    def check_offered(self, target: Target) -> None:
+        """Raises ModelNotFound for what is hidden, ModelEnded for what was free once."""
+        if self.hidden and any(pattern.fullmatch(name) for name in _names(target) for pattern in self.hidden):
+            raise _not_found(target.public)
+        if target.house is not None and target.house.said.disabled:
+            raise ModelEnded(
+                f"The free period for this model has ended: `{target.public}`. GET /v1/models lists the models.",
+                param="model",
+            )
+
     def entries(self) -> list[tuple[ModelEntry, Target]]:
-        """All names that work as they stand, and where they lead: aliases, then bare ids, with their provider where two
-        serve the same. An alias whose target is not known yet is left out."""
+        """All names that work as they stand, and where they lead: aliases, models of the house, then bare ids, with
+        their provider where two serve the same. An alias whose target is not known yet is left out."""
         found: dict[str, tuple[ModelEntry, Target]] = {}
         for alias in self.aliases:
             with suppress(ModelNotFound, ModelAmbiguous):
-                found[alias] = ModelEntry(alias, "trivium"), self.resolve(alias)
+                found[alias] = ModelEntry(alias, _OURS), self.resolve(alias)
+        for id, ours in self.house.items():
+            with suppress(ModelNotFound, ModelAmbiguous):
+                found[id] = _house_entry(ours), self.resolve(id)
         for provider, entry in self.models:
             name = entry.id if self._is_clear(entry.id, provider) else f"{provider}/{entry.id}"
-            target = Target(self.providers[provider], entry.id)
-            found.setdefault(name, (msgspec.structs.replace(entry, id=name), target))
-        return list(found.values())
+            found.setdefault(name, (msgspec.structs.replace(entry, id=name), self._target(provider, entry.id)))
+        return [(entry, target) for entry, target in found.values() if self._is_offered(target)]
+
+    def _target(self, provider: str, model: str) -> Target:
+        """A name that a free pattern means is free only where the provider may have it: some answer to any name."""
+        free = (provider, model) in self.free_listed
+        if not free and provider in self.open_ended and _fits(self.free, provider, model):
+            free = provider in self.unlisted or any(
+                name == provider and pattern.fullmatch(model) for pattern, name in self.patterns
+            )
+        return Target(self.providers[provider], model, free=free)
+
+    def _is_offered(self, target: Target) -> bool:
+        try:
+            self.check_offered(target)
+        except (ModelNotFound, ModelEnded):
+            return False
+        return True
 
     def _is_clear(self, name: str, provider: str) -> bool:
         """Whether a bare id leads to this provider."""
         prefix, _, rest = name.partition("/")
-        taken = name in self.aliases or (rest and prefix in self.providers)
+        taken = name in self.aliases or name in self.house or (rest and prefix in self.providers)
         return not taken and self._candidates(name) == (provider,)
 
     def _candidates(self, name: str) -> tuple[str, ...]:
@@ -108,6 +167,7 @@ def catalog(
     providers: Iterable[Provider],
     aliases: Mapping[str, str],
     listed: Mapping[str, tuple[ModelEntry, ...]],
+    free: FreeSettings = NOTHING_FREE,
 ) -> Catalog:
     """`listed` holds what providers told of themselves; a provider's configured `models` win over it."""
     by_name = {provider.name: provider for provider in providers}
@@ -125,13 +185,47 @@ def catalog(
                 models.append((name, ModelEntry(model, name)))
     for name, entry in models:
         serving[entry.id] = (*serving.get(entry.id, ()), name)
+    unlisted = tuple(name for name, p in by_name.items() if p.models is None and name not in listed)
+    given = tuple(wildcard.compiled(pattern) for pattern in free.patterns)
     return Catalog(
         providers=by_name,
         aliases=dict(aliases),
         models=tuple(models),
         serving=serving,
         patterns=tuple(patterns),
-        unlisted=tuple(name for name, p in by_name.items() if p.models is None and name not in listed),
+        unlisted=unlisted,
+        open_ended=frozenset((*unlisted, *(name for _, name in patterns))),
+        house=house_models(free),
+        free=given,
+        free_listed=frozenset((name, entry.id) for name, entry in models if _fits(given, name, entry.id)),
+        hidden=tuple(wildcard.compiled(pattern.lower()) for pattern in free.hidden),
+    )
+
+
+def _fits(patterns: Iterable[re.Pattern[str]], provider: str, model: str) -> bool:
+    return any(pattern.fullmatch(name) for pattern in patterns for name in (model, f"{provider}/{model}"))
+
+
+def _names(target: Target) -> tuple[str, ...]:
+    """By which a model may be hidden; whoever asks chooses their case."""
+    if target.house is not None:
+        return (target.house.id.lower(),)
+    model = target.model.lower()
+    return model, f"{target.provider.name}/{model}"
+
+
+def _house_entry(ours: HouseModel) -> ModelEntry:
+    said = ours.said
+    return ModelEntry(
+        ours.id, _OURS, display_name=said.name, context=said.context, output_limit=said.output_limit, house=ours
+    )
+
+
+def _not_found(name: str) -> ModelNotFound:
+    return ModelNotFound(
+        f"The model `{_short(name)}` does not exist. GET /v1/models lists the models; "
+        "`provider/model` names one that is not listed.",
+        param="model",
     )
 
 

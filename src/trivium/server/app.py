@@ -9,12 +9,13 @@ from typing import Any
 import msgspec
 
 from trivium import ids
-from trivium.errors import BodyTimeout, CredentialMissing, MethodNotAllowed, PathNotFound, TriviumError, UpgradeRefused
+from trivium.errors import BodyTimeout, MethodNotAllowed, PathNotFound, RequestError, TriviumError, UpgradeRefused
 from trivium.pipeline.authenticate import authenticate
 from trivium.pipeline.authorize import check_target, visible_entries
 from trivium.pipeline.call import Call, Headers, Operation
 from trivium.pipeline.deps import Deps
-from trivium.pipeline.handle import NO_KEY, handle, refuse
+from trivium.pipeline.free import check_anonymous, find
+from trivium.pipeline.handle import handle, refuse
 from trivium.pipeline.relay import json_headers
 from trivium.policy.addresses import client_address, networks
 from trivium.server.desk import Desk
@@ -114,18 +115,20 @@ class App:
     async def _models(self, model: str | None, call: Call) -> bytes:
         """All of them, or the one that is named."""
         caller = await authenticate(call.headers, call.client_ip, self._deps)
+        found = None if model is None else find(model, self._deps)
         if caller is None:
-            raise CredentialMissing(NO_KEY)
+            check_anonymous(model, found, call.time_ms, self._deps)
         anthropic, listing = b"anthropic-version" in call.headers, self._desk.listing
-        if model is None:
+        if model is None or found is None:
             if anthropic:
-                return anthropic_list(visible_entries(caller, self._deps))
+                return anthropic_list(visible_entries(caller, call.time_ms, self._deps))
             return msgspec.json.encode({"object": "list", "data": listing.models(caller, call)})
-        target = self._deps.catalog.resolve(model)
-        check_target(caller, target, self._deps)
+        if isinstance(found, RequestError):
+            raise found
+        check_target(caller, found, self._deps)
         if anthropic:
-            return anthropic_model(visible_entries(caller, self._deps), target, model)
-        return msgspec.json.encode(listing.model(model, target, caller, call))
+            return anthropic_model(visible_entries(caller, call.time_ms, self._deps), found, model)
+        return msgspec.json.encode(listing.model(model, found, caller, call))
 
 
 class HttpBody:

@@ -8,11 +8,12 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from trivium.clock import Clock, SystemClock
-from trivium.config import database_url, token_key
+from trivium.config import database_url, redis_url, token_key
 from trivium.errors import ConfigError, RequestError, StoreUnavailable
 from trivium.metering.book import Override, PriceBook, entries
 from trivium.operations.house import HouseOperations
 from trivium.operations.housekeeping import Housekeeping
+from trivium.operations.limits import LimitOperations
 from trivium.operations.operations import Operations
 from trivium.operations.price_table import price_table
 from trivium.operations.prices import PriceOperations
@@ -23,10 +24,12 @@ from trivium.pipeline.hold import CREDITS
 from trivium.policy.access import HouseSettings
 from trivium.policy.spending import DEFAULT_ACCOUNT
 from trivium.providers import builtin
+from trivium.providers.house import check_routes
 from trivium.providers.provider import Provider
 from trivium.routing.catalog import ModelEntry, catalog
 from trivium.server.desk import Desk
 from trivium.settings import Settings
+from trivium.store.counters import counters
 from trivium.store.store import Store
 from trivium.store.tokens import TokenStore
 from trivium.upstream.client import UpstreamClient
@@ -62,6 +65,7 @@ class Gateway:
         self.store = Store(folder, clock, database_url(settings, env))
         client = _client(settings)
         generations = Generations(client, clock)
+        self.counters = counters(clock, redis_url(settings, env), settings.limits.redis_timeout)
         self.deps = Deps(
             settings=settings.server,
             billing=settings.billing,
@@ -72,11 +76,14 @@ class Gateway:
             generations=generations,
             client=client,
             local=Embedded(self.local) if self.local else None,
-            catalog=catalog(self.providers.values(), settings.aliases, {}),
+            catalog=catalog(self.providers.values(), settings.aliases, {}, settings.free),
+            free=settings.free,
             seal_key=self.store.seal_key,
             tokens=_tokens(settings, env, self.store, clock),
+            counters=self.counters,
         )
         self.desk = Desk(self.deps, self.store, settings.catalog)
+        check_routes(settings, self.providers)
         self._check_aliases()
         self.housekeeping = Housekeeping(
             self.store.database,
@@ -92,6 +99,7 @@ class Gateway:
     async def open(self) -> None:
         """Reads what the ledger and the price book keep in the store. Raises StoreUnavailable."""
         await self.store.ledger.load()
+        await self.counters.start()
         if self.settings.billing.mode == CREDITS:
             await self.store.accounts.create("Keys without an account", "organization", DEFAULT_ACCOUNT, _ITSELF)
         self._ruled(await asyncio.to_thread(self.store.prices.overrides))
@@ -119,7 +127,7 @@ class Gateway:
     def learn(self, listed: Mapping[str, tuple[ModelEntry, ...]]) -> None:
         """Takes in what providers said they serve; a provider that said nothing keeps its last list."""
         self._listed.update(listed)
-        self.deps.catalog = catalog(self.providers.values(), self.settings.aliases, self._listed)
+        self.deps.catalog = catalog(self.providers.values(), self.settings.aliases, self._listed, self.settings.free)
         self.deps.prices = self.deps.prices.with_listed(
             {name: {entry.id: entry for entry in told} for name, told in self._listed.items()}
         )
@@ -139,7 +147,8 @@ class Gateway:
         )
         house = HouseOperations(self.store, self._decided)
         reconcile = ReconcileOperations(self.store.database, self.providers, clock, client)
-        return [prices.table, reconcile.table, house.table]
+        limits = LimitOperations(lambda: self.counters.state)
+        return [prices.table, limits.table, reconcile.table, house.table]
 
     def _decided(self, house: HouseSettings) -> None:
         self.deps.house = house
@@ -159,6 +168,7 @@ class Gateway:
     async def close(self) -> None:
         """Ends what runs beside us, settles what waits for a provider's word, and makes every record durable."""
         await self.deps.lookups.close(_LAST_WORD)
+        await self.counters.close()
         await self.deps.client.close()
         if self.local is not None:
             await self.local.stop()

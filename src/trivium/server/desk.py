@@ -1,7 +1,8 @@
 """What clients ask for beside models and answers: their defaults, their profile, what is left for them.
 
 Paths of behaviour page section 1 (`/providers`, `/models-by-provider`, `/usage`), and those that Kilo's clients know
-(vendor rules, "Clients of the seed's gateway"). Each needs a credential, and follows the same policy as requests do.
+(vendor rules, "Clients of the seed's gateway"). Each follows the same policy as requests do; where callers without a
+key are answered, they hear of free models, and nothing of anybody.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from trivium.pipeline.authenticate import authenticate
 from trivium.pipeline.authorize import check_target
 from trivium.pipeline.call import Call
 from trivium.pipeline.deps import Deps
-from trivium.pipeline.handle import NO_KEY
+from trivium.pipeline.free import NO_KEY, check_anonymous
 from trivium.pipeline.hold import account_of
 from trivium.policy.caller import Caller
 from trivium.policy.context import ORGANIZATION
@@ -67,20 +68,24 @@ class Desk:
     ) -> Any:
         caller = await authenticate(headers, call.client_ip, self._deps)
         if caller is None:
-            raise CredentialMissing(NO_KEY)
-        acting = caller.organization.id if caller.organization else None
+            if answer not in _OPEN:
+                raise CredentialMissing(NO_KEY)
+            check_anonymous(None, None, call.time_ms, self._deps)
+        acting = caller.organization.id if caller and caller.organization else None
         if organization_id not in (None, acting):
             raise NotAMember(f"This API key is not one of {organization_id[:100]}'s members.")
         return await answer(self, caller, call)
 
-    async def models(self, caller: Caller, call: Call) -> Any:
+    async def models(self, caller: Caller | None, call: Call) -> Any:
         return {"object": "list", "data": self.listing.models(caller, call)}
 
-    async def defaults(self, caller: Caller, call: Call) -> Any:
+    async def defaults(self, caller: Caller | None, call: Call) -> Any:
         """Raises NoDefaultModel."""
-        policy = caller.organization.settings.policy if caller.organization else None
+        policy = caller.organization.settings.policy if caller and caller.organization else None
         settings = self._settings
-        name = proposed(policy, settings.default_model, settings.preferred, lambda name: self._is_usable(caller, name))
+        name = proposed(
+            policy, settings.default_model, settings.preferred, lambda name: self._is_usable(caller, name, call)
+        )
         if name is None:
             raise NoDefaultModel(
                 "No default model is set that you may use. Name a model; GET /v1/models lists those that are allowed."
@@ -123,16 +128,16 @@ class Desk:
             "balance_usd": await self._balance(caller),
         }
 
-    async def providers(self, caller: Caller, _call: Call) -> Any:
+    async def providers(self, caller: Caller | None, call: Call) -> Any:
         links = ("privacy_policy_url", "terms_of_service_url", "status_page_url")
         return {
             "data": [
                 {"name": name, "slug": name, **dict.fromkeys(links), **self._data_policy(name)}
-                for name in sorted({entry.owned_by for entry, _ in targets(caller, self._deps)})
+                for name in sorted({entry.owned_by for entry, _ in targets(caller, call.time_ms, self._deps)})
             ]
         }
 
-    async def models_by_provider(self, caller: Caller, call: Call) -> Any:
+    async def models_by_provider(self, caller: Caller | None, call: Call) -> Any:
         models = self.listing.models(caller, call)
         by_name: dict[str, list[dict[str, Any]]] = {}
         for model in models:
@@ -143,7 +148,7 @@ class Desk:
         ]
         return {"providers": providers, "total_providers": len(providers), "total_models": len(models)}
 
-    async def statistics(self, caller: Caller, call: Call) -> Any:
+    async def statistics(self, caller: Caller | None, call: Call) -> Any:
         """What models have cost here in 30 days, on average: USD per million tokens, and per request."""
         async with self._counting:
             now = self._deps.clock.monotonic_ns()
@@ -155,7 +160,7 @@ class Desk:
         by_target = {row["model"]: row for row in self._statistics}
         found = (
             (entry.id, by_target.get(f"{target.provider.name}/{target.model}"))
-            for entry, target in targets(caller, self._deps)
+            for entry, target in targets(caller, call.time_ms, self._deps)
             if target is not None
         )
         return [_average(name, row) for name, row in found if row and row["input_tokens"] + row["output_tokens"]]
@@ -164,9 +169,12 @@ class Desk:
         account_id = account_of(caller, self._deps)
         return None if account_id is None else await self._store.own.free_nano(account_id) / NANO
 
-    def _is_usable(self, caller: Caller, name: str) -> bool:
+    def _is_usable(self, caller: Caller | None, name: str, call: Call) -> bool:
         try:
-            check_target(caller, self._deps.catalog.resolve(name), self._deps)
+            target = self._deps.catalog.resolve(name)
+            if caller is None:
+                check_anonymous(name, target, call.time_ms, self._deps)
+            check_target(caller, target, self._deps)
         except RequestError:
             return False
         return True
@@ -179,7 +187,10 @@ class Desk:
         return {"dataPolicy": policy}
 
 
-_Answer = Callable[[Desk, Caller, Call], Awaitable[Any]]
+_Answer = Callable[[Desk, Any, Call], Awaitable[Any]]
+"""With the caller, or None for one without a key where the path is open to them."""
+_OPEN: frozenset[_Answer] = frozenset({Desk.models, Desk.defaults, Desk.providers, Desk.models_by_provider})
+"""What callers without a key may hear, where they may call at all."""
 _ANYWHERE: Mapping[str, _Answer] = {
     "/providers": Desk.providers,
     "/models-by-provider": Desk.models_by_provider,

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import suppress
 from decimal import Decimal
-from typing import Any
+from typing import Any, NamedTuple
 
 from trivium.errors import RequestError
 from trivium.metering.prices import MILLION, Limits, Quote
@@ -22,8 +22,9 @@ from trivium.pipeline.hold import account_of
 from trivium.policy.caller import Caller
 from trivium.routing.catalog import ModelEntry, Target
 from trivium.server.models import entry_of
-from trivium.settings import CatalogSettings
+from trivium.settings import CatalogSettings, FreeModelSettings
 
+_FREE = {"prompt": "0", "completion": "0"}
 _NEW_SECONDS = 7 * 86_400
 _RATES = {
     "prompt": "input",
@@ -47,55 +48,84 @@ class Listing:
         self._assumed = settings.assumed_context
         self._preferred = {name: n for n, name in enumerate(settings.preferred)}
 
-    def models(self, caller: Caller, call: Call) -> list[dict[str, Any]]:
+    def models(self, caller: Caller | None, call: Call) -> list[dict[str, Any]]:
         """All that a request of this caller could name: preferred ones in their order, then free ones, then others."""
-        described = [self._described(entry, target, caller, call) for entry, target in targets(caller, self._deps)]
+        described = [
+            self._described(entry, target, caller, call) for entry, target in targets(caller, call.time_ms, self._deps)
+        ]
         last = len(self._preferred)
         return sorted(described, key=lambda model: (model.get("preferredIndex", last), not model.get("isFree")))
 
-    def model(self, name: str, target: Target, caller: Caller, call: Call) -> dict[str, Any]:
+    def model(self, name: str, target: Target, caller: Caller | None, call: Call) -> dict[str, Any]:
         """One, by the name that led to the target."""
-        entry = entry_of(visible_entries(caller, self._deps), target, name)
+        entry = entry_of(visible_entries(caller, call.time_ms, self._deps), target, name)
         return self._described(entry, target, caller, call)
 
-    def _described(self, entry: ModelEntry, target: Target | None, caller: Caller, call: Call) -> dict[str, Any]:
-        quote, limits = self._known(entry, target, caller, call)
-        context, index = limits.context, self._preferred.get(entry.id)
+    def _described(self, entry: ModelEntry, target: Target | None, caller: Caller | None, call: Call) -> dict[str, Any]:
+        known, index = self._known(entry, target, caller, call), self._preferred.get(entry.id)
+        context = known.limits.context
         if context is None and call.kilo:
             context = self._assumed
-        architecture = {"input_modalities": entry.takes, "output_modalities": entry.gives} if entry.takes else None
         told = {
             "id": entry.id,
             "object": "model",
             "created": entry.created,
             "owned_by": entry.owned_by,
-            "name": _name(entry, call, free=quote is not None and quote.free, preferred=index is not None),
+            "name": _name(entry, call, free=known.free is True, preferred=index is not None),
             "context_length": context,
-            "architecture": architecture,
-            "pricing": _pricing(quote) if quote else None,
-            "top_provider": {"context_length": context, "max_completion_tokens": limits.output, "is_moderated": False},
-            "supported_parameters": entry.parameters,
-            "isFree": quote.free if quote else None,
+            "architecture": {"input_modalities": known.takes, "output_modalities": known.gives}
+            if known.takes
+            else None,
+            "pricing": known.pricing,
+            "top_provider": {
+                "context_length": context,
+                "max_completion_tokens": known.limits.output,
+                "is_moderated": False,
+            },
+            "supported_parameters": known.parameters,
+            "isFree": known.free,
             "preferredIndex": index,
         }
         return {name: value for name, value in told.items() if value is not None}
 
-    def _known(
-        self, entry: ModelEntry, target: Target | None, caller: Caller, call: Call
-    ) -> tuple[Quote | None, Limits]:
-        """What it costs this caller now, and how much it takes."""
-        if target is None:
-            return None, Limits(entry.context, entry.output_limit)
-        whose = account_of(caller, self._deps) or caller.account_id
-        book = self._deps.prices
-        limits = book.limits(target.provider, target.model)
-        quote = book.quote(target.provider, target.model, whose, call.time_ms)
-        return quote, Limits(entry.context or limits.context, entry.output_limit or limits.output)
+    def _known(self, entry: ModelEntry, target: Target | None, caller: Caller | None, call: Call) -> _Known:
+        if entry.house is not None:
+            return _of_the_house(entry, entry.house.said)
+        limits, quote, free = Limits(entry.context, entry.output_limit), None, None
+        if target is not None:
+            book, whose = self._deps.prices, None
+            if caller is not None:
+                whose = account_of(caller, self._deps) or caller.account_id
+            found = book.limits(target.provider, target.model)
+            limits = Limits(entry.context or found.context, entry.output_limit or found.output)
+            quote = book.quote(target.provider, target.model, whose, call.time_ms)
+            free = True if target.free else quote.free if quote else None
+        pricing = _FREE if free else _pricing(quote) if quote else None
+        return _Known(limits, free, pricing, entry.takes, entry.gives, entry.parameters)
 
 
-def targets(caller: Caller, deps: Deps) -> Iterator[tuple[ModelEntry, Target | None]]:
+class _Known(NamedTuple):
+    """What can be told of a model to this caller now."""
+
+    limits: Limits
+    free: bool | None
+    pricing: dict[str, str] | None
+    takes: tuple[str, ...]
+    gives: tuple[str, ...]
+    parameters: tuple[str, ...] | None
+
+
+def _of_the_house(entry: ModelEntry, said: FreeModelSettings) -> _Known:
+    """What is configured, and nothing else: whoever answers may be a secret. Clients for coding drop a model of which
+    they hear that it can something, but not that it calls tools."""
+    takes = ("text", "image") if said.vision else ("text",)
+    parameters = ("tools", "reasoning") if said.reasoning else None
+    return _Known(Limits(entry.context, entry.output_limit), True, _FREE, takes, ("text",), parameters)
+
+
+def targets(caller: Caller | None, time_ms: int, deps: Deps) -> Iterator[tuple[ModelEntry, Target | None]]:
     """The models that a caller sees, and where each leads in the catalogue."""
-    for entry in visible_entries(caller, deps):
+    for entry in visible_entries(caller, time_ms, deps):
         target = None
         with suppress(RequestError):
             target = deps.catalog.resolve(entry.id)

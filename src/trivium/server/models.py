@@ -29,7 +29,7 @@ def anthropic_model(entries: Sequence[ModelEntry], target: Target, name: str) ->
 def entry_of(entries: Sequence[ModelEntry], target: Target, name: str) -> ModelEntry:
     """The entry of this name, or one for a name that is not listed."""
     known = (entry for entry in entries if entry.id == name)
-    return next(known, None) or ModelEntry(name, target.provider.name)
+    return next(known, None) or ModelEntry(name, target.provider.name if target.house is None else "trivium")
 
 
 def _shape(entry: ModelEntry) -> dict[str, Any]:

@@ -31,6 +31,8 @@ class Destination(msgspec.Struct, frozen=True, kw_only=True):
     traits: Traits = Traits()
     origin: str = ""
     """Its secret name (`envelope.origin_tag`)."""
+    called: str = ""
+    """What callers know the model by, if it is one of the house: nothing else is told of where it leads."""
 
 
 class Wanted(msgspec.Struct, frozen=True):
@@ -152,4 +154,5 @@ def nothing_said(request: Request) -> FieldInvalid:
 
 def no_words(at: str, what: str, to: Destination) -> Untranslatable:
     """For what would make the question another if it were left out."""
-    return Untranslatable(f"`{at}`: {what} cannot be said to `{to.model}` through {_TITLES[to.api]}.", param=at)
+    whom = f"`{to.called}`" if to.called else f"`{to.model}` through {_TITLES[to.api]}"
+    return Untranslatable(f"`{at}`: {what} cannot be said to {whom}.", param=at)

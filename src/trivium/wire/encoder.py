@@ -22,7 +22,7 @@ from trivium.canon.fold import Answer
 from trivium.canon.parts import AnswerPart, Citation, Reasoning, Refusal, Seal, Text, ToolCall
 from trivium.canon.size import utf8
 from trivium.canon.usage import Usage
-from trivium.wire.envelope import PLAIN, close
+from trivium.wire.envelope import PLAIN, close, veiled
 from trivium.wire.errors import ErrorValue
 from trivium.wire.losses import Losses
 from trivium.wire.openpart import Part
@@ -44,6 +44,12 @@ class Asked(msgspec.Struct, frozen=True, kw_only=True):
     origin: str | None = None
     """The upstream's name for envelopes; None where both sides speak one API, and seals stay as they are."""
     wants_usage: bool = True
+    model: str = ""
+    """What the answer is called where the upstream does not say."""
+    veiled: bool = False
+    """Seals are legible to nobody but us: they tell whose they are."""
+    reasoning: bytes = b"reasoning_content"
+    """Chat's member for it."""
     echo: dict[str, Any] = {}
     """Members of a Responses request that the response repeats."""
 
@@ -72,7 +78,7 @@ class Encoder:
         """Of the calls so far."""
         self._texts: set[int] = set()
         """The parts of text that have begun."""
-        self._id = self._model = ""
+        self._id, self._model = "", asked.model
         self._usage: Usage | None = None
         self._finish: ev.Finish | None = None
         self._called = 0
@@ -318,7 +324,10 @@ class Encoder:
 
     def _sealed(self, seal: Seal, said: str) -> str:
         """What the client keeps: our envelope, or the seal itself where its API is the upstream's."""
-        return seal.data if self._asked.origin is None else close(seal, self._asked.origin, said)
+        origin = self._asked.origin
+        if origin is None:
+            return seal.data
+        return close(veiled(seal, origin) if self._asked.veiled else seal, origin, said)
 
     def _take_finish(self, event: ev.Finish) -> None:
         self._finish = event
@@ -357,7 +366,7 @@ class Encoder:
 
     def _take_whole(self, answer: Answer) -> FinishReason:
         """The names and the reason of an answer that is no stream."""
-        self._id, self._model = answer.id or "", answer.model or ""
+        self._id, self._model = answer.id or "", answer.model or self._model
         self._usage = answer.usage
         self._called = len(answer.tool_calls)
         self._refused = any(isinstance(part, Refusal) for part in answer.parts)

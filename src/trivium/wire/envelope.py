@@ -34,6 +34,10 @@ GOOGLE = "google"
 PLAIN = "plain"
 """None: the reasoning came without a seal. In an envelope it says whose reasoning it is."""
 
+VEILED = "veiled"
+"""Any of them, of which nothing is shown: its form and its letters would tell who answered."""
+_NONCE = 12
+
 _HOMES = {SIGNATURE: Api.MESSAGES, REDACTED: Api.MESSAGES, ENCRYPTED: Api.RESPONSES, DETAIL: Api.CHAT, GOOGLE: Api.CHAT}
 
 
@@ -65,6 +69,31 @@ def fits(seal: Seal | None, origin: str, api: Api) -> bool:
     if seal.origin is None or (home is not api and seal.form != PLAIN):
         return seal.origin is None and home is api
     return hmac.compare_digest(seal.origin.encode(), _origin(origin, seal).encode())
+
+
+def veiled(seal: Seal, origin: str) -> Seal:
+    """The seal, legible for its origin alone."""
+    said = f"{seal.form}.{seal.data}".encode("utf-8", "replace")
+    nonce = hmac.digest(origin.encode(), said, "sha256")[:_NONCE]
+    return Seal(VEILED, base64.urlsafe_b64encode(nonce + _mixed(said, origin, nonce)).decode())
+
+
+def unveiled(seal: Seal, origin: str) -> Seal:
+    """What a client sent back, for the upstream of this origin; as it is, where another made it."""
+    if seal.form != VEILED or seal.origin is None:
+        return seal
+    if not hmac.compare_digest(seal.origin.encode(), _origin(origin, seal).encode()):
+        return seal
+    mixed = base64.urlsafe_b64decode(seal.data)
+    form, _, data = _mixed(mixed[_NONCE:], origin, mixed[:_NONCE]).decode().partition(".")
+    inner = Seal(form, data, text=seal.text)
+    return Seal(form, data, _origin(origin, inner), seal.text)
+
+
+def _mixed(said: bytes, origin: str, nonce: bytes) -> bytes:
+    """With a stream of bytes that only who knows the origin can make; mixed twice, it is what it was."""
+    stream = hashlib.shake_256(hmac.digest(origin.encode(), nonce, "sha256")).digest(len(said))
+    return (int.from_bytes(said) ^ int.from_bytes(stream)).to_bytes(len(said))
 
 
 def _origin(origin: str, seal: Seal) -> str:

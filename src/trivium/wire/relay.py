@@ -183,12 +183,12 @@ class StreamRelay:
     def _pass(self, block: bytes, sent: int) -> bytes:
         """What of a block goes on, `sent` bytes of which have gone already."""
         if self._mend is not None and not sent:
-            block = b"".join(map(self._mend, _events(block)))
+            block = b"".join(map(self._mend, split_events(block)))
         if self._api is Api.RESPONSES and b'"sequence_number"' in block:
             self._last = block
         if self.content_began and self._skim(block):
             return block[sent:] if sent else block
-        first, *others = _events(block)
+        first, *others = split_events(block)
         shown = self._read(first)
         kept = [first[sent:]] if shown or sent else []
         return b"".join(kept + [event for event in others if self._read(event)])
@@ -288,7 +288,7 @@ def _last_end(data: bytes | bytearray, start: int) -> int:
     return end if end > 1 else 0
 
 
-def _events(block: bytes) -> list[bytes]:
+def split_events(block: bytes) -> list[bytes]:
     """The events of a block, each with the blank line that ends it."""
     if b"\r" not in block:
         pieces = block.split(b"\n\n")

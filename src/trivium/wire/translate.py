@@ -16,7 +16,8 @@ from trivium.canon import conventions as named
 from trivium.canon.api import Api
 from trivium.canon.events import CONTENT, Begin, End, Event, Fault, Finish, UsageReport
 from trivium.canon.fold import Answer, Fold, fold
-from trivium.canon.request import Request
+from trivium.canon.parts import Part, Reasoning
+from trivium.canon.request import Request, Turn
 from trivium.canon.usage import Conventions
 from trivium.errors import InvalidJson
 from trivium.wire.body import Members
@@ -24,8 +25,10 @@ from trivium.wire.chat.encoder import ChatEncoder
 from trivium.wire.chat.render import render as render_chat
 from trivium.wire.chat.request import parse as parse_chat
 from trivium.wire.codec import StreamDecoder, decode_answer, decode_stream, stream_decoder
+from trivium.wire.cover import Cover
 from trivium.wire.destination import Destination, Wanted, nothing_said
 from trivium.wire.encoder import Asked, Encoder
+from trivium.wire.envelope import unveiled
 from trivium.wire.errors import ErrorValue
 from trivium.wire.estimate import estimate
 from trivium.wire.eventstream import FrameParser
@@ -73,12 +76,18 @@ _COUNTED = {
 class Translation:
     """One call: its request, and then its answer as a stream or a whole body."""
 
-    def __init__(self, client: Api, to: Destination, *, id: str, created: int) -> None:
-        """`id` and `created` (seconds since the epoch) are the answer's where the upstream gives none."""
+    def __init__(self, client: Api, to: Destination, *, id: str, created: int, cover: Cover | None = None) -> None:
+        """`id` and `created` (seconds since the epoch) are the answer's where the upstream gives none; `cover` is for
+        models of the house."""
         self._client = client
         self._to = to
+        self._cover = cover
         self._names = ToolNames(to.api)
-        self._asked = Asked(id=id, created=created, origin=None if client is to.api else to.origin)
+        native = client is to.api and not (cover and cover.hides)
+        self._asked = Asked(id=id, created=created, origin=None if native else to.origin)
+        if cover is not None:
+            house = {"model": cover.model, "reasoning": b"reasoning", "veiled": cover.hides}
+            self._asked = msgspec.structs.replace(self._asked, **house)
         self._losses = Losses()
 
     @property
@@ -94,6 +103,8 @@ class Translation:
         _check_size(self._client, members)
         losses = Losses()
         told = _PARSE[self._client](_legible(members), losses)
+        if self._cover is not None:
+            told = self._uncovered(told, self._cover)
         told = msgspec.structs.replace(choosable(told, losses), turns=repaired(told.turns, losses))
         if not told.turns:
             raise nothing_said(told)
@@ -101,6 +112,15 @@ class Translation:
         if count_only:
             said = {name: value for name, value in said.items() if name in _COUNTED[self._to.api]}
         return Rendered(msgspec.json.encode(said), losses.told())
+
+    def _uncovered(self, told: Request, cover: Cover) -> Request:
+        """With the seals that an upstream behind a cover made, and what the answer to it may name kept in mind."""
+        cover.stops = told.stop
+        cover.namespaces = {tool.namespace for tool in told.tools if tool.namespace}
+        turns = [
+            Turn(turn.role, tuple([_unveiled(part, self._to.origin) for part in turn.parts])) for turn in told.turns
+        ]
+        return msgspec.structs.replace(told, turns=tuple(turns))
 
     def expect(self, members: Members, *, wants_usage: bool) -> None:
         """Keeps what the answer will need of the request."""
@@ -112,7 +132,8 @@ class Translation:
     def stream(self, conventions: Conventions = named.DEFAULT, *, frames: bool = False) -> StreamTranslation:
         """`frames`: the upstream sends Amazon's binary event stream."""
         parser = FrameParser() if frames else SseParser()
-        return StreamTranslation(parser, stream_decoder(self._to.api, conventions), self._encoder(), self._names)
+        decoder = stream_decoder(self._to.api, conventions)
+        return StreamTranslation(parser, decoder, self._encoder(), self._names, self._cover)
 
     def whole(
         self, body: bytes, conventions: Conventions = named.DEFAULT, *, streamed: bool = False
@@ -122,8 +143,11 @@ class Translation:
         `streamed`: the upstream sent a stream though nobody asked for one.
         """
         events = (decode_stream if streamed else decode_answer)(self._to.api, body, conventions)
-        answer = fold(Restored(self._names).events(events + _unanswered(events)))
-        return (b"" if answer.error else self._encoder().whole(answer)), answer
+        told = Restored(self._names).events(events + _unanswered(events))
+        answer = fold(told)
+        if answer.error:
+            return b"", answer
+        return self._encoder().whole(fold(self._cover.events(told)) if self._cover else answer), answer
 
     def losses(self) -> tuple[Loss, ...]:
         """What was lost of the answer."""
@@ -137,6 +161,12 @@ def _unanswered(events: list[Event]) -> list[Event]:
     """An error, where a body says nothing but names and usage: an empty success would be a lie."""
     said = any(isinstance(event, Finish | Fault) for event in events)
     return [] if said else [Fault(GARBAGE, "The body holds no answer that came to its end")]
+
+
+def _unveiled(part: Part, origin: str) -> Part:
+    if not isinstance(part, Reasoning) or part.seal is None:
+        return part
+    return msgspec.structs.replace(part, seal=unveiled(part.seal, origin))
 
 
 def _legible(members: Members) -> Members:
@@ -177,12 +207,18 @@ class StreamTranslation:
     """
 
     def __init__(
-        self, parser: SseParser | FrameParser, decoder: StreamDecoder, encoder: Encoder, names: ToolNames
+        self,
+        parser: SseParser | FrameParser,
+        decoder: StreamDecoder,
+        encoder: Encoder,
+        names: ToolNames,
+        cover: Cover | None = None,
     ) -> None:
         self._parser = parser
         self._decoder = decoder
         self._restored = Restored(names)
         self._encoder = encoder
+        self._cover = cover
         self._fold = Fold()
         self.unterminated = False
         """The stream ended and had neither a finish nor an error."""
@@ -257,7 +293,8 @@ class StreamTranslation:
             if kind not in CONTENT:
                 self._fold.add(event)
                 self.ended = self.ended or kind is End
-        return self._encoder.encode(self._restored.events(events))
+        told = self._restored.events(events)
+        return self._encoder.encode(self._cover.events(told) if self._cover else told)
 
     def answer(self) -> Answer:
         """What the stream said of itself: names, usage, finish, error; not its content."""

@@ -1,7 +1,8 @@
 """Canonical events as a Chat Completions answer.
 
 Reasoning is told twice, as the clients of this API read it in two dialects: `reasoning_content` (DeepSeek, vLLM,
-llama.cpp) and `reasoning_details` (OpenRouter), in which the seal comes last in a fragment of its own.
+llama.cpp) and `reasoning_details` (OpenRouter), in which the seal comes last in a fragment of its own. Of models of the
+house the first is called `reasoning`, as OpenRouter has it.
 """
 
 from __future__ import annotations
@@ -89,8 +90,8 @@ class ChatEncoder(Encoder):
 
     def _reasoning(self, said: str) -> bytes:
         text = json(said)
-        pieces = (text, text, self._reasoned)
-        form = b'"reasoning_content":%b,"reasoning_details":[{"type":"reasoning.text","text":%b,"index":%d}]'
+        pieces = (self._asked.reasoning, text, text, self._reasoned)
+        form = b'"%b":%b,"reasoning_details":[{"type":"reasoning.text","text":%b,"index":%d}]'
         return form % pieces
 
     def _end(self, part: Part, sealed: str | None) -> None:
@@ -189,7 +190,7 @@ class ChatEncoder(Encoder):
         if annotations := self._annotations(answer):
             message["annotations"] = annotations
         if said := PARAGRAPH.join(part.text for part in answer.parts if isinstance(part, Reasoning) and part.text):
-            message["reasoning_content"] = said
+            message[self._asked.reasoning.decode()] = said
         if details:
             message["reasoning_details"] = details
         return {**message, "tool_calls": calls} if calls else message

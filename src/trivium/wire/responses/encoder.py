@@ -260,7 +260,7 @@ class ResponsesEncoder(Encoder):
         return status, response
 
     def fail(self, error: ErrorValue) -> bytes:
-        return render_in_stream(Api.RESPONSES, error, self._number, self._id or None)
+        return render_in_stream(Api.RESPONSES, error, self._number, self._answer_id("resp_") if self.began else None)
 
     def whole(self, answer: Answer) -> bytes:
         reason = self._take_whole(answer)

@@ -1,0 +1,53 @@
+"""Free models and callers without a key (behaviour page, section 2, checks 7 and 8, and section 4)."""
+
+from __future__ import annotations
+
+from trivium.errors import CredentialMissing, RequestError
+from trivium.pipeline.call import Call
+from trivium.pipeline.deps import Deps
+from trivium.policy.addresses import subscriber
+from trivium.policy.caller import Caller
+from trivium.policy.free import claims_of, key_needed, refused_by
+from trivium.routing.catalog import Target
+
+NO_KEY = "No API key was sent. Send one as `Authorization: Bearer tv-...` or `x-api-key: tv-...`."
+
+
+def find(name: str, deps: Deps) -> Target | RequestError:
+    """Where a name leads; why it leads nowhere is only said after the checks that come before (check 11)."""
+    try:
+        return deps.catalog.resolve(name)
+    except RequestError as error:
+        return error
+
+
+def is_counted(caller: Caller | None, found: Target | RequestError) -> bool:
+    """Whether `check_free` has something to look at: for most calls it has not."""
+    return caller is None or (isinstance(found, Target) and found.free)
+
+
+async def check_free(call: Call, caller: Caller | None, name: str, found: Target | RequestError, deps: Deps) -> None:
+    """Counts the request of a free model, or of a caller without a key. Raises RateLimited, FreeLimitReached,
+    CredentialMissing."""
+    if caller is None:
+        check_anonymous(name, found, call.time_ms, deps)
+    house = isinstance(found, Target) and found.house is not None
+    claims = claims_of(deps.free, caller=caller, house=house, address=subscriber(call.client_ip))
+    if claims and (denial := await deps.counters.take(claims)) is not None:
+        raise refused_by(denial, deps.free)
+
+
+def check_anonymous(name: str | None, found: Target | RequestError | None, time_ms: int, deps: Deps) -> None:
+    """Whether a caller without a key may name this model, or any. Raises CredentialMissing."""
+    if not deps.free.anonymous:
+        raise CredentialMissing(NO_KEY)
+    if name is not None and not (isinstance(found, Target) and is_free(found, time_ms, deps)):
+        raise key_needed(name, deps.free)
+
+
+def is_free(target: Target, time_ms: int, deps: Deps) -> bool:
+    """Whether a model costs its callers nothing: the house gives it away, or it has no price to begin with."""
+    if target.free:
+        return True
+    quote = deps.prices.quote(target.provider, target.model, None, time_ms)
+    return quote is not None and quote.free

@@ -1,0 +1,83 @@
+"""Answers of the house's own models on their way to the client: under the public id, and of stealth models with nothing
+of who answered (behaviour page, section 4; vendors page, "Response rewriting")."""
+
+from __future__ import annotations
+
+from trivium.canon.api import Api
+from trivium.pipeline.call import Call, Headers, Reply
+from trivium.pipeline.deps import Deps
+from trivium.pipeline.relay import METERED, Exchange
+from trivium.pipeline.settle import Run
+from trivium.pipeline.translated import TranslatedExchange
+from trivium.providers.house import HouseModel
+from trivium.providers.provider import Provider
+from trivium.providers.quirks import mending
+from trivium.routing.catalog import Target
+from trivium.upstream.client import UpstreamResponse
+from trivium.wire.decoder import Decoder
+from trivium.wire.request import Request
+from trivium.wire.rewrite import Rewriter, RewrittenRelay
+from trivium.wire.translate import Translation
+
+
+def exchange_of(  # noqa: PLR0917
+    call: Call,
+    request: Request,
+    target: Target,
+    response: UpstreamResponse,
+    reply: Reply,
+    run: Run,
+    way: Translation | None,
+    deps: Deps,
+) -> Exchange:
+    """Who brings this answer to the client."""
+    provider, house = target.provider, target.house
+    if way is not None:
+        kind = StealthExchange if target.stealth else TranslatedExchange
+        return kind(call, request, provider, response, reply, run, way, deps)
+    if house is not None:
+        return HouseExchange(call, request, provider, response, reply, run, house)
+    return Exchange(call, request, provider, response, reply, run)
+
+
+class HouseExchange(Exchange):
+    """An answer in the client's API, rewritten."""
+
+    _BUFFERS = METERED
+
+    def __init__(  # noqa: PLR0917
+        self,
+        call: Call,
+        request: Request,
+        provider: Provider,
+        response: UpstreamResponse,
+        reply: Reply,
+        run: Run,
+        house: HouseModel,
+    ) -> None:
+        super().__init__(call, request, provider, response, reply, run)
+        self._rewriter = Rewriter(call.api, house.id)
+
+    def _meter(self, decoder: Decoder) -> RewrittenRelay:
+        mend = mending(self._provider.quirks, self._call.api)
+        hide = not self._request.wants_usage
+        return RewrittenRelay(self._call.api, decoder, self._rewriter, hide_usage=hide, mend=mend)
+
+    async def _relay_whole(self, chunk: bytes) -> None:
+        while chunk.isspace():  # a sign of life; what goes on unread could not be rewritten
+            chunk = await self._response.read()
+        await super()._relay_whole(chunk)
+
+    def _shown(self, body: bytes) -> bytes:
+        return self._rewriter.whole(body)
+
+
+class StealthExchange(TranslatedExchange):
+    """An answer of which only what the translation made of it goes on. Its errors are masked where they are told
+    (`mask.py`)."""
+
+    _SECRET = True
+
+    def _passed(self) -> Headers:
+        """None of the upstream's headers; our id under the name by which the client's SDK knows it."""
+        return [(b"request-id" if self._call.api is Api.MESSAGES else b"x-request-id", self._call.id.encode())]

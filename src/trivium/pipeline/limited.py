@@ -1,0 +1,51 @@
+"""What a call counts in limits, from its admission to its end."""
+
+from __future__ import annotations
+
+from trivium.canon.usage import Usage
+from trivium.clock import Clock
+from trivium.pipeline.call import Headers
+from trivium.pipeline.deps import Counters
+from trivium.policy.limits import MINUTE_S, Rules
+
+_OURS = (b"x-ratelimit-", b"anthropic-ratelimit-")
+
+
+class Limited:
+    """One call in the counters. `leave` when it is over, `count` when its tokens are known; each once."""
+
+    def __init__(self, id: str, rules: Rules, input_tokens: int, counters: Counters, clock: Clock) -> None:
+        """`input_tokens` is the estimate that is counted in advance."""
+        self._id = id
+        self._rules = rules
+        self._input_tokens = input_tokens
+        self._counters = counters
+        self._clock = clock
+        self._taken_ns = clock.monotonic_ns()
+        self.headers: Headers = []
+        """For the answer."""
+
+    def forget(self) -> None:
+        """It was refused: nothing was counted, and nothing will be."""
+        self._rules = Rules()
+
+    def leave(self) -> None:
+        """It goes on no longer."""
+        if self._rules.gauges:
+            self._counters.leave(self._rules.gauges, self._id)
+
+    def count(self, usage: Usage) -> None:
+        """The real input in place of the estimate, at the time when that was counted; the output now."""
+        rules = self._rules
+        if rules.of_input and (missing := usage.input - self._input_tokens):
+            ago_ms = (self._clock.monotonic_ns() - self._taken_ns) // 1_000_000
+            self._counters.add_to(rules.of_input, missing, MINUTE_S, ago_ms)
+        if rules.of_output and usage.output:
+            self._counters.add_to(rules.of_output, usage.output, MINUTE_S, 0)
+
+
+def with_own(passed: Headers, limited: Limited | None) -> Headers:
+    """An answer's headers: what the gateway has to say of limits replaces what an upstream says of its own."""
+    if limited is None or not limited.headers:
+        return passed
+    return [header for header in passed if not header[0].startswith(_OURS)] + limited.headers

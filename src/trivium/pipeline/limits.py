@@ -1,0 +1,47 @@
+"""Whether there is room for a call in all its limits (behaviour page, section 2, check 13). A call that has none passes
+without a step; one that is refused has counted nothing."""
+
+from __future__ import annotations
+
+from trivium.metering.bound import usual_input
+from trivium.pipeline.call import Call, Operation
+from trivium.pipeline.deps import Deps
+from trivium.pipeline.limited import Limited
+from trivium.pipeline.settle import Run
+from trivium.policy.counters import Claim
+from trivium.policy.limits import Rules, refusal, rooms
+from trivium.routing.catalog import Target
+from trivium.wire.ratelimits import headers
+from trivium.wire.request import Request
+from trivium.wire.size import measure
+
+
+async def admit(call: Call, request: Request, target: Target, run: Run, deps: Deps) -> None:
+    """Counts the call in its limits. Raises RateLimited."""
+    rules = deps.rules.rules(run.key, *target.known_as, deps.house)
+    if rules is None:
+        return
+    if call.operation is Operation.COUNT_TOKENS:
+        rules = rules.of_counting()
+    claims, tokens = rules.claims, 0
+    if rules.inputs:
+        run.size = run.size or measure(request)
+        tokens = usual_input(run.size)
+        claims = _with_input(rules, tokens)
+    # Known to the run before anything is counted: a client that leaves while Redis is asked must not stay counted.
+    run.limited = limited = Limited(call.id, rules, tokens, deps.counters, deps.clock)
+    taken = await deps.counters.enter(claims, call.id)
+    limited.headers = headers(call.api, rooms(rules, taken), deps.clock.now_ms())
+    if taken.denial is not None:
+        limited.forget()
+        key = taken.denial.claim.key
+        raise refusal(next(rule for rule in rules.all if rule.claim.key == key), taken.denial)
+
+
+def _with_input(rules: Rules, tokens: int) -> list[Claim]:
+    """The claims, with what the request itself tells."""
+    claims = rules.claims.copy()
+    for place in rules.inputs:
+        claim = claims[place]
+        claims[place] = Claim(claim.key, claim.limit, tokens, claim.window_s)
+    return claims

@@ -1,0 +1,244 @@
+"""The counters of limits in Redis, for several gateways together.
+
+What waits while one batch of steps is under way becomes the next batch: one round trip for each request, in the order
+in which they came, over one connection. Where Redis does not answer within the deadline, the counters of this process
+take over at once, which have counted along; Redis is asked again each second, and has its say again when it answers.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+from collections import deque
+from collections.abc import Callable, Coroutine, Sequence
+from typing import Any
+
+import msgspec
+from redis.asyncio import ConnectionPool
+from redis.asyncio.retry import Retry
+from redis.backoff import NoBackoff
+from redis.exceptions import RedisError
+
+from trivium.clock import Clock
+from trivium.errors import ConfigError
+from trivium.policy.counters import Claim, Denial, Taken, Use
+from trivium.store.counters import LocalCounters, Place, State
+from trivium.store.redis_script import SCRIPT
+
+LEASE_S = 30.0
+"""How long what goes on stays counted of a gateway that says nothing more."""
+_RENEWED = 1 / 3
+"""Of a lease: when it is renewed."""
+_AGAIN_S = 1.0
+_CONNECT_S = 1.0
+_BATCH = 200
+"""Steps: Redis does nothing else for as long as a script runs."""
+_TURNS = 5
+"""Of the event loop after a deadline: where it was busy for longer, the answer may be there and unread."""
+
+_LOG = logging.getLogger("trivium.limits")
+_Step = tuple[Any, ...]
+_Answers = list[list[Any]]
+_FAILURES = (RedisError, OSError, TimeoutError, msgspec.MsgspecError)
+
+
+class RedisCounters(LocalCounters):
+    """`pipeline/deps.Counters` in Redis; what it inherits is what this process counts along. Raises ConfigError for a
+    URL that is none."""
+
+    def __init__(
+        self,
+        url: str,
+        clock: Clock,
+        *,
+        deadline: float = 0.05,
+        lease: float = LEASE_S,
+        time_ms: Callable[[], int] | None = None,
+    ) -> None:
+        """`deadline` and `lease` in seconds. `time_ms` is the time that windows go by: by default Redis's own, which
+        all gateways share."""
+        super().__init__(clock)
+        self._deadline = deadline
+        self._lease_ms = round(lease * 1000)
+        self._time_ms = time_ms
+        try:
+            pool = ConnectionPool.from_url(url, retry=Retry(NoBackoff(), 0))
+        except ValueError as error:
+            raise ConfigError(f"limits.redis_url: {error}") from None
+        self._connection = pool.make_connection()  # type: ignore[no-untyped-call]
+        self._waiting: deque[tuple[_Step, asyncio.Future[list[Any] | None] | None]] = deque()
+        self._wake = asyncio.Event()
+        self._running: asyncio.Task[None] | None = None
+        self._tried = asyncio.Event()
+        self._up = False
+        self._renew_ns = 0
+        self._sha = ""
+        told = pool.connection_kwargs
+        place = told.get("path") or f"{told.get('host', 'localhost')}:{told.get('port', 6379)}"
+        self.state = State(redis=f"{place}/{told.get('db', 0)}", since_ms=clock.now_ms())
+
+    async def enter(self, claims: Sequence[Claim], holder: str = "") -> Taken:
+        if self._up:
+            step = ("take", holder, self._lease_ms, [msgspec.structs.astuple(claim) for claim in claims])
+            answer: asyncio.Future[list[Any] | None] = asyncio.get_running_loop().create_future()
+            self._send(step, answer)
+            if (told := await answer) is not None:
+                return self._taken(claims, holder, told)
+        return await super().enter(claims, holder)
+
+    def add_to(self, keys: Sequence[str], amount: int, window_s: int, ago_ms: int) -> None:
+        super().add_to(keys, amount, window_s, ago_ms)
+        self._send(("add", list(keys), amount, window_s, ago_ms))
+
+    def leave(self, keys: Sequence[str], holder: str) -> None:
+        super().leave(keys, holder)
+        self._send(("leave", holder, list(keys)))
+
+    async def start(self) -> None:
+        """Returns when Redis has its say, or does not answer for now."""
+        self._running = asyncio.create_task(self._run())
+        await self._tried.wait()
+
+    async def close(self) -> None:
+        """Says what is still to be said, so that nothing stays held that is over."""
+        if self._running is not None:
+            self._running.cancel()
+            await asyncio.gather(self._running, return_exceptions=True)
+
+    async def _run(self) -> None:
+        try:
+            while True:
+                try:
+                    await self._connect()
+                    await self._serve()
+                except Exception as error:  # whatever it is, limits go on
+                    self._lost(str(error) or type(error).__name__)
+                await self._disconnect()
+                await asyncio.sleep(_AGAIN_S)
+        finally:
+            with contextlib.suppress(*_FAILURES):
+                while self._waiting:
+                    await self._send_batch()
+            self._give_up()
+            await self._disconnect()
+
+    async def _connect(self) -> None:
+        """Redis has its say again once it has carried out a batch, and knows what goes on here."""
+        try:
+            async with asyncio.timeout(_CONNECT_S):
+                await self._connection.connect()
+                self._sha = await self._ask("SCRIPT LOAD", SCRIPT)
+                await self._carry_out(self._renewals())
+        except TimeoutError:
+            raise TimeoutError(f"no connection within {_CONNECT_S:.0f} s") from None
+        self._up = True
+        self._tell("redis", None)
+
+    async def _serve(self) -> None:
+        while True:
+            if not self._waiting:
+                self._wake.clear()
+                with contextlib.suppress(TimeoutError):
+                    async with asyncio.timeout(self._lease_ms / 1000 * _RENEWED):
+                        await self._wake.wait()
+            if self._clock.monotonic_ns() >= self._renew_ns:
+                self._waiting.extendleft((step, None) for step in self._renewals())
+            await self._send_batch()
+
+    async def _send_batch(self) -> None:
+        batch = [self._waiting.popleft() for _ in range(min(_BATCH, len(self._waiting)))]
+        if not batch:
+            return
+        try:
+            answers = await self._in_time(self._carry_out([step for step, _ in batch]))
+        except BaseException:
+            self._waiting.extendleft(reversed(batch))  # whoever waits is told with all the others
+            raise
+        for (_, waiting), answer in zip(batch, answers, strict=True):
+            if waiting is not None and not waiting.done():
+                waiting.set_result(answer)
+
+    async def _carry_out(self, steps: list[_Step]) -> _Answers:
+        time_ms = self._time_ms() if self._time_ms else -1
+        told = await self._ask("EVALSHA", self._sha, 0, msgspec.msgpack.encode(steps), time_ms)
+        return msgspec.msgpack.decode(told, type=_Answers)
+
+    async def _ask(self, *words: Any) -> Any:
+        await self._connection.send_command(*words)
+        return await self._connection.read_response()
+
+    async def _in_time(self, asking: Coroutine[Any, Any, _Answers]) -> _Answers:
+        """Raises TimeoutError."""
+        task = asyncio.create_task(asking)
+        try:
+            await asyncio.wait((task,), timeout=self._deadline)
+            for _ in range(_TURNS):
+                if task.done():
+                    break
+                await asyncio.sleep(0)
+            else:
+                raise TimeoutError(f"no answer within {self._deadline * 1000:.0f} ms")
+            return task.result()
+        finally:
+            if not task.done():
+                task.cancel()
+                await asyncio.wait((task,))
+
+    def _renewals(self) -> list[_Step]:
+        """All that goes on here, in steps that are not too long, and one that finds out whether Redis can write."""
+        self._renew_ns = self._clock.monotonic_ns() + round(self._lease_ms * _RENEWED) * 1_000_000
+        return [("add", ["probe"], 1, 60, 0)] + [
+            ("renew", key, self._lease_ms, holders[first : first + _BATCH])
+            for key, holders in self._windows.holders()
+            for first in range(0, len(holders), _BATCH)
+        ]
+
+    def _send(self, step: _Step, answer: asyncio.Future[list[Any] | None] | None = None) -> None:
+        if self._up:
+            self._waiting.append((step, answer))
+            self._wake.set()
+
+    def _taken(self, claims: Sequence[Claim], holder: str, told: list[Any]) -> Taken:
+        denied, wait_ms, *uses = told
+        taken = tuple(Use(int(used), int(resets_ms)) for used, resets_ms in uses)
+        if denied:
+            retry_after = max(1, -(-int(wait_ms) // 1000))
+            return Taken(Denial(claims[denied - 1], taken[denied - 1].used, retry_after), taken)
+        now_ms = self._now_ms()
+        for claim in claims:
+            if not claim.window_s:
+                self._windows.hold(claim.key, holder)
+            elif claim.amount:
+                self._windows.add(claim.key, claim.amount, claim.window_s, now_ms)
+        return Taken(None, taken)
+
+    def _lost(self, problem: str) -> None:
+        self._give_up()
+        self._tell("memory", problem)
+
+    def _give_up(self) -> None:
+        """Whoever waits goes on with what this process has counted."""
+        self._up = False
+        while self._waiting:
+            _, waiting = self._waiting.popleft()
+            if waiting is not None and not waiting.done():
+                waiting.set_result(None)
+
+    def _tell(self, counters: Place, problem: str | None) -> None:
+        """A line in the log for each change, not for each attempt."""
+        if counters == self.state.counters and self._tried.is_set():
+            self.state = msgspec.structs.replace(self.state, problem=problem)
+            return
+        self._tried.set()
+        self.state = State(counters=counters, redis=self.state.redis, since_ms=self._clock.now_ms(), problem=problem)
+        if problem is None:
+            _LOG.info("limits: counted in Redis at %s", self.state.redis)
+        else:
+            _LOG.warning(
+                "limits: counted by this process alone, Redis at %s does not serve: %s", self.state.redis, problem
+            )
+
+    async def _disconnect(self) -> None:
+        with contextlib.suppress(RedisError, OSError):
+            await self._connection.disconnect(nowait=True)

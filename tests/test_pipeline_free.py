@@ -1,0 +1,333 @@
+"""Free models and callers without a key, as they meet a running gateway: who is answered, how often, and which error
+wins."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import aiohttp
+import msgspec
+import pytest
+
+from gateway import ALL_APIS, CHAT, MESSAGES, RESPONSES, Running, running
+from support_money import INPUT, OUTPUT, PRICES, customer, in_every_api, shop
+from support_redis import RedisServer
+from trivium.mock import Model, Reply, Script, Usage
+from trivium.operations.discover import discover
+from trivium.policy.access import Gate
+from trivium.policy.caller import Caller, Organization, OrganizationSettings, Policy, Role
+
+PATHS = {"chat": "/v1/chat/completions", "responses": "/v1/responses", "messages": "/v1/messages"}
+BODIES: dict[str, dict[str, Any]] = {"chat": CHAT, "responses": RESPONSES, "messages": MESSAGES}
+PRICED = f'[models."up/*"]\n{PRICES}\n'
+GIFT = '[free.models."house/gift"]\nroute = "up/m-1"\ncontext = 9000\nvision = true\n'
+OPEN = "[free]\nanonymous = true\n"
+
+
+def free(api: str, model: str = "house/gift", **more: Any) -> tuple[str, dict[str, Any]]:
+    return PATHS[api], {**BODIES[api], "model": model, **more}
+
+
+async def get(house: Running, path: str, key: str | None = None, **headers: str) -> tuple[int, Any]:
+    sent = {**({"authorization": f"Bearer {key}"} if key else {}), **headers}
+    async with aiohttp.ClientSession() as session, session.get(house.url + path, headers=sent) as response:
+        return response.status, await response.json()
+
+
+@in_every_api
+async def test_a_caller_without_a_key_is_answered_by_a_free_model_at_no_charge(api: str) -> None:
+    answer = Reply(text="hello", usage=Usage(input=10, output=5))
+    async with running(answer, settings=PRICED + OPEN + GIFT) as house:
+        for stream in (False, True):
+            for headers in ({}, {"authorization": "Bearer anonymous"}, {"x-api-key": "anonymous"}):
+                status, said, _ = await house.post(*free(api, stream=stream), key=None, headers=headers)
+                assert status == 200
+                assert "hello" in str(said)
+                assert "house/gift" in str(said)
+        records = await house.records()
+    for record in records:
+        assert (record["key_id"], record["account_id"], record["payer"]) == (None, None, "free")
+        assert (record["cost_nano"], record["market_cost_nano"]) == (0, 10 * INPUT + 5 * OUTPUT)
+        assert (record["outcome"], record["requested_model"], record["upstream_model"]) == (
+            "success",
+            "house/gift",
+            "m-1",
+        )
+        assert record["client_ip"] == "127.0.0.1"
+    assert len(records) == 6
+
+
+@in_every_api
+async def test_without_a_key_there_are_free_models_only_and_no_hint_at_others(api: str) -> None:
+    async with running(settings=PRICED + OPEN + GIFT) as house:
+        for model in ("m-1", "up/m-1", "nobody/knows", "house/Gift"):
+            status, said, _ = await house.post(*free(api, model), key=None)
+            assert (status, said["error"]["code"]) == (401, "paid_model_auth_required")
+            assert said["error"]["message"].startswith(f"The model `{model}` needs an API key; without one there are")
+        status, said, _ = await house.post(*free(api), key="tv-wrong")
+        assert (status, said["error"]["code"]) == (401, "invalid_api_key")
+        assert house.upstream.requests == []
+
+
+@in_every_api
+async def test_callers_without_a_key_are_not_answered_unless_that_is_switched_on(api: str) -> None:
+    async with running(settings=PRICED + GIFT) as house:
+        status, said, _ = await house.post(*free(api), key=None)
+        assert (status, said["error"]["code"]) == (401, "paid_model_auth_required")
+        assert "No API key was sent" in said["error"]["message"]
+        assert (await get(house, "/v1/models"))[0] == 401
+        assert (await house.post(*free(api)))[0] == 200
+
+
+@pytest.mark.parametrize("model", ["x:free", "up/x:free", "zero"])
+async def test_what_a_pattern_means_or_has_no_price_is_free_too(model: str) -> None:
+    settings = f'[models."up/zero"]\nfree = true\n[models."up/x*"]\n{PRICES}\n{OPEN}'
+    async with running(Reply(usage=Usage(input=10, output=5)), settings=settings) as house:
+        assert (await house.post(PATHS["chat"], {**CHAT, "model": model}, key=None))[0] == 200
+        record = await house.record()
+    assert (record["payer"], record["cost_nano"]) == ("free", 0)
+    assert record["market_cost_nano"] == (0 if model == "zero" else 10 * INPUT + 5 * OUTPUT)
+
+
+@in_every_api
+async def test_the_hour_of_an_address_counts_whoever_asks_and_refuses_with_a_time(api: str) -> None:
+    settings = PRICED + OPEN + "per_ip_per_hour = 3\n" + GIFT
+    async with running(settings=settings) as house:
+        for key in ("", None, ""):
+            assert (await house.post(*free(api), key=key))[0] == 200
+        for key in ("", None):
+            status, said, headers = await house.post(*free(api), key=key)
+            assert (status, said["error"]["code"]) == (429, "rate_limited")
+            assert 3000 < int(headers["retry-after"]) <= 3900
+            assert "The limit of 3 requests for free models in an hour" in said["error"]["message"]
+        assert (await house.post(*free(api, "m-1")))[0] == 200
+        assert (await house.records())[1]["outcome"] == "refused"
+        assert len(house.upstream.requests) == 4
+
+
+@in_every_api
+async def test_a_day_without_a_key_ends_with_a_way_to_sign_up(api: str) -> None:
+    settings = PRICED + OPEN + 'anonymous_per_ip_per_day = 2\nsign_up_url = "https://sign.up"\n' + GIFT
+    async with running(settings=settings) as house:
+        for _ in range(2):
+            assert (await house.post(*free(api), key=None))[0] == 200
+        status, said, _ = await house.post(*free(api), key=None)
+        assert (status, said["error"]["code"]) == (401, "free_limit_reached")
+        assert "Sign up for a key at https://sign.up, or come back in" in said["error"]["message"]
+        assert (await house.post(*free(api)))[0] == 200
+
+
+async def test_a_user_may_have_a_limit_of_free_requests() -> None:
+    async with running(settings=PRICED + "[free]\nper_user_per_hour = 1\n" + GIFT) as house:
+        other = house.gateway.store.keys.create("other")[1]
+        assert [(await house.post(*free("chat"), key=key))[0] for key in ("", "", other)] == [200, 429, 200]
+        assert [(await house.post(*free("chat", "x:free"), key=key))[0] for key in ("", other)] == [429, 429]
+
+
+async def asked_at_once(houses: list[Running], requests: int) -> list[int]:
+    """Statuses of requests of one address, with and without a key, each with another address in a forged header."""
+    gate = asyncio.Semaphore(200)
+    async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=200)) as session:
+
+        async def ask(number: int) -> int:
+            house = houses[number % len(houses)]
+            headers = {"x-forwarded-for": f"192.0.2.{number % 250}"}
+            if number % 3:
+                headers["authorization"] = f"Bearer {house.key}"
+            path, body = free("chat")
+            async with gate, session.post(house.url + path, headers=headers, json=body) as response:
+                return response.status
+
+        return await asyncio.gather(*map(ask, range(requests)))
+
+
+async def test_of_a_thousand_requests_at_once_exactly_as_many_pass_as_may() -> None:
+    async with running(Reply(text="ok"), settings=PRICED + OPEN + GIFT) as house:
+        statuses = await asked_at_once([house], 1000)
+        assert (statuses.count(200), statuses.count(429)) == (200, 800)
+        assert len(house.upstream.requests) == 200
+
+
+async def test_two_gateways_with_one_redis_let_as_many_pass_as_one(redis_server: RedisServer) -> None:
+    redis = f'[limits]\nredis_url = "{redis_server.url}"\nredis_timeout = 5\n'
+    settings = PRICED + OPEN + GIFT + redis
+    async with running(Reply(text="ok"), settings=settings) as one, running(Reply(text="ok"), settings=settings) as two:
+        statuses = await asked_at_once([one, two], 1000)
+        assert (statuses.count(200), statuses.count(429)) == (200, 800)
+        served = [len(house.upstream.requests) for house in (one, two)]
+    assert sum(served) == 200
+    assert min(served) > 0
+
+
+async def test_a_forged_address_moves_no_limit_and_a_trusted_proxy_does() -> None:
+    settings = PRICED + OPEN + "per_ip_per_hour = 1\n" + GIFT
+
+    async def ask(house: Running, hops: str) -> int:
+        return (await house.post(*free("chat"), key=None, headers={"x-forwarded-for": hops}))[0]
+
+    async with running(settings=settings) as house:
+        assert [await ask(house, f"192.0.2.{n}") for n in range(3)] == [200, 429, 429]
+    async with running(settings=settings + '[server]\ntrusted_proxies = ["127.0.0.1"]\n') as house:
+        assert [await ask(house, f"192.0.2.{n}, 198.51.100.7") for n in range(3)] == [200, 429, 429]
+        assert await ask(house, "198.51.100.8") == 200
+        assert [await ask(house, f"2001:db8:0:1::{n}") for n in range(3)] == [200, 429, 429]
+        assert await ask(house, "2001:db8:0:2::1") == 200
+
+
+@in_every_api
+async def test_a_model_whose_free_time_is_over_and_a_hidden_one_are_404(api: str) -> None:
+    settings = PRICED + OPEN + 'hidden = ["house/secret", "*hid:free"]\n' + GIFT
+    settings += '[free.models."house/old"]\nroute = "up/m-1"\ndisabled = true\n'
+    settings += '[free.models."house/secret"]\nroute = "up/m-1"\n'
+    async with running(settings=settings) as house:
+        for key in ("", None):
+            status, said, _ = await house.post(*free(api, "house/old"), key=key)
+            assert (status, said["error"]["code"]) == (404, "model_ended")
+            assert "The free period for this model has ended" in said["error"]["message"]
+            for model in ("house/secret", "hid:free", "up/Hid:free"):
+                status, said, _ = await house.post(*free(api, model), key=key)
+                assert (status, said["error"]["code"]) == (404, "model_not_found"), (model, key)
+        for model in ("house/old", "house/secret"):
+            assert (await get(house, f"/v1/models/{model}", house.key))[0] == 404
+        assert house.upstream.requests == []
+
+
+@in_every_api
+async def test_which_error_wins(api: str) -> None:
+    """The order of the behaviour page, section 2: each call has all faults from some check on."""
+    settings = PRICED + OPEN + 'per_ip_per_hour = 6\nhidden = ["house/secret"]\n'
+    settings += '[free.models."house/secret"]\nroute = "up/m-1"\n'
+    stateful = (
+        {"previous_response_id": "r"} if api == "responses" else {"thread": {"id": "t"}} if api == "messages" else {}
+    )
+    async with running(settings=settings) as house:
+
+        async def code(
+            model: str, *, key: str | None = None, body: bytes | None = None, **more: Any
+        ) -> tuple[int, str]:
+            path, content = free(api, model, **more)
+            status, said, _ = await house.post(path, body or content, key=key)
+            return status, said["error"]["code"]
+
+        assert await code("house/secret", key="tv-no", body=b"{") == (401, "invalid_api_key")
+        assert await code("house/secret", body=b"{") == (400, "invalid_json")
+        assert await code("  ") == (400, "model_required")
+        assert await code("m-1", **stateful) == (401, "paid_model_auth_required")
+        house.gateway.deps.house = msgspec.structs.replace(
+            house.gateway.deps.house, apis={house_api(api): Gate(open_to="admins")}
+        )
+        assert await code("house/secret", **stateful) == (403, "api_not_available")
+        house.gateway.deps.house = msgspec.structs.replace(house.gateway.deps.house, apis={})
+        if stateful:
+            assert await code("house/secret", **stateful) == (400, "unsupported_field")
+        while (last := await code("house/secret", **stateful))[0] != 429:
+            assert last[0] in (400, 404)
+        assert await code("house/secret", key="", **stateful) == (429, "rate_limited")
+        assert await code("m-1", **stateful) == (401, "paid_model_auth_required")
+        assert house.upstream.requests == []
+
+
+def house_api(api: str) -> Any:
+    return {"chat": "chat_completions"}.get(api, api)
+
+
+async def test_gates_that_are_not_open_to_everyone_are_closed_to_those_without_a_key() -> None:
+    async with running(settings=PRICED + OPEN + GIFT) as house:
+        deps = house.gateway.deps
+        deps.house = msgspec.structs.replace(deps.house, models={"house/*": Gate(open_to="named", users=("ann",))})
+        status, said, _ = await house.post(*free("chat"), key=None)
+        assert (status, said["error"]["code"]) == (403, "model_not_allowed")
+        assert "house/gift" in said["error"]["message"]
+        assert (await get(house, "/v1/models"))[1]["data"] == []
+
+
+async def test_those_without_a_key_send_less_and_count_tokens_of_free_models_only() -> None:
+    settings = PRICED + OPEN + GIFT + "[server]\nmax_anonymous_body_bytes = 1024\n"
+    async with running(settings=settings) as house:
+        long = [{"role": "user", "content": "x" * 2000}]
+        assert (await house.post(*free("chat", messages=long), key=None))[0] == 413
+        assert (await house.post(*free("chat", messages=long)))[0] == 200
+        for path, body in (("/v1/messages/count_tokens", MESSAGES), ("/v1/responses/input_tokens", RESPONSES)):
+            status, said, _ = await house.post(path, {**body, "model": "house/gift"}, key=None)
+            assert status == 200
+            assert said["input_tokens"] > 0
+            assert (await house.post(path, body, key=None))[0] == 401
+
+
+async def test_the_list_of_models_is_what_one_may_use() -> None:
+    script = Script(models=[Model("paid"), Model("some:free"), Model("hid:free")])
+    settings = PRICED + OPEN + 'hidden = ["hid:free"]\n' + GIFT
+    settings += '[free.models."house/cloak"]\nroute = "up/m-2"\nstealth = true\nname = "Cloak"\n'
+    settings += '[free.models."house/old"]\nroute = "up/m-2"\ndisabled = true\n'
+    async with running(script=script, settings=settings) as house:
+        house.gateway.learn(await discover(house.gateway.deps.client, house.gateway.providers.values()))
+        _, for_all = await get(house, "/v1/models")
+        _, for_one = await get(house, "/v1/models", house.key)
+        _, anthropic = await get(house, "/v1/models", **{"anthropic-version": "2023-06-01"})
+        _, gift = await get(house, "/v1/models/house/gift")
+        hidden = await get(house, "/v1/models/hid:free"), await get(house, "/v1/models/paid")
+    assert [model["id"] for model in for_all["data"]] == ["house/gift", "house/cloak", "some:free"]
+    assert [model["id"] for model in for_one["data"]] == ["house/gift", "house/cloak", "some:free", "paid"]
+    assert [model["id"] for model in anthropic["data"]] == ["house/gift", "house/cloak", "some:free"]
+    assert anthropic["data"][1]["display_name"] == "Cloak"
+    assert {model["owned_by"] for model in for_all["data"][:2]} == {"trivium"}
+    assert (gift["context_length"], gift["architecture"]["input_modalities"]) == (9000, ["text", "image"])
+    assert (gift["pricing"], gift["isFree"]) == ({"prompt": "0", "completion": "0"}, True)
+    assert [status for status, _ in hidden] == [404, 401]
+
+
+@in_every_api
+async def test_an_empty_balance_refuses_no_free_model(api: str) -> None:
+    settings = PRICED + '[billing]\nmode = "credits"\n' + OPEN + GIFT
+    async with shop(Reply(usage=Usage(input=10, output=5)), settings=settings) as house:
+        payer = await customer(house, "0")
+        assert (await house.post(*free(api, "m-1")))[0] == 402
+        for key in ("", None):
+            for stream in (False, True):
+                assert (await house.post(*free(api, stream=stream), key=key))[0] == 200
+        assert await payer.balance() == ("0", "0")
+        records = (await house.records())[:4]
+    for record in records:
+        assert (record["payer"], record["cost_nano"], record["hold_nano"]) == ("free", 0, 0)
+        assert record["market_cost_nano"] == 10 * INPUT + 5 * OUTPUT
+    assert [record["account_id"] for record in records] == [None, None, "acme", "acme"]
+
+
+class OneCaller:
+    """Keys of a house where everybody is the same caller."""
+
+    def __init__(self, caller: Caller) -> None:
+        self._caller = caller
+
+    def known(self, _key: str) -> Caller:
+        return self._caller
+
+    async def find(self, _key: str) -> Caller:
+        return self._caller
+
+    async def acting_for(self, caller: Caller, _organization_id: str) -> Caller:
+        return caller
+
+
+@in_every_api
+async def test_an_organization_that_denies_the_collection_of_data_neither_sees_nor_reaches_what_requires_it(
+    api: str,
+) -> None:
+    settings = PRICED + GIFT + '[free.models."house/reader"]\nroute = "up/m-2"\nrequires_data_collection = true\n'
+    settings += '[free.models."house/cloak"]\nroute = "up/m-3"\nstealth = true\n'
+    settings += '[free.models."house/promise"]\nroute = "up/m-3"\nstealth = true\nrequires_data_collection = false\n'
+    policy = Policy(data_collection="deny")
+    organization = Organization(id="org", name="Org", settings=OrganizationSettings(policy=policy))
+    member = Caller(id="key_1", user_id="ann", organization=organization, role=Role.MEMBER)
+    provider = f"{ALL_APIS}\ncollects_data = false"
+    async with running(settings=settings, provider=provider) as house:
+        house.gateway.deps.keys = OneCaller(member)
+        found = {}
+        for model in ("house/gift", "house/reader", "house/cloak", "house/promise"):
+            status, said, _ = await house.post(*free(api, model))
+            found[model] = status if status == 200 else (status, said["error"]["code"])
+        _, listed = await get(house, "/v1/models", house.key)
+    refused = (403, "provider_not_allowed")
+    assert found == {"house/gift": 200, "house/reader": refused, "house/cloak": refused, "house/promise": 200}
+    assert [model["id"] for model in listed["data"]] == ["house/gift", "house/promise"]

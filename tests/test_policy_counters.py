@@ -1,0 +1,60 @@
+"""What only the counters in memory have to answer for, their memory. What all counters do: `test_store_counters.py`."""
+
+from __future__ import annotations
+
+import tracemalloc
+
+from trivium.policy.counters import Claim, Windows
+
+
+def test_those_that_count_nothing_any_more_are_forgotten_as_others_come() -> None:
+    windows = Windows()
+    for number in range(1_000):
+        windows.take([Claim(f"old {number}", 5)], "", 0)
+    for number in range(1_000):
+        windows.take([Claim(f"new {number}", 5)], "", 65_000)
+    assert windows.keys == 1_000
+
+
+def test_there_are_never_more_than_so_many_and_those_in_use_stay() -> None:
+    windows = Windows(most_keys=100)
+    for number in range(10_000):
+        windows.take([Claim(f"passing {number}", 5)], "", 0)
+        busy = windows.take([Claim("busy", 3)], "", 0)
+    assert windows.keys == 100
+    assert busy.denial is not None
+
+
+def test_minutes_hours_and_days_do_not_push_each_other_out() -> None:
+    windows = Windows(most_keys=10)
+    windows.take([Claim("day", 1, window_s=86_400)], "", 0)
+    for number in range(100):
+        windows.take([Claim(f"{number}", 1)], "", 0)
+    assert windows.take([Claim("day", 1, window_s=86_400)], "", 0).denial is not None
+
+
+def test_a_counter_takes_half_a_kilobyte() -> None:
+    tracemalloc.start()
+    try:
+        windows = Windows()
+        for number in range(20_000):
+            windows.take([Claim(f"requests:key:key_{number:020}", 5)], "", 0)
+        assert tracemalloc.get_traced_memory()[0] < 20_000 * 700
+    finally:
+        tracemalloc.stop()
+
+
+def test_who_holds_nothing_leaves_nothing_behind() -> None:
+    windows = Windows()
+    for number in range(100):
+        windows.take([Claim("k", 1_000, 1, 0)], str(number), 0)
+    assert [(key, len(holders)) for key, holders in windows.holders()] == [("k", 100)]
+    for number in range(100):
+        windows.leave("k", str(number))
+    assert windows.holders() == []
+
+
+def test_a_clock_that_goes_back_makes_no_room() -> None:
+    windows = Windows()
+    assert windows.take([Claim("k", 1)], "", 100_000).denial is None
+    assert windows.take([Claim("k", 1)], "", 20_000).denial is not None
