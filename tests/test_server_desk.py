@@ -250,3 +250,18 @@ class TestStatistics:
         assert one["costPerRequest"] == pytest.approx(0.0018)
         assert one["cost"] == pytest.approx(9.0)
         assert again[1] == said  # counted once a minute
+
+    async def test_of_a_stealth_model_nothing_is_told(self) -> None:
+        cloak = '[free.models."house/cloak"]\nroute = "up/gpt"\nstealth = true\n'
+        used = Reply(text="Hi", usage=Usage(input=100, output=100))
+        async with running(used, settings=METER + cloak, provider=MODELS) as running_:
+            await running_.post("/v1/chat/completions", {**CHAT, "model": "gpt"})
+            await settled(running_)
+            _, said = await get(running_, "/api/modelstats")
+            _, grouped = await get(running_, "/v1/models-by-provider")
+        assert [one["model"] for one in said] == ["gpt"]
+        cloaked = next(one for one in grouped["providers"] if one["slug"] == "trivium")
+        (model,) = cloaked["models"]
+        assert "dataPolicy" not in cloaked
+        assert (model["id"], model["pricing"]) == ("house/cloak", {"prompt": "0", "completion": "0"})
+        assert not {"context_length", "supported_parameters"} & model.keys()

@@ -161,7 +161,7 @@ class Desk:
         found = (
             (entry.id, by_target.get(f"{target.provider.name}/{target.model}"))
             for entry, target in targets(caller, call.time_ms, self._deps)
-            if target is not None
+            if target is not None and entry.house is None  # whose costs would tell who answers
         )
         return [_average(name, row) for name, row in found if row and row["input_tokens"] + row["output_tokens"]]
 
