@@ -87,6 +87,7 @@ HOMES = {
     "genai_prices": {"metering"},
     "h11": {"mock"},
     "httptools": {"upstream"},
+    "jwt": {"store"},
     "msgspec": EVERYWHERE,
     "psycopg": {"store"},
     "redis": {"store"},

@@ -24,7 +24,7 @@ def complaint(text: str) -> str:
 @pytest.mark.parametrize(
     ("text", "place", "words"),
     [
-        ("[serve]\nport = 1", "t.toml:1: serve", "unknown section; expected one of abuse, aliases"),
+        ("[serve]\nport = 1", "t.toml:1: serve", "unknown section; expected one of abuse, admin, aliases"),
         ("port = 1", "t.toml:1: port", "unknown section"),
         ("free = 1", "t.toml:1: free", "got int"),
         ("[free]\nmodels = 1", "t.toml:2: free.models", '[free.models."ID"]'),

@@ -16,7 +16,7 @@ from trivium.metering.sheet import read_price
 from trivium.operations.discover import discover
 from trivium.providers.provider import Provider
 from trivium.routing.catalog import ModelEntry, catalog
-from trivium.server.models import model_list
+from trivium.server.models import anthropic_list
 from trivium.upstream.client import Headers, UpstreamRequest, UpstreamResponse
 
 
@@ -167,7 +167,22 @@ async def test_a_creation_date_that_is_none_spoils_no_list(created: int) -> None
     found = await told(listing({"id": "m", "created": created}))
     assert found["a"][0].created in (0, 1_700_000_000)
     where = catalog([vendor("a")], {}, found)
-    assert json.loads(model_list([entry for entry, _ in where.entries()], anthropic=True))["data"][0]["created_at"]
+    assert json.loads(anthropic_list([entry for entry, _ in where.entries()]))["data"][0]["created_at"]
+
+
+async def test_what_a_model_takes_and_knows_is_kept_where_it_is_told() -> None:
+    told_by_openrouter = {
+        "architecture": {"input_modalities": ["text", "image", 7], "output_modalities": ["text"]},
+        "supported_parameters": ["tools", "x" * 300, "reasoning"],
+    }
+    odd = {"architecture": ["text"], "supported_parameters": {"tools": True}}
+    many = {"supported_parameters": ["a"] * 101}
+    rich, plain, strange, long = (
+        await told(listing({"id": "m", **told_by_openrouter}, {"id": "n"}, {"id": "o", **odd}, {"id": "p", **many}))
+    )["a"]
+    assert (rich.takes, rich.gives, rich.parameters) == (("text", "image"), ("text",), ("tools", "reasoning"))
+    for entry in (plain, strange, long):
+        assert (entry.takes, entry.gives, entry.parameters) == ((), (), None)
 
 
 @pytest.mark.parametrize("id", [{"a": 1}, 7, "x" * 100_000, "m\n\x1b[31m", " m"])

@@ -268,12 +268,12 @@ async def test_the_list_of_models_is_what_one_may_use() -> None:
         _, gift = await get(house, "/v1/models/house/gift")
         hidden = await get(house, "/v1/models/hid:free"), await get(house, "/v1/models/paid")
     assert [model["id"] for model in for_all["data"]] == ["house/gift", "house/cloak", "some:free"]
-    assert [model["id"] for model in for_one["data"]] == ["house/gift", "house/cloak", "paid", "some:free"]
+    assert [model["id"] for model in for_one["data"]] == ["house/gift", "house/cloak", "some:free", "paid"]
     assert [model["id"] for model in anthropic["data"]] == ["house/gift", "house/cloak", "some:free"]
     assert anthropic["data"][1]["display_name"] == "Cloak"
     assert {model["owned_by"] for model in for_all["data"][:2]} == {"trivium"}
     assert (gift["context_length"], gift["architecture"]["input_modalities"]) == (9000, ["text", "image"])
-    assert (gift["pricing"], gift["is_free"]) == ({"prompt": "0", "completion": "0"}, True)
+    assert (gift["pricing"], gift["isFree"]) == ({"prompt": "0", "completion": "0"}, True)
     assert [status for status, _ in hidden] == [404, 401]
 
 

@@ -225,7 +225,8 @@ class TestAtOnce:
 
 def key_id(gateway: Running) -> str:
     """Of the key that was made last."""
-    return next(key.id for key in gateway.gateway.store.keys.list() if key.name == "limited")
+    (found,) = [key for key in gateway.gateway.store.keys.list() if key.name == "limited"]
+    return found.id
 
 
 class TestHeaders:

@@ -2,7 +2,7 @@
 
 import msgspec
 
-from trivium.metering.record import Record
+from trivium.metering.record import TOLD_BY_CLIENT, Record
 from trivium.policy.flood import Flood
 
 
@@ -16,6 +16,14 @@ def test_the_first_are_kept_one_by_one_and_the_rest_are_counted_by_kind() -> Non
     assert [record.requests for record in kept] == [1, 1]
     assert sorted((record.status, record.requests) for record in flood.flush()) == [(401, 7), (404, 1)]
     assert flood.flush() == []
+
+
+def test_what_is_counted_has_nothing_of_the_one_that_was_first() -> None:
+    flood = Flood(singly=0, window_ms=1000)
+    own = dict.fromkeys(("client_ip", "client_app", "requested_model", *TOLD_BY_CLIENT), "mine")
+    flood.admit(msgspec.structs.replace(refusal(1), **own))
+    (counted,) = flood.flush()
+    assert "mine" not in msgspec.structs.astuple(counted)
 
 
 def test_a_new_window_tells_of_the_last_one_and_keeps_singly_again() -> None:

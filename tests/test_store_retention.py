@@ -9,7 +9,7 @@ import pytest
 
 import support_store
 from support_store import rows
-from trivium.metering.record import COLUMNS, Record
+from trivium.metering.record import COLUMNS, TOLD_BY_CLIENT, Record
 from trivium.store import retention
 from trivium.store.reports import UsageQuery, usage
 from trivium.store.retention import Erased
@@ -123,6 +123,7 @@ PERSONAL = {
     "prompt_prefix": "I am Anna",
     "system_prompt_prefix": "Anna is kind",
     "abuse_reason": "writes like Anna",
+    **dict.fromkeys(TOLD_BY_CLIENT, "anna's"),
 }
 
 

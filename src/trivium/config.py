@@ -22,6 +22,7 @@ from trivium.settings import (
     AdminSettings,
     BillingSettings,
     ByokSettings,
+    CatalogSettings,
     FreeModelSettings,
     FreeSettings,
     LimitSettings,
@@ -36,6 +37,7 @@ from trivium.settings import (
     Settings,
     Source,
     StorageSettings,
+    TokenSettings,
     UpstreamSettings,
 )
 
@@ -58,6 +60,8 @@ _SECTIONS: dict[str, Any] = {
     "secrets": SecretsSettings,
     "byok": ByokSettings,
     "admin": AdminSettings,
+    "catalog": CatalogSettings,
+    "tokens": TokenSettings,
     "aliases": dict[str, str],
 }
 _NETWORKS = {"server": ("trusted_proxies",), "security": ("allow_networks", "deny_networks")}
@@ -109,6 +113,17 @@ def database_url(settings: Settings, env: Mapping[str, str]) -> str | None:
     if not url.startswith(("postgresql://", "postgres://")):
         raise _error(settings.source, path, "expected postgresql://USER:PASSWORD@HOST:PORT/DATABASE")
     return url
+
+
+def token_key(settings: Settings, env: Mapping[str, str]) -> bytes | None:
+    """The secret of the issuer whose tokens are credentials; None: there is none. Raises ConfigError."""
+    if settings.tokens.key is None:
+        return None
+    path = ("tokens", "key")
+    key = secret(settings.tokens.key, env, settings.source, path).encode()
+    if len(key) < 32:
+        raise _error(settings.source, path, f"expected 32 bytes or more, got {len(key)}")
+    return key
 
 
 def redis_url(settings: Settings, env: Mapping[str, str]) -> str | None:

@@ -19,6 +19,7 @@ they enter.
     │   │   ├── ModelNotAllowed 403 · ProviderNotAllowed 403 · CallChallenged 403
     │   │   └── CallBlocked 403 · DestinationRefused 403
     │   ├── PathNotFound        404 · ModelNotFound 404 · ModelEnded 404 · MethodNotAllowed 405
+    │   ├── NoDefaultModel      409
     │   ├── BodyTimeout         408 · BodyTooLarge 413 · NotJson 415
     │   └── UpgradeRefused      426 · RateLimited 429 · HeadersTooLarge 431
     ├── Unavailable             503     ours, and it passes: retry
@@ -283,6 +284,13 @@ class PathNotFound(RequestError):
 class ModelNotFound(RequestError):
     status = 404
     code = "model_not_found"
+
+
+class NoDefaultModel(RequestError):
+    """Somebody asks for a default model, and there is none that they may use."""
+
+    status = 409
+    code = "no_default_model"
 
 
 class MethodNotAllowed(RequestError):

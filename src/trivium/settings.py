@@ -262,6 +262,31 @@ class AbuseSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     classifier: ClassifierSettings | None = None
 
 
+class CatalogSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """`[catalog]`: how the list of models is shown."""
+
+    default_model: Annotated[str, msgspec.Meta(min_length=1, max_length=300)] | None = None
+    """Proposed to clients that ask for one, where their organization allows it and proposes no other."""
+    preferred: Annotated[list[str], msgspec.Meta(max_length=1000)] = []
+    """Shown before the others, in this order; from them comes a default model where none is set or allowed."""
+    assumed_context: Annotated[int, msgspec.Meta(ge=1, le=10**9)] = 128_000
+    """Tokens: told under `/api/` of a model whose context nobody knows, for clients that drop a list with a gap."""
+
+
+class TokenSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """`[tokens]`: whose tokens are credentials like keys."""
+
+    key: Annotated[str, msgspec.Meta(min_length=1)] | None = None
+    """The secret, of 32 bytes or more, with which the issuer signs (HS256). Without one tokens are no credentials."""
+    issuer: str | None = None
+    """What the claim `iss` must be; by default it is not looked at."""
+    audience: str | None = None
+    """What the claim `aud` must be or have; by default a token for somebody in particular is refused."""
+    user_claim: str = "kiloUserId"
+    organization_claim: str = "organizationId"
+    pepper_claim: str = "apiTokenPepper"
+
+
 class FreeModelSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """`[free.models."ID"]`: a model that the house gives away, under an id of its own."""
 
@@ -326,6 +351,8 @@ class Settings(msgspec.Struct, frozen=True):
     billing: BillingSettings = BillingSettings()
     records: RecordSettings = RecordSettings()
     abuse: AbuseSettings = AbuseSettings(mode="off")
+    catalog: CatalogSettings = CatalogSettings()
+    tokens: TokenSettings = TokenSettings()
     free: FreeSettings = NOTHING_FREE
     secrets: SecretsSettings = SecretsSettings()
     byok: ByokSettings = ByokSettings()

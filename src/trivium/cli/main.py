@@ -26,6 +26,7 @@ from trivium.cli import (
     reports,
     retention,
     secrets,
+    tokens,
     up,
     users,
     wire,
@@ -77,4 +78,5 @@ main.add_command(reconcile.reconcile)
 main.add_command(abuse.abuse)
 main.add_command(retention.retention)
 main.add_command(backup.backup)
+main.add_command(tokens.tokens)
 main.add_command(wire.wire)

@@ -122,9 +122,25 @@ class Record(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """`allow`, `soft_block`, `challenge` or `hard_block`; null where nobody judged the call."""
     abuse_reason: str | None = None
     """Which rules spoke, or the classifier's word."""
+    task_id: str | None = None
+    """This and what follows is what the client says of itself (`policy/context.py`)."""
+    parent_task_id: str | None = None
+    session_id: str | None = None
+    client_project: str | None = None
+    """Where the key names no project. Budgets know nothing of it."""
+    editor: str | None = None
+    machine_id: str | None = None
+    client_version: str | None = None
+    feature: str | None = None
+    mode: str | None = None
 
 
 COLUMNS = Record.__struct_fields__
+TOLD_BY_CLIENT = (
+    *("task_id", "parent_task_id", "session_id", "client_project", "editor", "machine_id"),
+    *("client_version", "feature", "mode"),
+)
+"""What the client says of itself."""
 
 TOKENS = {
     "input_uncached_tokens": "input_uncached",

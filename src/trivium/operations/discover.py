@@ -20,6 +20,7 @@ _LOG = logging.getLogger("trivium.discover")
 _LIMIT = 32 * 1024 * 1024
 _LAST_SECOND = 253_402_300_799
 """Of the year 9999, beyond which no date can be written."""
+_MOST_WORDS = 100
 _TIMEOUTS = Timeouts(connect=10, first_byte=30, idle=30)
 
 
@@ -73,7 +74,8 @@ def _is_name(said: object) -> bool:
 
 def _entry(entry: dict[str, Any], provider: Provider) -> ModelEntry:
     created, name = entry.get("created"), entry.get("display_name") or entry.get("name")
-    limits = listed_limits(entry)
+    limits, architecture = listed_limits(entry), entry.get("architecture")
+    architecture = architecture if isinstance(architecture, dict) else {}
     return ModelEntry(
         id=entry["id"],
         owned_by=provider.name,
@@ -82,4 +84,14 @@ def _entry(entry: dict[str, Any], provider: Provider) -> ModelEntry:
         price=listed_price(entry.get("pricing")),
         context=limits.context,
         output_limit=limits.output,
+        takes=_words(architecture.get("input_modalities")) or (),
+        gives=_words(architecture.get("output_modalities")) or (),
+        parameters=_words(entry.get("supported_parameters")),
     )
+
+
+def _words(said: object) -> tuple[str, ...] | None:
+    """A list of short words; None where it is none."""
+    if not isinstance(said, list) or len(said) > _MOST_WORDS:
+        return None
+    return tuple(word for word in said if isinstance(word, str) and _is_name(word))

@@ -19,6 +19,7 @@ from trivium.operations.orgs import OrganizationOperations
 from trivium.operations.reports import ReportOperations
 from trivium.operations.retention import RetentionOperations
 from trivium.operations.table import OPERATOR, Actor, Op, Table, check
+from trivium.operations.tokens import TokenOperations
 from trivium.operations.users import UserOperations
 from trivium.store.backup import back_up
 from trivium.store.store import Store
@@ -50,6 +51,7 @@ class Operations:
             "backup": Op(arguments=Backup, result=BackedUp, act=self._backup),
             **RetentionOperations(store).table,
             **MoneyOperations(store.accounts, store.clock).table,
+            **TokenOperations(store.peppers).table,
             **AuditOperations(store.snapshot, self._flush).table,
             **UserOperations(store).table,
             **OrganizationOperations(store).table,

@@ -16,8 +16,7 @@ from trivium.pipeline.deps import Deps
 from trivium.policy.access import check_caller
 from trivium.policy.addresses import subscriber
 from trivium.policy.caller import Caller
-
-_ORGANIZATION = b"x-trivium-organization"
+from trivium.policy.context import ORGANIZATION, first
 
 _INVALID = "The API key is not valid. Send a Trivium key as `Authorization: Bearer tv-...` or `x-api-key: tv-...`."
 
@@ -29,8 +28,8 @@ async def authenticate(headers: Mapping[bytes, bytes], client_ip: str | None, de
     if credential is None:
         return None
     caller = await _find(credential, client_ip, deps)
-    if (organization_id := headers.get(_ORGANIZATION)) is not None and caller.user_id is not None:
-        caller = await _acting_for(caller, organization_id.decode("latin-1"), deps)
+    if caller.user_id is not None and (organization_id := first(headers, ORGANIZATION)) is not None:
+        caller = await _acting_for(caller, organization_id, deps)
     check_caller(caller, client_ip)
     return caller
 
@@ -40,11 +39,17 @@ async def _find(credential: str, client_ip: str | None, deps: Deps) -> Caller:
     if caller is None:
         address, now_ms = subscriber(client_ip), deps.clock.now_ms()
         deps.guesses.check(address, now_ms)
-        caller = await deps.keys.find(credential) if credential.startswith(KEY_PREFIX) else None
+        caller = await _looked_up(credential, deps)
         if caller is None:
             deps.guesses.wrong(address, now_ms)
             raise AuthenticationError(_INVALID)
     return caller
+
+
+async def _looked_up(credential: str, deps: Deps) -> Caller | None:
+    if credential.startswith(KEY_PREFIX):
+        return await deps.keys.find(credential)
+    return await deps.tokens.find(credential) if deps.tokens is not None else None
 
 
 async def _acting_for(caller: Caller, organization_id: str, deps: Deps) -> Caller:
@@ -67,7 +72,13 @@ def _credential(headers: Mapping[bytes, bytes]) -> str | None:
         for text in (bearer.decode("latin-1"), headers.get(b"x-api-key", b"").strip().decode("latin-1"))
         if text and text != "anonymous"
     ]
-    ours = [text for text in presented if text.startswith(KEY_PREFIX)] or presented
+    keys = [text for text in presented if text.startswith(KEY_PREFIX)]
+    ours = keys or [text for text in presented if _is_token(text)] or presented
     if len(set(ours)) > 1:
         raise AuthenticationError("Two different API keys were sent. Send one.")
     return ours[0] if ours else None
+
+
+def _is_token(text: str) -> bool:
+    """A JSON object in base64url, twice, and a signature."""
+    return text.startswith("eyJ") and text.count(".") == 2

@@ -30,6 +30,8 @@ class Call(msgspec.Struct, frozen=True, kw_only=True):
     time_ms: int
     started_ns: int
     """Arrival on the monotonic clock."""
+    kilo: bool = False
+    """It came by a path of Kilo's gateway, under `/api/`: errors are told in its clients' words, too."""
 
 
 class Body(Protocol):

@@ -61,6 +61,14 @@ class OwnKeys(Protocol):
         ...
 
 
+class Tokens(Protocol):
+    """Who calls, by a token of the issuer that the configuration trusts."""
+
+    async def find(self, token: str) -> Caller | None:
+        """The caller that a valid token names. Raises StoreUnavailable."""
+        ...
+
+
 class Ledger(Protocol):
     """Starts and ends of calls."""
 
@@ -155,6 +163,7 @@ class Deps:
         catalog: Catalog,
         byok: ByokSettings,
         seal_key: bytes = b"",
+        tokens: Tokens | None = None,
         counters: Counters | None = None,
         free: FreeSettings = NOTHING_FREE,
         screening: Screening | None = None,
@@ -169,6 +178,7 @@ class Deps:
         self.keys = keys
         self.own = own
         self.byok = byok
+        self.tokens = tokens
         self.ledger = ledger
         self.prices = prices
         self.lookups = Lookups(generations)

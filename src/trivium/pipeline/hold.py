@@ -17,7 +17,7 @@ from trivium.pipeline.call import Call, Operation
 from trivium.pipeline.deps import Deps
 from trivium.pipeline.settle import Run
 from trivium.policy.caller import Caller
-from trivium.policy.spending import DEFAULT_ACCOUNT, Refusal
+from trivium.policy.spending import DEFAULT_ACCOUNT, Refusal, scopes_of
 from trivium.routing.catalog import Target
 from trivium.wire.request import Request
 from trivium.wire.size import measure, service_tier
@@ -50,7 +50,7 @@ async def begin(call: Call, request: Request, target: Target, run: Run, deps: De
                 param="model",
             )
         if payer is Payer.HOUSE:
-            scopes = _scopes(run)
+            scopes = scopes_of(run.key, run.account_id) if run.key else ()
             if quote is None and target.provider.reports_cost and await deps.ledger.counts(scopes):
                 raise PriceUnknown(
                     f"A budget counts this call, and what `{target.model}` of {target.provider.name} costs is known "
@@ -97,23 +97,6 @@ def _most(size: Size, request: Request, target: Target, quote: Quote, deps: Deps
         cost(most_usage(size, request.max_tokens, limits, rates), quote, tier).nano
         for tier, rates in ((None, price), *([(size.service_tier, asked)] if asked is not None else []))
     )
-
-
-def _scopes(run: Run) -> tuple[str, ...]:
-    """All that a budget may be set for and that this call counts in."""
-    key = run.key
-    if key is None:
-        return ()
-    scopes = [f"key:{key.id}"]
-    if key.user_id:
-        scopes.append(f"user:{key.user_id}")
-    account = key.account_id or DEFAULT_ACCOUNT
-    scopes.append(f"account:{account}")
-    if key.user_id:
-        scopes.append(f"member:{account}/{key.user_id}")
-    if key.project_id:
-        scopes.append(f"project:{key.project_id}")
-    return tuple(scopes)
 
 
 def _refused(refusal: Refusal, request: Request, deps: Deps) -> RequestError:

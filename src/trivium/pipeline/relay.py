@@ -33,6 +33,7 @@ from trivium.wire.body import members
 from trivium.wire.codec import decode_answer, stream_decoder
 from trivium.wire.decoder import Decoder
 from trivium.wire.errors import ErrorValue, is_native
+from trivium.wire.kilo import in_kilos_words
 from trivium.wire.lenient import is_dense, parse
 from trivium.wire.losses import Loss
 from trivium.wire.relay import StreamRelay
@@ -389,11 +390,12 @@ def loss_header(losses: Sequence[Loss]) -> bytes:
 
 
 def error_value(call: Call, error: TriviumError) -> ErrorValue:
-    return ErrorValue(
+    value = ErrorValue(
         status=error.status,
         code=error.code,
         message=error.message,
         param=error.param,
         request_id=call.id,
-        facts=error.facts,
+        facts=dict(error.facts),
     )
+    return in_kilos_words(value) if call.kilo else value

@@ -7,6 +7,7 @@ is missing that the provider's generation record has, the call stays open until 
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
@@ -29,6 +30,7 @@ from trivium.pipeline.limited import Limited
 from trivium.pipeline.screening import UNCHECKED, Screened
 from trivium.pipeline.words import Words, columns
 from trivium.policy.caller import Caller
+from trivium.policy.context import context_of
 from trivium.routing.catalog import Target
 from trivium.wire.generation import Generation
 from trivium.wire.losses import Loss
@@ -292,6 +294,7 @@ class Run:
             abuse_verdict=judged.verdict if judged else None,
             abuse_reason=(short(judged.reason) or None) if judged else None,
             **self.read_prompts(),
+            **_told_of_itself(call.headers, self.key),
         )
 
     def read_prompts(self) -> dict[str, Any]:
@@ -331,6 +334,22 @@ _NO_USAGE = Usage()
 
 def _json(value: object) -> str | None:
     return msgspec.json.encode(value).decode() if value else None
+
+
+def _told_of_itself(headers: Mapping[bytes, bytes], key: Caller | None) -> dict[str, Any]:
+    """The columns of what the client says; the project only where the key has none."""
+    context = context_of(headers)
+    return {
+        "task_id": context.task,
+        "parent_task_id": context.parent_task,
+        "session_id": context.session,
+        "client_project": None if key and key.project_id else context.project,
+        "editor": context.editor,
+        "machine_id": context.machine,
+        "client_version": context.version,
+        "feature": context.feature,
+        "mode": context.mode,
+    }
 
 
 def _client_app(user_agent: bytes | None) -> str | None:

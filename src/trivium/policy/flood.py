@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import msgspec
 
-from trivium.metering.record import Record
+from trivium.metering.record import TOLD_BY_CLIENT, Record
 
 WINDOW_MS = 60_000
 SINGLY = 100
@@ -47,5 +47,5 @@ class Flood:
 
 def _anonymous(record: Record) -> Record:
     """The first of many, without what was only its own."""
-    own = (*("client_ip", "client_app", "requested_model", "prompt_prefix"), "system_prompt_prefix")
+    own = (*("client_ip", "client_app", "requested_model", "prompt_prefix"), "system_prompt_prefix", *TOLD_BY_CLIENT)
     return msgspec.structs.replace(record, flags="aggregate", system_prompt_length=None, **dict.fromkeys(own))

@@ -12,6 +12,8 @@ from typing import Literal
 
 import msgspec
 
+from trivium.policy.caller import Caller
+
 DEFAULT_ACCOUNT = "default"
 """The account of keys that were given none."""
 
@@ -31,6 +33,20 @@ class Budget(msgspec.Struct, frozen=True, kw_only=True):
     limit_nano: int
     created_ms: int
     ended_ms: int | None = None
+
+
+def scopes_of(caller: Caller, account_id: str | None) -> tuple[str, ...]:
+    """All that a budget may be set for and that the caller's calls count in; `account_id`: whose balance is charged."""
+    scopes = [f"key:{caller.id}"]
+    if caller.user_id:
+        scopes.append(f"user:{caller.user_id}")
+    account = caller.account_id or account_id or DEFAULT_ACCOUNT
+    scopes.append(f"account:{account}")
+    if caller.user_id:
+        scopes.append(f"member:{account}/{caller.user_id}")
+    if caller.project_id:
+        scopes.append(f"project:{caller.project_id}")
+    return tuple(scopes)
 
 
 def window_start(period: Period, time_ms: int) -> int:

@@ -72,6 +72,11 @@ class ModelEntry(msgspec.Struct, frozen=True):
     context: int | None = None
     """Tokens, as the provider says."""
     output_limit: int | None = None
+    takes: tuple[str, ...] = ()
+    """What it reads, as the provider says: `text`, `image`, `file`, ...; empty where it does not tell."""
+    gives: tuple[str, ...] = ()
+    parameters: tuple[str, ...] | None = None
+    """Settings of a request that it knows, by OpenRouter's names; None where the provider does not tell."""
     house: HouseModel | None = None
 
 

@@ -12,15 +12,15 @@ from trivium import ids
 from trivium.admin.face import Asked, Face
 from trivium.errors import BodyTimeout, MethodNotAllowed, PathNotFound, RequestError, TriviumError, UpgradeRefused
 from trivium.pipeline.authenticate import authenticate
-from trivium.pipeline.authorize import check_target, visible_entries
+from trivium.pipeline.authorize import check_target
 from trivium.pipeline.call import Call, Headers, Operation
 from trivium.pipeline.deps import Deps
 from trivium.pipeline.free import check_anonymous, find
 from trivium.pipeline.handle import handle, refuse
 from trivium.pipeline.relay import json_headers
 from trivium.policy.addresses import client_address, networks
-from trivium.server.models import model_list, single_model
-from trivium.server.own_models import OwnModels
+from trivium.server.desk import Desk
+from trivium.server.models import anthropic_list, anthropic_model
 from trivium.server.protocol import GuardedProtocol
 from trivium.server.routes import CALLS, MODELS, Route, api_of, model_in_path
 
@@ -36,11 +36,13 @@ _OK = b'{"status":"ok"}'
 class App:
     """An ASGI 3 application for HTTP. `problem` says why the store cannot do its work; None when it can."""
 
-    def __init__(self, deps: Deps, problem: Callable[[], Awaitable[str | None]], admin: Face | None = None) -> None:
+    def __init__(
+        self, deps: Deps, problem: Callable[[], Awaitable[str | None]], desk: Desk, admin: Face | None = None
+    ) -> None:
         self._deps = deps
         self._admin = admin
         self._problem = problem
-        self._own_models = OwnModels(deps)
+        self._desk = desk
         self._proxies = networks(deps.settings.trusted_proxies)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -83,6 +85,7 @@ class App:
             client_ip=self._client_ip(scope),
             time_ms=self._deps.clock.now_ms(),
             started_ns=self._deps.clock.monotonic_ns(),
+            kilo=scope["path"].startswith("/api/"),
         )
 
     def _asked(self, scope: Scope, headers: Mapping[bytes, bytes]) -> Asked:
@@ -105,8 +108,9 @@ class App:
     async def _look_up(self, path: str, method: str, call: Call) -> tuple[int, bytes]:
         """Status and body of whatever is not a model call. Raises PathNotFound, MethodNotAllowed, and what a caller
         without a key or with a wrong name gets."""
-        headers, model = call.headers, model_in_path(path)
-        if path not in CALLS and path not in MODELS and model is None and path not in (*_PROBES, "/readyz"):
+        headers, model, asked = call.headers, model_in_path(path), self._desk.find(path)
+        known = path in CALLS or path in MODELS or path in (*_PROBES, "/readyz")
+        if not known and model is None and asked is None:
             raise PathNotFound(
                 f"There is nothing at {path[:200]}. The paths are /v1/chat/completions, /v1/responses, "
                 "/v1/messages and /v1/models."
@@ -121,20 +125,28 @@ class App:
         if path == "/readyz":
             problem = await self._problem()
             return (503, msgspec.json.encode({"status": problem})) if problem else (200, _OK)
-        caller = await authenticate(headers, call.client_ip, self._deps)
+        if asked is not None:
+            return 200, msgspec.json.encode(await asked(call))
+        return 200, await self._models(model, call)
+
+    async def _models(self, model: str | None, call: Call) -> bytes:
+        """All of them, or the one that is named."""
+        caller = await authenticate(call.headers, call.client_ip, self._deps)
         found = None if model is None else find(caller, model, self._deps)
         if caller is None:
             check_anonymous(model, found, call.time_ms, self._deps)
-        anthropic = b"anthropic-version" in headers
-        entries = visible_entries(caller, call.time_ms, self._deps)
-        if caller is not None:
-            entries = await self._own_models.with_own(caller, entries)
+        anthropic, listing = b"anthropic-version" in call.headers, self._desk.listing
+        entries = await self._desk.entries(caller, call)
         if model is None or found is None:
-            return 200, model_list(entries, anthropic=anthropic)
+            if anthropic:
+                return anthropic_list(entries)
+            return msgspec.json.encode({"object": "list", "data": listing.models(entries, caller, call)})
         if isinstance(found, RequestError):
             raise found
         check_target(caller, found, self._deps)
-        return 200, single_model(entries, found, model, anthropic=anthropic)
+        if anthropic:
+            return anthropic_model(entries, found, model)
+        return msgspec.json.encode(listing.model(entries, model, found, caller, call))
 
 
 class HttpBody:

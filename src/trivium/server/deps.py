@@ -11,7 +11,7 @@ from pathlib import Path
 from trivium import __version__
 from trivium.admin.face import Face
 from trivium.clock import Clock, SystemClock
-from trivium.config import database_url, redis_url, secret_keys
+from trivium.config import database_url, redis_url, secret_keys, token_key
 from trivium.errors import ConfigError, RequestError, StoreUnavailable
 from trivium.metering.book import Override, PriceBook, entries
 from trivium.operations.abuse import abuse_table
@@ -36,11 +36,13 @@ from trivium.providers.house import check_routes
 from trivium.providers.provider import Provider
 from trivium.providers.vendors import VENDORS
 from trivium.routing.catalog import ModelEntry, catalog
+from trivium.server.desk import Desk
 from trivium.server.screening import screening
 from trivium.settings import Settings
 from trivium.store.counters import counters
 from trivium.store.rotation import status
 from trivium.store.store import Store
+from trivium.store.tokens import TokenStore
 from trivium.upstream.client import UpstreamClient
 from trivium.upstream.generation import Generations
 from trivium.upstream.guard import Guard
@@ -94,9 +96,11 @@ class Gateway:
             seal_key=self.store.seal_key,
             screening=screening(settings, env, client, clock),
             keeps_prompts=settings.records.prompts,
+            tokens=_tokens(settings, env, self.store, clock),
             counters=self.counters,
             custom_models=self.store.custom_models,
         )
+        self.desk = Desk(self.deps, self.store, settings.catalog)
         check_routes(settings, self.providers)
         self._check_aliases()
         self._check_byok()
@@ -250,6 +254,15 @@ def _local(settings: Settings, folder: Path) -> tuple[LocalModel | None, str | N
     model = LocalModel(folder)
     absent = model.available()
     return (None, absent) if absent else (model, None)
+
+
+def _tokens(settings: Settings, env: Mapping[str, str], store: Store, clock: Clock) -> TokenStore | None:
+    key = token_key(settings, env)
+    if key is None:
+        return None
+    from trivium.store.issuer import Issuer  # noqa: PLC0415 # 70 ms for who does not use it
+
+    return TokenStore(store.database, store.keys, clock, Issuer(settings.tokens, key))
 
 
 def _client(settings: Settings) -> UpstreamClient:

@@ -9,8 +9,9 @@ import msgspec
 from trivium.canon.api import Api
 from trivium.pipeline.call import Operation
 
-PREFIXES = ("/v1", "/v1/v1", "/api/gateway", "/api/gateway/v1", "/api/openrouter", "/api/openrouter/v1")
-"""`/v1/v1` is what a client makes of a base URL that already ends in `/v1`."""
+PREFIXES = ("/v1", "/v1/v1", "/api/gateway", "/api/gateway/v1", "/api/openrouter", "/api/openrouter/v1", "/api/v1")
+"""`/v1/v1` is what a client makes of a base URL that already ends in `/v1`; `/api/v1` is where Kilo's public sources
+ask by now (7.7.7 still asks under `/api/openrouter` and `/api/gateway`)."""
 
 
 class Route(msgspec.Struct, frozen=True):

@@ -98,7 +98,7 @@ class Server(uvicorn.Server):
         protocol = type("Protocol", (GuardedProtocol,), {"settings": settings})
         super().__init__(
             uvicorn.Config(
-                App(gateway.deps, gateway.store.problem, gateway.admin),
+                App(gateway.deps, gateway.store.problem, gateway.desk, gateway.admin),
                 http=protocol,
                 ws="none",
                 lifespan="off",

@@ -12,6 +12,7 @@ import hmac
 import os
 import threading
 from collections import OrderedDict
+from collections.abc import Awaitable, Callable, Sequence
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -41,17 +42,15 @@ _FROM = """
     LEFT JOIN organizations o ON o.id = {organization}
     LEFT JOIN memberships m ON m.organization_id = o.id AND m.user_id = u.id
 """
-_OWNER = (
-    "u.limits, u.staff, u.blocked_ms, d.domain, o.id, o.name, o.settings, m.role, coalesce(u.created_ms, k.created_ms)"
-)
+OWNER = "u.limits, u.staff, u.blocked_ms, d.domain, o.id, o.name, o.settings, m.role, u.created_ms"
 _KEY = "k.id, k.name, k.strict, k.account_id, k.user_id, k.project_id, k.expires_ms, k.scopes, k.limits"
 _OF_KEY = {"user": "k.user_id", "organization": "k.account_id"}
 _FIND = (
-    f"SELECT {_KEY}, k.hash, NULL, {_OWNER} {_FROM.format(keys='keys k', **_OF_KEY)}"
+    f"SELECT {_KEY}, k.hash, NULL, k.created_ms, {OWNER} {_FROM.format(keys='keys k', **_OF_KEY)}"
     " WHERE k.hash = ? AND k.revoked_ms IS NULL"
 )
 _FIND_RETIRED = (
-    f"SELECT {_KEY}, r.hash, r.until_ms, {_OWNER}"
+    f"SELECT {_KEY}, r.hash, r.until_ms, k.created_ms, {OWNER}"
     f" {_FROM.format(keys='retired_keys r JOIN keys k ON k.id = r.key_id', **_OF_KEY)}"
     " WHERE r.hash = ? AND k.revoked_ms IS NULL"
 )
@@ -136,6 +135,18 @@ class KeyStore:
         found = msgspec.structs.replace(caller, **owner, project_id=None)
         self._remember(digest, found, read_ns, changes)
         return found
+
+    async def remembered(self, text: str, look_up: Callable[[], Awaitable[Caller | None]]) -> Caller | None:
+        """What another way of looking up finds for a credential, which `known` believes from then on like a key."""
+        changes, read_ns = self._changes, self._clock.monotonic_ns()
+        found = await look_up()
+        if found is not None:
+            self._remember(ids.key_hash(self._pepper, text), found, read_ns, changes)
+        return self._live(found)
+
+    def token_id(self, user_id: str) -> str:
+        """The id of a user's tokens, in the place of a key's: always the same, and not to be turned back."""
+        return f"tok_{hmac.digest(self._pepper, b'token ' + user_id.encode(), 'sha256').hex()[:16]}"
 
     def forget(self) -> None:
         """Something about callers has changed: memory is not believed any more."""
@@ -254,8 +265,8 @@ def key_of(row: Row) -> ApiKey:
 
 
 def _caller(row: Row) -> Caller:
-    id, name, strict, account_id, user_id, project_id, expires_ms, scopes, limits, _, until_ms, *owner = row
-    user_limits, staff, blocked_ms, blocked_domain, organization_id, organization, settings, role, born_ms = owner
+    id, name, strict, account_id, user_id, project_id, expires_ms, scopes, limits, _, until_ms, made_ms, *owner = row
+    owned = owned_by(owner)
     return Caller(
         id=id,
         name=name,
@@ -266,13 +277,21 @@ def _caller(row: Row) -> Caller:
         expires_ms=min((end for end in (expires_ms, until_ms) if end is not None), default=None),
         scopes=_scopes(scopes),
         limits=_limits(limits),
-        user_limits=_limits(user_limits),
-        staff=bool(staff),
-        blocked=blocked_ms is not None or blocked_domain is not None,
-        organization=_organization(organization_id, organization, settings) if organization_id is not None else None,
-        role=Role(role) if role is not None else None,
-        born_ms=born_ms,
+        **owned | {"born_ms": owned["born_ms"] or made_ms},
     )
+
+
+def owned_by(row: Sequence[Any]) -> dict[str, Any]:
+    """What a caller has of the user and the organization, from the columns `OWNER`."""
+    user_limits, staff, blocked_ms, blocked_domain, organization_id, organization, settings, role, born_ms = row
+    return {
+        "user_limits": _limits(user_limits),
+        "staff": bool(staff),
+        "blocked": blocked_ms is not None or blocked_domain is not None,
+        "organization": _organization(organization_id, organization, settings) if organization_id is not None else None,
+        "role": Role(role) if role is not None else None,
+        "born_ms": born_ms,
+    }
 
 
 # Most callers share theirs: one value serves all.

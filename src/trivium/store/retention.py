@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import msgspec
 
+from trivium.metering.record import TOLD_BY_CLIENT
 from trivium.store.rollups import HOUR_MS
 from trivium.store.sql import Database, Writing
 
@@ -18,6 +19,7 @@ SLICE = 500
 PERSONAL = (
     *("client_ip", "client_app", "error_message", "user_id"),
     *("prompt_prefix", "system_prompt_prefix", "abuse_reason"),
+    *TOLD_BY_CLIENT,
 )
 """Columns of records. Errors quote what was sent."""
 _NAMED = f"({' OR '.join(f'{name} IS NOT NULL' for name in PERSONAL)})"

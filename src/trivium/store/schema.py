@@ -191,7 +191,8 @@ MIGRATIONS = (
         limits TEXT NOT NULL DEFAULT '{}',
         created_ms INTEGER NOT NULL,
         blocked_ms INTEGER,
-        blocked_why TEXT
+        blocked_why TEXT,
+        token_pepper TEXT
     );
     CREATE TABLE organizations (
         id TEXT PRIMARY KEY,
@@ -231,6 +232,15 @@ MIGRATIONS = (
     ALTER TABLE records ADD COLUMN system_prompt_length INTEGER;
     ALTER TABLE records ADD COLUMN abuse_verdict TEXT;
     ALTER TABLE records ADD COLUMN abuse_reason TEXT;
+    ALTER TABLE records ADD COLUMN task_id TEXT;
+    ALTER TABLE records ADD COLUMN parent_task_id TEXT;
+    ALTER TABLE records ADD COLUMN session_id TEXT;
+    ALTER TABLE records ADD COLUMN client_project TEXT;
+    ALTER TABLE records ADD COLUMN editor TEXT;
+    ALTER TABLE records ADD COLUMN machine_id TEXT;
+    ALTER TABLE records ADD COLUMN client_version TEXT;
+    ALTER TABLE records ADD COLUMN feature TEXT;
+    ALTER TABLE records ADD COLUMN mode TEXT;
 
     CREATE TABLE settings (name TEXT PRIMARY KEY, content TEXT NOT NULL, version INTEGER NOT NULL);
     CREATE TABLE changes (

@@ -23,11 +23,13 @@ from trivium.store.keys import USED, KeyStore, read_pepper
 from trivium.store.ledger import Ledger
 from trivium.store.migrations import migrate
 from trivium.store.organizations import Organizations
+from trivium.store.own import Own
 from trivium.store.prices import PriceStore
 from trivium.store.secrets import Secrets
 from trivium.store.snapshot import Snapshot, sqlite_snapshot
 from trivium.store.sql import Database
 from trivium.store.sqlite import SqliteDatabase
+from trivium.store.tokens import Peppers
 from trivium.store.users import Users
 
 
@@ -58,6 +60,7 @@ class Store:
         self.ledger = Ledger(self.database, clock, f"run_{secrets.token_hex(8)}")
         self.accounts = Accounts(self.database, self.ledger, clock)
         self.prices = PriceStore(self.database)
+        self.own = Own(self.database)
         changing = (self.database, self.ledger.writer, clock, self.keys.forget)
         self.users = Users(*changing)
         self.organizations = Organizations(*changing)
@@ -65,6 +68,7 @@ class Store:
         self.secrets = Secrets(self.database, self.ledger.writer, clock, ring)
         self.custom_models = CustomModels(self.database, self.ledger.writer, clock, lambda: self.secrets.ring)
         self.admins = Admins(*changing, pepper)
+        self.peppers = Peppers(*changing)
         self.key_changes = KeyChanges(*changing, self.keys)
 
     def usage(self, query: reports.UsageQuery) -> list[dict[str, Any]]:

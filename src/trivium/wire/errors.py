@@ -21,7 +21,7 @@ class ErrorValue(msgspec.Struct, frozen=True, kw_only=True):
     message: str
     param: str | None = None
     request_id: str
-    facts: dict[str, str] = {}
+    facts: dict[str, str | float] = {}
     """Members beside these, such as the balance of a 402."""
 
 

@@ -1,0 +1,149 @@
+"""The list of models as OpenRouter's clients read it, which are OpenAI's, too: each with its context, price and
+abilities as far as they are known, preferred and free ones first.
+
+Shapes: spec.md section 8 ("Models"), and what Kilo Code CLI 7.7.7 parses: it drops the whole list where one model has
+no `name` or `context_length`, so that under `/api/` none is without.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from decimal import Decimal
+from typing import Any, NamedTuple
+
+from trivium.metering.prices import MILLION, Limits, Quote
+from trivium.money import usd_text
+from trivium.pipeline.call import Call
+from trivium.pipeline.deps import Deps
+from trivium.pipeline.free import find
+from trivium.pipeline.hold import account_of
+from trivium.policy.caller import Caller
+from trivium.routing.catalog import ModelEntry, Target
+from trivium.server.models import entry_of
+from trivium.settings import CatalogSettings, FreeModelSettings
+
+_FREE = {"prompt": "0", "completion": "0"}
+_NEW_SECONDS = 7 * 86_400
+_RATES = {
+    "prompt": "input",
+    "completion": "output",
+    "input_cache_read": "cache_read",
+    "input_cache_write": "cache_write_5m",
+    "internal_reasoning": "reasoning",
+    "audio": "audio_input",
+    "request": "request",
+}
+"""OpenRouter's names of what has a price, and ours."""
+_UNITS = Decimal(MILLION * MILLION * 10**9)
+"""A rate is nanodollars per million units, a markup parts per million."""
+
+
+class Listing:
+    """Describes models for callers."""
+
+    def __init__(self, deps: Deps, settings: CatalogSettings) -> None:
+        self._deps = deps
+        self._assumed = settings.assumed_context
+        self._preferred = {name: n for n, name in enumerate(settings.preferred)}
+
+    def models(self, entries: Iterable[ModelEntry], caller: Caller | None, call: Call) -> list[dict[str, Any]]:
+        """What a caller sees, described: preferred ones in their order, then free ones, then others."""
+        described = [
+            self._described(entry, target, caller, call) for entry, target in targets(entries, caller, self._deps)
+        ]
+        last = len(self._preferred)
+        return sorted(described, key=lambda model: (model.get("preferredIndex", last), not model.get("isFree")))
+
+    def model(
+        self, entries: Sequence[ModelEntry], name: str, target: Target, caller: Caller | None, call: Call
+    ) -> dict[str, Any]:
+        """One, by the name that led to the target."""
+        return self._described(entry_of(entries, target, name), target, caller, call)
+
+    def _described(self, entry: ModelEntry, target: Target | None, caller: Caller | None, call: Call) -> dict[str, Any]:
+        known, index = self._known(entry, target, caller, call), self._preferred.get(entry.id)
+        context = known.limits.context
+        if context is None and call.kilo:
+            context = self._assumed
+        told = {
+            "id": entry.id,
+            "object": "model",
+            "created": entry.created,
+            "owned_by": entry.owned_by,
+            "name": _name(entry, call, free=known.free is True, preferred=index is not None),
+            "context_length": context,
+            "architecture": {"input_modalities": known.takes, "output_modalities": known.gives}
+            if known.takes
+            else None,
+            "pricing": known.pricing,
+            "top_provider": {
+                "context_length": context,
+                "max_completion_tokens": known.limits.output,
+                "is_moderated": False,
+            },
+            "supported_parameters": known.parameters,
+            "isFree": known.free,
+            "preferredIndex": index,
+        }
+        return {name: value for name, value in told.items() if value is not None}
+
+    def _known(self, entry: ModelEntry, target: Target | None, caller: Caller | None, call: Call) -> _Known:
+        if entry.house is not None:
+            return _of_the_house(entry, entry.house.said)
+        limits, quote, free = Limits(entry.context, entry.output_limit), None, None
+        if target is not None and target.custom is None:
+            book, whose = self._deps.prices, None
+            if caller is not None:
+                whose = account_of(caller, self._deps) or caller.account_id
+            found = book.limits(target.provider, target.model)
+            limits = Limits(entry.context or found.context, entry.output_limit or found.output)
+            quote = book.quote(target.provider, target.model, whose, call.time_ms)
+            free = True if target.free else quote.free if quote else None
+        pricing = _FREE if free else _pricing(quote) if quote else None
+        return _Known(limits, free, pricing, entry.takes, entry.gives, entry.parameters)
+
+
+class _Known(NamedTuple):
+    """What can be told of a model to this caller now."""
+
+    limits: Limits
+    free: bool | None
+    pricing: dict[str, str] | None
+    takes: tuple[str, ...]
+    gives: tuple[str, ...]
+    parameters: tuple[str, ...] | None
+
+
+def _of_the_house(entry: ModelEntry, said: FreeModelSettings) -> _Known:
+    """What is configured, and nothing else: whoever answers may be a secret. Clients for coding drop a model of which
+    they hear that it can something, but not that it calls tools."""
+    takes = ("text", "image") if said.vision else ("text",)
+    parameters = ("tools", "reasoning") if said.reasoning else None
+    return _Known(Limits(entry.context, entry.output_limit), True, _FREE, takes, ("text",), parameters)
+
+
+def targets(
+    entries: Iterable[ModelEntry], caller: Caller | None, deps: Deps
+) -> Iterator[tuple[ModelEntry, Target | None]]:
+    """Models, and where each leads."""
+    for entry in entries:
+        target = find(caller, entry.id, deps)
+        yield entry, target if isinstance(target, Target) else None
+
+
+def _name(entry: ModelEntry, call: Call, *, free: bool, preferred: bool) -> str:
+    name = entry.display_name or entry.id
+    if free and not name.endswith("(free)"):
+        name += " (free)"
+    if preferred and entry.created > call.time_ms // 1000 - _NEW_SECONDS:
+        name += " (new)"
+    return name
+
+
+def _pricing(quote: Quote) -> dict[str, str]:
+    """USD per token, and per request, with the markup that is charged on top."""
+    rates = quote.price.rates
+    found = {told: getattr(rates, name) for told, name in _RATES.items()}
+    found["web_search"] = rates.tools.get("web_search")
+    factor = MILLION + quote.markup_ppm
+    return {told: usd_text(Decimal(rate * factor) / _UNITS) for told, rate in found.items() if rate is not None}
