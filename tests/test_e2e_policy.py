@@ -119,7 +119,7 @@ class TestMembers:
     async def test_who_is_no_member_cannot_have_the_organization_pay(self, people: People) -> None:
         await people.organization("acme")
         for key in (await people.user("ann"), await people.user("bob", staff=True)):
-            for organization in ("acme", "nowhere", "", "acme\xff"):
+            for organization in ("acme", "nowhere", "acme\xff"):
                 headers = {"x-trivium-organization": organization}
                 assert await outcomes(people, key, headers=headers) == {(403, "not_a_member")}
         (first, *_) = await people.house.records()

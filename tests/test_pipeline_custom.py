@@ -110,7 +110,7 @@ async def test_it_has_no_price_even_where_one_could_be_found() -> None:
 async def test_only_callers_of_its_organization_see_and_reach_it() -> None:
     async with town() as acme:
         await acme.add(context=8192, display_name="Our llama")
-        assert await acme.seen("acme") == ["llama", "house-model"]
+        assert await acme.seen("acme") == ["house-model", "llama"]
         assert await acme.seen("blue") == await acme.seen("nobody") == ["house-model"]
         assert [(await acme.get("/v1/models/llama", by))[0] for by in acme.keys] == [200, 404, 404]
         assert (await acme.get("/v1/models/llama"))[1]["context_length"] == 8192
@@ -123,7 +123,7 @@ async def test_the_house_shows_it_to_other_organizations() -> None:
     async with town() as acme:
         await acme.add()
         await acme.do("share", name="llama", organizations=["blue"])
-        assert await acme.seen("blue") == ["llama", "house-model"]
+        assert await acme.seen("blue") == ["house-model", "llama"]
         assert (await acme.post("/v1/chat/completions", named(CHAT), "blue"))[0] == 200
         assert (await acme.house.record())["account_id"] == "blue"
         assert (await acme.get("/v1/models/llama", "blue"))[1]["owned_by"] == "custom"
