@@ -167,7 +167,8 @@ UNCOVERED = {
         "audio_input_tokens", "audio_output_tokens", "image_input_tokens", "server_tools", "service_tier",
         "reported_cost_usd", "market_cost_usd", "is_byok", "flags", "losses", "max_tokens", "queue_us", "ttfb_us",
         "first_token_us", "total_us", "request_bytes", "response_bytes", "client_app", "client_ip", "user_id",
-        "project_id", "exposure_nano", "content_bytes", "task_id", "parent_task_id", "session_id", "client_project",
+        "project_id", "exposure_nano", "content_bytes", "prompt_prefix", "system_prompt_prefix", "system_prompt_length",
+        "abuse_verdict", "abuse_reason", "task_id", "parent_task_id", "session_id", "client_project",
         "editor", "machine_id", "client_version", "feature", "mode",
     },
 }  # fmt: skip

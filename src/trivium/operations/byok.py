@@ -69,7 +69,7 @@ class Order(Owned, frozen=True, kw_only=True):
     keys: Annotated[tuple[_Wanted, ...], msgspec.Meta(max_length=100)]
 
 
-class Shown(msgspec.Struct, frozen=True, kw_only=True):
+class UpstreamKey(msgspec.Struct, frozen=True, kw_only=True):
     """A key, as much of it as is ever shown. Times are milliseconds since the epoch."""
 
     id: str
@@ -96,14 +96,14 @@ class ByokOperations:
         self._check_url = check_url
         needs = Needs(roles=OFFICERS, personal=True)
         self.table: Table = {
-            "byok.add": Op(arguments=Add, result=Shown, act=self.add, needs=needs, changes=True),
-            "byok.list": Op(arguments=List, result=list[Shown], act=self.listed, needs=needs),
-            "byok.set": Op(arguments=Set, result=Shown, act=self.set, needs=needs, changes=True),
-            "byok.remove": Op(arguments=Remove, result=Shown, act=self.remove, needs=needs, changes=True),
-            "byok.order": Op(arguments=Order, result=list[Shown], act=self.order, needs=needs, changes=True),
+            "byok.add": Op(arguments=Add, result=UpstreamKey, act=self.add, needs=needs, changes=True),
+            "byok.list": Op(arguments=List, result=list[UpstreamKey], act=self.listed, needs=needs),
+            "byok.set": Op(arguments=Set, result=UpstreamKey, act=self.set, needs=needs, changes=True),
+            "byok.remove": Op(arguments=Remove, result=UpstreamKey, act=self.remove, needs=needs, changes=True),
+            "byok.order": Op(arguments=Order, result=list[UpstreamKey], act=self.order, needs=needs, changes=True),
         }
 
-    async def add(self, query: Add, actor: Actor) -> Shown:
+    async def add(self, query: Add, actor: Actor) -> UpstreamKey:
         """Raises NotFound, Conflict, OperationError, SecretUnreadable where there is no key to seal it with."""
         _check_vendor(query.vendor)
         _check_fit(query.vendor, query.credential, query.region)
@@ -116,10 +116,10 @@ class ByokOperations:
         )
         return await told(_shown, adding)
 
-    async def listed(self, query: List, _: Actor) -> list[Shown]:
+    async def listed(self, query: List, _: Actor) -> list[UpstreamKey]:
         return [_shown(secret) for secret in await self._secrets.listed(_owner(query), query.vendor)]
 
-    async def set(self, query: Set, actor: Actor) -> Shown:
+    async def set(self, query: Set, actor: Actor) -> UpstreamKey:
         """Raises NotFound, Conflict, OperationError."""
         owner = _owner(query)
         before = await self._secrets.named(owner, query.key)
@@ -136,11 +136,11 @@ class ByokOperations:
         plain = _plain(query.credential) if query.credential is not None else None
         return await told(_shown, self._secrets.set(owner, before.id, plain, actor.id, **fields))
 
-    async def remove(self, query: Remove, actor: Actor) -> Shown:
+    async def remove(self, query: Remove, actor: Actor) -> UpstreamKey:
         """Raises NotFound, OperationError."""
         return await told(_shown, self._secrets.remove(_owner(query), query.key, actor.id))
 
-    async def order(self, query: Order, actor: Actor) -> list[Shown]:
+    async def order(self, query: Order, actor: Actor) -> list[UpstreamKey]:
         """Raises OperationError."""
         ordering = self._secrets.order(_owner(query), query.vendor, query.keys, actor.id)
         return await told(lambda ordered: [_shown(secret) for secret in ordered], ordering)
@@ -172,9 +172,9 @@ def _check_fit(vendor: str, credential: Credential | None, region: str | None) -
         raise OperationError("A session token belongs to an access key id.")
 
 
-def _shown(secret: Secret) -> Shown:
+def _shown(secret: Secret) -> UpstreamKey:
     kind, _, id = secret.owner.partition(":")
     shown = msgspec.structs.asdict(secret)
     del shown["owner"]
     shown["organization"], shown["user"] = (id, None) if kind == "organization" else (None, id)
-    return Shown(**shown)
+    return UpstreamKey(**shown)

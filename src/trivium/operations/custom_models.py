@@ -78,7 +78,7 @@ class Remove(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     name: ModelName
 
 
-class Shown(CustomSettings, frozen=True, kw_only=True):
+class CustomModelRow(CustomSettings, frozen=True, kw_only=True):
     """A model as its admins see it."""
 
     id: str
@@ -100,23 +100,23 @@ class CustomModelOperations:
         self._check_url = check_url
         needs = Needs(roles=OFFICERS)
         self.table: Table = {
-            "models.add": Op(arguments=Add, result=Shown, act=self.add, needs=needs, changes=True),
-            "models.list": Op(arguments=List, result=list[Shown], act=self.listed, needs=needs),
-            "models.set": Op(arguments=Set, result=Shown, act=self.set, needs=needs, changes=True),
-            "models.share": Op(arguments=Share, result=Shown, act=self.share, changes=True),
-            "models.remove": Op(arguments=Remove, result=Shown, act=self.remove, needs=needs, changes=True),
+            "models.add": Op(arguments=Add, result=CustomModelRow, act=self.add, needs=needs, changes=True),
+            "models.list": Op(arguments=List, result=list[CustomModelRow], act=self.listed, needs=needs),
+            "models.set": Op(arguments=Set, result=CustomModelRow, act=self.set, needs=needs, changes=True),
+            "models.share": Op(arguments=Share, result=CustomModelRow, act=self.share, changes=True),
+            "models.remove": Op(arguments=Remove, result=CustomModelRow, act=self.remove, needs=needs, changes=True),
         }
 
-    async def add(self, query: Add, actor: Actor) -> Shown:
+    async def add(self, query: Add, actor: Actor) -> CustomModelRow:
         """Raises NotFound, Conflict, UrlRefused, OperationError, SecretUnreadable where nothing can be sealed."""
         given = {name: getattr(query, name) for name in CustomSettings.__struct_fields__}
         settings = CustomSettings(**given | self._checked(given))
         return await told(_shown, self._models.add(query.organization, query.name, settings, query.key, actor.id))
 
-    async def listed(self, query: List, _: Actor) -> list[Shown]:
+    async def listed(self, query: List, _: Actor) -> list[CustomModelRow]:
         return [_shown(model) for model in await self._models.listed(query.organization)]
 
-    async def set(self, query: Set, actor: Actor) -> Shown:
+    async def set(self, query: Set, actor: Actor) -> CustomModelRow:
         """Raises NotFound, UrlRefused, OperationError, SecretUnreadable."""
         fields = CustomSettings.__struct_fields__
         given = {name: value for name in fields if (value := getattr(query, name)) is not UNSET}
@@ -127,12 +127,12 @@ class CustomModelOperations:
 
         return await told(_shown, self._models.set(query.organization, query.name, actor.id, change, query.key))
 
-    async def share(self, query: Share, actor: Actor) -> Shown:
+    async def share(self, query: Share, actor: Actor) -> CustomModelRow:
         """Raises NotFound."""
         others = tuple(dict.fromkeys(id for id in query.organizations if id != query.organization))
         return await told(_shown, self._models.show(query.organization, query.name, others, actor.id))
 
-    async def remove(self, query: Remove, actor: Actor) -> Shown:
+    async def remove(self, query: Remove, actor: Actor) -> CustomModelRow:
         """Raises NotFound."""
         return await told(_shown, self._models.remove(query.organization, query.name, actor.id))
 
@@ -154,8 +154,8 @@ class CustomModelOperations:
         return changed
 
 
-def _shown(model: CustomModel) -> Shown:
-    return Shown(
+def _shown(model: CustomModel) -> CustomModelRow:
+    return CustomModelRow(
         **{name: getattr(model.settings, name) for name in CustomSettings.__struct_fields__},
         id=model.id,
         organization=model.organization_id,
