@@ -299,6 +299,7 @@ EXAMPLES: dict[str, Example] = {
     "projects.remove": _project,
     "receipt": _request,
     "settings.set": _body(settings={}),
+    "tokens.reset": _user,
     "users.block": _body(users=["plain-second"]),
     "users.create": _body(name="x"),
     "users.revoke_keys": _user,

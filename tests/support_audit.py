@@ -145,6 +145,7 @@ class Story:
         (record,) = [row for row in self.rows["records"] if row["id"] == id]
         more = record["input_uncached_tokens"] * 1_000
         rerate = {"request_id": id, "number": 1, "price_version": version(DEARER), "time_ms": self.now}
+        rerate["markup_ppm"] = record.get("markup_ppm", 0)
         self.rows["rerates"].append(
             {**rerate, "before_nano": record["cost_nano"], "after_nano": record["cost_nano"] + more}
         )

@@ -44,7 +44,7 @@ class TestWhatAgrees:
         assert unchecked(story) == [
             "what 2 periods spent on calls whose records are erased",
             "5 rows of hours whose records are erased",
-            "1 corrections: whether they are what the price says that they name",
+            "1 corrections whose records are erased, or whose markup nobody kept",
         ]
 
     def test_records_of_before_there_were_starts(self) -> None:

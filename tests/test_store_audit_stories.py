@@ -148,6 +148,7 @@ COVERED: dict[str, dict[str, Callable[[Row], bool]]] = {
         "request_id": ALWAYS,
         "number": ALWAYS,
         "price_version": ALWAYS,
+        "markup_ppm": ALWAYS,
         "before_nano": ALWAYS,
         "after_nano": ALWAYS,
     },

@@ -83,9 +83,9 @@ def test_what_a_call_costs_is_what_it_was_corrected_to(database: Database) -> No
     with database.transaction() as tx:
         for number, after in ((1, 7), (2, 5)):
             tx.execute(
-                "INSERT INTO rerates (request_id, number, price_version, time_ms, before_nano, after_nano)"
-                " VALUES ('a', ?, 'pr_1', 1, 9, ?)",
-                (number, after),
+                "INSERT INTO rerates (request_id, number, price_version, markup_ppm, time_ms, before_nano, after_nano)"
+                " VALUES ('a', ?, 'pr_1', ?, 1, 9, ?)",
+                (number, number * 10, after),
             )
     (one,) = charged(database, ReconcileQuery(provider="up"))
-    assert one.cost_nano == 5
+    assert (one.cost_nano, one.markup_ppm) == (5, 20)

@@ -75,6 +75,7 @@ ROWS: tuple[Row, ...] = (
     _row("PATCH", "/users/{user}", "users.set", "Changes what is sent and leaves the rest."),
     _row("POST", "/users/{user}/unblock", "users.unblock", "Lets a user in again."),
     _row("POST", "/users/{user}/revoke-keys", "users.revoke_keys", "Ends all API keys of a user at once."),
+    _row("POST", "/users/{user}/reset-tokens", "tokens.reset", "Ends all of a user's tokens of the trusted issuer."),
     *_own_keys("/users/{user}"),
     _row("GET", "/blocked-domains", "domains.list", "E-mail domains whose users are blocked."),
     _row("PUT", "/blocked-domains/{domain}", "domains.block", "Blocks the users of a domain."),

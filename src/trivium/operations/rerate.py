@@ -126,6 +126,7 @@ def _correction(charged: Charged, quote: Quote | None) -> Correction | None:
         before_nano=charged.cost_nano,
         after_nano=cost(usage, quote, record["service_tier"]).nano,
         price_version=quote.version,
+        markup_ppm=quote.markup_ppm,
     )
 
 

@@ -6,6 +6,7 @@ import msgspec
 
 from trivium.operations.table import Actor, Arguments, Op, Table
 from trivium.policy.caller import Id
+from trivium.store.answers import told
 from trivium.store.tokens import Peppers
 
 
@@ -29,4 +30,6 @@ class TokenOperations:
         }
 
     async def _reset(self, query: ResetTokens, actor: Actor) -> Reset:
-        return Reset(user=query.user, pepper=await self._peppers.reset(query.user, actor.id))
+        return await told(
+            lambda pepper: Reset(user=query.user, pepper=pepper), self._peppers.reset(query.user, actor.id)
+        )

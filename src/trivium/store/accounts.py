@@ -52,6 +52,8 @@ class Correction(msgspec.Struct, frozen=True, kw_only=True):
     before_nano: int
     after_nano: int
     price_version: str
+    markup_ppm: int = 0
+    """On top of that price."""
 
 
 class Accounts:
@@ -358,9 +360,9 @@ def _correct(tx: Writing, correction: Correction, free: int | None, now_ms: int,
     if not difference or before != correction.before_nano:
         return None
     tx.execute(
-        "INSERT INTO rerates (request_id, number, price_version, time_ms, before_nano, after_nano)"
-        " VALUES (?, ?, ?, ?, ?, ?)",
-        (id, number + 1, correction.price_version, now_ms, before, correction.after_nano),
+        "INSERT INTO rerates (request_id, number, price_version, markup_ppm, time_ms, before_nano, after_nano)"
+        " VALUES (?, ?, ?, ?, ?, ?, ?)",
+        (id, number + 1, correction.price_version, correction.markup_ppm, now_ms, before, correction.after_nano),
     )
     started = tx.execute("SELECT windows FROM starts WHERE id = ?", (id,))
     windows = posting.read_windows(started[0][0]) if started else ()

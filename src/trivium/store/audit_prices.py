@@ -8,7 +8,7 @@ among which they were counted; one half-even rounding, of everything with the ma
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from fractions import Fraction
 from typing import Any
 
@@ -44,6 +44,15 @@ _COMPUTED = f"""
     {", ".join(f"coalesce(CAST({name}_tokens AS BIGINT), 0)" for name in _COUNTS)}
     FROM records WHERE cost_source = 'computed' AND payer = 'house'
 """
+_CORRECTED = f"""
+    SELECT t.request_id, t.price_version, r.service_tier, r.server_tools, CAST(t.markup_ppm AS BIGINT),
+    coalesce(CAST(t.after_nano AS BIGINT), 0),
+    {", ".join(f"coalesce(CAST(r.{name}_tokens AS BIGINT), 0)" for name in _COUNTS)}
+    FROM rerates t JOIN records r ON r.id = t.request_id WHERE t.markup_ppm IS NOT NULL
+"""
+_NOT_AGAIN = """
+    SELECT count(*) FROM rerates t LEFT JOIN records r ON r.id = t.request_id WHERE t.markup_ppm IS NULL OR r.id IS NULL
+"""
 _NOT_COMPUTED = "SELECT count(*) FROM records WHERE cost_nano <> 0 AND cost_source <> 'computed'"
 _decode = msgspec.json.Decoder().decode
 
@@ -61,28 +70,33 @@ def versions(snapshot: Snapshot) -> Iterator[Finding | Skipped]:
 
 
 def costs(snapshot: Snapshot) -> Iterator[Finding | Skipped]:
-    """Every computed cost that was charged, computed again."""
+    """Every computed cost that was charged, and every correction, computed again."""
     prices = {version: _read(content) for version, content in _contents(snapshot)}
-    for row in snapshot.rows(_COMPUTED):
+    for table, statement in (("records", _COMPUTED), ("rerates", _CORRECTED)):
+        yield from _priced_again(table, snapshot.rows(statement), prices)
+    ((others,),) = snapshot.rows(_NOT_COMPUTED)
+    if others:
+        yield Skipped(f"{others:,} costs that were reported by the provider or estimated")
+    ((corrected,),) = snapshot.rows(_NOT_AGAIN)
+    if corrected:
+        yield Skipped(f"{corrected:,} corrections whose records are erased, or whose markup nobody kept")
+
+
+def _priced_again(table: str, rows: Iterable[Row], prices: dict[str, Any]) -> Iterator[Finding]:
+    for row in rows:
         request, version, charged = row[0], row[1], row[5]
         try:
             expected = _cost(prices[version], row)
         except (KeyError, TypeError, ValueError, AttributeError):
-            yield Finding(what="cannot be priced again", where=f"records {request}", found=plain(version))
+            yield Finding(what="cannot be priced again", where=f"{table} {request}", found=plain(version))
             continue
         if charged != expected:
             yield Finding(
                 what="costs something else than its price says",
-                where=f"records {request}",
+                where=f"{table} {request}",
                 expected=expected,
                 found=charged,
             )
-    ((others,),) = snapshot.rows(_NOT_COMPUTED)
-    if others:
-        yield Skipped(f"{others:,} costs that were reported by the provider or estimated")
-    ((corrected,),) = snapshot.rows("SELECT count(*) FROM rerates")
-    if corrected:
-        yield Skipped(f"{corrected:,} corrections: whether they are what the price says that they name")
 
 
 def _contents(snapshot: Snapshot) -> Iterator[tuple[str, str]]:

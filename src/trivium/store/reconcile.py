@@ -51,12 +51,11 @@ class Charged(msgspec.Struct, frozen=True):
     image_input_tokens: int
 
 
-_NOW = """
-    coalesce((SELECT after_nano FROM rerates WHERE request_id = records.id ORDER BY number DESC LIMIT 1), cost_nano)
-"""
+_LAST = "coalesce((SELECT {} FROM rerates WHERE request_id = records.id ORDER BY number DESC LIMIT 1), {})"
+_NOW = {"cost_nano": _LAST.format("after_nano", "cost_nano"), "markup_ppm": _LAST.format("markup_ppm", "markup_ppm")}
 """What a call costs by the last price that it was corrected to."""
 _PAGE = f"""
-    SELECT {", ".join(_NOW if name == "cost_nano" else name for name in Charged.__struct_fields__)} FROM records
+    SELECT {", ".join(_NOW.get(name, name) for name in Charged.__struct_fields__)} FROM records
     WHERE provider = ? AND operation = 'generate' AND upstream_id <> ''
     AND time_ms >= ? AND time_ms <= ? AND (time_ms, id) < (?, ?)
     ORDER BY time_ms DESC, id DESC LIMIT ?

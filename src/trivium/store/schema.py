@@ -242,6 +242,8 @@ MIGRATIONS = (
     ALTER TABLE records ADD COLUMN feature TEXT;
     ALTER TABLE records ADD COLUMN mode TEXT;
 
+    ALTER TABLE rerates ADD COLUMN markup_ppm INTEGER;
+
     CREATE TABLE settings (name TEXT PRIMARY KEY, content TEXT NOT NULL, version INTEGER NOT NULL);
     CREATE TABLE changes (
         seq INTEGER PRIMARY KEY AUTOINCREMENT,
