@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import threading
 from collections.abc import Iterator
 from typing import Any
 
@@ -12,6 +13,7 @@ import pytest
 
 from trivium.canon.api import Api
 from trivium.errors import UpstreamUnreachable
+from trivium.metering.listing import listed_limits
 from trivium.metering.sheet import read_price
 from trivium.operations.discover import discover
 from trivium.providers.provider import Provider
@@ -143,6 +145,52 @@ async def test_what_a_list_tells_of_prices_and_limits_is_read() -> None:
 )  # fmt: skip
 async def test_hostile_prices_and_limits_are_none(odd: dict[str, Any]) -> None:
     assert (await told(listing({"id": "m", **odd})))["a"] == (ModelEntry("m", "a"),)
+
+
+async def test_of_a_server_that_a_user_named_little_is_read_and_few_models_are_kept() -> None:
+    many = listing(*({"id": f"m{n}"} for n in range(1_500)))
+    short = await discover(Vendors(a=many, b=many), [vendor("a", guarded=True), vendor("b")])
+    assert {name: len(entries) for name, entries in short.items()} == {"a": 1_000, "b": 1_500}
+    long = listing({"id": "m", "description": "x" * 1_100_000}, {"id": "n"})
+    assert list(await discover(Vendors(a=long, b=long), [vendor("a", guarded=True), vendor("b")])) == ["b"]
+
+
+async def test_no_more_is_read_of_a_list_without_end() -> None:
+    class Endless(Answer):
+        given = 0
+
+        async def read(self) -> bytes:
+            self.given += 65_536
+            return b" " * 65_536
+
+    class Client(Vendors):
+        async def send(self, request: UpstreamRequest) -> UpstreamResponse:
+            self.given.append(Endless(b""))
+            return self.given[-1]
+
+    client = Client()
+    assert await discover(client, [vendor("a"), vendor("b", guarded=True)]) == {}
+    house, users = sorted((answer.given for answer in client.given if isinstance(answer, Endless)), reverse=True)
+    assert 8_000_000 < house < 9_000_000
+    assert 1_000_000 < users < 1_200_000
+    assert all(answer.closed for answer in client.given)
+
+
+async def test_a_list_is_read_off_the_event_loop(monkeypatch: pytest.MonkeyPatch) -> None:
+    threads = []
+
+    def noted(entry: dict[str, Any]) -> Any:
+        threads.append(threading.current_thread())
+        return listed_limits(entry)
+
+    monkeypatch.setattr("trivium.operations.discover.listed_limits", noted)
+    assert await told(listing({"id": "m"})) == {"a": (ModelEntry("m", "a"),)}
+    assert threads
+    assert threading.main_thread() not in threads
+
+
+async def test_an_entry_of_excessive_length_is_passed_over() -> None:
+    assert (await told(listing({"id": "m", "description": "x" * 70_000}, {"id": "n"})))["a"] == (ModelEntry("n", "a"),)
 
 
 async def test_a_provider_without_models_has_told_so() -> None:

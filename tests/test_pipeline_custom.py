@@ -13,7 +13,8 @@ import pytest
 from gateway import CALLS, CHAT, MESSAGES, RESPONSES, Running, running
 from test_pipeline_handle import message_of
 from trivium.mock import Match, Reply, Rule, Usage
-from trivium.policy.caller import OrganizationSettings, Policy, Role
+from trivium.policy.access import HouseSettings
+from trivium.policy.caller import Limits, OrganizationSettings, Policy, Role
 from trivium.store.organizations import OrganizationRow
 from trivium.store.users import User
 
@@ -336,3 +337,14 @@ async def test_an_own_key_for_the_vendor_that_is_named_goes_first() -> None:
         await acme.house.gateway.operations.perform("byok.add", {"organization": "acme"} | key)
         assert (await acme.post(path, named(CHAT, "openai/gpt-4o")))[0] == 200
         assert [one.path.split("/")[1] for one in acme.house.upstream.requests] == ["own", "key"]
+
+
+async def test_its_calls_do_not_count_in_the_limits_of_the_houses_models() -> None:
+    async with town() as acme:
+        await acme.add()
+        one = Limits(requests_per_minute=1)
+        acme.house.gateway.deps.house = HouseSettings(
+            limits_by_model={"*": one}, organization_limits=Limits(requests_per_minute=3)
+        )
+        calls = [(await acme.post("/v1/chat/completions", named(CHAT)))[0] for _ in range(4)]
+        assert calls == [200, 200, 200, 429], "the organization's own limit"

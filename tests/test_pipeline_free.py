@@ -193,6 +193,15 @@ async def test_a_model_whose_free_time_is_over_and_a_hidden_one_are_404(api: str
         assert house.upstream.requests == []
 
 
+async def test_a_model_whose_free_time_is_over_takes_nothing_of_what_is_free() -> None:
+    settings = PRICED + OPEN + "per_ip_per_hour = 1\n" + GIFT
+    settings += '[free.models."house/old"]\nroute = "up/m-1"\ndisabled = true\n'
+    async with running(settings=settings) as house:
+        asked = [(await house.post(*free("chat", "house/old"), key=None))[0] for _ in range(3)]
+        gift = [(await house.post(*free("chat"), key=None))[0] for _ in range(2)]
+    assert (asked, gift) == ([404] * 3, [200, 429])
+
+
 @in_every_api
 async def test_which_error_wins(api: str) -> None:
     """The order of the behaviour page, section 2: each call has all faults from some check on."""

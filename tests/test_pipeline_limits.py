@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -160,6 +161,26 @@ class TestTokens:
             body = CHAT | {"messages": [{"role": "user", "content": "word " * 250}]}
             assert [(await ask(gateway, limited, body))[0] for _ in range(3)] == [400, 400, 400]
 
+    @pytest.mark.parametrize("left_during", [{"delay_ms": 5_000}, {"event_delay_ms": 5_000}])
+    async def test_a_client_that_leaves_before_anything_came_has_used_its_input(self, left_during: Any) -> None:
+        async with running(Reply(text=["Hi", "there"], **left_during)) as gateway:
+            limited = key(gateway, input_tokens_per_minute=500)
+            body = CHAT | {"stream": True, "messages": [{"role": "user", "content": "word " * 250}]}
+            status = None
+            for _ in range(3):
+                with contextlib.suppress(TimeoutError):
+                    async with asyncio.timeout(0.3):
+                        status, _, _ = await ask(gateway, limited, body)
+            assert status == 429
+            assert [record["outcome"] for record in await gateway.records()].count("aborted") < 3
+
+    async def test_what_reaches_no_upstream_gives_the_input_back(self) -> None:
+        nowhere = '[providers.nowhere]\nbase_url = "http://127.0.0.1:1/v1"\nkey = "k"\nmodels = ["m"]\n'
+        async with running(REPLY, settings=nowhere) as gateway:
+            limited = key(gateway, input_tokens_per_minute=500)
+            body = CHAT | {"model": "nowhere/m", "messages": [{"role": "user", "content": "word " * 250}]}
+            assert [(await ask(gateway, limited, body))[0] for _ in range(3)] == [502, 502, 502]
+
     async def test_a_request_that_alone_is_too_long_is_told_to_be_shorter(self, gateway: Running) -> None:
         body = CHAT | {"messages": [{"role": "user", "content": "word " * 1_000}]}
         status, answer, headers = await ask(gateway, key(gateway, input_tokens_per_minute=500), body)
@@ -204,6 +225,7 @@ class TestAtOnce:
             assert message(refused) == (
                 "The limit of 2 requests at once of this API key is reached. Send the next one when one has ended."
             )
+            assert refused["error"]["limit"] == "concurrent_requests"
             assert (await ask(gateway, limited))[0] == 200
 
     async def test_a_client_that_leaves_makes_room(self) -> None:

@@ -14,7 +14,8 @@ from gateway import CALLS, CHAT, MESSAGES, RESPONSES, Running, running
 from test_pipeline_handle import message_of
 from trivium.canon.api import Api
 from trivium.mock import Error, Match, Reply, Rule, Usage
-from trivium.policy.caller import OrganizationSettings, Policy
+from trivium.policy.access import HouseSettings
+from trivium.policy.caller import Limits, OrganizationSettings, Policy
 from trivium.providers.vendors import VENDORS, Door
 from trivium.store.envelopes import Keyring
 from trivium.store.organizations import OrganizationRow
@@ -389,3 +390,13 @@ async def test_an_answer_that_repeats_the_key_arrives_without_it(
     assert "*" * len(KEY) in str(answer) or stream  # a stream's pieces are cut by words
     assert "is it not" in str(answer) or stream
     assert KEY not in f"{answer}{headers}{record}"
+
+
+async def test_calls_by_own_keys_do_not_count_in_the_limits_of_the_houses_models() -> None:
+    async with people(Reply(text="hello")) as ann:
+        await ann.bring("openai")
+        ann.house.gateway.deps.house = HouseSettings(limits_by_model={"*": Limits(requests_per_minute=1)})
+        by_own = [(await ann.house.post("/v1/chat/completions", named(CHAT, "openai/gpt-5")))[0] for _ in range(3)]
+        by_house = [(await ann.house.post("/v1/chat/completions", named(CHAT, "up/m")))[0] for _ in range(2)]
+    assert by_own == [200] * 3
+    assert by_house == [200, 429]

@@ -16,6 +16,8 @@ from gateway import ALL_APIS, CHAT, Running
 from support_classifier import BORN, KEY, ClassifierDouble, classifier, member_of_acme, settings
 from support_money import BODIES, CREDITS, METER, PATHS, customer, in_every_api, operate, shop, usage, whole
 from trivium.mock import Reply, Usage
+from trivium.policy.access import HouseSettings
+from trivium.policy.caller import Limits
 
 HI = Reply(text="Hi", usage=Usage(input=25, output=20))
 VERDICTS = ("ALLOW", "SOFT_BLOCK", "CHALLENGE", "HARD_BLOCK")
@@ -228,6 +230,20 @@ class TestEnforce:
         for record in records:
             assert (record["requested_model"], record["upstream_model"]) == ("m", "cheap")
             assert (record["flags"], record["abuse_verdict"]) == ("soft_block", "soft_block")
+
+    async def test_a_soft_blocked_call_counts_in_the_limits_of_the_model_that_answers_it(self) -> None:
+        async with classifier() as judge, shop(HI, settings=settings(judge, "enforce", more=CHEAP) + METER) as house:
+            limits = {name: Limits(requests_per_minute=most) for name, most in (("m", 1), ("cheap", 2))}
+            house.gateway.deps.house = HouseSettings(limits_by_model=limits, key_limits=Limits(requests_per_minute=4))
+            judge.says = {"verdict": "SOFT_BLOCK"}
+            blocked = [(await house.post(*a_call("chat"))) for _ in range(3)]
+            judge.says = {"verdict": "ALLOW"}
+            others = [(await house.post(*a_call("chat"))) for _ in range(2)]
+            elsewhere = [await house.post(PATHS["chat"], {**CHAT, "model": "n"}) for _ in range(2)]
+        assert [status for status, _, _ in blocked] == [200, 200, 429]
+        assert blocked[-1][1]["error"]["message"].startswith("The limit of 2 requests per minute of the model cheap")
+        assert [status for status, _, _ in others] == [200, 429], "none of the first was left in its limit"
+        assert [status for status, _, _ in elsewhere] == [200, 429], "each counted once for the key"
 
     @pytest.mark.parametrize("more", ["", 'soft_block_model = "nowhere"', CHEAP], ids=["none", "unknown", "forbidden"])
     async def test_where_no_cheaper_one_may_answer_a_soft_block_is_a_challenge(self, more: str) -> None:

@@ -26,10 +26,23 @@ def test_there_are_never_more_than_so_many_and_those_in_use_stay() -> None:
 
 def test_minutes_hours_and_days_do_not_push_each_other_out() -> None:
     windows = Windows(most_keys=10)
-    windows.take([Claim("day", 1, window_s=86_400)], "", 0)
+    few = [Claim("hour", 1, window_s=3_600), Claim("minute", 1)]
+    windows.take(few, "", 0)
     for number in range(100):
-        windows.take([Claim(f"{number}", 1)], "", 0)
-    assert windows.take([Claim("day", 1, window_s=86_400)], "", 0).denial is not None
+        windows.take([Claim(f"{number}", 1, window_s=86_400)], "", 0)
+    assert windows.keys == 10, "of all lengths together"
+    for claim in few:
+        assert windows.take([claim], "", 0).denial is not None
+
+
+def test_the_few_of_a_length_find_room_though_others_have_it_all() -> None:
+    windows, few = Windows(most_keys=10), [Claim("one", 1), Claim("other", 1)]
+    for number in range(100):
+        windows.take([Claim(f"{number}", 1, window_s=86_400)], "", 0)
+    assert [windows.take([claim], "", 0).denial for claim in few] == [None, None]
+    assert windows.keys == 10
+    for claim in few:
+        assert windows.take([claim], "", 0).denial is not None
 
 
 def test_a_counter_takes_half_a_kilobyte() -> None:

@@ -50,6 +50,13 @@ class TestRules:
             "requests:model:m 9",
         ]
 
+    def test_a_model_that_is_not_the_houses_counts_in_no_limit_of_its_name(self) -> None:
+        one = Limits(requests_per_minute=9)
+        house, caller = HouseSettings(limits_by_model={"*": one}), Caller(id="k", limits=one)
+        rules = RuleBook().rules(caller, "custom@acme", "m", house, of_model=False)
+        assert rules
+        assert [rule.claim.key for rule in rules.all] == ["requests:key:k"]
+
     def test_the_houses_defaults_are_for_those_that_have_none_of_their_own(self) -> None:
         house = HouseSettings(
             key_limits=Limits(requests_per_minute=1),

@@ -270,6 +270,28 @@ async def test_memory_and_redis_say_the_same_to_the_same(redis_server: RedisServ
     await there.close()
 
 
-def test_a_url_that_is_none_is_told_at_the_start() -> None:
-    with pytest.raises(ConfigError, match="redis_url"):
-        counters(Time(), "http://example.test", 0.05)
+@pytest.mark.parametrize(
+    "url",
+    [
+        "http://example.test",
+        "redis://:pa/ss-SECRET@127.0.0.1:6379/0",
+        "redis://:12/ss-SECRET@127.0.0.1:6379/0",
+        "rediss://user:12?SECRET@127.0.0.1",
+        "redis://:12#SECRET@127.0.0.1",
+        "redis://:SECRET@127.0.0.1:port",
+        "redis://:SECRET@127.0.0.1?foo=SECRET",
+        "redis://:SECRET@127.0.0.1?socket_timeout=SECRET",
+        "rediss://:SECRET@127.0.0.1?ssl_cert_reqs=SECRET",
+        "redis://[::1:SECRET",
+    ],
+)
+def test_a_url_that_is_none_is_told_at_the_start_and_nothing_of_its_password(url: str) -> None:
+    with pytest.raises(ConfigError, match="redis_url: this is no URL") as raised:
+        counters(Time(), url, 0.05)
+    assert "SECRET" not in str(raised.value)
+    assert raised.value.__cause__ is None
+
+
+@pytest.mark.parametrize("url", ["redis://:p%2Fa%40b@h:1/2", "rediss://u:p@h?db=2", "unix:///tmp/a@b.sock", "redis://"])
+def test_a_url_that_is_one_is_taken(url: str) -> None:
+    assert counters(Time(), url, 0.05).state.redis is not None

@@ -9,6 +9,7 @@ import zlib
 import pytest
 
 from support_upstream import Lab, Peer, answer, drain, plays, scenario
+from trivium.errors import UpstreamUnreachable
 from trivium.upstream.client import UpstreamRequest
 
 pytestmark = pytest.mark.filterwarnings("error")
@@ -33,6 +34,17 @@ async def test_the_request_arrives_as_given_and_nothing_is_added(lab: Lab) -> No
     host = "host: " + url.split("/")[2]
     assert sorted(lines) == sorted([host, "content-length: 8", "authorization: bearer k", "x-twice: 1", "x-twice: 2"])
     assert body == b'{"a": 1}'
+
+
+@scenario
+async def test_it_is_told_when_a_request_goes_out_and_not_while_nobody_is_connected_to(lab: Lab) -> None:
+    told: list[str] = []
+    url = await lab.serve(plays(answer(b"{}")))
+    await drain(await lab.client.send(UpstreamRequest(url=url, body=b"{}", goes_out=lambda: told.append("there"))))
+    nowhere = UpstreamRequest(url="http://127.0.0.1:1/v1", body=b"{}", goes_out=lambda: told.append("nowhere"))
+    with pytest.raises(UpstreamUnreachable):
+        await lab.client.send(nowhere)
+    assert told == ["there"]
 
 
 @scenario

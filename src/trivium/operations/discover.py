@@ -14,10 +14,17 @@ from trivium.errors import TriviumError
 from trivium.metering.listing import listed_limits, listed_price
 from trivium.providers.provider import Provider
 from trivium.routing.catalog import ModelEntry
-from trivium.upstream.client import Timeouts, UpstreamClient, UpstreamRequest
+from trivium.upstream.client import Timeouts, UpstreamClient, UpstreamRequest, UpstreamResponse
 
 _LOG = logging.getLogger("trivium.discover")
-_LIMIT = 32 * 1024 * 1024
+_LONGEST = 8 * 1024 * 1024
+"""Bytes of a list; OpenRouter's, of 400 models, has 1 MB."""
+_MOST = 20_000
+_LONGEST_OF_USERS = 1024 * 1024
+_MOST_OF_USERS = 1_000
+"""Of what a server says that a user named."""
+_LONGEST_ENTRY = 64 * 1024
+_LONGEST_NAME = 256
 _LAST_SECOND = 253_402_300_799
 """Of the year 9999, beyond which no date can be written."""
 _MOST_WORDS = 100
@@ -49,18 +56,40 @@ async def _ask(client: UpstreamClient, provider: Provider) -> tuple[ModelEntry, 
     )
     response = await client.send(request)
     try:
-        body = bytearray()
-        while len(body) < _LIMIT and (chunk := await response.read()):
-            body += chunk
+        if response.status != 200:
+            raise ValueError(f"status {response.status}")
+        body = await _read(response, _LONGEST_OF_USERS if provider.guarded else _LONGEST)
     finally:
         response.close()
-    if response.status != 200:
-        raise ValueError(f"status {response.status}")
-    data: Any = msgspec.json.decode(body)
-    entries = data.get("data") if isinstance(data, dict) else None
-    if not isinstance(entries, list):
-        raise ValueError("no list under `data`")
-    return tuple(_entry(entry, provider) for entry in entries if isinstance(entry, dict) and _is_name(entry.get("id")))
+    return await asyncio.to_thread(_entries, body, provider)
+
+
+async def _read(response: UpstreamResponse, longest: int) -> bytearray:
+    body = bytearray()
+    while chunk := await response.read():
+        body += chunk
+        if len(body) > longest:
+            raise ValueError(f"its list is longer than {longest:,} bytes")
+    return body
+
+
+class _List(msgspec.Struct):
+    data: list[msgspec.Raw]
+    """Each is read by itself: the whole at once would keep all threads waiting."""
+
+
+def _entries(body: bytearray, provider: Provider) -> tuple[ModelEntry, ...]:
+    """The list's first models, as many as are kept."""
+    found: list[ModelEntry] = []
+    for raw in msgspec.json.decode(body, type=_List).data:
+        if memoryview(raw).nbytes > _LONGEST_ENTRY:
+            continue
+        entry = msgspec.json.decode(raw)
+        if isinstance(entry, dict) and _is_name(entry.get("id")):
+            found.append(_entry(entry, provider))
+            if len(found) >= (_MOST_OF_USERS if provider.guarded else _MOST):
+                break
+    return tuple(found)
 
 
 def _is_paged(provider: Provider) -> bool:
@@ -69,7 +98,7 @@ def _is_paged(provider: Provider) -> bool:
 
 
 def _is_name(said: object) -> bool:
-    return isinstance(said, str) and 0 < len(said) <= 256 and said.isprintable() and said == said.strip()
+    return isinstance(said, str) and 0 < len(said) <= _LONGEST_NAME and said.isprintable() and said == said.strip()
 
 
 def _entry(entry: dict[str, Any], provider: Provider) -> ModelEntry:
@@ -80,7 +109,7 @@ def _entry(entry: dict[str, Any], provider: Provider) -> ModelEntry:
         id=entry["id"],
         owned_by=provider.name,
         created=created if type(created) is int and 0 <= created <= _LAST_SECOND else 0,
-        display_name=name if isinstance(name, str) else None,
+        display_name=name if isinstance(name, str) and len(name) <= _LONGEST_NAME else None,
         price=listed_price(entry.get("pricing")),
         context=limits.context,
         output_limit=limits.output,

@@ -109,8 +109,11 @@ async def forward(  # noqa: PLR0917
             body=body,
             timeouts=_timeouts(provider.timeouts),
             guarded=provider.guarded,
+            goes_out=run.limited.goes_out if run.limited else None,
         )
     )
+    if run.limited is not None:
+        run.limited.answered(response.status)
     run.ttfb_us = run.elapsed_us()
     run.upstream_status = response.status
     return response

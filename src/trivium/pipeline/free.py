@@ -36,7 +36,10 @@ async def check_free(call: Call, caller: Caller | None, name: str, found: Target
     CredentialMissing."""
     if caller is None:
         check_anonymous(name, found, call.time_ms, deps)
-    house = isinstance(found, Target) and found.house is not None
+    ours = found.house if isinstance(found, Target) else None
+    if ours is not None and ours.said.disabled:
+        return  # nobody gets anything: that it has ended is said later
+    house = ours is not None
     claims = claims_of(deps.free, caller=caller, house=house, address=subscriber(call.client_ip))
     if claims and (denial := await deps.counters.take(claims)) is not None:
         raise refused_by(denial, deps.free)

@@ -18,7 +18,7 @@ from trivium.pipeline.free import check_free, find, is_counted
 from trivium.pipeline.hold import account_of, begin
 from trivium.pipeline.house import exchange_of
 from trivium.pipeline.limited import with_own
-from trivium.pipeline.limits import admit
+from trivium.pipeline.limits import admit, readmit
 from trivium.pipeline.mask import told_of
 from trivium.pipeline.own import send
 from trivium.pipeline.read import check_head, read_body
@@ -26,8 +26,9 @@ from trivium.pipeline.relay import error_value, json_headers
 from trivium.pipeline.screen import screen
 from trivium.pipeline.settle import Run
 from trivium.pipeline.words import Words
+from trivium.routing.catalog import Target
 from trivium.wire.errors import render
-from trivium.wire.request import check_stateless, parse, without_body
+from trivium.wire.request import Request, check_stateless, parse, without_body
 
 _SOON = 65
 """Seconds."""
@@ -87,7 +88,7 @@ async def _serve(call: Call, body: Body, reply: Reply, run: Run, deps: Deps) -> 
         await count(call, request, target, reply, run, deps)
         return
     if deps.screening is not None:
-        run.target = target = await screen(call, request, target, run, deps)
+        target = await _screened(call, request, target, run, deps)
     way = way_to(call, target, target.provider.apis, deps)
     content = prepare(call, request, target, way, run)
     await begin(call, request, target, run, deps)
@@ -110,6 +111,14 @@ async def _serve(call: Call, body: Body, reply: Reply, run: Run, deps: Deps) -> 
         await to_its_end(answer, reply, run, target.provider.drain_limit)
     else:
         await answer(reply)
+
+
+async def _screened(call: Call, request: Request, asked: Target, run: Run, deps: Deps) -> Target:
+    """Where the call goes after it was looked at for abuse."""
+    run.target = target = await screen(call, request, asked, run, deps)
+    if target is not asked:
+        await readmit(call, request, target, run, deps)
+    return target
 
 
 async def fail(error: TriviumError, call: Call, reply: Reply, run: Run, headers: Headers | None = None) -> None:

@@ -8,6 +8,7 @@ from trivium.pipeline.call import Headers
 from trivium.pipeline.deps import Counters
 from trivium.policy.limits import MINUTE_S, Rules
 
+_NONE = Usage()
 _OURS = (b"x-ratelimit-", b"anthropic-ratelimit-")
 
 
@@ -22,26 +23,53 @@ class Limited:
         self._counters = counters
         self._clock = clock
         self._taken_ns = clock.monotonic_ns()
+        self._taken = False
+        """An upstream was given the request, and did not refuse it."""
         self.headers: Headers = []
         """For the answer."""
 
     def forget(self) -> None:
-        """It was refused: nothing was counted, and nothing will be."""
+        """Nothing was counted, and nothing will be."""
         self._rules = Rules()
+
+    def withdraw(self) -> None:
+        """It was not sent where it counts: nothing was counted."""
+        self.leave()
+        rules = self._rules
+        if rules.of_requests:
+            self._counters.add_to(rules.of_requests, -1, MINUTE_S, self._ago_ms())
+        if rules.of_input:
+            self._counters.add_to(rules.of_input, -self._input_tokens, MINUTE_S, self._ago_ms())
+        self.forget()
+
+    def goes_out(self) -> None:
+        """An upstream is being given the request."""
+        self._taken = True
+
+    def answered(self, status: int) -> None:
+        self._taken = status < 300
 
     def leave(self) -> None:
         """It goes on no longer."""
         if self._rules.gauges:
             self._counters.leave(self._rules.gauges, self._id)
 
-    def count(self, usage: Usage) -> None:
-        """The real input in place of the estimate, at the time when that was counted; the output now."""
+    def count(self, usage: Usage | None) -> None:
+        """The real input in place of the estimate, at the time when that was counted; the output now. Without a usage
+        the estimate stays, unless nobody has had the request."""
+        if usage is None:
+            if self._taken:
+                return
+            usage = _NONE
         rules = self._rules
         if rules.of_input and (missing := usage.input - self._input_tokens):
-            ago_ms = (self._clock.monotonic_ns() - self._taken_ns) // 1_000_000
-            self._counters.add_to(rules.of_input, missing, MINUTE_S, ago_ms)
+            self._counters.add_to(rules.of_input, missing, MINUTE_S, self._ago_ms())
         if rules.of_output and usage.output:
             self._counters.add_to(rules.of_output, usage.output, MINUTE_S, 0)
+
+    def _ago_ms(self) -> int:
+        """When it was counted."""
+        return (self._clock.monotonic_ns() - self._taken_ns) // 1_000_000
 
 
 def with_own(passed: Headers, limited: Limited | None) -> Headers:

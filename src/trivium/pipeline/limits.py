@@ -18,7 +18,7 @@ from trivium.wire.size import measure
 
 async def admit(call: Call, request: Request, target: Target, run: Run, deps: Deps) -> None:
     """Counts the call in its limits. Raises RateLimited."""
-    rules = deps.rules.rules(run.key, *target.known_as, deps.house)
+    rules = deps.rules.rules(run.key, *target.known_as, deps.house, of_model=_is_houses(target, run))
     if rules is None:
         return
     if call.operation is Operation.COUNT_TOKENS:
@@ -36,6 +36,20 @@ async def admit(call: Call, request: Request, target: Target, run: Run, deps: De
         limited.forget()
         key = taken.denial.claim.key
         raise refusal(next(rule for rule in rules.all if rule.claim.key == key), taken.denial)
+
+
+async def readmit(call: Call, request: Request, target: Target, run: Run, deps: Deps) -> None:
+    """The call goes to another model than it was admitted to: it counts in that one's limits, and in no others of a
+    model. Raises RateLimited."""
+    if run.limited is not None:
+        run.limited.withdraw()
+        run.limited = None
+    await admit(call, request, target, run, deps)
+
+
+def _is_houses(target: Target, run: Run) -> bool:
+    """Whether the house's own account is called, which is what limits of models are for."""
+    return target.custom is None and (run.own is None or run.own.through_house)
 
 
 def _with_input(rules: Rules, tokens: int) -> list[Claim]:

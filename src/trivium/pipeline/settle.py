@@ -141,7 +141,7 @@ class Run:
         if self.screened is not None and self._deps.screening is not None:
             self._deps.screening.ended(self.screened, record)
         if self.limited is not None:
-            self.limited.count(self.charge().usage or (self.answer or _NOTHING).usage or _NO_USAGE)
+            self.limited.count(self.charge().usage or (self.answer or _NOTHING).usage)
 
     @property
     def generation_id(self) -> str | None:

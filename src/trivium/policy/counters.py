@@ -15,7 +15,8 @@ import msgspec
 SLICES = 12
 """Of a window: 5 seconds of a minute, 5 minutes of an hour, 2 hours of a day."""
 MOST_KEYS = 100_000
-"""Counters of one length of window, at 0.5 KB; beyond it those are forgotten that were asked for longest ago."""
+"""Windows, at 0.6 KB; beyond it those are forgotten that were asked for longest ago, of the length that has the most:
+who calls from ever new addresses pushes out what is counted of addresses by the hour, and no limits by the minute."""
 
 
 class Claim(msgspec.Struct, frozen=True):
@@ -192,10 +193,12 @@ class Windows:
         return window
 
     def _make_room(self, windows: OrderedDict[str, _Window], now_ms: int) -> None:
-        """Up to two that count nothing any more go whenever one comes, so that old ones do not stay."""
+        """Up to two that count nothing any more go whenever one comes, so that old ones do not stay; at the bound,
+        one that counts."""
         for _ in range(2):
             oldest = next(iter(windows), None)
-            if oldest is None:
-                return
-            if now_ms >= windows[oldest].gone_ms or len(windows) >= self._most_keys:
-                del windows[oldest]
+            if oldest is None or now_ms < windows[oldest].gone_ms:
+                break
+            del windows[oldest]
+        if self.keys >= self._most_keys:
+            max(self._windows.values(), key=len).popitem(last=False)

@@ -48,6 +48,16 @@ _NOT_WEB = frozenset(
     (1719, 1720, 1723, 2049, 3659, 4045, 4190, 5060, 5061, 6000, 6566, 6665, 6666, 6667, 6668, 6669, 6679, 6697, 10080)
 )
 """Ports above 1023 that browsers do not speak HTTP to either (Fetch standard, "Port blocking")."""
+_SERVICES = frozenset(
+    (
+        *(1080, 1883, 2181, 4222, 4369, 5671, 5672, 8883, 9092, 61613, 61616),  # proxies, queues, coordination
+        *(1433, 1434, 1521, 2483, 2484, 3306, 5432, 6432, 9042, 27017, 27018, 27019, 33060),  # databases
+        *(6379, 6380, 11211, 16379, 26379),  # caches
+        *(3260, 3389, 5900, 5901, 5985, 5986, 10250),  # disks, screens, machines
+        *(2375, 2376, 2377, 2379, 2380),  # containers and their stores
+    )
+)
+"""Ports of what stands in networks beside a gateway and is no model's server (IANA's registry, or by habit)."""
 
 _PUBLIC_V6 = ipaddress.IPv6Network("2000::/3")
 """All that is given out to the internet so far."""
@@ -179,7 +189,7 @@ def fault_of(secure: bool, host: str, port: int, rules: Destinations) -> str | N
     """Why nobody may be sent to this scheme, host and port, as far as can be said without looking a name up."""
     if not secure and not rules.http:
         return "only https is allowed here"
-    if port not in _WEB and (port < 1024 or port in _NOT_WEB):
+    if port not in _WEB and (port < 1024 or port in _NOT_WEB or port in _SERVICES):
         return f"port {port} is not one of those allowed: 443, 80, and those above 1023 that are not another protocol's"
     address = literal(host)
     if address is None and (host == "localhost" or host.endswith(".localhost")):

@@ -28,6 +28,13 @@ _UNITS = {
     "output_tokens": "output tokens per minute",
     "concurrent": "requests at once",
 }
+_SETTINGS = {
+    "requests": "requests_per_minute",
+    "input_tokens": "input_tokens_per_minute",
+    "output_tokens": "output_tokens_per_minute",
+    "concurrent": "concurrent_requests",
+}
+"""What a limit is called where it is set."""
 
 
 class Rule(msgspec.Struct, frozen=True):
@@ -44,13 +51,14 @@ class Rule(msgspec.Struct, frozen=True):
 class Rules:
     """All that a call counts in, with what is needed of it for each call made once."""
 
-    __slots__ = ("_of_counting", "all", "claims", "gauges", "inputs", "of_input", "of_output", "shown")
+    __slots__ = ("_of_counting", "all", "claims", "gauges", "inputs", "of_input", "of_output", "of_requests", "shown")
 
     def __init__(self, rules: Sequence[Rule] = ()) -> None:
         self.all = tuple(rules)
         self.claims = [rule.claim for rule in rules]
         self.inputs = [place for place, rule in enumerate(rules) if rule.kind == "input_tokens"]
         """Places of the claims whose amount only the request tells."""
+        self.of_requests = [rule.claim.key for rule in rules if rule.kind == "requests"]
         self.of_input = [rule.claim.key for rule in rules if rule.kind == "input_tokens"]
         self.of_output = [rule.claim.key for rule in rules if rule.kind == "output_tokens"]
         self.gauges = [rule.claim.key for rule in rules if rule.kind == "concurrent"]
@@ -84,17 +92,20 @@ class RuleBook:
         self._of_models: dict[tuple[str, str], Rules] = {}
         self._joined: dict[tuple[Rules, Rules], Rules] = {}
 
-    def rules(self, caller: Caller | None, provider: str, model: str, house: HouseSettings) -> Rules | None:
-        """What a call by a caller (None: without a key) to a model counts in; None: nothing."""
+    def rules(
+        self, caller: Caller | None, provider: str, model: str, house: HouseSettings, *, of_model: bool = True
+    ) -> Rules | None:
+        """What a call by a caller (None: without a key) to a model counts in; None: nothing. Without `of_model` it is
+        none of the house's, whatever it is called."""
         if house is not self._house:
             self._read(house)
-        of_model = self._of_model(provider, model) if house.limits_by_model else _NONE
+        by_model = self._of_model(provider, model) if of_model and house.limits_by_model else _NONE
         if caller is None or not (self._defaults or _has_limits(caller)):
-            found = of_model
-        elif of_model is _NONE:
+            found = by_model
+        elif by_model is _NONE:
             found = self._of_caller(caller)
         else:
-            found = self._both(self._of_caller(caller), of_model)
+            found = self._both(self._of_caller(caller), by_model)
         return found if found.all else None
 
     def _read(self, house: HouseSettings) -> None:
@@ -150,7 +161,7 @@ def refusal(rule: Rule, denial: Denial) -> RateLimited:
     else:
         said = f"{limit} is reached. {wait}"
     error = RateLimited(said, retry_after=retry_after)
-    error.facts |= {"limit": _UNITS[rule.kind].replace(" ", "_"), "limit_of": rule.owner}
+    error.facts |= {"limit": _SETTINGS[rule.kind], "limit_of": rule.owner}
     return error
 
 

@@ -1,7 +1,8 @@
 """Models that a caller reaches by own upstream keys alone, for the list of models.
 
 The vendors are asked for their lists with the caller's key, at most every ten minutes for each key. A vendor that does
-not answer in time is left out until it does: the list of models waits for nobody long.
+not answer in time is left out until it does, and asked again after half a minute: the list of models waits for nobody
+long. Some of these servers are the caller's, who may have them say anything: little of it is kept.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 import asyncio
 from collections import OrderedDict
 from contextlib import suppress
+from itertools import islice
 
 import msgspec
 
@@ -27,18 +29,29 @@ from trivium.routing.catalog import ModelEntry
 _PATIENCE = 3.0
 """Seconds that a list may take to come."""
 _FRESH_MS = 600_000
-_CACHED = 1_000
+_AGAIN_MS = 30_000
+MOST = 1_000
+"""Models that are added for a caller."""
+MOST_KEPT = 50_000
+"""Models and words about them, of all callers together, at some 100 bytes; lists that were asked for longest ago go."""
+_MOST_OF_LIST = 20_000
+
+_Key = tuple[str, ...]
+_Models = tuple[ModelEntry, ...]
 
 
 class _Told(msgspec.Struct, frozen=True):
-    models: tuple[ModelEntry, ...]
-    time_ms: int
+    models: _Models
+    until_ms: int
+    weight: int
 
 
 class OwnModels:
     def __init__(self, deps: Deps) -> None:
         self._deps = deps
-        self._told: OrderedDict[tuple[str, ...], _Told] = OrderedDict()
+        self._told: OrderedDict[_Key, _Told] = OrderedDict()
+        self._weight = 0
+        self._asking: dict[_Key, asyncio.Task[_Models]] = {}
 
     async def with_own(self, caller: Caller, entries: list[ModelEntry]) -> list[ModelEntry]:
         """The entries, and behind them what the caller's own keys reach beside."""
@@ -47,36 +60,49 @@ class OwnModels:
             return entries
         found = await asyncio.gather(*(self._models(own_owner(caller) or "", vendor) for vendor in having))
         known = {entry.id for entry in entries}
-        own = [
-            msgspec.structs.replace(model, id=f"{vendor}/{id}")
+        own = (
+            msgspec.structs.replace(model, id=name)
             for vendor, models in zip(having, found, strict=True)
             for model in models
-            if (id := model.id.removeprefix("models/")) not in known
-        ]
-        return entries + [one for one in own if one.id not in known and self._is_open(caller, one.id)]
+            if (id := model.id.removeprefix("models/")) not in known and (name := f"{vendor}/{id}") not in known
+        )
+        return entries + [one for one in islice(own, MOST) if self._is_open(caller, one.id)]
 
-    async def _models(self, owner: str, vendor: str) -> tuple[ModelEntry, ...]:
-        """What a vendor tells the first of the owner's keys."""
+    async def _models(self, owner: str, vendor: str) -> _Models:
+        """What a vendor tells the first of the owner's keys; who asks at the same time hears the same answer."""
         try:
             sealed = (await self._deps.own.keys(owner, vendor))[0]
             key = (owner, vendor, sealed.shown.id, sealed.shown.hint, sealed.shown.base_url or "")
-            told, now = self._told.get(key), self._deps.clock.now_ms()
-            if told is not None and now - told.time_ms < _FRESH_MS:
+            told = self._told.get(key)
+            if told is not None and self._deps.clock.now_ms() < told.until_ms:
+                self._told.move_to_end(key)
                 return told.models
+            if (asking := self._asking.get(key)) is not None:
+                return await asyncio.shield(asking)
             credential = msgspec.json.decode(self._deps.own.plain(sealed), type=Credential)
         except (IndexError, SecretUnreadable, StoreUnavailable):
             return ()
         door = door_of(vendor, "", Api.CHAT, own_url=sealed.shown.base_url is not None)
         where = {"base_url": sealed.shown.base_url, "region": sealed.shown.region}
-        models = await self._asked(with_key(provider_of(vendor, door), door, credential, **where)[-1])
-        if models is None:
-            return told.models if told is not None else ()
-        self._told[key] = _Told(models, now)
-        if len(self._told) > _CACHED:
-            self._told.popitem(last=False)
+        provider = with_key(provider_of(vendor, door), door, credential, **where)[-1]
+        asking = self._asking[key] = asyncio.create_task(self._learned(key, provider))
+        asking.add_done_callback(lambda _: self._asking.pop(key))
+        return await asyncio.shield(asking)
+
+    async def _learned(self, key: _Key, provider: Provider) -> _Models:
+        found = await self._asked(provider)
+        fresh_ms = _FRESH_MS if found is not None else _AGAIN_MS
+        old = self._told.pop(key, None)
+        models = _little_of(found) if found is not None else old.models if old is not None else ()
+        told = _Told(models, self._deps.clock.now_ms() + fresh_ms, _weight(models))
+        self._told[key] = told
+        self._weight += told.weight - (old.weight if old is not None else 0)
+        while self._weight > MOST_KEPT:
+            _, gone = self._told.popitem(last=False)
+            self._weight -= gone.weight
         return models
 
-    async def _asked(self, provider: Provider) -> tuple[ModelEntry, ...] | None:
+    async def _asked(self, provider: Provider) -> _Models | None:
         """None: the vendor told nothing. What is signed by AWS's rules has no list of that kind."""
         if provider.signing is not None:
             return ()
@@ -94,3 +120,15 @@ class OwnModels:
         except Forbidden:
             return False
         return True
+
+
+def _little_of(models: _Models) -> _Models:
+    """Where there are too many words about models, none."""
+    kept = models[:MOST]
+    if _weight(kept) <= _MOST_OF_LIST:
+        return kept
+    return tuple(msgspec.structs.replace(model, takes=(), gives=(), parameters=None) for model in kept)
+
+
+def _weight(models: _Models) -> int:
+    return 1 + sum(1 + len(model.takes) + len(model.gives) + len(model.parameters or ()) for model in models)

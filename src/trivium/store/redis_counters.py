@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import re
 from collections import deque
 from collections.abc import Callable, Coroutine, Sequence
 from typing import Any
@@ -37,6 +38,14 @@ _BATCH = 200
 _TURNS = 5
 """Of the event loop after a deadline: where it was busy for longer, the answer may be there and unread."""
 
+_PASSWORD_AHEAD = re.compile(r"rediss?://[^/?#]*[/?#].*@", re.DOTALL)
+"""What would be read as a host is the beginning of a password."""
+_NO_URL = (
+    "limits.redis_url: this is no URL of a Redis server; expected redis://:PASSWORD@HOST:6379/0, rediss://... or "
+    "unix:///PATH, with no options that Redis clients do not know, and characters such as / ? # @ in a password "
+    "percent-encoded (%2F %3F %23 %40)"
+)
+
 _LOG = logging.getLogger("trivium.limits")
 _Step = tuple[Any, ...]
 _Answers = list[list[Any]]
@@ -62,11 +71,13 @@ class RedisCounters(LocalCounters):
         self._deadline = deadline
         self._lease_ms = round(lease * 1000)
         self._time_ms = time_ms
+        if _PASSWORD_AHEAD.match(url):
+            raise ConfigError(_NO_URL)
         try:
             pool = ConnectionPool.from_url(url, retry=Retry(NoBackoff(), 0))
-        except ValueError as error:
-            raise ConfigError(f"limits.redis_url: {error}") from None
-        self._connection = pool.make_connection()  # type: ignore[no-untyped-call]
+            self._connection = pool.make_connection()  # type: ignore[no-untyped-call]
+        except (ValueError, TypeError, RedisError):
+            raise ConfigError(_NO_URL) from None  # the error's words may be a piece of the password
         self._waiting: deque[tuple[_Step, asyncio.Future[list[Any] | None] | None]] = deque()
         self._wake = asyncio.Event()
         self._running: asyncio.Task[None] | None = None

@@ -52,7 +52,7 @@ class AiohttpClient:
         else:
             session = self._session = self._session or self._open_session()
         while True:
-            attempt = SimpleNamespace(reused=False)
+            attempt = SimpleNamespace(reused=False, goes_out=request.goes_out)
             try:
                 response = await session.request(
                     request.method,
@@ -81,6 +81,7 @@ class AiohttpClient:
     def _open_session(self, resolver: AbstractResolver | None = None) -> aiohttp.ClientSession:
         tracing = aiohttp.TraceConfig()
         tracing.on_connection_reuseconn.append(_note_reuse)
+        tracing.on_request_headers_sent.append(_note_sending)
         return aiohttp.ClientSession(
             connector=aiohttp.TCPConnector(
                 ssl=self._tls,
@@ -170,6 +171,13 @@ async def _note_reuse(
     _session: aiohttp.ClientSession, context: Any, _params: aiohttp.TraceConnectionReuseconnParams
 ) -> None:
     context.trace_request_ctx.reused = True
+
+
+async def _note_sending(
+    _session: aiohttp.ClientSession, context: Any, _params: aiohttp.TraceRequestHeadersSentParams
+) -> None:
+    if context.trace_request_ctx.goes_out is not None:
+        context.trace_request_ctx.goes_out()
 
 
 def _mapped(error: Exception, otherwise: type[UpstreamError]) -> UpstreamError:

@@ -6,6 +6,7 @@ Errors of any client arrive as `trivium.errors`: `UpstreamUnreachable`, `Upstrea
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Protocol
 
 import msgspec
@@ -35,6 +36,8 @@ class UpstreamRequest(msgspec.Struct, frozen=True, kw_only=True):
     timeouts: Timeouts = Timeouts()
     guarded: bool = False
     """The URL comes from a user: the address that it leads to is checked, and no other is connected to."""
+    goes_out: Callable[[], None] | None = None
+    """Called whenever the request begins to be sent, on a connection that is there."""
 
     def __repr__(self) -> str:
         """Without headers and body, which hold keys, for a log or a trace."""

@@ -74,6 +74,8 @@ class Connection(asyncio.Protocol):
         self._bodiless = request.method == "HEAD"
         self._heard = self._interim = self._complete = self._until_close = False
         self._overhead = 0
+        if request.goes_out is not None:
+            request.goes_out()
         if len(request.body) <= _SMALL:
             self._transport.write(head + request.body)
             self.expect(self._timeouts.first_byte)
