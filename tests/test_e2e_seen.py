@@ -73,6 +73,10 @@ class Village(People):
         assert first[0] == second[0]
         return first[0], first[1]["error"]["message"] if "error" in first[1] else ""
 
+    async def operator(self, viewer: str) -> Operator:
+        user = "ann" if viewer == "ann" else f"acme-{viewer}"
+        return await Operator(self.house, self.session, None).of_user(user, viewer)
+
     async def seen(self, viewer: str, operation: str, request: str | None = None, **arguments: Any) -> Any:
         """Over the admin API, where that says the same as the operation does."""
         user = "ann" if viewer == "ann" else f"acme-{viewer}"
@@ -81,7 +85,7 @@ class Village(People):
         actor = actor_of(user, **({} if viewer == "ann" else {"acme": viewer}))
         about = {"request": request} if request else {}
         told = await self(operation, actor, **whose, **organization, **about, **arguments)
-        operator = await Operator(self.house, self.session, None).of_user(user, viewer)
+        operator = await self.operator(viewer)
         path = f"/requests/{request}/receipt" if request else f"/{operation}"
         query = {**whose, **arguments}
         place = path if viewer == "ann" else f"/organizations/acme{path}"
@@ -159,6 +163,19 @@ class TestStealth:
         for viewer in VIEWERS:
             usage = await here.seen(viewer, "usage", by=["model", "provider"])
             assert [(row["model"], row["provider"]) for row in usage] == [("house/st", None)]
+
+    async def test_neither_lists_nor_statistics_nor_prices_say_it(self, here: Village) -> None:
+        await here.post(CHAT_PATH, CHAT, "house/st")
+        await here.house.records()
+        for path in ("/v1/usage", "/api/modelstats", "/v1/models-by-provider", "/v1/providers", "/api/defaults"):
+            for key in here.keys:
+                url, headers = f"{here.house.url}{path}", {"authorization": f"Bearer {key}"}
+                async with here.session.get(url, headers=headers) as response:
+                    assert not says(await response.text(), NAME), path
+        for viewer in VIEWERS:
+            operator = await here.operator(viewer)
+            for path in ("/prices", f"/prices/history?model={NAME}/{NAME}-big", "/prices/diff"):
+                assert (await operator.error("GET", path))[:2] == (403, "role_missing")
 
     async def test_a_strict_call_is_refused_alike_whatever_it_says(self, here: Village) -> None:
         """Which fields are lost depends on the API that the upstream speaks."""
