@@ -221,7 +221,7 @@ class Story:
         """Where a record is counted."""
         reached = row.get("upstream_status") is not None and row["upstream_status"] // 100 != 4
         model = f"{row['provider']}/{row['upstream_model']}" if reached else ""
-        names = ("key_id", "account_id", "provider")
+        names = ("key_id", "account_id", "provider", "public_model")
         key: Row = {"hour_ms": row["time_ms"] // HOUR * HOUR, "operation": row["operation"], "api": row["api"]}
         key |= {name: row.get(name) or "" for name in names} | {"model": model, "outcome": row["outcome"]}
         return self._hours.setdefault(tuple(key.values()), key)

@@ -387,3 +387,10 @@ class TestTheRest:
         running.cancel()
         with yard.database.transaction() as tx:
             tx.execute("ALTER TABLE gone RENAME TO owners")
+
+
+async def test_a_stealth_models_call_stays_one_when_its_gateway_ends(yard: Yard) -> None:
+    await yard.account()
+    await yard.left_open(requested_model="house/x", public_model="house/x")
+    await yard.tidied()
+    assert (yard.record()["public_model"], yard.record()["told_message"]) == ("house/x", None)

@@ -58,8 +58,9 @@ def test_every_status_becomes_one_that_any_server_may_have(status: int) -> None:
     assert (told.retry_after is not None) is (told.status in (429, 503))
 
 
-def test_when_to_try_again_is_told() -> None:
-    assert shown(of(429, retry_after=7)).retry_after == 7
+@pytest.mark.parametrize("seconds", [None, 0, 7, 37, 10**9])
+def test_when_to_try_again_is_our_own_word(seconds: int | None) -> None:
+    assert [shown(of(status, retry_after=seconds)).retry_after for status in (429, 503, 529)] == [5, 5, 5]
 
 
 @pytest.mark.parametrize(

@@ -255,11 +255,13 @@ class TestStatistics:
         cloak = '[free.models."house/cloak"]\nroute = "up/gpt"\nstealth = true\n'
         used = Reply(text="Hi", usage=Usage(input=100, output=100))
         async with running(used, settings=METER + cloak, provider=MODELS) as running_:
-            await running_.post("/v1/chat/completions", {**CHAT, "model": "gpt"})
+            for model in ("gpt", "house/cloak"):
+                await running_.post("/v1/chat/completions", {**CHAT, "model": model})
             await settled(running_)
             _, said = await get(running_, "/api/modelstats")
             _, grouped = await get(running_, "/v1/models-by-provider")
         assert [one["model"] for one in said] == ["gpt"]
+        assert said[0]["costPerRequest"] == pytest.approx(0.0018)  # its calls are not among those of who answers
         cloaked = next(one for one in grouped["providers"] if one["slug"] == "trivium")
         (model,) = cloaked["models"]
         assert "dataPolicy" not in cloaked

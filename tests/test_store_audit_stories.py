@@ -124,7 +124,9 @@ COVERED: dict[str, dict[str, Callable[[Row], bool]]] = {
     "records": {
         "id": _called,
         "time_ms": _called,
-        **dict.fromkeys(("api", "operation", "outcome", "key_id", "account_id", "provider", "requests"), ALWAYS),
+        **dict.fromkeys(
+            ("api", "operation", "outcome", "key_id", "account_id", "provider", "public_model", "requests"), ALWAYS
+        ),
         **dict.fromkeys(("input_uncached_tokens", "cache_read_tokens", "output_tokens", "reasoning_tokens"), ALWAYS),
         **dict.fromkeys(("cache_write_5m_tokens", "cache_write_1h_tokens", "cache_write_other_tokens"), ALWAYS),
         "upstream_model": _called,
@@ -158,7 +160,7 @@ COVERED: dict[str, dict[str, Callable[[Row], bool]]] = {
 UNCOVERED = {
     "accounts": {"kind", "name", "created_ms"},
     "entries": {"seq", "time_ms", "note"},
-    "starts": {"payer", "requested_model", "provider", "upstream_model", "upstream_id"},
+    "starts": {"payer", "requested_model", "provider", "upstream_model", "upstream_id", "public_model"},
     "budgets": {"id", "scope", "period", "limit_nano", "created_ms", "ended_ms"},
     "prices": {"provider", "model", "source", "first_ms"},
     "rerates": {"time_ms"},
@@ -170,7 +172,7 @@ UNCOVERED = {
         "first_token_us", "total_us", "request_bytes", "response_bytes", "client_app", "client_ip", "user_id",
         "project_id", "exposure_nano", "content_bytes", "prompt_prefix", "system_prompt_prefix", "system_prompt_length",
         "abuse_verdict", "abuse_reason", "task_id", "parent_task_id", "session_id", "client_project",
-        "editor", "machine_id", "client_version", "feature", "mode",
+        "editor", "machine_id", "client_version", "feature", "mode", "told_code", "told_message",
     },
 }  # fmt: skip
 """What nothing else in the database tells. Tables that no check reads: keys, owners, price_overrides; of `erasures`,

@@ -50,6 +50,7 @@ SOME_RECORDS = st.lists(
             "provider": st.sampled_from([None, "a", "b"]),
             "upstream_model": st.sampled_from([None, "m", "n"]),
             "upstream_status": st.sampled_from([None, 200, 500]),
+            "public_model": st.sampled_from([None, None, "house/x"]),
             "usage_known": st.booleans(),
             "input_uncached_tokens": TOKENS,
             "cache_read_tokens": TOKENS,
@@ -67,7 +68,9 @@ SOME_RECORDS = st.lists(
 ).map(lambda rows: [record(str(n), **fields) for n, fields in enumerate(rows)])
 
 
-def group_of(one: Record, name: str) -> str | None:
+def group_of(one: Record, name: str, *, public: bool) -> str | None:
+    if public and one.public_model is not None and name in ("model", "provider"):
+        return one.public_model if name == "model" else None
     if name == "day":
         return datetime.fromtimestamp(one.time_ms // 1000, UTC).strftime("%Y-%m-%d")
     if name == "model":
@@ -77,7 +80,9 @@ def group_of(one: Record, name: str) -> str | None:
     return value
 
 
-def by_hand(records: list[Record], by: tuple[str, ...]) -> dict[tuple[str | None, ...], dict[str, int]]:
+def by_hand(
+    records: list[Record], by: tuple[str, ...], *, public: bool = False
+) -> dict[tuple[str | None, ...], dict[str, int]]:
     groups: dict[tuple[str | None, ...], dict[str, int]] = {}
     for one in records:
         written = one.cache_write_5m_tokens + one.cache_write_1h_tokens + one.cache_write_other_tokens
@@ -95,9 +100,9 @@ def by_hand(records: list[Record], by: tuple[str, ...]) -> dict[tuple[str | None
             "reasoning_tokens": one.reasoning_tokens,
             "usage_unknown": int(one.upstream_status == 200 and not one.usage_known),
             "cost_nano": one.cost_nano,
-            "market_cost_nano": one.market_cost_nano or 0,
+            "market_cost_nano": 0 if public and one.public_model else one.market_cost_nano or 0,
         }
-        group = groups.setdefault(tuple(group_of(one, name) for name in by), dict.fromkeys(counts, 0))
+        group = groups.setdefault(tuple(group_of(one, name, public=public) for name in by), dict.fromkeys(counts, 0))
         for name, count in counts.items():
             group[name] += count
     return groups
@@ -110,11 +115,17 @@ BY = st.lists(st.sampled_from(list(GROUPS)), min_size=1, max_size=4, unique=True
 
 
 @settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(records=SOME_RECORDS, by=BY, since=st.none() | EDGES | MOMENT, until=st.none() | EDGES | MOMENT)
+@given(
+    records=SOME_RECORDS,
+    by=BY,
+    since=st.none() | EDGES | MOMENT,
+    until=st.none() | EDGES | MOMENT,
+    public=st.booleans(),
+)
 def test_usage_is_the_sum_of_the_records_by_any_groups_in_any_span(
-    database: Database, records: list[Record], by: tuple[str, ...], since: int | None, until: int | None
+    database: Database, records: list[Record], by: tuple[str, ...], since: int | None, until: int | None, public: bool
 ) -> None:
-    rows = usage(store(database, records), UsageQuery(by=by, since_ms=since, until_ms=until))
+    rows = usage(store(database, records), UsageQuery(by=by, since_ms=since, until_ms=until), public=public)
     within = [
         one
         for one in records
@@ -122,7 +133,7 @@ def test_usage_is_the_sum_of_the_records_by_any_groups_in_any_span(
         and (since is None or one.time_ms >= since)
         and (until is None or one.time_ms < until)
     ]
-    expected = by_hand(within, by)
+    expected = by_hand(within, by, public=public)
     assert {tuple(row[name] for name in by): {name: row[name] for name in SUMS} for row in rows} == expected
     assert len(rows) == len(expected)
     shown = [[(row[name] is not None, row[name] or "") for name in by] for row in rows]

@@ -119,6 +119,7 @@ PERSONAL = {
     "client_ip": "192.0.2.1",
     "client_app": "curl/8",
     "error_message": "no model 'anna'",
+    "told_message": "there is no 'anna'",
     "user_id": "user_1",
     "prompt_prefix": "I am Anna",
     "system_prompt_prefix": "Anna is kind",

@@ -41,6 +41,7 @@ def test_a_row_says_when_who_and_what() -> None:
     told = record(
         time_ms=2 * HOUR_MS - 1, key_id="k", account_id="acct", provider="up", upstream_model="m",
         requested_model="fast", upstream_status=200, usage_known=True, output_tokens=7, cost_nano=5, market_cost_nano=9,
+        public_model="house/x",
     )  # fmt: skip
     (row,) = named(told)
     assert row == dict.fromkeys(SUMS, 0) | {
@@ -51,6 +52,7 @@ def test_a_row_says_when_who_and_what() -> None:
         "api": "messages",
         "provider": "up",
         "model": "up/m",
+        "public_model": "house/x",
         "outcome": "success",
         "requests": 1,
         "output_tokens": 7,

@@ -133,6 +133,11 @@ class Record(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     client_version: str | None = None
     feature: str | None = None
     mode: str | None = None
+    public_model: str | None = None
+    """Of a stealth model: its id, by which alone the caller's side knows who answered; null where that is no secret."""
+    told_code: str | None = None
+    """The error that the client was told, where we told it; `error_code` and `error_message` are the operator's."""
+    told_message: str | None = None
 
 
 COLUMNS = Record.__struct_fields__

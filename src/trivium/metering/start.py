@@ -26,3 +26,5 @@ class Start(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     provider: str
     upstream_model: str
     price_version: str | None
+    public_model: str | None = None
+    """As in the record."""

@@ -159,6 +159,7 @@ def _record(orphan: Orphan, **told: Any) -> Record:
         provider=start.provider,
         upstream_model=start.upstream_model,
         upstream_id=orphan.upstream_id,
+        public_model=start.public_model,
         error_code=GONE,
         error_message="The gateway ended before the call did.",
         payer=start.payer,

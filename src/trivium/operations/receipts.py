@@ -45,6 +45,11 @@ def corrected(rows: list[ReceiptRow], corrections: Sequence[tuple[str, int]]) ->
     return [*rows[:-1], *since, ReceiptRow("total", usd_text(total))]
 
 
+def total_of(record: Mapping[str, Any], corrections: Sequence[tuple[str, int]]) -> list[ReceiptRow]:
+    """What a request is charged by now, without how that came about: rates are as good as the model's name."""
+    return [ReceiptRow("total", nano_text(record["cost_nano"] + sum(nano for _, nano in corrections)))]
+
+
 def _priced(record: Mapping[str, Any], price: Price | None) -> list[ReceiptRow]:
     if price is None:
         return [ReceiptRow("total", nano_text(record["cost_nano"]))]

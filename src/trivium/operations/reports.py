@@ -11,7 +11,8 @@ import msgspec
 from trivium.errors import NotFound, OperationError
 from trivium.metering.cost import ReceiptRow
 from trivium.metering.record import Record
-from trivium.operations.receipts import corrected, receipt_of
+from trivium.operations.receipts import corrected, receipt_of, total_of
+from trivium.operations.seen import SEEN, is_secret, seen
 from trivium.operations.table import BILLS, EVERY_ROLE, Actor, Arguments, ListArguments, Listed, Needs, Op, Table
 from trivium.policy.caller import Id
 from trivium.store.reports import GROUPS, RequestQuery, UsageQuery
@@ -22,13 +23,21 @@ RequestId = Annotated[str, msgspec.Meta(min_length=1, max_length=200)]
 _Group = str | None | msgspec.UnsetType
 
 _TOLD = {bool: int, bool | None: int | None}
+
+
+def _column(name: str, kind: Any) -> tuple[Any, ...]:
+    kind = _TOLD.get(kind, kind)
+    return (name, kind) if name in SEEN else (name, kind | msgspec.UnsetType, msgspec.UNSET)
+
+
 RequestRow = msgspec.defstruct(
     "RequestRow",
-    [(name, _TOLD.get(kind, kind)) for name, kind in get_type_hints(Record).items()],
+    [_column(name, kind) for name, kind in get_type_hints(Record).items()],
     frozen=True,
     kw_only=True,
 )
-"""A record as its table has it: what is true or false there is 1 or 0."""
+"""A record as its table has it: what is true or false there is 1 or 0. Columns that are the house's alone are missing
+for everybody else (`seen.py`)."""
 
 
 class ListRequests(ListArguments, frozen=True, kw_only=True):
@@ -91,14 +100,14 @@ class ReportOperations:
             "receipt": Op(arguments=Receipt, result=list[ReceiptRow], act=self._receipt, needs=needs),
         }
 
-    async def _usage(self, query: UsageQuery, _: Actor) -> list[dict[str, Any]]:
+    async def _usage(self, query: UsageQuery, actor: Actor) -> list[dict[str, Any]]:
         for name in query.by:
             if name not in GROUPS:
                 raise OperationError(f"Usage cannot be grouped by {name!r}; expected one of {', '.join(GROUPS)}.")
         await self._flush()
-        return await asyncio.to_thread(self._store.usage, query)
+        return await asyncio.to_thread(self._store.usage, query, public=not actor.house)
 
-    async def _requests(self, query: ListRequests, _: Actor) -> Listed[dict[str, Any]]:
+    async def _requests(self, query: ListRequests, actor: Actor) -> Listed[dict[str, Any]]:
         await self._flush()
         asked = RequestQuery(
             id=query.id,
@@ -110,17 +119,20 @@ class ReportOperations:
         rows = await asyncio.to_thread(self._store.requests, asked)
         last = rows[query.limit - 1] if len(rows) > query.limit else None
         cursor = f"{last['time_ms']}:{last['id']}" if last else None
-        return Listed(items=rows[: query.limit], next=cursor)
+        items = rows[: query.limit]
+        return Listed(items=items if actor.house else [seen(row) for row in items], next=cursor)
 
-    async def _receipt(self, query: Receipt, _: Actor) -> list[ReceiptRow]:
+    async def _receipt(self, query: Receipt, actor: Actor) -> list[ReceiptRow]:
         await self._flush()
         whose = Whose(organization=query.organization, user=query.user)
         found = await asyncio.to_thread(self._store.requests, RequestQuery(id=query.request, whose=whose))
         if not found:
             raise NotFound(f"There is no request {query.request!r}.")
+        corrections = await asyncio.to_thread(self._store.prices.corrections, query.request)
+        if is_secret(found[0]) and not actor.house:
+            return total_of(found[0], corrections)
         version = found[0]["price_version"]
         stored = await asyncio.to_thread(self._store.prices.find, version) if version else None
-        corrections = await asyncio.to_thread(self._store.prices.corrections, query.request)
         return corrected(receipt_of(found[0], stored.price if stored else None), corrections)
 
 

@@ -35,6 +35,11 @@ _OWN = (
 )
 _NAMED = 5
 """Losses that a refusal names."""
+_STEALTH_LOSES = (
+    "This model takes no strict calls: what a request loses on its way to it would tell who answers. Send the request "
+    "without `x-trivium-strict` and with a key that is not strict, or name another model."
+)
+"""Of every strict call alike, lost or not: which fields are lost depends on the upstream's API."""
 _VIA = (b"via", b"1.1 trivium")
 _ANTHROPIC_VERSION = (b"anthropic-version", b"2023-06-01")
 
@@ -66,6 +71,8 @@ def way_to(call: Call, target: Target, apis: Container[Api], deps: Deps) -> Tran
 
 def prepare(call: Call, request: Request, target: Target, way: Translation | None, run: Run) -> bytes:
     """The body for the upstream. Raises RequestError, LossRefused where the caller wants nothing lost."""
+    if run.strict and target.stealth:
+        raise LossRefused(_STEALTH_LOSES)
     custom, losses = target.custom, Losses()
     asked = request if custom is None else adapted(request, custom, losses)
     if way is None:
@@ -78,8 +85,8 @@ def prepare(call: Call, request: Request, target: Target, way: Translation | Non
     run.losses = rendered.losses
     run.upstream_api = way.api if way else call.api
     if run.strict and rendered.losses:
-        why = {loss.field: "" if target.stealth else f": {loss.why}" for loss in rendered.losses[:_NAMED]}
-        lost = "; ".join(f"`{field}`{said}" for field, said in why.items())
+        why = {loss.field: loss.why for loss in rendered.losses[:_NAMED]}
+        lost = "; ".join(f"`{field}`: {said}" for field, said in why.items())
         raise LossRefused(
             f"`{target.public}` cannot be asked without loss, and the call is strict. {lost}.",
             param=rendered.losses[0].field,

@@ -128,6 +128,7 @@ async def fail(error: TriviumError, call: Call, reply: Reply, run: Run, headers:
         reply.cut()
         return
     error = told_of(error, run)
+    run.told = (error.code, error.message)
     content = render(call.api, error_value(call, error))
     run.status = error.status
     run.response_bytes = len(content)

@@ -76,6 +76,7 @@ async def begin(call: Call, request: Request, target: Target, run: Run, deps: De
         provider=target.provider.name,
         upstream_model=target.model[:256],
         price_version=run.quote.version if run.quote else None,
+        public_model=target.public if target.stealth else None,
     )
     refusal = await deps.ledger.start(start)
     if refusal is not None:

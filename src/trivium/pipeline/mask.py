@@ -31,6 +31,8 @@ _REFUSED = (400, "upstream_error", "The model does not take this request.")
 _BROKEN = (502, "upstream_error", "The model failed to answer. Try again.")
 _OVERLONG = (400, "context_length_exceeded", "The input is longer than the model's context. Send less of it.")
 _RETRYABLE = (429, 503)
+_PAUSE = 5
+"""Seconds until a client may try again, whatever the upstream says: its figures are as good as a name."""
 
 
 def told_of(error: TriviumError, run: Run) -> TriviumError:
@@ -38,10 +40,8 @@ def told_of(error: TriviumError, run: Run) -> TriviumError:
     if run.target is None or not run.target.stealth or not isinstance(error, UpstreamError):
         return error
     status, code, message = _what(error, run)
-    told = UpstreamError(message, retry_after=error.retry_after)
+    told = UpstreamError(message, retry_after=_PAUSE if status in _RETRYABLE else None)
     told.status, told.code = status, code
-    if status in _RETRYABLE and told.retry_after is None:
-        told.retry_after = 1
     return told
 
 

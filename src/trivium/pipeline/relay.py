@@ -143,6 +143,7 @@ class Exchange:
             if self._api is not self._call.api and told.error and not isinstance(failure, UpstreamRefusedUs):
                 failure.code = told.error.code or told.error.type
             raise failure
+        self._run.told = ((told.error and (told.error.code or told.error.type)) or failure.code, message)
         await self._start(status, [(b"content-length", b"%d" % len(body))])
         await self._end(body)
 
@@ -313,10 +314,12 @@ class Exchange:
     async def _end_broken(self, meter: Stream, error: TriviumError) -> None:
         """The client learns of it in its own API's way, unless half an event has gone out already."""
         self._run.error = error
-        said = meter.failure(error_value(self._call, told_of(error, self._run)))
+        told = told_of(error, self._run)
+        said = meter.failure(error_value(self._call, told))
         if said is None:
             self._reply.cut()
         else:
+            self._run.told = (told.code, told.message)
             await self._end(said)
 
     def _note(self, meter: Stream) -> None:

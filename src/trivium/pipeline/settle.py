@@ -42,10 +42,14 @@ if TYPE_CHECKING:
 
 CLIENT_CLOSED = 499
 """The status of a call whose client left before it had one (nginx's word for it)."""
+_LONGEST_MESSAGE = 2000
 
 
 class Run:
     """What is known of a call so far. Use as a context manager around the whole call."""
+
+    told: tuple[str, str] | None = None
+    """Code and message of the error that the client was told."""
 
     def __init__(self, call: Call, deps: Deps) -> None:
         self.call = call
@@ -293,9 +297,19 @@ class Run:
             content_bytes=self.content_bytes,
             abuse_verdict=judged.verdict if judged else None,
             abuse_reason=(short(judged.reason) or None) if judged else None,
+            **self._for_callers(),
             **self.read_prompts(),
             **_told_of_itself(call.headers, self.key),
         )
+
+    def _for_callers(self) -> dict[str, Any]:
+        """The columns of what the caller's side sees in place of others."""
+        target, (code, message) = self.target, self.told or (None, None)
+        return {
+            "public_model": target.public if target and target.stealth else None,
+            "told_code": short(code),
+            "told_message": message[:_LONGEST_MESSAGE] if message else None,
+        }
 
     def read_prompts(self) -> dict[str, Any]:
         """The columns about prompts, where they are kept and somebody known has sent them."""
@@ -322,9 +336,9 @@ class Run:
     def _error(self) -> tuple[str | None, str | None]:
         """The upstream's own error wins over ours: ours says only that there was one."""
         if self.answer is not None and self.answer.error is not None:
-            return short(self.answer.error.type), self.answer.error.message[:2000]
+            return short(self.answer.error.type), self.answer.error.message[:_LONGEST_MESSAGE]
         if self.error is not None:
-            return self.error.code, (self.error.detail or self.error.message)[:2000]
+            return self.error.code, (self.error.detail or self.error.message)[:_LONGEST_MESSAGE]
         return None, None
 
 

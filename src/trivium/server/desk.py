@@ -166,7 +166,7 @@ class Desk:
             if self._statistics_ns is None or now - self._statistics_ns > _STATISTICS_KEPT_NS:
                 since = (call.time_ms - _STATISTICS_MS) // HOUR_MS * HOUR_MS
                 query = UsageQuery(by=("model",), since_ms=max(0, since))
-                self._statistics = await asyncio.to_thread(self._store.usage, query)
+                self._statistics = await asyncio.to_thread(self._store.usage, query, public=True)
                 self._statistics_ns = now
         by_target = {row["model"]: row for row in self._statistics}
         found = (

@@ -17,6 +17,7 @@ _KEYS = {
     "key_id": "coalesce(key_id, '')",
     "account_id": "coalesce(account_id, '')",
     "api": "api",
+    "public_model": "coalesce(public_model, '')",
     "provider": "coalesce(provider, '')",
     "model": """CASE WHEN upstream_status IS NULL OR upstream_status BETWEEN 400 AND 499 THEN ''
         ELSE coalesce(provider || '/' || upstream_model, '') END""",

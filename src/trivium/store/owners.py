@@ -28,10 +28,11 @@ _SEEN = (
 )
 _FROM = f"{_SEEN}, since = excluded.since"
 _DOWN_TO = f"{_SEEN}, since = CASE WHEN excluded.since < owners.since THEN excluded.since ELSE owners.since END"
-_COLUMNS = """
-    id, time_ms, api, key_id, account_id, payer, hold_nano, requested_model, provider, upstream_model, price_version,
-    windows, upstream_id
-"""
+_STARTED = (
+    *("id", "time_ms", "api", "key_id", "account_id", "payer", "hold_nano", "requested_model", "provider"),
+    *("upstream_model", "price_version", "public_model"),
+)
+_COLUMNS = ", ".join((*_STARTED, "windows", "upstream_id"))
 
 
 class Orphan(msgspec.Struct, frozen=True):
@@ -107,19 +108,6 @@ async def accounts_with_expired_credits(database: Database, now_ms: int) -> list
 
 
 def _orphan(row: Row) -> Orphan:
-    id, time_ms, api, key_id, account_id, payer, hold, requested, provider, model, version, windows, upstream_id = row
-    start = Start(
-        id=id,
-        time_ms=time_ms,
-        api=api,
-        key_id=key_id,
-        account_id=account_id,
-        scopes=(),
-        payer=payer,
-        hold_nano=hold,
-        requested_model=requested,
-        provider=provider,
-        upstream_model=model,
-        price_version=version,
-    )
+    *told, windows, upstream_id = row
+    start = Start(scopes=(), **dict(zip(_STARTED, told, strict=True)))
     return Orphan(start, posting.read_windows(windows), upstream_id)

@@ -28,6 +28,11 @@ GROUPS = {
     "outcome": "outcome",
 }
 """What usage can be grouped by. Days are UTC."""
+_PUBLIC_GROUPS = {
+    "model": "CASE WHEN public_model <> '' THEN public_model ELSE nullif(model, '') END",
+    "provider": "CASE WHEN public_model <> '' THEN NULL ELSE nullif(provider, '') END",
+}
+"""The same, where nobody may learn who answers as a stealth model."""
 
 _CACHE_WRITE = "cache_write_5m_tokens + cache_write_1h_tokens + cache_write_other_tokens"
 _SUMS = {
@@ -46,6 +51,8 @@ _SUMS = {
     "cost_nano": "cost_nano",
     "market_cost_nano": "market_cost_nano",
 }
+_PUBLIC_SUMS = {"market_cost_nano": "CASE WHEN public_model <> '' THEN 0 ELSE market_cost_nano END"}
+"""What it is worth is as good as a name."""
 
 _SUMMED = (*rollups.KEYS[1:], *rollups.SUMS)
 _HOURS = f"SELECT hour_ms AS time_ms, {', '.join(_SUMMED)} FROM usage_hours WHERE hour_ms"
@@ -85,11 +92,12 @@ class RequestQuery(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     whose: Whose = Whose()
 
 
-def usage(database: Database, query: UsageQuery) -> list[dict[str, Any]]:
+def usage(database: Database, query: UsageQuery, *, public: bool = False) -> list[dict[str, Any]]:
     """A row per group with requests, outcomes, tokens and nanodollars. Counting calls (`count_tokens`) are no requests
-    here. Blocks; raises StoreUnavailable."""
-    groups = [f"{GROUPS[name]} AS {name}" for name in query.by]
-    sums = [f"coalesce(sum({expression}), 0) AS {name}" for name, expression in _SUMS.items()]
+    here. `public`: stealth models are named by their ids alone. Blocks; raises StoreUnavailable."""
+    by, summed = (GROUPS | _PUBLIC_GROUPS, _SUMS | _PUBLIC_SUMS) if public else (GROUPS, _SUMS)
+    groups = [f"{by[name]} AS {name}" for name in query.by]
+    sums = [f"coalesce(sum({expression}), 0) AS {name}" for name, expression in summed.items()]
     spans = _spans(query.since_ms or 0, _LATEST if query.until_ms is None else query.until_ms)
     where, whose = calls(Whose(organization=query.organization, user=query.user))
     parts = [f"{source} >= ? AND {column} < ? AND operation = 'generate' AND {where}" for source, column, _, _ in spans]

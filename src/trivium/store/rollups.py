@@ -15,7 +15,7 @@ from trivium.metering.record import Record
 
 HOUR_MS = 3_600_000
 
-KEYS = ("hour_ms", "operation", "key_id", "account_id", "api", "provider", "model", "outcome")
+KEYS = ("hour_ms", "operation", "key_id", "account_id", "api", "provider", "model", "public_model", "outcome")
 """In the table an empty text stands for none."""
 
 SUMS = (
@@ -46,6 +46,7 @@ COLUMNS = {
     "provider": "coalesce(provider, '')",
     "model": "CASE WHEN upstream_status < 400 OR upstream_status >= 500 THEN"
     " coalesce(provider || '/' || upstream_model, '') ELSE '' END",
+    "public_model": "coalesce(public_model, '')",
     "usage_unknown": "CASE WHEN upstream_status = 200 AND usage_known = 0 THEN 1 ELSE 0 END",
     "market_cost_nano": "coalesce(market_cost_nano, 0)",
 }
@@ -79,6 +80,7 @@ def _key(record: Record) -> tuple[str | int, ...]:
         record.api,
         record.provider or "",
         f"{record.provider}/{record.upstream_model}" if named else "",
+        record.public_model or "",
         record.outcome,
     )
 

@@ -241,6 +241,40 @@ MIGRATIONS = (
     ALTER TABLE records ADD COLUMN client_version TEXT;
     ALTER TABLE records ADD COLUMN feature TEXT;
     ALTER TABLE records ADD COLUMN mode TEXT;
+    ALTER TABLE records ADD COLUMN public_model TEXT;
+    ALTER TABLE records ADD COLUMN told_code TEXT;
+    ALTER TABLE records ADD COLUMN told_message TEXT;
+    ALTER TABLE starts ADD COLUMN public_model TEXT;
+    CREATE TABLE hours (
+        hour_ms INTEGER NOT NULL,
+        operation TEXT NOT NULL,
+        key_id TEXT NOT NULL,
+        account_id TEXT NOT NULL,
+        api TEXT NOT NULL,
+        provider TEXT NOT NULL,
+        model TEXT NOT NULL,
+        public_model TEXT NOT NULL,
+        outcome TEXT NOT NULL,
+        requests INTEGER NOT NULL,
+        usage_unknown INTEGER NOT NULL,
+        input_uncached_tokens INTEGER NOT NULL,
+        cache_read_tokens INTEGER NOT NULL,
+        cache_write_5m_tokens INTEGER NOT NULL,
+        cache_write_1h_tokens INTEGER NOT NULL,
+        cache_write_other_tokens INTEGER NOT NULL,
+        output_tokens INTEGER NOT NULL,
+        reasoning_tokens INTEGER NOT NULL,
+        cost_nano INTEGER NOT NULL,
+        market_cost_nano INTEGER NOT NULL,
+        PRIMARY KEY (hour_ms, operation, key_id, account_id, api, provider, model, public_model, outcome)
+    );
+    INSERT INTO hours
+    SELECT hour_ms, operation, key_id, account_id, api, provider, model, '', outcome, requests, usage_unknown,
+        input_uncached_tokens, cache_read_tokens, cache_write_5m_tokens, cache_write_1h_tokens,
+        cache_write_other_tokens, output_tokens, reasoning_tokens, cost_nano, market_cost_nano
+    FROM usage_hours;
+    DROP TABLE usage_hours;
+    ALTER TABLE hours RENAME TO usage_hours;
 
     ALTER TABLE rerates ADD COLUMN markup_ppm INTEGER;
 

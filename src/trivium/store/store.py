@@ -71,8 +71,8 @@ class Store:
         self.peppers = Peppers(*changing)
         self.key_changes = KeyChanges(*changing, self.keys)
 
-    def usage(self, query: reports.UsageQuery) -> list[dict[str, Any]]:
-        return reports.usage(self.database, query)
+    def usage(self, query: reports.UsageQuery, *, public: bool = False) -> list[dict[str, Any]]:
+        return reports.usage(self.database, query, public=public)
 
     def requests(self, query: reports.RequestQuery) -> list[dict[str, Any]]:
         return reports.requests(self.database, query)

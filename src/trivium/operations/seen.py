@@ -1,0 +1,59 @@
+"""What of a record is shown to whoever is not the house: lists of what is seen, so that a new column is not.
+
+The house's alone are what was thought of the caller, what the house's own accounts and networks answered, and flags.
+Errors are those that the client was told. Of a stealth model nothing is seen that says who answered, for which the
+record itself says that it was one: models are renamed and end.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from trivium.metering.charge import Payer
+from trivium.metering.record import TOKENS, TOLD_BY_CLIENT
+
+_ALWAYS = (
+    *("id", "time_ms", "api", "operation", "outcome", "status", "key_id", "requested_model", "stream"),
+    *("error_code", "error_message", "in_band_error", "finish_reason", "usage_known", *TOKENS, "max_tokens"),
+    *("queue_us", "ttfb_us", "first_token_us", "total_us", "request_bytes", "response_bytes", "content_bytes"),
+    *("client_app", "client_ip", "requests", "account_id", "user_id", "project_id", "payer", "cost_nano", "hold_nano"),
+    *("prompt_prefix", "system_prompt_prefix", "system_prompt_length", *TOLD_BY_CLIENT),
+)
+_OF_ANSWERER: dict[str, Any] = {
+    **dict.fromkeys(("provider", "upstream_api", "upstream_model", "answer_model", "upstream_id")),
+    **dict.fromkeys(("native_finish_reason", "server_tools", "service_tier", "losses")),
+    **dict.fromkeys(("reported_cost_usd", "market_cost_usd", "market_cost_nano", "is_byok", "cost_source")),
+    "price_version": None,
+    "markup_ppm": 0,
+}
+"""What tells who answered, and what stands there of a stealth model instead."""
+
+SEEN = frozenset((*_ALWAYS, *_OF_ANSWERER))
+"""Columns."""
+
+
+def is_secret(row: Mapping[str, Any]) -> bool:
+    """Whether nobody but the house may learn who answered."""
+    return row["public_model"] is not None
+
+
+def seen(row: Mapping[str, Any]) -> dict[str, Any]:
+    """A row of the record table for everybody but the house."""
+    shown = {name: value for name, value in row.items() if name in SEEN}
+    shown |= {"error_code": row["told_code"], "error_message": row["told_message"]}
+    return shown | _covered(row) if is_secret(row) else shown
+
+
+def _covered(row: Mapping[str, Any]) -> dict[str, Any]:
+    public = row["public_model"]
+    cached = ("cache_write_5m_tokens", "cache_write_1h_tokens", "cache_write_other_tokens")
+    return {
+        **_OF_ANSWERER,
+        "upstream_model": public,
+        "answer_model": public if row["answer_model"] is not None else None,
+        # Not every vendor's caches last as long.
+        **dict.fromkeys(cached, 0),
+        "cache_write_other_tokens": sum(row[name] for name in cached),
+        "payer": row["payer"] and Payer.FREE,
+    }
