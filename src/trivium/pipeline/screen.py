@@ -101,7 +101,7 @@ def _payer(call: Call, target: Target, run: Run, deps: Deps) -> Payer:
     quote = deps.prices.quote(target.provider, target.model, whose, call.time_ms)
     name = f"{target.provider.name}/{target.model}"
     promoted = deps.promotions.apply(name, account=whose, key=run.key_id, time_ms=call.time_ms)
-    return payer_of(quote, byok=target.provider.byok, promoted=promoted, free=target.free)
+    return payer_of(quote, byok=target.provider.byok, promoted=promoted, free=target.given_away(quote))
 
 
 def _seen(call: Call, payer: Payer, run: Run) -> Seen:
