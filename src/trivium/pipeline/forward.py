@@ -67,7 +67,7 @@ def way_to(call: Call, target: Target, apis: Container[Api], deps: Deps) -> Tran
 def prepare(call: Call, request: Request, target: Target, way: Translation | None, run: Run) -> bytes:
     """The body for the upstream. Raises RequestError, LossRefused where the caller wants nothing lost."""
     custom, losses = target.custom, Losses()
-    asked = request if custom is None else adapted(request, custom, losses)
+    asked = request if custom is None else adapted(request, custom, way.api if way else call.api, losses)
     if way is None:
         rendered = render(asked, target.model)
     else:
