@@ -209,6 +209,8 @@ class AbuseVerdicts(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     bad_address: Verdict = "hard_block"
     bad_agent: Verdict = "hard_block"
     bad_prompt: Verdict = "hard_block"
+    unread: Verdict = "challenge"
+    """Of a call in which nobody can look for bad prompts."""
 
 
 class AbuseRules(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
