@@ -213,6 +213,39 @@ async def test_tools_that_it_is_not_given_are_taken_out_as_a_loss(path: str, bod
         assert (status, "not given this tool" in message_of(path, answer)) == (400, True)
 
 
+OK = {"name": "ok", "parameters": {"type": "object"}}
+SPACE = {"type": "namespace", "name": "shellns", "description": "x", "tools": [{"type": "function", **OK, "name": "a"}]}
+SHUT_OUT: list[tuple[int, str, dict[str, Any]]] = [
+    (0, "chat", {"tools": [{"type": "function", **OK, "function": {**OK, "name": "shell_exec"}}]}),
+    (0, "chat", {"tools": [{"type": "custom", **OK, "custom": {"name": "shell_exec"}}]}),
+    (0, "chat", {"web_search_options": {}}),
+    (1, "responses", {"tools": [{"type": "mcp", "server_label": "evil", "server_url": "https://x", "name": "ok"}]}),
+    (1, "responses", {"tools": [{"type": "web_search", "name": "ok"}]}),
+    (1, "responses", {"tools": [SPACE]}),
+    (1, "chat", {"tools": [SPACE]}),
+    (1, "messages", {"tools": [SPACE]}),
+    (2, "messages", {"tools": [{"type": "web_search_20250305", "name": "ok"}]}),
+    (2, "chat", {"tools": [{"name": "shell.exec", "input_schema": {"type": "object"}}]}),
+]
+
+
+@pytest.mark.parametrize(("call", "spoken", "more"), SHUT_OUT)
+async def test_no_other_name_brings_a_tool_to_a_server_that_is_not_given_it(
+    call: int, spoken: str, more: dict[str, Any]
+) -> None:
+    path, body = CALLS[call]
+    async with town() as acme:
+        await acme.add(apis=[spoken], exclude_tools=["shell_*", "shellns*", "evil", "web_search"])
+        assert (await acme.post(path, named(body) | more))[0] == 200
+        assert acme.asked().keys().isdisjoint({"tools", "web_search_options"})
+        record = await acme.house.record()
+        assert record["losses"] is not None
+        await acme.do("set", name="llama", exclude_tools=[], include_tools=["ok", "a"])
+        assert (await acme.post(path, named(body) | more))[0] == 200
+        kept = more["tools"] == [SPACE] and spoken == "responses" if "tools" in more else False
+        assert acme.asked().keys().isdisjoint({"tools", "web_search_options"}) is not kept
+
+
 @pytest.mark.parametrize(("path", "body"), CALLS)
 async def test_a_request_without_a_tool_that_it_is_given_has_none(path: str, body: dict[str, Any]) -> None:
     async with town() as acme:

@@ -4,6 +4,7 @@ wins."""
 from __future__ import annotations
 
 import asyncio
+import json
 from typing import Any
 
 import aiohttp
@@ -11,7 +12,7 @@ import msgspec
 import pytest
 
 from gateway import ALL_APIS, CHAT, MESSAGES, RESPONSES, Running, running
-from support_money import INPUT, OUTPUT, PRICES, customer, in_every_api, shop
+from support_money import INPUT, OUTPUT, PRICES, customer, in_every_api, operate, shop
 from support_redis import RedisServer
 from trivium.mock import Model, Reply, Script, Usage
 from trivium.operations.discover import discover
@@ -82,12 +83,47 @@ async def test_callers_without_a_key_are_not_answered_unless_that_is_switched_on
 
 @pytest.mark.parametrize("model", ["x:free", "up/x:free", "zero"])
 async def test_what_a_pattern_means_or_has_no_price_is_free_too(model: str) -> None:
-    settings = f'[models."up/zero"]\nfree = true\n[models."up/x*"]\n{PRICES}\n{OPEN}'
-    async with running(Reply(usage=Usage(input=10, output=5)), settings=settings) as house:
+    settings = f'[models."up/zero"]\nfree = true\n[models."up/m*"]\n{PRICES}\n{OPEN}'
+    provider = f'{ALL_APIS}\nmodels = ["x:free", "zero"]'
+    async with running(Reply(usage=Usage(input=10, output=5)), settings=settings, provider=provider) as house:
         assert (await house.post(PATHS["chat"], {**CHAT, "model": model}, key=None))[0] == 200
         record = await house.record()
     assert (record["payer"], record["cost_nano"]) == ("free", 0)
-    assert record["market_cost_nano"] == (0 if model == "zero" else 10 * INPUT + 5 * OUTPUT)
+
+
+async def test_what_is_free_by_its_name_keeps_what_it_was_worth() -> None:
+    told = {"choices": [{"message": {"content": "hi"}}], "usage": {"prompt_tokens": 10, "cost": 0.5}}
+    provider = f'{ALL_APIS}\nreports_cost = true\nmodels = ["x:free"]'
+    settings = f'[models."up/m"]\n{PRICES}\n{OPEN}'
+    async with running(Reply(body=json.dumps(told)), settings=settings, provider=provider) as house:
+        assert (await house.post(PATHS["chat"], {**CHAT, "model": "x:free"}, key=None))[0] == 200
+        record = await house.record()
+    assert (record["payer"], record["cost_nano"], record["market_cost_nano"]) == ("free", 0, 500_000_000)
+
+
+@in_every_api
+@pytest.mark.parametrize("models", ['["qwen3-*"]', '["*", "qwen3-8b:free"]', "", '["qwen3-8b:free"]'])
+@pytest.mark.parametrize("said", ["config", "override"])
+async def test_no_name_makes_a_model_free_that_has_a_price(api: str, models: str, said: str) -> None:
+    """Neither where the provider would take any name, nor where it has one that a pattern means."""
+    settings = f'[models."up/*"]\n{PRICES}' if said == "config" else '[models."up/other"]\nfree = true'
+    settings += '\n[billing]\nmode = "credits"\n' + OPEN
+    provider = f"{ALL_APIS}\n" + (f"models = {models}" if models else "")
+    async with shop(settings=settings, provider=provider) as house:
+        await customer(house, "0")
+        if said == "override":
+            await operate(house, "prices.set", pattern="up/*", price={"input": "1", "output": "2"})
+        for model in ("qwen3-8b", "qwen3-8b:free", "qwen3-8b:free:free", "qwen3-8b/:free"):
+            assert (await house.post(*free(api, f"up/{model}")))[0] == 402, model
+            status, body, _ = await house.post(*free(api, f"up/{model}"), key=None)
+            assert (status, body["error"]["code"]) == (401, "paid_model_auth_required"), model
+        assert house.upstream.requests == []
+
+
+async def test_a_priced_model_counts_for_no_limit_of_free_ones_whatever_its_name() -> None:
+    settings = PRICED + "[free]\nper_user_per_hour = 1\n"
+    async with running(settings=settings, provider=f'{ALL_APIS}\nmodels = ["x:free"]') as house:
+        assert [(await house.post(*free("chat", "x:free")))[0] for _ in range(3)] == [200, 200, 200]
 
 
 @in_every_api
@@ -119,7 +155,8 @@ async def test_a_day_without_a_key_ends_with_a_way_to_sign_up(api: str) -> None:
 
 
 async def test_a_user_may_have_a_limit_of_free_requests() -> None:
-    async with running(settings=PRICED + "[free]\nper_user_per_hour = 1\n" + GIFT) as house:
+    settings = f'[models."up/m-1"]\n{PRICES}\n[free]\nper_user_per_hour = 1\n{GIFT}'
+    async with running(settings=settings, provider=f'{ALL_APIS}\nmodels = ["m-1", "x:free"]') as house:
         other = house.gateway.store.keys.create("other")[1]
         assert [(await house.post(*free("chat"), key=key))[0] for key in ("", "", other)] == [200, 429, 200]
         assert [(await house.post(*free("chat", "x:free"), key=key))[0] for key in ("", other)] == [429, 429]
@@ -177,10 +214,11 @@ async def test_a_forged_address_moves_no_limit_and_a_trusted_proxy_does() -> Non
 
 @in_every_api
 async def test_a_model_whose_free_time_is_over_and_a_hidden_one_are_404(api: str) -> None:
-    settings = PRICED + OPEN + 'hidden = ["house/secret", "*hid:free"]\n' + GIFT
+    settings = f'[models."up/paid"]\n{PRICES}\n{OPEN}' + 'hidden = ["house/secret", "*hid:free"]\n' + GIFT
     settings += '[free.models."house/old"]\nroute = "up/m-1"\ndisabled = true\n'
     settings += '[free.models."house/secret"]\nroute = "up/m-1"\n'
-    async with running(settings=settings) as house:
+    provider = f'{ALL_APIS}\nmodels = ["m-1", "hid:free", "Hid:free"]'
+    async with running(settings=settings, provider=provider) as house:
         for key in ("", None):
             status, said, _ = await house.post(*free(api, "house/old"), key=key)
             assert (status, said["error"]["code"]) == (404, "model_ended")
@@ -233,8 +271,25 @@ async def test_which_error_wins(api: str) -> None:
         while (last := await code("house/secret", **stateful))[0] != 429:
             assert last[0] in (400, 404)
         assert await code("house/secret", key="", **stateful) == (429, "rate_limited")
-        assert await code("m-1", **stateful) == (401, "paid_model_auth_required")
+        assert await code("m-1", **stateful) == (429, "rate_limited")
         assert house.upstream.requests == []
+
+
+@in_every_api
+async def test_who_has_had_all_of_a_day_hears_that_first_whatever_the_model(api: str) -> None:
+    """Check 7 comes before check 8; and what check 8 refuses takes nothing of what check 7 leaves."""
+    settings = PRICED + OPEN + "anonymous_per_ip_per_day = 2\n" + GIFT
+    async with running(settings=settings) as house:
+
+        async def code(model: str, key: str | None = None) -> str:
+            status, said, _ = await house.post(*free(api, model), key=key)
+            return "" if status == 200 else said["error"]["code"]
+
+        for _ in range(5):
+            assert [await code(model) for model in ("m-1", "a/b/c")] == ["paid_model_auth_required"] * 2
+        assert [await code("house/gift") for _ in range(3)] == ["", "", "free_limit_reached"]
+        assert [await code(model) for model in ("m-1", "a/b/c")] == ["free_limit_reached"] * 2
+        assert await code("m-1", key="") == ""
 
 
 def house_api(api: str) -> Any:
@@ -266,7 +321,7 @@ async def test_those_without_a_key_send_less_and_count_tokens_of_free_models_onl
 
 async def test_the_list_of_models_is_what_one_may_use() -> None:
     script = Script(models=[Model("paid"), Model("some:free"), Model("hid:free")])
-    settings = PRICED + OPEN + 'hidden = ["hid:free"]\n' + GIFT
+    settings = f'[models."up/paid"]\n{PRICES}\n{OPEN}' + 'hidden = ["hid:free"]\n' + GIFT
     settings += '[free.models."house/cloak"]\nroute = "up/m-2"\nstealth = true\nname = "Cloak"\n'
     settings += '[free.models."house/old"]\nroute = "up/m-2"\ndisabled = true\n'
     async with running(script=script, settings=settings) as house:

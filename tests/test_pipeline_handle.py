@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
+import aiohttp
 import pytest
+from multidict import CIMultiDict
 
 from gateway import CALLS, CHAT, MESSAGES, RESPONSES, running
 from trivium.canon.api import Api
@@ -69,6 +71,39 @@ async def test_a_key_in_x_api_key_beside_a_foreign_bearer_token_counts() -> None
         assert (await house.post("/v1/messages", MESSAGES, key=None, headers=both))[0] == 200
         two = {"authorization": f"Bearer {house.key}", "x-api-key": "tv-another"}
         assert (await house.post("/v1/messages", MESSAGES, key=None, headers=two))[0] == 401
+
+
+@pytest.mark.parametrize(
+    ("sent", "status"),
+    [
+        ([("x-api-key", "wrong"), ("x-api-key", "anonymous")], 401),
+        ([("authorization", "Bearer wrong"), ("authorization", "anonymous"), ("x-api-key", "anonymous")], 401),
+        ([("x-api-key", "anonymous"), ("x-api-key", "anonymous")], 200),
+        ([("x-api-key", ""), ("x-api-key", "anonymous"), ("accept", "a"), ("accept", "b")], 200),
+        ([("authorization", "Bearer OURS"), ("authorization", "Bearer OTHER")], 401),
+        ([("Authorization", "Bearer OTHER"), ("Authorization", "Bearer OURS")], 401),
+        ([("x-api-key", "OURS"), ("x-api-key", "tv-wrong")], 401),
+        ([("x-api-key", "tv-wrong"), ("x-api-key", "OURS")], 401),
+        ([("x-api-key", "OURS"), ("x-api-key", "OURS"), ("authorization", "bearer OURS")], 200),
+        ([("x-api-key", "OURS"), ("x-api-key", "sk-left-over")], 200),
+        ([("authorization", "Bearer OURS"), ("authorization", "Basic eDp5")], 200),
+        ([("authorization", "Bearer OURS , Bearer OTHER")], 401),
+    ],
+)
+async def test_no_credential_hides_behind_another_of_its_header(sent: list[tuple[str, str]], status: int) -> None:
+    """The behaviour page, section 3, for headers that are sent more than once."""
+    async with running(settings="[free]\nanonymous = true\n") as house:
+        keys = {"OURS": house.key, "OTHER": house.gateway.store.keys.create("other")[1]}
+        headers = CIMultiDict[str]()
+        for name, value in sent:
+            headers.add(name, " ".join(keys.get(word, word) for word in value.split(" ")))
+        for path, body in CALLS:
+            async with (
+                aiohttp.ClientSession() as session,
+                session.post(house.url + path, json=body, headers=headers) as response,
+            ):
+                assert response.status == status
+        assert len(house.upstream.requests) == (3 if status == 200 else 0)
 
 
 @pytest.mark.parametrize("path", [path for path, _ in CALLS])

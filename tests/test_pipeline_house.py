@@ -10,6 +10,7 @@ import pytest
 from gateway import CHAT, MESSAGES, RESPONSES, running
 from support_translated import DIRECTIONS, PATHS
 from trivium.mock import Error, Match, Reply, Rule, Usage
+from trivium.pipeline.house import HouseExchange
 
 BODIES: dict[str, dict[str, Any]] = {"chat": CHAT, "responses": RESPONSES, "messages": MESSAGES}
 GIFT = '[free.models."house/gift"]\nroute = "up/real-1"\n'
@@ -89,6 +90,16 @@ async def test_a_long_answer_and_one_that_begins_with_blanks_are_written_anew_to
             said = json.loads(said) if isinstance(said, str) else said
             assert (status, said["model"]) == (200, "house/gift")
             assert said["choices"][0]["message"]["content"][0] == letter
+
+
+async def test_a_longer_answer_than_is_read_arrives_without_its_first_blanks(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(HouseExchange, "_BUFFERS", 1000)
+    answer = {"model": "real-1", "choices": [{"message": {"content": "x" * 5000}, "finish_reason": "stop"}]}
+    reply = Reply(body=" " * 700 + json.dumps(answer), chunk_bytes=700, content_type="application/json")
+    async with running(reply, settings=GIFT) as house:
+        status, said, _ = await house.post(PATHS["chat"], {**CHAT, "model": "house/gift"})
+        assert (await house.record())["outcome"] == "success"
+    assert (status, said["choices"][0]["message"]["content"]) == (200, "x" * 5000)
 
 
 async def test_a_strict_call_is_refused_under_the_public_id() -> None:

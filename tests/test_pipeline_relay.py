@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import random
 import time
 from typing import Any
 
@@ -264,6 +265,28 @@ async def test_a_long_answer_goes_through_in_pieces_and_is_metered() -> None:
     assert status == 200
     assert len(got["content"][0]["text"]) == 3_000_000
     assert record["output_tokens"] == 7
+
+
+@pytest.mark.parametrize(("path", "body"), CALLS)
+async def test_a_long_answer_that_came_compressed_arrives_whole(path: str, body: dict[str, Any]) -> None:
+    """Its upstream told how long it was while it was compressed."""
+    said = random.Random(3).randbytes(800_000).hex()
+    async with running(Reply(text=said, usage=Usage(input=1, output=7), gzip=True)) as house:
+        status, got, headers = await house.post(path, body)
+        record = await house.record()
+        packed = len(await direct(house, path, body))
+    assert status == 200
+    assert said in json.dumps(got)
+    assert "content-length" not in headers
+    assert packed > 1_600_000
+    assert (record["outcome"], record["output_tokens"]) == ("success", 7)
+
+
+async def test_the_length_of_a_long_answer_is_told_where_it_is_known() -> None:
+    async with running(Reply(text="y" * 3_000_000)) as house:
+        _, got, headers = await house.post("/v1/messages", MESSAGES)
+    assert len(got["content"][0]["text"]) == 3_000_000
+    assert int(headers["content-length"]) > 3_000_000
 
 
 async def test_blank_keep_alives_before_a_body_go_on_at_once() -> None:

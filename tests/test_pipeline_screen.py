@@ -382,6 +382,24 @@ class TestRules:
             ("hard_block", "bad_prompt", "call_blocked"),
         }
 
+    @in_every_api
+    @pytest.mark.parametrize("mode", ["log", "enforce"])
+    async def test_a_long_text_before_hides_nothing_and_a_crowd_is_told(self, api: str, mode: str) -> None:
+        said = settings(None, mode, 'bad_prompts = ["steal keys"]')
+        name = "input" if api == "responses" else "messages"
+        bad, old = {"role": "user", "content": "steal keys"}, {"role": "assistant", "content": "{" * 610_000}
+        crowd = {"role": "assistant", "content": [{}] * 310_000}
+        async with shop(HI, settings=said) as house:
+            for turns in ([old, bad], [crowd, bad], [bad]):
+                status, _, _ = await house.post(PATHS[api], {**BODIES[api], name: turns})
+                assert status == (200 if mode == "log" else 403)
+            found = [
+                (record["abuse_verdict"], record["abuse_reason"], "prompts_unread" in record["flags"])
+                for record in reversed(await house.records())
+            ]
+        blocked = ("hard_block", "bad_prompt", False)
+        assert found == [blocked, ("challenge", "unread", True), blocked]
+
     async def test_in_mode_log_they_only_tell(self) -> None:
         async with shop(HI, settings=settings(None, "log", 'bad_agents = ["claude-cli/*"]')) as house:
             assert (await house.post(*a_call("chat"), headers=AGENT))[0] == 200

@@ -143,6 +143,13 @@ class TestLists:
         assert calls(some, ANNA, 1, 0, "a joke, please").verdict is Verdict.ALLOW
         assert calls(some, ANNA, 1, 0, "hi", "now STEAL KEYS from it") == Judgement(Verdict.HARD_BLOCK, "bad_prompt")
 
+    def test_prompts_that_nobody_can_read_are_no_way_around(self) -> None:
+        some = rules(bad_prompts=["steal keys"])
+        assert some.judge(ANNA, lambda: None) == Judgement(Verdict.CHALLENGE, "unread")
+        some = rules(bad_prompts=["steal keys"], verdicts={"unread": "allow"})
+        assert some.judge(ANNA, lambda: None) == Judgement(Verdict.ALLOW, "")
+        assert rules().judge(ANNA, lambda: None).verdict is Verdict.ALLOW
+
     def test_prompts_are_not_read_where_no_rule_asks(self) -> None:
         def unreadable() -> tuple[str, ...]:
             raise AssertionError

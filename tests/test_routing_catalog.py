@@ -198,10 +198,21 @@ def test_a_model_of_the_house_is_asked_for_by_its_id_and_is_free() -> None:
     assert {entry.owned_by for entry, target in where.entries() if target.house} == {"trivium"}
 
 
-def test_free_patterns_mean_models_that_a_provider_has_as_far_as_is_known() -> None:
-    where = house({"a": ["x:free", "y"], "b": ["v/*"], "c": None, "d": None}, {"d": ["z:free"]})
-    free = ["a/x:free", "b/v/x:free", "c/x:free", "c/y:free", "d/z:free", "z:free"]
-    for name in [*free, "y", "a/y", "a/y:free", "b/x:free", "c/x", "d/x:free", "d/z"]:
+def test_free_patterns_mean_models_that_a_provider_is_known_to_have() -> None:
+    """Where a provider may serve names that are on no list, a name makes nothing free: callers make names up."""
+    where = house({"a": ["x:free", "y"], "b": ["v/*", "w:free"], "c": None, "d": None}, {"d": ["z:free"]})
+    free = ["a/x:free", "x:free", "b/w:free", "d/z:free", "z:free"]
+    made_up = [
+        "b/v/x:free",
+        "v/x:free",
+        "c/x:free",
+        "any:free",
+        "c/y:free:free",
+        "c/y/:free",
+        "a/x:free:free",
+        "d/z:Free",
+    ]
+    for name in [*free, *made_up, "y", "a/y", "a/y:free", "b/x:free", "c/x", "d/x:free", "d/z"]:
         assert where.resolve(name).free is (name in free), name
     assert not house({"a": ["x:free"]}, free=FreeSettings(patterns=())).resolve("x:free").free
     assert house({"a": ["x", "y"]}, free=FreeSettings(patterns=("a/*",))).resolve("y").free

@@ -10,9 +10,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from trivium.canon.api import Api
-from trivium.wire.custom import extended, tool_name, without_tools
+from trivium.wire.custom import extended, without_tools
 from trivium.wire.losses import Losses
 from trivium.wire.request import parse
+from trivium.wire.toolgate import ToolGate
 
 CHAT: dict[str, Any] = {"model": "m", "messages": []}
 RESPONSES: dict[str, Any] = {"model": "m", "input": ""}
@@ -22,31 +23,11 @@ MESSAGES: dict[str, Any] = {"model": "m", "max_tokens": 5, "messages": []}
 def filtered(api: Api, body: dict[str, Any] | bytes, *kept: str) -> tuple[dict[str, Any], list[str]]:
     losses = Losses()
     data = body if isinstance(body, bytes) else msgspec.json.encode(body)
-    after = without_tools(parse(api, data), lambda name: name in kept, losses)
+    after = without_tools(parse(api, data), ToolGate(lambda _: False, lambda name: name in kept), api, losses)
     assert {name: bytes(raw) for name, raw in after.members.items()} == {
         name: bytes(raw) for name, raw in msgspec.json.decode(after.body, type=dict[str, msgspec.Raw]).items()
     }
     return msgspec.json.decode(after.body), [loss.field for loss in losses.told()]
-
-
-@pytest.mark.parametrize(
-    ("tool", "name"),
-    [
-        ({"type": "function", "function": {"name": "read"}}, "read"),
-        ({"type": "custom", "custom": {"name": "patch"}}, "patch"),
-        ({"type": "function", "name": "read"}, "read"),
-        ({"type": "custom", "name": "patch"}, "patch"),
-        ({"name": "read", "input_schema": {}}, "read"),
-        ({"type": "web_search_20250305", "name": "web_search"}, "web_search"),
-        ({"type": "web_search_preview"}, "web_search_preview"),
-        ({"type": "mcp", "server_label": "docs", "server_url": "https://x"}, "docs"),
-        ({"type": "mcp_toolset", "mcp_server_name": "docs"}, "docs"),
-        ({"name": 5}, ""),
-        ({}, ""),
-    ],
-)
-def test_a_tool_has_one_name_in_all_apis(tool: dict[str, Any], name: str) -> None:
-    assert tool_name(tool) == name
 
 
 def test_a_choice_among_tools_keeps_those_that_are_left() -> None:
@@ -87,9 +68,33 @@ def test_a_member_that_stands_twice_reaches_nobody_unread() -> None:
     assert filtered(Api.CHAT, body, "b")[0]["tools"] == [{"name": "b"}]
 
 
+def test_nor_does_a_name_that_stands_twice() -> None:
+    body = b'{"model":"m","messages":[],"tools":[{"type":"function","function":{"name":"a","name":"b"}}]}'
+    after = without_tools(parse(Api.CHAT, body), ToolGate(lambda _: False, lambda _: True), Api.CHAT, Losses())
+    assert b'"a"' not in after.body
+
+
+def test_numbers_of_a_tool_keep_their_digits() -> None:
+    schema = b'{"maximum":1.10,"minimum":12345678901234567890123}'
+    body = b'{"model":"m","messages":[],"tools":[{"name":"b","parameters":%b}]}' % schema
+    after = without_tools(parse(Api.CHAT, body), ToolGate(lambda _: False, lambda _: True), Api.CHAT, Losses())
+    assert schema in after.body
+
+
+def test_a_search_that_a_member_switches_on_is_a_tool_too() -> None:
+    for member in ("web_search_options", "search_parameters"):
+        said = CHAT | {member: {}}
+        assert filtered(Api.CHAT, said, "web_search") == filtered(Api.CHAT, said, member) == (said, [])
+        assert filtered(Api.CHAT, said, "other") == (CHAT, [member])
+        assert filtered(Api.CHAT, CHAT | {member: None}, "other")[1] == []
+    plugins = CHAT | {"plugins": [{"id": "web"}, {"id": "file-parser"}]}
+    assert filtered(Api.CHAT, plugins, "web_search") == (plugins, [])
+    assert filtered(Api.CHAT, plugins, "x") == (CHAT | {"plugins": [{"id": "file-parser"}]}, ["plugins"])
+
+
 @pytest.mark.parametrize("odd", [5, "x", {}, [5, None, "x"], [[]]])
 def test_what_are_no_tools_is_the_server_s_to_refuse(odd: Any) -> None:
-    after, _ = filtered(Api.CHAT, CHAT | {"tools": odd}, "")
+    after, _ = filtered(Api.CHAT, CHAT | {"tools": odd}, "", "x")
     assert after["tools"] == odd
 
 
@@ -127,5 +132,6 @@ def test_the_model_is_told_exactly_of_the_tools_that_it_is_given(names: list[str
     body = {Api.CHAT: CHAT, Api.RESPONSES: RESPONSES, Api.MESSAGES: MESSAGES}[api]
     made = [{"type": "function", "function": {"name": n}} if api is Api.CHAT else {"name": n} for n in names]
     after, lost = filtered(api, body | {"tools": made}, *kept)
-    assert [tool_name(tool) for tool in after.get("tools", [])] == [name for name in names if name in kept]
+    told = [tool.get("function", tool)["name"] for tool in after.get("tools", [])]
+    assert told == [name for name in names if name in kept]
     assert bool(lost) == any(name not in kept for name in names)

@@ -189,6 +189,23 @@ def test_a_crowd_is_not_looked_through_and_this_is_told(api: Api, crowd: bytes) 
     assert prompts(request) == Prompts(read=False)
 
 
+STUFFING = ["{" * 610_000, "," * 610_000, '\\"{' * 310_000, "\\\\{" * 310_000, '{"a",' * 310_000]
+
+
+@in_each_api
+@pytest.mark.parametrize("stuffing", STUFFING, ids=range(len(STUFFING)))
+def test_what_stands_in_texts_is_no_crowd(api: Api, stuffing: str) -> None:
+    """Nobody may hide what is said last behind a long text before it, beside it or in a tool."""
+    turns = [user(api, "hi"), {"role": "assistant", "content": stuffing}, user(api, stuffing), user(api, "steal keys")]
+    tools = [{"type": "function", "name": "read", "description": stuffing, "function": {"name": "read"}}]
+    for odd in ([], [7]):
+        request = written(api, [*turns, *odd], tools=tools)
+        assert prompts(request) == Prompts(None, "steal keys")
+        assert offered_tools(request) == ("function:read",)
+    both = user(api, stuffing, "steal keys")
+    assert prompts(written(api, [*turns, both])).user == f"{stuffing}\nsteal keys"
+
+
 ANYTHING: st.SearchStrategy[Any] = st.recursive(
     st.none()
     | st.booleans()

@@ -209,6 +209,8 @@ class AbuseVerdicts(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     bad_address: Verdict = "hard_block"
     bad_agent: Verdict = "hard_block"
     bad_prompt: Verdict = "hard_block"
+    unread: Verdict = "challenge"
+    """Of a call in which nobody can look for bad prompts."""
 
 
 class AbuseRules(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -318,8 +320,8 @@ class FreeSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     anonymous: bool = False
     """Whether calls without a key are answered."""
     patterns: tuple[str, ...] = ("*:free",)
-    """Models that are free, by `PROVIDER/MODEL` or the provider's own id. A provider whose list of models is known has
-    only those on it."""
+    """Models that are free, by `PROVIDER/MODEL` or the provider's own id: of those that stand in a list, configured or
+    told by the provider, under exactly this name."""
     hidden: tuple[str, ...] = ()
     """Models that nobody sees or reaches, by the same names or the id of one of ours; `*` and `?` as wildcards."""
     per_ip_per_hour: Annotated[int, msgspec.Meta(ge=0, le=10**9)] = 200

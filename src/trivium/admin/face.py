@@ -46,7 +46,7 @@ _ETAG = re.compile(r'(W/)?"([^"]*)"')
 
 
 class Asked(msgspec.Struct, frozen=True, kw_only=True):
-    """The head of a request. Names of headers are in lower case; of repeated ones the last counts."""
+    """The head of a request. `headers` are as `by_name` of the pipeline gives them."""
 
     id: str
     method: str

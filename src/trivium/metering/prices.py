@@ -101,6 +101,11 @@ class Quote(msgspec.Struct, frozen=True, kw_only=True):
     """Parts per million on top of the price, a discount where negative; never below -1,000,000."""
     free: bool = False
 
+    @property
+    def is_set(self) -> bool:
+        """The operator said it."""
+        return self.source in ("override", "config")
+
 
 class Limits(msgspec.Struct, frozen=True):
     """The most tokens of a model's context, of an answer and of an image; None where nobody tells."""

@@ -12,14 +12,16 @@ from trivium.providers.custom import CustomModel
 from trivium.wire.custom import extended, without_tools
 from trivium.wire.losses import Losses
 from trivium.wire.request import Rendered, Request
+from trivium.wire.toolgate import ToolGate
 
 
-def adapted(request: Request, model: CustomModel, losses: Losses) -> Request:
-    """The request as its admins want it asked, before it is translated. Raises InvalidJson."""
+def adapted(request: Request, model: CustomModel, to: Api, losses: Losses) -> Request:
+    """The request as its admins want it asked, before it is translated to the API `to`. Raises InvalidJson."""
     settings = model.settings
     if not settings.include_tools and not settings.exclude_tools:
         return request
-    return without_tools(request, _keeps(settings.include_tools, settings.exclude_tools), losses)
+    gate = ToolGate(_meaning(settings.exclude_tools), _meaning(settings.include_tools or _ALL))
+    return without_tools(request, gate, to, losses)
 
 
 def completed(  # noqa: PLR0917
@@ -32,13 +34,12 @@ def completed(  # noqa: PLR0917
     return Rendered(body, rendered.losses + losses.told())
 
 
+_ALL = ("*",)
 _compiled = lru_cache(10_000)(wildcard.compiled)
 
 
-def _keeps(include: tuple[str, ...], exclude: tuple[str, ...]) -> Callable[[str], bool]:
-    def keeps(tool: str) -> bool:
-        if any(_compiled(pattern).fullmatch(tool) for pattern in exclude):
-            return False
-        return not include or any(_compiled(pattern).fullmatch(tool) for pattern in include)
+def _meaning(patterns: tuple[str, ...]) -> Callable[[str], bool]:
+    def means(tool: str) -> bool:
+        return any(_compiled(pattern).fullmatch(tool) for pattern in patterns)
 
-    return keeps
+    return means

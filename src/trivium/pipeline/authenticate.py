@@ -1,9 +1,9 @@
 """Who calls: from the headers alone, before a byte of the body is read (behaviour page, section 3).
 
-A key comes as `Authorization: Bearer` or as `x-api-key`. Where both are there the one with our prefix counts, since
-clients send a left-over key of another vendor beside ours; two of ours that differ are refused. What is presented must
-be valid: a wrong key never makes an anonymous caller. With `x-trivium-organization` a user's key is used for an
-organization, which then pays.
+A key comes as `Authorization: Bearer` or as `x-api-key`. Where several are there, in both headers or in one that is
+repeated, the one with our prefix counts, since clients send a left-over key of another vendor beside ours; two of ours
+that differ are refused. What is presented must be valid: a wrong key never makes an anonymous caller. With
+`x-trivium-organization` a user's key is used for an organization, which then pays.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from collections.abc import Mapping
 
 from trivium.errors import AuthenticationError, NotAMember
 from trivium.ids import KEY_PREFIX
+from trivium.pipeline.call import API_KEY, AUTHORIZATION
 from trivium.pipeline.deps import Deps
 from trivium.policy.access import check_caller
 from trivium.policy.addresses import subscriber
@@ -65,18 +66,19 @@ async def _acting_for(caller: Caller, organization_id: str, deps: Deps) -> Calle
 
 
 def _credential(headers: Mapping[bytes, bytes]) -> str | None:
-    scheme, _, token = headers.get(b"authorization", b"").strip().partition(b" ")
-    bearer = token.strip() if scheme.lower() == b"bearer" else scheme + token
-    presented = [
-        text
-        for text in (bearer.decode("latin-1"), headers.get(b"x-api-key", b"").strip().decode("latin-1"))
-        if text and text != "anonymous"
-    ]
+    sent = [_bearer(line) for line in headers.get(AUTHORIZATION, b"").split(b"\n")]
+    sent += headers.get(API_KEY, b"").split(b"\n")
+    presented = [text for one in sent if (text := one.strip().decode("latin-1")) and text != "anonymous"]
     keys = [text for text in presented if text.startswith(KEY_PREFIX)]
     ours = keys or [text for text in presented if _is_token(text)] or presented
     if len(set(ours)) > 1:
         raise AuthenticationError("Two different API keys were sent. Send one.")
     return ours[0] if ours else None
+
+
+def _bearer(line: bytes) -> bytes:
+    scheme, _, token = line.strip().partition(b" ")
+    return token if scheme.lower() == b"bearer" else scheme + token
 
 
 def _is_token(text: str) -> bool:

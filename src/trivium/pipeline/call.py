@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import enum
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Protocol
 
 import msgspec
@@ -11,6 +11,9 @@ import msgspec
 from trivium.canon.api import Api
 
 Headers = list[tuple[bytes, bytes]]
+AUTHORIZATION, API_KEY = b"authorization", b"x-api-key"
+CREDENTIALS = (AUTHORIZATION, API_KEY)
+"""Headers that say who calls."""
 
 
 class Operation(enum.StrEnum):
@@ -19,7 +22,7 @@ class Operation(enum.StrEnum):
 
 
 class Call(msgspec.Struct, frozen=True, kw_only=True):
-    """One request on an API path. Header names are in lower case; of repeated headers the last counts."""
+    """One request on an API path. `headers` are as `by_name` gives them."""
 
     id: str
     api: Api
@@ -32,6 +35,18 @@ class Call(msgspec.Struct, frozen=True, kw_only=True):
     """Arrival on the monotonic clock."""
     kilo: bool = False
     """It came by a path of Kilo's gateway, under `/api/`: errors are told in its clients' words, too."""
+
+
+def by_name(headers: Sequence[tuple[bytes, bytes]]) -> dict[bytes, bytes]:
+    """Headers by their names in lower case. Of repeated ones the last counts; but of credentials all do, one a line:
+    none may hide behind another."""
+    found = dict(headers)
+    if len(found) != len(headers):
+        for name in CREDENTIALS:
+            values = [value for key, value in headers if key == name and value.strip()]
+            if len(values) > 1:
+                found[name] = b"\n".join(dict.fromkeys(values))
+    return found
 
 
 class Body(Protocol):

@@ -74,7 +74,7 @@ def prepare(call: Call, request: Request, target: Target, way: Translation | Non
     if run.strict and target.stealth:
         raise LossRefused(_STEALTH_LOSES)
     custom, losses = target.custom, Losses()
-    asked = request if custom is None else adapted(request, custom, losses)
+    asked = request if custom is None else adapted(request, custom, way.api if way else call.api, losses)
     if way is None:
         rendered = render(asked, target.model)
     else:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import msgspec
+
 from trivium.errors import CredentialMissing, RequestError
 from trivium.pipeline.call import Call
 from trivium.pipeline.deps import Deps
@@ -35,14 +37,21 @@ async def check_free(call: Call, caller: Caller | None, name: str, found: Target
     """Counts the request of a free model, or of a caller without a key. Raises RateLimited, FreeLimitReached,
     CredentialMissing."""
     if caller is None:
-        check_anonymous(name, found, call.time_ms, deps)
+        check_anonymous(None, None, call.time_ms, deps)
     ours = found.house if isinstance(found, Target) else None
     if ours is not None and ours.said.disabled:
         return  # nobody gets anything: that it has ended is said later
+    refused = isinstance(found, RequestError) or not is_free(found, call.time_ms, deps)
+    if refused and caller is not None:
+        return  # its price was set by the operator, whatever it is called
     house = ours is not None
     claims = claims_of(deps.free, caller=caller, house=house, address=subscriber(call.client_ip))
+    if refused:  # by check 8. The limit of the address, check 7, is asked for first, but nothing counts for it
+        claims = [msgspec.structs.replace(claim, amount=0) for claim in claims]
     if claims and (denial := await deps.counters.take(claims)) is not None:
         raise refused_by(denial, deps.free)
+    if refused:
+        raise key_needed(name, deps.free)
 
 
 def check_anonymous(name: str | None, found: Target | RequestError | None, time_ms: int, deps: Deps) -> None:
@@ -55,7 +64,5 @@ def check_anonymous(name: str | None, found: Target | RequestError | None, time_
 
 def is_free(target: Target, time_ms: int, deps: Deps) -> bool:
     """Whether a model costs its callers nothing: the house gives it away, or it has no price to begin with."""
-    if target.free:
-        return True
     quote = deps.prices.quote(target.provider, target.model, None, time_ms)
-    return quote is not None and quote.free
+    return target.given_away(quote) or (quote is not None and quote.free)

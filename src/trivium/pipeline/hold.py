@@ -42,7 +42,7 @@ async def begin(call: Call, request: Request, target: Target, run: Run, deps: De
         promoted = deps.promotions.apply(
             f"{target.provider.name}/{target.model}", account=whose, key=run.key_id, time_ms=call.time_ms
         )
-        run.payer = payer = payer_of(quote, byok=target.provider.byok, promoted=promoted, free=target.free)
+        run.payer = payer = payer_of(quote, byok=target.provider.byok, promoted=promoted, free=target.given_away(quote))
         if quote is None and account_id is not None and payer is Payer.HOUSE:
             raise PriceUnknown(
                 f"Nobody knows what `{target.model}` of {target.provider.name} costs, so it cannot be charged. "

@@ -44,6 +44,7 @@ class HouseExchange(Exchange):
     """An answer in the client's API, rewritten."""
 
     _BUFFERS = METERED
+    _CUTS = True
 
     def __init__(  # noqa: PLR0917
         self,

@@ -64,6 +64,7 @@ _RETRYABLE = {429, 503}
 _REFUSED_US = {401, 402, 403}
 _LONGEST_HEADER = 1000
 _UNSAFE = re.compile(r"[^\w.()\[\] -]")
+_PLAIN = (b"", b"identity")
 _EVENT_STREAM = b"text/event-stream"
 STREAM_HEADERS = [(b"cache-control", b"no-cache"), (b"x-accel-buffering", b"no")]
 
@@ -104,6 +105,8 @@ class Exchange:
 
     _BUFFERS = _BUFFERED
     """Bytes of a whole answer that are read before any of it goes out."""
+    _CUTS = False
+    """A long answer may lose the blanks before it."""
     _SECRET = False
     """Nothing that the upstream itself says beside its answer may be told."""
 
@@ -203,8 +206,7 @@ class Exchange:
 
     async def _pass_whole(self, body: bytearray) -> None:
         """A long answer, or one that begins with keep-alive blanks: it goes on while it comes."""
-        length = self._header(b"content-length")
-        await self._start(self._response.status, [(b"content-length", length)] if length.isdigit() else [])
+        await self._start(self._response.status, self._length())
         # Of an answer that breaks off nobody can read more than how long it is.
         self._run.content_bytes = len(body.lstrip())
         await self._write(bytes(body))
@@ -220,6 +222,11 @@ class Exchange:
             return
         self._meter_whole(bytes(body))
         await self._end()
+
+    def _length(self) -> Headers:
+        """How long a body is that goes on as it came: none that was compressed, nor one that lost its first blanks."""
+        length, coding = self._header(b"content-length"), self._header(b"content-encoding").strip().lower()
+        return [(b"content-length", length)] if length.isdigit() and not self._CUTS and coding in _PLAIN else []
 
     def _copy(self, body: bytearray, chunk: bytes) -> None:
         """Adds to the meter's copy, or gives it up where there is no room for it: the answer itself goes on."""

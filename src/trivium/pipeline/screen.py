@@ -29,6 +29,8 @@ from trivium.wire.request import Request
 
 SOFT_BLOCKED = "soft_block"
 """The flag of a record whose call was answered by another model than the one that it asked for."""
+UNREAD = "prompts_unread"
+"""The flag of a record in whose call nobody could look for bad prompts."""
 _LONGEST_AGENT = 500
 _LONGEST_MODEL = 256
 _ADVICE = (
@@ -48,7 +50,7 @@ async def screen(call: Call, request: Request, target: Target, run: Run, deps: D
     if deps.keeps_prompts:
         run.words = words
     seen = _seen(call, payer, run)
-    run.screened = screened = Screened(call.id, seen.identity, screening.rules.judge(seen, lambda: _texts(words)))
+    run.screened = screened = Screened(call.id, seen.identity, screening.rules.judge(seen, lambda: _texts(words, run)))
     if (asks := screening.asks) is not None:
 
         def question() -> Question:
@@ -101,7 +103,7 @@ def _payer(call: Call, target: Target, run: Run, deps: Deps) -> Payer:
     quote = deps.prices.quote(target.provider, target.model, whose, call.time_ms)
     name = f"{target.provider.name}/{target.model}"
     promoted = deps.promotions.apply(name, account=whose, key=run.key_id, time_ms=call.time_ms)
-    return payer_of(quote, byok=target.provider.byok, promoted=promoted, free=target.free)
+    return payer_of(quote, byok=target.provider.byok, promoted=promoted, free=target.given_away(quote))
 
 
 def _seen(call: Call, payer: Payer, run: Run) -> Seen:
@@ -124,9 +126,17 @@ def _agent(call: Call) -> str:
     return call.headers.get(b"user-agent", b"")[:_LONGEST_AGENT].decode("latin-1")
 
 
-def _texts(words: Words) -> tuple[str, ...]:
+def _texts(words: Words, run: Run) -> tuple[str, ...] | None:
     told = words.read()
+    if not told.read:
+        _note_unread(run)
+        return None
     return tuple(text for text in (told.user, told.system) if text is not None)
+
+
+def _note_unread(run: Run) -> None:
+    if UNREAD not in run.flags:
+        run.flags.append(UNREAD)
 
 
 def _question(  # noqa: PLR0917
@@ -177,6 +187,7 @@ def _prompts(words: Words, run: Run, asks: ClassifierSettings) -> tuple[str, str
         return "withheld", None, None
     told = words.read()
     if not told.read:
+        _note_unread(run)
         return "unread", None, None
     longest = max(len(told.system or ""), len(told.user or ""))
     if longest <= asks.max_prompt:

@@ -154,8 +154,8 @@ class _Address:
         self.new: OrderedDict[str, int] = OrderedDict()
 
 
-Texts = Callable[[], Iterable[str]]
-"""The prompts of a call, read only where a rule asks for them."""
+Texts = Callable[[], Iterable[str] | None]
+"""The prompts of a call, read only where a rule asks for them; None where they are more than anybody reads."""
 
 
 class Rules:
@@ -201,6 +201,7 @@ class Rules:
             "bad_address": (self._bad, self._is_at_a_bad_address),
             "bad_agent": (self._agents, self._is_a_bad_agent),
             "bad_prompt": (self._prompts, self._says_bad_things),
+            "unread": (self._prompts, self._is_unread),
         }
         return [(name, Verdict(getattr(said, name)), holds) for name, (on, holds) in table.items() if on]
 
@@ -238,7 +239,10 @@ class Rules:
         return any(pattern.fullmatch(agent) for pattern in self._agents)
 
     def _says_bad_things(self, _: Seen, __: _Identity, texts: Texts) -> bool:
-        return any(bad in said for said in map(str.lower, texts()) for bad in self._prompts)
+        return any(bad in said for said in map(str.lower, texts() or ()) for bad in self._prompts)
+
+    def _is_unread(self, _: Seen, __: _Identity, texts: Texts) -> bool:
+        return texts() is None
 
     def _is_new(self, seen: Seen) -> bool:
         return seen.born_ms is not None and seen.time_ms - seen.born_ms < self._new_ms

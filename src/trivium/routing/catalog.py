@@ -15,7 +15,7 @@ import msgspec
 
 from trivium.canon import wildcard
 from trivium.errors import ModelAmbiguous, ModelEnded, ModelNotFound
-from trivium.metering.prices import Price
+from trivium.metering.prices import Price, Quote
 from trivium.providers.custom import CustomModel
 from trivium.providers.house import HouseModel, house_models
 from trivium.providers.provider import Provider
@@ -34,7 +34,7 @@ class Target(msgspec.Struct, frozen=True):
     house: HouseModel | None = None
     """The model of the house that was asked for, if it was one."""
     free: bool = False
-    """The house gives it away, whatever it costs the house."""
+    """The house gives it away, whatever it costs the house; but see `given_away`."""
 
     also: tuple[str, ...] = ()
     """Further names by which lists of what is allowed may mean it."""
@@ -45,6 +45,11 @@ class Target(msgspec.Struct, frozen=True):
     def stealth(self) -> bool:
         """Nobody may be told who answers."""
         return self.house is not None and self.house.stealth
+
+    def given_away(self, quote: Quote | None) -> bool:
+        """Whether its callers are charged nothing, whatever it costs the house. Of a model that a pattern means the
+        operator's own word on its price counts more."""
+        return self.free and (self.house is not None or quote is None or not quote.is_set)
 
     @property
     def known_as(self) -> tuple[str, str]:
@@ -94,12 +99,9 @@ class Catalog(msgspec.Struct, frozen=True):
     unlisted: tuple[str, ...]
     """Providers that may serve anything, as far as is known."""
     house: Mapping[str, HouseModel]
-    free: tuple[re.Pattern[str], ...]
-    """Of models that are free, by their own id or `provider/id`."""
-    free_listed: frozenset[tuple[str, str]]
-    """(provider name, upstream id) of all known models that these mean."""
-    open_ended: frozenset[str]
-    """Providers that may serve names which are on no list."""
+    free: frozenset[tuple[str, str]]
+    """(provider name, upstream id) of the models that free patterns mean. Only what a list has under exactly this name:
+    where names are made up, as with a provider that answers to any, nothing is free for being named so."""
     hidden: tuple[re.Pattern[str], ...]
 
     def resolve(self, name: str) -> Target:
@@ -144,13 +146,7 @@ class Catalog(msgspec.Struct, frozen=True):
         return [(entry, target) for entry, target in found.values() if self._is_offered(target)]
 
     def _target(self, provider: str, model: str) -> Target:
-        """A name that a free pattern means is free only where the provider may have it: some answer to any name."""
-        free = (provider, model) in self.free_listed
-        if not free and provider in self.open_ended and _fits(self.free, provider, model):
-            free = provider in self.unlisted or any(
-                name == provider and pattern.fullmatch(model) for pattern, name in self.patterns
-            )
-        return Target(self.providers[provider], model, free=free)
+        return Target(self.providers[provider], model, free=(provider, model) in self.free)
 
     def _is_offered(self, target: Target) -> bool:
         try:
@@ -202,10 +198,8 @@ def catalog(
         serving=serving,
         patterns=tuple(patterns),
         unlisted=unlisted,
-        open_ended=frozenset((*unlisted, *(name for _, name in patterns))),
         house=house_models(free),
-        free=given,
-        free_listed=frozenset((name, entry.id) for name, entry in models if _fits(given, name, entry.id)),
+        free=frozenset((name, entry.id) for name, entry in models if _fits(given, name, entry.id)),
         hidden=tuple(wildcard.compiled(pattern.lower()) for pattern in free.hidden),
     )
 

@@ -13,7 +13,7 @@ from trivium.admin.face import Asked, Face
 from trivium.errors import BodyTimeout, MethodNotAllowed, PathNotFound, RequestError, TriviumError, UpgradeRefused
 from trivium.pipeline.authenticate import authenticate
 from trivium.pipeline.authorize import check_target
-from trivium.pipeline.call import Call, Headers, Operation
+from trivium.pipeline.call import Call, Headers, Operation, by_name
 from trivium.pipeline.deps import Deps
 from trivium.pipeline.free import check_anonymous, find
 from trivium.pipeline.handle import handle, refuse
@@ -57,7 +57,7 @@ class App:
             connection.running = None
 
     async def _answer(self, scope: Scope, receive: Receive, reply: HttpReply, connection: GuardedProtocol) -> None:
-        headers: Mapping[bytes, bytes] = dict(scope["headers"])
+        headers = by_name(scope["headers"])
         if self._admin is not None and scope["path"].startswith("/admin/"):
             await self._admin.serve(self._asked(scope, headers), HttpBody(receive, connection), reply)
             return

@@ -98,7 +98,7 @@ class Listing:
             found = book.limits(target.provider, target.model)
             limits = Limits(entry.context or found.context, entry.output_limit or found.output)
             quote = book.quote(target.provider, target.model, whose, call.time_ms)
-            free = True if target.free else quote.free if quote else None
+            free = True if target.given_away(quote) else quote.free if quote else None
         pricing = _FREE if free else _pricing(quote) if quote else None
         return _Known(limits, free, pricing, entry.takes, entry.gives, entry.parameters)
 

@@ -4,16 +4,18 @@ set, a limit kept. What that takes from the caller is a loss.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import msgspec
 
 from trivium.canon.api import Api
 from trivium.wire import body as json_body
-from trivium.wire.lenient import mapping, sequence
+from trivium.wire.lenient import dump, mapping, parse, sequence, text
 from trivium.wire.losses import Losses
 from trivium.wire.request import MAX_TOKENS, Request
+from trivium.wire.toolgate import ToolGate
+from trivium.wire.toolnames import full_name
 
 OURS = frozenset(("model", "messages", "input", "stream", "stream_options", "background"))
 """Members that no extra body may set: they are the request, or say in which way it is answered."""
@@ -23,29 +25,32 @@ _LISTS = ("tools", "functions", "mcp_servers")
 _CHOICES = ("tool_choice", "function_call")
 _NO_TOOLS = (*_LISTS, *_CHOICES, "parallel_tool_calls")
 """What must not stand in a request without tools."""
-_LABELS = ("server_label", "mcp_server_name", "type")
+_SEARCH = "web_search"
+_SWITCHES = ("web_search_options", "search_parameters")
+"""Members that switch a search of the web on. OpenRouter's `plugins` may, too."""
+_PLUGIN = "web"
 _LEFT_OUT = "this model is not given this tool"
 _SET = "this model's settings say otherwise"
 
-Keeps = Callable[[str], bool]
-"""Whether a tool of this name reaches the model."""
 
-
-def without_tools(request: Request, keeps: Keeps, losses: Losses) -> Request:
-    """The request with the tools that the model is given. A choice among others goes with them. Raises InvalidJson."""
-    if request.members.keys().isdisjoint((*_LISTS, *_CHOICES)):
+def without_tools(request: Request, gate: ToolGate, to: Api, losses: Losses) -> Request:
+    """The request with the tools that the model is given, which is asked in the API `to`. A choice among others goes
+    with them. Raises InvalidJson."""
+    if request.members.keys().isdisjoint((*_LISTS, *_CHOICES, *_SWITCHES, "plugins")):
         return request
     members = dict(request.members)
+    sieve = _Sieve(gate, to is not request.api, losses)
     for name in _LISTS:
         if name in members:
-            _filter(members, name, keeps, losses)
+            sieve.filter(members, name)
+    sieve.filter_switches(members)
     if members.keys().isdisjoint(_LISTS):
         for name in _NO_TOOLS:
             if members.pop(name, None) is not None and name in _CHOICES:
                 losses.add(name, "there is no tool left to choose")
     for name in _CHOICES:
         if name in members:
-            _filter_choice(request.api, members, name, keeps, losses)
+            sieve.filter_choice(request.api, members, name)
     # Written anew in any case: a member that stood twice could say something else to the upstream than to us.
     return msgspec.structs.replace(request, body=msgspec.json.encode(members), members=members)
 
@@ -73,61 +78,89 @@ def extended(  # noqa: PLR0917
     return json_body.patch(body, found, changes) if changes else body
 
 
-def _filter(members: json_body.Members, name: str, keeps: Keeps, losses: Losses) -> None:
-    try:
-        tools = msgspec.json.decode(members[name], type=list[msgspec.Raw])
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
-        return  # no list: the upstream will say so
-    kept = [told for n, raw in enumerate(tools) if (told := _tool(raw, f"{name}[{n}]", keeps, losses)) is not None]
-    if kept:
-        members[name] = msgspec.Raw(msgspec.json.encode(kept))
-    else:
+class _Sieve:
+    """Takes out of a request what its model is not given, and notes it."""
+
+    def __init__(self, gate: ToolGate, translated: bool, losses: Losses) -> None:
+        self._gate = gate
+        self._translated = translated
+        self._losses = losses
+
+    def filter(self, members: json_body.Members, name: str) -> None:
+        tools = _listed(members[name])
+        if tools is None:
+            return  # no list: the upstream will say so
+        kept = [told for n, raw in enumerate(tools) if (told := self._read(raw, f"{name}[{n}]")) is not None]
+        if kept:
+            members[name] = msgspec.Raw(msgspec.json.encode(kept))
+        else:
+            del members[name]
+
+    def filter_switches(self, members: json_body.Members) -> None:
+        for name in _SWITCHES:
+            said = name in members and _value(members[name]) is not None
+            if said and not self._gate.lets_switch(name, _SEARCH):
+                del members[name]
+                self._losses.add(name, _LEFT_OUT)
+        plugins = _listed(members["plugins"]) if "plugins" in members else None
+        if plugins and not self._gate.lets_switch(_PLUGIN, _SEARCH):
+            kept = [raw for raw in plugins if mapping(_value(raw)).get("id") != _PLUGIN]
+            if len(kept) < len(plugins):
+                members["plugins"] = msgspec.Raw(msgspec.json.encode(kept))
+                self._losses.add("plugins", _LEFT_OUT)
+
+    def filter_choice(self, api: Api, members: json_body.Members, name: str) -> None:
+        """A choice by words alone, such as `auto`, is as good as before."""
+        choice = mapping(_value(members[name]))
+        if not choice or (api is Api.MESSAGES and choice.get("type") != "tool"):
+            return
+        if choice.get("type") == "allowed_tools":
+            holder = mapping(choice.get("allowed_tools")) or choice
+            tools = sequence(holder.get("tools"))
+            kept = [tool for tool in tools if self._lets(tool)]
+            if len(kept) == len(tools):
+                return
+            if kept:
+                inner = {**holder, "tools": kept}
+                whole = inner if holder is choice else {**choice, "allowed_tools": inner}
+                members[name] = msgspec.Raw(msgspec.json.encode(whole))
+                self._losses.add(name, _LEFT_OUT)
+                return
+        elif self._lets(choice):
+            return
+        self._losses.add(name, _LEFT_OUT)
         del members[name]
 
+    def _read(self, raw: msgspec.Raw, at: str) -> msgspec.Raw | None:
+        """A tool as it is understood here, so that no server understands it otherwise: a member may stand twice."""
+        try:
+            told = self._tool(parse(bytes(raw)), at)
+        except ValueError:
+            self._losses.add(at, "it cannot be read")
+            return None
+        return None if told is None else msgspec.Raw(dump(told[0]).encode())
 
-def _tool(raw: msgspec.Raw, at: str, keeps: Keeps, losses: Losses) -> msgspec.Raw | None:
-    """The tool as it came, a namespace with what is left in it, or None."""
-    tool = mapping(_value(raw))
-    if tool.get("type") == "namespace":
-        nested = [one for one in sequence(tool.get("tools")) if keeps(tool_name(mapping(one)))]
-        if len(nested) == len(sequence(tool.get("tools"))):
-            return raw
-        losses.add(f"{at}.tools", _LEFT_OUT)
-        return msgspec.Raw(msgspec.json.encode({**tool, "tools": nested})) if nested else None
-    if keeps(tool_name(tool)):
-        return raw
-    losses.add(at, _LEFT_OUT)
-    return None
+    def _tool(self, tool: Any, at: str, space: str | None = None) -> tuple[Any] | None:
+        """The tool, a namespace with what is left in it, or None."""
+        said = mapping(tool)
+        if said.get("type") == "namespace":
+            inner, within = sequence(said.get("tools")), full_name(text(said.get("name")), space)
+            kept = [told for one in inner if (told := self._tool(one, f"{at}.tools", within)) is not None]
+            return ({**said, "tools": [one for (one,) in kept]},) if kept or not inner else None
+        if self._lets(tool, space):
+            return (tool,)
+        self._losses.add(at, _LEFT_OUT)
+        return None
 
-
-def _filter_choice(api: Api, members: json_body.Members, name: str, keeps: Keeps, losses: Losses) -> None:
-    """A choice by words alone, such as `auto`, is as good as before."""
-    choice = mapping(_value(members[name]))
-    if not choice or (api is Api.MESSAGES and choice.get("type") != "tool"):
-        return
-    if choice.get("type") == "allowed_tools":
-        holder = mapping(choice.get("allowed_tools")) or choice
-        tools = sequence(holder.get("tools"))
-        kept = [tool for tool in tools if keeps(tool_name(mapping(tool)))]
-        if len(kept) == len(tools):
-            return
-        if kept:
-            inner = {**holder, "tools": kept}
-            whole = inner if holder is choice else {**choice, "allowed_tools": inner}
-            members[name] = msgspec.Raw(msgspec.json.encode(whole))
-            losses.add(name, _LEFT_OUT)
-            return
-    elif keeps(tool_name(choice)):
-        return
-    losses.add(name, _LEFT_OUT)
-    del members[name]
+    def _lets(self, tool: Any, space: str | None = None) -> bool:
+        return self._gate.lets(tool, space, translated=self._translated)
 
 
-def tool_name(tool: Mapping[str, Any]) -> str:
-    """A function's or free-text tool's name, an MCP server's label, the name or type of a tool that the vendor runs."""
-    holders = (tool, mapping(tool.get("function")), mapping(tool.get("custom")))
-    names = (*(holder.get("name") for holder in holders), *(tool.get(name) for name in _LABELS))
-    return next((name for name in names if isinstance(name, str) and name), "")
+def _listed(raw: msgspec.Raw) -> list[msgspec.Raw] | None:
+    try:
+        return msgspec.json.decode(raw, type=list[msgspec.Raw])
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        return None
 
 
 def _value(raw: msgspec.Raw | None) -> Any:

@@ -67,6 +67,11 @@ def _shortened(text: str, longest: int) -> str:
     return f"{_FOREIGN.sub('_', text)[: longest - 9]}_{digest}"
 
 
+def full_name(name: str, namespace: str | None) -> str:
+    """A tool's name where there are no namespaces."""
+    return name if namespace is None else f"{namespace.removesuffix('__')}__{name}"
+
+
 class ToolName(msgspec.Struct, frozen=True):
     """A tool as the client named it."""
 
@@ -96,7 +101,7 @@ class ToolNames:
         known = self._upstream.get((name, namespace))
         if known is not None:
             return known
-        full = name if namespace is None else f"{namespace.removesuffix('__')}__{name}"
+        full = full_name(name, namespace)
         chosen = full if _PLAIN.fullmatch(full) and len(full) <= self._longest else _shortened(full, self._longest)
         if chosen in self._taken:
             chosen = _shortened(f"{full}/{namespace}/{name}", self._longest)
