@@ -54,8 +54,9 @@ from trivium.upstream.pool import PoolLimits
 _LOG = logging.getLogger("trivium.gateway")
 _LOCAL_READY = 120.0
 """Seconds that a call waits for the embedded model's first start."""
-_FOLLOWED = 1.0
-"""Seconds between two looks at what other gateways of the same database were told."""
+_FOLLOWED = 0.5
+"""Seconds between two looks at what other gateways of the same database were told: half of the second that is
+promised, as the looks themselves take their part."""
 _ITSELF = "gateway"
 """The actor where nobody else is."""
 _LAST_WORD = 5.0
