@@ -127,9 +127,9 @@ class Gateway:
         self.deps.house = (await self.store.house.get()).settings
         await self.store.secrets.load()
         await self.store.custom_models.load()
-        for one in await status(self.store.secrets):
+        for one in await status(self.store.secrets, each=False):
             if one.problem is not None:
-                _LOG.error("%d upstream keys of callers cannot be read: %s", one.secrets, one.problem)
+                _LOG.error("%s %d upstream keys of callers cannot be read.", one.problem, one.unreadable)
 
     async def read_prices(self) -> str | None:
         """Brings the price data into the book; why there is none. Takes a moment the first time."""
