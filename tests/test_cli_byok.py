@@ -71,10 +71,13 @@ def test_what_cannot_be_done_is_one_line(trivium: CommandLine) -> None:
 
 def test_secrets_are_rotated_and_their_state_is_told(trivium: CommandLine) -> None:
     trivium("byok", "add", "--user", "ann", "--vendor", "openai", given=KEY.encode())
-    ((_, count, use, problem),) = trivium.table("secrets", "status")[1:]
-    assert (count, use, problem) == ("1", "current", "-")
+    ((_, *told),) = trivium.table("secrets", "status")[1:]
+    assert told == ["1", "current", "0", "-"]
     assert trivium("secrets", "rotate", "--new").stdout.startswith("1 secrets were put under local-")
-    assert [row[1:] for row in trivium.table("secrets", "status")[1:]] == [["1", "current", "-"], ["0", "-", "-"]]
+    assert [row[1:] for row in trivium.table("secrets", "status")[1:]] == [
+        ["1", "current", "0", "-"],
+        ["0", "-", "0", "-"],
+    ]
     assert trivium.json("secrets", "rotate")["rewrapped"] == 0
 
 

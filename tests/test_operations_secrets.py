@@ -11,7 +11,7 @@ import pytest
 
 from trivium import config
 from trivium.clock import SystemClock
-from trivium.errors import ConfigError, OperationError
+from trivium.errors import ConfigError, OperationError, SecretUnreadable
 from trivium.operations.operations import Operations
 from trivium.operations.secrets import SecretOperations
 from trivium.server.deps import Gateway
@@ -43,8 +43,8 @@ async def test_a_new_key_is_made_and_everything_put_under_it(store: Store, tmp_p
     (new, _), (kept, _) = read_keys(tmp_path / FILE)
     assert (kept, done) == (old, {"version": new, "rewrapped": 3, "unreadable": 0})
     assert await perform(store, tmp_path, "status") == [
-        {"version": new, "secrets": 3, "current": True, "problem": None},
-        {"version": old, "secrets": 0, "current": False, "problem": None},
+        {"version": new, "secrets": 3, "current": True, "unreadable": 0, "problem": None},
+        {"version": old, "secrets": 0, "current": False, "unreadable": 0, "problem": None},
     ]
     assert [store.secrets.plain(one) for one in await store.secrets.keys("user:ann", "openai")] == [b"secret"] * 3
 
@@ -107,8 +107,35 @@ async def test_a_gateway_starts_without_a_key_that_secrets_need_and_says_so(
     await gateway.open()
     await gateway.close()
     (said,) = [record.getMessage() for record in caplog.records if record.levelname == "ERROR"]
-    assert said.startswith("3 upstream keys of callers cannot be read: The secret byok_")
-    assert "is not at hand: put it back" in said
+    assert re.fullmatch(
+        r"The key 'local-\w+' is not at hand: put it back .*\. 3 upstream keys .* cannot be read\.", said
+    )
+
+
+async def test_a_gateway_with_another_key_of_the_name_starts_keeps_nothing_and_says_so(
+    store: Store, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    await store.close()
+    right = Store(tmp_path, SystemClock(), None, KEKS)
+    await perform(right, tmp_path, "rotate", configured=True)
+    await right.close()
+    settings = config.parse(LOCAL + '[secrets]\nkeys = ["v2=env:A", "v1=env:B"]\n')
+    gateway = Gateway(settings, tmp_path, {"A": "3" * 64, "B": KEKS[1][1]})
+    await gateway.open()
+    (said,) = [record.getMessage() for record in caplog.records if record.levelname == "ERROR"]
+    assert said.startswith("The key that is called 'v2' here is not the one") and said.endswith(
+        " 3 upstream keys of callers cannot be read."
+    )
+    for act, arguments in (
+        ("secrets.rotate", {}),
+        ("byok.add", {"user": "ann", "vendor": "openai", "name": "x", "credential": {"key": "sk-0123456789"}}),
+    ):
+        with pytest.raises(SecretUnreadable, match=r"'v2' here is not the one .*: put that one back"):
+            await gateway.operations.perform(act, arguments)
+    await gateway.close()
+    again = Store(tmp_path, SystemClock(), None, KEKS)
+    assert [again.secrets.plain(one) for one in await again.secrets.keys("user:ann", "openai")] == [b"secret"] * 3
+    await again.close()
 
 
 @pytest.mark.parametrize(

@@ -367,6 +367,9 @@ class OneCaller:
     def known(self, _key: str) -> Caller:
         return self._caller
 
+    def lately_good(self, _key: str) -> bool:
+        return True
+
     async def find(self, _key: str) -> Caller:
         return self._caller
 

@@ -113,6 +113,20 @@ async def test_keys_are_rotated_with_all_other_secrets(store: Store, tmp_path: P
     assert models.key(added) == KEY
 
 
+async def test_nothing_is_sealed_under_another_key_of_the_name(store: Store) -> None:
+    models = store.custom_models
+    store.secrets.ring = Keyring([("v1", b"1" * 32)])
+    added = await models.add("acme", "llama", SETTINGS, KEY, "operator")
+    store.secrets.ring = Keyring([("v1", b"x" * 32)])
+    with pytest.raises(SecretUnreadable, match="put that one back"):
+        await models.add("acme", "other", SETTINGS, KEY, "operator")
+    with pytest.raises(SecretUnreadable, match="put that one back"):
+        await models.set("acme", "llama", "operator", lambda old: msgspec.structs.replace(old, context=5), "another")
+    store.secrets.ring = Keyring([("v1", b"1" * 32)])
+    assert await models.listed("acme") == [added]
+    assert models.key(added) == KEY
+
+
 async def test_a_key_opens_for_its_own_model_alone(store: Store) -> None:
     models = store.custom_models
     one = await models.add("acme", "one", SETTINGS, KEY, "operator")

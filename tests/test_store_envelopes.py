@@ -81,6 +81,16 @@ def test_nothing_of_a_key_is_shown_by_what_holds_it() -> None:
     assert repr(Keyring([NEW, OLD])) == "Keyring(v2, v1)"
 
 
+def test_a_check_value_tells_another_key_of_the_same_name() -> None:
+    ring, other = Keyring([NEW, OLD]), Keyring([("v2", OLD[1])])
+    assert ring.fault("v2", ring.proof("v2")) is ring.fault("v2", None) is None
+    assert "put that one back" in (other.fault("v2", ring.proof("v2")) or "")
+    assert "'v3' is not at hand" in (ring.fault("v3", ring.proof("v2")) or "")
+    assert other.proof("v2") != ring.proof("v1")  # not to be compared beyond its name
+    for key in (NEW[1], OLD[1]):
+        assert key not in ring.proof("v2")
+
+
 @pytest.mark.parametrize(
     ("text", "good"),
     [

@@ -13,7 +13,7 @@ from trivium import ids
 from trivium.clock import SystemClock
 from trivium.errors import Conflict, NotFound, OperationError
 from trivium.operations.bootstrap import bootstrap_key
-from trivium.policy.caller import Limits, Role, Scopes
+from trivium.policy.caller import Caller, Limits, Role, Scopes
 from trivium.policy.spending import Budget
 from trivium.store.changes import Page
 from trivium.store.keys import ApiKey
@@ -275,3 +275,38 @@ class TestActingFor:
         for n in range(50):
             assert await store.keys.acting_for(caller, f"made-up-{n}") is None
         assert len(store.keys._cache) == before
+
+    async def test_what_another_gateway_changes_counts_by_the_look_up_of_the_key(
+        self, store: Store, home: Home, tmp_path: Path, clock: Clock
+    ) -> None:
+        """Not by the later one of the organization."""
+        if home.url is None:
+            return  # a file has one owner
+        key, text = await made(store, user_id="ann")
+        other = Store(tmp_path, clock, home.url)
+
+        async def acting() -> Caller:
+            caller = await other.keys.find(text)
+            assert caller
+            found = await other.keys.acting_for(caller, "acme")
+            assert found
+            return found
+
+        caller = await other.keys.find(text)
+        assert caller
+        clock.ms += 400
+        assert not (await acting()).blocked
+        await store.users.block(["ann"], "spam", "op")
+        await store.key_changes.set(key.id, EVERYBODY, None, "op", scopes=Scopes(models=("m",)))
+        clock.ms += 101
+        now = await acting()
+        assert (now.blocked, now.scopes.models) == (True, ("m",))
+        await other.close()
+
+    async def test_a_member_in_use_costs_no_look_up(self, store: Store) -> None:
+        caller = await store.keys.find((await made(store, user_id="ann"))[1])
+        assert caller
+        found = await store.keys.acting_for(caller, "acme")
+        with pytest.raises(StopIteration) as ended:
+            store.keys.acting_for(caller, "acme").send(None)
+        assert ended.value.value is found

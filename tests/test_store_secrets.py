@@ -15,6 +15,7 @@ from trivium.clock import SystemClock
 from trivium.errors import Conflict, NotFound, OperationError, SecretUnreadable
 from trivium.store import rotation
 from trivium.store.envelopes import Keyring
+from trivium.store.key_names import bind
 from trivium.store.rotation import rotate, status
 from trivium.store.secrets import Secrets, owner_of
 from trivium.store.sql import Row, Writing
@@ -172,7 +173,7 @@ async def test_what_cannot_be_opened_is_left_alone_and_told(secrets: Secrets, mo
     done = await rotate(secrets, "operator")
     assert (done.rewrapped, done.unreadable) == (0, 5)
     (_, lost) = await status(secrets)
-    assert (lost.version, lost.secrets) == ("v1", 5)
+    assert (lost.version, lost.secrets, lost.unreadable) == ("v1", 5, 5)
     assert "not at hand" in (lost.problem or "")
     secrets.ring = Keyring([NEW, OLD])
     assert (await rotate(secrets, "operator")).rewrapped == 5
@@ -192,11 +193,12 @@ async def test_every_read_succeeds_while_keys_are_rotated_and_changed(
     home: Home, store: Store, secrets: Secrets, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A rotation begins with any row in any state; a key that is replaced meanwhile stays the new one."""
-    monkeypatch.setattr(rotation, "BATCH", 3)
+    monkeypatch.setattr(rotation, "BATCH", 1)
     for number in range(30):
         await add(secrets, f"key {number}")
     secrets.ring = Keyring([NEW, OLD])
     reader = Secrets(home.open(), store.ledger.writer, SystemClock(), secrets.ring)
+    await reader.load()  # the first one connects
     reads = 0
     rotating = asyncio.create_task(rotate(secrets, "operator"))
     while not rotating.done():
@@ -209,8 +211,8 @@ async def test_every_read_succeeds_while_keys_are_rotated_and_changed(
     assert (await rotating).unreadable == 0
     secrets.ring = Keyring([NEW])
     await secrets.load()
-    assert (await plain(secrets))[29] == b"replaced"
     assert reads > 1
+    assert (await plain(secrets))[29] == b"replaced"
 
 
 class Meddling:
@@ -244,3 +246,92 @@ async def test_a_key_that_another_gateway_replaces_at_that_moment_stays_replaced
         rotation.rewrap_some(Meddling(tx, replace), secrets, secrets.ring, "", "operator")
     await secrets.load()
     assert await plain(secrets) == [b"replaced"]
+
+
+WRONG = ("v2", b"x" * 32)
+
+
+async def test_nothing_is_put_under_another_key_of_a_name_in_use(store: Store, secrets: Secrets) -> None:
+    """What would be, the right one could not open."""
+    secrets.ring = Keyring([NEW])
+    await add(secrets, "new")
+    secrets.ring = Keyring([OLD, NEW])
+    await add(secrets, "old")
+    before = rows(store.database, "SELECT * FROM secrets ORDER BY id")
+    secrets.ring = Keyring([WRONG, OLD])
+    for act in (
+        rotate(secrets, "operator"),
+        add(secrets, "another"),
+        secrets.set(ANN, "old", b"replaced", "operator", hint="0000"),
+    ):
+        with pytest.raises(SecretUnreadable, match="No secret can be kept: The key that is called 'v2' here is not"):
+            await act
+    found = [(one.version, one.secrets, one.unreadable, one.problem is None) for one in await status(secrets)]
+    assert found == [("v2", 1, 1, False), ("v1", 1, 0, True)]
+    assert rows(store.database, "SELECT * FROM secrets ORDER BY id") == before
+    secrets.ring = Keyring([NEW, OLD])
+    assert (await rotate(secrets, "operator")).rewrapped == 1
+    await secrets.load()
+    assert await plain(secrets) == [b"secret new", b"secret old"]
+
+
+async def test_a_wrong_key_is_told_where_nothing_is_under_its_name_any_more(secrets: Secrets) -> None:
+    await add(secrets)
+    secrets.ring = Keyring([NEW, OLD])
+    await rotate(secrets, "operator")
+    secrets.ring = Keyring([NEW, ("v1", b"x" * 32)])
+    assert [(one.version, one.unreadable, one.problem is None) for one in await status(secrets)] == [
+        ("v2", 0, True),
+        ("v1", 0, False),
+    ]
+    secrets.ring = Keyring([("v1", b"x" * 32), NEW])
+    with pytest.raises(SecretUnreadable, match="give this one a name of its own"):
+        await rotate(secrets, "operator")
+
+
+async def test_a_key_that_nothing_was_put_under_binds_no_name(secrets: Secrets) -> None:
+    secrets.ring = Keyring([WRONG])
+    assert (await rotate(secrets, "operator")).rewrapped == 0
+    with pytest.raises(NotFound):
+        await add(secrets, owner="user:eve")
+    secrets.ring = Keyring([NEW])
+    await add(secrets)
+    assert await plain(secrets) == [b"secret main"]
+
+
+async def test_two_gateways_with_two_keys_of_one_name_find_out(
+    home: Home, store: Store, secrets: Secrets, caplog: pytest.LogCaptureFixture
+) -> None:
+    other = Secrets(home.open(), store.ledger.writer, SystemClock(), Keyring([WRONG]))
+    await other.load()
+    secrets.ring = Keyring([NEW])
+    await add(secrets)
+    with pytest.raises(SecretUnreadable, match="is called 'v2' here"):
+        await add(other, "others")
+    looking = Secrets(home.open(), store.ledger.writer, SystemClock(), Keyring([WRONG, OLD]))
+    for name in ("a", "b"):
+        await looking.refresh()
+        await add(secrets, name)
+    assert [record.levelname for record in caplog.records] == ["ERROR"]
+    assert "The key that is called 'v2' here is not the one" in caplog.text
+
+
+def test_of_two_gateways_that_use_a_name_for_the_first_time_at_once_one_is_refused(store: Store) -> None:
+    def be_faster(tx: Writing) -> None:
+        ring = Keyring([NEW])
+        tx.execute(
+            "INSERT INTO secret_keys (version, proof) VALUES (?, ?) ON CONFLICT DO NOTHING", ("v2", ring.proof("v2"))
+        )
+
+    with store.database.transaction() as tx, pytest.raises(SecretUnreadable, match="put that one back"):
+        bind(Meddling(tx, be_faster), Keyring([WRONG]))
+
+
+async def test_status_counts_every_secret_that_cannot_be_opened(store: Store, secrets: Secrets) -> None:
+    for number in range(5):
+        await add(secrets, f"key {number}")
+    with store.database.transaction() as tx:
+        tx.execute("UPDATE secrets SET position = position + 10, owner = 'user:bob' WHERE position > 3")
+    (one,) = await status(secrets)
+    assert (one.secrets, one.unreadable) == (5, 2)
+    assert "or is damaged" in (one.problem or "")

@@ -38,6 +38,13 @@ def status(config_file: str | None, as_json: bool) -> None:
         echo_json(found)
         return
     rows = [
-        (one["version"], one["secrets"], "current" if one["current"] else "-", one["problem"] or "-") for one in found
+        (
+            one["version"],
+            one["secrets"],
+            "current" if one["current"] else "-",
+            one["unreadable"],
+            one["problem"] or "-",
+        )
+        for one in found
     ]
-    echo_table(("key", "secrets", "use", "problem"), rows)
+    echo_table(("key", "secrets", "use", "unreadable", "problem"), rows)

@@ -39,7 +39,8 @@ async def _find(credential: str, client_ip: str | None, deps: Deps) -> Caller:
     caller = deps.keys.known(credential)
     if caller is None:
         address, now_ms = subscriber(client_ip), deps.clock.now_ms()
-        deps.guesses.check(address, now_ms)
+        if not deps.keys.lately_good(credential):
+            deps.guesses.check(address, now_ms)
         caller = await _looked_up(credential, deps)
         if caller is None:
             deps.guesses.wrong(address, now_ms)

@@ -36,6 +36,10 @@ class Keys(Protocol):
         """The caller with this live key, if memory has it."""
         ...
 
+    def lately_good(self, key: str) -> bool:
+        """Whether the key was good not long ago; it may have ended since."""
+        ...
+
     async def find(self, key: str) -> Caller | None:
         """The caller with this live key. Raises StoreUnavailable."""
         ...

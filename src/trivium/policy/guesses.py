@@ -1,7 +1,8 @@
 """Guessed keys: an address that sent many that are none is not looked up for a while (behaviour page, section 3).
 
 A key of 256 bits is not found by guessing; what is kept from harm is the store, which would be asked each time. Keys
-that are in use are known without asking, so that a guesser behind the same address locks nobody out who is at work.
+that were good lately are looked up all the same (`pipeline/authenticate.py`), so that a guesser behind the same address
+locks nobody out who is at work.
 """
 
 from __future__ import annotations

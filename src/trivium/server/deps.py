@@ -54,8 +54,9 @@ from trivium.upstream.pool import PoolLimits
 _LOG = logging.getLogger("trivium.gateway")
 _LOCAL_READY = 120.0
 """Seconds that a call waits for the embedded model's first start."""
-_FOLLOWED = 1.0
-"""Seconds between two looks at what other gateways of the same database were told."""
+_FOLLOWED = 0.5
+"""Seconds between two looks at what other gateways of the same database were told: half of the second that is
+promised, as the looks themselves take their part."""
 _ITSELF = "gateway"
 """The actor where nobody else is."""
 _LAST_WORD = 5.0
@@ -126,9 +127,9 @@ class Gateway:
         self.deps.house = (await self.store.house.get()).settings
         await self.store.secrets.load()
         await self.store.custom_models.load()
-        for one in await status(self.store.secrets):
+        for one in await status(self.store.secrets, each=False):
             if one.problem is not None:
-                _LOG.error("%d upstream keys of callers cannot be read: %s", one.secrets, one.problem)
+                _LOG.error("%s %d upstream keys of callers cannot be read.", one.problem, one.unreadable)
 
     async def read_prices(self) -> str | None:
         """Brings the price data into the book; why there is none. Takes a moment the first time."""

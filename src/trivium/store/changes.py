@@ -54,6 +54,15 @@ def note(tx: Writing, change: Change) -> None:
     )
 
 
+def count_up(tx: Writing, mark: str) -> None:
+    """Other processes look whether the version of this row of `settings` has changed."""
+    tx.execute(
+        "INSERT INTO settings (name, content, version) VALUES (?, '{}', 1)"
+        " ON CONFLICT (name) DO UPDATE SET version = settings.version + 1",
+        (mark,),
+    )
+
+
 class Changing:
     """What changes something about callers: one transaction with its line in the log, after which `on_change` hears of
     it, so that what memory believes of callers is let go. Raises OperationError (NotFound, Conflict,

@@ -18,14 +18,15 @@ from trivium import ids
 from trivium.clock import Clock
 from trivium.errors import Conflict, NotFound, OperationError
 from trivium.providers.custom import CustomModel, CustomSettings, hint_of
-from trivium.store.changes import Changing, text
+from trivium.store.changes import Changing, count_up, text
 from trivium.store.envelopes import Envelope, Keyring
+from trivium.store.key_names import MARK, sealed
 from trivium.store.sql import Database, Row, Writing
 from trivium.store.writer import Writer
 
 _MOST = 200
 """Models of one organization."""
-_MARKS = ("custom_models", "secrets")
+_MARKS = ("custom_models", MARK)
 """Rows of `settings` whose versions go up with each change: of models, and of secrets."""
 _VENDOR = "custom"
 _READ = """
@@ -97,7 +98,6 @@ class CustomModels(Changing):
             created_ms=self.clock.now_ms(),
             hint=hint_of(key),
         )
-        envelope = self._sealed(model, key)
 
         def act(tx: Writing) -> CustomModel:
             _check_organizations(tx, (organization_id,))
@@ -106,6 +106,7 @@ class CustomModels(Changing):
                 raise Conflict(f"{organization_id!r} has a model {name!r}.")
             if len(rows) >= _MOST:
                 raise OperationError(f"{organization_id!r} has {_MOST} models, which is as many as there may be.")
+            envelope = self._sealed(tx, model, key)
             tx.execute(
                 "INSERT INTO custom_models (id, organization_id, name, content, created_ms) VALUES (?, ?, ?, ?, ?)",
                 (model.id, organization_id, name, text(settings), model.created_ms),
@@ -129,10 +130,10 @@ class CustomModels(Changing):
         def act(tx: Writing) -> CustomModel:
             before = _found(tx, organization_id, name)
             after = msgspec.structs.replace(before, settings=change(before.settings))
-            tx.execute("UPDATE custom_models SET content = ? WHERE id = ?", (text(after.settings), before.id))
             if key is not msgspec.UNSET:
                 after = msgspec.structs.replace(after, hint=hint_of(key))
-                _keep_key(tx, after, self._sealed(after, key))
+                _keep_key(tx, after, self._sealed(tx, after, key))
+            tx.execute("UPDATE custom_models SET content = ? WHERE id = ?", (text(after.settings), before.id))
             self._noted(tx, actor, "models.set", after, before=before, after=after)
             return after
 
@@ -163,16 +164,15 @@ class CustomModels(Changing):
 
         return await self._changed(act)
 
-    def _sealed(self, model: CustomModel, key: str | None) -> Envelope | None:
-        return None if key is None else self._ring().seal(_owner(model.organization_id), model.id, key.encode())
+    def _sealed(self, tx: Writing, model: CustomModel, key: str | None) -> Envelope | None:
+        """Comes before anything is written, as it may be refused."""
+        if key is None:
+            return None
+        return sealed(tx, self._ring(), _owner(model.organization_id), model.id, key.encode())
 
     def _noted(self, tx: Writing, actor: str, action: str, model: CustomModel, **told: Any) -> None:
         self.note(tx, actor, action, model.name, organization_id=model.organization_id, **told)
-        tx.execute(
-            "INSERT INTO settings (name, content, version) VALUES (?, '{}', 1)"
-            " ON CONFLICT (name) DO UPDATE SET version = settings.version + 1",
-            (_MARKS[0],),
-        )
+        count_up(tx, _MARKS[0])
 
     async def _changed(self, act: Callable[[Writing], _T]) -> _T:
         try:

@@ -14,6 +14,7 @@ from __future__ import annotations
 import base64
 import binascii
 import hashlib
+import hmac
 import os
 import re
 from collections.abc import Mapping, Sequence
@@ -26,6 +27,7 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from trivium.errors import SecretUnreadable, StoreUnavailable
 
 FILE = "secrets.key"
+_PUT_BACK = f"put it back into `[secrets] keys`, or the file {FILE} into the data folder"
 _KEY_BYTES = 32
 _NONCE_BYTES = 12
 _LINE = re.compile(r"(local-[0-9a-f]{8})=([A-Za-z0-9+/]{43}=)")
@@ -46,6 +48,7 @@ class Keyring:
     def __init__(self, keys: Sequence[tuple[str, bytes]], absent: str = "") -> None:
         """`absent` says why there are none."""
         self._keys: Mapping[str, AESGCM] = {version: AESGCM(key) for version, key in keys}
+        self._proofs = {version: _proof(version, key) for version, key in keys}
         self._current = keys[0][0] if keys else None
         self._absent = absent
 
@@ -62,6 +65,21 @@ class Keyring:
     @property
     def versions(self) -> tuple[str, ...]:
         return tuple(self._keys)
+
+    def proof(self, version: str) -> bytes:
+        """A check value that only the key of this version makes, under this name."""
+        return self._proofs[version]
+
+    def fault(self, version: str, proof: bytes | None) -> str | None:
+        """Why what is under a version cannot be opened; `proof` is the check value that is kept for it, if any."""
+        if version not in self._keys:
+            return f"The key {version!r} is not at hand: {_PUT_BACK}."
+        if proof is not None and not hmac.compare_digest(proof, self._proofs[version]):
+            return (
+                f"The key that is called {version!r} here is not the one that secrets were sealed under by this name: "
+                "put that one back, or give this one a name of its own."
+            )
+        return None
 
     def seal(self, owner: str, id: str, secret: bytes) -> Envelope:
         """Raises SecretUnreadable where there is no KEK."""
@@ -87,11 +105,15 @@ class Keyring:
         kek = self._keys.get(envelope.version)
         if kek is None:
             raise SecretUnreadable(
-                f"The secret {id} was sealed under the key {envelope.version!r}, which is not at hand: put it back "
-                f"into `[secrets] keys`, or the file {FILE} into the data folder."
+                f"The secret {id} was sealed under the key {envelope.version!r}, which is not at hand: {_PUT_BACK}."
             )
         fault = f"The secret {id} was sealed under another key that was called {envelope.version!r}, or is damaged."
         return _decrypt(kek, envelope.wrapped_key, _bound("key", owner, id), fault)
+
+
+def _proof(version: str, key: bytes) -> bytes:
+    """The text is none that a secret is bound to, and nothing can be learnt from the digest."""
+    return hmac.digest(key, f"trivium\nname\n{version}".encode(), "sha256")
 
 
 def _bound(layer: str, owner: str, id: str) -> bytes:

@@ -1,8 +1,9 @@
 """API keys and who calls with them: only a keyed hash of each is kept, and the last four characters to know it by.
 
 A look-up finds the key together with its owner: the user, the organization that pays and the user's role there. What
-was found stays in memory until anything about callers changes. Where one process owns the database its memory is the
-truth, and a change is effective at once; where several share it, within a second.
+was found is believed until anything about callers changes. Where one process owns the database its memory is the
+truth, and a change is effective at once; where several share it, within a second. What is not believed any more stays
+in memory still, as a mark that the key was good lately.
 """
 
 from __future__ import annotations
@@ -28,8 +29,9 @@ from trivium.store.sql import Database, Row, Writing
 
 _CACHED = 10_000
 """Callers kept in memory; the others cost one indexed look-up. A dict of a million would take 230 MB."""
-_BELIEVED_NS = 1_000_000_000
-"""How long a caller in memory is believed where another process may change it."""
+_BELIEVED_NS = 500_000_000
+"""How long a caller in memory is believed where another process may change it: half of the second that is promised, as
+the call itself and a slow look-up take their part."""
 _MOST_USES = 100_000
 
 _NAMES = (
@@ -80,8 +82,12 @@ class ApiKey(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class _Cached(msgspec.Struct, frozen=True):
-    caller: Caller | None
+    caller: Caller
     read_ns: int
+    changes: int
+    """How many changes there had been by then."""
+    made_of: Caller | None = None
+    """Where an organization pays: who was found for the key. It is as good as this is, and no longer."""
 
 
 class KeyStore:
@@ -101,6 +107,11 @@ class KeyStore:
         """The caller with this key, if memory has it and it is live."""
         cached = self._cached(ids.key_hash(self._pepper, key))
         return self._live(cached.caller) if cached is not None else None
+
+    def lately_good(self, key: str) -> bool:
+        """Whether memory has had a caller with this key of whom it is not known yet that the key has ended."""
+        cached = self._cache.get(ids.key_hash(self._pepper, key))
+        return cached is not None and not _expired(cached.caller, self._clock.now_ms())
 
     async def find(self, key: str) -> Caller | None:
         """The caller with this live key; None if there is none. Raises StoreUnavailable."""
@@ -122,27 +133,24 @@ class KeyStore:
         StoreUnavailable."""
         digest = f"{caller.user_id}\n{organization_id}\n{caller.id}".encode("utf-8", "surrogateescape")
         cached = self._cached(digest)
-        if cached is not None:
+        if cached is not None and cached.made_of == caller:
             return cached.caller
         changes, read_ns = self._changes, self._clock.monotonic_ns()
         rows = await self._database.ask(
             f"{_ACTING} WHERE m.user_id = ? AND o.id = ?", (caller.user_id, organization_id.replace("\0", ""))
         )
         if not rows:
+            self._cache.pop(digest, None)
             return None
         ((id, name, settings, role),) = rows
         owner = {"organization": _organization(id, name, settings), "role": Role(role), "account_id": id}
         found = msgspec.structs.replace(caller, **owner, project_id=None)
-        self._remember(digest, found, read_ns, changes)
+        self._remember(digest, _Cached(found, read_ns, changes, made_of=caller))
         return found
 
     async def remembered(self, text: str, look_up: Callable[[], Awaitable[Caller | None]]) -> Caller | None:
         """What another way of looking up finds for a credential, which `known` believes from then on like a key."""
-        changes, read_ns = self._changes, self._clock.monotonic_ns()
-        found = await look_up()
-        if found is not None:
-            self._remember(ids.key_hash(self._pepper, text), found, read_ns, changes)
-        return self._live(found)
+        return self._live(await self._kept(ids.key_hash(self._pepper, text), look_up()))
 
     def token_id(self, user_id: str) -> str:
         """The id of a user's tokens, in the place of a key's: always the same, and not to be turned back."""
@@ -152,7 +160,6 @@ class KeyStore:
         """Something about callers has changed: memory is not believed any more."""
         with self._changing:
             self._changes += 1
-            self._cache.clear()
 
     def uses(self) -> list[tuple[int, str]]:
         """When keys were last used, since this was last asked: (milliseconds, id)."""
@@ -210,10 +217,8 @@ class KeyStore:
         return bool(self._database.query(statement, (digest, digest))[1])
 
     def _live(self, caller: Caller | None) -> Caller | None:
-        if caller is None:
-            return None
         now = self._clock.now_ms()
-        if caller.expires_ms is not None and caller.expires_ms <= now:
+        if caller is None or _expired(caller, now):
             return None
         if len(self._used) < _MOST_USES:
             self._used[caller.id] = now
@@ -221,7 +226,7 @@ class KeyStore:
 
     def _cached(self, digest: bytes) -> _Cached | None:
         cached = self._cache.get(digest)
-        if cached is None:
+        if cached is None or cached.changes != self._changes:
             return None
         if self._database.shared and self._clock.monotonic_ns() - cached.read_ns > _BELIEVED_NS:
             return None
@@ -229,11 +234,20 @@ class KeyStore:
         return cached
 
     async def _look_up(self, digest: bytes) -> Caller | None:
-        changes, read_ns = self._changes, self._clock.monotonic_ns()
+        return await self._kept(digest, self._read(digest))
+
+    async def _read(self, digest: bytes) -> Caller | None:
         rows = await self._database.ask(_FIND, (digest,)) or await self._database.ask(_FIND_RETIRED, (digest,))
-        found = next((_caller(row) for row in rows if hmac.compare_digest(bytes(row[9]), digest)), None)
-        if found is not None:  # what is made up must not push out what is in use
-            self._remember(digest, found, read_ns, changes)
+        return next((_caller(row) for row in rows if hmac.compare_digest(bytes(row[9]), digest)), None)
+
+    async def _kept(self, digest: bytes, looking: Awaitable[Caller | None]) -> Caller | None:
+        """What is made up must not push out what is in use: only what is found is kept."""
+        changes, read_ns = self._changes, self._clock.monotonic_ns()
+        found = await looking
+        if found is not None:
+            self._remember(digest, _Cached(found, read_ns, changes))
+        else:
+            self._cache.pop(digest, None)
         return found
 
     def _looked(self, digest: bytes, task: asyncio.Task[Caller | None]) -> None:
@@ -242,14 +256,16 @@ class KeyStore:
             # Whoever asked may have left, and nobody else is to hear of a failure.
             task.exception()
 
-    def _remember(self, digest: bytes, found: Caller | None, read_ns: int, changes: int) -> None:
-        with self._changing:
-            if changes != self._changes:
-                return  # what was read before a change must not be believed after it
-            self._cache[digest] = _Cached(found, read_ns)
-            self._cache.move_to_end(digest)
-            if len(self._cache) > _CACHED:
-                self._cache.popitem(last=False)
+    def _remember(self, digest: bytes, found: _Cached) -> None:
+        """What was read before a change is not believed after it, but it is kept."""
+        self._cache[digest] = found
+        self._cache.move_to_end(digest)
+        if len(self._cache) > _CACHED:
+            self._cache.popitem(last=False)
+
+
+def _expired(caller: Caller, now_ms: int) -> bool:
+    return caller.expires_ms is not None and caller.expires_ms <= now_ms
 
 
 def kept(value: Any) -> Any:

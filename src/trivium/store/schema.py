@@ -322,6 +322,7 @@ MIGRATIONS = (
         sealed BLOB NOT NULL,
         created_ms INTEGER NOT NULL
     );
+    CREATE TABLE secret_keys (version TEXT PRIMARY KEY, proof BLOB NOT NULL);
     CREATE INDEX secrets_by_owner ON secrets (owner, vendor, position);
     CREATE INDEX secrets_by_key ON secrets (key_version, id);
     CREATE TABLE custom_models (

@@ -8,6 +8,7 @@ processes share the database, a counter tells within a second that something has
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeVar
@@ -17,18 +18,18 @@ import msgspec
 from trivium import ids
 from trivium.clock import Clock
 from trivium.errors import Conflict, NotFound, OperationError
-from trivium.store.changes import Changing
+from trivium.store.changes import Changing, count_up
 from trivium.store.envelopes import Envelope, Keyring
+from trivium.store.key_names import MARK, proofs, sealed
 from trivium.store.sql import Database, Row, Writing
 from trivium.store.writer import Writer
 
+_LOG = logging.getLogger("trivium.store")
 _CACHED = 1_000
 """Owners and vendors whose envelopes are kept in memory."""
 _MOST = 100
 """Keys of one owner for one vendor."""
 _NOTHING: Mapping[str, bool] = {}
-_MARK = "secrets"
-"""The row of `settings` whose version goes up with each change."""
 _SHOWN = ("id", "owner", "vendor", "name", "position", "base_url", "region", "enabled", "hint", "created_ms")
 _SEALED = ("key_version", "wrapped_key", "sealed")
 _COLUMNS = ", ".join((*_SHOWN, *_SEALED))
@@ -79,6 +80,8 @@ class Secrets(Changing):
         self._vendors: Mapping[str, Mapping[str, bool]] = {}
         self._rows: OrderedDict[tuple[str, str], list[SealedSecret]] = OrderedDict()
         self._seen = -1
+        self._faults: dict[str, str] = {}
+        """What is wrong with keys of the ring that others know by the same names."""
 
     def vendors(self, owner: str) -> Mapping[str, bool]:
         """The vendors for which an owner has keys that are switched on, and whether any has a base URL of its own."""
@@ -106,14 +109,22 @@ class Secrets(Changing):
         vendors: dict[str, dict[str, bool]] = {}
         for owner, vendor, urls in await self.database.ask(_VENDORS):
             vendors.setdefault(owner, {})[vendor] = urls > 0
+        kept, ring = await proofs(self.database), self.ring
+        faults = ((version, ring.fault(version, kept.get(version))) for version in ring.versions)
+        self._faults = {version: fault for version, fault in faults if fault is not None}
         self._vendors = vendors
         self._rows.clear()
         self._seen = seen
 
     async def refresh(self) -> None:
-        """The same where another process has changed something since. Raises StoreUnavailable."""
-        if await self._mark() != self._seen:
-            await self.load()
+        """The same where another process has changed something since, which may show that it has another key by the
+        name of one of ours. Raises StoreUnavailable."""
+        if await self._mark() == self._seen:
+            return
+        before = self._faults
+        await self.load()
+        for version in self._faults.keys() - before.keys():
+            _LOG.error("%s", self._faults[version])
 
     async def listed(self, owner: str, vendor: str | None = None) -> list[Secret]:
         return [sealed.shown for sealed in await self._read(owner, vendor)]
@@ -124,9 +135,8 @@ class Secrets(Changing):
 
     async def add(self, owner: str, plain: bytes, actor: str, **what: Any) -> Secret:
         """A new key behind the others of its owner and vendor; `what` are fields of `Secret`. Raises NotFound for an
-        owner that is not there, Conflict for a name that is taken."""
-        id = ids.secret_id()
-        envelope = self.ring.seal(owner, id, plain)
+        owner that is not there, Conflict for a name that is taken, SecretUnreadable where it cannot be sealed."""
+        id, ring = ids.secret_id(), self.ring
 
         def act(tx: Writing) -> Secret:
             _check_owner(tx, owner)
@@ -138,6 +148,7 @@ class Secrets(Changing):
                 raise OperationError(f"There are {_MOST} keys for {vendor}, which is as many as there may be.")
             position = 1 + max((other.position for other in others), default=0)
             shown = Secret(id=id, owner=owner, position=position, created_ms=self.clock.now_ms(), **what)
+            envelope = sealed(tx, ring, owner, id, plain)
             row = (*_kept(shown), envelope.version, envelope.wrapped_key, envelope.sealed)
             tx.execute(f"INSERT INTO secrets ({_COLUMNS}) VALUES ({', '.join('?' * len(row))})", row)
             self._noted(tx, actor, "byok.add", shown, after=shown)
@@ -147,7 +158,7 @@ class Secrets(Changing):
 
     async def set(self, owner: str, wanted: str, plain: bytes | None, actor: str, **fields: Any) -> Secret:
         """Sets fields of a key, and the secret itself if one is given. `wanted` is an id, or a name that only one of
-        the owner's keys has. Raises NotFound, OperationError."""
+        the owner's keys has. Raises NotFound, OperationError, SecretUnreadable."""
         ring = self.ring
 
         def act(tx: Writing) -> Secret:
@@ -156,7 +167,7 @@ class Secrets(Changing):
             taken = (other.shown for other in _rows(tx, owner, before.vendor) if other.shown.id != before.id)
             if any(other.name == after.name for other in taken):
                 raise Conflict(f"There is another key {after.name!r} for {before.vendor}.")
-            envelope = ring.seal(owner, before.id, plain) if plain is not None else None
+            envelope = sealed(tx, ring, owner, before.id, plain) if plain is not None else None
             assigned = ", ".join(f"{name} = ?" for name in _SHOWN)
             tx.execute(f"UPDATE secrets SET {assigned} WHERE id = ?", (*_kept(after), before.id))
             if envelope is not None:
@@ -196,14 +207,14 @@ class Secrets(Changing):
                 tx.execute("UPDATE secrets SET position = ? WHERE id = ?", (secret.position, secret.id))
             orders = {"before": [one.id for one in before], "after": [one.id for one in after]}
             self.note(tx, actor, "byok.order", f"{owner}/{vendor}", organization_id=_organization(owner), **orders)
-            _tell_others(tx)
+            count_up(tx, MARK)
             return after
 
         return await self._changed(act)
 
     def _noted(self, tx: Writing, actor: str, action: str, secret: Secret, **told: Any) -> None:
         self.note(tx, actor, action, secret.id, organization_id=_organization(secret.owner), **told)
-        _tell_others(tx)
+        count_up(tx, MARK)
 
     async def _changed(self, act: Callable[[Writing], _T]) -> _T:
         try:
@@ -217,16 +228,8 @@ class Secrets(Changing):
         return [_secret(row) for row in await self.database.ask(statement, [owner, *values])]
 
     async def _mark(self) -> int:
-        rows = await self.database.ask("SELECT version FROM settings WHERE name = ?", (_MARK,))
+        rows = await self.database.ask("SELECT version FROM settings WHERE name = ?", (MARK,))
         return int(rows[0][0]) if rows else 0
-
-
-def _tell_others(tx: Writing) -> None:
-    tx.execute(
-        "INSERT INTO settings (name, content, version) VALUES (?, '{}', 1)"
-        " ON CONFLICT (name) DO UPDATE SET version = settings.version + 1",
-        (_MARK,),
-    )
 
 
 def _check_owner(tx: Writing, owner: str) -> None:
