@@ -14,6 +14,7 @@ from gateway import CALLS, CHAT, MESSAGES, RESPONSES, Running, running
 from test_pipeline_handle import message_of
 from trivium.mock import Match, Reply, Rule, Usage
 from trivium.policy.caller import OrganizationSettings, Policy, Role
+from trivium.store.envelopes import Keyring
 from trivium.store.organizations import OrganizationRow
 from trivium.store.users import User
 
@@ -336,3 +337,23 @@ async def test_an_own_key_for_the_vendor_that_is_named_goes_first() -> None:
         await acme.house.gateway.operations.perform("byok.add", {"organization": "acme"} | key)
         assert (await acme.post(path, named(CHAT, "openai/gpt-4o")))[0] == 200
         assert [one.path.split("/")[1] for one in acme.house.upstream.requests] == ["own", "key"]
+
+
+async def test_what_a_caller_may_not_do_is_said_before_that_a_key_cannot_be_opened() -> None:
+    async with town() as acme:
+        await acme.add(key=KEY)
+        acme.house.gateway.store.secrets.ring = Keyring([("other", b"k" * 32)])
+        perform = acme.house.gateway.operations.perform
+
+        async def codes() -> list[str]:
+            return [(await acme.post(path, named(body)))[1]["error"]["code"] for path, body in CALLS]
+
+        assert await codes() == ["own_key_unreadable"] * 3
+        assert {record["status"] for record in await acme.house.records()} == {503}
+        assert "llama" in await acme.seen("acme")
+        await perform("settings.set", {"settings": {"models": {"llama": {"open_to": "admins"}}}})
+        assert await codes() == ["model_not_allowed"] * 3
+        gates = {api: {"open_to": "admins"} for api in ("chat_completions", "responses", "messages")}
+        await perform("settings.set", {"settings": {"apis": gates}})
+        assert await codes() == ["api_not_available"] * 3
+        assert not acme.house.upstream.requests
