@@ -14,7 +14,7 @@ from gateway import CALLS, CHAT, MESSAGES, RESPONSES, Running, running
 from test_pipeline_handle import message_of
 from trivium.canon.api import Api
 from trivium.mock import Error, Match, Reply, Rule, Usage
-from trivium.policy.caller import OrganizationSettings, Policy
+from trivium.policy.caller import OrganizationSettings, Policy, Scopes
 from trivium.providers.vendors import VENDORS, Door
 from trivium.store.envelopes import Keyring
 from trivium.store.organizations import OrganizationRow
@@ -272,6 +272,32 @@ async def test_every_spelling_of_a_model_is_judged_alike(vendor: str, names: lis
         assert await codes() == {None}
         await settle(Policy(), {listed: {"open_to": "admins"}})
         assert await codes() == {"model_not_allowed"}
+
+
+async def test_what_is_hidden_is_hidden_from_own_keys_by_every_name() -> None:
+    async with people(settings=f'{OPEN}[free]\nhidden = ["anthropic/claude-opus-4.5 "]\n') as ann:
+        await ann.bring("anthropic")
+        for name in SPELT[0][1]:
+            assert (await ann.house.post("/v1/messages", named(MESSAGES, name)))[0] == 404
+        assert (await ann.house.post("/v1/messages", named(MESSAGES, SONNET)))[0] == 200
+
+
+async def test_names_of_the_houses_providers_are_names_of_what_own_keys_reach_instead() -> None:
+    """Denied as `up` has it, the model is not reached by its vendor's name either: the list shows it without `up`."""
+    async with people(policy=Policy(models_deny=("up/claude-opus-4-6",))) as ann:
+        await ann.bring("anthropic", organization="acme")
+        for name in ("claude-opus-4-6", "anthropic/claude-opus-4.6"):
+            _, answer, _ = await ann.house.post("/v1/messages", named(MESSAGES, name), key=ann.member_key)
+            assert answer["error"]["code"] == "model_not_allowed"
+
+
+async def test_a_scope_means_a_model_by_every_name() -> None:
+    async with people(settings=OPEN) as ann:
+        await ann.bring("anthropic")
+        for scope, status in (("anthropic/claude-opus-4.5", 200), ("anthropic/claude-opus-4.6", 403)):
+            key = ann.house.gateway.store.keys.create(scope, user_id="ann", scopes=Scopes(models=(scope,)))[1]
+            for name in SPELT[0][1]:
+                assert (await ann.house.post("/v1/messages", named(MESSAGES, name), key=key))[0] == status
 
 
 async def test_models_that_no_own_key_is_for_go_the_houses_way() -> None:

@@ -169,8 +169,8 @@ def _names(found: Match, having: Mapping[str, bool], deps: Deps, *, at_vercel: b
         own=tuple(provider.name for provider in others if provider.kind in spaces),
         at_vercel=at_vercel,
     )
+    listed = dict.fromkeys((*spellings(found.vendor, found.model), *known_as(found.vendor, found.model)))
     names = known_as(found.vendor, found.model, beside)
-    listed = dict.fromkeys((*spellings(found.vendor, found.model), *names))
     return names + tuple(name for one in listed for name in catalog.names_at_providers(one))
 
 

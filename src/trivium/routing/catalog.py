@@ -215,7 +215,7 @@ def catalog(
         house=house_models(free),
         free=given,
         free_listed=frozenset((name, entry.id) for name, entry in models if _fits(given, name, entry.id)),
-        hidden=tuple(wildcard.compiled(pattern.lower()) for pattern in free.hidden),
+        hidden=tuple(wildcard.compiled(pattern.strip().lower()) for pattern in free.hidden),
     )
 
 
