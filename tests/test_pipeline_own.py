@@ -242,7 +242,7 @@ SPELT = [
     ("mistral", ["mistralai/mistral-large", "mistral/mistral-large", "mistral-large"]),
     ("zai", ["z-ai/glm-4.6", "zai/glm-4.6", "glm-4.6"]),
     ("google", ["google/gemini-2.5-pro", "gemini-2.5-pro", "google/models/gemini-2.5-pro"]),
-    ("vercel", ["vercel/xai/grok-4"]),
+    ("vercel", ["vercel/x-ai/grok-4", "vercel/xai/grok-4"]),
 ]
 """Names that lead to one model; the first is how a list has it."""
 
