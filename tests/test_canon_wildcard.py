@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from trivium.canon.wildcard import compiled, is_wild, precision
+from trivium.canon.wildcard import compiled, fitting, is_wild, precision
 
 
 @pytest.mark.parametrize(
@@ -23,6 +25,18 @@ from trivium.canon.wildcard import compiled, is_wild, precision
 )
 def test_a_pattern_fits_whole_names(pattern: str, name: str, fits: bool) -> None:
     assert (compiled(pattern).fullmatch(name) is not None) is fits
+    assert bool(fitting(pattern)(name)) is fits
+
+
+@given(st.text("ab*?[", max_size=12), st.text("ab[", max_size=12))
+def test_both_ways_of_reading_a_pattern_agree(pattern: str, name: str) -> None:
+    assert bool(fitting(pattern)(name)) == (compiled(pattern).fullmatch(name) is not None)
+
+
+def test_a_list_of_stars_needs_no_regular_expression(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Making one takes a millisecond, and members may write many."""
+    monkeypatch.setattr("trivium.canon.wildcard.compiled", None)
+    assert fitting("a*b*c")("a--b--c")
 
 
 def test_an_exact_name_is_more_precise_than_any_pattern_and_letters_decide_among_those() -> None:

@@ -15,6 +15,7 @@ from test_pipeline_handle import message_of
 from trivium.mock import Match, Reply, Rule, Usage
 from trivium.policy.access import HouseSettings
 from trivium.policy.caller import Limits, OrganizationSettings, Policy, Role
+from trivium.store.envelopes import Keyring
 from trivium.store.organizations import OrganizationRow
 from trivium.store.users import User
 
@@ -381,3 +382,23 @@ async def test_its_calls_do_not_count_in_the_limits_of_the_houses_models() -> No
         )
         calls = [(await acme.post("/v1/chat/completions", named(CHAT)))[0] for _ in range(4)]
         assert calls == [200, 200, 200, 429], "the organization's own limit"
+
+
+async def test_what_a_caller_may_not_do_is_said_before_that_a_key_cannot_be_opened() -> None:
+    async with town() as acme:
+        await acme.add(key=KEY)
+        acme.house.gateway.store.secrets.ring = Keyring([("other", b"k" * 32)])
+        perform = acme.house.gateway.operations.perform
+
+        async def codes() -> list[str]:
+            return [(await acme.post(path, named(body)))[1]["error"]["code"] for path, body in CALLS]
+
+        assert await codes() == ["own_key_unreadable"] * 3
+        assert {record["status"] for record in await acme.house.records()} == {503}
+        assert "llama" in await acme.seen("acme")
+        await perform("settings.set", {"settings": {"models": {"llama": {"open_to": "admins"}}}})
+        assert await codes() == ["model_not_allowed"] * 3
+        gates = {api: {"open_to": "admins"} for api in ("chat_completions", "responses", "messages")}
+        await perform("settings.set", {"settings": {"apis": gates}})
+        assert await codes() == ["api_not_available"] * 3
+        assert not acme.house.upstream.requests

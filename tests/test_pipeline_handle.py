@@ -184,6 +184,18 @@ async def test_a_model_whose_upstream_speaks_another_api_answers_all_the_same(
     assert (record["input_uncached_tokens"], record["output_tokens"]) == (7, 5)
 
 
+async def test_a_gate_on_an_alias_closes_the_name_that_the_list_shows() -> None:
+    async with running(settings='[aliases]\nquick = "up/m"') as house:
+        gates = {"settings": {"models": {"quick ": {"open_to": "admins"}}}}
+        await house.gateway.operations.perform("settings.set", gates)
+        status, answer, _ = await house.post("/v1/chat/completions", {**CHAT, "model": "quick"})
+        assert (status, answer["error"]["code"]) == (403, "model_not_allowed")
+        assert (await house.post("/v1/chat/completions", {**CHAT, "model": "up/m"}))[0] == 200
+        headers = {"authorization": f"Bearer {house.key}"}
+        async with aiohttp.ClientSession() as session, session.get(house.url + "/v1/models", headers=headers) as listed:
+            assert "quick" not in [model["id"] for model in (await listed.json())["data"]]
+
+
 async def test_an_alias_a_prefix_and_a_padded_name_reach_the_same_model() -> None:
     async with running(settings='[aliases]\nquick = "up/m"') as house:
         for name in ("quick", "up/m", " m "):

@@ -15,7 +15,7 @@ from test_pipeline_handle import message_of
 from trivium.canon.api import Api
 from trivium.mock import Error, Match, Reply, Rule, Usage
 from trivium.policy.access import HouseSettings
-from trivium.policy.caller import Limits, OrganizationSettings, Policy
+from trivium.policy.caller import Limits, OrganizationSettings, Policy, Scopes
 from trivium.providers.vendors import VENDORS, Door
 from trivium.store.envelopes import Keyring
 from trivium.store.organizations import OrganizationRow
@@ -224,7 +224,9 @@ async def test_a_coding_plan_is_tried_before_the_vendors_ordinary_address(monkey
         (Policy(providers_deny=("anthropic",)), "provider_not_allowed"),
         (Policy(zdr=True), "provider_not_allowed"),
         (Policy(models_allow=("anthropic/claude-sonnet-4.5",)), None),
-        (Policy(providers_allow=("anthropic",), data_collection="deny"), None),
+        (Policy(providers_allow=("anthropic",)), None),
+        # Anthropic collects nothing, but the key's own base URL leads elsewhere.
+        (Policy(data_collection="deny"), "provider_not_allowed"),
     ],
 )
 async def test_an_organizations_policy_holds_for_its_own_keys(policy: Policy, code: str | None) -> None:
@@ -233,6 +235,70 @@ async def test_an_organizations_policy_holds_for_its_own_keys(policy: Policy, co
         status, answer, _ = await ann.house.post("/v1/chat/completions", named(CHAT, SONNET), key=ann.member_key)
         assert bool(ann.house.upstream.requests) is (code is None)
     assert (answer["error"]["code"] if status != 200 else None) == code
+
+
+SPELT = [
+    ("anthropic", ["anthropic/claude-opus-4.5", "claude-opus-4-5", "anthropic/claude-opus-4-5", "claude-opus-4.5"]),
+    ("xai", ["x-ai/grok-4", "xai/grok-4", "grok-4"]),
+    ("mistral", ["mistralai/mistral-large", "mistral/mistral-large", "mistral-large"]),
+    ("zai", ["z-ai/glm-4.6", "zai/glm-4.6", "glm-4.6"]),
+    ("google", ["google/gemini-2.5-pro", "gemini-2.5-pro", "google/models/gemini-2.5-pro"]),
+    ("vercel", ["vercel/x-ai/grok-4", "vercel/xai/grok-4"]),
+]
+"""Names that lead to one model; the first is how a list has it."""
+
+
+@pytest.mark.parametrize(("vendor", "names"), SPELT)
+async def test_every_spelling_of_a_model_is_judged_alike(vendor: str, names: list[str]) -> None:
+    listed = names[0].removeprefix("vercel/")
+    async with people() as ann:
+        await ann.bring(vendor, organization="acme")
+
+        async def codes() -> set[str | None]:
+            answers = [
+                (await ann.house.post("/v1/chat/completions", named(CHAT, name), key=ann.member_key))[1]
+                for name in names
+            ]
+            return {answer["error"]["code"] if "error" in answer else None for answer in answers}
+
+        async def settle(policy: Policy, gates: dict[str, Any]) -> None:
+            settings = {"policy": msgspec.to_builtins(policy)}
+            await ann.perform("orgs.settings.set", {"organization": "acme", "settings": settings})
+            await ann.perform("settings.set", {"settings": {"models": gates}})
+
+        assert await codes() == {None}
+        await settle(Policy(models_deny=(listed,)), {})
+        assert await codes() == {"model_not_allowed"}
+        await settle(Policy(models_allow=(listed,)), {})
+        assert await codes() == {None}
+        await settle(Policy(), {listed: {"open_to": "admins"}})
+        assert await codes() == {"model_not_allowed"}
+
+
+async def test_what_is_hidden_is_hidden_from_own_keys_by_every_name() -> None:
+    async with people(settings=f'{OPEN}[free]\nhidden = ["anthropic/claude-opus-4.5 "]\n') as ann:
+        await ann.bring("anthropic")
+        for name in SPELT[0][1]:
+            assert (await ann.house.post("/v1/messages", named(MESSAGES, name)))[0] == 404
+        assert (await ann.house.post("/v1/messages", named(MESSAGES, SONNET)))[0] == 200
+
+
+async def test_names_of_the_houses_providers_are_names_of_what_own_keys_reach_instead() -> None:
+    """Denied as `up` has it, the model is not reached by its vendor's name either: the list shows it without `up`."""
+    async with people(policy=Policy(models_deny=("up/claude-opus-4-6",))) as ann:
+        await ann.bring("anthropic", organization="acme")
+        for name in ("claude-opus-4-6", "anthropic/claude-opus-4.6"):
+            _, answer, _ = await ann.house.post("/v1/messages", named(MESSAGES, name), key=ann.member_key)
+            assert answer["error"]["code"] == "model_not_allowed"
+
+
+async def test_a_scope_means_a_model_by_every_name() -> None:
+    async with people(settings=OPEN) as ann:
+        await ann.bring("anthropic")
+        for scope, status in (("anthropic/claude-opus-4.5", 200), ("anthropic/claude-opus-4.6", 403)):
+            key = ann.house.gateway.store.keys.create(scope, user_id="ann", scopes=Scopes(models=(scope,)))[1]
+            for name in SPELT[0][1]:
+                assert (await ann.house.post("/v1/messages", named(MESSAGES, name), key=key))[0] == status
 
 
 async def test_models_that_no_own_key_is_for_go_the_houses_way() -> None:
@@ -292,6 +358,59 @@ async def through_vercel(*rules: Reply) -> AsyncIterator[tuple[People, Running]]
         vercel = f'[providers.vercel]\nkey = "house-key"\nbase_url = "{url}"\nmodels = []\n'
         async with people(settings=f'{CREDITS}[byok.via]\nanthropic = "vercel"\n{vercel}') as ann:
             yield ann, other
+
+
+def failing(status: int, *attempts: tuple[str, int]) -> Reply:
+    """Vercel's error, with whose credentials it tried and what the vendor said to each."""
+    told = [{"provider": "anthropic", "credentialType": who, "statusCode": code} for who, code in attempts]
+    routing = {"providerMetadata": {"gateway": {"routing": {"attempts": told}}}} if attempts else {}
+    return Reply(status=status, body={"error": {"message": f"no: {KEY}", "type": "authentication_error"}, **routing})
+
+
+@pytest.mark.parametrize("status", [401, 402, 403])
+@pytest.mark.parametrize(("path", "body"), CALLS)
+async def test_that_vercel_refuses_the_house_is_not_told_as_a_refusal_of_the_callers(
+    path: str, body: dict[str, Any], status: int
+) -> None:
+    async with through_vercel(failing(status)) as (ann, _):
+        await ann.bring("anthropic", base_url=None)
+        got, answer, headers = await ann.house.post(path, named(body, SONNET))
+        record = await ann.house.record()
+    assert (got, headers["retry-after"], record["error_code"]) == (503, "60", "upstream_unavailable")
+    assert "or the own key for Anthropic cannot be told" in message_of(path, answer)
+    assert KEY not in f"{answer}{record}"
+
+
+@pytest.mark.parametrize("status", [401, 402, 403, 429])
+async def test_a_key_of_which_vercel_says_that_it_was_refused_is_told(status: int) -> None:
+    async with through_vercel(failing(503, ("byok", status), ("system", 503))) as (ann, _):
+        await ann.bring("anthropic", base_url=None)
+        got, _, _ = await ann.house.post("/v1/messages", named(MESSAGES, SONNET))
+    assert got == 503  # what became of the call with Vercel's own credentials
+    async with through_vercel(failing(status, ("byok", status), ("system", status))) as (ann, _):
+        await ann.bring("anthropic", base_url=None)
+        got, answer, _ = await ann.house.post("/v1/messages", named(MESSAGES, SONNET))
+    assert (got, answer["error"]["code"]) == (status, "own_key_refused")
+    assert answer["error"]["message"].startswith("[BYOK] Anthropic refused your key: no: ***")
+
+
+async def test_that_vercel_has_too_much_to_do_passes_as_it_said_it() -> None:
+    async with through_vercel(failing(429)) as (ann, _):
+        await ann.bring("anthropic", base_url=None)
+        got, answer, _ = await ann.house.post("/v1/chat/completions", named(CHAT, SONNET))
+    assert (got, answer["error"]["message"]) == (429, f"no: {'*' * len(KEY)}")
+
+
+async def test_a_key_with_a_base_url_of_its_own_keeps_no_promise_of_vercels() -> None:
+    """Nor does any key of the zero data retention that the house has agreed on."""
+    for policy, url in ((Policy(data_collection="deny"), "https://example.org/v1"), (Policy(zdr=True), None)):
+        async with through_vercel() as (ann, other):
+            settings = {"policy": msgspec.to_builtins(policy)}
+            await ann.perform("orgs.settings.set", {"organization": "acme", "settings": settings})
+            await ann.bring("anthropic", base_url=url, organization="acme")
+            got, answer, _ = await ann.house.post("/v1/messages", named(MESSAGES, SONNET), key=ann.member_key)
+            assert (got, answer["error"]["code"]) == (403, "provider_not_allowed")
+            assert other.upstream.requests == []
 
 
 async def test_a_call_for_which_vercel_let_the_house_pay_after_all_is_flagged() -> None:

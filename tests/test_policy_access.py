@@ -77,6 +77,12 @@ class TestCaller:
         with pytest.raises(KeyNotHere):
             check_caller(scoped, address)
 
+    @pytest.mark.parametrize("network", ["::ffff:10.0.0.0/104", "::ffff:10.1.2.3", "::ffff:0:0/96"])
+    def test_a_network_of_ipv4_may_be_written_as_ipv6(self, network: str) -> None:
+        check_caller(caller(scopes=Scopes(networks=(network,))), "10.1.2.3")
+        with pytest.raises(KeyNotHere):
+            check_caller(caller(scopes=Scopes(networks=(network,))), "2001:db8::1")
+
     @pytest.mark.parametrize("role", [None, *Role])
     def test_an_organization_is_spent_from_by_members_but_those_for_billing(self, role: Role | None) -> None:
         acting = caller(user_id="ann", role=role, organization=Organization(id="acme", name="Acme"))

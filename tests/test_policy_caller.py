@@ -18,6 +18,21 @@ def test_no_pattern_means_no_name() -> None:
     assert matches(("x", "m"), ("up/m", "m"))
 
 
+@pytest.mark.parametrize("pattern", ["up/m ", " UP/M", "up/*  ", " Up/M:free", "up/m :free"])
+def test_patterns_mean_what_names_do_without_blanks_and_capitals(pattern: str) -> None:
+    assert matches((pattern,), names_of("up", "m"))
+
+
+def test_the_largest_list_is_read_without_regular_expressions(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is read in the first call with it, and all other calls wait meanwhile."""
+    monkeypatch.setattr("trivium.canon.wildcard.compiled", None)
+    wild = tuple(f"*a*b*c*d*e*f*g{'x' * 180}{n}*" for n in range(100))
+    exact = tuple(f"{n}{'y' * 190}" for n in range(900))
+    scopes = msgspec.convert({"models": wild + exact}, Scopes)
+    assert not matches(scopes.models, ("abcdefg", "up/abcdefg"))
+    assert matches(scopes.models, ("1" + "y" * 190,))
+
+
 def test_limits_are_true_where_one_is_said_even_nothing() -> None:
     assert not Limits()
     assert Limits(requests_per_minute=0)
@@ -40,6 +55,11 @@ def test_what_is_no_id_is_refused(id: str) -> None:
         (Limits, {"requests_per_minute": -1}),
         (Limits, {"requests": 1}),
         (Policy, {"models_allow": ["x"] * 1001}),
+        (Policy, {"models_allow": [f"*{n}" for n in range(101)]}),
+        (Policy, {"models_deny": ["a*" * 9]}),
+        (Policy, {"providers_deny": ["a?"]}),
+        (Scopes, {"models": [f"*{n}" for n in range(101)]}),
+        (Scopes, {"models": ["x" * 201]}),
         (Policy, {"data_collection": "perhaps"}),
         (Scopes, {"apis": ["chat"]}),
         (OrganizationSettings, {"name": "x"}),

@@ -163,3 +163,10 @@ class TestRooms:
         rules = Rules([Rule("concurrent", "key", "k", claim := Claim("k", 2, 1, 0))])
         assert rooms(rules, Taken(None, (Use(1, 0),))) == {}
         assert rooms(rules, Taken(Denial(claim, 2, 1), (Use(2, 0),))) == {"concurrent": Room(2, 0, 0)}
+
+
+def test_a_models_limit_holds_by_each_of_its_names() -> None:
+    house = HouseSettings(limits_by_model={"fast": Limits(requests_per_minute=1)})
+    book = RuleBook()
+    assert book.rules(None, "up", "m", house) is None
+    assert book.rules(None, "up", "m", house, ("fast",)) is not None

@@ -12,13 +12,10 @@ from trivium.providers.credential import Credential
 from trivium.providers.vendors import (
     VENDORS,
     Door,
-    Match,
     door_of,
     match,
     match_served,
     provider_of,
-    vercel_id,
-    vercel_options,
     with_key,
 )
 
@@ -36,6 +33,7 @@ AWS = Credential(key="secret-access-key", access_key_id="AKIDEXAMPLE000000001", 
         ("openai/gpt-5.1-codex", "openai", "gpt-5.1-codex"),
         ("openai/gpt-oss-120b", None, None),
         ("google/gemini-2.5-pro", "google", "gemini-2.5-pro"),
+        ("google/models/gemini-2.5-pro", "google", "gemini-2.5-pro"),
         ("mistralai/mistral-large-2512", "mistral", "mistral-large-2512"),
         ("mistralai/codestral-2508", "codestral", "codestral-2508"),
         ("x-ai/grok-4", "xai", "grok-4"),
@@ -133,42 +131,17 @@ def test_zais_coding_plan_is_tried_first() -> None:
     ]
 
 
-@pytest.mark.parametrize(
-    ("found", "id"),
-    [
-        (Match("anthropic", "", "claude-sonnet-4-5"), "anthropic/claude-sonnet-4.5"),
-        (Match("anthropic", "", "claude-opus-4-20250514"), "anthropic/claude-opus-4-20250514"),
-        (Match("google", "", "gemini-3-flash-preview"), "google/gemini-3-flash"),
-        (Match("codestral", "", "codestral-2508"), "mistral/codestral"),
-        (Match("mistral", "", "devstral-2512"), "mistral/devstral-2"),
-        (Match("zai", "", "glm-4.6"), "zai/glm-4.6"),
-    ],
-)
-def test_a_model_has_another_name_at_vercel(found: Match, id: str) -> None:
-    assert vercel_id(found) == id
-
-
-def test_vercel_is_told_the_keys_with_their_addresses_and_regions() -> None:
-    assert vercel_options("codestral", [(KEY, None, None)]) == {
-        "gateway": {"only": ["mistral"], "byok": {"mistral": [{"apiKey": KEY.key}]}}
-    }
-    coding = "https://api.z.ai/api/coding/paas/v4"
-    assert vercel_options("zai", [(KEY, None, None)]) == {
-        "gateway": {"only": ["zai"], "byok": {"zai": [{"apiKey": KEY.key, "baseURL": coding}, {"apiKey": KEY.key}]}}
-    }
-    own = {"apiKey": KEY.key, "baseURL": "https://example.org/v1"}
-    assert vercel_options("openai", [(KEY, "https://example.org/v1", None)]) == {
-        "gateway": {"only": ["openai"], "byok": {"openai": [own]}}
-    }
-    aws = {"accessKeyId": AWS.access_key_id, "secretAccessKey": AWS.key, "sessionToken": AWS.session_token}
-    assert vercel_options("bedrock", [(AWS, None, "eu-west-1")]) == {
-        "gateway": {"only": ["bedrock"], "byok": {"bedrock": [{**aws, "region": "eu-west-1"}]}}
-    }
-
-
 def test_every_pattern_of_the_table_can_be_compiled() -> None:
     for row in VENDORS.values():
         assert re.compile(row.names).groups == 1
         re.compile(row.bare)
+        assert all(re.compile(pattern) for pattern, _ in (*row.ids, *row.spelt))
         re.compile(row.bad_key)
         assert all(isinstance(door, Door) and door.apis for door in row.doors)
+
+
+def test_what_stands_at_somebodys_own_address_may_keep_what_it_is_sent() -> None:
+    door = door_of("anthropic", "m", Api.CHAT, own_url=False)
+    assert not provider_of("anthropic", door).collects_data
+    provider = provider_of("anthropic", door, own_url=True)
+    assert (provider.collects_data, provider.retains_data) == (True, True)

@@ -125,6 +125,21 @@ def test_configured_models_win_over_what_a_provider_tells() -> None:
         where.resolve("n")
 
 
+def test_an_alias_is_a_name_by_which_lists_mean_what_it_leads_to() -> None:
+    where = house({"up": ["m"]}, aliases={"Quick": "up/m", "quick:1": "m"})
+    assert where.resolve("Quick").also == ("quick",)
+    assert where.resolve("quick:1").also == ("quick", "quick:1")
+    assert where.resolve("up/m").also == ()
+    assert {entry.id: target.also for entry, target in where.entries()}["Quick"] == ("quick",)
+
+
+def test_names_at_providers_are_of_those_that_may_serve_them() -> None:
+    where = house({"a": ["m"], "B": ["m", "x-*"]})
+    assert where.names_at_providers("m") == ("a/m", "b/m")
+    assert where.names_at_providers("x-1") == ("b/x-1",)
+    assert where.names_at_providers("n") == ()
+
+
 def test_the_list_shows_aliases_then_ids_with_the_provider_where_two_serve_the_same() -> None:
     where = house({"a": ["m", "n", "x-*"], "b": ["m"]}, aliases={"quick": "a/m"})
     assert shown(where) == ["quick", "a/m", "n", "b/m"]

@@ -19,20 +19,12 @@ _REFUSALS = frozenset((401, 402, 403))
 
 
 def custom_target(caller: Caller | None, name: str, deps: Deps) -> Target | None:
-    """The custom model of this name that the caller sees, if there is one. Raises OwnKeyUnreadable."""
+    """The custom model of this name that the caller sees, if there is one. Its key is opened when it is called: what a
+    caller may not do must be said whether or not it can be opened."""
     if caller is None or caller.organization is None or deps.custom_models is None:
         return None
     model = deps.custom_models.of(caller.organization.id).get(name)
-    if model is None:
-        return None
-    try:
-        return _target(model, deps.custom_models.key(model))
-    except SecretUnreadable as error:
-        raise OwnKeyUnreadable(
-            f"The key of the model `{name}` cannot be opened at the moment. The operator of this gateway has to put "
-            "back what it was sealed with.",
-            detail=error.message,
-        ) from None
+    return _target(model) if model is not None else None
 
 
 def custom_entries(caller: Caller | None, deps: Deps) -> list[tuple[ModelEntry, Target]]:
@@ -40,19 +32,19 @@ def custom_entries(caller: Caller | None, deps: Deps) -> list[tuple[ModelEntry, 
     if caller is None or caller.organization is None or deps.custom_models is None:
         return []
     seen = deps.custom_models.of(caller.organization.id).values()
-    return [(_entry(model), _target(model, None)) for model in seen]
+    return [(_entry(model), _target(model)) for model in seen]
 
 
 async def send_custom(  # noqa: PLR0917
-    call: Call, body: bytes, target: Target, way: Translation | None, run: Run, deps: Deps
+    call: Call, body: bytes, model: CustomModel, way: Translation | None, run: Run, deps: Deps
 ) -> UpstreamResponse:
-    """As `forward`, to a custom model, whose key nobody is shown. Raises OwnKeyRefused too."""
-    response = await forward(call, body, target, way, run, deps)
-    model = target.custom
-    if model is not None and response.status in _REFUSALS:
+    """As `forward`, to a custom model, whose key nobody is shown. Raises OwnKeyRefused, OwnKeyUnreadable too."""
+    provider = provider_of(model, _opened(model, deps))
+    response = await forward(call, body, Target(provider, model.upstream_id, custom=model), way, run, deps)
+    if response.status in _REFUSALS:
         response.close()
         raise _refused(model, response.status)
-    keys = [value.removeprefix(b"Bearer ") for _, value in target.provider.headers]
+    keys = [value.removeprefix(b"Bearer ") for _, value in provider.headers]
     return MaskedResponse(response, keys) if keys else response
 
 
@@ -67,8 +59,20 @@ def _refused(model: CustomModel, status: int) -> OwnKeyRefused:
     return error
 
 
-def _target(model: CustomModel, key: str | None) -> Target:
-    return Target(provider_of(model, key), model.upstream_id, custom=model)
+def _target(model: CustomModel) -> Target:
+    return Target(provider_of(model, None), model.upstream_id, custom=model)
+
+
+def _opened(model: CustomModel, deps: Deps) -> str | None:
+    """The model's key, if it has one."""
+    try:
+        return deps.custom_models.key(model) if deps.custom_models is not None else None
+    except SecretUnreadable as error:
+        raise OwnKeyUnreadable(
+            f"The key of the model `{model.name}` cannot be opened at the moment. The operator of this gateway has to "
+            "put back what it was sealed with.",
+            detail=error.message,
+        ) from None
 
 
 def _entry(model: CustomModel) -> ModelEntry:

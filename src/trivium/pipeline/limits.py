@@ -18,7 +18,7 @@ from trivium.wire.size import measure
 
 async def admit(call: Call, request: Request, target: Target, run: Run, deps: Deps) -> None:
     """Counts the call in its limits. Raises RateLimited."""
-    rules = deps.rules.rules(run.key, *target.known_as, deps.house, of_model=_is_houses(target, run))
+    rules = deps.rules.rules(run.key, *target.known_as, deps.house, target.also, of_model=_is_houses(target, run))
     if rules is None:
         return
     if call.operation is Operation.COUNT_TOKENS:

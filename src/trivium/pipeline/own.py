@@ -23,16 +23,19 @@ from trivium.errors import (
     OwnKeyUnreadable,
     SecretUnreadable,
     UpstreamError,
+    UpstreamRefusedUs,
 )
 from trivium.pipeline.call import Call
 from trivium.pipeline.custom import custom_target, send_custom
 from trivium.pipeline.deps import Deps
 from trivium.pipeline.forward import forward
 from trivium.pipeline.settle import Run
-from trivium.policy.caller import Caller, names_of
+from trivium.policy.caller import Caller
 from trivium.providers.credential import Credential
 from trivium.providers.provider import Provider
+from trivium.providers.vendor_names import Beside, known_as, spellings
 from trivium.providers.vendors import (
+    GATEWAYS,
     VENDORS,
     Door,
     Match,
@@ -40,11 +43,10 @@ from trivium.providers.vendors import (
     match,
     match_served,
     provider_of,
-    vercel_id,
-    vercel_options,
     with_key,
 )
-from trivium.routing.catalog import Target
+from trivium.providers.vercel import refused_keys, vercel_id, vercel_options
+from trivium.routing.catalog import Target, alias_names
 from trivium.store.secrets import SealedSecret, Secret
 from trivium.upstream.client import UpstreamResponse
 from trivium.upstream.masked import MaskedResponse, ReadResponse
@@ -52,6 +54,7 @@ from trivium.wire.codec import decode_answer
 from trivium.wire.translate import Translation
 
 REFUSALS = frozenset({401, 402, 403, 429})
+_REFUSED_US = frozenset({401, 402, 403})
 _NONE: Mapping[str, bool] = {}
 _VERCEL = "vercel"
 _ERROR_BODY = 64 * 1024
@@ -140,33 +143,48 @@ def _own_route(caller: Caller, name: str, target: Target | None, api: Api, deps:
     if target is not None and target.house is not None:
         return None  # who answers there is the house's business
     having = own_vendors(caller, deps)
-    name = deps.catalog.aliases.get(name, name)
+    called, name = name, deps.catalog.aliases.get(name, name)
     found = match(name, having)
     if found is None and target is not None:
         found = match_served(target.provider.kind, target.provider.name, target.model, having)
     if found is None:
         return None
-    door = door_of(found.vendor, found.model, api, own_url=having[found.vendor])
-    also = (*names_of(found.vendor, found.asked), *_plain(name))
-    if target is not None:
-        also += names_of(target.provider.name, target.model)
-    provider, model = _way(found, door, deps)
+    own_url = having[found.vendor]
+    door = door_of(found.vendor, found.model, api, own_url=own_url)
+    provider, model = _way(found, door, deps, own_url=own_url)
     through_house = provider.kind == _VERCEL and found.vendor != _VERCEL
+    also = _names(found, having, deps, at_vercel=through_house)
+    if called != name:
+        also += alias_names(called)
     own = Own(own_owner(caller) or "", found, door, through_house)
-    return own, Target(provider, model, also=tuple(dict.fromkeys(also)))
+    return own, Target(provider, model, also=also)
 
 
-def _plain(name: str) -> tuple[str, str]:
-    return name.partition(":")[0], name
+def _names(found: Match, having: Mapping[str, bool], deps: Deps, *, at_vercel: bool) -> tuple[str, ...]:
+    """All by which lists may mean the model: a function of the model alone, not of the name that led to it."""
+    catalog, spaces = deps.catalog, VENDORS[found.vendor].namespaces or (found.vendor,)
+    others = [provider for provider in catalog.providers.values() if provider.name not in having]
+    beside = Beside(
+        gateways=tuple(provider.name for provider in others if provider.kind in GATEWAYS),
+        own=tuple(provider.name for provider in others if provider.kind in spaces),
+        at_vercel=at_vercel,
+    )
+    listed = dict.fromkeys((*spellings(found.vendor, found.model), *known_as(found.vendor, found.model)))
+    names = known_as(found.vendor, found.model, beside)
+    return names + tuple(name for one in listed for name in catalog.names_at_providers(one))
 
 
-def _way(found: Match, door: Door, deps: Deps) -> tuple[Provider, str]:
+def _way(found: Match, door: Door, deps: Deps, *, own_url: bool) -> tuple[Provider, str]:
     """The provider that is called, and its id of the model."""
+    own = provider_of(found.vendor, door, own_url=own_url)
     if deps.byok.via.get(found.vendor) == _VERCEL:
         for provider in deps.catalog.providers.values():
             if provider.kind == _VERCEL:
-                return msgspec.structs.replace(provider, byok=True), vercel_id(found)
-    return provider_of(found.vendor, door), found.model
+                # The vendor behind it has agreed on nothing with the house.
+                collects = provider.collects_data or own.collects_data
+                changes = {"byok": True, "collects_data": collects, "retains_data": True}
+                return msgspec.structs.replace(provider, **changes), vercel_id(found)
+    return own, found.model
 
 
 async def send(  # noqa: PLR0917
@@ -175,14 +193,15 @@ async def send(  # noqa: PLR0917
     """As `forward`, with the caller's own keys where these pay. Raises OwnKeyRefused, OwnKeyUnreadable too."""
     own = run.own
     if own is None and target.custom is not None:
-        return await send_custom(call, body, target, way, run, deps)
+        return await send_custom(call, body, target.custom, way, run, deps)
     if own is None:
         return await forward(call, body, target, way, run, deps)
     sealed = await deps.own.keys(own.owner, own.match.vendor)
     if own.through_house:
         keys = [(one.shown, _opened(one, own, deps)) for one in sealed]
         secrets = [secret for _, credential in keys for secret in credential.secrets()]
-        return MaskedResponse(await forward(call, _with_options(body, own, keys), target, way, run, deps), secrets)
+        sent = await forward(call, _with_options(body, own, keys), target, way, run, deps)
+        return await _judged_at_gateway(MaskedResponse(sent, secrets), own, run)
     refusal: UpstreamError | None = None
     tried = 0
     for one in sealed:
@@ -222,12 +241,37 @@ async def _judged(
             return ReadResponse(response, body), None
         status = 401
     response.close()
-    refusal = own.refused(status, _said(body, run), tried)
+    return response, _refusal(response, own, status, _said(body, run), tried)
+
+
+def _refusal(response: UpstreamResponse, own: Own, status: int, said: str, tried: int) -> OwnKeyRefused:
+    refusal = own.refused(status, said, tried)
     refusal.detail = refusal.message
     if status == 429:
         told = next((value for name, value in response.headers if name == b"retry-after"), b"")
         refusal.retry_after = int(told) if told.isdigit() else 1
-    return response, refusal
+    return refusal
+
+
+async def _judged_at_gateway(response: MaskedResponse, own: Own, run: Run) -> UpstreamResponse:
+    """The response, unless it refuses the key, or the house. Raises OwnKeyRefused, UpstreamRefusedUs."""
+    if response.status not in REFUSALS:
+        return response
+    body = await _read_some(response)
+    refused = [status for status in refused_keys(body) if status in REFUSALS]
+    if not refused and response.status not in _REFUSED_US:
+        return ReadResponse(response, body)
+    response.close()
+    said = _said(body, run)
+    if refused:
+        raise _refusal(response, own, refused[-1], said, len(refused))
+    title = VENDORS[own.match.vendor].title
+    raise UpstreamRefusedUs(
+        f"The gateway that leads to {title} refused the call. Whether it refused this gateway's account, which its "
+        f"operator has to look at, or the own key for {title} cannot be told.",
+        detail=said,
+        retry_after=60,
+    )
 
 
 async def _read_some(response: UpstreamResponse) -> bytes:

@@ -24,7 +24,6 @@ from trivium.errors import (
 from trivium.pipeline.call import Call, Headers, Operation, Reply
 from trivium.pipeline.limited import with_own
 from trivium.pipeline.mask import told_of
-from trivium.pipeline.own import REFUSALS
 from trivium.pipeline.settle import Run
 from trivium.providers.provider import Provider
 from trivium.providers.quirks import mending
@@ -155,8 +154,6 @@ class Exchange:
 
     def _failure(self, status: int, message: str) -> UpstreamError:
         """The upstream's error as ours. What concerns the operator's own credential and account is not the caller's."""
-        if self._run.own is not None and status in REFUSALS:
-            return self._run.own.refused(status, message)
         if status in _REFUSED_US:
             return UpstreamRefusedUs(
                 "The provider does not serve this gateway at the moment. Its operator has to look at it.",

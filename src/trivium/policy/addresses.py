@@ -13,13 +13,16 @@ from collections.abc import Sequence
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
+_MAPPED_BITS = 96
+"""Of an IPv6 address, before an IPv4 one that it holds."""
 _SUBSCRIBER = 64
 """Bits of an IPv6 address that one subscriber has: the rest is theirs to choose."""
 
 
 def networks(texts: Sequence[str]) -> tuple[Network, ...]:
-    """Addresses and networks as they are configured. Raises ValueError."""
-    return tuple(ipaddress.ip_network(text, strict=False) for text in texts)
+    """Addresses and networks as they are configured; IPv4 ones that are written as IPv6 become what they are, as
+    addresses do in `parsed`. Raises ValueError."""
+    return tuple(_unmapped(ipaddress.ip_network(text, strict=False)) for text in texts)
 
 
 def client_address(peer: str | None, forwarded_for: bytes | None, trusted: Sequence[Network]) -> str | None:
@@ -55,6 +58,13 @@ def parsed(text: str | None) -> Address | None:
         return None
     mapped = found.ipv4_mapped if isinstance(found, ipaddress.IPv6Address) else None
     return mapped or found
+
+
+def _unmapped(network: Network) -> Network:
+    if isinstance(network, ipaddress.IPv4Network) or network.prefixlen < _MAPPED_BITS:
+        return network
+    first = network.network_address.ipv4_mapped
+    return network if first is None else ipaddress.IPv4Network((first, network.prefixlen - _MAPPED_BITS))
 
 
 def _bare(hop: str) -> str:

@@ -7,7 +7,7 @@ policies that say nothing are `None` or empty, so that a caller of whom nothing 
 from __future__ import annotations
 
 import enum
-import re
+from collections.abc import Callable
 from functools import lru_cache
 from typing import Annotated, Literal
 
@@ -17,7 +17,12 @@ from trivium.canon import wildcard
 
 Count = Annotated[int, msgspec.Meta(ge=0, le=10**12)]
 Pattern = Annotated[str, msgspec.Meta(min_length=1, max_length=300)]
-Patterns = Annotated[tuple[Pattern, ...], msgspec.Meta(max_length=1000)]
+"""With `*` and `?`, as the house's operators write them."""
+Listed = Annotated[str, msgspec.Meta(min_length=1, max_length=200, pattern=r"^[^*?]*(\*[^*?]*){0,8}\Z")]
+"""A name, or one with up to eight `*` in it: members write these, and everybody's calls wait while they are read."""
+Patterns = Annotated[tuple[Listed, ...], msgspec.Meta(max_length=1000)]
+MOST_WILD = 100
+"""Patterns of a list that are no exact names."""
 Id = Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9._@-]{0,99}\Z")]
 """Of users, organizations, projects and accounts."""
 ApiName = Literal["chat_completions", "responses", "messages"]
@@ -48,6 +53,11 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
 _NO_LIMITS = Limits()
 
 
+def _check_wild(patterns: Patterns) -> None:
+    if len(patterns) > MOST_WILD and sum(map(wildcard.is_wild, patterns)) > MOST_WILD:
+        raise ValueError(f"A list may have {MOST_WILD} patterns with `*`; exact names beside them up to a thousand.")
+
+
 class Policy(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What an organization lets its calls reach. Model names are exact, or have `*` in them; an empty allow-list is no
     list (behaviour page, section 6)."""
@@ -61,6 +71,10 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     zdr: bool = False
     """Zero data retention: only providers that keep nothing at all."""
     default_model: Pattern | None = None
+
+    def __post_init__(self) -> None:
+        for patterns in (self.models_allow, self.models_deny, self.providers_allow, self.providers_deny):
+            _check_wild(patterns)
 
 
 class OrganizationSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -85,6 +99,9 @@ class Scopes(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     models: Patterns = ()
     networks: Annotated[tuple[Pattern, ...], msgspec.Meta(max_length=100)] = ()
     """Addresses and networks (CIDR) that it may be used from."""
+
+    def __post_init__(self) -> None:
+        _check_wild(self.models)
 
 
 class Caller(msgspec.Struct, frozen=True, kw_only=True):
@@ -127,12 +144,16 @@ def names_of(provider: str, model: str) -> tuple[str, ...]:
 
 
 @lru_cache(10_000)
-def matches(patterns: Patterns, names: tuple[str, ...]) -> bool:
-    """Whether one of the patterns means one of the names. The suffix of an exact name says nothing either."""
-    return any(_compiled(pattern).fullmatch(name) for pattern in patterns for name in names)
+def matches(patterns: tuple[str, ...], names: tuple[str, ...]) -> bool:
+    """Whether one of the patterns means one of the names. The suffix of an exact name says nothing either, nor do
+    capitals and blanks around."""
+    exact, wild = _read(patterns)
+    return not exact.isdisjoint(names) or any(fits(name) for fits in wild for name in names)
 
 
-@lru_cache(10_000)
-def _compiled(pattern: str) -> re.Pattern[str]:
-    pattern = pattern.lower()
-    return wildcard.compiled(pattern if wildcard.is_wild(pattern) else pattern.partition(":")[0])
+@lru_cache(1_000)
+def _read(patterns: tuple[str, ...]) -> tuple[frozenset[str], tuple[Callable[[str], object], ...]]:
+    """The exact names, and what says whether a name fits, for each of the others."""
+    lower = [pattern.strip().lower() for pattern in patterns]
+    exact = frozenset(one.partition(":")[0].rstrip() for one in lower if not wildcard.is_wild(one))
+    return exact, tuple(wildcard.fitting(one) for one in lower if wildcard.is_wild(one))

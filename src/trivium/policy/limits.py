@@ -89,17 +89,24 @@ class RuleBook:
         self._house = HouseSettings()
         self._defaults = False
         self._of_callers: dict[tuple[str, str | None], tuple[Caller, Rules]] = {}
-        self._of_models: dict[tuple[str, str], Rules] = {}
+        self._of_models: dict[tuple[str, str, tuple[str, ...]], Rules] = {}
         self._joined: dict[tuple[Rules, Rules], Rules] = {}
 
     def rules(
-        self, caller: Caller | None, provider: str, model: str, house: HouseSettings, *, of_model: bool = True
+        self,
+        caller: Caller | None,
+        provider: str,
+        model: str,
+        house: HouseSettings,
+        also: tuple[str, ...] = (),
+        *,
+        of_model: bool = True,
     ) -> Rules | None:
-        """What a call by a caller (None: without a key) to a model counts in; None: nothing. Without `of_model` it is
-        none of the house's, whatever it is called."""
+        """What a call by a caller (None: without a key) to a model counts in; None: nothing. `also` are further names
+        that the model goes by. Without `of_model` it is none of the house's, whatever it is called."""
         if house is not self._house:
             self._read(house)
-        by_model = self._of_model(provider, model) if of_model and house.limits_by_model else _NONE
+        by_model = self._of_model(provider, model, also) if of_model and house.limits_by_model else _NONE
         if caller is None or not (self._defaults or _has_limits(caller)):
             found = by_model
         elif by_model is _NONE:
@@ -125,15 +132,15 @@ class RuleBook:
         self._of_callers[place] = (caller, found)
         return found
 
-    def _of_model(self, provider: str, model: str) -> Rules:
-        known = self._of_models.get((provider, model))
+    def _of_model(self, provider: str, model: str, also: tuple[str, ...]) -> Rules:
+        known = self._of_models.get((provider, model, also))
         if known is not None:
             return known
-        names = names_of(provider, model)
+        names = names_of(provider, model) + also
         fitting = [one for one in self._house.limits_by_model.items() if matches((one[0],), names)]
         found = Rules([rule for pattern, limits in fitting for rule in _rules("model", pattern, limits)])
         _keep_few(self._of_models)
-        self._of_models[provider, model] = found = found if found.all else _NONE
+        self._of_models[provider, model, also] = found = found if found.all else _NONE
         return found
 
     def _both(self, of_caller: Rules, of_model: Rules) -> Rules:

@@ -11,7 +11,7 @@ OpenRouter cannot be told a key with a call: keys are registered with an account
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Mapping
+from collections.abc import Collection
 
 import msgspec
 
@@ -23,6 +23,7 @@ from trivium.providers.provider import COUNT_PATHS, Provider
 _CHAT, _RESPONSES, _MESSAGES = Api.CHAT, Api.RESPONSES, Api.MESSAGES
 _CLAUDE_ID = ((r"(?<=\d)\.(?=\d)", "-"),)
 """Gateways write `claude-sonnet-4.5`, Anthropic `claude-sonnet-4-5`."""
+_CLAUDE_SPELT = ((r"(?<=\d)-(?=\d)", "."),)
 
 
 class Door(msgspec.Struct, frozen=True, kw_only=True):
@@ -46,8 +47,12 @@ class Vendor(msgspec.Struct, frozen=True, kw_only=True):
     """A pattern of model names that are the vendor's; its group is the vendor's id of the model."""
     bare: str = ""
     """The same of names without a namespace."""
+    namespaces: tuple[str, ...] = ()
+    """All in which lists of models may name them; empty: the vendor's name alone."""
     ids: tuple[tuple[str, str], ...] = ()
     """What is written differently in the vendor's ids: patterns and their replacements."""
+    spelt: tuple[tuple[str, str], ...] = ()
+    """The way back: what may stand otherwise where somebody else writes one of the vendor's ids."""
     doors: tuple[Door, ...]
     vercel: str | None = None
     """Its name at Vercel, which takes its keys with a call."""
@@ -74,6 +79,7 @@ VENDORS: dict[str, Vendor] = {
         names=r"anthropic/(.+)",
         bare=r"claude-.+",
         ids=_CLAUDE_ID,
+        spelt=_CLAUDE_SPELT,
         doors=(
             Door(
                 apis=(_MESSAGES,),
@@ -98,6 +104,8 @@ VENDORS: dict[str, Vendor] = {
         title="Google",
         names=r"google/(.+)",
         bare=r"gemini-.+",
+        ids=((r"^(?i:models/)+", ""),),
+        spelt=((r"^", "models/"),),
         doors=(_openai_like("https://generativelanguage.googleapis.com/v1beta/openai"),),
         vercel="google",
         bad_key=rb"API_KEY_INVALID|API key not valid|API key expired|API Key not found",
@@ -105,6 +113,7 @@ VENDORS: dict[str, Vendor] = {
     "mistral": Vendor(  # docs.mistral.ai/api
         title="Mistral",
         names=r"mistral(?:ai)?/((?!codestral).+)",
+        namespaces=("mistralai", "mistral"),
         bare=r"(mistral|magistral|devstral|ministral|pixtral|open-mi[sx]tral)-.+",
         doors=(_openai_like("https://api.mistral.ai/v1"),),
         vercel="mistral",
@@ -112,6 +121,7 @@ VENDORS: dict[str, Vendor] = {
     "codestral": Vendor(  # docs.mistral.ai/capabilities/code_generation: a host and keys of its own
         title="Codestral",
         names=r"(?:mistral(?:ai)?/(?=codestral)|codestral/)(.+)",
+        namespaces=("mistralai", "mistral", "codestral"),
         bare=r"codestral-.+",
         doors=(_openai_like("https://codestral.mistral.ai/v1"),),
         vercel="mistral",
@@ -119,6 +129,7 @@ VENDORS: dict[str, Vendor] = {
     "xai": Vendor(  # docs.x.ai/developers/rest-api-reference; its Messages API is deprecated there
         title="xAI",
         names=r"(?:x-ai|xai)/(.+)",
+        namespaces=("x-ai", "xai"),
         bare=r"grok-.+",
         doors=(_openai_like("https://api.x.ai/v1", _CHAT, _RESPONSES),),
         vercel="xai",
@@ -128,6 +139,7 @@ VENDORS: dict[str, Vendor] = {
     "zai": Vendor(  # docs.z.ai/devpack/tool/others; keys of a coding plan are good there alone
         title="Z.ai",
         names=r"(?:z-ai|zai)/(.+)",
+        namespaces=("z-ai", "zai"),
         bare=r"glm-.+",
         doors=(
             Door(apis=(_CHAT,), base_urls=("https://api.z.ai/api/coding/paas/v4", "https://api.z.ai/api/paas/v4")),
@@ -149,6 +161,7 @@ VENDORS: dict[str, Vendor] = {
     "bedrock": Vendor(  # docs.aws.amazon.com/bedrock/latest/userguide: inference-messages-api, inference-responses-api
         title="Amazon Bedrock",
         names=r"(?:amazon-)?bedrock/(.+)",
+        namespaces=("bedrock", "amazon-bedrock"),
         doors=(
             Door(
                 apis=(_MESSAGES,),
@@ -224,6 +237,7 @@ VENDORS: dict[str, Vendor] = {
     "zai-coding": Vendor(  # docs.z.ai/devpack/tool/others
         title="Z.ai's coding plan",
         names=r"zai-coding/(.+)",
+        namespaces=("zai-coding", "z-ai", "zai"),
         doors=(
             _openai_like("https://api.z.ai/api/coding/paas/v4"),
             _anthropic_like("https://api.z.ai/api/anthropic/v1"),
@@ -233,7 +247,7 @@ VENDORS: dict[str, Vendor] = {
 
 _AUTH = {"bearer": (b"authorization", b"Bearer "), "x-api-key": (b"x-api-key", b"")}
 _PATTERNS = {name: (re.compile(row.names), re.compile(row.bare) if row.bare else None) for name, row in VENDORS.items()}
-_GATEWAYS = frozenset({"openrouter", "vercel"})
+GATEWAYS = frozenset({"openrouter", "vercel"})
 """Vendors of other vendors' models."""
 _ORDINARY = 256
 """Characters of a model's name beyond which it is none."""
@@ -245,8 +259,6 @@ class Match(msgspec.Struct, frozen=True):
     vendor: str
     model: str
     """The vendor's own id."""
-    asked: str
-    """Its id as it was asked for, without a namespace."""
 
 
 def match(name: str, having: Collection[str]) -> Match | None:
@@ -254,28 +266,28 @@ def match(name: str, having: Collection[str]) -> Match | None:
     if len(name) > _ORDINARY:
         return None
     if name.endswith(":free"):
-        having = [vendor for vendor in having if vendor in _GATEWAYS]
+        having = [vendor for vendor in having if vendor in GATEWAYS]
     for vendor in having:
         if vendor not in VENDORS:
             continue
         names, bare = _PATTERNS[vendor]
         if (found := names.fullmatch(name)) is not None:
-            return Match(vendor, _own_id(vendor, found[1]), found[1])
+            return Match(vendor, _own_id(vendor, found[1]))
         if bare is not None and "/" not in name and bare.fullmatch(name):
-            return Match(vendor, _own_id(vendor, name), name)
+            return Match(vendor, _own_id(vendor, name))
     return None
 
 
 def match_served(kind: str, provider: str, model: str, having: Collection[str]) -> Match | None:
     """Whose model it is that the house has from one of its providers; its own provider's where that is a vendor too."""
-    if kind not in _GATEWAYS:
+    if kind not in GATEWAYS:
         return match(f"{kind}/{model}", having) or match(f"{provider}/{model}", having)
     return match(model, having) or match(f"{kind}/{model}", having)
 
 
 def _own_id(vendor: str, model: str) -> str:
     """The vendor's id; what gateways put behind a colon is theirs, save where the vendor is one, or has such ids."""
-    if vendor in _GATEWAYS or vendor in ("bedrock", "custom"):
+    if vendor in GATEWAYS or vendor in ("bedrock", "custom"):
         return model
     model = model.partition(":")[0]
     for pattern, replacement in VENDORS[vendor].ids:
@@ -292,8 +304,9 @@ def door_of(vendor: str, model: str, api: Api, *, own_url: bool) -> Door:
     return doors[0] if own_url else next((door for door in doors if api in door.apis), doors[0])
 
 
-def provider_of(vendor: str, door: Door) -> Provider:
-    """The vendor as a provider, without anybody's key."""
+def provider_of(vendor: str, door: Door, *, own_url: bool = False) -> Provider:
+    """The vendor as a provider, without anybody's key. `own_url`: a key has a base URL of its own, and what stands
+    there may do anything with what it is sent."""
     row = VENDORS[vendor]
     apis = frozenset(door.apis)
     return Provider(
@@ -305,7 +318,7 @@ def provider_of(vendor: str, door: Door) -> Provider:
         conventions=conventions_for(vendor, DEFAULT if door.kind in (vendor, "anthropic-compatible") else UNKNOWN),
         reports_cost=row.reports_cost,
         tells_byok=row.tells_byok,
-        collects_data=row.collects_data,
+        collects_data=row.collects_data or own_url,
         byok=True,
     )
 
@@ -321,37 +334,3 @@ def with_key(
     headers = () if signing is not None else ((name, prefix + credential.key.encode()),)
     changes = {"headers": headers, "signing": signing, "guarded": base_url is not None}
     return [msgspec.structs.replace(provider, base_url=url, **changes) for url in urls]
-
-
-_VERCEL_IDS = {
-    "google/gemini-3-flash-preview": "google/gemini-3-flash",
-    "mistral/codestral-2508": "mistral/codestral",
-    "mistral/devstral-2512": "mistral/devstral-2",
-}
-_DASHED = re.compile(r"^(claude-.*\d)-(\d)(?!\d)")
-
-
-def vercel_id(match: Match) -> str:
-    """A vendor's model in Vercel's words (vendors page, "Routing")."""
-    model = match.asked.partition(":")[0]
-    if match.vendor != "bedrock":
-        model = _DASHED.sub(r"\1.\2", model)
-    name = f"{VENDORS[match.vendor].vercel}/{model}"
-    return _VERCEL_IDS.get(name, name)
-
-
-def vercel_options(vendor: str, keys: list[tuple[Credential, str | None, str | None]]) -> Mapping[str, object]:
-    """`providerOptions` with which Vercel uses these keys, each with its base URL and region, and no other vendor."""
-    name = VENDORS[vendor].vercel or vendor
-    told: list[dict[str, str]] = []
-    for credential, base_url, region in keys:
-        if credential.access_key_id is not None:
-            aws = {"accessKeyId": credential.access_key_id, "secretAccessKey": credential.key}
-            token = {"sessionToken": credential.session_token} if credential.session_token else {}
-            told.append({**aws, **token, "region": region or VENDORS[vendor].region or ""})
-        elif base_url is not None:
-            told.append({"apiKey": credential.key, "baseURL": base_url})
-        else:
-            told += [{"apiKey": credential.key, "baseURL": url} for url in VENDORS[vendor].doors[0].base_urls[:-1]]
-            told.append({"apiKey": credential.key})
-    return {"gateway": {"only": [name], "byok": {name: told}}}

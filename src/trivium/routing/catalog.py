@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
+from functools import lru_cache
 
 import msgspec
 
@@ -106,7 +107,15 @@ class Catalog(msgspec.Struct, frozen=True):
 
     def resolve(self, name: str) -> Target:
         """Raises ModelNotFound, or ModelAmbiguous naming the candidates."""
-        name = self.aliases.get(name, name)
+        if (aliased := self.aliases.get(name)) is not None:
+            return msgspec.structs.replace(self._resolve(aliased), also=alias_names(name))
+        return self._resolve(name)
+
+    def names_at_providers(self, name: str) -> tuple[str, ...]:
+        """`provider/name` of all that may serve a name which does not say so itself."""
+        return tuple(f"{provider.lower()}/{name.lower()}" for provider in self._candidates(name))
+
+    def _resolve(self, name: str) -> Target:
         if (ours := self.house.get(name)) is not None and ours.provider in self.providers:
             return Target(self.providers[ours.provider], ours.model, house=ours, free=True)
         provider, slash, model = name.partition("/")
@@ -200,7 +209,7 @@ def catalog(
         unlisted=unlisted,
         house=house_models(free),
         free=frozenset((name, entry.id) for name, entry in models if _fits(given, name, entry.id)),
-        hidden=tuple(wildcard.compiled(pattern.lower()) for pattern in free.hidden),
+        hidden=tuple(wildcard.compiled(pattern.strip().lower()) for pattern in free.hidden),
     )
 
 
@@ -211,9 +220,16 @@ def _fits(patterns: Iterable[re.Pattern[str]], provider: str, model: str) -> boo
 def _names(target: Target) -> tuple[str, ...]:
     """By which a model may be hidden; whoever asks chooses their case."""
     if target.house is not None:
-        return (target.house.id.lower(),)
+        return target.house.id.lower(), *target.also
     model = target.model.lower()
-    return model, f"{target.provider.name}/{model}"
+    return model, f"{target.provider.name}/{model}", *target.also
+
+
+@lru_cache(1_000)
+def alias_names(alias: str) -> tuple[str, ...]:
+    """By which lists may mean what an alias leads to, beside its own names."""
+    alias = alias.strip().lower()
+    return tuple(dict.fromkeys((alias.partition(":")[0].rstrip(), alias)))
 
 
 def _house_entry(ours: HouseModel) -> ModelEntry:

@@ -1,0 +1,82 @@
+"""By which names lists of models mean a vendor's model: whatever leads there must be judged alike.
+
+A name that a caller writes becomes the vendor's own id (`vendors.match`). The names here are the way back from that id:
+every namespace of the vendor, every spelling that becomes the same id, with and without the gateways that serve it too.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator
+from functools import lru_cache
+from itertools import product
+
+import msgspec
+
+from trivium.providers.vendors import GATEWAYS, VENDORS, Match, match
+from trivium.providers.vercel import VERCEL_IDS, vercel_id
+
+_PLACES = 4
+"""Of an id, that may be spelt in two ways: no real one has more, and names double with each."""
+_MAKERS = tuple(vendor for vendor in VENDORS if vendor not in GATEWAYS)
+
+
+@lru_cache(10_000)
+def spellings(vendor: str, model: str) -> tuple[str, ...]:
+    """The vendor's id of a model, and other ways to write it."""
+    found = [model]
+    for pattern, replacement in VENDORS[vendor].spelt:
+        found += [one for id in found for one in _respelt(id, pattern, replacement)]
+    return tuple(dict.fromkeys(found))
+
+
+class Beside(msgspec.Struct, frozen=True):
+    """What else leads to a vendor's model in a house: the names of its providers."""
+
+    gateways: tuple[str, ...] = ()
+    """That serve other vendors' models."""
+    own: tuple[str, ...] = ()
+    """That are the vendor."""
+    at_vercel: bool = False
+    """It is called there, where some ids are one model."""
+
+
+_NOTHING = Beside()
+
+
+@lru_cache(10_000)
+def known_as(vendor: str, model: str, beside: Beside = _NOTHING) -> tuple[str, ...]:
+    """The names of a vendor's model, in small letters."""
+    model = model.strip()
+    plain = model.partition(":")[0].rstrip()
+    if vendor in GATEWAYS:
+        made = match(plain, _MAKERS)
+        names = [*(f"{by}/{id}" for by in (vendor, *beside.gateways) for id in (plain, model)), plain, model]
+        return _small([*names, *(known_as(made.vendor, made.model) if made is not None else ())])
+    ids = [*_one_at_vercel(vendor, model), *_one_at_vercel(vendor, plain)] if beside.at_vercel else [model, plain]
+    bare = [id for one in dict.fromkeys(ids) for id in spellings(vendor, one)]
+    named = [f"{space}/{id}" for space in (*(VENDORS[vendor].namespaces or (vendor,)), *beside.own) for id in bare]
+    return _small([*named, *bare, *(f"{gateway}/{name}" for gateway in beside.gateways for name in (*named, *bare))])
+
+
+def _one_at_vercel(vendor: str, model: str) -> list[str]:
+    """Ids that Vercel calls alike."""
+    called = vercel_id(Match(vendor, model))
+    namespace = f"{VENDORS[vendor].vercel}/"
+    others = {name for pair in VERCEL_IDS.items() if pair[1] == called for name in pair}
+    return [model, *sorted(name.removeprefix(namespace) for name in others)]
+
+
+def _respelt(id: str, pattern: str, replacement: str) -> Iterator[str]:
+    """With every choice of the places that fit the pattern."""
+    places = list(re.finditer(pattern, id))[:_PLACES]
+    for choice in product((False, True), repeat=len(places)):
+        text = id
+        for place, chosen in zip(reversed(places), choice, strict=True):
+            if chosen:
+                text = text[: place.start()] + replacement + text[place.end() :]
+        yield text
+
+
+def _small(names: Iterable[str]) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(name.lower() for name in names))
