@@ -66,6 +66,8 @@ class TestCredentials:
             await house.made("/users", {"id": "bob", "name": "Bob"})
             await ann.made("/organizations/acme/members/bob", {"role": "member"}, "PUT")
             bob = await house.of_user("bob")
+            assert (await bob("GET", "/organizations/acme")).status == 404
+            assert (await bob("POST", "/organizations/acme/members/bob/accept")).status == 200
             rename = ("PATCH", "/organizations/acme", {"name": "B"})
             assert await bob.error(*rename) == (403, "role_missing", None)
             await ann.made("/organizations/acme/members/bob", {"role": "admin"}, "PUT")

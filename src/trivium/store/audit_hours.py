@@ -16,6 +16,7 @@ _KEYS = {
     "operation": "operation",
     "key_id": "coalesce(key_id, '')",
     "account_id": "coalesce(account_id, '')",
+    "organization_id": "coalesce(organization_id, '')",
     "api": "api",
     "provider": "coalesce(provider, '')",
     "model": """CASE WHEN upstream_status IS NULL OR upstream_status BETWEEN 400 AND 499 THEN ''

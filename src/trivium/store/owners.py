@@ -29,8 +29,8 @@ _SEEN = (
 _FROM = f"{_SEEN}, since = excluded.since"
 _DOWN_TO = f"{_SEEN}, since = CASE WHEN excluded.since < owners.since THEN excluded.since ELSE owners.since END"
 _COLUMNS = """
-    id, time_ms, api, key_id, account_id, payer, hold_nano, requested_model, provider, upstream_model, price_version,
-    windows, upstream_id
+    id, time_ms, api, key_id, account_id, organization_id, payer, hold_nano, requested_model, provider, upstream_model,
+    price_version, windows, upstream_id
 """
 
 
@@ -107,13 +107,15 @@ async def accounts_with_expired_credits(database: Database, now_ms: int) -> list
 
 
 def _orphan(row: Row) -> Orphan:
-    id, time_ms, api, key_id, account_id, payer, hold, requested, provider, model, version, windows, upstream_id = row
+    id, time_ms, api, key_id, account_id, organization_id, payer, hold, *more = row
+    requested, provider, model, version, windows, upstream_id = more
     start = Start(
         id=id,
         time_ms=time_ms,
         api=api,
         key_id=key_id,
         account_id=account_id,
+        organization_id=organization_id,
         scopes=(),
         payer=payer,
         hold_nano=hold,

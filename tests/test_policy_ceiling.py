@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from trivium.errors import OperationError
-from trivium.operations.ceiling import within
 from trivium.policy.caller import Limits
+from trivium.policy.ceiling import within
 
 NUMBERS = st.none() | st.integers(0, 5)
 LIMITS = st.builds(Limits, requests_per_minute=NUMBERS, concurrent_requests=NUMBERS)
