@@ -201,7 +201,8 @@ class OrganizationOperations:
 
     async def _remove_member(self, query: OneMember, actor: Actor) -> Removed:
         def may(before: Role | None) -> None:
-            check_membership(actor, query.organization, before, None)
+            if query.user != actor.user_id:
+                check_membership(actor, query.organization, before, None)
 
         removing = self._store.organizations.remove_member(query.organization, query.user, actor.id, may)
         return await told(lambda _: Removed(id=query.user), removing)
