@@ -273,6 +273,20 @@ class TestIdempotency:
         assert fresh.body["id"] != first.body["id"]
         assert sum(key["name"] == "x" for key in keys) == 2
 
+    async def test_who_may_not_any_more_is_not_told_again_what_was_answered(self) -> None:
+        async with administered() as house:
+            await acme(house)
+            await house.made("/users", {"id": "mike", "name": "Mike"})
+            await house.made("/organizations/acme/members/mike", {"role": "admin"}, "PUT")
+            mike = await house.of_user("mike")
+            asked = ("POST", "/organizations/acme/keys", {"name": "ci"})
+            first = await mike(*asked, headers=KEY)
+            assert (await mike(*asked, headers=KEY)).body == first.body
+            await house.made("/organizations/acme/members/mike", {"role": "member"}, "PUT")
+            assert (await mike(*asked, headers=KEY)).status == 403
+            assert (await house("DELETE", "/organizations/acme/members/mike")).status == 200
+            assert (await mike(*asked, headers=KEY)).status == 404
+
     async def test_another_request_under_the_same_key_is_refused(self) -> None:
         async with administered() as house:
             await house("POST", "/users", {"name": "x"}, headers=KEY)
