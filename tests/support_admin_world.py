@@ -16,6 +16,7 @@ from support_admin import Answered, Operator
 from support_store import keep
 from trivium.admin.row import Route
 from trivium.metering.record import Record
+from trivium.operations.money import budget_of
 from trivium.policy.caller import Role
 from trivium.policy.guesses import Guesses
 from trivium.store.store import Store
@@ -85,7 +86,7 @@ class World:
         with self.store.database.transaction() as tx:
             tx.execute("DELETE FROM memberships WHERE organization_id = ?", (organization,))
             for user, role in members:
-                tx.execute("INSERT INTO memberships VALUES (?, ?, ?, 1)", (organization, user, role))
+                tx.execute("INSERT INTO memberships VALUES (?, ?, ?, 1, 1)", (organization, user, role))
 
     async def _plant(self) -> None:
         """Rows of `blue` in every table that has any, by way of what writes them, so that the log has them too."""
@@ -99,7 +100,7 @@ class World:
             key = {"name": "canary", "project": "canary-project", "scopes": {"models": ["canary"]}, "user": user}
             made = await house.made("/organizations/blue/keys", key)
         await house.made("/accounts/blue/grants", {"usd": "77", "note": "canary", "expires": "2099-01-01"})
-        for scope in ("account:blue", "member:blue/canary-member", "project:canary-project", f"key:{made['id']}"):
+        for scope in ("account:blue", "member:blue/canary-member", "project:blue/canary-project", f"key:{made['id']}"):
             await house.made("/budgets", {"scope": scope, "period": "day", "usd": "7.77"}, "PUT")
         price = {"pattern": "up/canary", "account_id": "blue", "markup_ppm": 777, "note": "canary"}
         await house.made("/prices", price, "PUT")
@@ -123,6 +124,7 @@ class World:
         word = WORDS.get(account, "plain")
         told: dict[str, Any] = dict.fromkeys(_TEXTS, word)
         told |= {"id": id, "time_ms": 1, "account_id": account, "user_id": user, "key_id": key, "price_version": None}
+        told["organization_id"] = account if account in WORDS else None
         told |= {"operation": "generate", "outcome": "success", "status": 200, "payer": "house", "cost_nano": 5_000}
         told |= {"server_tools": f'{{"{word}":1}}', "losses": f'[["{word}","{word}"]]'}
         told |= {"reported_cost_usd": "0.777", "market_cost_usd": "0.777"}
@@ -203,8 +205,8 @@ async def _project(world: World, asking: Asking) -> dict[str, Any]:
 
 async def _budget(world: World, asking: Asking) -> dict[str, Any]:
     scope = f"member:{asking.made_in or 'acme'}/u{world.count}"
-    made = await world.house.made("/budgets", {"scope": scope, "period": "day", "usd": "1"}, "PUT")
-    return {"budget": made["id"]}
+    budget = budget_of(scope, "day", "1", 1)
+    return {"budget": await world.store.accounts.set_budget(budget, house=False)}
 
 
 async def _scope(_: World, asking: Asking) -> dict[str, Any]:
@@ -284,6 +286,7 @@ EXAMPLES: dict[str, Example] = {
     "keys.rotate": _key,
     "keys.set": _set_key,
     "keys.show": _key,
+    "members.accept": _leaving,
     "members.remove": _leaving,
     "members.set": _member,
     "models.add": _body(name="m{n}", base_url="https://models.example/v1", apis=["chat"]),

@@ -91,6 +91,7 @@ class Story:
         start = {"id": id, "time_ms": self.now, "owner": "own_1", "key_id": "key_1", "account_id": account}
         start |= {"hold_nano": hold, "windows": json.dumps(windows) if windows else None, "api": "messages"}
         start |= {"requested_model": "m", "provider": "up", "upstream_model": "m", "ended": 0}
+        start["organization_id"] = account
         self.rows["starts"].append({**start, "price_version": version(CONTENT), "upstream_id": None, **said})
         if account is not None:
             self._account(account)["held_nano"] += hold
@@ -102,7 +103,10 @@ class Story:
         """`tokens` are those of input and output."""
         start = self._start(id)
         cost = tokens[0] * INPUT + tokens[1] * OUTPUT if said.get("payer", "house") == "house" else 0
-        record = {name: start[name] for name in ("id", "time_ms", "key_id", "api", "account_id", "hold_nano")}
+        record = {
+            name: start[name]
+            for name in ("id", "time_ms", "key_id", "api", "account_id", "organization_id", "hold_nano")
+        }
         record |= {name: start[name] for name in ("requested_model", "provider", "upstream_model", "price_version")}
         record |= {"outcome": "success", "status": 200, "upstream_status": 200, "usage_known": 1, "payer": "house"}
         record |= {"input_uncached_tokens": tokens[0], "output_tokens": tokens[1], "cost_nano": cost}
@@ -221,7 +225,7 @@ class Story:
         """Where a record is counted."""
         reached = row.get("upstream_status") is not None and row["upstream_status"] // 100 != 4
         model = f"{row['provider']}/{row['upstream_model']}" if reached else ""
-        names = ("key_id", "account_id", "provider", "public_model")
+        names = ("key_id", "account_id", "organization_id", "provider", "public_model")
         key: Row = {"hour_ms": row["time_ms"] // HOUR * HOUR, "operation": row["operation"], "api": row["api"]}
         key |= {name: row.get(name) or "" for name in names} | {"model": model, "outcome": row["outcome"]}
         return self._hours.setdefault(tuple(key.values()), key)

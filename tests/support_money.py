@@ -196,6 +196,8 @@ async def customer(house: Running, usd: str = "1", id: str = "acme", **key: str)
     await operate(house, "accounts.create", name=id, id=id)
     if usd != "0":
         await operate(house, "credits.top_up", account=id, usd=usd)
+    if "user" in key:
+        await operate(house, "users.create", name=key["user"], id=key["user"])
     made = await operate(house, "keys.create", name=id, account=id, **key)
     house.key = made["key"]
     return Customer(house, id, made["key"], made["id"])

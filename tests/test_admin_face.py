@@ -66,6 +66,8 @@ class TestCredentials:
             await house.made("/users", {"id": "bob", "name": "Bob"})
             await ann.made("/organizations/acme/members/bob", {"role": "member"}, "PUT")
             bob = await house.of_user("bob")
+            assert (await bob("GET", "/organizations/acme")).status == 404
+            assert (await bob("POST", "/organizations/acme/members/bob/accept")).status == 200
             rename = ("PATCH", "/organizations/acme", {"name": "B"})
             assert await bob.error(*rename) == (403, "role_missing", None)
             await ann.made("/organizations/acme/members/bob", {"role": "admin"}, "PUT")
@@ -270,6 +272,20 @@ class TestIdempotency:
         assert (first.headers.get("idempotent-replayed"), again.headers["idempotent-replayed"]) == (None, "true")
         assert fresh.body["id"] != first.body["id"]
         assert sum(key["name"] == "x" for key in keys) == 2
+
+    async def test_who_may_not_any_more_is_not_told_again_what_was_answered(self) -> None:
+        async with administered() as house:
+            await acme(house)
+            await house.made("/users", {"id": "mike", "name": "Mike"})
+            await house.made("/organizations/acme/members/mike", {"role": "admin"}, "PUT")
+            mike = await house.of_user("mike")
+            asked = ("POST", "/organizations/acme/keys", {"name": "ci"})
+            first = await mike(*asked, headers=KEY)
+            assert (await mike(*asked, headers=KEY)).body == first.body
+            await house.made("/organizations/acme/members/mike", {"role": "member"}, "PUT")
+            assert (await mike(*asked, headers=KEY)).status == 403
+            assert (await house("DELETE", "/organizations/acme/members/mike")).status == 200
+            assert (await mike(*asked, headers=KEY)).status == 404
 
     async def test_another_request_under_the_same_key_is_refused(self) -> None:
         async with administered() as house:

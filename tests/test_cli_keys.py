@@ -28,7 +28,7 @@ def test_a_key_is_printed_alone_so_that_a_script_can_take_it(trivium: CommandLin
 def test_create_list_and_revoke_as_json(trivium: CommandLine) -> None:
     made = trivium.json("keys", "create", "--name", "laptop")
     shown = {"id", "name", "hint", "created_ms", "revoked_ms", "strict", "account_id", "user_id", "project_id"}
-    assert set(made) == {*shown, "expires_ms", "scopes", "limits", "last_used_ms", "key"}
+    assert set(made) == {*shown, "expires_ms", "scopes", "limits", "ceiling", "last_used_ms", "key"}
     assert made["strict"] is False
     assert made["key"].endswith(made["hint"])
     (listed,) = trivium.json("keys", "list")

@@ -115,6 +115,8 @@ class TestBudgets:
 class TestKeys:
     def test_a_key_belongs_to_an_account_a_user_and_a_project(self, acme: CommandLine) -> None:
         owned = ("--account", "acme", "--user", "jo", "--project", "web")
+        assert "`trivium users create --name ... --id jo`" in acme.refusal("keys", "create", "--name", "k", *owned)
+        acme("users", "create", "--name", "Jo", "--id", "jo")
         made = acme.json("keys", "create", "--name", "laptop", *owned)
         assert (made["account_id"], made["user_id"], made["project_id"]) == ("acme", "jo", "web")
         heads, row = acme.table("keys", "list")

@@ -65,6 +65,9 @@ class TestOrganizations:
             ["bob", "billing"],
         ]
         assert "no member" in acme("orgs", "members", "remove", "acme", "bob").stdout
+        taken = ("orgs", "members", "set", "acme", "bob", "member")
+        assert acme(*taken).stdout == "bob is member in acme.\n"
+        assert acme("orgs", "members", "accept", "acme", "bob").stdout == "bob is member in acme.\n"
         assert acme("orgs", "projects", "create", "acme", "--name", "P", "--id", "p").stdout == "p\n"
         assert [row[:2] for row in acme.table("orgs", "projects", "list", "acme")[1:]] == [["p", "P"]]
         assert acme("orgs", "projects", "remove", "acme", "p").stdout == "p is gone.\n"

@@ -25,6 +25,7 @@ ARGUMENTS: dict[str, dict[str, Any]] = {
     "orgs.settings.set": {"settings": {}},
     "members.set": {"user": "acme-member", "role": "member"},
     "members.remove": {"user": "acme-admin"},
+    "members.accept": {"user": "ann"},
     "projects.create": {"name": "x"},
     "projects.remove": {"project": "acme-p"},
     "keys.create": {"name": "x"},
@@ -46,6 +47,7 @@ MAY = {
     "members.list": ALL,
     "members.set": OFFICERS,
     "members.remove": OFFICERS,
+    "members.accept": set(),
     "projects.list": ALL,
     "projects.create": OFFICERS,
     "projects.remove": OFFICERS,
@@ -80,7 +82,7 @@ async def desk(home: Home, tmp_path: Path) -> AsyncIterator[Desk]:
         budget = {"usd": "7", "period": "day"}
         key = await desk("keys.create", name="laptop", organization=id, user=f"{id}-member", budget=budget)
         await desk("credits.grant", account=id, usd="5", note=word)
-        for scope in (f"account:{id}", f"member:{id}/{id}-member", f"project:{id}-p"):
+        for scope in (f"account:{id}", f"member:{id}/{id}-member", f"project:{id}/{id}-p"):
             await desk("budgets.set", scope=scope, period="month", usd="9")
         told = {"api": "chat", "operation": "generate", "outcome": "success", "status": 200, "key_id": key["id"]}
         keep(store.database, [Record(id=f"req_{id}", time_ms=1, account_id=id, requested_model=word, **told)])
@@ -138,7 +140,13 @@ async def test_what_a_member_names_of_others_is_not_there(desk: Desk) -> None:
         ("budgets.remove", {"budget": budget["id"]}),
         *(
             ("budgets.set", {"scope": scope, "period": "day", "usd": "0"})
-            for scope in ("account:blue", "member:blue/blue-member", "project:blue-p", f"key:{key['id']}", "user:ann")
+            for scope in (
+                "account:blue",
+                "member:blue/blue-member",
+                "project:blue/blue-p",
+                f"key:{key['id']}",
+                "user:ann",
+            )
         ),
         ("keys.create", {"name": "x", "project": "blue-p"}),
     ):

@@ -22,7 +22,7 @@ from trivium.pipeline.call import Call, Operation
 from trivium.pipeline.deps import Deps
 from trivium.pipeline.hold import account_of, begin
 from trivium.pipeline.settle import Run
-from trivium.policy.caller import Caller
+from trivium.policy.caller import Caller, Organization
 from trivium.policy.promotions import Promotions
 from trivium.policy.spending import Budget, Period, Refusal
 from trivium.providers.provider import Provider
@@ -79,7 +79,7 @@ class Counter:
         provider: Provider = UP,
         url: str | None = None,
         promotion: PromotionSettings | None = None,
-        **key: str | None,
+        **key: Any,
     ) -> None:
         self.ledger = ledger or Ledger()
         self.provider = provider
@@ -187,6 +187,12 @@ class TestWhose:
         assert set(counter.ledger.started.scopes) == {
             "key:key_1", "user:jo", "account:acme", "member:acme/jo", "project:web",
         }  # fmt: skip
+
+    async def test_an_organizations_project_is_no_word_of_other_keys(self) -> None:
+        counter = Counter(organization=Organization(id="acme", name="Acme"), project_id="web")
+        await counter.begin()
+        assert counter.ledger.started.scopes == ("key:key_1", "account:acme", "project:acme/web")
+        assert counter.ledger.started.organization_id == "acme"
 
     async def test_a_key_of_nobody_is_paid_for_by_the_default_account_and_counts_there(self) -> None:
         counter = Counter(account_id=None)

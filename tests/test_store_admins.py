@@ -94,10 +94,13 @@ async def test_one_of_a_user_has_the_users_roles_of_this_moment(store: Store) ->
     found = await store.admins.find(made.credential)
     assert found is not None
     assert found.user_id == "ann"
-    assert await store.admins.roles("ann") == {"acme": Role.OWNER, "blue": Role.OWNER}
+    assert await store.admins.roles("ann") == ({"acme": Role.OWNER, "blue": Role.OWNER}, frozenset())
     with store.database.transaction() as tx:
         tx.execute("UPDATE memberships SET role = 'billing' WHERE organization_id = 'acme'")
-    assert await store.admins.roles("ann") == {"acme": Role.BILLING, "blue": Role.OWNER}
+    assert await store.admins.roles("ann") == ({"acme": Role.BILLING, "blue": Role.OWNER}, frozenset())
+    with store.database.transaction() as tx:
+        tx.execute("UPDATE memberships SET accepted_ms = NULL WHERE organization_id = 'blue'")
+    assert await store.admins.roles("ann") == ({"acme": Role.BILLING}, frozenset({"blue"}))
 
 
 async def test_one_of_a_blocked_user_is_none(store: Store) -> None:

@@ -113,6 +113,7 @@ COVERED: dict[str, dict[str, Callable[[Row], bool]]] = {
         "id": _has_ended,
         "time_ms": _has_ended,
         "key_id": _has_ended,
+        "organization_id": _has_ended,
         "api": _has_ended,
         "account_id": _holds,
         "hold_nano": ALWAYS,
@@ -127,6 +128,7 @@ COVERED: dict[str, dict[str, Callable[[Row], bool]]] = {
         **dict.fromkeys(
             ("api", "operation", "outcome", "key_id", "account_id", "provider", "public_model", "requests"), ALWAYS
         ),
+        "organization_id": ALWAYS,
         **dict.fromkeys(("input_uncached_tokens", "cache_read_tokens", "output_tokens", "reasoning_tokens"), ALWAYS),
         **dict.fromkeys(("cache_write_5m_tokens", "cache_write_1h_tokens", "cache_write_other_tokens"), ALWAYS),
         "upstream_model": _called,
@@ -161,7 +163,7 @@ UNCOVERED = {
     "accounts": {"kind", "name", "created_ms"},
     "entries": {"seq", "time_ms", "note"},
     "starts": {"payer", "requested_model", "provider", "upstream_model", "upstream_id", "public_model"},
-    "budgets": {"id", "scope", "period", "limit_nano", "created_ms", "ended_ms"},
+    "budgets": {"id", "scope", "period", "limit_nano", "created_ms", "ended_ms", "house_nano"},
     "prices": {"provider", "model", "source", "first_ms"},
     "rerates": {"time_ms"},
     "records": {

@@ -10,7 +10,7 @@ from support_store import Home, caller, rows
 from trivium import ids
 from trivium.clock import SystemClock
 from trivium.errors import StoreUnavailable
-from trivium.store import schema
+from trivium.store import rollups, schema
 from trivium.store.keys import KeyStore
 from trivium.store.migrations import migrate
 from trivium.store.reports import RequestQuery, UsageQuery, requests, usage
@@ -96,6 +96,32 @@ def test_usage_of_before_is_counted_by_the_hour(bare_home: Home, earlier: int, m
         (None, None, 70, 70, 1, 20, 0, 5),
         ("up/n", "key_live", 2, 0, 1, 40, 200, 10),
     ]
+
+
+def test_whoever_had_keys_is_a_user_and_what_there_was_of_budgets_and_usage_stays(
+    bare_home: Home, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    database = bare_home.open()
+    move(database, monkeypatch, MIGRATIONS[:HOURS])
+    hour = dict.fromkeys(rollups.SUMS, 1) | {"hour_ms": 0, "operation": "generate", "key_id": "k", "account_id": "acct"}
+    hour |= {"api": "chat", "provider": "up", "model": "up/m", "outcome": "success", "cost_nano": 7}
+    with database.transaction() as tx:
+        for id, created in (("k1", 5), ("k2", 3)):
+            tx.execute(
+                "INSERT INTO keys (id, hash, name, hint, created_ms, user_id) VALUES (?, ?, '', '', ?, 'jo')",
+                (id, id.encode(), created),
+            )
+        tx.execute("INSERT INTO budgets VALUES ('b', 'account:acct', 'day', 9, 1, NULL)")
+        tx.execute(
+            f"INSERT INTO usage_hours ({', '.join(hour)}) VALUES ({', '.join('?' * len(hour))})", list(hour.values())
+        )
+    migrate(database)
+    assert rows(database, "SELECT id, name, created_ms, staff FROM users") == [("jo", "jo", 3, 0)]
+    assert rows(database, "SELECT id, kind, balance_nano FROM accounts") == [("jo", "user", 0)]
+    assert rows(database, "SELECT account_id FROM keys") == [(None,), (None,)]
+    assert rows(database, "SELECT limit_nano, house_nano FROM budgets") == [(9, 9)]
+    (row,) = usage(database, UsageQuery(by=("account", "organization", "model"), since_ms=0, until_ms=HOUR))
+    assert (row["account"], row["organization"], row["model"], row["cost_nano"]) == ("acct", None, "up/m", 7)
 
 
 def test_a_new_database_gets_the_newest_schema_and_keeps_it(bare_home: Home) -> None:

@@ -107,6 +107,18 @@ class TestMembers:
                 await store.organizations.set_member(organization, user, Role.MEMBER, "op")
         assert (lines(store, "members.set"), lines(store, "members.remove")) == (2, 1)
 
+    async def test_who_is_invited_has_no_role_for_any_key(self, store: Store) -> None:
+        _, key = store.keys.create("k", account_id="acme", user_id="bob")
+        await store.organizations.set_member("acme", "bob", Role.ADMIN, "adm_ann", house=False)
+        for role in (None, Role.ADMIN):
+            caller = await store.keys.find(key)
+            assert caller
+            assert (caller.role, caller.personal) == (role, False)
+            assert await store.organizations.role("acme", "bob") == role
+            assert [one.organization_id for one in await store.own.memberships("bob")] == ["acme"] * bool(role)
+            await store.organizations.accept("acme", "bob", "adm_bob")
+        assert (lines(store, "members.set"), lines(store, "members.accept")) == (1, 1)
+
     async def test_the_last_owner_stays(self, store: Store) -> None:
         for act in (
             store.organizations.set_member("acme", "ann", Role.ADMIN, "op"),

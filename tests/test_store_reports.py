@@ -46,6 +46,7 @@ SOME_RECORDS = st.lists(
             "outcome": st.sampled_from(["success", "refused", "failed", "aborted"]),
             "key_id": st.sampled_from([None, "key_1", "key_2"]),
             "account_id": st.sampled_from([None, "acct_1", "acct_2"]),
+            "organization_id": st.sampled_from([None, "acme", "blue"]),
             "requested_model": st.sampled_from([None, "m", "quick"]),
             "provider": st.sampled_from([None, "a", "b"]),
             "upstream_model": st.sampled_from([None, "m", "n"]),
@@ -76,7 +77,7 @@ def group_of(one: Record, name: str, *, public: bool) -> str | None:
     if name == "model":
         known = one.provider is not None and one.upstream_model is not None and one.upstream_status is not None
         return f"{one.provider}/{one.upstream_model}" if known and one.upstream_status != 404 else None
-    value: str | None = getattr(one, f"{name}_id" if name in ("key", "account") else name)
+    value: str | None = getattr(one, f"{name}_id" if name in ("key", "account", "organization") else name)
     return value
 
 

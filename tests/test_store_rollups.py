@@ -39,7 +39,8 @@ def table(database: Database) -> list[tuple[Any, ...]]:
 
 def test_a_row_says_when_who_and_what() -> None:
     told = record(
-        time_ms=2 * HOUR_MS - 1, key_id="k", account_id="acct", provider="up", upstream_model="m",
+        time_ms=2 * HOUR_MS - 1, key_id="k", account_id="acct", organization_id="acme", provider="up",
+        upstream_model="m",
         requested_model="fast", upstream_status=200, usage_known=True, output_tokens=7, cost_nano=5, market_cost_nano=9,
         public_model="house/x",
     )  # fmt: skip
@@ -49,6 +50,7 @@ def test_a_row_says_when_who_and_what() -> None:
         "operation": "generate",
         "key_id": "k",
         "account_id": "acct",
+        "organization_id": "acme",
         "api": "messages",
         "provider": "up",
         "model": "up/m",

@@ -130,7 +130,11 @@ async def test_for_an_organization_the_role_is_known_or_there_is_none(house: Hou
         assert stranger is not None
         assert stranger.organization is not None
         assert (stranger.organization.id, stranger.role) == (organization, None)
-    await house.organizations.set_member("acme", "alice", Role.MEMBER, "operator")
+    await house.organizations.set_member("acme", "alice", Role.MEMBER, "adm_owner", house=False)
+    invited = await house.call(house.token(organizationId="acme"))
+    assert invited is not None
+    assert invited.role is None
+    await house.organizations.accept("acme", "alice", "adm_alice")
     member = await house.call(house.token(organizationId="acme"))
     assert member is not None
     assert (member.role, member.account_id) == (Role.MEMBER, "acme")

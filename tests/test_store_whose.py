@@ -19,7 +19,7 @@ KEYS = {
 """By id: the account that pays, and the user."""
 SCOPES = [
     *("account:acme", "account:a_me", "account:ann", "user:ann", "user:bob", "member:acme/ann", "member:acme/bob"),
-    *("member:a_me/ann", "member:acme2/ann", "project:p1", "project:p2", "project:word"),
+    *("member:a_me/ann", "member:acme2/ann", "project:acme/p1", "project:a_me/p2", "project:acme2/p1", "project:p1"),
     *(f"key:{key}" for key in KEYS),
 ]
 ASKED = [
@@ -36,10 +36,10 @@ ASKED = [
 @pytest.fixture
 def filled(database: Database) -> Database:
     key = "INSERT INTO keys (id, hash, account_id, user_id, name, hint, created_ms) VALUES (?, ?, ?, ?, '', '', 1)"
-    project = "INSERT INTO projects (id, organization_id, name, created_ms) VALUES (?, ?, '', 1)"
+    organization = "INSERT INTO organizations (id, name, created_ms) VALUES (?, '', 1)"
     with database.transaction() as tx:
         tx.executemany(key, [(id, id.encode(), *owner) for id, owner in KEYS.items()])
-        tx.executemany(project, [("p1", "acme"), ("p2", "blue")])
+        tx.executemany(organization, [("acme",), ("a_me",), ("blue",)])
     return database
 
 
@@ -55,16 +55,20 @@ def test_keys_are_the_organizations_and_the_users(filled: Database, whose: Whose
 
 
 @pytest.mark.parametrize("whose", ASKED)
-def test_calls_are_those_that_it_paid_or_that_its_keys_made_where_nobody_did(filled: Database, whose: Whose) -> None:
-    made = [(key, account) for key in KEYS for account in ("acme", "blue", "", None)]
-    table = " UNION ALL ".join("SELECT CAST(? AS TEXT) AS key_id, CAST(? AS TEXT) AS account_id" for _ in made)
+def test_calls_are_those_for_it_else_those_that_it_paid_or_that_its_keys_made(filled: Database, whose: Whose) -> None:
+    nobody = ("", None)
+    made = [(key, paid, by) for key in KEYS for paid in ("acme", "blue", *nobody) for by in ("acme", "a_me", *nobody)]
+    call = "SELECT CAST(? AS TEXT) AS key_id, CAST(? AS TEXT) AS account_id, CAST(? AS TEXT) AS organization_id"
+    table = " UNION ALL ".join(call for _ in made)
     where, values = calls(whose)
     said = [value for call in made for value in call]
-    found = rows(filled, f"SELECT key_id, account_id FROM ({table}) AS c WHERE {where}", *said, *values)
+    found = rows(
+        filled, f"SELECT key_id, account_id, organization_id FROM ({table}) AS c WHERE {where}", *said, *values
+    )
 
-    def is_theirs(key: str, account: str | None) -> bool:
+    def is_theirs(key: str, account: str | None, organization: str | None) -> bool:
         payer, user = KEYS[key]
-        return whose.organization in {None, account or payer} and whose.user in {None, user}
+        return whose.organization in {None, organization or account or payer} and whose.user in {None, user}
 
     assert sorted(map(str, found)) == sorted(str(call) for call in made if is_theirs(*call))
 
@@ -75,10 +79,10 @@ def test_calls_are_those_that_it_paid_or_that_its_keys_made_where_nobody_did(fil
         (EVERYBODY, SCOPES),
         (
             Whose(organization="acme"),
-            ["account:acme", "member:acme/ann", "member:acme/bob", "project:p1", "key:k1", "key:k2"],
+            ["account:acme", "member:acme/ann", "member:acme/bob", "project:acme/p1", "key:k1", "key:k2"],
         ),
-        (Whose(organization="a_me"), ["account:a_me", "member:a_me/ann", "key:k6"]),
-        (Whose(user="ann"), ["account:ann", "user:ann", "key:k1", "key:k3", "key:k4"]),
+        (Whose(organization="a_me"), ["account:a_me", "member:a_me/ann", "project:a_me/p2", "key:k6"]),
+        (Whose(user="ann"), ["account:ann", "user:ann", "key:k4"]),
         (Whose(organization="acme", user="ann"), ["member:acme/ann", "key:k1"]),
         (Whose(organization="' OR 1 = 1 --"), []),
     ],

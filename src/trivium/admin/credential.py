@@ -54,8 +54,10 @@ class Credentials:
             self._good.pop(digest, None)
             raise CredentialInvalid(_INVALID)
         self._remember(digest)
-        roles = await self._admins.roles(found.user_id) if found.user_id is not None else {}
-        actor = Actor(id=found.id, house=found.user_id is None, user_id=found.user_id, roles=roles)
+        if found.user_id is None:
+            return Asking(actor=Actor(id=found.id, house=True), credential=text)
+        roles, invited = await self._admins.roles(found.user_id)
+        actor = Actor(id=found.id, user_id=found.user_id, roles=roles, invited=invited)
         return Asking(actor=actor, credential=text)
 
     def _remember(self, digest: bytes) -> None:

@@ -63,8 +63,12 @@ class Operations(Protocol):
     @property
     def table(self) -> Mapping[str, Op]: ...
 
+    def check(self, name: str, arguments: dict[str, Any], actor: Actor) -> None:
+        """Whether the actor may. Raises TriviumError."""
+        ...
+
     async def perform(self, name: str, arguments: dict[str, Any], actor: Actor) -> Any:
-        """Raises TriviumError."""
+        """The same, and does it. Raises TriviumError."""
         ...
 
 
@@ -142,6 +146,7 @@ class Face:
             return answer(route, await self._operations.perform(route.row.operation, query, asking.actor))
         if route.takes_key:
             query["idempotency_key"] = f"{asking.actor.id}:{key}"
+        self._operations.check(route.row.operation, query, asking.actor)  # also of who is told what was answered before
         keeping = Keeping(
             credential=asking.credential,
             key=key,

@@ -37,7 +37,7 @@ def keys() -> None:
 @click.option("--account", help="The account whose balance pays for its calls.")
 @click.option("--organization", help="The organization that pays, and whose policy holds.")
 @click.option("--user", help="The user whose it is; budgets and usage can be by user.")
-@click.option("--project", help="What its calls are for; budgets can be by project.")
+@click.option("--project", help="A project of the organization; without one, a word for what its calls are for.")
 @expires_option
 @click.option("--short-lived", is_flag=True, help="It expires after 15 minutes.")
 @scope_options

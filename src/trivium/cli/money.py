@@ -121,7 +121,9 @@ def budgets() -> None:
 
 
 @budgets.command(name="set")
-@click.option("--scope", required=True, help="key:ID, user:ID, account:ID, project:ID or member:ACCOUNT/USER.")
+@click.option(
+    "--scope", required=True, help="key:ID, user:ID, account:ID, member:ACCOUNT/USER or project:ORGANIZATION/ID."
+)
 @click.option("--period", type=click.Choice(["day", "week", "month", "total"]), required=True, help="UTC.")
 @usd_option
 @config_option

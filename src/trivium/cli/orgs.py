@@ -144,7 +144,8 @@ def list_members(organization: str, config_file: str | None, as_json: bool) -> N
         echo_json(found)
         return
     echo_table(
-        ("user", "role", "since (UTC)"), [(row["user_id"], row["role"], when(row["created_ms"])) for row in found]
+        ("user", "role", "since (UTC)", "accepted (UTC)"),
+        [(row["user_id"], row["role"], when(row["created_ms"]), when(row["accepted_ms"]) or "-") for row in found],
     )
 
 
@@ -157,6 +158,17 @@ def list_members(organization: str, config_file: str | None, as_json: bool) -> N
 def set_member(organization: str, user: str, role: str, config_file: str | None, as_json: bool) -> None:
     """Make USER a member of ORGANIZATION, or give the member another role."""
     made = ask(config_file, "members.set", organization=organization, user=user, role=role)
+    echo_json(made) if as_json else click.echo(f"{user} is {made['role']} in {organization}.")
+
+
+@members.command()
+@click.argument("organization")
+@click.argument("user")
+@config_option
+@json_option
+def accept(organization: str, user: str, config_file: str | None, as_json: bool) -> None:
+    """Make a member of USER, whom an owner or admin of ORGANIZATION has invited, without waiting for the consent."""
+    made = ask(config_file, "members.accept", organization=organization, user=user)
     echo_json(made) if as_json else click.echo(f"{user} is {made['role']} in {organization}.")
 
 

@@ -112,6 +112,8 @@ class Record(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """What it may have cost without anybody knowing: of a call whose end nobody saw."""
     content_bytes: int = 0
     """Bytes of content that were delivered, where no usage arrived and they had to be counted instead."""
+    organization_id: str | None = None
+    """For which organization the call was made, whose policy held, whether balances are charged or not."""
     prompt_prefix: str | None = None
     """The first 100 letters of what the user said last; empty where that is nothing, null where it is not kept."""
     system_prompt_prefix: str | None = None

@@ -16,6 +16,8 @@ class Start(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     key_id: str | None
     account_id: str | None
     """Whose balance pays; None where none does."""
+    organization_id: str | None = None
+    """For which the call is made."""
     scopes: tuple[str, ...]
     """What budgets may be set for that count this call: `key:...`, `user:...`, `account:...`, ..."""
     payer: str | None

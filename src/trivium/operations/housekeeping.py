@@ -155,6 +155,7 @@ def _record(orphan: Orphan, **told: Any) -> Record:
         status=500,
         key_id=start.key_id,
         account_id=start.account_id,
+        organization_id=start.organization_id,
         requested_model=start.requested_model,
         provider=start.provider,
         upstream_model=start.upstream_model,

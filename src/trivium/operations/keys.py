@@ -12,7 +12,6 @@ import msgspec
 
 from trivium import ids
 from trivium.errors import OperationError
-from trivium.operations.ceiling import within
 from trivium.operations.money import ID, budget_of
 from trivium.operations.table import (
     EVERY_ROLE,
@@ -30,6 +29,7 @@ from trivium.operations.table import (
 )
 from trivium.policy import addresses
 from trivium.policy.caller import Id, Limits, Scopes
+from trivium.policy.ceiling import within
 from trivium.policy.spending import Budget, Period
 from trivium.store.answers import told
 from trivium.store.keys import ApiKey
@@ -134,6 +134,7 @@ class KeyOperations:
         for id in (query.user, query.project):
             if id is not None and not ID.fullmatch(id):
                 raise OperationError("An id has 1 to 100 letters, digits and ._@- and begins with one of the first.")
+        _check_project(query.project, query.organization, actor)
         if query.short_lived and query.expires_ms is not None:
             raise OperationError("A short-lived key expires after 15 minutes; say that, or when it expires.")
         await self._check(query.scopes, query.limits, query.expires_ms, now, actor)
@@ -142,6 +143,7 @@ class KeyOperations:
             text,
             _budget(query.budget, now),
             actor.id,
+            house=actor.house,
             name=named(query.name, "A key"),
             strict=query.strict,
             account_id=query.organization or (query.account if actor.house else None),
@@ -173,11 +175,12 @@ class KeyOperations:
             fields["name"] = named(fields["name"], "A key")
         if fields.get("project_id") is not None and not ID.fullmatch(fields["project_id"]):
             raise OperationError("An id has 1 to 100 letters, digits and ._@- and begins with one of the first.")
+        _check_project(fields.get("project_id"), query.organization, actor)
         scopes, limits = fields.get("scopes", Scopes()), fields.get("limits", Limits())
         await self._check(scopes, limits, fields.get("expires_ms"), now, actor)
         budget = query.budget or None
         changed = await self._store.key_changes.set(
-            query.key, _whose(query, actor), _budget(budget, now), actor.id, **fields
+            query.key, _whose(query, actor), _budget(budget, now), actor.id, house=actor.house, **fields
         )
         await self._counted(budget)
         return changed
@@ -206,6 +209,13 @@ class KeyOperations:
         """The ledger has to hear of a new limit."""
         if budget is not None:
             await self._store.ledger.load()
+
+
+def _check_project(project: str | None, organization: str | None, actor: Actor) -> None:
+    """Words for what keys outside organizations are for are the house's, as budgets can be for them. Raises
+    OperationError."""
+    if project is not None and organization is None and not actor.house:
+        raise OperationError("Projects are of organizations: name the organization that the key is for.")
 
 
 def _whose(query: OneKey | ListKeys, actor: Actor) -> Whose:

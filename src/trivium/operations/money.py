@@ -38,7 +38,7 @@ from trivium.store.posting import Entry
 from trivium.store.whose import Whose
 
 ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._@-]{0,99}")
-_SCOPE = re.compile(r"(key|user|account|project):[^\s/]{1,200}|member:[^\s/]{1,200}/[^\s/]{1,200}")
+_SCOPE = re.compile(r"(key|user|account|project):[^\s/]{1,200}|(member|project):[^\s/]{1,200}/[^\s/]{1,200}")
 _OURS = ("charge:", "expiry:", "refund:", "rerate:")
 _USD = re.compile(r"[+-]?[0-9]{1,12}(\.[0-9]{1,9})?")
 
@@ -243,14 +243,17 @@ class MoneyOperations:
     async def _set_budget(self, query: SetBudget, actor: Actor) -> BudgetSet:
         if not _SCOPE.fullmatch(query.scope):
             raise OperationError(
-                f"{query.scope!r} is no scope: expected key:ID, user:ID, account:ID, project:ID or member:ACCOUNT/USER."
+                f"{query.scope!r} is no scope: expected key:ID, user:ID, account:ID, member:ACCOUNT/USER, "
+                "project:ORGANIZATION/ID or, of keys that belong to no organization, project:ID."
             )
-        if query.organization is None and not await self._accounts.counts_somebody(query.scope):
+        own_project = query.scope.startswith(f"project:{query.organization}/")
+        if (query.organization is None or own_project) and not await self._accounts.counts_somebody(query.scope):
             raise OperationError(
                 f"{query.scope!r} is nobody's calls: `trivium keys list` and `trivium accounts list` show the ids."
             )
         budget = budget_of(query.scope, query.period, query.usd, self._clock.now_ms())
-        setting = self._accounts.set_budget(budget, Whose(organization=query.organization), actor.id)
+        whose = Whose(organization=query.organization)
+        setting = self._accounts.set_budget(budget, whose, actor.id, house=actor.house)
         usd = nano_text(budget.limit_nano)
         return await told(lambda id: BudgetSet(id=id, scope=budget.scope, period=budget.period, usd=usd), setting)
 
@@ -261,7 +264,8 @@ class MoneyOperations:
         return listed([_budget(row, now) for row in rows], query, lambda budget: budget.id)
 
     async def _remove_budget(self, query: RemoveBudget, actor: Actor) -> BudgetRemoved:
-        ending = self._accounts.end_budget(query.budget, Whose(organization=query.organization), actor.id)
+        whose = Whose(organization=query.organization)
+        ending = self._accounts.end_budget(query.budget, whose, actor.id, house=actor.house)
         return await told(lambda _: BudgetRemoved(id=query.budget), ending)
 
 

@@ -62,8 +62,16 @@ class Operations:
             self.table.update(table)
 
     async def perform(self, name: str, arguments: dict[str, Any], actor: Actor = OPERATOR) -> Any:
-        """Plain values. Raises OperationError for an unknown name or arguments that do not fit, RoleMissing or NotFound
-        where the actor may not, and what the operation raises."""
+        """Plain values. Raises as `check`, and what the operation raises."""
+        op, query = self._allowed(name, arguments, actor)
+        return msgspec.to_builtins(await op.act(query, actor))
+
+    def check(self, name: str, arguments: dict[str, Any], actor: Actor) -> None:
+        """Raises OperationError for an unknown name or arguments that do not fit, RoleMissing or NotFound where the
+        actor may not."""
+        self._allowed(name, arguments, actor)
+
+    def _allowed(self, name: str, arguments: dict[str, Any], actor: Actor) -> tuple[Op, Any]:
         op = self.table.get(name)
         if op is None:
             raise OperationError(f"Unknown operation {name!r}; there are {', '.join(self.table)}.")
@@ -72,7 +80,7 @@ class Operations:
         except msgspec.ValidationError as error:
             raise OperationError(f"{name}: {error}") from None
         check(op, query, actor)
-        return msgspec.to_builtins(await op.act(query, actor))
+        return op, query
 
     async def _backup(self, query: Backup, _: Actor) -> BackedUp:
         file = Path(query.file)

@@ -7,7 +7,6 @@ from typing import Annotated
 
 import msgspec
 
-from trivium.operations.ceiling import within
 from trivium.operations.table import (
     EVERY_ROLE,
     OFFICERS,
@@ -23,6 +22,7 @@ from trivium.operations.table import (
     named,
 )
 from trivium.policy.caller import Id, OrganizationSettings, Role
+from trivium.policy.ceiling import within
 from trivium.store.answers import told
 from trivium.store.organizations import Membership, OrganizationRow, Project
 from trivium.store.store import Store
@@ -73,6 +73,10 @@ class OneMember(OneOrganization, frozen=True, kw_only=True):
     user: Id
 
 
+class OfUser(ListArguments, frozen=True, kw_only=True):
+    user: Id
+
+
 class SetMember(OneMember, frozen=True, kw_only=True):
     role: Role
 
@@ -120,8 +124,18 @@ class OrganizationOperations:
                 arguments=OneMember,
                 result=Removed,
                 act=self._remove_member,
-                needs=Needs(roles=OFFICERS, own=EVERY_ROLE),
+                needs=Needs(roles=OFFICERS, own=EVERY_ROLE, invited=True),
                 changes=True,
+            ),
+            "members.accept": Op(
+                arguments=OneMember,
+                result=Membership,
+                act=self._accept,
+                needs=Needs(own=EVERY_ROLE, invited=True),
+                changes=True,
+            ),
+            "invitations.list": Op(
+                arguments=OfUser, result=Listed[Membership], act=self._invitations, needs=Needs(personal=True)
             ),
             "projects.list": Op(arguments=OfOrganization, result=Listed[Project], act=self._projects, needs=members),
             "projects.create": Op(
@@ -174,11 +188,21 @@ class OrganizationOperations:
         def may(before: Role | None) -> None:
             check_membership(actor, query.organization, before, query.role)
 
-        return await self._store.organizations.set_member(query.organization, query.user, query.role, actor.id, may)
+        return await self._store.organizations.set_member(
+            query.organization, query.user, query.role, actor.id, may, house=actor.house
+        )
+
+    async def _accept(self, query: OneMember, actor: Actor) -> Membership:
+        return await self._store.organizations.accept(query.organization, query.user, actor.id)
+
+    async def _invitations(self, query: OfUser, _: Actor) -> Listed[Membership]:
+        rows = await self._store.organizations.invitations(query.user, query.page())
+        return listed(rows, query, lambda membership: membership.organization_id)
 
     async def _remove_member(self, query: OneMember, actor: Actor) -> Removed:
         def may(before: Role | None) -> None:
-            check_membership(actor, query.organization, before, None)
+            if query.user != actor.user_id:
+                check_membership(actor, query.organization, before, None)
 
         removing = self._store.organizations.remove_member(query.organization, query.user, actor.id, may)
         return await told(lambda _: Removed(id=query.user), removing)

@@ -13,7 +13,18 @@ from trivium.metering.cost import ReceiptRow
 from trivium.metering.record import Record
 from trivium.operations.receipts import corrected, receipt_of, total_of
 from trivium.operations.seen import SEEN, is_secret, seen
-from trivium.operations.table import BILLS, EVERY_ROLE, Actor, Arguments, ListArguments, Listed, Needs, Op, Table
+from trivium.operations.table import (
+    BILLS,
+    EVERY_ROLE,
+    NO_CURSOR,
+    Actor,
+    Arguments,
+    ListArguments,
+    Listed,
+    Needs,
+    Op,
+    Table,
+)
 from trivium.policy.caller import Id
 from trivium.store.reports import GROUPS, RequestQuery, UsageQuery
 from trivium.store.store import Store
@@ -65,6 +76,7 @@ class UsageRow(msgspec.Struct, frozen=True, kw_only=True):
     model: _Group = msgspec.UNSET
     key: _Group = msgspec.UNSET
     account: _Group = msgspec.UNSET
+    organization: _Group = msgspec.UNSET
     api: _Group = msgspec.UNSET
     provider: _Group = msgspec.UNSET
     outcome: _Group = msgspec.UNSET
@@ -142,5 +154,5 @@ def _before(cursor: str) -> tuple[int, str] | None:
         return None
     time_ms, _, id = cursor.partition(":")
     if not time_ms.isdecimal() or len(time_ms) > 15:
-        raise OperationError("`after` is what the part before said under `next`.")
+        raise OperationError(NO_CURSOR)
     return int(time_ms), id

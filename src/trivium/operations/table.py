@@ -29,6 +29,8 @@ class Actor(msgspec.Struct, frozen=True, kw_only=True):
     user_id: str | None = None
     roles: Mapping[str, Role] = {}
     """Of this user, by the organization's id."""
+    invited: frozenset[str] = frozenset()
+    """The organizations that this user may become a member of."""
 
 
 OPERATOR = Actor(id="operator", house=True)
@@ -43,6 +45,8 @@ class Needs(msgspec.Struct, frozen=True, kw_only=True):
     """The same, where `user` names the actor itself."""
     personal: bool = False
     """Also without an organization, where `user` names the actor itself."""
+    invited: bool = False
+    """Also in an organization that the actor is invited to, where `user` names the actor itself."""
 
 
 HOUSE = Needs()
@@ -72,6 +76,7 @@ Some = Annotated[int, msgspec.Meta(ge=1, le=200)]
 
 
 _BEYOND = 2**62
+NO_CURSOR = "`after` is what the part before said under `next`."
 
 
 class Arguments(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -90,8 +95,12 @@ class ListArguments(Arguments, frozen=True, kw_only=True):
         return Page(after=self.after, limit=self.limit + 1)
 
     def below(self) -> int:
-        """Of a list that goes down by numbers: below which one."""
-        return min(int(self.after), _BEYOND) if self.after.isdecimal() else _BEYOND
+        """Of a list that goes down by numbers: below which one. Raises OperationError."""
+        if not self.after:
+            return _BEYOND
+        if not self.after.isdecimal():
+            raise OperationError(NO_CURSOR)
+        return min(int(self.after), _BEYOND)
 
 
 class Listed(msgspec.Struct, Generic[_T], frozen=True, kw_only=True):
@@ -123,6 +132,8 @@ def check(op: Op, query: Any, actor: Actor) -> None:
         raise RoleMissing("This is for the operators of the gateway. " + _hint(op))
     role = actor.roles.get(organization)
     if role is None:
+        if op.needs.invited and own and organization in actor.invited:
+            return
         raise NotFound(f"There is no organization {organization!r}.")
     if role not in op.needs.roles and not (own and role in op.needs.own):
         raise RoleMissing(f"The role `{role.value}` in {organization!r} is not enough for this. " + _hint(op))

@@ -11,7 +11,7 @@ from trivium.operations.table import Actor, Arguments, ListArguments, Listed, Ne
 from trivium.policy.caller import Id, Limits
 from trivium.store.answers import told
 from trivium.store.store import Store
-from trivium.store.users import User
+from trivium.store.users import User, plain_domain
 
 Email = Annotated[str, msgspec.Meta(pattern=r"^[^\s@\x00-\x1f]{1,64}@[A-Za-z0-9.-]{1,190}\Z")]
 Domain = Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9.-]{0,189}\Z")]
@@ -143,7 +143,7 @@ class UserOperations:
         return await self._set_domain(query, actor, blocked=False)
 
     async def _set_domain(self, query: OneDomain, actor: Actor, *, blocked: bool) -> BlockedDomain:
-        domain = query.domain.lower()
+        domain = plain_domain(query.domain)
         changing = self._store.users.block_domain(domain, actor.id, blocked=blocked)
         return await told(lambda _: BlockedDomain(domain=domain, blocked=blocked), changing)
 

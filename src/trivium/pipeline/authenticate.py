@@ -14,7 +14,7 @@ from trivium.errors import AuthenticationError, NotAMember
 from trivium.ids import KEY_PREFIX
 from trivium.pipeline.call import API_KEY, AUTHORIZATION
 from trivium.pipeline.deps import Deps
-from trivium.policy.access import check_caller
+from trivium.policy.access import check_blocked, check_caller
 from trivium.policy.addresses import subscriber
 from trivium.policy.caller import Caller
 from trivium.policy.context import ORGANIZATION, first
@@ -29,7 +29,9 @@ async def authenticate(headers: Mapping[bytes, bytes], client_ip: str | None, de
     if credential is None:
         return None
     caller = await _find(credential, client_ip, deps)
-    if caller.user_id is not None and (organization_id := first(headers, ORGANIZATION)) is not None:
+    owned = caller.user_id is not None or caller.organization is not None
+    if owned and (organization_id := first(headers, ORGANIZATION)) is not None:
+        check_blocked(caller)
         caller = await _acting_for(caller, organization_id, deps)
     check_caller(caller, client_ip)
     return caller

@@ -69,6 +69,7 @@ async def begin(call: Call, request: Request, target: Target, run: Run, deps: De
         api=call.api,
         key_id=run.key_id,
         account_id=run.account_id if run.payer is Payer.HOUSE else None,
+        organization_id=run.key.organization.id if run.key and run.key.organization else None,
         scopes=scopes,
         payer=run.payer,
         hold_nano=hold,

@@ -285,6 +285,7 @@ class Run:
             client_app=_client_app(call.headers.get(b"user-agent")),
             client_ip=call.client_ip,
             account_id=self.account_id if self.payer is not None else None,
+            organization_id=self.key.organization.id if self.key and self.key.organization else None,
             user_id=self.key.user_id if self.key else None,
             project_id=self.key.project_id if self.key else None,
             payer=self.payer,

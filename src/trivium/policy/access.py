@@ -21,7 +21,8 @@ class Gate(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     """To whom something is open."""
 
     open_to: Literal["everyone", "admins", "named"] = "everyone"
-    """`admins`: the house's staff, and those who are named; `named`: these alone."""
+    """`admins`: the house's staff, and those who are named; `named`: these alone. People are who they are by their own
+    keys and tokens, not by keys of an organization."""
     organizations: tuple[str, ...] = ()
     users: tuple[str, ...] = ()
 
@@ -40,10 +41,15 @@ class HouseSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     organization_limits: Limits = Limits()
 
 
-def check_caller(caller: Caller, client_ip: str | None) -> None:
-    """Raises CallerBlocked, KeyNotHere, NotAMember."""
+def check_blocked(caller: Caller) -> None:
+    """Raises CallerBlocked."""
     if caller.blocked:
         raise CallerBlocked("This user is blocked. The operator of this gateway can tell why.")
+
+
+def check_caller(caller: Caller, client_ip: str | None) -> None:
+    """Raises CallerBlocked, KeyNotHere, NotAMember."""
+    check_blocked(caller)
     if caller.scopes.networks and not _is_in(client_ip, caller.scopes.networks):
         raise KeyNotHere("This API key may not be used from this address.")
     if caller.organization is not None and caller.user_id is not None:
@@ -101,11 +107,11 @@ def _not_allowed(model: str, why: str) -> ModelNotAllowed:
 
 
 def _is_open(gate: Gate, caller: Caller) -> bool:
-    if gate.open_to == "everyone" or (caller.staff and gate.open_to == "admins"):
+    if gate.open_to == "everyone":
         return True
-    return caller.user_id in gate.users or (
-        caller.organization is not None and caller.organization.id in gate.organizations
-    )
+    if caller.personal and (caller.user_id in gate.users or (caller.staff and gate.open_to == "admins")):
+        return True
+    return caller.organization is not None and caller.organization.id in gate.organizations
 
 
 @lru_cache(10_000)

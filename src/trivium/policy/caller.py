@@ -124,6 +124,9 @@ class Caller(msgspec.Struct, frozen=True, kw_only=True):
     """Of all calls of the user together."""
     staff: bool = False
     """The user works for the house: gates that are open to `admins` are open to them."""
+    personal: bool = True
+    """The key is no organization's. An organization's officers can have a key for each of its members: such a key opens
+    nothing that is open to the user alone."""
     blocked: bool = False
     organization: Organization | None = None
     """Which pays, and whose policy holds."""

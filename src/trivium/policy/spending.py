@@ -28,7 +28,8 @@ class Budget(msgspec.Struct, frozen=True, kw_only=True):
 
     id: str
     scope: str
-    """`key:ID`, `user:ID`, `account:ID`, `project:ID` or `member:ACCOUNT/USER`."""
+    """`key:ID`, `user:ID`, `account:ID`, `member:ACCOUNT/USER`, `project:ORGANIZATION/ID`; `project:ID` for the word of
+    keys that belong to no organization."""
     period: Period
     limit_nano: int
     created_ms: int
@@ -44,7 +45,9 @@ def scopes_of(caller: Caller, account_id: str | None) -> tuple[str, ...]:
     scopes.append(f"account:{account}")
     if caller.user_id:
         scopes.append(f"member:{account}/{caller.user_id}")
-    if caller.project_id:
+    if caller.project_id and caller.organization is not None:
+        scopes.append(f"project:{caller.organization.id}/{caller.project_id}")
+    elif caller.project_id:
         scopes.append(f"project:{caller.project_id}")
     return tuple(scopes)
 

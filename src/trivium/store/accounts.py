@@ -33,11 +33,10 @@ _BY_KEYS = (
 _BY_KEY = "SELECT account_id, kind, amount_nano, expires_ms FROM entries WHERE idempotency_key = ?"
 _ENTRY_COLUMNS = "account_id, kind, amount_nano, time_ms, idempotency_key, request_id, lot, expires_ms, flags, note"
 
-_OWNER_OF = {
-    "key": "SELECT account_id FROM keys WHERE id = ?",
-    "project": "SELECT organization_id FROM projects WHERE id = ?",
-}
-"""By the kind of a budget's scope."""
+_PROJECT = "SELECT 1 FROM projects WHERE organization_id = ? AND id = ?"
+_HOUSES = (
+    "The operators of the gateway set this budget to {} USD: it can be lowered. They can raise it, or take it away."
+)
 _NEW_ACCOUNT = (
     "INSERT INTO accounts (id, kind, name, created_ms) VALUES (?, ?, ?, ?) ON CONFLICT (id) DO NOTHING RETURNING id"
 )
@@ -163,7 +162,9 @@ class Accounts:
         made = [row for values in keys for row in await self._database.ask(_BY_KEYS, values)]
         return max(0, _owed(made, correction.after_nano))
 
-    async def set_budget(self, budget: Budget, whose: Whose = EVERYBODY, actor: str = OPERATOR) -> str:
+    async def set_budget(
+        self, budget: Budget, whose: Whose = EVERYBODY, actor: str = OPERATOR, *, house: bool = True
+    ) -> str:
         """Sets a limit, and returns the budget's id. Where the scope has a budget of the period it stays the same one,
         and what it has counted so far counts. Raises NotFound for a scope that is not theirs who are named."""
 
@@ -173,33 +174,38 @@ class Accounts:
                 f"SELECT 1 FROM (SELECT CAST(? AS TEXT) AS scope) AS s WHERE {where}", [budget.scope, *values]
             ):
                 raise NotFound(f"There is no {budget.scope!r} of {whose.account!r}.")
-            return put_budget(tx, budget, actor)
+            return put_budget(tx, budget, actor, house=house)
 
         id = await self._ledger.writer.run(act)
         await self._ledger.load()
         return id
 
     async def counts_somebody(self, scope: str) -> bool:
-        """Whether the key or account that a budget's scope names is there. Users and projects are what keys say."""
+        """Whether the key, account or organization's project that a budget's scope names is there."""
         kind, _, id = scope.partition(":")
+        if kind == "project" and "/" in id:
+            return bool(await self._database.ask(_PROJECT, id.split("/")))
         table = {"key": "keys", "account": "accounts", "member": "accounts"}.get(kind)
         id = id.partition("/")[0]
         if table is None or id == DEFAULT_ACCOUNT:
             return True
         return bool(await self._database.ask(f"SELECT 1 FROM {table} WHERE id = ?", (id,)))
 
-    async def end_budget(self, id: str, whose: Whose = EVERYBODY, actor: str = OPERATOR) -> None:
+    async def end_budget(self, id: str, whose: Whose = EVERYBODY, actor: str = OPERATOR, *, house: bool = True) -> None:
         def act(tx: Writing) -> None:
             where, values = scopes(whose)
             found = tx.execute(
-                f"SELECT scope, period, limit_nano FROM budgets WHERE id = ? AND ended_ms IS NULL AND {where}",
+                "SELECT scope, period, limit_nano, house_nano FROM budgets WHERE id = ? AND ended_ms IS NULL"
+                f" AND {where}",
                 [id, *values],
             )
             if not found:
                 raise NotFound(f"There is no budget {id!r}; `trivium budgets list` shows them.")
+            if found[0][3] is not None and not house:
+                raise OperationError(_HOUSES.format(nano_text(found[0][3])))
             now = self._clock.now_ms()
             tx.execute("UPDATE budgets SET ended_ms = ? WHERE id = ?", (now, id))
-            before = _told_budget(*found[0])
+            before = _told_budget(*found[0][:3])
             _note_budget(tx, (now, actor, "budgets.remove", found[0][0], id), before=before)
 
         await self._ledger.writer.run(act)
@@ -220,22 +226,28 @@ class Accounts:
         return [dict(zip(names, row, strict=True)) for row in rows]
 
 
-def put_budget(tx: Writing, budget: Budget, actor: str) -> str:
-    """Sets a limit inside a transaction, after which the ledger has to `load`. Returns the budget's id."""
+def put_budget(tx: Writing, budget: Budget, actor: str, *, house: bool) -> str:
+    """Sets a limit inside a transaction, after which the ledger has to `load`. Returns the budget's id. What the house
+    has set others can lower, and take back up to that."""
     scope, period, limit = budget.scope, budget.period, budget.limit_nano
     same = tx.execute(
-        "SELECT id, limit_nano FROM budgets WHERE scope = ? AND period = ? AND ended_ms IS NULL", (scope, period)
+        "SELECT id, limit_nano, house_nano FROM budgets WHERE scope = ? AND period = ? AND ended_ms IS NULL",
+        (scope, period),
     )
     after = _told_budget(scope, period, limit)
     if same:
-        id, was = same[0]
-        tx.execute("UPDATE budgets SET limit_nano = ? WHERE id = ?", (limit, id))
+        id, was, most = same[0]
+        if most is not None and limit > most and not house:
+            raise OperationError(_HOUSES.format(nano_text(most)))
+        tx.execute(
+            "UPDATE budgets SET limit_nano = ?, house_nano = ? WHERE id = ?", (limit, limit if house else most, id)
+        )
         before = _told_budget(scope, period, was)
         _note_budget(tx, (budget.created_ms, actor, "budgets.set", scope, id), before=before, after=after)
         return str(id)
     tx.execute(
-        "INSERT INTO budgets (id, scope, period, limit_nano, created_ms) VALUES (?, ?, ?, ?, ?)",
-        (budget.id, scope, period, limit, budget.created_ms),
+        "INSERT INTO budgets (id, scope, period, limit_nano, created_ms, house_nano) VALUES (?, ?, ?, ?, ?, ?)",
+        (budget.id, scope, period, limit, budget.created_ms, limit if house else None),
     )
     _note_budget(tx, (budget.created_ms, actor, "budgets.set", scope, budget.id), after=after)
     return budget.id
@@ -249,9 +261,9 @@ def _note_budget(tx: Writing, done: tuple[int, str, str, str, str], **told: Any)
     """`done`: when, by whom, what, of which scope and id. With the organization that the scope belongs to, if any."""
     now_ms, actor, action, scope, id = done
     kind, _, of = scope.partition(":")
-    organization: str | None = of.partition("/")[0] if kind in ("account", "member") else None
-    if kind in _OWNER_OF:
-        rows = tx.execute(_OWNER_OF[kind], (of,))
+    organization: str | None = of.partition("/")[0] if kind in ("account", "member") or "/" in of else None
+    if kind == "key":
+        rows = tx.execute("SELECT account_id FROM keys WHERE id = ?", (of,))
         organization = rows[0][0] if rows else None
     note(tx, Change(time_ms=now_ms, actor=actor, action=action, target=id, organization_id=organization, **told))
 

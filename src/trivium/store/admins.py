@@ -69,10 +69,14 @@ class Admins(Changing):
         rows = await self.database.ask(_FIND, (digest, self.clock.now_ms()))
         return next((_admin(row[:-1]) for row in rows if hmac.compare_digest(bytes(row[-1]), digest)), None)
 
-    async def roles(self, user_id: str) -> dict[str, Role]:
-        """What a user is at this moment, by organization. Raises StoreUnavailable."""
-        rows = await self.database.ask("SELECT organization_id, role FROM memberships WHERE user_id = ?", (user_id,))
-        return {id: Role(role) for id, role in rows}
+    async def roles(self, user_id: str) -> tuple[dict[str, Role], frozenset[str]]:
+        """What a user is at this moment, by organization; and which organizations have invited the user. Raises
+        StoreUnavailable."""
+        rows = await self.database.ask(
+            "SELECT organization_id, role, accepted_ms FROM memberships WHERE user_id = ?", (user_id,)
+        )
+        invited = frozenset(id for id, _, accepted_ms in rows if accepted_ms is None)
+        return {id: Role(role) for id, role, _ in rows if id not in invited}, invited
 
     async def add(self, name: str, user_id: str | None, expires_ms: int | None, actor: str) -> NewAdmin:
         text = ids.new_admin_credential()

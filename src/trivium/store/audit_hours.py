@@ -16,6 +16,7 @@ _KEYS = {
     "operation": "operation",
     "key_id": "coalesce(key_id, '')",
     "account_id": "coalesce(account_id, '')",
+    "organization_id": "coalesce(organization_id, '')",
     "api": "api",
     "public_model": "coalesce(public_model, '')",
     "provider": "coalesce(provider, '')",

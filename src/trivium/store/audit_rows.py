@@ -325,12 +325,14 @@ STARTS = (
     ),
     asked(
         "starts",
-        "is of another call than its record: time, API or key",
+        "is of another call than its record: time, API, key or organization",
         """
-        SELECT s.id, r.time_ms || ' ' || r.api || ' ' || coalesce(r.key_id, '-'),
-        s.time_ms || ' ' || s.api || ' ' || coalesce(s.key_id, '-')
+        SELECT s.id, r.time_ms || ' ' || r.api || ' ' || coalesce(r.key_id, '-') || ' '
+        || coalesce(r.organization_id, '-'),
+        s.time_ms || ' ' || s.api || ' ' || coalesce(s.key_id, '-') || ' ' || coalesce(s.organization_id, '-')
         FROM starts s JOIN records r ON r.id = s.id
         WHERE s.time_ms <> r.time_ms OR s.api <> r.api OR coalesce(s.key_id, '') <> coalesce(r.key_id, '')
+        OR coalesce(s.organization_id, '') <> coalesce(r.organization_id, '')
         """,
     ),
     asked(

@@ -23,7 +23,7 @@ from trivium.store.sql import Writing
 
 _KEPT = (
     *("id", "time_ms", "api", "operation", "outcome", "status", "requests", "hold_nano"),
-    *("key_id", "account_id", "payer", "provider", "public_model", "upstream_status"),
+    *("key_id", "account_id", "organization_id", "payer", "provider", "public_model", "upstream_status"),
 )
 """What is kept of a record that the database does not take: what we said ourselves."""
 

@@ -13,6 +13,7 @@ import msgspec
 from trivium.clock import Clock
 from trivium.errors import Conflict, NotFound, OperationError
 from trivium.policy.caller import Role
+from trivium.policy.ceiling import FIELDS, within_ceiling
 from trivium.policy.spending import Budget
 from trivium.store.accounts import put_budget
 from trivium.store.changes import Changing, Page
@@ -21,7 +22,7 @@ from trivium.store.sql import Database, Row, Writing
 from trivium.store.whose import Whose, keys
 from trivium.store.writer import Writer
 
-_SET = ("name", "strict", "project_id", "expires_ms", "scopes", "limits")
+_SET = ("name", "strict", "project_id", "expires_ms", "scopes", "limits", "ceiling")
 
 
 class KeyChanges(Changing):
@@ -33,15 +34,18 @@ class KeyChanges(Changing):
         super().__init__(database, writer, clock, on_change)
         self._keys = keys
 
-    async def create(self, text: str, budget: Budget | None, actor: str, **what: Any) -> ApiKey:
-        """A new key with this text; `what` are fields of `ApiKey`. The scope of a budget for it is filled in here."""
+    async def create(self, text: str, budget: Budget | None, actor: str, *, house: bool = True, **what: Any) -> ApiKey:
+        """A new key with this text; `what` are fields of `ApiKey`. The scope of a budget for it is filled in here. What
+        the house says of limits and scopes others can lower."""
         key = ApiKey(id=self._keys.new_id(), hint=text[-4:], created_ms=self.clock.now_ms(), **what)
+        if house:
+            key = _with_ceiling(key, what)
 
         def act(tx: Writing) -> ApiKey:
             placed = _placed(tx, key)
             self._keys.insert(tx, text, placed)
             self.note(tx, actor, "keys.create", key.id, organization_id=placed.account_id, after=placed)
-            _put(tx, placed, budget, actor)
+            _put(tx, placed, budget, actor, house=house)
             return placed
 
         return await self.change(act)
@@ -64,20 +68,26 @@ class KeyChanges(Changing):
         )
         return _meant(rows, wanted)
 
-    async def set(self, wanted: str, whose: Whose, budget: Budget | None, actor: str, **fields: Any) -> ApiKey:
+    async def set(
+        self, wanted: str, whose: Whose, budget: Budget | None, actor: str, *, house: bool = True, **fields: Any
+    ) -> ApiKey:
         """Sets fields of a live key."""
 
         def act(tx: Writing) -> ApiKey:
             before = _live(tx, wanted, whose)
             after = msgspec.structs.replace(before, **fields)
             _check_project(tx, after)
+            if house:
+                after = _with_ceiling(after, fields)
+            elif not FIELDS.isdisjoint(fields):
+                within_ceiling(after, before.ceiling)
             sets = ", ".join(f"{name} = ?" for name in _SET)
             values = [kept(getattr(after, name)) for name in _SET]
             tx.execute(f"UPDATE keys SET {sets} WHERE id = ?", [*values, after.id])
             if after != before:
                 owner = after.account_id
                 self.note(tx, actor, "keys.set", after.id, organization_id=owner, before=before, after=after)
-            _put(tx, after, budget, actor)
+            _put(tx, after, budget, actor, house=house)
             return after
 
         return await self.change(act)
@@ -135,8 +145,9 @@ def _meant(rows: list[Row], wanted: str) -> ApiKey:
 def _placed(tx: Writing, key: ApiKey) -> ApiKey:
     """With its account, which is there. Raises OperationError."""
     account_id, user_id = key.account_id, key.user_id
-    known = user_id is not None and bool(tx.execute("SELECT 1 FROM users WHERE id = ?", (user_id,)))
-    if account_id is None and known:
+    if user_id is not None and not tx.execute("SELECT 1 FROM users WHERE id = ?", (user_id,)):
+        raise NotFound(f"There is no user {user_id!r}; `trivium users create --name ... --id {user_id}` makes one.")
+    if account_id is None and user_id is not None:
         key = msgspec.structs.replace(key, account_id=user_id)
     elif account_id is not None and tx.execute("SELECT 1 FROM organizations WHERE id = ?", (account_id,)):
         _check_member(tx, account_id, user_id)
@@ -150,24 +161,32 @@ def _check_member(tx: Writing, organization_id: str, user_id: str | None) -> Non
     if user_id is None:
         return
     rows = tx.execute(
-        "SELECT role FROM memberships WHERE organization_id = ? AND user_id = ?", (organization_id, user_id)
+        "SELECT role, accepted_ms FROM memberships WHERE organization_id = ? AND user_id = ?",
+        (organization_id, user_id),
     )
     if not rows:
         raise OperationError(f"{user_id!r} is no member of {organization_id!r}.")
+    if rows[0][1] is None:
+        raise OperationError(f"{user_id!r} is invited to {organization_id!r}, and no member before that is accepted.")
     if Role(rows[0][0]) is Role.BILLING:
         raise OperationError(f"{user_id!r} is a member of {organization_id!r} for billing, who may spend nothing.")
 
 
 def _check_project(tx: Writing, key: ApiKey) -> None:
-    """An organization's key is for a project of its own. What other keys are for is a word."""
-    if key.project_id is None:
+    """An organization's key is for a project of its own. What other keys are for is a word of the house's, which says
+    nothing of any organization's project."""
+    if key.project_id is None or not tx.execute("SELECT 1 FROM organizations WHERE id = ?", (key.account_id or "",)):
         return
-    project = tx.execute("SELECT organization_id FROM projects WHERE id = ?", (key.project_id,))
-    owned = tx.execute("SELECT 1 FROM organizations WHERE id = ?", (key.account_id or "",))
-    if (project and project[0][0] != key.account_id) or (owned and not project):
+    if not tx.execute("SELECT 1 FROM projects WHERE organization_id = ? AND id = ?", (key.account_id, key.project_id)):
         raise NotFound(f"{key.account_id!r} has no project {key.project_id!r}.")
 
 
-def _put(tx: Writing, key: ApiKey, budget: Budget | None, actor: str) -> None:
+def _with_ceiling(key: ApiKey, said: dict[str, Any]) -> ApiKey:
+    """After the house has said something of it."""
+    ceiling = msgspec.structs.replace(key.ceiling, **{name: said[name] for name in FIELDS & said.keys()})
+    return msgspec.structs.replace(key, ceiling=ceiling)
+
+
+def _put(tx: Writing, key: ApiKey, budget: Budget | None, actor: str, *, house: bool) -> None:
     if budget is not None:
-        put_budget(tx, msgspec.structs.replace(budget, scope=f"key:{key.id}"), actor)
+        put_budget(tx, msgspec.structs.replace(budget, scope=f"key:{key.id}"), actor, house=house)

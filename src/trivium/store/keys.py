@@ -24,6 +24,7 @@ from trivium import ids
 from trivium.clock import Clock
 from trivium.errors import StoreUnavailable
 from trivium.policy.caller import Caller, Limits, Organization, OrganizationSettings, Role, Scopes
+from trivium.policy.ceiling import Ceiling
 from trivium.store.changes import OPERATOR, Change, note
 from trivium.store.sql import Database, Row, Writing
 
@@ -36,13 +37,13 @@ _MOST_USES = 100_000
 
 _NAMES = (
     *("id", "name", "hint", "created_ms", "revoked_ms", "strict", "account_id", "user_id", "project_id"),
-    *("expires_ms", "scopes", "limits", "last_used_ms"),
+    *("expires_ms", "scopes", "limits", "ceiling", "last_used_ms"),
 )
 COLUMNS = ", ".join(_NAMES)
 _FROM = """
     FROM {keys} LEFT JOIN users u ON u.id = {user} LEFT JOIN blocked_domains d ON d.domain = u.domain
     LEFT JOIN organizations o ON o.id = {organization}
-    LEFT JOIN memberships m ON m.organization_id = o.id AND m.user_id = u.id
+    LEFT JOIN memberships m ON m.organization_id = o.id AND m.user_id = u.id AND m.accepted_ms IS NOT NULL
 """
 OWNER = "u.limits, u.staff, u.blocked_ms, d.domain, o.id, o.name, o.settings, m.role, u.created_ms"
 _KEY = "k.id, k.name, k.strict, k.account_id, k.user_id, k.project_id, k.expires_ms, k.scopes, k.limits"
@@ -78,6 +79,8 @@ class ApiKey(msgspec.Struct, frozen=True, kw_only=True):
     expires_ms: int | None = None
     scopes: Scopes = Scopes()
     limits: Limits = Limits()
+    ceiling: Ceiling = Ceiling()
+    """What the house has set of these, which others can lower."""
     last_used_ms: int | None = None
 
 
@@ -137,7 +140,8 @@ class KeyStore:
             return cached.caller
         changes, read_ns = self._changes, self._clock.monotonic_ns()
         rows = await self._database.ask(
-            f"{_ACTING} WHERE m.user_id = ? AND o.id = ?", (caller.user_id, organization_id.replace("\0", ""))
+            f"{_ACTING} WHERE m.user_id = ? AND o.id = ? AND m.accepted_ms IS NOT NULL",
+            (caller.user_id, organization_id.replace("\0", "")),
         )
         if not rows:
             self._cache.pop(digest, None)
@@ -277,7 +281,8 @@ def key_of(row: Row) -> ApiKey:
     """Of a row of `COLUMNS`."""
     told = dict(zip(_NAMES, row, strict=True))
     told["strict"] = bool(told["strict"])
-    return ApiKey(**told | {"scopes": _scopes(told["scopes"]), "limits": _limits(told["limits"])})
+    told |= {"scopes": _scopes(told["scopes"]), "limits": _limits(told["limits"]), "ceiling": _ceiling(told["ceiling"])}
+    return ApiKey(**told)
 
 
 def _caller(row: Row) -> Caller:
@@ -293,6 +298,7 @@ def _caller(row: Row) -> Caller:
         expires_ms=min((end for end in (expires_ms, until_ms) if end is not None), default=None),
         scopes=_scopes(scopes),
         limits=_limits(limits),
+        personal=owned["organization"] is None,
         **owned | {"born_ms": owned["born_ms"] or made_ms},
     )
 
@@ -321,6 +327,11 @@ def _organization(id: str, name: str, settings: str) -> Organization:
 @lru_cache(1_000)
 def _limits(text: str | None) -> Limits:
     return msgspec.json.decode(text, type=Limits) if text else Limits()
+
+
+@lru_cache(1_000)
+def _ceiling(text: str | None) -> Ceiling:
+    return msgspec.json.decode(text, type=Ceiling) if text else Ceiling()
 
 
 @lru_cache(1_000)

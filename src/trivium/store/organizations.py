@@ -29,6 +29,13 @@ class Membership(msgspec.Struct, frozen=True, kw_only=True):
     user_id: str
     role: Role
     created_ms: int
+    accepted_ms: int | None
+    """When the user has agreed to it; null: an invitation, which gives nobody any rights. Those that the house makes
+    need no consent."""
+
+    @property
+    def accepted(self) -> bool:
+        return self.accepted_ms is not None
 
 
 class Project(msgspec.Struct, frozen=True, kw_only=True):
@@ -42,9 +49,12 @@ May = Callable[[Role | None], None]
 """Hears the role that somebody has so far, and raises OperationError where that may not be changed."""
 
 _ORGANIZATION = ("id", "name", "created_ms", "version", "settings")
-_MEMBERSHIP = ("organization_id", "user_id", "role", "created_ms")
+_MEMBERSHIP = ("organization_id", "user_id", "role", "created_ms", "accepted_ms")
 _PROJECT = ("id", "organization_id", "name", "created_ms")
-_ADD_MEMBER = "INSERT INTO memberships (organization_id, user_id, role, created_ms) VALUES (?, ?, ?, ?)"
+_ADD_MEMBER = f"INSERT INTO memberships ({', '.join(_MEMBERSHIP)}) VALUES (?, ?, ?, ?, ?)"
+
+_PROJECT_OF = f"SELECT {', '.join(_PROJECT)} FROM projects WHERE organization_id = ? AND id = ?"
+_ORGANIZATIONS_OF = "SELECT organization_id FROM memberships WHERE user_id = ? AND accepted_ms IS NOT NULL"
 
 
 def _everybody(_: Role | None) -> None:
@@ -76,7 +86,8 @@ class Organizations(Changing):
                 ),
             )
             if owner is not None:
-                row = (organization.id, owner, Role.OWNER.value, organization.created_ms)
+                made_ms = organization.created_ms
+                row = (organization.id, owner, Role.OWNER.value, made_ms, made_ms)
                 tx.execute(_ADD_MEMBER, row)
             self.note(tx, actor, "orgs.create", organization.id, organization_id=organization.id, after=organization)
             return organization
@@ -87,7 +98,7 @@ class Organizations(Changing):
         """All of them, or those that a user is a member of."""
         where, values = "", []
         if of_user is not None:
-            where, values = "AND id IN (SELECT organization_id FROM memberships WHERE user_id = ?)", [of_user]
+            where, values = f"AND id IN ({_ORGANIZATIONS_OF})", [of_user]
         rows = await self.database.ask(
             f"SELECT {', '.join(_ORGANIZATION)} FROM organizations WHERE id > ? {where} ORDER BY id LIMIT ?",
             [page.after, *values, page.limit],
@@ -130,31 +141,60 @@ class Organizations(Changing):
         return await self.change(act)
 
     async def set_member(
-        self, organization_id: str, user_id: str, role: Role, actor: str, may: May = _everybody
+        self, organization_id: str, user_id: str, role: Role, actor: str, may: May = _everybody, *, house: bool = True
     ) -> Membership:
-        """Makes a user a member, or gives a member another role; the last owner stays one."""
+        """Makes a user a member, or gives a member another role; the last owner stays one. Who is not of the house can
+        but invite."""
+        now = self.clock.now_ms()
 
         def act(tx: Writing) -> Membership:
             _found_organization(tx, organization_id)
             found_user(tx, user_id)
             before = _members(tx, organization_id, user_id)
-            may(before[0].role if before else None)
-            if before and before[0].role is Role.OWNER and role is not Role.OWNER:
-                _keep_an_owner(tx, organization_id)
-            created_ms = before[0].created_ms if before else self.clock.now_ms()
-            if before:
-                tx.execute(
-                    "UPDATE memberships SET role = ? WHERE organization_id = ? AND user_id = ?",
-                    (role.value, organization_id, user_id),
-                )
-            else:
-                tx.execute(_ADD_MEMBER, (organization_id, user_id, role.value, created_ms))
-            after = Membership(organization_id=organization_id, user_id=user_id, role=role, created_ms=created_ms)
             was = before[0] if before else None
+            may(was.role if was else None)
+            if was and role is not Role.OWNER:
+                _keep_an_owner(tx, was)
+            after = Membership(
+                organization_id=organization_id,
+                user_id=user_id,
+                role=role,
+                created_ms=was.created_ms if was else now,
+                accepted_ms=(was.accepted_ms if was else None) or (now if house else None),
+            )
+            _write_member(tx, after, fresh=was is None)
             self.note(tx, actor, "members.set", user_id, organization_id=organization_id, before=was, after=after)
             return after
 
         return await self.change(act)
+
+    async def accept(self, organization_id: str, user_id: str, actor: str) -> Membership:
+        """An invitation becomes a membership; one that is a membership stays as it is."""
+        now = self.clock.now_ms()
+
+        def act(tx: Writing) -> Membership:
+            _found_organization(tx, organization_id)
+            found = _members(tx, organization_id, user_id)
+            if not found:
+                raise NotFound(f"{user_id!r} is not invited to {organization_id!r}.")
+            before = found[0]
+            if before.accepted:
+                return before
+            after = msgspec.structs.replace(before, accepted_ms=now)
+            _write_member(tx, after, fresh=False)
+            self.note(tx, actor, "members.accept", user_id, organization_id=organization_id, before=before, after=after)
+            return after
+
+        return await self.change(act)
+
+    async def invitations(self, user_id: str, page: Page) -> list[Membership]:
+        """By the organization's id, behind one."""
+        rows = await self.database.ask(
+            f"SELECT {', '.join(_MEMBERSHIP)} FROM memberships WHERE user_id = ? AND accepted_ms IS NULL"
+            " AND organization_id > ? ORDER BY organization_id LIMIT ?",
+            (user_id, page.after, page.limit),
+        )
+        return [_membership(row) for row in rows]
 
     async def remove_member(self, organization_id: str, user_id: str, actor: str, may: May = _everybody) -> None:
         """Ends a membership, and with it the keys by which the organization paid for this user."""
@@ -166,8 +206,7 @@ class Organizations(Changing):
             if not before:
                 raise NotFound(f"{user_id!r} is no member of {organization_id!r}.")
             may(before[0].role)
-            if before[0].role is Role.OWNER:
-                _keep_an_owner(tx, organization_id)
+            _keep_an_owner(tx, before[0])
             tx.execute("DELETE FROM memberships WHERE organization_id = ? AND user_id = ?", (organization_id, user_id))
             ended = tx.execute(
                 "UPDATE keys SET revoked_ms = ? WHERE account_id = ? AND user_id = ? AND revoked_ms IS NULL"
@@ -191,15 +230,16 @@ class Organizations(Changing):
 
     async def role(self, organization_id: str, user_id: str) -> Role | None:
         rows = await self.database.ask(
-            "SELECT role FROM memberships WHERE organization_id = ? AND user_id = ?", (organization_id, user_id)
+            "SELECT role FROM memberships WHERE organization_id = ? AND user_id = ? AND accepted_ms IS NOT NULL",
+            (organization_id, user_id),
         )
         return Role(rows[0][0]) if rows else None
 
     async def add_project(self, project: Project, actor: str) -> Project:
         def act(tx: Writing) -> Project:
             _found_organization(tx, project.organization_id)
-            if tx.execute("SELECT 1 FROM projects WHERE id = ?", (project.id,)):
-                raise Conflict(f"There is a project {project.id!r}.")
+            if tx.execute(_PROJECT_OF, (project.organization_id, project.id)):
+                raise Conflict(f"{project.organization_id!r} has a project {project.id!r}.")
             values = msgspec.structs.astuple(project)
             tx.execute("INSERT INTO projects (id, organization_id, name, created_ms) VALUES (?, ?, ?, ?)", values)
             self.note(tx, actor, "projects.create", project.id, organization_id=project.organization_id, after=project)
@@ -212,8 +252,10 @@ class Organizations(Changing):
 
         def act(tx: Writing) -> None:
             project = _projects(tx, organization_id, id)[0]
-            tx.execute("DELETE FROM projects WHERE id = ?", (id,))
-            tx.execute("UPDATE keys SET project_id = NULL WHERE project_id = ?", (id,))
+            tx.execute("DELETE FROM projects WHERE organization_id = ? AND id = ?", (organization_id, id))
+            tx.execute(
+                "UPDATE keys SET project_id = NULL WHERE account_id = ? AND project_id = ?", (organization_id, id)
+            )
             self.note(tx, actor, "projects.remove", id, organization_id=organization_id, before=project)
 
         await self.change(act)
@@ -249,18 +291,33 @@ def _members(tx: Writing, organization_id: str, user_id: str) -> list[Membership
     return [_membership(row) for row in rows]
 
 
-def _keep_an_owner(tx: Writing, organization_id: str) -> None:
+def _write_member(tx: Writing, member: Membership, *, fresh: bool) -> None:
+    if fresh:
+        tx.execute(
+            _ADD_MEMBER,
+            (member.organization_id, member.user_id, member.role.value, member.created_ms, member.accepted_ms),
+        )
+    else:
+        tx.execute(
+            "UPDATE memberships SET role = ?, accepted_ms = ? WHERE organization_id = ? AND user_id = ?",
+            (member.role.value, member.accepted_ms, member.organization_id, member.user_id),
+        )
+
+
+def _keep_an_owner(tx: Writing, leaving: Membership) -> None:
+    """Who is invited to be one is none yet."""
+    if leaving.role is not Role.OWNER or not leaving.accepted:
+        return
     ((owners,),) = tx.execute(
-        "SELECT count(*) FROM memberships WHERE organization_id = ? AND role = 'owner'", (organization_id,)
+        "SELECT count(*) FROM memberships WHERE organization_id = ? AND role = 'owner' AND accepted_ms IS NOT NULL",
+        (leaving.organization_id,),
     )
     if owners < 2:
-        raise Conflict(f"{organization_id!r} has no other owner; make somebody else one first.")
+        raise Conflict(f"{leaving.organization_id!r} has no other owner; make somebody else one first.")
 
 
 def _projects(tx: Writing, organization_id: str, id: str) -> list[Project]:
-    rows = tx.execute(
-        f"SELECT {', '.join(_PROJECT)} FROM projects WHERE organization_id = ? AND id = ?", (organization_id, id)
-    )
+    rows = tx.execute(_PROJECT_OF, (organization_id, id))
     if not rows:
         raise NotFound(f"{organization_id!r} has no project {id!r}.")
     return [Project(**dict(zip(_PROJECT, row, strict=True))) for row in rows]

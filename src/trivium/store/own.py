@@ -65,7 +65,7 @@ class Own:
         rows = await self._database.ask(
             "SELECT o.id, o.name, m.role, coalesce(a.balance_nano - a.held_nano, 0) FROM memberships m"
             " JOIN organizations o ON o.id = m.organization_id LEFT JOIN accounts a ON a.id = o.id"
-            " WHERE m.user_id = ? ORDER BY o.name, o.id",
+            " WHERE m.user_id = ? AND m.accepted_ms IS NOT NULL ORDER BY o.name, o.id",
             (user_id,),
         )
         names = ("organization_id", "name", "role", "free_nano")

@@ -29,7 +29,18 @@ _SEEN = (
 _FROM = f"{_SEEN}, since = excluded.since"
 _DOWN_TO = f"{_SEEN}, since = CASE WHEN excluded.since < owners.since THEN excluded.since ELSE owners.since END"
 _STARTED = (
-    *("id", "time_ms", "api", "key_id", "account_id", "payer", "hold_nano", "requested_model", "provider"),
+    *(
+        "id",
+        "time_ms",
+        "api",
+        "key_id",
+        "account_id",
+        "organization_id",
+        "payer",
+        "hold_nano",
+        "requested_model",
+        "provider",
+    ),
     *("upstream_model", "price_version", "public_model"),
 )
 _COLUMNS = ", ".join((*_STARTED, "windows", "upstream_id"))

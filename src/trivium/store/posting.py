@@ -23,9 +23,9 @@ from trivium.store.sql import Row, Writing
 
 _CHUNK = 500
 _START = """
-    INSERT INTO starts (id, time_ms, owner, key_id, account_id, payer, hold_nano, windows, api, requested_model,
-    provider, upstream_model, price_version, public_model)
-    VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (id) DO NOTHING
+    INSERT INTO starts (id, time_ms, owner, key_id, account_id, organization_id, payer, hold_nano, windows, api,
+    requested_model, provider, upstream_model, price_version, public_model)
+    VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (id) DO NOTHING
 """
 _RECORD = (
     f"INSERT INTO records ({', '.join(COLUMNS)}) VALUES ({', '.join('?' * len(COLUMNS))}) ON CONFLICT (id) DO NOTHING"
@@ -105,7 +105,7 @@ def start_row(start: Start, owner: str, windows: Windows) -> Row:
     """`windows` are the periods of budgets that count the call."""
     counted = _encode(windows).decode() if windows else None
     named = (start.api, start.requested_model, start.provider, start.upstream_model)
-    pays = (start.key_id, start.account_id, start.payer, start.hold_nano)
+    pays = (start.key_id, start.account_id, start.organization_id, start.payer, start.hold_nano)
     return (start.id, start.time_ms, owner, *pays, counted, *named, start.price_version, start.public_model)
 
 

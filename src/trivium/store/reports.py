@@ -23,6 +23,7 @@ GROUPS = {
     "model": "nullif(model, '')",
     "key": "nullif(key_id, '')",
     "account": "nullif(account_id, '')",
+    "organization": "nullif(organization_id, '')",
     "api": "api",
     "provider": "nullif(provider, '')",
     "outcome": "outcome",

@@ -15,7 +15,10 @@ from trivium.metering.record import Record
 
 HOUR_MS = 3_600_000
 
-KEYS = ("hour_ms", "operation", "key_id", "account_id", "api", "provider", "model", "public_model", "outcome")
+KEYS = (
+    *("hour_ms", "operation", "key_id", "account_id", "organization_id"),
+    *("api", "provider", "model", "public_model", "outcome"),
+)
 """In the table an empty text stands for none."""
 
 SUMS = (
@@ -43,6 +46,7 @@ COLUMNS = {
     "hour_ms": "time_ms - time_ms % 3600000",
     "key_id": "coalesce(key_id, '')",
     "account_id": "coalesce(account_id, '')",
+    "organization_id": "coalesce(organization_id, '')",
     "provider": "coalesce(provider, '')",
     "model": "CASE WHEN upstream_status < 400 OR upstream_status >= 500 THEN"
     " coalesce(provider || '/' || upstream_model, '') ELSE '' END",
@@ -77,6 +81,7 @@ def _key(record: Record) -> tuple[str | int, ...]:
         record.operation,
         record.key_id or "",
         record.account_id or "",
+        record.organization_id or "",
         record.api,
         record.provider or "",
         f"{record.provider}/{record.upstream_model}" if named else "",

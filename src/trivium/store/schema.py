@@ -206,27 +206,38 @@ MIGRATIONS = (
         user_id TEXT NOT NULL,
         role TEXT NOT NULL,
         created_ms INTEGER NOT NULL,
+        accepted_ms INTEGER,
         PRIMARY KEY (organization_id, user_id)
     );
     CREATE INDEX memberships_by_user ON memberships (user_id);
     CREATE TABLE projects (
-        id TEXT PRIMARY KEY,
+        id TEXT NOT NULL,
         organization_id TEXT NOT NULL,
         name TEXT NOT NULL,
-        created_ms INTEGER NOT NULL
+        created_ms INTEGER NOT NULL,
+        PRIMARY KEY (organization_id, id)
     );
-    CREATE INDEX projects_by_organization ON projects (organization_id, id);
     CREATE TABLE blocked_domains (domain TEXT PRIMARY KEY, created_ms INTEGER NOT NULL);
+    INSERT INTO users (id, name, created_ms)
+    SELECT user_id, user_id, min(created_ms) FROM keys WHERE user_id IS NOT NULL GROUP BY user_id;
+    INSERT INTO accounts (id, kind, name, created_ms)
+    SELECT id, 'user', name, created_ms FROM users WHERE true ON CONFLICT (id) DO NOTHING;
 
     ALTER TABLE keys ADD COLUMN expires_ms INTEGER;
     ALTER TABLE keys ADD COLUMN scopes TEXT;
     ALTER TABLE keys ADD COLUMN limits TEXT;
+    ALTER TABLE keys ADD COLUMN ceiling TEXT;
     ALTER TABLE keys ADD COLUMN last_used_ms INTEGER;
     CREATE INDEX keys_by_account ON keys (account_id, id);
     CREATE INDEX keys_by_user ON keys (user_id, id);
     CREATE TABLE retired_keys (hash BLOB PRIMARY KEY, key_id TEXT NOT NULL, until_ms INTEGER NOT NULL);
     CREATE INDEX retired_keys_by_key ON retired_keys (key_id);
 
+    ALTER TABLE budgets ADD COLUMN house_nano INTEGER;
+    UPDATE budgets SET house_nano = limit_nano;
+
+    ALTER TABLE starts ADD COLUMN organization_id TEXT;
+    ALTER TABLE records ADD COLUMN organization_id TEXT;
     ALTER TABLE records ADD COLUMN prompt_prefix TEXT;
     ALTER TABLE records ADD COLUMN system_prompt_prefix TEXT;
     ALTER TABLE records ADD COLUMN system_prompt_length INTEGER;
@@ -250,6 +261,7 @@ MIGRATIONS = (
         operation TEXT NOT NULL,
         key_id TEXT NOT NULL,
         account_id TEXT NOT NULL,
+        organization_id TEXT NOT NULL,
         api TEXT NOT NULL,
         provider TEXT NOT NULL,
         model TEXT NOT NULL,
@@ -266,10 +278,12 @@ MIGRATIONS = (
         reasoning_tokens INTEGER NOT NULL,
         cost_nano INTEGER NOT NULL,
         market_cost_nano INTEGER NOT NULL,
-        PRIMARY KEY (hour_ms, operation, key_id, account_id, api, provider, model, public_model, outcome)
+        PRIMARY KEY (
+            hour_ms, operation, key_id, account_id, organization_id, api, provider, model, public_model, outcome
+        )
     );
     INSERT INTO hours
-    SELECT hour_ms, operation, key_id, account_id, api, provider, model, '', outcome, requests, usage_unknown,
+    SELECT hour_ms, operation, key_id, account_id, '', api, provider, model, '', outcome, requests, usage_unknown,
         input_uncached_tokens, cache_read_tokens, cache_write_5m_tokens, cache_write_1h_tokens,
         cache_write_other_tokens, output_tokens, reasoning_tokens, cost_nano, market_cost_nano
     FROM usage_hours;

@@ -21,7 +21,8 @@ from trivium.store.users import found_user
 
 _FIND = f"""
     SELECT u.token_pepper, {OWNER} FROM users u LEFT JOIN blocked_domains d ON d.domain = u.domain
-    LEFT JOIN organizations o ON o.id = ? LEFT JOIN memberships m ON m.organization_id = o.id AND m.user_id = u.id
+    LEFT JOIN organizations o ON o.id = ?
+    LEFT JOIN memberships m ON m.organization_id = o.id AND m.user_id = u.id AND m.accepted_ms IS NOT NULL
     WHERE u.id = ?
 """
 

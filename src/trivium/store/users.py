@@ -138,7 +138,12 @@ class Users(Changing):
 
 
 def domain_of(email: str | None) -> str | None:
-    return email.rpartition("@")[2].lower() if email else None
+    return plain_domain(email.rpartition("@")[2]) if email else None
+
+
+def plain_domain(domain: str) -> str:
+    """As it is compared: capitals say nothing, nor does the dot that may stand for the root."""
+    return domain.lower().rstrip(".")
 
 
 def found_user(tx: Writing, id: str) -> User:

@@ -1,7 +1,9 @@
 """Whose rows an answer may tell of, as conditions of a statement: what is somebody else's is never read.
 
-A call belongs to the organization or user whose account paid, or whose key it was made with. A budget belongs to the
-organization if its scope is one of its accounts, members, projects or keys; to a user likewise.
+A call belongs to the organization that it was made for; of calls from before there were any, to the one whose account
+paid or whose key it was made with. A user's are those made with the user's keys. A budget belongs to the
+organization if its scope is one of its accounts, members, projects or keys; to a user likewise, save that keys which an
+organization pays for are its business.
 """
 
 from __future__ import annotations
@@ -29,14 +31,14 @@ EVERYBODY = Whose()
 
 
 def calls(whose: Whose) -> _Condition:
-    """Of tables with `account_id` and `key_id`, where an empty text is as good as null."""
+    """Of tables with `organization_id`, `account_id` and `key_id`, where an empty text is as good as null."""
     where, values = [], []
     if whose.organization is not None:
         where.append(
-            "(account_id = ? OR (coalesce(account_id, '') = ''"
-            " AND key_id IN (SELECT id FROM keys WHERE account_id = ?)))"
+            "(organization_id = ? OR (coalesce(organization_id, '') = '' AND (account_id = ?"
+            " OR (coalesce(account_id, '') = '' AND key_id IN (SELECT id FROM keys WHERE account_id = ?)))))"
         )
-        values += [whose.organization, whose.organization]
+        values += [whose.organization] * 3
     if whose.user is not None:
         where.append("key_id IN (SELECT id FROM keys WHERE user_id = ?)")
         values.append(whose.user)
@@ -59,20 +61,20 @@ def scopes(whose: Whose) -> _Condition:
     if organization is None and user is None:
         return "1 = 1", []
     if organization is None:
-        return _any(["scope = ?", "scope = ?", _of_key("user_id = ?")]), [f"user:{user}", f"account:{user}", user]
+        own = _of_key("user_id = ? AND coalesce(account_id, '') NOT IN (SELECT id FROM organizations)")
+        return _any(["scope = ?", "scope = ?", own]), [f"user:{user}", f"account:{user}", user]
     if user is not None:
         member = f"member:{organization}/{user}"
         return _any(["scope = ?", _of_key("account_id = ? AND user_id = ?")]), [member, organization, user]
-    members = f"member:{organization}/"
-    return _any(
-        [
-            "scope = ?",
-            "substr(scope, 1, ?) = ?",
-            _of_key("account_id = ?"),
-            "(substr(scope, 1, 8) = 'project:'"
-            " AND substr(scope, 9) IN (SELECT id FROM projects WHERE organization_id = ?))",
-        ]
-    ), [f"account:{organization}", len(members), members, organization, organization]
+    members, projects = f"member:{organization}/", f"project:{organization}/"
+    return _any(["scope = ?", "substr(scope, 1, ?) = ?", "substr(scope, 1, ?) = ?", _of_key("account_id = ?")]), [
+        f"account:{organization}",
+        len(members),
+        members,
+        len(projects),
+        projects,
+        organization,
+    ]
 
 
 def _of_key(where: str) -> str:
