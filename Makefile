@@ -34,8 +34,8 @@ $(RUN) $(DEV):
 run: $(RUN) ## the gateway on 127.0.0.1:4000
 	@exec $(BIN)/trivium up
 
-test: $(DEV) ## the tests
-	@$(BIN)/python -m pytest
+test: $(DEV) ## the tests, on up to four processors
+	@$(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadfile
 
 check: $(DEV) ## lint, format, types, architecture
 	@$(BIN)/ruff check

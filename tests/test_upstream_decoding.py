@@ -62,6 +62,7 @@ def test_what_repeats_itself_a_lot_passes_while_it_is_short() -> None:
         (b"br", b"anything"),
         (b"gzip, gzip", gzip.compress(gzip.compress(b"twice"))),
     ],
+    ids=("cut", "stump", "surplus", "plain", "deflate", "bomb", "unknown", "twice"),
 )
 def test_stumps_bombs_and_unknown_codings_are_garbage(coding: bytes, data: bytes) -> None:
     with pytest.raises(UpstreamGarbage):

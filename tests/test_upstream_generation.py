@@ -31,6 +31,9 @@ class Answer:
         self.closed = False
         self._pieces: Iterator[bytes] = iter((body[:5], body[5:]))
 
+    def __str__(self) -> str:
+        return f"{self.status}"
+
     async def read(self) -> bytes:
         return next(filter(None, self._pieces), b"")
 

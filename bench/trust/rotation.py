@@ -160,9 +160,11 @@ async def _until_killed(gateway: Gateway, life: float, *, new: bool) -> dict[str
     """What a rotation has done; None where the gateway was killed before its end, after so many seconds at most."""
     rotating = asyncio.create_task(asyncio.to_thread(_rotated, gateway, new=new))
     await asyncio.wait([rotating], timeout=random.uniform(0, life))  # noqa: S311 # when is chance
-    if not rotating.done():
-        await asyncio.to_thread(gateway.kill)
-    return await rotating
+    if rotating.done():
+        return await rotating
+    await asyncio.to_thread(gateway.kill)
+    await rotating  # which may have ended a moment before
+    return None
 
 
 def _rotated(gateway: Gateway, *, new: bool) -> dict[str, Any] | None:
