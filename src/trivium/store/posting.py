@@ -27,9 +27,13 @@ _START = """
     requested_model, provider, upstream_model, price_version, public_model)
     VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (id) DO NOTHING
 """
-_RECORD = (
-    f"INSERT INTO records ({', '.join(COLUMNS)}) VALUES ({', '.join('?' * len(COLUMNS))}) ON CONFLICT (id) DO NOTHING"
+_USUAL = COLUMNS.index("organization_id")
+"""From here on most records say nothing. A statement without these columns takes 3 us less for each."""
+_RECORD, _USUAL_RECORD = (
+    f"INSERT INTO records ({', '.join(names)}) VALUES ({', '.join('?' * len(names))}) ON CONFLICT (id) DO NOTHING"
+    for names in (COLUMNS, COLUMNS[:_USUAL])
 )
+_NOTHING = (None,) * (len(COLUMNS) - _USUAL)
 _ENTRY = """
     INSERT INTO entries (account_id, kind, amount_nano, time_ms, idempotency_key, request_id, lot, expires_ms, flags,
     note) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
@@ -191,7 +195,10 @@ def write_records(tx: Writing, records: Sequence[Record], new: set[str]) -> None
         }
         records = [record for record in records if record.id not in there]
     if records:
-        tx.executemany(_RECORD, map(msgspec.structs.astuple, records))
+        rows = [msgspec.structs.astuple(record) for record in records]
+        tx.executemany(_USUAL_RECORD, [row[:_USUAL] for row in rows if row[_USUAL:] == _NOTHING])
+        if more := [row for row in rows if row[_USUAL:] != _NOTHING]:
+            tx.executemany(_RECORD, more)
         tx.executemany(rollups.STATEMENT, rollups.rows(records))
 
 
