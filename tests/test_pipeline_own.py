@@ -275,6 +275,16 @@ async def test_every_spelling_of_a_model_is_judged_alike(vendor: str, names: lis
         assert await codes() == {"model_not_allowed"}
 
 
+async def test_a_list_of_models_goes_on_where_an_own_key_would_reach_a_hidden_one() -> None:
+    async with people(settings=f'{OPEN}[free]\nhidden = ["anthropic/claude-opus-4.6"]\n') as ann:
+        await ann.bring("anthropic")
+        headers = {"authorization": f"Bearer {ann.house.key}"}
+        url = f"{ann.house.url}/v1/models"
+        async with aiohttp.ClientSession() as session, session.get(url, headers=headers) as response:
+            told = await response.json()
+        assert (response.status, [model["id"] for model in told["data"]]) == (200, ["m", "anthropic/mock-model"])
+
+
 async def test_what_is_hidden_is_hidden_from_own_keys_by_every_name() -> None:
     async with people(settings=f'{OPEN}[free]\nhidden = ["anthropic/claude-opus-4.5 "]\n') as ann:
         await ann.bring("anthropic")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import time
+from datetime import UTC, datetime, timedelta
 from typing import Protocol
 
 _AGE = re.compile(r"(\d{1,6})([mhd])")
@@ -33,3 +34,12 @@ def age_ms(text: str) -> int:
     if age is None:
         raise ValueError(f"{text!r} is no age like 90m, 24h or 7d")
     return int(age[1]) * _UNITS_MS[age[2]]
+
+
+def moment_ms(text: str, *, end_of_day: bool = False) -> int:
+    """A date or a moment (ISO 8601; UTC without a zone) in milliseconds since the epoch. A date is its beginning or its
+    last second. Raises ValueError."""
+    moment = datetime.fromisoformat(text)
+    if end_of_day and "T" not in text and " " not in text:
+        moment += timedelta(days=1, seconds=-1)
+    return int((moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp() * 1000)

@@ -39,6 +39,7 @@ from trivium.settings import (
     StorageSettings,
     TokenSettings,
     UpstreamSettings,
+    wrong_setting,
 )
 
 ProviderName = re.compile(r"[a-z0-9][a-z0-9._-]*")
@@ -99,7 +100,7 @@ def data_folder(settings: Settings, env: Mapping[str, str]) -> Path:
         try:
             return Path(settings.storage.data).expanduser()
         except RuntimeError as error:
-            raise _error(settings.source, ("storage", "data"), str(error)) from None
+            raise wrong_setting(settings.source, ("storage", "data"), str(error)) from None
     base = env.get("XDG_DATA_HOME")
     return (Path(base) if base else Path.home() / ".local" / "share") / "trivium"
 
@@ -111,7 +112,7 @@ def database_url(settings: Settings, env: Mapping[str, str]) -> str | None:
     path = ("storage", "url")
     url = secret(settings.storage.url, env, settings.source, path)
     if not url.startswith(("postgresql://", "postgres://")):
-        raise _error(settings.source, path, "expected postgresql://USER:PASSWORD@HOST:PORT/DATABASE")
+        raise wrong_setting(settings.source, path, "expected postgresql://USER:PASSWORD@HOST:PORT/DATABASE")
     return url
 
 
@@ -122,7 +123,7 @@ def token_key(settings: Settings, env: Mapping[str, str]) -> bytes | None:
     path = ("tokens", "key")
     key = secret(settings.tokens.key, env, settings.source, path).encode()
     if len(key) < 32:
-        raise _error(settings.source, path, f"expected 32 bytes or more, got {len(key)}")
+        raise wrong_setting(settings.source, path, f"expected 32 bytes or more, got {len(key)}")
     return key
 
 
@@ -133,7 +134,7 @@ def redis_url(settings: Settings, env: Mapping[str, str]) -> str | None:
     path = ("limits", "redis_url")
     url = secret(settings.limits.redis_url, env, settings.source, path)
     if not url.startswith(("redis://", "rediss://", "unix://")):
-        raise _error(settings.source, path, "expected redis://USER:PASSWORD@HOST:PORT/NUMBER")
+        raise wrong_setting(settings.source, path, "expected redis://USER:PASSWORD@HOST:PORT/NUMBER")
     return url
 
 
@@ -144,7 +145,9 @@ def secret_keys(settings: Settings, env: Mapping[str, str]) -> list[tuple[str, s
     for entry in settings.secrets.keys:
         version, _, place = entry.partition("=")
         if not _VERSION.fullmatch(version) or not place.startswith(("env:", "file:")) or version in found:
-            raise _error(settings.source, path, "expected VERSION=env:NAME or VERSION=file:PATH, each version once")
+            raise wrong_setting(
+                settings.source, path, "expected VERSION=env:NAME or VERSION=file:PATH, each version once"
+            )
         found[version] = secret(place, env, settings.source, path)
     return list(found.items())
 
@@ -183,15 +186,15 @@ def secret(value: str, env: Mapping[str, str], source: Source | None, path: tupl
     kind, _, rest = value.partition(":")
     if kind == "env":
         if not env.get(rest):
-            raise _error(source, path, f"the environment variable {rest} is not set")
+            raise wrong_setting(source, path, f"the environment variable {rest} is not set")
         return env[rest]
     if kind == "file":
         try:
             content = Path(rest).expanduser().read_text().strip()
         except (OSError, ValueError, RuntimeError) as error:
-            raise _error(source, path, f"cannot read the file {rest}: {error}") from None
+            raise wrong_setting(source, path, f"cannot read the file {rest}: {error}") from None
         if not content:
-            raise _error(source, path, f"the file {rest} is empty")
+            raise wrong_setting(source, path, f"the file {rest} is empty")
         return content
     return value
 
@@ -299,7 +302,3 @@ def _read(path: Path) -> str:
         return path.read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(f"{path}: cannot be read: {error}") from None
-
-
-def _error(source: Source | None, path: tuple[str, ...], expected: str) -> ConfigError:
-    return source.error(path, expected) if source else ConfigError(f"{'.'.join(path)}: {expected}")

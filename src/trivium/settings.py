@@ -380,6 +380,11 @@ class Source(msgspec.Struct, frozen=True):
         return ConfigError(f"{place}: {'.'.join(path)}: {expected}")
 
 
+def wrong_setting(source: Source | None, path: tuple[str, ...], expected: str) -> ConfigError:
+    """The error, with file and line where the settings came from a file."""
+    return source.error(path, expected) if source else ConfigError(f"{'.'.join(path)}: {expected}")
+
+
 def _line_of(text: str, path: tuple[str, ...]) -> int | None:
     """The line on which a key's value ends: the shortest prefix of the file that is TOML and has the key."""
     lines = text.replace("\r\n", "\n").split("\n")

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
-from datetime import UTC, datetime
 from typing import Any, TypeVar
 
 import click
 
 from trivium.cli.options import echo_table, when
-from trivium.clock import age_ms
+from trivium.clock import age_ms, moment_ms
 from trivium.errors import OperationError
 
 _Command = TypeVar("_Command", bound=Callable[..., Any])
@@ -76,12 +75,9 @@ def ahead(text: str | None) -> int | None:
     except ValueError:
         pass
     try:
-        moment = datetime.fromisoformat(text)
+        return moment_ms(text, end_of_day=True)
     except ValueError:
         raise OperationError(f"{text!r} is no time; expected 2026-12-31, 2026-12-31T12:00 or 90d, 12h.") from None
-    if len(text) == len("2026-12-31"):
-        moment = moment.replace(hour=23, minute=59, second=59)
-    return int((moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp() * 1000)
 
 
 def said(told: Mapping[str, Any]) -> str:

@@ -13,7 +13,7 @@ from typing import Any
 import click
 import msgspec
 
-from trivium.clock import age_ms
+from trivium.clock import age_ms, moment_ms
 from trivium.errors import OperationError
 
 config_option = click.option(
@@ -48,12 +48,11 @@ def moment(text: str | None) -> int | None:
     with contextlib.suppress(ValueError):
         return max(0, int(time.time() * 1000) - age_ms(text))
     try:
-        date = datetime.fromisoformat(text)
+        return max(0, moment_ms(text))
     except ValueError:
         raise OperationError(
             f"{text!r} is no time; expected 2026-01-31, 2026-01-31T12:00 or an age like 24h."
         ) from None
-    return max(0, int((date if date.tzinfo else date.replace(tzinfo=UTC)).timestamp() * 1000))
 
 
 def echo_table(heads: Sequence[str], rows: Sequence[Sequence[object]]) -> None:

@@ -22,12 +22,11 @@ from typing import Annotated, Protocol, TypeVar
 import msgspec
 
 from trivium.canon import wildcard
-from trivium.errors import ConfigError
 from trivium.metering.dataset import Dataset, Dated, Found
 from trivium.metering.overlay import GATEWAYS, VENDORS, image_limit, limits_of, output_limit, overlaid
 from trivium.metering.prices import FREE, Limits, Price, Quote, version_of
 from trivium.metering.sheet import PriceFault, read_price
-from trivium.settings import Settings
+from trivium.settings import Settings, wrong_setting
 
 EMBEDDED = "local"
 LEAST_MARKUP, MOST_MARKUP = -1_000_000, 100_000_000
@@ -109,8 +108,7 @@ def _configured(settings: Settings, pattern: str, table: object) -> Price | None
         return read_price(table)
     except PriceFault as fault:
         path = ("models", pattern, "price", *fault.path)
-        error = settings.source.error(path, fault.expected) if settings.source else ConfigError(str(fault))
-        raise error from None
+        raise wrong_setting(settings.source, path, fault.expected) from None
 
 
 class _Kept(msgspec.Struct, frozen=True):

@@ -7,13 +7,12 @@ from __future__ import annotations
 
 import re
 import secrets
-from datetime import UTC, datetime
 from decimal import Decimal, InvalidOperation
 from typing import Any, Literal
 
 import msgspec
 
-from trivium.clock import Clock
+from trivium.clock import Clock, moment_ms
 from trivium.errors import OperationError
 from trivium.money import NANO, nano_text
 from trivium.operations.table import (
@@ -296,12 +295,9 @@ def _made_up(kind: str) -> str:
 
 def _moment(text: str) -> int:
     try:
-        moment = datetime.fromisoformat(text)
+        return moment_ms(text, end_of_day=True)
     except ValueError:
         raise OperationError(f"{text!r} is no date; expected 2026-12-31 or 2026-12-31T12:00Z.") from None
-    if "T" not in text and " " not in text:
-        moment = moment.replace(hour=23, minute=59, second=59)
-    return int((moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp() * 1000)
 
 
 def _refunded(entry: Entry) -> Refunded:

@@ -5,7 +5,7 @@
 from __future__ import annotations
 
 from trivium.canon.api import Api
-from trivium.errors import Forbidden
+from trivium.errors import RequestError
 from trivium.pipeline.call import Call
 from trivium.pipeline.custom import custom_entries
 from trivium.pipeline.deps import Deps
@@ -41,18 +41,19 @@ def visible_entries(caller: Caller | None, time_ms: int, deps: Deps) -> list[Mod
     """The models that a caller sees: those that a request could name. A custom one hides what has the same name."""
     if caller is None:
         entries = [(entry, target) for entry, target in deps.catalog.entries() if is_free(target, time_ms, deps)]
-        return [entry for entry, target in entries if _is_open(None, target, deps)]
+        return [entry for entry, target in entries if is_open(None, target, deps)]
     custom = custom_entries(caller, deps)
     named = {entry.id for entry, _ in custom}
     entries = custom + [(entry, target) for entry, target in deps.catalog.entries() if entry.id not in named]
     if own_vendors(caller, deps):
         entries = [(entry, of_own_key(caller, entry.id, target, Api.CHAT, deps) or target) for entry, target in entries]
-    return [entry for entry, target in entries if _is_open(caller, target, deps)]
+    return [entry for entry, target in entries if is_open(caller, target, deps)]
 
 
-def _is_open(caller: Caller | None, target: Target, deps: Deps) -> bool:
+def is_open(caller: Caller | None, target: Target, deps: Deps) -> bool:
+    """Whether a request that leads there would pass."""
     try:
         check_target(caller, target, deps)
-    except Forbidden:
+    except RequestError:
         return False
     return True

@@ -30,7 +30,7 @@ from trivium.pipeline.limited import Limited
 from trivium.pipeline.screening import UNCHECKED, Screened
 from trivium.pipeline.words import Words, columns
 from trivium.policy.caller import Caller
-from trivium.policy.context import context_of
+from trivium.policy.context import NOTHING, context_of
 from trivium.routing.catalog import Target
 from trivium.wire.generation import Generation
 from trivium.wire.losses import Loss
@@ -305,12 +305,13 @@ class Run:
 
     def _for_callers(self) -> dict[str, Any]:
         """The columns of what the caller's side sees in place of others."""
-        target, (code, message) = self.target, self.told or (None, None)
-        return {
-            "public_model": target.public if target and target.stealth else None,
-            "told_code": short(code),
-            "told_message": message[:_LONGEST_MESSAGE] if message else None,
-        }
+        columns: dict[str, Any] = {}
+        if self.target is not None and self.target.stealth:
+            columns["public_model"] = self.target.public
+        if self.told is not None:
+            code, message = self.told
+            columns |= {"told_code": short(code), "told_message": message[:_LONGEST_MESSAGE]}
+        return columns
 
     def read_prompts(self) -> dict[str, Any]:
         """The columns about prompts, where they are kept and somebody known has sent them."""
@@ -354,6 +355,8 @@ def _json(value: object) -> str | None:
 def _told_of_itself(headers: Mapping[bytes, bytes], key: Caller | None) -> dict[str, Any]:
     """The columns of what the client says; the project only where the key has none."""
     context = context_of(headers)
+    if context is NOTHING:
+        return {}
     return {
         "task_id": context.task,
         "parent_task_id": context.parent_task,

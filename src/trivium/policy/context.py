@@ -90,13 +90,13 @@ _NAMES: dict[str, tuple[bytes, ...]] = {
 }
 """Headers by what they tell; of several the first that is sent counts."""
 _ALL = frozenset(name for names in _NAMES.values() for name in names)
-_NOTHING = Context()
+NOTHING = Context()
 
 
 def context_of(headers: Mapping[bytes, bytes]) -> Context:
     """Most programs send none of these headers, which is seen at a glance."""
     if _ALL.isdisjoint(headers):
-        return _NOTHING
+        return NOTHING
     told = {field: first(headers, names) for field, names in _NAMES.items()}
     mode, feature = ((told[name] or "").lower() or None for name in ("mode", "feature"))
     project = _project(told["project"]) if told["project"] else None

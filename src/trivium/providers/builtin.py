@@ -16,9 +16,8 @@ from trivium.canon.api import Api
 from trivium.canon.conventions import DEFAULT, UNKNOWN, XAI, conventions_for
 from trivium.canon.usage import Conventions
 from trivium.config import secret
-from trivium.errors import ConfigError
 from trivium.providers.provider import COUNT_PATHS, Headers, Provider
-from trivium.settings import ProviderSettings, Settings, Source
+from trivium.settings import ProviderSettings, Settings, Source, wrong_setting
 
 EMBEDDED = "local"
 """The name of the provider that runs inside: llama.cpp with the weights we ship."""
@@ -113,7 +112,7 @@ def embedded(model: str) -> Provider:
 def _provider(name: str, given: ProviderSettings, source: Source | None, env: Mapping[str, str]) -> Provider:
     row = _row(name, given, source)
     if name == EMBEDDED:
-        raise _error(source, ("providers", name), "the name of the embedded model; choose another")
+        raise wrong_setting(source, ("providers", name), "the name of the embedded model; choose another")
     apis = frozenset(Api.parse(api) for api in given.apis) if given.apis else frozenset(row.apis)
     conventions = conventions_for(given.type if given.type and row.key_env else name, _otherwise(row))
     reports_cost = row.reports_cost or conventions is XAI
@@ -146,7 +145,9 @@ def _otherwise(row: Row) -> Conventions:
 def _row(name: str, given: ProviderSettings, source: Source | None) -> Row:
     kind = _kind(name, given)
     if kind not in ROWS:
-        raise _error(source, ("providers", name, "type"), f"unknown type {kind!r}; expected one of {', '.join(ROWS)}")
+        raise wrong_setting(
+            source, ("providers", name, "type"), f"unknown type {kind!r}; expected one of {', '.join(ROWS)}"
+        )
     return ROWS[kind]
 
 
@@ -163,9 +164,11 @@ def _base_url(name: str, row: Row, given: ProviderSettings, source: Source | Non
     except ValueError:
         callable_ = False
     if not callable_:
-        raise _error(source, path, "base_url: expected an absolute http or https URL, such as http://127.0.0.1:8080/v1")
+        raise wrong_setting(
+            source, path, "base_url: expected an absolute http or https URL, such as http://127.0.0.1:8080/v1"
+        )
     if parts.query or parts.fragment or parts.username is not None:
-        raise _error(source, path, "base_url: expected a URL without query, fragment, user and password")
+        raise wrong_setting(source, path, "base_url: expected a URL without query, fragment, user and password")
     lacks_version = not parts.path or (row.version_in_path and not parts.path.endswith("/v1"))
     return url + "/v1" if lacks_version else url
 
@@ -175,12 +178,12 @@ def _headers(name: str, row: Row, given: ProviderSettings, source: Source | None
     if given.key:
         key = secret(given.key, env, source, ("providers", name, "key"))
     if key is None and row.key_env:
-        raise _error(source, ("providers", name), f"needs a key: set `key`, or {row.key_env} in the environment")
+        raise wrong_setting(source, ("providers", name), f"needs a key: set `key`, or {row.key_env} in the environment")
     pairs = [_AUTH[row.auth](_latin(key, source, ("providers", name, "key")))] if key else []
     for header, text in given.headers.items():
         path = ("providers", name, "headers", header)
         if not _TOKEN.fullmatch(header) or header.lower() in _FRAMING:
-            raise _error(source, path, "expected the name of a header other than those that HTTP itself needs")
+            raise wrong_setting(source, path, "expected the name of a header other than those that HTTP itself needs")
         plain = secret(text, env, source, path)
         pairs.append((_latin(header.lower(), source, path), _latin(plain, source, path)))
     return tuple(pairs)
@@ -188,9 +191,5 @@ def _headers(name: str, row: Row, given: ProviderSettings, source: Source | None
 
 def _latin(text: str, source: Source | None, path: tuple[str, ...]) -> bytes:
     if not text.isprintable() or not text.isascii():
-        raise _error(source, path, "expected printable ASCII characters, as HTTP headers allow")
+        raise wrong_setting(source, path, "expected printable ASCII characters, as HTTP headers allow")
     return text.encode()
-
-
-def _error(source: Source | None, path: tuple[str, ...], expected: str) -> ConfigError:
-    return source.error(path, expected) if source else ConfigError(f"{'.'.join(path)}: {expected}")

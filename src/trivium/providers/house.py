@@ -7,8 +7,7 @@ from collections.abc import Container, Mapping
 
 import msgspec
 
-from trivium.errors import ConfigError
-from trivium.settings import FreeModelSettings, FreeSettings, Settings
+from trivium.settings import FreeModelSettings, FreeSettings, Settings, wrong_setting
 
 
 class HouseModel(msgspec.Struct, frozen=True, kw_only=True):
@@ -47,4 +46,4 @@ def check_routes(settings: Settings, providers: Container[str]) -> None:
     for id, model in house_models(settings.free).items():
         if model.provider not in providers:
             path, problem = ("free", "models", id, "route"), f"there is no provider {model.provider!r}"
-            raise settings.source.error(path, problem) if settings.source else ConfigError(f"{id}: {problem}")
+            raise wrong_setting(settings.source, path, problem)

@@ -12,7 +12,7 @@ from trivium import __version__
 from trivium.admin.face import Face
 from trivium.clock import Clock, SystemClock
 from trivium.config import database_url, redis_url, secret_keys, token_key
-from trivium.errors import ConfigError, RequestError, StoreUnavailable
+from trivium.errors import RequestError, StoreUnavailable
 from trivium.metering.book import Override, PriceBook, entries
 from trivium.operations.abuse import abuse_table
 from trivium.operations.byok import ByokOperations
@@ -38,7 +38,7 @@ from trivium.providers.vendors import VENDORS
 from trivium.routing.catalog import ModelEntry, catalog
 from trivium.server.desk import Desk
 from trivium.server.screening import screening
-from trivium.settings import Settings
+from trivium.settings import Settings, wrong_setting
 from trivium.store.counters import counters
 from trivium.store.rotation import status
 from trivium.store.store import Store
@@ -197,8 +197,7 @@ class Gateway:
                 self.deps.catalog.resolve(alias)
             except RequestError as error:
                 problem = f"leads to {target!r}: {error.message}"
-                source = self.settings.source
-                raise source.error(("aliases", alias), problem) if source else ConfigError(problem) from None
+                raise wrong_setting(self.settings.source, ("aliases", alias), problem) from None
 
     def _check_byok(self) -> None:
         """Keys go through Vercel only where Vercel takes them, and the house has an account there."""
@@ -211,8 +210,7 @@ class Gateway:
             elif via == "vercel" and not any(one.kind == "vercel" for one in self.providers.values()):
                 problem = "needs a provider of the type `vercel`"
             if problem is not None:
-                source = self.settings.source
-                raise source.error(("byok", "via", vendor), problem) if source else ConfigError(problem)
+                raise wrong_setting(self.settings.source, ("byok", "via", vendor), problem)
 
     async def close(self) -> None:
         """Ends what runs beside us, settles what waits for a provider's word, and makes every record durable."""

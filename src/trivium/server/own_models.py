@@ -15,9 +15,9 @@ from itertools import islice
 import msgspec
 
 from trivium.canon.api import Api
-from trivium.errors import Forbidden, SecretUnreadable, StoreUnavailable
+from trivium.errors import SecretUnreadable, StoreUnavailable
 from trivium.operations.discover import discover
-from trivium.pipeline.authorize import check_target
+from trivium.pipeline.authorize import is_open
 from trivium.pipeline.deps import Deps
 from trivium.pipeline.own import of_own_key, own_owner, own_vendors
 from trivium.policy.caller import Caller
@@ -113,13 +113,7 @@ class OwnModels:
 
     def _is_open(self, caller: Caller, name: str) -> bool:
         target = of_own_key(caller, name, None, Api.CHAT, self._deps)
-        if target is None:
-            return False
-        try:
-            check_target(caller, target, self._deps)
-        except Forbidden:
-            return False
-        return True
+        return target is not None and is_open(caller, target, self._deps)
 
 
 def _little_of(models: _Models) -> _Models:

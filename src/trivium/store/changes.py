@@ -5,6 +5,7 @@ Secrets never stand in it: who writes a line says what the change looks like to 
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 from typing import Any, TypeVar
 
@@ -93,6 +94,19 @@ class Changing:
     def note(self, tx: Writing, actor: str, action: str, target: str, **told: Any) -> None:
         """`told` are further fields of `Change`."""
         note(tx, Change(time_ms=self.clock.now_ms(), actor=actor, action=action, target=target, **told))
+
+
+class Followed(Changing):
+    """As `Changing`, of what is kept in memory: it is read anew with each change."""
+
+    async def load(self) -> None:
+        raise NotImplementedError
+
+    async def change(self, act: Callable[[Writing], _T]) -> _T:
+        try:
+            return await super().change(act)
+        finally:
+            await asyncio.shield(self.load())
 
 
 class Page(msgspec.Struct, frozen=True, kw_only=True):

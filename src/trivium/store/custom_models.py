@@ -8,7 +8,6 @@ changed.
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
@@ -18,7 +17,7 @@ from trivium import ids
 from trivium.clock import Clock
 from trivium.errors import Conflict, NotFound, OperationError
 from trivium.providers.custom import CustomModel, CustomSettings, hint_of
-from trivium.store.changes import Changing, count_up, text
+from trivium.store.changes import Followed, count_up, text
 from trivium.store.envelopes import Envelope, Keyring
 from trivium.store.key_names import MARK, sealed
 from trivium.store.sql import Database, Row, Writing
@@ -39,8 +38,8 @@ _NOTHING: Mapping[str, CustomModel] = {}
 _T = TypeVar("_T")
 
 
-class CustomModels(Changing):
-    """As `Changing` has it. `of` and `key` are for the event loop."""
+class CustomModels(Followed):
+    """As `Followed` has it. `of` and `key` are for the event loop."""
 
     def __init__(self, database: Database, writer: Writer, clock: Clock, ring: Callable[[], Keyring]) -> None:
         """`ring` is asked each time: it is replaced where a new key is made."""
@@ -115,7 +114,7 @@ class CustomModels(Changing):
             self._noted(tx, actor, "models.add", model, after=model)
             return model
 
-        return await self._changed(act)
+        return await self.change(act)
 
     async def set(
         self,
@@ -137,7 +136,7 @@ class CustomModels(Changing):
             self._noted(tx, actor, "models.set", after, before=before, after=after)
             return after
 
-        return await self._changed(act)
+        return await self.change(act)
 
     async def show(self, organization_id: str, name: str, shown_to: tuple[str, ...], actor: str) -> CustomModel:
         """To other organizations' callers, these alone. Raises NotFound."""
@@ -150,7 +149,7 @@ class CustomModels(Changing):
             self._noted(tx, actor, "models.share", after, before=before, after=after)
             return after
 
-        return await self._changed(act)
+        return await self.change(act)
 
     async def remove(self, organization_id: str, name: str, actor: str) -> CustomModel:
         """With its key. Raises NotFound."""
@@ -162,7 +161,7 @@ class CustomModels(Changing):
             self._noted(tx, actor, "models.remove", before, before=before)
             return before
 
-        return await self._changed(act)
+        return await self.change(act)
 
     def _sealed(self, tx: Writing, model: CustomModel, key: str | None) -> Envelope | None:
         """Comes before anything is written, as it may be refused."""
@@ -173,12 +172,6 @@ class CustomModels(Changing):
     def _noted(self, tx: Writing, actor: str, action: str, model: CustomModel, **told: Any) -> None:
         self.note(tx, actor, action, model.name, organization_id=model.organization_id, **told)
         count_up(tx, _MARKS[0])
-
-    async def _changed(self, act: Callable[[Writing], _T]) -> _T:
-        try:
-            return await self.change(act)
-        finally:
-            await asyncio.shield(self.load())
 
     async def _read_marks(self) -> list[Row]:
         return await self.database.ask("SELECT name, version FROM settings WHERE name IN (?, ?) ORDER BY name", _MARKS)

@@ -7,10 +7,9 @@ processes share the database, a counter tells within a second that something has
 
 from __future__ import annotations
 
-import asyncio
 import logging
 from collections import OrderedDict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, TypeVar
 
 import msgspec
@@ -18,7 +17,7 @@ import msgspec
 from trivium import ids
 from trivium.clock import Clock
 from trivium.errors import Conflict, NotFound, OperationError
-from trivium.store.changes import Changing, count_up
+from trivium.store.changes import Followed, count_up
 from trivium.store.envelopes import Envelope, Keyring
 from trivium.store.key_names import MARK, proofs, sealed
 from trivium.store.sql import Database, Row, Writing
@@ -70,8 +69,8 @@ def owner_of(*, organization: str | None, user: str | None) -> str:
     return f"organization:{organization}" if organization is not None else f"user:{user}"
 
 
-class Secrets(Changing):
-    """As `Changing` has it. `vendors`, `keys` and `plain` are for the event loop."""
+class Secrets(Followed):
+    """As `Followed` has it. `vendors`, `keys` and `plain` are for the event loop."""
 
     def __init__(self, database: Database, writer: Writer, clock: Clock, ring: Keyring) -> None:
         super().__init__(database, writer, clock, lambda: None)
@@ -154,7 +153,7 @@ class Secrets(Changing):
             self._noted(tx, actor, "byok.add", shown, after=shown)
             return shown
 
-        return await self._changed(act)
+        return await self.change(act)
 
     async def set(self, owner: str, wanted: str, plain: bytes | None, actor: str, **fields: Any) -> Secret:
         """Sets fields of a key, and the secret itself if one is given. `wanted` is an id, or a name that only one of
@@ -178,7 +177,7 @@ class Secrets(Changing):
             self._noted(tx, actor, "byok.set", after, before=before, after=after)
             return after
 
-        return await self._changed(act)
+        return await self.change(act)
 
     async def remove(self, owner: str, wanted: str, actor: str) -> Secret:
         """Raises NotFound, OperationError."""
@@ -189,7 +188,7 @@ class Secrets(Changing):
             self._noted(tx, actor, "byok.remove", before, before=before)
             return before
 
-        return await self._changed(act)
+        return await self.change(act)
 
     async def order(self, owner: str, vendor: str, wanted: Sequence[str], actor: str) -> list[Secret]:
         """The keys for a vendor in a new order, which names each once by its id or name. Raises NotFound,
@@ -210,17 +209,11 @@ class Secrets(Changing):
             count_up(tx, MARK)
             return after
 
-        return await self._changed(act)
+        return await self.change(act)
 
     def _noted(self, tx: Writing, actor: str, action: str, secret: Secret, **told: Any) -> None:
         self.note(tx, actor, action, secret.id, organization_id=_organization(secret.owner), **told)
         count_up(tx, MARK)
-
-    async def _changed(self, act: Callable[[Writing], _T]) -> _T:
-        try:
-            return await self.change(act)
-        finally:
-            await asyncio.shield(self.load())
 
     async def _read(self, owner: str, vendor: str | None) -> list[SealedSecret]:
         where, values = ("AND vendor = ?", [vendor]) if vendor is not None else ("", [])
