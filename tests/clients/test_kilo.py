@@ -119,7 +119,8 @@ async def test_its_profile_is_the_users(tmp_path: Path) -> None:
 
 
 async def test_without_a_key_it_works_with_a_free_model_and_hears_of_no_other(tmp_path: Path) -> None:
-    settings = f'{HOUSE}[free]\nanonymous = true\npatterns = ["up/first"]\n'
+    dear = '[models."up/second"]\nprice = { input = "1", output = "2" }\n'
+    settings = f'[free]\nanonymous = true\npatterns = ["up/first"]\n{dear}'
     async with house(settings=settings) as running_:
         listed = await kilo(running_, tmp_path, "models", "kilo", key=None)
         ended = await kilo(running_, tmp_path, "run", "--auto", "-m", "kilo/first", TASK, key=None)
