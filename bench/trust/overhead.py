@@ -23,6 +23,7 @@ from trivium import ids
 from trivium.clock import SystemClock
 from trivium.metering.record import Record
 from trivium.metering.start import Start
+from trivium.server.run import settle_down
 from trivium.store.accounts import Accounts
 from trivium.store.ledger import Ledger
 from trivium.store.migrations import migrate
@@ -47,6 +48,7 @@ class Turn(NamedTuple):
 def run(scale: float, folder: Path) -> Figures:
     seconds = max(2.0, SECONDS * scale)
     turns = max(3, round(TURNS * min(scale, 1)))
+    settle_down()
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         pairs = [
             (runner.run(_turn(folder / f"{n}.db", seconds)), runner.run(_turn(None, seconds))) for n in range(turns)

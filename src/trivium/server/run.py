@@ -65,7 +65,7 @@ async def _serve(
         if absent := await gateway.read_prices():
             console.say(absent)
         key = await bootstrap_key(folder, gateway.store.keys)
-        _settle_down()
+        settle_down()
         door = await control.serve(folder, gateway.operations.perform)
         server = Server(gateway)
         looked = asyncio.Event()
@@ -168,7 +168,7 @@ async def _keep_discovering(gateway: Gateway, looked: asyncio.Event) -> None:
         await asyncio.sleep(_REDISCOVER)
 
 
-def _settle_down() -> None:
+def settle_down() -> None:
     """What is there for good need not be looked through again and again, and a request leaves few cycles behind. The
     writer's thread may keep the event loop waiting for half a millisecond, not for Python's usual five."""
     gc.collect()

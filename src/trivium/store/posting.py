@@ -195,9 +195,15 @@ def write_records(tx: Writing, records: Sequence[Record], new: set[str]) -> None
         }
         records = [record for record in records if record.id not in there]
     if records:
-        rows = [msgspec.structs.astuple(record) for record in records]
-        tx.executemany(_USUAL_RECORD, [row[:_USUAL] for row in rows if row[_USUAL:] == _NOTHING])
-        if more := [row for row in rows if row[_USUAL:] != _NOTHING]:
+        usual, more = [], []
+        for record in records:
+            row = msgspec.structs.astuple(record)
+            if row[_USUAL:] == _NOTHING:
+                usual.append(row[:_USUAL])
+            else:
+                more.append(row)
+        tx.executemany(_USUAL_RECORD, usual)
+        if more:
             tx.executemany(_RECORD, more)
         tx.executemany(rollups.STATEMENT, rollups.rows(records))
 

@@ -8,8 +8,8 @@ A model is named where its provider had to do with it: names that callers make u
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterable
-from operator import add
 
 from trivium.metering.record import Record
 
@@ -66,11 +66,10 @@ CORRECTION = (
 def rows(records: Iterable[Record]) -> list[tuple[str | int, ...]]:
     """Values for `STATEMENT`, a row for each combination. They are in order, so that two gateways that add to the same
     rows wait for each other rather than for ever."""
-    hours: dict[tuple[str | int, ...], tuple[int, ...]] = {}
+    hours: defaultdict[tuple[str | int, ...], list[tuple[int, ...]]] = defaultdict(list)
     for record in records:
-        key, sums = _key(record), _sums(record)
-        hours[key] = tuple(map(add, hours[key], sums)) if key in hours else sums
-    return [key + hours[key] for key in sorted(hours)]
+        hours[_key(record)].append(_sums(record))
+    return [(*key, *map(sum, zip(*hours[key], strict=True))) for key in sorted(hours)]
 
 
 def _key(record: Record) -> tuple[str | int, ...]:
