@@ -98,6 +98,19 @@ class TestPolicy:
         # For the user's own account it is nobody's business.
         assert await outcomes(people, own) == {200}
 
+    @pytest.mark.parametrize("denied", ["x-ai/*", "x-ai/grok-4", "xai/grok-4", "grok-4", "up/xai/*"])
+    async def test_a_model_is_meant_however_a_gateway_calls_it(self, denied: str) -> None:
+        at_vercel = 'type = "vercel"\nkey = "k"\n' + LISTED.replace('"m"', '"xai/grok-4"')
+        async with running(*ANSWERS, provider=at_vercel) as house:
+            people = People(house)
+            await people.organization("acme", policy={"models_deny": [denied]})
+            key = await people.key(organization="acme", user="acme-member")
+            assert await outcomes(people, key, "up/xai/grok-4") == {(403, "model_not_allowed")}
+            assert await people.models(key) == {"n"}
+            await people.policy("acme", models_allow=[denied])
+            assert await outcomes(people, key, "xai/grok-4") == {200}
+            assert await people.models(key) == {"xai/grok-4"}
+
     async def test_a_change_is_effective_with_the_next_call(self, people: People) -> None:
         await people.organization("acme")
         key = await people.key(organization="acme", user="acme-member")

@@ -46,6 +46,7 @@ async def test_switched_on_the_beginnings_are(stream: bool) -> None:
 async def test_a_stream_that_goes_on_does_not_hold_its_question() -> None:
     begun = stalling(beginning("messages", "Hi"))
     async with shop(begun, settings=ON) as house:
+        gc.collect()
         asking = asyncio.create_task(house.post("/v1/messages", {**SAID, "stream": True}))
         await house.upstream.wait_for_requests(1)
         await asyncio.sleep(0.05)

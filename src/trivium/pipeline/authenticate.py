@@ -19,6 +19,9 @@ from trivium.policy.addresses import subscriber
 from trivium.policy.caller import Caller
 from trivium.policy.context import ORGANIZATION, first
 
+_USUAL = b"Bearer " + KEY_PREFIX.encode()
+"""How nearly all calls begin, of which no more need be looked at."""
+_SCHEME = len(b"Bearer ")
 _INVALID = "The API key is not valid. Send a Trivium key as `Authorization: Bearer tv-...` or `x-api-key: tv-...`."
 
 
@@ -69,6 +72,9 @@ async def _acting_for(caller: Caller, organization_id: str, deps: Deps) -> Calle
 
 
 def _credential(headers: Mapping[bytes, bytes]) -> str | None:
+    usual = headers.get(AUTHORIZATION, b"")
+    if usual.startswith(_USUAL) and b"\n" not in usual and API_KEY not in headers:
+        return usual[_SCHEME:].strip().decode("latin-1")
     sent = [_bearer(line) for line in headers.get(AUTHORIZATION, b"").split(b"\n")]
     sent += headers.get(API_KEY, b"").split(b"\n")
     presented = [text for one in sent if (text := one.strip().decode("latin-1")) and text != "anonymous"]

@@ -134,9 +134,12 @@ class Windows:
         windows: list[_Window | None] = []
         denial: Denial | None = None
         for claim in claims:
-            window = self._window(claim.key, claim.window_s, now_ms) if claim.window_s else None
+            if claim.window_s:
+                window = self._window(claim.key, claim.window_s, now_ms)
+                used = window.total
+            else:
+                window, used = None, self.held(claim.key)
             windows.append(window)
-            used = self.held(claim.key) if window is None else window.total
             excess = used + (claim.amount or 1) - claim.limit
             if excess > 0:
                 wait_s = 1 if window is None else max(1, -(-window.freed_ms(excess, now_ms) // 1000))

@@ -13,7 +13,7 @@ from itertools import product
 
 import msgspec
 
-from trivium.providers.vendors import GATEWAYS, VENDORS, Match, match
+from trivium.providers.vendors import GATEWAYS, VENDORS, Match, match, match_served
 from trivium.providers.vercel import VERCEL_IDS, vercel_id
 
 _PLACES = 4
@@ -57,6 +57,14 @@ def known_as(vendor: str, model: str, beside: Beside = _NOTHING) -> tuple[str, .
     bare = [id for one in dict.fromkeys(ids) for id in spellings(vendor, one)]
     named = [f"{space}/{id}" for space in (*(VENDORS[vendor].namespaces or (vendor,)), *beside.own) for id in bare]
     return _small([*named, *bare, *(f"{gateway}/{name}" for gateway in beside.gateways for name in (*named, *bare))])
+
+
+@lru_cache(10_000)
+def served_as(kind: str, provider: str, model: str) -> tuple[str, ...]:
+    """The names of a model that the house has from one of its providers, if it is known whose it is: a list that means
+    `x-ai/grok-4` means it at Vercel too, where it is called `xai/grok-4`."""
+    made = match_served(kind, provider, model.strip().lower().partition(":")[0].rstrip(), _MAKERS)
+    return known_as(made.vendor, made.model) if made is not None else ()
 
 
 def _one_at_vercel(vendor: str, model: str) -> list[str]:

@@ -20,6 +20,7 @@ from trivium.metering.prices import Price, Quote
 from trivium.providers.custom import CustomModel
 from trivium.providers.house import HouseModel, house_models
 from trivium.providers.provider import Provider
+from trivium.providers.vendor_names import served_as
 from trivium.settings import NOTHING_FREE, FreeSettings
 
 _OURS = "trivium"
@@ -108,7 +109,8 @@ class Catalog(msgspec.Struct, frozen=True):
     def resolve(self, name: str) -> Target:
         """Raises ModelNotFound, or ModelAmbiguous naming the candidates."""
         if (aliased := self.aliases.get(name)) is not None:
-            return msgspec.structs.replace(self._resolve(aliased), also=alias_names(name))
+            target = self._resolve(aliased)
+            return msgspec.structs.replace(target, also=target.also + alias_names(name))
         return self._resolve(name)
 
     def names_at_providers(self, name: str) -> tuple[str, ...]:
@@ -155,7 +157,9 @@ class Catalog(msgspec.Struct, frozen=True):
         return [(entry, target) for entry, target in found.values() if self._is_offered(target)]
 
     def _target(self, provider: str, model: str) -> Target:
-        return Target(self.providers[provider], model, free=(provider, model) in self.free)
+        found = self.providers[provider]
+        also = served_as(found.kind, provider, model)
+        return Target(found, model, free=(provider, model) in self.free, also=also)
 
     def _is_offered(self, target: Target) -> bool:
         try:

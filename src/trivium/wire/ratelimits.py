@@ -69,6 +69,12 @@ def _tell(found: list[Header], names: _Names, room: Room, reset: bytes) -> None:
 
 
 def _duration(ms: int) -> bytes:
+    """From a second on rounded up to tenths."""
+    return _go(ms if ms < 1000 else -(-ms // 100) * 100)
+
+
+@lru_cache(2_000)
+def _go(ms: int) -> bytes:
     """As Go writes durations: `0s`, `120ms`, `17.4s`, `6m0s`."""
     if 0 < ms < 1000:
         return b"%dms" % ms
