@@ -103,13 +103,14 @@ class PromptServer(Server):
 async def running(
     *rules: Rule | Reply, settings: str = "", provider: str = ALL_APIS, script: Script | None = None, name: str = "up"
 ) -> AsyncIterator[Running]:
-    """`settings` is TOML; `provider` is the content of the table of the provider `up`, which serves any model; `name`
-    is another name for it."""
+    """`settings` is TOML, `{upstream}` in it the address of the scripted one; `provider` is the content of the table of
+    the provider `up`, which serves any model; `name` is another name for it."""
     ordered = [rule if isinstance(rule, Rule) else Rule(rule) for rule in rules]
     with tempfile.TemporaryDirectory() as folder:
         async with ScriptedUpstream(script or Script(rules=ordered)) as upstream:
             prices = "" if "[models." in settings else _FREE
             provided = f'[providers.{name}]\nbase_url = "{upstream.url}/v1"\n{provider}\n'
+            settings = settings.replace("{upstream}", upstream.url)
             text = f"{settings}\n{prices}[local]\nenabled = false\n{provided}"
             (Path(folder) / "pepper").write_bytes(_PEPPER)
             gateway = Gateway(config.parse(text), Path(folder), {})

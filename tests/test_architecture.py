@@ -20,7 +20,7 @@ ROOT = Path(__file__).parents[1]
 SRC = ROOT / "src" / "trivium"
 
 LAYERS = [
-    {"errors"},
+    {"errors", "settings_routing"},
     {"settings", "ids", "money", "clock"},
     {"config"},
     {"canon"},

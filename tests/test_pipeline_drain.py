@@ -20,6 +20,8 @@ PATIENCE = 5.0
 class Client:
     """What came to it."""
 
+    provisional = False
+
     def __init__(self) -> None:
         self.heard: list[object] = []
         self.started = False

@@ -41,6 +41,7 @@ from trivium.settings import (
     UpstreamSettings,
     wrong_setting,
 )
+from trivium.settings_routing import RoutingSettings
 
 ProviderName = re.compile(r"[a-z0-9][a-z0-9._-]*")
 _VERSION = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,49}")
@@ -62,6 +63,7 @@ _SECTIONS: dict[str, Any] = {
     "byok": ByokSettings,
     "admin": AdminSettings,
     "catalog": CatalogSettings,
+    "routing": RoutingSettings,
     "tokens": TokenSettings,
     "aliases": dict[str, str],
 }
@@ -177,7 +179,7 @@ def parse(text: str, name: str = "trivium.toml") -> Settings:
             known = ", ".join(sorted([*_SECTIONS, *_NAMED]))
             raise source.error((section,), f"unknown section; expected one of {known}")
     settings = Settings(**values)
-    _check_free(settings, source)
+    _check_ids(settings, source)
     return settings
 
 
@@ -238,11 +240,19 @@ def _free(content: object, source: Source) -> FreeSettings:
     return msgspec.structs.replace(settings, models=found)
 
 
-def _check_free(settings: Settings, source: Source) -> None:
-    """An id means one thing."""
+def _check_ids(settings: Settings, source: Source) -> None:
+    """A name means one thing."""
+    known = dict.fromkeys(settings.aliases, "an alias")
     for id in settings.free.models:
-        if id in settings.aliases:
-            raise source.error(("free", "models", id), "is an alias too; leave one of them out")
+        if id in known:
+            raise source.error(("free", "models", id), f"is {known[id]} too; leave one of them out")
+        known[id] = "a free model"
+    for id, model in settings.catalog.models.items():
+        for name in (id, *model.aliases):
+            if not name or name != name.strip() or name in known:
+                why = f"is {known[name]} too; leave one of them out" if name in known else "has blanks around it"
+                raise source.error(("catalog", "models", id), f"{name!r} {why}")
+            known[name] = f"the model {id} of the catalogue" if name == id else f"an alias of {id}"
 
 
 _NAMED: dict[str, Callable[[object, Source], Any]] = {"providers": _providers, "models": _models, "free": _free}

@@ -9,10 +9,10 @@ from typing import Annotated, Any, Literal
 import msgspec
 
 from trivium.errors import ConfigError
+from trivium.settings_routing import CatalogModelSettings, RoutingSettings, Seconds
 
 MIB = 1024 * 1024
 
-Seconds = Annotated[float, msgspec.Meta(gt=0, le=86_400)]
 Port = Annotated[int, msgspec.Meta(ge=0, le=65_535)]
 
 
@@ -273,6 +273,8 @@ class CatalogSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Shown before the others, in this order; from them comes a default model where none is set or allowed."""
     assumed_context: Annotated[int, msgspec.Meta(ge=1, le=10**9)] = 128_000
     """Tokens: told under `/api/` of a model whose context nobody knows, for clients that drop a list with a gap."""
+    models: dict[str, CatalogModelSettings] = {}
+    """By the id under which they are asked for."""
 
 
 class TokenSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -354,6 +356,7 @@ class Settings(msgspec.Struct, frozen=True):
     records: RecordSettings = RecordSettings()
     abuse: AbuseSettings = AbuseSettings(mode="off")
     catalog: CatalogSettings = CatalogSettings()
+    routing: RoutingSettings = RoutingSettings()
     tokens: TokenSettings = TokenSettings()
     free: FreeSettings = NOTHING_FREE
     secrets: SecretsSettings = SecretsSettings()

@@ -140,6 +140,9 @@ class Record(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     told_code: str | None = None
     """The error that the client was told, where we told it; `error_code` and `error_message` are the operator's."""
     told_message: str | None = None
+    routing: str | None = None
+    """JSON: why this route was taken, which were tried before it and which could not be; null where there was no choice
+    (`pipeline/settle.Decided`)."""
 
 
 COLUMNS = Record.__struct_fields__

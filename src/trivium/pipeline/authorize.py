@@ -37,6 +37,12 @@ def check_target(caller: Caller | None, target: Target, deps: Deps) -> None:
         check_house_model(policy, target.house, provider.name, collects=collects, retains=retains)
 
 
+def check_any(caller: Caller | None, target: Target, deps: Deps) -> None:
+    """Whether a request that leads there may go by one route or another. Raises as `check_target` for the first."""
+    if not is_open(caller, target, deps):
+        check_target(caller, target, deps)
+
+
 def visible_entries(caller: Caller | None, time_ms: int, deps: Deps) -> list[ModelEntry]:
     """The models that a caller sees: those that a request could name. A custom one hides what has the same name."""
     if caller is None:
@@ -51,7 +57,11 @@ def visible_entries(caller: Caller | None, time_ms: int, deps: Deps) -> list[Mod
 
 
 def is_open(caller: Caller | None, target: Target, deps: Deps) -> bool:
-    """Whether a request that leads there would pass."""
+    """Whether a request that leads there, by one route or another, would pass."""
+    return any(_passes(caller, route, deps) for route in deps.catalog.routes(target))
+
+
+def _passes(caller: Caller | None, target: Target, deps: Deps) -> bool:
     try:
         check_target(caller, target, deps)
     except RequestError:

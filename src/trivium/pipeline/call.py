@@ -61,6 +61,12 @@ class Reply(Protocol):
     """Where the answer goes. `write` waits while the client is slow (backpressure)."""
 
     @property
+    def provisional(self) -> bool:
+        """What is written does not go out yet, because somebody else can still answer: of a failure that is known by
+        then the client need not hear."""
+        ...
+
+    @property
     def started(self) -> bool:
         """The status line has gone out: an error can no longer have a status."""
         ...

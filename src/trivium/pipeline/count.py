@@ -17,8 +17,9 @@ from trivium.pipeline.forward import prepare, way_to
 from trivium.pipeline.hold import begin
 from trivium.pipeline.limited import with_own
 from trivium.pipeline.own import send
-from trivium.pipeline.relay import Exchange, json_headers, loss_header
+from trivium.pipeline.relay import Exchange
 from trivium.pipeline.settle import Run
+from trivium.pipeline.tell import json_headers, loss_header
 from trivium.routing.catalog import Target
 from trivium.wire.request import Request
 from trivium.wire.translate import estimated

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Protocol
 
+from trivium.canon import wildcard
 from trivium.clock import Clock
 from trivium.metering.book import PriceBook
 from trivium.metering.prices import Quote
@@ -23,7 +24,9 @@ from trivium.policy.promotions import Promotions
 from trivium.policy.spending import Refusal
 from trivium.providers.custom import CustomModel
 from trivium.routing.catalog import Catalog
+from trivium.routing.health import Health, Sessions
 from trivium.settings import NOTHING_FREE, BillingSettings, ByokSettings, FreeSettings, ServerSettings
+from trivium.settings_routing import RoutingSettings
 from trivium.store.counters import LocalCounters
 from trivium.store.secrets import SealedSecret
 from trivium.upstream.client import UpstreamClient
@@ -97,6 +100,10 @@ class Ledger(Protocol):
         """Keeps the id by which the provider knows the call."""
         ...
 
+    def moved(self, id: str, provider: str, model: str, price_version: str | None) -> None:
+        """Keeps where a call that was started leads now."""
+        ...
+
     def end(self, record: Record) -> None:
         """The outcome of a call, and its end if it was started."""
         ...
@@ -148,6 +155,9 @@ class Counters(Protocol):
         ...
 
 
+NO_DETOURS = RoutingSettings()
+
+
 class Deps:
     """Mutable are `catalog`, `prices` and `house`: snapshots, replaced whole."""
 
@@ -173,6 +183,7 @@ class Deps:
         screening: Screening | None = None,
         keeps_prompts: bool = False,
         custom_models: CustomModels | None = None,
+        routing: RoutingSettings = NO_DETOURS,
     ) -> None:
         """`seal_key` is the secret with which sealed reasoning is put into envelopes; `counters` are this process's own
         where none are given; without `screening` nobody looks for abuse; `keeps_prompts` says that records have the
@@ -202,6 +213,16 @@ class Deps:
         self.custom_models = custom_models
         self.in_flight = InFlight(settings.max_in_flight_bytes, settings.max_calls)
         self.flood = Flood()
+        self.routing = routing
+        self.detours = routing.canary is not None or routing.emergency_provider is not None
+        """Whether a call may be led elsewhere than its model's name says."""
+        self.health = Health(failures=routing.failures, rest_s=routing.rest)
+        self.sessions = Sessions(routing.keep_session)
+
+    def has_canary(self, model: str) -> bool:
+        """Whether a model of the main provider's, by its id there, is one of those that the canary gets calls for."""
+        patterns = self.routing.canary.models if self.routing.canary is not None else ()
+        return not patterns or any(wildcard.compiled(pattern).fullmatch(model) for pattern in patterns)
 
     def keep(self, record: Record) -> None:
         """Hands a record to the store; refusals of strangers by way of `Flood`."""

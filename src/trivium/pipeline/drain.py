@@ -43,6 +43,10 @@ class _Ear:
         self.deaf = False
 
     @property
+    def provisional(self) -> bool:
+        return self._reply.provisional
+
+    @property
     def started(self) -> bool:
         return self._reply.started
 

@@ -18,6 +18,7 @@ from trivium.providers.traits import traits_of
 from trivium.routing.catalog import Target
 from trivium.settings import TimeoutSettings
 from trivium.upstream.client import Timeouts, UpstreamRequest, UpstreamResponse
+from trivium.upstream.deadline import due
 from trivium.wire.cover import Cover
 from trivium.wire.destination import Destination
 from trivium.wire.envelope import origin_tag
@@ -109,7 +110,7 @@ async def forward(  # noqa: PLR0917
         headers.append(_via(call))
     if provider.signing is not None:
         headers = signed(provider.signing, "POST", url, headers, body, deps.clock.now_ms())
-    response = await deps.client.send(
+    sending = deps.client.send(
         UpstreamRequest(
             url=url,
             headers=headers,
@@ -119,6 +120,7 @@ async def forward(  # noqa: PLR0917
             goes_out=run.limited.goes_out if run.limited else None,
         )
     )
+    response = await (sending if run.deadline is None else due(sending, run.deadline))
     if run.limited is not None:
         run.limited.answered(response.status)
     run.ttfb_us = run.elapsed_us()

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import msgspec
 
+from trivium.canon.api import Api
 from trivium.errors import CredentialMissing, RequestError
 from trivium.pipeline.call import Call
 from trivium.pipeline.deps import Deps
-from trivium.pipeline.own import find_target, resolve
+from trivium.pipeline.own import Own, find_target, resolve, route_of
 from trivium.pipeline.settle import Run
 from trivium.policy.addresses import subscriber
 from trivium.policy.caller import Caller
@@ -26,6 +27,17 @@ def find(caller: Caller | None, name: str, deps: Deps, run: Run | None = None) -
         return find_target(caller, name, deps) if run is None else resolve(caller, name, run, deps)
     except RequestError as error:
         return error
+
+
+def find_way(caller: Caller | None, name: str, api: Api, deps: Deps) -> tuple[Target | RequestError, Own | None]:
+    """As `find`, and whose own key pays there."""
+    try:
+        if caller is None:
+            return deps.catalog.resolve(name), None
+        own, target = route_of(caller, name, api, deps)
+    except RequestError as error:
+        return error, None
+    return target, own
 
 
 def is_counted(caller: Caller | None, found: Target | RequestError) -> bool:

@@ -5,10 +5,12 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Callable, Coroutine
 
 from trivium.errors import BodyTimeout, RequestError, StoreUnavailable, TriviumError, UpstreamError
+from trivium.pipeline.attempts import Attempts
 from trivium.pipeline.authenticate import authenticate
-from trivium.pipeline.authorize import check_call, check_target
+from trivium.pipeline.authorize import check_call
 from trivium.pipeline.call import Body, Call, Headers, Operation, Reply
 from trivium.pipeline.count import count
 from trivium.pipeline.deps import Deps
@@ -17,14 +19,16 @@ from trivium.pipeline.forward import prepare, way_to
 from trivium.pipeline.free import check_free, find, is_counted
 from trivium.pipeline.hold import account_of, begin
 from trivium.pipeline.house import exchange_of
+from trivium.pipeline.legs import legs_of
 from trivium.pipeline.limited import with_own
 from trivium.pipeline.limits import admit, readmit
 from trivium.pipeline.mask import told_of
 from trivium.pipeline.own import send
+from trivium.pipeline.patience import deadline_of
 from trivium.pipeline.read import check_head, read_body
-from trivium.pipeline.relay import error_value, json_headers
 from trivium.pipeline.screen import screen
 from trivium.pipeline.settle import Run
+from trivium.pipeline.tell import error_value, json_headers
 from trivium.pipeline.words import Words
 from trivium.routing.catalog import Target
 from trivium.wire.errors import render
@@ -44,7 +48,8 @@ async def handle(call: Call, body: Body, reply: Reply, deps: Deps) -> None:
         try:
             deps.in_flight.enter()
             try:
-                await _serve(call, body, reply, run, deps)
+                if answering := await _admitted(call, body, reply, run, deps):
+                    await answering
             finally:
                 deps.in_flight.leave()
         except asyncio.CancelledError:
@@ -64,7 +69,9 @@ async def refuse(error: TriviumError, call: Call, reply: Reply, deps: Deps, head
         await fail(error, call, reply, run, headers)
 
 
-async def _serve(call: Call, body: Body, reply: Reply, run: Run, deps: Deps) -> None:
+async def _admitted(call: Call, body: Body, reply: Reply, run: Run, deps: Deps) -> Coroutine[None, None, None] | None:
+    """All checks; what answers the call, unless that has been done. It is awaited outside, so that nothing here keeps
+    the request while it goes on."""
     if not deps.ledger.accepts:
         raise StoreUnavailable("The gateway cannot keep records at the moment.", detail="record backlog is full")
     check_head(call, deps, anonymous=False)
@@ -81,14 +88,29 @@ async def _serve(call: Call, body: Body, reply: Reply, run: Run, deps: Deps) -> 
     if isinstance(found, RequestError):
         raise found
     target = found
-    check_target(key, target, deps)
-    run.target = target
+    legs = await legs_of(call, request, target, run, deps)
+    if legs:
+        target, run.own = legs[0].target, legs[0].own
+    run.target, run.deadline = target, deadline_of(call, run.elapsed_us())
     await admit(call, request, target, run, deps)
     if call.operation is Operation.COUNT_TOKENS:
         await count(call, request, target, reply, run, deps)
-        return
+        return None
     if deps.screening is not None:
-        target = await _screened(call, request, target, run, deps)
+        target, before = await _screened(call, request, target, run, deps), target
+        legs = legs if target is before else ()
+    if len(legs) > 1:
+        return _several(Attempts(call, request, legs, run, deps), target, reply, run)
+    return _one(call, request, target, reply, run, deps)
+
+
+async def _several(attempts: Attempts, target: Target, reply: Reply, run: Run) -> None:
+    await attempts.begin()
+    await _drained(attempts.answer, target, reply, run)
+
+
+async def _one(call: Call, request: Request, target: Target, reply: Reply, run: Run, deps: Deps) -> None:  # noqa: PLR0917
+    """A call that one route can answer."""
     way = way_to(call, target, target.provider.apis, deps)
     content = prepare(call, request, target, way, run)
     await begin(call, request, target, run, deps)
@@ -107,6 +129,13 @@ async def _serve(call: Call, body: Body, reply: Reply, run: Run, deps: Deps) -> 
         run.hold(0)
         await exchange_of(call, request, target, response, reply, run, way, deps).relay()
 
+    await _drained(answer, target, reply, run)
+
+
+async def _drained(
+    answer: Callable[[Reply], Coroutine[None, None, None]], target: Target, reply: Reply, run: Run
+) -> None:
+    """Answers; of a provider of whom that is wanted, an answer is read to its end though its client has left."""
     if target.provider.on_abort == DRAIN:
         await to_its_end(answer, reply, run, target.provider.drain_limit)
     else:

@@ -5,6 +5,10 @@ A call that costs somebody's balance or budget waits until its hold is durable; 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
+import msgspec
+
 from trivium.canon.size import Size
 from trivium.errors import BudgetExceeded, InsufficientCredits, PriceUnknown, RequestError
 from trivium.metering.bound import most_usage
@@ -26,40 +30,28 @@ CREDITS = "credits"
 _PERIODS = {"day": "daily ", "week": "weekly ", "month": "monthly ", "total": ""}
 
 
-async def begin(call: Call, request: Request, target: Target, run: Run, deps: Deps) -> None:
-    """Starts the call in the ledger. Raises PriceUnknown, InsufficientCredits, BudgetExceeded, StoreUnavailable."""
-    hold = 0
+class Bill(msgspec.Struct, frozen=True):
+    """Who pays for a call where it leads, and at which price."""
+
+    target: Target
+    quote: Quote | None
+    payer: Payer
+
+
+async def begin(  # noqa: PLR0917
+    call: Call, request: Request, target: Target, run: Run, deps: Deps, others: Sequence[Bill] = ()
+) -> None:
+    """Starts the call in the ledger, with a hold that is enough wherever else it may lead. Raises PriceUnknown,
+    InsufficientCredits, BudgetExceeded, StoreUnavailable."""
+    hold, house_pays = 0, False
     scopes: tuple[str, ...] = ()
     if call.operation is Operation.GENERATE:
-        account_id = run.account_id
-        whose = account_id or (run.key.account_id if run.key else None)
         run.asked_tier = service_tier(request)
-        if target.custom is None:  # which has no price, as the house does not sell it
-            run.quote = deps.prices.quote(target.provider, target.model, whose, call.time_ms)
-        quote = run.quote
-        if quote is not None:
-            deps.ledger.priced(quote)
-        promoted = deps.promotions.apply(
-            f"{target.provider.name}/{target.model}", account=whose, key=run.key_id, time_ms=call.time_ms
-        )
-        run.payer = payer = payer_of(quote, byok=target.provider.byok, promoted=promoted, free=target.given_away(quote))
-        if quote is None and account_id is not None and payer is Payer.HOUSE:
-            raise PriceUnknown(
-                f"Nobody knows what `{target.model}` of {target.provider.name} costs, so it cannot be charged. "
-                "The operator can set a price: trivium prices set.",
-                param="model",
-            )
-        if payer is Payer.HOUSE:
+        bill = await bill_of(call, target, run, deps)
+        run.quote, run.payer = bill.quote, bill.payer
+        if house_pays := any(one.payer is Payer.HOUSE for one in (bill, *others)):
             scopes = scopes_of(run.key, run.account_id) if run.key else ()
-            if quote is None and target.provider.reports_cost and await deps.ledger.counts(scopes):
-                raise PriceUnknown(
-                    f"A budget counts this call, and what `{target.model}` of {target.provider.name} costs is known "
-                    "only afterwards. The operator can set a price: trivium prices set.",
-                    param="model",
-                )
-            if quote is not None and (account_id is not None or await deps.ledger.counts(scopes)):
-                run.size = run.size or measure(request)
-                hold = _most(run.size, request, target, quote, deps)
+            hold = await _hold(request, (bill, *others), scopes, run, deps)
         if request.stream and run.size is None:
             # Its body is let go of before anybody knows whether an estimate is needed.
             run.size = measure(request)
@@ -68,7 +60,7 @@ async def begin(call: Call, request: Request, target: Target, run: Run, deps: De
         time_ms=call.time_ms,
         api=call.api,
         key_id=run.key_id,
-        account_id=run.account_id if run.payer is Payer.HOUSE else None,
+        account_id=run.account_id if house_pays else None,
         organization_id=run.key.organization.id if run.key and run.key.organization else None,
         scopes=scopes,
         payer=run.payer,
@@ -84,6 +76,48 @@ async def begin(call: Call, request: Request, target: Target, run: Run, deps: De
         raise _refused(refusal, request, deps)
     run.started = True
     run.hold_nano = hold
+
+
+async def bill_of(call: Call, target: Target, run: Run, deps: Deps) -> Bill:
+    """Raises PriceUnknown, StoreUnavailable."""
+    account_id = run.account_id
+    whose = account_id or (run.key.account_id if run.key else None)
+    quote = None
+    if target.custom is None:  # which has no price, as the house does not sell it
+        quote = deps.prices.quote(target.provider, target.model, whose, call.time_ms)
+    if quote is not None:
+        deps.ledger.priced(quote)
+    promoted = deps.promotions.apply(target.route, account=whose, key=run.key_id, time_ms=call.time_ms)
+    payer = payer_of(quote, byok=target.provider.byok, promoted=promoted, free=target.given_away(quote))
+    if quote is None and payer is Payer.HOUSE:
+        await _check_unpriced(target, run, deps)
+    return Bill(target, quote, payer)
+
+
+async def _check_unpriced(target: Target, run: Run, deps: Deps) -> None:
+    """Whether a call may be made of which nobody knows what it costs. Raises PriceUnknown, StoreUnavailable."""
+    if run.account_id is not None:
+        raise PriceUnknown(
+            f"Nobody knows what `{target.model}` of {target.provider.name} costs, so it cannot be charged. "
+            "The operator can set a price: trivium prices set.",
+            param="model",
+        )
+    scopes = scopes_of(run.key, run.account_id) if run.key else ()
+    if target.provider.reports_cost and await deps.ledger.counts(scopes):
+        raise PriceUnknown(
+            f"A budget counts this call, and what `{target.model}` of {target.provider.name} costs is known "
+            "only afterwards. The operator can set a price: trivium prices set.",
+            param="model",
+        )
+
+
+async def _hold(request: Request, bills: Sequence[Bill], scopes: tuple[str, ...], run: Run, deps: Deps) -> int:
+    """The most that the call may cost whom the house charges; 0 where nobody's balance or budget counts it."""
+    priced = [(bill.target, bill.quote) for bill in bills if bill.payer is Payer.HOUSE and bill.quote is not None]
+    if not priced or not (run.account_id is not None or await deps.ledger.counts(scopes)):
+        return 0
+    run.size = size = run.size or measure(request)
+    return max(_most(size, request, target, quote, deps) for target, quote in priced)
 
 
 def account_of(key: Caller, deps: Deps) -> str | None:

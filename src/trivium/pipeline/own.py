@@ -110,16 +110,17 @@ def own_vendors(caller: Caller, deps: Deps) -> Mapping[str, bool]:
 def resolve(caller: Caller, name: str, run: Run, deps: Deps) -> Target:
     """Where a call goes: to a custom model, else as the catalogue has it, unless an own key pays. Raises ModelNotFound,
     ModelAmbiguous, OwnKeyUnreadable."""
-    run.own, target = _route(caller, name, run.call.api, deps)
+    run.own, target = route_of(caller, name, run.call.api, deps)
     return target
 
 
 def find_target(caller: Caller, name: str, deps: Deps) -> Target:
     """The same of a name that nobody calls yet."""
-    return _route(caller, name, Api.CHAT, deps)[1]
+    return route_of(caller, name, Api.CHAT, deps)[1]
 
 
-def _route(caller: Caller, name: str, api: Api, deps: Deps) -> tuple[Own | None, Target]:
+def route_of(caller: Caller, name: str, api: Api, deps: Deps) -> tuple[Own | None, Target]:
+    """Where a name leads, and whose own key pays there, if one does. Raises ModelNotFound, ModelAmbiguous."""
     custom = custom_target(caller, name, deps)
     if not own_vendors(caller, deps):
         return None, custom or deps.catalog.resolve(name)

@@ -6,11 +6,9 @@ is JSON at all before its status goes out, and what the meter needs.
 
 from __future__ import annotations
 
-import re
-from collections.abc import Sequence
 from typing import Protocol
 
-from trivium.canon.api import Api
+from trivium.canon.events import Fault
 from trivium.canon.fold import Answer, fold
 from trivium.errors import (
     InvalidJson,
@@ -22,9 +20,11 @@ from trivium.errors import (
     UpstreamRefusedUs,
 )
 from trivium.pipeline.call import Call, Headers, Operation, Reply
+from trivium.pipeline.journey import fails_over
 from trivium.pipeline.limited import with_own
 from trivium.pipeline.mask import told_of
 from trivium.pipeline.settle import Run
+from trivium.pipeline.tell import error_value, loss_header
 from trivium.providers.provider import Provider
 from trivium.providers.quirks import mending
 from trivium.upstream.client import UpstreamResponse
@@ -32,9 +32,8 @@ from trivium.wire.body import members
 from trivium.wire.codec import decode_answer, stream_decoder
 from trivium.wire.decoder import Decoder
 from trivium.wire.errors import ErrorValue, is_native
-from trivium.wire.kilo import in_kilos_words
+from trivium.wire.fault import GARBAGE, status_of
 from trivium.wire.lenient import is_dense, parse
-from trivium.wire.losses import Loss
 from trivium.wire.relay import StreamRelay
 from trivium.wire.request import Request
 
@@ -61,8 +60,6 @@ _HINTS = {b"retry-after", b"retry-after-ms", b"x-should-retry"}
 _PASSED_PREFIXES = (b"anthropic-ratelimit-", b"x-ratelimit-")
 _RETRYABLE = {429, 503}
 _REFUSED_US = {401, 402, 403}
-_LONGEST_HEADER = 1000
-_UNSAFE = re.compile(r"[^\w.()\[\] -]")
 _PLAIN = (b"", b"identity")
 _EVENT_STREAM = b"text/event-stream"
 STREAM_HEADERS = [(b"cache-control", b"no-cache"), (b"x-accel-buffering", b"no")]
@@ -141,6 +138,8 @@ class Exchange:
         said = told.error.message if told.error and body.strip() else body[:500].decode(errors="replace").strip()
         message = said or f"The upstream answered with status {status}."
         failure = self._failure(status, message)
+        if self._reply.provisional and fails_over(failure):
+            raise failure
         if status < 400 or isinstance(failure, UpstreamRefusedUs) or not self._is_native(body):
             if self._api is not self._call.api and told.error and not isinstance(failure, UpstreamRefusedUs):
                 failure.code = told.error.code or told.error.type
@@ -193,6 +192,8 @@ class Exchange:
                 said = whole[:500].decode(errors="replace")
                 raise UpstreamGarbage("The upstream's answer is not JSON.", detail=f"not JSON: {said}") from None
         self._meter_whole(whole)
+        if self._reply.provisional:
+            self._check_fault(self._run.answer)
         whole = self._shown(whole)
         await self._start(self._response.status, [(b"content-length", b"%d" % len(whole)), *self._cost_header()])
         await self._end(whole)
@@ -266,6 +267,8 @@ class Exchange:
         try:
             await self._pass_stream(meter, first)
         except (UpstreamError, Overloaded) as error:
+            if self._reply.provisional:
+                raise
             if meter.answer().ended:
                 # All of the answer was there; that the connection then failed is nobody's business.
                 await self._end()
@@ -283,6 +286,8 @@ class Exchange:
         while chunk:
             out = meter.feed(chunk)
             held = self._account(meter, held)
+            if self._reply.provisional:
+                self._check_fault(meter.answer())
             if out:
                 await self._write(out)
             chunk = await self._response.read()
@@ -291,6 +296,20 @@ class Exchange:
         if meter.unterminated:
             raise UpstreamBroken("The upstream ended the stream before the answer was complete.")
         await self._end_told(meter)
+
+    def _check_fault(self, answer: Answer | None) -> None:
+        """Raises UpstreamError for an error inside an answer of which the client has had nothing."""
+        if answer is not None and answer.error is not None:
+            raise self._from_fault(answer.error)
+
+    def _from_fault(self, fault: Fault) -> UpstreamError:
+        """An error inside a 200 answer, with the status that it would have had outside."""
+        if fault.type == GARBAGE:
+            return UpstreamGarbage("The upstream's answer is not what its API promises.", detail=fault.message)
+        failure = self._failure(status_of(fault), fault.message)
+        if not failure.code.startswith("upstream_unavailable"):
+            failure.code = fault.code or fault.type
+        return failure
 
     async def _end_told(self, stream: Stream) -> None:
         """The end of a good stream, with a comment on its cost where that is wanted."""
@@ -367,17 +386,6 @@ class Exchange:
         return next((value for key, value in self._response.headers if key == name), b"")
 
 
-def json_headers(content: bytes, call: Call) -> Headers:
-    """The headers of a JSON body of ours; the id also under the name by which the API's SDKs know it."""
-    request_id = call.id.encode()
-    return [
-        (b"content-type", b"application/json"),
-        (b"content-length", b"%d" % len(content)),
-        (b"x-trivium-request-id", request_id),
-        (b"request-id" if call.api is Api.MESSAGES else b"x-request-id", request_id),
-    ]
-
-
 def _is_nearly_json(body: bytes) -> bool:
     """Whether it is an object to easy-going readers: for an emoji that a limit cut in half no answer is lost."""
     try:
@@ -388,21 +396,3 @@ def _is_nearly_json(body: bytes) -> bool:
 
 def _is_hint(name: bytes) -> bool:
     return name in _HINTS or name.startswith(_PASSED_PREFIXES)
-
-
-def loss_header(losses: Sequence[Loss]) -> bytes:
-    """How many things the request lost, and which: `2; seed, tools[3]`. Names are the caller's: anything."""
-    names = ", ".join(_UNSAFE.sub("?", loss.field) for loss in losses)[:_LONGEST_HEADER]
-    return f"{len(losses)}; {names}".encode("ascii", "replace")
-
-
-def error_value(call: Call, error: TriviumError) -> ErrorValue:
-    value = ErrorValue(
-        status=error.status,
-        code=error.code,
-        message=error.message,
-        param=error.param,
-        request_id=call.id,
-        facts=dict(error.facts),
-    )
-    return in_kilos_words(value) if call.kilo else value

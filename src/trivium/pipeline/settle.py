@@ -26,6 +26,7 @@ from trivium.metering.record import Outcome, Record, short, told_by
 from trivium.money import nano_text
 from trivium.pipeline.call import Call, Operation
 from trivium.pipeline.deps import Deps
+from trivium.pipeline.journey import STRAIGHT
 from trivium.pipeline.limited import Limited
 from trivium.pipeline.screening import UNCHECKED, Screened
 from trivium.pipeline.words import Words, columns
@@ -50,6 +51,10 @@ class Run:
 
     told: tuple[str, str] | None = None
     """Code and message of the error that the client was told."""
+    journey = STRAIGHT
+    """How the call came to its target."""
+    deadline: float | None = None
+    """On the event loop's clock: when the client has waited long enough."""
 
     def __init__(self, call: Call, deps: Deps) -> None:
         self.call = call
@@ -116,6 +121,17 @@ class Run:
     def content_bytes(self, size: int) -> None:
         if not self.left:  # what is read on for the figures alone reaches nobody
             self._content_bytes = size
+
+    def failed_over(self, error: TriviumError, since_us: int) -> None:
+        """The route that was tried failed before the client had anything of it: the call goes on as if it had not
+        been."""
+        if self.target is not None:
+            ms = (self.elapsed_us() - since_us) // 1000
+            self.journey = self.journey.failed(self.target.route, self.upstream_status or error.status, error, ms)
+        self.answer = self.error = self.upstream_status = self.upstream_api = self.ttfb_us = self.first_token_us = None
+        self.losses = self.answer_losses = ()
+        self._content_bytes = self.response_bytes = 0
+        self._generation_id = None
 
     def elapsed_us(self) -> int:
         return (self._deps.clock.monotonic_ns() - self.call.started_ns) // 1000
@@ -298,6 +314,7 @@ class Run:
             content_bytes=self.content_bytes,
             abuse_verdict=judged.verdict if judged else None,
             abuse_reason=(short(judged.reason) or None) if judged else None,
+            routing=None if self.journey is STRAIGHT else _json(self.journey),
             **self._for_callers(),
             **self.read_prompts(),
             **_told_of_itself(call.headers, self.key),

@@ -12,15 +12,13 @@ import contextlib
 from collections.abc import AsyncIterator
 
 from trivium.canon.api import Api
-from trivium.canon.events import Fault
-from trivium.errors import Overloaded, TriviumError, UpstreamBroken, UpstreamError, UpstreamGarbage
+from trivium.errors import Overloaded, UpstreamBroken, UpstreamError, UpstreamGarbage
 from trivium.pipeline.call import Call, Headers, Reply
 from trivium.pipeline.deps import Deps
 from trivium.pipeline.relay import METERED, STREAM_HEADERS, Exchange
 from trivium.pipeline.settle import Run
 from trivium.providers.provider import Provider
 from trivium.upstream.client import UpstreamResponse
-from trivium.wire.fault import GARBAGE, status_of
 from trivium.wire.request import Request
 from trivium.wire.translate import StreamTranslation, Translation
 
@@ -172,15 +170,6 @@ class TranslatedExchange(Exchange):
             await asyncio.sleep(self._told_at + self._silence - clock())
             if clock() - self._told_at >= self._silence:
                 await self._tell(stream.ping())
-
-    def _from_fault(self, fault: Fault) -> TriviumError:
-        """An error inside a 200 answer, with the status that it would have had outside."""
-        if fault.type == GARBAGE:
-            return UpstreamGarbage("The upstream's answer is not what its API promises.", detail=fault.message)
-        failure = self._failure(status_of(fault), fault.message)
-        if not failure.code.startswith("upstream_unavailable"):
-            failure.code = fault.code or fault.type
-        return failure
 
     def _passed(self) -> Headers:
         """The upstream's id of the request under the name by which the client's SDK knows it; no content type."""

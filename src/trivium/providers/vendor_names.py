@@ -63,8 +63,18 @@ def known_as(vendor: str, model: str, beside: Beside = _NOTHING) -> tuple[str, .
 def served_as(kind: str, provider: str, model: str) -> tuple[str, ...]:
     """The names of a model that the house has from one of its providers, if it is known whose it is: a list that means
     `x-ai/grok-4` means it at Vercel too, where it is called `xai/grok-4`."""
-    made = match_served(kind, provider, model.strip().lower().partition(":")[0].rstrip(), _MAKERS)
+    made = _made_by(kind, provider, model)
     return known_as(made.vendor, made.model) if made is not None else ()
+
+
+def called_at(there: str, kind: str, provider: str, model: str) -> tuple[str, ...]:
+    """What such a model may be called at a provider of another kind, beside its names."""
+    made = _made_by(kind, provider, model) if there == "vercel" else None
+    return (vercel_id(made),) if made is not None and VENDORS[made.vendor].vercel is not None else ()
+
+
+def _made_by(kind: str, provider: str, model: str) -> Match | None:
+    return match_served(kind, provider, model.strip().lower().partition(":")[0].rstrip(), _MAKERS)
 
 
 def _one_at_vercel(vendor: str, model: str) -> list[str]:

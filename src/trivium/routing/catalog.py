@@ -1,8 +1,8 @@
 """The catalogue: which names there are and where each leads. A frozen snapshot, replaced whole when lists change.
 
-A name is read in this order (behaviour page, section 7): an exact alias, the id of a model of the house among them;
-`provider/upstream-id`; a bare id that only one provider serves. A provider whose list is not known yet, or that has
-none, may serve any bare id that no other provider is known to serve.
+A name is read in this order (behaviour page, section 7): an exact alias, the ids of the catalogue's models and of
+those that the house gives away among them; `provider/upstream-id`; a bare id that only one provider serves. A provider
+whose list is not known yet, or that has none, may serve any bare id that no other provider is known to serve.
 """
 
 from __future__ import annotations
@@ -20,7 +20,8 @@ from trivium.metering.prices import Price, Quote
 from trivium.providers.custom import CustomModel
 from trivium.providers.house import HouseModel, house_models
 from trivium.providers.provider import Provider
-from trivium.providers.vendor_names import served_as
+from trivium.providers.vendor_names import called_at, served_as
+from trivium.routing.routes import RoutedModel
 from trivium.settings import NOTHING_FREE, FreeSettings
 
 _OURS = "trivium"
@@ -42,6 +43,15 @@ class Target(msgspec.Struct, frozen=True):
     """Further names by which lists of what is allowed may mean it."""
     custom: CustomModel | None = None
     """The custom model that was asked for, if it was one."""
+    routed: RoutedModel | None = None
+    """The catalogue's model that was asked for, if it was one; this is one of its routes."""
+    weight: int = 0
+    """The route's."""
+
+    @property
+    def route(self) -> str:
+        """`provider/model`, as routes are written and told."""
+        return f"{self.provider.name}/{self.model}"
 
     @property
     def stealth(self) -> bool:
@@ -101,6 +111,8 @@ class Catalog(msgspec.Struct, frozen=True):
     unlisted: tuple[str, ...]
     """Providers that may serve anything, as far as is known."""
     house: Mapping[str, HouseModel]
+    routed: Mapping[str, tuple[Target, ...]]
+    """By the ids and aliases of the catalogue's models: where their routes lead, in order."""
     free: frozenset[tuple[str, str]]
     """(provider name, upstream id) of the models that free patterns mean. Only what a list has under exactly this name:
     where names are made up, as with a provider that answers to any, nothing is free for being named so."""
@@ -120,6 +132,8 @@ class Catalog(msgspec.Struct, frozen=True):
     def _resolve(self, name: str) -> Target:
         if (ours := self.house.get(name)) is not None and ours.provider in self.providers:
             return Target(self.providers[ours.provider], ours.model, house=ours, free=True)
+        if routes := self.routed.get(name):
+            return routes[0]
         provider, slash, model = name.partition("/")
         if slash and model and provider in self.providers:
             return self._target(provider, model)
@@ -130,6 +144,21 @@ class Catalog(msgspec.Struct, frozen=True):
             raise _not_found(name)
         choices = ", ".join(f"`{candidate}/{_short(name)}`" for candidate in candidates)
         raise ModelAmbiguous(f"Several providers serve `{_short(name)}`. Name one of {choices}.", param="model")
+
+    def routes(self, target: Target) -> tuple[Target, ...]:
+        """All that may answer in its place, in order, it among them."""
+        return self.routed[target.routed.id] if target.routed is not None else (target,)
+
+    def twin(self, target: Target, provider: str) -> Target | None:
+        """The same model at another provider, if that is known to have it."""
+        if provider == target.provider.name or target.house is not None or provider not in self.providers:
+            return None
+        there = called_at(self.providers[provider].kind, target.provider.kind, target.provider.name, target.model)
+        for id in (target.model, *there, *target.also):
+            if provider in self.serving.get(id, ()):
+                found = self._target(provider, id)
+                return msgspec.structs.replace(found, also=tuple(dict.fromkeys(found.also + target.also)))
+        return None
 
     def check_offered(self, target: Target) -> None:
         """Raises ModelNotFound for what is hidden, ModelEnded for what was free once."""
@@ -151,6 +180,11 @@ class Catalog(msgspec.Struct, frozen=True):
         for id, ours in self.house.items():
             with suppress(ModelNotFound, ModelAmbiguous):
                 found[id] = _house_entry(ours), self.resolve(id)
+        told = {(provider, entry.id): entry for provider, entry in self.models} if self.routed else {}
+        for id, (target, *_) in self.routed.items():
+            if target.routed is not None and id == target.routed.id:
+                entry = told.get((target.provider.name, target.model))
+                found.setdefault(id, (_routed_entry(target.routed, entry), target))
         for provider, entry in self.models:
             name = entry.id if self._is_clear(entry.id, provider) else f"{provider}/{entry.id}"
             found.setdefault(name, (msgspec.structs.replace(entry, id=name), self._target(provider, entry.id)))
@@ -171,7 +205,7 @@ class Catalog(msgspec.Struct, frozen=True):
     def _is_clear(self, name: str, provider: str) -> bool:
         """Whether a bare id leads to this provider."""
         prefix, _, rest = name.partition("/")
-        taken = name in self.aliases or name in self.house or (rest and prefix in self.providers)
+        taken = name in self.aliases or name in self.house or name in self.routed or (rest and prefix in self.providers)
         return not taken and self._candidates(name) == (provider,)
 
     def _candidates(self, name: str) -> tuple[str, ...]:
@@ -185,6 +219,7 @@ def catalog(
     aliases: Mapping[str, str],
     listed: Mapping[str, tuple[ModelEntry, ...]],
     free: FreeSettings = NOTHING_FREE,
+    routed: Mapping[str, RoutedModel] = {},
 ) -> Catalog:
     """`listed` holds what providers told of themselves; a provider's configured `models` win over it."""
     by_name = {provider.name: provider for provider in providers}
@@ -204,6 +239,8 @@ def catalog(
         serving[entry.id] = (*serving.get(entry.id, ()), name)
     unlisted = tuple(name for name, p in by_name.items() if p.models is None and name not in listed)
     given = tuple(wildcard.compiled(pattern) for pattern in free.patterns)
+    given_away = frozenset((name, entry.id) for name, entry in models if _fits(given, name, entry.id))
+    ways = {name: _ways(one, by_name, given_away) for name, one in routed.items()}
     return Catalog(
         providers=by_name,
         aliases=dict(aliases),
@@ -212,9 +249,29 @@ def catalog(
         patterns=tuple(patterns),
         unlisted=unlisted,
         house=house_models(free),
-        free=frozenset((name, entry.id) for name, entry in models if _fits(given, name, entry.id)),
+        routed={name: targets for name, targets in ways.items() if targets},
+        free=given_away,
         hidden=tuple(wildcard.compiled(pattern.strip().lower()) for pattern in free.hidden),
     )
+
+
+def _ways(
+    model: RoutedModel, providers: Mapping[str, Provider], free: frozenset[tuple[str, str]]
+) -> tuple[Target, ...]:
+    """Where its routes lead; a provider has there what the route says of it."""
+    found = []
+    for route in model.routes:
+        if (provider := providers.get(route.provider)) is not None:
+            changes = {
+                "apis": provider.apis if route.apis is None else provider.apis & route.apis,
+                "collects_data": provider.collects_data or route.collects,
+                "retains_data": provider.retains_data or route.retains,
+            }
+            also = (*served_as(provider.kind, route.provider, route.model), *model.names)
+            here = msgspec.structs.replace(provider, **changes)
+            is_free = (route.provider, route.model) in free
+            found.append(Target(here, route.model, free=is_free, also=also, routed=model, weight=route.weight))
+    return tuple(found)
 
 
 def _fits(patterns: Iterable[re.Pattern[str]], provider: str, model: str) -> bool:
@@ -240,6 +297,21 @@ def _house_entry(ours: HouseModel) -> ModelEntry:
     said = ours.said
     return ModelEntry(
         ours.id, _OURS, display_name=said.name, context=said.context, output_limit=said.output_limit, house=ours
+    )
+
+
+def _routed_entry(model: RoutedModel, listed: ModelEntry | None) -> ModelEntry:
+    """What is said of it; else what the first route's provider says."""
+    said, told = model.said, listed or ModelEntry(model.id, _OURS)
+    return msgspec.structs.replace(
+        told,
+        id=model.id,
+        owned_by=_OURS,
+        display_name=said.name or told.display_name,
+        context=said.context or told.context,
+        output_limit=said.output_limit or told.output_limit,
+        takes=tuple(said.modalities) if said.modalities is not None else told.takes,
+        parameters=tuple(said.capabilities) if said.capabilities is not None else told.parameters,
     )
 
 

@@ -12,12 +12,12 @@ from trivium import ids
 from trivium.admin.face import Asked, Face
 from trivium.errors import BodyTimeout, MethodNotAllowed, PathNotFound, RequestError, TriviumError, UpgradeRefused
 from trivium.pipeline.authenticate import authenticate
-from trivium.pipeline.authorize import check_target
+from trivium.pipeline.authorize import check_any
 from trivium.pipeline.call import Call, Headers, Operation, by_name
 from trivium.pipeline.deps import Deps
 from trivium.pipeline.free import check_anonymous, find
 from trivium.pipeline.handle import handle, refuse
-from trivium.pipeline.relay import json_headers
+from trivium.pipeline.tell import json_headers
 from trivium.policy.addresses import client_address, networks
 from trivium.server.desk import Desk
 from trivium.server.models import anthropic_list, anthropic_model
@@ -143,7 +143,7 @@ class App:
             return msgspec.json.encode({"object": "list", "data": listing.models(entries, caller, call)})
         if isinstance(found, RequestError):
             raise found
-        check_target(caller, found, self._deps)
+        check_any(caller, found, self._deps)
         if anthropic:
             return anthropic_model(entries, found, model)
         return msgspec.json.encode(listing.model(entries, model, found, caller, call))
@@ -172,6 +172,8 @@ class HttpBody:
 
 class HttpReply:
     """The answer over ASGI."""
+
+    provisional = False
 
     def __init__(self, send: Send, connection: GuardedProtocol) -> None:
         self._send = send

@@ -36,6 +36,7 @@ from trivium.providers.house import check_routes
 from trivium.providers.provider import Provider
 from trivium.providers.vendors import VENDORS
 from trivium.routing.catalog import ModelEntry, catalog
+from trivium.routing.routes import check_routing, routed_models
 from trivium.server.desk import Desk
 from trivium.server.screening import screening
 from trivium.settings import Settings, wrong_setting
@@ -74,6 +75,7 @@ class Gateway:
         if self.local is not None:
             self.providers[builtin.EMBEDDED] = builtin.embedded(MODEL)
         self._listed: dict[str, tuple[ModelEntry, ...]] = {}
+        self._routed = routed_models(settings.catalog.models)
         self._priced = entries(settings)
         clock = SystemClock()
         self.store = Store(folder, clock, database_url(settings, env), secret_keys(settings, env))
@@ -92,7 +94,7 @@ class Gateway:
             generations=generations,
             client=client,
             local=Embedded(self.local) if self.local else None,
-            catalog=catalog(self.providers.values(), settings.aliases, {}, settings.free),
+            catalog=catalog(self.providers.values(), settings.aliases, {}, settings.free, self._routed),
             free=settings.free,
             seal_key=self.store.seal_key,
             screening=screening(settings, env, client, clock),
@@ -100,9 +102,11 @@ class Gateway:
             tokens=_tokens(settings, env, self.store, clock),
             counters=self.counters,
             custom_models=self.store.custom_models,
+            routing=settings.routing,
         )
         self.desk = Desk(self.deps, self.store, settings.catalog)
         check_routes(settings, self.providers)
+        check_routing(settings, self.providers)
         self._check_aliases()
         self._check_byok()
         self.housekeeping = Housekeeping(
@@ -155,7 +159,10 @@ class Gateway:
     def learn(self, listed: Mapping[str, tuple[ModelEntry, ...]]) -> None:
         """Takes in what providers said they serve; a provider that said nothing keeps its last list."""
         self._listed.update(listed)
-        self.deps.catalog = catalog(self.providers.values(), self.settings.aliases, self._listed, self.settings.free)
+        settings = self.settings
+        self.deps.catalog = catalog(
+            self.providers.values(), settings.aliases, self._listed, settings.free, self._routed
+        )
         self.deps.prices = self.deps.prices.with_listed(
             {name: {entry.id: entry for entry in told} for name, told in self._listed.items()}
         )

@@ -17,7 +17,7 @@ from trivium.errors import CredentialMissing, NoDefaultModel, NotAMember, Reques
 from trivium.metering.prices import MILLION
 from trivium.money import NANO
 from trivium.pipeline.authenticate import authenticate
-from trivium.pipeline.authorize import check_target, visible_entries
+from trivium.pipeline.authorize import check_any, visible_entries
 from trivium.pipeline.call import Call
 from trivium.pipeline.deps import Deps
 from trivium.pipeline.free import NO_KEY, check_anonymous, find
@@ -187,7 +187,7 @@ class Desk:
         try:
             if caller is None:
                 check_anonymous(name, target, call.time_ms, self._deps)
-            check_target(caller, target, self._deps)
+            check_any(caller, target, self._deps)
         except RequestError:
             return False
         return True

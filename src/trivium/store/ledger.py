@@ -136,6 +136,15 @@ class Ledger:
         if id in self._open:
             self.writer.add(Act(lambda tx: tx.execute(statement, (upstream_id, id)), urgent=False))
 
+    def moved(self, id: str, provider: str, model: str, price_version: str | None) -> None:
+        """A call that was started goes to another provider than its start says."""
+        statement = (
+            "UPDATE starts SET provider = ?, upstream_model = ?, price_version = ?, upstream_id = NULL WHERE id = ?"
+        )
+        values = (provider, model, price_version, id)
+        if id in self._open:
+            self.writer.add(Act(lambda tx: tx.execute(statement, values), urgent=False))
+
     async def is_here(self) -> None:
         """Says that this owner lives, and from where on its starts may be open. Raises StoreUnavailable."""
         now = self._clock.now_ms()

@@ -353,4 +353,5 @@ MIGRATIONS = (
     );
     CREATE UNIQUE INDEX custom_models_by_name ON custom_models (organization_id, name);
     """,
+    "ALTER TABLE records ADD COLUMN routing TEXT;",
 )

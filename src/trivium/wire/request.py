@@ -8,14 +8,19 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from typing import Annotated
 
 import msgspec
 
 from trivium.canon.api import Api
-from trivium.errors import FieldUnsupported, InvalidJson, ModelMissing
+from trivium.errors import FieldInvalid, FieldUnsupported, InvalidJson, ModelMissing
 from trivium.wire import body as json_body
 from trivium.wire.losses import Loss, Losses
 from trivium.wire.unsealed import without_envelopes
+
+OURS = "trivium_fallbacks"
+MOST_FALLBACKS = 10
+_Names = Annotated[tuple[Annotated[str, msgspec.Meta(min_length=1)], ...], msgspec.Meta(max_length=MOST_FALLBACKS)]
 
 
 class Request(msgspec.Struct, frozen=True, kw_only=True):
@@ -29,6 +34,8 @@ class Request(msgspec.Struct, frozen=True, kw_only=True):
     max_tokens: int | None
     wants_usage: bool
     """The client asked for the usage chunk of a Chat stream; always true for the other APIs."""
+    fallbacks: tuple[str, ...] = ()
+    """Models of ours that may answer where this one cannot: the member `trivium_fallbacks`, which goes no further."""
 
 
 class Rendered(msgspec.Struct, frozen=True):
@@ -39,12 +46,16 @@ class Rendered(msgspec.Struct, frozen=True):
 
 
 def parse(api: Api, body: bytes) -> Request:
-    """Raises InvalidJson, FieldUnsupported, ModelMissing."""
+    """Raises InvalidJson, FieldInvalid, FieldUnsupported, ModelMissing."""
     found = json_body.members(body)
     model = (json_body.text(found, "model") or "").strip()
     if not model:
         raise ModelMissing("The field `model` is required: name the model that should answer.", param="model")
     stream = json_body.flag(found, "stream")
+    fallbacks: tuple[str, ...] = ()
+    if OURS in found:
+        fallbacks = _names(bytes(found.pop(OURS)))
+        body = msgspec.json.encode(found)
     return Request(
         api=api,
         body=body,
@@ -53,7 +64,16 @@ def parse(api: Api, body: bytes) -> Request:
         stream=stream,
         max_tokens=_limit(api, found),
         wants_usage=not (api is Api.CHAT and stream) or _asks_for_usage(found),
+        fallbacks=fallbacks,
     )
+
+
+def _names(raw: bytes) -> tuple[str, ...]:
+    """Raises FieldInvalid."""
+    try:
+        return msgspec.json.decode(raw, type=_Names)
+    except (msgspec.MsgspecError, UnicodeDecodeError):
+        raise FieldInvalid(f"`{OURS}` must be a list of up to {MOST_FALLBACKS} names of models.", param=OURS) from None
 
 
 def _limit(api: Api, found: json_body.Members) -> int | None:

@@ -1,0 +1,129 @@
+"""Trying the routes of a call one after the other until one answers (behaviour page, section 7, "Attempts").
+
+Nothing of a failed try reaches the client or its bill; the hold is enough for the dearest route. From the first content
+that goes to the client on there is no way back.
+"""
+
+from __future__ import annotations
+
+import asyncio
+
+import msgspec
+
+from trivium.errors import RequestError, TriviumError, UpstreamError
+from trivium.pipeline.call import Call, Reply
+from trivium.pipeline.deps import Deps
+from trivium.pipeline.forward import prepare, way_to
+from trivium.pipeline.held import HeldReply
+from trivium.pipeline.hold import begin
+from trivium.pipeline.house import exchange_of
+from trivium.pipeline.journey import fails_over
+from trivium.pipeline.legs import Leg, name_of, now_ms, session_of
+from trivium.pipeline.limits import readmit
+from trivium.pipeline.own import send
+from trivium.pipeline.settle import Run
+from trivium.wire.request import Request, without_body
+
+_RETRY_AFTER = b"retry-after"
+
+
+class Attempts:
+    """The tries of one call."""
+
+    def __init__(self, call: Call, request: Request, legs: tuple[Leg, ...], run: Run, deps: Deps) -> None:
+        self._call = call
+        self._request = request
+        self._legs = legs
+        self._run = run
+        self._deps = deps
+        self._session = session_of(call, request, run)
+        self._wish_s: int | None = None
+
+    async def begin(self) -> None:
+        """Raises as `hold.begin` does."""
+        others = [leg.bill for leg in self._legs[1:] if leg.bill is not None]
+        await begin(self._call, self._request, self._legs[0].target, self._run, self._deps, others)
+
+    async def answer(self, reply: Reply) -> None:
+        """Raises the last route's error where none answers."""
+        for place, leg in enumerate(self._legs):
+            last = place + 1 == len(self._legs) or self._is_late()
+            held = HeldReply(reply, self._run, self._deps.routing.preamble, self._opened)
+            since_us = self._run.elapsed_us()
+            try:
+                if place:
+                    await self._move_to(leg)
+                await self._try(leg, reply if last else held)
+            except RequestError as error:
+                if last or reply.started:
+                    raise
+                self._run.failed_over(error, since_us)
+            except UpstreamError as error:
+                self._failed(leg, error)
+                if last or reply.started or not fails_over(error):
+                    raise
+                self._run.failed_over(error, since_us)
+            except asyncio.CancelledError:
+                self._deps.health.unknown(leg.target.route)
+                raise
+            else:
+                self._ended(leg)
+                return
+            finally:
+                held.drop()
+
+    async def _move_to(self, leg: Leg) -> None:
+        run, target = self._run, leg.target
+        run.target, run.own = target, leg.own
+        if self._deps.house.limits_by_model:
+            await readmit(self._call, self._request, target, run, self._deps)
+        if leg.bill is not None:
+            run.quote, run.payer = leg.bill.quote, leg.bill.payer
+        run.journey = msgspec.structs.replace(run.journey, why=leg.why)
+        version = run.quote.version if run.quote else None
+        self._deps.ledger.moved(self._call.id, target.provider.name, target.model[:256], version)
+
+    async def _try(self, leg: Leg, reply: Reply) -> None:
+        call, target, run, deps = self._call, leg.target, self._run, self._deps
+        way = way_to(call, target, target.provider.apis, deps)
+        content = prepare(call, self._request, target, way, run)
+        if leg.own is None:
+            deps.health.begins(target.route, now_ms(deps))
+        response = await send(call, content, target, way, run, deps)
+        del content
+        told = next((value for name, value in response.headers if name == _RETRY_AFTER), b"")
+        self._wish_s = int(told) if told.isdigit() and response.status >= 400 else None
+        if not reply.provisional:
+            self._opened()
+        asked = without_body(self._request) if self._request.stream else self._request
+        await exchange_of(call, asked, target, response, reply, run, way, deps).relay()
+
+    def _opened(self) -> None:
+        """Nobody else will be asked: the question need not be kept for them."""
+        if self._request.stream and self._request.body:
+            self._run.hold(0)
+            self._run.request = self._request = without_body(self._request)
+
+    def _is_late(self) -> bool:
+        return self._run.elapsed_us() > self._deps.routing.deadline * 1_000_000
+
+    def _failed(self, leg: Leg, error: TriviumError) -> None:
+        if leg.own is None and fails_over(error):
+            self._deps.health.failed(leg.target.route, now_ms(self._deps), self._wish_s)
+        self._wish_s = None
+
+    def _ended(self, leg: Leg) -> None:
+        """The route has answered, if only with an error that the client is told as it came."""
+        run, health, route = self._run, self._deps.health, leg.target.route
+        if leg.own is not None:
+            return
+        if (
+            run.upstream_status in (408, 409, 429)
+            or (run.upstream_status or 500) >= 500
+            or (run.answer and run.answer.error)
+        ):
+            health.failed(route, now_ms(self._deps), self._wish_s)
+            return
+        health.answered(route, now_ms(self._deps))
+        if self._session is not None:
+            self._deps.sessions.keep(self._session, name_of(leg.target), route, now_ms(self._deps))

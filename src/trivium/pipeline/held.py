@@ -1,0 +1,71 @@
+"""The beginning of an answer while another route could still answer: kept back until it has content, or has waited long
+enough. Whatever is known to have failed by then the client never hears of (behaviour page, section 7, "Attempts")."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+
+from trivium.pipeline.call import Headers, Reply
+from trivium.pipeline.settle import Run
+
+
+class HeldReply:
+    """A `Reply` before the real one. `drop` ends one that did not go out."""
+
+    def __init__(self, reply: Reply, run: Run, patience: float, opened: Callable[[], None]) -> None:
+        """`patience` in seconds; `opened` is told when nobody else can answer any more."""
+        self._reply = reply
+        self._run = run
+        self._patience = patience
+        self._opened = opened
+        self._head: tuple[int, Headers] | None = None
+        self._waiting: list[bytes] = []
+        self._timer: asyncio.Task[None] | None = None
+        self._one = asyncio.Lock()
+        self.provisional = True
+
+    @property
+    def started(self) -> bool:
+        return self._reply.started
+
+    async def start(self, status: int, headers: Headers) -> None:
+        if self._head is None:
+            self._head = (status, headers)
+            self._timer = asyncio.create_task(self._open_late())
+
+    async def write(self, data: bytes) -> None:
+        async with self._one:
+            self._waiting.append(data)
+            if not self.provisional or self._run.first_token_us is not None:
+                await self._pass()
+
+    async def end(self, data: bytes = b"") -> None:
+        async with self._one:
+            await self._pass()
+            await self._reply.end(data)
+
+    def cut(self) -> None:
+        self.drop()
+        self._reply.cut()
+
+    def drop(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+
+    async def _open_late(self) -> None:
+        await asyncio.sleep(self._patience)
+        async with self._one:
+            await self._pass()
+
+    async def _pass(self) -> None:
+        """Everything that has waited goes out."""
+        if self.provisional and self._head is not None:
+            self.provisional = False
+            self._opened()
+            if self._timer is not asyncio.current_task():
+                self.drop()
+            await self._reply.start(*self._head)
+        waiting, self._waiting = self._waiting, []
+        for data in waiting:
+            await self._reply.write(data)

@@ -1,0 +1,172 @@
+"""The routes that a call may take, and in which order (behaviour page, section 7): those of its model that the caller
+may use, then those of the fallbacks that the client names. Most calls have one route, for which nothing is made.
+"""
+
+from __future__ import annotations
+
+import msgspec
+
+from trivium.errors import PriceUnknown, RequestError
+from trivium.pipeline.authorize import check_target
+from trivium.pipeline.call import Call, Operation
+from trivium.pipeline.deps import Deps
+from trivium.pipeline.free import check_free, find_way, is_counted
+from trivium.pipeline.hold import Bill, bill_of
+from trivium.pipeline.journey import Journey
+from trivium.pipeline.own import Own
+from trivium.pipeline.settle import Run
+from trivium.policy.context import context_of
+from trivium.routing.catalog import Target
+from trivium.routing.plan import Asked, Canary, Choice, Plan, bucket_of, plan
+from trivium.wire import body as json_body
+from trivium.wire.request import MOST_FALLBACKS, Request
+
+FALLBACKS = b"x-trivium-fallbacks"
+
+
+class Leg(msgspec.Struct, frozen=True):
+    """One route of a call."""
+
+    target: Target
+    own: Own | None
+    why: str
+    bill: Bill | None = None
+    """None: what it costs is found out when the call begins."""
+
+
+async def legs_of(call: Call, request: Request, target: Target, run: Run, deps: Deps) -> tuple[Leg, ...]:
+    """The routes that a call may take, in order; none where there is no choice. Raises as `check_target` does where
+    it may take none, and what a caller gets who names a fallback that is not there or not allowed."""
+    fallbacks = _fallbacks(call, request)
+    if target.routed is None and not fallbacks and not deps.detours:
+        check_target(run.key, target, deps)
+        return ()
+    main = _main(call, request, target, run, deps)
+    choices = [Leg(choice.target, run.own, choice.why) for choice in main.tried]
+    for name in fallbacks:
+        choices += await _fallback(call, name, request, run, deps)
+    legs, refused = await _billed(call, choices, run, deps)
+    told = tuple((choice.target.route, choice.why) for choice in main.refused) + refused
+    run.journey = Journey(legs[0].why, refused=told)
+    return tuple(legs)
+
+
+def _main(call: Call, request: Request, target: Target, run: Run, deps: Deps) -> Plan:
+    """The routes of the model that was asked for. Raises as `check_target` does where the caller may use none."""
+    routes = deps.catalog.routes(target) if run.own is None else (target,)
+    routes, why_not = _in_emergency(routes, deps)
+    open_, refused, error = _permitted(routes, run, deps)
+    if not open_:
+        raise error or AssertionError(target)
+    canary = _canary(request, routes[0], run, deps) if run.own is None else None
+    found = plan(open_, _asked(call, request, target, run, deps), deps.health, now_ms(deps), canary)
+    return msgspec.structs.replace(found, refused=(*why_not, *refused))
+
+
+def _permitted(
+    routes: tuple[Target, ...], run: Run, deps: Deps
+) -> tuple[list[Target], list[Choice], RequestError | None]:
+    open_: list[Target] = []
+    refused: list[Choice] = []
+    first = None
+    for route in routes:
+        try:
+            check_target(run.key, route, deps)
+        except RequestError as error:
+            refused.append(Choice(route, error.message))
+            first = first or error
+        else:
+            open_.append(route)
+    return open_, refused, first
+
+
+def _in_emergency(routes: tuple[Target, ...], deps: Deps) -> tuple[tuple[Target, ...], list[Choice]]:
+    """One switch leads every call to one provider, if that has the model."""
+    name = deps.routing.emergency_provider
+    if name is None or routes[0].house is not None:
+        return routes, []
+    there = tuple(route for route in routes if route.provider.name == name)
+    twin = deps.catalog.twin(routes[0], name) if not there else None
+    there = there or ((twin,) if twin is not None else ())
+    if not there:
+        return routes, []
+    away = [Choice(route, f"in an emergency {name} answers") for route in routes if route not in there]
+    return there, away
+
+
+def _canary(request: Request, main: Target, run: Run, deps: Deps) -> Canary | None:
+    """The canary's route, if this call may take it."""
+    said = deps.routing.canary
+    if said is None or main.provider.name != said.main or not deps.has_canary(main.model):
+        return None
+    if b'"ignore"' in bytes(request.members.get("provider", b"")):
+        return None  # whoever chooses among vendors chooses among the main provider's
+    twin = deps.catalog.twin(main, said.to)
+    if twin is None or not _permitted((twin,), run, deps)[0]:
+        return None
+    return Canary(twin, said)
+
+
+async def _fallback(call: Call, name: str, request: Request, run: Run, deps: Deps) -> list[Leg]:
+    """The routes of another model that the client would have as well. Raises what a call for it would."""
+    found, own = find_way(run.key, name, run.call.api, deps)
+    if is_counted(run.key, found):
+        await check_free(call, run.key, name, found, deps)
+    if isinstance(found, RequestError):
+        raise found
+    routes = deps.catalog.routes(found) if own is None else (found,)
+    open_, _, error = _permitted(routes, run, deps)
+    if error is not None and not open_:
+        raise error
+    order = plan(open_, _asked(call, request, found, run, deps), deps.health, now_ms(deps))
+    return [Leg(choice.target, own, f"the client's fallback: {choice.why}") for choice in order.tried]
+
+
+async def _billed(
+    call: Call, choices: list[Leg], run: Run, deps: Deps
+) -> tuple[list[Leg], tuple[tuple[str, str], ...]]:
+    """Without the routes of which nobody knows what they cost, where that has to be known and others are left."""
+    if call.operation is not Operation.GENERATE or len(choices) == 1:
+        return choices, ()
+    legs, refused = [], []
+    for leg in choices:
+        try:
+            legs.append(msgspec.structs.replace(leg, bill=await bill_of(call, leg.target, run, deps)))
+        except PriceUnknown as error:
+            refused.append((leg.target.route, error.message))
+    return legs or choices[:1], tuple(refused)
+
+
+def _asked(call: Call, request: Request, target: Target, run: Run, deps: Deps) -> Asked:
+    context = context_of(call.headers)
+    user = (run.key.user_id or run.key.id) if run.key else call.client_ip
+    whose = context.task or context.session or user or ""
+    session = session_of(call, request, run)
+    kept = deps.sessions.route(session, name_of(target), now_ms(deps)) if session is not None else None
+    return Asked(api=call.api, bucket=bucket_of(deps.routing.salt, whose), kept=kept)
+
+
+def session_of(call: Call, request: Request, run: Run) -> str | None:
+    """What is likely to begin as the calls before it did: a session or task, as the client names it in a header or to
+    its provider's cache. Of other callers' sessions it knows nothing."""
+    context = context_of(call.headers)
+    named = context.session or context.task or json_body.text(request.members, "prompt_cache_key")
+    if named is None and isinstance(metadata := json_body.value(request.members, "metadata"), dict):
+        named = metadata.get("user_id") if isinstance(metadata.get("user_id"), str) else None
+    return f"{run.key_id} {named[:500]}" if named else None
+
+
+def name_of(target: Target) -> str:
+    return target.routed.id if target.routed is not None else target.route
+
+
+def _fallbacks(call: Call, request: Request) -> tuple[str, ...]:
+    header = call.headers.get(FALLBACKS)
+    if header is None:
+        return request.fallbacks
+    named = [name.strip() for name in header.decode("utf-8", "replace").split(",")]
+    return tuple(dict.fromkeys((*filter(None, named[:MOST_FALLBACKS]), *request.fallbacks)))
+
+
+def now_ms(deps: Deps) -> int:
+    return deps.clock.monotonic_ns() // 1_000_000

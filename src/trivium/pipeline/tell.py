@@ -1,0 +1,45 @@
+"""What answers of ours are made of: headers of a JSON body, errors as values of the caller's API, what was lost."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+from trivium.canon.api import Api
+from trivium.errors import TriviumError
+from trivium.pipeline.call import Call, Headers
+from trivium.wire.errors import ErrorValue
+from trivium.wire.kilo import in_kilos_words
+from trivium.wire.losses import Loss
+
+_LONGEST_HEADER = 1000
+_UNSAFE = re.compile(r"[^\w.()\[\] -]")
+
+
+def json_headers(content: bytes, call: Call) -> Headers:
+    """The headers of a JSON body of ours; the id also under the name by which the API's SDKs know it."""
+    request_id = call.id.encode()
+    return [
+        (b"content-type", b"application/json"),
+        (b"content-length", b"%d" % len(content)),
+        (b"x-trivium-request-id", request_id),
+        (b"request-id" if call.api is Api.MESSAGES else b"x-request-id", request_id),
+    ]
+
+
+def loss_header(losses: Sequence[Loss]) -> bytes:
+    """How many things the request lost, and which: `2; seed, tools[3]`. Names are the caller's: anything."""
+    names = ", ".join(_UNSAFE.sub("?", loss.field) for loss in losses)[:_LONGEST_HEADER]
+    return f"{len(losses)}; {names}".encode("ascii", "replace")
+
+
+def error_value(call: Call, error: TriviumError) -> ErrorValue:
+    value = ErrorValue(
+        status=error.status,
+        code=error.code,
+        message=error.message,
+        param=error.param,
+        request_id=call.id,
+        facts=dict(error.facts),
+    )
+    return in_kilos_words(value) if call.kilo else value

@@ -1,0 +1,108 @@
+"""In which order the routes of a call are tried, and why. Pure.
+
+Which of them the caller may use was decided before. Of those, a session keeps the route whose prompt cache it has
+warmed; else a canary or the routes' weights decide, by a number that is always the same for a task, session or user;
+else the first route does that speaks the client's own API, or simply the first. The others follow, for the case that it
+fails. Routes that rest come last (behaviour page, section 7).
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+
+import msgspec
+
+from trivium.canon.api import Api
+from trivium.routing.catalog import Target
+from trivium.routing.health import Health
+from trivium.settings_routing import CanarySettings
+
+SHARES = 100
+_HALF = 0.5
+
+
+class Asked(msgspec.Struct, frozen=True, kw_only=True):
+    """What of a call decides about its route."""
+
+    api: Api
+    bucket: int
+    """0 to 99: its place in the shares."""
+    kept: str | None = None
+    """The route that its session had last."""
+
+
+class Choice(msgspec.Struct, frozen=True):
+    """A route, and what speaks for it or against it."""
+
+    target: Target
+    why: str
+
+
+class Plan(msgspec.Struct, frozen=True):
+    """Routes in the order in which they are tried, and those that are not."""
+
+    tried: tuple[Choice, ...]
+    refused: tuple[Choice, ...] = ()
+
+
+def bucket_of(salt: str, whose: str) -> int:
+    """The place of a task, session or user in the shares, by a hash (behaviour page, section 7)."""
+    return int.from_bytes(hashlib.sha256(f"{salt}_{whose}".encode("utf-8", "surrogateescape")).digest()[:4]) % SHARES
+
+
+class Canary(msgspec.Struct, frozen=True):
+    """The main route's twin at the canary's provider, and what is said of it."""
+
+    target: Target
+    said: CanarySettings
+
+
+def plan(routes: Sequence[Target], asked: Asked, health: Health, now_ms: int, canary: Canary | None = None) -> Plan:
+    """`routes` are those that the caller may use, at least one; the first is the main one."""
+    every = [*routes, canary.target] if canary is not None else [*routes]
+    rests = {target.route: health.rests_ms(target.route, now_ms) for target in every}
+    ready = [target for target in every if not rests[target.route]]
+    first = _kept(ready, asked)
+    if first is None and canary is not None and canary.target in ready:
+        first = _canary(routes[0], canary, asked, health, now_ms)
+    if first is None and (mine := [target for target in ready if canary is None or target is not canary.target]):
+        first = _chosen(mine, asked)
+    others = [target for target in every if first is None or target is not first.target]
+    others.sort(key=lambda target: (rests[target.route], asked.api not in target.provider.apis))
+    behind = [Choice(target, _behind(rests[target.route])) for target in others]
+    return Plan(tuple([first, *behind] if first is not None else behind))
+
+
+def _kept(ready: Sequence[Target], asked: Asked) -> Choice | None:
+    found = next((target for target in ready if target.route == asked.kept), None)
+    return Choice(found, "the session's last route, whose prompt cache may be warm") if found is not None else None
+
+
+def _canary(main: Target, canary: Canary, asked: Asked, health: Health, now_ms: int) -> Choice | None:
+    said, to = canary.said, canary.target
+    ours, theirs = (health.rates(target.provider.name, now_ms).rate for target in (main, to))
+    share, why = said.percent, f"the canary has {said.percent} %"
+    if ours > _HALF > theirs:
+        share, why = said.failover_percent, f"the canary has {said.failover_percent} % while {main.provider.name} fails"
+    return Choice(to, why) if asked.bucket < share else None
+
+
+def _chosen(ready: Sequence[Target], asked: Asked) -> Choice:
+    total = sum(target.weight for target in ready)
+    if total:
+        place, passed = asked.bucket * total / SHARES, 0
+        for target in ready:
+            passed += target.weight
+            if place < passed:
+                return Choice(target, f"its share is {target.weight} of {total}")
+    native = next((target for target in ready if asked.api in target.provider.apis), None)
+    if native is not None and native is not ready[0]:
+        return Choice(native, "the first that speaks the client's API")
+    return Choice(ready[0], "the first route")
+
+
+def _behind(rests_ms: int) -> str:
+    return (
+        f"it rests for {-(-rests_ms // 1000)} s: only when no other is left" if rests_ms else "if those before it fail"
+    )

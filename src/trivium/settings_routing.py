@@ -1,0 +1,75 @@
+"""Settings of who answers: models of the catalogue with their routes, and how a call finds its way."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+import msgspec
+
+Seconds = Annotated[float, msgspec.Meta(gt=0, le=86_400)]
+RoutePlace = Annotated[str, msgspec.Meta(pattern=r"^[^/\s]+/\S+\Z")]
+"""`PROVIDER/MODEL`, the model by the provider's own id."""
+
+
+class RouteSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """One of `[catalog.models."ID"] routes`."""
+
+    to: RoutePlace
+    weight: Annotated[int, msgspec.Meta(ge=0, le=1000)] = 0
+    """Its share of the calls. Where no route has one, the first that can answers."""
+    apis: Annotated[list[Literal["chat", "responses", "messages"]], msgspec.Meta(min_length=1)] | None = None
+    """Of the provider's, those that this model has there. Default: all."""
+    needs: list[Literal["data_collection", "data_retention"]] = []
+    """What the caller's organization must allow, though the provider as a whole needs it not."""
+
+
+class CatalogModelSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """`[catalog.models."ID"]`: a model of the house's catalogue, and who answers as it."""
+
+    routes: Annotated[list[RouteSettings], msgspec.Meta(min_length=1, max_length=50)]
+    """In the order in which they are tried."""
+    aliases: Annotated[list[str], msgspec.Meta(max_length=100)] = []
+    name: str | None = None
+    """For lists that people read."""
+    context: Annotated[int, msgspec.Meta(ge=1, le=10**9)] | None = None
+    """Tokens; this and what follows is by default as the first route's provider says."""
+    output_limit: Annotated[int, msgspec.Meta(ge=1, le=10**9)] | None = None
+    """The most tokens of an answer."""
+    modalities: list[str] | None = None
+    """What it reads: `text`, `image`, `file`, ..."""
+    capabilities: list[str] | None = None
+    """Settings of a request that it knows, by OpenRouter's names: `tools`, `reasoning`, ..."""
+
+
+class CanarySettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """`[routing.canary]`: a provider that gets part of another's calls, and most of them when the other fails."""
+
+    main: str
+    """A provider, by its name."""
+    to: str
+    """Another, that has the same models."""
+    percent: Annotated[int, msgspec.Meta(ge=0, le=100)] = 10
+    failover_percent: Annotated[int, msgspec.Meta(ge=0, le=100)] = 90
+    """While more than half of the main provider's calls fail and less than half of its own."""
+    models: list[str] = []
+    """`*` and `?` as wildcards, by the main provider's ids. Default: all that both have."""
+
+
+class RoutingSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """`[routing]`: how a call is brought to one of several routes."""
+
+    canary: CanarySettings | None = None
+    emergency_provider: str | None = None
+    """A provider that gets every call whose model it has, whatever is said elsewhere."""
+    deadline: Seconds = 600
+    """After which no other route is tried."""
+    preamble: Seconds = 2
+    """How long the beginning of a stream may wait for its first content, while another route could still answer."""
+    failures: Annotated[int, msgspec.Meta(ge=1, le=1000)] = 3
+    """In a row, after which a route rests."""
+    rest: Seconds = 30
+    """The first time; twice as long each time that it fails again, up to ten times as long."""
+    keep_session: Seconds = 300
+    """How long after its last call a session stays with its route, for the sake of the provider's prompt cache."""
+    salt: str = "trivium"
+    """Says, with the task, session or user, who is in which share."""

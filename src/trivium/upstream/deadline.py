@@ -1,0 +1,41 @@
+"""An exchange that has to be over at a moment which its client has set."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable
+
+from trivium.errors import UpstreamTimeout
+from trivium.upstream.client import UpstreamResponse
+
+_LATE = "The call took longer than the client's own limit (`x-trivium-timeout`)."
+
+
+class DueResponse:
+    """An `UpstreamResponse` whose body is there in time or not at all."""
+
+    def __init__(self, response: UpstreamResponse, deadline: float) -> None:
+        """`deadline` is on the event loop's clock."""
+        self._response = response
+        self._deadline = deadline
+        self.status = response.status
+        self.headers = response.headers
+
+    async def read(self) -> bytes:
+        try:
+            async with asyncio.timeout_at(self._deadline):
+                return await self._response.read()
+        except TimeoutError:
+            raise UpstreamTimeout(_LATE) from None
+
+    def close(self) -> None:
+        self._response.close()
+
+
+async def due(sending: Awaitable[UpstreamResponse], deadline: float) -> UpstreamResponse:
+    """The response if its headers are there in time. Raises UpstreamTimeout."""
+    try:
+        async with asyncio.timeout_at(deadline):
+            return DueResponse(await sending, deadline)
+    except TimeoutError:
+        raise UpstreamTimeout(_LATE) from None

@@ -1,0 +1,239 @@
+"""A model with two routes: what the client gets when the first fails, what is charged, and what the record says."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import time
+from typing import Any
+
+import pytest
+
+from gateway import ALL_APIS, Running, running
+from support_money import APIS, BODIES, PATHS
+from trivium.mock import Error, Match, Reply, Rule, ToolCall, Usage
+
+TWO = f"""
+[providers.a]
+base_url = "{{upstream}}/v1"
+{ALL_APIS}
+[providers.b]
+base_url = "{{upstream}}/v1"
+{ALL_APIS}
+[providers.dead]
+base_url = "http://127.0.0.1:1/v1"
+{ALL_APIS}
+[models."a/*"]
+price = {{ input = "1", output = "1" }}
+[models."b/*"]
+price = {{ input = "2", output = "2" }}
+[models."dead/*"]
+price = {{ input = "9", output = "9" }}
+[catalog.models.twin]
+aliases = ["pair"]
+routes = [{{ to = "a/one" }}, {{ to = "b/two" }}]
+[catalog.models.dead-first]
+routes = [{{ to = "dead/none" }}, {{ to = "b/two" }}]
+[catalog.models.shared]
+routes = [{{ to = "a/one", weight = 3 }}, {{ to = "b/two", weight = 1 }}]
+"""
+GOOD = Rule(Reply(text="Hello from two", usage=Usage(input=10, output=5)), Match(model="two"))
+ONE = Match(model="one")
+
+
+def first(reply: Reply) -> Rule:
+    return Rule(reply, ONE)
+
+
+async def ask(house: Running, api: str, *, stream: bool = False, model: str = "twin", **more: Any) -> tuple[int, str]:
+    """Status and body as text."""
+    body = {**BODIES[api], "model": model, "stream": stream, **more.pop("body", {})}
+    status, said, _ = await house.post(PATHS[api], body, **more)
+    return status, said if isinstance(said, str) else json.dumps(said)
+
+
+def asked_for(house: Running) -> list[str]:
+    """The models that the upstream was asked for."""
+    return [json.loads(request.body)["model"] for request in house.upstream.requests]
+
+
+async def journey(house: Running) -> dict[str, Any]:
+    return json.loads((await house.records())[0]["routing"])
+
+
+FAILURES = {
+    "500": Reply(status=500),
+    "503": Reply(status=503),
+    "529": Reply(status=529),
+    "429": Reply(status=429, headers={"retry-after": "7"}),
+    "402": Reply(status=402),
+    "401": Reply(status=401),
+    "408": Reply(status=408),
+    "reset": Reply(abort="reset"),
+    "garbage": Reply(body="<html>no</html>", content_type="text/html"),
+    "in-band": Reply(error=Error(message="Overloaded.", type="overloaded_error")),
+}
+
+
+@pytest.mark.parametrize("stream", [False, True], ids=["whole", "stream"])
+@pytest.mark.parametrize("failure", FAILURES.values(), ids=FAILURES)
+@pytest.mark.parametrize("api", APIS)
+async def test_the_second_route_answers_where_the_first_fails(api: str, failure: Reply, stream: bool) -> None:
+    async with running(first(failure), GOOD, settings=TWO) as house:
+        status, said = await ask(house, api, stream=stream)
+        assert (status, "Hello" in said) == (200, True)
+        assert "Overloaded" not in said
+        (record,) = await house.records()
+        assert (record["outcome"], record["provider"], record["upstream_model"]) == ("success", "b", "two")
+        assert record["cost_nano"] == 15 * 2_000
+        assert [tried["route"] for tried in json.loads(record["routing"])["tried"]] == ["a/one"]
+
+
+@pytest.mark.parametrize("api", APIS)
+async def test_a_dead_server_is_passed_over(api: str) -> None:
+    async with running(GOOD, settings=TWO) as house:
+        assert (await ask(house, api, model="dead-first"))[0] == 200
+        assert (await journey(house))["why"] == "if those before it fail"
+
+
+@pytest.mark.parametrize("stream", [False, True], ids=["whole", "stream"])
+@pytest.mark.parametrize("status", [400, 404, 413, 422])
+async def test_what_is_wrong_with_the_request_is_wrong_everywhere(status: int, stream: bool) -> None:
+    async with running(first(Reply(status=status)), GOOD, settings=TWO) as house:
+        assert (await ask(house, "chat", stream=stream))[0] == status
+        assert len(house.upstream.requests) == 1
+
+
+@pytest.mark.parametrize("api", APIS)
+async def test_after_the_first_content_there_is_no_way_back(api: str) -> None:
+    broken = Reply(text=["Hel", "lo", "!"], abort="reset", abort_after_events=6 if api != "chat" else 3)
+    async with running(first(broken), GOOD, settings=TWO) as house:
+        _, said = await ask(house, api, stream=True)
+        assert "Hel" in said
+        assert "from two" not in said
+        assert len(house.upstream.requests) == 1
+        assert (await house.records())[0]["outcome"] == "failed"
+
+
+@pytest.mark.parametrize("api", APIS)
+async def test_a_preamble_is_held_until_the_content_is_there(api: str) -> None:
+    """An upstream that begins a stream and then fails has said nothing to the client."""
+    after = {"chat": 1, "responses": 2, "messages": 1}[api]
+    broken = Reply(text="never seen", abort="close", abort_after_events=after)
+    async with running(first(broken), GOOD, settings=TWO) as house:
+        status, said = await ask(house, api, stream=True)
+        assert status == 200
+        assert "Hello" in said
+        assert "never" not in said
+        assert said.count('"message_start"' if api == "messages" else "response.created") <= 2
+
+
+async def test_a_preamble_is_held_no_longer_than_is_set() -> None:
+    slow = Reply(text="late", first_event_delay_ms=0, event_delay_ms=400)
+    settings = TWO + "[routing]\npreamble = 0.1\n"
+    async with running(first(slow), settings=settings) as house:
+        reader, writer = await asyncio.open_connection("127.0.0.1", house.port)
+        body = json.dumps({**BODIES["messages"], "model": "twin", "stream": True}).encode()
+        head = f"POST /v1/messages HTTP/1.1\r\nhost: t\r\nauthorization: Bearer {house.key}\r\n"
+        writer.write(head.encode() + b"content-length: %d\r\n\r\n" % len(body) + body)
+        began = time.monotonic()
+        seen = b""
+        while b"message_start" not in seen:
+            seen += await reader.read(65536)
+        assert b"late" not in seen
+        assert time.monotonic() - began < 0.39
+        writer.close()
+
+
+async def test_where_no_route_answers_the_last_word_is_the_clients() -> None:
+    last = Rule(Reply(status=503, error=Error(message="Second is full.")), Match(model="two"))
+    async with running(first(Reply(status=500)), last, settings=TWO) as house:
+        status, said = await ask(house, "chat")
+        assert (status, "Second is full." in said) == (503, True)
+        (record,) = await house.records()
+        assert (record["outcome"], record["cost_nano"]) == ("failed", 0)
+
+
+async def test_a_route_that_keeps_failing_rests_and_is_tried_again() -> None:
+    rules = [Rule(Reply(status=500), ONE, times=2), Rule(Reply(text="one"), ONE), GOOD]
+    settings = TWO + "[routing]\nfailures = 2\nrest = 0.3\n"
+    async with running(*rules, settings=settings) as house:
+        for _ in range(4):
+            assert (await ask(house, "chat"))[0] == 200
+        asked = asked_for(house)
+        assert asked == ["one", "two", "one", "two", "two", "two"]
+        await asyncio.sleep(0.35)
+        assert "one" in (await ask(house, "chat"))[1]
+
+
+async def test_a_provider_that_asks_for_rest_gets_it() -> None:
+    rules = [Rule(Reply(status=429, headers={"retry-after": "60"}), ONE, times=1), Rule(Reply(text="one"), ONE), GOOD]
+    async with running(*rules, settings=TWO) as house:
+        for _ in range(3):
+            assert (await ask(house, "chat"))[0] == 200
+        assert asked_for(house) == ["one", "two", "two", "two"]
+        assert (await journey(house))["why"] == "the first route"
+
+
+async def test_a_session_stays_where_its_prompts_are() -> None:
+    async with running(Rule(Reply(text="one"), ONE), GOOD, settings=TWO) as house:
+        for _ in range(2):
+            for task in range(12):
+                await ask(house, "chat", model="shared", headers={"x-trivium-task": f"task {task}"})
+        models = asked_for(house)
+        assert set(models[:12]) == {"one", "two"}
+        assert models[12:] == models[:12]
+        assert (await journey(house))["why"] == "the session's last route, whose prompt cache may be warm"
+
+
+class TestFallbacks:
+    """Models that the client names itself."""
+
+    async def test_another_model_answers_in_the_place_of_one_that_fails(self) -> None:
+        async with running(first(Reply(status=500)), GOOD, settings=TWO) as house:
+            for more in ({"headers": {"x-trivium-fallbacks": "b/two"}}, {"body": {"trivium_fallbacks": ["b/two"]}}):
+                status, said = await ask(house, "chat", model="a/one", **more)
+                assert (status, "from two" in said) == (200, True)
+            assert all("trivium_fallbacks" not in str(request.body) for request in house.upstream.requests)
+            assert (await journey(house))["why"] == "the client's fallback: the first route"
+
+    async def test_one_that_may_not_be_used_is_refused_as_if_it_had_been_asked_for(self) -> None:
+        async with running(GOOD, settings=TWO) as house:
+            status, said = await ask(house, "chat", model="a/one", headers={"x-trivium-fallbacks": "no/such/model"})
+            assert (status, json.loads(said)["error"]["code"]) == (400, "model_ambiguous")
+            bad = await ask(house, "messages", model="a/one", body={"trivium_fallbacks": "b/two"})
+            assert bad[0] == 400
+            assert house.upstream.requests == []
+
+
+class TestTimeout:
+    """What the client sets with `x-trivium-timeout`."""
+
+    @pytest.mark.parametrize("api", APIS)
+    async def test_a_call_ends_when_its_client_has_waited_enough(self, api: str) -> None:
+        async with running(Reply(text="late", delay_ms=3000), settings=TWO) as house:
+            began = time.monotonic()
+            status, said = await ask(house, api, model="a/one", headers={"x-trivium-timeout": "0.2"})
+            assert (status, "x-trivium-timeout" in said) == (504, True)
+            assert time.monotonic() - began < 2
+            assert (await house.record())["error_code"] == "upstream_timeout"
+
+    async def test_a_stream_is_ended_in_its_apis_words(self) -> None:
+        async with running(Reply(text=["a", "b", "c"], event_delay_ms=300), settings=TWO) as house:
+            _, said = await ask(house, "messages", model="a/one", stream=True, headers={"x-trivium-timeout": "0.5"})
+            assert "event: error" in said
+
+    @pytest.mark.parametrize("value", ["soon", "0", "-1", "nan", "1e9", ""])
+    async def test_what_is_no_time_is_said(self, value: str) -> None:
+        async with running(settings=TWO) as house:
+            status, said = await ask(house, "chat", model="a/one", headers={"x-trivium-timeout": value})
+            assert (status, "x-trivium-timeout" in said) == (400, True)
+
+
+async def test_a_tool_call_counts_as_content() -> None:
+    calls = Reply(tool_calls=[ToolCall("look", {"at": "it"})], abort="reset", abort_after_events=4)
+    tools = [{"type": "function", "function": {"name": "look", "parameters": {"type": "object"}}}]
+    async with running(first(calls), GOOD, settings=TWO) as house:
+        _, said = await ask(house, "chat", stream=True, body={"tools": tools})
+        assert "look" in said
+        assert len(house.upstream.requests) == 1
