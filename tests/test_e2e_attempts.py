@@ -58,7 +58,8 @@ def asked_for(house: Running) -> list[str]:
 
 
 async def journey(house: Running) -> dict[str, Any]:
-    return json.loads((await house.records())[0]["routing"])
+    told: dict[str, Any] = json.loads((await house.records())[0]["routing"])
+    return told
 
 
 FAILURES = {

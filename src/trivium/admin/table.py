@@ -91,6 +91,7 @@ ROWS: tuple[Row, ...] = (
     _row("GET", "/settings", "settings.show", "The house's gates and limits.", **_SEEN),
     _row("PUT", "/settings", "settings.set", "Replaces all of them.", **_SET),
     _row("GET", "/changes", "changes.list", "Who changed what, the newest first."),
+    _row("POST", "/explain", "explain", "What would become of a request, without a call to anybody."),
     _row("GET", "/limits", "limits.show", "Where limits are counted, and whether Redis does its part."),
     _row("GET", "/abuse", "abuse.status", "What was judged to be abuse since the start, and how the classifier does."),
     _row("GET", "/secrets", "secrets.status", "How many secrets lie under which key-encryption key."),

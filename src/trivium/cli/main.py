@@ -14,6 +14,7 @@ from trivium.cli import (
     admins,
     backup,
     byok,
+    explain,
     house,
     keys,
     limits,
@@ -64,6 +65,7 @@ main.add_command(limits.limits)
 main.add_command(byok.byok)
 main.add_command(secrets.secrets)
 main.add_command(models.models)
+main.add_command(explain.explain)
 main.add_command(admins.admins)
 main.add_command(house.settings)
 main.add_command(house.audit)

@@ -31,12 +31,17 @@ async def authenticate(headers: Mapping[bytes, bytes], client_ip: str | None, de
     credential = _credential(headers)
     if credential is None:
         return None
-    caller = await _find(credential, client_ip, deps)
+    caller = await acting(await _find(credential, client_ip, deps), headers, deps)
+    check_caller(caller, client_ip)
+    return caller
+
+
+async def acting(caller: Caller, headers: Mapping[bytes, bytes], deps: Deps) -> Caller:
+    """The caller, for the organization that the headers name if they name one. Raises Forbidden, StoreUnavailable."""
     owned = caller.user_id is not None or caller.organization is not None
     if owned and (organization_id := first(headers, ORGANIZATION)) is not None:
         check_blocked(caller)
-        caller = await _acting_for(caller, organization_id, deps)
-    check_caller(caller, client_ip)
+        return await _acting_for(caller, organization_id, deps)
     return caller
 
 

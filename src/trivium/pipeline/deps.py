@@ -88,6 +88,10 @@ class Ledger(Protocol):
         """Whether a budget counts calls of these scopes."""
         ...
 
+    async def free_nano(self, account_id: str) -> tuple[int, int]:
+        """What of a balance no call has a hold on, and what is held. Raises StoreUnavailable."""
+        ...
+
     async def start(self, start: Start) -> Refusal | None:
         """Begins a call; a hold is durable when this returns None. Raises StoreUnavailable."""
         ...

@@ -51,7 +51,7 @@ async def begin(  # noqa: PLR0917
         run.quote, run.payer = bill.quote, bill.payer
         if house_pays := any(one.payer is Payer.HOUSE for one in (bill, *others)):
             scopes = scopes_of(run.key, run.account_id) if run.key else ()
-            hold = await _hold(request, (bill, *others), scopes, run, deps)
+            hold = await hold_of(request, (bill, *others), scopes, run, deps)
         if request.stream and run.size is None:
             # Its body is let go of before anybody knows whether an estimate is needed.
             run.size = measure(request)
@@ -73,7 +73,7 @@ async def begin(  # noqa: PLR0917
     )
     refusal = await deps.ledger.start(start)
     if refusal is not None:
-        raise _refused(refusal, request, deps)
+        raise refused(refusal, request, deps)
     run.started = True
     run.hold_nano = hold
 
@@ -111,7 +111,7 @@ async def _check_unpriced(target: Target, run: Run, deps: Deps) -> None:
         )
 
 
-async def _hold(request: Request, bills: Sequence[Bill], scopes: tuple[str, ...], run: Run, deps: Deps) -> int:
+async def hold_of(request: Request, bills: Sequence[Bill], scopes: tuple[str, ...], run: Run, deps: Deps) -> int:
     """The most that the call may cost whom the house charges; 0 where nobody's balance or budget counts it."""
     priced = [(bill.target, bill.quote) for bill in bills if bill.payer is Payer.HOUSE and bill.quote is not None]
     if not priced or not (run.account_id is not None or await deps.ledger.counts(scopes)):
@@ -135,7 +135,7 @@ def _most(size: Size, request: Request, target: Target, quote: Quote, deps: Deps
     )
 
 
-def _refused(refusal: Refusal, request: Request, deps: Deps) -> RequestError:
+def refused(refusal: Refusal, request: Request, deps: Deps) -> RequestError:
     """What was needed and what is there, in words and as members of the error."""
     needed, free, held = (nano_text(max(0, amount)) for amount in (refusal.needed, refusal.free, refusal.held))
     lower = "Send a smaller `max_tokens`" if request.max_tokens is None else "Lower `max_tokens`"

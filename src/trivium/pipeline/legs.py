@@ -44,7 +44,8 @@ async def legs_of(call: Call, request: Request, target: Target, run: Run, deps: 
     main = _main(call, request, target, run, deps)
     choices = [Leg(choice.target, run.own, choice.why) for choice in main.tried]
     for name in fallbacks:
-        choices += await _fallback(call, name, request, run, deps)
+        known = {leg.target.route for leg in choices}
+        choices += [leg for leg in await _fallback(call, name, request, run, deps) if leg.target.route not in known]
     legs, refused = await _billed(call, choices, run, deps)
     told = tuple((choice.target.route, choice.why) for choice in main.refused) + refused
     run.journey = Journey(legs[0].why, refused=told)

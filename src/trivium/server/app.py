@@ -15,6 +15,7 @@ from trivium.pipeline.authenticate import authenticate
 from trivium.pipeline.authorize import check_any
 from trivium.pipeline.call import Call, Headers, Operation, by_name
 from trivium.pipeline.deps import Deps
+from trivium.pipeline.explain import answer
 from trivium.pipeline.free import check_anonymous, find
 from trivium.pipeline.handle import handle, refuse
 from trivium.pipeline.tell import json_headers
@@ -22,7 +23,7 @@ from trivium.policy.addresses import client_address, networks
 from trivium.server.desk import Desk
 from trivium.server.models import anthropic_list, anthropic_model
 from trivium.server.protocol import GuardedProtocol
-from trivium.server.routes import CALLS, MODELS, Route, api_of, model_in_path
+from trivium.server.routes import CALLS, EXPLAIN, MODELS, Route, api_of, model_in_path
 
 Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
@@ -67,9 +68,13 @@ class App:
             await handle(call, HttpBody(receive, connection), reply, self._deps)
             return
         try:
+            if scope["path"] in EXPLAIN and scope["method"] == "POST":
+                await answer(call, HttpBody(receive, connection), reply, self._deps)
+                return
             status, content = await self._look_up(scope["path"], scope["method"], call)
         except TriviumError as error:
-            allowed = [(b"allow", b"POST" if route else b"GET, HEAD")] if isinstance(error, MethodNotAllowed) else []
+            posted = route is not None or scope["path"] in EXPLAIN
+            allowed = [(b"allow", b"POST" if posted else b"GET, HEAD")] if isinstance(error, MethodNotAllowed) else []
             await refuse(error, call, reply, self._deps, allowed)
             return
         await reply.start(status, json_headers(content, call))
@@ -109,7 +114,8 @@ class App:
         """Status and body of whatever is not a model call. Raises PathNotFound, MethodNotAllowed, and what a caller
         without a key or with a wrong name gets."""
         headers, model, asked = call.headers, model_in_path(path), self._desk.find(path)
-        known = path in CALLS or path in MODELS or path in (*_PROBES, "/readyz")
+        posted = path in CALLS or path in EXPLAIN
+        known = posted or path in MODELS or path in (*_PROBES, "/readyz")
         if not known and model is None and asked is None:
             raise PathNotFound(
                 f"There is nothing at {path[:200]}. The paths are /v1/chat/completions, /v1/responses, "
@@ -118,8 +124,8 @@ class App:
         if path in CALLS and headers.get(b"upgrade", b"").lower() == b"websocket":
             # Codex tries one first, and at this status goes on over HTTP at once.
             raise UpgradeRefused("There are no WebSockets here; POST to the same path.")
-        if path in CALLS or method not in ("GET", "HEAD"):
-            raise MethodNotAllowed(f"{method} is not possible here; use {'POST' if path in CALLS else 'GET'}.")
+        if posted or method not in ("GET", "HEAD"):
+            raise MethodNotAllowed(f"{method} is not possible here; use {'POST' if posted else 'GET'}.")
         if path in _PROBES:
             return 200, _OK
         if path == "/readyz":

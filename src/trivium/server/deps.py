@@ -17,6 +17,7 @@ from trivium.metering.book import Override, PriceBook, entries
 from trivium.operations.abuse import abuse_table
 from trivium.operations.byok import ByokOperations
 from trivium.operations.custom_models import CustomModelOperations
+from trivium.operations.explain import ExplainOperations
 from trivium.operations.house import HouseOperations
 from trivium.operations.housekeeping import Housekeeping
 from trivium.operations.limits import LimitOperations
@@ -27,6 +28,7 @@ from trivium.operations.reconcile import ReconcileOperations
 from trivium.operations.secrets import SecretOperations
 from trivium.operations.table import Table
 from trivium.pipeline.deps import Deps
+from trivium.pipeline.explain import Explanation
 from trivium.pipeline.hold import CREDITS
 from trivium.policy.access import HouseSettings
 from trivium.policy.destinations import check_url, destinations
@@ -38,6 +40,7 @@ from trivium.providers.vendors import VENDORS
 from trivium.routing.catalog import ModelEntry, catalog
 from trivium.routing.routes import check_routing, routed_models
 from trivium.server.desk import Desk
+from trivium.server.explaining import explainer
 from trivium.server.screening import screening
 from trivium.settings import Settings, wrong_setting
 from trivium.store.counters import counters
@@ -189,6 +192,7 @@ class Gateway:
             reconcile.table,
             HouseOperations(self.store, self._decided).table,
             *secret_tables(self.store, self.settings, self.folder),
+            ExplainOperations(explainer(self.deps, self.store.keys), Explanation).table,
             abuse_table(lambda: looks.status() if looks is not None else {"mode": "off"}),
         ]
 

@@ -30,6 +30,8 @@ _CALLS = {
 }
 
 CALLS: Mapping[str, Route] = {prefix + path: route for prefix in PREFIXES for path, route in _CALLS.items()}
+EXPLAIN = frozenset(prefix + "/explain" for prefix in PREFIXES)
+"""What would become of a request (`pipeline/explain.py`)."""
 MODELS = frozenset(prefix + "/models" for prefix in PREFIXES)
 
 

@@ -48,6 +48,10 @@ _FROM = """
 OWNER = "u.limits, u.staff, u.blocked_ms, d.domain, o.id, o.name, o.settings, m.role, u.created_ms"
 _KEY = "k.id, k.name, k.strict, k.account_id, k.user_id, k.project_id, k.expires_ms, k.scopes, k.limits"
 _OF_KEY = {"user": "k.user_id", "organization": "k.account_id"}
+_BY_ID = (
+    f"SELECT {_KEY}, k.hash, NULL, k.created_ms, {OWNER} {_FROM.format(keys='keys k', **_OF_KEY)}"
+    " WHERE k.id = ? AND k.revoked_ms IS NULL"
+)
 _FIND = (
     f"SELECT {_KEY}, k.hash, NULL, k.created_ms, {OWNER} {_FROM.format(keys='keys k', **_OF_KEY)}"
     " WHERE k.hash = ? AND k.revoked_ms IS NULL"
@@ -105,6 +109,11 @@ class KeyStore:
         self._changing = threading.Lock()
         self._changes = 0
         self._used: dict[str, int] = {}
+
+    async def of_id(self, id: str) -> Caller | None:
+        """Who a live key makes its bearer, by its id; None if there is none. Raises StoreUnavailable."""
+        rows = await self._database.ask(_BY_ID, (id,))
+        return _caller(rows[0]) if rows else None
 
     def known(self, key: str) -> Caller | None:
         """The caller with this key, if memory has it and it is live."""

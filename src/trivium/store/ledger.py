@@ -86,6 +86,16 @@ class Ledger:
         self._budgets = budgets
         self._budgets_until = asyncio.get_running_loop().time() + _BELIEVED
 
+    async def free_nano(self, account_id: str) -> tuple[int, int]:
+        """What of a balance no call has a hold on, and what is held; none of an account that is not there. Raises
+        StoreUnavailable."""
+        account = None if self._database.shared else self._accounts.get(account_id)
+        if account is None:
+            rows = await self._database.ask("SELECT balance_nano, held_nano FROM accounts WHERE id = ?", (account_id,))
+            balance, held = rows[0] if rows else (0, 0)
+            return balance - held, held
+        return account.free, account.held
+
     async def start(self, start: Start) -> Refusal | None:
         """Begins a call: its hold is durable when this returns None; a refusal began nothing. A call without a hold is
         not waited for. Raises StoreUnavailable, which began nothing that its record will not end."""

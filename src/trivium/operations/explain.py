@@ -1,0 +1,34 @@
+"""What would become of a request: an operator's look through the eyes of one of the keys."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import Annotated, Any, Literal
+
+import msgspec
+
+from trivium.operations.table import Actor, Arguments, Op, Table
+
+
+class Explain(Arguments, frozen=True, kw_only=True):
+    model: Annotated[str, msgspec.Meta(min_length=1, max_length=300)] | None = None
+    """What is asked for; it may stand in the request instead."""
+    api: Literal["chat", "responses", "messages"] = "chat"
+    key: Annotated[str, msgspec.Meta(max_length=100)] | None = None
+    """By its id; null: a caller without a key."""
+    request: dict[str, Any] = msgspec.field(default_factory=dict)
+    """As a client would send it; what it lacks is a question of one word."""
+    headers: dict[str, str] = msgspec.field(default_factory=dict)
+    """As `x-trivium-mode`, `x-trivium-task`, `x-trivium-fallbacks`."""
+
+
+class ExplainOperations:
+    """`table` has the operation."""
+
+    def __init__(self, explain: Callable[[Explain], Awaitable[Any]], result: Any) -> None:
+        """`explain` raises NotFound for a key that is not there; `result` is the type of what it answers with."""
+        self._explain = explain
+        self.table: Table = {"explain": Op(arguments=Explain, result=result, act=self._act)}
+
+    async def _act(self, asked: Explain, _: Actor) -> Any:
+        return await self._explain(asked)

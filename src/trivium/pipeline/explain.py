@@ -1,0 +1,190 @@
+"""What would become of a request, without a call to any upstream: who asks, where it leads and why not elsewhere, what
+limits and balances say, what it may cost (behaviour page, section 7).
+
+The same steps as in `handle.py`, in their order, none of which counts, holds or records anything. What refuses the
+request is told beside what was found before it.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+from urllib.parse import parse_qsl
+
+import msgspec
+
+from trivium.canon.api import Api
+from trivium.errors import FieldInvalid, RequestError, TriviumError
+from trivium.metering.bound import usual_input
+from trivium.metering.sheet import written
+from trivium.money import nano_text
+from trivium.pipeline.authenticate import authenticate
+from trivium.pipeline.authorize import check_call
+from trivium.pipeline.call import Body, Call, Reply
+from trivium.pipeline.deps import Deps
+from trivium.pipeline.forward import prepare, way_to
+from trivium.pipeline.free import check_anonymous, find
+from trivium.pipeline.hold import Bill, account_of, bill_of, hold_of, refused
+from trivium.pipeline.legs import Leg, legs_of
+from trivium.pipeline.read import check_head, read_body
+from trivium.pipeline.settle import Run
+from trivium.pipeline.tell import json_headers
+from trivium.policy.caller import Caller
+from trivium.policy.counters import Claim
+from trivium.policy.limits import refusal
+from trivium.policy.spending import Refusal, scopes_of
+from trivium.wire.body import members
+from trivium.wire.request import Request, check_stateless, parse
+from trivium.wire.size import measure
+
+
+async def answer(call: Call, body: Body, reply: Reply, deps: Deps) -> None:
+    """Explains the request in a body. Raises what concerns the caller's key and the body's size."""
+    run = Run(call, deps)
+    check_head(call, deps, anonymous=False)
+    caller = await authenticate(call.headers, call.client_ip, deps)
+    try:
+        content = await read_body(body, run, check_head(call, deps, anonymous=caller is None))
+        told = msgspec.json.encode(await explain(_of_its_api(call, content), caller, content, deps))
+    finally:
+        run.hold(0)
+    await reply.start(200, json_headers(told, call))
+    await reply.end(told)
+
+
+def _of_its_api(call: Call, body: bytes) -> Call:
+    """In the API whose request it is: `?api=` says it, or the header `anthropic-version`, or a member `input`. Raises
+    FieldInvalid."""
+    named = dict(parse_qsl(call.query.decode("latin-1"))).get("api")
+    if named is not None:
+        try:
+            return msgspec.structs.replace(call, api=Api.parse(named))
+        except ValueError:
+            raise FieldInvalid("`api` must be one of chat, responses, messages.", param="api") from None
+    if b"anthropic-version" in call.headers:
+        return msgspec.structs.replace(call, api=Api.MESSAGES)
+    return msgspec.structs.replace(call, api=Api.RESPONSES if "input" in members(body) else Api.CHAT)
+
+
+class Explanation(msgspec.Struct, kw_only=True, omit_defaults=True):
+    """Parts that were not reached are left out."""
+
+    caller: dict[str, Any] | None = None
+    api: str
+    requested_model: str | None = None
+    own_key: str | None = None
+    """The vendor for which the caller's own key pays."""
+    routes: list[dict[str, Any]] = []
+    """In the order in which they are tried, the first of them `chosen`."""
+    refused: list[dict[str, str]] = []
+    """Routes that the call cannot take, and why."""
+    limits: list[dict[str, Any]] = []
+    hold: dict[str, Any] | None = None
+    losses: list[dict[str, str]] = []
+    """What the request would lose on its way to the first route."""
+    error: dict[str, Any] | None = None
+    """What the caller would be refused with."""
+
+
+async def explain(call: Call, caller: Caller | None, body: bytes, deps: Deps) -> Explanation:
+    """`body` is a request in the call's API. Raises nothing that the request itself would be refused with."""
+    told = Explanation(api=call.api, caller=_who(caller))
+    run = Run(call, deps)
+    run.key = caller
+    try:
+        await _explain(call, body, told, run, deps)
+    except TriviumError as error:
+        told.error = {"status": error.status, "code": error.code, "message": error.message, **error.facts}
+    return told
+
+
+async def _explain(call: Call, body: bytes, told: Explanation, run: Run, deps: Deps) -> None:
+    run.request = request = parse(call.api, body)
+    told.requested_model = request.model
+    found = find(run.key, request.model, deps, run)
+    run.account_id = account_of(run.key, deps) if run.key is not None else None
+    if run.key is None:
+        check_anonymous(request.model, found, call.time_ms, deps)
+    check_call(run.key, call, deps)
+    check_stateless(request)
+    if isinstance(found, RequestError):
+        raise found
+    run.target = found
+    told.own_key = run.own.match.vendor if run.own is not None else None
+    legs = await legs_of(call, request, found, run, deps) or (Leg(found, run.own, "the only route"),)
+    run.target = legs[0].target
+    told.refused = [{"route": route, "why": why} for route, why in run.journey.refused]
+    bills = [leg.bill or await bill_of(call, leg.target, run, deps) for leg in legs]
+    told.routes = [_route(call, leg, bill, deps) for leg, bill in zip(legs, bills, strict=True)]
+    told.routes[0]["chosen"] = True
+    run.size = measure(request)
+    way = way_to(call, run.target, run.target.provider.apis, deps)
+    prepare(call, request, run.target, way, run)
+    told.losses = [{"field": loss.field, "why": loss.why} for loss in run.losses]
+    await _limits(told, run, deps)
+    await _hold(request, bills, told, run, deps)
+
+
+def _who(caller: Caller | None) -> dict[str, Any] | None:
+    if caller is None:
+        return None
+    organization = caller.organization.id if caller.organization is not None else None
+    return {"key": caller.id, "user": caller.user_id, "organization": organization, "project": caller.project_id}
+
+
+def _route(call: Call, leg: Leg, bill: Bill, deps: Deps) -> dict[str, Any]:
+    """Of a stealth model nobody hears who answers."""
+    target, quote = leg.target, bill.quote
+    told: dict[str, Any] = {"why": leg.why, "chosen": False, "payer": bill.payer}
+    if target.stealth:
+        return {"route": target.public, **told}
+    way = way_to(call, target, target.provider.apis, deps)
+    rests_ms = deps.health.rests_ms(target.route, deps.clock.monotonic_ns() // 1_000_000)
+    return {
+        "route": target.route,
+        **told,
+        "api": way.api if way is not None else call.api,
+        "price": written(quote.price) if quote is not None else None,
+        "price_version": quote.version if quote is not None else None,
+        "rests_s": -(-rests_ms // 1000),
+    }
+
+
+async def _limits(told: Explanation, run: Run, deps: Deps) -> None:
+    """Raises RateLimited."""
+    target = run.target
+    if target is None or run.size is None:
+        return
+    rules = deps.rules.rules(run.key, *target.known_as, deps.house, target.also, of_model=target.custom is None)
+    if rules is None:
+        return
+    claims = [Claim(claim.key, claim.limit, 0, claim.window_s) for claim in rules.claims]
+    taken = await deps.counters.enter(claims, f"explain {run.call.id}")
+    deps.counters.leave(rules.gauges, f"explain {run.call.id}")
+    itself = 1 if taken.denial is None else 0
+    told.limits = [
+        {"kind": rule.kind, "of": rule.owner, "name": rule.name, "limit": rule.claim.limit}
+        | {"used": use.used - (itself if rule.kind == "concurrent" else 0)}
+        for rule, use in zip(rules.all, taken.uses, strict=True)
+        if rule.owner != "model"
+    ]
+    if taken.denial is not None:
+        key = taken.denial.claim.key
+        raise refusal(next(rule for rule in rules.all if rule.claim.key == key), taken.denial)
+
+
+async def _hold(request: Request, bills: list[Bill], told: Explanation, run: Run, deps: Deps) -> None:
+    """What would be put aside, and what is there. Raises InsufficientCredits."""
+    if run.size is None:
+        return
+    scopes = scopes_of(run.key, run.account_id) if run.key else ()
+    amount = await hold_of(request, bills, scopes, run, deps)
+    told.hold = {
+        "input_tokens": usual_input(run.size),
+        "max_tokens": request.max_tokens,
+        "hold_usd": nano_text(amount),
+    }
+    if run.account_id is not None:
+        free, held = await deps.ledger.free_nano(run.account_id)
+        told.hold |= {"account": run.account_id, "free_usd": nano_text(free)}
+        if amount > free:
+            raise refused(Refusal(needed=amount, free=free, held=held), request, deps)

@@ -1,0 +1,90 @@
+"""What a caller and an operator hear would become of a request, without a call to anybody."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from gateway import Running, running
+from support_money import APIS, BODIES
+from support_people import People
+from test_e2e_attempts import TWO
+from trivium.errors import NotFound
+
+CREDITS = TWO + '[billing]\nmode = "credits"\n'
+
+
+async def explained(house: Running, body: dict[str, Any], **more: Any) -> Any:
+    status, told, _ = await house.post("/v1/explain", body, **more)
+    assert status == 200
+    assert house.upstream.requests == []
+    return told
+
+
+@pytest.mark.parametrize("api", APIS)
+async def test_routes_are_told_in_their_order_with_their_prices(api: str) -> None:
+    headers = {"anthropic-version": "2023-06-01"} if api == "messages" else {}
+    async with running(settings=TWO) as house:
+        told = await explained(house, {**BODIES[api], "model": "pair"}, headers=headers)
+        assert told["api"].startswith(api)
+        assert [(one["route"], one["chosen"], one["price"]["input"]) for one in told["routes"]] == [
+            ("a/one", True, "1"),
+            ("b/two", False, "2"),
+        ]
+        assert await house.records() == []
+
+
+async def test_it_is_said_which_routes_a_policy_refuses_and_why() -> None:
+    async with running(settings=TWO) as house:
+        people = People(house)
+        await people.organization("acme", policy={"providers_deny": ["a"]})
+        key = await people.key(organization="acme", user="acme-member")
+        told = await explained(house, {**BODIES["chat"], "model": "twin"}, key=key)
+        assert [one["route"] for one in told["routes"]] == ["b/two"]
+        assert told["refused"] == [{"route": "a/one", "why": "The organization's list of providers does not have a."}]
+        assert told["caller"]["organization"] == "acme"
+
+
+async def test_what_would_refuse_the_call_is_told_with_what_was_found_before() -> None:
+    async with running(settings=CREDITS) as house:
+        told = await explained(house, {**BODIES["chat"], "model": "twin", "max_tokens": 1000})
+        assert told["error"]["code"] == "insufficient_credits"
+        assert [one["route"] for one in told["routes"]] == ["a/one", "b/two"]
+        # The hold is enough for the dearer route.
+        assert float(told["hold"]["hold_usd"]) >= 0.002
+        none = await explained(house, {**BODIES["chat"], "model": "nothing/here"})
+        assert none["error"]["status"] == 400
+        assert "routes" not in none
+
+
+async def test_a_wrong_key_explains_nothing() -> None:
+    async with running(settings=TWO) as house:
+        status, said, _ = await house.post("/v1/explain", {**BODIES["chat"], "model": "twin"}, key="tv-wrong")
+        assert (status, said["error"]["code"]) == (401, "invalid_api_key")
+        status, said, _ = await house.post("/v1/explain?api=soap", {"model": "twin"})
+        assert (status, said["error"]["param"]) == (400, "api")
+
+
+async def test_the_operator_sees_it_through_any_key() -> None:
+    async with running(settings=TWO) as house:
+        people = People(house)
+        await people.organization("acme", policy={"models_deny": ["twin"]})
+        await people.key(organization="acme", user="acme-member")
+        (key, *_) = (await house.gateway.operations.perform("keys.list", {"organization": "acme"}))["items"]
+        told = await house.gateway.operations.perform("explain", {"model": "twin", "key": key["id"]})
+        assert told["error"]["code"] == "model_not_allowed"
+        open_ = await house.gateway.operations.perform("explain", {"model": "twin", "api": "messages"})
+        assert open_["error"]["code"] == "paid_model_auth_required"
+        with pytest.raises(NotFound):
+            await house.gateway.operations.perform("explain", {"model": "twin", "key": "key_gone"})
+
+
+async def test_asking_uses_up_no_limit() -> None:
+    async with running(settings=TWO) as house:
+        people = People(house)
+        key = await people.user("ann", limits={"requests_per_minute": 1, "concurrent_requests": 1})
+        for _ in range(3):
+            told = await explained(house, {**BODIES["chat"], "model": "twin"}, key=key)
+            assert "error" not in told
+            assert {one["used"] for one in told["limits"]} == {0}
