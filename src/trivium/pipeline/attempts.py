@@ -15,13 +15,14 @@ from trivium.pipeline.call import Call, Reply
 from trivium.pipeline.deps import Deps
 from trivium.pipeline.forward import prepare, way_to
 from trivium.pipeline.held import HeldReply
-from trivium.pipeline.hold import begin
+from trivium.pipeline.hold import begin, bill_of
 from trivium.pipeline.house import exchange_of
 from trivium.pipeline.journey import fails_over
 from trivium.pipeline.legs import Leg, name_of, now_ms, session_of
 from trivium.pipeline.limits import readmit
 from trivium.pipeline.own import send
 from trivium.pipeline.settle import Run
+from trivium.policy.context import context_of
 from trivium.wire.request import Request, without_body
 
 _RETRY_AFTER = b"retry-after"
@@ -36,7 +37,7 @@ class Attempts:
         self._legs = legs
         self._run = run
         self._deps = deps
-        self._session = session_of(call, request, run)
+        self._session = session_of(context_of(call.headers), request, run)
         self._wish_s: int | None = None
 
     async def begin(self) -> None:
@@ -77,8 +78,8 @@ class Attempts:
         run.target, run.own = target, leg.own
         if self._deps.house.limits_by_model:
             await readmit(self._call, self._request, target, run, self._deps)
-        if leg.bill is not None:
-            run.quote, run.payer = leg.bill.quote, leg.bill.payer
+        bill = leg.bill or await bill_of(self._call, target, run, self._deps)
+        run.quote, run.payer = bill.quote, bill.payer
         run.journey = msgspec.structs.replace(run.journey, why=leg.why)
         version = run.quote.version if run.quote else None
         self._deps.ledger.moved(self._call.id, target.provider.name, target.model[:256], version)

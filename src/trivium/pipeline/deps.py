@@ -222,6 +222,8 @@ class Deps:
         """Whether a call may be led elsewhere than its model's name says."""
         self.health = Health(failures=routing.failures, rest_s=routing.rest)
         self.sessions = Sessions(routing.keep_session)
+        self.permitted: dict[tuple[str, str], tuple[tuple[object, ...], object]] = {}
+        """Which routes of models callers may use (`pipeline/legs.py`)."""
 
     def has_canary(self, model: str) -> bool:
         """Whether a model of the main provider's, by its id there, is one of those that the canary gets calls for."""

@@ -4,6 +4,8 @@ may use, then those of the fallbacks that the client names. Most calls have one 
 
 from __future__ import annotations
 
+from typing import cast
+
 import msgspec
 
 from trivium.errors import PriceUnknown, RequestError
@@ -15,13 +17,15 @@ from trivium.pipeline.hold import Bill, bill_of
 from trivium.pipeline.journey import Journey
 from trivium.pipeline.own import Own
 from trivium.pipeline.settle import Run
-from trivium.policy.context import context_of
+from trivium.policy.context import Context, context_of
+from trivium.policy.spending import scopes_of
 from trivium.routing.catalog import Target
-from trivium.routing.plan import Asked, Canary, Choice, Plan, bucket_of, plan
+from trivium.routing.plan import Asked, Canary, Choice, Plan, plan
 from trivium.wire import body as json_body
 from trivium.wire.request import MOST_FALLBACKS, Request
 
 FALLBACKS = b"x-trivium-fallbacks"
+_REMEMBERED = 10_000
 
 
 class Leg(msgspec.Struct, frozen=True):
@@ -64,9 +68,27 @@ def _main(call: Call, request: Request, target: Target, run: Run, deps: Deps) ->
     return msgspec.structs.replace(found, refused=(*why_not, *refused))
 
 
-def _permitted(
-    routes: tuple[Target, ...], run: Run, deps: Deps
-) -> tuple[list[Target], list[Choice], RequestError | None]:
+_Permitted = tuple[list[Target], list[Choice], RequestError | None]
+"""Routes that a caller may use, those that it may not and why, and the first reason as an error."""
+
+
+def _permitted(routes: tuple[Target, ...], run: Run, deps: Deps) -> _Permitted:
+    """Remembered for a model of the catalogue: the answer changes only with what it is made of."""
+    routed, caller = routes[0].routed, run.key
+    if routed is None:
+        return _look(routes, run, deps)
+    place, of = (caller.id if caller is not None else "", routed.id), (caller, deps.house, deps.catalog, routes)
+    known = deps.permitted.get(place)
+    if known is not None and all(one is other for one, other in zip(known[0], of, strict=True)):
+        return cast("_Permitted", known[1])
+    if len(deps.permitted) >= _REMEMBERED:
+        deps.permitted.clear()
+    found = _look(routes, run, deps)
+    deps.permitted[place] = (of, found)
+    return found
+
+
+def _look(routes: tuple[Target, ...], run: Run, deps: Deps) -> _Permitted:
     open_: list[Target] = []
     refused: list[Choice] = []
     first = None
@@ -126,8 +148,11 @@ async def _fallback(call: Call, name: str, request: Request, run: Run, deps: Dep
 async def _billed(
     call: Call, choices: list[Leg], run: Run, deps: Deps
 ) -> tuple[list[Leg], tuple[tuple[str, str], ...]]:
-    """Without the routes of which nobody knows what they cost, where that has to be known and others are left."""
-    if call.operation is not Operation.GENERATE or len(choices) == 1:
+    """Without the routes of which nobody knows what they cost, where that has to be known and others are left. Where no
+    balance or budget is at stake, what a route costs is nobody's business before it is taken."""
+    scopes = scopes_of(run.key, run.account_id) if run.key is not None else ()
+    at_stake = run.account_id is not None or await deps.ledger.counts(scopes)
+    if not at_stake or call.operation is not Operation.GENERATE or len(choices) == 1:
         return choices, ()
     legs, refused = [], []
     for leg in choices:
@@ -141,20 +166,26 @@ async def _billed(
 def _asked(call: Call, request: Request, target: Target, run: Run, deps: Deps) -> Asked:
     context = context_of(call.headers)
     user = (run.key.user_id or run.key.id) if run.key else call.client_ip
-    whose = context.task or context.session or user or ""
-    session = session_of(call, request, run)
+    session = session_of(context, request, run)
     kept = deps.sessions.route(session, name_of(target), now_ms(deps)) if session is not None else None
-    return Asked(api=call.api, bucket=bucket_of(deps.routing.salt, whose), kept=kept)
+    whose = context.task or context.session or user or ""
+    return Asked(api=call.api, salt=deps.routing.salt, whose=whose, kept=kept)
 
 
-def session_of(call: Call, request: Request, run: Run) -> str | None:
+def session_of(context: Context, request: Request, run: Run) -> str | None:
     """What is likely to begin as the calls before it did: a session or task, as the client names it in a header or to
     its provider's cache. Of other callers' sessions it knows nothing."""
-    context = context_of(call.headers)
-    named = context.session or context.task or json_body.text(request.members, "prompt_cache_key")
-    if named is None and isinstance(metadata := json_body.value(request.members, "metadata"), dict):
-        named = metadata.get("user_id") if isinstance(metadata.get("user_id"), str) else None
+    named = context.session or context.task or _told_in_body(request)
     return f"{run.key_id} {named[:500]}" if named else None
+
+
+def _told_in_body(request: Request) -> str | None:
+    members = request.members
+    if "prompt_cache_key" in members:
+        return json_body.text(members, "prompt_cache_key")
+    metadata = json_body.value(members, "metadata") if "metadata" in members else None
+    user = metadata.get("user_id") if isinstance(metadata, dict) else None
+    return user if isinstance(user, str) else None
 
 
 def name_of(target: Target) -> str:

@@ -61,6 +61,12 @@ class Health:
         self._failures = failures
         self._rest_ms = int(rest_s * 1000)
         self._states: OrderedDict[str, _State] = OrderedDict()
+        self._resting = 0
+
+    @property
+    def is_well(self) -> bool:
+        """No route rests, or has yet to show that it need not."""
+        return not self._resting
 
     def rests_ms(self, route: str, now_ms: int) -> int:
         """How long it still rests; 0: it does not, or a call may look whether it answers again."""
@@ -78,6 +84,7 @@ class Health:
     def answered(self, route: str, now_ms: int) -> None:
         state = self._count(route, now_ms)
         self._count(_provider(route), now_ms)
+        self._resting -= state.rests_until_ms > 0
         state.in_a_row = state.rests = state.rests_until_ms = state.probe_until_ms = 0
 
     def failed(self, route: str, now_ms: int, wish_s: int | None = None) -> None:
@@ -110,6 +117,7 @@ class Health:
         return {name: (self.rates(name, now_ms), self.rests_ms(name, now_ms)) for name in self._states}
 
     def _rest(self, state: _State, now_ms: int, length_ms: int) -> None:
+        self._resting += state.rests_until_ms == 0
         state.rests_until_ms = max(state.rests_until_ms, now_ms + length_ms)
         state.rests += 1
 
@@ -118,7 +126,8 @@ class Health:
         state = self._states.get(route)
         if state is None:
             if len(self._states) >= _MOST:
-                self._states.popitem(last=False)
+                _, oldest = self._states.popitem(last=False)
+                self._resting -= oldest.rests_until_ms > 0
             state = self._states[route] = _State(slice_)
         else:
             self._states.move_to_end(route)

@@ -20,16 +20,23 @@ from trivium.settings_routing import CanarySettings
 
 SHARES = 100
 _HALF = 0.5
+_NEXT = "if those before it fail"
 
 
 class Asked(msgspec.Struct, frozen=True, kw_only=True):
     """What of a call decides about its route."""
 
     api: Api
-    bucket: int
-    """0 to 99: its place in the shares."""
+    salt: str
+    whose: str
+    """The task, session or user."""
     kept: str | None = None
     """The route that its session had last."""
+
+    @property
+    def bucket(self) -> int:
+        """0 to 99: its place in the shares."""
+        return bucket_of(self.salt, self.whose)
 
 
 class Choice(msgspec.Struct, frozen=True):
@@ -60,17 +67,19 @@ class Canary(msgspec.Struct, frozen=True):
 
 def plan(routes: Sequence[Target], asked: Asked, health: Health, now_ms: int, canary: Canary | None = None) -> Plan:
     """`routes` are those that the caller may use, at least one; the first is the main one."""
-    every = [*routes, canary.target] if canary is not None else [*routes]
-    rests = {target.route: health.rests_ms(target.route, now_ms) for target in every}
-    ready = [target for target in every if not rests[target.route]]
-    first = _kept(ready, asked)
+    every = [*routes, canary.target] if canary is not None else routes
+    rests = {} if health.is_well else {target.route: health.rests_ms(target.route, now_ms) for target in every}
+    ready = every if not rests else [target for target in every if not rests[target.route]]
+    first = _kept(ready, asked) if asked.kept is not None else None
     if first is None and canary is not None and canary.target in ready:
         first = _canary(routes[0], canary, asked, health, now_ms)
-    if first is None and (mine := [target for target in ready if canary is None or target is not canary.target]):
-        first = _chosen(mine, asked)
+    if first is None and ready:
+        mine = [target for target in ready if target is not canary.target] if canary is not None else ready
+        first = _chosen(mine, asked) if mine else None
     others = [target for target in every if first is None or target is not first.target]
-    others.sort(key=lambda target: (rests[target.route], asked.api not in target.provider.apis))
-    behind = [Choice(target, _behind(rests[target.route])) for target in others]
+    if rests or any(asked.api not in target.provider.apis for target in others):
+        others.sort(key=lambda target: (rests.get(target.route, 0), asked.api not in target.provider.apis))
+    behind = [Choice(target, _behind(rests[target.route]) if rests else _NEXT) for target in others]
     return Plan(tuple([first, *behind] if first is not None else behind))
 
 
