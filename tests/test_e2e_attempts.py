@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from gateway import ALL_APIS, Running, running
-from support_money import APIS, BODIES, PATHS
+from support_money import APIS, BODIES, PATHS, customer, shop
 from trivium.mock import Error, Match, Reply, Rule, ToolCall, Usage
 
 TWO = f"""
@@ -238,3 +238,43 @@ async def test_a_tool_call_counts_as_content() -> None:
         _, said = await ask(house, "chat", stream=True, body={"tools": tools})
         assert "look" in said
         assert len(house.upstream.requests) == 1
+
+
+async def test_the_operator_sees_how_routes_do() -> None:
+    rules = [Rule(Reply(status=429, headers={"retry-after": "60"}), ONE), GOOD]
+    async with running(*rules, settings=TWO) as house:
+        assert await house.gateway.operations.perform("routes.show", {}) == []
+        await ask(house, "chat")
+        told = await house.gateway.operations.perform("routes.show", {})
+        assert [(one["route"], one["calls"], one["failed"], one["rests_s"]) for one in told] == [
+            ("a", 1, 1, 0),
+            ("a/one", 1, 1, 60),
+            ("b", 1, 0, 0),
+            ("b/two", 1, 0, 0),
+        ]
+
+
+CREDITS = TWO + '[billing]\nmode = "credits"\n'
+
+
+class TestMoney:
+    """Where balances are charged."""
+
+    async def test_the_hold_is_enough_for_the_dearest_route_and_the_charge_is_the_one_that_answered(self) -> None:
+        async with shop(first(Reply(status=500)), GOOD, settings=CREDITS) as house:
+            acme = await customer(house, "0.004")
+            status, _ = await ask(house, "chat", body={"max_tokens": 1000}, key=acme.key)
+            assert status == 200
+            (record,) = await house.records()
+            assert record["hold_nano"] > 1000 * 2_000
+            assert record["cost_nano"] == 15 * 2_000
+            await ask(house, "chat", body={"max_tokens": 2500}, key=acme.key)
+            assert (await house.records())[0]["error_code"] == "insufficient_credits"
+
+    async def test_a_route_that_nobody_can_price_is_left_out(self) -> None:
+        unpriced = CREDITS.replace('[models."a/*"]\nprice = { input = "1", output = "1" }\n', "")
+        assert unpriced != CREDITS
+        async with shop(GOOD, settings=unpriced) as house:
+            acme = await customer(house, "1")
+            assert (await ask(house, "chat", key=acme.key))[0] == 200
+            assert (await journey(house))["refused"][0][0] == "a/one"

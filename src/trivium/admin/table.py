@@ -92,6 +92,7 @@ ROWS: tuple[Row, ...] = (
     _row("PUT", "/settings", "settings.set", "Replaces all of them.", **_SET),
     _row("GET", "/changes", "changes.list", "Who changed what, the newest first."),
     _row("POST", "/explain", "explain", "What would become of a request, without a call to anybody."),
+    _row("GET", "/routes", "routes.show", "How the routes of models with several routes do."),
     _row("GET", "/limits", "limits.show", "Where limits are counted, and whether Redis does its part."),
     _row("GET", "/abuse", "abuse.status", "What was judged to be abuse since the start, and how the classifier does."),
     _row("GET", "/secrets", "secrets.status", "How many secrets lie under which key-encryption key."),

@@ -26,6 +26,7 @@ from trivium.cli import (
     reconcile,
     reports,
     retention,
+    routes,
     secrets,
     tokens,
     up,
@@ -66,6 +67,7 @@ main.add_command(byok.byok)
 main.add_command(secrets.secrets)
 main.add_command(models.models)
 main.add_command(explain.explain)
+main.add_command(routes.routes)
 main.add_command(admins.admins)
 main.add_command(house.settings)
 main.add_command(house.audit)

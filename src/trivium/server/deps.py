@@ -25,6 +25,7 @@ from trivium.operations.operations import Operations
 from trivium.operations.price_table import price_table
 from trivium.operations.prices import PriceOperations
 from trivium.operations.reconcile import ReconcileOperations
+from trivium.operations.routes import RouteOperations
 from trivium.operations.secrets import SecretOperations
 from trivium.operations.table import Table
 from trivium.pipeline.deps import Deps
@@ -192,6 +193,7 @@ class Gateway:
             reconcile.table,
             HouseOperations(self.store, self._decided).table,
             *secret_tables(self.store, self.settings, self.folder),
+            RouteOperations(lambda: self.deps.health, clock).table,
             ExplainOperations(explainer(self.deps, self.store.keys), Explanation).table,
             abuse_table(lambda: looks.status() if looks is not None else {"mode": "off"}),
         ]

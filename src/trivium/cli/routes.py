@@ -1,0 +1,23 @@
+"""`trivium routes`: which routes answer, which fail, which rest."""
+
+from __future__ import annotations
+
+import click
+
+from trivium.cli.ask import ask
+from trivium.cli.options import config_option, echo_json, echo_table, json_option
+
+
+@click.command()
+@config_option
+@json_option
+def routes(config_file: str | None, as_json: bool) -> None:
+    """How the routes of models with several routes did in the last ten minutes."""
+    found = ask(config_file, "routes.show")
+    if as_json:
+        echo_json(found)
+    elif not found:
+        click.echo("No model with several routes was called lately.")
+    else:
+        rows = [(one["route"], one["calls"], one["failed"], one["rests_s"] or None) for one in found]
+        echo_table(("route", "calls", "failed", "rests (s)"), rows)

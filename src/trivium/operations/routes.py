@@ -1,0 +1,42 @@
+"""How the routes of models do that have several: an operator's look."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import msgspec
+
+from trivium.clock import Clock
+from trivium.operations.table import Actor, Arguments, Op, Table
+from trivium.routing.health import Health
+
+
+class ShowRoutes(Arguments, frozen=True, kw_only=True):
+    pass
+
+
+class RouteState(msgspec.Struct, frozen=True, kw_only=True):
+    """Of the last ten minutes."""
+
+    route: str
+    """`PROVIDER/MODEL`, or a provider's name for all of its routes together."""
+    calls: int
+    failed: int
+    rests_s: int
+    """Seconds for which only calls come to it that have no other route; 0: it does not rest."""
+
+
+class RouteOperations:
+    """`table` has the operations."""
+
+    def __init__(self, health: Callable[[], Health], clock: Clock) -> None:
+        self._health = health
+        self._clock = clock
+        self.table: Table = {"routes.show": Op(arguments=ShowRoutes, result=list[RouteState], act=self._show)}
+
+    async def _show(self, _: ShowRoutes, __: Actor) -> list[RouteState]:
+        found = self._health().all(self._clock.monotonic_ns() // 1_000_000)
+        return [
+            RouteState(route=name, calls=rates.calls, failed=rates.failed, rests_s=-(-rests_ms // 1000))
+            for name, (rates, rests_ms) in sorted(found.items())
+        ]
