@@ -146,6 +146,28 @@ async def test_a_preamble_is_held_no_longer_than_is_set() -> None:
         writer.close()
 
 
+async def test_a_long_whole_answer_goes_on_as_it_comes() -> None:
+    long = Reply(text=["x" * 3_000_000], chunk_bytes=500_000, event_delay_ms=200)
+    async with running(first(long), GOOD, settings=TWO) as house:
+        reader, writer = await asyncio.open_connection("127.0.0.1", house.port)
+        body = json.dumps({**BODIES["chat"], "model": "twin"}).encode()
+        head = f"POST /v1/chat/completions HTTP/1.1\r\nhost: t\r\nauthorization: Bearer {house.key}\r\n"
+        writer.write(head.encode() + b"content-length: %d\r\n\r\n" % len(body) + body)
+        began, seen = time.monotonic(), 0
+        while seen < 1_100_000:
+            seen += len(await reader.read(65536))
+        assert time.monotonic() - began < 1.2  # of 1.4 s and more that the whole takes
+        writer.close()
+
+
+async def test_a_stream_that_breaks_behind_content_counts_against_its_route() -> None:
+    broken = Reply(text=["Hel", "lo"], abort="reset", abort_after_events=3)
+    async with running(first(broken), GOOD, settings=TWO) as house:
+        await ask(house, "chat", stream=True)
+        (route,) = [one for one in await house.gateway.operations.perform("routes.show", {}) if one["route"] == "a/one"]
+        assert (route["calls"], route["failed"]) == (1, 1)
+
+
 async def test_where_no_route_answers_the_last_word_is_the_clients() -> None:
     last = Rule(Reply(status=503, error=Error(message="Second is full.")), Match(model="two"))
     async with running(first(Reply(status=500)), last, settings=TWO) as house:

@@ -50,7 +50,7 @@ class Attempts:
         for place, leg in enumerate(self._legs):
             last = place + 1 == len(self._legs) or self._is_late()
             held = HeldReply(reply, self._run, self._deps.routing.preamble, self._opened)
-            since_us = self._run.elapsed_us()
+            since_us, flags = self._run.elapsed_us(), len(self._run.flags)
             try:
                 if place:
                     await self._move_to(leg)
@@ -58,12 +58,12 @@ class Attempts:
             except RequestError as error:
                 if last or reply.started:
                     raise
-                self._run.failed_over(error, since_us)
+                self._run.failed_over(error, since_us, flags)
             except UpstreamError as error:
                 self._failed(leg, error)
                 if last or reply.started or not fails_over(error):
                     raise
-                self._run.failed_over(error, since_us)
+                self._run.failed_over(error, since_us, flags)
             except asyncio.CancelledError:
                 self._deps.health.unknown(leg.target.route)
                 raise

@@ -119,7 +119,8 @@ async def _explain(call: Call, body: bytes, told: Explanation, run: Run, deps: D
     run.size = measure(request)
     way = way_to(call, run.target, run.target.provider.apis, deps)
     prepare(call, request, run.target, way, run)
-    told.losses = [{"field": loss.field, "why": loss.why} for loss in run.losses]
+    if not run.target.stealth:
+        told.losses = [{"field": loss.field, "why": loss.why} for loss in run.losses]
     await _limits(told, run, deps)
     await _hold(request, bills, told, run, deps)
 

@@ -37,7 +37,7 @@ class HeldReply:
     async def write(self, data: bytes) -> None:
         async with self._one:
             self._waiting.append(data)
-            if not self.provisional or self._run.first_token_us is not None:
+            if not self.provisional or self._run.first_token_us is not None or self._run.content_bytes:
                 await self._pass()
 
     async def end(self, data: bytes = b"") -> None:

@@ -122,9 +122,9 @@ class Run:
         if not self.left:  # what is read on for the figures alone reaches nobody
             self._content_bytes = size
 
-    def failed_over(self, error: TriviumError, since_us: int) -> None:
+    def failed_over(self, error: TriviumError, since_us: int, flags: int) -> None:
         """The route that was tried failed before the client had anything of it: the call goes on as if it had not
-        been."""
+        been. It began so long after the call, which had so many flags then."""
         if self.target is not None:
             ms = (self.elapsed_us() - since_us) // 1000
             self.journey = self.journey.failed(self.target.route, self.upstream_status or error.status, error, ms)
@@ -132,6 +132,7 @@ class Run:
         self.losses = self.answer_losses = ()
         self._content_bytes = self.response_bytes = 0
         self._generation_id = None
+        del self.flags[flags:]
 
     def elapsed_us(self) -> int:
         return (self._deps.clock.monotonic_ns() - self.call.started_ns) // 1000
