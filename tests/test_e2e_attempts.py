@@ -107,7 +107,8 @@ async def test_what_is_wrong_with_the_request_is_wrong_everywhere(status: int, s
 
 @pytest.mark.parametrize("api", APIS)
 async def test_after_the_first_content_there_is_no_way_back(api: str) -> None:
-    broken = Reply(text=["Hel", "lo", "!"], abort="reset", abort_after_events=6 if api != "chat" else 3)
+    after = 6 if api != "chat" else 3
+    broken = Reply(text=["Hel", "lo", "!"], abort="reset", abort_after_events=after, event_delay_ms=20)
     async with running(first(broken), GOOD, settings=TWO) as house:
         _, said = await ask(house, api, stream=True)
         assert "Hel" in said
@@ -161,7 +162,7 @@ async def test_a_long_whole_answer_goes_on_as_it_comes() -> None:
 
 
 async def test_a_stream_that_breaks_behind_content_counts_against_its_route() -> None:
-    broken = Reply(text=["Hel", "lo"], abort="reset", abort_after_events=3)
+    broken = Reply(text=["Hel", "lo"], abort="reset", abort_after_events=3, event_delay_ms=20)
     async with running(first(broken), GOOD, settings=TWO) as house:
         await ask(house, "chat", stream=True)
         (route,) = [one for one in await house.gateway.operations.perform("routes.show", {}) if one["route"] == "a/one"]
