@@ -17,7 +17,7 @@ from trivium.pipeline.forward import prepare, way_to
 from trivium.pipeline.held import HeldReply
 from trivium.pipeline.hold import begin, bill_of
 from trivium.pipeline.house import exchange_of
-from trivium.pipeline.journey import fails_over
+from trivium.pipeline.journey import fails_over, is_failure
 from trivium.pipeline.legs import Leg, name_of, now_ms, session_of
 from trivium.pipeline.limits import readmit
 from trivium.pipeline.own import send
@@ -118,11 +118,8 @@ class Attempts:
         run, health, route = self._run, self._deps.health, leg.target.route
         if leg.own is not None:
             return
-        if (
-            run.upstream_status in (408, 409, 429)
-            or (run.upstream_status or 500) >= 500
-            or (run.answer and run.answer.error)
-        ):
+        broke = run.error is not None or (run.answer is not None and run.answer.error is not None)
+        if broke or run.upstream_status is None or is_failure(run.upstream_status):
             health.failed(route, now_ms(self._deps), self._wish_s)
             return
         health.answered(route, now_ms(self._deps))
