@@ -54,7 +54,7 @@ async def ask(house: Running, api: str, *, stream: bool = False, model: str = "t
 
 def asked_for(house: Running) -> list[str]:
     """The models that the upstream was asked for."""
-    return [json.loads(request.body)["model"] for request in house.upstream.requests]
+    return [json.loads(request.body)["model"] for request in house.upstream.requests if request.body]
 
 
 async def journey(house: Running) -> dict[str, Any]:

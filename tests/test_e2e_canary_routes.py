@@ -1,0 +1,77 @@
+"""A canary and an emergency between two gateways that call one model differently."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import Any
+
+from gateway import ALL_APIS, Running, running
+from support_money import BODIES
+from support_people import People
+from test_e2e_attempts import asked_for
+from trivium.mock import Match, Reply, Rule
+
+GATEWAYS = f"""
+[providers.openrouter]
+base_url = "{{upstream}}/v1"
+key = "sk-or"
+models = ["x-ai/grok-4", "openai/gpt-5", "only/here"]
+{ALL_APIS}
+[providers.vercel]
+base_url = "{{upstream}}/v1"
+key = "sk-v"
+models = ["xai/grok-4", "openai/gpt-5"]
+{ALL_APIS}
+"""
+CANARY = GATEWAYS + '[routing.canary]\nmain = "openrouter"\nto = "vercel"\npercent = 30\n'
+EMERGENCY = GATEWAYS + '[routing]\nemergency_provider = "vercel"\n'
+TOLD = Reply(text="Hi", cost=0.001)
+MAIN = "openrouter/x-ai/grok-4"
+
+
+async def ask(house: Running, model: str = MAIN, task: str = "t", **more: Any) -> int:
+    body = {**BODIES["chat"], "model": model, **more.pop("body", {})}
+    headers = {"x-trivium-task": task}
+    status, _, _ = await house.post("/v1/chat/completions", body, headers=headers, **more)
+    return status
+
+
+async def test_the_canary_has_its_share_of_the_tasks_and_each_task_stays() -> None:
+    async with running(TOLD, settings=CANARY) as house:
+        for task in range(60):
+            assert await ask(house, task=f"task {task}") == 200
+            assert await ask(house, task=f"task {task}") == 200
+        asked = asked_for(house)
+        assert asked[::2] == asked[1::2]
+        assert 6 <= Counter(asked[::2])["xai/grok-4"] <= 30
+
+
+async def test_where_the_main_provider_fails_the_canary_answers() -> None:
+    async with running(Rule(Reply(status=500), Match(model="x-ai/*")), TOLD, settings=CANARY) as house:
+        for task in range(10):
+            assert await ask(house, task=f"task {task}") == 200
+
+
+async def test_the_canary_gets_nothing_that_is_not_allowed_there() -> None:
+    """Review point 11: an organization that denies data collection keeps a route that collects from its calls."""
+    quiet = CANARY.replace('key = "sk-or"', 'key = "sk-or"\ncollects_data = false')
+    async with running(TOLD, settings=quiet.replace("percent = 30", "percent = 100")) as house:
+        people = People(house)
+        await people.organization("acme", policy={"providers_deny": ["vercel"]})
+        key = await people.key(organization="acme", user="acme-member")
+        assert await ask(house, key=key) == 200
+        assert await ask(house, body={"provider": {"ignore": ["azure"]}}) == 200
+        assert await ask(house, "openrouter/only/here") == 200
+        assert asked_for(house) == ["x-ai/grok-4", "x-ai/grok-4", "only/here"]
+        assert await ask(house) == 200
+        assert asked_for(house)[-1] == "xai/grok-4"
+
+
+async def test_in_an_emergency_one_provider_gets_whatever_it_has() -> None:
+    async with running(TOLD, settings=EMERGENCY) as house:
+        for model in (MAIN, "openrouter/openai/gpt-5", "openrouter/only/here"):
+            assert await ask(house, model) == 200
+        assert asked_for(house) == ["xai/grok-4", "openai/gpt-5", "only/here"]
+        providers = [record["provider"] for record in await house.records()]
+        assert providers == ["openrouter", "vercel", "vercel"]
+        assert "in an emergency vercel answers" in (await house.records())[-1]["routing"]
