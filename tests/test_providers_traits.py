@@ -9,7 +9,7 @@ import pytest
 
 from trivium.canon.api import Api
 from trivium.canon.traits import Traits
-from trivium.providers.builtin import ROWS
+from trivium.providers.rows import ROWS
 from trivium.providers.traits import traits_of
 
 NOBODY = Traits()

@@ -9,9 +9,9 @@ import pytest
 
 from trivium.canon.api import Api
 from trivium.providers.credential import Credential
+from trivium.providers.rows import Door
 from trivium.providers.vendors import (
     VENDORS,
-    Door,
     door_of,
     match,
     match_served,

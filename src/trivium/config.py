@@ -17,6 +17,7 @@ from typing import Any, Literal, TypeVar, get_args, get_origin
 import msgspec
 
 from trivium.errors import ConfigError
+from trivium.settings_providers import ProviderSettings
 from trivium.settings import (
     AbuseSettings,
     AdminSettings,
@@ -29,7 +30,6 @@ from trivium.settings import (
     LocalSettings,
     LogSettings,
     ModelSettings,
-    ProviderSettings,
     RecordSettings,
     SecretsSettings,
     SecuritySettings,

@@ -9,6 +9,7 @@ from typing import Annotated, Any, Literal
 import msgspec
 
 from trivium.errors import ConfigError
+from trivium.settings_providers import ProviderSettings
 from trivium.settings_routing import CatalogModelSettings, RoutingSettings, Seconds
 
 MIB = 1024 * 1024
@@ -115,40 +116,6 @@ class LimitSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """`redis://...`, `rediss://...` or `unix://...`, a secret: the counters of several gateways together."""
     redis_timeout: Annotated[float, msgspec.Meta(gt=0, le=5)] = 0.05
     """Seconds; where Redis takes longer, this process counts alone until it answers again."""
-
-
-class TimeoutSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """`[providers.NAME.timeouts]`, in seconds."""
-
-    connect: Seconds = 10
-    first_byte: Seconds = 300
-    idle: Seconds = 120
-
-
-class ProviderSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """`[providers.NAME]`: an upstream. What is left out comes from the row of its `type`."""
-
-    type: str | None = None
-    """A row of the provider table; by default the row with the provider's own name, if there is one."""
-    base_url: str | None = None
-    key: Annotated[str, msgspec.Meta(min_length=1)] | None = None
-    apis: Annotated[list[Literal["chat", "responses", "messages"]], msgspec.Meta(min_length=1)] | None = None
-    models: list[str] | None = None
-    """Model ids it serves, `*` and `?` as wildcards; by default asked of the provider itself."""
-    headers: dict[str, str] = {}
-    timeouts: TimeoutSettings = TimeoutSettings()
-    on_abort: Literal["cancel", "drain"] = "cancel"
-    """What becomes of a call whose client left: it is cut, or read to its end for the figures there."""
-    drain_limit: Seconds = 60
-    """The longest that it is read on."""
-    byok: bool = False
-    """The caller's side pays this provider itself: calls are charged nothing."""
-    collects_data: bool | None = None
-    """It may keep prompts for more than abuse checks, or learn from them. True by default but for OpenAI, Anthropic."""
-    retains_data: bool | None = None
-    """It may keep anything of a call for a while. By default true of all but the embedded model."""
-    reports_cost: bool | None = None
-    """What it says in its answers that a call cost is charged. By default of OpenRouter, Vercel and xAI alone."""
 
 
 class ModelSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

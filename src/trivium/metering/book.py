@@ -209,7 +209,8 @@ class PriceBook:
         dataset = self._dataset
         if dataset is None:
             return None
-        names = (dataset.at_address(provider.base_url), provider.kind, provider.name, VENDORS.get(provider.name))
+        known = (name for one in (provider.kind, provider.name) for name in (one, VENDORS.get(one)))
+        names = (dataset.at_address(provider.base_url), *known)
         owner = next((name for name in names if name is not None and name in dataset), None)
         found = dataset.find(owner, model) if owner else None
         if found is None and provider.kind in GATEWAYS:

@@ -99,6 +99,9 @@ VENDORS = {
     "xai": "x-ai",
     "z-ai": "zai",
     "bedrock": "aws",
+    "bedrock-messages": "aws",
+    "bedrock-openai": "aws",
+    "azure-deployments": "azure",
     "amazon-bedrock": "aws",
 }
 """Other names of the data's providers: of OpenRouter's and Vercel's vendors, and as people call them."""

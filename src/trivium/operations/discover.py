@@ -33,7 +33,7 @@ _TIMEOUTS = Timeouts(connect=10, first_byte=30, idle=30)
 
 async def discover(client: UpstreamClient, providers: Iterable[Provider]) -> dict[str, tuple[ModelEntry, ...]]:
     """Models by provider name; a provider that does not answer is left out, so that its last list stays."""
-    asked = [provider for provider in providers if provider.models is None and not provider.embedded]
+    asked = [provider for provider in providers if _may_be_asked(provider)]
     told = await asyncio.gather(*(_told(client, provider) for provider in asked))
     return {provider.name: entries for provider, entries in zip(asked, told, strict=True) if entries is not None}
 
@@ -49,10 +49,11 @@ async def _told(client: UpstreamClient, provider: Provider) -> tuple[ModelEntry,
 async def _ask(client: UpstreamClient, provider: Provider) -> tuple[ModelEntry, ...]:
     request = UpstreamRequest(
         method="GET",
-        url=f"{provider.base_url}/models?limit=1000" if _is_paged(provider) else f"{provider.base_url}/models",
+        url=_url(provider),
         headers=[(b"accept", b"application/json"), (b"anthropic-version", b"2023-06-01"), *provider.headers],
         timeouts=_TIMEOUTS,
         guarded=provider.guarded,
+        network=provider.network,
     )
     response = await client.send(request)
     try:
@@ -78,10 +79,16 @@ class _List(msgspec.Struct):
     """Each is read by itself: the whole at once would keep all threads waiting."""
 
 
+_list = msgspec.json.Decoder(_List)
+_bare_list = msgspec.json.Decoder(list[msgspec.Raw])
+"""Together's (docs.together.ai/reference/models)."""
+
+
 def _entries(body: bytearray, provider: Provider) -> tuple[ModelEntry, ...]:
     """The list's first models, as many as are kept."""
     found: list[ModelEntry] = []
-    for raw in msgspec.json.decode(body, type=_List).data:
+    listed = _bare_list.decode(body) if body.lstrip().startswith(b"[") else _list.decode(body).data
+    for raw in listed:
         if memoryview(raw).nbytes > _LONGEST_ENTRY:
             continue
         entry = msgspec.json.decode(raw)
@@ -92,9 +99,14 @@ def _entries(body: bytearray, provider: Provider) -> tuple[ModelEntry, ...]:
     return tuple(found)
 
 
-def _is_paged(provider: Provider) -> bool:
-    """Anthropic's list comes in pages of 20 unless told otherwise."""
-    return any(name == b"x-api-key" for name, _ in provider.headers)
+def _may_be_asked(provider: Provider) -> bool:
+    return provider.models is None and not provider.embedded and provider.list_path is not None
+
+
+def _url(provider: Provider) -> str:
+    path = provider.list_path or ""
+    query = f"{'&' if '?' in path else '?'}{provider.query}" if provider.query else ""
+    return f"{provider.base_url}{path}{query}"
 
 
 def _is_name(said: object) -> bool:
@@ -106,7 +118,7 @@ def _entry(entry: dict[str, Any], provider: Provider) -> ModelEntry:
     limits, architecture = listed_limits(entry), entry.get("architecture")
     architecture = architecture if isinstance(architecture, dict) else {}
     return ModelEntry(
-        id=entry["id"],
+        id=entry["id"].removeprefix(provider.list_prefix) or entry["id"],
         owned_by=provider.name,
         created=created if type(created) is int and 0 <= created <= _LAST_SECOND else 0,
         display_name=name if isinstance(name, str) and len(name) <= _LONGEST_NAME else None,

@@ -12,7 +12,7 @@ from trivium.canon.conventions import UNKNOWN, conventions_for
 from trivium.canon.events import Fault
 from trivium.errors import OperationError
 from trivium.operations.wire import is_sse
-from trivium.providers.builtin import ROWS
+from trivium.providers.rows import ROWS
 from trivium.providers.traits import traits_of
 from trivium.wire import body as json_body
 from trivium.wire.destination import Destination

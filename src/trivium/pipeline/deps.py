@@ -23,6 +23,8 @@ from trivium.policy.limits import RuleBook
 from trivium.policy.promotions import Promotions
 from trivium.policy.spending import Refusal
 from trivium.providers.custom import CustomModel
+from trivium.providers.provider import Provider
+from trivium.providers.sigv4 import Signing
 from trivium.routing.catalog import Catalog
 from trivium.routing.health import Health, Sessions
 from trivium.settings import NOTHING_FREE, BillingSettings, ByokSettings, FreeSettings, ServerSettings
@@ -30,6 +32,7 @@ from trivium.settings_routing import RoutingSettings
 from trivium.store.counters import LocalCounters
 from trivium.store.secrets import SealedSecret
 from trivium.upstream.client import UpstreamClient
+from trivium.upstream.credentials import HouseCredentials
 
 
 class Keys(Protocol):
@@ -133,6 +136,14 @@ class Local(Protocol):
         ...
 
 
+class Credentials(Protocol):
+    """Of the house, where they end after a while."""
+
+    async def of(self, provider: Provider) -> tuple[Signing | None, list[tuple[bytes, bytes]]]:
+        """How calls to a provider are signed, and headers for them. Raises UpstreamRefusedUs."""
+        ...
+
+
 class Counters(Protocol):
     """Counters of limits, of this gateway or of several together. None of these raises anything."""
 
@@ -188,6 +199,7 @@ class Deps:
         keeps_prompts: bool = False,
         custom_models: CustomModels | None = None,
         routing: RoutingSettings = NO_DETOURS,
+        credentials: Credentials | None = None,
     ) -> None:
         """`seal_key` is the secret with which sealed reasoning is put into envelopes; `counters` are this process's own
         where none are given; without `screening` nobody looks for abuse; `keeps_prompts` says that records have the
@@ -215,6 +227,7 @@ class Deps:
         self.screening = screening
         self.keeps_prompts = keeps_prompts
         self.custom_models = custom_models
+        self.credentials: Credentials = credentials or HouseCredentials(client, clock)
         self.in_flight = InFlight(settings.max_in_flight_bytes, settings.max_calls)
         self.flood = Flood()
         self.routing = routing

@@ -12,13 +12,15 @@ from trivium.pipeline.adapt import adapted, completed
 from trivium.pipeline.call import Call, Headers, Operation
 from trivium.pipeline.deps import Deps
 from trivium.pipeline.settle import Run
+from trivium.settings_providers import TimeoutSettings
 from trivium.providers.provider import COUNT_PATHS, PATHS, Provider
 from trivium.providers.sigv4 import signed
+from trivium.providers.styles import STYLES, Sent
 from trivium.providers.traits import traits_of
 from trivium.routing.catalog import Target
-from trivium.settings import TimeoutSettings
 from trivium.upstream.client import Timeouts, UpstreamRequest, UpstreamResponse
 from trivium.upstream.deadline import due
+from trivium.upstream.frames import unframed
 from trivium.wire.cover import Cover
 from trivium.wire.destination import Destination
 from trivium.wire.envelope import origin_tag
@@ -99,17 +101,28 @@ async def forward(  # noqa: PLR0917
     call: Call, body: bytes, target: Target, way: Translation | None, run: Run, deps: Deps
 ) -> UpstreamResponse:
     """Sends the request on; returns when the upstream's headers are there. Raises UpstreamError, DestinationRefused."""
-    provider, api = target.provider, way.api if way else call.api
+    api = way.api if way else call.api
+    provider = target.provider.at(api)
     base = await _base_url(provider, deps)
     paths = PATHS if call.operation is Operation.GENERATE else COUNT_PATHS
-    query = f"?{call.query.decode('latin-1')}" if call.query and way is None else ""
-    run.queue_us = run.elapsed_us()
-    url = f"{base}{paths[api]}{query}"
-    headers = _headers(call, provider, api)
+    path, headers = paths[api], _headers(call, provider, api)
+    query = call.query.decode("latin-1") if way is None and not provider.style else ""
+    if provider.style:
+        counts = call.operation is not Operation.GENERATE
+        sent = STYLES[provider.style](Sent(path=path, body=body, headers=headers, model=target.model, counts=counts))
+        path, body, headers = sent.path, sent.body, sent.headers
+    if provider.query:
+        query = f"{provider.query}&{query}" if query else provider.query
     if provider.guarded:
         headers.append(_via(call))
-    if provider.signing is not None:
-        headers = signed(provider.signing, "POST", url, headers, body, deps.clock.now_ms())
+    signing = provider.signing
+    if provider.account is not None:
+        signing, further = await deps.credentials.of(provider)
+        headers += further
+    run.queue_us = run.elapsed_us()
+    url = f"{base}{path}?{query}" if query else f"{base}{path}"
+    if signing is not None:
+        headers = signed(signing, "POST", url, headers, body, deps.clock.now_ms())
     sending = deps.client.send(
         UpstreamRequest(
             url=url,
@@ -118,9 +131,12 @@ async def forward(  # noqa: PLR0917
             timeouts=_timeouts(provider.timeouts),
             guarded=provider.guarded,
             goes_out=run.limited.goes_out if run.limited else None,
+            network=provider.network,
         )
     )
     response = await (sending if run.deadline is None else due(sending, run.deadline))
+    if provider.style:
+        response = unframed(response)
     if run.limited is not None:
         run.limited.answered(response.status)
     run.ttfb_us = run.elapsed_us()

@@ -33,11 +33,11 @@ from trivium.pipeline.settle import Run
 from trivium.policy.caller import Caller
 from trivium.providers.credential import Credential
 from trivium.providers.provider import Provider
+from trivium.providers.rows import Door
 from trivium.providers.vendor_names import Beside, known_as, spellings
 from trivium.providers.vendors import (
     GATEWAYS,
     VENDORS,
-    Door,
     Match,
     door_of,
     match,

@@ -134,6 +134,8 @@ class Exchange:
     async def _relay_error(self) -> None:
         body = await self._read_some()
         status = self._response.status
+        if status == 400 and self._provider.bad_key and re.search(self._provider.bad_key, body):
+            status = 401
         self._run.answer = told = fold(decode_answer(self._api, body, self._provider.conventions))
         said = told.error.message if told.error and body.strip() else body[:500].decode(errors="replace").strip()
         message = said or f"The upstream answered with status {status}."

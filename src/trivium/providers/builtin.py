@@ -1,96 +1,44 @@
-"""The provider table, and how configuration and environment become providers.
+"""How configuration and environment become providers, by the rows of the table.
 
-A row's base URL and APIs are the vendors' documented ones (openai.com, anthropic.com, openrouter.ai and vercel.com API
-references). A key in the environment makes its row a provider without any configuration.
+A key in the environment makes its row a provider without any configuration.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
-from urllib.parse import urlsplit
+from collections.abc import Mapping
 
 import msgspec
 
 from trivium.canon.api import Api
-from trivium.canon.conventions import DEFAULT, UNKNOWN, XAI, conventions_for
-from trivium.canon.usage import Conventions
-from trivium.config import secret
-from trivium.providers.provider import COUNT_PATHS, Headers, Provider
-from trivium.settings import ProviderSettings, Settings, Source, wrong_setting
+from trivium.canon.conventions import XAI, conventions_for
+from trivium.settings_providers import ProviderSettings
+from trivium.providers.access import Access, access
+from trivium.providers.account import ServiceAccount
+from trivium.providers.credential import sent_as
+from trivium.providers.provider import COUNT_PATHS, Headers, Network, Provider
+from trivium.providers.rows import ROWS, Door
+from trivium.providers.said import Said
+from trivium.settings import Settings, wrong_setting
 
 EMBEDDED = "local"
 """The name of the provider that runs inside: llama.cpp with the weights we ship."""
 
-
-class Row(msgspec.Struct, frozen=True, kw_only=True):
-    base_url: str | None = None
-    apis: tuple[Api, ...]
-    auth: str = "bearer"
-    key_env: str | None = None
-    counts: bool = True
-    """It counts tokens, as far as its APIs have a path for that. Where it does not after all, its 404 says so."""
-    generations: str | None = None
-    """As in `Provider`; a configured base URL is asked at its own host."""
-    tells_byok: bool = False
-    reports_cost: bool = False
-    collects_data: bool = True
-    version_in_path: bool = False
-    """Base URLs are commonly written without `/v1` (Anthropic's SDKs append it): add it where it is missing."""
-
-
-ROWS: dict[str, Row] = {
-    "openai": Row(
-        base_url="https://api.openai.com/v1",
-        apis=(Api.CHAT, Api.RESPONSES),
-        key_env="OPENAI_API_KEY",
-        collects_data=False,
-    ),
-    "anthropic": Row(
-        base_url="https://api.anthropic.com/v1",
-        apis=(Api.MESSAGES,),
-        auth="x-api-key",
-        key_env="ANTHROPIC_API_KEY",
-        collects_data=False,
-        version_in_path=True,
-    ),
-    "openrouter": Row(
-        base_url="https://openrouter.ai/api/v1",
-        apis=(Api.CHAT, Api.RESPONSES, Api.MESSAGES),
-        key_env="OPENROUTER_API_KEY",
-        counts=False,
-        tells_byok=True,
-        generations="/generation?id={id}",
-        reports_cost=True,
-    ),
-    "vercel": Row(
-        base_url="https://ai-gateway.vercel.sh/v1",
-        apis=(Api.CHAT, Api.RESPONSES, Api.MESSAGES),
-        key_env="AI_GATEWAY_API_KEY",
-        generations="/generation?id={id}",
-        reports_cost=True,
-    ),
-    "openai-compatible": Row(apis=(Api.CHAT,)),
-    "anthropic-compatible": Row(apis=(Api.MESSAGES,), auth="x-api-key", version_in_path=True),
-}
-
-_VISIBLE = re.compile(r"[!-~]+")
 _TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _FRAMING = {"connection", "content-length", "host", "transfer-encoding"}
-
-_AUTH: dict[str, Callable[[bytes], tuple[bytes, bytes]]] = {
-    "bearer": lambda key: (b"authorization", b"Bearer " + key),
-    "x-api-key": lambda key: (b"x-api-key", key),
-}
+_EXAMPLE = "http://127.0.0.1:8080/v1"
+_PROXY = "http://proxy.example:3128"
+_UNNAMED = ("openai-compatible", "anthropic-compatible")
+"""Rows of servers nobody knows; how one counts is known by the provider's own name, if at all."""
 
 
 def build(settings: Settings, env: Mapping[str, str]) -> dict[str, Provider]:
     """All providers but the embedded one, by name. Raises ConfigError."""
     named = dict(settings.providers)
     for name, row in ROWS.items():
-        if row.key_env and env.get(row.key_env) and name not in named:
+        if row.key_env and all(env.get(one) for one in (row.key_env, *row.env)) and name not in named:
             named[name] = ProviderSettings()
-    return {name: _provider(name, row, settings.source, env) for name, row in named.items()}
+    return {name: _provider(_said(name, given, settings, env)) for name, given in named.items()}
 
 
 def embedded(model: str) -> Provider:
@@ -105,91 +53,146 @@ def embedded(model: str) -> Provider:
         collects_data=False,
         retains_data=False,
         embedded=True,
-        quirks=frozenset({"responses-numbering"}),
+        quirks=ROWS["llama.cpp"].quirks,
     )
 
 
-def _provider(name: str, given: ProviderSettings, source: Source | None, env: Mapping[str, str]) -> Provider:
-    row = _row(name, given, source)
-    if name == EMBEDDED:
-        raise wrong_setting(source, ("providers", name), "the name of the embedded model; choose another")
-    apis = frozenset(Api.parse(api) for api in given.apis) if given.apis else frozenset(row.apis)
-    conventions = conventions_for(given.type if given.type and row.key_env else name, _otherwise(row))
-    reports_cost = row.reports_cost or conventions is XAI
-    return Provider(
-        name=name,
-        kind=_kind(name, given),
-        base_url=_base_url(name, row, given, source),
-        apis=apis,
-        counts=apis & COUNT_PATHS.keys() if row.counts else frozenset(),
-        generations=row.generations,
-        tells_byok=row.tells_byok,
-        headers=_headers(name, row, given, source, env),
-        models=tuple(given.models) if given.models is not None else None,
-        conventions=conventions,
-        reports_cost=reports_cost if given.reports_cost is None else given.reports_cost,
-        collects_data=row.collects_data if given.collects_data is None else given.collects_data,
-        retains_data=given.retains_data is not False,
-        timeouts=given.timeouts,
-        on_abort=given.on_abort,
-        drain_limit=given.drain_limit,
-        byok=given.byok,
-    )
-
-
-def _otherwise(row: Row) -> Conventions:
-    """How a provider counts that is not known by name: as the API's owner where it is one, else nobody knows."""
-    return DEFAULT if row.key_env else UNKNOWN
-
-
-def _row(name: str, given: ProviderSettings, source: Source | None) -> Row:
-    kind = _kind(name, given)
+def _said(name: str, given: ProviderSettings, settings: Settings, env: Mapping[str, str]) -> Said:
+    kind = given.type or (name if name in ROWS else "openai-compatible")
     if kind not in ROWS:
-        raise wrong_setting(
-            source, ("providers", name, "type"), f"unknown type {kind!r}; expected one of {', '.join(ROWS)}"
-        )
-    return ROWS[kind]
+        problem = f"unknown type {kind!r}; expected one of {', '.join(ROWS)}"
+        raise wrong_setting(settings.source, ("providers", name, "type"), problem)
+    said = Said(name=name, kind=kind, row=ROWS[kind], given=given, source=settings.source, env=env)
+    if name == EMBEDDED:
+        raise said.wrong("the name of the embedded model; choose another")
+    return said
 
 
-def _kind(name: str, given: ProviderSettings) -> str:
-    return given.type or (name if name in ROWS else "openai-compatible")
+def _provider(said: Said) -> Provider:
+    row, given = said.row, said.given
+    by = access(said)
+    conventions = conventions_for(said.name if said.kind in _UNNAMED else said.kind, row.counting)
+    reports_cost = row.reports_cost or conventions is XAI
+    common = {
+        "name": said.name,
+        "kind": said.kind,
+        "generations": row.generations,
+        "tells_byok": row.tells_byok,
+        "signing": by.signing,
+        "account": by.account,
+        "query": _query(said),
+        "network": _network(said),
+        "list_path": row.list_path if by.signing is None and by.account is None else None,
+        "list_prefix": row.list_prefix,
+        "models": tuple(given.models) if given.models is not None else None,
+        "conventions": conventions,
+        "reports_cost": reports_cost if given.reports_cost is None else given.reports_cost,
+        "collects_data": row.collects_data if given.collects_data is None else given.collects_data,
+        "retains_data": row.retains_data if given.retains_data is None else given.retains_data,
+        "timeouts": given.timeouts,
+        "on_abort": given.on_abort,
+        "drain_limit": given.drain_limit,
+        "byok": given.byok,
+        "bad_key": row.bad_key,
+        "quirks": row.quirks,
+    }
+    first, *others = (_at(said, door, apis, by, common) for door, apis in _doors(said))
+    every = (first, *others)
+    return msgspec.structs.replace(
+        first,
+        elsewhere=tuple(others),
+        apis=frozenset().union(*(one.apis for one in every)),
+        counts=frozenset().union(*(one.counts for one in every)),
+    )
 
 
-def _base_url(name: str, row: Row, given: ProviderSettings, source: Source | None) -> str:
-    path = ("providers", name, "base_url") if given.base_url else ("providers", name)
-    url = (given.base_url or row.base_url or "").rstrip("/")
-    try:
-        parts = urlsplit(url)
-        callable_ = parts.scheme in ("http", "https") and parts.hostname and parts.port != 0 and _VISIBLE.fullmatch(url)
-    except ValueError:
-        callable_ = False
-    if not callable_:
-        raise wrong_setting(
-            source, path, "base_url: expected an absolute http or https URL, such as http://127.0.0.1:8080/v1"
-        )
-    if parts.query or parts.fragment or parts.username is not None:
-        raise wrong_setting(source, path, "base_url: expected a URL without query, fragment, user and password")
-    lacks_version = not parts.path or (row.version_in_path and not parts.path.endswith("/v1"))
-    return url + "/v1" if lacks_version else url
+def _at(said: Said, door: Door, apis: frozenset[Api], by: Access, common: Mapping[str, object]) -> Provider:
+    """The provider behind one door."""
+    configured = _configured(said)
+    headers, *spare = ((sent_as(door.auth, key), *configured) for key in by.keys) if by.keys else (configured,)
+    return Provider(
+        base_url=_base_url(said, door, by),
+        apis=apis,
+        counts=apis & COUNT_PATHS.keys() if door.counts else frozenset(),
+        headers=headers,
+        spare=tuple(spare),
+        style=door.style,
+        **common,  # type: ignore[arg-type] # the names are Provider's
+    )
 
 
-def _headers(name: str, row: Row, given: ProviderSettings, source: Source | None, env: Mapping[str, str]) -> Headers:
-    key = given.key or (env.get(row.key_env) if row.key_env else None)
-    if given.key:
-        key = secret(given.key, env, source, ("providers", name, "key"))
-    if key is None and row.key_env:
-        raise wrong_setting(source, ("providers", name), f"needs a key: set `key`, or {row.key_env} in the environment")
-    pairs = [_AUTH[row.auth](_latin(key, source, ("providers", name, "key")))] if key else []
-    for header, text in given.headers.items():
-        path = ("providers", name, "headers", header)
+def _doors(said: Said) -> list[tuple[Door, frozenset[Api]]]:
+    """Where which APIs are called. Behind a base URL of the operator's own there is what stands behind the row's first
+    door, or what the settings say. Raises ConfigError."""
+    doors = said.row.doors
+    given = frozenset(Api.parse(api) for api in said.given.apis or ())
+    wanted = given or frozenset(api for door in doors for api in door.apis)
+    if said.given.base_url is not None:
+        found = [(doors[0], given or frozenset(doors[0].apis))]
+    else:
+        others = [(door, wanted.intersection(door.apis)) for door in doors[1:]]
+        first = wanted.difference(*(apis for _, apis in others))
+        found = [(door, apis) for door, apis in ((doors[0], first), *others) if apis]
+    for door, apis in found:
+        if door.style and not apis.issubset(door.apis):
+            spoken = ", ".join(api.short for api in door.apis)
+            raise said.wrong(f"providers of the type `{said.kind}` speak {spoken} alone", "apis")
+    return found
+
+
+def _base_url(said: Said, door: Door, by: Access) -> str:
+    own = said.given.base_url or (said.from_env(said.row.url_env) if not door.base_urls else None)
+    url = (own or (door.base_urls[-1] if door.base_urls else "")).rstrip("/")
+    places = _places(said, by)
+    url = _filled(url, places) if own is None else url
+    setting = ("base_url",) if said.given.base_url else ()
+    path = said.check_url(url, *setting, example=_EXAMPLE)
+    row = said.row
+    lacks_root = not path or (row.root_everywhere and not path.endswith(row.root))
+    if "{project}" in door.under and not places["project"]:
+        raise said.wrong(f"needs `project`, or {said.row.project_env[0]} in the environment")
+    return (url + row.root if lacks_root else url) + _filled(door.under, places)
+
+
+def _places(said: Said, by: Access) -> dict[str, str]:
+    """What stands in addresses in place of which name."""
+    row, region = said.row, said.region
+    of_account = by.account.project_id if isinstance(by.account, ServiceAccount) else ""
+    return {
+        "host": row.hosts.get(region, row.hosts.get("", "")),
+        "region": region,
+        "project": said.given.project or said.from_env(*row.project_env) or of_account,
+    }
+
+
+def _filled(text: str, places: Mapping[str, str]) -> str:
+    for name, value in places.items():
+        text = text.replace(f"{{{name}}}", value)
+    return text
+
+
+def _query(said: Said) -> str:
+    if said.row.version is None:
+        return ""
+    return f"api-version={said.given.api_version or said.from_env('OPENAI_API_VERSION') or said.row.version}"
+
+
+def _network(said: Said) -> Network | None:
+    given = said.given
+    proxy = said.secret(given.proxy, "proxy") if given.proxy is not None else None
+    if proxy is not None and said.check_url(proxy, "proxy", example=_PROXY, schemes=("http",), user=True) not in "/":
+        raise said.wrong("expected a URL without a path", "proxy")
+    if proxy is given.ca_file is given.client_cert is None:
+        return None
+    return Network(proxy=proxy, ca_file=given.ca_file, client_cert=given.client_cert)
+
+
+def _configured(said: Said) -> Headers:
+    pairs = []
+    for header, text in said.given.headers.items():
+        setting = ("headers", header)
         if not _TOKEN.fullmatch(header) or header.lower() in _FRAMING:
-            raise wrong_setting(source, path, "expected the name of a header other than those that HTTP itself needs")
-        plain = secret(text, env, source, path)
-        pairs.append((_latin(header.lower(), source, path), _latin(plain, source, path)))
+            raise said.wrong("expected the name of a header other than those that HTTP itself needs", *setting)
+        plain = said.secret(text, *setting)
+        pairs.append((said.header_text(header.lower(), *setting), said.header_text(plain, *setting)))
     return tuple(pairs)
-
-
-def _latin(text: str, source: Source | None, path: tuple[str, ...]) -> bytes:
-    if not text.isprintable() or not text.isascii():
-        raise wrong_setting(source, path, "expected printable ASCII characters, as HTTP headers allow")
-    return text.encode()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Annotated
 
 import msgspec
@@ -12,6 +12,12 @@ from trivium.providers.sigv4 import Signing
 Part = Annotated[str, msgspec.Meta(min_length=8, max_length=10_000, pattern=r"^[!-~]+\Z")]
 """Printable ASCII, as headers take it."""
 Region = Annotated[str, msgspec.Meta(pattern=r"^[a-z]{2,9}(-[a-z]{2,12}){1,4}-[0-9]{1,2}\Z")]
+AUTH: Mapping[str, tuple[bytes, bytes]] = {
+    "bearer": (b"authorization", b"Bearer "),
+    "x-api-key": (b"x-api-key", b""),
+    "api-key": (b"api-key", b""),
+}
+"""The ways to send a key: a header, and what stands before the key in it."""
 _HINT = 4
 _SHORTEST_HINTED = 12
 """Of a shorter key the last characters would tell too much."""
@@ -47,6 +53,12 @@ class Credential(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
             session_token=self.session_token,
             region=region,
         )
+
+
+def sent_as(auth: str, key: bytes) -> tuple[bytes, bytes]:
+    """The header in which a key goes along."""
+    name, prefix = AUTH[auth]
+    return name, prefix + key
 
 
 def spellings(secrets: Iterable[bytes]) -> tuple[bytes, ...]:

@@ -12,7 +12,9 @@ import msgspec
 
 from trivium.canon.api import Api
 from trivium.canon.conventions import UNKNOWN, conventions_for
+from trivium.providers.credential import sent_as
 from trivium.providers.provider import COUNT_PATHS, Headers, Provider
+from trivium.providers.rows import ROWS
 
 ModelName = Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9._:/@+-]{0,199}\Z")]
 Pattern = Annotated[str, msgspec.Meta(min_length=1, max_length=300)]
@@ -82,9 +84,11 @@ def provider_of(model: CustomModel, key: str | None) -> Provider:
     apis = frozenset(Api.parse(api) for api in settings.apis)
     only_messages = apis == {Api.MESSAGES}
     name = f"custom@{model.organization_id}"
+    kind = "anthropic-compatible" if only_messages else "openai-compatible"
     return Provider(
         name=name,
-        kind="anthropic-compatible" if only_messages else "openai-compatible",
+        kind=kind,
+        list_path=ROWS[kind].list_path,
         base_url=_versioned(settings.base_url, settings.apis),
         apis=apis,
         headers=_headers(settings.auth or ("x-api-key" if only_messages else "bearer"), key),
@@ -113,6 +117,4 @@ def _versioned(url: str, apis: tuple[str, ...]) -> str:
 
 
 def _headers(auth: str, key: str | None) -> Headers:
-    if key is None:
-        return ()
-    return ((b"x-api-key", key.encode()) if auth == "x-api-key" else (b"authorization", f"Bearer {key}".encode()),)
+    return () if key is None else (sent_as(auth, key.encode()),)

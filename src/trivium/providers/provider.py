@@ -8,10 +8,25 @@ import msgspec
 
 from trivium.canon.api import Api
 from trivium.canon.usage import Conventions
+from trivium.settings_providers import TimeoutSettings
+from trivium.providers.account import Account
 from trivium.providers.sigv4 import Signing
-from trivium.settings import TimeoutSettings
 
 Headers = tuple[tuple[bytes, bytes], ...]
+
+
+class Network(msgspec.Struct, frozen=True, kw_only=True):
+    """How a provider is connected to, where that is not as all others are."""
+
+    proxy: str | None = None
+    """`http://HOST:PORT`, with user and password where it wants them. Secret."""
+    ca_file: str | None = None
+    """Only its authorities are trusted (PEM)."""
+    client_cert: str | None = None
+    """Our certificate with its key (PEM)."""
+
+    def __repr__(self) -> str:
+        return "Network(...)"
 
 
 class Provider(msgspec.Struct, frozen=True, kw_only=True):
@@ -27,6 +42,25 @@ class Provider(msgspec.Struct, frozen=True, kw_only=True):
     """Credential and configured headers, sent with every call. Secret."""
     signing: Signing | None = None
     """Whose signature its calls carry instead of a credential."""
+    account: Account | None = None
+    """Who it is called by, where that has to be asked for now and then: `upstream/credentials` does."""
+    spare: tuple[Headers, ...] = ()
+    """Headers with further keys of the same account, for `keyed`."""
+    key_number: int = 0
+    """Which of several keys the headers have, from 1; 0: there is one at the most."""
+    style: str = ""
+    """How its requests differ from their API's: a name in `providers/styles.py`."""
+    query: str = ""
+    """What stands in the query of each call."""
+    elsewhere: tuple[Provider, ...] = ()
+    """The same provider where it serves further APIs at other addresses; `apis` and `counts` have these too."""
+    network: Network | None = None
+    list_path: str | None = "/models"
+    """Where it lists its models, under the base URL. None: nowhere."""
+    list_prefix: str = ""
+    """What its list puts before each id."""
+    bad_key: bytes = b""
+    """A pattern of what it says, with status 400, of a key that is none; empty: it says 401."""
     counts: frozenset[Api] = frozenset()
     """The APIs in which it may be asked how many tokens a request has."""
     generations: str | None = None
@@ -55,6 +89,27 @@ class Provider(msgspec.Struct, frozen=True, kw_only=True):
     embedded: bool = False
     quirks: frozenset[str] = frozenset()
     """Names of the mendings in `providers/quirks.py` that its answers need."""
+
+    def at(self, api: Api) -> Provider:
+        """The provider where it serves this API."""
+        return next((door for door in self.elsewhere if api in door.apis), self) if self.elsewhere else self
+
+    def keyed(self) -> tuple[Provider, ...]:
+        """The provider once for each of its keys, in their order: what a call may be sent with in turn."""
+        if not self.spare:
+            return (self,)
+        every = (self.headers, *self.spare)
+        further = [one.keyed() for one in self.elsewhere]
+        return tuple(
+            msgspec.structs.replace(
+                self,
+                headers=headers,
+                spare=(),
+                key_number=number,
+                elsewhere=tuple(doors[number - 1] for doors in further),
+            )
+            for number, headers in enumerate(every, 1)
+        )
 
     def __repr__(self) -> str:
         """Without its credential, for a log or a trace."""

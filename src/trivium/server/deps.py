@@ -49,6 +49,7 @@ from trivium.store.rotation import status
 from trivium.store.store import Store
 from trivium.store.tokens import TokenStore
 from trivium.upstream.client import UpstreamClient
+from trivium.upstream.credentials import check_accounts
 from trivium.upstream.generation import Generations
 from trivium.upstream.guard import Guard
 from trivium.upstream.http1 import Http1Client
@@ -111,6 +112,7 @@ class Gateway:
         self.desk = Desk(self.deps, self.store, settings.catalog)
         check_routes(settings, self.providers)
         check_routing(settings, self.providers)
+        check_accounts(settings, self.providers)
         self._check_aliases()
         self._check_byok()
         self.housekeeping = Housekeeping(

@@ -64,7 +64,7 @@ class OwnModels:
             msgspec.structs.replace(model, id=name)
             for vendor, models in zip(having, found, strict=True)
             for model in models
-            if (id := model.id.removeprefix("models/")) not in known and (name := f"{vendor}/{id}") not in known
+            if (id := model.id) not in known and (name := f"{vendor}/{id}") not in known
         )
         return entries + [one for one in islice(own, MOST) if self._is_open(caller, one.id)]
 

@@ -11,6 +11,8 @@ from typing import Protocol
 
 import msgspec
 
+from trivium.providers.provider import Network
+
 Headers = list[tuple[bytes, bytes]]
 
 
@@ -36,6 +38,8 @@ class UpstreamRequest(msgspec.Struct, frozen=True, kw_only=True):
     timeouts: Timeouts = Timeouts()
     guarded: bool = False
     """The URL comes from a user: the address that it leads to is checked, and no other is connected to."""
+    network: Network | None = None
+    """How the server is connected to, where that is not as all others are."""
     goes_out: Callable[[], None] | None = None
     """Called whenever the request begins to be sent, on a connection that is there."""
 

@@ -128,7 +128,14 @@ class Generations:
 
     async def _get(self, provider: Provider, url: str) -> UpstreamResponse:
         headers = [(b"accept", b"application/json"), *provider.headers]
-        request = UpstreamRequest(method="GET", url=url, headers=headers, timeouts=_TIMEOUTS, guarded=provider.guarded)
+        request = UpstreamRequest(
+            method="GET",
+            url=url,
+            headers=headers,
+            timeouts=_TIMEOUTS,
+            guarded=provider.guarded,
+            network=provider.network,
+        )
         return await self._client.send(request)
 
 

@@ -1,0 +1,82 @@
+"""Requests whose API is a known one, and whose place and frame are the provider's own: a function by name.
+
+Bedrock and Vertex AI serve Claude by its own Messages API, but with the model and whether to stream in the URL, and the
+API's version, on Bedrock also the betas, in the body (platform.claude.com/docs/en/build-with-claude: claude-on-amazon-
+bedrock, claude-on-vertex-ai; anthropic-sdk-python, `lib/bedrock` and `lib/vertex`). Azure's older API has a path for
+each deployment (openai-python, `lib/azure.py`). Pure: bytes in, bytes out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from urllib.parse import quote
+
+import msgspec
+
+Headers = list[tuple[bytes, bytes]]
+_BETA, _VERSION = b"anthropic-beta", b"anthropic-version"
+_DOTS = {".": "%2E", "..": "%2E%2E"}
+"""A model called so would change the path."""
+_members = msgspec.json.Decoder(dict[str, msgspec.Raw])
+_encode = msgspec.json.encode
+
+
+class Sent(msgspec.Struct, frozen=True, kw_only=True):
+    """A request as its API has it, or as the provider wants it."""
+
+    path: str
+    """Under the provider's base URL, without a query."""
+    body: bytes
+    headers: Headers
+    """Names in small letters."""
+    model: str
+    counts: bool = False
+    """It asks how many tokens there are."""
+
+
+def _bedrock(sent: Sent) -> Sent:
+    members = _members.decode(sent.body)
+    streams = bytes(members.pop("stream", b"")) == b"true"
+    members.pop("model", None)
+    told = [value.decode("latin-1") for name, value in sent.headers if name == _BETA]
+    betas = [beta.strip() for value in told for beta in value.split(",")]
+    if betas and "anthropic_beta" not in members:
+        members["anthropic_beta"] = msgspec.Raw(_encode(betas))
+    members.setdefault("anthropic_version", msgspec.Raw(b'"bedrock-2023-05-31"'))
+    verb = "invoke-with-response-stream" if streams else "invoke"
+    return msgspec.structs.replace(
+        sent,
+        path=f"/model/{_segment(sent.model)}/{verb}",
+        body=_encode(members),
+        headers=_without(sent.headers, _BETA, _VERSION),
+    )
+
+
+def _vertex(sent: Sent) -> Sent:
+    members = _members.decode(sent.body)
+    members.setdefault("anthropic_version", msgspec.Raw(b'"vertex-2023-10-16"'))
+    if sent.counts:
+        path = "/count-tokens:rawPredict"
+    else:
+        members.pop("model", None)
+        streams = bytes(members.get("stream", b"")) == b"true"
+        path = f"/{_segment(sent.model, '@')}:{'streamRawPredict' if streams else 'rawPredict'}"
+    return msgspec.structs.replace(sent, path=path, body=_encode(members), headers=_without(sent.headers, _VERSION))
+
+
+def _azure(sent: Sent) -> Sent:
+    """Only Chat Completions has a path for each deployment; Responses names it in the body."""
+    if not sent.path.startswith("/chat/"):
+        return sent
+    return msgspec.structs.replace(sent, path=f"/deployments/{_segment(sent.model)}{sent.path}")
+
+
+def _segment(model: str, safe: str = "") -> str:
+    return _DOTS.get(model) or quote(model, safe=safe)
+
+
+def _without(headers: Headers, *names: bytes) -> Headers:
+    return [header for header in headers if header[0] not in names]
+
+
+STYLES: Mapping[str, Callable[[Sent], Sent]] = {"azure": _azure, "bedrock": _bedrock, "vertex": _vertex}

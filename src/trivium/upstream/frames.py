@@ -1,0 +1,67 @@
+"""Amazon's binary event stream as the server-sent events that it stands for, chunk by chunk.
+
+The JSON of each event is what the provider sent, byte for byte; its `type` is the event's name, by which Anthropic's
+SDKs tell events apart. Whatever has another content type passes as it is.
+"""
+
+from __future__ import annotations
+
+import msgspec
+
+from trivium.upstream.client import Headers, UpstreamResponse
+from trivium.wire.eventstream import FrameParser
+from trivium.wire.sse import ServerSentEvent
+
+_FRAMES = b"application/vnd.amazon.eventstream"
+_CONTENT = (b"content-type", b"text/event-stream; charset=utf-8")
+_OF_FRAMES = frozenset({b"content-type", b"content-length"})
+
+
+class _Named(msgspec.Struct):
+    type: str = ""
+
+
+_named = msgspec.json.Decoder(_Named)
+
+
+def unframed(response: UpstreamResponse) -> UpstreamResponse:
+    """The response; as server-sent events where it is an event stream."""
+    framed = any(name == b"content-type" and value.lower().startswith(_FRAMES) for name, value in response.headers)
+    return _Unframed(response) if framed else response
+
+
+class _Unframed:
+    """An `UpstreamResponse`."""
+
+    def __init__(self, response: UpstreamResponse) -> None:
+        self._response = response
+        self._parser = FrameParser()
+        self.headers: Headers = [*(header for header in response.headers if header[0] not in _OF_FRAMES), _CONTENT]
+
+    @property
+    def status(self) -> int:
+        return self._response.status
+
+    async def read(self) -> bytes:
+        while chunk := await self._response.read():
+            if events := self._parser.feed(chunk):
+                return b"".join(map(_told, events))
+        return b""
+
+    def close(self) -> None:
+        self._response.close()
+
+
+def _told(event: ServerSentEvent) -> bytes:
+    name = event.event or _name(event.data)
+    # JSON has no line breaks but those between its tokens.
+    data = b"\ndata: ".join(event.data.splitlines())
+    return b"event: %b\ndata: %b\n\n" % (name.encode(), data) if name else b"data: %b\n\n" % data
+
+
+def _name(data: bytes) -> str:
+    try:
+        name = _named.decode(data).type
+    except (msgspec.MsgspecError, UnicodeDecodeError):
+        return ""
+    return name if name.isidentifier() else ""
