@@ -74,7 +74,8 @@ async def test_those_without_configured_models_are_asked_with_their_credential()
     client = Vendors(a=listing({"id": "m"}), c=listing({"id": "n"}))
     key = (b"x-api-key", b"sk-1")
     configured, inside = vendor("b", models=("x",)), vendor("local", embedded=True)
-    found = await discover(client, [vendor("a"), configured, inside, vendor("c", headers=(key,))])
+    paged = vendor("c", headers=(key,), list_path="/models?limit=1000")
+    found = await discover(client, [vendor("a"), configured, inside, paged, vendor("d", list_path=None)])
     assert {name: [entry.id for entry in entries] for name, entries in found.items()} == {"a": ["m"], "c": ["n"]}
     assert [(asked.method, asked.url) for asked in client.asked] == [
         ("GET", "http://a/v1/models"),
@@ -118,6 +119,17 @@ async def test_one_that_does_not_answer_in_good_order_is_left_out_and_the_others
     client = Vendors(a=answer, b=listing({"id": "m"}))
     assert list(await discover(client, [vendor("a"), vendor("b")])) == ["b"]
     assert all(response.closed for response in client.given)
+
+
+async def test_an_array_of_models_is_a_list_too() -> None:
+    assert [entry.id for entry in (await told(b'[{"id":"a"},{"id":"b"}]'))["a"]] == ["a", "b"]
+
+
+async def test_ids_are_told_as_calls_name_them() -> None:
+    client = Vendors(a=listing({"id": "models/gemini-x"}, {"id": "other"}))
+    found = await discover(client, [vendor("a", list_prefix="models/", query="api-version=1")])
+    assert [entry.id for entry in found["a"]] == ["gemini-x", "other"]
+    assert client.asked[0].url == "http://a/v1/models?api-version=1"
 
 
 async def test_what_a_list_tells_of_prices_and_limits_is_read() -> None:

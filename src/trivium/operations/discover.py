@@ -87,8 +87,7 @@ _bare_list = msgspec.json.Decoder(list[msgspec.Raw])
 def _entries(body: bytearray, provider: Provider) -> tuple[ModelEntry, ...]:
     """The list's first models, as many as are kept."""
     found: list[ModelEntry] = []
-    listed = _bare_list.decode(body) if body.lstrip().startswith(b"[") else _list.decode(body).data
-    for raw in listed:
+    for raw in _listed(body):
         if memoryview(raw).nbytes > _LONGEST_ENTRY:
             continue
         entry = msgspec.json.decode(raw)
@@ -97,6 +96,15 @@ def _entries(body: bytearray, provider: Provider) -> tuple[ModelEntry, ...]:
             if len(found) >= (_MOST_OF_USERS if provider.guarded else _MOST):
                 break
     return tuple(found)
+
+
+def _listed(body: bytearray) -> list[msgspec.Raw]:
+    if not body.lstrip().startswith(b"["):
+        return _list.decode(body).data
+    found = _bare_list.decode(body)
+    if not found:
+        raise ValueError("an array of nothing")
+    return found
 
 
 def _may_be_asked(provider: Provider) -> bool:

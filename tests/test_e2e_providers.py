@@ -1,0 +1,168 @@
+"""Every row of the table of providers, as an operator configures it, with what such a provider was recorded to answer:
+clients of all three APIs read the same answer, and the record has its tokens.
+
+Where there is no public recording the answer is composed after the vendor's documentation (`support_providers`).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+from collections.abc import AsyncIterator
+from fnmatch import fnmatchcase
+from pathlib import Path
+from typing import Any
+from urllib.parse import unquote
+
+import pytest
+
+from gateway import CALLS, Running, running
+from support_answers import called, spoken, thought
+from support_providers import DOCUMENTED, Played, plays
+from support_sdks import recorded as tokens
+from trivium.canon.api import Api
+from trivium.canon.fold import Answer, fold
+from trivium.mock import Match, Rule
+from trivium.operations.wire import read_capture
+from trivium.providers.rows import ROWS
+from trivium.wire.codec import decode_answer, decode_stream
+from trivium.wire.errors import is_native
+
+SETTINGS = {
+    "vertex": "project = 'my-project'",
+    "azure-deployments": "api_version = '2024-10-21'",
+}
+KEYLESS = {name for name, row in ROWS.items() if row.key_env is None}
+PATHS = {Api.CHAT: "/chat/completions", Api.RESPONSES: "/responses", Api.MESSAGES: "/messages"}
+WHERE = {
+    "bedrock": ("/model/{model}/invoke", "/model/{model}/invoke-with-response-stream"),
+    "vertex": tuple(
+        "/projects/my-project/locations/global/publishers/anthropic/models/{model}:" + verb
+        for verb in ("rawPredict", "streamRawPredict")
+    ),
+    "azure-deployments": ("/deployments/{model}/chat/completions",) * 2,
+}
+"""Paths of rows that have their own, whole and streamed."""
+
+
+@contextlib.asynccontextmanager
+async def configured(kind: str, played: list[Played]) -> AsyncIterator[Running]:
+    """The gateway with the row as the provider `p`, whose server answers each model with its recording."""
+    rules = [Rule(one.reply(), Match(path=_pattern(kind, one))) for one in played] if kind in WHERE else []
+    rules += [Rule(one.reply(), Match(path="*", model=one.model)) for one in played if kind not in WHERE]
+    key = "" if kind in KEYLESS else "key = 'sk-of-the-house'\n"
+    price = '[models."p/*"]\nprice = { input = 1, output = 2 }\n'
+    apis = {one.api.short for one in played}
+    told = f"type = '{kind}'\n{key}{SETTINGS.get(kind, '')}\napis = {sorted(apis)}"
+    async with running(*rules, name="p", settings=price, provider=told) as house:
+        yield house
+
+
+def _pattern(kind: str, one: Played) -> str:
+    return f"*{WHERE[kind][one.stream].replace('{model}', one.model)}"
+
+
+def answer_of(api: Api, said: Any, *, stream: bool) -> Answer:
+    """What a client reads."""
+    if stream:
+        return fold(decode_stream(api, said.encode()))
+    return fold(decode_answer(api, json.dumps(said).encode()))
+
+
+def calls(model: str, *, stream: bool) -> list[tuple[Api, str, dict[str, Any]]]:
+    told = {"stream_options": {"include_usage": True}}
+    return [
+        (api, path, {**body, "model": f"p/{model}", "stream": stream, **(told if stream and api is Api.CHAT else {})})
+        for api, (path, body) in zip((Api.CHAT, Api.RESPONSES, Api.MESSAGES), CALLS, strict=True)
+    ]
+
+
+@pytest.mark.parametrize("kind", ROWS)
+async def test_clients_of_all_apis_read_what_the_provider_says(kind: str) -> None:
+    played = plays(kind)
+    for api in {one.api for one in played}:
+        good = [one for one in played if one.api is api and one.status < 300]
+        async with configured(kind, good) as house:
+            for one in good:
+                expected = read_capture(one.data, one.api, one.counted_as or kind)
+                for client, path, body in calls(one.model, stream=one.stream):
+                    status, said, _ = await house.post(path, body)
+                    record = (await house.records())[0]
+                    agree(expected, status, said, client, one, record, kind)
+
+
+def agree(
+    expected: Answer, status: int, said: Any, client: Api, one: Played, record: dict[str, Any], kind: str
+) -> None:
+    where = (kind, one.name, client)
+    if expected.error is not None:
+        assert record["outcome"] != "success", where
+        return
+    assert status == 200, (where, said)
+    found = answer_of(client, said, stream=one.stream)
+    assert (spoken(found), thought(found), called(found)) == (
+        spoken(expected), thought(expected), called(expected)
+    ), where  # fmt: skip
+    usage = expected.usage
+    if usage is None:
+        return
+    assert tokens(record) == (usage.input, usage.cache_read, usage.output), where
+    is_told = ROWS[kind].reports_cost and usage.reported_cost is not None
+    assert record["cost_source"] == ("reported" if is_told else "computed"), where
+    assert (record["provider"], record["outcome"]) == ("p", "success"), where
+
+
+@pytest.mark.parametrize("kind", ROWS)
+async def test_its_errors_reach_clients_in_their_own_shape(kind: str) -> None:
+    bad = [one for one in plays(kind) if one.status >= 400]
+    for api in {one.api for one in bad}:
+        some = [one for one in bad if one.api is api]
+        async with configured(kind, some) as house:
+            for one in some:
+                told = read_capture(one.data, one.api, kind).error
+                for client, path, body in calls(one.model, stream=one.stream):
+                    status, said, _ = await house.post(path, body)
+                    assert is_native(client, json.dumps(said).encode()), (kind, one.name, client)
+                    record = (await house.records())[0]
+                    if one.status in (401, 402, 403):
+                        # The house's own credential is its operator's business.
+                        assert (status, record["upstream_status"]) == (503, one.status)
+                        assert "sk-of-the-house" not in json.dumps(said)
+                    else:
+                        assert status == one.status
+                        assert told is None or told.message in said["error"]["message"]
+
+
+@pytest.mark.parametrize("kind", [kind for kind in ROWS if kind not in KEYLESS])
+async def test_it_is_called_at_its_path_with_its_credential(kind: str) -> None:
+    one = next(one for one in plays(kind) if one.status < 300)
+    async with configured(kind, [one]) as house:
+        path, body = next((path, body) for api, path, body in calls(one.model, stream=one.stream) if api is one.api)
+        await house.post(path, body)
+        (asked,) = house.upstream.requests
+    headers = {name.lower(): value for name, value in asked.headers}
+    auth = {
+        "bearer": ("authorization", "Bearer sk-of-the-house"),
+        "api-key": ("api-key", "sk-of-the-house"),
+        "x-api-key": ("x-api-key", "sk-of-the-house"),
+    }[ROWS[kind].doors[0].auth]
+    assert headers[auth[0]] == auth[1]
+    assert sum(name in headers for name in ("authorization", "api-key", "x-api-key")) == 1
+    called_at = unquote(asked.path)
+    if kind in WHERE:
+        assert fnmatchcase(called_at, _pattern(kind, one))
+    else:
+        assert called_at == "/v1" + PATHS[one.api]
+        assert json.loads(asked.body)["model"] == one.model
+
+
+def test_every_row_has_an_answer_to_be_tried_with() -> None:
+    for kind in ROWS:
+        assert kind in DOCUMENTED or plays(kind)
+
+
+def test_where_there_is_a_recording_nothing_is_composed() -> None:
+    recorded = Path(__file__).resolve().parents[2] / "shared" / "wire" / "recordings"
+    if not recorded.exists():
+        pytest.skip("no recordings at ../shared/wire")
+    assert not [kind for kind in DOCUMENTED if any(one.recorded for one in plays(kind))]
