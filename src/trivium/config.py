@@ -17,7 +17,6 @@ from typing import Any, Literal, TypeVar, get_args, get_origin
 import msgspec
 
 from trivium.errors import ConfigError
-from trivium.settings_providers import ProviderSettings
 from trivium.settings import (
     AbuseSettings,
     AdminSettings,
@@ -41,6 +40,7 @@ from trivium.settings import (
     UpstreamSettings,
     wrong_setting,
 )
+from trivium.settings_providers import ProviderSettings
 from trivium.settings_routing import RoutingSettings
 
 ProviderName = re.compile(r"[a-z0-9][a-z0-9._-]*")

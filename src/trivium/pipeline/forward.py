@@ -12,12 +12,12 @@ from trivium.pipeline.adapt import adapted, completed
 from trivium.pipeline.call import Call, Headers, Operation
 from trivium.pipeline.deps import Deps
 from trivium.pipeline.settle import Run
-from trivium.settings_providers import TimeoutSettings
 from trivium.providers.provider import COUNT_PATHS, PATHS, Provider
 from trivium.providers.sigv4 import signed
 from trivium.providers.styles import STYLES, Sent
 from trivium.providers.traits import traits_of
 from trivium.routing.catalog import Target
+from trivium.settings_providers import TimeoutSettings
 from trivium.upstream.client import Timeouts, UpstreamRequest, UpstreamResponse
 from trivium.upstream.deadline import due
 from trivium.upstream.frames import unframed

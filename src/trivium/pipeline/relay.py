@@ -6,6 +6,7 @@ is JSON at all before its status goes out, and what the meter needs.
 
 from __future__ import annotations
 
+import re
 from typing import Protocol
 
 from trivium.canon.events import Fault

@@ -12,7 +12,6 @@ import msgspec
 
 from trivium.canon.api import Api
 from trivium.canon.conventions import XAI, conventions_for
-from trivium.settings_providers import ProviderSettings
 from trivium.providers.access import Access, access
 from trivium.providers.account import ServiceAccount
 from trivium.providers.credential import sent_as
@@ -20,6 +19,7 @@ from trivium.providers.provider import COUNT_PATHS, Headers, Network, Provider
 from trivium.providers.rows import ROWS, Door
 from trivium.providers.said import Said
 from trivium.settings import Settings, wrong_setting
+from trivium.settings_providers import ProviderSettings
 
 EMBEDDED = "local"
 """The name of the provider that runs inside: llama.cpp with the weights we ship."""

@@ -8,9 +8,9 @@ import msgspec
 
 from trivium.canon.api import Api
 from trivium.canon.usage import Conventions
-from trivium.settings_providers import TimeoutSettings
 from trivium.providers.account import Account
 from trivium.providers.sigv4 import Signing
+from trivium.settings_providers import TimeoutSettings
 
 Headers = tuple[tuple[bytes, bytes], ...]
 

@@ -10,9 +10,9 @@ import msgspec
 
 from trivium.config import secret
 from trivium.errors import ConfigError
-from trivium.settings_providers import ProviderSettings
 from trivium.providers.rows import Row
 from trivium.settings import Source, wrong_setting
+from trivium.settings_providers import ProviderSettings
 
 _VISIBLE = re.compile(r"[!-~]+")
 

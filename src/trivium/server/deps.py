@@ -56,6 +56,7 @@ from trivium.upstream.http1 import Http1Client
 from trivium.upstream.local import LocalModel
 from trivium.upstream.local_model import MODEL
 from trivium.upstream.pool import PoolLimits
+from trivium.upstream.tls import check_networks
 
 _LOG = logging.getLogger("trivium.gateway")
 _LOCAL_READY = 120.0
@@ -113,6 +114,7 @@ class Gateway:
         check_routes(settings, self.providers)
         check_routing(settings, self.providers)
         check_accounts(settings, self.providers)
+        check_networks(settings, self.providers)
         self._check_aliases()
         self._check_byok()
         self.housekeeping = Housekeeping(

@@ -21,7 +21,7 @@ from trivium.upstream.decoding import decoded
 from trivium.upstream.guard import Guard
 from trivium.upstream.pool import PoolLimits
 from trivium.upstream.target import Origin, parse_url, render_head
-from trivium.upstream.tls import client_context
+from trivium.upstream.tls import client_context, context_of
 
 _SLICE = 64 * 1024
 _Found = list[ResolveResult]
@@ -44,8 +44,9 @@ class AiohttpClient:
 
     async def send(self, request: UpstreamRequest) -> UpstreamResponse:
         """Raises like `Http1Client.send`."""
-        target = parse_url(request.url, request.guarded)
+        target = parse_url(request.url, request.guarded, request.network)
         render_head(request, target)  # for its ValueErrors
+        tls = context_of(request.network) or self._tls
         if request.guarded:
             self._guard.check(target.origin)  # aiohttp looks no address up that is written as one
             session = self._guarded = self._guarded or self._open_session(_Guarded(self._guard))
@@ -61,6 +62,8 @@ class AiohttpClient:
                     data=_Body(request.body, request.timeouts.idle) if request.body else None,
                     timeout=_timeouts(request.timeouts),
                     allow_redirects=False,
+                    ssl=tls,
+                    proxy=request.network.proxy if request.network is not None else None,
                     trace_request_ctx=attempt,
                 )
             except aiohttp.ServerDisconnectedError as error:
@@ -185,6 +188,8 @@ def _mapped(error: Exception, otherwise: type[UpstreamError]) -> UpstreamError:
     detail = str(getattr(error, "message", error))  # a `repr` shows the request's headers, and with them its key
     if isinstance(error, TimeoutError):
         return UpstreamTimeout("The upstream took too long to answer.", detail=detail)
+    if isinstance(error, aiohttp.ClientHttpProxyError):
+        return UpstreamUnreachable("The upstream cannot be reached.", detail=f"the proxy answered: {error.status}")
     if isinstance(error, aiohttp.ClientResponseError):
         return UpstreamGarbage("The upstream's answer is not valid HTTP.", detail=detail)
     if isinstance(error, aiohttp.ServerDisconnectedError) and not isinstance(error.message, str):

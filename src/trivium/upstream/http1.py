@@ -3,7 +3,7 @@
     target      URL and headers -> bytes          connection  one socket, one exchange at a time
     pool        the connections to one origin     response    the body, as the reader wants it
     decoding    gzip and deflate                  tls         who may be trusted
-    guard       where URLs of users may lead
+    guard       where URLs of users may lead      tunnel      through a proxy
 
 Why it exists beside a mature library, and what it does not do: docs/decisions/0002-edge-and-upstream-client.md.
 """
@@ -19,7 +19,7 @@ from trivium.upstream.decoding import decoded
 from trivium.upstream.guard import Guard
 from trivium.upstream.pool import SHUTTING_DOWN, Pool, PoolLimits
 from trivium.upstream.target import Origin, parse_url, render_head
-from trivium.upstream.tls import client_context
+from trivium.upstream.tls import client_context, context_of
 
 _MANY = 512
 """Users can name servers without end; from so many on, what is not connected to is forgotten."""
@@ -44,7 +44,7 @@ class Http1Client:
         Raises UpstreamUnreachable, UpstreamTimeout, UpstreamGarbage, UpstreamBroken, DestinationRefused; ValueError for
         a request that cannot be written as HTTP.
         """
-        target = parse_url(request.url, request.guarded)
+        target = parse_url(request.url, request.guarded, request.network)
         head = render_head(request, target)
         pool = self._pools.get(target.origin) or self._add_pool(target.origin)
         connection = pool.take() or await pool.acquire(request.timeouts.connect)
@@ -68,5 +68,6 @@ class Http1Client:
             raise UpstreamUnreachable(SHUTTING_DOWN)
         if origin.guarded and len(self._pools) >= _MANY:
             self._pools = {known: pool for known, pool in self._pools.items() if not (known.guarded and pool.is_unused)}
-        pool = self._pools[origin] = Pool(origin, self._tls, self._limits, self._guard if origin.guarded else None)
+        tls, guard = context_of(origin.network) or self._tls, self._guard if origin.guarded else None
+        pool = self._pools[origin] = Pool(origin, tls, self._limits, guard)
         return pool

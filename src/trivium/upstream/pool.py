@@ -20,6 +20,7 @@ from trivium.errors import UpstreamTimeout, UpstreamUnreachable
 from trivium.upstream.connection import Connection
 from trivium.upstream.guard import AddrInfo, Guard
 from trivium.upstream.target import Origin
+from trivium.upstream.tunnel import tunnel
 
 SHUTTING_DOWN = "The gateway is shutting down."
 _SECOND_ADDRESS_AFTER = 0.25
@@ -44,6 +45,7 @@ class Pool:
     ) -> None:
         self._loop = asyncio.get_running_loop()
         self._origin = origin
+        self._proxy = origin.proxy
         self._tls = tls if origin.secure else None
         self._limits = limits
         self._guard = guard
@@ -169,6 +171,8 @@ class Pool:
             await self._addresses(), happy_eyeballs_delay=_SECOND_ADDRESS_AFTER
         )
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+        if self._proxy is not None and self._origin.secure:
+            await tunnel(self._loop, sock, self._origin, self._proxy)
         _, connection = await self._loop.create_connection(
             lambda: Connection(self._loop, self), sock=sock, ssl=self._tls, server_hostname=host if self._tls else None
         )
@@ -177,7 +181,8 @@ class Pool:
     async def _addresses(self) -> Sequence[AddrInfo]:
         if self._guard is not None:
             return await self._guard.addresses(self._origin)
-        return await self._loop.getaddrinfo(self._origin.host, self._origin.port, type=socket.SOCK_STREAM)
+        to = self._proxy or self._origin
+        return await self._loop.getaddrinfo(to.host, to.port, type=socket.SOCK_STREAM)
 
     def _name(self) -> str:
         return f"{self._origin.host}:{self._origin.port}"

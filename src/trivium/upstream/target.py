@@ -7,11 +7,13 @@ a ValueError: whoever built it is at fault, not the upstream. No message repeats
 from __future__ import annotations
 
 import re
+from base64 import b64encode
 from functools import lru_cache
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 import msgspec
 
+from trivium.providers.provider import Network
 from trivium.upstream.client import UpstreamRequest
 
 _DEFAULT_PORTS = {"http": 80, "https": 443}
@@ -29,6 +31,19 @@ class Origin(msgspec.Struct, frozen=True):
     port: int
     guarded: bool = False
     """Its address is checked whenever it is connected to; calls that need no check have connections of their own."""
+    network: Network | None = None
+    """How it is connected to, where that is not as all others are."""
+
+    @property
+    def proxy(self) -> Proxy | None:
+        return proxy_of(self.network.proxy) if self.network is not None and self.network.proxy else None
+
+
+class Proxy(msgspec.Struct, frozen=True):
+    host: str
+    port: int
+    authorization: bytes = b""
+    """The value of `proxy-authorization`, if it wants one."""
 
 
 class Target(msgspec.Struct, frozen=True):
@@ -36,11 +51,22 @@ class Target(msgspec.Struct, frozen=True):
     authority: bytes
     """The `host` header: with brackets around IPv6, without a port that goes without saying."""
     path: bytes
-    """With the query string, as given: nothing is decoded, encoded or normalized."""
+    """With the query string, as given: nothing is decoded, encoded or normalized. To a proxy, the whole URL."""
+    proxy_authorization: bytes = b""
+    """For a proxy that is sent the request itself; a tunnel through one is made before."""
+
+
+@lru_cache(maxsize=64)
+def proxy_of(url: str) -> Proxy:
+    """A checked URL's parts."""
+    parts = urlsplit(url)
+    user, password = unquote(parts.username or ""), unquote(parts.password or "")
+    authorization = b"Basic " + b64encode(f"{user}:{password}".encode()) if parts.username else b""
+    return Proxy(parts.hostname or "", parts.port or _DEFAULT_PORTS["http"], authorization)
 
 
 @lru_cache(maxsize=1024)
-def parse_url(url: str, guarded: bool = False) -> Target:
+def parse_url(url: str, guarded: bool = False, network: Network | None = None) -> Target:
     """Raises ValueError for anything but an absolute, plain ASCII http or https URL without a user."""
     if _NOT_URL.search(url):
         raise ValueError("a URL may hold printable ASCII only")
@@ -53,7 +79,10 @@ def parse_url(url: str, guarded: bool = False) -> Target:
     if port != standard:
         authority += f":{port}"
     path = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
-    return Target(Origin(parts.scheme == "https", host, port, guarded), authority.encode(), path.encode())
+    origin = Origin(parts.scheme == "https", host, port, guarded, network)
+    if origin.secure or (proxy := origin.proxy) is None:
+        return Target(origin, authority.encode(), path.encode())
+    return Target(origin, authority.encode(), f"http://{authority}{path}".encode(), proxy.authorization)
 
 
 def render_head(request: UpstreamRequest, target: Target) -> bytes:
@@ -63,6 +92,8 @@ def render_head(request: UpstreamRequest, target: Target) -> bytes:
         if name.lower() in _OURS:
             raise ValueError("host, connection and framing headers are the client's to set")
         lines.append(name + b": " + value)
+    if target.proxy_authorization:
+        lines.append(b"proxy-authorization: " + target.proxy_authorization)
     if request.body or request.method in _WITH_BODY:
         lines.append(b"content-length: %d" % len(request.body))
     head = b"\r\n".join(lines) + b"\r\n\r\n"
