@@ -163,6 +163,26 @@ def test_every_row_answers_for_any_model(kind: str) -> None:
         assert isinstance(msgspec.structs.asdict(traits_of(kind, Api.CHAT, model)), dict)
 
 
+@pytest.mark.parametrize(
+    ("kind", "model", "as_anthropic_has_it"),
+    [
+        ("bedrock", "us.anthropic.claude-haiku-4-5-20251001-v1:0", "claude-haiku-4-5-20251001"),
+        ("bedrock-messages", "anthropic.claude-opus-4-7-v1:0", "claude-opus-4-7"),
+        ("vertex", "claude-opus-4@20250514", "claude-opus-4-20250514"),
+        ("vertex", "claude-sonnet-5", "claude-sonnet-5"),
+    ],
+)
+def test_claude_takes_the_same_wherever_it_is_served(kind: str, model: str, as_anthropic_has_it: str) -> None:
+    found = traits_of(kind, Api.MESSAGES, model)
+    assert found == traits_of("anthropic", Api.MESSAGES, as_anthropic_has_it)
+
+
+def test_azures_dated_apis_get_nothing_that_they_may_not_know() -> None:
+    found = traits_of("azure-deployments", Api.CHAT, "gpt-5")
+    assert (found.cache_key, found.tiers, found.verbosity, found.max_completion_tokens) == (False, False, False, True)
+    assert traits_of("azure", Api.CHAT, "gpt-5") == traits_of("openai", Api.CHAT, "gpt-5")
+
+
 def test_models_behind_unknown_servers_are_known_by_their_quirks() -> None:
     def unknown(model: str) -> Traits:
         return traits_of("openai-compatible", Api.CHAT, model)

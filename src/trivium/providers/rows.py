@@ -310,13 +310,15 @@ ROWS: dict[str, Row] = {
         retains_data=False,
     ),
     # docs.fireworks.ai: tools-sdks/openai-compatibility, .../anthropic-compatibility, guides/security_compliance/
-    # data_handling, by which nothing is kept but what the Responses API is told to store, which is its default.
+    # data_handling: nothing is kept but by the Responses API, which stores answers unless told otherwise; its clients
+    # are translated.
     "fireworks": Row(
         title="Fireworks",
-        doors=(_door("https://api.fireworks.ai/inference/v1", *_ALL),),
+        doors=(_door("https://api.fireworks.ai/inference/v1", _CHAT, _MESSAGES),),
         key_env="FIREWORKS_API_KEY",
         root="/inference/v1",
         collects_data=False,
+        retains_data=False,
     ),
     "cerebras": Row(  # inference-docs.cerebras.ai/resources/openai
         title="Cerebras",

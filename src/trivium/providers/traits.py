@@ -21,7 +21,7 @@ _ANY = ""
 _CLAUDE = r"claude"
 _CLAUDE_3 = r"claude-3-(opus|sonnet|haiku)|claude-2|claude-instant"
 _CLAUDE_35 = r"claude-3[-.]5"
-_CLAUDE_OPUS_4 = r"claude-(opus-4(-0|-1|-2025\d*|$)|4(\.[01])?-opus)"
+_CLAUDE_OPUS_4 = r"claude-(opus-4(-0|-1|[-@]2025\d*|$)|4(\.[01])?-opus)"
 _SINCE_5 = r"claude-[a-z]+-([5-9]|[1-9]\d)(?!\d)"
 """The number behind the family; in `claude-3-5-sonnet` it stands before it. Gateways write `4.6` for `4-6`."""
 _SCHEMAS = rf"claude-(opus-4[-.][1-9]|(sonnet|haiku)-4[-.][5-9])(?!\d)|claude-4\.[5-9]|{_SINCE_5}"
@@ -108,18 +108,28 @@ _GATEWAY: _Rules = (
     (_CLAUDE, {"cache_marks": True}),
     (_ADAPTIVE, {"thinking": "adaptive"}),
 )
+_OTHERS: _Rules = (
+    (r"gemini-3", {"unsigned_call": "skip_thought_signature_validator"}),
+    (r"(?i)(mis|minis|magis|codes|devs|mix|pix)tral", {"nine_letter_ids": True}),
+)
+"""Of rows that are not below: what works everywhere, and what models need wherever they are."""
+_DATED: _Rules = (
+    *_OPENAI,
+    (_ANY, {"custom_tools": False, "cache_key": False, "tiers": False, "verbosity": False}),
+)
+"""Azure's dated APIs refuse what they do not know yet."""
 _RULES: dict[str, _Rules] = {
     "anthropic": _ANTHROPIC,
     "anthropic-compatible": _ANTHROPIC[1:],
+    "azure": _OPENAI,
+    "azure-deployments": _DATED,
+    "bedrock": _ANTHROPIC,
+    "bedrock-messages": _ANTHROPIC,
     "openai": _OPENAI,
     "openrouter": _GATEWAY,
     "vercel": _GATEWAY,
-    "openai-compatible": (
-        (r"gemini-3", {"unsigned_call": "skip_thought_signature_validator"}),
-        (r"(?i)(mis|minis|magis|codes|devs|mix|pix)tral", {"nine_letter_ids": True}),
-    ),
+    "vertex": _ANTHROPIC,
 }
-"""Rows that are not here get what works everywhere."""
 
 
 def traits_of(kind: str, api: Api, model: str) -> Traits:
@@ -130,7 +140,7 @@ def traits_of(kind: str, api: Api, model: str) -> Traits:
 @lru_cache(4096)
 def _traits_of(kind: str, api: Api, model: str) -> Traits:
     said: dict[str, Any] = {}
-    for pattern, changes in _RULES.get(kind, ()):
+    for pattern, changes in _RULES.get(kind, _OTHERS):
         if re.search(pattern, model):
             said |= changes
     if api is not Api.CHAT and said.get("reasoning") == "object":
