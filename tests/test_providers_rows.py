@@ -1,0 +1,73 @@
+"""The table of providers: that its rows are sound, and that the page for users says what they say.
+
+`python tests/test_providers_rows.py` prints the table for `docs/providers.md`.
+"""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from trivium.providers.credential import AUTH
+from trivium.providers.rows import ROWS, Door, Row
+from trivium.providers.vendors import VENDORS
+
+PAGE = Path(__file__).parents[1] / "docs" / "providers.md"
+HEAD = "| type | base URL | APIs | key variable | may learn / may keep | notes |\n|---|---|---|---|---|---|\n"
+
+
+def table() -> str:
+    return HEAD + "".join(_line(name, row) for name, row in ROWS.items())
+
+
+def _line(name: str, row: Row) -> str:
+    urls = " ".join(_url(door) for door in row.doors if door.base_urls) or "yours"
+    apis = ", ".join(dict.fromkeys(api.short for door in row.doors for api in door.apis))
+    key = "-" if row.key_env is None else f"`{row.key_env}`" if row.key_env else "none is usual"
+    data = f"{'yes' if row.collects_data else 'no'} / {'yes' if row.retains_data else 'no'}"
+    return f"| `{name}` | {urls} | {apis} | {key} | {data} | {row.note} |\n"
+
+
+def _url(door: Door) -> str:
+    return f"`{door.base_urls[-1]}`"
+
+
+def test_the_page_has_the_table_as_it_is() -> None:
+    assert table() in PAGE.read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("name", ROWS)
+def test_a_row_is_sound(name: str) -> None:
+    row = ROWS[name]
+    assert re.fullmatch(r"[a-z0-9][a-z0-9._-]*", name)
+    assert row.doors
+    served = [api for door in row.doors for api in door.apis]
+    assert len(served) == len(set(served)), "an API stands behind two doors"
+    for door in row.doors:
+        assert door.auth in AUTH
+        for url in door.base_urls:
+            assert re.fullmatch(r"https?://[^/]+(/[a-z0-9./-]+)?", url)
+            assert url.startswith("https://") or "127.0.0.1" in url
+            assert set(re.findall(r"{(\w+)}", url)) <= {"host", "region", "project"}
+    if "{region}" in "".join(url for door in row.doors for url in door.base_urls):
+        assert row.region
+    re.compile(row.bad_key)
+    assert row.retains_data or not row.collects_data, "what learns of prompts keeps them"
+
+
+def test_vendors_say_nothing_of_their_own_about_how_they_are_called() -> None:
+    for vendor in VENDORS.values():
+        doors = [door for name in vendor.rows for door in ROWS[name].doors]
+        assert list(vendor.doors) == doors
+        row = ROWS[vendor.rows[0]]
+        assert (vendor.collects_data, vendor.reports_cost, vendor.region) == (
+            row.collects_data,
+            row.reports_cost,
+            row.region,
+        )
+
+
+if __name__ == "__main__":
+    print(table())
