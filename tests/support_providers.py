@@ -84,9 +84,7 @@ class Played(msgspec.Struct, frozen=True, kw_only=True):
 def plays(kind: str) -> list[Played]:
     """The answers of a row."""
     found = [one for name in RECORDED.get(kind, ()) for api in _APIS.get(kind, tuple(Api)) for one in _of(api, name)]
-    if found:
-        return found
-    return list(DOCUMENTED.get(kind, ()))
+    return [*(found or DOCUMENTED.get(kind, ())), *ALSO.get(kind, ())]
 
 
 def _of(api: Api, name: str) -> list[Played]:
@@ -126,6 +124,10 @@ def _stream(name: str, *chunks: dict[str, Any]) -> Played:
     return Played(
         name=name, api=Api.CHAT, data=text.encode(), stream=True, content_type="text/event-stream", recorded=False
     )
+
+
+def _error(status: int, said: Any) -> Played:
+    return Played(name=f"error-{status}", api=Api.CHAT, data=json.dumps(said).encode(), status=status, recorded=False)
 
 
 def _chunk(delta: dict[str, Any], finish: str | None = None, **more: Any) -> dict[str, Any]:
@@ -212,3 +214,20 @@ DOCUMENTED: dict[str, tuple[Played, ...]] = {
     "zai-coding": _PLAN,
 }
 """Where no recording is public."""
+ALSO: dict[str, tuple[Played, ...]] = {
+    # platform.moonshot.ai/docs/api/chat: usage inside the choice that has the finish
+    "moonshot": (
+        _stream(
+            "usage-in-choice",
+            _chunk({"role": "assistant", "content": ""}),
+            _chunk({"content": "Hello."}),
+            {**_chunk({}), "choices": [{"index": 0, "delta": {}, "finish_reason": "stop", "usage": _USAGE}]},
+        ),
+    ),
+    # ai.google.dev/gemini-api/docs/troubleshooting: a key that is none, in a list
+    "google": (
+        _error(400, [{"error": {"code": 400, "message": "API key not valid.", "status": "INVALID_ARGUMENT"}}]),
+        _error(429, [{"error": {"code": 429, "message": "Quota exceeded.", "status": "RESOURCE_EXHAUSTED"}}]),
+    ),
+}
+"""What no public recording shows, beside those that there are."""

@@ -163,6 +163,28 @@ def test_no_complaint_repeats_a_secret() -> None:
     assert "secret" not in said.replace("the secret", "")
 
 
+@pytest.mark.parametrize(
+    ("text", "collects", "retains"),
+    [
+        ("[providers.together]\nkey = 'k'", False, False),
+        ("[providers.together]\nkey = 'k'\nbase_url = 'https://eu.api.together.xyz/v1'", False, False),
+        ("[providers.together]\nkey = 'k'\nbase_url = 'https://relay.example.org/v1'", True, True),
+        ("[providers.together]\nbase_url = 'https://relay.example.org/v1'\ncollects_data = false", False, True),
+        ("[providers.openai]\nkey = 'k'\nbase_url = 'http://127.0.0.1:9/v1'", True, True),
+        (
+            "[providers.vertex]\nkey = 'k'\nproject = 'p'\nbase_url = 'https://us-east1-aiplatform.googleapis.com'",
+            False,
+            True,
+        ),
+        ("[providers.azure]\nkey = 'k'\nbase_url = 'https://mine.openai.azure.com'", False, True),
+        ("[providers.ollama]\nbase_url = 'http://10.0.0.5:11434'", False, False),
+    ],
+)
+def test_a_vendors_word_holds_where_the_vendor_is(text: str, collects: bool, retains: bool) -> None:
+    provider = one(text)
+    assert (provider.collects_data, provider.retains_data) == (collects, retains)
+
+
 def test_a_vendors_apis_at_several_addresses_are_one_provider() -> None:
     provider = one("[providers.moonshot]\nkey = 'k'")
     assert provider.apis == {Api.CHAT, Api.MESSAGES}

@@ -6,12 +6,13 @@
 from __future__ import annotations
 
 import re
+import sys
 from pathlib import Path
 
 import pytest
 
 from trivium.providers.credential import AUTH
-from trivium.providers.rows import ROWS, Door, Row
+from trivium.providers.rows import ROWS, Row
 from trivium.providers.vendors import VENDORS
 
 PAGE = Path(__file__).parents[1] / "docs" / "providers.md"
@@ -23,15 +24,11 @@ def table() -> str:
 
 
 def _line(name: str, row: Row) -> str:
-    urls = " ".join(_url(door) for door in row.doors if door.base_urls) or "yours"
+    urls = " ".join(dict.fromkeys(f"`{door.base_urls[-1]}`" for door in row.doors if door.base_urls)) or "yours"
     apis = ", ".join(dict.fromkeys(api.short for door in row.doors for api in door.apis))
     key = "-" if row.key_env is None else f"`{row.key_env}`" if row.key_env else "none is usual"
     data = f"{'yes' if row.collects_data else 'no'} / {'yes' if row.retains_data else 'no'}"
     return f"| `{name}` | {urls} | {apis} | {key} | {data} | {row.note} |\n"
-
-
-def _url(door: Door) -> str:
-    return f"`{door.base_urls[-1]}`"
 
 
 def test_the_page_has_the_table_as_it_is() -> None:
@@ -70,4 +67,4 @@ def test_vendors_say_nothing_of_their_own_about_how_they_are_called() -> None:
 
 
 if __name__ == "__main__":
-    print(table())
+    sys.stdout.write(table())

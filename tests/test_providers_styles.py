@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from trivium.errors import ModelNotFound
 from trivium.providers.rows import ROWS
 from trivium.providers.styles import STYLES, Headers, Sent
 
@@ -78,6 +79,12 @@ def test_a_models_name_leads_to_no_other_path(style: str, model: str) -> None:
     assert "?" not in path
     assert "#" not in path
     assert model not in path
+
+
+@pytest.mark.parametrize("style", STYLES)
+def test_a_name_that_no_url_holds_is_no_models(style: str) -> None:
+    with pytest.raises(ModelNotFound):
+        styled(style, {"model": "x" * 3000}, path="/chat/completions")
 
 
 def test_every_style_of_the_table_is_known() -> None:

@@ -22,6 +22,9 @@ class Access(msgspec.Struct, frozen=True, kw_only=True):
     signing: Signing | None = None
     account: Account | None = None
 
+    def __repr__(self) -> str:
+        return "Access(...)"
+
 
 def access(said: Said) -> Access:
     """Raises ConfigError, also for settings that this kind of provider has no use for."""

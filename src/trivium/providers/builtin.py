@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from urllib.parse import urlsplit
 
 import msgspec
 
@@ -73,6 +74,7 @@ def _provider(said: Said) -> Provider:
     by = access(said)
     conventions = conventions_for(said.name if said.kind in _UNNAMED else said.kind, row.counting)
     reports_cost = row.reports_cost or conventions is XAI
+    elsewhere = _is_elsewhere(said, by)
     common = {
         "name": said.name,
         "kind": said.kind,
@@ -87,8 +89,8 @@ def _provider(said: Said) -> Provider:
         "models": tuple(given.models) if given.models is not None else None,
         "conventions": conventions,
         "reports_cost": reports_cost if given.reports_cost is None else given.reports_cost,
-        "collects_data": row.collects_data if given.collects_data is None else given.collects_data,
-        "retains_data": row.retains_data if given.retains_data is None else given.retains_data,
+        "collects_data": row.collects_data or elsewhere if given.collects_data is None else given.collects_data,
+        "retains_data": row.retains_data or elsewhere if given.retains_data is None else given.retains_data,
         "timeouts": given.timeouts,
         "on_abort": given.on_abort,
         "drain_limit": given.drain_limit,
@@ -152,6 +154,16 @@ def _base_url(said: Said, door: Door, by: Access) -> str:
     if "{project}" in door.under and not places["project"]:
         raise said.wrong(f"needs `project`, or {said.row.project_env[0]} in the environment")
     return (url + row.root if lacks_root else url) + _filled(door.under, places)
+
+
+def _is_elsewhere(said: Said, by: Access) -> bool:
+    """Whether a base URL of the operator's leads to another house than the vendor's, who has promised nothing."""
+    row, own = said.row, said.given.base_url
+    if own is None or row.key_env is None or not row.doors[0].base_urls:
+        return False
+    told = _filled(row.doors[0].base_urls[-1], _places(said, by))
+    ours, theirs = ((urlsplit(url).hostname or "").split(".")[-2:] for url in (own, told))
+    return ours != theirs
 
 
 def _places(said: Said, by: Access) -> dict[str, str]:

@@ -26,6 +26,9 @@ class Said(msgspec.Struct, frozen=True, kw_only=True):
     source: Source | None
     env: Mapping[str, str]
 
+    def __repr__(self) -> str:
+        return f"Said({self.name})"
+
     def wrong(self, problem: str, *setting: str) -> ConfigError:
         return wrong_setting(self.source, ("providers", self.name, *setting), problem)
 

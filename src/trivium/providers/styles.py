@@ -13,8 +13,12 @@ from urllib.parse import quote
 
 import msgspec
 
+from trivium.errors import ModelNotFound
+
 Headers = list[tuple[bytes, bytes]]
 _BETA, _VERSION = b"anthropic-beta", b"anthropic-version"
+_LONGEST = 2048
+"""Characters of a model's id: Bedrock's longest (docs.aws.amazon.com/bedrock, API_runtime_InvokeModel)."""
 _DOTS = {".": "%2E", "..": "%2E%2E"}
 """A model called so would change the path."""
 _members = msgspec.json.Decoder(dict[str, msgspec.Raw])
@@ -72,6 +76,9 @@ def _azure(sent: Sent) -> Sent:
 
 
 def _segment(model: str, safe: str = "") -> str:
+    """Raises ModelNotFound for what is too long for a URL."""
+    if len(model) > _LONGEST:
+        raise ModelNotFound("The name of the model is too long for any.", param="model")
     return _DOTS.get(model) or quote(model, safe=safe)
 
 

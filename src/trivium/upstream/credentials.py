@@ -60,6 +60,9 @@ class Held(msgspec.Struct, frozen=True):
     renew_ms: int
     until_ms: int
 
+    def __repr__(self) -> str:
+        return f"Held(until {self.until_ms})"
+
 
 class _Token(msgspec.Struct):
     access_token: str = ""
