@@ -65,7 +65,7 @@ class Attempts:
                     raise
                 self._run.failed_over(error, since_us, flags)
             except asyncio.CancelledError:
-                self._deps.health.unknown(leg.target.route)
+                self._deps.health.unknown(leg.target.place)
                 raise
             else:
                 self._ended(leg)
@@ -89,7 +89,7 @@ class Attempts:
         way = way_to(call, target, target.provider.apis, deps)
         content = prepare(call, self._request, target, way, run)
         if leg.own is None:
-            deps.health.begins(target.route, now_ms(deps))
+            deps.health.begins(target.place, now_ms(deps))
         response = await send(call, content, target, way, run, deps)
         del content
         told = next((value for name, value in response.headers if name == _RETRY_AFTER), b"")
@@ -110,18 +110,18 @@ class Attempts:
 
     def _failed(self, leg: Leg, error: TriviumError) -> None:
         if leg.own is None and fails_over(error):
-            self._deps.health.failed(leg.target.route, now_ms(self._deps), self._wish_s)
+            self._deps.health.failed(leg.target.place, now_ms(self._deps), self._wish_s)
         self._wish_s = None
 
     def _ended(self, leg: Leg) -> None:
         """The route has answered, if only with an error that the client is told as it came."""
-        run, health, route = self._run, self._deps.health, leg.target.route
+        run, health, place = self._run, self._deps.health, leg.target.place
         if leg.own is not None:
             return
         broke = run.error is not None or (run.answer is not None and run.answer.error is not None)
         if broke or run.upstream_status is None or is_failure(run.upstream_status):
-            health.failed(route, now_ms(self._deps), self._wish_s)
+            health.failed(place, now_ms(self._deps), self._wish_s)
             return
-        health.answered(route, now_ms(self._deps))
+        health.answered(place, now_ms(self._deps))
         if self._session is not None:
-            self._deps.sessions.keep(self._session, name_of(leg.target), route, now_ms(self._deps))
+            self._deps.sessions.keep(self._session, name_of(leg.target), leg.target.route, now_ms(self._deps))

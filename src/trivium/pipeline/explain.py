@@ -139,9 +139,9 @@ def _route(call: Call, leg: Leg, bill: Bill, deps: Deps) -> dict[str, Any]:
     if target.stealth:
         return {"route": target.public, **told}
     way = way_to(call, target, target.provider.apis, deps)
-    rests_ms = deps.health.rests_ms(target.route, deps.clock.monotonic_ns() // 1_000_000)
+    rests_ms = deps.health.rests_ms(target.place, deps.clock.monotonic_ns() // 1_000_000)
     return {
-        "route": target.route,
+        "route": target.place,
         **told,
         "api": way.api if way is not None else call.api,
         "price": written(quote.price) if quote is not None else None,

@@ -42,7 +42,7 @@ async def legs_of(call: Call, request: Request, target: Target, run: Run, deps: 
     """The routes that a call may take, in order; none where there is no choice. Raises as `check_target` does where
     it may take none, and what a caller gets who names a fallback that is not there or not allowed."""
     fallbacks = _fallbacks(call, request)
-    if target.routed is None and not fallbacks and not deps.detours:
+    if target.routed is None and not fallbacks and not deps.detours and not target.provider.spare:
         check_target(run.key, target, deps)
         return ()
     main = _main(call, request, target, run, deps)
@@ -52,8 +52,24 @@ async def legs_of(call: Call, request: Request, target: Target, run: Run, deps: 
         choices += [leg for leg in await _fallback(call, name, request, run, deps) if leg.target.route not in known]
     legs, refused = await _billed(call, choices, run, deps)
     told = tuple((choice.target.route, choice.why) for choice in main.refused) + refused
+    if any(leg.target.provider.spare for leg in legs):
+        legs = _keyed(legs, _asked(call, request, target, run, deps).bucket, deps)
     run.journey = Journey(legs[0].why, refused=told)
     return tuple(legs)
+
+
+def _keyed(legs: list[Leg], bucket: int, deps: Deps) -> list[Leg]:
+    """With a leg for each key of a provider that has several. Tasks, sessions and users are spread over them; keys that
+    rest come behind all others, as routes do."""
+    found: list[Leg] = []
+    for leg in legs:
+        every = leg.target.provider.keyed()
+        for one in (*every[bucket % len(every) :], *every[: bucket % len(every)]):
+            why = f"{leg.why}; key {one.key_number} of {len(every)}" if one.key_number else leg.why
+            there = msgspec.structs.replace(leg.target, provider=one)
+            found.append(msgspec.structs.replace(leg, target=there, why=why))
+    now = now_ms(deps)
+    return found if deps.health.is_well else sorted(found, key=lambda leg: deps.health.rests_ms(leg.target.place, now))
 
 
 def _main(call: Call, request: Request, target: Target, run: Run, deps: Deps) -> Plan:

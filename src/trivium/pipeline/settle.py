@@ -127,7 +127,7 @@ class Run:
         been. It began so long after the call, which had so many flags then."""
         if self.target is not None:
             ms = (self.elapsed_us() - since_us) // 1000
-            self.journey = self.journey.failed(self.target.route, self.upstream_status or error.status, error, ms)
+            self.journey = self.journey.failed(self.target.place, self.upstream_status or error.status, error, ms)
         self.answer = self.error = self.upstream_status = self.upstream_api = self.ttfb_us = self.first_token_us = None
         self.losses = self.answer_losses = ()
         self._content_bytes = self.response_bytes = 0

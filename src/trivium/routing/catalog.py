@@ -54,6 +54,11 @@ class Target(msgspec.Struct, frozen=True):
         return f"{self.provider.name}/{self.model}"
 
     @property
+    def place(self) -> str:
+        """What rests and is told where a route has several keys: `provider/model#2`."""
+        return f"{self.route}#{self.provider.key_number}" if self.provider.key_number else self.route
+
+    @property
     def stealth(self) -> bool:
         """Nobody may be told who answers."""
         return self.house is not None and self.house.stealth
