@@ -103,7 +103,11 @@ def test_vertex_has_a_host_for_each_region(region: str, host: str) -> None:
 
 
 def test_azure_is_reached_at_the_resource_with_its_header() -> None:
-    env = {"AZURE_OPENAI_API_KEY": "k", "AZURE_OPENAI_ENDPOINT": "https://mine.openai.azure.com/"}
+    env = {
+        "AZURE_OPENAI_API_KEY": "k",
+        "AZURE_OPENAI_ENDPOINT": "https://mine.openai.azure.com/",
+        "OPENAI_API_VERSION": "1",
+    }
     found = builtin.build(config.parse(""), env)
     assert list(found) == ["azure"]
     assert found["azure"].base_url == "https://mine.openai.azure.com/openai/v1"

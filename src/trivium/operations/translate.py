@@ -70,7 +70,7 @@ def translate_stream(data: bytes, source: Api, to: Api, *, model: str | None, pr
 
 def _check_provider(name: str | None) -> None:
     if name is not None and name not in ROWS and conventions_for(name, UNKNOWN) is UNKNOWN:
-        raise OperationError(f"No provider is known as {name!r}; there are {', '.join(ROWS)}, xai, google, mistral.")
+        raise OperationError(f"No provider is known as {name!r}; there are {', '.join(ROWS)}.")
 
 
 def _translation(client: Api, upstream: Api, model: str, provider: str | None) -> Translation:

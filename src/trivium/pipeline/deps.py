@@ -199,7 +199,6 @@ class Deps:
         keeps_prompts: bool = False,
         custom_models: CustomModels | None = None,
         routing: RoutingSettings = NO_DETOURS,
-        credentials: Credentials | None = None,
     ) -> None:
         """`seal_key` is the secret with which sealed reasoning is put into envelopes; `counters` are this process's own
         where none are given; without `screening` nobody looks for abuse; `keeps_prompts` says that records have the
@@ -227,7 +226,7 @@ class Deps:
         self.screening = screening
         self.keeps_prompts = keeps_prompts
         self.custom_models = custom_models
-        self.credentials: Credentials = credentials or HouseCredentials(client, clock)
+        self.credentials: Credentials = HouseCredentials(client, clock)
         self.in_flight = InFlight(settings.max_in_flight_bytes, settings.max_calls)
         self.flood = Flood()
         self.routing = routing

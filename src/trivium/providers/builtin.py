@@ -37,7 +37,8 @@ def build(settings: Settings, env: Mapping[str, str]) -> dict[str, Provider]:
     """All providers but the embedded one, by name. Raises ConfigError."""
     named = dict(settings.providers)
     for name, row in ROWS.items():
-        if row.key_env and all(env.get(one) for one in (row.key_env, *row.env)) and name not in named:
+        needed = (row.key_env, *row.env) if row.key_env and row.env is not None else ()
+        if needed and name not in named and all(env.get(one) for one in needed):
             named[name] = ProviderSettings()
     return {name: _provider(_said(name, given, settings, env)) for name, given in named.items()}
 

@@ -48,8 +48,8 @@ class Row(msgspec.Struct, frozen=True, kw_only=True):
     key_env: str | None = None
     """The environment variable that usually holds a key. Empty: it needs one, and no name is usual. None: it needs
     none."""
-    env: tuple[str, ...] = ()
-    """What must stand in the environment beside the key for a provider without any settings."""
+    env: tuple[str, ...] | None = ()
+    """What must stand in the environment beside the key for a provider without any settings. None: never."""
     url_env: str | None = None
     """The variable that usually holds the address, where each account has its own."""
     root: str = "/v1"
@@ -148,7 +148,7 @@ ROWS: dict[str, Row] = {
         title="Azure OpenAI, by deployment",
         doors=(Door(apis=(_CHAT, _RESPONSES), auth="api-key", style="azure"),),
         key_env="AZURE_OPENAI_API_KEY",
-        env=("AZURE_OPENAI_ENDPOINT", "OPENAI_API_VERSION"),
+        env=None,
         url_env="AZURE_OPENAI_ENDPOINT",
         root="/openai",
         version="2024-10-21",
