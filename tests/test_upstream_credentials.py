@@ -277,6 +277,18 @@ async def test_a_call_goes_to_vertex_with_a_token_of_the_service_account() -> No
     assert json.loads(asked[0].body)["anthropic_version"] == "vertex-2023-10-16"
 
 
+async def test_vertex_counts_tokens_for_clients_of_all_apis() -> None:
+    rule = Rule(Reply(body={"input_tokens": 7}), Match(path="*/models/count-tokens:rawPredict"))
+    async with running(rule, provider="type = 'vertex'\nkey = 'ya29'\nproject = 'p'\nmodels = ['claude-x']") as house:
+        _, native, _ = await house.post("/v1/messages/count_tokens", {**MESSAGES, "model": "claude-x"})
+        _, other, _ = await house.post("/v1/responses/input_tokens", {"model": "claude-x", "input": "hi"})
+        bodies = [json.loads(one.body) for one in house.upstream.requests]
+    assert native == {"input_tokens": 7}
+    assert other["input_tokens"] == 7
+    assert "estimated" not in other
+    assert [(body["model"], body["anthropic_version"]) for body in bodies] == [("claude-x", "vertex-2023-10-16")] * 2
+
+
 async def test_without_a_token_the_caller_reads_a_503() -> None:
     async with running(provider=vertex("http://127.0.0.1:9/token")) as house:
         status, told, headers = await house.post("/v1/messages", {**MESSAGES, "model": "claude-x"})
