@@ -26,7 +26,7 @@ def table() -> str:
 def _line(name: str, row: Row) -> str:
     urls = " ".join(dict.fromkeys(f"`{door.base_urls[-1]}`" for door in row.doors if door.base_urls)) or "yours"
     apis = ", ".join(dict.fromkeys(api.short for door in row.doors for api in door.apis))
-    key = "-" if row.key_env is None else f"`{row.key_env}`" if row.key_env else "none is usual"
+    key = "-" if row.key_env is None else f"`{row.key_env}`{' *' if row.env is None else ''}" if row.key_env else "*"
     data = f"{'yes' if row.collects_data else 'no'} / {'yes' if row.retains_data else 'no'}"
     return f"| `{name}` | {urls} | {apis} | {key} | {data} | {row.note} |\n"
 

@@ -213,7 +213,8 @@ ROWS: dict[str, Row] = {
     "bedrock-messages": Row(  # docs.aws.amazon.com/bedrock/latest/userguide/inference-messages-api
         title="Amazon Bedrock",
         doors=(Door(apis=(_MESSAGES,), base_urls=(f"{_BEDROCK}/anthropic/v1",), models=r"([a-z]+\.)?anthropic\..+"),),
-        key_env="",
+        key_env="AWS_BEARER_TOKEN_BEDROCK",
+        env=None,
         root="/anthropic/v1",
         region="us-east-1",
         region_env=_AWS,
@@ -226,7 +227,8 @@ ROWS: dict[str, Row] = {
     "bedrock-openai": Row(  # docs.aws.amazon.com/bedrock/latest/userguide/inference-responses-api
         title="Amazon Bedrock",
         doors=(_door(f"{_BEDROCK}/openai/v1", _CHAT, _RESPONSES),),
-        key_env="",
+        key_env="AWS_BEARER_TOKEN_BEDROCK",
+        env=None,
         root="/openai/v1",
         region="us-east-1",
         region_env=_AWS,
