@@ -111,7 +111,8 @@ async def running(
             prices = "" if "[models." in settings else _FREE
             provided = f'[providers.{name}]\nbase_url = "{upstream.url}/v1"\n{provider}\n'
             settings = settings.replace("{upstream}", upstream.url)
-            text = f"{settings}\n{prices}[local]\nenabled = false\n{provided}"
+            auto = "" if "[auto" in settings else "[auto]\nenabled = false\n"
+            text = f"{settings}\n{prices}{auto}[local]\nenabled = false\n{provided}"
             (Path(folder) / "pepper").write_bytes(_PEPPER)
             gateway = Gateway(config.parse(text), Path(folder), {})
             await gateway.open()

@@ -16,6 +16,7 @@ from typing import Any, Literal, TypeVar, get_args, get_origin
 
 import msgspec
 
+from trivium.auto_settings import AUTO_MODELS, AutoSettings, AutoTable
 from trivium.errors import ConfigError
 from trivium.settings import (
     AbuseSettings,
@@ -240,6 +241,28 @@ def _free(content: object, source: Source) -> FreeSettings:
     return msgspec.structs.replace(settings, models=found)
 
 
+def _auto(content: object, source: Source) -> AutoTable:
+    """A table for one of the house's own ids says what is different of it."""
+    if not isinstance(content, dict):
+        raise source.error(("auto",), 'expected tables [auto."ID"]')
+    enabled = content.get("enabled", True)
+    if not isinstance(enabled, bool):
+        raise source.error(("auto", "enabled"), f"Expected bool, got {type(enabled).__name__}")
+    found = dict(AUTO_MODELS)
+    for id, said in content.items():
+        if id == "enabled":
+            continue
+        if not id or id != id.strip():
+            raise source.error(("auto", id), "expected an id without blanks around it")
+        read = _convert(said, AutoSettings, ("auto", id), source)
+        if id in AUTO_MODELS:
+            read = msgspec.structs.replace(AUTO_MODELS[id], **{name: getattr(read, name) for name in said})
+        if read.enabled and not read.choices:
+            raise source.error(("auto", id, "choices"), 'expected one or more tables [[auto."ID".choices]]')
+        found[id] = read
+    return AutoTable(enabled, found)
+
+
 def _check_ids(settings: Settings, source: Source) -> None:
     """A name means one thing."""
     known = dict.fromkeys(settings.aliases, "an alias")
@@ -255,7 +278,12 @@ def _check_ids(settings: Settings, source: Source) -> None:
             known[name] = f"the model {id} of the catalogue" if name == id else f"an alias of {id}"
 
 
-_NAMED: dict[str, Callable[[object, Source], Any]] = {"providers": _providers, "models": _models, "free": _free}
+_NAMED: dict[str, Callable[[object, Source], Any]] = {
+    "providers": _providers,
+    "models": _models,
+    "free": _free,
+    "auto": _auto,
+}
 """Sections whose keys are names that the operator chose."""
 
 

@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal
 
 import msgspec
 
+from trivium.auto_settings import AutoTable
 from trivium.errors import ConfigError
 from trivium.settings_providers import ProviderSettings
 from trivium.settings_routing import CatalogModelSettings, RoutingSettings, Seconds
@@ -333,6 +334,7 @@ class Settings(msgspec.Struct, frozen=True):
     providers: dict[str, ProviderSettings] = {}
     limits: LimitSettings = LimitSettings()
     aliases: dict[str, str] = {}
+    auto: AutoTable = AutoTable()
     source: Source | None = None
     """Where the values came from, to say so in an error found later."""
 

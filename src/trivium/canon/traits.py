@@ -37,6 +37,8 @@ class Traits(msgspec.Struct, frozen=True, kw_only=True):
     cache_key: bool = False
     """`prompt_cache_key` and its retention."""
     verbosity: bool = False
+    effort_is_verbosity: bool = False
+    """How hard it works is asked for as `verbosity` (OpenRouter's word for Claude's effort), in Responses too."""
     tiers: bool = False
     """It knows service tiers."""
 

@@ -143,6 +143,12 @@ class Record(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     routing: str | None = None
     """JSON: why this route was taken, which were tried before it and which could not be; null where there was no choice
     (`pipeline/settle.Decided`)."""
+    auto_model: str | None = None
+    """The id of the auto model that was asked for, under whatever name; null where none was."""
+    auto_mode: str | None = None
+    """The mode for which it chose: the client's, or the model's default."""
+    resolved_model: str | None = None
+    """What it chose, by the name with which a request would ask for it."""
 
 
 COLUMNS = Record.__struct_fields__

@@ -15,6 +15,7 @@ from trivium.metering.record import TOKENS, TOLD_BY_CLIENT
 
 _ALWAYS = (
     *("id", "time_ms", "api", "operation", "outcome", "status", "key_id", "requested_model", "stream"),
+    *("auto_model", "auto_mode", "resolved_model"),
     *("error_code", "error_message", "in_band_error", "finish_reason", "usage_known", *TOKENS, "max_tokens"),
     *("queue_us", "ttfb_us", "first_token_us", "total_us", "request_bytes", "response_bytes", "content_bytes"),
     *("client_app", "client_ip", "requests", "account_id", "organization_id", "user_id", "project_id"),

@@ -25,6 +25,7 @@ from trivium.policy.spending import Refusal
 from trivium.providers.custom import CustomModel
 from trivium.providers.provider import Provider
 from trivium.providers.sigv4 import Signing
+from trivium.routing.auto import Autos
 from trivium.routing.catalog import Catalog
 from trivium.routing.health import Health, Sessions
 from trivium.settings import NOTHING_FREE, BillingSettings, ByokSettings, FreeSettings, ServerSettings
@@ -97,6 +98,10 @@ class Ledger(Protocol):
 
     async def start(self, start: Start) -> Refusal | None:
         """Begins a call; a hold is durable when this returns None. Raises StoreUnavailable."""
+        ...
+
+    async def free_nano(self, account_id: str) -> int:
+        """What of a balance no call has a hold on. Raises StoreUnavailable."""
         ...
 
     def priced(self, quote: Quote) -> None:
@@ -199,6 +204,7 @@ class Deps:
         keeps_prompts: bool = False,
         custom_models: CustomModels | None = None,
         routing: RoutingSettings = NO_DETOURS,
+        autos: Autos | None = None,
     ) -> None:
         """`seal_key` is the secret with which sealed reasoning is put into envelopes; `counters` are this process's own
         where none are given; without `screening` nobody looks for abuse; `keeps_prompts` says that records have the
@@ -217,6 +223,7 @@ class Deps:
         self.client = client
         self.local = local
         self.catalog = catalog
+        self.autos = autos or Autos({})
         self.house = HouseSettings()
         self.guesses = Guesses()
         self.free = free

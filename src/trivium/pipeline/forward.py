@@ -16,6 +16,7 @@ from trivium.providers.provider import COUNT_PATHS, PATHS, Provider
 from trivium.providers.sigv4 import signed
 from trivium.providers.styles import STYLES, Sent
 from trivium.providers.traits import traits_of
+from trivium.routing.auto import Resolution
 from trivium.routing.catalog import Target
 from trivium.settings_providers import TimeoutSettings
 from trivium.upstream.client import Timeouts, UpstreamRequest, UpstreamResponse
@@ -23,9 +24,10 @@ from trivium.upstream.deadline import due
 from trivium.upstream.frames import unframed
 from trivium.wire.cover import Cover
 from trivium.wire.destination import Destination
+from trivium.wire.dress import dressed, theirs
 from trivium.wire.envelope import origin_tag
 from trivium.wire.losses import Losses
-from trivium.wire.request import Request, render
+from trivium.wire.request import Rendered, Request, render
 from trivium.wire.translate import Translation
 
 _FORWARDED = (b"accept", b"anthropic-beta", b"anthropic-version", b"openai-beta")
@@ -76,6 +78,9 @@ def prepare(call: Call, request: Request, target: Target, way: Translation | Non
     """The body for the upstream. Raises RequestError, LossRefused where the caller wants nothing lost."""
     if run.strict and target.stealth:
         raise LossRefused(_STEALTH_LOSES)
+    came = request
+    if run.auto is not None:
+        request = _dressed(request, run.auto, target, way)
     custom, losses = target.custom, Losses()
     asked = request if custom is None else adapted(request, custom, way.api if way else call.api, losses)
     if way is None:
@@ -85,6 +90,8 @@ def prepare(call: Call, request: Request, target: Target, way: Translation | Non
         way.expect(request.members, wants_usage=request.wants_usage)
     if custom is not None:
         rendered = completed(call, request, way.api if way else call.api, rendered, custom, losses)
+    if run.auto is not None:
+        rendered = Rendered(rendered.body, theirs(came, rendered.losses))
     run.losses = rendered.losses
     run.upstream_api = way.api if way else call.api
     if run.strict and rendered.losses:
@@ -95,6 +102,13 @@ def prepare(call: Call, request: Request, target: Target, way: Translation | Non
             param=rendered.losses[0].field,
         )
     return rendered.body
+
+
+def _dressed(request: Request, auto: Resolution, target: Target, way: Translation | None) -> Request:
+    """The request with what an auto model asks for; how Responses is asked to reason says a server's Chat."""
+    api = Api.CHAT if request.api is Api.RESPONSES else request.api
+    traits = traits_of(target.provider.kind, api, target.model) if way is None else None
+    return dressed(request, auto.choice, traits)
 
 
 async def forward(  # noqa: PLR0917

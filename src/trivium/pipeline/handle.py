@@ -11,6 +11,7 @@ from trivium.errors import BodyTimeout, RequestError, StoreUnavailable, TriviumE
 from trivium.pipeline.attempts import Attempts
 from trivium.pipeline.authenticate import authenticate
 from trivium.pipeline.authorize import check_call
+from trivium.pipeline.auto import lead
 from trivium.pipeline.call import Body, Call, Headers, Operation, Reply
 from trivium.pipeline.count import count
 from trivium.pipeline.deps import Deps
@@ -79,7 +80,8 @@ async def _admitted(call: Call, body: Body, reply: Reply, run: Run, deps: Deps) 
     run.strict = (key is not None and key.strict) or call.headers.get(b"x-trivium-strict", b"0") not in _NO
     cap = check_head(call, deps, anonymous=key is None)
     run.request = request = parse(call.api, await read_body(body, run, cap))
-    found = find(key, request.model, deps, run)
+    auto = deps.autos.get(request.model)
+    found = find(key, request.model, deps, run) if auto is None else await lead(auto, call, request, run, deps)
     if is_counted(key, found):
         await check_free(call, key, request.model, found, deps)
     run.account_id = account_of(key, deps) if key is not None else None
@@ -146,6 +148,7 @@ async def _screened(call: Call, request: Request, asked: Target, run: Run, deps:
     """Where the call goes after it was looked at for abuse."""
     run.target = target = await screen(call, request, asked, run, deps)
     if target is not asked:
+        run.auto = None  # what was chosen is not what answers
         await readmit(call, request, target, run, deps)
     return target
 

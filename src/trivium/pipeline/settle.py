@@ -32,6 +32,7 @@ from trivium.pipeline.screening import UNCHECKED, Screened
 from trivium.pipeline.words import Words, columns
 from trivium.policy.caller import Caller
 from trivium.policy.context import NOTHING, context_of
+from trivium.routing.auto import Resolution
 from trivium.routing.catalog import Target
 from trivium.wire.generation import Generation
 from trivium.wire.losses import Loss
@@ -55,6 +56,8 @@ class Run:
     """How the call came to its target."""
     deadline: float | None = None
     """On the event loop's clock: when the client has waited long enough."""
+    auto: Resolution | None = None
+    """What was chosen for a call that named an auto model."""
 
     def __init__(self, call: Call, deps: Deps) -> None:
         self.call = call
@@ -322,10 +325,16 @@ class Run:
         )
 
     def _for_callers(self) -> dict[str, Any]:
-        """The columns of what the caller's side sees in place of others."""
+        """The columns of what the caller's side sees in place of others, and of what chose for it."""
         columns: dict[str, Any] = {}
         if self.target is not None and self.target.stealth:
             columns["public_model"] = self.target.public
+        if self.auto is not None:
+            columns |= {
+                "auto_model": short(self.auto.id),
+                "auto_mode": short(self.auto.mode),
+                "resolved_model": short(self.auto.model),
+            }
         if self.told is not None:
             code, message = self.told
             columns |= {"told_code": short(code), "told_message": message[:_LONGEST_MESSAGE]}

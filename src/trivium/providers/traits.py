@@ -105,10 +105,11 @@ _GATEWAY: _Rules = (
             "schemas": True,
         },
     ),
-    (_CLAUDE, {"cache_marks": True}),
+    (_CLAUDE, {"cache_marks": True, "effort_is_verbosity": True}),
     (_ADAPTIVE, {"thinking": "adaptive"}),
 )
 _OTHERS: _Rules = (
+    (_ADAPTIVE, {"thinking": "adaptive"}),
     (r"gemini-3", {"unsigned_call": "skip_thought_signature_validator"}),
     (r"(?i)(mis|minis|magis|codes|devs|mix|pix)tral", {"nine_letter_ids": True}),
 )

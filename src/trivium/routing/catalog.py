@@ -47,6 +47,8 @@ class Target(msgspec.Struct, frozen=True):
     """The catalogue's model that was asked for, if it was one; this is one of its routes."""
     weight: int = 0
     """The route's."""
+    led: bool = False
+    """An auto model led there, which may be to one that is hidden."""
 
     @property
     def route(self) -> str:
@@ -100,6 +102,8 @@ class ModelEntry(msgspec.Struct, frozen=True):
     parameters: tuple[str, ...] | None = None
     """Settings of a request that it knows, by OpenRouter's names; None where the provider does not tell."""
     house: HouseModel | None = None
+    leads_to: tuple[Target, ...] = ()
+    """Of an auto model: what it may lead to at the moment."""
 
 
 class Catalog(msgspec.Struct, frozen=True):
@@ -165,9 +169,13 @@ class Catalog(msgspec.Struct, frozen=True):
                 return msgspec.structs.replace(found, also=tuple(dict.fromkeys(found.also + target.also)))
         return None
 
+    def is_hidden(self, target: Target) -> bool:
+        """Whether nobody may see it, or reach it by its name."""
+        return bool(self.hidden) and any(pattern.fullmatch(name) for name in _names(target) for pattern in self.hidden)
+
     def check_offered(self, target: Target) -> None:
         """Raises ModelNotFound for what is hidden, ModelEnded for what was free once."""
-        if self.hidden and any(pattern.fullmatch(name) for name in _names(target) for pattern in self.hidden):
+        if not target.led and self.is_hidden(target):
             raise _not_found(target.public)
         if target.house is not None and target.house.said.disabled:
             raise ModelEnded(

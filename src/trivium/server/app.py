@@ -10,7 +10,15 @@ import msgspec
 
 from trivium import ids
 from trivium.admin.face import Asked, Face
-from trivium.errors import BodyTimeout, MethodNotAllowed, PathNotFound, RequestError, TriviumError, UpgradeRefused
+from trivium.errors import (
+    BodyTimeout,
+    MethodNotAllowed,
+    ModelNotFound,
+    PathNotFound,
+    RequestError,
+    TriviumError,
+    UpgradeRefused,
+)
 from trivium.pipeline.authenticate import authenticate
 from trivium.pipeline.authorize import check_any
 from trivium.pipeline.call import Call, Headers, Operation, by_name
@@ -21,7 +29,7 @@ from trivium.pipeline.handle import handle, refuse
 from trivium.pipeline.tell import json_headers
 from trivium.policy.addresses import client_address, networks
 from trivium.server.desk import Desk
-from trivium.server.models import anthropic_list, anthropic_model
+from trivium.server.models import anthropic_entry, anthropic_list, anthropic_model
 from trivium.server.protocol import GuardedProtocol
 from trivium.server.routes import CALLS, EXPLAIN, MODELS, Route, api_of, model_in_path
 
@@ -138,12 +146,20 @@ class App:
     async def _models(self, model: str | None, call: Call) -> bytes:
         """All of them, or the one that is named."""
         caller = await authenticate(call.headers, call.client_ip, self._deps)
-        found = None if model is None else find(caller, model, self._deps)
+        auto = None if model is None else self._deps.autos.get(model)
+        found = None if model is None or auto is not None else find(caller, model, self._deps)
         if caller is None:
-            check_anonymous(model, found, call.time_ms, self._deps)
+            check_anonymous(model if auto is None else None, found, call.time_ms, self._deps)
         anthropic, listing = b"anthropic-version" in call.headers, self._desk.listing
         entries = await self._desk.entries(caller, call)
-        if model is None or found is None:
+        if auto is not None:
+            entries = [entry for entry in entries if entry.id == auto.id]
+            if not entries:
+                raise ModelNotFound(f"`{auto.id}` leads to no model that can be had here.", param="model")
+            return msgspec.json.encode(
+                anthropic_entry(entries[0]) if anthropic else listing.models(entries, caller, call)[0]
+            )
+        if found is None or model is None:
             if anthropic:
                 return anthropic_list(entries)
             return msgspec.json.encode({"object": "list", "data": listing.models(entries, caller, call)})

@@ -38,6 +38,7 @@ from trivium.providers import builtin
 from trivium.providers.house import check_routes
 from trivium.providers.provider import Provider
 from trivium.providers.vendors import VENDORS
+from trivium.routing.auto import autos
 from trivium.routing.catalog import ModelEntry, catalog
 from trivium.routing.routes import check_routing, routed_models
 from trivium.server.desk import Desk
@@ -109,6 +110,7 @@ class Gateway:
             counters=self.counters,
             custom_models=self.store.custom_models,
             routing=settings.routing,
+            autos=autos(settings, self.providers),
         )
         self.desk = Desk(self.deps, self.store, settings.catalog)
         check_routes(settings, self.providers)
@@ -210,6 +212,8 @@ class Gateway:
         if self.deps.catalog.unlisted:
             return
         for alias, target in self.settings.aliases.items():
+            if self.deps.autos.get(alias) is not None:
+                continue
             try:
                 self.deps.catalog.resolve(alias)
             except RequestError as error:

@@ -18,6 +18,7 @@ from trivium.metering.prices import MILLION
 from trivium.money import NANO
 from trivium.pipeline.authenticate import authenticate
 from trivium.pipeline.authorize import check_any, visible_entries
+from trivium.pipeline.auto import auto_entries
 from trivium.pipeline.call import Call
 from trivium.pipeline.deps import Deps
 from trivium.pipeline.free import NO_KEY, check_anonymous, find
@@ -81,8 +82,10 @@ class Desk:
 
     async def entries(self, caller: Caller | None, call: Call) -> list[ModelEntry]:
         """The models that a caller sees, those of own upstream keys among them."""
-        entries = visible_entries(caller, call.time_ms, self._deps)
-        return entries if caller is None else await self._own_models.with_own(caller, entries)
+        auto = auto_entries(caller, call.headers, call.time_ms, self._deps)
+        named = {entry.id for entry in auto}
+        entries = [one for one in visible_entries(caller, call.time_ms, self._deps) if one.id not in named]
+        return auto + (entries if caller is None else await self._own_models.with_own(caller, entries))
 
     async def described(self, caller: Caller | None, call: Call) -> list[dict[str, Any]]:
         return self.listing.models(await self.entries(caller, call), caller, call)
@@ -101,7 +104,11 @@ class Desk:
             raise NoDefaultModel(
                 "No default model is set that you may use. Name a model; GET /v1/models lists those that are allowed."
             )
-        free = (model["id"] for model in await self.described(caller, call) if model.get("isFree"))
+        free = (
+            model["id"]
+            for model in await self.described(caller, call)
+            if model.get("isFree") and model["id"] not in self._deps.autos.names
+        )
         return {"defaultModel": name, "defaultFreeModel": next(free, None)}
 
     async def profile(self, caller: Caller, _call: Call) -> Any:
@@ -181,6 +188,8 @@ class Desk:
         return None if account_id is None else await self._store.own.free_nano(account_id) / NANO
 
     def _is_usable(self, caller: Caller | None, name: str, call: Call) -> bool:
+        if (auto := self._deps.autos.get(name)) is not None:
+            return any(one.id == auto.id for one in auto_entries(caller, call.headers, call.time_ms, self._deps))
         target = find(caller, name, self._deps)
         if isinstance(target, RequestError):
             return False

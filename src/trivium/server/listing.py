@@ -23,6 +23,9 @@ from trivium.server.models import entry_of
 from trivium.settings import CatalogSettings, FreeModelSettings
 
 _FREE = {"prompt": "0", "completion": "0"}
+_FIRST = -1
+"""The index of auto models: before all others."""
+_AUTO_PARAMETERS = ("tools", "reasoning")
 _NEW_SECONDS = 7 * 86_400
 _RATES = {
     "prompt": "input",
@@ -61,7 +64,7 @@ class Listing:
         return self._described(entry_of(entries, target, name), target, caller, call)
 
     def _described(self, entry: ModelEntry, target: Target | None, caller: Caller | None, call: Call) -> dict[str, Any]:
-        known, index = self._known(entry, target, caller, call), self._preferred.get(entry.id)
+        known, index = self._known(entry, target, caller, call), self._index(entry)
         context = known.limits.context
         if context is None and call.kilo:
             context = self._assumed
@@ -87,20 +90,36 @@ class Listing:
         }
         return {name: value for name, value in told.items() if value is not None}
 
+    def _index(self, entry: ModelEntry) -> int | None:
+        return _FIRST if entry.leads_to else self._preferred.get(entry.id)
+
     def _known(self, entry: ModelEntry, target: Target | None, caller: Caller | None, call: Call) -> _Known:
         if entry.house is not None:
             return _of_the_house(entry, entry.house.said)
+        if entry.leads_to:
+            return self._of_auto(entry, caller, call)
         limits, quote, free = Limits(entry.context, entry.output_limit), None, None
         if target is not None and target.custom is None:
-            book, whose = self._deps.prices, None
-            if caller is not None:
-                whose = account_of(caller, self._deps) or caller.account_id
+            book, whose = self._deps.prices, self._whose(caller)
             found = book.limits(target.provider, target.model)
             limits = Limits(entry.context or found.context, entry.output_limit or found.output)
             quote = book.quote(target.provider, target.model, whose, call.time_ms)
             free = True if target.given_away(quote) else quote.free if quote else None
         pricing = _FREE if free else _pricing(quote) if quote else None
         return _Known(limits, free, pricing, entry.takes, entry.gives, entry.parameters)
+
+    def _of_auto(self, entry: ModelEntry, caller: Caller | None, call: Call) -> _Known:
+        """At the price of the dearest that it may lead to; free where all of them are."""
+        book, whose = self._deps.prices, self._whose(caller)
+        quotes = [(one, book.quote(one.provider, one.model, whose, call.time_ms)) for one in entry.leads_to]
+        paid = [quote for target, quote in quotes if not target.given_away(quote) and not (quote and quote.free)]
+        told = [quote for quote in paid if quote is not None]
+        pricing = _pricing(max(told, key=_dearness)) if told else None if paid else _FREE
+        takes = ("text", "image")
+        return _Known(Limits(entry.context, entry.output_limit), not paid, pricing, takes, ("text",), _AUTO_PARAMETERS)
+
+    def _whose(self, caller: Caller | None) -> str | None:
+        return None if caller is None else account_of(caller, self._deps) or caller.account_id
 
 
 class _Known(NamedTuple):
@@ -138,6 +157,11 @@ def _name(entry: ModelEntry, call: Call, *, free: bool, preferred: bool) -> str:
     if preferred and entry.created > call.time_ms // 1000 - _NEW_SECONDS:
         name += " (new)"
     return name
+
+
+def _dearness(quote: Quote) -> int:
+    rates = quote.price.rates
+    return (rates.input or 0) + (rates.output or 0)
 
 
 def _pricing(quote: Quote) -> dict[str, str]:

@@ -16,14 +16,14 @@ from trivium.routing.catalog import ModelEntry, Target
 
 def anthropic_list(entries: Sequence[ModelEntry]) -> bytes:
     """The models as a JSON body."""
-    data = [_shape(entry) for entry in entries]
+    data = [anthropic_entry(entry) for entry in entries]
     ends = (data[0]["id"], data[-1]["id"]) if data else (None, None)
     return msgspec.json.encode({"data": data, "first_id": ends[0], "last_id": ends[1], "has_more": False})
 
 
 def anthropic_model(entries: Sequence[ModelEntry], target: Target, name: str) -> bytes:
     """One model, by the name that led to the target."""
-    return msgspec.json.encode(_shape(entry_of(entries, target, name)))
+    return msgspec.json.encode(anthropic_entry(entry_of(entries, target, name)))
 
 
 def entry_of(entries: Sequence[ModelEntry], target: Target, name: str) -> ModelEntry:
@@ -32,6 +32,7 @@ def entry_of(entries: Sequence[ModelEntry], target: Target, name: str) -> ModelE
     return next(known, None) or ModelEntry(name, target.provider.name if target.house is None else "trivium")
 
 
-def _shape(entry: ModelEntry) -> dict[str, Any]:
+def anthropic_entry(entry: ModelEntry) -> dict[str, Any]:
+    """A model as a member of the list."""
     created = datetime.fromtimestamp(entry.created, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
     return {"type": "model", "id": entry.id, "display_name": entry.display_name or entry.id, "created_at": created}

@@ -354,4 +354,9 @@ MIGRATIONS = (
     CREATE UNIQUE INDEX custom_models_by_name ON custom_models (organization_id, name);
     """,
     "ALTER TABLE records ADD COLUMN routing TEXT;",
+    """
+    ALTER TABLE records ADD COLUMN auto_model TEXT;
+    ALTER TABLE records ADD COLUMN auto_mode TEXT;
+    ALTER TABLE records ADD COLUMN resolved_model TEXT;
+    """,
 )
