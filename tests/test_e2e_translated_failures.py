@@ -60,7 +60,7 @@ FAILURES = {
         400,
         (openai.BadRequestError, "invalid_request_error"),
         (anthropic.BadRequestError, "invalid_request_error"),
-        words="prompt is too long",
+        words="too long",
     ),
     "key": _hidden(401),
     "credit": _hidden(402),

@@ -7,9 +7,8 @@ from typing import Any, cast
 import pytest
 
 from trivium.canon.api import Api
-from trivium.canon.events import Fault
-from trivium.canon.fold import Answer
 from trivium.errors import (
+    ContextExceeded,
     ModelNotFound,
     TriviumError,
     UpstreamBroken,
@@ -30,12 +29,11 @@ from trivium.settings import FreeModelSettings
 class Known:
     """What the mask asks of a run."""
 
-    def __init__(self, *, stealth: bool = True, fault: Fault | None = None) -> None:
+    def __init__(self, *, stealth: bool = True) -> None:
         said = FreeModelSettings(route="acme/m", stealth=stealth)
         house = HouseModel(id="house/m", provider="acme", model="m", said=said)
         provider = Provider(name="acme", base_url="http://acme/v1", apis=frozenset(Api))
         self.target: Target | None = Target(provider, "m", house, free=True)
-        self.answer = Answer(error=fault)
 
 
 def shown(error: TriviumError, known: Known | None = None) -> TriviumError:
@@ -79,19 +77,10 @@ def test_every_kind_of_failure_has_words_of_its_own(kind: type[UpstreamError], s
     assert "acme" not in told.message
 
 
-@pytest.mark.parametrize(
-    "fault",
-    [
-        Fault("invalid_request_error", "acme: prompt is too long: 9 tokens > 8 maximum"),
-        Fault("invalid_request_error", "This model's maximum context length is 8 tokens", "context_length_exceeded"),
-        Fault("x", "input exceeds the context window"),
-        Fault("context_length_exceeded", "acme"),
-    ],
-)
-def test_agents_learn_that_an_input_is_too_long(fault: Fault) -> None:
-    told = shown(of(400), Known(fault=fault))
-    assert (told.status, told.code) == (400, "context_length_exceeded")
-    assert shown(of(500), Known(fault=fault)).code == "upstream_error"
+def test_agents_learn_that_an_input_is_too_long() -> None:
+    told = shown(ContextExceeded("prompt is too long: 9 tokens > 8 maximum.", detail="acme"))
+    assert (told.status, told.code, told.detail) == (400, "context_length_exceeded", None)
+    assert told.message == "prompt is too long: 9 tokens > 8 maximum."
 
 
 def test_other_errors_and_other_models_are_told_as_they_are() -> None:

@@ -28,7 +28,11 @@ DIALECTS: list[tuple[Any, Fault]] = [
             "error": {"code": 429, "message": "Provider returned error", "metadata": {"raw": "slow down"}},
             "user_id": "u",
         },
-        Fault("rate_limit_error", "Provider returned error"),
+        Fault("rate_limit_error", "Provider returned error: slow down"),
+    ),
+    (
+        {"error": {"code": 400, "message": "Failed", "metadata": {"raw": '{"error":{"message":"too long"}}'}}},
+        Fault("invalid_request_error", "Failed: too long"),
     ),
     (
         {"error": {"code": 502, "message": "Down", "metadata": {"error_type": "provider_unavailable"}}},

@@ -16,7 +16,6 @@ from typing import Any, Literal, TypeVar, get_args, get_origin
 
 import msgspec
 
-from trivium.auto_settings import AUTO_MODELS, AutoSettings, AutoTable
 from trivium.errors import ConfigError
 from trivium.settings import (
     AbuseSettings,
@@ -42,6 +41,7 @@ from trivium.settings import (
     wrong_setting,
 )
 from trivium.settings_providers import ProviderSettings
+from trivium.settings_auto import AUTO_MODELS, AutoSettings, AutoTable
 from trivium.settings_routing import RoutingSettings
 
 ProviderName = re.compile(r"[a-z0-9][a-z0-9._-]*")

@@ -27,6 +27,7 @@ they enter.
     └── UpstreamError           502     theirs
         ├── UpstreamUnreachable 502 · UpstreamGarbage 502 · UpstreamBroken 502
         ├── UpstreamTimeout     504
+        ├── ContextExceeded     400
         ├── OwnKeyRefused       4xx     the provider refused the caller's own key; its status
         └── UpstreamRefusedUs   503     the provider refused the operator's own credential or account
 """
@@ -388,6 +389,13 @@ class UpstreamRefusedUs(UpstreamError):
 
     status = 503
     code = "upstream_unavailable"
+
+
+class ContextExceeded(UpstreamError):
+    """The request is longer than the model's context, whichever words the provider has for that."""
+
+    status = 400
+    code = "context_length_exceeded"
 
 
 class OwnKeyRefused(UpstreamError):

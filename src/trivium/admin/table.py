@@ -95,6 +95,7 @@ ROWS: tuple[Row, ...] = (
     _row("GET", "/routes", "routes.show", "How the routes of models with several routes do."),
     _row("GET", "/limits", "limits.show", "Where limits are counted, and whether Redis does its part."),
     _row("GET", "/abuse", "abuse.status", "What was judged to be abuse since the start, and how the classifier does."),
+    _row("GET", "/alerts", "alerts.show", "Providers that refuse the house's own account at the moment."),
     _row("GET", "/secrets", "secrets.status", "How many secrets lie under which key-encryption key."),
     _row("POST", "/secrets/rotate", "secrets.rotate", "Puts all of them under the current one."),
     _row("GET", "/accounts", "accounts.list", "Accounts, with their balances."),

@@ -12,6 +12,7 @@ from trivium import __version__
 from trivium.cli import (
     abuse,
     admins,
+    alerts,
     backup,
     byok,
     explain,
@@ -80,6 +81,7 @@ main.add_command(money.budgets)
 main.add_command(money.ledger)
 main.add_command(reconcile.reconcile)
 main.add_command(abuse.abuse)
+main.add_command(alerts.alerts)
 main.add_command(retention.retention)
 main.add_command(backup.backup)
 main.add_command(tokens.tokens)

@@ -12,7 +12,7 @@ from typing import Literal
 import msgspec
 
 from trivium.errors import ModelAmbiguous, ModelEnded, ModelNotAllowed, ModelNotFound, RequestError
-from trivium.pipeline.authorize import check_target
+from trivium.pipeline.authorize import check_any
 from trivium.pipeline.call import Call
 from trivium.pipeline.deps import Deps
 from trivium.pipeline.free import find, is_free
@@ -95,7 +95,7 @@ async def _has_balance(caller: Caller | None, deps: Deps) -> bool:
     if caller is None:
         return False
     account_id = account_of(caller, deps)
-    return account_id is None or await deps.ledger.free_nano(account_id) > 0
+    return account_id is None or (await deps.ledger.free_nano(account_id))[0] > 0
 
 
 def _passed(
@@ -112,7 +112,7 @@ def _passed(
     if not free and _is_unpriced(target, caller, time_ms, deps):
         return Passed(name, "Nobody knows what it costs.")
     try:
-        check_target(caller, msgspec.structs.replace(target, led=True), deps)
+        check_any(caller, msgspec.structs.replace(target, led=True), deps)
     except RequestError as error:
         return _error_of(name, error, hidden=deps.catalog.is_hidden(target))
     return None
@@ -123,7 +123,10 @@ def _is_unpriced(target: Target, caller: Caller | None, time_ms: int, deps: Deps
     account_id = account_of(caller, deps) if caller is not None else None
     if account_id is None or target.provider.byok or target.custom is not None:
         return False
-    return deps.prices.quote(target.provider, target.model, account_id, time_ms) is None
+    return all(
+        deps.prices.quote(route.provider, route.model, account_id, time_ms) is None
+        for route in deps.catalog.routes(target)
+    )
 
 
 def _error_of(name: str, error: RequestError, *, hidden: bool = False) -> Passed:

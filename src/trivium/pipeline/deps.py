@@ -14,6 +14,7 @@ from trivium.metering.start import Start
 from trivium.pipeline.lookup import Generations, Lookups
 from trivium.pipeline.screening import Screening
 from trivium.policy.access import HouseSettings
+from trivium.policy.alerts import Alerts
 from trivium.policy.caller import Caller
 from trivium.policy.counters import Claim, Denial, Taken
 from trivium.policy.flood import Flood
@@ -98,10 +99,6 @@ class Ledger(Protocol):
 
     async def start(self, start: Start) -> Refusal | None:
         """Begins a call; a hold is durable when this returns None. Raises StoreUnavailable."""
-        ...
-
-    async def free_nano(self, account_id: str) -> int:
-        """What of a balance no call has a hold on. Raises StoreUnavailable."""
         ...
 
     def priced(self, quote: Quote) -> None:
@@ -236,6 +233,7 @@ class Deps:
         self.credentials: Credentials = HouseCredentials(client, clock)
         self.in_flight = InFlight(settings.max_in_flight_bytes, settings.max_calls)
         self.flood = Flood()
+        self.alerts = Alerts()
         self.routing = routing
         self.detours = routing.canary is not None or routing.emergency_provider is not None
         """Whether a call may be led elsewhere than its model's name says."""

@@ -19,6 +19,7 @@ from trivium.metering.sheet import written
 from trivium.money import nano_text
 from trivium.pipeline.authenticate import authenticate
 from trivium.pipeline.authorize import check_call
+from trivium.pipeline.auto import lead
 from trivium.pipeline.call import Body, Call, Reply
 from trivium.pipeline.deps import Deps
 from trivium.pipeline.forward import prepare, way_to
@@ -32,6 +33,7 @@ from trivium.policy.caller import Caller
 from trivium.policy.counters import Claim
 from trivium.policy.limits import refusal
 from trivium.policy.spending import Refusal, scopes_of
+from trivium.routing.auto import Resolution
 from trivium.wire.body import members
 from trivium.wire.request import Request, check_stateless, parse
 from trivium.wire.size import measure
@@ -71,6 +73,8 @@ class Explanation(msgspec.Struct, kw_only=True, omit_defaults=True):
     caller: dict[str, Any] | None = None
     api: str
     requested_model: str | None = None
+    auto: dict[str, Any] | None = None
+    """What an auto model chose, and why none of those before."""
     own_key: str | None = None
     """The vendor for which the caller's own key pays."""
     routes: list[dict[str, Any]] = []
@@ -100,7 +104,9 @@ async def explain(call: Call, caller: Caller | None, body: bytes, deps: Deps) ->
 async def _explain(call: Call, body: bytes, told: Explanation, run: Run, deps: Deps) -> None:
     run.request = request = parse(call.api, body)
     told.requested_model = request.model
-    found = find(run.key, request.model, deps, run)
+    auto = deps.autos.get(request.model)
+    found = find(run.key, request.model, deps, run) if auto is None else await lead(auto, call, request, run, deps)
+    told.auto = _auto(run.auto) if run.auto is not None else None
     run.account_id = account_of(run.key, deps) if run.key is not None else None
     if run.key is None:
         check_anonymous(request.model, found, call.time_ms, deps)
@@ -123,6 +129,17 @@ async def _explain(call: Call, body: bytes, told: Explanation, run: Run, deps: D
         told.losses = [{"field": loss.field, "why": loss.why} for loss in run.losses]
     await _limits(told, run, deps)
     await _hold(request, bills, told, run, deps)
+
+
+def _auto(found: Resolution) -> dict[str, Any]:
+    asks = {name: getattr(found.choice, name) for name in ("reasoning", "effort", "verbosity")}
+    return {
+        "id": found.id,
+        "mode": found.mode,
+        "model": found.model,
+        **{name: value for name, value in asks.items() if value is not None},
+        "passed": [{"model": one.name, "why": one.why} for one in found.passed if one.told],
+    }
 
 
 def _who(caller: Caller | None) -> dict[str, Any] | None:

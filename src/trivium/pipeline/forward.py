@@ -79,7 +79,7 @@ def prepare(call: Call, request: Request, target: Target, way: Translation | Non
     if run.strict and target.stealth:
         raise LossRefused(_STEALTH_LOSES)
     came = request
-    if run.auto is not None:
+    if run.auto is not None and target.led:
         request = _dressed(request, run.auto, target, way)
     custom, losses = target.custom, Losses()
     asked = request if custom is None else adapted(request, custom, way.api if way else call.api, losses)
@@ -155,6 +155,8 @@ async def forward(  # noqa: PLR0917
         run.limited.answered(response.status)
     run.ttfb_us = run.elapsed_us()
     run.upstream_status = response.status
+    if deps.alerts.standing and response.status < 400 and run.own is None:
+        deps.alerts.answered(provider.name)
     return response
 
 

@@ -148,7 +148,6 @@ async def _screened(call: Call, request: Request, asked: Target, run: Run, deps:
     """Where the call goes after it was looked at for abuse."""
     run.target = target = await screen(call, request, asked, run, deps)
     if target is not asked:
-        run.auto = None  # what was chosen is not what answers
         await readmit(call, request, target, run, deps)
     return target
 

@@ -5,15 +5,16 @@ The record keeps the upstream's own words.
 
 from __future__ import annotations
 
-import re
-
-from trivium.errors import TriviumError, UpstreamBroken, UpstreamError, UpstreamRefusedUs, UpstreamTimeout
+from trivium.errors import (
+    ContextExceeded,
+    TriviumError,
+    UpstreamBroken,
+    UpstreamError,
+    UpstreamRefusedUs,
+    UpstreamTimeout,
+)
 from trivium.pipeline.settle import Run
 
-_TOO_LONG = re.compile(
-    r"context.{0,20}(length|window|limit|size)|maximum context|(prompt|input).{0,20}too (long|large)|too many tokens",
-    re.IGNORECASE,
-)
 _SAID: dict[int, tuple[int, str, str]] = {
     400: (400, "upstream_error", "The model does not take this request."),
     404: (502, "upstream_error", "The model cannot answer at the moment."),
@@ -29,7 +30,6 @@ _SAID: dict[int, tuple[int, str, str]] = {
 """By the upstream's status: the client's, our code, and what to say. Some statuses are as good as a name."""
 _REFUSED = (400, "upstream_error", "The model does not take this request.")
 _BROKEN = (502, "upstream_error", "The model failed to answer. Try again.")
-_OVERLONG = (400, "context_length_exceeded", "The input is longer than the model's context. Send less of it.")
 _RETRYABLE = (429, 503)
 _PAUSE = 5
 """Seconds until a client may try again, whatever the upstream says: its figures are as good as a name."""
@@ -39,21 +39,19 @@ def told_of(error: TriviumError, run: Run) -> TriviumError:
     """The error for the client's eyes."""
     if run.target is None or not run.target.stealth or not isinstance(error, UpstreamError):
         return error
-    status, code, message = _what(error, run)
+    status, code, message = _what(error)
     told = UpstreamError(message, retry_after=_PAUSE if status in _RETRYABLE else None)
     told.status, told.code = status, code
     return told
 
 
-def _what(error: UpstreamError, run: Run) -> tuple[int, str, str]:
+def _what(error: UpstreamError) -> tuple[int, str, str]:
     if isinstance(error, UpstreamRefusedUs):
         return _SAID[503]
     if isinstance(error, UpstreamTimeout):
         return _SAID[504]
     if isinstance(error, UpstreamBroken):
         return 502, UpstreamBroken.code, "The model's answer broke off."
-    fault = run.answer.error if run.answer else None
-    words = f"{fault.code} {fault.type} {fault.message}" if fault else error.message
-    if error.status in (400, 413, 422) and _TOO_LONG.search(words):
-        return _OVERLONG
+    if isinstance(error, ContextExceeded):  # in our own words already
+        return error.status, error.code, error.message
     return _SAID.get(error.status, _REFUSED if 400 <= error.status < 500 else _BROKEN)

@@ -24,6 +24,7 @@ from trivium.pipeline.call import Call, Headers, Operation, Reply
 from trivium.pipeline.journey import fails_over
 from trivium.pipeline.limited import with_own
 from trivium.pipeline.mask import told_of
+from trivium.pipeline.overlong import too_long
 from trivium.pipeline.settle import Run
 from trivium.pipeline.tell import error_value, loss_header
 from trivium.providers.provider import Provider
@@ -35,6 +36,7 @@ from trivium.wire.decoder import Decoder
 from trivium.wire.errors import ErrorValue, is_native
 from trivium.wire.fault import GARBAGE, status_of
 from trivium.wire.lenient import is_dense, parse
+from trivium.wire.overlong import overlong
 from trivium.wire.relay import StreamRelay
 from trivium.wire.request import Request
 
@@ -140,22 +142,25 @@ class Exchange:
         self._run.answer = told = fold(decode_answer(self._api, body, self._provider.conventions))
         said = told.error.message if told.error and body.strip() else body[:500].decode(errors="replace").strip()
         message = said or f"The upstream answered with status {status}."
-        failure = self._failure(status, message)
+        failure = self._failure(status, message, told.error)
         if self._reply.provisional and fails_over(failure):
             raise failure
         if status < 400 or isinstance(failure, UpstreamRefusedUs) or not self._is_native(body):
-            if self._api is not self._call.api and told.error and not isinstance(failure, UpstreamRefusedUs):
+            if self._api is not self._call.api and told.error and type(failure) is UpstreamError:
                 failure.code = told.error.code or told.error.type
             raise failure
-        self._run.told = ((told.error and (told.error.code or told.error.type)) or failure.code, message)
+        own = told.error and type(failure) is UpstreamError and (told.error.code or told.error.type)
+        self._run.told = (own or failure.code, message)
         await self._start(status, [(b"content-length", b"%d" % len(body))])
         await self._end(body)
 
     def _is_native(self, body: bytes) -> bool:
         return self._api is self._call.api and not self._SECRET and is_native(self._api, body)
 
-    def _failure(self, status: int, message: str) -> UpstreamError:
+    def _failure(self, status: int, message: str, fault: Fault | None = None) -> UpstreamError:
         """The upstream's error as ours. What concerns the operator's own credential and account is not the caller's."""
+        if fault is not None and (found := overlong(fault, status)) is not None:
+            return too_long(found, self._run, detail=message)
         if status in _REFUSED_US:
             return UpstreamRefusedUs(
                 "The provider does not serve this gateway at the moment. Its operator has to look at it.",
@@ -309,8 +314,8 @@ class Exchange:
         """An error inside a 200 answer, with the status that it would have had outside."""
         if fault.type == GARBAGE:
             return UpstreamGarbage("The upstream's answer is not what its API promises.", detail=fault.message)
-        failure = self._failure(status_of(fault), fault.message)
-        if not failure.code.startswith("upstream_unavailable"):
+        failure = self._failure(status_of(fault), fault.message, fault)
+        if type(failure) is UpstreamError:
             failure.code = fault.code or fault.type
         return failure
 

@@ -7,6 +7,7 @@ is missing that the provider's generation record has, the call stays open until 
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
@@ -18,7 +19,7 @@ from trivium.canon.events import FinishReason
 from trivium.canon.fold import Answer
 from trivium.canon.size import Size, content_bytes
 from trivium.canon.usage import Usage
-from trivium.errors import TriviumError, UpstreamError
+from trivium.errors import TriviumError, UpstreamError, UpstreamRefusedUs
 from trivium.metering.bound import most_output, usual_input
 from trivium.metering.charge import NO_CHARGE, WHOLE, Charge, Delivery, Payer, charge
 from trivium.metering.prices import Quote
@@ -36,6 +37,7 @@ from trivium.routing.auto import Resolution
 from trivium.routing.catalog import Target
 from trivium.wire.generation import Generation
 from trivium.wire.losses import Loss
+from trivium.wire.overlong import CODE, overlong
 from trivium.wire.request import Request
 from trivium.wire.size import measure
 
@@ -45,6 +47,8 @@ if TYPE_CHECKING:
 CLIENT_CLOSED = 499
 """The status of a call whose client left before it had one (nginx's word for it)."""
 _LONGEST_MESSAGE = 2000
+
+_LOG = logging.getLogger("trivium.pipeline")
 
 
 class Run:
@@ -128,6 +132,8 @@ class Run:
     def failed_over(self, error: TriviumError, since_us: int, flags: int) -> None:
         """The route that was tried failed before the client had anything of it: the call goes on as if it had not
         been. It began so long after the call, which had so many flags then."""
+        if isinstance(error, UpstreamRefusedUs):
+            self._alert(error)
         if self.target is not None:
             ms = (self.elapsed_us() - since_us) // 1000
             self.journey = self.journey.failed(self.target.place, self.upstream_status or error.status, error, ms)
@@ -153,10 +159,19 @@ class Run:
         if self.limited is not None:
             self.limited.leave()
         self._total_us = self.elapsed_us()
+        if isinstance(self.error, UpstreamRefusedUs):
+            self._alert(self.error)
         if self._wants_lookup():
             self._deps.lookups.later(self)
         else:
             self.close()
+
+    def _alert(self, error: UpstreamRefusedUs) -> None:
+        """The operator is told that a provider refuses the house."""
+        provider = self.target.provider.name if self.target is not None else ""
+        said = (error.detail or error.message)[:_LONGEST_MESSAGE]
+        if self._deps.alerts.raised(provider, self.upstream_status, said, self.call.time_ms):
+            _LOG.error("%s refuses this gateway's account, status %s: %s", provider, self.upstream_status, said)
 
     def close(self) -> None:
         """Writes the record, with which the call ends."""
@@ -227,6 +242,23 @@ class Run:
             output_most=self.size.answers * most_output(request.max_tokens, limits.context, limits.output),
             complete=complete,
         )
+
+    def about_tokens(self) -> int | None:
+        """An estimate of what the request has; None where there is nothing left to go by."""
+        if self.size is None and self.request is not None and self.request.members:
+            self.size = measure(self.request)
+        return usual_input(self.size) if self.size is not None else None
+
+    def context_limit(self) -> int | None:
+        """The most tokens that the model takes, as far as that is known."""
+        target = self.target
+        if target is None:
+            return None
+        if target.house is not None and (target.stealth or target.house.said.context is not None):
+            return target.house.said.context
+        if target.custom is not None:
+            return target.custom.settings.context
+        return self._deps.prices.limits(target.provider, target.model).context
 
     def _is_complete(self) -> bool:
         """The answer came to its end, though its connection may have failed behind that. One that ended in an error did
@@ -364,8 +396,9 @@ class Run:
 
     def _error(self) -> tuple[str | None, str | None]:
         """The upstream's own error wins over ours: ours says only that there was one."""
-        if self.answer is not None and self.answer.error is not None:
-            return short(self.answer.error.type), self.answer.error.message[:_LONGEST_MESSAGE]
+        if self.answer is not None and (fault := self.answer.error) is not None:
+            is_long = overlong(fault, self.upstream_status) is not None
+            return CODE if is_long else short(fault.type), fault.message[:_LONGEST_MESSAGE]
         if self.error is not None:
             return self.error.code, (self.error.detail or self.error.message)[:_LONGEST_MESSAGE]
         return None, None

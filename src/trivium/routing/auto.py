@@ -16,10 +16,10 @@ from typing import Literal
 
 import msgspec
 
-from trivium.auto_settings import AutoChoice, AutoSettings
 from trivium.canon import wildcard
 from trivium.routing.catalog import Catalog, ModelEntry, Target
 from trivium.settings import Settings
+from trivium.settings_auto import AutoChoice, AutoSettings
 
 _ALL = "*"
 _VERSION = re.compile(r"(?<![\d.])\d{1,3}(?:[.-]\d{1,2}(?!\d))*(?!\d)")
@@ -112,7 +112,7 @@ class Autos:
 
 def autos(settings: Settings, providers: Container[str] = ()) -> Autos:
     """The auto models of a configuration. A name that means something else there is left to it: an alias, a model of
-    the house, a provider before a slash. Aliases may lead to auto models."""
+    the house or of the catalogue, a provider before a slash. Aliases may lead to auto models."""
     names: dict[str, AutoModel] = {}
     for id, said in settings.auto.models.items() if settings.auto.enabled else ():
         if said.enabled and said.choices:
@@ -120,7 +120,11 @@ def autos(settings: Settings, providers: Container[str] = ()) -> Autos:
             names |= {name: model for name in (id, *said.aliases) if name.partition("/")[0] not in providers}
     led = {alias: names[name] for alias, name in settings.aliases.items() if name in names}
     own = {name: model for name, model in names.items() if name not in settings.aliases}
-    return Autos({name: model for name, model in (own | led).items() if name not in settings.free.models})
+    theirs = {
+        *settings.free.models,
+        *(name for id, one in settings.catalog.models.items() for name in (id, *one.aliases)),
+    }
+    return Autos({name: model for name, model in (own | led).items() if name not in theirs})
 
 
 def resolve(model: AutoModel, asked: Asked, catalog: Catalog, autos: Autos, judge: Judge) -> Resolution:

@@ -48,7 +48,7 @@ class Target(msgspec.Struct, frozen=True):
     weight: int = 0
     """The route's."""
     led: bool = False
-    """An auto model led there, which may be to one that is hidden."""
+    """An auto model led there, which may be to one that is hidden, and which says how it is asked."""
 
     @property
     def route(self) -> str:
@@ -156,7 +156,8 @@ class Catalog(msgspec.Struct, frozen=True):
 
     def routes(self, target: Target) -> tuple[Target, ...]:
         """All that may answer in its place, in order, it among them."""
-        return self.routed[target.routed.id] if target.routed is not None else (target,)
+        routes = self.routed[target.routed.id] if target.routed is not None else (target,)
+        return tuple(msgspec.structs.replace(one, led=True) for one in routes) if target.led else routes
 
     def twin(self, target: Target, provider: str) -> Target | None:
         """The same model at another provider, if that is known to have it."""
@@ -166,7 +167,8 @@ class Catalog(msgspec.Struct, frozen=True):
         for id in (target.model, *there, *target.also):
             if provider in self.serving.get(id, ()):
                 found = self._target(provider, id)
-                return msgspec.structs.replace(found, also=tuple(dict.fromkeys(found.also + target.also)))
+                also = tuple(dict.fromkeys(found.also + target.also))
+                return msgspec.structs.replace(found, also=also, led=target.led)
         return None
 
     def is_hidden(self, target: Target) -> bool:

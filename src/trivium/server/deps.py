@@ -15,6 +15,7 @@ from trivium.config import database_url, redis_url, secret_keys, token_key
 from trivium.errors import RequestError, StoreUnavailable
 from trivium.metering.book import Override, PriceBook, entries
 from trivium.operations.abuse import abuse_table
+from trivium.operations.alerts import alert_table
 from trivium.operations.byok import ByokOperations
 from trivium.operations.custom_models import CustomModelOperations
 from trivium.operations.explain import ExplainOperations
@@ -201,6 +202,7 @@ class Gateway:
             *secret_tables(self.store, self.settings, self.folder),
             RouteOperations(lambda: self.deps.health, clock).table,
             ExplainOperations(explainer(self.deps, self.store.keys), Explanation).table,
+            alert_table(self.deps.alerts.all),
             abuse_table(lambda: looks.status() if looks is not None else {"mode": "off"}),
         ]
 

@@ -75,13 +75,6 @@ class Ledger:
             await self.load()
         return bool(self._budgets) and any(scope in self._budgets for scope in scopes)
 
-    async def free_nano(self, account_id: str) -> int:
-        """What no call has a hold on. Raises StoreUnavailable."""
-        if not self._database.shared:
-            return (await self._account(account_id)).free
-        rows = await self._database.ask("SELECT balance_nano - held_nano FROM accounts WHERE id = ?", (account_id,))
-        return int(rows[0][0]) if rows else 0
-
     async def load(self) -> None:
         """Reads the budgets. Raises StoreUnavailable."""
         budgets: dict[str, list[Budget]] = {}

@@ -13,10 +13,10 @@ from collections.abc import Callable
 
 import msgspec
 
-from trivium.auto_settings import AutoChoice
 from trivium.canon.api import Api
 from trivium.canon.traits import Traits
 from trivium.errors import InvalidJson
+from trivium.settings_auto import AutoChoice
 from trivium.wire import body as json_body
 from trivium.wire.effort import SMALLEST_BUDGET, budget_of, nearest
 from trivium.wire.losses import Loss

@@ -16,11 +16,12 @@ from __future__ import annotations
 from typing import Any
 
 from trivium.canon.events import Fault
-from trivium.wire.lenient import dump, mapping, text
+from trivium.wire.lenient import dump, mapping, parse, text
 
 GARBAGE = "upstream_invalid_response"
 BROKEN_OFF = "upstream_disconnected"
 _EXCERPT = 500
+_LONGEST_RAW = 10_000
 
 _TYPE_BY_STATUS = {
     400: "invalid_request_error",
@@ -58,10 +59,22 @@ def fault_of(error: dict[str, Any]) -> Fault:
     """The error object itself: what lies under `error`, or a flat one."""
     metadata = mapping(error.get("metadata"))
     message = text(error.get("message")) or text(error.get("Message")) or text(metadata.get("raw"))
+    raw = text(metadata.get("raw"))
+    if raw and message and raw != message:
+        message = f"{message}: {_within(raw)}"
     kind, code = _type(error), text(error.get("code"))
     return Fault(
         kind, message or dump(error)[:_EXCERPT], code if code not in ("", kind) and not code.isdigit() else None
     )
+
+
+def _within(raw: str) -> str:
+    """What the provider behind a gateway said, which the gateway passes on in a text."""
+    try:
+        inner = fault_in(parse(raw.encode())) if len(raw) < _LONGEST_RAW and raw.lstrip().startswith("{") else None
+    except ValueError:
+        inner = None
+    return (inner.message if inner is not None else raw)[:_EXCERPT]
 
 
 def fault_of_body(said: Any) -> Fault:

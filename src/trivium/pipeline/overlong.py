@@ -1,0 +1,22 @@
+"""The error of a request that is longer than the model's context, in numbers: the upstream's, else what is known of the
+model and an estimate of the request."""
+
+from __future__ import annotations
+
+from trivium.errors import ContextExceeded
+from trivium.pipeline.settle import Run
+from trivium.wire.overlong import Overlong, told
+
+
+def too_long(found: Overlong, run: Run, *, detail: str | None = None) -> ContextExceeded:
+    """What the client is told. Of a stealth model the upstream's own figures are not: they would tell whose tokenizer
+    it has."""
+    target = run.target
+    secret = target is not None and target.stealth
+    asked = None if secret else found.asked
+    limit = (None if secret else found.limit) or run.context_limit()
+    about = asked is None
+    if asked is None:
+        asked = run.about_tokens()
+    message = told(run.call.api, target.public if target is not None else "", Overlong(asked, limit), about=about)
+    return ContextExceeded(message, detail=detail)

@@ -1,0 +1,58 @@
+"""What an operator has to look at: providers that refuse the house's own account. Counters over values.
+
+A provider stands here from its first refusal until it answers again. `raised` says when it is time for a line in the
+log: once a minute for each provider, for a refused account refuses every call.
+"""
+
+from __future__ import annotations
+
+import msgspec
+
+_QUIET_MS = 60_000
+_LONGEST = 500
+
+
+class Alert(msgspec.Struct, frozen=True, kw_only=True):
+    """Of one provider. Times are milliseconds since the epoch."""
+
+    provider: str
+    status: int | None
+    """The last that it answered with."""
+    message: str
+    """Its own words then."""
+    calls: int
+    """That it has refused."""
+    since_ms: int
+    last_ms: int
+
+
+class Alerts:
+    def __init__(self) -> None:
+        self.standing: dict[str, Alert] = {}
+        """By the provider's name."""
+        self._logged_ms: dict[str, int] = {}
+
+    def raised(self, provider: str, status: int | None, message: str, now_ms: int) -> bool:
+        """A provider refused a call of ours; whether that should be logged."""
+        before = self.standing.get(provider)
+        self.standing[provider] = Alert(
+            provider=provider,
+            status=status,
+            message=message[:_LONGEST],
+            calls=before.calls + 1 if before is not None else 1,
+            since_ms=before.since_ms if before is not None else now_ms,
+            last_ms=now_ms,
+        )
+        last = self._logged_ms.get(provider)
+        if last is not None and now_ms - last < _QUIET_MS:
+            return False
+        self._logged_ms[provider] = now_ms
+        return True
+
+    def answered(self, provider: str) -> None:
+        """It serves us again."""
+        self.standing.pop(provider, None)
+
+    def all(self) -> list[Alert]:
+        """The newest first."""
+        return sorted(self.standing.values(), key=lambda alert: alert.last_ms, reverse=True)
