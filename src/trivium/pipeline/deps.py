@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Protocol
 
 from trivium.canon import wildcard
 from trivium.clock import Clock
+from trivium.errors import UpstreamRefusedUs
 from trivium.metering.book import PriceBook
 from trivium.metering.prices import Quote
 from trivium.metering.record import Outcome, Record
@@ -14,7 +16,7 @@ from trivium.metering.start import Start
 from trivium.pipeline.lookup import Generations, Lookups
 from trivium.pipeline.screening import Screening
 from trivium.policy.access import HouseSettings
-from trivium.policy.alerts import Alerts
+from trivium.policy.alerts import LONGEST, Alerts
 from trivium.policy.caller import Caller
 from trivium.policy.counters import Claim, Denial, Taken
 from trivium.policy.flood import Flood
@@ -27,7 +29,7 @@ from trivium.providers.custom import CustomModel
 from trivium.providers.provider import Provider
 from trivium.providers.sigv4 import Signing
 from trivium.routing.auto import Autos
-from trivium.routing.catalog import Catalog
+from trivium.routing.catalog import Catalog, Target
 from trivium.routing.health import Health, Sessions
 from trivium.settings import NOTHING_FREE, BillingSettings, ByokSettings, FreeSettings, ServerSettings
 from trivium.settings_routing import RoutingSettings
@@ -35,6 +37,8 @@ from trivium.store.counters import LocalCounters
 from trivium.store.secrets import SealedSecret
 from trivium.upstream.client import UpstreamClient
 from trivium.upstream.credentials import HouseCredentials
+
+_LOG = logging.getLogger("trivium.pipeline")
 
 
 class Keys(Protocol):
@@ -246,6 +250,23 @@ class Deps:
         """Whether a model of the main provider's, by its id there, is one of those that the canary gets calls for."""
         patterns = self.routing.canary.models if self.routing.canary is not None else ()
         return not patterns or any(wildcard.compiled(pattern).fullmatch(model) for pattern in patterns)
+
+    def context_of(self, target: Target) -> int | None:
+        """The most tokens that a model takes, as far as callers may know."""
+        if target.house is not None and (target.stealth or target.house.said.context is not None):
+            return target.house.said.context
+        if target.custom is not None:
+            return target.custom.settings.context
+        if target.routed is not None and target.routed.said.context is not None:
+            return target.routed.said.context
+        return self.prices.limits(target.provider, target.model).context
+
+    def alert(self, error: UpstreamRefusedUs, target: Target | None, status: int | None, time_ms: int) -> None:
+        """The operator is told that a provider refuses the house."""
+        provider = target.provider.name if target is not None else ""
+        said = error.detail or error.message
+        if self.alerts.raised(provider, status, said, time_ms):
+            _LOG.error("%s refuses this gateway's account, status %s: %s", provider, status, said[:LONGEST])
 
     def keep(self, record: Record) -> None:
         """Hands a record to the store; refusals of strangers by way of `Flood`."""

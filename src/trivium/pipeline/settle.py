@@ -7,7 +7,6 @@ is missing that the provider's generation record has, the call stays open until 
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Mapping
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
@@ -47,8 +46,6 @@ if TYPE_CHECKING:
 CLIENT_CLOSED = 499
 """The status of a call whose client left before it had one (nginx's word for it)."""
 _LONGEST_MESSAGE = 2000
-
-_LOG = logging.getLogger("trivium.pipeline")
 
 
 class Run:
@@ -133,7 +130,7 @@ class Run:
         """The route that was tried failed before the client had anything of it: the call goes on as if it had not
         been. It began so long after the call, which had so many flags then."""
         if isinstance(error, UpstreamRefusedUs):
-            self._alert(error)
+            self._deps.alert(error, self.target, self.upstream_status, self.call.time_ms)
         if self.target is not None:
             ms = (self.elapsed_us() - since_us) // 1000
             self.journey = self.journey.failed(self.target.place, self.upstream_status or error.status, error, ms)
@@ -160,18 +157,11 @@ class Run:
             self.limited.leave()
         self._total_us = self.elapsed_us()
         if isinstance(self.error, UpstreamRefusedUs):
-            self._alert(self.error)
+            self._deps.alert(self.error, self.target, self.upstream_status, self.call.time_ms)
         if self._wants_lookup():
             self._deps.lookups.later(self)
         else:
             self.close()
-
-    def _alert(self, error: UpstreamRefusedUs) -> None:
-        """The operator is told that a provider refuses the house."""
-        provider = self.target.provider.name if self.target is not None else ""
-        said = (error.detail or error.message)[:_LONGEST_MESSAGE]
-        if self._deps.alerts.raised(provider, self.upstream_status, said, self.call.time_ms):
-            _LOG.error("%s refuses this gateway's account, status %s: %s", provider, self.upstream_status, said)
 
     def close(self) -> None:
         """Writes the record, with which the call ends."""
@@ -251,14 +241,7 @@ class Run:
 
     def context_limit(self) -> int | None:
         """The most tokens that the model takes, as far as that is known."""
-        target = self.target
-        if target is None:
-            return None
-        if target.house is not None and (target.stealth or target.house.said.context is not None):
-            return target.house.said.context
-        if target.custom is not None:
-            return target.custom.settings.context
-        return self._deps.prices.limits(target.provider, target.model).context
+        return self._deps.context_of(self.target) if self.target is not None else None
 
     def _is_complete(self) -> bool:
         """The answer came to its end, though its connection may have failed behind that. One that ended in an error did

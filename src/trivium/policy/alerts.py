@@ -9,7 +9,7 @@ from __future__ import annotations
 import msgspec
 
 _QUIET_MS = 60_000
-_LONGEST = 500
+LONGEST = 500
 
 
 class Alert(msgspec.Struct, frozen=True, kw_only=True):
@@ -38,7 +38,7 @@ class Alerts:
         self.standing[provider] = Alert(
             provider=provider,
             status=status,
-            message=message[:_LONGEST],
+            message=message[:LONGEST],
             calls=before.calls + 1 if before is not None else 1,
             since_ms=before.since_ms if before is not None else now_ms,
             last_ms=now_ms,
