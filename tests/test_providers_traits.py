@@ -150,7 +150,7 @@ class TestGateways:
         assert traits_of(kind, Api.MESSAGES, model).thinking == thinking
 
 
-@pytest.mark.parametrize("model", ["claude-opus-4-7", "gpt-5", "o3", "qwen3-0.6b", ""])
+@pytest.mark.parametrize("model", ["claude-opus-4-5", "gpt-5", "o3", "qwen3-0.6b", ""])
 def test_a_server_nobody_knows_gets_the_least_that_works_whatever_the_model_is_called(model: str) -> None:
     for kind in ("openai-compatible", "local", "a-new-row"):
         for api in Api:
@@ -181,6 +181,11 @@ def test_azures_dated_apis_get_nothing_that_they_may_not_know() -> None:
     found = traits_of("azure-deployments", Api.CHAT, "gpt-5")
     assert (found.cache_key, found.tiers, found.verbosity, found.max_completion_tokens) == (False, False, False, True)
     assert traits_of("azure", Api.CHAT, "gpt-5") == traits_of("openai", Api.CHAT, "gpt-5")
+def test_the_newest_claude_thinks_in_one_way_whoever_stands_before_it() -> None:
+    for api in Api:
+        assert traits_of("openai-compatible", api, "claude-opus-4-7") == msgspec.structs.replace(
+            NOBODY, thinking="adaptive"
+        )
 
 
 def test_models_behind_unknown_servers_are_known_by_their_quirks() -> None:

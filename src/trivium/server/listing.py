@@ -50,12 +50,17 @@ class Listing:
         self._preferred = {name: n for n, name in enumerate(settings.preferred)}
 
     def models(self, entries: Iterable[ModelEntry], caller: Caller | None, call: Call) -> list[dict[str, Any]]:
-        """What a caller sees, described: preferred ones in their order, then free ones, then others."""
+        """What a caller sees, described: auto models and preferred ones in their order, then free ones, then others."""
         described = [
             self._described(entry, target, caller, call) for entry, target in targets(entries, caller, self._deps)
         ]
         last = len(self._preferred)
-        return sorted(described, key=lambda model: (model.get("preferredIndex", last), not model.get("isFree")))
+
+        def place(model: dict[str, Any]) -> tuple[int, bool]:
+            index = model.get("preferredIndex", last)
+            return index, index != _FIRST and not model.get("isFree")
+
+        return sorted(described, key=place)
 
     def model(
         self, entries: Sequence[ModelEntry], name: str, target: Target, caller: Caller | None, call: Call
