@@ -10,7 +10,7 @@ from support_money import BODIES, PATHS, in_every_api
 from trivium.mock import Reply
 
 OPUS, SONNET = "anthropic/claude-opus-4.7", "anthropic/claude-sonnet-4.6"
-TABLE = {
+TABLE: dict[str | None, tuple[str, str]] = {
     **dict.fromkeys(("plan", "architect", "orchestrator", "ask", "debug"), (OPUS, "high")),
     "general": (OPUS, "medium"),
     **dict.fromkeys(("build", "explore", "", None), (SONNET, "medium")),

@@ -261,9 +261,8 @@ class Deps:
             return target.routed.said.context
         return self.prices.limits(target.provider, target.model).context
 
-    def alert(self, error: UpstreamRefusedUs, target: Target | None, status: int | None, time_ms: int) -> None:
+    def alert(self, error: UpstreamRefusedUs, provider: str, status: int | None, time_ms: int) -> None:
         """The operator is told that a provider refuses the house."""
-        provider = target.provider.name if target is not None else ""
         said = error.detail or error.message
         if self.alerts.raised(provider, status, said, time_ms):
             _LOG.error("%s refuses this gateway's account, status %s: %s", provider, status, said[:LONGEST])

@@ -34,7 +34,7 @@ from trivium.wire.body import members
 from trivium.wire.codec import decode_answer, stream_decoder
 from trivium.wire.decoder import Decoder
 from trivium.wire.errors import ErrorValue, is_native
-from trivium.wire.fault import GARBAGE, status_of
+from trivium.wire.fault import GARBAGE, is_unpaid, status_of
 from trivium.wire.lenient import is_dense, parse
 from trivium.wire.overlong import overlong
 from trivium.wire.relay import StreamRelay
@@ -157,11 +157,17 @@ class Exchange:
     def _is_native(self, body: bytes) -> bool:
         return self._api is self._call.api and not self._SECRET and is_native(self._api, body)
 
+    @property
+    def _is_ours(self) -> bool:
+        """The house's own account was called."""
+        run = self._run
+        return run.own is None and (run.target is None or run.target.custom is None)
+
     def _failure(self, status: int, message: str, fault: Fault | None = None) -> UpstreamError:
         """The upstream's error as ours. What concerns the operator's own credential and account is not the caller's."""
         if fault is not None and (found := overlong(fault, status)) is not None:
             return too_long(found, self._run, detail=message)
-        if status in _REFUSED_US:
+        if status in _REFUSED_US or (fault is not None and self._is_ours and is_unpaid(fault)):
             return UpstreamRefusedUs(
                 "The provider does not serve this gateway at the moment. Its operator has to look at it.",
                 detail=message,

@@ -130,7 +130,7 @@ class Run:
         """The route that was tried failed before the client had anything of it: the call goes on as if it had not
         been. It began so long after the call, which had so many flags then."""
         if isinstance(error, UpstreamRefusedUs):
-            self._deps.alert(error, self.target, self.upstream_status, self.call.time_ms)
+            self._alert(error)
         if self.target is not None:
             ms = (self.elapsed_us() - since_us) // 1000
             self.journey = self.journey.failed(self.target.place, self.upstream_status or error.status, error, ms)
@@ -157,11 +157,16 @@ class Run:
             self.limited.leave()
         self._total_us = self.elapsed_us()
         if isinstance(self.error, UpstreamRefusedUs):
-            self._deps.alert(self.error, self.target, self.upstream_status, self.call.time_ms)
+            self._alert(self.error)
         if self._wants_lookup():
             self._deps.lookups.later(self)
         else:
             self.close()
+
+    def _alert(self, error: UpstreamRefusedUs) -> None:
+        own = self.own is not None and not self.own.through_house
+        if self.target is not None and self.target.custom is None and not own:
+            self._deps.alert(error, self.target.provider.name, self.upstream_status, self.call.time_ms)
 
     def close(self) -> None:
         """Writes the record, with which the call ends."""
@@ -345,11 +350,7 @@ class Run:
         if self.target is not None and self.target.stealth:
             columns["public_model"] = self.target.public
         if self.auto is not None:
-            columns |= {
-                "auto_model": short(self.auto.id),
-                "auto_mode": short(self.auto.mode),
-                "resolved_model": short(self.auto.model),
-            }
+            columns |= self.auto.columns()
         if self.told is not None:
             code, message = self.told
             columns |= {"told_code": short(code), "told_message": message[:_LONGEST_MESSAGE]}

@@ -17,6 +17,7 @@ from typing import Literal
 import msgspec
 
 from trivium.canon import wildcard
+from trivium.metering.record import short
 from trivium.routing.catalog import Catalog, ModelEntry, Target
 from trivium.settings import Settings
 from trivium.settings_auto import AutoChoice, AutoSettings
@@ -72,6 +73,11 @@ class Resolution(msgspec.Struct, frozen=True, kw_only=True):
     choice: AutoChoice
     passed: tuple[Passed, ...] = ()
     """In the order in which they were looked at."""
+
+    def columns(self) -> dict[str, str | None]:
+        """As the record has it."""
+        told = {"auto_model": self.id, "auto_mode": self.mode, "resolved_model": self.model}
+        return {column: short(text) for column, text in told.items()}
 
 
 class AutoModel(msgspec.Struct, frozen=True):

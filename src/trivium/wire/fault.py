@@ -118,6 +118,17 @@ def status_of(fault: Fault) -> int:
     return next((_STATUS_BY_WORD[word] for word in (fault.code, fault.type) if word in _STATUS_BY_WORD), 502)
 
 
+_UNPAID = frozenset(("insufficient_quota", "billing_not_active", "billing_hard_limit_reached"))
+_UNPAID_WORDS = ("credit balance is too low", "insufficient balance")
+
+
+def is_unpaid(fault: Fault) -> bool:
+    """Whether an error says that the account has no credit, where its status does not: OpenAI says it with a 429,
+    Anthropic with a 400 (their pages on errors)."""
+    message = fault.message[:_EXCERPT].lower()
+    return fault.code in _UNPAID or fault.type in _UNPAID or any(words in message for words in _UNPAID_WORDS)
+
+
 def _type(error: dict[str, Any]) -> str:
     """The provider's own word for the kind of error, else the name of its HTTP status (wire notes, section 7)."""
     code, metadata = error.get("code"), mapping(error.get("metadata"))

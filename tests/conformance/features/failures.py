@@ -10,6 +10,7 @@ from conformance.features.words import HELLO, HI, Three, alike, same_turns, sse,
 from trivium.mock import Error, Reply
 
 _SLOW, _FULL = "Slow down.", "Overloaded."
+_TOO_LONG = "prompt is too long: 9 tokens > 8 maximum"
 _COUNTING = "one two three four five six seven"
 
 
@@ -85,8 +86,13 @@ FAILURES = [
     ),
     Feature(
         name="400, with the upstream's reason",
-        reply=Reply(status=400, error=Error(message="Too long.", code="context_length_exceeded")),
-        heard=_error(400, "Too long.", "invalid_request_error", "invalid_request_error"),
+        reply=Reply(status=400, error=Error(message="Not like this.", code="invalid_value")),
+        heard=_error(400, "Not like this.", "invalid_request_error", "invalid_request_error"),
+    ),
+    Feature(
+        name="400, the request is too long, so that agents make it shorter",
+        reply=Reply(status=400, error=Error(message=_TOO_LONG, code="context_length_exceeded")),
+        heard=_error(400, Like("prompt is too long|maximum context length"), *["invalid_request_error"] * 2),
     ),
     Feature(
         name="the provider overloaded (529)",
