@@ -372,7 +372,10 @@ def _line_of(text: str, path: tuple[str, ...]) -> int | None:
 
 def _has(document: Any, path: tuple[str, ...]) -> bool:
     for step in path:
-        if not isinstance(document, dict) or step not in document:
+        if isinstance(document, list) and step.isdigit() and int(step) < len(document):
+            document = document[int(step)]
+        elif isinstance(document, dict) and step in document:
+            document = document[step]
+        else:
             return False
-        document = document[step]
     return True
