@@ -29,6 +29,7 @@ from trivium.providers.custom import CustomModel
 from trivium.providers.provider import Provider
 from trivium.providers.sigv4 import Signing
 from trivium.routing.auto import Autos
+from trivium.routing.auto import NO_AUTOS
 from trivium.routing.catalog import Catalog, Target
 from trivium.routing.health import Health, Sessions
 from trivium.settings import NOTHING_FREE, BillingSettings, ByokSettings, FreeSettings, ServerSettings
@@ -180,7 +181,9 @@ NO_DETOURS = RoutingSettings()
 
 
 class Deps:
-    """Mutable are `catalog`, `prices` and `house`: snapshots, replaced whole."""
+    """Mutable are `catalog`, `prices`, `house` and `autos`: snapshots, replaced whole."""
+
+    autos = NO_AUTOS
 
     def __init__(
         self,
@@ -205,7 +208,6 @@ class Deps:
         keeps_prompts: bool = False,
         custom_models: CustomModels | None = None,
         routing: RoutingSettings = NO_DETOURS,
-        autos: Autos | None = None,
     ) -> None:
         """`seal_key` is the secret with which sealed reasoning is put into envelopes; `counters` are this process's own
         where none are given; without `screening` nobody looks for abuse; `keeps_prompts` says that records have the
@@ -224,7 +226,6 @@ class Deps:
         self.client = client
         self.local = local
         self.catalog = catalog
-        self.autos = autos or Autos({})
         self.house = HouseSettings()
         self.guesses = Guesses()
         self.free = free

@@ -116,6 +116,9 @@ class Autos:
         return found
 
 
+NO_AUTOS = Autos({})
+
+
 def autos(settings: Settings, providers: Container[str] = ()) -> Autos:
     """The auto models of a configuration. A name that means something else there is left to it: an alias, a model of
     the house or of the catalogue, a provider before a slash. Aliases may lead to auto models."""

@@ -111,8 +111,8 @@ class Gateway:
             counters=self.counters,
             custom_models=self.store.custom_models,
             routing=settings.routing,
-            autos=autos(settings, self.providers),
         )
+        self.deps.autos = autos(settings, self.providers)
         self.desk = Desk(self.deps, self.store, settings.catalog)
         check_routes(settings, self.providers)
         check_routing(settings, self.providers)
