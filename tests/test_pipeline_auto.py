@@ -169,6 +169,26 @@ async def test_small_goes_by_the_payers_balance(api: str) -> None:
         assert (status, code_of(api, said)) == (402, "insufficient_credits")
 
 
+async def test_what_nobody_knows_the_price_of_is_passed_over_where_balances_are_charged() -> None:
+    priced = f'[models."up/{SONNET}"]\n{PRICES}\noutput_limit = 1000\n'
+    settings = f'[auto]\nenabled = true\n{priced}[billing]\nmode = "credits"\n'
+    async with shop(ANSWER, settings=settings, provider=serving(*ALL)) as house:
+        await customer(house, "5")
+        assert (await asked(house, headers=PLAN))[0] == 200
+        assert upstream(house) == SONNET
+
+
+async def test_as_a_fallback_it_stands_for_the_model_that_it_leads_to() -> None:
+    rules = (Rule(Reply(status=500), Match(model="broken")), Rule(ANSWER))
+    async with running(*rules, settings=ON, provider=serving(*ALL, "broken")) as house:
+        headers = {**PLAN, "x-trivium-fallbacks": "kilo/auto"}
+        assert (await asked(house, model="broken", headers=headers))[0] == 200
+        assert [one.json["model"] for one in house.upstream.requests] == ["broken", OPUS]
+        assert "reasoning_effort" not in house.upstream.requests[-1].json
+        record = await house.record()
+    assert (record["requested_model"], record["auto_model"], record["upstream_model"]) == ("broken", None, OPUS)
+
+
 async def test_an_image_in_the_request_counts() -> None:
     url = "data:image/png;base64,iVBORw0KGgo="
     chat = [{"role": "user", "content": [{"type": "image_url", "image_url": {"url": url}}]}]

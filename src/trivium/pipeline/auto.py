@@ -31,23 +31,26 @@ _ABSENT = (ModelNotFound, ModelAmbiguous, ModelEnded)
 
 
 async def lead(auto: AutoModel, call: Call, request: Request, run: Run, deps: Deps) -> Target | RequestError:
-    """Where the call goes, or what its caller hears after the checks that come before."""
-    run.auto = found = chosen(
-        auto,
-        Asked(
-            mode=context_of(call.headers).mode,
-            image=measure(request).images > 0,
-            balance=await _has_balance(run.key, deps),
-            headers=call.headers,
-        ),
-        run.key,
-        call.time_ms,
-        deps,
-    )
+    """Where the call goes, or what its caller hears after the checks that come before. Raises StoreUnavailable."""
+    run.auto = found = chosen(auto, await _asked(call, request, run, deps), run.key, call.time_ms, deps)
     if found.model is None:
         return _refusal(found)
     target = find(run.key, found.model, deps, run)
     return msgspec.structs.replace(target, led=True) if isinstance(target, Target) else target
+
+
+async def stand_in(name: str, call: Call, request: Request, run: Run, deps: Deps) -> str:
+    """The model that an auto model leads to, of which only the name counts; other names as they are. Raises
+    StoreUnavailable."""
+    auto = deps.autos.get(name)
+    if auto is None:
+        return name
+    return chosen(auto, await _asked(call, request, run, deps), run.key, call.time_ms, deps).model or name
+
+
+async def _asked(call: Call, request: Request, run: Run, deps: Deps) -> Asked:
+    mode, image = context_of(call.headers).mode, measure(request).images > 0
+    return Asked(mode=mode, image=image, balance=await _has_balance(run.key, deps), headers=call.headers)
 
 
 def chosen(auto: AutoModel, asked: Asked, caller: Caller | None, time_ms: int, deps: Deps) -> Resolution:

@@ -10,6 +10,7 @@ import msgspec
 
 from trivium.errors import PriceUnknown, RequestError
 from trivium.pipeline.authorize import check_target
+from trivium.pipeline.auto import stand_in
 from trivium.pipeline.call import Call, Operation
 from trivium.pipeline.deps import Deps
 from trivium.pipeline.free import check_free, find_way, is_counted
@@ -148,6 +149,7 @@ def _canary(request: Request, main: Target, run: Run, deps: Deps) -> Canary | No
 
 async def _fallback(call: Call, name: str, request: Request, run: Run, deps: Deps) -> list[Leg]:
     """The routes of another model that the client would have as well. Raises what a call for it would."""
+    name = await stand_in(name, call, request, run, deps)
     found, own = find_way(run.key, name, run.call.api, deps)
     if is_counted(run.key, found):
         await check_free(call, run.key, name, found, deps)
