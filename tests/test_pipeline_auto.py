@@ -11,6 +11,8 @@ import msgspec
 from gateway import ALL_APIS, CHAT, MESSAGES, Running, running
 from support_money import BODIES, PATHS, PRICES, customer, in_every_api, shop
 from support_people import People, code_of
+from test_pipeline_own import KEY, OPEN, header
+from test_pipeline_own import People as Own
 from trivium.mock import Match, Reply, Rule, Usage
 
 OPUS, SONNET, KIMI, MINIMAX, MINI, GIFT = (
@@ -279,3 +281,19 @@ async def test_an_auto_model_can_be_the_default() -> None:
         headers = {"authorization": f"Bearer {house.key}"}
         async with session.get(f"{house.url}/api/defaults", headers=headers) as response:
             assert (await response.json())["defaultModel"] == "auto/frontier"
+
+
+async def test_the_callers_own_key_pays_for_what_was_chosen() -> None:
+    provider = serving(OPUS, apis=ALL_APIS)
+    async with running(ANSWER, settings=f"{OPEN}{ON}", provider=provider) as house:
+        people = await Own(house).settle()
+        await people.bring("anthropic")
+        for api in PATHS:
+            assert (await asked(house, api, headers=PLAN))[0] == 200
+            sent = house.upstream.requests[-1]
+            assert (sent.path, header(sent, "x-api-key")) == ("/anthropic/v1/messages", KEY)
+            assert (sent.json["model"], sent.json["thinking"]["type"]) == (OPUS, "adaptive")
+            assert sent.json["output_config"] == {"effort": "high"}
+        for record in await house.records():
+            assert (record["payer"], record["cost_nano"], record["auto_model"]) == ("byok", 0, "auto/frontier")
+            assert record["losses"] is None

@@ -28,8 +28,8 @@ def alerts(config_file: str | None, as_json: bool) -> None:
         rows = [
             (
                 one["provider"],
-                str(one["status"] or "-"),
-                str(one["calls"]),
+                one["status"],
+                one["calls"],
                 when(one["since_ms"]),
                 when(one["last_ms"]),
                 one["message"],
