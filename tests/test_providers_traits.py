@@ -181,6 +181,8 @@ def test_azures_dated_apis_get_nothing_that_they_may_not_know() -> None:
     found = traits_of("azure-deployments", Api.CHAT, "gpt-5")
     assert (found.cache_key, found.tiers, found.verbosity, found.max_completion_tokens) == (False, False, False, True)
     assert traits_of("azure", Api.CHAT, "gpt-5") == traits_of("openai", Api.CHAT, "gpt-5")
+
+
 def test_the_newest_claude_thinks_in_one_way_whoever_stands_before_it() -> None:
     for api in Api:
         assert traits_of("openai-compatible", api, "claude-opus-4-7") == msgspec.structs.replace(

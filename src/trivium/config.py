@@ -40,8 +40,8 @@ from trivium.settings import (
     UpstreamSettings,
     wrong_setting,
 )
-from trivium.settings_providers import ProviderSettings
 from trivium.settings_auto import AUTO_MODELS, AutoSettings, AutoTable
+from trivium.settings_providers import ProviderSettings
 from trivium.settings_routing import RoutingSettings
 
 ProviderName = re.compile(r"[a-z0-9][a-z0-9._-]*")

@@ -9,8 +9,8 @@ from typing import Annotated, Any, Literal
 import msgspec
 
 from trivium.errors import ConfigError
-from trivium.settings_providers import ProviderSettings
 from trivium.settings_auto import AutoTable
+from trivium.settings_providers import ProviderSettings
 from trivium.settings_routing import CatalogModelSettings, RoutingSettings, Seconds
 
 MIB = 1024 * 1024

@@ -28,7 +28,6 @@ from trivium.policy.spending import Refusal
 from trivium.providers.custom import CustomModel
 from trivium.providers.provider import Provider
 from trivium.providers.sigv4 import Signing
-from trivium.routing.auto import Autos
 from trivium.routing.auto import NO_AUTOS
 from trivium.routing.catalog import Catalog, Target
 from trivium.routing.health import Health, Sessions
@@ -237,8 +236,7 @@ class Deps:
         self.custom_models = custom_models
         self.credentials: Credentials = HouseCredentials(client, clock)
         self.in_flight = InFlight(settings.max_in_flight_bytes, settings.max_calls)
-        self.flood = Flood()
-        self.alerts = Alerts()
+        self.flood, self.alerts = Flood(), Alerts()
         self.routing = routing
         self.detours = routing.canary is not None or routing.emergency_provider is not None
         """Whether a call may be led elsewhere than its model's name says."""
