@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import math
 import os
 import shutil
 import signal
@@ -14,6 +15,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import openai
 import pytest
 
 from support_sdks import CHAT, MESSAGES, RESPONSES, STREAMED, WAYS, Clients, clients, recorded
@@ -64,7 +66,8 @@ class Up(NamedTuple):
 
 @contextlib.contextmanager
 def started(folder: Path) -> Iterator[Up]:
-    env = {"PATH": os.environ["PATH"], "HOME": str(folder), "TRIVIUM_DATA": str(folder), "TRIVIUM_PORT": "0"}
+    ours = {name: os.environ[name] for name in ("PATH", "PYTHONPATH") if name in os.environ}
+    env = {**ours, "HOME": str(folder), "TRIVIUM_DATA": str(folder), "TRIVIUM_PORT": "0"}
     command = [sys.executable, "-m", "trivium", "up"]
     with (folder / "up.log").open("w+") as log:
         process = subprocess.Popen(command, env=env, cwd=folder, stdout=log, stderr=subprocess.STDOUT, text=True)
@@ -144,6 +147,31 @@ async def test_all_three_apis_are_served_at_once(up: Up) -> None:
     async with up.clients() as on:
         seen = await asyncio.gather(*(WAYS[way](on, MODEL) for way in ("chat", "responses", "messages")))
     assert sorted(map(recorded, up.records(3))) == sorted(answer[1:] for answer in seen)
+
+
+async def test_it_embeds_beside_chat_and_vectors_have_its_dimension_and_a_length_of_one(up: Up) -> None:
+    texts = ["a cat sits on the mat", "a kitten lies on the rug", "the stock market fell today"]
+    async with up.clients() as on:
+        answer, chat = await asyncio.gather(
+            on.openai.embeddings.create(model=f"local/{MODEL}", input=texts), WAYS["chat"](on, MODEL)
+        )
+        floats = await on.openai.embeddings.create(model=MODEL, input=texts, encoding_format="float")
+        tokens = await on.openai.embeddings.create(model=MODEL, input=[1, 2, 3], dimensions=640)
+        with pytest.raises(openai.BadRequestError, match="vectors of 640 numbers alone"):
+            await on.openai.embeddings.create(model=MODEL, input="a", dimensions=64)
+    cat, kitten, market = vectors = [entry.embedding for entry in answer.data]
+    assert [len(vector) for vector in vectors] == [640] * 3
+    assert [round(math.hypot(*vector), 5) for vector in vectors] == [1.0] * 3
+    assert _alike(cat, kitten) > _alike(cat, market)
+    assert _alike(floats.data[0].embedding, cat) > 0.999
+    assert (chat.text.strip() != "", len(tokens.data[0].embedding)) == (True, 640)
+    records = [record for record in up.records(10) if record["api"] == "embeddings"]
+    assert {(one["provider"], one["cost_nano"], one["output_tokens"]) for one in records} <= {("local", 0, 0)}
+    assert answer.usage.prompt_tokens in {record["input_uncached_tokens"] for record in records}
+
+
+def _alike(one: list[float], other: list[float]) -> float:
+    return sum(a * b for a, b in zip(one, other, strict=True))
 
 
 async def test_a_client_that_leaves_is_recorded_and_the_model_goes_on_answering(up: Up) -> None:

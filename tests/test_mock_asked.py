@@ -102,7 +102,9 @@ def test_the_input_of_responses_may_be_a_string_and_content_may_be_parts() -> No
         ("POST", "/v1/responses/input_tokens", "input_tokens", "responses"),
         ("GET", "/v1/models", "models", "chat"),
         ("GET", "/v1/chat/completions", "unknown", "chat"),
-        ("POST", "/v1/embeddings", "unknown", "chat"),
+        ("POST", "/v1/embeddings", "embeddings", "chat"),
+        ("POST", "/api/fim/completions", "fim", "chat"),
+        ("POST", "/v1/images", "unknown", "chat"),
     ],
 )
 def test_an_endpoint_is_known_under_any_prefix(method: str, path: str, endpoint: str, dialect: str) -> None:

@@ -104,7 +104,7 @@ async def test_a_list_is_of_all_of_an_organizations_or_of_a_users(desk: Desk) ->
         {"short_lived": True, "expires_ms": 2**50},
         {"scopes": {"networks": ["10.0.0.0/33"]}},
         {"scopes": {"networks": ["example.org"]}},
-        {"scopes": {"apis": ["embeddings"]}},
+        {"scopes": {"apis": ["images"]}},
         {"scopes": {"models": [""]}},
         {"limits": {"requests_per_minute": 10**13}},
         {"budget": {"usd": "-1", "period": "day"}},

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from trivium import config
-from trivium.canon.api import Api
+from trivium.canon.api import Api, Solo
 from trivium.canon.conventions import XAI
 from trivium.errors import ConfigError
 from trivium.providers import builtin
@@ -160,7 +160,7 @@ def test_naming_the_type_that_holds_anyway_changes_nothing() -> None:
 
 def test_the_embedded_provider_speaks_all_three_apis() -> None:
     provider = builtin.embedded("gemma")
-    assert (provider.name, provider.models, provider.apis) == ("local", ("gemma",), frozenset(Api))
+    assert (provider.name, provider.models, provider.apis) == ("local", ("gemma",), frozenset({*Api, Solo.EMBEDDINGS}))
 
 
 def test_gateways_of_many_vendors_keep_records_of_generations_wherever_they_are() -> None:

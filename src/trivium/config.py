@@ -41,6 +41,7 @@ from trivium.settings import (
     wrong_setting,
 )
 from trivium.settings_auto import AUTO_MODELS, AutoSettings, AutoTable
+from trivium.settings_idempotency import IdempotencySettings
 from trivium.settings_providers import ProviderSettings
 from trivium.settings_routing import RoutingSettings
 
@@ -63,6 +64,7 @@ _SECTIONS: dict[str, Any] = {
     "secrets": SecretsSettings,
     "byok": ByokSettings,
     "admin": AdminSettings,
+    "idempotency": IdempotencySettings,
     "catalog": CatalogSettings,
     "routing": RoutingSettings,
     "tokens": TokenSettings,

@@ -21,7 +21,8 @@ they enter.
     │   ├── PathNotFound        404 · ModelNotFound 404 · ModelEnded 404 · MethodNotAllowed 405
     │   ├── NoDefaultModel      409
     │   ├── BodyTimeout         408 · BodyTooLarge 413 · NotJson 415
-    │   └── UpgradeRefused      426 · RateLimited 429 · HeadersTooLarge 431
+    │   ├── UpgradeRefused      426 · RateLimited 429 · HeadersTooLarge 431
+    │   └── ApiNotServed        400 · CallInProgress 409 · IdempotencyConflict 422
     ├── Unavailable             503     ours, and it passes: retry
     │   ├── Overloaded          503 · StoreUnavailable 503 · OwnKeyUnreadable 503
     └── UpstreamError           502     theirs
@@ -292,6 +293,20 @@ class NoDefaultModel(RequestError):
 
     status = 409
     code = "no_default_model"
+
+
+class ApiNotServed(RequestError):
+    code = "api_not_served"
+
+
+class IdempotencyConflict(RequestError):
+    status = 422
+    code = "idempotency_conflict"
+
+
+class CallInProgress(RequestError):
+    status = 409
+    code = "idempotency_in_progress"
 
 
 class MethodNotAllowed(RequestError):

@@ -10,6 +10,7 @@ import msgspec
 
 from trivium.errors import ConfigError
 from trivium.settings_auto import AutoTable
+from trivium.settings_idempotency import IdempotencySettings
 from trivium.settings_providers import ProviderSettings
 from trivium.settings_routing import CatalogModelSettings, RoutingSettings, Seconds
 
@@ -330,6 +331,7 @@ class Settings(msgspec.Struct, frozen=True):
     secrets: SecretsSettings = SecretsSettings()
     byok: ByokSettings = ByokSettings()
     admin: AdminSettings = AdminSettings()
+    idempotency: IdempotencySettings = IdempotencySettings()
     models: dict[str, ModelSettings] = {}
     providers: dict[str, ProviderSettings] = {}
     limits: LimitSettings = LimitSettings()

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 import msgspec
 
-from trivium.settings_routing import Seconds
+from trivium.settings_routing import ApiWord, Seconds
 
 Secret = Annotated[str, msgspec.Meta(min_length=1)]
 """Written literally, as `env:NAME` or as `file:PATH`."""
@@ -48,7 +48,7 @@ class ProviderSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Whom to trust instead of the system's authorities (PEM)."""
     client_cert: Path | None = None
     """A client certificate with its key (PEM)."""
-    apis: Annotated[list[Literal["chat", "responses", "messages"]], msgspec.Meta(min_length=1)] | None = None
+    apis: Annotated[list[ApiWord], msgspec.Meta(min_length=1)] | None = None
     models: list[str] | None = None
     """Model ids it serves, `*` and `?` as wildcards; by default asked of the provider itself."""
     headers: dict[str, str] = {}

@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 
 import msgspec
 
+ApiWord = Literal["chat", "responses", "messages", "embeddings", "fim"]
 Seconds = Annotated[float, msgspec.Meta(gt=0, le=86_400)]
 RoutePlace = Annotated[str, msgspec.Meta(pattern=r"^[^/\s]+/\S+\Z")]
 """`PROVIDER/MODEL`, the model by the provider's own id."""
@@ -17,7 +18,7 @@ class RouteSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     to: RoutePlace
     weight: Annotated[int, msgspec.Meta(ge=0, le=1000)] = 0
     """Its share of the calls. Where no route has one, the first that can answers."""
-    apis: Annotated[list[Literal["chat", "responses", "messages"]], msgspec.Meta(min_length=1)] | None = None
+    apis: Annotated[list[ApiWord], msgspec.Meta(min_length=1)] | None = None
     """Of the provider's, those that this model has there. Default: all."""
     needs: list[Literal["data_collection", "data_retention"]] = []
     """What the caller's organization must allow, though the provider as a whole needs it not."""

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import enum
+from typing import TypeAlias
 
 
 class Api(enum.StrEnum):
-    """An API kind. The value is the name in records; `short` is the name on command lines and in configuration."""
+    """An API for conversations: each can be translated into the others. The value is the name in records; `short` is
+    the name on command lines and in configuration."""
 
     CHAT = "chat_completions"
     RESPONSES = "responses"
@@ -16,7 +18,41 @@ class Api(enum.StrEnum):
     def short(self) -> str:
         return "chat" if self is Api.CHAT else self.value
 
+    @property
+    def shape(self) -> Api:
+        """The API whose errors, streams and rate-limit headers it has."""
+        return self
+
     @classmethod
     def parse(cls, name: str) -> Api:
         """`chat`, `responses`, `messages` or a record name. Raises ValueError for any other."""
         return cls.CHAT if name == "chat" else cls(name)
+
+
+class Solo(enum.StrEnum):
+    """An API that stands alone: no other says the same, so that nothing is translated into it or from it, and an
+    upstream serves it as it is or not at all. What it shares with others has the shape of Chat Completions."""
+
+    EMBEDDINGS = "embeddings"
+    FIM = "fim"
+    """Fill-in-the-middle; its answers are those of Chat Completions."""
+
+    @property
+    def short(self) -> str:
+        return self.value
+
+    @property
+    def shape(self) -> Api:
+        return Api.CHAT
+
+
+Kind: TypeAlias = Api | Solo
+
+
+KINDS: tuple[Kind, ...] = (*Api, *Solo)
+_SOLO = {api.value: api for api in Solo}
+
+
+def kind_of(name: str) -> Kind:
+    """As `Api.parse`, of every kind. Raises ValueError."""
+    return _SOLO.get(name) or Api.parse(name)

@@ -78,7 +78,7 @@ class Size(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     vendor_tools: int = 0
     """Tools that the vendor defines, so that their words are not in the body."""
     answers: int = 1
-    """How many were asked for (Chat's `n`)."""
+    """How many were asked for (Chat's `n`); 0 where the answer has no tokens."""
     speaks: bool = False
     """The answer was asked for as sound."""
     server_tools: dict[str, int] = {}

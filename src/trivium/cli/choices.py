@@ -14,7 +14,7 @@ from trivium.errors import OperationError
 
 _Command = TypeVar("_Command", bound=Callable[..., Any])
 
-APIS = ("chat_completions", "responses", "messages")
+APIS = ("chat_completions", "responses", "messages", "embeddings", "fim")
 LIMITS = ("requests_per_minute", "input_tokens_per_minute", "output_tokens_per_minute", "concurrent_requests")
 _SCOPES = ("apis", "models", "networks")
 

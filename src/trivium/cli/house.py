@@ -43,7 +43,8 @@ def set_(file: Path, if_version: int | None, config_file: str | None) -> None:
 @click.option("--user", "users", multiple=True, help="The same.")
 @config_option
 def gate(name: str, config_file: str | None, **to: Any) -> None:
-    """Say to whom NAME is open: an API (chat_completions, responses, messages), or a model; `*` for many."""
+    """Say to whom NAME is open: an API (chat_completions, responses, messages, embeddings,
+    fim), or a model; `*` for many."""
     before = ask(config_file, "settings.show")
     kind = "apis" if name in APIS else "models"
     gates = before["settings"][kind] | {name: to}

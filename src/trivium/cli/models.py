@@ -15,7 +15,7 @@ from trivium.errors import OperationError
 
 _Command = Callable[..., Any]
 _organization = click.option("--organization", required=True, help="Whose model it is.")
-_APIS = click.Choice(("chat", "responses", "messages"))
+_APIS = click.Choice(("chat", "responses", "messages", "embeddings", "fim"))
 
 
 def _settings(command: _Command) -> _Command:

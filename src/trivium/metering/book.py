@@ -22,6 +22,7 @@ from typing import Annotated, Protocol, TypeVar
 import msgspec
 
 from trivium.canon import wildcard
+from trivium.canon.api import Kind, Solo
 from trivium.metering.dataset import Dataset, Dated, Found
 from trivium.metering.overlay import GATEWAYS, VENDORS, image_limit, limits_of, output_limit, overlaid
 from trivium.metering.prices import FREE, Limits, Price, Quote, version_of
@@ -31,6 +32,8 @@ from trivium.settings import Settings, wrong_setting
 EMBEDDED = "local"
 LEAST_MARKUP, MOST_MARKUP = -1_000_000, 100_000_000
 """Parts per million: from given away to a hundredfold on top."""
+FALLBACKS: Mapping[Kind, Price] = {Solo.FIM: read_price({"input": "0.30", "output": "0.90"})}
+"""Of models whose price nobody knows, by the API through which they are asked (vendors page, "FIM")."""
 _CACHED = 10_000
 """Names come from callers, so they are not kept for ever."""
 
@@ -228,6 +231,12 @@ class PriceBook:
         told.append(Limits(found.context if found else None, output_limit(model)))
         context, output = _first(one.context for one in told), _first(one.output for one in told)
         return limits_of(context, output, image_limit(model))
+
+
+def fallback(kind: Kind, provider: str, model: str) -> Quote | None:
+    """The price of a model that nobody knows, where its API has one."""
+    price = FALLBACKS.get(kind)
+    return _quoted(price, "fallback", provider, model, 0)
 
 
 def _rank(override: Override) -> tuple[bool, tuple[bool, int], int, int]:

@@ -17,13 +17,26 @@ import msgspec
 from trivium.mock.record import Recorded
 from trivium.mock.script import Api
 
-Endpoint = Literal["chat", "responses", "messages", "count_tokens", "input_tokens", "models", "generation", "unknown"]
-GENERATING = ("chat", "responses", "messages")
+Endpoint = Literal[
+    "chat",
+    "responses",
+    "messages",
+    "embeddings",
+    "fim",
+    "count_tokens",
+    "input_tokens",
+    "models",
+    "generation",
+    "unknown",
+]
+GENERATING = ("chat", "responses", "messages", "embeddings", "fim")
 
 _ENDPOINTS: dict[tuple[str, str], Endpoint] = {
     ("POST", "/chat/completions"): "chat",
     ("POST", "/responses"): "responses",
     ("POST", "/messages"): "messages",
+    ("POST", "/embeddings"): "embeddings",
+    ("POST", "/fim/completions"): "fim",
     ("POST", "/messages/count_tokens"): "count_tokens",
     ("POST", "/responses/input_tokens"): "input_tokens",
     ("GET", "/models"): "models",
@@ -36,7 +49,7 @@ _DIALECTS: dict[Endpoint, Api] = {
     "count_tokens": "messages",
     "input_tokens": "responses",
 }
-_READ_BY_A_MODEL = ("messages", "input", "system", "instructions", "tools")
+_READ_BY_A_MODEL = ("messages", "input", "system", "instructions", "tools", "prompt", "suffix")
 _CHARACTERS_PER_TOKEN = 4
 
 
@@ -57,7 +70,7 @@ class Asked(msgspec.Struct, frozen=True, kw_only=True):
     model: str
     stream: bool
     include_usage: bool
-    """Chat's `stream_options.include_usage`."""
+    """Chat's `stream_options.include_usage`; Mistral tells the usage of what it filled in any case."""
     tools: frozenset[str]
     """Names; of a tool in a namespace both the bare and the flat one."""
     user_text: str
@@ -93,8 +106,8 @@ def read(request: Recorded) -> Asked:
         body=request.body,
         json=body,
         model=str(said.get("model", "")),
-        stream=said.get("stream") is True,
-        include_usage=_dict(said.get("stream_options")).get("include_usage") is True,
+        stream=said.get("stream") is True and endpoint != "embeddings",
+        include_usage=endpoint == "fim" or _dict(said.get("stream_options")).get("include_usage") is True,
         tools=frozenset(_tool_names(said)),
         user_text=next((entry.text for entry in reversed(entries) if entry.role == "user" and entry.text.strip()), ""),
         has_tool_result=any(entry.tool_result for entry in entries[since:]),
@@ -130,7 +143,7 @@ def _endpoint(method: str, path: str) -> Endpoint:
 
 
 def _entries(said: dict[str, Any]) -> Iterator[_Entry]:
-    history = said.get("messages", said.get("input"))
+    history = said.get("messages", said.get("input", said.get("prompt")))
     if isinstance(history, str):
         yield _Entry("user", history)
     for item in _dicts(history):

@@ -12,6 +12,7 @@ import msgspec
 from trivium.mock.answer import CREATED, compose
 from trivium.mock.asked import GENERATING, Asked, Endpoint
 from trivium.mock.chat import CHAT
+from trivium.mock.embeddings import embeddings
 from trivium.mock.frames import compressed, split_events
 from trivium.mock.messages import MESSAGES
 from trivium.mock.responses import RESPONSES
@@ -127,6 +128,8 @@ _WHOLE: dict[Endpoint, Callable[[Reply, Asked, list[Model]], dict[str, Any]]] = 
     "chat": _whole_answer,
     "responses": _whole_answer,
     "messages": _whole_answer,
+    "embeddings": embeddings,
+    "fim": _whole_answer,
     "count_tokens": _count,
     "input_tokens": _count,
     "models": _model_list,

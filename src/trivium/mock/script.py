@@ -127,6 +127,11 @@ class Reply(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     """The stop string that ended the text; only Messages can say it, the others just stop."""
     usage: Usage | None = None
     """Left out: estimated from the lengths of what was sent and said, the same for the same texts."""
+    vectors: list[list[float]] | None = None
+    """Of embeddings. Left out: one for each input, made of its text, of as many numbers as were asked for or else of
+    three."""
+    encoding: Literal["float", "base64"] | None = None
+    """How vectors are written. Left out: as was asked for."""
     no_usage: bool = False
     cost: float | None = None
     """USD, as OpenRouter reports it inside the usage."""

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from functools import lru_cache
 
 from trivium.canon import wildcard
-from trivium.canon.api import Api
+from trivium.canon.api import Kind
 from trivium.pipeline.call import Call, Operation
 from trivium.providers.custom import CustomModel
 from trivium.wire.custom import extended, without_tools
@@ -15,7 +15,7 @@ from trivium.wire.request import Rendered, Request
 from trivium.wire.toolgate import ToolGate
 
 
-def adapted(request: Request, model: CustomModel, to: Api, losses: Losses) -> Request:
+def adapted(request: Request, model: CustomModel, to: Kind, losses: Losses) -> Request:
     """The request as its admins want it asked, before it is translated to the API `to`. Raises InvalidJson."""
     settings = model.settings
     if not settings.include_tools and not settings.exclude_tools:
@@ -25,7 +25,7 @@ def adapted(request: Request, model: CustomModel, to: Api, losses: Losses) -> Re
 
 
 def completed(  # noqa: PLR0917
-    call: Call, request: Request, api: Api, rendered: Rendered, model: CustomModel, losses: Losses
+    call: Call, request: Request, api: Kind, rendered: Rendered, model: CustomModel, losses: Losses
 ) -> Rendered:
     """What is sent, in the upstream's API, with everything that is lost. Raises InvalidJson."""
     settings, body = model.settings, rendered.body

@@ -28,7 +28,7 @@ _INVALID = "The API key is not valid. Send a Trivium key as `Authorization: Bear
 async def authenticate(headers: Mapping[bytes, bytes], client_ip: str | None, deps: Deps) -> Caller | None:
     """The caller; None where no credential is presented. Raises AuthenticationError, RateLimited, Forbidden,
     StoreUnavailable."""
-    credential = _credential(headers)
+    credential = credential_of(headers)
     if credential is None:
         return None
     caller = await acting(await _find(credential, client_ip, deps), headers, deps)
@@ -76,7 +76,8 @@ async def _acting_for(caller: Caller, organization_id: str, deps: Deps) -> Calle
     return acting
 
 
-def _credential(headers: Mapping[bytes, bytes]) -> str | None:
+def credential_of(headers: Mapping[bytes, bytes]) -> str | None:
+    """What is presented, valid or not. Raises AuthenticationError for two that differ."""
     usual = headers.get(AUTHORIZATION, b"")
     if usual.startswith(_USUAL) and b"\n" not in usual and API_KEY not in headers:
         return usual[_SCHEME:].strip().decode("latin-1")

@@ -8,7 +8,7 @@ from typing import Protocol
 
 import msgspec
 
-from trivium.canon.api import Api
+from trivium.canon.api import Kind
 
 Headers = list[tuple[bytes, bytes]]
 AUTHORIZATION, API_KEY = b"authorization", b"x-api-key"
@@ -25,7 +25,7 @@ class Call(msgspec.Struct, frozen=True, kw_only=True):
     """One request on an API path. `headers` are as `by_name` gives them."""
 
     id: str
-    api: Api
+    api: Kind
     operation: Operation = Operation.GENERATE
     query: bytes = b""
     headers: Mapping[bytes, bytes]

@@ -66,7 +66,7 @@ class _TranslatedCount(Exchange):
 async def _tell(call: Call, request: Request, tokens: int | None, reply: Reply, run: Run) -> None:
     """The count in the shape of the caller's API; an estimate where nobody counted."""
     said: dict[str, object] = {"object": "response.input_tokens"} if call.api is Api.RESPONSES else {}
-    said["input_tokens"] = estimated(call.api, request.members) if tokens is None else tokens
+    said["input_tokens"] = estimated(call.api.shape, request.members) if tokens is None else tokens
     if tokens is None:
         said["estimated"] = True
         run.flags.append("estimated")

@@ -31,7 +31,14 @@ from trivium.providers.sigv4 import Signing
 from trivium.routing.auto import NO_AUTOS
 from trivium.routing.catalog import Catalog, Target
 from trivium.routing.health import Health, Sessions
-from trivium.settings import NOTHING_FREE, BillingSettings, ByokSettings, FreeSettings, ServerSettings
+from trivium.settings import (
+    NOTHING_FREE,
+    BillingSettings,
+    ByokSettings,
+    FreeSettings,
+    ServerSettings,
+)
+from trivium.settings_idempotency import IdempotencySettings
 from trivium.settings_routing import RoutingSettings
 from trivium.store.counters import LocalCounters
 from trivium.store.secrets import SealedSecret
@@ -134,6 +141,32 @@ class CustomModels(Protocol):
         ...
 
 
+class Place(Protocol):
+    """Where the answer to one call with an idempotency key is kept."""
+
+    async def claim(self) -> bytes | None:
+        """The answer that is there; None: the call is the first, and the place is its. Raises IdempotencyConflict,
+        CallInProgress, StoreUnavailable."""
+        ...
+
+    def keep(self, answer: bytes) -> None:
+        """Ends the claim with an answer."""
+        ...
+
+    def free(self) -> None:
+        """Ends the claim without one."""
+        ...
+
+
+class Answers(Protocol):
+    """Answers to calls with idempotency keys."""
+
+    @property
+    def settings(self) -> IdempotencySettings: ...
+
+    def place(self, credential: str, key: str, question: bytes) -> Place: ...
+
+
 class Local(Protocol):
     """The embedded model's process."""
 
@@ -207,10 +240,9 @@ class Deps:
         keeps_prompts: bool = False,
         custom_models: CustomModels | None = None,
         routing: RoutingSettings = NO_DETOURS,
+        answers: Answers | None = None,
     ) -> None:
-        """`seal_key` is the secret with which sealed reasoning is put into envelopes; `counters` are this process's own
-        where none are given; without `screening` nobody looks for abuse; `keeps_prompts` says that records have the
-        beginnings of prompts."""
+        """Without `screening` nobody looks for abuse, without `answers` idempotency keys are passed over."""
         self.settings = settings
         self.clock = clock
         self.keys = keys
@@ -235,11 +267,12 @@ class Deps:
         self.keeps_prompts = keeps_prompts
         self.custom_models = custom_models
         self.credentials: Credentials = HouseCredentials(client, clock)
+        self.answers = answers
         self.in_flight = InFlight(settings.max_in_flight_bytes, settings.max_calls)
         self.flood, self.alerts = Flood(), Alerts()
         self.routing = routing
         self.detours = routing.canary is not None or routing.emergency_provider is not None
-        """Whether a call may be led elsewhere than its model's name says."""
+        """A call may be led elsewhere than its model's name says."""
         self.health = Health(failures=routing.failures, rest_s=routing.rest)
         self.sessions = Sessions(routing.keep_session)
         self.permitted: dict[tuple[str, str], tuple[tuple[object, ...], object]] = {}

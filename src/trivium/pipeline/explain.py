@@ -12,7 +12,7 @@ from urllib.parse import parse_qsl
 
 import msgspec
 
-from trivium.canon.api import Api
+from trivium.canon.api import KINDS, Api, kind_of
 from trivium.errors import FieldInvalid, RequestError, TriviumError
 from trivium.metering.bound import usual_input
 from trivium.metering.sheet import written
@@ -59,9 +59,10 @@ def _of_its_api(call: Call, body: bytes) -> Call:
     named = dict(parse_qsl(call.query.decode("latin-1"))).get("api")
     if named is not None:
         try:
-            return msgspec.structs.replace(call, api=Api.parse(named))
+            return msgspec.structs.replace(call, api=kind_of(named))
         except ValueError:
-            raise FieldInvalid("`api` must be one of chat, responses, messages.", param="api") from None
+            known = ", ".join(api.short for api in KINDS)
+            raise FieldInvalid(f"`api` must be one of {known}.", param="api") from None
     if b"anthropic-version" in call.headers:
         return msgspec.structs.replace(call, api=Api.MESSAGES)
     return msgspec.structs.replace(call, api=Api.RESPONSES if "input" in members(body) else Api.CHAT)

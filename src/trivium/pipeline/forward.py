@@ -6,11 +6,12 @@ from collections.abc import Container
 from functools import lru_cache
 
 from trivium import __version__
-from trivium.canon.api import Api
-from trivium.errors import DestinationRefused, LossRefused, UpstreamUnreachable
+from trivium.canon.api import Api, Kind, Solo
+from trivium.errors import ApiNotServed, DestinationRefused, LossRefused, UpstreamUnreachable
 from trivium.pipeline.adapt import adapted, completed
 from trivium.pipeline.call import Call, Headers, Operation
 from trivium.pipeline.deps import Deps
+from trivium.pipeline.embed import render_embeddings
 from trivium.pipeline.settle import Run
 from trivium.providers.provider import COUNT_PATHS, PATHS, Provider
 from trivium.providers.sigv4 import signed
@@ -57,10 +58,16 @@ _CHOICES = {
 """By the client's API, which of the upstream's is best: its own, else the one that loses least."""
 
 
-def way_to(call: Call, target: Target, apis: Container[Api], deps: Deps) -> Translation | None:
+def way_to(call: Call, target: Target, apis: Container[Kind], deps: Deps) -> Translation | None:
     """How a call gets to an upstream that speaks these APIs: None where it speaks the client's, unless nobody may know
-    who it is."""
-    api = next(api for api in _CHOICES[call.api] if api in apis)
+    who it is. Raises ApiNotServed."""
+    if isinstance(call.api, Solo):
+        if call.api not in apis or target.stealth:
+            raise _not_served(call.api, target)
+        return None
+    api = next((api for api in _CHOICES[call.api] if api in apis), None)
+    if api is None:
+        raise _not_served(call.api, target)
     if api is call.api and not target.stealth:
         return None
     provider, house = target.provider, target.house
@@ -74,6 +81,10 @@ def way_to(call: Call, target: Target, apis: Container[Api], deps: Deps) -> Tran
     return Translation(call.api, to, id=call.id, created=call.time_ms // 1000, cover=cover)
 
 
+def _not_served(api: Kind, target: Target) -> ApiNotServed:
+    return ApiNotServed(f"`{target.public}` does not serve the API `{api.value}`; name another model.", param="model")
+
+
 def prepare(call: Call, request: Request, target: Target, way: Translation | None, run: Run) -> bytes:
     """The body for the upstream. Raises RequestError, LossRefused where the caller wants nothing lost."""
     if run.strict and target.stealth:
@@ -83,7 +94,9 @@ def prepare(call: Call, request: Request, target: Target, way: Translation | Non
         request = _dressed(request, run.auto, target, way)
     custom, losses = target.custom, Losses()
     asked = request if custom is None else adapted(request, custom, way.api if way else call.api, losses)
-    if way is None:
+    if call.api is Solo.EMBEDDINGS:
+        rendered = render_embeddings(asked, target)
+    elif way is None:
         rendered = render(asked, target.model)
     else:
         rendered = way.request(asked.members, count_only=call.operation is Operation.COUNT_TOKENS)
@@ -106,7 +119,7 @@ def prepare(call: Call, request: Request, target: Target, way: Translation | Non
 
 def _dressed(request: Request, auto: Resolution, target: Target, way: Translation | None) -> Request:
     """The request with what an auto model asks for; how Responses is asked to reason says a server's Chat."""
-    api = Api.CHAT if request.api is Api.RESPONSES else request.api
+    api = Api.CHAT if request.api is Api.RESPONSES else request.api.shape
     traits = traits_of(target.provider.kind, api, target.model) if way is None else None
     return dressed(request, auto.choice, traits)
 
@@ -118,8 +131,7 @@ async def forward(  # noqa: PLR0917
     api = way.api if way else call.api
     provider = target.provider.at(api)
     base = await _base_url(provider, deps)
-    paths = PATHS if call.operation is Operation.GENERATE else COUNT_PATHS
-    path, headers = paths[api], _headers(call, provider, api)
+    path, headers = _path(call, api), _headers(call, provider, api)
     query = call.query.decode("latin-1") if way is None and not provider.style else ""
     if provider.style:
         counts = call.operation is not Operation.GENERATE
@@ -160,6 +172,10 @@ async def forward(  # noqa: PLR0917
     return response
 
 
+def _path(call: Call, api: Kind) -> str:
+    return COUNT_PATHS[api.shape] if call.operation is Operation.COUNT_TOKENS else PATHS[api]
+
+
 async def _base_url(provider: Provider, deps: Deps) -> str:
     if not provider.embedded:
         return provider.base_url
@@ -176,7 +192,7 @@ def _via(call: Call) -> tuple[bytes, bytes]:
     return _VIA
 
 
-def _headers(call: Call, provider: Provider, api: Api) -> Headers:
+def _headers(call: Call, provider: Provider, api: Kind) -> Headers:
     """Configured headers win over the client's of the same name, which mean something to its own API alone."""
     configured = {name for name, _ in provider.headers}
     passed = []

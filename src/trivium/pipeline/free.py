@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
-from trivium.canon.api import Api
+from trivium.canon.api import Kind, Solo
 from trivium.errors import CredentialMissing, RequestError
 from trivium.pipeline.call import Call
 from trivium.pipeline.deps import Deps
@@ -15,6 +15,8 @@ from trivium.policy.caller import Caller
 from trivium.policy.free import claims_of, key_needed, refused_by
 from trivium.routing.catalog import Target
 
+WITH_KEY = frozenset({Solo.FIM})
+"""The APIs that answer nobody without a key, free or not (vendors page, "FIM")."""
 NO_KEY = "No API key was sent. Send one as `Authorization: Bearer tv-...` or `x-api-key: tv-...`."
 
 
@@ -29,7 +31,7 @@ def find(caller: Caller | None, name: str, deps: Deps, run: Run | None = None) -
         return error
 
 
-def find_way(caller: Caller | None, name: str, api: Api, deps: Deps) -> tuple[Target | RequestError, Own | None]:
+def find_way(caller: Caller | None, name: str, api: Kind, deps: Deps) -> tuple[Target | RequestError, Own | None]:
     """As `find`, and whose own key pays there."""
     try:
         if caller is None:
@@ -50,6 +52,8 @@ async def check_free(call: Call, caller: Caller | None, name: str, found: Target
     CredentialMissing."""
     if caller is None:
         check_anonymous(None, None, call.time_ms, deps)
+        if call.api in WITH_KEY:
+            raise CredentialMissing(NO_KEY)
     ours = found.house if isinstance(found, Target) else None
     if ours is not None and ours.said.disabled:
         return  # nobody gets anything: that it has ended is said later

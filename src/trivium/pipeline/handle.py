@@ -24,6 +24,7 @@ from trivium.pipeline.legs import legs_of
 from trivium.pipeline.limited import with_own
 from trivium.pipeline.limits import admit, readmit
 from trivium.pipeline.mask import told_of
+from trivium.pipeline.once import KEYS, claimed
 from trivium.pipeline.own import send
 from trivium.pipeline.patience import deadline_of
 from trivium.pipeline.read import check_head, read_body
@@ -53,6 +54,8 @@ async def handle(call: Call, body: Body, reply: Reply, deps: Deps) -> None:
                     await answering
             finally:
                 deps.in_flight.leave()
+                if run.once is not None:
+                    run.once.close()
         except asyncio.CancelledError:
             run.left = True
         except TriviumError as error:
@@ -94,6 +97,10 @@ async def _admitted(call: Call, body: Body, reply: Reply, run: Run, deps: Deps) 
     if legs:
         target, run.own = legs[0].target, legs[0].own
     run.target, run.deadline = target, deadline_of(call, run.elapsed_us())
+    if not call.headers.keys().isdisjoint(KEYS) and (once := await claimed(call, request, reply, run, deps)):
+        run.once = reply = once
+        if await once.replayed():
+            return None
     await admit(call, request, target, run, deps)
     if call.operation is Operation.COUNT_TOKENS:
         await count(call, request, target, reply, run, deps)
@@ -160,7 +167,7 @@ async def fail(error: TriviumError, call: Call, reply: Reply, run: Run, headers:
         return
     error = told_of(error, run)
     run.told = (error.code, error.message)
-    content = render(call.api, error_value(call, error))
+    content = render(call.api.shape, error_value(call, error))
     run.status = error.status
     run.response_bytes = len(content)
     shape = [*json_headers(content, call), *(headers or [])]

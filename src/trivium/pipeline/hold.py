@@ -9,8 +9,10 @@ from collections.abc import Sequence
 
 import msgspec
 
+from trivium.canon.api import Solo
 from trivium.canon.size import Size
 from trivium.errors import BudgetExceeded, InsufficientCredits, PriceUnknown, RequestError
+from trivium.metering.book import fallback
 from trivium.metering.bound import most_usage
 from trivium.metering.charge import Payer, payer_of
 from trivium.metering.cost import cost
@@ -85,6 +87,7 @@ async def bill_of(call: Call, target: Target, run: Run, deps: Deps) -> Bill:
     quote = None
     if target.custom is None:  # which has no price, as the house does not sell it
         quote = deps.prices.quote(target.provider, target.model, whose, call.time_ms)
+        quote = quote or fallback(call.api, target.provider.name, target.model)
     if quote is not None:
         deps.ledger.priced(quote)
     promoted = deps.promotions.apply(target.route, account=whose, key=run.key_id, time_ms=call.time_ms)
@@ -139,6 +142,8 @@ def refused(refusal: Refusal, request: Request, deps: Deps) -> RequestError:
     """What was needed and what is there, in words and as members of the error."""
     needed, free, held = (nano_text(max(0, amount)) for amount in (refusal.needed, refusal.free, refusal.held))
     lower = "Send a smaller `max_tokens`" if request.max_tokens is None else "Lower `max_tokens`"
+    if request.api is Solo.EMBEDDINGS:
+        lower = "Send less `input` at once"
     aside = f" (${held} is put aside for calls in progress)" if refusal.held else ""
     error: RequestError
     if refusal.budget is None:

@@ -3,9 +3,10 @@ of who answered (behaviour page, section 4; vendors page, "Response rewriting").
 
 from __future__ import annotations
 
-from trivium.canon.api import Api
+from trivium.canon.api import Api, Solo
 from trivium.pipeline.call import Call, Headers, Reply
 from trivium.pipeline.deps import Deps
+from trivium.pipeline.embed import EmbeddingsExchange
 from trivium.pipeline.relay import METERED, Exchange
 from trivium.pipeline.settle import Run
 from trivium.pipeline.translated import TranslatedExchange
@@ -35,6 +36,8 @@ def exchange_of(  # noqa: PLR0917
     if way is not None:
         kind = StealthExchange if target.stealth else TranslatedExchange
         return kind(call, request, provider, response, reply, run, way, deps)
+    if call.api is Solo.EMBEDDINGS:
+        return EmbeddingsExchange(call, request, target, response, reply, run)
     if house is not None:
         return HouseExchange(call, request, provider, response, reply, run, house)
     return Exchange(call, request, provider, response, reply, run)
@@ -57,19 +60,19 @@ class HouseExchange(Exchange):
         house: HouseModel,
     ) -> None:
         super().__init__(call, request, provider, response, reply, run)
-        self._rewriter = Rewriter(call.api, house.id)
+        self._rewriter = Rewriter(self._shape, house.id)
 
     def _meter(self, decoder: Decoder) -> RewrittenRelay:
-        mend = mending(self._provider.quirks, self._call.api)
+        mend = mending(self._provider.quirks, self._shape)
         hide = not self._request.wants_usage
-        return RewrittenRelay(self._call.api, decoder, self._rewriter, hide_usage=hide, mend=mend)
+        return RewrittenRelay(self._shape, decoder, self._rewriter, hide_usage=hide, mend=mend)
 
     async def _relay_whole(self, chunk: bytes) -> None:
         while chunk.isspace():  # a sign of life; what goes on unread could not be rewritten
             chunk = await self._response.read()
         await super()._relay_whole(chunk)
 
-    def _shown(self, body: bytes) -> bytes:
+    async def _shown(self, body: bytes) -> bytes:
         return self._rewriter.whole(body)
 
 

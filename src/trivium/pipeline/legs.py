@@ -8,6 +8,7 @@ from typing import cast
 
 import msgspec
 
+from trivium.canon.api import Kind, Solo
 from trivium.errors import PriceUnknown, RequestError
 from trivium.pipeline.authorize import check_target
 from trivium.pipeline.auto import stand_in
@@ -76,10 +77,11 @@ def _keyed(legs: list[Leg], bucket: int, deps: Deps) -> list[Leg]:
 def _main(call: Call, request: Request, target: Target, run: Run, deps: Deps) -> Plan:
     """The routes of the model that was asked for. Raises as `check_target` does where the caller may use none."""
     routes = deps.catalog.routes(target) if run.own is None else (target,)
-    routes, why_not = _in_emergency(routes, deps)
+    routes, why_not = _in_emergency(call.api, routes, deps)
     open_, refused, error = _permitted(routes, run, deps)
     if not open_:
         raise error or AssertionError(target)
+    open_ = serving(call.api, open_)
     canary = _canary(request, routes[0], run, deps) if run.own is None else None
     found = plan(open_, _asked(call, request, target, run, deps), deps.health, now_ms(deps), canary)
     return msgspec.structs.replace(found, refused=(*why_not, *refused))
@@ -120,7 +122,7 @@ def _look(routes: tuple[Target, ...], run: Run, deps: Deps) -> _Permitted:
     return open_, refused, first
 
 
-def _in_emergency(routes: tuple[Target, ...], deps: Deps) -> tuple[tuple[Target, ...], list[Choice]]:
+def _in_emergency(api: Kind, routes: tuple[Target, ...], deps: Deps) -> tuple[tuple[Target, ...], list[Choice]]:
     """One switch leads every call to one provider, if that has the model."""
     name = deps.routing.emergency_provider
     if name is None or routes[0].house is not None:
@@ -128,10 +130,20 @@ def _in_emergency(routes: tuple[Target, ...], deps: Deps) -> tuple[tuple[Target,
     there = tuple(route for route in routes if route.provider.name == name)
     twin = deps.catalog.twin(routes[0], name) if not there else None
     there = there or ((twin,) if twin is not None else ())
-    if not there:
+    if not any(serves(api, route) for route in there):
         return routes, []
     away = [Choice(route, f"in an emergency {name} answers") for route in routes if route not in there]
     return there, away
+
+
+def serves(api: Kind, route: Target) -> bool:
+    """Whether a route can be taken in this API: where one converses there is always a way."""
+    return not isinstance(api, Solo) or api in route.provider.apis
+
+
+def serving(api: Kind, routes: list[Target]) -> list[Target]:
+    """The routes that can be taken; all where none can, whose error says so."""
+    return [route for route in routes if serves(api, route)] or routes
 
 
 def _canary(request: Request, main: Target, run: Run, deps: Deps) -> Canary | None:
@@ -142,7 +154,7 @@ def _canary(request: Request, main: Target, run: Run, deps: Deps) -> Canary | No
     if b'"ignore"' in bytes(request.members.get("provider", b"")):
         return None  # whoever chooses among vendors chooses among the main provider's
     twin = deps.catalog.twin(main, said.to)
-    if twin is None or not _permitted((twin,), run, deps)[0]:
+    if twin is None or not _permitted((twin,), run, deps)[0] or not serves(run.call.api, twin):
         return None
     return Canary(twin, said)
 
@@ -159,6 +171,7 @@ async def _fallback(call: Call, name: str, request: Request, run: Run, deps: Dep
     open_, _, error = _permitted(routes, run, deps)
     if error is not None and not open_:
         raise error
+    open_ = serving(call.api, open_)
     order = plan(open_, _asked(call, request, found, run, deps), deps.health, now_ms(deps))
     return [Leg(choice.target, own, f"the client's fallback: {choice.why}") for choice in order.tried]
 

@@ -31,7 +31,7 @@ async def admit(call: Call, request: Request, target: Target, run: Run, deps: De
     # Known to the run before anything is counted: a client that leaves while Redis is asked must not stay counted.
     run.limited = limited = Limited(call.id, rules, tokens, deps.counters, deps.clock)
     taken = await deps.counters.enter(claims, call.id)
-    limited.headers = headers(call.api, rooms(rules, taken), deps.clock.now_ms())
+    limited.headers = headers(call.api.shape, rooms(rules, taken), deps.clock.now_ms())
     if taken.denial is not None:
         limited.forget()
         key = taken.denial.claim.key

@@ -18,5 +18,5 @@ def too_long(found: Overlong, run: Run, *, detail: str | None = None) -> Context
     about = asked is None
     if asked is None:
         asked = run.about_tokens()
-    message = told(run.call.api, target.public if target is not None else "", Overlong(asked, limit), about=about)
+    message = told(run.call.api.shape, target.public if target is not None else "", Overlong(asked, limit), about=about)
     return ContextExceeded(message, detail=detail)

@@ -13,10 +13,11 @@ from contextlib import suppress
 
 import msgspec
 
-from trivium.canon.api import Api
+from trivium.canon.api import Api, Kind, Solo
 from trivium.canon.conventions import DEFAULT
 from trivium.canon.fold import fold
 from trivium.errors import (
+    ApiNotServed,
     ModelAmbiguous,
     ModelNotFound,
     OwnKeyRefused,
@@ -34,6 +35,7 @@ from trivium.policy.caller import Caller
 from trivium.providers.credential import Credential
 from trivium.providers.provider import Provider
 from trivium.providers.rows import Door
+from trivium.providers.solo import OWN_ALONE, filler
 from trivium.providers.vendor_names import Beside, known_as, spellings
 from trivium.providers.vendors import (
     GATEWAYS,
@@ -119,9 +121,12 @@ def find_target(caller: Caller, name: str, deps: Deps) -> Target:
     return route_of(caller, name, Api.CHAT, deps)[1]
 
 
-def route_of(caller: Caller, name: str, api: Api, deps: Deps) -> tuple[Own | None, Target]:
-    """Where a name leads, and whose own key pays there, if one does. Raises ModelNotFound, ModelAmbiguous."""
+def route_of(caller: Caller, name: str, api: Kind, deps: Deps) -> tuple[Own | None, Target]:
+    """Where a name leads, and whose own key pays there, if one does. Raises ModelNotFound, ModelAmbiguous,
+    ApiNotServed."""
     custom = custom_target(caller, name, deps)
+    if api is Solo.FIM and custom is None:
+        return _filling_route(caller, name, deps)
     if not own_vendors(caller, deps):
         return None, custom or deps.catalog.resolve(name)
     try:
@@ -134,29 +139,61 @@ def route_of(caller: Caller, name: str, api: Api, deps: Deps) -> tuple[Own | Non
     return _own_route(caller, name, target, api, deps) or (None, target)
 
 
-def of_own_key(caller: Caller, name: str, target: Target | None, api: Api, deps: Deps) -> Target | None:
+def _filling_route(caller: Caller, name: str, deps: Deps) -> tuple[Own | None, Target]:
+    """What fills in the middle by this name: with the caller's own key if there is one, else with the house's. Raises
+    ApiNotServed, ModelNotFound."""
+    found = filler(deps.catalog.aliases.get(name, name))
+    if found is None:
+        raise ApiNotServed("Only models of `mistralai/` fill in the middle; name one of those.", param="model")
+    having = own_vendors(caller, deps)
+    if found.vendor in having:
+        return _with_own_key(caller, name, Match(found.vendor, found.model), having, Solo.FIM, deps)
+    if not found.house:
+        title = VENDORS[found.vendor].title
+        raise ApiNotServed(f"`{name[:100]}` fills in the middle with an own key for {title} alone.", param="model")
+    with suppress(ModelNotFound, ModelAmbiguous):
+        target = deps.catalog.resolve(name)
+        if target.routed is not None and any(Solo.FIM in one.provider.apis for one in deps.catalog.routes(target)):
+            return None, target
+    for provider in deps.catalog.providers.values():
+        if Solo.FIM in provider.apis and provider.kind not in OWN_ALONE:
+            also = known_as(found.vendor, found.model) + (alias_names(name) if name in deps.catalog.aliases else ())
+            return None, Target(provider, found.model, also=also)
+    raise ModelNotFound("This gateway has nobody who fills in the middle.", param="model")
+
+
+def of_own_key(caller: Caller, name: str, target: Target | None, api: Kind, deps: Deps) -> Target | None:
     """Where a name leads that the house has at `target`, if own keys pay for it."""
     own = _own_route(caller, name, target, api, deps)
     return own[1] if own is not None else None
 
 
-def _own_route(caller: Caller, name: str, target: Target | None, api: Api, deps: Deps) -> tuple[Own, Target] | None:
+def _own_route(caller: Caller, name: str, target: Target | None, api: Kind, deps: Deps) -> tuple[Own, Target] | None:
     if target is not None and target.house is not None:
         return None  # who answers there is the house's business
     having = own_vendors(caller, deps)
-    called, name = name, deps.catalog.aliases.get(name, name)
-    found = match(name, having)
+    named = deps.catalog.aliases.get(name, name)
+    found = match(named, having)
     if found is None and target is not None:
         found = match_served(target.provider.kind, target.provider.name, target.model, having)
     if found is None:
         return None
+    own, own_target = _with_own_key(caller, name, found, having, api, deps)
+    if isinstance(api, Solo) and api not in own_target.provider.apis:
+        return None  # its vendor has no such API, so that whoever else serves the model may
+    return own, own_target
+
+
+def _with_own_key(  # noqa: PLR0917
+    caller: Caller, name: str, found: Match, having: Mapping[str, bool], api: Kind, deps: Deps
+) -> tuple[Own, Target]:
     own_url = having[found.vendor]
     door = door_of(found.vendor, found.model, api, own_url=own_url)
-    provider, model = _way(found, door, deps, own_url=own_url)
+    provider, model = _way(found, door, api, deps, own_url=own_url)
     through_house = provider.kind == _VERCEL and found.vendor != _VERCEL
     also = _names(found, having, deps, at_vercel=through_house)
-    if called != name:
-        also += alias_names(called)
+    if name in deps.catalog.aliases:
+        also += alias_names(name)
     own = Own(own_owner(caller) or "", found, door, through_house)
     return own, Target(provider, model, also=also)
 
@@ -175,12 +212,12 @@ def _names(found: Match, having: Mapping[str, bool], deps: Deps, *, at_vercel: b
     return names + tuple(name for one in listed for name in catalog.names_at_providers(one))
 
 
-def _way(found: Match, door: Door, deps: Deps, *, own_url: bool) -> tuple[Provider, str]:
+def _way(found: Match, door: Door, api: Kind, deps: Deps, *, own_url: bool) -> tuple[Provider, str]:
     """The provider that is called, and its id of the model."""
     own = provider_of(found.vendor, door, own_url=own_url)
     if deps.byok.via.get(found.vendor) == _VERCEL:
         for provider in deps.catalog.providers.values():
-            if provider.kind == _VERCEL:
+            if provider.kind == _VERCEL and (isinstance(api, Api) or api in provider.apis):
                 # The vendor behind it has agreed on nothing with the house.
                 collects = provider.collects_data or own.collects_data
                 changes = {"byok": True, "collects_data": collects, "retains_data": True}
@@ -285,7 +322,7 @@ async def _read_some(response: UpstreamResponse) -> bytes:
 
 def _said(body: bytes, run: Run) -> str:
     """The vendor's own words."""
-    api = run.upstream_api or run.call.api
+    api = (run.upstream_api or run.call.api).shape
     told = fold(decode_answer(api, body, DEFAULT))
     return told.error.message if told.error and body.strip() else body[:_SAID].decode(errors="replace")
 

@@ -118,8 +118,10 @@ class Exchange:
         self._response = response
         self._reply = reply
         self._run = run
-        self._api = run.upstream_api or call.api
+        self._api = (run.upstream_api or call.api).shape
         """What the upstream speaks."""
+        self._shape = call.api.shape
+        """What the client does."""
 
     async def relay(self) -> None:
         """Passes the answer on. Raises TriviumError where the client has had nothing of it yet."""
@@ -146,7 +148,7 @@ class Exchange:
         if self._reply.provisional and fails_over(failure):
             raise failure
         if status < 400 or isinstance(failure, UpstreamRefusedUs) or not self._is_native(body):
-            if self._api is not self._call.api and told.error and type(failure) is UpstreamError:
+            if self._api is not self._shape and told.error and type(failure) is UpstreamError:
                 failure.code = told.error.code or told.error.type
             raise failure
         own = told.error and type(failure) is UpstreamError and (told.error.code or told.error.type)
@@ -155,7 +157,7 @@ class Exchange:
         await self._end(body)
 
     def _is_native(self, body: bytes) -> bool:
-        return self._api is self._call.api and not self._SECRET and is_native(self._api, body)
+        return self._api is self._shape and not self._SECRET and is_native(self._api, body)
 
     @property
     def _is_ours(self) -> bool:
@@ -208,11 +210,11 @@ class Exchange:
         self._meter_whole(whole)
         if self._reply.provisional:
             self._check_fault(self._run.answer)
-        whole = self._shown(whole)
+        whole = await self._shown(whole)
         await self._start(self._response.status, [(b"content-length", b"%d" % len(whole)), *self._cost_header()])
         await self._end(whole)
 
-    def _shown(self, body: bytes) -> bytes:
+    async def _shown(self, body: bytes) -> bytes:
         """What the client gets of a whole answer."""
         return body
 
@@ -256,7 +258,7 @@ class Exchange:
             self._run.flags.append("unmetered")
             self._run.content_bytes = self._run.response_bytes
         elif self._call.operation is Operation.GENERATE:
-            self._run.told_whole(fold(decode_answer(self._call.api, body, self._provider.conventions)))
+            self._run.told_whole(fold(decode_answer(self._shape, body, self._provider.conventions)))
 
     async def _relay_unnamed(self) -> None:
         """Some servers send a stream under another content type, or under none."""
@@ -274,7 +276,7 @@ class Exchange:
         return chunk
 
     async def _relay_stream(self, chunk: bytes | None = None) -> None:
-        meter = self._meter(stream_decoder(self._call.api, self._provider.conventions))
+        meter = self._meter(stream_decoder(self._shape, self._provider.conventions))
         # An upstream that ends before its first byte is still an error with a status of its own.
         first = await self._first(chunk)
         await self._start(self._response.status, STREAM_HEADERS)
@@ -292,8 +294,8 @@ class Exchange:
             self._note(meter)
 
     def _meter(self, decoder: Decoder) -> StreamRelay:
-        mend = mending(self._provider.quirks, self._call.api)
-        return StreamRelay(self._call.api, decoder, hide_usage=not self._request.wants_usage, mend=mend)
+        mend = mending(self._provider.quirks, self._shape)
+        return StreamRelay(self._shape, decoder, hide_usage=not self._request.wants_usage, mend=mend)
 
     async def _pass_stream(self, meter: StreamRelay, chunk: bytes) -> None:
         held = 0

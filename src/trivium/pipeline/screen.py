@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 
+from trivium.canon.api import Solo
 from trivium.errors import CallBlocked, CallChallenged, RequestError
 from trivium.metering.charge import Payer, payer_of
 from trivium.pipeline.authorize import check_target
@@ -88,7 +89,9 @@ def _cheaper(run: Run, screening: Screening, deps: Deps) -> Target | None:
     if screening.settings.soft_block_model is None or run.key is None:
         return None
     target = find(run.key, screening.settings.soft_block_model, deps, run)
-    if isinstance(target, RequestError):
+    if isinstance(target, RequestError) or (
+        isinstance(run.call.api, Solo) and run.call.api not in target.provider.apis
+    ):
         return None
     try:
         check_target(run.key, target, deps)

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 import msgspec
 
-from trivium.canon.api import Api
+from trivium.canon.api import Kind
 from trivium.canon.events import FinishReason
 from trivium.canon.fold import Answer
 from trivium.canon.size import Size, content_bytes
@@ -41,6 +41,7 @@ from trivium.wire.request import Request
 from trivium.wire.size import measure
 
 if TYPE_CHECKING:
+    from trivium.pipeline.once import Once
     from trivium.pipeline.own import Own
 
 CLIENT_CLOSED = 499
@@ -51,6 +52,7 @@ _LONGEST_MESSAGE = 2000
 class Run:
     """What is known of a call so far. Use as a context manager around the whole call."""
 
+    once: Once | None = None
     told: tuple[str, str] | None = None
     """Code and message of the error that the client was told."""
     journey = STRAIGHT
@@ -70,7 +72,7 @@ class Run:
         self.target: Target | None = None
         self.own: Own | None = None
         """The caller's own upstream key pays, and which that is."""
-        self.upstream_api: Api | None = None
+        self.upstream_api: Kind | None = None
         self.strict = False
         """The caller would rather have an error than a request that loses something."""
         self.losses: tuple[Loss, ...] = ()

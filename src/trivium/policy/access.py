@@ -7,14 +7,14 @@ to named organizations and users. Scopes are a key's, policies an organization's
 from __future__ import annotations
 
 from functools import lru_cache
-from typing import Annotated, Literal
+from typing import Annotated, Literal, cast
 
 import msgspec
 
-from trivium.canon.api import Api
+from trivium.canon.api import Kind
 from trivium.errors import ApiNotAvailable, CallerBlocked, KeyNotHere, ModelNotAllowed, NotAMember, ProviderNotAllowed
 from trivium.policy import addresses
-from trivium.policy.caller import Caller, Limits, Pattern, Policy, Role, matches, names_of
+from trivium.policy.caller import ApiName, Caller, Limits, Pattern, Policy, Role, matches, names_of
 
 
 class Gate(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -30,7 +30,7 @@ class Gate(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
 class HouseSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What the house's operators decide while it runs. Kept in the store; a snapshot of it is in memory."""
 
-    apis: dict[Literal["chat_completions", "responses", "messages"], Gate] = {}
+    apis: dict[ApiName, Gate] = {}
     models: Annotated[dict[Pattern, Gate], msgspec.Meta(max_length=1000)] = {}
     """By model, `*` and `?` as wildcards: every gate that fits must be open."""
     limits_by_model: Annotated[dict[Pattern, Limits], msgspec.Meta(max_length=1000)] = {}
@@ -59,9 +59,9 @@ def check_caller(caller: Caller, client_ip: str | None) -> None:
             raise NotAMember(f"A member of {caller.organization.id} for billing may spend nothing.")
 
 
-def check_api(caller: Caller, api: Api, house: HouseSettings) -> None:
+def check_api(caller: Caller, api: Kind, house: HouseSettings) -> None:
     """Raises ApiNotAvailable."""
-    gate = house.apis.get(api.value)
+    gate = house.apis.get(cast("ApiName", api.value))
     closed = gate is not None and not _is_open(gate, caller)
     if closed or (caller.scopes.apis and api.value not in caller.scopes.apis):
         raise ApiNotAvailable(f"The API `{api.value}` is not available to this key.")

@@ -25,7 +25,7 @@ MOST_WILD = 100
 """Patterns of a list that are no exact names."""
 Id = Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9._@-]{0,99}\Z")]
 """Of users, organizations, projects and accounts."""
-ApiName = Literal["chat_completions", "responses", "messages"]
+ApiName = Literal["chat_completions", "responses", "messages", "embeddings", "fim"]
 
 
 class Role(enum.StrEnum):

@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 
 import msgspec
 
-from trivium.canon.api import Api
+from trivium.canon.api import Api, Kind, Solo, kind_of
 from trivium.canon.conventions import XAI, conventions_for
 from trivium.providers.access import Access, access
 from trivium.providers.account import ServiceAccount
@@ -49,7 +49,7 @@ def embedded(model: str) -> Provider:
         name=EMBEDDED,
         kind=EMBEDDED,
         base_url="",
-        apis=frozenset(Api),
+        apis=frozenset((*Api, Solo.EMBEDDINGS)),
         counts=frozenset(COUNT_PATHS),
         models=(model,),
         collects_data=False,
@@ -109,14 +109,14 @@ def _provider(said: Said) -> Provider:
     )
 
 
-def _at(said: Said, door: Door, apis: frozenset[Api], by: Access, common: Mapping[str, object]) -> Provider:
+def _at(said: Said, door: Door, apis: frozenset[Kind], by: Access, common: Mapping[str, object]) -> Provider:
     """The provider behind one door."""
     configured = _configured(said)
     headers, *spare = ((sent_as(door.auth, key), *configured) for key in by.keys) if by.keys else (configured,)
     return Provider(
         base_url=_base_url(said, door, by),
         apis=apis,
-        counts=apis & COUNT_PATHS.keys() if door.counts else frozenset(),
+        counts=frozenset(COUNT_PATHS) & apis if door.counts else frozenset(),
         headers=headers,
         spare=tuple(spare),
         style=door.style,
@@ -124,11 +124,11 @@ def _at(said: Said, door: Door, apis: frozenset[Api], by: Access, common: Mappin
     )
 
 
-def _doors(said: Said) -> list[tuple[Door, frozenset[Api]]]:
+def _doors(said: Said) -> list[tuple[Door, frozenset[Kind]]]:
     """Where which APIs are called. Behind a base URL of the operator's own there is what stands behind the row's first
     door, or what the settings say. Raises ConfigError."""
     doors = said.row.doors
-    given = frozenset(Api.parse(api) for api in said.given.apis or ())
+    given = frozenset(map(kind_of, said.given.apis or ()))
     wanted = given or frozenset(api for door in doors for api in door.apis)
     if said.given.base_url is not None:
         found = [(doors[0], given or frozenset(doors[0].apis))]

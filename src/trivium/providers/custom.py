@@ -10,16 +10,17 @@ from typing import Annotated, Any, Literal
 
 import msgspec
 
-from trivium.canon.api import Api
+from trivium.canon.api import Api, kind_of
 from trivium.canon.conventions import UNKNOWN, conventions_for
 from trivium.providers.credential import sent_as
 from trivium.providers.provider import COUNT_PATHS, Headers, Provider
 from trivium.providers.rows import ROWS
+from trivium.settings_routing import ApiWord
 
 ModelName = Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9._:/@+-]{0,199}\Z")]
 Pattern = Annotated[str, msgspec.Meta(min_length=1, max_length=300)]
 Tools = Annotated[tuple[Pattern, ...], msgspec.Meta(max_length=200)]
-Apis = Annotated[tuple[Literal["chat", "responses", "messages"], ...], msgspec.Meta(min_length=1, max_length=3)]
+Apis = Annotated[tuple[ApiWord, ...], msgspec.Meta(min_length=1, max_length=5)]
 UpstreamId = Annotated[str, msgspec.Meta(min_length=1, max_length=256)]
 DisplayName = Annotated[str, msgspec.Meta(min_length=1, max_length=200)]
 Auth = Literal["bearer", "x-api-key"]
@@ -81,7 +82,7 @@ class CustomModel(msgspec.Struct, frozen=True, kw_only=True):
 def provider_of(model: CustomModel, key: str | None) -> Provider:
     """The server as the pipeline calls it. Its name is none that an operator could give a provider."""
     settings = model.settings
-    apis = frozenset(Api.parse(api) for api in settings.apis)
+    apis = frozenset(map(kind_of, settings.apis))
     only_messages = apis == {Api.MESSAGES}
     name = f"custom@{model.organization_id}"
     kind = "anthropic-compatible" if only_messages else "openai-compatible"
@@ -92,7 +93,7 @@ def provider_of(model: CustomModel, key: str | None) -> Provider:
         base_url=_versioned(settings.base_url, settings.apis),
         apis=apis,
         headers=_headers(settings.auth or ("x-api-key" if only_messages else "bearer"), key),
-        counts=apis & COUNT_PATHS.keys(),
+        counts=frozenset(COUNT_PATHS) & apis,
         models=(model.upstream_id,),
         conventions=conventions_for(name, UNKNOWN),
         byok=True,

@@ -6,7 +6,7 @@ from typing import Literal
 
 import msgspec
 
-from trivium.canon.api import Api
+from trivium.canon.api import Api, Kind, Solo
 from trivium.canon.usage import Conventions
 from trivium.providers.account import Account
 from trivium.providers.sigv4 import Signing
@@ -37,7 +37,7 @@ class Provider(msgspec.Struct, frozen=True, kw_only=True):
     """Its row of the provider table."""
     base_url: str
     """Without a slash at its end; the API's path is appended. Empty for the embedded model, whose port comes late."""
-    apis: frozenset[Api]
+    apis: frozenset[Kind]
     headers: Headers = ()
     """Credential and configured headers, sent with every call. Secret."""
     signing: Signing | None = None
@@ -90,7 +90,7 @@ class Provider(msgspec.Struct, frozen=True, kw_only=True):
     quirks: frozenset[str] = frozenset()
     """Names of the mendings in `providers/quirks.py` that its answers need."""
 
-    def at(self, api: Api) -> Provider:
+    def at(self, api: Kind) -> Provider:
         """The provider where it serves this API."""
         return next((door for door in self.elsewhere if api in door.apis), self) if self.elsewhere else self
 
@@ -116,5 +116,11 @@ class Provider(msgspec.Struct, frozen=True, kw_only=True):
         return f"Provider({self.name}, {self.base_url})"
 
 
-PATHS = {Api.CHAT: "/chat/completions", Api.RESPONSES: "/responses", Api.MESSAGES: "/messages"}
-COUNT_PATHS = {Api.RESPONSES: "/responses/input_tokens", Api.MESSAGES: "/messages/count_tokens"}
+PATHS: dict[Kind, str] = {
+    Api.CHAT: "/chat/completions",
+    Api.RESPONSES: "/responses",
+    Api.MESSAGES: "/messages",
+    Solo.EMBEDDINGS: "/embeddings",
+    Solo.FIM: "/fim/completions",
+}
+COUNT_PATHS: dict[Api, str] = {Api.RESPONSES: "/responses/input_tokens", Api.MESSAGES: "/messages/count_tokens"}

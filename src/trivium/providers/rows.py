@@ -15,18 +15,19 @@ from collections.abc import Mapping
 
 import msgspec
 
-from trivium.canon.api import Api
+from trivium.canon.api import Api, Kind, Solo
 from trivium.canon.conventions import DEFAULT, MISTRAL, UNKNOWN
 from trivium.canon.usage import Conventions
 
 _CHAT, _RESPONSES, _MESSAGES = Api.CHAT, Api.RESPONSES, Api.MESSAGES
 _ALL = (_CHAT, _RESPONSES, _MESSAGES)
+_EMBEDDINGS, _FIM = Solo.EMBEDDINGS, Solo.FIM
 
 
 class Door(msgspec.Struct, frozen=True, kw_only=True):
     """Where a family of APIs is served. `{region}`, `{project}` and `{host}` in an address are filled in."""
 
-    apis: tuple[Api, ...]
+    apis: tuple[Kind, ...]
     base_urls: tuple[str, ...] = ()
     """A caller's own key is tried at each in turn; the last is where keys are good in any case, and the house's go.
     None: settings, or each key, come with their own."""
@@ -88,7 +89,7 @@ class Row(msgspec.Struct, frozen=True, kw_only=True):
     """For the page of providers."""
 
 
-def _door(url: str, *apis: Api, auth: str = "bearer", counts: bool = False) -> Door:
+def _door(url: str, *apis: Kind, auth: str = "bearer", counts: bool = False) -> Door:
     return Door(apis=apis or (_CHAT,), base_urls=(url,), auth=auth, counts=counts)
 
 
@@ -100,7 +101,7 @@ _ON_OWN_MACHINE = "runs on your own machines: nothing of a call leaves them"
 ROWS: dict[str, Row] = {
     "openai": Row(  # platform.openai.com/docs/api-reference; developers.openai.com/api/docs/guides/your-data
         title="OpenAI",
-        doors=(_door("https://api.openai.com/v1", _CHAT, _RESPONSES, counts=True),),
+        doors=(_door("https://api.openai.com/v1", _CHAT, _RESPONSES, _EMBEDDINGS, counts=True),),
         key_env="OPENAI_API_KEY",
         collects_data=False,
         counting=DEFAULT,
@@ -114,9 +115,9 @@ ROWS: dict[str, Row] = {
         collects_data=False,
         counting=DEFAULT,
     ),
-    "openrouter": Row(  # openrouter.ai/docs/api-reference
+    "openrouter": Row(  # openrouter.ai/docs/api-reference, /docs/api_reference/embeddings
         title="OpenRouter",
-        doors=(_door("https://openrouter.ai/api/v1", *_ALL),),
+        doors=(_door("https://openrouter.ai/api/v1", *_ALL, _EMBEDDINGS),),
         key_env="OPENROUTER_API_KEY",
         generations="/generation?id={id}",
         tells_byok=True,
@@ -125,7 +126,7 @@ ROWS: dict[str, Row] = {
     ),
     "vercel": Row(  # vercel.com/docs/ai-gateway/sdks-and-apis
         title="Vercel",
-        doors=(_door("https://ai-gateway.vercel.sh/v1", *_ALL, counts=True),),
+        doors=(_door("https://ai-gateway.vercel.sh/v1", *_ALL, _EMBEDDINGS, counts=True),),
         key_env="AI_GATEWAY_API_KEY",
         generations="/generation?id={id}",
         reports_cost=True,
@@ -159,7 +160,7 @@ ROWS: dict[str, Row] = {
     ),
     "google": Row(  # ai.google.dev/gemini-api/docs/openai
         title="Google",
-        doors=(_door("https://generativelanguage.googleapis.com/v1beta/openai"),),
+        doors=(_door("https://generativelanguage.googleapis.com/v1beta/openai", _CHAT, _EMBEDDINGS),),
         key_env="GEMINI_API_KEY",
         root="/v1beta/openai",
         list_prefix="models/",
@@ -236,17 +237,22 @@ ROWS: dict[str, Row] = {
         signs=True,
         note=f"models of other makers at Bedrock; {_NEEDS_REGION}",
     ),
-    "mistral": Row(  # docs.mistral.ai/api
+    "mistral": Row(  # docs.mistral.ai/api, its endpoint/embeddings and endpoint/fim
         title="Mistral",
-        doors=(_door("https://api.mistral.ai/v1"),),
+        doors=(_door("https://api.mistral.ai/v1", _CHAT, _EMBEDDINGS, _FIM),),
         key_env="MISTRAL_API_KEY",
         counting=MISTRAL,
     ),
     "codestral": Row(  # docs.mistral.ai/capabilities/code_generation: a host and keys of its own
         title="Codestral",
-        doors=(_door("https://codestral.mistral.ai/v1"),),
+        doors=(_door("https://codestral.mistral.ai/v1", _CHAT, _FIM),),
         key_env="CODESTRAL_API_KEY",
         counting=MISTRAL,
+    ),
+    "inception": Row(  # docs.inceptionlabs.ai
+        title="Inception",
+        doors=(_door("https://api.inceptionlabs.ai/v1", _CHAT, _FIM),),
+        key_env="INCEPTION_API_KEY",
     ),
     # docs.x.ai/developers/rest-api-reference, its Messages API is deprecated there; docs.x.ai/developers/faq/security
     "xai": Row(
@@ -290,7 +296,7 @@ ROWS: dict[str, Row] = {
     "qwen": Row(  # alibabacloud.com/help/en/model-studio: base-url, anthropic-api-messages
         title="Qwen",
         doors=(
-            _door("https://dashscope-intl.aliyuncs.com/compatible-mode/v1"),
+            _door("https://dashscope-intl.aliyuncs.com/compatible-mode/v1", _CHAT, _EMBEDDINGS),
             _door("https://dashscope-intl.aliyuncs.com/apps/anthropic/v1", _MESSAGES),
         ),
         key_env="DASHSCOPE_API_KEY",
@@ -306,7 +312,7 @@ ROWS: dict[str, Row] = {
     ),
     "together": Row(  # docs.together.ai/docs: openai-api-compatibility, privacy-and-security
         title="Together",
-        doors=(_door("https://api.together.xyz/v1"),),
+        doors=(_door("https://api.together.xyz/v1", _CHAT, _EMBEDDINGS),),
         key_env="TOGETHER_API_KEY",
         collects_data=False,
         retains_data=False,
@@ -316,7 +322,7 @@ ROWS: dict[str, Row] = {
     # are translated.
     "fireworks": Row(
         title="Fireworks",
-        doors=(_door("https://api.fireworks.ai/inference/v1", _CHAT, _MESSAGES),),
+        doors=(_door("https://api.fireworks.ai/inference/v1", _CHAT, _MESSAGES, _EMBEDDINGS),),
         key_env="FIREWORKS_API_KEY",
         root="/inference/v1",
         collects_data=False,
@@ -329,7 +335,7 @@ ROWS: dict[str, Row] = {
     ),
     "ollama": Row(  # docs.ollama.com/api: openai-compatibility, anthropic-compatibility
         title="Ollama",
-        doors=(_door("http://127.0.0.1:11434/v1", *_ALL),),
+        doors=(_door("http://127.0.0.1:11434/v1", *_ALL, _EMBEDDINGS),),
         collects_data=False,
         retains_data=False,
         note=_ON_OWN_MACHINE,
@@ -342,14 +348,14 @@ ROWS: dict[str, Row] = {
     ),
     "vllm": Row(  # docs.vllm.ai/en/stable/serving/online_serving
         title="vLLM",
-        doors=(_door("http://127.0.0.1:8000/v1", *_ALL, counts=True),),
+        doors=(_door("http://127.0.0.1:8000/v1", *_ALL, _EMBEDDINGS, counts=True),),
         collects_data=False,
         retains_data=False,
         note=_ON_OWN_MACHINE,
     ),
     "llama.cpp": Row(  # github.com/ggml-org/llama.cpp, tools/server/README.md
         title="llama.cpp",
-        doors=(_door("http://127.0.0.1:8080/v1", *_ALL, counts=True),),
+        doors=(_door("http://127.0.0.1:8080/v1", *_ALL, _EMBEDDINGS, counts=True),),
         collects_data=False,
         retains_data=False,
         quirks=frozenset({"responses-numbering"}),

@@ -15,7 +15,7 @@ from typing import Any
 
 import msgspec
 
-from trivium.canon.api import Api
+from trivium.canon.api import Kind
 from trivium.canon.conventions import conventions_for
 from trivium.providers.credential import Credential, sent_as
 from trivium.providers.provider import COUNT_PATHS, Provider
@@ -76,7 +76,7 @@ VENDORS: dict[str, Vendor] = {
     "openai": _vendor(
         "openai",
         names=r"openai/((?!gpt-oss).+)",
-        bare=r"(?!gpt-oss)(gpt-|chatgpt-|o\d).*",
+        bare=r"(?!gpt-oss)(gpt-|chatgpt-|o\d|text-embedding-(?:3|ada)-).*",
         vercel="openai",
     ),
     "google": _vendor(
@@ -100,6 +100,11 @@ VENDORS: dict[str, Vendor] = {
         namespaces=("mistralai", "mistral", "codestral"),
         bare=r"codestral-.+",
         vercel="mistral",
+    ),
+    "inception": _vendor(
+        "inception",
+        names=r"inception/(.+)",
+        bare=r"mercury-.+",
     ),
     "xai": _vendor(
         "xai",
@@ -187,7 +192,7 @@ def _own_id(vendor: str, model: str) -> str:
     return model
 
 
-def door_of(vendor: str, model: str, api: Api, *, own_url: bool) -> Door:
+def door_of(vendor: str, model: str, api: Kind, *, own_url: bool) -> Door:
     """The door for a client's API. Behind a base URL of somebody's own there is what stands behind the vendor's
     first."""
     every = VENDORS[vendor].doors
@@ -207,7 +212,7 @@ def provider_of(vendor: str, door: Door, *, own_url: bool = False) -> Provider:
         kind=kind,
         base_url=door.base_urls[-1] if door.base_urls else "",
         apis=apis,
-        counts=apis & COUNT_PATHS.keys() if door.counts else frozenset(),
+        counts=frozenset(COUNT_PATHS) & apis if door.counts else frozenset(),
         list_path=ROWS[kind].list_path,
         list_prefix=ROWS[kind].list_prefix,
         conventions=conventions_for(vendor, ROWS[kind].counting),

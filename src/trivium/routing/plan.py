@@ -13,7 +13,7 @@ from collections.abc import Sequence
 
 import msgspec
 
-from trivium.canon.api import Api
+from trivium.canon.api import Kind
 from trivium.routing.catalog import Target
 from trivium.routing.health import Health
 from trivium.settings_routing import CanarySettings
@@ -26,7 +26,7 @@ _NEXT = "if those before it fail"
 class Asked(msgspec.Struct, frozen=True, kw_only=True):
     """What of a call decides about its route."""
 
-    api: Api
+    api: Kind
     salt: str
     whose: str
     """The task, session or user."""

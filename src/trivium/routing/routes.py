@@ -6,7 +6,7 @@ from collections.abc import Collection, Mapping
 
 import msgspec
 
-from trivium.canon.api import Api
+from trivium.canon.api import Kind, kind_of
 from trivium.settings import Settings, wrong_setting
 from trivium.settings_routing import CatalogModelSettings, RouteSettings
 
@@ -19,7 +19,7 @@ class Route(msgspec.Struct, frozen=True):
     model: str
     """The provider's own id."""
     weight: int = 0
-    apis: frozenset[Api] | None = None
+    apis: frozenset[Kind] | None = None
     """Those of the provider's in which it has the model; None: all."""
     collects: bool = False
     """Prompts may be kept or learnt from by this route, whatever is known of its provider."""
@@ -54,7 +54,7 @@ def _route(said: RouteSettings) -> Route:
         provider,
         model,
         weight=said.weight,
-        apis=frozenset(map(Api.parse, said.apis)) if said.apis else None,
+        apis=frozenset(map(kind_of, said.apis)) if said.apis else None,
         collects="data_collection" in said.needs,
         retains="data_retention" in said.needs,
     )

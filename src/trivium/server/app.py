@@ -127,7 +127,7 @@ class App:
         if not known and model is None and asked is None:
             raise PathNotFound(
                 f"There is nothing at {path[:200]}. The paths are /v1/chat/completions, /v1/responses, "
-                "/v1/messages and /v1/models."
+                "/v1/messages, /v1/embeddings, /v1/fim/completions and /v1/models."
             )
         if path in CALLS and headers.get(b"upgrade", b"").lower() == b"websocket":
             # Codex tries one first, and at this status goes on over HTTP at once.

@@ -46,6 +46,7 @@ from trivium.server.desk import Desk
 from trivium.server.explaining import explainer
 from trivium.server.screening import screening
 from trivium.settings import Settings, wrong_setting
+from trivium.store.call_answers import call_answers
 from trivium.store.counters import counters
 from trivium.store.rotation import status
 from trivium.store.store import Store
@@ -111,6 +112,7 @@ class Gateway:
             counters=self.counters,
             custom_models=self.store.custom_models,
             routing=settings.routing,
+            answers=call_answers(self.store.ledger.writer, clock, settings.idempotency),
         )
         self.deps.autos = autos(settings, self.providers)
         self.desk = Desk(self.deps, self.store, settings.catalog)

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 import msgspec
 
-from trivium.canon.api import Api
+from trivium.canon.api import Api, Kind, Solo
 from trivium.pipeline.call import Operation
 
 PREFIXES = ("/v1", "/v1/v1", "/api/gateway", "/api/gateway/v1", "/api/openrouter", "/api/openrouter/v1", "/api/v1")
@@ -17,7 +17,7 @@ ask by now (7.7.7 still asks under `/api/openrouter` and `/api/gateway`)."""
 class Route(msgspec.Struct, frozen=True):
     """A model call. The catalogue's paths are listed beside it in `MODELS`."""
 
-    api: Api
+    api: Kind
     operation: Operation
 
 
@@ -27,9 +27,14 @@ _CALLS = {
     "/responses/input_tokens": Route(Api.RESPONSES, Operation.COUNT_TOKENS),
     "/messages": Route(Api.MESSAGES, Operation.GENERATE),
     "/messages/count_tokens": Route(Api.MESSAGES, Operation.COUNT_TOKENS),
+    "/embeddings": Route(Solo.EMBEDDINGS, Operation.GENERATE),
+    "/fim/completions": Route(Solo.FIM, Operation.GENERATE),
 }
 
-CALLS: Mapping[str, Route] = {prefix + path: route for prefix in PREFIXES for path, route in _CALLS.items()}
+CALLS: Mapping[str, Route] = {
+    **{prefix + path: route for prefix in PREFIXES for path, route in _CALLS.items()},
+    "/api/fim/completions": _CALLS["/fim/completions"],  # where Kilo's clients ask
+}
 EXPLAIN = frozenset(prefix + "/explain" for prefix in PREFIXES)
 """What would become of a request (`pipeline/explain.py`)."""
 MODELS = frozenset(prefix + "/models" for prefix in PREFIXES)

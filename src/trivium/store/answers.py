@@ -25,7 +25,7 @@ from trivium.store.writer import AROUND, Writer
 
 KEPT_MS = 24 * 3_600_000
 _NONCE = 12
-_TOKEN = 8
+TOKEN = 8
 """Bytes that stand in a row for an answer that is not known yet: fewer than any sealed one has."""
 _T = TypeVar("_T")
 _R = TypeVar("_R")
@@ -39,20 +39,42 @@ class Answered(OperationError):
         self.content = content
 
 
-class Keeping:
-    """One write with an idempotency key. `question` is all of the request; `encode` makes the answer of what a change
-    returned, or None where that is not what is answered with."""
+class Slot:
+    """Where the answer to one request lies. `question` is all of the request."""
 
-    def __init__(
-        self, *, credential: str, key: str, question: bytes, now_ms: int, encode: Callable[[Any], bytes | None]
-    ) -> None:
+    def __init__(self, *, credential: str, key: str, question: bytes, now_ms: int) -> None:
         secret = hmac.digest(credential.encode("utf-8", "surrogateescape"), key.encode(), hashlib.sha256)
         self._id = hmac.digest(secret, b"id", hashlib.sha256)
         self._question = hmac.digest(secret, b"question" + question, hashlib.sha256)
         self._cipher = AESGCM(hmac.digest(secret, b"seal", hashlib.sha256))
         self._now_ms = now_ms
+        self._token = os.urandom(TOKEN)
+
+    def _asks(self, question: bytes) -> bool:
+        """Whether a row is of the same request."""
+        return hmac.compare_digest(bytes(question), self._question)
+
+    def _sealed(self, content: bytes) -> bytes:
+        nonce = os.urandom(_NONCE)
+        return nonce + self._cipher.encrypt(nonce, content, self._question)
+
+    def _unsealed(self, sealed: bytes) -> bytes | None:
+        """None where it is damaged."""
+        try:
+            return self._cipher.decrypt(sealed[:_NONCE], sealed[_NONCE:], self._question)
+        except InvalidTag:
+            return None
+
+
+class Keeping(Slot):
+    """One write with an idempotency key. `encode` makes the answer of what a change returned, or None where that is not
+    what is answered with."""
+
+    def __init__(
+        self, *, credential: str, key: str, question: bytes, now_ms: int, encode: Callable[[Any], bytes | None]
+    ) -> None:
+        super().__init__(credential=credential, key=key, question=question, now_ms=now_ms)
         self._encode = encode
-        self._token = os.urandom(_TOKEN)
         self._written: bytes | None = None
         """What we have put into the row last."""
         self.shown: Callable[[Any], Any] = _same
@@ -120,7 +142,7 @@ class Keeping:
 
     def _found(self, rows: list[Row]) -> bytes | None:
         for question, sealed in rows:
-            if not hmac.compare_digest(bytes(question), self._question):
+            if not self._asks(question):
                 raise KeyReused(
                     "This Idempotency-Key came with another request before. Use a new one for each new request.",
                     param="Idempotency-Key",
@@ -128,20 +150,15 @@ class Keeping:
             return self._opened(bytes(sealed))
         return None
 
-    def _sealed(self, content: bytes) -> bytes:
-        nonce = os.urandom(_NONCE)
-        return nonce + self._cipher.encrypt(nonce, content, self._question)
-
     def _opened(self, sealed: bytes) -> bytes:
-        if len(sealed) == _TOKEN:
+        if len(sealed) == TOKEN:
             raise Conflict(
                 "This request was carried out, and its answer is not there: send it again in a moment. If it is not"
                 " there then, it was lost in a crash; look at what the request has changed."
             )
-        try:
-            return self._cipher.decrypt(sealed[:_NONCE], sealed[_NONCE:], self._question)
-        except InvalidTag as error:
-            raise Conflict("The answer that was kept under this Idempotency-Key is damaged. Use a new one.") from error
+        if (content := self._unsealed(sealed)) is None:
+            raise Conflict("The answer that was kept under this Idempotency-Key is damaged. Use a new one.")
+        return content
 
 
 _KEEPING: ContextVar[Keeping | None] = ContextVar("keeping", default=None)

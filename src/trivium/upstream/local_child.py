@@ -34,6 +34,11 @@ DEFAULT_ANSWER = 1024
 """Tokens of an answer whose request names no limit; a small model may otherwise run on until its context is full."""
 HTTP_THREADS = 128
 """llama.cpp keeps a thread for every open connection, waiting ones included; health checks must still get through."""
+BATCH = 512
+"""Tokens that are read at once. No text for which a vector is asked may have more, and memory for it grows by 1.8 MB a
+token, with the words that the model knows."""
+MEAN_POOLING = 1
+"""`LLAMA_POOLING_TYPE_MEAN` of llama.h."""
 PING = 5
 """Seconds of silence after which a stream carries a comment line."""
 
@@ -164,7 +169,9 @@ def _parameters(params: Any, path: Path, options: argparse.Namespace) -> Any:
     params.n_ctx = options.slots * options.context
     params.cpuparams.n_threads = params.cpuparams_batch.n_threads = options.threads
     params.cpuparams.poll = params.cpuparams_batch.poll = 0  # wait without spinning
-    params.n_batch = 512
+    params.n_batch = BATCH
+    params.embedding = True  # beside chat, which it does not slow down
+    params.pooling_type = MEAN_POOLING  # one vector of a text, and not one of each token; its length is 1 by default
     params.n_predict = DEFAULT_ANSWER
     params.n_threads_http = HTTP_THREADS
     params.sse_ping_interval = PING

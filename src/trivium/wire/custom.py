@@ -9,7 +9,7 @@ from typing import Any
 
 import msgspec
 
-from trivium.canon.api import Api
+from trivium.canon.api import Api, Kind
 from trivium.wire import body as json_body
 from trivium.wire.lenient import dump, mapping, parse, sequence, text
 from trivium.wire.losses import Losses
@@ -17,7 +17,7 @@ from trivium.wire.request import MAX_TOKENS, Request
 from trivium.wire.toolgate import ToolGate
 from trivium.wire.toolnames import full_name
 
-OURS = frozenset(("model", "messages", "input", "stream", "stream_options", "background"))
+OURS = frozenset(("model", "messages", "input", "prompt", "suffix", "stream", "stream_options", "background"))
 """Members that no extra body may set: they are the request, or say in which way it is answered."""
 
 _LISTS = ("tools", "functions", "mcp_servers")
@@ -33,7 +33,7 @@ _LEFT_OUT = "this model is not given this tool"
 _SET = "this model's settings say otherwise"
 
 
-def without_tools(request: Request, gate: ToolGate, to: Api, losses: Losses) -> Request:
+def without_tools(request: Request, gate: ToolGate, to: Kind, losses: Losses) -> Request:
     """The request with the tools that the model is given, which is asked in the API `to`. A choice among others goes
     with them. Raises InvalidJson."""
     if request.members.keys().isdisjoint((*_LISTS, *_CHOICES, *_SWITCHES, "plugins")):
@@ -56,7 +56,7 @@ def without_tools(request: Request, gate: ToolGate, to: Api, losses: Losses) -> 
 
 
 def extended(  # noqa: PLR0917
-    request: Request, api: Api, body: bytes, extra: Mapping[str, Any], output_limit: int | None, losses: Losses
+    request: Request, api: Kind, body: bytes, extra: Mapping[str, Any], output_limit: int | None, losses: Losses
 ) -> bytes:
     """The body for the upstream, in this API, with the members that the model's admins set. Objects are merged. Raises
     InvalidJson."""
@@ -109,7 +109,7 @@ class _Sieve:
                 members["plugins"] = msgspec.Raw(msgspec.json.encode(kept))
                 self._losses.add("plugins", _LEFT_OUT)
 
-    def filter_choice(self, api: Api, members: json_body.Members, name: str) -> None:
+    def filter_choice(self, api: Kind, members: json_body.Members, name: str) -> None:
         """A choice by words alone, such as `auto`, is as good as before."""
         choice = mapping(_value(members[name]))
         if not choice or (api is Api.MESSAGES and choice.get("type") != "tool"):

@@ -13,7 +13,7 @@ from collections.abc import Callable
 
 import msgspec
 
-from trivium.canon.api import Api
+from trivium.canon.api import Api, Solo
 from trivium.canon.traits import Traits
 from trivium.errors import InvalidJson
 from trivium.settings_auto import AutoChoice
@@ -43,6 +43,8 @@ def dressed(request: Request, choice: AutoChoice, traits: Traits | None) -> Requ
     """The request with what the choice says. `traits`: of an upstream that speaks the client's API, of its Chat where
     that is Responses; None: the request will be translated."""
     if choice.reasoning is None and choice.effort is None and choice.verbosity is None:
+        return request
+    if isinstance(request.api, Solo):
         return request
     changes = _SETTERS[request.api](request, choice, traits)
     if not changes:

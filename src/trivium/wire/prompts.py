@@ -13,7 +13,8 @@ from typing import TypeVar
 
 import msgspec
 
-from trivium.canon.api import Api
+from trivium.canon.api import Api, Kind, Solo
+from trivium.wire.body import Members
 from trivium.wire.request import Request
 
 _ABSENT = msgspec.Raw(b"null")
@@ -58,6 +59,8 @@ class Prompts(msgspec.Struct, frozen=True):
 
 _SYSTEM = {Api.CHAT: "", Api.RESPONSES: "instructions", Api.MESSAGES: "system"}
 _CONVERSATION = {Api.CHAT: "messages", Api.RESPONSES: "input", Api.MESSAGES: "messages"}
+_PLAIN = {Solo.EMBEDDINGS: ("input",), Solo.FIM: ("prompt", "suffix")}
+"""What is said where nobody converses."""
 _SAYS_SYSTEM = ("system", "developer")
 _TEXTS = (None, "text", "input_text", "output_text")
 """Types of parts whose `text` is said; a part without a type is read as one by most servers."""
@@ -73,6 +76,7 @@ _tools = msgspec.json.Decoder(list[_Tool])
 _tool = msgspec.json.Decoder(_Tool)
 _raws = msgspec.json.Decoder(list[msgspec.Raw])
 _string = msgspec.json.Decoder(str)
+_texts = msgspec.json.Decoder(list[str])
 
 
 class _Crowded(Exception):
@@ -82,6 +86,8 @@ class _Crowded(Exception):
 def prompts(request: Request) -> Prompts:
     """The system prompt and the user's last words."""
     members = request.members
+    if isinstance(request.api, Solo):
+        return _plain_words(request.api, members)
     try:
         first = _text(members.get(_SYSTEM[request.api], _ABSENT))
     except _Crowded:
@@ -108,6 +114,22 @@ def offered_tools(request: Request) -> tuple[str, ...]:
     if request.api is Api.MESSAGES:
         names += [f"mcp:{_word(server.name) or _UNKNOWN}" for server in _offered(request, "mcp_servers")]
     return tuple(names[:_MOST_TOOLS])
+
+
+def _plain_words(api: Solo, members: Members) -> Prompts:
+    """Texts; tokens are none that anybody here can read."""
+    said, read = [], True
+    for name in _PLAIN[api]:
+        raw = members.get(name, _ABSENT)
+        if (text := _string_of(raw)) is not None:
+            said.append(text)
+        elif _begins(raw) == b"[":
+            try:
+                _check_crowd(raw, b",")
+                said += _texts.decode(raw)
+            except (_Crowded, ValueError, RecursionError):
+                read = False
+    return Prompts(user="\n".join(said) if any(map(str.strip, said)) else None, read=read)
 
 
 def _last_words(turns: list[_Turn], roles: list[str | None]) -> str | None:
@@ -137,7 +159,7 @@ def _offered(request: Request, name: str) -> list[_Tool]:
         return []
 
 
-def _tool_name(tool: _Tool, api: Api) -> str:
+def _tool_name(tool: _Tool, api: Kind) -> str:
     kind = _word(tool.type)
     if kind == "mcp":
         return f"mcp:{_word(tool.server_label) or _UNKNOWN}"

@@ -12,10 +12,11 @@ from typing import Annotated
 
 import msgspec
 
-from trivium.canon.api import Api
+from trivium.canon.api import KINDS, Api, Kind, Solo
 from trivium.errors import FieldInvalid, FieldUnsupported, InvalidJson, ModelMissing
 from trivium.wire import body as json_body
 from trivium.wire.losses import Loss, Losses
+from trivium.wire.solo import check_fields
 from trivium.wire.unsealed import without_envelopes
 
 OURS = "trivium_fallbacks"
@@ -26,7 +27,7 @@ _Names = Annotated[tuple[Annotated[str, msgspec.Meta(min_length=1)], ...], msgsp
 class Request(msgspec.Struct, frozen=True, kw_only=True):
     """A parsed request. `model` is as the client wrote it, without blanks around it."""
 
-    api: Api
+    api: Kind
     body: bytes
     members: json_body.Members
     model: str
@@ -45,13 +46,13 @@ class Rendered(msgspec.Struct, frozen=True):
     losses: tuple[Loss, ...] = ()
 
 
-def parse(api: Api, body: bytes) -> Request:
+def parse(api: Kind, body: bytes) -> Request:
     """Raises InvalidJson, FieldInvalid, FieldUnsupported, ModelMissing."""
     found = json_body.members(body)
     model = (json_body.text(found, "model") or "").strip()
     if not model:
         raise ModelMissing("The field `model` is required: name the model that should answer.", param="model")
-    stream = json_body.flag(found, "stream")
+    stream = api is not Solo.EMBEDDINGS and json_body.flag(found, "stream")
     fallbacks: tuple[str, ...] = ()
     if OURS in found:
         fallbacks = _names(bytes(found.pop(OURS)))
@@ -76,7 +77,7 @@ def _names(raw: bytes) -> tuple[str, ...]:
         raise FieldInvalid(f"`{OURS}` must be a list of up to {MOST_FALLBACKS} names of models.", param=OURS) from None
 
 
-def _limit(api: Api, found: json_body.Members) -> int | None:
+def _limit(api: Kind, found: json_body.Members) -> int | None:
     """The most tokens that an answer may have by the request: the largest, where two are named, for servers differ in
     which one they read. One that cannot be read, or says that there is none, is no limit whatever the other says.
     Raises FieldUnsupported where nobody could say how many answers are asked for."""
@@ -92,7 +93,10 @@ def without_body(request: Request) -> Request:
 
 
 def check_stateless(request: Request) -> None:
-    """Raises FieldUnsupported for what only a server with memory could honour."""
+    """Raises FieldUnsupported for what only a server with memory could honour, and what `check_fields` does of an API
+    that stands alone."""
+    if isinstance(request.api, Solo):
+        check_fields(request.api, request.members)
     for name, refused in _STATEFUL[request.api].items():
         if name in request.members and refused(bytes(request.members[name])):
             raise FieldUnsupported(
@@ -108,7 +112,9 @@ def render(request: Request, model: str) -> Rendered:
     another upstream sealed. Raises InvalidJson."""
     losses = Losses()
     request = _of_one_model(request, losses)
-    changes = without_envelopes(request.api, request.body, request.members, losses)
+    changes: dict[str, bytes] = {}
+    if isinstance(request.api, Api):
+        changes = without_envelopes(request.api, request.body, request.members, losses)
     if bytes(request.members["model"]) != (name := msgspec.json.encode(model)):
         changes["model"] = name
     if request.api is Api.CHAT and request.stream:
@@ -185,7 +191,7 @@ def _present(raw: bytes) -> bool:
     return raw != b"null"
 
 
-_STATEFUL: dict[Api, dict[str, Callable[[bytes], bool]]] = {
+_STATEFUL: dict[Kind, dict[str, Callable[[bytes], bool]]] = {
     Api.CHAT: {},
     Api.RESPONSES: {
         "previous_response_id": _present,
@@ -194,6 +200,8 @@ _STATEFUL: dict[Api, dict[str, Callable[[bytes], bool]]] = {
         "input": _refers_to_items,
     },
     Api.MESSAGES: {"thread": _present},
+    Solo.EMBEDDINGS: {},
+    Solo.FIM: {},
 }
 
 _MOST_ITEMS = 300_000
@@ -206,14 +214,18 @@ _ROUTING = "providerOptions"
 _FALLBACKS = ("models", "fallbacks")
 """Members that name other models, in OpenRouter's words and in Anthropic's."""
 
-MAX_TOKENS = {
+MAX_TOKENS: dict[Kind, tuple[str, ...]] = {
     Api.CHAT: ("max_completion_tokens", "max_tokens"),
     Api.RESPONSES: ("max_output_tokens",),
     Api.MESSAGES: ("max_tokens",),
+    Solo.EMBEDDINGS: (),
+    Solo.FIM: ("max_tokens",),
 }
 
-_READ = {
-    api: ("model", "stream", *MAX_TOKENS[api], *_STATEFUL[api], *extra)
-    for api, extra in ((Api.CHAT, ("stream_options",)), (Api.RESPONSES, ("store",)), (Api.MESSAGES, ()))
+_MORE_READ: dict[Kind, tuple[str, ...]] = {
+    Api.CHAT: ("stream_options",),
+    Api.RESPONSES: ("store",),
+    Solo.EMBEDDINGS: ("input", "dimensions", "encoding_format"),
 }
+_READ = {api: ("model", "stream", *MAX_TOKENS[api], *_STATEFUL[api], *_MORE_READ.get(api, ())) for api in KINDS}
 """The members on whose values the gateway decides something."""

@@ -15,7 +15,7 @@ from typing import Any
 
 import msgspec
 
-from trivium.canon.api import Api
+from trivium.canon.api import Api, Kind, Solo
 from trivium.canon.size import DOCUMENT, FILM, IMAGE, SOUND, Medium, Size
 from trivium.wire.body import Members, count
 from trivium.wire.lenient import parse
@@ -110,7 +110,12 @@ _SWITCHES = {
 _ONLINE = ":online"
 """OpenRouter's suffix for a model that searches the web first."""
 
-_CONVERSATION = {Api.CHAT: ("messages",), Api.RESPONSES: ("input",), Api.MESSAGES: ("system", "messages")}
+_CONVERSATION: dict[Kind, tuple[str, ...]] = {
+    Api.CHAT: ("messages",),
+    Api.RESPONSES: ("input",),
+    Api.MESSAGES: ("system", "messages"),
+}
+"""Where media may stand."""
 
 _UNIT = 6
 """Weights are sixths of a token."""
@@ -180,7 +185,7 @@ def service_tier(request: Request) -> str | None:
 def measure(request: Request) -> Size:
     """The size of a request. Whatever it holds, this does not fail."""
     api, members, found = request.api, request.members, _Found()
-    for name in _CONVERSATION[api]:
+    for name in _CONVERSATION.get(api, ()):
         if name in members:
             _walk(_read(bytes(members[name])), found)
     if "cache_control" in members:
@@ -202,7 +207,7 @@ def measure(request: Request) -> Size:
         sound_tokens_most=found.sound,
         sealed_bytes=found.sealed,
         vendor_tools=found.vendor_tools,
-        answers=min(max(count(members, "n") or 1, 1), _MOST_ANSWERS) if api is Api.CHAT else 1,
+        answers=_answers(api, members),
         speaks="modalities" in members and b'"audio"' in bytes(members["modalities"]),
         server_tools=hosted,
         cache_marked=found.marked,
@@ -210,6 +215,13 @@ def measure(request: Request) -> Size:
         service_tier=service_tier(request),
         stream=request.stream,
     )
+
+
+def _answers(api: Kind, members: Members) -> int:
+    """How many are asked for. Vectors are none that has tokens."""
+    if api is Api.CHAT:
+        return min(max(count(members, "n") or 1, 1), _MOST_ANSWERS)
+    return 0 if api is Solo.EMBEDDINGS else 1
 
 
 def most_tokens(text: bytes) -> int:

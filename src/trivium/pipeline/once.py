@@ -1,0 +1,156 @@
+"""Calls with an idempotency key: the same call again gets the answer that it got, and costs nothing.
+
+A call without that header pays for none of this. What is kept are the bytes that the client was sent, of whole good
+answers alone, errors inside an answer excepted: a call that failed is made anew. It is looked at after everything that
+says whether the caller may make the call, and before whatever counts it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+
+import msgspec
+
+from trivium.canon.api import Api
+from trivium.errors import FieldInvalid, Overloaded
+from trivium.pipeline.authenticate import credential_of
+from trivium.pipeline.call import Call, Headers, Operation, Reply
+from trivium.pipeline.deps import Answers, Deps, Place
+from trivium.pipeline.settle import Run
+from trivium.policy.caller import Caller
+from trivium.wire.request import Request
+
+KEYS = (b"x-trivium-idempotency-key", b"idempotency-key")
+"""The first that is there counts."""
+REPLAYED = "replayed"
+"""The flag of a record whose call got an answer from before."""
+_LONGEST_KEY = 255
+_KEPT_HEADERS = frozenset((b"content-type", b"x-trivium-loss", b"cache-control", b"x-accel-buffering"))
+"""What of an answer's headers is said again; others are of the moment."""
+
+
+class _Kept(msgspec.Struct, array_like=True):
+    status: int
+    headers: Headers
+    body: bytes
+
+
+_decode = msgspec.msgpack.Decoder(_Kept).decode
+_encode = msgspec.msgpack.Encoder().encode
+
+
+async def claimed(call: Call, request: Request, reply: Reply, run: Run, deps: Deps) -> Once | None:
+    """The claim of a call with such a header to be the only one; None where the header is passed over. Raises
+    FieldInvalid, IdempotencyConflict, CallInProgress, StoreUnavailable."""
+    if run.key is None or deps.answers is None or call.operation is not Operation.GENERATE:
+        return None
+    name = next(name for name in KEYS if name in call.headers)
+    key = call.headers[name].strip().decode("latin-1")
+    if not 0 < len(key) <= _LONGEST_KEY:
+        raise FieldInvalid(f"An idempotency key has 1 to {_LONGEST_KEY} characters.", param=name.decode())
+    credential = credential_of(call.headers) or ""
+    payer = run.key.organization.id if run.key.organization is not None else ""
+    asked = hashlib.sha256(request.body).digest()
+    question = b"%b %d %b %b" % (call.api.value.encode(), run.strict, asked, call.query)
+    place = deps.answers.place(f"{credential}\n{payer}", key, question)
+    return Once(call, reply, run, deps, place, await place.claim(), keeps=_keeps(run.key, deps.answers))
+
+
+def _keeps(caller: Caller, answers: Answers) -> bool:
+    """Whether the answer may be kept. Of an organization's calls nothing is, as of prompts (docs/idempotency.md)."""
+    if caller.organization is None:
+        return True
+    return answers.settings.organizations and not caller.organization.settings.policy.zdr
+
+
+class Once:
+    """The client's reply, with a copy of what goes there."""
+
+    def __init__(  # noqa: PLR0917
+        self, call: Call, reply: Reply, run: Run, deps: Deps, place: Place, before: bytes | None, *, keeps: bool
+    ) -> None:
+        self._call = call
+        self._reply = reply
+        self._run = run
+        self._deps = deps
+        self._place = place
+        self._before = before
+        self._keeps = keeps
+        self._status = 0
+        self._headers: Headers = []
+        self._parts: list[bytes] = []
+        self._size = 0
+        self._ended = False
+
+    async def replayed(self) -> bool:
+        """Whether there was an answer, which the client has now."""
+        if self._before is None:
+            return False
+        kept, run, id = _decode(self._before), self._run, self._call.id.encode()
+        run.flags.append(REPLAYED)
+        run.status, run.response_bytes = kept.status, len(kept.body)
+        headers = [
+            *kept.headers,
+            (b"content-length", b"%d" % len(kept.body)),
+            (b"x-trivium-replayed", b"true"),
+            (b"x-trivium-request-id", id),
+            (b"request-id" if self._call.api is Api.MESSAGES else b"x-request-id", id),
+        ]
+        await self._reply.start(kept.status, headers)
+        await self._reply.end(kept.body)
+        return True
+
+    @property
+    def provisional(self) -> bool:
+        return self._reply.provisional
+
+    @property
+    def started(self) -> bool:
+        return self._reply.started
+
+    async def start(self, status: int, headers: Headers) -> None:
+        self._status, self._headers = status, [header for header in headers if header[0] in _KEPT_HEADERS]
+        self._keeps = self._keeps and status == 200
+        await self._reply.start(status, headers)
+
+    async def write(self, data: bytes) -> None:
+        self._copy(data)
+        await self._reply.write(data)
+
+    async def end(self, data: bytes = b"") -> None:
+        self._copy(data)
+        await self._reply.end(data)
+        self._ended = True
+
+    def cut(self) -> None:
+        self._reply.cut()
+
+    def close(self) -> None:
+        """The call is over: its answer is kept if it was a whole good one, else the key is free again."""
+        if self._before is not None:
+            return
+        run, answer = self._run, self._run.answer
+        failed = run.error is not None or (answer is not None and answer.error is not None)
+        if self._keeps and self._ended and not failed:
+            self._place.keep(_encode(_Kept(self._status, self._headers, b"".join(self._parts))))
+        else:
+            self._place.free()
+        self._drop()
+
+    def _copy(self, data: bytes) -> None:
+        if not self._keeps or self._deps.answers is None:
+            return
+        try:
+            if self._size + len(data) > self._deps.answers.settings.max_answer_bytes:
+                raise Overloaded("The answer is too long to be kept.")
+            self._deps.in_flight.take(len(data))
+        except Overloaded:
+            self._keeps = False
+            self._drop()
+            return
+        self._size += len(data)
+        self._parts.append(data)
+
+    def _drop(self) -> None:
+        self._deps.in_flight.take(-self._size)
+        self._parts, self._size = [], 0

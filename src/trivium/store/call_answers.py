@@ -1,0 +1,148 @@
+"""Answers to calls that carried an idempotency key, so that the same call again gets the same bytes.
+
+They lie where the answers of the admin API do, sealed in the same way (`answers.py`), and go with them after a day at
+the latest. A call claims its place before its upstream hears of it, so that of two at once, at whichever gateway of the
+database, one is made. A claim without an end, as a crash leaves it, counts for a quarter of an hour; while its call is
+known to go on in this process, for as long as that takes.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import TypeVar
+
+from trivium.clock import Clock
+from trivium.errors import CallInProgress, IdempotencyConflict
+from trivium.settings_idempotency import IdempotencySettings
+from trivium.store.answers import KEPT_MS, TOKEN, Slot
+from trivium.store.sql import Row, Writing
+from trivium.store.writer import Act, Writer
+
+CLAIM_MS = 15 * 60_000
+_HOUR_MS = 3_600_000
+_MARK = "call\0"
+"""Before the credential: a place of a call is none of an admin's write, whatever their credentials and keys are."""
+_T = TypeVar("_T")
+
+
+def call_answers(writer: Writer, clock: Clock, settings: IdempotencySettings) -> CallAnswers | None:
+    """None where nothing is kept."""
+    return CallAnswers(writer, clock, settings) if settings.hours else None
+
+
+class CallAnswers:
+    """All places of this process."""
+
+    def __init__(self, writer: Writer, clock: Clock, settings: IdempotencySettings) -> None:
+        self.settings = settings
+        self._writer = writer
+        self._clock = clock
+        self.going: set[bytes] = set()
+        """Ids of the calls that go on in this process."""
+
+    def place(self, credential: str, key: str, question: bytes) -> CallPlace:
+        """`credential` is of the caller, whoever pays, and `question` all of the call."""
+        return CallPlace(self, _MARK + credential, key, question, self._clock.now_ms())
+
+    def write(self, act: Callable[[Writing], _T]) -> asyncio.Future[_T]:
+        """Hands an act to the writer, behind all that were before."""
+        op: Act[_T] = Act(act, urgent=True)
+        self._writer.add(op)
+        return op.result
+
+
+class CallPlace(Slot):
+    """Where the answer to one call lies. `claim` first; then `keep` or `free`, once."""
+
+    def __init__(self, answers: CallAnswers, credential: str, key: str, question: bytes, now_ms: int) -> None:
+        super().__init__(credential=credential, key=key, question=question, now_ms=now_ms)
+        self._answers = answers
+
+    async def claim(self) -> bytes | None:
+        """The answer that is there; None: the place is this call's now. Raises IdempotencyConflict, CallInProgress,
+        StoreUnavailable."""
+        if self._id in self._answers.going:
+            raise _in_progress()
+        self._answers.going.add(self._id)
+        found: list[Row] = []
+        try:
+            writing = self._answers.write(self._claimed)
+            found = await asyncio.shield(writing)
+        except asyncio.CancelledError:
+            # Nobody knows yet whether the place is ours: it is let go of behind the claim.
+            self.free()
+            raise
+        except BaseException:
+            self._answers.going.discard(self._id)
+            raise
+        if not found:
+            return None
+        self._answers.going.discard(self._id)
+        return self._found(found[0])
+
+    def keep(self, answer: bytes) -> None:
+        """Ends the claim with an answer, where there is room for it."""
+        sealed, most = self._sealed(answer), self._answers.settings.max_total_bytes
+
+        def write(tx: Writing) -> None:
+            ((total,),) = tx.execute("SELECT COALESCE(SUM(LENGTH(sealed)), 0) FROM answers")
+            if total + len(sealed) > most:
+                self._freed(tx)
+            else:
+                tx.execute("UPDATE answers SET sealed = ? WHERE id = ? AND sealed = ?", (sealed, self._id, self._token))
+
+        self._end(write)
+
+    def free(self) -> None:
+        """Ends the claim without an answer."""
+        self._end(self._freed)
+
+    def _claimed(self, tx: Writing) -> list[Row]:
+        """Nothing, where the place is ours; else what is there."""
+        now, settings = self._now_ms, self._answers.settings
+        tx.execute("DELETE FROM answers WHERE time_ms <= ?", (now - KEPT_MS,))
+        if tx.execute(
+            "INSERT INTO answers (id, question, sealed, time_ms) VALUES (?, ?, ?, ?) ON CONFLICT (id) DO NOTHING"
+            " RETURNING id",
+            (self._id, self._question, self._token, now),
+        ):
+            return []
+        rows = tx.execute("SELECT question, sealed, time_ms FROM answers WHERE id = ?", (self._id,))
+        for _, sealed, time_ms in rows:
+            kept_ms = CLAIM_MS if len(sealed) == TOKEN else settings.hours * _HOUR_MS
+            if time_ms <= now - kept_ms:
+                tx.execute(
+                    "UPDATE answers SET question = ?, sealed = ?, time_ms = ? WHERE id = ?",
+                    (self._question, self._token, now, self._id),
+                )
+                return []
+        return rows
+
+    def _found(self, row: Row) -> bytes:
+        question, sealed, _ = row
+        if not self._asks(question):
+            raise IdempotencyConflict(
+                "This idempotency key came with another call before. Use a new one for each new call."
+            )
+        if len(sealed) == TOKEN:
+            raise _in_progress()
+        answer = self._unsealed(bytes(sealed))
+        if answer is None:
+            raise IdempotencyConflict("The answer that was kept under this idempotency key is damaged. Use a new one.")
+        return answer
+
+    def _freed(self, tx: Writing) -> None:
+        tx.execute("DELETE FROM answers WHERE id = ? AND sealed = ?", (self._id, self._token))
+
+    def _end(self, act: Callable[[Writing], None]) -> None:
+        """What cannot be written is given up: the claim then ends by itself."""
+        self._answers.write(act).add_done_callback(lambda written: written.cancelled() or written.exception())
+        self._answers.going.discard(self._id)
+
+
+def _in_progress() -> CallInProgress:
+    return CallInProgress(
+        "The call that came first with this idempotency key is still being answered. Send it again in a moment.",
+        retry_after=1,
+    )

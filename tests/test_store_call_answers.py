@@ -1,0 +1,186 @@
+"""Places of answers to calls, in either database."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from support_store import Home
+from trivium.clock import SystemClock
+from trivium.errors import CallInProgress, IdempotencyConflict
+from trivium.settings_idempotency import IdempotencySettings
+from trivium.store.answers import KEPT_MS
+from trivium.store.call_answers import CLAIM_MS, CallAnswers, CallPlace, call_answers
+from trivium.store.store import Store
+
+CREDENTIAL = "tv-" + "a" * 43
+HOUR_MS = 3_600_000
+
+
+class Watch(SystemClock):
+    """A clock that tests set."""
+
+    def __init__(self) -> None:
+        self.now = 1_795_600_000_000
+
+    def now_ms(self) -> int:
+        return self.now
+
+
+class Desk:
+    """A gateway's answers, and another gateway's in the same database."""
+
+    def __init__(self, store: Store, **settings: Any) -> None:
+        self.store = store
+        self.clock = Watch()
+        self.mine, self.theirs = (self._answers(settings), self._answers(settings))
+
+    def _answers(self, settings: dict[str, Any]) -> CallAnswers:
+        made = call_answers(self.store.ledger.writer, self.clock, IdempotencySettings(**settings))
+        assert made is not None
+        return made
+
+    def place(self, key: str = "k", question: bytes = b"POST", answers: CallAnswers | None = None) -> CallPlace:
+        return (answers or self.mine).place(CREDENTIAL, key, question)
+
+    async def rows(self) -> int:
+        await self.store.ledger.writer.flush()
+        return len(await self.store.database.ask("SELECT id FROM answers"))
+
+
+@pytest.fixture
+async def desk(home: Home, tmp_path: Path) -> AsyncIterator[Desk]:
+    store = Store(tmp_path, SystemClock(), home.url)
+    yield Desk(store)
+    await store.close()
+
+
+async def test_the_first_call_has_the_place_and_the_next_its_answer(desk: Desk) -> None:
+    place = desk.place()
+    assert await place.claim() is None
+    place.keep(b"said")
+    for answers in (desk.mine, desk.theirs):
+        assert await desk.place(answers=answers).claim() == b"said"
+
+
+async def test_while_it_goes_on_others_wait_at_whichever_gateway(desk: Desk) -> None:
+    place = desk.place()
+    await place.claim()
+    for answers in (desk.mine, desk.theirs):
+        with pytest.raises(CallInProgress):
+            await desk.place(answers=answers).claim()
+    place.free()
+    assert await desk.place(answers=desk.theirs).claim() is None
+
+
+async def test_of_many_at_once_one_has_the_place(desk: Desk) -> None:
+    claims = [desk.place(answers=answers).claim() for answers in (desk.mine, desk.theirs) * 5]
+    found = await asyncio.gather(*claims, return_exceptions=True)
+    assert sorted(type(one).__name__ for one in found) == ["CallInProgress"] * 9 + ["NoneType"]
+
+
+async def test_another_question_is_a_conflict_also_while_the_first_goes_on(desk: Desk) -> None:
+    place = desk.place()
+    await place.claim()
+    with pytest.raises(IdempotencyConflict):
+        await desk.place(question=b"other", answers=desk.theirs).claim()
+    place.keep(b"said")
+    with pytest.raises(IdempotencyConflict):
+        await desk.place(question=b"other").claim()
+    assert await desk.place(key="other", question=b"other").claim() is None
+
+
+async def test_an_answer_is_there_for_as_long_as_was_set(desk: Desk) -> None:
+    short = Desk(desk.store, hours=1)
+    place = short.place()
+    await place.claim()
+    place.keep(b"said")
+    short.clock.now += HOUR_MS - 1
+    assert await short.place().claim() == b"said"
+    short.clock.now += 1
+    assert await short.place(question=b"other").claim() is None
+    assert await short.rows() == 1
+    short.clock.now += KEPT_MS
+    await short.place(key="other").claim()
+    assert await short.rows() == 1  # what is older than a day goes with the next claim
+
+
+async def test_a_claim_that_a_crash_left_ends_by_itself(desk: Desk) -> None:
+    place = desk.place(answers=desk.theirs)
+    await place.claim()
+    desk.clock.now += CLAIM_MS - 1
+    with pytest.raises(CallInProgress):
+        await desk.place().claim()
+    desk.clock.now += 1
+    heir = desk.place()
+    assert await heir.claim() is None
+    place.keep(b"too late")  # it went on after all
+    place.free()
+    with pytest.raises(CallInProgress):
+        await desk.place(answers=desk.theirs).claim()
+    heir.keep(b"said")
+    assert await desk.place().claim() == b"said"
+
+
+async def test_a_long_call_keeps_its_place_in_its_own_process(desk: Desk) -> None:
+    place = desk.place()
+    await place.claim()
+    desk.clock.now += 2 * CLAIM_MS
+    with pytest.raises(CallInProgress):
+        await desk.place().claim()
+    place.keep(b"said")
+    assert await desk.place().claim() == b"said"
+
+
+async def test_a_caller_that_leaves_while_it_claims_leaves_no_claim(desk: Desk) -> None:
+    task = asyncio.create_task(desk.place().claim())
+    await asyncio.sleep(0)
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
+    assert (await desk.rows(), desk.mine.going) == (0, set())
+    assert await desk.place().claim() is None
+
+
+async def test_a_damaged_answer_is_said_to_be_one(desk: Desk) -> None:
+    place = desk.place()
+    await place.claim()
+    place.keep(b"said")
+    await desk.store.ledger.writer.run(lambda tx: tx.execute("UPDATE answers SET sealed = ?", (b"x" * 40,)))
+    with pytest.raises(IdempotencyConflict, match="damaged"):
+        await desk.place().claim()
+
+
+async def test_there_is_room_for_so_many_bytes(desk: Desk) -> None:
+    small = Desk(desk.store, max_total_bytes=100)
+    for key in ("a", "b"):
+        place = small.place(key=key)
+        await place.claim()
+        place.keep(b"x" * 50)
+    assert await small.place(key="a").claim() == b"x" * 50
+    assert await small.place(key="b").claim() is None
+
+
+async def test_what_cannot_be_written_is_given_up_in_silence(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    told: list[Any] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: told.append(context))
+    place = desk.place()
+    await place.claim()
+
+    def failing(*_: Any) -> None:
+        raise ValueError("no")
+
+    monkeypatch.setattr(CallPlace, "_freed", failing)
+    place.free()
+    await desk.store.ledger.writer.flush()
+    await asyncio.sleep(0.01)
+    gc.collect()
+    assert told == []
+
+
+def test_where_nothing_is_kept_there_is_no_place(desk: Desk) -> None:
+    assert call_answers(desk.store.ledger.writer, desk.clock, IdempotencySettings(hours=0)) is None
