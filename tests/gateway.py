@@ -14,6 +14,7 @@ import aiohttp
 
 from trivium import config
 from trivium.mock import Reply, Rule, Script, ScriptedUpstream
+from trivium.routing.catalog import ModelEntry
 from trivium.server.deps import Gateway
 from trivium.server.run import Server
 
@@ -114,7 +115,9 @@ async def running(
             auto = "" if "[auto" in settings else "[auto]\nenabled = false\n"
             text = f"{settings}\n{prices}{auto}[local]\nenabled = false\n{provided}"
             (Path(folder) / "pepper").write_bytes(_PEPPER)
-            gateway = Gateway(config.parse(text), Path(folder), {})
+            file = Path(folder) / "trivium.toml"
+            file.write_text(text)
+            gateway = Gateway(config.parse(text, file=file), Path(folder), {})
             await gateway.open()
             listener = socket.create_server(("127.0.0.1", 0))
             listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
@@ -130,6 +133,13 @@ async def running(
                 await serving
                 await server.settle()
                 await gateway.close()
+
+
+async def tell(gateway: Gateway, **models: tuple[ModelEntry, ...]) -> None:
+    """Providers have told that they serve these models."""
+    for name, told in models.items():
+        gateway.lists._lists[name].models = told
+    await gateway.learn()
 
 
 CHAT: dict[str, Any] = {"model": "m", "messages": [{"role": "user", "content": "hi"}]}

@@ -43,7 +43,7 @@ async def owned(folder: Path, *records: Record) -> AsyncIterator[None]:
     database = kept(folder, *records)
     async with ScriptedUpstream(Script(generations=THEIRS)) as upstream:
         up = Provider(name="up", base_url=upstream.url, apis=frozenset(Api), generations="/generation?id={id}")
-        table = ReconcileOperations(database, {"up": up}, SystemClock()).table
+        table = ReconcileOperations(database, lambda: {"up": up}, SystemClock()).table
 
         async def perform(name: str, arguments: dict[str, Any]) -> Any:
             op = table[name]

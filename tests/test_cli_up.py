@@ -13,7 +13,7 @@ from trivium import config
 from trivium.canon.api import Api
 from trivium.cli.up import Console
 from trivium.providers.provider import PATHS
-from trivium.routing.catalog import ModelEntry
+from trivium.routing.catalog import ModelEntry, catalog
 from trivium.server.deps import Gateway
 
 URL = "http://127.0.0.1:4000"
@@ -30,7 +30,8 @@ async def banner(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> AsyncIte
         gateway = Gateway(config.parse(settings), tmp_path, {})
         gateways.append(gateway)
         if listed:
-            gateway.learn({"up": tuple(ModelEntry(id, "up") for id in listed)})
+            known = {"up": tuple(ModelEntry(id, "up") for id in listed)}
+            gateway.change(catalog=catalog(gateway.providers.values(), {}, known))
         Console().ready(URL, key, gateway)
         return capsys.readouterr().out
 

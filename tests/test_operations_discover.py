@@ -5,20 +5,25 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import tempfile
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from trivium.canon.api import Api
+from trivium.clock import SystemClock
 from trivium.errors import UpstreamUnreachable
 from trivium.metering.listing import listed_limits
 from trivium.metering.sheet import read_price
-from trivium.operations.discover import discover
+from trivium.operations.lists import Lists, ModelLists, Refresh
+from trivium.operations.table import OPERATOR
 from trivium.providers.provider import Provider
 from trivium.routing.catalog import ModelEntry, catalog
 from trivium.server.models import anthropic_list
+from trivium.store.lists import ListFiles
 from trivium.upstream.client import Headers, UpstreamRequest, UpstreamResponse
 
 
@@ -66,7 +71,20 @@ def listing(*entries: Any) -> bytes:
     return json.dumps({"object": "list", "data": entries}).encode()
 
 
-async def told(body: bytes) -> dict[str, tuple[ModelEntry, ...]]:
+async def discover(client: Vendors, providers: Iterable[Provider]) -> Lists:
+    """What a first look brings."""
+
+    async def learned() -> None:
+        pass
+
+    with tempfile.TemporaryDirectory() as folder:
+        lists = ModelLists(client, ListFiles(Path(folder) / "lists"), SystemClock(), learned)
+        lists.commit(await lists.plan(providers), 3600)
+        await lists.table["catalog.refresh"].act(Refresh(), OPERATOR)
+        return lists.known
+
+
+async def told(body: bytes) -> Lists:
     return await discover(Vendors(a=body), [vendor("a")])
 
 
@@ -91,7 +109,7 @@ async def test_both_shapes_of_a_list_are_read() -> None:
     anthropic = {"type": "model", "id": "claude-x", "display_name": "Claude X", "created_at": "2026-01-01T00:00:00Z"}
     assert (await told(listing(openai, anthropic)))["a"] == (
         ModelEntry("gpt-x", "a", 1700000000, None),
-        ModelEntry("claude-x", "a", 0, "Claude X"),
+        ModelEntry("claude-x", "a", 1767225600, "Claude X"),
     )
 
 
@@ -216,7 +234,8 @@ async def test_entries_that_are_none_are_passed_over() -> None:
 
 
 async def test_nesting_without_end_is_no_list() -> None:
-    client, found = Vendors(a=b'{"data":' + b"[" * 100_000, b=listing({"id": "m"})), {}
+    client = Vendors(a=b'{"data":' + b"[" * 100_000, b=listing({"id": "m"}))
+    found: Lists = {}
     with contextlib.suppress(RecursionError):
         found = await discover(client, [vendor("a"), vendor("b")])
     assert list(found) == ["b"]
@@ -227,7 +246,9 @@ async def test_a_creation_date_that_is_none_spoils_no_list(created: int) -> None
     found = await told(listing({"id": "m", "created": created}))
     assert found["a"][0].created in (0, 1_700_000_000)
     where = catalog([vendor("a")], {}, found)
-    assert json.loads(anthropic_list([entry for entry, _ in where.entries()]))["data"][0]["created_at"]
+    entries = [entry for entry, _ in where.entries()]
+    models = [{"id": entry.id, "created": entry.created, "top_provider": {}} for entry in entries]
+    assert json.loads(anthropic_list(models, entries, b""))["data"][0]["created_at"]
 
 
 async def test_what_a_model_takes_and_knows_is_kept_where_it_is_told() -> None:
@@ -264,3 +285,55 @@ async def test_a_silent_provider_does_not_keep_the_others_waiting() -> None:
     async with asyncio.timeout(0.2):
         found = await discover(Waiting(a=listing({"id": "m"}), b=500), [vendor("a"), vendor("b")])
     assert list(found) == ["a"]
+
+
+async def test_vercels_tags_tell_what_a_model_takes_and_can() -> None:
+    vercel = {
+        "id": "openai/gpt-x", "object": "model", "created": 1_755_815_280, "owned_by": "openai", "name": "GPT-X",
+        "context_window": 400_000, "max_tokens": 128_000, "type": "language",
+        "tags": ["file-input", "implicit-caching", "reasoning", "tool-use", "vision"],
+        "pricing": {"input": "0.00000125", "output": "0.00001", "input_cache_read": "0.000000125"},
+    }  # fmt: skip
+    plain = {"id": "p", "type": "language", "tags": ["implicit-caching"], "modalities": {"input": ["text", "audio"]}}
+    picture = {"id": "i", "type": "image", "tags": ["vision"]}
+    rich, some, drawn = (await told(listing(vercel, plain, picture)))["a"]
+    assert rich == ModelEntry(
+        "openai/gpt-x", "a", created=1_755_815_280, display_name="GPT-X",
+        price=read_price({"input": "1.25", "output": 10, "cache_read": "0.125"}), context=400_000,
+        output_limit=128_000, takes=("text", "image", "file"), parameters=("tools", "reasoning"),
+    )  # fmt: skip
+    assert (some.takes, some.parameters) == (("text", "audio"), None)
+    assert (drawn.takes, drawn.parameters) == ((), None)
+
+
+async def test_anthropics_capabilities_tell_what_a_model_takes() -> None:
+    can = {"image_input": {"supported": True}, "pdf_input": {"supported": False}, "thinking": [1]}
+    sees, odd = (await told(listing({"id": "c", "capabilities": can}, {"id": "d", "capabilities": ["x"]})))["a"]
+    assert (sees.takes, odd.takes) == (("text", "image"), ())
+
+
+@pytest.mark.parametrize(
+    "date", ["2026-02-30T00:00:00Z", "yesterday", "2026-01-01", "0001-01-01T00:00:00+14:00", 7, "9" * 60]
+)
+async def test_a_date_that_is_none_spoils_no_list(date: Any) -> None:
+    assert (await told(listing({"id": "m", "created_at": date})))["a"] == (ModelEntry("m", "a"),)
+
+
+RECORDED = Path(__file__).parents[2] / "shared" / "wire" / "recordings" / "models"
+
+
+@pytest.mark.skipif(not RECORDED.exists(), reason="needs the recordings of lists of models, which are kept elsewhere")
+@pytest.mark.parametrize("vendor_name", ["openrouter", "anthropic"])
+async def test_recorded_lists_are_read_with_what_they_tell(vendor_name: str) -> None:
+    for file in sorted((RECORDED / vendor_name).glob("*/response.json")):
+        said = json.loads(file.read_bytes())["data"]
+        found = (await told(file.read_bytes()))["a"]
+        assert [entry.id for entry in found] == [entry["id"] for entry in said]
+        for entry in found:
+            assert entry.created > 1_600_000_000
+            assert entry.display_name
+            assert entry.context
+            assert entry.output_limit
+            assert "text" in entry.takes
+            assert (entry.price is not None) == (vendor_name == "openrouter")
+            assert (entry.parameters is not None) == (vendor_name == "openrouter")

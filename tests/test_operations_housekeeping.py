@@ -142,7 +142,7 @@ class Yard:
         await ledger.load()
         remembering = Remembering(records or {})
         named = {one.name: one for one in providers}
-        parts = (self.database, ledger, lambda: book, remembering, named, self.clock)
+        parts = (self.database, ledger, lambda: book, remembering, lambda: named, self.clock)
         await Housekeeping(*parts, patience_ms=0).look()
         await ledger.writer.flush()
         return remembering
@@ -323,7 +323,7 @@ class TestOwners:
         await yard.left_open(owner="run_1")
         ledger = yard.ledger("run_2")
         await ledger.load()
-        housekeeping = Housekeeping(yard.database, ledger, lambda: PLAIN, Remembering({}), {}, yard.clock)
+        housekeeping = Housekeeping(yard.database, ledger, lambda: PLAIN, Remembering({}), dict, yard.clock)
         await housekeeping.look()
         await ledger.writer.flush()
         assert yard.records() == []
@@ -363,7 +363,7 @@ class TestTheRest:
 
         ledger = yard.ledger("run_2")
         housekeeping = Housekeeping(
-            yard.database, ledger, lambda: PLAIN, Remembering({}), {}, yard.clock, note_uses=note_uses
+            yard.database, ledger, lambda: PLAIN, Remembering({}), dict, yard.clock, note_uses=note_uses
         )
         for _ in range(2):
             await housekeeping.look()
@@ -373,7 +373,7 @@ class TestTheRest:
     @OWNED
     async def test_a_store_that_fails_is_waited_for(self, yard: Yard, caplog: pytest.LogCaptureFixture) -> None:
         ledger = yard.ledger("run_2")
-        housekeeping = Housekeeping(yard.database, ledger, lambda: PLAIN, Remembering({}), {}, yard.clock)
+        housekeeping = Housekeeping(yard.database, ledger, lambda: PLAIN, Remembering({}), dict, yard.clock)
         with yard.database.transaction() as tx:
             tx.execute("ALTER TABLE owners RENAME TO gone")
         with pytest.raises(StoreUnavailable):

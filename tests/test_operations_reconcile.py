@@ -57,7 +57,7 @@ def compare(tmp_path: Path) -> Compare:
     async def compared(records: list[Record], generations: list[Generation], *rules: Rule) -> list[Comparison]:
         database = kept(tmp_path, *records)
         async with ScriptedUpstream(Script([*rules], generations=generations)) as upstream:
-            operations = ReconcileOperations(database, {"up": provider(upstream.url)}, SystemClock())
+            operations = ReconcileOperations(database, lambda: {"up": provider(upstream.url)}, SystemClock())
             found = page(await perform(operations, provider="up"))
         database.close()
         return found
@@ -161,7 +161,7 @@ async def test_pages_go_on_where_the_last_one_ended(tmp_path: Path) -> None:
     database = kept(tmp_path, *(record(f"r{n}", **UP, upstream_id="g", time_ms=MIDNIGHT + n // 2) for n in range(5)))
     async with ScriptedUpstream(Script(generations=[remembered("g", 0)])) as upstream:
         client = Http1Client()
-        operations = ReconcileOperations(database, {"up": provider(upstream.url)}, SystemClock(), client)
+        operations = ReconcileOperations(database, lambda: {"up": provider(upstream.url)}, SystemClock(), client)
         first = await perform(operations, provider="up", limit=2, since_ms=MIDNIGHT)
         assert first["next"] == {"since_ms": MIDNIGHT, "until_ms": MIDNIGHT + 1, "until_id": "r3"}
         second = await perform(operations, provider="up", limit=2, **first["next"])
@@ -173,7 +173,9 @@ async def test_pages_go_on_where_the_last_one_ended(tmp_path: Path) -> None:
 
 async def test_a_provider_must_be_one_that_keeps_such_records(tmp_path: Path) -> None:
     plain = Provider(name="plain", base_url="http://h", apis=frozenset(Api))
-    operations = ReconcileOperations(kept(tmp_path), {"plain": plain, "up": provider("http://h")}, SystemClock())
+    operations = ReconcileOperations(
+        kept(tmp_path), lambda: {"plain": plain, "up": provider("http://h")}, SystemClock()
+    )
     for name in ("plain", "nobody"):
         with pytest.raises(OperationError, match=f"'{name}' is no provider that keeps records.*there are up"):
             await perform(operations, provider=name)

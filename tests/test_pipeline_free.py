@@ -15,7 +15,6 @@ from gateway import ALL_APIS, CHAT, MESSAGES, RESPONSES, Running, running
 from support_money import INPUT, OUTPUT, PRICES, customer, in_every_api, operate, shop
 from support_redis import RedisServer
 from trivium.mock import Model, Reply, Script, Usage
-from trivium.operations.discover import discover
 from trivium.policy.access import Gate
 from trivium.policy.caller import Caller, Organization, OrganizationSettings, Policy, Role
 
@@ -325,7 +324,7 @@ async def test_the_list_of_models_is_what_one_may_use() -> None:
     settings += '[free.models."house/cloak"]\nroute = "up/m-2"\nstealth = true\nname = "Cloak"\n'
     settings += '[free.models."house/old"]\nroute = "up/m-2"\ndisabled = true\n'
     async with running(script=script, settings=settings) as house:
-        house.gateway.learn(await discover(house.gateway.deps.client, house.gateway.providers.values()))
+        await house.gateway.operations.perform("catalog.refresh", {})
         _, for_all = await get(house, "/v1/models")
         _, for_one = await get(house, "/v1/models", house.key)
         _, anthropic = await get(house, "/v1/models", **{"anthropic-version": "2023-06-01"})

@@ -51,7 +51,7 @@ async def test_the_sdks_helper_accepts_a_mended_stream(name: str) -> None:
     async with running(Reply(file=str(FIXTURES / name))) as house:
         provider = house.gateway.providers["up"]
         house.gateway.providers["up"] = msgspec.structs.replace(provider, quirks=builtin.embedded("m").quirks)
-        house.gateway.learn({})
+        await house.gateway.learn()
         async with (
             AsyncOpenAI(base_url=f"{house.url}/v1", api_key=house.key) as client,
             client.responses.stream(**RESPONSES) as stream,

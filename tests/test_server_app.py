@@ -7,7 +7,6 @@ import pytest
 
 from gateway import CALLS, CHAT, MESSAGES, running
 from trivium.mock import Model, Script
-from trivium.operations.discover import discover
 from trivium.server.routes import PREFIXES
 
 
@@ -38,7 +37,7 @@ async def test_models_come_in_the_callers_shape_and_need_a_key() -> None:
     script = Script(models=[Model("a"), Model("b", name="Model B")])
     async with running(script=script, settings='[aliases]\nquick = "a"') as house:
         assert (await get(house.url + "/v1/models"))[0] == 401
-        house.gateway.learn(await discover(house.gateway.deps.client, house.gateway.providers.values()))
+        await house.gateway.operations.perform("catalog.refresh", {})
         auth = {"authorization": f"Bearer {house.key}"}
         _, openai, _ = await get(house.url + "/v1/models", headers=auth)
         _, anthropic, _ = await get(house.url + "/v1/models", headers={**auth, "anthropic-version": "2023-06-01"})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import pytest
@@ -231,6 +232,8 @@ class TestProviders:
             "up": ["claude", "llama", "gift", "gpt"],
         }
         assert (grouped["total_providers"], grouped["total_models"]) == (2, 5)
+        assert all(model["slug"] == model["id"] for one in grouped["providers"] for model in one["models"])
+        assert re.fullmatch(r"20\d\d-\d\d-\d\dT\d\d:\d\d:\d\dZ", grouped["generated_at"])
 
 
 class TestStatistics:

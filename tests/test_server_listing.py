@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from typing import Any
 
 import pytest
 
-from gateway import ALL_APIS, running
+from gateway import ALL_APIS, running, tell
 from support_kilo import get
 from trivium.metering.prices import FREE, Price, Rates
 from trivium.routing.catalog import ModelEntry
@@ -42,7 +43,7 @@ price = { input = "1", output = "2" }
 
 async def listed(path: str = "/v1/models", settings: str = SETTINGS) -> list[dict[str, Any]]:
     async with running(settings=settings, provider=ALL_APIS) as house:
-        house.gateway.learn({"up": ENTRIES})
+        await tell(house.gateway, up=ENTRIES)
         _, said = await get(house, path)
     assert said["object"] == "list"
     found: list[dict[str, Any]] = said["data"]
@@ -103,3 +104,17 @@ async def test_a_price_is_what_the_caller_pays() -> None:
     assert said["data"][0]["pricing"] == {"prompt": "0.0000011", "completion": "0.0000022", "request": "0"}
     assert one == (200, said["data"][0])
     assert named[1]["pricing"] == said["data"][0]["pricing"]
+
+
+async def test_a_list_of_thousands_lets_others_have_their_turn() -> None:
+    many = tuple(ModelEntry(f"m{n}", "up") for n in range(1_000))
+    async with running(settings=SETTINGS, provider=ALL_APIS) as house:
+        await tell(house.gateway, up=many)
+        asking = asyncio.create_task(get(house, "/v1/models"))
+        turns = 0
+        while not asking.done():
+            await asyncio.sleep(0)
+            turns += 1
+        _, said = await asking
+    assert len(said["data"]) == 1_000
+    assert turns > 20

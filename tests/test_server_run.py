@@ -26,6 +26,8 @@ from trivium.mock import Model, Reply, Rule, Script, ScriptedUpstream
 from trivium.server import run
 from trivium.server.deps import Gateway
 
+_SOURCES = {name: os.environ[name] for name in ("PYTHONPATH",) if name in os.environ}
+"""Where a process finds the same program as this one, if that is not installed."""
 CHAT = {"model": "m", "messages": [{"role": "user", "content": "hi"}]}
 STREAM = {**CHAT, "stream": True}
 
@@ -89,7 +91,7 @@ class House:
     async def launch(self) -> asyncio.subprocess.Process:
         return await asyncio.create_subprocess_exec(
             sys.executable, "-m", "trivium", "up", "--config", str(self.file),
-            env={"PATH": os.environ["PATH"], "TRIVIUM_DATA": str(self.data)},
+            env={"PATH": os.environ["PATH"], "TRIVIUM_DATA": str(self.data), **_SOURCES},
             stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
         )  # fmt: skip
 
@@ -206,6 +208,22 @@ async def test_a_signal_lets_a_stream_finish_takes_no_more_calls_and_ends_with_s
             assert await gateway.ended() == (0, "")
         (record,) = await home.requests()
     assert (record["outcome"], record["status"], record["finish_reason"]) == ("success", 200, "stop")
+
+
+async def test_sighup_has_the_configuration_read_again_and_no_stream_notices(tmp_path: Path) -> None:
+    slow = Reply(text=["w "] * 20, event_delay_ms=50)
+    async with house(tmp_path, slow) as home, home.up() as gateway, gateway.asked(STREAM) as response:
+        got = await response.content.readany()
+        home.configure(provider='models = ["other"]')
+        gateway.process.send_signal(signal.SIGHUP)
+        status = None
+        async with asyncio.timeout(2):
+            while status != 200:
+                async with gateway.asked({**CHAT, "model": "other"}) as answered:
+                    status = answered.status
+        got += await response.content.read()
+        assert got.count(b"w ") == 20
+        assert (await gateway.stopped())[0] == 0
 
 
 async def test_when_the_grace_is_over_a_stream_is_cut_and_recorded_as_aborted(tmp_path: Path) -> None:

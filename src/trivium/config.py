@@ -22,7 +22,6 @@ from trivium.settings import (
     AdminSettings,
     BillingSettings,
     ByokSettings,
-    CatalogSettings,
     FreeModelSettings,
     FreeSettings,
     LimitSettings,
@@ -43,7 +42,7 @@ from trivium.settings import (
 from trivium.settings_auto import AUTO_MODELS, AutoSettings, AutoTable
 from trivium.settings_idempotency import IdempotencySettings
 from trivium.settings_providers import ProviderSettings
-from trivium.settings_routing import RoutingSettings
+from trivium.settings_routing import CatalogSettings, RoutingSettings
 
 ProviderName = re.compile(r"[a-z0-9][a-z0-9._-]*")
 _VERSION = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,49}")
@@ -77,7 +76,7 @@ _T = TypeVar("_T")
 
 def load(path: Path | None, env: Mapping[str, str]) -> Settings:
     """Reads the file, if one is given, and lays the environment over it. Raises ConfigError."""
-    settings = parse(_read(path), str(path)) if path else Settings()
+    settings = parse(_read(path), str(path), path) if path else Settings()
     server = settings.server
     if host := env.get("TRIVIUM_HOST"):
         server = msgspec.structs.replace(server, host=host)
@@ -157,9 +156,9 @@ def secret_keys(settings: Settings, env: Mapping[str, str]) -> list[tuple[str, s
     return list(found.items())
 
 
-def parse(text: str, name: str = "trivium.toml") -> Settings:
+def parse(text: str, name: str = "trivium.toml", file: Path | None = None) -> Settings:
     """Settings from TOML text. Raises ConfigError."""
-    source = Source(name, text)
+    source = Source(name, text, file)
     try:
         document = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tomllib
 from datetime import date
+from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import msgspec
@@ -12,7 +13,7 @@ from trivium.errors import ConfigError
 from trivium.settings_auto import AutoTable
 from trivium.settings_idempotency import IdempotencySettings
 from trivium.settings_providers import ProviderSettings
-from trivium.settings_routing import CatalogModelSettings, RoutingSettings, Seconds
+from trivium.settings_routing import CatalogSettings, RoutingSettings, Seconds
 
 MIB = 1024 * 1024
 
@@ -233,19 +234,6 @@ class AbuseSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     classifier: ClassifierSettings | None = None
 
 
-class CatalogSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """`[catalog]`: how the list of models is shown."""
-
-    default_model: Annotated[str, msgspec.Meta(min_length=1, max_length=300)] | None = None
-    """Proposed to clients that ask for one, where their organization allows it and proposes no other."""
-    preferred: Annotated[list[str], msgspec.Meta(max_length=1000)] = []
-    """Shown before the others, in this order; from them comes a default model where none is set or allowed."""
-    assumed_context: Annotated[int, msgspec.Meta(ge=1, le=10**9)] = 128_000
-    """Tokens: told under `/api/` of a model whose context nobody knows, for clients that drop a list with a gap."""
-    models: dict[str, CatalogModelSettings] = {}
-    """By the id under which they are asked for."""
-
-
 class TokenSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """`[tokens]`: whose tokens are credentials like keys."""
 
@@ -346,6 +334,8 @@ class Source(msgspec.Struct, frozen=True):
 
     name: str
     text: str
+    file: Path | None = None
+    """Where it can be read again."""
 
     def error(self, path: tuple[str, ...], expected: str) -> ConfigError:
         """An error that names file, line and key."""

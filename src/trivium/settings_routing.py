@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cached_property
 from typing import Annotated, Literal
 
 import msgspec
@@ -40,6 +41,26 @@ class CatalogModelSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=Tr
     """What it reads: `text`, `image`, `file`, ..."""
     capabilities: list[str] | None = None
     """Settings of a request that it knows, by OpenRouter's names: `tools`, `reasoning`, ..."""
+
+
+class CatalogSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, dict=True):
+    """`[catalog]`: how the list of models is kept and shown."""
+
+    refresh: Annotated[float, msgspec.Meta(ge=1, le=7 * 86_400)] = 3600
+    """Seconds after which providers are asked for their lists again."""
+    default_model: Annotated[str, msgspec.Meta(min_length=1, max_length=300)] | None = None
+    """Proposed to clients that ask for one, where their organization allows it and proposes no other."""
+    preferred: Annotated[list[str], msgspec.Meta(max_length=1000)] = []
+    """Shown before the others, in this order; from them comes a default model where none is set or allowed."""
+    assumed_context: Annotated[int, msgspec.Meta(ge=1, le=10**9)] = 128_000
+    """Tokens: told under `/api/` of a model whose context nobody knows, for clients that drop a list with a gap."""
+    models: dict[str, CatalogModelSettings] = {}
+    """By the id under which they are asked for."""
+
+    @cached_property
+    def places(self) -> dict[str, int]:
+        """Of the preferred models, by their names."""
+        return {name: n for n, name in enumerate(self.preferred)}
 
 
 class CanarySettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

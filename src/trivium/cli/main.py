@@ -15,6 +15,7 @@ from trivium.cli import (
     alerts,
     backup,
     byok,
+    config,
     explain,
     house,
     keys,
@@ -59,6 +60,8 @@ def main() -> None:
 
 
 main.add_command(up.up)
+main.add_command(config.config)
+main.add_command(config.reload_)
 main.add_command(mock.mock)
 main.add_command(users.users)
 main.add_command(orgs.orgs)

@@ -1,5 +1,5 @@
-"""`trivium models`: models of organizations that are not the house's. A key is read from a file or standard
-input, as other programs and the shell's history see what is on the command line."""
+"""`trivium models`: the catalogue and where it is known from, and models of organizations that are not the house's. A
+key is read from a file or standard input, as other programs and the shell's history see what is on the command line."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 import click
 import msgspec
 
-from trivium.cli.ask import ask
+from trivium.cli.ask import ask, every
 from trivium.cli.options import config_option, echo_json, echo_table, json_option, when
 from trivium.errors import OperationError
 
@@ -44,7 +44,67 @@ def _settings(command: _Command) -> _Command:
 
 @click.group()
 def models() -> None:
-    """Models on servers of organizations. Takes effect at once in a running gateway."""
+    """The catalogue, and models on servers of organizations. Takes effect at once in a running gateway."""
+
+
+@models.command()
+@click.option("--provider", help="Only names that may lead to this one.")
+@config_option
+@json_option
+def catalog(config_file: str | None, as_json: bool, provider: str | None) -> None:
+    """List every name of the house's models, and where it leads."""
+    found = every(config_file, "catalog.models", provider=provider)
+    if as_json:
+        echo_json(found)
+        return
+    rows = [
+        (
+            one["id"],
+            ", ".join(one["routes"]),
+            "free" if one["free"] else "",
+            one["context"] or "",
+            one["output_limit"] or "",
+            ",".join(one["takes"]),
+        )
+        for one in found
+    ]
+    echo_table(("name", "routes", "", "context", "output", "takes"), rows)
+
+
+@models.command()
+@config_option
+@json_option
+def sources(config_file: str | None, as_json: bool) -> None:
+    """Show where each provider's models are known from, since when, and why the last try failed."""
+    _echo_sources(ask(config_file, "catalog.sources"), as_json)
+
+
+@models.command()
+@click.argument("provider", required=False)
+@click.option("--force", is_flag=True, help="Take a list however short it is.")
+@config_option
+@json_option
+def refresh(config_file: str | None, as_json: bool, provider: str | None, force: bool) -> None:
+    """Ask PROVIDER for its models now; without one, all that are asked at all."""
+    _echo_sources(ask(config_file, "catalog.refresh", provider=provider, force=force), as_json)
+
+
+def _echo_sources(found: list[dict[str, Any]], as_json: bool) -> None:
+    if as_json:
+        echo_json(found)
+        return
+    rows = [
+        (
+            one["provider"],
+            one["origin"],
+            one["models"],
+            when(one["learned_ms"]) or "-",
+            when(one["confirmed_ms"]) or "-",
+            one["problem"] or "",
+        )
+        for one in found
+    ]
+    echo_table(("provider", "from", "models", "learned (UTC)", "confirmed (UTC)", "problem"), rows)
 
 
 @models.command()

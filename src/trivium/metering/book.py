@@ -151,9 +151,13 @@ class PriceBook:
         """The same book under other overrides."""
         return PriceBook(self._dataset, self._entries, overrides, self._listed)
 
-    def with_listed(self, listed: _Lists) -> PriceBook:
-        """The same book over other lists of the providers."""
-        return PriceBook(self._dataset, self._entries, self._overrides, listed)
+    def with_listed(self, listed: _Lists, entries: Sequence[Entry] | None = None) -> PriceBook:
+        """The same book over other lists of the providers, and under another configuration if there is one."""
+        return PriceBook(self._dataset, self._entries if entries is None else entries, self._overrides, listed)
+
+    def with_dataset(self, dataset: Dataset | None) -> PriceBook:
+        """The same book over other price data."""
+        return PriceBook(dataset, self._entries, self._overrides, self._listed)
 
     def quote(self, provider: Priced, model: str, account_id: str | None, time_ms: int) -> Quote | None:
         """The price of an upstream's model; None where nobody knows it."""

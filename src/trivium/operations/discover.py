@@ -1,25 +1,22 @@
-"""Which models the providers serve and what they say of them, asked of themselves (`GET /models`), for those whose list
-is not configured."""
+"""Which models a provider serves and what it says of them, asked of itself (`GET /models`)."""
 
 from __future__ import annotations
 
 import asyncio
-import logging
-from collections.abc import Iterable
+import re
+from datetime import datetime
 from typing import Any
 
 import msgspec
 
-from trivium.errors import TriviumError
 from trivium.metering.listing import listed_limits, listed_price
 from trivium.providers.provider import Provider
 from trivium.routing.catalog import ModelEntry
 from trivium.upstream.client import Timeouts, UpstreamClient, UpstreamRequest, UpstreamResponse
 
-_LOG = logging.getLogger("trivium.discover")
 _LONGEST = 8 * 1024 * 1024
 """Bytes of a list; OpenRouter's, of 400 models, has 1 MB."""
-_MOST = 20_000
+MOST = 20_000
 _LONGEST_OF_USERS = 1024 * 1024
 _MOST_OF_USERS = 1_000
 """Of what a server says that a user named."""
@@ -29,40 +26,48 @@ _LAST_SECOND = 253_402_300_799
 """Of the year 9999, beyond which no date can be written."""
 _MOST_WORDS = 100
 _TIMEOUTS = Timeouts(connect=10, first_byte=30, idle=30)
+_ETAG = re.compile(rb'(W/)?"[!#-~]{0,200}"')
+_TAGS = {"vision": "image", "file-input": "file"}
+"""Vercel's words for what a model reads."""
+_TAGGED = {"tool-use": "tools", "reasoning": "reasoning"}
+"""Its words for what a model can, and the parameters that mean it at OpenRouter."""
+_INPUTS = {"image_input": "image", "pdf_input": "file"}
+"""Anthropic's words for what a model reads."""
 
 
-async def discover(client: UpstreamClient, providers: Iterable[Provider]) -> dict[str, tuple[ModelEntry, ...]]:
-    """Models by provider name; a provider that does not answer is left out, so that its last list stays."""
-    asked = [provider for provider in providers if _may_be_asked(provider)]
-    told = await asyncio.gather(*(_told(client, provider) for provider in asked))
-    return {provider.name: entries for provider, entries in zip(asked, told, strict=True) if entries is not None}
+class Told(msgspec.Struct, frozen=True):
+    """What a provider says."""
+
+    models: tuple[ModelEntry, ...]
+    etag: str | None = None
+    """By which it knows this state of its list."""
 
 
-async def _told(client: UpstreamClient, provider: Provider) -> tuple[ModelEntry, ...] | None:
-    try:
-        return await _ask(client, provider)
-    except (TriviumError, ValueError, RecursionError) as error:
-        _LOG.info("%s does not list its models: %s", provider.name, error)
-        return None
-
-
-async def _ask(client: UpstreamClient, provider: Provider) -> tuple[ModelEntry, ...]:
+async def ask(client: UpstreamClient, provider: Provider, etag: str | None = None) -> Told | None:
+    """The provider's list; None: it is still the one that has this `etag`. Raises TriviumError, ValueError,
+    RecursionError for whatever is no list."""
+    headers = [(b"accept", b"application/json"), *provider.headers]
+    if any(name == b"x-api-key" for name, _ in provider.headers):
+        # Others may take this for a wish to have the list in Anthropic's shape, which tells no prices.
+        headers.append((b"anthropic-version", b"2023-06-01"))
     request = UpstreamRequest(
         method="GET",
         url=_url(provider),
-        headers=[(b"accept", b"application/json"), (b"anthropic-version", b"2023-06-01"), *provider.headers],
+        headers=[*headers, (b"if-none-match", etag.encode())] if etag else headers,
         timeouts=_TIMEOUTS,
         guarded=provider.guarded,
         network=provider.network,
     )
     response = await client.send(request)
     try:
+        if response.status == 304 and etag:
+            return None
         if response.status != 200:
             raise ValueError(f"status {response.status}")
         body = await _read(response, _LONGEST_OF_USERS if provider.guarded else _LONGEST)
     finally:
         response.close()
-    return await asyncio.to_thread(_entries, body, provider)
+    return Told(await asyncio.to_thread(_entries, body, provider), _etag(response))
 
 
 async def _read(response: UpstreamResponse, longest: int) -> bytearray:
@@ -72,6 +77,11 @@ async def _read(response: UpstreamResponse, longest: int) -> bytearray:
         if len(body) > longest:
             raise ValueError(f"its list is longer than {longest:,} bytes")
     return body
+
+
+def _etag(response: UpstreamResponse) -> str | None:
+    found = next((value for name, value in response.headers if name.lower() == b"etag"), b"")
+    return found.decode() if _ETAG.fullmatch(found) else None
 
 
 class _List(msgspec.Struct):
@@ -93,7 +103,7 @@ def _entries(body: bytearray, provider: Provider) -> tuple[ModelEntry, ...]:
         entry = msgspec.json.decode(raw)
         if isinstance(entry, dict) and _is_name(entry.get("id")):
             found.append(_entry(entry, provider))
-            if len(found) >= (_MOST_OF_USERS if provider.guarded else _MOST):
+            if len(found) >= (_MOST_OF_USERS if provider.guarded else MOST):
                 break
     return tuple(found)
 
@@ -107,7 +117,8 @@ def _listed(body: bytearray) -> list[msgspec.Raw]:
     return found
 
 
-def _may_be_asked(provider: Provider) -> bool:
+def may_be_asked(provider: Provider) -> bool:
+    """Whether it has a list, and nobody has said better what it serves."""
     return provider.models is None and not provider.embedded and provider.list_path is not None
 
 
@@ -122,21 +133,54 @@ def _is_name(said: object) -> bool:
 
 
 def _entry(entry: dict[str, Any], provider: Provider) -> ModelEntry:
-    created, name = entry.get("created"), entry.get("display_name") or entry.get("name")
-    limits, architecture = listed_limits(entry), entry.get("architecture")
-    architecture = architecture if isinstance(architecture, dict) else {}
+    name, limits = entry.get("display_name") or entry.get("name"), listed_limits(entry)
+    architecture, modalities = _table(entry.get("architecture")), _table(entry.get("modalities"))
     return ModelEntry(
         id=entry["id"].removeprefix(provider.list_prefix) or entry["id"],
         owned_by=provider.name,
-        created=created if type(created) is int and 0 <= created <= _LAST_SECOND else 0,
+        created=_created(entry),
         display_name=name if isinstance(name, str) and len(name) <= _LONGEST_NAME else None,
         price=listed_price(entry.get("pricing")),
         context=limits.context,
         output_limit=limits.output,
-        takes=_words(architecture.get("input_modalities")) or (),
-        gives=_words(architecture.get("output_modalities")) or (),
-        parameters=_words(entry.get("supported_parameters")),
+        takes=_words(architecture.get("input_modalities")) or _words(modalities.get("input")) or _takes(entry),
+        gives=_words(architecture.get("output_modalities")) or _words(modalities.get("output")) or (),
+        parameters=_parameters(entry),
     )
+
+
+def _created(entry: dict[str, Any]) -> int:
+    """Seconds since the epoch, which Anthropic writes as a date; 0 where there is none that can be written."""
+    said, date = entry.get("created"), entry.get("created_at")
+    if isinstance(date, str) and len(date) < 50:
+        try:
+            moment = datetime.fromisoformat(date)
+            said = int(moment.timestamp()) if moment.tzinfo is not None else None
+        except (ValueError, OverflowError):
+            said = None
+    return said if type(said) is int and 0 <= said <= _LAST_SECOND else 0
+
+
+def _takes(entry: dict[str, Any]) -> tuple[str, ...]:
+    """What a model reads, by Vercel's tags or Anthropic's capabilities; nothing where neither tells."""
+    tags, can = _words(entry.get("tags")), _table(entry.get("capabilities"))
+    if tags and entry.get("type") == "language":
+        return ("text", *(takes for tag, takes in _TAGS.items() if tag in tags))
+    if not can:
+        return ()
+    return ("text", *(takes for name, takes in _INPUTS.items() if _table(can.get(name)).get("supported") is True))
+
+
+def _parameters(entry: dict[str, Any]) -> tuple[str, ...] | None:
+    if (said := _words(entry.get("supported_parameters"))) is not None:
+        return said
+    if tags := _words(entry.get("tags")):
+        return tuple(means for tag, means in _TAGGED.items() if tag in tags) or None
+    return None
+
+
+def _table(said: object) -> dict[str, Any]:
+    return said if isinstance(said, dict) else {}
 
 
 def _words(said: object) -> tuple[str, ...] | None:

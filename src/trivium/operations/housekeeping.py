@@ -46,7 +46,7 @@ class Housekeeping:
         ledger: Ledger,
         prices: Callable[[], PriceBook],
         generations: Generations,
-        providers: Mapping[str, Provider],
+        providers: Callable[[], Mapping[str, Provider]],
         clock: Clock,
         *,
         patience_ms: int = owners.SILENCE_MS,
@@ -105,7 +105,7 @@ class Housekeeping:
         await self._ledger.writer.run(lambda tx: owners.bury(tx, owner))
 
     async def _end(self, orphan: Orphan) -> None:
-        start, provider = orphan.start, self._providers.get(orphan.start.provider)
+        start, provider = orphan.start, self._providers().get(orphan.start.provider)
         await self._ledger.adopt(start, orphan.windows)
         if provider is None:
             self._ledger.end(_record(orphan, **_unknown(orphan)))

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, datetime
 from decimal import Decimal
 from fractions import Fraction
@@ -102,7 +102,11 @@ class ReconcileOperations:
     """`table` is for `Operations`. Must run where the store is owned."""
 
     def __init__(
-        self, database: Database, providers: Mapping[str, Provider], clock: Clock, client: UpstreamClient | None = None
+        self,
+        database: Database,
+        providers: Callable[[], Mapping[str, Provider]],
+        clock: Clock,
+        client: UpstreamClient | None = None,
     ) -> None:
         """Without a client each page has one of its own."""
         self._database = database
@@ -120,9 +124,9 @@ class ReconcileOperations:
         return Compared(compared=tuple(await self._compared(provider, rows)), next=following)
 
     def _asked(self, name: str) -> Provider:
-        provider = self._providers.get(name)
+        provider = self._providers().get(name)
         if provider is None or provider.generations is None:
-            known = [one.name for one in self._providers.values() if one.generations is not None]
+            known = [one.name for one in self._providers().values() if one.generations is not None]
             raise OperationError(
                 f"{name!r} is no provider that keeps records of generations; there are {', '.join(known) or 'none'}."
             )

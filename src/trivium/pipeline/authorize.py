@@ -46,11 +46,11 @@ def check_any(caller: Caller | None, target: Target, deps: Deps) -> None:
 def visible_entries(caller: Caller | None, time_ms: int, deps: Deps) -> list[ModelEntry]:
     """The models that a caller sees: those that a request could name. A custom one hides what has the same name."""
     if caller is None:
-        entries = [(entry, target) for entry, target in deps.catalog.entries() if is_free(target, time_ms, deps)]
+        entries = [(entry, target) for entry, target in deps.catalog.listed if is_free(target, time_ms, deps)]
         return [entry for entry, target in entries if is_open(None, target, deps)]
     custom = custom_entries(caller, deps)
     named = {entry.id for entry, _ in custom}
-    entries = custom + [(entry, target) for entry, target in deps.catalog.entries() if entry.id not in named]
+    entries = custom + [(entry, target) for entry, target in deps.catalog.listed if entry.id not in named]
     if own_vendors(caller, deps):
         entries = [(entry, of_own_key(caller, entry.id, target, Api.CHAT, deps) or target) for entry, target in entries]
     return [entry for entry, target in entries if is_open(caller, target, deps)]

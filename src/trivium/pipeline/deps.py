@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Protocol
+from copy import copy
+from typing import Any, Protocol
 
 from trivium.canon import wildcard
 from trivium.clock import Clock
@@ -16,6 +17,7 @@ from trivium.metering.start import Start
 from trivium.pipeline.lookup import Generations, Lookups
 from trivium.pipeline.screening import Screening
 from trivium.policy.access import HouseSettings
+from trivium.policy.addresses import networks
 from trivium.policy.alerts import LONGEST, Alerts
 from trivium.policy.caller import Caller
 from trivium.policy.counters import Claim, Denial, Taken
@@ -39,7 +41,7 @@ from trivium.settings import (
     ServerSettings,
 )
 from trivium.settings_idempotency import IdempotencySettings
-from trivium.settings_routing import RoutingSettings
+from trivium.settings_routing import CatalogSettings, RoutingSettings
 from trivium.store.counters import LocalCounters
 from trivium.store.secrets import SealedSecret
 from trivium.upstream.client import UpstreamClient
@@ -213,9 +215,8 @@ NO_DETOURS = RoutingSettings()
 
 
 class Deps:
-    """Mutable are `catalog`, `prices`, `house` and `autos`: snapshots, replaced whole."""
-
-    autos = NO_AUTOS
+    """One snapshot, which a call keeps from its beginning to its end. What changes while the gateway runs makes the
+    next one by `changed`; what counts or connects is the same in all of them."""
 
     def __init__(
         self,
@@ -236,6 +237,7 @@ class Deps:
         tokens: Tokens | None = None,
         counters: Counters | None = None,
         free: FreeSettings = NOTHING_FREE,
+        shown: CatalogSettings | None = None,
         screening: Screening | None = None,
         keeps_prompts: bool = False,
         custom_models: CustomModels | None = None,
@@ -253,30 +255,45 @@ class Deps:
         self.prices = prices
         self.lookups = Lookups(generations)
         self.billing = billing
-        self.promotions = Promotions(billing.promotions)
         self.client = client
         self.local = local
         self.catalog = catalog
         self.house = HouseSettings()
         self.guesses = Guesses()
         self.free = free
+        self.shown = shown or CatalogSettings()
         self.rules = RuleBook()
         self.counters: Counters = counters or LocalCounters(clock)
         self.seal_key = seal_key
         self.screening = screening
         self.keeps_prompts = keeps_prompts
         self.custom_models = custom_models
+        self.autos = NO_AUTOS
         self.credentials: Credentials = HouseCredentials(client, clock)
         self.answers = answers
         self.in_flight = InFlight(settings.max_in_flight_bytes, settings.max_calls)
         self.flood, self.alerts = Flood(), Alerts()
         self.routing = routing
-        self.detours = routing.canary is not None or routing.emergency_provider is not None
-        """A call may be led elsewhere than its model's name says."""
         self.health = Health(failures=routing.failures, rest_s=routing.rest)
         self.sessions = Sessions(routing.keep_session)
+        self._derive()
+
+    def changed(self, **parts: Any) -> Deps:
+        """The next snapshot: the same but for these parts, by the names of their attributes."""
+        assert parts.keys() <= vars(self).keys()
+        after = copy(self)
+        vars(after).update(parts)
+        after._derive()
+        return after
+
+    def _derive(self) -> None:
+        """What follows from the other parts, and what is remembered of them."""
         self.permitted: dict[tuple[str, str], tuple[tuple[object, ...], object]] = {}
         """Which routes of models callers may use (`pipeline/legs.py`)."""
+        self.promotions = Promotions(self.billing.promotions)
+        self.proxies = networks(self.settings.trusted_proxies)
+        self.detours = self.routing.canary is not None or self.routing.emergency_provider is not None
+        """Whether a call may be led elsewhere than its model's name says."""
 
     def has_canary(self, model: str) -> bool:
         """Whether a model of the main provider's, by its id there, is one of those that the canary gets calls for."""
@@ -309,3 +326,12 @@ class Deps:
         """Hands over what is only counted so far, before somebody asks or the gateway ends."""
         for record in self.flood.flush():
             self.ledger.end(record)
+
+
+class Now:
+    """Where the snapshot of the moment stands. Whoever answers a call takes it once."""
+
+    __slots__ = ("deps",)
+
+    def __init__(self, deps: Deps) -> None:
+        self.deps = deps

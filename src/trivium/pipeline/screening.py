@@ -34,12 +34,18 @@ class Screened:
 class Screening:
     """The rules, and a classifier where one is configured."""
 
-    def __init__(self, settings: AbuseSettings, rules: Rules, classifier: Classifier | None) -> None:
+    def __init__(
+        self,
+        settings: AbuseSettings,
+        rules: Rules,
+        classifier: Classifier | None,
+        counts: Counter[str] | None = None,
+    ) -> None:
         self.settings = settings
         self.rules = rules
         self.classifier = classifier
         self.enforces = settings.mode == "enforce"
-        self.counts: Counter[str] = Counter()
+        self.counts: Counter[str] = Counter() if counts is None else counts
 
     @property
     def asks(self) -> ClassifierSettings | None:

@@ -161,7 +161,8 @@ Texts = Callable[[], Iterable[str] | None]
 class Rules:
     """`judge` each call once, and tell what it was worth when it has `ended`."""
 
-    def __init__(self, settings: AbuseRules, lists: Lists | None = None) -> None:
+    def __init__(self, settings: AbuseRules, lists: Lists | None = None, before: Rules | None = None) -> None:
+        """`before` are the rules until now, whose memory of callers these go on with."""
         more = lists or Lists()
         self._settings = settings
         self._free_spend = to_nano(Decimal(settings.free_spend_per_hour))
@@ -170,8 +171,8 @@ class Rules:
         self._bad = Ranges((*settings.bad_addresses, *more.addresses))
         self._agents = [wildcard.compiled(agent.lower()) for agent in (*settings.bad_agents, *more.agents)]
         self._prompts = [text.lower() for text in (*settings.bad_prompts, *more.prompts)]
-        self._identities: OrderedDict[str, _Identity] = OrderedDict()
-        self._addresses: OrderedDict[str, _Address] = OrderedDict()
+        self._identities: OrderedDict[str, _Identity] = before._identities if before else OrderedDict()
+        self._addresses: OrderedDict[str, _Address] = before._addresses if before else OrderedDict()
         self._rules = [(name, verdict, holds) for name, verdict, holds in self._table() if verdict is not Verdict.ALLOW]
 
     def judge(self, seen: Seen, texts: Texts) -> Judgement:

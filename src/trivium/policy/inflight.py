@@ -14,6 +14,11 @@ class InFlight:
         self.bytes = 0
         self.calls = 0
 
+    def allow(self, max_bytes: int, max_calls: int) -> None:
+        """Other limits from now on; what is taken stays taken."""
+        self._max_bytes = max_bytes
+        self._max_calls = max_calls
+
     def enter(self) -> None:
         """Counts a call. Raises Overloaded, in which case nothing is counted."""
         if self.calls >= self._max_calls:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
-from functools import lru_cache
+from functools import cached_property, lru_cache
 
 import msgspec
 
@@ -106,7 +106,7 @@ class ModelEntry(msgspec.Struct, frozen=True):
     """Of an auto model: what it may lead to at the moment."""
 
 
-class Catalog(msgspec.Struct, frozen=True):
+class Catalog(msgspec.Struct, frozen=True, dict=True):
     """Made by `catalog()`; the mappings are its indexes, so that a name costs look-ups and not a search."""
 
     providers: Mapping[str, Provider]
@@ -204,6 +204,11 @@ class Catalog(msgspec.Struct, frozen=True):
             name = entry.id if self._is_clear(entry.id, provider) else f"{provider}/{entry.id}"
             found.setdefault(name, (msgspec.structs.replace(entry, id=name), self._target(provider, entry.id)))
         return [(entry, target) for entry, target in found.values() if self._is_offered(target)]
+
+    @cached_property
+    def listed(self) -> tuple[tuple[ModelEntry, Target], ...]:
+        """As `entries`, made once: thousands of models take a while."""
+        return tuple(self.entries())
 
     def _target(self, provider: str, model: str) -> Target:
         found = self.providers[provider]

@@ -58,10 +58,14 @@ class Health:
 
     def __init__(self, *, failures: int, rest_s: float) -> None:
         """A route rests after so many failures in a row, for so many seconds the first time."""
-        self._failures = failures
-        self._rest_ms = int(rest_s * 1000)
         self._states: OrderedDict[str, _State] = OrderedDict()
         self._resting = 0
+        self.allow(failures=failures, rest_s=rest_s)
+
+    def allow(self, *, failures: int, rest_s: float) -> None:
+        """Other limits from now on; what is known of routes stays."""
+        self._failures = failures
+        self._rest_ms = int(rest_s * 1000)
 
     @property
     def is_well(self) -> bool:
@@ -144,9 +148,13 @@ class Sessions:
     """Which route each session had last."""
 
     def __init__(self, keep_s: float, most: int = 50_000) -> None:
-        self._keep_ms = int(keep_s * 1000)
         self._most = most
         self._last: OrderedDict[tuple[str, str], tuple[str, int]] = OrderedDict()
+        self.allow(keep_s)
+
+    def allow(self, keep_s: float) -> None:
+        """Another length from now on."""
+        self._keep_ms = int(keep_s * 1000)
 
     def route(self, session: str, model: str, now_ms: int) -> str | None:
         """The route on which the provider may still have the session's prompts in its cache."""

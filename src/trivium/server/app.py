@@ -22,14 +22,15 @@ from trivium.errors import (
 from trivium.pipeline.authenticate import authenticate
 from trivium.pipeline.authorize import check_any
 from trivium.pipeline.call import Call, Headers, Operation, by_name
-from trivium.pipeline.deps import Deps
+from trivium.pipeline.deps import Deps, Now
 from trivium.pipeline.explain import answer
 from trivium.pipeline.free import check_anonymous, find
 from trivium.pipeline.handle import handle, refuse
 from trivium.pipeline.tell import json_headers
-from trivium.policy.addresses import client_address, networks
+from trivium.policy.addresses import client_address
 from trivium.server.desk import Desk
-from trivium.server.models import anthropic_entry, anthropic_list, anthropic_model
+from trivium.server.listing import entry_of
+from trivium.server.models import anthropic_list, anthropic_model
 from trivium.server.protocol import GuardedProtocol
 from trivium.server.routes import CALLS, EXPLAIN, MODELS, Route, api_of, model_in_path
 
@@ -46,13 +47,12 @@ class App:
     """An ASGI 3 application for HTTP. `problem` says why the store cannot do its work; None when it can."""
 
     def __init__(
-        self, deps: Deps, problem: Callable[[], Awaitable[str | None]], desk: Desk, admin: Face | None = None
+        self, now: Now, problem: Callable[[], Awaitable[str | None]], desk: Desk, admin: Face | None = None
     ) -> None:
-        self._deps = deps
+        self._now = now
         self._admin = admin
         self._problem = problem
         self._desk = desk
-        self._proxies = networks(deps.settings.trusted_proxies)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         connection: GuardedProtocol = scope["trivium.connection"]
@@ -66,59 +66,29 @@ class App:
             connection.running = None
 
     async def _answer(self, scope: Scope, receive: Receive, reply: HttpReply, connection: GuardedProtocol) -> None:
-        headers = by_name(scope["headers"])
+        deps, headers = self._now.deps, by_name(scope["headers"])
         if self._admin is not None and scope["path"].startswith("/admin/"):
-            await self._admin.serve(self._asked(scope, headers), HttpBody(receive, connection), reply)
+            await self._admin.serve(_asked(scope, headers, deps), HttpBody(receive, connection), reply)
             return
         route = CALLS.get(scope["path"])
-        call = self._call(scope, route or Route(api_of(scope["path"], headers), Operation.GENERATE), headers)
+        call = _call(scope, route or Route(api_of(scope["path"], headers), Operation.GENERATE), headers, deps)
         if route is not None and scope["method"] == "POST":
-            await handle(call, HttpBody(receive, connection), reply, self._deps)
+            await handle(call, HttpBody(receive, connection), reply, deps)
             return
         try:
             if scope["path"] in EXPLAIN and scope["method"] == "POST":
-                await answer(call, HttpBody(receive, connection), reply, self._deps)
+                await answer(call, HttpBody(receive, connection), reply, deps)
                 return
-            status, content = await self._look_up(scope["path"], scope["method"], call)
+            status, content = await self._look_up(scope["path"], scope["method"], call, deps)
         except TriviumError as error:
             posted = route is not None or scope["path"] in EXPLAIN
             allowed = [(b"allow", b"POST" if posted else b"GET, HEAD")] if isinstance(error, MethodNotAllowed) else []
-            await refuse(error, call, reply, self._deps, allowed)
+            await refuse(error, call, reply, deps, allowed)
             return
         await reply.start(status, json_headers(content, call))
         await reply.end(content)
 
-    def _call(self, scope: Scope, route: Route, headers: Mapping[bytes, bytes]) -> Call:
-        return Call(
-            id=ids.request_id(),
-            api=route.api,
-            operation=route.operation,
-            query=scope["query_string"],
-            headers=headers,
-            client_ip=self._client_ip(scope),
-            time_ms=self._deps.clock.now_ms(),
-            started_ns=self._deps.clock.monotonic_ns(),
-            kilo=scope["path"].startswith("/api/"),
-        )
-
-    def _asked(self, scope: Scope, headers: Mapping[bytes, bytes]) -> Asked:
-        return Asked(
-            id=ids.request_id(),
-            method=scope["method"],
-            path=scope["raw_path"],
-            query=scope["query_string"],
-            headers=headers,
-            client_ip=self._client_ip(scope),
-        )
-
-    def _client_ip(self, scope: Scope) -> str | None:
-        peer = scope["client"][0] if scope["client"] else None
-        if not self._proxies:
-            return peer
-        hops = [value for name, value in scope["headers"] if name == b"x-forwarded-for"]
-        return client_address(peer, b",".join(hops) if hops else None, self._proxies)
-
-    async def _look_up(self, path: str, method: str, call: Call) -> tuple[int, bytes]:
+    async def _look_up(self, path: str, method: str, call: Call, deps: Deps) -> tuple[int, bytes]:
         """Status and body of whatever is not a model call. Raises PathNotFound, MethodNotAllowed, and what a caller
         without a key or with a wrong name gets."""
         headers, model, asked = call.headers, model_in_path(path), self._desk.find(path)
@@ -141,34 +111,67 @@ class App:
             return (503, msgspec.json.encode({"status": problem})) if problem else (200, _OK)
         if asked is not None:
             return 200, msgspec.json.encode(await asked(call))
-        return 200, await self._models(model, call)
+        return 200, await self._models(model, call, deps)
 
-    async def _models(self, model: str | None, call: Call) -> bytes:
+    async def _models(self, model: str | None, call: Call, deps: Deps) -> bytes:
         """All of them, or the one that is named."""
-        caller = await authenticate(call.headers, call.client_ip, self._deps)
-        auto = None if model is None else self._deps.autos.get(model)
-        found = None if model is None or auto is not None else find(caller, model, self._deps)
+        caller = await authenticate(call.headers, call.client_ip, deps)
+        auto = None if model is None else deps.autos.get(model)
+        found = None if model is None or auto is not None else find(caller, model, deps)
         if caller is None:
-            check_anonymous(model if auto is None else None, found, call.time_ms, self._deps)
+            check_anonymous(model if auto is None else None, found, call.time_ms, deps)
         anthropic, listing = b"anthropic-version" in call.headers, self._desk.listing
         entries = await self._desk.entries(caller, call)
         if auto is not None:
-            entries = [entry for entry in entries if entry.id == auto.id]
-            if not entries:
+            entry = next((one for one in entries if one.id == auto.id), None)
+            if entry is None:
                 raise ModelNotFound(f"`{auto.id}` leads to no model that can be had here.", param="model")
-            return msgspec.json.encode(
-                anthropic_entry(entries[0]) if anthropic else listing.models(entries, caller, call)[0]
-            )
+            described = listing.model(entry, None, caller, call)
+            return anthropic_model(described, entry) if anthropic else msgspec.json.encode(described)
         if found is None or model is None:
+            models = await listing.models(entries, caller, call)
             if anthropic:
-                return anthropic_list(entries)
-            return msgspec.json.encode({"object": "list", "data": listing.models(entries, caller, call)})
+                return anthropic_list(models, entries, call.query)
+            return msgspec.json.encode({"object": "list", "data": models})
         if isinstance(found, RequestError):
             raise found
-        check_any(caller, found, self._deps)
-        if anthropic:
-            return anthropic_model(entries, found, model)
-        return msgspec.json.encode(listing.model(entries, model, found, caller, call))
+        check_any(caller, found, deps)
+        entry = entry_of(entries, found, model)
+        described = listing.model(entry, found, caller, call)
+        return anthropic_model(described, entry) if anthropic else msgspec.json.encode(described)
+
+
+def _call(scope: Scope, route: Route, headers: Mapping[bytes, bytes], deps: Deps) -> Call:
+    return Call(
+        id=ids.request_id(),
+        api=route.api,
+        operation=route.operation,
+        query=scope["query_string"],
+        headers=headers,
+        client_ip=_client_ip(scope, deps),
+        time_ms=deps.clock.now_ms(),
+        started_ns=deps.clock.monotonic_ns(),
+        kilo=scope["path"].startswith("/api/"),
+    )
+
+
+def _asked(scope: Scope, headers: Mapping[bytes, bytes], deps: Deps) -> Asked:
+    return Asked(
+        id=ids.request_id(),
+        method=scope["method"],
+        path=scope["raw_path"],
+        query=scope["query_string"],
+        headers=headers,
+        client_ip=_client_ip(scope, deps),
+    )
+
+
+def _client_ip(scope: Scope, deps: Deps) -> str | None:
+    peer = scope["client"][0] if scope["client"] else None
+    if not deps.proxies:
+        return peer
+    hops = [value for name, value in scope["headers"] if name == b"x-forwarded-for"]
+    return client_address(peer, b",".join(hops) if hops else None, deps.proxies)
 
 
 class HttpBody:

@@ -7,21 +7,25 @@ import contextlib
 import logging
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any, NamedTuple
 
 from trivium import __version__
 from trivium.admin.face import Face
 from trivium.clock import Clock, SystemClock
 from trivium.config import database_url, redis_url, secret_keys, token_key
-from trivium.errors import RequestError, StoreUnavailable
-from trivium.metering.book import Override, PriceBook, entries
+from trivium.errors import StoreUnavailable
+from trivium.metering.book import Entry, Override, PriceBook, entries
 from trivium.operations.abuse import abuse_table
 from trivium.operations.alerts import alert_table
 from trivium.operations.byok import ByokOperations
+from trivium.operations.catalog import catalog_table
+from trivium.operations.config import differing, held
 from trivium.operations.custom_models import CustomModelOperations
 from trivium.operations.explain import ExplainOperations
 from trivium.operations.house import HouseOperations
 from trivium.operations.housekeeping import Housekeeping
 from trivium.operations.limits import LimitOperations
+from trivium.operations.lists import Lists, ModelLists
 from trivium.operations.operations import Operations
 from trivium.operations.price_table import price_table
 from trivium.operations.prices import PriceOperations
@@ -29,37 +33,35 @@ from trivium.operations.reconcile import ReconcileOperations
 from trivium.operations.routes import RouteOperations
 from trivium.operations.secrets import SecretOperations
 from trivium.operations.table import Table
-from trivium.pipeline.deps import Deps
+from trivium.pipeline.deps import Deps, Now
 from trivium.pipeline.explain import Explanation
 from trivium.pipeline.hold import CREDITS
+from trivium.pipeline.screening import Screening
 from trivium.policy.access import HouseSettings
 from trivium.policy.destinations import check_url, destinations
 from trivium.policy.spending import DEFAULT_ACCOUNT
-from trivium.providers import builtin
-from trivium.providers.house import check_routes
 from trivium.providers.provider import Provider
-from trivium.providers.vendors import VENDORS
 from trivium.routing.auto import autos
-from trivium.routing.catalog import ModelEntry, catalog
-from trivium.routing.routes import check_routing, routed_models
+from trivium.routing.catalog import Catalog, ModelEntry
 from trivium.server.desk import Desk
 from trivium.server.explaining import explainer
+from trivium.server.parts import catalogue, check, local_model, provided
+from trivium.server.reload import Reloading
 from trivium.server.screening import screening
-from trivium.settings import Settings, wrong_setting
+from trivium.settings import Settings
 from trivium.store.call_answers import call_answers
 from trivium.store.counters import counters
+from trivium.store.lists import ListFiles
 from trivium.store.rotation import status
 from trivium.store.store import Store
 from trivium.store.tokens import TokenStore
+from trivium.telemetry import logs
 from trivium.upstream.client import UpstreamClient
-from trivium.upstream.credentials import check_accounts
 from trivium.upstream.generation import Generations
 from trivium.upstream.guard import Guard
 from trivium.upstream.http1 import Http1Client
 from trivium.upstream.local import LocalModel
-from trivium.upstream.local_model import MODEL
 from trivium.upstream.pool import PoolLimits
-from trivium.upstream.tls import check_networks
 
 _LOG = logging.getLogger("trivium.gateway")
 _LOCAL_READY = 120.0
@@ -79,71 +81,76 @@ class Gateway:
     def __init__(self, settings: Settings, folder: Path, env: Mapping[str, str]) -> None:
         self.settings = settings
         self.folder = folder
-        self.providers: dict[str, Provider] = builtin.build(settings, env)
-        self.local, self.local_absent = _local(settings, folder)
-        if self.local is not None:
-            self.providers[builtin.EMBEDDED] = builtin.embedded(MODEL)
-        self._listed: dict[str, tuple[ModelEntry, ...]] = {}
-        self._routed = routed_models(settings.catalog.models)
-        self._priced = entries(settings)
-        clock = SystemClock()
+        self._env = env
+        self.local, self.local_absent = local_model(settings, folder)
+        self.providers = provided(settings, env, embedded=self.local is not None)
+        clock = self._clock = SystemClock()
         self.store = Store(folder, clock, database_url(settings, env), secret_keys(settings, env))
         client = _client(settings)
         generations = Generations(client, clock)
         self.counters = counters(clock, redis_url(settings, env), settings.limits.redis_timeout)
-        self.deps = Deps(
-            settings=settings.server,
-            billing=settings.billing,
-            clock=clock,
-            keys=self.store.keys,
-            own=self.store.secrets,
-            byok=settings.byok,
-            ledger=self.store.ledger,
-            prices=PriceBook(entries=self._priced),
-            generations=generations,
-            client=client,
-            local=Embedded(self.local) if self.local else None,
-            catalog=catalog(self.providers.values(), settings.aliases, {}, settings.free, self._routed),
-            free=settings.free,
-            seal_key=self.store.seal_key,
-            screening=screening(settings, env, client, clock),
-            keeps_prompts=settings.records.prompts,
-            tokens=_tokens(settings, env, self.store, clock),
-            counters=self.counters,
-            custom_models=self.store.custom_models,
-            routing=settings.routing,
-            answers=call_answers(self.store.ledger.writer, clock, settings.idempotency),
+        self._changing = asyncio.Lock()
+        """Held while the catalogue is built anew: of two who build at the same time, the first would be forgotten."""
+        self.now = Now(
+            Deps(
+                clock=clock,
+                keys=self.store.keys,
+                own=self.store.secrets,
+                ledger=self.store.ledger,
+                prices=PriceBook(entries=entries(settings)),
+                generations=generations,
+                client=client,
+                local=Embedded(self.local) if self.local else None,
+                catalog=catalogue(settings, self.providers, {}),
+                seal_key=self.store.seal_key,
+                counters=self.counters,
+                custom_models=self.store.custom_models,
+                answers=call_answers(self.store.ledger.writer, clock, settings.idempotency),
+                **_plain(settings),
+                screening=screening(settings, env, client, clock),
+                tokens=_tokens(settings, env, self.store, clock),
+            )
         )
-        self.deps.autos = autos(settings, self.providers)
-        self.desk = Desk(self.deps, self.store, settings.catalog)
-        check_routes(settings, self.providers)
-        check_routing(settings, self.providers)
-        check_accounts(settings, self.providers)
-        check_networks(settings, self.providers)
-        self._check_aliases()
-        self._check_byok()
+        self.lists = ModelLists(client, ListFiles(folder / "lists"), clock, self.learn)
+        self.reloading = Reloading(settings, env, self.apply, clock)
+        self.desk = Desk(self.now, self.store)
+        self.change(autos=autos(settings, self.providers))
+        check(settings, self.providers, self.deps.catalog)
         self.housekeeping = Housekeeping(
             self.store.database,
             self.store.ledger,
             lambda: self.deps.prices,
             generations,
-            self.providers,
+            lambda: self.providers,
             clock,
             note_uses=self.store.note_uses,
         )
-        self.operations = Operations(self.store, self._tables(clock, client), self.deps.keep_counted)
+        self.operations = Operations(self.store, self._tables(clock, client), self._keep_counted)
         self.admin = Face(self.operations, self.store, __version__) if settings.admin.enabled else None
+
+    def _keep_counted(self) -> None:
+        self.deps.keep_counted()
+
+    @property
+    def deps(self) -> Deps:
+        """What calls begin with now."""
+        return self.now.deps
+
+    def change(self, **parts: Any) -> None:
+        """Lets calls from now on begin with other parts; those in progress keep what they have."""
+        self.now.deps = self.now.deps.changed(**parts)
 
     async def open(self) -> None:
         """Reads what the ledger and the price book keep in the store. Raises StoreUnavailable."""
         await self.store.ledger.load()
         await self.counters.start()
-        if self.settings.billing.mode == CREDITS:
-            await self.store.accounts.create("Keys without an account", "organization", DEFAULT_ACCOUNT, _ITSELF)
+        await self._open_credits(self.settings)
         self._ruled(await asyncio.to_thread(self.store.prices.overrides))
-        self.deps.house = (await self.store.house.get()).settings
+        self._decided((await self.store.house.get()).settings)
         await self.store.secrets.load()
         await self.store.custom_models.load()
+        self.lists.commit(await self.lists.plan(self.providers.values()), self.settings.catalog.refresh)
+        await self.learn()
         for one in await status(self.store.secrets, each=False):
             if one.problem is not None:
                 _LOG.error("%s %d upstream keys of callers cannot be read.", one.problem, one.unreadable)
@@ -151,8 +158,7 @@ class Gateway:
     async def read_prices(self) -> str | None:
         """Brings the price data into the book; why there is none. Takes a moment the first time."""
         table = await asyncio.to_thread(price_table, self.folder)
-        self.deps.prices = PriceBook(table.dataset, self._priced, await asyncio.to_thread(self.store.prices.overrides))
-        self.learn({})
+        self.change(prices=self.deps.prices.with_dataset(table.dataset))
         return table.absent
 
     async def follow(self) -> None:
@@ -164,24 +170,59 @@ class Gateway:
                 if told != known:
                     self._ruled(told)
                     known = told
-                self.deps.house = (await self.store.house.get()).settings
+                self._decided((await self.store.house.get()).settings)
                 await self.store.secrets.refresh()
                 await self.store.custom_models.refresh()
             await asyncio.sleep(_FOLLOWED)
 
-    def learn(self, listed: Mapping[str, tuple[ModelEntry, ...]]) -> None:
-        """Takes in what providers said they serve; a provider that said nothing keeps its last list."""
-        self._listed.update(listed)
-        settings = self.settings
-        self.deps.catalog = catalog(
-            self.providers.values(), settings.aliases, self._listed, settings.free, self._routed
-        )
-        self.deps.prices = self.deps.prices.with_listed(
-            {name: {entry.id: entry for entry in told} for name, told in self._listed.items()}
+    async def learn(self) -> None:
+        """Takes in what providers say they serve. Thousands of models are indexed beside the event loop."""
+        async with self._changing:
+            settings, known = self.settings, self.lists.known
+            built, index = await asyncio.to_thread(_indexed, self.providers, settings, known)
+            self.change(catalog=built, prices=self.deps.prices.with_listed(index))
+
+    async def apply(self, wanted: Settings) -> tuple[tuple[str, ...], tuple[str, ...]]:
+        """Lets calls from now on follow other settings: which sections have changed, and which settings wait for the
+        next start. Raises ConfigError, StoreUnavailable, with everything as it was."""
+        async with self._changing:
+            before, (settings, waits), tokens = self.settings, held(self.settings, wanted), self.deps.tokens
+            new = await asyncio.to_thread(self._read, settings)
+            plan = await self.lists.plan(new.providers.values())
+            built, index = await asyncio.to_thread(_indexed, new.providers, settings, plan.known)
+            check(settings, new.providers, built)
+            await self._open_credits(settings)
+            prices = self.deps.prices.with_listed(index, new.priced)
+            parts = {**_plain(settings), "screening": new.screening, "tokens": new.tokens}
+            parts["autos"] = autos(settings, new.providers)
+            self.change(catalog=built, prices=prices, **parts)
+            self.deps.in_flight.allow(settings.server.max_in_flight_bytes, settings.server.max_calls)
+            self.deps.health.allow(failures=settings.routing.failures, rest_s=settings.routing.rest)
+            self.deps.sessions.allow(settings.routing.keep_session)
+            self.lists.commit(plan, settings.catalog.refresh)
+            if tokens is not None:
+                self.store.keys.forget()  # those of an issuer that is not trusted any more are remembered there
+            if settings.log != before.log:
+                logs.set_level(settings.log.level)
+            changed = {*differing(before, settings), *(("providers",) if new.providers != self.providers else ())}
+            self.settings, self.providers = settings, new.providers
+        return tuple(sorted(changed)), waits
+
+    def _read(self, settings: Settings) -> _Read:
+        """For a thread. Raises ConfigError."""
+        return _Read(
+            providers=provided(settings, self._env, embedded=self.local is not None),
+            priced=entries(settings),
+            screening=screening(settings, self._env, self.deps.client, self._clock, self.deps.screening),
+            tokens=_tokens(settings, self._env, self.store, self._clock),
         )
 
+    async def _open_credits(self, settings: Settings) -> None:
+        if settings.billing.mode == CREDITS:
+            await self.store.accounts.create("Keys without an account", "organization", DEFAULT_ACCOUNT, _ITSELF)
+
     def _ruled(self, overrides: Sequence[Override]) -> None:
-        self.deps.prices = self.deps.prices.with_overrides(overrides)
+        self.change(prices=self.deps.prices.with_overrides(overrides))
 
     def _tables(self, clock: Clock, client: UpstreamClient) -> list[Table]:
         """The operations that need more than the store."""
@@ -194,8 +235,7 @@ class Gateway:
             correct=self.store.accounts.correct,
         )
         limits = LimitOperations(lambda: self.counters.state)
-        reconcile = ReconcileOperations(self.store.database, self.providers, clock, client)
-        looks = self.deps.screening
+        reconcile = ReconcileOperations(self.store.database, lambda: self.providers, clock, client)
         return [
             prices.table,
             limits.table,
@@ -203,39 +243,17 @@ class Gateway:
             HouseOperations(self.store, self._decided).table,
             *secret_tables(self.store, self.settings, self.folder),
             RouteOperations(lambda: self.deps.health, clock).table,
-            ExplainOperations(explainer(self.deps, self.store.keys), Explanation).table,
+            ExplainOperations(explainer(self.now, self.store.keys), Explanation).table,
             alert_table(self.deps.alerts.all),
-            abuse_table(lambda: looks.status() if looks is not None else {"mode": "off"}),
+            abuse_table(lambda: looks.status() if (looks := self.deps.screening) is not None else {"mode": "off"}),
+            self.lists.table,
+            catalog_table(lambda: self.deps.catalog),
+            self.reloading.table,
         ]
 
     def _decided(self, house: HouseSettings) -> None:
-        self.deps.house = house
-
-    def _check_aliases(self) -> None:
-        """An alias must lead somewhere, as far as the providers' lists are known at the start."""
-        if self.deps.catalog.unlisted:
-            return
-        for alias, target in self.settings.aliases.items():
-            if self.deps.autos.get(alias) is not None:
-                continue
-            try:
-                self.deps.catalog.resolve(alias)
-            except RequestError as error:
-                problem = f"leads to {target!r}: {error.message}"
-                raise wrong_setting(self.settings.source, ("aliases", alias), problem) from None
-
-    def _check_byok(self) -> None:
-        """Keys go through Vercel only where Vercel takes them, and the house has an account there."""
-        for vendor, via in self.settings.byok.via.items():
-            problem = None
-            if vendor not in VENDORS:
-                problem = f"no such vendor; expected one of {', '.join(VENDORS)}"
-            elif via == "vercel" and VENDORS[vendor].vercel is None:
-                problem = "Vercel takes no keys for this vendor"
-            elif via == "vercel" and not any(one.kind == "vercel" for one in self.providers.values()):
-                problem = "needs a provider of the type `vercel`"
-            if problem is not None:
-                raise wrong_setting(self.settings.source, ("byok", "via", vendor), problem)
+        if house != self.deps.house:
+            self.change(house=house)
 
     async def close(self) -> None:
         """Ends what runs beside us, settles what waits for a provider's word, and makes every record durable."""
@@ -271,13 +289,35 @@ class Embedded:
         return self._model.base_url + "/v1"
 
 
-def _local(settings: Settings, folder: Path) -> tuple[LocalModel | None, str | None]:
-    """The embedded model, or why there is none."""
-    if not settings.local.enabled:
-        return None, "switched off in the configuration"
-    model = LocalModel(folder)
-    absent = model.available()
-    return (None, absent) if absent else (model, None)
+class _Read(NamedTuple):
+    """What settings mean, files of secrets read again."""
+
+    providers: dict[str, Provider]
+    priced: tuple[Entry, ...]
+    screening: Screening | None
+    tokens: TokenStore | None
+
+
+def _plain(settings: Settings) -> dict[str, Any]:
+    """The parts of `Deps` that are settings as they stand."""
+    return {
+        "settings": settings.server,
+        "billing": settings.billing,
+        "byok": settings.byok,
+        "free": settings.free,
+        "shown": settings.catalog,
+        "routing": settings.routing,
+        "keeps_prompts": settings.records.prompts,
+    }
+
+
+def _indexed(
+    providers: Mapping[str, Provider], settings: Settings, known: Lists
+) -> tuple[Catalog, dict[str, dict[str, ModelEntry]]]:
+    """The catalogue, and lists by the ids of their models. For a thread."""
+    built = catalogue(settings, providers, known)
+    _ = built.listed  # made now, while nobody waits for it
+    return built, {name: {entry.id: entry for entry in told} for name, told in known.items()}
 
 
 def _tokens(settings: Settings, env: Mapping[str, str], store: Store, clock: Clock) -> TokenStore | None:

@@ -20,7 +20,7 @@ from trivium.pipeline.authenticate import authenticate
 from trivium.pipeline.authorize import check_any, visible_entries
 from trivium.pipeline.auto import auto_entries
 from trivium.pipeline.call import Call
-from trivium.pipeline.deps import Deps
+from trivium.pipeline.deps import Deps, Now
 from trivium.pipeline.free import NO_KEY, check_anonymous, find
 from trivium.pipeline.hold import account_of
 from trivium.policy.caller import Caller
@@ -31,7 +31,6 @@ from trivium.routing.catalog import ModelEntry
 from trivium.server.listing import Listing, targets
 from trivium.server.own_models import OwnModels
 from trivium.server.routes import PREFIXES
-from trivium.settings import CatalogSettings
 from trivium.store.own import OwnBudget
 from trivium.store.reports import UsageQuery
 from trivium.store.rollups import HOUR_MS
@@ -46,15 +45,18 @@ _STATISTICS_KEPT_NS = 60 * 10**9
 class Desk:
     """Answers with values that become JSON."""
 
-    def __init__(self, deps: Deps, store: Store, settings: CatalogSettings) -> None:
-        self._deps = deps
+    def __init__(self, now: Now, store: Store) -> None:
+        self._now = now
         self._store = store
-        self._settings = settings
-        self.listing = Listing(deps, settings)
-        self._own_models = OwnModels(deps)
+        self.listing = Listing(now)
+        self._own_models = OwnModels(now)
         self._statistics: list[dict[str, Any]] = []
         self._statistics_ns: int | None = None
         self._counting = asyncio.Lock()
+
+    @property
+    def _deps(self) -> Deps:
+        return self._now.deps
 
     def find(self, path: str) -> Callable[[Call], Awaitable[Any]] | None:
         """What answers at a path; None: nothing here does. The answer raises what a caller without a valid credential
@@ -88,7 +90,7 @@ class Desk:
         return auto + (entries if caller is None else await self._own_models.with_own(caller, entries))
 
     async def described(self, caller: Caller | None, call: Call) -> list[dict[str, Any]]:
-        return self.listing.models(await self.entries(caller, call), caller, call)
+        return await self.listing.models(await self.entries(caller, call), caller, call)
 
     async def models(self, caller: Caller | None, call: Call) -> Any:
         return {"object": "list", "data": await self.described(caller, call)}
@@ -96,7 +98,7 @@ class Desk:
     async def defaults(self, caller: Caller | None, call: Call) -> Any:
         """Raises NoDefaultModel."""
         policy = caller.organization.settings.policy if caller and caller.organization else None
-        settings = self._settings
+        settings = self._deps.shown
         name = proposed(
             policy, settings.default_model, settings.preferred, lambda name: self._is_usable(caller, name, call)
         )
@@ -147,10 +149,10 @@ class Desk:
         }
 
     async def providers(self, caller: Caller | None, call: Call) -> Any:
-        links = ("privacy_policy_url", "terms_of_service_url", "status_page_url")
+        unknown = ("privacy_policy_url", "terms_of_service_url", "status_page_url", "headquarters", "datacenters")
         return {
             "data": [
-                {"name": name, "slug": name, **dict.fromkeys(links), **self._data_policy(name)}
+                {"name": name, "slug": name, **dict.fromkeys(unknown), **self._data_policy(name)}
                 for name in sorted({entry.owned_by for entry in await self.entries(caller, call)})
             ]
         }
@@ -159,12 +161,17 @@ class Desk:
         models = await self.described(caller, call)
         by_name: dict[str, list[dict[str, Any]]] = {}
         for model in models:
-            by_name.setdefault(model["owned_by"], []).append(model)
+            by_name.setdefault(model["owned_by"], []).append({**model, "slug": model["id"]})
         providers = [
             {"name": name, "displayName": name, "slug": name, **self._data_policy(name), "models": by_name[name]}
             for name in sorted(by_name)
         ]
-        return {"providers": providers, "total_providers": len(providers), "total_models": len(models)}
+        return {
+            "providers": providers,
+            "total_providers": len(providers),
+            "total_models": len(models),
+            "generated_at": _moment(call.time_ms),
+        }
 
     async def statistics(self, caller: Caller | None, call: Call) -> Any:
         """What models have cost here in 30 days, on average: USD per million tokens, and per request."""
@@ -236,8 +243,12 @@ def _limit(budget: OwnBudget, now_ms: int) -> dict[str, Any]:
         "period": _PERIODS[budget.period],
         "used": budget.used_nano / NANO if budget.window_ms == start else 0,
         "limit": budget.limit_nano / NANO,
-        "reset_at": datetime.fromtimestamp(end / 1000, UTC).strftime("%Y-%m-%dT%H:%M:%SZ") if end else None,
+        "reset_at": _moment(end) if end else None,
     }
+
+
+def _moment(time_ms: int) -> str:
+    return datetime.fromtimestamp(time_ms / 1000, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 def _average(name: str, row: Mapping[str, Any]) -> dict[str, Any]:

@@ -13,7 +13,7 @@ from trivium.errors import NotFound
 from trivium.operations.explain import Explain
 from trivium.pipeline.authenticate import acting
 from trivium.pipeline.call import Call
-from trivium.pipeline.deps import Deps
+from trivium.pipeline.deps import Now
 from trivium.pipeline.explain import Explanation, explain
 from trivium.store.keys import KeyStore
 
@@ -24,11 +24,11 @@ _WORD: dict[Api, dict[str, Any]] = {
 }
 
 
-def explainer(deps: Deps, keys: KeyStore) -> Callable[[Explain], Awaitable[Explanation]]:
+def explainer(now: Now, keys: KeyStore) -> Callable[[Explain], Awaitable[Explanation]]:
     """Explains through the eyes of a key. Raises NotFound, and what a key is refused with."""
 
     async def told(asked: Explain) -> Explanation:
-        caller = None
+        caller, deps = None, now.deps
         if asked.key is not None:
             caller = await keys.of_id(asked.key)
             if caller is None:

@@ -7,21 +7,23 @@ no `name` or `context_length`, so that under `/api/` none is without.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+import asyncio
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from decimal import Decimal
 from typing import Any, NamedTuple
 
 from trivium.metering.prices import MILLION, Limits, Quote
 from trivium.money import usd_text
 from trivium.pipeline.call import Call
-from trivium.pipeline.deps import Deps
+from trivium.pipeline.deps import Deps, Now
 from trivium.pipeline.free import find
 from trivium.pipeline.hold import account_of
 from trivium.policy.caller import Caller
 from trivium.routing.catalog import ModelEntry, Target
-from trivium.server.models import entry_of
-from trivium.settings import CatalogSettings, FreeModelSettings
+from trivium.settings import FreeModelSettings
 
+_AT_A_TIME = 50
+"""Models that are described before others have their turn: a list may have thousands."""
 _FREE = {"prompt": "0", "completion": "0"}
 _FIRST = -1
 """The index of auto models: before all others."""
@@ -44,17 +46,22 @@ _UNITS = Decimal(MILLION * MILLION * 10**9)
 class Listing:
     """Describes models for callers."""
 
-    def __init__(self, deps: Deps, settings: CatalogSettings) -> None:
-        self._deps = deps
-        self._assumed = settings.assumed_context
-        self._preferred = {name: n for n, name in enumerate(settings.preferred)}
+    def __init__(self, now: Now) -> None:
+        self._now = now
 
-    def models(self, entries: Iterable[ModelEntry], caller: Caller | None, call: Call) -> list[dict[str, Any]]:
-        """What a caller sees, described: auto models and preferred ones in their order, then free ones, then others."""
-        described = [
-            self._described(entry, target, caller, call) for entry, target in targets(entries, caller, self._deps)
-        ]
-        last = len(self._preferred)
+    @property
+    def _deps(self) -> Deps:
+        return self._now.deps
+
+    async def models(self, entries: Iterable[ModelEntry], caller: Caller | None, call: Call) -> list[dict[str, Any]]:
+        """What a caller sees, described: those with a place of their own first, then free ones, then others."""
+        deps = self._deps
+        described: list[dict[str, Any]] = []
+        for entry, target in targets(entries, caller, deps):
+            described.append(_described(entry, target, caller, call, deps))
+            if not len(described) % _AT_A_TIME:
+                await asyncio.sleep(0)
+        last = len(deps.shown.places)
 
         def place(model: dict[str, Any]) -> tuple[int, bool]:
             index = model.get("preferredIndex", last)
@@ -62,69 +69,73 @@ class Listing:
 
         return sorted(described, key=place)
 
-    def model(
-        self, entries: Sequence[ModelEntry], name: str, target: Target, caller: Caller | None, call: Call
-    ) -> dict[str, Any]:
-        """One, by the name that led to the target."""
-        return self._described(entry_of(entries, target, name), target, caller, call)
+    def model(self, entry: ModelEntry, target: Target | None, caller: Caller | None, call: Call) -> dict[str, Any]:
+        """One, which leads to the target."""
+        return _described(entry, target, caller, call, self._deps)
 
-    def _described(self, entry: ModelEntry, target: Target | None, caller: Caller | None, call: Call) -> dict[str, Any]:
-        known, index = self._known(entry, target, caller, call), self._index(entry)
-        context = known.limits.context
-        if context is None and call.kilo:
-            context = self._assumed
-        told = {
-            "id": entry.id,
-            "object": "model",
-            "created": entry.created,
-            "owned_by": entry.owned_by,
-            "name": _name(entry, call, free=known.free is True, preferred=index is not None),
+
+def _place(entry: ModelEntry, places: Mapping[str, int]) -> int | None:
+    """Where in the list a model stands, if not among the others."""
+    return _FIRST if entry.leads_to else places.get(entry.id)
+
+
+def _described(
+    entry: ModelEntry, target: Target | None, caller: Caller | None, call: Call, deps: Deps
+) -> dict[str, Any]:
+    known, index = _known(entry, target, caller, call, deps), _place(entry, deps.shown.places)
+    context = known.limits.context
+    if context is None and call.kilo:
+        context = deps.shown.assumed_context
+    told = {
+        "id": entry.id,
+        "object": "model",
+        "created": entry.created,
+        "owned_by": entry.owned_by,
+        "name": _name(entry, call, free=known.free is True, preferred=index is not None),
+        "context_length": context,
+        "architecture": {"input_modalities": known.takes, "output_modalities": known.gives} if known.takes else None,
+        "pricing": known.pricing,
+        "top_provider": {
             "context_length": context,
-            "architecture": {"input_modalities": known.takes, "output_modalities": known.gives}
-            if known.takes
-            else None,
-            "pricing": known.pricing,
-            "top_provider": {
-                "context_length": context,
-                "max_completion_tokens": known.limits.output,
-                "is_moderated": False,
-            },
-            "supported_parameters": known.parameters,
-            "isFree": known.free,
-            "preferredIndex": index,
-        }
-        return {name: value for name, value in told.items() if value is not None}
+            "max_completion_tokens": known.limits.output,
+            "is_moderated": False,
+        },
+        "supported_parameters": known.parameters,
+        "isFree": known.free,
+        "preferredIndex": index,
+    }
+    return {name: value for name, value in told.items() if value is not None}
 
-    def _index(self, entry: ModelEntry) -> int | None:
-        return _FIRST if entry.leads_to else self._preferred.get(entry.id)
 
-    def _known(self, entry: ModelEntry, target: Target | None, caller: Caller | None, call: Call) -> _Known:
-        if entry.house is not None:
-            return _of_the_house(entry, entry.house.said)
-        if entry.leads_to:
-            return self._of_auto(entry, caller, call)
-        limits, quote, free = Limits(entry.context, entry.output_limit), None, None
-        if target is not None and target.custom is None:
-            book, whose = self._deps.prices, self._whose(caller)
-            found = book.limits(target.provider, target.model)
-            limits = Limits(entry.context or found.context, entry.output_limit or found.output)
-            quote = book.quote(target.provider, target.model, whose, call.time_ms)
-            free = True if target.given_away(quote) else quote.free if quote else None
-        pricing = _FREE if free else _pricing(quote) if quote else None
-        return _Known(limits, free, pricing, entry.takes, entry.gives, entry.parameters)
+def _known(entry: ModelEntry, target: Target | None, caller: Caller | None, call: Call, deps: Deps) -> _Known:
+    if entry.house is not None:
+        return _of_the_house(entry, entry.house.said)
+    if entry.leads_to:
+        return _of_auto(entry, caller, call, deps)
+    limits, quote, free = Limits(entry.context, entry.output_limit), None, None
+    if target is not None and target.custom is None:
+        book, whose = deps.prices, _whose(caller, deps)
+        found = book.limits(target.provider, target.model)
+        limits = Limits(entry.context or found.context, entry.output_limit or found.output)
+        quote = book.quote(target.provider, target.model, whose, call.time_ms)
+        free = True if target.given_away(quote) else quote.free if quote else None
+    pricing = _FREE if free else _pricing(quote) if quote else None
+    return _Known(limits, free, pricing, entry.takes, entry.gives, entry.parameters)
 
-    def _of_auto(self, entry: ModelEntry, caller: Caller | None, call: Call) -> _Known:
-        """At the price of the dearest that it may lead to; free where all of them are."""
-        book, whose = self._deps.prices, self._whose(caller)
-        quotes = [(one, book.quote(one.provider, one.model, whose, call.time_ms)) for one in entry.leads_to]
-        paid = [quote for target, quote in quotes if not target.given_away(quote) and not (quote and quote.free)]
-        told = [quote for quote in paid if quote is not None]
-        pricing = _pricing(max(told, key=_dearness)) if told else None if paid else _FREE
-        takes = ("text", "image")
-        return _Known(Limits(entry.context, entry.output_limit), not paid, pricing, takes, ("text",), _AUTO_PARAMETERS)
 
-    def _whose(self, caller: Caller | None) -> str | None:
-        return None if caller is None else account_of(caller, self._deps) or caller.account_id
+def _of_auto(entry: ModelEntry, caller: Caller | None, call: Call, deps: Deps) -> _Known:
+    """At the price of the dearest that it may lead to; free where all of them are."""
+    book, whose = deps.prices, _whose(caller, deps)
+    quotes = [(one, book.quote(one.provider, one.model, whose, call.time_ms)) for one in entry.leads_to]
+    paid = [quote for target, quote in quotes if not target.given_away(quote) and not (quote and quote.free)]
+    told = [quote for quote in paid if quote is not None]
+    pricing = _pricing(max(told, key=_dearness)) if told else None if paid else _FREE
+    takes = ("text", "image")
+    return _Known(Limits(entry.context, entry.output_limit), not paid, pricing, takes, ("text",), _AUTO_PARAMETERS)
+
+
+def _whose(caller: Caller | None, deps: Deps) -> str | None:
+    return None if caller is None else account_of(caller, deps) or caller.account_id
 
 
 class _Known(NamedTuple):
@@ -144,6 +155,12 @@ def _of_the_house(entry: ModelEntry, said: FreeModelSettings) -> _Known:
     takes = ("text", "image") if said.vision else ("text",)
     parameters = ("tools", "reasoning") if said.reasoning else None
     return _Known(Limits(entry.context, entry.output_limit), True, _FREE, takes, ("text",), parameters)
+
+
+def entry_of(entries: Sequence[ModelEntry], target: Target, name: str) -> ModelEntry:
+    """The entry of this name, or one for a name that is not listed."""
+    known = (entry for entry in entries if entry.id == name)
+    return next(known, None) or ModelEntry(name, target.provider.name if target.house is None else "trivium")
 
 
 def targets(

@@ -15,10 +15,10 @@ from itertools import islice
 import msgspec
 
 from trivium.canon.api import Api
-from trivium.errors import SecretUnreadable, StoreUnavailable
-from trivium.operations.discover import discover
+from trivium.errors import SecretUnreadable, StoreUnavailable, TriviumError
+from trivium.operations.discover import ask
 from trivium.pipeline.authorize import is_open
-from trivium.pipeline.deps import Deps
+from trivium.pipeline.deps import Deps, Now
 from trivium.pipeline.own import of_own_key, own_owner, own_vendors
 from trivium.policy.caller import Caller
 from trivium.providers.credential import Credential
@@ -47,11 +47,15 @@ class _Told(msgspec.Struct, frozen=True):
 
 
 class OwnModels:
-    def __init__(self, deps: Deps) -> None:
-        self._deps = deps
+    def __init__(self, now: Now) -> None:
+        self._now = now
         self._told: OrderedDict[_Key, _Told] = OrderedDict()
         self._weight = 0
         self._asking: dict[_Key, asyncio.Task[_Models]] = {}
+
+    @property
+    def _deps(self) -> Deps:
+        return self._now.deps
 
     async def with_own(self, caller: Caller, entries: list[ModelEntry]) -> list[ModelEntry]:
         """The entries, and behind them what the caller's own keys reach beside."""
@@ -106,9 +110,10 @@ class OwnModels:
         """None: the vendor told nothing. What is signed by AWS's rules has no list of that kind."""
         if provider.signing is not None:
             return ()
-        with suppress(TimeoutError):
+        with suppress(TimeoutError, TriviumError, ValueError, RecursionError):
             async with asyncio.timeout(_PATIENCE):
-                return (await discover(self._deps.client, [provider])).get(provider.name)
+                told = await ask(self._deps.client, provider)
+                return told.models if told is not None else None
         return None
 
     def _is_open(self, caller: Caller, name: str) -> bool:

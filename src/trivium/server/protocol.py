@@ -14,6 +14,7 @@ from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
 from trivium import ids
 from trivium.errors import BodyTimeout, HeadersTooLarge, RequestError
+from trivium.pipeline.deps import Now
 from trivium.server.routes import api_of
 from trivium.settings import ServerSettings
 from trivium.wire.errors import ErrorValue, render
@@ -34,7 +35,8 @@ class Phase(enum.Enum):
 class GuardedProtocol(HttpToolsProtocol):
     """One client connection. `running` is the task of the request being answered, set by the app."""
 
-    settings: ServerSettings
+    now: Now
+    """Set by a subclass, one for each server."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -55,8 +57,8 @@ class GuardedProtocol(HttpToolsProtocol):
         if self._phase is Phase.HEAD:
             self._head_bytes += self._incoming
         super().data_received(data)
-        if self._phase is Phase.HEAD and self._head_bytes > self.settings.max_header_bytes:
-            self._reject(_headers_too_large(self.settings))
+        if self._phase is Phase.HEAD and self._head_bytes > self.now.deps.settings.max_header_bytes:
+            self._reject(_headers_too_large(self.now.deps.settings))
 
     def on_message_begin(self) -> None:
         if self._phase is not Phase.HEAD:
@@ -69,8 +71,9 @@ class GuardedProtocol(HttpToolsProtocol):
     def on_headers_complete(self) -> None:
         self._phase = Phase.BODY
         self._since = self._touched
-        if self._head_bytes > self.settings.max_header_bytes and _size(self.headers) > self.settings.max_header_bytes:
-            self._reject(_headers_too_large(self.settings))
+        settings = self.now.deps.settings
+        if self._head_bytes > settings.max_header_bytes and _size(self.headers) > settings.max_header_bytes:
+            self._reject(_headers_too_large(settings))
             return
         super().on_headers_complete()
 
@@ -102,7 +105,7 @@ class GuardedProtocol(HttpToolsProtocol):
 
     def sweep(self, now: float) -> None:
         """Ends what takes too long."""
-        settings = self.settings
+        settings = self.now.deps.settings
         if self._phase is Phase.HEAD and now - self._since > settings.header_timeout:
             self._reject(BodyTimeout("The request's headers took too long.")) if self._incoming else self.drop()
         elif self._phase is Phase.BODY and not self.flow.read_paused:

@@ -19,7 +19,6 @@ import uvicorn
 from trivium.clock import age_ms
 from trivium.errors import ConfigError, UpstreamUnreachable
 from trivium.operations.bootstrap import bootstrap_key
-from trivium.operations.discover import discover
 from trivium.operations.retention import keep_erasing
 from trivium.server import control
 from trivium.server.app import App
@@ -29,8 +28,6 @@ from trivium.settings import Settings
 from trivium.store.ownership import ownership
 from trivium.telemetry import logs
 
-_REDISCOVER = 600.0
-"""Seconds between two looks at the providers' model lists."""
 _LOCAL_READY = 60.0
 _LISTS_READY = 3.0
 """Longest that being ready waits for the first look at the providers' lists."""
@@ -70,7 +67,8 @@ async def _serve(
         server = Server(gateway)
         looked = asyncio.Event()
         beside = [
-            asyncio.create_task(_keep_discovering(gateway, looked)),
+            asyncio.create_task(gateway.lists.run(looked)),
+            asyncio.create_task(gateway.reloading.watch()),
             asyncio.create_task(gateway.housekeeping.run()),
             asyncio.create_task(gateway.follow()),
             *_erasing(gateway),
@@ -95,10 +93,11 @@ class Server(uvicorn.Server):
 
     def __init__(self, gateway: Gateway) -> None:
         settings = gateway.settings.server
-        protocol = type("Protocol", (GuardedProtocol,), {"settings": settings})
+        protocol = type("Protocol", (GuardedProtocol,), {"now": gateway.now})
+        self._reloading = gateway.reloading
         super().__init__(
             uvicorn.Config(
-                App(gateway.deps, gateway.store.problem, gateway.desk, gateway.admin),
+                App(gateway.now, gateway.store.problem, gateway.desk, gateway.admin),
                 http=protocol,
                 ws="none",
                 lifespan="off",
@@ -119,10 +118,11 @@ class Server(uvicorn.Server):
         signals = (signal.SIGTERM, signal.SIGINT)
         for number in signals:
             loop.add_signal_handler(number, self.handle_exit, number, None)
+        loop.add_signal_handler(signal.SIGHUP, self._reloading.soon, "SIGHUP")
         try:
             yield
         finally:
-            for number in signals:
+            for number in (*signals, signal.SIGHUP):
                 loop.remove_signal_handler(number)
 
     async def on_tick(self, counter: int) -> bool:
@@ -159,13 +159,6 @@ def _erasing(gateway: Gateway) -> list[asyncio.Task[None]]:
     """What keeps to `[storage] retention`, if it is set."""
     age = gateway.settings.storage.retention
     return [asyncio.create_task(keep_erasing(gateway.store, age_ms(age)))] if age else []
-
-
-async def _keep_discovering(gateway: Gateway, looked: asyncio.Event) -> None:
-    while True:
-        gateway.learn(await discover(gateway.deps.client, gateway.providers.values()))
-        looked.set()
-        await asyncio.sleep(_REDISCOVER)
 
 
 def settle_down() -> None:

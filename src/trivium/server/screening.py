@@ -9,27 +9,45 @@ from trivium.clock import Clock
 from trivium.config import secret
 from trivium.errors import ConfigError
 from trivium.pipeline.screening import Screening
-from trivium.policy.abuse import Rules, read_lists
+from trivium.policy.abuse import Lists, Rules, read_lists
 from trivium.settings import Settings
 from trivium.upstream.classifier import Classifier
 from trivium.upstream.client import UpstreamClient
 
 
-def screening(settings: Settings, env: Mapping[str, str], client: UpstreamClient, clock: Clock) -> Screening | None:
-    """None where `[abuse]` is left out, or off. Raises ConfigError."""
+def screening(
+    settings: Settings,
+    env: Mapping[str, str],
+    client: UpstreamClient,
+    clock: Clock,
+    before: Screening | None = None,
+) -> Screening | None:
+    """None where `[abuse]` is left out, or off. What `before` has counted and remembers goes on in the new one, and its
+    classifier where that stays the same. Raises ConfigError."""
     said = settings.abuse
     if said.mode == "off":
         return None
-    lists = None
-    if said.rules.lists is not None:
-        path = Path(said.rules.lists).expanduser()
-        try:
-            lists = read_lists(path.read_text(encoding="utf-8-sig"), str(path))
-        except (OSError, UnicodeDecodeError) as error:
-            raise ConfigError(f"abuse.rules.lists: cannot read {path}: {error}") from None
-    classifier = None
-    if (asks := said.classifier) is not None:
-        path_of_key = ("abuse", "classifier", "key")
-        key = None if asks.key is None else secret(asks.key, env, settings.source, path_of_key)
-        classifier = Classifier(client, asks.url, key, asks.timeout, clock)
-    return Screening(said, Rules(said.rules, lists), classifier)
+    classifier = _classifier(settings, env, client, clock, before.classifier if before else None)
+    rules = Rules(said.rules, _lists(said.rules.lists), before.rules if before else None)
+    return Screening(said, rules, classifier, before.counts if before else None)
+
+
+def _lists(file: str | None) -> Lists | None:
+    if file is None:
+        return None
+    path = Path(file).expanduser()
+    try:
+        return read_lists(path.read_text(encoding="utf-8-sig"), str(path))
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"abuse.rules.lists: cannot read {path}: {error}") from None
+
+
+def _classifier(
+    settings: Settings, env: Mapping[str, str], client: UpstreamClient, clock: Clock, before: Classifier | None
+) -> Classifier | None:
+    if (asks := settings.abuse.classifier) is None:
+        return None
+    key = None if asks.key is None else secret(asks.key, env, settings.source, ("abuse", "classifier", "key"))
+    if before is not None and before.made_of == (asks.url, key, asks.timeout):
+        return before
+    return Classifier(client, asks.url, key, asks.timeout, clock)

@@ -14,6 +14,12 @@ def set_up(level: str) -> None:
     handler.setFormatter(logging.Formatter(_FORMAT))
     root = logging.getLogger()
     root.handlers[:] = [handler]
+    set_level(level)
+
+
+def set_level(level: str) -> None:
+    """As `set_up`, of the level alone."""
+    root = logging.getLogger()
     root.setLevel(level.upper())
     # uvicorn warns of each malformed request, with which a stranger could fill a disk.
     logging.getLogger("uvicorn.error").setLevel(max(logging.ERROR, root.level))

@@ -123,6 +123,8 @@ class Classifier:
 
     def __init__(self, client: UpstreamClient, url: str, key: str | None, timeout: float, clock: Clock) -> None:
         """`timeout` is the seconds in which a question must be answered, the wait for its turn included."""
+        self.made_of = (url, key, timeout)
+        """For whoever wants one more of the same."""
         self._client = client
         self._headers: Headers = [(b"content-type", b"application/json"), (b"accept", b"application/json")]
         if key is not None:

@@ -1,0 +1,88 @@
+"""The configuration of a running gateway: what of a new one holds at once, and what waits for the next start."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+
+import msgspec
+
+from trivium.operations.table import Actor, Arguments, Op, Table
+from trivium.settings import Settings
+
+_FIXED: dict[str, tuple[str, ...]] = {
+    "server": ("host", "port", "keep_alive", "shutdown_grace"),
+    "storage": ("data", "url", "retention"),
+    "upstream": ("client", "max_connections"),
+    "local": ("enabled", "start"),
+    "security": ("allow_networks", "deny_networks", "allow_http"),
+    "secrets": ("keys",),
+    "limits": ("redis_url", "redis_timeout"),
+    "admin": ("enabled",),
+}
+"""What is built once: sockets, pools, the store, and what these are opened with."""
+
+
+class Reload(msgspec.Struct, frozen=True, kw_only=True):
+    """What became of the file when it was read."""
+
+    at_ms: int
+    trigger: str
+    """`start`, `file` (it has changed), `SIGHUP`, or who asked."""
+    applied: bool
+    changed: tuple[str, ...] = ()
+    """The sections that are others now."""
+    needs_restart: tuple[str, ...] = ()
+    """Settings of the file that hold from the next start on."""
+    problem: str | None = None
+    """Why all is as before."""
+
+
+class ConfigStatus(msgspec.Struct, frozen=True, kw_only=True):
+    file: str | None
+    """Null: there was none at the start, and none is looked for."""
+    loaded: Reload
+    """The last time that it was taken."""
+    last: Reload
+    """The last time that it was read, taken or not."""
+
+
+class ShowConfig(Arguments, frozen=True, kw_only=True):
+    pass
+
+
+class ReloadConfig(Arguments, frozen=True, kw_only=True):
+    pass
+
+
+def held(present: Settings, wanted: Settings) -> tuple[Settings, tuple[str, ...]]:
+    """The new settings with what cannot change left as it is, and the names of what was left."""
+    left: list[str] = []
+    parts = {}
+    for section, names in _FIXED.items():
+        now, then = getattr(present, section), getattr(wanted, section)
+        kept = {name: getattr(now, name) for name in names if getattr(now, name) != getattr(then, name)}
+        if kept:
+            parts[section] = msgspec.structs.replace(then, **kept)
+            left += [f"{section}.{name}" for name in kept]
+    return msgspec.structs.replace(wanted, **parts), tuple(left)
+
+
+def differing(present: Settings, after: Settings) -> tuple[str, ...]:
+    """The sections that are not the same."""
+    names = (field.name for field in msgspec.structs.fields(Settings) if field.name != "source")
+    return tuple(name for name in names if getattr(present, name) != getattr(after, name))
+
+
+def config_table(reload: Callable[[str], Awaitable[Reload]], status: Callable[[], ConfigStatus]) -> Table:
+    """`reload` raises OperationError where the file is not taken."""
+
+    async def again(_: ReloadConfig, actor: Actor) -> Reload:
+        return await reload(actor.id)
+
+    async def show(_: ShowConfig, __: Actor) -> ConfigStatus:
+        return status()
+
+    return {
+        "config.show": Op(arguments=ShowConfig, result=ConfigStatus, act=show),
+        "config.reload": Op(arguments=ReloadConfig, result=Reload, act=again),
+    }

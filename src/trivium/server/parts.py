@@ -1,0 +1,101 @@
+"""What settings mean, and whether their parts fit together: at the start, for a reload, for `trivium config check`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from trivium.clock import SystemClock
+from trivium.config import database_url, redis_url, secret_keys, token_key
+from trivium.errors import RequestError
+from trivium.metering.book import entries
+from trivium.operations.lists import Lists
+from trivium.policy.destinations import destinations
+from trivium.providers import builtin
+from trivium.providers.house import check_routes
+from trivium.providers.provider import Provider
+from trivium.providers.vendors import VENDORS
+from trivium.routing.auto import Autos, autos
+from trivium.routing.catalog import Catalog, catalog
+from trivium.routing.routes import check_routing, routed_models
+from trivium.server.screening import screening
+from trivium.settings import Settings, wrong_setting
+from trivium.upstream.credentials import check_accounts
+from trivium.upstream.http1 import Http1Client
+from trivium.upstream.local import LocalModel
+from trivium.upstream.local_model import MODEL
+from trivium.upstream.tls import check_networks
+
+
+def provided(settings: Settings, env: Mapping[str, str], *, embedded: bool) -> dict[str, Provider]:
+    """All providers by name. Raises ConfigError."""
+    providers = builtin.build(settings, env)
+    if embedded:
+        providers[builtin.EMBEDDED] = builtin.embedded(MODEL)
+    return providers
+
+
+def local_model(settings: Settings, folder: Path) -> tuple[LocalModel | None, str | None]:
+    """The embedded model, or why there is none."""
+    if not settings.local.enabled:
+        return None, "switched off in the configuration"
+    model = LocalModel(folder)
+    absent = model.available()
+    return (None, absent) if absent else (model, None)
+
+
+def catalogue(settings: Settings, providers: Mapping[str, Provider], listed: Lists) -> Catalog:
+    """The catalogue of what is configured and what providers told. For a thread where they told of thousands."""
+    routed = routed_models(settings.catalog.models)
+    return catalog(providers.values(), settings.aliases, listed, settings.free, routed)
+
+
+def check(settings: Settings, providers: Mapping[str, Provider], built: Catalog) -> None:
+    """Whether what one setting names is there by another. Raises ConfigError."""
+    check_routes(settings, providers)
+    check_routing(settings, providers)
+    check_accounts(settings, providers)
+    check_networks(settings, providers)
+    _check_aliases(settings, built, autos(settings, providers))
+    _check_byok(settings, providers)
+
+
+def check_whole(settings: Settings, folder: Path, env: Mapping[str, str]) -> tuple[str, ...]:
+    """Everything that a start would find wrong with the settings, without starting; returns the providers' names.
+    Raises ConfigError."""
+    providers = provided(settings, env, embedded=local_model(settings, folder)[0] is not None)
+    entries(settings)
+    for read in (database_url, redis_url, secret_keys, token_key):
+        read(settings, env)
+    destinations(settings.security)
+    screening(settings, env, Http1Client(), SystemClock())
+    check(settings, providers, catalogue(settings, providers, {}))
+    return tuple(providers)
+
+
+def _check_aliases(settings: Settings, built: Catalog, automatic: Autos) -> None:
+    """An alias must lead somewhere, as far as the providers' lists are known."""
+    if built.unlisted:
+        return
+    for alias, target in settings.aliases.items():
+        if automatic.get(alias) is not None:
+            continue
+        try:
+            built.resolve(alias)
+        except RequestError as error:
+            problem = f"leads to {target!r}: {error.message}"
+            raise wrong_setting(settings.source, ("aliases", alias), problem) from None
+
+
+def _check_byok(settings: Settings, providers: Mapping[str, Provider]) -> None:
+    """Keys go through Vercel only where Vercel takes them, and the house has an account there."""
+    for vendor, via in settings.byok.via.items():
+        problem = None
+        if vendor not in VENDORS:
+            problem = f"no such vendor; expected one of {', '.join(VENDORS)}"
+        elif via == "vercel" and VENDORS[vendor].vercel is None:
+            problem = "Vercel takes no keys for this vendor"
+        elif via == "vercel" and not any(one.kind == "vercel" for one in providers.values()):
+            problem = "needs a provider of the type `vercel`"
+        if problem is not None:
+            raise wrong_setting(settings.source, ("byok", "via", vendor), problem)

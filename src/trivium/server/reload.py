@@ -1,0 +1,107 @@
+"""The configuration file while the gateway runs: read again when it changes, at SIGHUP, or when an operator says so.
+
+A file that is wrong changes nothing: the log says why, and so do `trivium reload` and the admin API. The file is looked
+at twice a second, and read once two looks found it the same, for an editor may write it in pieces.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Mapping
+from contextlib import suppress
+
+from trivium import config
+from trivium.clock import Clock
+from trivium.errors import OperationError, TriviumError
+from trivium.operations.config import ConfigStatus, Reload, config_table
+from trivium.settings import Settings
+
+_LOG = logging.getLogger("trivium.config")
+_LOOK = 0.5
+"""Seconds between two looks at the file."""
+
+Apply = Callable[[Settings], Awaitable[tuple[tuple[str, ...], tuple[str, ...]]]]
+"""Takes settings over; returns the sections that changed, and what needs a restart. Raises TriviumError, in which case
+all is as before."""
+_State = tuple[int, int, int] | None
+
+
+class Reloading:
+    """`soon` and `reload`; `watch` is what acts on the file and on `soon`."""
+
+    def __init__(self, first: Settings, env: Mapping[str, str], apply: Apply, clock: Clock) -> None:
+        """`first` is what the gateway began with."""
+        self._first = first
+        self._file = first.source.file if first.source else None
+        self._env = env
+        self._apply = apply
+        self._clock = clock
+        self._loaded = self._last = Reload(at_ms=clock.now_ms(), trigger="start", applied=True)
+        self._one_at_a_time = asyncio.Lock()
+        self._called = asyncio.Event()
+        self._trigger = ""
+        self.table = config_table(self.reload, self._status)
+
+    def soon(self, trigger: str) -> None:
+        """Has the file read by `watch`. For signal handlers."""
+        self._trigger = trigger
+        self._called.set()
+
+    async def reload(self, trigger: str) -> Reload:
+        """Reads the file and takes it over; where there is none, only what the settings name is read again. Raises
+        OperationError, with all as before."""
+        async with self._one_at_a_time:
+            try:
+                changed, waits = await self._apply(await asyncio.to_thread(self._load))
+            except TriviumError as error:
+                told = f"{error.message} ({error.detail})" if error.detail else error.message
+                self._last = Reload(at_ms=self._clock.now_ms(), trigger=trigger, applied=False, problem=told)
+                _LOG.error("The configuration is as before, for the file cannot be taken (%s): %s", trigger, told)
+                raise OperationError(f"The configuration is as before: {told}") from error
+            self._loaded = self._last = Reload(
+                at_ms=self._clock.now_ms(), trigger=trigger, applied=True, changed=changed, needs_restart=waits
+            )
+        _LOG.info("The configuration was read (%s); changed: %s", trigger, ", ".join(changed) or "nothing")
+        if waits:
+            _LOG.warning("needs a restart: %s", ", ".join(waits))
+        return self._last
+
+    async def watch(self) -> None:
+        """Ends by being cancelled."""
+        read = before = await self._first_look()
+        while True:
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._called.wait(), _LOOK)
+            state = await self._look()
+            settled, before = state != read and state == before, state
+            if settled or self._called.is_set():
+                read, trigger = state, self._trigger if self._called.is_set() else "file"
+                self._called.clear()
+                with suppress(OperationError):
+                    await self.reload(trigger)
+
+    async def _first_look(self) -> _State:
+        """The file as it was when the gateway began; it may have changed since."""
+        state, source = await self._look(), self._first.source
+        if self._file is None or source is None:
+            return None
+        with suppress(OSError, UnicodeDecodeError):
+            if await asyncio.to_thread(self._file.read_text, encoding="utf-8-sig") == source.text:
+                return state
+        return None
+
+    async def _look(self) -> _State:
+        if self._file is None:
+            return None
+        try:
+            found = await asyncio.to_thread(self._file.stat)
+        except OSError:
+            return None
+        return found.st_mtime_ns, found.st_ino, found.st_size
+
+    def _load(self) -> Settings:
+        return self._first if self._file is None else config.load(self._file, self._env)
+
+    def _status(self) -> ConfigStatus:
+        return ConfigStatus(file=None if self._file is None else str(self._file), loaded=self._loaded, last=self._last)

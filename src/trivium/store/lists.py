@@ -1,0 +1,91 @@
+"""Providers' lists of models as they were last told: a file for each in the data folder, so that a gateway which starts
+while a provider is away has its models and prices. They are copies and no more: what cannot be read or written is said
+in the log, and the gateway goes on without.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+from pathlib import Path
+
+import msgspec
+
+from trivium.routing.catalog import ModelEntry
+
+_LOG = logging.getLogger("trivium.lists")
+VERSION = 1
+"""Of the files; one of another version is not read."""
+_LONGEST = 32 * 1024 * 1024
+"""Bytes; the longest list that a provider may tell becomes shorter than that."""
+
+
+class KeptList(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    version: int
+    provider: str
+    base_url: str
+    """Who was asked: another address is another list."""
+    learned_ms: int
+    etag: str | None = None
+    models: tuple[ModelEntry, ...]
+
+
+class _Head(msgspec.Struct):
+    version: int
+
+
+class ListFiles:
+    """Blocks while it reads and writes: for threads. A provider's name is one of a configuration, which is a file's."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+
+    def read(self, provider: str, base_url: str) -> KeptList | None:
+        """None where there is none of this provider at this address that can be used."""
+        file = self._file(provider)
+        try:
+            with file.open("rb") as stream:
+                content = stream.read(_LONGEST + 1)
+        except FileNotFoundError:
+            return None
+        except OSError as error:
+            _LOG.warning("%s cannot be read, and is passed over: %s", file, error)
+            return None
+        try:
+            return _kept(content, provider, base_url)
+        except (ValueError, RecursionError) as error:
+            _LOG.warning("%s is damaged, and is passed over: %s", file, error)
+            return None
+
+    def write(self, kept: KeptList) -> None:
+        """Whole or not at all, whatever dies meanwhile."""
+        file, content = self._file(kept.provider), msgspec.json.encode(kept)
+        if len(content) > _LONGEST:
+            _LOG.warning("The list of %s is too long to be kept: %s bytes", kept.provider, f"{len(content):,}")
+            return
+        beside = file.with_name(f"{file.name}.new")
+        try:
+            self._folder.mkdir(mode=0o700, exist_ok=True)
+            with os.fdopen(os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as stream:
+                stream.write(content)
+                stream.flush()
+                os.fsync(stream.fileno())
+            beside.replace(file)
+        except OSError as error:
+            _LOG.warning("The list of %s is not kept: %s", kept.provider, error)
+            with contextlib.suppress(OSError):
+                beside.unlink(missing_ok=True)
+
+    def _file(self, provider: str) -> Path:
+        return self._folder / f"{provider}.json"
+
+
+def _kept(content: bytes, provider: str, base_url: str) -> KeptList | None:
+    """Raises ValueError, RecursionError."""
+    if len(content) > _LONGEST:
+        raise ValueError(f"longer than {_LONGEST:,} bytes")
+    if msgspec.json.decode(content, type=_Head).version != VERSION:
+        return None
+    kept = msgspec.json.decode(content, type=KeptList)
+    return kept if (kept.provider, kept.base_url) == (provider, base_url) else None

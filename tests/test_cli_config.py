@@ -1,0 +1,133 @@
+"""`trivium config`, `trivium reload`, and what `trivium models` says of the catalogue."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+
+import pytest
+
+from support_cli import CommandLine
+from trivium import config
+from trivium.mock import Model, Script, ScriptedUpstream
+from trivium.server import control
+from trivium.server.deps import Gateway
+from trivium.store.ownership import ownership
+
+PLAIN = "[local]\nenabled = false\n[providers.up]\nbase_url = 'http://127.0.0.1:9'\nmodels = ['m']\n"
+
+
+class House:
+    def __init__(self, folder: Path) -> None:
+        self.file = folder / "trivium.toml"
+        self.file.write_text(PLAIN)
+        self.trivium = CommandLine(folder / "data")
+
+    def __call__(self, *words: str) -> str:
+        return self.trivium(*words, "--config", str(self.file)).stdout
+
+    def refusal(self, *words: str) -> str:
+        return self.trivium.refusal(*words, "--config", str(self.file))
+
+    def beside_a_gateway(self, *steps: tuple[str, ...], change: str = PLAIN) -> list[str]:
+        """What commands print while a gateway runs, whose file has changed since its start."""
+
+        async def run() -> list[str]:
+            folder = self.trivium.data
+            with ownership(folder):
+                gateway = Gateway(config.load(self.file, {}), folder, {})
+                await gateway.open()
+                door = await control.serve(folder, gateway.operations.perform)
+                self.file.write_text(change)
+                try:
+                    results = [
+                        await asyncio.to_thread(self.trivium, *step, "--config", str(self.file)) for step in steps
+                    ]
+                finally:
+                    door.close()
+                    await gateway.close()
+                return [result.stdout + result.stderr for result in results]
+
+        return asyncio.run(run())
+
+
+@pytest.fixture
+def house(tmp_path: Path) -> House:
+    return House(tmp_path)
+
+
+def test_check_says_that_a_file_is_right_and_starts_nothing(house: House) -> None:
+    assert house("config", "check") == f"{house.file}: right; providers: up\n"
+    assert not (house.trivium.data / "trivium.db").exists()
+
+
+@pytest.mark.parametrize(
+    ("wrong", "said"),
+    [
+        ("[server]\nport = 'many'", "server.port: Expected int"),
+        ("[aliases]\nquick = 'nowhere'", "aliases.quick: leads to 'nowhere'"),
+        ("[tokens]\nkey = 'short'", "tokens.key: expected 32 bytes or more"),
+        ("[limits]\nredis_url = 'http://h'", "limits.redis_url: expected redis://"),
+        ("[storage]\nurl = 'mysql://h'", "storage.url: expected postgresql://"),
+        (
+            "[providers.x]\nbase_url = 'http://h'\nkey = 'env:NOT_SET'",
+            "providers.x.key: the environment variable",
+        ),
+        ("[abuse.rules]\nlists = '/nowhere'", "abuse.rules.lists: cannot read /nowhere"),
+        ("[models.'up/m']\nprice = { input = 'x' }", "models.up/m.price"),
+        ("[catalog.models.x]\nroutes = [{ to = 'nobody/m' }]", "there is no provider 'nobody'"),
+    ],
+)
+def test_check_says_what_is_wrong_and_where(house: House, wrong: str, said: str) -> None:
+    house.file.write_text(f"{PLAIN}{wrong}")
+    assert said in house.refusal("config", "check")
+
+
+def test_reload_says_what_has_changed_and_what_needs_a_restart(house: House) -> None:
+    change = f"{PLAIN}[aliases]\nquick = 'm'\n[server]\nport = 5\n"
+    reloaded, shown = house.beside_a_gateway(("reload",), ("config", "show"), change=change)
+    assert reloaded == "changed: aliases\nneeds a restart: server.port\n"
+    first, second, third = shown.splitlines()
+    assert first == f"file: {house.file}"
+    assert second.startswith("taken: ")
+    assert second.endswith(" UTC (operator)")
+    assert third == "needs a restart: server.port"
+
+
+def test_a_file_that_is_not_taken_is_told_of_with_its_fault(house: House) -> None:
+    wrong = PLAIN + "[free.models.x]\nroute = 'nobody/m'\n"
+    reloaded, shown = house.beside_a_gateway(("reload",), ("config", "show"), change=wrong)
+    problem = f"{house.file}:7: free.models.x.route: there is no provider 'nobody'"
+    assert reloaded == f"trivium: The configuration is as before: {problem}\n"
+    assert shown.splitlines()[-1].startswith("not taken: ")
+    assert shown.splitlines()[-1].endswith(f": {problem}")
+
+
+def test_show_works_where_the_file_is_no_configuration_any_more(house: House) -> None:
+    shown, reloaded = house.beside_a_gateway(("config", "show"), ("reload",), change="[")
+    assert shown.startswith(f"file: {house.file}\ntaken: ")
+    assert reloaded.startswith(f"trivium: The configuration is as before: {house.file}: not TOML")
+
+
+def test_where_no_gateway_runs_there_is_nobody_to_ask(house: House) -> None:
+    for words in (("reload",), ("config", "show")):
+        assert house.refusal(*words).startswith("trivium: No gateway runs here; ")
+    house.file.write_text("[")
+    assert "not TOML" in house.refusal("reload")
+
+
+def test_models_says_where_models_are_known_from_and_where_they_lead(house: House) -> None:
+    async def asked() -> list[str]:
+        async with ScriptedUpstream(Script(models=[Model("theirs")])) as upstream:
+            house.file.write_text(f"{PLAIN}[providers.told]\nbase_url = '{upstream.url}/v1'\n")
+            words = (("sources",), ("refresh", "told"), ("sources",), ("catalog",), ("catalog", "--provider", "told"))
+            return [await asyncio.to_thread(house, "models", *step) for step in words]
+
+    before, refreshed, after, known, theirs = asyncio.run(asked())
+    rows = [line.split() for line in before.splitlines()]
+    assert rows[1][:3] == ["up", "configuration", "1"]
+    assert rows[2][:3] == ["told", "nothing", "0"]
+    assert refreshed.splitlines()[1].split()[:3] == ["told", "provider", "1"]
+    assert after.splitlines()[2].split()[:3] == ["told", "disk", "1"]
+    assert [line.split() for line in known.splitlines()[1:]] == [["m", "up/m"], ["theirs", "told/theirs"]]
+    assert [line.split() for line in theirs.splitlines()[1:]] == [["theirs", "told/theirs"]]
