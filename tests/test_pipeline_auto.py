@@ -131,6 +131,8 @@ async def test_lists_have_them_first_with_a_price() -> None:
             "id": "auto/frontier",
             "display_name": "Auto: Frontier",
             "created_at": "1970-01-01T00:00:00Z",
+            "max_input_tokens": 1_000_000,
+            "max_tokens": 64_000,
         }
         # One of them, by an alias too; and to whoever has no key only what is free.
         async with aiohttp.ClientSession() as session:

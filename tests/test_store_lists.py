@@ -11,7 +11,7 @@ import pytest
 from trivium.metering.sheet import read_price
 from trivium.routing.catalog import ModelEntry
 from trivium.store import lists
-from trivium.store.lists import VERSION, KeptList, ListFiles
+from trivium.store.lists import VERSION, KeptList, ListFiles, kept_models
 
 URL = "https://h/v1"
 RICH = ModelEntry(
@@ -26,9 +26,8 @@ RICH = ModelEntry(
     gives=("text",),
     parameters=("tools",),
 )
-KEPT = KeptList(
-    version=VERSION, provider="up", base_url=URL, learned_ms=5, etag='"a"', models=(RICH, ModelEntry("z", "up"))
-)
+MODELS = (RICH, ModelEntry("z", "up"))
+KEPT = KeptList(version=VERSION, provider="up", base_url=URL, learned_ms=5, etag='"a"', models=kept_models(MODELS))
 
 
 @pytest.fixture
@@ -40,7 +39,9 @@ def test_what_was_written_is_read_again_prices_and_all_and_is_nobody_elses_to_re
     files: ListFiles, tmp_path: Path
 ) -> None:
     files.write(KEPT)
-    assert files.read("up", URL) == KEPT
+    read = files.read("up", URL)
+    assert read == KEPT
+    assert read.entries == MODELS
     (file,) = (tmp_path / "lists").iterdir()
     assert stat.S_IMODE(file.stat().st_mode) == 0o600
 
@@ -76,7 +77,7 @@ def test_one_that_is_too_long_is_neither_written_nor_read(
     files.write(KEPT)
     monkeypatch.setattr(lists, "_LONGEST", 100)
     assert files.read("up", URL) is None
-    files.write(msgspec.structs.replace(KEPT, models=(RICH,) * 2))
+    files.write(msgspec.structs.replace(KEPT, models=KEPT.models * 2))
     assert "is too long to be kept" in caplog.text
     monkeypatch.undo()
     assert files.read("up", URL) == KEPT

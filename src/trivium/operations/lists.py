@@ -24,7 +24,7 @@ from trivium.operations.discover import Told, ask, may_be_asked
 from trivium.operations.table import Actor, Arguments, Op, Table
 from trivium.providers.provider import Provider
 from trivium.routing.catalog import ModelEntry
-from trivium.store.lists import VERSION, KeptList, ListFiles
+from trivium.store.lists import VERSION, KeptList, ListFiles, kept_models
 from trivium.upstream.client import UpstreamClient
 
 _LOG = logging.getLogger("trivium.lists")
@@ -198,7 +198,7 @@ class ModelLists:
             base_url=provider.base_url,
             learned_ms=now_ms,
             etag=told.etag,
-            models=told.models,
+            models=kept_models(told.models),
         )
         await asyncio.to_thread(self._files.write, kept)
         return changed
@@ -206,7 +206,7 @@ class ModelLists:
     async def _copied(self, provider: Provider) -> _List:
         one = _List(provider)
         if kept := await asyncio.to_thread(self._files.read, provider.name, provider.base_url):
-            one.models, one.etag, one.learned_ms, one.origin = kept.models, kept.etag, kept.learned_ms, "disk"
+            one.models, one.etag, one.learned_ms, one.origin = kept.entries, kept.etag, kept.learned_ms, "disk"
         return one
 
     def _failed(self, one: _List, problem: str) -> None:

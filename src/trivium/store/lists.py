@@ -8,10 +8,12 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
+from collections.abc import Iterable
 from pathlib import Path
 
 import msgspec
 
+from trivium.metering.prices import Price
 from trivium.routing.catalog import ModelEntry
 
 _LOG = logging.getLogger("trivium.lists")
@@ -21,6 +23,23 @@ _LONGEST = 32 * 1024 * 1024
 """Bytes; the longest list that a provider may tell becomes shorter than that."""
 
 
+class KeptModel(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What a provider tells of a model: those fields of `ModelEntry`."""
+
+    id: str
+    created: int = 0
+    display_name: str | None = None
+    price: Price | None = None
+    context: int | None = None
+    output_limit: int | None = None
+    takes: tuple[str, ...] = ()
+    gives: tuple[str, ...] = ()
+    parameters: tuple[str, ...] | None = None
+
+
+_FIELDS = KeptModel.__struct_fields__
+
+
 class KeptList(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     version: int
     provider: str
@@ -28,7 +47,19 @@ class KeptList(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Who was asked: another address is another list."""
     learned_ms: int
     etag: str | None = None
-    models: tuple[ModelEntry, ...]
+    models: tuple[KeptModel, ...]
+
+    @property
+    def entries(self) -> tuple[ModelEntry, ...]:
+        return tuple(
+            ModelEntry(owned_by=self.provider, **{name: getattr(model, name) for name in _FIELDS})
+            for model in self.models
+        )
+
+
+def kept_models(entries: Iterable[ModelEntry]) -> tuple[KeptModel, ...]:
+    """What is kept of a provider's models."""
+    return tuple(KeptModel(**{name: getattr(entry, name) for name in _FIELDS}) for entry in entries)
 
 
 class _Head(msgspec.Struct):
