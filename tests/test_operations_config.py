@@ -28,6 +28,10 @@ FIXED = {
     "limits.redis_url": '[limits]\nredis_url = "redis://h"',
     "limits.redis_timeout": "[limits]\nredis_timeout = 0.5",
     "admin.enabled": "[admin]\nenabled = false",
+    "idempotency.hours": "[idempotency]\nhours = 1",
+    "idempotency.max_answer_bytes": "[idempotency]\nmax_answer_bytes = 1",
+    "idempotency.max_total_bytes": "[idempotency]\nmax_total_bytes = 1",
+    "idempotency.organizations": "[idempotency]\norganizations = true",
 }
 
 
