@@ -11,6 +11,7 @@ import msgspec
 from trivium.errors import ConfigError
 from trivium.settings_auto import AutoTable
 from trivium.settings_providers import ProviderSettings
+from trivium.settings_requests import AdaptSettings, IdentitySettings
 from trivium.settings_routing import CatalogModelSettings, RoutingSettings, Seconds
 
 MIB = 1024 * 1024
@@ -329,6 +330,8 @@ class Settings(msgspec.Struct, frozen=True):
     free: FreeSettings = NOTHING_FREE
     secrets: SecretsSettings = SecretsSettings()
     byok: ByokSettings = ByokSettings()
+    identity: IdentitySettings = IdentitySettings()
+    adapt: AdaptSettings = AdaptSettings()
     admin: AdminSettings = AdminSettings()
     models: dict[str, ModelSettings] = {}
     providers: dict[str, ProviderSettings] = {}

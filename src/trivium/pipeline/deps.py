@@ -32,6 +32,7 @@ from trivium.routing.auto import NO_AUTOS
 from trivium.routing.catalog import Catalog, Target
 from trivium.routing.health import Health, Sessions
 from trivium.settings import NOTHING_FREE, BillingSettings, ByokSettings, FreeSettings, ServerSettings
+from trivium.settings_requests import AdaptSettings, IdentitySettings
 from trivium.settings_routing import RoutingSettings
 from trivium.store.counters import LocalCounters
 from trivium.store.secrets import SealedSecret
@@ -207,6 +208,8 @@ class Deps:
         keeps_prompts: bool = False,
         custom_models: CustomModels | None = None,
         routing: RoutingSettings = NO_DETOURS,
+        identity: IdentitySettings | None = None,
+        adapt: AdaptSettings | None = None,
     ) -> None:
         """`seal_key` is the secret with which sealed reasoning is put into envelopes; `counters` are this process's own
         where none are given; without `screening` nobody looks for abuse; `keeps_prompts` says that records have the
@@ -235,6 +238,8 @@ class Deps:
         self.keeps_prompts = keeps_prompts
         self.custom_models = custom_models
         self.credentials: Credentials = HouseCredentials(client, clock)
+        self.identity = identity or IdentitySettings(send=False)
+        self.adapt = adapt or AdaptSettings()
         self.in_flight = InFlight(settings.max_in_flight_bytes, settings.max_calls)
         self.flood, self.alerts = Flood(), Alerts()
         self.routing = routing

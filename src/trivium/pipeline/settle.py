@@ -59,6 +59,10 @@ class Run:
     """On the event loop's clock: when the client has waited long enough."""
     auto: Resolution | None = None
     """What was chosen for a call that named an auto model."""
+    rules: tuple[str, ...] = ()
+    """The names of the rules that did something to the request (`providers/rules.py`)."""
+    headers: tuple[tuple[bytes, bytes], ...] = ()
+    """Those that rules send upstream beside the body."""
 
     def __init__(self, call: Call, deps: Deps) -> None:
         self.call = call
@@ -111,6 +115,10 @@ class Run:
         self._generation_id: str | None = None
         self._charge: Charge | None = None
         self._total_us: int | None = None
+
+    @property
+    def deps(self) -> Deps:
+        return self._deps
 
     @property
     def key_id(self) -> str | None:

@@ -11,7 +11,7 @@ from pathlib import Path
 from trivium import __version__
 from trivium.admin.face import Face
 from trivium.clock import Clock, SystemClock
-from trivium.config import database_url, redis_url, secret_keys, token_key
+from trivium.config import database_url, identity, redis_url, secret_keys, token_key
 from trivium.errors import RequestError, StoreUnavailable
 from trivium.metering.book import Override, PriceBook, entries
 from trivium.operations.abuse import abuse_table
@@ -37,6 +37,7 @@ from trivium.policy.destinations import check_url, destinations
 from trivium.policy.spending import DEFAULT_ACCOUNT
 from trivium.providers import builtin
 from trivium.providers.house import check_routes
+from trivium.providers.identity import default_salt
 from trivium.providers.provider import Provider
 from trivium.providers.vendors import VENDORS
 from trivium.routing.auto import autos
@@ -111,6 +112,8 @@ class Gateway:
             counters=self.counters,
             custom_models=self.store.custom_models,
             routing=settings.routing,
+            identity=identity(settings, env, default_salt(self.store.seal_key)),
+            adapt=settings.adapt,
         )
         self.deps.autos = autos(settings, self.providers)
         self.desk = Desk(self.deps, self.store, settings.catalog)
