@@ -185,6 +185,10 @@ class Deps:
 
     autos = NO_AUTOS
 
+    identity = IdentitySettings(send=False)
+    """What providers are told of callers; the salt is filled in."""
+    adapt = AdaptSettings()
+
     def __init__(
         self,
         *,
@@ -208,8 +212,6 @@ class Deps:
         keeps_prompts: bool = False,
         custom_models: CustomModels | None = None,
         routing: RoutingSettings = NO_DETOURS,
-        identity: IdentitySettings | None = None,
-        adapt: AdaptSettings | None = None,
     ) -> None:
         """`seal_key` is the secret with which sealed reasoning is put into envelopes; `counters` are this process's own
         where none are given; without `screening` nobody looks for abuse; `keeps_prompts` says that records have the
@@ -238,8 +240,6 @@ class Deps:
         self.keeps_prompts = keeps_prompts
         self.custom_models = custom_models
         self.credentials: Credentials = HouseCredentials(client, clock)
-        self.identity = identity or IdentitySettings(send=False)
-        self.adapt = adapt or AdaptSettings()
         self.in_flight = InFlight(settings.max_in_flight_bytes, settings.max_calls)
         self.flood, self.alerts = Flood(), Alerts()
         self.routing = routing

@@ -112,10 +112,10 @@ class Gateway:
             counters=self.counters,
             custom_models=self.store.custom_models,
             routing=settings.routing,
-            identity=identity(settings, env, default_salt(self.store.seal_key)),
-            adapt=settings.adapt,
         )
         self.deps.autos = autos(settings, self.providers)
+        self.deps.identity = identity(settings, env, default_salt(self.store.seal_key))
+        self.deps.adapt = settings.adapt
         self.desk = Desk(self.deps, self.store, settings.catalog)
         check_routes(settings, self.providers)
         check_routing(settings, self.providers)
