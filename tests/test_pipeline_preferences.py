@@ -200,9 +200,12 @@ async def test_keys_that_go_with_a_call_stand_beside_a_policy() -> None:
         key = await member(up, providers_deny=["anthropic"])
         await up.people("byok.add", vendor="anthropic", organization="acme", credential={"key": "sk-ant-own-0123"})
         body = {"model": CLAUDE, "messages": [{"role": "user", "content": "hi"}], "provider": {"order": ["azure"]}}
+        body["verbosity"] = "low"
         status, _, _ = await up.running.post("/v1/chat/completions", body, key=key)
         (asked,) = up.running.upstream.requests
     assert status == 200
     assert asked.body.count(b'"providerOptions"') == 1
     gateway = asked.json["providerOptions"]["gateway"]
+    assert asked.json["providerOptions"]["anthropic"] == {"effort": "low"}
+    assert "order" not in gateway
     assert (gateway["only"], gateway["byok"]) == (["anthropic"], {"anthropic": [{"apiKey": "sk-ant-own-0123"}]})

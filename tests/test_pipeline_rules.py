@@ -194,6 +194,21 @@ class TestHeaders:
         assert sent.headers["anthropic-beta"] == fine
         assert "anthropic-beta" not in own.headers
 
+    async def test_a_cloud_gets_the_betas_that_it_knows_once(self) -> None:
+        said = {"anthropic-beta": "context-1m-2025-08-07,claude-code-20250219", "anthropic-version": "2023-06-01"}
+        provider = f'type = "anthropic-compatible"\n{only("messages")}'
+        async with running(*ANSWERS, provider=provider, name="bedrock") as gateway:
+            body = {"model": "bedrock/claude-opus-4-5", "max_tokens": 5, "messages": [{"role": "user", "content": "q"}]}
+            status, _, headers = await gateway.post("/v1/messages", body, headers=said)
+            (asked,) = gateway.upstream.requests
+            said["anthropic-beta"] = "claude-code-20250219"
+            await gateway.post("/v1/messages", body, headers=said)
+            without = gateway.upstream.requests[1]
+        sent = [value for name, value in asked.headers if name == "anthropic-beta"]
+        assert (status, sent) == (200, ["context-1m-2025-08-07"])
+        assert "claude-code-20250219" in headers["x-trivium-loss"]
+        assert without.header("anthropic-beta") is None
+
     @pytest.mark.parametrize("api", ["chat", "responses"])
     async def test_grok_is_told_the_conversation(self, api: str) -> None:
         async with house() as up:
@@ -370,10 +385,14 @@ class TestSaid:
             assert (await up.send("chat", CLAUDE, messages=messages)).body["messages"] == messages
 
     async def test_whoever_marks_anything_marks_all(self) -> None:
-        part = {"type": "text", "text": "s", "cache_control": {"type": "ephemeral"}}
+        part: dict[str, Any] = {"type": "text", "text": "s", "cache_control": {"type": "ephemeral"}}
         messages = [{"role": "system", "content": [part]}, {"role": "user", "content": "b"}]
         async with house("openrouter") as up:
             assert (await up.send("chat", CLAUDE, messages=messages)).body["messages"] == messages
+        part["cache_control"] = {"type": "for ever"}
+        async with house("anthropic", apis=only("messages")) as up:
+            sent = await up.send("chat", "claude-sonnet-4-5", messages=messages)
+        assert "cache_control" not in str(sent.body), "also one that is lost on the way"
 
     async def test_a_conversation_is_cached_as_a_whole_by_setting(self) -> None:
         two = [{"role": "user", "content": "a"}, {"role": "assistant", "content": "b"}]

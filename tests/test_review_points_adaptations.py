@@ -28,9 +28,11 @@ async def asked(house: House, **more: Any) -> tuple[Sent, str]:
 async def test_review_point_6_messages_say_who_asks_in_the_metadata_alone(kind: str) -> None:
     async with house(kind, settings=SEND, apis='apis = ["messages"]') as up:
         sent, user = await asked(up)
+        unsaid = await up.send("messages", CLAUDE, headers=TASK)
     assert sent.body.keys().isdisjoint({"user", "session_id"})
-    assert {"user", "session_id"} <= set(sent.losses)
+    assert set(sent.losses) == {"user", "session_id"}
     assert sent.body["metadata"] == {"team": "blue", "user_id": hashed("a salt of ours", "up", user)}
+    assert (unsaid.losses, list(unsaid.body["metadata"])) == ([], ["user_id"])
 
 
 async def test_review_point_6_with_a_key_of_the_callers_own() -> None:
