@@ -28,7 +28,7 @@ from trivium.wire.destination import Destination
 from trivium.wire.dress import dressed, theirs
 from trivium.wire.envelope import origin_tag
 from trivium.wire.losses import Losses
-from trivium.wire.request import Rendered, Request, render
+from trivium.wire.request import Request, render
 from trivium.wire.translate import Translation
 
 _ANY_API = (b"accept", b"openai-beta")

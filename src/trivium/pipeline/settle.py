@@ -60,13 +60,12 @@ class Run:
     auto: Resolution | None = None
     """What was chosen for a call that named an auto model."""
     rules: tuple[str, ...] = ()
-    """The names of the rules that did something to the request (`providers/rules.py`)."""
+    """Names of the rules that did something to the request; `headers` is what they send upstream beside its body."""
     headers: tuple[tuple[bytes, bytes], ...] = ()
-    """Those that rules send upstream beside the body."""
 
     def __init__(self, call: Call, deps: Deps) -> None:
         self.call = call
-        self._deps = deps
+        self.deps = self._deps = deps
         self.key: Caller | None = None
         self.account_id: str | None = None
         """Whose balance pays; None where balances are not charged."""
@@ -115,10 +114,6 @@ class Run:
         self._generation_id: str | None = None
         self._charge: Charge | None = None
         self._total_us: int | None = None
-
-    @property
-    def deps(self) -> Deps:
-        return self._deps
 
     @property
     def key_id(self) -> str | None:
