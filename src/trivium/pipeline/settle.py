@@ -401,8 +401,7 @@ def _json(value: object) -> str | None:
 
 def _told_of_itself(headers: Mapping[bytes, bytes], key: Caller | None) -> dict[str, Any]:
     """The columns of what the client says; the project only where the key has none."""
-    context = context_of(headers)
-    if context is NOTHING:
+    if (context := context_of(headers)) is NOTHING:
         return {}
     return {
         "task_id": context.task,
