@@ -20,7 +20,7 @@ ROOT = Path(__file__).parents[1]
 SRC = ROOT / "src" / "trivium"
 
 LAYERS = [
-    {"errors", "settings_auto", "settings_idempotency", "settings_routing"},
+    {"errors", "settings_auto", "settings_idempotency", "settings_requests", "settings_routing"},
     {"settings_providers"},
     {"settings", "ids", "money", "clock"},
     {"config"},

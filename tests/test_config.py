@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from trivium.config import data_folder, database_url, find_file, load, parse, redis_url, secret, secret_keys
+from trivium.config import data_folder, database_url, find_file, identity, load, parse, redis_url, secret, secret_keys
 from trivium.errors import ConfigError
 from trivium.settings import BillingSettings, LimitSettings, Settings
 
@@ -24,7 +24,7 @@ def complaint(text: str) -> str:
 @pytest.mark.parametrize(
     ("text", "place", "words"),
     [
-        ("[serve]\nport = 1", "t.toml:1: serve", "unknown section; expected one of abuse, admin, aliases"),
+        ("[serve]\nport = 1", "t.toml:1: serve", "unknown section; expected one of abuse, adapt, admin, aliases"),
         ("port = 1", "t.toml:1: port", "unknown section"),
         ("free = 1", "t.toml:1: free", "got int"),
         ("[free]\nmodels = 1", "t.toml:2: free.models", '[free.models."ID"]'),
@@ -86,6 +86,10 @@ def complaint(text: str) -> str:
         ("[providers.x]\nbyok = 'yes'", "t.toml:2: providers.x.byok", "Expected bool"),
         ("[billing]\nmode = 'free'", "t.toml:2: billing.mode", "expected one of meter, credits"),
         ("[billing]\ncurrency = 'EUR'", "t.toml:2: billing.currency", "expected one of mode, cost_header"),
+        ("[identity]\nsalt = 'short'", "t.toml:2: identity.salt", "length >= 8"),
+        ('[identity]\ntitle = "a\\nb"', "t.toml:2: identity.title", "matching regex"),
+        ("[identity]\nreferer = ''", "t.toml:2: identity.referer", "length >= 1"),
+        ("[adapt]\nrepair = true", "t.toml:2: adapt.repair", "expected one of repair_tools, cache_marks"),
         ("[admin]\nenabled = 1", "t.toml:2: admin.enabled", "Expected bool, got int"),
         ("models = 3", "t.toml:1: models", 'tables [models."PROVIDER/MODEL"]'),
         ("[models.m]\nfree = true", "t.toml:1: models.m", "expected PROVIDER/MODEL, in quotes"),
@@ -389,6 +393,20 @@ class TestSecretKeys:
         assert told.value.message.startswith("t.toml:2: secrets.keys: ")
         assert said in told.value.message
         assert "literal-key" not in told.value.message
+
+
+@pytest.mark.parametrize(
+    ("text", "send", "salt"),
+    [
+        ("", False, "ours"),
+        ("[billing]\nmode = 'credits'", True, "ours"),
+        ("[billing]\nmode = 'credits'\n[identity]\nsend = false", False, "ours"),
+        ("[identity]\nsend = true\nsalt = 'env:SALT'", True, "theirs"),
+    ],
+)
+def test_who_calls_is_told_with_credits_and_hashed_with_a_salt_of_ones_own(text: str, send: bool, salt: str) -> None:
+    found = identity(parse(text, "t.toml"), {"SALT": "theirs"}, "ours")
+    assert (found.send, found.salt) == (send, salt)
 
 
 def test_the_address_of_redis_is_a_secret_that_may_lie_elsewhere() -> None:

@@ -88,3 +88,15 @@ async def test_asking_uses_up_no_limit() -> None:
             told = await explained(house, {**BODIES["chat"], "model": "twin"}, key=key)
             assert "error" not in told
             assert {one["used"] for one in told["limits"]} == {0}
+
+
+async def test_the_rules_that_would_change_a_request_are_named_save_where_that_tells_who_answers() -> None:
+    settings = '[free.models."dark"]\nroute = "up/qwen3"\nstealth = true\n'
+    body = {**BODIES["chat"], "max_tokens": 40_000}
+    async with running(settings=settings) as house:
+        told = await explained(house, {**body, "model": "up/qwen3"})
+        dark = await explained(house, {**body, "model": "dark"})
+    assert (told["rules"], [loss["field"] for loss in told["losses"]]) == (["qwen-limit"], ["max_tokens"])
+    assert dark["requested_model"] == "dark"
+    assert "qwen" not in str(dark)
+    assert dark.keys().isdisjoint({"rules", "losses"})

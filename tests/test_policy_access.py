@@ -21,6 +21,7 @@ from trivium.errors import (
 from trivium.policy.access import (
     Gate,
     HouseSettings,
+    as_told,
     check_api,
     check_caller,
     check_model,
@@ -177,6 +178,9 @@ class TestPolicy:
             ({"providers_allow": ("other",)}, False, False, False),
             ({"providers_allow": ("U*",)}, False, False, True),
             ({"providers_deny": ("up",)}, False, False, False),
+            ({"providers_allow": ("up/amazon-bedrock",)}, False, False, True),
+            ({"providers_allow": ("upper/amazon-bedrock",)}, False, False, False),
+            ({"providers_allow": ("up/x",), "providers_deny": ("up",)}, False, False, False),
             ({"providers_allow": ("*",), "providers_deny": ("UP",)}, False, False, False),
             ({"data_collection": "deny"}, True, False, False),
             ({"data_collection": "deny"}, False, True, True),
@@ -193,6 +197,23 @@ class TestPolicy:
             return
         with pytest.raises(ProviderNotAllowed):
             check_provider(Policy(**policy), "up", collects=collects, retains=retains)
+
+    @pytest.mark.parametrize(
+        ("policy", "honours", "does"),
+        [
+            ({}, ("data_collection", "zdr"), (True, True)),
+            ({"data_collection": "deny"}, ("data_collection",), (False, True)),
+            ({"data_collection": "deny"}, ("zdr",), (True, True)),
+            ({"data_collection": "deny", "zdr": True}, ("zdr",), (False, False)),
+            ({"zdr": True}, ("data_collection",), (True, True)),
+            ({"zdr": True}, ("zdr",), (False, False)),
+        ],
+    )
+    def test_a_provider_that_is_told_does_no_more_than_it_honours(
+        self, policy: dict[str, Any], honours: tuple[str, ...], does: tuple[bool, bool]
+    ) -> None:
+        assert as_told(Policy(**policy), frozenset(honours), collects=True, retains=True) == does
+        assert as_told(Policy(**policy), frozenset(honours), collects=False, retains=False) == (False, False)
 
     def test_all_refusals_are_of_one_kind(self) -> None:
         """By which the catalogue knows what to leave out."""

@@ -36,6 +36,17 @@ def test_a_key_in_the_environment_is_all_that_a_known_provider_needs() -> None:
     assert found["openai"].models is None
 
 
+def test_what_is_known_of_a_row_holds_unless_the_operator_says_otherwise() -> None:
+    env = {"ANTHROPIC_API_KEY": "k", "OPENROUTER_API_KEY": "k", "AI_GATEWAY_API_KEY": "k"}
+    found = build(COMPATIBLE, **env)
+    assert {name: one.strict for name, one in found.items() if one.strict} == {"anthropic": True}
+    honoured = {"openrouter": {"data_collection", "zdr"}, "vercel": {"zdr"}}
+    assert {name: set(one.honours) for name, one in found.items() if one.honours} == honoured
+    said = build("[providers.openrouter]\nretains_data = true\nstrict = true", **env)["openrouter"]
+    assert (set(said.honours), said.strict) == ({"data_collection"}, True)
+    assert not build("[providers.anthropic]\nstrict = false", **env)["anthropic"].strict
+
+
 def test_without_settings_and_keys_there_is_nobody() -> None:
     assert build("") == {}
 

@@ -17,8 +17,13 @@ TABLE: dict[str | None, tuple[str, str]] = {
     **dict.fromkeys(("code", "anything-else"), (SONNET, "low")),
 }
 OPENROUTER = f'type = "openrouter"\nkey = "sk"\n{ALL_APIS}\nmodels = ["{OPUS}", "{SONNET}"]'
-ON = '[auto]\nenabled = true\n[models."up/*"]\nfree = true\n'
-OFF = '[models."up/*"]\nfree = true\n[[auto."auto/dull".choices]]\nmodels = ["*claude-*"]\nreasoning = false\n'
+_UNMARKED = "[adapt]\ncache_marks = false\n"
+"""Without a rule that is not about auto models."""
+ON = _UNMARKED + '[auto]\nenabled = true\n[models."up/*"]\nfree = true\n'
+OFF = (
+    _UNMARKED
+    + '[models."up/*"]\nfree = true\n[[auto."auto/dull".choices]]\nmodels = ["*claude-*"]\nreasoning = false\n'
+)
 
 
 async def sent(house: Running, api: str, model: str, mode: str | None, **more: Any) -> dict[str, Any]:

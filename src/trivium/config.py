@@ -42,6 +42,7 @@ from trivium.settings import (
 from trivium.settings_auto import AUTO_MODELS, AutoSettings, AutoTable
 from trivium.settings_idempotency import IdempotencySettings
 from trivium.settings_providers import ProviderSettings
+from trivium.settings_requests import AdaptSettings, IdentitySettings
 from trivium.settings_routing import CatalogSettings, RoutingSettings
 
 ProviderName = re.compile(r"[a-z0-9][a-z0-9._-]*")
@@ -64,6 +65,8 @@ _SECTIONS: dict[str, Any] = {
     "byok": ByokSettings,
     "admin": AdminSettings,
     "idempotency": IdempotencySettings,
+    "identity": IdentitySettings,
+    "adapt": AdaptSettings,
     "catalog": CatalogSettings,
     "routing": RoutingSettings,
     "tokens": TokenSettings,
@@ -140,6 +143,15 @@ def redis_url(settings: Settings, env: Mapping[str, str]) -> str | None:
     if not url.startswith(("redis://", "rediss://", "unix://")):
         raise wrong_setting(settings.source, path, "expected redis://USER:PASSWORD@HOST:PORT/NUMBER")
     return url
+
+
+def identity(settings: Settings, env: Mapping[str, str], salt: str) -> IdentitySettings:
+    """What providers are told of callers, with what is left out filled in: `salt` by default. Raises ConfigError."""
+    said = settings.identity
+    if said.salt is not None:
+        salt = secret(said.salt, env, settings.source, ("identity", "salt"))
+    send = settings.billing.mode == "credits" if said.send is None else said.send
+    return msgspec.structs.replace(said, send=send, salt=salt)
 
 
 def secret_keys(settings: Settings, env: Mapping[str, str]) -> list[tuple[str, str]]:

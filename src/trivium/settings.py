@@ -13,6 +13,7 @@ from trivium.errors import ConfigError
 from trivium.settings_auto import AutoTable
 from trivium.settings_idempotency import IdempotencySettings
 from trivium.settings_providers import ProviderSettings
+from trivium.settings_requests import AdaptSettings, IdentitySettings
 from trivium.settings_routing import CatalogSettings, RoutingSettings, Seconds
 
 MIB = 1024 * 1024
@@ -318,6 +319,8 @@ class Settings(msgspec.Struct, frozen=True):
     free: FreeSettings = NOTHING_FREE
     secrets: SecretsSettings = SecretsSettings()
     byok: ByokSettings = ByokSettings()
+    identity: IdentitySettings = IdentitySettings()
+    adapt: AdaptSettings = AdaptSettings()
     admin: AdminSettings = AdminSettings()
     idempotency: IdempotencySettings = IdempotencySettings()
     models: dict[str, ModelSettings] = {}

@@ -64,5 +64,12 @@ class ProviderSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     provider's row says (docs/providers.md), true of servers nobody knows."""
     retains_data: bool | None = None
     """It may keep anything of a call for a while. By default as the row says."""
+    told_who: bool = True
+    """Whether it is told who calls, where `[identity]` says that providers are; some servers refuse to be."""
+    strict: bool | None = None
+    """Its Messages API refuses keys that Anthropic's does not have. By default true of Anthropic and its clouds."""
+    honours: list[Literal["data_collection", "zdr"]] | None = None
+    """What it keeps to where a request asks for it in OpenRouter's or Vercel's words. By default of these two, at their
+    own addresses."""
     reports_cost: bool | None = None
     """What it says in its answers that a call cost is charged. By default of OpenRouter, Vercel and xAI alone."""

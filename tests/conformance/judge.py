@@ -67,10 +67,10 @@ def _judged(feature: Feature, cell: Cell, seen: list[Seen]) -> Outcome:
 
 def _is_untouched(seen: Seen, feature: Feature, cell: Cell) -> bool:
     """The same bytes there, but for the model's name, and as many bytes back."""
-    if seen.upstream is None or seen.losses:
+    if seen.upstream is None or seen.losses or not _came_back(seen):
         return False
     ours, theirs = (msgspec.json.encode(model_of(feature, cell, full=full)) for full in (True, False))
-    return seen.upstream.body == seen.told.sent.replace(ours, theirs) and seen.upstream.sent_bytes == len(seen.told.raw)
+    return seen.upstream.body == seen.told.sent.replace(ours, theirs)
 
 
 def _faults(feature: Feature, cell: Cell, seen: list[Seen]) -> Iterator[str]:
@@ -79,11 +79,14 @@ def _faults(feature: Feature, cell: Cell, seen: list[Seen]) -> Iterator[str]:
     told = feature.told.get(upstream, feature.asks.get(upstream, None if feature.asks else {}))
     heard = _ROUTINE if feature.heard is None else feature.heard
     lost = any(one.losses for one in seen)
-    yield from _in_answer(heard.get(client), seen[0], lost=lost)
+    if not (client is upstream and all(_came_back(one) for one in seen)):
+        yield from _in_answer(heard.get(client), seen[0], lost=lost)
     if seen[0].upstream is None:
         if told != {}:
             yield "nothing reached the upstream"
         return
+    if client is upstream and _is_as_asked(feature.asks.get(client), seen[0]):
+        told = feature.asks[client]
     yield from _in_request(told, seen[0], lost=lost)
     if feature.returned is not None:
         if len(seen) == 1 or seen[1].upstream is None:
@@ -93,6 +96,16 @@ def _faults(feature: Feature, cell: Cell, seen: list[Seen]) -> Iterator[str]:
     for one in seen:
         if one.upstream is not None and _is_judged(feature, cell[1]):
             yield from (f"the vendor would refuse {fault}" for fault in faults(upstream, one.upstream.json))
+
+
+def _came_back(seen: Seen) -> bool:
+    """An answer that passed: as many bytes as the upstream sent."""
+    return seen.upstream is not None and seen.upstream.sent_bytes == len(seen.told.raw)
+
+
+def _is_as_asked(asked: Any, seen: Seen) -> bool:
+    """What the client asks is what arrived, in the upstream's own API: rules have changed other places, if any."""
+    return asked is not None and seen.upstream is not None and not list(misses(asked, seen.upstream.json))
 
 
 def _is_judged(feature: Feature, direction: Direction) -> bool:

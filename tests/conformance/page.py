@@ -17,6 +17,7 @@ client's request went through the gateway, and what the upstream received and wh
 `make conformance` writes this page anew; a test fails where it is not what is seen.
 
 * **bytes**: both APIs are the same, and what was sent is what arrived, byte for byte (but for the model's name).
+  Where a rule changed something beside ([adaptations.md](adaptations.md)), it is *yes*, or *lossy*.
 * **yes**: it arrived, in the other API's words, and nothing of it was lost.
 * **lossy**: some of it did not arrive. The footnote says what, in the words of the record; what a request lost is
   also in the header `x-trivium-loss`, and with `x-trivium-strict: 1` such a request is refused instead.

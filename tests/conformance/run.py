@@ -33,9 +33,9 @@ UPSTREAMS: Mapping[str, Mapping[Api, tuple[str, str]]] = {
     "older": {C: _GPT, R: _GPT, M: ("anthropic", "claude-3-7-sonnet-latest")},
     "openrouter": {C: _ROUTED, R: _ROUTED, M: _ROUTED},
     "strangers": {
-        C: ("openai-compatible", "qwen3-8b"),
-        R: ("openai-compatible", "qwen3-8b"),
-        M: ("anthropic-compatible", "qwen3-8b"),
+        C: ("openai-compatible", "llama-3.1-8b"),
+        R: ("openai-compatible", "llama-3.1-8b"),
+        M: ("anthropic-compatible", "llama-3.1-8b"),
     },
 }
 """Who answers: the type of the provider, which decides what it is thought to take, and the model."""

@@ -73,6 +73,8 @@ def _lines(told: dict[str, Any]) -> list[str]:
     if hold := told.get("hold"):
         of = f" of ${hold['free_usd']} that are free of {hold['account']}" if "account" in hold else ""
         lines.append(f"hold     ${hold['hold_usd']}{of}, for about {hold['input_tokens']:,} tokens of input")
+    if rules := told.get("rules"):
+        lines.append(f"rules    {', '.join(rules)}")
     lines += [f"loses    {loss['field']}: {loss['why']}" for loss in told.get("losses", [])]
     if error := told.get("error"):
         lines.append(f"refused  {error['status']} {error['code']}: {error['message']}")

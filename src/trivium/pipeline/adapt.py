@@ -27,11 +27,11 @@ def adapted(request: Request, model: CustomModel, to: Kind, losses: Losses) -> R
 def completed(  # noqa: PLR0917
     call: Call, request: Request, api: Kind, rendered: Rendered, model: CustomModel, losses: Losses
 ) -> Rendered:
-    """What is sent, in the upstream's API, with everything that is lost. Raises InvalidJson."""
+    """What is sent, in the upstream's API. Raises InvalidJson."""
     settings, body = model.settings, rendered.body
     if call.operation is Operation.GENERATE and (settings.extra_body or settings.output_limit is not None):
         body = extended(request, api, body, settings.extra_body, settings.output_limit, losses)
-    return Rendered(body, rendered.losses + losses.told())
+    return Rendered(body, rendered.losses)
 
 
 _ALL = ("*",)

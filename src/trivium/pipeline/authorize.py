@@ -11,9 +11,10 @@ from trivium.pipeline.custom import custom_entries
 from trivium.pipeline.deps import Deps
 from trivium.pipeline.free import is_free
 from trivium.pipeline.own import of_own_key, own_vendors
-from trivium.policy.access import check_api, check_model, check_provider
-from trivium.policy.caller import Caller
+from trivium.policy.access import as_told, check_api, check_model, check_provider
+from trivium.policy.caller import Caller, Policy
 from trivium.policy.free import ANONYMOUS, check_house_model
+from trivium.providers.provider import Provider
 from trivium.routing.catalog import ModelEntry, Target
 
 
@@ -30,7 +31,8 @@ def check_target(caller: Caller | None, target: Target, deps: Deps) -> None:
     check_model(caller, *target.known_as, deps.house, target.also)
     if caller.organization is None:
         return
-    policy, collects, retains = caller.organization.settings.policy, provider.collects_data, provider.retains_data
+    policy = caller.organization.settings.policy
+    collects, retains = _data_at(provider, policy)
     if target.house is None:
         check_provider(policy, provider.name, collects=collects, retains=retains)
     else:
@@ -41,6 +43,17 @@ def check_any(caller: Caller | None, target: Target, deps: Deps) -> None:
     """Whether a request that leads there may go by one route or another. Raises as `check_target` for the first."""
     if not is_open(caller, target, deps):
         check_target(caller, target, deps)
+
+
+def is_told(caller: Caller | None, provider: Provider) -> bool:
+    """Whether a call is allowed only since the provider is told the organization's policy with it."""
+    if caller is None or caller.organization is None or not provider.honours:
+        return False
+    return _data_at(provider, caller.organization.settings.policy) != (provider.collects_data, provider.retains_data)
+
+
+def _data_at(provider: Provider, policy: Policy) -> tuple[bool, bool]:
+    return as_told(policy, provider.honours, collects=provider.collects_data, retains=provider.retains_data)
 
 
 def visible_entries(caller: Caller | None, time_ms: int, deps: Deps) -> list[ModelEntry]:

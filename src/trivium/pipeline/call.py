@@ -49,6 +49,12 @@ def by_name(headers: Sequence[tuple[bytes, bytes]]) -> dict[bytes, bytes]:
     return found
 
 
+def client_app(headers: Mapping[bytes, bytes]) -> str | None:
+    """The first product of the User-Agent."""
+    agent = headers.get(b"user-agent")
+    return agent.split(b" ", 1)[0][:100].decode("latin-1") if agent else None
+
+
 class Body(Protocol):
     """The request's body, not yet read."""
 

@@ -2,7 +2,8 @@
 
 Coding agents ask this often and take a 404 for a broken gateway. An upstream counts in its own API; for a client of
 another the request is translated. OpenRouter, servers that speak only Chat Completions, and Vercel for some models
-cannot count (wire notes, section 4). Of stealth models the count is an estimate always: by a tokenizer one knows whose
+cannot count (wire notes, section 4). Nor is one asked that is known to keep to an organization's policy in answers
+alone. Of stealth models the count is an estimate always: by a tokenizer one knows whose
 it is.
 """
 
@@ -11,6 +12,7 @@ from __future__ import annotations
 import msgspec
 
 from trivium.canon.api import Api
+from trivium.pipeline.authorize import is_told
 from trivium.pipeline.call import Call, Reply
 from trivium.pipeline.deps import Deps
 from trivium.pipeline.forward import prepare, way_to
@@ -35,7 +37,7 @@ class _Counted(msgspec.Struct):
 async def count(call: Call, request: Request, target: Target, reply: Reply, run: Run, deps: Deps) -> None:  # noqa: PLR0917
     """Answers a call that counts tokens. Raises TriviumError."""
     provider = target.provider
-    if not provider.counts or target.stealth:
+    if not provider.counts or target.stealth or is_told(run.key, provider):
         await _tell(call, request, None, reply, run)
         return
     way = way_to(call, target, provider.counts, deps)

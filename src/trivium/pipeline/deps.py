@@ -41,6 +41,7 @@ from trivium.settings import (
     ServerSettings,
 )
 from trivium.settings_idempotency import IdempotencySettings
+from trivium.settings_requests import AdaptSettings, IdentitySettings
 from trivium.settings_routing import CatalogSettings, RoutingSettings
 from trivium.store.counters import LocalCounters
 from trivium.store.secrets import SealedSecret
@@ -243,6 +244,7 @@ class Deps:
         custom_models: CustomModels | None = None,
         routing: RoutingSettings = NO_DETOURS,
         answers: Answers | None = None,
+        adapt: AdaptSettings | None = None,
     ) -> None:
         """Without `screening` nobody looks for abuse, without `answers` idempotency keys are passed over."""
         self.settings = settings
@@ -258,8 +260,8 @@ class Deps:
         self.client = client
         self.local = local
         self.catalog = catalog
-        self.house = HouseSettings()
-        self.guesses = Guesses()
+        self.house, self.guesses = HouseSettings(), Guesses()
+        self.identity, self.adapt = IdentitySettings(send=False), adapt or AdaptSettings()
         self.free = free
         self.shown = shown or CatalogSettings()
         self.rules = RuleBook()

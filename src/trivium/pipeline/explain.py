@@ -84,6 +84,8 @@ class Explanation(msgspec.Struct, kw_only=True, omit_defaults=True):
     """Routes that the call cannot take, and why."""
     limits: list[dict[str, Any]] = []
     hold: dict[str, Any] | None = None
+    rules: list[str] = []
+    """The rules that would change the request on its way there, by name (docs/adaptations.md)."""
     losses: list[dict[str, str]] = []
     """What the request would lose on its way to the first route."""
     error: dict[str, Any] | None = None
@@ -126,7 +128,8 @@ async def _explain(call: Call, body: bytes, told: Explanation, run: Run, deps: D
     run.size = measure(request)
     way = way_to(call, run.target, run.target.provider.apis, deps)
     prepare(call, request, run.target, way, run)
-    if not run.target.stealth:
+    if not run.target.stealth:  # what a request loses tells who answers
+        told.rules = list(run.rules)
         told.losses = [{"field": loss.field, "why": loss.why} for loss in run.losses]
     await _limits(told, run, deps)
     await _hold(request, bills, told, run, deps)

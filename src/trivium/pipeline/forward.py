@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Container
+from collections.abc import Container, Sequence
 from functools import lru_cache
 
 from trivium import __version__
@@ -12,6 +12,7 @@ from trivium.pipeline.adapt import adapted, completed
 from trivium.pipeline.call import Call, Headers, Operation
 from trivium.pipeline.deps import Deps
 from trivium.pipeline.embed import render_embeddings
+from trivium.pipeline.rules import Rules
 from trivium.pipeline.settle import Run
 from trivium.providers.provider import COUNT_PATHS, PATHS, Provider
 from trivium.providers.sigv4 import signed
@@ -28,11 +29,13 @@ from trivium.wire.destination import Destination
 from trivium.wire.dress import dressed, theirs
 from trivium.wire.envelope import origin_tag
 from trivium.wire.losses import Losses
-from trivium.wire.request import Rendered, Request, render
+from trivium.wire.request import Request, render
 from trivium.wire.translate import Translation
 
-_FORWARDED = (b"accept", b"anthropic-beta", b"anthropic-version", b"openai-beta")
-"""What of the client's headers an upstream may see: never credentials, cookies or hop-by-hop headers."""
+_ANY_API = (b"accept", b"openai-beta")
+_FORWARDED: dict[Kind, tuple[bytes, ...]] = {Api.MESSAGES: (b"accept", b"anthropic-beta", b"anthropic-version")}
+"""What of the client's headers an upstream of the same API may see, beside those that rules pass on: never credentials,
+cookies or hop-by-hop headers."""
 
 _OWN = (
     (b"content-type", b"application/json"),
@@ -93,26 +96,29 @@ def prepare(call: Call, request: Request, target: Target, way: Translation | Non
     if run.auto is not None and target.led:
         request = _dressed(request, run.auto, target, way)
     custom, losses = target.custom, Losses()
-    asked = request if custom is None else adapted(request, custom, way.api if way else call.api, losses)
+    api = run.upstream_api = way.api if way else call.api
+    asked = request if custom is None else adapted(request, custom, api, losses)
+    rules = Rules(call, request, target, api, run, losses)
     if call.api is Solo.EMBEDDINGS:
-        rendered = render_embeddings(asked, target)
+        rendered = render_embeddings(rules.on_request(asked), target)
     elif way is None:
-        rendered = render(asked, target.model)
+        rendered = render(rules.on_request(asked), target.model)
     else:
         rendered = way.request(asked.members, count_only=call.operation is Operation.COUNT_TOKENS)
         way.expect(request.members, wants_usage=request.wants_usage)
+        rendered = rules.on_rendered(rendered)
     if custom is not None:
-        rendered = completed(call, request, way.api if way else call.api, rendered, custom, losses)
+        rendered = completed(call, request, api, rendered, custom, losses)
+    lost = rendered.losses + losses.told()
     if run.auto is not None:
-        rendered = Rendered(rendered.body, theirs(came, rendered.losses))
-    run.losses = rendered.losses
-    run.upstream_api = way.api if way else call.api
-    if run.strict and rendered.losses:
-        why = {loss.field: loss.why for loss in rendered.losses[:_NAMED]}
-        lost = "; ".join(f"`{field}`: {said}" for field, said in why.items())
+        lost = theirs(came, lost)
+    run.losses = lost
+    if run.strict and lost:
+        why = {loss.field: loss.why for loss in lost[:_NAMED]}
+        named = "; ".join(f"`{field}`: {said}" for field, said in why.items())
         raise LossRefused(
-            f"`{target.public}` cannot be asked without loss, and the call is strict. {lost}.",
-            param=rendered.losses[0].field,
+            f"`{target.public}` cannot be asked without loss, and the call is strict. {named}.",
+            param=lost[0].field,
         )
     return rendered.body
 
@@ -131,7 +137,7 @@ async def forward(  # noqa: PLR0917
     api = way.api if way else call.api
     provider = target.provider.at(api)
     base = await _base_url(provider, deps)
-    path, headers = _path(call, api), _headers(call, provider, api)
+    path, headers = _path(call, api), _headers(call, provider, api, run.headers)
     query = call.query.decode("latin-1") if way is None and not provider.style else ""
     if provider.style:
         counts = call.operation is not Operation.GENERATE
@@ -192,12 +198,19 @@ def _via(call: Call) -> tuple[bytes, bytes]:
     return _VIA
 
 
-def _headers(call: Call, provider: Provider, api: Kind) -> Headers:
-    """Configured headers win over the client's of the same name, which mean something to its own API alone."""
+def _headers(call: Call, provider: Provider, api: Kind, ruled: Sequence[tuple[bytes, bytes]]) -> Headers:
+    """Configured headers win over those of rules, and these over the client's of the same name, which mean something to
+    its own API alone. A rule takes one of the client's out by giving it no value."""
     configured = {name for name, _ in provider.headers}
+    taken = configured | {name for name, _ in ruled}
     passed = []
     if api is call.api:
-        passed = [(name, call.headers[name]) for name in _FORWARDED if name in call.headers and name not in configured]
+        passed = [
+            (name, call.headers[name])
+            for name in _FORWARDED.get(api, _ANY_API)
+            if name in call.headers and name not in taken
+        ]
+    passed += [(name, value) for name, value in ruled if value and name not in configured]
     if api is Api.MESSAGES and (api is not call.api or b"anthropic-version" not in call.headers):
         passed.append(_ANTHROPIC_VERSION)
     return [*(own for own in _OWN if own[0] not in configured), *passed, *provider.headers]

@@ -30,6 +30,7 @@ from trivium.pipeline.call import Call
 from trivium.pipeline.custom import custom_target, send_custom
 from trivium.pipeline.deps import Deps
 from trivium.pipeline.forward import forward
+from trivium.pipeline.preferences import OPTIONS
 from trivium.pipeline.settle import Run
 from trivium.policy.caller import Caller
 from trivium.providers.credential import Credential
@@ -52,13 +53,17 @@ from trivium.routing.catalog import Target, alias_names
 from trivium.store.secrets import SealedSecret, Secret
 from trivium.upstream.client import UpstreamResponse
 from trivium.upstream.masked import MaskedResponse, ReadResponse
+from trivium.wire import body as json_body
 from trivium.wire.codec import decode_answer
+from trivium.wire.fields import decoded
+from trivium.wire.lenient import mapping
 from trivium.wire.translate import Translation
 
 REFUSALS = frozenset({401, 402, 403, 429})
 _REFUSED_US = frozenset({401, 402, 403})
 _NONE: Mapping[str, bool] = {}
 _VERCEL = "vercel"
+_KEEPS_TO: frozenset[str] = frozenset()
 _ERROR_BODY = 64 * 1024
 _SAID = 500
 """Characters of the vendor's own words that are told."""
@@ -220,7 +225,7 @@ def _way(found: Match, door: Door, api: Kind, deps: Deps, *, own_url: bool) -> t
             if provider.kind == _VERCEL and (isinstance(api, Api) or api in provider.apis):
                 # The vendor behind it has agreed on nothing with the house.
                 collects = provider.collects_data or own.collects_data
-                changes = {"byok": True, "collects_data": collects, "retains_data": True}
+                changes = {"byok": True, "collects_data": collects, "retains_data": True, "honours": _KEEPS_TO}
                 return msgspec.structs.replace(provider, **changes), vercel_id(found)
     return own, found.model
 
@@ -328,8 +333,12 @@ def _said(body: bytes, run: Run) -> str:
 
 
 def _with_options(body: bytes, own: Own, keys: list[tuple[Secret, Credential]]) -> bytes:
-    """The body with the keys in it, as Vercel takes them. A client's own `providerOptions` was refused before."""
+    """The body with the keys in it, as Vercel takes them, beside what rules have said there. A client's own
+    `providerOptions` was refused before."""
     told = [(credential, shown.base_url, shown.region) for shown, credential in keys]
-    options = msgspec.json.encode(vercel_options(own.match.vendor, told))
-    end = body.rindex(b"}")
-    return b'%b,"providerOptions":%b}' % (body[:end], options)
+    options = vercel_options(own.match.vendor, told)
+    found = json_body.members(body)
+    said = mapping(decoded(found.get(OPTIONS, b"null"), OPTIONS))
+    gateway = {name: value for name, value in mapping(said.get("gateway")).items() if name != "order"}
+    both = {**said, "gateway": {**gateway, **mapping(options["gateway"])}}
+    return json_body.patch(body, found, {OPTIONS: msgspec.json.encode(both)})

@@ -24,7 +24,7 @@ from trivium.metering.charge import NO_CHARGE, WHOLE, Charge, Delivery, Payer, c
 from trivium.metering.prices import Quote
 from trivium.metering.record import Outcome, Record, short, told_by
 from trivium.money import nano_text
-from trivium.pipeline.call import Call, Operation
+from trivium.pipeline.call import Call, Operation, client_app
 from trivium.pipeline.deps import Deps
 from trivium.pipeline.journey import STRAIGHT
 from trivium.pipeline.limited import Limited
@@ -61,10 +61,13 @@ class Run:
     """On the event loop's clock: when the client has waited long enough."""
     auto: Resolution | None = None
     """What was chosen for a call that named an auto model."""
+    rules: tuple[str, ...] = ()
+    """Names of the rules that did something to the request; `headers` is what they send upstream beside its body."""
+    headers: tuple[tuple[bytes, bytes], ...] = ()
 
     def __init__(self, call: Call, deps: Deps) -> None:
         self.call = call
-        self._deps = deps
+        self.deps = self._deps = deps
         self.key: Caller | None = None
         self.account_id: str | None = None
         """Whose balance pays; None where balances are not charged."""
@@ -324,7 +327,7 @@ class Run:
             total_us=self.elapsed_us() if self._total_us is None else self._total_us,
             request_bytes=self.request_bytes,
             response_bytes=self.response_bytes,
-            client_app=_client_app(call.headers.get(b"user-agent")),
+            client_app=client_app(call.headers),
             client_ip=call.client_ip,
             account_id=self.account_id if self.payer is not None else None,
             organization_id=self.key.organization.id if self.key and self.key.organization else None,
@@ -400,8 +403,7 @@ def _json(value: object) -> str | None:
 
 def _told_of_itself(headers: Mapping[bytes, bytes], key: Caller | None) -> dict[str, Any]:
     """The columns of what the client says; the project only where the key has none."""
-    context = context_of(headers)
-    if context is NOTHING:
+    if (context := context_of(headers)) is NOTHING:
         return {}
     return {
         "task_id": context.task,
@@ -414,7 +416,3 @@ def _told_of_itself(headers: Mapping[bytes, bytes], key: Caller | None) -> dict[
         "feature": context.feature,
         "mode": context.mode,
     }
-
-
-def _client_app(user_agent: bytes | None) -> str | None:
-    return user_agent.split(b" ", 1)[0][:100].decode("latin-1") if user_agent else None

@@ -92,12 +92,26 @@ def check_provider(policy: Policy, provider: str, *, collects: bool, retains: bo
     """`collects`: the provider may keep prompts or learn from them; `retains`: it may keep anything for a while. Raises
     ProviderNotAllowed."""
     names = (provider.lower(),)
-    if (policy.providers_allow and not matches(policy.providers_allow, names)) or matches(policy.providers_deny, names):
+    allowed = not policy.providers_allow or matches(policy.providers_allow, names) or _leads(policy, names[0])
+    if not allowed or matches(policy.providers_deny, names):
         raise ProviderNotAllowed(f"The organization's list of providers does not have {provider}.")
     if policy.data_collection == "deny" and collects:
         raise ProviderNotAllowed(f"{provider} may collect data, which the organization does not allow.")
     if policy.zdr and retains:
         raise ProviderNotAllowed(f"{provider} may retain data, which the organization does not allow.")
+
+
+def _leads(policy: Policy, provider: str) -> bool:
+    """Whether the list allows somebody behind this provider, as `openrouter/amazon-bedrock` does."""
+    return any(pattern.strip().lower().startswith(f"{provider}/") for pattern in policy.providers_allow)
+
+
+def as_told(policy: Policy, honours: frozenset[str], *, collects: bool, retains: bool) -> tuple[bool, bool]:
+    """What a provider does with the data of an organization's calls, whose policy it is told with each of them: whether
+    it collects, whether it retains. `honours` is what it keeps to then; what is not retained is not collected."""
+    zdr = policy.zdr and "zdr" in honours
+    denies = policy.data_collection == "deny" and "data_collection" in honours
+    return collects and not (zdr or denies), retains and not zdr
 
 
 def _not_allowed(model: str, why: str) -> ModelNotAllowed:

@@ -16,7 +16,8 @@ from trivium.canon.conventions import XAI, conventions_for
 from trivium.providers.access import Access, access
 from trivium.providers.account import ServiceAccount
 from trivium.providers.credential import sent_as
-from trivium.providers.provider import COUNT_PATHS, Headers, Network, Provider
+from trivium.providers.preferences import COLLECTION, HONOURS, ZDR
+from trivium.providers.provider import COUNT_PATHS, STRICT, Headers, Network, Provider
 from trivium.providers.rows import ROWS, Door
 from trivium.providers.said import Said
 from trivium.settings import Settings, wrong_setting
@@ -92,6 +93,9 @@ def _provider(said: Said) -> Provider:
         "reports_cost": reports_cost if given.reports_cost is None else given.reports_cost,
         "collects_data": row.collects_data or elsewhere if given.collects_data is None else given.collects_data,
         "retains_data": row.retains_data or elsewhere if given.retains_data is None else given.retains_data,
+        "honours": _honours(said, elsewhere=elsewhere),
+        "told_who": given.told_who,
+        "strict": said.kind in STRICT if given.strict is None else given.strict,
         "timeouts": given.timeouts,
         "on_abort": given.on_abort,
         "drain_limit": given.drain_limit,
@@ -107,6 +111,17 @@ def _provider(said: Said) -> Provider:
         apis=frozenset().union(*(one.apis for one in every)),
         counts=frozenset().union(*(one.counts for one in every)),
     )
+
+
+def _honours(said: Said, *, elsewhere: bool) -> frozenset[str]:
+    """What it keeps to when a request asks for it: as its operator says, else as the gateway promises at its own
+    address; not where the operator says that it collects or retains in any case."""
+    given = said.given
+    if given.honours is not None:
+        return frozenset(given.honours)
+    denied = {COLLECTION: given.collects_data, ZDR: given.retains_data}
+    promised = frozenset() if elsewhere else HONOURS.get(said.kind, frozenset())
+    return promised - {name for name, keeps in denied.items() if keeps}
 
 
 def _at(said: Said, door: Door, apis: frozenset[Kind], by: Access, common: Mapping[str, object]) -> Provider:

@@ -86,6 +86,12 @@ class Provider(msgspec.Struct, frozen=True, kw_only=True):
     """It may keep prompts for more than abuse checks, or learn from them."""
     retains_data: bool = True
     """It may keep anything of a call for a while."""
+    honours: frozenset[str] = frozenset()
+    """What it keeps to for a single call if that says so: names of `providers/preferences.py`."""
+    told_who: bool = True
+    """It may be told who calls, where providers are."""
+    strict: bool = False
+    """Its Messages API refuses a request with keys that Anthropic's does not have."""
     embedded: bool = False
     quirks: frozenset[str] = frozenset()
     """Names of the mendings in `providers/quirks.py` that its answers need."""
@@ -124,3 +130,5 @@ PATHS: dict[Kind, str] = {
     Solo.FIM: "/fim/completions",
 }
 COUNT_PATHS: dict[Api, str] = {Api.RESPONSES: "/responses/input_tokens", Api.MESSAGES: "/messages/count_tokens"}
+STRICT = frozenset({"anthropic", "bedrock", "vertex"})
+"""Rows whose Messages API refuses a request with keys that it does not know (wire notes, section 10)."""

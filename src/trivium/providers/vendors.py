@@ -18,7 +18,8 @@ import msgspec
 from trivium.canon.api import Kind
 from trivium.canon.conventions import conventions_for
 from trivium.providers.credential import Credential, sent_as
-from trivium.providers.provider import COUNT_PATHS, Provider
+from trivium.providers.preferences import HONOURS
+from trivium.providers.provider import COUNT_PATHS, STRICT, Provider
 from trivium.providers.rows import ROWS, Door
 
 _CLAUDE_ID = ((r"(?<=\d)\.(?=\d)", "-"),)
@@ -219,6 +220,8 @@ def provider_of(vendor: str, door: Door, *, own_url: bool = False) -> Provider:
         reports_cost=row.reports_cost,
         tells_byok=row.tells_byok,
         collects_data=row.collects_data or own_url,
+        honours=frozenset() if own_url else HONOURS.get(kind, frozenset()),
+        strict=not STRICT.isdisjoint((vendor, kind)),
         byok=True,
     )
 

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 from trivium import __version__
 from trivium.admin.face import Face
 from trivium.clock import Clock, SystemClock
-from trivium.config import database_url, redis_url, secret_keys, token_key
+from trivium.config import database_url, identity, redis_url, secret_keys, token_key
 from trivium.errors import StoreUnavailable
 from trivium.metering.book import Entry, Override, PriceBook, entries
 from trivium.operations.abuse import abuse_table
@@ -40,6 +40,7 @@ from trivium.pipeline.screening import Screening
 from trivium.policy.access import HouseSettings
 from trivium.policy.destinations import check_url, destinations
 from trivium.policy.spending import DEFAULT_ACCOUNT
+from trivium.providers.identity import default_salt
 from trivium.providers.provider import Provider
 from trivium.routing.auto import autos
 from trivium.routing.catalog import Catalog, ModelEntry
@@ -49,6 +50,7 @@ from trivium.server.parts import catalogue, check, local_model, provided
 from trivium.server.reload import Reloading
 from trivium.server.screening import screening
 from trivium.settings import Settings
+from trivium.settings_requests import IdentitySettings
 from trivium.store.call_answers import call_answers
 from trivium.store.counters import counters
 from trivium.store.lists import ListFiles
@@ -114,7 +116,7 @@ class Gateway:
         self.lists = ModelLists(client, ListFiles(folder / "lists"), clock, self.learn)
         self.reloading = Reloading(settings, env, self.apply, clock)
         self.desk = Desk(self.now, self.store)
-        self.change(autos=autos(settings, self.providers))
+        self.change(autos=autos(settings, self.providers), identity=self._identity(settings))
         check(settings, self.providers, self.deps.catalog)
         self.housekeeping = Housekeeping(
             self.store.database,
@@ -193,7 +195,7 @@ class Gateway:
             check(settings, new.providers, built)
             await self._open_credits(settings)
             prices = self.deps.prices.with_listed(index, new.priced)
-            parts = {**_plain(settings), "screening": new.screening, "tokens": new.tokens}
+            parts = {**_plain(settings), "screening": new.screening, "tokens": new.tokens, "identity": new.identity}
             parts["autos"] = autos(settings, new.providers)
             self.change(catalog=built, prices=prices, **parts)
             self.deps.in_flight.allow(settings.server.max_in_flight_bytes, settings.server.max_calls)
@@ -215,7 +217,12 @@ class Gateway:
             priced=entries(settings),
             screening=screening(settings, self._env, self.deps.client, self._clock, self.deps.screening),
             tokens=_tokens(settings, self._env, self.store, self._clock),
+            identity=self._identity(settings),
         )
+
+    def _identity(self, settings: Settings) -> IdentitySettings:
+        """Raises ConfigError."""
+        return identity(settings, self._env, default_salt(self.store.seal_key))
 
     async def _open_credits(self, settings: Settings) -> None:
         if settings.billing.mode == CREDITS:
@@ -296,6 +303,7 @@ class _Read(NamedTuple):
     priced: tuple[Entry, ...]
     screening: Screening | None
     tokens: TokenStore | None
+    identity: IdentitySettings
 
 
 def _plain(settings: Settings) -> dict[str, Any]:
@@ -308,6 +316,7 @@ def _plain(settings: Settings) -> dict[str, Any]:
         "shown": settings.catalog,
         "routing": settings.routing,
         "keeps_prompts": settings.records.prompts,
+        "adapt": settings.adapt,
     }
 
 

@@ -13,7 +13,7 @@ from typing import Annotated
 import msgspec
 
 from trivium.canon.api import KINDS, Api, Kind, Solo
-from trivium.errors import FieldInvalid, FieldUnsupported, InvalidJson, ModelMissing
+from trivium.errors import FieldInvalid, FieldUnsupported, InvalidJson, ModelMissing, Unavailable
 from trivium.wire import body as json_body
 from trivium.wire.losses import Loss, Losses
 from trivium.wire.solo import check_fields
@@ -93,10 +93,13 @@ def without_body(request: Request) -> Request:
 
 
 def check_stateless(request: Request) -> None:
-    """Raises FieldUnsupported for what only a server with memory could honour, and what `check_fields` does of an API
-    that stands alone."""
+    """Raises FieldUnsupported for what only a server with memory could honour, Unavailable for an answer longer than
+    anybody gives, and what `check_fields` does of an API that stands alone."""
     if isinstance(request.api, Solo):
         check_fields(request.api, request.members)
+    for name in MAX_TOKENS[request.api]:
+        if _exceeds(bytes(request.members.get(name, b""))):
+            raise Unavailable(f"No model answers with more than {_MOST_TOKENS:,} tokens; ask for fewer in `{name}`.")
     for name, refused in _STATEFUL[request.api].items():
         if name in request.members and refused(bytes(request.members[name])):
             raise FieldUnsupported(
@@ -105,6 +108,16 @@ def check_stateless(request: Request) -> None:
             )
     if _ROUTING in request.members:
         raise FieldUnsupported(f"`{_ROUTING}` is for the gateway's operator to set; leave it out.", param=_ROUTING)
+
+
+def _exceeds(raw: bytes) -> bool:
+    """Whether a limit of tokens is beyond all that can be served (vendors page, "Requests")."""
+    if len(raw) <= _DIGITS and b"e" not in raw.lower():
+        return False
+    try:
+        return float(raw.strip(b'"')) > _MOST_TOKENS
+    except ValueError:
+        return False
 
 
 def render(request: Request, model: str) -> Rendered:
@@ -221,6 +234,9 @@ MAX_TOKENS: dict[Kind, tuple[str, ...]] = {
     Solo.EMBEDDINGS: (),
     Solo.FIM: ("max_tokens",),
 }
+
+_MOST_TOKENS = 99_999_999_999
+_DIGITS = len(str(_MOST_TOKENS))
 
 _MORE_READ: dict[Kind, tuple[str, ...]] = {
     Api.CHAT: ("stream_options",),

@@ -50,21 +50,29 @@ def inward_id(id: str) -> str:
 
 def fitting_id(id: str, api: Api) -> str:
     """The id as an upstream of the API takes it: the same for the same id."""
-    if len(id) <= _LONGEST_ID and (api is not Api.MESSAGES or _PLAIN.fullmatch(id)):
-        return id
-    return _shortened(id, _LONGEST_ID)
+    if api is Api.MESSAGES:
+        return plain_id(id) if len(id) <= _LONGEST_ID else _digest(id)
+    return id if len(id) <= _LONGEST_ID else _shortened(id, _LONGEST_ID)
+
+
+def plain_id(id: str) -> str:
+    """The id as Anthropic takes it: letters, digits, `_` and `-`; another is told by its SHA-256."""
+    return id if _PLAIN.fullmatch(id) else _digest(id)
 
 
 def nine_letters(id: str) -> str:
     """The id as Mistral takes it: nine letters or digits."""
     if len(id) == _MISTRALS and id.isascii() and id.isalnum():
         return id
-    return hashlib.sha256(id.encode("utf-8", "replace")).hexdigest()[:_MISTRALS]
+    return _digest(id)[:_MISTRALS]
+
+
+def _digest(text: str) -> str:
+    return hashlib.sha256(text.encode("utf-8", "replace")).hexdigest()
 
 
 def _shortened(text: str, longest: int) -> str:
-    digest = hashlib.sha256(text.encode("utf-8", "replace")).hexdigest()[:8]
-    return f"{_FOREIGN.sub('_', text)[: longest - 9]}_{digest}"
+    return f"{_FOREIGN.sub('_', text)[: longest - 9]}_{_digest(text)[:8]}"
 
 
 def full_name(name: str, namespace: str | None) -> str:

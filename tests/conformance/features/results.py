@@ -13,7 +13,7 @@ _URI = f"data:image/png;base64,{_DATA}"
 _ONE, _TWO = Call(), Call("call_2")
 _BROKEN = Call(arguments='{"city": "Kö')
 _FOREIGN = Call("functions.look:0")
-_FITTING = Call(Like("^functions_look_0_[0-9a-f]{8}$"))
+_FITTING = Call(Like("^[0-9a-f]{64}$"))
 
 Result = tuple[Json, Json, Json]
 

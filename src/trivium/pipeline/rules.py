@@ -1,0 +1,273 @@
+"""The rules of `providers/rules.py` at work: one step between a request and its upstream.
+
+Each rule has an action here, of the same name. It works on the body as the upstream will get it, in the upstream's API:
+before it is patched where that is the client's too, behind the translation elsewhere. What it takes away is a loss.
+"""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Callable
+
+import msgspec
+
+from trivium.canon.api import Api, Kind
+from trivium.pipeline import preferences
+from trivium.pipeline.call import Call, Operation
+from trivium.pipeline.settle import Run
+from trivium.policy.caller import Policy
+from trivium.policy.context import context_of
+from trivium.providers import betas
+from trivium.providers.identity import hashed
+from trivium.providers.rules import HAIKU, MOONSHOT, Rule, is_like, row_of, rules_of
+from trivium.routing.catalog import Target
+from trivium.wire import body as json_body
+from trivium.wire import mendings
+from trivium.wire.breakpoints import MARK, mark_conversation, mark_places
+from trivium.wire.draft import Draft
+from trivium.wire.lenient import mapping
+from trivium.wire.losses import Losses
+from trivium.wire.request import Rendered, Request
+from trivium.wire.strict import keep_known
+from trivium.wire.toolids import fit_ids
+from trivium.wire.toolnames import nine_letters, plain_id
+from trivium.wire.toolturns import repair_turns
+
+_NO_USER = "the Messages API has no such member"
+_BETA_UNKNOWN = "a beta that this provider does not know"
+_CACHE_KEY = "prompt_cache_key"
+_LONGEST_KEY = 200
+
+
+class Rules:
+    """Those for one request to one upstream. Notes on the run which of them did something, and what they lost."""
+
+    def __init__(self, call: Call, request: Request, target: Target, api: Kind, run: Run, losses: Losses) -> None:  # noqa: PLR0917
+        self.call = call
+        self.request = request
+        self.provider = target.provider
+        self.model = target.model
+        self.api = api
+        self.row = row_of(target.provider)
+        self._run = run
+        self._losses = losses
+        run.rules, run.headers = (), ()
+
+    def on_request(self, request: Request) -> Request:
+        """The request for an upstream of the client's API. Raises RequestError."""
+        rules = rules_of(self.row, self.model, self.call.api, self.api, translated=False)
+        draft = self._applied(rules, request.members)
+        if draft is None or not draft.changed:
+            return request
+        return msgspec.structs.replace(request, body=draft.body(request.body), members=draft.members())
+
+    def on_rendered(self, rendered: Rendered) -> Rendered:
+        """The body that a translation made. Raises RequestError."""
+        rules = rules_of(self.row, self.model, self.call.api, self.api, translated=True)
+        draft = self._applied(rules, json_body.members(rendered.body)) if rules else None
+        if draft is None or not draft.changed:
+            return rendered
+        return Rendered(draft.body(rendered.body), rendered.losses)
+
+    def _applied(self, rules: tuple[Rule, ...], members: json_body.Members) -> Draft | None:
+        draft: Draft | None = None
+        for rule in rules:
+            if rule.members and rule.members.isdisjoint(draft.names if draft else members):
+                continue
+            if not self._holds(rule):
+                continue
+            draft = draft or Draft(self.api, members, self._losses)
+            draft.touched, before = False, len(self._losses)
+            _ACTIONS[rule.name](draft, self, rule)
+            if draft.touched or len(self._losses) != before:
+                self._run.rules += (rule.name,)
+        if draft is not None:
+            self._run.headers = tuple(draft.headers)
+        return draft
+
+    def _holds(self, rule: Rule) -> bool:
+        headers = self.call.headers
+        if self.call.operation is Operation.COUNT_TOKENS and not rule.counts:
+            return False
+        if rule.agent and rule.agent not in headers.get(b"user-agent", b"").lower():
+            return False
+        if rule.header and not headers.get(rule.header):
+            return False
+        return not rule.setting or self.switch(rule.setting)
+
+    @property
+    def policy(self) -> Policy | None:
+        """The organization's, if it says anything."""
+        organization = self._run.key.organization if self._run.key else None
+        policy = organization.settings.policy if organization else None
+        return None if policy == _SILENT else policy
+
+    def switch(self, name: str) -> bool:
+        """Whether something is wanted: of `[adapt]`, or as `Rule.setting` has it."""
+        if name == "strict":
+            return self.provider.strict
+        return self.names_callers if name == "identity" else bool(getattr(self._run.deps.adapt, name))
+
+    @property
+    def names_callers(self) -> bool:
+        """Whether the provider is told who calls."""
+        return bool(self._run.deps.identity.send) and self.provider.told_who
+
+    def user(self) -> str:
+        """Whom the provider is told: the user, else the key, else the address."""
+        return self._hash("")
+
+    def task(self) -> str | None:
+        """Which of the user's tasks, or sessions; None where the client does not say."""
+        told = context_of(self.call.headers)
+        said = told.task or told.session
+        return self._hash(said) if said else None
+
+    def _hash(self, what: str) -> str:
+        caller = self._run.key
+        who = (caller.user_id or caller.id) if caller else self.call.client_ip or ""
+        return hashed(self._run.deps.identity.salt or "", self.provider.name, who + what)
+
+    def app(self, name: str) -> bytes | None:
+        """The gateway's own `referer` or `title`, if it has one."""
+        said = getattr(self._run.deps.identity, name)
+        return said.encode() if said else None
+
+
+_SILENT = Policy()
+
+
+# Who calls.
+
+
+def _identity(draft: Draft, asked: Rules, _: Rule) -> None:
+    draft.set("safety_identifier", asked.user())
+    draft.set("user", asked.user())
+    if draft.raw(_CACHE_KEY) == b"null" and (task := asked.task()) is not None:
+        draft.set(_CACHE_KEY, task)
+
+
+def _messages_identity(draft: Draft, asked: Rules, _: Rule) -> None:
+    draft.set("metadata", {**mapping(draft.value("metadata")), "user_id": asked.user()})
+    if asked.row == "openrouter":
+        draft.set("user", asked.user())
+        if draft.raw("session_id") == b"null" and (task := asked.task()) is not None:
+            draft.set("session_id", task)
+
+
+def _messages_user(draft: Draft, _: Rules, rule: Rule) -> None:
+    for name in sorted(rule.members):
+        draft.remove(name, _NO_USER)
+
+
+# What is said.
+
+
+def _cache_marks(draft: Draft, asked: Rules, _: Rule) -> None:
+    if MARK not in asked.request.body:
+        mark_places(draft)
+
+
+def _must_complete(draft: Draft, asked: Rules, _: Rule) -> None:
+    """Others than these take a choice of tools though they think."""
+    reasons = False
+    if is_like(asked.model, MOONSHOT) or is_like(asked.model, HAIKU):
+        reasons = mendings.reasons(draft, by_itself=is_like(asked.model, MOONSHOT))
+    mendings.must_complete(draft, reasons=reasons)
+
+
+# Headers.
+
+
+def _affinity(draft: Draft, asked: Rules, _: Rule) -> None:
+    key = _cache_key(draft, asked)
+    if key is not None:
+        draft.header(b"x-affinity", key)
+
+
+def _xai(draft: Draft, asked: Rules, _: Rule) -> None:
+    draft.header(b"x-grok-conv-id", _cache_key(draft, asked) or str(uuid.uuid4()).encode())
+    draft.header(b"x-grok-req-id", str(uuid.uuid4()).encode())
+
+
+def _cache_key(draft: Draft, asked: Rules) -> bytes | None:
+    """As a header takes it."""
+    said = draft.value(_CACHE_KEY)
+    if isinstance(said, str) and said.isprintable() and said.isascii() and 0 < len(said) <= _LONGEST_KEY:
+        return said.encode()
+    task = asked.task() if asked.names_callers else None
+    return task.encode() if task is not None else None
+
+
+def _chat_betas(draft: Draft, asked: Rules, _: Rule) -> None:
+    sent = asked.call.headers
+    own = betas.named(sent.get(b"x-anthropic-beta", b"")) + betas.named(sent.get(betas.HEADER, b""))
+    wanted = betas.FOR_CHAT_AT_VERCEL if asked.row == "vercel" else betas.FOR_CHAT
+    name = betas.HEADERS.get(asked.row, betas.HEADER) if asked.api is Api.CHAT else betas.HEADER
+    if told := betas.known(asked.row, own + wanted):
+        draft.header(name, ",".join(told).encode("latin-1"))
+
+
+def _betas(draft: Draft, asked: Rules, rule: Rule) -> None:
+    named = betas.named(asked.call.headers[rule.header])
+    told = betas.known(asked.row, named)
+    if told == named:
+        return
+    for name in named:
+        if not betas.known(asked.row, (name,)):
+            draft.losses.add(f"{betas.HEADER.decode()}: {name}", _BETA_UNKNOWN)
+    draft.header(betas.HEADER, ",".join(told).encode("latin-1"))
+
+
+def _app_names(draft: Draft, asked: Rules, _: Rule) -> None:
+    for name, header in (("referer", b"http-referer"), ("title", b"x-title")):
+        told = asked.app(name) or asked.call.headers.get(header)
+        if told:
+            draft.header(header, told)
+
+
+def _known_keys(draft: Draft, asked: Rules, _: Rule) -> None:
+    keep_known(draft, row=asked.row)
+
+
+def _preferences(choose: Callable[..., None]) -> Callable[[Draft, Rules, Rule], None]:
+    def act(draft: Draft, asked: Rules, _: Rule) -> None:
+        prefers = asked.switch("preferred_vendors")
+        choose(draft, asked.provider, asked.model, asked.policy, prefers=prefers)
+
+    return act
+
+
+def _alone(act: Callable[[Draft], None]) -> Callable[[Draft, Rules, Rule], None]:
+    """For an action that looks at nothing but the body."""
+    return lambda draft, _, __: act(draft)
+
+
+_ACTIONS: dict[str, Callable[[Draft, Rules, Rule], None]] = {
+    "provider-preferences": _preferences(preferences.for_openrouter),
+    "vercel-preferences": _preferences(preferences.for_vercel),
+    "no-preferences": _alone(preferences.for_nobody),
+    "vercel-effort": _alone(preferences.effort_at_vercel),
+    "identity": _identity,
+    "messages-identity": _messages_identity,
+    "messages-user": _messages_user,
+    "tool-repair": _alone(repair_turns),
+    "reasoning-copies": _alone(mendings.without_copies),
+    "response-items": _alone(mendings.complete_items),
+    "claude-tool-ids": _alone(lambda draft: fit_ids(draft, plain_id)),
+    "mistral-tool-ids": _alone(lambda draft: fit_ids(draft, nine_letters)),
+    "cache-marks": _cache_marks,
+    "conversation-cache": _alone(mark_conversation),
+    "must-complete": _must_complete,
+    "gemini-line-ranges": _alone(mendings.ranges_may_be_null),
+    "moonshot": _alone(mendings.for_moonshot),
+    "qwen-limit": _alone(mendings.for_qwen),
+    "mistral-models": _alone(mendings.for_mistrals_models),
+    "mistral-affinity": _affinity,
+    "mistral-members": lambda draft, _, rule: mendings.for_mistral(draft, rule.members),
+    "xai-conversation": _xai,
+    "claude-betas": _chat_betas,
+    "betas": _betas,
+    "app-names": _app_names,
+    "known-keys": _known_keys,
+}

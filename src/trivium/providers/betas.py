@@ -1,0 +1,51 @@
+"""Which of Anthropic's betas a provider knows: those of the header `anthropic-beta`.
+
+Anthropic's own API and gateways to it are sent all that a client names, for new ones come every month. The clouds
+answer 400 to one that they do not know; what they know is from the table that LiteLLM keeps for the same purpose
+(github.com/BerriAI/litellm, `litellm/anthropic_beta_headers_config.json`), read in November 2026.
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+
+_TOOL_SEARCH = {"advanced-tool-use-2025-11-20": "tool-search-tool-2025-10-19"}
+"""The clouds have a part of it, under a name of its own."""
+_CLOUDS = (
+    "compact-2026-01-12",
+    "computer-use-2025-01-24",
+    "computer-use-2025-11-24",
+    "context-1m-2025-08-07",
+    "context-management-2025-06-27",
+    "thinking-binding-controls-2026-08-01",
+    "thinking-display-updates-2026-08-18",
+    "tool-search-tool-2025-10-19",
+)
+_KNOWN: dict[str, dict[str, str]] = {
+    "bedrock": _TOOL_SEARCH
+    | {name: name for name in (*_CLOUDS, "effort-2025-11-24", "fine-grained-tool-streaming-2025-05-14")},
+    "vertex": _TOOL_SEARCH
+    | {name: name for name in (*_CLOUDS, "interleaved-thinking-2025-05-14", "web-search-2025-03-05")},
+}
+"""By row; a row that is not here is sent everything."""
+
+FOR_CHAT = ("fine-grained-tool-streaming-2025-05-14",)
+"""Asked for Chat clients, whose API has no word for them (vendors page, "Requests")."""
+FOR_CHAT_AT_VERCEL = (*FOR_CHAT, "context-1m-2025-08-07")
+HEADER = b"anthropic-beta"
+HEADERS = {"openrouter": b"x-anthropic-beta"}
+"""Where a gateway's Chat API takes them, if not in Anthropic's own header."""
+
+
+@lru_cache(4096)
+def known(row: str, betas: tuple[str, ...]) -> tuple[str, ...]:
+    """Of these betas those that the provider knows, by its names for them, each once."""
+    table = _KNOWN.get(row)
+    if table is None:
+        return tuple(dict.fromkeys(betas))
+    return tuple(dict.fromkeys(table[beta] for beta in betas if beta in table))
+
+
+def named(header: bytes) -> tuple[str, ...]:
+    """The betas that a header names."""
+    return tuple(name for part in header.decode("latin-1").split(",") if (name := part.strip()))

@@ -1,0 +1,321 @@
+"""What is done to a request on its way to a provider: named rules, each a row of data (behaviour page, section 8).
+
+A row says whom the rule concerns: rows of the provider table, patterns of the upstream's model ids, the client's API
+and the upstream's, the members of the body without which there is nothing to do. What is done is in
+`pipeline/rules.py`, by the same name. The rows that may concern a call are looked up once and kept, so that a call
+whom none concerns costs that look-up. docs/adaptations.md has the table for people.
+"""
+
+from __future__ import annotations
+
+import re
+from functools import lru_cache
+from typing import Literal, TypeVar
+
+import msgspec
+
+from trivium.canon.api import KINDS, Api, Kind
+from trivium.providers.provider import Provider
+
+T = TypeVar("T")
+CHAT, RESPONSES, MESSAGES = Api.CHAT, Api.RESPONSES, Api.MESSAGES
+_ALL: frozenset[Kind] = frozenset((CHAT, RESPONSES, MESSAGES))
+_EVERY: frozenset[Kind] = frozenset(KINDS)
+"""Embeddings and the like too."""
+_OPENAI_APIS: frozenset[Kind] = frozenset((CHAT, RESPONSES))
+_NOWHERE: frozenset[str] = frozenset()
+
+CLAUDE = r"claude"
+XAI = r"^(x-ai|xai)/|(^|/)grok-"
+OPENAI = r"^openai/(?!gpt-oss)|^(gpt-(?!oss)|chatgpt-|o\d)"
+GEMINI = r"gemini"
+MOONSHOT = r"^moonshot(ai)?/|(^|/)(kimi|moonshot)-"
+HAIKU = r"claude.*haiku"
+QWEN = r"^qwen|/qw(en|q)|^qwq"
+MISTRAL = r"(mis|minis|magis|codes|devs|mix|pix)tral"
+_CLAUDES_KINDS = frozenset(("anthropic", "anthropic-compatible", "bedrock", "vertex", "openrouter", "vercel"))
+_MISTRALS = frozenset(("mistral", "codestral"))
+
+
+class Rule(msgspec.Struct, frozen=True, kw_only=True):
+    name: str
+    what: str
+    """In a line, for people."""
+    kinds: frozenset[str] = _NOWHERE
+    """The rows of the provider table that it concerns; empty: all."""
+    but: frozenset[str] = _NOWHERE
+    """Rows that it does not concern."""
+    models: str = ""
+    """A pattern of the upstream's model ids, in small letters."""
+    clients: frozenset[Kind] = _ALL
+    apis: frozenset[Kind] = _ALL
+    """The upstream's."""
+    members: frozenset[str] = _NOWHERE
+    """It concerns bodies that have one of these; empty: all."""
+    way: Literal["any", "same"] = "any"
+    """`same`: only where the client's API is the upstream's; translations see to it by themselves."""
+    setting: str = ""
+    """The switch of `[adapt]` without which it does not hold; or `identity`, or `strict`, the provider's."""
+    agent: bytes = b""
+    """Part of the `User-Agent` of the programs that it concerns, in small letters."""
+    header: bytes = b""
+    """It concerns calls with this header."""
+    counts: bool = False
+    """It holds for requests that ask how many tokens they have, too."""
+
+
+def _of(*names: T) -> frozenset[T]:
+    return frozenset(names)
+
+
+RULES: tuple[Rule, ...] = (
+    # Whom gateways ask.
+    Rule(
+        name="provider-preferences",
+        what="the organization's policy over the client's `provider`, as OpenRouter takes it",
+        kinds=_of("openrouter"),
+        clients=_EVERY,
+        apis=_EVERY,
+        counts=True,
+    ),
+    Rule(
+        name="vercel-preferences",
+        what="the same as `providerOptions.gateway`; `provider` goes",
+        kinds=_of("vercel"),
+        clients=_EVERY,
+        apis=_EVERY,
+        counts=True,
+    ),
+    Rule(
+        name="no-preferences",
+        what="`provider` goes: nobody behind it could be chosen",
+        but=_of("openrouter", "vercel"),
+        members=_of("provider"),
+        clients=_EVERY,
+        apis=_EVERY,
+        counts=True,
+    ),
+    Rule(
+        name="vercel-effort",
+        what="`verbosity` becomes `providerOptions.anthropic.effort`",
+        kinds=_of("vercel"),
+        models=CLAUDE,
+        apis=_of(CHAT),
+        members=_of("verbosity"),
+    ),
+    # Who calls.
+    Rule(
+        name="identity",
+        what="`safety_identifier` and `user` are our hash of the user, `prompt_cache_key` of the task if there is none",
+        apis=_OPENAI_APIS,
+        but=_of("local", "mistral", "codestral", "custom"),
+        setting="identity",
+    ),
+    Rule(
+        name="messages-identity",
+        what="`metadata.user_id` is our hash of the user; for OpenRouter `user` too, and `session_id` of the task",
+        apis=_of(MESSAGES),
+        but=_of("local", "custom"),
+        setting="identity",
+    ),
+    Rule(
+        name="messages-user",
+        what="`user` and `session_id` go: Messages has no such members",
+        apis=_of(MESSAGES),
+        but=_of("openrouter"),
+        members=_of("user", "session_id"),
+        counts=True,
+    ),
+    # What is said.
+    Rule(
+        name="tool-repair",
+        what="each call answered once, right behind its turn; orphans and repeats go",
+        way="same",
+        setting="repair_tools",
+        counts=True,
+    ),
+    Rule(
+        name="reasoning-copies",
+        what="reasoning that opencode sends a second time goes",
+        clients=_of(CHAT),
+        apis=_of(CHAT),
+        way="same",
+        agent=b"opencode",
+    ),
+    Rule(
+        name="response-items",
+        what="the assistant's messages get `type` and `status` where they lack them",
+        but=_of("openai"),
+        apis=_of(RESPONSES),
+        way="same",
+        counts=True,
+    ),
+    Rule(
+        name="claude-tool-ids",
+        what="ids of calls that Anthropic would refuse become their SHA-256",
+        models=CLAUDE,
+        way="same",
+        counts=True,
+    ),
+    Rule(
+        name="mistral-tool-ids",
+        what="ids of calls that are not nine letters or digits become the first nine of their SHA-256",
+        models=MISTRAL,
+        apis=_of(CHAT),
+        way="same",
+    ),
+    Rule(
+        name="cache-marks",
+        what="marks of what to cache: system, last user or tool, the one before the last answer",
+        kinds=_CLAUDES_KINDS,
+        models=CLAUDE,
+        clients=_of(CHAT),
+        apis=_of(CHAT, MESSAGES),
+        setting="cache_marks",
+    ),
+    Rule(
+        name="conversation-cache",
+        what="`cache_control` for the whole of a conversation that has no mark",
+        kinds=_of("anthropic", "openrouter", "vercel"),
+        models=CLAUDE,
+        clients=_of(MESSAGES),
+        apis=_of(MESSAGES),
+        way="same",
+        setting="cache_conversations",
+    ),
+    # Tools and settings.
+    Rule(
+        name="must-complete",
+        what="`tool_choice` is `required` where a tool `attempt_completion` ends the task",
+        models=f"{XAI}|{OPENAI}|{GEMINI}|{MOONSHOT}|{HAIKU}",
+        members=_of("tools"),
+    ),
+    Rule(
+        name="gemini-line-ranges",
+        what="`line_ranges` of the tool `read_file` may be null or a list",
+        kinds=_of("vercel"),
+        models=GEMINI,
+        apis=_of(CHAT),
+        members=_of("tools"),
+    ),
+    Rule(
+        name="moonshot",
+        what="`temperature` goes, `reasoning` says no more than whether",
+        models=MOONSHOT,
+        members=_of("temperature", "reasoning"),
+    ),
+    Rule(
+        name="qwen-limit",
+        what="an answer of 32,768 tokens at the most",
+        but=_of("local"),
+        models=QWEN,
+        members=_of("max_tokens", "max_completion_tokens", "max_output_tokens"),
+    ),
+    Rule(
+        name="mistral-models",
+        what="`temperature` is 0.2 where nothing is said, `strict` goes from tools",
+        models=MISTRAL,
+        apis=_OPENAI_APIS,
+    ),
+    Rule(
+        name="mistral-affinity",
+        what="header `x-affinity`: the key of the prompt's cache",
+        kinds=_MISTRALS,
+        apis=_of(CHAT),
+    ),
+    Rule(
+        name="mistral-members",
+        what="members go that Mistral's own API refuses",
+        kinds=_MISTRALS,
+        apis=_of(CHAT),
+        members=_of(
+            "reasoning",
+            "reasoning_effort",
+            "include_reasoning",
+            "transforms",
+            "safety_identifier",
+            "prompt_cache_key",
+            "user",
+            "provider",
+        ),
+    ),
+    # Headers.
+    Rule(
+        name="xai-conversation",
+        what="headers `x-grok-conv-id` (the key of the prompt's cache, or a new id) and `x-grok-req-id`",
+        models=XAI,
+        apis=_OPENAI_APIS,
+    ),
+    Rule(
+        name="claude-betas",
+        what="betas of Anthropic's that Chat clients get without asking",
+        kinds=_CLAUDES_KINDS - {"anthropic-compatible"},
+        models=CLAUDE,
+        clients=_of(CHAT),
+        apis=_of(CHAT, MESSAGES),
+    ),
+    Rule(
+        name="betas",
+        what="of `anthropic-beta` what the provider knows",
+        header=b"anthropic-beta",
+        clients=_of(MESSAGES),
+        apis=_of(MESSAGES),
+        way="same",
+        counts=True,
+    ),
+    Rule(
+        name="app-names",
+        what="headers `HTTP-Referer` and `X-Title`: which program calls",
+        kinds=_of("openrouter"),
+    ),
+    # Last, since it judges what the others made.
+    Rule(
+        name="known-keys",
+        what="keys go that Anthropic's Messages API does not know, at every depth",
+        apis=_of(MESSAGES),
+        way="same",
+        setting="strict",
+        counts=True,
+    ),
+)
+"""In the order in which they are applied."""
+
+_NAMED = frozenset(kind for rule in RULES for kind in rule.kinds | rule.but)
+_LONGEST_ID = 200
+"""Clients write what they like: a longer id is neither searched to its end nor kept."""
+_CUSTOM = "custom"
+"""An organization's own server."""
+_GENERIC = frozenset(("openai-compatible", "anthropic-compatible"))
+
+
+def row_of(provider: Provider) -> str:
+    """By which rules know a provider: its row, or where that is for anybody, its name, if that is known."""
+    if provider.kind not in _GENERIC:
+        return provider.kind
+    if provider.name.startswith("custom@"):
+        return _CUSTOM
+    return provider.name if provider.name in _NAMED and provider.name != _CUSTOM else provider.kind
+
+
+def is_like(model: str, pattern: str) -> bool:
+    """Whether a pattern means an upstream's model."""
+    return re.search(pattern, model[:_LONGEST_ID].lower()) is not None
+
+
+def rules_of(row: str, model: str, client: Kind, api: Kind, *, translated: bool) -> tuple[Rule, ...]:
+    """The rules that may concern a request for a model, in their order."""
+    return _rules_of(row, model[:_LONGEST_ID].lower(), client, api, translated)
+
+
+@lru_cache(4096)
+def _rules_of(row: str, model: str, client: Kind, api: Kind, translated: bool) -> tuple[Rule, ...]:
+    return tuple(
+        rule
+        for rule in RULES
+        if (not rule.kinds or row in rule.kinds)
+        and row not in rule.but
+        and client in rule.clients
+        and api in rule.apis
+        and not (translated and rule.way == "same")
+        and (not rule.models or re.search(rule.models, model))
+    )

@@ -1,0 +1,171 @@
+"""What single families of models and single vendors want otherwise than the API has it (vendors page, "Requests")."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from trivium.canon.api import Api
+from trivium.wire.body import count
+from trivium.wire.draft import Draft
+from trivium.wire.lenient import mapping, sequence, text
+from trivium.wire.request import MAX_TOKENS
+
+COMPLETION = "attempt_completion"
+_READ_FILE = b'"read_file"'
+_RANGES = "line_ranges"
+_UNKNOWN = "not a member that this provider takes"
+_QWENS_MOST = 32_768
+_MISTRALS_TEMPERATURE = 0.2
+_COPY = "the same reasoning stands there before"
+
+
+def must_complete(draft: Draft, *, reasons: bool) -> None:
+    """A choice that the client made itself stays. `reasons`: the model thinks, and could not be told to use a tool.
+    Raises InvalidJson."""
+    if reasons or f'"{COMPLETION}"'.encode() not in draft.raw("tools"):
+        return
+    if not any(_name(tool) == COMPLETION for tool in draft.entries("tools")):
+        return
+    choice = draft.value("tool_choice")
+    if choice is None or choice == "auto":
+        draft.set("tool_choice", {"type": "any"} if draft.api is Api.MESSAGES else "required")
+    elif mapping(choice).get("type") == "auto":
+        draft.set("tool_choice", {**choice, "type": "any"})
+
+
+def reasons(draft: Draft, *, by_itself: bool) -> bool:
+    """Whether the request has the model think; `by_itself` says what it does where nothing is said. Raises
+    InvalidJson."""
+    thinking, asked = mapping(draft.value("thinking")), mapping(draft.value("reasoning"))
+    if thinking:
+        return thinking.get("type") != "disabled"
+    effort = asked.get("effort") or draft.value("reasoning_effort")
+    if asked.get("enabled") is False or effort == "none":
+        return False
+    return by_itself or bool(effort or asked.get("enabled") or asked.get("max_tokens"))
+
+
+def _name(tool: Any) -> str:
+    said = mapping(tool)
+    return text(mapping(said.get("function")).get("name")) or text(said.get("name"))
+
+
+def ranges_may_be_null(draft: Draft) -> None:
+    """Vercel hands Google a type that is a list on as one, which Google refuses. Raises InvalidJson."""
+    if _READ_FILE in draft.raw("tools"):
+        tools = draft.entries("tools")
+        draft.put_entries("tools", [_ranged(tool) if _name(tool) == "read_file" else tool for tool in tools])
+
+
+def _ranged(said: Any, name: str = "") -> Any:
+    """The schema with each `line_ranges` in it told as a choice; the same object where there is none."""
+    if isinstance(said, list):
+        entries = [_ranged(one) for one in said]
+        return said if all(new is old for new, old in zip(entries, said, strict=True)) else entries
+    if not isinstance(said, dict):
+        return said
+    if name == _RANGES and "anyOf" not in said and "array" in (said.get("type"), *sequence(said.get("type"))):
+        told = {key: value for key, value in said.items() if key != "description"}
+        about = {"description": said["description"]} if "description" in said else {}
+        return {**about, "anyOf": [{"type": "null"}, {**told, "type": "array"}]}
+    members = {key: _ranged(value, key) for key, value in said.items()}
+    return said if all(members[key] is value for key, value in said.items()) else members
+
+
+def for_moonshot(draft: Draft) -> None:
+    """Raises InvalidJson."""
+    draft.remove("temperature", "this model takes no such setting")
+    said = draft.value("reasoning")
+    if not isinstance(said, dict):
+        return
+    for name, value in said.items():
+        if name != "enabled" and value is not None:
+            draft.losses.add(f"reasoning.{name}", "this model can be asked to reason, and not how much")
+    draft.set("reasoning", {"enabled": reasons(draft, by_itself=said.get("enabled") is not False)})
+
+
+def for_qwen(draft: Draft) -> None:
+    members = draft.members()
+    for name in MAX_TOKENS[draft.api]:
+        if (count(members, name) or 0) > _QWENS_MOST:
+            draft.losses.add(name, f"this model answers with {_QWENS_MOST} tokens at the most")
+            draft.put(name, b"%d" % _QWENS_MOST)
+
+
+def for_mistrals_models(draft: Draft) -> None:
+    """Raises InvalidJson."""
+    if draft.raw("temperature") == b"null":
+        draft.set("temperature", _MISTRALS_TEMPERATURE)
+    if b'"strict"' in draft.raw("tools"):
+        tools = draft.entries("tools")
+        draft.put_entries("tools", [_not_strict(tool, f"tools[{n}]", draft) for n, tool in enumerate(tools)])
+
+
+def _not_strict(tool: Any, at: str, draft: Draft) -> Any:
+    said = mapping(tool)
+    function = mapping(said.get("function"))
+    if "strict" not in said and "strict" not in function:
+        return tool
+    if said.get("strict") or function.get("strict"):
+        draft.losses.add(f"{at}.strict", "this model cannot be held to a schema")
+    told = {name: value for name, value in said.items() if name != "strict"}
+    if function:
+        told["function"] = {name: value for name, value in function.items() if name != "strict"}
+    return told
+
+
+def for_mistral(draft: Draft, names: frozenset[str]) -> None:
+    for name in sorted(names):
+        draft.remove(name, _UNKNOWN)
+
+
+def without_copies(draft: Draft) -> None:
+    """opencode sends the details of reasoning once for each part of a turn that it keeps. Raises InvalidJson."""
+    if b'"reasoning_details"' not in draft.raw("messages"):
+        return
+    seen = set[tuple[str, str]]()
+    messages = draft.entries("messages")
+    draft.put_entries("messages", [_once(message, f"messages[{n}]", seen, draft) for n, message in enumerate(messages)])
+
+
+def _once(message: Any, at: str, seen: set[tuple[str, str]], draft: Draft) -> Any:
+    details, kept = sequence(mapping(message).get("reasoning_details")), []
+    unsealed = set[tuple[str, str]]()
+    for place, detail in enumerate(details):
+        said = mapping(detail)
+        sealed = text(said.get("data")) or text(said.get("signature"))
+        named = (text(said.get("type")), sealed or text(said.get("text")) or text(said.get("summary")))
+        known = seen if sealed else unsealed
+        if named[1] and named in known:
+            draft.losses.add(f"{at}.reasoning_details[{place}]", _COPY)
+        else:
+            kept.append(detail)
+        known.add(named)
+    return message if len(kept) == len(details) else {**message, "reasoning_details": kept}
+
+
+class _Head(msgspec.Struct):
+    type: str | None = None
+    role: str | None = None
+    status: str | None = None
+
+
+_heads = msgspec.json.Decoder(list[_Head])
+
+
+def complete_items(draft: Draft) -> None:
+    """Raises InvalidJson."""
+    if b'"assistant"' in draft.raw("input"):
+        heads = draft.heads("input", _heads)
+        draft.amend("input", [place for place, head in enumerate(heads) if _lacks(head)], _complete)
+
+
+def _lacks(head: _Head) -> bool:
+    is_message = head.role == "assistant" and head.type in (None, "message")
+    return is_message and not (head.type and head.status)
+
+
+def _complete(item: dict[str, Any]) -> dict[str, Any]:
+    return {**item, "type": "message", "status": item.get("status") or "completed"}

@@ -1,0 +1,459 @@
+"""Rules at work: what an upstream gets of a call, by its row, its model and the APIs on both sides."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+
+from gateway import running
+from support_money import APIS, PATHS, in_every_api
+from support_rules import ANSWERS, CLAUDE, SEND, House, house, only
+from trivium.pipeline import rules as at_work
+from trivium.providers.identity import hashed
+from trivium.providers.rules import RULES
+from trivium.wire.repair import INTERRUPTED
+
+TASK = {"x-trivium-task": "task-7"}
+SALT = "a salt of ours"
+UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+COMPLETION = "attempt_completion"
+
+
+def tool(api: str, name: str, **schema: Any) -> dict[str, Any]:
+    """A function as an API defines it."""
+    parameters = {"type": "object", "properties": schema}
+    if api == "chat":
+        return {"type": "function", "function": {"name": name, "parameters": parameters}}
+    if api == "responses":
+        return {"type": "function", "name": name, "parameters": parameters}
+    return {"name": name, "input_schema": parameters}
+
+
+def test_each_rule_has_an_action_and_each_action_a_rule() -> None:
+    assert list(dict.fromkeys(rule.name for rule in RULES)) == [rule.name for rule in RULES]
+    assert {rule.name for rule in RULES} == set(at_work._ACTIONS)
+
+
+def test_the_page_has_the_table() -> None:
+    page = (Path(__file__).parents[1] / "docs" / "adaptations.md").read_text(encoding="utf-8")
+    told = re.findall(r"^\| `([a-z-]+)` \| (.+?) \| (.+?) \|$", page, re.MULTILINE)
+    assert [(name, what) for name, what, _ in told] == [(rule.name, rule.what) for rule in RULES]
+
+
+class TestNothingToDo:
+    @in_every_api
+    async def test_a_call_that_no_rule_concerns_passes_as_the_bytes_it_is(self, api: str) -> None:
+        key = {"chat": "messages", "responses": "input", "messages": "messages"}[api]
+        body = b'{ "model" : "m", "%b": [ ] , "odd" : 1.50, "max_tokens":7 }' % key.encode()
+        async with house() as up:
+            assert (await up.post(api, body)).raw == body
+
+    async def test_the_run_names_the_rules_that_did_something(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        seen: list[tuple[str, ...]] = []
+        held = at_work.Rules.on_request
+
+        def noted(rules: at_work.Rules, request: Any) -> Any:
+            told = held(rules, request)
+            seen.append(rules._run.rules)
+            return told
+
+        monkeypatch.setattr(at_work.Rules, "on_request", noted)
+        async with house("openrouter", settings=SEND) as up:
+            await up.send("chat", "qwen/qwen3", max_tokens=40_000)
+            await up.send("chat", "qwen/qwen3", max_tokens=4)
+        assert seen == [("identity", "qwen-limit"), ("identity",)]
+
+
+class TestIdentity:
+    @pytest.mark.parametrize("api", ["chat", "responses"])
+    @pytest.mark.parametrize("kind", ["", "openrouter"])
+    async def test_openai_apis_say_user_and_task_in_hashes(self, api: str, kind: str) -> None:
+        async with house(kind, settings=SEND) as up:
+            key = await up.people.user("ann")
+            sent = await up.send(api, key=key, headers=TASK, user="ann@example")
+            other = await up.send(api, key=key, prompt_cache_key="mine")
+        me = hashed(SALT, "up", "ann")
+        assert (sent.body["safety_identifier"], sent.body["user"]) == (me, me)
+        assert sent.body["prompt_cache_key"] == hashed(SALT, "up", "anntask-7")
+        assert other.body["prompt_cache_key"] == "mine"
+        assert sent.losses == []
+
+    async def test_a_session_does_for_a_task_and_a_key_for_a_user(self) -> None:
+        async with house(settings=SEND) as up:
+            sent = await up.send("chat", headers={"x-trivium-session": "s"})
+            record = await up.running.record()
+        assert sent.body["user"] == hashed(SALT, "up", record["key_id"])
+        assert sent.body["prompt_cache_key"] == hashed(SALT, "up", f"{record['key_id']}s")
+
+    async def test_it_holds_behind_a_translation(self) -> None:
+        async with house(settings=SEND, apis=only("messages")) as up:
+            sent = await up.send("chat", user="ann@example")
+        assert re.fullmatch(r"[A-Za-z0-9+/]{43}=", sent.body["metadata"]["user_id"])
+        async with house(settings=SEND, apis=only("chat")) as up:
+            there = await up.send("messages", metadata={"user_id": "ann@example"})
+        assert there.body["user"] == there.body["safety_identifier"]
+
+    @pytest.mark.parametrize(("mode", "sends"), [("meter", False), ("credits", True)])
+    async def test_by_default_it_goes_with_credits(self, mode: str, sends: bool) -> None:
+        settings = f'[billing]\nmode = "{mode}"\n'
+        async with house(settings=settings) as up:
+            sent = await up.send("chat", user="ann")
+            again = await up.send("chat")
+        assert (sent.body["user"] != "ann") is sends
+        assert ("safety_identifier" in sent.body) is sends
+        assert again.body.get("user") == (sent.body["user"] if sends else None), "its salt lasts"
+
+    async def test_a_provider_can_be_left_in_the_dark(self) -> None:
+        async with house(settings=SEND, more="told_who = false") as up:
+            sent = await up.send("chat", headers=TASK, user="ann")
+        assert sent.body.keys() == {"model", "messages", "user"}
+        assert sent.body["user"] == "ann"
+
+    async def test_nobody_is_named_where_tokens_are_counted(self) -> None:
+        async with house("anthropic", settings=SEND, apis=only("messages")) as up:
+            body = {"model": "up/claude-sonnet-4-5", "messages": [{"role": "user", "content": "hi"}]}
+            await up.running.post("/v1/messages/count_tokens", body)
+            (asked,) = up.running.upstream.requests
+        assert "metadata" not in asked.json
+
+
+class TestKnownKeys:
+    async def test_what_a_strict_provider_does_not_know_goes_at_every_depth(self) -> None:
+        messages = [
+            {"role": "user", "content": [{"type": "text", "text": "a", "index": 0}]},
+            {"role": "assistant", "content": "b", "reasoning_details": []},
+            {"role": "user", "content": "c"},
+        ]
+        async with house("anthropic", apis=only("messages")) as up:
+            sent = await up.send("messages", "claude-sonnet-4-5", messages=messages, transforms=["x"])
+        assert sent.body["messages"] == [
+            {"role": "user", "content": [{"type": "text", "text": "a"}]},
+            {"role": "assistant", "content": "b"},
+            {"role": "user", "content": "c"},
+        ]
+        assert sent.losses == ["transforms", "messages[0].content[0].index", "messages[1].reasoning_details"]
+
+    @pytest.mark.parametrize(("strict", "kept"), [("", True), ("strict = true", False)])
+    async def test_other_servers_get_them_unless_they_are_called_strict(self, strict: str, kept: bool) -> None:
+        async with house("anthropic-compatible", apis=only("messages"), more=strict) as up:
+            sent = await up.send("messages", odd=1)
+        assert ("odd" in sent.body) is kept
+
+
+class TestHeaders:
+    async def test_nothing_of_the_client_goes_on_but_what_its_api_has(self) -> None:
+        headers = {
+            "cookie": "a=b",
+            "x-forwarded-for": "1.2.3.4",
+            "te": "trailers",
+            "referer": "https://x.example",
+            "http-referer": "https://app.example",
+            "x-title": "App",
+            "anthropic-beta": "a-beta",
+            "openai-beta": "o",
+        }
+        async with house() as up:
+            chat = (await up.send("chat", headers=headers)).headers
+            messages = (await up.send("messages", headers=headers)).headers
+            key = up.running.key
+        gone = {"cookie", "x-forwarded-for", "te", "referer", "http-referer", "x-title"}
+        assert chat.keys().isdisjoint(gone | {"anthropic-beta"})
+        assert chat["openai-beta"] == "o"
+        assert messages.keys().isdisjoint(gone | {"openai-beta"})
+        assert messages["anthropic-beta"] == "a-beta"
+        assert key not in str(chat) + str(messages)
+
+    async def test_openrouter_is_told_which_program_calls(self) -> None:
+        said = {"http-referer": "https://app.example", "x-title": "App"}
+        async with house("openrouter") as up:
+            theirs = (await up.send("chat", headers=said)).headers
+            assert "x-title" not in (await up.send("chat")).headers
+        async with house("openrouter", settings='[identity]\nreferer = "https://us.example"\ntitle = "Us"\n') as up:
+            ours = (await up.send("messages", headers=said)).headers
+        assert (theirs["http-referer"], theirs["x-title"]) == ("https://app.example", "App")
+        assert (ours["http-referer"], ours["x-title"]) == ("https://us.example", "Us")
+
+    async def test_chat_clients_get_the_betas_that_they_cannot_ask_for(self) -> None:
+        fine = "fine-grained-tool-streaming-2025-05-14"
+        async with house("openrouter") as up:
+            sent = await up.send("chat", CLAUDE, headers={"x-anthropic-beta": "own-beta"})
+            other = await up.send("chat", "openai/gpt-5")
+        assert sent.headers["x-anthropic-beta"] == f"own-beta,{fine}"
+        assert "x-anthropic-beta" not in other.headers
+        async with house("vercel") as up:
+            sent = await up.send("chat", CLAUDE)
+        assert sent.headers["anthropic-beta"] == f"{fine},context-1m-2025-08-07"
+        async with house("anthropic", apis=only("messages")) as up:
+            sent = await up.send("chat", "claude-sonnet-4-5")
+            own = await up.send("messages", "claude-sonnet-4-5")
+        assert sent.headers["anthropic-beta"] == fine
+        assert "anthropic-beta" not in own.headers
+
+    async def test_a_cloud_gets_the_betas_that_it_knows_once(self) -> None:
+        said = {"anthropic-beta": "context-1m-2025-08-07,claude-code-20250219", "anthropic-version": "2023-06-01"}
+        provider = f'type = "anthropic-compatible"\n{only("messages")}'
+        async with running(*ANSWERS, provider=provider, name="bedrock") as gateway:
+            body = {"model": "bedrock/claude-opus-4-5", "max_tokens": 5, "messages": [{"role": "user", "content": "q"}]}
+            status, _, headers = await gateway.post("/v1/messages", body, headers=said)
+            (asked,) = gateway.upstream.requests
+            said["anthropic-beta"] = "claude-code-20250219"
+            await gateway.post("/v1/messages", body, headers=said)
+            without = gateway.upstream.requests[1]
+        sent = [value for name, value in asked.headers if name == "anthropic-beta"]
+        assert (status, sent) == (200, ["context-1m-2025-08-07"])
+        assert "claude-code-20250219" in headers["x-trivium-loss"]
+        assert without.header("anthropic-beta") is None
+
+    @pytest.mark.parametrize("api", ["chat", "responses"])
+    async def test_grok_is_told_the_conversation(self, api: str) -> None:
+        async with house() as up:
+            first = (await up.send(api, "grok-4", prompt_cache_key="talk-1")).headers
+            second = (await up.send(api, "grok-4")).headers
+        assert first["x-grok-conv-id"] == "talk-1"
+        assert UUID.fullmatch(second["x-grok-conv-id"])
+        assert UUID.fullmatch(first["x-grok-req-id"])
+        assert first["x-grok-req-id"] != second["x-grok-req-id"]
+
+    @in_every_api
+    async def test_the_query_goes_on(self, api: str) -> None:
+        async with house() as up:
+            body = {"model": "up/m", "input": "hi", "messages": [{"role": "user", "content": "hi"}], "max_tokens": 5}
+            await up.running.post(f"{PATHS[api]}?beta=true", body)
+            assert up.running.upstream.requests[0].query == "beta=true"
+
+
+class TestModels:
+    @pytest.mark.parametrize("api", APIS)
+    @pytest.mark.parametrize(
+        "model", ["x-ai/grok-4", "openai/gpt-5", "google/gemini-2.5-pro", CLAUDE, "openai/gpt-oss-20b"]
+    )
+    async def test_a_task_that_a_tool_ends_must_use_one(self, api: str, model: str) -> None:
+        async with house("openrouter") as up:
+            sent = await up.send(api, model, tools=[tool(api, COMPLETION)])
+            without = await up.send(api, model, tools=[tool(api, "other")])
+            chosen = await up.send(api, model, tools=[tool(api, COMPLETION)], tool_choice="none")
+        wanted = None if "claude" in model or "oss" in model else {"type": "any"} if api == "messages" else "required"
+        assert sent.body.get("tool_choice") == wanted
+        assert "tool_choice" not in without.body
+        assert chosen.body["tool_choice"] == "none", "a client's own choice stays"
+
+    @pytest.mark.parametrize(
+        ("model", "said", "forced"),
+        [
+            ("anthropic/claude-haiku-4.5", {}, True),
+            ("anthropic/claude-haiku-4.5", {"reasoning": {"enabled": True}}, False),
+            ("moonshotai/kimi-k2", {"reasoning": {"enabled": False}}, True),
+            ("moonshotai/kimi-k2", {}, False),
+        ],
+    )
+    async def test_of_these_only_where_they_do_not_think(self, model: str, said: dict[str, Any], forced: bool) -> None:
+        async with house("openrouter") as up:
+            sent = await up.send("chat", model, tools=[tool("chat", COMPLETION)], **said)
+        assert (sent.body.get("tool_choice") == "required") is forced
+
+    async def test_kimi_reasons_or_does_not(self) -> None:
+        async with house("openrouter") as up:
+            sent = await up.send("chat", "moonshotai/kimi-k2", temperature=1, reasoning={"effort": "high"})
+            off = await up.send("chat", "moonshotai/kimi-k2", reasoning={"enabled": False})
+            unsaid = await up.send("chat", "moonshotai/kimi-k2")
+        assert sent.body["reasoning"] == {"enabled": True}
+        assert "temperature" not in sent.body
+        assert sent.losses == ["temperature", "reasoning.effort"]
+        assert off.body["reasoning"] == {"enabled": False}
+        assert "reasoning" not in unsaid.body
+
+    @pytest.mark.parametrize(
+        ("api", "names"),
+        [
+            ("chat", ("max_tokens", "max_completion_tokens")),
+            ("responses", ("max_output_tokens",)),
+            ("messages", ("max_tokens",)),
+        ],
+    )
+    async def test_qwen_answers_so_much_and_no_more(self, api: str, names: tuple[str, ...]) -> None:
+        async with house() as up:
+            much, little = (dict.fromkeys(names, limit) for limit in (40_000, 100))
+            sent = await up.send(api, "qwen3-coder", key="", headers=None, **much)
+            less = await up.send(api, "qwen3-coder", key="", headers=None, **little)
+        assert [sent.body[name] for name in names] == [32_768 for _ in names]
+        assert sorted(sent.losses) == sorted(names)
+        assert ([less.body[name] for name in names], less.losses) == ([100 for _ in names], [])
+
+    async def test_mistrals_models_are_cool_and_not_strict(self) -> None:
+        strict = tool("chat", "f")
+        strict["function"]["strict"] = True
+        async with house() as up:
+            sent = await up.send("chat", "mistral-large-latest", tools=[strict])
+            warm = await up.send("chat", "mistral-large-latest", temperature=0.9)
+        assert sent.body["temperature"] == 0.2
+        assert sent.body["tools"] == [tool("chat", "f")]
+        assert sent.losses == ["tools[0].strict"]
+        assert warm.body["temperature"] == 0.9
+
+    async def test_mistrals_own_api_is_not_told_what_it_refuses(self) -> None:
+        async with running(*ANSWERS, settings=SEND, provider=only("chat"), name="mistral") as gateway:
+            up = House(gateway)
+            said = {
+                "prompt_cache_key": "talk",
+                "user": "ann",
+                "safety_identifier": "x",
+                "transforms": [],
+                "reasoning": {},
+            }
+            body = {"model": "mistral/mistral-large", "messages": [{"role": "user", "content": "hi"}], **said}
+            sent = await up.post("chat", msgspec.json.encode(body))
+        assert sent.body.keys() == {"model", "messages", "temperature"}
+        assert sent.headers["x-affinity"] == "talk"
+        assert set(sent.losses) == set(said)
+
+    async def test_gemini_at_vercel_reads_ranges_or_none(self) -> None:
+        ranges = {"type": ["array", "null"], "items": {"type": "integer"}, "description": "d"}
+        read = tool("chat", "read_file", files={"type": "array", "items": {"properties": {"line_ranges": ranges}}})
+        async with house("vercel") as up:
+            sent = await up.send("chat", "google/gemini-2.5-pro", tools=[read])
+        files = sent.body["tools"][0]["function"]["parameters"]["properties"]["files"]
+        told = {"description": "d", "anyOf": [{"type": "null"}, {"type": "array", "items": {"type": "integer"}}]}
+        assert files["items"]["properties"]["line_ranges"] == told
+
+
+class TestSaid:
+    async def test_opencodes_copies_of_reasoning_go(self) -> None:
+        seal = {"type": "reasoning.encrypted", "data": "abc"}
+        messages = [
+            {"role": "user", "content": "q"},
+            {
+                "role": "assistant",
+                "content": "a",
+                "reasoning_details": [seal, {"type": "reasoning.text", "text": "t"}, seal],
+            },
+        ]
+        async with house("openrouter") as up:
+            sent = await up.send("chat", messages=messages, headers={"user-agent": "opencode/1.0.5"})
+            others = await up.send("chat", messages=messages)
+        assert sent.body["messages"][1]["reasoning_details"] == [seal, {"type": "reasoning.text", "text": "t"}]
+        assert others.body["messages"] == messages
+
+    async def test_the_assistants_items_say_what_they_are(self) -> None:
+        said: list[dict[str, Any]] = [
+            {"role": "user", "content": "q"},
+            {"role": "assistant", "content": [{"type": "output_text", "text": "a"}]},
+        ]
+        async with house("openrouter") as up:
+            sent = await up.send("responses", input=said)
+        assert sent.body["input"] == [said[0], {**said[1], "type": "message", "status": "completed"}]
+        assert sent.losses == []
+
+    @pytest.mark.parametrize("api", APIS)
+    @pytest.mark.parametrize("model", [CLAUDE, "mistralai/devstral"])
+    async def test_ids_of_calls_are_what_the_vendor_takes(self, api: str, model: str) -> None:
+        async with house("openrouter") as up:
+            sent = await up.send(api, model, **called(api, "functions.add:0"))
+        digest = hashlib.sha256(b"functions.add:0").hexdigest()
+        if model == CLAUDE:
+            assert ids(api, sent.body) == [digest, digest]
+        elif api == "chat":
+            assert ids(api, sent.body) == [digest[:9], digest[:9]]
+        assert sent.losses == []
+
+    async def test_chat_requests_for_claude_are_marked_for_the_cache(self) -> None:
+        mark = {"cache_control": {"type": "ephemeral"}}
+        messages = [
+            {"role": "system", "content": "s"},
+            {"role": "user", "content": [{"type": "text", "text": "1"}, {"type": "text", "text": "2"}]},
+            {"role": "assistant", "content": "a"},
+            {"role": "user", "content": "b"},
+        ]
+        async with house("openrouter") as up:
+            sent = await up.send("chat", CLAUDE, messages=messages)
+            other = await up.send("chat", "openai/gpt-5", messages=messages)
+        assert sent.body["messages"] == [
+            {"role": "system", "content": [{"type": "text", "text": "s", **mark}]},
+            {"role": "user", "content": [{"type": "text", "text": "1"}, {"type": "text", "text": "2", **mark}]},
+            {"role": "assistant", "content": "a"},
+            {"role": "user", "content": [{"type": "text", "text": "b", **mark}]},
+        ]
+        assert other.body["messages"] == messages
+        async with house("anthropic", apis=only("messages")) as up:
+            there = await up.send("chat", "claude-sonnet-4-5", messages=messages)
+        assert str(there.body).count("cache_control") == 3
+        async with house("openrouter", settings="[adapt]\ncache_marks = false\n") as up:
+            assert (await up.send("chat", CLAUDE, messages=messages)).body["messages"] == messages
+
+    async def test_whoever_marks_anything_marks_all(self) -> None:
+        part: dict[str, Any] = {"type": "text", "text": "s", "cache_control": {"type": "ephemeral"}}
+        messages = [{"role": "system", "content": [part]}, {"role": "user", "content": "b"}]
+        async with house("openrouter") as up:
+            assert (await up.send("chat", CLAUDE, messages=messages)).body["messages"] == messages
+        part["cache_control"] = {"type": "for ever"}
+        async with house("anthropic", apis=only("messages")) as up:
+            sent = await up.send("chat", "claude-sonnet-4-5", messages=messages)
+        assert "cache_control" not in str(sent.body), "also one that is lost on the way"
+
+    async def test_a_conversation_is_cached_as_a_whole_by_setting(self) -> None:
+        two = [{"role": "user", "content": "a"}, {"role": "assistant", "content": "b"}]
+        async with house("anthropic", settings="[adapt]\ncache_conversations = true\n", apis=only("messages")) as up:
+            sent = await up.send("messages", "claude-sonnet-4-5", messages=two)
+            short = await up.send("messages", "claude-sonnet-4-5")
+        assert sent.body["cache_control"] == {"type": "ephemeral"}
+        assert "cache_control" not in short.body
+        async with house("anthropic", apis=only("messages")) as up:
+            assert "cache_control" not in (await up.send("messages", "claude-sonnet-4-5", messages=two)).body
+
+    @in_every_api
+    async def test_calls_and_results_are_put_in_order_by_setting(self, api: str) -> None:
+        broken = called(api, "call_1", answered=False)
+        async with house(settings="[adapt]\nrepair_tools = true\n") as up:
+            sent = await up.send(api, **broken)
+        assert INTERRUPTED in str(sent.body)
+        assert len(sent.losses) == 1
+        async with house() as up:
+            assert INTERRUPTED not in str((await up.send(api, **broken)).body)
+
+
+def called(api: str, id: str, *, answered: bool = True) -> dict[str, Any]:
+    """A conversation in which a tool was called, and gave its result."""
+    if api == "chat":
+        call = {"id": id, "type": "function", "function": {"name": "f", "arguments": "{}"}}
+        told: list[Any] = [{"role": "assistant", "content": None, "tool_calls": [call]}]
+        told += [{"role": "tool", "tool_call_id": id, "content": "r"}] if answered else []
+    elif api == "responses":
+        told = [{"type": "function_call", "call_id": id, "name": "f", "arguments": "{}"}]
+        told += [{"type": "function_call_output", "call_id": id, "output": "r"}] if answered else []
+    else:
+        told = [{"role": "assistant", "content": [{"type": "tool_use", "id": id, "name": "f", "input": {}}]}]
+        told += (
+            [{"role": "user", "content": [{"type": "tool_result", "tool_use_id": id, "content": "r"}]}]
+            if answered
+            else []
+        )
+    return {"input" if api == "responses" else "messages": [{"role": "user", "content": "q"}, *told]}
+
+
+def ids(api: str, body: dict[str, Any]) -> list[str]:
+    """Those of the call and of its result."""
+    if api == "responses":
+        return [item["call_id"] for item in body["input"][1:]]
+    call, result = body["messages"][1:]
+    if api == "chat":
+        return [call["tool_calls"][0]["id"], result["tool_call_id"]]
+    return [call["content"][0]["id"], result["content"][0]["tool_use_id"]]
+
+
+@pytest.mark.parametrize("limit", ["99999999999", "100000000000", '"1e12"', "1e300"])
+@in_every_api
+async def test_an_answer_longer_than_anybody_gives_is_not_asked_for(limit: str, api: str) -> None:
+    name = {"chat": "max_completion_tokens", "responses": "max_output_tokens", "messages": "max_tokens"}[api]
+    said = "input" if api == "responses" else "messages"
+    body = f'{{"model":"up/m","{said}":[{{"role":"user","content":"q"}}],"{name}":{limit}}}'.encode()
+    async with house() as up:
+        status, _, headers = await up.running.post(PATHS[api], body)
+        record = await up.running.record()
+        assert len(up.running.upstream.requests) == (limit == "99999999999")
+    assert status == (200 if limit == "99999999999" else 503)
+    assert ("retry-after" in headers) is (status == 503)
+    assert record["max_tokens"] == (int(limit) if limit.isdigit() else record["max_tokens"])
