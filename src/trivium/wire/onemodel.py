@@ -16,8 +16,8 @@ from trivium.errors import FieldUnsupported, InvalidJson
 from trivium.wire.body import Members
 from trivium.wire.losses import Losses
 
-_MEMBERS = ("models", "fallbacks", "route", "preset")
-"""OpenRouter's lists, its older word for it and what is kept there under a name, and Anthropic's list."""
+_MEMBERS = ("models", "fallbacks", "route")
+"""OpenRouter's list and its older word for one of its own choice, and Anthropic's list."""
 _LISTS = {"tools": "type", "plugins": "id"}
 """Lists of what an upstream may run, and the member that says what an item is."""
 _CLIENTS = (b"null", b'"function"', b'"custom"', b'"namespace"')

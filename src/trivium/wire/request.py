@@ -104,6 +104,11 @@ def check_stateless(request: Request) -> None:
                 f"`{name}` needs state that this gateway does not keep; send the whole conversation instead.",
                 param=name,
             )
+    if "preset" in request.members or _PRESET in request.model.lower():
+        raise FieldUnsupported(
+            "A preset is kept elsewhere, and may bring further models and tools; put into the request what it says.",
+            param="preset" if "preset" in request.members else "model",
+        )
     if _ROUTING in request.members:
         raise FieldUnsupported(f"`{_ROUTING}` is for the gateway's operator to set; leave it out.", param=_ROUTING)
 
@@ -201,6 +206,8 @@ _LONGEST_TYPE = 200
 _MAY_REFER = re.compile(rb'item_reference|\\u00[4-7]|\{\s*"(?:id|type)"\s*:\s*(?:"[^"]*"|null)\s*(?:,[^{}]*)?\}')
 """Whether it is worth decoding the items: the word, an escape that may spell it, or an object of next to nothing."""
 
+_PRESET = "@preset/"
+"""In a name: OpenRouter's settings under a name of their own (openrouter.ai/docs, "Presets")."""
 _ROUTING = "providerOptions"
 """Vercel's member for where a request goes and whose key pays (vendors page, "Requests")."""
 
