@@ -255,10 +255,10 @@ class TestStatistics:
         assert again[1] == said  # counted once a minute
 
     async def test_of_a_stealth_model_nothing_is_told(self) -> None:
-        cloak = '[free.models."house/cloak"]\nroute = "up/gpt"\nstealth = true\n'
+        cloak = '[free.models."house/cloak"]\nroute = "up/gpt"\nstealth = true\n[aliases]\nnick = "house/cloak"\n'
         used = Reply(text="Hi", usage=Usage(input=100, output=100))
         async with running(used, settings=METER + cloak, provider=MODELS) as running_:
-            for model in ("gpt", "house/cloak"):
+            for model in ("gpt", "house/cloak", "nick"):
                 await running_.post("/v1/chat/completions", {**CHAT, "model": model})
             await settled(running_)
             _, said = await get(running_, "/api/modelstats")
@@ -266,7 +266,7 @@ class TestStatistics:
         assert [one["model"] for one in said] == ["gpt"]
         assert said[0]["costPerRequest"] == pytest.approx(0.0018)  # its calls are not among those of who answers
         cloaked = next(one for one in grouped["providers"] if one["slug"] == "trivium")
-        (model,) = cloaked["models"]
         assert "dataPolicy" not in cloaked
-        assert (model["id"], model["pricing"]) == ("house/cloak", {"prompt": "0", "completion": "0"})
-        assert not {"context_length", "supported_parameters"} & model.keys()
+        for model, name in zip(cloaked["models"], ("nick", "house/cloak"), strict=True):
+            assert (model["id"], model["pricing"]) == (name, {"prompt": "0", "completion": "0"})
+            assert not {"context_length", "supported_parameters"} & model.keys()

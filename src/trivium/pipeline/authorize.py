@@ -4,8 +4,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 from trivium.canon.api import Api
-from trivium.errors import RequestError
+from trivium.errors import ModelNotFound, RequestError
 from trivium.pipeline.call import Call
 from trivium.pipeline.custom import custom_entries
 from trivium.pipeline.deps import Deps
@@ -14,7 +17,7 @@ from trivium.pipeline.own import of_own_key, own_vendors
 from trivium.policy.access import check_api, check_model, check_provider
 from trivium.policy.caller import Caller
 from trivium.policy.free import ANONYMOUS, check_house_model
-from trivium.routing.catalog import ModelEntry, Target
+from trivium.routing.catalog import ModelEntry, Target, not_found
 
 
 def check_call(caller: Caller | None, call: Call, deps: Deps) -> None:
@@ -41,6 +44,15 @@ def check_any(caller: Caller | None, target: Target, deps: Deps) -> None:
     """Whether a request that leads there may go by one route or another. Raises as `check_target` for the first."""
     if not is_open(caller, target, deps):
         check_target(caller, target, deps)
+
+
+@contextmanager
+def named(name: str) -> Iterator[None]:
+    """What does not exist is told by the name that was sent, which may lead to another."""
+    try:
+        yield
+    except ModelNotFound:
+        raise not_found(name) from None
 
 
 def visible_entries(caller: Caller | None, time_ms: int, deps: Deps) -> list[ModelEntry]:
