@@ -123,7 +123,6 @@ class TestErase:
         assert {(row["user_id"], row["error_message"]) for row in store.requests(RequestQuery())} == {(None, None)}
         assert {(key.name, key.user_id) for key in store.keys.list()} == {("erased", None), ("annas phone", "anna")}
 
-
     async def test_of_a_user_nothing_is_left_that_names_or_can_act(self, operations: Operations, store: Store) -> None:
         perform, store.secrets.ring = operations.perform, Keyring([("v1", b"k" * 32)])
         await perform("users.create", {"id": "u1", "name": "Anna", "email": "anna@example.org"})

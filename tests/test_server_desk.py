@@ -129,8 +129,12 @@ class TestOrganizations:
                     status, said = await get(running_, f"/api/organizations/{name}/{what}", key)
                     assert status in (403, 404), name
                     assert "data" not in said
-            # The house's own key is nobody's, and no member.
+            # The house's own key is nobody's, and no member, whoever asks how.
             assert (await get(running_, "/api/organizations/acme/models"))[0] == 403
+            status, said, _ = await running_.post(
+                "/v1/chat/completions", CHAT, headers={"x-trivium-organization": "acme"}
+            )
+            assert (status, said["error"]["code"]) == (403, "not_a_member")
 
     async def test_an_organizations_key_is_good_for_it_alone(self) -> None:
         async with house() as running_:

@@ -57,7 +57,12 @@ def test_keys_are_the_organizations_and_the_users(filled: Database, whose: Whose
 @pytest.mark.parametrize("whose", ASKED)
 def test_calls_are_those_for_it_else_those_that_it_paid_or_that_its_keys_made(filled: Database, whose: Whose) -> None:
     nobody = ("", None)
-    made = [(key, paid, by) for key in [*KEYS, "tok_ann"] for paid in ("acme", "blue", *nobody) for by in ("acme", "a_me", *nobody)]
+    made = [
+        (key, paid, by)
+        for key in [*KEYS, "tok_ann"]
+        for paid in ("acme", "blue", *nobody)
+        for by in ("acme", "a_me", *nobody)
+    ]
     call = "SELECT CAST(? AS TEXT) AS key_id, CAST(? AS TEXT) AS account_id, CAST(? AS TEXT) AS organization_id"
     table = " UNION ALL ".join(call for _ in made)
     where, values = calls(whose, f"tok_{whose.user}")

@@ -165,7 +165,7 @@ async def _fallback(call: Call, name: str, request: Request, run: Run, deps: Dep
     name = await stand_in(name, call, request, run, deps)
     found, own = find_way(run.key, name, run.call.api, deps)
     if is_counted(run.key, found):
-        await check_free(call, run.key, name, found, deps)
+        await check_free(call, run.key, name, found, run, deps)
     if isinstance(found, RequestError):
         raise found
     routes = deps.catalog.routes(found) if own is None else (found,)

@@ -199,7 +199,7 @@ def _with_own_key(  # noqa: PLR0917
 
 
 def _stays(target: Target, deps: Deps) -> bool:
-    """Whether the house answers in any case: its models are its own business, and for what it gives away nobody pays."""
+    """Whether the house answers in any case: its models are its business, and what it gives away nobody need pay."""
     if not target.free:
         return False
     quote = deps.prices.quote(target.provider, target.model, None, deps.clock.now_ms())

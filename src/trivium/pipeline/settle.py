@@ -32,6 +32,7 @@ from trivium.pipeline.screening import UNCHECKED, Screened
 from trivium.pipeline.words import Words, columns
 from trivium.policy.caller import Caller
 from trivium.policy.context import NOTHING, context_of
+from trivium.policy.counters import Claim
 from trivium.routing.auto import Resolution
 from trivium.routing.catalog import Target
 from trivium.wire.generation import Generation
@@ -52,6 +53,8 @@ _LONGEST_MESSAGE = 2000
 class Run:
     """What is known of a call so far. Use as a context manager around the whole call."""
 
+    free: tuple[tuple[Claim, int], ...] = ()
+    """What it counts in the limits of free models, and when that was counted, in nanoseconds."""
     once: Once | None = None
     told: tuple[str, str] | None = None
     """Code and message of the error that the client was told."""

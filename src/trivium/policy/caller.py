@@ -140,8 +140,8 @@ class Caller(msgspec.Struct, frozen=True, kw_only=True):
 @lru_cache(10_000)
 def names_of(provider: str, model: str) -> tuple[str, ...]:
     """The names by which lists may mean a model: `provider/model` and the upstream's own id, each with and without the
-    suffix that gateways put behind a colon (`:free`, `:online`), and without any of their marks (`~`, `@preset/...`). In
-    small letters and without blanks around: upstreams overlook both, and so would whoever wants past a list."""
+    suffix that gateways put behind a colon (`:free`, `:online`), and without any of their marks (`~`, `@preset/...`).
+    In small letters and without blanks around: upstreams overlook both, and so would whoever wants past a list."""
     provider, model = provider.lower(), model.strip().lower()
     bare = model.partition(":")[0].rstrip()
     ids = [id for id in (bare, model, plain(model)) if id]

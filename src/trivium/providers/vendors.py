@@ -159,8 +159,8 @@ class Match(msgspec.Struct, frozen=True):
 
 
 def plain(model: str) -> str:
-    """A model's id without what OpenRouter lets callers put around it: `~` before the name of a newest version, a preset
-    behind `@`, a variant behind a colon (openrouter.ai/docs: "Presets", "Model Variants")."""
+    """A model's id without what OpenRouter lets callers put around it: `~` before the name of a newest version, a
+    preset behind `@`, a variant behind a colon (openrouter.ai/docs: "Presets", "Model Variants")."""
     return model.partition("@")[0].partition(":")[0].strip().removeprefix("~").strip()
 
 

@@ -128,8 +128,8 @@ class Catalog(msgspec.Struct, frozen=True, dict=True):
     hidden: tuple[re.Pattern[str], ...]
 
     def resolve(self, name: str) -> Target:
-        """As if there were nothing that is hidden, save what is free: callers without a key hear a 404 of that, but a 401
-        of what is not there. Raises ModelNotFound, or ModelAmbiguous naming the candidates."""
+        """As if there were nothing that is hidden, save what is free: callers without a key hear a 404 of that, but a
+        401 of what is not there. Raises ModelNotFound, or ModelAmbiguous naming the candidates."""
         if (aliased := self.aliases.get(name)) is not None:
             target = self._resolve(aliased, name)
             return msgspec.structs.replace(target, also=target.also + alias_names(name))

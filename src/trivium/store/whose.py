@@ -33,7 +33,8 @@ EVERYBODY = Whose()
 def calls(whose: Whose, token: str | None = None) -> _Condition:
     """Of tables with `organization_id`, `account_id` and `key_id`, where an empty text is as good as null. `token` is
     what stands in the place of a key's id in the calls that the user makes with tokens."""
-    where, values = [], []
+    where: list[str] = []
+    values: list[str | None] = []
     if whose.organization is not None:
         where.append(
             "(organization_id = ? OR (coalesce(organization_id, '') = '' AND (account_id = ?"

@@ -1,9 +1,9 @@
-"""A request asks one model, the one that it names: nobody has looked at whether the caller may have another one, whether
-its price is known, or who pays for it. What brings others in is left out, and told as lost.
+"""A request asks one model, the one that it names: nobody has looked at whether the caller may have another one, what
+it costs, or who pays for it. What brings others in is left out, and told as lost.
 
-Members that list them, and tools and plugins that an upstream runs by calling a model: OpenRouter's (openrouter.ai/docs,
-"Server tools" and "Plugins"), Anthropic's advisor (platform.claude.com/docs, "Advisor tool"), OpenAI's and OpenRouter's
-`image_generation` where it names a model. Tools that the client itself runs are never touched.
+Members that list them, and tools and plugins that an upstream runs by calling a model: OpenRouter's ("Server tools" and
+"Plugins" at openrouter.ai/docs), Anthropic's advisor ("Advisor tool" at platform.claude.com/docs), OpenAI's and
+OpenRouter's `image_generation` where it names a model. Tools that the client itself runs are never touched.
 """
 
 from __future__ import annotations
