@@ -173,9 +173,23 @@ class TestProfile:
             await organization(running_, "acme", {"alice": Role.MEMBER})
             await operate(running_, "credits.top_up", account="acme", usd="2.5")
             await operate(running_, "credits.top_up", account="alice", usd="0.000001")
+            await operate(running_, "budgets.set", scope="account:acme", period="total", usd="9")
+            await operate(running_, "budgets.set", scope="member:acme/alice", period="total", usd="1")
+            acting = {"x_kilocode_organizationid": "acme"}
             mine = await get(running_, "/api/profile/balance", key)
-            ours = await get(running_, "/api/profile/balance", key, x_kilocode_organizationid="acme")
-        assert (mine, ours) == ((200, {"balance": 0.000001}), (200, {"balance": 2.5}))
+            told = []
+            for role in Role.MEMBER, Role.ADMIN, Role.OWNER:
+                await operate(running_, "members.set", organization="acme", user="alice", role=role)
+                ours = await get(running_, "/api/profile/balance", key, **acting)
+                _, usage = await get(running_, "/v1/usage", key, **acting)
+                _, profile = await get(running_, "/api/profile", key)
+                scopes = [limit["scope"] for limit in usage["limits"]]
+                told.append((ours[1]["balance"], usage["balance_usd"], profile["organizations"][0]["balance"], scopes))
+            nobodys = key_of(running_, account_id="acme")
+            assert (await get(running_, "/v1/usage", nobodys))[1]["balance_usd"] is None
+        assert mine == (200, {"balance": 0.000001})
+        seen = (2.5, 2.5, 2.5, ["account:acme", "member:acme/alice"])
+        assert told == [(None, None, None, ["member:acme/alice"]), seen, seen]
 
     async def test_where_balances_are_not_kept_it_is_zero(self) -> None:
         async with house() as running_:

@@ -26,16 +26,18 @@ PERSONAL = (
 """Columns of records. Errors quote what was sent."""
 _NAMED = f"({' OR '.join(f'{name} IS NOT NULL' for name in PERSONAL)})"
 _FORGET = f"UPDATE records SET {', '.join(f'{name} = NULL' for name in PERSONAL)} WHERE id = ?"
+_ACCOUNT = "SELECT id FROM accounts WHERE id = ? AND kind = 'user'"
 _SAID = "(coalesce(before, '') || coalesce(after, ''))"
 _FORGET_OWNER = (
     "UPDATE changes SET before = NULL, after = NULL WHERE target = ? AND action LIKE 'users.%'",
     "UPDATE changes SET before = NULL, after = NULL WHERE target IN (SELECT id FROM keys WHERE user_id = ?)",
     "UPDATE changes SET before = NULL, after = NULL WHERE target IN (SELECT id FROM admins WHERE user_id = ?)",
-    "UPDATE changes SET before = NULL, after = NULL WHERE target = ? AND action LIKE 'credits.%'",
+    f"UPDATE changes SET before = NULL, after = NULL WHERE target IN ({_ACCOUNT}) AND action LIKE 'credits.%'"
+    """ AND after LIKE '%"note":%'""",
     # Of upstream keys also those that are there no more.
     f"UPDATE changes SET before = NULL, after = NULL WHERE action LIKE 'byok.%'"
     f" AND replace({_SAID}, '\"owner\":\"user:' || ? || '\"', '') <> {_SAID}",
-    "UPDATE entries SET note = NULL WHERE account_id = ? AND note IS NOT NULL",
+    f"UPDATE entries SET note = NULL WHERE account_id IN ({_ACCOUNT}) AND note IS NOT NULL",
     "DELETE FROM secrets WHERE owner = 'user:' || ?",
     "UPDATE admins SET name = 'erased' WHERE user_id = ?",
     "UPDATE users SET name = 'erased', email = NULL, blocked_why = NULL WHERE id = ?",
