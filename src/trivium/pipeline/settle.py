@@ -27,12 +27,11 @@ from trivium.money import nano_text
 from trivium.pipeline.call import Call, Operation
 from trivium.pipeline.deps import Deps
 from trivium.pipeline.journey import STRAIGHT
-from trivium.pipeline.limited import Limited
+from trivium.pipeline.limited import Counted, Limited
 from trivium.pipeline.screening import UNCHECKED, Screened
 from trivium.pipeline.words import Words, columns
 from trivium.policy.caller import Caller
 from trivium.policy.context import NOTHING, context_of
-from trivium.policy.counters import Claim
 from trivium.routing.auto import Resolution
 from trivium.routing.catalog import Target
 from trivium.wire.generation import Generation
@@ -53,8 +52,7 @@ _LONGEST_MESSAGE = 2000
 class Run:
     """What is known of a call so far. Use as a context manager around the whole call."""
 
-    free: tuple[tuple[Claim, int], ...] = ()
-    """What it counts in the limits of free models, and when that was counted, in nanoseconds."""
+    free: Counted = ()  # what it counts in limits of free models, and since when (nanoseconds)
     once: Once | None = None
     told: tuple[str, str] | None = None
     """Code and message of the error that the client was told."""
@@ -93,8 +91,7 @@ class Run:
         self.queue_us: int | None = None
         self.ttfb_us: int | None = None
         self.first_token_us: int | None = None
-        self.request_bytes = self.response_bytes = 0
-        self._held = 0
+        self.request_bytes = self.response_bytes = self._held = 0
         self.limited: Limited | None = None
         """What it counts in limits; None: it has none."""
         self.started = False

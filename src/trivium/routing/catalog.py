@@ -128,8 +128,8 @@ class Catalog(msgspec.Struct, frozen=True, dict=True):
     hidden: tuple[re.Pattern[str], ...]
 
     def resolve(self, name: str) -> Target:
-        """As if there were nothing that is hidden, save what is free: callers without a key hear a 404 of that, but a
-        401 of what is not there. Raises ModelNotFound, or ModelAmbiguous naming the candidates."""
+        """What is hidden is in nobody's way: a name leads there where it leads nowhere else, for auto models, and
+        `check_offered` says of it that it does not exist. Raises ModelNotFound, ModelAmbiguous naming candidates."""
         if (aliased := self.aliases.get(name)) is not None:
             target = self._resolve(aliased, name)
             return msgspec.structs.replace(target, also=target.also + alias_names(name))
@@ -149,12 +149,16 @@ class Catalog(msgspec.Struct, frozen=True, dict=True):
             return Target(self.providers[ours.provider], ours.model, house=ours, free=True)
         if routes := self.routed.get(name):
             return routes[0]
+        direct = None
         provider, slash, model = name.partition("/")
         if slash and model and provider in self.providers:
-            target = self._target(provider, model)
-            if target.free or not self.is_hidden(target):
-                return target
+            direct = self._target(provider, model)
+            if not self.is_hidden(direct):
+                return direct
         candidates = self._seen_at(name)
+        if not candidates and direct is not None:
+            return direct
+        candidates = candidates or self._candidates(name)[:1]
         if len(candidates) == 1:
             return self._target(candidates[0], name)
         if not candidates:
@@ -238,13 +242,11 @@ class Catalog(msgspec.Struct, frozen=True, dict=True):
         return not taken and self._seen_at(name) == (provider,)
 
     def _seen_at(self, name: str) -> tuple[str, ...]:
-        """The providers that may serve a bare id, but those where it is hidden, unless it is free there and nobody else
-        has it."""
+        """The providers that may serve a bare id, but those where it is hidden."""
         candidates = self._candidates(name)
         if not self.hidden:
             return candidates
-        seen = tuple(one for one in candidates if not self.is_hidden(self._target(one, name)))
-        return seen or tuple(one for one in candidates if (one, name) in self.free)[:1]
+        return tuple(one for one in candidates if not self.is_hidden(self._target(one, name)))
 
     def _candidates(self, name: str) -> tuple[str, ...]:
         exact = self.serving.get(name, ())
