@@ -286,7 +286,7 @@ EXAMPLES: dict[str, Example] = {
     "keys.rotate": _key,
     "keys.set": _set_key,
     "keys.show": _key,
-    "members.accept": _leaving,
+    "members.accept": _member,
     "members.remove": _leaving,
     "members.set": _member,
     "models.add": _body(name="m{n}", base_url="https://models.example/v1", apis=["chat"]),

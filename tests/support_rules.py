@@ -12,6 +12,7 @@ from gateway import ALL_APIS, Running, running
 from support_money import APIS, BODIES, PATHS, whole
 from support_people import People
 from trivium.mock import Match, Reply, Rule
+from trivium.providers.preferences import HONOURS
 
 ANSWERS = [
     Rule(Reply(body=whole(api, "Hi", None)), Match(path=f"*/{path}"))
@@ -62,9 +63,14 @@ class House:
 
 
 @contextlib.asynccontextmanager
-async def house(kind: str = "", *, settings: str = "", apis: str = ALL_APIS, more: str = "") -> AsyncIterator[House]:
-    """`kind` is the row of the provider; `apis` what it speaks, in TOML."""
+async def house(
+    kind: str = "", *, settings: str = "", apis: str = ALL_APIS, more: str = "", promises: bool = True
+) -> AsyncIterator[House]:
+    """`kind` is the row of the provider; `apis` what it speaks, in TOML. It `promises` what a gateway does at its own
+    address."""
     row = f'type = "{kind}"\nkey = "sk-up"\n' if kind else ""
+    if promises and kind in HONOURS:
+        row += f"honours = {sorted(HONOURS[kind])}\n".replace("'", '"')
     async with running(*ANSWERS, settings=settings, provider=f"{row}{apis}\n{more}") as gateway:
         yield House(gateway)
 

@@ -67,7 +67,7 @@ class TestCredentials:
             await ann.made("/organizations/acme/members/bob", {"role": "member"}, "PUT")
             bob = await house.of_user("bob")
             assert (await bob("GET", "/organizations/acme")).status == 404
-            assert (await bob("POST", "/organizations/acme/members/bob/accept")).status == 200
+            assert (await bob("POST", "/organizations/acme/members/bob/accept", {"role": "member"})).status == 200
             rename = ("PATCH", "/organizations/acme", {"name": "B"})
             assert await bob.error(*rename) == (403, "role_missing", None)
             await ann.made("/organizations/acme/members/bob", {"role": "admin"}, "PUT")
@@ -297,6 +297,21 @@ class TestIdempotency:
             ):
                 refused = await house.error(method, path, body, headers=KEY)
                 assert refused == (422, "idempotency_key_reused", "Idempotency-Key")
+
+    async def test_of_other_credits_at_once_one_is_made(self) -> None:
+        async with administered() as house:
+            await acme(house)
+            tried = [
+                house("POST", f"/accounts/acme/{kind}", {"usd": usd}, headers=KEY)
+                for kind in ("grants", "top-ups")
+                for usd in ("1", "2", "3")
+            ]
+            told = await asyncio.gather(*tried)
+            assert sorted(answer.status for answer in told) == [201, *[422] * 5]
+            for answer in told:
+                if answer.status == 422:
+                    assert answer.body["error"]["code"] == "idempotency_key_reused"
+                    assert KEY["idempotency-key"] not in str(answer.body)
 
     async def test_of_many_at_once_one_is_made(self) -> None:
         async with administered() as house:

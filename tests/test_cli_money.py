@@ -53,7 +53,9 @@ class TestCredits:
     def test_a_key_that_was_used_for_something_else_is_one_line(self, acme: CommandLine) -> None:
         words = ["credits", "top-up", "--account", "acme", "--idempotency-key", "i7", "--usd"]
         acme(*words, "5")
-        assert acme.refusal(*words, "6") == "trivium: The idempotency key 'i7' was used for another entry."
+        assert acme.refusal(*words, "6") == (
+            "trivium: This idempotency key was used for another entry. Use a new one for each new entry."
+        )
 
     @pytest.mark.parametrize(
         ("words", "said"),

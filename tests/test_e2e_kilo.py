@@ -99,7 +99,10 @@ class TestTokens:
             status, _, _ = await house.post("/v1/messages", CALLS[2][1], key=None, headers={"x-api-key": token(now())})
             record = await last(house)
             _, said = await get(house, "/api/profile", token(now()))
+            of_alice = await house.gateway.operations.perform("requests", {"user": "alice"})
+            summed = await house.gateway.operations.perform("usage", {"user": "alice", "by": ["key"]})
         assert status == 200
+        assert len(of_alice["items"]) == summed[0]["requests"] == len(CALLS) + 1
         assert (record["user_id"], record["key_id"][:4]) == ("alice", "tok_")
         assert said["user"]["email"] == "alice@example.com"
 

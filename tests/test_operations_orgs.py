@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,8 @@ import pytest
 from support_desk import Desk
 from trivium.clock import SystemClock
 from trivium.errors import OperationError
+from trivium.operations.table import Actor
+from trivium.policy.caller import Role
 from trivium.store.store import Store
 
 
@@ -49,6 +52,33 @@ async def test_settings_are_replaced_whole_by_their_version(desk: Desk) -> None:
     assert changed["settings"]["policy"]["models_deny"] == ("m",)
     assert await desk.refusal("orgs.settings.set", organization="acme", settings={}, version=1) == "changed_meanwhile"
     assert (await desk("orgs.settings.set", organization="acme", settings={}))["settings"] == before["settings"]
+
+
+async def test_whichever_version_there_is_means_so_while_others_change_them(desk: Desk) -> None:
+    await desk("orgs.create", name="Acme", id="acme", settings={"limits": {"requests_per_minute": 5}})
+    owner = Actor(id="adm_1", user_id="ann", roles={"acme": Role.OWNER})
+    lists = [{"policy": {"models_deny": [f"m{n}"]}, "limits": {"requests_per_minute": 5}} for n in range(8)]
+    done = await asyncio.gather(*(desk("orgs.settings.set", owner, organization="acme", settings=one) for one in lists))
+    assert sorted(told["version"] for told in done) == list(range(2, 10))
+    raised = {"limits": {"requests_per_minute": 6}}
+    assert await desk.refusal("orgs.settings.set", owner, organization="acme", settings=raised) == "operation_failed"
+
+
+async def test_a_projects_budgets_end_with_it_and_meet_no_later_one(desk: Desk) -> None:
+    await desk("orgs.create", name="Acme", id="acme")
+    for period in ("day", "total"):
+        await desk("projects.create", organization="acme", name="Web", id="web")
+        budget = await desk("budgets.set", scope="project:acme/web", period=period, usd="1")
+        await desk("projects.remove", organization="acme", project="web")
+        assert await desk.items("budgets.list") == []
+        assert ("operator", "budgets.remove", budget["id"]) in await desk.log()
+
+
+@pytest.mark.parametrize("operation", ["users.create", "orgs.create"])
+async def test_nobody_is_made_whose_account_is_there_already(desk: Desk, operation: str) -> None:
+    await desk("accounts.create", name="x", id="default")
+    assert await desk.refusal(operation, name="Mine", id="default") == "conflict"
+    assert [row["name"] for row in await desk.items("accounts.list")] == ["x"]
 
 
 @pytest.mark.parametrize(

@@ -18,6 +18,7 @@ from trivium.operations import retention as module
 from trivium.operations.operations import Operations
 from trivium.operations.retention import keep_erasing
 from trivium.store import retention
+from trivium.store.envelopes import Keyring
 from trivium.store.reports import RequestQuery
 from trivium.store.rollups import HOUR_MS
 from trivium.store.store import Store
@@ -121,6 +122,36 @@ class TestErase:
         assert done == {"records": 5, "live_keys": 1, "applied": True}
         assert {(row["user_id"], row["error_message"]) for row in store.requests(RequestQuery())} == {(None, None)}
         assert {(key.name, key.user_id) for key in store.keys.list()} == {("erased", None), ("annas phone", "anna")}
+
+    async def test_of_a_user_nothing_is_left_that_names_or_can_act(self, operations: Operations, store: Store) -> None:
+        perform, store.secrets.ring = operations.perform, Keyring([("v1", b"k" * 32)])
+        await perform("users.create", {"id": "u1", "name": "Anna", "email": "anna@example.org"})
+        await perform("users.create", {"id": "u11", "name": "Bert"})
+        credential = (await perform("admins.create", {"name": "Annas laptop", "user": "u1"}))["credential"]
+        for user in ("u1", "u11"):
+            for name in ("Annas first", "Annas second"):
+                told = {"name": name, "base_url": None, "region": None, "enabled": True, "hint": "6789"}
+                await store.secrets.add(f"user:{user}", b"sk-123456789", "operator", vendor="anthropic", **told)
+        await store.secrets.remove("user:u1", "Annas first", "operator")
+        await perform("credits.grant", {"account": "u1", "usd": "1", "note": "for Annas birthday"})
+        assert await store.admins.find(credential) is not None
+        assert store.secrets.vendors("user:u1")
+        await perform("retention.erase", {"user": "u1", "apply": True})
+        assert await store.admins.find(credential) is None
+        assert not store.secrets.vendors("user:u1")
+        assert len(await store.secrets.listed("user:u11")) == 2
+        left = [
+            (table, row)
+            for table in ("users", "accounts", "admins", "secrets", "entries")
+            for row in store.database.query(f"SELECT * FROM {table}")[1]
+            if "anna" in str(row).lower() and "u11" not in row and "user:u11" not in row
+        ]
+        left += [
+            ("changes", row)
+            for row in store.database.query("SELECT target, before, after FROM changes")[1]
+            if "anna" in str(row).lower() and "user:u11" not in str(row)
+        ]
+        assert left == []
 
 
 class TestByItself:

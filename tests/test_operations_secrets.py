@@ -49,6 +49,14 @@ async def test_a_new_key_is_made_and_everything_put_under_it(store: Store, tmp_p
     assert [store.secrets.plain(one) for one in await store.secrets.keys("user:ann", "openai")] == [b"secret"] * 3
 
 
+async def test_that_a_key_is_made_is_in_the_log_where_there_is_nothing_to_put_under_it(tmp_path: Path) -> None:
+    empty = Store(tmp_path, SystemClock())
+    done = await perform(empty, tmp_path, "rotate", new=True)
+    (line,) = (await Operations(empty).perform("changes.list", {}))["items"]
+    await empty.close()
+    assert (line["action"], line["target"], line["after"]) == ("secrets.rotate", done["version"], {"new_key": True})
+
+
 async def test_after_a_restart_the_file_opens_them_still(store: Store, tmp_path: Path) -> None:
     await perform(store, tmp_path, "rotate", new=True)
     await store.close()

@@ -50,7 +50,9 @@ class Call:
         last: Callable[[Reply], Coroutine[None, None, None]] | None = None,
     ) -> None:
         self.client = Client()
-        self.run = cast(Run, SimpleNamespace(left=False, missed=False))
+        limited = SimpleNamespace(leave=lambda: self.ended.append("slot"))
+        self.ended: list[str] = []
+        self.run = cast(Run, SimpleNamespace(left=False, missed=False, limited=limited))
         self.said: list[bytes] = []
         self.cancelled = False
         self._words = words
@@ -108,7 +110,7 @@ async def test_who_stays_hears_everything() -> None:
     await call.let(3)
     await task
     assert call.client.heard == [200, b"one", b"two", (b".", "end")]
-    assert (call.run.left, call.run.missed) == (False, False)
+    assert (call.run.left, call.run.missed, call.ended) == (False, False, [])
 
 
 async def test_who_leaves_hears_no_more_and_the_answer_is_read_on() -> None:
@@ -116,7 +118,7 @@ async def test_who_leaves_hears_no_more_and_the_answer_is_read_on() -> None:
     task = await call.begin()
     await call.let()
     await leave(task)
-    assert (task.done(), call.run.left) == (False, True)
+    assert (task.done(), call.run.left, call.ended) == (False, True, ["slot"])
     await call.let(3)
     await over(task)
     assert call.client.heard == [200, b"one"]

@@ -242,7 +242,7 @@ async def test_a_model_whose_free_time_is_over_takes_nothing_of_what_is_free() -
 @in_every_api
 async def test_which_error_wins(api: str) -> None:
     """The order of the behaviour page, section 2: each call has all faults from some check on."""
-    settings = PRICED + OPEN + 'per_ip_per_hour = 6\nhidden = ["house/secret"]\n'
+    settings = PRICED + OPEN + 'per_ip_per_hour = 2\nhidden = ["house/secret"]\n' + GIFT
     settings += '[free.models."house/secret"]\nroute = "up/m-1"\n'
     stateful = (
         {"previous_response_id": "r"} if api == "responses" else {"thread": {"id": "t"}} if api == "messages" else {}
@@ -267,11 +267,14 @@ async def test_which_error_wins(api: str) -> None:
         house.gateway.deps.house = msgspec.structs.replace(house.gateway.deps.house, apis={})
         if stateful:
             assert await code("house/secret", **stateful) == (400, "unsupported_field")
-        while (last := await code("house/secret", **stateful))[0] != 429:
-            assert last[0] in (400, 404)
+        for _ in range(2):
+            assert (await code("house/secret", **stateful))[0] in (400, 404)
+        counting = "/v1/messages/count_tokens", {**MESSAGES, "model": "house/gift"}
+        assert [(await house.post(*counting, key=None))[0] for _ in range(3)] == [200, 200, 429]
+        assert await code("house/secret", **stateful) == (429, "rate_limited")
         assert await code("house/secret", key="", **stateful) == (429, "rate_limited")
         assert await code("m-1", **stateful) == (429, "rate_limited")
-        assert house.upstream.requests == []
+        assert {asked.path for asked in house.upstream.requests} == {"/v1/messages/count_tokens"}
 
 
 @in_every_api
@@ -302,6 +305,12 @@ async def test_gates_that_are_not_open_to_everyone_are_closed_to_those_without_a
         status, said, _ = await house.post(*free("chat"), key=None)
         assert (status, said["error"]["code"]) == (403, "model_not_allowed")
         assert "house/gift" in said["error"]["message"]
+        # And a call that they refuse counts for nothing: all that there is in an hour is left.
+        deps.free = msgspec.structs.replace(deps.free, per_ip_per_hour=1)
+        assert [(await house.post(*free("chat"), key=None))[0] for _ in range(3)] == [403] * 3
+        deps.house = msgspec.structs.replace(deps.house, models={})
+        assert [(await house.post(*free("chat"), key=None))[0] for _ in range(2)] == [200, 429]
+        deps.house = msgspec.structs.replace(deps.house, models={"house/*": Gate(open_to="named", users=("ann",))})
         assert (await get(house, "/v1/models"))[1]["data"] == []
 
 

@@ -286,6 +286,30 @@ async def test_a_list_of_models_goes_on_where_an_own_key_would_reach_a_hidden_on
         assert (response.status, [model["id"] for model in told["data"]]) == (200, ["m", "anthropic/mock-model"])
 
 
+@pytest.mark.parametrize("name", [f"{SONNET}:free", f"~{SONNET}", f"up/{SONNET}:free", f"up/~{SONNET}"])
+async def test_no_mark_at_a_vendors_model_leads_past_the_own_key(name: str) -> None:
+    async with people(provider='type = "openrouter"\nkey = "house"\nmodels = ["*"]') as ann:
+        await ann.bring("anthropic")
+        status, _, _ = await ann.house.post("/v1/messages", named(MESSAGES, name))
+        (asked,) = ann.house.upstream.requests
+        record = await ann.house.record()
+    assert (status, asked.path, header(asked, "x-api-key")) == (200, "/anthropic/v1/messages", KEY)
+    assert (asked.json["model"], record["payer"], record["cost_nano"]) == ("claude-sonnet-4-5", "byok", 0)
+
+
+async def test_what_the_house_gives_away_stays_free_for_callers_with_an_own_key_of_the_gateway() -> None:
+    provider = 'type = "openrouter"\nkey = "house"\nmodels = ["qwen/qwen3:free", "qwen/qwen3"]'
+    async with people(provider=provider) as ann:
+        await ann.bring("openrouter")
+        paid = []
+        for name in ("up/qwen/qwen3:free", "up/qwen/qwen3", "openrouter/qwen/qwen3:free"):
+            await ann.house.post("/v1/chat/completions", named(CHAT, name))
+            paid.append((await ann.house.records())[0]["payer"])
+        paths = [asked.path for asked in ann.house.upstream.requests]
+    assert paid == ["free", "byok", "byok"]
+    assert paths == ["/v1/chat/completions", *["/openrouter/v1/chat/completions"] * 2]
+
+
 async def test_what_is_hidden_is_hidden_from_own_keys_by_every_name() -> None:
     async with people(settings=f'{OPEN}[free]\nhidden = ["anthropic/claude-opus-4.5 "]\n') as ann:
         await ann.bring("anthropic")
@@ -489,6 +513,20 @@ async def test_the_catalogue_has_what_the_own_keys_vendor_lists_beside_the_house
         assert await models(ann) == ["m", "claude-opus-4-6"]
         assert (await look(ann, "/v1/models/google/gemini-2.5-pro"))[0] == 404
     assert asked.count("/google/v1/models") == 1
+
+
+@pytest.mark.parametrize("how", ["disabled = true", "stealth = true"])
+async def test_the_catalogue_leaves_out_names_that_a_request_hears_are_the_houses_and_not_for_it(how: str) -> None:
+    house = f'{OPEN}[free.models."google/gemini-2.5-pro"]\nroute = "up/m"\n{how}\n'
+    listed = at("google", Reply(body={"data": [{"id": "gemini-2.5-pro"}, {"id": "gemini-2.5-flash"}]}))
+    policy = Policy(providers_allow=("google",))
+    async with people(listed, settings=house, policy=policy) as ann:
+        await ann.bring("google", organization="acme")
+        assert await models(ann) == ["google/gemini-2.5-flash"]
+        status, _, _ = await ann.house.post(
+            "/v1/chat/completions", named(CHAT, "google/gemini-2.5-pro"), key=ann.member_key
+        )
+        assert status in (403, 404)
 
 
 async def models(ann: People) -> list[str]:

@@ -245,6 +245,20 @@ class TestEnforce:
         assert [status for status, _, _ in others] == [200, 429], "none of the first was left in its limit"
         assert [status for status, _, _ in elsewhere] == [200, 429], "each counted once for the key"
 
+    async def test_a_call_that_goes_to_a_free_model_counts_in_its_limits_and_in_no_other_free_ones(self) -> None:
+        gift = '[free]\nper_ip_per_hour = 2\n[free.models."house/gift"]\nroute = "up/cheap"\n'
+        more = 'soft_block_model = "house/gift"'
+        async with (
+            classifier() as judge,
+            shop(HI, settings=settings(judge, "enforce", more=more) + METER + gift) as house,
+        ):
+            judge.says = {"verdict": "SOFT_BLOCK"}
+            asked = ("m", "house/gift", "m")
+            blocked = [(await house.post(PATHS["chat"], {**CHAT, "model": model}))[0] for model in asked]
+            records = await house.records()
+        assert blocked == [200, 200, 429]
+        assert [record["upstream_model"] for record in records[1:]] == ["cheap", "cheap"]
+
     @pytest.mark.parametrize("more", ["", 'soft_block_model = "nowhere"', CHEAP], ids=["none", "unknown", "forbidden"])
     async def test_where_no_cheaper_one_may_answer_a_soft_block_is_a_challenge(self, more: str) -> None:
         only = 'apis = ["chat"]\nmodels = ["m", "cheap"]'

@@ -13,6 +13,11 @@ def test_names_are_with_and_without_provider_and_suffix_each_once() -> None:
     assert names_of("Up", " Vendor/M:free ") == ("up/vendor/m", "vendor/m", "up/vendor/m:free", "vendor/m:free")
 
 
+def test_names_are_without_openrouters_marks_too() -> None:
+    assert {"vendor/m", "openrouter/vendor/m"} <= set(names_of("openrouter", "~vendor/m:nitro@preset/x"))
+    assert {"@preset/x", "openrouter/@preset/x"} == set(names_of("openrouter", "@preset/x"))
+
+
 def test_no_pattern_means_no_name() -> None:
     assert not matches((), ("m",))
     assert matches(("x", "m"), ("up/m", "m"))

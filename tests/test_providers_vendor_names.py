@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from trivium.policy.caller import matches
-from trivium.providers.vendor_names import Beside, known_as, spellings
+from trivium.policy.caller import matches, names_of
+from trivium.providers.vendor_names import Beside, known_as, served_as, spellings
 from trivium.providers.vendors import VENDORS, match
 
 IDS = {
@@ -109,3 +109,10 @@ def test_what_vercel_takes_for_one_model_is_one_there() -> None:
 def test_a_long_id_has_few_spellings() -> None:
     """Callers choose ids, and names double with each place."""
     assert len(spellings("anthropic", "claude-" + "-".join("1" * 100))) == 16
+
+
+@pytest.mark.parametrize("model", ["~anthropic/claude-opus-latest", "anthropic/claude-opus-latest@preset/x"])
+def test_marks_of_openrouter_hide_nothing(model: str) -> None:
+    names = served_as("openrouter", "house", model)
+    for listed in ("anthropic/*", "anthropic/claude-opus-latest", "claude-*", "openrouter/anthropic/*"):
+        assert matches((listed,), names + names_of("openrouter", model))

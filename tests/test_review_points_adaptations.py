@@ -90,7 +90,7 @@ async def test_review_point_15_no_list_of_models_reaches_a_gateway(api: str) -> 
 
 @in_every_api
 async def test_review_point_11_a_gateway_that_honours_a_policy_is_told_it(api: str) -> None:
-    async with house("openrouter", more='honours = ["data_collection", "zdr"]') as up:
+    async with house("openrouter") as up:
         await up.people.organization("acme", policy={"data_collection": "deny", "zdr": True})
         key = await up.people.key(organization="acme", user="acme-member")
         sent = await up.send(api, CLAUDE, key=key, provider={"data_collection": "allow", "sort": "price"})
@@ -99,15 +99,14 @@ async def test_review_point_11_a_gateway_that_honours_a_policy_is_told_it(api: s
 
 
 async def test_a_gateway_elsewhere_is_not_believed_to_honour_anything() -> None:
-    async with house("openrouter") as up:
+    async with house("openrouter", promises=False) as up:
         await up.people.organization("acme", policy={"data_collection": "deny"})
         key = await up.people.key(organization="acme", user="acme-member")
         assert await up.refused("chat", CLAUDE, key=key) == (403, "provider_not_allowed")
 
 
 async def test_embeddings_are_told_what_the_organization_wants_too() -> None:
-    more = 'honours = ["data_collection", "zdr"]'
-    async with house("openrouter", apis='apis = ["chat", "embeddings"]', more=more) as up:
+    async with house("openrouter", apis='apis = ["chat", "embeddings"]') as up:
         await up.people.organization("acme", policy={"data_collection": "deny"})
         key = await up.people.key(organization="acme", user="acme-member")
         asked = {"model": "up/text-embedding-3-small", "input": "hi"}

@@ -70,10 +70,19 @@ class TestConsent:
         assert await desk.refusal("members.accept", acme["admin"], organization="acme", user="sam") == "role_missing"
         for eve in (invited("eve"), invited("eve", "acme")):
             assert await desk.refusal("members.accept", eve, organization="acme", user="sam") == "not_found"
-        assert await desk.refusal("members.accept", invited("eve"), organization="acme", user="eve") == "not_found"
-        accepted = await desk("members.accept", sam, organization="acme", user="sam")
+        assert (
+            await desk.refusal("members.accept", invited("eve"), organization="acme", user="eve", role="member")
+            == "not_found"
+        )
+        # To what was seen: meanwhile it may have become something else.
+        yes: dict[str, Any] = {"organization": "acme", "user": "sam"}
+        assert await desk.refusal("members.accept", sam, **yes) == "operation_failed"
+        await desk("members.set", acme["owner"], **yes, role="owner")
+        assert await desk.refusal("members.accept", sam, **yes, role=made["role"]) == "conflict"
+        await desk("members.set", acme["owner"], **yes, role=made["role"])
+        accepted = await desk("members.accept", sam, **yes, role=made["role"])
         assert accepted["accepted_ms"] is not None
-        assert await desk("members.accept", member("sam", {"acme": Role.MEMBER}), organization="acme", user="sam")
+        assert await desk("members.accept", member("sam", {"acme": Role.MEMBER}), **yes, role="member")
         assert (await desk("keys.create", acme["admin"], **key))["user_id"] == "sam"
         assert [row["id"] for row in await desk.items("orgs.list", user="sam")] == ["acme"]
         # Another role needs no new consent.
@@ -97,7 +106,7 @@ class TestConsent:
         await desk("members.set", acme["owner"], organization="acme", user="sam", role="owner")
         leaving: dict[str, Any] = {"organization": "acme", "user": "acme-owner"}
         assert await desk.refusal("members.remove", acme["owner"], **leaving) == "conflict"
-        await desk("members.accept", invited("sam", "acme"), organization="acme", user="sam")
+        await desk("members.accept", invited("sam", "acme"), organization="acme", user="sam", role="owner")
         await desk("members.remove", acme["owner"], **leaving)
 
     async def test_what_the_house_makes_counts_at_once(self, desk: Desk) -> None:
@@ -115,7 +124,7 @@ class TestConsent:
             owner = member("acme-owner", {"acme": Role.OWNER})
             await people("members.set", owner, organization="acme", user="sam", role="member")
             assert await codes(people, own, headers=ACME) == {"not_a_member"}
-            await people("members.accept", invited("sam", "acme"), organization="acme", user="sam")
+            await people("members.accept", invited("sam", "acme"), organization="acme", user="sam", role="member")
             assert await codes(people, own, headers=ACME) == {200}
 
     @pytest.mark.parametrize("gate", [{"open_to": "admins"}, {"open_to": "named", "users": ["sam"]}])

@@ -51,7 +51,15 @@ async def test_review_point_11_who_denies_data_collection_reaches_no_provider_th
 
 @in_every_api
 async def test_review_point_15_models_in_a_body_reach_nothing_beside_the_allow_list(api: str) -> None:
-    fallbacks: list[dict[str, Any]] = [{"models": ["up/dear"]}, {"fallbacks": ["dear"]}, {"models": ["up/m", "dear"]}]
+    fallbacks: list[dict[str, Any]] = [
+        {"models": ["up/dear"]},
+        {"fallbacks": ["dear"]},
+        {"models": ["up/m", "dear"]},
+        {"tools": [{"type": "openrouter:advisor", "parameters": {"model": "dear"}}], "tool_choice": "required"},
+        {"tools": [{"type": "advisor_20260301", "name": "advisor", "model": "dear"}]},
+        {"tools": [{"type": "image_generation", "model": "dear"}]},
+        {"plugins": [{"id": "fusion", "analysis_models": ["dear"], "model": "dear"}]},
+    ]
     async with shop(Reply(body=whole(api, "Hi", None))) as house:
         people = People(house)
         await people.organization("acme", policy={"models_allow": ["up/m"]})

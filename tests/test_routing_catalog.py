@@ -275,3 +275,29 @@ def test_a_house_model_whose_provider_is_away_is_no_model() -> None:
     assert shown(where) == ["m"]
     with pytest.raises(ModelNotFound):
         where.resolve("g")
+
+
+def test_a_hidden_provider_is_told_by_no_answer() -> None:
+    """Whatever is asked for, the answer is that of a house without it."""
+    free = FreeSettings(hidden=("acme/*",))
+    aliases = {"fast": "acme/only", "slow": "only"}
+    with_it = house({"up": ["large"], "other": ["m"], "acme": ["large", "only", "m"]}, aliases=aliases, free=free)
+    without = house({"up": ["large"], "other": ["m"]}, aliases=aliases)
+    assert shown(with_it) == shown(without) == ["large", "m"]
+    for name in ("large", "only", "acme/only", "acme/made-up", "nobody/made-up", "fast", "slow", "m", "up/x"):
+        told = []
+        for where in (with_it, without):
+            try:
+                where.check_offered(where.resolve(name))
+                told.append(lead(where, name))
+            except ModelNotFound as error:
+                told.append((error.code, ""))
+        assert told[0] == told[1], name
+    assert lead(with_it.unveiled, "acme/only") == ("acme", "only")
+
+
+def test_an_alias_of_a_stealth_model_tells_what_the_model_does() -> None:
+    free = FreeSettings(models={"ours": gift("a/m", stealth=True)})
+    where = house({"a": ["m"]}, aliases={"fast": "ours"}, free=free)
+    entries = {entry.id: entry for entry, _ in where.entries()}
+    assert entries["fast"].house is entries["ours"].house is not None

@@ -129,8 +129,12 @@ class TestOrganizations:
                     status, said = await get(running_, f"/api/organizations/{name}/{what}", key)
                     assert status in (403, 404), name
                     assert "data" not in said
-            # The house's own key is nobody's, and no member.
+            # The house's own key is nobody's, and no member, whoever asks how.
             assert (await get(running_, "/api/organizations/acme/models"))[0] == 403
+            status, said, _ = await running_.post(
+                "/v1/chat/completions", CHAT, headers={"x-trivium-organization": "acme"}
+            )
+            assert (status, said["error"]["code"]) == (403, "not_a_member")
 
     async def test_an_organizations_key_is_good_for_it_alone(self) -> None:
         async with house() as running_:
@@ -169,9 +173,23 @@ class TestProfile:
             await organization(running_, "acme", {"alice": Role.MEMBER})
             await operate(running_, "credits.top_up", account="acme", usd="2.5")
             await operate(running_, "credits.top_up", account="alice", usd="0.000001")
+            await operate(running_, "budgets.set", scope="account:acme", period="total", usd="9")
+            await operate(running_, "budgets.set", scope="member:acme/alice", period="total", usd="1")
+            acting = {"x_kilocode_organizationid": "acme"}
             mine = await get(running_, "/api/profile/balance", key)
-            ours = await get(running_, "/api/profile/balance", key, x_kilocode_organizationid="acme")
-        assert (mine, ours) == ((200, {"balance": 0.000001}), (200, {"balance": 2.5}))
+            told = []
+            for role in Role.MEMBER, Role.ADMIN, Role.OWNER:
+                await operate(running_, "members.set", organization="acme", user="alice", role=role)
+                ours = await get(running_, "/api/profile/balance", key, **acting)
+                _, usage = await get(running_, "/v1/usage", key, **acting)
+                _, profile = await get(running_, "/api/profile", key)
+                scopes = [limit["scope"] for limit in usage["limits"]]
+                told.append((ours[1]["balance"], usage["balance_usd"], profile["organizations"][0]["balance"], scopes))
+            nobodys = key_of(running_, account_id="acme")
+            assert (await get(running_, "/v1/usage", nobodys))[1]["balance_usd"] is None
+        assert mine == (200, {"balance": 0.000001})
+        seen = (2.5, 2.5, 2.5, ["account:acme", "member:acme/alice"])
+        assert told == [(None, None, None, ["member:acme/alice"]), seen, seen]
 
     async def test_where_balances_are_not_kept_it_is_zero(self) -> None:
         async with house() as running_:
@@ -255,10 +273,10 @@ class TestStatistics:
         assert again[1] == said  # counted once a minute
 
     async def test_of_a_stealth_model_nothing_is_told(self) -> None:
-        cloak = '[free.models."house/cloak"]\nroute = "up/gpt"\nstealth = true\n'
+        cloak = '[free.models."house/cloak"]\nroute = "up/gpt"\nstealth = true\n[aliases]\nnick = "house/cloak"\n'
         used = Reply(text="Hi", usage=Usage(input=100, output=100))
         async with running(used, settings=METER + cloak, provider=MODELS) as running_:
-            for model in ("gpt", "house/cloak"):
+            for model in ("gpt", "house/cloak", "nick"):
                 await running_.post("/v1/chat/completions", {**CHAT, "model": model})
             await settled(running_)
             _, said = await get(running_, "/api/modelstats")
@@ -266,7 +284,7 @@ class TestStatistics:
         assert [one["model"] for one in said] == ["gpt"]
         assert said[0]["costPerRequest"] == pytest.approx(0.0018)  # its calls are not among those of who answers
         cloaked = next(one for one in grouped["providers"] if one["slug"] == "trivium")
-        (model,) = cloaked["models"]
         assert "dataPolicy" not in cloaked
-        assert (model["id"], model["pricing"]) == ("house/cloak", {"prompt": "0", "completion": "0"})
-        assert not {"context_length", "supported_parameters"} & model.keys()
+        for model, name in zip(cloaked["models"], ("nick", "house/cloak"), strict=True):
+            assert (model["id"], model["pricing"]) == (name, {"prompt": "0", "completion": "0"})
+            assert not {"context_length", "supported_parameters"} & model.keys()

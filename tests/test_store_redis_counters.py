@@ -143,6 +143,18 @@ class TestGone:
             assert await counted.take([Claim("other", 1)]) is None
             assert await counted.take([Claim("other", 1)]) is not None, "answers belong to their questions again"
 
+    async def test_it_hears_afterwards_of_what_has_ended_meanwhile(self, server: RedisServer) -> None:
+        claim = Claim("at once", 1, 1, 0)
+        async with counting(server.url) as other, counting(server.url, deadline=0.2) as counted:
+            assert await counted.take([claim], "a") is None
+            with server.standing_still():
+                # Asked for while it stands still: the answer is no, though Redis reads the question later.
+                assert await counted.take([claim], "b") is not None
+                counted.leave([claim.key], "a")
+                assert counted.state.counters == "memory"
+            await until(lambda: counted.state.counters == "redis")
+            await soon(lambda: _passes(other, claim, "c"))
+
     async def test_one_that_is_not_there_at_the_start_is_found_later(self, server: RedisServer) -> None:
         server.stop()
         async with counting(server.url) as counted:

@@ -167,7 +167,7 @@ class TestForgetting:
                     " VALUES (?, ?, 'of anna', 'h', 1, ?, ?)",
                     (id, id.encode(), revoked, user),
                 )
-            assert retention.forget_owner(tx, "user_1") == 1
+            assert retention.forget_owner(tx, "user_1", 9) == 1
         assert rows(database, "SELECT id, name, user_id FROM keys ORDER BY id") == [
             ("a", "erased", None),
             ("b", "of anna", "user_1"),

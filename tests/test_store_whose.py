@@ -57,17 +57,22 @@ def test_keys_are_the_organizations_and_the_users(filled: Database, whose: Whose
 @pytest.mark.parametrize("whose", ASKED)
 def test_calls_are_those_for_it_else_those_that_it_paid_or_that_its_keys_made(filled: Database, whose: Whose) -> None:
     nobody = ("", None)
-    made = [(key, paid, by) for key in KEYS for paid in ("acme", "blue", *nobody) for by in ("acme", "a_me", *nobody)]
+    made = [
+        (key, paid, by)
+        for key in [*KEYS, "tok_ann"]
+        for paid in ("acme", "blue", *nobody)
+        for by in ("acme", "a_me", *nobody)
+    ]
     call = "SELECT CAST(? AS TEXT) AS key_id, CAST(? AS TEXT) AS account_id, CAST(? AS TEXT) AS organization_id"
     table = " UNION ALL ".join(call for _ in made)
-    where, values = calls(whose)
+    where, values = calls(whose, f"tok_{whose.user}")
     said = [value for call in made for value in call]
     found = rows(
         filled, f"SELECT key_id, account_id, organization_id FROM ({table}) AS c WHERE {where}", *said, *values
     )
 
     def is_theirs(key: str, account: str | None, organization: str | None) -> bool:
-        payer, user = KEYS[key]
+        payer, user = KEYS.get(key, (None, "ann"))
         return whose.organization in {None, organization or account or payer} and whose.user in {None, user}
 
     assert sorted(map(str, found)) == sorted(str(call) for call in made if is_theirs(*call))

@@ -196,6 +196,17 @@ class TestRender:
         assert [loss.field for loss in done.losses] == [name]
 
     @pytest.mark.parametrize("api", [Api.CHAT, Api.RESPONSES, Api.MESSAGES])
+    def test_a_preset_is_refused_however_it_is_named(self, api: Api) -> None:
+        for request, param in (
+            (ask(api, preset="mine"), "preset"),
+            (parse(api, b'{"model":"openrouter/openai/gpt-5@Preset/mine"}'), "model"),
+            (parse(api, b'{"model":"openrouter/@preset/mine"}'), "model"),
+        ):
+            with pytest.raises(FieldUnsupported) as raised:
+                check_stateless(request)
+            assert raised.value.param == param
+
+    @pytest.mark.parametrize("api", [Api.CHAT, Api.RESPONSES, Api.MESSAGES])
     def test_where_a_request_goes_is_not_the_clients_to_say(self, api: Api) -> None:
         with pytest.raises(FieldUnsupported) as raised:
             check_stateless(ask(api, providerOptions={"gateway": {"models": ["dear/one"]}}))

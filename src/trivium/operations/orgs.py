@@ -7,6 +7,7 @@ from typing import Annotated
 
 import msgspec
 
+from trivium.errors import OperationError
 from trivium.operations.table import (
     EVERY_ROLE,
     OFFICERS,
@@ -81,6 +82,11 @@ class SetMember(OneMember, frozen=True, kw_only=True):
     role: Role
 
 
+class AcceptInvitation(OneMember, frozen=True, kw_only=True):
+    role: Role | None = None
+    """The one that is agreed to: refused where the invitation is for another by now. The house may leave it out."""
+
+
 class Removed(msgspec.Struct, frozen=True, kw_only=True):
     id: str
     """Of what is there no more."""
@@ -128,7 +134,7 @@ class OrganizationOperations:
                 changes=True,
             ),
             "members.accept": Op(
-                arguments=OneMember,
+                arguments=AcceptInvitation,
                 result=Membership,
                 act=self._accept,
                 needs=Needs(own=EVERY_ROLE, invited=True),
@@ -171,13 +177,15 @@ class OrganizationOperations:
 
     async def _set_settings(self, query: SetSettings, actor: Actor) -> VersionedSettings:
         """Who is not of the house may lower limits, and raise none above what is in force."""
-        version = query.version
-        if not actor.house:
-            before = await self._store.organizations.get(query.organization)
-            house = (await self._store.house.get()).settings
-            within(query.settings.limits, before.settings.limits, house.organization_limits)
-            version = before.version if version is None else version
-        setting = self._store.organizations.set_settings(query.organization, query.settings, version, actor.id)
+        house = (await self._store.house.get()).settings
+
+        def check(before: OrganizationSettings) -> None:
+            if not actor.house:
+                within(query.settings.limits, before.limits, house.organization_limits)
+
+        setting = self._store.organizations.set_settings(
+            query.organization, query.settings, query.version, actor.id, check
+        )
         return await told(_versioned, setting)
 
     async def _members(self, query: OfOrganization, _: Actor) -> Listed[Membership]:
@@ -192,8 +200,10 @@ class OrganizationOperations:
             query.organization, query.user, query.role, actor.id, may, house=actor.house
         )
 
-    async def _accept(self, query: OneMember, actor: Actor) -> Membership:
-        return await self._store.organizations.accept(query.organization, query.user, actor.id)
+    async def _accept(self, query: AcceptInvitation, actor: Actor) -> Membership:
+        if query.role is None and not actor.house:
+            raise OperationError("Say which `role` is agreed to: the one of the invitation.")
+        return await self._store.organizations.accept(query.organization, query.user, actor.id, query.role)
 
     async def _invitations(self, query: OfUser, _: Actor) -> Listed[Membership]:
         rows = await self._store.organizations.invitations(query.user, query.page())
@@ -222,7 +232,9 @@ class OrganizationOperations:
 
     async def _remove_project(self, query: OneProject, actor: Actor) -> Removed:
         removing = self._store.organizations.remove_project(query.organization, query.project, actor.id)
-        return await told(lambda _: Removed(id=query.project), removing)
+        removed = await told(lambda _: Removed(id=query.project), removing)
+        await self._store.ledger.load()
+        return removed
 
 
 def _versioned(organization: OrganizationRow) -> VersionedSettings:

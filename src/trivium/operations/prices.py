@@ -149,7 +149,7 @@ class PriceOperations:
         return [self._shown(name, query.account_id, time_ms) for name in named]
 
     def _shown(self, name: str, account_id: str | None, time_ms: int) -> dict[str, Any]:
-        target = self._catalog().resolve(name)
+        target = self._catalog().unveiled.resolve(name)
         book = self._book()
         limits = book.limits(target.provider, target.model)
         quote = book.quote(target.provider, target.model, account_id, time_ms)
@@ -194,7 +194,7 @@ class PriceOperations:
 
     async def _history(self, query: History, _: Actor) -> dict[str, Any]:
         try:
-            target = self._catalog().resolve(query.model)
+            target = self._catalog().unveiled.resolve(query.model)
             name = f"{target.provider.name}/{target.model}"
         except RequestError:
             name = query.model

@@ -131,5 +131,9 @@ async def _forget(store: Store, kind: str, id: str) -> tuple[int, int]:
         after = ids[-1]
         count += await writer.run(lambda tx, ids=ids: retention.forget(tx, ids))  # type: ignore[misc]
         await asyncio.sleep(_REST)
-    live = await writer.run(lambda tx: retention.forget_owner(tx, id)) if kind == "user" else 0
+    if kind != "user":
+        return count, 0
+    now = store.clock.now_ms()
+    live = await writer.run(lambda tx: retention.forget_owner(tx, id, now))
+    await store.secrets.load()
     return count, live

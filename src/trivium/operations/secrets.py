@@ -11,6 +11,7 @@ from trivium.operations.table import Actor, Arguments, Op, Table
 from trivium.store.envelopes import FILE, Keyring, read_keys, with_new_key, write_keys
 from trivium.store.rotation import Rotated, Status, rotate, status
 from trivium.store.secrets import Secrets
+from trivium.store.sql import Writing
 
 
 class Rotate(Arguments, frozen=True, kw_only=True):
@@ -41,10 +42,15 @@ class SecretOperations:
         async with self._rotating:
             if query.new:
                 await asyncio.to_thread(self._make_key)
+                await self._secrets.change(lambda tx: self._note_key(tx, actor))
             return await rotate(self._secrets, actor.id)
 
     async def status(self, _: SecretStatus, __: Actor) -> list[Status]:
         return await status(self._secrets)
+
+    def _note_key(self, tx: Writing, actor: Actor) -> None:
+        """Also where no secret is there yet that could be put under it."""
+        self._secrets.note(tx, actor.id, "secrets.rotate", self._secrets.ring.current, after={"new_key": True})
 
     def _make_key(self) -> None:
         """The old ones stay in the file: whatever is not yet under the new one needs them, and so do backups."""

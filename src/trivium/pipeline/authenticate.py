@@ -38,8 +38,7 @@ async def authenticate(headers: Mapping[bytes, bytes], client_ip: str | None, de
 
 async def acting(caller: Caller, headers: Mapping[bytes, bytes], deps: Deps) -> Caller:
     """The caller, for the organization that the headers name if they name one. Raises Forbidden, StoreUnavailable."""
-    owned = caller.user_id is not None or caller.organization is not None
-    if owned and (organization_id := first(headers, ORGANIZATION)) is not None:
+    if (organization_id := first(headers, ORGANIZATION)) is not None:
         check_blocked(caller)
         return await _acting_for(caller, organization_id, deps)
     return caller
@@ -65,11 +64,14 @@ async def _looked_up(credential: str, deps: Deps) -> Caller | None:
 
 
 async def _acting_for(caller: Caller, organization_id: str, deps: Deps) -> Caller:
-    """A user's key is good for organizations that the user is a member of; an organization's key for it alone."""
+    """A user's key is good for organizations that the user is a member of; an organization's key for it alone, and one
+    that belongs to nobody for none."""
     if caller.organization is not None:
         if caller.organization.id == organization_id:
             return caller
         raise NotAMember(f"The API key belongs to {caller.organization.id}, and cannot be used for another one.")
+    if caller.user_id is None:
+        raise NotAMember(f"The API key belongs to nobody who could be a member of {organization_id[:100]!r}.")
     acting = await deps.keys.acting_for(caller, organization_id)
     if acting is None:
         raise NotAMember(f"The key's user is no member of an organization {organization_id[:100]!r}.")

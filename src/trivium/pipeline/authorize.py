@@ -4,8 +4,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 from trivium.canon.api import Api
-from trivium.errors import RequestError
+from trivium.errors import ModelNotFound, RequestError
 from trivium.pipeline.call import Call
 from trivium.pipeline.custom import custom_entries
 from trivium.pipeline.deps import Deps
@@ -15,7 +18,7 @@ from trivium.policy.access import as_told, check_api, check_model, check_provide
 from trivium.policy.caller import Caller, Policy
 from trivium.policy.free import ANONYMOUS, check_house_model
 from trivium.providers.provider import Provider
-from trivium.routing.catalog import ModelEntry, Target
+from trivium.routing.catalog import ModelEntry, Target, not_found
 
 
 def check_call(caller: Caller | None, call: Call, deps: Deps) -> None:
@@ -54,6 +57,15 @@ def is_told(caller: Caller | None, provider: Provider) -> bool:
 
 def _data_at(provider: Provider, policy: Policy) -> tuple[bool, bool]:
     return as_told(policy, provider.honours, collects=provider.collects_data, retains=provider.retains_data)
+
+
+@contextmanager
+def named(name: str) -> Iterator[None]:
+    """What does not exist is told by the name that was sent, which may lead to another."""
+    try:
+        yield
+    except ModelNotFound:
+        raise not_found(name) from None
 
 
 def visible_entries(caller: Caller | None, time_ms: int, deps: Deps) -> list[ModelEntry]:

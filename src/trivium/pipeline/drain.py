@@ -26,6 +26,8 @@ async def to_its_end(
         await asyncio.shield(task)
     except asyncio.CancelledError:
         ear.deaf = run.left = True
+        if run.limited is not None:
+            run.limited.leave()
         try:
             await asyncio.wait([task], timeout=limit)
         finally:

@@ -47,7 +47,9 @@ def is_counted(caller: Caller | None, found: Target | RequestError) -> bool:
     return caller is None or (isinstance(found, Target) and found.free)
 
 
-async def check_free(call: Call, caller: Caller | None, name: str, found: Target | RequestError, deps: Deps) -> None:
+async def check_free(  # noqa: PLR0917
+    call: Call, caller: Caller | None, name: str, found: Target | RequestError, run: Run, deps: Deps
+) -> None:
     """Counts the request of a free model, or of a caller without a key. Raises RateLimited, FreeLimitReached,
     CredentialMissing."""
     if caller is None:
@@ -68,6 +70,17 @@ async def check_free(call: Call, caller: Caller | None, name: str, found: Target
         raise refused_by(denial, deps.free)
     if refused:
         raise key_needed(name, deps.free)
+    now_ns = deps.clock.monotonic_ns()
+    run.free = (*run.free, *((claim, now_ns) for claim in claims))
+
+
+def give_back(run: Run, deps: Deps) -> None:
+    """A call that is refused by a later check, before any upstream has heard of it, counts for nothing."""
+    if run.free and run.queue_us is None:
+        for claim, taken_ns in run.free:
+            ago_ms = (deps.clock.monotonic_ns() - taken_ns) // 1_000_000
+            deps.counters.add_to((claim.key,), -claim.amount, claim.window_s, ago_ms)
+        run.free = ()
 
 
 def check_anonymous(name: str | None, found: Target | RequestError | None, time_ms: int, deps: Deps) -> None:

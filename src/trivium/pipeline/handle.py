@@ -17,7 +17,7 @@ from trivium.pipeline.count import count
 from trivium.pipeline.deps import Deps
 from trivium.pipeline.drain import DRAIN, to_its_end
 from trivium.pipeline.forward import prepare, way_to
-from trivium.pipeline.free import check_free, find, is_counted
+from trivium.pipeline.free import check_free, find, give_back, is_counted
 from trivium.pipeline.hold import account_of, begin
 from trivium.pipeline.house import exchange_of
 from trivium.pipeline.legs import legs_of
@@ -59,6 +59,7 @@ async def handle(call: Call, body: Body, reply: Reply, deps: Deps) -> None:
         except asyncio.CancelledError:
             run.left = True
         except TriviumError as error:
+            give_back(run, deps)
             await fail(error, call, reply, run)
         except Exception as error:
             _LOG.exception("request %s", call.id)
@@ -86,7 +87,7 @@ async def _admitted(call: Call, body: Body, reply: Reply, run: Run, deps: Deps) 
     auto = deps.autos.get(request.model)
     found = find(key, request.model, deps, run) if auto is None else await lead(auto, call, request, run, deps)
     if is_counted(key, found):
-        await check_free(call, key, request.model, found, deps)
+        await check_free(call, key, request.model, found, run, deps)
     run.account_id = account_of(key, deps) if key is not None else None
     check_call(key, call, deps)
     check_stateless(request)
@@ -155,6 +156,9 @@ async def _screened(call: Call, request: Request, asked: Target, run: Run, deps:
     """Where the call goes after it was looked at for abuse."""
     run.target = target = await screen(call, request, asked, run, deps)
     if target is not asked:
+        give_back(run, deps)
+        if is_counted(run.key, target):
+            await check_free(call, run.key, request.model, target, run, deps)
         await readmit(call, request, target, run, deps)
     return target
 

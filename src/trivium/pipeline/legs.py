@@ -10,7 +10,7 @@ import msgspec
 
 from trivium.canon.api import Kind, Solo
 from trivium.errors import PriceUnknown, RequestError
-from trivium.pipeline.authorize import check_target
+from trivium.pipeline.authorize import check_target, named
 from trivium.pipeline.auto import stand_in
 from trivium.pipeline.call import Call, Operation
 from trivium.pipeline.deps import Deps
@@ -80,7 +80,8 @@ def _main(call: Call, request: Request, target: Target, run: Run, deps: Deps) ->
     routes, why_not = _in_emergency(call.api, routes, deps)
     open_, refused, error = _permitted(routes, run, deps)
     if not open_:
-        raise error or AssertionError(target)
+        with named(request.model):
+            raise error or AssertionError(target)
     open_ = serving(call.api, open_)
     canary = _canary(request, routes[0], run, deps) if run.own is None else None
     found = plan(open_, _asked(call, request, target, run, deps), deps.health, now_ms(deps), canary)
@@ -164,13 +165,14 @@ async def _fallback(call: Call, name: str, request: Request, run: Run, deps: Dep
     name = await stand_in(name, call, request, run, deps)
     found, own = find_way(run.key, name, run.call.api, deps)
     if is_counted(run.key, found):
-        await check_free(call, run.key, name, found, deps)
+        await check_free(call, run.key, name, found, run, deps)
     if isinstance(found, RequestError):
         raise found
     routes = deps.catalog.routes(found) if own is None else (found,)
     open_, _, error = _permitted(routes, run, deps)
     if error is not None and not open_:
-        raise error
+        with named(name):
+            raise error
     open_ = serving(call.api, open_)
     order = plan(open_, _asked(call, request, found, run, deps), deps.health, now_ms(deps))
     return [Leg(choice.target, own, f"the client's fallback: {choice.why}") for choice in order.tried]

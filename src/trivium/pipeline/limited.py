@@ -6,8 +6,11 @@ from trivium.canon.usage import Usage
 from trivium.clock import Clock
 from trivium.pipeline.call import Headers
 from trivium.pipeline.deps import Counters
+from trivium.policy.counters import Claim
 from trivium.policy.limits import MINUTE_S, Rules
 
+Counted = tuple[tuple[Claim, int], ...]
+"""What was counted, and when, in nanoseconds."""
 _NONE = Usage()
 _OURS = (b"x-ratelimit-", b"anthropic-ratelimit-")
 

@@ -174,8 +174,8 @@ def of_own_key(caller: Caller, name: str, target: Target | None, api: Kind, deps
 
 
 def _own_route(caller: Caller, name: str, target: Target | None, api: Kind, deps: Deps) -> tuple[Own, Target] | None:
-    if target is not None and target.house is not None:
-        return None  # who answers there is the house's business
+    if target is not None and _stays(target, deps):
+        return None
     having = own_vendors(caller, deps)
     named = deps.catalog.aliases.get(name, name)
     found = match(named, having)
@@ -201,6 +201,14 @@ def _with_own_key(  # noqa: PLR0917
         also += alias_names(name)
     own = Own(own_owner(caller) or "", found, door, through_house)
     return own, Target(provider, model, also=also)
+
+
+def _stays(target: Target, deps: Deps) -> bool:
+    """Whether the house answers in any case: its models are its business, and what it gives away nobody need pay."""
+    if not target.free:
+        return False
+    quote = deps.prices.quote(target.provider, target.model, None, deps.clock.now_ms())
+    return target.given_away(quote) or (quote is not None and quote.free)
 
 
 def _names(found: Match, having: Mapping[str, bool], deps: Deps, *, at_vercel: bool) -> tuple[str, ...]:

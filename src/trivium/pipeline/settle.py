@@ -27,7 +27,7 @@ from trivium.money import nano_text
 from trivium.pipeline.call import Call, Operation, client_app
 from trivium.pipeline.deps import Deps
 from trivium.pipeline.journey import STRAIGHT
-from trivium.pipeline.limited import Limited
+from trivium.pipeline.limited import Counted, Limited
 from trivium.pipeline.screening import UNCHECKED, Screened
 from trivium.pipeline.words import Words, columns
 from trivium.policy.caller import Caller
@@ -52,6 +52,7 @@ _LONGEST_MESSAGE = 2000
 class Run:
     """What is known of a call so far. Use as a context manager around the whole call."""
 
+    free: Counted = ()  # what it counts in limits of free models, and since when (nanoseconds)
     once: Once | None = None
     told: tuple[str, str] | None = None
     """Code and message of the error that the client was told."""
@@ -93,8 +94,7 @@ class Run:
         self.queue_us: int | None = None
         self.ttfb_us: int | None = None
         self.first_token_us: int | None = None
-        self.request_bytes = self.response_bytes = 0
-        self._held = 0
+        self.request_bytes = self.response_bytes = self._held = 0
         self.limited: Limited | None = None
         """What it counts in limits; None: it has none."""
         self.started = False

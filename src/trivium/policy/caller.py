@@ -14,6 +14,7 @@ from typing import Annotated, Literal
 import msgspec
 
 from trivium.canon import wildcard
+from trivium.providers.vendors import plain
 
 Count = Annotated[int, msgspec.Meta(ge=0, le=10**12)]
 Pattern = Annotated[str, msgspec.Meta(min_length=1, max_length=300)]
@@ -139,11 +140,12 @@ class Caller(msgspec.Struct, frozen=True, kw_only=True):
 @lru_cache(10_000)
 def names_of(provider: str, model: str) -> tuple[str, ...]:
     """The names by which lists may mean a model: `provider/model` and the upstream's own id, each with and without the
-    suffix that gateways put behind a colon (`:free`, `:online`). In small letters and without blanks around: upstreams
-    overlook both, and so would whoever wants past a list."""
+    suffix that gateways put behind a colon (`:free`, `:online`), and without any of their marks (`~`, `@preset/...`).
+    In small letters and without blanks around: upstreams overlook both, and so would whoever wants past a list."""
     provider, model = provider.lower(), model.strip().lower()
     bare = model.partition(":")[0].rstrip()
-    return tuple(dict.fromkeys((f"{provider}/{bare}", bare, f"{provider}/{model}", model)))
+    ids = [id for id in (bare, model, plain(model)) if id]
+    return tuple(dict.fromkeys(name for id in ids for name in (f"{provider}/{id}", id)))
 
 
 @lru_cache(10_000)

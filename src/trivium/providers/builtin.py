@@ -117,11 +117,10 @@ def _honours(said: Said, *, elsewhere: bool) -> frozenset[str]:
     """What it keeps to when a request asks for it: as its operator says, else as the gateway promises at its own
     address; not where the operator says that it collects or retains in any case."""
     given = said.given
-    if given.honours is not None:
-        return frozenset(given.honours)
     denied = {COLLECTION: given.collects_data, ZDR: given.retains_data}
     promised = frozenset() if elsewhere else HONOURS.get(said.kind, frozenset())
-    return promised - {name for name, keeps in denied.items() if keeps}
+    told = promised if given.honours is None else frozenset(given.honours)
+    return told - {name for name, keeps in denied.items() if keeps}
 
 
 def _at(said: Said, door: Door, apis: frozenset[Kind], by: Access, common: Mapping[str, object]) -> Provider:

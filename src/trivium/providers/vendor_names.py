@@ -13,7 +13,7 @@ from itertools import product
 
 import msgspec
 
-from trivium.providers.vendors import GATEWAYS, VENDORS, Match, match, match_served
+from trivium.providers.vendors import GATEWAYS, VENDORS, Match, match, match_served, plain
 from trivium.providers.vercel import VERCEL_IDS, vercel_id
 
 _PLACES = 4
@@ -48,15 +48,16 @@ _NOTHING = Beside()
 def known_as(vendor: str, model: str, beside: Beside = _NOTHING) -> tuple[str, ...]:
     """The names of a vendor's model, in small letters."""
     model = model.strip()
-    plain = model.partition(":")[0].rstrip()
+    bare = model.partition(":")[0].rstrip()
     if vendor in GATEWAYS:
-        made = match(plain, _MAKERS)
-        names = [*(f"{by}/{id}" for by in (vendor, *beside.gateways) for id in (plain, model)), plain, model]
+        made = match(plain(model), _MAKERS)
+        ids = [id for id in (plain(model), bare, model) if id]
+        names = [*(f"{by}/{id}" for by in (vendor, *beside.gateways) for id in ids), *ids]
         return _small([*names, *(known_as(made.vendor, made.model) if made is not None else ())])
-    ids = [*_one_at_vercel(vendor, model), *_one_at_vercel(vendor, plain)] if beside.at_vercel else [model, plain]
-    bare = [id for one in dict.fromkeys(ids) for id in spellings(vendor, one)]
-    named = [f"{space}/{id}" for space in (*(VENDORS[vendor].namespaces or (vendor,)), *beside.own) for id in bare]
-    return _small([*named, *bare, *(f"{gateway}/{name}" for gateway in beside.gateways for name in (*named, *bare))])
+    ids = [*_one_at_vercel(vendor, model), *_one_at_vercel(vendor, bare)] if beside.at_vercel else [model, bare]
+    spelt = [id for one in dict.fromkeys(ids) for id in spellings(vendor, one)]
+    named = [f"{space}/{id}" for space in (*(VENDORS[vendor].namespaces or (vendor,)), *beside.own) for id in spelt]
+    return _small([*named, *spelt, *(f"{gateway}/{name}" for gateway in beside.gateways for name in (*named, *spelt))])
 
 
 @lru_cache(10_000)
@@ -74,7 +75,7 @@ def called_at(there: str, kind: str, provider: str, model: str) -> tuple[str, ..
 
 
 def _made_by(kind: str, provider: str, model: str) -> Match | None:
-    return match_served(kind, provider, model.strip().lower().partition(":")[0].rstrip(), _MAKERS)
+    return match_served(kind, provider, plain(model).lower(), _MAKERS)
 
 
 def _one_at_vercel(vendor: str, model: str) -> list[str]:

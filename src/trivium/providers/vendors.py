@@ -159,15 +159,21 @@ class Match(msgspec.Struct, frozen=True):
     """The vendor's own id."""
 
 
+def plain(model: str) -> str:
+    """A model's id without what OpenRouter lets callers put around it: `~` before the name of a newest version, a
+    preset behind `@`, a variant behind a colon (openrouter.ai/docs: "Presets", "Model Variants")."""
+    return model.partition("@")[0].partition(":")[0].strip().removeprefix("~").strip()
+
+
 def match(name: str, having: Collection[str]) -> Match | None:
-    """Whose model a name means, of the vendors in `having`. What is free at a gateway nobody need pay for."""
+    """Whose model a name means, of the vendors in `having`."""
     if len(name) > _ORDINARY:
         return None
-    if name.endswith(":free"):
-        having = [vendor for vendor in having if vendor in GATEWAYS]
+    marked, unmarked = name, name.partition("@preset/")[0].removeprefix("~")
     for vendor in having:
         if vendor not in VENDORS:
             continue
+        name = marked if vendor in GATEWAYS else unmarked
         names, bare = _PATTERNS[vendor]
         if (found := names.fullmatch(name)) is not None:
             return Match(vendor, _own_id(vendor, found[1]))

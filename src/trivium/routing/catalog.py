@@ -128,29 +128,41 @@ class Catalog(msgspec.Struct, frozen=True, dict=True):
     hidden: tuple[re.Pattern[str], ...]
 
     def resolve(self, name: str) -> Target:
-        """Raises ModelNotFound, or ModelAmbiguous naming the candidates."""
+        """What is hidden is in nobody's way: a name leads there where it leads nowhere else, for auto models, and
+        `check_offered` says of it that it does not exist. Raises ModelNotFound, ModelAmbiguous naming candidates."""
         if (aliased := self.aliases.get(name)) is not None:
-            target = self._resolve(aliased)
+            target = self._resolve(aliased, name)
             return msgspec.structs.replace(target, also=target.also + alias_names(name))
-        return self._resolve(name)
+        return self._resolve(name, name)
+
+    @property
+    def unveiled(self) -> Catalog:
+        """With nothing hidden, for the operator."""
+        return msgspec.structs.replace(self, hidden=())
 
     def names_at_providers(self, name: str) -> tuple[str, ...]:
         """`provider/name` of all that may serve a name which does not say so itself."""
         return tuple(f"{provider.lower()}/{name.lower()}" for provider in self._candidates(name))
 
-    def _resolve(self, name: str) -> Target:
+    def _resolve(self, name: str, called: str) -> Target:
         if (ours := self.house.get(name)) is not None and ours.provider in self.providers:
             return Target(self.providers[ours.provider], ours.model, house=ours, free=True)
         if routes := self.routed.get(name):
             return routes[0]
+        direct = None
         provider, slash, model = name.partition("/")
         if slash and model and provider in self.providers:
-            return self._target(provider, model)
-        candidates = self._candidates(name)
+            direct = self._target(provider, model)
+            if not self.is_hidden(direct):
+                return direct
+        candidates = self._seen_at(name)
+        if not candidates and direct is not None:
+            return direct
+        candidates = candidates or self._candidates(name)[:1]
         if len(candidates) == 1:
             return self._target(candidates[0], name)
         if not candidates:
-            raise _not_found(name)
+            raise not_found(called)
         choices = ", ".join(f"`{candidate}/{_short(name)}`" for candidate in candidates)
         raise ModelAmbiguous(f"Several providers serve `{_short(name)}`. Name one of {choices}.", param="model")
 
@@ -178,7 +190,7 @@ class Catalog(msgspec.Struct, frozen=True, dict=True):
     def check_offered(self, target: Target) -> None:
         """Raises ModelNotFound for what is hidden, ModelEnded for what was free once."""
         if not target.led and self.is_hidden(target):
-            raise _not_found(target.public)
+            raise not_found(target.public)
         if target.house is not None and target.house.said.disabled:
             raise ModelEnded(
                 f"The free period for this model has ended: `{target.public}`. GET /v1/models lists the models.",
@@ -191,10 +203,11 @@ class Catalog(msgspec.Struct, frozen=True, dict=True):
         found: dict[str, tuple[ModelEntry, Target]] = {}
         for alias in self.aliases:
             with suppress(ModelNotFound, ModelAmbiguous):
-                found[alias] = ModelEntry(alias, _OURS), self.resolve(alias)
+                target = self.resolve(alias)
+                found[alias] = _entry_of_ours(alias, target.house), target
         for id, ours in self.house.items():
             with suppress(ModelNotFound, ModelAmbiguous):
-                found[id] = _house_entry(ours), self.resolve(id)
+                found[id] = _entry_of_ours(id, ours), self.resolve(id)
         told = {(provider, entry.id): entry for provider, entry in self.models} if self.routed else {}
         for id, (target, *_) in self.routed.items():
             if target.routed is not None and id == target.routed.id:
@@ -226,7 +239,14 @@ class Catalog(msgspec.Struct, frozen=True, dict=True):
         """Whether a bare id leads to this provider."""
         prefix, _, rest = name.partition("/")
         taken = name in self.aliases or name in self.house or name in self.routed or (rest and prefix in self.providers)
-        return not taken and self._candidates(name) == (provider,)
+        return not taken and self._seen_at(name) == (provider,)
+
+    def _seen_at(self, name: str) -> tuple[str, ...]:
+        """The providers that may serve a bare id, but those where it is hidden."""
+        candidates = self._candidates(name)
+        if not self.hidden:
+            return candidates
+        return tuple(one for one in candidates if not self.is_hidden(self._target(one, name)))
 
     def _candidates(self, name: str) -> tuple[str, ...]:
         exact = self.serving.get(name, ())
@@ -313,10 +333,13 @@ def alias_names(alias: str) -> tuple[str, ...]:
     return tuple(dict.fromkeys((alias.partition(":")[0].rstrip(), alias)))
 
 
-def _house_entry(ours: HouseModel) -> ModelEntry:
-    said = ours.said
+def _entry_of_ours(id: str, model: HouseModel | None) -> ModelEntry:
+    """A name that the house made up, and the model of the house that it means, if it does."""
+    if model is None:
+        return ModelEntry(id, _OURS)
+    said = model.said
     return ModelEntry(
-        ours.id, _OURS, display_name=said.name, context=said.context, output_limit=said.output_limit, house=ours
+        id, _OURS, display_name=said.name, context=said.context, output_limit=said.output_limit, house=model
     )
 
 
@@ -335,7 +358,7 @@ def _routed_entry(model: RoutedModel, listed: ModelEntry | None) -> ModelEntry:
     )
 
 
-def _not_found(name: str) -> ModelNotFound:
+def not_found(name: str) -> ModelNotFound:
     return ModelNotFound(
         f"The model `{_short(name)}` does not exist. GET /v1/models lists the models; "
         "`provider/model` names one that is not listed.",

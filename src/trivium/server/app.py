@@ -20,7 +20,7 @@ from trivium.errors import (
     UpgradeRefused,
 )
 from trivium.pipeline.authenticate import authenticate
-from trivium.pipeline.authorize import check_any
+from trivium.pipeline.authorize import check_any, named
 from trivium.pipeline.call import Call, Headers, Operation, by_name
 from trivium.pipeline.deps import Deps, Now
 from trivium.pipeline.explain import answer
@@ -135,7 +135,8 @@ class App:
             return msgspec.json.encode({"object": "list", "data": models})
         if isinstance(found, RequestError):
             raise found
-        check_any(caller, found, deps)
+        with named(model):
+            check_any(caller, found, deps)
         entry = entry_of(entries, found, model)
         described = listing.model(entry, found, caller, call)
         return anthropic_model(described, entry) if anthropic else msgspec.json.encode(described)

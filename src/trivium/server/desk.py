@@ -16,6 +16,7 @@ from typing import Any
 from trivium.errors import CredentialMissing, NoDefaultModel, NotAMember, RequestError
 from trivium.metering.prices import MILLION
 from trivium.money import NANO
+from trivium.operations.table import BILLS
 from trivium.pipeline.authenticate import authenticate
 from trivium.pipeline.authorize import check_any, visible_entries
 from trivium.pipeline.auto import auto_entries
@@ -38,6 +39,8 @@ from trivium.store.store import Store
 
 _ORGANIZATIONS = re.compile(r"/api/organizations/([^/]+)(/models|/defaults)")
 _PERIODS = {"day": "daily", "week": "weekly", "month": "monthly", "total": "total"}
+_PERSONAL = ("key:", "user:", "member:")
+"""Budgets that count the caller's own calls alone."""
 _STATISTICS_MS = 30 * 24 * HOUR_MS
 _STATISTICS_KEPT_NS = 60 * 10**9
 
@@ -122,7 +125,12 @@ class Desk:
         return {
             "user": {**(user or {"id": caller.id, "name": caller.name, "email": ""}), "image": None},
             "organizations": [
-                {"id": one.organization_id, "name": one.name, "role": one.role, "balance": one.free_nano / NANO}
+                {
+                    "id": one.organization_id,
+                    "name": one.name,
+                    "role": one.role,
+                    "balance": one.free_nano / NANO if one.role in BILLS else None,
+                }
                 for one in memberships
             ],
             "selectedOrganizationId": caller.organization.id if caller.organization else None,
@@ -130,12 +138,15 @@ class Desk:
         }
 
     async def balance(self, caller: Caller, _call: Call) -> Any:
-        """A number in any case, for clients that compute with it; 0 where balances are not kept."""
-        return {"balance": await self._balance(caller) or 0}
+        """A number for clients that compute with it, 0 where balances are not kept; null for whom it does not
+        concern."""
+        return {"balance": (await self._balance(caller) or 0) if _sees_bills(caller) else None}
 
     async def usage(self, caller: Caller, call: Call) -> Any:
-        """Budgets and limits that count this caller's calls, and the balance; null where balances are not charged."""
-        budgets = await self._store.own.budgets(scopes_of(caller, account_of(caller, self._deps)))
+        """Budgets and limits that count this caller's calls, and the balance, null where balances are not charged. Of
+        what an organization's calls cost together only those hear who see its bills."""
+        scopes, bills = scopes_of(caller, account_of(caller, self._deps)), _sees_bills(caller)
+        budgets = await self._store.own.budgets([one for one in scopes if bills or one.startswith(_PERSONAL)])
         rates = {
             "key": caller.limits,
             "user": caller.user_limits,
@@ -145,7 +156,7 @@ class Desk:
             "limits": [_limit(budget, call.time_ms) for budget in budgets],
             "rate_limits": {whose: limits for whose, limits in rates.items() if limits},
             "plan": None,
-            "balance_usd": await self._balance(caller),
+            "balance_usd": await self._balance(caller) if bills else None,
         }
 
     async def providers(self, caller: Caller | None, call: Call) -> Any:
@@ -233,6 +244,12 @@ _PATHS: Mapping[str, _Answer] = {
     "/api/modelstats": Desk.statistics,
 }
 _OF_ORGANIZATION: Mapping[str, _Answer] = {"/models": Desk.models, "/defaults": Desk.defaults}
+
+
+def _sees_bills(caller: Caller) -> bool:
+    """As over the admin API: whoever pays alone does, of an organization those with a role for it, and no key of
+    nobody's, which any member may hold."""
+    return caller.organization is None or caller.role in BILLS
 
 
 def _limit(budget: OwnBudget, now_ms: int) -> dict[str, Any]:

@@ -160,7 +160,8 @@ def _of_the_house(entry: ModelEntry, said: FreeModelSettings) -> _Known:
 def entry_of(entries: Sequence[ModelEntry], target: Target, name: str) -> ModelEntry:
     """The entry of this name, or one for a name that is not listed."""
     known = (entry for entry in entries if entry.id == name)
-    return next(known, None) or ModelEntry(name, target.provider.name if target.house is None else "trivium")
+    owner = target.provider.name if target.house is None else "trivium"
+    return next(known, None) or ModelEntry(name, owner, house=target.house)
 
 
 def targets(

@@ -19,12 +19,13 @@ from trivium.errors import SecretUnreadable, StoreUnavailable, TriviumError
 from trivium.operations.discover import ask
 from trivium.pipeline.authorize import is_open
 from trivium.pipeline.deps import Deps, Now
-from trivium.pipeline.own import of_own_key, own_owner, own_vendors
+from trivium.pipeline.free import find
+from trivium.pipeline.own import own_owner, own_vendors
 from trivium.policy.caller import Caller
 from trivium.providers.credential import Credential
 from trivium.providers.provider import Provider
 from trivium.providers.vendors import door_of, provider_of, with_key
-from trivium.routing.catalog import ModelEntry
+from trivium.routing.catalog import ModelEntry, Target
 
 _PATIENCE = 3.0
 """Seconds that a list may take to come."""
@@ -117,8 +118,8 @@ class OwnModels:
         return None
 
     def _is_open(self, caller: Caller, name: str) -> bool:
-        target = of_own_key(caller, name, None, Api.CHAT, self._deps)
-        return target is not None and is_open(caller, target, self._deps)
+        target = find(caller, name, self._deps)
+        return isinstance(target, Target) and is_open(caller, target, self._deps)
 
 
 def _little_of(models: _Models) -> _Models:

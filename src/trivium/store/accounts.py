@@ -13,10 +13,11 @@ from typing import Any
 import msgspec
 
 from trivium.clock import Clock
-from trivium.errors import NotFound, OperationError
+from trivium.errors import KeyReused, NotFound, OperationError
 from trivium.money import nano_text
 from trivium.policy.spending import DEFAULT_ACCOUNT, Budget
 from trivium.store import owners, posting, rollups
+from trivium.store.budgets import end_budget, houses_budget, put_budget
 from trivium.store.changes import OPERATOR, Change, note
 from trivium.store.ledger import Ledger
 from trivium.store.posting import Entry, Sums
@@ -34,9 +35,6 @@ _BY_KEY = "SELECT account_id, kind, amount_nano, expires_ms FROM entries WHERE i
 _ENTRY_COLUMNS = "account_id, kind, amount_nano, time_ms, idempotency_key, request_id, lot, expires_ms, flags, note"
 
 _PROJECT = "SELECT 1 FROM projects WHERE organization_id = ? AND id = ?"
-_HOUSES = (
-    "The operators of the gateway set this budget to {} USD: it can be lowered. They can raise it, or take it away."
-)
 _NEW_ACCOUNT = (
     "INSERT INTO accounts (id, kind, name, created_ms) VALUES (?, ?, ?, ?) ON CONFLICT (id) DO NOTHING RETURNING id"
 )
@@ -202,11 +200,8 @@ class Accounts:
             if not found:
                 raise NotFound(f"There is no budget {id!r}; `trivium budgets list` shows them.")
             if found[0][3] is not None and not house:
-                raise OperationError(_HOUSES.format(nano_text(found[0][3])))
-            now = self._clock.now_ms()
-            tx.execute("UPDATE budgets SET ended_ms = ? WHERE id = ?", (now, id))
-            before = _told_budget(*found[0][:3])
-            _note_budget(tx, (now, actor, "budgets.remove", found[0][0], id), before=before)
+                raise houses_budget(found[0][3])
+            end_budget(tx, (id, *found[0][:3]), self._clock.now_ms(), actor)
 
         await self._ledger.writer.run(act)
         await self._ledger.load()
@@ -224,48 +219,6 @@ class Accounts:
             [after, *values, limit],
         )
         return [dict(zip(names, row, strict=True)) for row in rows]
-
-
-def put_budget(tx: Writing, budget: Budget, actor: str, *, house: bool) -> str:
-    """Sets a limit inside a transaction, after which the ledger has to `load`. Returns the budget's id. What the house
-    has set others can lower, and take back up to that."""
-    scope, period, limit = budget.scope, budget.period, budget.limit_nano
-    same = tx.execute(
-        "SELECT id, limit_nano, house_nano FROM budgets WHERE scope = ? AND period = ? AND ended_ms IS NULL",
-        (scope, period),
-    )
-    after = _told_budget(scope, period, limit)
-    if same:
-        id, was, most = same[0]
-        if most is not None and limit > most and not house:
-            raise OperationError(_HOUSES.format(nano_text(most)))
-        tx.execute(
-            "UPDATE budgets SET limit_nano = ?, house_nano = ? WHERE id = ?", (limit, limit if house else most, id)
-        )
-        before = _told_budget(scope, period, was)
-        _note_budget(tx, (budget.created_ms, actor, "budgets.set", scope, id), before=before, after=after)
-        return str(id)
-    tx.execute(
-        "INSERT INTO budgets (id, scope, period, limit_nano, created_ms, house_nano) VALUES (?, ?, ?, ?, ?, ?)",
-        (budget.id, scope, period, limit, budget.created_ms, limit if house else None),
-    )
-    _note_budget(tx, (budget.created_ms, actor, "budgets.set", scope, budget.id), after=after)
-    return budget.id
-
-
-def _told_budget(scope: str, period: str, limit_nano: int) -> dict[str, str]:
-    return {"scope": scope, "period": period, "usd": nano_text(limit_nano)}
-
-
-def _note_budget(tx: Writing, done: tuple[int, str, str, str, str], **told: Any) -> None:
-    """`done`: when, by whom, what, of which scope and id. With the organization that the scope belongs to, if any."""
-    now_ms, actor, action, scope, id = done
-    kind, _, of = scope.partition(":")
-    organization: str | None = of.partition("/")[0] if kind in ("account", "member") or "/" in of else None
-    if kind == "key":
-        rows = tx.execute("SELECT account_id FROM keys WHERE id = ?", (of,))
-        organization = rows[0][0] if rows else None
-    note(tx, Change(time_ms=now_ms, actor=actor, action=action, target=id, organization_id=organization, **told))
 
 
 def _credit(tx: Writing, entry: Entry, free: int | None, actor: str, *, overdraw: bool) -> bool:
@@ -288,9 +241,12 @@ def _credit(tx: Writing, entry: Entry, free: int | None, actor: str, *, overdraw
 
 
 def _is_made(known: list[Row], entry: Entry) -> bool:
-    """`known` are the entries under its key. Raises OperationError where it was used for another one."""
+    """`known` are the entries under its key. Raises KeyReused where it was used for another one."""
     if known and tuple(known[0]) != (entry.account_id, entry.kind, entry.amount_nano, entry.expires_ms):
-        raise OperationError(f"The idempotency key {entry.idempotency_key!r} was used for another entry.")
+        raise KeyReused(
+            "This idempotency key was used for another entry. Use a new one for each new entry.",
+            param="Idempotency-Key",
+        )
     return bool(known)
 
 

@@ -85,11 +85,15 @@ class Changing:
             self._on_change()
 
     def open_account(self, tx: Writing, id: str, kind: str, name: str) -> None:
-        """Users and organizations have an account each, of the same id."""
-        tx.execute(
-            "INSERT INTO accounts (id, kind, name, created_ms) VALUES (?, ?, ?, ?) ON CONFLICT (id) DO NOTHING",
+        """Users and organizations have an account each, of the same id. Raises Conflict where there is one: whoever is
+        made now would have what is on it."""
+        made = tx.execute(
+            "INSERT INTO accounts (id, kind, name, created_ms) VALUES (?, ?, ?, ?) ON CONFLICT (id) DO NOTHING"
+            " RETURNING id",
             (id, kind, name, self.clock.now_ms()),
         )
+        if not made:
+            raise Conflict(f"There is an account {id!r}, which would become that of this {kind}. Choose another id.")
 
     def note(self, tx: Writing, actor: str, action: str, target: str, **told: Any) -> None:
         """`told` are further fields of `Change`."""

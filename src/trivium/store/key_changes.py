@@ -15,7 +15,7 @@ from trivium.errors import Conflict, NotFound, OperationError
 from trivium.policy.caller import Role
 from trivium.policy.ceiling import FIELDS, within_ceiling
 from trivium.policy.spending import Budget
-from trivium.store.accounts import put_budget
+from trivium.store.budgets import put_budget
 from trivium.store.changes import Changing, Page
 from trivium.store.keys import COLUMNS, ApiKey, KeyStore, kept, key_of
 from trivium.store.sql import Database, Row, Writing

@@ -8,6 +8,7 @@ import msgspec
 
 from trivium.errors import Conflict, NotFound, PreconditionFailed
 from trivium.policy.caller import OrganizationSettings, Role
+from trivium.store.budgets import end_budgets_of
 from trivium.store.changes import Changing, Page, text
 from trivium.store.sql import Row, Writing
 from trivium.store.users import found_user
@@ -124,13 +125,21 @@ class Organizations(Changing):
         return await self.change(act)
 
     async def set_settings(
-        self, id: str, settings: OrganizationSettings, version: int | None, actor: str
+        self,
+        id: str,
+        settings: OrganizationSettings,
+        version: int | None,
+        actor: str,
+        check: Callable[[OrganizationSettings], None] | None = None,
     ) -> OrganizationRow:
-        """Replaces an organization's settings; `version` is the one that they were made from, if that matters."""
+        """Replaces an organization's settings; `version` is the one that they were made from, if that matters. `check`
+        hears those that they replace, and raises OperationError where they may not be replaced by these."""
 
         def act(tx: Writing) -> OrganizationRow:
             before = _found_organization(tx, id)
             check_version(version, before.version)
+            if check is not None:
+                check(before.settings)
             after = msgspec.structs.replace(before, settings=settings, version=before.version + 1)
             tx.execute(
                 "UPDATE organizations SET settings = ?, version = ? WHERE id = ?", (text(settings), after.version, id)
@@ -168,8 +177,9 @@ class Organizations(Changing):
 
         return await self.change(act)
 
-    async def accept(self, organization_id: str, user_id: str, actor: str) -> Membership:
-        """An invitation becomes a membership; one that is a membership stays as it is."""
+    async def accept(self, organization_id: str, user_id: str, actor: str, role: Role | None = None) -> Membership:
+        """An invitation becomes a membership, if it is for this role, where one is named; one that is a membership
+        stays as it is."""
         now = self.clock.now_ms()
 
         def act(tx: Writing) -> Membership:
@@ -180,6 +190,8 @@ class Organizations(Changing):
             before = found[0]
             if before.accepted:
                 return before
+            if role not in (None, before.role):
+                raise Conflict(f"{user_id!r} is invited to {organization_id!r} as {before.role} by now, not as {role}.")
             after = msgspec.structs.replace(before, accepted_ms=now)
             _write_member(tx, after, fresh=False)
             self.note(tx, actor, "members.accept", user_id, organization_id=organization_id, before=before, after=after)
@@ -248,7 +260,8 @@ class Organizations(Changing):
         return await self.change(act)
 
     async def remove_project(self, organization_id: str, id: str, actor: str) -> None:
-        """Its keys go on, and belong to no project."""
+        """Its keys go on, and belong to no project. Its budgets end; the ledger has to `load` then."""
+        now = self.clock.now_ms()
 
         def act(tx: Writing) -> None:
             project = _projects(tx, organization_id, id)[0]
@@ -256,6 +269,7 @@ class Organizations(Changing):
             tx.execute(
                 "UPDATE keys SET project_id = NULL WHERE account_id = ? AND project_id = ?", (organization_id, id)
             )
+            end_budgets_of(tx, f"project:{organization_id}/{id}", now, actor)
             self.note(tx, actor, "projects.remove", id, organization_id=organization_id, before=project)
 
         await self.change(act)

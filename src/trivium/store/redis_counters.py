@@ -79,6 +79,8 @@ class RedisCounters(LocalCounters):
         except (ValueError, TypeError, RedisError):
             raise ConfigError(_NO_URL) from None  # the error's words may be a piece of the password
         self._waiting: deque[tuple[_Step, asyncio.Future[list[Any] | None] | None]] = deque()
+        self._unsaid: deque[tuple[_Step, int]] = deque()
+        """Ends that Redis has not heard of, and until when that matters, in nanoseconds."""
         self._wake = asyncio.Event()
         self._running: asyncio.Task[None] | None = None
         self._tried = asyncio.Event()
@@ -96,6 +98,10 @@ class RedisCounters(LocalCounters):
             self._send(step, answer)
             if (told := await answer) is not None:
                 return self._taken(claims, holder, told)
+            taken = await super().enter(claims, holder)
+            if taken.denial is not None:  # Redis may have heard, and let it in
+                self._send(("leave", holder, [claim.key for claim in claims if not claim.window_s]))
+            return taken
         return await super().enter(claims, holder)
 
     def add_to(self, keys: Sequence[str], amount: int, window_s: int, ago_ms: int) -> None:
@@ -144,6 +150,9 @@ class RedisCounters(LocalCounters):
         except TimeoutError:
             raise TimeoutError(f"no connection within {_CONNECT_S:.0f} s") from None
         self._up = True
+        now_ns = self._clock.monotonic_ns()
+        self._waiting.extend((step, None) for step, until_ns in self._unsaid if now_ns < until_ns)
+        self._unsaid.clear()
         self._tell("redis", None)
 
     async def _serve(self) -> None:
@@ -209,6 +218,17 @@ class RedisCounters(LocalCounters):
         if self._up:
             self._waiting.append((step, answer))
             self._wake.set()
+        else:
+            self._put_off(step)
+
+    def _put_off(self, step: _Step) -> None:
+        """Ends are said when Redis is back, if it may still count what has ended: until a lease has passed. A take or a
+        figure that it has not heard it never hears."""
+        now_ns = self._clock.monotonic_ns()
+        while self._unsaid and self._unsaid[0][1] <= now_ns:
+            self._unsaid.popleft()
+        if step[0] == "leave" and step[2]:
+            self._unsaid.append((step, now_ns + self._lease_ms * 1_000_000))
 
     def _taken(self, claims: Sequence[Claim], holder: str, told: list[Any]) -> Taken:
         denied, wait_ms, *uses = told
@@ -232,7 +252,8 @@ class RedisCounters(LocalCounters):
         """Whoever waits goes on with what this process has counted."""
         self._up = False
         while self._waiting:
-            _, waiting = self._waiting.popleft()
+            step, waiting = self._waiting.popleft()
+            self._put_off(step)
             if waiting is not None and not waiting.done():
                 waiting.set_result(None)
 

@@ -93,14 +93,17 @@ class RequestQuery(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     whose: Whose = Whose()
 
 
-def usage(database: Database, query: UsageQuery, *, public: bool = False) -> list[dict[str, Any]]:
+def usage(
+    database: Database, query: UsageQuery, *, public: bool = False, token: str | None = None
+) -> list[dict[str, Any]]:
     """A row per group with requests, outcomes, tokens and nanodollars. Counting calls (`count_tokens`) are no requests
-    here. `public`: stealth models are named by their ids alone. Blocks; raises StoreUnavailable."""
+    here. `public`: stealth models are named by their ids alone; `token` is the id of the user's tokens. Blocks; raises
+    StoreUnavailable."""
     by, summed = (GROUPS | _PUBLIC_GROUPS, _SUMS | _PUBLIC_SUMS) if public else (GROUPS, _SUMS)
     groups = [f"{by[name]} AS {name}" for name in query.by]
     sums = [f"coalesce(sum({expression}), 0) AS {name}" for name, expression in summed.items()]
     spans = _spans(query.since_ms or 0, _LATEST if query.until_ms is None else query.until_ms)
-    where, whose = calls(Whose(organization=query.organization, user=query.user))
+    where, whose = calls(Whose(organization=query.organization, user=query.user), token)
     parts = [f"{source} >= ? AND {column} < ? AND operation = 'generate' AND {where}" for source, column, _, _ in spans]
     keys = [str(n + 1) for n in range(len(groups))]
     grouped = f" GROUP BY {', '.join(keys)}" if keys else ""
@@ -111,9 +114,9 @@ def usage(database: Database, query: UsageQuery, *, public: bool = False) -> lis
     return [row | {"day": _day(row["day"])} if "day" in row else row for row in rows]
 
 
-def requests(database: Database, query: RequestQuery) -> list[dict[str, Any]]:
-    """Whole records, newest first; with an id at most one. Blocks; raises StoreUnavailable."""
-    where, values = calls(query.whose)
+def requests(database: Database, query: RequestQuery, token: str | None = None) -> list[dict[str, Any]]:
+    """Whole records, newest first; with an id at most one. `token` as with `usage`. Blocks; raises StoreUnavailable."""
+    where, values = calls(query.whose, token)
     if query.id is not None:
         where, values = f"id = ? AND {where}", [query.id, *values]
     if query.outcome is not None:

@@ -10,6 +10,8 @@ from __future__ import annotations
 import msgspec
 
 from trivium.metering.record import TOLD_BY_CLIENT
+from trivium.store.changes import count_up
+from trivium.store.key_names import MARK as SECRETS
 from trivium.store.rollups import HOUR_MS
 from trivium.store.sql import Database, Writing
 
@@ -24,9 +26,20 @@ PERSONAL = (
 """Columns of records. Errors quote what was sent."""
 _NAMED = f"({' OR '.join(f'{name} IS NOT NULL' for name in PERSONAL)})"
 _FORGET = f"UPDATE records SET {', '.join(f'{name} = NULL' for name in PERSONAL)} WHERE id = ?"
+_ACCOUNT = "SELECT id FROM accounts WHERE id = ? AND kind = 'user'"
+_SAID = "(coalesce(before, '') || coalesce(after, ''))"
 _FORGET_OWNER = (
     "UPDATE changes SET before = NULL, after = NULL WHERE target = ? AND action LIKE 'users.%'",
     "UPDATE changes SET before = NULL, after = NULL WHERE target IN (SELECT id FROM keys WHERE user_id = ?)",
+    "UPDATE changes SET before = NULL, after = NULL WHERE target IN (SELECT id FROM admins WHERE user_id = ?)",
+    f"UPDATE changes SET before = NULL, after = NULL WHERE target IN ({_ACCOUNT}) AND action LIKE 'credits.%'"
+    """ AND after LIKE '%"note":%'""",
+    # Of upstream keys also those that are there no more.
+    f"UPDATE changes SET before = NULL, after = NULL WHERE action LIKE 'byok.%'"
+    f" AND replace({_SAID}, '\"owner\":\"user:' || ? || '\"', '') <> {_SAID}",
+    f"UPDATE entries SET note = NULL WHERE account_id IN ({_ACCOUNT}) AND note IS NOT NULL",
+    "DELETE FROM secrets WHERE owner = 'user:' || ?",
+    "UPDATE admins SET name = 'erased' WHERE user_id = ?",
     "UPDATE users SET name = 'erased', email = NULL, blocked_why = NULL WHERE id = ?",
     "UPDATE accounts SET name = 'erased' WHERE id = ? AND kind = 'user'",
 )
@@ -102,11 +115,14 @@ def forget(tx: Writing, ids: list[str]) -> int:
     return tx.executemany(_FORGET, [(id,) for id in ids])
 
 
-def forget_owner(tx: Writing, user_id: str) -> int:
-    """Makes the revoked keys of a user nobody's, and takes names and addresses out of the user, the account and the log
-    of changes. The domain stays, so that whom it blocks is blocked. Returns how many live keys still name the user."""
+def forget_owner(tx: Writing, user_id: str, now_ms: int) -> int:
+    """Makes the revoked keys of a user nobody's, ends the user's admin credentials, removes the own upstream keys, and
+    takes names and addresses out of the user, the account and the log of changes. The domain stays, so that whom it
+    blocks is blocked. Returns how many live keys still name the user."""
+    tx.execute("UPDATE admins SET revoked_ms = ? WHERE user_id = ? AND revoked_ms IS NULL", (now_ms, user_id))
     for statement in _FORGET_OWNER:
         tx.execute(statement, (user_id,))
+    count_up(tx, SECRETS)
     tx.execute(
         "UPDATE keys SET user_id = NULL, name = 'erased' WHERE user_id = ? AND revoked_ms IS NOT NULL", (user_id,)
     )

@@ -72,10 +72,13 @@ class Store:
         self.key_changes = KeyChanges(*changing, self.keys)
 
     def usage(self, query: reports.UsageQuery, *, public: bool = False) -> list[dict[str, Any]]:
-        return reports.usage(self.database, query, public=public)
+        return reports.usage(self.database, query, public=public, token=self._token(query.user))
 
     def requests(self, query: reports.RequestQuery) -> list[dict[str, Any]]:
-        return reports.requests(self.database, query)
+        return reports.requests(self.database, query, self._token(query.whose.user))
+
+    def _token(self, user_id: str | None) -> str | None:
+        return None if user_id is None else self.keys.token_id(user_id)
 
     def snapshot(self) -> AbstractContextManager[Snapshot]:
         """The whole database as it is now, read-only, for the auditor."""

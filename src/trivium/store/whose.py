@@ -1,7 +1,7 @@
 """Whose rows an answer may tell of, as conditions of a statement: what is somebody else's is never read.
 
 A call belongs to the organization that it was made for; of calls from before there were any, to the one whose account
-paid or whose key it was made with. A user's are those made with the user's keys. A budget belongs to the
+paid or whose key it was made with. A user's are those made with the user's keys and tokens. A budget belongs to the
 organization if its scope is one of its accounts, members, projects or keys; to a user likewise, save that keys which an
 organization pays for are its business.
 """
@@ -30,9 +30,11 @@ class Whose(msgspec.Struct, frozen=True, kw_only=True):
 EVERYBODY = Whose()
 
 
-def calls(whose: Whose) -> _Condition:
-    """Of tables with `organization_id`, `account_id` and `key_id`, where an empty text is as good as null."""
-    where, values = [], []
+def calls(whose: Whose, token: str | None = None) -> _Condition:
+    """Of tables with `organization_id`, `account_id` and `key_id`, where an empty text is as good as null. `token` is
+    what stands in the place of a key's id in the calls that the user makes with tokens."""
+    where: list[str] = []
+    values: list[str | None] = []
     if whose.organization is not None:
         where.append(
             "(organization_id = ? OR (coalesce(organization_id, '') = '' AND (account_id = ?"
@@ -40,8 +42,8 @@ def calls(whose: Whose) -> _Condition:
         )
         values += [whose.organization] * 3
     if whose.user is not None:
-        where.append("key_id IN (SELECT id FROM keys WHERE user_id = ?)")
-        values.append(whose.user)
+        where.append("(key_id = ? OR key_id IN (SELECT id FROM keys WHERE user_id = ?))")
+        values += [token, whose.user]
     return _all(where), values
 
 

@@ -16,6 +16,7 @@ from trivium.canon.api import KINDS, Api, Kind, Solo
 from trivium.errors import FieldInvalid, FieldUnsupported, InvalidJson, ModelMissing, Unavailable
 from trivium.wire import body as json_body
 from trivium.wire.losses import Loss, Losses
+from trivium.wire.onemodel import of_one_model
 from trivium.wire.solo import check_fields
 from trivium.wire.unsealed import without_envelopes
 
@@ -106,6 +107,11 @@ def check_stateless(request: Request) -> None:
                 f"`{name}` needs state that this gateway does not keep; send the whole conversation instead.",
                 param=name,
             )
+    if "preset" in request.members or _PRESET in request.model.lower():
+        raise FieldUnsupported(
+            "A preset is kept elsewhere, and may bring further models and tools; put into the request what it says.",
+            param="preset" if "preset" in request.members else "model",
+        )
     if _ROUTING in request.members:
         raise FieldUnsupported(f"`{_ROUTING}` is for the gateway's operator to set; leave it out.", param=_ROUTING)
 
@@ -124,7 +130,9 @@ def render(request: Request, model: str) -> Rendered:
     """The request for an upstream of the same API: `model` set, usage asked for, everything else as it came, save what
     another upstream sealed. Raises InvalidJson."""
     losses = Losses()
-    request = _of_one_model(request, losses)
+    members = of_one_model(request.members, losses)
+    if members is not request.members:
+        request = msgspec.structs.replace(request, body=msgspec.json.encode(members), members=members)
     changes: dict[str, bytes] = {}
     if isinstance(request.api, Api):
         changes = without_envelopes(request.api, request.body, request.members, losses)
@@ -136,17 +144,6 @@ def render(request: Request, model: str) -> Rendered:
         changes["store"] = b"false"
         losses.add("store", "the gateway keeps no answers; sent on as false")
     return Rendered(json_body.patch(request.body, request.members, changes, _READ[request.api]), losses.told())
-
-
-def _of_one_model(request: Request, losses: Losses) -> Request:
-    """The request without its lists of other models: nobody has looked at whether the caller may have them, or pays."""
-    named = [name for name in _FALLBACKS if name in request.members]
-    if not named:
-        return request
-    for name in named:
-        losses.add(name, "a request is answered by the model that it names, or not at all")
-    members = {name: raw for name, raw in request.members.items() if name not in named}
-    return msgspec.structs.replace(request, body=msgspec.json.encode(members), members=members)
 
 
 def _asks_for_usage(found: json_body.Members) -> bool:
@@ -222,10 +219,10 @@ _LONGEST_TYPE = 200
 _MAY_REFER = re.compile(rb'item_reference|\\u00[4-7]|\{\s*"(?:id|type)"\s*:\s*(?:"[^"]*"|null)\s*(?:,[^{}]*)?\}')
 """Whether it is worth decoding the items: the word, an escape that may spell it, or an object of next to nothing."""
 
+_PRESET = "@preset/"
+"""In a name: OpenRouter's settings under a name of their own (openrouter.ai/docs, "Presets")."""
 _ROUTING = "providerOptions"
 """Vercel's member for where a request goes and whose key pays (vendors page, "Requests")."""
-_FALLBACKS = ("models", "fallbacks")
-"""Members that name other models, in OpenRouter's words and in Anthropic's."""
 
 MAX_TOKENS: dict[Kind, tuple[str, ...]] = {
     Api.CHAT: ("max_completion_tokens", "max_tokens"),

@@ -37,6 +37,7 @@ from trivium.wire.losses import Loss, Losses
 from trivium.wire.messages.encoder import MessagesEncoder
 from trivium.wire.messages.render import render as render_messages
 from trivium.wire.messages.request import parse as parse_messages
+from trivium.wire.onemodel import of_one_model
 from trivium.wire.repair import choosable, repaired
 from trivium.wire.request import Rendered
 from trivium.wire.responses.encoder import ECHOED, ResponsesEncoder
@@ -102,7 +103,7 @@ class Translation:
         """
         _check_size(self._client, members)
         losses = Losses()
-        told = _PARSE[self._client](_legible(members), losses)
+        told = _PARSE[self._client](of_one_model(_legible(members), losses), losses)
         if self._cover is not None:
             told = self._uncovered(told, self._cover)
         told = msgspec.structs.replace(choosable(told, losses), turns=repaired(told.turns, losses))

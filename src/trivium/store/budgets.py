@@ -1,0 +1,75 @@
+"""Budgets inside a transaction: set, ended, and told of in the log of changes. The ledger has to `load` afterwards."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from trivium.errors import OperationError
+from trivium.money import nano_text
+from trivium.policy.spending import Budget
+from trivium.store.changes import Change, note
+from trivium.store.sql import Row, Writing
+
+
+def put_budget(tx: Writing, budget: Budget, actor: str, *, house: bool) -> str:
+    """Sets a limit, and returns the budget's id. What the house has set others can lower, and take back up to that."""
+    scope, period, limit = budget.scope, budget.period, budget.limit_nano
+    same = tx.execute(
+        "SELECT id, limit_nano, house_nano FROM budgets WHERE scope = ? AND period = ? AND ended_ms IS NULL",
+        (scope, period),
+    )
+    after = _told_budget(scope, period, limit)
+    if same:
+        id, was, most = same[0]
+        if most is not None and limit > most and not house:
+            raise houses_budget(most)
+        tx.execute(
+            "UPDATE budgets SET limit_nano = ?, house_nano = ? WHERE id = ?", (limit, limit if house else most, id)
+        )
+        before = _told_budget(scope, period, was)
+        _note_budget(tx, (budget.created_ms, actor, "budgets.set", scope, id), before=before, after=after)
+        return str(id)
+    tx.execute(
+        "INSERT INTO budgets (id, scope, period, limit_nano, created_ms, house_nano) VALUES (?, ?, ?, ?, ?, ?)",
+        (budget.id, scope, period, limit, budget.created_ms, limit if house else None),
+    )
+    _note_budget(tx, (budget.created_ms, actor, "budgets.set", scope, budget.id), after=after)
+    return budget.id
+
+
+def end_budgets_of(tx: Writing, scope: str, now_ms: int, actor: str) -> None:
+    """Ends all budgets of what is there no more."""
+    statement = "SELECT id, scope, period, limit_nano FROM budgets WHERE scope = ? AND ended_ms IS NULL"
+    for row in tx.execute(statement, (scope,)):
+        end_budget(tx, row, now_ms, actor)
+
+
+def end_budget(tx: Writing, row: Row, now_ms: int, actor: str) -> None:
+    """`row`: id, scope, period and limit."""
+    id, scope, period, limit_nano = row
+    tx.execute("UPDATE budgets SET ended_ms = ? WHERE id = ?", (now_ms, id))
+    before = _told_budget(scope, period, limit_nano)
+    _note_budget(tx, (now_ms, actor, "budgets.remove", scope, id), before=before)
+
+
+def _told_budget(scope: str, period: str, limit_nano: int) -> dict[str, str]:
+    return {"scope": scope, "period": period, "usd": nano_text(limit_nano)}
+
+
+def _note_budget(tx: Writing, done: tuple[int, str, str, str, str], **told: Any) -> None:
+    """`done`: when, by whom, what, of which scope and id. With the organization that the scope belongs to, if any."""
+    now_ms, actor, action, scope, id = done
+    kind, _, of = scope.partition(":")
+    organization: str | None = of.partition("/")[0] if kind in ("account", "member") or "/" in of else None
+    if kind == "key":
+        rows = tx.execute("SELECT account_id FROM keys WHERE id = ?", (of,))
+        organization = rows[0][0] if rows else None
+    note(tx, Change(time_ms=now_ms, actor=actor, action=action, target=id, organization_id=organization, **told))
+
+
+def houses_budget(most_nano: int) -> OperationError:
+    """For whoever is not of the house, of a budget that the house has set."""
+    return OperationError(
+        f"The operators of the gateway set this budget to {nano_text(most_nano)} USD: it can be lowered. They can raise"
+        " it, or take it away."
+    )

@@ -1,0 +1,98 @@
+"""A request asks one model, the one that it names: nobody has looked at whether the caller may have another one, what
+it costs, or who pays for it. What brings others in is left out, and told as lost.
+
+Members that list them, and tools and plugins that an upstream runs by calling a model: OpenRouter's ("Server tools" and
+"Plugins" at openrouter.ai/docs), Anthropic's advisor ("Advisor tool" at platform.claude.com/docs), OpenAI's and
+OpenRouter's `image_generation` where it names a model. Tools that the client itself runs are never touched.
+"""
+
+from __future__ import annotations
+
+import re
+
+import msgspec
+
+from trivium.errors import FieldUnsupported, InvalidJson
+from trivium.wire.body import Members
+from trivium.wire.losses import Losses
+
+_MEMBERS = ("models", "fallbacks", "route")
+"""OpenRouter's list and its older word for one of its own choice, and Anthropic's list."""
+_LISTS = {"tools": "type", "plugins": "id"}
+"""Lists of what an upstream may run, and the member that says what an item is."""
+_CLIENTS = (b"null", b'"function"', b'"custom"', b'"namespace"')
+"""Types of tools that the client describes, in which any word may stand."""
+_BY_NATURE = re.compile(rb'"(?:[a-z]+:)?(?:fusion|advisor|subagent|[a-z-]*router)(?:_[^"]*)?"')
+"""What calls other models also where it names none."""
+_NAMES_ONE = re.compile(rb'models?"\s*:|\\u00[4-7]', re.IGNORECASE)
+"""A member that names some (`model`, `analysis_models`), or an escape that may spell one."""
+_OF_TOOLS = ("tool_choice", "parallel_tool_calls")
+"""Nobody takes these where no tools are."""
+_MOST_ITEMS = 300_000
+_ALWAYS_READ = 1024 * 1024
+_WHY = "a request is answered by the model that it names, or not at all"
+
+
+class _Item(msgspec.Struct, gc=False):
+    type: msgspec.Raw = msgspec.Raw(b"null")
+    id: msgspec.Raw = msgspec.Raw(b"null")
+    name: msgspec.Raw = msgspec.Raw(b"null")
+
+
+_items = msgspec.json.Decoder(list[_Item | list[msgspec.Raw] | str | int | float | bool | None])
+_raw_items = msgspec.json.Decoder(list[msgspec.Raw])
+
+
+def of_one_model(found: Members, losses: Losses) -> Members:
+    """The members without any that bring in another model; the same where there are none. Raises InvalidJson,
+    FieldUnsupported."""
+    changed: dict[str, msgspec.Raw | None] = {name: None for name in _MEMBERS if name in found}
+    for name in changed:
+        losses.add(name, _WHY)
+    for name, said_by in _LISTS.items():
+        raw = bytes(found.get(name, b""))
+        if raw.startswith(b"[") and (gone := _others(raw, name, said_by)):
+            for place in gone:
+                losses.add(f"{name}[{place}]", _WHY)
+            left = [item for place, item in enumerate(_raw_items.decode(raw)) if place not in gone]
+            changed[name] = msgspec.Raw(msgspec.json.encode(left)) if left else None
+            if name == "tools":
+                changed |= _choice_without(found, gone, losses, any_left=bool(left))
+    if not changed:
+        return found
+    kept = {name: changed.get(name, raw) for name, raw in found.items()}
+    return {name: raw for name, raw in kept.items() if raw is not None}
+
+
+def _others(raw: bytes, name: str, said_by: str) -> dict[int, tuple[bytes, bytes]]:
+    """The places of the items that bring other models, with what each is, and its name."""
+    if len(raw) > _ALWAYS_READ and raw.count(b"{") > _MOST_ITEMS:
+        raise FieldUnsupported(f"`{name}` has too many items to look through.", param=name)
+    try:
+        items = _items.decode(raw)
+        kinds = [bytes(getattr(item, said_by, b"null")) for item in items]
+        if all(kind in _CLIENTS for kind in kinds):
+            return {}
+        whole = _raw_items.decode(raw)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise InvalidJson(f"The field `{name}` is not valid JSON: {error}.", param=name) from None
+    return {
+        place: (kind, bytes(getattr(items[place], "name", b"null")))
+        for place, kind in enumerate(kinds)
+        if kind not in _CLIENTS and (_BY_NATURE.fullmatch(kind) or _NAMES_ONE.search(whole[place]))
+    }
+
+
+def _choice_without(
+    found: Members, gone: dict[int, tuple[bytes, bytes]], losses: Losses, *, any_left: bool
+) -> dict[str, msgspec.Raw | None]:
+    """What no longer has a meaning: a choice of tools that are gone."""
+    if not any_left:
+        lost = [name for name in _OF_TOOLS if name in found]
+    else:
+        choice = bytes(found.get("tool_choice", b""))
+        named = {word for words in gone.values() for word in words} - {b"null"}
+        lost = ["tool_choice"] if any(word in choice for word in named) else []
+    for name in lost:
+        losses.add(name, "the tool that is asked for is not there")
+    return dict.fromkeys(lost)

@@ -1,0 +1,111 @@
+"""What would bring other models into a request is left out, and told."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import msgspec
+import pytest
+
+from trivium.canon.api import Api
+from trivium.errors import FieldUnsupported, InvalidJson
+from trivium.wire.body import members
+from trivium.wire.losses import Losses
+from trivium.wire.onemodel import of_one_model
+
+CLIENTS_OWN = [
+    {"type": "function", "function": {"name": "Agent", "parameters": {"properties": {"model": {"type": "string"}}}}},
+    {"type": "custom", "name": "fusion", "model": "words"},
+    {"name": "Task", "input_schema": {"properties": {"model": {}, "models": {}}}},
+    {"type": "namespace", "name": "advisor", "tools": [{"type": "function", "name": "f", "parameters": {"model": 1}}]},
+]
+HARMLESS = [
+    {"type": "web_search_20250305", "name": "web_search", "max_uses": 3},
+    {"type": "openrouter:web_search", "parameters": {"engine": "exa"}},
+    {"type": "image_generation", "size": "1024x1024"},
+    {"type": "mcp", "server_label": "the model", "server_url": "https://mcp.example"},
+]
+OTHERS = [
+    {"type": "openrouter:fusion"},
+    {"type": "openrouter:fusion", "parameters": {"analysis_models": ["dear/one"], "model": "dear/two"}},
+    {"type": "openrouter:advisor", "parameters": {"model": "dear/one"}},
+    {"type": "openrouter:subagent"},
+    {"type": "advisor_20260301", "name": "advisor", "model": "claude-opus-4-6"},
+    {"type": "image_generation", "model": "gpt-image-1"},
+    {"type": "openrouter:image_generation", "parameters": {"model": "dear/images"}},
+    {"type": "what_comes_next", "options": {"deep": [{"judge_model": "dear/one"}]}},
+]
+
+
+def done(**fields: Any) -> tuple[dict[str, Any], list[str]]:
+    losses = Losses()
+    left = of_one_model(members(json.dumps(fields).encode()), losses)
+    return json.loads(msgspec.json.encode(left)), [loss.field for loss in losses.told()]
+
+
+def test_a_request_without_such_things_is_the_same_object() -> None:
+    found = members(json.dumps({"model": "m", "tools": CLIENTS_OWN + HARMLESS, "plugins": [{"id": "web"}]}).encode())
+    assert of_one_model(found, Losses()) is found
+
+
+@pytest.mark.parametrize("tool", OTHERS)
+def test_a_tool_that_calls_another_model_goes_and_the_clients_own_stay(tool: dict[str, Any]) -> None:
+    left, lost = done(tools=[*CLIENTS_OWN, tool, *HARMLESS], tool_choice="required")
+    assert left == {"tools": CLIENTS_OWN + HARMLESS, "tool_choice": "required"}
+    assert lost == ["tools[4]"]
+
+
+@pytest.mark.parametrize(
+    "plugin",
+    [
+        {"id": "fusion"},
+        {"id": "fusion", "analysis_models": ["dear/one"], "model": "dear/two"},
+        {"id": "auto-router", "allowed_models": ["dear/*"]},
+        {"id": "pareto-router"},
+        {"id": "auto-beta-router", "enabled": True},
+    ],
+)
+def test_a_plugin_that_does_goes_and_others_stay(plugin: dict[str, Any]) -> None:
+    assert done(plugins=[{"id": "web"}, plugin]) == ({"plugins": [{"id": "web"}]}, ["plugins[1]"])
+    assert done(plugins=[plugin]) == ({}, ["plugins[0]"])
+
+
+@pytest.mark.parametrize("name", ["models", "fallbacks", "route"])
+def test_members_that_name_others_go(name: str) -> None:
+    assert done(**{name: "dear", "x": 1}) == ({"x": 1}, [name])
+
+
+def test_a_choice_of_what_is_gone_goes_too() -> None:
+    fusion, advisor = OTHERS[0], OTHERS[4]
+    assert done(tools=[fusion], tool_choice="required", parallel_tool_calls=True) == (
+        {},
+        ["tools[0]", "tool_choice", "parallel_tool_calls"],
+    )
+    for gone, choice in ((fusion, {"type": "openrouter:fusion"}), (advisor, {"type": "tool", "name": "advisor"})):
+        left, lost = done(tools=[CLIENTS_OWN[2], gone], tool_choice=choice)
+        assert (left, lost) == ({"tools": [CLIENTS_OWN[2]]}, ["tools[1]", "tool_choice"])
+    kept = {"type": "tool", "name": "Task"}
+    assert done(tools=[CLIENTS_OWN[2], advisor], tool_choice=kept)[0]["tool_choice"] == kept
+
+
+def test_no_spelling_and_no_neighbour_hides_it() -> None:
+    for tools in (
+        b'[{"type":"openrouter:\\u0066usion"}]',
+        b'[{"type":"x","\\u006dodel":"dear/one"}]',
+        b'[null,7,"x",[],{"type":"openrouter:fusion"}]',
+    ):
+        left = of_one_model(members(b'{"tools":%b}' % tools), Losses())
+        assert b"usion" not in bytes(left.get("tools", b""))
+        assert b"dear" not in bytes(left.get("tools", b""))
+
+
+def test_what_cannot_be_looked_through_is_refused() -> None:
+    with pytest.raises(FieldUnsupported):
+        of_one_model({"tools": msgspec.Raw(b"[" + b'{"a":1},' * 300_001 + b"{}]")}, Losses())
+    with pytest.raises(InvalidJson):
+        of_one_model({"tools": msgspec.Raw(b'["\xff"]')}, Losses())
+
+
+def test_of_what_is_no_list_nothing_is_said() -> None:
+    assert [api for api in Api if done(model="m", tools={"type": "openrouter:fusion"})[1]] == []
