@@ -106,6 +106,23 @@ async def test_a_key_is_its_callers_own() -> None:
         assert len(house.upstream.requests) == 2
 
 
+@pytest.mark.parametrize("name", ["idempotency-key", "x-trivium-idempotency-key"])
+async def test_the_provider_is_told_a_key_of_its_own(name: str) -> None:
+    """The same for the same call, so that a provider that knows such keys does it once, too."""
+    failed = Rule(Reply(status=500), times=2)
+    async with running(failed, REPLY) as house:
+        other = house.gateway.store.keys.create("other")[1]
+        for key in (None, None, other):
+            await raw(house, "/v1/chat/completions", CHAT, key=key, **{name: "order-66"})
+        await raw(house, "/v1/chat/completions", CHAT)
+        told = [dict(request.headers).get("idempotency-key") for request in house.upstream.requests]
+    first, again, others, none = told
+    assert first == again != others
+    assert None not in (first, others)
+    assert "order-66" not in (first, others)
+    assert none is None
+
+
 async def test_of_two_at_once_one_is_made_and_the_other_told_to_come_again() -> None:
     async with running(Reply(text="hello", delay_ms=200)) as house:
         answers = await asyncio.gather(*(house.post("/v1/chat/completions", CHAT, headers=KEY) for _ in range(4)))

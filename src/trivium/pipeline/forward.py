@@ -12,6 +12,7 @@ from trivium.pipeline.adapt import adapted, completed
 from trivium.pipeline.call import Call, Headers, Operation
 from trivium.pipeline.deps import Deps
 from trivium.pipeline.embed import render_embeddings
+from trivium.pipeline.once import for_upstream
 from trivium.pipeline.rules import Rules
 from trivium.pipeline.settle import Run
 from trivium.providers.provider import COUNT_PATHS, PATHS, Provider
@@ -145,6 +146,7 @@ async def forward(  # noqa: PLR0917
         path, body, headers = sent.path, sent.body, sent.headers
     if provider.query:
         query = f"{provider.query}&{query}" if query else provider.query
+    headers += for_upstream(call, run)
     if provider.guarded:
         headers.append(_via(call))
     signing = provider.signing

@@ -56,6 +56,16 @@ async def claimed(call: Call, request: Request, reply: Reply, run: Run, deps: De
     return Once(call, reply, run, deps, place, await place.claim(), keeps=_keeps(run.key, deps.answers))
 
 
+def for_upstream(call: Call, run: Run) -> Headers:
+    """The header with which a provider that knows it does the same call once: made of the client's key and of who calls,
+    so that no two callers have the same; none where the client sends none."""
+    name = next((name for name in KEYS if name in call.headers), None)
+    if name is None or run.key is None or call.operation is not Operation.GENERATE:
+        return []
+    made = hashlib.sha256(f"{run.key.id}\n".encode() + call.headers[name].strip()).hexdigest()
+    return [(b"idempotency-key", made.encode())]
+
+
 def _keeps(caller: Caller, answers: Answers) -> bool:
     """Whether the answer may be kept. Of an organization's calls nothing is, as of prompts (docs/idempotency.md)."""
     if caller.organization is None:
