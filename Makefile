@@ -4,7 +4,8 @@
 #   TRIVIUM_PORT   and TRIVIUM_DATA are read by what `make run` starts
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-dev run test test-all check format conformance fuzz trust bench bench-policy bench-quick bench-wire lock clean
+.PHONY: help setup setup-dev run test test-all test-clients check format conformance failures fuzz trust bench bench-policy bench-quick bench-routing
+.PHONY: bench-wire lock clean
 
 VENV := .venv
 BIN  := $(VENV)/bin
@@ -45,6 +46,12 @@ check: $(DEV) ## lint, format, types, architecture
 
 test-all: check test ## both
 
+test-clients: $(DEV) ## Claude Code, Codex, opencode, Kilo, Qwen Code and the JavaScript SDKs (npm, 1.6 GB on first use)
+	@$(BIN)/python -m pytest -m clients tests/clients
+
+failures: $(DEV) ## docs/failures.md anew: what happens when upstreams fail
+	@PYTHONPATH=tests $(BIN)/python -m support_failures > docs/failures.md
+
 format: $(DEV) ## mends what ruff can mend
 	@$(BIN)/ruff check --fix
 	@$(BIN)/ruff format
@@ -67,7 +74,10 @@ bench-wire: $(RUN) ## translation: CPU per event and per request, no network
 bench-policy: $(RUN) ## who may do what: CPU per request, memory with a million keys
 	@$(BIN)/python bench/policy.py
 
-bench: bench-quick bench-wire bench-policy ## every measurement there is
+bench-routing: $(RUN) ## where a call goes: CPU per request with 2,000 models of 5 routes
+	@$(BIN)/python bench/routing.py
+
+bench: bench-quick bench-wire bench-policy bench-routing ## every measurement there is
 
 lock: ## compiles requirements/*.txt anew, with the newest versions that fit
 	@sh requirements/lock.sh $(UV)

@@ -57,8 +57,8 @@ async def claimed(call: Call, request: Request, reply: Reply, run: Run, deps: De
 
 
 def for_upstream(call: Call, run: Run) -> Headers:
-    """The header with which a provider that knows it does a call once: made of the client's key and of who calls, so that
-    no two callers have the same; none where the client sends none."""
+    """The header with which a provider that knows it does a call once: made of the client's key and of who calls; none
+    where the client sends none."""
     name = next((name for name in KEYS if name in call.headers), None)
     if name is None or run.key is None or call.operation is not Operation.GENERATE:
         return []
