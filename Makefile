@@ -20,7 +20,7 @@ RUN := $(call stamp,run)
 DEV := $(call stamp,dev)
 
 help: ## this list
-	@sed -n 's/^\([a-z-]*\):.*## /\1|/p' $(MAKEFILE_LIST) | awk -F'|' '{ printf "  make %-12s %s\n", $$1, $$2 }'
+	@sed -n 's/^\([a-z-]*\):.*## /\1|/p' $(MAKEFILE_LIST) | awk -F'|' '{ printf "  make %-14s %s\n", $$1, $$2 }'
 
 setup: $(RUN) ## what the gateway needs, into .venv
 	@echo "$(VENV) is ready"
