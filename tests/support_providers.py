@@ -160,6 +160,7 @@ _PLAN = (_whole("plan", _completion(_THINKS, _CACHED)),)
 DOCUMENTED: dict[str, tuple[Played, ...]] = {
     # docs.mistral.ai/api
     "codestral": _CODE,
+    "inception": _CODE,  # docs.inceptionlabs.ai: as OpenAI's
     # docs.z.ai/api-reference/llm/chat-completion: usage in the chunk with the finish
     "zai": (
         _whole("whole", _completion(_THINKS, _CACHED, request_id="r")),

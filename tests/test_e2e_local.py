@@ -139,8 +139,9 @@ async def test_tokens_are_counted_as_the_answer_will_count_them(up: Up) -> None:
 
 async def test_both_vendors_sdks_find_the_model(up: Up) -> None:
     async with up.clients() as on:
-        assert [model.id async for model in on.openai.models.list()] == [MODEL]
-        assert [model.id async for model in on.anthropic.models.list()] == [MODEL]
+        found = ["auto/free", "auto/small", MODEL]
+        assert [model.id async for model in on.openai.models.list()] == found
+        assert [model.id async for model in on.anthropic.models.list()] == found
 
 
 async def test_all_three_apis_are_served_at_once(up: Up) -> None:
