@@ -254,6 +254,14 @@ class TestTimeout:
             assert (status, "x-trivium-timeout" in said) == (400, True)
 
 
+@pytest.mark.parametrize("stream", [False, True], ids=["whole", "stream"])
+async def test_prompts_that_are_kept_are_kept_whichever_route_answers(stream: bool) -> None:
+    settings = TWO + "[records]\nprompts = true\n"
+    async with running(first(Reply(status=500)), GOOD, settings=settings) as house:
+        await ask(house, "chat", stream=stream)
+        assert (await house.record())["prompt_prefix"] == "hi"
+
+
 async def test_a_tool_call_counts_as_content() -> None:
     calls = Reply(tool_calls=[ToolCall("look", {"at": "it"})], abort="reset", abort_after_events=4)
     tools = [{"type": "function", "function": {"name": "look", "parameters": {"type": "object"}}}]

@@ -13,6 +13,7 @@ import msgspec
 from trivium.errors import RequestError, TriviumError, UpstreamError
 from trivium.pipeline.call import Call, Reply
 from trivium.pipeline.deps import Deps
+from trivium.pipeline.forget import forget_body
 from trivium.pipeline.forward import prepare, way_to
 from trivium.pipeline.held import HeldReply
 from trivium.pipeline.hold import begin, bill_of
@@ -103,7 +104,7 @@ class Attempts:
         """Nobody else will be asked: the question need not be kept for them."""
         if self._request.stream and self._request.body:
             self._run.hold(0)
-            self._run.request = self._request = without_body(self._request)
+            self._request = forget_body(self._request, self._run, self._deps)
 
     def _is_late(self) -> bool:
         return self._run.elapsed_us() > self._deps.routing.deadline * 1_000_000

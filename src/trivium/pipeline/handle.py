@@ -16,6 +16,7 @@ from trivium.pipeline.call import Body, Call, Headers, Operation, Reply
 from trivium.pipeline.count import count
 from trivium.pipeline.deps import Deps
 from trivium.pipeline.drain import DRAIN, to_its_end
+from trivium.pipeline.forget import forget_body
 from trivium.pipeline.forward import prepare, way_to
 from trivium.pipeline.free import check_free, find, give_back, is_counted
 from trivium.pipeline.hold import account_of, begin
@@ -31,10 +32,9 @@ from trivium.pipeline.read import check_head, read_body
 from trivium.pipeline.screen import screen
 from trivium.pipeline.settle import Run
 from trivium.pipeline.tell import error_value, json_headers
-from trivium.pipeline.words import Words
 from trivium.routing.catalog import Target
 from trivium.wire.errors import render
-from trivium.wire.request import Request, check_stateless, parse, without_body
+from trivium.wire.request import Request, check_stateless, parse
 
 _SOON = 65
 """Seconds."""
@@ -128,10 +128,7 @@ async def _one(call: Call, request: Request, target: Target, reply: Reply, run: 
     # Nobody but what is sending holds a body from here on, and that only until it has been sent; of a call whose answer
     # comes whole and soon, it stays for an estimate.
     if request.stream:
-        if deps.keeps_prompts:
-            run.words = run.words or Words(request)
-            asyncio.get_running_loop().call_soon(run.read_prompts)
-        run.request = request = without_body(request)
+        request = forget_body(request, run, deps)
     del content
 
     async def answer(reply: Reply) -> None:
