@@ -35,8 +35,11 @@ $(RUN) $(DEV):
 run: $(RUN) ## the gateway on 127.0.0.1:4000
 	@exec $(BIN)/trivium up
 
+# Many tests wait for something to happen: three run on two processors.
+WORKERS = $(shell $(BIN)/python -c 'import os; print(min(6, (os.cpu_count() or 1) * 3 // 2))')
+
 test: $(DEV) ## the tests, on up to four processors
-	@$(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadfile
+	@$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile
 
 check: $(DEV) ## lint, format, types, architecture
 	@$(BIN)/ruff check
