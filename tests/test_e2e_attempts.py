@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import json
 import time
 from typing import Any
@@ -11,7 +12,11 @@ import pytest
 
 from gateway import ALL_APIS, Running, running
 from support_money import APIS, BODIES, PATHS, customer, shop
+from support_people import People
+from trivium.canon.api import Api
+from trivium.errors import ModelNotAllowed
 from trivium.mock import Error, Match, Reply, Rule, ToolCall, Usage
+from trivium.pipeline.call import Call
 
 TWO = f"""
 [providers.a]
@@ -309,3 +314,90 @@ class TestMoney:
             acme = await customer(house, "1")
             assert (await ask(house, "chat", key=acme.key))[0] == 200
             assert (await journey(house))["refused"][0][0] == "a/one"
+
+
+def a_call(house: Running) -> Call:
+    now = house.gateway.deps.clock.now_ms()
+    return Call(id="req_1", api=Api.CHAT, headers={}, client_ip=None, time_ms=now, started_ns=0)
+
+
+FREE_FIRST = TWO.replace('[models."a/*"]\nprice = { input = "1", output = "1" }', '[models."a/*"]\nfree = true')
+
+
+class TestWhatReviewersFound:
+    """Each once let somebody have what was not theirs, or harmed others."""
+
+    async def test_a_caller_without_a_key_gets_no_paid_route_of_a_model(self) -> None:
+        settings = FREE_FIRST + "[free]\nanonymous = true\n"
+        async with running(first(Reply(status=500)), GOOD, settings=settings) as house:
+            for model in ("twin", "shared"):
+                status, said = await ask(house, "chat", model=model, key=None)
+                assert (status, json.loads(said)["error"]["code"]) == (401, "paid_model_auth_required")
+            status, _ = await ask(house, "chat", model="a/one", key=None, headers={"x-trivium-fallbacks": "b/two"})
+            assert status == 401
+            assert house.upstream.requests == []
+            caller = await house.gateway.deps.keys.find(house.key)
+            described = await house.gateway.desk.described(caller, a_call(house))
+            (listed,) = [model for model in described if model["id"] == "twin"]
+            assert (listed["isFree"], listed["pricing"]["prompt"]) == (False, "0.000002")
+
+    async def test_a_refused_call_is_not_kept_by_what_is_remembered(self) -> None:
+        async with running(GOOD, settings=TWO) as house:
+            people = People(house)
+            await people.organization("acme", policy={"models_deny": ["twin"]})
+            key = await people.key(organization="acme", user="acme-member")
+            for _ in range(3):
+                assert (await ask(house, "chat", key=key))[0] == 403
+            gc.collect()
+            errors = [one for one in gc.get_objects() if isinstance(one, ModelNotAllowed)]
+            assert errors == []
+
+    async def test_a_clients_own_patience_is_no_fault_of_a_route(self) -> None:
+        async with running(Reply(text="late", delay_ms=1000), settings=TWO) as house:
+            for _ in range(4):
+                assert (await ask(house, "chat", headers={"x-trivium-timeout": "0.05"}))[0] == 504
+            told = await house.gateway.operations.perform("routes.show", {})
+            assert [one for one in told if one["failed"] or one["rests_s"]] == []
+            assert set(asked_for(house)) <= {"one"}
+
+    async def test_no_other_route_is_begun_for_a_client_that_has_left(self) -> None:
+        drained = TWO.replace("[providers.a]\n", '[providers.a]\non_abort = "drain"\n')
+        async with running(first(Reply(status=500, delay_ms=300)), GOOD, settings=drained) as house:
+            asking = asyncio.create_task(ask(house, "chat"))
+            await house.upstream.wait_for_requests(1)
+            asking.cancel()
+            await asyncio.sleep(0.6)
+            record = await house.record()
+            assert (asked_for(house), record["cost_nano"]) == (["one"], 0)
+
+    async def test_a_whole_answer_behind_signs_of_life_can_fail_over(self) -> None:
+        blanks = Reply(
+            body="   \n" + json.dumps({"error": {"message": "full", "code": 503}}), chunk_bytes=2, event_delay_ms=2
+        )
+        async with running(first(blanks), GOOD, settings=TWO) as house:
+            status, said = await ask(house, "chat")
+            assert (status, "from two" in said) == (200, True)
+
+    async def test_a_long_preamble_is_not_kept_for_ever(self) -> None:
+        noisy = Reply(sse=": noise\n\n" * 20_000 + "data: [DONE]\n\n")
+        async with running(first(noisy), GOOD, settings=TWO) as house:
+            _, said = await ask(house, "chat", stream=True)
+            assert said.count(": noise") > 10_000
+
+    async def test_a_failed_call_stays_counted_in_the_limit_of_its_model(self) -> None:
+        async with running(first(Reply(status=500)), GOOD, settings=TWO) as house:
+            people = People(house)
+            await people.settings(limits_by_model={"a/one": {"requests_per_minute": 2}})
+            statuses = [(await ask(house, "chat"))[0] for _ in range(3)]
+            assert statuses == [200, 200, 429]
+
+    async def test_the_deadline_is_looked_at_before_another_route_is_begun(self) -> None:
+        settings = TWO + "[routing]\ndeadline = 0.1\n"
+        async with running(first(Reply(status=500, delay_ms=200)), GOOD, settings=settings) as house:
+            assert (await ask(house, "chat"))[0] == 500
+            assert asked_for(house) == ["one"]
+
+    async def test_more_fallbacks_than_there_may_be_are_said(self) -> None:
+        async with running(GOOD, settings=TWO) as house:
+            many = ",".join(f"m{number}" for number in range(11))
+            assert (await ask(house, "chat", headers={"x-trivium-fallbacks": many}))[0] == 400

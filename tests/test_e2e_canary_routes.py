@@ -75,3 +75,20 @@ async def test_in_an_emergency_one_provider_gets_whatever_it_has() -> None:
         providers = [record["provider"] for record in await house.records()]
         assert providers == ["openrouter", "vercel", "vercel"]
         assert "in an emergency vercel answers" in (await house.records())[-1]["routing"]
+
+
+async def test_in_an_emergency_own_keys_and_own_servers_stay_where_they_are() -> None:
+    async with running(TOLD, settings=EMERGENCY) as house:
+        people = People(house)
+        ann = await people.user("ann")
+        await people("byok.add", user="ann", vendor="xai", credential={"key": "sk-anns-own"})
+        told = await house.post("/v1/explain", {**BODIES["chat"], "model": MAIN}, key=ann)
+        assert [one["payer"] for one in told[1]["routes"]] == ["byok"]
+        assert [one["route"] for one in told[1]["routes"]] == ["xai/grok-4"]
+
+
+async def test_in_an_emergency_fallbacks_go_there_too() -> None:
+    async with running(TOLD, settings=EMERGENCY) as house:
+        headers = {"x-trivium-fallbacks": "openrouter/openai/gpt-5"}
+        _, told, _ = await house.post("/v1/explain", {**BODIES["chat"], "model": MAIN}, headers=headers)
+        assert [one["route"] for one in told["routes"]] == ["vercel/xai/grok-4", "vercel/openai/gpt-5"]

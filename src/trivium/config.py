@@ -173,7 +173,7 @@ def parse(text: str, name: str = "trivium.toml", file: Path | None = None) -> Se
     source = Source(name, text, file)
     try:
         document = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
+    except ValueError as error:  # also of numbers longer than Python reads
         raise ConfigError(f"{name}: not TOML: {error}") from None
     except RecursionError:
         raise ConfigError(f"{name}: not TOML: nested too deeply") from None

@@ -15,14 +15,15 @@ from trivium.pipeline.call import Call, Reply
 from trivium.pipeline.deps import Deps
 from trivium.pipeline.forget import forget_body
 from trivium.pipeline.forward import prepare, way_to
+from trivium.pipeline.free import check_free, is_counted
 from trivium.pipeline.held import HeldReply
 from trivium.pipeline.hold import begin, bill_of
 from trivium.pipeline.house import exchange_of
-from trivium.pipeline.journey import fails_over, is_failure
+from trivium.pipeline.journey import fails_over, is_clients_own, is_failure
 from trivium.pipeline.legs import Leg, name_of, now_ms, session_of
-from trivium.pipeline.limits import readmit
+from trivium.pipeline.limits import admit_on
 from trivium.pipeline.own import send
-from trivium.pipeline.settle import Run
+from trivium.pipeline.settle import CLIENT_CLOSED, Run
 from trivium.policy.context import context_of
 from trivium.wire.request import Request, without_body
 
@@ -44,46 +45,58 @@ class Attempts:
     async def begin(self) -> None:
         """Raises as `hold.begin` does."""
         others = [leg.bill for leg in self._legs[1:] if leg.bill is not None]
-        await begin(self._call, self._request, self._legs[0].target, self._run, self._deps, others)
+        try:
+            await begin(self._call, self._request, self._legs[0].target, self._run, self._deps, others)
+        except BaseException:
+            self._deps.health.unknown(self._legs[0].target.place)
+            raise
 
     async def answer(self, reply: Reply) -> None:
         """Raises the last route's error where none answers."""
         for place, leg in enumerate(self._legs):
-            last = place + 1 == len(self._legs) or self._is_late()
-            held = HeldReply(reply, self._run, self._deps.routing.preamble, self._opened)
-            since_us, flags = self._run.elapsed_us(), len(self._run.flags)
-            try:
-                if place:
-                    await self._move_to(leg)
-                await self._try(leg, reply if last else held)
-            except RequestError as error:
-                if last or reply.started:
-                    raise
-                self._run.failed_over(error, since_us, flags)
-            except UpstreamError as error:
-                self._failed(leg, error)
-                if last or reply.started or not fails_over(error):
-                    raise
-                self._run.failed_over(error, since_us, flags)
-            except asyncio.CancelledError:
-                self._deps.health.unknown(leg.target.place)
-                raise
-            else:
-                self._ended(leg)
+            failure = await self._taken(leg, reply, first=place == 0, last=place + 1 == len(self._legs))
+            if failure is None:
                 return
-            finally:
-                held.drop()
+            if self._run.left or self._is_late():
+                raise failure  # nobody waits any more, or has waited long enough
+
+    async def _taken(self, leg: Leg, reply: Reply, *, first: bool, last: bool) -> TriviumError | None:
+        """One try: why it failed, if another may follow; None where it answered."""
+        run, health = self._run, self._deps.health
+        held = HeldReply(reply, run, self._deps.routing.preamble, self._opened)
+        since_us, flags = run.elapsed_us(), len(run.flags)
+        try:
+            if not first:
+                await self._move_to(leg)
+            await self._try(leg, reply if last else held)
+        except (RequestError, UpstreamError) as error:
+            self._failed(leg, error)
+            if last or reply.started or not (isinstance(error, RequestError) or fails_over(error)):
+                raise
+            run.failed_over(error, since_us, flags)
+            return error
+        except asyncio.CancelledError:
+            health.unknown(leg.target.place)
+            if not reply.started:  # what was kept back is nothing that the client had
+                run.status, run.response_bytes = CLIENT_CLOSED, 0
+            raise
+        finally:
+            held.drop()
+        self._ended(leg)
+        return None
 
     async def _move_to(self, leg: Leg) -> None:
         run, target = self._run, leg.target
         run.target, run.own = target, leg.own
-        if self._deps.house.limits_by_model:
-            await readmit(self._call, self._request, target, run, self._deps)
+        if leg.named is not None and is_counted(run.key, target):
+            await check_free(self._call, run.key, leg.named, target, run, self._deps)
+        await admit_on(self._request, target, run, self._deps)
         bill = leg.bill or await bill_of(self._call, target, run, self._deps)
         run.quote, run.payer = bill.quote, bill.payer
         run.journey = msgspec.structs.replace(run.journey, why=leg.why)
         version = run.quote.version if run.quote else None
-        self._deps.ledger.moved(self._call.id, target.provider.name, target.model[:256], version)
+        public = target.public if target.stealth else None
+        self._deps.ledger.moved(self._call.id, target.provider.name, target.model[:256], version, run.payer, public)
 
     async def _try(self, leg: Leg, reply: Reply) -> None:
         call, target, run, deps = self._call, leg.target, self._run, self._deps
@@ -94,7 +107,7 @@ class Attempts:
         response = await send(call, content, target, way, run, deps)
         del content
         told = next((value for name, value in response.headers if name == _RETRY_AFTER), b"")
-        self._wish_s = int(told) if told.isdigit() and response.status >= 400 else None
+        self._wish_s = int(told[:9]) if told.isdigit() and response.status >= 400 else None
         if not reply.provisional:
             self._opened()
         asked = without_body(self._request) if self._request.stream else self._request
@@ -110,14 +123,22 @@ class Attempts:
         return self._run.elapsed_us() > self._deps.routing.deadline * 1_000_000
 
     def _failed(self, leg: Leg, error: TriviumError) -> None:
-        if leg.own is None and fails_over(error):
-            self._deps.health.failed(leg.target.place, now_ms(self._deps), self._wish_s)
+        health, place = self._deps.health, leg.target.place
+        if isinstance(error, RequestError) or is_clients_own(error):
+            health.unknown(place)
+        elif leg.own is None and fails_over(error):
+            health.failed(place, now_ms(self._deps), self._wish_s)
+        elif leg.own is None:
+            health.answered(place, now_ms(self._deps))
         self._wish_s = None
 
     def _ended(self, leg: Leg) -> None:
         """The route has answered, if only with an error that the client is told as it came."""
         run, health, place = self._run, self._deps.health, leg.target.place
         if leg.own is not None:
+            return
+        if run.error is not None and is_clients_own(run.error):
+            health.unknown(place)
             return
         broke = run.error is not None or (run.answer is not None and run.answer.error is not None)
         if broke or run.upstream_status is None or is_failure(run.upstream_status):

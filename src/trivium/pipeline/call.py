@@ -11,6 +11,8 @@ import msgspec
 from trivium.canon.api import Kind
 
 Headers = list[tuple[bytes, bytes]]
+FALLBACKS = b"x-trivium-fallbacks"
+"""Other models that may answer (docs/routing.md)."""
 AUTHORIZATION, API_KEY = b"authorization", b"x-api-key"
 CREDENTIALS = (AUTHORIZATION, API_KEY)
 """Headers that say who calls."""

@@ -123,7 +123,9 @@ class Ledger(Protocol):
         """Keeps the id by which the provider knows the call."""
         ...
 
-    def moved(self, id: str, provider: str, model: str, price_version: str | None) -> None:
+    def moved(  # noqa: PLR0917
+        self, id: str, provider: str, model: str, price_version: str | None, payer: str | None, public_model: str | None
+    ) -> None:
         """Keeps where a call that was started leads now."""
         ...
 

@@ -146,7 +146,7 @@ async def forward(  # noqa: PLR0917
         path, body, headers = sent.path, sent.body, sent.headers
     if provider.query:
         query = f"{provider.query}&{query}" if query else provider.query
-    headers += for_upstream(call, run)
+    headers += for_upstream(call, target, run)
     if provider.guarded:
         headers.append(_via(call))
     signing = provider.signing

@@ -92,6 +92,12 @@ def check_anonymous(name: str | None, found: Target | RequestError | None, time_
 
 
 def is_free(target: Target, time_ms: int, deps: Deps) -> bool:
-    """Whether a model costs its callers nothing: the house gives it away, or it has no price to begin with."""
+    """Whether a model costs its callers nothing, whichever of its routes answers: the house gives it away, or it has no
+    price to begin with."""
+    return all(is_free_route(route, time_ms, deps) for route in deps.catalog.routes(target))
+
+
+def is_free_route(target: Target, time_ms: int, deps: Deps) -> bool:
+    """The same of one route."""
     quote = deps.prices.quote(target.provider, target.model, None, time_ms)
     return target.given_away(quote) or (quote is not None and quote.free)

@@ -101,6 +101,7 @@ async def _admitted(call: Call, body: Body, reply: Reply, run: Run, deps: Deps) 
     if not call.headers.keys().isdisjoint(KEYS) and (once := await claimed(call, request, reply, run, deps)):
         run.once = reply = once
         if await once.replayed():
+            give_back(run, deps)
             return None
     await admit(call, request, target, run, deps)
     if call.operation is Operation.COUNT_TOKENS:

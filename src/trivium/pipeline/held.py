@@ -9,6 +9,9 @@ from collections.abc import Callable
 from trivium.pipeline.call import Headers, Reply
 from trivium.pipeline.settle import Run
 
+_MOST = 64 * 1024
+"""Bytes of a preamble; no real one is as long."""
+
 
 class HeldReply:
     """A `Reply` before the real one. `drop` ends one that did not go out."""
@@ -21,6 +24,7 @@ class HeldReply:
         self._opened = opened
         self._head: tuple[int, Headers] | None = None
         self._waiting: list[bytes] = []
+        self._size = 0
         self._timer: asyncio.Task[None] | None = None
         self._one = asyncio.Lock()
         self.provisional = True
@@ -37,7 +41,9 @@ class HeldReply:
     async def write(self, data: bytes) -> None:
         async with self._one:
             self._waiting.append(data)
-            if not self.provisional or self._run.first_token_us is not None or self._run.content_bytes:
+            self._size += len(data)
+            content = self._run.first_token_us is not None or self._run.content_bytes
+            if not self.provisional or content or self._size > _MOST:
                 await self._pass()
 
     async def end(self, data: bytes = b"") -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
-from trivium.errors import OwnKeyRefused, TriviumError, UpstreamError
+from trivium.errors import OwnKeyRefused, TriviumError, UpstreamError, UpstreamTimeout
 
 _LONGEST_REASON = 200
 _PASSING = (408, 409, 429)
@@ -43,9 +43,14 @@ STRAIGHT = Journey()
 def fails_over(error: TriviumError) -> bool:
     """Whether another route may do better (behaviour page, section 7): the upstream was not there, had too much to do,
     failed, or refused the house; not where it refused the request, or the caller's own key."""
-    if not isinstance(error, UpstreamError) or isinstance(error, OwnKeyRefused):
+    if not isinstance(error, UpstreamError) or isinstance(error, OwnKeyRefused) or is_clients_own(error):
         return False
     return is_failure(error.status)
+
+
+def is_clients_own(error: TriviumError) -> bool:
+    """Whether the call ended since its client would wait no longer, of which no route is to blame."""
+    return isinstance(error, UpstreamTimeout) and error.param is not None
 
 
 def is_failure(status: int) -> bool:

@@ -9,24 +9,24 @@ from typing import cast
 import msgspec
 
 from trivium.canon.api import Kind, Solo
-from trivium.errors import PriceUnknown, RequestError
+from trivium.errors import FieldInvalid, PriceUnknown, RequestError
 from trivium.pipeline.authorize import check_target, named
 from trivium.pipeline.auto import stand_in
-from trivium.pipeline.call import Call, Operation
+from trivium.pipeline.call import FALLBACKS, Call, Operation
 from trivium.pipeline.deps import Deps
-from trivium.pipeline.free import check_free, find_way, is_counted
+from trivium.pipeline.free import check_anonymous, find_way, is_free_route
 from trivium.pipeline.hold import Bill, bill_of
 from trivium.pipeline.journey import Journey
 from trivium.pipeline.own import Own
 from trivium.pipeline.settle import Run
 from trivium.policy.context import Context, context_of
+from trivium.policy.free import key_needed
 from trivium.policy.spending import scopes_of
 from trivium.routing.catalog import Target
 from trivium.routing.plan import Asked, Canary, Choice, Plan, plan
 from trivium.wire import body as json_body
 from trivium.wire.request import MOST_FALLBACKS, Request
 
-FALLBACKS = b"x-trivium-fallbacks"
 _REMEMBERED = 10_000
 
 
@@ -37,7 +37,9 @@ class Leg(msgspec.Struct, frozen=True):
     own: Own | None
     why: str
     bill: Bill | None = None
-    """None: what it costs is found out when the call begins."""
+    """None: what it costs is found out when it is taken."""
+    named: str | None = None
+    """The name by which a client asks for it as a fallback: a free one counts as such when it is taken."""
 
 
 async def legs_of(call: Call, request: Request, target: Target, run: Run, deps: Deps) -> tuple[Leg, ...]:
@@ -52,11 +54,18 @@ async def legs_of(call: Call, request: Request, target: Target, run: Run, deps: 
     for name in fallbacks:
         known = {leg.target.route for leg in choices}
         choices += [leg for leg in await _fallback(call, name, request, run, deps) if leg.target.route not in known]
+    if run.key is None:  # what a canary or an emergency leads to need not be free
+        choices = [leg for leg in choices if is_free_route(leg.target, call.time_ms, deps)]
+        if not choices:
+            raise key_needed(request.model, deps.free)
     legs, refused = await _billed(call, choices, run, deps)
     told = tuple((choice.target.route, choice.why) for choice in main.refused) + refused
     if any(leg.target.provider.spare for leg in legs):
         legs = _keyed(legs, _asked(call, request, target, run, deps).bucket, deps)
     run.journey = Journey(legs[0].why, refused=told)
+    if not run.dry and legs[0].own is None:
+        # At once, so that of a crowd one alone looks whether a route answers again.
+        deps.health.begins(legs[0].target.place, now_ms(deps))
     return tuple(legs)
 
 
@@ -77,19 +86,22 @@ def _keyed(legs: list[Leg], bucket: int, deps: Deps) -> list[Leg]:
 def _main(call: Call, request: Request, target: Target, run: Run, deps: Deps) -> Plan:
     """The routes of the model that was asked for. Raises as `check_target` does where the caller may use none."""
     routes = deps.catalog.routes(target) if run.own is None else (target,)
-    routes, why_not = _in_emergency(call.api, routes, deps)
-    open_, refused, error = _permitted(routes, run, deps)
+    routes, why_not = _in_emergency(call.api, routes, deps) if run.own is None else (routes, [])
+    open_, refused = _permitted(routes, run, deps)
     if not open_:
         with named(request.model):
-            raise error or AssertionError(target)
+            check_target(run.key, routes[0], deps)
     open_ = serving(call.api, open_)
-    canary = _canary(request, routes[0], run, deps) if run.own is None else None
+    canary = _canary(request, routes[0], open_, run, deps) if run.own is None else None
+    if canary is not None:
+        open_ = [route for route in open_ if route.route != canary.target.route]
     found = plan(open_, _asked(call, request, target, run, deps), deps.health, now_ms(deps), canary)
     return msgspec.structs.replace(found, refused=(*why_not, *refused))
 
 
-_Permitted = tuple[list[Target], list[Choice], RequestError | None]
-"""Routes that a caller may use, those that it may not and why, and the first reason as an error."""
+_Permitted = tuple[list[Target], list[Choice]]
+"""Routes that a caller may use, and those that it may not and why. No error: one that is kept and raised again keeps
+every call that it was raised in."""
 
 
 def _permitted(routes: tuple[Target, ...], run: Run, deps: Deps) -> _Permitted:
@@ -111,22 +123,20 @@ def _permitted(routes: tuple[Target, ...], run: Run, deps: Deps) -> _Permitted:
 def _look(routes: tuple[Target, ...], run: Run, deps: Deps) -> _Permitted:
     open_: list[Target] = []
     refused: list[Choice] = []
-    first = None
     for route in routes:
         try:
             check_target(run.key, route, deps)
         except RequestError as error:
             refused.append(Choice(route, error.message))
-            first = first or error
         else:
             open_.append(route)
-    return open_, refused, first
+    return open_, refused
 
 
 def _in_emergency(api: Kind, routes: tuple[Target, ...], deps: Deps) -> tuple[tuple[Target, ...], list[Choice]]:
     """One switch leads every call to one provider, if that has the model."""
     name = deps.routing.emergency_provider
-    if name is None or routes[0].house is not None:
+    if name is None or routes[0].house is not None or routes[0].custom is not None:
         return routes, []
     there = tuple(route for route in routes if route.provider.name == name)
     twin = deps.catalog.twin(routes[0], name) if not there else None
@@ -147,10 +157,12 @@ def serving(api: Kind, routes: list[Target]) -> list[Target]:
     return [route for route in routes if serves(api, route)] or routes
 
 
-def _canary(request: Request, main: Target, run: Run, deps: Deps) -> Canary | None:
-    """The canary's route, if this call may take it."""
+def _canary(request: Request, main: Target, open_: list[Target], run: Run, deps: Deps) -> Canary | None:
+    """The canary's route, if this call may take it; it may be one of the catalogue's."""
     said = deps.routing.canary
     if said is None or main.provider.name != said.main or not deps.has_canary(main.model):
+        return None
+    if not any(one is main for one in open_):
         return None
     if b'"ignore"' in bytes(request.members.get("provider", b"")):
         return None  # whoever chooses among vendors chooses among the main provider's
@@ -162,20 +174,23 @@ def _canary(request: Request, main: Target, run: Run, deps: Deps) -> Canary | No
 
 async def _fallback(call: Call, name: str, request: Request, run: Run, deps: Deps) -> list[Leg]:
     """The routes of another model that the client would have as well. Raises what a call for it would."""
-    name = await stand_in(name, call, request, run, deps)
-    found, own = find_way(run.key, name, run.call.api, deps)
-    if is_counted(run.key, found):
-        await check_free(call, run.key, name, found, run, deps)
+    way = await stand_in(name, call, request, run, deps)
+    found, own = find_way(run.key, way, run.call.api, deps)
+    if run.key is None:
+        check_anonymous(name, found, call.time_ms, deps)
     if isinstance(found, RequestError):
         raise found
+    if way != name:
+        found = msgspec.structs.replace(found, led=True)
     routes = deps.catalog.routes(found) if own is None else (found,)
-    open_, _, error = _permitted(routes, run, deps)
-    if error is not None and not open_:
+    routes, _ = _in_emergency(call.api, routes, deps) if own is None else (routes, [])
+    open_, _ = _permitted(routes, run, deps)
+    if not open_:
         with named(name):
-            raise error
+            check_target(run.key, routes[0], deps)
     open_ = serving(call.api, open_)
     order = plan(open_, _asked(call, request, found, run, deps), deps.health, now_ms(deps))
-    return [Leg(choice.target, own, f"the client's fallback: {choice.why}") for choice in order.tried]
+    return [Leg(choice.target, own, f"the client's fallback: {choice.why}", named=name) for choice in order.tried]
 
 
 async def _billed(
@@ -215,7 +230,8 @@ def session_of(context: Context, request: Request, run: Run) -> str | None:
 def _told_in_body(request: Request) -> str | None:
     members = request.members
     if "prompt_cache_key" in members:
-        return json_body.text(members, "prompt_cache_key")
+        key = json_body.value(members, "prompt_cache_key")
+        return key if isinstance(key, str) else None
     metadata = json_body.value(members, "metadata") if "metadata" in members else None
     user = metadata.get("user_id") if isinstance(metadata, dict) else None
     return user if isinstance(user, str) else None
@@ -229,8 +245,12 @@ def _fallbacks(call: Call, request: Request) -> tuple[str, ...]:
     header = call.headers.get(FALLBACKS)
     if header is None:
         return request.fallbacks
-    named = [name.strip() for name in header.decode("utf-8", "replace").split(",")]
-    return tuple(dict.fromkeys((*filter(None, named[:MOST_FALLBACKS]), *request.fallbacks)))
+    names = [name.strip() for name in header.decode("utf-8", "replace").split(",")]
+    found = tuple(dict.fromkeys((*filter(None, names), *request.fallbacks)))
+    if len(found) > MOST_FALLBACKS:
+        name = FALLBACKS.decode()
+        raise FieldInvalid(f"`{name}` may name up to {MOST_FALLBACKS} models.", param=name)
+    return found
 
 
 def now_ms(deps: Deps) -> int:

@@ -47,6 +47,20 @@ async def readmit(call: Call, request: Request, target: Target, run: Run, deps: 
     await admit(call, request, target, run, deps)
 
 
+async def admit_on(request: Request, target: Target, run: Run, deps: Deps) -> None:
+    """The call goes on to another route, where it counts in the limits of that model, too. Raises RateLimited."""
+    rules = deps.rules.rules(None, *target.known_as, deps.house, target.also, of_model=_is_houses(target, run))
+    if rules is None:
+        return
+    tokens = 0
+    if rules.inputs:
+        run.size = run.size or measure(request)
+        tokens = usual_input(run.size)
+    claims = [claim for claim in _with_input(rules, tokens) if claim.window_s]
+    if (denial := await deps.counters.take(claims)) is not None:
+        raise refusal(next(rule for rule in rules.all if rule.claim.key == denial.claim.key), denial)
+
+
 def _is_houses(target: Target, run: Run) -> bool:
     """Whether the house's own account is called, which is what limits of models are for."""
     return target.custom is None and (run.own is None or run.own.through_house)

@@ -14,10 +14,11 @@ import msgspec
 from trivium.canon.api import Api
 from trivium.errors import FieldInvalid, Overloaded
 from trivium.pipeline.authenticate import credential_of
-from trivium.pipeline.call import Call, Headers, Operation, Reply
+from trivium.pipeline.call import FALLBACKS, Call, Headers, Operation, Reply
 from trivium.pipeline.deps import Answers, Deps, Place
 from trivium.pipeline.settle import Run
 from trivium.policy.caller import Caller
+from trivium.routing.catalog import Target
 from trivium.wire.request import Request
 
 KEYS = (b"x-trivium-idempotency-key", b"idempotency-key")
@@ -51,18 +52,19 @@ async def claimed(call: Call, request: Request, reply: Reply, run: Run, deps: De
     credential = credential_of(call.headers) or ""
     payer = run.key.organization.id if run.key.organization is not None else ""
     asked = hashlib.sha256(request.body).digest()
-    question = b"%b %d %b %b" % (call.api.value.encode(), run.strict, asked, call.query)
+    others = call.headers.get(FALLBACKS, b""), " ".join(request.fallbacks).encode()
+    question = b"%b %d %b %b %b %b" % (call.api.value.encode(), run.strict, asked, call.query, *others)
     place = deps.answers.place(f"{credential}\n{payer}", key, question)
     return Once(call, reply, run, deps, place, await place.claim(), keeps=_keeps(run.key, deps.answers))
 
 
-def for_upstream(call: Call, run: Run) -> Headers:
-    """The header with which a provider that knows it does a call once: made of the client's key and of who calls; none
-    where the client sends none."""
+def for_upstream(call: Call, target: Target, run: Run) -> Headers:
+    """The header with which a provider that knows it does a call once: made of the client's key, of who calls and
+    where; none where the client sends none."""
     name = next((name for name in KEYS if name in call.headers), None)
     if name is None or run.key is None or call.operation is not Operation.GENERATE:
         return []
-    made = hashlib.sha256(f"{run.key.id}\n".encode() + call.headers[name].strip()).hexdigest()
+    made = hashlib.sha256(f"{run.key.id}\n{target.place}\n".encode() + call.headers[name].strip()).hexdigest()
     return [(b"idempotency-key", made.encode())]
 
 

@@ -300,7 +300,7 @@ def _refusal(response: UpstreamResponse, own: Own, status: int, said: str, tried
     refusal.detail = refusal.message
     if status == 429:
         told = next((value for name, value in response.headers if name == b"retry-after"), b"")
-        refusal.retry_after = int(told) if told.isdigit() else 1
+        refusal.retry_after = int(told[:9]) if told.isdigit() else 1
     return refusal
 
 

@@ -196,7 +196,7 @@ class Exchange:
         while chunk:
             body += chunk
             self._run.hold(len(body))
-            if len(body) > self._BUFFERS or body.isspace():
+            if len(body) > self._BUFFERS or (body.isspace() and not self._reply.provisional):
                 await self._pass_whole(body)
                 return
             chunk = await self._response.read()
@@ -396,7 +396,7 @@ class Exchange:
     def _retry_after(self) -> int:
         """Seconds; 1 where the upstream does not say."""
         told = self._header(b"retry-after")
-        return int(told) if told.isdigit() else 1
+        return int(told[:9]) if told.isdigit() else 1
 
     def _header(self, name: bytes) -> bytes:
         return next((value for key, value in self._response.headers if key == name), b"")

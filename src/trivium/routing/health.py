@@ -99,7 +99,7 @@ class Health:
         state.in_a_row += 1
         probed = state.rests_until_ms > 0
         state.probe_until_ms = 0
-        if wish_s is not None:
+        if wish_s:
             self._rest(state, now_ms, min(wish_s * 1000, _LONGEST_WISH_MS))
         elif probed or state.in_a_row >= self._failures:
             self._rest(state, now_ms, self._rest_ms * min(2**state.rests, _LONGEST))

@@ -119,6 +119,12 @@ def _known(entry: ModelEntry, target: Target | None, caller: Caller | None, call
         limits = Limits(entry.context or found.context, entry.output_limit or found.output)
         quote = book.quote(target.provider, target.model, whose, call.time_ms)
         free = True if target.given_away(quote) else quote.free if quote else None
+        if target.routed is not None:  # as free and as dear as the dearest of its routes
+            ways = [
+                (one, book.quote(one.provider, one.model, whose, call.time_ms)) for one in deps.catalog.routes(target)
+            ]
+            paid = [told for one, told in ways if not one.given_away(told) and not (told and told.free)]
+            free, quote = not paid, max(filter(None, paid), key=_dearness, default=quote)
     pricing = _FREE if free else _pricing(quote) if quote else None
     return _Known(limits, free, pricing, entry.takes, entry.gives, entry.parameters)
 
@@ -126,7 +132,8 @@ def _known(entry: ModelEntry, target: Target | None, caller: Caller | None, call
 def _of_auto(entry: ModelEntry, caller: Caller | None, call: Call, deps: Deps) -> _Known:
     """At the price of the dearest that it may lead to; free where all of them are."""
     book, whose = deps.prices, _whose(caller, deps)
-    quotes = [(one, book.quote(one.provider, one.model, whose, call.time_ms)) for one in entry.leads_to]
+    ways = [route for one in entry.leads_to for route in deps.catalog.routes(one)]
+    quotes = [(one, book.quote(one.provider, one.model, whose, call.time_ms)) for one in ways]
     paid = [quote for target, quote in quotes if not target.given_away(quote) and not (quote and quote.free)]
     told = [quote for quote in paid if quote is not None]
     pricing = _pricing(max(told, key=_dearness)) if told else None if paid else _FREE

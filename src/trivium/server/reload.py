@@ -78,8 +78,12 @@ class Reloading:
             if settled or self._called.is_set():
                 read, trigger = state, self._trigger if self._called.is_set() else "file"
                 self._called.clear()
-                with suppress(OperationError):
+                try:
                     await self.reload(trigger)
+                except OperationError:
+                    pass  # it has been said, and the file may be mended
+                except Exception:
+                    _LOG.exception("the configuration could not be read again")
 
     async def _first_look(self) -> _State:
         """The file as it was when the gateway began; it may have changed since."""

@@ -146,12 +146,15 @@ class Ledger:
         if id in self._open:
             self.writer.add(Act(lambda tx: tx.execute(statement, (upstream_id, id)), urgent=False))
 
-    def moved(self, id: str, provider: str, model: str, price_version: str | None) -> None:
-        """A call that was started goes to another provider than its start says."""
+    def moved(  # noqa: PLR0917
+        self, id: str, provider: str, model: str, price_version: str | None, payer: str | None, public_model: str | None
+    ) -> None:
+        """A call that was started goes elsewhere than its start says."""
         statement = (
-            "UPDATE starts SET provider = ?, upstream_model = ?, price_version = ?, upstream_id = NULL WHERE id = ?"
+            "UPDATE starts SET provider = ?, upstream_model = ?, price_version = ?, payer = ?, public_model = ?,"
+            " upstream_id = NULL WHERE id = ?"
         )
-        values = (provider, model, price_version, id)
+        values = (provider, model, price_version, payer, public_model, id)
         if id in self._open:
             self.writer.add(Act(lambda tx: tx.execute(statement, values), urgent=False))
 

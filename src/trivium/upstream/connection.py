@@ -241,6 +241,8 @@ class Connection(asyncio.Protocol):
         while self._upload and not self._writing_paused:
             piece, self._upload = self._upload[:_SLICE], self._upload[_SLICE:]
             self._transport.write(piece)
+        if not self._upload:
+            self._upload = memoryview(b"")  # what is left of one that was cut keeps the whole body
         self._unsent = self._measure_unsent()
         self.expect(self._timeouts.idle if self._upload else self._timeouts.first_byte)
 

@@ -8,7 +8,8 @@ from collections.abc import Awaitable
 from trivium.errors import UpstreamTimeout
 from trivium.upstream.client import UpstreamResponse
 
-_LATE = "The call took longer than the client's own limit (`x-trivium-timeout`)."
+_HEADER = "x-trivium-timeout"
+_LATE = f"The call took longer than the client's own limit (`{_HEADER}`)."
 
 
 class DueResponse:
@@ -26,7 +27,7 @@ class DueResponse:
             async with asyncio.timeout_at(self._deadline):
                 return await self._response.read()
         except TimeoutError:
-            raise UpstreamTimeout(_LATE) from None
+            raise UpstreamTimeout(_LATE, param=_HEADER) from None
 
     def close(self) -> None:
         self._response.close()
@@ -38,4 +39,4 @@ async def due(sending: Awaitable[UpstreamResponse], deadline: float) -> Upstream
         async with asyncio.timeout_at(deadline):
             return DueResponse(await sending, deadline)
     except TimeoutError:
-        raise UpstreamTimeout(_LATE) from None
+        raise UpstreamTimeout(_LATE, param=_HEADER) from None
