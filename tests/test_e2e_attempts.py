@@ -347,7 +347,8 @@ class TestWhatReviewersFound:
             await people.organization("acme", policy={"models_deny": ["twin"]})
             key = await people.key(organization="acme", user="acme-member")
             for _ in range(3):
-                assert (await ask(house, "chat", key=key))[0] == 403
+                status, said = await ask(house, "chat", model="pair", key=key)
+                assert (status, "`twin`" in said) == (403, True)
             gc.collect()
             errors = [one for one in gc.get_objects() if isinstance(one, ModelNotAllowed)]
             assert errors == []

@@ -31,7 +31,8 @@ def check_target(caller: Caller | None, target: Target, deps: Deps) -> None:
     if target.custom is None:
         deps.catalog.check_offered(target)
     provider, caller = target.provider, caller or ANONYMOUS
-    check_model(caller, *target.known_as, deps.house, target.also)
+    called = target.routed.id if target.routed is not None else None
+    check_model(caller, *target.known_as, deps.house, target.also, called)
     if caller.organization is None:
         return
     policy = caller.organization.settings.policy

@@ -67,18 +67,25 @@ def check_api(caller: Caller, api: Kind, house: HouseSettings) -> None:
         raise ApiNotAvailable(f"The API `{api.value}` is not available to this key.")
 
 
-def check_model(caller: Caller, provider: str, model: str, house: HouseSettings, also: tuple[str, ...] = ()) -> None:
-    """`also` are further names that it goes by. Raises ModelNotAllowed."""
+def check_model(  # noqa: PLR0917
+    caller: Caller,
+    provider: str,
+    model: str,
+    house: HouseSettings,
+    also: tuple[str, ...] = (),
+    called: str | None = None,
+) -> None:
+    """`also` are further names that it goes by, `called` is the one that the caller knows. Raises ModelNotAllowed."""
     if not (house.models or caller.scopes.models or caller.organization):
         return
     names = names_of(provider, model) + also
     for pattern, gate in house.models.items():
         if not _is_open(gate, caller) and matches((pattern,), names):
-            raise _not_allowed(model, "It is not open to this caller.")
+            raise _not_allowed(called or model, "It is not open to this caller.")
     if caller.scopes.models and not matches(caller.scopes.models, names):
-        raise _not_allowed(model, "The API key is not good for it.")
+        raise _not_allowed(called or model, "The API key is not good for it.")
     if caller.organization is not None and not permits(caller.organization.settings.policy, names):
-        raise _not_allowed(model, "The organization's list of models does not have it.")
+        raise _not_allowed(called or model, "The organization's list of models does not have it.")
 
 
 def permits(policy: Policy, names: tuple[str, ...]) -> bool:
