@@ -402,3 +402,24 @@ class TestWhatReviewersFound:
         async with running(GOOD, settings=TWO) as house:
             many = ",".join(f"m{number}" for number in range(11))
             assert (await ask(house, "chat", headers={"x-trivium-fallbacks": many}))[0] == 400
+
+    async def test_of_a_crowd_one_looks_whether_a_route_answers_again(self) -> None:
+        rules = [Rule(Reply(status=500), ONE, times=1), Rule(Reply(text="one", delay_ms=100), ONE), GOOD]
+        settings = CREDITS + "[routing]\nfailures = 1\nrest = 0.2\n"
+        async with shop(*rules, settings=settings) as house:
+            acme = await customer(house, "5")
+            await ask(house, "chat", key=acme.key, body={"max_tokens": 10})
+            await asyncio.sleep(0.25)
+            await asyncio.gather(*[ask(house, "chat", key=acme.key, body={"max_tokens": 10}) for _ in range(6)])
+            assert asked_for(house)[2:].count("one") == 1
+
+    async def test_a_count_of_tokens_takes_no_calls_chance_to_look(self) -> None:
+        counted = Rule(Reply(usage=Usage(input=3)), Match(path="*/count_tokens"))
+        rules = [counted, Rule(Reply(status=500), ONE, times=1), Rule(Reply(text="one"), ONE), GOOD]
+        settings = TWO + "[routing]\nfailures = 1\nrest = 0.2\n"
+        async with running(*rules, settings=settings) as house:
+            await ask(house, "messages")
+            await asyncio.sleep(0.25)
+            await house.post("/v1/messages/count_tokens", {**BODIES["messages"], "model": "twin"})
+            await ask(house, "messages")
+            assert asked_for(house)[-1] == "one"

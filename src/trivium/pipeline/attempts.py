@@ -44,11 +44,16 @@ class Attempts:
 
     async def begin(self) -> None:
         """Raises as `hold.begin` does."""
+        first, health = self._legs[0], self._deps.health
         others = [leg.bill for leg in self._legs[1:] if leg.bill is not None]
+        if (
+            first.own is None
+        ):  # before the hold is waited for, so that of a crowd one alone looks whether it answers again
+            health.begins(first.target.place, now_ms(self._deps))
         try:
-            await begin(self._call, self._request, self._legs[0].target, self._run, self._deps, others)
+            await begin(self._call, self._request, first.target, self._run, self._deps, others)
         except BaseException:
-            self._deps.health.unknown(self._legs[0].target.place)
+            health.unknown(first.target.place)
             raise
 
     async def answer(self, reply: Reply) -> None:

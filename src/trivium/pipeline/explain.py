@@ -96,7 +96,7 @@ async def explain(call: Call, caller: Caller | None, body: bytes, deps: Deps) ->
     """`body` is a request in the call's API. Raises nothing that the request itself would be refused with."""
     told = Explanation(api=call.api, caller=_who(caller))
     run = Run(call, deps)
-    run.key, run.dry = caller, True
+    run.key = caller
     try:
         await _explain(call, body, told, run, deps)
     except TriviumError as error:

@@ -63,9 +63,6 @@ async def legs_of(call: Call, request: Request, target: Target, run: Run, deps: 
     if any(leg.target.provider.spare for leg in legs):
         legs = _keyed(legs, _asked(call, request, target, run, deps).bucket, deps)
     run.journey = Journey(legs[0].why, refused=told)
-    if not run.dry and legs[0].own is None:
-        # At once, so that of a crowd one alone looks whether a route answers again.
-        deps.health.begins(legs[0].target.place, now_ms(deps))
     return tuple(legs)
 
 

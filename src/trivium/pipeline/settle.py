@@ -58,7 +58,6 @@ class Run:
     """Code and message of the error that the client was told."""
     journey = STRAIGHT
     """How the call came to its target."""
-    dry = False  # it is only explained
     deadline: float | None = None
     """On the event loop's clock: when the client has waited long enough."""
     auto: Resolution | None = None

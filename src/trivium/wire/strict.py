@@ -53,7 +53,6 @@ _CITED = Shape(
 )
 _ENABLED = Shape("enabled")
 _CALLER = Shape("type tool_id")
-_TEXT_KEYS = "type text cache_control citations"
 _SOURCE = Shape("type", base64="media_type data", text="media_type data", url="url", content="content", file="file_id")
 _BLOCK = Shape(
     "type cache_control",

@@ -35,7 +35,6 @@ _WORDS = {
 _FORMAT = "unknown"
 """OpenRouter's word for a seal that is not one of its vendors'."""
 _END = b'},"logprobs":null,"finish_reason":null}]}\n\n'
-_ROLE = b'"role":"assistant",'
 
 
 class ChatEncoder(Encoder):
