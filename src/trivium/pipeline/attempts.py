@@ -46,9 +46,8 @@ class Attempts:
         """Raises as `hold.begin` does."""
         first, health = self._legs[0], self._deps.health
         others = [leg.bill for leg in self._legs[1:] if leg.bill is not None]
-        if (
-            first.own is None
-        ):  # before the hold is waited for, so that of a crowd one alone looks whether it answers again
+        if first.own is None:
+            # Before the hold is waited for: of a crowd one alone looks whether a route answers again.
             health.begins(first.target.place, now_ms(self._deps))
         try:
             await begin(self._call, self._request, first.target, self._run, self._deps, others)
