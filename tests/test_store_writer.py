@@ -86,7 +86,7 @@ class Disk:
 
     def close(self) -> None:
         for writer in self._writers:
-            writer._thread.shutdown()
+            writer.stop()
         self.database.close()
         self.other.close()
 
@@ -184,7 +184,7 @@ async def test_a_locked_file_makes_records_wait_and_loses_none(disk: Disk) -> No
 async def test_it_goes_on_by_itself_once_the_disk_can_be_written_again(
     disk: Disk, trouble: str, caplog: pytest.LogCaptureFixture
 ) -> None:
-    writer = disk.writer()
+    writer = disk.writer(linger=0.1)
     disk.mine.execute(trouble)
     for n in range(300):
         writer.add(record(f"{n:03}", error_message="x" * 1000))

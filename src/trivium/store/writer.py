@@ -2,8 +2,8 @@
 
 What is handed over is an `Op`. Urgent ones (holds, which a request waits for) are committed at once where nothing has
 been for `window` seconds, else together when the window is over. The others ride along every `linger` seconds, or at
-once where other processes decide by what the database says. A transaction is written by a thread of its own, so that
-a commit, which waits for the disk, never holds up the event loop.
+once where other processes decide by what the database says. A thread of its own keeps these times and writes, so that
+a commit, which waits for the disk, never holds up the event loop, and the loop hears of each only once: when it ended.
 
 An op that cannot be written is kept and tried again, save an urgent one: whoever waits for it hears of it at once.
 While the backlog is full, `accepts` is false and the gateway refuses new calls rather than lose what they did.
@@ -14,10 +14,13 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import math
 import threading
+from collections import deque
 from collections.abc import Callable, Sequence
 from contextvars import ContextVar
-from queue import SimpleQueue
+from queue import Empty, SimpleQueue
+from time import monotonic
 from typing import Any, Generic, Protocol, TypeVar
 
 from trivium.errors import OperationError, StoreUnavailable
@@ -26,6 +29,8 @@ from trivium.store.sql import Database, Writing
 _LOG = logging.getLogger("trivium.store")
 _MOST = 5_000
 """Ops in one transaction."""
+_NOTHING, _FLUSH, _URGENT, _ANYTHING = range(4)
+"""What the writing thread listens for: the first, the first two, ..."""
 _T = TypeVar("_T")
 
 
@@ -103,14 +108,18 @@ class Act(Generic[_T]):
 
 
 class Writer:
-    """Runs on the loop that first calls `add`; `close` drains it."""
+    """Runs on the loop that first calls `add`; `close` drains it.
+
+    What is handed over lies in queues that both threads use. `_listens` says what the writing thread is waiting for, so
+    that it is woken for nothing else: several thousand ops a second need some two hundred wake-ups.
+    """
 
     def __init__(
         self,
         database: Database,
         apply: Apply,
         *,
-        window: float = 0.005,
+        window: float = 0.0055,
         linger: float = 0.1,
         backlog: int = 100_000,
         retry: float = 1.0,
@@ -122,15 +131,19 @@ class Writer:
         self._linger = linger
         self._backlog = backlog
         self._retry = retry
-        self._urgent: list[Op] = []
-        self._others: list[Op] = []
+        self._urgent: deque[Op] = deque()
+        self._others: deque[Op] = deque()
         self._others_due = 0.0
-        self._flushed: list[asyncio.Future[None]] = []
+        self._flushing: deque[asyncio.Future[None]] = deque()
         """Who waits until everything is durable that was added before."""
+        self._flushed: list[asyncio.Future[None]] = []
+        """Those of them whom the writing thread has seen."""
         self._again = False
-        self._thread = _Thread("trivium-writer")
-        self._writing: asyncio.Task[None] | None = None
-        self._hurry = asyncio.Event()
+        self._bell: SimpleQueue[None] = SimpleQueue()
+        self._listens = _NOTHING
+        self._ends = False
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._thread = threading.Thread(target=self._work, name="trivium-writer", daemon=True)
         self.failing: str | None = None
         """Why the last transaction could not be made; None while all is well."""
 
@@ -142,12 +155,12 @@ class Writer:
         """Hands over an op; it is in the database with the next transaction or, if it is not urgent, soon after."""
         if op.urgent:
             self._urgent.append(op)
-            self._hurry.set()
+            self._ring(_URGENT)
         else:
             if not self._others:
-                self._others_due = asyncio.get_running_loop().time() + self._linger
+                self._others_due = monotonic() + self._linger
             self._others.append(op)
-        self._begin()
+            self._ring(_ANYTHING)
 
     async def run(self, act: Callable[[Writing], _T], *, urgent: bool = True) -> _T:
         """Runs a function inside a transaction, behind everything added so far. Raises OperationError where the
@@ -161,9 +174,8 @@ class Writer:
     async def flush(self) -> None:
         """Returns when everything added so far is durable. Raises StoreUnavailable if it cannot be made so now."""
         waiter = asyncio.get_running_loop().create_future()
-        self._flushed.append(waiter)
-        self._hurry.set()
-        self._begin()
+        self._flushing.append(waiter)
+        self._ring(_FLUSH)
         await waiter
 
     async def close(self, attempts: int = 5) -> None:
@@ -175,75 +187,96 @@ class Writer:
                     break
             except StoreUnavailable:
                 await asyncio.sleep(self._retry if attempt < attempts - 1 else 0)
-        if self._writing is not None:
-            self._writing.cancel()
-        for op in self._urgent + self._others:
+        self.stop()
+        await asyncio.sleep(0)
+        for op in (*self._urgent, *self._others):
             op.lost(self.failing)
-        self._thread.shutdown()
 
-    def _begin(self) -> None:
-        if self._writing is None:
-            self._writing = asyncio.get_running_loop().create_task(self._write())
+    def stop(self) -> None:
+        """Ends the thread behind the transaction that it is at; what waits stays unwritten."""
+        self._ends = True
+        self._bell.put(None)
+        if self._loop is not None:
+            self._thread.join()
 
-    async def _write(self) -> None:
-        """One task while anything waits: a transaction, then as long a pause as is allowed."""
-        time = asyncio.get_running_loop().time
+    def _ring(self, why: int) -> None:
+        if self._loop is None:
+            self._loop = asyncio.get_running_loop()
+            self._thread.start()
+        if self._listens >= why:
+            self._listens = _NOTHING
+            self._bell.put(None)
+
+    def _work(self) -> None:
+        """The writing thread: a transaction, then as long a pause as is allowed."""
         next_at = 0.0
-        while self._urgent or self._others or self._flushed:
-            self._hurry.clear()
-            if not (self._urgent or self._flushed):
-                await self._rest(self._others_due - time())
-            if not self._flushed and (pause := next_at - time()) > 0:
-                await asyncio.sleep(pause)
-            next_at = time() + self._window
-            try:
-                await self._write_some()
-            except StoreUnavailable as error:
-                if self.failing is None:
-                    _LOG.error("the store cannot be written, %d wait: %s", len(self._others), error.detail)
-                self.failing = error.detail or error.message
-                self._others_due = time() + self._retry
-        self._writing = None
+        while self._wait(next_at):
+            next_at = monotonic() + self._window
+            self._write_some()
 
-    async def _rest(self, seconds: float) -> None:
-        """A pause that ends as soon as something urgent comes."""
-        if seconds > 0 and not self._hurry.is_set():
-            timer = asyncio.get_running_loop().call_later(seconds, self._hurry.set)
-            await self._hurry.wait()
-            timer.cancel()
+    def _wait(self, next_at: float) -> bool:
+        """Returns when something is to be written: at once for a flush, else not before `next_at`, and what is not
+        urgent when it is due. False at the end of the thread."""
+        while not self._ends:
+            self._listens = _ANYTHING  # before looking: what comes from here on rings
+            if self._flushing or self._flushed:
+                due, listens = 0.0, _NOTHING
+            elif self._urgent:
+                due, listens = next_at, _FLUSH
+            elif self._others:
+                due, listens = max(next_at, self._others_due), _URGENT
+            else:
+                due, listens = math.inf, _ANYTHING
+            if (pause := due - monotonic()) <= 0:
+                self._listens = _NOTHING
+                return True
+            self._listens = listens
+            with contextlib.suppress(Empty):
+                self._bell.get(timeout=pause if pause < math.inf else None)
+        return False
 
-    async def _write_some(self) -> None:
+    def _write_some(self) -> None:
         """One transaction: with what is urgent, and with everything where that is due or waited for."""
-        loop = asyncio.get_running_loop()
-        batch = self._cut(everything=bool(self._flushed) or loop.time() >= self._others_due)
-        flushed: list[asyncio.Future[None]] = []
-        if not (self._urgent or self._others):
-            flushed, self._flushed = self._flushed, []
+        self._flushed += _taken(self._flushing, _MOST)
+        batch = self._cut(everything=bool(self._flushed) or monotonic() >= self._others_due)
+        all_of_it = len(batch) < _MOST
+        error: StoreUnavailable | None = None
         try:
             if batch:
-                await self._thread.run(lambda: self._commit(batch, self._again))
-        except StoreUnavailable as error:
-            self._again = True
-            self._others[:0] = [op for op in batch if not op.urgent]
+                self._commit(batch, self._again)
+        except StoreUnavailable as failure:
+            error = failure
+            self._others.extendleft(op for op in reversed(batch) if not op.urgent)
+            self._others_due = monotonic() + self._retry
+            if self.failing is None:
+                _LOG.error("the store cannot be written, %d wait: %s", len(self._others), error.detail)
+        self._again = error is not None
+        self.failing = (error.detail or error.message) if error is not None else None
+        flushed: list[asyncio.Future[None]] = []
+        if all_of_it or error is not None:
+            flushed, self._flushed = self._flushed, []
+        self._tell(batch, flushed, error)
+
+    def _tell(self, batch: list[Op], flushed: list[asyncio.Future[None]], error: StoreUnavailable | None) -> None:
+        """Lets the loop hear how it went."""
+
+        def told() -> None:
             for op in batch:
-                if op.urgent:
+                if error is None:
+                    op.done()
+                elif op.urgent:
                     op.failed(error)
-            _tell([*flushed, *self._flushed], error)
-            self._flushed = []
-            raise
-        self._again = False
-        self.failing = None
-        for op in batch:
-            op.done()
-        _tell(flushed)
+            _resolve(flushed, error)
+
+        if (batch or flushed) and self._loop is not None:
+            with contextlib.suppress(RuntimeError):  # the loop has ended before the transaction did
+                self._loop.call_soon_threadsafe(told)
 
     def _cut(self, *, everything: bool) -> list[Op]:
-        """What is written next."""
-        batch, self._urgent = self._urgent[:_MOST], self._urgent[_MOST:]
+        """What is written next. What an urgent one leans on was handed over before it, so that it is there by now."""
+        batch = _taken(self._urgent, _MOST)
         if everything or self._database.shared or any(op.leans for op in batch):
-            room = _MOST - len(batch)
-            batch += self._others[:room]
-            del self._others[:room]
+            batch += _taken(self._others, _MOST - len(batch))
         return batch
 
     def _commit(self, batch: list[Op], again: bool) -> None:
@@ -264,39 +297,15 @@ class Writer:
                 self._commit(batch, again)
 
 
-class _Thread:
-    """Runs one function after the other. An executor's futures take 25 us more for each, several hundred times a
-    second."""
-
-    def __init__(self, name: str) -> None:
-        self._jobs: SimpleQueue[tuple[Callable[[], None], asyncio.Future[None]] | None] = SimpleQueue()
-        self._thread = threading.Thread(target=self._work, name=name, daemon=True)
-        self._thread.start()
-
-    def run(self, job: Callable[[], None]) -> asyncio.Future[None]:
-        """Done when the job is; raises what it raises."""
-        done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._jobs.put((job, done))
-        return done
-
-    def shutdown(self) -> None:
-        """Returns when the last job has ended."""
-        self._jobs.put(None)
-        self._thread.join()
-
-    def _work(self) -> None:
-        while (work := self._jobs.get()) is not None:
-            job, done = work
-            error: Exception | None = None
-            try:
-                job()
-            except Exception as raised:
-                error = raised
-            with contextlib.suppress(RuntimeError):  # the loop has ended before the job did
-                done.get_loop().call_soon_threadsafe(_tell, [done], error)
+_E = TypeVar("_E")
 
 
-def _tell(waiters: Sequence[asyncio.Future[None]], error: Exception | None = None) -> None:
+def _taken(queue: deque[_E], most: int) -> list[_E]:
+    """Takes from a queue that another thread adds to."""
+    return [queue.popleft() for _ in range(min(len(queue), most))]
+
+
+def _resolve(waiters: Sequence[asyncio.Future[None]], error: Exception | None) -> None:
     for waiter in waiters:
         if waiter.done():
             continue
