@@ -31,7 +31,7 @@ from trivium.providers.provider import Provider
 from trivium.providers.quirks import mending
 from trivium.upstream.client import UpstreamResponse
 from trivium.wire.body import members
-from trivium.wire.codec import decode_answer, stream_decoder
+from trivium.wire.codec import decode_answer, plain_answer, stream_decoder
 from trivium.wire.decoder import Decoder
 from trivium.wire.errors import ErrorValue, is_native
 from trivium.wire.fault import GARBAGE, is_unpaid, status_of
@@ -201,13 +201,11 @@ class Exchange:
                 return
             chunk = await self._response.read()
         whole = bytes(body)
-        try:
-            members(whole)
-        except InvalidJson:
-            if not _is_nearly_json(whole):
-                said = whole[:500].decode(errors="replace")
-                raise UpstreamGarbage("The upstream's answer is not JSON.", detail=f"not JSON: {said}") from None
-        self._meter_whole(whole)
+        if self._call.operation is Operation.GENERATE and (answer := plain_answer(self._shape, whole)):
+            self._run.told_whole(answer)
+        else:
+            _check_json(whole)
+            self._meter_whole(whole)
         if self._reply.provisional:
             self._check_fault(self._run.answer)
         whole = await self._shown(whole)
@@ -400,6 +398,16 @@ class Exchange:
 
     def _header(self, name: bytes) -> bytes:
         return next((value for key, value in self._response.headers if key == name), b"")
+
+
+def _check_json(body: bytes) -> None:
+    """Raises UpstreamGarbage."""
+    try:
+        members(body)
+    except InvalidJson:
+        if not _is_nearly_json(body):
+            said = body[:500].decode(errors="replace")
+            raise UpstreamGarbage("The upstream's answer is not JSON.", detail=f"not JSON: {said}") from None
 
 
 def _is_nearly_json(body: bytes) -> bool:

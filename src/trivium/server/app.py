@@ -11,7 +11,6 @@ import msgspec
 from trivium import ids
 from trivium.admin.face import Asked, Face
 from trivium.errors import (
-    BodyTimeout,
     MethodNotAllowed,
     ModelNotFound,
     PathNotFound,
@@ -21,17 +20,17 @@ from trivium.errors import (
 )
 from trivium.pipeline.authenticate import authenticate
 from trivium.pipeline.authorize import check_any, named
-from trivium.pipeline.call import Call, Headers, Operation, by_name
+from trivium.pipeline.call import Call, Operation, by_name
 from trivium.pipeline.deps import Deps, Now
 from trivium.pipeline.explain import answer
 from trivium.pipeline.free import check_anonymous, find
 from trivium.pipeline.handle import handle, refuse
 from trivium.pipeline.tell import json_headers
 from trivium.policy.addresses import client_address
+from trivium.server.cycle import Cycle
 from trivium.server.desk import Desk
 from trivium.server.listing import entry_of
 from trivium.server.models import anthropic_list, anthropic_model
-from trivium.server.protocol import GuardedProtocol
 from trivium.server.routes import CALLS, EXPLAIN, MODELS, Route, api_of, model_in_path
 
 Scope = MutableMapping[str, Any]
@@ -54,39 +53,41 @@ class App:
         self._problem = problem
         self._desk = desk
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        connection: GuardedProtocol = scope["trivium.connection"]
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG002
+        """What ASGI says, save that body and reply are the cycle's own."""
+        cycle: Cycle = scope["trivium.cycle"]
+        connection = cycle.connection
         connection.running = asyncio.current_task()
         try:
-            await self._answer(scope, receive, HttpReply(send, connection), connection)
+            await self._answer(scope, cycle)
         except asyncio.CancelledError:
             # The client left while an error was on its way to it; its record is written by now.
             return
         finally:
             connection.running = None
 
-    async def _answer(self, scope: Scope, receive: Receive, reply: HttpReply, connection: GuardedProtocol) -> None:
+    async def _answer(self, scope: Scope, cycle: Cycle) -> None:
         deps, headers = self._now.deps, by_name(scope["headers"])
         if self._admin is not None and scope["path"].startswith("/admin/"):
-            await self._admin.serve(_asked(scope, headers, deps), HttpBody(receive, connection), reply)
+            await self._admin.serve(_asked(scope, headers, deps), cycle, cycle)
             return
         route = CALLS.get(scope["path"])
         call = _call(scope, route or Route(api_of(scope["path"], headers), Operation.GENERATE), headers, deps)
         if route is not None and scope["method"] == "POST":
-            await handle(call, HttpBody(receive, connection), reply, deps)
+            await handle(call, cycle, cycle, deps)
             return
         try:
             if scope["path"] in EXPLAIN and scope["method"] == "POST":
-                await answer(call, HttpBody(receive, connection), reply, deps)
+                await answer(call, cycle, cycle, deps)
                 return
             status, content = await self._look_up(scope["path"], scope["method"], call, deps)
         except TriviumError as error:
             posted = route is not None or scope["path"] in EXPLAIN
             allowed = [(b"allow", b"POST" if posted else b"GET, HEAD")] if isinstance(error, MethodNotAllowed) else []
-            await refuse(error, call, reply, deps, allowed)
+            await refuse(error, call, cycle, deps, allowed)
             return
-        await reply.start(status, json_headers(content, call))
-        await reply.end(content)
+        await cycle.start(status, json_headers(content, call))
+        await cycle.end(content)
 
     async def _look_up(self, path: str, method: str, call: Call, deps: Deps) -> tuple[int, bytes]:
         """Status and body of whatever is not a model call. Raises PathNotFound, MethodNotAllowed, and what a caller
@@ -173,49 +174,3 @@ def _client_ip(scope: Scope, deps: Deps) -> str | None:
         return peer
     hops = [value for name, value in scope["headers"] if name == b"x-forwarded-for"]
     return client_address(peer, b",".join(hops) if hops else None, deps.proxies)
-
-
-class HttpBody:
-    """The request's body over ASGI."""
-
-    def __init__(self, receive: Receive, connection: GuardedProtocol) -> None:
-        self._receive = receive
-        self._connection = connection
-
-    async def read(self) -> tuple[bytes, bool]:
-        try:
-            message = await self._receive()
-        except asyncio.CancelledError:
-            if not self._connection.body_late:
-                raise
-            if (task := asyncio.current_task()) is not None:
-                task.uncancel()
-            raise BodyTimeout("The request's body took too long to arrive.") from None
-        if message["type"] == "http.disconnect":
-            raise asyncio.CancelledError
-        return message["body"], message["more_body"]
-
-
-class HttpReply:
-    """The answer over ASGI."""
-
-    provisional = False
-
-    def __init__(self, send: Send, connection: GuardedProtocol) -> None:
-        self._send = send
-        self._connection = connection
-        self.started = False
-
-    async def start(self, status: int, headers: Headers) -> None:
-        self.started = True
-        self._connection.linger()
-        await self._send({"type": "http.response.start", "status": status, "headers": headers})
-
-    async def write(self, data: bytes) -> None:
-        await self._send({"type": "http.response.body", "body": data, "more_body": True})
-
-    async def end(self, data: bytes = b"") -> None:
-        await self._send({"type": "http.response.body", "body": data, "more_body": False})
-
-    def cut(self) -> None:
-        self._connection.drop()

@@ -9,12 +9,15 @@ from __future__ import annotations
 import asyncio
 import enum
 from typing import Any
+from urllib.parse import unquote
 
+from httptools import parse_url
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
 from trivium import ids
 from trivium.errors import BodyTimeout, HeadersTooLarge, RequestError
 from trivium.pipeline.deps import Now
+from trivium.server.cycle import Cycle
 from trivium.server.routes import api_of
 from trivium.settings import ServerSettings
 from trivium.wire.errors import ErrorValue, render
@@ -25,7 +28,7 @@ BODY_DEADLINE = 10
 
 class Phase(enum.Enum):
     IDLE = enum.auto()
-    """Between requests; uvicorn's keep-alive timer watches."""
+    """Between requests."""
     HEAD = enum.auto()
     BODY = enum.auto()
     DONE = enum.auto()
@@ -35,6 +38,7 @@ class Phase(enum.Enum):
 class GuardedProtocol(HttpToolsProtocol):
     """One client connection. `running` is the task of the request being answered, set by the app."""
 
+    cycle: Cycle
     now: Now
     """Set by a subclass, one for each server."""
 
@@ -66,7 +70,6 @@ class GuardedProtocol(HttpToolsProtocol):
             self._since = self._touched
             self._head_bytes = self._incoming
         super().on_message_begin()
-        self.scope["trivium.connection"] = self  # type: ignore[typeddict-unknown-key]
 
     def on_headers_complete(self) -> None:
         self._phase = Phase.BODY
@@ -75,23 +78,37 @@ class GuardedProtocol(HttpToolsProtocol):
         if self._head_bytes > settings.max_header_bytes and _size(self.headers) > settings.max_header_bytes:
             self._reject(_headers_too_large(settings))
             return
-        super().on_headers_complete()
+        self._describe()
+        before, self.cycle = self.cycle, self._new_cycle()
+        self.scope["trivium.cycle"] = self.cycle  # type: ignore[typeddict-unknown-key]
+        if before is None or before.response_complete:
+            self._start_asgi_task(self.cycle, self.app)
+        else:  # pipelined
+            self.flow.pause_reading()
+            self.pipeline.appendleft((self.cycle, self.app))
 
     def on_body(self, body: bytes) -> None:
-        if self.cycle is not None:
-            super().on_body(body)
+        if self.cycle is not None and not self.cycle.response_complete:
+            self.cycle.take(body)
 
     def on_message_complete(self) -> None:
         self._phase = Phase.DONE
-        if self.cycle is not None:
-            super().on_message_complete()
+        if self.cycle is not None and not self.cycle.response_complete:
+            self.cycle.more_body = False
+            self.cycle.message_event.set()
         if self._lingers:
             self.transport.close()
 
     def on_response_complete(self) -> None:
-        super().on_response_complete()
+        self.server_state.total_requests += 1
         if self._phase is Phase.DONE:
             self._phase = Phase.IDLE
+            self._since = self.loop.time()
+        if self.transport.is_closing():
+            return
+        self.flow.resume_reading()
+        if self.pipeline:
+            self._start_asgi_task(*self.pipeline.pop())
 
     def connection_lost(self, exc: Exception | None) -> None:
         super().connection_lost(exc)
@@ -106,14 +123,16 @@ class GuardedProtocol(HttpToolsProtocol):
     def sweep(self, now: float) -> None:
         """Ends what takes too long."""
         settings = self.now.deps.settings
-        if self._phase is Phase.HEAD and now - self._since > settings.header_timeout:
+        if self._phase is Phase.IDLE and now - self._since > settings.keep_alive:
+            self.transport.close()
+        elif self._phase is Phase.HEAD and now - self._since > settings.header_timeout:
             self._reject(BodyTimeout("The request's headers took too long.")) if self._incoming else self.drop()
         elif self._phase is Phase.BODY and not self.flow.read_paused:
             silent = now - self._touched > settings.body_timeout
             if silent or now - self._since > settings.body_timeout * BODY_DEADLINE:
                 self._end_late_body()
         elif self._phase is Phase.DONE and self.running is None and now - self._touched > settings.keep_alive:
-            # The answer went out before the body had come; uvicorn's keep-alive timer has given up on it by then.
+            # The answer went out before the body had come.
             self.drop()
 
     def linger(self) -> None:
@@ -124,10 +143,36 @@ class GuardedProtocol(HttpToolsProtocol):
             self._lingers = True
 
     def drop(self) -> None:
-        """Breaks the connection in the middle of an answer; what is written already still goes out."""
+        """Breaks the connection, in the middle of an answer where there is one."""
         if self.cycle is not None:
-            self.cycle.disconnected = True
+            self.cycle.cut()
         self.transport.close()
+
+    def _describe(self) -> None:
+        """Says in the scope what is asked for."""
+        version, url = self.parser.get_http_version(), parse_url(self.url)
+        path = url.path.decode("ascii")
+        self.scope["method"] = self.parser.get_method().decode("ascii")
+        self.scope["http_version"] = version
+        self.scope["path"] = unquote(path) if "%" in path else path
+        self.scope["raw_path"] = url.path
+        self.scope["query_string"] = url.query or b""
+
+    def _new_cycle(self) -> Cycle:
+        return Cycle(
+            self,
+            scope=self.scope,
+            transport=self.transport,
+            flow=self.flow,
+            logger=self.logger,
+            access_logger=self.access_logger,
+            access_log=self.access_log,
+            default_headers=self.server_state.default_headers,
+            message_event=asyncio.Event(),
+            expect_100_continue=self.expect_100_continue,
+            keep_alive=self.scope["http_version"] != "1.0" and self.parser.should_keep_alive(),
+            on_response=self.on_response_complete,
+        )
 
     def _end_late_body(self) -> None:
         if self.running is None:

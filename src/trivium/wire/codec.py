@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from trivium.canon import conventions as named
 from trivium.canon.api import Api
 from trivium.canon.events import Event
+from trivium.canon.fold import Answer
 from trivium.canon.usage import Conventions
+from trivium.wire.chat import plain as plain_chat
 from trivium.wire.chat.stream import StreamDecoder as ChatDecoder
 from trivium.wire.decoder import Decoder
 from trivium.wire.eventstream import FrameParser
@@ -22,6 +26,9 @@ _DECODERS: dict[Api, type[Decoder]] = {
 }
 
 
+_PLAIN: dict[Api, Callable[[bytes], Answer | None]] = {Api.CHAT: plain_chat.read}
+
+
 def stream_decoder(api: Api, conventions: Conventions = named.DEFAULT) -> Decoder:
     """A decoder for one stream of the API."""
     return _DECODERS[api](conventions)
@@ -30,6 +37,13 @@ def stream_decoder(api: Api, conventions: Conventions = named.DEFAULT) -> Decode
 def decode_answer(api: Api, body: bytes, conventions: Conventions = named.DEFAULT) -> list[Event]:
     """What a whole body of the API says; a body that is no answer is one Fault. Never raises."""
     return stream_decoder(api, conventions).whole(body)
+
+
+def plain_answer(api: Api, body: bytes) -> Answer | None:
+    """What a whole body says that says nothing unusual: the same as its events would, in less time. None for others,
+    good or bad. Never raises."""
+    read = _PLAIN.get(api)
+    return None if read is None else read(body)
 
 
 def decode_stream(

@@ -28,7 +28,7 @@ _XAI_TICKS_PER_USD = 10
 """As a power of ten."""
 _LONGEST_ID = 256
 _LARGEST_COST = Decimal(10**6)
-_MOST_TOKENS = 10**8
+MOST_TOKENS = 10**8
 """Of one figure: ten times the longest context there is."""
 _MOST_CALLS = 10**6
 """Of one tool, likewise. What is larger is flagged and ignored, as if it had not been said."""
@@ -74,8 +74,8 @@ class Figures:
 
     def put(self, name: str, number: int) -> None:
         """One figure by our name. A negative one is flagged and taken for nothing, one beyond all measure ignored."""
-        self._odd |= not 0 <= number <= _MOST_TOKENS
-        if number <= _MOST_TOKENS:
+        self._odd |= not 0 <= number <= MOST_TOKENS
+        if number <= MOST_TOKENS:
             self._counts[name] = max(number, 0)
 
     def tier(self, service_tier: Any) -> None:
