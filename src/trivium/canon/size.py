@@ -106,4 +106,4 @@ def content_of(event: Event) -> int:
 
 def content_bytes(answer: Answer) -> int:
     """The bytes of content in a whole answer, by the same measure."""
-    return sum(utf8(part.arguments if isinstance(part, ToolCall) else part.text) for part in answer.parts)
+    return sum([utf8(part.arguments if isinstance(part, ToolCall) else part.text) for part in answer.parts])

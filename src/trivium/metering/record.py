@@ -5,6 +5,7 @@ from __future__ import annotations
 import enum
 from collections.abc import Mapping
 from decimal import Decimal
+from operator import attrgetter
 from typing import Any
 
 import msgspec
@@ -171,19 +172,20 @@ TOKENS = {
     "image_input_tokens": "image_input",
 }
 """Counts of tokens by their columns, and what a usage calls them."""
+_tokens = attrgetter(*TOKENS.values())
 
 
 def told_by(usage: Usage) -> dict[str, Any]:
     """The columns that a usage fills."""
-    tools = {short(name): calls for name, calls in usage.server_tools.items()}
-    return {
-        **{column: getattr(usage, name) for column, name in TOKENS.items()},
-        "server_tools": msgspec.json.encode(tools).decode() if tools else None,
-        "service_tier": short(usage.service_tier),
-        "reported_cost_usd": _usd(usage.reported_cost),
-        "market_cost_usd": _usd(usage.market_cost),
-        "is_byok": usage.is_byok,
-    }
+    columns: dict[str, Any] = dict(zip(TOKENS, _tokens(usage), strict=True))
+    if usage.server_tools:
+        tools = {short(name): calls for name, calls in usage.server_tools.items()}
+        columns["server_tools"] = msgspec.json.encode(tools).decode()
+    columns["service_tier"] = short(usage.service_tier)
+    columns["reported_cost_usd"] = _usd(usage.reported_cost)
+    columns["market_cost_usd"] = _usd(usage.market_cost)
+    columns["is_byok"] = usage.is_byok
+    return columns
 
 
 def usage_of(row: Mapping[str, Any]) -> Usage:

@@ -28,7 +28,7 @@ from trivium.pipeline.mask import told_of
 from trivium.pipeline.once import KEYS, claimed
 from trivium.pipeline.own import send
 from trivium.pipeline.patience import deadline_of
-from trivium.pipeline.read import check_head, read_body
+from trivium.pipeline.read import cap_of, check_head, read_body
 from trivium.pipeline.screen import screen
 from trivium.pipeline.settle import Run
 from trivium.pipeline.tell import error_value, json_headers
@@ -82,7 +82,7 @@ async def _admitted(call: Call, body: Body, reply: Reply, run: Run, deps: Deps) 
     check_head(call, deps, anonymous=False)
     run.key = key = await authenticate(call.headers, call.client_ip, deps)
     run.strict = (key is not None and key.strict) or call.headers.get(b"x-trivium-strict", b"0") not in _NO
-    cap = check_head(call, deps, anonymous=key is None)
+    cap = cap_of(call, deps, anonymous=key is None)
     run.request = request = parse(call.api, await read_body(body, run, cap))
     auto = deps.autos.get(request.model)
     found = find(key, request.model, deps, run) if auto is None else await lead(auto, call, request, run, deps)

@@ -8,6 +8,11 @@ from trivium.pipeline.deps import Deps
 from trivium.pipeline.settle import Run
 
 
+def cap_of(call: Call, deps: Deps, *, anonymous: bool) -> int:
+    """As `check_head`, of a call for which that has been asked before it was known who calls."""
+    return check_head(call, deps, anonymous=True) if anonymous else deps.settings.max_body_bytes
+
+
 def check_head(call: Call, deps: Deps, *, anonymous: bool) -> int:
     """The cap that holds for this body, in bytes. Raises BodyTooLarge, Overloaded, FieldUnsupported by what the
     headers announce, so that nothing need be read."""

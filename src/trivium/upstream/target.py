@@ -88,10 +88,9 @@ def parse_url(url: str, guarded: bool = False, network: Network | None = None) -
 def render_head(request: UpstreamRequest, target: Target) -> bytes:
     """Request line and headers, ready to be sent. Raises ValueError as the module says."""
     lines = [b"%b %b HTTP/1.1\r\nhost: %b" % (request.method.encode(), target.path, target.authority)]
-    for name, value in request.headers:
-        if name.lower() in _OURS:
-            raise ValueError("host, connection and framing headers are the client's to set")
-        lines.append(name + b": " + value)
+    if not _OURS.isdisjoint([name.lower() for name, _ in request.headers]):
+        raise ValueError("host, connection and framing headers are the client's to set")
+    lines += [name + b": " + value for name, value in request.headers]
     if target.proxy_authorization:
         lines.append(b"proxy-authorization: " + target.proxy_authorization)
     if request.body or request.method in _WITH_BODY:

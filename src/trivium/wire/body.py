@@ -106,7 +106,7 @@ def patch(body: bytes, found: Members, changes: dict[str, bytes], read: Iterable
 
     `read` names the members on whose values something was decided; those that are changed belong to them.
     """
-    places = _places(body, found)
+    places = _places(body, found, changes)
     if places is None:
         places = _searched_places(body, found, {*read, *changes})
     if places is None:
@@ -114,18 +114,25 @@ def patch(body: bytes, found: Members, changes: dict[str, bytes], read: Iterable
     return _splice(body, found, changes, places) if changes else body
 
 
-def _places(body: bytes, found: Members) -> dict[str, int] | None:
-    """Where each member's value begins, if the object is written without blanks: as long as its members are together.
+def _places(body: bytes, found: Members, names: Iterable[str]) -> dict[str, int] | None:
+    """Where these members' values begin, if the object is written without blanks: as long as its members are together.
 
     Then no member can stand twice, for the second one would make it longer. It is how SDKs write, and costs no search.
     """
+    if 1 + len("".join(found).encode()) + sum(map(len, found.values())) + 4 * len(found) != len(body):
+        return None
+    wanted = {name for name in names if name in found}
     places: dict[str, int] = {}
     at = 1
     for name, raw in found.items():
-        at += (len(name) if name.isascii() else len(name.encode())) + 3
-        places[name] = at
+        if not wanted:
+            break
+        at += len(name.encode()) + 3
+        if name in wanted:
+            wanted.remove(name)
+            places[name] = at
         at += len(raw) + 1
-    return places if at == len(body) else None
+    return places
 
 
 def _searched_places(body: bytes, found: Members, names: set[str]) -> dict[str, int] | None:

@@ -82,7 +82,7 @@ def _limit(api: Kind, found: json_body.Members) -> int | None:
     """The most tokens that an answer may have by the request: the largest, where two are named, for servers differ in
     which one they read. One that cannot be read, or says that there is none, is no limit whatever the other says.
     Raises FieldUnsupported where nobody could say how many answers are asked for."""
-    if api is Api.CHAT and json_body.count(found, "n") is None and json_body.is_said(found, "n"):
+    if api is Api.CHAT and "n" in found and json_body.count(found, "n") is None and json_body.is_said(found, "n"):
         raise FieldUnsupported("`n` must be a whole number.", param="n")
     limits = [json_body.count(found, name) or 0 for name in MAX_TOKENS[api] if json_body.is_said(found, name)]
     return max(limits) if limits and all(limits) else None
@@ -99,7 +99,7 @@ def check_stateless(request: Request) -> None:
     if isinstance(request.api, Solo):
         check_fields(request.api, request.members)
     for name in MAX_TOKENS[request.api]:
-        if _exceeds(bytes(request.members.get(name, b""))):
+        if name in request.members and _exceeds(bytes(request.members[name])):
             raise Unavailable(f"No model answers with more than {_MOST_TOKENS:,} tokens; ask for fewer in `{name}`.")
     for name, refused in _STATEFUL[request.api].items():
         if name in request.members and refused(bytes(request.members[name])):

@@ -19,7 +19,8 @@ from trivium.canon.parts import Text
 from trivium.canon.usage import Usage
 from trivium.wire.figures import MOST_TOKENS
 
-_Count = Annotated[int, Meta(ge=0, le=MOST_TOKENS)] | None
+_Tokens = Annotated[int, Meta(ge=0, le=MOST_TOKENS)]
+_Count = _Tokens | None
 _Said = Annotated[str, Meta(min_length=1)]
 _Nothing = Annotated[list[Any], Meta(max_length=0)] | None
 _FINISH = {"stop": FinishReason.STOP, "length": FinishReason.LENGTH, "content_filter": FinishReason.CONTENT_FILTER}
@@ -44,9 +45,9 @@ class _Output(_Plain):
 
 
 class _Usage(_Plain):
-    prompt_tokens: Annotated[int, Meta(ge=0, le=MOST_TOKENS)]
-    completion_tokens: Annotated[int, Meta(ge=0, le=MOST_TOKENS)]
-    total_tokens: int
+    prompt_tokens: _Tokens
+    completion_tokens: _Tokens
+    total_tokens: _Tokens
     prompt_tokens_details: _Input | None = None
     completion_tokens_details: _Output | None = None
 
