@@ -95,9 +95,8 @@ def test_what_is_no_answer_is_none(body: bytes) -> None:
 
 
 COUNTS = st.one_of(st.integers(-2, 60), st.none(), st.sampled_from([10**8, 10**8 + 1, 2.5, "3", True]))
-TEXTS = st.one_of(
-    st.text(), st.none(), st.sampled_from(["stop", "length", "content_filter", "tool_calls", "error", ""])
-)
+WORDS = ["stop", "length", "content_filter", "tool_calls", "error", ""]
+TEXTS = st.one_of(st.text(), st.none(), st.sampled_from(WORDS))
 
 
 @st.composite
