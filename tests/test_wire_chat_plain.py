@@ -49,7 +49,8 @@ def changed(*path: Any, to: Any) -> dict[str, Any]:
     for name in path[:-1]:
         at = at[name]
     at[path[-1]] = to
-    return whole
+    changed: dict[str, Any] = whole
+    return changed
 
 
 def test_a_plain_answer_is_read() -> None:
