@@ -79,6 +79,10 @@ class Connection(asyncio.Protocol):
         if len(request.body) <= _SMALL:
             self._transport.write(head + request.body)
             self.expect(self._timeouts.first_byte)
+        elif len(request.body) <= _SLICE:
+            self._transport.writelines((head, request.body))
+            self._unsent = self._measure_unsent()
+            self.expect(self._timeouts.first_byte)
         else:
             self._transport.write(head)
             self._upload = memoryview(request.body)

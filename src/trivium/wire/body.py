@@ -155,12 +155,12 @@ def _searched_places(body: bytes, found: Members, names: set[str]) -> dict[str, 
 
 
 def _splice(body: bytes, found: Members, changes: dict[str, bytes], places: dict[str, int]) -> bytes:
-    pieces: list[bytes] = []
-    done = 0
+    pieces: list[bytes | memoryview] = []
+    done, view = 0, memoryview(body)
     for name in sorted(changes.keys() & places.keys(), key=places.__getitem__):
-        pieces += (body[done : places[name]], changes[name])
+        pieces += (view[done : places[name]], changes[name])
         done = places[name] + len(found[name])
     end = body.rindex(b"}")
     added = b",".join(b'"%b":%b' % (name.encode(), new) for name, new in changes.items() if name not in places)
     comma = b"," if added and found else b""
-    return b"".join((*pieces, body[done:end], comma, added, body[end:]))
+    return b"".join((*pieces, view[done:end], comma, added, view[end:]))

@@ -8,7 +8,9 @@ OpenRouter's `image_generation` where it names a model. Tools that the client it
 
 from __future__ import annotations
 
+import contextlib
 import re
+from typing import Literal
 
 import msgspec
 
@@ -39,6 +41,13 @@ class _Item(msgspec.Struct, gc=False):
     name: msgspec.Raw = msgspec.Raw(b"null")
 
 
+class _Clients(msgspec.Struct, gc=False):
+    """A tool that the client runs; what is none is no value of this type."""
+
+    type: Literal["function", "custom", "namespace"] | None = None
+
+
+_clients = msgspec.json.Decoder(list[_Clients])
 _items = msgspec.json.Decoder(list[_Item | list[msgspec.Raw] | str | int | float | bool | None])
 _raw_items = msgspec.json.Decoder(list[msgspec.Raw])
 
@@ -68,6 +77,10 @@ def _others(raw: bytes, name: str, said_by: str) -> dict[int, tuple[bytes, bytes
     """The places of the items that bring other models, with what each is, and its name."""
     if len(raw) > _ALWAYS_READ and raw.count(b"{") > _MOST_ITEMS:
         raise FieldUnsupported(f"`{name}` has too many items to look through.", param=name)
+    if said_by == "type":
+        with contextlib.suppress(msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+            _clients.decode(raw)
+            return {}
     try:
         items = _items.decode(raw)
         kinds = [bytes(getattr(item, said_by, b"null")) for item in items]
