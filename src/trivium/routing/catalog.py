@@ -25,6 +25,7 @@ from trivium.routing.routes import RoutedModel
 from trivium.settings import NOTHING_FREE, FreeSettings
 
 _OURS = "trivium"
+_REMEMBERED = 10_000
 """Who owns a name that the house made up."""
 
 
@@ -130,6 +131,19 @@ class Catalog(msgspec.Struct, frozen=True, dict=True):
     def resolve(self, name: str) -> Target:
         """What is hidden is in nobody's way: a name leads there where it leads nowhere else, for auto models, and
         `check_offered` says of it that it does not exist. Raises ModelNotFound, ModelAmbiguous naming candidates."""
+        if (known := self._found.get(name)) is not None:
+            return known
+        found = self._search(name)
+        if len(self._found) < _REMEMBERED:  # callers make up names, and some providers answer to any
+            self._found[name] = found
+        return found
+
+    @cached_property
+    def _found(self) -> dict[str, Target]:
+        """Where names lead that were asked for."""
+        return {}
+
+    def _search(self, name: str) -> Target:
         if (aliased := self.aliases.get(name)) is not None:
             target = self._resolve(aliased, name)
             return msgspec.structs.replace(target, also=target.also + alias_names(name))
