@@ -41,6 +41,12 @@ class Usage(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     clamped: bool = False
     """A figure contradicted another, was negative or was no number, and was cut or ignored."""
 
+    def without_costs(self) -> Usage:
+        """The same where nobody is believed who says what it cost."""
+        if self.reported_cost is None and self.market_cost is None:
+            return self
+        return msgspec.structs.replace(self, reported_cost=None, market_cost=None)
+
     @property
     def cache_write(self) -> int:
         return self.cache_write_5m + self.cache_write_1h + self.cache_write_other

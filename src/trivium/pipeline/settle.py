@@ -218,7 +218,7 @@ class Run:
         usage = self.answer.usage if self.answer else None
         complete = self._is_complete()
         if usage is not None and not (self.target and self.target.provider.reports_cost):
-            usage = msgspec.structs.replace(usage, reported_cost=None, market_cost=None)
+            usage = usage.without_costs()
         if found is not None:
             usage, complete = found.refined(usage, complete=complete), complete or found.counted
         elif usage is None and self.left and not self.content_bytes:
