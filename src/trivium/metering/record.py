@@ -178,12 +178,10 @@ _tokens = attrgetter(*TOKENS.values())
 def told_by(usage: Usage) -> dict[str, Any]:
     """The columns that a usage fills."""
     columns: dict[str, Any] = dict(zip(TOKENS, _tokens(usage), strict=True))
-    if usage.server_tools:
-        tools = {short(name): calls for name, calls in usage.server_tools.items()}
-        columns["server_tools"] = msgspec.json.encode(tools).decode()
+    columns["server_tools"] = json_of({short(name): calls for name, calls in usage.server_tools.items()})
     columns["service_tier"] = short(usage.service_tier)
-    columns["reported_cost_usd"] = _usd(usage.reported_cost)
-    columns["market_cost_usd"] = _usd(usage.market_cost)
+    columns["reported_cost_usd"] = usd_of(usage.reported_cost)
+    columns["market_cost_usd"] = usd_of(usage.market_cost)
     columns["is_byok"] = usage.is_byok
     return columns
 
@@ -200,5 +198,10 @@ def short(text: str | None) -> str | None:
     return text[:256] if text else text
 
 
-def _usd(amount: Decimal | None) -> str | None:
+def usd_of(amount: Decimal | None) -> str | None:
     return None if amount is None else usd_text(amount)
+
+
+def json_of(value: object) -> str | None:
+    """Of what is empty, nothing."""
+    return msgspec.json.encode(value).decode() if value else None

@@ -7,36 +7,31 @@ is missing that the provider's generation record has, the call stays open until 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
-
-import msgspec
 
 from trivium.canon.api import Kind
 from trivium.canon.events import FinishReason
 from trivium.canon.fold import Answer
 from trivium.canon.size import Size, content_bytes
-from trivium.canon.usage import Usage
 from trivium.errors import TriviumError, UpstreamError, UpstreamRefusedUs
 from trivium.metering.bound import most_output, usual_input
 from trivium.metering.charge import NO_CHARGE, WHOLE, Charge, Delivery, Payer, charge
 from trivium.metering.prices import Quote
-from trivium.metering.record import Outcome, Record, short, told_by
+from trivium.metering.record import Outcome
 from trivium.money import nano_text
-from trivium.pipeline.call import Call, Operation, client_app
+from trivium.pipeline.call import Call, Operation
 from trivium.pipeline.deps import Deps
 from trivium.pipeline.journey import STRAIGHT
 from trivium.pipeline.limited import Counted, Limited
-from trivium.pipeline.screening import UNCHECKED, Screened
+from trivium.pipeline.recorded import record_of
+from trivium.pipeline.screening import Screened
 from trivium.pipeline.words import Words, columns
 from trivium.policy.caller import Caller
-from trivium.policy.context import NOTHING, context_of
 from trivium.routing.auto import Resolution
 from trivium.routing.catalog import Target
 from trivium.wire.generation import Generation
 from trivium.wire.losses import Loss
-from trivium.wire.overlong import CODE, overlong
 from trivium.wire.request import Request
 from trivium.wire.size import measure
 
@@ -115,7 +110,8 @@ class Run:
         self._content_bytes = 0
         self._generation_id: str | None = None
         self._charge: Charge | None = None
-        self._total_us: int | None = None
+        self.total_us: int | None = None
+        """How long it took, once it is over."""
 
     @property
     def key_id(self) -> str | None:
@@ -160,7 +156,7 @@ class Run:
         self.hold(0)
         if self.limited is not None:
             self.limited.leave()
-        self._total_us = self.elapsed_us()
+        self.total_us = self.elapsed_us()
         if isinstance(self.error, UpstreamRefusedUs):
             self._alert(self.error)
         if self._wants_lookup():
@@ -175,7 +171,7 @@ class Run:
 
     def close(self) -> None:
         """Writes the record, with which the call ends."""
-        record = self._record()
+        record = record_of(self)
         self._deps.keep(record)
         if self.screened is not None and self._deps.screening is not None:
             self._deps.screening.ended(self.screened, record)
@@ -278,7 +274,7 @@ class Run:
             return None
         return nano_text(self.charge().nano)
 
-    def _outcome(self) -> Outcome:
+    def outcome(self) -> Outcome:
         if self.left and (self.missed or not (self.answer and self.answer.ended)):
             # Clients close at the last event, without waiting for the end of the body.
             return Outcome.ABORTED
@@ -287,79 +283,6 @@ class Run:
             return Outcome.SUCCESS if self.status < 400 else Outcome.FAILED
         reached_upstream = self.upstream_status is not None or isinstance(self.error, UpstreamError)
         return Outcome.FAILED if reached_upstream or self.status == 500 else Outcome.REFUSED
-
-    def _record(self) -> Record:
-        call, request, target = self.call, self.request, self.target
-        answer = self.answer or _NOTHING
-        code, message = self._error()
-        charged = self.charge()
-        usage = charged.usage or answer.usage or _NO_USAGE
-        judged = self.screened.judgement if self.screened else None
-        return Record(
-            id=call.id,
-            time_ms=call.time_ms,
-            api=call.api,
-            operation=call.operation,
-            outcome=self._outcome(),
-            status=self.status,
-            key_id=self.key_id,
-            requested_model=short(request.model) if request else None,
-            provider=target.provider.name if target else None,
-            upstream_api=self.upstream_api,
-            upstream_model=short(target.model) if target else None,
-            answer_model=short(answer.model),
-            upstream_status=self.upstream_status,
-            upstream_id=short(self.generation_id or answer.id),
-            stream=request.stream if request else False,
-            error_code=code,
-            error_message=message,
-            in_band_error=answer.error is not None and self.upstream_status == 200,
-            finish_reason=answer.finish if answer.finish != "unknown" else None,
-            native_finish_reason=short(answer.native_finish),
-            usage_known=answer.usage is not None,
-            **told_by(usage),
-            flags=" ".join(self._flags(charged, usage)),
-            losses=_json(self._losses()),
-            max_tokens=request.max_tokens if request else None,
-            queue_us=self.queue_us,
-            ttfb_us=self.ttfb_us,
-            first_token_us=self.first_token_us,
-            total_us=self.elapsed_us() if self._total_us is None else self._total_us,
-            request_bytes=self.request_bytes,
-            response_bytes=self.response_bytes,
-            client_app=client_app(call.headers),
-            client_ip=call.client_ip,
-            account_id=self.account_id if self.payer is not None else None,
-            organization_id=self.key.organization.id if self.key and self.key.organization else None,
-            user_id=self.key.user_id if self.key else None,
-            project_id=self.key.project_id if self.key else None,
-            payer=self.payer,
-            cost_nano=charged.nano,
-            market_cost_nano=charged.market_nano,
-            cost_source=charged.source,
-            price_version=self.quote.version if self.quote else None,
-            markup_ppm=self.quote.markup_ppm if self.quote else 0,
-            hold_nano=self.hold_nano,
-            content_bytes=self.content_bytes,
-            abuse_verdict=judged.verdict if judged else None,
-            abuse_reason=(short(judged.reason) or None) if judged else None,
-            routing=None if self.journey is STRAIGHT else _json(self.journey),
-            **self._for_callers(),
-            **self.read_prompts(),
-            **_told_of_itself(call.headers, self.key),
-        )
-
-    def _for_callers(self) -> dict[str, Any]:
-        """The columns of what the caller's side sees in place of others, and of what chose for it."""
-        columns: dict[str, Any] = {}
-        if self.target is not None and self.target.stealth:
-            columns["public_model"] = self.target.public
-        if self.auto is not None:
-            columns |= self.auto.columns()
-        if self.told is not None:
-            code, message = self.told
-            columns |= {"told_code": short(code), "told_message": message[:_LONGEST_MESSAGE]}
-        return columns
 
     def read_prompts(self) -> dict[str, Any]:
         """The columns about prompts, where they are kept and somebody known has sent them."""
@@ -370,49 +293,5 @@ class Run:
             self._prompts = columns(words, of_organization=self.key.organization is not None)
         return self._prompts
 
-    def _flags(self, charged: Charge, usage: Usage) -> list[str]:
-        flags = [*self.flags, *charged.flags, *(["clamped_usage"] if usage.clamped else [])]
-        if self.screened is not None and self.screened.asked:
-            flags.append(UNCHECKED)
-        if usage.reported_cost and self.own is not None and self.own.through_house:
-            flags.append("own_key_replaced")  # the gateway there let the house pay after all
-        return flags
-
-    def _losses(self) -> list[tuple[str, str]]:
-        """All losses; those of the answer are named after it."""
-        asked = [(loss.field, loss.why) for loss in self.losses]
-        return asked + [(f"answer.{loss.field}", loss.why) for loss in self.answer_losses]
-
-    def _error(self) -> tuple[str | None, str | None]:
-        """The upstream's own error wins over ours: ours says only that there was one."""
-        if self.answer is not None and (fault := self.answer.error) is not None:
-            is_long = overlong(fault, self.upstream_status) is not None
-            return CODE if is_long else short(fault.type), fault.message[:_LONGEST_MESSAGE]
-        if self.error is not None:
-            return self.error.code, (self.error.detail or self.error.message)[:_LONGEST_MESSAGE]
-        return None, None
-
 
 _NOTHING = Answer()
-_NO_USAGE = Usage()
-
-
-def _json(value: object) -> str | None:
-    return msgspec.json.encode(value).decode() if value else None
-
-
-def _told_of_itself(headers: Mapping[bytes, bytes], key: Caller | None) -> dict[str, Any]:
-    """The columns of what the client says; the project only where the key has none."""
-    if (context := context_of(headers)) is NOTHING:
-        return {}
-    return {
-        "task_id": context.task,
-        "parent_task_id": context.parent_task,
-        "session_id": context.session,
-        "client_project": None if key and key.project_id else context.project,
-        "editor": context.editor,
-        "machine_id": context.machine,
-        "client_version": context.version,
-        "feature": context.feature,
-        "mode": context.mode,
-    }
