@@ -132,6 +132,14 @@ async def test_close_stores_what_is_still_waiting(disk: Disk) -> None:
     assert disk.ids() == [f"{n:04}" for n in range(1000)]
 
 
+async def test_what_is_closed_can_be_closed_again(disk: Disk) -> None:
+    writer = disk.writer(linger=60)
+    writer.add(record("a"))
+    await writer.close()
+    await writer.close()
+    assert disk.ids() == ["a"]
+
+
 async def test_a_record_is_stored_without_anyone_asking(disk: Disk) -> None:
     writer = disk.writer()
     writer.add(record("a"))

@@ -180,6 +180,8 @@ class Writer:
 
     async def close(self, attempts: int = 5) -> None:
         """The last flush, tried a few times; what still cannot be written is said in the log, op by op."""
+        if self._ends:
+            return
         for attempt in range(attempts):
             try:
                 await self.flush()
