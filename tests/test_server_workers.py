@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+import re
 import signal
+import sys
 from collections import Counter
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
@@ -184,6 +186,9 @@ async def test_who_is_killed_is_started_again_and_whoever_has_lost_its_parent_en
         await until(lambda: home.query("SELECT count(*) FROM records WHERE error_code = 'gateway_ended'") == [(1,)])
         home.configure(f"port = {gateway.port}")
         assert (await home.command("ledger", "verify"))["findings"] == 0
+        told = await home.command("workers")
+        assert [(one["number"], one["lives"]) for one in told] == [(1, 2), (2, 2)]
+        assert {one["process"] for one in told} == set(children(gateway))
 
         last = children(gateway)
         gateway.process.kill()
@@ -239,3 +244,75 @@ def test_what_calls_may_hold_is_divided() -> None:
     assert config.load(None, {"TRIVIUM_WORKERS": "3"}).server.workers == 3
     with pytest.raises(ConfigError, match="TRIVIUM_WORKERS: expected a number from 1 to 256, got '0'"):
         config.load(None, {"TRIVIUM_WORKERS": "0"})
+
+
+CREW = """
+import asyncio, logging, os, signal, sys, time
+from trivium.errors import OperationError
+from trivium.server import workers
+
+logging.basicConfig(format="%(message)s", stream=sys.stdout)
+workers._RETREAT, workers._LONGEST_RETREAT, workers._DEAF = 0.02, 0.05, 0.2
+
+def work(life, line):
+{body}
+
+workers.work_together(2, work, 0)
+print("ended")
+"""
+
+
+async def crew(body: str, last_word: str) -> tuple[list[str], str]:
+    """What is said by workers that do no more than that, asked to end when somebody has said the last word; and how it
+    ended."""
+    script = CREW.format(body="\n".join(f"    {line}" for line in body.strip().splitlines()))
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-c", script, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE
+    )
+    assert process.stdout is not None
+    said: list[str] = []
+    async with asyncio.timeout(20):
+        async for line in process.stdout:
+            said.append(line.decode().rstrip("\n"))
+            if last_word in said[-1]:
+                process.send_signal(signal.SIGTERM)
+        _, errors = await process.communicate()
+    return [re.sub(r"process \d+", "process N", line) for line in said], errors.decode()
+
+
+async def test_one_that_goes_on_ending_is_started_less_and_less_often() -> None:
+    body = """
+if life.number == 2 and life.count > 1:
+    assert life.ended == ("run_2",)
+    raise OperationError("It is broken.", detail="Really.")
+asyncio.run(line.ready(f"run_{life.number}"))
+if life.number == 1:
+    time.sleep(60)
+"""
+    said, errors = await crew(body, "again in 0.05 s")
+    assert said == [
+        "worker 2, process N, ended with status 0; it is started again in 0.02 s",
+        "worker 2, process N, ended with status 1: It is broken. Really.; it is started again in 0.04 s",
+        "worker 2, process N, ended with status 1: It is broken. Really.; it is started again in 0.05 s",
+        "ended",
+    ]
+    assert errors == ""
+
+
+async def test_one_that_does_not_end_is_ended() -> None:
+    body = """
+signal.signal(signal.SIGTERM, signal.SIG_IGN)
+asyncio.run(line.ready(""))
+logging.warning("all ready") if life.number == 1 else None
+time.sleep(60)
+"""
+    assert await crew(body, "all ready") == (["all ready", "ended"], "")
+
+
+async def test_one_that_is_killed_before_all_are_ready_ends_the_start() -> None:
+    body = """
+asyncio.run(line.ready("")) if life.number == 1 else os.kill(os.getpid(), signal.SIGKILL)
+"""
+    said, errors = await crew(body, "never")
+    assert said == []
+    assert "OperationError: Worker 2 ended by signal 9 before all were ready." in errors

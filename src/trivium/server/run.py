@@ -22,12 +22,13 @@ from trivium.errors import ConfigError, UpstreamUnreachable
 from trivium.operations.bootstrap import bootstrap_key
 from trivium.operations.config import held
 from trivium.operations.retention import keep_erasing
+from trivium.operations.workers import worker_table
 from trivium.server import control
 from trivium.server.app import App
 from trivium.server.deps import Gateway
 from trivium.server.parts import check_workers
 from trivium.server.protocol import GuardedProtocol
-from trivium.server.team import Colleagues, door_of
+from trivium.server.team import Colleagues, door_of, worker_state
 from trivium.server.workers import Life, Line, work_together
 from trivium.settings import Settings
 from trivium.store.ownership import ownership
@@ -76,6 +77,7 @@ class Alone:
 
     def join(self, gateway: Gateway) -> None:
         self._gateway = gateway
+        gateway.operations.table.update(worker_table(worker_state(gateway)))
 
     async def open_doors(self) -> list[asyncio.Server]:
         return [await control.serve(self._gateway.folder, self._gateway.operations.perform)]
@@ -110,7 +112,7 @@ def up(settings: Settings, folder: Path, env: Mapping[str, str], console: Consol
 def _together(settings: Settings, folder: Path, env: Mapping[str, str], console: Console) -> None:
     """As several workers. Each has a listening socket of its own on one port, so that the kernel spreads connections by
     their hashes; on a single socket most of a burst went to the one that woke first
-    (docs/decisions/0020-workers-share-a-port.md)."""
+    (docs/decisions/0021-workers-share-a-port.md)."""
     count, grace = settings.server.workers, math.ceil(settings.server.shutdown_grace)
 
     def work(life: Life, line: Line) -> None:

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 import socket
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
@@ -21,6 +22,7 @@ import msgspec
 from trivium.errors import OperationError, UpstreamUnreachable
 from trivium.operations.routes import RouteState
 from trivium.operations.table import Actor, Op, Table
+from trivium.operations.workers import WorkerState, worker_table
 from trivium.policy.alerts import Alert
 from trivium.server import control
 from trivium.server.deps import LOCAL_READY, Gateway
@@ -57,6 +59,7 @@ class Colleagues:
         """Makes a gateway one of the workers, before it is opened."""
         self._gateway = gateway
         operations = gateway.operations
+        operations.table.update(worker_table(worker_state(gateway, self._life.number, self._life.count)))
         self._mine = dict(operations.table)
         operations.others = self._flush
         operations.table.update({name: self._of_all(name, merge) for name, merge in _AS_ONE.items()})
@@ -143,9 +146,16 @@ class Colleagues:
             async with asyncio.timeout(patience):
                 return await control.ask_at(self._folder, door_of(number), operation, arguments)
         except (OSError, TimeoutError) as error:
-            raise OperationError(f"Worker {number} does not answer: {error or f'{patience:g} s have passed'}") from None
+            why = str(error) or f"{patience:g} s have passed"
+            raise OperationError(f"Worker {number} does not answer: {why}") from None
         except OperationError as error:
             raise OperationError(f"Worker {number}: {error.message}", detail=error.detail) from None
+
+
+def worker_state(gateway: Gateway, number: int = 1, lives: int = 1) -> Callable[[], WorkerState]:
+    """What a worker that starts now tells of itself."""
+    state = WorkerState(number=number, process=os.getpid(), since_ms=gateway.store.clock.now_ms(), lives=lives)
+    return lambda: state
 
 
 class LeadersModel:
@@ -206,11 +216,16 @@ def _sums(told: list[dict[str, Any]]) -> dict[str, Any]:
     return summed
 
 
+def _workers(told: Iterable[list[WorkerState]]) -> list[WorkerState]:
+    return sorted((state for states in told for state in states), key=lambda state: state.number)
+
+
 _AS_ONE: Mapping[str, Callable[[list[Any]], Any]] = {
     "alerts.show": _alerts,
     "routes.show": _routes,
     "limits.show": _counters,
     "abuse.status": _sums,
+    "workers.show": _workers,
 }
 """Looks at what each worker has in memory, and how their answers become one."""
 _BY_ALL = ("config.reload",)

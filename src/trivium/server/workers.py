@@ -60,8 +60,8 @@ class Life(msgspec.Struct, frozen=True, kw_only=True):
 
     number: int
     """From 1 on."""
-    first: bool
-    """It had no life before."""
+    count: int
+    """Which of its lives it is, from 1 on."""
     ended: tuple[str, ...]
     """The names in the ledger of the lives before, whose calls are over."""
     config: str | None
@@ -70,6 +70,10 @@ class Life(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def leads(self) -> bool:
         return self.number == 1
+
+    @property
+    def first(self) -> bool:
+        return self.count == 1
 
 
 class Line:
@@ -268,7 +272,8 @@ class _Crew:
 
     def _start(self, seat: _Seat) -> None:
         ours, theirs = socket.socketpair()
-        life = Life(number=seat.number, first=not seat.lives, ended=tuple(seat.ended), config=self._config)
+        seat.lives += 1
+        life = Life(number=seat.number, count=seat.lives, ended=tuple(seat.ended), config=self._config)
         # A signal that came to the child before it has its own handlers would ring our bell.
         signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)
         pid = os.fork()
@@ -281,7 +286,6 @@ class _Crew:
         theirs.close()
         seat.pid, seat.line, seat.due = pid, ours, None
         seat.began, seat.heard = time.monotonic(), b""
-        seat.lives += 1
         self._selector.register(ours, selectors.EVENT_READ, seat)
 
 
