@@ -297,6 +297,8 @@ def _bound(address: tuple[Any, ...]) -> Iterator[socket.socket]:
     with socket.socket(socket.AF_INET6 if ":" in address[0] else socket.AF_INET) as one:
         one.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         one.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        if one.family == socket.AF_INET6:
+            one.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)  # as `create_server` has it
         one.bind(address)
         yield one
 
