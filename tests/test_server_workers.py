@@ -61,11 +61,23 @@ class Team(House):
                 yield gateway
             finally:
                 # Whatever the test was about: no process may be left.
-                workers = children(gateway)
                 with contextlib.suppress(ProcessLookupError):
                     gateway.process.kill()
-                await until(lambda: not any(map(lives, workers)))
+                try:
+                    await until(lambda: not self.processes())
+                finally:
+                    for pid in self.processes():
+                        os.kill(pid, signal.SIGKILL)
                 await listening
+
+    def processes(self) -> list[int]:
+        """All that were started with this configuration and live."""
+        found = []
+        for folder in Path("/proc").glob("[0-9]*"):
+            with contextlib.suppress(OSError):
+                if str(self.file).encode() in (folder / "cmdline").read_bytes():
+                    found.append(int(folder.name))
+        return found
 
     async def _listen(self, errors: asyncio.StreamReader) -> None:
         async for line in errors:
@@ -189,9 +201,9 @@ async def test_who_is_killed_is_started_again_and_whoever_has_lost_its_parent_en
         assert [(one["number"], one["lives"]) for one in told] == [(1, 2), (2, 2)]
         assert {one["process"] for one in told} == set(children(gateway))
 
-        last = children(gateway)
+        assert len(home.processes()) == 3
         gateway.process.kill()
-        await until(lambda: not any(map(lives, last)))
+        await until(lambda: not home.processes())
 
 
 async def test_signals_reach_both_and_their_streams_finish(
