@@ -17,6 +17,7 @@ import aiohttp
 import psycopg
 import pytest
 
+from support_cli import CommandLine
 from support_redis import RedisServer
 from support_store import PostgresServer
 from test_server_run import CHAT, STREAM, House, Up
@@ -231,12 +232,12 @@ async def test_what_keeps_a_worker_from_getting_ready_ends_the_start_in_one_line
         assert (await home.refusal()).endswith("providers.up.key: the environment variable NOPE is not set")
 
 
-async def test_without_a_database_or_counters_in_common_it_does_not_start(tmp_path: Path) -> None:
-    home = House(tmp_path, ScriptedUpstream(Script()))
-    home.file.write_text("[server]\nport = 0\nworkers = 2\n[local]\nenabled = false")
-    assert await home.refusal() == (
-        f"trivium: {home.file}:3: server.workers: 2 workers cannot share an SQLite file, which one process owns: "
-        "set `[storage] url` to a PostgreSQL database, or `[server] workers` to 1"
+def test_without_a_database_in_common_it_does_not_start(tmp_path: Path) -> None:
+    refused = CommandLine(tmp_path)("up", "--workers", "2")
+    assert refused.exit_code == 1
+    assert refused.stderr == (
+        "trivium: server.workers: 2 workers cannot share an SQLite file, which one process owns: "
+        "set `[storage] url` to a PostgreSQL database, or `[server] workers` to 1\n"
     )
 
 
@@ -247,6 +248,12 @@ def test_counting_limits_apart_is_refused() -> None:
         check_workers(config.parse(text))
     check_workers(config.parse(f"{text}\n[limits]\nredis_url = 'redis://h'"))
     check_workers(config.parse("[server]\nworkers = 1"))
+    with pytest.raises(
+        ConfigError, match=r"max_in_flight_bytes: the part of each of 4 workers is less than one request"
+    ):
+        check_workers(
+            config.parse(f"[server]\nmax_in_flight_bytes = 128_000_000\n{text[9:]}\n[limits]\nredis_url = 'redis://h'")
+        )
 
 
 def test_what_calls_may_hold_is_divided() -> None:

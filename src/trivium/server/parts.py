@@ -82,6 +82,12 @@ def check_workers(settings: Settings) -> None:
             path,
             f"{count} workers would count limits each for itself: set `[limits] redis_url`, or `[server] workers` to 1",
         )
+    if settings.server.room[0] < settings.server.max_body_bytes:
+        raise wrong_setting(
+            settings.source,
+            ("server", "max_in_flight_bytes"),
+            f"the part of each of {count} workers is less than one request may have (`max_body_bytes`)",
+        )
 
 
 def check_whole(settings: Settings, folder: Path, env: Mapping[str, str]) -> tuple[str, ...]:

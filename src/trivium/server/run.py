@@ -98,8 +98,8 @@ class Silence:
 
 def up(settings: Settings, folder: Path, env: Mapping[str, str], console: Console) -> None:
     """Runs until SIGTERM or SIGINT. Raises ConfigError, OperationError, StoreUnavailable before it listens."""
-    logs.set_up(settings.log.level)
     check_workers(settings)
+    logs.set_up(settings.log.level)
     _allow_many_connections()
     with ownership(folder):
         if settings.server.workers > 1:
@@ -114,19 +114,19 @@ def _together(settings: Settings, folder: Path, env: Mapping[str, str], console:
     their hashes; on a single socket most of a burst went to the one that woke first
     (docs/decisions/0021-workers-share-a-port.md)."""
     count, grace = settings.server.workers, math.ceil(settings.server.shutdown_grace)
-
-    def work(life: Life, line: Line) -> None:
-        said = settings if life.config is None else held(settings, taken_before(life.config, settings, env))[0]
-        logs.set_up(said.log.level, life.number)
-        crew = Colleagues(folder, life, line, count, (operators, doors[life.number - 1]))
-        speaks = console if crew.leads and life.first else Silence()
-        with _bound(address) as listener, asyncio.Runner(loop_factory=_loop_factory()) as runner:
-            runner.run(_serve(said, folder, env, listener, speaks, crew))
-
     with contextlib.ExitStack() as stack:
         address = stack.enter_context(_reserved(settings)).getsockname()
         operators = stack.enter_context(control.door(folder))
         doors = [stack.enter_context(_inner_door(folder, number)) for number in range(1, count + 1)]
+
+        def work(life: Life, line: Line) -> None:
+            said = settings if life.config is None else held(settings, taken_before(life.config, settings, env))[0]
+            logs.set_up(said.log.level, life.number)
+            crew = Colleagues(folder, life, line, count, (operators, doors[life.number - 1]))
+            speaks = console if crew.leads and life.first else Silence()
+            with _bound(address) as listener, asyncio.Runner(loop_factory=_loop_factory()) as runner:
+                runner.run(_serve(said, folder, env, listener, speaks, crew))
+
         gc.collect()
         gc.freeze()  # what workers have in common stays one copy in memory
         work_together(count, work, grace)

@@ -203,7 +203,9 @@ class _Crew:
 
     def _heard(self, seat: _Seat) -> None:
         assert seat.line is not None
-        said = seat.line.recv(65_536)
+        said = b""
+        with contextlib.suppress(ConnectionError):  # it ended before it had read what we said
+            said = seat.line.recv(65_536)
         if not said:
             self._selector.unregister(seat.line)
         *lines, seat.heard = (seat.heard + said).split(b"\n")
@@ -257,36 +259,51 @@ class _Crew:
         if seat.run is not None:
             seat.ended.append(seat.run)
             seat.run = None
+        self._lost(seat, f"ended {how}", pid)
+
+    def _lost(self, seat: _Seat, how: str, pid: int = 0) -> None:
+        """It is started again, unless that would be the first time, or the end."""
         if self._ending_at is not None:
             return
         if not self._complete:
-            seat.failure = seat.failure or OperationError(f"Worker {seat.number} ended {how} before all were ready.")
+            seat.failure = seat.failure or OperationError(f"Worker {seat.number} {how} before all were ready.")
             self._end()
             return
         seat.failure = None
         if time.monotonic() - seat.began > _STEADY:
             seat.retreat = _RETREAT
         seat.due = time.monotonic() + seat.retreat
-        _LOG.error("worker %d, process %d, ended %s; it is started again in %g s", seat.number, pid, how, seat.retreat)
+        _LOG.error("worker %d, process %d, %s; it is started again in %g s", seat.number, pid, how, seat.retreat)
         seat.retreat = min(2 * seat.retreat, _LONGEST_RETREAT)
 
     def _start(self, seat: _Seat) -> None:
         ours, theirs = socket.socketpair()
+        seat.due, seat.began, seat.heard = None, time.monotonic(), b""
         seat.lives += 1
         life = Life(number=seat.number, count=seat.lives, ended=tuple(seat.ended), config=self._config)
         # A signal that came to the child before it has its own handlers would ring our bell.
         signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)
-        pid = os.fork()
-        if not pid:
-            for mine in (ours, self._bell, *(one.line for one in self._seats if one.line is not None)):
-                mine.close()
-            self._selector.close()
-            _become(self._work, life, theirs, self._patience)
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, _SIGNALS)
+        try:
+            pid = os.fork()
+        except OSError as error:
+            ours.close()
+            self._lost(seat, f"cannot be started: {error.strerror}")
+        else:
+            if not pid:
+                try:
+                    self._let_go(ours)
+                finally:
+                    _become(self._work, life, theirs, self._patience)
+            seat.pid, seat.line = pid, ours
+            self._selector.register(ours, selectors.EVENT_READ, seat)
         theirs.close()
-        seat.pid, seat.line, seat.due = pid, ours, None
-        seat.began, seat.heard = time.monotonic(), b""
-        self._selector.register(ours, selectors.EVENT_READ, seat)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, _SIGNALS)
+
+    def _let_go(self, ours: socket.socket) -> None:
+        """In the child, of what is its parent's: others would not see that end."""
+        for mine in (ours, self._bell, *(seat.line for seat in self._seats if seat.line is not None)):
+            mine.close()
+        self._selector.close()
 
 
 def _become(work: Work, life: Life, end: socket.socket, patience: float) -> NoReturn:
