@@ -135,10 +135,10 @@ def work_together(count: int, work: Work, grace: float) -> None:
     """Runs until SIGTERM or SIGINT. `grace`: seconds that calls in progress may take at the end. Raises OperationError
     where a worker does not get ready the first time."""
     with _wakened() as (bell, selector):
-        _Crew(count, work, grace + _DEAF, bell, selector).run()
+        _Parent(count, work, grace + _DEAF, bell, selector).run()
 
 
-class _Crew:
+class _Parent:
     def __init__(
         self, count: int, work: Work, patience: float, bell: socket.socket, selector: selectors.BaseSelector
     ) -> None:
