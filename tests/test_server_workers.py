@@ -127,12 +127,14 @@ async def stopped(gateway: Up, number: int = signal.SIGTERM) -> tuple[int, list[
         return await gateway.process.wait(), [worker for worker in workers if lives(worker)]
 
 
-async def statuses(gateway: Up, key: str, count: int = MANY, **body: Any) -> Counter[int]:
-    """How calls end, each on a connection of its own, all at once; 0: the connection was cut."""
+async def statuses(
+    gateway: Up, key: str, count: int = MANY, once: dict[str, str] | None = None, **body: Any
+) -> Counter[int]:
+    """How calls end, each on a connection of its own, all at once; 0: the connection was cut. `once` are headers."""
     async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0, force_close=True)) as session:
 
         async def one() -> int:
-            url, headers = f"{gateway.url}/v1/chat/completions", {"x-api-key": key}
+            url, headers = f"{gateway.url}/v1/chat/completions", {"x-api-key": key, **(once or {})}
             try:
                 async with session.post(url, json={**CHAT, **body}, headers=headers) as response:
                     await response.read()
@@ -159,6 +161,11 @@ async def test_both_answer_on_one_port_and_count_keys_limits_and_money_together(
         (source,) = await home.command("models", "sources")
         assert (source["origin"], source["models"]) == ("provider", 1)
 
+        again = await statuses(gateway, gateway.key, once={"idempotency-key": "k"})
+        assert (again[200] > 0, again[200] + again[409]) == (True, MANY)
+        assert await home.command("usage")  # which has both write what they have
+        assert home.query("SELECT count(*) FROM starts") == [(MANY + 1,)]  # one was made, by whichever had it first
+
         limited = await home.command("keys", "create", "--name", "limited", "--requests-per-minute", "25")
         spender = await home.command("keys", "create", "--name", "spender", "--budget", "17", "--period", "day")
         assert await statuses(gateway, limited["key"]) == {200: 25, 429: MANY - 25}
@@ -167,7 +174,7 @@ async def test_both_answer_on_one_port_and_count_keys_limits_and_money_together(
         assert await statuses(gateway, limited["key"], 25) == {401: 25}
         assert await statuses(gateway, spender["key"]) == {200: 17, 402: MANY - 17}
         assert await home.command("usage")
-        assert home.query("SELECT sum(cost_nano) FROM records") == [((MANY + 25 + 17) * 10**9,)]
+        assert home.query("SELECT sum(cost_nano) FROM records") == [((MANY + 1 + 25 + 17) * 10**9,)]
         assert (await home.command("ledger", "verify"))["findings"] == 0
         assert await stopped(gateway, signal.SIGINT) == (0, [])
         assert list(home.data.glob("worker-*")) == []
