@@ -5,7 +5,7 @@
 
 .DEFAULT_GOAL := help
 .PHONY: help setup setup-dev run test test-all test-clients check format conformance failures fuzz trust bench bench-policy bench-quick bench-routing
-.PHONY: bench-wire lock clean
+.PHONY: bench-wire bench-workers lock clean
 
 VENV := .venv
 BIN  := $(VENV)/bin
@@ -80,7 +80,10 @@ bench-policy: $(RUN) ## who may do what: CPU per request, memory with a million 
 bench-routing: $(RUN) ## where a call goes: CPU per request with 2,000 models of 5 routes
 	@$(BIN)/python bench/routing.py
 
-bench: bench-quick bench-wire bench-policy bench-routing ## every measurement there is
+bench-workers: $(DEV) ## one worker against two on one port: requests a second, CPU per request
+	@$(BIN)/python bench/workers.py
+
+bench: bench-quick bench-wire bench-policy bench-routing bench-workers ## every measurement there is
 
 lock: ## compiles requirements/*.txt anew, with the newest versions that fit
 	@sh requirements/lock.sh $(UV)

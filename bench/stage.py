@@ -108,7 +108,11 @@ class Program:
 
     def cpu(self) -> float:
         """Seconds of CPU time since the start, its children's included."""
-        return sum(time.clock_gettime((~pid << 3) | 2) for pid in self._pids())
+        return sum(self.cpu_of_each().values())
+
+    def cpu_of_each(self) -> dict[int, float]:
+        """The same, of each process by its id."""
+        return {pid: time.clock_gettime((~pid << 3) | 2) for pid in self._pids()}
 
     def wanted(self) -> float:
         """Seconds in which it ran or stood in line for its CPU. What saturates a CPU wants it all the time, even where
@@ -118,7 +122,11 @@ class Program:
 
     def memory(self) -> float:
         """MB of resident memory, its children's included."""
-        return sum(_resident(pid) for pid in self._pids()) / 1024
+        return sum(_kib(pid, "status", "VmRSS:") for pid in self._pids()) / 1024
+
+    def proportional_memory(self) -> float:
+        """The same, but a page that several processes share counts once."""
+        return sum(_kib(pid, "smaps_rollup", "Pss:") for pid in self._pids()) / 1024
 
     def wait_for(self, start: str, seconds: float = 20) -> str:
         """The first line of its output that begins so. Raises BenchError."""
@@ -222,14 +230,15 @@ def nginx(binary: str, folder: Path, cpus: Cpus, upstream_port: int) -> Iterator
 
 
 @contextlib.contextmanager
-def trivium(folder: Path, cpus: Cpus, upstream_port: int) -> Iterator[Gateway]:
-    """`trivium up` on a data folder of its own, keys checked. Raises BenchError."""
-    data, config, port = folder / "data", folder / "trivium.toml", _free_port()
-    config.write_text(_TRIVIUM.format(upstream=upstream_port))
+def trivium(folder: Path, cpus: Cpus, upstream_port: int, name: str = "trivium", more: str = "") -> Iterator[Gateway]:
+    """`trivium up` on a data folder of its own, keys checked; `more` goes into its configuration. Raises BenchError."""
+    data, config, port = folder / f"data of {name}", folder / f"{name}.toml", _free_port()
+    config.write_text(_TRIVIUM.format(upstream=upstream_port) + more)
     # Nothing else of our environment: a provider's key in it would make Trivium ask that provider for its models.
     env = {"PATH": os.environ.get("PATH", ""), "HOME": str(folder), "TRIVIUM_PORT": str(port)}
     env |= {"TRIVIUM_DATA": str(data), "TRIVIUM_CONFIG": str(config)}
-    with running(Program("trivium", [sys.executable, "-m", "trivium", "up"], folder, cpus.gateway, env)) as program:
+    env |= {name: os.environ[name] for name in ("PYTHONPATH",) if name in os.environ}
+    with running(Program(name, [sys.executable, "-m", "trivium", "up"], folder, cpus.gateway, env)) as program:
         program.wait_for("ready")
         key = (data / "bootstrap.key").read_text().strip()
         yield Gateway(program, port, [f"Authorization: Bearer {key}"])
@@ -266,10 +275,9 @@ def _words(path: Path) -> list[str]:
     return path.read_text().split()
 
 
-def _resident(pid: int) -> int:
-    """KiB."""
-    status = Path(f"/proc/{pid}/status").read_text()
-    return next(int(line.split()[1]) for line in status.splitlines() if line.startswith("VmRSS:"))
+def _kib(pid: int, file: str, name: str) -> int:
+    said = Path(f"/proc/{pid}/{file}").read_text()
+    return next(int(line.split()[1]) for line in said.splitlines() if line.startswith(name))
 
 
 def _free_port() -> int:

@@ -14,6 +14,7 @@ FIXED = {
     "server.port": "[server]\nport = 1",
     "server.keep_alive": "[server]\nkeep_alive = 5",
     "server.shutdown_grace": "[server]\nshutdown_grace = 5",
+    "server.workers": "[server]\nworkers = 5",
     "storage.data": '[storage]\ndata = "/elsewhere"',
     "storage.url": '[storage]\nurl = "postgresql://h/d"',
     "storage.retention": '[storage]\nretention = "9d"',

@@ -333,6 +333,26 @@ class TestOwners:
         assert len(yard.records()) == 1
 
     @SHARED
+    async def test_a_worker_ends_the_calls_of_its_lives_before_at_once_and_leaves_others_to_the_leader(
+        self, yard: Yard
+    ) -> None:
+        await yard.account()
+        await yard.left_open(owner="run_0")  # a gateway that has been silent for a while
+        await yard.left_open(owner="run_1", silent=False)
+        ledger = yard.ledger("run_2")
+        await ledger.load()
+        housekeeping = Housekeeping(yard.database, ledger, lambda: PLAIN, Remembering({}), dict, yard.clock)
+        housekeeping.leads, housekeeping.ended = False, ("run_1", "run_never")
+        await housekeeping.look()
+        await ledger.writer.flush()
+        assert [record["id"] for record in yard.records()] == ["req_2"]
+        yard.clock.ms += owners.SILENCE_MS
+        await housekeeping.look()
+        assert len(yard.records()) == 1
+        await yard.tidied(owner="run_3")
+        assert len(yard.records()) == 2
+
+    @SHARED
     async def test_two_that_find_the_same_call_end_it_once(self, yard: Yard) -> None:
         await yard.account()
         for _ in range(20):

@@ -14,6 +14,7 @@ import pytest
 from trivium.canon.api import Api
 from trivium.clock import SystemClock
 from trivium.errors import NotFound, UpstreamUnreachable
+from trivium.operations import lists
 from trivium.operations.lists import ListSource, ModelLists, Refresh, ShowSources
 from trivium.operations.table import OPERATOR
 from trivium.providers.provider import Provider
@@ -248,3 +249,29 @@ async def test_under_another_configuration_lists_stay_where_the_address_stays(ho
     assert "up" not in house.lists.known
     await house.serve(msgspec.structs.replace(UP, models=("m",)))
     assert dict(house.lists.known) == {}
+
+
+async def test_who_follows_asks_nobody_and_takes_the_copies_of_whoever_asks(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(lists, "_FOLLOWED", 0.01)
+    follower = House(house.folder)
+    await house.serve()
+    await follower.serve()
+    looked = asyncio.Event()
+    following = asyncio.create_task(follower.lists.follow(looked))
+    await looked.wait()
+    for count in (3, 5):
+        house.vendor.says = count
+        await house.refresh()
+        async with asyncio.timeout(5):
+            while follower.count != count:  # noqa: ASYNC110 # of a file
+                await asyncio.sleep(0.01)
+    (source,) = await follower.sources()
+    assert (source.origin, source.models) == ("disk", 5)
+    assert follower.vendor.asked == []
+    for file in (house.folder / "lists").iterdir():
+        file.unlink()
+    await asyncio.sleep(0.05)
+    assert (follower.count, follower.learned) == (5, 2)  # what is gone is no news
+    following.cancel()

@@ -306,7 +306,7 @@ async def test_what_keeps_it_from_getting_ready_ends_it(tmp_path: Path) -> None:
     settings = config.parse("[local]\nenabled = false\n[server]\nport = 0")
     with run._listening(settings) as listener, pytest.raises((TriviumError, IsADirectoryError)):
         async with asyncio.timeout(30):
-            await run._serve(settings, tmp_path, {}, listener, Console())
+            await run._serve(settings, tmp_path, {}, listener, Console(), run.Alone())
 
 
 def test_an_alias_that_leads_nowhere_stops_the_start(tmp_path: Path) -> None:

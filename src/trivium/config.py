@@ -2,7 +2,7 @@
 
 An unknown or wrong setting stops the start with file, line, key and what was expected. Secrets may be written
 literally, as `env:NAME` or as `file:PATH`. The environment chooses where things are (`TRIVIUM_CONFIG`, `TRIVIUM_DATA`,
-`TRIVIUM_HOST`, `TRIVIUM_PORT`) and wins over the file there; everything else is the file's.
+`TRIVIUM_HOST`, `TRIVIUM_PORT`, `TRIVIUM_WORKERS`) and wins over the file there; everything else is the file's.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ import msgspec
 
 from trivium.errors import ConfigError
 from trivium.settings import (
+    MOST_WORKERS,
     AbuseSettings,
     AdminSettings,
     BillingSettings,
@@ -79,7 +80,16 @@ _T = TypeVar("_T")
 
 def load(path: Path | None, env: Mapping[str, str]) -> Settings:
     """Reads the file, if one is given, and lays the environment over it. Raises ConfigError."""
-    settings = parse(_read(path), str(path), path) if path else Settings()
+    return _laid_over(parse(_read(path), str(path), path) if path else Settings(), env)
+
+
+def taken_before(text: str, first: Settings, env: Mapping[str, str]) -> Settings:
+    """The same of a text that another process has read from the file of the `first` settings. Raises ConfigError."""
+    assert first.source is not None
+    return _laid_over(parse(text, first.source.name, first.source.file), env)
+
+
+def _laid_over(settings: Settings, env: Mapping[str, str]) -> Settings:
     server = settings.server
     if host := env.get("TRIVIUM_HOST"):
         server = msgspec.structs.replace(server, host=host)
@@ -87,6 +97,10 @@ def load(path: Path | None, env: Mapping[str, str]) -> Settings:
         if not port.isdecimal() or int(port) > 65_535:
             raise ConfigError(f"TRIVIUM_PORT: expected a port number from 0 to 65535, got {port!r}")
         server = msgspec.structs.replace(server, port=int(port))
+    if workers := env.get("TRIVIUM_WORKERS"):
+        if not workers.isdecimal() or not 1 <= int(workers) <= MOST_WORKERS:
+            raise ConfigError(f"TRIVIUM_WORKERS: expected a number from 1 to {MOST_WORKERS}, got {workers!r}")
+        server = msgspec.structs.replace(server, workers=int(workers))
     storage = settings.storage
     if data := env.get("TRIVIUM_DATA"):
         storage = msgspec.structs.replace(storage, data=data)

@@ -18,6 +18,7 @@ from trivium.settings_routing import CatalogSettings, RoutingSettings, Seconds
 
 MIB = 1024 * 1024
 
+MOST_WORKERS = 256
 Port = Annotated[int, msgspec.Meta(ge=0, le=65_535)]
 
 
@@ -45,6 +46,13 @@ class ServerSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """How long running streams may go on after SIGTERM."""
     trusted_proxies: list[str] = []
     """Addresses and networks (CIDR) whose `X-Forwarded-For` is believed."""
+    workers: Annotated[int, msgspec.Meta(ge=1, le=MOST_WORKERS)] = 1
+    """Processes that share the port (docs/operations.md)."""
+
+    @property
+    def room(self) -> tuple[int, int]:
+        """How many bytes and calls one of the workers may hold."""
+        return self.max_in_flight_bytes // self.workers, max(1, self.max_calls // self.workers)
 
 
 class StorageSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -23,10 +24,10 @@ _PART = 200
 """As much of a list as can be had at once."""
 
 
-def settings_and_folder(config_file: str | None) -> tuple[Settings, Path]:
+def settings_and_folder(config_file: str | None, env: Mapping[str, str] = os.environ) -> tuple[Settings, Path]:
     """Raises ConfigError."""
-    settings = config.load(config.find_file(config_file, os.environ), os.environ)
-    return settings, config.data_folder(settings, os.environ)
+    settings = config.load(config.find_file(config_file, env), env)
+    return settings, config.data_folder(settings, env)
 
 
 def ask(config_file: str | None, operation: str, **arguments: Any) -> Any:

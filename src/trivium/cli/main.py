@@ -34,6 +34,7 @@ from trivium.cli import (
     up,
     users,
     wire,
+    workers,
 )
 from trivium.errors import TriviumError
 
@@ -85,6 +86,7 @@ main.add_command(money.ledger)
 main.add_command(reconcile.reconcile)
 main.add_command(abuse.abuse)
 main.add_command(alerts.alerts)
+main.add_command(workers.workers)
 main.add_command(retention.retention)
 main.add_command(backup.backup)
 main.add_command(tokens.tokens)

@@ -17,6 +17,7 @@ from trivium.providers.provider import PATHS
 from trivium.routing.catalog import Catalog
 from trivium.server import run
 from trivium.server.deps import Gateway
+from trivium.settings import MOST_WORKERS
 
 _BODIES = {
     Api.CHAT: {"messages": [{"role": "user", "content": "Say hello."}], "max_tokens": 64},
@@ -27,11 +28,15 @@ _BODIES = {
 
 @click.command()
 @config_option
-def up(config_file: str | None) -> None:
+@click.option(
+    "--workers", type=click.IntRange(1, MOST_WORKERS), metavar="N", help="Processes that share the port (default: 1)."
+)
+def up(config_file: str | None, workers: int | None) -> None:
     """Start the gateway. SIGTERM and Ctrl-C end it cleanly."""
-    settings, folder = settings_and_folder(config_file)
+    env = {**os.environ, **({"TRIVIUM_WORKERS": str(workers)} if workers is not None else {})}
+    settings, folder = settings_and_folder(config_file, env)
     click.echo(f"data in {folder}")
-    run.up(settings, folder, os.environ, Console())
+    run.up(settings, folder, env, Console())
 
 
 class Console:

@@ -10,7 +10,7 @@ from trivium.operations.table import Actor, Arguments, Op, Table
 from trivium.settings import Settings
 
 _FIXED: dict[str, tuple[str, ...]] = {
-    "server": ("host", "port", "keep_alive", "shutdown_grace"),
+    "server": ("host", "port", "keep_alive", "shutdown_grace", "workers"),
     "storage": ("data", "url", "retention"),
     "upstream": ("client", "max_connections"),
     "local": ("enabled", "start"),

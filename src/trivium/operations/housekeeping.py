@@ -55,6 +55,10 @@ class Housekeeping:
         """`note_uses` writes down when keys were last used. `patience_ms`: how long a shared database must have
         answered before an owner that is silent is believed to be gone. After an outage all are, until each has had the
         time to say that it lives."""
+        self.leads = True
+        """False: another process of this gateway ends credits, and calls of gateways that fell silent."""
+        self.ended: tuple[str, ...] = ()
+        """Owners that are known to be no more, however lately they were seen."""
         self._patience_ms = patience_ms
         self._note_uses = note_uses
         self._steady_ns: int | None = None
@@ -85,12 +89,20 @@ class Housekeeping:
             await self._note_uses()
         if self._steady_ns is None:
             self._steady_ns = self._clock.monotonic_ns()
+        for owner in await owners.named(self._database, self.ended):
+            await self._end_all_of(owner)
+        self.ended = ()
+        await self._ledger.forget_idle()
+        if self.leads:
+            await self._look_at_others(now)
+
+    async def _look_at_others(self, now: int) -> None:
+        assert self._steady_ns is not None
         patient = self._clock.monotonic_ns() - self._steady_ns >= self._patience_ms * 1_000_000
         for owner in await owners.gone(self._database, self._ledger.owner, now):
             if self._database.shared and not patient:
                 break
             await self._end_all_of(owner)
-        await self._ledger.forget_idle()
         for account_id in await owners.accounts_with_expired_credits(self._database, now):
             await self._ledger.expire(account_id)
 

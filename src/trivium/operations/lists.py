@@ -24,7 +24,7 @@ from trivium.operations.discover import Told, ask, may_be_asked
 from trivium.operations.table import Actor, Arguments, Op, Table
 from trivium.providers.provider import Provider
 from trivium.routing.catalog import ModelEntry
-from trivium.store.lists import VERSION, KeptList, ListFiles, kept_models
+from trivium.store.lists import VERSION, KeptList, ListFiles, Mark, kept_models
 from trivium.upstream.client import UpstreamClient
 
 _LOG = logging.getLogger("trivium.lists")
@@ -33,6 +33,8 @@ _FIRST_RETRY = 15.0
 _MOST_DOUBLINGS = 16
 _JITTER = 0.1
 """Of a time that is waited, more or less."""
+_FOLLOWED = 1.0
+"""Seconds between two looks at the copies."""
 _FEW = 10
 """A list of fewer models may shrink as it likes, unless it is empty: these are servers whose models come and go."""
 _LONGEST_PROBLEM = 300
@@ -79,6 +81,8 @@ class _List:
         self.problem: str | None = None
         self.withheld: int | None = None
         self.due = 0.0
+        self.mark: Mark | None = None
+        """Of the copy that was read."""
 
     def is_suspicious(self, told: int) -> bool:
         """Whether that many models are suddenly too few."""
@@ -166,6 +170,28 @@ class ModelLists:
             with suppress(TimeoutError):
                 await asyncio.wait_for(self._woken.wait(), max(wait, 0.05))
 
+    async def follow(self, looked: asyncio.Event) -> None:
+        """Asks nobody, and takes the copies that another process of this gateway keeps. Ends by being cancelled."""
+        looked.set()
+        while True:
+            await asyncio.sleep(_FOLLOWED)
+            async with self._asking:
+                changed = [await self._take_copy(one) for one in self._lists.values()]
+                if any(changed):
+                    await self._learned()
+
+    async def _take_copy(self, one: _List) -> bool:
+        """Whether its models have changed."""
+        mark = await asyncio.to_thread(self._files.mark, one.provider.name)
+        if mark == one.mark:
+            return False
+        fresh = await self._copied(one.provider)
+        changed = fresh.models is not None and fresh.models != one.models
+        if fresh.models is not None:
+            one.models, one.learned_ms, one.origin = fresh.models, fresh.learned_ms, fresh.origin
+        one.mark = mark
+        return changed
+
     async def refresh(self, lists: Iterable[_List], *, force: bool = False) -> None:
         """Asks for lists now. `force` takes what is told, however short."""
         async with self._asking:
@@ -205,6 +231,7 @@ class ModelLists:
 
     async def _copied(self, provider: Provider) -> _List:
         one = _List(provider)
+        one.mark = await asyncio.to_thread(self._files.mark, provider.name)
         if kept := await asyncio.to_thread(self._files.read, provider.name, provider.base_url):
             one.models, one.etag, one.learned_ms, one.origin = kept.entries, kept.etag, kept.learned_ms, "disk"
         return one

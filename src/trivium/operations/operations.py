@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -45,6 +45,8 @@ class Operations:
         `before_reading` hands over what is not with the store yet."""
         self._store = store
         self._before_reading = before_reading
+        self.others: Callable[[], Awaitable[None]] | None = None
+        """Has other processes of this gateway hand over theirs."""
         self.table: Table = {
             **KeyOperations(store).table,
             **ReportOperations(store, self._flush).table,
@@ -89,6 +91,12 @@ class Operations:
         await self._flush()
         return BackedUp(file=str(file), bytes=await asyncio.to_thread(back_up, self._store.database, file))
 
-    async def _flush(self) -> None:
+    async def flush(self) -> None:
+        """Hands over what this process has and the database has not."""
         self._before_reading()
         await self._store.ledger.writer.flush()
+
+    async def _flush(self) -> None:
+        await self.flush()
+        if self.others is not None:
+            await self.others()

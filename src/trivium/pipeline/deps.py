@@ -275,7 +275,7 @@ class Deps:
         self.autos = NO_AUTOS
         self.credentials: Credentials = HouseCredentials(client, clock)
         self.answers = answers
-        self.in_flight = InFlight(settings.max_in_flight_bytes, settings.max_calls)
+        self.in_flight = InFlight(*settings.room)
         self.flood, self.alerts = Flood(), Alerts()
         self.routing = routing
         self.health = Health(failures=routing.failures, rest_s=routing.rest)

@@ -22,6 +22,7 @@ from trivium.errors import OperationError, TriviumError
 
 NAME = "control.sock"
 _LIMIT = 64 * 1024 * 1024
+_WAITING = 100
 
 Perform = Callable[[str, dict[str, Any]], Awaitable[Any]]
 
@@ -31,42 +32,75 @@ class _Question(msgspec.Struct):
     arguments: dict[str, Any] = {}
 
 
-async def serve(folder: Path, perform: Perform) -> asyncio.Server:
-    """Opens the door. The lock on the folder is ours, so a socket that is still there is a dead one's."""
+def door(folder: Path, name: str = NAME) -> socket.socket:
+    """Makes the door. The lock on the folder is ours, so a socket that is still there is a dead one's."""
+    with _reachable(folder, name) as path:
+        path.unlink(missing_ok=True)
+        listener, before = socket.socket(socket.AF_UNIX), os.umask(0o177)
+        try:
+            listener.bind(str(path))
+        finally:
+            os.umask(before)
+    listener.listen(_WAITING)
+    return listener
 
-    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+
+async def serve(folder: Path, perform: Perform) -> asyncio.Server:
+    """Makes the door and answers whoever comes."""
+    return await answer(door(folder), perform)
+
+
+async def answer(listener: socket.socket, perform: Perform) -> asyncio.Server:
+    """Answers whoever comes to a door. Several processes may do so."""
+
+    async def converse(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         with contextlib.suppress(ConnectionError, ValueError):
             while line := await reader.readline():
                 writer.write(await _perform(perform, line) + b"\n")
                 await writer.drain()
         writer.close()
 
-    with _reachable(folder) as path:
-        path.unlink(missing_ok=True)
-        before = os.umask(0o177)
-        try:
-            return await asyncio.start_unix_server(answer, path, limit=_LIMIT)
-        finally:
-            os.umask(before)
+    return await asyncio.start_unix_server(converse, sock=listener, limit=_LIMIT)
 
 
 def ask(folder: Path, operation: str, arguments: dict[str, Any]) -> Any:
     """The owner's answer. Raises ConnectionError where nobody owns the folder, OperationError for a refusal."""
-    try:
-        question = msgspec.json.encode(_Question(operation, arguments)) + b"\n"
-    except UnicodeError as error:
-        raise OperationError(f"{operation}: the arguments are not text: {error}") from None
-    with _reachable(folder) as path, socket.socket(socket.AF_UNIX) as door:
+    question = _question(operation, arguments)
+    with _reachable(folder, NAME) as path, socket.socket(socket.AF_UNIX) as door:
         try:
             door.connect(str(path))
         except FileNotFoundError as error:
             raise ConnectionRefusedError(str(error)) from error
         door.sendall(question)
         with door.makefile("rb") as lines:
-            answer = msgspec.json.decode(lines.readline() or b'{"error":"The gateway closed the connection."}')
-    if "error" in answer:
-        raise OperationError(answer["error"], detail=answer.get("detail"))
-    return answer["result"]
+            return _result(lines.readline())
+
+
+async def ask_at(folder: Path, name: str, operation: str, arguments: dict[str, Any]) -> Any:
+    """The same at another door, for an event loop."""
+    with _reachable(folder, name) as path:
+        reader, writer = await asyncio.open_unix_connection(path, limit=_LIMIT)
+    try:
+        writer.write(_question(operation, arguments))
+        return _result(await reader.readline())
+    finally:
+        writer.close()
+
+
+def _question(operation: str, arguments: dict[str, Any]) -> bytes:
+    """Raises OperationError."""
+    try:
+        return msgspec.json.encode(_Question(operation, arguments)) + b"\n"
+    except UnicodeError as error:
+        raise OperationError(f"{operation}: the arguments are not text: {error}") from None
+
+
+def _result(line: bytes) -> Any:
+    """Raises OperationError."""
+    told = msgspec.json.decode(line or b'{"error":"The gateway closed the connection."}')
+    if "error" in told:
+        raise OperationError(told["error"], detail=told.get("detail"))
+    return told["result"]
 
 
 async def _perform(perform: Perform, line: bytes) -> bytes:
@@ -80,15 +114,15 @@ async def _perform(perform: Perform, line: bytes) -> bytes:
 
 
 @contextlib.contextmanager
-def _reachable(folder: Path) -> Iterator[Path]:
+def _reachable(folder: Path, name: str) -> Iterator[Path]:
     if sys.platform != "linux":
-        yield folder / NAME
+        yield folder / name
         return
     try:
         handle = os.open(folder, os.O_PATH | os.O_DIRECTORY)
     except (FileNotFoundError, NotADirectoryError) as error:
         raise ConnectionRefusedError(str(error)) from error
     try:
-        yield Path(f"/proc/self/fd/{handle}") / NAME
+        yield Path(f"/proc/self/fd/{handle}") / name
     finally:
         os.close(handle)

@@ -66,7 +66,7 @@ from trivium.upstream.local import LocalModel
 from trivium.upstream.pool import PoolLimits
 
 _LOG = logging.getLogger("trivium.gateway")
-_LOCAL_READY = 120.0
+LOCAL_READY = 120.0
 """Seconds that a call waits for the embedded model's first start."""
 _FOLLOWED = 0.5
 """Seconds between two looks at what other gateways of the same database were told: half of the second that is
@@ -198,7 +198,7 @@ class Gateway:
             parts = {**_plain(settings), "screening": new.screening, "tokens": new.tokens, "identity": new.identity}
             parts["autos"] = autos(settings, new.providers)
             self.change(catalog=built, prices=prices, **parts)
-            self.deps.in_flight.allow(settings.server.max_in_flight_bytes, settings.server.max_calls)
+            self.deps.in_flight.allow(*settings.server.room)
             self.deps.health.allow(failures=settings.routing.failures, rest_s=settings.routing.rest)
             self.deps.sessions.allow(settings.routing.keep_session)
             self.lists.commit(plan, settings.catalog.refresh)
@@ -292,7 +292,7 @@ class Embedded:
 
     async def base_url(self) -> str:
         await self._model.start()
-        await self._model.wait_ready(_LOCAL_READY)
+        await self._model.wait_ready(LOCAL_READY)
         return self._model.base_url + "/v1"
 
 

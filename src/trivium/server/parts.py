@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -60,6 +61,35 @@ def check(settings: Settings, providers: Mapping[str, Provider], built: Catalog)
     _check_byok(settings, providers)
 
 
+def check_workers(settings: Settings) -> None:
+    """Whether several processes can do together what is set: money in one ledger, limits counted once. Raises
+    ConfigError."""
+    count, path = settings.server.workers, ("server", "workers")
+    if count == 1:
+        return
+    if sys.platform != "linux":
+        raise wrong_setting(settings.source, path, "more than one needs Linux, which spreads connections over workers")
+    if settings.storage.url is None:
+        raise wrong_setting(
+            settings.source,
+            path,
+            f"{count} workers cannot share an SQLite file, which one process owns: set `[storage] url` to a PostgreSQL "
+            "database, or `[server] workers` to 1",
+        )
+    if settings.limits.redis_url is None:
+        raise wrong_setting(
+            settings.source,
+            path,
+            f"{count} workers would count limits each for itself: set `[limits] redis_url`, or `[server] workers` to 1",
+        )
+    if settings.server.room[0] < settings.server.max_body_bytes:
+        raise wrong_setting(
+            settings.source,
+            ("server", "max_in_flight_bytes"),
+            f"the part of each of {count} workers is less than one request may have (`max_body_bytes`)",
+        )
+
+
 def check_whole(settings: Settings, folder: Path, env: Mapping[str, str]) -> tuple[str, ...]:
     """Everything that a start would find wrong with the settings, without starting; returns the providers' names.
     Raises ConfigError."""
@@ -70,6 +100,7 @@ def check_whole(settings: Settings, folder: Path, env: Mapping[str, str]) -> tup
     destinations(settings.security)
     screening(settings, env, Http1Client(), SystemClock())
     check(settings, providers, catalogue(settings, providers, {}))
+    check_workers(settings)
     return tuple(providers)
 
 

@@ -41,6 +41,8 @@ class Reloading:
         self._one_at_a_time = asyncio.Lock()
         self._called = asyncio.Event()
         self._trigger = ""
+        self.taken: Callable[[Settings], None] = lambda _: None
+        """Hears of what was taken over."""
         self.table = config_table(self.reload, self._status)
 
     def soon(self, trigger: str) -> None:
@@ -53,7 +55,8 @@ class Reloading:
         OperationError, with all as before."""
         async with self._one_at_a_time:
             try:
-                changed, waits = await self._apply(await asyncio.to_thread(self._load))
+                read = await asyncio.to_thread(self._load)
+                changed, waits = await self._apply(read)
             except TriviumError as error:
                 told = f"{error.message} ({error.detail})" if error.detail else error.message
                 self._last = Reload(at_ms=self._clock.now_ms(), trigger=trigger, applied=False, problem=told)
@@ -62,6 +65,7 @@ class Reloading:
             self._loaded = self._last = Reload(
                 at_ms=self._clock.now_ms(), trigger=trigger, applied=True, changed=changed, needs_restart=waits
             )
+        self.taken(read)
         _LOG.info("The configuration was read (%s); changed: %s", trigger, ", ".join(changed) or "nothing")
         if waits:
             _LOG.warning("needs a restart: %s", ", ".join(waits))

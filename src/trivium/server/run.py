@@ -12,18 +12,24 @@ import socket
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import uvicorn
 
 from trivium.clock import age_ms
+from trivium.config import taken_before
 from trivium.errors import ConfigError, UpstreamUnreachable
 from trivium.operations.bootstrap import bootstrap_key
+from trivium.operations.config import held
 from trivium.operations.retention import keep_erasing
+from trivium.operations.workers import worker_table
 from trivium.server import control
 from trivium.server.app import App
 from trivium.server.deps import Gateway
+from trivium.server.parts import check_workers
 from trivium.server.protocol import GuardedProtocol
+from trivium.server.team import Colleagues, door_of, worker_state
+from trivium.server.workers import Life, Line, work_together
 from trivium.settings import Settings
 from trivium.store.ownership import ownership
 from trivium.telemetry import logs
@@ -45,36 +51,114 @@ class Console(Protocol):
         ...
 
 
+class Crew(Protocol):
+    """The workers that a gateway is one of."""
+
+    leads: bool
+    """It does what one of them does for all."""
+
+    def join(self, gateway: Gateway) -> None:
+        """Before it is opened."""
+        ...
+
+    async def open_doors(self) -> list[asyncio.Server]:
+        """For the operator, and whoever else may ask."""
+        ...
+
+    async def ready(self) -> bool:
+        """Returns when all are ready; whether it is for this one to say so."""
+        ...
+
+
+class Alone:
+    """A gateway that is the only one of its data folder."""
+
+    leads = True
+
+    def join(self, gateway: Gateway) -> None:
+        self._gateway = gateway
+        gateway.operations.table.update(worker_table(worker_state(gateway)))
+
+    async def open_doors(self) -> list[asyncio.Server]:
+        return [await control.serve(self._gateway.folder, self._gateway.operations.perform)]
+
+    async def ready(self) -> bool:
+        return True
+
+
+class Silence:
+    """The console of a worker that has nothing to say."""
+
+    def say(self, text: str) -> None:
+        """Whoever leads has said it."""
+
+    def ready(self, url: str, key: str | None, gateway: Gateway) -> None:
+        """That is the leader's to say."""
+
+
 def up(settings: Settings, folder: Path, env: Mapping[str, str], console: Console) -> None:
     """Runs until SIGTERM or SIGINT. Raises ConfigError, OperationError, StoreUnavailable before it listens."""
+    check_workers(settings)
     logs.set_up(settings.log.level)
     _allow_many_connections()
-    with ownership(folder), _listening(settings) as listener, asyncio.Runner(loop_factory=_loop_factory()) as runner:
-        runner.run(_serve(settings, folder, env, listener, console))
+    with ownership(folder):
+        if settings.server.workers > 1:
+            _together(settings, folder, env, console)
+            return
+        with _listening(settings) as listener, asyncio.Runner(loop_factory=_loop_factory()) as runner:
+            runner.run(_serve(settings, folder, env, listener, console, Alone()))
 
 
-async def _serve(
-    settings: Settings, folder: Path, env: Mapping[str, str], listener: socket.socket, console: Console
+def _together(settings: Settings, folder: Path, env: Mapping[str, str], console: Console) -> None:
+    """As several workers. Each has a listening socket of its own on one port, so that the kernel spreads connections by
+    their hashes; on a single socket most of a burst went to the one that woke first
+    (docs/decisions/0021-workers-share-a-port.md)."""
+    count, grace = settings.server.workers, math.ceil(settings.server.shutdown_grace)
+    with contextlib.ExitStack() as stack:
+        address = stack.enter_context(_reserved(settings)).getsockname()
+        operators = stack.enter_context(control.door(folder))
+        doors = [stack.enter_context(_inner_door(folder, number)) for number in range(1, count + 1)]
+
+        def work(life: Life, line: Line) -> None:
+            said = settings if life.config is None else held(settings, taken_before(life.config, settings, env))[0]
+            logs.set_up(said.log.level, life.number)
+            crew = Colleagues(folder, life, line, count, (operators, doors[life.number - 1]))
+            speaks = console if crew.leads and life.first else Silence()
+            with _bound(address) as listener, asyncio.Runner(loop_factory=_loop_factory()) as runner:
+                runner.run(_serve(said, folder, env, listener, speaks, crew))
+
+        gc.collect()
+        gc.freeze()  # what workers have in common stays one copy in memory
+        work_together(count, work, grace)
+
+
+async def _serve(  # noqa: PLR0917
+    settings: Settings, folder: Path, env: Mapping[str, str], listener: socket.socket, console: Console, crew: Crew
 ) -> None:
     gateway = Gateway(settings, folder, env)
     try:
+        crew.join(gateway)
         await gateway.open()
         if absent := await gateway.read_prices():
             console.say(absent)
         key = await bootstrap_key(folder, gateway.store.keys)
         settle_down()
-        door = await control.serve(folder, gateway.operations.perform)
+        doors = await crew.open_doors()
         server = Server(gateway)
         looked = asyncio.Event()
+
+        async def ready() -> None:
+            await _get_ready(gateway, looked, console, crew)
+            if await crew.ready():
+                console.ready(_url(listener), key, gateway)
+
         beside = [
-            asyncio.create_task(gateway.lists.run(looked)),
+            asyncio.create_task(gateway.lists.run(looked) if crew.leads else gateway.lists.follow(looked)),
             asyncio.create_task(gateway.reloading.watch()),
             asyncio.create_task(gateway.housekeeping.run()),
             asyncio.create_task(gateway.follow()),
-            *_erasing(gateway),
-            asyncio.create_task(
-                _get_ready(gateway, looked, lambda: console.ready(_url(listener), key, gateway), console)
-            ),
+            *(_erasing(gateway) if crew.leads else ()),
+            asyncio.create_task(ready()),
         ]
         try:
             await server.serve(sockets=[listener])
@@ -83,7 +167,8 @@ async def _serve(
             for task in beside:
                 task.cancel()
             await asyncio.gather(*beside, return_exceptions=True)
-            door.close()
+            for door in doors:
+                door.close()
     finally:
         await gateway.close()
 
@@ -139,9 +224,9 @@ class Server(uvicorn.Server):
             await asyncio.wait(tasks, timeout=5)
 
 
-async def _get_ready(gateway: Gateway, looked: asyncio.Event, ready: Callable[[], None], console: Console) -> None:
+async def _get_ready(gateway: Gateway, looked: asyncio.Event, console: Console, crew: Crew) -> None:
     """Starts the embedded model and says how far it is; without it the gateway is no less ready."""
-    if gateway.local is not None and gateway.settings.local.start == "up":
+    if gateway.local is not None and gateway.settings.local.start == "up" and crew.leads:
         console.say("starting the embedded model")
         try:
             await gateway.local.start()
@@ -152,7 +237,6 @@ async def _get_ready(gateway: Gateway, looked: asyncio.Event, ready: Callable[[]
         console.say(f"no embedded model: {gateway.local_absent}")
     with contextlib.suppress(TimeoutError):
         await asyncio.wait_for(looked.wait(), _LISTS_READY)
-    ready()
 
 
 def _erasing(gateway: Gateway) -> list[asyncio.Task[None]]:
@@ -189,6 +273,34 @@ def _listening(settings: Settings) -> Iterator[socket.socket]:
         raise ConfigError(f"server.host, server.port: cannot listen on {host}:{port}: {error.strerror}") from error
     with listener:
         yield listener
+
+
+@contextlib.contextmanager
+def _inner_door(folder: Path, number: int) -> Iterator[socket.socket]:
+    with control.door(folder, door_of(number)) as door:
+        yield door
+    (folder / door_of(number)).unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def _reserved(settings: Settings) -> Iterator[socket.socket]:
+    """The port, kept for the workers: nobody comes to a socket that does not listen."""
+    with _listening(settings) as first:  # which fails also where somebody else's workers have the port
+        address = first.getsockname()
+    with _bound(address) as reserved:
+        yield reserved
+
+
+@contextlib.contextmanager
+def _bound(address: tuple[Any, ...]) -> Iterator[socket.socket]:
+    """A socket of those that share the port."""
+    with socket.socket(socket.AF_INET6 if ":" in address[0] else socket.AF_INET) as one:
+        one.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        one.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        if one.family == socket.AF_INET6:
+            one.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)  # as `create_server` has it
+        one.bind(address)
+        yield one
 
 
 def _url(listener: socket.socket) -> str:

@@ -22,6 +22,8 @@ VERSION = 1
 _LONGEST = 32 * 1024 * 1024
 """Bytes; the longest list that a provider may tell becomes shorter than that."""
 
+Mark = tuple[int, int]
+
 
 class KeptModel(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """What a provider tells of a model: those fields of `ModelEntry`."""
@@ -88,6 +90,14 @@ class ListFiles:
         except (ValueError, RecursionError) as error:
             _LOG.warning("%s is damaged, and is passed over: %s", file, error)
             return None
+
+    def mark(self, provider: str) -> Mark | None:
+        """Another one, where the file is another one; None where there is none."""
+        try:
+            found = self._file(provider).stat()
+        except OSError:
+            return None
+        return found.st_mtime_ns, found.st_ino
 
     def write(self, kept: KeptList) -> None:
         """Whole or not at all, whatever dies meanwhile."""

@@ -12,7 +12,7 @@ starts of the last seconds, or of as long as the oldest open call had been going
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 
 import msgspec
 
@@ -96,6 +96,14 @@ async def gone(database: Database, owner: str, now_ms: int) -> list[Gone]:
     """The owners that are no more, as seen by one that is. Raises StoreUnavailable."""
     silent = f"AND seen_ms <= {now_ms - SILENCE_MS}" if database.shared else ""
     rows = await database.ask(f"SELECT id, since FROM owners WHERE id <> ? {silent}", (owner,))
+    return [Gone(id, since) for id, since in rows]
+
+
+async def named(database: Database, ids: Sequence[str]) -> list[Gone]:
+    """Those of these owners that are not forgotten yet. Raises StoreUnavailable."""
+    if not ids:
+        return []
+    rows = await database.ask(f"SELECT id, since FROM owners WHERE id IN ({', '.join('?' * len(ids))})", ids)
     return [Gone(id, since) for id, since in rows]
 
 

@@ -8,10 +8,11 @@ import sys
 _FORMAT = "%(asctime)s %(levelname)s %(name)s: %(message)s"
 
 
-def set_up(level: str) -> None:
-    """`level` is a name of the `logging` module in lower case."""
+def set_up(level: str, worker: int | None = None) -> None:
+    """`level` is a name of the `logging` module in lower case. `worker` is who writes, where there are several."""
     handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(logging.Formatter(_FORMAT))
+    who = f"worker {worker}: " if worker is not None else ""
+    handler.setFormatter(logging.Formatter(_FORMAT.replace("%(message)s", f"{who}%(message)s")))
     root = logging.getLogger()
     root.handlers[:] = [handler]
     set_level(level)

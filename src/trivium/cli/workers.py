@@ -1,0 +1,27 @@
+"""`trivium workers`: the processes of the running gateway."""
+
+from __future__ import annotations
+
+import click
+
+from trivium.cli.ask import settings_and_folder
+from trivium.cli.options import config_option, echo_json, echo_table, json_option, when
+from trivium.errors import OperationError
+from trivium.server import control
+
+
+@click.command()
+@config_option
+@json_option
+def workers(config_file: str | None, as_json: bool) -> None:
+    """The processes of the running gateway, as far as they answer, and how often each was started."""
+    _, folder = settings_and_folder(config_file)
+    try:
+        found = control.ask(folder, "workers.show", {})
+    except ConnectionError:
+        raise OperationError("No gateway runs here.") from None
+    if as_json:
+        echo_json(found)
+    else:
+        rows = [(one["number"], one["process"], when(one["since_ms"]), one["lives"]) for one in found]
+        echo_table(("worker", "process", "since (UTC)", "lives"), rows)
