@@ -20,7 +20,7 @@ ROOT = Path(__file__).parents[1]
 SRC = ROOT / "src" / "trivium"
 
 LAYERS = [
-    {"errors", "settings_auto", "settings_idempotency", "settings_requests", "settings_routing"},
+    {"errors", "settings_auto", "settings_idempotency", "settings_requests", "settings_routing", "settings_telemetry"},
     {"settings_providers"},
     {"settings", "ids", "money", "clock"},
     {"config"},
@@ -91,6 +91,8 @@ HOMES = {
     "httptools": {"upstream", "server"},
     "jwt": {"store", "upstream"},
     "msgspec": EVERYWHERE,
+    "opentelemetry": {"telemetry"},
+    "prometheus_client": {"telemetry"},
     "psycopg": {"store"},
     "redis": {"store"},
     "sqlite3": {"store"},

@@ -22,6 +22,7 @@ import aiohttp
 import pytest
 
 from gateway import CALLS
+from support_telemetry import Collector, collector
 from test_pipeline_own import KEY, OPEN, SONNET, named, people
 from trivium.clock import SystemClock
 from trivium.mock import Error, Match, Reply, Rule, Script, ScriptedUpstream
@@ -57,6 +58,19 @@ def test_the_search_finds_what_it_looks_for() -> None:
     assert not hits({"c": b"nothing"})
 
 
+TELLING = """
+[log]
+level = "debug"
+format = "json"
+requests = true
+[telemetry.events]
+url = "{url}/events"
+interval = 0.1
+omit = []
+[telemetry.otel]
+endpoint = "{url}"
+interval = 0.1
+"""
 PLACES = ("refusing", "failing", "html", "inband", "broken", "garbage", "echoing")
 
 
@@ -84,14 +98,16 @@ def vendor_rules() -> list[Rule]:
 class House:
     """`trivium up` as a program of its own, and all that it, its commands and its answers say."""
 
-    def __init__(self, folder: Path, vendor: str) -> None:
+    def __init__(self, folder: Path, vendor: str, telemetry: Collector) -> None:
         self.folder = folder
+        self.telemetry = telemetry
         self.vendor = vendor
         self.said: dict[str, bytes] = {}
         self.data = folder / "data"
         self.env = {"PATH": os.environ["PATH"], "HOME": str(folder), "TRIVIUM_DATA": str(self.data)}
         self.env |= {"TRIVIUM_PORT": "0", "PYTHONASYNCIODEBUG": "1", "PYTHONFAULTHANDLER": "1"}
-        (folder / "trivium.toml").write_text(f'[log]\nlevel = "debug"\n[local]\nenabled = false\n{OPEN}')
+        telling = TELLING.format(url=telemetry.url)
+        (folder / "trivium.toml").write_text(f"{telling}[local]\nenabled = false\n{OPEN}")
         self.process: subprocess.Popen[bytes] | None = None
         self.url = ""
 
@@ -141,13 +157,13 @@ class House:
         files = {str(path): path.read_bytes() for path in self.folder.rglob("*") if path.is_file()}
         with sqlite3.connect(self.data / "trivium.db") as database:
             dump = "\n".join(database.iterdump()).encode("utf-8", "surrogateescape")
-        return {**self.said, **files, "the database": dump}
+        return {**self.said, **files, "the database": dump, "telemetry": self.telemetry.everything}
 
 
 @pytest.fixture
 async def house(tmp_path: Path) -> AsyncIterator[House]:
-    async with ScriptedUpstream(Script(rules=vendor_rules())) as vendor:
-        made = House(tmp_path, vendor.url)
+    async with ScriptedUpstream(Script(rules=vendor_rules())) as vendor, collector() as telemetry:
+        made = House(tmp_path, vendor.url, telemetry)
         yield made
         made.stop(signal.SIGKILL)
 
@@ -186,6 +202,8 @@ async def test_no_canary_is_found_outside_its_envelope(house: House) -> None:
     assert sum(b"[BYOK]" in text for text in found.values()) > 10
     assert b"it crashes" in found[str(house.folder / "log")]
     assert b"Fatal Python error: Aborted" in found[str(house.folder / "log")]
+    assert b'"logger":"trivium.request"' in found[str(house.folder / "log")]
+    assert len(house.telemetry.events) > 20
     assert hits(found) == []
 
 

@@ -103,3 +103,16 @@ def test_memory_of_routes_and_sessions_is_bounded() -> None:
     assert sessions.route("s11999", "m", 12_000) == "a/m"
     assert sessions.route("s1", "m", 12_000) is None
     assert sessions.route("s11999", "m", 72_001) is None
+
+
+def test_a_route_says_what_state_it_is_in() -> None:
+    one = health()
+    assert one.state("a/m", 0) == "well"
+    for now in range(3):
+        one.failed("a/m", now)
+    assert one.state("a/m", 3) == "resting"
+    assert one.state("a/m", 30_002) == "half_open"
+    one.begins("a/m", 30_002)
+    assert one.state("a/m", 30_003) == "half_open"
+    one.answered("a/m", 30_500)
+    assert one.state("a/m", 30_500) == "well"

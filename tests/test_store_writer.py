@@ -243,6 +243,26 @@ async def test_a_full_backlog_is_said_and_passes(disk: Disk) -> None:
     await writer.close()
 
 
+async def test_what_waits_and_how_long_can_be_read(disk: Disk) -> None:
+    writer = disk.writer(linger=60)
+    plain = writer.writer
+    assert (plain.backlog, plain.lag) == (0, 0)
+    writer.add(record("a"))
+    await asyncio.sleep(0.02)
+    writer.add(record("b"))
+    assert plain.backlog == 2
+    assert 0.02 <= plain.lag < 5  # the oldest counts
+    disk.lock()
+    with pytest.raises(StoreUnavailable):
+        await writer.flush()
+    assert plain.backlog == 2
+    assert plain.lag >= 0.02
+    disk.unlock()
+    await writer.flush()
+    assert (plain.backlog, plain.lag) == (0, 0)
+    await writer.close()
+
+
 async def test_a_reader_who_gives_up_while_it_is_written_doubles_nothing(disk: Disk) -> None:
     writer = disk.writer(linger=60)
     for n in range(2000):

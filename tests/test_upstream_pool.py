@@ -8,7 +8,8 @@ import pytest
 
 from support_upstream import Lab, Peer, answer, drain, scenario_for
 from trivium.errors import UpstreamUnreachable
-from trivium.upstream.pool import Pool, PoolLimits
+from trivium.upstream.http1 import Http1Client
+from trivium.upstream.pool import Pool, PoolLimits, Use
 from trivium.upstream.target import parse_url
 
 pytestmark = pytest.mark.filterwarnings("error")
@@ -193,3 +194,22 @@ async def test_a_closed_client_calls_nobody(lab: Lab) -> None:
             await call
     assert len(lab.connections) == 1
     held.close()
+
+
+@scenario_for("http1")
+async def test_what_there_is_of_connections_can_be_read(lab: Lab) -> None:
+    await lab.equip(limits=PoolLimits(connections=1))
+    client = lab.client
+    assert isinstance(client, Http1Client)
+    url = await lab.serve(echo)
+    held = await lab.send(url, b"hold")
+    waiting = asyncio.create_task(lab.fetch(url))
+    await asyncio.sleep(0)
+    ((origin, use),) = client.uses()
+    assert f":{origin.port}/" in url
+    assert use == Use(active=1, idle=0, waiting=1)
+    waiting.cancel()
+    held.close()
+    await lab.fetch(url)
+    ((_, use),) = client.uses()
+    assert use == Use(active=0, idle=1, waiting=0)

@@ -45,6 +45,7 @@ from trivium.settings_idempotency import IdempotencySettings
 from trivium.settings_providers import ProviderSettings
 from trivium.settings_requests import AdaptSettings, IdentitySettings
 from trivium.settings_routing import CatalogSettings, RoutingSettings
+from trivium.settings_telemetry import TelemetrySettings
 
 ProviderName = re.compile(r"[a-z0-9][a-z0-9._-]*")
 _VERSION = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,49}")
@@ -71,6 +72,7 @@ _SECTIONS: dict[str, Any] = {
     "catalog": CatalogSettings,
     "routing": RoutingSettings,
     "tokens": TokenSettings,
+    "telemetry": TelemetrySettings,
     "aliases": dict[str, str],
 }
 _NETWORKS = {"server": ("trusted_proxies",), "security": ("allow_networks", "deny_networks")}

@@ -15,6 +15,7 @@ from trivium.settings_idempotency import IdempotencySettings
 from trivium.settings_providers import ProviderSettings
 from trivium.settings_requests import AdaptSettings, IdentitySettings
 from trivium.settings_routing import CatalogSettings, RoutingSettings, Seconds
+from trivium.settings_telemetry import TelemetrySettings
 
 MIB = 1024 * 1024
 
@@ -119,6 +120,9 @@ class LogSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """`[log]`."""
 
     level: Literal["debug", "info", "warning", "error"] = "info"
+    format: Literal["text", "json"] = "text"
+    requests: bool = False
+    """Whether each request is a line, behind its answer."""
 
 
 class LimitSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -334,6 +338,7 @@ class Settings(msgspec.Struct, frozen=True):
     models: dict[str, ModelSettings] = {}
     providers: dict[str, ProviderSettings] = {}
     limits: LimitSettings = LimitSettings()
+    telemetry: TelemetrySettings = TelemetrySettings()
     aliases: dict[str, str] = {}
     auto: AutoTable = AutoTable()
     source: Source | None = None

@@ -18,6 +18,8 @@ _FIXED: dict[str, tuple[str, ...]] = {
     "secrets": ("keys",),
     "limits": ("redis_url", "redis_timeout"),
     "admin": ("enabled",),
+    "log": ("format", "requests"),
+    "telemetry": ("max_models", "prometheus", "events", "otel"),
     "idempotency": ("hours", "max_answer_bytes", "max_total_bytes", "organizations"),
 }
 """What is built once: sockets, pools, the store, and what these are opened with."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from copy import copy
 from typing import Any, Protocol
 
@@ -45,6 +45,7 @@ from trivium.settings_requests import AdaptSettings, IdentitySettings
 from trivium.settings_routing import CatalogSettings, RoutingSettings
 from trivium.store.counters import LocalCounters
 from trivium.store.secrets import SealedSecret
+from trivium.telemetry.trace import Propagation
 from trivium.upstream.client import UpstreamClient
 from trivium.upstream.credentials import HouseCredentials
 
@@ -221,6 +222,11 @@ class Deps:
     """One snapshot, which a call keeps from its beginning to its end. What changes while the gateway runs makes the
     next one by `changed`; what counts or connects is the same in all of them."""
 
+    ended: Callable[[Record, bytes | None], None] | None
+    """Hears of each record beside the ledger, with the trace that the client says it is part of."""
+    propagation: Propagation | None
+    """What providers hear of traces; None: nothing."""
+
     def __init__(
         self,
         *,
@@ -272,7 +278,7 @@ class Deps:
         self.screening = screening
         self.keeps_prompts = keeps_prompts
         self.custom_models = custom_models
-        self.autos = NO_AUTOS
+        self.autos, self.ended, self.propagation = NO_AUTOS, None, None
         self.credentials: Credentials = HouseCredentials(client, clock)
         self.answers = answers
         self.in_flight = InFlight(*settings.room)
@@ -320,16 +326,22 @@ class Deps:
         if self.alerts.raised(provider, status, said, time_ms):
             _LOG.error("%s refuses this gateway's account, status %s: %s", provider, status, said[:LONGEST])
 
-    def keep(self, record: Record) -> None:
-        """Hands a record to the store; refusals of strangers by way of `Flood`."""
+    def keep(self, record: Record, trace: bytes | None = None) -> None:
+        """Hands a record to the store; refusals of strangers by way of `Flood`. `trace` is what the client says it is
+        part of."""
         stranger = record.key_id is None and record.outcome == Outcome.REFUSED
         for kept in self.flood.admit(record) if stranger else (record,):
-            self.ledger.end(kept)
+            self._end(kept, trace)
 
     def keep_counted(self) -> None:
         """Hands over what is only counted so far, before somebody asks or the gateway ends."""
         for record in self.flood.flush():
-            self.ledger.end(record)
+            self._end(record, None)
+
+    def _end(self, record: Record, trace: bytes | None) -> None:
+        self.ledger.end(record)
+        if self.ended is not None:
+            self.ended(record, trace)
 
 
 class Now:

@@ -149,6 +149,8 @@ async def forward(  # noqa: PLR0917
     headers += for_upstream(call, target, run)
     if provider.guarded:
         headers.append(_via(call))
+    if deps.propagation is not None and provider.name in deps.propagation.to:
+        headers += deps.propagation.headers(call.id, call.headers, len(run.journey.tried))
     signing = provider.signing
     if provider.account is not None:
         signing, further = await deps.credentials.of(provider)

@@ -172,7 +172,7 @@ class Run:
     def close(self) -> None:
         """Writes the record, with which the call ends."""
         record = record_of(self)
-        self._deps.keep(record)
+        self._deps.keep(record, self.call.headers.get(b"traceparent"))
         if self.screened is not None and self._deps.screening is not None:
             self._deps.screening.ended(self.screened, record)
         if self.limited is not None:

@@ -28,6 +28,7 @@ Tokens = Annotated[int, msgspec.Meta(ge=1, le=10**9)]
 Key = Annotated[str, msgspec.Meta(min_length=8, max_length=10_000, pattern=r"^[!-~]+\Z")]
 """Printable ASCII, as headers take it."""
 
+_PREFIX = "custom@"
 _HINT, _SHORTEST_HINTED = 4, 12
 """Of a shorter key the last characters would tell too much."""
 
@@ -84,7 +85,7 @@ def provider_of(model: CustomModel, key: str | None) -> Provider:
     settings = model.settings
     apis = frozenset(map(kind_of, settings.apis))
     only_messages = apis == {Api.MESSAGES}
-    name = f"custom@{model.organization_id}"
+    name = f"{_PREFIX}{model.organization_id}"
     kind = "anthropic-compatible" if only_messages else "openai-compatible"
     return Provider(
         name=name,
@@ -101,6 +102,11 @@ def provider_of(model: CustomModel, key: str | None) -> Provider:
         collects_data=settings.collects_data,
         retains_data=settings.retains_data,
     )
+
+
+def is_custom(provider: str) -> bool:
+    """Whether a provider's name is that of an organization's own server."""
+    return provider.startswith(_PREFIX)
 
 
 def hint_of(key: str | None) -> str | None:

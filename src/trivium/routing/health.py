@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections import OrderedDict
 from typing import NamedTuple
 
+WELL, RESTING, HALF_OPEN = STATES = ("well", "resting", "half_open")
 _SLICES = 10
 _SLICE_MS = 60_000
 _MOST = 10_000
@@ -115,6 +116,13 @@ class Health:
             return Rates(0, 0)
         state.advance(now_ms // _SLICE_MS)
         return Rates(sum(state.calls), sum(state.failed))
+
+    def state(self, route: str, now_ms: int) -> str:
+        """`well`, `resting`, or `half_open`: the next call looks whether it answers again, or one does now."""
+        state = self._states.get(route)
+        if state is None or not state.rests_until_ms:
+            return WELL
+        return RESTING if now_ms < state.rests_until_ms else HALF_OPEN
 
     def all(self, now_ms: int) -> dict[str, tuple[Rates, int]]:
         """Rates and rests of every route and provider that is known."""

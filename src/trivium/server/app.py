@@ -30,8 +30,10 @@ from trivium.policy.addresses import client_address
 from trivium.server.cycle import Cycle
 from trivium.server.desk import Desk
 from trivium.server.listing import entry_of
+from trivium.server.metrics import PATH, MetricsPage
 from trivium.server.models import anthropic_list, anthropic_model
 from trivium.server.routes import CALLS, EXPLAIN, MODELS, Route, api_of, model_in_path
+from trivium.telemetry.logs import REQUEST
 
 Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
@@ -46,10 +48,16 @@ class App:
     """An ASGI 3 application for HTTP. `problem` says why the store cannot do its work; None when it can."""
 
     def __init__(
-        self, now: Now, problem: Callable[[], Awaitable[str | None]], desk: Desk, admin: Face | None = None
+        self,
+        now: Now,
+        problem: Callable[[], Awaitable[str | None]],
+        desk: Desk,
+        admin: Face | None = None,
+        metrics: MetricsPage | None = None,
     ) -> None:
         self._now = now
         self._admin = admin
+        self._metrics = metrics
         self._problem = problem
         self._desk = desk
 
@@ -70,6 +78,9 @@ class App:
         deps, headers = self._now.deps, by_name(scope["headers"])
         if self._admin is not None and scope["path"].startswith("/admin/"):
             await self._admin.serve(_asked(scope, headers, deps), cycle, cycle)
+            return
+        if self._metrics is not None and scope["path"] == PATH:
+            await self._metrics.serve(_asked(scope, headers, deps), cycle)
             return
         route = CALLS.get(scope["path"])
         call = _call(scope, route or Route(api_of(scope["path"], headers), Operation.GENERATE), headers, deps)
@@ -143,9 +154,16 @@ class App:
         return anthropic_model(described, entry) if anthropic else msgspec.json.encode(described)
 
 
+def _new_id() -> str:
+    """Of a request; whatever its task writes into the log bears it."""
+    id = ids.request_id()
+    REQUEST.set(id)
+    return id
+
+
 def _call(scope: Scope, route: Route, headers: Mapping[bytes, bytes], deps: Deps) -> Call:
     return Call(
-        id=ids.request_id(),
+        id=_new_id(),
         api=route.api,
         operation=route.operation,
         query=scope["query_string"],
@@ -159,7 +177,7 @@ def _call(scope: Scope, route: Route, headers: Mapping[bytes, bytes], deps: Deps
 
 def _asked(scope: Scope, headers: Mapping[bytes, bytes], deps: Deps) -> Asked:
     return Asked(
-        id=ids.request_id(),
+        id=_new_id(),
         method=scope["method"],
         path=scope["raw_path"],
         query=scope["query_string"],

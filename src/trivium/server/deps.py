@@ -49,6 +49,7 @@ from trivium.server.explaining import explainer
 from trivium.server.parts import catalogue, check, local_model, provided
 from trivium.server.reload import Reloading
 from trivium.server.screening import screening
+from trivium.server.telemetry import Telemetry, hide
 from trivium.settings import Settings
 from trivium.settings_requests import IdentitySettings
 from trivium.store.call_answers import call_answers
@@ -129,6 +130,9 @@ class Gateway:
         )
         self.operations = Operations(self.store, self._tables(clock, client), self._keep_counted)
         self.admin = Face(self.operations, self.store, __version__) if settings.admin.enabled else None
+        hide(settings, env, self.providers)
+        self.telemetry = Telemetry(settings, env, self.now, self.store.ledger, self.admin)
+        self.change(ended=self.telemetry.ended, propagation=self.telemetry.propagation)
 
     def _keep_counted(self) -> None:
         self.deps.keep_counted()
@@ -145,6 +149,7 @@ class Gateway:
     async def open(self) -> None:
         """Reads what the ledger and the price book keep in the store. Raises StoreUnavailable."""
         await self.store.ledger.load()
+        self.telemetry.start()
         await self.counters.start()
         await self._open_credits(self.settings)
         self._ruled(await asyncio.to_thread(self.store.prices.overrides))
@@ -193,6 +198,7 @@ class Gateway:
             plan = await self.lists.plan(new.providers.values())
             built, index = await asyncio.to_thread(_indexed, new.providers, settings, plan.known)
             check(settings, new.providers, built)
+            hide(settings, self._env, new.providers)
             await self._open_credits(settings)
             prices = self.deps.prices.with_listed(index, new.priced)
             parts = {**_plain(settings), "screening": new.screening, "tokens": new.tokens, "identity": new.identity}
@@ -267,11 +273,12 @@ class Gateway:
         await self.deps.lookups.close(_LAST_WORD)
         if self.deps.screening is not None:
             await self.deps.screening.close(_LAST_WORD)
+        self.deps.keep_counted()
+        await self.telemetry.close()
         await self.counters.close()
         await self.deps.client.close()
         if self.local is not None:
             await self.local.stop()
-        self.deps.keep_counted()
         await self.store.close()
 
 

@@ -20,6 +20,7 @@ from trivium.routing.auto import Autos, autos
 from trivium.routing.catalog import Catalog, catalog
 from trivium.routing.routes import check_routing, routed_models
 from trivium.server.screening import screening
+from trivium.server.telemetry import check_telemetry
 from trivium.settings import Settings, wrong_setting
 from trivium.upstream.credentials import check_accounts
 from trivium.upstream.http1 import Http1Client
@@ -99,6 +100,7 @@ def check_whole(settings: Settings, folder: Path, env: Mapping[str, str]) -> tup
         read(settings, env)
     destinations(settings.security)
     screening(settings, env, Http1Client(), SystemClock())
+    check_telemetry(settings, env, providers)
     check(settings, providers, catalogue(settings, providers, {}))
     check_workers(settings)
     return tuple(providers)

@@ -99,7 +99,7 @@ class Silence:
 def up(settings: Settings, folder: Path, env: Mapping[str, str], console: Console) -> None:
     """Runs until SIGTERM or SIGINT. Raises ConfigError, OperationError, StoreUnavailable before it listens."""
     check_workers(settings)
-    logs.set_up(settings.log.level)
+    logs.set_up(settings.log.level, settings.log.format)
     _allow_many_connections()
     with ownership(folder):
         if settings.server.workers > 1:
@@ -121,7 +121,7 @@ def _together(settings: Settings, folder: Path, env: Mapping[str, str], console:
 
         def work(life: Life, line: Line) -> None:
             said = settings if life.config is None else held(settings, taken_before(life.config, settings, env))[0]
-            logs.set_up(said.log.level, life.number)
+            logs.set_up(said.log.level, said.log.format, life.number)
             crew = Colleagues(folder, life, line, count, (operators, doors[life.number - 1]))
             speaks = console if crew.leads and life.first else Silence()
             with _bound(address) as listener, asyncio.Runner(loop_factory=_loop_factory()) as runner:
@@ -182,7 +182,7 @@ class Server(uvicorn.Server):
         self._reloading = gateway.reloading
         super().__init__(
             uvicorn.Config(
-                App(gateway.now, gateway.store.problem, gateway.desk, gateway.admin),
+                App(gateway.now, gateway.store.problem, gateway.desk, gateway.admin, gateway.telemetry.page),
                 http=protocol,
                 ws="none",
                 lifespan="off",

@@ -66,6 +66,7 @@ class Colleagues:
         operations.table.update({name: self._by_all(name) for name in _BY_ALL})
         gateway.housekeeping.leads, gateway.housekeeping.ended = self.leads, self._life.ended
         gateway.reloading.taken = self._taken
+        gateway.telemetry.worker = self._life.number
         if not self.leads:
             operations.table.update({name: self._of_the_leader(name) for name in _THE_LEADERS})
             if gateway.local is not None:

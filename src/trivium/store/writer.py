@@ -134,6 +134,10 @@ class Writer:
         self._urgent: deque[Op] = deque()
         self._others: deque[Op] = deque()
         self._others_due = 0.0
+        self._since: float | None = None
+        """When the oldest of the others was added, or a moment later; None: none waits."""
+        self._under_way = 0
+        """Ops in the transaction of the moment."""
         self._flushing: deque[asyncio.Future[None]] = deque()
         """Who waits until everything is durable that was added before."""
         self._flushed: list[asyncio.Future[None]] = []
@@ -151,6 +155,17 @@ class Writer:
     def accepts(self) -> bool:
         return len(self._others) < self._backlog
 
+    @property
+    def backlog(self) -> int:
+        """Ops that are not written yet."""
+        return len(self._urgent) + len(self._others) + self._under_way
+
+    @property
+    def lag(self) -> float:
+        """Age in seconds of the oldest op that is not urgent and not written yet."""
+        since = self._since
+        return 0.0 if since is None else max(0.0, monotonic() - since)
+
     def add(self, op: Op) -> None:
         """Hands over an op; it is in the database with the next transaction or, if it is not urgent, soon after."""
         if op.urgent:
@@ -158,7 +173,9 @@ class Writer:
             self._ring(_URGENT)
         else:
             if not self._others:
-                self._others_due = monotonic() + self._linger
+                now = monotonic()
+                self._others_due = now + self._linger
+                self._since = self._since or now
             self._others.append(op)
             self._ring(_ANYTHING)
 
@@ -242,6 +259,7 @@ class Writer:
         self._flushed += _taken(self._flushing, _MOST)
         batch = self._cut(everything=bool(self._flushed) or monotonic() >= self._others_due)
         all_of_it = len(batch) < _MOST
+        began, left, self._under_way = monotonic(), bool(self._others), len(batch)
         error: StoreUnavailable | None = None
         try:
             if batch:
@@ -252,6 +270,11 @@ class Writer:
             self._others_due = monotonic() + self._retry
             if self.failing is None:
                 _LOG.error("the store cannot be written, %d wait: %s", len(self._others), error.detail)
+        self._under_way = 0
+        if error is not None:
+            self._since = self._since or began
+        elif not left:  # what waits now has come since
+            self._since = began if self._others else None
         self._again = error is not None
         self.failing = (error.detail or error.message) if error is not None else None
         flushed: list[asyncio.Future[None]] = []

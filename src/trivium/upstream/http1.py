@@ -17,7 +17,7 @@ from trivium.upstream.client import UpstreamRequest, UpstreamResponse
 from trivium.upstream.connection import StaleConnection
 from trivium.upstream.decoding import decoded
 from trivium.upstream.guard import Guard
-from trivium.upstream.pool import SHUTTING_DOWN, Pool, PoolLimits
+from trivium.upstream.pool import SHUTTING_DOWN, Pool, PoolLimits, Use
 from trivium.upstream.target import Origin, parse_url, render_head
 from trivium.upstream.tls import client_context, context_of
 
@@ -56,6 +56,10 @@ class Http1Client:
             response = connection.start(head, request)
             await response.begin()
         return decoded(response, response.coding)
+
+    def uses(self) -> list[tuple[Origin, Use]]:
+        """What there is of connections, by where they lead."""
+        return [(origin, pool.use) for origin, pool in self._pools.items()]
 
     async def close(self) -> None:
         self._closed = True

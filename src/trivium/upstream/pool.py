@@ -37,6 +37,16 @@ class PoolLimits(msgspec.Struct, frozen=True, kw_only=True):
     """Below the idle limit of common servers, so that it is mostly us who close."""
 
 
+class Use(msgspec.Struct, frozen=True, kw_only=True):
+    """What a pool has at the moment."""
+
+    active: int
+    """Connections that carry a call, or are being opened for one."""
+    idle: int
+    waiting: int
+    """Calls without one."""
+
+
 class Pool:
     """An `Owner` of connections."""
 
@@ -60,6 +70,12 @@ class Pool:
     def is_unused(self) -> bool:
         """No connection is open, none is being opened, and nobody waits for one."""
         return self._slots == self._limits.connections and not self._queue
+
+    @property
+    def use(self) -> Use:
+        idle = len(self._idle)
+        waiting = sum(not waiter.done() for waiter in self._queue)
+        return Use(active=self._limits.connections - self._slots - idle, idle=idle, waiting=waiting)
 
     def take(self) -> Connection | None:
         """An idle connection, without waiting for one."""

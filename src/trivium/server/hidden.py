@@ -1,0 +1,70 @@
+"""The secrets that the configuration holds, for those who have to keep them out of sight."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Mapping
+from urllib.parse import unquote, urlsplit
+
+from trivium.config import database_url, redis_url, secret, secret_keys, token_key
+from trivium.providers.account import ServiceAccount
+from trivium.providers.provider import Provider
+from trivium.settings import Settings
+
+_SECRET = (b"key", b"auth", b"token", b"secret", b"cookie")
+"""Of a configured header's name, what says that its value is one."""
+
+
+def secrets_of(settings: Settings, env: Mapping[str, str], providers: Collection[Provider]) -> set[str]:
+    """A key that is the name of a server, as those have that want any (`ollama`), is none. Raises ConfigError."""
+    found = {text for provider in providers for text in _of_provider(provider)}
+    found.update(text for _, text in secret_keys(settings, env))
+    for url in (database_url(settings, env), redis_url(settings, env)):
+        found.update(_password(url))
+    if (key := token_key(settings, env)) is not None:
+        found.add(key.decode("utf-8", "replace"))
+    found.update(secret(text, env, settings.source, path) for path, text in _written(settings))
+    return found.difference(*((provider.name, provider.kind) for provider in providers))
+
+
+def headers_of(section: str, headers: Mapping[str, str], settings: Settings, env: Mapping[str, str]) -> dict[str, str]:
+    """The configured headers of a part of `[telemetry]`, secrets looked up. Raises ConfigError."""
+    return {
+        name: secret(value, env, settings.source, ("telemetry", section, "headers", name))
+        for name, value in headers.items()
+    }
+
+
+def _of_provider(provider: Provider) -> Iterator[str]:
+    for headers in (provider.headers, *provider.spare):
+        for name, value in headers:
+            if any(word in name.lower() for word in _SECRET):
+                text = value.decode("latin-1")
+                yield text.rpartition(" ")[2]  # without the word `Bearer`
+    if provider.signing is not None:
+        yield provider.signing.secret_access_key
+        yield provider.signing.session_token or ""
+    if isinstance(provider.account, ServiceAccount):
+        yield provider.account.private_key
+    if provider.network is not None:
+        yield from _password(provider.network.proxy)
+    for door in provider.elsewhere:
+        yield from _of_provider(door)
+
+
+def _password(url: str | None) -> Iterator[str]:
+    if url is not None and (password := urlsplit(url).password):
+        yield password
+        yield unquote(password)
+
+
+def _written(settings: Settings) -> Iterator[tuple[tuple[str, ...], str]]:
+    """Where a secret may stand, and what stands there."""
+    if settings.identity.salt is not None:
+        yield ("identity", "salt"), settings.identity.salt
+    classifier = settings.abuse.classifier
+    if classifier is not None and classifier.key is not None:
+        yield ("abuse", "classifier", "key"), classifier.key
+    for section in ("events", "otel"):
+        part = getattr(settings.telemetry, section)
+        for name, value in part.headers.items() if part is not None else ():
+            yield ("telemetry", section, "headers", name), value
