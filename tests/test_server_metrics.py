@@ -119,9 +119,9 @@ async def test_a_port_that_is_taken_stops_the_start() -> None:
 async def test_each_of_several_workers_has_the_next_port() -> None:
     with socket.create_server(("127.0.0.1", 0)) as probe:
         port = probe.getsockname()[1]
-    with contextlib.closing(MetricsListener(_none, f"127.0.0.1:{port - 1}", 1)._socket):
-        with pytest.raises(ConfigError, match=f":{port}: "):
-            MetricsListener(_none, f"127.0.0.1:{port}")
+    second = MetricsListener(_none, f"127.0.0.1:{port - 1}", 1)
+    with contextlib.closing(second._socket), pytest.raises(ConfigError, match=f":{port}: "):
+        MetricsListener(_none, f"127.0.0.1:{port}")
 
 
 async def _none(accept: str) -> tuple[bytes, str]:

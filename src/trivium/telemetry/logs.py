@@ -31,8 +31,8 @@ _LOGGED = (
 
 
 def set_up(level: str, form: str = "text", worker: int | None = None) -> None:
-    """`level` is a name of the `logging` module in lower case, `form` is `text` or `json`. `worker` is who writes, where
-    there are several."""
+    """`level` is a name of the `logging` module in lower case, `form` is `text` or `json`; `worker` is who writes,
+    where there are several."""
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(_FORMS[form](worker))
     root = logging.getLogger()
