@@ -4,8 +4,8 @@
 #   TRIVIUM_PORT   and TRIVIUM_DATA are read by what `make run` starts
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-dev run test test-all test-clients check format conformance failures fuzz trust bench bench-policy bench-quick bench-routing
-.PHONY: bench-wire bench-workers lock clean
+.PHONY: help setup setup-dev run test test-all test-clients check format conformance failures fuzz trust bench bench-all bench-growth
+.PHONY: bench-policy bench-quick bench-routing bench-wire bench-workers lock lock-peers clean
 
 VENV := .venv
 BIN  := $(VENV)/bin
@@ -83,10 +83,19 @@ bench-routing: $(RUN) ## where a call goes: CPU per request with 2,000 models of
 bench-workers: $(DEV) ## one worker against two on one port: requests a second, CPU per request
 	@$(BIN)/python bench/workers.py
 
-bench: bench-quick bench-wire bench-policy bench-routing bench-workers ## every measurement there is
+bench: $(RUN) ## Trivium beside other gateways, into docs/performance.md: 15 minutes. BENCH=--smoke for a try
+	@$(BIN)/python bench/compare.py $(BENCH)
+
+bench-growth: $(RUN) ## a million keys, 10,000,000 records: does a request cost more? GROWTH="--share 0.001" for a try
+	@$(BIN)/python bench/growth.py $(GROWTH)
+
+bench-all: bench bench-growth bench-wire bench-policy bench-routing bench-workers ## every measurement there is
 
 lock: ## compiles requirements/*.txt anew, with the newest versions that fit
 	@sh requirements/lock.sh $(UV)
+
+lock-peers: ## compiles bench/peers anew: the gateways that `make bench` installs
+	@sh bench/peers/lock.sh $(UV)
 
 clean: ## removes .venv, caches and build products
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis build dist src/*.egg-info

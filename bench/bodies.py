@@ -44,9 +44,17 @@ def large(size: int = 64 * KIB, **more: Any) -> bytes:
     return _filled({"model": "gpt-mock", "messages": messages, "tools": tools, "max_tokens": 4096, **more}, size)
 
 
-def stream(size: int) -> bytes:
+def stream(size: int, **more: Any) -> bytes:
     """The short conversation, to be answered with a stream whose usage is asked for, as SDKs and agents do."""
-    return small(size, stream=True, stream_options={"include_usage": True})
+    return small(size, stream=True, stream_options={"include_usage": True}, **more)
+
+
+def messages(size: int, **more: Any) -> bytes:
+    """The short conversation as a client of Messages says it, to be answered with a stream."""
+    text = _text(1)
+    system, said = next(text)[:600], [_said("user", next(text)[:300]), _said("assistant", next(text)[:250])]
+    body = {"model": "gpt-said", "system": system, "messages": said, "max_tokens": 1024, "stream": True, **more}
+    return _filled(body, size)
 
 
 def _filled(body: dict[str, Any], size: int) -> bytes:

@@ -1,11 +1,16 @@
 /* A load generator that checks every byte it is sent.
  *
- *   load -p PORT -b FILE [-e EVENTS] [-c CONNECTIONS] [-s SECONDS] [-n REQUESTS] [-r RATE] [-H 'Name: value']...
+ *   load -p PORT -b FILE [-P PATH] [-e EVENTS] [-c CONNECTIONS] [-s SECONDS] [-n REQUESTS] [-r RATE]
+ *        [-H 'Name: value']... [-K FILE] [-w WORDS]...
  *
- * Sends `POST /v1/chat/completions` with the body of FILE over keep-alive connections, until SECONDS have passed or
- * REQUESTS are sent, then waits for the answers on the way. Without -e a whole answer is expected, with it a stream of
- * EVENTS events. Without -r each connection sends its next request as soon as it has its answer (closed loop); with it
- * requests are due RATE times a second, and a latency counts from the moment at which its request was due.
+ * Sends `POST /v1/chat/completions`, or PATH, with the body of FILE over keep-alive connections, until SECONDS have
+ * passed or REQUESTS are sent, then waits for the answers on the way. Without -e a whole answer is expected, with it a
+ * stream of EVENTS events. Without -r each connection sends its next request as soon as it has its answer (closed
+ * loop); with it requests are due RATE times a second, and a latency counts from the moment at which its request was
+ * due. -K names a file of header lines, all of one length, of which each request gets the next.
+ *
+ * An answer must be the upstream's to the byte. With -w, for gateways that write answers anew and for other APIs, it
+ * must hold the answer's text to the byte, or every event's text once and in order, and after these all the WORDS.
  *
  * Prints one line of JSON. requests: answered as they should be; errors: connections lost in a request, broken framing,
  * or no answer within GRACE_US of the end; wrong_status, wrong_body: as they say; delay_us: from the time that the
@@ -17,6 +22,7 @@
 #define LONGEST_US 10000000
 #define MAX_BODY (1 << 20)
 #define MAX_HEAD 8192
+#define MAX_WORDS 8
 
 enum state { IDLE, HEAD, FIXED, SIZE, DATA, GAP, END, WHOLE };
 
@@ -30,7 +36,7 @@ struct client {
     char line[MAX_HEAD]; /* the head, then the line with a chunk's size */
     size_t line_length;
     char *body;
-    size_t size;
+    size_t size, looked, spoken; /* looked: searched for events; spoken: the end of the last of them */
     long events, good_events;
     struct client *next; /* among the idle ones */
 };
@@ -46,6 +52,9 @@ static struct waiter waiter;
 static struct client *idle;
 static struct body request;
 static size_t head_size;
+static const char *words[MAX_WORDS];
+static int word_count;
+static struct { char *lines; size_t size, at; long count; } keys;
 
 static void note(struct times *times, long us)
 {
@@ -111,18 +120,44 @@ static void ask(struct client *c, long due)
     c->serial = ++serials;
     c->since = due;
     put_number(c->out + head_size + request.serial_at, c->serial);
+    if (keys.count)
+        memcpy(c->out + keys.at, keys.lines + (size_t)(c->serial % keys.count) * (keys.size + 1), keys.size);
     c->state = HEAD;
-    c->out_at = c->line_length = c->size = 0;
+    c->out_at = c->line_length = c->size = c->looked = c->spoken = 0;
     c->events = c->good_events = c->ended = 0;
     flying++;
     if (push(c) < 0)
         lose(c);
 }
 
+/* The events whose texts are here by now, whatever is around them. */
+static void look_for_events(struct client *c, long now)
+{
+    static const char end[] = " tokens\"";
+    const size_t before = 2 * DIGITS + 1;
+    const char *found;
+    while ((found = memmem(c->body + c->looked, c->size - c->looked, end, sizeof end - 1))) {
+        size_t at = (size_t)(found - c->body);
+        if (at >= c->looked + before && get_number(found - before) == event_number(c->serial, c->events)) {
+            c->good_events++;
+            note(&delay, now - get_number(found - DIGITS));
+        }
+        c->events++;
+        c->looked = c->spoken = at + sizeof end - 1;
+    }
+    if (c->size > c->looked + sizeof end - 1 + before)
+        c->looked = c->size - (sizeof end - 1) - before;
+}
+
 /* The events that are whole by now. */
 static void check_events(struct client *c, long now)
 {
     char should[EVENT];
+    if (word_count) {
+        if (expected_events)
+            look_for_events(c, now);
+        return;
+    }
     for (; c->events < expected_events && c->size >= (size_t)(c->events + 1) * EVENT; c->events++) {
         const char *is = c->body + c->events * EVENT;
         long written = get_number(is + EVENT_TIME_AT);
@@ -134,9 +169,24 @@ static void check_events(struct client *c, long now)
     }
 }
 
+/* Text and words; words are looked for behind the last event, where there are events. */
+static int says_it(const struct client *c)
+{
+    char should[ANSWER];
+    for (int i = 0; i < word_count; i++)
+        if (!memmem(c->body + c->spoken, c->size - c->spoken, words[i], strlen(words[i])))
+            return 0;
+    if (expected_events)
+        return c->events == expected_events && c->good_events == expected_events;
+    render_answer(should, c->serial);
+    return memmem(c->body, c->size, should + answer_text_at, answer_text_size) != NULL;
+}
+
 static int is_right(const struct client *c)
 {
     char should[ANSWER > ENDING ? ANSWER : ENDING];
+    if (word_count)
+        return says_it(c);
     size_t before = (size_t)expected_events * EVENT, size = ANSWER, sizes[3];
     if (expected_events)
         size = render_ending(should, c->serial, sizes);
@@ -312,15 +362,36 @@ static void run(double seconds, long requests, double rate)
     report((double)(now_us() - start) / 1e6);
 }
 
-static void prepare(const char *headers, long connections)
+static void read_keys(const char *path)
+{
+    FILE *file = fopen(path, "rb");
+    if (!file)
+        fail("%s: %s", path, strerror(errno));
+    fseek(file, 0, SEEK_END);
+    size_t size = (size_t)ftell(file);
+    rewind(file);
+    keys.lines = calloc(1, size + 1);
+    if (fread(keys.lines, 1, size, file) != size)
+        fail("%s: cannot be read", path);
+    fclose(file);
+    keys.size = strcspn(keys.lines, "\n");
+    keys.count = (long)(size / (keys.size + 1));
+    for (long i = 0; i < keys.count; i++)
+        if (strcspn(keys.lines + (size_t)i * (keys.size + 1), "\n") != keys.size)
+            fail("%s: lines of several lengths", path);
+}
+
+static void prepare(const char *path, const char *headers, long connections)
 {
     char *message = malloc(MAX_HEAD + request.size);
     head_size = (size_t)snprintf(message, MAX_HEAD,
-                                 "POST /v1/chat/completions HTTP/1.1\r\nHost: 127.0.0.1:%d\r\n"
-                                 "Content-Type: application/json\r\nContent-Length: %zu\r\n%s\r\n",
-                                 ntohs(gateway.sin_port), request.size, headers);
+                                 "POST %s HTTP/1.1\r\nHost: 127.0.0.1:%d\r\n"
+                                 "Content-Type: application/json\r\nContent-Length: %zu\r\n%s%.*s%s\r\n",
+                                 path, ntohs(gateway.sin_port), request.size, headers, (int)keys.size,
+                                 keys.count ? keys.lines : "", keys.count ? "\r\n" : "");
     if (head_size >= MAX_HEAD)
         fail("headers too long");
+    keys.at = head_size - keys.size - 4;
     memcpy(message + head_size, request.text, request.size);
     waiter = new_waiter();
     for (long i = 0; i < connections; i++) {
@@ -339,13 +410,16 @@ int main(int count, char **arguments)
     long connections = 1, requests = LONG_MAX;
     double seconds = 3600, rate = 0;
     char headers[MAX_HEAD / 2] = "";
+    const char *path = "/v1/chat/completions";
     int option;
     die_with_parent();
     gateway = (struct sockaddr_in){.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
-    while ((option = getopt(count, arguments, "p:b:e:c:s:n:r:H:")) != -1) {
+    while ((option = getopt(count, arguments, "p:b:P:e:c:s:n:r:H:K:w:")) != -1) {
         switch (option) {
         case 'p': gateway.sin_port = htons((unsigned short)atoi(optarg)); break;
         case 'b': request = read_body(optarg); break;
+        case 'P': path = optarg; break;
+        case 'K': read_keys(optarg); break;
         case 'e': expected_events = atol(optarg); break;
         case 'c': connections = atol(optarg); break;
         case 's': seconds = atof(optarg); break;
@@ -354,13 +428,19 @@ int main(int count, char **arguments)
         case 'H':
             snprintf(headers + strlen(headers), sizeof headers - strlen(headers), "%s\r\n", optarg);
             break;
+        case 'w':
+            if (word_count == MAX_WORDS)
+                fail("at most %d words", MAX_WORDS);
+            words[word_count++] = optarg;
+            break;
         default: return 2;
         }
     }
     if (!gateway.sin_port || !request.size)
-        fail("usage: load -p PORT -b FILE [-e EVENTS] [-c CONNECTIONS] [-s SECONDS] [-n REQUESTS] [-r RATE] [-H LINE]");
+        fail("usage: load -p PORT -b FILE [-P PATH] [-e EVENTS] [-c CONNECTIONS] [-s SECONDS] [-n REQUESTS] [-r RATE] "
+             "[-H LINE] [-K FILE] [-w WORDS]");
     if ((size_t)expected_events * EVENT + ENDING > MAX_BODY)
         fail("at most %d events", (MAX_BODY - ENDING) / EVENT);
-    prepare(headers, connections);
+    prepare(path, headers, connections);
     run(seconds, requests, rate);
 }

@@ -18,7 +18,6 @@ import os
 import re
 import signal
 import socket
-import sqlite3
 import subprocess
 import sys
 import tempfile
@@ -27,9 +26,9 @@ from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
 from statistics import median
 
-import msgspec
+import seeding
 
-from trivium import config, ids
+from trivium import config
 from trivium.canon.api import Api
 from trivium.canon.usage import Usage
 from trivium.pipeline.authenticate import authenticate
@@ -184,25 +183,7 @@ def _fill(folder: Path, keys: int, asked: int) -> list[str]:
     """A store with so many keys; the texts of some of them."""
     gateway = Gateway(config.parse("[local]\nenabled = false"), folder, {})
     asyncio.run(gateway.close())
-    pepper, every = (folder / "pepper").read_bytes(), max(1, keys // asked)
-    texts = []
-
-    def rows() -> Iterator[tuple[bytes, str, str, str, int, str, str]]:
-        limits, scopes = msgspec.json.encode(Limits(requests_per_minute=_WIDE)).decode(), "{}"
-        for number in range(keys):
-            digest = os.urandom(32)
-            if number % every == 0:
-                texts.append(ids.new_api_key())
-                digest = ids.key_hash(pepper, texts[-1])
-            yield digest, f"key_{number:016}", f"customer {number}", "abcd", number, scopes, limits
-
-    with contextlib.closing(sqlite3.connect(folder / "trivium.db")) as database, database:
-        database.executemany(
-            "INSERT INTO keys (hash, id, name, hint, created_ms, strict, scopes, limits)"
-            " VALUES (?, ?, ?, ?, ?, 0, ?, ?)",
-            rows(),
-        )
-    return texts
+    return seeding.keys(folder, keys, asked)
 
 
 @contextlib.contextmanager

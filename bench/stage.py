@@ -4,7 +4,7 @@ A gateway's CPU time is read from its processes' CPU clocks (`clock_getcpuclocki
 threads, which /proc/PID/stat shows in ticks of 10 ms, to the nanosecond. Every program runs in a process group of its
 own, so that Ctrl-C reaches only us and `stop` reaches whatever the program started.
 """
-# ruff: noqa: S603, T201 # starts programs and talks to a terminal: that is what it is for
+# ruff: noqa: S603 # starts programs: that is what it is for
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping, Sequence
-from http.client import HTTPConnection
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from http.client import HTTPConnection, HTTPException
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 HERE = Path(__file__).parent
 EVENTS = 200
@@ -29,49 +29,8 @@ BURST = 1
 """Events to a write of a stream at full speed: as providers send them. With more of them nginx costs less an event."""
 INTERVAL = 0.02
 """Seconds between two events of a paced stream."""
-
-_NGINX = """\
-daemon off;
-worker_processes 1;
-pid {folder}/nginx.pid;
-error_log {folder}/nginx-error.log warn;
-events {{ worker_connections 4096; }}
-http {{
-    access_log off;
-    client_body_temp_path {folder}/body;
-    proxy_temp_path {folder}/proxy;
-    fastcgi_temp_path {folder}/fastcgi;
-    uwsgi_temp_path {folder}/uwsgi;
-    scgi_temp_path {folder}/scgi;
-    client_max_body_size 32m;
-    client_body_buffer_size 128k;
-    keepalive_requests 1000000000;
-    upstream provider {{
-        server 127.0.0.1:{upstream};
-        keepalive 1024;
-        keepalive_requests 1000000000;
-    }}
-    server {{
-        listen 127.0.0.1:{port} backlog=2048;
-        location / {{
-            proxy_pass http://provider;
-            proxy_http_version 1.1;
-            proxy_set_header Connection "";
-            proxy_buffering off;
-        }}
-    }}
-}}
-"""
-_TRIVIUM = """\
-[local]
-enabled = false
-
-[providers.bench]
-base_url = "http://127.0.0.1:{upstream}/v1"
-key = "an upstream's key"
-apis = ["chat"]
-models = ["gpt-mock"]
-"""
+LONGEST_START = 120.0
+"""Seconds that a gateway may take to its first answer."""
 
 
 class BenchError(Exception):
@@ -79,9 +38,13 @@ class BenchError(Exception):
 
 
 class Cpus:
-    """The gateway's CPU, and those of everything else. `note` says what cannot be kept apart."""
+    """The gateway's CPU, and those of everything else. `note` says what cannot be kept apart. Raises BenchError."""
 
     def __init__(self) -> None:
+        if sys.platform != "linux":
+            raise BenchError(
+                "Linux's CPU clocks, epoll and affinity are what this measures with: it runs on Linux only"
+            )
         allowed = sorted(os.sched_getaffinity(0))
         self.gateway = {allowed[0]}
         self.tools = set(allowed[1:]) or self.gateway
@@ -98,6 +61,7 @@ class Program:
         self.log = folder / f"{name}.log"
         ours = os.sched_getaffinity(0)
         os.sched_setaffinity(0, cpus)  # inherited from the first instruction on, threads and children included
+        self.began = time.monotonic()
         try:
             with self.log.open("wb") as log:
                 self._process = subprocess.Popen(
@@ -145,6 +109,9 @@ class Program:
                 return self.said()
         raise BenchError(f"{self.name} failed or took longer than {seconds:.0f} s:\n{self.said()[-2000:]}")
 
+    def lives(self) -> bool:
+        return self._process.poll() is None
+
     def said(self) -> str:
         return self.log.read_text(errors="replace")
 
@@ -163,14 +130,45 @@ class Program:
         return _family(self._process.pid)
 
 
-class Gateway:
+class Way(NamedTuple):
+    """How a gateway is asked."""
+
+    path: str = "/v1/chat/completions"
+    headers: Sequence[str] = ()
+    model: str | None = None
+    """Its name for the model, where that is another."""
+    words: Sequence[str] = ()
+    """What an answer must end with, where it is written anew. Without them every byte must be the upstream's."""
+    streams: int | None = None
+    """At once, where it does not manage what others do."""
+
+
+class Upstreams(NamedTuple):
+    """Ports of the upstream that knows requests to the byte, and of the one that knows what they say."""
+
+    exact: int
+    loose: int
+
+    def of(self, way: Way) -> int:
+        return self.loose if way.words else self.exact
+
+
+class Gateway(NamedTuple):
     """A program with a port that takes requests."""
 
-    def __init__(self, program: Program, port: int, headers: Sequence[str] = ()) -> None:
-        self.program = program
-        self.name = program.name
-        self.port = port
-        self.headers = headers
+    program: Program
+    port: int
+    ways: Mapping[str, Way]
+    """By the names of the cases that it knows."""
+    has_keys: bool = False
+
+    @property
+    def name(self) -> str:
+        return self.program.name
+
+
+Launch = Callable[[Path, Cpus, Upstreams], Gateway]
+"""Starts a gateway in a folder of its own, which may have been used before, and does not wait for it."""
 
 
 def build(folder: Path) -> None:
@@ -185,23 +183,6 @@ def build(folder: Path) -> None:
             raise BenchError(f"{name}.c does not compile:\n{done.stderr}")
 
 
-def find_nginx() -> str | None:
-    """nginx, installed on the way where we are root on a Debian; None where there is none to be had."""
-    places = os.environ.get("PATH", "") + ":/usr/sbin:/usr/local/sbin"
-    found, installer = shutil.which("nginx", path=places), shutil.which("apt-get")
-    if found or installer is None or os.geteuid() != 0:
-        return found
-    print("nginx is missing: installing it with apt-get (once; not part of the minute)", flush=True)
-    env = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
-    for command in (["update"], ["install", "-y", "--no-install-recommends", "nginx"]):
-        done = subprocess.run(
-            [installer, "-q", *command], env=env, capture_output=True, text=True, timeout=300, check=False
-        )
-    if done.returncode:
-        print(f"apt-get could not install it: {done.stderr.strip()[-300:]}")
-    return shutil.which("nginx", path=places)
-
-
 @contextlib.contextmanager
 def running(program: Program) -> Iterator[Program]:
     try:
@@ -211,46 +192,67 @@ def running(program: Program) -> Iterator[Program]:
 
 
 @contextlib.contextmanager
-def upstream(folder: Path, cpus: Cpus, kinds: Sequence[str]) -> Iterator[int]:
+def upstream(
+    folder: Path,
+    cpus: Cpus,
+    kinds: Sequence[str],
+    *,
+    loosely: bool = False,
+    name: str = "upstream",
+    interval: float = INTERVAL,
+) -> Iterator[int]:
     """The upstream's port; `kinds` as upstream.c wants them. Raises BenchError."""
-    argv: list[str | Path] = [folder / "upstream", *map(str, (EVENTS, BURST, round(INTERVAL * 1e6))), *kinds]
-    with running(Program("upstream", argv, folder, cpus.tools, {})) as program:
+    numbers = map(str, (EVENTS, BURST, round(interval * 1e6)))
+    argv: list[str | Path] = [folder / "upstream", *(["-l"] if loosely else []), *numbers, *kinds]
+    with running(Program(name, argv, folder, cpus.tools, {})) as program:
         yield int(program.wait_for("port ").split()[1])
 
 
 @contextlib.contextmanager
-def nginx(binary: str, folder: Path, cpus: Cpus, upstream_port: int) -> Iterator[Gateway]:
-    """The floor: a reverse proxy that looks at nothing, one worker. Raises BenchError."""
-    port = _free_port()
-    config = folder / "nginx.conf"
-    config.write_text(_NGINX.format(folder=folder, port=port, upstream=upstream_port))
-    with running(Program("nginx", [binary, "-c", config], folder, cpus.gateway, {})) as program:
-        _wait_for_port(program, port)
-        yield Gateway(program, port)
+def started(
+    launch: Launch, folder: Path, cpus: Cpus, upstreams: Upstreams, body: bytes
+) -> Iterator[tuple[Gateway, float]]:
+    """A gateway that answers, and the seconds from its start to its first answer. Raises BenchError."""
+    gateway = launch(folder, cpus, upstreams)
+    with running(gateway.program):
+        yield gateway, _first_answer(gateway, body)
 
 
-@contextlib.contextmanager
-def trivium(folder: Path, cpus: Cpus, upstream_port: int, name: str = "trivium", more: str = "") -> Iterator[Gateway]:
-    """`trivium up` on a data folder of its own, keys checked; `more` goes into its configuration. Raises BenchError."""
-    data, config, port = folder / f"data of {name}", folder / f"{name}.toml", _free_port()
-    config.write_text(_TRIVIUM.format(upstream=upstream_port) + more)
-    # Nothing else of our environment: a provider's key in it would make Trivium ask that provider for its models.
-    env = {"PATH": os.environ.get("PATH", ""), "HOME": str(folder), "TRIVIUM_PORT": str(port)}
-    env |= {"TRIVIUM_DATA": str(data), "TRIVIUM_CONFIG": str(config)}
-    env |= {name: os.environ[name] for name in ("PYTHONPATH",) if name in os.environ}
-    with running(Program(name, [sys.executable, "-m", "trivium", "up"], folder, cpus.gateway, env)) as program:
-        program.wait_for("ready")
-        key = (data / "bootstrap.key").read_text().strip()
-        yield Gateway(program, port, [f"Authorization: Bearer {key}"])
+def _first_answer(gateway: Gateway, body: bytes) -> float:
+    program, answer = gateway.program, 0
+    while (seconds := time.monotonic() - program.began) < LONGEST_START and program.lives():
+        with contextlib.suppress(OSError, HTTPException):
+            answer = ask_small(gateway, body)
+            if answer == 200:
+                return time.monotonic() - program.began
+        time.sleep(0.005)
+    raise BenchError(
+        f"{gateway.name}: no answer for {seconds:.0f} s, the last status {answer}:\n{program.said()[-2000:]}"
+    )
 
 
-def load(folder: Path, cpus: Cpus, gateway: Gateway, options: Sequence[object], seconds: float) -> dict[str, Any]:
+def load(folder: Path, cpus: Cpus, port: int, way: Way, options: Sequence[object], *, seconds: float) -> dict[str, Any]:
     """One run of the load generator, `seconds` long and some grace: what it prints. Raises BenchError."""
-    headers = [word for header in gateway.headers for word in ("-H", header)]
-    argv: list[str | Path] = [folder / "load", "-p", str(gateway.port), *map(str, options), *headers]
-    with running(Program("load", argv, folder, cpus.tools, {})) as program:
+    with running(loading(folder, cpus, port, way, options)) as program:
         *complaints, line = program.wait_for_end(seconds + 12).splitlines()
     return {**json.loads(line), "complaints": complaints}
+
+
+def loading(folder: Path, cpus: Cpus, port: int, way: Way, options: Sequence[object]) -> Program:
+    """The load generator at work."""
+    more = [word for header in way.headers for word in ("-H", header)]
+    more += [word for words in way.words for word in ("-w", words)]
+    argv: list[str | Path] = [folder / "load", "-p", str(port), "-P", way.path, *map(str, options), *more]
+    return Program("load", argv, folder, cpus.tools, {})
+
+
+def ask_small(gateway: Gateway, body: bytes, key: str | None = None) -> int:
+    """The status of one small request, with another key if one is given."""
+    way = gateway.ways["small"]
+    if way.model is not None:
+        body = body.replace(b'"gpt-mock"', f'"{way.model}"'.encode())
+    headers = way.headers if key is None else [f"Authorization: Bearer {key}"]
+    return ask(gateway.port, "POST", way.path, body, headers)[0]
 
 
 def ask(port: int, method: str, path: str, body: bytes | None = None, headers: Sequence[str] = ()) -> tuple[int, bytes]:
@@ -280,16 +282,7 @@ def _kib(pid: int, file: str, name: str) -> int:
     return next(int(line.split()[1]) for line in said.splitlines() if line.startswith(name))
 
 
-def _free_port() -> int:
+def free_port() -> int:
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port: int = listener.getsockname()[1]
         return port
-
-
-def _wait_for_port(program: Program, port: int, seconds: float = 10) -> None:
-    deadline = time.monotonic() + seconds
-    while time.monotonic() < deadline:
-        with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), timeout=1):
-            return
-        time.sleep(0.02)
-    raise BenchError(f"{program.name} did not start:\n{program.said()[-2000:]}")

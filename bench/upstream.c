@@ -1,11 +1,12 @@
 /* A provider of Chat Completions that costs as little as it can, and believes nothing.
  *
- *   upstream EVENTS BURST INTERVAL_US whole=FILE stream=FILE paced=FILE ...
+ *   upstream [-l] EVENTS BURST INTERVAL_US whole=FILE stream=FILE paced=FILE ...
  *
  * The files are the requests it knows, told apart by their lengths; any number of each kind. It prints `port N` and
  * answers `POST`: whole with one JSON body; stream with EVENTS events, BURST to a write, as fast as the reader takes
  * them; paced with one event each INTERVAL_US. An event is a chunk of its own in any case. Streams end with finish,
- * usage and [DONE]. A request that is not byte for byte a known one, save for its serial, gets a 400. `GET /counts`
+ * usage and [DONE]. A request that is not byte for byte a known one, save for its serial, gets a 400. With -l, for
+ * gateways that write requests anew, it must hold the model and all texts of a known one. `GET /counts`
  * tells how many there were: requests, wrong ones, and streams whose reader left.
  */
 #include "wire.h"
@@ -14,15 +15,24 @@
 #define MAX_HEAD 16384
 #define MAX_OUT 32768
 #define MAX_BURST 64
+#define MAX_PIECES 8192
+#define PIECE 12 /* letters that a piece of a text has at least */
 #define STREAM_HEAD                                                                                                    \
     "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream; charset=utf-8\r\ntransfer-encoding: chunked\r\n\r\n"
 
 enum answer { WHOLE, STREAM, PACED };
 static const char *const ANSWER_NAMES[] = {"whole", "stream", "paced"};
 
+struct piece {
+    const char *text;
+    size_t size;
+};
+
 struct kind {
     enum answer answer;
     struct body body;
+    struct piece pieces[MAX_PIECES], last; /* last: what follows the serial, to the text's end */
+    int piece_count;
 };
 
 struct client {
@@ -40,6 +50,7 @@ static struct kind kinds[MAX_KINDS];
 static int kind_count;
 static size_t in_room = MAX_HEAD;
 static long event_count, burst, interval_us;
+static int loosely;
 static struct { long requests, wrong, cut; } counts;
 
 /* Paced streams in the order in which they are due: all have the same interval, so whoever was served goes last. */
@@ -149,6 +160,45 @@ static const struct kind *recognize(const char *body, size_t size, long *serial)
     return NULL;
 }
 
+static int starts_with(const char *text, size_t size, const struct piece *piece)
+{
+    return size >= piece->size && !memcmp(text, piece->text, piece->size);
+}
+
+/* All pieces are there. They come in the known order, mostly; so each is looked for behind the one before it first. */
+static int holds(const char *body, size_t size, const struct kind *kind)
+{
+    const char *at = body;
+    for (int i = 0; i < kind->piece_count; i++) {
+        const struct piece *piece = &kind->pieces[i];
+        const char *found = memmem(at, size - (size_t)(at - body), piece->text, piece->size);
+        if (!found && !(found = memmem(body, size, piece->text, piece->size)))
+            return 0;
+        at = found;
+    }
+    return 1;
+}
+
+static const struct kind *recognize_loosely(const char *body, size_t size, long *serial)
+{
+    const char *mark = memmem(body, size, "serial=", 7), *rest = mark + 7 + DIGITS;
+    if (!mark || rest > body + size || (*serial = get_number(mark + 7)) <= 0)
+        return NULL;
+    for (int i = 0; i < kind_count; i++)
+        if (starts_with(rest, (size_t)(body + size - rest), &kinds[i].last))
+            return holds(body, size, &kinds[i]) ? &kinds[i] : NULL;
+    return NULL;
+}
+
+static const struct kind *known(const struct client *c, long *serial)
+{
+    const char *body = c->in + c->head;
+    size_t size = c->need - c->head;
+    if (loosely)
+        return strstr(c->in, "/chat/completions ") ? recognize_loosely(body, size, serial) : NULL;
+    return strncmp(c->in, "POST /v1/chat/completions ", 26) ? NULL : recognize(body, size, serial);
+}
+
 static void answer_counts(struct client *c)
 {
     char text[200];
@@ -162,10 +212,15 @@ static void answer(struct client *c)
         answer_counts(c);
         return;
     }
+    if (!strncmp(c->in, "GET ", 4)) { /* gateways that ask whether we are well, or what we have */
+        const char *words = "{\"object\":\"list\",\"data\":[{\"id\":\"gpt-mock\",\"object\":\"model\"}]}";
+        put_whole(c, 200, words, strlen(words));
+        return;
+    }
     counts.requests++;
     c->serial = 0;
-    const struct kind *kind = recognize(c->in + c->head, c->need - c->head, &c->serial);
-    if (!kind || strncmp(c->in, "POST /v1/chat/completions ", 26)) {
+    const struct kind *kind = known(c, &c->serial);
+    if (!kind) {
         const char *words = "{\"error\":{\"message\":\"not as it was sent\",\"type\":\"invalid_request_error\"}}";
         counts.wrong++;
         put_whole(c, 400, words, strlen(words));
@@ -272,6 +327,49 @@ static int listen_somewhere(void)
     return fd;
 }
 
+static void keep(struct kind *kind, const char *from, const char *to)
+{
+    if (kind->piece_count == MAX_PIECES)
+        fail("at most %d pieces", MAX_PIECES);
+    kind->pieces[kind->piece_count++] = (struct piece){from, (size_t)(to - from)};
+}
+
+/* The string that begins at `from`, in pieces. Where it ends. */
+static const char *cut_string(struct kind *kind, const char *from, const char *end)
+{
+    for (const char *at = from; at < end; at++) {
+        if (*at != '"' && *at != '\\')
+            continue;
+        if (at - from >= PIECE)
+            keep(kind, from, at);
+        if (*at == '"')
+            return at;
+        from = ++at + 1;
+    }
+    fail("a string does not end");
+}
+
+/* What a request must hold however it is written: its model, and its texts, in the pieces that lie between escapes,
+ * since some escape what tools found once more. What follows the serial tells kinds apart. */
+static void cut(struct kind *kind)
+{
+    static const char model[] = "\"model\":\"";
+    const char *text = kind->body.text, *end = text + kind->body.size, *serial = text + kind->body.serial_at;
+    for (const char *from = text; (from = memchr(from, '"', (size_t)(end - from)));) {
+        const char *before_it = from + 1 - (sizeof model - 1);
+        int is_model = before_it >= text && !memcmp(before_it, model, sizeof model - 1);
+        int before = kind->piece_count;
+        const char *to = cut_string(kind, from + 1, end);
+        if (is_model)
+            keep(kind, from, to + 1);
+        if (from < serial && serial < to) {
+            kind->piece_count = before;
+            kind->last = (struct piece){serial + DIGITS, (size_t)(to + 1 - serial - DIGITS)};
+        }
+        from = to + 1;
+    }
+}
+
 static void learn(const char *argument)
 {
     const char *file = strchr(argument, '=');
@@ -279,9 +377,11 @@ static void learn(const char *argument)
         size_t length = (size_t)(file - argument);
         if (strlen(ANSWER_NAMES[i]) == length && !strncmp(argument, ANSWER_NAMES[i], length)) {
             struct kind *kind = &kinds[kind_count++];
-            *kind = (struct kind){(enum answer)i, read_body(file + 1)};
-            if (MAX_HEAD + kind->body.size > in_room)
-                in_room = MAX_HEAD + kind->body.size;
+            *kind = (struct kind){.answer = (enum answer)i, .body = read_body(file + 1)};
+            cut(kind);
+            size_t room = MAX_HEAD + kind->body.size * (loosely ? 2 : 1);
+            if (room > in_room)
+                in_room = room;
             return;
         }
     }
@@ -290,8 +390,13 @@ static void learn(const char *argument)
 
 int main(int count, char **arguments)
 {
+    if (count > 1 && !strcmp(arguments[1], "-l")) {
+        loosely = 1;
+        arguments++;
+        count--;
+    }
     if (count < 5 || (burst = atol(arguments[2])) < 1 || burst > MAX_BURST)
-        fail("usage: upstream EVENTS BURST INTERVAL_US whole=FILE stream=FILE paced=FILE ... (BURST at most %d)",
+        fail("usage: upstream [-l] EVENTS BURST INTERVAL_US whole=FILE stream=FILE paced=FILE ... (BURST at most %d)",
              MAX_BURST);
     die_with_parent();
     event_count = atol(arguments[1]);

@@ -2,8 +2,9 @@
  *
  * A request's body is a file with the words `serial=0000000000000000` in it. The load generator counts the digits up;
  * the upstream knows the file too, so it can compare every other byte, and puts the serial into every event and answer.
- * So both sides know exactly what must arrive, whatever lies between them. Numbers are written in sixteen hexadecimal
- * digits, the cheapest to write and read; times are CLOCK_MONOTONIC microseconds.
+ * So both sides know exactly what must arrive, whatever lies between them. Serials stand in ids and in texts, as some
+ * gateways make ids of their own. Numbers are written in sixteen hexadecimal digits, the cheapest to write and read;
+ * times are CLOCK_MONOTONIC microseconds.
  */
 #define _GNU_SOURCE
 #include <errno.h>
@@ -84,7 +85,10 @@ static long get_number(const char *from)
     return number;
 }
 
-/* A whole answer, ANSWER bytes. */
+/* Where the text of a whole answer is, once one has been rendered. */
+static size_t answer_text_at, answer_text_size;
+
+/* A whole answer, ANSWER bytes. Its text begins with the serial. */
 static void render_answer(char *to, long serial)
 {
     static char text[ANSWER];
@@ -97,11 +101,20 @@ static void render_answer(char *to, long serial)
                                "\"message\":{\"role\":\"assistant\",\"content\":\"");
         size_t fill = sizeof text - (size_t)head - strlen(end);
         for (size_t i = 0; i < fill; i++)
-            text[(size_t)head + i] = words[i % strlen(words)];
+            text[(size_t)head + i] = i == DIGITS ? ' ' : words[i % strlen(words)];
         memcpy(text + (size_t)head + fill, end, strlen(end));
+        answer_text_at = (size_t)head;
+        answer_text_size = fill;
     }
     memcpy(to, text, ANSWER);
     put_number(to + ID_AT, serial);
+    put_number(to + answer_text_at, serial);
+}
+
+/* What an event says of itself: whose it is, and which. */
+static long event_number(long serial, long index)
+{
+    return serial << 32 | index;
 }
 
 /* One content event, EVENT bytes. */
@@ -109,7 +122,7 @@ static void render_event(char *to, long serial, long index, long time)
 {
     memcpy(to, EVENT_TEXT, EVENT);
     put_number(to + EVENT_ID_AT, serial);
-    put_number(to + EVENT_INDEX_AT, index);
+    put_number(to + EVENT_INDEX_AT, event_number(serial, index));
     put_number(to + EVENT_TIME_AT, time);
 }
 

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import functools
 import os
 import subprocess
 import sys
@@ -23,8 +24,10 @@ from statistics import median
 from typing import Any
 
 import bodies
+import runs
 import stage
-from quick import Bench, Case
+from gateways import trivium
+from runs import Bench, Case
 from stage import BenchError, Cpus, Gateway
 
 TESTS = Path(__file__).parent.parent / "tests"
@@ -56,20 +59,20 @@ def set_up(workers: Sequence[int]) -> Iterator[Bench]:
     with contextlib.ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="trivium-bench-")))
         stage.build(folder)
-        kinds = []
-        for case in CASES:
-            (folder / f"{case.name}.json").write_bytes(case.body)
-            kinds.append(f"{case.kind}={folder / case.name}.json")
         postgres = stack.enter_context(serving(programs))
         redis = RedisServer(folder)
         stack.callback(redis.stop)
-        port = stack.enter_context(stage.upstream(folder, cpus, kinds))
+        port = stack.enter_context(stage.upstream(folder, cpus, runs.kinds(folder, CASES)))
+        upstreams = stage.Upstreams(exact=port, loose=port)
         gateways = []
         for count in workers:
             more = _SHARED.format(database=postgres.url(postgres.create("newest")), redis=redis.url)
             more += f"[server]\nworkers = {count}\n"
-            gateways.append(stack.enter_context(stage.trivium(folder, cpus, port, _named(count), more)))
-        yield Bench(folder, cpus, port, gateways)
+            launch = functools.partial(trivium, name=_named(count), more=more)
+            place = Path(tempfile.mkdtemp(dir=folder))
+            starting = stage.started(launch, place, cpus, upstreams, runs.small_body())
+            gateways.append(stack.enter_context(starting)[0])
+        yield Bench(folder, cpus, upstreams, gateways)
 
 
 def measure(bench: Bench, seconds: float, repeat: int) -> list[dict[str, Any]]:
@@ -88,7 +91,7 @@ def _run(bench: Bench, case: Case, gateway: Gateway, seconds: float) -> dict[str
     return {**run, "greatest_share": max(spent) / sum(spent), "each_s": run[case.unit] / run["seconds"]}
 
 
-def report(bench: Bench, runs: Sequence[dict[str, Any]], memory: Sequence[float]) -> None:
+def report(bench: Bench, seen: Sequence[dict[str, Any]], memory: Sequence[float]) -> None:
     names = [gateway.name for gateway in bench.gateways]
     print("\n" + f"{'median (lowest-highest)':<34}" + "".join(f"{name:>26}" for name in names))
     for case in CASES:
@@ -97,17 +100,13 @@ def report(bench: Bench, runs: Sequence[dict[str, Any]], memory: Sequence[float]
             (f"CPU us per {case.label}", "cpu_us_each", "{:.1f}"),
             ("  share of the busiest process", "greatest_share", "{:.2f}"),
         ):
-            values = [_values(runs, case, name, key) for name in names]
+            values = [runs.of(seen, case.name, name, key) for name in names]
             print(f"{label:<34}" + "".join(f"{_spread(of_one, form):>26}" for of_one in values))
     print(f"{'memory MB, shared pages once':<34}" + "".join(f"{size:>26.1f}" for size in memory))
 
 
 def _named(workers: int) -> str:
     return f"{workers} worker{'s' if workers > 1 else ''}"
-
-
-def _values(runs: Sequence[dict[str, Any]], case: Case, gateway: str, key: str) -> list[float]:
-    return [run[key] for run in runs if (run["case"], run["gateway"]) == (case.name, gateway)]
 
 
 def _spread(values: Sequence[float], form: str) -> str:
@@ -126,10 +125,10 @@ def main() -> int:
     started = time.monotonic()
     try:
         with set_up((1, arguments.workers)) as bench:
-            runs = measure(bench, arguments.seconds, arguments.repeat)
+            seen = measure(bench, arguments.seconds, arguments.repeat)
             memory = [gateway.program.proportional_memory() for gateway in bench.gateways]
             print(f"{len(bench.cpus.gateway)} CPUs for everything | {time.monotonic() - started:.0f} s")
-            report(bench, runs, memory)
+            report(bench, seen, memory)
     except (BenchError, OSError, subprocess.SubprocessError) as error:
         print(f"bench-workers: {error}", file=sys.stderr)
         return 1

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import gc
+
 import aiohttp
 import pytest
 
 from gateway import CALLS, CHAT, MESSAGES, running
 from trivium.mock import Model, Script
+from trivium.server.cycle import Cycle
 from trivium.server.routes import PREFIXES
 
 
@@ -99,3 +102,17 @@ async def test_a_flood_without_a_key_leaves_few_records_and_exact_counts() -> No
         (row,) = await house.gateway.operations.perform("usage", {"by": ["outcome"]})
     assert len(records) == 101
     assert (row["requests"], row["refused"]) == (130, 130)
+
+
+async def test_a_request_that_is_over_is_freed_without_the_garbage_collector() -> None:
+    async with running() as house, aiohttp.ClientSession() as session:
+        gc.collect()
+        gc.disable()
+        try:
+            for _ in range(10):
+                async with session.get(house.url + "/healthz") as response:
+                    await response.read()
+            left = sum(type(one) is Cycle for one in gc.get_objects())
+        finally:
+            gc.enable()
+    assert left == 1  # the connection's newest

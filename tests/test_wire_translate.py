@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 from typing import Any
 
@@ -386,3 +387,17 @@ class TestContentBytes:
         assert stream.answer().usage
         assert stream.fault
         check(client, out + stream.failure(error(stream.fault)), failed=True)
+
+
+@each_client
+def test_a_stream_leaves_nothing_to_the_garbage_collector(client: Api) -> None:
+    def once() -> None:
+        stream = from_chat(client)
+        for one in CHAT:
+            stream.feed(sse(one))
+        stream.close()
+
+    once()
+    gc.collect()
+    once()
+    assert gc.collect() == 0

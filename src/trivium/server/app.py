@@ -63,7 +63,7 @@ class App:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG002
         """What ASGI says, save that body and reply are the cycle's own."""
-        cycle: Cycle = scope["trivium.cycle"]
+        cycle: Cycle = scope.pop("trivium.cycle")  # or they would hold each other
         connection = cycle.connection
         connection.running = asyncio.current_task()
         try:

@@ -31,18 +31,11 @@ class Cover:
         """Words of the request at which the answer may stop."""
         self.namespaces: Container[str] = ()
         """Of the request's tools."""
-        self._takers: dict[type[Event], Callable[[Any], Event]] = {ev.Begin: self._begin, ev.UsageReport: self._usage}
-        if hides:
-            self._takers |= {
-                ev.TextDelta: self._text,
-                ev.ToolCallBegin: self._call,
-                ev.Finish: self._finish,
-            }
 
     def events(self, events: list[Event]) -> list[Event]:
         """The same events, as clients may know them."""
-        takers = self._takers
-        return [takers[type(event)](event) if type(event) in takers else event for event in events]
+        takers = _HIDING if self.hides else _NAMING
+        return [takers[type(event)](self, event) if type(event) in takers else event for event in events]
 
     def _begin(self, event: ev.Begin) -> Event:
         return ev.Begin(None if self.hides else event.id, self.model, event.restarted)
@@ -63,3 +56,8 @@ class Cover:
     def _finish(self, event: ev.Finish) -> Event:
         stop = event.stop_sequence if event.stop_sequence in self.stops else None
         return ev.Finish(event.reason, None, stop)
+
+
+_Takers = dict[type[Event], Callable[[Cover, Any], Event]]
+_NAMING: _Takers = {ev.Begin: Cover._begin, ev.UsageReport: Cover._usage}
+_HIDING: _Takers = _NAMING | {ev.TextDelta: Cover._text, ev.ToolCallBegin: Cover._call, ev.Finish: Cover._finish}

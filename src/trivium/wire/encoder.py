@@ -92,21 +92,6 @@ class Encoder:
         """Of content that has gone out, in UTF-8."""
         self.fault: Fault | None = None
         """The upstream's error: nothing is said after it."""
-        self._takers: dict[type[Event], Callable[[Any], None]] = {
-            ev.Begin: self._take_begin,
-            ev.TextDelta: self._take_text,
-            ev.Cited: self._take_cited,
-            ev.ReasoningDelta: self._take_reasoning,
-            ev.ReasoningSeal: self._take_seal,
-            ev.RefusalDelta: self._take_refusal,
-            ev.ToolCallBegin: self._take_call,
-            ev.ToolCallDelta: self._take_arguments,
-            ev.Finish: self._take_finish,
-            ev.UsageReport: self._take_usage,
-            ev.Fault: self._take_fault,
-            ev.Foreign: self._take_foreign,
-            ev.End: lambda _: None,
-        }
 
     # What the client's API makes of it.
 
@@ -155,7 +140,7 @@ class Encoder:
         self._out = []
         for event in events:
             if self.fault is None or type(event) is ev.UsageReport:
-                self._takers[type(event)](event)
+                _TAKERS[type(event)](self, event)
         return b"".join(self._out)
 
     def close(self) -> bytes:
@@ -311,7 +296,7 @@ class Encoder:
             self._end_open()
             for event in held.popitem(last=False)[1]:
                 self.kept -= _letters(event)
-                self._takers[type(event)](event)
+                _TAKERS[type(event)](self, event)
             if self._open is not None and not self._open.is_complete():
                 break
         self._held = held
@@ -393,6 +378,24 @@ class Encoder:
             if part is not None:
                 found.append(part)
         return found
+
+
+_TAKERS: dict[type[Event], Callable[[Encoder, Any], None]] = {
+    ev.Begin: Encoder._take_begin,
+    ev.TextDelta: Encoder._take_text,
+    ev.Cited: Encoder._take_cited,
+    ev.ReasoningDelta: Encoder._take_reasoning,
+    ev.ReasoningSeal: Encoder._take_seal,
+    ev.RefusalDelta: Encoder._take_refusal,
+    ev.ToolCallBegin: Encoder._take_call,
+    ev.ToolCallDelta: Encoder._take_arguments,
+    ev.Finish: Encoder._take_finish,
+    ev.UsageReport: Encoder._take_usage,
+    ev.Fault: Encoder._take_fault,
+    ev.Foreign: Encoder._take_foreign,
+    ev.End: lambda *_: None,
+}
+"""Of all encoders: a table of each one's own methods would be a cycle, for the garbage collector to find."""
 
 
 def _letters(event: Event) -> int:

@@ -93,12 +93,6 @@ class Restored:
 
     def __init__(self, names: ToolNames) -> None:
         self._names = names
-        self._takers: dict[type[Event], Callable[[Any], list[Event]]] = {
-            Begin: self._start,
-            ToolCallBegin: self._begin,
-            ToolCallDelta: self._delta,
-            Finish: self._finish,
-        }
         self._forget()
 
     def _forget(self) -> None:
@@ -123,8 +117,8 @@ class Restored:
             self._held.append(event)
             self.kept += len(getattr(event, "arguments", "") or getattr(event, "text", ""))
             return []
-        take = self._takers.get(type(event))
-        return take(event) if take else [event]
+        take = _TAKERS.get(type(event))
+        return take(self, event) if take else [event]
 
     def _start(self, event: Begin) -> list[Event]:
         if event.restarted:
@@ -174,3 +168,11 @@ class Restored:
         if any(behind.strip() not in ("", "}") for behind in self._over.values()):
             told.append(Foreign("tool_calls.arguments"))
         return [*told, event]
+
+
+_TAKERS: dict[type[Event], Callable[[Restored, Any], list[Event]]] = {
+    Begin: Restored._start,
+    ToolCallBegin: Restored._begin,
+    ToolCallDelta: Restored._delta,
+    Finish: Restored._finish,
+}
