@@ -50,7 +50,9 @@ def test_set_order_and_remove(trivium: CommandLine) -> None:
     ann = ("--user", "ann")
     for name in ("a", "b"):
         trivium("byok", "add", *ann, "--vendor", "openai", "--name", name, given=KEY.encode())
-    assert trivium("byok", "set", *ann, "a", "--disable", "--base-url", "https://example.org").exit_code == 0
+    moved = ("byok", "set", *ann, "a", "--disable", "--base-url", "https://example.org")
+    assert "given for another server" in trivium.refusal(*moved)
+    assert trivium(*moved, "--new-key", given=KEY.encode()).exit_code == 0
     assert trivium("byok", "set", *ann, "b", "--new-key", given=b"sk-another-key-9999").stdout.endswith(
         "(ann's b for openai, ...9999) is changed.\n"
     )

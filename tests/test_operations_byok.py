@@ -70,6 +70,21 @@ async def test_a_key_is_added_and_shown_by_its_last_four_characters(byok: Desk) 
     assert await byok("list", organization="acme") == []
 
 
+async def test_a_key_is_sent_to_no_other_server_than_it_was_given_for(byok: Desk) -> None:
+    """Who may say where a key is sent would have it otherwise, though it is never shown."""
+    await byok.add()
+    elsewhere = "https://another.example.org/v1"
+    for _ in range(2):
+        assert "give it again with the new URL" in await byok.refusal("set", key="main", base_url=elsewhere)
+        assert [row["base_url"] for row in await byok("list")] == [None]
+    moved = await byok("set", key="main", base_url=elsewhere, credential={"key": KEY})
+    assert moved["base_url"] == elsewhere
+    assert "give it again" in await byok.refusal("set", key="main", base_url=f"{elsewhere}/x")
+    same = await byok("set", key="main", base_url=f"{elsewhere}/", name="renamed")
+    assert (same["base_url"], same["name"]) == (elsewhere, "renamed")
+    assert (await byok("set", key="renamed", base_url=""))["base_url"] is None, "the vendor's own needs no word"
+
+
 async def test_what_is_set_changes_and_the_rest_stays(byok: Desk) -> None:
     added = await byok.add(base_url="https://proxy.example.org/v1/")
     assert added["base_url"] == "https://proxy.example.org/v1"

@@ -57,7 +57,7 @@ class TestRules:
         assert rules
         assert [rule.claim.key for rule in rules.all] == ["requests:key:k"]
 
-    def test_the_houses_defaults_are_for_those_that_have_none_of_their_own(self) -> None:
+    def test_the_houses_defaults_are_for_what_own_limits_say_nothing_of(self) -> None:
         house = HouseSettings(
             key_limits=Limits(requests_per_minute=1),
             user_limits=Limits(requests_per_minute=2),
@@ -66,6 +66,7 @@ class TestRules:
         assert keys(Caller(id="k"), house) == ["requests:key:k 1"]
         own = Caller(id="k", user_id="u", limits=Limits(concurrent_requests=5), organization=ACME)
         assert keys(own, house) == [
+            "requests:key:k 1",
             "concurrent:key:k 5",
             "requests:user:u 2",
             "requests:organization:acme 70",

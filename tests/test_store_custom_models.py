@@ -10,7 +10,7 @@ import pytest
 
 from support_store import Home
 from trivium.clock import SystemClock
-from trivium.errors import Conflict, NotFound, SecretUnreadable
+from trivium.errors import Conflict, NotFound, OperationError, SecretUnreadable
 from trivium.providers.custom import CustomSettings
 from trivium.store.changes import changes
 from trivium.store.envelopes import FILE, Keyring, read_keys, with_new_key
@@ -64,6 +64,23 @@ async def test_it_is_changed_shown_and_removed(store: Store) -> None:
     await models.remove("acme", "llama", "operator")
     assert dict(models.of("acme")) == dict(models.of("blue")) == {}
     assert not await store.database.ask("SELECT id FROM secrets")
+
+
+async def test_a_key_is_sent_to_no_other_server_than_it_was_given_for(store: Store) -> None:
+    models = store.custom_models
+    await models.add("acme", "llama", SETTINGS, KEY, "operator")
+
+    def away(old: CustomSettings) -> CustomSettings:
+        return msgspec.structs.replace(old, base_url="https://another.example.com/v1")
+
+    with pytest.raises(OperationError, match="give it again with the new URL"):
+        await models.set("acme", "llama", "ben", away, msgspec.UNSET)
+    assert models.of("acme")["llama"].settings == SETTINGS
+    for key in ("another-key-4567", None):
+        moved = await models.set("acme", "llama", "ben", away, key)
+        assert (moved.settings.base_url, models.key(moved)) == ("https://another.example.com/v1", key)
+    back = await models.set("acme", "llama", "ben", lambda _: SETTINGS, msgspec.UNSET)
+    assert back.settings == SETTINGS, "without a key there is nothing to keep"
 
 
 async def test_what_is_not_there_is_said(store: Store) -> None:

@@ -36,7 +36,7 @@ class HouseSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     limits_by_model: Annotated[dict[Pattern, Limits], msgspec.Meta(max_length=1000)] = {}
     """Of all callers together."""
     key_limits: Limits = Limits()
-    """Of each key that has none of its own."""
+    """Of each key, for what its own say nothing of."""
     user_limits: Limits = Limits()
     organization_limits: Limits = Limits()
 

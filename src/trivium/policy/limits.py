@@ -190,11 +190,20 @@ def rooms(rules: Rules, taken: Taken) -> dict[Kind, Room]:
 
 
 def _caller_rules(caller: Caller, house: HouseSettings) -> Iterator[Rule]:
-    yield from _rules("key", caller.id, caller.limits or house.key_limits)
+    yield from _rules("key", caller.id, _filled(caller.limits, house.key_limits))
     if caller.user_id is not None:
-        yield from _rules("user", caller.user_id, caller.user_limits or house.user_limits)
+        yield from _rules("user", caller.user_id, _filled(caller.user_limits, house.user_limits))
     if (organization := caller.organization) is not None:
-        yield from _rules("organization", organization.id, organization.settings.limits or house.organization_limits)
+        limits = _filled(organization.settings.limits, house.organization_limits)
+        yield from _rules("organization", organization.id, limits)
+
+
+def _filled(own: Limits, others: Limits) -> Limits:
+    """Each limit by itself: who sets one of its own must not be rid of those that the house gives everybody."""
+    if not (own and others):
+        return own or others
+    said = {name: value for name in Limits.__struct_fields__ if (value := getattr(own, name)) is not None}
+    return msgspec.structs.replace(others, **said)
 
 
 def _rules(owner: Owner, name: str, limits: Limits) -> Iterator[Rule]:

@@ -20,6 +20,7 @@ from trivium.providers.custom import CustomModel, CustomSettings, hint_of
 from trivium.store.changes import Followed, count_up, text
 from trivium.store.envelopes import Envelope, Keyring
 from trivium.store.key_names import MARK, sealed
+from trivium.store.secrets import GIVEN_FOR_ANOTHER
 from trivium.store.sql import Database, Row, Writing
 from trivium.store.writer import Writer
 
@@ -124,11 +125,14 @@ class CustomModels(Followed):
         change: Callable[[CustomSettings], CustomSettings],
         key: str | msgspec.UnsetType | None,
     ) -> CustomModel:
-        """`change` makes the new settings of the old ones. `key`: None takes it away. Raises NotFound."""
+        """`change` makes the new settings of the old ones. `key`: None takes it away; with another base URL it must be
+        given again, or taken away. Raises NotFound, OperationError."""
 
         def act(tx: Writing) -> CustomModel:
             before = _found(tx, organization_id, name)
             after = msgspec.structs.replace(before, settings=change(before.settings))
+            if key is msgspec.UNSET and before.hint is not None and _moves(before, after):
+                raise OperationError(GIVEN_FOR_ANOTHER)
             if key is not msgspec.UNSET:
                 after = msgspec.structs.replace(after, hint=hint_of(key))
                 _keep_key(tx, after, self._sealed(tx, after, key))
@@ -175,6 +179,10 @@ class CustomModels(Followed):
 
     async def _read_marks(self) -> list[Row]:
         return await self.database.ask("SELECT name, version FROM settings WHERE name IN (?, ?) ORDER BY name", _MARKS)
+
+
+def _moves(before: CustomModel, after: CustomModel) -> bool:
+    return before.settings.base_url != after.settings.base_url
 
 
 def _owner(organization_id: str) -> str:

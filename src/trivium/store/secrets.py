@@ -29,6 +29,7 @@ _CACHED = 1_000
 _MOST = 100
 """Keys of one owner for one vendor."""
 _NOTHING: Mapping[str, bool] = {}
+GIVEN_FOR_ANOTHER = "The key was given for another server, and is sent to no other one: give it again with the new URL."
 _SHOWN = ("id", "owner", "vendor", "name", "position", "base_url", "region", "enabled", "hint", "created_ms")
 _SEALED = ("key_version", "wrapped_key", "sealed")
 _COLUMNS = ", ".join((*_SHOWN, *_SEALED))
@@ -156,13 +157,16 @@ class Secrets(Followed):
         return await self.change(act)
 
     async def set(self, owner: str, wanted: str, plain: bytes | None, actor: str, **fields: Any) -> Secret:
-        """Sets fields of a key, and the secret itself if one is given. `wanted` is an id, or a name that only one of
-        the owner's keys has. Raises NotFound, OperationError, SecretUnreadable."""
+        """Sets fields of a key, and the secret itself if one is given, as it must be with another base URL: whoever may
+        say where a key is sent would have it otherwise. `wanted` is an id, or a name that only one of the owner's keys
+        has. Raises NotFound, OperationError, SecretUnreadable."""
         ring = self.ring
 
         def act(tx: Writing) -> Secret:
             before = _found(tx, owner, wanted)
             after = msgspec.structs.replace(before, **fields)
+            if plain is None and after.base_url not in (None, before.base_url):
+                raise OperationError(GIVEN_FOR_ANOTHER)
             taken = (other.shown for other in _rows(tx, owner, before.vendor) if other.shown.id != before.id)
             if any(other.name == after.name for other in taken):
                 raise Conflict(f"There is another key {after.name!r} for {before.vendor}.")
