@@ -80,6 +80,20 @@ async def test_the_operator_sees_it_through_any_key() -> None:
             await house.gateway.operations.perform("explain", {"model": "twin", "key": "key_gone"})
 
 
+async def test_the_balance_is_told_to_whom_it_concerns() -> None:
+    async with running(settings=CREDITS) as house:
+        people = People(house)
+        await people.organization("acme")
+        await people("credits.grant", account="acme", usd="5")
+        told = {}
+        for whose in ({"user": "acme-owner"}, {"user": "acme-member"}, {}):
+            key = await people.key(organization="acme", **whose)
+            told[whose.get("user")] = (await explained(house, {**BODIES["chat"], "model": "twin"}, key=key))["hold"]
+    assert told["acme-owner"].pop("free_usd") == "5"
+    assert told["acme-owner"] == told["acme-member"] == told[None]
+    assert "free_usd" not in told["acme-member"]
+
+
 async def test_asking_uses_up_no_limit() -> None:
     async with running(settings=TWO) as house:
         people = People(house)

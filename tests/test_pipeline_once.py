@@ -123,6 +123,18 @@ async def test_the_provider_is_told_a_key_of_its_own(name: str) -> None:
     assert none is None
 
 
+async def test_the_provider_is_told_another_key_where_another_organization_pays() -> None:
+    async with running(REPLY) as house:
+        people = People(house)
+        await people.organization("acme")
+        key = await people.key(user="acme-member")
+        for headers in ({}, {"x-trivium-organization": "acme"}):
+            status, _, told = await raw(house, "/v1/chat/completions", CHAT, key=key, **KEY, **headers)
+            assert (status, "x-trivium-replayed" in told) == (200, False)
+        keys = {dict(request.headers)["idempotency-key"] for request in house.upstream.requests}
+    assert len(keys) == 2
+
+
 async def test_of_two_at_once_one_is_made_and_the_other_told_to_come_again() -> None:
     async with running(Reply(text="hello", delay_ms=200)) as house:
         answers = await asyncio.gather(*(house.post("/v1/chat/completions", CHAT, headers=KEY) for _ in range(4)))

@@ -59,6 +59,8 @@ async def test_review_point_15_models_in_a_body_reach_nothing_beside_the_allow_l
         {"tools": [{"type": "advisor_20260301", "name": "advisor", "model": "dear"}]},
         {"tools": [{"type": "image_generation", "model": "dear"}]},
         {"plugins": [{"id": "fusion", "analysis_models": ["dear"], "model": "dear"}]},
+        {"Model": "dear"},
+        {"safety_model": "dear"},
     ]
     async with shop(Reply(body=whole(api, "Hi", None))) as house:
         people = People(house)
@@ -71,3 +73,17 @@ async def test_review_point_15_models_in_a_body_reach_nothing_beside_the_allow_l
         for asked in house.upstream.requests:
             assert asked.json["model"] == "m"
             assert "dear" not in str(asked.json)
+
+
+@in_every_api
+async def test_review_point_15_a_preset_is_no_fallback(api: str) -> None:
+    """Its name is that of a model which is allowed; what it brings along nobody here knows."""
+    async with shop(Reply(status=500, body={"error": {"message": "no"}})) as house:
+        people = People(house)
+        await people.organization("acme", policy={"models_allow": ["up/m"]})
+        key = await people.key(organization="acme", user="acme-member")
+        status, body = await people.ask(api, key, trivium_fallbacks=["up/m@preset/dear"])
+        assert (status, body["error"]["code"]) == (400, "unsupported_field")
+        status, _ = await people.ask(api, key, trivium_fallbacks=["up/m:nitro"])
+        assert status >= 500
+        assert ["@" in asked.json["model"] for asked in house.upstream.requests] == [False, False]

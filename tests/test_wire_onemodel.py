@@ -19,6 +19,7 @@ CLIENTS_OWN = [
     {"type": "custom", "name": "fusion", "model": "words"},
     {"name": "Task", "input_schema": {"properties": {"model": {}, "models": {}}}},
     {"type": "namespace", "name": "advisor", "tools": [{"type": "function", "name": "f", "parameters": {"model": 1}}]},
+    {"type": "namespace", "name": "k8s", "tools": [{"type": "function", "name": "namespace", "parameters": {"type": {}}}]},
 ]
 HARMLESS = [
     {"type": "web_search_20250305", "name": "web_search", "max_uses": 3},
@@ -34,6 +35,10 @@ OTHERS = [
     {"type": "advisor_20260301", "name": "advisor", "model": "claude-opus-4-6"},
     {"type": "image_generation", "model": "gpt-image-1"},
     {"type": "openrouter:image_generation", "parameters": {"model": "dear/images"}},
+    {"type": "openrouter:image_generation"},
+    {"type": "namespace", "name": "n", "tools": [CLIENTS_OWN[0], {"type": "openrouter:subagent"}]},
+    {"type": "namespace", "name": "n", "tools": [{"type": "image_generation", "model": "dear/one"}]},
+    {"type": "namespace", "name": "n", "tools": [{"type": "namespace", "tools": [{"type": "openrouter:fusion"}]}]},
     {"type": "what_comes_next", "options": {"deep": [{"judge_model": "dear/one"}]}},
 ]
 
@@ -53,7 +58,7 @@ def test_a_request_without_such_things_is_the_same_object() -> None:
 def test_a_tool_that_calls_another_model_goes_and_the_clients_own_stay(tool: dict[str, Any]) -> None:
     left, lost = done(tools=[*CLIENTS_OWN, tool, *HARMLESS], tool_choice="required")
     assert left == {"tools": CLIENTS_OWN + HARMLESS, "tool_choice": "required"}
-    assert lost == ["tools[4]"]
+    assert lost == [f"tools[{len(CLIENTS_OWN)}]"]
 
 
 @pytest.mark.parametrize(
@@ -71,7 +76,7 @@ def test_a_plugin_that_does_goes_and_others_stay(plugin: dict[str, Any]) -> None
     assert done(plugins=[plugin]) == ({}, ["plugins[0]"])
 
 
-@pytest.mark.parametrize("name", ["models", "fallbacks", "route"])
+@pytest.mark.parametrize("name", ["models", "fallbacks", "route", "safety_model", "draft_models", "compound_custom"])
 def test_members_that_name_others_go(name: str) -> None:
     assert done(**{name: "dear", "x": 1}) == ({"x": 1}, [name])
 
@@ -92,12 +97,19 @@ def test_a_choice_of_what_is_gone_goes_too() -> None:
 def test_no_spelling_and_no_neighbour_hides_it() -> None:
     for tools in (
         b'[{"type":"openrouter:\\u0066usion"}]',
+        b'[{"type":"openrouter\\u003afusion"}]',
         b'[{"type":"x","\\u006dodel":"dear/one"}]',
         b'[null,7,"x",[],{"type":"openrouter:fusion"}]',
     ):
         left = of_one_model(members(b'{"tools":%b}' % tools), Losses())
         assert b"usion" not in bytes(left.get("tools", b""))
         assert b"dear" not in bytes(left.get("tools", b""))
+
+
+def test_the_id_of_a_plugin_is_not_hidden_either() -> None:
+    losses = Losses()
+    assert of_one_model(members(b'{"plugins":[{"id":"auto\\u002drouter"}]}'), losses) == {}
+    assert [loss.field for loss in losses.told()] == ["plugins[0]"]
 
 
 def test_what_cannot_be_looked_through_is_refused() -> None:

@@ -207,6 +207,15 @@ class TestRender:
             assert raised.value.param == param
 
     @pytest.mark.parametrize("api", [Api.CHAT, Api.RESPONSES, Api.MESSAGES])
+    def test_a_name_that_some_servers_take_for_another_is_refused(self, api: Api) -> None:
+        """Those in Go overlook capitals, and of `model` and `Model` take the one that comes last."""
+        for name in ("Model", "MODEL", "Max_Tokens", "max_tokenS", "Tools", "toolſ", "N", "Temperature"):
+            with pytest.raises(FieldUnsupported) as raised:
+                check_stateless(ask(api, **{"max_tokens": 5, "temperature": 1, name: "dear/one"}))
+            assert raised.value.param == name
+        check_stateless(ask(api, topP=1, logitBias={}, metaData={}))
+
+    @pytest.mark.parametrize("api", [Api.CHAT, Api.RESPONSES, Api.MESSAGES])
     def test_where_a_request_goes_is_not_the_clients_to_say(self, api: Api) -> None:
         with pytest.raises(FieldUnsupported) as raised:
             check_stateless(ask(api, providerOptions={"gateway": {"models": ["dear/one"]}}))

@@ -16,7 +16,6 @@ from trivium.clock import Clock, moment_ms
 from trivium.errors import OperationError
 from trivium.money import NANO, nano_text
 from trivium.operations.table import (
-    BILLS,
     OFFICERS,
     SPENDERS,
     Actor,
@@ -29,7 +28,7 @@ from trivium.operations.table import (
     listed,
     named,
 )
-from trivium.policy.caller import Id
+from trivium.policy.caller import BILLS, Id
 from trivium.policy.spending import Budget, Period, window_start
 from trivium.store.accounts import MOST_NANO, Accounts
 from trivium.store.answers import told

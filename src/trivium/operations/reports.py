@@ -14,7 +14,6 @@ from trivium.metering.record import Record
 from trivium.operations.receipts import corrected, receipt_of, total_of
 from trivium.operations.seen import SEEN, is_secret, seen
 from trivium.operations.table import (
-    BILLS,
     EVERY_ROLE,
     NO_CURSOR,
     Actor,
@@ -25,7 +24,7 @@ from trivium.operations.table import (
     Op,
     Table,
 )
-from trivium.policy.caller import Id
+from trivium.policy.caller import BILLS, Id
 from trivium.store.reports import GROUPS, RequestQuery, UsageQuery
 from trivium.store.store import Store
 from trivium.store.whose import Whose

@@ -52,8 +52,6 @@ class Needs(msgspec.Struct, frozen=True, kw_only=True):
 HOUSE = Needs()
 EVERY_ROLE = frozenset(Role)
 OFFICERS = frozenset({Role.OWNER, Role.ADMIN})
-BILLS = OFFICERS | {Role.BILLING}
-"""Who sees what everybody's calls cost."""
 SPENDERS = OFFICERS | {Role.MEMBER}
 
 

@@ -46,7 +46,8 @@ async def answer(call: Call, body: Body, reply: Reply, deps: Deps) -> None:
     caller = await authenticate(call.headers, call.client_ip, deps)
     try:
         content = await read_body(body, run, check_head(call, deps, anonymous=caller is None))
-        told = msgspec.json.encode(await explain(_of_its_api(call, content), caller, content, deps))
+        called = _of_its_api(call, content)
+        told = msgspec.json.encode(await explain(called, caller, content, deps, bills=not caller or caller.sees_bills))
     finally:
         run.hold(0)
     await reply.start(200, json_headers(told, call))
@@ -92,8 +93,11 @@ class Explanation(msgspec.Struct, kw_only=True, omit_defaults=True):
     """What the caller would be refused with."""
 
 
-async def explain(call: Call, caller: Caller | None, body: bytes, deps: Deps) -> Explanation:
-    """`body` is a request in the call's API. Raises nothing that the request itself would be refused with."""
+async def explain(
+    call: Call, caller: Caller | None, body: bytes, deps: Deps, *, bills: bool = True
+) -> Explanation:
+    """`body` is a request in the call's API; `bills`: who asks may see the balance. Raises nothing that the request
+    itself would be refused with."""
     told = Explanation(api=call.api, caller=_who(caller))
     run = Run(call, deps)
     run.key = caller
@@ -101,6 +105,8 @@ async def explain(call: Call, caller: Caller | None, body: bytes, deps: Deps) ->
         await _explain(call, body, told, run, deps)
     except TriviumError as error:
         told.error = {"status": error.status, "code": error.code, "message": error.message, **error.facts}
+    if told.hold is not None and not bills:
+        told.hold.pop("free_usd", None)
     return told
 
 

@@ -25,7 +25,7 @@ from trivium.policy.spending import scopes_of
 from trivium.routing.catalog import Target
 from trivium.routing.plan import Asked, Canary, Choice, Plan, plan
 from trivium.wire import body as json_body
-from trivium.wire.request import MOST_FALLBACKS, Request
+from trivium.wire.request import MOST_FALLBACKS, Request, check_name
 
 _REMEMBERED = 10_000
 
@@ -171,6 +171,7 @@ def _canary(request: Request, main: Target, open_: list[Target], run: Run, deps:
 
 async def _fallback(call: Call, name: str, request: Request, run: Run, deps: Deps) -> list[Leg]:
     """The routes of another model that the client would have as well. Raises what a call for it would."""
+    check_name(name, FALLBACKS.decode())
     way = await stand_in(name, call, request, run, deps)
     found, own = find_way(run.key, way, run.call.api, deps)
     if run.key is None:

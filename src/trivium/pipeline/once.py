@@ -50,11 +50,10 @@ async def claimed(call: Call, request: Request, reply: Reply, run: Run, deps: De
     if not 0 < len(key) <= _LONGEST_KEY:
         raise FieldInvalid(f"An idempotency key has 1 to {_LONGEST_KEY} characters.", param=name.decode())
     credential = credential_of(call.headers) or ""
-    payer = run.key.organization.id if run.key.organization is not None else ""
     asked = hashlib.sha256(request.body).digest()
     others = call.headers.get(FALLBACKS, b""), " ".join(request.fallbacks).encode()
     question = b"%b %d %b %b %b %b" % (call.api.value.encode(), run.strict, asked, call.query, *others)
-    place = deps.answers.place(f"{credential}\n{payer}", key, question)
+    place = deps.answers.place(f"{credential}\n{_payer(run.key)}", key, question)
     return Once(call, reply, run, deps, place, await place.claim(), keeps=_keeps(run.key, deps.answers))
 
 
@@ -64,8 +63,14 @@ def for_upstream(call: Call, target: Target, run: Run) -> Headers:
     name = next((name for name in KEYS if name in call.headers), None)
     if name is None or run.key is None or call.operation is not Operation.GENERATE:
         return []
-    made = hashlib.sha256(f"{run.key.id}\n{target.place}\n".encode() + call.headers[name].strip()).hexdigest()
+    who = f"{run.key.id}\n{_payer(run.key)}\n{target.place}\n"
+    made = hashlib.sha256(who.encode() + call.headers[name].strip()).hexdigest()
     return [(b"idempotency-key", made.encode())]
+
+
+def _payer(caller: Caller) -> str:
+    """A call for another organization is another call."""
+    return caller.organization.id if caller.organization is not None else ""
 
 
 def _keeps(caller: Caller, answers: Answers) -> bool:

@@ -39,6 +39,10 @@ class Role(enum.StrEnum):
     """Sees and pays the bills; may spend nothing."""
 
 
+BILLS = frozenset({Role.OWNER, Role.ADMIN, Role.BILLING})
+"""Who sees what everybody's calls cost, and the balance."""
+
+
 class Limits(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The most in a minute, or at once; None: no limit. 0 allows nothing."""
 
@@ -135,6 +139,12 @@ class Caller(msgspec.Struct, frozen=True, kw_only=True):
     """The user's in this organization; None: no member."""
     born_ms: int | None = None
     """When the user was made, else the key."""
+
+    @property
+    def sees_bills(self) -> bool:
+        """As over the admin API: whoever pays alone does, of an organization those with a role for it, and no key of
+        nobody's, which any member may hold."""
+        return self.organization is None or self.role in BILLS
 
 
 @lru_cache(10_000)

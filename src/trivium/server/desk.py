@@ -16,7 +16,6 @@ from typing import Any
 from trivium.errors import CredentialMissing, NoDefaultModel, NotAMember, RequestError
 from trivium.metering.prices import MILLION
 from trivium.money import NANO
-from trivium.operations.table import BILLS
 from trivium.pipeline.authenticate import authenticate
 from trivium.pipeline.authorize import check_any, visible_entries
 from trivium.pipeline.auto import auto_entries
@@ -24,7 +23,7 @@ from trivium.pipeline.call import Call
 from trivium.pipeline.deps import Deps, Now
 from trivium.pipeline.free import NO_KEY, check_anonymous, find
 from trivium.pipeline.hold import account_of
-from trivium.policy.caller import Caller
+from trivium.policy.caller import BILLS, Caller
 from trivium.policy.context import ORGANIZATION
 from trivium.policy.proposal import proposed
 from trivium.policy.spending import scopes_of, window_end, window_start
@@ -140,12 +139,12 @@ class Desk:
     async def balance(self, caller: Caller, _call: Call) -> Any:
         """A number for clients that compute with it, 0 where balances are not kept; null for whom it does not
         concern."""
-        return {"balance": (await self._balance(caller) or 0) if _sees_bills(caller) else None}
+        return {"balance": (await self._balance(caller) or 0) if caller.sees_bills else None}
 
     async def usage(self, caller: Caller, call: Call) -> Any:
         """Budgets and limits that count this caller's calls, and the balance, null where balances are not charged. Of
         what an organization's calls cost together only those hear who see its bills."""
-        scopes, bills = scopes_of(caller, account_of(caller, self._deps)), _sees_bills(caller)
+        scopes, bills = scopes_of(caller, account_of(caller, self._deps)), caller.sees_bills
         budgets = await self._store.own.budgets([one for one in scopes if bills or one.startswith(_PERSONAL)])
         rates = {
             "key": caller.limits,
@@ -244,12 +243,6 @@ _PATHS: Mapping[str, _Answer] = {
     "/api/modelstats": Desk.statistics,
 }
 _OF_ORGANIZATION: Mapping[str, _Answer] = {"/models": Desk.models, "/defaults": Desk.defaults}
-
-
-def _sees_bills(caller: Caller) -> bool:
-    """As over the admin API: whoever pays alone does, of an organization those with a role for it, and no key of
-    nobody's, which any member may hold."""
-    return caller.organization is None or caller.role in BILLS
 
 
 def _limit(budget: OwnBudget, now_ms: int) -> dict[str, Any]:

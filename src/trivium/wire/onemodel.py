@@ -1,9 +1,10 @@
 """A request asks one model, the one that it names: nobody has looked at whether the caller may have another one, what
 it costs, or who pays for it. What brings others in is left out, and told as lost.
 
-Members that list them, and tools and plugins that an upstream runs by calling a model: OpenRouter's ("Server tools" and
-"Plugins" at openrouter.ai/docs), Anthropic's advisor ("Advisor tool" at platform.claude.com/docs), OpenAI's and
-OpenRouter's `image_generation` where it names a model. Tools that the client itself runs are never touched.
+Members that name them, and tools and plugins that an upstream runs by calling a model: OpenRouter's ("Server tools" and
+"Plugins" at openrouter.ai/docs; `openrouter:image_generation` asks `openai/gpt-5-image` where it names none), Anthropic's
+advisor ("Advisor tool" at platform.claude.com/docs), OpenAI's `image_generation` where it names a model. Tools that the
+client itself runs are never touched.
 """
 
 from __future__ import annotations
@@ -18,14 +19,23 @@ from trivium.errors import FieldUnsupported, InvalidJson
 from trivium.wire.body import Members
 from trivium.wire.losses import Losses
 
-_MEMBERS = ("models", "fallbacks", "route")
-"""OpenRouter's list and its older word for one of its own choice, and Anthropic's list."""
+_MEMBERS = frozenset(("models", "fallbacks", "route", "compound_custom"))
+"""OpenRouter's list and its older word for one of its own choice, Anthropic's list, and what Groq's systems are made
+of (`compound_custom.models`)."""
+_ENDINGS = ("_model", "_models")
+"""Of members for a model beside the one that answers, as Together's `safety_model`, LM Studio's `draft_model`."""
 _LISTS = {"tools": "type", "plugins": "id"}
 """Lists of what an upstream may run, and the member that says what an item is."""
-_CLIENTS = (b"null", b'"function"', b'"custom"', b'"namespace"')
+_CLIENTS = (b"null", b'"function"', b'"custom"')
 """Types of tools that the client describes, in which any word may stand."""
-_BY_NATURE = re.compile(rb'"(?:[a-z]+:)?(?:fusion|advisor|subagent|[a-z-]*router)(?:_[^"]*)?"')
+_NAMESPACE = b'"namespace"'
+"""Several of those under a name, and no namespaces among them."""
+_BY_NATURE = re.compile(
+    rb'"(?:(?:[a-z]+:)?(?:fusion|advisor|subagent|[a-z-]*router)(?:_[^"]*)?|[a-z]+:image_generation)"'
+)
 """What calls other models also where it names none."""
+_ESCAPE = b"\\"
+"""In a type it may hide one of those, and no honest client writes any."""
 _NAMES_ONE = re.compile(rb'models?"\s*:|\\u00[4-7]', re.IGNORECASE)
 """A member that names some (`model`, `analysis_models`), or an escape that may spell one."""
 _OF_TOOLS = ("tool_choice", "parallel_tool_calls")
@@ -39,6 +49,7 @@ class _Item(msgspec.Struct, gc=False):
     type: msgspec.Raw = msgspec.Raw(b"null")
     id: msgspec.Raw = msgspec.Raw(b"null")
     name: msgspec.Raw = msgspec.Raw(b"null")
+    tools: msgspec.Raw = msgspec.Raw(b"null")
 
 
 class _Clients(msgspec.Struct, gc=False):
@@ -55,7 +66,9 @@ _raw_items = msgspec.json.Decoder(list[msgspec.Raw])
 def of_one_model(found: Members, losses: Losses) -> Members:
     """The members without any that bring in another model; the same where there are none. Raises InvalidJson,
     FieldUnsupported."""
-    changed: dict[str, msgspec.Raw | None] = {name: None for name in _MEMBERS if name in found}
+    changed: dict[str, msgspec.Raw | None] = {
+        name: None for name in found if name in _MEMBERS or name.endswith(_ENDINGS)
+    }
     for name in changed:
         losses.add(name, _WHY)
     for name, said_by in _LISTS.items():
@@ -73,8 +86,8 @@ def of_one_model(found: Members, losses: Losses) -> Members:
     return {name: raw for name, raw in kept.items() if raw is not None}
 
 
-def _others(raw: bytes, name: str, said_by: str) -> dict[int, tuple[bytes, bytes]]:
-    """The places of the items that bring other models, with what each is, and its name."""
+def _others(raw: bytes, name: str, said_by: str, *, inner: bool = False) -> dict[int, tuple[bytes, bytes]]:
+    """The places of the items that bring other models, with what each is, and its name. `inner`: in a namespace."""
     if len(raw) > _ALWAYS_READ and raw.count(b"{") > _MOST_ITEMS:
         raise FieldUnsupported(f"`{name}` has too many items to look through.", param=name)
     if said_by == "type":
@@ -92,8 +105,17 @@ def _others(raw: bytes, name: str, said_by: str) -> dict[int, tuple[bytes, bytes
     return {
         place: (kind, bytes(getattr(items[place], "name", b"null")))
         for place, kind in enumerate(kinds)
-        if kind not in _CLIENTS and (_BY_NATURE.fullmatch(kind) or _NAMES_ONE.search(whole[place]))
+        if _brings(kind, whole[place], bytes(getattr(items[place], "tools", b"")), inner=inner)
     }
+
+
+def _brings(kind: bytes, whole: msgspec.Raw, tools: bytes, *, inner: bool) -> bool:
+    """Whether an item brings other models; `tools` are those in it."""
+    if kind == _NAMESPACE:
+        return inner or (tools.startswith(b"[") and bool(_others(tools, "tools", "type", inner=True)))
+    if kind in _CLIENTS:
+        return False
+    return _ESCAPE in kind or bool(_BY_NATURE.fullmatch(kind) or _NAMES_ONE.search(whole))
 
 
 def _choice_without(

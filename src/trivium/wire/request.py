@@ -96,6 +96,7 @@ def without_body(request: Request) -> Request:
 def check_stateless(request: Request) -> None:
     """Raises FieldUnsupported for what only a server with memory could honour, Unavailable for an answer longer than
     anybody gives, and what `check_fields` does of an API that stands alone."""
+    _check_spelling(request)
     if isinstance(request.api, Solo):
         check_fields(request.api, request.members)
     for name in MAX_TOKENS[request.api]:
@@ -107,13 +108,29 @@ def check_stateless(request: Request) -> None:
                 f"`{name}` needs state that this gateway does not keep; send the whole conversation instead.",
                 param=name,
             )
-    if "preset" in request.members or _PRESET in request.model.lower():
-        raise FieldUnsupported(
-            "A preset is kept elsewhere, and may bring further models and tools; put into the request what it says.",
-            param="preset" if "preset" in request.members else "model",
-        )
+    if "preset" in request.members:
+        raise FieldUnsupported(_NO_PRESETS, param="preset")
+    check_name(request.model, "model")
     if _ROUTING in request.members:
         raise FieldUnsupported(f"`{_ROUTING}` is for the gateway's operator to set; leave it out.", param=_ROUTING)
+
+
+def check_name(model: str, param: str) -> None:
+    """Of a model that a client names, wherever it does. Raises FieldUnsupported for a preset."""
+    if _PRESET in model.lower():
+        raise FieldUnsupported(_NO_PRESETS, param=param)
+
+
+def _check_spelling(request: Request) -> None:
+    """Servers in Go take `Model` for `model` (its `encoding/json`), and of both the one that comes last: what was checked
+    must be what they read. Raises FieldUnsupported."""
+    names = "".join(request.members)
+    if names.islower() and names.isascii():
+        return
+    for name in request.members:
+        plain = name.casefold()
+        if plain != name and (plain in request.members or plain in _JUDGED or plain in _READ[request.api]):
+            raise FieldUnsupported(f"`{name[:100]}` must be written `{plain[:100]}`.", param=name[:100])
 
 
 def _exceeds(raw: bytes) -> bool:
@@ -221,6 +238,9 @@ _MAY_REFER = re.compile(rb'item_reference|\\u00[4-7]|\{\s*"(?:id|type)"\s*:\s*(?
 
 _PRESET = "@preset/"
 """In a name: OpenRouter's settings under a name of their own (openrouter.ai/docs, "Presets")."""
+_NO_PRESETS = "A preset is kept elsewhere, and may bring further models and tools; put into the request what it says."
+_JUDGED = frozenset(("n", "tools", "plugins", "models", "fallbacks", "route", "preset", "provider", "service_tier"))
+"""Further members on whose values something is decided elsewhere."""
 _ROUTING = "providerOptions"
 """Vercel's member for where a request goes and whose key pays (vendors page, "Requests")."""
 
