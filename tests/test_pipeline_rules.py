@@ -122,6 +122,25 @@ class TestIdentity:
         assert "metadata" not in asked.json
 
 
+class TestNothingStored:
+    @pytest.mark.parametrize("policy", [{"data_collection": "deny"}, {"zdr": True}])
+    async def test_of_a_private_organization_nothing_is_asked_to_be_kept(self, policy: dict[str, Any]) -> None:
+        """Responses are kept at OpenAI unless that is said."""
+        async with house(more="collects_data = false\nretains_data = false") as up:
+            await up.people.organization("acme", policy=policy)
+            key = await up.people.key(organization="acme", user="acme-member")
+            for store, losses in ((None, []), (False, []), (True, ["store"])):
+                said = {} if store is None else {"store": store}
+                told = await up.send("responses", key=key, **said)
+                assert (told.body["store"], told.losses) == (False, losses)
+                told = await up.send("chat", key=key, **said)
+                assert (told.body.get("store", False), told.losses) == (False, losses)
+                assert ("store" in told.body) is (store is not None)
+            assert "store" not in (await up.send("messages", key=key)).body
+            assert (await up.send("chat", store=True)).body["store"] is True, "others say what they like"
+            assert "store" not in (await up.send("responses")).body
+
+
 class TestKnownKeys:
     async def test_what_a_strict_provider_does_not_know_goes_at_every_depth(self) -> None:
         messages = [

@@ -48,6 +48,7 @@ def names(row: str, model: str, client: Api, api: Api) -> set[str]:
 def test_an_unknown_server_is_concerned_by_next_to_nothing() -> None:
     assert names("openai-compatible", "llama", C, C) == {
         "no-preferences",
+        "nothing-stored",
         "identity",
         "tool-repair",
         "reasoning-copies",

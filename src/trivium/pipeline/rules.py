@@ -34,6 +34,7 @@ from trivium.wire.toolnames import nine_letters, plain_id
 from trivium.wire.toolturns import repair_turns
 
 _NO_USER = "the Messages API has no such member"
+_FORBIDDEN = "the organization's policy says otherwise"
 _BETA_UNKNOWN = "a beta that this provider does not know"
 _CACHE_KEY = "prompt_cache_key"
 _LONGEST_KEY = 200
@@ -106,6 +107,9 @@ class Rules:
         """Whether something is wanted: of `[adapt]`, or as `Rule.setting` has it."""
         if name == "strict":
             return self.provider.strict
+        if name == "private":
+            policy = self.policy
+            return policy is not None and (policy.zdr or policy.data_collection == "deny")
         return self.names_callers if name == "identity" else bool(getattr(self._run.deps.adapt, name))
 
     @property
@@ -135,6 +139,15 @@ class Rules:
 
 
 _SILENT = Policy()
+
+
+def _nothing_stored(draft: Draft, _: Rules, __: Rule) -> None:
+    """Responses are kept for a month unless that is said (platform.openai.com/docs, "Data controls"), Chat's answers
+    where the client asks for it."""
+    if draft.api is Api.RESPONSES or "store" in draft:
+        if draft.raw("store") not in (b"false", b"null"):
+            draft.losses.add("store", _FORBIDDEN)
+        draft.set("store", False)
 
 
 # Who calls.
@@ -247,6 +260,7 @@ _ACTIONS: dict[str, Callable[[Draft, Rules, Rule], None]] = {
     "provider-preferences": _preferences(preferences.for_openrouter),
     "vercel-preferences": _preferences(preferences.for_vercel),
     "no-preferences": _alone(preferences.for_nobody),
+    "nothing-stored": _nothing_stored,
     "vercel-effort": _alone(preferences.effort_at_vercel),
     "identity": _identity,
     "messages-identity": _messages_identity,

@@ -55,7 +55,8 @@ class Rule(msgspec.Struct, frozen=True, kw_only=True):
     way: Literal["any", "same"] = "any"
     """`same`: only where the client's API is the upstream's; translations see to it by themselves."""
     setting: str = ""
-    """The switch of `[adapt]` without which it does not hold; or `identity`, or `strict`, the provider's."""
+    """The switch of `[adapt]` without which it does not hold; or `identity`, or `strict`, the provider's, or `private`,
+    the organization's."""
     agent: bytes = b""
     """Part of the `User-Agent` of the programs that it concerns, in small letters."""
     header: bytes = b""
@@ -94,6 +95,13 @@ RULES: tuple[Rule, ...] = (
         clients=_EVERY,
         apis=_EVERY,
         counts=True,
+    ),
+    Rule(
+        name="nothing-stored",
+        what="`store` is false where the organization denies the collection or the retention of data",
+        apis=_OPENAI_APIS,
+        way="same",
+        setting="private",
     ),
     Rule(
         name="vercel-effort",
