@@ -225,6 +225,7 @@ async def test_a_model_whose_free_time_is_over_and_a_hidden_one_are_404(api: str
             for model in ("house/secret", "hid:free", "up/Hid:free"):
                 status, said, _ = await house.post(*free(api, model), key=key)
                 assert (status, said["error"]["code"]) == (404, "model_not_found"), (model, key)
+                assert f"The model `{model}` does not exist." in said["error"]["message"], "by the name that was sent"
         for model in ("house/old", "house/secret"):
             assert (await get(house, f"/v1/models/{model}", house.key))[0] == 404
         assert house.upstream.requests == []

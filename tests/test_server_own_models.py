@@ -12,7 +12,7 @@ import aiohttp
 import pytest
 from aiohttp import web
 
-from test_pipeline_own import OPEN, People, people
+from test_pipeline_own import KEY, OPEN, People, people
 from trivium.clock import SystemClock
 from trivium.server import own_models
 
@@ -78,6 +78,13 @@ async def test_the_models_of_all_keys_of_a_caller_are_a_thousand_together() -> N
         await ann.bring("openai", base_url=vendor.url)
         await ann.bring("mistral", base_url=vendor.url)
         assert len(await own(ann)) == 1_000
+
+
+async def test_a_key_that_its_server_repeats_is_in_no_list() -> None:
+    told = ({"id": KEY}, {"id": "n", "name": f"for {KEY}"}, {"id": "w", "supported_parameters": [KEY]}, {"id": "good"})
+    async with server(*told) as vendor, people(settings=OPEN) as ann:
+        await ann.bring("openai", base_url=vendor.url)
+        assert await own(ann) == ["openai/good"]
 
 
 async def test_who_asks_at_the_same_time_shares_the_answer() -> None:

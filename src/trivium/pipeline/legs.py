@@ -9,7 +9,7 @@ from typing import cast
 import msgspec
 
 from trivium.canon.api import Kind, Solo
-from trivium.errors import FieldInvalid, PriceUnknown, RequestError
+from trivium.errors import FieldInvalid, ModelNotFound, PriceUnknown, RequestError
 from trivium.pipeline.authorize import check_target, named
 from trivium.pipeline.auto import stand_in
 from trivium.pipeline.call import FALLBACKS, Call, Operation
@@ -22,7 +22,7 @@ from trivium.pipeline.settle import Run
 from trivium.policy.context import Context, context_of
 from trivium.policy.free import key_needed
 from trivium.policy.spending import scopes_of
-from trivium.routing.catalog import Target
+from trivium.routing.catalog import Target, not_found
 from trivium.routing.plan import Asked, Canary, Choice, Plan, plan
 from trivium.wire import body as json_body
 from trivium.wire.request import MOST_FALLBACKS, Request, check_name
@@ -47,7 +47,10 @@ async def legs_of(call: Call, request: Request, target: Target, run: Run, deps: 
     it may take none, and what a caller gets who names a fallback that is not there or not allowed."""
     fallbacks = _fallbacks(call, request)
     if target.routed is None and not fallbacks and not deps.detours and not target.provider.spare:
-        check_target(run.key, target, deps)
+        try:
+            check_target(run.key, target, deps)
+        except ModelNotFound:  # told as `named` does, which most calls need not pay for
+            raise not_found(request.model) from None
         return ()
     main = _main(call, request, target, run, deps)
     choices = [Leg(choice.target, run.own, choice.why) for choice in main.tried]

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import OrderedDict
+from collections.abc import Sequence
 from contextlib import suppress
 from itertools import islice
 
@@ -90,15 +91,16 @@ class OwnModels:
         door = door_of(vendor, "", Api.CHAT, own_url=sealed.shown.base_url is not None)
         where = {"base_url": sealed.shown.base_url, "region": sealed.shown.region}
         provider = with_key(provider_of(vendor, door), door, credential, **where)[-1]
-        asking = self._asking[key] = asyncio.create_task(self._learned(key, provider))
+        learning = self._learned(key, provider, credential.secrets())
+        asking = self._asking[key] = asyncio.create_task(learning)
         asking.add_done_callback(lambda _: self._asking.pop(key))
         return await asyncio.shield(asking)
 
-    async def _learned(self, key: _Key, provider: Provider) -> _Models:
+    async def _learned(self, key: _Key, provider: Provider, secrets: Sequence[bytes]) -> _Models:
         found = await self._asked(provider)
         fresh_ms = _FRESH_MS if found is not None else _AGAIN_MS
         old = self._told.pop(key, None)
-        models = _little_of(found) if found is not None else old.models if old is not None else ()
+        models = _little_of(found, secrets) if found is not None else old.models if old is not None else ()
         told = _Told(models, self._deps.clock.now_ms() + fresh_ms, _weight(models))
         self._told[key] = told
         self._weight += told.weight - (old.weight if old is not None else 0)
@@ -122,12 +124,19 @@ class OwnModels:
         return isinstance(target, Target) and is_open(caller, target, self._deps)
 
 
-def _little_of(models: _Models) -> _Models:
-    """Where there are too many words about models, none."""
-    kept = models[:MOST]
+def _little_of(models: _Models, secrets: Sequence[bytes]) -> _Models:
+    """Where there are too many words about models, none; and no model with the key in its name, which not all who see
+    the list have."""
+    kept = tuple(one for one in models[:MOST] if not _tells(one, secrets))
     if _weight(kept) <= _MOST_OF_LIST:
         return kept
     return tuple(msgspec.structs.replace(model, takes=(), gives=(), parameters=None) for model in kept)
+
+
+def _tells(model: ModelEntry, secrets: Sequence[bytes]) -> bool:
+    words = (model.id, model.display_name or "", *model.takes, *model.gives, *(model.parameters or ()))
+    told = "\n".join(words).encode()
+    return any(secret in told for secret in secrets)
 
 
 def _weight(models: _Models) -> int:
