@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import re
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -427,6 +428,22 @@ async def test_a_key_of_which_vercel_says_that_it_was_refused_is_told(status: in
         got, answer, _ = await ann.house.post("/v1/messages", named(MESSAGES, SONNET))
     assert (got, answer["error"]["code"]) == (status, "own_key_refused")
     assert answer["error"]["message"].startswith("[BYOK] Anthropic refused your key: no: ***")
+
+
+@pytest.mark.parametrize("model", [SONNET, "openai/gpt-5"])
+@pytest.mark.parametrize(("path", "body"), CALLS)
+async def test_a_key_that_its_vendor_spreads_over_a_stream_does_not_arrive(
+    path: str, body: dict[str, Any], model: str
+) -> None:
+    pieces = ["Wrong key: ", *(KEY[at : at + 5] for at in range(0, len(KEY), 5)), " is not", " good"]
+    async with people(Reply(text=pieces)) as ann:
+        for vendor in ("anthropic", "openai"):
+            await ann.bring(vendor)
+        status, answer, _ = await ann.house.post(path, {**named(body, model), "stream": True})
+    said = "".join(re.findall(r'"(?:content|text|delta)":\s*"([^"]*)"', answer))
+    assert status == 200
+    assert f"Wrong key: {KEY[:5]}{'*' * len(KEY[5:])} is not good" in said
+    assert KEY[8:] not in said
 
 
 async def test_that_vercel_has_too_much_to_do_passes_as_it_said_it() -> None:

@@ -130,7 +130,7 @@ class TestNothingStored:
             await up.people.organization("acme", policy=policy)
             key = await up.people.key(organization="acme", user="acme-member")
             for store, losses in ((None, []), (False, []), (True, ["store"])):
-                said = {} if store is None else {"store": store}
+                said: dict[str, Any] = {} if store is None else {"store": store}
                 told = await up.send("responses", key=key, **said)
                 assert (told.body["store"], told.losses) == (False, losses)
                 told = await up.send("chat", key=key, **said)

@@ -19,7 +19,11 @@ CLIENTS_OWN = [
     {"type": "custom", "name": "fusion", "model": "words"},
     {"name": "Task", "input_schema": {"properties": {"model": {}, "models": {}}}},
     {"type": "namespace", "name": "advisor", "tools": [{"type": "function", "name": "f", "parameters": {"model": 1}}]},
-    {"type": "namespace", "name": "k8s", "tools": [{"type": "function", "name": "namespace", "parameters": {"type": {}}}]},
+    {
+        "type": "namespace",
+        "name": "k8s",
+        "tools": [{"type": "function", "name": "namespace", "parameters": {"type": {}}}],
+    },
 ]
 HARMLESS = [
     {"type": "web_search_20250305", "name": "web_search", "max_uses": 3},

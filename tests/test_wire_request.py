@@ -209,7 +209,7 @@ class TestRender:
     @pytest.mark.parametrize("api", [Api.CHAT, Api.RESPONSES, Api.MESSAGES])
     def test_a_name_that_some_servers_take_for_another_is_refused(self, api: Api) -> None:
         """Those in Go overlook capitals, and of `model` and `Model` take the one that comes last."""
-        for name in ("Model", "MODEL", "Max_Tokens", "max_tokenS", "Tools", "toolſ", "N", "Temperature"):
+        for name in ("Model", "MODEL", "Max_Tokens", "max_tokenS", "Tools", "tool\u017f", "N", "Temperature"):
             with pytest.raises(FieldUnsupported) as raised:
                 check_stateless(ask(api, **{"max_tokens": 5, "temperature": 1, name: "dear/one"}))
             assert raised.value.param == name

@@ -93,9 +93,7 @@ class Explanation(msgspec.Struct, kw_only=True, omit_defaults=True):
     """What the caller would be refused with."""
 
 
-async def explain(
-    call: Call, caller: Caller | None, body: bytes, deps: Deps, *, bills: bool = True
-) -> Explanation:
+async def explain(call: Call, caller: Caller | None, body: bytes, deps: Deps, *, bills: bool = True) -> Explanation:
     """`body` is a request in the call's API; `bills`: who asks may see the balance. Raises nothing that the request
     itself would be refused with."""
     told = Explanation(api=call.api, caller=_who(caller))

@@ -1,14 +1,17 @@
 """An answer in which a secret does not appear, whatever its sender writes: asterisks stand in its place, as many.
 
-What is at the end of a chunk and could be the beginning of the secret waits for the next one.
+What is at the end of a chunk and could be the beginning of the secret waits for the next one. Of streams the texts of
+their events are looked at as one besides (`wire/spread.py`).
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
+from trivium.errors import UpstreamError
 from trivium.providers.credential import masked, spellings
 from trivium.upstream.client import Headers, UpstreamResponse
+from trivium.wire.spread import Spread
 
 
 class MaskedResponse:
@@ -19,12 +22,31 @@ class MaskedResponse:
         self._spellings = spellings(secrets)
         self._waiting = b""
         self.headers: Headers = [(name, masked(value, self._spellings)) for name, value in response.headers]
+        told = next((value for name, value in response.headers if name == b"content-type"), b"")
+        self._spread = Spread(self._spellings) if told.lower().startswith(b"text/event-stream") else None
+        self._broken: UpstreamError | None = None
 
     @property
     def status(self) -> int:
         return self._response.status
 
     async def read(self) -> bytes:
+        if self._spread is None:
+            return await self._read()
+        if self._broken is not None:
+            raise self._broken
+        try:
+            while chunk := await self._read():
+                if ready := self._spread.feed(chunk):
+                    return ready
+        except UpstreamError as error:
+            if not (rest := self._spread.rest()):
+                raise
+            self._broken = error
+            return rest
+        return self._spread.rest()
+
+    async def _read(self) -> bytes:
         while chunk := await self._response.read():
             text = masked(self._waiting + chunk, self._spellings)
             end = len(text) - self._begun(text)

@@ -2,7 +2,7 @@
 it costs, or who pays for it. What brings others in is left out, and told as lost.
 
 Members that name them, and tools and plugins that an upstream runs by calling a model: OpenRouter's ("Server tools" and
-"Plugins" at openrouter.ai/docs; `openrouter:image_generation` asks `openai/gpt-5-image` where it names none), Anthropic's
+"Plugins" at openrouter.ai/docs; its `image_generation` calls `openai/gpt-5-image` where it names none), Anthropic's
 advisor ("Advisor tool" at platform.claude.com/docs), OpenAI's `image_generation` where it names a model. Tools that the
 client itself runs are never touched.
 """

@@ -1,0 +1,125 @@
+"""A secret in a stream's text that its sender spreads over several events: asterisks stand in its place.
+
+The texts of successive events are read as one. Events go on at once unless that text ends in what begins a secret: then
+those with this end wait for the next one with text, or for the end of the stream. Of a secret no more has gone by then
+than what is too short to wait for. Bytes in, bytes out, as many as came in.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import deque
+from collections.abc import Sequence
+
+_ENDS = (b"\n\n", b"\n\r\n", b"\r\r")
+_END = re.compile(rb"\n\r?\n|\r\r")
+"""Of an event."""
+_TEXT = re.compile(
+    rb'"(?:content|text|delta|thinking|reasoning|reasoning_content|refusal|arguments|partial_json|message)"'
+    rb'\s*:\s*"((?:[^"\\]|\\.)*)"',
+    re.DOTALL,
+)
+"""What the three APIs call the next piece of what is said."""
+_BEGINNING = 8
+"""Characters. Keys begin with some that are no secret (`sk-`), and texts about keys are full of those."""
+_MOST = 256 * 1024
+"""Bytes that may wait: as many as of half an event in `relay.py`."""
+_MASK = ord("*")
+
+_Held = tuple[bytearray, list[int]]
+"""An event, and the places of its text."""
+
+
+class Spread:
+    """Feed chunks as they come, then take the `rest`."""
+
+    def __init__(self, secrets: Sequence[bytes]) -> None:
+        """Each as it may stand in JSON."""
+        self._secrets = [(secret, secret[: min(_BEGINNING, len(secret) // 2)]) for secret in secrets if len(secret) > 1]
+        self._kept = max(1, *(len(secret) - 1 for secret in secrets)) if secrets else 1
+        self._half = bytearray()
+        """An event that has not ended."""
+        self._looked = 0
+        """How much of it was searched for its end."""
+        self._held: deque[_Held] = deque()
+        self._size = 0
+        """Bytes in `_held`."""
+        self._text = b""
+        """The end of all text so far."""
+
+    def feed(self, chunk: bytes) -> bytes:
+        """What can go on now."""
+        self._half += chunk
+        end = self._end()
+        events = bytes(self._half[:end])
+        del self._half[:end]
+        self._looked = len(self._half)
+        out = self._gone(events) if end else b""
+        return out + self.rest() if self._size + self._looked > _MOST else out
+
+    def rest(self) -> bytes:
+        """All that waits."""
+        out = self._released(0) + self._half
+        self._half.clear()
+        self._looked = 0
+        return bytes(out)
+
+    def _end(self) -> int:
+        """Where the last event ends; 0: none does."""
+        first = max(0, self._looked - 3)
+        return max((at + len(end) for end in _ENDS if (at := self._half.rfind(end, first)) >= 0), default=0)
+
+    def _gone(self, events: bytes) -> bytes:
+        if not self._held:  # most streams never say anything that looks like a key
+            text = self._text + b"".join(_TEXT.findall(events))
+            if not any(beginning in text for _, beginning in self._secrets):
+                self._text = text[-self._kept :]
+                return events
+        out, done = bytearray(), 0
+        for found in _END.finditer(events):
+            out += self._taken(events[done : found.end()])
+            done = found.end()
+        return bytes(out) + (self._taken(events[done:]) if done < len(events) else b"")
+
+    def _taken(self, event: bytes) -> bytes:
+        places = [place for found in _TEXT.finditer(event) for place in range(*found.span(1))]
+        if not places and not self._held:
+            return event
+        self._held.append((bytearray(event), places))
+        self._size += len(event)
+        if not places:
+            return b""
+        self._text = self._text[-self._kept :] + bytes(event[place] for place in places)
+        for secret, _ in self._secrets:
+            while (at := self._text.find(secret)) >= 0:
+                self._mask(at, len(secret))
+        return self._released(self._begun())
+
+    def _mask(self, at: int, length: int) -> None:
+        """What stands there in the text, as far as it has not gone."""
+        texts = [(event, place) for event, places in self._held for place in places]
+        first = len(texts) - len(self._text) + at
+        for event, place in texts[max(0, first) : first + length]:
+            event[place] = _MASK
+        self._text = self._text[:at] + bytes([_MASK]) * length + self._text[at + length :]
+
+    def _begun(self) -> int:
+        """How many characters at the end of the text begin a secret; 0 for too few to wait for."""
+        text, longest = self._text, 0
+        for secret, beginning in self._secrets:
+            at = text.find(beginning, max(0, len(text) - len(secret) + 1))
+            while at >= 0 and not secret.startswith(text[at:]):
+                at = text.find(beginning, at + 1)
+            longest = max(longest, len(text) - at if at >= 0 else 0)
+        return longest
+
+    def _released(self, begun: int) -> bytes:
+        """The events that need not wait for the sake of so many characters at the end."""
+        waits = sum(len(places) for _, places in self._held)
+        out = bytearray()
+        while self._held and waits - len(self._held[0][1]) >= begun:
+            event, places = self._held.popleft()
+            waits -= len(places)
+            out += event
+        self._size -= len(out)
+        return bytes(out)
