@@ -212,6 +212,17 @@ async def test_a_forged_address_moves_no_limit_and_a_trusted_proxy_does() -> Non
 
 
 @in_every_api
+async def test_without_a_key_no_tool_is_run_that_the_house_would_pay_for(api: str) -> None:
+    search = {"type": "web_search_20250305", "name": "web_search"}
+    async with running(settings=PRICED + OPEN + GIFT) as house:
+        for key, told in ((None, "1; tools[0]"), ("", None)):
+            path, body = free(api)
+            status, _, headers = await house.post(path, {**body, "tools": [search]}, key=key)
+            assert (status, headers.get("x-trivium-loss")) == (200, told)
+            assert ("web_search" in str(house.upstream.requests[-1].json)) is (key is not None)
+
+
+@in_every_api
 async def test_a_model_whose_free_time_is_over_and_a_hidden_one_are_404(api: str) -> None:
     settings = f'[models."up/paid"]\n{PRICES}\n{OPEN}' + 'hidden = ["house/secret", "*hid:free"]\n' + GIFT
     settings += '[free.models."house/old"]\nroute = "up/m-1"\ndisabled = true\n'

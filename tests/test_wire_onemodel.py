@@ -12,7 +12,7 @@ from trivium.canon.api import Api
 from trivium.errors import FieldUnsupported, InvalidJson
 from trivium.wire.body import members
 from trivium.wire.losses import Losses
-from trivium.wire.onemodel import of_one_model
+from trivium.wire.onemodel import of_no_cost, of_one_model
 
 CLIENTS_OWN = [
     {"type": "function", "function": {"name": "Agent", "parameters": {"properties": {"model": {"type": "string"}}}}},
@@ -114,6 +114,26 @@ def test_the_id_of_a_plugin_is_not_hidden_either() -> None:
     losses = Losses()
     assert of_one_model(members(b'{"plugins":[{"id":"auto\\u002drouter"}]}'), losses) == {}
     assert [loss.field for loss in losses.told()] == ["plugins[0]"]
+
+
+def test_for_whom_nobody_pays_what_a_provider_runs_for_money_goes_too() -> None:
+    paid = [
+        {"type": "openrouter:web_search", "parameters": {"max_results": 50}},
+        {"type": "openrouter:datetime"},
+        {"type": "web_search_20250305", "name": "web_search"},
+        {"type": "code_interpreter", "container": {"type": "auto"}},
+        {"type": "image_generation"},
+        {"type": "namespace", "name": "n", "tools": [{"type": "file_search"}]},
+        {"type": "web_\\u0073earch"},
+    ]
+    free = [*CLIENTS_OWN, {"type": "function", "name": "web_search"}, {"type": "bash_20250124", "name": "bash"}]
+    losses = Losses()
+    asked = {"tools": [*paid, *free], "plugins": [{"id": "web"}], "web_search_options": {}, "x": 1}
+    left = of_no_cost(members(json.dumps(asked).replace("\\\\u", "\\u").encode()), losses)
+    assert json.loads(msgspec.json.encode(left)) == {"tools": free, "x": 1}
+    assert {loss.field for loss in losses.told()} == {"plugins", "web_search_options", "tools[0]"}
+    found = members(json.dumps({"tools": free, "x": 1}).encode())
+    assert of_no_cost(found, Losses()) is found
 
 
 def test_what_cannot_be_looked_through_is_refused() -> None:

@@ -30,7 +30,7 @@ from trivium.wire.destination import Destination
 from trivium.wire.dress import dressed, theirs
 from trivium.wire.envelope import origin_tag
 from trivium.wire.losses import Losses
-from trivium.wire.request import Request, render
+from trivium.wire.request import Request, render, without_costs
 from trivium.wire.translate import Translation
 
 _ANY_API = (b"accept", b"openai-beta")
@@ -97,6 +97,8 @@ def prepare(call: Call, request: Request, target: Target, way: Translation | Non
     if run.auto is not None and target.led:
         request = _dressed(request, run.auto, target, way)
     custom, losses = target.custom, Losses()
+    if run.key is None:
+        request = without_costs(request, losses)
     api = run.upstream_api = way.api if way else call.api
     asked = request if custom is None else adapted(request, custom, api, losses)
     rules = Rules(call, request, target, api, run, losses)

@@ -5,13 +5,15 @@ Members that name them, and tools and plugins that an upstream runs by calling a
 "Plugins" at openrouter.ai/docs; its `image_generation` calls `openai/gpt-5-image` where it names none), Anthropic's
 advisor ("Advisor tool" at platform.claude.com/docs), OpenAI's `image_generation` where it names a model. Tools that the
 client itself runs are never touched.
+
+For whom nobody pays (callers without a key), tools go as well that a provider runs and has paid beside the tokens: a
+search of the web costs the house money behind the most gratis of models.
 """
 
 from __future__ import annotations
 
-import contextlib
 import re
-from typing import Literal
+from collections.abc import Callable, Iterable
 
 import msgspec
 
@@ -38,11 +40,22 @@ _ESCAPE = b"\\"
 """In a type it may hide one of those, and no honest client writes any."""
 _NAMES_ONE = re.compile(rb'models?"\s*:|\\u00[4-7]', re.IGNORECASE)
 """A member that names some (`model`, `analysis_models`), or an escape that may spell one."""
+_PAID = re.compile(
+    rb'"(?:[a-z]+:.*|(?:web_search|web_fetch|x_search|file_search|code_execution|code_interpreter|image_generation)(?:_.*)?)"'
+)
+"""Tools that run at the provider's, with the dates of their versions, and all of a gateway's own."""
+_SWITCHES = frozenset(("web_search_options", "search_parameters", "plugins"))
+"""Members that switch one on, without a tool."""
 _OF_TOOLS = ("tool_choice", "parallel_tool_calls")
 """Nobody takes these where no tools are."""
 _MOST_ITEMS = 300_000
 _ALWAYS_READ = 1024 * 1024
 _WHY = "a request is answered by the model that it names, or not at all"
+_NOBODY_PAYS = "what the provider runs for money needs an API key"
+
+
+_Test = Callable[[bytes, msgspec.Raw], bool]
+"""Whether an item goes, by what it is and all of it."""
 
 
 class _Item(msgspec.Struct, gc=False):
@@ -52,13 +65,6 @@ class _Item(msgspec.Struct, gc=False):
     tools: msgspec.Raw = msgspec.Raw(b"null")
 
 
-class _Clients(msgspec.Struct, gc=False):
-    """A tool that the client runs; what is none is no value of this type."""
-
-    type: Literal["function", "custom", "namespace"] | None = None
-
-
-_clients = msgspec.json.Decoder(list[_Clients])
 _items = msgspec.json.Decoder(list[_Item | list[msgspec.Raw] | str | int | float | bool | None])
 _raw_items = msgspec.json.Decoder(list[msgspec.Raw])
 
@@ -66,16 +72,25 @@ _raw_items = msgspec.json.Decoder(list[msgspec.Raw])
 def of_one_model(found: Members, losses: Losses) -> Members:
     """The members without any that bring in another model; the same where there are none. Raises InvalidJson,
     FieldUnsupported."""
-    changed: dict[str, msgspec.Raw | None] = {
-        name: None for name in found if name in _MEMBERS or name.endswith(_ENDINGS)
-    }
+    names = [name for name in found if name in _MEMBERS or name.endswith(_ENDINGS)]
+    return _left(found, names, _asks_another, losses, _WHY)
+
+
+def of_no_cost(found: Members, losses: Losses) -> Members:
+    """The members without what a provider runs for money. Raises InvalidJson, FieldUnsupported."""
+    return _left(found, _SWITCHES & found.keys(), _is_paid, losses, _NOBODY_PAYS)
+
+
+def _left(found: Members, names: Iterable[str], test: _Test, losses: Losses, why: str) -> Members:
+    """The members without these, and without the items of lists that do not pass."""
+    changed: dict[str, msgspec.Raw | None] = dict.fromkeys(names)
     for name in changed:
-        losses.add(name, _WHY)
+        losses.add(name, why)
     for name, said_by in _LISTS.items():
-        raw = bytes(found.get(name, b""))
-        if raw.startswith(b"[") and (gone := _others(raw, name, said_by)):
+        raw = bytes(found.get(name, b"")) if name not in changed else b""
+        if raw.startswith(b"[") and (gone := _gone(raw, name, said_by, test)):
             for place in gone:
-                losses.add(f"{name}[{place}]", _WHY)
+                losses.add(f"{name}[{place}]", why)
             left = [item for place, item in enumerate(_raw_items.decode(raw)) if place not in gone]
             changed[name] = msgspec.Raw(msgspec.json.encode(left)) if left else None
             if name == "tools":
@@ -86,14 +101,10 @@ def of_one_model(found: Members, losses: Losses) -> Members:
     return {name: raw for name, raw in kept.items() if raw is not None}
 
 
-def _others(raw: bytes, name: str, said_by: str, *, inner: bool = False) -> dict[int, tuple[bytes, bytes]]:
-    """The places of the items that bring other models, with what each is, and its name. `inner`: in a namespace."""
+def _gone(raw: bytes, name: str, said_by: str, test: _Test, *, inner: bool = False) -> dict[int, tuple[bytes, bytes]]:
+    """The places of the items that go, with what each is, and its name. `inner`: in a namespace."""
     if len(raw) > _ALWAYS_READ and raw.count(b"{") > _MOST_ITEMS:
         raise FieldUnsupported(f"`{name}` has too many items to look through.", param=name)
-    if said_by == "type":
-        with contextlib.suppress(msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-            _clients.decode(raw)
-            return {}
     try:
         items = _items.decode(raw)
         kinds = [bytes(getattr(item, said_by, b"null")) for item in items]
@@ -105,17 +116,26 @@ def _others(raw: bytes, name: str, said_by: str, *, inner: bool = False) -> dict
     return {
         place: (kind, bytes(getattr(items[place], "name", b"null")))
         for place, kind in enumerate(kinds)
-        if _brings(kind, whole[place], bytes(getattr(items[place], "tools", b"")), inner=inner)
+        if kind not in _CLIENTS
+        and (
+            _holds_any(bytes(getattr(items[place], "tools", b"")), test, inner=inner)
+            if kind == _NAMESPACE
+            else _ESCAPE in kind or test(kind, whole[place])
+        )
     }
 
 
-def _brings(kind: bytes, whole: msgspec.Raw, tools: bytes, *, inner: bool) -> bool:
-    """Whether an item brings other models; `tools` are those in it."""
-    if kind == _NAMESPACE:
-        return inner or (tools.startswith(b"[") and bool(_others(tools, "tools", "type", inner=True)))
-    if kind in _CLIENTS:
-        return False
-    return _ESCAPE in kind or bool(_BY_NATURE.fullmatch(kind) or _NAMES_ONE.search(whole))
+def _holds_any(tools: bytes, test: _Test, *, inner: bool) -> bool:
+    """Whether there is anything in a namespace that goes."""
+    return inner or (tools.startswith(b"[") and bool(_gone(tools, "tools", "type", test, inner=True)))
+
+
+def _asks_another(kind: bytes, whole: msgspec.Raw) -> bool:
+    return bool(_BY_NATURE.fullmatch(kind) or _NAMES_ONE.search(whole))
+
+
+def _is_paid(kind: bytes, _: msgspec.Raw) -> bool:
+    return _PAID.fullmatch(kind) is not None
 
 
 def _choice_without(

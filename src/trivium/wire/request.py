@@ -16,7 +16,7 @@ from trivium.canon.api import KINDS, Api, Kind, Solo
 from trivium.errors import FieldInvalid, FieldUnsupported, InvalidJson, ModelMissing, Unavailable
 from trivium.wire import body as json_body
 from trivium.wire.losses import Loss, Losses
-from trivium.wire.onemodel import of_one_model
+from trivium.wire.onemodel import of_no_cost, of_one_model
 from trivium.wire.solo import check_fields
 from trivium.wire.unsealed import without_envelopes
 
@@ -91,6 +91,14 @@ def _limit(api: Kind, found: json_body.Members) -> int | None:
 def without_body(request: Request) -> Request:
     """What is still of use once the request is on its way: a long stream need not keep its question in memory."""
     return msgspec.structs.replace(request, body=b"", members={})
+
+
+def without_costs(request: Request, losses: Losses) -> Request:
+    """For whom nobody pays: without what a provider runs for money. Raises InvalidJson, FieldUnsupported."""
+    members = of_no_cost(request.members, losses)
+    if members is request.members:
+        return request
+    return msgspec.structs.replace(request, body=msgspec.json.encode(members), members=members)
 
 
 def check_stateless(request: Request) -> None:
