@@ -212,14 +212,22 @@ async def test_a_forged_address_moves_no_limit_and_a_trusted_proxy_does() -> Non
 
 
 @in_every_api
-async def test_without_a_key_no_tool_is_run_that_the_house_would_pay_for(api: str) -> None:
+async def test_no_tool_is_run_that_nobody_pays_for(api: str) -> None:
+    """A search of the web costs the house money behind a free model, too."""
     search = {"type": "web_search_20250305", "name": "web_search"}
-    async with running(settings=PRICED + OPEN + GIFT) as house:
-        for key, told in ((None, "1; tools[0]"), ("", None)):
-            path, body = free(api)
-            status, _, headers = await house.post(path, {**body, "tools": [search]}, key=key)
-            assert (status, headers.get("x-trivium-loss")) == (200, told)
-            assert ("web_search" in str(house.upstream.requests[-1].json)) is (key is not None)
+    settings = f'[models."up/paid:free"]\n{PRICES}\n{OPEN}{GIFT}'
+    provider = f'{ALL_APIS}\nmodels = ["m-1", "some:free", "paid:free"]'
+    async with running(settings=settings, provider=provider) as house:
+        path, body = free(api)
+        for model, key, runs in (
+            (body["model"], None, False),
+            (body["model"], "", True),  # what the house gives away it has decided to pay for
+            ("some:free", "", False),
+            ("paid:free", "", True),
+        ):
+            status, _, headers = await house.post(path, {**body, "model": model, "tools": [search]}, key=key)
+            assert (status, headers.get("x-trivium-loss")) == (200, None if runs else "1; tools[0]"), (model, key)
+            assert ("web_search" in str(house.upstream.requests[-1].json)) is runs
 
 
 @in_every_api

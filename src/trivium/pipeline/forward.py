@@ -97,7 +97,7 @@ def prepare(call: Call, request: Request, target: Target, way: Translation | Non
     if run.auto is not None and target.led:
         request = _dressed(request, run.auto, target, way)
     custom, losses = target.custom, Losses()
-    if run.key is None:
+    if _is_paid_by_nobody(call, target, run):
         request = without_costs(request, losses)
     api = run.upstream_api = way.api if way else call.api
     asked = request if custom is None else adapted(request, custom, api, losses)
@@ -124,6 +124,13 @@ def prepare(call: Call, request: Request, target: Target, way: Translation | Non
             param=lost[0].field,
         )
     return rendered.body
+
+
+def _is_paid_by_nobody(call: Call, target: Target, run: Run) -> bool:
+    """Who calls has no key, or a pattern has made it free, for which no house has decided to pay."""
+    if run.key is None or not target.free or target.house is not None:
+        return run.key is None
+    return target.given_away(run.deps.prices.quote(target.provider, target.model, None, call.time_ms))
 
 
 def _dressed(request: Request, auto: Resolution, target: Target, way: Translation | None) -> Request:

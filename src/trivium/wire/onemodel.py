@@ -6,8 +6,8 @@ Members that name them, and tools and plugins that an upstream runs by calling a
 advisor ("Advisor tool" at platform.claude.com/docs), OpenAI's `image_generation` where it names a model. Tools that the
 client itself runs are never touched.
 
-For whom nobody pays (callers without a key), tools go as well that a provider runs and has paid beside the tokens: a
-search of the web costs the house money behind the most gratis of models.
+Where nobody pays (callers without a key, models that a pattern has made free), tools go as well that a provider runs
+and has paid beside the tokens: a search of the web costs the house money behind a free model, too.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ _OF_TOOLS = ("tool_choice", "parallel_tool_calls")
 _MOST_ITEMS = 300_000
 _ALWAYS_READ = 1024 * 1024
 _WHY = "a request is answered by the model that it names, or not at all"
-_NOBODY_PAYS = "what the provider runs for money needs an API key"
+_NOBODY_PAYS = "nobody would pay for what the provider runs"
 
 
 _Test = Callable[[bytes, msgspec.Raw], bool]
