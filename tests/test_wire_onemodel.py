@@ -85,6 +85,23 @@ def test_members_that_name_others_go(name: str) -> None:
     assert done(**{name: "dear", "x": 1}) == ({"x": 1}, [name])
 
 
+@pytest.mark.parametrize("kind", ["additional_tools", "tool_search_output"])
+def test_a_tool_that_an_item_of_the_conversation_brings_along_goes_too(kind: str) -> None:
+    said = {"role": "user", "content": 'their "tools" are {"type": "openrouter:fusion"}'}
+    listed = {"type": "mcp_list_tools", "tools": [{"name": "f", "input_schema": {"properties": {"model": {}}}}]}
+    item = {"type": kind, "role": "developer", "tools": [*CLIENTS_OWN, OTHERS[5], *HARMLESS, OTHERS[0]], "id": "x"}
+    left, lost = done(input=[said, item, listed, item])
+    without = {**item, "tools": CLIENTS_OWN + HARMLESS}
+    assert left == {"input": [said, without, listed, without]}
+    assert lost == [f"input[1].tools[{len(CLIENTS_OWN)}]"]
+    hidden = b'{"input":[{"type":"%b","\\u0074ools":[{"type":"openrouter:fusion"}]}]}' % kind.encode()
+    assert b"fusion" not in bytes(of_one_model(members(hidden), Losses())["input"])
+    found = members(json.dumps({"input": [said, listed, {**item, "tools": CLIENTS_OWN}], "x": 1}).encode())
+    assert of_one_model(found, Losses()) is found
+    for texts in (["tools", "b"], [[1, 2], [3]], "tools"):
+        assert done(input=texts) == ({"input": texts}, [])
+
+
 def test_a_choice_of_what_is_gone_goes_too() -> None:
     fusion, advisor = OTHERS[0], OTHERS[4]
     assert done(tools=[fusion], tool_choice="required", parallel_tool_calls=True) == (

@@ -14,11 +14,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable
+from typing import TypeVar
 
 import msgspec
 
 from trivium.errors import FieldUnsupported, InvalidJson
-from trivium.wire.body import Members
+from trivium.wire.body import Members, members
 from trivium.wire.losses import Losses
 
 _MEMBERS = frozenset(("models", "fallbacks", "route", "compound_custom"))
@@ -46,6 +47,12 @@ _PAID = re.compile(
 """Tools that run at the provider's, with the dates of their versions, and all of a gateway's own."""
 _SWITCHES = frozenset(("web_search_options", "search_parameters", "plugins"))
 """Members that switch one on, without a tool."""
+_CONVERSATION = "input"
+"""Where Responses has items that bring tools along (openai-python: `AdditionalTools`, `tool_search_output`)."""
+_HOLDS_TOOLS = re.compile(rb'"tools"')
+_MAY_SPELL_IT = re.compile(rb"\\u00[4-7]")
+"""An escape of a letter. Where neither is, the items need not be decoded."""
+_LOOKED_AT = frozenset((*_MEMBERS, *_LISTS, _CONVERSATION))
 _OF_TOOLS = ("tool_choice", "parallel_tool_calls")
 """Nobody takes these where no tools are."""
 _MOST_ITEMS = 300_000
@@ -54,6 +61,7 @@ _WHY = "a request is answered by the model that it names, or not at all"
 _NOBODY_PAYS = "nobody would pay for what the provider runs"
 
 
+_T = TypeVar("_T")
 _Test = Callable[[bytes, msgspec.Raw], bool]
 """Whether an item goes, by what it is and all of it."""
 
@@ -72,6 +80,8 @@ _raw_items = msgspec.json.Decoder(list[msgspec.Raw])
 def of_one_model(found: Members, losses: Losses) -> Members:
     """The members without any that bring in another model; the same where there are none. Raises InvalidJson,
     FieldUnsupported."""
+    if found.keys().isdisjoint(_LOOKED_AT) and _ENDINGS[0] not in ",".join(found):
+        return found
     names = [name for name in found if name in _MEMBERS or name.endswith(_ENDINGS)]
     return _left(found, names, _asks_another, losses, _WHY)
 
@@ -95,24 +105,48 @@ def _left(found: Members, names: Iterable[str], test: _Test, losses: Losses, why
             changed[name] = msgspec.Raw(msgspec.json.encode(left)) if left else None
             if name == "tools":
                 changed |= _choice_without(found, gone, losses, any_left=bool(left))
+    if (items := found.get(_CONVERSATION)) and (kept_items := _items_without(items, test, losses, why)) is not None:
+        changed[_CONVERSATION] = kept_items
     if not changed:
         return found
     kept = {name: changed.get(name, raw) for name, raw in found.items()}
     return {name: raw for name, raw in kept.items() if raw is not None}
 
 
-def _gone(raw: bytes, name: str, said_by: str, test: _Test, *, inner: bool = False) -> dict[int, tuple[bytes, bytes]]:
-    """The places of the items that go, with what each is, and its name. `inner`: in a namespace."""
+def _items_without(said: msgspec.Raw, test: _Test, losses: Losses, why: str) -> msgspec.Raw | None:
+    """The conversation without such tools in its items; None: it has none."""
+    if not (_HOLDS_TOOLS.search(said) or _MAY_SPELL_IT.search(said)) or not (raw := bytes(said)).startswith(b"["):
+        return None
+    changed: dict[int, msgspec.Raw] = {}
+    whole = _decoded(_raw_items, raw, _CONVERSATION)
+    for place, item in enumerate(_decoded(_items, raw, _CONVERSATION)):
+        tools, at = bytes(getattr(item, "tools", b"")), f"{_CONVERSATION}[{place}].tools"
+        if tools.startswith(b"[") and (gone := _gone(tools, at, "type", test)):
+            for inner in gone:
+                losses.add(f"{at}[{inner}]", why)
+            left = [tool for inner, tool in enumerate(_raw_items.decode(tools)) if inner not in gone]
+            changed[place] = msgspec.Raw(msgspec.json.encode({**members(bytes(whole[place])), "tools": left}))
+    if not changed:
+        return None
+    return msgspec.Raw(msgspec.json.encode([changed.get(place, item) for place, item in enumerate(whole)]))
+
+
+def _decoded(decoder: msgspec.json.Decoder[list[_T]], raw: bytes, name: str) -> list[_T]:
     if len(raw) > _ALWAYS_READ and raw.count(b"{") > _MOST_ITEMS:
         raise FieldUnsupported(f"`{name}` has too many items to look through.", param=name)
     try:
-        items = _items.decode(raw)
-        kinds = [bytes(getattr(item, said_by, b"null")) for item in items]
-        if all(kind in _CLIENTS for kind in kinds):
-            return {}
-        whole = _raw_items.decode(raw)
+        return decoder.decode(raw)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise InvalidJson(f"The field `{name}` is not valid JSON: {error}.", param=name) from None
+
+
+def _gone(raw: bytes, name: str, said_by: str, test: _Test, *, inner: bool = False) -> dict[int, tuple[bytes, bytes]]:
+    """The places of the items that go, with what each is, and its name. `inner`: in a namespace."""
+    items = _decoded(_items, raw, name)
+    kinds = [bytes(getattr(item, said_by, b"null")) for item in items]
+    if all(kind in _CLIENTS for kind in kinds):
+        return {}
+    whole = _decoded(_raw_items, raw, name)
     return {
         place: (kind, bytes(getattr(items[place], "name", b"null")))
         for place, kind in enumerate(kinds)

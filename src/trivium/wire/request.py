@@ -132,8 +132,7 @@ def check_name(model: str, param: str) -> None:
 def _check_spelling(request: Request) -> None:
     """Servers in Go take `Model` for `model` (its `encoding/json`), and of both the one that comes last: what was
     checked must be what they read. Raises FieldUnsupported."""
-    names = "".join(request.members)
-    if names.islower() and names.isascii():
+    if (names := "".join(request.members)).islower() and names.isascii():
         return
     for name in request.members:
         plain = name.casefold()
