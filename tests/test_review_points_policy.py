@@ -61,7 +61,11 @@ async def test_review_point_15_models_in_a_body_reach_nothing_beside_the_allow_l
         {"plugins": [{"id": "fusion", "analysis_models": ["dear"], "model": "dear"}]},
         {"Model": "dear"},
         {"safety_model": "dear"},
-        *([{"input": [{"type": "additional_tools", "tools": [{"type": "x:y", "model": "dear"}]}]}] if api == "responses" else []),
+        *(
+            [{"input": [{"type": "additional_tools", "tools": [{"type": "x:y", "model": "dear"}]}]}]
+            if api == "responses"
+            else []
+        ),
     ]
     async with shop(Reply(body=whole(api, "Hi", None))) as house:
         people = People(house)

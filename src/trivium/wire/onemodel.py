@@ -12,9 +12,10 @@ and has paid beside the tokens: a search of the web costs the house money behind
 
 from __future__ import annotations
 
+import contextlib
 import re
 from collections.abc import Callable, Iterable
-from typing import TypeVar
+from typing import Literal, TypeVar
 
 import msgspec
 
@@ -73,6 +74,13 @@ class _Item(msgspec.Struct, gc=False):
     tools: msgspec.Raw = msgspec.Raw(b"null")
 
 
+class _Clients(msgspec.Struct, gc=False):
+    """A tool that the client runs; what is none is no value of this type."""
+
+    type: Literal["function", "custom"] | None = None
+
+
+_clients = msgspec.json.Decoder(list[_Clients])
 _items = msgspec.json.Decoder(list[_Item | list[msgspec.Raw] | str | int | float | bool | None])
 _raw_items = msgspec.json.Decoder(list[msgspec.Raw])
 
@@ -132,16 +140,25 @@ def _items_without(said: msgspec.Raw, test: _Test, losses: Losses, why: str) -> 
 
 
 def _decoded(decoder: msgspec.json.Decoder[list[_T]], raw: bytes, name: str) -> list[_T]:
-    if len(raw) > _ALWAYS_READ and raw.count(b"{") > _MOST_ITEMS:
-        raise FieldUnsupported(f"`{name}` has too many items to look through.", param=name)
+    _check_crowd(raw, name)
     try:
         return decoder.decode(raw)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise InvalidJson(f"The field `{name}` is not valid JSON: {error}.", param=name) from None
 
 
+def _check_crowd(raw: bytes, name: str) -> None:
+    if len(raw) > _ALWAYS_READ and raw.count(b"{") > _MOST_ITEMS:
+        raise FieldUnsupported(f"`{name}` has too many items to look through.", param=name)
+
+
 def _gone(raw: bytes, name: str, said_by: str, test: _Test, *, inner: bool = False) -> dict[int, tuple[bytes, bytes]]:
     """The places of the items that go, with what each is, and its name. `inner`: in a namespace."""
+    if said_by == "type":
+        _check_crowd(raw, name)
+        with contextlib.suppress(msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+            _clients.decode(raw)
+            return {}
     items = _decoded(_items, raw, name)
     kinds = [bytes(getattr(item, said_by, b"null")) for item in items]
     if all(kind in _CLIENTS for kind in kinds):
