@@ -62,7 +62,7 @@ async def begin(  # noqa: PLR0917
         time_ms=call.time_ms,
         api=call.api,
         key_id=run.key_id,
-        account_id=run.account_id if house_pays else None,
+        account_id=run.account_id if house_pays or run.payer is Payer.FEE else None,
         organization_id=run.key.organization.id if run.key and run.key.organization else None,
         scopes=scopes,
         payer=run.payer,
@@ -91,7 +91,9 @@ async def bill_of(call: Call, target: Target, run: Run, deps: Deps) -> Bill:
     if quote is not None:
         deps.ledger.priced(quote)
     promoted = deps.promotions.apply(target.route, account=whose, key=run.key_id, time_ms=call.time_ms)
-    payer = payer_of(quote, byok=target.provider.byok, promoted=promoted, free=target.given_away(quote))
+    provider = target.provider
+    given_away = target.given_away(quote)
+    payer = payer_of(quote, byok=provider.byok, fee=provider.charges_fee, promoted=promoted, free=given_away)
     if quote is None and payer is Payer.HOUSE:
         await _check_unpriced(target, run, deps)
     return Bill(target, quote, payer)
