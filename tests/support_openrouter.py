@@ -112,7 +112,7 @@ class OpenRouterDouble:
             told = {"id": "gen-1", "type": "message", "role": "assistant", "model": body["model"], "content": content}
             return web.json_response({**told, "stop_reason": "end_turn", "stop_sequence": None, "usage": usage})
         usage = {"input_tokens": 7, "output_tokens": 5, "total_tokens": 12, **cost}
-        item = {"type": "message", "id": "msg_1", "role": "assistant", "status": "completed"}
+        item: dict[str, Any] = {"type": "message", "id": "msg_1", "role": "assistant", "status": "completed"}
         item["content"] = [{"type": "output_text", "text": "hello", "annotations": []}]
         told = {"id": "gen-1", "object": "response", "model": body["model"], "status": "completed", "output": [item]}
         return web.json_response({**told, "created_at": 1, "usage": usage})

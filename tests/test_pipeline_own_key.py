@@ -44,7 +44,7 @@ async def test_the_books_are_right_and_the_receipt_tells_the_fee() -> None:
         record = (await ann.house.records())[0]
         audit = await ann.perform("ledger.verify", {})
         told = await ann.perform("receipt", {"request": record["id"]})
-    assert audit["findings"] == []
+    assert audit["findings"] == 0
     assert [(row["what"], row["usd"]) for row in told] == [("reported by the provider", "0.0001"), ("total", "0.0001")]
 
 
@@ -53,6 +53,7 @@ async def test_a_fee_that_the_answer_does_not_tell_is_looked_up_with_the_same_ap
         await bring(ann)
         there.untold = True
         assert (await ann.house.post("/v1/chat/completions", named(CHAT, SONNET)))[0] == 200
+        await ann.house.gateway.deps.lookups.close(5)
         record = await ann.house.record()
     assert there.asked[-1] == f"GET /generation {there.calls[0][0]}"
     assert (record["cost_nano"], record["is_byok"], record["flags"]) == (FEE_NANO, True, "")
