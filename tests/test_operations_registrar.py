@@ -15,6 +15,7 @@ from support_openrouter import MANAGEMENT, WORKSPACE, OpenRouterDouble, openrout
 from test_pipeline_own import CREDITS, KEY, OTHER, People, people
 from trivium import config
 from trivium.errors import Conflict, OperationError, SecretUnreadable
+from trivium.mock import Reply
 from trivium.providers.openrouter import KeptCredential
 from trivium.server.parts import check_whole
 from trivium.settings import Settings
@@ -34,9 +35,9 @@ base_url = "URL"
 
 
 @contextlib.asynccontextmanager
-async def at_openrouter() -> AsyncIterator[tuple[People, OpenRouterDouble]]:
-    """Ann, in a house that calls Anthropic and OpenAI through OpenRouter."""
-    async with openrouter() as there, people(settings=VIA.replace("URL", there.url)) as ann:
+async def at_openrouter(*rules: Reply) -> AsyncIterator[tuple[People, OpenRouterDouble]]:
+    """Ann, in a house that calls Anthropic and OpenAI through OpenRouter. `rules` are those of its other provider."""
+    async with openrouter() as there, people(*rules, settings=VIA.replace("URL", there.url)) as ann:
         yield ann, there
 
 

@@ -11,6 +11,7 @@ from support_openrouter import FEE, VENDORS_BILL, OpenRouterDouble
 from test_operations_registrar import at_openrouter, bring
 from test_pipeline_handle import message_of
 from test_pipeline_own import KEY, OTHER, SONNET, People, named
+from trivium.mock import Reply
 
 FEE_NANO, BILL_NANO = round(FEE * 10**9), round(VENDORS_BILL * 10**9)
 
@@ -57,6 +58,18 @@ async def test_a_fee_that_the_answer_does_not_tell_is_looked_up_with_the_same_ap
         record = await ann.house.record()
     assert there.asked[-1] == f"GET /generation {there.calls[0][0]}"
     assert (record["cost_nano"], record["is_byok"], record["flags"]) == (FEE_NANO, True, "")
+
+
+async def test_a_call_that_goes_on_to_an_own_key_is_charged_its_fee_too() -> None:
+    """Its start said that nobody's account pays."""
+    async with at_openrouter(Reply(status=500)) as (ann, there):
+        await bring(ann)
+        status, _, _ = await ann.house.post("/v1/messages", MESSAGES, headers={"x-trivium-fallbacks": SONNET})
+        record = await ann.house.record()
+        audit = await ann.perform("ledger.verify", {})
+        left = await balance(ann, "ann")
+    assert (status, len(there.calls)) == (200, 1)
+    assert (record["payer"], record["cost_nano"], left, audit["findings"]) == ("byok_fee", FEE_NANO, -FEE_NANO, 0)
 
 
 async def test_each_owner_pays_with_its_own_key_alone() -> None:

@@ -148,6 +148,7 @@ class Registrar:
             await self.forget(fresh)  # the key was changed or removed meanwhile
             return key
         await self.forget(key)
+        _LOG.info("the key %s of %s was registered at OpenRouter anew", row.shown.id, row.shown.owner)
         return fresh
 
     def _stands(self, vendor: str, registration: Registration | None, there: There) -> bool:

@@ -66,7 +66,7 @@ def registered(provider: Provider, registration: Registration) -> Provider:
     """The house's provider, called with the API key that stands for somebody's own key."""
     others = tuple(pair for pair in provider.headers if pair[0].decode().lower() != _AUTHORIZATION)
     headers = (sent_as("bearer", registration.api_key.encode()), *others)
-    return msgspec.structs.replace(provider, headers=headers, spare=(), key_number=0)
+    return msgspec.structs.replace(provider, headers=headers, spare=(), elsewhere=(), key_number=0)
 
 
 def only(vendor: str, said: Mapping[str, Any]) -> dict[str, Any]:

@@ -74,9 +74,9 @@ class Registered(msgspec.Struct, frozen=True):
 
     def is_for(self, hash: str, provider: str) -> bool:
         """Whether it pays for this API key alone, all that this asks of the provider, and nothing else ever does."""
-        kept_to = (self.provider, self.allowed_api_key_hashes, self.allowed_models, self.allowed_user_ids)
         only = self.is_byok_only and not self.is_fallback and not self.disabled
-        return only and kept_to == (provider, (hash,), None, None)
+        always = not self.allowed_models and not self.allowed_user_ids
+        return only and always and (self.provider, self.allowed_api_key_hashes) == (provider, (hash,))
 
 
 class There(msgspec.Struct, frozen=True):
