@@ -122,8 +122,10 @@ async def test_bedrock_counts_in_words_of_its_own() -> None:
 @pytest.mark.parametrize("status", [400, 403, 404])
 async def test_a_model_or_caller_that_bedrock_does_not_count_for_gets_an_estimate(status: int) -> None:
     """`The provided model doesn't support counting tokens`, or a role without `bedrock:CountTokens`."""
-    async with running(Reply(status=status, body={"message": "no"}), provider=BEDROCK) as house:
+    refused = Rule(Reply(status=status, body={"message": "no"}), Match(path="*/count-tokens"))
+    async with running(refused, provider=BEDROCK) as house:
         assert await marks(house) == ESTIMATED
+        assert (await house.records())[0]["upstream_status"] == status
         assert await house.gateway.operations.perform("alerts.show", {}) == []
 
 
