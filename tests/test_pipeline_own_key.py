@@ -85,8 +85,10 @@ async def test_each_owner_pays_with_its_own_key_alone() -> None:
     assert (status, answer["error"]["code"]) == (401, "own_key_refused")
 
 
-@pytest.mark.parametrize("status", [401, 402, 403, 429])
-@pytest.mark.parametrize(("path", "body"), CALLS)
+@pytest.mark.parametrize(
+    ("path", "body", "status"),
+    [*((*call, 401) for call in CALLS), *(("/v1/messages", MESSAGES, status) for status in (402, 403, 429))],
+)
 async def test_a_bad_key_is_told_with_the_vendors_words_and_nobody_else_pays(
     path: str, body: dict[str, Any], status: int
 ) -> None:
