@@ -130,20 +130,17 @@ class Gateway:
             clock,
             note_uses=self.store.note_uses,
         )
-        self.registrar = Registrar(
-            self.store.secrets,
-            client,
-            clock,
-            lambda: self.settings,
-            lambda: self.providers,
-            env,
-            self.store.seal_key,
-        )
+        self.registrar = self._registrar(client)
         self.operations = Operations(self.store, self._tables(clock, client), self._keep_counted)
         self.admin = Face(self.operations, self.store, __version__) if settings.admin.enabled else None
         hide(settings, env, self.providers)
         self.telemetry = Telemetry(settings, env, self.now, self.store.ledger, self.admin)
         self.change(ended=self.telemetry.ended, propagation=self.telemetry.propagation)
+
+    def _registrar(self, client: UpstreamClient) -> Registrar:
+        store, env = self.store, self._env
+        settings, providers = (lambda: self.settings), (lambda: self.providers)
+        return Registrar(store.secrets, client, self._clock, settings, providers, env, store.seal_key)
 
     def _keep_counted(self) -> None:
         self.deps.keep_counted()
