@@ -8,6 +8,8 @@ from pathlib import Path
 import pytest
 
 from support_cli import CommandLine, beside_a_gateway
+from support_openrouter import openrouter
+from test_operations_registrar import VIA
 from trivium.store.users import User
 
 KEY = "sk-canary-0123456789"
@@ -92,3 +94,22 @@ async def test_a_running_gateway_hears_of_it_at_once(trivium: CommandLine) -> No
         assert (await asyncio.to_thread(trivium, "secrets", "rotate", "--new")).exit_code == 0
         (sealed,) = await gateway.deps.own.keys("user:ann", "openai")
         assert KEY.encode() in gateway.deps.own.plain(sealed)
+
+
+async def test_without_a_gateway_a_key_is_registered_at_openrouter_too(trivium: CommandLine, tmp_path: Path) -> None:
+    async with openrouter() as there:
+        text = VIA.replace("URL", there.url) + "[local]\nenabled = false\n[auto]\nenabled = false\n"
+        (tmp_path / "trivium.toml").write_text(text)
+        add = ("byok", "add", "--user", "ann", "--vendor", "anthropic", "--name")
+        added = await asyncio.to_thread(trivium, *add, "one", given=KEY.encode())
+        assert added.stdout.endswith("(ann's one for anthropic, ...6789) is kept.\n")
+        there.failing["POST /byok"] = 400
+        refused = await asyncio.to_thread(trivium, *add, "two", given=KEY.encode())
+        assert (refused.exit_code, refused.stderr.startswith("trivium: OpenRouter refused (status 400): no: ")) == (
+            1,
+            True,
+        )
+        assert KEY not in refused.output
+        assert there.keys_of("anthropic") == [KEY]
+        await asyncio.to_thread(trivium, "byok", "remove", "--user", "ann", "one")
+    assert (there.api_keys, there.byok) == ({}, {})

@@ -107,6 +107,28 @@ async def test_openrouter_is_not_asked_for_it_cannot_count() -> None:
         assert house.upstream.requests == []
 
 
+BEDROCK = 'type = "bedrock"\nkey = "sk-bedrock"\nmodels = ["m"]'
+
+
+async def test_bedrock_counts_in_words_of_its_own() -> None:
+    counted = Rule(Reply(body={"inputTokens": 1234}), Match(path="/v1/model/m/count-tokens"))
+    async with running(counted, provider=BEDROCK) as house:
+        for path, body in ((MESSAGES_PATH, {"messages": QUESTION}), (RESPONSES_PATH, {"input": QUESTION})):
+            status, said, _ = await house.post(path, {"model": "m", **body})
+            assert (status, said["input_tokens"], "estimated" in said) == (200, 1234, False)
+        assert await marks(house) == NATIVE
+
+
+@pytest.mark.parametrize("status", [400, 403, 404])
+async def test_a_model_or_caller_that_bedrock_does_not_count_for_gets_an_estimate(status: int) -> None:
+    """`The provided model doesn't support counting tokens`, or a role without `bedrock:CountTokens`."""
+    refused = Rule(Reply(status=status, body={"message": "no"}), Match(path="*/count-tokens"))
+    async with running(refused, provider=BEDROCK) as house:
+        assert await marks(house) == ESTIMATED
+        assert (await house.records())[0]["upstream_status"] == status
+        assert await house.gateway.operations.perform("alerts.show", {}) == []
+
+
 async def test_other_failures_of_counting_are_failures_in_the_clients_words() -> None:
     slow = Rule(
         Reply(status=429, headers={"retry-after": "7"}, error=Error(message="Slow down.")), Match(path="*_tokens")

@@ -125,6 +125,15 @@ class TestPayers:
         theirs, ours = charge(usage, delivered(), PLAIN, payer), house(usage)
         assert (theirs.nano, theirs.market_nano, theirs.source) == (0, ours.market_nano, ours.source)
 
+    def test_a_gateways_fee_for_an_own_key_is_charged_and_nothing_else(self) -> None:
+        def owner(usage: Usage) -> Charge:
+            return charge(usage, delivered(), PLAIN, Payer.FEE, tells_byok=True)
+
+        assert summed(owner(told("0.0001", market="0.0021", byok=True))) == (100_000, 2_100_000, "reported", "")
+        assert owner(TOKENS).nano == 0  # what the call is worth is no fee
+        assert owner(told(market="0.0021", byok=True)).nano == 0
+        assert owner(told("0.0021", byok=False)).nano == 0  # no fee, but the house's own money
+
     @pytest.mark.parametrize("ppm", [100_000, -1_000_000])
     def test_a_markup_is_on_the_charge_and_not_on_the_market_cost(self, ppm: int) -> None:
         marked = quote(PLAIN.price, ppm)
@@ -208,7 +217,8 @@ def test_a_charge_is_never_negative_and_only_the_house_pays(
     found = charge(usage, delivery, of, payer)
     assert found.nano >= 0
     assert found.market_nano is None or found.market_nano >= 0
-    assert payer is Payer.HOUSE or found.nano == 0
+    told_fee = payer is Payer.FEE and usage is not None and usage.is_byok
+    assert payer is Payer.HOUSE or told_fee or found.nano == 0
     assert found == charge(usage, delivery, of, payer)
 
 

@@ -152,7 +152,8 @@ async def test_a_gateway_with_another_key_of_the_name_starts_keeps_nothing_and_s
         ('nobody = "direct"', "no such vendor; expected one of anthropic"),
         ('openrouter = "vercel"', "Vercel takes no keys for this vendor"),
         ('anthropic = "vercel"', "needs a provider of the type `vercel`"),
-        ('anthropic = "openrouter"', "expected one of direct, vercel"),
+        ('anthropic = "openrouter"', "needs a provider of the type `openrouter`"),
+        ('anthropic = "other"', "expected one of direct, vercel, openrouter"),
     ],
 )
 def test_a_way_that_there_is_not_stops_the_start(tmp_path: Path, via: str, said: str) -> None:

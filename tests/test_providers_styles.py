@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 from typing import Any
 
@@ -40,6 +41,40 @@ def test_bedrock_reads_betas_in_the_body() -> None:
     assert sent.headers == [(b"accept", b"*/*")]
     own = styled("bedrock", {"model": "m", "anthropic_beta": ["mine"]}, betas)
     assert json.loads(own.body)["anthropic_beta"] == ["mine"]
+
+
+@pytest.mark.parametrize(
+    "model",
+    [
+        "anthropic.claude-haiku-4-5-20251001-v1:0",
+        "us.anthropic.claude-haiku-4-5-20251001-v1:0",
+        "us-gov.anthropic.claude-haiku-4-5-20251001-v1:0",
+        "arn:aws:bedrock:eu-west-1:123:inference-profile/eu.anthropic.claude-haiku-4-5-20251001-v1:0",
+    ],
+)
+def test_bedrock_counts_what_invoke_model_would_be_sent_for_the_model_itself(model: str) -> None:
+    body = {"model": model, "messages": [], "stream": True}
+    sent = styled("bedrock", body, (b"anthropic-beta", b"a"), counts=True)
+    assert sent.path == "/model/anthropic.claude-haiku-4-5-20251001-v1%3A0/count-tokens"
+    assert sent.headers == []
+    told = json.loads(base64.b64decode(json.loads(sent.body)["input"]["invokeModel"]["body"]))
+    version = {"anthropic_version": "bedrock-2023-05-31", "anthropic_beta": ["a"]}
+    assert told == {"messages": [], "max_tokens": 1, **version}
+
+
+@pytest.mark.parametrize(
+    ("thinking", "most"),
+    [
+        ({"type": "enabled", "budget_tokens": 2048}, 2049),
+        ({"type": "adaptive"}, 1),
+        (7, 1),
+        ({"budget_tokens": "x"}, 1),
+    ],
+)
+def test_bedrock_has_to_leave_room_for_thinking_when_it_counts(thinking: Any, most: int) -> None:
+    sent = styled("bedrock", {"model": "m", "messages": [], "thinking": thinking}, counts=True)
+    told = json.loads(base64.b64decode(json.loads(sent.body)["input"]["invokeModel"]["body"]))
+    assert (told["max_tokens"], told["thinking"]) == (most, thinking)
 
 
 def test_what_is_not_about_the_frame_stays_byte_for_byte() -> None:

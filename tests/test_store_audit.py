@@ -251,6 +251,7 @@ DAMAGE = [
     ("starts", "DELETE FROM starts WHERE id = 'req_7'", "records req_7", "a start", None),
     ("starts", "UPDATE records SET hold_nano = 9 WHERE id = 'req_1'", "records req_1", "a start", None),
     ("payers", "UPDATE records SET payer = 'promotion' WHERE id = 'req_3'", "records req_3", 0, 600_000_000),
+    ("payers", "UPDATE records SET payer = 'byok_fee' WHERE id = 'req_3'", "records req_3", 0, 600_000_000),
     ("payers", "UPDATE records SET payer = 'eve' WHERE id = 'req_6'", "records req_6", None, "eve"),
     ("payers", "UPDATE records SET cost_source = NULL WHERE id = 'req_3'", "records req_3", None, None),
     # budgets

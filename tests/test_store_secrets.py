@@ -335,3 +335,20 @@ async def test_status_counts_every_secret_that_cannot_be_opened(store: Store, se
     (one,) = await status(secrets)
     assert (one.secrets, one.unreadable) == (5, 2)
     assert "or is damaged" in (one.problem or "")
+
+
+async def test_a_secret_is_sealed_anew_only_where_nobody_has_changed_it_meanwhile(secrets: Secrets) -> None:
+    one, two = await add(secrets), await add(secrets, "second", owner="user:bob")
+    await add(secrets, "off", enabled=False)
+    await add(secrets, "other", "google")
+    first, second = await secrets.every(["openai", "xai"])
+    assert [first.shown.id, second.shown.id] == [one, two]
+    assert await secrets.reseal(first, b"fresh")
+    assert await plain(secrets) == [b"fresh"]
+    assert not await secrets.reseal(first, b"stale")  # it is not what it was
+    await secrets.set("user:bob", two, None, "operator", enabled=False)
+    assert not await secrets.reseal(second, b"late")
+    await secrets.remove(ANN, one, "operator")
+    assert await secrets.opened("user:bob", two) == b"secret second"
+    with pytest.raises(NotFound):
+        await secrets.opened(ANN, two)

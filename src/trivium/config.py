@@ -150,6 +150,17 @@ def token_key(settings: Settings, env: Mapping[str, str]) -> bytes | None:
     return key
 
 
+def management_key(settings: Settings, env: Mapping[str, str]) -> bytes | None:
+    """OpenRouter's, with which callers' keys are registered there; None: none are. Raises ConfigError."""
+    if settings.byok.openrouter is None:
+        return None
+    path = ("byok", "openrouter", "management_key")
+    key = secret(settings.byok.openrouter.management_key, env, settings.source, path)
+    if not (key.isascii() and key.isprintable()) or " " in key:
+        raise wrong_setting(settings.source, path, "expected printable characters of ASCII without blanks")
+    return key.encode()
+
+
 def redis_url(settings: Settings, env: Mapping[str, str]) -> str | None:
     """The address of the Redis that counts limits; None where this process does. Raises ConfigError."""
     if settings.limits.redis_url is None:

@@ -86,11 +86,27 @@ class SecretsSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     default the file `secrets.key` of the data folder."""
 
 
+class RegisteringSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """`[byok.openrouter]`: how such keys are registered there (docs/byok.md)."""
+
+    management_key: Annotated[str, msgspec.Meta(min_length=1)]
+    """As `env:NAME` or `file:PATH`."""
+    workspace: Annotated[str, msgspec.Meta(pattern=r"^[0-9a-f-]{36}\Z")]
+    """The id of one that has nothing else in it."""
+    monthly_limit_usd: Annotated[float, msgspec.Meta(gt=0, le=1_000_000)] = 5.0
+    """What one key may cost the house's account there in a month: fees, and whatever no key pays for."""
+
+
 class ByokSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """`[byok]`: how calls with such keys go to their vendors."""
 
-    via: dict[str, Literal["direct", "vercel"]] = {}
-    """By vendor. `vercel`: with the house's own account there, which is told the key with each call."""
+    via: dict[str, Literal["direct", "vercel", "openrouter"]] = {}
+    """By vendor. `vercel`: with the house's own account there, which is told the key with each call. `openrouter`: with
+    its account there, where the key is registered."""
+    openrouter: RegisteringSettings | None = None
+
+    def vendors_via(self, gateway: str) -> list[str]:
+        return [vendor for vendor, via in self.via.items() if via == gateway]
 
 
 class UpstreamSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

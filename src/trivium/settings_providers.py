@@ -36,7 +36,8 @@ class ProviderSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     profile: Secret | None = None
     """Of AWS's shared configuration, whose credentials are used; needs the extra `aws`."""
     service_account: Secret | None = None
-    """The key file of a service account of Google's, by `file:PATH`, `env:NAME` or its text."""
+    """A file of Google's, by `file:PATH`, `env:NAME` or its text: the key of a service account, or of workload identity
+    federation. `metadata`: the account of the machine."""
     region: Annotated[str, msgspec.Meta(pattern=r"^[a-z0-9-]{2,40}\Z")] | None = None
     project: Annotated[str, msgspec.Meta(pattern=r"^[a-zA-Z0-9.:_-]{1,100}\Z")] | None = None
     """Google's."""

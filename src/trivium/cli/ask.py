@@ -55,7 +55,8 @@ def every(config_file: str | None, operation: str, most: int | None = None, **ar
 
 async def _alone(settings: Settings, folder: Path, operation: str, arguments: dict[str, Any]) -> Any:
     """Most operations need the store alone; a provider whose key is not at hand shall not keep anybody from them."""
-    if operation.startswith(_WHOLE):
+    registers = operation.startswith("byok.") and settings.byok.openrouter is not None
+    if operation.startswith(_WHOLE) or registers:
         gateway = Gateway(settings, folder, os.environ)
         try:
             await gateway.open()

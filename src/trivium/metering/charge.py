@@ -35,16 +35,25 @@ class Payer(enum.StrEnum):
     HOUSE = "house"
     BYOK = "byok"
     """The caller's side, with its own key."""
+    FEE = "byok_fee"
+    """The same, through a gateway that takes a fee for that of the house: the fee is charged, as reported."""
     FREE = "free"
     """Nobody: the model costs nothing, or the house gives it away."""
     PROMOTION = "promotion"
 
 
-def payer_of(quote: Quote | None, *, byok: bool, promoted: bool = False, free: bool = False) -> Payer:
-    """Who pays for a call; `byok` says that the provider is the caller's, `promoted` that the house gives it away for a
-    while, `free` that it gives the model away."""
+OWN_KEY = frozenset({Payer.BYOK, Payer.FEE})
+CHARGED = frozenset({Payer.HOUSE, Payer.FEE})
+"""Where the account of whoever calls is charged something."""
+
+
+def payer_of(
+    quote: Quote | None, *, byok: bool, fee: bool = False, promoted: bool = False, free: bool = False
+) -> Payer:
+    """Who pays for a call; `byok` says that the provider is the caller's, `fee` that the house pays a fee for it,
+    `promoted` that the house gives it away for a while, `free` that it gives the model away."""
     if byok:
-        return Payer.BYOK
+        return Payer.FEE if fee else Payer.BYOK
     if promoted:
         return Payer.PROMOTION
     return Payer.FREE if free or (quote is not None and quote.free) else Payer.HOUSE
@@ -117,7 +126,7 @@ def charge(
         flags.append("suspicious_cost")
     if counted.input_uncached > _MANY_TOKENS:
         flags.append("large_input")
-    if payer is not Payer.HOUSE:
+    if payer is not Payer.HOUSE and not (payer is Payer.FEE and known.is_byok and told is not None):
         nano = 0
     return Charge(nano=nano, market_nano=market, source=source, usage=counted, flags=tuple(flags))
 

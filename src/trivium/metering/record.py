@@ -96,7 +96,7 @@ class Record(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     user_id: str | None = None
     project_id: str | None = None
     payer: str | None = None
-    """Who pays the provider: `house`, `byok`, `free` or `promotion`; null where no provider was called."""
+    """Who pays the provider: `house`, `byok`, `byok_fee`, `free` or `promotion`; null where no provider was called."""
     cost_nano: int = 0
     """What the request was charged, in nanodollars."""
     market_cost_nano: int | None = None

@@ -2,19 +2,23 @@
 `Operations`.
 
 What is shown of a key is where it belongs and its last four characters; the key itself goes in and never comes out.
+Where its vendor is called through OpenRouter, it is registered there before it counts here (`registrar`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import contextlib
+from collections.abc import AsyncIterator, Callable
 from typing import Annotated, Any
 
 import msgspec
 
-from trivium.errors import OperationError
+from trivium.errors import OperationError, SecretUnreadable
+from trivium.operations.registrar import Registrar, read
 from trivium.operations.table import OFFICERS, Actor, Arguments, Needs, Op, Table
 from trivium.policy.caller import Id
 from trivium.providers.credential import Credential, Region
+from trivium.providers.openrouter import KeptCredential
 from trivium.providers.vendors import VENDORS
 from trivium.store.answers import told
 from trivium.store.secrets import Secret, Secrets, owner_of
@@ -90,10 +94,11 @@ class UpstreamKey(msgspec.Struct, frozen=True, kw_only=True):
 class ByokOperations:
     """Must run where the store is owned."""
 
-    def __init__(self, secrets: Secrets, check_url: Callable[[str], str]) -> None:
+    def __init__(self, secrets: Secrets, check_url: Callable[[str], str], registrar: Registrar | None = None) -> None:
         """`check_url` gives a user's URL as it is to be kept, or raises OperationError."""
         self._secrets = secrets
         self._check_url = check_url
+        self._registrar = registrar
         needs = Needs(roles=OFFICERS, personal=True)
         self.table: Table = {
             "byok.add": Op(arguments=Add, result=UpstreamKey, act=self.add, needs=needs, changes=True),
@@ -111,10 +116,13 @@ class ByokOperations:
         if base_url is None and not VENDORS[query.vendor].doors[0].base_urls:
             raise OperationError(f"A key for {query.vendor!r} needs the base URL of the server that it is for.")
         what = {"vendor": query.vendor, "name": query.name, "base_url": base_url, "region": query.region}
-        adding = self._secrets.add(
-            _owner(query), _plain(query.credential), actor.id, hint=query.credential.hint, **what
-        )
-        return await told(_shown, adding)
+        what |= {"hint": query.credential.hint}
+        registrar = self._registrar_of(query.vendor, base_url)
+        if registrar is None:
+            return await told(_shown, self._secrets.add(_owner(query), _plain(query.credential), actor.id, **what))
+        fresh = await registrar.registered(query.vendor, query.credential)
+        async with _forgotten(registrar, fresh):
+            return await told(_shown, self._secrets.add(_owner(query), _plain(fresh), actor.id, **what))
 
     async def listed(self, query: List, _: Actor) -> list[UpstreamKey]:
         return [_shown(secret) for secret in await self._secrets.listed(_owner(query), query.vendor)]
@@ -134,11 +142,50 @@ class ByokOperations:
             fields["hint"] = query.credential.hint
         _check_fit(before.vendor, query.credential, query.region)
         plain = _plain(query.credential) if query.credential is not None else None
-        return await told(_shown, self._secrets.set(owner, before.id, plain, actor.id, **fields))
+        registrar = self._registrar_of(before.vendor, fields.get("base_url", before.base_url))
+        if registrar is None:
+            return await told(_shown, self._secrets.set(owner, before.id, plain, actor.id, **fields))
+        on = fields.get("enabled", before.enabled)
+        renews = on and (query.credential is not None or not before.enabled)
+        old = await self._kept(before, must=renews and query.credential is None) if renews or not on else None
+        fresh = None
+        if renews:
+            fresh = await registrar.registered(before.vendor, query.credential or old)  # type: ignore[arg-type] # one is
+            plain = _plain(fresh)
+        async with _forgotten(registrar, fresh):
+            changed = await told(_shown, self._secrets.set(owner, before.id, plain, actor.id, **fields))
+        await registrar.forget(old)
+        return changed
 
     async def remove(self, query: Remove, actor: Actor) -> UpstreamKey:
         """Raises NotFound, OperationError."""
-        return await told(_shown, self._secrets.remove(_owner(query), query.key, actor.id))
+        owner = _owner(query)
+        before = await self._secrets.named(owner, query.key)
+        registrar = self._registrar_of(before.vendor, None)
+        old = await self._kept(before) if registrar is not None else None
+        removed = await told(_shown, self._secrets.remove(owner, before.id, actor.id))
+        if registrar is not None:
+            await registrar.forget(old)
+        return removed
+
+    def _registrar_of(self, vendor: str, base_url: str | None) -> Registrar | None:
+        """Who registers a key for a vendor; None: nobody. Raises OperationError."""
+        if self._registrar is None or not self._registrar.handles(vendor):
+            return None
+        if base_url is not None:
+            raise OperationError(
+                f"Calls for {VENDORS[vendor].title} go through OpenRouter here, which knows no base URL of your own."
+            )
+        return self._registrar
+
+    async def _kept(self, secret: Secret, *, must: bool = False) -> KeptCredential | None:
+        """A key as it is sealed; None where it cannot be opened and need not be. Raises SecretUnreadable."""
+        try:
+            return read(await self._secrets.opened(secret.owner, secret.id))
+        except SecretUnreadable:
+            if must:
+                raise
+            return None
 
     async def order(self, query: Order, actor: Actor) -> list[UpstreamKey]:
         """Raises OperationError."""
@@ -147,6 +194,16 @@ class ByokOperations:
 
     def _url(self, url: str | None) -> str | None:
         return self._check_url(url) if url is not None else None
+
+
+@contextlib.asynccontextmanager
+async def _forgotten(registrar: Registrar, fresh: KeptCredential | None) -> AsyncIterator[None]:
+    """What was registered for a change does not stay there where the change fails."""
+    try:
+        yield
+    except BaseException:
+        await registrar.forget(fresh)
+        raise
 
 
 def _owner(query: Owned) -> str:

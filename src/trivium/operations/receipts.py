@@ -18,6 +18,7 @@ from trivium.money import NANO, nano_text, to_nano, usd_text
 _EXACT = Context(prec=400)
 _PAID_BY = {
     Payer.BYOK: "paid by the caller's own key",
+    Payer.FEE: "paid by the caller's own key",
     Payer.FREE: "free model",
     Payer.PROMOTION: "promotion",
 }
@@ -29,10 +30,16 @@ def receipt_of(record: Mapping[str, Any], price: Price | None) -> list[ReceiptRo
     if record["payer"] is None or (record["cost_source"] is None and not record["cost_nano"]):
         return []
     rows = _priced(record, price) if record["cost_source"] != "reported" else _reported(record)
-    if record["payer"] == Payer.HOUSE:
+    if _is_charged(record):
         return rows
     total = Decimal(rows[-1].usd)
     return [*rows[:-1], ReceiptRow(_PAID_BY[Payer(record["payer"])], usd_text(-total)), ReceiptRow("total", "0")]
+
+
+def _is_charged(record: Mapping[str, Any]) -> bool:
+    """Whether the figures are what was charged; of a gateway's fee only it itself is."""
+    payer, cost = record["payer"], record["cost_nano"]
+    return bool(payer == Payer.HOUSE or (payer == Payer.FEE and cost))
 
 
 def corrected(rows: list[ReceiptRow], corrections: Sequence[tuple[str, int]]) -> list[ReceiptRow]:
@@ -75,7 +82,7 @@ def _reported(record: Mapping[str, Any]) -> list[ReceiptRow]:
     if markup:
         rows.append(ReceiptRow("markup" if markup > 0 else "discount", usd_text(markup)))
     exact = _EXACT.add(amount, markup)
-    charged = record["cost_nano"] if record["payer"] == Payer.HOUSE else to_nano(exact)
+    charged = record["cost_nano"] if _is_charged(record) else to_nano(exact)
     total = _EXACT.divide(Decimal(charged), Decimal(NANO))
     if rounding := _EXACT.subtract(total, exact):
         rows.append(ReceiptRow("rounding", usd_text(rounding)))

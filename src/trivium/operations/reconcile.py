@@ -20,6 +20,7 @@ import msgspec
 from trivium.canon.usage import Usage
 from trivium.clock import Clock
 from trivium.errors import OperationError
+from trivium.metering.charge import OWN_KEY
 from trivium.metering.record import TOKENS
 from trivium.money import to_nano
 from trivium.operations.table import Actor, Op, Table
@@ -172,7 +173,7 @@ def _ours(row: Charged, theirs: int | None) -> int:
         return round(Fraction(row.cost_nano * _MILLION, scale))
     if row.reported_cost_usd is not None:
         return to_nano(Decimal(row.reported_cost_usd))
-    return 0 if row.payer == "byok" else row.market_cost_nano or 0
+    return 0 if row.payer in OWN_KEY else row.market_cost_nano or 0
 
 
 def _usage(row: Charged) -> Usage:

@@ -22,16 +22,20 @@ from trivium.pipeline.own import send
 from trivium.pipeline.relay import Exchange
 from trivium.pipeline.settle import Run
 from trivium.pipeline.tell import json_headers, loss_header
+from trivium.providers.styles import COUNT_THEIR_WAY
 from trivium.routing.catalog import Target
 from trivium.wire.request import Request
 from trivium.wire.translate import estimated
 
 _CANNOT = (404, 405, 501)
 """Statuses of servers that do not know the path."""
+_MAY_NOT = (400, 403, *_CANNOT)
+"""Of those who count some models alone, for some callers."""
 
 
 class _Counted(msgspec.Struct):
-    input_tokens: int
+    input_tokens: int | None = None
+    theirs: int | None = msgspec.field(name="inputTokens", default=None)
 
 
 async def count(call: Call, request: Request, target: Target, reply: Reply, run: Run, deps: Deps) -> None:  # noqa: PLR0917
@@ -44,22 +48,24 @@ async def count(call: Call, request: Request, target: Target, reply: Reply, run:
     body = prepare(call, request, target, way, run)
     await begin(call, request, target, run, deps)
     response = await send(call, body, target, way, run, deps)
-    if response.status in _CANNOT:
+    theirs = provider.at(way.api if way else call.api).style in COUNT_THEIR_WAY
+    if response.status in (_MAY_NOT if theirs else _CANNOT):
         response.close()
         await _tell(call, request, None, reply, run)
-    elif way is None:
+    elif way is None and not theirs:
         await Exchange(call, request, provider, response, reply, run).relay()
     else:
         await _TranslatedCount(call, request, provider, response, reply, run).relay()
 
 
 class _TranslatedCount(Exchange):
-    """An upstream's count, in another API than the client's."""
+    """An upstream's count, in other words than the client's API has."""
 
     async def _relay_whole(self, chunk: bytes) -> None:
         body = chunk + await self._read_some()
         try:
-            tokens = msgspec.json.decode(body, type=_Counted).input_tokens
+            told = msgspec.json.decode(body, type=_Counted)
+            tokens = told.theirs if told.input_tokens is None else told.input_tokens
         except (msgspec.MsgspecError, UnicodeDecodeError):
             tokens = None
         await _tell(self._call, self._request, tokens, self._reply, self._run)

@@ -8,7 +8,8 @@ from trivium.canon.api import Kind, Solo
 from trivium.errors import CredentialMissing, RequestError
 from trivium.pipeline.call import Call
 from trivium.pipeline.deps import Deps
-from trivium.pipeline.own import Own, find_target, resolve, route_of
+from trivium.pipeline.own import find_target, resolve, route_of
+from trivium.pipeline.own_key import Own
 from trivium.pipeline.settle import Run
 from trivium.policy.addresses import subscriber
 from trivium.policy.caller import Caller

@@ -14,7 +14,7 @@ from trivium.canon.size import Size
 from trivium.errors import BudgetExceeded, InsufficientCredits, PriceUnknown, RequestError
 from trivium.metering.book import fallback
 from trivium.metering.bound import most_usage
-from trivium.metering.charge import Payer, payer_of
+from trivium.metering.charge import CHARGED, Payer, payer_of
 from trivium.metering.cost import cost
 from trivium.metering.prices import Quote
 from trivium.metering.start import Start
@@ -45,13 +45,14 @@ async def begin(  # noqa: PLR0917
 ) -> None:
     """Starts the call in the ledger, with a hold that is enough wherever else it may lead. Raises PriceUnknown,
     InsufficientCredits, BudgetExceeded, StoreUnavailable."""
-    hold, house_pays = 0, False
+    hold, charged = 0, False
     scopes: tuple[str, ...] = ()
     if call.operation is Operation.GENERATE:
         run.asked_tier = service_tier(request)
         bill = await bill_of(call, target, run, deps)
         run.quote, run.payer = bill.quote, bill.payer
-        if house_pays := any(one.payer is Payer.HOUSE for one in (bill, *others)):
+        charged = any(one.payer in CHARGED for one in (bill, *others))
+        if any(one.payer is Payer.HOUSE for one in (bill, *others)):
             scopes = scopes_of(run.key, run.account_id) if run.key else ()
             hold = await hold_of(request, (bill, *others), scopes, run, deps)
         if request.stream and run.size is None:
@@ -62,7 +63,7 @@ async def begin(  # noqa: PLR0917
         time_ms=call.time_ms,
         api=call.api,
         key_id=run.key_id,
-        account_id=run.account_id if house_pays else None,
+        account_id=run.account_id if charged else None,
         organization_id=run.key.organization.id if run.key and run.key.organization else None,
         scopes=scopes,
         payer=run.payer,
@@ -91,7 +92,9 @@ async def bill_of(call: Call, target: Target, run: Run, deps: Deps) -> Bill:
     if quote is not None:
         deps.ledger.priced(quote)
     promoted = deps.promotions.apply(target.route, account=whose, key=run.key_id, time_ms=call.time_ms)
-    payer = payer_of(quote, byok=target.provider.byok, promoted=promoted, free=target.given_away(quote))
+    provider = target.provider
+    given_away = target.given_away(quote)
+    payer = payer_of(quote, byok=provider.byok, fee=provider.charges_fee, promoted=promoted, free=given_away)
     if quote is None and payer is Payer.HOUSE:
         await _check_unpriced(target, run, deps)
     return Bill(target, quote, payer)

@@ -17,7 +17,7 @@ from trivium.pipeline.deps import Deps
 from trivium.pipeline.free import check_anonymous, find_way, is_free_route
 from trivium.pipeline.hold import Bill, bill_of
 from trivium.pipeline.journey import Journey
-from trivium.pipeline.own import Own
+from trivium.pipeline.own_key import Own
 from trivium.pipeline.settle import Run
 from trivium.policy.context import Context, context_of
 from trivium.policy.free import key_needed

@@ -7,33 +7,31 @@ was and what to do: no key of the house's ever takes the place of one that is ba
 
 from __future__ import annotations
 
-import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 
 import msgspec
 
 from trivium.canon.api import Api, Kind, Solo
-from trivium.canon.conventions import DEFAULT
-from trivium.canon.fold import fold
 from trivium.errors import (
     ApiNotServed,
     ModelAmbiguous,
     ModelNotFound,
-    OwnKeyRefused,
     OwnKeyUnreadable,
     SecretUnreadable,
     UpstreamError,
-    UpstreamRefusedUs,
 )
 from trivium.pipeline.call import Call
 from trivium.pipeline.custom import custom_target, send_custom
 from trivium.pipeline.deps import Deps
 from trivium.pipeline.forward import forward
-from trivium.pipeline.preferences import OPTIONS
+from trivium.pipeline.own_key import Own, judged, judged_at_gateway, judged_at_openrouter
+from trivium.pipeline.preferences import OPTIONS, PROVIDER
 from trivium.pipeline.settle import Run
 from trivium.policy.caller import Caller
 from trivium.providers.credential import Credential
+from trivium.providers.openrouter import KIND as OPENROUTER
+from trivium.providers.openrouter import KeptCredential, only, openrouter_id, registered
 from trivium.providers.provider import Provider
 from trivium.providers.rows import Door
 from trivium.providers.solo import OWN_ALONE, filler
@@ -48,57 +46,21 @@ from trivium.providers.vendors import (
     provider_of,
     with_key,
 )
-from trivium.providers.vercel import refused_keys, vercel_id, vercel_options
+from trivium.providers.vercel import vercel_id, vercel_options
 from trivium.routing.catalog import Target, alias_names
 from trivium.store.secrets import SealedSecret, Secret
 from trivium.upstream.client import UpstreamResponse
-from trivium.upstream.masked import MaskedResponse, ReadResponse
+from trivium.upstream.masked import MaskedResponse
 from trivium.wire import body as json_body
-from trivium.wire.codec import decode_answer
 from trivium.wire.fields import decoded
 from trivium.wire.lenient import mapping
 from trivium.wire.translate import Translation
 
-REFUSALS = frozenset({401, 402, 403, 429})
-_REFUSED_US = frozenset({401, 402, 403})
 _NONE: Mapping[str, bool] = {}
 _VERCEL = "vercel"
 _KEEPS_TO: frozenset[str] = frozenset()
-_ERROR_BODY = 64 * 1024
-_SAID = 500
-"""Characters of the vendor's own words that are told."""
-_TO_DO = {
-    401: "It is wrong, expired or revoked: replace it, or remove it.",
-    402: "The account behind it has no credit left: add some there.",
-    403: "It may not do this: look at its rights, and whether its account has the model.",
-    429: "Its limits are reached: wait, or add another key.",
-}
-
-
-class Own(msgspec.Struct, frozen=True):
-    """Whose key pays, for which vendor's model."""
-
-    owner: str
-    match: Match
-    door: Door
-    through_house: bool = False
-    """The key goes along with a call that the house's own account makes at a gateway."""
-    key: Secret | None = None
-    """The one that is being tried."""
-
-    def refused(self, status: int, said: str, tried: int = 1) -> OwnKeyRefused:
-        """The error of a call whose key, or the last of whose keys, was refused."""
-        kind, _, id = self.owner.partition(":")
-        whose = "your" if kind == "user" else f"the organization {id}'s"
-        title = VENDORS[self.match.vendor].title
-        key = f" `{self.key.name}`{f' (...{self.key.hint})' if self.key.hint else ''}" if self.key else ""
-        before = f" {tried - 1} more before it were refused too." if tried > 1 else ""
-        words = said.strip()[:_SAID].rstrip(".") or "no reason given"
-        error = OwnKeyRefused(f"[BYOK] {title} refused {whose} key{key}: {words}. {_TO_DO[status]}{before}")
-        error.status = status
-        if status != 429:
-            error.hints = ((b"x-should-retry", b"false"),)
-        return error
+_IDS = {_VERCEL: vercel_id, OPENROUTER: openrouter_id}
+"""The gateways that calls with own keys may go through, and what a model is called there."""
 
 
 def own_owner(caller: Caller) -> str | None:
@@ -195,11 +157,11 @@ def _with_own_key(  # noqa: PLR0917
     own_url = having[found.vendor]
     door = door_of(found.vendor, found.model, api, own_url=own_url)
     provider, model = _way(found, door, api, deps, own_url=own_url)
-    through_house = provider.kind == _VERCEL and found.vendor != _VERCEL
-    also = _names(found, having, deps, at_vercel=through_house)
+    through = provider.kind if provider.kind in GATEWAYS and provider.kind != found.vendor else ""
+    also = _names(found, having, deps, at_vercel=through == _VERCEL)
     if name in deps.catalog.aliases:
         also += alias_names(name)
-    own = Own(own_owner(caller) or "", found, door, through_house)
+    own = Own(own_owner(caller) or "", found, door, through)
     return own, Target(provider, model, also=also)
 
 
@@ -228,13 +190,14 @@ def _names(found: Match, having: Mapping[str, bool], deps: Deps, *, at_vercel: b
 def _way(found: Match, door: Door, api: Kind, deps: Deps, *, own_url: bool) -> tuple[Provider, str]:
     """The provider that is called, and its id of the model."""
     own = provider_of(found.vendor, door, own_url=own_url)
-    if deps.byok.via.get(found.vendor) == _VERCEL:
+    if (via := deps.byok.via.get(found.vendor)) in _IDS:
         for provider in deps.catalog.providers.values():
-            if provider.kind == _VERCEL and (isinstance(api, Api) or api in provider.apis):
+            if provider.kind == via and (isinstance(api, Api) or api in provider.apis):
                 # The vendor behind it has agreed on nothing with the house.
                 collects = provider.collects_data or own.collects_data
                 changes = {"byok": True, "collects_data": collects, "retains_data": True, "honours": _KEEPS_TO}
-                return msgspec.structs.replace(provider, **changes), vercel_id(found)
+                changes["charges_fee"] = via == OPENROUTER
+                return msgspec.structs.replace(provider, **changes), _IDS[via](found)
     return own, found.model
 
 
@@ -248,29 +211,52 @@ async def send(  # noqa: PLR0917
     if own is None:
         return await forward(call, body, target, way, run, deps)
     sealed = await deps.own.keys(own.owner, own.match.vendor)
-    if own.through_house:
+    if own.through == _VERCEL:
         keys = [(one.shown, _opened(one, own, deps)) for one in sealed]
         secrets = [secret for _, credential in keys for secret in credential.secrets()]
         sent = await forward(call, _with_options(body, own, keys), target, way, run, deps)
-        return await _judged_at_gateway(MaskedResponse(sent, secrets), own, run)
+        return await judged_at_gateway(MaskedResponse(sent, secrets), own, run)
+    judge = judged
+    if own.through == OPENROUTER:
+        body, judge = _with_vendor(body, own), judged_at_openrouter
     refusal: UpstreamError | None = None
     tried = 0
     for one in sealed:
         credential = _opened(one, own, deps)
         run.own = own = msgspec.structs.replace(own, key=one.shown)
-        where = {"base_url": one.shown.base_url, "region": one.shown.region}
-        for provider in with_key(target.provider, own.door, credential, **where):
+        for provider in _called(target.provider, own, one.shown, credential):
             tried += 1
+            if own.through:
+                run.target = msgspec.structs.replace(target, provider=provider)  # who can be asked about the call
             sent = await forward(call, body, Target(provider, target.model), way, run, deps)
-            answer, refusal = await _judged(MaskedResponse(sent, credential.secrets()), own, run, tried)
+            answer, refusal = await judge(MaskedResponse(sent, credential.secrets()), own, run, tried)
             if refusal is None:
                 return answer
-    raise refusal or OwnKeyUnreadable("[BYOK] The key for this call was removed just now. Send the call again.")
+    raise refusal or _not_there(own, sealed)
 
 
-def _opened(sealed: SealedSecret, own: Own, deps: Deps) -> Credential:
+def _called(provider: Provider, own: Own, shown: Secret, credential: KeptCredential) -> list[Provider]:
+    """The provider as it is called with one of the keys, at each address that is tried; none where a key that has to be
+    registered is not."""
+    if own.through:
+        registration = credential.at_openrouter
+        return [registered(provider, registration)] if registration is not None and shown.base_url is None else []
+    return with_key(provider, own.door, credential, base_url=shown.base_url, region=shown.region)
+
+
+def _not_there(own: Own, sealed: Sequence[SealedSecret]) -> OwnKeyUnreadable:
+    if not sealed:
+        return OwnKeyUnreadable("[BYOK] The key for this call was removed just now. Send the call again.")
+    title = VENDORS[own.match.vendor].title
+    return OwnKeyUnreadable(
+        f"[BYOK] The key for {title} is not registered at OpenRouter at the moment, through which this gateway calls "
+        f"{title}. It tries to register it again; the log of its operator says why it could not."
+    )
+
+
+def _opened(sealed: SealedSecret, own: Own, deps: Deps) -> KeptCredential:
     try:
-        return msgspec.json.decode(deps.own.plain(sealed), type=Credential)
+        return msgspec.json.decode(deps.own.plain(sealed), type=KeptCredential)
     except SecretUnreadable as error:
         raise OwnKeyUnreadable(
             f"[BYOK] The stored key for {VENDORS[own.match.vendor].title} cannot be opened at the moment. The operator "
@@ -279,68 +265,14 @@ def _opened(sealed: SealedSecret, own: Own, deps: Deps) -> Credential:
         ) from None
 
 
-async def _judged(
-    response: MaskedResponse, own: Own, run: Run, tried: int
-) -> tuple[UpstreamResponse, OwnKeyRefused | None]:
-    """The response, and whether it refuses the key; then it is closed."""
-    status, bad_key = response.status, VENDORS[own.match.vendor].bad_key
-    if status not in REFUSALS and not (status == 400 and bad_key):
-        return response, None
-    body = await _read_some(response)
-    if status == 400:
-        if not re.search(bad_key, body):
-            return ReadResponse(response, body), None
-        status = 401
-    response.close()
-    return response, _refusal(response, own, status, _said(body, run), tried)
+def _with_vendor(body: bytes, own: Own) -> bytes:
+    """The body with nobody but the key's vendor to be asked, as OpenRouter is told that."""
+    found = json_body.members(body)
+    said = mapping(decoded(found.get(PROVIDER, b"null"), PROVIDER))
+    return json_body.patch(body, found, {PROVIDER: msgspec.json.encode(only(own.match.vendor, said))})
 
 
-def _refusal(response: UpstreamResponse, own: Own, status: int, said: str, tried: int) -> OwnKeyRefused:
-    refusal = own.refused(status, said, tried)
-    refusal.detail = refusal.message
-    if status == 429:
-        told = next((value for name, value in response.headers if name == b"retry-after"), b"")
-        refusal.retry_after = int(told[:9]) if told.isdigit() else 1
-    return refusal
-
-
-async def _judged_at_gateway(response: MaskedResponse, own: Own, run: Run) -> UpstreamResponse:
-    """The response, unless it refuses the key, or the house. Raises OwnKeyRefused, UpstreamRefusedUs."""
-    if response.status not in REFUSALS:
-        return response
-    body = await _read_some(response)
-    refused = [status for status in refused_keys(body) if status in REFUSALS]
-    if not refused and response.status not in _REFUSED_US:
-        return ReadResponse(response, body)
-    response.close()
-    said = _said(body, run)
-    if refused:
-        raise _refusal(response, own, refused[-1], said, len(refused))
-    title = VENDORS[own.match.vendor].title
-    raise UpstreamRefusedUs(
-        f"The gateway that leads to {title} refused the call. Whether it refused this gateway's account, which its "
-        f"operator has to look at, or the own key for {title} cannot be told.",
-        detail=said,
-        retry_after=60,
-    )
-
-
-async def _read_some(response: UpstreamResponse) -> bytes:
-    body = bytearray()
-    with suppress(UpstreamError):
-        while len(body) < _ERROR_BODY and (chunk := await response.read()):
-            body += chunk
-    return bytes(body)
-
-
-def _said(body: bytes, run: Run) -> str:
-    """The vendor's own words."""
-    api = (run.upstream_api or run.call.api).shape
-    told = fold(decode_answer(api, body, DEFAULT))
-    return told.error.message if told.error and body.strip() else body[:_SAID].decode(errors="replace")
-
-
-def _with_options(body: bytes, own: Own, keys: list[tuple[Secret, Credential]]) -> bytes:
+def _with_options(body: bytes, own: Own, keys: Sequence[tuple[Secret, Credential]]) -> bytes:
     """The body with the keys in it, as Vercel takes them, beside what rules have said there. A client's own
     `providerOptions` was refused before."""
     told = [(credential, shown.base_url, shown.region) for shown, credential in keys]

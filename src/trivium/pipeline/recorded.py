@@ -117,8 +117,8 @@ def _flags(run: Run, charged: Charge, usage: Usage) -> list[str]:
     flags = [*run.flags, *charged.flags, *(["clamped_usage"] if usage.clamped else [])]
     if run.screened is not None and run.screened.asked:
         flags.append(UNCHECKED)
-    if usage.reported_cost and run.own is not None and run.own.through_house:
-        flags.append("own_key_replaced")  # the gateway there let the house pay after all
+    if run.own is not None and run.own.let_house_pay(usage):
+        flags.append("own_key_replaced")
     return flags
 
 

@@ -12,7 +12,7 @@ from collections.abc import Callable
 
 from trivium.canon.api import Solo
 from trivium.errors import CallBlocked, CallChallenged, RequestError
-from trivium.metering.charge import Payer, payer_of
+from trivium.metering.charge import OWN_KEY, Payer, payer_of
 from trivium.pipeline.authorize import check_target
 from trivium.pipeline.call import Call
 from trivium.pipeline.deps import Deps
@@ -174,7 +174,7 @@ def _question(  # noqa: PLR0917
         model=target.model[:_LONGEST_MODEL],
         max_tokens=request.max_tokens,
         tools=offered_tools(request),
-        byok=payer is Payer.BYOK,
+        byok=payer in OWN_KEY,
         free=payer in (Payer.FREE, Payer.PROMOTION),
         prompts=prompts,
         system_prompt=system,

@@ -16,7 +16,7 @@ from trivium.canon.fold import Answer
 from trivium.canon.size import Size, content_bytes
 from trivium.errors import TriviumError, UpstreamError, UpstreamRefusedUs
 from trivium.metering.bound import most_output, usual_input
-from trivium.metering.charge import NO_CHARGE, WHOLE, Charge, Delivery, Payer, charge
+from trivium.metering.charge import CHARGED, NO_CHARGE, WHOLE, Charge, Delivery, Payer, charge
 from trivium.metering.prices import Quote
 from trivium.metering.record import Outcome
 from trivium.money import nano_text
@@ -37,7 +37,7 @@ from trivium.wire.size import measure
 
 if TYPE_CHECKING:
     from trivium.pipeline.once import Once
-    from trivium.pipeline.own import Own
+    from trivium.pipeline.own_key import Own
 
 CLIENT_CLOSED = 499
 """The status of a call whose client left before it had one (nginx's word for it)."""
@@ -261,7 +261,7 @@ class Run:
 
     def _wants_lookup(self) -> bool:
         """A figure is missing, or the client left before it came."""
-        if self.generation_id is None or self.payer is not Payer.HOUSE or not self.started:
+        if self.generation_id is None or self.payer not in CHARGED or not self.started:
             return False
         answered = self.upstream_status is not None and self.upstream_status < 300
         usage = self.answer.usage if self.answer else None

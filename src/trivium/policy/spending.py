@@ -128,8 +128,9 @@ class Refusal(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def take(amount: int, account: Account | None, windows: Sequence[Window]) -> Refusal | None:
-    """Holds the amount on the balance and on all budgets, or says why not and holds nothing."""
-    if account is not None and account.free < amount:
+    """Holds the amount on the balance and on all budgets, or says why not and holds nothing. To hold nothing needs no
+    balance."""
+    if amount and account is not None and account.free < amount:
         return Refusal(needed=amount, free=account.free, held=account.held)
     for window in windows:
         if window.free < amount:

@@ -8,12 +8,17 @@ from __future__ import annotations
 
 import msgspec
 
-from trivium.providers.account import Account, CredentialChain, ServiceAccount
+from trivium.providers.account import Account, CredentialChain, MetadataServer
 from trivium.providers.credential import Credential
+from trivium.providers.google_files import account_of
 from trivium.providers.said import Said
 from trivium.providers.sigv4 import Signing
 
 _SIGNED = ("access_key_id", "session_token", "profile")
+METADATA = "metadata"
+"""In the place of a key file: Google's metadata server has the tokens."""
+_METADATA_HOST = "GCE_METADATA_HOST"
+"""As Google's own libraries have it."""
 _AUTHORIZED = frozenset({"authorization", "api-key", "x-api-key"})
 
 
@@ -123,15 +128,13 @@ def _by_account(said: Said) -> Access | None:
         text = f"file:{path}"
     if text is None:
         return None
-    try:
-        kind = msgspec.json.decode(said.secret(text, *setting), type=_KeyFile).type
-        account = msgspec.json.decode(said.secret(text, *setting), type=ServiceAccount)
-    except (msgspec.MsgspecError, UnicodeError):
-        kind, account = "", None
-    if account is None or kind != "service_account" or not account.token_uri.startswith("http"):
-        raise said.wrong("expected the JSON key of a service account of Google's", *setting)
+    if text == METADATA:
+        return Access(account=MetadataServer(host=said.from_env(_METADATA_HOST) or MetadataServer().host))
+    account = account_of(said.secret(text, *setting))
+    if account is None:
+        raise said.wrong(
+            "expected the JSON key of a service account of Google's, a file of workload identity federation whose "
+            f"source is a file or a URL, or `{METADATA}`",
+            *setting,
+        )
     return Access(account=account)
-
-
-class _KeyFile(msgspec.Struct):
-    type: str = ""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 import msgspec
 
 
@@ -20,6 +22,43 @@ class ServiceAccount(msgspec.Struct, frozen=True, kw_only=True):
         return f"ServiceAccount({self.client_email})"
 
 
+class MetadataServer(msgspec.Struct, frozen=True, kw_only=True):
+    """Of Google's machines and clusters, which knows the service account of whoever asks it
+    (cloud.google.com/compute/docs/access/authenticate-workloads)."""
+
+    host: str = "metadata.google.internal"
+
+
+class Format(msgspec.Struct, frozen=True):
+    """How a subject token is written."""
+
+    type: Literal["text", "json"] = "text"
+    subject_token_field_name: str = ""
+
+
+class CredentialSource(msgspec.Struct, frozen=True):
+    """Where the subject token is: one of the two."""
+
+    file: str | None = None
+    url: str | None = None
+    headers: tuple[tuple[str, str], ...] = ()
+    format: Format = Format()
+
+
+class ExternalAccount(msgspec.Struct, frozen=True, kw_only=True):
+    """Of an identity elsewhere that Google trusts, as its file has it: workload identity federation
+    (google.aip.dev/auth/4117)."""
+
+    audience: str
+    subject_token_type: str
+    token_url: str
+    credential_source: CredentialSource
+    service_account_impersonation_url: str | None = None
+    """Where the token is exchanged for one of a service account's; None: it is good as it is."""
+    lifetime_s: int = 3600
+    """Of that one."""
+
+
 class CredentialChain(msgspec.Struct, frozen=True, kw_only=True):
     """Of AWS's: profiles, roles of machines and containers, web identities, as AWS's own SDK finds them."""
 
@@ -28,4 +67,5 @@ class CredentialChain(msgspec.Struct, frozen=True, kw_only=True):
     """Of the shared configuration; None: as the SDK chooses."""
 
 
-Account = ServiceAccount | CredentialChain
+GoogleAccount = ServiceAccount | MetadataServer | ExternalAccount
+Account = GoogleAccount | CredentialChain

@@ -78,6 +78,8 @@ class Provider(msgspec.Struct, frozen=True, kw_only=True):
     """Seconds that such a call is read on for its figures."""
     reports_cost: bool = False
     """Its word for what a call cost is believed."""
+    charges_fee: bool = False
+    """Of calls that somebody's own key pays for, the house pays it a fee, which is charged."""
     byok: bool = False
     """The caller's side pays it: its calls are charged nothing."""
     guarded: bool = False

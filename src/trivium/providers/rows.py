@@ -194,13 +194,13 @@ ROWS: dict[str, Row] = {
         collects_data=False,
         counting=DEFAULT,
         accounts=True,
-        note="`service_account`, or an access token as `key`; `project`, `region`",
+        note="`service_account` (a file of Google's, or `metadata`), or an access token as `key`; `project`, `region`",
     ),
     # docs.aws.amazon.com/bedrock/latest/userguide: model-parameters-anthropic-claude-messages, api-keys,
     # data-protection
     "bedrock": Row(
         title="Claude on Amazon Bedrock",
-        doors=(Door(apis=(_MESSAGES,), base_urls=(_BEDROCK,), style="bedrock"),),
+        doors=(Door(apis=(_MESSAGES,), base_urls=(_BEDROCK,), style="bedrock", counts=True),),
         key_env="AWS_BEARER_TOKEN_BEDROCK",
         root="",
         region="us-east-1",

@@ -1,7 +1,8 @@
 """AWS Signature Version 4: a call is signed by a secret that does not travel with it.
 
 As AWS's "Create a signed AWS API request" has it (docs.aws.amazon.com/IAM, "reference_sigv-create-signed-request");
-held against AWS's own test vectors. As for all services but S3 the path is encoded once more than the URL has it.
+held against AWS's own test vectors and its SDK. As for all services but S3 the path is encoded once more than the URL
+has it, without dot segments and repeated slashes.
 """
 
 from __future__ import annotations
@@ -17,6 +18,14 @@ import msgspec
 Headers = list[tuple[bytes, bytes]]
 _ALGORITHM = "AWS4-HMAC-SHA256"
 _PORTS = {"https": 443, "http": 80}
+_CHANGED = frozenset(
+    (
+        *(b"baggage", b"connection", b"expect", b"keep-alive", b"proxy-authenticate", b"proxy-authorization", b"te"),
+        *(b"traceparent", b"tracestate", b"trailer", b"transfer-encoding", b"upgrade", b"user-agent"),
+        b"x-amzn-trace-id",
+    )
+)
+"""Headers that those between may change, as botocore has them (`SIGNED_HEADERS_BLACKLIST`)."""
 
 
 class Signing(msgspec.Struct, frozen=True, kw_only=True):
@@ -35,8 +44,8 @@ class Signing(msgspec.Struct, frozen=True, kw_only=True):
 def signed(  # noqa: PLR0917
     signing: Signing, method: str, url: str, headers: Iterable[tuple[bytes, bytes]], body: bytes, time_ms: int
 ) -> Headers:
-    """The headers with date, token and signature behind them. All of the given ones are signed but `user-agent`, which
-    proxies change. Names are in lower case; `time_ms` is since the epoch."""
+    """The headers with date, token and signature behind them. All of the given ones are signed but those that proxies
+    change. Names are in lower case; `time_ms` is since the epoch."""
     parts = urlsplit(url)
     date = datetime.fromtimestamp(time_ms // 1000, UTC).strftime("%Y%m%dT%H%M%SZ")
     added = [(b"x-amz-date", date.encode())]
@@ -44,6 +53,8 @@ def signed(  # noqa: PLR0917
         added.append((b"x-amz-security-token", signing.session_token.encode()))
     given = list(headers)
     host = parts.hostname or ""
+    if ":" in host:
+        host = f"[{host}]"
     if parts.port not in (None, _PORTS.get(parts.scheme)):
         host = f"{host}:{parts.port}"
     canonical = _canonical_headers([(b"host", host.encode()), *given, *added])
@@ -51,7 +62,7 @@ def signed(  # noqa: PLR0917
     request = "\n".join(
         (
             method,
-            quote(parts.path, safe="/-_.~") or "/",
+            quote(_canonical_path(parts.path), safe="/-_.~"),
             _canonical_query(parts.query),
             "".join(f"{name}:{value}\n" for name, value in canonical.items()),
             names,
@@ -70,9 +81,19 @@ def _canonical_headers(headers: Headers) -> dict[str, str]:
     """Sorted by name; of a name that stands twice the values are joined."""
     found: dict[str, list[str]] = {}
     for name, value in headers:
-        if name != b"user-agent":
+        if name not in _CHANGED:
             found.setdefault(name.decode(), []).append(" ".join(value.decode("latin-1").split()))
     return {name: ",".join(found[name]) for name in sorted(found)}
+
+
+def _canonical_path(path: str) -> str:
+    found: list[str] = []
+    for segment in path.split("/"):
+        if segment == "..":
+            del found[-1:]
+        elif segment not in {"", "."}:
+            found.append(segment)
+    return "/" + "/".join(found) + ("/" if found and path.endswith("/") else "")
 
 
 def _canonical_query(query: str) -> str:

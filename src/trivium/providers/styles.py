@@ -4,11 +4,16 @@ Bedrock and Vertex AI serve Claude by its own Messages API, but with the model a
 API's version, on Bedrock also the betas, in the body (platform.claude.com/docs/en/build-with-claude: claude-on-amazon-
 bedrock, claude-on-vertex-ai; anthropic-sdk-python, `lib/bedrock` and `lib/vertex`). Azure's older API has a path for
 each deployment (openai-python, `lib/azure.py`). Pure: bytes in, bytes out.
+
+Bedrock counts the tokens of what InvokeModel would be sent (docs.aws.amazon.com/bedrock, API_runtime_CountTokens). It
+knows models by their own ids there, not by those of the inference profiles that lead to them.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from urllib.parse import quote
 
 import msgspec
@@ -21,7 +26,16 @@ _LONGEST = 2048
 """Characters of a model's id: Bedrock's longest (docs.aws.amazon.com/bedrock, API_runtime_InvokeModel)."""
 _DOTS = {".": "%2E", "..": "%2E%2E"}
 """A model called so would change the path."""
+_PROFILE = re.compile(r"^(arn:.*:inference-profile/)?[a-z-]+\.(?=anthropic\.)")
+"""What an inference profile's id has before the model's: an address, a group of regions."""
+
+
+class _Thinking(msgspec.Struct):
+    budget_tokens: int = 0
+
+
 _members = msgspec.json.Decoder(dict[str, msgspec.Raw])
+_thinking = msgspec.json.Decoder(_Thinking)
 _encode = msgspec.json.encode
 
 
@@ -47,6 +61,8 @@ def _bedrock(sent: Sent) -> Sent:
     if betas and "anthropic_beta" not in members:
         members["anthropic_beta"] = msgspec.Raw(_encode(betas))
     members.setdefault("anthropic_version", msgspec.Raw(b'"bedrock-2023-05-31"'))
+    if sent.counts:
+        return _bedrock_count(sent, members)
     verb = "invoke-with-response-stream" if streams else "invoke"
     return msgspec.structs.replace(
         sent,
@@ -54,6 +70,26 @@ def _bedrock(sent: Sent) -> Sent:
         body=_encode(members),
         headers=_without(sent.headers, _BETA, _VERSION),
     )
+
+
+def _bedrock_count(sent: Sent, members: dict[str, msgspec.Raw]) -> Sent:
+    """What InvokeModel takes has a `max_tokens`, above what thinking may use; questions for a count have none."""
+    if "max_tokens" not in members:
+        members["max_tokens"] = msgspec.Raw(_encode(_budget(members) + 1))
+    body = {"input": {"invokeModel": {"body": _encode(members)}}}  # bytes, which JSON has as base64
+    model = _PROFILE.sub("", sent.model)
+    return msgspec.structs.replace(
+        sent,
+        path=f"/model/{_segment(model)}/count-tokens",
+        body=_encode(body),
+        headers=_without(sent.headers, _BETA, _VERSION),
+    )
+
+
+def _budget(members: dict[str, msgspec.Raw]) -> int:
+    with suppress(msgspec.MsgspecError, KeyError):
+        return _thinking.decode(members["thinking"]).budget_tokens
+    return 0
 
 
 def _vertex(sent: Sent) -> Sent:
@@ -86,4 +122,7 @@ def _without(headers: Headers, *names: bytes) -> Headers:
     return [header for header in headers if header[0] not in names]
 
 
+COUNT_THEIR_WAY = frozenset({"bedrock"})
+"""Whose answer to a question for a count has words of its own; some models, and some who may call them, are refused
+one."""
 STYLES: Mapping[str, Callable[[Sent], Sent]] = {"azure": _azure, "bedrock": _bedrock, "vertex": _vertex}

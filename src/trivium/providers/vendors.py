@@ -3,8 +3,8 @@
 How each is called is in its rows (`rows.ROWS`). A vendor has a door for each family of APIs; the one that speaks the
 client's API is taken, else the first. Where a door has several base URLs they are tried in turn, as keys are.
 
-OpenRouter cannot be told a key with a call: keys are registered with an account there beforehand
-(openrouter.ai/docs/api/api-reference/byok). Vercel can (`vercel`, its name there; vendors page, "Routing").
+Two gateways take them too. Vercel is told a key with a call (`vercel`, its name there; vendors page, "Routing");
+OpenRouter has keys registered beforehand (`openrouter`, its slug there; openrouter.ai/docs/api/api-reference/byok).
 """
 
 from __future__ import annotations
@@ -44,6 +44,8 @@ class Vendor(msgspec.Struct, frozen=True, kw_only=True):
     """The way back: what may stand otherwise where somebody else writes one of the vendor's ids."""
     vercel: str | None = None
     """Its name at Vercel, which takes its keys with a call."""
+    openrouter: str | None = None
+    """Its slug at OpenRouter, where its keys can be registered and its models have names that follow from their ids."""
     collects_data: bool
     reports_cost: bool
     tells_byok: bool
@@ -73,12 +75,14 @@ VENDORS: dict[str, Vendor] = {
         ids=_CLAUDE_ID,
         spelt=_CLAUDE_SPELT,
         vercel="anthropic",
+        openrouter="anthropic",
     ),
     "openai": _vendor(
         "openai",
         names=r"openai/((?!gpt-oss).+)",
         bare=r"(?!gpt-oss)(gpt-|chatgpt-|o\d|text-embedding-(?:3|ada)-).*",
         vercel="openai",
+        openrouter="openai",
     ),
     "google": _vendor(
         "google",
@@ -87,6 +91,7 @@ VENDORS: dict[str, Vendor] = {
         ids=((r"^(?i:models/)+", ""),),
         spelt=((r"^", "models/"),),
         vercel="google",
+        openrouter="google-ai-studio",
     ),
     "mistral": _vendor(
         "mistral",
@@ -94,6 +99,7 @@ VENDORS: dict[str, Vendor] = {
         namespaces=("mistralai", "mistral"),
         bare=r"(mistral|magistral|devstral|ministral|pixtral|open-mi[sx]tral)-.+",
         vercel="mistral",
+        openrouter="mistral",
     ),
     "codestral": _vendor(
         "codestral",
@@ -106,6 +112,7 @@ VENDORS: dict[str, Vendor] = {
         "inception",
         names=r"inception/(.+)",
         bare=r"mercury-.+",
+        openrouter="inception",
     ),
     "xai": _vendor(
         "xai",
@@ -113,6 +120,7 @@ VENDORS: dict[str, Vendor] = {
         namespaces=("x-ai", "xai"),
         bare=r"grok-.+",
         vercel="xai",
+        openrouter="xai",
     ),
     "zai": _vendor(
         "zai",
@@ -120,6 +128,7 @@ VENDORS: dict[str, Vendor] = {
         namespaces=("z-ai", "zai"),
         bare=r"glm-.+",
         vercel="zai",
+        openrouter="z-ai",
     ),
     "minimax": _vendor(
         "minimax",
@@ -127,6 +136,7 @@ VENDORS: dict[str, Vendor] = {
         bare=r"MiniMax-.+",
         ids=((r"^minimax-m", "MiniMax-M"),),
         vercel="minimax",
+        openrouter="minimax",
     ),
     "bedrock": _vendor(
         "bedrock-messages",

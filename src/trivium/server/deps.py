@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 from trivium import __version__
 from trivium.admin.face import Face
 from trivium.clock import Clock, SystemClock
-from trivium.config import database_url, identity, redis_url, secret_keys, token_key
+from trivium.config import database_url, identity, management_key, redis_url, secret_keys, token_key
 from trivium.errors import StoreUnavailable
 from trivium.metering.book import Entry, Override, PriceBook, entries
 from trivium.operations.abuse import abuse_table
@@ -30,6 +30,7 @@ from trivium.operations.operations import Operations
 from trivium.operations.price_table import price_table
 from trivium.operations.prices import PriceOperations
 from trivium.operations.reconcile import ReconcileOperations
+from trivium.operations.registrar import Registrar
 from trivium.operations.routes import RouteOperations
 from trivium.operations.secrets import SecretOperations
 from trivium.operations.table import Table
@@ -87,6 +88,7 @@ class Gateway:
         self._env = env
         self.local, self.local_absent = local_model(settings, folder)
         self.providers = provided(settings, env, embedded=self.local is not None)
+        management_key(settings, env)
         clock = self._clock = SystemClock()
         self.store = Store(folder, clock, database_url(settings, env), secret_keys(settings, env))
         client = _client(settings)
@@ -128,11 +130,17 @@ class Gateway:
             clock,
             note_uses=self.store.note_uses,
         )
+        self.registrar = self._registrar(client)
         self.operations = Operations(self.store, self._tables(clock, client), self._keep_counted)
         self.admin = Face(self.operations, self.store, __version__) if settings.admin.enabled else None
         hide(settings, env, self.providers)
         self.telemetry = Telemetry(settings, env, self.now, self.store.ledger, self.admin)
         self.change(ended=self.telemetry.ended, propagation=self.telemetry.propagation)
+
+    def _registrar(self, client: UpstreamClient) -> Registrar:
+        store, env = self.store, self._env
+        settings, providers = (lambda: self.settings), (lambda: self.providers)
+        return Registrar(store.secrets, client, self._clock, settings, providers, env, store.seal_key)
 
     def _keep_counted(self) -> None:
         self.deps.keep_counted()
@@ -214,10 +222,12 @@ class Gateway:
                 logs.set_level(settings.log.level)
             changed = {*differing(before, settings), *(("providers",) if new.providers != self.providers else ())}
             self.settings, self.providers = settings, new.providers
+            self.registrar.soon()
         return tuple(sorted(changed)), waits
 
     def _read(self, settings: Settings) -> _Read:
         """For a thread. Raises ConfigError."""
+        management_key(settings, self._env)
         return _Read(
             providers=provided(settings, self._env, embedded=self.local is not None),
             priced=entries(settings),
@@ -254,7 +264,7 @@ class Gateway:
             limits.table,
             reconcile.table,
             HouseOperations(self.store, self._decided).table,
-            *secret_tables(self.store, self.settings, self.folder),
+            *secret_tables(self.store, self.settings, self.folder, self.registrar),
             RouteOperations(lambda: self.deps.health, clock).table,
             ExplainOperations(explainer(self.now, self.store.keys), Explanation).table,
             alert_table(self.deps.alerts.all),
@@ -282,10 +292,10 @@ class Gateway:
         await self.store.close()
 
 
-def secret_tables(store: Store, settings: Settings, folder: Path) -> list[Table]:
+def secret_tables(store: Store, settings: Settings, folder: Path, registrar: Registrar | None = None) -> list[Table]:
     """The operations on upstream keys and custom models, which need the settings beside the store."""
     rules = destinations(settings.security)
-    byok = ByokOperations(store.secrets, lambda url: check_url(url, rules))
+    byok = ByokOperations(store.secrets, lambda url: check_url(url, rules), registrar)
     custom = CustomModelOperations(store.custom_models, lambda url: check_url(url, rules))
     rotation = SecretOperations(store.secrets, folder, configured=bool(settings.secrets.keys))
     return [byok.table, custom.table, rotation.table]

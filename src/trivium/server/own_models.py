@@ -23,7 +23,7 @@ from trivium.pipeline.deps import Deps, Now
 from trivium.pipeline.free import find
 from trivium.pipeline.own import own_owner, own_vendors
 from trivium.policy.caller import Caller
-from trivium.providers.credential import Credential
+from trivium.providers.openrouter import KeptCredential
 from trivium.providers.provider import Provider
 from trivium.providers.vendors import door_of, provider_of, with_key
 from trivium.routing.catalog import ModelEntry, Target
@@ -85,7 +85,7 @@ class OwnModels:
                 return told.models
             if (asking := self._asking.get(key)) is not None:
                 return await asyncio.shield(asking)
-            credential = msgspec.json.decode(self._deps.own.plain(sealed), type=Credential)
+            credential = msgspec.json.decode(self._deps.own.plain(sealed), type=KeptCredential)
         except (IndexError, SecretUnreadable, StoreUnavailable):
             return ()
         door = door_of(vendor, "", Api.CHAT, own_url=sealed.shown.base_url is not None)

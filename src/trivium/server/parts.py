@@ -7,15 +7,16 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from trivium.clock import SystemClock
-from trivium.config import database_url, redis_url, secret_keys, token_key
+from trivium.config import database_url, management_key, redis_url, secret_keys, token_key
 from trivium.errors import RequestError
 from trivium.metering.book import entries
 from trivium.operations.lists import Lists
 from trivium.policy.destinations import destinations
 from trivium.providers import builtin
 from trivium.providers.house import check_routes
+from trivium.providers.openrouter import KIND as OPENROUTER
 from trivium.providers.provider import Provider
-from trivium.providers.vendors import VENDORS
+from trivium.providers.vendors import GATEWAYS, VENDORS
 from trivium.routing.auto import Autos, autos
 from trivium.routing.catalog import Catalog, catalog
 from trivium.routing.routes import check_routing, routed_models
@@ -96,7 +97,7 @@ def check_whole(settings: Settings, folder: Path, env: Mapping[str, str]) -> tup
     Raises ConfigError."""
     providers = provided(settings, env, embedded=local_model(settings, folder)[0] is not None)
     entries(settings)
-    for read in (database_url, redis_url, secret_keys, token_key):
+    for read in (database_url, management_key, redis_url, secret_keys, token_key):
         read(settings, env)
     destinations(settings.security)
     screening(settings, env, Http1Client(), SystemClock())
@@ -121,14 +122,16 @@ def _check_aliases(settings: Settings, built: Catalog, automatic: Autos) -> None
 
 
 def _check_byok(settings: Settings, providers: Mapping[str, Provider]) -> None:
-    """Keys go through Vercel only where Vercel takes them, and the house has an account there."""
+    """Keys go through a gateway only where it takes them, and the house has an account there."""
     for vendor, via in settings.byok.via.items():
         problem = None
         if vendor not in VENDORS:
             problem = f"no such vendor; expected one of {', '.join(VENDORS)}"
-        elif via == "vercel" and VENDORS[vendor].vercel is None:
-            problem = "Vercel takes no keys for this vendor"
-        elif via == "vercel" and not any(one.kind == "vercel" for one in providers.values()):
-            problem = "needs a provider of the type `vercel`"
+        elif via in GATEWAYS and getattr(VENDORS[vendor], via) is None:
+            problem = f"{VENDORS[via].title} takes no keys for this vendor"
+        elif via in GATEWAYS and not any(one.kind == via for one in providers.values()):
+            problem = f"needs a provider of the type `{via}`"
+        elif via == OPENROUTER and settings.byok.openrouter is None:
+            problem = "needs `[byok.openrouter]`, which says where keys are registered"
         if problem is not None:
             raise wrong_setting(settings.source, ("byok", "via", vendor), problem)

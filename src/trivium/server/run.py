@@ -157,6 +157,7 @@ async def _serve(  # noqa: PLR0917
             asyncio.create_task(gateway.reloading.watch()),
             asyncio.create_task(gateway.housekeeping.run()),
             asyncio.create_task(gateway.follow()),
+            *((asyncio.create_task(gateway.registrar.run()),) if crew.leads else ()),
             *(_erasing(gateway) if crew.leads else ()),
             asyncio.create_task(ready()),
         ]

@@ -350,12 +350,16 @@ PAYERS = (
     asked(
         "records",
         "is paid for by nobody that there is",
-        "SELECT id, NULL, payer FROM records WHERE payer NOT IN ('house', 'byok', 'free', 'promotion')",
+        "SELECT id, NULL, payer FROM records WHERE payer NOT IN ('house', 'byok', 'byok_fee', 'free', 'promotion')",
     ),
     asked(
         "records",
         "costs something and the house does not pay for it",
-        "SELECT id, 0, cost_nano FROM records WHERE cost_nano <> 0 AND coalesce(payer, '') <> 'house'",
+        # A fee is charged where the gateway that takes it says that the caller's own key paid for the rest.
+        """
+        SELECT id, 0, cost_nano FROM records WHERE cost_nano <> 0 AND coalesce(payer, '') <> 'house'
+        AND NOT (coalesce(payer, '') = 'byok_fee' AND coalesce(is_byok, 0) = 1 AND cost_source = 'reported')
+        """,
     ),
     asked(
         "records",

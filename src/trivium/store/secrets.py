@@ -133,6 +133,38 @@ class Secrets(Followed):
         """An owner's key, by its id or by a name that only one has. Raises NotFound, OperationError."""
         return _named(await self.listed(owner), wanted)
 
+    async def opened(self, owner: str, id: str) -> bytes:
+        """The secret of one key, whether it is switched on or not. Raises NotFound, SecretUnreadable."""
+        for secret in await self._read(owner, None):
+            if secret.shown.id == id:
+                return self.plain(secret)
+        raise NotFound(f"No key has the id {id!r}; `byok list` shows them.")
+
+    async def every(self, vendors: Sequence[str]) -> list[SealedSecret]:
+        """All keys for these vendors that are switched on, whoever's they are."""
+        some = ", ".join("?" * len(vendors))
+        rows = await self.database.ask(
+            f"SELECT {_COLUMNS} FROM secrets WHERE enabled = 1 AND vendor IN ({some}) {_ORDER}", list(vendors)
+        )
+        return [_secret(row) for row in rows]
+
+    async def reseal(self, before: SealedSecret, plain: bytes) -> bool:
+        """Puts another secret in the place of one; False where that is not there any more, or was changed meanwhile."""
+        ring, shown = self.ring, before.shown
+
+        def act(tx: Writing) -> bool:
+            envelope = sealed(tx, ring, shown.owner, shown.id, plain)
+            fresh = (envelope.version, envelope.wrapped_key, envelope.sealed)
+            done = tx.execute(
+                "UPDATE secrets SET key_version = ?, wrapped_key = ?, sealed = ?"
+                " WHERE id = ? AND sealed = ? AND enabled = 1 RETURNING id",
+                (*fresh, shown.id, before.envelope.sealed),
+            )
+            count_up(tx, MARK)
+            return bool(done)
+
+        return await self.change(act)
+
     async def add(self, owner: str, plain: bytes, actor: str, **what: Any) -> Secret:
         """A new key behind the others of its owner and vendor; `what` are fields of `Secret`. Raises NotFound for an
         owner that is not there, Conflict for a name that is taken, SecretUnreadable where it cannot be sealed."""

@@ -1,4 +1,4 @@
-"""The house's credentials that end after a while: access tokens of Google's service accounts, AWS's temporary keys.
+"""The house's credentials that end after a while: access tokens of Google's, AWS's temporary keys.
 
 Asked for when first needed, kept, and renewed beside the calls some time before they end, once for all calls. While
 they cannot be renewed those at hand are used to their end. Then calls hear that the provider is not there for now, and
@@ -10,26 +10,20 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Mapping
-from urllib.parse import urlencode
 
 import msgspec
 
 from trivium.clock import Clock
 from trivium.errors import UpstreamError, UpstreamRefusedUs
-from trivium.providers.account import Account, CredentialChain, ServiceAccount
+from trivium.providers.account import Account, CredentialChain, GoogleAccount
 from trivium.providers.provider import Network, Provider
 from trivium.providers.sigv4 import Signing
 from trivium.settings import Settings, wrong_setting
 from trivium.upstream.aws import ChainFailed, chain_signing, is_available
-from trivium.upstream.client import Headers, Timeouts, UpstreamClient, UpstreamRequest
+from trivium.upstream.client import Headers, UpstreamClient
+from trivium.upstream.google import Google
 
 _LOG = logging.getLogger("trivium.credentials")
-_SCOPE = "https://www.googleapis.com/auth/cloud-platform"
-_GRANT = "urn:ietf:params:oauth:grant-type:jwt-bearer"
-_LASTS = 3600
-"""Seconds that a signed request for a token is good for; Google allows no more."""
-_EARLY_MS = 5 * 60_000
-"""Before the end of a token another is asked for."""
 _SPARE_MS = 10_000
 """So long before its end a token is no longer sent: it has to arrive."""
 _CHAIN_RENEWED_MS = 60_000
@@ -37,8 +31,6 @@ _CHAIN_GOOD_MS = 5 * 60_000
 """AWS's SDK renews what it has ten minutes before its end; it is asked each minute what that is."""
 _PAUSE_MS = 5_000
 """After a failure."""
-_TIMEOUTS = Timeouts(connect=5, first_byte=10, idle=5)
-_LIMIT = 64 * 1024
 
 
 def check_accounts(settings: Settings, providers: Mapping[str, Provider]) -> None:
@@ -64,18 +56,11 @@ class Held(msgspec.Struct, frozen=True):
         return f"Held(until {self.until_ms})"
 
 
-class _Token(msgspec.Struct):
-    access_token: str = ""
-    expires_in: int = 0
-    error: str = ""
-    error_description: str = ""
-
-
 class HouseCredentials:
     """Belongs to one event loop."""
 
     def __init__(self, client: UpstreamClient, clock: Clock) -> None:
-        self._client = client
+        self._google = Google(client)
         self._clock = clock
         self._held: dict[Account, Held] = {}
         self._asking: dict[Account, asyncio.Task[Held | str]] = {}
@@ -116,11 +101,11 @@ class HouseCredentials:
 
     async def _renewed(self, account: Account, provider: Provider) -> Held | str:
         try:
-            if isinstance(account, ServiceAccount):
-                held = await self._token(account, provider.network)
-            else:
+            if isinstance(account, CredentialChain):
                 signing, now = await asyncio.to_thread(chain_signing, account), self._clock.now_ms()
                 held = Held(signing, [], now + _CHAIN_RENEWED_MS, now + _CHAIN_GOOD_MS)
+            else:
+                held = await self._token(account, provider.network)
         except (UpstreamError, ChainFailed, ValueError) as error:
             why = f"{error} {error.detail or ''}".strip() if isinstance(error, UpstreamError) else str(error)
             self._failed[account] = why, self._clock.now_ms() + _PAUSE_MS
@@ -130,48 +115,10 @@ class HouseCredentials:
         self._held[account] = held
         return held
 
-    async def _token(self, account: ServiceAccount, network: Network | None) -> Held:
+    async def _token(self, account: GoogleAccount, network: Network | None) -> Held:
         """Raises UpstreamError, ValueError."""
         now_ms = self._clock.now_ms()
-        assertion = await asyncio.to_thread(_assertion, account, now_ms // 1000)
-        request = UpstreamRequest(
-            url=account.token_uri,
-            headers=[(b"content-type", b"application/x-www-form-urlencoded"), (b"accept", b"application/json")],
-            body=urlencode({"grant_type": _GRANT, "assertion": assertion}).encode(),
-            timeouts=_TIMEOUTS,
-            network=network,
-        )
-        response = await self._client.send(request)
-        try:
-            body = bytearray()
-            while len(body) < _LIMIT and (chunk := await response.read()):
-                body += chunk
-        finally:
-            response.close()
-        token = _read(bytes(body))
-        if response.status != 200 or not token.access_token or token.expires_in <= 0:
-            raise ValueError(f"status {response.status} {token.error} {token.error_description}".strip())
-        headers = [(b"authorization", b"Bearer " + token.access_token.encode("ascii"))]
-        until_ms = now_ms + 1000 * token.expires_in
-        return Held(None, headers, until_ms - _EARLY_MS, until_ms - _SPARE_MS)
-
-
-def _assertion(account: ServiceAccount, now: int) -> str:
-    """A signed request for a token. Raises ValueError where the key is none."""
-    import jwt  # noqa: PLC0415 # 70 ms for who does not use it
-
-    claims = {
-        "iss": account.client_email, "scope": _SCOPE, "aud": account.token_uri, "iat": now, "exp": now + _LASTS
-    }  # fmt: skip
-    named = {"kid": account.private_key_id} if account.private_key_id else None
-    try:
-        return jwt.encode(claims, account.private_key, algorithm="RS256", headers=named)
-    except (jwt.PyJWTError, ValueError, TypeError):
-        raise ValueError("the private key of the service account cannot be read") from None
-
-
-def _read(body: bytes) -> _Token:
-    try:
-        return msgspec.json.decode(body, type=_Token)
-    except (msgspec.MsgspecError, UnicodeDecodeError):
-        return _Token(error="the answer is no token")
+        token = await self._google.token(account, network, now_ms)
+        headers = [(b"authorization", b"Bearer " + token.text.encode("ascii"))]
+        until_ms = now_ms + int(1000 * token.lasts_s)
+        return Held(None, headers, until_ms - int(1000 * token.early_s), until_ms - _SPARE_MS)

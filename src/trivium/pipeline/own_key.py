@@ -1,0 +1,161 @@
+"""Whose own key pays for a call, and whether an answer refuses it.
+
+A vendor's 401, 402, 403 and 429 are about the key. Of a gateway's it has to be told apart whom they are about: the key,
+or the house's account there.
+"""
+
+from __future__ import annotations
+
+import re
+from contextlib import suppress
+
+import msgspec
+
+from trivium.canon.conventions import DEFAULT
+from trivium.canon.fold import fold
+from trivium.canon.usage import Usage
+from trivium.errors import OwnKeyRefused, UpstreamError, UpstreamRefusedUs
+from trivium.pipeline.settle import Run
+from trivium.providers.openrouter import KIND as OPENROUTER
+from trivium.providers.openrouter import refused_own
+from trivium.providers.rows import Door
+from trivium.providers.vendors import VENDORS, Match
+from trivium.providers.vercel import refused_keys
+from trivium.store.secrets import Secret
+from trivium.upstream.client import UpstreamResponse
+from trivium.upstream.masked import MaskedResponse, ReadResponse
+from trivium.wire.codec import decode_answer
+
+REFUSALS = frozenset({401, 402, 403, 429})
+_REFUSED_US = frozenset({401, 402, 403})
+_ERROR_BODY = 64 * 1024
+_SAID = 500
+"""Characters of the vendor's own words that are told."""
+_TO_DO = {
+    401: "It is wrong, expired or revoked: replace it, or remove it.",
+    402: "The account behind it has no credit left: add some there.",
+    403: "It may not do this: look at its rights, and whether its account has the model.",
+    429: "Its limits are reached: wait, or add another key.",
+}
+
+
+class Own(msgspec.Struct, frozen=True):
+    """Whose key pays, for which vendor's model."""
+
+    owner: str
+    match: Match
+    door: Door
+    through: str = ""
+    """The gateway where the house's own account makes the call, which the key goes along with or is registered for."""
+    key: Secret | None = None
+    """The one that is being tried."""
+
+    @property
+    def through_house(self) -> bool:
+        """The house's own account is called."""
+        return bool(self.through)
+
+    def let_house_pay(self, usage: Usage) -> bool:
+        """Whether the gateway there has said that it did not leave it to the key."""
+        if self.through == OPENROUTER:
+            return usage.is_byok is False or bool(usage.reported_cost and not usage.is_byok)
+        return bool(self.through and usage.reported_cost)
+
+    def refused(self, status: int, said: str, tried: int = 1) -> OwnKeyRefused:
+        """The error of a call whose key, or the last of whose keys, was refused."""
+        kind, _, id = self.owner.partition(":")
+        whose = "your" if kind == "user" else f"the organization {id}'s"
+        title = VENDORS[self.match.vendor].title
+        key = f" `{self.key.name}`{f' (...{self.key.hint})' if self.key.hint else ''}" if self.key else ""
+        before = f" {tried - 1} more before it were refused too." if tried > 1 else ""
+        words = said.strip()[:_SAID].rstrip(".") or "no reason given"
+        error = OwnKeyRefused(f"[BYOK] {title} refused {whose} key{key}: {words}. {_TO_DO[status]}{before}")
+        error.status = status
+        if status != 429:
+            error.hints = ((b"x-should-retry", b"false"),)
+        return error
+
+
+async def judged(
+    response: MaskedResponse, own: Own, run: Run, tried: int
+) -> tuple[UpstreamResponse, OwnKeyRefused | None]:
+    """The response, and whether it refuses the key; then it is closed."""
+    status, bad_key = response.status, VENDORS[own.match.vendor].bad_key
+    if status not in REFUSALS and not (status == 400 and bad_key):
+        return response, None
+    body = await _read_some(response)
+    if status == 400:
+        if not re.search(bad_key, body):
+            return ReadResponse(response, body), None
+        status = 401
+    response.close()
+    return response, _refusal(response, own, status, _said(body, run), tried)
+
+
+def _refusal(response: UpstreamResponse, own: Own, status: int, said: str, tried: int) -> OwnKeyRefused:
+    refusal = own.refused(status, said, tried)
+    refusal.detail = refusal.message
+    if status == 429:
+        told = next((value for name, value in response.headers if name == b"retry-after"), b"")
+        refusal.retry_after = int(told[:9]) if told.isdigit() else 1
+    return refusal
+
+
+async def judged_at_openrouter(
+    response: MaskedResponse, own: Own, run: Run, tried: int
+) -> tuple[UpstreamResponse, OwnKeyRefused | None]:
+    """As `judged`, of what OpenRouter passes on from the vendor. Raises UpstreamRefusedUs where it is the house that it
+    refuses."""
+    status, bad_key = response.status, VENDORS[own.match.vendor].bad_key
+    if status not in REFUSALS and not (status == 400 and bad_key):
+        return response, None
+    body = await _read_some(response)
+    said = refused_own(body)
+    if said is not None and (status in REFUSALS or re.search(bad_key, body)):
+        response.close()
+        return response, _refusal(response, own, status if status in REFUSALS else 401, said, tried)
+    if status in _REFUSED_US:
+        response.close()
+        raise UpstreamRefusedUs(
+            f"OpenRouter, through which this gateway calls {VENDORS[own.match.vendor].title}, refused this gateway's "
+            "account there, or the key has come to what it may cost that account in a month. Its operator has to look.",
+            detail=_said(body, run),
+            retry_after=60,
+        )
+    return ReadResponse(response, body), None
+
+
+async def judged_at_gateway(response: MaskedResponse, own: Own, run: Run) -> UpstreamResponse:
+    """The response, unless it refuses the key, or the house. Raises OwnKeyRefused, UpstreamRefusedUs."""
+    if response.status not in REFUSALS:
+        return response
+    body = await _read_some(response)
+    refused = [status for status in refused_keys(body) if status in REFUSALS]
+    if not refused and response.status not in _REFUSED_US:
+        return ReadResponse(response, body)
+    response.close()
+    said = _said(body, run)
+    if refused:
+        raise _refusal(response, own, refused[-1], said, len(refused))
+    title = VENDORS[own.match.vendor].title
+    raise UpstreamRefusedUs(
+        f"The gateway that leads to {title} refused the call. Whether it refused this gateway's account, which its "
+        f"operator has to look at, or the own key for {title} cannot be told.",
+        detail=said,
+        retry_after=60,
+    )
+
+
+async def _read_some(response: UpstreamResponse) -> bytes:
+    body = bytearray()
+    with suppress(UpstreamError):
+        while len(body) < _ERROR_BODY and (chunk := await response.read()):
+            body += chunk
+    return bytes(body)
+
+
+def _said(body: bytes, run: Run) -> str:
+    """The vendor's own words."""
+    api = (run.upstream_api or run.call.api).shape
+    told = fold(decode_answer(api, body, DEFAULT))
+    return told.error.message if told.error and body.strip() else body[:_SAID].decode(errors="replace")
