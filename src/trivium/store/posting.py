@@ -21,7 +21,7 @@ from trivium.policy.spending import Lot, consume
 from trivium.store import rollups
 from trivium.store.sql import Row, Writing
 
-_CHUNK = 500
+_CHUNK = 512
 _START = """
     INSERT INTO starts (id, time_ms, owner, key_id, account_id, organization_id, payer, hold_nano, windows, api,
     requested_model, provider, upstream_model, price_version, public_model)
@@ -250,15 +250,17 @@ def expire(tx: Writing, account_id: str, now_ms: int) -> int:
 
 def expire_due(tx: Writing, account_ids: Iterable[str], now_ms: int) -> None:
     """`expire` for those of the accounts that have something to lose."""
-    if ids := sorted(set(account_ids)):
-        for (account_id,) in tx.execute(_DUE.format(_marks(ids)), (now_ms, *ids)):
+    for some in _chunks(sorted(set(account_ids))):
+        for (account_id,) in tx.execute(_DUE.format(_marks(some)), (now_ms, *some)):
             expire(tx, account_id, now_ms)
 
 
 def _chunks(ids: Sequence[str]) -> Iterator[Sequence[str]]:
-    """As many values as a statement may have, and be remembered with."""
+    """As many values as a statement may have, and be remembered with: always a power of two, the last one repeated, so
+    that a database has ten statements to prepare and keep, not one for each number of values."""
     for at in range(0, len(ids), _CHUNK):
-        yield ids[at : at + _CHUNK]
+        some = ids[at : at + _CHUNK]
+        yield [*some, *([some[-1]] * ((1 << (len(some) - 1).bit_length()) - len(some)))]
 
 
 def _marks(values: Sequence[object]) -> str:
