@@ -5,7 +5,7 @@
 
 .DEFAULT_GOAL := help
 .PHONY: help setup setup-dev run test test-all test-clients check format conformance failures fuzz trust bench bench-all bench-growth
-.PHONY: bench-policy bench-quick bench-routing bench-wire bench-workers lock lock-peers clean
+.PHONY: bench-policy bench-profile bench-quick bench-routing bench-wire bench-workers lock lock-peers clean
 
 VENV := .venv
 BIN  := $(VENV)/bin
@@ -89,7 +89,10 @@ bench: $(RUN) ## Trivium beside other gateways, into docs/performance.md: 15 min
 bench-growth: $(RUN) ## a million keys, 10,000,000 records: does a request cost more? GROWTH="--share 0.001" for a try
 	@$(BIN)/python bench/growth.py $(GROWTH)
 
-bench-all: bench bench-growth bench-wire bench-policy bench-routing bench-workers ## every measurement there is
+bench-profile: $(RUN) ## where the time of a request goes, into docs/performance.md
+	@$(BIN)/python bench/profile.py
+
+bench-all: bench bench-growth bench-profile bench-wire bench-policy bench-routing bench-workers ## every measurement there is
 
 lock: ## compiles requirements/*.txt anew, with the newest versions that fit
 	@sh requirements/lock.sh $(UV)

@@ -8,7 +8,7 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from stage import BenchError, Cpus, Gateway, Launch, Program, Upstreams, Way, free_port
@@ -102,18 +102,24 @@ def find_nginx() -> str | None:
     return shutil.which("nginx", path=places)
 
 
-def trivium(folder: Path, cpus: Cpus, upstreams: Upstreams, name: str = "trivium", more: str = "") -> Gateway:
-    """`trivium up` on a data folder of its own, keys checked; `more` goes into its configuration. Raises BenchError."""
-    return launch_trivium(folder, cpus, _TRIVIUM.format(exact=upstreams.exact, loose=upstreams.loose) + more, name)
+def trivium(
+    folder: Path, cpus: Cpus, upstreams: Upstreams, name: str = "trivium", more: str = "", command: Sequence[str] = ()
+) -> Gateway:
+    """`trivium up` on a data folder of its own, keys checked; `more` goes into its configuration, `command` before its
+    `-m`. Raises BenchError."""
+    config = _TRIVIUM.format(exact=upstreams.exact, loose=upstreams.loose) + more
+    return launch_trivium(folder, cpus, config, name, command=command)
 
 
-def launch_trivium(folder: Path, cpus: Cpus, config: str, name: str = "trivium") -> Gateway:
+def launch_trivium(
+    folder: Path, cpus: Cpus, config: str, name: str = "trivium", command: Sequence[str] = ()
+) -> Gateway:
     """`trivium up` with such a configuration. The data folder is made at the first call. Raises BenchError."""
     (folder / "trivium.toml").write_text(config)
     plain, limited = _keys(folder)
     port = free_port()
     env = trivium_env(folder) | {"TRIVIUM_PORT": str(port)}
-    program = Program(name, [sys.executable, "-m", "trivium", "up"], folder, cpus.gateway, env)
+    program = Program(name, [sys.executable, *command, "-m", "trivium", "up"], folder, cpus.gateway, env)
     way = Way(headers=[f"Authorization: Bearer {plain}"])
     ways = dict.fromkeys(("small", "64k", "event", "paced"), way)
     ways["translated"] = way._replace(path="/v1/messages", words=MESSAGES_WORDS)

@@ -78,6 +78,11 @@ class Program:
         """The same, of each process by its id."""
         return {pid: time.clock_gettime((~pid << 3) | 2) for pid in self._pids()}
 
+    def cpu_beside(self) -> float:
+        """Seconds of CPU time that its threads beside the first have taken."""
+        tasks = list(Path(f"/proc/{self._process.pid}/task").iterdir())
+        return sum(int(_words(task / "schedstat")[0]) for task in tasks if task.name != str(self._process.pid)) / 1e9
+
     def wanted(self) -> float:
         """Seconds in which it ran or stood in line for its CPU. What saturates a CPU wants it all the time, even where
         others take their share of it."""
