@@ -103,7 +103,13 @@ def find_nginx() -> str | None:
 
 
 def trivium(
-    folder: Path, cpus: Cpus, upstreams: Upstreams, name: str = "trivium", more: str = "", command: Sequence[str] = ()
+    folder: Path,
+    cpus: Cpus,
+    upstreams: Upstreams,
+    name: str = "trivium",
+    more: str = "",
+    *,
+    command: Sequence[str] = (),
 ) -> Gateway:
     """`trivium up` on a data folder of its own, keys checked; `more` goes into its configuration, `command` before its
     `-m`. Raises BenchError."""

@@ -1,5 +1,6 @@
 """bench/: tables, goals, pictures and the generated parts of docs/performance.md."""
 
+import cProfile
 import importlib
 import sys
 import xml.etree.ElementTree as ElementTree
@@ -116,3 +117,22 @@ def test_every_peer_is_locked_with_hashes_and_without_a_registry(bench: Modules)
             assert "resolved" not in text
             assert "index-url" not in text
             assert path.name == "package.json" or "sha512-" in text or "--hash=sha256:" in text
+
+
+def test_a_profile_becomes_the_steps_of_a_request(bench: Modules, tmp_path: Path) -> None:
+    profile = bench("profile")
+    code = "def work(n):\n    for _ in range(n):\n        sum(range(1000))\n"
+    steps = [place for step in profile.STEPS for place in step.functions]
+    outer = [profile._ONCE, ("http/httptools_impl.py", "run_asgi")]
+    recorded = cProfile.Profile()
+    for place in [*outer, *steps]:
+        names: dict[str, Any] = {}
+        exec(compile(code.replace("work", place[1]), f"/x/{place[0]}", "exec"), names)  # noqa: S102
+        recorded.runcall(names[place[1]], 200)
+    recorded.dump_stats(tmp_path / "profile")
+    shares = profile.shares(tmp_path / "profile")
+    assert list(shares) == [step.said for step in profile.STEPS]
+    assert all(share > 0 for share in shares.values())
+    rows = profile.rows(profile.Measured(request_us=100, beside_us=20), dict.fromkeys(shares, 0.05))
+    assert (rows[0][1], rows[-2][1], rows[-1]) == ("4", "20", ["a small request", "100"])
+    assert rows[-3][1] == f"{80 - 4 * len(shares):.0f}"
