@@ -90,7 +90,7 @@ bench-growth: $(RUN) ## a million keys, 10,000,000 records: does a request cost 
 	@$(BIN)/python bench/growth.py $(GROWTH)
 
 bench-profile: $(RUN) ## where the time of a request goes, into docs/performance.md
-	@$(BIN)/python bench/profile.py
+	@$(BIN)/python bench/steps.py
 
 bench-all: bench bench-growth bench-profile bench-wire bench-policy bench-routing bench-workers ## every measurement there is
 

@@ -120,19 +120,19 @@ def test_every_peer_is_locked_with_hashes_and_without_a_registry(bench: Modules)
 
 
 def test_a_profile_becomes_the_steps_of_a_request(bench: Modules, tmp_path: Path) -> None:
-    profile = bench("profile")
+    steps = bench("steps")
     code = "def work(n):\n    for _ in range(n):\n        sum(range(1000))\n"
-    steps = [place for step in profile.STEPS for place in step.functions]
-    outer = [profile._ONCE, ("http/httptools_impl.py", "run_asgi")]
+    inner = [place for step in steps.STEPS for place in step.functions]
+    outer = [steps._ONCE, ("http/httptools_impl.py", "run_asgi")]
     recorded = cProfile.Profile()
-    for place in [*outer, *steps]:
+    for place in [*outer, *inner]:
         names: dict[str, Any] = {}
-        exec(compile(code.replace("work", place[1]), f"/x/{place[0]}", "exec"), names)  # noqa: S102
+        exec(compile(code.replace("work", place[1]), f"/x/{place[0]}", "exec"), names)
         recorded.runcall(names[place[1]], 200)
     recorded.dump_stats(tmp_path / "profile")
-    shares = profile.shares(tmp_path / "profile")
-    assert list(shares) == [step.said for step in profile.STEPS]
+    shares = steps.shares(tmp_path / "profile")
+    assert list(shares) == [step.said for step in steps.STEPS]
     assert all(share > 0 for share in shares.values())
-    rows = profile.rows(profile.Measured(request_us=100, beside_us=20), dict.fromkeys(shares, 0.05))
+    rows = steps.rows(steps.Measured(request_us=100, beside_us=20), dict.fromkeys(shares, 0.05))
     assert (rows[0][1], rows[-2][1], rows[-1]) == ("4", "20", ["a small request", "100"])
     assert rows[-3][1] == f"{80 - 4 * len(shares):.0f}"

@@ -1,6 +1,6 @@
 """Where the time of a small request goes, step by step, into docs/performance.md.
 
-    .venv/bin/python bench/profile.py [--seconds S] [--no-docs]
+    .venv/bin/python bench/steps.py [--seconds S] [--no-docs]
 
 The same load twice: on a gateway as it is, which tells the CPU time of a request and the part of it that threads beside
 the event loop's take, and on one under Python's profiler, which tells the steps' shares of the rest. A profiler makes
