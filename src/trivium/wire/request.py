@@ -73,7 +73,8 @@ def parse(api: Kind, body: bytes) -> Request:
 def _names(raw: bytes) -> tuple[str, ...]:
     """Raises FieldInvalid."""
     try:
-        return msgspec.json.decode(raw, type=_Names)
+        names = (name.strip() for name in msgspec.json.decode(raw, type=_Names))
+        return tuple(dict.fromkeys(filter(None, names)))
     except (msgspec.MsgspecError, UnicodeDecodeError):
         raise FieldInvalid(f"`{OURS}` must be a list of up to {MOST_FALLBACKS} names of models.", param=OURS) from None
 
