@@ -181,6 +181,21 @@ async def test_names_of_fallbacks_may_have_blanks_around_them() -> None:
         assert (status, "from two" in said) == (200, True)
 
 
+@pytest.mark.parametrize("api", APIS)
+async def test_a_name_of_any_length_is_not_remembered(api: str) -> None:
+    """Routes, sessions and where names lead are remembered by names, some of which callers make up."""
+    async with running(FAILS, Reply(text="Hi"), settings=TWO) as house:
+        long = "a/" + "x" * 100_000
+        statuses = [(await ask(house, api, model="a/one", body={"trivium_fallbacks": [long]}))[0]]
+        for name in ("a/" + "x" * 1000, "x" * 1000):
+            statuses.append((await ask(house, api, model=name))[0])
+            headers = {"x-trivium-fallbacks": name}
+            statuses.append((await ask(house, api, model="a/one", headers=headers))[0])
+        assert statuses == [400, 404, 404, 404, 404]
+        assert (await ask(house, api, model="a/" + "x" * 300))[0] == 200
+        assert asked_for(house) == ["x" * 300]
+
+
 async def test_a_long_word_about_the_user_is_no_reason_to_refuse() -> None:
     async with running(Rule(Reply(text="one")), settings=TWO) as house:
         for model in ("twin", "a/one"):

@@ -22,7 +22,8 @@ from trivium.wire.unsealed import without_envelopes
 
 OURS = "trivium_fallbacks"
 MOST_FALLBACKS = 10
-_Names = Annotated[tuple[Annotated[str, msgspec.Meta(min_length=1)], ...], msgspec.Meta(max_length=MOST_FALLBACKS)]
+_Name = Annotated[str, msgspec.Meta(min_length=1, max_length=500)]
+_Names = Annotated[tuple[_Name, ...], msgspec.Meta(max_length=MOST_FALLBACKS)]
 
 
 class Request(msgspec.Struct, frozen=True, kw_only=True):
