@@ -109,6 +109,29 @@ def test_show_works_where_the_file_is_no_configuration_any_more(house: House) ->
     assert reloaded.startswith(f"trivium: The configuration is as before: {house.file}: not TOML")
 
 
+def test_a_running_gateway_hears_commands_whatever_has_become_of_its_file(house: House) -> None:
+    house.trivium.env["TRIVIUM_DATA"] = None
+    there = f"[storage]\ndata = '{house.trivium.data}'\n"
+    house.file.write_text(PLAIN + there)
+    commands = (("keys", "create", "--name", "new"), ("keys", "list"), ("routes",), ("alerts",))
+    made, listed, routes, alerts = house.beside_a_gateway(*commands, change=f"{PLAIN}{there}[nonsense]\n")
+    assert "tv-" in made
+    assert "new" in listed
+    assert routes.startswith("No model with several routes")
+    assert alerts.startswith("No provider refuses")
+    assert "nonsense" in house.refusal("keys", "list")  # nobody runs: the file has to be right
+
+
+def test_where_a_broken_file_tells_no_folder_nobody_is_asked_by_chance(house: House, tmp_path: Path) -> None:
+    """The gateway in the usual folder may be another one."""
+    house.trivium.env |= {"TRIVIUM_DATA": None, "XDG_DATA_HOME": str(tmp_path)}
+    house.trivium.data = tmp_path / "trivium"
+    house.trivium.data.mkdir()
+    created, shown = house.beside_a_gateway(("keys", "create", "--name", "x"), ("config", "show"), change="[")
+    assert "not TOML" in created
+    assert shown.startswith("file: ")
+
+
 def test_where_no_gateway_runs_there_is_nobody_to_ask(house: House) -> None:
     for words in (("reload",), ("config", "show")):
         assert house.refusal(*words).startswith("trivium: No gateway runs here; ")

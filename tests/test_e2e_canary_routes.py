@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections import Counter
 from typing import Any
 
+import pytest
+
 from gateway import ALL_APIS, Running, running
-from support_money import BODIES
+from support_money import BODIES, customer, shop
 from support_people import People
 from test_e2e_attempts import asked_for
 from trivium.mock import Match, Reply, Rule
@@ -92,3 +94,57 @@ async def test_in_an_emergency_fallbacks_go_there_too() -> None:
         headers = {"x-trivium-fallbacks": "openrouter/openai/gpt-5"}
         _, told, _ = await house.post("/v1/explain", {**BODIES["chat"], "model": MAIN}, headers=headers)
         assert [one["route"] for one in told["routes"]] == ["vercel/xai/grok-4", "vercel/openai/gpt-5"]
+
+
+FREE = """
+[providers.openrouter]
+base_url = "{upstream}/v1"
+key = "sk-or"
+models = ["mistralai/devstral-2512:free", "openai/gpt-5"]
+[providers.vercel]
+base_url = "{upstream}/v1"
+key = "sk-v"
+models = ["mistral/devstral-2", "openai/gpt-5"]
+[models."vercel/*"]
+price = { input = "2", output = "2" }
+[models."openrouter/openai/gpt-5"]
+price = { input = "1", output = "1" }
+[billing]
+mode = "credits"
+[free]
+anonymous = true
+"""
+ALL_THERE = '[routing.canary]\nmain = "openrouter"\nto = "vercel"\npercent = 100\n'
+
+
+@pytest.mark.parametrize("led", [ALL_THERE, '[routing]\nemergency_provider = "vercel"\n'], ids=["canary", "emergency"])
+async def test_a_free_model_is_led_to_nobody_who_takes_money(led: str) -> None:
+    async with shop(TOLD, settings=FREE + led) as house:
+        poor = await People(house).user("poor")
+        for key in (poor, None):
+            for name in ("mistralai/devstral-2512:free", "openrouter/mistralai/devstral-2512:free"):
+                assert await ask(house, name, key=key) == 200
+        assert {(one["provider"], one["cost_nano"]) for one in await house.records()} == {("openrouter", 0)}
+        rich = await customer(house, "100")
+        assert await ask(house, "openrouter/openai/gpt-5", key=rich.key, body={"max_tokens": 10}) == 200
+        assert (await house.records())[0]["provider"] == "vercel"
+
+
+async def test_a_client_that_denies_collection_of_data_is_no_canary() -> None:
+    told = CANARY.replace('key = "sk-v"', 'key = "sk-v"\nhonours = ["zdr"]')
+    async with running(TOLD, settings=told.replace("percent = 30", "percent = 100")) as house:
+        for said, model in (
+            ({"data_collection": "deny"}, "x-ai/grok-4"),
+            ({"ignore": ["azure"]}, "x-ai/grok-4"),
+            ({"zdr": True}, "xai/grok-4"),  # Vercel can be told that
+            ({"data_collection": "allow"}, "xai/grok-4"),
+        ):
+            assert await ask(house, body={"provider": said}) == 200
+            assert asked_for(house)[-1] == model
+
+
+async def test_in_an_emergency_the_canary_gets_nothing() -> None:
+    emergency = '[routing]\nemergency_provider = "openrouter"\n'
+    async with running(TOLD, settings=GATEWAYS + emergency + ALL_THERE) as house:
+        assert await ask(house) == 200
+        assert asked_for(house) == ["x-ai/grok-4"]

@@ -3,17 +3,22 @@ says."""
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import Any
 
 import aiohttp
 import msgspec
+import pytest
 
-from gateway import ALL_APIS, CHAT, MESSAGES, Running, running
+from gateway import ALL_APIS, CHAT, MESSAGES, Running, running, tell
 from support_money import BODIES, PATHS, PRICES, customer, in_every_api, shop
 from support_people import People, code_of
 from test_pipeline_own import KEY, OPEN, header
 from test_pipeline_own import People as Own
 from trivium.mock import Match, Reply, Rule, Usage
+from trivium.pipeline import auto as pipeline_auto
+from trivium.routing import auto
+from trivium.routing.catalog import ModelEntry
 
 OPUS, SONNET, KIMI, MINIMAX, MINI, GIFT = (
     "claude-opus-4-7",
@@ -182,15 +187,39 @@ async def test_what_nobody_knows_the_price_of_is_passed_over_where_balances_are_
         assert upstream(house) == SONNET
 
 
+async def test_no_call_waits_for_a_search_through_a_new_list(monkeypatch: pytest.MonkeyPatch) -> None:
+    async with running(ANSWER, settings=ON, provider=ALL_APIS) as house:
+        await tell(house.gateway, up=tuple(ModelEntry(name, "up") for name in ALL))
+        monkeypatch.setattr(auto, "_meant", None)
+        assert (await asked(house, headers=PLAN))[0] == 200
+        assert upstream(house) == OPUS
+
+
+async def test_a_list_judges_each_model_once_however_many_modes_there_are(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Thousands of models, none of them free, once kept all calls waiting for each list."""
+    judged: Counter[tuple[str, str | None]] = Counter()
+    passed = pipeline_auto._passed
+
+    def counted(name: str, price: Any, *others: Any) -> Any:
+        judged[name, price] += 1
+        return passed(name, price, *others)
+
+    monkeypatch.setattr(pipeline_auto, "_passed", counted)
+    async with running(settings=ON, provider=serving(*(f"m-{n}" for n in range(50)))) as house:
+        assert len(await listed(house)) == 50
+    assert (len(judged), max(judged.values())) == (50, 1)
+
+
 async def test_as_a_fallback_it_stands_for_the_model_that_it_leads_to() -> None:
     rules = (Rule(Reply(status=500), Match(model="broken")), Rule(ANSWER))
     async with running(*rules, settings=ON, provider=serving(*ALL, "broken")) as house:
         headers = {**PLAN, "x-trivium-fallbacks": "kilo/auto"}
         assert (await asked(house, model="broken", headers=headers))[0] == 200
         assert [one.json["model"] for one in house.upstream.requests] == ["broken", OPUS]
-        assert "reasoning_effort" not in house.upstream.requests[-1].json
+        assert house.upstream.requests[-1].json["reasoning_effort"] == "high"
         record = await house.record()
-    assert (record["requested_model"], record["auto_model"], record["upstream_model"]) == ("broken", None, OPUS)
+    columns = ("requested_model", "auto_model", "auto_mode", "upstream_model")
+    assert tuple(record[name] for name in columns) == ("broken", "auto/frontier", "plan", OPUS)
 
 
 async def test_an_image_in_the_request_counts() -> None:

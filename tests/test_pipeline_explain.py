@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import pytest
@@ -10,7 +11,9 @@ from gateway import Running, running
 from support_money import APIS, BODIES
 from support_people import People
 from test_e2e_attempts import TWO
+from test_pipeline_own import SONNET, people
 from trivium.errors import NotFound
+from trivium.mock import Reply
 
 CREDITS = TWO + '[billing]\nmode = "credits"\n'
 
@@ -114,3 +117,21 @@ async def test_the_rules_that_would_change_a_request_are_named_save_where_that_t
     assert dark["requested_model"] == "dark"
     assert "qwen" not in str(dark)
     assert dark.keys().isdisjoint({"rules", "losses"})
+
+
+async def test_a_hidden_route_is_told_to_the_operator_alone() -> None:
+    async with running(settings=TWO + '[free]\nhidden = ["b/two"]\n') as house:
+        told = await explained(house, {**BODIES["chat"], "model": "twin"})
+        assert "two" not in json.dumps(told)
+        assert [one["route"] for one in told["routes"]] == ["a/one"]
+        key = told["caller"]["key"]
+        seen = await house.gateway.operations.perform("explain", {"model": "twin", "key": key})
+        assert [one["route"] for one in seen["refused"]] == ["b/two"]
+
+
+async def test_limits_of_models_are_none_of_calls_with_an_own_key() -> None:
+    async with people(Reply(text="Hi")) as ann:
+        await ann.bring("anthropic")
+        await People(ann.house).settings(limits_by_model={"*claude*": {"requests_per_minute": 0}})
+        told = await explained(ann.house, {**BODIES["messages"], "model": SONNET}, headers={"anthropic-version": "x"})
+        assert (told["own_key"], "error" in told) == ("anthropic", False)

@@ -135,6 +135,15 @@ async def test_the_provider_is_told_another_key_where_another_organization_pays(
     assert len(keys) == 2
 
 
+async def test_a_provider_takes_no_other_call_for_one_that_failed() -> None:
+    """A key is free again where its call failed: what comes with it then is another call to the provider, too."""
+    async with running(Rule(Reply(status=500), times=1), REPLY) as house:
+        for body in (CHAT, {**CHAT, "temperature": 0}):
+            await raw(house, "/v1/chat/completions", body, **KEY)
+        first, other = (dict(request.headers)["idempotency-key"] for request in house.upstream.requests)
+    assert first != other
+
+
 async def test_of_two_at_once_one_is_made_and_the_other_told_to_come_again() -> None:
     async with running(Reply(text="hello", delay_ms=200)) as house:
         answers = await asyncio.gather(*(house.post("/v1/chat/completions", CHAT, headers=KEY) for _ in range(4)))

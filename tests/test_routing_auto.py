@@ -9,6 +9,7 @@ import pytest
 from trivium import config
 from trivium.canon.api import Api
 from trivium.providers.provider import Provider
+from trivium.routing import auto
 from trivium.routing.auto import Asked, Autos, Passed, Resolution, autos, resolve
 from trivium.routing.catalog import Catalog, ModelEntry, catalog
 
@@ -199,6 +200,15 @@ def test_a_new_list_of_models_is_looked_through_anew() -> None:
     before, after = house("claude-opus-4-6"), house("claude-opus-4-6", "claude-opus-4-7")
     assert [one.name for one in known.candidates(before, "*claude-opus-*")] == ["claude-opus-4-6"]
     assert [one.name for one in known.candidates(after, "*claude-opus-*")] == ["claude-opus-4-7", "claude-opus-4-6"]
+
+
+def test_prepared_for_a_list_of_models_they_search_no_more(monkeypatch: pytest.MonkeyPatch) -> None:
+    known, models = settled(), house("claude-opus-4-6", "kimi-k2", "gift:free")
+    known.prepare(models)
+    monkeypatch.setattr(auto, "_meant", None)
+    assert [one.name for one in known.candidates(models, "*claude-opus-*")] == ["claude-opus-4-6"]
+    for one in known.names.values():
+        resolve(one, Asked(mode="plan", image=True), models, known, lambda name, _: Passed(name, "no"))
 
 
 def test_names_that_mean_something_else_are_left_to_it() -> None:

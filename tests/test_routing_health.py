@@ -56,9 +56,46 @@ def test_a_client_that_leaves_ends_the_look() -> None:
     one = health()
     for now in range(3):
         one.failed("a/m", now)
-    one.begins("a/m", 40_000)
-    one.unknown("a/m")
+    claim = one.begins("a/m", 40_000)
+    one.unknown("a/m", claim)
     assert one.rests_ms("a/m", 40_001) == 0
+
+
+def test_calls_that_fail_together_are_one_reason_to_rest() -> None:
+    one = health()
+    for _ in range(20):
+        one.failed("a/m", 1_000)
+    assert one.rests_ms("a/m", 1_000) == 30_000
+    one.begins("a/m", 31_000)
+    one.failed("a/m", 31_000)
+    assert one.rests_ms("a/m", 31_000) == 60_000
+
+
+def test_who_did_not_look_ends_nobodys_look() -> None:
+    one = health()
+    before = one.begins("a/m", 0)
+    for _ in range(3):
+        one.failed("a/m", 0)
+    claim = one.begins("a/m", 40_000)
+    assert (before, one.begins("a/m", 40_001)) == (0, 0)
+    one.unknown("a/m", before)
+    assert one.rests_ms("a/m", 40_002) > 0
+    one.unknown("a/m", claim)
+    assert one.rests_ms("a/m", 40_003) == 0
+
+
+def test_an_answer_to_a_call_from_before_ends_no_pause_that_was_asked_for() -> None:
+    one = health()
+    for _ in range(3):
+        one.failed("a/m", 0, wish_s=60)
+    one.answered("a/m", 1)
+    assert one.rests_ms("a/m", 1) == 59_999
+    one.begins("a/m", 60_000)
+    one.failed("a/m", 60_000)
+    assert one.rests_ms("a/m", 60_000) == 60_000  # twice the first rest: three refusals at once were one
+    one.answered("a/m", 130_000)
+    assert one.rests_ms("a/m", 130_000) == 0
+    assert one.is_well
 
 
 def test_a_provider_is_left_alone_for_as_long_as_it_asks() -> None:

@@ -52,6 +52,8 @@ def test_what_cannot_be_is_said_with_its_place(text: str, said: str) -> None:
         (ONE, "catalog.models.m.routes: there is no provider 'a'"),
         ('[routing]\nemergency_provider = "z"\n', "routing.emergency_provider: there is no provider 'z'"),
         ('[routing.canary]\nmain = "b"\nto = "z"\n', "routing.canary.to: there is no provider 'z'"),
+        ('[routing.canary]\nmain = "b"\nto = "b"\n', "routing.canary.to: the canary must be another provider"),
+        ('[catalog.models.m]\nroutes = [{ to = "b/1" }, { to = "b/1" }]\n', "m.routes: 'b/1' stands there twice"),
     ],
 )
 def test_routes_lead_to_providers_that_there_are(text: str, said: str) -> None:

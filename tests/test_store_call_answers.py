@@ -165,6 +165,22 @@ async def test_there_is_room_for_so_many_bytes(desk: Desk) -> None:
     assert await small.place(key="b").claim() is None
 
 
+async def test_what_others_have_kept_is_counted_once_a_minute(desk: Desk) -> None:
+    """A count of a quarter of a million answers keeps everything else from being written."""
+    small, counts = Desk(desk.store, max_total_bytes=200), 0
+
+    class Counted:
+        def execute(self, *_: Any) -> list[tuple[int]]:
+            nonlocal counts
+            counts += 1
+            return [(90 * counts,)]
+
+    said = [small.mine.has_room(50, Counted()) for _ in range(4)]  # type: ignore[arg-type]
+    assert (said, counts) == ([True, True, False, False], 1)
+    small.clock.now += 60_000
+    assert (small.mine.has_room(50, Counted()), counts) == (False, 2)  # type: ignore[arg-type]
+
+
 async def test_what_cannot_be_written_is_given_up_in_silence(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
     told: list[Any] = []
     asyncio.get_running_loop().set_exception_handler(lambda _, context: told.append(context))

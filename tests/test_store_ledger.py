@@ -198,6 +198,15 @@ class TestHolds:
         await house.ledger.start(msgspec.structs.replace(named, id="req_again"))
         assert rows(home.open(), "SELECT version FROM prices") == [("pr_1",)]
 
+    async def test_a_call_that_moves_brings_the_price_that_it_names_now(self, house: House) -> None:
+        """A gateway that dies after it leaves nothing that names a price which is not there."""
+        id = await house.started(await house.account(1), 0.25)
+        house.ledger.priced(Quote(price=FREE, version="pr_2", source="config", provider="b", model="two"))
+        house.ledger.moved(id, "b", "two", "pr_2", "house", None)
+        await house.ledger.writer.flush()
+        assert rows(house.database, "SELECT provider, price_version FROM starts") == [("b", "pr_2")]
+        assert rows(house.database, "SELECT version FROM prices") == [("pr_2",)]
+
     async def test_a_call_that_came_to_nothing_leaves_no_entry(self, house: House) -> None:
         account = await house.account(1)
         house.end(await house.started(account, 1), account)

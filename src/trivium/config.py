@@ -128,6 +128,21 @@ def data_folder(settings: Settings, env: Mapping[str, str]) -> Path:
     return (Path(base) if base else Path.home() / ".local" / "share") / "trivium"
 
 
+def folder_despite(path: Path | None, env: Mapping[str, str]) -> Path | None:
+    """The data folder of whoever runs with a file that is wrong by now: as the environment says, else the file, what is
+    wrong elsewhere in it aside; None where it cannot be told. Raises ConfigError."""
+    data = env.get("TRIVIUM_DATA")
+    if data is None and path is not None:
+        try:
+            storage = tomllib.loads(_read(path)).get("storage", {})
+            data = storage.get("data")
+        except (ConfigError, tomllib.TOMLDecodeError, TypeError, AttributeError):
+            return None
+        if not isinstance(data, str | None):
+            return None
+    return data_folder(Settings(storage=StorageSettings(data=data)), env)
+
+
 def database_url(settings: Settings, env: Mapping[str, str]) -> str | None:
     """The address of the PostgreSQL database; None where the store is a file. Raises ConfigError."""
     if settings.storage.url is None:

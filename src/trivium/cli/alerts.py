@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import click
 
-from trivium.cli.ask import settings_and_folder
+from trivium.cli.ask import ask_running
 from trivium.cli.options import config_option, echo_json, echo_table, json_option, when
 from trivium.errors import OperationError
-from trivium.server import control
 
 
 @click.command()
@@ -15,9 +14,8 @@ from trivium.server import control
 @json_option
 def alerts(config_file: str | None, as_json: bool) -> None:
     """Providers that refuse the gateway's own key or account: wrong, without rights, or out of credit."""
-    _, folder = settings_and_folder(config_file)
     try:
-        found = control.ask(folder, "alerts.show", {})
+        found = ask_running(config_file, "alerts.show")
     except ConnectionError:
         raise OperationError("No gateway runs here, and only a running one knows.") from None
     if as_json:

@@ -10,6 +10,7 @@ from typing import Any
 
 from trivium import config
 from trivium.clock import SystemClock
+from trivium.errors import ConfigError
 from trivium.operations.operations import Operations
 from trivium.server import control
 from trivium.server.deps import Gateway, secret_tables
@@ -32,12 +33,26 @@ def settings_and_folder(config_file: str | None, env: Mapping[str, str] = os.env
 
 def ask(config_file: str | None, operation: str, **arguments: Any) -> Any:
     """The operation's result. Raises ConfigError, OperationError, StoreUnavailable."""
-    settings, folder = settings_and_folder(config_file)
     try:
-        return control.ask(folder, operation, arguments)
+        return ask_running(config_file, operation, **arguments)
     except ConnectionError:
+        settings, folder = settings_and_folder(config_file)
         with ownership(folder):
             return asyncio.run(_alone(settings, folder, operation, arguments))
+
+
+def ask_running(config_file: str | None, operation: str, **arguments: Any) -> Any:
+    """The same of a gateway that runs, which does not mind what has become of its file since. Raises ConfigError where
+    it cannot be told where its data lies, OperationError, and ConnectionError where none runs."""
+    file = config.find_file(config_file, os.environ)
+    try:
+        folder = config.data_folder(config.load(file, os.environ), os.environ)
+    except ConfigError:
+        despite = config.folder_despite(file, os.environ)
+        if despite is None:
+            raise
+        folder = despite
+    return control.ask(folder, operation, arguments)
 
 
 def every(config_file: str | None, operation: str, most: int | None = None, **arguments: Any) -> list[dict[str, Any]]:

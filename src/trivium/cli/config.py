@@ -7,13 +7,13 @@ from typing import Any
 
 import click
 
-from trivium.cli.ask import settings_and_folder
+from trivium.cli.ask import ask_running, settings_and_folder
 from trivium.cli.options import config_option, echo_json, json_option, when
 from trivium.config import data_folder
 from trivium.errors import ConfigError, OperationError
 from trivium.server import control
 from trivium.server.parts import check_whole
-from trivium.settings import Settings, StorageSettings
+from trivium.settings import Settings
 
 
 @click.group()
@@ -67,14 +67,13 @@ _NOBODY = "No gateway runs here; it reads its configuration when it starts. `tri
 
 
 def _ask(config_file: str | None, operation: str) -> Any:
-    """The running gateway's answer, also where the file is wrong by now: then it is looked for in the folder that the
-    environment names. Raises ConfigError, OperationError."""
+    """The running gateway's answer; where the file is no TOML any more, of the one in the usual folder. Raises
+    ConfigError, OperationError."""
     try:
-        wrong, (_, folder) = None, settings_and_folder(config_file)
-    except ConfigError as error:
-        named = Settings(storage=StorageSettings(data=os.environ.get("TRIVIUM_DATA")))
-        wrong, folder = error, data_folder(named, os.environ)
-    try:
-        return control.ask(folder, operation, {})
+        try:
+            return ask_running(config_file, operation)
+        except ConfigError:
+            return control.ask(data_folder(Settings(), os.environ), operation, {})
     except ConnectionError:
-        raise wrong or OperationError(_NOBODY) from None
+        settings_and_folder(config_file)
+        raise OperationError(_NOBODY) from None

@@ -25,9 +25,8 @@ from trivium.pipeline.limits import admit_on
 from trivium.pipeline.own import send
 from trivium.pipeline.settle import CLIENT_CLOSED, Run
 from trivium.policy.context import context_of
+from trivium.upstream.pause import pause_s
 from trivium.wire.request import Request, without_body
-
-_RETRY_AFTER = b"retry-after"
 
 
 class Attempts:
@@ -41,18 +40,23 @@ class Attempts:
         self._deps = deps
         self._session = session_of(context_of(call.headers), request, run)
         self._wish_s: int | None = None
+        self._auto = run.auto
+        """What an auto model chose for the model that was asked for."""
+        self._claim = 0
+        """To be the one call that looks whether a route answers again."""
 
     async def begin(self) -> None:
         """Raises as `hold.begin` does."""
-        first, health = self._legs[0], self._deps.health
-        others = [leg.bill for leg in self._legs[1:] if leg.bill is not None]
-        if first.own is None:
-            # Before the hold is waited for: of a crowd one alone looks whether a route answers again.
-            health.begins(first.target.place, now_ms(self._deps))
+        asked, *others = self._legs
+        bills = [leg.bill for leg in others if leg.bill is not None]
+        self._legs = self._ready()
+        first = self._legs[0]
+        # Before the hold is waited for: of a crowd one alone looks whether a route answers again.
+        self._claim_look(first)
         try:
-            await begin(self._call, self._request, first.target, self._run, self._deps, others)
+            await begin(self._call, self._request, asked.target, self._run, self._deps, bills)
         except BaseException:
-            health.unknown(first.target.place)
+            self._deps.health.unknown(first.target.place, self._claim)
             raise
 
     async def answer(self, reply: Reply) -> None:
@@ -64,14 +68,27 @@ class Attempts:
             if self._run.left or self._is_late():
                 raise failure  # nobody waits any more, or has waited long enough
 
+    def _ready(self) -> tuple[Leg, ...]:
+        """The routes in their order, but that those come last which have begun to rest, or are being looked at by
+        another call, since it was decided: a call may have waited for a limit or its idempotency key."""
+        health, now = self._deps.health, now_ms(self._deps)
+        if health.is_well:
+            return self._legs
+        return tuple(sorted(self._legs, key=lambda leg: 0 if leg.own else health.rests_ms(leg.target.place, now)))
+
+    def _claim_look(self, leg: Leg) -> None:
+        self._claim = self._deps.health.begins(leg.target.place, now_ms(self._deps)) if leg.own is None else 0
+
     async def _taken(self, leg: Leg, reply: Reply, *, first: bool, last: bool) -> TriviumError | None:
         """One try: why it failed, if another may follow; None where it answered."""
-        run, health = self._run, self._deps.health
+        run = self._run
         held = HeldReply(reply, run, self._deps.routing.preamble, self._opened)
         since_us, flags = run.elapsed_us(), len(run.flags)
         try:
-            if not first:
+            if run.target is not leg.target:
                 await self._move_to(leg)
+            if not first:
+                self._claim_look(leg)
             await self._try(leg, reply if last else held)
         except (RequestError, UpstreamError) as error:
             self._failed(leg, error)
@@ -80,7 +97,7 @@ class Attempts:
             run.failed_over(error, since_us, flags)
             return error
         except asyncio.CancelledError:
-            health.unknown(leg.target.place)
+            self._deps.health.unknown(leg.target.place, self._claim)
             if not reply.started:  # what was kept back is nothing that the client had
                 run.status, run.response_bytes = CLIENT_CLOSED, 0
             raise
@@ -91,7 +108,7 @@ class Attempts:
 
     async def _move_to(self, leg: Leg) -> None:
         run, target = self._run, leg.target
-        run.target, run.own = target, leg.own
+        run.target, run.own, run.auto = target, leg.own, leg.auto or self._auto
         if leg.named is not None and is_counted(run.key, target):
             await check_free(self._call, run.key, leg.named, target, run, self._deps)
         await admit_on(self._request, target, run, self._deps)
@@ -105,17 +122,24 @@ class Attempts:
     async def _try(self, leg: Leg, reply: Reply) -> None:
         call, target, run, deps = self._call, leg.target, self._run, self._deps
         way = way_to(call, target, target.provider.apis, deps)
-        content = prepare(call, self._request, target, way, run)
-        if leg.own is None:
-            deps.health.begins(target.place, now_ms(deps))
+        content = prepare(call, self._request, target, way, run, self._most(leg))
         response = await send(call, content, target, way, run, deps)
         del content
-        told = next((value for name, value in response.headers if name == _RETRY_AFTER), b"")
-        self._wish_s = int(told[:9]) if told.isdigit() and response.status >= 400 else None
+        self._wish_s = pause_s(response.headers, deps.clock.now_ms()) if response.status >= 400 else None
         if not reply.provisional:
             self._opened()
         asked = without_body(self._request) if self._request.stream else self._request
         await exchange_of(call, asked, target, response, reply, run, way, deps).relay()
+
+    def _most(self, leg: Leg) -> int | None:
+        """The longest answer of a model for the case of need: how long an answer may be the client said of the one that
+        it asked for, as its first route has it. None: it is that one."""
+        target, routes = leg.target, leg.target.routed.routes if leg.target.routed is not None else ()
+        is_first = not routes or target.route == f"{routes[0].provider}/{routes[0].model}"
+        if (leg.named is None and is_first) or target.custom is not None:
+            return None
+        said = target.house.said.output_limit if target.house is not None else None
+        return said or self._deps.prices.limits(target.provider, target.model).output
 
     def _opened(self) -> None:
         """Nobody else will be asked: the question need not be kept for them."""
@@ -129,12 +153,12 @@ class Attempts:
     def _failed(self, leg: Leg, error: TriviumError) -> None:
         health, place = self._deps.health, leg.target.place
         if isinstance(error, RequestError) or is_clients_own(error):
-            health.unknown(place)
+            health.unknown(place, self._claim)
         elif leg.own is None and fails_over(error):
             health.failed(place, now_ms(self._deps), self._wish_s)
         elif leg.own is None:
             health.answered(place, now_ms(self._deps))
-        self._wish_s = None
+        self._wish_s, self._claim = None, 0
 
     def _ended(self, leg: Leg) -> None:
         """The route has answered, if only with an error that the client is told as it came."""
@@ -142,7 +166,7 @@ class Attempts:
         if leg.own is not None:
             return
         if run.error is not None and is_clients_own(run.error):
-            health.unknown(place)
+            health.unknown(place, self._claim)
             return
         broke = run.error is not None or (run.answer is not None and run.answer.error is not None)
         if broke or run.upstream_status is None or is_failure(run.upstream_status):

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from trivium.canon.api import Api
-from trivium.errors import ModelNotFound, RequestError
+from trivium.errors import ModelNotFound, ProviderNotAllowed, RequestError
 from trivium.pipeline.call import Call
 from trivium.pipeline.custom import custom_entries
 from trivium.pipeline.deps import Deps
@@ -54,6 +54,16 @@ def is_told(caller: Caller | None, provider: Provider) -> bool:
     if caller is None or caller.organization is None or not provider.honours:
         return False
     return _data_at(provider, caller.organization.settings.policy) != (provider.collects_data, provider.retains_data)
+
+
+def keeps_to(wish: Policy, provider: Provider) -> bool:
+    """Whether a provider, told this with the call, does with its data nothing that it forbids."""
+    collects, retains = _data_at(provider, wish)
+    try:
+        check_provider(wish, provider.name, collects=collects, retains=retains)
+    except ProviderNotAllowed:
+        return False
+    return True
 
 
 def _data_at(provider: Provider, policy: Policy) -> tuple[bool, bool]:

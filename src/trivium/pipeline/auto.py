@@ -7,6 +7,7 @@ handled as if it had named that one. `wire/dress.py` asks for what the choice sa
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import cache
 from typing import Literal
 
 import msgspec
@@ -20,7 +21,7 @@ from trivium.pipeline.hold import account_of
 from trivium.pipeline.settle import Run
 from trivium.policy.caller import Caller
 from trivium.policy.context import context_of
-from trivium.routing.auto import Asked, AutoModel, Passed, Resolution, resolve
+from trivium.routing.auto import Asked, AutoModel, Judge, Passed, Resolution, resolve
 from trivium.routing.catalog import ModelEntry, Target
 from trivium.wire.request import Request
 from trivium.wire.size import measure
@@ -39,13 +40,15 @@ async def lead(auto: AutoModel, call: Call, request: Request, run: Run, deps: De
     return msgspec.structs.replace(target, led=True) if isinstance(target, Target) else target
 
 
-async def stand_in(name: str, call: Call, request: Request, run: Run, deps: Deps) -> str:
-    """The model that an auto model leads to, of which only the name counts; other names as they are. Raises
-    StoreUnavailable."""
+async def stand_in(name: str, call: Call, request: Request, run: Run, deps: Deps) -> Resolution | None:
+    """What an auto model leads to; None for other names. Raises ModelNotAllowed, ModelNotFound, StoreUnavailable."""
     auto = deps.autos.get(name)
     if auto is None:
-        return name
-    return chosen(auto, await _asked(call, request, run, deps), run.key, call.time_ms, deps).model or name
+        return None
+    found = chosen(auto, await _asked(call, request, run, deps), run.key, call.time_ms, deps)
+    if found.model is None:
+        raise _refusal(found)
+    return found
 
 
 async def _asked(call: Call, request: Request, run: Run, deps: Deps) -> Asked:
@@ -55,22 +58,28 @@ async def _asked(call: Call, request: Request, run: Run, deps: Deps) -> Asked:
 
 def chosen(auto: AutoModel, asked: Asked, caller: Caller | None, time_ms: int, deps: Deps) -> Resolution:
     """What this caller would get at this moment, and why not the others."""
+    return resolve(auto, asked, deps.catalog, deps.autos, _judge(caller, time_ms, deps))
 
+
+def _judge(caller: Caller | None, time_ms: int, deps: Deps) -> Judge:
+    """Who says of models whether this caller may have them; of each once, however many auto models ask."""
+
+    @cache
     def judge(name: str, price: Literal["free", "paid"] | None) -> Passed | None:
         return _passed(name, price, caller, time_ms, deps)
 
-    return resolve(auto, asked, deps.catalog, deps.autos, judge)
+    return judge
 
 
 def auto_entries(caller: Caller | None, headers: Mapping[bytes, bytes], time_ms: int, deps: Deps) -> list[ModelEntry]:
     """The auto models that lead anywhere for a caller, in whatever mode."""
-    entries = []
+    entries, judge = [], _judge(caller, time_ms, deps)
     for name, auto in deps.autos.names.items():
         if name != auto.id:
             continue
         modes = dict.fromkeys((auto.said.default_mode, *(mode for one in auto.said.choices for mode in one.modes)))
         ways = (
-            chosen(auto, Asked(mode=mode, balance=balance, headers=headers), caller, time_ms, deps).model
+            resolve(auto, Asked(mode=mode, balance=balance, headers=headers), deps.catalog, deps.autos, judge).model
             for mode in modes
             for balance in ((True, False) if caller is not None else (False,))
         )

@@ -3,8 +3,8 @@
 Coding agents ask this often and take a 404 for a broken gateway. An upstream counts in its own API; for a client of
 another the request is translated. OpenRouter, servers that speak only Chat Completions, and Vercel for some models
 cannot count (wire notes, section 4). Nor is one asked that is known to keep to an organization's policy in answers
-alone. Of stealth models the count is an estimate always: by a tokenizer one knows whose
-it is.
+alone. Of stealth models the count is an estimate always: by a tokenizer one knows whose it is. So is that of a model
+whose first route fails where the call itself would go on to another.
 """
 
 from __future__ import annotations
@@ -12,11 +12,13 @@ from __future__ import annotations
 import msgspec
 
 from trivium.canon.api import Api
+from trivium.errors import UpstreamError
 from trivium.pipeline.authorize import is_told
 from trivium.pipeline.call import Call, Reply
 from trivium.pipeline.deps import Deps
 from trivium.pipeline.forward import prepare, way_to
 from trivium.pipeline.hold import begin
+from trivium.pipeline.journey import fails_over, is_failure
 from trivium.pipeline.limited import with_own
 from trivium.pipeline.own import send
 from trivium.pipeline.relay import Exchange
@@ -38,8 +40,10 @@ class _Counted(msgspec.Struct):
     theirs: int | None = msgspec.field(name="inputTokens", default=None)
 
 
-async def count(call: Call, request: Request, target: Target, reply: Reply, run: Run, deps: Deps) -> None:  # noqa: PLR0917
-    """Answers a call that counts tokens. Raises TriviumError."""
+async def count(  # noqa: PLR0917
+    call: Call, request: Request, target: Target, reply: Reply, run: Run, deps: Deps, *, elsewhere: bool = False
+) -> None:
+    """Answers a call that counts tokens; `elsewhere`: there are other routes. Raises TriviumError."""
     provider = target.provider
     if not provider.counts or target.stealth or is_told(run.key, provider):
         await _tell(call, request, None, reply, run)
@@ -47,9 +51,15 @@ async def count(call: Call, request: Request, target: Target, reply: Reply, run:
     way = way_to(call, target, provider.counts, deps)
     body = prepare(call, request, target, way, run)
     await begin(call, request, target, run, deps)
-    response = await send(call, body, target, way, run, deps)
+    try:
+        response = await send(call, body, target, way, run, deps)
+    except UpstreamError as error:
+        if not (elsewhere and fails_over(error)):
+            raise
+        await _tell(call, request, None, reply, run)
+        return
     theirs = provider.at(way.api if way else call.api).style in COUNT_THEIR_WAY
-    if response.status in (_MAY_NOT if theirs else _CANNOT):
+    if response.status in (_MAY_NOT if theirs else _CANNOT) or (elsewhere and is_failure(response.status)):
         response.close()
         await _tell(call, request, None, reply, run)
     elif way is None and not theirs:

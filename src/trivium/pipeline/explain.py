@@ -26,6 +26,7 @@ from trivium.pipeline.forward import prepare, way_to
 from trivium.pipeline.free import check_anonymous, find
 from trivium.pipeline.hold import Bill, account_of, bill_of, hold_of, refused
 from trivium.pipeline.legs import Leg, legs_of
+from trivium.pipeline.limits import is_houses
 from trivium.pipeline.read import check_head, read_body
 from trivium.pipeline.settle import Run
 from trivium.pipeline.tell import json_headers
@@ -93,9 +94,11 @@ class Explanation(msgspec.Struct, kw_only=True, omit_defaults=True):
     """What the caller would be refused with."""
 
 
-async def explain(call: Call, caller: Caller | None, body: bytes, deps: Deps, *, bills: bool = True) -> Explanation:
-    """`body` is a request in the call's API; `bills`: who asks may see the balance. Raises nothing that the request
-    itself would be refused with."""
+async def explain(
+    call: Call, caller: Caller | None, body: bytes, deps: Deps, *, bills: bool = True, to_operator: bool = False
+) -> Explanation:
+    """`body` is a request in the call's API; `bills`: who asks may see the balance. Callers hear nothing of what is
+    hidden. Raises nothing that the request itself would be refused with."""
     told = Explanation(api=call.api, caller=_who(caller))
     run = Run(call, deps)
     run.key = caller
@@ -105,6 +108,9 @@ async def explain(call: Call, caller: Caller | None, body: bytes, deps: Deps, *,
         told.error = {"status": error.status, "code": error.code, "message": error.message, **error.facts}
     if told.hold is not None and not bills:
         told.hold.pop("free_usd", None)
+    if not to_operator and run.target is not None:
+        hidden = {one.route for one in deps.catalog.routes(run.target) if deps.catalog.is_hidden(one)}
+        told.refused = [one for one in told.refused if one["route"] not in hidden]
     return told
 
 
@@ -180,7 +186,7 @@ async def _limits(told: Explanation, run: Run, deps: Deps) -> None:
     target = run.target
     if target is None or run.size is None:
         return
-    rules = deps.rules.rules(run.key, *target.known_as, deps.house, target.also, of_model=target.custom is None)
+    rules = deps.rules.rules(run.key, *target.known_as, deps.house, target.also, of_model=is_houses(target, run))
     if rules is None:
         return
     claims = [Claim(claim.key, claim.limit, 0, claim.window_s) for claim in rules.claims]

@@ -30,6 +30,7 @@ from trivium.wire.destination import Destination
 from trivium.wire.dress import dressed, theirs
 from trivium.wire.envelope import origin_tag
 from trivium.wire.losses import Losses
+from trivium.wire.outputlimit import within
 from trivium.wire.request import Request, render, without_costs
 from trivium.wire.translate import Translation
 
@@ -89,14 +90,19 @@ def _not_served(api: Kind, target: Target) -> ApiNotServed:
     return ApiNotServed(f"`{target.public}` does not serve the API `{api.value}`; name another model.", param="model")
 
 
-def prepare(call: Call, request: Request, target: Target, way: Translation | None, run: Run) -> bytes:
-    """The body for the upstream. Raises RequestError, LossRefused where the caller wants nothing lost."""
+def prepare(  # noqa: PLR0917
+    call: Call, request: Request, target: Target, way: Translation | None, run: Run, most: int | None = None
+) -> bytes:
+    """The body for the upstream; with `most`, for an answer of so many tokens at the most. Raises RequestError,
+    LossRefused where the caller wants nothing lost."""
     if run.strict and target.stealth:
         raise LossRefused(_STEALTH_LOSES)
+    custom, losses = target.custom, Losses()
     came = request
+    if most is not None:
+        request = within(request, most, target.public, losses)
     if run.auto is not None and target.led:
         request = _dressed(request, run.auto, target, way)
-    custom, losses = target.custom, Losses()
     if _is_paid_by_nobody(call, target, run):
         request = without_costs(request, losses)
     api = run.upstream_api = way.api if way else call.api

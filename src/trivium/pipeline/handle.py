@@ -105,7 +105,7 @@ async def _admitted(call: Call, body: Body, reply: Reply, run: Run, deps: Deps) 
             return None
     await admit(call, request, target, run, deps)
     if call.operation is Operation.COUNT_TOKENS:
-        await count(call, request, target, reply, run, deps)
+        await count(call, request, target, reply, run, deps, elsewhere=len(legs) > 1)
         return None
     if deps.screening is not None:
         target, before = await _screened(call, request, target, run, deps), target

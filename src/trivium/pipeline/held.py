@@ -6,11 +6,13 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 
+from trivium.errors import Overloaded
 from trivium.pipeline.call import Headers, Reply
 from trivium.pipeline.settle import Run
 
-_MOST = 64 * 1024
-"""Bytes of a preamble; no real one is as long."""
+_MOST = 1024 * 1024
+"""Bytes of a preamble, which count in the gateway's budget. Responses says the request again, instructions and tools,
+in each of its first two events, and coding agents have long ones."""
 
 
 class HeldReply:
@@ -41,9 +43,8 @@ class HeldReply:
     async def write(self, data: bytes) -> None:
         async with self._one:
             self._waiting.append(data)
-            self._size += len(data)
             content = self._run.first_token_us is not None or self._run.content_bytes
-            if not self.provisional or content or self._size > _MOST:
+            if not self.provisional or content or not self._has_room(len(data)):
                 await self._pass()
 
     async def end(self, data: bytes = b"") -> None:
@@ -56,8 +57,26 @@ class HeldReply:
         self._reply.cut()
 
     def drop(self) -> None:
+        self._waiting = []
+        self._give_back()
+        self._stop()
+
+    def _stop(self) -> None:
         if self._timer is not None:
             self._timer.cancel()
+
+    def _has_room(self, size: int) -> bool:
+        """Counts what waits; where there is no room for more of it, it waits no longer."""
+        try:
+            self._run.deps.in_flight.take(size)
+        except Overloaded:
+            return False
+        self._size += size
+        return self._size <= _MOST
+
+    def _give_back(self) -> None:
+        self._run.deps.in_flight.take(-self._size)
+        self._size = 0
 
     async def _open_late(self) -> None:
         await asyncio.sleep(self._patience)
@@ -70,7 +89,8 @@ class HeldReply:
             self.provisional = False
             self._opened()
             if self._timer is not asyncio.current_task():
-                self.drop()
+                self._stop()
+            self._give_back()
             await self._reply.start(*self._head)
         waiting, self._waiting = self._waiting, []
         for data in waiting:

@@ -4,27 +4,32 @@ may use, then those of the fallbacks that the client names. Most calls have one 
 
 from __future__ import annotations
 
-from typing import cast
+from contextlib import suppress
+from typing import Any, Literal, cast
 
 import msgspec
 
 from trivium.canon.api import Kind, Solo
 from trivium.errors import FieldInvalid, ModelNotFound, PriceUnknown, RequestError
-from trivium.pipeline.authorize import check_target, named
+from trivium.pipeline.authorize import check_target, keeps_to, named
 from trivium.pipeline.auto import stand_in
 from trivium.pipeline.call import FALLBACKS, Call, Operation
 from trivium.pipeline.deps import Deps
-from trivium.pipeline.free import check_anonymous, find_way, is_free_route
+from trivium.pipeline.free import check_anonymous, find_way, is_free, is_free_route
 from trivium.pipeline.hold import Bill, bill_of
 from trivium.pipeline.journey import Journey
 from trivium.pipeline.own_key import Own
+from trivium.pipeline.preferences import PROVIDER
 from trivium.pipeline.settle import Run
+from trivium.policy.caller import Policy
 from trivium.policy.context import Context, context_of
 from trivium.policy.free import key_needed
 from trivium.policy.spending import scopes_of
+from trivium.routing.auto import Resolution
 from trivium.routing.catalog import Target, not_found
 from trivium.routing.plan import Asked, Canary, Choice, Plan, plan
 from trivium.wire import body as json_body
+from trivium.wire.lenient import mapping
 from trivium.wire.request import MOST_FALLBACKS, Request, check_name
 
 _REMEMBERED = 10_000
@@ -40,6 +45,8 @@ class Leg(msgspec.Struct, frozen=True):
     """None: what it costs is found out when it is taken."""
     named: str | None = None
     """The name by which a client asks for it as a fallback: a free one counts as such when it is taken."""
+    auto: Resolution | None = None
+    """What the auto model chose that a client names as a fallback."""
 
 
 async def legs_of(call: Call, request: Request, target: Target, run: Run, deps: Deps) -> tuple[Leg, ...]:
@@ -86,13 +93,13 @@ def _keyed(legs: list[Leg], bucket: int, deps: Deps) -> list[Leg]:
 def _main(call: Call, request: Request, target: Target, run: Run, deps: Deps) -> Plan:
     """The routes of the model that was asked for. Raises as `check_target` does where the caller may use none."""
     routes = deps.catalog.routes(target) if run.own is None else (target,)
-    routes, why_not = _in_emergency(call.api, routes, deps) if run.own is None else (routes, [])
+    routes, why_not = _in_emergency(call, routes, deps) if run.own is None else (routes, [])
     open_, refused = _permitted(routes, run, deps)
     if not open_:
         with named(request.model):
             check_target(run.key, routes[0], deps)
-    open_ = serving(call.api, open_)
-    canary = _canary(request, routes[0], open_, run, deps) if run.own is None else None
+    open_ = _as_wished(request, serving(call.api, open_))
+    canary = _canary(call, request, routes[0], open_, run, deps) if run.own is None else None
     if canary is not None:
         open_ = [route for route in open_ if route.route != canary.target.route]
     found = plan(open_, _asked(call, request, target, run, deps), deps.health, now_ms(deps), canary)
@@ -133,15 +140,15 @@ def _look(routes: tuple[Target, ...], run: Run, deps: Deps) -> _Permitted:
     return open_, refused
 
 
-def _in_emergency(api: Kind, routes: tuple[Target, ...], deps: Deps) -> tuple[tuple[Target, ...], list[Choice]]:
-    """One switch leads every call to one provider, if that has the model."""
+def _in_emergency(call: Call, routes: tuple[Target, ...], deps: Deps) -> tuple[tuple[Target, ...], list[Choice]]:
+    """One switch leads every call to one provider, if that has the model, and has it for nothing where it is free."""
     name = deps.routing.emergency_provider
     if name is None or routes[0].house is not None or routes[0].custom is not None:
         return routes, []
     there = tuple(route for route in routes if route.provider.name == name)
     twin = deps.catalog.twin(routes[0], name) if not there else None
     there = there or ((twin,) if twin is not None else ())
-    if not any(serves(api, route) for route in there):
+    if not any(serves(call.api, route) for route in there) or not _is_as_free(there, routes[0], call, deps):
         return routes, []
     away = [Choice(route, f"in an emergency {name} answers") for route in routes if route not in there]
     return there, away
@@ -157,41 +164,76 @@ def serving(api: Kind, routes: list[Target]) -> list[Target]:
     return [route for route in routes if serves(api, route)] or routes
 
 
-def _canary(request: Request, main: Target, open_: list[Target], run: Run, deps: Deps) -> Canary | None:
+def _is_as_free(others: tuple[Target, ...], main: Target, call: Call, deps: Deps) -> bool:
+    """Whether callers pay nothing for others that take a free model's place."""
+    return all(is_free_route(one, call.time_ms, deps) for one in others) or not is_free(main, call.time_ms, deps)
+
+
+def _canary(  # noqa: PLR0917
+    call: Call, request: Request, main: Target, open_: list[Target], run: Run, deps: Deps
+) -> Canary | None:
     """The canary's route, if this call may take it; it may be one of the catalogue's."""
     said = deps.routing.canary
     if said is None or main.provider.name != said.main or not deps.has_canary(main.model):
         return None
-    if not any(one is main for one in open_):
+    if main.provider.name == deps.routing.emergency_provider or not any(one is main for one in open_):
         return None
-    if b'"ignore"' in bytes(request.members.get("provider", b"")):
+    if "ignore" in _preferences(request):
         return None  # whoever chooses among vendors chooses among the main provider's
     twin = deps.catalog.twin(main, said.to)
-    if twin is None or not _permitted((twin,), run, deps)[0] or not serves(run.call.api, twin):
+    if twin is None or not _permitted((twin,), run, deps)[0] or not serves(call.api, twin):
+        return None
+    if not _is_as_free((twin,), main, call, deps) or not keeps_to(_wish(request), twin.provider):
         return None
     return Canary(twin, said)
+
+
+def _preferences(request: Request) -> dict[str, Any]:
+    """What the client says of the providers behind a gateway; what cannot be read is the upstream's to refuse."""
+    if PROVIDER not in request.members:
+        return {}
+    with suppress(RequestError):
+        return mapping(json_body.value(request.members, PROVIDER))
+    return {}
+
+
+def _wish(request: Request) -> Policy:
+    """What the client itself says that nobody may do with its prompts."""
+    said = _preferences(request)
+    collection: Literal["allow", "deny"] = "deny" if said.get("data_collection") == "deny" else "allow"
+    return Policy(data_collection=collection, zdr=said.get("zdr") is True)
+
+
+def _as_wished(request: Request, routes: list[Target]) -> list[Target]:
+    """Without those whose providers do not keep to that, where others are left."""
+    if PROVIDER not in request.members:
+        return routes
+    wish = _wish(request)
+    return [route for route in routes if keeps_to(wish, route.provider)] or routes
 
 
 async def _fallback(call: Call, name: str, request: Request, run: Run, deps: Deps) -> list[Leg]:
     """The routes of another model that the client would have as well. Raises what a call for it would."""
     check_name(name, FALLBACKS.decode())
-    way = await stand_in(name, call, request, run, deps)
-    found, own = find_way(run.key, way, run.call.api, deps)
+    auto = await stand_in(name, call, request, run, deps)
+    way = auto.model if auto is not None else None
+    found, own = find_way(run.key, way or name, call.api, deps)
     if run.key is None:
         check_anonymous(name, found, call.time_ms, deps)
     if isinstance(found, RequestError):
         raise found
-    if way != name:
+    if auto is not None:
         found = msgspec.structs.replace(found, led=True)
     routes = deps.catalog.routes(found) if own is None else (found,)
-    routes, _ = _in_emergency(call.api, routes, deps) if own is None else (routes, [])
+    routes, _ = _in_emergency(call, routes, deps) if own is None else (routes, [])
     open_, _ = _permitted(routes, run, deps)
     if not open_:
         with named(name):
             check_target(run.key, routes[0], deps)
-    open_ = serving(call.api, open_)
+    open_ = _as_wished(request, serving(call.api, open_))
     order = plan(open_, _asked(call, request, found, run, deps), deps.health, now_ms(deps))
-    return [Leg(choice.target, own, f"the client's fallback: {choice.why}", named=name) for choice in order.tried]
+    why = "the client's fallback"
+    return [Leg(one.target, own, f"{why}: {one.why}", named=name, auto=auto) for one in order.tried]
 
 
 async def _billed(
@@ -224,7 +266,10 @@ def _asked(call: Call, request: Request, target: Target, run: Run, deps: Deps) -
 def session_of(context: Context, request: Request, run: Run) -> str | None:
     """What is likely to begin as the calls before it did: a session or task, as the client names it in a header or to
     its provider's cache. Of other callers' sessions it knows nothing."""
-    named = context.session or context.task or _told_in_body(request)
+    named = context.session or context.task
+    if named is None:
+        with suppress(RequestError):  # what is odd about the body is the upstream's to say
+            named = _told_in_body(request)
     return f"{run.key_id} {named[:500]}" if named else None
 
 

@@ -1,6 +1,9 @@
-"""What a call counts in limits, from its admission to its end."""
+"""What a call counts in limits, from its admission to its end: in those of its caller and of the model that was asked
+for, and where it goes on to other models, in theirs."""
 
 from __future__ import annotations
+
+from collections.abc import Container
 
 from trivium.canon.usage import Usage
 from trivium.clock import Clock
@@ -28,8 +31,35 @@ class Limited:
         self._taken_ns = clock.monotonic_ns()
         self._taken = False
         """An upstream was given the request, and did not refuse it."""
+        self._next: Limited | None = None
+        """What it counts beside, since it went on to another model."""
         self.headers: Headers = []
         """For the answer."""
+
+    def has(self, key: str) -> bool:
+        """Whether it counts there."""
+        mine = any(rule.claim.key == key for rule in self._rules.all)
+        return mine or (self._next is not None and self._next.has(key))
+
+    def stays_in(self, keys: Container[str]) -> None:
+        """It goes on to another model, which has these limits: of limits of models it counts in no others any more.
+        That it asked the one before stays counted, and what it asked if that was not refused."""
+        gone = Rules([rule for rule in self._rules.all if rule.owner == "model" and rule.claim.key not in keys])
+        if gone.gauges:
+            self._counters.leave(gone.gauges, self._id)
+        if gone.of_input and not self._taken:
+            self._counters.add_to(gone.of_input, -self._input_tokens, MINUTE_S, self._ago_ms())
+        if gone.all:
+            self._rules = Rules([rule for rule in self._rules.all if rule not in gone.all])
+        if self._next is not None:
+            self._next.stays_in(keys)
+
+    def follows(self, further: Limited) -> None:
+        """It counts there too."""
+        if self._next is None:
+            self._next = further
+        else:
+            self._next.follows(further)
 
     def forget(self) -> None:
         """Nothing was counted, and nothing will be."""
@@ -48,18 +78,26 @@ class Limited:
     def goes_out(self) -> None:
         """An upstream is being given the request."""
         self._taken = True
+        if self._next is not None:
+            self._next.goes_out()
 
     def answered(self, status: int) -> None:
         self._taken = status < 300
+        if self._next is not None:
+            self._next.answered(status)
 
     def leave(self) -> None:
         """It goes on no longer."""
         if self._rules.gauges:
             self._counters.leave(self._rules.gauges, self._id)
+        if self._next is not None:
+            self._next.leave()
 
     def count(self, usage: Usage | None) -> None:
         """The real input in place of the estimate, at the time when that was counted; the output now. Without a usage
         the estimate stays, unless nobody has had the request."""
+        if self._next is not None:
+            self._next.count(usage)
         if usage is None:
             if self._taken:
                 return

@@ -18,7 +18,7 @@ from trivium.wire.size import measure
 
 async def admit(call: Call, request: Request, target: Target, run: Run, deps: Deps) -> None:
     """Counts the call in its limits. Raises RateLimited."""
-    rules = deps.rules.rules(run.key, *target.known_as, deps.house, target.also, of_model=_is_houses(target, run))
+    rules = deps.rules.rules(run.key, *target.known_as, deps.house, target.also, of_model=is_houses(target, run))
     if rules is None:
         return
     if call.operation is Operation.COUNT_TOKENS:
@@ -48,20 +48,31 @@ async def readmit(call: Call, request: Request, target: Target, run: Run, deps: 
 
 
 async def admit_on(request: Request, target: Target, run: Run, deps: Deps) -> None:
-    """The call goes on to another route, where it counts in the limits of that model, too. Raises RateLimited."""
-    rules = deps.rules.rules(None, *target.known_as, deps.house, target.also, of_model=_is_houses(target, run))
-    if rules is None:
+    """The call goes on to another route, and counts in the limits of that model from here on, once in each. Raises
+    RateLimited."""
+    found = deps.rules.rules(None, *target.known_as, deps.house, target.also, of_model=is_houses(target, run))
+    of_model, before = found.all if found is not None else (), run.limited
+    if before is not None:
+        before.stays_in(frozenset(rule.claim.key for rule in of_model))
+        of_model = tuple(rule for rule in of_model if not before.has(rule.claim.key))
+    if not of_model:
         return
-    tokens = 0
+    rules, tokens = Rules(of_model), 0
     if rules.inputs:
         run.size = run.size or measure(request)
         tokens = usual_input(run.size)
-    claims = [claim for claim in _with_input(rules, tokens) if claim.window_s]
-    if (denial := await deps.counters.take(claims)) is not None:
-        raise refusal(next(rule for rule in rules.all if rule.claim.key == denial.claim.key), denial)
+    here = Limited(run.call.id, rules, tokens, deps.counters, deps.clock)
+    if before is None:
+        run.limited = here
+    else:
+        before.follows(here)
+    taken = await deps.counters.enter(_with_input(rules, tokens), run.call.id)
+    if taken.denial is not None:
+        here.forget()
+        raise refusal(next(rule for rule in of_model if rule.claim.key == taken.denial.claim.key), taken.denial)
 
 
-def _is_houses(target: Target, run: Run) -> bool:
+def is_houses(target: Target, run: Run) -> bool:
     """Whether the house's own account is called, which is what limits of models are for."""
     return target.custom is None and (run.own is None or run.own.through_house)
 

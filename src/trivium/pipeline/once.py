@@ -54,17 +54,21 @@ async def claimed(call: Call, request: Request, reply: Reply, run: Run, deps: De
     others = call.headers.get(FALLBACKS, b""), " ".join(request.fallbacks).encode()
     question = b"%b %d %b %b %b %b" % (call.api.value.encode(), run.strict, asked, call.query, *others)
     place = deps.answers.place(f"{credential}\n{_payer(run.key)}", key, question)
-    return Once(call, reply, run, deps, place, await place.claim(), keeps=_keeps(run.key, deps.answers))
+    before, keeps = await place.claim(), _keeps(run.key, deps.answers)
+    return Once(call, reply, run, deps, place, before, question=question, keeps=keeps)
 
 
 def for_upstream(call: Call, target: Target, run: Run) -> Headers:
     """The header with which a provider that knows it does a call once: made of the client's key, of who calls and
-    where; none where the client sends none."""
+    where, and of the call itself, as a key is free again for another where its call has failed; none where the client
+    sends none."""
     name = next((name for name in KEYS if name in call.headers), None)
     if name is None or run.key is None or call.operation is not Operation.GENERATE:
         return []
     who = f"{run.key.id}\n{_payer(run.key)}\n{target.place}\n"
-    made = hashlib.sha256(who.encode() + call.headers[name].strip()).hexdigest()
+    asked = run.once.question if run.once is not None else b""
+    told = b"%b\n%b\n" % (call.headers[name].strip(), asked)
+    made = hashlib.sha256(who.encode() + told).hexdigest()
     return [(b"idempotency-key", made.encode())]
 
 
@@ -84,7 +88,16 @@ class Once:
     """The client's reply, with a copy of what goes there."""
 
     def __init__(  # noqa: PLR0917
-        self, call: Call, reply: Reply, run: Run, deps: Deps, place: Place, before: bytes | None, *, keeps: bool
+        self,
+        call: Call,
+        reply: Reply,
+        run: Run,
+        deps: Deps,
+        place: Place,
+        before: bytes | None,
+        *,
+        question: bytes,
+        keeps: bool,
     ) -> None:
         self._call = call
         self._reply = reply
@@ -92,6 +105,8 @@ class Once:
         self._deps = deps
         self._place = place
         self._before = before
+        self.question = question
+        """What makes it the same call."""
         self._keeps = keeps
         self._status = 0
         self._headers: Headers = []

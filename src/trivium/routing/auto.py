@@ -98,6 +98,13 @@ class Autos:
     def get(self, name: str) -> AutoModel | None:
         return self.names.get(name)
 
+    def prepare(self, catalog: Catalog) -> None:
+        """Finds the candidates of all patterns, which takes a while where there are thousands of models."""
+        for auto in self.names.values():
+            for choice in auto.said.choices:
+                for pattern in choice.models:
+                    self.candidates(catalog, pattern)
+
     def candidates(self, catalog: Catalog, pattern: str) -> tuple[Candidate, ...]:
         """The models that a pattern means, in the order of preference."""
         if not wildcard.is_wild(pattern):
@@ -106,7 +113,7 @@ class Autos:
             # What an alias leads to stands in the list by itself; what gives no text is no candidate.
             self._known = [
                 (entry, target)
-                for entry, target in catalog.entries()
+                for entry, target in catalog.listed
                 if entry.id not in catalog.aliases and (not entry.gives or "text" in entry.gives)
             ]
             self._catalog, self._found = catalog, {}

@@ -25,6 +25,8 @@ from trivium.routing.routes import RoutedModel
 from trivium.settings import NOTHING_FREE, FreeSettings
 
 _OURS = "trivium"
+_LONGEST_NAME = 500
+"""Characters. What is remembered of routes and sessions by names that callers make up must have an end."""
 _REMEMBERED = 10_000
 """Who owns a name that the house made up."""
 
@@ -133,6 +135,8 @@ class Catalog(msgspec.Struct, frozen=True, dict=True):
         `check_offered` says of it that it does not exist. Raises ModelNotFound, ModelAmbiguous naming candidates."""
         if (known := self._found.get(name)) is not None:
             return known
+        if len(name) > _LONGEST_NAME:
+            raise not_found(name)
         found = self._search(name)
         if len(self._found) < _REMEMBERED:  # callers make up names, and some providers answer to any
             self._found[name] = found

@@ -36,7 +36,10 @@ class Rates(NamedTuple):
 
 
 class _State:
-    __slots__ = ("calls", "failed", "in_a_row", "newest", "probe_until_ms", "rests", "rests_until_ms")
+    __slots__ = (
+        *("asked_until_ms", "calls", "failed", "in_a_row", "newest"),
+        *("probe_until_ms", "rests", "rests_until_ms"),
+    )
 
     def __init__(self, slice_: int) -> None:
         self.calls = [0] * _SLICES
@@ -46,6 +49,8 @@ class _State:
         self.rests = 0
         """How often it has rested since it last answered."""
         self.rests_until_ms = 0
+        self.asked_until_ms = 0
+        """How long of that its provider asked for, which an answer to a call from before does not end."""
         self.probe_until_ms = 0
 
     def advance(self, slice_: int) -> None:
@@ -80,15 +85,20 @@ class Health:
             return 0
         return max(0, state.rests_until_ms - now_ms, state.probe_until_ms - now_ms)
 
-    def begins(self, route: str, now_ms: int) -> None:
-        """A call goes out on it. On one that has rested it is the only one until it is known how it ends."""
+    def begins(self, route: str, now_ms: int) -> int:
+        """A call goes out on it. On one that has rested it is the only one until it is known how it ends: it gets a
+        claim to be that, for `unknown`; else 0."""
         state = self._states.get(route)
-        if state is not None and state.rests_until_ms and now_ms >= state.rests_until_ms:
-            state.probe_until_ms = now_ms + _PROBE_MS
+        if state is None or not state.rests_until_ms or now_ms < max(state.rests_until_ms, state.probe_until_ms):
+            return 0
+        state.probe_until_ms = now_ms + _PROBE_MS
+        return state.probe_until_ms
 
     def answered(self, route: str, now_ms: int) -> None:
         state = self._count(route, now_ms)
         self._count(_provider(route), now_ms)
+        if now_ms < state.asked_until_ms:
+            return
         self._resting -= state.rests_until_ms > 0
         state.in_a_row = state.rests = state.rests_until_ms = state.probe_until_ms = 0
 
@@ -98,16 +108,20 @@ class Health:
         for one in (state, self._count(_provider(route), now_ms)):
             one.failed[one.newest % _SLICES] += 1
         state.in_a_row += 1
-        probed = state.rests_until_ms > 0
-        state.probe_until_ms = 0
         if wish_s:
-            self._rest(state, now_ms, min(wish_s * 1000, _LONGEST_WISH_MS))
-        elif probed or state.in_a_row >= self._failures:
+            wish_ms = min(wish_s * 1000, _LONGEST_WISH_MS)
+            self._rest(state, now_ms, wish_ms)
+            state.asked_until_ms = max(state.asked_until_ms, now_ms + wish_ms)
+        elif now_ms < state.rests_until_ms:
+            return  # of calls that began together the first few have said it; the others are no news
+        elif state.rests_until_ms or state.in_a_row >= self._failures:
             self._rest(state, now_ms, self._rest_ms * min(2**state.rests, _LONGEST))
 
-    def unknown(self, route: str) -> None:
-        """A call ended of which nobody can say whether the route was to blame: its client left."""
-        if (state := self._states.get(route)) is not None:
+    def unknown(self, route: str, claim: int) -> None:
+        """A call ended of which nobody can say whether the route was to blame: its client left. What it claimed by
+        `begins` another may claim now."""
+        state = self._states.get(route)
+        if claim and state is not None and state.probe_until_ms == claim:
             state.probe_until_ms = 0
 
     def rates(self, route: str, now_ms: int) -> Rates:
@@ -130,8 +144,9 @@ class Health:
 
     def _rest(self, state: _State, now_ms: int, length_ms: int) -> None:
         self._resting += state.rests_until_ms == 0
+        state.probe_until_ms = 0
+        state.rests += now_ms >= state.rests_until_ms
         state.rests_until_ms = max(state.rests_until_ms, now_ms + length_ms)
-        state.rests += 1
 
     def _count(self, route: str, now_ms: int) -> _State:
         slice_ = now_ms // _SLICE_MS

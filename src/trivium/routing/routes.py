@@ -61,7 +61,8 @@ def _route(said: RouteSettings) -> Route:
 
 
 def check_routing(settings: Settings, providers: Collection[str]) -> None:
-    """Whatever routes name is there. Raises ConfigError."""
+    """Whatever routes name is there, and once: a route that failed is not tried again by its other name. Raises
+    ConfigError."""
     named: list[tuple[tuple[str, ...], str]] = [
         (("catalog", "models", id, "routes"), route.to.partition("/")[0])
         for id, model in settings.catalog.models.items()
@@ -75,6 +76,12 @@ def check_routing(settings: Settings, providers: Collection[str]) -> None:
             (("routing", "canary", "main"), routing.canary.main),
             (("routing", "canary", "to"), routing.canary.to),
         ]
+    for id, model in settings.catalog.models.items():
+        places = [(route.to, route.apis) for route in model.routes]
+        if twice := next((to for to, apis in places if places.count((to, apis)) > 1), None):
+            raise wrong_setting(settings.source, ("catalog", "models", id, "routes"), f"{twice!r} stands there twice")
+    if routing.canary is not None and routing.canary.main == routing.canary.to:
+        raise wrong_setting(settings.source, ("routing", "canary", "to"), "the canary must be another provider")
     for path, provider in named:
         if provider not in providers:
             raise wrong_setting(settings.source, path, f"there is no provider {provider!r}")

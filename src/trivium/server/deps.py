@@ -43,7 +43,7 @@ from trivium.policy.destinations import check_url, destinations
 from trivium.policy.spending import DEFAULT_ACCOUNT
 from trivium.providers.identity import default_salt
 from trivium.providers.provider import Provider
-from trivium.routing.auto import autos
+from trivium.routing.auto import Autos, autos
 from trivium.routing.catalog import Catalog, ModelEntry
 from trivium.server.desk import Desk
 from trivium.server.explaining import explainer
@@ -194,8 +194,8 @@ class Gateway:
         """Takes in what providers say they serve. Thousands of models are indexed beside the event loop."""
         async with self._changing:
             settings, known = self.settings, self.lists.known
-            built, index = await asyncio.to_thread(_indexed, self.providers, settings, known)
-            self.change(catalog=built, prices=self.deps.prices.with_listed(index))
+            built, index, found = await asyncio.to_thread(_indexed, self.providers, settings, known)
+            self.change(catalog=built, prices=self.deps.prices.with_listed(index), autos=found)
 
     async def apply(self, wanted: Settings) -> tuple[tuple[str, ...], tuple[str, ...]]:
         """Lets calls from now on follow other settings: which sections have changed, and which settings wait for the
@@ -204,13 +204,13 @@ class Gateway:
             before, (settings, waits), tokens = self.settings, held(self.settings, wanted), self.deps.tokens
             new = await asyncio.to_thread(self._read, settings)
             plan = await self.lists.plan(new.providers.values())
-            built, index = await asyncio.to_thread(_indexed, new.providers, settings, plan.known)
+            built, index, found = await asyncio.to_thread(_indexed, new.providers, settings, plan.known)
             check(settings, new.providers, built)
             hide(settings, self._env, new.providers)
             await self._open_credits(settings)
             prices = self.deps.prices.with_listed(index, new.priced)
             parts = {**_plain(settings), "screening": new.screening, "tokens": new.tokens, "identity": new.identity}
-            parts["autos"] = autos(settings, new.providers)
+            parts["autos"] = found
             self.change(catalog=built, prices=prices, **parts)
             self.deps.in_flight.allow(*settings.server.room)
             self.deps.health.allow(failures=settings.routing.failures, rest_s=settings.routing.rest)
@@ -339,11 +339,13 @@ def _plain(settings: Settings) -> dict[str, Any]:
 
 def _indexed(
     providers: Mapping[str, Provider], settings: Settings, known: Lists
-) -> tuple[Catalog, dict[str, dict[str, ModelEntry]]]:
-    """The catalogue, and lists by the ids of their models. For a thread."""
-    built = catalogue(settings, providers, known)
-    _ = built.listed  # made now, while nobody waits for it
-    return built, {name: {entry.id: entry for entry in told} for name, told in known.items()}
+) -> tuple[Catalog, dict[str, dict[str, ModelEntry]], Autos]:
+    """The catalogue, lists by the ids of their models, and the auto models. For a thread, where nobody waits for what
+    calls will need of them."""
+    built, found = catalogue(settings, providers, known), autos(settings, providers)
+    _ = built.listed
+    found.prepare(built)
+    return built, {name: {entry.id: entry for entry in told} for name, told in known.items()}, found
 
 
 def _tokens(settings: Settings, env: Mapping[str, str], store: Store, clock: Clock) -> TokenStore | None:

@@ -47,6 +47,6 @@ def explainer(now: Now, keys: KeyStore) -> Callable[[Explain], Awaitable[Explana
         request = {**({} if asked.request else _WORD[api]), **asked.request}
         if asked.model is not None:
             request["model"] = asked.model
-        return await explain(call, caller, msgspec.json.encode(request), deps)
+        return await explain(call, caller, msgspec.json.encode(request), deps, to_operator=True)
 
     return told

@@ -21,6 +21,8 @@ from trivium.store.writer import Act, Writer
 
 CLAIM_MS = 15 * 60_000
 _HOUR_MS = 3_600_000
+_COUNT_MS = 60_000
+"""How long a count of all answers is believed: 256 MB of them take 0.1 s to count."""
 _MARK = "call\0"
 """Before the credential: a place of a call is none of an admin's write, whatever their credentials and keys are."""
 _T = TypeVar("_T")
@@ -40,10 +42,23 @@ class CallAnswers:
         self._clock = clock
         self.going: set[bytes] = set()
         """Ids of the calls that go on in this process."""
+        self._total, self._counted_ms = 0, -_COUNT_MS
 
     def place(self, credential: str, key: str, question: bytes) -> CallPlace:
         """`credential` is of the caller, whoever pays, and `question` all of the call."""
         return CallPlace(self, _MARK + credential, key, question, self._clock.now_ms())
+
+    def has_room(self, size: int, tx: Writing) -> bool:
+        """Whether one more answer of this size may be kept. All are counted now and then: of many that takes a while in
+        which nothing else is written. In between our own are added. For the writer's thread."""
+        now = self._clock.now_ms()
+        if not 0 <= now - self._counted_ms < _COUNT_MS:
+            ((self._total,),) = tx.execute("SELECT COALESCE(SUM(LENGTH(sealed)), 0) FROM answers")
+            self._counted_ms = now
+        if self._total + size > self.settings.max_total_bytes:
+            return False
+        self._total += size
+        return True
 
     def write(self, act: Callable[[Writing], _T]) -> asyncio.Future[_T]:
         """Hands an act to the writer, behind all that were before."""
@@ -83,14 +98,13 @@ class CallPlace(Slot):
 
     def keep(self, answer: bytes) -> None:
         """Ends the claim with an answer, where there is room for it."""
-        sealed, most = self._sealed(answer), self._answers.settings.max_total_bytes
+        sealed = self._sealed(answer)
 
         def write(tx: Writing) -> None:
-            ((total,),) = tx.execute("SELECT COALESCE(SUM(LENGTH(sealed)), 0) FROM answers")
-            if total + len(sealed) > most:
-                self._freed(tx)
-            else:
+            if self._answers.has_room(len(sealed), tx):
                 tx.execute("UPDATE answers SET sealed = ? WHERE id = ? AND sealed = ?", (sealed, self._id, self._token))
+            else:
+                self._freed(tx)
 
         self._end(write)
 

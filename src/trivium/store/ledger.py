@@ -155,8 +155,15 @@ class Ledger:
             " upstream_id = NULL WHERE id = ?"
         )
         values = (provider, model, price_version, payer, public_model, id)
+        quote, now = self._prices.get(price_version), self._clock.now_ms()
+
+        def write(tx: Writing) -> None:
+            if quote is not None:
+                prices.keep(tx, (quote,), now)
+            tx.execute(statement, values)
+
         if id in self._open:
-            self.writer.add(Act(lambda tx: tx.execute(statement, values), urgent=False))
+            self.writer.add(Act(write, urgent=False))
 
     async def is_here(self) -> None:
         """Says that this owner lives, and from where on its starts may be open. Raises StoreUnavailable."""

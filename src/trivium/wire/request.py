@@ -22,7 +22,8 @@ from trivium.wire.unsealed import without_envelopes
 
 OURS = "trivium_fallbacks"
 MOST_FALLBACKS = 10
-_Names = Annotated[tuple[Annotated[str, msgspec.Meta(min_length=1)], ...], msgspec.Meta(max_length=MOST_FALLBACKS)]
+_Name = Annotated[str, msgspec.Meta(min_length=1, max_length=500)]
+_Names = Annotated[tuple[_Name, ...], msgspec.Meta(max_length=MOST_FALLBACKS)]
 
 
 class Request(msgspec.Struct, frozen=True, kw_only=True):
@@ -73,7 +74,8 @@ def parse(api: Kind, body: bytes) -> Request:
 def _names(raw: bytes) -> tuple[str, ...]:
     """Raises FieldInvalid."""
     try:
-        return msgspec.json.decode(raw, type=_Names)
+        names = (name.strip() for name in msgspec.json.decode(raw, type=_Names))
+        return tuple(dict.fromkeys(filter(None, names)))
     except (msgspec.MsgspecError, UnicodeDecodeError):
         raise FieldInvalid(f"`{OURS}` must be a list of up to {MOST_FALLBACKS} names of models.", param=OURS) from None
 

@@ -1,0 +1,230 @@
+"""What a call takes along when it goes on to another route, and what holds there instead: limits, the longest answer,
+how an auto model is asked, what the client says of its data."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import time
+from email.utils import formatdate
+from typing import Any
+
+import pytest
+
+from gateway import Running, running
+from support_money import APIS, BODIES, LIMITS, customer, shop
+from support_people import People
+from test_e2e_attempts import GOOD, ONE, TWO, ask, asked_for, first, journey
+from test_pipeline_auto import KIMI, MINIMAX, ON, OPUS, PLAN, serving
+from trivium.mock import Match, Reply, Rule, Usage
+
+FAILS = first(Reply(status=500))
+
+
+class TestLimits:
+    """Limits of models count a call where it is."""
+
+    async def test_a_limit_that_means_both_routes_counts_a_call_once(self) -> None:
+        async with running(FAILS, GOOD, settings=TWO) as house:
+            await People(house).settings(limits_by_model={"twin": {"requests_per_minute": 2}})
+            assert [(await ask(house, "chat"))[0] for _ in range(3)] == [200, 200, 429]
+
+    async def test_each_model_counts_the_calls_that_asked_it(self) -> None:
+        limits = {"a/one": {"requests_per_minute": 10}, "b/two": {"requests_per_minute": 2}}
+        async with running(FAILS, GOOD, settings=TWO) as house:
+            await People(house).settings(limits_by_model=limits)
+            assert [(await ask(house, "chat"))[0] for _ in range(3)] == [200, 200, 429]
+            assert (await journey(house))["tried"][0]["route"] == "a/one"
+
+    @pytest.mark.parametrize("stream", [False, True], ids=["whole", "stream"])
+    async def test_output_counts_where_it_comes_from(self, stream: bool) -> None:
+        async with running(FAILS, GOOD, settings=TWO) as house:
+            await People(house).settings(limits_by_model={"b/two": {"output_tokens_per_minute": 3}})
+            assert (await ask(house, "chat", stream=stream))[0] == 200
+            await house.records()
+            assert (await ask(house, "chat", stream=stream))[0] == 429
+            await People(house).settings(limits_by_model={"a/one": {"output_tokens_per_minute": 3}})
+            assert [(await ask(house, "chat", stream=stream))[0] for _ in range(2)] == [200, 200]
+
+    async def test_calls_at_once_count_where_they_are(self) -> None:
+        slow = Rule(Reply(text="Hello from two", delay_ms=200), Match(model="two"))
+        async with running(FAILS, slow, settings=TWO + "[routing]\nfailures = 100\n") as house:
+            await People(house).settings(limits_by_model={"b/two": {"concurrent_requests": 1}})
+            statuses = [status for status, _ in await asyncio.gather(*[ask(house, "chat") for _ in range(3)])]
+            assert sorted(statuses) == [200, 429, 429]
+            assert (await ask(house, "chat"))[0] == 200  # places are given back
+            await People(house).settings(limits_by_model={"a/one": {"concurrent_requests": 1}})
+            waiting = [asyncio.create_task(ask(house, "chat"))]
+            await house.upstream.wait_for_requests(len(house.upstream.requests) + 2)
+            assert (await ask(house, "chat"))[0] == 200  # the first has left that model
+            assert (await waiting[0])[0] == 200
+
+    async def test_input_that_a_failed_model_refused_is_given_back(self) -> None:
+        async with running(FAILS, GOOD, settings=TWO) as house:
+            await People(house).settings(limits_by_model={"a/one": {"input_tokens_per_minute": 30}})
+            assert [(await ask(house, "chat"))[0] for _ in range(4)] == [200] * 4
+
+    async def test_what_the_caller_may_counts_once_whatever_is_tried(self) -> None:
+        async with running(FAILS, GOOD, settings=TWO) as house:
+            people = People(house)
+            key = await people.key(limits={"requests_per_minute": 2, "concurrent_requests": 1})
+            assert [(await ask(house, "chat", key=key))[0] for _ in range(3)] == [200, 200, 429]
+
+
+PRICED = 'price = { input = "2", output = "2" }'
+SMALL = TWO.replace(PRICED, f"{PRICED}\noutput_limit = 1500")
+
+
+class TestTheLongestAnswer:
+    """A model for the case of need may not take as much as the one that was asked for."""
+
+    @pytest.mark.parametrize("model", ["twin", "a/one"])
+    @pytest.mark.parametrize("api", APIS)
+    async def test_it_is_asked_for_no_more_than_it_takes(self, api: str, model: str) -> None:
+        async with running(FAILS, GOOD, settings=SMALL) as house:
+            headers = {"x-trivium-fallbacks": "b/two"}
+            await ask(house, api, model=model, body={LIMITS[api]: 9000}, headers=headers)
+            asked = [request.json[LIMITS[api]] for request in house.upstream.requests if request.json]
+            assert asked == [9000, 1500]
+            record = await house.record()
+            assert [LIMITS[api], "`two` answers with 1500 tokens at the most"] in json.loads(record["losses"])
+            await ask(house, api, model=model, body={LIMITS[api]: 900}, headers=headers)
+            assert [request.json[LIMITS[api]] for request in house.upstream.requests[2:] if request.json] == [900, 900]
+
+    async def test_a_strict_call_is_not_shortened(self) -> None:
+        async with running(FAILS, GOOD, settings=SMALL) as house:
+            status, said = await ask(house, "chat", body={"max_tokens": 9000}, headers={"x-trivium-strict": "1"})
+            assert (status, "1500 tokens" in said) == (400, True)
+            assert asked_for(house) == ["one"]
+
+    async def test_thinking_stays_below_it(self) -> None:
+        thinking = {"type": "enabled", "budget_tokens": 4000}
+        async with running(FAILS, GOOD, settings=SMALL) as house:
+            await ask(house, "messages", body={"max_tokens": 9000, "thinking": thinking})
+            assert house.upstream.requests[-1].json["thinking"] == {"type": "enabled", "budget_tokens": 1499}
+
+
+class TestAutoModels:
+    """As fallbacks, and before them."""
+
+    async def test_one_is_asked_as_its_own_choice_says(self) -> None:
+        rules = [Rule(Reply(status=500), Match(model=OPUS)), Rule(Reply(text="Hi"))]
+        async with running(*rules, settings=ON, provider=serving(OPUS, KIMI, MINIMAX)) as house:
+            headers = {**PLAN, "x-trivium-fallbacks": "auto/balanced"}
+            assert (await ask(house, "chat", model="auto/frontier", headers=headers))[0] == 200
+            asked = [request.json for request in house.upstream.requests]
+            assert [(one["model"], one.get("reasoning_effort")) for one in asked] == [(OPUS, "high"), (KIMI, None)]
+            record = await house.record()
+            assert (record["auto_model"], record["resolved_model"]) == ("auto/balanced", KIMI)
+
+    async def test_one_that_leads_nowhere_says_so(self) -> None:
+        async with running(settings=ON, provider=serving("m")) as house:
+            headers = {"x-trivium-fallbacks": "auto/balanced"}
+            status, said = await ask(house, "chat", model="m", headers=headers)
+            assert (status, "`auto/balanced` leads to no model" in said) == (404, True)
+
+
+@pytest.mark.parametrize("then", ["response.failed", "nothing"])
+async def test_a_preamble_that_says_a_long_request_again_is_held(then: str) -> None:
+    """Responses tells instructions and tools in its first events."""
+    said = {"id": "r1", "object": "response", "status": "in_progress", "output": [], "instructions": "x" * 150_000}
+    events: list[dict[str, Any]] = [
+        {"type": kind, "response": said} for kind in ("response.created", "response.in_progress")
+    ]
+    error = {"code": "server_error", "message": "Overloaded."}
+    if then != "nothing":
+        events.append({"type": then, "response": {"id": "r1", "status": "failed", "error": error}})
+    text = "".join(f"event: {event['type']}\ndata: {json.dumps(event)}\n\n" for event in events)
+    async with running(first(Reply(sse=text)), GOOD, settings=TWO) as house:
+        status, answer = await ask(house, "responses", stream=True)
+        assert (status, "from two" in answer, "xxx" in answer) == (200, True, False)
+        await house.records()
+        assert house.gateway.deps.in_flight.bytes == 0
+
+
+class TestRests:
+    """When routes are left alone."""
+
+    async def test_calls_that_fail_together_are_one_reason_to_rest(self) -> None:
+        async with running(first(Reply(status=500, delay_ms=50)), GOOD, settings=TWO) as house:
+            await asyncio.gather(*[ask(house, "chat") for _ in range(12)])
+            told = await house.gateway.operations.perform("routes.show", {})
+            assert max(one["rests_s"] for one in told) == 30
+
+    @pytest.mark.parametrize("header", ["retry-after", "retry-after-ms"])
+    async def test_a_pause_is_kept_however_it_is_written(self, header: str) -> None:
+        said = "60000" if header.endswith("ms") else formatdate(time.time() + 60, usegmt=True)
+        async with running(first(Reply(status=429, headers={header: said})), GOOD, settings=TWO) as house:
+            for _ in range(2):
+                await ask(house, "chat")
+            assert asked_for(house) == ["one", "two", "two"]
+
+    async def test_of_a_crowd_with_idempotency_keys_one_looks(self) -> None:
+        """They wait for the store between the decision and the call."""
+        rules = [Rule(Reply(status=500), ONE, times=1), Rule(Reply(text="one", delay_ms=100), ONE), GOOD]
+        settings = TWO + '[billing]\nmode = "credits"\n[routing]\nfailures = 1\nrest = 0.2\n'
+        async with shop(*rules, settings=settings) as house:
+            acme = await customer(house, "5")
+            more: dict[str, Any] = {"key": acme.key, "body": {"max_tokens": 10}}
+            await ask(house, "chat", **more)
+            await asyncio.sleep(0.25)
+            crowd = [ask(house, "chat", headers={"idempotency-key": f"{n}"}, **more) for n in range(6)]
+            assert {status for status, _ in await asyncio.gather(*crowd)} == {200}
+            assert asked_for(house)[2:].count("one") == 1
+            costs = sorted(record["cost_nano"] for record in (await house.records())[:6])
+            assert costs[1:] == [15 * 2_000] * 5
+
+
+async def test_names_of_fallbacks_may_have_blanks_around_them() -> None:
+    async with running(FAILS, GOOD, settings=TWO) as house:
+        status, said = await ask(house, "chat", model="a/one", body={"trivium_fallbacks": [" ", " b/two "]})
+        assert (status, "from two" in said) == (200, True)
+
+
+@pytest.mark.parametrize("api", APIS)
+async def test_a_name_of_any_length_is_not_remembered(api: str) -> None:
+    """Routes, sessions and where names lead are remembered by names, some of which callers make up."""
+    async with running(FAILS, Reply(text="Hi"), settings=TWO) as house:
+        long = "a/" + "x" * 100_000
+        statuses = [(await ask(house, api, model="a/one", body={"trivium_fallbacks": [long]}))[0]]
+        for name in ("a/" + "x" * 1000, "x" * 1000):
+            statuses.append((await ask(house, api, model=name))[0])
+            headers = {"x-trivium-fallbacks": name}
+            statuses.append((await ask(house, api, model="a/one", headers=headers))[0])
+        assert statuses == [400, 404, 404, 404, 404]
+        assert (await ask(house, api, model="a/" + "x" * 300))[0] == 200
+        assert asked_for(house) == ["x" * 300]
+
+
+async def test_a_long_word_about_the_user_is_no_reason_to_refuse() -> None:
+    async with running(Rule(Reply(text="one")), settings=TWO) as house:
+        for model in ("twin", "a/one"):
+            long = {"metadata": {"user_id": "u" * 100_000}}
+            assert (await ask(house, "messages", model=model, body=long))[0] == 200
+
+
+async def ask_of_vendors(house: Running, **provider: Any) -> str:
+    """The route of a call with such preferences."""
+    assert (await ask(house, "chat", body={"provider": provider}))[0] == 200
+    return str((await house.records())[0]["provider"])
+
+
+async def test_what_the_client_says_of_its_data_leads_past_who_does_not_keep_to_it() -> None:
+    settings = TWO.replace("[providers.b]\n", "[providers.b]\ncollects_data = false\n")
+    async with running(Reply(text="Hi", usage=Usage(input=1, output=1)), settings=settings) as house:
+        assert await ask_of_vendors(house) == "a"
+        assert await ask_of_vendors(house, data_collection="allow") == "a"
+        assert await ask_of_vendors(house, data_collection="deny") == "b"
+        assert await ask_of_vendors(house, zdr=True) == "a"  # nobody does, and nobody is left out
+        assert (await ask(house, "chat", body={"provider": "odd"}))[0] == 200
+
+
+@pytest.mark.parametrize("model", ["twin", "dead-first"])
+async def test_tokens_are_counted_though_the_first_route_fails(model: str) -> None:
+    async with running(Rule(Reply(status=529), Match(model="one", path="*tokens")), settings=TWO) as house:
+        for path, api in (("/v1/messages/count_tokens", "messages"), ("/v1/responses/input_tokens", "responses")):
+            status, said, _ = await house.post(path, {**BODIES[api], "model": model})
+            assert (status, said["estimated"]) == (200, True)
+        status, _, _ = await house.post("/v1/messages/count_tokens", {**BODIES["messages"], "model": "dead/none"})
+        assert status == 502  # the call would find nobody either
+        assert {record["cost_nano"] for record in await house.records()} == {0}
