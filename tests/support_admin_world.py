@@ -301,6 +301,7 @@ EXAMPLES: dict[str, Example] = {
     "projects.create": _body(name="p"),
     "projects.remove": _project,
     "receipt": _request,
+    "requests.story": _request,
     "settings.set": _body(settings={}),
     "tokens.reset": _user,
     "users.block": _body(users=["plain-second"]),

@@ -210,13 +210,16 @@ class Story:
         row: Row = {
             f"{name}_tokens": 0 for name in (*tokens, "reasoning", "audio_input", "audio_output", "image_input")
         }
-        row |= {"operation": "generate", "requests": 1, "cost_nano": 0, "hold_nano": 0, **said}
+        number = len(self.rows["records"])
+        row |= {"operation": "generate", "requests": 1, "cost_nano": 0, "hold_nano": 0, "project_id": "blog"}
+        row |= {"client_app": "curl/8.0", "ttfb_us": 60_000 * number, "total_us": 2_000_000 * number, **said}
         self.rows["records"].append(row)
         hour = self._hour(row)
         unknown = row.get("upstream_status") == 200 and not row.get("usage_known")
         counted: Row = {"requests": row["requests"], "usage_unknown": int(unknown), "cost_nano": row["cost_nano"]}
         counted |= {f"{name}_tokens": row[f"{name}_tokens"] for name in (*tokens, "reasoning")}
         counted["market_cost_nano"] = row.get("market_cost_nano") or 0
+        counted |= _durations(row) if row["outcome"] == "success" else dict.fromkeys(_durations(row), 0)
         for name, number in counted.items():
             hour[name] = hour.get(name, 0) + number
         return row
@@ -228,6 +231,7 @@ class Story:
         names = ("key_id", "account_id", "organization_id", "provider", "public_model")
         key: Row = {"hour_ms": row["time_ms"] // HOUR * HOUR, "operation": row["operation"], "api": row["api"]}
         key |= {name: row.get(name) or "" for name in names} | {"model": model, "outcome": row["outcome"]}
+        key |= {"project_id": row["project_id"], "app": "curl"}
         return self._hours.setdefault(tuple(key.values()), key)
 
     def _entry(self, account: str, kind: str, amount: int, key: str, **said: Any) -> Row:
@@ -261,6 +265,14 @@ class Story:
         fresh = {"budget_id": budget, "window_ms": window, "spent_nano": 0, "held_nano": 0}
         self.rows["spends"].append(fresh)
         return fresh
+
+
+def _durations(row: Row) -> Row:
+    counted = {"timed": 1, "ttfb_us": row["ttfb_us"], "total_us": row["total_us"]}
+    for name, first in (("ttfb", 131_072), ("total", 524_288)):
+        band = sum(row[f"{name}_us"] >= first * 2**n for n in range(8))
+        counted |= {f"{name}_{n}": int(n == band) for n in range(9)}
+    return counted
 
 
 def a_story() -> Story:

@@ -29,7 +29,7 @@ import pytest
 
 from trivium.metering.record import COLUMNS, Record
 from trivium.policy.caller import Caller
-from trivium.store import rollups
+from trivium.store import days
 from trivium.store.keys import ApiKey, KeyStore
 from trivium.store.migrations import migrate
 from trivium.store.postgres import PostgresDatabase
@@ -233,7 +233,7 @@ def keep(database: Database, records: Sequence[Record]) -> None:
     statement = f"INSERT INTO records ({', '.join(COLUMNS)}) VALUES ({', '.join('?' * len(COLUMNS))})"
     with database.transaction() as tx:
         tx.executemany(statement, map(msgspec.structs.astuple, records))
-        tx.executemany(rollups.STATEMENT, rollups.rows(records))
+        days.count(tx, records, 2**53)
 
 
 def postgres_programs() -> Path | None:

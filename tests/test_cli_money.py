@@ -192,9 +192,9 @@ class TestReceipts:
         return trivium
 
     def receipt(self, trivium: CommandLine, id: str) -> list[list[str]]:
-        """The rows behind the heads; the receipt is the second table."""
+        """The rows behind the heads; the receipt is the last table."""
         text = trivium("requests", "--id", id).stdout
-        lines = text.partition("\n\n")[2].splitlines()
+        lines = text.rpartition("\n\n")[2].splitlines()
         return [re.split(r"\s{2,}", line.strip()) for line in lines[1:]]
 
     def test_of_a_computed_charge_its_lines_add_up(self, kept: CommandLine) -> None:

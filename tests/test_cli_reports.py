@@ -85,7 +85,7 @@ class TestUsage:
             (["--since", "yesterday"], "'yesterday' is no time; expected 2026-01-31, 2026-01-31T12:00 or an age"),
             (["--until", "24"], "'24' is no time"),
             (["--since", "1w"], "'1w' is no time"),
-            (["--by", "week"], "Usage cannot be grouped by 'week'; expected one of day, model, key"),
+            (["--by", "week"], "Usage cannot be grouped by 'week'; expected one of day, hour, model"),
         ],
     )
     def test_what_cannot_be_asked_is_one_line(self, trivium: CommandLine, words: list[str], said: str) -> None:
@@ -94,6 +94,41 @@ class TestUsage:
     def test_nothing_is_a_table_of_heads_and_an_empty_list(self, trivium: CommandLine) -> None:
         assert len(trivium.table("usage")) == 1
         assert trivium.json("usage") == []
+
+    def test_with_filters(self, filled: CommandLine) -> None:
+        assert [row["requests"] for row in filled.json("usage", "--by", "api", "--only", "outcome:success")] == [2]
+        assert [row["requests"] for row in filled.json("usage", "--by", "api", "--without", "key:key_1")] == [1]
+        for words in (["usage"], ["usage", "report"]):
+            assert "'colour'" in filled.refusal(*words, "--only", "colour:red")
+
+
+class TestReport:
+    SPAN = ("--since", "2026-01-01", "--until", "2026-01-04")
+
+    def test_a_table_of_what_cost_most_with_a_total(self, filled: CommandLine) -> None:
+        heads, *rows = filled.table("usage", "report", *self.SPAN, "--by", "day,model")
+        assert heads[:6] == ["day", "model", "requests", "cost USD", "input", "cached"]
+        assert [row[:4] for row in rows[:3]] == [
+            ["2026-01-01", "up/m", "2", "0.0000025"],
+            ["2026-01-02", "up/m", "1", "0"],
+            ["2026-01-03", "-", "1", "0"],
+        ]
+        assert rows[3][:3] == ["total", "4", "0.0000025"]
+
+    def test_as_csv_and_json(self, filled: CommandLine) -> None:
+        text = filled("usage", "report", *self.SPAN, "--csv").stdout
+        assert text.splitlines()[0].startswith("model,model_name,requests,")
+        assert text.splitlines()[-1].startswith("(total),,4,")
+        assert filled.json("usage", "report", *self.SPAN, "--by", "")["total"]["requests"] == 4
+
+    def test_a_period_as_far_as_it_has_come(self, trivium: CommandLine) -> None:
+        trivium.keep(record("new", time_ms=time.time_ns() // 1_000_000))
+        for period in ("day", "week", "month"):
+            assert trivium.json("usage", "report", "--period", period)["total"]["requests"] == 1
+
+    def test_a_period_and_a_span_are_not_both(self, trivium: CommandLine) -> None:
+        result = trivium("usage", "report", "--period", "day", "--since", "7d")
+        assert (result.exit_code, "Either" in result.stderr) == (2, True)
 
 
 class TestRequests:
@@ -157,6 +192,19 @@ class TestRequests:
             out = trivium(*words).stdout
             assert all(letter.isprintable() or letter == "\n" for letter in out)
             assert "?[2J?m??" in out
+
+    def test_filters_and_the_story_of_one(self, filled: CommandLine) -> None:
+        def ids(*words: str) -> list[str]:
+            return [row["id"] for row in filled.json("requests", *words)]
+
+        assert ids("--status", "502") == ["r3"]
+        assert ids("--model", "up/m", "--outcome", "success", "--until", "2026-01-02") == ["r2", "r1"]
+        assert ids("--min-cost", "0.000001") == ["r1"]
+        assert ids("--text", "r4", "--requested", "x") == ["r4"]
+        assert "no amount" in filled.refusal("requests", "--min-cost", "much")
+        told = filled.json("requests", "--id", "r3")
+        assert [one["what"] for one in told["story"]["timeline"]] == ["received", "ended"]
+        assert told["story"]["error"] == {"code": "upstream_timeout", "message": None, "in_band": False}
 
 
 async def test_a_running_gateway_answers_with_what_it_has_not_stored_yet(trivium: CommandLine) -> None:

@@ -34,6 +34,7 @@ ARGUMENTS: dict[str, dict[str, Any]] = {
     "keys.rotate": {"key": "laptop"},
     "keys.revoke": {"key": "laptop"},
     "receipt": {"request": "req_acme"},
+    "requests.story": {"request": "req_acme"},
     "budgets.set": {"scope": "account:acme", "period": "day", "usd": "1"},
     "budgets.remove": {"budget": "none"},
 }
@@ -60,6 +61,12 @@ MAY = {
     "usage": BILLS,
     "requests": BILLS,
     "receipt": BILLS,
+    "requests.story": BILLS,
+    "requests.search": BILLS,
+    "requests.tail": BILLS,
+    "usage.report": BILLS,
+    "usage.csv": BILLS,
+    "overview": BILLS,
     "accounts.list": BILLS,
     "credits.entries": BILLS,
     "budgets.list": BILLS,
@@ -135,6 +142,7 @@ async def test_what_a_member_names_of_others_is_not_there(desk: Desk) -> None:
         ("keys.rotate", {"key": key["id"]}),
         ("keys.revoke", {"key": key["id"]}),
         ("receipt", {"request": "req_blue"}),
+        ("requests.story", {"request": "req_blue"}),
         ("projects.remove", {"project": "blue-p"}),
         ("members.remove", {"user": "blue-member"}),
         ("budgets.remove", {"budget": budget["id"]}),
@@ -152,6 +160,11 @@ async def test_what_a_member_names_of_others_is_not_there(desk: Desk) -> None:
     ):
         assert await desk.refusal(name, owner, organization="acme", **said) == "not_found", name
     assert await desk("requests", owner, organization="acme", id="req_blue") == {"items": [], "next": None}
+    for found in (
+        await desk("requests.search", owner, organization="acme"),
+        await desk("requests.search", owner, organization="acme", text="req_blue"),
+    ):
+        assert "blue" not in str(found)
     assert await desk("accounts.list", owner, organization="acme", account="blue") == {"items": [], "next": None}
     assert await desk("credits.entries", owner, organization="acme", account="blue") == {"items": [], "next": None}
 

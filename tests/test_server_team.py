@@ -15,9 +15,11 @@ import pytest
 
 from trivium import config
 from trivium.errors import OperationError, UpstreamUnreachable
+from trivium.metering.record import Record
 from trivium.operations.routes import RouteState
 from trivium.operations.table import OPERATOR, Actor
 from trivium.policy.alerts import Alert
+from trivium.policy.caller import Role
 from trivium.server import control, team
 from trivium.server.deps import Gateway
 from trivium.server.team import Colleagues, LeadersModel, door_of
@@ -180,3 +182,26 @@ async def test_a_worker_hears_that_all_are_ready(tmp_path: Path) -> None:
         await waiting
     theirs.say(Word(taken="[server]"))
     assert ours.recv(1_000) == b'{"taken":"[server]"}\n'
+
+
+async def test_what_goes_on_and_what_has_ended_is_told_of_all(tmp_path: Path) -> None:
+    async with two(tmp_path) as (first, second):
+
+        def end(worker: Worker, id: str, time_ms: int, **more: Any) -> None:
+            told: dict[str, Any] = {"api": "chat_completions", "operation": "generate", "outcome": "success"}
+            told["status"] = 200
+            worker.gateway.store.ledger.end(Record(id=id, time_ms=time_ms, **told | more))
+
+        told = await first.ask("requests.tail")
+        assert told["items"] == []
+        end(second, "b", 2)
+        end(first, "a", 1, public_model="house/x", provider="up", upstream_model="m", organization_id="acme")
+        told = await first.ask("requests.tail", after=told["next"])
+        assert [row["id"] for row in told["items"]] == ["a", "b"]
+        assert (await second.ask("requests.tail", after=told["next"]))["items"] == []
+        end(second, "c", 3)
+        assert [row["id"] for row in (await first.ask("requests.tail", after=told["next"]))["items"]] == ["c"]
+        owner = Actor(id="adm_2", user_id="ann", roles={"acme": Role.OWNER})
+        (row,) = (await second.ask("requests.tail", owner, organization="acme"))["items"]
+        assert (row["upstream_model"], row["provider"], "flags" in row) == ("house/x", None, False)
+        assert (await first.ask("overview"))["live"] == {"calls": 0, "streams": 0}

@@ -22,7 +22,7 @@ from trivium.metering.prices import FREE, Quote
 from trivium.metering.record import Record
 from trivium.metering.start import Start
 from trivium.policy.spending import Budget, Period, Refusal
-from trivium.store import owners, reports
+from trivium.store import owners, usage
 from trivium.store.accounts import Accounts, Correction
 from trivium.store.ledger import Ledger
 from trivium.store.posting import Entry
@@ -518,7 +518,7 @@ class TestCorrections:
             {"since_ms": house.clock.now_ms() - 1000, "until_ms": house.clock.now_ms() + 1000},
         ]
         for span in spans:
-            (row,) = reports.usage(house.database, reports.UsageQuery(by=("account",), **span))
+            (row,) = usage.usage(house.database, usage.UsageQuery(by=("account",), **span))
             assert (row["account"], row["requests"], row["cost_nano"]) == (account, 1, USD // 10)
 
     async def test_what_was_refunded_is_not_given_back_once_more(self, house: House) -> None:
@@ -549,7 +549,7 @@ class TestCorrections:
             assert await house.accounts.correct([correction]) == 1
             assert await house.accounts.correct([correction]) == 0
             assert await house.balance(account) == (balance, 0)
-            (row,) = await asyncio.to_thread(reports.usage, house.database, reports.UsageQuery(by=("account",)))
+            (row,) = await asyncio.to_thread(usage.usage, house.database, usage.UsageQuery(by=("account",)))
             assert row["cost_nano"] == round(after * USD)  # refunds do not change what calls cost
 
     async def test_what_cost_nothing_at_first_can_be_refunded_once_it_did(self, house: House) -> None:

@@ -11,10 +11,10 @@ import support_store
 from support_store import rows
 from trivium.metering.record import COLUMNS, TOLD_BY_CLIENT, Record
 from trivium.store import retention
-from trivium.store.reports import UsageQuery, usage
 from trivium.store.retention import Erased
 from trivium.store.rollups import HOUR_MS
 from trivium.store.sql import Database
+from trivium.store.usage import UsageQuery, usage
 
 NOON = 12 * HOUR_MS
 START = (

@@ -42,7 +42,7 @@ def test_a_row_says_when_who_and_what() -> None:
         time_ms=2 * HOUR_MS - 1, key_id="k", account_id="acct", organization_id="acme", provider="up",
         upstream_model="m",
         requested_model="fast", upstream_status=200, usage_known=True, output_tokens=7, cost_nano=5, market_cost_nano=9,
-        public_model="house/x",
+        public_model="house/x", project_id="blog", client_app="claude-cli/2.1.2", ttfb_us=131_072, total_us=10**9,
     )  # fmt: skip
     (row,) = named(told)
     assert row == dict.fromkeys(SUMS, 0) | {
@@ -51,15 +51,22 @@ def test_a_row_says_when_who_and_what() -> None:
         "key_id": "k",
         "account_id": "acct",
         "organization_id": "acme",
+        "project_id": "blog",
         "api": "messages",
         "provider": "up",
         "model": "up/m",
         "public_model": "house/x",
         "outcome": "success",
+        "app": "claude-cli",
         "requests": 1,
         "output_tokens": 7,
         "cost_nano": 5,
         "market_cost_nano": 9,
+        "timed": 1,
+        "ttfb_us": 131_072,
+        "total_us": 10**9,
+        "ttfb_1": 1,
+        "total_8": 1,
     }
 
 
@@ -139,7 +146,19 @@ def test_what_the_database_makes_of_a_record_is_what_is_added(database: Database
         record("1", key_id="k", account_id="a", provider="up", upstream_model="m", market_cost_nano=3),
         record("2", provider="up", requested_model="r", upstream_status=200, usage_known=True),
         record("3", upstream_status=200, usage_known=False),
+        *(record(f"a{n}", client_app=app) for n, app in enumerate(("curl", "curl/8", "curl8/1", "", "x/curl/1"))),
+        *(
+            record(f"t{n}", ttfb_us=ttfb, total_us=total, outcome=outcome, project_id="p")
+            for n, (ttfb, total, outcome) in enumerate(
+                (
+                    (0, 0, "success"),
+                    *((2**17 << n, 2**19 << n, "success") for n in range(9)),
+                    *(((2**17 << n) - 1, (2**19 << n) - 1, "success") for n in range(9)),
+                    (5, 5, "failed"),
+                )
+            )
+        ),
     ]
     keep(database, some)
-    found = [value for (value,) in read(database, f"SELECT {rollups.COLUMNS[name]} FROM records ORDER BY id")]
-    assert found == [named(one)[0][name] for one in some]
+    found = dict(read(database, f"SELECT id, {rollups.COLUMNS[name]} FROM records"))
+    assert found == {one.id: named(one)[0][name] for one in some}

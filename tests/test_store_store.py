@@ -12,8 +12,9 @@ from support_store import Home, caller, rows
 from trivium.clock import SystemClock
 from trivium.errors import ConfigError, StoreUnavailable
 from trivium.metering.record import Record
-from trivium.store.reports import RequestQuery, UsageQuery
+from trivium.store.reports import RequestQuery
 from trivium.store.store import Store
+from trivium.store.usage import UsageQuery
 
 
 def record(id: str) -> Record:

@@ -53,7 +53,7 @@ class Kept:
 
 
 def apply(ops: Sequence[Op], tx: Writing, again: bool) -> None:
-    write_records(tx, [op.record for op in ops if isinstance(op, Kept)], set())
+    write_records(tx, [op.record for op in ops if isinstance(op, Kept)], set(), 0)
     for op in ops:
         if not isinstance(op, Kept):
             op.perform(tx)  # type: ignore[attr-defined]

@@ -16,6 +16,7 @@ from trivium.cli import (
     backup,
     byok,
     config,
+    dev,
     explain,
     house,
     keys,
@@ -76,6 +77,7 @@ main.add_command(routes.routes)
 main.add_command(admins.admins)
 main.add_command(house.settings)
 main.add_command(house.audit)
+main.add_command(dev.dev)
 main.add_command(reports.usage)
 main.add_command(reports.requests)
 main.add_command(prices.prices)

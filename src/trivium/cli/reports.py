@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
 import click
 
 from trivium.cli.ask import ask, every
+from trivium.cli.choices import organization_option, user_option
 from trivium.cli.options import config_option, echo_json, echo_table, json_option, moment, when
-from trivium.errors import OperationError
+from trivium.cli.story import show_story
 from trivium.money import nano_text
+from trivium.operations.money import nano
 
 _USAGE_HEADS = {
     "requests": "requests",
@@ -26,16 +27,43 @@ _USAGE_HEADS = {
 }
 
 
-@click.command()
+_FILTERS = (
+    click.option("--only", multiple=True, metavar="WHAT:VALUE", help="Such as model:openai/gpt-5; any of several."),
+    click.option("--without", multiple=True, metavar="WHAT:VALUE", help="What is left out."),
+    organization_option,
+    user_option,
+)
+
+
+def _filtered(command: Any) -> Any:
+    for option in reversed(_FILTERS):
+        command = option(command)
+    return command
+
+
+@click.group(invoke_without_command=True)
 @click.option("--by", default="day,model,key", show_default=True, help="Comma-separated: day, model, key, api, ...")
 @click.option("--since", help="2026-01-31, or an age such as 90m, 24h or 7d.")
 @click.option("--until", help="As --since; itself excluded.")
+@_filtered
 @config_option
 @json_option
-def usage(by: str, since: str | None, until: str | None, config_file: str | None, as_json: bool) -> None:
+@click.pass_context
+def usage(  # noqa: PLR0917
+    ctx: click.Context,
+    /,
+    by: str,
+    since: str | None,
+    until: str | None,
+    config_file: str | None,
+    as_json: bool,
+    **whose: Any,
+) -> None:
     """Requests and tokens by day, model and key. Days are UTC; input includes what caches gave and took."""
-    groups = [name.strip() for name in by.split(",") if name.strip()]
-    rows = ask(config_file, "usage", by=groups, since_ms=moment(since), until_ms=moment(until))
+    if ctx.invoked_subcommand is not None:
+        return
+    groups = _words(by)
+    rows = ask(config_file, "usage", by=groups, since_ms=moment(since), until_ms=moment(until), **whose)
     if as_json:
         echo_json(rows)
         return
@@ -44,22 +72,122 @@ def usage(by: str, since: str | None, until: str | None, config_file: str | None
     echo_table(heads, [[row[name] for name in (*groups, *_USAGE_HEADS)] for row in shown])
 
 
+_REPORT_HEADS = {
+    "requests": "requests",
+    "cost_nano": "cost USD",
+    "input_tokens": "input",
+    "cache_share": "cached",
+    "output_tokens": "output",
+    "error_rate": "failed",
+    "ttfb_p50_ms": "TTFB p50",
+    "ttfb_p95_ms": "p95",
+    "total_p50_ms": "total p50",
+    "total_p95_ms": "p95",
+}
+_SHARES = ("cache_share", "error_rate")
+
+
+@usage.command("report")
+@click.option("--period", type=click.Choice(["day", "week", "month"]), help="As far as it has come. Default: day.")
+@click.option("--since", help="2026-01-31, or an age such as 24h or 7d, in place of a period; whole hours.")
+@click.option("--until", help="As --since; itself excluded.")
+@click.option("--by", default="model", show_default=True, help="One or two, comma-separated: model, user, app, ...")
+@click.option("--top", default=100, show_default=True, type=click.IntRange(1, 500), help="Groups told one by one.")
+@_filtered
+@click.option("--csv", "as_csv", is_flag=True, help="Print a table for spreadsheets.")
+@config_option
+@json_option
+def report(  # noqa: PLR0917
+    period: str | None,
+    since: str | None,
+    until: str | None,
+    by: str,
+    top: int,
+    as_csv: bool,
+    config_file: str | None,
+    as_json: bool,
+    **whose: Any,
+) -> None:
+    """What a period came to: cost, tokens, shares and times of what cost most. Times are milliseconds."""
+    own = since is not None or until is not None
+    if own and period is not None:
+        raise click.UsageError("Either a --period, or --since and --until.")
+    asked = {"period": "custom" if own else period or "day", "by": _words(by), "top": top, **whose}
+    asked |= {"since_ms": moment(since), "until_ms": moment(until)}
+    if as_csv:
+        click.echo(ask(config_file, "usage.csv", **asked)["text"], nl=False)
+        return
+    told = ask(config_file, "usage.report", **asked)
+    if as_json:
+        echo_json(told)
+        return
+    rows = [[*_group(row), *_figures(row["figures"])] for row in told["rows"]]
+    rows.append([*("total", *[""] * len(told["by"]))[: len(told["by"])], *_figures(told["total"])])
+    echo_table([*told["by"], *_REPORT_HEADS.values()], rows)
+
+
+def _words(text: str) -> list[str]:
+    return [name.strip() for name in text.split(",") if name.strip()]
+
+
+def _group(row: dict[str, Any]) -> list[str | None]:
+    keys = ["(others)" if row["other"] and key is None else key for key in row["keys"]]
+    return [f"{name} ({key})" if name and name != key else key for key, name in zip(keys, row["names"], strict=True)]
+
+
+def _figures(told: dict[str, Any]) -> list[Any]:
+    shown = {**told, "cost_nano": nano_text(told["cost_nano"])}
+    shown |= {name: None if told[name] is None else f"{told[name]:.1%}" for name in _SHARES}
+    shown |= {name: value if value is None else round(value) for name, value in told.items() if name.endswith("_ms")}
+    return [shown[name] for name in _REPORT_HEADS]
+
+
 @click.command()
 @click.option("--id", "request_id", help="One request in full, by the id in its x-trivium-request-id header.")
 @click.option("--limit", default=20, show_default=True, type=click.IntRange(1, 10_000))
 @click.option("--outcome", type=click.Choice(["success", "refused", "failed", "aborted"]))
+@click.option("--since", help="2026-01-31, or an age such as 90m, 24h or 7d.")
+@click.option("--until", help="As --since; itself excluded.")
+@click.option("--model", help="As usage names it: provider/model.")
+@click.option("--requested", help="The model's name in the request.")
+@click.option("--provider")
+@click.option("--key", metavar="ID")
+@click.option("--project")
+@click.option("--api")
+@click.option("--app", help="The program that called, as usage names it.")
+@click.option("--status", type=click.IntRange(100, 599), help="That the client got.")
+@click.option("--min-cost", metavar="USD")
+@click.option("--text", default="", help="The beginning or a part of the id.")
+@organization_option
+@user_option
 @config_option
 @json_option
-def requests(request_id: str | None, limit: int, outcome: str | None, config_file: str | None, as_json: bool) -> None:
-    """The newest requests, or one in full with its receipt."""
-    found = every(config_file, "requests", limit, id=request_id, outcome=outcome)
-    if request_id is not None and not found:
-        raise OperationError(f"There is no request {request_id!r}.")
+def requests(  # noqa: PLR0917
+    request_id: str | None,
+    limit: int,
+    since: str | None,
+    until: str | None,
+    min_cost: str | None,
+    config_file: str | None,
+    as_json: bool,
+    **filters: Any,
+) -> None:
+    """The newest requests, or one in full: its way, its times, its receipt."""
+    if request_id is not None:
+        whose = {name: filters[name] for name in ("organization", "user")}
+        story = ask(config_file, "requests.story", request=request_id, **whose)
+        if as_json:
+            echo_json({**story.pop("request"), "story": story})
+        else:
+            show_story(story)
+        return
+    told = {name: value for name, value in filters.items() if value is not None}
+    told |= {"since_ms": moment(since), "until_ms": moment(until)}
+    if min_cost is not None:
+        told["min_cost_nano"] = nano(min_cost)
+    found = every(config_file, "requests.search", limit, **told)
     if as_json:
-        echo_json(found[0] if request_id is not None else found)
-    elif request_id is not None:
-        _show_one(found[0])
-        _show_receipt(ask(config_file, "receipt", request=request_id))
+        echo_json(found)
     else:
         _show_many(found)
 
@@ -75,23 +203,6 @@ def _short(row: dict[str, Any]) -> tuple[object, ...]:
     asked = (row["id"], when(row["time_ms"]), api, row["requested_model"])
     cost = nano_text(row["cost_nano"]) if row["cost_source"] else None
     return (*asked, row["status"], row["outcome"], *tokens, cost, row["total_us"] // 1000, row["error_code"])
-
-
-def _show_one(row: dict[str, Any]) -> None:
-    """A field a line; of what the translation lost, a loss a line."""
-    shown = {"time": f"{when(row['time_ms'])} UTC", **row}
-    losses = json.loads(shown.pop("losses") or "[]")
-    rows = [(name, value) for name, value in shown.items() if value not in (None, "")]
-    echo_table(("field", "value"), [*rows, *(("lost", f"{field}: {why}") for field, why in losses)])
-
-
-def _show_receipt(rows: list[dict[str, Any]]) -> None:
-    """Its amounts add up to the last one, exactly."""
-    if not rows:
-        return
-    click.echo()
-    lines = [(row["what"], row["units"], row["usd_per_million"], row["usd"]) for row in rows]
-    echo_table(("receipt", "units", "USD per million", "USD"), lines)
 
 
 def _input(row: dict[str, Any]) -> int:

@@ -30,3 +30,5 @@ class Start(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     price_version: str | None
     public_model: str | None = None
     """As in the record."""
+    stream: bool = False
+    """Kept in memory alone, for whoever looks at what is going on."""

@@ -16,10 +16,13 @@ from trivium.operations.house import HouseOperations
 from trivium.operations.keys import KeyOperations
 from trivium.operations.money import MoneyOperations
 from trivium.operations.orgs import OrganizationOperations
+from trivium.operations.overview import OverviewOperations
 from trivium.operations.reports import ReportOperations
+from trivium.operations.requests import RequestOperations
 from trivium.operations.retention import RetentionOperations
 from trivium.operations.table import OPERATOR, Actor, Op, Table, check
 from trivium.operations.tokens import TokenOperations
+from trivium.operations.usage import UsageOperations
 from trivium.operations.users import UserOperations
 from trivium.store.backup import back_up
 from trivium.store.store import Store
@@ -50,6 +53,9 @@ class Operations:
         self.table: Table = {
             **KeyOperations(store).table,
             **ReportOperations(store, self._flush).table,
+            **UsageOperations(store, self._flush).table,
+            **OverviewOperations(store, self._flush).table,
+            **RequestOperations(store, self._flush).table,
             "backup": Op(arguments=Backup, result=BackedUp, act=self._backup),
             **RetentionOperations(store).table,
             **MoneyOperations(store.accounts, store.clock).table,

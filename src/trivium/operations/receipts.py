@@ -14,6 +14,8 @@ from trivium.metering.cost import ReceiptRow, cost, receipt
 from trivium.metering.prices import MILLION, Price, Quote
 from trivium.metering.record import usage_of
 from trivium.money import NANO, nano_text, to_nano, usd_text
+from trivium.operations.seen import is_secret
+from trivium.store.prices import PriceStore
 
 _EXACT = Context(prec=400)
 _PAID_BY = {
@@ -22,6 +24,15 @@ _PAID_BY = {
     Payer.FREE: "free model",
     Payer.PROMOTION: "promotion",
 }
+
+
+def receipt_for(prices: PriceStore, record: Mapping[str, Any], *, house: bool) -> list[ReceiptRow]:
+    """The receipt as the house sees it, or everybody else. Blocks; raises StoreUnavailable."""
+    corrections = prices.corrections(record["id"])
+    if is_secret(record) and not house:
+        return total_of(record, corrections)
+    stored = prices.find(record["price_version"]) if record["price_version"] else None
+    return corrected(receipt_of(record, stored.price if stored else None), corrections)
 
 
 def receipt_of(record: Mapping[str, Any], price: Price | None) -> list[ReceiptRow]:

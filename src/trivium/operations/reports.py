@@ -11,8 +11,8 @@ import msgspec
 from trivium.errors import NotFound, OperationError
 from trivium.metering.cost import ReceiptRow
 from trivium.metering.record import Record
-from trivium.operations.receipts import corrected, receipt_of, total_of
-from trivium.operations.seen import SEEN, is_secret, seen
+from trivium.operations.receipts import receipt_for
+from trivium.operations.seen import SEEN, seen
 from trivium.operations.table import (
     EVERY_ROLE,
     NO_CURSOR,
@@ -24,9 +24,11 @@ from trivium.operations.table import (
     Op,
     Table,
 )
+from trivium.operations.usage import check_filters
 from trivium.policy.caller import BILLS, Id
-from trivium.store.reports import GROUPS, RequestQuery, UsageQuery
+from trivium.store.reports import RequestQuery
 from trivium.store.store import Store
+from trivium.store.usage import GROUPS, UsageQuery
 from trivium.store.whose import Whose
 
 RequestId = Annotated[str, msgspec.Meta(min_length=1, max_length=200)]
@@ -115,6 +117,7 @@ class ReportOperations:
         for name in query.by:
             if name not in GROUPS:
                 raise OperationError(f"Usage cannot be grouped by {name!r}; expected one of {', '.join(GROUPS)}.")
+        check_filters((*query.only, *query.without))
         await self._flush()
         return await asyncio.to_thread(self._store.usage, query, public=not actor.house)
 
@@ -124,7 +127,7 @@ class ReportOperations:
             id=query.id,
             limit=query.limit + 1,
             outcome=query.outcome,
-            before=_before(query.after),
+            before=before(query.after),
             whose=Whose(organization=query.organization, user=query.user),
         )
         rows = await asyncio.to_thread(self._store.requests, asked)
@@ -139,15 +142,10 @@ class ReportOperations:
         found = await asyncio.to_thread(self._store.requests, RequestQuery(id=query.request, whose=whose))
         if not found:
             raise NotFound(f"There is no request {query.request!r}.")
-        corrections = await asyncio.to_thread(self._store.prices.corrections, query.request)
-        if is_secret(found[0]) and not actor.house:
-            return total_of(found[0], corrections)
-        version = found[0]["price_version"]
-        stored = await asyncio.to_thread(self._store.prices.find, version) if version else None
-        return corrected(receipt_of(found[0], stored.price if stored else None), corrections)
+        return await asyncio.to_thread(receipt_for, self._store.prices, found[0], house=actor.house)
 
 
-def _before(cursor: str) -> tuple[int, str] | None:
+def before(cursor: str) -> tuple[int, str] | None:
     """Raises OperationError for what is no cursor of ours."""
     if not cursor:
         return None

@@ -73,6 +73,7 @@ async def begin(  # noqa: PLR0917
         upstream_model=target.model[:256],
         price_version=run.quote.version if run.quote else None,
         public_model=target.public if target.stealth else None,
+        stream=request.stream,
     )
     refusal = await deps.ledger.start(start)
     if refusal is not None:

@@ -32,9 +32,9 @@ from trivium.server.listing import Listing, targets
 from trivium.server.own_models import OwnModels
 from trivium.server.routes import PREFIXES
 from trivium.store.own import OwnBudget
-from trivium.store.reports import UsageQuery
 from trivium.store.rollups import HOUR_MS
 from trivium.store.store import Store
+from trivium.store.usage import UsageQuery
 
 _ORGANIZATIONS = re.compile(r"/api/organizations/([^/]+)(/models|/defaults)")
 _PERIODS = {"day": "daily", "week": "weekly", "month": "monthly", "total": "total"}

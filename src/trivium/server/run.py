@@ -21,6 +21,7 @@ from trivium.config import taken_before
 from trivium.errors import ConfigError, UpstreamUnreachable
 from trivium.operations.bootstrap import bootstrap_key
 from trivium.operations.config import held
+from trivium.operations.folding import keep_folding
 from trivium.operations.retention import keep_erasing
 from trivium.operations.workers import worker_table
 from trivium.server import control
@@ -158,7 +159,7 @@ async def _serve(  # noqa: PLR0917
             asyncio.create_task(gateway.housekeeping.run()),
             asyncio.create_task(gateway.follow()),
             *((asyncio.create_task(gateway.registrar.run()),) if crew.leads else ()),
-            *(_erasing(gateway) if crew.leads else ()),
+            *(_tidying(gateway) if crew.leads else ()),
             asyncio.create_task(ready()),
         ]
         try:
@@ -240,10 +241,11 @@ async def _get_ready(gateway: Gateway, looked: asyncio.Event, console: Console, 
         await asyncio.wait_for(looked.wait(), _LISTS_READY)
 
 
-def _erasing(gateway: Gateway) -> list[asyncio.Task[None]]:
-    """What keeps to `[storage] retention`, if it is set."""
+def _tidying(gateway: Gateway) -> list[asyncio.Task[None]]:
+    """What one does for all that share the database: folds usage into days, and keeps to `[storage] retention`."""
     age = gateway.settings.storage.retention
-    return [asyncio.create_task(keep_erasing(gateway.store, age_ms(age)))] if age else []
+    erasing = [asyncio.create_task(keep_erasing(gateway.store, age_ms(age)))] if age else []
+    return [asyncio.create_task(keep_folding(gateway.store)), *erasing]
 
 
 def settle_down() -> None:

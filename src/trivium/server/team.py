@@ -20,6 +20,8 @@ from typing import Any
 import msgspec
 
 from trivium.errors import OperationError, UpstreamUnreachable
+from trivium.operations.overview import Home, Live
+from trivium.operations.requests import Tail
 from trivium.operations.routes import RouteState
 from trivium.operations.table import Actor, Op, Table
 from trivium.operations.workers import WorkerState, worker_table
@@ -29,6 +31,7 @@ from trivium.server.deps import LOCAL_READY, Gateway
 from trivium.server.workers import Life, Line, Word
 from trivium.settings import Settings
 from trivium.store.counters import State
+from trivium.store.recent import SEVERAL
 
 _LOG = logging.getLogger("trivium.workers")
 _PATIENCE = 5.0
@@ -101,7 +104,7 @@ class Colleagues:
             return await local.base_url() if local is not None else None
         op = self._mine[operation]
         query = msgspec.convert(question["arguments"], op.arguments)
-        return msgspec.to_builtins(await op.act(query, Actor(id=question["actor"], house=True)))
+        return msgspec.to_builtins(await op.act(query, Actor(id=question["actor"], house=question["house"])))
 
     def _of_all(self, name: str, merge: Callable[[list[Any]], Any]) -> Op:
         op = self._mine[name]
@@ -175,7 +178,7 @@ class LeadersModel:
 
 
 def _put(query: Any, actor: Actor) -> dict[str, Any]:
-    return {"arguments": msgspec.to_builtins(query), "actor": actor.id}
+    return {"arguments": msgspec.to_builtins(query), "actor": actor.id, "house": actor.house}
 
 
 def _alerts(told: Iterable[list[Alert]]) -> list[Alert]:
@@ -221,12 +224,27 @@ def _workers(told: Iterable[list[WorkerState]]) -> list[WorkerState]:
     return sorted((state for states in told for state in states), key=lambda state: state.number)
 
 
+def _overview(told: list[Home]) -> Home:
+    """What is in the database each knows; what goes on now each has a part of."""
+    live = Live(calls=sum(one.live.calls for one in told), streams=sum(one.live.streams for one in told))
+    return msgspec.structs.replace(told[0], live=live)
+
+
+def _tail(told: list[Tail]) -> Tail:
+    """Each finds its own part in the common cursor."""
+    rows: list[Any] = [row for one in told for row in one.items]
+    items = sorted(rows, key=lambda row: row.time_ms + row.total_us // 1000)
+    return Tail(items=items, next=SEVERAL.join(one.next for one in told), skipped=any(one.skipped for one in told))
+
+
 _AS_ONE: Mapping[str, Callable[[list[Any]], Any]] = {
     "alerts.show": _alerts,
     "routes.show": _routes,
     "limits.show": _counters,
     "abuse.status": _sums,
     "workers.show": _workers,
+    "overview": _overview,
+    "requests.tail": _tail,
 }
 """Looks at what each worker has in memory, and how their answers become one."""
 _BY_ALL = ("config.reload",)

@@ -16,7 +16,7 @@ from trivium.clock import Clock
 from trivium.errors import KeyReused, NotFound, OperationError
 from trivium.money import nano_text
 from trivium.policy.spending import DEFAULT_ACCOUNT, Budget
-from trivium.store import owners, posting, rollups
+from trivium.store import days, owners, posting
 from trivium.store.budgets import end_budget, houses_budget, put_budget
 from trivium.store.changes import OPERATOR, Change, note
 from trivium.store.ledger import Ledger
@@ -156,7 +156,7 @@ class Accounts:
         """What a correction will take from its account, as far as can be said before."""
         if correction.account_id is None or correction.after_nano <= correction.before_nano:
             return 0
-        keys = _keys_of(correction.request_id)
+        keys = keys_of(correction.request_id)
         made = [row for values in keys for row in await self._database.ask(_BY_KEYS, values)]
         return max(0, _owed(made, correction.after_nano))
 
@@ -304,10 +304,10 @@ def _refund(  # noqa: PLR0917
 
 def _made_for(tx: Writing, request_id: str) -> list[Row]:
     """Account, kind and amount of a request's entries."""
-    return [row for values in _keys_of(request_id) for row in tx.execute(_BY_KEYS, values)]
+    return [row for values in keys_of(request_id) for row in tx.execute(_BY_KEYS, values)]
 
 
-def _keys_of(request_id: str) -> list[tuple[str, str, str]]:
+def keys_of(request_id: str) -> list[tuple[str, str, str]]:
     """What the idempotency keys of a request's entries are, or begin with."""
     keys = [f"{kind}:{request_id}" for kind in ("charge", "refund", "rerate")]
     return [(key, f"{key}:", f"{key};") for key in keys]
@@ -347,7 +347,7 @@ def _correct(tx: Writing, correction: Correction, free: int | None, now_ms: int,
             flags="overrun" if _is_short(row, free, owed) else "",
         )
     posting.post(tx, [entry] if entry else [], sums)
-    tx.execute(rollups.CORRECTION, (difference, id))
+    days.correct(tx, difference, id)
     told = {"before": {"usd": nano_text(before)}, "after": {"usd": nano_text(before + difference)}}
     change = Change(
         time_ms=now_ms,

@@ -1,6 +1,8 @@
-"""The auditor's sums of usage: each hour, by whom and of what, comes to what its records come to by now.
+"""The auditor's sums of usage: each hour, by whom and of what, comes to what its records come to by now, and each day
+to what its hours come to, as far as it is folded.
 
 Hours outlive the records. Those of which records may have been erased are not looked at here; `received` has them all.
+By which programs calls were made is checked between days and hours alone: records forget it.
 """
 
 from __future__ import annotations
@@ -10,6 +12,20 @@ from collections.abc import Iterator
 from trivium.store.audit_finding import Finding, Skipped, plain
 from trivium.store.audit_rows import ERASED_BEFORE, TOKENS
 from trivium.store.snapshot import Snapshot
+from trivium.store.sql import Row
+
+
+def _durations() -> Iterator[tuple[str, str, str]]:
+    """(column, condition, what is added) of how long answers took: 2^17 microseconds end the first band of the first
+    byte, 2^19 that of the whole answer, and each of the nine is twice as long as the one before."""
+    timed = "outcome = 'success' AND ttfb_us IS NOT NULL"
+    yield from (("timed", timed, "1"), ("ttfb_us", timed, "ttfb_us"), ("total_us", timed, "total_us"))
+    for name, first in (("ttfb", 131_072), ("total", 524_288)):
+        for band in range(9):
+            least = f" AND {name}_us >= {first * 2**band // 2}" if band else ""
+            most = f" AND {name}_us < {first * 2**band}" if band < 8 else ""
+            yield f"{name}_{band}", f"{timed}{least}{most}", "1"
+
 
 _KEYS = {
     "hour_ms": "time_ms - time_ms % 3600000",
@@ -17,6 +33,7 @@ _KEYS = {
     "key_id": "coalesce(key_id, '')",
     "account_id": "coalesce(account_id, '')",
     "organization_id": "coalesce(organization_id, '')",
+    "project_id": "coalesce(project_id, '')",
     "api": "api",
     "public_model": "coalesce(public_model, '')",
     "provider": "coalesce(provider, '')",
@@ -31,6 +48,7 @@ _SUMS = {
     "cost_nano": """cost_nano + coalesce((
         SELECT SUM(after_nano - before_nano) FROM rerates WHERE request_id = records.id), 0)""",
     "market_cost_nano": "coalesce(market_cost_nano, 0)",
+    **{name: f"CASE WHEN {timed} THEN {value} ELSE 0 END" for name, timed, value in _durations()},
 }
 """What an hour has of its records."""
 
@@ -48,15 +66,44 @@ _ERASED = f"SELECT count(*) FROM usage_hours WHERE hour_ms < {ERASED_BEFORE}"
 def hours(snapshot: Snapshot) -> Iterator[Finding | Skipped]:
     """One finding for each figure of an hour."""
     for row in snapshot.rows(_DIFFERENCES):
-        where = " ".join(f"{value or '-'}" for value in row[: len(_KEYS)])
-        for name, expected, found in zip(_SUMS, row[len(_KEYS) :: 2], row[len(_KEYS) + 1 :: 2], strict=True):
-            if expected != found:
-                yield Finding(
-                    what="is not the sum of its records",
-                    where=f"usage_hours {where} {name}",
-                    expected=plain(expected),
-                    found=plain(found),
-                )
+        yield from _findings("is not the sum of its records", "usage_hours", row, len(_KEYS))
     ((erased,),) = snapshot.rows(_ERASED)
     if erased:
         yield Skipped(f"{erased:,} rows of hours whose records are erased")
+
+
+_DAYS = {
+    "usage_days": (*list(_KEYS)[1:], "app"),
+    "usage_days_of_models": (*("operation", "api", "provider", "model", "public_model", "outcome", "app"),),
+    "usage_days_of_keys": (*("operation", "key_id", "account_id", "organization_id", "project_id", "outcome", "app"),),
+}
+"""Which of an hour's keys each table of days has."""
+
+
+def _unlike(table: str, keys: tuple[str, ...]) -> str:
+    """Where a table of days and the hours that it was folded from disagree."""
+    names = ", ".join(keys)
+    return f"""
+        SELECT day_ms, {names}, {", ".join(f"SUM(of_{name}), SUM({name})" for name in _SUMS)} FROM (
+            SELECT day_ms, {names}, {", ".join(f"0 AS of_{name}, {name}" for name in _SUMS)} FROM {table}
+            UNION ALL SELECT h.hour_ms - h.hour_ms % 86400000, {names}, {", ".join(f"{name}, 0" for name in _SUMS)}
+            FROM usage_hours h JOIN usage_folds f ON f.day_ms = h.hour_ms - h.hour_ms % 86400000
+            WHERE h.hour_ms < f.until_ms
+        ) AS both_lists GROUP BY day_ms, {names}
+        HAVING {" OR ".join(f"SUM(of_{name}) <> SUM({name})" for name in _SUMS)}
+    """
+
+
+def folded_days(snapshot: Snapshot) -> Iterator[Finding]:
+    """One finding for each figure of a day."""
+    for table, keys in _DAYS.items():
+        for row in snapshot.rows(_unlike(table, keys)):
+            yield from _findings("is not the sum of its hours", table, row, 1 + len(keys))
+
+
+def _findings(what: str, table: str, row: Row, keys: int) -> Iterator[Finding]:
+    """Of a row with what is expected of each sum, and what was found."""
+    where = " ".join(f"{value or '-'}" for value in row[:keys])
+    for name, expected, found in zip(_SUMS, row[keys::2], row[keys + 1 :: 2], strict=True):
+        if expected != found:
+            yield Finding(what=what, where=f"{table} {where} {name}", expected=plain(expected), found=plain(found))

@@ -84,6 +84,7 @@ AMOUNTS = (
     _amounts("spends", "budget_id || ' ' || window_ms", "window_ms", "spent_nano", "held_nano"),
     _amounts("rerates", "request_id || ' ' || number", "before_nano", "after_nano"),
     _amounts("usage_hours", "hour_ms", "requests", "usage_unknown", *TOKENS, "cost_nano", "market_cost_nano"),
+    _amounts("usage_hours", "hour_ms", "timed", "ttfb_us", "total_us"),
     _amounts("erasures", "seq", "before_ms", "requests", "records", "starts"),
 )
 

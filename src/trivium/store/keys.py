@@ -34,6 +34,8 @@ _BELIEVED_NS = 500_000_000
 """How long a caller in memory is believed where another process may change it: half of the second that is promised, as
 the call itself and a slow look-up take their part."""
 _MOST_USES = 100_000
+TOKEN = "tok_"  # noqa: S105
+"""How the ids of users' tokens begin."""
 
 _NAMES = (
     *("id", "name", "hint", "created_ms", "revoked_ms", "strict", "account_id", "user_id", "project_id"),
@@ -167,7 +169,7 @@ class KeyStore:
 
     def token_id(self, user_id: str) -> str:
         """The id of a user's tokens, in the place of a key's: always the same, and not to be turned back."""
-        return f"tok_{hmac.digest(self._pepper, b'token ' + user_id.encode(), 'sha256').hex()[:16]}"
+        return f"{TOKEN}{hmac.digest(self._pepper, b'token ' + user_id.encode(), 'sha256').hex()[:16]}"
 
     def forget(self) -> None:
         """Something about callers has changed: memory is not believed any more."""

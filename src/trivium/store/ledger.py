@@ -23,6 +23,7 @@ from trivium.policy.spending import Account, Budget, Refusal, Window, take, wind
 from trivium.store import owners, posting, prices
 from trivium.store.calls import SPENT, EndOp, NewPrices, OpenCall, StartOp, hold
 from trivium.store.posting import Entry, Sums
+from trivium.store.recent import Recent
 from trivium.store.sql import Database, Row, Writing
 from trivium.store.writer import Act, Op, Writer
 
@@ -44,6 +45,7 @@ class Ledger:
         self._clock = clock
         self.owner = owner
         self.writer = Writer(database, self._apply, window=window)
+        self.recent = Recent(owner)
         self._accounts: dict[str, Account] = {}
         self._windows: dict[tuple[str, int], Window] = {}
         self._open: dict[str, OpenCall] = {}
@@ -68,6 +70,10 @@ class Ledger:
     def open_calls(self) -> int:
         """Calls that were started and have not ended."""
         return len(self._open)
+
+    def open_starts(self) -> list[Start]:
+        """Of the calls that were started and have not ended."""
+        return [opened.start for opened in self._open.values()]
 
     async def counts(self, scopes: Iterable[str]) -> bool:
         """Whether a budget counts calls of these scopes. Raises StoreUnavailable."""
@@ -129,6 +135,7 @@ class Ledger:
         if opened is not None:
             opened.settle(record.cost_nano)
             self._changed(*opened.purses)
+        self.recent.add(record)
         started = opened is not None or record.id in self._doubtful
         self._doubtful.discard(record.id)
         op = EndOp(record, self._prices, opened, started=started)
@@ -328,7 +335,7 @@ class Ledger:
         if not ends:
             return
         ended = posting.write_ends(tx, [op.record for op in ends if op.started or again])
-        posting.write_records(tx, [op.record for op in ends], ended)
+        posting.write_records(tx, [op.record for op in ends], ended, self._clock.now_ms())
 
     def _write_held(self, tx: Writing, ops: Sequence[StartOp]) -> None:
         if self._database.shared:

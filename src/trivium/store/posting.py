@@ -18,7 +18,7 @@ import msgspec
 from trivium.metering.record import COLUMNS, Record
 from trivium.metering.start import Start
 from trivium.policy.spending import Lot, consume
-from trivium.store import rollups
+from trivium.store import days
 from trivium.store.sql import Row, Writing
 
 _CHUNK = 512
@@ -184,7 +184,7 @@ def _consume(tx: Writing, taken: dict[str, int]) -> None:
         tx.executemany("UPDATE lots SET remaining_nano = ? WHERE id = ?", [(lot.remaining, lot.id) for lot in changed])
 
 
-def write_records(tx: Writing, records: Sequence[Record], new: set[str]) -> None:
+def write_records(tx: Writing, records: Sequence[Record], new: set[str], now_ms: int) -> None:
     """Adds records, and what they sum up to. Those that are not known to be `new` may be there already, and must not be
     counted again."""
     if doubtful := [record.id for record in records if record.id not in new]:
@@ -205,7 +205,7 @@ def write_records(tx: Writing, records: Sequence[Record], new: set[str]) -> None
         tx.executemany(_USUAL_RECORD, usual)
         if more:
             tx.executemany(_RECORD, more)
-        tx.executemany(rollups.STATEMENT, rollups.rows(records))
+        days.count(tx, records, now_ms)
 
 
 def write_grant(tx: Writing, entry: Entry) -> None:

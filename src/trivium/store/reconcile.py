@@ -6,8 +6,8 @@ from typing import Annotated
 
 import msgspec
 
-from trivium.store.reports import Moment
 from trivium.store.sql import Database
+from trivium.store.usage import Moment
 
 PAGE = 200
 """Records that are read in one go, at most."""

@@ -11,6 +11,8 @@ were made before keep them without; no statement can tell.
 
 from __future__ import annotations
 
+from trivium.store import schema_usage
+
 _FIRST_RECORD = """
     id TEXT PRIMARY KEY, time_ms INTEGER, api TEXT, operation TEXT, outcome TEXT, status INTEGER, key_id TEXT,
     requested_model TEXT, provider TEXT, upstream_api TEXT, upstream_model TEXT, answer_model TEXT,
@@ -359,4 +361,5 @@ MIGRATIONS = (
     ALTER TABLE records ADD COLUMN auto_mode TEXT;
     ALTER TABLE records ADD COLUMN resolved_model TEXT;
     """,
+    schema_usage.STEP,
 )

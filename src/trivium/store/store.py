@@ -5,14 +5,14 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import secrets
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
 from trivium.clock import Clock
 from trivium.errors import ConfigError, StoreUnavailable
-from trivium.store import reports
+from trivium.store import reports, search, usage, whose
 from trivium.store.accounts import Accounts
 from trivium.store.admins import Admins
 from trivium.store.custom_models import CustomModels
@@ -71,11 +71,20 @@ class Store:
         self.peppers = Peppers(*changing)
         self.key_changes = KeyChanges(*changing, self.keys)
 
-    def usage(self, query: reports.UsageQuery, *, public: bool = False) -> list[dict[str, Any]]:
-        return reports.usage(self.database, query, public=public, token=self._token(query.user))
+    def usage(self, query: usage.UsageQuery, *, public: bool = False, timed: bool = False) -> list[dict[str, Any]]:
+        keys = usage.Keys(self.keys.token_id)
+        return usage.usage(self.database, query, public=public, keys=keys, timed=timed)
 
     def requests(self, query: reports.RequestQuery) -> list[dict[str, Any]]:
         return reports.requests(self.database, query, self._token(query.whose.user))
+
+    def search(self, query: search.Search, *, public: bool = False) -> search.Found:
+        token, keys = self._token(query.whose.user), usage.Keys(self.keys.token_id)
+        return search.find(self.database, query, public=public, token=token, keys=keys)
+
+    def is_theirs(self, query: whose.Whose) -> Callable[[whose.Made], bool]:
+        """What `whose.calls` says, of records in memory. Blocks; raises StoreUnavailable."""
+        return whose.theirs(self.database, query, self._token(query.user))
 
     def _token(self, user_id: str | None) -> str | None:
         return None if user_id is None else self.keys.token_id(user_id)

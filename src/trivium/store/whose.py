@@ -8,11 +8,25 @@ organization pays for are its business.
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable
+from typing import Any, Protocol
 
 import msgspec
 
+from trivium.store.sql import Database
+
 _Condition = tuple[str, list[Any]]
+
+
+class Made(Protocol):
+    """A call."""
+
+    @property
+    def organization_id(self) -> str | None: ...
+    @property
+    def account_id(self) -> str | None: ...
+    @property
+    def key_id(self) -> str | None: ...
 
 
 class Whose(msgspec.Struct, frozen=True, kw_only=True):
@@ -45,6 +59,23 @@ def calls(whose: Whose, token: str | None = None) -> _Condition:
         where.append("(key_id = ? OR key_id IN (SELECT id FROM keys WHERE user_id = ?))")
         values += [token, whose.user]
     return _all(where), values
+
+
+def theirs(database: Database, whose: Whose, token: str | None = None) -> Callable[[Made], bool]:
+    """The same of calls in memory. Blocks; raises StoreUnavailable."""
+    if whose == EVERYBODY:
+        return lambda _: True
+    paid, owned = (
+        {id for (id,) in database.query(f"SELECT id FROM keys WHERE {column} = ?", (owner,))[1]} if owner else set()
+        for column, owner in (("account_id", whose.organization), ("user_id", whose.user))
+    )
+
+    def is_theirs(call: Made) -> bool:
+        payer = call.organization_id or call.account_id or (whose.organization if call.key_id in paid else None)
+        of_organization = whose.organization in (None, payer)
+        return of_organization and (whose.user is None or call.key_id == token or call.key_id in owned)
+
+    return is_theirs
 
 
 def keys(whose: Whose) -> _Condition:

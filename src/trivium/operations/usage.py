@@ -1,0 +1,298 @@
+"""Usage for people: a period, one or two groups, filters, and figures that can be read as they stand.
+
+Whole hours are counted, so that no record is looked at: a period begins with the hour that its beginning is in, and
+ends with that of its end. Where there are very many groups, those that cost most are told one by one, and the others
+together.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import csv
+import io
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Annotated, Any, Literal
+
+import msgspec
+
+from trivium.errors import OperationError
+from trivium.money import nano_text
+from trivium.operations.table import EVERY_ROLE, Actor, Arguments, Needs, Op, Table
+from trivium.policy.caller import BILLS, Id
+from trivium.store import bands, usage
+from trivium.store.names import names_of
+from trivium.store.rollups import DAY_MS, HOUR_MS
+from trivium.store.store import Store
+from trivium.store.usage import FILTERS, Filters, Moment, UsageQuery
+
+Dimension = Literal[
+    "hour", "day", "model", "provider", "key", "user", "project", "app", "api", "organization", "account", "outcome"
+]
+Period = Literal["day", "week", "month", "custom"]
+_TIMES = ("hour", "day")
+_MOST_HOURS = 32 * DAY_MS
+"""A longer period is not told by the hour."""
+_NEEDS = Needs(roles=BILLS, own=EVERY_ROLE, personal=True)
+
+
+class UsageReport(Arguments, frozen=True, kw_only=True):
+    """Which calls, and by what they are summed."""
+
+    period: Period = "day"
+    """Today, this week from Monday, or this month, as far as they have come, UTC; `custom`: from `since_ms`."""
+    since_ms: Moment | None = None
+    until_ms: Moment | None = None
+    """Excluded; now if it is left out."""
+    by: Annotated[tuple[Dimension, ...], msgspec.Meta(max_length=2)] = ("model",)
+    only: Filters = ()
+    """`dimension:value`; of several of one dimension, any. Nothing behind the colon: where there is none."""
+    without: Filters = ()
+    """The same, of what is left out."""
+    top: Annotated[int, msgspec.Meta(ge=1, le=500)] = 100
+    """How many groups are told one by one, hours and days aside."""
+    organization: Id | None = None
+    user: Id | None = None
+
+
+class Figures(msgspec.Struct, frozen=True, kw_only=True):
+    requests: int
+    succeeded: int
+    refused: int
+    """By us; nothing was sent upstream."""
+    failed: int
+    aborted: int
+    """The client left before the end."""
+    usage_unknown: int
+    """Answers that came without their tokens."""
+    input_tokens: int
+    """Everything that went in, with what caches gave and took."""
+    input_uncached_tokens: int
+    cache_read_tokens: int
+    cache_write_tokens: int
+    output_tokens: int
+    reasoning_tokens: int
+    """Part of the output."""
+    cost_nano: int
+    market_cost_nano: int
+    cache_share: float | None
+    """Of the input, what came out of caches: 0 to 1."""
+    error_rate: float | None
+    """Of the calls that were sent upstream, those that failed: 0 to 1."""
+    ttfb_mean_ms: float | None
+    """Until the first byte of a good answer, as the following until its end."""
+    ttfb_p50_ms: float | None
+    ttfb_p95_ms: float | None
+    total_mean_ms: float | None
+    total_p50_ms: float | None
+    total_p95_ms: float | None
+
+
+class Group(msgspec.Struct, frozen=True, kw_only=True):
+    keys: tuple[str | None, ...]
+    """In the order of `by`; null: where there is none."""
+    names: tuple[str | None, ...]
+    """What keys, users, projects and organizations are called."""
+    other: bool = False
+    """All groups that are not told one by one."""
+    figures: Figures
+
+
+class Report(msgspec.Struct, frozen=True, kw_only=True):
+    since_ms: int
+    until_ms: int
+    by: tuple[Dimension, ...]
+    total: Figures
+    rows: tuple[Group, ...]
+    """Hours and days in their order, within them what cost most first."""
+
+
+class Sheet(msgspec.Struct, frozen=True, kw_only=True):
+    name: str
+    """For a file."""
+    text: str
+    """CSV; money in USD. Cells that a spreadsheet might take for formulas begin with an apostrophe."""
+
+
+class UsageOperations:
+    """`table` is for `Operations`. Must run where the store is owned."""
+
+    def __init__(self, store: Store, flush: Callable[[], Awaitable[None]]) -> None:
+        self._store = store
+        self._flush = flush
+        self.table: Table = {
+            "usage.report": Op(arguments=UsageReport, result=Report, act=self.report, needs=_NEEDS),
+            "usage.csv": Op(arguments=UsageReport, result=Sheet, act=self._csv, needs=_NEEDS),
+        }
+
+    async def report(self, query: UsageReport, actor: Actor) -> Report:
+        since, until = span(query, self._store.clock.now_ms())
+        check_filters((*query.only, *query.without))
+        if len(set(query.by)) < len(query.by):
+            raise OperationError("Usage is grouped by the same twice.")
+        if "hour" in query.by and until - since > _MOST_HOURS:
+            raise OperationError("More than 32 days are not told by the hour; group by day.")
+        await self._flush()
+        asked = UsageQuery(
+            by=query.by,
+            since_ms=since,
+            until_ms=until,
+            organization=query.organization,
+            user=query.user,
+            only=query.only,
+            without=query.without,
+        )
+        return await asyncio.to_thread(self._told, asked, query, actor)
+
+    def _told(self, asked: UsageQuery, query: UsageReport, actor: Actor) -> Report:
+        rows = self._store.usage(asked, public=not actor.house, timed=True)
+        shown = _gathered(rows, query.by, query.top)
+        named = [
+            names_of(self._store.database, name, {keys[n] for keys, _, _ in shown if keys[n]}, query.organization)
+            for n, name in enumerate(query.by)
+        ]
+        groups = [
+            Group(
+                keys=keys,
+                names=tuple(names.get(key or "") for names, key in zip(named, keys, strict=True)),
+                other=other,
+                figures=figures(sums),
+            )
+            for keys, other, sums in shown
+        ]
+        return Report(
+            since_ms=asked.since_ms or 0,
+            until_ms=asked.until_ms or 0,
+            by=query.by,
+            total=figures(summed(rows)),
+            rows=tuple(groups),
+        )
+
+    async def _csv(self, query: UsageReport, actor: Actor) -> Sheet:
+        report = await self.report(query, actor)
+        day = datetime.fromtimestamp(report.since_ms / 1000, UTC).strftime("%Y-%m-%d")
+        return Sheet(name=f"usage-{day}.csv", text=written(report))
+
+
+def span(query: Any, now_ms: int) -> tuple[int, int]:
+    """The whole hours of a period, in milliseconds since the epoch. Raises OperationError."""
+    end = now_ms + 1 if query.until_ms is None else query.until_ms
+    if query.period == "custom":
+        if query.since_ms is None:
+            raise OperationError("Since when? A period of one's own needs `since_ms`.")
+        since = query.since_ms
+    elif query.since_ms is not None or query.until_ms is not None:
+        raise OperationError(f"A {query.period} has its own beginning and end; `custom` takes other ones.")
+    else:
+        since = _begin(query.period, now_ms)
+    if since >= end:
+        raise OperationError("The period ends before it begins.")
+    return since - since % HOUR_MS, end - end % -HOUR_MS
+
+
+def _begin(period: str, now_ms: int) -> int:
+    today = datetime.fromtimestamp(now_ms / 1000, UTC).replace(hour=0, minute=0, second=0, microsecond=0)
+    begins = {
+        "day": today,
+        "week": today - timedelta(days=today.weekday()),
+        "month": today.replace(day=1),
+    }
+    return int(begins[period].timestamp()) * 1000
+
+
+def check_filters(filters: Iterable[str]) -> None:
+    """Raises OperationError."""
+    for text in filters:
+        if (name := text.partition(":")[0]) not in FILTERS:
+            raise OperationError(f"Usage cannot be filtered by {name!r}; expected one of {', '.join(FILTERS)}.")
+
+
+def figures(sums: dict[str, int]) -> Figures:
+    """Of what `store/usage` adds up, with durations."""
+    counted = {name: sums[name] for name in Figures.__struct_fields__ if name in sums}
+    ttfb, total = ([sums[name] for name in names] for names in (bands.TTFB, bands.TOTAL))
+    sent = sums["succeeded"] + sums["failed"] + sums["aborted"]
+    return Figures(
+        **counted,
+        cache_share=_share(sums["cache_read_tokens"], sums["input_tokens"]),
+        error_rate=_share(sums["failed"], sent),
+        ttfb_mean_ms=_mean(sums["ttfb_us"], sums["timed"]),
+        ttfb_p50_ms=bands.ttfb_ms(ttfb, 0.5),
+        ttfb_p95_ms=bands.ttfb_ms(ttfb, 0.95),
+        total_mean_ms=_mean(sums["total_us"], sums["timed"]),
+        total_p50_ms=bands.total_ms(total, 0.5),
+        total_p95_ms=bands.total_ms(total, 0.95),
+    )
+
+
+def summed(rows: Iterable[dict[str, Any]]) -> dict[str, int]:
+    """Of all rows together."""
+    total = dict.fromkeys(usage.SUMMED, 0)
+    for row in rows:
+        for name in total:
+            total[name] += row[name]
+    return total
+
+
+def _share(part: int, whole: int) -> float | None:
+    return round(part / whole, 6) if whole else None
+
+
+def _mean(us: int, count: int) -> float | None:
+    return round(us / count / 1000, 1) if count else None
+
+
+def _gathered(
+    rows: list[dict[str, Any]], by: Sequence[str], top: int
+) -> list[tuple[tuple[str | None, ...], bool, dict[str, int]]]:
+    """(keys, whether it is the others, sums): of what is no time the `top` groups that cost most in all."""
+    if not by:
+        return []
+    plain = [name for name in by if name not in _TIMES]
+    costs: dict[tuple[Any, ...], tuple[int, int]] = {}
+    for row in rows:
+        group = tuple(row[name] for name in plain)
+        cost, count = costs.get(group, (0, 0))
+        costs[group] = (cost + row["cost_nano"], count + row["requests"])
+    kept = set(sorted(costs, key=lambda group: costs[group], reverse=True)[:top])
+    told: list[tuple[tuple[str | None, ...], bool, dict[str, int]]] = []
+    others: dict[tuple[Any, ...], list[dict[str, Any]]] = {}
+    for row in rows:
+        if tuple(row[name] for name in plain) in kept:
+            told.append((tuple(row[name] for name in by), False, row))
+        else:
+            others.setdefault(tuple(row[name] if name in _TIMES else None for name in by), []).append(row)
+    told += [(keys, True, summed(some)) for keys, some in others.items()]
+    times = [n for n, name in enumerate(by) if name in _TIMES]
+    return sorted(told, key=lambda one: ([one[0][n] for n in times], one[1], -one[2]["cost_nano"], -one[2]["requests"]))
+
+
+_MONEY = ("cost_nano", "market_cost_nano")
+_FORMULAS = ("=", "+", "-", "@", "\t", "\r")
+
+
+def written(report: Report) -> str:
+    """A line for each group, and one for the total."""
+    out = io.StringIO()
+    writer = csv.writer(out, lineterminator="\r\n")
+    columns = Figures.__struct_fields__
+    heads = [word for name in report.by for word in (name, f"{name}_name")]
+    writer.writerow([*heads, *(name.replace("_nano", "_usd") for name in columns)])
+    for row in report.rows:
+        keys = ["(others)" if row.other and key is None else key for key in row.keys]
+        cells = [cell for pair in zip(keys, row.names, strict=True) for cell in pair]
+        writer.writerow([*map(harmless, cells), *_numbers(row.figures)])
+    writer.writerow([*(["(total)"] + [""] * len(heads))[: len(heads)], *_numbers(report.total)])
+    return out.getvalue()
+
+
+def harmless(cell: str | None) -> str:
+    """Spreadsheets calculate what looks like a formula, wherever the text comes from (OWASP, CSV Injection)."""
+    return f"'{cell}" if cell and cell.startswith(_FORMULAS) else cell or ""
+
+
+def _numbers(shown: Figures) -> list[str]:
+    return [
+        "" if value is None else nano_text(value) if name in _MONEY else str(value)
+        for name, value in msgspec.structs.asdict(shown).items()
+    ]

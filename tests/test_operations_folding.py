@@ -1,0 +1,79 @@
+"""Days that are folded while a gateway runs."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from support_store import Home, keep, rows
+from trivium.errors import StoreUnavailable
+from trivium.metering.record import Record
+from trivium.operations import folding
+from trivium.operations.folding import fold_due, keep_folding
+from trivium.store import days
+from trivium.store.store import Store
+
+DAY, HOUR = 86_400_000, 3_600_000
+START = 20_000 * DAY
+
+
+class Stopped:
+    def now_ms(self) -> int:
+        return START + 2 * DAY + 5 * HOUR
+
+    def monotonic_ns(self) -> int:
+        return 1
+
+
+@pytest.fixture
+async def store(home: Home, tmp_path: Path) -> AsyncIterator[Store]:
+    store = Store(tmp_path, Stopped(), home.url)
+    told = {"api": "chat", "operation": "generate", "outcome": "success", "status": 200}
+    keep(
+        store.database,
+        [
+            Record(id=f"r{n}", time_ms=START + n * HOUR, **told)  # type: ignore[arg-type]
+            for n in (0, 3, 30, 48, 52, 53)
+        ],
+    )
+    yield store
+    await store.close()
+
+
+async def test_every_hour_that_is_over_is_folded(store: Store) -> None:
+    await fold_due(store, rest=0)
+    assert days.folded(store.database, 0, 2**53) == {
+        START: START + DAY,
+        START + DAY: START + 2 * DAY,
+        START + 2 * DAY: START + 2 * DAY + 4 * HOUR,
+    }
+    assert rows(store.database, "SELECT day_ms, requests FROM usage_days ORDER BY 1") == [
+        (START, 2),
+        (START + DAY, 1),
+        (START + 2 * DAY, 1),
+    ]
+
+
+async def test_it_goes_on_after_the_store_was_away(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[int] = []
+    due = days.due
+
+    def away(*told: object) -> list[tuple[int, int]]:
+        asked.append(1)
+        if len(asked) == 1:
+            raise StoreUnavailable("gone")
+        if len(asked) == 2:
+            raise RuntimeError("odd")
+        return due(*told)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(days, "due", away)
+    monkeypatch.setattr(folding, "_PAUSE", 0.001)
+    task = asyncio.create_task(keep_folding(store))
+    async with asyncio.timeout(20):
+        while START not in days.folded(store.database, 0, 2**53):  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
