@@ -4,7 +4,7 @@
 #   TRIVIUM_PORT   and TRIVIUM_DATA are read by what `make run` starts
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-dev run test test-all test-clients check format conformance failures fuzz trust bench bench-all bench-growth
+.PHONY: help setup setup-dev run test test-all test-clients check format conformance failures fuzz trust assets wheel screens bench bench-all bench-growth
 .PHONY: bench-policy bench-profile bench-quick bench-routing bench-wire bench-workers lock lock-peers clean
 
 VENV := .venv
@@ -18,6 +18,7 @@ export PYTHON
 stamp = $(VENV)/.$(1)-$(shell { echo '$(CURDIR)'; cat requirements/$(1).txt pyproject.toml; } | cksum | tr ' ' '-')
 RUN := $(call stamp,run)
 DEV := $(call stamp,dev)
+SCREENS := $(call stamp,screens)
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1|/p' $(MAKEFILE_LIST) | awk -F'|' '{ printf "  make %-14s %s\n", $$1, $$2 }'
@@ -31,6 +32,20 @@ setup-dev: $(DEV) ## what tests and checks need besides
 $(RUN) $(DEV):
 	@sh requirements/install.sh $(VENV) $(patsubst .%,%,$(firstword $(subst -, ,$(notdir $@))))
 	@touch $@
+
+$(SCREENS): $(DEV)
+	@$(BIN)/python -m pip install --quiet --require-hashes --only-binary :all: -r requirements/screens.txt
+	@touch $@
+
+assets: ## the dashboard's charts and live updates (npm); without them it has tables and plain forms
+	@sh assets/install.sh --omit=dev
+
+wheel: $(DEV) assets ## dist/*.whl, with the dashboard's assets in it
+	@$(BIN)/python -m pip wheel --quiet --no-deps --no-build-isolation --wheel-dir dist .
+
+screens: $(SCREENS) ## every page of the dashboard in a real browser (npm, chromium); docs/screens anew
+	@sh assets/install.sh
+	@TRIVIUM_SCREENS=docs/screens $(BIN)/python -m pytest -m screens -n 2 tests/screens
 
 run: $(RUN) ## the gateway on 127.0.0.1:4000
 	@exec $(BIN)/trivium up

@@ -1,7 +1,7 @@
 #!/bin/sh
-# sh requirements/lock.sh UV: compiles requirements/run.txt and dev.txt for Python 3.11 to 3.13 on Linux and macOS.
+# sh requirements/lock.sh UV: compiles requirements/run.txt, dev.txt and screens.txt for Python 3.11 to 3.13 on Linux and macOS.
 #
-# dev.txt holds everything of run.txt, in the same versions. The lists name no index: where packages come from is the
+# dev.txt holds everything of run.txt, in the same versions; screens.txt is what the browser's tests need on top of it. The lists name no index: where packages come from is the
 # business of each machine's pip.
 set -eu
 folder=$(mktemp -d)
@@ -16,9 +16,10 @@ compile() { # compile LIST [more of uv's arguments]
     shift
     echo "requirements/$list.txt"
     "$folder/venv/bin/uv" pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes --no-header \
-        --no-emit-index-url --no-emit-find-links --extra local --extra postgres --extra redis "$@" pyproject.toml requirements/build.in \
-        --output-file "requirements/$list.txt"
+        --no-emit-index-url --no-emit-find-links "$@" --output-file "requirements/$list.txt"
 }
 
-compile run
-compile dev --constraints requirements/run.txt requirements/dev.in
+project="--extra local --extra postgres --extra redis pyproject.toml requirements/build.in"
+compile run $project
+compile dev --constraints requirements/run.txt requirements/dev.in $project
+compile screens --constraints requirements/dev.txt requirements/screens.in

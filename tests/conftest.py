@@ -15,14 +15,16 @@ __all__ = ["bare_home", "database", "dialect", "home", "postgres", "redis_server
 
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "clients: other people's programs, pinned, installed with npm on first use")
+    config.addinivalue_line("markers", "screens: the dashboard in a real browser (make screens)")
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """The clients take minutes and 1.6 GB: only `pytest -m clients` runs them."""
-    if "clients" not in config.option.markexpr:
-        unasked = [item for item in items if item.get_closest_marker("clients")]
-        config.hook.pytest_deselected(items=unasked)
-        items[:] = [item for item in items if item not in unasked]
+    """The clients take minutes and 1.6 GB, the screens a browser: only who asks for them by `-m` gets them."""
+    for name in ("clients", "screens"):
+        if name not in config.option.markexpr:
+            unasked = [item for item in items if item.get_closest_marker(name)]
+            config.hook.pytest_deselected(items=unasked)
+            items[:] = [item for item in items if item not in unasked]
 
 
 def pytest_collection_finish() -> None:

@@ -10,7 +10,11 @@ from trivium.admin.row import PREFIX
 from trivium.admin.table import ROWS
 from trivium.errors import FieldInvalid
 
-HTTP_HAS_NOT = {"backup", "retention", "retention.erase", "ledger.verify", "prices.rerate", "reconcile"}
+HTTP_HAS_NOT = {"backup", "retention", "retention.erase", "ledger.verify", "prices.rerate", "reconcile"} | {
+    *("sessions.link", "sessions.open_by_link", "sessions.open_by_password", "sessions.open_by_identity"),
+    *("sessions.list", "sessions.end", "sessions.leave", "sessions.person", "passwords.set"),
+    *("dashboard.settings", "operations.describe"),
+}
 
 ONLY_ASKS = {"explain", "catalog.refresh", "config.reload"}
 """Though it is posted: a question as long as a request, or something that is read again. The store is not changed."""

@@ -20,7 +20,15 @@ ROOT = Path(__file__).parents[1]
 SRC = ROOT / "src" / "trivium"
 
 LAYERS = [
-    {"errors", "settings_auto", "settings_idempotency", "settings_requests", "settings_routing", "settings_telemetry"},
+    {
+        "errors",
+        "settings_auto",
+        "settings_dashboard",
+        "settings_idempotency",
+        "settings_requests",
+        "settings_routing",
+        "settings_telemetry",
+    },
     {"settings_providers"},
     {"settings", "ids", "money", "clock"},
     {"config"},
@@ -81,7 +89,7 @@ BUILTINS_WITH_EFFECTS = {"open", "input", "print", "exec", "eval", "__import__"}
 EVERYWHERE = set(RANK)
 HOMES = {
     "aiohappyeyeballs": {"upstream"},
-    "aiohttp": {"upstream"},
+    "aiohttp": {"dashboard", "upstream"},
     "botocore": {"upstream"},
     "click": {"cli"},
     "cryptography": {"store"},
@@ -89,7 +97,8 @@ HOMES = {
     "genai_prices": {"metering"},
     "h11": {"mock"},
     "httptools": {"upstream", "server"},
-    "jwt": {"store", "upstream"},
+    "jinja2": {"dashboard"},
+    "jwt": {"dashboard", "store", "upstream"},
     "msgspec": EVERYWHERE,
     "opentelemetry": {"telemetry"},
     "prometheus_client": {"telemetry"},

@@ -11,6 +11,7 @@ import pytest
 from support_desk import Desk
 from trivium.clock import SystemClock
 from trivium.errors import OperationError
+from trivium.store.sessions import Visit
 from trivium.store.store import Store
 
 
@@ -57,6 +58,10 @@ async def test_who_is_erased_is_named_nowhere_any_more(desk: Desk) -> None:
     for id in ("ann", "bob"):
         await desk("users.create", name=f"{id} Canary", id=id, email=f"{id}@canary.example")
         await desk("keys.create", name=f"{id}s canary", user=id)
+        await desk("sessions.link", user=id)
+        await desk("passwords.set", user=id, password="canary in a coal mine")
+        await desk.store.sessions.open(id, Visit(way="link", agent="canary", address="192.0.2.1", lasts_ms=10**9))
+        await desk.store.sessions.identify("https://id.example", id, id)
         await desk("users.block", users=[id], why="canary")
     await desk("domains.block", domain="canary.example")
     await desk("users.revoke_keys", user="ann")
@@ -69,8 +74,10 @@ async def test_who_is_erased_is_named_nowhere_any_more(desk: Desk) -> None:
     ]
     keys = [key for key in await desk.items("keys.list") if key["name"] == "erased"]
     ann += [line for line in await desk.items("changes.list") if line["target"] in {key["id"] for key in keys}]
-    assert len(ann) == 6
+    assert len(ann) == 10
     assert "anary" not in str(ann)
+    for table in ("sessions", "sign_in_links", "passwords", "identities"):
+        assert desk.store.database.query(f"SELECT user_id FROM {table}")[1] == [("bob",)], table
     # The others, and what blocks, stay as they were.
     assert (await desk("users.show", user="bob"))["email"] == "bob@canary.example"
     (domain,) = desk.store.database.query("SELECT domain FROM users WHERE id = 'ann'")[1]

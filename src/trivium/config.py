@@ -41,6 +41,7 @@ from trivium.settings import (
     wrong_setting,
 )
 from trivium.settings_auto import AUTO_MODELS, AutoSettings, AutoTable
+from trivium.settings_dashboard import DashboardSettings
 from trivium.settings_idempotency import IdempotencySettings
 from trivium.settings_providers import ProviderSettings
 from trivium.settings_requests import AdaptSettings, IdentitySettings
@@ -66,6 +67,7 @@ _SECTIONS: dict[str, Any] = {
     "secrets": SecretsSettings,
     "byok": ByokSettings,
     "admin": AdminSettings,
+    "dashboard": DashboardSettings,
     "idempotency": IdempotencySettings,
     "identity": IdentitySettings,
     "adapt": AdaptSettings,
@@ -174,6 +176,16 @@ def management_key(settings: Settings, env: Mapping[str, str]) -> bytes | None:
     if not (key.isascii() and key.isprintable()) or " " in key:
         raise wrong_setting(settings.source, path, "expected printable characters of ASCII without blanks")
     return key.encode()
+
+
+def dashboard(settings: Settings, env: Mapping[str, str]) -> DashboardSettings:
+    """The dashboard's settings, with the client's secret looked up. Raises ConfigError."""
+    said = settings.dashboard
+    if said.oidc is None or said.oidc.client_secret is None:
+        return said
+    path = ("dashboard", "oidc", "client_secret")
+    oidc = msgspec.structs.replace(said.oidc, client_secret=secret(said.oidc.client_secret, env, settings.source, path))
+    return msgspec.structs.replace(said, oidc=oidc)
 
 
 def redis_url(settings: Settings, env: Mapping[str, str]) -> str | None:

@@ -11,6 +11,10 @@ import time
 KEY_PREFIX = "tv-"
 ADMIN_PREFIX = "tva-"
 """Of the credentials of operators, which are no API keys."""
+SESSION_PREFIX = "tvs-"
+"""Of sessions in the dashboard."""
+LINK_PREFIX = "tvl-"
+"""Of links for signing in."""
 
 _ALPHABET = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 _KEY_BYTES = 32
@@ -56,6 +60,21 @@ def secret_id() -> str:
 def custom_model_id() -> str:
     """The public name of an organization's own model: `cm_` + 12 base62 digits."""
     return "cm_" + "".join(secrets.choice(_ALPHABET) for _ in range(12))
+
+
+def session_id() -> str:
+    """The public name of somebody's session in the dashboard: `ses_` + 12 base62 digits."""
+    return "ses_" + _some_digits()
+
+
+def new_session() -> str:
+    """`tvs-` + 32 random bytes in base62: what the cookie of a session holds."""
+    return SESSION_PREFIX + _secret()
+
+
+def new_link() -> str:
+    """`tvl-` + 32 random bytes in base62: what a link for signing in holds."""
+    return LINK_PREFIX + _secret()
 
 
 def new_api_key() -> str:

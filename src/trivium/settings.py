@@ -11,6 +11,7 @@ import msgspec
 
 from trivium.errors import ConfigError
 from trivium.settings_auto import AutoTable
+from trivium.settings_dashboard import DashboardSettings
 from trivium.settings_idempotency import IdempotencySettings
 from trivium.settings_providers import ProviderSettings
 from trivium.settings_requests import AdaptSettings, IdentitySettings
@@ -350,6 +351,7 @@ class Settings(msgspec.Struct, frozen=True):
     identity: IdentitySettings = IdentitySettings()
     adapt: AdaptSettings = AdaptSettings()
     admin: AdminSettings = AdminSettings()
+    dashboard: DashboardSettings = DashboardSettings()
     idempotency: IdempotencySettings = IdempotencySettings()
     models: dict[str, ModelSettings] = {}
     providers: dict[str, ProviderSettings] = {}

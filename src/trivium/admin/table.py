@@ -1,5 +1,6 @@
 """Every route of the admin API. What is not here cannot be done over HTTP: `backup`, which writes to a path of the
-machine, and what may take minutes (`retention`, `reconcile`, `ledger.verify`, `prices.rerate`)."""
+machine, what may take minutes (`retention`, `reconcile`, `ledger.verify`, `prices.rerate`), and what the dashboard's
+process does for whoever sits before it (`sessions`, `passwords`, `dashboard`, `operations.describe`)."""
 
 from __future__ import annotations
 

@@ -21,6 +21,7 @@ from trivium.cli import (
     house,
     keys,
     limits,
+    login,
     mock,
     models,
     money,
@@ -75,6 +76,7 @@ main.add_command(models.models)
 main.add_command(explain.explain)
 main.add_command(routes.routes)
 main.add_command(admins.admins)
+main.add_command(login.login_link)
 main.add_command(house.settings)
 main.add_command(house.audit)
 main.add_command(dev.dev)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import shlex
+import sys
 
 import click
 import msgspec
@@ -42,6 +43,11 @@ def up(config_file: str | None, workers: int | None) -> None:
 class Console:
     """A terminal, or a log: every line is of use alone."""
 
+    @property
+    def is_attended(self) -> bool:
+        """A person reads along: not a log, not a pipe."""
+        return sys.stdout.isatty()
+
     def say(self, text: str) -> None:
         click.echo(text)
 
@@ -53,6 +59,7 @@ class Console:
             f"  Anthropic base URL   {url}",
             f"  API key              {key or 'revoked; make one with: trivium keys create --name NAME'}",
             f"  Providers            {', '.join(gateway.providers) or 'none: see the README on configuration'}",
+            *([f"  Dashboard            {url}/ (sign in with a link: trivium login-link)"] if gateway.panel else []),
             "",
             *(_curl(url, key, api, model) for api in Api if (model := _model(gateway.deps.catalog, api))),
             "",

@@ -18,6 +18,7 @@ _FIXED: dict[str, tuple[str, ...]] = {
     "secrets": ("keys",),
     "limits": ("redis_url", "redis_timeout"),
     "admin": ("enabled",),
+    "dashboard": ("enabled", "rest_minutes"),
     "log": ("format", "requests"),
     "telemetry": ("max_models", "prometheus", "events", "otel"),
     "idempotency": ("hours", "max_answer_bytes", "max_total_bytes", "organizations"),

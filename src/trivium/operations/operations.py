@@ -12,6 +12,7 @@ import msgspec
 from trivium.errors import OperationError
 from trivium.operations.admins import AdminOperations
 from trivium.operations.audit import AuditOperations
+from trivium.operations.describe import describing
 from trivium.operations.house import HouseOperations
 from trivium.operations.keys import KeyOperations
 from trivium.operations.money import MoneyOperations
@@ -20,10 +21,12 @@ from trivium.operations.overview import OverviewOperations
 from trivium.operations.reports import ReportOperations
 from trivium.operations.requests import RequestOperations
 from trivium.operations.retention import RetentionOperations
+from trivium.operations.sessions import SessionOperations
 from trivium.operations.table import OPERATOR, Actor, Op, Table, check
 from trivium.operations.tokens import TokenOperations
 from trivium.operations.usage import UsageOperations
 from trivium.operations.users import UserOperations
+from trivium.settings_dashboard import DashboardSettings
 from trivium.store.backup import back_up
 from trivium.store.store import Store
 
@@ -65,9 +68,11 @@ class Operations:
             **OrganizationOperations(store).table,
             **HouseOperations(store).table,
             **AdminOperations(store).table,
+            **SessionOperations(store, DashboardSettings()).table,
         }
         for table in more:
             self.table.update(table)
+        self.table |= describing(self.table)
 
     async def perform(self, name: str, arguments: dict[str, Any], actor: Actor = OPERATOR) -> Any:
         """Plain values. Raises as `check`, and what the operation raises."""

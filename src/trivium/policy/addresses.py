@@ -40,6 +40,12 @@ def client_address(peer: str | None, forwarded_for: bytes | None, trusted: Seque
     return str(address)
 
 
+def is_proxy(peer: str | None, trusted: Sequence[Network]) -> bool:
+    """Whether what a peer says of whom it speaks for is believed."""
+    address = parsed(peer)
+    return address is not None and _is_trusted(address, trusted)
+
+
 def subscriber(address: str | None) -> str:
     """What limits count by: an IPv4 address, or the /64 that an IPv6 address is in."""
     found = parsed(address)

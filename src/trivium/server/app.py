@@ -26,12 +26,13 @@ from trivium.pipeline.explain import answer
 from trivium.pipeline.free import check_anonymous, find
 from trivium.pipeline.handle import handle, refuse
 from trivium.pipeline.tell import json_headers
-from trivium.policy.addresses import client_address
+from trivium.policy.addresses import client_address, is_proxy
 from trivium.server.cycle import Cycle
 from trivium.server.desk import Desk
 from trivium.server.listing import entry_of
 from trivium.server.metrics import PATH, MetricsPage
 from trivium.server.models import anthropic_list, anthropic_model
+from trivium.server.panel import Panel, wants_page
 from trivium.server.routes import CALLS, EXPLAIN, MODELS, Route, api_of, model_in_path
 from trivium.telemetry.logs import REQUEST
 
@@ -53,11 +54,14 @@ class App:
         problem: Callable[[], Awaitable[str | None]],
         desk: Desk,
         admin: Face | None = None,
+        *,
         metrics: MetricsPage | None = None,
+        panel: Panel | None = None,
     ) -> None:
         self._now = now
         self._admin = admin
         self._metrics = metrics
+        self._panel = panel
         self._problem = problem
         self._desk = desk
 
@@ -83,6 +87,10 @@ class App:
             await self._metrics.serve(_asked(scope, headers, deps), cycle)
             return
         route = CALLS.get(scope["path"])
+        if route is None and self._panel is not None and wants_page(scope["method"], scope["path"], headers):
+            asked = _asked(scope, headers, deps)
+            await self._panel.serve(asked, _is_secure(scope, headers, deps), cycle, cycle)
+            return
         call = _call(scope, route or Route(api_of(scope["path"], headers), Operation.GENERATE), headers, deps)
         if route is not None and scope["method"] == "POST":
             await handle(call, cycle, cycle, deps)
@@ -192,3 +200,10 @@ def _client_ip(scope: Scope, deps: Deps) -> str | None:
         return peer
     hops = [value for name, value in scope["headers"] if name == b"x-forwarded-for"]
     return client_address(peer, b",".join(hops) if hops else None, deps.proxies)
+
+
+def _is_secure(scope: Scope, headers: Mapping[bytes, bytes], deps: Deps) -> bool:
+    """Whether the browser speaks TLS: to us, or to a proxy of ours that says so."""
+    peer = scope["client"][0] if scope["client"] else None
+    told = headers.get(b"x-forwarded-proto") == b"https" and is_proxy(peer, deps.proxies)
+    return scope["scheme"] == "https" or told

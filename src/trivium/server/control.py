@@ -1,5 +1,6 @@
 """The operator's door: a Unix socket in the data folder, mode 0600, over which other programs ask the owner of the
-store to act. One JSON object a line each way: `{"operation", "arguments"}` and `{"result"}` or `{"error"}`.
+store to act. One JSON object a line each way: `{"operation", "arguments"}` and `{"result"}` or `{"error"}`. Who asks
+is the operator or, where the question has a `session` of the dashboard, whoever is signed in with it.
 
 A path of a Unix socket holds about 100 bytes, which data folders outgrow; on Linux it is therefore reached through an
 open descriptor of the folder.
@@ -24,17 +25,21 @@ NAME = "control.sock"
 _LIMIT = 64 * 1024 * 1024
 _WAITING = 100
 
-Perform = Callable[[str, dict[str, Any]], Awaitable[Any]]
+Perform = Callable[..., Awaitable[Any]]
+"""Hears the operation, its arguments and, unless it is the operator who asks, who does."""
+SignedIn = Callable[[str], Awaitable[Any]]
+"""Who is signed in with a session. Raises TriviumError."""
 
 
 class _Question(msgspec.Struct):
     operation: str
     arguments: dict[str, Any] = {}
+    session: str | None = None
 
 
 def door(folder: Path, name: str = NAME) -> socket.socket:
     """Makes the door. The lock on the folder is ours, so a socket that is still there is a dead one's."""
-    with _reachable(folder, name) as path:
+    with reachable(folder, name) as path:
         path.unlink(missing_ok=True)
         listener, before = socket.socket(socket.AF_UNIX), os.umask(0o177)
         try:
@@ -45,18 +50,18 @@ def door(folder: Path, name: str = NAME) -> socket.socket:
     return listener
 
 
-async def serve(folder: Path, perform: Perform) -> asyncio.Server:
+async def serve(folder: Path, perform: Perform, signed_in: SignedIn | None = None) -> asyncio.Server:
     """Makes the door and answers whoever comes."""
-    return await answer(door(folder), perform)
+    return await answer(door(folder), perform, signed_in)
 
 
-async def answer(listener: socket.socket, perform: Perform) -> asyncio.Server:
-    """Answers whoever comes to a door. Several processes may do so."""
+async def answer(listener: socket.socket, perform: Perform, signed_in: SignedIn | None = None) -> asyncio.Server:
+    """Answers whoever comes to a door; without `signed_in` the operator alone. Several processes may do so."""
 
     async def converse(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         with contextlib.suppress(ConnectionError, ValueError):
             while line := await reader.readline():
-                writer.write(await _perform(perform, line) + b"\n")
+                writer.write(await _perform(perform, signed_in, line) + b"\n")
                 await writer.drain()
         writer.close()
 
@@ -66,7 +71,7 @@ async def answer(listener: socket.socket, perform: Perform) -> asyncio.Server:
 def ask(folder: Path, operation: str, arguments: dict[str, Any]) -> Any:
     """The owner's answer. Raises ConnectionError where nobody owns the folder, OperationError for a refusal."""
     question = _question(operation, arguments)
-    with _reachable(folder, NAME) as path, socket.socket(socket.AF_UNIX) as door:
+    with reachable(folder, NAME) as path, socket.socket(socket.AF_UNIX) as door:
         try:
             door.connect(str(path))
         except FileNotFoundError as error:
@@ -78,7 +83,7 @@ def ask(folder: Path, operation: str, arguments: dict[str, Any]) -> Any:
 
 async def ask_at(folder: Path, name: str, operation: str, arguments: dict[str, Any]) -> Any:
     """The same at another door, for an event loop."""
-    with _reachable(folder, name) as path:
+    with reachable(folder, name) as path:
         reader, writer = await asyncio.open_unix_connection(path, limit=_LIMIT)
     try:
         writer.write(_question(operation, arguments))
@@ -103,18 +108,25 @@ def _result(line: bytes) -> Any:
     return told["result"]
 
 
-async def _perform(perform: Perform, line: bytes) -> bytes:
+async def _perform(perform: Perform, signed_in: SignedIn | None, line: bytes) -> bytes:
     try:
         question = msgspec.json.decode(line, type=_Question)
-        return msgspec.json.encode({"result": await perform(question.operation, question.arguments)})
+        asked: list[Any] = [question.operation, question.arguments]
+        if question.session is not None:
+            if signed_in is None:
+                raise OperationError("Nobody is signed in here.")
+            asked.append(await signed_in(question.session))
+        return msgspec.json.encode({"result": await perform(*asked)})
     except TriviumError as error:
-        return msgspec.json.encode({"error": error.message, "detail": error.detail})
+        told = {"error": error.message, "detail": error.detail, "code": error.code, "status": error.status}
+        return msgspec.json.encode({**told, "param": error.param, "retry_after": error.retry_after})
     except (msgspec.MsgspecError, UnicodeError, RecursionError) as error:
         return msgspec.json.encode({"error": f"not a question: {error}"})
 
 
 @contextlib.contextmanager
-def _reachable(folder: Path, name: str) -> Iterator[Path]:
+def reachable(folder: Path, name: str) -> Iterator[Path]:
+    """A path of a socket in the folder that is short enough. Raises ConnectionRefusedError where there is no folder."""
     if sys.platform != "linux":
         yield folder / name
         return

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 from trivium import __version__
 from trivium.admin.face import Face
 from trivium.clock import Clock, SystemClock
-from trivium.config import database_url, identity, management_key, redis_url, secret_keys, token_key
+from trivium.config import dashboard, database_url, identity, management_key, redis_url, secret_keys, token_key
 from trivium.errors import StoreUnavailable
 from trivium.metering.book import Entry, Override, PriceBook, entries
 from trivium.operations.abuse import abuse_table
@@ -33,6 +33,7 @@ from trivium.operations.reconcile import ReconcileOperations
 from trivium.operations.registrar import Registrar
 from trivium.operations.routes import RouteOperations
 from trivium.operations.secrets import SecretOperations
+from trivium.operations.sessions import SessionOperations
 from trivium.operations.table import Table
 from trivium.pipeline.deps import Deps, Now
 from trivium.pipeline.explain import Explanation
@@ -47,11 +48,13 @@ from trivium.routing.auto import Autos, autos
 from trivium.routing.catalog import Catalog, ModelEntry
 from trivium.server.desk import Desk
 from trivium.server.explaining import explainer
+from trivium.server.panel import Panel
 from trivium.server.parts import catalogue, check, local_model, provided
 from trivium.server.reload import Reloading
 from trivium.server.screening import screening
 from trivium.server.telemetry import Telemetry, hide
 from trivium.settings import Settings
+from trivium.settings_dashboard import DashboardSettings
 from trivium.settings_requests import IdentitySettings
 from trivium.store.call_answers import call_answers
 from trivium.store.counters import counters
@@ -130,9 +133,11 @@ class Gateway:
             clock,
             note_uses=self.store.note_uses,
         )
+        self.sessions = SessionOperations(self.store, dashboard(settings, env))
         self.registrar = self._registrar(client)
         self.operations = Operations(self.store, self._tables(clock, client), self._keep_counted)
         self.admin = Face(self.operations, self.store, __version__) if settings.admin.enabled else None
+        self.panel = Panel(folder, settings.dashboard) if settings.dashboard.enabled else None
         hide(settings, env, self.providers)
         self.telemetry = Telemetry(settings, env, self.now, self.store.ledger, self.admin)
         self.change(ended=self.telemetry.ended, propagation=self.telemetry.propagation)
@@ -221,7 +226,7 @@ class Gateway:
             if settings.log != before.log:
                 logs.set_level(settings.log.level)
             changed = {*differing(before, settings), *(("providers",) if new.providers != self.providers else ())}
-            self.settings, self.providers = settings, new.providers
+            self.settings, self.providers, self.sessions.settings = settings, new.providers, new.dashboard
             self.registrar.soon()
         return tuple(sorted(changed)), waits
 
@@ -234,6 +239,7 @@ class Gateway:
             screening=screening(settings, self._env, self.deps.client, self._clock, self.deps.screening),
             tokens=_tokens(settings, self._env, self.store, self._clock),
             identity=self._identity(settings),
+            dashboard=dashboard(settings, self._env),
         )
 
     def _identity(self, settings: Settings) -> IdentitySettings:
@@ -268,6 +274,7 @@ class Gateway:
             RouteOperations(lambda: self.deps.health, clock).table,
             ExplainOperations(explainer(self.now, self.store.keys), Explanation).table,
             alert_table(self.deps.alerts.all),
+            self.sessions.table,
             abuse_table(lambda: looks.status() if (looks := self.deps.screening) is not None else {"mode": "off"}),
             self.lists.table,
             catalog_table(lambda: self.deps.catalog),
@@ -286,6 +293,8 @@ class Gateway:
         self.deps.keep_counted()
         await self.telemetry.close()
         await self.counters.close()
+        if self.panel is not None:
+            await self.panel.stop()
         await self.deps.client.close()
         if self.local is not None:
             await self.local.stop()
@@ -321,6 +330,7 @@ class _Read(NamedTuple):
     screening: Screening | None
     tokens: TokenStore | None
     identity: IdentitySettings
+    dashboard: DashboardSettings
 
 
 def _plain(settings: Settings) -> dict[str, Any]:

@@ -43,6 +43,11 @@ _LISTS_READY = 3.0
 class Console(Protocol):
     """Whoever started the gateway."""
 
+    @property
+    def is_attended(self) -> bool:
+        """Whether a person reads along, who may be told a secret."""
+        ...
+
     def say(self, text: str) -> None:
         """Hears how far the preparations are."""
         ...
@@ -81,7 +86,8 @@ class Alone:
         gateway.operations.table.update(worker_table(worker_state(gateway)))
 
     async def open_doors(self) -> list[asyncio.Server]:
-        return [await control.serve(self._gateway.folder, self._gateway.operations.perform)]
+        gateway = self._gateway
+        return [await control.serve(gateway.folder, gateway.operations.perform, gateway.sessions.actor)]
 
     async def ready(self) -> bool:
         return True
@@ -89,6 +95,8 @@ class Alone:
 
 class Silence:
     """The console of a worker that has nothing to say."""
+
+    is_attended = False
 
     def say(self, text: str) -> None:
         """Whoever leads has said it."""
@@ -152,6 +160,7 @@ async def _serve(  # noqa: PLR0917
             await _get_ready(gateway, looked, console, crew)
             if await crew.ready():
                 console.ready(_url(listener), key, gateway)
+                await invite(gateway, _url(listener), console)
 
         beside = [
             asyncio.create_task(gateway.lists.run(looked) if crew.leads else gateway.lists.follow(looked)),
@@ -184,7 +193,14 @@ class Server(uvicorn.Server):
         self._reloading = gateway.reloading
         super().__init__(
             uvicorn.Config(
-                App(gateway.now, gateway.store.problem, gateway.desk, gateway.admin, gateway.telemetry.page),
+                App(
+                    gateway.now,
+                    gateway.store.problem,
+                    gateway.desk,
+                    gateway.admin,
+                    metrics=gateway.telemetry.page,
+                    panel=gateway.panel,
+                ),
                 http=protocol,
                 ws="none",
                 lifespan="off",
@@ -224,6 +240,13 @@ class Server(uvicorn.Server):
         """Calls that the grace period cut are cancelled by now: their records are written as they unwind."""
         if tasks := list(self.server_state.tasks):
             await asyncio.wait(tasks, timeout=5)
+
+
+async def invite(gateway: Gateway, url: str, console: Console) -> None:
+    """Tells a person how to get into the dashboard."""
+    if gateway.panel is not None and gateway.settings.dashboard.links and console.is_attended:
+        link = await gateway.operations.perform("sessions.link", {})
+        console.say(f"  sign in, once:       {url}/dashboard/sign-in?link={link['token']}\n")
 
 
 async def _get_ready(gateway: Gateway, looked: asyncio.Event, console: Console, crew: Crew) -> None:

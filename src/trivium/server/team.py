@@ -78,7 +78,7 @@ class Colleagues:
     async def open_doors(self) -> list[asyncio.Server]:
         operators, mine = self._doors
         return [
-            await control.answer(operators, self._gateway.operations.perform),
+            await control.answer(operators, self._gateway.operations.perform, self._gateway.sessions.actor),
             await control.answer(mine, self._perform),
         ]
 

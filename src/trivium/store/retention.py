@@ -40,6 +40,10 @@ _FORGET_OWNER = (
     f"UPDATE entries SET note = NULL WHERE account_id IN ({_ACCOUNT}) AND note IS NOT NULL",
     "DELETE FROM secrets WHERE owner = 'user:' || ?",
     "UPDATE admins SET name = 'erased' WHERE user_id = ?",
+    "DELETE FROM sessions WHERE user_id = ?",
+    "DELETE FROM sign_in_links WHERE user_id = ?",
+    "DELETE FROM passwords WHERE user_id = ?",
+    "DELETE FROM identities WHERE user_id = ?",
     "UPDATE users SET name = 'erased', email = NULL, blocked_why = NULL WHERE id = ?",
     "UPDATE accounts SET name = 'erased' WHERE id = ? AND kind = 'user'",
 )
@@ -116,9 +120,9 @@ def forget(tx: Writing, ids: list[str]) -> int:
 
 
 def forget_owner(tx: Writing, user_id: str, now_ms: int) -> int:
-    """Makes the revoked keys of a user nobody's, ends the user's admin credentials, removes the own upstream keys, and
-    takes names and addresses out of the user, the account and the log of changes. The domain stays, so that whom it
-    blocks is blocked. Returns how many live keys still name the user."""
+    """Makes the revoked keys of a user nobody's, ends the user's admin credentials and ways to sign in, removes the own
+    upstream keys, and takes names and addresses out of the user, the account and the log of changes. The domain stays,
+    so that whom it blocks is blocked. Returns how many live keys still name the user."""
     tx.execute("UPDATE admins SET revoked_ms = ? WHERE user_id = ? AND revoked_ms IS NULL", (now_ms, user_id))
     for statement in _FORGET_OWNER:
         tx.execute(statement, (user_id,))

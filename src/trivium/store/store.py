@@ -26,6 +26,7 @@ from trivium.store.organizations import Organizations
 from trivium.store.own import Own
 from trivium.store.prices import PriceStore
 from trivium.store.secrets import Secrets
+from trivium.store.sessions import Sessions
 from trivium.store.snapshot import Snapshot, sqlite_snapshot
 from trivium.store.sql import Database
 from trivium.store.sqlite import SqliteDatabase
@@ -68,6 +69,7 @@ class Store:
         self.secrets = Secrets(self.database, self.ledger.writer, clock, ring)
         self.custom_models = CustomModels(self.database, self.ledger.writer, clock, lambda: self.secrets.ring)
         self.admins = Admins(*changing, pepper)
+        self.sessions = Sessions(self.database, self.ledger.writer, clock, lambda: None, pepper)
         self.peppers = Peppers(*changing)
         self.key_changes = KeyChanges(*changing, self.keys)
 

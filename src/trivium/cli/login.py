@@ -1,0 +1,28 @@
+"""`trivium login-link`: a link for signing in to the dashboard, while the gateway runs or not."""
+
+from __future__ import annotations
+
+import click
+
+from trivium.cli.ask import ask, settings_and_folder
+from trivium.cli.options import config_option, echo_json, json_option, when
+
+
+@click.command("login-link")
+@click.option("--user", help="Who signs in with it, by id; without one the house, which may do everything.")
+@click.option("--minutes", type=click.IntRange(1, 10_080), default=15, show_default=True, help="How long it is good.")
+@config_option
+@json_option
+def login_link(user: str | None, minutes: int, config_file: str | None, as_json: bool) -> None:
+    """Make a link that signs somebody in to the dashboard, once."""
+    made = ask(config_file, "sessions.link", user=user, minutes=minutes)
+    settings, _ = settings_and_folder(config_file)
+    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(settings.server.host, settings.server.host)  # noqa: S104 # shown
+    host = f"[{host}]" if ":" in host else host
+    base = settings.dashboard.url or f"http://{host}:{settings.server.port}"
+    url = f"{base}/dashboard/sign-in?link={made['token']}"
+    if as_json:
+        echo_json({**made, "url": url})
+    else:
+        click.echo(url)
+        click.echo(f"good once, until {when(made['expires_ms'])} UTC, for {user or 'the house'}", err=True)

@@ -1,0 +1,125 @@
+"""Pages about settings as a whole, and the parts of the page on how the house does: a row each."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import msgspec
+
+from trivium.dashboard.row import Action
+from trivium.dashboard.visitor import Kind
+
+
+class Document(msgspec.Struct, frozen=True, kw_only=True):
+    """Settings that are shown and replaced as one."""
+
+    path: str
+    title: str
+    about: str
+    spaces: tuple[Kind, ...]
+    shows: str
+    sets: str
+    help: Mapping[str, str] = {}
+
+
+DOCUMENTS: tuple[Document, ...] = (
+    Document(
+        path="settings",
+        title="Gates and limits",
+        about="What is open to whom, and the limits of those who have none of their own.",
+        spaces=("house",),
+        shows="settings.show",
+        sets="settings.set",
+        help={"settings.apis": 'As {"messages": {"open_to": "admins"}}.'},
+    ),
+    Document(
+        path="policy",
+        title="Policy and limits",
+        about="What this organization's calls may reach.",
+        spaces=("organization",),
+        shows="orgs.settings.show",
+        sets="orgs.settings.set",
+        help={
+            "settings.policy.models_allow": "One a line, * as wildcard; none: all.",
+            "settings.policy.providers_allow": "One a line; none: all.",
+            "settings.policy.zdr": "Only providers that keep nothing at all.",
+            "settings.policy.data_collection": "deny: no provider that keeps prompts or learns from them.",
+        },
+    ),
+)
+
+
+class Panel(msgspec.Struct, frozen=True, kw_only=True):
+    """A part of the page on how the house does."""
+
+    title: str
+    operation: str
+    columns: tuple[str, ...] = ()
+    """Of a list; of an object all members are shown."""
+    empty: str = "None."
+    does: Action | None = None
+
+
+PANELS: tuple[Panel, ...] = (
+    Panel(title="Alerts", operation="alerts.show", empty="No provider refuses the house's own account."),
+    Panel(title="Routes", operation="routes.show", empty="No model has several routes that were called."),
+    Panel(
+        title="Providers' lists of models",
+        operation="catalog.sources",
+        columns=("provider", "origin", "models", "confirmed_ms", "failures", "problem", "url"),
+    ),
+    Panel(title="Abuse", operation="abuse.status"),
+    Panel(title="Limits", operation="limits.show"),
+    Panel(
+        title="Secrets",
+        operation="secrets.status",
+        does=Action(path="rotate-secrets", label="Put all of them under the current key", operation="secrets.rotate"),
+    ),
+    Panel(
+        title="Configuration",
+        operation="config.show",
+        does=Action(path="reload", label="Read the file again", operation="config.reload"),
+    ),
+)
+
+
+class Question(msgspec.Struct, frozen=True, kw_only=True):
+    """An operation that is asked with a form and changes nothing."""
+
+    path: str
+    title: str
+    about: str
+    operation: str
+    spaces: tuple[Kind, ...] = ("house",)
+    asks: tuple[str, ...] | None = None
+    help: Mapping[str, str] = {}
+
+
+QUESTIONS: tuple[Question, ...] = (
+    Question(
+        path="explain",
+        title="Explain",
+        about="What would become of a request, without a call to anybody.",
+        operation="explain",
+        asks=("model", "api", "key", "request", "headers"),
+        help={
+            "key": "Its id; left empty: a caller without a key.",
+            "request": "The body, as JSON.",
+            "headers": 'As {"x-trivium-mode": "plan"}.',
+        },
+    ),
+    Question(
+        path="price-history",
+        title="Price history",
+        about="Which prices a model's calls were charged with.",
+        operation="prices.history",
+        help={"model": "PROVIDER/MODEL"},
+    ),
+    Question(
+        path="price-changes",
+        title="Price changes",
+        about="How prices differ from what was last charged with.",
+        operation="prices.diff",
+        help={"a": "A version; left empty: what was last charged with.", "b": "Left empty: what holds now."},
+    ),
+)

@@ -1,0 +1,98 @@
+"""How the house does, and questions that a form asks: made from the rows of `documents.py`."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from aiohttp import web
+
+from trivium.dashboard.documents import PANELS, QUESTIONS, Question
+from trivium.dashboard.door import Refusal
+from trivium.dashboard.forms import Field, Unfit, arguments, fields, filled
+from trivium.dashboard.page import SPACE, page, see_other, sent, space, visitor
+
+_QUESTIONS = {one.path: one for one in QUESTIONS}
+
+
+async def health(request: web.Request, problem: str = "") -> web.Response:
+    asking, here = visitor(request), space(request)
+    panels = []
+    for panel in PANELS:
+        told = await asking.ask_if(panel.operation, here)
+        if told is None:
+            continue
+        rows = told if isinstance(told, list) else None
+        names = panel.columns or (tuple(rows[0]) if rows else ())
+        panels.append({"panel": panel, "rows": rows, "columns": names, "facts": None if rows is not None else told})
+    if not panels:
+        raise web.HTTPNotFound
+    done = "done" in request.query and not problem
+    response = page(request, "health.html", space=here, panels=panels, problem=problem, done=done)
+    if problem:
+        response.set_status(400)
+    return response
+
+
+async def act(request: web.Request) -> web.Response:
+    """What is done about a part of it."""
+    asking, here, wanted = visitor(request), space(request), request.match_info["action"]
+    action = next((one.does for one in PANELS if one.does and one.does.path == wanted), None)
+    whose = None if action is None else asking.arguments(action.operation, here)
+    if action is None or whose is None:
+        raise web.HTTPNotFound
+    try:
+        await asking.ask(action.operation, **whose)
+    except Refusal as refusal:
+        if refusal.status == 401:
+            raise
+        return await health(request, refusal.message)
+    return see_other(f"{here.path}/health?done=1")
+
+
+async def ask(request: web.Request) -> web.Response:
+    question = _question(request)
+    return _asked(request, question, _fields(request, question))
+
+
+async def answer(request: web.Request) -> web.Response:
+    asking, question, told = visitor(request), _question(request), await sent(request)
+    made = _fields(request, question)
+    try:
+        found = await asking.ask(question.operation, **arguments(made, told))
+    except (Refusal, Unfit) as error:
+        if isinstance(error, Refusal) and error.status == 401:
+            raise
+        message = error.message if isinstance(error, Refusal) else str(error)
+        response = _asked(request, question, filled(made, told), problem=message)
+        response.set_status(400)
+        return response
+    return _asked(request, question, filled(made, told), told=found)
+
+
+def _question(request: web.Request) -> Question:
+    """Raises HTTPNotFound where it is not for the visitor to ask."""
+    question, here = _QUESTIONS[request.match_info["question"]], space(request)
+    if here.kind not in question.spaces or visitor(request).arguments(question.operation, here) is None:
+        raise web.HTTPNotFound
+    return question
+
+
+def _fields(request: web.Request, question: Question) -> list[Field]:
+    schema = visitor(request).operations[question.operation].arguments
+    return fields(schema, only=question.asks, help=question.help)
+
+
+def _asked(
+    request: web.Request, question: Question, made: list[Field], *, told: Any = None, problem: str = ""
+) -> web.Response:
+    here = space(request)
+    return page(request, "question.html", space=here, question=question, fields=made, told=told, problem=problem)
+
+
+_QUESTION = SPACE + "/{question:" + "|".join(_QUESTIONS) + "}"
+ROUTES = [
+    web.get(SPACE + "/health", health),
+    web.post(SPACE + "/health/{action}", act),
+    web.get(_QUESTION, ask),
+    web.post(_QUESTION, answer),
+]

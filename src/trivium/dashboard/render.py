@@ -1,0 +1,143 @@
+"""Templates, and how values look on a page. Everything is escaped unless a template says otherwise, and none does."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from aiohttp import web
+from jinja2 import Environment, FileSystemLoader, StrictUndefined, select_autoescape
+
+from trivium import __version__
+from trivium.dashboard.guard import HEADERS, host
+from trivium.dashboard.menu import fits, is_over, menu
+from trivium.dashboard.snippets import Snippet, setups
+from trivium.dashboard.words import words
+
+HERE = Path(__file__).parent
+STATIC = HERE / "static"
+VENDOR = STATIC / "vendor"
+_NANO = 10**9
+_BIDI = {
+    ord(letter): f"\\u{ord(letter):04x}"
+    for letter in "\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069\u200e\u200f"
+}
+"""What turns the direction of text: names of strangers must not rearrange a page."""
+NOTHING = "\N{EN DASH}"
+"""Where there is no value."""
+_UNITS = ("", "k", "M", "G", "T")
+
+
+def plain(value: Any) -> str:
+    """A stranger's text, with what would turn its direction made visible."""
+    return str(value).translate(_BIDI)
+
+
+def usd(nano: int | None, digits: int | None = None) -> str:
+    """Nanodollars; small amounts keep the digits that tell something."""
+    if nano is None:
+        return NOTHING
+    amount = nano / _NANO
+    if digits is None:
+        digits = 2 if nano == 0 or abs(amount) >= 1 else 4 if abs(amount) >= 0.001 else 6
+    return f"{'-' if amount < 0 else ''}${abs(amount):,.{digits}f}"
+
+
+def number(value: float | None) -> str:
+    if value is None:
+        return NOTHING
+    return f"{value:,}" if isinstance(value, int) else f"{value:,.1f}"
+
+
+def short(value: float | None) -> str:
+    """1234567 -> 1.23M."""
+    if value is None:
+        return NOTHING
+    unit = 0
+    while abs(value) >= 1000 and unit < len(_UNITS) - 1:
+        value, unit = value / 1000, unit + 1
+    return f"{value:.3g}{_UNITS[unit]}" if unit else f"{value:g}"
+
+
+def share(value: float | None) -> str:
+    return NOTHING if value is None else f"{value:.1%}"
+
+
+def seconds(ms: float | None) -> str:
+    if ms is None:
+        return NOTHING
+    return f"{ms:.0f} ms" if ms < 1000 else f"{ms / 1000:.2f} s"
+
+
+def moment(ms: int | None) -> str:
+    """UTC."""
+    if ms is None:
+        return NOTHING
+    try:
+        return datetime.fromtimestamp(ms / 1000, UTC).strftime("%Y-%m-%d %H:%M:%S")
+    except (ValueError, OverflowError, OSError):
+        return str(ms)
+
+
+def iso(ms: int) -> str:
+    return datetime.fromtimestamp(ms / 1000, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def told(value: Any) -> str:
+    """Any value in a line."""
+    if value is None or value in ("", [], {}):
+        return NOTHING
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, list) and all(isinstance(one, str | int) for one in value):
+        return ", ".join(map(plain, value))
+    if isinstance(value, dict):
+        if value.keys() == {"id", "name"}:
+            return plain(f"{value['name']} ({value['id']})" if value["name"] else value["id"])
+        said = {name: one for name, one in value.items() if one not in (None, [], {}, "")}
+        return ", ".join(f"{words(name)}: {_member(name, one)}" for name, one in said.items()) or NOTHING
+    return plain(value)
+
+
+def _member(name: str, value: Any) -> str:
+    if isinstance(value, int) and not isinstance(value, bool) and name.endswith("_ms"):
+        return moment(value)
+    return usd(value) if isinstance(value, int) and name.endswith("_nano") else told(value)
+
+
+def pretty(value: Any) -> str:
+    return plain(json.dumps(value, indent=2, ensure_ascii=False))
+
+
+@cache
+def environment() -> Environment:
+    made = Environment(
+        loader=FileSystemLoader(HERE / "templates"),
+        autoescape=select_autoescape(default=True, default_for_string=True),
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    filters = (plain, usd, number, short, share, seconds, moment, iso, told, words, pretty)
+    made.filters.update({one.__name__: one for one in filters})
+    made.globals.update(version=__version__, vendor=vendor(), menu=menu, fits=fits, is_over=is_over, setups=_setups)
+    return made
+
+
+def _setups(url: str, key: str) -> list[Snippet]:
+    return setups(url, "MODEL", key)
+
+
+def vendor() -> frozenset[str]:
+    """The files of other people that are there (`make assets`). Pages do without those that are not."""
+    return frozenset(path.name for path in VENDOR.iterdir()) if VENDOR.is_dir() else frozenset()
+
+
+def page(request: web.Request, template: str, *, status: int = 200, visitor: Any = None, **values: Any) -> web.Response:
+    always = {"visitor": visitor, "host": host(request), "path": request.path, "space": None}
+    text = environment().get_template(template).render({**always, **values})
+    headers = {**HEADERS, "cache-control": "no-store"}
+    return web.Response(text=text, status=status, content_type="text/html", headers=headers)

@@ -1,0 +1,61 @@
+"""What a row of `table.py` is: a page that lists what an operation lists, and what can be done about it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import msgspec
+
+from trivium.dashboard.visitor import Kind
+
+
+class Action(msgspec.Struct, frozen=True, kw_only=True):
+    """Something that can be done to one of a list, or (`Resource.make`) that adds one to it."""
+
+    path: str
+    label: str
+    operation: str
+    takes: Mapping[str, str] = {}
+    """Arguments by the member of the row that they are."""
+    many: str = ""
+    """The one of these that is a list."""
+    asks: tuple[str, ...] | None = ()
+    """Arguments that a form asks for; None: all that are not taken from elsewhere."""
+    edits: bool = False
+    """The form shows what there is, and sends what was changed."""
+    warns: str = ""
+    """What to think of before it is done."""
+    shows: str = ""
+    """The member of the result that is seen this once."""
+    links: str = ""
+    """Where that leads if it is put behind."""
+    help: Mapping[str, str] = {}
+    fixed: Mapping[str, Any] = {}
+
+
+class Resource(msgspec.Struct, frozen=True, kw_only=True):
+    path: str
+    title: str
+    one: str
+    """A single of it, in words."""
+    group: str
+    about: str
+    spaces: tuple[Kind, ...]
+    lists: str
+    """The operation."""
+    columns: tuple[str, ...]
+    id: str = "id"
+    """The member by which one is told from others."""
+    link: str = ""
+    """Where the first column leads: `{member}` is the row's."""
+    over: tuple[str, ...] = ()
+    """Members that say that it has ended: nothing can be done about it."""
+    make: Action | None = None
+    also: tuple[Action, ...] = ()
+    """What else is done to the list as a whole."""
+    does: tuple[Action, ...] = ()
+    filters: tuple[str, ...] = ()
+    """Arguments of the list that can be asked for."""
+    word: str = ""
+    """The lone member that rows have which are mere words."""

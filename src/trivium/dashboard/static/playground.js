@@ -1,0 +1,149 @@
+// Calls the gateway as every client does, and shows what it says.
+"use strict";
+
+const form = document.getElementById("playground");
+const $ = (name) => document.getElementById("p-" + name);
+const URLS = { chat: "/v1/chat/completions", responses: "/v1/responses", messages: "/v1/messages" };
+let stop = null;
+let made = null;
+
+function body() {
+  const [api, model, system, text] = [$("api").value, $("model").value.trim(), $("system").value, $("text").value];
+  const most = Number($("most").value) || 512;
+  const stream = $("stream").checked ? { stream: true } : {};
+  const user = { role: "user", content: text };
+  if (api === "chat") {
+    const messages = system ? [{ role: "system", content: system }, user] : [user];
+    return { model, messages, max_tokens: most, ...stream };
+  }
+  if (api === "responses") return { model, input: text, ...(system && { instructions: system }), max_output_tokens: most, ...stream };
+  return { model, ...(system && { system }), messages: [user], max_tokens: most, ...stream };
+}
+
+const quoted = (text) => "'" + text.replaceAll("'", "'\\''") + "'";
+
+function code() {
+  const url = form.dataset.url + URLS[$("api").value];
+  const said = JSON.stringify(body(), null, 2);
+  $("curl").textContent = `curl -N ${quoted(url)} \\\n  -H "Authorization: Bearer $TRIVIUM_KEY" -H 'Content-Type: application/json' \\\n  -d ${quoted(said)}`;
+  $("python").textContent = `import json, os, urllib.request\n\nbody = json.loads(r"""\n${said.replaceAll('"""', '\\u0022\\u0022\\u0022')}\n""")\nrequest = urllib.request.Request(\n    ${JSON.stringify(url)},\n    json.dumps(body).encode(),\n    {"Authorization": "Bearer " + os.environ["TRIVIUM_KEY"], "Content-Type": "application/json"},\n)\nwith urllib.request.urlopen(request) as answer:\n    for line in answer:\n        print(line.decode(), end="")`;
+  $("js").textContent = `const answer = await fetch(${JSON.stringify(url)}, {\n  method: "POST",\n  headers: { Authorization: "Bearer " + process.env.TRIVIUM_KEY, "Content-Type": "application/json" },\n  body: JSON.stringify(${said}),\n});\nfor await (const piece of answer.body.pipeThrough(new TextDecoderStream())) process.stdout.write(piece);`;
+}
+
+async function key() {
+  const typed = $("key").value.trim();
+  if (typed) return typed;
+  if (made && made.expires_ms > Date.now() + 10000) return made.key;
+  const answer = await fetch(form.dataset.keyAt, { method: "POST", headers: { "x-csrf-token": form.dataset.csrf } });
+  const told = await answer.json();
+  if (!answer.ok) throw new Error(told.error);
+  made = told;
+  return made.key;
+}
+
+function say(text, thought) {
+  if (!text) return;
+  const part = document.createElement("span");
+  if (thought) part.className = "thought";
+  part.textContent = text;
+  $("answer").append(part);
+}
+
+// What is text in an event, or in a whole answer, of each API.
+const READ = {
+  chat: (e) => {
+    const one = e.choices?.[0];
+    const said = one?.delta ?? one?.message;
+    say(said?.reasoning_content ?? said?.reasoning, true);
+    say(said?.content);
+  },
+  responses: (e) => {
+    if (e.type === "response.reasoning_summary_text.delta") say(e.delta, true);
+    if (e.type === "response.output_text.delta") say(e.delta);
+    for (const item of e.object === "response" ? e.output : []) for (const part of item.content ?? []) say(part.text);
+  },
+  messages: (e) => {
+    if (e.type === "content_block_delta") say(e.delta.thinking ?? e.delta.text, "thinking" in e.delta);
+    for (const part of e.type === "message" ? e.content : []) say(part.thinking ?? part.text, part.type === "thinking");
+  },
+};
+
+function read(line, api) {
+  if (!line.startsWith("data:") || line.includes("[DONE]")) return;
+  const event = JSON.parse(line.slice(5));
+  if (event.error) say((event.error.message ?? JSON.stringify(event.error)));
+  READ[api](event);
+}
+
+async function stream(answer, api) {
+  let rest = "";
+  for (const reader = answer.body.pipeThrough(new TextDecoderStream()).getReader(); ;) {
+    const { done, value } = await reader.read();
+    if (done) break;
+    $("raw").append(value);
+    const lines = (rest + value).split("\n");
+    rest = lines.pop();
+    for (const line of lines) read(line, api);
+  }
+}
+
+async function whole(answer, api) {
+  const text = await answer.text();
+  try {
+    const told = JSON.parse(text);
+    $("raw").textContent = JSON.stringify(told, null, 2);
+    if (answer.ok) READ[api](told);
+    else say(told.error?.message ?? text);
+  } catch {
+    $("raw").textContent = text;
+    say(text);
+  }
+}
+
+async function tell(id, began) {
+  const words = [`${((performance.now() - began) / 1000).toFixed(2)} s`];
+  const found = await fetch(`${form.dataset.costAt}${encodeURIComponent(id)}/cost`);
+  if (found.ok) {
+    const told = await found.json();
+    words.unshift(`$${(told.cost_nano / 1e9).toFixed(6)}`, `${told.input_uncached_tokens + told.cache_read_tokens} → ${told.output_tokens} tokens`);
+  }
+  const link = document.createElement("a");
+  link.href = form.dataset.costAt + encodeURIComponent(id);
+  link.textContent = id;
+  $("told").replaceChildren(words.join(" · ") + " · ", link);
+}
+
+form.addEventListener("submit", async (event) => {
+  event.preventDefault();
+  const api = $("api").value;
+  stop = new AbortController();
+  $("send").disabled = true;
+  $("stop").disabled = false;
+  $("answer").replaceChildren();
+  $("raw").textContent = "";
+  $("told").textContent = "…";
+  const began = performance.now();
+  try {
+    const headers = { authorization: "Bearer " + await key(), "content-type": "application/json" };
+    const answer = await fetch(URLS[api], { method: "POST", headers, body: JSON.stringify(body()), signal: stop.signal });
+    const streams = (answer.headers.get("content-type") ?? "").startsWith("text/event-stream");
+    await (streams ? stream(answer, api) : whole(answer, api));
+    await tell(answer.headers.get("x-trivium-request-id"), began);
+  } catch (error) {
+    $("told").textContent = error.name === "AbortError" ? "Stopped." : error.message;
+  } finally {
+    $("send").disabled = false;
+    $("stop").disabled = true;
+  }
+});
+
+// Whose key it is decides which models there are.
+$("key").addEventListener("change", async () => {
+  const answer = await fetch("/v1/models", { headers: { authorization: "Bearer " + $("key").value.trim() } });
+  if (!answer.ok) return;
+  const options = (await answer.json()).data.map((model) => Object.assign(document.createElement("option"), { value: model.id }));
+  document.getElementById("p-models").replaceChildren(...options);
+});
+$("stop").addEventListener("click", () => stop?.abort());
+form.addEventListener("input", code);
+code();

@@ -1,0 +1,143 @@
+"""What calls came to: a chart and tables of the same numbers, and both as files."""
+
+from __future__ import annotations
+
+import re
+from datetime import UTC, datetime
+from typing import Any
+from urllib.parse import urlencode
+
+import msgspec
+from aiohttp import web
+
+from trivium.dashboard.door import Refusal
+from trivium.dashboard.guard import HEADERS
+from trivium.dashboard.page import SPACE, page, space, visitor
+
+PERIODS = ("day", "week", "month", "custom")
+GROUPS = ("model", "provider", "key", "user", "project", "app", "api", "organization", "outcome")
+_DAY = "%Y-%m-%d"
+_DAY_MS = 86_400_000
+_HOURS_UP_TO_MS = 3 * _DAY_MS
+"""A longer period is drawn by days."""
+
+
+async def show(request: web.Request) -> web.Response:
+    here, asked = space(request), _asked(request)
+    asking = visitor(request)
+    problem, told, times = _wrong(asked), None, None
+    try:
+        if not problem:
+            told = await asking.ask_if("usage.report", here, **_arguments(asked))
+        if told is not None:
+            bucket = "hour" if told["until_ms"] - told["since_ms"] <= _HOURS_UP_TO_MS else "day"
+            times = await asking.ask_if("usage.report", here, **{**_arguments(asked), "by": [bucket]})
+    except Refusal as refusal:
+        if refusal.status == 401:
+            raise
+        problem = refusal.message
+    if told is None and not problem:
+        raise web.HTTPNotFound
+    if times is not None:
+        times["rows"] = [row for row in times["rows"] if row["keys"][0] is not None]
+    groups = [name for name in GROUPS if here.kind == "house" or name != "organization"]
+    return page(
+        request,
+        "usage.html",
+        space=here,
+        asked=asked,
+        told=told,
+        times=times,
+        problem=problem,
+        periods=PERIODS,
+        groups=groups,
+        query=request.query_string,
+        name=_name,
+        narrower=lambda row: _narrower(asked, row),
+    )
+
+
+async def csv(request: web.Request) -> web.Response:
+    told = await _file(request, "usage.csv")
+    return _download(told["text"].encode(), told["name"], "text/csv")
+
+
+async def json(request: web.Request) -> web.Response:
+    told = await _file(request, "usage.report")
+    content = msgspec.json.format(msgspec.json.encode(told))
+    return _download(content, f"usage-{datetime.now(UTC):%Y-%m-%d}.json", "application/json")
+
+
+async def _file(request: web.Request, operation: str) -> Any:
+    told = await visitor(request).ask_if(operation, space(request), **_arguments(_asked(request)))
+    if told is None:
+        raise web.HTTPNotFound
+    return told
+
+
+def _download(content: bytes, name: str, kind: str) -> web.Response:
+    safe = "".join(letter for letter in name if letter.isalnum() or letter in "-._")
+    headers = {**HEADERS, "cache-control": "no-store", "content-disposition": f'attachment; filename="{safe}"'}
+    return web.Response(body=content, content_type=kind, charset="utf-8", headers=headers)
+
+
+def _asked(request: web.Request) -> dict[str, Any]:
+    """What the form says; what it cannot mean is as if it were left out."""
+    query = request.query
+    period = query.get("period", "week")
+    return {
+        "period": period if period in PERIODS else "week",
+        "since": query.get("since", ""),
+        "until": query.get("until", ""),
+        "by": query.get("by", "model") if query.get("by", "model") in GROUPS else "model",
+        "only": query.get("only", "").strip(),
+        "without": query.get("without", "").strip(),
+    }
+
+
+def _wrong(asked: dict[str, Any]) -> str:
+    """What is no filter."""
+    for word in (*asked["only"].split(), *asked["without"].split()):
+        if not re.match("[a-z]+:", word):
+            return f"`{word}` is no filter: expected DIMENSION:VALUE, as in provider:openai."
+    return ""
+
+
+def _arguments(asked: dict[str, Any]) -> dict[str, Any]:
+    found: dict[str, Any] = {"period": asked["period"], "by": [asked["by"]]}
+    for name in ("only", "without"):
+        if words := asked[name].split():
+            found[name] = words
+    if asked["period"] == "custom":
+        found["since_ms"] = _day_ms(asked["since"]) or _day_ms(datetime.now(UTC).strftime(_DAY))
+        if until := _day_ms(asked["until"]):
+            found["until_ms"] = until + _DAY_MS  # the day is meant whole
+    return found
+
+
+def _day_ms(text: str) -> int | None:
+    try:
+        return round(datetime.strptime(text, _DAY).replace(tzinfo=UTC).timestamp() * 1000)
+    except ValueError:
+        return None
+
+
+def _name(row: dict[str, Any]) -> str:
+    """Of a group."""
+    if row["other"]:
+        return "all others"
+    return str(row["names"][0] or row["keys"][0] or "none")
+
+
+def _narrower(asked: dict[str, Any], row: dict[str, Any]) -> str:
+    """The query for the calls of a group alone."""
+    only = f"{asked['only']} {asked['by']}:{row['keys'][0] or ''}".strip()
+    said = {**asked, "only": only, "by": "key" if asked["by"] == "model" else "model"}
+    return urlencode({name: value for name, value in said.items() if value})
+
+
+ROUTES = [
+    web.get(SPACE + "/usage", show),
+    web.get(SPACE + "/usage.csv", csv),
+    web.get(SPACE + "/usage.json", json),
+]

@@ -1,0 +1,149 @@
+"""Who looks at the dashboard, what of the house is in view, and what may be done there.
+
+A space is what a page is about: the house, the visitor alone, or an organization. It becomes the arguments by which
+operations know whose things they are about. What is offered follows the same table as what is allowed; what is allowed
+the gateway decides, at each operation.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from typing import Any, Literal
+
+import msgspec
+
+from trivium.dashboard.door import Door, Refusal
+
+Kind = Literal["house", "me", "organization"]
+
+
+class Space(msgspec.Struct, frozen=True, kw_only=True):
+    kind: Kind
+    id: str = ""
+    """Of the organization."""
+    name: str
+
+    @property
+    def path(self) -> str:
+        return f"/dashboard/o/{self.id}" if self.kind == "organization" else f"/dashboard/{self.kind}"
+
+
+HOUSE = Space(kind="house", name="The house")
+
+
+class Described(msgspec.Struct, frozen=True, kw_only=True):
+    """An operation, as `operations.describe` tells."""
+
+    needs: dict[str, Any]
+    changes: bool
+    arguments: dict[str, Any]
+
+
+class Visitor(msgspec.Struct, frozen=True, kw_only=True):
+    """Somebody who is signed in."""
+
+    door: Door
+    token: str
+    """Of the session."""
+    session: str
+    house: bool
+    user: dict[str, Any] | None
+    roles: dict[str, str]
+    """By organization."""
+    invited: list[str]
+    names: dict[str, str]
+    """Of organizations."""
+    operations: Mapping[str, Described]
+
+    @property
+    def csrf(self) -> str:
+        """What each form must carry: only pages of this session know it."""
+        return csrf_of(self.token)
+
+    @property
+    def name(self) -> str:
+        return self.user["name"] if self.user is not None else "operator"
+
+    @property
+    def spaces(self) -> list[Space]:
+        me = [Space(kind="me", name="Personal")] if self.user is not None else []
+        mine = sorted(map(self.organization, self.roles), key=lambda space: space.name.lower())
+        return [*([HOUSE] if self.house else []), *me, *mine]
+
+    def organization(self, id: str) -> Space:
+        return Space(kind="organization", id=id, name=self.names.get(id, id))
+
+    def arguments(self, operation: str, space: Space) -> dict[str, Any] | None:
+        """Those that say whose things an operation is about; None where this visitor may not perform it there."""
+        op = self.operations.get(operation)
+        if op is None:
+            return None
+        known = properties(op.arguments)
+        user_id = self.user["id"] if self.user is not None else None
+        whose: dict[str, dict[str, Any]] = {"organization": {"organization": space.id}, "me": {"user": user_id}}
+        named = whose.get(space.kind, {})
+        if not named.keys() <= known.keys():
+            return None
+        if self.house or op.needs["everybody"]:
+            return named
+        if space.kind != "organization":
+            return named if space.kind == "me" and op.needs["personal"] else None
+        role = self.roles.get(space.id)
+        if role in op.needs["own"] and role not in op.needs["roles"] and "user" in known:
+            return {**named, "user": user_id}
+        return named if role in op.needs["roles"] else None
+
+    async def ask(self, operation: str, **arguments: Any) -> Any:
+        """Performs an operation as the visitor. Raises Refusal, Unavailable."""
+        return await self.door.ask(operation, arguments, self.token)
+
+    async def ask_if(self, operation: str, space: Space, **arguments: Any) -> Any:
+        """The same in a space; None where that is not for this visitor to do."""
+        whose = self.arguments(operation, space)
+        if whose is None:
+            return None
+        try:
+            return await self.ask(operation, **{**arguments, **whose})
+        except Refusal as refusal:
+            if refusal.status in (403, 404):
+                return None
+            raise
+
+
+def csrf_of(token: str) -> str:
+    return hashlib.blake2b(b"form", key=token.encode()[:64], digest_size=24).hexdigest()
+
+
+def properties(schema: Mapping[str, Any]) -> dict[str, Any]:
+    """The members of an object that a schema describes."""
+    found: dict[str, Any] = resolved(schema, schema).get("properties", {})
+    return found
+
+
+def resolved(schema: Mapping[str, Any], root: Mapping[str, Any]) -> dict[str, Any]:
+    """A schema, or the definition that it refers to."""
+    while "$ref" in schema:
+        schema = root["$defs"][schema["$ref"].rpartition("/")[2]]
+    return dict(schema)
+
+
+async def visitor_of(door: Door, token: str, operations: Mapping[str, Described]) -> Visitor:
+    """Raises Refusal for a session that has ended."""
+    person = await door.ask("sessions.person", {}, token)
+    names: dict[str, str] = {}
+    if person["user"] is not None and (person["roles"] or person["invited"]):
+        user_id = person["user"]["id"]
+        listed = await door.ask("orgs.list", {"user": user_id, "limit": 200}, token)
+        names = {row["id"]: row["name"] for row in listed["items"]}
+    return Visitor(
+        door=door,
+        token=token,
+        session=person["session"],
+        house=person["house"],
+        user=person["user"],
+        roles=person["roles"],
+        invited=person["invited"],
+        names=names,
+        operations=operations,
+    )

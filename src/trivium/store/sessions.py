@@ -1,0 +1,240 @@
+"""Who is signed in to the dashboard, and how people may: links that are good once, passwords, identities that an OpenID
+provider vouches for.
+
+Sessions and links are kept as keyed hashes alone, like API keys. A session belongs to a user, or to the house where the
+gateway's own operator made a link for nobody in particular. Each use asks the database, so that one that has been
+ended, has expired or whose user was blocked is none at once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import msgspec
+
+from trivium import ids
+from trivium.clock import Clock
+from trivium.errors import NotFound, OperationError
+from trivium.store.changes import Changing, Page
+from trivium.store.sql import Database, Row, Writing
+from trivium.store.users import found_user
+from trivium.store.writer import Writer
+
+SEEN_EVERY_MS = 60_000
+"""How often it is written down that a session is in use."""
+
+
+class Session(msgspec.Struct, frozen=True, kw_only=True):
+    """Times are milliseconds since the epoch."""
+
+    id: str
+    user_id: str | None
+    """None: the house's."""
+    way: str
+    """How somebody signed in: `link`, `password` or `oidc`."""
+    agent: str | None
+    """What the browser said that it is."""
+    address: str | None
+    created_ms: int
+    seen_ms: int
+    expires_ms: int
+
+
+class Visit(msgspec.Struct, frozen=True, kw_only=True):
+    """Where and for how long somebody signs in."""
+
+    way: str
+    agent: str | None = None
+    address: str | None = None
+    lasts_ms: int
+
+
+class Opened(msgspec.Struct, frozen=True, kw_only=True):
+    """A session with its text, which only its browser has from now on."""
+
+    session: Session
+    token: str
+
+
+class Link(msgspec.Struct, frozen=True, kw_only=True):
+    token: str
+    user_id: str | None
+    expires_ms: int
+
+
+_NAMES = ("id", "user_id", "way", "agent", "address", "created_ms", "seen_ms", "expires_ms")
+_COLUMNS = ", ".join(_NAMES)
+_LIVE = (
+    f"SELECT {', '.join(f's.{name}' for name in _NAMES)} FROM sessions s LEFT JOIN users u ON u.id = s.user_id"
+    " LEFT JOIN blocked_domains d ON d.domain = u.domain WHERE s.expires_ms > ?"
+    " AND (s.user_id IS NULL OR (u.id IS NOT NULL AND u.blocked_ms IS NULL AND d.domain IS NULL))"
+)
+_MAY_SIGN_IN = (
+    "SELECT 1 FROM users u LEFT JOIN blocked_domains d ON d.domain = u.domain"
+    " WHERE u.id = ? AND u.blocked_ms IS NULL AND d.domain IS NULL"
+)
+BLOCKED = "This user is blocked, and cannot sign in."
+USED = "This link has been used already, or its time is over. `trivium login-link` makes another."
+
+
+class Sessions(Changing):
+    """As `Changing` has it."""
+
+    def __init__(
+        self, database: Database, writer: Writer, clock: Clock, on_change: Callable[[], None], pepper: bytes
+    ) -> None:
+        super().__init__(database, writer, clock, on_change)
+        self._pepper = pepper
+
+    def digest(self, token: str) -> bytes:
+        return ids.key_hash(self._pepper, token)
+
+    async def find(self, token: str, idle_ms: int) -> Session | None:
+        """The live one with this text, unless nobody has come with it for `idle_ms`. Raises StoreUnavailable."""
+        now = self.clock.now_ms()
+        rows = await self.database.ask(
+            f"{_LIVE} AND s.hash = ? AND s.seen_ms > ?", (now, self.digest(token), now - idle_ms)
+        )
+        session = next(map(_session, rows), None)
+        if session is not None and now - session.seen_ms >= SEEN_EVERY_MS:
+            await self._writer.run(
+                lambda tx: tx.execute("UPDATE sessions SET seen_ms = ? WHERE id = ?", (now, session.id)), urgent=False
+            )
+        return session
+
+    async def page(self, user_id: str | None, idle_ms: int, page: Page) -> list[Session]:
+        """Live ones: of a user, or all."""
+        now = self.clock.now_ms()
+        where, values = ("AND s.user_id = ?", [user_id]) if user_id is not None else ("", [])
+        rows = await self.database.ask(
+            f"{_LIVE} AND s.seen_ms > ? AND s.id > ? {where} ORDER BY s.id LIMIT ?",
+            (now, now - idle_ms, page.after, *values, page.limit),
+        )
+        return [_session(row) for row in rows]
+
+    async def end(self, id: str, user_id: str | None, actor: str) -> None:
+        """Ends a session: a user's, where one is named. Raises NotFound."""
+
+        def act(tx: Writing) -> None:
+            rows = tx.execute(f"SELECT {_COLUMNS} FROM sessions WHERE id = ?", (id,))
+            before = next(map(_session, rows), None)
+            if before is None or user_id not in (None, before.user_id):
+                raise NotFound(f"There is no session {id!r}.")
+            tx.execute("DELETE FROM sessions WHERE id = ?", (id,))
+            self.note(tx, actor, "sessions.end", before.user_id or id, before={"session": id})
+
+        await self.change(act)
+
+    async def make_link(self, user_id: str | None, lasts_ms: int, actor: str) -> Link:
+        """One for a user, or for the house. Raises NotFound."""
+        token, now = ids.new_link(), self.clock.now_ms()
+        made = Link(token=token, user_id=user_id, expires_ms=now + lasts_ms)
+
+        def act(tx: Writing) -> Link:
+            if user_id is not None:
+                found_user(tx, user_id)
+            tx.execute("DELETE FROM sign_in_links WHERE expires_ms <= ?", (now,))
+            tx.execute(
+                "INSERT INTO sign_in_links (hash, user_id, expires_ms) VALUES (?, ?, ?)",
+                (self.digest(token), user_id, made.expires_ms),
+            )
+            self.note(tx, actor, "sessions.link", user_id or "house", after={"expires_ms": made.expires_ms})
+            return made
+
+        return await self.change(act)
+
+    async def open_by_link(self, token: str, visit: Visit) -> Opened:
+        """Uses a link up. Raises NotFound for one that is not good any more."""
+        digest, now = self.digest(token), self.clock.now_ms()
+
+        def act(tx: Writing) -> Opened:
+            rows = tx.execute("SELECT user_id FROM sign_in_links WHERE hash = ? AND expires_ms > ?", (digest, now))
+            if not rows:
+                raise NotFound(USED)
+            self._check(tx, rows[0][0])
+            tx.execute("DELETE FROM sign_in_links WHERE hash = ?", (digest,))
+            return self._open(tx, rows[0][0], visit)
+
+        return await self.change(act)
+
+    async def open(self, user_id: str, visit: Visit) -> Opened:
+        """For a user who is known by now. Raises OperationError for one that is blocked."""
+
+        def act(tx: Writing) -> Opened:
+            self._check(tx, user_id)
+            return self._open(tx, user_id, visit)
+
+        return await self.change(act)
+
+    async def password(self, login: str) -> tuple[str, str] | None:
+        """User and hash by the user's id or e-mail address; None where there is none with a password."""
+        rows = await self.database.ask(
+            "SELECT p.user_id, p.hash FROM passwords p JOIN users u ON u.id = p.user_id WHERE u.id = ? OR u.email = ?",
+            (login, login.lower()),
+        )
+        return (rows[0][0], rows[0][1]) if len(rows) == 1 else None
+
+    async def set_password(self, user_id: str, hash: str, actor: str, session: str | None) -> None:
+        """Ends all other sessions of the user but the one that is named. Raises NotFound."""
+        now = self.clock.now_ms()
+
+        def act(tx: Writing) -> None:
+            found_user(tx, user_id)
+            tx.execute(
+                "INSERT INTO passwords (user_id, hash, changed_ms) VALUES (?, ?, ?) ON CONFLICT (user_id) DO UPDATE"
+                " SET hash = excluded.hash, changed_ms = excluded.changed_ms",
+                (user_id, hash, now),
+            )
+            tx.execute("DELETE FROM sessions WHERE user_id = ? AND id <> ?", (user_id, session or ""))
+            self.note(tx, actor, "passwords.set", user_id)
+
+        await self.change(act)
+
+    async def identified(self, issuer: str, subject: str, email: str | None) -> str | None:
+        """The user of an identity: as it was first signed in with, else by an e-mail address that the issuer has seen
+        to be the person's, which is remembered from then on."""
+        rows = await self.database.ask(
+            "SELECT user_id FROM identities WHERE issuer = ? AND subject = ?", (issuer, subject)
+        )
+        if not rows and email is not None:
+            rows = await self.database.ask("SELECT id FROM users WHERE email = ?", (email.lower(),))
+            if rows:
+                await self.identify(issuer, subject, rows[0][0])
+        return rows[0][0] if rows else None
+
+    async def identify(self, issuer: str, subject: str, user_id: str) -> None:
+        """Remembers whose an identity is."""
+        now = self.clock.now_ms()
+
+        def act(tx: Writing) -> None:
+            found_user(tx, user_id)
+            tx.execute(
+                "INSERT INTO identities (issuer, subject, user_id, created_ms) VALUES (?, ?, ?, ?)"
+                " ON CONFLICT (issuer, subject) DO NOTHING",
+                (issuer, subject, user_id, now),
+            )
+            self.note(tx, user_id, "identities.add", user_id, after={"issuer": issuer})
+
+        await self.change(act)
+
+    def _check(self, tx: Writing, user_id: str | None) -> None:
+        if user_id is not None and not tx.execute(_MAY_SIGN_IN, (user_id,)):
+            raise OperationError(BLOCKED)
+
+    def _open(self, tx: Writing, user_id: str | None, visit: Visit) -> Opened:
+        token, now = ids.new_session(), self.clock.now_ms()
+        said = {"agent": (visit.agent or "")[:300] or None, "address": visit.address, "way": visit.way}
+        times = {"created_ms": now, "seen_ms": now, "expires_ms": now + visit.lasts_ms}
+        session = Session(id=ids.session_id(), user_id=user_id, **said, **times)  # type: ignore[arg-type]
+        tx.execute("DELETE FROM sessions WHERE expires_ms <= ?", (now,))
+        tx.execute(
+            f"INSERT INTO sessions (hash, {_COLUMNS}) VALUES ({', '.join('?' * (len(_NAMES) + 1))})",
+            (self.digest(token), *(getattr(session, name) for name in _NAMES)),
+        )
+        told = {"session": session.id, "way": visit.way}  # where from is nobody's business once the session is over
+        self.note(tx, user_id or session.id, "sessions.open", user_id or session.id, after=told)
+        return Opened(session=session, token=token)
+
+
+def _session(row: Row) -> Session:
+    return Session(**dict(zip(_NAMES, row, strict=True)))

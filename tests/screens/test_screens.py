@@ -1,0 +1,240 @@
+"""Every page of the dashboard in a real browser, as each role, empty and full: nothing of a stranger runs, nobody else
+is asked for anything, axe finds nothing serious, no page is heavy. `make screens` runs it, and keeps some pictures.
+
+Needs Chromium (`TRIVIUM_CHROMIUM`, else the system's) and the packages of `assets/` for development.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import re
+import shutil
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import pytest
+
+from gateway import Running
+from support_dashboard import HOSTILE, dashboard
+from support_dashboard_world import PROVIDER, ROLES, RULES, SETTINGS, World
+
+playwright = pytest.importorskip("playwright.async_api")
+pytestmark = pytest.mark.screens
+ASSETS = Path(__file__).parents[2] / "assets"
+AXE = ASSETS / "node_modules" / "axe-core" / "axe.min.js"
+PICTURES = os.environ.get("TRIVIUM_SCREENS")
+HEAVIEST = 300 * 1024
+"""Bytes of a page with all that it loads."""
+FINDINGS = """async () => {
+    const found = await axe.run(document, { resultTypes: ["violations"] });
+    return found.violations.filter((one) => ["serious", "critical"].includes(one.impact))
+        .map((one) => one.id + ": " + one.nodes.map((node) => node.html.slice(0, 120)).join(" | "));
+}"""
+KEPT = {
+    "home": "/",
+    "usage": "/dashboard/house/usage",
+    "requests": "/dashboard/house/requests",
+    "playground": "/dashboard/house/playground",
+    "new-key": "/dashboard/o/acme/keys/new",
+    "policy": "/dashboard/o/acme/policy",
+    "health": "/dashboard/house/health",
+}
+
+
+class Watch:
+    """What a page of a browser does, and what it must not do."""
+
+    def __init__(self, page: Any, house: Running) -> None:
+        self.page = page
+        self._own = urlsplit(house.url).netloc
+        self.faults: list[str] = []
+        self.weight = 0
+        page.on("dialog", self._dialog)
+        page.on("pageerror", lambda error: self.faults.append(f"error: {error}"))
+        page.on("console", self._console)
+        page.on("request", self._request)
+        page.on("response", self._response)
+
+    async def open(self, url: str) -> int:
+        self.weight = 0
+        response = await self.page.goto(url)
+        await self.page.wait_for_load_state("load")
+        return int(response.status)
+
+    async def _dialog(self, dialog: Any) -> None:
+        self.faults.append(f"a stranger's script ran: {dialog.message}")
+        await dialog.dismiss()
+
+    def _console(self, message: Any) -> None:
+        if message.type in ("error", "warning"):
+            self.faults.append(f"{message.type}: {message.text}")
+
+    def _request(self, request: Any) -> None:
+        if urlsplit(request.url).netloc != self._own and not request.url.startswith("data:"):
+            self.faults.append(f"asked {request.url}")
+
+    def _response(self, response: Any) -> None:
+        self.weight += int(response.headers.get("content-length", 0))
+
+
+@contextlib.asynccontextmanager
+async def browsing(house: Running, user: str | None, **options: Any) -> AsyncIterator[Watch]:
+    """A browser of somebody who is signed in."""
+    program = os.environ.get("TRIVIUM_CHROMIUM") or shutil.which("chromium") or shutil.which("chromium-browser")
+    if program is None:
+        pytest.skip("there is no Chromium here")
+    if not AXE.exists():
+        pytest.skip("axe is not here: sh assets/install.sh")
+    async with playwright.async_playwright() as started:
+        browser = await started.chromium.launch(executable_path=program, args=["--no-sandbox"])
+        context = await browser.new_context(
+            **{"viewport": {"width": 1280, "height": 800}, "bypass_csp": False, **options}
+        )
+        watch = Watch(await context.new_page(), house)
+        link = await house.gateway.operations.perform("sessions.link", {"user": user})
+        await watch.open(f"{house.url}/dashboard/sign-in?link={link['token']}")
+        await watch.page.click("button.main")
+        await watch.page.wait_for_url(f"{house.url}/")
+        yield watch
+        await browser.close()
+
+
+@contextlib.asynccontextmanager
+async def full(*words: str) -> AsyncIterator[Running]:
+    async with dashboard(
+        SETTINGS, *RULES, provider=PROVIDER.replace(json.dumps(HOSTILE), json.dumps((words or (HOSTILE,))[0]))
+    ) as house:
+        await World(house, *words).build()
+        yield house
+
+
+async def walk(watch: Watch, house: Running) -> dict[str, list[str]]:
+    """Faults by page, of all that links lead to: of rows of a list one each."""
+    found: dict[str, list[str]] = {}
+    waiting, kinds = ["/"], set()
+    axe = AXE.read_text(encoding="utf-8")
+    while waiting:
+        path = waiting.pop(0)
+        kind = re.sub(r"(id|after|account|only)=[^&]*|req_\w+", "*", path)
+        if path in found or (kind in kinds and kind != path) or re.search(r"usage\.(csv|json)|sign-out", path):
+            continue
+        kinds.add(kind)
+        watch.faults = []
+        status = await watch.open(house.url + path)
+        here = [f"status {status}"] if status != 200 else []
+        await watch.page.evaluate(axe)
+        here += await watch.page.evaluate(FINDINGS)
+        if await watch.page.evaluate("document.documentElement.scrollWidth > innerWidth"):
+            here.append("is wider than the window")
+        if watch.weight > HEAVIEST:
+            here.append(f"{watch.weight} bytes")
+        found[path] = here + watch.faults
+        hrefs = await watch.page.eval_on_selector_all("a[href]", "all => all.map((one) => one.href)")
+        for href in hrefs:
+            parts = urlsplit(href)
+            waiting.append(f"{parts.path}?{parts.query}" if parts.query else parts.path)
+    return found
+
+
+def faults(found: dict[str, list[str]]) -> str:
+    return "\n".join(f"{path}: {fault}" for path, faults in found.items() for fault in faults)
+
+
+@pytest.mark.parametrize("who", ["house", *ROLES, "outsider"])
+async def test_every_page_of_a_full_house(who: str) -> None:
+    async with full() as house, browsing(house, None if who == "house" else who) as watch:
+        found = await walk(watch, house)
+        assert faults(found) == ""
+        assert len(found) > 12
+
+
+@pytest.mark.parametrize("options", [{"color_scheme": "dark"}, {"viewport": {"width": 390, "height": 800}}])
+async def test_every_page_in_the_dark_and_on_a_phone(options: dict[str, Any]) -> None:
+    async with full() as house, browsing(house, "owner", **options) as watch:
+        found = await walk(watch, house)
+        assert faults(found) == ""
+
+
+async def test_every_page_of_a_new_house() -> None:
+    async with dashboard() as house, browsing(house, None) as watch:
+        found = await walk(watch, house)
+        assert faults(found) == ""
+
+
+async def test_without_scripts_every_page_is_whole() -> None:
+    async with full() as house, browsing(house, None, java_script_enabled=False) as watch:
+        assert await watch.open(f"{house.url}/dashboard/house/usage") == 200
+        assert await watch.page.locator("#by-group").is_visible()
+        await watch.page.select_option("#by", "key")
+        await watch.page.click("form.filters button")
+        assert await watch.page.locator("h2", has_text="By key").is_visible()
+
+
+async def test_the_playground_streams_and_tells_the_cost() -> None:
+    async with full() as house, browsing(house, "owner") as watch:
+        for api in ("chat", "responses", "messages"):
+            await watch.open(f"{house.url}/dashboard/o/acme/playground")
+            await watch.page.select_option("#p-api", api)
+            await watch.page.fill("#p-model", "m")
+            await watch.page.fill("#p-text", HOSTILE)
+            await watch.page.click("#p-send")
+            await watch.page.locator("#p-told a").wait_for()
+            assert "$0.000810" in await watch.page.inner_text("#p-told")
+            assert "Hello <script>" in await watch.page.inner_text("#p-answer")
+            assert "data: " in await watch.page.text_content("#p-raw")
+            assert "TRIVIUM_KEY" in await watch.page.text_content("#p-curl")
+        assert watch.faults == []
+
+
+async def test_new_requests_appear_by_themselves() -> None:
+    async with full() as house, browsing(house, None) as watch:
+        await watch.open(f"{house.url}/dashboard/house/requests?live=1")
+        rows = watch.page.locator("#rows tr")
+        await rows.first.wait_for()
+        before = await rows.count()
+        await house.post("/v1/chat/completions", {"model": "m", "messages": [{"role": "user", "content": "x"}]})
+        await watch.page.wait_for_function("(n) => document.querySelectorAll('#rows tr').length > n", arg=before)
+        assert watch.faults == []
+
+
+async def test_by_keyboard_alone_a_key_is_made() -> None:
+    async with full() as house, browsing(house, "owner") as watch:
+        await watch.open(f"{house.url}/dashboard/o/acme/keys")
+        press, page = watch.page.keyboard.press, watch.page
+        await press("Tab")
+        assert await page.evaluate("document.activeElement.textContent") == "Skip to the content"
+        await press("Enter")
+        await press("Tab")
+        assert await page.evaluate("document.activeElement.textContent") == "New key"
+        await press("Enter")
+        await page.wait_for_url("**/keys/new")
+        await page.focus("#f-name")
+        await page.keyboard.type("typed")
+        await press("Enter")
+        await page.locator("#shown").wait_for()
+        assert (await page.inner_text("#shown")).startswith("tv-")
+
+
+@pytest.mark.skipif(PICTURES is None, reason="pictures are kept by `make screens`")
+async def test_pictures() -> None:
+    assert PICTURES is not None
+    folder = Path(__file__).parents[2] / PICTURES
+    folder.mkdir(parents=True, exist_ok=True)
+    async with full("small", "one") as house, browsing(house, None, viewport={"width": 1100, "height": 700}) as watch:
+        rows = (await house.gateway.operations.perform("requests", {"outcome": "success"}))["items"]
+        dear = next(row["id"] for row in rows if row["requested_model"] == "dear")
+        for name, path in {**KEPT, "request": f"/dashboard/house/requests/{dear}"}.items():
+            await watch.open(house.url + path)
+            await watch.page.wait_for_timeout(200)  # for the charts
+            await watch.page.screenshot(path=folder / f"{name}.png")
+        await watch.page.emulate_media(color_scheme="dark")
+        await watch.open(f"{house.url}/dashboard/house/usage")
+        await watch.page.wait_for_timeout(200)
+        await watch.page.screenshot(path=folder / "usage-dark.png")
+        await watch.page.set_viewport_size({"width": 390, "height": 800})
+        await watch.open(f"{house.url}/")
+        await watch.page.screenshot(path=folder / "home-phone.png")

@@ -1,0 +1,375 @@
+"""Signing in to the dashboard: by link, by password, by an OpenID provider; and being signed out."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import time
+from collections.abc import AsyncIterator
+from typing import Any
+from urllib.parse import parse_qs, urlsplit
+
+import jwt
+import pytest
+import pytest_asyncio
+from aiohttp import web
+from cryptography.hazmat.primitives.asymmetric import rsa
+
+from gateway import Running
+from support_dashboard import Browser, browser, dashboard
+from trivium.errors import CredentialInvalid, RoleMissing
+from trivium.store.sessions import USED
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+PASSWORD = "correct horse battery"
+
+
+class Issuer:
+    """An OpenID provider that says what the test wants."""
+
+    def __init__(self) -> None:
+        self.key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
+        self.url = ""
+        self.claims: dict[str, Any] = {}
+        self.signed_with: Any = self.key
+        self.algorithm = "RS256"
+        self.asked: dict[str, str] = {}
+        """What the browser was sent with."""
+        self.forms: list[dict[str, str]] = []
+
+    async def start(self) -> web.AppRunner:
+        app = web.Application()
+        app.router.add_get("/.well-known/openid-configuration", self._metadata)
+        app.router.add_get("/keys", self._keys)
+        app.router.add_post("/token", self._token)
+        runner = web.AppRunner(app)
+        await runner.setup()
+        site = web.TCPSite(runner, "127.0.0.1", 0)
+        await site.start()
+        assert site._server is not None
+        self.url = f"http://127.0.0.1:{site._server.sockets[0].getsockname()[1]}"  # type: ignore[attr-defined]
+        return runner
+
+    async def _metadata(self, _: web.Request) -> web.Response:
+        told = {"authorization_endpoint": f"{self.url}/authorize", "token_endpoint": f"{self.url}/token"}
+        return web.json_response({"issuer": self.url, "jwks_uri": f"{self.url}/keys", **told})
+
+    async def _keys(self, _: web.Request) -> web.Response:
+        public = jwt.algorithms.RSAAlgorithm.to_jwk(self.key.public_key(), as_dict=True)
+        return web.json_response({"keys": [{**public, "kid": "k1", "use": "sig", "alg": "RS256"}]})
+
+    async def _token(self, request: web.Request) -> web.Response:
+        form = {name: str(value) for name, value in (await request.post()).items()}
+        self.forms.append(form)
+        digest = hashlib.sha256(form["code_verifier"].encode()).digest()
+        if base64.urlsafe_b64encode(digest).rstrip(b"=").decode() != self.asked["code_challenge"]:
+            return web.json_response({"error": "invalid_grant"}, status=400)
+        now = int(time.time())
+        claims = {"iss": self.url, "aud": "trivium", "sub": "s1", "iat": now, "exp": now + 60}
+        told = {**claims, "nonce": self.asked["nonce"], **self.claims}
+        told = {name: value for name, value in told.items() if value is not None}
+        token = jwt.encode(told, self.signed_with, algorithm=self.algorithm, headers={"kid": "k1"})
+        return web.json_response({"id_token": token, "access_token": "a", "token_type": "Bearer"})
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def issuer() -> AsyncIterator[Issuer]:
+    made = Issuer()
+    runner = await made.start()
+    yield made
+    await runner.cleanup()
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def house(issuer: Issuer) -> AsyncIterator[Running]:
+    settings = f"""
+[server]
+trusted_proxies = ["127.0.0.1"]
+[dashboard]
+passwords = true
+admins = ["boss"]
+[dashboard.oidc]
+issuer = "{issuer.url}"
+client_id = "trivium"
+client_secret = "s3cret"
+sign_up = true
+name = "Acme"
+domains = ["acme.example"]
+"""
+    async with dashboard(settings) as made:
+        perform = made.gateway.operations.perform
+        for id in ("ann", "boss", "bob"):
+            await perform("users.create", {"id": id, "name": id.title(), "email": f"{id}@acme.example"})
+            await perform("passwords.set", {"user": id, "password": PASSWORD})
+        yield made
+
+
+@pytest_asyncio.fixture(loop_scope="module")
+async def visit(house: Running, issuer: Issuer) -> AsyncIterator[Browser]:
+    issuer.claims, issuer.signed_with, issuer.algorithm = {}, issuer.key, "RS256"
+    house.gateway.sessions._by_address._wrong.clear()
+    house.gateway.sessions._by_login._wrong.clear()
+    async with browser(house) as one:
+        yield one
+
+
+class TestLinks:
+    async def test_a_link_is_good_once_and_not_used_up_by_a_look(self, house: Running, visit: Browser) -> None:
+        made = await house.gateway.operations.perform("sessions.link", {})
+        path = f"/dashboard/sign-in?link={made['token']}"
+        for _ in range(2):
+            page = await visit.get(path)
+            assert "Sign in with this link" in page.words
+        form = {"csrf": page.csrf, "link": made["token"]}
+        told = await visit.post("/dashboard/sign-in/link", form)
+        assert (told.status, told.headers["location"]) == (303, "/")
+        async with browser(house) as other:
+            form["csrf"] = (await other.get(path)).csrf
+            again = await other.post("/dashboard/sign-in/link", form)
+            assert (again.status, again.problem) == (400, USED)
+            assert (await other.get("/")).status == 303
+
+    async def test_the_cookie_is_no_scripts_and_no_other_sites(self, visit: Browser) -> None:
+        told = await visit.sign_in()
+        (cookie,) = [one for one in told.cookies if one.startswith("trivium_session=tvs-")]
+        for said in ("HttpOnly", "SameSite=Lax", "Path=/", "Max-Age=604800"):
+            assert said in cookie
+        assert "Secure" not in cookie  # over plain HTTP a browser would not send it back
+
+    async def test_over_tls_it_is_this_hosts_alone(self, house: Running, visit: Browser) -> None:
+        made = await house.gateway.operations.perform("sessions.link", {})
+        tls = {"x_forwarded_proto": "https", "host": "llm.acme.example"}
+        page = await visit.get(f"/dashboard/sign-in?link={made['token']}", **tls)
+        (form,) = page.cookies
+        assert form.startswith("__Host-trivium_form=")
+        assert "Secure" in form
+        cookie = form.partition(";")[0]
+        sent = {"csrf": page.csrf, "link": made["token"]}
+        told = await visit.post(
+            "/dashboard/sign-in/link", sent, **tls, origin="https://llm.acme.example", cookie=cookie
+        )
+        assert told.status == 303
+        assert any(one.startswith("__Host-trivium_session=") and "Secure" in one for one in told.cookies)
+
+    async def test_a_session_that_was_there_before_ends(self, house: Running, visit: Browser) -> None:
+        await visit.sign_in("ann")
+        before = visit.cookies()["trivium_session"]
+        assert (await house.gateway.sessions.actor(before)).user_id == "ann"
+        await visit.sign_in("boss")
+        assert visit.cookies()["trivium_session"] != before
+        with pytest.raises(CredentialInvalid):
+            await house.gateway.sessions.actor(before)
+
+    @pytest.mark.parametrize(
+        "next",
+        ["//evil.example", "https://evil.example", "/\\evil.example", "/dashboard/..//evil.example", "javascript:x"],
+    )
+    async def test_nobody_is_sent_elsewhere(self, house: Running, visit: Browser, next: str) -> None:
+        made = await house.gateway.operations.perform("sessions.link", {})
+        page = await visit.get("/dashboard/sign-in")
+        form = {"csrf": page.csrf, "link": made["token"], "next": next}
+        assert (await visit.post("/dashboard/sign-in/link", form)).headers["location"] == "/"
+
+    async def test_who_came_for_a_page_gets_there(self, house: Running, visit: Browser) -> None:
+        sent = await visit.get("/dashboard/house/keys?after=k")
+        page = await visit.get(sent.headers["location"])
+        made = await house.gateway.operations.perform("sessions.link", {})
+        form = {"csrf": page.csrf, "link": made["token"], "next": "/dashboard/house/keys?after=k"}
+        assert 'name="next" value="/dashboard/house/keys?after=k"' in page.text
+        assert (await visit.post("/dashboard/sign-in/link", form)).headers["location"] == form["next"]
+
+    async def test_without_the_token_of_the_form_nobody_is_signed_in(self, house: Running, visit: Browser) -> None:
+        made = await house.gateway.operations.perform("sessions.link", {})
+        await visit.get("/dashboard/sign-in")
+        for csrf in ("", "0" * 48):
+            told = await visit.post("/dashboard/sign-in/link", {"csrf": csrf, "link": made["token"]})
+            assert told.status == 403
+
+
+class TestPasswords:
+    async def test_who_knows_it_is_in(self, visit: Browser) -> None:
+        for login in ("ann", "ANN@acme.example"):
+            told = await visit.send("/dashboard/sign-in/password", _login(login), at="/dashboard/sign-in")
+            assert (told.status, told.headers["location"]) == (303, "/")
+
+    @pytest.mark.parametrize(("login", "password"), [("ann", "wrong"), ("nobody", PASSWORD), ("ann", ""), ("", "")])
+    async def test_who_does_not_hears_the_same_whatever_is_wrong(
+        self, visit: Browser, login: str, password: str
+    ) -> None:
+        told = await visit.send("/dashboard/sign-in/password", _login(login, password), at="/dashboard/sign-in")
+        assert (told.status, told.problem) == (401, "No user has this name and password.")
+
+    async def test_guessers_are_not_listened_to(self, visit: Browser) -> None:
+        for _ in range(10):
+            await visit.send("/dashboard/sign-in/password", _login("bob", "wrong"), at="/dashboard/sign-in")
+        told = await visit.send("/dashboard/sign-in/password", _login("bob"), at="/dashboard/sign-in")
+        assert told.status == 429
+        assert "Too many" in told.problem
+
+    async def test_a_blocked_user_is_not_let_in_and_put_out(self, house: Running, visit: Browser) -> None:
+        await visit.send("/dashboard/sign-in/password", _login("bob"), at="/dashboard/sign-in")
+        assert (await visit.get("/")).status == 200
+        await house.gateway.operations.perform("users.block", {"users": ["bob"]})
+        assert (await visit.get("/")).status == 303
+        told = await visit.send("/dashboard/sign-in/password", _login("bob"), at="/dashboard/sign-in")
+        assert told.status == 400
+        assert "blocked" in told.problem
+        await house.gateway.operations.perform("users.unblock", {"user": "bob"})
+
+    async def test_a_new_one_ends_all_other_sessions(self, house: Running, visit: Browser) -> None:
+        await visit.sign_in("ann")
+        async with browser(house) as other:
+            await other.sign_in("ann")
+            at = {"at": "/dashboard/you"}
+            form = {"present": "wrong", "password": "another horse", "again": "another horse"}
+            told = await visit.send("/dashboard/you/password", form, **at)
+            assert told.problem == "The password so far is another one."
+            told = await visit.send("/dashboard/you/password", {**form, "present": PASSWORD, "again": "x"}, **at)
+            assert told.problem == "The two new passwords are not the same."
+            told = await visit.send("/dashboard/you/password", {**form, "present": PASSWORD}, **at)
+            assert told.status == 303
+            assert (await visit.get("/dashboard/you")).status == 200
+            assert (await other.get("/dashboard/you")).status == 303
+        await house.gateway.operations.perform("passwords.set", {"user": "ann", "password": PASSWORD})
+
+
+class TestSessions:
+    async def test_signing_out_ends_it_for_good(self, visit: Browser) -> None:
+        await visit.sign_in("ann")
+        token = visit.cookies()["trivium_session"]
+        told = await visit.send("/dashboard/sign-out", at="/dashboard/you")
+        assert told.headers["location"] == "/dashboard/sign-in"
+        assert "trivium_session" not in visit.cookies()
+        assert (await visit.get("/dashboard/you", cookie=f"trivium_session={token}")).status == 303
+
+    async def test_other_sessions_are_seen_and_ended(self, house: Running, visit: Browser) -> None:
+        await visit.sign_in("ann")
+        async with browser(house) as other:
+            await other.sign_in("ann")
+            mine = (await house.gateway.sessions.actor(visit.cookies()["trivium_session"])).session
+            theirs = (await house.gateway.sessions.actor(other.cookies()["trivium_session"])).session
+            page = await visit.get("/dashboard/you")
+            assert f'value="{theirs}"' in page.text
+            assert f'value="{mine}"' not in page.text
+            await visit.send("/dashboard/you/session", {"session": theirs}, at="/dashboard/you")
+            assert (await other.get("/dashboard/you")).status == 303
+        assert (await visit.get("/dashboard/you")).status == 200
+
+    async def test_nobody_ends_those_of_others(self, house: Running, visit: Browser) -> None:
+        await visit.sign_in("ann")
+        async with browser(house) as other:
+            await other.sign_in("boss")
+            theirs = (await house.gateway.sessions.actor(other.cookies()["trivium_session"])).session
+            told = await visit.send("/dashboard/you/session", {"session": theirs}, at="/dashboard/you")
+            assert told.status == 400
+            assert (await other.get("/dashboard/you")).status == 200
+
+    async def test_who_is_named_in_the_settings_may_do_everything(self, visit: Browser) -> None:
+        await visit.sign_in("boss")
+        assert (await visit.get("/dashboard/house/users")).status == 200
+        await visit.sign_in("ann")
+        assert (await visit.get("/dashboard/house/users")).status == 404
+
+
+class TestOpenId:
+    async def test_somebody_known_by_the_address_signs_in(self, house: Running, issuer: Issuer, visit: Browser) -> None:
+        issuer.claims = {"sub": "ann-1", "email": "Ann@acme.example", "email_verified": True}
+        told = await _through(issuer, visit, "/dashboard/me/keys")
+        assert (told.status, told.headers["location"]) == (303, "/dashboard/me/keys")
+        assert (await house.gateway.sessions.actor(visit.cookies()["trivium_session"])).user_id == "ann"
+        assert issuer.asked["redirect_uri"] == f"{house.url}/dashboard/sign-in/callback"
+        assert issuer.asked["code_challenge_method"] == "S256"
+        assert issuer.forms[-1]["client_secret"] == "s3cret"
+        issuer.claims = {"sub": "ann-1", "email": "new@acme.example", "email_verified": True}
+        await _through(issuer, visit)
+        assert (await house.gateway.sessions.actor(visit.cookies()["trivium_session"])).user_id == "ann"
+
+    async def test_somebody_new_becomes_a_user(self, house: Running, issuer: Issuer, visit: Browser) -> None:
+        issuer.claims = {"sub": "eve-1", "email": "eve@acme.example", "email_verified": True, "name": "Eve \u202e\n<b>"}
+        assert (await _through(issuer, visit)).headers["location"] == "/"
+        actor = await house.gateway.sessions.actor(visit.cookies()["trivium_session"])
+        assert actor.user_id is not None
+        user = await house.gateway.store.users.get(actor.user_id)
+        assert (user.name, user.email) == ("Eve <b>", "eve@acme.example")
+
+    @pytest.mark.parametrize(
+        ("claims", "said"),
+        [
+            ({"email": "ann@evil.example", "email_verified": True}, "Nobody with this e-mail address signs in here."),
+            ({"email": "boss@acme.example"}, "Nobody with this e-mail address signs in here."),
+            ({"email": "boss@acme.example", "email_verified": "true"}, "Nobody with this e-mail address"),
+            ({"nonce": "another"}, "This sign-in was not begun in this browser"),
+            ({"nonce": None}, "This sign-in was not begun in this browser"),
+            ({"aud": "somebody"}, "The sign-in provider's word is not good."),
+            ({"aud": ["trivium", "somebody"]}, "The sign-in provider's word is for somebody else."),
+            ({"azp": "somebody"}, "The sign-in provider's word is for somebody else."),
+            ({"iss": "https://evil.example"}, "The sign-in provider's word is not good."),
+            ({"exp": 1}, "The sign-in provider's word is not good."),
+            ({"exp": None}, "The sign-in provider's word is not good."),
+        ],
+    )
+    async def test_a_word_that_is_not_good_lets_nobody_in(
+        self, issuer: Issuer, visit: Browser, claims: dict[str, Any], said: str
+    ) -> None:
+        issuer.claims = {"sub": "x", **claims}
+        told = await _through(issuer, visit)
+        assert told.status in (400, 403)
+        assert told.problem.startswith(said)
+        assert "trivium_session" not in visit.cookies()
+
+    async def test_nor_does_one_that_somebody_else_signed(self, issuer: Issuer, visit: Browser) -> None:
+        issuer.claims = {"email": "boss@acme.example", "email_verified": True}
+        issuer.signed_with = rsa.generate_private_key(public_exponent=65537, key_size=2048)
+        assert (await _through(issuer, visit)).problem == "The sign-in provider's word is not good."
+        issuer.signed_with, issuer.algorithm = "s3cret" * 10, "HS256"
+        assert (await _through(issuer, visit)).problem == "The sign-in provider's word is not good."
+        issuer.signed_with, issuer.algorithm = None, "none"
+        assert (await _through(issuer, visit)).problem == "The sign-in provider's word is not good."
+
+    async def test_an_answer_is_for_the_browser_that_asked(
+        self, house: Running, issuer: Issuer, visit: Browser
+    ) -> None:
+        state = await _asked(issuer, visit)
+        async with browser(house) as other:
+            told = await other.get(f"/dashboard/sign-in/callback?code=c&state={state}")
+            assert (told.status, "not begun in this browser" in told.problem) == (400, True)
+        told = await visit.get("/dashboard/sign-in/callback?code=c&state=another")
+        assert (told.status, "not begun in this browser" in told.problem) == (400, True)
+        told = await visit.get(f"/dashboard/sign-in/callback?code=c&state={state}")
+        assert "not begun in this browser" in told.problem  # a try is over with its answer
+
+    async def test_a_refusal_is_told(self, issuer: Issuer, visit: Browser) -> None:
+        state = await _asked(issuer, visit)
+        told = await visit.get(f"/dashboard/sign-in/callback?error=access_denied&state={state}")
+        assert (told.status, told.problem) == (400, "The sign-in provider did not let you in.")
+
+
+async def test_ways_that_are_not_configured_are_not_there() -> None:
+    async with dashboard() as plain, browser(plain) as visit:
+        page = await visit.get("/dashboard/sign-in")
+        assert "Password" not in page.words
+        assert "Sign in with" not in page.words
+        assert "trivium login-link" in page.words
+        assert (await visit.get("/dashboard/sign-in/provider")).status == 404
+        assert (await visit.post("/dashboard/sign-in/password", _login("ann"))).status == 403
+        with pytest.raises(RoleMissing, match="Nobody signs in with a password here"):
+            await plain.gateway.operations.perform("sessions.open_by_password", _login("ann"))
+
+
+def _login(login: str, password: str = PASSWORD) -> dict[str, str]:
+    return {"login": login, "password": password}
+
+
+async def _asked(issuer: Issuer, visit: Browser, next: str = "") -> str:
+    """The state with which the browser was sent to the issuer."""
+    sent = await visit.get(f"/dashboard/sign-in/provider?next={next}")
+    assert sent.status == 303
+    address = urlsplit(sent.headers["location"])
+    assert f"{address.scheme}://{address.netloc}{address.path}" == f"{issuer.url}/authorize"
+    issuer.asked = {name: values[0] for name, values in parse_qs(address.query).items()}
+    return issuer.asked["state"]
+
+
+async def _through(issuer: Issuer, visit: Browser, next: str = "") -> Any:
+    state = await _asked(issuer, visit, next)
+    return await visit.get(f"/dashboard/sign-in/callback?code=c&state={state}")

@@ -1,0 +1,170 @@
+"""The dashboard's process as the gateway sees it, with a scripted one in its place."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from trivium.admin.face import Asked
+from trivium.server.panel import MOST_BYTES, Panel, wants_page
+from trivium.settings_dashboard import DashboardSettings
+
+PROCESS = """
+import os, socket, sys, threading
+folder, name = (one.partition("=")[2] for one in sys.argv[-2:])
+os.chdir(folder)
+if os.path.exists("broken"):
+    sys.exit("no")
+if os.path.exists(name):
+    os.unlink(name)
+listener = socket.socket(socket.AF_UNIX)
+listener.bind(name)
+listener.listen()
+print("ready", flush=True)
+threading.Thread(target=lambda: (sys.stdin.read(), os._exit(0)), daemon=True).start()
+while True:
+    one, _ = listener.accept()
+    head = b""
+    while b"\\r\\n\\r\\n" not in head:
+        head += one.recv(65536)
+    if b" /die" in head:
+        os._exit(3)
+    if b" /cut" in head:
+        one.sendall(b"HTTP/1.1 200 OK\\r\\ncontent-length: 100\\r\\n\\r\\nhalf")
+    else:
+        one.sendall(b"HTTP/1.1 200 OK\\r\\nset-cookie: a=1\\r\\nset-cookie: b=2\\r\\ndate: then\\r\\n"
+                    b"content-length: %d\\r\\n\\r\\n%b" % (len(head), head))
+    one.close()
+"""
+
+
+class Body:
+    def __init__(self, *chunks: bytes) -> None:
+        self._chunks = list(chunks)
+
+    async def read(self) -> tuple[bytes, bool]:
+        chunk = self._chunks.pop(0) if self._chunks else b""
+        return chunk, bool(self._chunks)
+
+
+class Heard:
+    """A reply as a client hears it."""
+
+    provisional = started = was_cut = False
+    status = 0
+
+    def __init__(self) -> None:
+        self.headers: list[tuple[bytes, bytes]] = []
+        self.body = b""
+
+    async def start(self, status: int, headers: list[tuple[bytes, bytes]]) -> None:
+        self.status, self.headers = status, headers
+
+    async def write(self, data: bytes) -> None:
+        self.body += data
+
+    async def end(self, data: bytes = b"") -> None:
+        self.body += data
+
+    def cut(self) -> None:
+        self.was_cut = True
+
+
+@pytest.fixture
+async def panel(tmp_path: Path) -> AsyncIterator[Panel]:
+    made = Panel(tmp_path, DashboardSettings(), (sys.executable, "-c", PROCESS))
+    yield made
+    await made.stop()
+
+
+async def ask(panel: Panel, path: str = "/x", *body: bytes, secure: bool = False, **headers: bytes) -> Heard:
+    named = {name.replace("_", "-").encode(): value for name, value in headers.items()}
+    asked = Asked(id="req_1", method="POST", path=path.encode(), query=b"a=%20b", headers=named, client_ip="192.0.2.1")
+    heard = Heard()
+    await panel.serve(asked, secure, Body(*body), heard)
+    return heard
+
+
+async def test_it_is_started_by_the_first_visit_and_hears_what_it_needs(panel: Panel, tmp_path: Path) -> None:
+    before = panel.is_running
+    heard = await ask(panel, "/x%2Fy", b"half ", b"whole", secure=True, host=b"llm.example", cookie=b"c=1", te=b"x")
+    assert (before, panel.is_running) == (False, True)
+    assert heard.status == 200
+    assert heard.body.startswith(b"POST /x%2Fy?a=%20b HTTP/1.1\r\n")
+    for line in (b"cookie: c=1", b"x-trivium-host: llm.example", b"x-trivium-scheme: https"):
+        assert line in heard.body
+    assert b"x-trivium-address: 192.0.2.1" in heard.body
+    assert b"te: x" not in heard.body  # nor anything else that is between two neighbours
+    assert heard.headers[:2] == [(b"set-cookie", b"a=1"), (b"set-cookie", b"b=2")]
+    assert b"date" not in dict(heard.headers)
+
+
+async def test_a_forged_word_about_the_visitor_is_not_passed_on(panel: Panel) -> None:
+    heard = await ask(panel, x_trivium_address=b"203.0.113.9", x_trivium_scheme=b"https", x_trivium_host=b"evil")
+    assert b"203.0.113.9" not in heard.body
+    assert b"evil" not in heard.body
+    assert b"x-trivium-scheme: http\r\n" in heard.body
+
+
+async def test_after_its_death_the_next_visit_starts_another(panel: Panel) -> None:
+    assert (await ask(panel, "/die")).status == 503
+    assert panel._life is not None
+    await asyncio.wait([panel._life])
+    assert (await ask(panel)).status == 200
+
+
+async def test_what_cannot_be_started_is_told_and_not_tried_at_once_again(panel: Panel, tmp_path: Path) -> None:
+    (tmp_path / "broken").touch()
+    for words in (b"could not be started", b"could not be started", b"started again in a moment"):
+        heard = await ask(panel)
+        assert heard.status == 503
+        assert words in heard.body
+        if panel._life is not None and not panel._life.done():
+            await asyncio.wait([panel._life])
+    assert dict(heard.headers)[b"content-security-policy"] == b"default-src 'none'"
+    (tmp_path / "broken").unlink()
+    panel._not_before = 0
+    assert (await ask(panel)).status == 200
+
+
+async def test_it_rests_when_nobody_comes(tmp_path: Path) -> None:
+    panel = Panel(tmp_path, DashboardSettings(rest_minutes=0.0001), (sys.executable, "-c", PROCESS))
+    assert (await ask(panel)).status == 200
+    life = panel._life
+    assert life is not None
+    await asyncio.wait([life], timeout=10)
+    assert not panel.is_running
+    assert (await ask(panel)).status == 200
+    await panel.stop()
+
+
+async def test_an_answer_that_breaks_off_does_not_look_whole(panel: Panel) -> None:
+    heard = await ask(panel, "/cut")
+    assert (heard.body, heard.was_cut) == (b"half", True)
+
+
+async def test_more_than_a_form_has_is_refused(panel: Panel) -> None:
+    heard = await ask(panel, "/x", b"x" * MOST_BYTES, b"y")
+    assert heard.status == 413
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "accept", "wanted"),
+    [
+        ("GET", "/", b"text/html,*/*;q=0.8", True),
+        ("GET", "/", b"*/*", False),
+        ("GET", "/", b"application/json", False),
+        ("HEAD", "/", b"text/html", False),
+        ("POST", "/", b"text/html", False),
+        ("GET", "/dashboard", b"", True),
+        ("POST", "/dashboard/x", b"", True),
+        ("GET", "/dashboards", b"text/html", False),
+        ("GET", "/v1/models", b"text/html", False),
+    ],
+)
+def test_whose_requests_are_for_the_dashboard(method: str, path: str, accept: bytes, wanted: bool) -> None:
+    assert wants_page(method, path, {b"accept": accept}) is wanted

@@ -1,0 +1,141 @@
+"""Sessions, links, passwords and identities, in both databases."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from support_store import Home
+from trivium.clock import SystemClock
+from trivium.errors import NotFound, OperationError
+from trivium.policy.caller import Limits
+from trivium.store.changes import Page
+from trivium.store.sessions import SEEN_EVERY_MS, Sessions, Visit
+from trivium.store.store import Store
+from trivium.store.users import User
+
+HOUR = 3_600_000
+VISIT = Visit(way="link", agent="Firefox", address="192.0.2.1", lasts_ms=8 * HOUR)
+
+
+class Clock(SystemClock):
+    ahead_ms = 0
+
+    def now_ms(self) -> int:
+        return super().now_ms() + self.ahead_ms
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+async def store(tmp_path: Path, home: Home, clock: Clock) -> AsyncIterator[Store]:
+    made = Store(tmp_path, clock, home.url)
+    for id in ("ann", "bob"):
+        await made.users.add(User(id=id, name=id, email=f"{id}@one.example", limits=Limits(), created_ms=1), "operator")
+    yield made
+    await made.close()
+
+
+@pytest.fixture
+def sessions(store: Store) -> Sessions:
+    return store.sessions
+
+
+async def test_a_session_is_found_by_its_text_until_it_ends(sessions: Sessions, clock: Clock) -> None:
+    opened = await sessions.open("ann", VISIT)
+    assert await sessions.find(opened.token, HOUR) == opened.session
+    assert await sessions.find(opened.token + "x", HOUR) is None
+    assert await sessions.find(opened.session.id, HOUR) is None
+    assert opened.token not in str(sessions.database.query("SELECT * FROM sessions")[1])
+    clock.ahead_ms = 8 * HOUR + 1
+    assert await sessions.find(opened.token, 100 * HOUR) is None
+    await sessions.open("bob", VISIT)
+    assert len(sessions.database.query("SELECT id FROM sessions")[1]) == 1  # those that are over are not kept
+
+
+async def test_it_ends_where_nobody_comes(sessions: Sessions, store: Store, clock: Clock) -> None:
+    opened = await sessions.open("ann", VISIT)
+    clock.ahead_ms = HOUR - SEEN_EVERY_MS
+    assert await sessions.find(opened.token, HOUR) is not None  # which is a visit
+    await store.ledger.writer.flush()
+    clock.ahead_ms = 2 * HOUR - 2 * SEEN_EVERY_MS
+    assert await sessions.find(opened.token, HOUR) is not None
+    await store.ledger.writer.flush()
+    clock.ahead_ms = 4 * HOUR
+    assert await sessions.find(opened.token, HOUR) is None
+    assert await sessions.page(None, HOUR, Page()) == []
+
+
+async def test_whoever_is_blocked_has_none_at_once(sessions: Sessions, store: Store) -> None:
+    ann, bob = await sessions.open("ann", VISIT), await sessions.open("bob", VISIT)
+    await store.users.block(["ann"], None, "operator")
+    assert await sessions.find(ann.token, HOUR) is None
+    assert [one.user_id for one in await sessions.page(None, HOUR, Page())] == ["bob"]
+    with pytest.raises(OperationError, match="blocked"):
+        await sessions.open("ann", VISIT)
+    await store.users.block_domain("one.example", "operator", blocked=True)
+    assert await sessions.find(bob.token, HOUR) is None
+
+
+async def test_a_link_is_good_once_and_for_a_while(sessions: Sessions, clock: Clock) -> None:
+    house, late = await sessions.make_link(None, HOUR, "operator"), await sessions.make_link("ann", HOUR, "operator")
+    opened = await sessions.open_by_link(house.token, VISIT)
+    assert opened.session.user_id is None
+    with pytest.raises(NotFound):
+        await sessions.open_by_link(house.token, VISIT)
+    clock.ahead_ms = HOUR + 1
+    with pytest.raises(NotFound):
+        await sessions.open_by_link(late.token, VISIT)
+    with pytest.raises(NotFound):
+        await sessions.make_link("nobody", HOUR, "operator")
+
+
+async def test_a_link_of_somebody_blocked_is_not_used_up_for_nothing(sessions: Sessions, store: Store) -> None:
+    link = await sessions.make_link("ann", HOUR, "operator")
+    await store.users.block(["ann"], None, "operator")
+    with pytest.raises(OperationError, match="blocked"):
+        await sessions.open_by_link(link.token, VISIT)
+    await store.users.set("ann", "operator", "users.unblock", blocked_ms=None, blocked_why=None)
+    assert (await sessions.open_by_link(link.token, VISIT)).session.user_id == "ann"
+
+
+async def test_nobody_ends_what_is_not_theirs(sessions: Sessions) -> None:
+    ann = await sessions.open("ann", VISIT)
+    with pytest.raises(NotFound):
+        await sessions.end(ann.session.id, "bob", "bob")
+    await sessions.end(ann.session.id, "ann", "ann")
+    assert await sessions.find(ann.token, HOUR) is None
+
+
+async def test_a_password_ends_all_other_sessions(sessions: Sessions) -> None:
+    here, there, bob = [await sessions.open(id, VISIT) for id in ("ann", "ann", "bob")]
+    await sessions.set_password("ann", "hash", "ann", here.session.id)
+    assert await sessions.password("ann") == await sessions.password("ANN@one.example") == ("ann", "hash")
+    assert await sessions.password("bob") is None
+    found = [await sessions.find(one.token, HOUR) is not None for one in (here, there, bob)]
+    assert found == [True, False, True]
+
+
+async def test_an_identity_stays_whose_it_was_first(sessions: Sessions, store: Store) -> None:
+    assert await sessions.identified("https://id", "s1", None) is None
+    assert await sessions.identified("https://id", "s1", "Ann@one.example") == "ann"
+    assert await sessions.identified("https://id", "s1", "bob@one.example") == "ann"
+    assert await sessions.identified("https://other", "s1", None) is None
+    await sessions.identify("https://id", "s1", "bob")
+    assert await sessions.identified("https://id", "s1", None) == "ann"
+
+
+async def test_the_log_says_who_and_not_from_where(sessions: Sessions) -> None:
+    opened = await sessions.open("ann", VISIT)
+    await sessions.end(opened.session.id, "ann", "ann")
+    log = str(sessions.database.query("SELECT actor, action, target, before, after FROM changes")[1])
+    assert "sessions.open" in log
+    assert "sessions.end" in log
+    assert "Firefox" not in log
+    assert "192.0.2.1" not in log
+    assert opened.token not in log
