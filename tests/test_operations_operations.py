@@ -88,7 +88,7 @@ class TestReports:
         assert (row["day"], row["model"], row["key"]) == ("1970-01-01", "p/m", "k")
 
     async def test_a_group_that_there_is_not_is_named_with_those_there_are(self, operations: Operations) -> None:
-        with pytest.raises(OperationError, match="cannot be grouped by 'week'; expected one of day, model"):
+        with pytest.raises(OperationError, match="cannot be grouped by 'week'; expected one of day, hour, model"):
             await operations.perform("usage", {"by": ["day", "week"]})
 
     async def test_a_limit_that_is_none_does_not_fetch_everything(self, operations: Operations, store: Store) -> None:
