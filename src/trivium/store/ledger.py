@@ -39,7 +39,7 @@ _PATIENCE_MS = 1_000
 class Ledger:
     """Starts and ends of calls, and entries. `load` before the first use. All methods are for the event loop."""
 
-    def __init__(self, database: Database, clock: Clock, owner: str, *, window: float = 0.006) -> None:
+    def __init__(self, database: Database, clock: Clock, owner: str, *, window: float = 0.0055) -> None:
         """`owner` names this run of the gateway; `window` is the shortest time between two commits, in seconds."""
         self._database = database
         self._clock = clock

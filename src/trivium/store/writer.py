@@ -119,7 +119,7 @@ class Writer:
         database: Database,
         apply: Apply,
         *,
-        window: float = 0.006,
+        window: float = 0.0055,
         linger: float = 0.1,
         backlog: int = 100_000,
         retry: float = 1.0,
