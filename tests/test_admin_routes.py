@@ -16,8 +16,9 @@ HTTP_HAS_NOT = {"backup", "retention", "retention.erase", "ledger.verify", "pric
     *("dashboard.settings", "operations.describe"),
 }
 
-ONLY_ASKS = {"explain", "catalog.refresh", "config.reload"}
-"""Though it is posted: a question as long as a request, or something that is read again. The store is not changed."""
+ONLY_ASKS = {"explain", "catalog.refresh", "config.reload", "alerts.test"}
+"""Though it is posted: a question as long as a request, or something that is read again or tried. The store is not
+changed."""
 
 
 async def test_every_operation_has_a_route_or_a_reason_to_have_none() -> None:

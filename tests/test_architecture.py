@@ -22,6 +22,7 @@ SRC = ROOT / "src" / "trivium"
 LAYERS = [
     {
         "errors",
+        "settings_alerts",
         "settings_auto",
         "settings_dashboard",
         "settings_idempotency",

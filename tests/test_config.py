@@ -24,7 +24,11 @@ def complaint(text: str) -> str:
 @pytest.mark.parametrize(
     ("text", "place", "words"),
     [
-        ("[serve]\nport = 1", "t.toml:1: serve", "unknown section; expected one of abuse, adapt, admin, aliases"),
+        (
+            "[serve]\nport = 1",
+            "t.toml:1: serve",
+            "unknown section; expected one of abuse, adapt, admin, alerts, aliases",
+        ),
         ("port = 1", "t.toml:1: port", "unknown section"),
         ("free = 1", "t.toml:1: free", "got int"),
         ("[free]\nmodels = 1", "t.toml:2: free.models", '[free.models."ID"]'),

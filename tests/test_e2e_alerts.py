@@ -10,6 +10,7 @@ import aiohttp
 import pytest
 
 from gateway import ALL_APIS, CALLS, CHAT, running
+from support_hooks import Hook, MailServer
 from support_money import BODIES, PATHS
 from trivium.mock import Error, Match, Reply, Rule
 
@@ -82,3 +83,77 @@ async def test_the_admin_api_has_it() -> None:
             told = await response.json()
     found = told["data"]
     assert [(one["provider"], one["status"]) for one in found] == [("up", 402)]
+
+
+async def test_what_burns_reaches_a_webhook_slack_and_a_mailbox() -> None:
+    """From the clients' calls to what people read, through the gateway's own parts."""
+    channels = """
+[alerts.slack.chat]
+url = "{slack}"
+[alerts.webhooks.desk]
+url = "{desk}"
+[alerts.email.people]
+host = "127.0.0.1"
+port = {port}
+security = "none"
+sender = "trivium@gw.test"
+to = ["ops@ops.test"]
+"""
+    rules = (Rule(Reply(status=500, error=BROKE), Match(model="m")), Rule(Reply(text="Hi")))
+    async with Hook() as slack, Hook() as desk, MailServer() as mail:
+        text = channels.replace("{slack}", slack.url).replace("{desk}", desk.url).replace("{port}", str(mail.port))
+        provider = f'{ALL_APIS}\nmodels = ["m", "other"]'
+        async with running(*rules, settings=text, provider=provider) as house:
+            alerting, perform = house.gateway.alerting, house.gateway.operations.perform
+            assert alerting is not None
+            await perform("alerts.rules.set", {"rules": {"minimum": 1}})  # whatever minutes the calls fall into
+            for _ in range(12):
+                await house.post(PATHS["chat"], CHAT, headers={"user-agent": "opencode/1.0 linux"})
+                await house.post(PATHS["chat"], {**CHAT, "model": "other"}, headers={"user-agent": "unheard-of/1"})
+            house.gateway.telemetry.families()  # hands records over, which a scrape would do
+            await alerting.count()
+            minute = house.gateway.store.clock.now_ms() // 60_000 + 1
+            await alerting.evaluate(minute)
+            await alerting.evaluate(minute)  # its turn is over
+            found = await perform("alerts.notices", {})
+            states = await perform("alerts.channels", {})
+        (notice,) = found["items"]
+        assert notice["title"] == "Errors: up/m for opencode"
+        assert notice["channels"] == ("chat", "desk", "people")
+        assert (notice["facts"]["bad"], notice["facts"]["calls"]) == (12, 12)
+        assert [one["problem"] for one in states] == [None] * 3
+        assert slack.bodies[0]["text"].startswith(":rotating_light: Trivium page\n*Errors: up/m for opencode*")
+        assert [one["title"] for one in desk.bodies[0]["alerts"]] == ["Errors: up/m for opencode"]
+        assert "Subject: [Trivium page] Errors: up/m for opencode" in mail.mails[0]
+        assert (len(slack.bodies), len(desk.bodies), len(mail.mails)) == (1, 1, 1)
+
+
+async def test_without_a_channel_nothing_is_counted_for_alerts() -> None:
+    async with running(Reply(text="Hi"), provider=ALL_APIS) as house:
+        assert house.gateway.alerting is None
+        assert await house.gateway.operations.perform("alerts.test", {}) == []
+
+
+async def test_the_auditor_is_asked_through_the_operation() -> None:
+    async with Hook() as hook:
+        settings = f'[alerts.webhooks.a]\nurl = "{hook.url}"\n'
+        async with running(Reply(text="Hi"), settings=settings, provider=ALL_APIS) as house:
+            await house.post(PATHS["chat"], CHAT)
+            alerting, store = house.gateway.alerting, house.gateway.store
+            assert alerting is not None
+            minute = store.clock.now_ms() // 60_000
+            await alerting.evaluate(minute)
+            assert alerting._auditing is not None
+            await alerting._auditing
+            audited = await store.alerts.audited()
+            assert audited is not None
+            assert (audited.findings, audited.problem) == (0, None)
+            with store.database.transaction() as tx:
+                tx.execute("UPDATE usage_hours SET requests = requests + 1")
+                tx.execute("UPDATE alert_states SET time_ms = 0, content = '{\"findings\":0}' WHERE name = 'audited'")
+            await alerting.evaluate(minute + 1)
+            await alerting._auditing
+            await alerting.evaluate(minute + 2)
+        (told,) = hook.bodies
+        assert told["alerts"][0]["rule"] == "audit"
+        assert told["alerts"][0]["text"].startswith("2 findings in received, hours")

@@ -40,6 +40,7 @@ from trivium.settings import (
     UpstreamSettings,
     wrong_setting,
 )
+from trivium.settings_alerts import AlertSettings
 from trivium.settings_auto import AUTO_MODELS, AutoSettings, AutoTable
 from trivium.settings_dashboard import DashboardSettings
 from trivium.settings_idempotency import IdempotencySettings
@@ -75,6 +76,7 @@ _SECTIONS: dict[str, Any] = {
     "routing": RoutingSettings,
     "tokens": TokenSettings,
     "telemetry": TelemetrySettings,
+    "alerts": AlertSettings,
     "aliases": dict[str, str],
 }
 _NETWORKS = {"server": ("trusted_proxies",), "security": ("allow_networks", "deny_networks")}

@@ -10,6 +10,7 @@ from typing import Annotated, Any, Literal
 import msgspec
 
 from trivium.errors import ConfigError
+from trivium.settings_alerts import AlertSettings
 from trivium.settings_auto import AutoTable
 from trivium.settings_dashboard import DashboardSettings
 from trivium.settings_idempotency import IdempotencySettings
@@ -357,6 +358,7 @@ class Settings(msgspec.Struct, frozen=True):
     providers: dict[str, ProviderSettings] = {}
     limits: LimitSettings = LimitSettings()
     telemetry: TelemetrySettings = TelemetrySettings()
+    alerts: AlertSettings = AlertSettings()
     aliases: dict[str, str] = {}
     auto: AutoTable = AutoTable()
     source: Source | None = None

@@ -16,6 +16,7 @@ def _row(method: str, path: str, operation: str, does: str, **more: Any) -> Row:
 _ORG = "/organizations/{organization}"
 _SEEN = {"versioned": True}
 _SET = {"content": "settings", "if_match": "version", "versioned": True}
+_SET_RULES = _SET | {"content": "rules"}
 _MADE = {"status": 201}
 
 
@@ -103,6 +104,12 @@ ROWS: tuple[Row, ...] = (
     _row("GET", "/limits", "limits.show", "Where limits are counted, and whether Redis does its part."),
     _row("GET", "/abuse", "abuse.status", "What was judged to be abuse since the start, and how the classifier does."),
     _row("GET", "/alerts", "alerts.show", "Providers that refuse the house's own account at the moment."),
+    _row("GET", "/alerts/rules", "alerts.rules.show", "What operators are alerted about.", **_SEEN),
+    _row("PUT", "/alerts/rules", "alerts.rules.set", "Replaces all of it.", **_SET_RULES),
+    _row("GET", "/alerts/baseline", "alerts.baseline", "Which rules the past suggests, by model."),
+    _row("GET", "/alerts/notices", "alerts.notices", "What was told, the newest first."),
+    _row("GET", "/alerts/channels", "alerts.channels", "Where alerts go, and whether they arrived."),
+    _row("POST", "/alerts/test", "alerts.test", "Sends a test through one channel or all."),
     _row("GET", "/secrets", "secrets.status", "How many secrets lie under which key-encryption key."),
     _row("POST", "/secrets/rotate", "secrets.rotate", "Puts all of them under the current one."),
     _row("GET", "/accounts", "accounts.list", "Accounts, with their balances."),

@@ -1,19 +1,26 @@
-"""`trivium alerts`: which providers refuse the running gateway's account."""
+"""`trivium alerts`: which providers refuse the running gateway; what operators are alerted about, and where."""
 
 from __future__ import annotations
 
+from pathlib import Path
+from typing import Any
+
 import click
 
-from trivium.cli.ask import ask_running
-from trivium.cli.options import config_option, echo_json, echo_table, json_option, when
+from trivium.cli.ask import ask, ask_running, every
+from trivium.cli.options import config_option, echo_json, echo_table, json_option, read_json, when
 from trivium.errors import OperationError
 
 
-@click.command()
+@click.group(invoke_without_command=True)
 @config_option
 @json_option
-def alerts(config_file: str | None, as_json: bool) -> None:
-    """Providers that refuse the gateway's own key or account: wrong, without rights, or out of credit."""
+@click.pass_context
+def alerts(ctx: click.Context, config_file: str | None, as_json: bool) -> None:
+    """Providers that refuse the gateway's own key or account: wrong, without rights, or out of credit. The commands
+    below are about alerts that are sent."""
+    if ctx.invoked_subcommand is not None:
+        return
     try:
         found = ask_running(config_file, "alerts.show")
     except ConnectionError:
@@ -35,3 +42,96 @@ def alerts(config_file: str | None, as_json: bool) -> None:
             for one in found
         ]
         echo_table(("provider", "status", "calls", "since (UTC)", "last (UTC)", "what it says"), rows)
+
+
+@alerts.group()
+def rules() -> None:
+    """What alerts are about. Changes hold from the next minute on."""
+
+
+@rules.command()
+@config_option
+def show(config_file: str | None) -> None:
+    """Show the rules with their version, as JSON."""
+    echo_json(ask(config_file, "alerts.rules.show"))
+
+
+@rules.command(name="set")
+@click.argument("file", type=click.Path(path_type=Path, allow_dash=True))
+@click.option("--version", "if_version", type=int, help="Refuse where they have another version by now.")
+@config_option
+def set_(file: Path, if_version: int | None, config_file: str | None) -> None:
+    """Replace the rules by those in FILE (JSON, as `show` has them under `rules`; `-` is standard input)."""
+    echo_json(ask(config_file, "alerts.rules.set", rules=read_json(file), version=if_version))
+
+
+@alerts.command()
+@click.option("--days", default=7, show_default=True, type=click.IntRange(1, 90), help="How far back.")
+@click.option("--apply", is_flag=True, help="Take the suggestions into the rules; other models keep theirs.")
+@config_option
+@json_option
+def baseline(days: int, apply: bool, config_file: str | None, as_json: bool) -> None:
+    """What the past suggests, by model: an objective that was kept, and from when on a first token is slow."""
+    found = ask(config_file, "alerts.baseline", days=days)
+    if apply:
+        _apply(config_file, found)
+    if as_json:
+        echo_json(found)
+        return
+    names = ("model", "calls", "errors", "first_token_ms", "objective", "slow_ms")
+    rows = [tuple("-" if one[name] is None else one[name] for name in names) for one in found]
+    echo_table(("model", "calls", "errors", "p99 first token (ms)", "objective", "slow from (ms)"), rows)
+
+
+def _apply(config_file: str | None, found: list[dict[str, Any]]) -> None:
+    before = ask(config_file, "alerts.rules.show")
+    after = dict(before["rules"])
+    for rule, suggested in (("objectives", "objective"), ("slow_ms", "slow_ms")):
+        after[rule] = after[rule] | {one["model"]: one[suggested] for one in found if one[suggested] is not None}
+    version = ask(config_file, "alerts.rules.set", rules=after, version=before["version"])["version"]
+    click.echo(f"The rules have version {version}.", err=True)
+
+
+@alerts.command()
+@click.option("--limit", default=50, show_default=True, type=click.IntRange(1, 10_000))
+@config_option
+@json_option
+def notices(limit: int, config_file: str | None, as_json: bool) -> None:
+    """What was told, the newest first."""
+    found = every(config_file, "alerts.notices", limit)
+    if as_json:
+        echo_json(found)
+        return
+    rows = [(when(one["time_ms"]), one["severity"], one["title"], ", ".join(one["channels"])) for one in found]
+    echo_table(("time (UTC)", "severity", "what", "told to"), rows)
+
+
+@alerts.command()
+@config_option
+@json_option
+def channels(config_file: str | None, as_json: bool) -> None:
+    """Where alerts go, as the configuration says, and whether the last one arrived."""
+    found = ask(config_file, "alerts.channels")
+    if as_json:
+        echo_json(found)
+        return
+    rows = [(one["name"], one["kind"], ", ".join(one["severities"]), one["problem"] or "-") for one in found]
+    echo_table(("channel", "kind", "severities", "problem"), rows)
+
+
+@alerts.command()
+@click.argument("channel", required=False)
+@config_option
+@json_option
+@click.pass_context
+def test(ctx: click.Context, channel: str | None, config_file: str | None, as_json: bool) -> None:
+    """Send a test through CHANNEL, or through all. The exit status is 1 where one did not arrive."""
+    found = ask(config_file, "alerts.test", channel=channel)
+    if not found:
+        raise OperationError("There is no channel; `[alerts]` in the configuration is where they are set.")
+    if as_json:
+        echo_json(found)
+    else:
+        echo_table(("channel", "result"), [(one["channel"], one["problem"] or "taken") for one in found])
+    if any(one["problem"] for one in found):
+        ctx.exit(1)

@@ -21,6 +21,7 @@ _FIXED: dict[str, tuple[str, ...]] = {
     "dashboard": ("enabled", "rest_minutes"),
     "log": ("format", "requests"),
     "telemetry": ("max_models", "prometheus", "events", "otel"),
+    "alerts": ("apps", "slack", "webhooks", "email"),
     "idempotency": ("hours", "max_answer_bytes", "max_total_bytes", "organizations"),
 }
 """What is built once: sockets, pools, the store, and what these are opened with."""

@@ -11,6 +11,7 @@ import msgspec
 
 from trivium.errors import OperationError
 from trivium.operations.admins import AdminOperations
+from trivium.operations.alerts import AlertRuleOperations
 from trivium.operations.audit import AuditOperations
 from trivium.operations.describe import describing
 from trivium.operations.house import HouseOperations
@@ -69,6 +70,7 @@ class Operations:
             **HouseOperations(store).table,
             **AdminOperations(store).table,
             **SessionOperations(store, DashboardSettings()).table,
+            **AlertRuleOperations(store.alerts, store.clock).table,
         }
         for table in more:
             self.table.update(table)

@@ -16,7 +16,7 @@ from trivium.config import dashboard, database_url, identity, management_key, re
 from trivium.errors import StoreUnavailable
 from trivium.metering.book import Entry, Override, PriceBook, entries
 from trivium.operations.abuse import abuse_table
-from trivium.operations.alerts import alert_table
+from trivium.operations.alerts import AlertOperations
 from trivium.operations.byok import ByokOperations
 from trivium.operations.catalog import catalog_table
 from trivium.operations.config import differing, held
@@ -46,6 +46,7 @@ from trivium.providers.identity import default_salt
 from trivium.providers.provider import Provider
 from trivium.routing.auto import Autos, autos
 from trivium.routing.catalog import Catalog, ModelEntry
+from trivium.server.alerting import alerting, channels
 from trivium.server.desk import Desk
 from trivium.server.explaining import explainer
 from trivium.server.panel import Panel
@@ -135,11 +136,14 @@ class Gateway:
         )
         self.sessions = SessionOperations(self.store, dashboard(settings, env))
         self.registrar = self._registrar(client)
+        self._channels = channels(settings, env, client)
         self.operations = Operations(self.store, self._tables(clock, client), self._keep_counted)
+        self.alerting = alerting(settings, self._channels, self.now, self.store, lambda: self.operations)
         self.admin = Face(self.operations, self.store, __version__) if settings.admin.enabled else None
         self.panel = Panel(folder, settings.dashboard) if settings.dashboard.enabled else None
         hide(settings, env, self.providers)
-        self.telemetry = Telemetry(settings, env, self.now, self.store.ledger, self.admin)
+        sinks = [] if self.alerting is None else [self.alerting.minutes]
+        self.telemetry = Telemetry(settings, env, self.now, self.store.ledger, self.admin, sinks)
         self.change(ended=self.telemetry.ended, propagation=self.telemetry.propagation)
 
     def _registrar(self, client: UpstreamClient) -> Registrar:
@@ -273,7 +277,7 @@ class Gateway:
             *secret_tables(self.store, self.settings, self.folder, self.registrar),
             RouteOperations(lambda: self.deps.health, clock).table,
             ExplainOperations(explainer(self.now, self.store.keys), Explanation).table,
-            alert_table(self.deps.alerts.all),
+            AlertOperations(self.store.alerts, self.deps.alerts.all, self._channels, clock).table,
             self.sessions.table,
             abuse_table(lambda: looks.status() if (looks := self.deps.screening) is not None else {"mode": "off"}),
             self.lists.table,
@@ -292,6 +296,8 @@ class Gateway:
             await self.deps.screening.close(_LAST_WORD)
         self.deps.keep_counted()
         await self.telemetry.close()
+        if self.alerting is not None:
+            await self.alerting.close()
         await self.counters.close()
         if self.panel is not None:
             await self.panel.stop()

@@ -9,6 +9,7 @@ from trivium.config import database_url, redis_url, secret, secret_keys, token_k
 from trivium.providers.account import ServiceAccount
 from trivium.providers.provider import Provider
 from trivium.settings import Settings
+from trivium.settings_alerts import AlertSettings
 
 _SECRET = (b"key", b"auth", b"token", b"secret", b"cookie")
 """Of a configured header's name, what says that its value is one."""
@@ -24,14 +25,6 @@ def secrets_of(settings: Settings, env: Mapping[str, str], providers: Collection
         found.add(key.decode("utf-8", "replace"))
     found.update(secret(text, env, settings.source, path) for path, text in _written(settings))
     return found.difference(*((provider.name, provider.kind) for provider in providers))
-
-
-def headers_of(section: str, headers: Mapping[str, str], settings: Settings, env: Mapping[str, str]) -> dict[str, str]:
-    """The configured headers of a part of `[telemetry]`, secrets looked up. Raises ConfigError."""
-    return {
-        name: secret(value, env, settings.source, ("telemetry", section, "headers", name))
-        for name, value in headers.items()
-    }
 
 
 def _of_provider(provider: Provider) -> Iterator[str]:
@@ -68,3 +61,16 @@ def _written(settings: Settings) -> Iterator[tuple[tuple[str, ...], str]]:
         part = getattr(settings.telemetry, section)
         for name, value in part.headers.items() if part is not None else ():
             yield ("telemetry", section, "headers", name), value
+    yield from _of_channels(settings.alerts)
+
+
+def _of_channels(alerts: AlertSettings) -> Iterator[tuple[tuple[str, ...], str]]:
+    """The URL of a webhook is all that it takes to write there."""
+    for kind in ("slack", "webhooks"):
+        for name, said in getattr(alerts, kind).items():
+            yield ("alerts", kind, name, "url"), said.url
+            for header, value in getattr(said, "headers", {}).items():
+                yield ("alerts", kind, name, "headers", header), value
+    for name, mail in alerts.email.items():
+        if mail.password is not None:
+            yield ("alerts", "email", name, "password"), mail.password

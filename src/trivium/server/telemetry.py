@@ -10,10 +10,11 @@ from collections.abc import Callable, Coroutine, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from trivium.admin.face import Face
+from trivium.config import secret
 from trivium.metering.record import COLUMNS, Record
 from trivium.pipeline.deps import Now
 from trivium.providers.provider import Provider
-from trivium.server.hidden import headers_of, secrets_of
+from trivium.server.hidden import secrets_of
 from trivium.server.metrics import MetricsListener, MetricsPage
 from trivium.server.readings import Names, readings
 from trivium.settings import Settings, wrong_setting
@@ -46,10 +47,16 @@ Families = Callable[[], Sequence[Family]]
 class Telemetry:
     """`start` before the first call, `close` behind the last one."""
 
-    def __init__(
-        self, settings: Settings, env: Mapping[str, str], now: Now, ledger: Ledger, admin: Face | None
+    def __init__(  # noqa: PLR0917
+        self,
+        settings: Settings,
+        env: Mapping[str, str],
+        now: Now,
+        ledger: Ledger,
+        admin: Face | None,
+        more: Sequence[Sink] = (),
     ) -> None:
-        """Raises ConfigError."""
+        """`more` are sinks that no part of `[telemetry]` is about. Raises ConfigError."""
         check_telemetry(settings, env, now.deps.catalog.providers)
         said = settings.telemetry
         self._now, self._ledger = now, ledger
@@ -67,7 +74,7 @@ class Telemetry:
         if said.otel is not None:
             self._otel = _otel(settings, env, ledger.owner, names, self.families)
         sinks: list[Sink] = [one for one in (self._counts, self._events, self._otel) if one is not None]
-        sinks += [RequestLog()] if settings.log.requests else []
+        sinks += [*([RequestLog()] if settings.log.requests else []), *more]
         self._hub = Hub(sinks)
         self.ended: Callable[[Record, bytes | None], None] | None = self._hub.ended if sinks else None
         self.propagation = _propagation(settings)
@@ -147,13 +154,19 @@ def _rendered(families: Sequence[Family], accept: str) -> tuple[bytes, str]:
     return render(families, accept)
 
 
-def _headers(section: str, said: Mapping[str, str], settings: Settings, env: Mapping[str, str]) -> dict[str, str]:
-    headers = headers_of(section, said, settings, env)
+def checked_headers(
+    place: tuple[str, ...], said: Mapping[str, str], settings: Settings, env: Mapping[str, str]
+) -> dict[str, str]:
+    """Headers of a part of the configuration, secrets looked up. Raises ConfigError."""
+    headers = {name: secret(value, env, settings.source, (*place, "headers", name)) for name, value in said.items()}
     for name, value in headers.items():
         if not _HEADER.fullmatch(name) or not _VALUE.fullmatch(value):
-            path = ("telemetry", section, "headers", name)
-            raise wrong_setting(settings.source, path, "expected a header of printable ASCII")
+            raise wrong_setting(settings.source, (*place, "headers", name), "expected a header of printable ASCII")
     return headers
+
+
+def _headers(section: str, said: Mapping[str, str], settings: Settings, env: Mapping[str, str]) -> dict[str, str]:
+    return checked_headers(("telemetry", section), said, settings, env)
 
 
 def _propagation(settings: Settings) -> Propagation | None:

@@ -1,15 +1,11 @@
-"""The house's own settings, with a version that goes up by one with each change."""
+"""The house's own settings, with their version."""
 
 from __future__ import annotations
 
 import msgspec
 
 from trivium.policy.access import HouseSettings
-from trivium.store.changes import Changing, text
-from trivium.store.organizations import check_version
-from trivium.store.sql import Row, Writing
-
-_HOUSE = "house"
+from trivium.store.versioned import Versioned
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True):
@@ -19,36 +15,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     settings: HouseSettings = HouseSettings()
 
 
-class House(Changing):
-    """As `Changing` has it."""
+class House(Versioned[HouseSettings, Settings]):
+    kind, name, action = HouseSettings, "house", "settings.set"
 
-    async def get(self) -> Settings:
-        rows = await self.database.ask("SELECT content, version FROM settings WHERE name = ?", (_HOUSE,))
-        return _settings(rows)
-
-    async def set(self, settings: HouseSettings, version: int | None, actor: str) -> Settings:
-        """Replaces the house's settings; `version` is the one that they were made from, if that matters."""
-
-        def act(tx: Writing) -> Settings:
-            # Nobody else changes them until the transaction ends.
-            rows = tx.execute(
-                "UPDATE settings SET version = version WHERE name = ? RETURNING content, version", (_HOUSE,)
-            )
-            before = _settings(rows)
-            check_version(version, before.version)
-            after = Settings(version=before.version + 1, settings=settings)
-            tx.execute(
-                "INSERT INTO settings (name, content, version) VALUES (?, ?, ?) ON CONFLICT (name) DO UPDATE SET"
-                " content = excluded.content, version = excluded.version",
-                (_HOUSE, text(settings), after.version),
-            )
-            self.note(tx, actor, "settings.set", _HOUSE, before=before.settings, after=settings)
-            return after
-
-        return await self.change(act)
-
-
-def _settings(rows: list[Row]) -> Settings:
-    if not rows:
-        return Settings()
-    return Settings(version=rows[0][1], settings=msgspec.json.decode(rows[0][0], type=HouseSettings))
+    @staticmethod
+    def told(version: int, settings: HouseSettings) -> Settings:
+        return Settings(version=version, settings=settings)

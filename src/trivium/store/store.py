@@ -15,6 +15,7 @@ from trivium.errors import ConfigError, StoreUnavailable
 from trivium.store import reports, search, usage, whose
 from trivium.store.accounts import Accounts
 from trivium.store.admins import Admins
+from trivium.store.alerts import AlertStore
 from trivium.store.custom_models import CustomModels
 from trivium.store.envelopes import key_of, keyring
 from trivium.store.house import House
@@ -72,6 +73,7 @@ class Store:
         self.sessions = Sessions(self.database, self.ledger.writer, clock, lambda: None, pepper)
         self.peppers = Peppers(*changing)
         self.key_changes = KeyChanges(*changing, self.keys)
+        self.alerts = AlertStore(self.database, self.ledger.writer, clock)
 
     def usage(self, query: usage.UsageQuery, *, public: bool = False, timed: bool = False) -> list[dict[str, Any]]:
         keys = usage.Keys(self.keys.token_id)

@@ -1,0 +1,177 @@
+"""Alerts while the gateway runs: once a minute it is counted, evaluated and told.
+
+Every gateway of a database writes down what it counted in the minute that is over; a few seconds later the first that
+asks has the turn to evaluate, for all. A rule that fails stops no other, nor does a channel; what no channel has taken
+is not written down, and so is tried again a minute later.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Iterable
+from typing import Any
+
+from trivium.clock import Clock
+from trivium.errors import StoreUnavailable
+from trivium.operations.channels import Channels, masked
+from trivium.policy import alert_rules
+from trivium.policy.alert_rules import DEFAULTS, LASTING, MINUTE_MS, AlertRules, Audited, Finding, Refusing, due
+from trivium.policy.alert_words import Message
+from trivium.policy.alerts import Alert
+from trivium.settings_alerts import Severity
+from trivium.store.alerts import AlertStore
+from trivium.telemetry.minutes import Minutes, Row
+
+_LOG = logging.getLogger("trivium.alerts")
+_COUNTED_MS, _EVALUATED_MS = 1_000, 6_000
+"""After a minute's end."""
+_MOST_KEPT = 100_000
+"""Rows that wait for a store that does not answer; the oldest go first."""
+_HOUR_MS = 3_600_000
+_SEVERITIES: tuple[Severity, ...] = ("page", "ticket")
+
+Audit = Callable[[], Awaitable[Audited]]
+
+
+class Alerting:
+    """`run` goes on until it is cancelled; `close` behind the last call."""
+
+    def __init__(  # noqa: PLR0917
+        self,
+        store: AlertStore,
+        minutes: Minutes,
+        channels: Channels,
+        standing: Callable[[], Iterable[Alert]],
+        audit: Audit,
+        clock: Clock,
+    ) -> None:
+        """`standing` are providers that refuse the house as this gateway sees it, `audit` asks the ledger's auditor."""
+        self.minutes, self.channels = minutes, channels
+        self._store, self._standing, self._audit, self._clock = store, standing, audit, clock
+        self._rules: AlertRules = DEFAULTS
+        self._kept: list[Row] = []
+        self._looked_ms = clock.now_ms()
+        self._auditing: asyncio.Task[None] | None = None
+        minutes.slow_ms = self._slow_ms
+
+    async def run(self) -> None:
+        """Counting waits for nobody who is being told."""
+        await asyncio.gather(
+            self._each_minute(_COUNTED_MS, lambda _: self.count()), self._each_minute(_EVALUATED_MS, self.evaluate)
+        )
+
+    async def _each_minute(self, after_ms: int, act: Callable[[int], Awaitable[None]]) -> None:
+        while True:
+            minute = (self._clock.now_ms() - after_ms) // MINUTE_MS + 1
+            await self._until(minute * MINUTE_MS + after_ms)
+            await self._unharmed(act(minute))
+
+    async def count(self) -> None:
+        """Writes down what has been counted here, and reads what rules there are. Raises StoreUnavailable."""
+        now = self._clock.now_ms()
+        self._kept = [*self._kept, *self.minutes.drain()][-_MOST_KEPT:]
+        refusing = [_refusing(one) for one in self._standing() if one.last_ms >= self._looked_ms]
+        await self._store.count(self._kept, refusing)
+        self._kept, self._looked_ms = [], now
+        self._rules = (await self._store.rules.get()).rules
+
+    async def evaluate(self, minute: int) -> None:
+        """Tells what is so where the minute begins, if it is our turn. Raises StoreUnavailable."""
+        if not await self._store.turn(minute):
+            return
+        now_ms, rules = minute * MINUTE_MS, self._rules
+        found = await self._found(minute, rules, now_ms)
+        keys = [key for one in found for key, _ in one.silenced]
+        findings = [masked(one) for one in due(found, await self._store.told(keys), now_ms)]
+        for severity in _SEVERITIES:
+            if some := [one for one in findings if one.severity == severity]:
+                await self._tell(Message(severity, some, now_ms))
+        await self._look_at_ledger(rules, now_ms)
+
+    async def _tell(self, message: Message) -> None:
+        if took := await self.channels.tell(message):
+            await self._store.tell(message.findings, took, message.time_ms)
+        await self._store.put_problems(self.channels.problems, message.time_ms)
+
+    async def close(self) -> None:
+        """Writes down what is left."""
+        if self._auditing is not None:
+            self._auditing.cancel()
+        await self._unharmed(self.count())
+
+    async def _found(self, minute: int, rules: AlertRules, now_ms: int) -> list[Finding]:
+        store = self._store
+
+        async def burns() -> list[Finding]:
+            seen = await store.seen(minute)
+            return [*alert_rules.error_findings(seen, rules), *alert_rules.slow_findings(seen, rules)]
+
+        async def balances() -> list[Finding]:
+            return alert_rules.balance_findings(await store.low_balances(rules), rules)
+
+        async def budgets() -> list[Finding]:
+            return alert_rules.budget_findings(await store.spent(rules, now_ms), rules, now_ms)
+
+        async def refusals() -> list[Finding]:
+            return alert_rules.refusal_findings(await store.refusing(), rules, now_ms)
+
+        async def audit() -> list[Finding]:
+            return alert_rules.audit_findings(await store.audited())
+
+        found: list[Finding] = []
+        named = {"burn rates": burns, "balance": balances, "budgets": budgets, "refusals": refusals, "audit": audit}
+        for name, look in named.items():
+            try:
+                some = await look()
+                if name in LASTING:
+                    await store.end(name, [one.key for one in some], now_ms)
+            except Exception:
+                _LOG.exception("alerts go on without %s", name)
+            else:
+                found += some
+        return found
+
+    async def _look_at_ledger(self, rules: AlertRules, now_ms: int) -> None:
+        """Has the auditor look when it is time, beside all else: that may take minutes."""
+        if not rules.audit_hours or (self._auditing is not None and not self._auditing.done()):
+            return
+        last = await self._store.audited()
+        if last is None or now_ms - last.time_ms >= rules.audit_hours * _HOUR_MS:
+            self._auditing = asyncio.create_task(self._unharmed(self._audited()))
+
+    async def _audited(self) -> None:
+        try:
+            audited = await self._audit()
+        except StoreUnavailable:
+            raise
+        except Exception as error:
+            _LOG.exception("the ledger could not be looked at")
+            audited = Audited(findings=0, problem=f"It could not look: {error}", time_ms=self._clock.now_ms())
+        await self._store.put_audited(audited)
+
+    def _slow_ms(self, provider: str, model: str) -> int | None:
+        found: int | None = alert_rules.fitting(self._rules.slow_ms, provider, model)
+        return found
+
+    async def _until(self, moment_ms: int) -> None:
+        await asyncio.sleep(max(0, moment_ms - self._clock.now_ms()) / 1000)
+
+    @staticmethod
+    async def _unharmed(doing: Awaitable[Any]) -> None:
+        try:
+            await doing
+        except StoreUnavailable as error:
+            _LOG.warning("alerts wait for the store: %s", error.detail or error.message)
+        except Exception:
+            _LOG.exception("alerts go on after an error")
+
+
+def _refusing(one: Alert) -> Refusing:
+    return Refusing(provider=one.provider, status=one.status, message=one.message, last_ms=one.last_ms)
+
+
+def outcome_of(report: dict[str, Any], now_ms: int) -> Audited:
+    """Of what the auditor says."""
+    failed = tuple(check["check"] for check in report["checks"] if check["found"])
+    return Audited(findings=report["findings"], failed=failed, time_ms=now_ms)

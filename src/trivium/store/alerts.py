@@ -1,0 +1,269 @@
+"""What alerts are made from and what became of them, in the database, so that a restart forgets nothing and several
+gateways of one database see the same.
+
+`alert_minutes` has what all gateways counted, for as long as the longest window; `alert_states` what one of them has
+seen or decided; `notices` what was told, and through which channels. Raises StoreUnavailable.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import msgspec
+
+from trivium.clock import Clock
+from trivium.policy.alert_rules import (
+    MINUTE_MS,
+    AlertRules,
+    Audited,
+    Balance,
+    Counted,
+    Finding,
+    Refusing,
+    Series,
+    Spent,
+    Told,
+)
+from trivium.policy.baseline import QUANTILE, Past
+from trivium.policy.blame import Call, bad, of_row
+from trivium.policy.burn import LONGEST, SPANS
+from trivium.policy.spending import Budget, Period, window_start
+from trivium.store.sql import Database, Row, Writing
+from trivium.store.versioned import Versioned
+from trivium.store.writer import Writer
+
+_SERIES = "provider, model, app"
+_COUNTS = Counted._fields
+_ADD = (
+    f"INSERT INTO alert_minutes (minute, {_SERIES}, {', '.join(_COUNTS)}) VALUES (?, ?, ?, ?, ?, ?, ?, ?)"
+    f" ON CONFLICT (minute, {_SERIES}) DO UPDATE SET "
+    + ", ".join(f"{name} = alert_minutes.{name} + excluded.{name}" for name in _COUNTS)
+)
+_SUMS = ", ".join(
+    f"CAST(sum(CASE WHEN minute >= ? THEN {name} ELSE 0 END) AS BIGINT)" for _ in SPANS for name in _COUNTS
+)
+_SEEN = f"SELECT {_SERIES}, {_SUMS} FROM alert_minutes WHERE minute >= ? AND minute < ? GROUP BY {_SERIES}"
+_STATE = (
+    "INSERT INTO alert_states (name, content, time_ms) VALUES (?, ?, ?) ON CONFLICT (name) DO UPDATE SET"
+    " content = excluded.content, time_ms = excluded.time_ms"
+)
+_TURN = f"{_STATE} WHERE alert_states.time_ms < excluded.time_ms RETURNING time_ms"
+_REFUSAL, _AUDITED, _PROBLEMS = "refusal:", "audited", "problems"
+_NOTICE = ("time_ms", "rule", "severity", "key", "title", "text", "facts", "channels")
+_TELL = f"INSERT INTO notices ({', '.join(_NOTICE)}) VALUES ({', '.join('?' * len(_NOTICE))})"
+_BUDGETS = (
+    "SELECT b.id, b.scope, b.period, b.limit_nano, b.created_ms, s.window_ms, s.spent_nano FROM budgets b"
+    " JOIN spends s ON s.budget_id = b.id WHERE b.ended_ms IS NULL AND b.limit_nano > 0 AND b.period = ?"
+    " AND s.window_ms = ? AND s.spent_nano >= b.limit_nano / 100 * ?"
+)
+_PERIODS: tuple[Period, ...] = ("day", "week", "month", "total")
+_KEPT_MS = 90 * 86_400_000
+_OLD = "DELETE FROM notices WHERE time_ms < ? AND rule IN ('errors', 'slow', 'refusal')"
+_HOUSE_CALLS = "operation = 'generate' AND payer IS NOT NULL AND payer <> 'byok' AND provider IS NOT NULL"
+_OUTCOMES = (
+    f"SELECT provider, upstream_model, count(*), {', '.join(Call.__struct_fields__)} FROM records"
+    f" WHERE time_ms >= ? AND {_HOUSE_CALLS}"
+    f" GROUP BY provider, upstream_model, {', '.join(Call.__struct_fields__)}"
+)
+_FIRST_TOKENS = (
+    "SELECT provider, upstream_model, many, first_token_us FROM (SELECT provider, upstream_model, first_token_us,"
+    " row_number() OVER (PARTITION BY provider, upstream_model ORDER BY first_token_us) AS place,"
+    " count(*) OVER (PARTITION BY provider, upstream_model) AS many FROM records"
+    f" WHERE time_ms >= ? AND {_HOUSE_CALLS} AND outcome = 'success' AND first_token_us IS NOT NULL) AS ordered"
+    f" WHERE place = (many * {QUANTILE} + 99) / 100"
+)
+
+
+class Notice(msgspec.Struct, frozen=True, kw_only=True):
+    """What was told. Times are milliseconds since the epoch."""
+
+    seq: int
+    time_ms: int
+    rule: str
+    severity: str
+    key: str
+    title: str
+    text: str
+    facts: dict[str, Any]
+    channels: tuple[str, ...]
+    """Those that took it."""
+    ended_ms: int | None
+    """Since when it is no longer so, of what is told once."""
+
+
+class Rules(msgspec.Struct, frozen=True, kw_only=True):
+    """What operators are alerted about, with its version; 0: never set."""
+
+    version: int
+    rules: AlertRules
+
+
+class RuleStore(Versioned[AlertRules, Rules]):
+    kind, name, action = AlertRules, "alerts", "alerts.rules.set"
+
+    @staticmethod
+    def told(version: int, rules: AlertRules) -> Rules:
+        return Rules(version=version, rules=rules)
+
+
+class AlertStore:
+    def __init__(self, database: Database, writer: Writer, clock: Clock) -> None:
+        self.rules = RuleStore(database, writer, clock, lambda: None)
+        self._database, self._writer, self._clock = database, writer, clock
+
+    async def count(self, rows: Iterable[tuple[int, Series, Counted]], refusing: Iterable[Refusing]) -> None:
+        """Adds to what is counted. Rows are in order, so that two gateways that add to the same wait for each other
+        rather than for ever."""
+        added = sorted((minute, *series, *counted) for minute, series, counted in rows)
+        said = sorted((f"{_REFUSAL}{one.provider}", _text(one), one.last_ms) for one in refusing)
+
+        def act(tx: Writing) -> None:
+            tx.executemany(_ADD, added)
+            tx.executemany(_STATE, said)
+
+        if added or said:
+            await self._writer.run(act, urgent=False)
+
+    async def turn(self, minute: int) -> bool:
+        """Whether it is this gateway that evaluates at the minute: whoever asks first. Forgets what is over."""
+        now_ms = minute * MINUTE_MS
+
+        def act(tx: Writing) -> bool:
+            mine = bool(tx.execute(_TURN, ("turn", "{}", now_ms)))
+            if mine:
+                tx.execute("DELETE FROM alert_minutes WHERE minute < ?", (minute - LONGEST,))
+                tx.execute(_OLD, (now_ms - _KEPT_MS,))
+            return mine
+
+        return await self._writer.run(act)
+
+    async def seen(self, until: int) -> dict[Series, dict[int, Counted]]:
+        """What each series has seen in the windows that end where the minute begins."""
+        since = [until - span for span in SPANS for _ in _COUNTS]
+        rows = await self._read(_SEEN, [*since, until - LONGEST, until])
+        width, found = len(_COUNTS), {}
+        for row in rows:
+            sums = row[3:]
+            windows = {span: Counted(*sums[at * width : (at + 1) * width]) for at, span in enumerate(SPANS)}
+            found[Series(*row[:3])] = windows
+        return found
+
+    async def refusing(self) -> list[Refusing]:
+        rows = await self._read("SELECT content FROM alert_states WHERE name LIKE ?", (f"{_REFUSAL}%",))
+        return [msgspec.json.decode(row[0], type=Refusing) for row in rows]
+
+    async def audited(self) -> Audited | None:
+        rows = await self._read("SELECT content FROM alert_states WHERE name = ?", (_AUDITED,))
+        return msgspec.json.decode(rows[0][0], type=Audited) if rows else None
+
+    async def put_audited(self, audited: Audited) -> None:
+        await self._writer.run(lambda tx: tx.execute(_STATE, (_AUDITED, _text(audited), audited.time_ms)))
+
+    async def problems(self) -> dict[str, str]:
+        """Why channels did not take the last message, by name; of those that took it, nothing."""
+        rows = await self._read("SELECT content FROM alert_states WHERE name = ?", (_PROBLEMS,))
+        return msgspec.json.decode(rows[0][0], type=dict[str, str]) if rows else {}
+
+    async def put_problems(self, problems: dict[str, str], now_ms: int) -> None:
+        await self._writer.run(lambda tx: tx.execute(_STATE, (_PROBLEMS, _text(problems), now_ms)))
+
+    async def low_balances(self, rules: AlertRules) -> list[Balance]:
+        """Accounts that `low_balance` may be about."""
+        named = [name for name in rules.low_balance if name != "*"]
+        wanted = [f"id IN ({', '.join('?' * len(named))})"] if named else []
+        if "*" in rules.low_balance:
+            wanted.append("EXISTS (SELECT 1 FROM entries WHERE entries.account_id = accounts.id AND amount_nano > 0)")
+        if not wanted:
+            return []
+        rows = await self._read(f"SELECT id, balance_nano FROM accounts WHERE {' OR '.join(wanted)}", named)
+        return [Balance(*row) for row in rows]
+
+    async def spent(self, rules: AlertRules, now_ms: int) -> list[Spent]:
+        """Present periods of budgets that may have reached a threshold."""
+        found: list[Spent] = []
+        for period in _PERIODS if rules.budgets else ():
+            window_ms = window_start(period, now_ms)
+            rows = await self._read(_BUDGETS, (period, window_ms, min(rules.budgets)))
+            found += [_spent(row) for row in rows]
+        return found
+
+    async def told(self, keys: Iterable[str]) -> list[Told]:
+        """When each key was told last, of what has not ended since."""
+        found: list[Told] = []
+        ordered = sorted(set(keys))
+        for at in range(0, len(ordered), 500):
+            some = ordered[at : at + 500]
+            rows = await self._read(
+                f"SELECT key, max(time_ms) FROM notices WHERE key IN ({', '.join('?' * len(some))})"
+                " AND ended_ms IS NULL GROUP BY key",
+                some,
+            )
+            found += [Told(*row) for row in rows]
+        return found
+
+    async def tell(self, findings: Sequence[Finding], channels: Sequence[str], now_ms: int) -> None:
+        """Writes down what channels have taken."""
+        rows = [
+            (now_ms, one.rule, one.severity, one.key, one.title, one.text, _text(one.facts), _text(channels))
+            for one in findings
+        ]
+        await self._writer.run(lambda tx: tx.executemany(_TELL, rows))
+
+    async def end(self, rule: str, still: Iterable[str], now_ms: int) -> None:
+        """Of a rule whose findings end: what is not still so has ended."""
+        rows = await self._read("SELECT DISTINCT key FROM notices WHERE rule = ? AND ended_ms IS NULL", (rule,))
+        over = [(now_ms, key) for key in sorted({row[0] for row in rows}.difference(still))]
+        if over:
+            statement = "UPDATE notices SET ended_ms = ? WHERE key = ? AND ended_ms IS NULL"
+            await self._writer.run(lambda tx: tx.executemany(statement, over))
+
+    async def notices(self, below: int, limit: int) -> list[Notice]:
+        """The newest first."""
+        columns = ("seq", *_NOTICE, "ended_ms")
+        rows = await self._read(
+            f"SELECT {', '.join(columns)} FROM notices WHERE seq < ? ORDER BY seq DESC LIMIT ?", (below, limit)
+        )
+        return [_notice(dict(zip(columns, row, strict=True))) for row in rows]
+
+    async def past(self, since_ms: int) -> list[Past]:
+        """What models have been like, as far as records are kept. Reads all of them."""
+        outcomes, tokens = await asyncio.gather(
+            self._read(_OUTCOMES, (since_ms,)), self._read(_FIRST_TOKENS, (since_ms,))
+        )
+        first = {row[:2]: row[2:] for row in tokens}
+        sums: dict[Row, list[int]] = {}
+        for provider, model, calls, *call in outcomes:
+            fault = bad(of_row(call))
+            if fault is not None and model is not None:
+                summed = sums.setdefault((provider, model), [0, 0])
+                summed[0] += calls
+                summed[1] += calls if fault else 0
+        return [_past(place, *summed, *first.get(place, (0, None))) for place, summed in sums.items()]
+
+    async def _read(self, statement: str, values: Sequence[Any] = ()) -> list[Row]:
+        """In a thread: not all of these are look-ups."""
+        return (await asyncio.to_thread(self._database.query, statement, values))[1]
+
+
+def _past(place: Row, calls: int, errors: int, streams: int, first_token_us: int | None) -> Past:
+    provider, model = place
+    return Past(
+        provider=provider, model=model, calls=calls, errors=errors, streams=streams, first_token_us=first_token_us
+    )
+
+
+def _spent(row: Row) -> Spent:
+    id, scope, period, limit_nano, created_ms, window_ms, nano = row
+    budget = Budget(id=id, scope=scope, period=period, limit_nano=limit_nano, created_ms=created_ms)
+    return Spent(budget, window_ms, nano)
+
+
+def _notice(row: dict[str, Any]) -> Notice:
+    told = {name: msgspec.json.decode(row[name]) for name in ("facts", "channels")}
+    return msgspec.convert(row | told, Notice)
+
+
+def _text(value: Any) -> str:
+    return msgspec.json.encode(value).decode()
