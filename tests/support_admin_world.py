@@ -303,7 +303,7 @@ EXAMPLES: dict[str, Example] = {
     "receipt": _request,
     "requests.story": _request,
     "settings.set": _body(settings={}),
-    "alerts.rules.set": _body(rules={}),
+    "alerts.rules.set": _body(settings={}),
     "tokens.reset": _user,
     "users.block": _body(users=["plain-second"]),
     "users.create": _body(name="x"),

@@ -45,7 +45,7 @@ async def test_who_refuses_the_running_gateway(tmp_path: Path) -> None:
 
 def test_rules_are_shown_and_replaced(home: CommandLine) -> None:
     before = json.loads(home("alerts", "rules", "show").stdout)
-    assert (before["version"], before["rules"]["objective"]) == (0, 0.999)
+    assert (before["version"], before["settings"]["objective"]) == (0, 0.999)
     after = home("alerts", "rules", "set", "-", "--version", "0", given=b'{"objective": 0.99}')
     assert json.loads(after.stdout)["version"] == 1
     again = home("alerts", "rules", "set", "-", "--version", "0", given=b"{}")
@@ -69,7 +69,7 @@ def test_the_past_suggests_rules_that_can_be_taken(home: CommandLine) -> None:
     ]
     home("alerts", "rules", "set", "-", given=b'{"objectives": {"up/*": 0.9}}')
     assert home("alerts", "baseline", "--apply").exit_code == 0
-    rules = json.loads(home("alerts", "rules", "show").stdout)["rules"]
+    rules = json.loads(home("alerts", "rules", "show").stdout)["settings"]
     assert rules["objectives"] == {"up/*": 0.9, "up/m": 0.9999}
     assert rules["slow_ms"] == {"up/m": 510}
 

@@ -106,7 +106,7 @@ to = ["ops@ops.test"]
         async with running(*rules, settings=text, provider=provider) as house:
             alerting, perform = house.gateway.alerting, house.gateway.operations.perform
             assert alerting is not None
-            await perform("alerts.rules.set", {"rules": {"minimum": 1}})  # whatever minutes the calls fall into
+            await perform("alerts.rules.set", {"settings": {"minimum": 1}})  # whatever minutes the calls fall into
             for _ in range(12):
                 await house.post(PATHS["chat"], CHAT, headers={"user-agent": "opencode/1.0 linux"})
                 await house.post(PATHS["chat"], {**CHAT, "model": "other"}, headers={"user-agent": "unheard-of/1"})

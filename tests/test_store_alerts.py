@@ -143,7 +143,7 @@ async def test_the_past_of_models_is_that_of_the_houses_calls(store: Store) -> N
 
 
 async def test_rules_have_a_version(alerts: AlertStore) -> None:
-    assert await alerts.rules.get() == Rules(version=0, rules=AlertRules())
+    assert await alerts.rules.get() == Rules(version=0, settings=AlertRules())
     after = AlertRules(objectives={"up/*": 0.99}, low_balance={"*": "1.5"})
-    assert await alerts.rules.set(after, 0, "op") == Rules(version=1, rules=after)
-    assert await alerts.rules.get() == Rules(version=1, rules=after)
+    assert await alerts.rules.set(after, 0, "op") == Rules(version=1, settings=after)
+    assert await alerts.rules.get() == Rules(version=1, settings=after)

@@ -16,7 +16,6 @@ def _row(method: str, path: str, operation: str, does: str, **more: Any) -> Row:
 _ORG = "/organizations/{organization}"
 _SEEN = {"versioned": True}
 _SET = {"content": "settings", "if_match": "version", "versioned": True}
-_SET_RULES = _SET | {"content": "rules"}
 _MADE = {"status": 201}
 
 
@@ -105,7 +104,7 @@ ROWS: tuple[Row, ...] = (
     _row("GET", "/abuse", "abuse.status", "What was judged to be abuse since the start, and how the classifier does."),
     _row("GET", "/alerts", "alerts.show", "Providers that refuse the house's own account at the moment."),
     _row("GET", "/alerts/rules", "alerts.rules.show", "What operators are alerted about.", **_SEEN),
-    _row("PUT", "/alerts/rules", "alerts.rules.set", "Replaces all of it.", **_SET_RULES),
+    _row("PUT", "/alerts/rules", "alerts.rules.set", "Replaces all of it.", **_SET),
     _row("GET", "/alerts/baseline", "alerts.baseline", "Which rules the past suggests, by model."),
     _row("GET", "/alerts/notices", "alerts.notices", "What was told, the newest first."),
     _row("GET", "/alerts/channels", "alerts.channels", "Where alerts go, and whether they arrived."),

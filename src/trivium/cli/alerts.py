@@ -61,8 +61,8 @@ def show(config_file: str | None) -> None:
 @click.option("--version", "if_version", type=int, help="Refuse where they have another version by now.")
 @config_option
 def set_(file: Path, if_version: int | None, config_file: str | None) -> None:
-    """Replace the rules by those in FILE (JSON, as `show` has them under `rules`; `-` is standard input)."""
-    echo_json(ask(config_file, "alerts.rules.set", rules=read_json(file), version=if_version))
+    """Replace the rules by those in FILE (JSON, as `show` has them under `settings`; `-` is standard input)."""
+    echo_json(ask(config_file, "alerts.rules.set", settings=read_json(file), version=if_version))
 
 
 @alerts.command()
@@ -85,10 +85,10 @@ def baseline(days: int, apply: bool, config_file: str | None, as_json: bool) -> 
 
 def _apply(config_file: str | None, found: list[dict[str, Any]]) -> None:
     before = ask(config_file, "alerts.rules.show")
-    after = dict(before["rules"])
+    after = dict(before["settings"])
     for rule, suggested in (("objectives", "objective"), ("slow_ms", "slow_ms")):
         after[rule] = after[rule] | {one["model"]: one[suggested] for one in found if one[suggested] is not None}
-    version = ask(config_file, "alerts.rules.set", rules=after, version=before["version"])["version"]
+    version = ask(config_file, "alerts.rules.set", settings=after, version=before["version"])["version"]
     click.echo(f"The rules have version {version}.", err=True)
 
 

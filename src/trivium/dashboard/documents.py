@@ -33,6 +33,24 @@ DOCUMENTS: tuple[Document, ...] = (
         help={"settings.apis": 'As {"messages": {"open_to": "admins"}}.'},
     ),
     Document(
+        path="alerts",
+        title="Alerts",
+        about="What operators are alerted about. Where alerts go is said in the configuration; suggestions are under"
+        " Baseline.",
+        spaces=("house",),
+        shows="alerts.rules.show",
+        sets="alerts.rules.set",
+        help={
+            "settings.objective": "The part of calls that has to succeed, as 0.999.",
+            "settings.objectives": 'By model, as {"openai/*": 0.99}.',
+            "settings.minimum": "Calls that each window has to have seen.",
+            "settings.slow_ms": 'By model, from how many milliseconds on a first token is slow, as {"openai/*": 5000}.',
+            "settings.low_balance": 'By account, in USD, as {"acme": "5"}; *: all that were given credits.',
+            "settings.budgets": "Percent of a budget.",
+            "settings.audit_hours": "How often the ledger's auditor looks; 0: never by itself.",
+        },
+    ),
+    Document(
         path="policy",
         title="Policy and limits",
         about="What this organization's calls may reach.",
@@ -62,6 +80,12 @@ class Panel(msgspec.Struct, frozen=True, kw_only=True):
 
 PANELS: tuple[Panel, ...] = (
     Panel(title="Alerts", operation="alerts.show", empty="No provider refuses the house's own account."),
+    Panel(
+        title="Channels of alerts",
+        operation="alerts.channels",
+        empty="None is configured: nothing is counted for alerts.",
+        does=Action(path="test-alerts", label="Send a test through all", operation="alerts.test"),
+    ),
     Panel(title="Routes", operation="routes.show", empty="No model has several routes that were called."),
     Panel(
         title="Providers' lists of models",
@@ -107,6 +131,13 @@ QUESTIONS: tuple[Question, ...] = (
             "request": "The body, as JSON.",
             "headers": 'As {"x-trivium-mode": "plan"}.',
         },
+    ),
+    Question(
+        path="baseline",
+        title="Baseline of alerts",
+        about="Which objectives and thresholds for slow first tokens the past suggests, by model.",
+        operation="alerts.baseline",
+        help={"days": "How far back."},
     ),
     Question(
         path="price-history",

@@ -361,5 +361,16 @@ RESOURCES: tuple[Resource, ...] = (
         columns=("time_ms", "actor", "action", "target", "organization_id", "before", "after"),
         id="seq",
     ),
+    Resource(
+        path="notices",
+        title="Notices",
+        one="notice",
+        group="House",
+        about="Alerts that were told, the newest first.",
+        spaces=("house",),
+        lists="alerts.notices",
+        columns=("time_ms", "severity", "title", "text", "channels", "ended_ms"),
+        id="seq",
+    ),
 )
 BY_PATH = {one.path: one for one in RESOURCES}

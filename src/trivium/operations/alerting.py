@@ -74,7 +74,7 @@ class Alerting:
         refusing = [_refusing(one) for one in self._standing() if one.last_ms >= self._looked_ms]
         await self._store.count(self._kept, refusing)
         self._kept, self._looked_ms = [], now
-        self._rules = (await self._store.rules.get()).rules
+        self._rules = (await self._store.rules.get()).settings
 
     async def evaluate(self, minute: int) -> None:
         """Tells what is so where the minute begins, if it is our turn. Raises StoreUnavailable."""

@@ -35,7 +35,7 @@ class ListNotices(ListArguments, frozen=True, kw_only=True):
 class SetRules(Arguments, frozen=True, kw_only=True):
     """Replaces all of them."""
 
-    rules: AlertRules
+    settings: AlertRules
     version: Version | None = None
     """The version that they were made from: refused where there is another by now."""
 
@@ -80,7 +80,7 @@ class AlertRuleOperations:
         return await self._store.rules.get()
 
     async def _set(self, query: SetRules, actor: Actor) -> Rules:
-        return await self._store.rules.set(query.rules, query.version, actor.id)
+        return await self._store.rules.set(query.settings, query.version, actor.id)
 
     async def _baseline(self, query: Baseline, _: Actor) -> list[Suggestion]:
         return suggestions(await self._store.past(self._clock.now_ms() - query.days * _DAY_MS))

@@ -97,7 +97,7 @@ class Rules(msgspec.Struct, frozen=True, kw_only=True):
     """What operators are alerted about, with its version; 0: never set."""
 
     version: int
-    rules: AlertRules
+    settings: AlertRules
 
 
 class RuleStore(Versioned[AlertRules, Rules]):
@@ -105,7 +105,7 @@ class RuleStore(Versioned[AlertRules, Rules]):
 
     @staticmethod
     def told(version: int, rules: AlertRules) -> Rules:
-        return Rules(version=version, rules=rules)
+        return Rules(version=version, settings=rules)
 
 
 class AlertStore:
