@@ -57,6 +57,7 @@ class Alerting:
 
     async def run(self) -> None:
         """Counting waits for nobody who is being told."""
+        await self._unharmed(self.count())  # for the rules, which say what is slow
         await asyncio.gather(
             self._each_minute(_COUNTED_MS, lambda _: self.count()), self._each_minute(_EVALUATED_MS, self.evaluate)
         )
@@ -80,7 +81,7 @@ class Alerting:
         """Tells what is so where the minute begins, if it is our turn. Raises StoreUnavailable."""
         if not await self._store.turn(minute):
             return
-        now_ms, rules = minute * MINUTE_MS, self._rules
+        now_ms, rules = minute * MINUTE_MS, (await self._store.rules.get()).settings
         found = await self._found(minute, rules, now_ms)
         keys = [key for one in found for key, _ in one.silenced]
         findings = [masked(one) for one in due(found, await self._store.told(keys), now_ms)]
