@@ -91,6 +91,8 @@ def test_a_finding_says_what_was_counted() -> None:
         "100 of 5000 calls (2 %) failed in 5 minutes: 20 times what an objective of 99.9 % leaves room for."
     )
     assert one.facts["minutes"] == [5, 1]
+    (all_of_them,) = error_findings(seen(400, lambda _: Counted(10, 10)), AlertRules())
+    assert all_of_them.text.startswith("50 of 50 calls (100 %) failed in 5 minutes: 1000 times what")
     assert (one.facts["burn_rate"], one.facts["threshold"]) == (20, 14.4)
 
 

@@ -141,7 +141,7 @@ def _burn(rule: str, series: Series, burns: Burning, objective: float, words: st
         key=keys[severity],
         title=f"{'Errors' if rule == 'errors' else 'Slow first tokens'}: {of}",
         text=f"{seen.bad} of {seen.calls} calls ({100 * seen.bad / seen.calls:.3g} %) {words} in {burns.rule.long}"
-        f" minutes: {burns.rate:.3g} times what an objective of {100 * objective:.6g} % leaves room for.",
+        f" minutes: {_times(burns.rate)} times what an objective of {100 * objective:.6g} % leaves room for.",
         silenced=tuple(silenced),
         facts={
             **series._asdict(),
@@ -154,6 +154,10 @@ def _burn(rule: str, series: Series, burns: Burning, objective: float, words: st
             **more,
         },
     )
+
+
+def _times(rate: float) -> str:
+    return f"{rate:.3g}" if rate < 100 else f"{rate:.0f}"
 
 
 class Balance(NamedTuple):
