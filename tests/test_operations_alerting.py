@@ -16,6 +16,7 @@ from trivium.errors import StoreUnavailable
 from trivium.operations import alerting as alerting_module
 from trivium.operations.alerting import Alerting, outcome_of
 from trivium.operations.channels import Channel, Channels
+from trivium.policy import alert_rules
 from trivium.policy.alert_rules import AlertRules, Audited
 from trivium.policy.alert_words import Message
 from trivium.policy.alerts import Alert
@@ -155,10 +156,10 @@ async def test_a_rule_that_fails_stops_no_other(
     def broken(*_: Any) -> Any:
         raise ZeroDivisionError
 
-    monkeypatch.setattr(world.store.alerts, "seen", broken)
+    monkeypatch.setattr(alert_rules, "error_findings", broken)
     world.standing = [Alert(provider="up", status=402, message="no credit", calls=1, since_ms=1, last_ms=MIDNIGHT)]
     assert await world.passes(bad=100) == ["up refuses this gateway's account"]
-    assert "alerts go on without burn rates" in caplog.text
+    assert "alerts go on without the rule `errors`" in caplog.text
 
 
 async def test_a_provider_that_refuses_is_told_while_calls_find_it_so(world: World) -> None:

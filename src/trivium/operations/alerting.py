@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from typing import Any
 
 from trivium.clock import Clock
@@ -82,7 +82,7 @@ class Alerting:
         if not await self._store.turn(minute):
             return
         now_ms, rules = minute * MINUTE_MS, (await self._store.rules.get()).settings
-        found = await self._found(minute, rules, now_ms)
+        found = await self._found(minute, rules)
         keys = [key for one in found for key, _ in one.silenced]
         findings = [masked(one) for one in due(found, await self._store.told(keys), now_ms)]
         for severity in _SEVERITIES:
@@ -101,34 +101,15 @@ class Alerting:
             self._auditing.cancel()
         await self._unharmed(self.count())
 
-    async def _found(self, minute: int, rules: AlertRules, now_ms: int) -> list[Finding]:
-        store = self._store
-
-        async def burns() -> list[Finding]:
-            seen = await store.seen(minute)
-            return [*alert_rules.error_findings(seen, rules), *alert_rules.slow_findings(seen, rules)]
-
-        async def balances() -> list[Finding]:
-            return alert_rules.balance_findings(await store.low_balances(rules), rules)
-
-        async def budgets() -> list[Finding]:
-            return alert_rules.budget_findings(await store.spent(rules, now_ms), rules, now_ms)
-
-        async def refusals() -> list[Finding]:
-            return alert_rules.refusal_findings(await store.refusing(), rules, now_ms)
-
-        async def audit() -> list[Finding]:
-            return alert_rules.audit_findings(await store.audited())
-
+    async def _found(self, minute: int, rules: AlertRules) -> list[Finding]:
         found: list[Finding] = []
-        named = {"burn rates": burns, "balance": balances, "budgets": budgets, "refusals": refusals, "audit": audit}
-        for name, look in named.items():
+        for name, look in _LOOKS.items():
             try:
-                some = await look()
+                some = await look(self._store, rules, minute)
                 if name in LASTING:
-                    await store.end(name, [one.key for one in some], now_ms)
+                    await self._store.end(name, [one.key for one in some], minute * MINUTE_MS)
             except Exception:
-                _LOG.exception("alerts go on without %s", name)
+                _LOG.exception("alerts go on without the rule `%s`", name)
             else:
                 found += some
         return found
@@ -166,6 +147,42 @@ class Alerting:
             _LOG.warning("alerts wait for the store: %s", error.detail or error.message)
         except Exception:
             _LOG.exception("alerts go on after an error")
+
+
+async def _errors(store: AlertStore, rules: AlertRules, minute: int) -> list[Finding]:
+    return alert_rules.error_findings(await store.seen(minute), rules) if rules.errors else []
+
+
+async def _slow(store: AlertStore, rules: AlertRules, minute: int) -> list[Finding]:
+    return alert_rules.slow_findings(await store.seen(minute), rules) if rules.slow_ms else []
+
+
+async def _balance(store: AlertStore, rules: AlertRules, _: int) -> list[Finding]:
+    return alert_rules.balance_findings(await store.low_balances(rules), rules)
+
+
+async def _budget(store: AlertStore, rules: AlertRules, minute: int) -> list[Finding]:
+    now_ms = minute * MINUTE_MS
+    return alert_rules.budget_findings(await store.spent(rules, now_ms), rules, now_ms)
+
+
+async def _refusal(store: AlertStore, rules: AlertRules, minute: int) -> list[Finding]:
+    return alert_rules.refusal_findings(await store.refusing(), rules, minute * MINUTE_MS)
+
+
+async def _audit(store: AlertStore, _: AlertRules, __: int) -> list[Finding]:
+    return alert_rules.audit_findings(await store.audited())
+
+
+_LOOKS: Mapping[str, Callable[[AlertStore, AlertRules, int], Awaitable[list[Finding]]]] = {
+    "errors": _errors,
+    "slow": _slow,
+    "balance": _balance,
+    "budget": _budget,
+    "refusal": _refusal,
+    "audit": _audit,
+}
+"""By the rules' names: what is so where a minute begins."""
 
 
 def _refusing(one: Alert) -> Refusing:

@@ -109,7 +109,7 @@ def fitting(patterns: Mapping[str, Any], provider: str, model: str) -> Any:
 def error_findings(seen: Mapping[Series, Mapping[int, Counted]], rules: AlertRules) -> list[Finding]:
     """`seen`: by series and minutes of a window."""
     found = []
-    for series, windows in seen.items() if rules.errors else ():
+    for series, windows in seen.items():
         tallies = {span: Tally(window.calls, window.errors) for span, window in windows.items()}
         objective = fitting(rules.objectives, series.provider, series.model) or rules.objective
         if burns := burning(tallies, objective, rules.minimum):
