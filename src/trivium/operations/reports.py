@@ -24,7 +24,7 @@ from trivium.operations.table import (
     Op,
     Table,
 )
-from trivium.operations.usage import check_filters
+from trivium.operations.usage import MOST_GROUPS, check_filters
 from trivium.policy.caller import BILLS, Id
 from trivium.store.reports import RequestQuery
 from trivium.store.store import Store
@@ -119,7 +119,7 @@ class ReportOperations:
                 raise OperationError(f"Usage cannot be grouped by {name!r}; expected one of {', '.join(GROUPS)}.")
         check_filters((*query.only, *query.without))
         await self._flush()
-        return await asyncio.to_thread(self._store.usage, query, public=not actor.house)
+        return await asyncio.to_thread(self._store.usage, query, public=not actor.house, most=MOST_GROUPS)
 
     async def _requests(self, query: ListRequests, actor: Actor) -> Listed[dict[str, Any]]:
         await self._flush()

@@ -33,6 +33,10 @@ Period = Literal["day", "week", "month", "custom"]
 _TIMES = ("hour", "day")
 _MOST_HOURS = 32 * DAY_MS
 """A longer period is not told by the hour."""
+MOST_GROUPS = 50_000
+"""That are looked at for one answer: more would take memory and time from calls."""
+_MOST_ROWS = 10_000
+"""Of one answer."""
 _NEEDS = Needs(roles=BILLS, own=EVERY_ROLE, personal=True)
 
 
@@ -126,6 +130,7 @@ class UsageOperations:
         }
 
     async def report(self, query: UsageReport, actor: Actor) -> Report:
+        """Raises OperationError, StoreUnavailable."""
         since, until = span(query, self._store.clock.now_ms())
         check_filters((*query.only, *query.without))
         if len(set(query.by)) < len(query.by):
@@ -145,8 +150,10 @@ class UsageOperations:
         return await asyncio.to_thread(self._told, asked, query, actor)
 
     def _told(self, asked: UsageQuery, query: UsageReport, actor: Actor) -> Report:
-        rows = self._store.usage(asked, public=not actor.house, timed=True)
+        rows = self._store.usage(asked, public=not actor.house, timed=True, most=MOST_GROUPS)
         shown = _gathered(rows, query.by, query.top)
+        if len(shown) > _MOST_ROWS:
+            raise OperationError(usage.MANY.format(_MOST_ROWS))
         named = [
             names_of(self._store.database, name, {keys[n] for keys, _, _ in shown if keys[n]}, query.organization)
             for n, name in enumerate(query.by)
@@ -274,7 +281,8 @@ _FORMULAS = ("=", "+", "-", "@", "\t", "\r")
 def written(report: Report) -> str:
     """A line for each group, and one for the total."""
     out = io.StringIO()
-    writer = csv.writer(out, lineterminator="\r\n")
+    # In quotes: a program for which cells end with a semicolon would find one in a name, and a formula behind it.
+    writer = csv.writer(out, lineterminator="\r\n", quoting=csv.QUOTE_ALL)
     columns = Figures.__struct_fields__
     heads = [word for name in report.by for word in (name, f"{name}_name")]
     writer.writerow([*heads, *(name.replace("_nano", "_usd") for name in columns)])
