@@ -27,7 +27,7 @@ from trivium.pipeline.limited import with_own
 from trivium.pipeline.mask import told_of
 from trivium.pipeline.overlong import too_long
 from trivium.pipeline.settle import Run
-from trivium.pipeline.tell import error_value, loss_header
+from trivium.pipeline.tell import as_data, error_value, loss_header
 from trivium.providers.provider import Provider
 from trivium.providers.quirks import mending
 from trivium.upstream.client import UpstreamResponse
@@ -378,11 +378,8 @@ class Exchange:
 
     def _passed(self) -> Headers:
         """What of the upstream's headers the client gets."""
-        return [
-            header
-            for header in self._response.headers
-            if header[0] in _PASSED or header[0].startswith(_PASSED_PREFIXES)
-        ]
+        told = self._response.headers
+        return as_data([one for one in told if one[0] in _PASSED or one[0].startswith(_PASSED_PREFIXES)])
 
     async def _write(self, data: bytes) -> None:
         self._run.response_bytes += len(data)
