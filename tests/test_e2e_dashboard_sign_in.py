@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import hashlib
+import json
 import time
 from collections.abc import AsyncIterator
 from typing import Any
@@ -57,9 +58,17 @@ class Issuer:
         told = {"authorization_endpoint": f"{self.url}/authorize", "token_endpoint": f"{self.url}/token"}
         return web.json_response({"issuer": self.url, "jwks_uri": f"{self.url}/keys", **told})
 
-    async def _keys(self, _: web.Request) -> web.Response:
+    async def _keys(self, request: web.Request) -> web.StreamResponse:
+        """In several pieces, as an answer of some length comes."""
         public = jwt.algorithms.RSAAlgorithm.to_jwk(self.key.public_key(), as_dict=True)
-        return web.json_response({"keys": [{**public, "kid": "k1", "use": "sig", "alg": "RS256"}]})
+        told = json.dumps({"keys": [{**public, "kid": "k1", "use": "sig", "alg": "RS256"}]}).encode()
+        response = web.StreamResponse()
+        await response.prepare(request)
+        for part in (told[:50], told[50:]):
+            await response.write(part)
+            await asyncio.sleep(0.001)
+        await response.write_eof()
+        return response
 
     async def _token(self, request: web.Request) -> web.Response:
         form = {name: str(value) for name, value in (await request.post()).items()}

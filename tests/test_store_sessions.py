@@ -121,6 +121,14 @@ async def test_nobody_ends_what_is_not_theirs(sessions: Sessions) -> None:
     assert await sessions.find(ann.token, HOUR) is None
 
 
+async def test_a_password_ends_all_links(sessions: Sessions) -> None:
+    ann, bob = [await sessions.make_link(id, HOUR, "operator") for id in ("ann", "bob")]
+    await sessions.set_password("ann", "hash", "ann", None)
+    with pytest.raises(NotFound):
+        await sessions.open_by_link(ann.token, VISIT)
+    assert (await sessions.open_by_link(bob.token, VISIT)).session.user_id == "bob"
+
+
 async def test_a_password_ends_all_other_sessions(sessions: Sessions) -> None:
     here, there, bob = [await sessions.open(id, VISIT) for id in ("ann", "ann", "bob")]
     await sessions.set_password("ann", "hash", "ann", here.session.id)

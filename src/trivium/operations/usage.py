@@ -7,7 +7,6 @@ together.
 
 from __future__ import annotations
 
-import asyncio
 import csv
 import io
 from collections.abc import Awaitable, Callable, Iterable, Sequence
@@ -18,6 +17,7 @@ import msgspec
 
 from trivium.errors import OperationError
 from trivium.money import nano_text
+from trivium.operations.aside import aside
 from trivium.operations.table import EVERY_ROLE, Actor, Arguments, Needs, Op, Table
 from trivium.policy.caller import BILLS, Id
 from trivium.store import bands, usage
@@ -147,7 +147,7 @@ class UsageOperations:
             only=query.only,
             without=query.without,
         )
-        return await asyncio.to_thread(self._told, asked, query, actor)
+        return await aside(self._told, asked, query, actor)
 
     def _told(self, asked: UsageQuery, query: UsageReport, actor: Actor) -> Report:
         rows = self._store.usage(asked, public=not actor.house, timed=True, most=MOST_GROUPS)

@@ -179,7 +179,7 @@ class Sessions(Changing):
         return (rows[0][0], rows[0][1]) if len(rows) == 1 else None
 
     async def set_password(self, user_id: str, hash: str, actor: str, session: str | None) -> None:
-        """Ends all other sessions of the user but the one that is named. Raises NotFound."""
+        """Ends all other sessions of the user but the one that is named, and all links. Raises NotFound."""
         now = self.clock.now_ms()
 
         def act(tx: Writing) -> None:
@@ -190,6 +190,7 @@ class Sessions(Changing):
                 (user_id, hash, now),
             )
             tx.execute("DELETE FROM sessions WHERE user_id = ? AND id <> ?", (user_id, session or ""))
+            tx.execute("DELETE FROM sign_in_links WHERE user_id = ?", (user_id,))
             self.note(tx, actor, "passwords.set", user_id)
 
         await self.change(act)
