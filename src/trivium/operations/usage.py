@@ -36,7 +36,7 @@ _MOST_HOURS = 32 * DAY_MS
 MOST_GROUPS = 50_000
 """That are looked at for one answer: more would take memory and time from calls."""
 _MOST_ROWS = 10_000
-"""Of one answer."""
+"""Of a report that is no table: it is made into JSON at once, in which time nobody else is heard."""
 _NEEDS = Needs(roles=BILLS, own=EVERY_ROLE, personal=True)
 
 
@@ -131,6 +131,9 @@ class UsageOperations:
 
     async def report(self, query: UsageReport, actor: Actor) -> Report:
         """Raises OperationError, StoreUnavailable."""
+        return await self._report(query, actor, _MOST_ROWS)
+
+    async def _report(self, query: UsageReport, actor: Actor, most: int) -> Report:
         since, until = span(query, self._store.clock.now_ms())
         check_filters((*query.only, *query.without))
         if len(set(query.by)) < len(query.by):
@@ -147,13 +150,13 @@ class UsageOperations:
             only=query.only,
             without=query.without,
         )
-        return await aside(self._told, asked, query, actor)
+        return await aside(self._told, asked, query, actor, most)
 
-    def _told(self, asked: UsageQuery, query: UsageReport, actor: Actor) -> Report:
+    def _told(self, asked: UsageQuery, query: UsageReport, actor: Actor, most: int) -> Report:
         rows = self._store.usage(asked, public=not actor.house, timed=True, most=MOST_GROUPS)
         shown = _gathered(rows, query.by, query.top)
-        if len(shown) > _MOST_ROWS:
-            raise OperationError(usage.MANY.format(_MOST_ROWS))
+        if len(shown) > most:
+            raise OperationError(usage.MANY.format(most))
         named = [
             names_of(self._store.database, name, {keys[n] for keys, _, _ in shown if keys[n]}, query.organization)
             for n, name in enumerate(query.by)
@@ -176,9 +179,9 @@ class UsageOperations:
         )
 
     async def _csv(self, query: UsageReport, actor: Actor) -> Sheet:
-        report = await self.report(query, actor)
+        report = await self._report(query, actor, MOST_GROUPS)
         day = datetime.fromtimestamp(report.since_ms / 1000, UTC).strftime("%Y-%m-%d")
-        return Sheet(name=f"usage-{day}.csv", text=written(report))
+        return Sheet(name=f"usage-{day}.csv", text=await aside(written, report))
 
 
 def span(query: Any, now_ms: int) -> tuple[int, int]:
