@@ -21,7 +21,11 @@ WHO: ContextVar[str] = ContextVar("who")
 
 async def test_it_answers_and_fails_as_what_was_asked() -> None:
     WHO.set("ann")
-    assert await aside(lambda a, *, b: (a, b, WHO.get()), 1, b=2) == (1, 2, "ann")
+
+    def read(a: int, *, b: int) -> tuple[int, int, str]:
+        return a, b, WHO.get()
+
+    assert await aside(read, 1, b=2) == (1, 2, "ann")
     with pytest.raises(ZeroDivisionError):
         await aside(divmod, 1, 0)
 

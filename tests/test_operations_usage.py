@@ -177,7 +177,8 @@ async def test_what_is_asked_for_has_a_bound(desk: Desk, monkeypatch: pytest.Mon
     assert len((await desk("usage.report", by=["model"], top=1))["rows"]) == 2  # the others are one
     for module in (usage_operations, reports):
         monkeypatch.setattr(module, "MOST_GROUPS", 2)
-    for name, asked in (("usage.report", {"top": 1}), ("usage.csv", {"top": 1}), ("usage", {})):
+    top: dict[str, Any] = {"top": 1}
+    for name, asked in (("usage.report", top), ("usage.csv", top), ("usage", {})):
         with pytest.raises(OperationError, match="more than 2 groups"):
             await desk(name, by=["model"], **asked)
         await desk(name, by=["model"], **asked, only=["model:up/m1", "model:up/m2"])
