@@ -368,7 +368,7 @@ class Exchange:
                 self._run.flags.append(flag)
 
     async def _start(self, status: int, headers: Headers) -> None:
-        passed = with_own(self._passed(), self._run.limited)
+        passed = with_own(self._passed(headers is STREAM_HEADERS), self._run.limited)
         if self._run.losses and not self._SECRET:
             passed.append((b"x-trivium-loss", loss_header(self._run.losses)))
         if status in _RETRYABLE and not self._header(b"retry-after"):
@@ -376,10 +376,11 @@ class Exchange:
         self._run.status = status
         await self._reply.start(status, [*passed, *headers, (b"x-trivium-request-id", self._call.id.encode())])
 
-    def _passed(self) -> Headers:
+    def _passed(self, stream: bool) -> Headers:
         """What of the upstream's headers the client gets."""
         told = self._response.headers
-        return as_data([one for one in told if one[0] in _PASSED or one[0].startswith(_PASSED_PREFIXES)])
+        passed = [one for one in told if one[0] in _PASSED or one[0].startswith(_PASSED_PREFIXES)]
+        return as_data(passed, stream=stream)
 
     async def _write(self, data: bytes) -> None:
         self._run.response_bytes += len(data)

@@ -28,14 +28,14 @@ def json_headers(content: bytes, call: Call) -> Headers:
     ]
 
 
-def as_data(headers: Headers) -> Headers:
+def as_data(headers: Headers, *, stream: bool) -> Headers:
     """An upstream's headers, for a body that no browser may take for a page: it stands under the same address as the
     dashboard, and a form on any site can make a browser call a free model."""
     if (kinds := [value.lower() for name, value in headers if name == b"content-type"]) and all(
         kind.startswith(_DATA) for kind in kinds
     ):
         return headers
-    return [(b"content-type", _DATA[0]), *((name, value) for name, value in headers if name != b"content-type")]
+    return [(b"content-type", _DATA[stream]), *((name, value) for name, value in headers if name != b"content-type")]
 
 
 def loss_header(losses: Sequence[Loss]) -> bytes:
