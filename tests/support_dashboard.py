@@ -65,7 +65,7 @@ class Browser:
     async def get(self, path: str, **headers: str) -> Page:
         return await self._ask("GET", path, None, headers)
 
-    async def post(self, path: str, form: dict[str, Any] | None = None, **headers: str) -> Page:
+    async def post(self, path: str, form: dict[str, Any] | str | None = None, **headers: str) -> Page:
         """A form as it is, without the token that a page's form has."""
         return await self._ask("POST", path, form or {}, {"origin": self.house.url, **headers})
 

@@ -117,8 +117,8 @@ class TestReport:
 
     def test_as_csv_and_json(self, filled: CommandLine) -> None:
         text = filled("usage", "report", *self.SPAN, "--csv").stdout
-        assert text.splitlines()[0].startswith("model,model_name,requests,")
-        assert text.splitlines()[-1].startswith("(total),,4,")
+        assert text.splitlines()[0].startswith('"model","model_name","requests",')
+        assert text.splitlines()[-1].startswith('"(total)","","4",')
         assert filled.json("usage", "report", *self.SPAN, "--by", "")["total"]["requests"] == 4
 
     def test_a_period_as_far_as_it_has_come(self, trivium: CommandLine) -> None:

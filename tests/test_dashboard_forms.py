@@ -87,6 +87,7 @@ def test_each_kind_is_read_as_what_it_is() -> None:
         ("limits.requests_per_minute", "many", "requests per minute: expected a number."),
         ("expires_ms", "tomorrow", "expires: expected a date and a time."),
         ("price", "{", "price: expected JSON."),
+        ("price", "[" * 100_000, "price: expected JSON."),
     ],
 )
 def test_what_does_not_fit_is_told_by_its_label(name: str, text: str, said: str) -> None:

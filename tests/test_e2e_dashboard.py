@@ -136,6 +136,16 @@ class TestKeys:
         called, _, _ = await full.post("/v1/chat/completions", {"model": "m", "messages": []}, key=key[1])
         assert called == 401
 
+    async def test_no_member_makes_a_key_that_the_page_cannot_show(self, full: Running, visit: Browser) -> None:
+        perform = full.gateway.operations.perform
+        far = {"name": "far", "organization": "acme", "user": "member", "expires_ms": 2**53 - 1}
+        made = await perform("keys.create", far)
+        await visit.sign_in("owner")
+        assert str(2**53 - 1) in (await visit.get("/dashboard/o/acme/keys")).words
+        path = f"/dashboard/o/acme/keys/edit?id={made['id']}"
+        assert (await visit.send(path, {"name": "near"})).status == 303
+        assert (await visit.send(f"/dashboard/o/acme/keys/revoke?id={made['id']}")).status == 303
+
     async def test_only_what_was_changed_is_changed(self, full: Running, visit: Browser) -> None:
         perform = full.gateway.operations.perform
         made = await perform("keys.create", {"name": "limited", "limits": {"requests_per_minute": 5}})

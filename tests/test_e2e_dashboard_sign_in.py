@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import hashlib
+import json
 import time
 from collections.abc import AsyncIterator
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 import jwt
+import msgspec
 import pytest
 import pytest_asyncio
 from aiohttp import web
@@ -17,6 +20,7 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 
 from gateway import Running
 from support_dashboard import Browser, browser, dashboard
+from trivium.dashboard.oidc import packed, unpacked
 from trivium.errors import CredentialInvalid, RoleMissing
 from trivium.store.sessions import USED
 
@@ -54,9 +58,17 @@ class Issuer:
         told = {"authorization_endpoint": f"{self.url}/authorize", "token_endpoint": f"{self.url}/token"}
         return web.json_response({"issuer": self.url, "jwks_uri": f"{self.url}/keys", **told})
 
-    async def _keys(self, _: web.Request) -> web.Response:
+    async def _keys(self, request: web.Request) -> web.StreamResponse:
+        """In several pieces, as an answer of some length comes."""
         public = jwt.algorithms.RSAAlgorithm.to_jwk(self.key.public_key(), as_dict=True)
-        return web.json_response({"keys": [{**public, "kid": "k1", "use": "sig", "alg": "RS256"}]})
+        told = json.dumps({"keys": [{**public, "kid": "k1", "use": "sig", "alg": "RS256"}]}).encode()
+        response = web.StreamResponse()
+        await response.prepare(request)
+        for part in (told[:50], told[50:]):
+            await response.write(part)
+            await asyncio.sleep(0.001)
+        await response.write_eof()
+        return response
 
     async def _token(self, request: web.Request) -> web.Response:
         form = {name: str(value) for name, value in (await request.post()).items()}
@@ -206,6 +218,12 @@ class TestPasswords:
         assert told.status == 429
         assert "Too many" in told.problem
 
+    async def test_nor_are_those_who_guess_side_by_side(self, visit: Browser) -> None:
+        csrf = (await visit.get("/dashboard/sign-in")).csrf
+        forms = [{"csrf": csrf, **_login("bob", f"wrong {n}")} for n in range(20)]
+        told = await asyncio.gather(*(visit.post("/dashboard/sign-in/password", form) for form in forms))
+        assert sorted(page.status for page in told) == [401] * 10 + [429] * 10
+
     async def test_a_blocked_user_is_not_let_in_and_put_out(self, house: Running, visit: Browser) -> None:
         await visit.send("/dashboard/sign-in/password", _login("bob"), at="/dashboard/sign-in")
         assert (await visit.get("/")).status == 200
@@ -231,6 +249,41 @@ class TestPasswords:
             assert (await visit.get("/dashboard/you")).status == 200
             assert (await other.get("/dashboard/you")).status == 303
         await house.gateway.operations.perform("passwords.set", {"user": "ann", "password": PASSWORD})
+
+
+class TestOddRequests:
+    """Of strangers: none is an error of ours, and none writes into the log."""
+
+    @pytest.mark.parametrize(
+        ("kind", "status"),
+        [
+            ("application/x-www-form-urlencoded; charset=punycode", 415),  # half a minute for a megabyte
+            ("application/x-www-form-urlencoded; charset=zlib", 415),
+            ("application/x-www-form-urlencoded; charset=unicode_escape", 415),
+            ("multipart/form-data; boundary=x", 415),
+            ("text/plain", 403),
+        ],
+    )
+    async def test_a_form_that_is_none_of_ours(self, house: Running, visit: Browser, kind: str, status: int) -> None:
+        await visit.get("/dashboard/sign-in")
+        path = "/dashboard/sign-in/link%0a2026-01-01 00:00:00 ERROR forged"
+        told = await visit.post(path, "csrf=\\ud800&link=x", content_type=kind)
+        assert told.status == status
+        assert _logged(house) == ""
+
+    @pytest.mark.parametrize(
+        "headers",
+        [
+            {"origin": "http://["},
+            {"cookie": "trivium_form=\udcff", "x_csrf_token": "\udcff"},
+            {"cookie": f"trivium_session={'x' * 20_000}"},
+            {"sec_fetch_site": "cross-site"},
+        ],
+    )
+    async def test_headers_that_make_no_sense(self, house: Running, visit: Browser, headers: dict[str, str]) -> None:
+        told = await visit.post("/dashboard/sign-in/link", {"csrf": "x", "link": "x"}, **headers)
+        assert told.status in (400, 403)
+        assert _logged(house) == ""
 
 
 class TestSessions:
@@ -338,6 +391,20 @@ class TestOpenId:
         told = await visit.get(f"/dashboard/sign-in/callback?code=c&state={state}")
         assert "not begun in this browser" in told.problem  # a try is over with its answer
 
+    async def test_a_try_that_another_host_put_there_leads_nowhere_else(self, issuer: Issuer, visit: Browser) -> None:
+        await _asked(issuer, visit)
+        one = unpacked(visit.cookies()["trivium_try"].strip('"'))
+        forged = packed(msgspec.structs.replace(one, next="https://evil.example"))
+        issuer.claims = {"sub": "b", "email": "boss@acme.example", "email_verified": True}
+        told = await visit.get(
+            f"/dashboard/sign-in/callback?code=c&state={one.state}", cookie=f'trivium_try="{forged}"'
+        )
+        assert (told.status, told.headers.get("location")) == (303, "/")
+        tls = {"x_forwarded_proto": "https", "host": "llm.acme.example"}
+        (cookie,) = (await visit.get("/dashboard/sign-in/provider", **tls)).cookies
+        assert cookie.startswith("__Host-trivium_try=")
+        assert "Path=/;" in cookie
+
     async def test_a_refusal_is_told(self, issuer: Issuer, visit: Browser) -> None:
         state = await _asked(issuer, visit)
         told = await visit.get(f"/dashboard/sign-in/callback?error=access_denied&state={state}")
@@ -354,6 +421,11 @@ async def test_ways_that_are_not_configured_are_not_there() -> None:
         assert (await visit.post("/dashboard/sign-in/password", _login("ann"))).status == 403
         with pytest.raises(RoleMissing, match="Nobody signs in with a password here"):
             await plain.gateway.operations.perform("sessions.open_by_password", _login("ann"))
+
+
+def _logged(house: Running) -> str:
+    """By the dashboard's process since its start."""
+    return (house.gateway.folder / "dashboard.log").read_text().rpartition("=== start ===\n")[2]
 
 
 def _login(login: str, password: str = PASSWORD) -> dict[str, str]:

@@ -14,6 +14,8 @@ from support_desk import Desk, member
 from support_store import Home, keep
 from trivium.errors import OperationError
 from trivium.metering.record import Record
+from trivium.operations import reports
+from trivium.operations import usage as usage_operations
 from trivium.operations.usage import harmless
 from trivium.policy.caller import Role
 from trivium.store.store import Store
@@ -167,6 +169,21 @@ async def test_a_member_sees_own_figures_and_stealth_models_by_public_names(desk
     assert hidden["total"]["requests"] == 0
 
 
+async def test_what_is_asked_for_has_a_bound(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    keep(desk.store.database, [call(f"r{n}", upstream_model=f"m{n}") for n in range(3)])
+    monkeypatch.setattr(usage_operations, "_MOST_ROWS", 2)
+    with pytest.raises(OperationError, match="more than 2 groups"):
+        await desk("usage.report", by=["model"])
+    assert len((await desk("usage.report", by=["model"], top=1))["rows"]) == 2  # the others are one
+    for module in (usage_operations, reports):
+        monkeypatch.setattr(module, "MOST_GROUPS", 2)
+    top: dict[str, Any] = {"top": 1}
+    for name, asked in (("usage.report", top), ("usage.csv", top), ("usage", {})):
+        with pytest.raises(OperationError, match="more than 2 groups"):
+            await desk(name, by=["model"], **asked)
+        await desk(name, by=["model"], **asked, only=["model:up/m1", "model:up/m2"])
+
+
 class TestCsv:
     async def test_a_line_for_each_group_and_one_for_all(self, desk: Desk) -> None:
         keep(desk.store.database, [call("a", cost_nano=1_500_000_000, output_tokens=3), call("b", upstream_model="n")])
@@ -179,6 +196,12 @@ class TestCsv:
             ("up/n", "1", "0", ""),
             ("(total)", "2", "1.5", ""),
         ]
+
+    async def test_a_name_is_one_cell_for_programs_with_semicolons_too(self, desk: Desk) -> None:
+        keep(desk.store.database, [call("r1", provider="a;=HYPERLINK(1)")])
+        text = (await desk("usage.csv", by=["provider"]))["text"]
+        cells = [cell for row in csv.reader(io.StringIO(text, newline=""), delimiter=";") for cell in row]
+        assert not any(cell.startswith("=") for cell in cells)
 
     async def test_no_cell_is_a_formula(self, desk: Desk) -> None:
         names = ("=1+1", "@x", "+x", "-x", 'a","b', "\tx")

@@ -356,9 +356,10 @@ async def test_a_usage_chunk_with_more_in_it_is_not_hidden() -> None:
 async def test_a_stream_is_known_whatever_its_content_type(content_type: str) -> None:
     sse = 'data: {"choices":[{"delta":{"content":"x"},"finish_reason":"stop"}]}\n\ndata: [DONE]\n\n'
     async with running(Reply(sse=sse, headers={"content-type": content_type})) as house:
-        status, got, _ = await house.post("/v1/chat/completions", {**CHAT, "stream": True})
+        status, got, headers = await house.post("/v1/chat/completions", {**CHAT, "stream": True})
         record = await house.record()
     assert (status, got if isinstance(got, str) else None, record["outcome"]) == (200, sse, "success")
+    assert headers["content-type"].lower() == "text/event-stream"
 
 
 async def test_an_error_without_a_body_is_said_in_words_of_ours() -> None:

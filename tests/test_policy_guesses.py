@@ -32,3 +32,16 @@ def test_many_addresses_take_little_memory(monkeypatch: pytest.MonkeyPatch) -> N
     for address in ("b", "c"):
         with pytest.raises(RateLimited):
             guesses.check(address, 1)
+
+
+def test_what_proves_right_does_not_count() -> None:
+    guesses = Guesses(most=2)
+    guesses.wrong("192.0.2.1", 1)
+    for _ in range(5):
+        guesses.wrong("192.0.2.1", 1)
+        guesses.right("192.0.2.1")
+        guesses.check("192.0.2.1", 1)
+    guesses.wrong("192.0.2.1", 1)
+    with pytest.raises(RateLimited):
+        guesses.check("192.0.2.1", 1)
+    guesses.right("192.0.2.9")  # of whom nothing is known

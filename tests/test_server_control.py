@@ -161,6 +161,15 @@ async def test_an_operation_that_breaks_is_an_error_for_who_asked(tmp_path: Path
             await ask(tmp_path, "a")
 
 
+async def test_a_value_that_the_database_does_not_take_is_told(tmp_path: Path) -> None:
+    async def refuse(operation: str, arguments: dict[str, Any]) -> Any:
+        raise ValueError("text cannot contain NUL bytes")
+
+    async with open_door(tmp_path, refuse):
+        (told,) = await write(tmp_path, b'{"operation":"a"}')
+        assert b'"status":400' in told
+
+
 async def test_who_hangs_up_disturbs_nobody(tmp_path: Path) -> None:
     async with open_door(tmp_path):
         with socket.socket(socket.AF_UNIX) as client:

@@ -10,8 +10,10 @@ from pathlib import Path
 import pytest
 
 from trivium.admin.face import Asked
+from trivium.server import panel as server_panel
 from trivium.server.panel import MOST_BYTES, Panel, wants_page
 from trivium.settings_dashboard import DashboardSettings
+from trivium.upstream.local_log import TOO_LONG
 
 PROCESS = """
 import os, socket, sys, threading
@@ -150,6 +152,50 @@ async def test_an_answer_that_breaks_off_does_not_look_whole(panel: Panel) -> No
 async def test_more_than_a_form_has_is_refused(panel: Panel) -> None:
     heard = await ask(panel, "/x", b"x" * MOST_BYTES, b"y")
     assert heard.status == 413
+
+
+class Stuck(Body):
+    """One that does not go on."""
+
+    async def read(self) -> tuple[bytes, bool]:
+        if self._chunks:
+            return self._chunks.pop(0), True
+        await asyncio.Event().wait()
+        raise AssertionError
+
+
+async def test_bodies_that_do_not_come_hold_bounded_memory_for_a_bounded_time(
+    panel: Panel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(server_panel, "_HELD", 15)
+    asked = Asked(id="req_1", method="POST", path=b"/x", query=b"", headers={}, client_ip="192.0.2.1")
+    stuck = Heard()
+    task = asyncio.create_task(panel.serve(asked, False, Stuck(b"0123456789"), stuck))
+    await asyncio.sleep(0)
+    assert (await ask(panel, "/x", b"0123456789")).status == 503
+    assert (await ask(panel, "/x", b"01234")).status == 200
+    task.cancel()
+    await asyncio.wait([task])
+    assert (await ask(panel, "/x", b"0123456789")).status == 200
+    monkeypatch.setattr(server_panel, "_ARRIVES", 0.01)
+    await panel.serve(asked, False, Stuck(b"0123456789"), stuck)
+    assert stuck.status == 408
+
+
+async def test_headers_are_passed_on_in_ascii(panel: Panel) -> None:
+    heard = await ask(panel, cookie=b"a=\xff\xc3\xa4", host=b"h\xff")
+    assert b"cookie: a=??\r\n" in heard.body
+    assert b"x-trivium-host: h?\r\n" in heard.body
+
+
+async def test_its_log_is_cut_back_while_it_runs(panel: Panel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(server_panel, "_LOOKS", 0.01)
+    assert (await ask(panel)).status == 200
+    log = tmp_path / "dashboard.log"
+    log.write_bytes(b"x" * 2 * TOO_LONG)
+    async with asyncio.timeout(10):
+        while log.stat().st_size > TOO_LONG:  # noqa: ASYNC110 # another part of the process cuts it
+            await asyncio.sleep(0.01)
 
 
 @pytest.mark.parametrize(

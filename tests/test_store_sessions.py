@@ -95,6 +95,15 @@ async def test_a_link_is_good_once_and_for_a_while(sessions: Sessions, clock: Cl
         await sessions.make_link("nobody", HOUR, "operator")
 
 
+async def test_a_link_that_is_none_costs_no_transaction(sessions: Sessions, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def change(_: object) -> None:
+        raise AssertionError("written, and all that is known of callers forgotten")
+
+    monkeypatch.setattr(sessions, "change", change)
+    with pytest.raises(NotFound):
+        await sessions.open_by_link("tvl-guessed", VISIT)
+
+
 async def test_a_link_of_somebody_blocked_is_not_used_up_for_nothing(sessions: Sessions, store: Store) -> None:
     link = await sessions.make_link("ann", HOUR, "operator")
     await store.users.block(["ann"], None, "operator")
@@ -110,6 +119,14 @@ async def test_nobody_ends_what_is_not_theirs(sessions: Sessions) -> None:
         await sessions.end(ann.session.id, "bob", "bob")
     await sessions.end(ann.session.id, "ann", "ann")
     assert await sessions.find(ann.token, HOUR) is None
+
+
+async def test_a_password_ends_all_links(sessions: Sessions) -> None:
+    ann, bob = [await sessions.make_link(id, HOUR, "operator") for id in ("ann", "bob")]
+    await sessions.set_password("ann", "hash", "ann", None)
+    with pytest.raises(NotFound):
+        await sessions.open_by_link(ann.token, VISIT)
+    assert (await sessions.open_by_link(bob.token, VISIT)).session.user_id == "bob"
 
 
 async def test_a_password_ends_all_other_sessions(sessions: Sessions) -> None:

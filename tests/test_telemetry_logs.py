@@ -46,10 +46,20 @@ def test_text_names_time_level_source_and_request(capsys: pytest.CaptureFixture[
 
 def test_no_stranger_writes_a_line_of_his_own(capsys: pytest.CaptureFixture[str]) -> None:
     logs.set_up("info")
-    logging.getLogger("trivium.x").info("model %s", "m\n2026-01-01 00:00:00 INFO trivium: all is well\x1b[2J")
+    logging.getLogger("trivium.x").info(
+        "model %s", "m\n2026-01-01 00:00:00 INFO trivium: all is well\x1b[2J\x9b2J\u2028x"
+    )
     (line,) = lines(capsys)
     assert r"m\x0a2026" in line
-    assert "\x1b" not in line
+    assert not {"\x1b", "\x9b", "\u2028"} & {*line}
+    try:
+        raise ValueError("m\n2026-01-01 00:00:00 INFO trivium: all is well\x1b[2J")
+    except ValueError:
+        logging.getLogger("trivium.x").exception("it failed")
+    first, *trace = lines(capsys)
+    assert first.endswith("it failed")
+    assert all(line.startswith("  ") for line in trace)
+    assert "\x1b" not in "".join(trace)
 
 
 def test_json_is_an_object_a_line(capsys: pytest.CaptureFixture[str]) -> None:

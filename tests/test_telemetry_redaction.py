@@ -24,6 +24,8 @@ PLAIN = Redaction()
         ("x-api-key=hunter2, model=m", "x-api-key=***, model=m"),
         ("cookie: session=1; a=b", "cookie: ***; a=b"),
         ("Incorrect API key provided: sk-proj-aB3dE5gH7jK9.", "Incorrect API key provided: ***."),
+        (f"GET /dashboard/sign-in?link=tvl-{'aB3' * 14}", "GET /dashboard/sign-in?link=***"),
+        (f"cookie: a=b; trivium_session=tvs-{'aB3' * 14}", "cookie: ***; trivium_session=***"),
         ("model 'sk-ant-api03-0123456789abcdef'", "model '***'"),
         ("a Bearer eyJhbGciOi.x1 b", "a Bearer *** b"),
         ("jwt eyJhbGciOiJI.eyJzdWIi.c2ln here", "jwt *** here"),

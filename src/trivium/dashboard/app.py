@@ -87,6 +87,10 @@ async def _signed_in(request: web.Request, handler: Handler) -> web.StreamRespon
 
 
 async def _check_form(request: web.Request, token: str | None) -> None:
+    """Raises HTTPForbidden, and HTTPUnsupportedMediaType for what no form of ours is: there are encodings that take
+    half a minute for a megabyte."""
+    if request.content_type.startswith("multipart/") or (request.charset or "utf-8").lower() != "utf-8":
+        raise web.HTTPUnsupportedMediaType
     sent = request.headers.get("x-csrf-token") or str((await request.post()).get("csrf", ""))
     if not is_ours(request, sent, token):
         raise web.HTTPForbidden(text="This form is too old, or not ours. Go back, load the page again and repeat it.")

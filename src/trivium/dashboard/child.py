@@ -12,6 +12,7 @@ import argparse
 import asyncio
 import logging
 import os
+import resource
 import signal
 import sys
 from collections.abc import Sequence
@@ -21,8 +22,11 @@ from aiohttp import web
 
 from trivium.dashboard.app import application
 from trivium.dashboard.door import Door
+from trivium.telemetry import logs
 
 DOOR = Path("control.sock")
+LOG_LIMIT = 4 << 20
+"""Bytes."""
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -31,7 +35,10 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--socket", required=True)
     options = parser.parse_args(argv)
     os.chdir(options.folder)  # paths of sockets are short
-    logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(levelname)s %(message)s")
+    logs.set_up("warning")
+    logging.getLogger("aiohttp.server").setLevel(logging.CRITICAL)  # each request that is none, by whomever
+    # The gateway cuts the log back once a minute; what fails all the time must not fill a disk meanwhile.
+    resource.setrlimit(resource.RLIMIT_FSIZE, (LOG_LIMIT, LOG_LIMIT))
     path = Path(options.socket)
     try:
         asyncio.run(serve(path))

@@ -120,7 +120,11 @@ def _kind(name: str, schema: Mapping[str, Any], items: Mapping[str, Any]) -> str
 
 
 def _moment_shown(value: Any) -> str:
-    return datetime.fromtimestamp(int(value) / 1000, UTC).strftime(MINUTES)
+    """Nothing of one that no such field can hold; left empty it stays."""
+    try:
+        return datetime.fromtimestamp(int(value) / 1000, UTC).strftime(MINUTES)
+    except (ValueError, OverflowError, OSError):
+        return ""
 
 
 def _json_shown(value: Any) -> str:
@@ -200,7 +204,7 @@ def _read(field: Field, texts: list[str]) -> Any:
         return None
     try:
         return _READERS.get(field.kind, str)(text)
-    except ValueError:
+    except (ValueError, RecursionError):
         raise Unfit(f"{field.label}: expected {_EXPECTED[field.kind]}.") from None
 
 

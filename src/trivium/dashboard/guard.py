@@ -27,7 +27,7 @@ HEADERS = {
     "x-content-type-options": "nosniff",
     "x-frame-options": "DENY",
 }
-_SESSION, _FORM = "trivium_session", "trivium_form"
+_SESSION, _FORM, _TRY = "trivium_session", "trivium_form", "trivium_try"
 _FORM_LASTS = 3600
 URL: web.AppKey[str] = web.AppKey("url", str)
 """`[dashboard] url`; empty where it is not set."""
@@ -59,6 +59,20 @@ def forget_session(request: web.Request, response: web.StreamResponse) -> None:
     _drop(request, response, _SESSION)
 
 
+def try_of(request: web.Request) -> str:
+    """What this browser keeps of a sign-in with a provider that is under way."""
+    return request.cookies.get(_named(request, _TRY), "")
+
+
+def keep_try(request: web.Request, response: web.StreamResponse, value: str, lasts_s: int) -> None:
+    """No other host may put one here: who could would sign somebody in as somebody else."""
+    _set(request, response, _TRY, value, lasts_s)
+
+
+def forget_try(request: web.Request, response: web.StreamResponse) -> None:
+    _drop(request, response, _TRY)
+
+
 def form_token(request: web.Request) -> tuple[str, str | None]:
     """The token for a form of somebody who is not signed in, and the cookie that it belongs to where this browser has
     none yet (`keep_form`)."""
@@ -79,10 +93,18 @@ def is_ours(request: web.Request, sent: str, token: str | None) -> bool:
     if request.headers.get("sec-fetch-site", "same-origin") not in ("same-origin", "none"):
         return False
     origin = request.headers.get("origin")
-    if origin is not None and urlsplit(origin).netloc != urlsplit(base_url(request)).netloc:
+    if origin is not None and _place(origin) != (_place(base_url(request)) or None):
         return False
     secret = token or request.cookies.get(_named(request, _FORM))
     return bool(secret) and hmac.compare_digest(sent.encode(), csrf_of(str(secret)).encode())
+
+
+def _place(url: str) -> str:
+    """Host and port; nothing of what is no URL."""
+    try:
+        return urlsplit(url).netloc
+    except ValueError:
+        return ""
 
 
 def _named(request: web.Request, name: str) -> str:

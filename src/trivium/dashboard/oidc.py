@@ -172,7 +172,11 @@ class Provider:
                 aiohttp.ClientSession(timeout=_TIMEOUT, trust_env=True) as session,
                 session.request(method, url, data=form, allow_redirects=False) as response,
             ):
-                content = await response.content.read(_LARGEST)
+                content = bytearray()
+                async for part in response.content.iter_any():
+                    content += part
+                    if len(content) > _LARGEST:
+                        raise Unavailable(NOT_NOW, detail=f"{url} does not end")
                 if response.status != 200:
                     raise Unavailable(NOT_NOW, detail=f"{url} answered {response.status}")
                 return msgspec.json.decode(content, type=kind)

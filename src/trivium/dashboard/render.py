@@ -74,16 +74,19 @@ def seconds(ms: float | None) -> str:
 
 def moment(ms: int | None) -> str:
     """UTC."""
-    if ms is None:
-        return NOTHING
-    try:
-        return datetime.fromtimestamp(ms / 1000, UTC).strftime("%Y-%m-%d %H:%M:%S")
-    except (ValueError, OverflowError, OSError):
-        return str(ms)
+    return NOTHING if ms is None else _dated(ms, "%Y-%m-%d %H:%M:%S")
 
 
 def iso(ms: int) -> str:
-    return datetime.fromtimestamp(ms / 1000, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    return _dated(ms, "%Y-%m-%dT%H:%M:%SZ")
+
+
+def _dated(ms: int, form: str) -> str:
+    """The number itself behind the last year that has a name, as strangers may put there."""
+    try:
+        return datetime.fromtimestamp(ms / 1000, UTC).strftime(form)
+    except (ValueError, OverflowError, OSError):
+        return str(ms)
 
 
 def told(value: Any) -> str:

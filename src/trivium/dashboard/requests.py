@@ -90,7 +90,7 @@ def _asked(request: web.Request) -> dict[str, str]:
 
 def _arguments(asked: dict[str, str]) -> dict[str, Any]:
     found: dict[str, Any] = {name: asked[name] for name in _TEXTS if asked[name]}
-    if asked["status"].isdecimal():
+    if asked["status"].isdecimal() and len(asked["status"]) < 9:
         found["status"] = int(asked["status"])
     for name in ("since", "until"):
         if (ms := _moment_ms(asked[name])) is not None:

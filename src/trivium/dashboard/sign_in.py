@@ -16,17 +16,18 @@ from trivium.dashboard.door import Refusal
 from trivium.dashboard.guard import (
     base_url,
     forget_session,
+    forget_try,
     form_token,
-    is_secure,
     keep_form,
     keep_session,
+    keep_try,
     session_of,
+    try_of,
 )
 from trivium.dashboard.oidc import LASTS_S, Provider, fresh, packed, unpacked
 from trivium.dashboard.page import DOOR, SETTINGS, see_other, visitor
 from trivium.errors import OperationError
 
-_TRY = "trivium_try"
 _CALLBACK = "/dashboard/sign-in/callback"
 PROVIDER: web.AppKey[Provider] = web.AppKey("provider", Provider)
 
@@ -51,9 +52,7 @@ async def to_provider(request: web.Request) -> web.Response:
     provider = _provider(request)
     one = fresh(_safe(request.query.get("next", "")))
     response = see_other(await provider.address(one, base_url(request) + _CALLBACK))
-    response.set_cookie(
-        _TRY, packed(one), max_age=LASTS_S, path=_CALLBACK, httponly=True, samesite="Lax", secure=is_secure(request)
-    )
+    keep_try(request, response, packed(one), LASTS_S)
     return response
 
 
@@ -61,14 +60,14 @@ async def from_provider(request: web.Request) -> web.Response:
     provider, settings = _provider(request), request.app[SETTINGS].oidc
     assert settings is not None
     try:
-        one = unpacked(request.cookies.get(_TRY, ""))
+        one = unpacked(try_of(request))
         found = await provider.identity(one, dict(request.query), base_url(request) + _CALLBACK)
     except OperationError as error:
         response = _page(request, problem=error.message, status=400)
     else:
         told = {"issuer": settings.issuer, "subject": found.subject, "email": found.email, "name": found.name}
         response = await _open(request, "sessions.open_by_identity", told, one.next)
-    response.del_cookie(_TRY, path=_CALLBACK)
+    forget_try(request, response)
     return response
 
 
@@ -82,7 +81,7 @@ async def leave(request: web.Request) -> web.Response:
 async def _open(request: web.Request, operation: str, told: dict[str, Any], next: str | None = None) -> web.Response:
     """Signs in, or says why not."""
     form = await request.post() if request.method == "POST" else {}
-    where = _safe(str(form.get("next", ""))) if next is None else next
+    where = _safe(str(form.get("next", "")) if next is None else next)
     arriving = {
         "agent": request.headers.get("user-agent", "")[:300] or None,
         "address": request.headers.get("x-trivium-address") or None,

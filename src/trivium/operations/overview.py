@@ -3,12 +3,12 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Any
 
 import msgspec
 
+from trivium.operations.aside import aside
 from trivium.operations.table import EVERY_ROLE, Actor, Arguments, Needs, Op, Table
 from trivium.operations.usage import Figures, figures, summed
 from trivium.policy.caller import BILLS, Id
@@ -64,10 +64,10 @@ class OverviewOperations:
 
     async def _overview(self, query: Overview, actor: Actor) -> Home:
         await self._flush()
-        theirs = await asyncio.to_thread(self._store.is_theirs, Whose(organization=query.organization, user=query.user))
+        theirs = await aside(self._store.is_theirs, Whose(organization=query.organization, user=query.user))
         calls = [start for start in self._store.ledger.open_starts() if theirs(start)]
         live = Live(calls=len(calls), streams=sum(start.stream for start in calls))
-        return await asyncio.to_thread(self._told, query, live, public=not actor.house)
+        return await aside(self._told, query, live, public=not actor.house)
 
     def _told(self, query: Overview, live: Live, *, public: bool) -> Home:
         now = self._store.clock.now_ms()

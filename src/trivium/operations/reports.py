@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Annotated, Any, Literal, get_type_hints
 
@@ -11,6 +10,7 @@ import msgspec
 from trivium.errors import NotFound, OperationError
 from trivium.metering.cost import ReceiptRow
 from trivium.metering.record import Record
+from trivium.operations.aside import aside
 from trivium.operations.receipts import receipt_for
 from trivium.operations.seen import SEEN, seen
 from trivium.operations.table import (
@@ -24,7 +24,7 @@ from trivium.operations.table import (
     Op,
     Table,
 )
-from trivium.operations.usage import check_filters
+from trivium.operations.usage import MOST_GROUPS, check_filters
 from trivium.policy.caller import BILLS, Id
 from trivium.store.reports import RequestQuery
 from trivium.store.store import Store
@@ -119,7 +119,7 @@ class ReportOperations:
                 raise OperationError(f"Usage cannot be grouped by {name!r}; expected one of {', '.join(GROUPS)}.")
         check_filters((*query.only, *query.without))
         await self._flush()
-        return await asyncio.to_thread(self._store.usage, query, public=not actor.house)
+        return await aside(self._store.usage, query, public=not actor.house, most=MOST_GROUPS)
 
     async def _requests(self, query: ListRequests, actor: Actor) -> Listed[dict[str, Any]]:
         await self._flush()
@@ -130,7 +130,7 @@ class ReportOperations:
             before=before(query.after),
             whose=Whose(organization=query.organization, user=query.user),
         )
-        rows = await asyncio.to_thread(self._store.requests, asked)
+        rows = await aside(self._store.requests, asked)
         last = rows[query.limit - 1] if len(rows) > query.limit else None
         cursor = f"{last['time_ms']}:{last['id']}" if last else None
         items = rows[: query.limit]
@@ -139,10 +139,10 @@ class ReportOperations:
     async def _receipt(self, query: Receipt, actor: Actor) -> list[ReceiptRow]:
         await self._flush()
         whose = Whose(organization=query.organization, user=query.user)
-        found = await asyncio.to_thread(self._store.requests, RequestQuery(id=query.request, whose=whose))
+        found = await aside(self._store.requests, RequestQuery(id=query.request, whose=whose))
         if not found:
             raise NotFound(f"There is no request {query.request!r}.")
-        return await asyncio.to_thread(receipt_for, self._store.prices, found[0], house=actor.house)
+        return await aside(receipt_for, self._store.prices, found[0], house=actor.house)
 
 
 def before(cursor: str) -> tuple[int, str] | None:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Annotated, Any, Literal
 
 import msgspec
 
 from trivium.metering.record import Record
+from trivium.operations.aside import aside
 from trivium.operations.reports import RequestId, RequestRow, before
 from trivium.operations.seen import seen
 from trivium.operations.story import Story, story_of
@@ -112,7 +112,7 @@ class RequestOperations:
             whose=Whose(organization=query.organization, user=query.user),
             **({} if query.until_ms is None else {"until_ms": query.until_ms}),
         )
-        found = await asyncio.to_thread(self._store.search, asked, public=not actor.house)
+        found = await aside(self._store.search, asked, public=not actor.house)
         cursor, reached = None, None
         if found.before is not None:
             reached, id = found.before
@@ -122,7 +122,7 @@ class RequestOperations:
 
     async def _tail(self, query: TailRequests, actor: Actor) -> Tail:
         whose = Whose(organization=query.organization, user=query.user)
-        theirs = await asyncio.to_thread(self._store.is_theirs, whose)
+        theirs = await aside(self._store.is_theirs, whose)
 
         def wanted(record: Record) -> bool:
             return theirs(record) and _is_like(record, query, public=not actor.house)
@@ -135,7 +135,7 @@ class RequestOperations:
     async def _story(self, query: OneRequest, actor: Actor) -> Story:
         await self._flush()
         whose = Whose(organization=query.organization, user=query.user)
-        return await asyncio.to_thread(story_of, self._store, query.request, whose, house=actor.house)
+        return await aside(story_of, self._store, query.request, whose, house=actor.house)
 
 
 def _only(query: _Filters) -> tuple[str, ...]:

@@ -171,11 +171,14 @@ class SessionOperations:
         now_ms, address, login = self._store.clock.now_ms(), subscriber(query.address), query.login.strip()
         self._by_address.check(address, now_ms)
         self._by_login.check(login.lower(), now_ms)
+        # Counted first: of those that come side by side none is known to be wrong while the others are let in.
+        self._by_address.wrong(address, now_ms)
+        self._by_login.wrong(login.lower(), now_ms)
         found = await self._store.sessions.password(login)
         if not await self._is_right(query.password, found[1] if found else None) or found is None:
-            self._by_address.wrong(address, now_ms)
-            self._by_login.wrong(login.lower(), now_ms)
             raise CredentialInvalid(WRONG)
+        self._by_address.right(address)
+        self._by_login.right(login.lower())
         return await self._store.sessions.open(found[0], self._visit("password", query))
 
     async def _is_right(self, password: str, kept: str | None) -> bool:
@@ -241,9 +244,10 @@ class SessionOperations:
         kept = await self._store.sessions.password(query.user)
         if kept is not None and (query.user == actor.user_id or not actor.house):
             self._by_login.check(guessed, now_ms)
+            self._by_login.wrong(guessed, now_ms)
             if not await self._is_right(query.present or "", kept[1]):
-                self._by_login.wrong(guessed, now_ms)
                 raise OperationError("The password so far is another one.", param="present")
+            self._by_login.right(guessed)
         async with self._hashing:
             hash = await asyncio.to_thread(hashed, query.password)
         await self._store.sessions.set_password(query.user, hash, actor.id, actor.session)

@@ -7,7 +7,6 @@ together.
 
 from __future__ import annotations
 
-import asyncio
 import csv
 import io
 from collections.abc import Awaitable, Callable, Iterable, Sequence
@@ -18,6 +17,7 @@ import msgspec
 
 from trivium.errors import OperationError
 from trivium.money import nano_text
+from trivium.operations.aside import aside
 from trivium.operations.table import EVERY_ROLE, Actor, Arguments, Needs, Op, Table
 from trivium.policy.caller import BILLS, Id
 from trivium.store import bands, usage
@@ -33,6 +33,10 @@ Period = Literal["day", "week", "month", "custom"]
 _TIMES = ("hour", "day")
 _MOST_HOURS = 32 * DAY_MS
 """A longer period is not told by the hour."""
+MOST_GROUPS = 50_000
+"""That are looked at for one answer: more would take memory and time from calls."""
+_MOST_ROWS = 10_000
+"""Of a report that is no table: it is made into JSON at once, in which time nobody else is heard."""
 _NEEDS = Needs(roles=BILLS, own=EVERY_ROLE, personal=True)
 
 
@@ -126,6 +130,10 @@ class UsageOperations:
         }
 
     async def report(self, query: UsageReport, actor: Actor) -> Report:
+        """Raises OperationError, StoreUnavailable."""
+        return await self._report(query, actor, _MOST_ROWS)
+
+    async def _report(self, query: UsageReport, actor: Actor, most: int) -> Report:
         since, until = span(query, self._store.clock.now_ms())
         check_filters((*query.only, *query.without))
         if len(set(query.by)) < len(query.by):
@@ -142,11 +150,13 @@ class UsageOperations:
             only=query.only,
             without=query.without,
         )
-        return await asyncio.to_thread(self._told, asked, query, actor)
+        return await aside(self._told, asked, query, actor, most)
 
-    def _told(self, asked: UsageQuery, query: UsageReport, actor: Actor) -> Report:
-        rows = self._store.usage(asked, public=not actor.house, timed=True)
+    def _told(self, asked: UsageQuery, query: UsageReport, actor: Actor, most: int) -> Report:
+        rows = self._store.usage(asked, public=not actor.house, timed=True, most=MOST_GROUPS)
         shown = _gathered(rows, query.by, query.top)
+        if len(shown) > most:
+            raise OperationError(usage.MANY.format(most))
         named = [
             names_of(self._store.database, name, {keys[n] for keys, _, _ in shown if keys[n]}, query.organization)
             for n, name in enumerate(query.by)
@@ -169,9 +179,9 @@ class UsageOperations:
         )
 
     async def _csv(self, query: UsageReport, actor: Actor) -> Sheet:
-        report = await self.report(query, actor)
+        report = await self._report(query, actor, MOST_GROUPS)
         day = datetime.fromtimestamp(report.since_ms / 1000, UTC).strftime("%Y-%m-%d")
-        return Sheet(name=f"usage-{day}.csv", text=written(report))
+        return Sheet(name=f"usage-{day}.csv", text=await aside(written, report))
 
 
 def span(query: Any, now_ms: int) -> tuple[int, int]:
@@ -274,7 +284,8 @@ _FORMULAS = ("=", "+", "-", "@", "\t", "\r")
 def written(report: Report) -> str:
     """A line for each group, and one for the total."""
     out = io.StringIO()
-    writer = csv.writer(out, lineterminator="\r\n")
+    # In quotes: a program for which cells end with a semicolon would find one in a name, and a formula behind it.
+    writer = csv.writer(out, lineterminator="\r\n", quoting=csv.QUOTE_ALL)
     columns = Figures.__struct_fields__
     heads = [word for name in report.by for word in (name, f"{name}_name")]
     writer.writerow([*heads, *(name.replace("_nano", "_usd") for name in columns)])

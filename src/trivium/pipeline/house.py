@@ -82,6 +82,6 @@ class StealthExchange(TranslatedExchange):
 
     _SECRET = True
 
-    def _passed(self) -> Headers:
+    def _passed(self, stream: bool) -> Headers:  # noqa: ARG002
         """None of the upstream's headers; our id under the name by which the client's SDK knows it."""
         return [(b"request-id" if self._call.api is Api.MESSAGES else b"x-request-id", self._call.id.encode())]

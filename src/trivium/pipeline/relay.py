@@ -27,7 +27,7 @@ from trivium.pipeline.limited import with_own
 from trivium.pipeline.mask import told_of
 from trivium.pipeline.overlong import too_long
 from trivium.pipeline.settle import Run
-from trivium.pipeline.tell import error_value, loss_header
+from trivium.pipeline.tell import as_data, error_value, loss_header
 from trivium.providers.provider import Provider
 from trivium.providers.quirks import mending
 from trivium.upstream.client import UpstreamResponse
@@ -368,7 +368,7 @@ class Exchange:
                 self._run.flags.append(flag)
 
     async def _start(self, status: int, headers: Headers) -> None:
-        passed = with_own(self._passed(), self._run.limited)
+        passed = with_own(self._passed(headers is STREAM_HEADERS), self._run.limited)
         if self._run.losses and not self._SECRET:
             passed.append((b"x-trivium-loss", loss_header(self._run.losses)))
         if status in _RETRYABLE and not self._header(b"retry-after"):
@@ -376,13 +376,11 @@ class Exchange:
         self._run.status = status
         await self._reply.start(status, [*passed, *headers, (b"x-trivium-request-id", self._call.id.encode())])
 
-    def _passed(self) -> Headers:
+    def _passed(self, stream: bool) -> Headers:
         """What of the upstream's headers the client gets."""
-        return [
-            header
-            for header in self._response.headers
-            if header[0] in _PASSED or header[0].startswith(_PASSED_PREFIXES)
-        ]
+        told = self._response.headers
+        passed = [one for one in told if one[0] in _PASSED or one[0].startswith(_PASSED_PREFIXES)]
+        return as_data(passed, stream=stream)
 
     async def _write(self, data: bytes) -> None:
         self._run.response_bytes += len(data)

@@ -13,6 +13,7 @@ from trivium.wire.kilo import in_kilos_words
 from trivium.wire.losses import Loss
 
 _LONGEST_HEADER = 1000
+_DATA = (b"application/json", b"text/event-stream")
 _UNSAFE = re.compile(r"[^\w.()\[\] -]")
 
 
@@ -25,6 +26,16 @@ def json_headers(content: bytes, call: Call) -> Headers:
         (b"x-trivium-request-id", request_id),
         (b"request-id" if call.api is Api.MESSAGES else b"x-request-id", request_id),
     ]
+
+
+def as_data(headers: Headers, *, stream: bool) -> Headers:
+    """An upstream's headers, for a body that no browser may take for a page: it stands under the same address as the
+    dashboard, and a form on any site can make a browser call a free model."""
+    if (kinds := [value.lower() for name, value in headers if name == b"content-type"]) and all(
+        kind.startswith(_DATA) for kind in kinds
+    ):
+        return headers
+    return [(b"content-type", _DATA[stream]), *((name, value) for name, value in headers if name != b"content-type")]
 
 
 def loss_header(losses: Sequence[Loss]) -> bytes:

@@ -171,11 +171,11 @@ class TranslatedExchange(Exchange):
             if clock() - self._told_at >= self._silence:
                 await self._tell(stream.ping())
 
-    def _passed(self) -> Headers:
+    def _passed(self, stream: bool) -> Headers:
         """The upstream's id of the request under the name by which the client's SDK knows it; no content type."""
         own = _REQUEST_IDS[0] if self._call.api is Api.MESSAGES else _REQUEST_IDS[1]
         return [
             (own if name in _REQUEST_IDS else name, value)
-            for name, value in super()._passed()
+            for name, value in super()._passed(stream)
             if name != b"content-type"
         ]

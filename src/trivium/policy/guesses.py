@@ -43,3 +43,8 @@ class Guesses:
         self._wrong[address] = (until, count + 1)
         if len(self._wrong) > _REMEMBERED:
             self._wrong.popitem(last=False)
+
+    def right(self, address: str) -> None:
+        """Takes back one that was counted before it was known whether it is right."""
+        if (found := self._wrong.get(address)) is not None:
+            self._wrong[address] = (found[0], max(0, found[1] - 1))

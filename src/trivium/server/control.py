@@ -120,8 +120,9 @@ async def _perform(perform: Perform, signed_in: SignedIn | None, line: bytes) ->
     except TriviumError as error:
         told = {"error": error.message, "detail": error.detail, "code": error.code, "status": error.status}
         return msgspec.json.encode({**told, "param": error.param, "retry_after": error.retry_after})
-    except (msgspec.MsgspecError, UnicodeError, RecursionError) as error:
-        return msgspec.json.encode({"error": f"not a question: {error}"})
+    except (msgspec.MsgspecError, ValueError, OverflowError, RecursionError) as error:
+        # Also numbers and texts that a database does not take: whoever asks them is told so, not cut off.
+        return msgspec.json.encode({"error": f"not a question: {error}", "code": "bad_request", "status": 400})
 
 
 @contextlib.contextmanager

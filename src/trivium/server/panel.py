@@ -17,7 +17,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from trivium.admin.face import Asked
-from trivium.errors import TriviumError, UpstreamUnreachable
+from trivium.errors import BodyTimeout, Overloaded, TriviumError, UpstreamUnreachable
 from trivium.pipeline.call import Body, Headers, Reply
 from trivium.server.control import reachable
 from trivium.settings_dashboard import DashboardSettings
@@ -30,6 +30,12 @@ from trivium.upstream.unix import UnixClient
 COMMAND = (sys.executable, "-P", "-m", "trivium.dashboard.child")
 MOST_BYTES = 1024 * 1024
 """Of a request's body."""
+_HELD = 64 * MOST_BYTES
+"""Of all bodies that are on their way: whoever comes may send one, signed in or not."""
+_ARRIVES = 30.0
+"""Seconds that a body may take."""
+_LOOKS = 60.0
+"""How often it is seen to it that the log does not grow without end."""
 _START = 30.0
 """Seconds that a visitor waits for the process."""
 _FAREWELL = 3.0
@@ -74,6 +80,7 @@ class Panel:
         self._ready: asyncio.Future[None] | None = None
         self._visited = 0.0
         self._visitors = 0
+        self._held = 0
         self._pause, self._not_before = 0.0, 0.0
 
     @property
@@ -83,14 +90,16 @@ class Panel:
     async def serve(self, asked: Asked, secure: bool, body: Body, reply: Reply) -> None:
         """Answers a request. Raises nothing but what ends the task: cancellation, where the client left."""
         self._visitors += 1
+        content = bytearray()
         try:
-            content = await _read(body)
-            response = None if content is None else await self._ask(asked, secure, content)
+            fits = await self._read(body, content)
+            response = await self._ask(asked, secure, bytes(content)) if fits else None
         except TriviumError as error:
             await _refuse(reply, error.status if error.status in (408, 503) else 503, error.message)
             return
         finally:
             self._visitors -= 1
+            self._held -= len(content)
             self._visited = asyncio.get_running_loop().time()
         if response is None:
             await _refuse(reply, 413, f"No form has more than {MOST_BYTES} bytes.")
@@ -105,12 +114,27 @@ class Panel:
             await asyncio.wait([life])
         await self._client.close()
 
+    async def _read(self, body: Body, content: bytearray) -> bool:
+        """Into `content`, which counts as held; false: it is too large. Raises BodyTimeout, Overloaded."""
+        more = True
+        try:
+            async with asyncio.timeout(_ARRIVES):
+                while more and len(content) <= MOST_BYTES:
+                    chunk, more = await body.read()
+                    content += chunk
+                    self._held += len(chunk)
+                    if self._held > _HELD:
+                        raise Overloaded("Too many forms are being sent at once. Try again in a moment.")
+        except TimeoutError:
+            raise BodyTimeout("The form took too long to arrive.") from None
+        return len(content) <= MOST_BYTES
+
     async def _ask(self, asked: Asked, secure: bool, content: bytes) -> UpstreamResponse:
         """Raises UpstreamError."""
         await self._start()
-        headers = [(name, value) for name, value in asked.headers.items() if name in _PASSED_ON]
+        headers = [(name, _plain(value)) for name, value in asked.headers.items() if name in _PASSED_ON]
         headers += [
-            (b"x-trivium-host", asked.headers.get(b"host", b"")),
+            (b"x-trivium-host", _plain(asked.headers.get(b"host", b""))),
             (b"x-trivium-scheme", b"https" if secure else b"http"),
             (b"x-trivium-address", (asked.client_ip or "").encode()),
         ]
@@ -168,19 +192,14 @@ class Panel:
             if left <= 0 and not self._visitors:
                 return True
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(process.wait(), max(left, 1.0))
+                await asyncio.wait_for(process.wait(), min(max(left, 1.0), _LOOKS))
                 return False
+            self._log.trim()
 
 
-async def _read(body: Body) -> bytes | None:
-    """None: it is too large. Raises BodyTimeout."""
-    content, more = bytearray(), True
-    while more:
-        chunk, more = await body.read()
-        content += chunk
-        if len(content) > MOST_BYTES:
-            return None
-    return bytes(content)
+def _plain(value: bytes) -> bytes:
+    """A header in ASCII: what the pages read is ASCII, and half a character could be written nowhere."""
+    return value if value.isascii() else value.decode("utf-8", "replace").encode("ascii", "replace")
 
 
 async def _pass(response: UpstreamResponse, reply: Reply) -> None:

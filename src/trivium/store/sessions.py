@@ -146,9 +146,13 @@ class Sessions(Changing):
     async def open_by_link(self, token: str, visit: Visit) -> Opened:
         """Uses a link up. Raises NotFound for one that is not good any more."""
         digest, now = self.digest(token), self.clock.now_ms()
+        statement = "SELECT user_id FROM sign_in_links WHERE hash = ? AND expires_ms > ?"
+        # Anybody may come with anything, for which no transaction waits and nothing in memory is let go.
+        if not await self.database.ask(statement, (digest, now)):
+            raise NotFound(USED)
 
         def act(tx: Writing) -> Opened:
-            rows = tx.execute("SELECT user_id FROM sign_in_links WHERE hash = ? AND expires_ms > ?", (digest, now))
+            rows = tx.execute(statement, (digest, now))
             if not rows:
                 raise NotFound(USED)
             self._check(tx, rows[0][0])
@@ -175,7 +179,7 @@ class Sessions(Changing):
         return (rows[0][0], rows[0][1]) if len(rows) == 1 else None
 
     async def set_password(self, user_id: str, hash: str, actor: str, session: str | None) -> None:
-        """Ends all other sessions of the user but the one that is named. Raises NotFound."""
+        """Ends all other sessions of the user but the one that is named, and all links. Raises NotFound."""
         now = self.clock.now_ms()
 
         def act(tx: Writing) -> None:
@@ -186,6 +190,7 @@ class Sessions(Changing):
                 (user_id, hash, now),
             )
             tx.execute("DELETE FROM sessions WHERE user_id = ? AND id <> ?", (user_id, session or ""))
+            tx.execute("DELETE FROM sign_in_links WHERE user_id = ?", (user_id,))
             self.note(tx, actor, "passwords.set", user_id)
 
         await self.change(act)

@@ -75,9 +75,11 @@ class Store:
         self.key_changes = KeyChanges(*changing, self.keys)
         self.alerts = AlertStore(self.database, self.ledger.writer, clock)
 
-    def usage(self, query: usage.UsageQuery, *, public: bool = False, timed: bool = False) -> list[dict[str, Any]]:
+    def usage(
+        self, query: usage.UsageQuery, *, public: bool = False, timed: bool = False, most: int | None = None
+    ) -> list[dict[str, Any]]:
         keys = usage.Keys(self.keys.token_id)
-        return usage.usage(self.database, query, public=public, keys=keys, timed=timed)
+        return usage.usage(self.database, query, public=public, keys=keys, timed=timed, most=most)
 
     def requests(self, query: reports.RequestQuery) -> list[dict[str, Any]]:
         return reports.requests(self.database, query, self._token(query.whose.user))

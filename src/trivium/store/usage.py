@@ -16,6 +16,7 @@ from typing import Annotated, Any
 
 import msgspec
 
+from trivium.errors import OperationError
 from trivium.policy.caller import Id
 from trivium.store import bands, days, rollups
 from trivium.store.keys import TOKEN
@@ -84,6 +85,8 @@ _LATEST = 2**53 // HOUR_MS * HOUR_MS
 _MOST_PARTS = 60
 """Selects in one statement: where days are folded here and there, the hours are asked instead."""
 
+MANY = "These are more than {} groups. Ask for a shorter time, for fewer of them by a filter, or group by less."
+
 Moment = Annotated[int, msgspec.Meta(ge=0, le=_LATEST)]
 Filter = Annotated[str, msgspec.Meta(pattern=r"^[a-z]+:", max_length=400)]
 """`model:openai/gpt-5`; nothing behind the colon: those where there is none."""
@@ -131,16 +134,24 @@ _NOBODY = Keys(lambda _: "")
 
 
 def usage(
-    database: Database, query: UsageQuery, *, public: bool = False, keys: Keys = _NOBODY, timed: bool = False
+    database: Database,
+    query: UsageQuery,
+    *,
+    public: bool = False,
+    keys: Keys = _NOBODY,
+    timed: bool = False,
+    most: int | None = None,
 ) -> list[dict[str, Any]]:
     """A row per group with requests, outcomes, tokens and nanodollars, and durations if `timed`. Counting calls
     (`count_tokens`) are no requests here. `public`: stealth models are named by their ids alone. Blocks; raises
-    StoreUnavailable."""
+    StoreUnavailable, and OperationError where there are more than `most` groups."""
     asked = _Asked(database, query, public, keys, timed)
     since, until = query.since_ms or 0, _LATEST if query.until_ms is None else query.until_ms
     while True:
         done = {} if "hour" in query.by else days.folded(database, since, until)
-        rows = asked.rows(_spans(since, until, done))
+        rows = asked.rows(_spans(since, until, done), most)
+        if most is not None and len(rows) > most:
+            raise OperationError(MANY.format(most))
         # An hour that was folded meanwhile would count twice.
         if not done or days.folded(database, since, until) == done:
             return _told(rows, query.by, keys.users(database) if "user" in query.by else {})
@@ -162,7 +173,7 @@ class _Asked:
         self._columns = _columns([*self._groups.values(), *self._sums.values(), self._where])
         self._summed = [name for name in SUMS if timed or name not in DURATIONS]
 
-    def rows(self, spans: Iterable[tuple[str, int, int]]) -> list[dict[str, Any]]:
+    def rows(self, spans: Iterable[tuple[str, int, int]], most: int | None) -> list[dict[str, Any]]:
         parts, values = [], []
         keys = [str(n + 1) for n in range(len(self._groups))]
         grouped = f" GROUP BY {', '.join(keys)}" if keys else ""
@@ -178,6 +189,8 @@ class _Asked:
         names = [f'"{name}"' for name in self._groups]
         names += [f"CAST(sum({name}) AS BIGINT) AS {name}" for name in self._sums]
         statement = f"SELECT {', '.join(names)} FROM ({' UNION ALL '.join(parts)}) AS parts{grouped}{ordered}"
+        if most is not None:
+            statement += f" LIMIT {most + 1}"
         columns, found = self._database.query(statement, values)
         return [dict(zip(columns, row, strict=True)) for row in found]
 

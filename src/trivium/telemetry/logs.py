@@ -19,8 +19,9 @@ from trivium.telemetry.redaction import REDACTION
 REQUEST: ContextVar[str | None] = ContextVar("request", default=None)
 """The id of the request for which a task works."""
 _FORMAT = "%(asctime)s %(levelname)s %(name)s: %(message)s"
-_BREAKS = str.maketrans({number: f"\\x{number:02x}" for number in (*range(32), 127) if number != 9})
-"""A line of text is one line, whatever strangers have in their names."""
+_BREAKS = str.maketrans({number: f"\\x{number:02x}" for number in (*range(32), *range(127, 160)) if number != 9})
+_BREAKS |= {number: f"\\u{number:04x}" for number in (0x2028, 0x2029)}
+"""A line of text is one line, whatever strangers have in their names, and tells a terminal nothing but itself."""
 _REQUESTS = logging.getLogger("trivium.request")
 _LOGGED = (
     *("id", "api", "operation", "outcome", "status", "requested_model", "provider", "upstream_model", "key_id"),
@@ -62,7 +63,13 @@ class Text(logging.Formatter):
             record.message = f"{request}: {record.message}"
         return super().formatMessage(record)
 
+    def formatException(self, ei: Any) -> str:  # noqa: N802 # logging's name
+        """Its lines stand further in: what an error quotes must not look like a line of the log."""
+        lines = super().formatException(ei).split("\n")
+        return "\n".join(f"  {line.translate(_BREAKS)}" for line in lines)
+
     def format(self, record: logging.LogRecord) -> str:
+        record.exc_text = None  # another handler's
         return REDACTION.mask(super().format(record))
 
 

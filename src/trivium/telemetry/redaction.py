@@ -19,8 +19,25 @@ HIDDEN = "***"
 _SHORTEST = 6
 """A shorter secret would hide words of every line."""
 _KEYS = (
-    *("tv-", "tva-", "sk-", "sk_", "pk-", "pk_", "rk_", "xai-", "gsk_", "csk-", "pplx-", "hf_", "ghp_", "gho_"),
-    *("glpat-", "vck_", "fw_", "nvapi-", "r8_", "xoxb-"),
+    *(
+        "tv-",
+        "tva-",
+        "tvl-",
+        "tvs-",
+        "sk-",
+        "sk_",
+        "pk-",
+        "pk_",
+        "rk_",
+        "xai-",
+        "gsk_",
+        "csk-",
+        "pplx-",
+        "hf_",
+        "ghp_",
+        "gho_",
+    ),
+    *("gho_", "glpat-", "vck_", "fw_", "nvapi-", "r8_", "xoxb-"),
 )
 """What keys begin with: ours, then those of vendors."""
 _HEADERS = ("authorization", "x-api-key", "api-key", "api_key", "apikey", "cookie")
