@@ -58,8 +58,8 @@ async def test_who_is_erased_is_named_nowhere_any_more(desk: Desk) -> None:
     for id in ("ann", "bob"):
         await desk("users.create", name=f"{id} Canary", id=id, email=f"{id}@canary.example")
         await desk("keys.create", name=f"{id}s canary", user=id)
-        await desk("sessions.link", user=id)
         await desk("passwords.set", user=id, password="canary in a coal mine")
+        await desk("sessions.link", user=id)
         await desk.store.sessions.open(id, Visit(way="link", agent="canary", address="192.0.2.1", lasts_ms=10**9))
         await desk.store.sessions.identify("https://id.example", id, id)
         await desk("users.block", users=[id], why="canary")
