@@ -108,10 +108,12 @@ class Transport:
 
     def __init__(self) -> None:
         self.written = b""
+        self.writes = 0
         self.closed = False
 
     def write(self, data: bytes) -> None:
         self.written += data
+        self.writes += 1
 
     def close(self) -> None:
         self.closed = True
@@ -161,6 +163,16 @@ async def test_head_and_body_go_out_together() -> None:
     assert transport.written == b""
     await one.end(b"Hi")
     assert transport.written == b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nHi"
+
+
+async def test_the_end_of_a_stream_goes_out_with_its_last_chunk() -> None:
+    transport = Transport()
+    one = cycle(transport)
+    await one.start(200, [])
+    await one.write(b"Hi")
+    await one.end(b" you")
+    assert transport.written.endswith(b"\r\n\r\n2\r\nHi\r\n4\r\n you\r\n0\r\n\r\n")
+    assert transport.writes == 2
 
 
 async def test_an_answer_that_breaks_before_its_body_still_tells_its_status() -> None:

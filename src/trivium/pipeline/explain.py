@@ -27,7 +27,7 @@ from trivium.pipeline.free import check_anonymous, find
 from trivium.pipeline.hold import Bill, account_of, bill_of, hold_of, refused
 from trivium.pipeline.legs import Leg, legs_of
 from trivium.pipeline.limits import is_houses
-from trivium.pipeline.read import check_head, read_body
+from trivium.pipeline.read import cap_of, check_head, read_body
 from trivium.pipeline.settle import Run
 from trivium.pipeline.tell import json_headers
 from trivium.policy.caller import Caller
@@ -46,7 +46,7 @@ async def answer(call: Call, body: Body, reply: Reply, deps: Deps) -> None:
     check_head(call, deps, anonymous=False)
     caller = await authenticate(call.headers, call.client_ip, deps)
     try:
-        content = await read_body(body, run, check_head(call, deps, anonymous=caller is None))
+        content = await read_body(body, run, cap_of(call, deps, anonymous=caller is None))
         called = _of_its_api(call, content)
         told = msgspec.json.encode(await explain(called, caller, content, deps, bills=not caller or caller.sees_bills))
     finally:

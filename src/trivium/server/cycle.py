@@ -102,6 +102,10 @@ class Cycle(RequestResponseCycle):
         self._head = head
 
     async def write(self, data: bytes) -> None:
+        await self._send(data)
+
+    async def _send(self, data: bytes, last: bytes = b"") -> None:
+        """The data as the answer is framed, with what stands before and behind it, in one write."""
         if self.flow.write_paused and not self.disconnected:
             await self.flow.drain()
         if self.disconnected:
@@ -110,22 +114,17 @@ class Cycle(RequestResponseCycle):
             data = b"%x\r\n%b\r\n" % (len(data), data) if data else b""
         elif data:
             data = self._counted(data)
-        if self._head:
-            data, self._head = self._head + data, b""
+        if self._head or last:
+            data, self._head = self._head + data + last, b""
         if data:
             self.transport.write(data)
 
     async def end(self, data: bytes = b"") -> None:
-        if self.chunked_encoding:
-            await self.write(data)
-            if not self.disconnected:
-                self.transport.write(b"0\r\n\r\n")
-        else:
-            await self.write(data)
-            if self._left and not (self._silent or self.disconnected):
-                raise RuntimeError("the answer is shorter than it was announced")
+        await self._send(data, b"0\r\n\r\n" if self.chunked_encoding else b"")
         if self.disconnected:
             return
+        if self._left and not self._silent:
+            raise RuntimeError("the answer is shorter than it was announced")
         self.response_complete = True
         self.message_event.set()
         if not self.keep_alive:

@@ -1,0 +1,42 @@
+"""What the ledger asks of its database: few statements, however many values there are."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import pytest
+
+from trivium.store.posting import expire_due
+from trivium.store.sql import Row
+
+
+class Asked:
+    """A transaction that notes what it is asked, and finds nothing."""
+
+    def __init__(self) -> None:
+        self.statements: set[str] = set()
+        self.values: list[Any] = []
+
+    def execute(self, statement: str, values: Sequence[Any] = ()) -> list[Row]:
+        assert statement.count("?") == len(values)
+        self.statements.add(statement)
+        self.values += values
+        return []
+
+    def executemany(self, statement: str, rows: Iterable[Sequence[Any]]) -> int:
+        raise AssertionError(statement)
+
+
+def test_a_database_has_few_statements_to_keep() -> None:
+    asked = Asked()
+    for many in range(1, 520):
+        expire_due(asked, [f"acct_{n}" for n in range(many)], 1)
+    assert len(asked.statements) == 10
+
+
+@pytest.mark.parametrize("many", [0, 1, 2, 3, 5, 512, 513, 1100])
+def test_each_value_is_asked_for(many: int) -> None:
+    asked, ids = Asked(), {f"acct_{n}" for n in range(many)}
+    expire_due(asked, ids, 1)
+    assert {value for value in asked.values if value != 1} == ids
