@@ -278,7 +278,7 @@ class Exchange:
         meter = self._meter(stream_decoder(self._shape, self._provider.conventions))
         # An upstream that ends before its first byte is still an error with a status of its own.
         first = await self._first(chunk)
-        await self._start(self._response.status, STREAM_HEADERS)
+        await self._start(self._response.status, STREAM_HEADERS, stream=True)
         try:
             await self._pass_stream(meter, first)
         except (UpstreamError, Overloaded) as error:
@@ -367,8 +367,8 @@ class Exchange:
             if raised:
                 self._run.flags.append(flag)
 
-    async def _start(self, status: int, headers: Headers) -> None:
-        passed = with_own(self._passed(headers is STREAM_HEADERS), self._run.limited)
+    async def _start(self, status: int, headers: Headers, *, stream: bool = False) -> None:
+        passed = with_own(self._passed(stream), self._run.limited)
         if self._run.losses and not self._SECRET:
             passed.append((b"x-trivium-loss", loss_header(self._run.losses)))
         if status in _RETRYABLE and not self._header(b"retry-after"):
