@@ -19,7 +19,7 @@ from trivium.wire import relay as module
 from trivium.wire.codec import stream_decoder
 from trivium.wire.errors import ErrorValue
 from trivium.wire.relay import StreamRelay
-from trivium.wire.sse import ServerSentEvent, SseParser
+from trivium.wire.sse import ServerSentEvent, SseParser, last_end
 
 ERROR = ErrorValue(status=502, code="upstream_disconnected", message="gone", request_id="req_1")
 METERED = ("id", "model", "finish", "native_finish", "usage", "error", "ended")
@@ -171,14 +171,14 @@ class TestWholeEvents:
 
     def test_each_byte_is_searched_a_constant_number_of_times(self, monkeypatch: pytest.MonkeyPatch) -> None:
         searched = 0
-        search = module._last_end
+        search = last_end
 
         def counting(data: bytes | bytearray, start: int) -> int:
             nonlocal searched
             searched += len(data) - start
             return search(data, start)
 
-        monkeypatch.setattr(module, "_last_end", counting)
+        monkeypatch.setattr(module, "last_end", counting)
         stream = b"data: " + b"x" * 30_000 + b"\n\n"
         assert pass_on(relay(Api.CHAT), *(bytes([byte]) for byte in stream)) == stream
         assert searched <= 5 * len(stream)

@@ -101,10 +101,7 @@ class Cycle(RequestResponseCycle):
             raise ValueError("a header of the answer has a control character in it")
         self._head = head
 
-    async def write(self, data: bytes) -> None:
-        await self._send(data)
-
-    async def _send(self, data: bytes, last: bytes = b"") -> None:
+    async def write(self, data: bytes, last: bytes = b"") -> None:
         """The data as the answer is framed, with what stands before and behind it, in one write."""
         if self.flow.write_paused and not self.disconnected:
             await self.flow.drain()
@@ -120,7 +117,7 @@ class Cycle(RequestResponseCycle):
             self.transport.write(data)
 
     async def end(self, data: bytes = b"") -> None:
-        await self._send(data, b"0\r\n\r\n" if self.chunked_encoding else b"")
+        await self.write(data, b"0\r\n\r\n" if self.chunked_encoding else b"")
         if self.disconnected:
             return
         if self._left and not self._silent:

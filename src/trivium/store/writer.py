@@ -171,13 +171,14 @@ class Writer:
         if op.urgent:
             self._urgent.append(op)
             self._ring(_URGENT)
-        else:
-            if not self._others:
-                now = monotonic()
-                self._others_due = now + self._linger
-                self._since = self._since or now
-            self._others.append(op)
-            self._ring(_ANYTHING)
+            return
+        if not self._others:
+            now = monotonic()
+            self._others_due = now + self._linger
+            self._since = self._since or now
+            # Not at once: a thread that wakes up in the midst of a call takes time from it.
+            self._begun().call_later(self._linger, self._ring, _ANYTHING)
+        self._others.append(op)
 
     async def run(self, act: Callable[[Writing], _T], *, urgent: bool = True) -> _T:
         """Runs a function inside a transaction, behind everything added so far. Raises OperationError where the
@@ -218,10 +219,15 @@ class Writer:
         if self._loop is not None:
             self._thread.join()
 
-    def _ring(self, why: int) -> None:
+    def _begun(self) -> asyncio.AbstractEventLoop:
+        """The loop; the thread is running."""
         if self._loop is None:
             self._loop = asyncio.get_running_loop()
             self._thread.start()
+        return self._loop
+
+    def _ring(self, why: int) -> None:
+        self._begun()
         if self._listens >= why:
             self._listens = _NOTHING
             self._bell.put(None)

@@ -26,7 +26,8 @@ from trivium.canon.size import content_of, utf8
 from trivium.wire.decoder import Decoder
 from trivium.wire.errors import ErrorValue, render_in_stream
 from trivium.wire.lenient import parse
-from trivium.wire.sse import SseParser
+from trivium.wire.mould import Mould
+from trivium.wire.sse import SseParser, last_end, split_events
 
 HOLD = 256 * 1024
 """Bytes of one unfinished event that are held back."""
@@ -35,7 +36,6 @@ KEPT = 16 * 1024 * 1024
 
 Mend = Callable[[bytes], bytes]
 
-_END = re.compile(rb"(?:\r\n|\n|\r(?!\n))(?:\r\n|\n|\r(?!\n|\Z))")
 _SEQUENCE = re.compile(rb'"sequence_number"\s*:\s*(\d{1,15})')
 
 _QUIET: dict[Api, bytes] = {
@@ -101,6 +101,7 @@ class StreamRelay:
         self._hide_usage = hide_usage
         self._mend = mend
         self._fold = Fold()
+        self._mould = Mould()
         self._tail = bytearray()
         self._sent = 0
         """How much of the tail has gone on already, because it outgrew HOLD."""
@@ -128,13 +129,15 @@ class StreamRelay:
 
     def feed(self, chunk: bytes) -> bytes:
         """Bytes that may go to the client now."""
+        if not self._tail and chunk.endswith(b"\n\n"):
+            return self._pass(chunk, 0)
         if self._tail:
             start = max(0, len(self._tail) - 3)
             self._tail += chunk
-            end = _last_end(self._tail, start)
+            end = last_end(self._tail, start)
             data = bytes(self._tail) if end else b""
         else:
-            end = _last_end(chunk, 0)
+            end = last_end(chunk, 0)
             data = chunk
         if end:
             block = data[:end]
@@ -182,6 +185,8 @@ class StreamRelay:
 
     def _pass(self, block: bytes, sent: int) -> bytes:
         """What of a block goes on, `sent` bytes of which have gone already."""
+        if self._fits(block):
+            return block[sent:] if sent else block
         if self._mend is not None and not sent:
             block = b"".join(map(self._mend, split_events(block)))
         if self._api is Api.RESPONSES and b'"sequence_number"' in block:
@@ -193,17 +198,22 @@ class StreamRelay:
         kept = [first[sent:]] if shown or sent else []
         return b"".join(kept + [event for event in others if self._read(event)])
 
+    def _fits(self, block: bytes) -> bool:
+        """Measures a block each of whose events is like one that was a mere piece of content."""
+        size = self._mould.measure(block)
+        self.content_bytes += size
+        self._undecoded += size
+        return size > 0
+
     def _skim(self, block: bytes) -> bool:
         """Measures a block each of whose events is a mere piece of content. False: something in it must be decoded."""
         events = block.count(b"data:")
         if not events or block.count(self._quiet) != events or block.count(b"}\n\n") != events:
             return False
-        for mark in self._loud:
-            if mark in block:
-                return False
-        for name, null in self._nullable:
-            if name in block and block.count(name) != block.count(null):
-                return False
+        if any(map(block.count, self._loud)):  # `in` makes an error message of each that is not there
+            return False
+        if any(block.count(name) != block.count(null) for name, null in self._nullable):
+            return False
         for pattern in self._content:
             said = pattern.findall(block)
             if len(said) - said.count(b"") == events:
@@ -213,11 +223,13 @@ class StreamRelay:
         size = _size(said)
         self.content_bytes += size
         self._undecoded += size
+        if self._mend is None and self._api is not Api.RESPONSES:
+            self._mould.learn(block, pattern)
         return True
 
     def _read(self, event: bytes) -> bool:
         """Meters one event; whether it goes on to the client."""
-        if self.content_began and self._skim(event):
+        if self._fits(event) or (self.content_began and self._skim(event)):
             return True
         parser = SseParser()
         parsed = parser.feed(event) + parser.close()
@@ -278,28 +290,6 @@ def _size(said: list[bytes]) -> int:
         except ValueError:
             pass
     return len(joined) - max(0, len(said) - 1)
-
-
-def _last_end(data: bytes | bytearray, start: int) -> int:
-    """Where the last whole event ends; 0 if none does."""
-    end = data.rfind(b"\n\n", start) + 2
-    if data.find(b"\r", start) >= 0:
-        end = max([end if end > 1 else 0, *(match.end() for match in _END.finditer(data, start))])
-    return end if end > 1 else 0
-
-
-def split_events(block: bytes) -> list[bytes]:
-    """The events of a block, each with the blank line that ends it."""
-    if b"\r" not in block:
-        pieces = block.split(b"\n\n")
-        last = pieces.pop()
-        events = [piece + b"\n\n" for piece in pieces]
-        return [*events, last] if last else events
-    events, start = [], 0
-    for match in _END.finditer(block):
-        events.append(block[start : match.end()])
-        start = match.end()
-    return [*events, block[start:]] if start < len(block) else events
 
 
 def _is_bare_usage(data: bytes) -> bool:

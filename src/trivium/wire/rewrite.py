@@ -16,7 +16,8 @@ from trivium.canon.api import Api
 from trivium.wire.body import Members
 from trivium.wire.decoder import Decoder
 from trivium.wire.lenient import is_dense
-from trivium.wire.relay import KEPT, Mend, StreamRelay, split_events
+from trivium.wire.relay import KEPT, Mend, StreamRelay
+from trivium.wire.sse import split_events
 
 _members = msgspec.json.Decoder(Members)
 _list = msgspec.json.Decoder(list[msgspec.Raw])

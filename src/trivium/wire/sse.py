@@ -7,9 +7,12 @@ number of times whatever the chunks, and nothing beyond `limit` bytes of one eve
 
 from __future__ import annotations
 
+import re
+
 import msgspec
 
 LIMIT = 32 * 1024 * 1024
+_END = re.compile(rb"(?:\r\n|\n|\r(?!\n))(?:\r\n|\n|\r(?!\n|\Z))")
 _BOM = b"\xef\xbb\xbf"
 
 
@@ -112,3 +115,25 @@ def parse_event(block: bytes) -> ServerSentEvent | None:
     parser = SseParser(limit=len(block))
     found = parser.feed(block) or parser.close()
     return found[0] if found else None
+
+
+def last_end(data: bytes | bytearray, start: int) -> int:
+    """Where the last whole event ends; 0 if none does."""
+    end = data.rfind(b"\n\n", start) + 2
+    if data.find(b"\r", start) >= 0:
+        end = max([end if end > 1 else 0, *(match.end() for match in _END.finditer(data, start))])
+    return end if end > 1 else 0
+
+
+def split_events(block: bytes) -> list[bytes]:
+    """The events of a block, each with the blank line that ends it."""
+    if b"\r" not in block:
+        pieces = block.split(b"\n\n")
+        last = pieces.pop()
+        events = [piece + b"\n\n" for piece in pieces]
+        return [*events, last] if last else events
+    events, start = [], 0
+    for match in _END.finditer(block):
+        events.append(block[start : match.end()])
+        start = match.end()
+    return [*events, block[start:]] if start < len(block) else events

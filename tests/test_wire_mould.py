@@ -1,0 +1,82 @@
+"""Events that differ in a text alone: measured at once where that is proven, and left to a search where it is not."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from trivium.wire.mould import Mould
+
+CONTENT = re.compile(rb'"content": ?"([^"\\]*(?:\\.[^"\\]*)*)"')
+PLAIN = st.text(st.characters(exclude_characters='"\\\n\r', codec="utf-8"), min_size=1, max_size=20)
+
+
+def event(said: bytes, id: str = "1") -> bytes:
+    return b'data: {"id":"%b","delta":{"content":"%b"},"finish_reason":null}\n\n' % (id.encode(), said)
+
+
+def mould(*blocks: bytes) -> Mould:
+    made = Mould()
+    for block in blocks or (event(b"one"),):
+        made.learn(block, CONTENT)
+    return made
+
+
+def test_before_anything_was_learnt_nothing_fits() -> None:
+    assert Mould().measure(event(b"one")) == 0
+
+
+@given(st.lists(PLAIN, min_size=1, max_size=5))
+def test_texts_are_measured_in_utf_8_however_many_there_are(texts: list[str]) -> None:
+    said = [text.encode() for text in texts]
+    assert mould().measure(b"".join(map(event, said))) == sum(map(len, said))
+
+
+@given(st.binary(max_size=60), st.binary(max_size=60))
+def test_a_text_fits_that_is_a_json_string_as_it_stands(before: bytes, behind: bytes) -> None:
+    said = before + b"x" + behind
+    plain = not set(b'"\\\n\r') & set(said)
+    assert mould().measure(event(said)) == (len(said) if plain else 0)
+
+
+@pytest.mark.parametrize(
+    "block",
+    [
+        event(b""),
+        event(b"a") + event(b""),
+        event(b'say \\"one\\"'),
+        event(b"a\\n"),
+        event(b'a"},"usage":{"completion_tokens":1},"x":{"y":"z'),
+        event(b"a\n\ndata: [DONE]\n\n"),
+        event(b"a\r\rdata: [DONE]\r\r"),
+        event(b"a", id="2"),
+        event(b"a") + b"data: [DONE]\n\n",
+        b": a comment\n\n" + event(b"a"),
+        event(b"a").removesuffix(b"\n"),
+        event(b"a").replace(b"null", b'"stop"'),
+    ],
+)
+def test_what_is_more_or_less_than_a_plain_text_does_not_fit(block: bytes) -> None:
+    assert mould().measure(block) == 0
+
+
+def test_an_event_with_two_texts_is_no_model_for_others() -> None:
+    two = event(b"one").replace(b"null", b'null,"content":"two"')
+    assert mould(two).measure(two) == 0
+
+
+def test_the_last_event_of_a_block_is_the_model() -> None:
+    made = mould(event(b"one", id="1") + event(b"two", id="2"))
+    assert (made.measure(event(b"a", id="1")), made.measure(event(b"a", id="2"))) == (0, 1)
+
+
+def test_events_that_never_repeat_are_not_looked_at_for_ever() -> None:
+    made = mould(*(event(b"a", id=str(number)) for number in range(4)))
+    made.learn(event(b"a", id="9"), CONTENT)
+    assert made.measure(event(b"b", id="9")) == 0
+    assert made.measure(event(b"b", id="3")) == 1  # which gives it hope again
+    made.learn(event(b"a", id="9"), CONTENT)
+    assert made.measure(event(b"b", id="9")) == 1
