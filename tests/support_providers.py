@@ -1,5 +1,5 @@
-"""What each provider of the table answers: its public recordings where there are any beside the project, else an
-answer composed after its documentation, whose page is named."""
+"""What each provider of the table answers: recordings, the project's (`support_recordings`) and public ones where they
+lie beside it. What no recording shows is composed after the provider's documentation, whose page is named."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from typing import Any
 
 import msgspec
 
+from support_recordings import KEPT, OWN, Facts, Recording
 from trivium.canon.api import Api
 from trivium.mock import Reply
 
@@ -28,7 +29,9 @@ RECORDED: dict[str, tuple[str, ...]] = {
     "vertex": ("vertex",),
     "bedrock": ("bedrock",),
     "bedrock-openai": ("bedrock",),
+    "bedrock-messages": ("bedrock",),
     "mistral": ("mistral",),
+    "codestral": ("mistral",),
     "xai": ("xai", "xai-openai-compatible"),
     "deepseek": ("deepseek",),
     "moonshot": ("moonshot",),
@@ -41,16 +44,19 @@ RECORDED: dict[str, tuple[str, ...]] = {
     "openai-compatible": ("huggingface", "api-avian-io", "api-inference-crusoecloud-com"),
     "anthropic-compatible": ("local-8787",),
 }
-"""The folders of recordings by row."""
+"""The folders of recordings beside the project by row. Codestral's are Mistral's, from the same server at its other
+host, and those of Bedrock's Messages API are InvokeModel's whole answers."""
 _APIS: dict[str, tuple[Api, ...]] = {
     "anthropic": (Api.MESSAGES,),
     "anthropic-compatible": (Api.MESSAGES,),
     "azure-deployments": (Api.CHAT,),
     "bedrock": (Api.MESSAGES,),
+    "bedrock-messages": (Api.MESSAGES,),
     "bedrock-openai": (Api.RESPONSES,),
     "vertex": (Api.MESSAGES,),
 }
 _FRAMES = "application/vnd.amazon.eventstream"
+_KINDS = {".bin": _FRAMES, ".sse": "text/event-stream", ".json": "application/json"}
 
 
 class Played(msgspec.Struct, frozen=True, kw_only=True):
@@ -67,6 +73,8 @@ class Played(msgspec.Struct, frozen=True, kw_only=True):
     recorded: bool = True
     counted_as: str | None = None
     """The name by which the reader of captures knows how its provider counts."""
+    facts: Facts | None = None
+    """What it says, where that was read off by eye."""
 
     @property
     def model(self) -> str:
@@ -83,7 +91,9 @@ class Played(msgspec.Struct, frozen=True, kw_only=True):
 @lru_cache
 def plays(kind: str) -> list[Played]:
     """The answers of a row."""
-    found = [one for name in RECORDED.get(kind, ()) for api in _APIS.get(kind, tuple(Api)) for one in _of(api, name)]
+    beside = [one for name in RECORDED.get(kind, ()) for api in _APIS.get(kind, tuple(Api)) for one in _of(api, name)]
+    found = [one for one in beside if one.content_type != _FRAMES or kind == "bedrock"]
+    found += [_kept(one) for one in KEPT.get(kind, ())] + (_own() if kind == "llama.cpp" else [])
     return [*(found or DOCUMENTED.get(kind, ())), *ALSO.get(kind, ())]
 
 
@@ -101,38 +111,36 @@ def _of(api: Api, name: str) -> list[Played]:
 def _recorded(api: Api, folder: Path) -> Played:
     meta = json.loads((folder / "meta.json").read_text())
     path = next(path for path in folder.iterdir() if path.stem == "response")
-    stream = path.suffix in {".sse", ".bin"}
-    kind = _FRAMES if path.suffix == ".bin" else "text/event-stream" if stream else "application/json"
+    return _in_file(path, folder.name, api, status=meta["status"], counted_as=folder.parts[-2])
+
+
+def _kept(one: Recording) -> Played:
+    return _in_file(one.path, one.path.name, one.api, status=one.status, facts=one.facts)
+
+
+def _own() -> list[Played]:
+    """What the embedded llama.cpp was recorded to answer."""
+    shown = ("", "_length", "_tool")
+    return [
+        _in_file(OWN / f"{api.short}{what}.{kind}", f"{api.short}{what}.{kind}", api)
+        for api in Api for what in shown for kind in ("json", "sse")
+    ]  # fmt: skip
+
+
+def _in_file(path: Path, name: str, api: Api, **more: Any) -> Played:
+    kind = _KINDS[path.suffix]
     return Played(
-        name=folder.name,
-        api=api,
-        data=path.read_bytes(),
-        file=str(path),
-        status=meta["status"],
-        stream=stream,
-        content_type=kind,
-        counted_as=folder.parts[-2],
-    )
+        name=name, api=api, data=path.read_bytes(), file=str(path), content_type=kind,
+        stream=path.suffix != ".json", **more,
+    )  # fmt: skip
 
 
 def _whole(name: str, said: dict[str, Any], api: Api = Api.CHAT) -> Played:
     return Played(name=name, api=api, data=json.dumps(said).encode(), recorded=False)
 
 
-def _stream(name: str, *chunks: dict[str, Any]) -> Played:
-    text = ": keep-alive\n\n" + "".join(f"data: {json.dumps(chunk)}\n\n" for chunk in chunks) + "data: [DONE]\n\n"
-    return Played(
-        name=name, api=Api.CHAT, data=text.encode(), stream=True, content_type="text/event-stream", recorded=False
-    )
-
-
 def _error(status: int, said: Any) -> Played:
     return Played(name=f"error-{status}", api=Api.CHAT, data=json.dumps(said).encode(), status=status, recorded=False)
-
-
-def _chunk(delta: dict[str, Any], finish: str | None = None, **more: Any) -> dict[str, Any]:
-    choice = {"index": 0, "delta": delta, "finish_reason": finish}
-    return {"id": "c-1", "object": "chat.completion.chunk", "created": 1, "model": "m", "choices": [choice], **more}
 
 
 def _completion(message: dict[str, Any], usage: dict[str, Any], **more: Any) -> dict[str, Any]:
@@ -154,77 +162,17 @@ _MESSAGE = {
     "usage": {"input_tokens": 4, "cache_read_input_tokens": 8, "cache_creation_input_tokens": 0, "output_tokens": 7},
 }
 _THINKS = {"content": "Hello.", "reasoning_content": "Hm."}
-_CODE = (_whole("code", _completion({"content": "def f(): ..."}, _USAGE)),)
-_PLAN = (_whole("plan", _completion(_THINKS, _CACHED)),)
 
 DOCUMENTED: dict[str, tuple[Played, ...]] = {
-    # docs.mistral.ai/api
-    "codestral": _CODE,
-    "inception": _CODE,  # docs.inceptionlabs.ai: as OpenAI's
-    # docs.z.ai/api-reference/llm/chat-completion: usage in the chunk with the finish
-    "zai": (
-        _whole("whole", _completion(_THINKS, _CACHED, request_id="r")),
-        _stream(
-            "stream",
-            _chunk({"role": "assistant", "reasoning_content": "Hm."}),
-            _chunk({"content": "Hello."}),
-            _chunk({"role": "assistant", "content": ""}, "stop", usage=_CACHED),
-        ),
-    ),
-    # platform.minimax.io/docs/api-reference/text-openai-api: `base_resp` beside the answer
-    "minimax": (
-        _whole("whole", _completion(_THINKS, _USAGE, base_resp={"status_code": 0, "status_msg": ""})),
-        _stream(
-            "stream", _chunk({"content": "Hello."}), _chunk({}, "stop"), {**_chunk({}), "choices": [], "usage": _USAGE}
-        ),
-    ),
-    # alibabacloud.com/help/en/model-studio/qwen-api-via-openai-chat-completions: usage in a chunk of its own
-    "qwen": (
-        _whole("whole", _completion(_THINKS, _CACHED, system_fingerprint=None)),
-        _stream(
-            "stream",
-            _chunk({"role": "assistant", "content": None, "reasoning_content": "Hm."}, usage=None),
-            _chunk({"content": "Hello.", "reasoning_content": None}, usage=None),
-            _chunk({"content": "", "reasoning_content": None}, "stop", usage=None),
-            {**_chunk({}), "choices": [], "usage": _CACHED},
-        ),
-    ),
-    # docs.fireworks.ai/tools-sdks/openai-compatibility: usage in the last chunk, asked for or not
-    "fireworks": (
-        _whole("whole", _completion(_THINKS, _CACHED)),
-        _stream("stream", _chunk({"role": "assistant", "content": "Hello."}), _chunk({}, "stop", usage=_USAGE)),
-        _whole("messages", _MESSAGE, Api.MESSAGES),
-    ),
-    # inference-docs.cerebras.ai/api-reference/chat-completions: `time_info` beside the usage
-    "cerebras": (
-        _whole(
-            "whole", _completion({"content": "Hello.", "reasoning": "Hm."}, _CACHED, time_info={"total_time": 0.01})
-        ),
-        _stream(
-            "stream",
-            _chunk({"role": "assistant"}),
-            _chunk({"content": "Hello."}),
-            _chunk({}, "stop", usage=_CACHED, time_info={"queue_time": 0.0001, "total_time": 0.01}),
-        ),
-    ),
-    # docs.aws.amazon.com/bedrock/latest/userguide/inference-messages-api
-    "bedrock-messages": (_whole("messages", _MESSAGE, Api.MESSAGES),),
-    "alibaba-coding": _PLAN,
-    "kimi-coding": _PLAN,
-    "byteplus-coding": _PLAN,
-    "zai-coding": _PLAN,
+    # docs.byteplus.com/en/docs/ModelArk, Chat API: as OpenAI's, with `reasoning_content`
+    "byteplus-coding": (_whole("plan", _completion(_THINKS, _CACHED)),),
 }
 """Where no recording is public."""
 ALSO: dict[str, tuple[Played, ...]] = {
-    # platform.moonshot.ai/docs/api/chat: usage inside the choice that has the finish
-    "moonshot": (
-        _stream(
-            "usage-in-choice",
-            _chunk({"role": "assistant", "content": ""}),
-            _chunk({"content": "Hello."}),
-            {**_chunk({}), "choices": [{"index": 0, "delta": {}, "finish_reason": "stop", "usage": _USAGE}]},
-        ),
-    ),
+    # docs.fireworks.ai/tools-sdks/anthropic-compatibility
+    "fireworks": (_whole("messages", _MESSAGE, Api.MESSAGES),),
+    # docs.aws.amazon.com/bedrock/latest/userguide/inference-messages-api
+    "bedrock-messages": (_whole("messages", _MESSAGE, Api.MESSAGES),),
     # ai.google.dev/gemini-api/docs/troubleshooting: a key that is none, in a list
     "google": (
         _error(400, [{"error": {"code": 400, "message": "API key not valid.", "status": "INVALID_ARGUMENT"}}]),

@@ -1,7 +1,9 @@
 """Every row of the table of providers, as an operator configures it, with what such a provider was recorded to answer:
 clients of all three APIs read the same answer, and the record has its tokens.
 
-Where there is no public recording the answer is composed after the vendor's documentation (`support_providers`).
+Where there is no public recording the answer is composed after the vendor's documentation (`support_providers`), and a
+test says where that is. What the project's own recordings say was read off by eye (`support_recordings`), so that these
+hold the decoders as well.
 """
 
 from __future__ import annotations
@@ -12,7 +14,6 @@ import json
 import re
 from collections.abc import AsyncIterator
 from fnmatch import fnmatchcase
-from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
 
@@ -20,8 +21,11 @@ import pytest
 
 from gateway import CALLS, Running, running
 from support_answers import called, spoken, thought
-from support_providers import DOCUMENTED, Played, plays
+from support_providers import DOCUMENTED, RECORDED, RECORDINGS, Played, plays
+from support_recordings import FIM, FOLDER, KEPT, Facts
 from support_sdks import recorded as tokens
+from support_solo import FIM as GAPS
+from support_solo import gap
 from trivium.canon.api import Api
 from trivium.canon.fold import Answer, fold
 from trivium.mock import Match, Reply, Rule
@@ -55,7 +59,7 @@ async def configured(kind: str, played: list[Played]) -> AsyncIterator[Running]:
     rules += [Rule(one.reply(), Match(path="*", model=one.model)) for one in played if kind not in WHERE]
     rules.append(Rule(Reply(status=400), Match(path="*/generation")))
     key = "" if kind in KEYLESS else "key = 'sk-of-the-house'\n"
-    price = '[models."p/*"]\nprice = { input = 1, output = 2 }\n'
+    price = '[models."p/*"]\nprice = { input = 1, output = 2, cache_read = 0.1 }\n'
     apis = {one.api.short for one in played}
     told = f"type = '{kind}'\n{key}{SETTINGS.get(kind, '')}\napis = {sorted(apis)}"
     async with running(*rules, name="p", settings=price, provider=told) as house:
@@ -99,10 +103,37 @@ async def test_clients_of_all_apis_read_what_the_provider_says(kind: str) -> Non
         async with configured(kind, good) as house:
             for one in good:
                 expected = read_capture(one.data, one.api, one.counted_as or kind)
+                if one.facts is not None:
+                    says(one.facts, expected)
                 for client, path, body in calls(one.model, stream=one.stream):
                     status, said, headers = await house.post(path, body)
                     record = await record_of(house, headers)
                     agree(expected, status, said, client, one, record, kind)
+                    if one.facts is not None:
+                        charged(one.facts, record)
+                        if client is one.api:
+                            assert answer_of(client, said, stream=one.stream).id == one.facts.id
+
+
+def says(facts: Facts, answer: Answer) -> None:
+    usage = answer.usage
+    assert usage is not None
+    assert (answer.id, answer.native_finish) == (facts.id, facts.finish)
+    assert_begins(answer.text, facts.text)
+    assert_begins(answer.reasoning, facts.thought)
+    assert called(answer) == ([facts.call] if facts.call else [])
+    assert (usage.input, usage.cache_read, usage.output) == (facts.input, facts.cached, facts.output)
+
+
+def assert_begins(said: str, told: str) -> None:
+    """`told` is all of it, or its beginning."""
+    assert said.startswith(told[:-3]) if told.endswith("...") else said == told
+
+
+def charged(facts: Facts, record: dict[str, Any]) -> None:
+    """The record has the same figures, at the price of `configured`."""
+    assert (record["native_finish_reason"], record["reasoning_tokens"]) == (facts.finish, facts.reasoning)
+    assert record["cost_nano"] == 1000 * (facts.input - facts.cached) + 100 * facts.cached + 2000 * facts.output
 
 
 def agree(
@@ -175,13 +206,48 @@ async def test_it_is_called_at_its_path_with_its_credential(kind: str) -> None:
         assert json.loads(asked.body)["model"] == one.model
 
 
+@pytest.mark.parametrize("kind", ["mistral", "codestral"])
+async def test_what_fills_in_the_middle_reads_and_is_charged_as_recorded(kind: str) -> None:
+    facts, provider = FIM.facts, f"type = '{kind}'\nkey = 'sk-of-the-house'\nmodels = ['codestral-2501']"
+    assert facts is not None
+    price = '[models."p/*"]\nprice = { input = 1, output = 2, cache_read = 0.1 }\n'
+    async with running(Reply(file=str(FIM.path)), name="p", settings=price, provider=provider) as house:
+        status, said, _ = await house.post(GAPS, gap("mistralai/codestral-2501"))
+        record = await house.record()
+        (asked,) = house.upstream.requests
+    assert (status, said, asked.path) == (200, json.loads(FIM.path.read_bytes()), "/v1/fim/completions")
+    assert_begins(said["choices"][0]["message"]["content"], facts.text)
+    assert (record["input_uncached_tokens"], record["output_tokens"]) == (facts.input, facts.output)
+    charged(facts, record)
+
+
+async def test_an_error_that_minimax_says_under_200_is_one() -> None:
+    said = {"id": "1", "choices": None, "usage": {"total_tokens": 0}, "base_resp": {"status_code": 1002}}
+    refused = Played(name="refused", api=Api.CHAT, data=json.dumps(said).encode())
+    async with configured("minimax", [refused]) as house:
+        for client, path, body in calls(refused.model, stream=False):
+            status, told, _ = await house.post(path, body)
+            record = (await house.records())[0]
+            if client is Api.CHAT:
+                assert (status, told) == (200, said)  # untouched, as all that a client's own API says
+            else:
+                assert (status, is_native(client, json.dumps(told).encode())) == (429, True)
+            assert (record["outcome"], record["cost_nano"]) == ("failed", 0)
+
+
 def test_every_row_has_an_answer_to_be_tried_with() -> None:
     for kind in ROWS:
-        assert kind in DOCUMENTED or plays(kind)
+        assert kind in DOCUMENTED or kind in RECORDED or plays(kind)
 
 
-def test_where_there_is_a_recording_nothing_is_composed() -> None:
-    recorded = Path(__file__).resolve().parents[2] / "shared" / "wire" / "recordings"
-    if not recorded.exists():
+def test_a_row_whose_answers_are_all_composed_is_one_of_which_no_recording_is_public() -> None:
+    if not RECORDINGS.exists():
         pytest.skip("no recordings at ../shared/wire")
-    assert not [kind for kind in DOCUMENTED if any(one.recorded for one in plays(kind))]
+    assert [kind for kind in ROWS if not any(one.recorded for one in plays(kind))] == list(DOCUMENTED)
+
+
+def test_each_recording_has_its_source_beside_it() -> None:
+    told = (FOLDER / "README.md").read_text()
+    kept = [path.relative_to(FOLDER).as_posix() for path in FOLDER.rglob("*.*") if path.name != "README.md"]
+    assert sorted(kept) == sorted(re.findall(r"^\| `([^`]+)` \|", told, re.MULTILINE))
+    assert {one.file for some in KEPT.values() for one in some} | {FIM.file} == set(kept)

@@ -50,6 +50,11 @@ DIALECTS: list[tuple[Any, Fault]] = [
     ({"detail": [{"loc": ["body"]}]}, Fault("api_error", '[{"loc":["body"]}]')),
     ({"object": "error", "message": "Bad", "type": "BadRequestError"}, Fault("BadRequestError", "Bad")),
     ({"type": "error", "code": "server_error", "message": "boom", "param": None}, Fault("server_error", "boom")),
+    (
+        {"choices": None, "base_resp": {"status_code": 1004, "status_msg": "login fail"}},
+        Fault("authentication_error", "login fail (1004)"),
+    ),
+    ({"base_resp": {"status_code": 2061, "status_msg": "no plan"}}, Fault("api_error", "no plan (2061)")),
     ({"error": {"type": None, "code": None}}, Fault("api_error", '{"type":null,"code":null}')),
 ]
 
@@ -61,7 +66,19 @@ def test_every_dialect_tells_a_type_and_a_message(said: Any, fault: Fault) -> No
 
 
 @pytest.mark.parametrize(
-    "said", [{}, {"error": None}, {"error": {}}, {"error": ""}, {"choices": []}, [], [1], None, "x"]
+    "said",
+    [
+        {"base_resp": {"status_code": 0, "status_msg": "unknown field"}},
+        {},
+        {"error": None},
+        {"error": {}},
+        {"error": ""},
+        {"choices": []},
+        [],
+        [1],
+        None,
+        "x",
+    ],
 )
 def test_what_says_no_error_is_none(said: Any) -> None:
     assert fault_in(said) is None

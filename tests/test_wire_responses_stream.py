@@ -195,6 +195,15 @@ def test_annotations_that_are_no_pages_are_foreign_however_they_come() -> None:
 
 
 class TestCalls:
+    def test_calls_without_a_number_are_told_apart_by_their_ids(self) -> None:
+        said = [{**added(0, {**function(), "id": id, "call_id": id}), "output_index": None} for id in ("a", "b")]
+        said += [
+            event("function_call_arguments.delta", item_id=id, delta=delta)
+            for id, delta in [("a", '{"n"'), ("b", "{"), ("a", ":1}"), ("b", "}")]
+        ]
+        calls = read(created(), *said, completed()).tool_calls
+        assert calls == (ToolCall("a", "f", '{"n":1}'), ToolCall("b", "f", "{}"))
+
     def test_a_call_is_told_in_fragments(self) -> None:
         said = [added(1, function()), arguments_delta(1, '{"a"'), arguments_delta(1, ":1}")]
         events = decode(created(), *said, done(1, function('{"a":1}')), completed(reasoning(), function('{"a":1}')))

@@ -9,6 +9,7 @@ xAI          {code, error: "..."}
 Mistral      {detail: "..."} or {object: "error", message, type, code}
 Responses    {type: "error", code, message, param}
 Bedrock      {message: "..."}
+MiniMax      {choices: null, base_resp: {status_code: <int>, status_msg}}, under status 200
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from __future__ import annotations
 from typing import Any
 
 from trivium.canon.events import Fault
-from trivium.wire.lenient import dump, mapping, parse, text
+from trivium.wire.lenient import dump, index, mapping, parse, text
 
 GARBAGE = "upstream_invalid_response"
 BROKEN_OFF = "upstream_disconnected"
@@ -37,6 +38,14 @@ _TYPE_BY_STATUS = {
     529: "overloaded_error",
 }
 _STATUSES = frozenset(map(str, _TYPE_BY_STATUS))
+_TYPE_BY_NUMBER = {
+    1001: "timeout_error",
+    1002: "rate_limit_error",
+    1004: "authentication_error",
+    2013: "invalid_request_error",
+    2049: "authentication_error",
+}
+"""MiniMax's own (platform.minimax.io/docs/api-reference/errorcode)."""
 
 
 def fault_in(said: Any) -> Fault | None:
@@ -52,6 +61,10 @@ def fault_in(said: Any) -> Fault | None:
         return Fault(_type(body), text(detail) or dump(detail)[:_EXCERPT])
     if body.get("type") == "error" or body.get("object") == "error":
         return fault_of(body)
+    if number := index(mapping(body.get("base_resp")).get("status_code")):
+        return Fault(
+            _TYPE_BY_NUMBER.get(number, "api_error"), f"{text(body['base_resp'].get('status_msg'))} ({number})"
+        )
     return None
 
 

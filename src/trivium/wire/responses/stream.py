@@ -5,7 +5,8 @@ Rules (wire notes, sections 3, 6, 7):
 * Text is that of all `output_text` parts of all messages, reasoning that of the reasoning items' summaries and
   contents, sealed by the `encrypted_content` of the finished item. Function and custom tool calls are the client's to
   carry out; hosted tools run upstream and are foreign.
-* State is keyed by `output_index`: item ids change within a stream (GitHub Copilot).
+* State is keyed by `output_index`: item ids change within a stream (GitHub Copilot). Where there is none (llama.cpp) an
+  item is known by its id.
 * Deltas are told as they come. `.done` events, `output_item.done` and the terminal event's `output` say everything
   again; of that only what goes beyond the deltas is told, so that an upstream that sends no deltas (LM Studio) loses
   nothing. There the n-th item of a type, and in it the n-th part of a type, is the n-th of that type seen: positions
@@ -123,6 +124,8 @@ class StreamDecoder(Decoder):
         super().__init__(conventions)
         self._usage = ResponsesUsage(conventions)
         self._items: dict[int, _Item] = {}
+        self._numbers: dict[str, int] = {}
+        """Of items, by their ids."""
         self._refused = False
 
     def _take(self, said: dict[str, Any], name: str) -> None:
@@ -131,24 +134,24 @@ class StreamDecoder(Decoder):
             self._take_delta(kind, said)
         elif kind in _WHOLES:
             what, position, key = _WHOLES[kind]
-            self._say(_at(said), what, index(said.get(position)) or 0, text(said.get(key)), whole=True)
+            self._say(self._at(said), what, index(said.get(position)) or 0, text(said.get(key)), whole=True)
         elif kind in ("response.output_item.added", "response.output_item.done"):
-            self._take_item(_at(said), mapping(said.get("item")), done=kind.endswith("done"))
+            self._take_item(self._at(said), mapping(said.get("item")), done=kind.endswith("done"))
         elif type(said.get("response")) is dict:
             self._take_response_event(kind.removeprefix("response."), said["response"])
         elif said.get("object") == "response":
             self._take_body(said)
         elif kind == "response.output_text.annotation.added":
-            self._cite(_at(said), index(said.get("content_index")) or 0, mapping(said.get("annotation")))
+            self._cite(self._at(said), index(said.get("content_index")) or 0, mapping(said.get("annotation")))
         elif kind == "response.content_part.done":
-            self._cite_rest(_at(said), index(said.get("content_index")) or 0, mapping(said.get("part")))
+            self._cite_rest(self._at(said), index(said.get("content_index")) or 0, mapping(said.get("part")))
         elif kind == "error" or "type" not in said:
             self._fail(fault_in(said if kind != "error" else {**said, "type": "error"}))
         elif kind not in _BORDERS and kind not in ("keepalive", "ping") and not self._is_of_foreign_item(said):
             self._out.append(Foreign(kind[:60]))
 
     def _is_of_foreign_item(self, said: dict[str, Any]) -> bool:
-        item = self._items.get(_at(said))
+        item = self._items.get(self._at(said))
         return item is not None and item.type not in _OWN
 
     def _take_body(self, said: dict[str, Any]) -> bool:
@@ -165,6 +168,7 @@ class StreamDecoder(Decoder):
         id, model = text(response.get("id")), text(response.get("model"))
         if kind == "created" and self._starts_anew(id, model):
             self._items.clear()
+            self._numbers.clear()
             self._refused = False
         self._begin(id, model)
         self._report(response)
@@ -194,6 +198,19 @@ class StreamDecoder(Decoder):
             refused = self._refused and not self._called
             self._end(FinishReason.REFUSAL if refused else None, status or None)
         self._stop()
+
+    def _at(self, said: dict[str, Any]) -> int:
+        """The item's number. Items without one are told apart by their ids; those without either are one item."""
+        at, name = (
+            index(said.get("output_index")),
+            text(said.get("item_id")) or text(mapping(said.get("item")).get("id")),
+        )
+        if not name:
+            return -1 if at is None else at
+        if at is not None:
+            self._numbers[name] = at
+            return at
+        return self._numbers.setdefault(name, len(self._numbers))
 
     def _settle(self, output: list[Any]) -> None:
         """Tell of the final output what the stream has not told."""
@@ -225,7 +242,7 @@ class StreamDecoder(Decoder):
 
     def _take_delta(self, kind: str, said: dict[str, Any]) -> None:
         (what, place), delta = _DELTAS[kind], text(said.get("delta"))
-        self._say(_at(said), what, index(said.get(place)) or 0, delta, whole=False)
+        self._say(self._at(said), what, index(said.get(place)) or 0, delta, whole=False)
         if said.get("logprobs"):
             self._weigh(delta, said["logprobs"])
 
@@ -302,12 +319,6 @@ class StreamDecoder(Decoder):
         if said:
             part[1] += len(said)
             self._out.append(tell(said, part[0]))
-
-
-def _at(said: dict[str, Any]) -> int:
-    """The item's number; items without one are taken for the same."""
-    at = index(said.get("output_index"))
-    return -1 if at is None else at
 
 
 def _repeats(item: _Item, what: str) -> bool:
