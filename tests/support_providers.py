@@ -121,10 +121,13 @@ def _kept(one: Recording) -> Played:
 def _own() -> list[Played]:
     """What the embedded llama.cpp was recorded to answer."""
     shown = ("", "_length", "_tool")
-    return [
-        _in_file(OWN / f"{api.short}{what}.{kind}", f"{api.short}{what}.{kind}", api)
-        for api in Api for what in shown for kind in ("json", "sse")
-    ]  # fmt: skip
+    names = [(f"{api.short}{what}.{kind}", api) for api in Api for what in shown for kind in ("json", "sse")]
+    errors = [_in_file(path, path.name, Api.CHAT, status=_status(path)) for path in sorted(OWN.glob("error_*.json"))]
+    return [*(_in_file(OWN / name, name, api) for name, api in names), *errors]
+
+
+def _status(path: Path) -> int:
+    return int(json.loads(path.read_bytes())["error"]["code"])
 
 
 def _in_file(path: Path, name: str, api: Api, **more: Any) -> Played:

@@ -230,6 +230,17 @@ INCEPTION = (
 MISTRAL = (Recording(file="mistral/error-400.json", status=400),)
 OLLAMA = (
     Recording(
+        file="ollama/chat.sse",
+        facts=Facts(
+            id="chatcmpl-970",
+            finish="stop",
+            text="1, 2, 3",
+            thought="Okay, the user wants me to count from 1 to 3. Let me start by confirming the exact request...",
+            input=17,
+            output=147,
+        ),
+    ),
+    Recording(
         file="ollama/messages.json",
         api=Api.MESSAGES,
         facts=Facts(
