@@ -17,6 +17,7 @@ from trivium.operations import alerting as alerting_module
 from trivium.operations.alerting import Alerting, outcome_of
 from trivium.operations.channels import Channel, Channels
 from trivium.policy import alert_rules
+from trivium.policy.alert_channels import Channel as Said
 from trivium.policy.alert_rules import AlertRules, Audited
 from trivium.policy.alert_words import Message
 from trivium.policy.alerts import Alert
@@ -24,7 +25,7 @@ from trivium.policy.blame import Apps
 from trivium.store.store import Store
 from trivium.telemetry.hub import Ended
 from trivium.telemetry.minutes import Minutes
-from trivium.upstream.webhook import Problem
+from trivium.upstream.webhook import Problem, Taken
 
 START = MIDNIGHT // 60_000
 HOUSE: dict[str, Any] = {"provider": "up", "upstream_model": "m", "payer": "house", "client_app": "opencode/1"}
@@ -57,10 +58,10 @@ class World:
         self.gateways = [self.gateway()]
 
     def gateway(self) -> Alerting:
-        async def send(message: Message) -> Problem | None:
+        async def send(message: Message) -> Problem | Taken:
             if self.problem is None:
                 self.heard.append(message)
-            return self.problem
+            return self.problem or Taken()
 
         async def audit() -> Audited:
             audited = self.audits.pop(0) if self.audits else Audited(findings=0, time_ms=self.clock.ms)
@@ -68,7 +69,7 @@ class World:
                 raise audited
             return audited
 
-        channel = Channel(name="ops", kind="webhook", severities=("page", "ticket"), timeout=5, send=send)
+        channel = Channel(name="ops", said=Said(kind="webhook", timeout=5), send=send)
         minutes = Minutes(lambda provider, model: (provider or "", model or ""), Apps())
         return Alerting(self.store.alerts, minutes, Channels([channel]), lambda: self.standing, audit, self.clock)
 

@@ -32,7 +32,7 @@ MAIL = '[alerts.email.m]\nhost = "h"\nsender = "a@b"\nto = ["c@d"]\n'
 
 def test_channels_in_the_order_of_their_kinds() -> None:
     found = channels(config.parse(WRITTEN), ENV, Http1Client()).all
-    assert [(one.name, one.kind, one.severities) for one in found] == [
+    assert [(one.name, one.said.kind, one.said.severities) for one in found] == [
         ("ops", "slack", ("page",)),
         ("desk", "webhook", ("page", "ticket")),
         ("people", "email", ("page", "ticket")),

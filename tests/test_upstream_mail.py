@@ -16,6 +16,7 @@ import trustme
 from support_hooks import MailServer
 from trivium.settings_alerts import EmailSettings
 from trivium.upstream.mail import Mailer
+from trivium.upstream.webhook import Problem, Taken
 
 
 @cache
@@ -47,7 +48,7 @@ def mailer(server: MailServer, **said: Any) -> Mailer:
 
 async def test_a_mail_has_its_text_and_goes_to_all() -> None:
     async with MailServer() as server:
-        assert await mailer(server, security="none").send("[Trivium page] Größe", "one\n.\ntwo\n") is None
+        assert await mailer(server, security="none").send("[Trivium page] Größe", "one\n.\ntwo\n") == Taken("250 fine")
     (raw,) = server.mails
     mail = email.message_from_string(
         raw.removesuffix("\r\n.\r\n").replace("\r\n..", "\r\n."), policy=email.policy.default
@@ -64,7 +65,7 @@ async def test_a_mail_has_its_text_and_goes_to_all() -> None:
 
 async def test_with_starttls_nothing_is_said_before_it(ca: str) -> None:
     async with MailServer(starttls=certified()) as server:
-        assert await mailer(server, ca=ca, user="me").send("s", "t") is None
+        assert await mailer(server, ca=ca, user="me").send("s", "t") == Taken("250 fine")
     clear = [line for line in server.heard if not line.startswith("TLS ")]
     assert [line.split(" ")[0].upper() for line in clear] == ["EHLO", "STARTTLS"]
     (login,) = [line for line in server.heard if line.startswith("TLS AUTH")]
@@ -75,14 +76,14 @@ async def test_with_starttls_nothing_is_said_before_it(ca: str) -> None:
 async def test_a_server_without_starttls_gets_no_password(ca: str) -> None:
     async with MailServer() as server:
         problem = await mailer(server, ca=ca, user="me").send("s", "t")
-    assert problem is not None
+    assert isinstance(problem, Problem)
     assert ("STARTTLS" in problem.why, problem.passing) == (True, False)
     assert not any("AUTH" in line for line in server.heard)
 
 
 async def test_tls_from_the_first_byte(ca: str) -> None:
     async with MailServer(tls=certified()) as server:
-        assert await mailer(server, ca=ca, security="tls").send("s", "t") is None
+        assert await mailer(server, ca=ca, security="tls").send("s", "t") == Taken("250 fine")
     assert len(server.mails) == 1
 
 
@@ -90,8 +91,8 @@ async def test_a_certificate_of_somebody_else_is_refused_and_not_tried_again(ca:
     async with MailServer(tls=certified("elsewhere.test")) as server:
         problem = await mailer(server, ca=ca, security="tls").send("s", "t")
         strange = await mailer(server, security="tls").send("s", "t")
-    assert problem is not None
-    assert strange is not None
+    assert isinstance(problem, Problem)
+    assert isinstance(strange, Problem)
     assert (problem.passing, strange.passing, server.mails) == (False, False, [])
 
 
@@ -107,7 +108,7 @@ async def test_a_certificate_of_somebody_else_is_refused_and_not_tried_again(ca:
 async def test_what_the_server_refuses(says: dict[str, str], why: str, passing: bool) -> None:
     async with MailServer(says) as server:
         problem = await mailer(server, security="none").send("s", "t")
-    assert problem is not None
+    assert isinstance(problem, Problem)
     assert why in problem.why
     assert problem.passing is passing
 
@@ -116,5 +117,5 @@ async def test_nobody_there_may_pass() -> None:
     async with MailServer() as server:
         gone = mailer(server, security="none")
     problem = await gone.send("s", "t")
-    assert problem is not None
+    assert isinstance(problem, Problem)
     assert problem.passing

@@ -8,7 +8,7 @@ import pytest
 
 from support_hooks import Hook
 from trivium.upstream.http1 import Http1Client
-from trivium.upstream.webhook import Webhook
+from trivium.upstream.webhook import Problem, Taken, Webhook
 
 
 @pytest.mark.parametrize(
@@ -22,7 +22,7 @@ async def test_only_2xx_is_taken(status: int, passing: bool | None) -> None:
         assert hook.headers[0]["x-key"] == "s"
         assert hook.headers[0]["content-type"] == "application/json"
     await client.close()
-    assert (None if problem is None else problem.passing) == passing
+    assert problem == (Taken(f"status {status}") if passing is None else Problem(f"status {status}", passing))
 
 
 async def test_nobody_there_may_pass() -> None:
@@ -31,7 +31,7 @@ async def test_nobody_there_may_pass() -> None:
         url = hook.url
     problem = await Webhook(client, url, [], 5).post(b"{}")
     await client.close()
-    assert problem is not None
+    assert isinstance(problem, Problem)
     assert problem.passing
 
 
@@ -40,5 +40,5 @@ async def test_silence_is_not_waited_for_without_end() -> None:
     async with Hook(None) as hook:
         problem = await asyncio.wait_for(Webhook(client, hook.url, [], 0.05).post(b"{}"), 5)
     await client.close()
-    assert problem is not None
+    assert isinstance(problem, Problem)
     assert problem.passing

@@ -2,7 +2,7 @@
 
 Every gateway of a database writes down what it counted in the minute that is over; a few seconds later the first that
 asks has the turn to evaluate, for all. A rule that fails stops no other, nor does a channel; what no channel has taken
-is not written down, and so is tried again a minute later.
+is not written down, and so is tried again a minute later. Without a channel nothing is counted and nothing evaluated.
 """
 
 from __future__ import annotations
@@ -56,8 +56,9 @@ class Alerting:
         minutes.slow_ms = self._slow_ms
 
     async def run(self) -> None:
-        """Counting waits for nobody who is being told."""
-        await self._unharmed(self.count())  # for the rules, which say what is slow
+        """Counting waits for nobody who is being told. While there is no channel, nothing is done."""
+        if self.channels.open:
+            await self._unharmed(self.count())  # for the rules, which say what is slow
         await asyncio.gather(
             self._each_minute(_COUNTED_MS, lambda _: self.count()), self._each_minute(_EVALUATED_MS, self.evaluate)
         )
@@ -66,7 +67,8 @@ class Alerting:
         while True:
             minute = (self._clock.now_ms() - after_ms) // MINUTE_MS + 1
             await self._until(minute * MINUTE_MS + after_ms)
-            await self._unharmed(act(minute))
+            if self.channels.open:
+                await self._unharmed(act(minute))
 
     async def count(self) -> None:
         """Writes down what has been counted here, and reads what rules there are. Raises StoreUnavailable."""
@@ -91,15 +93,20 @@ class Alerting:
         await self._look_at_ledger(rules, now_ms)
 
     async def _tell(self, message: Message) -> None:
-        if took := await self.channels.tell(message):
-            await self._store.tell(message.findings, took, message.time_ms)
-        await self._store.put_problems(self.channels.problems, message.time_ms)
+        told = await self.channels.tell(message)
+        if told.taken:
+            await self._store.tell(told.taken, message.time_ms)
+        there = {one.name for one in self.channels.all}
+        problems = {**await self._store.problems(), **told.problems}
+        left = {name: why for name, why in problems.items() if why is not None and name in there}
+        await self._store.put_problems(left, message.time_ms)
 
     async def close(self) -> None:
         """Writes down what is left."""
         if self._auditing is not None:
             self._auditing.cancel()
-        await self._unharmed(self.count())
+        if self.channels.open:
+            await self._unharmed(self.count())
 
     async def _found(self, minute: int, rules: AlertRules) -> list[Finding]:
         found: list[Finding] = []

@@ -1,24 +1,19 @@
-"""What an operator sees and decides of alerts: providers that refuse the house, rules, what was told and through which
-channels, and what rules the past suggests. All of it is the house's."""
+"""What an operator sees and decides of alerts: providers that refuse the house, rules, what was told, and what rules
+the past suggests. All of it is the house's. Where alerts go is in `alert_channels.py`."""
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable
 from typing import Annotated
 
 import msgspec
 
 from trivium.clock import Clock
-from trivium.errors import NotFound
-from trivium.operations.channels import Channels
 from trivium.operations.orgs import Version
 from trivium.operations.table import Actor, Arguments, ListArguments, Listed, Op, Table, listed
-from trivium.policy.alert_rules import AlertRules, Finding
-from trivium.policy.alert_words import Message
+from trivium.policy.alert_rules import AlertRules
 from trivium.policy.alerts import Alert
 from trivium.policy.baseline import Suggestion, suggestions
-from trivium.settings_alerts import Severity
 from trivium.store.alerts import AlertStore, Notice, Rules
 
 _DAY_MS = 86_400_000
@@ -43,25 +38,6 @@ class SetRules(Arguments, frozen=True, kw_only=True):
 class Baseline(Arguments, frozen=True, kw_only=True):
     days: Annotated[int, msgspec.Meta(ge=1, le=90)] = 7
     """How far back, as far as records are kept."""
-
-
-class ChannelState(msgspec.Struct, frozen=True, kw_only=True):
-    name: str
-    kind: str
-    severities: tuple[Severity, ...]
-    problem: str | None
-    """Why it did not take the last alert; null: it did, or there was none."""
-
-
-class TestChannels(Arguments, frozen=True, kw_only=True):
-    channel: str | None = None
-    """Left out: all of them."""
-
-
-class Tested(msgspec.Struct, frozen=True, kw_only=True):
-    channel: str
-    problem: str | None
-    """Null: it took the message."""
 
 
 class AlertRuleOperations:
@@ -90,39 +66,11 @@ class AlertRuleOperations:
 
 
 class AlertOperations:
-    """Those that ask the running gateway."""
+    """What the running gateway knows."""
 
-    def __init__(
-        self, store: AlertStore, standing: Callable[[], list[Alert]], channels: Channels, clock: Clock
-    ) -> None:
-        self._store, self._standing, self._channels, self._clock = store, standing, channels, clock
-        self.table: Table = {
-            "alerts.show": Op(arguments=ShowAlerts, result=list[Alert], act=self._show),
-            "alerts.channels": Op(arguments=ShowAlerts, result=list[ChannelState], act=self._list),
-            "alerts.test": Op(arguments=TestChannels, result=list[Tested], act=self._test),
-        }
+    def __init__(self, standing: Callable[[], list[Alert]]) -> None:
+        self._standing = standing
+        self.table: Table = {"alerts.show": Op(arguments=ShowAlerts, result=list[Alert], act=self._show)}
 
     async def _show(self, _: ShowAlerts, __: Actor) -> list[Alert]:
         return self._standing()
-
-    async def _list(self, _: ShowAlerts, __: Actor) -> list[ChannelState]:
-        problems = await self._store.problems()
-        return [
-            ChannelState(name=one.name, kind=one.kind, severities=one.severities, problem=problems.get(one.name))
-            for one in self._channels.all
-        ]
-
-    async def _test(self, query: TestChannels, actor: Actor) -> list[Tested]:
-        """Nothing is written down: nothing has happened."""
-        names = [one.name for one in self._channels.all]
-        if query.channel is not None and query.channel not in names:
-            raise NotFound(f"There is no channel {query.channel!r}; there are {', '.join(names) or 'none'}.")
-        asked = [query.channel] if query.channel is not None else names
-        message = Message("ticket", [_test_finding(actor)], self._clock.now_ms(), test=True)
-        problems = await asyncio.gather(*(self._channels.test(name, message) for name in asked))
-        return [Tested(channel=name, problem=problem) for name, problem in zip(asked, problems, strict=True)]
-
-
-def _test_finding(actor: Actor) -> Finding:
-    text = f"{actor.id} wants to know whether messages arrive here. Nothing is wrong."
-    return Finding(rule="test", severity="ticket", key="test", title="This is a test", text=text, silenced=())

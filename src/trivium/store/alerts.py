@@ -61,7 +61,7 @@ _BUDGETS = (
 _PERIODS: tuple[Period, ...] = ("day", "week", "month", "total")
 _KEPT_MS = 90 * 86_400_000
 _OLD = "DELETE FROM notices WHERE time_ms < ? AND rule IN ('errors', 'slow', 'refusal')"
-_HOUSE_CALLS = "operation = 'generate' AND payer IS NOT NULL AND payer <> 'byok' AND provider IS NOT NULL"
+_HOUSE_CALLS = "operation = 'generate' AND payer NOT IN ('byok', 'byok_fee') AND provider IS NOT NULL"
 _OUTCOMES = (
     f"SELECT provider, upstream_model, count(*), {', '.join(Call.__struct_fields__)} FROM records"
     f" WHERE time_ms >= ? AND {_HOUSE_CALLS}"
@@ -203,11 +203,11 @@ class AlertStore:
             found += [Told(*row) for row in rows]
         return found
 
-    async def tell(self, findings: Sequence[Finding], channels: Sequence[str], now_ms: int) -> None:
-        """Writes down what channels have taken."""
+    async def tell(self, taken: Sequence[tuple[Finding, Sequence[str]]], now_ms: int) -> None:
+        """Writes down what channels have taken, and which these were."""
         rows = [
             (now_ms, one.rule, one.severity, one.key, one.title, one.text, _text(one.facts), _text(channels))
-            for one in findings
+            for one, channels in taken
         ]
         await self._writer.run(lambda tx: tx.executemany(_TELL, rows))
 
