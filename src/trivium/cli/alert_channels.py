@@ -57,7 +57,7 @@ def channels(ctx: click.Context, config_file: str | None, as_json: bool) -> None
         (
             one["name"],
             one["kind"],
-            one["hint"],
+            one["where"],
             ", ".join(one["severities"]),
             "all" if len(one["rules"]) == len(RULES) else ", ".join(one["rules"]),
             "on" if one["enabled"] else "paused",
@@ -94,9 +94,7 @@ def add(config_file: str | None, as_json: bool, kind: str, paused: bool, **given
 @_settings
 @config_option
 @json_option
-def set_(  # noqa: PLR0917
-    config_file: str | None, as_json: bool, name: str, no_headers: bool, no_login: bool, **given: Any
-) -> None:
+def set_(config_file: str | None, as_json: bool, name: str, no_headers: bool, no_login: bool, **given: Any) -> None:
     """Change the channel NAME. What is left out stays as it is."""
     told = _told(given) | ({"headers": {}} if no_headers else {}) | ({"user": None} if no_login else {})
     _tell(ask(config_file, "alerts.channels.set", channel=name, **told), as_json, "is changed")
@@ -155,4 +153,4 @@ def _tell(channel: dict[str, Any], as_json: bool, what: str) -> None:
     if as_json:
         echo_json(channel)
     else:
-        click.echo(f"{channel['name']} ({channel['kind']}, {channel['hint']}) {what}.")
+        click.echo(f"{channel['name']} ({channel['kind']}, {channel['where']}) {what}.")

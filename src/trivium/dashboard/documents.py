@@ -35,7 +35,7 @@ DOCUMENTS: tuple[Document, ...] = (
     Document(
         path="alerts",
         title="Alerts",
-        about="What operators are alerted about. Where alerts go is said in the configuration; suggestions are under"
+        about="What operators are alerted about. Where they go is under Alert channels; suggestions are under"
         " Baseline.",
         spaces=("house",),
         shows="alerts.rules.show",
@@ -83,7 +83,8 @@ PANELS: tuple[Panel, ...] = (
     Panel(
         title="Channels of alerts",
         operation="alerts.channels",
-        empty="None is configured: nothing is counted for alerts.",
+        columns=("name", "kind", "where", "severities", "rules", "enabled", "problem"),
+        empty="There is none: nothing is counted for alerts.",
         does=Action(path="test-alerts", label="Send a test through all", operation="alerts.test"),
     ),
     Panel(title="Routes", operation="routes.show", empty="No model has several routes that were called."),

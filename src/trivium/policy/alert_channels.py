@@ -58,10 +58,9 @@ class Channel(msgspec.Struct, frozen=True, kw_only=True):
     """What it is told of."""
     timeout: float = 10
     """Seconds for each step."""
-    hint: str = ""
-    """Where it leads."""
-    headers: tuple[str, ...] = ()
-    """Their names."""
+    where: str = ""
+    """It leads."""
+    header_names: tuple[str, ...] = ()
     host: MailHost | None = None
     port: Port | None = None
     security: MailSecurity | None = None
@@ -79,7 +78,11 @@ class Sealed(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
     @property
     def secrets(self) -> list[str]:
-        return [text for text in (self.url, *self.headers.values(), self.password) if text]
+        """As they might be quoted: a URL also without its host, a header's value also without the word before it."""
+        behind = [self.url.partition("://")[2].partition("/")[2]] if self.url is not None else []
+        words = [value.rpartition(" ")[2] for value in self.headers.values()]
+        found = (self.url, *behind, *self.headers.values(), *words, self.password)
+        return [text for text in found if text]
 
 
 class Kept(msgspec.Struct, frozen=True, kw_only=True):
@@ -99,6 +102,7 @@ GIVES = {
 """What channels of each kind are made of, beside what all have."""
 SEALED = frozenset(Sealed.__struct_fields__)
 _NEEDS = {"slack": ("url",), "webhook": ("url",), "email": ("host", "sender", "to")}
+_TOGETHER = "Give `user` and `password` together, or neither."
 _MOVED = "{} was given for another server, and is sent to no other one: give it again, or take it away."
 
 
@@ -121,10 +125,12 @@ def changed(
     if before.user is not None and after.user is None:
         parts.setdefault("password", None)
     if not parts:
+        if before.user is None and after.user is not None:
+            raise OperationError(_TOGETHER)
         if before.user is not None and _place(before) != _place(after):
             raise OperationError(_MOVED.format("The password"))
         return _checked(after, None, rules), None
-    kept = GIVES[before.kind] & SEALED - parts.keys() - (set() if before.headers else {"headers"})
+    kept = GIVES[before.kind] & SEALED - parts.keys() - (set() if before.header_names else {"headers"})
     old = unseal() if kept else Sealed()
     sealed = msgspec.structs.replace(old, **parts)
     if old.headers and "headers" not in parts and _origin(old) != _origin(sealed):
@@ -146,7 +152,7 @@ def _leading(parts: dict[str, Any], rules: Destinations) -> dict[str, Any]:
 
 
 def _checked(said: Channel, sealed: Sealed | None, rules: Destinations) -> Channel:
-    """A channel with its hint, if it is whole; None: what is sealed is as it was."""
+    """A channel with where it leads, if it is whole; None: what is sealed is as it was."""
     told = (*msgspec.structs.asdict(said).items(), *(msgspec.structs.asdict(sealed).items() if sealed else ()))
     there = {name for name, value in told if value} | ({"url"} if sealed is None else set())
     if missing := [name for name in _NEEDS[said.kind] if name not in there]:
@@ -154,23 +160,23 @@ def _checked(said: Channel, sealed: Sealed | None, rules: Destinations) -> Chann
     if not said.severities or not said.rules:
         raise OperationError("A channel is for one severity and one rule at least; `enabled` pauses it.")
     if said.kind == "email":
-        return msgspec.structs.replace(_checked_mail(said, sealed, rules), hint=f"{said.host}:{_place(said)[1]}")
+        return _checked_mail(said, sealed, rules)
     if sealed is None:
         return said
     if ours := sorted(_OURS.intersection(name.lower() for name in sealed.headers)):
         raise OperationError(f"The header `{ours[0]}` is the gateway's to set.")
-    return msgspec.structs.replace(said, hint=hint_of(sealed.url or ""), headers=tuple(sealed.headers))
+    return msgspec.structs.replace(said, where=where(sealed.url or ""), header_names=tuple(sealed.headers))
 
 
 def _checked_mail(said: Channel, sealed: Sealed | None, rules: Destinations) -> Channel:
     if sealed is not None and (said.user is None) != (sealed.password is None):
-        raise OperationError("Give `user` and `password` together, or neither.")
+        raise OperationError(_TOGETHER)
     if said.user is not None and said.security == "none":
         raise OperationError("A password is sent over `starttls` or `tls` only.")
     host, port, _ = _place(said)
     if fault := fault_of_mail(host, port, rules):
         raise UrlRefused(f"The mail server cannot be used: {fault}.")
-    return msgspec.structs.replace(said, host=host)
+    return msgspec.structs.replace(said, host=host, where=f"{host}:{port}")
 
 
 def _place(said: Channel) -> tuple[str, int, str]:
@@ -183,7 +189,7 @@ def _origin(sealed: Sealed) -> tuple[str, str]:
     return parts.scheme, parts.netloc
 
 
-def hint_of(url: str) -> str:
+def where(url: str) -> str:
     """Where a URL leads, without what it takes to write there."""
     parts = urlsplit(url)
     host = parts.netloc if len(parts.netloc) <= _LONGEST_HOST else f"{parts.netloc[:_LONGEST_HOST]}..."

@@ -15,7 +15,7 @@ from trivium.operations.sending import Ways, kept_channel, sent
 from trivium.operations.table import Table
 from trivium.pipeline.deps import Now
 from trivium.policy.alert_channels import Channel as Said
-from trivium.policy.alert_channels import Kind, Sealed, hint_of
+from trivium.policy.alert_channels import Kind, Sealed, where
 from trivium.policy.alert_rules import Audited
 from trivium.policy.alert_words import Message
 from trivium.policy.blame import Apps
@@ -124,7 +124,7 @@ def _email(settings: Settings, env: _Env, client: UpstreamClient) -> Iterator[Ch
             severities=said.severities,
             rules=said.rules,
             timeout=said.timeout,
-            hint=f"{said.host}:{said.port or MAIL_PORTS[said.security]}",
+            where=f"{said.host}:{said.port or MAIL_PORTS[said.security]}",
             host=said.host,
             port=said.port,
             security=said.security,
@@ -141,8 +141,8 @@ def _of_hook(kind: Kind, said: SlackSettings | WebhookSettings, sealed: Sealed) 
         severities=said.severities,
         rules=said.rules,
         timeout=said.timeout,
-        hint=hint_of(sealed.url or ""),
-        headers=tuple(sealed.headers),
+        where=where(sealed.url or ""),
+        header_names=tuple(sealed.headers),
     )
 
 
