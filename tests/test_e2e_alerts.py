@@ -127,6 +127,20 @@ to = ["ops@ops.test"]
         assert (len(slack.bodies), len(desk.bodies), len(mail.mails)) == (1, 1, 1)
 
 
+async def test_a_refusal_is_told_though_another_model_was_answered_since() -> None:
+    rules = (Rule(Reply(status=402, error=BROKE), Match(model="m")), Rule(Reply(text="Hi")))
+    async with Hook() as hook:
+        settings = f'[alerts.webhooks.a]\nurl = "{hook.url}"\n'
+        async with running(*rules, settings=settings, provider=ALL_APIS) as house:
+            for model in ("m", "other"):
+                await house.post(PATHS["chat"], {**CHAT, "model": model})
+            assert await house.gateway.operations.perform("alerts.show", {}) == []
+            await house.gateway.alerting.count()
+            await house.gateway.alerting.evaluate(house.gateway.store.clock.now_ms() // 60_000 + 1)
+        (told,) = hook.bodies
+        assert [(one["rule"], one["facts"]["status"]) for one in told["alerts"]] == [("refusal", 402)]
+
+
 async def test_without_a_channel_nothing_is_counted_for_alerts() -> None:
     async with running(Reply(text="Hi"), provider=ALL_APIS) as house:
         assert await house.gateway.operations.perform("alerts.test", {}) == []

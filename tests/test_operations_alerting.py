@@ -53,7 +53,7 @@ class World:
         self.minute = START
         self.heard: list[Message] = []
         self.problem: Problem | None = None
-        self.standing: list[Alert] = []
+        self.refused: list[Alert] = []
         self.audits: list[Audited | Exception] = []
         self.gateways = [self.gateway()]
 
@@ -69,9 +69,13 @@ class World:
                 raise audited
             return audited
 
+        def refused() -> list[Alert]:
+            found, self.refused = self.refused, []
+            return found
+
         channel = Channel(name="ops", said=Said(kind="webhook", timeout=5), send=send)
         minutes = Minutes(lambda provider, model: (provider or "", model or ""), Apps())
-        return Alerting(self.store.alerts, minutes, Channels([channel]), lambda: self.standing, audit, self.clock)
+        return Alerting(self.store.alerts, minutes, Channels([channel]), refused, audit, self.clock)
 
     async def passes(self, bad: int = 0, good: int = 0) -> list[str]:
         """A minute with so many calls at each gateway; the titles that were told at its end."""
@@ -158,7 +162,7 @@ async def test_a_rule_that_fails_stops_no_other(
         raise ZeroDivisionError
 
     monkeypatch.setattr(alert_rules, "error_findings", broken)
-    world.standing = [Alert(provider="up", status=402, message="no credit", calls=1, since_ms=1, last_ms=MIDNIGHT)]
+    world.refused = [Alert(provider="up", status=402, message="no credit", calls=1, since_ms=1, last_ms=MIDNIGHT)]
     assert await world.passes(bad=100) == ["up refuses this gateway's account"]
     assert "alerts go on without the rule `errors`" in caplog.text
 
@@ -166,12 +170,12 @@ async def test_a_rule_that_fails_stops_no_other(
 async def test_a_provider_that_refuses_is_told_while_calls_find_it_so(world: World) -> None:
     title = "up refuses this gateway's account"
     said = "Incorrect key sk-abcdefghijklmnop1234567890"
-    world.standing = [Alert(provider="up", status=402, message=said, calls=1, since_ms=1, last_ms=MIDNIGHT)]
+    world.refused = [Alert(provider="up", status=402, message=said, calls=1, since_ms=1, last_ms=MIDNIGHT)]
     log = [len(await world.passes()) for _ in range(30)]
     assert (log[0], sum(log)) == (1, 1)  # it stands there still, but nobody has called since
     (notice,) = await world.store.alerts.notices(10**9, 9)
     assert (notice.text, notice.facts["message"]) == ("Status 402: Incorrect key ***", "Incorrect key ***")
-    world.standing = [Alert(provider="up", status=402, message="", calls=9, since_ms=1, last_ms=world.clock.ms)]
+    world.refused = [Alert(provider="up", status=402, message="", calls=9, since_ms=1, last_ms=world.clock.ms)]
     assert await world.passes() == [title]
 
 

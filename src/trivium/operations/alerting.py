@@ -42,16 +42,17 @@ class Alerting:
         store: AlertStore,
         minutes: Minutes,
         channels: Channels,
-        standing: Callable[[], Iterable[Alert]],
+        refused: Callable[[], Iterable[Alert]],
         audit: Audit,
         clock: Clock,
     ) -> None:
-        """`standing` are providers that refuse the house as this gateway sees it, `audit` asks the ledger's auditor."""
+        """`refused` are providers that have refused the house since it was last asked, as this gateway saw it; `audit`
+        asks the ledger's auditor."""
         self.minutes, self.channels = minutes, channels
-        self._store, self._standing, self._audit, self._clock = store, standing, audit, clock
+        self._store, self._refused, self._audit, self._clock = store, refused, audit, clock
         self._rules: AlertRules = DEFAULTS
         self._kept: list[Row] = []
-        self._looked_ms = clock.now_ms()
+        self._refusing: dict[str, Refusing] = {}
         self._auditing: asyncio.Task[None] | None = None
         minutes.slow_ms = self._slow_ms
 
@@ -72,11 +73,10 @@ class Alerting:
 
     async def count(self) -> None:
         """Writes down what has been counted here, and reads what rules there are. Raises StoreUnavailable."""
-        now = self._clock.now_ms()
         self._kept = [*self._kept, *self.minutes.drain()][-_MOST_KEPT:]
-        refusing = [_refusing(one) for one in self._standing() if one.last_ms >= self._looked_ms]
-        await self._store.count(self._kept, refusing)
-        self._kept, self._looked_ms = [], now
+        self._refusing |= {one.provider: _refusing(one) for one in self._refused()}
+        await self._store.count(self._kept, list(self._refusing.values()))
+        self._kept, self._refusing = [], {}
         self._rules = (await self._store.rules.get()).settings
 
     async def evaluate(self, minute: int) -> None:

@@ -80,7 +80,7 @@ def _alerting(
         return outcome_of(await operations().perform("ledger.verify", {}), store.clock.now_ms())
 
     minutes = Minutes(Names(now), Apps(settings.alerts.apps))
-    return Alerting(store.alerts, minutes, told, now.deps.alerts.all, audit, store.clock)
+    return Alerting(store.alerts, minutes, told, now.deps.alerts.drain, audit, store.clock)
 
 
 def channels(settings: Settings, env: _Env, client: UpstreamClient) -> Channels:
