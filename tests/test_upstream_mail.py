@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import email
 import email.policy
+import socket
 import ssl
 from functools import cache
 from pathlib import Path
@@ -14,7 +15,10 @@ import pytest
 import trustme
 
 from support_hooks import MailServer
+from trivium.policy.addresses import networks
+from trivium.policy.destinations import Destinations
 from trivium.settings_alerts import EmailSettings
+from trivium.upstream.guard import AddrInfo, Guard
 from trivium.upstream.mail import Mailer
 from trivium.upstream.webhook import Problem, Taken
 
@@ -119,3 +123,33 @@ async def test_nobody_there_may_pass() -> None:
     problem = await gone.send("s", "t")
     assert isinstance(problem, Problem)
     assert problem.passing
+
+
+def named(**addresses: str) -> Guard:
+    """A guard that lets nobody but 127.0.0.1 be reached, and knows these names."""
+
+    async def resolve(host: str, port: int) -> list[AddrInfo]:
+        address = addresses[host.partition(".")[0]]
+        return [(socket.AF_INET, socket.SOCK_STREAM, 0, "", (address, port))]
+
+    return Guard(Destinations(allowed=networks(["127.0.0.1/32"])), resolve)
+
+
+def guarded(server: MailServer, host: str, guard: Guard, **said: Any) -> Mailer:
+    made = EmailSettings(host=host, port=server.port, sender="gw@gw.test", to=("a@ops.test",), timeout=5, **said)
+    return Mailer(made, None, guard)
+
+
+async def test_a_guarded_server_is_connected_to_by_the_address_that_was_checked(ca: str) -> None:
+    """And its certificate is asked for by its name."""
+    guard = named(mail="127.0.0.1", inside="10.0.0.7")
+    for security, server in (
+        ("none", MailServer()),
+        ("starttls", MailServer(starttls=certified("mail.test"))),
+        ("tls", MailServer(tls=certified("mail.test"))),
+    ):
+        async with server:
+            answer = await guarded(server, "mail.test", guard, security=security, ca=ca).send("s", "t")
+            inside = await guarded(server, "inside.test", guard, security=security).send("s", "t")
+        assert (answer, len(server.mails)) == (Taken("250 fine"), 1)
+        assert inside == Problem("the gateway does not connect to it: inside.test: private", passing=False)

@@ -7,6 +7,8 @@ import asyncio
 import pytest
 
 from support_hooks import Hook
+from trivium.policy.destinations import Destinations
+from trivium.upstream.guard import Guard
 from trivium.upstream.http1 import Http1Client
 from trivium.upstream.webhook import Problem, Taken, Webhook
 
@@ -42,3 +44,22 @@ async def test_silence_is_not_waited_for_without_end() -> None:
     await client.close()
     assert isinstance(problem, Problem)
     assert problem.passing
+
+
+async def test_how_an_answer_begins_is_told_on_one_line() -> None:
+    client = Http1Client()
+    said = "invalid\r\n\tpayload \x1b[31m" + "x" * 500
+    async with Hook(400, body=said) as hook:
+        answer = await Webhook(client, hook.url, [], 5).post(b"{}")
+    await client.close()
+    assert answer == Problem(("status 400: invalid payload ?[31m" + "x" * 500)[:212], passing=False)
+
+
+async def test_a_guarded_one_is_posted_nowhere_else() -> None:
+    client = Http1Client(guard=Guard(Destinations(http=True)))
+    async with Hook() as hook:
+        answer = await Webhook(client, hook.url, [], 5, guarded=True).post(b"{}")
+    await client.close()
+    assert hook.bodies == []
+    assert isinstance(answer, Problem)
+    assert ("does not connect to it" in answer.why, "loopback" in answer.why, answer.passing) == (True, True, False)
