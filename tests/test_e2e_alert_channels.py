@@ -13,6 +13,7 @@ from support_admin import Operator
 from support_dashboard import browser, dashboard
 from support_hooks import Hook, MailServer
 from support_money import PATHS
+from support_records import keep, record
 from trivium.mock import Error, Reply
 
 HERE = '[security]\nallow_http = true\nallow_networks = ["127.0.0.1/32"]\n'
@@ -138,6 +139,23 @@ async def test_a_server_that_quotes_the_secret_is_not_quoted() -> None:
         await ask.made(PATH, {"name": "a", "kind": "webhook", "url": hook.url, "headers": headers})
         told = await ask("POST", f"{PATH}/a/test")
         assert told.body["answer"] == "status 403: bad token *** for /***"
+
+
+async def test_the_page_suggests_rules_of_the_past_and_takes_them() -> None:
+    async with dashboard() as house, browser(house) as visit:
+        now = house.gateway.store.clock.now_ms()
+        told: dict[str, Any] = {"time_ms": now, "provider": "up", "upstream_model": "m", "payer": "house"}
+        own = [record(f"o{n}", **told | {"payer": "byok_fee", "outcome": "failed", "status": 500}) for n in range(90)]
+        calls = [record(f"r{n}", **told, first_token_us=400_000 + n) for n in range(200)]
+        keep(house.gateway.store.database, *calls, *own)
+        await visit.sign_in()
+        answer = await visit.send("/dashboard/house/baseline", {"days": "7"})
+        assert "first token objective slow up/m 200 0 200 401 ms 0.9999 510 ms" in answer.words
+        taken = await visit.post("/dashboard/house/baseline/take", {"csrf": answer.csrf, "days": "7"})
+        assert (taken.status, taken.headers["location"]) == (303, "/dashboard/house/alerts?saved=1")
+        rules = (await house.gateway.operations.perform("alerts.rules.show", {}))["settings"]
+        assert (rules["objectives"], rules["slow_ms"]) == ({"up/m": 0.9999}, {"up/m": 510})
+        assert (await visit.post("/dashboard/house/explain/take", {"csrf": answer.csrf})).status == 404
 
 
 async def test_the_page_does_all_of_it() -> None:

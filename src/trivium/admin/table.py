@@ -106,6 +106,7 @@ ROWS: tuple[Row, ...] = (
     _row("GET", "/alerts/rules", "alerts.rules.show", "What operators are alerted about.", **_SEEN),
     _row("PUT", "/alerts/rules", "alerts.rules.set", "Replaces all of it.", **_SET),
     _row("GET", "/alerts/baseline", "alerts.baseline", "Which rules the past suggests, by model."),
+    _row("POST", "/alerts/baseline", "alerts.baseline.take", "Makes what the past suggests part of the rules."),
     _row("GET", "/alerts/notices", "alerts.notices", "What was told, the newest first."),
     _row("GET", "/alerts/channels", "alerts.channels", "Where alerts go, and whether they arrived."),
     _row(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import click
 
@@ -75,22 +74,14 @@ def baseline(days: int, apply: bool, config_file: str | None, as_json: bool) -> 
     """What the past suggests, by model: an objective that was kept, and from when on a first token is slow."""
     found = ask(config_file, "alerts.baseline", days=days)
     if apply:
-        _apply(config_file, found)
+        version = ask(config_file, "alerts.baseline.take", days=days)["version"]
+        click.echo(f"The rules have version {version}.", err=True)
     if as_json:
         echo_json(found)
         return
     names = ("model", "calls", "errors", "first_token_ms", "objective", "slow_ms")
     rows = [tuple("-" if one[name] is None else one[name] for name in names) for one in found]
     echo_table(("model", "calls", "errors", "p99 first token (ms)", "objective", "slow from (ms)"), rows)
-
-
-def _apply(config_file: str | None, found: list[dict[str, Any]]) -> None:
-    before = ask(config_file, "alerts.rules.show")
-    after = dict(before["settings"])
-    for rule, suggested in (("objectives", "objective"), ("slow_ms", "slow_ms")):
-        after[rule] = after[rule] | {one["model"]: one[suggested] for one in found if one[suggested] is not None}
-    version = ask(config_file, "alerts.rules.set", settings=after, version=before["version"])["version"]
-    click.echo(f"The rules have version {version}.", err=True)
 
 
 @alerts.command()

@@ -118,6 +118,10 @@ class Question(msgspec.Struct, frozen=True, kw_only=True):
     spaces: tuple[Kind, ...] = ("house",)
     asks: tuple[str, ...] | None = None
     help: Mapping[str, str] = {}
+    then: Action | None = None
+    """What can be done with the answer, by an operation with the same arguments."""
+    leads: str = ""
+    """To which page that leads."""
 
 
 QUESTIONS: tuple[Question, ...] = (
@@ -139,6 +143,8 @@ QUESTIONS: tuple[Question, ...] = (
         about="Which objectives and thresholds for slow first tokens the past suggests, by model.",
         operation="alerts.baseline",
         help={"days": "How far back."},
+        then=Action(path="take", label="Take these into the rules", operation="alerts.baseline.take"),
+        leads="alerts",
     ),
     Question(
         path="price-history",

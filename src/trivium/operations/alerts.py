@@ -9,9 +9,10 @@ from typing import Annotated
 import msgspec
 
 from trivium.clock import Clock
+from trivium.errors import OperationError
 from trivium.operations.orgs import Version
 from trivium.operations.table import Actor, Arguments, ListArguments, Listed, Op, Table, listed
-from trivium.policy.alert_rules import AlertRules
+from trivium.policy.alert_rules import AlertRules, with_suggestions
 from trivium.policy.alerts import Alert
 from trivium.policy.baseline import Suggestion, suggestions
 from trivium.store.alerts import AlertStore, Notice, Rules
@@ -40,6 +41,10 @@ class Baseline(Arguments, frozen=True, kw_only=True):
     """How far back, as far as records are kept."""
 
 
+class TakeBaseline(Baseline, frozen=True, kw_only=True):
+    """What it suggests becomes part of the rules; other models keep theirs."""
+
+
 class AlertRuleOperations:
     """Those that need the store alone."""
 
@@ -49,6 +54,7 @@ class AlertRuleOperations:
             "alerts.rules.show": Op(arguments=ShowAlerts, result=Rules, act=self._show),
             "alerts.rules.set": Op(arguments=SetRules, result=Rules, act=self._set, changes=True),
             "alerts.baseline": Op(arguments=Baseline, result=list[Suggestion], act=self._baseline),
+            "alerts.baseline.take": Op(arguments=TakeBaseline, result=Rules, act=self._take, changes=True),
             "alerts.notices": Op(arguments=ListNotices, result=Listed[Notice], act=self._notices),
         }
 
@@ -57,6 +63,15 @@ class AlertRuleOperations:
 
     async def _set(self, query: SetRules, actor: Actor) -> Rules:
         return await self._store.rules.set(query.settings, query.version, actor.id)
+
+    async def _take(self, query: TakeBaseline, actor: Actor) -> Rules:
+        """Raises PreconditionFailed where somebody else sets rules meanwhile, OperationError."""
+        found, before = await self._baseline(query, actor), await self._store.rules.get()
+        try:
+            after = msgspec.convert(msgspec.structs.asdict(with_suggestions(before.settings, found)), AlertRules)
+        except msgspec.ValidationError as error:
+            raise OperationError(f"The suggestions make no rules: {error}") from None
+        return await self._store.rules.set(after, before.version, actor.id)
 
     async def _baseline(self, query: Baseline, _: Actor) -> list[Suggestion]:
         return suggestions(await self._store.past(self._clock.now_ms() - query.days * _DAY_MS))
