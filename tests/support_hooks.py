@@ -52,7 +52,8 @@ class Hook:
 
 
 class MailServer:
-    """Speaks as much of SMTP as a mail takes. `says` replaces what it answers to a command, by its first word."""
+    """Speaks as much of SMTP as a mail takes. `says` replaces what it answers to a command, by its first word or all of
+    it."""
 
     def __init__(
         self,
@@ -97,7 +98,8 @@ class MailServer:
                     "STARTTLS": "220 now",
                     "QUIT": "221 bye",
                 }
-                writer.write(f"{self._says.get(word, usual.get(word, '250 fine'))}\r\n".encode())
+                said = self._says.get(line.upper(), self._says.get(word, usual.get(word, "250 fine")))
+                writer.write(f"{said}\r\n".encode())
                 if word == "STARTTLS" and self._starttls is not None:
                     await writer.start_tls(self._starttls)
                     secure = True

@@ -91,7 +91,7 @@ async def test_a_test_says_which_channels_take_it(home: CommandLine) -> None:
         channels = await asyncio.to_thread(home.table, "alerts", "channels")
     assert result.exit_code == 1
     assert [line.split() for line in result.stdout.splitlines()[1:]] == [
-        ["good", "taken", "status", "200"], ["bad", "not", "taken", "status", "404"],
+        ["good", "status", "200", "-"], ["bad", "status", "404", "status", "404"],
     ]  # fmt: skip
     assert (one.exit_code, len(good.bodies)) == (0, 2)
     assert (good.bodies[0]["test"], good.bodies[0]["alerts"][0]["rule"]) == (True, "test")

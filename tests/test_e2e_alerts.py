@@ -12,6 +12,7 @@ import pytest
 from gateway import ALL_APIS, CALLS, CHAT, running
 from support_hooks import Hook, MailServer
 from support_money import BODIES, PATHS
+from test_pipeline_own import OPEN, SONNET, at, people
 from trivium.mock import Error, Match, Reply, Rule
 
 BROKE = Error(message="Your account acct_1 has no credit left.", type="billing_error")
@@ -139,6 +140,24 @@ async def test_a_refusal_is_told_though_another_model_was_answered_since() -> No
             await house.gateway.alerting.evaluate(house.gateway.store.clock.now_ms() // 60_000 + 1)
         (told,) = hook.bodies
         assert [(one["rule"], one["facts"]["status"]) for one in told["alerts"]] == [("refusal", 402)]
+
+
+async def test_calls_with_a_callers_key_are_no_ones_errors_but_its_own() -> None:
+    """Not even where a model of the house answers in their place."""
+    async with Hook() as hook:
+        settings = f'{OPEN}[alerts.webhooks.a]\nurl = "{hook.url}"\n'
+        broken, good = at("anthropic", Reply(status=500)), Rule(Reply(text="Hi"))
+        async with people(broken, good, settings=settings, provider=f'{ALL_APIS}\nmodels = ["m"]') as ann:
+            await ann.bring("anthropic")
+            headers = {"user-agent": "curl/8"}
+            await ann.house.post(PATHS["chat"], {**CHAT, "model": SONNET}, headers=headers)
+            fallback = {**CHAT, "model": SONNET, "trivium_fallbacks": ["up/m"]}
+            status, _, _ = await ann.house.post(PATHS["chat"], fallback, headers=headers)
+            last, first = await ann.house.records()
+            ann.house.gateway.telemetry.families()
+            rows = ann.house.gateway.alerting.minutes.drain()
+    assert (status, first["payer"], last["payer"], '"own":true' in last["routing"]) == (200, "byok", "free", True)
+    assert [(series, tuple(counts)) for _, series, counts in rows] == [(("up", "m", "curl"), (1, 0, 0, 0))]
 
 
 async def test_without_a_channel_nothing_is_counted_for_alerts() -> None:

@@ -234,6 +234,14 @@ async def test_the_auditor_looks_once_a_day_and_is_told_of_until_it_is_content(w
     assert notice.ended_ms is not None
 
 
+async def test_while_one_gateway_looks_at_the_ledger_no_other_does(world: World) -> None:
+    alerts = world.store.alerts
+    assert [await alerts.claim_audit(ms) for ms in (1, 2, 3_600_001)] == [True, False, False]
+    assert await alerts.claim_audit(3_600_002)  # the first has ended without a word
+    await alerts.put_audited(Audited(findings=0, time_ms=5))
+    assert await alerts.claim_audit(3_600_003)
+
+
 async def test_the_auditor_can_be_left_alone(world: World) -> None:
     await world.store.alerts.rules.set(AlertRules(audit_hours=0), None, "op")
     world.audits = [Audited(findings=1)]

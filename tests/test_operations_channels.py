@@ -128,6 +128,15 @@ async def test_secrets_are_in_no_problem_and_a_problem_is_logged_once(caplog: py
     assert (await told.tell(message())).problems == {"one": None}
 
 
+async def test_what_reached_some_was_told_and_is_a_problem_all_the_same() -> None:
+    async def some(_: Message) -> Problem | Taken:
+        return Taken("250 fine", "b@ops.test: 550 nobody")
+
+    answer = await Channels([channel("mail", some)]).tell(message())
+    assert [names for _, names in answer.taken] == [["mail"]]
+    assert answer.problems == {"mail": "b@ops.test: 550 nobody"}
+
+
 async def test_a_test_is_tried_once() -> None:
     later = Answers(LATER, LATER)
     told = Channels([channel("one", later)])

@@ -117,6 +117,13 @@ async def test_what_the_server_refuses(says: dict[str, str], why: str, passing: 
     assert problem.passing is passing
 
 
+async def test_a_mail_that_some_get_is_sent() -> None:
+    async with MailServer({"RCPT TO:<B@OPS.TEST>": "550 nobody"}) as server:
+        answer = await mailer(server, security="none").send("s", "t")
+    assert answer == Taken("250 fine", "b@ops.test: 550 nobody")
+    assert len(server.mails) == 1
+
+
 async def test_nobody_there_may_pass() -> None:
     async with MailServer() as server:
         gone = mailer(server, security="none")

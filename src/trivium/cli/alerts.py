@@ -115,7 +115,7 @@ def test(ctx: click.Context, channel: str | None, config_file: str | None, as_js
     if as_json:
         echo_json(found)
     else:
-        rows = [(one["channel"], "not taken" if one["problem"] else "taken", one["answer"]) for one in found]
-        echo_table(("channel", "result", "answer"), rows)
+        rows = [(one["channel"], one["answer"], one["problem"] or "-") for one in found]
+        echo_table(("channel", "answer", "problem"), rows)
     if any(one["problem"] for one in found):
         ctx.exit(1)

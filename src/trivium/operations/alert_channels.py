@@ -107,7 +107,7 @@ class ChannelState(Said, frozen=True, kw_only=True):
 class Tested(msgspec.Struct, frozen=True, kw_only=True):
     channel: str
     problem: str | None
-    """Null: it took the message."""
+    """Null: all of it arrived."""
     answer: str
     """What the other side said; empty: nothing."""
 
@@ -179,7 +179,7 @@ class AlertChannelOperations:
 
 def _tested(name: str, answer: Problem | Taken) -> Tested:
     if isinstance(answer, Taken):
-        return Tested(channel=name, problem=None, answer=answer.said)
+        return Tested(channel=name, problem=answer.lacks, answer=answer.said)
     return Tested(channel=name, problem=answer.why, answer=answer.why)
 
 

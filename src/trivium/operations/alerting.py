@@ -126,7 +126,8 @@ class Alerting:
         if not rules.audit_hours or (self._auditing is not None and not self._auditing.done()):
             return
         last = await self._store.audited()
-        if last is None or now_ms - last.time_ms >= rules.audit_hours * _HOUR_MS:
+        due = last is None or now_ms - last.time_ms >= rules.audit_hours * _HOUR_MS
+        if due and await self._store.claim_audit(now_ms):
             self._auditing = asyncio.create_task(self._unharmed(self._audited()))
 
     async def _audited(self) -> None:

@@ -37,7 +37,7 @@ class Told(NamedTuple):
     taken: list[tuple[Finding, list[str]]]
     """What at least one channel took, and which these are."""
     problems: dict[str, str | None]
-    """Of those that were told, why they did not take it; None: they did."""
+    """Of those that were told, what went wrong; None: nothing."""
 
 
 class Channels:
@@ -45,7 +45,7 @@ class Channels:
         self.configured = list(configured)
         self.kept: Sequence[Channel] = ()
         """Those that were set while the gateway runs. Replaced whole."""
-        self._problems: dict[str, str] = {}
+        self._problems: dict[str, str | None] = {}
         """As they were logged."""
 
     @property
@@ -69,8 +69,9 @@ class Channels:
                 parts.setdefault(name, []).append(finding)
         wanted = [one for one in channels if one.name in parts]
         told = await asyncio.gather(*(self._told(one, message._replace(findings=parts[one.name])) for one in wanted))
-        problems = {one.name: problem for one, problem in zip(wanted, told, strict=True)}
-        taken = [(one, [name for name in names if problems[name] is None]) for one, names in routed]
+        answers = {one.name: answer for one, answer in zip(wanted, told, strict=True)}
+        taken = [(one, [name for name in names if isinstance(answers[name], Taken)]) for one, names in routed]
+        problems = {name: _problem(answer) for name, answer in answers.items()}
         return Told([(one, names) for one, names in taken if names], problems)
 
     async def test(self, name: str, message: Message) -> Problem | Taken:
@@ -78,7 +79,7 @@ class Channels:
         (channel,) = (one for one in self.all if one.name == name)
         return in_words_of(REDACTION.mask, await _tried(channel, message))
 
-    async def _told(self, channel: Channel, message: Message) -> str | None:
+    async def _told(self, channel: Channel, message: Message) -> Problem | Taken:
         pause, ends = _FIRST_PAUSE, asyncio.get_running_loop().time() + _LONGEST
         answer = await _tried(channel, message)
         for _ in range(_TRIES - 1):
@@ -87,14 +88,12 @@ class Channels:
             await asyncio.sleep(pause)
             pause *= 2
             answer = await _tried(channel, message)
-        if isinstance(answer, Taken):
-            self._problems.pop(channel.name, None)
-            return None
-        why = REDACTION.mask(answer.why)
-        if self._problems.get(channel.name) != why:  # once, or the log would say it every minute
+        answer = in_words_of(REDACTION.mask, answer)
+        why = _problem(answer)
+        if why is not None and self._problems.get(channel.name) != why:  # once, or the log would say it every minute
             _LOG.error("alerts cannot be told to %s: %s", channel.name, why)
-        self._problems[channel.name] = why
-        return why
+        self._problems |= {channel.name: why}
+        return answer
 
 
 def _for(finding: Finding, channels: Sequence[Channel]) -> list[str]:
@@ -119,8 +118,12 @@ async def _tried(channel: Channel, message: Message) -> Problem | Taken:
 def in_words_of(mask: Callable[[str], str], answer: Problem | Taken) -> Problem | Taken:
     """The same, with what was said as `mask` has it."""
     if isinstance(answer, Taken):
-        return Taken(mask(answer.said))
+        return Taken(mask(answer.said), mask(answer.lacks) if answer.lacks is not None else None)
     return answer._replace(why=mask(answer.why))
+
+
+def _problem(answer: Problem | Taken) -> str | None:
+    return answer.lacks if isinstance(answer, Taken) else answer.why
 
 
 def masked(finding: Finding) -> Finding:

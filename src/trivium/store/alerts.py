@@ -50,7 +50,9 @@ _STATE = (
     " content = excluded.content, time_ms = excluded.time_ms"
 )
 _TURN = f"{_STATE} WHERE alert_states.time_ms < excluded.time_ms RETURNING time_ms"
+_CLAIM = f"{_STATE} WHERE alert_states.time_ms < excluded.time_ms - ? RETURNING time_ms"
 _REFUSAL, _AUDITED, _PROBLEMS = "refusal:", "audited", "problems"
+_AUDITING, _LEASE_MS = "auditing", 3_600_000
 _NOTICE = ("time_ms", "rule", "severity", "key", "title", "text", "facts", "channels")
 _TELL = f"INSERT INTO notices ({', '.join(_NOTICE)}) VALUES ({', '.join('?' * len(_NOTICE))})"
 _BUDGETS = (
@@ -158,8 +160,17 @@ class AlertStore:
         rows = await self._read("SELECT content FROM alert_states WHERE name = ?", (_AUDITED,))
         return msgspec.json.decode(rows[0][0], type=Audited) if rows else None
 
+    async def claim_audit(self, now_ms: int) -> bool:
+        """Whether this gateway is to look at the ledger: no other one does, or it has been silent for an hour."""
+        claim = (_AUDITING, "{}", now_ms, _LEASE_MS)
+        return await self._writer.run(lambda tx: bool(tx.execute(_CLAIM, claim)))
+
     async def put_audited(self, audited: Audited) -> None:
-        await self._writer.run(lambda tx: tx.execute(_STATE, (_AUDITED, _text(audited), audited.time_ms)))
+        def act(tx: Writing) -> None:
+            tx.execute(_STATE, (_AUDITED, _text(audited), audited.time_ms))
+            tx.execute("DELETE FROM alert_states WHERE name = ?", (_AUDITING,))
+
+        await self._writer.run(act)
 
     async def problems(self) -> dict[str, str]:
         """Why channels did not take the last message, by name; of those that took it, nothing."""

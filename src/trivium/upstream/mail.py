@@ -58,14 +58,14 @@ class Mailer:
                 refused = server.send_message(message)
                 said = server.said
         except smtplib.SMTPRecipientsRefused as error:
-            return _refused(error.recipients)
+            return Problem(_told(error.recipients), passing=False)
         except smtplib.SMTPResponseException as error:
             return Problem(f"{error.smtp_code} {_text(error.smtp_error)}", error.smtp_code < 500)
         except smtplib.SMTPNotSupportedError as error:
             return Problem(str(error), passing=False)
         except (smtplib.SMTPException, OSError) as error:
             return Problem(str(error) or type(error).__name__, not isinstance(error, ssl.SSLCertVerificationError))
-        return _refused(refused) if refused else Taken(said)
+        return Taken(said, _told(refused) if refused else None)
 
     def _connected(self, places: Sequence[_Place]) -> _Smtp:
         said = self._said
@@ -112,10 +112,9 @@ def _socket(places: Sequence[_Place], timeout: float) -> socket.socket:
     return socket.create_connection(places[-1][:2], timeout)
 
 
-def _refused(recipients: dict[str, tuple[int, bytes]]) -> Problem:
-    """Where some were taken, those have the mail; the problem is told all the same, and not tried again."""
-    told = ", ".join(f"{name}: {code} {_text(said)}" for name, (code, said) in recipients.items())
-    return Problem(told, passing=False)
+def _told(refused: dict[str, tuple[int, bytes]]) -> str:
+    """Of those who get no mail. Where others do, it is sent: once more would be once too often for them."""
+    return ", ".join(f"{name}: {code} {_text(said)}" for name, (code, said) in refused.items())
 
 
 def _text(said: bytes | str) -> str:

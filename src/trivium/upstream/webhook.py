@@ -30,6 +30,8 @@ class Taken(NamedTuple):
 
     said: str = ""
     """What the other side said to it."""
+    lacks: str | None = None
+    """Who did not get it for all that, and why."""
 
 
 class Webhook:
