@@ -28,7 +28,7 @@ def test_channels_are_added_changed_paused_and_removed(home: CommandLine) -> Non
     files = ("--url-file", str(home.data / "url"), "--headers-file", str(home.data / "headers"))
     assert home(*words, "add", "webhook", "desk", *files, "--paused").exit_code == 0
     mail = ("--host", "mx.example.com", "--sender", "a@b.example", "--to", "c@d.example", "--to", "e@f.example")
-    assert home(*words, "add", "email", "people", *mail, "--user", "me", given=b"mail-secret\n").exit_code == 0
+    assert home(*words, "add", "email", "people", *mail, "--login", "me", given=b"mail-secret\n").exit_code == 0
     assert home.table(*words) == [
         ["channel", "kind", "where", "severities", "rules", "of", "problem"],
         ["desk", "webhook", "https://hooks.example.com/...234x", "page, ticket", "all", "paused", "-", "-"],
@@ -42,7 +42,7 @@ def test_channels_are_added_changed_paused_and_removed(home: CommandLine) -> Non
     assert home(*words, "set", "people", "--host", "mx.example.org", "--no-login").exit_code == 0
     states = {one["name"]: one for one in home.json(*words)}
     assert [states["ops"]["enabled"], states["desk"]["enabled"], states["desk"]["timeout"]] == [False, True, 3]
-    assert (states["desk"]["header_names"], states["people"]["user"]) == ([], None)
+    assert (states["desk"]["header_names"], states["people"]["login"]) == ([], None)
     assert home(*words, "remove", "ops").exit_code == 0
     assert len(home.json(*words)) == 2
     assert "There is no channel 'ops'" in home.refusal(*words, "remove", "ops")

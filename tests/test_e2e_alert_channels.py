@@ -192,6 +192,6 @@ async def test_the_page_does_all_of_it() -> None:
         assert (await visit.send(f"{page}/remove?id=ops")).status == 303
         assert ">ops<" not in (await visit.get(page)).text
         mail = {"name": "people", "host": "mx.example.com", "sender": "a@b.example", "to": "x@c.example\ny@c.example"}
-        login = {"security": "tls", "user": "me", "password": "mail-secret", "enabled": "on"}
+        login = {"security": "tls", "login": "me", "password": "mail-secret", "enabled": "on"}
         assert (await visit.send(f"{page}/new-email", mail | login)).status == 303
         assert "mail-secret" not in (await visit.get(f"{page}/edit-email?id=people")).text

@@ -15,7 +15,7 @@ from trivium.policy.destinations import Destinations
 RULES = Destinations()
 HOOK = "https://hooks.example.com/services/T0/B0/abcdefgh1234"
 MAIL: dict[str, Any] = {"host": "Mail.Example.com", "sender": "gw@example.com", "to": ("ops@example.com",)}
-LOGIN = MAIL | {"user": "gw", "password": "mail-secret"}
+LOGIN = MAIL | {"login": "gw", "password": "mail-secret"}
 
 
 def never() -> Sealed:
@@ -59,7 +59,7 @@ def test_where_a_url_leads(url: str, told: str) -> None:
         ("webhook", {"url": HOOK, "host": "h.example"}, "has no `host`"),
         ("webhook", {"url": HOOK, "headers": {"Content-Length": "5"}}, "`content-length` is the gateway's"),
         ("email", MAIL | {"to": ()}, "needs `to`"),
-        ("email", MAIL | {"user": "gw"}, "together, or neither"),
+        ("email", MAIL | {"login": "gw"}, "together, or neither"),
         ("email", MAIL | {"password": "x"}, "together, or neither"),
         ("email", LOGIN | {"security": "none"}, "`starttls` or `tls` only"),
         ("email", MAIL | {"url": HOOK}, "has no `url`"),
@@ -143,16 +143,16 @@ def test_a_password_is_sent_to_no_other_server(moved: dict[str, Any]) -> None:
     with pytest.raises(OperationError, match="The password was given for another server"):
         changed(before, moved, RULES, never)
     after, sealed = changed(before, moved | {"password": "new"}, RULES, never)
-    assert (after.user, sealed) == ("gw", Sealed(password="new"))
-    without, sealed = changed(before, moved | {"user": None}, RULES, never)
-    assert (without.user, sealed) == (None, Sealed())
+    assert (after.login, sealed) == ("gw", Sealed(password="new"))
+    without, sealed = changed(before, moved | {"login": None}, RULES, never)
+    assert (without.login, sealed) == (None, Sealed())
 
 
 def test_a_login_is_whole_or_not_there() -> None:
     before, _ = made("email", MAIL, RULES)
     with pytest.raises(OperationError, match="together"):
-        changed(before, {"user": "gw"}, RULES, never)
-    assert changed(before, {"user": "gw", "password": "x"}, RULES, never)[1] == Sealed(password="x")
+        changed(before, {"login": "gw"}, RULES, never)
+    assert changed(before, {"login": "gw", "password": "x"}, RULES, never)[1] == Sealed(password="x")
     assert changed(before, {"host": "mx.example.com", "port": 2525}, RULES, never)[0].where == "mx.example.com:2525"
 
 

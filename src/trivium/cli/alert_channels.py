@@ -24,7 +24,7 @@ def _settings(command: _Command) -> _Command:
     secret: dict[str, Any] = {"type": click.File(), "metavar": "FILE"}
     for option in (
         click.option("--password-file", **secret, help="The mail server's password is in it; -: standard input."),
-        click.option("--user", help="By which the mail server knows the gateway."),
+        click.option("--login", help="By which the mail server knows the gateway."),
         click.option("--to", multiple=True, help="Who gets the mail."),
         click.option("--sender", help="Whom the mail is from."),
         click.option("--security", type=click.Choice(("starttls", "tls", "none"))),
@@ -80,7 +80,7 @@ def add(config_file: str | None, as_json: bool, kind: str, paused: bool, **given
     """Add a channel. Its URL or password is kept encrypted and never shown again."""
     told = _told(given)
     if kind == "email":
-        if "user" in told and "password" not in told:
+        if "login" in told and "password" not in told:
             told["password"] = _asked("Password")
     elif "url" not in told:
         told["url"] = _asked("URL")
@@ -90,13 +90,13 @@ def add(config_file: str | None, as_json: bool, kind: str, paused: bool, **given
 @channels.command(name="set")
 @click.argument("name")
 @click.option("--no-headers", is_flag=True, help="Take them away.")
-@click.option("--no-login", is_flag=True, help="Take user and password away.")
+@click.option("--no-login", is_flag=True, help="Take login and password away.")
 @_settings
 @config_option
 @json_option
 def set_(config_file: str | None, as_json: bool, name: str, no_headers: bool, no_login: bool, **given: Any) -> None:
     """Change the channel NAME. What is left out stays as it is."""
-    told = _told(given) | ({"headers": {}} if no_headers else {}) | ({"user": None} if no_login else {})
+    told = _told(given) | ({"headers": {}} if no_headers else {}) | ({"login": None} if no_login else {})
     _tell(ask(config_file, "alerts.channels.set", channel=name, **told), as_json, "is changed")
 
 

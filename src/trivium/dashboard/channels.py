@@ -12,7 +12,7 @@ _ALL = ("severities", "rules", "timeout")
 _ASKS = {
     "slack": ("url",),
     "webhook": ("url", "headers"),
-    "email": ("host", "port", "security", "sender", "to", "user", "password"),
+    "email": ("host", "port", "security", "sender", "to", "login", "password"),
 }
 _LABELS = {"slack": "Add Slack", "webhook": "Add a webhook", "email": "Add mail"}
 _HELP = {
@@ -30,7 +30,7 @@ _KEPT = {
     "url": "Left empty: it stays as it is.",
     "headers": "All of them; left empty they stay as they are, {} takes them away.",
     "timeout": "Seconds for each step.",
-    "user": "Left empty there is no password either.",
+    "login": "Left empty there is no password either.",
     "password": "Left empty: it stays as it is.",
 }
 

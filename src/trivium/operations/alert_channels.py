@@ -17,7 +17,7 @@ from trivium.errors import Conflict, NotFound
 from trivium.operations.channels import Channels
 from trivium.operations.table import Actor, Arguments, Op, Table
 from trivium.policy.alert_channels import Channel as Said
-from trivium.policy.alert_channels import Headers, Kept, Kind, Name, Password, Recipients, Url, User, changed, made
+from trivium.policy.alert_channels import Headers, Kept, Kind, Login, Name, Password, Recipients, Url, changed, made
 from trivium.policy.alert_rules import Finding
 from trivium.policy.alert_words import Message
 from trivium.policy.destinations import Destinations
@@ -57,7 +57,7 @@ class AddChannel(Arguments, frozen=True, kw_only=True):
     """Null: `starttls`."""
     sender: Address | None = None
     to: Recipients = ()
-    user: User | None = None
+    login: Login | None = None
     password: Password | None = None
     """Sealed."""
 
@@ -79,7 +79,7 @@ class SetChannel(Arguments, frozen=True, kw_only=True):
     security: MailSecurity | UnsetType | None = UNSET
     sender: Address | UnsetType = UNSET
     to: Recipients | UnsetType = UNSET
-    user: User | UnsetType | None = UNSET
+    login: Login | UnsetType | None = UNSET
     """Null takes the password away with it."""
     password: Password | UnsetType = UNSET
 

@@ -66,7 +66,7 @@ async def _mail(message: Message, said: Said, sealed: Sealed, ways: Ways) -> Pro
         to=said.to,
         security=said.security or "starttls",
         port=said.port,
-        user=said.user,
+        user=said.login,
         ca=ways.ca,
         timeout=said.timeout,
     )

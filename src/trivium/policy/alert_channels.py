@@ -38,7 +38,7 @@ Headers = Annotated[
     msgspec.Meta(max_length=20),
 ]
 Recipients = Annotated[tuple[Address, ...], msgspec.Meta(max_length=50)]
-User = Annotated[str, msgspec.Meta(min_length=1, max_length=200)]
+Login = Annotated[str, msgspec.Meta(min_length=1, max_length=200)]
 Password = Annotated[Secret, msgspec.Meta(max_length=1000)]
 TIMEOUTS: dict[Kind, float] = {"slack": 10, "webhook": 10, "email": 20}
 _LONGEST_HOST = 60
@@ -66,7 +66,7 @@ class Channel(msgspec.Struct, frozen=True, kw_only=True):
     security: MailSecurity | None = None
     sender: Address | None = None
     to: Recipients = ()
-    user: User | None = None
+    login: Login | None = None
 
 
 class Sealed(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -97,12 +97,12 @@ class Kept(msgspec.Struct, frozen=True, kw_only=True):
 GIVES = {
     "slack": frozenset(("url",)),
     "webhook": frozenset(("url", "headers")),
-    "email": frozenset(("host", "port", "security", "sender", "to", "user", "password")),
+    "email": frozenset(("host", "port", "security", "sender", "to", "login", "password")),
 }
 """What channels of each kind are made of, beside what all have."""
 SEALED = frozenset(Sealed.__struct_fields__)
 _NEEDS = {"slack": ("url",), "webhook": ("url",), "email": ("host", "sender", "to")}
-_TOGETHER = "Give `user` and `password` together, or neither."
+_TOGETHER = "Give `login` and `password` together, or neither."
 _MOVED = "{} was given for another server, and is sent to no other one: give it again, or take it away."
 
 
@@ -122,12 +122,12 @@ def changed(
     _check_given(before.kind, given)
     after = msgspec.structs.replace(before, **{name: value for name, value in given.items() if name not in SEALED})
     parts = _leading({name: value for name, value in given.items() if name in SEALED}, rules)
-    if before.user is not None and after.user is None:
+    if before.login is not None and after.login is None:
         parts.setdefault("password", None)
     if not parts:
-        if before.user is None and after.user is not None:
+        if before.login is None and after.login is not None:
             raise OperationError(_TOGETHER)
-        if before.user is not None and _place(before) != _place(after):
+        if before.login is not None and _place(before) != _place(after):
             raise OperationError(_MOVED.format("The password"))
         return _checked(after, None, rules), None
     kept = GIVES[before.kind] & SEALED - parts.keys() - (set() if before.header_names else {"headers"})
@@ -169,9 +169,9 @@ def _checked(said: Channel, sealed: Sealed | None, rules: Destinations) -> Chann
 
 
 def _checked_mail(said: Channel, sealed: Sealed | None, rules: Destinations) -> Channel:
-    if sealed is not None and (said.user is None) != (sealed.password is None):
+    if sealed is not None and (said.login is None) != (sealed.password is None):
         raise OperationError(_TOGETHER)
-    if said.user is not None and said.security == "none":
+    if said.login is not None and said.security == "none":
         raise OperationError("A password is sent over `starttls` or `tls` only.")
     host, port, _ = _place(said)
     if fault := fault_of_mail(host, port, rules):

@@ -130,7 +130,7 @@ def _email(settings: Settings, env: _Env, client: UpstreamClient) -> Iterator[Ch
             security=said.security,
             sender=said.sender,
             to=said.to,
-            user=said.user,
+            login=said.user,
         )
         yield _channel(name, shown, sealed, Ways(client, None, said.ca))
 
