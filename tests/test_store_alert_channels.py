@@ -123,6 +123,11 @@ async def test_another_process_sees_it_at_its_next_look_and_after_a_restart(
         await store.alert_channels.add("desk", SAID, SECRET, "ann")
         assert list(other.alert_channels.all) == []
         await other.alert_channels.refresh()
+        await store.alert_channels.set("desk", to(msgspec.structs.replace(SAID, timeout=3)), "ann")
+        await other.alert_channels.refresh()
+        assert [one.said.timeout for one in other.alert_channels.all] == [3]
+        await store.alert_channels.set("desk", to(SAID), "ann")
+        await other.alert_channels.refresh()
     (found,) = other.alert_channels.all
     assert (found.said, other.alert_channels.unsealed(found.id)) == (SAID, SECRET)
     await other.close()
