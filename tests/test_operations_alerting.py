@@ -18,7 +18,7 @@ from trivium.operations.alerting import Alerting, outcome_of
 from trivium.operations.channels import Channel, Channels
 from trivium.policy import alert_rules
 from trivium.policy.alert_channels import Channel as Said
-from trivium.policy.alert_rules import AlertRules, Audited
+from trivium.policy.alert_rules import AlertRules, Audited, Counted, Series
 from trivium.policy.alert_words import Message
 from trivium.policy.alerts import Alert
 from trivium.policy.blame import Apps
@@ -115,6 +115,35 @@ async def test_what_burns_is_told_once_and_written_down(world: World) -> None:
     assert await world.notices() == [ERRORS]
     (notice,) = await world.store.alerts.notices(10**9, 100)
     assert (notice.severity, notice.channels, notice.time_ms) == ("page", ("ops",), (START + 2) * 60_000)
+
+
+async def test_a_synthetic_history_has_known_answers(world: World) -> None:
+    """Fifteen hours of two series: `steady` burns at exactly 1 throughout, `calm` not at all; ten hours in, both fail
+    for five minutes."""
+    steady, calm = (Series("up", name, "none") for name in ("steady", "calm"))
+    outage = range(600, 605)
+    await world.store.alerts.count(
+        [
+            (START + at, series, Counted(1000, 1000 if at in outage else usual))
+            for at in range(900)
+            for series, usual in ((steady, 1), (calm, 0))
+        ],
+        [],
+    )
+
+    async def at(minute: int) -> list[str]:
+        world.heard.clear()
+        await world.gateways[0].evaluate(START + minute)
+        return sorted(f"{one.severity} {one.facts['model']}" for message in world.heard for one in message.findings)
+
+    told = {minute: await at(minute) for minute in (360, 361, 599, 600, 601, 602, 606, 615, 616, 617, 839, 840, 856)}
+    assert {minute: titles for minute, titles in told.items() if titles} == {
+        360: ["ticket steady"],
+        600: ["ticket steady"],  # four hours later
+        601: ["page calm", "page steady"],
+        616: ["ticket calm"],  # while the page was new, it stood for the ticket
+        840: ["ticket steady"],
+    }
 
 
 async def test_gateways_of_one_database_count_together_and_tell_once(world: World) -> None:
