@@ -261,6 +261,13 @@ async def _custom_model(world: World, asking: Asking) -> dict[str, Any]:
     return {"name": name}
 
 
+async def _channel(world: World, _: Asking) -> dict[str, Any]:
+    name = f"c{world.count}"
+    body = {"name": name, "kind": "webhook", "url": "https://hooks.invalid/x", "timeout": 0.1}
+    await world.house.made("/alerts/channels", body)
+    return {"channel": name}
+
+
 async def _shared(world: World, asking: Asking) -> dict[str, Any]:
     return {**await _custom_model(world, asking), "organizations": []}
 
@@ -303,6 +310,10 @@ EXAMPLES: dict[str, Example] = {
     "receipt": _request,
     "requests.story": _request,
     "settings.set": _body(settings={}),
+    "alerts.channels.add": _body(name="c{n}", kind="slack", url="https://hooks.example/services/x"),
+    "alerts.channels.remove": _channel,
+    "alerts.channels.set": _channel,
+    "alerts.channels.test": _channel,
     "alerts.rules.set": _body(settings={}),
     "tokens.reset": _user,
     "users.block": _body(users=["plain-second"]),

@@ -79,6 +79,8 @@ class World:
         for owner in ({"organization": "acme"}, {"user": "member"}):
             await self.do("byok.add", vendor="openai", name="main", credential={"key": "sk-canary-12345678"}, **owner)
         await self.do("models.add", organization="acme", name="own", base_url="https://llm.acme.example/v1")
+        hook = {"kind": "webhook", "url": "https://hooks.example/services/canary-12345678"}
+        await self.do("alerts.channels.add", name="desk", headers={"x-key": "canary"}, **hook)
         await self.do("admins.create", name=self.short)
         await self.do("prices.set", pattern="up/dear", price={"input": 30, "output": 150}, note=self.hostile)
 

@@ -10,10 +10,10 @@ from typing import Any
 
 
 class Hook:
-    """Answers each POST with a status; None: it never does."""
+    """Answers each POST with a status and some words; None: it never does."""
 
-    def __init__(self, status: int | None = 200) -> None:
-        self.status = status
+    def __init__(self, status: int | None = 200, body: str = "") -> None:
+        self.status, self.body = status, body
         self.bodies: list[Any] = []
         self.headers: list[dict[str, str]] = []
 
@@ -42,7 +42,9 @@ class Hook:
                 if self.status is None:
                     await reader.read()
                     return
-                writer.write(f"HTTP/1.1 {self.status} X\r\ncontent-length: 0\r\n\r\n".encode())
+                writer.write(
+                    f"HTTP/1.1 {self.status} X\r\ncontent-length: {len(self.body)}\r\n\r\n{self.body}".encode()
+                )
         except (asyncio.IncompleteReadError, ConnectionError):
             pass
         finally:
@@ -50,7 +52,8 @@ class Hook:
 
 
 class MailServer:
-    """Speaks as much of SMTP as a mail takes. `says` replaces what it answers to a command, by its first word."""
+    """Speaks as much of SMTP as a mail takes. `says` replaces what it answers to a command, by its first word or all of
+    it."""
 
     def __init__(
         self,
@@ -95,7 +98,8 @@ class MailServer:
                     "STARTTLS": "220 now",
                     "QUIT": "221 bye",
                 }
-                writer.write(f"{self._says.get(word, usual.get(word, '250 fine'))}\r\n".encode())
+                said = self._says.get(line.upper(), self._says.get(word, usual.get(word, "250 fine")))
+                writer.write(f"{said}\r\n".encode())
                 if word == "STARTTLS" and self._starttls is not None:
                     await writer.start_tls(self._starttls)
                     secure = True

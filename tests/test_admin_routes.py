@@ -16,7 +16,7 @@ HTTP_HAS_NOT = {"backup", "retention", "retention.erase", "ledger.verify", "pric
     *("dashboard.settings", "operations.describe"),
 }
 
-ONLY_ASKS = {"explain", "catalog.refresh", "config.reload", "alerts.test"}
+ONLY_ASKS = {"explain", "catalog.refresh", "config.reload", "alerts.test", "alerts.channels.test"}
 """Though it is posted: a question as long as a request, or something that is read again or tried. The store is not
 changed."""
 

@@ -76,7 +76,7 @@ def test_the_past_suggests_rules_that_can_be_taken(home: CommandLine) -> None:
 
 def test_without_channels_there_is_nothing_to_test(home: CommandLine) -> None:
     assert "There is no channel" in home.refusal("alerts", "test")
-    assert home.table("alerts", "channels") == [["channel", "kind", "severities", "problem"]]
+    assert home.table("alerts", "channels") == [["channel", "kind", "where", "severities", "rules", "of", "problem"]]
     assert home.table("alerts", "notices") == [["time (UTC)", "severity", "what", "told to"]]
 
 
@@ -90,8 +90,12 @@ async def test_a_test_says_which_channels_take_it(home: CommandLine) -> None:
         nobody = await asyncio.to_thread(home, "alerts", "test", "nobody")
         channels = await asyncio.to_thread(home.table, "alerts", "channels")
     assert result.exit_code == 1
-    assert [line.split() for line in result.stdout.splitlines()[1:]] == [["good", "taken"], ["bad", "status", "404"]]
+    assert [line.split() for line in result.stdout.splitlines()[1:]] == [
+        ["good", "status", "200", "-"], ["bad", "status", "404", "status", "404"],
+    ]  # fmt: skip
     assert (one.exit_code, len(good.bodies)) == (0, 2)
     assert (good.bodies[0]["test"], good.bodies[0]["alerts"][0]["rule"]) == (True, "test")
     assert (nobody.exit_code, "there are good, bad" in nobody.stderr) == (1, True)
-    assert channels[1:] == [["good", "webhook", "page, ticket", "-"], ["bad", "webhook", "page, ticket", "-"]]
+    for row, url in zip(channels[1:], urls.values(), strict=True):
+        assert row[1:3] == ["webhook", url.replace("/services/secret-path", "/...path")]
+        assert row[3:] == ["page, ticket", "all", "on", "file", "-"]

@@ -12,6 +12,7 @@ import pytest
 from gateway import ALL_APIS, CALLS, CHAT, running
 from support_hooks import Hook, MailServer
 from support_money import BODIES, PATHS
+from test_pipeline_own import OPEN, SONNET, at, people
 from trivium.mock import Error, Match, Reply, Rule
 
 BROKE = Error(message="Your account acct_1 has no credit left.", type="billing_error")
@@ -105,7 +106,6 @@ to = ["ops@ops.test"]
         provider = f'{ALL_APIS}\nmodels = ["m", "other"]'
         async with running(*rules, settings=text, provider=provider) as house:
             alerting, perform = house.gateway.alerting, house.gateway.operations.perform
-            assert alerting is not None
             await perform("alerts.rules.set", {"settings": {"minimum": 1}})  # whatever minutes the calls fall into
             for _ in range(12):
                 await house.post(PATHS["chat"], CHAT, headers={"user-agent": "opencode/1.0 linux"})
@@ -128,10 +128,44 @@ to = ["ops@ops.test"]
         assert (len(slack.bodies), len(desk.bodies), len(mail.mails)) == (1, 1, 1)
 
 
+async def test_a_refusal_is_told_though_another_model_was_answered_since() -> None:
+    rules = (Rule(Reply(status=402, error=BROKE), Match(model="m")), Rule(Reply(text="Hi")))
+    async with Hook() as hook:
+        settings = f'[alerts.webhooks.a]\nurl = "{hook.url}"\n'
+        async with running(*rules, settings=settings, provider=ALL_APIS) as house:
+            for model in ("m", "other"):
+                await house.post(PATHS["chat"], {**CHAT, "model": model})
+            assert await house.gateway.operations.perform("alerts.show", {}) == []
+            await house.gateway.alerting.count()
+            await house.gateway.alerting.evaluate(house.gateway.store.clock.now_ms() // 60_000 + 1)
+        (told,) = hook.bodies
+        assert [(one["rule"], one["facts"]["status"]) for one in told["alerts"]] == [("refusal", 402)]
+
+
+async def test_calls_with_a_callers_key_are_no_ones_errors_but_its_own() -> None:
+    """Not even where a model of the house answers in their place."""
+    async with Hook() as hook:
+        settings = f'{OPEN}[alerts.webhooks.a]\nurl = "{hook.url}"\n'
+        broken, good = at("anthropic", Reply(status=500)), Rule(Reply(text="Hi"))
+        async with people(broken, good, settings=settings, provider=f'{ALL_APIS}\nmodels = ["m"]') as ann:
+            await ann.bring("anthropic")
+            headers = {"user-agent": "curl/8"}
+            await ann.house.post(PATHS["chat"], {**CHAT, "model": SONNET}, headers=headers)
+            fallback = {**CHAT, "model": SONNET, "trivium_fallbacks": ["up/m"]}
+            status, _, _ = await ann.house.post(PATHS["chat"], fallback, headers=headers)
+            last, first = await ann.house.records()
+            ann.house.gateway.telemetry.families()
+            rows = ann.house.gateway.alerting.minutes.drain()
+    assert (status, first["payer"], last["payer"], '"own":true' in last["routing"]) == (200, "byok", "free", True)
+    assert [(series, tuple(counts)) for _, series, counts in rows] == [(("up", "m", "curl"), (1, 0, 0, 0))]
+
+
 async def test_without_a_channel_nothing_is_counted_for_alerts() -> None:
     async with running(Reply(text="Hi"), provider=ALL_APIS) as house:
-        assert house.gateway.alerting is None
         assert await house.gateway.operations.perform("alerts.test", {}) == []
+        await house.post(PATHS["chat"], CHAT)
+        house.gateway.telemetry.families()
+        assert house.gateway.alerting.minutes.drain() == []
 
 
 async def test_the_auditor_is_asked_through_the_operation() -> None:
@@ -140,7 +174,6 @@ async def test_the_auditor_is_asked_through_the_operation() -> None:
         async with running(Reply(text="Hi"), settings=settings, provider=ALL_APIS) as house:
             await house.post(PATHS["chat"], CHAT)
             alerting, store = house.gateway.alerting, house.gateway.store
-            assert alerting is not None
             minute = store.clock.now_ms() // 60_000
             await alerting.evaluate(minute)
             assert alerting._auditing is not None

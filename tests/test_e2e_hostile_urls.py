@@ -9,7 +9,7 @@ from __future__ import annotations
 import ipaddress
 import itertools
 import sys
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -21,7 +21,7 @@ from support_upstream import CLIENTS, drain
 from test_pipeline_custom import Town, named, town
 from trivium.errors import DestinationRefused, UrlRefused
 from trivium.policy.addresses import networks
-from trivium.policy.destinations import Destinations, check_url
+from trivium.policy.destinations import Destinations, check_hook, check_url
 from trivium.upstream.client import UpstreamRequest
 from trivium.upstream.guard import AddrInfo, Guard
 
@@ -210,9 +210,14 @@ def test_there_are_enough_of_them() -> None:
     assert all(_is_refused(url) for url in written(8000))
 
 
-def _is_refused(url: str) -> bool:
+def test_none_of_them_can_be_that_of_a_channel_of_alerts_but_the_one_that_is_good_there() -> None:
+    good = [url for url in written(8000) if not _is_refused(url, check_hook)]
+    assert good == ["http://public.example:8000/v1?"]
+
+
+def _is_refused(url: str, check: Callable[[str, Destinations], str] = check_url) -> bool:
     try:
-        check_url(url, RULES)
+        check(url, RULES)
     except UrlRefused as error:
         return error.message.startswith("The URL cannot be used: ")
     return False

@@ -17,14 +17,15 @@ from trivium.operations import alerting as alerting_module
 from trivium.operations.alerting import Alerting, outcome_of
 from trivium.operations.channels import Channel, Channels
 from trivium.policy import alert_rules
-from trivium.policy.alert_rules import AlertRules, Audited
+from trivium.policy.alert_channels import Channel as Said
+from trivium.policy.alert_rules import AlertRules, Audited, Counted, Series
 from trivium.policy.alert_words import Message
 from trivium.policy.alerts import Alert
 from trivium.policy.blame import Apps
 from trivium.store.store import Store
 from trivium.telemetry.hub import Ended
 from trivium.telemetry.minutes import Minutes
-from trivium.upstream.webhook import Problem
+from trivium.upstream.webhook import Problem, Taken
 
 START = MIDNIGHT // 60_000
 HOUSE: dict[str, Any] = {"provider": "up", "upstream_model": "m", "payer": "house", "client_app": "opencode/1"}
@@ -52,15 +53,15 @@ class World:
         self.minute = START
         self.heard: list[Message] = []
         self.problem: Problem | None = None
-        self.standing: list[Alert] = []
+        self.refused: list[Alert] = []
         self.audits: list[Audited | Exception] = []
         self.gateways = [self.gateway()]
 
     def gateway(self) -> Alerting:
-        async def send(message: Message) -> Problem | None:
+        async def send(message: Message) -> Problem | Taken:
             if self.problem is None:
                 self.heard.append(message)
-            return self.problem
+            return self.problem or Taken()
 
         async def audit() -> Audited:
             audited = self.audits.pop(0) if self.audits else Audited(findings=0, time_ms=self.clock.ms)
@@ -68,9 +69,13 @@ class World:
                 raise audited
             return audited
 
-        channel = Channel(name="ops", kind="webhook", severities=("page", "ticket"), timeout=5, send=send)
+        def refused() -> list[Alert]:
+            found, self.refused = self.refused, []
+            return found
+
+        channel = Channel(name="ops", said=Said(kind="webhook", timeout=5), send=send)
         minutes = Minutes(lambda provider, model: (provider or "", model or ""), Apps())
-        return Alerting(self.store.alerts, minutes, Channels([channel]), lambda: self.standing, audit, self.clock)
+        return Alerting(self.store.alerts, minutes, Channels([channel]), refused, audit, self.clock)
 
     async def passes(self, bad: int = 0, good: int = 0) -> list[str]:
         """A minute with so many calls at each gateway; the titles that were told at its end."""
@@ -110,6 +115,35 @@ async def test_what_burns_is_told_once_and_written_down(world: World) -> None:
     assert await world.notices() == [ERRORS]
     (notice,) = await world.store.alerts.notices(10**9, 100)
     assert (notice.severity, notice.channels, notice.time_ms) == ("page", ("ops",), (START + 2) * 60_000)
+
+
+async def test_a_synthetic_history_has_known_answers(world: World) -> None:
+    """Fifteen hours of two series: `steady` burns at exactly 1 throughout, `calm` not at all; ten hours in, both fail
+    for five minutes."""
+    steady, calm = (Series("up", name, "none") for name in ("steady", "calm"))
+    outage = range(600, 605)
+    await world.store.alerts.count(
+        [
+            (START + at, series, Counted(1000, 1000 if at in outage else usual))
+            for at in range(900)
+            for series, usual in ((steady, 1), (calm, 0))
+        ],
+        [],
+    )
+
+    async def at(minute: int) -> list[str]:
+        world.heard.clear()
+        await world.gateways[0].evaluate(START + minute)
+        return sorted(f"{one.severity} {one.facts['model']}" for message in world.heard for one in message.findings)
+
+    told = {minute: await at(minute) for minute in (360, 361, 599, 600, 601, 602, 606, 615, 616, 617, 839, 840, 856)}
+    assert {minute: titles for minute, titles in told.items() if titles} == {
+        360: ["ticket steady"],
+        600: ["ticket steady"],  # four hours later
+        601: ["page calm", "page steady"],
+        616: ["ticket calm"],  # while the page was new, it stood for the ticket
+        840: ["ticket steady"],
+    }
 
 
 async def test_gateways_of_one_database_count_together_and_tell_once(world: World) -> None:
@@ -157,7 +191,7 @@ async def test_a_rule_that_fails_stops_no_other(
         raise ZeroDivisionError
 
     monkeypatch.setattr(alert_rules, "error_findings", broken)
-    world.standing = [Alert(provider="up", status=402, message="no credit", calls=1, since_ms=1, last_ms=MIDNIGHT)]
+    world.refused = [Alert(provider="up", status=402, message="no credit", calls=1, since_ms=1, last_ms=MIDNIGHT)]
     assert await world.passes(bad=100) == ["up refuses this gateway's account"]
     assert "alerts go on without the rule `errors`" in caplog.text
 
@@ -165,12 +199,12 @@ async def test_a_rule_that_fails_stops_no_other(
 async def test_a_provider_that_refuses_is_told_while_calls_find_it_so(world: World) -> None:
     title = "up refuses this gateway's account"
     said = "Incorrect key sk-abcdefghijklmnop1234567890"
-    world.standing = [Alert(provider="up", status=402, message=said, calls=1, since_ms=1, last_ms=MIDNIGHT)]
+    world.refused = [Alert(provider="up", status=402, message=said, calls=1, since_ms=1, last_ms=MIDNIGHT)]
     log = [len(await world.passes()) for _ in range(30)]
     assert (log[0], sum(log)) == (1, 1)  # it stands there still, but nobody has called since
     (notice,) = await world.store.alerts.notices(10**9, 9)
     assert (notice.text, notice.facts["message"]) == ("Status 402: Incorrect key ***", "Incorrect key ***")
-    world.standing = [Alert(provider="up", status=402, message="", calls=9, since_ms=1, last_ms=world.clock.ms)]
+    world.refused = [Alert(provider="up", status=402, message="", calls=9, since_ms=1, last_ms=world.clock.ms)]
     assert await world.passes() == [title]
 
 
@@ -227,6 +261,14 @@ async def test_the_auditor_looks_once_a_day_and_is_told_of_until_it_is_content(w
     await world.passes()
     (notice,) = await world.store.alerts.notices(10**9, 10)
     assert notice.ended_ms is not None
+
+
+async def test_while_one_gateway_looks_at_the_ledger_no_other_does(world: World) -> None:
+    alerts = world.store.alerts
+    assert [await alerts.claim_audit(ms) for ms in (1, 2, 3_600_001)] == [True, False, False]
+    assert await alerts.claim_audit(3_600_002)  # the first has ended without a word
+    await alerts.put_audited(Audited(findings=0, time_ms=5))
+    assert await alerts.claim_audit(3_600_003)
 
 
 async def test_the_auditor_can_be_left_alone(world: World) -> None:

@@ -27,7 +27,9 @@ from trivium.policy.alert_rules import (
     fitting,
     refusal_findings,
     slow_findings,
+    with_suggestions,
 )
+from trivium.policy.baseline import Suggestion
 from trivium.policy.burn import SPANS
 from trivium.policy.spending import Budget
 
@@ -200,3 +202,15 @@ def test_the_auditor(audited: Audited | None, text: str | None) -> None:
 def test_rules_that_cannot_be_are_refused(wrong: dict[str, Any]) -> None:
     with pytest.raises(msgspec.ValidationError):
         msgspec.convert(wrong, AlertRules)
+
+
+def test_suggestions_become_part_of_the_rules() -> None:
+    def said(model: str, objective: float | None, slow_ms: int | None) -> Suggestion:
+        return Suggestion(
+            model=model, calls=1, errors=0, streams=1, first_token_ms=1, objective=objective, slow_ms=slow_ms
+        )
+
+    before = AlertRules(objectives={"up/*": 0.9, "up/m": 0.5}, slow_ms={"up/n": 7}, minimum=3)
+    after = with_suggestions(before, [said("up/m", 0.99, 510), said("up/n", None, None), said("up/o", 0.95, None)])
+    assert after.objectives == {"up/*": 0.9, "up/m": 0.99, "up/o": 0.95}
+    assert (after.slow_ms, after.minimum, before.slow_ms) == ({"up/n": 7, "up/m": 510}, 3, {"up/n": 7})

@@ -28,3 +28,12 @@ def test_it_is_logged_once_a_minute_for_each_provider() -> None:
     assert alerts.raised("b", 402, "", 2)
     alerts.answered("b")
     assert not alerts.raised("b", 402, "", 3)  # one that comes and goes fills no log
+
+
+def test_who_refused_us_is_told_also_where_it_has_served_us_since() -> None:
+    alerts = Alerts()
+    for message in ("no credit", "none at all"):
+        alerts.raised("a", 402, message, 1)
+    alerts.answered("a")
+    assert [(one.provider, one.message, one.calls) for one in alerts.drain()] == [("a", "none at all", 2)]
+    assert alerts.drain() == []

@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import asyncio
+import socket
 from pathlib import Path
 
 import pytest
 
+from support_store import PostgresServer
 from trivium import config
 from trivium.errors import ConfigError
 from trivium.server.alerting import channels
+from trivium.server.deps import Gateway
 from trivium.server.hidden import secrets_of
+from trivium.settings_alerts import RULES
+from trivium.upstream.guard import AddrInfo, Guard
 from trivium.upstream.http1 import Http1Client
 
 ENV = {"SLACK": "https://hooks.slack.test/services/T/B/secret", "KEY": "hook-secret", "PASS": "mail-secret"}
@@ -17,6 +23,7 @@ WRITTEN = """
 [alerts.slack.ops]
 url = "env:SLACK"
 severities = ["page"]
+rules = ["audit"]
 [alerts.webhooks.desk]
 url = "https://desk.test/hooks/desk-path"
 headers = { authorization = "env:KEY" }
@@ -32,11 +39,15 @@ MAIL = '[alerts.email.m]\nhost = "h"\nsender = "a@b"\nto = ["c@d"]\n'
 
 def test_channels_in_the_order_of_their_kinds() -> None:
     found = channels(config.parse(WRITTEN), ENV, Http1Client()).all
-    assert [(one.name, one.kind, one.severities) for one in found] == [
+    assert [(one.name, one.said.kind, one.said.severities) for one in found] == [
         ("ops", "slack", ("page",)),
         ("desk", "webhook", ("page", "ticket")),
         ("people", "email", ("page", "ticket")),
     ]
+    assert [one.said.rules for one in found] == [("audit",), RULES, RULES]
+    assert [one.said.where for one in found] == [
+        "https://hooks.slack.test/...cret", "https://desk.test/...path", "mail.test:587",
+    ]  # fmt: skip
     assert channels(config.parse(""), {}, Http1Client()).all == []
 
 
@@ -85,3 +96,71 @@ def test_a_certificate_file_is_read(tmp_path: Path) -> None:
     (tmp_path / "ca.pem").write_text("none")
     with pytest.raises(ConfigError, match="cannot be read"):
         channels(config.parse(MAIL + f'ca = "{tmp_path}/ca.pem"'), {}, Http1Client())
+
+
+HOOK = {"name": "ops", "kind": "slack", "url": "https://hooks.example.com/services/T/B/x"}
+ALONE = "[local]\nenabled = false\n[auto]\nenabled = false\n"
+
+
+def open_channels(gateway: Gateway) -> list[str]:
+    return [one.name for one in gateway.alerting.channels.open]
+
+
+async def test_what_was_set_is_there_after_a_restart(tmp_path: Path) -> None:
+    for before in ([], ["ops"]):
+        gateway = Gateway(config.parse(ALONE), tmp_path, {})
+        await gateway.open()
+        assert open_channels(gateway) == before
+        if not before:
+            await gateway.operations.perform("alerts.channels.add", HOOK)
+        await gateway.close()
+
+
+async def test_what_is_set_at_one_gateway_is_told_by_the_others(tmp_path: Path, postgres: PostgresServer) -> None:
+    """Within a second; half of it is between two looks."""
+    database = postgres.create("newest")
+    settings = config.parse(f'{ALONE}[storage]\nurl = "{postgres.url(database)}"\n')
+    for name in ("a", "b"):
+        (tmp_path / name).mkdir()
+    one, other = (Gateway(settings, tmp_path / name, {}) for name in ("a", "b"))
+    await one.open()
+    await other.open()
+    following = asyncio.create_task(other.follow())
+    for operation, arguments, left in (
+        ("add", HOOK, ["ops"]),
+        ("set", {"channel": "ops", "enabled": False}, []),
+        ("set", {"channel": "ops", "enabled": True}, ["ops"]),
+        ("remove", {"channel": "ops"}, []),
+    ):
+        await one.operations.perform(f"alerts.channels.{operation}", arguments)
+        assert open_channels(one) == left
+        async with asyncio.timeout(10):
+            while open_channels(other) != left:  # noqa: ASYNC110 # of another gateway
+                await asyncio.sleep(0.02)
+    following.cancel()
+    await one.close()
+    await other.close()
+    postgres.drop(database)
+
+
+async def test_a_message_goes_to_no_address_that_was_not_checked(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A name that was good when it was saved leads into the house when it is connected to."""
+
+    async def look_up(_guard: Guard, _host: str, port: int) -> list[AddrInfo]:
+        return [(socket.AF_INET, socket.SOCK_STREAM, 0, "", ("127.0.0.1", port))]
+
+    monkeypatch.setattr(Guard, "_look_up", look_up)
+    gateway = Gateway(config.parse(ALONE), tmp_path, {})
+    await gateway.open()
+    perform = gateway.operations.perform
+    await perform("alerts.channels.add", HOOK)
+    mail = {"host": "mx.example.com", "sender": "a@b.example", "to": ["c@d.example"]}
+    await perform("alerts.channels.add", {"name": "people", "kind": "email", **mail})
+    told = await perform("alerts.test", {})
+    await gateway.close()
+    assert {one["channel"]: one["problem"] for one in told} == {
+        "ops": "the gateway does not connect to it: hooks.example.com: loopback",
+        "people": "the gateway does not connect to it: mx.example.com: loopback",
+    }

@@ -71,8 +71,9 @@ async def test_what_one_gateway_saw_all_know(alerts: AlertStore) -> None:
 
 
 async def test_what_was_told_is_known_until_it_ends(alerts: AlertStore) -> None:
-    await alerts.tell([finding("a"), finding("b", "balance"), finding("c", "balance")], ["ops", "mail"], 5)
-    await alerts.tell([finding("a")], ["ops"], 9)
+    first = [finding("a"), finding("b", "balance"), finding("c", "balance")]
+    await alerts.tell([(one, ["ops", "mail"]) for one in first], 5)
+    await alerts.tell([(finding("a"), ["ops"])], 9)
     assert sorted(await alerts.told(["a", "b", "nobody", "a"])) == [Told("a", 9), Told("b", 5)]
     await alerts.end("balance", ["c"], 11)
     assert sorted(await alerts.told(["a", "b", "c"])) == [Told("a", 9), Told("c", 5)]

@@ -77,3 +77,18 @@ async def test_a_broken_sink_harms_no_other_and_is_said_once(caplog: pytest.LogC
             hub.drain()
     assert sink.batches == [["a"], ["b"]]
     assert [one.getMessage() for one in caplog.records] == ["records are lost to Broken"]
+
+
+async def test_who_listens_may_come_and_go() -> None:
+    one, other = Sink(), Sink()
+    hub = Hub([one])
+    hub.ended(record("a"))
+    hub.listen(other, True)
+    hub.listen(other, True)
+    hub.ended(record("b"))
+    hub.listen(other, False)
+    hub.ended(record("c"))
+    hub.drain()
+    assert (one.batches, other.batches) == ([["a"], ["b"], ["c"]], [["b"]])
+    hub.listen(one, False)
+    assert not hub.heard

@@ -75,3 +75,12 @@ def test_beyond_so_many_series_there_is_one() -> None:
     found = counted(*many, most=3)
     assert len(found) == 4
     assert found[0, Series("other", "other", "other")] == Counted(2)
+
+
+def test_calls_with_callers_keys_do_not_count_whoever_takes_the_request_in_the_end() -> None:
+    tried = [{"route": "theirs/m", "status": 500, "own": True}, {"route": "first/m", "status": 503}]
+    routing = msgspec.json.encode({"tried": tried}).decode()
+    first, up = (0, Series("first", "m", "opencode")), (0, Series("up", "m", "opencode"))
+    assert counted(record("a", **GOOD, routing=routing)) == {first: Counted(1, 1), up: Counted(1, 0)}
+    for payer in ("byok", "byok_fee"):
+        assert counted(record("b", **BAD | {"payer": payer}, routing=routing)) == {first: Counted(1, 1)}

@@ -7,8 +7,10 @@ import asyncio
 import pytest
 
 from support_hooks import Hook
+from trivium.policy.destinations import Destinations
+from trivium.upstream.guard import Guard
 from trivium.upstream.http1 import Http1Client
-from trivium.upstream.webhook import Webhook
+from trivium.upstream.webhook import Problem, Taken, Webhook
 
 
 @pytest.mark.parametrize(
@@ -22,7 +24,7 @@ async def test_only_2xx_is_taken(status: int, passing: bool | None) -> None:
         assert hook.headers[0]["x-key"] == "s"
         assert hook.headers[0]["content-type"] == "application/json"
     await client.close()
-    assert (None if problem is None else problem.passing) == passing
+    assert problem == (Taken(f"status {status}") if passing is None else Problem(f"status {status}", passing))
 
 
 async def test_nobody_there_may_pass() -> None:
@@ -31,7 +33,7 @@ async def test_nobody_there_may_pass() -> None:
         url = hook.url
     problem = await Webhook(client, url, [], 5).post(b"{}")
     await client.close()
-    assert problem is not None
+    assert isinstance(problem, Problem)
     assert problem.passing
 
 
@@ -40,5 +42,24 @@ async def test_silence_is_not_waited_for_without_end() -> None:
     async with Hook(None) as hook:
         problem = await asyncio.wait_for(Webhook(client, hook.url, [], 0.05).post(b"{}"), 5)
     await client.close()
-    assert problem is not None
+    assert isinstance(problem, Problem)
     assert problem.passing
+
+
+async def test_how_an_answer_begins_is_told_on_one_line() -> None:
+    client = Http1Client()
+    said = "invalid\r\n\tpayload \x1b[31m" + "x" * 500
+    async with Hook(400, body=said) as hook:
+        answer = await Webhook(client, hook.url, [], 5).post(b"{}")
+    await client.close()
+    assert answer == Problem(("status 400: invalid payload ?[31m" + "x" * 500)[:212], passing=False)
+
+
+async def test_a_guarded_one_is_posted_nowhere_else() -> None:
+    client = Http1Client(guard=Guard(Destinations(http=True)))
+    async with Hook() as hook:
+        answer = await Webhook(client, hook.url, [], 5, guarded=True).post(b"{}")
+    await client.close()
+    assert hook.bodies == []
+    assert isinstance(answer, Problem)
+    assert ("does not connect to it" in answer.why, "loopback" in answer.why, answer.passing) == (True, True, False)

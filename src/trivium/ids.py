@@ -62,6 +62,11 @@ def custom_model_id() -> str:
     return "cm_" + "".join(secrets.choice(_ALPHABET) for _ in range(12))
 
 
+def alert_channel_id() -> str:
+    """The id of a channel of alerts that was set while the gateway runs: `ac_` + 12 base62 digits."""
+    return "ac_" + _some_digits()
+
+
 def session_id() -> str:
     """The public name of somebody's session in the dashboard: `ses_` + 12 base62 digits."""
     return "ses_" + _some_digits()

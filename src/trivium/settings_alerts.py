@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, get_args
 
 import msgspec
 
 Severity = Literal["page", "ticket"]
+Rule = Literal["errors", "slow", "balance", "budget", "refusal", "audit"]
+"""What alerts are about (docs/alerts.md)."""
+SEVERITIES: tuple[Severity, ...] = get_args(Severity)
+RULES: tuple[Rule, ...] = get_args(Rule)
 Secret = Annotated[str, msgspec.Meta(min_length=1)]
 Address = Annotated[str, msgspec.Meta(pattern=r"^[!-;=?-~]+@[!-;=?-~]+\Z", max_length=254)]
+MailHost = Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9._:-]+\Z", max_length=253)]
+MailSecurity = Literal["starttls", "tls", "none"]
+MAIL_PORTS: dict[MailSecurity, int] = {"starttls": 587, "tls": 465, "none": 25}
+Port = Annotated[int, msgspec.Meta(ge=1, le=65_535)]
 Patience = Annotated[float, msgspec.Meta(gt=0, le=60)]
 """Seconds."""
 
@@ -18,7 +26,8 @@ class SlackSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     url: Secret
     """A secret: literal, `env:NAME` or `file:PATH`."""
-    severities: tuple[Severity, ...] = ("page", "ticket")
+    severities: tuple[Severity, ...] = SEVERITIES
+    rules: tuple[Rule, ...] = RULES
     timeout: Patience = 10
 
 
@@ -29,30 +38,32 @@ class WebhookSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """As of Slack."""
     headers: dict[str, str] = {}
     """Values may be `env:NAME` or `file:PATH`."""
-    severities: tuple[Severity, ...] = ("page", "ticket")
+    severities: tuple[Severity, ...] = SEVERITIES
+    rules: tuple[Rule, ...] = RULES
     timeout: Patience = 10
 
 
 class EmailSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """`[alerts.email.NAME]`: by a mail server."""
 
-    host: Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9._:-]+\Z")]
+    host: MailHost
     sender: Address
     to: Annotated[tuple[Address, ...], msgspec.Meta(min_length=1, max_length=50)]
-    security: Literal["starttls", "tls", "none"] = "starttls"
-    port: Annotated[int, msgspec.Meta(ge=1, le=65_535)] | None = None
+    security: MailSecurity = "starttls"
+    port: Port | None = None
     """Default: 587 with `starttls`, 465 with `tls`, 25 with `none`."""
     user: Annotated[str, msgspec.Meta(min_length=1)] | None = None
     password: Secret | None = None
     """A secret, as the URLs."""
     ca: str | None = None
     """A file with the certificates that the server's is checked by, in place of the system's."""
-    severities: tuple[Severity, ...] = ("page", "ticket")
+    severities: tuple[Severity, ...] = SEVERITIES
+    rules: tuple[Rule, ...] = RULES
     timeout: Patience = 20
 
 
 class AlertSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """`[alerts]`. Without a channel nothing is counted for alerts and nothing evaluated."""
+    """`[alerts]`. More channels can be set while the gateway runs."""
 
     apps: Annotated[
         tuple[Annotated[str, msgspec.Meta(min_length=1, max_length=100)], ...], msgspec.Meta(max_length=200)
@@ -61,7 +72,3 @@ class AlertSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     slack: dict[str, SlackSettings] = {}
     webhooks: dict[str, WebhookSettings] = {}
     email: dict[str, EmailSettings] = {}
-
-    @property
-    def channels(self) -> bool:
-        return bool(self.slack or self.webhooks or self.email)

@@ -106,8 +106,15 @@ ROWS: tuple[Row, ...] = (
     _row("GET", "/alerts/rules", "alerts.rules.show", "What operators are alerted about.", **_SEEN),
     _row("PUT", "/alerts/rules", "alerts.rules.set", "Replaces all of it.", **_SET),
     _row("GET", "/alerts/baseline", "alerts.baseline", "Which rules the past suggests, by model."),
+    _row("POST", "/alerts/baseline", "alerts.baseline.take", "Makes what the past suggests part of the rules."),
     _row("GET", "/alerts/notices", "alerts.notices", "What was told, the newest first."),
     _row("GET", "/alerts/channels", "alerts.channels", "Where alerts go, and whether they arrived."),
+    _row(
+        "POST", "/alerts/channels", "alerts.channels.add", "A new channel; secrets go in and never come out.", **_MADE
+    ),
+    _row("PATCH", "/alerts/channels/{channel}", "alerts.channels.set", "Changes what is sent and leaves the rest."),
+    _row("DELETE", "/alerts/channels/{channel}", "alerts.channels.remove", "Ends a channel, and its secrets with it."),
+    _row("POST", "/alerts/channels/{channel}/test", "alerts.channels.test", "Sends a test, and tells the answer."),
     _row("POST", "/alerts/test", "alerts.test", "Sends a test through one channel or all."),
     _row("GET", "/secrets", "secrets.status", "How many secrets lie under which key-encryption key."),
     _row("POST", "/secrets/rotate", "secrets.rotate", "Puts all of them under the current one."),

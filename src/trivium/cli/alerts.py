@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import click
 
+from trivium.cli.alert_channels import channels
 from trivium.cli.ask import ask, ask_running, every
 from trivium.cli.options import config_option, echo_json, echo_table, json_option, read_json, when
 from trivium.errors import OperationError
@@ -74,22 +74,14 @@ def baseline(days: int, apply: bool, config_file: str | None, as_json: bool) -> 
     """What the past suggests, by model: an objective that was kept, and from when on a first token is slow."""
     found = ask(config_file, "alerts.baseline", days=days)
     if apply:
-        _apply(config_file, found)
+        version = ask(config_file, "alerts.baseline.take", days=days)["version"]
+        click.echo(f"The rules have version {version}.", err=True)
     if as_json:
         echo_json(found)
         return
     names = ("model", "calls", "errors", "first_token_ms", "objective", "slow_ms")
     rows = [tuple("-" if one[name] is None else one[name] for name in names) for one in found]
     echo_table(("model", "calls", "errors", "p99 first token (ms)", "objective", "slow from (ms)"), rows)
-
-
-def _apply(config_file: str | None, found: list[dict[str, Any]]) -> None:
-    before = ask(config_file, "alerts.rules.show")
-    after = dict(before["settings"])
-    for rule, suggested in (("objectives", "objective"), ("slow_ms", "slow_ms")):
-        after[rule] = after[rule] | {one["model"]: one[suggested] for one in found if one[suggested] is not None}
-    version = ask(config_file, "alerts.rules.set", settings=after, version=before["version"])["version"]
-    click.echo(f"The rules have version {version}.", err=True)
 
 
 @alerts.command()
@@ -106,17 +98,7 @@ def notices(limit: int, config_file: str | None, as_json: bool) -> None:
     echo_table(("time (UTC)", "severity", "what", "told to"), rows)
 
 
-@alerts.command()
-@config_option
-@json_option
-def channels(config_file: str | None, as_json: bool) -> None:
-    """Where alerts go, as the configuration says, and whether the last one arrived."""
-    found = ask(config_file, "alerts.channels")
-    if as_json:
-        echo_json(found)
-        return
-    rows = [(one["name"], one["kind"], ", ".join(one["severities"]), one["problem"] or "-") for one in found]
-    echo_table(("channel", "kind", "severities", "problem"), rows)
+alerts.add_command(channels)
 
 
 @alerts.command()
@@ -125,13 +107,15 @@ def channels(config_file: str | None, as_json: bool) -> None:
 @json_option
 @click.pass_context
 def test(ctx: click.Context, channel: str | None, config_file: str | None, as_json: bool) -> None:
-    """Send a test through CHANNEL, or through all. The exit status is 1 where one did not arrive."""
+    """Send a test through CHANNEL, or through all that are not paused, and tell what was answered. The exit status is 1
+    where one did not arrive."""
     found = ask(config_file, "alerts.test", channel=channel)
     if not found:
-        raise OperationError("There is no channel; `[alerts]` in the configuration is where they are set.")
+        raise OperationError("There is no channel: `trivium alerts channels add` makes one.")
     if as_json:
         echo_json(found)
     else:
-        echo_table(("channel", "result"), [(one["channel"], one["problem"] or "taken") for one in found])
+        rows = [(one["channel"], one["answer"], one["problem"] or "-") for one in found]
+        echo_table(("channel", "answer", "problem"), rows)
     if any(one["problem"] for one in found):
         ctx.exit(1)

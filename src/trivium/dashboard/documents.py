@@ -35,7 +35,7 @@ DOCUMENTS: tuple[Document, ...] = (
     Document(
         path="alerts",
         title="Alerts",
-        about="What operators are alerted about. Where alerts go is said in the configuration; suggestions are under"
+        about="What operators are alerted about. Where they go is under Alert channels; suggestions are under"
         " Baseline.",
         spaces=("house",),
         shows="alerts.rules.show",
@@ -83,7 +83,8 @@ PANELS: tuple[Panel, ...] = (
     Panel(
         title="Channels of alerts",
         operation="alerts.channels",
-        empty="None is configured: nothing is counted for alerts.",
+        columns=("name", "kind", "where", "severities", "rules", "enabled", "problem"),
+        empty="There is none: nothing is counted for alerts.",
         does=Action(path="test-alerts", label="Send a test through all", operation="alerts.test"),
     ),
     Panel(title="Routes", operation="routes.show", empty="No model has several routes that were called."),
@@ -117,6 +118,10 @@ class Question(msgspec.Struct, frozen=True, kw_only=True):
     spaces: tuple[Kind, ...] = ("house",)
     asks: tuple[str, ...] | None = None
     help: Mapping[str, str] = {}
+    then: Action | None = None
+    """What can be done with the answer, by an operation with the same arguments."""
+    leads: str = ""
+    """To which page that leads."""
 
 
 QUESTIONS: tuple[Question, ...] = (
@@ -138,6 +143,8 @@ QUESTIONS: tuple[Question, ...] = (
         about="Which objectives and thresholds for slow first tokens the past suggests, by model.",
         operation="alerts.baseline",
         help={"days": "How far back."},
+        then=Action(path="take", label="Take these into the rules", operation="alerts.baseline.take"),
+        leads="alerts",
     ),
     Question(
         path="price-history",

@@ -17,7 +17,7 @@ import msgspec
 from trivium.dashboard.visitor import properties, resolved
 from trivium.dashboard.words import words
 
-SECRET = frozenset(("key", "password", "present", "session_token"))
+SECRET = frozenset(("key", "password", "present", "session_token", "url"))
 """What is typed unseen."""
 _LONG = frozenset(("note", "why", "challenge"))
 _NONE = {"lines": [], "json": {}, "text": "", "area": ""}

@@ -69,6 +69,25 @@ async def answer(request: web.Request) -> web.Response:
     return _asked(request, question, filled(made, told), told=found)
 
 
+async def then(request: web.Request) -> web.Response:
+    """What is done with an answer."""
+    asking, question, told = visitor(request), _question(request), await sent(request)
+    done, here = question.then, space(request)
+    if done is None or done.path != request.match_info["action"] or asking.arguments(done.operation, here) is None:
+        raise web.HTTPNotFound
+    made = _fields(request, question)
+    try:
+        await asking.ask(done.operation, **arguments(made, told))
+    except (Refusal, Unfit) as error:
+        if isinstance(error, Refusal) and error.status == 401:
+            raise
+        message = error.message if isinstance(error, Refusal) else str(error)
+        response = _asked(request, question, filled(made, told), problem=message)
+        response.set_status(400)
+        return response
+    return see_other(f"{here.path}/{question.leads}?saved=1")
+
+
 def _question(request: web.Request) -> Question:
     """Raises HTTPNotFound where it is not for the visitor to ask."""
     question, here = _QUESTIONS[request.match_info["question"]], space(request)
@@ -95,4 +114,5 @@ ROUTES = [
     web.post(SPACE + "/health/{action}", act),
     web.get(_QUESTION, ask),
     web.post(_QUESTION, answer),
+    web.post(_QUESTION + "/{action}", then),
 ]

@@ -43,6 +43,8 @@ def fits(action: Action, row: Mapping[str, Any]) -> bool:
     """Whether an action can be done to a row: what it takes must be there, and what has been done is not done again."""
     if any(row.get(member) is None for member in action.takes.values()):
         return False
+    if any(row.get(member) != value for member, value in action.only.items()):
+        return False
     blocked = row.get("blocked_ms") is not None
     return {"block": not blocked, "unblock": blocked or "blocked_ms" not in row}.get(action.path, True)
 

@@ -88,6 +88,8 @@ async def act(request: web.Request) -> web.Response:
             value = f"{base_url(request)}{action.links}{quote(value)}"
         shown = {"space": here, "resource": resource, "action": action, "value": value, "base": base_url(request)}
         return page(request, "shown_once.html", **shown)
+    if action.tells:
+        return page(request, "told.html", space=here, resource=resource, action=action, told=result)
     return see_other(f"{here.path}/{resource.path}")
 
 

@@ -32,6 +32,10 @@ class Action(msgspec.Struct, frozen=True, kw_only=True):
     """Where that leads if it is put behind."""
     help: Mapping[str, str] = {}
     fixed: Mapping[str, Any] = {}
+    only: Mapping[str, Any] = {}
+    """What a row must be for it, by member."""
+    tells: bool = False
+    """What it answers with is shown."""
 
 
 class Resource(msgspec.Struct, frozen=True, kw_only=True):

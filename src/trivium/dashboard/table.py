@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from trivium.dashboard.channels import CHANNELS
 from trivium.dashboard.row import Action, Resource
 from trivium.dashboard.visitor import Kind
 
@@ -372,5 +373,6 @@ RESOURCES: tuple[Resource, ...] = (
         columns=("time_ms", "severity", "title", "text", "channels", "ended_ms"),
         id="seq",
     ),
+    CHANNELS,
 )
 BY_PATH = {one.path: one for one in RESOURCES}

@@ -2,7 +2,7 @@
 
 Every gateway of a database writes down what it counted in the minute that is over; a few seconds later the first that
 asks has the turn to evaluate, for all. A rule that fails stops no other, nor does a channel; what no channel has taken
-is not written down, and so is tried again a minute later.
+is not written down, and so is tried again a minute later. Without a channel nothing is counted and nothing evaluated.
 """
 
 from __future__ import annotations
@@ -42,22 +42,24 @@ class Alerting:
         store: AlertStore,
         minutes: Minutes,
         channels: Channels,
-        standing: Callable[[], Iterable[Alert]],
+        refused: Callable[[], Iterable[Alert]],
         audit: Audit,
         clock: Clock,
     ) -> None:
-        """`standing` are providers that refuse the house as this gateway sees it, `audit` asks the ledger's auditor."""
+        """`refused` are providers that have refused the house since it was last asked, as this gateway saw it; `audit`
+        asks the ledger's auditor."""
         self.minutes, self.channels = minutes, channels
-        self._store, self._standing, self._audit, self._clock = store, standing, audit, clock
+        self._store, self._refused, self._audit, self._clock = store, refused, audit, clock
         self._rules: AlertRules = DEFAULTS
         self._kept: list[Row] = []
-        self._looked_ms = clock.now_ms()
+        self._refusing: dict[str, Refusing] = {}
         self._auditing: asyncio.Task[None] | None = None
         minutes.slow_ms = self._slow_ms
 
     async def run(self) -> None:
-        """Counting waits for nobody who is being told."""
-        await self._unharmed(self.count())  # for the rules, which say what is slow
+        """Counting waits for nobody who is being told. While there is no channel, nothing is done."""
+        if self.channels.open:
+            await self._unharmed(self.count())  # for the rules, which say what is slow
         await asyncio.gather(
             self._each_minute(_COUNTED_MS, lambda _: self.count()), self._each_minute(_EVALUATED_MS, self.evaluate)
         )
@@ -66,15 +68,15 @@ class Alerting:
         while True:
             minute = (self._clock.now_ms() - after_ms) // MINUTE_MS + 1
             await self._until(minute * MINUTE_MS + after_ms)
-            await self._unharmed(act(minute))
+            if self.channels.open:
+                await self._unharmed(act(minute))
 
     async def count(self) -> None:
         """Writes down what has been counted here, and reads what rules there are. Raises StoreUnavailable."""
-        now = self._clock.now_ms()
         self._kept = [*self._kept, *self.minutes.drain()][-_MOST_KEPT:]
-        refusing = [_refusing(one) for one in self._standing() if one.last_ms >= self._looked_ms]
-        await self._store.count(self._kept, refusing)
-        self._kept, self._looked_ms = [], now
+        self._refusing |= {one.provider: _refusing(one) for one in self._refused()}
+        await self._store.count(self._kept, list(self._refusing.values()))
+        self._kept, self._refusing = [], {}
         self._rules = (await self._store.rules.get()).settings
 
     async def evaluate(self, minute: int) -> None:
@@ -91,15 +93,20 @@ class Alerting:
         await self._look_at_ledger(rules, now_ms)
 
     async def _tell(self, message: Message) -> None:
-        if took := await self.channels.tell(message):
-            await self._store.tell(message.findings, took, message.time_ms)
-        await self._store.put_problems(self.channels.problems, message.time_ms)
+        told = await self.channels.tell(message)
+        if told.taken:
+            await self._store.tell(told.taken, message.time_ms)
+        there = {one.name for one in self.channels.all}
+        problems = {**await self._store.problems(), **told.problems}
+        left = {name: why for name, why in problems.items() if why is not None and name in there}
+        await self._store.put_problems(left, message.time_ms)
 
     async def close(self) -> None:
         """Writes down what is left."""
         if self._auditing is not None:
             self._auditing.cancel()
-        await self._unharmed(self.count())
+        if self.channels.open:
+            await self._unharmed(self.count())
 
     async def _found(self, minute: int, rules: AlertRules) -> list[Finding]:
         found: list[Finding] = []
@@ -119,7 +126,8 @@ class Alerting:
         if not rules.audit_hours or (self._auditing is not None and not self._auditing.done()):
             return
         last = await self._store.audited()
-        if last is None or now_ms - last.time_ms >= rules.audit_hours * _HOUR_MS:
+        due = last is None or now_ms - last.time_ms >= rules.audit_hours * _HOUR_MS
+        if due and await self._store.claim_audit(now_ms):
             self._auditing = asyncio.create_task(self._unharmed(self._audited()))
 
     async def _audited(self) -> None:

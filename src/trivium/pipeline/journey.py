@@ -10,7 +10,7 @@ _LONGEST_REASON = 200
 _PASSING = (408, 409, 429)
 
 
-class Tried(msgspec.Struct, frozen=True):
+class Tried(msgspec.Struct, frozen=True, omit_defaults=True):
     """A route that failed."""
 
     route: str
@@ -19,6 +19,8 @@ class Tried(msgspec.Struct, frozen=True):
     code: str
     why: str
     ms: int
+    own: bool = False
+    """With the caller's own key."""
 
 
 class Journey(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -31,8 +33,9 @@ class Journey(msgspec.Struct, frozen=True, omit_defaults=True):
     refused: tuple[tuple[str, str], ...] = ()
     """Routes that the call could not take, and why."""
 
-    def failed(self, route: str, status: int, error: TriviumError, ms: int) -> Journey:
-        one = Tried(route, status, error.code, (error.detail or error.message)[:_LONGEST_REASON], ms)
+    def failed(self, route: str, status: int, error: TriviumError, ms: int, own: bool) -> Journey:
+        why = (error.detail or error.message)[:_LONGEST_REASON]
+        one = Tried(route, status, error.code, why, ms, own)
         return msgspec.structs.replace(self, tried=(*self.tried, one))
 
 

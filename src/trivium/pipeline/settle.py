@@ -16,7 +16,7 @@ from trivium.canon.fold import Answer
 from trivium.canon.size import Size, content_bytes
 from trivium.errors import TriviumError, UpstreamError, UpstreamRefusedUs
 from trivium.metering.bound import most_output, usual_input
-from trivium.metering.charge import CHARGED, NO_CHARGE, WHOLE, Charge, Delivery, Payer, charge
+from trivium.metering.charge import CHARGED, NO_CHARGE, OWN_KEY, WHOLE, Charge, Delivery, Payer, charge
 from trivium.metering.prices import Quote
 from trivium.metering.record import Outcome
 from trivium.money import nano_text
@@ -134,7 +134,8 @@ class Run:
             self._alert(error)
         if self.target is not None:
             ms = (self.elapsed_us() - since_us) // 1000
-            self.journey = self.journey.failed(self.target.place, self.upstream_status or error.status, error, ms)
+            status, own = self.upstream_status or error.status, self.payer in OWN_KEY
+            self.journey = self.journey.failed(self.target.place, status, error, ms, own)
         self.answer = self.error = self.upstream_status = self.upstream_api = self.ttfb_us = self.first_token_us = None
         self.losses = self.answer_losses = ()
         self._content_bytes = self.response_bytes = 0

@@ -14,6 +14,7 @@ import msgspec
 
 from trivium.canon import wildcard
 from trivium.money import nano_text, to_nano
+from trivium.policy.baseline import Suggestion
 from trivium.policy.burn import Burning, Tally, burning
 from trivium.policy.caller import Pattern
 from trivium.policy.spending import Budget, window_start
@@ -104,6 +105,17 @@ def fitting(patterns: Mapping[str, Any], provider: str, model: str) -> Any:
     name = f"{provider}/{model}"
     fits = [pattern for pattern in patterns if wildcard.fitting(pattern)(name)]
     return patterns[max(fits, key=wildcard.precision)] if fits else None
+
+
+def with_suggestions(rules: AlertRules, suggested: Iterable[Suggestion]) -> AlertRules:
+    """What a baseline suggests, beside what the rules say of other models."""
+    objectives, slow_ms = dict(rules.objectives), dict(rules.slow_ms)
+    for one in suggested:
+        if one.objective is not None:
+            objectives[one.model] = one.objective
+        if one.slow_ms is not None:
+            slow_ms[one.model] = one.slow_ms
+    return msgspec.structs.replace(rules, objectives=objectives, slow_ms=slow_ms)
 
 
 def error_findings(seen: Mapping[Series, Mapping[int, Counted]], rules: AlertRules) -> list[Finding]:

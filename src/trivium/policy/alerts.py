@@ -30,6 +30,7 @@ class Alerts:
     def __init__(self) -> None:
         self.standing: dict[str, Alert] = {}
         """By the provider's name."""
+        self._fresh: dict[str, Alert] = {}
         self._logged_ms: dict[str, int] = {}
 
     def raised(self, provider: str, status: int | None, message: str, now_ms: int) -> bool:
@@ -43,6 +44,7 @@ class Alerts:
             since_ms=before.since_ms if before is not None else now_ms,
             last_ms=now_ms,
         )
+        self._fresh[provider] = self.standing[provider]
         last = self._logged_ms.get(provider)
         if last is not None and now_ms - last < _QUIET_MS:
             return False
@@ -52,6 +54,11 @@ class Alerts:
     def answered(self, provider: str) -> None:
         """It serves us again."""
         self.standing.pop(provider, None)
+
+    def drain(self) -> list[Alert]:
+        """Who has refused us since the last time, also who has served us again since."""
+        fresh, self._fresh = self._fresh, {}
+        return list(fresh.values())
 
     def all(self) -> list[Alert]:
         """The newest first."""

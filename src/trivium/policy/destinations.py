@@ -29,6 +29,7 @@ _URL = re.compile(
     r"(?P<scheme>https?)://(?P<host>\[[0-9a-f:.]+\]|[a-z0-9._-]+)(?::(?P<port>[1-9][0-9]{0,4}))?"
     r"(?P<path>(?:/[A-Za-z0-9._~!$&'()*+,;=:@%-]*)*)"
 )
+_QUERY = re.compile(r"[!\x22$-~]*")
 _LABEL = re.compile(r"[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?")
 _NUMBER = re.compile(r"[0-9]+|0x[0-9a-f]*")
 _FAULTS = (
@@ -44,6 +45,7 @@ _FAULTS = (
 """What is wrong with a URL, the first that fits."""
 
 _WEB = frozenset((80, 443))
+_MAIL = frozenset((25, 465, 587))
 _NOT_WEB = frozenset(
     (1719, 1720, 1723, 2049, 3659, 4045, 4190, 5060, 5061, 6000, 6566, 6665, 6666, 6667, 6668, 6669, 6679, 6697, 10080)
 )
@@ -163,6 +165,17 @@ def check_url(url: str, rules: Destinations) -> str:
     return str(parsed)
 
 
+def check_hook(url: str, rules: Destinations) -> str:
+    """The same of a URL that is called as it stands: it may have a query, and keeps the slash at its end."""
+    base, mark, query = url.partition("?")
+    if len(url) > LONGEST_URL:
+        raise _refused(f"it is longer than {LONGEST_URL} characters")
+    if not _QUERY.fullmatch(query):
+        raise _refused("its query may hold printable ASCII only, and there may be no fragment")
+    kept = check_url(base, rules)
+    return f"{kept}{base[len(base.rstrip('/')) :]}{mark}{query}"
+
+
 def parse_base_url(url: str) -> BaseUrl:
     """Raises UrlRefused for whatever is not written as the module says."""
     if len(url) > LONGEST_URL:
@@ -191,6 +204,19 @@ def fault_of(secure: bool, host: str, port: int, rules: Destinations) -> str | N
         return "only https is allowed here"
     if port not in _WEB and (port < 1024 or port in _NOT_WEB or port in _SERVICES):
         return f"port {port} is not one of those allowed: 443, 80, and those above 1023 that are not another protocol's"
+    return _fault_of_place(host, rules)
+
+
+def fault_of_mail(host: str, port: int, rules: Destinations) -> str | None:
+    """The same of a mail server."""
+    if port not in _MAIL and (port < 1024 or port in _SERVICES):
+        return (
+            f"port {port} is not one of those allowed: 25, 465, 587, and those above 1023 that are no other service's"
+        )
+    return _fault_of_place(host, rules)
+
+
+def _fault_of_place(host: str, rules: Destinations) -> str | None:
     address = literal(host)
     if address is None and (host == "localhost" or host.endswith(".localhost")):
         address = _LOCALHOST

@@ -46,7 +46,7 @@ from trivium.providers.identity import default_salt
 from trivium.providers.provider import Provider
 from trivium.routing.auto import Autos, autos
 from trivium.routing.catalog import Catalog, ModelEntry
-from trivium.server.alerting import alerting, channels
+from trivium.server.alerting import AlertParts
 from trivium.server.desk import Desk
 from trivium.server.explaining import explainer
 from trivium.server.panel import Panel
@@ -136,15 +136,15 @@ class Gateway:
         )
         self.sessions = SessionOperations(self.store, dashboard(settings, env))
         self.registrar = self._registrar(client)
-        self._channels = channels(settings, env, client)
+        self._alerts = AlertParts(settings, env, client, self.now, self.store, lambda: self.operations)
+        self.alerting = self._alerts.alerting
         self.operations = Operations(self.store, self._tables(clock, client), self._keep_counted)
-        self.alerting = alerting(settings, self._channels, self.now, self.store, lambda: self.operations)
         self.admin = Face(self.operations, self.store, __version__) if settings.admin.enabled else None
         self.panel = Panel(folder, settings.dashboard) if settings.dashboard.enabled else None
         hide(settings, env, self.providers)
-        sinks = [] if self.alerting is None else [self.alerting.minutes]
-        self.telemetry = Telemetry(settings, env, self.now, self.store.ledger, self.admin, sinks)
-        self.change(ended=self.telemetry.ended, propagation=self.telemetry.propagation)
+        self.telemetry = Telemetry(settings, env, self.now, self.store.ledger, self.admin)
+        self.change(propagation=self.telemetry.propagation)
+        self._alerts.follow(self.telemetry, lambda: self.change(ended=self.telemetry.ended))
 
     def _registrar(self, client: UpstreamClient) -> Registrar:
         store, env = self.store, self._env
@@ -173,6 +173,7 @@ class Gateway:
         self._decided((await self.store.house.get()).settings)
         await self.store.secrets.load()
         await self.store.custom_models.load()
+        await self.store.alert_channels.load()
         self.lists.commit(await self.lists.plan(self.providers.values()), self.settings.catalog.refresh)
         await self.learn()
         for one in await status(self.store.secrets, each=False):
@@ -197,6 +198,7 @@ class Gateway:
                 self._decided((await self.store.house.get()).settings)
                 await self.store.secrets.refresh()
                 await self.store.custom_models.refresh()
+                await self.store.alert_channels.refresh()
             await asyncio.sleep(_FOLLOWED)
 
     async def learn(self) -> None:
@@ -277,7 +279,8 @@ class Gateway:
             *secret_tables(self.store, self.settings, self.folder, self.registrar),
             RouteOperations(lambda: self.deps.health, clock).table,
             ExplainOperations(explainer(self.now, self.store.keys), Explanation).table,
-            AlertOperations(self.store.alerts, self.deps.alerts.all, self._channels, clock).table,
+            AlertOperations(self.deps.alerts.all).table,
+            self._alerts.table,
             self.sessions.table,
             abuse_table(lambda: looks.status() if (looks := self.deps.screening) is not None else {"mode": "off"}),
             self.lists.table,
@@ -296,8 +299,7 @@ class Gateway:
             await self.deps.screening.close(_LAST_WORD)
         self.deps.keep_counted()
         await self.telemetry.close()
-        if self.alerting is not None:
-            await self.alerting.close()
+        await self._alerts.close()
         await self.counters.close()
         if self.panel is not None:
             await self.panel.stop()

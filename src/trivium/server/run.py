@@ -169,7 +169,7 @@ async def _serve(  # noqa: PLR0917
             asyncio.create_task(gateway.follow()),
             *((asyncio.create_task(gateway.registrar.run()),) if crew.leads else ()),
             *(_tidying(gateway) if crew.leads else ()),
-            *([asyncio.create_task(gateway.alerting.run())] if gateway.alerting is not None else ()),
+            asyncio.create_task(gateway.alerting.run()),
             asyncio.create_task(ready()),
         ]
         try:

@@ -47,16 +47,15 @@ Families = Callable[[], Sequence[Family]]
 class Telemetry:
     """`start` before the first call, `close` behind the last one."""
 
-    def __init__(  # noqa: PLR0917
+    def __init__(
         self,
         settings: Settings,
         env: Mapping[str, str],
         now: Now,
         ledger: Ledger,
         admin: Face | None,
-        more: Sequence[Sink] = (),
     ) -> None:
-        """`more` are sinks that no part of `[telemetry]` is about. Raises ConfigError."""
+        """Raises ConfigError."""
         check_telemetry(settings, env, now.deps.catalog.providers)
         said = settings.telemetry
         self._now, self._ledger = now, ledger
@@ -74,9 +73,8 @@ class Telemetry:
         if said.otel is not None:
             self._otel = _otel(settings, env, ledger.owner, names, self.families)
         sinks: list[Sink] = [one for one in (self._counts, self._events, self._otel) if one is not None]
-        sinks += [*([RequestLog()] if settings.log.requests else []), *more]
+        sinks += [RequestLog()] if settings.log.requests else []
         self._hub = Hub(sinks)
-        self.ended: Callable[[Record, bytes | None], None] | None = self._hub.ended if sinks else None
         self.propagation = _propagation(settings)
         self.page: MetricsPage | None = None
         self.listener: MetricsListener | None = None
@@ -86,6 +84,15 @@ class Telemetry:
         alone = settings.server.workers == 1  # else nobody knows whose figures the gateway's port would show
         if said.prometheus.enabled and self._listen is None and admin is not None and alone:
             self.page = MetricsPage(self.scrape, admin.credentials)
+
+    @property
+    def ended(self) -> Callable[[Record, bytes | None], None] | None:
+        """What calls hand their records to; None where nobody wants any."""
+        return self._hub.ended if self._hub.heard else None
+
+    def listen(self, sink: Sink, wants: bool) -> None:
+        """A sink that no part of `[telemetry]` is about, which wants records from now on, or no longer does."""
+        self._hub.listen(sink, wants)
 
     def start(self) -> None:
         """Raises ConfigError."""

@@ -50,7 +50,9 @@ _STATE = (
     " content = excluded.content, time_ms = excluded.time_ms"
 )
 _TURN = f"{_STATE} WHERE alert_states.time_ms < excluded.time_ms RETURNING time_ms"
+_CLAIM = f"{_STATE} WHERE alert_states.time_ms < excluded.time_ms - ? RETURNING time_ms"
 _REFUSAL, _AUDITED, _PROBLEMS = "refusal:", "audited", "problems"
+_AUDITING, _LEASE_MS = "auditing", 3_600_000
 _NOTICE = ("time_ms", "rule", "severity", "key", "title", "text", "facts", "channels")
 _TELL = f"INSERT INTO notices ({', '.join(_NOTICE)}) VALUES ({', '.join('?' * len(_NOTICE))})"
 _BUDGETS = (
@@ -61,7 +63,7 @@ _BUDGETS = (
 _PERIODS: tuple[Period, ...] = ("day", "week", "month", "total")
 _KEPT_MS = 90 * 86_400_000
 _OLD = "DELETE FROM notices WHERE time_ms < ? AND rule IN ('errors', 'slow', 'refusal')"
-_HOUSE_CALLS = "operation = 'generate' AND payer IS NOT NULL AND payer <> 'byok' AND provider IS NOT NULL"
+_HOUSE_CALLS = "operation = 'generate' AND payer NOT IN ('byok', 'byok_fee') AND provider IS NOT NULL"
 _OUTCOMES = (
     f"SELECT provider, upstream_model, count(*), {', '.join(Call.__struct_fields__)} FROM records"
     f" WHERE time_ms >= ? AND {_HOUSE_CALLS}"
@@ -158,8 +160,17 @@ class AlertStore:
         rows = await self._read("SELECT content FROM alert_states WHERE name = ?", (_AUDITED,))
         return msgspec.json.decode(rows[0][0], type=Audited) if rows else None
 
+    async def claim_audit(self, now_ms: int) -> bool:
+        """Whether this gateway is to look at the ledger: no other one does, or it has been silent for an hour."""
+        claim = (_AUDITING, "{}", now_ms, _LEASE_MS)
+        return await self._writer.run(lambda tx: bool(tx.execute(_CLAIM, claim)))
+
     async def put_audited(self, audited: Audited) -> None:
-        await self._writer.run(lambda tx: tx.execute(_STATE, (_AUDITED, _text(audited), audited.time_ms)))
+        def act(tx: Writing) -> None:
+            tx.execute(_STATE, (_AUDITED, _text(audited), audited.time_ms))
+            tx.execute("DELETE FROM alert_states WHERE name = ?", (_AUDITING,))
+
+        await self._writer.run(act)
 
     async def problems(self) -> dict[str, str]:
         """Why channels did not take the last message, by name; of those that took it, nothing."""
@@ -203,11 +214,11 @@ class AlertStore:
             found += [Told(*row) for row in rows]
         return found
 
-    async def tell(self, findings: Sequence[Finding], channels: Sequence[str], now_ms: int) -> None:
-        """Writes down what channels have taken."""
+    async def tell(self, taken: Sequence[tuple[Finding, Sequence[str]]], now_ms: int) -> None:
+        """Writes down what channels have taken, and which these were."""
         rows = [
             (now_ms, one.rule, one.severity, one.key, one.title, one.text, _text(one.facts), _text(channels))
-            for one in findings
+            for one, channels in taken
         ]
         await self._writer.run(lambda tx: tx.executemany(_TELL, rows))
 

@@ -1,4 +1,4 @@
-"""The tables of alerts (`store/alerts.py`): a step of `schema.py`, never edited."""
+"""The tables of alerts (`store/alerts.py`, `store/alert_channels.py`): steps of `schema.py`, never edited."""
 
 from __future__ import annotations
 
@@ -28,4 +28,12 @@ STEP = """
         ended_ms INTEGER
     );
     CREATE INDEX notices_by_key ON notices (key, time_ms);
+"""
+CHANNELS = """
+    CREATE TABLE alert_channels (
+        id TEXT PRIMARY KEY,
+        name TEXT NOT NULL UNIQUE,
+        content TEXT NOT NULL,
+        created_ms INTEGER NOT NULL
+    );
 """

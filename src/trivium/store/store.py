@@ -15,6 +15,7 @@ from trivium.errors import ConfigError, StoreUnavailable
 from trivium.store import reports, search, usage, whose
 from trivium.store.accounts import Accounts
 from trivium.store.admins import Admins
+from trivium.store.alert_channels import AlertChannels
 from trivium.store.alerts import AlertStore
 from trivium.store.custom_models import CustomModels
 from trivium.store.envelopes import key_of, keyring
@@ -69,6 +70,7 @@ class Store:
         self.house = House(*changing)
         self.secrets = Secrets(self.database, self.ledger.writer, clock, ring)
         self.custom_models = CustomModels(self.database, self.ledger.writer, clock, lambda: self.secrets.ring)
+        self.alert_channels = AlertChannels(self.database, self.ledger.writer, clock, lambda: self.secrets.ring)
         self.admins = Admins(*changing, pepper)
         self.sessions = Sessions(self.database, self.ledger.writer, clock, lambda: None, pepper)
         self.peppers = Peppers(*changing)

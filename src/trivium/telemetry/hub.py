@@ -39,9 +39,20 @@ class Hub:
     """`ended` for each record; `drain` before somebody looks."""
 
     def __init__(self, sinks: Sequence[Sink]) -> None:
-        self._sinks = sinks
+        self._sinks = list(sinks)
         self._waiting: list[Ended] = []
         self._failing: set[Sink] = set()
+
+    @property
+    def heard(self) -> bool:
+        """Whether there is anybody to hand records to."""
+        return bool(self._sinks)
+
+    def listen(self, sink: Sink, wants: bool) -> None:
+        """A sink that wants records from now on, or no longer does."""
+        if wants != (sink in self._sinks):
+            self.drain()
+            self._sinks = [*(one for one in self._sinks if one is not sink), *([sink] if wants else ())]
 
     def ended(self, record: Record, parent: bytes | None = None) -> None:
         if not self._waiting:

@@ -2,8 +2,8 @@
 client app. A sink of the hub, less than a microsecond a record.
 
 Series have labels of the catalogue and of a closed list of apps, and a bounded number. What is counted stays here until
-`drain` hands it over, once a minute. Calls with callers' own keys do not count. A route that was tried in vain counts
-as a call of its provider that failed, whatever became of the request.
+`drain` hands it over, once a minute. Calls with callers' own keys do not count, whoever else took the request in the
+end. A route that was tried in vain counts as a call of its provider that failed, whatever became of the request.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Callable, Sequence
 
+from trivium.metering.charge import OWN_KEY
 from trivium.metering.record import Outcome, Record
 from trivium.policy.alert_rules import MINUTE_MS, Counted, Series
 from trivium.policy.blame import OTHER, Apps, Call, bad
@@ -21,7 +22,6 @@ Known = Callable[[str | None, str | None], tuple[str, str]]
 """As `telemetry/counts.Known`."""
 Row = tuple[int, Series, Counted]
 """A minute since the epoch, whose, and what."""
-_BYOK = "byok"
 _MOST_REMEMBERED = 4096
 _Key = tuple[str, str | None, str | None]
 
@@ -53,7 +53,7 @@ class Minutes:
 
     def take(self, batch: Sequence[Ended]) -> None:
         for record, _ in batch:
-            if record.provider is not None and record.payer is not None and record.payer != _BYOK:
+            if record.provider is not None and record.payer is not None:
                 self._count(record)
 
     def drain(self) -> list[Row]:
@@ -69,12 +69,12 @@ class Minutes:
     def _count(self, record: Record) -> None:
         minute = (record.time_ms + record.total_us // 1000) // MINUTE_MS
         if record.routing is not None and '"tried"' in record.routing:
-            for tried in tried_of(record.routing):
+            for tried in (one for one in tried_of(record.routing) if not one.own):
                 counts = self._cell(*tried.place, record.client_app).minutes[minute]
                 counts[0] += 1
                 counts[1] += bool(bad(_failed(tried)))
         fault = bad(record)
-        if fault is None:
+        if fault is None or record.payer in OWN_KEY:
             return
         assert record.provider is not None
         cell = self._cell(record.provider, record.upstream_model, record.client_app)

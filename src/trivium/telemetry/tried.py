@@ -13,6 +13,8 @@ class Tried(msgspec.Struct, frozen=True):
     status: int = 0
     code: str = ""
     ms: int = 0
+    own: bool = False
+    """With the caller's own key."""
 
     @property
     def place(self) -> tuple[str, str]:

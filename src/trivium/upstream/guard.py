@@ -17,7 +17,7 @@ from typing import Any
 
 from trivium.errors import DestinationRefused, UpstreamUnreachable
 from trivium.policy.addresses import Address
-from trivium.policy.destinations import Destinations, fault_of, literal, refusal
+from trivium.policy.destinations import Destinations, fault_of, fault_of_mail, literal, refusal
 from trivium.upstream.target import Origin
 
 AddrInfo = tuple[int, int, int, str, tuple[Any, ...]]
@@ -43,8 +43,16 @@ class Guard:
 
     async def addresses(self, origin: Origin) -> list[AddrInfo]:
         """Where to connect to. Raises DestinationRefused; UpstreamUnreachable where no name server answers."""
-        host, port = origin.host, origin.port
         self.check(origin)
+        return await self._addresses(origin.host, origin.port)
+
+    async def mail(self, host: str, port: int) -> list[AddrInfo]:
+        """The same of a mail server."""
+        if fault := fault_of_mail(host, port, self._rules):
+            raise _refused(host, fault)
+        return await self._addresses(host, port)
+
+    async def _addresses(self, host: str, port: int) -> list[AddrInfo]:
         address = literal(host)
         if address is not None:
             return [_info(address, port)]

@@ -1,0 +1,156 @@
+"""`trivium alerts channels`: where alerts go. What it takes to write there is read from a file, a prompt or standard
+input, as other programs and the shell's history see what is on the command line."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from typing import IO, Any
+
+import click
+import msgspec
+
+from trivium.cli.ask import ask
+from trivium.cli.options import config_option, echo_json, echo_table, json_option
+from trivium.errors import OperationError
+from trivium.settings_alerts import RULES, SEVERITIES
+
+_Command = Callable[..., Any]
+_KINDS = click.Choice(("slack", "webhook", "email"))
+_SECRETS = ("url", "headers", "password")
+
+
+def _settings(command: _Command) -> _Command:
+    secret: dict[str, Any] = {"type": click.File(), "metavar": "FILE"}
+    for option in (
+        click.option("--password-file", **secret, help="The mail server's password is in it; -: standard input."),
+        click.option("--login", help="By which the mail server knows the gateway."),
+        click.option("--to", multiple=True, help="Who gets the mail."),
+        click.option("--sender", help="Whom the mail is from."),
+        click.option("--security", type=click.Choice(("starttls", "tls", "none"))),
+        click.option("--port", type=click.IntRange(1, 65_535), help="Left out: that of --security."),
+        click.option("--host", help="The mail server."),
+        click.option("--headers-file", **secret, help='What a webhook is sent along, as {"authorization": "..."}.'),
+        click.option("--url-file", **secret, help="The webhook's URL is in it; -: standard input."),
+        click.option("--timeout", type=float, help="Seconds for each step."),
+        click.option("--rule", "rules", multiple=True, type=click.Choice(RULES), help="Of what (default: all)."),
+        click.option("--severity", "severities", multiple=True, type=click.Choice(SEVERITIES), help="Default: both."),
+    ):
+        command = option(command)
+    return command
+
+
+@click.group(invoke_without_command=True)
+@config_option
+@json_option
+@click.pass_context
+def channels(ctx: click.Context, config_file: str | None, as_json: bool) -> None:
+    """Where alerts go, and whether the last one arrived. The commands below take effect at once in a running gateway;
+    channels of the configuration file are changed there."""
+    if ctx.invoked_subcommand is not None:
+        return
+    found = ask(config_file, "alerts.channels")
+    if as_json:
+        echo_json(found)
+        return
+    rows = [
+        (
+            one["name"],
+            one["kind"],
+            one["where"],
+            ", ".join(one["severities"]),
+            "all" if len(one["rules"]) == len(RULES) else ", ".join(one["rules"]),
+            "on" if one["enabled"] else "paused",
+            "file" if one["source"] == "configuration" else "-",
+            one["problem"] or "-",
+        )
+        for one in found
+    ]
+    echo_table(("channel", "kind", "where", "severities", "rules", "", "of", "problem"), rows)
+
+
+@channels.command()
+@click.argument("kind", type=_KINDS)
+@click.argument("name")
+@click.option("--paused", is_flag=True, help="It is told nothing yet.")
+@_settings
+@config_option
+@json_option
+def add(config_file: str | None, as_json: bool, kind: str, paused: bool, **given: Any) -> None:
+    """Add a channel. Its URL or password is kept encrypted and never shown again."""
+    told = _told(given)
+    if kind == "email":
+        if "login" in told and "password" not in told:
+            told["password"] = _asked("Password")
+    elif "url" not in told:
+        told["url"] = _asked("URL")
+    _tell(ask(config_file, "alerts.channels.add", kind=kind, enabled=not paused, **told), as_json, "is there")
+
+
+@channels.command(name="set")
+@click.argument("name")
+@click.option("--no-headers", is_flag=True, help="Take them away.")
+@click.option("--no-login", is_flag=True, help="Take login and password away.")
+@_settings
+@config_option
+@json_option
+def set_(config_file: str | None, as_json: bool, name: str, no_headers: bool, no_login: bool, **given: Any) -> None:
+    """Change the channel NAME. What is left out stays as it is."""
+    told = _told(given) | ({"headers": {}} if no_headers else {}) | ({"login": None} if no_login else {})
+    _tell(ask(config_file, "alerts.channels.set", channel=name, **told), as_json, "is changed")
+
+
+@channels.command()
+@click.argument("name")
+@config_option
+@json_option
+def pause(config_file: str | None, as_json: bool, name: str) -> None:
+    """Tell the channel NAME nothing until it is resumed."""
+    _tell(ask(config_file, "alerts.channels.set", channel=name, enabled=False), as_json, "is paused")
+
+
+@channels.command()
+@click.argument("name")
+@config_option
+@json_option
+def resume(config_file: str | None, as_json: bool, name: str) -> None:
+    """Tell the channel NAME again."""
+    _tell(ask(config_file, "alerts.channels.set", channel=name, enabled=True), as_json, "is told again")
+
+
+@channels.command()
+@click.argument("name")
+@config_option
+@json_option
+def remove(config_file: str | None, as_json: bool, name: str) -> None:
+    """Remove the channel NAME, with what is sealed for it."""
+    _tell(ask(config_file, "alerts.channels.remove", channel=name), as_json, "is removed")
+
+
+def _told(given: dict[str, Any]) -> dict[str, Any]:
+    """The arguments of the operation: what was given, and nothing else."""
+    told = {name: value for name, value in given.items() if value not in (None, ())}
+    for name in _SECRETS:
+        if (file := told.pop(f"{name}_file", None)) is not None:
+            told[name] = _json(file) if name == "headers" else file.read().strip()
+    return told
+
+
+def _json(file: IO[str]) -> Any:
+    try:
+        return msgspec.json.decode(file.read())
+    except ValueError as error:
+        raise OperationError(f"The file of headers cannot be read: {error}") from None
+
+
+def _asked(what: str) -> str:
+    if sys.stdin.isatty():
+        return str(click.prompt(what, hide_input=True)).strip()
+    return sys.stdin.read().strip()
+
+
+def _tell(channel: dict[str, Any], as_json: bool, what: str) -> None:
+    if as_json:
+        echo_json(channel)
+    else:
+        click.echo(f"{channel['name']} ({channel['kind']}, {channel['where']}) {what}.")

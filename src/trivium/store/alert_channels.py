@@ -1,0 +1,168 @@
+"""Channels of alerts that operators set while the gateway runs. What is shown of each is in memory with its envelope,
+which is opened to write to it and not kept open.
+
+What is sealed is a row of `secrets` with the channel's own id, rotated with all others. Where several processes share
+the database, a counter tells within a second that something has changed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import msgspec
+
+from trivium import ids
+from trivium.clock import Clock
+from trivium.errors import Conflict, NotFound, OperationError
+from trivium.policy.alert_channels import Channel, Kept, Sealed
+from trivium.store.changes import Followed, count_up, text
+from trivium.store.envelopes import Envelope, Keyring
+from trivium.store.key_names import MARK, sealed
+from trivium.store.sql import Database, Row, Writing
+from trivium.store.writer import Writer
+
+_MOST = 100
+_OWNER, _VENDOR = "house:alerts", "alerts"
+"""Whose secrets these are; nobody who has keys of their own is called so."""
+_MARKS = ("alert_channels", MARK)
+"""Rows of `settings` whose versions go up with each change: of channels, and of secrets."""
+_READ = """
+    SELECT c.id, c.name, c.content, c.created_ms, s.key_version, s.wrapped_key, s.sealed
+    FROM alert_channels c LEFT JOIN secrets s ON s.id = c.id
+"""
+_SEAL = (
+    "INSERT INTO secrets (id, owner, vendor, name, position, hint, key_version, wrapped_key, sealed, created_ms)"
+    " VALUES (?, ?, ?, ?, 0, '', ?, ?, ?, ?)"
+)
+Change = Callable[[Channel, Callable[[], Sealed]], tuple[Channel, Sealed | None]]
+"""A channel and what opens its envelope, to what it becomes; None: what is sealed stays as it is."""
+
+
+class AlertChannels(Followed):
+    """As `Followed` has it. `all` and `unsealed` are for the event loop."""
+
+    def __init__(self, database: Database, writer: Writer, clock: Clock, ring: Callable[[], Keyring]) -> None:
+        """`ring` is asked each time: it is replaced where a new key is made."""
+        super().__init__(database, writer, clock, lambda: None)
+        self._ring = ring
+        self.all: Sequence[Kept] = ()
+        """By their names."""
+        self.on_load: Callable[[], None] = lambda: None
+        """Hears of it when `all` is another."""
+        self._envelopes: dict[str, Envelope] = {}
+        self._marks: list[Row] = []
+
+    def unsealed(self, id: str) -> Sealed:
+        """Raises SecretUnreadable."""
+        return _opened(self._ring(), id, self._envelopes.get(id))
+
+    async def load(self) -> None:
+        """Brings memory up to date. Raises StoreUnavailable."""
+        marks = await self._read_marks()
+        rows = await self.database.ask(f"{_READ} ORDER BY c.name")
+        found = {row[0]: envelope for row in rows if (envelope := _envelope(row)) is not None}
+        self.all, self._envelopes, self._marks = [_kept(row) for row in rows], found, marks
+        self.on_load()
+
+    async def refresh(self) -> None:
+        """The same where another process has changed something since. Raises StoreUnavailable."""
+        if await self._read_marks() != self._marks:
+            await self.load()
+
+    async def add(self, name: str, said: Channel, secret: Sealed, actor: str) -> Kept:
+        """Raises Conflict for a name that is taken, SecretUnreadable where it cannot be sealed."""
+        made = Kept(id=ids.alert_channel_id(), name=name, said=said, created_ms=self.clock.now_ms())
+
+        def act(tx: Writing) -> Kept:
+            rows = tx.execute("SELECT name FROM alert_channels")
+            if (name,) in rows:
+                raise Conflict(f"There is a channel {name!r}.")
+            if len(rows) >= _MOST:
+                raise OperationError(f"There are {_MOST} channels, which is as many as there may be.")
+            self._seal(tx, made, secret)
+            tx.execute(
+                "INSERT INTO alert_channels (id, name, content, created_ms) VALUES (?, ?, ?, ?)",
+                (made.id, name, text(said), made.created_ms),
+            )
+            self._noted(tx, actor, "alerts.channels.add", name, None, said)
+            return made
+
+        return await self.change(act)
+
+    async def set(self, name: str, change: Change, actor: str) -> Kept:
+        """Raises NotFound, what `change` does, and SecretUnreadable."""
+
+        def act(tx: Writing) -> Kept:
+            row = _found(tx, name)
+            before = _kept(row)
+            said, secret = change(before.said, lambda: _opened(self._ring(), before.id, _envelope(row)))
+            after = msgspec.structs.replace(before, said=said)
+            if secret is not None:
+                self._seal(tx, after, secret)
+            tx.execute("UPDATE alert_channels SET content = ? WHERE id = ?", (text(said), before.id))
+            self._noted(tx, actor, "alerts.channels.set", name, before.said, said, resealed=secret is not None)
+            return after
+
+        return await self.change(act)
+
+    async def remove(self, name: str, actor: str) -> Kept:
+        """With what was sealed. Raises NotFound."""
+
+        def act(tx: Writing) -> Kept:
+            before = _kept(_found(tx, name))
+            tx.execute("DELETE FROM alert_channels WHERE id = ?", (before.id,))
+            tx.execute("DELETE FROM secrets WHERE id = ?", (before.id,))
+            self._noted(tx, actor, "alerts.channels.remove", name, before.said, None)
+            return before
+
+        return await self.change(act)
+
+    def _seal(self, tx: Writing, channel: Kept, secret: Sealed) -> None:
+        """In place of what was sealed before, if anything was."""
+        tx.execute("DELETE FROM secrets WHERE id = ?", (channel.id,))
+        if secret.secrets:
+            one = sealed(tx, self._ring(), _OWNER, channel.id, msgspec.json.encode(secret))
+            row = (one.version, one.wrapped_key, one.sealed, channel.created_ms)
+            tx.execute(_SEAL, (channel.id, _OWNER, _VENDOR, channel.name, *row))
+
+    def _noted(  # noqa: PLR0917
+        self,
+        tx: Writing,
+        actor: str,
+        action: str,
+        name: str,
+        before: Channel | None,
+        after: Channel | None,
+        *,
+        resealed: bool = False,
+    ) -> None:
+        """That a secret is another one is told too: of two passwords nothing else is seen."""
+        told = after if not resealed else {**msgspec.to_builtins(after), "secret": "changed"}
+        self.note(tx, actor, action, name, before=before, after=told)
+        count_up(tx, _MARKS[0])
+
+    async def _read_marks(self) -> list[Row]:
+        return await self.database.ask("SELECT name, version FROM settings WHERE name IN (?, ?) ORDER BY name", _MARKS)
+
+
+def _found(tx: Writing, name: str) -> Row:
+    rows = tx.execute(f"{_READ} WHERE c.name = ?", (name,))
+    if not rows:
+        raise NotFound(f"There is no channel {name!r} that can be changed here; `trivium alerts channels` has them.")
+    return rows[0]
+
+
+def _kept(row: Row) -> Kept:
+    id, name, content, created_ms = row[:4]
+    return Kept(id=id, name=name, said=msgspec.json.decode(content, type=Channel), created_ms=created_ms)
+
+
+def _envelope(row: Row) -> Envelope | None:
+    version, wrapped_key, content = row[4:]
+    if version is None:
+        return None
+    return Envelope(version=version, wrapped_key=bytes(wrapped_key), sealed=bytes(content))
+
+
+def _opened(ring: Keyring, id: str, envelope: Envelope | None) -> Sealed:
+    return Sealed() if envelope is None else msgspec.json.decode(ring.open(_OWNER, id, envelope), type=Sealed)
