@@ -71,7 +71,7 @@ def test_whatever_error_an_operation_can_end_with_is_described() -> None:
     assert (statuses(OperationError) | statuses(RequestError)) - {402, 405, 426} <= set(ERRORS)
 
 
-@pytest.mark.parametrize(("who", "phases", "examples"), [("house", "coverage,fuzzing", 12), ("owner", "fuzzing", 5)])
+@pytest.mark.parametrize(("who", "phases", "examples"), [("house", "coverage,fuzzing", 4), ("owner", "fuzzing", 3)])
 async def test_answers_are_as_described(who: str, phases: str, examples: int, tmp_path: Path) -> None:
     async with administered() as house:
         world = World(house)
