@@ -45,16 +45,19 @@ wheel: $(DEV) assets ## dist/*.whl, with the dashboard's assets in it
 
 screens: $(SCREENS) ## every page of the dashboard in a real browser (npm, chromium); docs/screens anew
 	@sh assets/install.sh
-	@TRIVIUM_SCREENS=docs/screens $(BIN)/python -m pytest -m screens -n 2 tests/screens
+	@TRIVIUM_SCREENS=docs/screens $(COMPILED) $(BIN)/python -m pytest -m screens -n 2 tests/screens
 
 run: $(RUN) ## the gateway on 127.0.0.1:4000
 	@exec $(BIN)/trivium up
+
+# What one process has compiled is there for the others, also where the environment says that nothing shall be kept.
+COMPILED := PYTHONDONTWRITEBYTECODE=
 
 # Many tests wait for something to happen: three run on two processors.
 WORKERS = $(shell $(BIN)/python -c 'import os; print(min(6, (os.cpu_count() or 1) * 3 // 2))')
 
 test: $(DEV) ## the tests, on up to four processors
-	@$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile
+	@$(COMPILED) $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder
 
 check: $(DEV) ## lint, format, types, architecture
 	@$(BIN)/ruff check

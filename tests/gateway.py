@@ -12,6 +12,7 @@ from typing import Any
 
 import aiohttp
 
+from support_store import furnish
 from trivium import config
 from trivium.mock import Reply, Rule, Script, ScriptedUpstream
 from trivium.routing.catalog import ModelEntry
@@ -114,6 +115,7 @@ async def running(
             settings = settings.replace("{upstream}", upstream.url)
             auto = "" if "[auto" in settings else "[auto]\nenabled = false\n"
             text = f"{settings}\n{prices}{auto}[local]\nenabled = false\n{provided}"
+            furnish(Path(folder))
             (Path(folder) / "pepper").write_bytes(_PEPPER)
             file = Path(folder) / "trivium.toml"
             file.write_text(text)

@@ -60,6 +60,7 @@ class World:
         assert face is not None
         face.credentials.guesses = Guesses(most=10**9)  # wrong credentials by the thousand are what is wanted here
         self.routes: list[Route] = face.routes.all
+        self._hints = {table: hint(table, *self.store.database.query(f"SELECT * FROM {table}")[0]) for table in TABLES}
         self.count = 0
         """Of requests, so that each can have names of its own."""
 
@@ -166,10 +167,16 @@ class World:
         """Every row of `blue`, by table; without when its keys were used last."""
         found = {}
         for table in TABLES:
-            names, rows = self.store.database.query(f"SELECT * FROM {table}")
+            names, rows = self.store.database.query(self._hints[table])
             told = [[value for name, value in zip(names, row, strict=True) if name != "last_used_ms"] for row in rows]
             found[table] = sorted(text for text in map(repr, told) if CANARY in text or "'blue'" in text)
         return found
+
+
+def hint(table: str, *columns: str) -> str:
+    """A statement that finds at least the rows of `blue`: most rows are others', and would be read for nothing."""
+    text = " || ' ' || ".join(f"coalesce({column}, '')" for column in columns)
+    return f"SELECT * FROM {table} WHERE instr({text}, 'blue') OR instr({text}, '{CANARY}')"
 
 
 Example = Callable[[World, Asking], Awaitable[dict[str, Any]]]

@@ -12,6 +12,7 @@ from typing import Any
 import msgspec
 from click.testing import CliRunner, Result
 
+from support_store import furnish
 from trivium import config
 from trivium.cli.main import main
 from trivium.clock import SystemClock
@@ -56,6 +57,7 @@ class CommandLine:
 
     def store(self) -> Store:
         """To be closed before a command is given."""
+        furnish(self.data)
         return Store(self.data, SystemClock())
 
     def keep(self, *records: Record) -> None:
@@ -82,6 +84,7 @@ def record(id: str, **fields: Any) -> Record:
 async def beside_a_gateway(folder: Path) -> AsyncIterator[Gateway]:
     """Owns the folder as a running gateway does. Commands must be called from another thread."""
     with ownership(folder):
+        furnish(folder)
         gateway = Gateway(config.parse("[local]\nenabled = false"), folder, {})
         door = await control.serve(folder, gateway.operations.perform)
         try:

@@ -9,6 +9,7 @@ from typing import Any
 import msgspec
 
 from support_desk import check_told
+from support_store import furnish
 from trivium.canon.api import Api
 from trivium.metering.book import Override, PriceBook
 from trivium.metering.dataset import Dataset
@@ -21,7 +22,6 @@ from trivium.operations.table import OPERATOR
 from trivium.providers.provider import Provider
 from trivium.routing.catalog import Catalog, ModelEntry, catalog
 from trivium.store.accounts import Correction
-from trivium.store.migrations import migrate
 from trivium.store.prices import PriceStore
 from trivium.store.sqlite import SqliteDatabase
 
@@ -61,9 +61,8 @@ def quote(of: Price, markup_ppm: int = 0) -> Quote:
 
 
 def database(folder: Path) -> SqliteDatabase:
-    opened = SqliteDatabase(folder / "trivium.db")
-    migrate(opened)
-    return opened
+    furnish(folder)
+    return SqliteDatabase(folder / "trivium.db")
 
 
 class Desk:

@@ -7,8 +7,8 @@ from typing import Any
 
 import msgspec
 
+from support_store import furnish
 from trivium.metering.record import COLUMNS, Record
-from trivium.store.migrations import migrate
 from trivium.store.sql import Database
 from trivium.store.sqlite import SqliteDatabase
 
@@ -30,7 +30,7 @@ def keep(database: Database, *records: Record) -> None:
 
 def kept(folder: Path, *records: Record) -> SqliteDatabase:
     """A new database that holds these."""
+    furnish(folder)
     database = SqliteDatabase(folder / "trivium.db")
-    migrate(database)
     keep(database, *records)
     return database

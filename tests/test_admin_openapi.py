@@ -75,7 +75,7 @@ LEFT_OUT = ("/openapi.json", "/alerts/test", "/alerts/channels/{channel}/test")
 """No message goes to servers that chance has named."""
 
 
-@pytest.mark.parametrize(("who", "phases", "examples"), [("house", "coverage,fuzzing", 12), ("owner", "fuzzing", 5)])
+@pytest.mark.parametrize(("who", "phases", "examples"), [("house", "coverage,fuzzing", 4), ("owner", "fuzzing", 3)])
 async def test_answers_are_as_described(who: str, phases: str, examples: int, tmp_path: Path) -> None:
     async with administered() as house:
         world = World(house)

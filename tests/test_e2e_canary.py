@@ -22,6 +22,7 @@ import aiohttp
 import pytest
 
 from gateway import CALLS
+from support_cli import CommandLine
 from support_telemetry import Collector, collector
 from test_pipeline_own import KEY, OPEN, SONNET, named, people
 from trivium.clock import SystemClock
@@ -131,16 +132,9 @@ class House:
             self.process.wait(30)
             self.process = None
 
-    async def command(self, *words: str, given: str = "") -> str:
-        def run() -> subprocess.CompletedProcess[bytes]:
-            command = [sys.executable, "-m", "trivium", *words]
-            return subprocess.run(
-                command, input=given.encode(), env=self.env, cwd=self.folder, capture_output=True, check=False
-            )
-
-        done = await asyncio.to_thread(run)
-        self.said[f"trivium {' '.join(words)} ({len(self.said)})"] = done.stdout + done.stderr
-        return done.stdout.decode()
+    async def command(self, *words: str, given: str = "") -> None:
+        done = await asyncio.to_thread(CommandLine(self.data), *words, given=given.encode())
+        self.said[f"trivium {' '.join(words)} ({len(self.said)})"] = done.output_bytes
 
     async def call(self, path: str, body: dict[str, Any], key: str) -> None:
         url = self.url + path

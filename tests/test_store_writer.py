@@ -15,9 +15,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from support_store import furnish
 from trivium.errors import OperationError, StoreUnavailable
 from trivium.metering.record import COLUMNS, Record
-from trivium.store.migrations import migrate
 from trivium.store.posting import write_records
 from trivium.store.sql import Writing
 from trivium.store.sqlite import SqliteDatabase
@@ -63,11 +63,11 @@ class Disk:
     """A file whose writers wait for no lock, and a second connection that can hold one."""
 
     def __init__(self, folder: Path) -> None:
-        self.database = SqliteDatabase(folder / "t.db", patience=0)
+        furnish(folder)
+        self.database = SqliteDatabase(folder / "trivium.db", patience=0)
         self.mine = self.database._writer
-        self.other = sqlite3.connect(folder / "t.db", isolation_level=None)
+        self.other = sqlite3.connect(folder / "trivium.db", isolation_level=None)
         self._writers: list[Writer] = []
-        migrate(self.database)
 
     def writer(self, linger: float = 0.001, backlog: int = 100_000, window: float = 0.002) -> Recorder:
         writer = Writer(self.database, apply, window=window, linger=linger, retry=0.001, backlog=backlog)

@@ -17,13 +17,14 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
+import pytest_asyncio
 
 from gateway import Running
 from support_dashboard import HOSTILE, dashboard
 from support_dashboard_world import PROVIDER, ROLES, RULES, SETTINGS, World
 
 playwright = pytest.importorskip("playwright.async_api")
-pytestmark = pytest.mark.screens
+pytestmark = [pytest.mark.screens, pytest.mark.asyncio(loop_scope="module")]
 ASSETS = Path(__file__).parents[2] / "assets"
 AXE = ASSETS / "node_modules" / "axe-core" / "axe.min.js"
 PICTURES = os.environ.get("TRIVIUM_SCREENS")
@@ -81,9 +82,8 @@ class Watch:
         self.weight += int(response.headers.get("content-length", 0))
 
 
-@contextlib.asynccontextmanager
-async def browsing(house: Running, user: str | None, **options: Any) -> AsyncIterator[Watch]:
-    """A browser of somebody who is signed in."""
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def chromium() -> AsyncIterator[Any]:
     program = os.environ.get("TRIVIUM_CHROMIUM") or shutil.which("chromium") or shutil.which("chromium-browser")
     if program is None:
         pytest.skip("there is no Chromium here")
@@ -91,24 +91,36 @@ async def browsing(house: Running, user: str | None, **options: Any) -> AsyncIte
         pytest.skip("axe is not here: sh assets/install.sh")
     async with playwright.async_playwright() as started:
         browser = await started.chromium.launch(executable_path=program, args=["--no-sandbox"])
-        context = await browser.new_context(
-            **{"viewport": {"width": 1280, "height": 800}, "bypass_csp": False, **options}
-        )
-        watch = Watch(await context.new_page(), house)
-        link = await house.gateway.operations.perform("sessions.link", {"user": user})
-        await watch.open(f"{house.url}/dashboard/sign-in?link={link['token']}")
-        await watch.page.click("button.main")
-        await watch.page.wait_for_url(f"{house.url}/")
-        yield watch
+        yield browser
         await browser.close()
 
 
 @contextlib.asynccontextmanager
-async def full(*words: str) -> AsyncIterator[Running]:
+async def browsing(chromium: Any, house: Running, user: str | None, **options: Any) -> AsyncIterator[Watch]:
+    """A browser of somebody who is signed in: it has nothing in common with those of others."""
+    context = await chromium.new_context(**{"viewport": {"width": 1280, "height": 800}, "bypass_csp": False, **options})
+    watch = Watch(await context.new_page(), house)
+    link = await house.gateway.operations.perform("sessions.link", {"user": user})
+    await watch.open(f"{house.url}/dashboard/sign-in?link={link['token']}")
+    await watch.page.click("button.main")
+    await watch.page.wait_for_url(f"{house.url}/")
+    yield watch
+    await context.close()
+
+
+@contextlib.asynccontextmanager
+async def furnished(*words: str) -> AsyncIterator[Running]:
     async with dashboard(
         SETTINGS, *RULES, provider=PROVIDER.replace(json.dumps(HOSTILE), json.dumps((words or (HOSTILE,))[0]))
     ) as house:
         await World(house, *words).build()
+        yield house
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def full() -> AsyncIterator[Running]:
+    """A house for all tests: what one of them adds is one row more to the others."""
+    async with furnished() as house:
         yield house
 
 
@@ -145,39 +157,39 @@ def faults(found: dict[str, list[str]]) -> str:
 
 
 @pytest.mark.parametrize("who", ["house", *ROLES, "outsider"])
-async def test_every_page_of_a_full_house(who: str) -> None:
-    async with full() as house, browsing(house, None if who == "house" else who) as watch:
-        found = await walk(watch, house)
+async def test_every_page_of_a_full_house(chromium: Any, full: Running, who: str) -> None:
+    async with browsing(chromium, full, None if who == "house" else who) as watch:
+        found = await walk(watch, full)
         assert faults(found) == ""
         assert len(found) > 12
 
 
 @pytest.mark.parametrize("options", [{"color_scheme": "dark"}, {"viewport": {"width": 390, "height": 800}}])
-async def test_every_page_in_the_dark_and_on_a_phone(options: dict[str, Any]) -> None:
-    async with full() as house, browsing(house, "owner", **options) as watch:
+async def test_every_page_in_the_dark_and_on_a_phone(chromium: Any, full: Running, options: dict[str, Any]) -> None:
+    async with browsing(chromium, full, "owner", **options) as watch:
+        found = await walk(watch, full)
+        assert faults(found) == ""
+
+
+async def test_every_page_of_a_new_house(chromium: Any) -> None:
+    async with dashboard() as house, browsing(chromium, house, None) as watch:
         found = await walk(watch, house)
         assert faults(found) == ""
 
 
-async def test_every_page_of_a_new_house() -> None:
-    async with dashboard() as house, browsing(house, None) as watch:
-        found = await walk(watch, house)
-        assert faults(found) == ""
-
-
-async def test_without_scripts_every_page_is_whole() -> None:
-    async with full() as house, browsing(house, None, java_script_enabled=False) as watch:
-        assert await watch.open(f"{house.url}/dashboard/house/usage") == 200
+async def test_without_scripts_every_page_is_whole(chromium: Any, full: Running) -> None:
+    async with browsing(chromium, full, None, java_script_enabled=False) as watch:
+        assert await watch.open(f"{full.url}/dashboard/house/usage") == 200
         assert await watch.page.locator("#by-group").is_visible()
         await watch.page.select_option("#by", "key")
         await watch.page.click("form.filters button")
         assert await watch.page.locator("h2", has_text="By key").is_visible()
 
 
-async def test_the_playground_streams_and_tells_the_cost() -> None:
-    async with full() as house, browsing(house, "owner") as watch:
+async def test_the_playground_streams_and_tells_the_cost(chromium: Any, full: Running) -> None:
+    async with browsing(chromium, full, "owner") as watch:
         for api in ("chat", "responses", "messages"):
-            await watch.open(f"{house.url}/dashboard/o/acme/playground")
+            await watch.open(f"{full.url}/dashboard/o/acme/playground")
             await watch.page.select_option("#p-api", api)
             await watch.page.fill("#p-model", "m")
             await watch.page.fill("#p-text", HOSTILE)
@@ -190,20 +202,20 @@ async def test_the_playground_streams_and_tells_the_cost() -> None:
         assert watch.faults == []
 
 
-async def test_new_requests_appear_by_themselves() -> None:
-    async with full() as house, browsing(house, None) as watch:
-        await watch.open(f"{house.url}/dashboard/house/requests?live=1")
+async def test_new_requests_appear_by_themselves(chromium: Any, full: Running) -> None:
+    async with browsing(chromium, full, None) as watch:
+        await watch.open(f"{full.url}/dashboard/house/requests?live=1")
         rows = watch.page.locator("#rows tr")
         await rows.first.wait_for()
         before = await rows.count()
-        await house.post("/v1/chat/completions", {"model": "m", "messages": [{"role": "user", "content": "x"}]})
+        await full.post("/v1/chat/completions", {"model": "m", "messages": [{"role": "user", "content": "x"}]})
         await watch.page.wait_for_function("(n) => document.querySelectorAll('#rows tr').length > n", arg=before)
         assert watch.faults == []
 
 
-async def test_by_keyboard_alone_a_key_is_made() -> None:
-    async with full() as house, browsing(house, "owner") as watch:
-        await watch.open(f"{house.url}/dashboard/o/acme/keys")
+async def test_by_keyboard_alone_a_key_is_made(chromium: Any, full: Running) -> None:
+    async with browsing(chromium, full, "owner") as watch:
+        await watch.open(f"{full.url}/dashboard/o/acme/keys")
         press, page = watch.page.keyboard.press, watch.page
         await press("Tab")
         assert await page.evaluate("document.activeElement.textContent") == "Skip to the content"
@@ -220,11 +232,14 @@ async def test_by_keyboard_alone_a_key_is_made() -> None:
 
 
 @pytest.mark.skipif(PICTURES is None, reason="pictures are kept by `make screens`")
-async def test_pictures() -> None:
+async def test_pictures(chromium: Any) -> None:
     assert PICTURES is not None
     folder = Path(__file__).parents[2] / PICTURES
     folder.mkdir(parents=True, exist_ok=True)
-    async with full("small", "one") as house, browsing(house, None, viewport={"width": 1100, "height": 700}) as watch:
+    async with (
+        furnished("small", "one") as house,
+        browsing(chromium, house, None, viewport={"width": 1100, "height": 700}) as watch,
+    ):
         rows = (await house.gateway.operations.perform("requests", {"outcome": "success"}))["items"]
         dear = next(row["id"] for row in rows if row["requested_model"] == "dear")
         for name, path in {**KEPT, "request": f"/dashboard/house/requests/{dear}"}.items():
