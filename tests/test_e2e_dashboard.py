@@ -5,16 +5,21 @@ from __future__ import annotations
 import asyncio
 import html
 import json
+import os
 import re
+import signal
+import sys
 from collections.abc import AsyncIterator
+from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
 import pytest_asyncio
 
-from gateway import Running
+from gateway import CHAT, Running
 from support_dashboard import HOSTILE, Browser, Page, browser, dashboard
 from support_dashboard_world import PROVIDER, ROLES, RULES, SETTINGS, World
+from trivium.server.panel import Pulse
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 WHOM = ("house", *ROLES, "outsider")
@@ -411,3 +416,32 @@ async def test_the_process_is_started_again_after_its_death(full: Running, visit
     life.cancel()
     await asyncio.wait([life])
     assert (await visit.get("/")).status == 200
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="finds the process by /proc")
+async def test_one_that_hangs_is_replaced_and_calls_do_not_notice(full: Running, visit: Browser) -> None:
+    await visit.sign_in()
+    panel = full.gateway.panel
+    assert panel is not None
+    assert panel._life is not None
+    panel._life.cancel()
+    await asyncio.wait([panel._life])
+    panel._pulse = Pulse(every=0.05, within=0.5)
+    assert (await visit.get("/")).status == 200
+    (child,) = [int(id) for id in _children() if b"trivium.dashboard.child" in Path(f"/proc/{id}/cmdline").read_bytes()]
+    os.kill(child, signal.SIGSTOP)
+    page = asyncio.create_task(visit.get("/"))
+    status, _, _ = await full.post("/v1/chat/completions", CHAT)
+    assert (status, page.done()) == (200, False)
+    told = await page
+    assert (told.status, "The dashboard is not there" in told.words) == (503, True)
+    async with asyncio.timeout(10):
+        while (await visit.get("/")).status != 200:
+            await asyncio.sleep(0.05)
+    content, _ = await full.gateway.telemetry.scrape("")
+    assert b'trivium_dashboard_lost_total{how="hung"} 1.0' in content
+    panel._pulse = Pulse()
+
+
+def _children() -> list[str]:
+    return [id for task in Path("/proc/self/task").iterdir() for id in (task / "children").read_text().split()]

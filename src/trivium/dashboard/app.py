@@ -24,7 +24,7 @@ from trivium.errors import TriviumError
 from trivium.settings_dashboard import DashboardSettings
 
 _LOG = logging.getLogger("trivium.dashboard")
-_OPEN = ("/dashboard/sign-in", "/dashboard/static/")
+_OPEN = ("/dashboard/sign-in", "/dashboard/static/", "/alive")
 _MOST_BYTES = 1024 * 1024
 _KINDS = {".css": "text/css", ".js": "text/javascript", ".svg": "image/svg+xml"}
 _FAILED = "The dashboard failed. The error has been logged."
@@ -42,6 +42,7 @@ async def application(door: Door) -> web.Application:
     app[SETTINGS], app[URL] = settings, settings.url or ""
     if settings.oidc is not None:
         app[sign_in.PROVIDER] = Provider(settings.oidc)
+    app.router.add_get("/alive", _alive)
     app.router.add_get("/dashboard/static/{name:.+}", _static)
     for part in (sign_in, home, usage, requests, playground, own, health, resources):
         app.router.add_routes(part.ROUTES)
@@ -116,6 +117,11 @@ def _wrong(request: web.Request, status: int, message: str) -> web.Response:
     except ValueError:
         title = "Not possible"
     return page(request, "error.html", status=status, visitor=visitor, title=title, message=message)
+
+
+async def _alive(_: web.Request) -> web.Response:
+    """For the gateway, which asks whether this process still turns."""
+    return web.Response(status=204)
 
 
 async def _static(request: web.Request) -> web.Response:

@@ -143,7 +143,8 @@ class Gateway:
         self.panel = Panel(folder, settings.dashboard) if settings.dashboard.enabled else None
         hide(settings, env, self.providers)
         sinks = [] if self.alerting is None else [self.alerting.minutes]
-        self.telemetry = Telemetry(settings, env, self.now, self.store.ledger, self.admin, sinks)
+        lost = None if self.panel is None else self.panel.lost
+        self.telemetry = Telemetry(settings, env, self.now, self.store.ledger, self.admin, sinks, lost)
         self.change(ended=self.telemetry.ended, propagation=self.telemetry.propagation)
 
     def _registrar(self, client: UpstreamClient) -> Registrar:
