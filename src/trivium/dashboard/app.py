@@ -15,7 +15,7 @@ from aiohttp import web
 
 from trivium.dashboard import health, home, own, playground, requests, resources, sign_in, usage
 from trivium.dashboard.door import Door
-from trivium.dashboard.guard import HEADERS, URL, forget_session, is_ours, session_of
+from trivium.dashboard.guard import HEADERS, URL, is_ours, renew_session, session_of
 from trivium.dashboard.oidc import Provider
 from trivium.dashboard.page import DOOR, OPERATIONS, SETTINGS, VISITOR
 from trivium.dashboard.render import STATIC, page
@@ -51,12 +51,17 @@ async def application(door: Door) -> web.Application:
 
 @web.middleware
 async def _mended(request: web.Request, handler: Handler) -> web.StreamResponse:
-    """Whatever goes wrong becomes a page."""
+    """Whatever goes wrong becomes a page, and a session's new text reaches the browser with whatever it gets."""
+    response = await _answered(request, handler)
+    visitor = request.get(VISITOR)
+    if visitor is not None and visitor.renewed_ms is not None:
+        renew_session(request, response, visitor.token, visitor.renewed_ms)
+    return response
+
+
+async def _answered(request: web.Request, handler: Handler) -> web.StreamResponse:
     try:
         return await handler(request)
-    except web.HTTPRedirection as redirection:
-        redirection.headers.update(HEADERS)
-        raise
     except web.HTTPException as error:
         words = {404: "There is no such page.", 405: "That is not possible here.", 413: "That is too much for a form."}
         return _wrong(request, error.status, words.get(error.status, error.text or error.reason))
@@ -98,16 +103,14 @@ async def _check_form(request: web.Request, token: str | None) -> None:
 
 
 def _to_sign_in(request: web.Request) -> web.Response:
-    """Where somebody signs in, and from where to come back."""
+    """Where somebody signs in, and from where to come back. The cookie stays: it may be another one by now, which a
+    request beside this one has brought."""
+    headers = {**HEADERS, "cache-control": "no-store"}
+    if request.headers.get("hx-request"):  # for a part of a page, which is loaded again as a whole
+        return web.Response(status=204, headers={**headers, "hx-refresh": "true"})
     here = request.path_qs if request.method == "GET" and request.path != "/" else ""
     where = f"/dashboard/sign-in?next={quote(here, safe='')}" if here else "/dashboard/sign-in"
-    headers = {**HEADERS, "cache-control": "no-store"}
-    if request.headers.get("hx-request"):
-        return web.Response(status=204, headers={**headers, "hx-redirect": where})
-    response = web.Response(status=303, headers={**headers, "location": where})
-    if session_of(request):
-        forget_session(request, response)
-    return response
+    return web.Response(status=303, headers={**headers, "location": where})
 
 
 def _wrong(request: web.Request, status: int, message: str) -> web.Response:

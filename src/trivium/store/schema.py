@@ -364,4 +364,5 @@ MIGRATIONS = (
     schema_usage.STEP,
     schema_sessions.STEP,
     schema_alerts.STEP,
+    schema_sessions.RIGHTS,
 )
