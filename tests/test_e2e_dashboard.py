@@ -428,20 +428,22 @@ async def test_one_that_hangs_is_replaced_and_calls_do_not_notice(full: Running,
     await asyncio.wait([panel._life])
     panel._pulse = Pulse(every=0.05, within=0.5)
     assert (await visit.get("/")).status == 200
-    (child,) = [int(id) for id in _children() if b"trivium.dashboard.child" in Path(f"/proc/{id}/cmdline").read_bytes()]
-    os.kill(child, signal.SIGSTOP)
+    os.kill(_child(), signal.SIGSTOP)
     page = asyncio.create_task(visit.get("/"))
     status, _, _ = await full.post("/v1/chat/completions", CHAT)
     assert (status, page.done()) == (200, False)
     told = await page
     assert (told.status, "The dashboard is not there" in told.words) == (503, True)
     async with asyncio.timeout(10):
-        while (await visit.get("/")).status != 200:
+        while (await visit.get("/")).status != 200:  # noqa: ASYNC110 # another process
             await asyncio.sleep(0.05)
     content, _ = await full.gateway.telemetry.scrape("")
     assert b'trivium_dashboard_lost_total{how="hung"} 1.0' in content
     panel._pulse = Pulse()
 
 
-def _children() -> list[str]:
-    return [id for task in Path("/proc/self/task").iterdir() for id in (task / "children").read_text().split()]
+def _child() -> int:
+    """The dashboard's process."""
+    ours = [id for task in Path("/proc/self/task").iterdir() for id in (task / "children").read_text().split()]
+    (found,) = [id for id in ours if b"trivium.dashboard.child" in Path(f"/proc/{id}/cmdline").read_bytes()]
+    return int(found)

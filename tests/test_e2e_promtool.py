@@ -1,5 +1,5 @@
-"""Prometheus' own tool on what a gateway tells, and on the questions of the Grafana dashboard. Where `promtool` is not on
-the path, `support_telemetry.lint` has its rules, and `test_e2e_telemetry.py` looks at the names."""
+"""Prometheus' own tool on what a gateway tells, and on the questions of the Grafana dashboard. Where `promtool` is not
+on the path, `support_telemetry.lint` has its rules, and `test_e2e_telemetry.py` looks at the names."""
 
 from __future__ import annotations
 

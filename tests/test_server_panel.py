@@ -189,7 +189,7 @@ async def test_one_that_hangs_again_and_again_is_given_pauses(watched: Panel, mo
             while watched.lost["hung"] < times:  # noqa: ASYNC110
                 await asyncio.sleep(0.01)
             if times == 1:
-                while (await ask(watched)).status != 200:
+                while (await ask(watched)).status != 200:  # noqa: ASYNC110
                     await asyncio.sleep(0.01)
     heard = await ask(watched)
     assert heard.status == 503

@@ -22,6 +22,7 @@ from trivium.operations.catalog import catalog_table
 from trivium.operations.config import differing, held
 from trivium.operations.custom_models import CustomModelOperations
 from trivium.operations.explain import ExplainOperations
+from trivium.operations.free_use import FreeUseOperations
 from trivium.operations.house import HouseOperations
 from trivium.operations.housekeeping import Housekeeping
 from trivium.operations.limits import LimitOperations
@@ -155,6 +156,9 @@ class Gateway:
     def _keep_counted(self) -> None:
         self.deps.keep_counted()
 
+    async def _flush(self) -> None:
+        await self.operations.flush()
+
     @property
     def deps(self) -> Deps:
         """What calls begin with now."""
@@ -280,6 +284,7 @@ class Gateway:
             ExplainOperations(explainer(self.now, self.store.keys), Explanation).table,
             AlertOperations(self.store.alerts, self.deps.alerts.all, self._channels, clock).table,
             self.sessions.table,
+            FreeUseOperations(self.store, self.counters, lambda: self.deps.free, self._flush).table,
             abuse_table(lambda: looks.status() if (looks := self.deps.screening) is not None else {"mode": "off"}),
             self.lists.table,
             catalog_table(lambda: self.deps.catalog),
