@@ -168,10 +168,13 @@ async def test_it_leads_to_the_requests_and_to_what_was_judged() -> None:
         assert calls[0]["flags"] == LIMIT_REACHED
         for verdict, count in (("suspect", 1), ("hard_block", 1), ("allow", 3), ("challenge", 0)):
             assert len((await perform("requests.search", {"verdict": verdict}))["items"]) == count
+        flagged = await perform("requests.search", {"flag": LIMIT_REACHED})
+        assert [call["status"] for call in flagged["items"]] == [429]
+        assert (await perform("requests.search", {"flag": "freexlimit"}))["items"] == []
         both = {"verdict": "suspect", "address": first["id"]}
         assert (await perform("requests.search", both))["items"] == []
         member = Actor(id="ann", user_id="ann", roles={"acme": Role.OWNER})
-        for filters in ({"verdict": "suspect"}, {"address": first["id"]}):
+        for filters in ({"verdict": "suspect"}, {"flag": "stale"}, {"address": first["id"]}):
             with pytest.raises(RoleMissing):
                 await perform("requests.search", {**filters, "user": "ann"}, member)
         with pytest.raises(RoleMissing):
@@ -216,6 +219,9 @@ async def test_days_weeks_and_months_that_are_over(store: Store) -> None:
     assert await requests("month", "2026-02-14T00:00") == (3, "02-01", "03-01")
     assert await requests("month", "2026-01-31T23:59") == (1, "01-01", "02-01")
     assert await requests("month", "2025-12-01T00:00") == (0, "12-01", "01-01")
+    for period, end in (("day", "01-01"), ("week", "01-04"), ("month", "01-01")):
+        assert (await requests(period, "9998-12-31T23:59"))[2] == end
+        assert (await requests(period, "1970-01-01T00:00"))[0] == 0
 
 
 async def test_a_record_that_is_written_twice_counts_once(store: Store) -> None:

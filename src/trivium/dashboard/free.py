@@ -13,13 +13,13 @@ from trivium.dashboard.page import SPACE, page, space, visitor
 
 PERIODS = {"day": "a day", "week": "a week", "month": "a month"}
 COLUMNS = {
+    "used": "of the limits, now",
     "requests": "requests",
     "anonymous": "without a key",
     "refused": "refused",
     "suspect": "suspect",
     "tokens": "tokens",
     "market_cost_nano": "given away",
-    "used": "of the limits, now",
 }
 """What the lists can be ordered by."""
 LIMITS = {
@@ -29,6 +29,8 @@ LIMITS = {
     "per_user_per_day": "a day",
 }
 _DAY = "%Y-%m-%d"
+_LAST = 253_370_764_800_000
+"""The year 9999 has no month behind it."""
 
 
 async def show(request: web.Request) -> web.Response:
@@ -78,7 +80,7 @@ def _day_ms(text: str) -> int | None:
         found = round(datetime.strptime(text, _DAY).replace(tzinfo=UTC).timestamp() * 1000)
     except ValueError:
         return None
-    return found if found >= 0 else None
+    return found if 0 <= found < _LAST else None
 
 
 def _calls(told: Any, one: dict[str, Any], **more: str) -> str:

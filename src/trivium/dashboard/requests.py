@@ -17,7 +17,7 @@ OUTCOMES = ("success", "refused", "failed", "aborted")
 APIS = ("chat_completions", "responses", "messages", "embeddings", "fim")
 _BOTH = ("model", "provider", "key", "project", "app", "outcome", "api")
 """What can be searched and followed by; the rest can be searched by alone."""
-_OF_HOUSE = ("user", "verdict", "address")
+_OF_HOUSE = ("user", "verdict", "flag", "address")
 """Where the house searches: others see their own calls, and nothing of what was thought of them."""
 VERDICTS = ("suspect", "allow", "soft_block", "challenge", "hard_block")
 _TEXTS = (*_BOTH, "requested", "text", *_OF_HOUSE)

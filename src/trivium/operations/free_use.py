@@ -23,10 +23,11 @@ from trivium.store.counters import LocalCounters
 from trivium.store.free_use import SUMS, Span, begins_of, end_of
 from trivium.store.names import names_of
 from trivium.store.store import Store
-from trivium.store.usage import Moment
 
 Order = Literal["requests", "anonymous", "refused", "suspect", "tokens", "market_cost_nano", "used"]
 _LISTS: dict[str, tuple[Kind, ...]] = {"addresses": ("address",), "callers": ("user", "key")}
+_LAST = 253_370_764_799_999
+"""The end of the year 9998: there is a month behind it."""
 _AT_ONCE = 50
 """Counters that one step asks for."""
 
@@ -36,7 +37,7 @@ class ShowFreeUse(Arguments, frozen=True, kw_only=True):
 
     period: Span = "day"
     """Days, weeks from Monday and months are UTC."""
-    at_ms: Moment | None = None
+    at_ms: Annotated[int, msgspec.Meta(ge=0, le=_LAST)] | None = None
     """Any moment of the one that is meant; left out: the present one."""
     order: Order = "requests"
     """What those that are told have most of; `used`: of a limit's window, at this moment."""

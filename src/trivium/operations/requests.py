@@ -57,6 +57,8 @@ class SearchRequests(_Filters, frozen=True, kw_only=True):
     """Of the id: its beginning, or a part of it."""
     verdict: Literal["allow", "soft_block", "challenge", "hard_block", "suspect"] | None = None
     """Of who looked for abuse; `suspect`: any but `allow`. For the house."""
+    flag: Annotated[str, msgspec.Meta(pattern=r"^[a-z0-9_]{1,60}\Z")] | None = None
+    """A word among the record's flags, such as `free_limit`. For the house."""
     address: Annotated[str, msgspec.Meta(pattern=r"^[0-9a-f]{16}\Z")] | None = None
     """Where from, as `free.use` names addresses. For the house."""
 
@@ -105,8 +107,8 @@ class RequestOperations:
 
     async def _search(self, query: SearchRequests, actor: Actor) -> dict[str, Any]:
         """Raises RoleMissing for filters that are the house's."""
-        if not actor.house and (query.verdict or query.address):
-            raise RoleMissing("What was judged to be abuse, and addresses, are for the operators of the gateway.")
+        if not actor.house and (query.verdict or query.flag or query.address):
+            raise RoleMissing("Verdicts, flags and addresses are for the operators of the gateway.")
         await self._flush()
         asked = Search(
             since_ms=query.since_ms or 0,
@@ -116,6 +118,7 @@ class RequestOperations:
             requested=query.requested,
             text=query.text,
             verdict=query.verdict,
+            flag=query.flag,
             address=query.address,
             before=before(query.after),
             limit=query.limit,

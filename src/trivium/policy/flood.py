@@ -17,7 +17,7 @@ SINGLY = 100
 MOST_ADDRESSES = 1_000
 """That are told apart in each window."""
 
-_Kind = tuple[str, int, str | None, str | None]
+_Kind = tuple[str, int, str | None, str, str | None]
 
 
 class Flood:
@@ -40,7 +40,7 @@ class Flood:
         if self._seen <= self._singly:
             return [*out, record]
         address = self._told_apart(record)
-        kind = (record.api, record.status, record.error_code, address)
+        kind = (record.api, record.status, record.error_code, record.flags, address)
         first = self._counted.get(kind)
         self._counted[kind] = (
             msgspec.structs.replace(first, requests=first.requests + 1) if first else _anonymous(record, address)

@@ -48,6 +48,8 @@ class Search(msgspec.Struct, frozen=True, kw_only=True):
     """Of the id: its beginning, or a part of it."""
     verdict: str | None = None
     """Of who looked for abuse; `suspect`: any but `allow`."""
+    flag: str | None = None
+    """A word among the record's flags."""
     address: str | None = None
     """The pseudonym of the subscriber's, as `store/free_use` has it."""
     before: Place | None = None
@@ -188,10 +190,16 @@ def _plain(search: Search) -> list[tuple[str, Any]]:
         found.append(("abuse_verdict <> ?", "allow"))
     elif search.verdict is not None:
         found.append(("abuse_verdict = ?", search.verdict))
+    if search.flag is not None:
+        found.append(("' ' || flags || ' ' LIKE ? ESCAPE '\\'", f"% {_escaped(search.flag)} %"))
     if search.text:
-        escaped = re.sub(r"([\\%_])", r"\\\1", search.text)
-        found.append(("id LIKE ? ESCAPE '\\'", f"{'' if _ID.fullmatch(search.text) else '%'}{escaped}%"))
+        begins = "" if _ID.fullmatch(search.text) else "%"
+        found.append(("id LIKE ? ESCAPE '\\'", f"{begins}{_escaped(search.text)}%"))
     return found
+
+
+def _escaped(text: str) -> str:
+    return re.sub(r"([\\%_])", r"\\\1", text)
 
 
 _NAMES = re.compile(rf"\b({'|'.join(rollups.COLUMNS)})\b")
