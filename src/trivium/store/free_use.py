@@ -15,12 +15,14 @@ import hmac
 from collections import defaultdict
 from collections.abc import Collection, Iterator, Sequence
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 from typing import Any, Literal
 
 from trivium.metering.charge import Payer
 from trivium.metering.record import Record
 from trivium.policy.addresses import masked, subscriber
 from trivium.policy.free import LIMIT_REACHED
+from trivium.store.rollups import HOUR_MS
 from trivium.store.sql import Database, Writing
 
 Span = Literal["day", "week", "month"]
@@ -40,6 +42,8 @@ _WITHIN = "span = ? AND begin_ms = ? AND kind IN ({})"
 _SLICE = 500
 """Rows that are forgotten in one transaction."""
 _CHUNK = 400
+_REMEMBERED = 4_096
+"""Addresses that called last: most call again."""
 
 Kinds = tuple[str, ...]
 
@@ -50,6 +54,7 @@ class FreeUse:
     def __init__(self, database: Database, pepper: bytes) -> None:
         self._database = database
         self._secret = hashlib.blake2b(pepper, person=b"addresses").digest()
+        self._told = lru_cache(_REMEMBERED)(self._tell)
 
     def pseudonym(self, address: str) -> str:
         """What stands for a subscriber's address: 16 hexadecimal digits."""
@@ -73,10 +78,13 @@ class FreeUse:
         """(kind, who, network) of each row that a record counts in."""
         yield _ALL
         if record.client_ip:
-            address = subscriber(record.client_ip)
-            yield "address", self.pseudonym(address), masked(address)
+            yield self._told(record.client_ip)
         if record.user_id or record.key_id:
             yield ("user", record.user_id, "") if record.user_id else ("key", record.key_id or "", "")
+
+    def _tell(self, client_ip: str) -> tuple[str, str, str]:
+        address = subscriber(client_ip)
+        return "address", self.pseudonym(address), masked(address)
 
     def total(self, span: Span, begin_ms: int) -> dict[str, int]:
         """Of all calls."""
@@ -112,6 +120,12 @@ class FreeUse:
 
 def begins_of(time_ms: int) -> dict[Span, int]:
     """When the day, the week and the month of a moment began."""
+    return _begins_of(time_ms - time_ms % HOUR_MS)
+
+
+@lru_cache(64)
+def _begins_of(time_ms: int) -> dict[Span, int]:
+    """Of an hour's beginning; nobody may change what it returns."""
     day = datetime.fromtimestamp(time_ms / 1000, UTC).replace(hour=0, minute=0, second=0, microsecond=0)
     begins = {"day": day, "week": day - timedelta(days=day.weekday()), "month": day.replace(day=1)}
     return {span: int(begins[span].timestamp()) * 1000 for span in SPANS}
