@@ -25,6 +25,16 @@ mode = "credits"
 passwords = true
 [models."up/*"]
 price = { input = 3, output = 15, cache_read = 0.3 }
+[free]
+anonymous = true
+per_ip_per_hour = 6
+per_user_per_hour = 2
+[free.models."house/gift"]
+route = "up/dear"
+[abuse]
+mode = "log"
+[abuse.rules]
+bad_agents = ["Evil*"]
 """
 
 
@@ -89,6 +99,10 @@ class World:
             for model in [*MODELS[:-1], self.hostile]:
                 body = {**CHAT, "model": model, "messages": [{"role": "user", "content": f"{role} {self.hostile}"}]}
                 await self.house.post("/v1/chat/completions", body, key=key, headers={"user-agent": self.hostile[:40]})
+        for who in (None, None, None, self.keys["owner"], self.keys["owner"], self.keys["owner"], self.keys["member"]):
+            gift = {**CHAT, "model": "house/gift"}
+            await self.house.post("/v1/chat/completions", gift, key=who, headers={"user-agent": "Evil/1.0"})
+        await self.house.post("/v1/chat/completions", {**CHAT, "model": "house/gift"}, key=None)
         await self.house.post("/v1/chat/completions", CHAT, key="tv-wrong")
         await self.house.post("/v1/chat/completions", {**CHAT, "model": "nobody/none"}, key=self.keys["owner"])
         await self.house.records()

@@ -8,6 +8,7 @@ import gzip
 import json
 import re
 from collections.abc import AsyncIterator, Iterable, Iterator
+from pathlib import Path
 from typing import Any
 
 from aiohttp import web
@@ -17,6 +18,9 @@ from opentelemetry.proto.metrics.v1.metrics_pb2 import Metric
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
 from prometheus_client.core import Metric as Scraped
 from prometheus_client.parser import text_string_to_metric_families
+
+DASHBOARD = Path(__file__).parents[1] / "deploy" / "grafana" / "trivium.json"
+"""For Grafana."""
 
 
 class Collector:
@@ -145,3 +149,23 @@ def _faults_of_samples(family: Scraped) -> Iterator[str]:
         if family.type != "histogram" and "le" in sample.labels:
             yield f"{sample.name}: the label le"
         yield from (f"{sample.name}: label {label}" for label in sample.labels if not _NAME.fullmatch(label))
+
+
+def board_targets() -> Iterator[dict[str, Any]]:
+    """What the panels of the Grafana dashboard ask."""
+    yield from _targets(json.loads(DASHBOARD.read_text()))
+
+
+def board_expressions() -> Iterator[str]:
+    return (target["expr"] for target in board_targets())
+
+
+def _targets(node: Any) -> Iterator[dict[str, Any]]:
+    if isinstance(node, dict):
+        if isinstance(node.get("expr"), str):
+            yield node
+        for item in node.values():
+            yield from _targets(item)
+    elif isinstance(node, list):
+        for item in node:
+            yield from _targets(item)

@@ -12,7 +12,7 @@ from trivium.errors import FieldInvalid
 
 HTTP_HAS_NOT = {"backup", "retention", "retention.erase", "ledger.verify", "prices.rerate", "reconcile"} | {
     *("sessions.link", "sessions.open_by_link", "sessions.open_by_password", "sessions.open_by_identity"),
-    *("sessions.list", "sessions.end", "sessions.leave", "sessions.person", "passwords.set"),
+    *("sessions.list", "sessions.end", "sessions.leave", "sessions.person", "sessions.renew", "passwords.set"),
     *("dashboard.settings", "operations.describe"),
 }
 

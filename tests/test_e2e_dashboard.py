@@ -5,16 +5,21 @@ from __future__ import annotations
 import asyncio
 import html
 import json
+import os
 import re
+import signal
+import sys
 from collections.abc import AsyncIterator
+from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
 import pytest_asyncio
 
-from gateway import Running
+from gateway import CHAT, Running
 from support_dashboard import HOSTILE, Browser, Page, browser, dashboard
 from support_dashboard_world import PROVIDER, ROLES, RULES, SETTINGS, World
+from trivium.server.panel import Pulse
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 WHOM = ("house", *ROLES, "outsider")
@@ -105,7 +110,7 @@ async def test_nobody_sees_anything_without_signing_in(visit: Browser) -> None:
         assert told.headers["location"].startswith("/dashboard/sign-in")
         assert told.text == ""
     told = await visit.get("/dashboard/house/users?after=x", hx_request="true")
-    assert (told.status, told.headers["hx-redirect"][:18]) == (204, "/dashboard/sign-in")
+    assert (told.status, told.headers["hx-refresh"]) == (204, "true")
 
 
 async def test_programs_that_probe_hear_what_they_always_did(full: Running, visit: Browser) -> None:
@@ -360,6 +365,53 @@ class TestRequests:
         assert told["cost_nano"] == 810_000
 
 
+class TestFreeUse:
+    async def test_who_uses_how_much_and_who_is_at_the_limit(self, visit: Browser) -> None:
+        await visit.sign_in()
+        page = await visit.get("/dashboard/house/free")
+        assert "127.0.0.0/24" in page.words
+        assert "127.0.0.1" not in page.words
+        assert "6 of 6 an hour at the limit refused 1" in page.words
+        assert "2 of 2 an hour at the limit refused 1" in page.words  # the owner's
+        assert "3 of 2,000 a day without a key" in page.words
+        assert "At a limit now 2 1 addresses, 2 users and keys" in page.words
+
+    async def test_it_leads_to_the_calls(self, visit: Browser) -> None:
+        await visit.sign_in()
+        page = await visit.get("/dashboard/house/free")
+        links = [link for link in page.links if "/requests?" in link]
+        (of_address,) = [link for link in links if "?address=" in link and "flag" not in link and "verdict" not in link]
+        assert (await visit.get(of_address)).text.count("/requests/req_") > 7
+        for link, rows in (("flag=free_limit", 2), ("verdict=suspect", 6)):
+            (path,) = [one for one in links if "?address=" in one and link in one]
+            assert (await visit.get(path)).text.count("/requests/req_") == rows, path
+        (of_owner,) = [one for one in links if "?user=owner" in one and "flag=" in one]
+        assert (await visit.get(of_owner)).text.count("/requests/req_") == 1
+
+    async def test_it_is_sorted_and_of_a_period(self, visit: Browser) -> None:
+        await visit.sign_in()
+        for order in ("requests", "anonymous", "refused", "suspect", "tokens", "market_cost_nano", "used"):
+            page = await visit.get(f"/dashboard/house/free?period=month&order={order}")
+            assert page.status == 200
+            assert f'aria-sort="descending"><a href="?period=month&amp;order={order}">' in page.text
+        owner, member = page.text.index("?user=owner"), page.text.index("?user=member")
+        assert owner < member  # has used up the limit
+        past = await visit.get("/dashboard/house/free?period=week&on=2020-02-01")
+        assert "2020-01-27 00:00:00 to 2020-02-03 00:00:00, UTC" in past.words
+        for on in ("1900-01-01", "9999-12-31", "9998-12-31", "x"):
+            assert (await visit.get(f"/dashboard/house/free?period=age&on={on}&order=name")).status == 200
+
+    @pytest.mark.parametrize("who", [*ROLES, "outsider"])
+    async def test_it_is_the_houses_alone(self, visit: Browser, who: str) -> None:
+        await visit.sign_in(who)
+        for space in ("house", "me", "o/acme"):
+            assert (await visit.get(f"/dashboard/{space}/free")).status == 404
+        assert "Free use" not in (await visit.get("/")).words
+        if who != "outsider":
+            page = await visit.get("/dashboard/o/acme/requests?verdict=suspect&address=0123456789abcdef")
+            assert (page.status, "Verdict" in page.words) == (200, False)
+
+
 class TestHouse:
     async def test_what_is_done_about_it_is_done(self, visit: Browser) -> None:
         await visit.sign_in()
@@ -411,3 +463,34 @@ async def test_the_process_is_started_again_after_its_death(full: Running, visit
     life.cancel()
     await asyncio.wait([life])
     assert (await visit.get("/")).status == 200
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="finds the process by /proc")
+async def test_one_that_hangs_is_replaced_and_calls_do_not_notice(full: Running, visit: Browser) -> None:
+    await visit.sign_in()
+    panel = full.gateway.panel
+    assert panel is not None
+    assert panel._life is not None
+    panel._life.cancel()
+    await asyncio.wait([panel._life])
+    panel._pulse = Pulse(every=0.05, within=0.5)
+    assert (await visit.get("/")).status == 200
+    os.kill(_child(), signal.SIGSTOP)
+    page = asyncio.create_task(visit.get("/"))
+    status, _, _ = await full.post("/v1/chat/completions", CHAT)
+    assert (status, page.done()) == (200, False)
+    told = await page
+    assert (told.status, "The dashboard is not there" in told.words) == (503, True)
+    async with asyncio.timeout(10):
+        while (await visit.get("/")).status != 200:  # noqa: ASYNC110 # another process
+            await asyncio.sleep(0.05)
+    content, _ = await full.gateway.telemetry.scrape("")
+    assert b'trivium_dashboard_lost_total{how="hung"} 1.0' in content
+    panel._pulse = Pulse()
+
+
+def _child() -> int:
+    """The dashboard's process."""
+    ours = [id for task in Path("/proc/self/task").iterdir() for id in (task / "children").read_text().split()]
+    (found,) = [id for id in ours if b"trivium.dashboard.child" in Path(f"/proc/{id}/cmdline").read_bytes()]
+    return int(found)

@@ -6,6 +6,7 @@ import asyncio
 import base64
 import hashlib
 import json
+import re
 import time
 from collections.abc import AsyncIterator
 from typing import Any
@@ -322,6 +323,134 @@ class TestSessions:
         assert (await visit.get("/dashboard/house/users")).status == 200
         await visit.sign_in("ann")
         assert (await visit.get("/dashboard/house/users")).status == 404
+
+
+class TestRights:
+    """Whose rights change gets another text of the session with the next page; the one before is good for nothing."""
+
+    @staticmethod
+    async def old_and_new(visit: Browser, path: str = "/dashboard/you") -> tuple[str, str]:
+        """The cookie before and behind a look at a page, which the browser does not notice otherwise."""
+        before = visit.cookies()["trivium_session"]
+        assert (await visit.get(path)).status == 200
+        return before, visit.cookies()["trivium_session"]
+
+    @staticmethod
+    async def is_good(visit: Browser, token: str) -> bool:
+        async with browser(visit.house) as other:
+            return (await other.get("/dashboard/you", cookie=f"trivium_session={token}")).status == 200
+
+    async def test_nothing_happens_while_nothing_changes(self, visit: Browser) -> None:
+        await visit.sign_in("ann")
+        for _ in range(3):
+            before, after = await self.old_and_new(visit)
+            assert before == after
+
+    async def test_a_role_that_is_given_changed_and_taken(self, house: Running, visit: Browser) -> None:
+        perform = house.gateway.operations.perform
+        await perform("orgs.create", {"id": "acme", "name": "Acme", "owner": "boss"})
+        await visit.sign_in("ann")
+        await visit.get("/dashboard/you")
+        texts = []
+        for role in ("billing", "admin", "member"):
+            await perform("members.set", {"organization": "acme", "user": "ann", "role": role})
+            before, after = await self.old_and_new(visit, "/dashboard/o/acme")
+            assert before != after
+            texts.append(before)
+            # What the role allows, it allows at once.
+            assert ((await visit.get("/dashboard/o/acme/members/new")).status == 200) == (role == "admin")
+        await perform("members.remove", {"organization": "acme", "user": "ann"})
+        before = visit.cookies()["trivium_session"]
+        assert (await visit.get("/dashboard/o/acme")).status == 404  # at once, on the page that brings the new text
+        assert visit.cookies()["trivium_session"] != before
+        for text in (*texts, before):
+            assert not await self.is_good(visit, text)
+        assert (await visit.get("/dashboard/you")).status == 200
+
+    async def test_who_becomes_one_of_the_house_and_is_none_any_more(self, house: Running, visit: Browser) -> None:
+        sessions = house.gateway.sessions
+        await visit.sign_in("ann")
+        await visit.get("/dashboard/you")
+        kept = sessions.settings
+        sessions.settings = msgspec.structs.replace(kept, admins=("boss", "ann"))
+        first, second = await self.old_and_new(visit, "/dashboard/house/users")
+        sessions.settings = kept
+        assert (await visit.get("/dashboard/house/users")).status == 404
+        third = visit.cookies()["trivium_session"]
+        assert len({first, second, third}) == 3
+        assert [await self.is_good(visit, text) for text in (first, second, third)] == [False, False, True]
+
+    async def test_a_new_password_renews_the_session_that_it_is_set_in(self, house: Running, visit: Browser) -> None:
+        await visit.sign_in("ann")
+        await visit.get("/dashboard/you")
+        form = {"present": PASSWORD, "password": "another horse", "again": "another horse"}
+        before = visit.cookies()["trivium_session"]
+        assert (await visit.send("/dashboard/you/password", form, at="/dashboard/you")).status == 303
+        assert "Done." in (await visit.get("/dashboard/you?saved=1")).words
+        assert visit.cookies()["trivium_session"] != before
+        assert not await self.is_good(visit, before)
+        # One that the house sets ends all of them.
+        await house.gateway.operations.perform("passwords.set", {"user": "ann", "password": PASSWORD})
+        assert (await visit.get("/dashboard/you")).status == 303
+
+    async def test_a_form_that_is_sent_meanwhile_does_what_it_says(self, house: Running, visit: Browser) -> None:
+        await visit.sign_in("ann")
+        page = await visit.get("/dashboard/me/keys/new")
+        before = visit.cookies()["trivium_session"]
+        await house.gateway.operations.perform("users.set", {"user": "ann", "staff": True})
+        told = await visit.post("/dashboard/me/keys/new", {"csrf": page.csrf, "name": "sent meanwhile"})
+        assert (told.status, "tv-" in told.text) == (200, True)
+        after = visit.cookies()["trivium_session"]
+        assert after != before
+        # Pages from before have forms of a session that is no more, and are told so.
+        late = await visit.post("/dashboard/me/keys/new", {"csrf": page.csrf, "name": "later"})
+        assert (late.status, "load the page again" in late.words) == (403, True)
+        await visit.send("/dashboard/me/keys/new", {"name": "again"})
+        assert visit.cookies()["trivium_session"] == after
+        (cookie,) = told.cookies
+        lasts = int(re.search(r"Max-Age=(\d+)", cookie)[1])  # type: ignore[index]
+        assert 604_000 < lasts <= 604_800  # as long as before
+        assert "HttpOnly" in cookie
+
+    async def test_requests_side_by_side_do_not_sign_anybody_out(self, house: Running, visit: Browser) -> None:
+        await visit.sign_in("ann")
+        await visit.get("/dashboard/you")
+        staff = not (await house.gateway.store.users.get("ann")).staff
+        await house.gateway.operations.perform("users.set", {"user": "ann", "staff": staff})
+        told = await asyncio.gather(*(visit.get("/dashboard/you") for _ in range(8)))
+        assert sum(bool(page.cookies) for page in told) == 1  # one text, and nobody takes it away again
+        for page in told:
+            if page.status != 200:  # it came with the text from before
+                sent = await visit.get(page.headers["location"])
+                assert (sent.status, sent.headers["location"]) == (303, "/dashboard/you")
+        assert (await visit.get("/dashboard/you")).status == 200
+
+    async def test_signing_out_with_a_text_that_is_renewed_just_then(self, house: Running, visit: Browser) -> None:
+        await visit.sign_in("ann")
+        page = await visit.get("/dashboard/you")
+        mine = (await house.gateway.sessions.actor(visit.cookies()["trivium_session"])).session
+        staff = not (await house.gateway.store.users.get("ann")).staff
+        await house.gateway.operations.perform("users.set", {"user": "ann", "staff": staff})
+        await visit.post("/dashboard/sign-out", {"csrf": page.csrf})
+        assert "trivium_session" not in visit.cookies()
+        listed = await house.gateway.operations.perform("sessions.list", {"user": "ann"})
+        assert mine not in [session["id"] for session in listed["items"]]
+
+    @pytest.mark.parametrize(
+        ("block", "unblock"),
+        [
+            (("users.block", {"users": ["bob"]}), ("users.unblock", {"user": "bob"})),
+            (("domains.block", {"domain": "acme.example"}), ("domains.unblock", {"domain": "acme.example"})),
+        ],
+    )
+    async def test_who_was_blocked_signs_in_again(
+        self, house: Running, visit: Browser, block: tuple[str, Any], unblock: tuple[str, Any]
+    ) -> None:
+        await visit.sign_in("bob")
+        assert (await visit.get("/dashboard/you")).status == 200
+        await house.gateway.operations.perform(*block)
+        await house.gateway.operations.perform(*unblock)
+        assert (await visit.get("/dashboard/you")).status == 303
 
 
 class TestOpenId:

@@ -16,7 +16,15 @@ import aiohttp
 import pytest
 
 from gateway import ALL_APIS, CALLS, CHAT, Running, running
-from support_telemetry import Collector, attributes, collector, scraped
+from support_telemetry import (
+    DASHBOARD,
+    Collector,
+    attributes,
+    board_expressions,
+    board_targets,
+    collector,
+    scraped,
+)
 from trivium import config
 from trivium.errors import ConfigError
 from trivium.mock import Error, Match, Reply, Rule, Usage
@@ -28,7 +36,6 @@ from trivium.telemetry.redaction import REDACTION
 
 pytest.importorskip("opentelemetry.sdk", reason="needs the extra otel")
 
-DASHBOARD = Path(__file__).parents[1] / "deploy" / "grafana" / "trivium.json"
 HOUSE_KEY = "house/canary+7f3a9c1e=="
 TEAM = "events-canary-55aa"
 ALL = """
@@ -220,10 +227,9 @@ def test_without_the_extra_its_settings_stop_the_start(monkeypatch: pytest.Monke
 
 def test_the_dashboard_shows_what_there_is_and_nothing_else() -> None:
     """Every metric that a panel asks for is exported, with the labels that it asks by."""
-    board = json.loads(DASHBOARD.read_text())
     known = {one.name: one for one in vars(instruments).values() if isinstance(one, Instrument)}
     asked: set[str] = set()
-    for expression in _expressions(board):
+    for expression in board_expressions():
         names = re.findall(r"\b(?:trivium|gen_ai|process)_[a-z_]+", expression)
         assert names, expression
         for name in names:
@@ -241,15 +247,29 @@ def test_the_dashboard_shows_what_there_is_and_nothing_else() -> None:
     assert asked >= known.keys() - {"trivium_build_info", "trivium_reasoning_tokens_total"}
 
 
-def _expressions(node: Any) -> Iterator[str]:
-    if isinstance(node, dict):
-        if isinstance(node.get("expr"), str):
-            yield node["expr"]
-        for item in node.values():
-            yield from _expressions(item)
-    elif isinstance(node, list):
-        for item in node:
-            yield from _expressions(item)
+async def test_what_the_dashboard_lets_choose_and_writes_beside_lines_is_there_too() -> None:
+    """Labels of the choices at its top and of the legends, and the names that the process tells of itself."""
+    board = json.loads(DASHBOARD.read_text())
+    known = {one.name: {*one.labels, "instance", "job"} for one in vars(instruments).values() if _is_one(one)}
+    chosen = [one["definition"] for one in board["templating"]["list"] if one["type"] == "query"]
+    assert len(chosen) == 3
+    for definition in chosen:
+        found = re.fullmatch(r"label_values\((\w+)(?:\{.*\})?, (\w+)\)", definition)
+        assert found, definition
+        assert found[2] in known[found[1]], definition
+    for target in board_targets():
+        expression, legend = target["expr"], target.get("legendFormat", "")
+        kept = {label for by in re.findall(r"by \(([^)]*)\)", expression) for label in re.split(r", *", by)}
+        assert set(re.findall(r"\{\{ *(\w+) *\}\}", legend)) <= (kept or {"instance"}), (expression, legend)
+    async with running(Reply(), settings='[telemetry.prometheus]\nlisten = "127.0.0.1:0"') as house:
+        families = scraped(await metrics(house))
+    asked = set(re.findall(r"\bprocess_[a-z_]+", " ".join(board_expressions())))
+    assert asked
+    assert asked <= {sample.name for family in families.values() for sample in family.samples}
+
+
+def _is_one(value: Any) -> bool:
+    return isinstance(value, Instrument)
 
 
 async def test_what_is_scraped_has_what_the_page_lists() -> None:

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from trivium.policy.addresses import client_address, networks, parsed, subscriber
+from trivium.policy.addresses import client_address, masked, networks, parsed, subscriber
 
 TRUSTED = networks(["10.0.0.0/8", "2001:db8:1::/48"])
 
@@ -55,3 +55,18 @@ def test_limits_count_ipv6_by_the_64() -> None:
 def test_what_is_no_address_is_none(text: str | None) -> None:
     found = parsed(text)
     assert found is None or parsed(str(found)) == found
+
+
+@pytest.mark.parametrize(
+    ("address", "shown"),
+    [
+        ("203.0.113.77", "203.0.113.0/24"),
+        ("::ffff:203.0.113.77", "203.0.113.0/24"),
+        ("2001:db8:1:2::/64", "2001:db8:1::/48"),
+        ("2001:db8::7", "2001:db8::/48"),
+        ("", ""),
+        ("unix", ""),
+    ],
+)
+def test_of_an_address_its_network_is_shown(address: str, shown: str) -> None:
+    assert masked(address) == shown

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tracemalloc
 
-from trivium.policy.counters import Claim, Windows
+from trivium.policy.counters import SLICES, Claim, Windows, standing
 
 
 def test_those_that_count_nothing_any_more_are_forgotten_as_others_come() -> None:
@@ -70,3 +70,19 @@ def test_a_clock_that_goes_back_makes_no_room() -> None:
     windows = Windows()
     assert windows.take([Claim("k", 1)], "", 100_000).denial is None
     assert windows.take([Claim("k", 1)], "", 20_000).denial is not None
+
+
+def test_how_all_of_them_stand_is_seen_without_changing_any() -> None:
+    windows, minute = Windows(), 60_000
+    for now in range(0, 3 * minute, 7_000):
+        windows.take([Claim("free:a", 99, amount=2), Claim("free:b", 99, window_s=3_600)], "", now)
+        for later in (now, now + 1, now + 20_000, now + minute, now + minute + minute // SLICES, now + 2 * minute):
+            seen = standing(windows.kept(), "free:", later)
+            assert dict.fromkeys(key for key, _, _ in seen).keys() <= {"free:a", "free:b"}
+            assert [window_s for key, window_s, _ in seen if key == "free:b"] == [3_600]
+            assert seen == standing(windows.kept(), "free:", later)
+        used = {key: count for key, _, count in standing(windows.kept(), "free:", now)}
+        asked = windows.take([Claim("free:a", 99, amount=0), Claim("free:b", 99, amount=0, window_s=3_600)], "", now)
+        assert [used["free:a"], used["free:b"]] == [use.used for use in asked.uses]
+    assert standing(windows.kept(), "other:", 0) == []
+    assert [key for key, _, _ in standing(windows.kept(), "free:", 10 * minute)] == ["free:b"]

@@ -3,7 +3,8 @@
 import msgspec
 
 from trivium.metering.record import TOLD_BY_CLIENT, Record
-from trivium.policy.flood import Flood
+from trivium.policy.flood import MOST_ADDRESSES, Flood
+from trivium.policy.free import LIMIT_REACHED
 
 
 def refusal(at_ms: int, status: int = 401) -> Record:
@@ -39,3 +40,19 @@ def test_what_stands_for_many_says_nothing_of_the_first() -> None:
     told = {"client_ip": "192.0.2.1", "client_app": "curl", "requested_model": "m", "prompt_prefix": "I am Anna"}
     flood.admit(msgspec.structs.replace(refusal(1), system_prompt_prefix="x", system_prompt_length=1, **told))
     assert flood.flush() == [msgspec.structs.replace(refusal(1), flags="aggregate")]
+
+
+def test_whom_a_limit_of_free_models_has_refused_is_told_by_address_up_to_so_many() -> None:
+    flood = Flood(singly=0, window_ms=10_000)
+    for at in range(MOST_ADDRESSES + 10):
+        for _ in range(2):
+            limited = {"client_ip": f"address {at}", "client_app": "curl", "flags": LIMIT_REACHED}
+            flood.admit(msgspec.structs.replace(refusal(1, 429), **limited))
+    flood.admit(msgspec.structs.replace(refusal(1, 429), client_ip="address 1"))
+    counted = {record.client_ip: record for record in flood.flush() if LIMIT_REACHED in record.flags}
+    assert len(counted) == MOST_ADDRESSES + 1
+    assert {counted[f"address {at}"].requests for at in range(MOST_ADDRESSES)} == {2}
+    assert counted[None].requests == 20
+    assert (counted["address 1"].client_app, counted["address 1"].flags) == (None, f"aggregate {LIMIT_REACHED}")
+    flood.admit(msgspec.structs.replace(refusal(2, 429), client_ip="address 1009", flags=LIMIT_REACHED))
+    assert [record.client_ip for record in flood.flush()] == ["address 1009"]  # each window tells of others

@@ -9,7 +9,18 @@ from hypothesis import strategies as st
 from trivium.errors import CredentialMissing, Forbidden, FreeLimitReached, RateLimited
 from trivium.policy.caller import Caller, Policy
 from trivium.policy.counters import Claim, Denial, Windows
-from trivium.policy.free import DAY, HOUR, check_house_model, claims_of, key_needed, refused_by
+from trivium.policy.free import (
+    DAY,
+    HOUR,
+    Standing,
+    check_house_model,
+    claims_of,
+    key_needed,
+    looks_of,
+    refusal_key,
+    refused_by,
+    standing_of,
+)
 from trivium.providers.house import HouseModel
 from trivium.settings import FreeModelSettings, FreeSettings
 
@@ -135,3 +146,35 @@ def test_a_policy_about_providers_holds_and_is_no_way_to_find_out_who_is_stealth
     assert may(Policy(models_deny=("acme/*",)), stealth=True)
     assert not may(Policy(models_deny=("acme/*",)))
     assert not may(Policy(models_deny=("big",)))
+
+
+@pytest.mark.parametrize("address", ["192.0.2.1", "2001:db8:1:2::/64", ""])
+@pytest.mark.parametrize("caller", [None, ANN, NOBODYS])
+def test_a_counter_says_what_it_is_about(caller: Caller | None, address: str) -> None:
+    """By its key alone: of requests, and of the refusals beside them."""
+    claims = claims_of(LIMITED, caller=caller, house=True, address=address)
+    found = [standing_of(claim.key, claim.window_s) for claim in claims]
+    refusals = [standing_of(refusal_key(claim), claim.window_s) for claim in claims]
+    of_address = Standing("address", address, "per_ip_per_hour", False)
+    if caller is None:
+        assert found == [Standing("address", address, "anonymous_per_ip_per_day", False), of_address]
+    else:
+        kind, who = ("user", "ann") if caller is ANN else ("key", "key_2")
+        limits = ("per_user_per_hour", "per_user_per_day")
+        assert found == [of_address, *(Standing(kind, who, limit, False) for limit in limits)]  # type: ignore[arg-type]
+    assert [one and (one.kind, one.who, one.limit, one.refusals) for one in refusals] == [
+        one and (one.kind, one.who, one.limit, True) for one in found
+    ]
+    assert len({refusal_key(claim) for claim in claims} | {claim.key for claim in claims}) == 2 * len(claims)
+
+
+def test_who_is_looked_up_is_asked_for_by_the_same_keys_and_counts_nothing() -> None:
+    asked = [*looks_of("address", "192.0.2.1", LIMITED).values(), *looks_of("user", "ann", LIMITED).values()]
+    counted = [*claims_of(LIMITED, caller=None, house=True, address="192.0.2.1")]
+    counted += claims_of(LIMITED, caller=ANN, house=False, address="192.0.2.1")
+    assert {(claim.key, claim.limit, claim.window_s, claim.amount) for claim in asked} == {
+        (claim.key, claim.limit, claim.window_s, 0) for claim in counted
+    }
+    assert looks_of("key", "key_2", FreeSettings()) == {}
+    for key in ("requests:key:key_1", "free:", "free:other:x", "free"):
+        assert standing_of(key, HOUR) is None

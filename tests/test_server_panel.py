@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import logging
+import os
+import signal
 import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -11,7 +14,7 @@ import pytest
 
 from trivium.admin.face import Asked
 from trivium.server import panel as server_panel
-from trivium.server.panel import MOST_BYTES, Panel, wants_page
+from trivium.server.panel import MOST_BYTES, Panel, Pulse, wants_page
 from trivium.settings_dashboard import DashboardSettings
 from trivium.upstream.local_log import TOO_LONG
 
@@ -131,6 +134,94 @@ async def test_what_cannot_be_started_is_told_and_not_tried_at_once_again(panel:
     (tmp_path / "broken").unlink()
     panel._not_before = 0
     assert (await ask(panel)).status == 200
+
+
+def pid_of(panel: Panel) -> int:
+    """Of the process that serves now: it tells where it is asked."""
+    return int((panel._folder / "pid").read_text())
+
+
+@pytest.fixture
+async def watched(tmp_path: Path) -> AsyncIterator[Panel]:
+    """One whose process is looked at often."""
+    command = (sys.executable, "-c", PROCESS.replace("listener.listen()", "listener.listen(); SAY_WHO"))
+    command = (*command[:2], command[2].replace("SAY_WHO", "open('pid', 'w').write(str(os.getpid()))"))
+    made = Panel(tmp_path, DashboardSettings(), command, Pulse(every=0.02, within=0.2, start=5))
+    yield made
+    await made.stop()
+
+
+async def test_one_that_hangs_is_killed_and_started_again_while_readers_are_told(
+    watched: Panel, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.ERROR, "trivium.dashboard")
+    assert (await ask(watched)).status == 200
+    first = pid_of(watched)
+    os.kill(first, signal.SIGSTOP)
+    waiting = await asyncio.gather(*(ask(watched) for _ in range(3)))
+    for heard in waiting:
+        assert heard.status == 503
+        assert b"<h1>The dashboard is not there</h1>" in heard.body
+        assert b"Calls are answered all the same." in heard.body
+        assert dict(heard.headers)[b"retry-after"] == b"1"
+    async with asyncio.timeout(10):
+        while not watched.lost["hung"]:  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
+        assert watched._ready is not None
+        await watched._ready  # it comes back though nobody visits
+    assert pid_of(watched) != first
+    assert (await ask(watched)).status == 200
+    assert dict(watched.lost) == {"ended": 0, "hung": 1}
+    with pytest.raises(ProcessLookupError):
+        os.kill(first, 0)
+    (line,) = caplog.records
+    assert line.getMessage() == (
+        f"the dashboard, process {first}, does not answer within 0.2 s: it is killed and started again"
+    )
+
+
+async def test_one_that_hangs_again_and_again_is_given_pauses(watched: Panel, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(server_panel, "_PAUSE", 100.0)
+    assert (await ask(watched)).status == 200
+    for times in (1, 2):
+        os.kill(pid_of(watched), signal.SIGSTOP)
+        async with asyncio.timeout(10):
+            while watched.lost["hung"] < times:  # noqa: ASYNC110
+                await asyncio.sleep(0.01)
+            if times == 1:
+                while (await ask(watched)).status != 200:  # noqa: ASYNC110
+                    await asyncio.sleep(0.01)
+    heard = await ask(watched)
+    assert heard.status == 503
+    assert b"is started again in a moment" in heard.body
+
+
+async def test_one_that_never_serves_is_killed_too(tmp_path: Path) -> None:
+    command = (sys.executable, "-c", "import time; time.sleep(60)")
+    panel = Panel(tmp_path, DashboardSettings(), command, Pulse(start=0.2))
+    heard = await ask(panel)
+    assert (heard.status, b"not started within 0.2 s" in heard.body) == (503, True)
+    async with asyncio.timeout(10):
+        while not panel.lost["hung"]:  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
+    await panel.stop()
+    assert not panel.is_running
+
+
+async def test_one_that_answers_is_left_alone(watched: Panel) -> None:
+    assert (await ask(watched)).status == 200
+    first = pid_of(watched)
+    await asyncio.sleep(0.2)
+    assert pid_of(watched) == first
+    assert dict(watched.lost) == {"ended": 0, "hung": 0}
+
+
+async def test_its_end_by_itself_is_counted_and_told(watched: Panel, caplog: pytest.LogCaptureFixture) -> None:
+    assert (await ask(watched, "/die")).status == 503
+    assert watched._life is not None
+    await asyncio.wait([watched._life])
+    assert dict(watched.lost) == {"ended": 1, "hung": 0}
+    assert "ended by itself with status 3" in caplog.text
 
 
 async def test_it_rests_when_nobody_comes(tmp_path: Path) -> None:

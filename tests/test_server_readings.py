@@ -32,7 +32,7 @@ rest = 3600
 
 
 def read(house: Running, most: int = 500) -> dict[str, dict[tuple[str, ...], Any]]:
-    found = readings(house.gateway.deps, house.gateway.store.ledger, most_routes=most)
+    found = readings(house.gateway.deps, house.gateway.store.ledger, {"hung": 2}, most_routes=most)
     return {family.instrument.name: dict(family.points) for family in found}
 
 

@@ -156,3 +156,37 @@ async def test_the_log_says_who_and_not_from_where(sessions: Sessions) -> None:
     assert "Firefox" not in log
     assert "192.0.2.1" not in log
     assert opened.token not in log
+
+
+async def test_a_session_gets_another_text_when_rights_change_and_no_other_way(sessions: Sessions) -> None:
+    opened = await sessions.open("ann", VISIT)
+    id = opened.session.id
+    for rights in ("little", "little"):
+        assert not await sessions.is_stale(id, rights)  # the first look writes down what there is
+        with pytest.raises(NotFound):
+            await sessions.renew(id, rights, "ann")
+    assert await sessions.is_stale(id, "much")
+    renewed = await sessions.renew(id, "much", "ann")
+    assert renewed.session == opened.session
+    assert await sessions.find(opened.token, HOUR) is None
+    assert await sessions.find(renewed.token, HOUR) == renewed.session
+    assert not await sessions.is_stale(id, "much")
+    with pytest.raises(NotFound):  # who comes second
+        await sessions.renew(id, "much", "ann")
+    await sessions.set_password("ann", "hash", "ann", id)
+    assert await sessions.is_stale(id, "much")
+    assert not await sessions.is_stale("ses_nobody", "much")
+
+
+@pytest.mark.parametrize("how", ["user", "domain"])
+async def test_who_was_blocked_is_signed_in_no_more(sessions: Sessions, store: Store, how: str) -> None:
+    opened, other = await sessions.open("ann", VISIT), await sessions.open("bob", VISIT)
+    if how == "user":
+        await store.users.block(["ann"], None, "operator")
+        await store.users.set("ann", "operator", "users.unblock", blocked_ms=None)
+        assert await sessions.find(other.token, HOUR) is not None
+    else:
+        await store.users.block_domain("one.example", "operator", blocked=True)
+        await store.users.block_domain("one.example", "operator", blocked=False)
+        assert await sessions.find(other.token, HOUR) is None
+    assert await sessions.find(opened.token, HOUR) is None

@@ -39,6 +39,7 @@ KEPT = {
     "home": "/",
     "usage": "/dashboard/house/usage",
     "requests": "/dashboard/house/requests",
+    "free": "/dashboard/house/free",
     "playground": "/dashboard/house/playground",
     "new-key": "/dashboard/o/acme/keys/new",
     "policy": "/dashboard/o/acme/policy",

@@ -101,6 +101,7 @@ ROWS: tuple[Row, ...] = (
     _row("POST", "/explain", "explain", "What would become of a request, without a call to anybody."),
     _row("GET", "/routes", "routes.show", "How the routes of models with several routes do."),
     _row("GET", "/limits", "limits.show", "Where limits are counted, and whether Redis does its part."),
+    _row("GET", "/free-use", "free.use", "Who uses free models, how much, and how near to the limits."),
     _row("GET", "/abuse", "abuse.status", "What was judged to be abuse since the start, and how the classifier does."),
     _row("GET", "/alerts", "alerts.show", "Providers that refuse the house's own account at the moment."),
     _row("GET", "/alerts/rules", "alerts.rules.show", "What operators are alerted about.", **_SEEN),

@@ -18,7 +18,7 @@ from trivium.settings import Settings
 from trivium.store.ownership import ownership
 from trivium.store.store import Store
 
-_WHOLE = ("catalog.", "prices.", "reconcile", "limits", "explain", "routes", "alerts.channels", "alerts.test")
+_WHOLE = ("catalog.", "free.", "prices.", "reconcile", "limits", "explain", "routes", "alerts.channels", "alerts.test")
 """Operations that need providers and prices."""
 
 _PART = 200

@@ -18,6 +18,7 @@ from trivium.cli import (
     config,
     dev,
     explain,
+    free,
     house,
     keys,
     limits,
@@ -70,6 +71,7 @@ main.add_command(users.users)
 main.add_command(orgs.orgs)
 main.add_command(keys.keys)
 main.add_command(limits.limits)
+main.add_command(free.free)
 main.add_command(byok.byok)
 main.add_command(secrets.secrets)
 main.add_command(models.models)

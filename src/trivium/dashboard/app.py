@@ -13,9 +13,9 @@ from urllib.parse import quote
 import msgspec
 from aiohttp import web
 
-from trivium.dashboard import health, home, own, playground, requests, resources, sign_in, usage
+from trivium.dashboard import free, health, home, own, playground, requests, resources, sign_in, usage
 from trivium.dashboard.door import Door
-from trivium.dashboard.guard import HEADERS, URL, forget_session, is_ours, session_of
+from trivium.dashboard.guard import HEADERS, URL, is_ours, renew_session, session_of
 from trivium.dashboard.oidc import Provider
 from trivium.dashboard.page import DOOR, OPERATIONS, SETTINGS, VISITOR
 from trivium.dashboard.render import STATIC, page
@@ -24,7 +24,7 @@ from trivium.errors import TriviumError
 from trivium.settings_dashboard import DashboardSettings
 
 _LOG = logging.getLogger("trivium.dashboard")
-_OPEN = ("/dashboard/sign-in", "/dashboard/static/")
+_OPEN = ("/dashboard/sign-in", "/dashboard/static/", "/alive")
 _MOST_BYTES = 1024 * 1024
 _KINDS = {".css": "text/css", ".js": "text/javascript", ".svg": "image/svg+xml"}
 _FAILED = "The dashboard failed. The error has been logged."
@@ -42,20 +42,26 @@ async def application(door: Door) -> web.Application:
     app[SETTINGS], app[URL] = settings, settings.url or ""
     if settings.oidc is not None:
         app[sign_in.PROVIDER] = Provider(settings.oidc)
+    app.router.add_get("/alive", _alive)
     app.router.add_get("/dashboard/static/{name:.+}", _static)
-    for part in (sign_in, home, usage, requests, playground, own, health, resources):
+    for part in (sign_in, home, usage, free, requests, playground, own, health, resources):
         app.router.add_routes(part.ROUTES)
     return app
 
 
 @web.middleware
 async def _mended(request: web.Request, handler: Handler) -> web.StreamResponse:
-    """Whatever goes wrong becomes a page."""
+    """Whatever goes wrong becomes a page, and a session's new text reaches the browser with whatever it gets."""
+    response = await _answered(request, handler)
+    visitor = request.get(VISITOR)
+    if visitor is not None and visitor.renewed_ms is not None:
+        renew_session(request, response, visitor.token, visitor.renewed_ms)
+    return response
+
+
+async def _answered(request: web.Request, handler: Handler) -> web.StreamResponse:
     try:
         return await handler(request)
-    except web.HTTPRedirection as redirection:
-        redirection.headers.update(HEADERS)
-        raise
     except web.HTTPException as error:
         words = {404: "There is no such page.", 405: "That is not possible here.", 413: "That is too much for a form."}
         return _wrong(request, error.status, words.get(error.status, error.text or error.reason))
@@ -97,16 +103,14 @@ async def _check_form(request: web.Request, token: str | None) -> None:
 
 
 def _to_sign_in(request: web.Request) -> web.Response:
-    """Where somebody signs in, and from where to come back."""
+    """Where somebody signs in, and from where to come back. The cookie stays: it may be another one by now, which a
+    request beside this one has brought."""
+    headers = {**HEADERS, "cache-control": "no-store"}
+    if request.headers.get("hx-request"):  # for a part of a page, which is loaded again as a whole
+        return web.Response(status=204, headers={**headers, "hx-refresh": "true"})
     here = request.path_qs if request.method == "GET" and request.path != "/" else ""
     where = f"/dashboard/sign-in?next={quote(here, safe='')}" if here else "/dashboard/sign-in"
-    headers = {**HEADERS, "cache-control": "no-store"}
-    if request.headers.get("hx-request"):
-        return web.Response(status=204, headers={**headers, "hx-redirect": where})
-    response = web.Response(status=303, headers={**headers, "location": where})
-    if session_of(request):
-        forget_session(request, response)
-    return response
+    return web.Response(status=303, headers={**headers, "location": where})
 
 
 def _wrong(request: web.Request, status: int, message: str) -> web.Response:
@@ -116,6 +120,11 @@ def _wrong(request: web.Request, status: int, message: str) -> web.Response:
     except ValueError:
         title = "Not possible"
     return page(request, "error.html", status=status, visitor=visitor, title=title, message=message)
+
+
+async def _alive(_: web.Request) -> web.Response:
+    """For the gateway, which asks whether this process still turns."""
+    return web.Response(status=204)
 
 
 async def _static(request: web.Request) -> web.Response:

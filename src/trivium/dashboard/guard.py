@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import hmac
 import secrets
+import time
 from urllib.parse import urlsplit
 
 from aiohttp import web
@@ -53,6 +54,12 @@ def session_of(request: web.Request) -> str | None:
 def keep_session(request: web.Request, response: web.StreamResponse, token: str, lasts_s: int) -> None:
     _set(request, response, _SESSION, token, lasts_s)
     _drop(request, response, _FORM)
+
+
+def renew_session(request: web.Request, response: web.StreamResponse, token: str, until_ms: int) -> None:
+    """As `keep_session`, unless the answer itself says what becomes of the session."""
+    if _named(request, _SESSION) not in response.cookies:
+        _set(request, response, _SESSION, token, max(0, until_ms // 1000 - int(time.time())))
 
 
 def forget_session(request: web.Request, response: web.StreamResponse) -> None:

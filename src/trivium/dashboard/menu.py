@@ -15,6 +15,7 @@ _GROUPS = ("", "Use", "Money", "People", "House")
 _MADE = (
     ("usage", "Usage", "usage.report"),
     ("requests", "Requests", "requests.search"),
+    ("free", "Free use", "free.use"),
     ("playground", "Playground", "keys.create"),
 )
 """Pages of their own, by the operation that they begin with."""

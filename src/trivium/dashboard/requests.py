@@ -17,13 +17,18 @@ OUTCOMES = ("success", "refused", "failed", "aborted")
 APIS = ("chat_completions", "responses", "messages", "embeddings", "fim")
 _BOTH = ("model", "provider", "key", "project", "app", "outcome", "api")
 """What can be searched and followed by; the rest can be searched by alone."""
-_TEXTS = (*_BOTH, "requested", "text")
+_OF_HOUSE = ("user", "verdict", "flag", "address")
+"""Where the house searches: others see their own calls, and nothing of what was thought of them."""
+VERDICTS = ("suspect", "allow", "soft_block", "challenge", "hard_block")
+_TEXTS = (*_BOTH, "requested", "text", *_OF_HOUSE)
 _PART = 50
 _NUMBERS = ("status", "min_cost_nano")
 
 
 async def search(request: web.Request) -> web.Response:
     here, asked = space(request), _asked(request)
+    if here.kind != "house":
+        asked |= dict.fromkeys(_OF_HOUSE, "")
     found: Any = {"items": [], "next": None, "searched_ms": None}
     problem = ""
     try:
@@ -45,6 +50,7 @@ async def search(request: web.Request) -> web.Response:
         problem=problem,
         outcomes=OUTCOMES,
         apis=APIS,
+        verdicts=VERDICTS,
         tails=request.query.get("live") == "1",
         query=urlencode({name: value for name, value in asked.items() if value}),
         following=urlencode({**{k: v for k, v in asked.items() if v}, "after": found["next"] or ""}),

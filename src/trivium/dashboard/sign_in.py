@@ -33,7 +33,21 @@ PROVIDER: web.AppKey[Provider] = web.AppKey("provider", Provider)
 
 
 async def ask(request: web.Request) -> web.Response:
-    return _page(request, link=request.query.get("link", ""), next=_safe(request.query.get("next", "")))
+    """Who was sent here for a text of the session that another request has just renewed is sent back."""
+    where, link = _safe(request.query.get("next", "")), request.query.get("link", "")
+    if where and not link and await _is_signed_in(request):
+        return see_other(where)
+    return _page(request, link=link, next=where)
+
+
+async def _is_signed_in(request: web.Request) -> bool:
+    if (token := session_of(request)) is None:
+        return False
+    try:
+        await request.app[DOOR].ask("sessions.person", {}, token)
+    except Refusal:
+        return False
+    return True
 
 
 async def by_link(request: web.Request) -> web.Response:

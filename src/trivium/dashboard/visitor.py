@@ -55,6 +55,8 @@ class Visitor(msgspec.Struct, frozen=True, kw_only=True):
     names: dict[str, str]
     """Of organizations."""
     operations: Mapping[str, Described]
+    renewed_ms: int | None = None
+    """Until when the session is good, where it has just got another text, which the browser does not have yet."""
 
     @property
     def csrf(self) -> str:
@@ -129,8 +131,11 @@ def resolved(schema: Mapping[str, Any], root: Mapping[str, Any]) -> dict[str, An
 
 
 async def visitor_of(door: Door, token: str, operations: Mapping[str, Described]) -> Visitor:
-    """Raises Refusal for a session that has ended."""
-    person = await door.ask("sessions.person", {}, token)
+    """Raises Refusal for a session that has ended. One whose text is stale gets another one."""
+    person, renewed_ms = await door.ask("sessions.person", {}, token), None
+    if person["stale"]:
+        opened = await door.ask("sessions.renew", {}, token)
+        token, renewed_ms = opened["token"], opened["session"]["expires_ms"]
     names: dict[str, str] = {}
     if person["user"] is not None and (person["roles"] or person["invited"]):
         user_id = person["user"]["id"]
@@ -146,4 +151,5 @@ async def visitor_of(door: Door, token: str, operations: Mapping[str, Described]
         invited=person["invited"],
         names=names,
         operations=operations,
+        renewed_ms=renewed_ms,
     )

@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal
 
 import msgspec
 
+from trivium.errors import RoleMissing
 from trivium.metering.record import Record
 from trivium.operations.aside import aside
 from trivium.operations.reports import RequestId, RequestRow, before
@@ -54,6 +55,12 @@ class SearchRequests(_Filters, frozen=True, kw_only=True):
     """The model's name in the request."""
     text: Annotated[str, msgspec.Meta(max_length=200)] = ""
     """Of the id: its beginning, or a part of it."""
+    verdict: Literal["allow", "soft_block", "challenge", "hard_block", "suspect"] | None = None
+    """Of who looked for abuse; `suspect`: any but `allow`. For the house."""
+    flag: Annotated[str, msgspec.Meta(pattern=r"^[a-z0-9_]{1,60}\Z")] | None = None
+    """A word among the record's flags, such as `free_limit`. For the house."""
+    address: Annotated[str, msgspec.Meta(pattern=r"^[0-9a-f]{16}\Z")] | None = None
+    """Where from, as `free.use` names addresses. For the house."""
 
 
 class TailRequests(_Filters, frozen=True, kw_only=True):
@@ -99,6 +106,9 @@ class RequestOperations:
         }
 
     async def _search(self, query: SearchRequests, actor: Actor) -> dict[str, Any]:
+        """Raises RoleMissing for filters that are the house's."""
+        if not actor.house and (query.verdict or query.flag or query.address):
+            raise RoleMissing("Verdicts, flags and addresses are for the operators of the gateway.")
         await self._flush()
         asked = Search(
             since_ms=query.since_ms or 0,
@@ -107,6 +117,9 @@ class RequestOperations:
             min_cost_nano=query.min_cost_nano,
             requested=query.requested,
             text=query.text,
+            verdict=query.verdict,
+            flag=query.flag,
+            address=query.address,
             before=before(query.after),
             limit=query.limit,
             whose=Whose(organization=query.organization, user=query.user),

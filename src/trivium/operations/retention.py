@@ -11,7 +11,7 @@ import msgspec
 
 from trivium.errors import OperationError, StoreUnavailable
 from trivium.operations.table import Actor, Op, Table
-from trivium.store import retention
+from trivium.store import free_use, retention
 from trivium.store.changes import Change, note
 from trivium.store.retention import Erased
 from trivium.store.rollups import HOUR_MS
@@ -99,13 +99,17 @@ async def erase(store: Store, before_ms: int) -> Erased:
     while True:
         run, slice = await store.ledger.writer.run(lambda tx, run=run: retention.erase(tx, before_ms, now, run))  # type: ignore[misc]
         if not slice.records:
-            return total
+            break
         total = msgspec.structs.replace(
             total,
             records=total.records + slice.records,
             requests=total.requests + slice.requests,
             starts=total.starts + slice.starts,
         )
+        await asyncio.sleep(_REST)
+    while True:
+        if not await store.ledger.writer.run(lambda tx: free_use.forget_addresses(tx, before_ms)):
+            return total
         await asyncio.sleep(_REST)
 
 

@@ -198,7 +198,7 @@ def _calls(
             of_model = patterns[bisect(chances, dice.random() * chances[-1])]
             calls.append(_call(of_model[int(dice.random() * _PATTERNS)], key, time_ms))
         with store.database.transaction() as tx:
-            _write(tx, calls, batch[-1])
+            _write(tx, calls, batch[-1], store.free_use.count)
         written += len(calls)
         if time.perf_counter() - said > 10:
             said = time.perf_counter()
@@ -226,7 +226,7 @@ def hash_of(text: str) -> int:
     return sum(map(ord, text))
 
 
-def _write(tx: Writing, calls: Sequence[Record], now_ms: int) -> None:
+def _write(tx: Writing, calls: Sequence[Record], now_ms: int, also: posting.Counts) -> None:
     """As the ledger does it: starts with their holds, ends with their charges, records with what they sum up to."""
     held = posting.Sums()
     sent = [call for call in calls if call.provider is not None]
@@ -235,7 +235,7 @@ def _write(tx: Writing, calls: Sequence[Record], now_ms: int) -> None:
     held.write(tx)
     posting.write_starts(tx, [posting.start_row(_start(call), _OWNER, ()) for call in sent])
     ended = posting.write_ends(tx, sent)
-    posting.write_records(tx, calls, ended, now_ms)
+    posting.write_records(tx, calls, ended, now_ms, also)
 
 
 def _start(call: Record) -> Start:

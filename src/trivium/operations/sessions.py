@@ -2,17 +2,21 @@
 
 The operations that open a session are the house's alone: the process that renders the dashboard performs them through
 the gateway's own door for whoever comes, and everything else as who is signed in (`actor`).
+
+What somebody may do is looked up at each request. Where it has changed since a session's text was made, the text is
+`stale`, and the page that finds that `renew`s it.
 """
 
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import secrets
 from typing import Annotated
 
 import msgspec
 
-from trivium.errors import CredentialInvalid, OperationError, RoleMissing
+from trivium.errors import CredentialInvalid, NotFound, OperationError, RoleMissing
 from trivium.operations.passwords import hashed, is_right, nobodys
 from trivium.operations.table import Actor, Arguments, ListArguments, Listed, Needs, Op, Table, listed
 from trivium.policy.addresses import subscriber
@@ -102,6 +106,9 @@ class Person(msgspec.Struct, frozen=True, kw_only=True):
     roles: dict[str, Role] = {}
     invited: list[str] = []
     session: str | None = None
+    stale: bool = False
+    """The session is to be given another text, by `sessions.renew`: since it was made the password was changed, or what
+    its user may do."""
 
 
 class SessionOperations:
@@ -126,6 +133,7 @@ class SessionOperations:
             "sessions.list": Op(arguments=ListSessions, result=Listed[Session], act=self._list, needs=oneself),
             "sessions.end": Op(arguments=OneSession, result=Ended, act=self._end, needs=oneself, changes=True),
             "sessions.leave": Op(arguments=Arguments, result=Ended, act=self._leave, needs=everybody, changes=True),
+            "sessions.renew": Op(arguments=Arguments, result=Opened, act=self._renew, needs=everybody, changes=True),
             "sessions.person": Op(arguments=Arguments, result=Person, act=self._person, needs=everybody),
             "passwords.set": Op(
                 arguments=SetPassword, result=PasswordSet, act=self._set_password, needs=oneself, changes=True
@@ -228,15 +236,30 @@ class SessionOperations:
         await self._store.sessions.end(actor.session, None, actor.id)
         return Ended(id=actor.session)
 
+    async def _renew(self, _: Arguments, actor: Actor) -> Opened:
+        """Raises CredentialInvalid where it is not stale, or not any more: of two who ask at once one has the text."""
+        if actor.session is None:
+            raise OperationError(ENDED)
+        try:
+            return await self._store.sessions.renew(actor.session, _rights(actor, await self._user(actor)), actor.id)
+        except NotFound as error:
+            raise CredentialInvalid(ENDED, detail=error.message) from None
+
     async def _person(self, _: Arguments, actor: Actor) -> Person:
+        user = await self._user(actor)
+        stale = actor.session is not None and await self._store.sessions.is_stale(actor.session, _rights(actor, user))
         return Person(
             id=actor.id,
             house=actor.house,
-            user=await self._store.users.get(actor.user_id) if actor.user_id is not None else None,
+            user=user,
             roles=dict(actor.roles),
             invited=sorted(actor.invited),
             session=actor.session,
+            stale=stale,
         )
+
+    async def _user(self, actor: Actor) -> User | None:
+        return await self._store.users.get(actor.user_id) if actor.user_id is not None else None
 
     async def _set_password(self, query: SetPassword, actor: Actor) -> PasswordSet:
         """Raises OperationError, RateLimited."""
@@ -255,3 +278,9 @@ class SessionOperations:
 
     async def _settings(self, _: Arguments, __: Actor) -> DashboardSettings:
         return self.settings
+
+
+def _rights(actor: Actor, user: User | None) -> str:
+    """What somebody may do, told apart from everything else."""
+    told = (actor.house, user is not None and user.staff, sorted(actor.roles.items()))
+    return hashlib.blake2b(msgspec.json.encode(told), digest_size=16).hexdigest()

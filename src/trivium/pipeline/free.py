@@ -13,7 +13,7 @@ from trivium.pipeline.own_key import Own
 from trivium.pipeline.settle import Run
 from trivium.policy.addresses import subscriber
 from trivium.policy.caller import Caller
-from trivium.policy.free import claims_of, key_needed, refused_by
+from trivium.policy.free import LIMIT_REACHED, claims_of, key_needed, refusal_key, refused_by
 from trivium.routing.catalog import Target
 
 WITH_KEY = frozenset({Solo.FIM})
@@ -68,6 +68,8 @@ async def check_free(  # noqa: PLR0917
     if refused:  # by check 8. The limit of the address, check 7, is asked for first, but nothing counts for it
         claims = [msgspec.structs.replace(claim, amount=0) for claim in claims]
     if claims and (denial := await deps.counters.take(claims)) is not None:
+        deps.counters.add(refusal_key(denial.claim), 1, denial.claim.window_s)
+        run.flags.append(LIMIT_REACHED)
         raise refused_by(denial, deps.free)
     if refused:
         raise key_needed(name, deps.free)

@@ -15,6 +15,8 @@ Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 _MAPPED_BITS = 96
 """Of an IPv6 address, before an IPv4 one that it holds."""
+_SHOWN = {4: 24, 6: 48}
+"""Bits of an address that are shown of it where it is told who used how much: many subscribers share them."""
 _SUBSCRIBER = 64
 """Bits of an IPv6 address that one subscriber has: the rest is theirs to choose."""
 
@@ -54,6 +56,12 @@ def subscriber(address: str | None) -> str:
     if found.version == 4:
         return str(found)
     return str(ipaddress.ip_network((found, _SUBSCRIBER), strict=False))
+
+
+def masked(address: str) -> str:
+    """The network that is shown in place of an address; nothing of what is none."""
+    found = parsed(address.partition("/")[0])
+    return "" if found is None else str(ipaddress.ip_network((found, _SHOWN[found.version]), strict=False))
 
 
 def parsed(text: str | None) -> Address | None:

@@ -98,6 +98,15 @@ class _Window:
         self.ring[place] += amount
         self.total += amount
 
+    def used(self, now_ms: int) -> int:
+        """What counts, without forgetting anything."""
+        if now_ms < self.next_ms:
+            return self.total
+        now = now_ms // self.slice_ms
+        if now - self.last > SLICES:
+            return 0
+        return self.total - sum(self.ring[number % (SLICES + 1)] for number in range(self.last + 1, now + 1))
+
     def freed_ms(self, excess: int, now_ms: int) -> int:
         """How long until so much of what was counted counts no more."""
         for number in range(self.last - SLICES, self.last):
@@ -114,6 +123,21 @@ class _Window:
         return 0
 
 
+Kept = list[tuple[int, list[str], list[_Window]]]
+"""Counters by the length of their window in seconds, and their keys."""
+
+
+def standing(kept: Kept, prefix: str, now_ms: int) -> list[tuple[str, int, int]]:
+    """(key, length of the window in seconds, what counts) of those with such keys of which anything counts. May run in
+    another thread than what counts: it looks at numbers, and changes none."""
+    return [
+        (key, window_s, used)
+        for window_s, keys, windows in kept
+        for key, window in zip(keys, windows, strict=True)
+        if key.startswith(prefix) and (used := window.used(now_ms))
+    ]
+
+
 class Windows:
     """All counters of a process. Times are milliseconds of a clock that does not go back."""
 
@@ -128,6 +152,10 @@ class Windows:
     def keys(self) -> int:
         """How many windows are in memory."""
         return sum(map(len, self._windows.values()))
+
+    def kept(self) -> Kept:
+        """All windows, for `standing`: no copies, but lists of their own, which takes a millisecond for 100,000."""
+        return [(window_s, list(windows), list(windows.values())) for window_s, windows in self._windows.items()]
 
     def take(self, claims: Sequence[Claim], holder: str, now_ms: int) -> Taken:
         """Counts all claims, or none of them."""

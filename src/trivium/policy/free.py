@@ -6,6 +6,10 @@ day. Where a user's free requests are limited they count for the user, or for th
 
 from __future__ import annotations
 
+from typing import Literal
+
+import msgspec
+
 from trivium.errors import (
     CredentialMissing,
     FreeLimitReached,
@@ -25,6 +29,27 @@ HOUR, DAY = 3600, 86_400
 ANONYMOUS = Caller(id="")
 """Whoever sends no key: no user, no organization, no scopes. Gates are open to it where they are open to everyone."""
 _ADDRESS, _STRANGER, _USER = "free:address:", "free:anonymous:", "free:user:"
+PREFIX = "free:"
+"""Of the keys of all counters here."""
+_REFUSED = "free:refused:"
+"""The same of those that count who was refused, which have no limit."""
+LIMIT_REACHED = "free_limit"
+"""The flag of a record of a call that one of these limits refused."""
+
+Kind = Literal["address", "user", "key"]
+Limit = Literal["per_ip_per_hour", "anonymous_per_ip_per_day", "per_user_per_hour", "per_user_per_day"]
+"""As `[free]` calls them."""
+
+
+class Standing(msgspec.Struct, frozen=True, gc=False):
+    """What a counter is about."""
+
+    kind: Kind
+    who: str
+    """The subscriber's address, or the id."""
+    limit: Limit
+    refusals: bool
+    """It counts refusals rather than requests."""
 
 
 def claims_of(settings: FreeSettings, *, caller: Caller | None, house: bool, address: str) -> list[Claim]:
@@ -40,6 +65,50 @@ def claims_of(settings: FreeSettings, *, caller: Caller | None, house: bool, add
             if limit is not None:
                 claims.append(Claim(f"{whose}:{window}", limit, window_s=window))
     return claims
+
+
+def refusal_key(claim: Claim) -> str:
+    """Where it is counted, in a window as long as the limit's, that a limit has refused."""
+    return _REFUSED + claim.key.removeprefix(PREFIX)
+
+
+def standing_of(key: str, window_s: int) -> Standing | None:
+    """What a counter with this key is about; None: about nothing here."""
+    refusals = key.startswith(_REFUSED)
+    prefix, _, who = key.removeprefix(_REFUSED if refusals else PREFIX).partition(":")
+    if (of_address := _BY_ADDRESS.get(f"{PREFIX}{prefix}:")) is not None:
+        return Standing("address", who, of_address, refusals)
+    if f"{PREFIX}{prefix}:" != _USER:
+        return None
+    who, limit = who.rpartition(":")[0], _BY_USER[0 if window_s == HOUR else 1]
+    kind: Kind = "key" if who.startswith("key:") else "user"
+    return Standing(kind, who.removeprefix("key:"), limit, refusals)
+
+
+def looks_of(kind: Kind, who: str, settings: FreeSettings) -> dict[Limit, Claim]:
+    """Claims that ask how somebody stands, and count nothing: those of all limits that there are."""
+    if kind == "address":
+        pairs = [(limit, prefix + who) for prefix, limit in _BY_ADDRESS.items()]
+    else:
+        whose = _USER + (f"key:{who}" if kind == "key" else who)
+        pairs = [(limit, f"{whose}:{WINDOWS[limit]}") for limit in _BY_USER]
+    limits = {limit: (key, getattr(settings, limit)) for limit, key in pairs}
+    return {
+        limit: Claim(key, most, amount=0, window_s=WINDOWS[limit])
+        for limit, (key, most) in limits.items()
+        if most is not None
+    }
+
+
+_BY_ADDRESS: dict[str, Limit] = {_ADDRESS: "per_ip_per_hour", _STRANGER: "anonymous_per_ip_per_day"}
+_BY_USER: tuple[Limit, ...] = ("per_user_per_hour", "per_user_per_day")
+WINDOWS: dict[Limit, int] = {
+    "per_ip_per_hour": HOUR,
+    "anonymous_per_ip_per_day": DAY,
+    "per_user_per_hour": HOUR,
+    "per_user_per_day": DAY,
+}
+"""Seconds."""
 
 
 def refused_by(denial: Denial, settings: FreeSettings) -> RequestError:

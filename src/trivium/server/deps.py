@@ -22,6 +22,7 @@ from trivium.operations.catalog import catalog_table
 from trivium.operations.config import differing, held
 from trivium.operations.custom_models import CustomModelOperations
 from trivium.operations.explain import ExplainOperations
+from trivium.operations.free_use import FreeUseOperations
 from trivium.operations.house import HouseOperations
 from trivium.operations.housekeeping import Housekeeping
 from trivium.operations.limits import LimitOperations
@@ -142,7 +143,8 @@ class Gateway:
         self.admin = Face(self.operations, self.store, __version__) if settings.admin.enabled else None
         self.panel = Panel(folder, settings.dashboard) if settings.dashboard.enabled else None
         hide(settings, env, self.providers)
-        self.telemetry = Telemetry(settings, env, self.now, self.store.ledger, self.admin)
+        lost = None if self.panel is None else self.panel.lost
+        self.telemetry = Telemetry(settings, env, self.now, self.store.ledger, self.admin, lost)
         self.change(propagation=self.telemetry.propagation)
         self._alerts.follow(self.telemetry, lambda: self.change(ended=self.telemetry.ended))
 
@@ -153,6 +155,9 @@ class Gateway:
 
     def _keep_counted(self) -> None:
         self.deps.keep_counted()
+
+    async def _flush(self) -> None:
+        await self.operations.flush()
 
     @property
     def deps(self) -> Deps:
@@ -282,6 +287,7 @@ class Gateway:
             AlertOperations(self.deps.alerts.all).table,
             self._alerts.table,
             self.sessions.table,
+            FreeUseOperations(self.store, self.counters, lambda: self.deps.free, self._flush).table,
             abuse_table(lambda: looks.status() if (looks := self.deps.screening) is not None else {"mode": "off"}),
             self.lists.table,
             catalog_table(lambda: self.deps.catalog),

@@ -4,17 +4,25 @@ The process is started by the first visit and ended once nobody has come for a w
 nobody looks at is no larger for it; rendering never takes time from calls. It listens on a Unix socket in the data
 folder and does all that it does through `control.sock` (`trivium/dashboard/child.py`). It ends with us, however we end:
 it watches a pipe whose other end is ours.
+
+While it lives it is asked again and again whether it still answers. One that does not within the deadline is killed
+and started again; whoever was waiting for it, or comes meanwhile, is told so on a page of ours.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import os
 import sys
 from asyncio.subprocess import Process
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Literal
+
+import msgspec
 
 from trivium.admin.face import Asked
 from trivium.errors import BodyTimeout, Overloaded, TriviumError, UpstreamUnreachable
@@ -38,6 +46,10 @@ _LOOKS = 60.0
 """How often it is seen to it that the log does not grow without end."""
 _START = 30.0
 """Seconds that a visitor waits for the process."""
+_ASKED = b"GET /alive HTTP/1.1\r\nhost: dashboard\r\nconnection: close\r\n\r\n"
+"""A path that no browser gets to."""
+_GRACE = 0.5
+"""Seconds in which it is seen that a process has ended which nobody can connect to."""
 _FAREWELL = 3.0
 _STEADY = 60.0
 """A process that lived so many seconds is started again at once; others after a pause, doubled each time."""
@@ -56,6 +68,23 @@ _AWAY = (
     b"<p>%b</p><p>Calls are answered all the same. The log of the dashboard is dashboard.log in the data folder.</p>"
 )
 
+_LOG = logging.getLogger("trivium.dashboard")
+Lost = Literal["ended", "hung"]
+"""How a process was lost that nobody had asked to end."""
+
+
+class Pulse(msgspec.Struct, frozen=True):
+    """How it is seen that the process hangs, in seconds."""
+
+    every: float = 5.0
+    within: float = 10.0
+    """A page takes milliseconds."""
+    start: float = _START
+    """Until it serves for the first time."""
+
+
+USUAL = Pulse()
+
 
 def wants_page(method: str, path: str, headers: Mapping[bytes, bytes]) -> bool:
     """Whether a request is a person's, for the dashboard. `/` is asked by programs too, to see whether anybody is
@@ -68,8 +97,14 @@ def wants_page(method: str, path: str, headers: Mapping[bytes, bytes]) -> bool:
 class Panel:
     """For one event loop."""
 
-    def __init__(self, folder: Path, settings: DashboardSettings, command: Sequence[str] = COMMAND) -> None:
+    def __init__(
+        self, folder: Path, settings: DashboardSettings, command: Sequence[str] = COMMAND, pulse: Pulse = USUAL
+    ) -> None:
         """`command` is the process: tests put another there."""
+        self._folder = folder
+        self._pulse = pulse
+        self.lost: Counter[str] = Counter(ended=0, hung=0)
+        """Processes since the start."""
         self._socket = f"dashboard-{os.getpid()}.sock"
         """Each gateway's own, where several have the folder as workers of one."""
         self._command = (*command, f"--folder={folder.absolute()}", f"--socket={self._socket}")
@@ -150,51 +185,112 @@ class Panel:
     async def _start(self) -> None:
         """Returns when the process serves. Raises UpstreamUnreachable."""
         loop = asyncio.get_running_loop()
+        if loop.time() < self._not_before:
+            raise UpstreamUnreachable("It was lost, and is started again in a moment.")
         if not self.is_running:
-            if loop.time() < self._not_before:
-                raise UpstreamUnreachable("It has ended by itself, and is started again in a moment.")
             self._ready = loop.create_future()
-            self._life = asyncio.create_task(self._live(self._ready))
+            self._life = asyncio.create_task(self._live())
         assert self._ready is not None
         try:
-            async with asyncio.timeout(_START):
+            async with asyncio.timeout(self._pulse.start):
                 await asyncio.shield(self._ready)
         except TimeoutError:
-            raise UpstreamUnreachable(f"It has not started within {_START:g} s.") from None
+            raise UpstreamUnreachable(f"It has not started within {self._pulse.start:g} s.") from None
 
-    async def _live(self, ready: asyncio.Future[None]) -> None:
-        """One process from its start to its end."""
+    async def _live(self) -> None:
+        """One process, and another as long as each of them hangs. What ends by itself is started by the next visit."""
         loop = asyncio.get_running_loop()
-        began = self._visited = loop.time()
+        while True:
+            began = self._visited = loop.time()
+            assert self._ready is not None
+            lost = await self._lived(self._ready)
+            if lost is None:
+                return
+            self.lost[lost] += 1
+            if loop.time() - began > _STEADY:
+                self._pause = 0.0
+            self._not_before = loop.time() + self._pause
+            self._pause = min(max(2 * self._pause, _PAUSE), _LONGEST_PAUSE)
+            if lost == "ended":
+                return
+            self._ready = loop.create_future()
+            self._ready.add_done_callback(lambda ready: ready.cancelled() or ready.exception())  # nobody need ask
+            await asyncio.sleep(self._not_before - loop.time())
+
+    async def _lived(self, ready: asyncio.Future[None]) -> Lost | None:
+        """From its start to its end; None: it has rested."""
         try:
             async with child(self._command, self._log, _FAREWELL) as process:
-                assert process.stdout is not None
-                if await process.stdout.readline():
-                    ready.set_result(None)
-                    if await self._rested(process):
-                        return
+                lost = await self._watched(process, ready)
+                if lost == "hung":
+                    process.kill()  # nothing milder reaches a process that was stopped
+                    await process.wait()
+                return lost
         except OSError as error:
             self._log.path.write_text(f"{error}\n")
+            return "ended"
         finally:
             if not ready.done():
                 ready.set_exception(UpstreamUnreachable("It could not be started."))
-                ready.exception()  # nobody need ask
-        if loop.time() - began > _STEADY:
-            self._pause = 0.0
-        self._not_before = loop.time() + self._pause
-        self._pause = min(max(2 * self._pause, _PAUSE), _LONGEST_PAUSE)
+                ready.exception()
+
+    async def _watched(self, process: Process, ready: asyncio.Future[None]) -> Lost | None:
+        """Returns when it is lost, or nobody has come for long."""
+        assert process.stdout is not None
+        try:
+            async with asyncio.timeout(self._pulse.start):
+                serves = bool(await process.stdout.readline())
+        except TimeoutError:
+            _LOG.error("the dashboard, process %d, has not started within %g s", process.pid, self._pulse.start)
+            return "hung"
+        if serves:
+            ready.set_result(None)
+            if await self._rested(process):
+                return None
+        if await _has_ended(process, _GRACE if serves else _FAREWELL):
+            _LOG.error("the dashboard, process %d, ended by itself with status %d", process.pid, process.returncode)
+            return "ended"
+        _LOG.error(
+            "the dashboard, process %d, does not answer within %g s: it is killed and started again",
+            process.pid,
+            self._pulse.within,
+        )
+        return "hung"
 
     async def _rested(self, process: Process) -> bool:
-        """Returns when nobody has come for long: true. False: the process ended by itself."""
+        """Returns when nobody has come for long: true. False: the process has ended by itself, or does not answer."""
         loop = asyncio.get_running_loop()
+        trims = loop.time() + _LOOKS
         while True:
             left = self._visited + self._rest_s - loop.time()
             if left <= 0 and not self._visitors:
                 return True
-            with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(process.wait(), min(max(left, 1.0), _LOOKS))
+            if await _has_ended(process, min(max(left, 1.0), self._pulse.every, _LOOKS)):
                 return False
-            self._log.trim()
+            if not await self._answers():
+                return False
+            if loop.time() >= trims:
+                self._log.trim()
+                trims = loop.time() + _LOOKS
+
+    async def _answers(self) -> bool:
+        """Whether its event loop turns."""
+        try:
+            async with asyncio.timeout(self._pulse.within):
+                with reachable(self._folder, self._socket) as path:
+                    reader, writer = await asyncio.open_unix_connection(path)
+                with contextlib.closing(writer):
+                    writer.write(_ASKED)
+                    return bool(await reader.readline())
+        except (OSError, TimeoutError):
+            return False
+
+
+async def _has_ended(process: Process, patience: float) -> bool:
+    """Within so many seconds."""
+    with contextlib.suppress(TimeoutError):
+        await asyncio.wait_for(process.wait(), patience)
+    return process.returncode is not None
 
 
 def _plain(value: bytes) -> bytes:

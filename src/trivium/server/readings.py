@@ -4,7 +4,7 @@ providers and models, of which callers can name any."""
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 
 from trivium import __version__
@@ -72,8 +72,8 @@ def _led(catalog: Catalog) -> Iterable[tuple[str, str]]:
             yield target.provider.name, target.model
 
 
-def readings(deps: Deps, ledger: Ledger, *, most_routes: int) -> list[Family]:
-    """On the event loop."""
+def readings(deps: Deps, ledger: Ledger, lost: Mapping[str, int], *, most_routes: int) -> list[Family]:
+    """On the event loop. `lost`: processes of the dashboard, by how."""
     writer = ledger.writer
     return [
         _one(told.CALLS, deps.in_flight.calls),
@@ -83,6 +83,7 @@ def readings(deps: Deps, ledger: Ledger, *, most_routes: int) -> list[Family]:
         _one(told.LEDGER_LAG, writer.lag),
         _one(told.STORE_FAILING, writer.failing is not None),
         Family(told.REFUSING, [((name,), 1) for name in deps.alerts.standing]),
+        Family(told.DASHBOARD_LOST, [((how,), float(count)) for how, count in lost.items()]),
         Family(told.BUILD, [((__version__,), 1)]),
         *_routes(deps, most_routes),
         *_pools(deps.client, deps.catalog.providers.values()),

@@ -20,6 +20,7 @@ from typing import Any
 import msgspec
 
 from trivium.errors import OperationError, UpstreamUnreachable
+from trivium.operations.free_use import as_one
 from trivium.operations.overview import Home, Live
 from trivium.operations.requests import Tail
 from trivium.operations.routes import RouteState
@@ -242,6 +243,7 @@ _AS_ONE: Mapping[str, Callable[[list[Any]], Any]] = {
     "routes.show": _routes,
     "limits.show": _counters,
     "abuse.status": _sums,
+    "free.use": as_one,
     "workers.show": _workers,
     "overview": _overview,
     "requests.tail": _tail,

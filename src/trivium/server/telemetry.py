@@ -47,19 +47,21 @@ Families = Callable[[], Sequence[Family]]
 class Telemetry:
     """`start` before the first call, `close` behind the last one."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0917
         self,
         settings: Settings,
         env: Mapping[str, str],
         now: Now,
         ledger: Ledger,
         admin: Face | None,
+        lost: Mapping[str, int] | None = None,
     ) -> None:
-        """Raises ConfigError."""
+        """`lost` is how many processes of the dashboard were. Raises ConfigError."""
         check_telemetry(settings, env, now.deps.catalog.providers)
         said = settings.telemetry
         self._now, self._ledger = now, ledger
         self._most_routes = said.max_models
+        self._lost = lost or {}
         self._tasks: list[asyncio.Task[None]] = []
         names = Names(now)
         self._counts: Counts | None = None
@@ -119,7 +121,7 @@ class Telemetry:
     def families(self) -> list[Family]:
         """All metrics as they stand. On the event loop."""
         self._hub.drain()
-        found = readings(self._now.deps, self._ledger, most_routes=self._most_routes)
+        found = readings(self._now.deps, self._ledger, self._lost, most_routes=self._most_routes)
         if self._counts is not None and self._lag is not None:
             found += [*self._counts.families(), self._lag.family()]
         return found if self._events is None else [*found, self._events.family()]

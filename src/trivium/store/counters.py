@@ -9,7 +9,7 @@ import msgspec
 
 from trivium.clock import Clock
 from trivium.errors import ConfigError
-from trivium.policy.counters import Claim, Denial, Taken, Windows
+from trivium.policy.counters import Claim, Denial, Kept, Taken, Windows
 
 Place = Literal["memory", "redis"]
 
@@ -57,6 +57,10 @@ class LocalCounters:
     def leave(self, keys: Sequence[str], holder: str) -> None:
         for key in keys:
             self._windows.leave(key, holder)
+
+    def kept(self) -> tuple[Kept, int]:
+        """What this process has counted, and the time by its clock, for `policy/counters.standing`."""
+        return self._windows.kept(), self._now_ms()
 
     def _now_ms(self) -> int:
         return self._clock.monotonic_ns() // 1_000_000

@@ -39,8 +39,18 @@ _PATIENCE_MS = 1_000
 class Ledger:
     """Starts and ends of calls, and entries. `load` before the first use. All methods are for the event loop."""
 
-    def __init__(self, database: Database, clock: Clock, owner: str, *, window: float = 0.0055) -> None:
-        """`owner` names this run of the gateway; `window` is the shortest time between two commits, in seconds."""
+    def __init__(
+        self,
+        database: Database,
+        clock: Clock,
+        owner: str,
+        *,
+        window: float = 0.0055,
+        also: posting.Counts | None = None,
+    ) -> None:
+        """`owner` names this run of the gateway; `window` is the shortest time between two commits, in seconds; `also`
+        are further sums of records."""
+        self._also = also
         self._database = database
         self._clock = clock
         self.owner = owner
@@ -335,7 +345,7 @@ class Ledger:
         if not ends:
             return
         ended = posting.write_ends(tx, [op.record for op in ends if op.started or again])
-        posting.write_records(tx, [op.record for op in ends], ended, self._clock.now_ms())
+        posting.write_records(tx, [op.record for op in ends], ended, self._clock.now_ms(), self._also)
 
     def _write_held(self, tx: Writing, ops: Sequence[StartOp]) -> None:
         if self._database.shared:

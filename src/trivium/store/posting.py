@@ -11,7 +11,7 @@ in debt; its lot begins with the rest.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
 import msgspec
 
@@ -184,9 +184,15 @@ def _consume(tx: Writing, taken: dict[str, int]) -> None:
         tx.executemany("UPDATE lots SET remaining_nano = ? WHERE id = ?", [(lot.remaining, lot.id) for lot in changed])
 
 
-def write_records(tx: Writing, records: Sequence[Record], new: set[str], now_ms: int) -> None:
-    """Adds records, and what they sum up to. Those that are not known to be `new` may be there already, and must not be
-    counted again."""
+Counts = Callable[[Writing, Sequence[Record]], None]
+"""Adds records, each of which it hears of once, to sums."""
+
+
+def write_records(
+    tx: Writing, records: Sequence[Record], new: set[str], now_ms: int, also: Counts | None = None
+) -> None:
+    """Adds records, and what they sum up to; `also` are further sums. Those that are not known to be `new` may be there
+    already, and must not be counted again."""
     if doubtful := [record.id for record in records if record.id not in new]:
         there = {
             row[0]
@@ -206,6 +212,8 @@ def write_records(tx: Writing, records: Sequence[Record], new: set[str], now_ms:
         if more:
             tx.executemany(_RECORD, more)
         days.count(tx, records, now_ms)
+        if also is not None:
+            also(tx, records)
 
 
 def write_grant(tx: Writing, entry: Entry) -> None:

@@ -1,6 +1,7 @@
 """What is forgotten: records after a time, and of the records that stay, whatever names a person.
 
-Sums by the hour, the ledger's entries and the starts of calls that have not ended are never erased. Everything goes in
+Sums by the hour, the ledger's entries and the starts of calls that have not ended are never erased; of the sums of who
+uses free models those go that are about addresses, or about the user. Everything goes in
 slices, so that no request waits for long; each slice is a transaction that is whole by itself, and what a run has done
 so far stands in `erasures`.
 """
@@ -40,6 +41,7 @@ _FORGET_OWNER = (
     f"UPDATE entries SET note = NULL WHERE account_id IN ({_ACCOUNT}) AND note IS NOT NULL",
     "DELETE FROM secrets WHERE owner = 'user:' || ?",
     "UPDATE admins SET name = 'erased' WHERE user_id = ?",
+    "DELETE FROM free_use WHERE who = ? AND kind = 'user'",
     "DELETE FROM sessions WHERE user_id = ?",
     "DELETE FROM sign_in_links WHERE user_id = ?",
     "DELETE FROM passwords WHERE user_id = ?",

@@ -1,4 +1,4 @@
-"""Who is signed in to the dashboard, and how people may sign in: a step of `schema.py`, never edited."""
+"""Who is signed in to the dashboard, and how people may sign in: steps of `schema.py`, never edited."""
 
 from __future__ import annotations
 
@@ -29,3 +29,6 @@ STEP = """
         PRIMARY KEY (issuer, subject)
     );
 """
+
+RIGHTS = "ALTER TABLE sessions ADD COLUMN rights TEXT;"
+"""What somebody could do when the session's text was made: another step."""

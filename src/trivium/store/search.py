@@ -8,11 +8,13 @@ read `_MOST` of them ends with what it has and where to go on.
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from typing import Any
 
 import msgspec
 
 from trivium.metering.record import COLUMNS
+from trivium.policy.addresses import subscriber
 from trivium.store import days, rollups, usage
 from trivium.store.rollups import DAY_MS, HOUR_MS
 from trivium.store.sql import Database
@@ -23,6 +25,7 @@ _MOST = 40_000
 """Records that one search reads."""
 _LATEST = 2**52
 _ID = re.compile(r"req_([0-9a-f]{1,12})[0-9a-f]{0,16}")
+SUSPECT = "suspect"
 _SLACK_MS = 1_000
 """Between the time in a request's id and that of its arrival."""
 
@@ -43,6 +46,12 @@ class Search(msgspec.Struct, frozen=True, kw_only=True):
     """The model's name in the request."""
     text: str = ""
     """Of the id: its beginning, or a part of it."""
+    verdict: str | None = None
+    """Of who looked for abuse; `suspect`: any but `allow`."""
+    flag: str | None = None
+    """A word among the record's flags."""
+    address: str | None = None
+    """The pseudonym of the subscriber's, as `store/free_use` has it."""
     before: Place | None = None
     limit: int = 50
     whose: Whose = Whose()
@@ -55,9 +64,19 @@ class Found(msgspec.Struct, frozen=True, kw_only=True):
     """Where to go on; None where there is nothing further back."""
 
 
-def find(database: Database, search: Search, *, public: bool, token: str | None, keys: usage.Keys) -> Found:
+def find(
+    database: Database,
+    search: Search,
+    *,
+    public: bool,
+    token: str | None,
+    keys: usage.Keys,
+    pseudonym: Callable[[str], str] = str,
+) -> Found:
     """`public` and `token` are as in `usage` and `reports`. Blocks; raises StoreUnavailable."""
     finder = _Finder(database, search, public, token, keys)
+    if search.address is not None:
+        finder.whose = lambda ip: pseudonym(subscriber(ip)) == search.address
     rows: list[dict[str, Any]] = []
     place: Place = search.before or (finder.until, "")
     for _ in range(0, _MOST, _STEP):
@@ -88,6 +107,8 @@ class _Finder:
         (oldest,) = database.query("SELECT min(time_ms) FROM records")[1][0]
         self._since = max(self._since, oldest or 0)
         self._folded: dict[int, int] | None = None
+        self.whose: Callable[[str], bool] | None = None
+        """Whether an address is the one that is looked for; None: any will do."""
 
     def next(self, place: Place) -> tuple[Place, int] | None:
         """(where to read from, back to which time) for a step that begins before a place; None where nothing is."""
@@ -108,8 +129,17 @@ class _Finder:
 
     def read(self, place: Place, low: int, limit: int) -> list[dict[str, Any]]:
         where = " AND ".join(["time_ms >= ? AND time_ms <= ? AND (time_ms < ? OR id < ?)", *self._records])
+        values = [low, place[0], *place, *self._record_values]
+        if self.whose is not None:
+            # Which addresses a pseudonym stands for only the pepper knows, and the database does not have that.
+            told = self._database.query(f"SELECT DISTINCT client_ip FROM records WHERE {where}", values)[1]
+            theirs = [ip for (ip,) in told if ip is not None and self.whose(ip)]
+            if not theirs:
+                return []
+            where += f" AND client_ip IN ({', '.join('?' * len(theirs))})"
+            values += theirs
         statement = f"SELECT {', '.join(COLUMNS)} FROM records WHERE {where} ORDER BY time_ms DESC, id DESC LIMIT ?"
-        names, rows = self._database.query(statement, [low, place[0], *place, *self._record_values, limit])
+        names, rows = self._database.query(statement, [*values, limit])
         return [dict(zip(names, row, strict=True)) for row in rows]
 
     def _hour(self, before: int) -> int | None:
@@ -156,10 +186,20 @@ def _plain(search: Search) -> list[tuple[str, Any]]:
         found.append(("status = ?", search.status))
     if search.requested is not None:
         found.append(("requested_model = ?", search.requested))
+    if search.verdict == SUSPECT:
+        found.append(("abuse_verdict <> ?", "allow"))
+    elif search.verdict is not None:
+        found.append(("abuse_verdict = ?", search.verdict))
+    if search.flag is not None:
+        found.append(("' ' || flags || ' ' LIKE ? ESCAPE '\\'", f"% {_escaped(search.flag)} %"))
     if search.text:
-        escaped = re.sub(r"([\\%_])", r"\\\1", search.text)
-        found.append(("id LIKE ? ESCAPE '\\'", f"{'' if _ID.fullmatch(search.text) else '%'}{escaped}%"))
+        begins = "" if _ID.fullmatch(search.text) else "%"
+        found.append(("id LIKE ? ESCAPE '\\'", f"{begins}{_escaped(search.text)}%"))
     return found
+
+
+def _escaped(text: str) -> str:
+    return re.sub(r"([\\%_])", r"\\\1", text)
 
 
 _NAMES = re.compile(rf"\b({'|'.join(rollups.COLUMNS)})\b")

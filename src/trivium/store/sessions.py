@@ -4,6 +4,10 @@ provider vouches for.
 Sessions and links are kept as keyed hashes alone, like API keys. A session belongs to a user, or to the house where the
 gateway's own operator made a link for nobody in particular. Each use asks the database, so that one that has been
 ended, has expired or whose user was blocked is none at once.
+
+What somebody could do is kept with the session. Once that has changed, or the password has, the session gets another
+text, and the one before is good for nothing (OWASP, Session Management Cheat Sheet, "Renew the Session ID After Any
+Privilege Level Change").
 """
 
 from __future__ import annotations
@@ -102,6 +106,32 @@ class Sessions(Changing):
             )
         return session
 
+    async def is_stale(self, id: str, rights: str) -> bool:
+        """Whether its text is to be renewed, as somebody may do other things than before. Raises StoreUnavailable."""
+        rows = await self.database.ask("SELECT rights FROM sessions WHERE id = ?", (id,))
+        if rows and rows[0][0] is None:
+            statement = "UPDATE sessions SET rights = ? WHERE id = ? AND rights IS NULL"
+            await self._writer.run(lambda tx: tx.execute(statement, (rights, id)), urgent=False)
+            return False
+        return bool(rows) and rows[0][0] != rights
+
+    async def renew(self, id: str, rights: str, actor: str) -> Opened:
+        """Gives a session that is stale another text. Raises NotFound: somebody else has just done so."""
+        token = ids.new_session()
+
+        def act(tx: Writing) -> Opened:
+            rows = tx.execute(
+                f"UPDATE sessions SET hash = ?, rights = ? WHERE id = ? AND rights <> ? RETURNING {_COLUMNS}",
+                (self.digest(token), rights, id, rights),
+            )
+            if not rows:
+                raise NotFound(f"The session {id!r} needs no other text.")
+            session = _session(rows[0])
+            self.note(tx, actor, "sessions.renew", session.user_id or id, after={"session": id})
+            return Opened(session=session, token=token)
+
+        return await self.change(act)
+
     async def page(self, user_id: str | None, idle_ms: int, page: Page) -> list[Session]:
         """Live ones: of a user, or all."""
         now = self.clock.now_ms()
@@ -179,7 +209,8 @@ class Sessions(Changing):
         return (rows[0][0], rows[0][1]) if len(rows) == 1 else None
 
     async def set_password(self, user_id: str, hash: str, actor: str, session: str | None) -> None:
-        """Ends all other sessions of the user but the one that is named, and all links. Raises NotFound."""
+        """Ends all other sessions of the user but the one that is named, which is stale then, and all links. Raises
+        NotFound."""
         now = self.clock.now_ms()
 
         def act(tx: Writing) -> None:
@@ -190,6 +221,7 @@ class Sessions(Changing):
                 (user_id, hash, now),
             )
             tx.execute("DELETE FROM sessions WHERE user_id = ? AND id <> ?", (user_id, session or ""))
+            tx.execute("UPDATE sessions SET rights = '' WHERE user_id = ?", (user_id,))
             tx.execute("DELETE FROM sign_in_links WHERE user_id = ?", (user_id,))
             self.note(tx, actor, "passwords.set", user_id)
 

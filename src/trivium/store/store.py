@@ -19,6 +19,7 @@ from trivium.store.alert_channels import AlertChannels
 from trivium.store.alerts import AlertStore
 from trivium.store.custom_models import CustomModels
 from trivium.store.envelopes import key_of, keyring
+from trivium.store.free_use import FreeUse
 from trivium.store.house import House
 from trivium.store.key_changes import KeyChanges
 from trivium.store.keys import USED, KeyStore, read_pepper
@@ -60,7 +61,8 @@ class Store:
         self.keys = KeyStore(self.database, pepper, clock)
         self.seal_key = hashlib.blake2b(pepper, person=b"seals").digest()
         """The secret of envelopes; the same at the next start, and of no use to find the pepper."""
-        self.ledger = Ledger(self.database, clock, f"run_{secrets.token_hex(8)}")
+        self.free_use = FreeUse(self.database, pepper)
+        self.ledger = Ledger(self.database, clock, f"run_{secrets.token_hex(8)}", also=self.free_use.count)
         self.accounts = Accounts(self.database, self.ledger, clock)
         self.prices = PriceStore(self.database)
         self.own = Own(self.database)
@@ -88,7 +90,8 @@ class Store:
 
     def search(self, query: search.Search, *, public: bool = False) -> search.Found:
         token, keys = self._token(query.whose.user), usage.Keys(self.keys.token_id)
-        return search.find(self.database, query, public=public, token=token, keys=keys)
+        pseudonym = self.free_use.pseudonym
+        return search.find(self.database, query, public=public, token=token, keys=keys, pseudonym=pseudonym)
 
     def is_theirs(self, query: whose.Whose) -> Callable[[whose.Made], bool]:
         """What `whose.calls` says, of records in memory. Blocks; raises StoreUnavailable."""

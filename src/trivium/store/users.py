@@ -92,6 +92,7 @@ class Users(Changing):
             for before in fresh:
                 after = msgspec.structs.replace(before, blocked_ms=now, blocked_why=why)
                 _write_user(tx, after)
+                put_out(tx, "= ?", before.id)
                 self.note(tx, actor, "users.block", before.id, before=before, after=after)
             return len(fresh)
 
@@ -108,6 +109,7 @@ class Users(Changing):
                 tx.execute(
                     "INSERT INTO blocked_domains (domain, created_ms) VALUES (?, ?)", (domain, self.clock.now_ms())
                 )
+                put_out(tx, "IN (SELECT id FROM users WHERE domain = ?)", domain)
             else:
                 tx.execute("DELETE FROM blocked_domains WHERE domain = ?", (domain,))
             action = "domains.block" if blocked else "domains.unblock"
@@ -151,6 +153,11 @@ def found_user(tx: Writing, id: str) -> User:
     if not rows:
         raise NotFound(f"There is no user {id!r}.")
     return _user(rows[0])
+
+
+def put_out(tx: Writing, which: str, value: str) -> None:
+    """Ends users' sessions for good: who is let in again later signs in again."""
+    tx.execute(f"DELETE FROM sessions WHERE user_id {which}", (value,))
 
 
 def _write_user(tx: Writing, user: User) -> None:

@@ -290,6 +290,14 @@ EVENTS = Instrument(
     help="Events for the HTTP service, by what became of them.",
     labels=("result",),
 )
+DASHBOARD_LOST = Instrument(
+    name="trivium_dashboard_lost_total",
+    otel="trivium.dashboard.lost",
+    unit="{process}",
+    kind=_COUNTER,
+    help="Processes of the dashboard that ended by themselves, or hung and were killed.",
+    labels=("how",),
+)
 BUILD = Instrument(
     name="trivium_build_info",
     otel="trivium.build.info",
