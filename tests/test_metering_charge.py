@@ -259,7 +259,9 @@ def test_more_tokens_never_cost_less(
     usage: Usage, delivery: Delivery, of: Quote | None, bucket: str, more: int
 ) -> None:
     larger = msgspec.structs.replace(usage, **{bucket: getattr(usage, bucket) + more})
-    assert house(larger, delivery, of).nano >= house(usage, delivery, of).nano
+    less, found = house(usage, delivery, of), house(larger, delivery, of)
+    # A usage without output, of an answer that has some, is not believed: the estimate may be more than what one tells.
+    assert found.nano >= less.nano or (less.source, found.source) == ("estimated", "computed")
 
 
 @given(usages, deliveries, quotes)
