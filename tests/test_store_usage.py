@@ -9,10 +9,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from support_store import keep
+from support_store import fold, keep
 from trivium.errors import StoreUnavailable
 from trivium.metering.record import Record
-from trivium.store import days
+from trivium.store import spans
 from trivium.store.sql import Database
 from trivium.store.usage import FILTERS as FILTERS_OF
 from trivium.store.usage import GROUPS, Keys, UsageQuery, usage
@@ -23,7 +23,7 @@ MIDNIGHT = 1_767_225_600_000  # 2026-01-01T00:00:00Z
 HOUR = 3_600_000
 
 
-TABLES = ("records", "usage_hours", "usage_folds", *(fold.table for fold in days.FOLDS))
+TABLES = ("records", "usage_hours", "usage_folds", *(fold.table for fold in spans.FOLDS))
 
 
 def store(database: Database, records: list[Record], folded: int | None = None) -> Database:
@@ -39,17 +39,9 @@ def store(database: Database, records: list[Record], folded: int | None = None) 
             )
     keep(database, records[::2])
     if folded is not None:
-        fold(database, MIDNIGHT + folded * HOUR)
+        fold(database, MIDNIGHT + folded * HOUR + spans.SETTLED_MS)
     keep(database, records[1::2])
     return database
-
-
-def fold(database: Database, until: int) -> None:
-    for day, to in days.due(database, until + days.SETTLED_MS):
-        done = False
-        while not done:
-            with database.transaction() as tx:
-                done = days.fold(tx, day, to)
 
 
 KEYS_OF = Keys(lambda user: f"tok_{user}")

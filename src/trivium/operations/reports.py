@@ -1,4 +1,4 @@
-"""What calls there were and what they cost: sums, single requests, receipts. `table` is for `Operations`."""
+"""What calls there were and what they cost: single requests, receipts. `table` is for `Operations`."""
 
 from __future__ import annotations
 
@@ -24,15 +24,12 @@ from trivium.operations.table import (
     Op,
     Table,
 )
-from trivium.operations.usage import MOST_GROUPS, check_filters
 from trivium.policy.caller import BILLS, Id
 from trivium.store.reports import RequestQuery
 from trivium.store.store import Store
-from trivium.store.usage import GROUPS, UsageQuery
 from trivium.store.whose import Whose
 
 RequestId = Annotated[str, msgspec.Meta(min_length=1, max_length=200)]
-_Group = str | None | msgspec.UnsetType
 
 _TOLD = {bool: int, bool | None: int | None}
 
@@ -69,36 +66,6 @@ class Receipt(Arguments, frozen=True, kw_only=True):
     user: Id | None = None
 
 
-class UsageRow(msgspec.Struct, frozen=True, kw_only=True):
-    """Sums of the calls that are alike in what they are grouped by; null: those where there is none."""
-
-    day: _Group = msgspec.UNSET
-    """UTC."""
-    model: _Group = msgspec.UNSET
-    key: _Group = msgspec.UNSET
-    account: _Group = msgspec.UNSET
-    organization: _Group = msgspec.UNSET
-    api: _Group = msgspec.UNSET
-    provider: _Group = msgspec.UNSET
-    outcome: _Group = msgspec.UNSET
-    requests: int
-    succeeded: int
-    refused: int
-    failed: int
-    aborted: int
-    usage_unknown: int
-    """Answers that came without their tokens."""
-    input_tokens: int
-    """Everything that went in, with what caches gave and took."""
-    input_uncached_tokens: int
-    cache_read_tokens: int
-    cache_write_tokens: int
-    output_tokens: int
-    reasoning_tokens: int
-    cost_nano: int
-    market_cost_nano: int
-
-
 class ReportOperations:
     """Must run where the store is owned."""
 
@@ -108,18 +75,9 @@ class ReportOperations:
         self._flush = flush
         needs = Needs(roles=BILLS, own=EVERY_ROLE, personal=True)
         self.table: Table = {
-            "usage": Op(arguments=UsageQuery, result=list[UsageRow], act=self._usage, needs=needs),
             "requests": Op(arguments=ListRequests, result=Listed[RequestRow], act=self._requests, needs=needs),  # type: ignore[valid-type]
             "receipt": Op(arguments=Receipt, result=list[ReceiptRow], act=self._receipt, needs=needs),
         }
-
-    async def _usage(self, query: UsageQuery, actor: Actor) -> list[dict[str, Any]]:
-        for name in query.by:
-            if name not in GROUPS:
-                raise OperationError(f"Usage cannot be grouped by {name!r}; expected one of {', '.join(GROUPS)}.")
-        check_filters((*query.only, *query.without))
-        await self._flush()
-        return await aside(self._store.usage, query, public=not actor.house, most=MOST_GROUPS)
 
     async def _requests(self, query: ListRequests, actor: Actor) -> Listed[dict[str, Any]]:
         await self._flush()
