@@ -71,7 +71,7 @@ def test_a_page_without_its_marks_is_not_touched(bench: Modules, page: str) -> N
 
 def test_the_page_on_performance_has_the_marks(bench: Modules) -> None:
     page = (ROOT / "docs" / "performance.md").read_text()
-    for name in ("gateways", "growth"):
+    for name in ("gateways", "growth", "pages", "dashboard"):
         bench("tables").put_between(page, name, "new")
 
 

@@ -147,15 +147,15 @@ def test_whatever_comes_when_spans_are_the_sums_of_their_hours(database: Databas
             with database.transaction() as tx:
                 spans.correct(tx, 7, str(at))
     done = spans.folded(database, 0, 2**53)
-    for day, told in done.items():
+    for day, one in done.items():
         for days in (1, 2, 4, 8):
             begin = day - day % (days * DAY_MS)
-            until = told.until_ms if days == 1 else begin + days * DAY_MS
+            until = one.until_ms if days == 1 else begin + days * DAY_MS
             wanted = sums(database, f"usage_hours WHERE hour_ms >= {begin} AND hour_ms < {until}")
-            for table in tables if days <= told.days else ():
+            for table in tables if days <= one.days else ():
                 assert sums(database, f"{table} WHERE hours = {24 * days} AND from_ms = {begin}") == wanted
-    within = sum(sums(database, f"usage_hours WHERE hour_ms >= {day} AND hour_ms < {told.until_ms}")[0]
-                 for day, told in done.items())  # fmt: skip
+    hours = [f"usage_hours WHERE hour_ms >= {day} AND hour_ms < {one.until_ms}" for day, one in done.items()]
+    within = sum(sums(database, some)[0] for some in hours)
     assert [sums(database, f"{table} WHERE hours = 24")[0] for table in tables] == [within] * len(tables)
     assert sums(database, "usage_spans_of_models WHERE hours = 1")[0] == within
 

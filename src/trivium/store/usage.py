@@ -180,21 +180,21 @@ class _Asked:
         self._fold = fold_of(self._columns)
 
     def rows(self, asked: Iterable[Span], most: int | None) -> list[dict[str, Any]]:
+        """Grouped once, over the rows of all parts: each group by itself would be sorted, and then all of them again."""
         parts, values = [], []
-        keys = [str(n + 1) for n in range(len(self._groups))]
-        grouped = f" GROUP BY {', '.join(keys)}" if keys else ""
+        told = [f'{expression} AS "{name}"' for name, expression in (self._groups | self._sums).items()]
         for hours, since, until in asked:
-            groups = [f'{expression} AS "{name}"' for name, expression in self._groups.items()]
-            sums = [f"coalesce(sum({expression}), 0) AS {name}" for name, expression in self._sums.items()]
             rows = self._records() if hours == _RECORDS else self._spans(hours)
-            parts.append(f"SELECT {', '.join(groups + sums)} FROM ({rows}) AS part WHERE {self._where}{grouped}")
+            parts.append(f"SELECT {', '.join(told)} FROM ({rows}) AS part WHERE {self._where}")
             values += [since, until, *self._values]
         # PostgreSQL has a word `user` of its own. Databases disagree on where none stands; the others are in the order
         # of their bytes.
+        keys = [str(n + 1) for n in range(len(self._groups))]
         ordered = f" ORDER BY {', '.join(f'{key} NULLS FIRST' for key in keys)}" if keys else ""
         names = [f'"{name}"' for name in self._groups]
-        names += [f"CAST(sum({name}) AS BIGINT) AS {name}" for name in self._sums]
-        statement = f"SELECT {', '.join(names)} FROM ({' UNION ALL '.join(parts)}) AS parts{grouped}{ordered}"
+        names += [f"CAST(coalesce(sum({name}), 0) AS BIGINT) AS {name}" for name in self._sums]
+        statement = f"SELECT {', '.join(names)} FROM ({' UNION ALL '.join(parts)}) AS parts"
+        statement += f" GROUP BY {', '.join(keys)}{ordered}" if keys else ""
         if most is not None:
             statement += f" LIMIT {most + 1}"
         columns, found = self._database.query(statement, values)
