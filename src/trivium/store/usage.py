@@ -180,7 +180,7 @@ class _Asked:
         self._fold = fold_of(self._columns)
 
     def rows(self, asked: Iterable[Span], most: int | None) -> list[dict[str, Any]]:
-        """Grouped once, over the rows of all parts: each group by itself would be sorted, and then all of them again."""
+        """Grouped once, over all parts: each grouped by itself would be sorted, and then all of them again."""
         parts, values = [], []
         told = [f'{expression} AS "{name}"' for name, expression in (self._groups | self._sums).items()]
         for hours, since, until in asked:
