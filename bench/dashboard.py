@@ -3,7 +3,7 @@
     .venv/bin/python bench/dashboard.py [--seconds S] [--turns N] [--pause S] [--no-docs]
 
 One gateway takes small requests at saturation, as in `quick.py`, in turns with and without somebody beside it who goes
-from page to page of its dashboard, one every `--pause` seconds and as fast as they come with 0. The gateway has the
+from page to page of its dashboard all the time, or with `--pause` seconds between two pages. The gateway has the
 first CPU to itself. The dashboard's process, which the gateway starts on its own CPU, is moved to where the upstream,
 the load and the visitor are: with two CPUs they share the second, and the latency of both kinds of turns is that of a
 crowded one. CPU time is that of the gateway's process alone, in which the dashboard's questions are answered.
@@ -118,7 +118,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seconds", type=float, default=4, help="of a turn (default 4)")
     parser.add_argument("--turns", type=int, default=12, help="pairs of turns (default 12)")
-    parser.add_argument("--pause", type=float, default=0.1, help="seconds between two pages (default 0.1)")
+    parser.add_argument("--pause", type=float, default=0, help="seconds between two pages (default 0)")
     parser.add_argument("--no-docs", action="store_true", help="leave docs/performance.md alone")
     said: Any = parser.parse_args()
     leaving.on_signals()

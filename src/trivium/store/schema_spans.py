@@ -16,7 +16,7 @@ _SUMS = """
     total_2 INTEGER NOT NULL, total_3 INTEGER NOT NULL, total_4 INTEGER NOT NULL, total_5 INTEGER NOT NULL,
     total_6 INTEGER NOT NULL, total_7 INTEGER NOT NULL, total_8 INTEGER NOT NULL
 """
-_CALLERS = "operation, key_id, account_id, organization_id, project_id"
+_CALLERS = "operation, organization_id, key_id, account_id, project_id"
 _ANSWERERS = "api, provider, model, public_model, outcome, app"
 
 

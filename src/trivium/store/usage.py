@@ -178,15 +178,16 @@ class _Asked:
         self._columns = _columns([*self._groups.values(), *self._sums.values(), self._where])
         self._summed = [name for name in SUMS if timed or name not in DURATIONS]
         self._fold = fold_of(self._columns)
+        self._organization = query.organization
 
     def rows(self, asked: Iterable[Span], most: int | None) -> list[dict[str, Any]]:
         """Grouped once, over all parts: each grouped by itself would be sorted, and then all of them again."""
         parts, values = [], []
         told = [f'{expression} AS "{name}"' for name, expression in (self._groups | self._sums).items()]
-        for hours, since, until in asked:
-            rows = self._records() if hours == _RECORDS else self._spans(hours)
+        for span in asked:
+            rows, when = self._records(span) if span.hours == _RECORDS else self._spans(span)
             parts.append(f"SELECT {', '.join(told)} FROM ({rows}) AS part WHERE {self._where}")
-            values += [since, until, *self._values]
+            values += [*when, *self._values]
         # PostgreSQL has a word `user` of its own. Databases disagree on where none stands; the others are in the order
         # of their bytes.
         keys = [str(n + 1) for n in range(len(self._groups))]
@@ -200,15 +201,20 @@ class _Asked:
         columns, found = self._database.query(statement, values)
         return [dict(zip(columns, row, strict=True)) for row in found]
 
-    def _records(self) -> str:
+    def _records(self, span: Span) -> tuple[str, list[Any]]:
         told = rollups.COLUMNS | _BY_NOW
         columns = [f"{told.get(name, name)} AS {name}" for name in (*self._columns, *self._summed)]
-        return f"SELECT time_ms AS t, {', '.join(columns)} FROM records WHERE time_ms >= ? AND time_ms < ?"
+        rows = f"SELECT time_ms AS t, {', '.join(columns)} FROM records WHERE time_ms >= ? AND time_ms < ?"
+        return rows, [span.since, span.until]
 
-    def _spans(self, hours: int) -> str:
-        table, time = self._fold.source(hours)
-        columns = ", ".join((*self._columns, *self._summed))
-        return f"SELECT {time} AS t, {columns} FROM {table} AND {time} >= ? AND {time} < ?"
+    def _spans(self, span: Span) -> tuple[str, list[Any]]:
+        table, time = self._fold.source(span.hours)
+        rows = f"SELECT {time} AS t, {', '.join((*self._columns, *self._summed))} FROM {table}"
+        if self._organization is None or time == "hour_ms":
+            return f"{rows} AND {time} >= ? AND {time} < ?", [span.since, span.until]
+        # Behind each beginning the table's key leads on to the organization, behind a range of them it does not.
+        begins = ", ".join(map(str, range(span.since, span.until, span.hours * HOUR_MS)))
+        return f"{rows} AND {time} IN ({begins}) AND organization_id IN (?, '')", [self._organization]
 
 
 def conditions(only: Iterable[str], without: Iterable[str], *, public: bool, keys: Keys) -> tuple[list[str], list[Any]]:
