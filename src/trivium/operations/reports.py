@@ -25,7 +25,7 @@ from trivium.operations.table import (
     Table,
 )
 from trivium.policy.caller import BILLS, Id
-from trivium.store.reports import RequestQuery
+from trivium.store.search import Place, Search
 from trivium.store.store import Store
 from trivium.store.whose import Whose
 
@@ -81,29 +81,40 @@ class ReportOperations:
 
     async def _requests(self, query: ListRequests, actor: Actor) -> Listed[dict[str, Any]]:
         await self._flush()
-        asked = RequestQuery(
-            id=query.id,
-            limit=query.limit + 1,
-            outcome=query.outcome,
-            before=before(query.after),
-            whose=Whose(organization=query.organization, user=query.user),
-        )
-        rows = await aside(self._store.requests, asked)
-        last = rows[query.limit - 1] if len(rows) > query.limit else None
-        cursor = f"{last['time_ms']}:{last['id']}" if last else None
-        items = rows[: query.limit]
-        return Listed(items=items if actor.house else [seen(row) for row in items], next=cursor)
+        whose = Whose(organization=query.organization, user=query.user)
+        if query.id is not None:
+            row = await aside(self._store.request, query.id, whose)
+            rows, reached = [row] if row and query.outcome in (None, row["outcome"]) else [], None
+        else:
+            asked = Search(
+                limit=query.limit + 1,
+                only=() if query.outcome is None else (f"outcome:{query.outcome}",),
+                before=before(query.after),
+                whose=whose,
+            )
+            found = await aside(self._store.search, asked, public=not actor.house)
+            rows, reached = found.rows[: query.limit], found.before
+            if len(found.rows) > query.limit:
+                reached = (rows[-1]["time_ms"], rows[-1]["id"])
+        items = rows if actor.house else [seen(row) for row in rows]
+        return Listed(items=items, next=reached and cursor_of(reached))
 
     async def _receipt(self, query: Receipt, actor: Actor) -> list[ReceiptRow]:
         await self._flush()
         whose = Whose(organization=query.organization, user=query.user)
-        found = await aside(self._store.requests, RequestQuery(id=query.request, whose=whose))
-        if not found:
+        found = await aside(self._store.request, query.request, whose)
+        if found is None:
             raise NotFound(f"There is no request {query.request!r}.")
-        return await aside(receipt_for, self._store.prices, found[0], house=actor.house)
+        return await aside(receipt_for, self._store.prices, found, house=actor.house)
 
 
-def before(cursor: str) -> tuple[int, str] | None:
+def cursor_of(place: Place) -> str:
+    """What `before` reads."""
+    time_ms, id = place
+    return f"{time_ms}:{id}"
+
+
+def before(cursor: str) -> Place | None:
     """Raises OperationError for what is no cursor of ours."""
     if not cursor:
         return None
