@@ -5,7 +5,7 @@
 
 .DEFAULT_GOAL := help
 .PHONY: help setup setup-dev run test test-all test-clients check format conformance failures fuzz trust assets wheel screens bench bench-all bench-growth
-.PHONY: bench-policy bench-profile bench-quick bench-routing bench-wire bench-workers lock lock-peers clean
+.PHONY: bench-dashboard bench-pages bench-policy bench-profile bench-quick bench-routing bench-wire bench-workers lock lock-peers clean
 
 VENV := .venv
 BIN  := $(VENV)/bin
@@ -21,7 +21,7 @@ DEV := $(call stamp,dev)
 SCREENS := $(call stamp,screens)
 
 help: ## this list
-	@sed -n 's/^\([a-z-]*\):.*## /\1|/p' $(MAKEFILE_LIST) | awk -F'|' '{ printf "  make %-14s %s\n", $$1, $$2 }'
+	@sed -n 's/^\([a-z-]*\):.*## /\1|/p' $(MAKEFILE_LIST) | awk -F'|' '{ printf "  make %-16s %s\n", $$1, $$2 }'
 
 setup: $(RUN) ## what the gateway needs, into .venv
 	@echo "$(VENV) is ready"
@@ -107,10 +107,16 @@ bench: $(RUN) ## Trivium beside other gateways, into docs/performance.md: 15 min
 bench-growth: $(RUN) ## a million keys, 10,000,000 records: does a request cost more? GROWTH="--share 0.001" for a try
 	@$(BIN)/python bench/growth.py $(GROWTH)
 
+bench-pages: $(RUN) ## how long each page of the dashboard takes over 10,000,000 records, into docs/performance.md
+	@$(BIN)/python bench/page_times.py $(PAGES)
+
+bench-dashboard: $(RUN) ## what somebody before a dashboard costs the calls, into docs/performance.md
+	@$(BIN)/python bench/dashboard.py $(DASHBOARD)
+
 bench-profile: $(RUN) ## where the time of a request goes, into docs/performance.md
 	@$(BIN)/python bench/steps.py
 
-bench-all: bench bench-growth bench-profile bench-wire bench-policy bench-routing bench-workers ## every measurement there is
+bench-all: bench bench-growth bench-pages bench-dashboard bench-profile bench-wire bench-policy bench-routing bench-workers ## every measurement there is
 
 lock: ## compiles requirements/*.txt anew, with the newest versions that fit
 	@sh requirements/lock.sh $(UV)

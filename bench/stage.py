@@ -78,6 +78,19 @@ class Program:
         """The same, of each process by its id."""
         return {pid: time.clock_gettime((~pid << 3) | 2) for pid in self._pids()}
 
+    def cpu_alone(self) -> float:
+        """The same of the process itself, without its children."""
+        return self.cpu_of_each()[self._process.pid]
+
+    def move_children(self, cpus: set[int]) -> None:
+        """Gives the processes that it has started other CPUs, with all their threads."""
+        for pid in self._pids()[1:]:
+            for task in Path(f"/proc/{pid}/task").iterdir():
+                os.sched_setaffinity(int(task.name), cpus)
+
+    def signal(self, number: signal.Signals) -> None:
+        self._process.send_signal(number)
+
     def cpu_beside(self) -> float:
         """Seconds of CPU time that its threads beside the first have taken."""
         tasks = list(Path(f"/proc/{self._process.pid}/task").iterdir())
@@ -234,6 +247,16 @@ def _first_answer(gateway: Gateway, body: bytes) -> float:
     raise BenchError(
         f"{gateway.name}: no answer for {seconds:.0f} s, the last status {answer}:\n{program.said()[-2000:]}"
     )
+
+
+def wait_until_ready(program: Program, port: int, path: str = "/readyz") -> None:
+    """Until a program answers with 200 there. Raises BenchError."""
+    while time.monotonic() - program.began < LONGEST_START and program.lives():
+        with contextlib.suppress(OSError, HTTPException):
+            if ask(port, "GET", path)[0] == 200:
+                return
+        time.sleep(0.02)
+    raise BenchError(f"{program.name} is not ready:\n{program.said()[-2000:]}")
 
 
 def load(folder: Path, cpus: Cpus, port: int, way: Way, options: Sequence[object], *, seconds: float) -> dict[str, Any]:

@@ -30,7 +30,7 @@ import pytest
 from support_machine import open_to_all
 from trivium.metering.record import COLUMNS, Record
 from trivium.policy.caller import Caller
-from trivium.store import days
+from trivium.store import spans
 from trivium.store.keys import ApiKey, KeyStore
 from trivium.store.migrations import migrate
 from trivium.store.postgres import PostgresDatabase
@@ -250,7 +250,17 @@ def keep(database: Database, records: Sequence[Record]) -> None:
     statement = f"INSERT INTO records ({', '.join(COLUMNS)}) VALUES ({', '.join('?' * len(COLUMNS))})"
     with database.transaction() as tx:
         tx.executemany(statement, map(msgspec.structs.astuple, records))
-        days.count(tx, records, 2**53)
+        spans.count(tx, records, 2**53)
+
+
+def fold(database: Database, now_ms: int) -> None:
+    """Everything that is due at a time, and then what is due because of that."""
+    while found := spans.due(database, now_ms):
+        for due in found:
+            done = False
+            while not done:
+                with database.transaction() as tx:
+                    done = spans.fold(tx, due)
 
 
 def postgres_programs() -> Path | None:

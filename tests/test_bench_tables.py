@@ -71,7 +71,7 @@ def test_a_page_without_its_marks_is_not_touched(bench: Modules, page: str) -> N
 
 def test_the_page_on_performance_has_the_marks(bench: Modules) -> None:
     page = (ROOT / "docs" / "performance.md").read_text()
-    for name in ("gateways", "growth"):
+    for name in ("gateways", "growth", "pages", "dashboard"):
         bench("tables").put_between(page, name, "new")
 
 
@@ -136,3 +136,36 @@ def test_a_profile_becomes_the_steps_of_a_request(bench: Modules, tmp_path: Path
     rows = steps.rows(steps.Measured(request_us=100, beside_us=20), dict.fromkeys(shares, 0.05))
     assert (rows[0][1], rows[-2][1], rows[-1]) == ("4", "20", ["a small request", "100"])
     assert rows[-3][1] == f"{80 - 4 * len(shares):.0f}"
+
+
+def test_a_line_for_pages_tells_the_slowest_and_the_heaviest_of_them(bench: Modules) -> None:
+    made = bench("page_times")
+    found = {
+        made.Fetch("house", "/keys", "/dashboard/house/keys"): made.Measured(20, 90, 31.4),
+        made.Fetch("house", "/keys", "/dashboard/o/acme/keys"): made.Measured(30, 40, 12),
+        made.Fetch("owner", "/keys", "/dashboard/o/acme/keys"): made.Measured(8, 9, 12),
+    }
+    lines = made.report(found).splitlines()
+    cells = [cell.strip() for cell in lines[2].strip("|").split("|")]
+    assert cells == ["/keys", "30.0 (90.0)", "8.00 (9.00)", "-", "31"]
+    assert lines[-1] == "None takes longer than 200 ms or has more than 300 KB."
+    slow = made.Fetch("member", "/usage", "/dashboard/me/usage")
+    assert made.report({**found, slow: made.Measured(201, 300, 9)}).endswith(
+        "* member: /dashboard/me/usage: 201 ms, 9 KB"
+    )
+    assert made.report({**found, slow: made.Measured(1, 300, 301)}).endswith(
+        "* member: /dashboard/me/usage: 1 ms, 301 KB"
+    )
+
+
+def test_what_a_visitor_costs_is_told_by_pairs_of_turns(bench: Modules) -> None:
+    made = bench("dashboard")
+
+    def pair(alone: float, visited: float) -> list[Any]:
+        return [made.Turn(False, alone, 5, 9, 0), made.Turn(True, visited, 5, 9, 12)]
+
+    cpus = type("Cpus", (), {"note": ""})
+    table = made.report([*pair(100, 110), *pair(200, 200), *pair(100, 102)], cpus)
+    rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in table.splitlines()[2:]]
+    assert rows[0] == ["gateway's CPU us per request", "100 (100-200)", "110 (102-200)", "+2.0 % (+0.0 to +10.0)"]
+    assert rows[3] == ["pages a second", "0", "12.0", ""]

@@ -43,7 +43,7 @@ async def test_however_many_are_asked_for_names_of_upstreams_are_looked_up(
         may_end.wait(5)
         raise ZeroDivisionError
 
-    for method in ("usage", "requests", "search", "is_theirs"):
+    for method in ("usage", "search", "is_theirs"):
         monkeypatch.setattr(store, method, held)
     reports = [asyncio.create_task(desk(name)) for _ in range(50)]
     try:

@@ -13,7 +13,7 @@ from trivium.errors import StoreUnavailable
 from trivium.metering.record import Record
 from trivium.operations import folding
 from trivium.operations.folding import fold_due, keep_folding
-from trivium.store import days
+from trivium.store import spans
 from trivium.store.store import Store
 
 DAY, HOUR = 86_400_000, 3_600_000
@@ -45,23 +45,28 @@ async def store(home: Home, tmp_path: Path) -> AsyncIterator[Store]:
 
 async def test_every_hour_that_is_over_is_folded(store: Store) -> None:
     await fold_due(store, rest=0)
-    assert days.folded(store.database, 0, 2**53) == {
-        START: START + DAY,
-        START + DAY: START + 2 * DAY,
-        START + 2 * DAY: START + 2 * DAY + 4 * HOUR,
+    told = {
+        START: (START + DAY, 1),
+        START + DAY: (START + 2 * DAY, 1),
+        START + 2 * DAY: (START + 2 * DAY + 4 * HOUR, 1),
     }
-    assert rows(store.database, "SELECT day_ms, requests FROM usage_days ORDER BY 1") == [
+    assert spans.folded(store.database, 0, 2**53) == told
+    assert rows(store.database, "SELECT from_ms, requests FROM usage_spans ORDER BY 1") == [
         (START, 2),
         (START + DAY, 1),
         (START + 2 * DAY, 1),
     ]
+    await fold_due(store, rest=0)
+    told |= {START: (START + DAY, 2), START + DAY: (START + 2 * DAY, 2)}
+    assert spans.folded(store.database, 0, 2**53) == told
+    assert rows(store.database, "SELECT from_ms, requests FROM usage_spans WHERE hours = 48") == [(START, 3)]
 
 
 async def test_it_goes_on_after_the_store_was_away(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[int] = []
-    due = days.due
+    due = spans.due
 
-    def away(*told: object) -> list[tuple[int, int]]:
+    def away(*told: object) -> list[spans.Due]:
         asked.append(1)
         if len(asked) == 1:
             raise StoreUnavailable("gone")
@@ -69,11 +74,11 @@ async def test_it_goes_on_after_the_store_was_away(store: Store, monkeypatch: py
             raise RuntimeError("odd")
         return due(*told)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(days, "due", away)
+    monkeypatch.setattr(spans, "due", away)
     monkeypatch.setattr(folding, "_PAUSE", 0.001)
     task = asyncio.create_task(keep_folding(store))
     async with asyncio.timeout(20):
-        while START not in days.folded(store.database, 0, 2**53):  # noqa: ASYNC110
+        while START not in spans.folded(store.database, 0, 2**53):  # noqa: ASYNC110
             await asyncio.sleep(0.01)
     task.cancel()
     await asyncio.gather(task, return_exceptions=True)

@@ -12,6 +12,7 @@ from support_store import Home, keep
 from trivium.clock import SystemClock
 from trivium.errors import OperationError
 from trivium.metering.record import Record
+from trivium.store import search
 from trivium.store.store import Store
 
 
@@ -32,6 +33,28 @@ async def test_requests_come_in_parts_also_where_many_arrived_at_once(desk: Desk
     keep(desk.store.database, records)
     found = [row["id"] for row in await desk.items("requests")]
     assert found == ["req_6", "req_5", "req_4", "req_3", "req_2", "req_1", "req_0"]
+
+
+async def test_of_requests_the_newest_come_first_and_an_outcome_can_be_asked_for(desk: Desk) -> None:
+    keep(desk.store.database, [call(f"r{n}", n, outcome=("success", "failed")[n % 2]) for n in range(30)])
+    told = await desk("requests", limit=3)
+    assert [row["id"] for row in told["items"]] == ["r29", "r28", "r27"]
+    told = await desk("requests", limit=15, outcome="failed")
+    assert [row["id"] for row in told["items"]] == [f"r{n}" for n in range(29, 0, -2)]
+    assert told["next"] is None
+    assert [row["id"] for row in (await desk("requests", id="r7"))["items"]] == ["r7"]
+    assert (await desk("requests", id="r7", outcome="success"))["items"] == []
+
+
+async def test_who_has_few_requests_among_very_many_gets_them_without_a_look_at_the_others(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(search, "_STEP", 2)
+    monkeypatch.setattr(search, "_MOST", 8)
+    records = [call(f"r{n:03}", n * 3_600_000 // 4, organization_id="acme" if n == 9 else "blue") for n in range(400)]
+    keep(desk.store.database, records)
+    told = await desk("requests", organization="acme")
+    assert ([row["id"] for row in told["items"]], told["next"]) == (["r009"], None)
 
 
 @pytest.mark.parametrize("after", ["x", "1", "x:req_1", f"{'9' * 16}:req_1"])

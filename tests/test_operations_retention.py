@@ -19,8 +19,8 @@ from trivium.operations.operations import Operations
 from trivium.operations.retention import keep_erasing
 from trivium.store import retention
 from trivium.store.envelopes import Keyring
-from trivium.store.reports import RequestQuery
 from trivium.store.rollups import HOUR_MS
+from trivium.store.search import Search
 from trivium.store.store import Store
 
 DAY = 24 * HOUR_MS
@@ -52,7 +52,7 @@ def record(id: str, days_ago: int, **fields: Any) -> Record:
 
 
 def ids(store: Store) -> set[str]:
-    return {row["id"] for row in store.requests(RequestQuery(limit=1000))}
+    return {row["id"] for row in store.search(Search(limit=1000)).rows}
 
 
 async def until(condition: Callable[[], bool]) -> None:
@@ -106,7 +106,7 @@ class TestErase:
         assert await operations.perform("retention.erase", asked) == {"records": 1, "live_keys": 0, "applied": False}
         done = await operations.perform("retention.erase", asked | {"apply": True})
         assert done == {"records": 1, "live_keys": 0, "applied": True}
-        kept = {row["id"]: (row["client_ip"], row["cost_nano"]) for row in store.requests(RequestQuery())}
+        kept = {row["id"]: (row["client_ip"], row["cost_nano"]) for row in store.search(Search()).rows}
         assert kept == {"a": (None, 5), "b": ("192.0.2.1", 0)}
 
     async def test_a_user_is_forgotten_and_the_keys_that_still_live_are_counted(
@@ -120,7 +120,7 @@ class TestErase:
             store.ledger.end(record(str(n), 1, user_id="anna", error_message="no"))
         done = await operations.perform("retention.erase", {"user": "anna", "apply": True})
         assert done == {"records": 5, "live_keys": 1, "applied": True}
-        assert {(row["user_id"], row["error_message"]) for row in store.requests(RequestQuery())} == {(None, None)}
+        assert {(row["user_id"], row["error_message"]) for row in store.search(Search()).rows} == {(None, None)}
         assert {(key.name, key.user_id) for key in store.keys.list()} == {("erased", None), ("annas phone", "anna")}
 
     async def test_of_a_user_nothing_is_left_that_names_or_can_act(self, operations: Operations, store: Store) -> None:

@@ -14,11 +14,11 @@ from support_desk import Desk, member
 from support_store import Home, keep
 from trivium.errors import OperationError
 from trivium.metering.record import Record
-from trivium.operations import reports
 from trivium.operations import usage as usage_operations
-from trivium.operations.usage import harmless
+from trivium.operations.usage import UsageRow, harmless
 from trivium.policy.caller import Role
 from trivium.store.store import Store
+from trivium.store.usage import GROUPS
 
 NOW = 1_767_960_000_000 + 754_321  # Friday 2026-01-09, 12:12 UTC
 HOUR, DAY = 3_600_000, 86_400_000
@@ -144,6 +144,18 @@ async def test_beyond_the_top_there_is_the_rest_in_each_day(desk: Desk) -> None:
     ]
 
 
+async def test_a_report_tells_the_sums_that_plain_usage_tells(desk: Desk) -> None:
+    told: dict[str, Any] = {"client_app": "curl/8", "cost_nano": 3, "input_uncached_tokens": 5, "ttfb_us": 9}
+    keep(desk.store.database, [call("a", **told), call("b", upstream_model="n", outcome="failed", **told)])
+    for name in GROUPS:
+        reported = (await desk("usage.report", by=[name]))["rows"]
+        rows = await desk("usage", by=[name], since_ms=TODAY)
+        assert [row[name] for row in rows] == [row["keys"][0] for row in reported]
+        assert all({**row["figures"], **sums} == {**row["figures"], name: sums[name]}
+                   for row, sums in zip(reported, rows, strict=True))  # fmt: skip
+        assert all(set(row) <= set(UsageRow.__struct_fields__) for row in rows)
+
+
 async def test_a_member_sees_own_figures_and_stealth_models_by_public_names(desk: Desk) -> None:
     await desk.organization("acme")
     keys = {
@@ -175,8 +187,7 @@ async def test_what_is_asked_for_has_a_bound(desk: Desk, monkeypatch: pytest.Mon
     with pytest.raises(OperationError, match="more than 2 groups"):
         await desk("usage.report", by=["model"])
     assert len((await desk("usage.report", by=["model"], top=1))["rows"]) == 2  # the others are one
-    for module in (usage_operations, reports):
-        monkeypatch.setattr(module, "MOST_GROUPS", 2)
+    monkeypatch.setattr(usage_operations, "MOST_GROUPS", 2)
     top: dict[str, Any] = {"top": 1}
     for name, asked in (("usage.report", top), ("usage.csv", top), ("usage", {})):
         with pytest.raises(OperationError, match="more than 2 groups"):

@@ -13,10 +13,11 @@ from trivium.errors import StoreUnavailable
 from trivium.store import rollups, schema
 from trivium.store.keys import KeyStore
 from trivium.store.migrations import migrate
-from trivium.store.reports import RequestQuery, requests
+from trivium.store.reports import request
 from trivium.store.schema import MIGRATIONS
 from trivium.store.sql import Database
 from trivium.store.usage import UsageQuery, usage
+from trivium.store.whose import EVERYBODY
 
 NEWEST = len(MIGRATIONS)
 HOURS = 3
@@ -78,9 +79,9 @@ async def test_a_database_of_an_earlier_program_is_moved_forward_with_what_it_ho
     assert [key.id for key in keys.list()] == ["key_ended", "key_live"]
     made, text = keys.create("new", strict=True)
     assert await keys.find(text) == caller(made)
-    assert [(row["id"], row["cost_nano"], row["account_id"]) for row in requests(database, RequestQuery(id="a"))] == [
-        ("a", 0, None)
-    ]
+    row = request(database, "a", EVERYBODY)
+    assert row is not None
+    assert (row["id"], row["cost_nano"], row["account_id"]) == ("a", 0, None)
 
 
 @pytest.mark.parametrize("earlier", range(1, HOURS))

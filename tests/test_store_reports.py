@@ -2,55 +2,39 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import msgspec
-import pytest
 
 from support_store import keep
 from trivium.metering.record import COLUMNS, Record
-from trivium.store.reports import RequestQuery, requests
+from trivium.store.reports import request
 from trivium.store.sql import Database
-
-MIDNIGHT = 1_767_225_600_000  # 2026-01-01T00:00:00Z
+from trivium.store.whose import EVERYBODY, Whose
 
 
 def record(id: str, **fields: object) -> Record:
-    plain = Record(id=id, time_ms=MIDNIGHT, api="messages", operation="generate", outcome="success", status=200)
+    plain = Record(id=id, time_ms=1, api="messages", operation="generate", outcome="success", status=200)
     return msgspec.structs.replace(plain, **fields)
 
 
-THIRTY = [record(f"r{n}", time_ms=MIDNIGHT + n, outcome=["success", "failed"][n % 2]) for n in range(30)]
+def test_a_row_has_every_field_of_the_record(database: Database) -> None:
+    keep(database, [record("r1", cost_nano=3), record("r2")])
+    row = request(database, "r1", EVERYBODY)
+    assert row is not None
+    assert tuple(row) == COLUMNS
+    assert tuple(row.values()) == msgspec.structs.astuple(record("r1", cost_nano=3))
 
 
-class TestRequests:
-    @pytest.fixture(autouse=True)
-    def thirty(self, database: Database) -> None:
-        self.database = database
-        keep(database, THIRTY)
-
-    def ids(self, **asked: Any) -> list[str]:
-        return [row["id"] for row in requests(self.database, RequestQuery(**asked))]
-
-    def test_the_newest_come_first(self) -> None:
-        assert self.ids(limit=3) == ["r29", "r28", "r27"]
-        assert len(self.ids()) == 20
-        assert len(self.ids(limit=1000)) == 30
-
-    def test_one_outcome_or_one_request_can_be_asked_for(self) -> None:
-        assert self.ids(limit=2, outcome="failed") == ["r29", "r27"]
-        assert self.ids(id="r7") == ["r7"]
-        assert self.ids(id="nobody") == []
-        assert self.ids(outcome="nothing") == []
-
-    def test_a_row_has_every_field_of_the_record(self) -> None:
-        (row,) = requests(self.database, RequestQuery(id="r1"))
-        assert tuple(row) == COLUMNS
-        assert tuple(row.values()) == msgspec.structs.astuple(THIRTY[1])
+def test_whose_it_is_not_is_not_told_that_it_is_there(database: Database) -> None:
+    keep(database, [record("r1", organization_id="acme", key_id="token of jo")])
+    for whose in (EVERYBODY, Whose(organization="acme"), Whose(user="jo"), Whose(organization="acme", user="jo")):
+        assert request(database, "r1", whose, "token of jo") is not None
+    for whose in (Whose(organization="blue"), Whose(organization="blue", user="jo")):
+        assert request(database, "r1", whose, "token of jo") is None
+    assert request(database, "r1", Whose(user="ann"), "token of ann") is None
+    assert request(database, "r2", EVERYBODY) is None
 
 
 def test_questions_are_bound_and_never_spliced_into_the_statement(database: Database) -> None:
     keep(database, [record("a")])
-    assert requests(database, RequestQuery(id="' OR 1=1 --")) == []
-    assert requests(database, RequestQuery(outcome="x'; DROP TABLE records; --")) == []
-    assert len(requests(database, RequestQuery())) == 1
+    assert request(database, "' OR 1=1 --", EVERYBODY) is None
+    assert request(database, "a", Whose(organization="' OR 1=1 --")) is None

@@ -9,9 +9,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from support_store import keep
+from support_store import fold, keep
 from trivium.metering.record import Record
-from trivium.store import days, search
+from trivium.store import search, spans
 from trivium.store.rollups import DAY_MS, HOUR_MS
 from trivium.store.search import Search, find
 from trivium.store.sql import Database
@@ -26,14 +26,6 @@ KEYS = Keys(lambda user: f"tok_{user}")
 def record(id: str, time_ms: int = START, **fields: Any) -> Record:
     plain = Record(id=id, time_ms=time_ms, api="messages", operation="generate", outcome="success", status=200)
     return msgspec.structs.replace(plain, **fields)
-
-
-def fold(database: Database, now_ms: int) -> None:
-    for day, until in days.due(database, now_ms):
-        done = False
-        while not done:
-            with database.transaction() as tx:
-                done = days.fold(tx, day, until)
 
 
 def every(database: Database, asked: Search, *, public: bool = False) -> list[str]:
@@ -117,7 +109,7 @@ def test_what_is_found_is_what_a_look_at_each_finds_newest_first(
     public: bool,
 ) -> None:
     with database.transaction() as tx:
-        for table in ("records", "usage_hours", "usage_folds", *(one.table for one in days.FOLDS)):
+        for table in ("records", "usage_hours", "usage_folds", *(one.table for one in spans.FOLDS)):
             tx.execute(f"DELETE FROM {table}")
         tx.execute(
             "INSERT INTO keys (id, hash, name, hint, created_ms, user_id) VALUES ('key_1', ?, '', '', 1, 'jo')"
@@ -173,7 +165,7 @@ def test_a_request_is_found_by_the_beginning_of_its_id_at_once(database: Databas
 
 def test_hours_without_such_calls_are_passed_over_unread(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
     keep(database, [record(f"r{n}", START + n * HOUR_MS, key_id="a" if n == 2 else "b") for n in range(60)])
-    fold(database, START + 2 * DAY_MS + days.SETTLED_MS)
+    fold(database, START + 2 * DAY_MS + spans.SETTLED_MS)
     reads: list[int] = []
     read = search._Finder.read
     monkeypatch.setattr(search._Finder, "read", lambda self, *args: reads.append(args[1]) or read(self, *args))  # type: ignore[func-returns-value]

@@ -12,7 +12,7 @@ from support_store import Home, caller, rows
 from trivium.clock import SystemClock
 from trivium.errors import ConfigError, StoreUnavailable
 from trivium.metering.record import Record
-from trivium.store.reports import RequestQuery
+from trivium.store.search import Search
 from trivium.store.store import Store
 from trivium.store.usage import UsageQuery
 
@@ -32,7 +32,7 @@ async def test_what_was_closed_is_there_when_it_is_opened_again(bare_home: Home,
     await store.close()
     again = opened(bare_home, tmp_path)
     assert await again.keys.find(text) == caller(key)
-    assert [row["id"] for row in again.requests(RequestQuery())] == ["a"]
+    assert [row["id"] for row in again.search(Search()).rows] == ["a"]
     assert again.usage(UsageQuery(by=("outcome",)))[0]["succeeded"] == 1
     assert again.seal_key == store.seal_key
     await again.close()
@@ -69,7 +69,7 @@ async def test_reports_do_not_wait_for_a_writer(home: Home, tmp_path: Path) -> N
     store = opened(home, tmp_path)
     with home.open().transaction() as tx:
         tx.execute("INSERT INTO records (id) VALUES ('half')")
-        assert store.requests(RequestQuery()) == []
+        assert store.search(Search()).rows == []
     await store.close()
 
 

@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
 
 import msgspec
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from support_store import keep
+from support_store import fold, keep
 from trivium.errors import StoreUnavailable
 from trivium.metering.record import Record
-from trivium.store import days
+from trivium.store import spans
+from trivium.store.migrations import migrate
 from trivium.store.sql import Database
+from trivium.store.sqlite import SqliteDatabase
 from trivium.store.usage import FILTERS as FILTERS_OF
 from trivium.store.usage import GROUPS, Keys, UsageQuery, usage
 
@@ -23,7 +28,7 @@ MIDNIGHT = 1_767_225_600_000  # 2026-01-01T00:00:00Z
 HOUR = 3_600_000
 
 
-TABLES = ("records", "usage_hours", "usage_folds", *(fold.table for fold in days.FOLDS))
+TABLES = ("records", "usage_hours", "usage_folds", *(fold.table for fold in spans.FOLDS))
 
 
 def store(database: Database, records: list[Record], folded: int | None = None) -> Database:
@@ -39,17 +44,9 @@ def store(database: Database, records: list[Record], folded: int | None = None) 
             )
     keep(database, records[::2])
     if folded is not None:
-        fold(database, MIDNIGHT + folded * HOUR)
+        fold(database, MIDNIGHT + folded * HOUR + spans.SETTLED_MS)
     keep(database, records[1::2])
     return database
-
-
-def fold(database: Database, until: int) -> None:
-    for day, to in days.due(database, until + days.SETTLED_MS):
-        done = False
-        while not done:
-            with database.transaction() as tx:
-                done = days.fold(tx, day, to)
 
 
 KEYS_OF = Keys(lambda user: f"tok_{user}")
@@ -162,6 +159,7 @@ FILTERS = st.dictionaries(st.sampled_from(FILTERS_OF), st.lists(st.integers(0, 1
     by=BY,
     since=st.none() | EDGES | MOMENT,
     until=st.none() | EDGES | MOMENT,
+    organization=st.sampled_from([None, None, "acme"]),
     public=st.booleans(),
     folded=FOLDED,
 )
@@ -171,10 +169,11 @@ def test_usage_is_the_sum_of_the_records_by_any_groups_in_any_span(
     by: tuple[str, ...],
     since: int | None,
     until: int | None,
+    organization: str | None,
     public: bool,
     folded: int | None,
 ) -> None:
-    asked = UsageQuery(by=by, since_ms=since, until_ms=until)
+    asked = UsageQuery(by=by, since_ms=since, until_ms=until, organization=organization)
     rows = usage(store(database, records, folded), asked, public=public, keys=KEYS_OF, timed=True)
     within = [
         one
@@ -182,6 +181,7 @@ def test_usage_is_the_sum_of_the_records_by_any_groups_in_any_span(
         if one.operation == "generate"
         and (since is None or one.time_ms >= since)
         and (until is None or one.time_ms < until)
+        and organization in (None, one.organization_id)
     ]
     expected = by_hand(within, by, public=public)
     assert {tuple(row[name] for name in by): {name: row[name] for name in SUMS} for row in rows} == expected
@@ -256,6 +256,28 @@ def test_answers_without_usage_are_counted(database: Database, statuses: list[in
     records = [record(str(n), upstream_status=status, usage_known=False) for n, status in enumerate(statuses)]
     (row,) = usage(store(database, records), UsageQuery(by=("api",)))
     assert row["usage_unknown"] == unknown
+
+
+def test_an_organizations_usage_is_read_without_that_of_others(tmp_path: Path) -> None:
+    database = SqliteDatabase(tmp_path / "x.db")
+    migrate(database)
+    keep(database, [record(str(day), time_ms=MIDNIGHT + day * 24 * HOUR, organization_id="acme") for day in range(40)])
+    fold(database, MIDNIGHT + 50 * 24 * HOUR)
+    plans: list[str] = []
+    query = database.query
+
+    def explained(statement: str, values: Sequence[Any] = ()) -> Any:
+        plans.extend(str(row[3]) for row in query(f"EXPLAIN QUERY PLAN {statement}", values)[1])
+        return query(statement, values)
+
+    database.query = explained  # type: ignore[method-assign]
+    for by in ((), ("key",), ("model", "key"), ("day", "model")):
+        asked = UsageQuery(by=by, since_ms=MIDNIGHT, until_ms=MIDNIGHT + 40 * 24 * HOUR, organization="acme")
+        assert sum(row["requests"] for row in usage(database, asked)) == 40
+    reads = [plan for plan in plans if "usage_spans" in plan]
+    assert reads
+    assert all("(hours=? AND from_ms=? AND operation=? AND organization_id=?)" in plan for plan in reads), reads
+    database.close()
 
 
 def test_without_groups_it_is_one_row_of_everything(database: Database) -> None:

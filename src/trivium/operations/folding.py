@@ -1,4 +1,5 @@
-"""Folds usage into days while the gateway runs (`store/days.py`), an hour at a time, so that no request waits long."""
+"""Folds usage into longer spans while the gateway runs (`store/spans.py`), one at a time, so that no request waits
+long."""
 
 from __future__ import annotations
 
@@ -6,14 +7,14 @@ import asyncio
 import logging
 
 from trivium.errors import StoreUnavailable
-from trivium.store import days
+from trivium.store import spans
 from trivium.store.store import Store
 
 _LOG = logging.getLogger("trivium.usage")
 _PAUSE = 60.0
 """Seconds between two looks for hours that are over."""
 _REST = 0.05
-"""Seconds between two hours, which are the requests'."""
+"""Seconds between two spans, which are the requests'."""
 
 
 async def keep_folding(store: Store) -> None:
@@ -22,16 +23,17 @@ async def keep_folding(store: Store) -> None:
         try:
             await fold_due(store)
         except StoreUnavailable as error:
-            _LOG.warning("usage by the day waits for the store: %s", error.detail or error.message)
+            _LOG.warning("folding usage waits for the store: %s", error.detail or error.message)
         except Exception:
-            _LOG.exception("usage by the day goes on after an error")
+            _LOG.exception("folding usage goes on after an error")
         await asyncio.sleep(_PAUSE)
 
 
 async def fold_due(store: Store, rest: float = _REST) -> None:
-    """Folds every hour that is over. Raises StoreUnavailable."""
-    for day, until in await asyncio.to_thread(days.due, store.database, store.clock.now_ms()):
+    """Folds every hour that is over, and what was folded before into spans of the next length. Raises
+    StoreUnavailable."""
+    for due in await asyncio.to_thread(spans.due, store.database, store.clock.now_ms()):
         done = False
         while not done:
-            done = await store.ledger.writer.run(lambda tx, day=day, until=until: days.fold(tx, day, until))  # type: ignore[misc]
+            done = await store.ledger.writer.run(lambda tx, due=due: spans.fold(tx, due))  # type: ignore[misc]
             await asyncio.sleep(rest)

@@ -1,4 +1,4 @@
-"""What calls there were and what they cost: sums, single requests, receipts. `table` is for `Operations`."""
+"""What calls there were and what they cost: single requests, receipts. `table` is for `Operations`."""
 
 from __future__ import annotations
 
@@ -24,15 +24,12 @@ from trivium.operations.table import (
     Op,
     Table,
 )
-from trivium.operations.usage import MOST_GROUPS, check_filters
 from trivium.policy.caller import BILLS, Id
-from trivium.store.reports import RequestQuery
+from trivium.store.search import Place, Search
 from trivium.store.store import Store
-from trivium.store.usage import GROUPS, UsageQuery
 from trivium.store.whose import Whose
 
 RequestId = Annotated[str, msgspec.Meta(min_length=1, max_length=200)]
-_Group = str | None | msgspec.UnsetType
 
 _TOLD = {bool: int, bool | None: int | None}
 
@@ -69,36 +66,6 @@ class Receipt(Arguments, frozen=True, kw_only=True):
     user: Id | None = None
 
 
-class UsageRow(msgspec.Struct, frozen=True, kw_only=True):
-    """Sums of the calls that are alike in what they are grouped by; null: those where there is none."""
-
-    day: _Group = msgspec.UNSET
-    """UTC."""
-    model: _Group = msgspec.UNSET
-    key: _Group = msgspec.UNSET
-    account: _Group = msgspec.UNSET
-    organization: _Group = msgspec.UNSET
-    api: _Group = msgspec.UNSET
-    provider: _Group = msgspec.UNSET
-    outcome: _Group = msgspec.UNSET
-    requests: int
-    succeeded: int
-    refused: int
-    failed: int
-    aborted: int
-    usage_unknown: int
-    """Answers that came without their tokens."""
-    input_tokens: int
-    """Everything that went in, with what caches gave and took."""
-    input_uncached_tokens: int
-    cache_read_tokens: int
-    cache_write_tokens: int
-    output_tokens: int
-    reasoning_tokens: int
-    cost_nano: int
-    market_cost_nano: int
-
-
 class ReportOperations:
     """Must run where the store is owned."""
 
@@ -108,44 +75,46 @@ class ReportOperations:
         self._flush = flush
         needs = Needs(roles=BILLS, own=EVERY_ROLE, personal=True)
         self.table: Table = {
-            "usage": Op(arguments=UsageQuery, result=list[UsageRow], act=self._usage, needs=needs),
             "requests": Op(arguments=ListRequests, result=Listed[RequestRow], act=self._requests, needs=needs),  # type: ignore[valid-type]
             "receipt": Op(arguments=Receipt, result=list[ReceiptRow], act=self._receipt, needs=needs),
         }
 
-    async def _usage(self, query: UsageQuery, actor: Actor) -> list[dict[str, Any]]:
-        for name in query.by:
-            if name not in GROUPS:
-                raise OperationError(f"Usage cannot be grouped by {name!r}; expected one of {', '.join(GROUPS)}.")
-        check_filters((*query.only, *query.without))
-        await self._flush()
-        return await aside(self._store.usage, query, public=not actor.house, most=MOST_GROUPS)
-
     async def _requests(self, query: ListRequests, actor: Actor) -> Listed[dict[str, Any]]:
         await self._flush()
-        asked = RequestQuery(
-            id=query.id,
-            limit=query.limit + 1,
-            outcome=query.outcome,
-            before=before(query.after),
-            whose=Whose(organization=query.organization, user=query.user),
-        )
-        rows = await aside(self._store.requests, asked)
-        last = rows[query.limit - 1] if len(rows) > query.limit else None
-        cursor = f"{last['time_ms']}:{last['id']}" if last else None
-        items = rows[: query.limit]
-        return Listed(items=items if actor.house else [seen(row) for row in items], next=cursor)
+        whose = Whose(organization=query.organization, user=query.user)
+        if query.id is not None:
+            row = await aside(self._store.request, query.id, whose)
+            rows, reached = [row] if row and query.outcome in (None, row["outcome"]) else [], None
+        else:
+            asked = Search(
+                limit=query.limit + 1,
+                only=() if query.outcome is None else (f"outcome:{query.outcome}",),
+                before=before(query.after),
+                whose=whose,
+            )
+            found = await aside(self._store.search, asked, public=not actor.house)
+            rows, reached = found.rows[: query.limit], found.before
+            if len(found.rows) > query.limit:
+                reached = (rows[-1]["time_ms"], rows[-1]["id"])
+        items = rows if actor.house else [seen(row) for row in rows]
+        return Listed(items=items, next=reached and cursor_of(reached))
 
     async def _receipt(self, query: Receipt, actor: Actor) -> list[ReceiptRow]:
         await self._flush()
         whose = Whose(organization=query.organization, user=query.user)
-        found = await aside(self._store.requests, RequestQuery(id=query.request, whose=whose))
-        if not found:
+        found = await aside(self._store.request, query.request, whose)
+        if found is None:
             raise NotFound(f"There is no request {query.request!r}.")
-        return await aside(receipt_for, self._store.prices, found[0], house=actor.house)
+        return await aside(receipt_for, self._store.prices, found, house=actor.house)
 
 
-def before(cursor: str) -> tuple[int, str] | None:
+def cursor_of(place: Place) -> str:
+    """What `before` reads."""
+    time_ms, id = place
+    return f"{time_ms}:{id}"
+
+
+def before(cursor: str) -> Place | None:
     """Raises OperationError for what is no cursor of ours."""
     if not cursor:
         return None

@@ -10,7 +10,7 @@ import msgspec
 from trivium.errors import RoleMissing
 from trivium.metering.record import Record
 from trivium.operations.aside import aside
-from trivium.operations.reports import RequestId, RequestRow, before
+from trivium.operations.reports import RequestId, RequestRow, before, cursor_of
 from trivium.operations.seen import seen
 from trivium.operations.story import Story, story_of
 from trivium.operations.table import EVERY_ROLE, Actor, Arguments, Cursor, ListArguments, Needs, Op, Table
@@ -126,12 +126,9 @@ class RequestOperations:
             **({} if query.until_ms is None else {"until_ms": query.until_ms}),
         )
         found = await aside(self._store.search, asked, public=not actor.house)
-        cursor, reached = None, None
-        if found.before is not None:
-            reached, id = found.before
-            cursor = f"{reached}:{id}"
         items = found.rows if actor.house else [seen(row) for row in found.rows]
-        return {"items": items, "next": cursor, "searched_ms": reached}
+        place = found.before
+        return {"items": items, "next": place and cursor_of(place), "searched_ms": place and place[0]}
 
     async def _tail(self, query: TailRequests, actor: Actor) -> Tail:
         whose = Whose(organization=query.organization, user=query.user)

@@ -26,7 +26,7 @@ from trivium.metering.record import Record, told_by
 from trivium.metering.sheet import read_price
 from trivium.metering.start import Start
 from trivium.operations.operations import Operations
-from trivium.store import days, posting, prices
+from trivium.store import posting, prices, spans
 from trivium.store.rollups import DAY_MS, HOUR_MS
 from trivium.store.sql import Writing
 from trivium.store.store import Store
@@ -117,17 +117,18 @@ async def seed(
         _calls(store, keys, _times(records, now_ms, dice), dice, say)
         began = time.perf_counter()
         _fold(store, now_ms)
-        say(f"days folded in {time.perf_counter() - began:.1f} s")
+        say(f"usage folded in {time.perf_counter() - began:.1f} s")
     finally:
         await store.close()
 
 
 def _fold(store: Store, now_ms: int) -> None:
-    """A day in a transaction: nobody waits for it here."""
-    for day, until in days.due(store.database, now_ms):
-        with store.database.transaction() as tx:
-            while not days.fold(tx, day, until):
-                pass
+    """A span in a transaction: nobody waits for it here."""
+    while found := spans.due(store.database, now_ms):
+        for due in found:
+            with store.database.transaction() as tx:
+                while not spans.fold(tx, due):
+                    pass
 
 
 async def _people(store: Store, dice: random.Random) -> list[_Key]:

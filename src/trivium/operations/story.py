@@ -20,7 +20,6 @@ from trivium.operations.reports import RequestRow
 from trivium.operations.seen import seen
 from trivium.store import settled
 from trivium.store.names import names_of
-from trivium.store.reports import RequestQuery
 from trivium.store.store import Store
 from trivium.store.whose import Whose
 
@@ -143,10 +142,9 @@ class Story(msgspec.Struct, frozen=True, kw_only=True):
 
 def story_of(store: Store, id: str, whose: Whose, *, house: bool) -> Story:
     """Blocks. Raises NotFound, StoreUnavailable."""
-    rows = store.requests(RequestQuery(id=id, whose=whose))
-    if not rows:
+    row = store.request(id, whose)
+    if row is None:
         raise NotFound(f"There is no request {id!r}.")
-    row = rows[0]
     shown = row if house else seen(row)
     return Story(
         request=msgspec.convert(shown, RequestRow),

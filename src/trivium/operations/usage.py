@@ -1,6 +1,7 @@
-"""Usage for people: a period, one or two groups, filters, and figures that can be read as they stand.
+"""Usage: sums of calls by any groups, and the report that people read, which is a view of the same sums: a period, one
+or two groups with names, shares and times.
 
-Whole hours are counted, so that no record is looked at: a period begins with the hour that its beginning is in, and
+A report counts whole hours, so that no record is looked at: a period begins with the hour that its beginning is in, and
 ends with that of its end. Where there are very many groups, those that cost most are told one by one, and the others
 together.
 """
@@ -18,13 +19,13 @@ import msgspec
 from trivium.errors import OperationError
 from trivium.money import nano_text
 from trivium.operations.aside import aside
-from trivium.operations.table import EVERY_ROLE, Actor, Arguments, Needs, Op, Table
-from trivium.policy.caller import BILLS, Id
+from trivium.operations.table import EVERY_ROLE, Actor, Needs, Op, Table
+from trivium.policy.caller import BILLS
 from trivium.store import bands, usage
 from trivium.store.names import names_of
 from trivium.store.rollups import DAY_MS, HOUR_MS
 from trivium.store.store import Store
-from trivium.store.usage import FILTERS, Filters, Moment, UsageQuery
+from trivium.store.usage import FILTERS, GROUPS, UsageQuery
 
 Dimension = Literal[
     "hour", "day", "model", "provider", "key", "user", "project", "app", "api", "organization", "account", "outcome"
@@ -40,26 +41,19 @@ _MOST_ROWS = 10_000
 _NEEDS = Needs(roles=BILLS, own=EVERY_ROLE, personal=True)
 
 
-class UsageReport(Arguments, frozen=True, kw_only=True):
-    """Which calls, and by what they are summed."""
+class UsageReport(UsageQuery, frozen=True, kw_only=True):
+    """Which calls, and by what they are summed. `until_ms`: now if it is left out."""
 
     period: Period = "day"
     """Today, this week from Monday, or this month, as far as they have come, UTC; `custom`: from `since_ms`."""
-    since_ms: Moment | None = None
-    until_ms: Moment | None = None
-    """Excluded; now if it is left out."""
     by: Annotated[tuple[Dimension, ...], msgspec.Meta(max_length=2)] = ("model",)
-    only: Filters = ()
-    """`dimension:value`; of several of one dimension, any. Nothing behind the colon: where there is none."""
-    without: Filters = ()
-    """The same, of what is left out."""
     top: Annotated[int, msgspec.Meta(ge=1, le=500)] = 100
     """How many groups are told one by one, hours and days aside."""
-    organization: Id | None = None
-    user: Id | None = None
 
 
-class Figures(msgspec.Struct, frozen=True, kw_only=True):
+class Sums(msgspec.Struct, frozen=True, kw_only=True):
+    """What calls come to."""
+
     requests: int
     succeeded: int
     refused: int
@@ -79,6 +73,19 @@ class Figures(msgspec.Struct, frozen=True, kw_only=True):
     """Part of the output."""
     cost_nano: int
     market_cost_nano: int
+
+
+UsageRow = msgspec.defstruct(
+    "UsageRow",
+    [(name, str | None | msgspec.UnsetType, msgspec.UNSET) for name in GROUPS],
+    bases=(Sums,),
+    frozen=True,
+    kw_only=True,
+)
+"""Sums of the calls that are alike in what they are grouped by; null: those where there is none."""
+
+
+class Figures(Sums, frozen=True, kw_only=True):
     cache_share: float | None
     """Of the input, what came out of caches: 0 to 1."""
     error_rate: float | None
@@ -122,44 +129,45 @@ class UsageOperations:
     """`table` is for `Operations`. Must run where the store is owned."""
 
     def __init__(self, store: Store, flush: Callable[[], Awaitable[None]]) -> None:
+        """`flush` hands over what is not in the database yet."""
         self._store = store
         self._flush = flush
         self.table: Table = {
+            "usage": Op(arguments=UsageQuery, result=list[UsageRow], act=self._usage, needs=_NEEDS),  # type: ignore[valid-type]
             "usage.report": Op(arguments=UsageReport, result=Report, act=self.report, needs=_NEEDS),
             "usage.csv": Op(arguments=UsageReport, result=Sheet, act=self._csv, needs=_NEEDS),
         }
 
-    async def report(self, query: UsageReport, actor: Actor) -> Report:
-        """Raises OperationError, StoreUnavailable."""
-        return await self._report(query, actor, _MOST_ROWS)
+    async def _usage(self, query: UsageQuery, actor: Actor) -> list[dict[str, Any]]:
+        for name in query.by:
+            if name not in GROUPS:
+                raise OperationError(f"Usage cannot be grouped by {name!r}; expected one of {', '.join(GROUPS)}.")
+        return await self._sums(query, actor)
 
-    async def _report(self, query: UsageReport, actor: Actor, most: int) -> Report:
+    async def report(self, query: UsageReport, actor: Actor, most: int | None = None) -> Report:
+        """`most`: rows. Raises OperationError, StoreUnavailable."""
         since, until = span(query, self._store.clock.now_ms())
-        check_filters((*query.only, *query.without))
-        if len(set(query.by)) < len(query.by):
-            raise OperationError("Usage is grouped by the same twice.")
         if "hour" in query.by and until - since > _MOST_HOURS:
             raise OperationError("More than 32 days are not told by the hour; group by day.")
-        await self._flush()
-        asked = UsageQuery(
-            by=query.by,
-            since_ms=since,
-            until_ms=until,
-            organization=query.organization,
-            user=query.user,
-            only=query.only,
-            without=query.without,
-        )
-        return await aside(self._told, asked, query, actor, most)
+        asked = msgspec.structs.replace(query, since_ms=since, until_ms=until)
+        rows = await self._sums(asked, actor, timed=True)
+        return await aside(self._told, asked, rows, _MOST_ROWS if most is None else most)
 
-    def _told(self, asked: UsageQuery, query: UsageReport, actor: Actor, most: int) -> Report:
-        rows = self._store.usage(asked, public=not actor.house, timed=True, most=MOST_GROUPS)
-        shown = _gathered(rows, query.by, query.top)
+    async def _sums(self, query: UsageQuery, actor: Actor, *, timed: bool = False) -> list[dict[str, Any]]:
+        """A row for each group, whoever asks. Raises OperationError, StoreUnavailable."""
+        if len(set(query.by)) < len(query.by):
+            raise OperationError("Usage is grouped by the same twice.")
+        check_filters((*query.only, *query.without))
+        await self._flush()
+        return await aside(self._store.usage, query, public=not actor.house, timed=timed, most=MOST_GROUPS)
+
+    def _told(self, asked: UsageReport, rows: list[dict[str, Any]], most: int) -> Report:
+        shown = _gathered(rows, asked.by, asked.top)
         if len(shown) > most:
             raise OperationError(usage.MANY.format(most))
         named = [
-            names_of(self._store.database, name, {keys[n] for keys, _, _ in shown if keys[n]}, query.organization)
-            for n, name in enumerate(query.by)
+            names_of(self._store.database, name, {keys[n] for keys, _, _ in shown if keys[n]}, asked.organization)
+            for n, name in enumerate(asked.by)
         ]
         groups = [
             Group(
@@ -173,18 +181,18 @@ class UsageOperations:
         return Report(
             since_ms=asked.since_ms or 0,
             until_ms=asked.until_ms or 0,
-            by=query.by,
+            by=asked.by,
             total=figures(summed(rows)),
             rows=tuple(groups),
         )
 
     async def _csv(self, query: UsageReport, actor: Actor) -> Sheet:
-        report = await self._report(query, actor, MOST_GROUPS)
+        report = await self.report(query, actor, MOST_GROUPS)
         day = datetime.fromtimestamp(report.since_ms / 1000, UTC).strftime("%Y-%m-%d")
         return Sheet(name=f"usage-{day}.csv", text=await aside(written, report))
 
 
-def span(query: Any, now_ms: int) -> tuple[int, int]:
+def span(query: UsageReport, now_ms: int) -> tuple[int, int]:
     """The whole hours of a period, in milliseconds since the epoch. Raises OperationError."""
     end = now_ms + 1 if query.until_ms is None else query.until_ms
     if query.period == "custom":
@@ -219,7 +227,7 @@ def check_filters(filters: Iterable[str]) -> None:
 
 def figures(sums: dict[str, int]) -> Figures:
     """Of what `store/usage` adds up, with durations."""
-    counted = {name: sums[name] for name in Figures.__struct_fields__ if name in sums}
+    counted = {name: sums[name] for name in Sums.__struct_fields__}
     ttfb, total = ([sums[name] for name in names] for names in (bands.TTFB, bands.TOTAL))
     sent = sums["succeeded"] + sums["failed"] + sums["aborted"]
     return Figures(

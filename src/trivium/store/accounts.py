@@ -16,7 +16,7 @@ from trivium.clock import Clock
 from trivium.errors import KeyReused, NotFound, OperationError
 from trivium.money import nano_text
 from trivium.policy.spending import DEFAULT_ACCOUNT, Budget
-from trivium.store import days, owners, posting
+from trivium.store import owners, posting, spans
 from trivium.store.budgets import end_budget, houses_budget, put_budget
 from trivium.store.changes import OPERATOR, Change, note
 from trivium.store.ledger import Ledger
@@ -347,7 +347,7 @@ def _correct(tx: Writing, correction: Correction, free: int | None, now_ms: int,
             flags="overrun" if _is_short(row, free, owed) else "",
         )
     posting.post(tx, [entry] if entry else [], sums)
-    days.correct(tx, difference, id)
+    spans.correct(tx, difference, id)
     told = {"before": {"usd": nano_text(before)}, "after": {"usd": nano_text(before + difference)}}
     change = Change(
         time_ms=now_ms,

@@ -68,7 +68,7 @@ CHECKS = (
     Check("payers", "records", audit_rows.PAYERS),
     Check("budgets", "spends", (audit_budgets.spends, *audit_rows.BUDGETS)),
     Check("received", "records", audit_rows.RECEIVED),
-    Check("hours", "usage_hours", (audit_hours.hours, audit_hours.folded_days)),
+    Check("hours", "usage_hours", (audit_hours.hours, audit_hours.folded_spans)),
     Check("prices", "prices", (audit_prices.versions, *audit_rows.PRICES)),
     Check("costs", "records", (audit_prices.costs,)),
 )

@@ -1,8 +1,8 @@
-"""The auditor's sums of usage: each hour, by whom and of what, comes to what its records come to by now, and each day
-to what its hours come to, as far as it is folded.
+"""The auditor's sums of usage: each hour, by whom and of what, comes to what its records come to by now, each day to
+what its hours come to, as far as it is folded, and each longer span to what its halves come to.
 
 Hours outlive the records. Those of which records may have been erased are not looked at here; `received` has them all.
-By which programs calls were made is checked between days and hours alone: records forget it.
+By which programs calls were made is checked between spans and hours alone: records forget it.
 """
 
 from __future__ import annotations
@@ -72,33 +72,40 @@ def hours(snapshot: Snapshot) -> Iterator[Finding | Skipped]:
         yield Skipped(f"{erased:,} rows of hours whose records are erased")
 
 
-_DAYS = {
-    "usage_days": (*list(_KEYS)[1:], "app"),
-    "usage_days_of_models": (*("operation", "api", "provider", "model", "public_model", "outcome", "app"),),
-    "usage_days_of_keys": (*("operation", "key_id", "account_id", "organization_id", "project_id", "outcome", "app"),),
+_SPANS = {
+    "usage_spans": (*list(_KEYS)[1:], "app"),
+    "usage_spans_of_models": (*("operation", "api", "provider", "model", "public_model", "outcome", "app"),),
+    "usage_spans_of_keys": (*("operation", "key_id", "account_id", "organization_id", "project_id", "outcome", "app"),),
 }
-"""Which of an hour's keys each table of days has."""
+"""Which of an hour's keys each table of spans has."""
 
 
 def _unlike(table: str, keys: tuple[str, ...]) -> str:
-    """Where a table of days and the hours that it was folded from disagree."""
-    names = ", ".join(keys)
+    """Where a table of spans and what it was folded from disagree: hours for an hour and a day, else both halves."""
+    names, sums = ", ".join(keys), ", ".join(f"{name}, 0" for name in _SUMS)
+    folded = "FROM usage_hours h JOIN usage_folds f ON f.day_ms = h.hour_ms - h.hour_ms % 86400000"
+    hours = (
+        ""
+        if table == "usage_spans"
+        else f"UNION ALL SELECT 1, h.hour_ms, {names}, {sums} {folded} WHERE h.hour_ms < f.until_ms"
+    )
     return f"""
-        SELECT day_ms, {names}, {", ".join(f"SUM(of_{name}), SUM({name})" for name in _SUMS)} FROM (
-            SELECT day_ms, {names}, {", ".join(f"0 AS of_{name}, {name}" for name in _SUMS)} FROM {table}
-            UNION ALL SELECT h.hour_ms - h.hour_ms % 86400000, {names}, {", ".join(f"{name}, 0" for name in _SUMS)}
-            FROM usage_hours h JOIN usage_folds f ON f.day_ms = h.hour_ms - h.hour_ms % 86400000
-            WHERE h.hour_ms < f.until_ms
-        ) AS both_lists GROUP BY day_ms, {names}
+        SELECT hours, from_ms, {names}, {", ".join(f"SUM(of_{name}), SUM({name})" for name in _SUMS)} FROM (
+            SELECT hours, from_ms, {names}, {", ".join(f"0 AS of_{name}, {name}" for name in _SUMS)} FROM {table}
+            {hours}
+            UNION ALL SELECT 24, f.day_ms, {names}, {sums} {folded} WHERE h.hour_ms < f.until_ms
+            UNION ALL SELECT 2 * s.hours, s.from_ms - s.from_ms % (7200000 * s.hours), {names}, {sums}
+            FROM {table} s JOIN usage_folds f ON f.day_ms = s.from_ms AND s.hours BETWEEN 24 AND 12 * f.days
+        ) AS both_lists GROUP BY hours, from_ms, {names}
         HAVING {" OR ".join(f"SUM(of_{name}) <> SUM({name})" for name in _SUMS)}
     """
 
 
-def folded_days(snapshot: Snapshot) -> Iterator[Finding]:
-    """One finding for each figure of a day."""
-    for table, keys in _DAYS.items():
+def folded_spans(snapshot: Snapshot) -> Iterator[Finding]:
+    """One finding for each figure of a span."""
+    for table, keys in _SPANS.items():
         for row in snapshot.rows(_unlike(table, keys)):
-            yield from _findings("is not the sum of its hours", table, row, 1 + len(keys))
+            yield from _findings("is not the sum of its parts", table, row, 2 + len(keys))
 
 
 def _findings(what: str, table: str, row: Row, keys: int) -> Iterator[Finding]:

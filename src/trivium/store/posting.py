@@ -18,7 +18,7 @@ import msgspec
 from trivium.metering.record import COLUMNS, Record
 from trivium.metering.start import Start
 from trivium.policy.spending import Lot, consume
-from trivium.store import days
+from trivium.store import spans
 from trivium.store.sql import Row, Writing
 
 _CHUNK = 512
@@ -211,7 +211,7 @@ def write_records(
         tx.executemany(_USUAL_RECORD, usual)
         if more:
             tx.executemany(_RECORD, more)
-        days.count(tx, records, now_ms)
+        spans.count(tx, records, now_ms)
         if also is not None:
             also(tx, records)
 

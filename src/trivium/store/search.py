@@ -1,8 +1,8 @@
 """Finding requests: the newest first, by time and filters, a bounded part of them at once.
 
-There is one index, by time; more would cost every call. What a filter asks for is looked up among the sums first: days
-and hours that have no such call are passed over unread. Within an hour records are read in steps, and a search that has
-read `_MOST` of them ends with what it has and where to go on.
+There is one index, by time; more would cost every call. What a filter asks for is looked up among the sums first: spans
+of days and hours that have no such call are passed over unread. Within an hour records are read in steps, and a search
+that has read `_MOST` of them ends with what it has and where to go on.
 """
 
 from __future__ import annotations
@@ -15,8 +15,9 @@ import msgspec
 
 from trivium.metering.record import COLUMNS
 from trivium.policy.addresses import subscriber
-from trivium.store import days, rollups, usage
-from trivium.store.rollups import DAY_MS, HOUR_MS
+from trivium.store import rollups, spans, usage
+from trivium.store.rollups import HOUR_MS
+from trivium.store.spans import Folded, Span
 from trivium.store.sql import Database
 from trivium.store.whose import Whose, calls
 
@@ -99,6 +100,7 @@ class _Finder:
         summed, values = usage.conditions(search.only, (), public=public, keys=keys)
         plain = _plain(search)
         self._sums, self._sum_values = [theirs, *summed], [*whom, *values]
+        self._fold = usage.fold_of(self._sums)
         self._records = [theirs, *map(_of_record, summed), *(condition for condition, _ in plain)]
         self._record_values = [*whom, *values, *(value for _, value in plain)]
         self._all = not search.only and search.whose == Whose()
@@ -106,9 +108,9 @@ class _Finder:
         self._since, self.until = _within(search)
         (oldest,) = database.query("SELECT min(time_ms) FROM records")[1][0]
         self._since = max(self._since, oldest or 0)
-        self._folded: dict[int, int] | None = None
         self.whose: Callable[[str], bool] | None = None
         """Whether an address is the one that is looked for; None: any will do."""
+        self._folded: dict[int, Folded] | None = None
 
     def next(self, place: Place) -> tuple[Place, int] | None:
         """(where to read from, back to which time) for a step that begins before a place; None where nothing is."""
@@ -146,20 +148,20 @@ class _Finder:
         """The newest hour before another that has such calls."""
         first = self._since - self._since % HOUR_MS
         if self._folded is None:
-            self._folded = days.folded(self._database, first - first % DAY_MS, before)
-        for source, since, until in reversed(usage.spans(first, before, self._folded)):
-            begin, end = since, until
-            if source == "days":
-                day = self._newest(usage.folded_table(self._sums), "day_ms", since, until)
-                begin, end = (since, since) if day is None else (day, min(day + DAY_MS, until))
-            if begin < end and (hour := self._newest("usage_hours", "hour_ms", begin, end)) is not None:
-                return hour
-        return None
+            self._folded = spans.folded(self._database, first, before)
+        found = map(self._newest, reversed(spans.spans(first, before, self._folded)))
+        return next((hour for hour in found if hour is not None), None)
 
-    def _newest(self, table: str, time: str, since: int, until: int) -> int | None:
+    def _newest(self, span: Span) -> int | None:
+        """The same of a span: the half that has such calls, the half of that, and so on."""
+        table, time = self._fold.source(span.hours)
         where = " AND ".join([f"{time} >= ? AND {time} < ?", *self._sums])
-        statement = f"SELECT {time} FROM {table} WHERE {where} ORDER BY {time} DESC LIMIT 1"
-        return self._one(statement, since, until, *self._sum_values)
+        statement = f"SELECT {time} FROM {table} AND {where} ORDER BY {time} DESC LIMIT 1"
+        found = self._one(statement, span.since, span.until, *self._sum_values)
+        if found is None or span.hours <= 1:
+            return found
+        shorter = span.hours // 2 if span.hours > 24 else 1
+        return self._newest(Span(shorter, found, min(found + span.hours * HOUR_MS, span.until)))
 
     def _one(self, statement: str, *values: Any) -> int | None:
         rows = self._database.query(statement, values)[1]

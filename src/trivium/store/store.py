@@ -85,8 +85,8 @@ class Store:
         keys = usage.Keys(self.keys.token_id)
         return usage.usage(self.database, query, public=public, keys=keys, timed=timed, most=most)
 
-    def requests(self, query: reports.RequestQuery) -> list[dict[str, Any]]:
-        return reports.requests(self.database, query, self._token(query.whose.user))
+    def request(self, id: str, whose_is_it: whose.Whose = whose.EVERYBODY) -> dict[str, Any] | None:
+        return reports.request(self.database, id, whose_is_it, self._token(whose_is_it.user))
 
     def search(self, query: search.Search, *, public: bool = False) -> search.Found:
         token, keys = self._token(query.whose.user), usage.Keys(self.keys.token_id)

@@ -1,8 +1,9 @@
 """Questions about usage: sums by day, model, key and more, of any period, with filters.
 
-Sums of whole hours come from `usage_hours` and, where days are folded, from the tables of days: of those the one with
-the fewest rows that has every column that is asked for (`days.py`). Only the parts of hours at both ends of a period
-are added up from the records, and count as far as those are kept.
+Sums of whole hours come from `usage_hours` and, as far as these are folded, from the tables of spans: the longest spans
+that fit the period and its groups, of the table with the fewest rows that has every column that is asked for
+(`spans.py`). Only the parts of hours at both ends of a period are added up from the records, and count as far as those
+are kept.
 
 A user's calls are those of the user's keys and tokens, by what the keys say today.
 """
@@ -18,9 +19,10 @@ import msgspec
 
 from trivium.errors import OperationError
 from trivium.policy.caller import Id
-from trivium.store import bands, days, rollups
+from trivium.store import bands, rollups, spans
 from trivium.store.keys import TOKEN
 from trivium.store.rollups import HOUR_MS, KEYS, SUMS
+from trivium.store.spans import Fold, Folded, Span
 from trivium.store.sql import Database
 from trivium.store.whose import Whose, calls
 
@@ -82,6 +84,8 @@ _BY_NOW = {
 }
 """As `usage_hours` has it: with what was corrected since."""
 _LATEST = 2**53 // HOUR_MS * HOUR_MS
+_RECORDS = -1
+"""In place of a span's length."""
 _MOST_PARTS = 60
 """Selects in one statement: where days are folded here and there, the hours are asked instead."""
 
@@ -147,13 +151,14 @@ def usage(
     StoreUnavailable, and OperationError where there are more than `most` groups."""
     asked = _Asked(database, query, public, keys, timed)
     since, until = query.since_ms or 0, _LATEST if query.until_ms is None else query.until_ms
+    longest = 0 if "hour" in query.by else 1 if "day" in query.by else spans.LONGEST
     while True:
-        done = {} if "hour" in query.by else days.folded(database, since, until)
-        rows = asked.rows(_spans(since, until, done), most)
+        done = spans.folded(database, since, until)
+        rows = asked.rows(_parts(since, until, done, longest), most)
         if most is not None and len(rows) > most:
             raise OperationError(MANY.format(most))
         # An hour that was folded meanwhile would count twice.
-        if not done or days.folded(database, since, until) == done:
+        if not done or spans.folded(database, since, until) == done:
             return _told(rows, query.by, keys.users(database) if "user" in query.by else {})
 
 
@@ -172,42 +177,44 @@ class _Asked:
         self._values = [*values, *wanted]
         self._columns = _columns([*self._groups.values(), *self._sums.values(), self._where])
         self._summed = [name for name in SUMS if timed or name not in DURATIONS]
+        self._fold = fold_of(self._columns)
+        self._organization = query.organization
 
-    def rows(self, spans: Iterable[tuple[str, int, int]], most: int | None) -> list[dict[str, Any]]:
+    def rows(self, asked: Iterable[Span], most: int | None) -> list[dict[str, Any]]:
+        """Grouped once, over all parts: each grouped by itself would be sorted, and then all of them again."""
         parts, values = [], []
-        keys = [str(n + 1) for n in range(len(self._groups))]
-        grouped = f" GROUP BY {', '.join(keys)}" if keys else ""
-        for source, since, until in spans:
-            groups = [f'{expression} AS "{name}"' for name, expression in self._groups.items()]
-            sums = [f"coalesce(sum({expression}), 0) AS {name}" for name, expression in self._sums.items()]
-            rows = getattr(self, f"_{source}")()
-            parts.append(f"SELECT {', '.join(groups + sums)} FROM ({rows}) AS part WHERE {self._where}{grouped}")
-            values += [since, until, *self._values]
+        told = [f'{expression} AS "{name}"' for name, expression in (self._groups | self._sums).items()]
+        for span in asked:
+            rows, when = self._records(span) if span.hours == _RECORDS else self._spans(span)
+            parts.append(f"SELECT {', '.join(told)} FROM ({rows}) AS part WHERE {self._where}")
+            values += [*when, *self._values]
         # PostgreSQL has a word `user` of its own. Databases disagree on where none stands; the others are in the order
         # of their bytes.
+        keys = [str(n + 1) for n in range(len(self._groups))]
         ordered = f" ORDER BY {', '.join(f'{key} NULLS FIRST' for key in keys)}" if keys else ""
         names = [f'"{name}"' for name in self._groups]
-        names += [f"CAST(sum({name}) AS BIGINT) AS {name}" for name in self._sums]
-        statement = f"SELECT {', '.join(names)} FROM ({' UNION ALL '.join(parts)}) AS parts{grouped}{ordered}"
+        names += [f"CAST(coalesce(sum({name}), 0) AS BIGINT) AS {name}" for name in self._sums]
+        statement = f"SELECT {', '.join(names)} FROM ({' UNION ALL '.join(parts)}) AS parts"
+        statement += f" GROUP BY {', '.join(keys)}{ordered}" if keys else ""
         if most is not None:
             statement += f" LIMIT {most + 1}"
         columns, found = self._database.query(statement, values)
         return [dict(zip(columns, row, strict=True)) for row in found]
 
-    def _records(self) -> str:
+    def _records(self, span: Span) -> tuple[str, list[Any]]:
         told = rollups.COLUMNS | _BY_NOW
         columns = [f"{told.get(name, name)} AS {name}" for name in (*self._columns, *self._summed)]
-        return f"SELECT time_ms AS t, {', '.join(columns)} FROM records WHERE time_ms >= ? AND time_ms < ?"
+        rows = f"SELECT time_ms AS t, {', '.join(columns)} FROM records WHERE time_ms >= ? AND time_ms < ?"
+        return rows, [span.since, span.until]
 
-    def _hours(self) -> str:
-        return self._of("usage_hours", "hour_ms")
-
-    def _days(self) -> str:
-        return self._of(folded_table(self._columns), "day_ms")
-
-    def _of(self, table: str, time: str) -> str:
-        columns = ", ".join((*self._columns, *self._summed))
-        return f"SELECT {time} AS t, {columns} FROM {table} WHERE {time} >= ? AND {time} < ?"
+    def _spans(self, span: Span) -> tuple[str, list[Any]]:
+        table, time = self._fold.source(span.hours)
+        rows = f"SELECT {time} AS t, {', '.join((*self._columns, *self._summed))} FROM {table}"
+        if self._organization is None or time == "hour_ms":
+            return f"{rows} AND {time} >= ? AND {time} < ?", [span.since, span.until]
+        # Behind each beginning the table's key leads on to the organization, behind a range of them it does not.
+        begins = ", ".join(map(str, range(span.since, span.until, span.hours * HOUR_MS)))
+        return f"{rows} AND {time} IN ({begins}) AND organization_id IN (?, '')", [self._organization]
 
 
 def conditions(only: Iterable[str], without: Iterable[str], *, public: bool, keys: Keys) -> tuple[list[str], list[Any]]:
@@ -224,9 +231,9 @@ def conditions(only: Iterable[str], without: Iterable[str], *, public: bool, key
     return found, values
 
 
-def folded_table(expressions: Iterable[str]) -> str:
-    """The smallest table of days that has all columns of some expressions."""
-    return next(fold.table for fold in days.FOLDS if set(_columns(expressions)) <= set(fold.keys))
+def fold_of(expressions: Iterable[str]) -> Fold:
+    """The smallest table of spans that has all columns of some expressions."""
+    return next(fold for fold in spans.FOLDS if set(_columns(expressions)) <= set(fold.keys))
 
 
 def _columns(expressions: Iterable[str]) -> list[str]:
@@ -242,33 +249,18 @@ def _by_dimension(filters: Iterable[str]) -> dict[str, list[str]]:
     return found
 
 
-def _spans(since: int, until: int, done: Mapping[int, int]) -> list[tuple[str, int, int]]:
-    """(source, from, to) of each part of a period: folded days, whole hours, and what is left at both ends."""
+def _parts(since: int, until: int, done: Mapping[int, Folded], longest: int) -> list[Span]:
+    """A period as what its sums are added up from: spans of whole hours, and records for what is left at both ends."""
     first, last = -(-since // HOUR_MS) * HOUR_MS, until // HOUR_MS * HOUR_MS
     if first >= last:
-        return [("records", since, until)]
-    whole = spans(first, last, done)
-    parts = whole if len(whole) <= _MOST_PARTS else [("hours", first, last)]
+        return [Span(_RECORDS, since, until)]
+    whole = spans.spans(first, last, done, longest)
+    parts = whole if len(whole) <= _MOST_PARTS else [Span(0, first, last)]
     if since < first:
-        parts.append(("records", since, first))
+        parts.append(Span(_RECORDS, since, first))
     if last < until:
-        parts.append(("records", last, until))
+        parts.append(Span(_RECORDS, last, until))
     return parts
-
-
-def spans(first: int, last: int, done: Mapping[int, int]) -> list[tuple[str, int, int]]:
-    """Whole hours, as folded days and what is between them, in their order."""
-    parts: list[tuple[str, int, int]] = []
-    at = first
-    for day, until in done.items():
-        if day < at or until > last:
-            continue
-        if day > at:
-            parts.append(("hours", at, day))
-        goes_on = parts and parts[-1][0] == "days" and parts[-1][2] == day
-        parts.append(("days", parts.pop()[1] if goes_on else day, until))
-        at = until
-    return [*parts, ("hours", at, last)] if at < last else parts
 
 
 def _told(rows: list[dict[str, Any]], by: Sequence[str], users: Mapping[str, str]) -> list[dict[str, Any]]:
