@@ -16,6 +16,7 @@ from trivium.store import reports, search, usage, whose
 from trivium.store.accounts import Accounts
 from trivium.store.admins import Admins
 from trivium.store.alerts import AlertStore
+from trivium.store.auto_top_ups import AutoTopUps
 from trivium.store.custom_models import CustomModels
 from trivium.store.envelopes import key_of, keyring
 from trivium.store.house import House
@@ -25,6 +26,7 @@ from trivium.store.ledger import Ledger
 from trivium.store.migrations import migrate
 from trivium.store.organizations import Organizations
 from trivium.store.own import Own
+from trivium.store.payments import Payments
 from trivium.store.prices import PriceStore
 from trivium.store.secrets import Secrets
 from trivium.store.sessions import Sessions
@@ -73,6 +75,8 @@ class Store:
         self.sessions = Sessions(self.database, self.ledger.writer, clock, lambda: None, pepper)
         self.peppers = Peppers(*changing)
         self.key_changes = KeyChanges(*changing, self.keys)
+        self.payments = Payments(self.database, self.ledger, clock)
+        self.auto_top_ups = AutoTopUps(self.database, self.ledger.writer, clock)
         self.alerts = AlertStore(self.database, self.ledger.writer, clock)
 
     def usage(
