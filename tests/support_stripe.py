@@ -349,11 +349,12 @@ class Shop:
 
 
 @contextlib.asynccontextmanager
-async def selling(settings: str = "", **more: Any) -> AsyncIterator[Shop]:
+async def selling(settings: str = "", *, auto: bool = True, **more: Any) -> AsyncIterator[Shop]:
     """With an account `acme`; the books are in order when the test is over. `settings` are further lines of
     `[payments]`."""
     async with stripe() as fake:
-        text = SETTINGS.replace("{stripe}", fake.url).replace("[payments]\n", f"[payments]\n{settings}\n")
+        text = SETTINGS.replace("auto_top_up = true", f"auto_top_up = {json.dumps(auto)}").replace("{stripe}", fake.url)
+        text = text.replace("[payments]\n", f"[payments]\n{settings}\n")
         async with running(settings=text, **more) as house:
             shop = Shop(house, fake)
             await shop.do("accounts.create", name="Acme", id="acme")

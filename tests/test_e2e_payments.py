@@ -117,6 +117,16 @@ async def test_refunds_take_back_what_was_credited() -> None:
         assert await shop.status(payment) == "refunded"
 
 
+async def test_a_refund_that_is_told_of_before_the_purchase() -> None:
+    async with selling() as shop:
+        payment = await shop.buy("10")
+        events = shop.stripe.pay(payment["session"])
+        await shop.tell(shop.stripe.refund(shop.stripe.intent_of(payment["session"]), 250))
+        assert await shop.entries() == []
+        await shop.tell(*events)
+        assert await shop.entries() == [("top_up", "10"), ("adjustment", "-2.5")]
+
+
 async def test_what_is_spent_is_taken_back_all_the_same() -> None:
     async with selling() as shop:
         payment = await shop.buy("10")
@@ -233,13 +243,16 @@ async def test_what_is_of_no_concern_is_taken_and_changes_nothing() -> None:
     """The same account of Stripe's may sell other things."""
     async with selling() as shop:
         other = {"id": "cs_1", "object": "checkout.session", "mode": "payment", "payment_status": "paid"}
-        assert await shop.tell(
-            shop.stripe.event("customer.created", {"id": "cus_1"}),
-            shop.stripe.event("checkout.session.completed", {**other, "metadata": {}, "amount_total": 100}),
-            shop.stripe.event("payment_intent.succeeded", {"id": "pi_1", "metadata": {}}),
-            shop.stripe.event("charge.refunded", {"id": "ch_1", "payment_intent": "pi_1", "amount_refunded": 5}),
-            shop.stripe.event("payment_method.detached", {"id": "pm_1"}),
-        ) == [200] * 5
+        assert (
+            await shop.tell(
+                shop.stripe.event("customer.created", {"id": "cus_1"}),
+                shop.stripe.event("checkout.session.completed", {**other, "metadata": {}, "amount_total": 100}),
+                shop.stripe.event("payment_intent.succeeded", {"id": "pi_1", "metadata": {}}),
+                shop.stripe.event("charge.refunded", {"id": "ch_1", "payment_intent": "pi_1", "amount_refunded": 5}),
+                shop.stripe.event("payment_method.detached", {"id": "pm_1"}),
+            )
+            == [200] * 5
+        )
         assert await shop.do("payments.strays", all=True) == []
 
 
@@ -316,6 +329,5 @@ async def test_stripe_that_is_down_or_refuses() -> None:
 async def test_without_payments_nothing_is_there() -> None:
     async with running() as house:
         assert not [name for name in house.gateway.operations.table if name.startswith("payments.")]
-        async with aiohttp.ClientSession() as session:
-            async with session.post(f"{house.url}/webhooks/stripe", data=b"{}") as answer:
-                assert answer.status == 404
+        status, told, _ = await house.post("/webhooks/stripe", {})
+        assert (status, told["error"]["code"]) == (404, "path_not_found")

@@ -125,7 +125,7 @@ def taken_nano(payment: Payment) -> int:
     if not payment.paid_cents:
         return 0
     gone = min(payment.paid_cents, payment.refunded_cents + payment.lost_cents)
-    credited = payment.credited_nano // CENT_NANO
+    credited = credit_nano(payment) // CENT_NANO
     return -(-credited * gone // payment.paid_cents) * CENT_NANO
 
 
