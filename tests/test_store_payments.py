@@ -28,15 +28,19 @@ class Till:
 
     async def begin(self, account: str) -> Payment:
         await self.store.accounts.create(account, "organization", account)
-        common: dict[str, object] = {
-            "kind": "checkout",
-            "processor": "stripe",
-            "asked_cents": 1000,
-            "fee_cents": 0,
-            "made_by": "ann",
-        }
-        common |= {"id": payment_id(), "account_id": account, "created_ms": 1, "changed_ms": 1}
-        return await self.store.payments.open(msgspec.convert(common, Payment))
+        return await self.store.payments.open(
+            Payment(
+                id=payment_id(),
+                account_id=account,
+                kind="checkout",
+                processor="stripe",
+                asked_cents=1000,
+                fee_cents=0,
+                made_by="ann",
+                created_ms=1,
+                changed_ms=1,
+            )
+        )
 
     async def balance(self, account: str) -> int:
         (found,) = await self.store.accounts.accounts(account)
@@ -59,21 +63,23 @@ async def till(home: Home, tmp_path: Path) -> AsyncIterator[Till]:
         await store.close()
 
 
+MARKED: tuple[tuple[Told, int], ...] = (
+    ("paid", 1000),
+    ("pending", 0),
+    ("expired", 0),
+    ("refunded", 100),
+    ("refunded", 300),
+)
+DISPUTE: tuple[tuple[Told, int], ...] = (("disputed", 1000), ("lost", 500))
+
+
 def events_of(payment: Payment, n: int) -> list[Event]:
-    """All that may be told of a payment; the dispute names its intent alone."""
-    told: list[tuple[Told, int]] = [
-        ("paid", 1000),
-        ("pending", 0),
-        ("expired", 0),
-        ("refunded", 100),
-        ("refunded", 300),
+    """All that may be told of a payment; a dispute names its intent alone."""
+    marks = [*((*one, payment.id) for one in MARKED), *((*one, None) for one in DISPUTE)]
+    return [
+        Event(id=f"evt_{n}_{at}", told=word, cents=cents, intent=f"pi_{n}", payment=mark)
+        for at, (word, cents, mark) in enumerate(marks)
     ]
-    mine = [
-        Event(id=f"evt_{n}_{at}", told=word, cents=cents, intent=f"pi_{n}", payment=payment.id)
-        for at, (word, cents) in enumerate(zip(words, (1000, 0, 0, 100, 300), strict=True))
-    ]
-    ends: list[tuple[Told, int]] = [("disputed", 1000), ("lost", 500)]
-    return mine + [Event(id=f"evt_{n}_{word}", told=word, cents=cents, intent=f"pi_{n}") for word, cents in ends]
 
 
 async def test_any_deliveries_leave_one_entry_for_each_payment(till: Till) -> None:
