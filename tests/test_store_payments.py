@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import random
 from collections.abc import AsyncIterator
+from functools import partial
 from pathlib import Path
 
 import msgspec
@@ -16,6 +17,7 @@ from trivium.errors import NotFound
 from trivium.policy.payments import CENT_NANO, Event, Payment, Told
 from trivium.store.audit import verify
 from trivium.store.auto_top_ups import payment_id
+from trivium.store.sql import Writing
 from trivium.store.store import Store
 
 
@@ -147,12 +149,16 @@ async def test_a_damaged_payment_is_found_by_the_auditor(till: Till) -> None:
         await till.store.payments.take(event)
     for column in ("credited_nano", "taken_nano", "paid_cents"):
         broken = f"UPDATE payments SET {column} = {column} - 10000000"
-        await till.store.ledger.writer.run(lambda tx, broken=broken: tx.execute(broken))
+        await till.store.ledger.writer.run(partial(_execute, broken))
         with till.store.snapshot() as snapshot:
             assert "payments" in [one.check for one in verify(snapshot).checks if one.found]
         mended = broken.replace("- 10000000", "+ 10000000")
-        await till.store.ledger.writer.run(lambda tx, mended=mended: tx.execute(mended))
+        await till.store.ledger.writer.run(partial(_execute, mended))
     till.check()
     await till.store.ledger.writer.run(lambda tx: tx.execute("DELETE FROM payments"))
     with till.store.snapshot() as snapshot:
         assert verify(snapshot).findings == 4  # the entries that name it
+
+
+def _execute(statement: str, tx: Writing) -> None:
+    tx.execute(statement)

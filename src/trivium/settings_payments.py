@@ -15,15 +15,13 @@ Usd = Annotated[str, msgspec.Meta(pattern=r"^[0-9]{1,6}(\.[0-9]{1,2})?\Z")]
 
 
 class PaymentSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """`[payments]`. Without a provider there are none."""
+    """`[payments]`. Without a provider there are none. What is paid is USD, as balances are."""
 
     provider: Literal["stripe"] | None = None
     secret_key: Secret | None = None
     """With which the provider is called."""
     webhook_secrets: Annotated[tuple[Secret, ...], msgspec.Meta(max_length=5)] = ()
     """With which the provider signs what it tells; several while one takes another's place."""
-    currency: Literal["usd"] = "usd"
-    """What is paid in: the balances' own currency, so that nothing is converted."""
     least_usd: Usd = "5"
     most_usd: Usd = "1000"
     """Credits that are bought at once."""

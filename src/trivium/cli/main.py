@@ -26,6 +26,7 @@ from trivium.cli import (
     models,
     money,
     orgs,
+    payments,
     prices,
     reconcile,
     reports,
@@ -87,6 +88,7 @@ main.add_command(money.accounts)
 main.add_command(money.credits)
 main.add_command(money.budgets)
 main.add_command(money.ledger)
+main.add_command(payments.payments)
 main.add_command(reconcile.reconcile)
 main.add_command(abuse.abuse)
 main.add_command(alerts.alerts)

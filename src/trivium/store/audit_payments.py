@@ -9,19 +9,19 @@ _ID = "substr(idempotency_key, 9, 28)"
 _OURS = "substr(idempotency_key, 1, 8) = 'payment:'"
 
 
-def _booked(column: str, kind: str, sign: str) -> str:
-    """Payments whose column is not the sum of their entries of a kind."""
+def _booked(column: str, sign: str, among: str) -> str:
+    """Payments whose column is not the sum of their entries of a sign."""
     return f"""
         SELECT p.id, p.{column}, coalesce(b.nano, 0) FROM payments p LEFT JOIN (
             SELECT {_ID} AS id, account_id, {sign}SUM(amount_nano) AS nano FROM entries
-            WHERE {_OURS} AND kind = '{kind}' GROUP BY 1, 2
+            WHERE {_OURS} AND amount_nano {among} 0 GROUP BY 1, 2
         ) AS b ON b.id = p.id AND b.account_id = p.account_id WHERE p.{column} <> coalesce(b.nano, 0)
     """
 
 
 PAYMENTS = (
-    asked("payments", "was credited otherwise than its entry says", _booked("credited_nano", "top_up", "")),
-    asked("payments", "has given back otherwise than its entries say", _booked("taken_nano", "adjustment", "-")),
+    asked("payments", "was credited otherwise than its entry says", _booked("credited_nano", "", ">")),
+    asked("payments", "has given back otherwise than its entries say", _booked("taken_nano", "-", "<")),
     asked(
         "entries",
         "names a payment that is not there",
