@@ -326,6 +326,43 @@ async def test_stripe_that_is_down_or_refuses() -> None:
         assert (await shop.do("payments.list"))["items"] == []
 
 
+async def test_an_organization_buys_through_the_admin_api() -> None:
+    """Each by its role; the same request again gets the same page."""
+    async with selling() as shop, aiohttp.ClientSession() as session:
+        for user in ("owner", "clerk", "other"):
+            await shop.do("users.create", id=user, name=user)
+        await shop.do("orgs.create", id="org", name="Org", owner="owner")
+        await shop.do("members.set", organization="org", user="clerk", role="billing")
+        keys = {
+            user: (await shop.do("admins.create", name=user, user=user))["credential"]
+            for user in ("owner", "clerk", "other")
+        }
+
+        async def ask(user: str, method: str, path: str, body: Any = None, **headers: str) -> tuple[int, Any]:
+            sent = {"authorization": f"Bearer {keys[user]}", **headers}
+            url = f"{shop.house.url}/admin/v1{path}"
+            async with session.request(method, url, headers=sent, json=body) as answer:
+                return answer.status, await answer.json()
+
+        once = {"idempotency-key": "k1"}
+        status, begun = await ask("clerk", "POST", "/organizations/org/payments", {"usd": "10", "save": True}, **once)
+        assert (status, begun["account"]) == (201, "org")
+        again = await ask("clerk", "POST", "/organizations/org/payments", {"usd": "10", "save": True}, **once)
+        assert again == (201, begun)
+        assert len(shop.stripe.sessions) == 1
+        await shop.tell(*shop.stripe.pay(next(iter(shop.stripe.sessions))))
+        _, listed = await ask("clerk", "GET", "/organizations/org/payments")
+        assert [(one["id"], one["status"]) for one in listed["data"]] == [(begun["payment"], "paid")]
+        terms = {"below_usd": "5", "usd": "10", "month_usd": "50"}
+        assert (await ask("clerk", "PUT", "/organizations/org/auto-top-up", terms))[0] == 403
+        assert (await ask("owner", "PUT", "/organizations/org/auto-top-up", terms))[0] == 200
+        assert (await ask("clerk", "DELETE", "/organizations/org/auto-top-up"))[0] == 200
+        assert (await ask("other", "GET", "/organizations/org/payments"))[0] == 404
+        assert (await ask("other", "GET", f"/users/other/payments/{begun['payment']}"))[0] == 404
+        assert (await ask("other", "POST", "/users/owner/payments", {"usd": "10"}))[0] == 403
+        assert (await ask("owner", "GET", "/payments/strays"))[0] == 403
+
+
 async def test_without_payments_nothing_is_there() -> None:
     async with running() as house:
         assert not [name for name in house.gateway.operations.table if name.startswith("payments.")]

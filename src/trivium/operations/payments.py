@@ -27,6 +27,7 @@ from trivium.operations.table import (
 from trivium.policy.caller import BILLS, Id, Role
 from trivium.policy.payments import CENT_NANO, AutoTopUp, Payment, fee_cents
 from trivium.settings_payments import PaymentSettings
+from trivium.store.answers import told
 from trivium.store.auto_top_ups import Agreed, AutoTopUps, payment_id
 from trivium.store.payments import Payments, Stray
 from trivium.store.whose import Whose
@@ -213,9 +214,9 @@ class PaymentOperations:
             created_ms=now,
             changed_ms=now,
         )
-        await self._payments.open(payment)
         usd, fee = _usd(cents), _usd(wanted.fee_cents)
-        return Begun(payment=payment.id, account=account, url=page.url, usd=usd, fee_usd=fee)
+        begun = Begun(payment=payment.id, account=account, url=page.url, usd=usd, fee_usd=fee)
+        return await told(lambda _: begun, self._payments.open(payment))
 
     async def _page(self, wanted: Wanted, back: str, save: bool, actor: Actor) -> Page:
         """What the processor has against us is for the operators alone."""
@@ -259,8 +260,8 @@ class PaymentOperations:
         return await self._payments.strays(all=query.all)
 
     async def _end_stray(self, query: EndStray, actor: Actor) -> StrayEnded:
-        await self._payments.end_stray(query.event, query.note, actor.id)
-        return StrayEnded(event=query.event)
+        ending = self._payments.end_stray(query.event, query.note, actor.id)
+        return await told(lambda _: StrayEnded(event=query.event), ending)
 
     async def _list_agreed(self, query: ListAgreed, _: Actor) -> Listed[AgreedRow]:
         whose = Whose(organization=query.organization, user=query.user).account
@@ -299,17 +300,15 @@ class PaymentOperations:
 
     async def _end_agreed(self, query: EndAgreed, actor: Actor) -> AgreedEnded:
         account = _account(query)
-        await self._autos.off(account, actor.id)
-        return AgreedEnded(account=account)
+        return await told(lambda _: AgreedEnded(account=account), self._autos.off(account, actor.id))
 
     async def _remove_card(self, query: EndAgreed, actor: Actor) -> AgreedEnded:
-        """Here first, so that it is not charged whatever the processor says."""
+        """There first: where that fails it can be done again, and what is removed there is told of by webhook."""
         account = _account(query)
         card = await self._autos.card(account)
-        await self._autos.off(account, actor.id, card=True)
         if card is not None and card.method is not None:
             await self._processor.forget(card.method)
-        return AgreedEnded(account=account)
+        return await told(lambda _: AgreedEnded(account=account), self._autos.off(account, actor.id, card=True))
 
     def _agreed_row(self, agreed: Agreed) -> AgreedRow:
         auto = agreed.auto
@@ -358,7 +357,7 @@ def _usd(cents: int) -> str:
 
 
 def _row(payment: Payment) -> PaymentRow:
-    told: dict[str, Any] = {
+    said: dict[str, Any] = {
         "usd": _usd(payment.asked_cents - payment.fee_cents),
         "fee_usd": _usd(payment.fee_cents),
         "paid_usd": _usd(payment.paid_cents),
@@ -366,5 +365,5 @@ def _row(payment: Payment) -> PaymentRow:
         "taken_back_usd": nano_text(payment.taken_nano),
         "status": payment.status,
     }
-    same = {name: getattr(payment, name) for name in PaymentRow.__struct_fields__ if name not in told}
-    return PaymentRow(**same, **told)
+    same = {name: getattr(payment, name) for name in PaymentRow.__struct_fields__ if name not in said}
+    return PaymentRow(**same, **said)

@@ -206,9 +206,10 @@ class AutoTopUp(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def released(auto: AutoTopUp, payment: Payment, now_ms: int, most_failures: int, *, blames_card: bool) -> AutoTopUp:
-    """After the payment that it had under way has ended."""
+    """After the payment that it had under way has ended. Why it was switched off meanwhile stays said."""
+    problem = payment.problem if auto.enabled else auto.problem
     if payment.state == "paid":
-        free = {"payment_id": None, "failures": 0, "not_before_ms": 0, "problem": None}
+        free = {"payment_id": None, "failures": 0, "not_before_ms": 0, "problem": problem}
         return msgspec.structs.replace(auto, **free, changed_ms=now_ms)
     failures = auto.failures + blames_card
     pause = BACK_OFF_MS * 4 ** (failures - 1) if blames_card else OURS_MS
@@ -217,7 +218,7 @@ def released(auto: AutoTopUp, payment: Payment, now_ms: int, most_failures: int,
         payment_id=None,
         failures=failures,
         not_before_ms=now_ms + pause,
-        problem=payment.problem,
+        problem=problem,
         enabled=auto.enabled and failures < most_failures,
         changed_ms=now_ms,
     )

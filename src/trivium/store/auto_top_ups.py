@@ -29,19 +29,21 @@ _NAMED = ", ".join(_FIELDS)
 _LOCK = f"UPDATE auto_top_ups SET enabled = enabled WHERE {{}} = ? RETURNING {_NAMED}"
 _WRITE = f"UPDATE auto_top_ups SET {', '.join(f'{name} = ?' for name in _FIELDS)} WHERE account_id = ?"
 _INSERT = f"INSERT INTO auto_top_ups ({_NAMED}) VALUES ({', '.join('?' * len(_FIELDS))})"
+_MONTH = MONTH.replace("account_id = ?", "account_id = t.account_id")
 _LOW = (
     "SELECT t.account_id FROM auto_top_ups t JOIN accounts a ON a.id = t.account_id"
     " JOIN saved_cards c ON c.account_id = t.account_id WHERE t.enabled = 1 AND t.payment_id IS NULL"
-    " AND t.not_before_ms <= ? AND c.method IS NOT NULL AND a.balance_nano < t.below_nano ORDER BY t.account_id"
+    " AND t.not_before_ms <= ? AND c.method IS NOT NULL AND a.balance_nano < t.below_nano"
+    f" AND ({_MONTH}) + t.cents <= t.month_cents ORDER BY t.account_id"
 )
 _OPEN = (
     f"SELECT {COLUMNS} FROM payments WHERE state = 'open' AND kind = 'auto' AND tried_ms <= ?"
     " AND id IN (SELECT payment_id FROM auto_top_ups WHERE payment_id IS NOT NULL) ORDER BY id"
 )
 _LIST = (
-    f"SELECT {', '.join(f't.{name}' for name in _FIELDS)}, c.words, c.method IS NOT NULL, ({MONTH})"
+    f"SELECT {', '.join(f't.{name}' for name in _FIELDS)}, c.words, c.method IS NOT NULL, ({_MONTH})"
     " FROM auto_top_ups t LEFT JOIN saved_cards c ON c.account_id = t.account_id WHERE t.account_id > ?"
-).replace("account_id = ? AND kind", "account_id = t.account_id AND kind")
+)
 GATEWAY = "gateway"
 """The actor where nobody else is."""
 
@@ -118,7 +120,8 @@ class AutoTopUps:
 
     async def low(self) -> list[str]:
         """Accounts whose card may have to be charged now."""
-        return [row[0] for row in await self._database.ask(_LOW, (self._clock.now_ms(),))]
+        now = self._clock.now_ms()
+        return [row[0] for row in await self._database.ask(_LOW, (now, window_start("month", now)))]
 
     async def claim(self, account_id: str, processor: str, fee: Callable[[int], int]) -> Payment | None:
         """The charge that has to be asked for, and the lock; None: there is none, or somebody else has it. `fee` is of
