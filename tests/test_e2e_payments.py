@@ -57,6 +57,8 @@ async def test_what_is_told_again_is_booked_once() -> None:
         await asyncio.gather(*(shop.tell(*events) for _ in range(5)))
         await shop.tell(shop.stripe.arrive(payment["session"]))
         assert await shop.entries() == [("top_up", "10")]
+        told = (await shop.do("changes.list", organization="acme"))["items"]
+        assert [one["action"] for one in told] == ["payments.paid", "payments.checkout"]
 
 
 async def test_a_bank_that_takes_days() -> None:

@@ -94,6 +94,10 @@ def test_what_a_payment_is(events: tuple[Event, ...], status: str, credited: int
     assert (payment.credited_nano, payment.taken_nano) == (credited * CENT_NANO, taken * CENT_NANO)
 
 
+def test_another_sum_of_what_was_paid_changes_nothing() -> None:
+    assert told(PAID, Event(id="evt_other", told="paid", cents=9999)) == told(PAID)
+
+
 def test_a_payment_that_the_fee_eats_up_credits_nothing() -> None:
     assert told(Event(id="e", told="paid", cents=30)).credited_nano == 0
 
