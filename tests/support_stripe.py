@@ -28,7 +28,7 @@ _STEP = re.compile(r"\[([^\]]+)\]")
 _KNOWN = {
     *("mode", "client_reference_id", "success_url", "cancel_url", "adaptive_pricing", "line_items", "metadata"),
     *("payment_intent_data", "customer", "customer_creation", "amount", "currency", "payment_method", "off_session"),
-    *("confirm", "description"),
+    *("confirm", "description", "payment_method_types"),
 }
 SETTINGS = f"""
 [billing]
@@ -88,6 +88,11 @@ class FakeStripe:
             assert request.transport is not None
             request.transport.close()
         return web.json_response(told, status=status)
+
+    async def page(self, request: web.Request) -> web.Response:
+        """Where people pay."""
+        cents = self.sessions[request.match_info["session"]]["amount_total"]
+        return web.Response(text=f"<title>Pay</title><h1>Pay {cents / 100:.2f} USD</h1>", content_type="text/html")
 
     def _once(self, request: web.Request, form: dict[str, Any]) -> tuple[int, Any]:
         """The same again gets the same answer; another under the same key none."""
@@ -275,6 +280,7 @@ async def stripe() -> AsyncIterator[FakeStripe]:
     fake = FakeStripe()
     app = web.Application()
     app.router.add_route("*", "/v1/{path:.+}", fake.answer)
+    app.router.add_get("/pay/{session}", fake.page)
     runner = web.AppRunner(app, access_log=None)
     await runner.setup()
     site = web.TCPSite(runner, "127.0.0.1", 0)

@@ -241,6 +241,14 @@ async def test_what_is_no_event_is_refused() -> None:
                 assert answer.status == 404
 
 
+async def test_no_more_bodies_at_once_than_there_is_room_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    async with selling() as shop:
+        with monkeypatch.context() as patch:
+            patch.setattr("trivium.server.webhook._AT_ONCE", 0)
+            assert await shop.post(b"{}") == (503, {"error": "overloaded"})
+        assert (await shop.post(b"{}"))[0] == 400
+
+
 async def test_what_is_of_no_concern_is_taken_and_changes_nothing() -> None:
     """The same account of Stripe's may sell other things."""
     async with selling() as shop:

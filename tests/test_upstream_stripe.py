@@ -48,6 +48,7 @@ async def test_a_card_is_kept_for_a_customer(fake: FakeStripe, asking: Stripe) -
     await asking.begin(wanted, "https://h/done", "https://h/left", save=True)
     ((_, form, _),) = fake.asked
     assert form["customer_creation"] == "always"
+    assert form["payment_method_types"] == {"0": "card"}
     assert form["payment_intent_data"]["setup_future_usage"] == "off_session"
     assert list(form["line_items"]) == ["0"]
 

@@ -134,6 +134,8 @@ class Stripe:
             "metadata": said,
             "payment_intent_data": {"metadata": said, **({"setup_future_usage": "off_session"} if save else {})},
         }
+        if save:
+            asked["payment_method_types"] = ["card"]  # what is charged later must not take days
         if wanted.customer is not None:
             asked["customer"] = wanted.customer
         elif save:
