@@ -221,7 +221,6 @@ async def test_by_keyboard_alone_a_key_is_made() -> None:
         assert (await page.inner_text("#shown")).startswith("tv-")
 
 
-@pytest.mark.skipif(PICTURES is None, reason="pictures are kept by `make screens`")
 async def test_adding_credit_leads_to_the_page_where_it_is_paid() -> None:
     """Under our own policy, which lets forms lead nowhere else."""
     async with stripe() as fake, dashboard(PAYMENTS.replace("{stripe}", fake.url)) as house:
@@ -235,6 +234,7 @@ async def test_adding_credit_leads_to_the_page_where_it_is_paid() -> None:
             assert not [one for one in watch.faults if "Content Security Policy" in one]
 
 
+@pytest.mark.skipif(PICTURES is None, reason="pictures are kept by `make screens`")
 async def test_pictures() -> None:
     assert PICTURES is not None
     folder = Path(__file__).parents[2] / PICTURES
