@@ -76,6 +76,17 @@ class Story:
     def top_up(self, account: str, amount: int) -> None:
         self._entry(account, "top_up", amount, f"top_up:{len(self.rows['entries'])}")
 
+    def pay_in_vain(self, account: str) -> None:
+        row: Row = {
+            "id": f"pay_{0:024}",
+            "account_id": account,
+            "kind": "checkout",
+            "processor": "p",
+            "state": "failed",
+        }
+        row |= {"asked_cents": 1000, "fee_cents": 0, "made_by": account, "created_ms": self.now, "changed_ms": self.now}
+        self.rows["payments"].append(row)
+
     def adjust(self, account: str, amount: int) -> None:
         key = f"adjustment:{len(self.rows['entries'])}"
         self._entry(account, "adjustment", amount, key, flags=self._short(account, amount))
@@ -316,6 +327,7 @@ def a_story() -> Story:
     assert [row["lot"] for row in story.rows["entries"] if row["kind"] == "expiry"] == [gift, gift]
     story.start(ann, 2 * USD, budgets=(day,))
     story.adjust(bob, -USD // 2)
+    story.pay_in_vain(bob)
     return story
 
 

@@ -9,6 +9,7 @@ from gateway import CHAT, Running
 from support_dashboard import HOSTILE, SHORT
 from trivium.mock import Error, Match, Reply, Rule, Usage
 from trivium.policy.caller import Role
+from trivium.policy.payments import AutoTopUp, Event, Payment
 
 ROLES = ("owner", "admin", "member", "billing")
 MODELS = ["m", "dear", "broken", HOSTILE]
@@ -35,6 +36,13 @@ route = "up/dear"
 mode = "log"
 [abuse.rules]
 bad_agents = ["Evil*"]
+[payments]
+provider = "stripe"
+secret_key = "sk_test_12345678"
+webhook_secrets = ["whsec_12345678"]
+return_url = "https://gateway.example"
+api_url = "http://127.0.0.1:9"
+auto_top_up = true
 """
 
 
@@ -54,6 +62,7 @@ class World:
     async def build(self) -> World:
         await self._people()
         await self._things()
+        await self._payments()
         await self._calls()
         return self
 
@@ -93,6 +102,42 @@ class World:
         await self.do("alerts.channels.add", name="desk", headers={"x-key": "canary"}, **hook)
         await self.do("admins.create", name=self.short)
         await self.do("prices.set", pattern="up/dear", price={"input": 30, "output": 150}, note=self.hostile)
+
+    async def _payments(self) -> None:
+        store = self.house.gateway.store
+        for number, account in enumerate(("acme", "owner", "member")):
+            payment = Payment(
+                id=f"pay_{number:024}",
+                account_id=account,
+                kind="checkout",
+                processor="stripe",
+                asked_cents=1000,
+                fee_cents=0,
+                made_by=account,
+                created_ms=1,
+                changed_ms=1,
+            )
+            await store.payments.open(payment)
+            common: dict[str, Any] = {
+                "payment": payment.id,
+                "intent": f"pi_{number}",
+                "customer": "cus_1",
+                "method": "pm_1",
+            }
+            await store.payments.take(Event(id="evt_1", told="paid", cents=1000, **common))
+            await store.payments.take(Event(id="evt_2", told="card", created_ms=1, **common))
+            auto = AutoTopUp(
+                account_id=account,
+                enabled=False,
+                below_nano=10**9,
+                cents=1000,
+                month_cents=9000,
+                problem=self.hostile,
+                set_by=account,
+                changed_ms=1,
+            )
+            await store.auto_top_ups.set(auto, self.short, "pm_1")
+        await store.payments.take(Event(id="evt_3", told="paid", payment=self.hostile, cents=1000))
 
     async def _calls(self) -> None:
         for role, key in self.keys.items():

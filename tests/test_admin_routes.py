@@ -5,11 +5,13 @@ from __future__ import annotations
 import pytest
 
 from support_admin import administered
+from support_stripe import SETTINGS as PAYMENTS
 from trivium.admin.routes import Routes
 from trivium.admin.row import PREFIX
 from trivium.admin.table import ROWS
 from trivium.errors import FieldInvalid
 
+SETTINGS = PAYMENTS.replace("{stripe}", "http://127.0.0.1:9")
 HTTP_HAS_NOT = {"backup", "retention", "retention.erase", "ledger.verify", "prices.rerate", "reconcile"} | {
     *("sessions.link", "sessions.open_by_link", "sessions.open_by_password", "sessions.open_by_identity"),
     *("sessions.list", "sessions.end", "sessions.leave", "sessions.person", "sessions.renew", "passwords.set"),
@@ -22,7 +24,7 @@ changed."""
 
 
 async def test_every_operation_has_a_route_or_a_reason_to_have_none() -> None:
-    async with administered() as house:
+    async with administered(SETTINGS) as house:
         operations = house.house.gateway.operations.table
         routes = Routes(operations)
         assert set(operations) - {row.operation for row in ROWS} == HTTP_HAS_NOT

@@ -26,6 +26,7 @@ LAYERS = [
         "settings_auto",
         "settings_dashboard",
         "settings_idempotency",
+        "settings_payments",
         "settings_requests",
         "settings_routing",
         "settings_telemetry",

@@ -9,6 +9,7 @@ from typing import Any
 import msgspec
 import pytest
 
+from support_stripe import SETTINGS as PAYMENTS
 from trivium import config
 from trivium.dashboard.door import Door
 from trivium.dashboard.menu import fits, menu
@@ -21,13 +22,14 @@ from trivium.operations.table import OPERATOR, Actor, Op, check
 from trivium.policy.caller import Role
 from trivium.server.deps import Gateway
 
+SETTINGS = PAYMENTS.replace("{stripe}", "http://127.0.0.1:9") + "[local]\nenabled = false"
 ME, ACME = Space(kind="me", name="Personal"), Space(kind="organization", id="acme", name="Acme")
 SPACES = [HOUSE, ME, ACME, Space(kind="organization", id="blue", name="Blue")]
 
 
 @pytest.fixture
 async def operations(tmp_path: Path) -> AsyncIterator[Operations]:
-    gateway = Gateway(config.parse("[local]\nenabled = false"), tmp_path, {})
+    gateway = Gateway(config.parse(SETTINGS), tmp_path, {})
     yield gateway.operations
     await gateway.close()
 

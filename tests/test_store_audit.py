@@ -178,6 +178,8 @@ class TestWhatErasuresLeave:
 
 
 ANN, GIFT = "acct_ann", "grant:0"
+PAYMENT = f"pay_{0:024}"
+PAID = f"payment:{PAYMENT}"
 DAMAGE = [
     # amounts
     ("amounts", "UPDATE entries SET amount_nano = 'much' WHERE seq = 3", "entries 3 amount_nano", None, "much"),
@@ -210,6 +212,11 @@ DAMAGE = [
     ("holds", f"UPDATE accounts SET held_nano = 0 WHERE id = '{ANN}'", f"accounts {ANN}", 2 * USD, 0),
     ("holds", "UPDATE starts SET ended = 1 WHERE id = 'req_10'", f"accounts {ANN}", 0, 2 * USD),
     ("holds", "UPDATE starts SET account_id = 'eve' WHERE id = 'req_3'", "starts req_3", "eve", None),
+    # payments
+    ("payments", "UPDATE payments SET credited_nano = 5, paid_cents = 1", f"payments {PAYMENT}", 5, 0),
+    ("payments", "UPDATE payments SET taken_nano = 7", f"payments {PAYMENT}", 7, 0),
+    ("payments", f"UPDATE entries SET idempotency_key = '{PAID}' WHERE seq = 4", f"payments {PAYMENT}", 0, USD),
+    ("payments", "UPDATE entries SET idempotency_key = 'payment:x' WHERE seq = 4", "entries 4", "payment:x", None),
     # replay and lots
     ("replay", f"UPDATE lots SET remaining_nano = 1 WHERE id = '{GIFT}'", f"lots {GIFT}", 0, 1),
     ("replay", f"DELETE FROM lots WHERE id = '{GIFT}'", f"lots {GIFT}", 0, None),

@@ -44,6 +44,7 @@ from trivium.settings_alerts import AlertSettings
 from trivium.settings_auto import AUTO_MODELS, AutoSettings, AutoTable
 from trivium.settings_dashboard import DashboardSettings
 from trivium.settings_idempotency import IdempotencySettings
+from trivium.settings_payments import PaymentSettings
 from trivium.settings_providers import ProviderSettings
 from trivium.settings_requests import AdaptSettings, IdentitySettings
 from trivium.settings_routing import CatalogSettings, RoutingSettings
@@ -77,6 +78,7 @@ _SECTIONS: dict[str, Any] = {
     "tokens": TokenSettings,
     "telemetry": TelemetrySettings,
     "alerts": AlertSettings,
+    "payments": PaymentSettings,
     "aliases": dict[str, str],
 }
 _NETWORKS = {"server": ("trusted_proxies",), "security": ("allow_networks", "deny_networks")}

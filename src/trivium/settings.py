@@ -14,6 +14,7 @@ from trivium.settings_alerts import AlertSettings
 from trivium.settings_auto import AutoTable
 from trivium.settings_dashboard import DashboardSettings
 from trivium.settings_idempotency import IdempotencySettings
+from trivium.settings_payments import PaymentSettings
 from trivium.settings_providers import ProviderSettings
 from trivium.settings_requests import AdaptSettings, IdentitySettings
 from trivium.settings_routing import CatalogSettings, RoutingSettings, Seconds
@@ -359,6 +360,7 @@ class Settings(msgspec.Struct, frozen=True):
     limits: LimitSettings = LimitSettings()
     telemetry: TelemetrySettings = TelemetrySettings()
     alerts: AlertSettings = AlertSettings()
+    payments: PaymentSettings = PaymentSettings()
     aliases: dict[str, str] = {}
     auto: AutoTable = AutoTable()
     source: Source | None = None

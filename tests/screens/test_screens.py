@@ -22,6 +22,8 @@ import pytest_asyncio
 from gateway import Running
 from support_dashboard import HOSTILE, dashboard
 from support_dashboard_world import PROVIDER, ROLES, RULES, SETTINGS, World
+from support_stripe import SETTINGS as PAYMENTS
+from support_stripe import stripe
 
 playwright = pytest.importorskip("playwright.async_api")
 pytestmark = [pytest.mark.screens, pytest.mark.asyncio(loop_scope="module")]
@@ -230,6 +232,19 @@ async def test_by_keyboard_alone_a_key_is_made(chromium: Any, full: Running) -> 
         await press("Enter")
         await page.locator("#shown").wait_for()
         assert (await page.inner_text("#shown")).startswith("tv-")
+
+
+async def test_adding_credit_leads_to_the_page_where_it_is_paid() -> None:
+    """Under our own policy, which lets forms lead nowhere else."""
+    async with stripe() as fake, dashboard(PAYMENTS.replace("{stripe}", fake.url)) as house:
+        await house.gateway.operations.perform("users.create", {"id": "ann", "name": "Ann"})
+        async with browsing(house, "ann") as watch:
+            await watch.open(f"{house.url}/dashboard/me/payments/new")
+            await watch.page.fill("#f-usd", "12.50")
+            await watch.page.click("form.card button.main")
+            await watch.page.wait_for_url(f"{fake.url}/pay/*")
+            assert await watch.page.inner_text("h1") == "Pay 12.50 USD"
+            assert not [one for one in watch.faults if "Content Security Policy" in one]
 
 
 @pytest.mark.skipif(PICTURES is None, reason="pictures are kept by `make screens`")

@@ -32,6 +32,24 @@ def _own_keys(owner: str) -> tuple[Row, ...]:
     )
 
 
+def _payments(owner: str) -> tuple[Row, ...]:
+    """What an organization or user buys; there where payments are configured."""
+    other: dict[str, Any] = {"fixed": {"user" if owner == _ORG else "organization": None, "account": None}}
+    one: dict[str, Any] = {"fixed": {"user" if owner == _ORG else "organization": None}}
+    agreed = f"{owner}/auto-top-up"
+    return (
+        _row("GET", f"{owner}/payments", "payments.list", "What was bought, the newest first.", **other),
+        _row(
+            "POST", f"{owner}/payments", "payments.checkout", "Begins a payment: the page to pay on.", **_MADE, **other
+        ),
+        _row("GET", f"{owner}/payments/{{payment}}", "payments.show", "One payment, and what became of it.", **one),
+        _row("GET", agreed, "payments.auto.list", "When the saved card is charged by itself.", **other),
+        _row("PUT", agreed, "payments.auto.set", "Has the saved card charged when the balance runs low.", **other),
+        _row("DELETE", agreed, "payments.auto.off", "Ends that.", **other),
+        _row("DELETE", f"{owner}/card", "payments.card.remove", "Forgets the saved card.", **other),
+    )
+
+
 ROWS: tuple[Row, ...] = (
     _row("GET", "/admins", "admins.list", "The operators' credentials, revoked ones too."),
     _row("POST", "/admins", "admins.create", "A new credential; its text is in this answer alone.", **_MADE),
@@ -126,6 +144,14 @@ ROWS: tuple[Row, ...] = (
     _row("POST", "/accounts/{account}/top-ups", "credits.top_up", "Adds credits that were paid for.", **_MADE),
     _row("POST", "/accounts/{account}/adjustments", "credits.adjust", "Adds credits or takes some away.", **_MADE),
     _row("POST", "/requests/{request}/refunds", "credits.refund", "Gives back a charge or a part of it.", **_MADE),
+    *_payments(_ORG),
+    *_payments("/users/{user}"),
+    _row("GET", "/payments", "payments.list", "What was bought, the newest first."),
+    _row("GET", "/payments/strays", "payments.strays", "Payments that belong to no account here."),
+    _row("POST", "/payments/strays/{event}/end", "payments.strays.end", "Somebody has seen to one."),
+    _row("GET", "/payments/{payment}", "payments.show", "One payment, and what became of it."),
+    _row("GET", "/auto-top-ups", "payments.auto.list", "When saved cards are charged by themselves."),
+    _row("POST", "/accounts/{account}/payments", "payments.checkout", "Begins a payment.", **_MADE),
     _row("GET", "/budgets", "budgets.list", "Budgets, with what their present period has seen."),
     _row("PUT", "/budgets", "budgets.set", "Sets the budget of a scope and period."),
     _row("DELETE", "/budgets/{budget}", "budgets.remove", "Ends a budget."),

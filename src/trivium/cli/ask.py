@@ -18,8 +18,11 @@ from trivium.settings import Settings
 from trivium.store.ownership import ownership
 from trivium.store.store import Store
 
-_WHOLE = ("catalog.", "free.", "prices.", "reconcile", "limits", "explain", "routes", "alerts.channels", "alerts.test")
-"""Operations that need providers and prices."""
+_WHOLE = (
+    *("catalog.", "free.", "prices.", "reconcile", "limits", "explain", "routes"),
+    *("alerts.channels", "alerts.test", "payments."),
+)
+"""Operations that need providers, prices and what else the configuration brings."""
 
 _PART = 200
 """As much of a list as can be had at once."""

@@ -27,6 +27,7 @@ from trivium.cli import (
     models,
     money,
     orgs,
+    payments,
     prices,
     reconcile,
     reports,
@@ -89,6 +90,7 @@ main.add_command(money.accounts)
 main.add_command(money.credits)
 main.add_command(money.budgets)
 main.add_command(money.ledger)
+main.add_command(payments.payments)
 main.add_command(reconcile.reconcile)
 main.add_command(abuse.abuse)
 main.add_command(alerts.alerts)

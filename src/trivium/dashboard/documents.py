@@ -47,6 +47,7 @@ DOCUMENTS: tuple[Document, ...] = (
             "settings.slow_ms": 'By model, from how many milliseconds on a first token is slow, as {"openai/*": 5000}.',
             "settings.low_balance": 'By account, in USD, as {"acme": "5"}; *: all that were given credits.',
             "settings.budgets": "Percent of a budget.",
+            "settings.payments": "Payments without an account; cards that are charged no more.",
             "settings.audit_hours": "How often the ledger's auditor looks; 0: never by itself.",
         },
     ),

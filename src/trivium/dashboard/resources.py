@@ -48,9 +48,9 @@ async def list_(request: web.Request) -> web.Response:
         resource=resource,
         rows=found["items"],
         columns=_columns(resource, found["items"]),
-        does=[action for action in resource.does if asking.arguments(action.operation, here) is not None],
-        also=[action for action in resource.also if asking.arguments(action.operation, here) is not None],
-        make=resource.make if resource.make and asking.arguments(resource.make.operation, here) is not None else None,
+        does=[action for action in resource.does if _is_offered(asking, here, action)],
+        also=[action for action in resource.also if _is_offered(asking, here, action)],
+        make=resource.make if resource.make and _is_offered(asking, here, resource.make) else None,
         query=query,
         following=following,
         after=after,
@@ -82,6 +82,9 @@ async def act(request: web.Request) -> web.Response:
             raise
         message = error.message if isinstance(error, Refusal) else str(error)
         return _form(request, action, row, filled(made, told), message)
+    if action.leads:
+        # Not a redirect: a browser holds those that follow a form against `form-action`, which names nobody but us.
+        return page(request, "leads_on.html", space=here, resource=resource, action=action, url=result[action.leads])
     if action.shows:
         value = result[action.shows]
         if action.links:
@@ -127,6 +130,10 @@ def _action(request: web.Request) -> Action:
         if action.path == wanted:
             return action
     raise web.HTTPNotFound
+
+
+def _is_offered(asking: Visitor, here: Space, action: Action) -> bool:
+    return here.kind in action.spaces and asking.arguments(action.operation, here) is not None
 
 
 def _document(request: web.Request) -> Document:

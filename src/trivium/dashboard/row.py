@@ -30,6 +30,10 @@ class Action(msgspec.Struct, frozen=True, kw_only=True):
     """The member of the result that is seen this once."""
     links: str = ""
     """Where that leads if it is put behind."""
+    leads: str = ""
+    """The member of the result that is an address elsewhere, where it goes on."""
+    spaces: tuple[Kind, ...] = ("house", "me", "organization")
+    """In which it is offered."""
     help: Mapping[str, str] = {}
     fixed: Mapping[str, Any] = {}
     only: Mapping[str, Any] = {}

@@ -10,6 +10,7 @@ from typing import Any
 
 from trivium.dashboard.channels import CHANNELS
 from trivium.dashboard.row import Action, Resource
+from trivium.dashboard.table_payments import ADD_TO_ACCOUNT, PAYMENTS
 from trivium.dashboard.visitor import Kind
 
 EVERYWHERE: tuple[Kind, ...] = ("house", "me", "organization")
@@ -145,6 +146,7 @@ RESOURCES: tuple[Resource, ...] = (
         link="entries?account={id}",
         make=_do("new", "New account", "accounts.create", asks=("name", "kind", "id")),
         does=(
+            ADD_TO_ACCOUNT,
             _do("grant", "Grant", "credits.grant", takes={"account": "id"}, asks=("usd", "expires", "note"), help=_USD),
             _do(
                 "top-up",
@@ -186,6 +188,7 @@ RESOURCES: tuple[Resource, ...] = (
             ),
         ),
     ),
+    *PAYMENTS,
     Resource(
         path="prices",
         title="Prices",

@@ -19,6 +19,7 @@ from trivium.policy import alert_rules
 from trivium.policy.alert_rules import DEFAULTS, LASTING, MINUTE_MS, AlertRules, Audited, Finding, Refusing, due
 from trivium.policy.alert_words import Message
 from trivium.policy.alerts import Alert
+from trivium.policy.payment_alerts import payment_findings
 from trivium.settings_alerts import Severity
 from trivium.store.alerts import AlertStore
 from trivium.telemetry.minutes import Minutes, Row
@@ -182,6 +183,10 @@ async def _audit(store: AlertStore, _: AlertRules, __: int) -> list[Finding]:
     return alert_rules.audit_findings(await store.audited())
 
 
+async def _payments(store: AlertStore, rules: AlertRules, minute: int) -> list[Finding]:
+    return payment_findings(await store.payment_troubles(minute * MINUTE_MS), rules)
+
+
 _LOOKS: Mapping[str, Callable[[AlertStore, AlertRules, int], Awaitable[list[Finding]]]] = {
     "errors": _errors,
     "slow": _slow,
@@ -189,6 +194,7 @@ _LOOKS: Mapping[str, Callable[[AlertStore, AlertRules, int], Awaitable[list[Find
     "budget": _budget,
     "refusal": _refusal,
     "audit": _audit,
+    "payments": _payments,
 }
 """By the rules' names: what is so where a minute begins."""
 

@@ -8,6 +8,7 @@ import msgspec
 
 from trivium.operations.table import Actor, Arguments, Op, Table
 from trivium.settings import Settings
+from trivium.settings_payments import PaymentSettings
 
 _FIXED: dict[str, tuple[str, ...]] = {
     "server": ("host", "port", "keep_alive", "shutdown_grace", "workers"),
@@ -22,6 +23,7 @@ _FIXED: dict[str, tuple[str, ...]] = {
     "log": ("format", "requests"),
     "telemetry": ("max_models", "prometheus", "events", "otel"),
     "alerts": ("apps", "slack", "webhooks", "email"),
+    "payments": PaymentSettings.__struct_fields__,
     "idempotency": ("hours", "max_answer_bytes", "max_total_bytes", "organizations"),
 }
 """What is built once: sockets, pools, the store, and what these are opened with."""

@@ -37,7 +37,7 @@ from trivium.store.whose import Whose
 
 ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._@-]{0,99}")
 _SCOPE = re.compile(r"(key|user|account|project):[^\s/]{1,200}|(member|project):[^\s/]{1,200}/[^\s/]{1,200}")
-_OURS = ("charge:", "expiry:", "refund:", "rerate:")
+_OURS = ("charge:", "expiry:", "payment:", "refund:", "rerate:")
 _USD = re.compile(r"[+-]?[0-9]{1,12}(\.[0-9]{1,9})?")
 
 

@@ -55,6 +55,8 @@ class AlertRules(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     """Percent of a budget; empty: none is told of."""
     refusals: bool = True
     """Whether it is told that a provider refuses the house's own account."""
+    payments: bool = True
+    """Whether it is told that a payment has no account, or that a card is charged no more."""
     audit_hours: Annotated[int, msgspec.Meta(ge=0, le=8760)] = 24
     """How often the auditor looks at the ledger; 0: never by itself."""
 
@@ -82,7 +84,7 @@ class Counted(NamedTuple):
 
 class Finding(msgspec.Struct, frozen=True, kw_only=True):
     rule: str
-    """`errors`, `slow`, `balance`, `budget`, `refusal` or `audit`."""
+    """`errors`, `slow`, `balance`, `budget`, `refusal`, `audit` or `payments`."""
     severity: Severity
     key: str
     """The same for what is the same."""
@@ -186,7 +188,7 @@ def balance_findings(balances: Iterable[Balance], rules: AlertRules) -> list[Fin
             continue
         text = f"{one.account} has {nano_text(one.nano)} USD left, less than {least}."
         facts = {"account": one.account, "usd": nano_text(one.nano), "below_usd": least}
-        found.append(_once("balance", "ticket", f"balance:{one.account}", f"Low balance: {one.account}", text, facts))
+        found.append(once("balance", "ticket", f"balance:{one.account}", f"Low balance: {one.account}", text, facts))
     return found
 
 
@@ -282,16 +284,16 @@ def audit_findings(audited: Audited | None) -> list[Finding]:
         or f"{audited.findings} findings in {', '.join(audited.failed)}: `trivium ledger verify` has them."
     )
     facts = {"findings": audited.findings, "problem": audited.problem}
-    return [_once("audit", "page", "audit", "The ledger's auditor fails", text, facts)]
+    return [once("audit", "page", "audit", "The ledger's auditor fails", text, facts)]
 
 
-def _once(rule: str, severity: Severity, key: str, title: str, text: str, facts: dict[str, Any]) -> Finding:  # noqa: PLR0917
+def once(rule: str, severity: Severity, key: str, title: str, text: str, facts: dict[str, Any]) -> Finding:  # noqa: PLR0917
     """Of what is told once, until it has been otherwise."""
     silenced = ((key, None),)
     return Finding(rule=rule, severity=severity, key=key, title=title, text=text, silenced=silenced, facts=facts)
 
 
-LASTING = ("balance", "audit")
+LASTING = ("balance", "audit", "payments")
 """Rules whose findings end: what of them is so no more may be told anew."""
 
 

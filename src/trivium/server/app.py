@@ -34,6 +34,7 @@ from trivium.server.metrics import PATH, MetricsPage
 from trivium.server.models import anthropic_list, anthropic_model
 from trivium.server.panel import Panel, wants_page
 from trivium.server.routes import CALLS, EXPLAIN, MODELS, Route, api_of, model_in_path
+from trivium.server.webhook import WebhookDoor
 from trivium.telemetry.logs import REQUEST
 
 Scope = MutableMapping[str, Any]
@@ -57,11 +58,13 @@ class App:
         *,
         metrics: MetricsPage | None = None,
         panel: Panel | None = None,
+        webhooks: WebhookDoor | None = None,
     ) -> None:
         self._now = now
         self._admin = admin
         self._metrics = metrics
         self._panel = panel
+        self._webhooks = webhooks
         self._problem = problem
         self._desk = desk
 
@@ -87,9 +90,7 @@ class App:
             await self._metrics.serve(_asked(scope, headers, deps), cycle)
             return
         route = CALLS.get(scope["path"])
-        if route is None and self._panel is not None and wants_page(scope["method"], scope["path"], headers):
-            asked = _asked(scope, headers, deps)
-            await self._panel.serve(asked, _is_secure(scope, headers, deps), cycle, cycle)
+        if route is None and await self._is_elsewhere(scope, headers, cycle, deps):
             return
         call = _call(scope, route or Route(api_of(scope["path"], headers), Operation.GENERATE), headers, deps)
         if route is not None and scope["method"] == "POST":
@@ -107,6 +108,17 @@ class App:
             return
         await cycle.start(status, json_headers(content, call))
         await cycle.end(content)
+
+    async def _is_elsewhere(self, scope: Scope, headers: Mapping[bytes, bytes], cycle: Cycle, deps: Deps) -> bool:
+        """Answers a person's browser, and the processor of payments."""
+        if self._panel is not None and wants_page(scope["method"], scope["path"], headers):
+            asked = _asked(scope, headers, deps)
+            await self._panel.serve(asked, _is_secure(scope, headers, deps), cycle, cycle)
+            return True
+        if self._webhooks is not None and scope["path"] == self._webhooks.path:
+            await self._webhooks.serve(_asked(scope, headers, deps), cycle, cycle)
+            return True
+        return False
 
     async def _look_up(self, path: str, method: str, call: Call, deps: Deps) -> tuple[int, bytes]:
         """Status and body of whatever is not a model call. Raises PathNotFound, MethodNotAllowed, and what a caller

@@ -52,6 +52,7 @@ from trivium.server.desk import Desk
 from trivium.server.explaining import explainer
 from trivium.server.panel import Panel
 from trivium.server.parts import catalogue, check, local_model, provided
+from trivium.server.payments import payments
 from trivium.server.reload import Reloading
 from trivium.server.screening import screening
 from trivium.server.telemetry import Telemetry, hide
@@ -139,6 +140,7 @@ class Gateway:
         self.registrar = self._registrar(client)
         self._alerts = AlertParts(settings, env, client, self.now, self.store, lambda: self.operations)
         self.alerting = self._alerts.alerting
+        self.payments = payments(settings, env, self.store, client, clock)
         self.operations = Operations(self.store, self._tables(clock, client), self._keep_counted)
         self.admin = Face(self.operations, self.store, __version__) if settings.admin.enabled else None
         self.panel = Panel(folder, settings.dashboard) if settings.dashboard.enabled else None
@@ -292,6 +294,7 @@ class Gateway:
             self.lists.table,
             catalog_table(lambda: self.deps.catalog),
             self.reloading.table,
+            *([self.payments.table] if self.payments is not None else ()),
         ]
 
     def _decided(self, house: HouseSettings) -> None:

@@ -61,6 +61,10 @@ def _written(settings: Settings) -> Iterator[tuple[tuple[str, ...], str]]:
         part = getattr(settings.telemetry, section)
         for name, value in part.headers.items() if part is not None else ():
             yield ("telemetry", section, "headers", name), value
+    if settings.payments.secret_key is not None:
+        yield ("payments", "secret_key"), settings.payments.secret_key
+    for text in settings.payments.webhook_secrets:
+        yield ("payments", "webhook_secrets"), text
     yield from _of_channels(settings.alerts)
 
 

@@ -20,6 +20,7 @@ from trivium.providers.vendors import GATEWAYS, VENDORS
 from trivium.routing.auto import Autos, autos
 from trivium.routing.catalog import Catalog, catalog
 from trivium.routing.routes import check_routing, routed_models
+from trivium.server.payments import processor_of
 from trivium.server.screening import screening
 from trivium.server.telemetry import check_telemetry
 from trivium.settings import Settings, wrong_setting
@@ -102,6 +103,7 @@ def check_whole(settings: Settings, folder: Path, env: Mapping[str, str]) -> tup
     destinations(settings.security)
     screening(settings, env, Http1Client(), SystemClock())
     check_telemetry(settings, env, providers)
+    processor_of(settings, env, Http1Client())
     check(settings, providers, catalogue(settings, providers, {}))
     check_workers(settings)
     return tuple(providers)

@@ -170,6 +170,7 @@ async def _serve(  # noqa: PLR0917
             *((asyncio.create_task(gateway.registrar.run()),) if crew.leads else ()),
             *(_tidying(gateway) if crew.leads else ()),
             asyncio.create_task(gateway.alerting.run()),
+            *([asyncio.create_task(gateway.payments.top_ups.run())] if gateway.payments and crew.leads else ()),
             asyncio.create_task(ready()),
         ]
         try:
@@ -201,6 +202,7 @@ class Server(uvicorn.Server):
                     gateway.admin,
                     metrics=gateway.telemetry.page,
                     panel=gateway.panel,
+                    webhooks=gateway.payments.door if gateway.payments is not None else None,
                 ),
                 http=protocol,
                 ws="none",

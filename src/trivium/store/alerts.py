@@ -29,7 +29,9 @@ from trivium.policy.alert_rules import (
 from trivium.policy.baseline import QUANTILE, Past
 from trivium.policy.blame import Call, bad, of_row
 from trivium.policy.burn import LONGEST, SPANS
+from trivium.policy.payment_alerts import Trouble
 from trivium.policy.spending import Budget, Period, window_start
+from trivium.store.payment_troubles import troubles
 from trivium.store.sql import Database, Row, Writing
 from trivium.store.versioned import Versioned
 from trivium.store.writer import Writer
@@ -190,6 +192,10 @@ class AlertStore:
             return []
         rows = await self._read(f"SELECT id, balance_nano FROM accounts WHERE {' OR '.join(wanted)}", named)
         return [Balance(*row) for row in rows]
+
+    async def payment_troubles(self, now_ms: int) -> list[Trouble]:
+        """Payments that somebody has to see to."""
+        return await troubles(self._read, now_ms)
 
     async def spent(self, rules: AlertRules, now_ms: int) -> list[Spent]:
         """Present periods of budgets that may have reached a threshold."""

@@ -15,7 +15,7 @@ from collections.abc import Iterator
 import msgspec
 
 from trivium.errors import StoreUnavailable
-from trivium.store import audit_budgets, audit_hours, audit_prices, audit_replay, audit_rows
+from trivium.store import audit_budgets, audit_hours, audit_payments, audit_prices, audit_replay, audit_rows
 from trivium.store.audit_finding import Finding, Probe, Skipped
 from trivium.store.snapshot import Snapshot
 
@@ -64,6 +64,7 @@ CHECKS = (
     Check("charges", "records", audit_rows.CHARGES),
     Check("refunds", "entries", audit_rows.REFUNDS),
     Check("rerates", "rerates", audit_rows.RERATES),
+    Check("payments", "payments", audit_payments.PAYMENTS),
     Check("starts", "starts", audit_rows.STARTS),
     Check("payers", "records", audit_rows.PAYERS),
     Check("budgets", "spends", (audit_budgets.spends, *audit_rows.BUDGETS)),

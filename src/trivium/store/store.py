@@ -17,6 +17,7 @@ from trivium.store.accounts import Accounts
 from trivium.store.admins import Admins
 from trivium.store.alert_channels import AlertChannels
 from trivium.store.alerts import AlertStore
+from trivium.store.auto_top_ups import AutoTopUps
 from trivium.store.custom_models import CustomModels
 from trivium.store.envelopes import key_of, keyring
 from trivium.store.free_use import FreeUse
@@ -27,6 +28,7 @@ from trivium.store.ledger import Ledger
 from trivium.store.migrations import migrate
 from trivium.store.organizations import Organizations
 from trivium.store.own import Own
+from trivium.store.payments import Payments
 from trivium.store.prices import PriceStore
 from trivium.store.secrets import Secrets
 from trivium.store.sessions import Sessions
@@ -77,6 +79,8 @@ class Store:
         self.sessions = Sessions(self.database, self.ledger.writer, clock, lambda: None, pepper)
         self.peppers = Peppers(*changing)
         self.key_changes = KeyChanges(*changing, self.keys)
+        self.payments = Payments(self.database, self.ledger, clock)
+        self.auto_top_ups = AutoTopUps(self.database, self.ledger.writer, clock)
         self.alerts = AlertStore(self.database, self.ledger.writer, clock)
 
     def usage(

@@ -1,0 +1,111 @@
+"""Pages about payments, as rows: there where payments are configured, since their operations are there alone."""
+
+from __future__ import annotations
+
+from trivium.dashboard.row import Action, Resource
+from trivium.dashboard.visitor import Kind
+
+EVERYWHERE: tuple[Kind, ...] = ("house", "me", "organization")
+OWN: tuple[Kind, ...] = ("me", "organization")
+_ACCOUNT = {"account": "account_id"}
+_BUY_HELP = {
+    "usd": "Credits to buy, in USD, as 12.50.",
+    "save": "Keep the card, so that it can be charged when the balance runs low.",
+}
+_TERMS = ("below_usd", "usd", "month_usd")
+_TERMS_HELP = {
+    "below_usd": "The saved card is charged when the balance is below this, in USD.",
+    "usd": "Credits that are bought each time, in USD.",
+    "month_usd": "The most that the card is charged in a month (UTC), with fees, in USD.",
+}
+_ADD = Action(
+    path="new",
+    label="Add credit",
+    operation="payments.checkout",
+    asks=("usd", "save"),
+    help=_BUY_HELP,
+    leads="url",
+    spaces=OWN,
+)
+ADD_TO_ACCOUNT = Action(
+    path="add-credit",
+    label="Add credit",
+    operation="payments.checkout",
+    takes={"account": "id"},
+    asks=("usd", "save"),
+    help=_BUY_HELP,
+    leads="url",
+    spaces=OWN,
+)
+"""Of the list of accounts."""
+
+PAYMENTS = (
+    Resource(
+        path="payments",
+        title="Payments",
+        one="payment",
+        group="Money",
+        about="Credits that were bought, the newest first. They are on the account once the bank has paid.",
+        spaces=EVERYWHERE,
+        lists="payments.list",
+        columns=(
+            *("created_ms", "account_id", "status", "usd", "fee_usd", "credited_usd", "taken_back_usd"),
+            *("kind", "made_by", "problem"),
+        ),
+        make=_ADD,
+    ),
+    Resource(
+        path="auto-top-up",
+        title="Automatic top-up",
+        one="automatic top-up",
+        group="Money",
+        about="When the saved card is charged by itself. A card is saved with a payment, where that is wished.",
+        spaces=EVERYWHERE,
+        lists="payments.auto.list",
+        columns=(
+            *("account_id", "enabled", *_TERMS, "month_charged_usd", "card", "payment", "failures", "problem"),
+            *("set_by", "changed_ms"),
+        ),
+        id="account_id",
+        make=Action(
+            path="new",
+            label="Set it up",
+            operation="payments.auto.set",
+            asks=_TERMS,
+            help=_TERMS_HELP,
+            spaces=OWN,
+            warns="The saved card is charged without asking again.",
+        ),
+        does=(
+            Action(path="off", label="Switch off", operation="payments.auto.off", takes=_ACCOUNT),
+            Action(
+                path="remove-card",
+                label="Remove the card",
+                operation="payments.card.remove",
+                takes=_ACCOUNT,
+                warns="It is not charged any more. The next payment may save another one.",
+            ),
+        ),
+    ),
+    Resource(
+        path="stray-payments",
+        title="Stray payments",
+        one="event",
+        group="Money",
+        about="Money that came for no account here: what the processor told, and why nobody has it.",
+        spaces=("house",),
+        lists="payments.strays",
+        columns=("time_ms", "event", "why", "content"),
+        id="event",
+        does=(
+            Action(
+                path="end",
+                label="Seen to",
+                operation="payments.strays.end",
+                takes={"event": "event"},
+                asks=("note",),
+                help={"note": "What was done about it."},
+            ),
+        ),
+    ),
+)

@@ -1,0 +1,58 @@
+"""Rows of payments, inside a transaction."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from trivium.money import nano_text
+from trivium.policy.payments import CENT_NANO, Payment
+from trivium.store.changes import Change, note
+from trivium.store.sql import Row, Writing
+
+_FIELDS = Payment.__struct_fields__
+COLUMNS = ", ".join(_FIELDS)
+_INSERT = f"INSERT INTO payments ({COLUMNS}) VALUES ({', '.join('?' * len(_FIELDS))})"
+_LOCK = f"UPDATE payments SET changed_ms = changed_ms WHERE {{}} = ? RETURNING {COLUMNS}"
+_WRITE = f"UPDATE payments SET {', '.join(f'{name} = ?' for name in _FIELDS)} WHERE id = ?"
+MONTH = (
+    "SELECT coalesce(sum(asked_cents), 0) FROM payments WHERE account_id = ? AND kind = 'auto'"
+    " AND state IN ('open', 'pending', 'paid') AND created_ms >= ?"
+)
+"""What an account's card was charged by itself since then, or may still be."""
+
+
+def insert(tx: Writing, payment: Payment) -> None:
+    tx.execute(_INSERT, msgspec.structs.astuple(payment))
+
+
+def write(tx: Writing, payment: Payment) -> None:
+    tx.execute(_WRITE, [*msgspec.structs.astuple(payment), payment.id])
+
+
+def locked(tx: Writing, value: str, column: str = "id") -> Payment | None:
+    """The row, which nobody else changes until the transaction ends."""
+    rows = tx.execute(_LOCK.format(column), (value,))
+    return payment_of(rows[0]) if rows else None
+
+
+def payment_of(row: Row) -> Payment:
+    return msgspec.convert(dict(zip(_FIELDS, row, strict=True)), Payment)
+
+
+def note_payment(tx: Writing, payment: Payment, actor: str, action: str, now_ms: int, **told: Any) -> None:
+    """The line of a change, in its transaction."""
+    change = Change(
+        time_ms=now_ms,
+        actor=actor,
+        action=action,
+        target=payment.id,
+        organization_id=payment.account_id,
+        after=told,
+    )
+    note(tx, change)
+
+
+def usd(cents: int) -> str:
+    return nano_text(cents * CENT_NANO)
