@@ -119,8 +119,12 @@ async def walk(watch: Watch, house: Running) -> dict[str, list[str]]:
     axe = AXE.read_text(encoding="utf-8")
     while waiting:
         path = waiting.pop(0)
-        kind = re.sub(r"(id|after|account|only)=[^&]*|req_\w+", "*", path)
-        if path in found or (kind in kinds and kind != path) or re.search(r"usage\.(csv|json)|sign-out", path):
+        kind = re.sub(r"(id|after|account|only|without|part)=[^&]*|req_\w+", "*", path)
+        if (
+            path in found
+            or (kind in kinds and kind != path)
+            or re.search(r"usage\.(csv|json)|details\.json|sign-out", path)
+        ):
             continue
         kinds.add(kind)
         watch.faults = []

@@ -76,6 +76,11 @@ class Panel(msgspec.Struct, frozen=True, kw_only=True):
     """Of a list; of an object all members are shown."""
     empty: str = "None."
     does: Action | None = None
+    also: Action | None = None
+
+    @property
+    def actions(self) -> list[Action]:
+        return [one for one in (self.does, self.also) if one is not None]
 
 
 PANELS: tuple[Panel, ...] = (
@@ -98,6 +103,7 @@ PANELS: tuple[Panel, ...] = (
         title="Secrets",
         operation="secrets.status",
         does=Action(path="rotate-secrets", label="Put all of them under the current key", operation="secrets.rotate"),
+        also=Action(path="new-secret", label="Under a new one", operation="secrets.rotate", fixed={"new": True}),
     ),
     Panel(
         title="Configuration",

@@ -9,6 +9,8 @@ import msgspec
 
 from trivium.dashboard.visitor import Kind
 
+EVERYWHERE: tuple[Kind, ...] = ("house", "me", "organization")
+
 
 class Action(msgspec.Struct, frozen=True, kw_only=True):
     """Something that can be done to one of a list, or (`Resource.make`) that adds one to it."""
@@ -32,6 +34,18 @@ class Action(msgspec.Struct, frozen=True, kw_only=True):
     """Where that leads if it is put behind."""
     help: Mapping[str, str] = {}
     fixed: Mapping[str, Any] = {}
+    spaces: tuple[Kind, ...] = EVERYWHERE
+    """Where it is offered, to whom it is allowed there."""
+    asks_in: Mapping[str, tuple[Kind, ...]] = {}
+    """Of what it asks for, that which makes sense in some spaces alone."""
+    house: bool = False
+    """For the house alone; others do it for themselves, elsewhere."""
+    once: bool = False
+    """A form that is sent twice does it once (`idempotency_key`)."""
+
+
+def action(path: str, label: str, operation: str, **more: Any) -> Action:
+    return Action(path=path, label=label, operation=operation, **more)
 
 
 class Resource(msgspec.Struct, frozen=True, kw_only=True):
@@ -59,3 +73,7 @@ class Resource(msgspec.Struct, frozen=True, kw_only=True):
     """Arguments of the list that can be asked for."""
     word: str = ""
     """The lone member that rows have which are mere words."""
+    house: bool = False
+    """For the house alone; others find it elsewhere."""
+    compares: tuple[str, str] | None = None
+    """Two members of a row, what was and what is: how they differ becomes its member `change`."""

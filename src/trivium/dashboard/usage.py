@@ -15,11 +15,15 @@ from trivium.dashboard.guard import HEADERS
 from trivium.dashboard.page import SPACE, page, space, visitor
 
 PERIODS = ("day", "week", "month", "custom")
+_FILTERS = ("only", "without")
+_DRAWN = ("cost_nano", "requests", "input_tokens", "output_tokens")
 GROUPS = ("model", "provider", "key", "user", "project", "app", "api", "organization", "outcome")
 _DAY = "%Y-%m-%d"
 _DAY_MS = 86_400_000
 _HOURS_UP_TO_MS = 3 * _DAY_MS
-"""A longer period is drawn by days."""
+"""A longer period is drawn by days,"""
+_DAYS_UP_TO_MS = 400 * _DAY_MS
+"""and one that is longer still by months."""
 
 
 async def show(request: web.Request) -> web.Response:
@@ -40,6 +44,8 @@ async def show(request: web.Request) -> web.Response:
         raise web.HTTPNotFound
     if times is not None:
         times["rows"] = [row for row in times["rows"] if row["keys"][0] is not None]
+        if told is not None and told["until_ms"] - told["since_ms"] > _DAYS_UP_TO_MS:
+            times = {"by": ["month"], "rows": _by_month(times["rows"])}
     groups = [name for name in GROUPS if here.kind == "house" or name != "organization"]
     return page(
         request,
@@ -54,6 +60,8 @@ async def show(request: web.Request) -> web.Response:
         query=request.query_string,
         name=_name,
         narrower=lambda row: _narrower(asked, row),
+        without=lambda row: _without(asked, row),
+        filters=[(name, word, _dropped(asked, name, word)) for name in _FILTERS for word in asked[name].split()],
     )
 
 
@@ -105,7 +113,7 @@ def _wrong(asked: dict[str, Any]) -> str:
 
 def _arguments(asked: dict[str, Any]) -> dict[str, Any]:
     found: dict[str, Any] = {"period": asked["period"], "by": [asked["by"]]}
-    for name in ("only", "without"):
+    for name in _FILTERS:
         if words := asked[name].split():
             found[name] = words
     if asked["period"] == "custom":
@@ -131,9 +139,32 @@ def _name(row: dict[str, Any]) -> str:
 
 def _narrower(asked: dict[str, Any], row: dict[str, Any]) -> str:
     """The query for the calls of a group alone."""
-    only = f"{asked['only']} {asked['by']}:{row['keys'][0] or ''}".strip()
-    said = {**asked, "only": only, "by": "key" if asked["by"] == "model" else "model"}
-    return urlencode({name: value for name, value in said.items() if value})
+    by = "key" if asked["by"] == "model" else "model"
+    return _query({**asked, "only": f"{asked['only']} {asked['by']}:{row['keys'][0] or ''}".strip(), "by": by})
+
+
+def _without(asked: dict[str, Any], row: dict[str, Any]) -> str:
+    """The query for all calls but those of a group."""
+    return _query({**asked, "without": f"{asked['without']} {asked['by']}:{row['keys'][0] or ''}".strip()})
+
+
+def _dropped(asked: dict[str, Any], name: str, word: str) -> str:
+    """The query without one of its filters."""
+    return _query({**asked, name: " ".join(one for one in asked[name].split() if one != word)})
+
+
+def _query(asked: dict[str, Any]) -> str:
+    return urlencode({name: value for name, value in asked.items() if value})
+
+
+def _by_month(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Days as months, in the same order: thousands of rows are no page."""
+    found: dict[str, dict[str, int]] = {}
+    for row in rows:
+        sums = found.setdefault(f"{row['keys'][0][:7]}-01", dict.fromkeys(_DRAWN, 0))
+        for name in _DRAWN:
+            sums[name] += row["figures"][name]
+    return [{"keys": [month], "figures": sums} for month, sums in found.items()]
 
 
 ROUTES = [

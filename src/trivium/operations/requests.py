@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal
 
 import msgspec
 
+from trivium.errors import RoleMissing
 from trivium.metering.record import Record
 from trivium.operations.aside import aside
 from trivium.operations.reports import RequestId, RequestRow, before
@@ -52,6 +53,8 @@ class SearchRequests(_Filters, frozen=True, kw_only=True):
     """Excluded."""
     requested: _Word | None = None
     """The model's name in the request."""
+    verdict: Literal["allow", "soft_block", "challenge", "hard_block"] | None = None
+    """Of what looks for abuse; the house alone hears of it."""
     text: Annotated[str, msgspec.Meta(max_length=200)] = ""
     """Of the id: its beginning, or a part of it."""
 
@@ -99,6 +102,8 @@ class RequestOperations:
         }
 
     async def _search(self, query: SearchRequests, actor: Actor) -> dict[str, Any]:
+        if query.verdict is not None and not actor.house:
+            raise RoleMissing("What was thought of callers is told to the operators of the gateway alone.")
         await self._flush()
         asked = Search(
             since_ms=query.since_ms or 0,
@@ -106,6 +111,7 @@ class RequestOperations:
             status=query.status,
             min_cost_nano=query.min_cost_nano,
             requested=query.requested,
+            verdict=query.verdict,
             text=query.text,
             before=before(query.after),
             limit=query.limit,

@@ -41,6 +41,8 @@ class Search(msgspec.Struct, frozen=True, kw_only=True):
     min_cost_nano: int = 0
     requested: str | None = None
     """The model's name in the request."""
+    verdict: str | None = None
+    """Of what looks for abuse."""
     text: str = ""
     """Of the id: its beginning, or a part of it."""
     before: Place | None = None
@@ -156,6 +158,8 @@ def _plain(search: Search) -> list[tuple[str, Any]]:
         found.append(("status = ?", search.status))
     if search.requested is not None:
         found.append(("requested_model = ?", search.requested))
+    if search.verdict is not None:
+        found.append(("abuse_verdict = ?", search.verdict))
     if search.text:
         escaped = re.sub(r"([\\%_])", r"\\\1", search.text)
         found.append(("id LIKE ? ESCAPE '\\'", f"{'' if _ID.fullmatch(search.text) else '%'}{escaped}%"))
