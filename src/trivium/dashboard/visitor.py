@@ -82,8 +82,8 @@ class Visitor(msgspec.Struct, frozen=True, kw_only=True):
         if op is None or (space.kind == "me" and space.id and not self.house):
             return None
         known = properties(op.arguments)
-        user_id = space.id if space.kind == "me" else ""
-        user_id = user_id or (self.user["id"] if self.user is not None else None)
+        oneself = self.user["id"] if self.user is not None else None
+        user_id = space.id if space.kind == "me" and space.id else oneself
         whose: dict[str, dict[str, Any]] = {"organization": {"organization": space.id}, "me": {"user": user_id}}
         named = whose.get(space.kind, {})
         if not named.keys() <= known.keys():

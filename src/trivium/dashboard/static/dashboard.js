@@ -51,6 +51,10 @@ for (const input of document.querySelectorAll("[data-fills]")) {
 }
 for (const shown of document.querySelectorAll("[data-is-key]")) fillModel(shown.textContent);
 
+// Where there is room the menu is there; browsers that cannot be told so by style are told here.
+const menu = document.querySelector(".pages");
+if (menu && !CSS.supports("selector(::details-content)")) menu.open = matchMedia("(min-width: 48.01rem)").matches;
+
 // What was sent once is not sent again by a second click.
 for (const form of document.querySelectorAll("form[method=post]")) {
   form.addEventListener("submit", (event) => {

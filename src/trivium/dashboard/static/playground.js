@@ -43,10 +43,13 @@ async function key() {
 
 function say(text, kind) {
   if (!text) return;
-  const part = document.createElement("span");
-  if (kind) part.className = kind;
-  part.textContent = text;
-  $("answer").append(part);
+  let part = $("answer").lastChild;
+  if (part?.className !== (kind || "")) {
+    part = document.createElement("span");
+    part.className = kind || "";
+    $("answer").append(part);
+  } else if (kind === "wrong" && part.textContent === text) return; // the same, told by two events
+  part.append(text);
 }
 
 // What is text in an event, or in a whole answer, of each API.
