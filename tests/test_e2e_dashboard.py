@@ -40,7 +40,7 @@ async def walked(visit: Browser) -> dict[str, Page]:
     waiting, kinds = ["/"], set()
     while waiting:
         path = waiting.pop(0)
-        kind = re.sub(r"(id|after|account|only|without|part)=[^&]*|req_\w+", "*", path)
+        kind = re.sub(r"(id|after|account|only|without|part)=[^&]*|req_\w+|/u/[^/]+", "*", path)
         if path in found or (kind in kinds and kind != path):
             continue
         kinds.add(kind)

@@ -33,7 +33,7 @@ def menu(asking: Visitor, here: Space) -> list[tuple[str, Links]]:
             found["House" if here.kind == "house" else "People"].append((document.path, document.title))
     for question in QUESTIONS:
         if here.kind in question.spaces and asking.arguments(question.operation, here) is not None:
-            found["House"].append((question.path, question.title))
+            found[question.group].append((question.path, question.title))
     if any(asking.arguments(panel.operation, here) is not None for panel in PANELS):
         found["House"].append(("health", "Health"))
     return [(name, links) for name, links in found.items() if links]
