@@ -16,6 +16,12 @@ _SAID = {
     "usd": "USD",
     "zdr": "zero data retention",
 }
+_WHOLE = {
+    "models_allow": "allowed models",
+    "models_deny": "denied models",
+    "providers_allow": "allowed providers",
+    "providers_deny": "denied providers",
+}
 _UNFIT = re.compile(r"[\w.]+: Expected (.+?)(?:, got .+?)? - at `\$\.?(.*?)`")
 _EXPECTED = (
     (re.compile(r" \| null"), ""),
@@ -33,6 +39,8 @@ _EXPECTED = (
 
 def words(name: str) -> str:
     """`input_tokens_per_minute` -> input tokens per minute; units of times and amounts are seen at the value."""
+    if name in _WHOLE:
+        return _WHOLE[name]
     plain = name.removesuffix("_ms").removesuffix("_nano").replace("_", " ")
     return " ".join(_SAID.get(word, word) for word in plain.split())
 
