@@ -123,7 +123,10 @@ class TestReach:
         await visit.sign_in("ann")
         assert (await visit.send("/dashboard/o/acme/members/new", {"user": "eve", "role": "member"})).status == 303
         assert "accept?id=eve" not in (await visit.get("/dashboard/o/acme/members")).text
+        await visit.sign_in("eve")
+        assert "Invitations" not in (await visit.get("/dashboard/me/")).words  # they are on the page about oneself
         await visit.sign_in()
+        assert "accept?id=eve" in (await visit.get("/dashboard/o/acme/members")).text
         assert (await visit.send("/dashboard/u/eve/invitations/accept?id=acme")).status == 303
         listed = (await perform("members.list", {"organization": "acme"}))["items"]
         assert next(one["accepted_ms"] for one in listed if one["user_id"] == "eve") is not None

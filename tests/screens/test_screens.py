@@ -227,7 +227,13 @@ async def test_a_second_click_sends_nothing_again() -> None:
     async with full() as house, browsing(house, "owner") as watch:
         await watch.open(f"{house.url}/dashboard/o/acme/keys/new")
         await watch.page.fill("#f-name", "clicked twice")
-        await watch.page.evaluate("for (let n = 0; n < 2; n++) document.querySelector('form.card button.main').click()")
+        sent = """() => {
+            let sent = 0;
+            addEventListener("submit", (event) => { sent += !event.defaultPrevented; });
+            for (let n = 0; n < 2; n++) document.querySelector("form.card button.main").click();
+            return sent;
+        }"""
+        assert await watch.page.evaluate(sent) == 1
         await watch.page.locator("#shown").wait_for()
         listed = await house.gateway.operations.perform("keys.list", {"organization": "acme"})
         assert [key["name"] for key in listed["items"]].count("clicked twice") == 1

@@ -41,8 +41,7 @@ def menu(asking: Visitor, here: Space) -> list[tuple[str, Links]]:
 
 def may(asking: Visitor, here: Space, action: Action) -> bool:
     """Whether an action is offered to a visitor in a space."""
-    fitting = here.kind in action.spaces and (asking.house or not action.house)
-    return fitting and asking.arguments(action.operation, here) is not None
+    return here.kind in action.spaces and asking.arguments(action.operation, here) is not None
 
 
 def fits(action: Action, row: Mapping[str, Any], whose: Mapping[str, Any] | None = None) -> bool:

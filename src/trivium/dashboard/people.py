@@ -25,7 +25,6 @@ PEOPLE: tuple[Resource, ...] = (
                 "Accept",
                 "members.accept",
                 takes={"user": "user_id", "role": "role"},
-                house=True,
                 warns="They become a member without having said so.",
             ),
             _do("remove", "Remove", "members.remove", takes={"user": "user_id"}, warns="Their keys here end with it."),
