@@ -236,4 +236,13 @@ class TestSize:
         assert (await full.post("/v1/chat/completions", CHAT, key=made["key"]))[0] == 402
         await full.records()
         page = await visit.get("/dashboard/house/usage?period=custom&since=2020-01-01")
+        assert "By model" in page.words
         assert re.findall(r'data-day="\d{4}-\d\d-(\d\d)">\d{4}-\d\d<', page.text) == ["01"]
+
+    async def test_filters_that_are_long_are_not_in_every_link(self, full: Running, visit: Browser) -> None:
+        await visit.sign_in()
+        long = "without=" + "+".join(f"key:{'x' * 90}{n}" for n in range(6))
+        short = await visit.get("/dashboard/house/usage?by=outcome")
+        assert any("only=outcome" in link for link in short.links)
+        page = await visit.get(f"/dashboard/house/usage?by=outcome&{long}")
+        assert not any("only=outcome" in link for link in page.links)

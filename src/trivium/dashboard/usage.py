@@ -15,6 +15,8 @@ from trivium.dashboard.guard import HEADERS
 from trivium.dashboard.page import SPACE, page, space, visitor
 
 PERIODS = ("day", "week", "month", "custom")
+_MOST_NAME, _MOST_FILTERS = 150, 500
+"""Letters, of what links carry in each row."""
 _FILTERS = ("only", "without")
 _DRAWN = ("cost_nano", "requests", "input_tokens", "output_tokens")
 GROUPS = ("model", "provider", "key", "user", "project", "app", "api", "organization", "outcome")
@@ -22,7 +24,7 @@ _DAY = "%Y-%m-%d"
 _DAY_MS = 86_400_000
 _HOURS_UP_TO_MS = 3 * _DAY_MS
 """A longer period is drawn by days,"""
-_DAYS_UP_TO_MS = 400 * _DAY_MS
+_DAYS_UP_TO_MS = 100 * _DAY_MS
 """and one that is longer still by months."""
 
 
@@ -61,6 +63,7 @@ async def show(request: web.Request) -> web.Response:
         name=_name,
         narrower=lambda row: _narrower(asked, row),
         without=lambda row: _without(asked, row),
+        can_be_said=lambda row: _can_be_said(asked, row),
         filters=[(name, word, _dropped(asked, name, word)) for name in _FILTERS for word in asked[name].split()],
     )
 
@@ -135,6 +138,13 @@ def _name(row: dict[str, Any]) -> str:
     if row["other"]:
         return "all others"
     return str(row["names"][0] or row["keys"][0] or "none")
+
+
+def _can_be_said(asked: dict[str, Any], row: dict[str, Any]) -> bool:
+    """Whether a filter can name a group, in links that do not fill the page."""
+    key = row["keys"][0] or ""
+    others = len(asked["only"]) + len(asked["without"])
+    return not row["other"] and " " not in key and len(key) <= _MOST_NAME and others <= _MOST_FILTERS
 
 
 def _narrower(asked: dict[str, Any], row: dict[str, Any]) -> str:
