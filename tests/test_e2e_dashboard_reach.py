@@ -246,3 +246,4 @@ class TestSize:
         assert any("only=outcome" in link for link in short.links)
         page = await visit.get(f"/dashboard/house/usage?by=outcome&{long}")
         assert not any("only=outcome" in link for link in page.links)
+        assert (await visit.get("/dashboard/house/usage?only=model:%22a+b%22")).problem == ""
