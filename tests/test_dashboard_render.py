@@ -4,8 +4,20 @@ from __future__ import annotations
 
 import pytest
 
-from trivium.dashboard.render import environment, moment, plain, seconds, share, short, told, usd
-from trivium.dashboard.words import words
+from trivium.dashboard.render import (
+    brief,
+    environment,
+    input_of,
+    moment,
+    plain,
+    pretty,
+    seconds,
+    share,
+    short,
+    told,
+    usd,
+)
+from trivium.dashboard.words import plainly, words
 
 
 @pytest.mark.parametrize(
@@ -43,6 +55,36 @@ def test_any_value_is_told_in_a_line() -> None:
 def test_names_are_said_as_people_say_them() -> None:
     assert words("input_tokens_per_minute") == "input tokens per minute"
     assert (words("created_ms"), words("spent_usd"), words("cost_nano")) == ("created", "spent USD", "cost")
+
+
+def test_what_nobody_sees_is_made_visible() -> None:
+    assert plain("a\u061cb\x00\x1b[31m\u2028c\u00ad") == "a\\u061cb\\u0000\\u001b[31m\\u2028c\\u00ad"
+    kept = "two\nlines, \u00a0 and \U0001f469\u200d\U0001f467"
+    assert plain(kept) == kept
+
+
+def test_what_is_long_does_not_fill_a_page() -> None:
+    assert brief("x" * 400) == f"{'x' * 300}… (400 characters)"
+    assert len(pretty(["x" * 100] * 1000)) < 50_000
+
+
+def test_all_tokens_that_went_in_are_counted() -> None:
+    buckets = ("input_uncached", "cache_read", "cache_write_5m", "cache_write_1h", "cache_write_other")
+    assert input_of({f"{name}_tokens": 10**n for n, name in enumerate(buckets)}) == 11_111
+
+
+@pytest.mark.parametrize(
+    ("said", "shown"),
+    [
+        ("a.b: Expected `int` >= 0 - at `$.min_cost_nano`", "min cost: expected a number of at least 0."),
+        ("a: Expected `str` matching regex '^[a]\\Z' - at `$.after`", "after: expected letters, digits and . _ @ - :."),
+        ("a: Expected `array` of length <= 9 - at `$.b.c`", "b, c: expected a list of a length of at most 9."),
+        ("a: Expected `int | null`, got `str` - at `$.usd`", "USD: expected a number."),
+        ("There is no `x`.", "There is no `x`."),
+    ],
+)
+def test_what_a_type_wants_is_said_plainly(said: str, shown: str) -> None:
+    assert plainly(said) == shown
 
 
 def test_strangers_texts_are_text_whatever_a_template_does() -> None:

@@ -136,6 +136,21 @@ def test_what_has_been_done_is_not_done_again() -> None:
     assert not fits(refund, {"request_id": None})
 
 
+def test_what_is_done_to_oneself_is_offered_at_ones_own_row_alone() -> None:
+    remove = next(one for one in BY_PATH["members"].does if one.path == "remove")
+    whose = {"organization": "acme", "user": "ann"}
+    assert fits(remove, {"user_id": "ann"}, whose)
+    assert not fits(remove, {"user_id": "bob"}, whose)
+    assert fits(remove, {"user_id": "bob"}, {"organization": "acme"})
+
+
+def test_the_space_of_another_user_is_the_houses(described: dict[str, Described]) -> None:
+    bob = Space(kind="me", id="bob", name="Bob")
+    assert bob.path == "/dashboard/u/bob"
+    assert visitor(described, house=True).arguments("byok.list", bob) == {"user": "bob"}
+    assert visitor(described, "owner").arguments("byok.list", bob) is None
+
+
 async def test_a_door_that_nobody_opens_is_unavailable(tmp_path: Path) -> None:
     with pytest.raises(Exception, match="does not answer"):
         await Door(tmp_path / "none.sock").ask("usage", {})

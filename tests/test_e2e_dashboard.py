@@ -45,7 +45,7 @@ async def walked(visit: Browser) -> dict[str, Page]:
     waiting, kinds = ["/"], set()
     while waiting:
         path = waiting.pop(0)
-        kind = re.sub(r"(id|after|account|only)=[^&]*|req_\w+", "*", path)
+        kind = re.sub(r"(id|after|account|only|without|part)=[^&]*|req_\w+|/u/[^/]+", "*", path)
         if path in found or (kind in kinds and kind != path):
             continue
         kinds.add(kind)
@@ -320,7 +320,7 @@ class TestRequests:
         assert "refused 401" in (await visit.get(f"{at}?status=401")).words
         assert "tag success" not in (await visit.get(f"{at}?status=401")).text
         assert (await visit.get(f"{at}?min_cost=0.05")).text.count('class="tag') == 3
-        assert (await visit.get(f"{at}?requested=dear&min_cost=nonsense&since=nonsense")).text.count('class="tag') == 3
+        assert (await visit.get(f"{at}?requested=dear")).text.count('class="tag') == 3
         assert "None" in (await visit.get(f"{at}?since=2100-01-01T00:00")).words
 
     async def test_one_is_a_story(self, full: Running, visit: Browser) -> None:

@@ -62,6 +62,14 @@ class TestSearch:
         ]
         assert await desk.items("requests.search", requested="nobody") == []
 
+    async def test_what_was_thought_of_callers_is_found_by_the_house_alone(self, desk: Desk) -> None:
+        for verdict in ("allow", "hard_block"):
+            ends(desk, call(verdict, organization_id="acme", abuse_verdict=verdict))
+        assert [row["id"] for row in await desk.items("requests.search", verdict="hard_block")] == ["hard_block"]
+        owner = member("ann", {"acme": Role.OWNER})
+        asked = {"organization": "acme", "verdict": "hard_block"}
+        assert await desk.refusal("requests.search", owner, **asked) == "role_missing"
+
     async def test_a_cursor_that_was_made_up_is_refused(self, desk: Desk) -> None:
         assert await desk.refusal("requests.search", after="x") == "operation_failed"
 

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-import pytest
-from test_screens import browsing
+from typing import Any
 
+import pytest
+
+from support_browser import browsing
 from support_dashboard import dashboard
 from support_hooks import Hook
 
-pytestmark = pytest.mark.screens
+pytestmark = [pytest.mark.screens, pytest.mark.asyncio(loop_scope="module")]
 HERE = '[security]\nallow_http = true\nallow_networks = ["127.0.0.1/32"]\n'
 
 
-async def test_a_channel_is_added_and_tried_out() -> None:
-    async with Hook(body="thanks") as hook, dashboard(HERE) as house, browsing(house, None) as watch:
+async def test_a_channel_is_added_and_tried_out(chromium: Any) -> None:
+    async with Hook(body="thanks") as hook, dashboard(HERE) as house, browsing(chromium, house, None) as watch:
         page = watch.page
         await watch.open(f"{house.url}/dashboard/house/channels")
         await page.click("text=Add a webhook")

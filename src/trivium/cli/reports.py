@@ -157,6 +157,7 @@ def _figures(told: dict[str, Any]) -> list[Any]:
 @click.option("--app", help="The program that called, as usage names it.")
 @click.option("--status", type=click.IntRange(100, 599), help="That the client got.")
 @click.option("--min-cost", metavar="USD")
+@click.option("--verdict", type=click.Choice(["allow", "soft_block", "challenge", "hard_block"]), help="Of abuse.")
 @click.option("--text", default="", help="The beginning or a part of the id.")
 @organization_option
 @user_option

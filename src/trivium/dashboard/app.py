@@ -17,7 +17,7 @@ from trivium.dashboard import free, health, home, own, playground, requests, res
 from trivium.dashboard.door import Door
 from trivium.dashboard.guard import HEADERS, URL, is_ours, renew_session, session_of
 from trivium.dashboard.oidc import Provider
-from trivium.dashboard.page import DOOR, OPERATIONS, SETTINGS, VISITOR
+from trivium.dashboard.page import DOOR, OPERATIONS, SETTINGS, VISITOR, meet
 from trivium.dashboard.render import STATIC, page
 from trivium.dashboard.visitor import Described, visitor_of
 from trivium.errors import TriviumError
@@ -89,6 +89,7 @@ async def _signed_in(request: web.Request, handler: Handler) -> web.StreamRespon
     if request.method == "POST":
         await _check_form(request, token)
     request[VISITOR] = await visitor_of(request.app[DOOR], token, request.app[OPERATIONS])
+    await meet(request)
     return await handler(request)
 
 

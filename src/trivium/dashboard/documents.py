@@ -30,7 +30,11 @@ DOCUMENTS: tuple[Document, ...] = (
         spaces=("house",),
         shows="settings.show",
         sets="settings.set",
-        help={"settings.apis": 'As {"messages": {"open_to": "admins"}}.'},
+        help={
+            "settings.apis": 'As {"messages": {"open_to": "admins"}}.',
+            "settings.models": 'As {"openai/*": {"open_to": "named", "organizations": ["acme"]}}; * as wildcard.',
+            "settings.limits_by_model": 'As {"openai/*": {"output_tokens_per_minute": 400000}}, which count together.',
+        },
     ),
     Document(
         path="alerts",
@@ -77,6 +81,11 @@ class Panel(msgspec.Struct, frozen=True, kw_only=True):
     """Of a list; of an object all members are shown."""
     empty: str = "None."
     does: Action | None = None
+    also: Action | None = None
+
+    @property
+    def actions(self) -> list[Action]:
+        return [one for one in (self.does, self.also) if one is not None]
 
 
 PANELS: tuple[Panel, ...] = (
@@ -100,6 +109,7 @@ PANELS: tuple[Panel, ...] = (
         title="Secrets",
         operation="secrets.status",
         does=Action(path="rotate-secrets", label="Put all of them under the current key", operation="secrets.rotate"),
+        also=Action(path="new-secret", label="Under a new one", operation="secrets.rotate", fixed={"new": True}),
     ),
     Panel(
         title="Configuration",
@@ -116,6 +126,7 @@ class Question(msgspec.Struct, frozen=True, kw_only=True):
     title: str
     about: str
     operation: str
+    group: str = "House"
     spaces: tuple[Kind, ...] = ("house",)
     asks: tuple[str, ...] | None = None
     help: Mapping[str, str] = {}
@@ -152,6 +163,7 @@ QUESTIONS: tuple[Question, ...] = (
         title="Price history",
         about="Which prices a model's calls were charged with.",
         operation="prices.history",
+        group="Money",
         help={"model": "PROVIDER/MODEL"},
     ),
     Question(
@@ -159,6 +171,7 @@ QUESTIONS: tuple[Question, ...] = (
         title="Price changes",
         about="How prices differ from what was last charged with.",
         operation="prices.diff",
+        group="Money",
         help={"a": "A version; left empty: what was last charged with.", "b": "Left empty: what holds now."},
     ),
 )

@@ -12,6 +12,7 @@ from typing import Any
 
 import msgspec
 
+from trivium.dashboard.words import plainly
 from trivium.errors import OperationError, Unavailable
 
 _LIMIT = 64 * 1024 * 1024
@@ -24,7 +25,7 @@ class Refusal(OperationError):
     """What the gateway answered instead of a result, with the status and code that it gave it."""
 
     def __init__(self, told: dict[str, Any]) -> None:
-        super().__init__(str(told["error"]), param=told.get("param"), retry_after=told.get("retry_after"))
+        super().__init__(plainly(str(told["error"])), param=told.get("param"), retry_after=told.get("retry_after"))
         self.status = int(told.get("status") or 500)
         self.code = str(told.get("code") or "internal_error")
 

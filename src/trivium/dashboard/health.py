@@ -36,12 +36,12 @@ async def health(request: web.Request, problem: str = "") -> web.Response:
 async def act(request: web.Request) -> web.Response:
     """What is done about a part of it."""
     asking, here, wanted = visitor(request), space(request), request.match_info["action"]
-    action = next((one.does for one in PANELS if one.does and one.does.path == wanted), None)
+    action = next((action for one in PANELS for action in one.actions if action.path == wanted), None)
     whose = None if action is None else asking.arguments(action.operation, here)
     if action is None or whose is None:
         raise web.HTTPNotFound
     try:
-        await asking.ask(action.operation, **whose)
+        await asking.ask(action.operation, **action.fixed, **whose)
     except Refusal as refusal:
         if refusal.status == 401:
             raise

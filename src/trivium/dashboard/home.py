@@ -8,8 +8,8 @@ from aiohttp import web
 
 from trivium.dashboard.guard import base_url
 from trivium.dashboard.page import SPACE, page, see_other, space, visitor
-from trivium.dashboard.snippets import first_calls, setups
-from trivium.dashboard.visitor import Space
+from trivium.dashboard.snippets import MODEL, first_calls, setups
+from trivium.dashboard.visitor import Space, Visitor
 
 
 async def root(request: web.Request) -> web.Response:
@@ -32,7 +32,7 @@ async def _home(request: web.Request, here: Space) -> web.Response:
     asking = visitor(request)
     told = await asking.ask_if("overview", here)
     recent = await asking.ask_if("requests", here, limit=8)
-    models = await _models(request)
+    model = await first_model(asking)
     url = base_url(request)
     rows: list[dict[str, Any]] = recent["items"] if recent else []
     return page(
@@ -42,19 +42,19 @@ async def _home(request: web.Request, here: Space) -> web.Response:
         told=told,
         recent=rows,
         is_new=not rows,
-        calls=first_calls(url, models),
-        setups=setups(url, models),
+        calls=first_calls(url, model),
+        setups=setups(url, model),
         makes_keys=asking.arguments("keys.create", here) is not None,
     )
 
 
-async def _models(request: web.Request) -> str:
-    """A model to begin with: the catalogue's first, as far as the visitor may see it."""
-    asking = visitor(request)
+async def first_model(asking: Visitor) -> str:
+    """A model to begin with: the catalogue's first, as far as the visitor may see it. The page asks for others with the
+    key that it is given (`static/dashboard.js`)."""
     if not asking.house:
-        return "MODEL"
+        return MODEL
     listed = (await asking.ask("catalog.models", limit=1))["items"]
-    return str(listed[0]["id"]) if listed else "MODEL"
+    return str(listed[0]["id"]) if listed else MODEL
 
 
 ROUTES = [

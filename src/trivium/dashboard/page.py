@@ -17,14 +17,22 @@ DOOR: web.AppKey[Door] = web.AppKey("door", Door)
 OPERATIONS: web.AppKey[Mapping[str, Described]] = web.AppKey("operations")
 SETTINGS: web.AppKey[DashboardSettings] = web.AppKey("settings", DashboardSettings)
 VISITOR = "visitor"
+_USER = "user"
 
-SPACE = "/dashboard/{space:house|me|o/[A-Za-z0-9][A-Za-z0-9._@-]*}"
+SPACE = "/dashboard/{space:house|me|[ou]/[A-Za-z0-9][A-Za-z0-9._@-]*}"
 """The beginning of the paths of pages that are about a space."""
 
 
 def visitor(request: web.Request) -> Visitor:
     found: Visitor = request[VISITOR]
     return found
+
+
+async def meet(request: web.Request) -> None:
+    """Asks whose the space of a single user is, which the house alone looks at. Raises Refusal where there is none."""
+    named = request.match_info.get("space", "")
+    if named.startswith("u/") and visitor(request).house:
+        request[_USER] = await visitor(request).ask("users.show", user=named[2:])
 
 
 def space(request: web.Request) -> Space:
@@ -36,6 +44,9 @@ def space(request: web.Request) -> Space:
     elif named == "me":
         if asking.user is not None:
             return Space(kind="me", name="Personal")
+    elif named.startswith("u/"):
+        if (found := request.get(_USER)) is not None:
+            return Space(kind="me", id=found["id"], name=found["name"])
     elif asking.house or named[2:] in asking.roles:
         return asking.organization(named[2:])
     raise web.HTTPNotFound

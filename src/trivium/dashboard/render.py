@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import unicodedata
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from functools import cache
 from pathlib import Path
@@ -13,27 +15,40 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined, select_autoes
 
 from trivium import __version__
 from trivium.dashboard.guard import HEADERS, host
-from trivium.dashboard.menu import fits, is_over, menu
-from trivium.dashboard.snippets import Snippet, setups
+from trivium.dashboard.menu import is_over, menu
 from trivium.dashboard.words import words
 
 HERE = Path(__file__).parent
 STATIC = HERE / "static"
 VENDOR = STATIC / "vendor"
 _NANO = 10**9
-_BIDI = {
-    ord(letter): f"\\u{ord(letter):04x}"
-    for letter in "\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069\u200e\u200f"
-}
-"""What turns the direction of text: names of strangers must not rearrange a page."""
+_KEPT = frozenset("\n\t\N{ZERO WIDTH JOINER}\N{ZERO WIDTH NON-JOINER}")
+"""Of what has no look of its own: lines, and what letters and emoji are joined by."""
 NOTHING = "\N{EN DASH}"
 """Where there is no value."""
+_MOST_JSON = 40_000
+_WRITES = ("cache_write_5m_tokens", "cache_write_1h_tokens", "cache_write_other_tokens")
+_INPUT = ("input_uncached_tokens", "cache_read_tokens", *_WRITES)
 _UNITS = ("", "k", "M", "G", "T")
 
 
 def plain(value: Any) -> str:
-    """A stranger's text, with what would turn its direction made visible."""
-    return str(value).translate(_BIDI)
+    """A stranger's text, with what nobody sees made visible: names must not rearrange a page, nor look like others."""
+    text = str(value)
+    if text.isprintable():
+        return text
+    return "".join(letter if letter.isprintable() or letter in _KEPT else _seen(letter) for letter in text)
+
+
+def _seen(letter: str) -> str:
+    """Blanks of other widths stay blanks."""
+    return letter if unicodedata.category(letter) == "Zs" else f"\\u{ord(letter):04x}"
+
+
+def brief(value: Any, most: int = 300) -> str:
+    """Any value in a line that does not fill a page."""
+    text = told(value)
+    return text if len(text) <= most else f"{text[:most]}… ({len(text):,} characters)"
 
 
 def usd(nano: int | None, digits: int | None = None) -> str:
@@ -60,6 +75,11 @@ def short(value: float | None) -> str:
     while abs(value) >= 1000 and unit < len(_UNITS) - 1:
         value, unit = value / 1000, unit + 1
     return f"{value:.3g}{_UNITS[unit]}" if unit else f"{value:g}"
+
+
+def input_of(row: Mapping[str, Any]) -> int:
+    """All tokens that went into a call, those that caches gave and took too."""
+    return sum(row[name] for name in _INPUT)
 
 
 def share(value: float | None) -> str:
@@ -112,7 +132,9 @@ def _member(name: str, value: Any) -> str:
 
 
 def pretty(value: Any) -> str:
-    return plain(json.dumps(value, indent=2, ensure_ascii=False))
+    """As JSON, as much of it as a page holds."""
+    text = plain(json.dumps(value, indent=2, ensure_ascii=False))
+    return text if len(text) <= _MOST_JSON else f"{text[:_MOST_JSON]}\n… ({len(text):,} characters)"
 
 
 @cache
@@ -124,14 +146,10 @@ def environment() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    filters = (plain, usd, number, short, share, seconds, moment, iso, told, words, pretty)
+    filters = (plain, usd, number, short, share, seconds, moment, iso, told, brief, words, pretty, input_of)
     made.filters.update({one.__name__: one for one in filters})
-    made.globals.update(version=__version__, vendor=vendor(), menu=menu, fits=fits, is_over=is_over, setups=_setups)
+    made.globals.update(version=__version__, vendor=vendor(), menu=menu, is_over=is_over)
     return made
-
-
-def _setups(url: str, key: str) -> list[Snippet]:
-    return setups(url, "MODEL", key)
 
 
 def vendor() -> frozenset[str]:

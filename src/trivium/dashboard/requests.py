@@ -9,20 +9,28 @@ from urllib.parse import urlencode
 from aiohttp import web
 
 from trivium.dashboard.door import Refusal
-from trivium.dashboard.forms import MINUTES
+from trivium.dashboard.forms import MINUTES, Unfit
 from trivium.dashboard.guard import HEADERS
 from trivium.dashboard.page import SPACE, page, space, visitor
+from trivium.dashboard.render import input_of
+from trivium.dashboard.words import words
 
 OUTCOMES = ("success", "refused", "failed", "aborted")
 APIS = ("chat_completions", "responses", "messages", "embeddings", "fim")
-_BOTH = ("model", "provider", "key", "project", "app", "outcome", "api")
+_BOTH = ("model", "provider", "key", "project", "app", "outcome", "api", "organization", "user")
 """What can be searched and followed by; the rest can be searched by alone."""
-_OF_HOUSE = ("user", "verdict", "flag", "address")
+_OF_HOUSE = ("verdict", "flag", "address")
 """Where the house searches: others see their own calls, and nothing of what was thought of them."""
 VERDICTS = ("suspect", "allow", "soft_block", "challenge", "hard_block")
 _TEXTS = (*_BOTH, "requested", "text", *_OF_HOUSE)
 _PART = 50
-_NUMBERS = ("status", "min_cost_nano")
+_NUMBERS = {"status": (int, 1), "min_cost": (float, 10**9)}
+"""How they are typed, and what they are multiplied with."""
+_MOMENTS = ("since", "until")
+_NOT_FOLLOWED = ("requested", "text", *_OF_HOUSE, *_MOMENTS)
+_RARE = ("provider", "project", "app", "api", "status", "min_cost", *_OF_HOUSE, "until")
+"""Asked for behind a fold."""
+_ALSO_FOLLOWED = ("status", "min_cost_nano")
 
 
 async def search(request: web.Request) -> web.Response:
@@ -31,16 +39,17 @@ async def search(request: web.Request) -> web.Response:
         asked |= dict.fromkeys(_OF_HOUSE, "")
     found: Any = {"items": [], "next": None, "searched_ms": None}
     problem = ""
+    whose = visitor(request).arguments("requests.search", here) or {}
     try:
         found = await visitor(request).ask_if(
             "requests.search", here, **_arguments(asked), limit=_PART, after=request.query.get("after", "")
         )
         if found is None:
             raise web.HTTPNotFound
-    except Refusal as refusal:
-        if refusal.status == 401:
+    except (Refusal, Unfit) as error:
+        if isinstance(error, Refusal) and error.status == 401:
             raise
-        problem = refusal.message
+        problem = error.message if isinstance(error, Refusal) else str(error)
     return page(
         request,
         "requests.html",
@@ -50,8 +59,11 @@ async def search(request: web.Request) -> web.Response:
         problem=problem,
         outcomes=OUTCOMES,
         apis=APIS,
-        verdicts=VERDICTS,
+        verdicts=VERDICTS if here.kind == "house" else (),
+        whose=[name for name in ("user", "organization") if name not in whose and here.kind != "me"],
         tails=request.query.get("live") == "1",
+        unfollowed=[words(name) for name in _NOT_FOLLOWED if asked[name]],
+        more=any(asked[name] for name in _RARE),
         query=urlencode({name: value for name, value in asked.items() if value}),
         following=urlencode({**{k: v for k, v in asked.items() if v}, "after": found["next"] or ""}),
     )
@@ -60,7 +72,11 @@ async def search(request: web.Request) -> web.Response:
 async def tail(request: web.Request) -> web.Response:
     """What has come in since, for the page that asks again and again."""
     here, asked = space(request), _asked(request)
-    arguments = {name: value for name, value in _arguments(asked).items() if name in (*_BOTH, *_NUMBERS)}
+    try:
+        said = _arguments(asked)
+    except Unfit:
+        raise web.HTTPBadRequest from None
+    arguments = {name: value for name, value in said.items() if name in (*_BOTH, *_ALSO_FOLLOWED)}
     after = request.query.get("after", "")
     told = await visitor(request).ask_if("requests.tail", here, **arguments, after=after, limit=_PART)
     if told is None:
@@ -85,35 +101,37 @@ async def cost(request: web.Request) -> web.Response:
     if told is None or not told["items"]:
         raise web.HTTPNotFound
     row = told["items"][0]
-    names = ("cost_nano", "input_uncached_tokens", "cache_read_tokens", "output_tokens", "total_us", "outcome")
-    return web.json_response({name: row[name] for name in names}, headers={**HEADERS, "cache-control": "no-store"})
+    told_of = {name: row[name] for name in ("cost_nano", "output_tokens", "total_us", "outcome")}
+    return web.json_response(
+        {**told_of, "input_tokens": input_of(row)}, headers={**HEADERS, "cache-control": "no-store"}
+    )
 
 
 def _asked(request: web.Request) -> dict[str, str]:
-    names = (*_TEXTS, "status", "since", "until", "min_cost")
+    names = (*_TEXTS, *_NUMBERS, *_MOMENTS)
     return {name: request.query.get(name, "").strip() for name in names}
 
 
 def _arguments(asked: dict[str, str]) -> dict[str, Any]:
+    """Raises Unfit for what is typed and cannot be meant: a search that left it out would find what was not asked."""
     found: dict[str, Any] = {name: asked[name] for name in _TEXTS if asked[name]}
-    if asked["status"].isdecimal() and len(asked["status"]) < 9:
-        found["status"] = int(asked["status"])
-    for name in ("since", "until"):
-        if (ms := _moment_ms(asked[name])) is not None:
-            found[f"{name}_ms"] = ms
-    try:
-        if asked["min_cost"]:
-            found["min_cost_nano"] = round(float(asked["min_cost"]) * 10**9)
-    except (ValueError, OverflowError):
-        pass  # no number, no filter: the field shows what was typed
+    for name, (kind, unit) in _NUMBERS.items():
+        if asked[name]:
+            try:
+                found[name if unit == 1 else f"{name}_nano"] = round(kind(asked[name]) * unit)
+            except (ValueError, OverflowError):
+                raise Unfit(f"{words(name)}: expected a number.") from None
+    for name in _MOMENTS:
+        if asked[name]:
+            found[f"{name}_ms"] = _moment_ms(asked[name])
     return found
 
 
-def _moment_ms(text: str) -> int | None:
+def _moment_ms(text: str) -> int:
     try:
         return round(datetime.strptime(text[:16], MINUTES).replace(tzinfo=UTC).timestamp() * 1000)
     except ValueError:
-        return None
+        raise Unfit(f"{text}: expected a date and a time, as 2026-01-31T09:30.") from None
 
 
 ROUTES = [

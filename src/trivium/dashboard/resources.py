@@ -7,17 +7,23 @@ was typed.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from secrets import token_urlsafe
 from typing import Any
 from urllib.parse import quote, urlencode
 
+import msgspec
 from aiohttp import web
 
+from trivium.dashboard.differences import differences
 from trivium.dashboard.documents import DOCUMENTS, Document
 from trivium.dashboard.door import Refusal
 from trivium.dashboard.forms import Field, Unfit, arguments, changes, fields, filled
-from trivium.dashboard.guard import base_url
+from trivium.dashboard.guard import HEADERS, base_url
+from trivium.dashboard.home import first_model
+from trivium.dashboard.menu import fits, is_over, may, offered
 from trivium.dashboard.page import SPACE, page, see_other, sent, space, visitor
 from trivium.dashboard.row import Action, Resource
+from trivium.dashboard.snippets import first_calls, setups
 from trivium.dashboard.table import BY_PATH
 from trivium.dashboard.visitor import Space, Visitor, properties
 
@@ -30,16 +36,18 @@ _DOCUMENTS = {one.path: one for one in DOCUMENTS}
 
 async def list_(request: web.Request) -> web.Response:
     asking, here, resource = visitor(request), space(request), _resource(request)
-    query = {name: value for name in resource.filters if (value := request.query.get(name, "").strip())}
+    filters = _filters(asking, here, resource, request.query)
+    query = {field.name: field.value for field in filters if field.value}
     after = request.query.get("after", "")
     found: dict[str, Any] = {"items": [], "next": None}
     problem = ""
     try:
-        found = await _part(asking, here, resource, query, after)
-    except Refusal as refusal:
-        if refusal.status in (401, 403):
+        asked = arguments(filters, {name: [value] for name, value in query.items()})
+        found = await _part(asking, here, resource, asked, after)
+    except (Refusal, Unfit) as error:
+        if isinstance(error, Refusal) and error.status in (401, 403):
             raise
-        problem = refusal.message
+        problem = _said(error)
     following = urlencode({**query, "after": found["next"]}) if found["next"] else ""
     return page(
         request,
@@ -48,16 +56,37 @@ async def list_(request: web.Request) -> web.Response:
         resource=resource,
         rows=found["items"],
         columns=_columns(resource, found["items"]),
-        does=[action for action in resource.does if _is_offered(asking, here, action)],
-        also=[action for action in resource.also if _is_offered(asking, here, action)],
-        make=resource.make if resource.make and _is_offered(asking, here, resource.make) else None,
+        does=lambda row: _does(asking, here, resource, row),
+        acts=any(_does(asking, here, resource, row) for row in found["items"]),
+        also=[action for action in resource.also if may(asking, here, action)],
+        make=resource.make if resource.make and may(asking, here, resource.make) else None,
+        filters=filters,
         query=query,
         following=following,
         after=after,
         problem=problem,
-        link=lambda row: _link(resource, here, row),
-        id_of=lambda row: quote(str(row[resource.id]), safe=""),
+        link=lambda row: _link(resource, here, row, _id(resource, row, after)),
+        id_of=lambda row: _id(resource, row, after),
     )
+
+
+async def details(request: web.Request) -> web.Response:
+    """All that is told of one of a list."""
+    asking, here, resource = visitor(request), space(request), _resource(request)
+    row = await _one(request, asking, here, resource)
+    name, does = _name(resource, row), _does(asking, here, resource, row)
+    values = {"resource": resource, "row": row, "name": name, "does": does, "query": request.query_string}
+    return page(request, "details.html", space=here, **values)
+
+
+async def whole(request: web.Request) -> web.Response:
+    """The same as a file, however long it is."""
+    row = await _one(request, visitor(request), space(request), _resource(request))
+    headers = {**HEADERS, "cache-control": "no-store"}
+    headers["content-disposition"] = f'attachment; filename="{_resource(request).path}.json"'
+    told = {name: value for name, value in row.items() if name != "change"}
+    content = msgspec.json.format(msgspec.json.encode(told))
+    return web.Response(body=content, content_type="application/json", charset="utf-8", headers=headers)
 
 
 async def form(request: web.Request) -> web.Response:
@@ -71,17 +100,16 @@ async def act(request: web.Request) -> web.Response:
     asking, here, resource, action = visitor(request), space(request), _resource(request), _action(request)
     row = await _row(request, asking, here, resource, action)
     made, told = _fields(asking, here, action, row), await sent(request)
-    whose = asking.arguments(action.operation, here)
-    if whose is None:
-        raise web.HTTPForbidden(text="That is not for you to do here.")
+    whose = _whose(asking, here, action.operation)
     try:
         asked = changes(made, told) if action.edits else arguments(made, told)
+        if action.once and (once := told.get("once", [""])[0]):
+            asked["idempotency_key"] = f"form:{once}"
         result = await asking.ask(action.operation, **{**_taken(action, row), **action.fixed, **asked, **whose})
     except (Refusal, Unfit) as error:
         if isinstance(error, Refusal) and error.status == 401:
             raise
-        message = error.message if isinstance(error, Refusal) else str(error)
-        return _form(request, action, row, filled(made, told), message)
+        return _form(request, action, row, filled(made, told), _said(error))
     if action.leads:
         # Not a redirect: a browser holds those that follow a form against `form-action`, which names nobody but us.
         return page(request, "leads_on.html", space=here, resource=resource, action=action, url=result[action.leads])
@@ -89,7 +117,10 @@ async def act(request: web.Request) -> web.Response:
         value = result[action.shows]
         if action.links:
             value = f"{base_url(request)}{action.links}{quote(value)}"
-        shown = {"space": here, "resource": resource, "action": action, "value": value, "base": base_url(request)}
+        shown = {"space": here, "resource": resource, "action": action, "value": value}
+        if action.shows == "key":
+            url, model = base_url(request), await first_model(asking)
+            shown |= {"calls": first_calls(url, model, value), "setups": setups(url, model, value)}
         return page(request, "shown_once.html", **shown)
     if action.tells:
         return page(request, "told.html", space=here, resource=resource, action=action, told=result)
@@ -115,8 +146,7 @@ async def replace(request: web.Request) -> web.Response:
     except (Refusal, Unfit) as error:
         if isinstance(error, Refusal) and error.status == 401:
             raise
-        message = error.message if isinstance(error, Refusal) else str(error)
-        return _document_page(request, one, version, filled(made, told), message)
+        return _document_page(request, one, version, filled(made, told), _said(error))
     return see_other(f"{here.path}/{one.path}?saved=1")
 
 
@@ -130,10 +160,6 @@ def _action(request: web.Request) -> Action:
         if action.path == wanted:
             return action
     raise web.HTTPNotFound
-
-
-def _is_offered(asking: Visitor, here: Space, action: Action) -> bool:
-    return here.kind in action.spaces and asking.arguments(action.operation, here) is not None
 
 
 def _document(request: web.Request) -> Document:
@@ -152,7 +178,7 @@ async def _part(
     asking: Visitor, here: Space, resource: Resource, query: Mapping[str, Any], after: str
 ) -> dict[str, Any]:
     """As lists come: whole ones become a part that is the last. Raises Refusal, HTTPNotFound."""
-    if here.kind not in resource.spaces:
+    if not offered(resource, asking, here):
         raise web.HTTPNotFound
     whose = _whose(asking, here, resource.lists)
     known = properties(asking.operations[resource.lists].arguments)
@@ -161,7 +187,10 @@ async def _part(
     found = told if isinstance(told, dict) and "items" in told else _cut(told, after)
     if resource.word:
         return {**found, "items": [{resource.word: one} for one in found["items"]]}
-    return {**found, "items": [one for one in found["items"] if isinstance(one, dict)]}
+    rows = [one for one in found["items"] if isinstance(one, dict)]
+    if resource.compares:
+        rows = [{**row, "change": differences(*(row[name] for name in resource.compares))} for row in rows]
+    return {**found, "items": rows}
 
 
 def _cut(whole: list[Any], after: str) -> dict[str, Any]:
@@ -175,10 +204,19 @@ async def _row(
     request: web.Request, asking: Visitor, here: Space, resource: Resource, action: Action
 ) -> dict[str, Any]:
     """The one that an action is about; empty for one that makes another. Raises HTTPNotFound."""
+    if not may(asking, here, action):
+        raise web.HTTPNotFound
     if action is resource.make or action in resource.also:
-        _whose(asking, here, action.operation)
         return {}
-    wanted, after = request.query.get("id", ""), ""
+    row = await _one(request, asking, here, resource)
+    if action not in _does(asking, here, resource, row):
+        raise web.HTTPNotFound
+    return row
+
+
+async def _one(request: web.Request, asking: Visitor, here: Space, resource: Resource) -> dict[str, Any]:
+    """Of a list, by its id; `part` is where the part begins that it was seen in. Raises HTTPNotFound."""
+    wanted, after = request.query.get("id", ""), request.query.get("part", "")
     for _ in range(_MOST_PARTS):
         found = await _part(asking, here, resource, {}, after)
         for row in found["items"]:
@@ -190,9 +228,29 @@ async def _row(
     raise web.HTTPNotFound
 
 
+def _does(asking: Visitor, here: Space, resource: Resource, row: Mapping[str, Any]) -> list[Action]:
+    """What the visitor may do to a row."""
+    if is_over(resource, row):
+        return []
+    allowed = [action for action in resource.does if may(asking, here, action)]
+    return [action for action in allowed if fits(action, row, asking.arguments(action.operation, here))]
+
+
+def _filters(asking: Visitor, here: Space, resource: Resource, asked: Mapping[str, str]) -> list[Field]:
+    """What may be asked of a list, save what the space says, as it was asked."""
+    schema, whose = asking.operations[resource.lists].arguments, asking.arguments(resource.lists, here)
+    made = fields(schema, only=resource.filters, without=tuple(whose or ()))
+    return [msgspec.structs.replace(field, value=asked.get(field.name, "").strip()) for field in made]
+
+
+def _said(error: Refusal | Unfit) -> str:
+    return error.message if isinstance(error, Refusal) else str(error)
+
+
 def _fields(asking: Visitor, here: Space, action: Action, row: Mapping[str, Any]) -> list[Field]:
     op = asking.operations[action.operation]
-    hidden = {*action.takes, *action.fixed, *_whose(asking, here, action.operation)}
+    elsewhere = [name for name, spaces in action.asks_in.items() if here.kind not in spaces]
+    hidden = {*elsewhere, *action.takes, *action.fixed, *_whose(asking, here, action.operation)}
     values = {**row, "project": row.get("project_id")} if action.edits else {}
     return fields(op.arguments, only=action.asks, without=tuple(hidden), values=values, help=action.help)
 
@@ -212,8 +270,9 @@ def _form(
         resource=resource,
         action=action,
         row=row,
-        name=str(row.get("name") or row.get(resource.id, "")),
+        name=_name(resource, row),
         fields=made,
+        once=token_urlsafe(16) if action.once else "",
         problem=problem,
     )
     if problem:
@@ -239,15 +298,27 @@ def _settings(asking: Visitor, one: Document, present: Mapping[str, Any]) -> lis
     return fields(schema, only=("settings",), values={"settings": present}, help=one.help)
 
 
+def _id(resource: Resource, row: Mapping[str, Any], after: str) -> str:
+    """The query by which a row of a part of a list is found again (`_one`)."""
+    return urlencode({"id": str(row[resource.id]), **({"part": after} if after else {})})
+
+
+def _name(resource: Resource, row: Mapping[str, Any]) -> str:
+    return str(row.get("name") or row.get(resource.id, ""))
+
+
 def _columns(resource: Resource, rows: list[dict[str, Any]]) -> list[str]:
     """Those that at least one row says something in; all of an empty list."""
     said = [name for name in resource.columns if any(row.get(name) not in (None, "", [], {}) for row in rows)]
     return said or list(resource.columns)
 
 
-def _link(resource: Resource, here: Space, row: Mapping[str, Any]) -> str:
-    if not resource.link:
+def _link(resource: Resource, here: Space, row: Mapping[str, Any], query: str) -> str:
+    """Where its first column leads."""
+    if resource.word:
         return ""
+    if not resource.link:
+        return f"{here.path}/{resource.path}/details?{query}"
     where = resource.link.format(**{name: quote(str(value), safe="") for name, value in row.items()})
     return where if where.startswith("/") else f"{here.path}/{where}"
 
@@ -257,6 +328,8 @@ ROUTES = [
     web.get(_DOCUMENT, document),
     web.post(_DOCUMENT, replace),
     web.get(SPACE + _IN_PATH, list_),
+    web.get(SPACE + _IN_PATH + "/details", details),
+    web.get(SPACE + _IN_PATH + "/details.json", whole),
     web.get(SPACE + _IN_PATH + "/{action}", form),
     web.post(SPACE + _IN_PATH + "/{action}", act),
 ]

@@ -9,6 +9,8 @@ import msgspec
 
 from trivium.dashboard.visitor import Kind
 
+EVERYWHERE: tuple[Kind, ...] = ("house", "me", "organization")
+
 
 class Action(msgspec.Struct, frozen=True, kw_only=True):
     """Something that can be done to one of a list, or (`Resource.make`) that adds one to it."""
@@ -32,14 +34,22 @@ class Action(msgspec.Struct, frozen=True, kw_only=True):
     """Where that leads if it is put behind."""
     leads: str = ""
     """The member of the result that is an address elsewhere, where it goes on."""
-    spaces: tuple[Kind, ...] = ("house", "me", "organization")
-    """In which it is offered."""
     help: Mapping[str, str] = {}
     fixed: Mapping[str, Any] = {}
     only: Mapping[str, Any] = {}
     """What a row must be for it, by member."""
     tells: bool = False
     """What it answers with is shown."""
+    spaces: tuple[Kind, ...] = EVERYWHERE
+    """Where it is offered, to whom it is allowed there."""
+    asks_in: Mapping[str, tuple[Kind, ...]] = {}
+    """Of what it asks for, that which makes sense in some spaces alone."""
+    once: bool = False
+    """A form that is sent twice does it once (`idempotency_key`)."""
+
+
+def action(path: str, label: str, operation: str, **more: Any) -> Action:
+    return Action(path=path, label=label, operation=operation, **more)
 
 
 class Resource(msgspec.Struct, frozen=True, kw_only=True):
@@ -67,3 +77,7 @@ class Resource(msgspec.Struct, frozen=True, kw_only=True):
     """Arguments of the list that can be asked for."""
     word: str = ""
     """The lone member that rows have which are mere words."""
+    house: bool = False
+    """For the house alone; others find it elsewhere."""
+    compares: tuple[str, str] | None = None
+    """Two members of a row, what was and what is: how they differ becomes its member `change`."""

@@ -12,7 +12,9 @@ import shlex
 import msgspec
 
 KEY = "YOUR_KEY"
-"""Stands where the reader's key belongs; a page puts one there without sending it anywhere."""
+"""Stands where the reader's key belongs; a page puts one there without sending it anywhere but to this gateway."""
+MODEL = "MODEL"
+"""Stands where a model's name belongs, until a page knows with which key it is for."""
 
 
 class Snippet(msgspec.Struct, frozen=True, kw_only=True):

@@ -6,19 +6,16 @@ their operations.
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Mapping
 
 from trivium.dashboard.channels import CHANNELS
-from trivium.dashboard.row import Action, Resource
+from trivium.dashboard.people import PEOPLE
+from trivium.dashboard.row import EVERYWHERE, Resource
+from trivium.dashboard.row import action as _do
 from trivium.dashboard.table_payments import ADD_TO_ACCOUNT, PAYMENTS
 from trivium.dashboard.visitor import Kind
 
-EVERYWHERE: tuple[Kind, ...] = ("house", "me", "organization")
 SHARED: tuple[Kind, ...] = ("house", "organization")
-
-
-def _do(path: str, label: str, operation: str, **more: Any) -> Action:
-    return Action(path=path, label=label, operation=operation, **more)
 
 
 _KEY = {"key": "id"}
@@ -32,6 +29,14 @@ _KEY_HELP = {
     "scopes.networks": "Addresses or networks, one a line; none: all.",
     "budget.usd": "In USD; 0 allows nothing that costs.",
     "overlap_hours": "How many hours the present text stays good.",
+    "organization": "Its id: it pays, and its policy holds.",
+    "user": "The id of whose it is; of an organization's key a member, or left empty.",
+    "account": "The id of the account that pays, where it is neither the organization's nor the user's.",
+}
+_WHOSE: Mapping[str, tuple[Kind, ...]] = {
+    "organization": ("house",),
+    "user": ("house", "organization"),
+    "account": ("house",),
 }
 
 RESOURCES: tuple[Resource, ...] = (
@@ -45,13 +50,24 @@ RESOURCES: tuple[Resource, ...] = (
         lists="keys.list",
         columns=("name", "hint", "user_id", "project_id", "created_ms", "last_used_ms", "expires_ms", "revoked_ms"),
         over=("revoked_ms",),
+        filters=("organization", "user"),
         make=_do(
             "new",
             "New key",
             "keys.create",
-            asks=("name", "project", "expires_ms", "short_lived", "strict", "scopes", "limits", "budget"),
+            asks=("name", *_WHOSE, "project", "expires_ms", "short_lived", "strict", "scopes", "limits", "budget"),
+            asks_in=_WHOSE,
             shows="key",
             help=_KEY_HELP,
+        ),
+        also=(
+            _do(
+                "revoke-all",
+                "Revoke all",
+                "users.revoke_keys",
+                spaces=("me",),
+                warns="Calls with any key of this user are refused at once, those that organizations pay for too.",
+            ),
         ),
         does=(
             _do(
@@ -76,6 +92,7 @@ RESOURCES: tuple[Resource, ...] = (
         spaces=("me", "organization"),
         lists="byok.list",
         columns=("vendor", "name", "hint", "position", "base_url", "enabled", "created_ms"),
+        filters=("vendor",),
         make=_do("new", "Add a key", "byok.add", asks=("vendor", "name", "credential", "base_url", "region")),
         does=(
             _do(
@@ -125,6 +142,7 @@ RESOURCES: tuple[Resource, ...] = (
         spaces=EVERYWHERE,
         lists="budgets.list",
         columns=("scope", "period", "usd", "spent_usd", "held_usd"),
+        filters=("organization", "user"),
         make=_do(
             "new",
             "Set a budget",
@@ -144,17 +162,27 @@ RESOURCES: tuple[Resource, ...] = (
         lists="accounts.list",
         columns=("name", "id", "kind", "balance_usd", "held_usd", "free_usd"),
         link="entries?account={id}",
+        filters=("account", "organization", "user"),
         make=_do("new", "New account", "accounts.create", asks=("name", "kind", "id")),
         does=(
             ADD_TO_ACCOUNT,
-            _do("grant", "Grant", "credits.grant", takes={"account": "id"}, asks=("usd", "expires", "note"), help=_USD),
+            _do(
+                "grant",
+                "Grant",
+                "credits.grant",
+                takes={"account": "id"},
+                asks=("usd", "expires", "note"),
+                help=_USD,
+                once=True,
+            ),
             _do(
                 "top-up",
                 "Top up",
                 "credits.top_up",
                 takes={"account": "id"},
-                asks=("usd", "expires", "note"),
+                asks=("usd", "note"),
                 help=_USD,
+                once=True,
             ),
             _do(
                 "adjust",
@@ -163,6 +191,7 @@ RESOURCES: tuple[Resource, ...] = (
                 takes={"account": "id"},
                 asks=("usd", "overdraw", "note"),
                 help={"usd": "In USD; less than 0 takes away.", "overdraw": "Even if there is less than that."},
+                once=True,
             ),
         ),
     ),
@@ -176,7 +205,7 @@ RESOURCES: tuple[Resource, ...] = (
         lists="credits.entries",
         columns=("time_ms", "account_id", "kind", "usd", "request_id", "expires_ms", "note"),
         id="seq",
-        filters=("account",),
+        filters=("account", "organization", "user"),
         does=(
             _do(
                 "refund",
@@ -199,7 +228,7 @@ RESOURCES: tuple[Resource, ...] = (
         lists="prices.show",
         columns=("model", "source", "price", "markup_ppm", "free", "context"),
         id="model",
-        filters=("model",),
+        filters=("model", "account_id", "at_ms", "version"),
         make=_do(
             "new",
             "Set a price",
@@ -214,114 +243,7 @@ RESOURCES: tuple[Resource, ...] = (
             },
         ),
     ),
-    Resource(
-        path="members",
-        title="Members",
-        one="member",
-        group="People",
-        about="Who belongs to this organization, and as what.",
-        spaces=("organization",),
-        lists="members.list",
-        columns=("user_id", "role", "created_ms", "accepted_ms"),
-        id="user_id",
-        make=_do("new", "Invite somebody", "members.set", asks=("user", "role"), help={"user": "The user's id."}),
-        does=(
-            _do("role", "Role", "members.set", takes={"user": "user_id"}, asks=("role",)),
-            _do("remove", "Remove", "members.remove", takes={"user": "user_id"}, warns="Their keys here end with it."),
-        ),
-    ),
-    Resource(
-        path="projects",
-        title="Projects",
-        one="project",
-        group="People",
-        about="What keys are for, to count and limit by.",
-        spaces=("organization",),
-        lists="projects.list",
-        columns=("name", "id", "created_ms"),
-        make=_do("new", "New project", "projects.create", asks=("name", "id")),
-        does=(_do("remove", "Remove", "projects.remove", takes={"project": "id"}, warns="Its keys go on."),),
-    ),
-    Resource(
-        path="organizations",
-        title="Organizations",
-        one="organization",
-        group="People",
-        about="Those that pay together, and whose policy their members' calls keep to.",
-        spaces=("house",),
-        lists="orgs.list",
-        columns=("name", "id", "created_ms", "settings"),
-        link="/dashboard/o/{id}/",
-        make=_do("new", "New organization", "orgs.create", asks=("name", "id", "owner")),
-        does=(_do("rename", "Rename", "orgs.rename", takes={"organization": "id"}, asks=("name",), edits=True),),
-    ),
-    Resource(
-        path="users",
-        title="Users",
-        one="user",
-        group="People",
-        about="People with keys of their own.",
-        spaces=("house",),
-        lists="users.list",
-        columns=("name", "id", "email", "staff", "created_ms", "blocked_ms", "blocked_why"),
-        filters=("email",),
-        make=_do("new", "New user", "users.create", asks=("name", "email", "id", "staff", "limits")),
-        does=(
-            _do(
-                "edit",
-                "Change",
-                "users.set",
-                takes={"user": "id"},
-                asks=("name", "email", "staff", "limits"),
-                edits=True,
-            ),
-            _do(
-                "sign-in-link",
-                "Sign-in link",
-                "sessions.link",
-                takes={"user": "id"},
-                asks=("minutes",),
-                shows="token",
-                links="/dashboard/sign-in?link=",
-            ),
-            _do("block", "Block", "users.block", takes={"users": "id"}, many="users", asks=("why",)),
-            _do("unblock", "Unblock", "users.unblock", takes={"user": "id"}),
-            _do("password", "Password", "passwords.set", takes={"user": "id"}, asks=("password",)),
-            _do(
-                "reset-tokens",
-                "Reset tokens",
-                "tokens.reset",
-                takes={"user": "id"},
-                warns="All tokens of the trusted issuer that this user has so far end.",
-            ),
-            _do("revoke-keys", "Revoke keys", "users.revoke_keys", takes={"user": "id"}, warns="All their keys end."),
-        ),
-    ),
-    Resource(
-        path="blocked-domains",
-        title="Blocked domains",
-        one="domain",
-        group="People",
-        about="E-mail domains whose users are blocked.",
-        spaces=("house",),
-        lists="domains.list",
-        columns=("domain",),
-        id="domain",
-        word="domain",
-        make=_do("new", "Block a domain", "domains.block", asks=("domain",)),
-        does=(_do("unblock", "Unblock", "domains.unblock", takes={"domain": "domain"}),),
-    ),
-    Resource(
-        path="sessions",
-        title="Sessions",
-        one="session",
-        group="People",
-        about="Who is signed in to this dashboard.",
-        spaces=("house", "me"),
-        lists="sessions.list",
-        columns=("id", "user_id", "way", "agent", "address", "created_ms", "seen_ms", "expires_ms"),
-        does=(_do("end", "End", "sessions.end", takes={"session": "id"}, warns="That browser is signed out at once."),),
-    ),
+    *PEOPLE,
     Resource(
         path="catalogue",
         title="Catalogue",
@@ -362,8 +284,10 @@ RESOURCES: tuple[Resource, ...] = (
         about="Who changed what, the newest first.",
         spaces=SHARED,
         lists="changes.list",
-        columns=("time_ms", "actor", "action", "target", "organization_id", "before", "after"),
+        columns=("time_ms", "actor", "action", "target", "organization_id", "change"),
         id="seq",
+        compares=("before", "after"),
+        filters=("organization",),
     ),
     Resource(
         path="notices",

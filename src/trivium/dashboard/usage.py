@@ -15,11 +15,19 @@ from trivium.dashboard.guard import HEADERS
 from trivium.dashboard.page import SPACE, page, space, visitor
 
 PERIODS = ("day", "week", "month", "custom")
+_WORDS = re.compile(r'[a-z]+:"[^"]*"(?!\S)|\S+')
+_QUOTED = re.compile(r'^([a-z]+:)"([^"]*)"$')
+_MOST_NAME, _MOST_FILTERS = 150, 500
+"""Letters, of what links carry in each row."""
+_FILTERS = ("only", "without")
+_DRAWN = ("cost_nano", "requests", "input_tokens", "output_tokens")
 GROUPS = ("model", "provider", "key", "user", "project", "app", "api", "organization", "outcome")
 _DAY = "%Y-%m-%d"
 _DAY_MS = 86_400_000
 _HOURS_UP_TO_MS = 3 * _DAY_MS
-"""A longer period is drawn by days."""
+"""A longer period is drawn by days,"""
+_DAYS_UP_TO_MS = 100 * _DAY_MS
+"""and one that is longer still by months."""
 
 
 async def show(request: web.Request) -> web.Response:
@@ -40,6 +48,8 @@ async def show(request: web.Request) -> web.Response:
         raise web.HTTPNotFound
     if times is not None:
         times["rows"] = [row for row in times["rows"] if row["keys"][0] is not None]
+        if told is not None and told["until_ms"] - told["since_ms"] > _DAYS_UP_TO_MS:
+            times = {"by": ["month"], "rows": _by_month(times["rows"])}
     groups = [name for name in GROUPS if here.kind == "house" or name != "organization"]
     return page(
         request,
@@ -54,6 +64,9 @@ async def show(request: web.Request) -> web.Response:
         query=request.query_string,
         name=_name,
         narrower=lambda row: _narrower(asked, row),
+        without=lambda row: _without(asked, row),
+        can_be_said=lambda row: _can_be_said(asked, row),
+        filters=[(name, word, _dropped(asked, name, word)) for name in _FILTERS for word in words_of(asked[name])],
     )
 
 
@@ -97,7 +110,7 @@ def _asked(request: web.Request) -> dict[str, Any]:
 
 def _wrong(asked: dict[str, Any]) -> str:
     """What is no filter."""
-    for word in (*asked["only"].split(), *asked["without"].split()):
+    for word in (*words_of(asked["only"]), *words_of(asked["without"])):
         if not re.match("[a-z]+:", word):
             return f"`{word}` is no filter: expected DIMENSION:VALUE, as in provider:openai."
     return ""
@@ -105,9 +118,9 @@ def _wrong(asked: dict[str, Any]) -> str:
 
 def _arguments(asked: dict[str, Any]) -> dict[str, Any]:
     found: dict[str, Any] = {"period": asked["period"], "by": [asked["by"]]}
-    for name in ("only", "without"):
-        if words := asked[name].split():
-            found[name] = words
+    for name in _FILTERS:
+        if words := words_of(asked[name]):
+            found[name] = [_QUOTED.sub(r"\1\2", word) for word in words]
     if asked["period"] == "custom":
         found["since_ms"] = _day_ms(asked["since"]) or _day_ms(datetime.now(UTC).strftime(_DAY))
         if until := _day_ms(asked["until"]):
@@ -129,11 +142,52 @@ def _name(row: dict[str, Any]) -> str:
     return str(row["names"][0] or row["keys"][0] or "none")
 
 
+def _can_be_said(asked: dict[str, Any], row: dict[str, Any]) -> bool:
+    """Whether a filter can name a group, in links that do not fill the page."""
+    key = row["keys"][0] or ""
+    others = len(asked["only"]) + len(asked["without"])
+    (*_, word) = words_of(word_for(asked["by"], key))
+    fits = len(key) <= _MOST_NAME and others <= _MOST_FILTERS
+    return not row["other"] and fits and _QUOTED.sub(r"\1\2", word) == f"{asked['by']}:{key}"
+
+
+def words_of(text: str) -> list[str]:
+    """Filters as they are typed: `model:gpt-5 project:"with blanks"`."""
+    return _WORDS.findall(text)
+
+
+def word_for(dimension: str, key: str) -> str:
+    return f'{dimension}:"{key}"' if re.search(r'\s|^"', key) else f"{dimension}:{key}"
+
+
 def _narrower(asked: dict[str, Any], row: dict[str, Any]) -> str:
     """The query for the calls of a group alone."""
-    only = f"{asked['only']} {asked['by']}:{row['keys'][0] or ''}".strip()
-    said = {**asked, "only": only, "by": "key" if asked["by"] == "model" else "model"}
-    return urlencode({name: value for name, value in said.items() if value})
+    by = "key" if asked["by"] == "model" else "model"
+    return _query({**asked, "only": f"{asked['only']} {word_for(asked['by'], row['keys'][0] or '')}".strip(), "by": by})
+
+
+def _without(asked: dict[str, Any], row: dict[str, Any]) -> str:
+    """The query for all calls but those of a group."""
+    return _query({**asked, "without": f"{asked['without']} {word_for(asked['by'], row['keys'][0] or '')}".strip()})
+
+
+def _dropped(asked: dict[str, Any], name: str, word: str) -> str:
+    """The query without one of its filters."""
+    return _query({**asked, name: " ".join(one for one in words_of(asked[name]) if one != word)})
+
+
+def _query(asked: dict[str, Any]) -> str:
+    return urlencode({name: value for name, value in asked.items() if value})
+
+
+def _by_month(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Days as months, in the same order: thousands of rows are no page."""
+    found: dict[str, dict[str, int]] = {}
+    for row in rows:
+        sums = found.setdefault(f"{row['keys'][0][:7]}-01", dict.fromkeys(_DRAWN, 0))
+        for name in _DRAWN:
+            sums[name] += row["figures"][name]
+    return [{"keys": [month], "figures": sums} for month, sums in found.items()]
 
 
 ROUTES = [

@@ -1,6 +1,7 @@
 """Who looks at the dashboard, what of the house is in view, and what may be done there.
 
-A space is what a page is about: the house, the visitor alone, or an organization. It becomes the arguments by which
+A space is what a page is about: the house, a single user (the visitor; for the house any), or an organization. It
+becomes the arguments by which
 operations know whose things they are about. What is offered follows the same table as what is allowed; what is allowed
 the gateway decides, at each operation.
 """
@@ -21,12 +22,13 @@ Kind = Literal["house", "me", "organization"]
 class Space(msgspec.Struct, frozen=True, kw_only=True):
     kind: Kind
     id: str = ""
-    """Of the organization."""
+    """Of the organization; of the user, where that is not the visitor."""
     name: str
 
     @property
     def path(self) -> str:
-        return f"/dashboard/o/{self.id}" if self.kind == "organization" else f"/dashboard/{self.kind}"
+        letter = {"organization": "o", "me": "u"}.get(self.kind)
+        return f"/dashboard/{letter}/{self.id}" if letter and self.id else f"/dashboard/{self.kind}"
 
 
 HOUSE = Space(kind="house", name="The house")
@@ -79,10 +81,11 @@ class Visitor(msgspec.Struct, frozen=True, kw_only=True):
     def arguments(self, operation: str, space: Space) -> dict[str, Any] | None:
         """Those that say whose things an operation is about; None where this visitor may not perform it there."""
         op = self.operations.get(operation)
-        if op is None:
+        if op is None or (space.kind == "me" and space.id and not self.house):
             return None
         known = properties(op.arguments)
-        user_id = self.user["id"] if self.user is not None else None
+        oneself = self.user["id"] if self.user is not None else None
+        user_id = space.id if space.kind == "me" and space.id else oneself
         whose: dict[str, dict[str, Any]] = {"organization": {"organization": space.id}, "me": {"user": user_id}}
         named = whose.get(space.kind, {})
         if not named.keys() <= known.keys():

@@ -1,20 +1,58 @@
-"""Names of arguments and members as people read them. Pure."""
+"""Names of arguments and members as people read them, and what a type wants of them. Pure."""
 
 from __future__ import annotations
+
+import re
 
 _SAID = {
     "api": "API",
     "apis": "APIs",
     "email": "e-mail",
+    "id": "id",
     "ip": "IP",
+    "ppm": "in millionths",
     "ttfb": "first byte",
     "url": "URL",
     "usd": "USD",
     "zdr": "zero data retention",
 }
+_WHOLE = {
+    "models_allow": "allowed models",
+    "models_deny": "denied models",
+    "providers_allow": "allowed providers",
+    "providers_deny": "denied providers",
+}
+_UNFIT = re.compile(r"[\w.]+: Expected (.+?)(?:, got .+?)? - at `\$\.?(.*?)`")
+_EXPECTED = (
+    (re.compile(r" \| null"), ""),
+    (re.compile(r"`str` matching regex .*"), "letters, digits and . _ @ - :"),
+    (re.compile(r"`(?:int|float)`"), "a number"),
+    (re.compile(r"`str`"), "text"),
+    (re.compile(r"`array`"), "a list"),
+    (re.compile(r"`object`"), "an object"),
+    (re.compile(r"`bool`"), "yes or no"),
+    (re.compile(r"of length"), "of a length"),
+    (re.compile(r">="), "of at least"),
+    (re.compile(r"<="), "of at most"),
+)
 
 
 def words(name: str) -> str:
     """`input_tokens_per_minute` -> input tokens per minute; units of times and amounts are seen at the value."""
+    if name in _WHOLE:
+        return _WHOLE[name]
     plain = name.removesuffix("_ms").removesuffix("_nano").replace("_", " ")
     return " ".join(_SAID.get(word, word) for word in plain.split())
+
+
+def plainly(message: str) -> str:
+    """What an operation's types say of an argument that does not fit, as people say it; any other message as it is.
+
+    `requests.search: Expected `int` >= 0 - at `$.min_cost_nano`` -> min cost: expected a number of at least 0."""
+    found = _UNFIT.fullmatch(message)
+    if found is None:
+        return message
+    expected, where = found[1], found[2]
+    for kind, said in _EXPECTED:
+        expected = kind.sub(said, expected)
+    return f"{', '.join(words(part) for part in where.split('.'))}: expected {expected}."

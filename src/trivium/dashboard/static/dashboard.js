@@ -26,12 +26,50 @@ document.addEventListener("htmx:beforeRequest", (event) => { if (document.hidden
 
 for (const one of document.querySelectorAll(".needs-js")) one.hidden = false;
 
+// Snippets: the reader's key, and a model that it may use. No name but a plain one goes into a line for a shell.
+const places = [...document.querySelectorAll(".snippet pre")].map((pre) => [pre, pre.textContent]);
+const filled = { YOUR_KEY: "YOUR_KEY", MODEL: "MODEL" };
+
+function fill(words) {
+  Object.assign(filled, words);
+  for (const [pre, text] of places) pre.textContent = text.replace(/\b(YOUR_KEY|MODEL)\b/g, (word) => filled[word]);
+}
+
+async function fillModel(key) {
+  if (!places.some(([, text]) => /\bMODEL\b/.test(text))) return;
+  const answer = await fetch("/v1/models", { headers: { authorization: "Bearer " + key } }).catch(() => null);
+  const models = answer?.ok ? (await answer.json()).data.map((model) => model.id) : [];
+  fill({ MODEL: models.find((id) => /^[\w./:@-]+$/.test(id)) ?? "MODEL" });
+}
+
 for (const input of document.querySelectorAll("[data-fills]")) {
-  const places = [...document.querySelectorAll(".snippet pre")].map((pre) => [pre, pre.textContent]);
   input.addEventListener("input", () => {
-    const key = input.value.trim() || input.dataset.fills;
-    for (const [pre, text] of places) pre.textContent = text.replaceAll(input.dataset.fills, key);
+    const key = input.value.trim();
+    fill({ [input.dataset.fills]: key || input.dataset.fills });
+    if (/^tv-\w{40,}$/.test(key)) fillModel(key);
   });
+}
+for (const shown of document.querySelectorAll("[data-is-key]")) fillModel(shown.textContent);
+
+// Where there is room the menu is there; browsers that cannot be told so by style are told here.
+const menu = document.querySelector(".pages");
+if (menu && !CSS.supports("selector(::details-content)")) menu.open = matchMedia("(min-width: 48.01rem)").matches;
+
+// What was sent once is not sent again by a second click.
+for (const form of document.querySelectorAll("form[method=post]")) {
+  form.addEventListener("submit", (event) => {
+    if (form.dataset.sent) event.preventDefault();
+    form.dataset.sent = "1";
+  });
+}
+addEventListener("pageshow", () => { for (const form of document.forms) delete form.dataset.sent; });
+
+// A day that is chosen is meant; one that is not looked at must not stand there.
+const period = document.getElementById("period");
+for (const name of period ? ["since", "until"] : []) {
+  const day = document.getElementById(name);
+  day.addEventListener("change", () => { period.value = "custom"; });
+  period.addEventListener("change", () => { if (period.value !== "custom") day.value = ""; });
 }
 
 for (const select of document.querySelectorAll("select[data-sends]")) {
@@ -43,6 +81,15 @@ function seconds(cell) {
   const said = cell.dataset.day;
   return Date.parse(said.length === 10 ? said + "T00:00Z" : said) / 1000;
 }
+
+// As everywhere on these pages: 24 hours, year-month-day. Increment, text, and text where a greater unit begins.
+const TIMES = [
+  [31536000, "{YYYY}", null, null, null, null, null, null, 1],
+  [2419200, "{YYYY}-{MM}", null, null, null, null, null, null, 1],
+  [86400, "{MM}-{DD}", "\n{YYYY}", null, null, null, null, null, 1],
+  [3600, "{HH}:{mm}", "\n{YYYY}-{MM}-{DD}", null, "\n{MM}-{DD}", null, null, null, 1],
+  [60, "{HH}:{mm}", "\n{YYYY}-{MM}-{DD}", null, "\n{MM}-{DD}", null, null, null, 1],
+];
 
 function draw(place) {
   const table = document.getElementById(place.dataset.chart);
@@ -60,6 +107,7 @@ function draw(place) {
   const short = (v) => Intl.NumberFormat("en", { notation: "compact", maximumFractionDigits: 1 }).format(v);
   const show = (name) => (_, v) => (v == null ? "–" : name === "usd" ? "$" + v.toFixed(4) : short(v));
   const used = [...new Set(heads.map((_, i) => scale(i)))];
+  const shown = new Set(heads.slice(0, 2).map((_, i) => scale(i)));
   place.replaceChildren();
   new uPlot({
     width: Math.max(280, place.parentElement.clientWidth - 36),
@@ -70,8 +118,8 @@ function draw(place) {
       x: place.dataset.since ? { range: [Number(place.dataset.since), Number(place.dataset.until)] } : {},
       ...Object.fromEntries(used.map((name) => [name, { range: (_, least, most) => [0, most * 1.1 || 1] }])),
     },
-    axes: [axis, ...used.slice(0, 2).map((name, i) => ({
-      ...axis, scale: name, side: i ? 1 : 3, size: 64, grid: { show: i === 0, stroke: line, width: 1 },
+    axes: [{ ...axis, values: TIMES }, ...used.map((name, i) => ({
+      ...axis, scale: name, show: shown.has(name), side: i ? 1 : 3, size: 64, grid: { show: i === 0, stroke: line, width: 1 },
       values: (_, all) => all.map((v) => (name === "usd" ? "$" + (v < 0.01 && v ? v.toPrecision(1) : v.toFixed(2)) : short(v))),
     }))],
     series: [{ value: "{YYYY}-{MM}-{DD} {HH}:{mm}" }, ...heads.map((head, i) => ({

@@ -41,12 +41,15 @@ async function key() {
   return made.key;
 }
 
-function say(text, thought) {
+function say(text, kind) {
   if (!text) return;
-  const part = document.createElement("span");
-  if (thought) part.className = "thought";
-  part.textContent = text;
-  $("answer").append(part);
+  let part = $("answer").lastChild;
+  if (part?.className !== (kind || "")) {
+    part = document.createElement("span");
+    part.className = kind || "";
+    $("answer").append(part);
+  } else if (kind === "wrong" && part.textContent === text) return; // the same, told by two events
+  part.append(text);
 }
 
 // What is text in an event, or in a whole answer, of each API.
@@ -54,25 +57,32 @@ const READ = {
   chat: (e) => {
     const one = e.choices?.[0];
     const said = one?.delta ?? one?.message;
-    say(said?.reasoning_content ?? said?.reasoning, true);
-    say(said?.content);
+    say(said?.reasoning_content ?? said?.reasoning, "thought");
+    say(said?.content ?? said?.refusal);
   },
   responses: (e) => {
-    if (e.type === "response.reasoning_summary_text.delta") say(e.delta, true);
-    if (e.type === "response.output_text.delta") say(e.delta);
-    for (const item of e.object === "response" ? e.output : []) for (const part of item.content ?? []) say(part.text);
+    if (/^response\.reasoning(_summary)?_text\.delta$/.test(e.type)) say(e.delta, "thought");
+    if (/^response\.(output_text|refusal)\.delta$/.test(e.type)) say(e.delta);
+    if (e.type === "response.failed") say(e.response.error?.message, "wrong");
+    if (e.type === "error") say(e.message, "wrong");
+    for (const item of e.object === "response" ? e.output : []) {
+      for (const part of item.summary ?? []) say(part.text, "thought");
+      for (const part of item.content ?? []) say(part.text ?? part.refusal);
+    }
   },
   messages: (e) => {
-    if (e.type === "content_block_delta") say(e.delta.thinking ?? e.delta.text, "thinking" in e.delta);
-    for (const part of e.type === "message" ? e.content : []) say(part.thinking ?? part.text, part.type === "thinking");
+    if (e.type === "content_block_delta") say(e.delta.thinking ?? e.delta.text, "thinking" in e.delta && "thought");
+    for (const part of e.type === "message" ? e.content : []) say(part.thinking ?? part.text, part.type === "thinking" && "thought");
   },
 };
 
 function read(line, api) {
-  if (!line.startsWith("data:") || line.includes("[DONE]")) return;
-  const event = JSON.parse(line.slice(5));
-  if (event.error) say((event.error.message ?? JSON.stringify(event.error)));
-  READ[api](event);
+  if (!line.startsWith("data:") || line.slice(5).trim() === "[DONE]") return;
+  try {
+    const event = JSON.parse(line.slice(5));
+    if (event.error) say(event.error.message ?? JSON.stringify(event.error), "wrong");
+    READ[api](event);
+  } catch { /* no event that we know: it stands among the raw ones */ }
 }
 
 async function stream(answer, api) {
@@ -93,19 +103,19 @@ async function whole(answer, api) {
     const told = JSON.parse(text);
     $("raw").textContent = JSON.stringify(told, null, 2);
     if (answer.ok) READ[api](told);
-    else say(told.error?.message ?? text);
+    else say(told.error?.message ?? text, "wrong");
   } catch {
     $("raw").textContent = text;
-    say(text);
+    say(text, !answer.ok && "wrong");
   }
 }
 
-async function tell(id, began) {
-  const words = [`${((performance.now() - began) / 1000).toFixed(2)} s`];
+async function tell(id, began, ...words) {
+  words.push(`${((performance.now() - began) / 1000).toFixed(2)} s`);
   const found = await fetch(`${form.dataset.costAt}${encodeURIComponent(id)}/cost`);
   if (found.ok) {
     const told = await found.json();
-    words.unshift(`$${(told.cost_nano / 1e9).toFixed(6)}`, `${told.input_uncached_tokens + told.cache_read_tokens} → ${told.output_tokens} tokens`);
+    words.unshift(`$${(told.cost_nano / 1e9).toFixed(6)}`, `${told.input_tokens} → ${told.output_tokens} tokens`);
   }
   const link = document.createElement("a");
   link.href = form.dataset.costAt + encodeURIComponent(id);
@@ -122,28 +132,38 @@ form.addEventListener("submit", async (event) => {
   $("answer").replaceChildren();
   $("raw").textContent = "";
   $("told").textContent = "…";
+  $("answer").setAttribute("aria-busy", "true"); // read out once it is whole
   const began = performance.now();
+  let id = null;
   try {
     const headers = { authorization: "Bearer " + await key(), "content-type": "application/json" };
     const answer = await fetch(URLS[api], { method: "POST", headers, body: JSON.stringify(body()), signal: stop.signal });
+    id = answer.headers.get("x-trivium-request-id");
     const streams = (answer.headers.get("content-type") ?? "").startsWith("text/event-stream");
     await (streams ? stream(answer, api) : whole(answer, api));
-    await tell(answer.headers.get("x-trivium-request-id"), began);
+    await tell(id, began);
   } catch (error) {
-    $("told").textContent = error.name === "AbortError" ? "Stopped." : error.message;
+    const words = error.name === "AbortError" ? "Stopped." : error.message;
+    if (id) setTimeout(() => tell(id, began, words), 500); // what it came to until then
+    else $("told").textContent = words;
   } finally {
+    $("answer").setAttribute("aria-busy", "false");
     $("send").disabled = false;
     $("stop").disabled = true;
   }
 });
 
 // Whose key it is decides which models there are.
-$("key").addEventListener("change", async () => {
-  const answer = await fetch("/v1/models", { headers: { authorization: "Bearer " + $("key").value.trim() } });
+async function list() {
+  const answer = await fetch("/v1/models", { headers: { authorization: "Bearer " + await key() } });
   if (!answer.ok) return;
-  const options = (await answer.json()).data.map((model) => Object.assign(document.createElement("option"), { value: model.id }));
-  document.getElementById("p-models").replaceChildren(...options);
-});
+  const models = (await answer.json()).data.map((model) => model.id);
+  $("models").replaceChildren(...models.map((value) => Object.assign(document.createElement("option"), { value })));
+  if (!$("model").value && models.length) $("model").value = models[0];
+  code();
+}
+$("key").addEventListener("change", list);
+$("model").addEventListener("focus", () => { if (!$("models").children.length && (form.dataset.makes || $("key").value)) list().catch(() => {}); });
 $("stop").addEventListener("click", () => stop?.abort());
 form.addEventListener("input", code);
 code();
