@@ -12,6 +12,7 @@ import pytest_asyncio
 
 from gateway import CHAT, Running
 from support_dashboard import Browser, browser, dashboard
+from support_dashboard_world import SETTINGS
 from trivium.admin.table import ROWS
 from trivium.dashboard.documents import DOCUMENTS, PANELS, QUESTIONS
 from trivium.dashboard.row import Resource
@@ -23,12 +24,13 @@ LARGEST = 180 * 1024
 ELSEWHERE = {
     "keys.show": "one of a list in full",
     "orgs.show": "one of a list in full",
+    "payments.show": "one of a list in full",
     "users.show": "the space of a user",
     "receipt": "a part of the story",
     "requests": "home, and the search",
     "usage": "sums of the usage page without shares and times",
     **dict.fromkeys(
-        ("usage.report", "usage.csv", "overview", "requests.search", "requests.tail", "requests.story"), ""
+        ("free.use", "usage.report", "usage.csv", "overview", "requests.search", "requests.tail", "requests.story"), ""
     ),
 }
 """Operations that no row names, since a page is made for them or another says the same."""
@@ -43,8 +45,7 @@ PAGING = {"after", "limit", "version", "idempotency_key"}
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def full() -> AsyncIterator[Running]:
-    settings = '[billing]\nmode = "credits"\n[models."up/*"]\nprice = { input = 3, output = 15 }'
-    async with dashboard(settings, provider='models = ["m"]') as house:
+    async with dashboard(SETTINGS, provider='models = ["m"]') as house:
         perform = house.gateway.operations.perform
         for id in ("ann", "bob", "cat"):
             await perform("users.create", {"id": id, "name": id.title(), "email": f"{id}@acme.example"})
@@ -73,7 +74,7 @@ class TestReach:
             lacks = _names(described, operation) - PAGING - LEFT_OUT.get(operation, set())
             if operation not in reached or lacks - reached[operation]:
                 missing[operation] = lacks - reached.get(operation, set())
-        assert missing == {}
+        assert missing == {}, missing
 
     async def test_the_house_does_for_a_user_what_the_user_could(self, full: Running, visit: Browser) -> None:
         await visit.sign_in()
@@ -154,6 +155,7 @@ def _offered(names: Any) -> list[tuple[str, set[str]]]:
     for panel in PANELS:
         found += [(panel.operation, set()), *((action.operation, set(action.fixed)) for action in panel.actions)]
     found += [(one.operation, names(one.operation) if one.asks is None else set(one.asks)) for one in QUESTIONS]
+    found += [(one.then.operation, names(one.operation)) for one in QUESTIONS if one.then]
     return found
 
 

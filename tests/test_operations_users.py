@@ -62,7 +62,7 @@ async def test_who_is_erased_is_named_nowhere_any_more(desk: Desk) -> None:
         await desk("sessions.link", user=id)
         await desk.store.sessions.open(id, Visit(way="link", agent="canary", address="192.0.2.1", lasts_ms=10**9))
         await desk.store.sessions.identify("https://id.example", id, id)
-        await desk("users.block", users=[id], why="canary")
+        await desk("users.block", users=[id], why="canary")  # which ends all sessions
     await desk("domains.block", domain="canary.example")
     await desk("users.revoke_keys", user="ann")
     done = await desk("retention.erase", user="ann", apply=True)
@@ -76,12 +76,20 @@ async def test_who_is_erased_is_named_nowhere_any_more(desk: Desk) -> None:
     ann += [line for line in await desk.items("changes.list") if line["target"] in {key["id"] for key in keys}]
     assert len(ann) == 10
     assert "anary" not in str(ann)
-    for table in ("sessions", "sign_in_links", "passwords", "identities"):
+    for table in ("sign_in_links", "passwords", "identities"):
         assert desk.store.database.query(f"SELECT user_id FROM {table}")[1] == [("bob",)], table
     # The others, and what blocks, stay as they were.
     assert (await desk("users.show", user="bob"))["email"] == "bob@canary.example"
     (domain,) = desk.store.database.query("SELECT domain FROM users WHERE id = 'ann'")[1]
     assert domain == ("canary.example",)
+
+
+async def test_who_is_erased_is_signed_out(desk: Desk) -> None:
+    for id in ("ann", "bob"):
+        await desk("users.create", name=id, id=id)
+        await desk.store.sessions.open(id, Visit(way="link", agent="a browser", address="192.0.2.1", lasts_ms=10**9))
+    await desk("retention.erase", user="ann", apply=True)
+    assert desk.store.database.query("SELECT user_id FROM sessions")[1] == [("bob",)]
 
 
 @pytest.mark.parametrize(

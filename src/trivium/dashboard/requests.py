@@ -35,8 +35,6 @@ _ALSO_FOLLOWED = ("status", "min_cost_nano")
 
 async def search(request: web.Request) -> web.Response:
     here, asked = space(request), _asked(request)
-    if here.kind != "house":
-        asked |= dict.fromkeys(_OF_HOUSE, "")
     found: Any = {"items": [], "next": None, "searched_ms": None}
     problem = ""
     whose = visitor(request).arguments("requests.search", here) or {}

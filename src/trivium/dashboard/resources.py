@@ -36,6 +36,8 @@ _DOCUMENTS = {one.path: one for one in DOCUMENTS}
 
 async def list_(request: web.Request) -> web.Response:
     asking, here, resource = visitor(request), space(request), _resource(request)
+    if not offered(resource, asking, here):
+        raise web.HTTPNotFound
     filters = _filters(asking, here, resource, request.query)
     query = {field.name: field.value for field in filters if field.value}
     after = request.query.get("after", "")

@@ -12,7 +12,7 @@ from trivium.dashboard.channels import CHANNELS
 from trivium.dashboard.people import PEOPLE
 from trivium.dashboard.row import EVERYWHERE, Resource
 from trivium.dashboard.row import action as _do
-from trivium.dashboard.table_payments import ADD_TO_ACCOUNT, PAYMENTS
+from trivium.dashboard.table_payments import ADD_TO_ACCOUNT, AUTO_FOR_ACCOUNT, PAYMENTS
 from trivium.dashboard.visitor import Kind
 
 SHARED: tuple[Kind, ...] = ("house", "organization")
@@ -166,6 +166,7 @@ RESOURCES: tuple[Resource, ...] = (
         make=_do("new", "New account", "accounts.create", asks=("name", "kind", "id")),
         does=(
             ADD_TO_ACCOUNT,
+            AUTO_FOR_ACCOUNT,
             _do(
                 "grant",
                 "Grant",

@@ -12,6 +12,8 @@ _BUY_HELP = {
     "usd": "Credits to buy, in USD, as 12.50.",
     "save": "Keep the card, so that it can be charged when the balance runs low.",
 }
+_ACCOUNT_OF_ROW = {"account": "id"}
+_WARNS = "The saved card is charged without asking again."
 _TERMS = ("below_usd", "usd", "month_usd")
 _TERMS_HELP = {
     "below_usd": "The saved card is charged when the balance is below this, in USD.",
@@ -31,13 +33,23 @@ ADD_TO_ACCOUNT = Action(
     path="add-credit",
     label="Add credit",
     operation="payments.checkout",
-    takes={"account": "id"},
+    takes=_ACCOUNT_OF_ROW,
     asks=("usd", "save"),
     help=_BUY_HELP,
     leads="url",
     spaces=OWN,
 )
-"""Of the list of accounts."""
+"""Of the list of accounts, as is the next."""
+AUTO_FOR_ACCOUNT = Action(
+    path="auto-top-up",
+    label="Automatic top-up",
+    operation="payments.auto.set",
+    takes=_ACCOUNT_OF_ROW,
+    asks=_TERMS,
+    help=_TERMS_HELP,
+    spaces=OWN,
+    warns=_WARNS,
+)
 
 PAYMENTS = (
     Resource(
@@ -48,6 +60,7 @@ PAYMENTS = (
         about="Credits that were bought, the newest first. They are on the account once the bank has paid.",
         spaces=EVERYWHERE,
         lists="payments.list",
+        filters=("account", "organization", "user"),
         columns=(
             *("created_ms", "account_id", "status", "usd", "fee_usd", "credited_usd", "taken_back_usd"),
             *("kind", "made_by", "problem"),
@@ -62,6 +75,7 @@ PAYMENTS = (
         about="When the saved card is charged by itself. A card is saved with a payment, where that is wished.",
         spaces=EVERYWHERE,
         lists="payments.auto.list",
+        filters=("account", "organization", "user"),
         columns=(
             *("account_id", "enabled", *_TERMS, "month_charged_usd", "card", "payment", "failures", "problem"),
             *("set_by", "changed_ms"),
@@ -74,7 +88,7 @@ PAYMENTS = (
             asks=_TERMS,
             help=_TERMS_HELP,
             spaces=OWN,
-            warns="The saved card is charged without asking again.",
+            warns=_WARNS,
         ),
         does=(
             Action(path="off", label="Switch off", operation="payments.auto.off", takes=_ACCOUNT),
@@ -95,6 +109,7 @@ PAYMENTS = (
         about="Money that came for no account here: what the processor told, and why nobody has it.",
         spaces=("house",),
         lists="payments.strays",
+        filters=("all",),
         columns=("time_ms", "event", "why", "content"),
         id="event",
         does=(

@@ -145,8 +145,9 @@ class Gateway:
         self.admin = Face(self.operations, self.store, __version__) if settings.admin.enabled else None
         self.panel = Panel(folder, settings.dashboard) if settings.dashboard.enabled else None
         hide(settings, env, self.providers)
-        lost = None if self.panel is None else self.panel.lost
-        self.telemetry = Telemetry(settings, env, self.now, self.store.ledger, self.admin, lost)
+        self.telemetry = Telemetry(
+            settings, env, self.now, self.store.ledger, self.admin, self.panel and self.panel.lost
+        )
         self.change(propagation=self.telemetry.propagation)
         self._alerts.follow(self.telemetry, lambda: self.change(ended=self.telemetry.ended))
 
