@@ -160,12 +160,14 @@ def test_a_line_for_pages_tells_the_slowest_and_the_heaviest_of_them(bench: Modu
 
 def test_what_a_visitor_costs_is_told_by_pairs_of_turns(bench: Modules) -> None:
     made = bench("dashboard")
-
-    def pair(alone: float, visited: float) -> list[Any]:
-        return [made.Turn(False, alone, 5, 9, 0), made.Turn(True, visited, 5, 9, 12)]
-
-    cpus = type("Cpus", (), {"note": ""})
-    table = made.report([*pair(100, 110), *pair(200, 200), *pair(100, 102)], cpus)
+    kinds = (made.NOBODY, *made.PAUSES)
+    turns = [
+        made.Turn(who, us, 5, 9, pages)
+        for figures in ((100, 101, 110), (200, 200, 200), (100, 99, 102))
+        for who, us, pages in zip(kinds, figures, (0, 10, 54), strict=True)
+    ]
+    table = made.report(turns, type("Cpus", (), {"note": ""}))
     rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in table.splitlines()[2:]]
-    assert rows[0] == ["gateway's CPU us per request", "100 (100-200)", "110 (102-200)", "+2.0 % (+0.0 to +10.0)"]
-    assert rows[3] == ["pages a second", "0", "12.0", ""]
+    assert rows[0] == ["gateway's CPU us per request", "100 (100-200)", "101 (99.0-200)", "110 (102-200)"]
+    assert rows[3] == ["pages a second", "0", "10.0", "54.0"]
+    assert rows[4][2:] == ["+0.0 % (-1.0 to +1.0)", "+2.0 % (+0.0 to +10.0)"]

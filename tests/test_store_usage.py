@@ -273,10 +273,11 @@ def test_an_organizations_usage_is_read_without_that_of_others(tmp_path: Path) -
     database.query = explained  # type: ignore[method-assign]
     for by in ((), ("key",), ("model", "key"), ("day", "model")):
         asked = UsageQuery(by=by, since_ms=MIDNIGHT, until_ms=MIDNIGHT + 40 * 24 * HOUR, organization="acme")
-        assert sum(row["requests"] for row in usage(database, asked)) == 40
+        assert sum(row["requests"] for row in usage(database, asked, public=True)) == 40
     reads = [plan for plan in plans if "usage_spans" in plan]
     assert reads
     assert all("(hours=? AND from_ms=? AND operation=? AND organization_id=?)" in plan for plan in reads), reads
+    assert {plan.split()[1] for plan in reads} == {"usage_spans_of_keys", "usage_spans"}
     database.close()
 
 

@@ -75,7 +75,9 @@ def hours(snapshot: Snapshot) -> Iterator[Finding | Skipped]:
 _SPANS = {
     "usage_spans": (*list(_KEYS)[1:], "app"),
     "usage_spans_of_models": (*("operation", "api", "provider", "model", "public_model", "outcome", "app"),),
-    "usage_spans_of_keys": (*("operation", "key_id", "account_id", "organization_id", "project_id", "outcome", "app"),),
+    "usage_spans_of_keys": (
+        *("operation", "organization_id", "key_id", "account_id", "project_id", "public_model", "outcome", "app"),
+    ),
 }
 """Which of an hour's keys each table of spans has."""
 

@@ -37,5 +37,5 @@ STEP = f"""
     ALTER TABLE usage_folds ADD COLUMN days INTEGER NOT NULL DEFAULT 1;
     {_table("usage_spans", f"{_CALLERS}, {_ANSWERERS}")}
     {_table("usage_spans_of_models", f"operation, {_ANSWERERS}")}
-    {_table("usage_spans_of_keys", f"{_CALLERS}, outcome, app")}
+    {_table("usage_spans_of_keys", f"{_CALLERS}, public_model, outcome, app")}
 """

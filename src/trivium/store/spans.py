@@ -71,10 +71,11 @@ class Fold(msgspec.Struct, frozen=True):
 _CALLERS = ("organization_id", "key_id", "account_id", "project_id")
 FOLDS = (
     Fold("usage_spans_of_models", ("operation", *KEYS[6:])),
-    Fold("usage_spans_of_keys", ("operation", *_CALLERS, "outcome", "app")),
+    Fold("usage_spans_of_keys", ("operation", *_CALLERS, "public_model", "outcome", "app")),
     Fold("usage_spans", ("operation", *_CALLERS, *KEYS[6:]), hourly=False),
 )
-"""The one with the fewest rows first. Of each span an organization's rows stand together."""
+"""The one with the fewest rows first. Of each span an organization's rows stand together, and have what is needed to
+tell whoever is not the house no market price of a stealth model."""
 
 
 class Folded(NamedTuple):
