@@ -16,6 +16,7 @@ from trivium.config import dashboard, database_url, identity, management_key, re
 from trivium.errors import StoreUnavailable
 from trivium.metering.book import Entry, Override, PriceBook, entries
 from trivium.operations.abuse import abuse_table
+from trivium.operations.alerting import Alerting
 from trivium.operations.alerts import AlertOperations
 from trivium.operations.byok import ByokOperations
 from trivium.operations.catalog import catalog_table
@@ -139,17 +140,19 @@ class Gateway:
         self.sessions = SessionOperations(self.store, dashboard(settings, env))
         self.registrar = self._registrar(client)
         self._alerts = AlertParts(settings, env, client, self.now, self.store, lambda: self.operations)
-        self.alerting = self._alerts.alerting
         self.payments = payments(settings, env, self.store, client, clock)
         self.operations = Operations(self.store, self._tables(clock, client), self._keep_counted)
         self.admin = Face(self.operations, self.store, __version__) if settings.admin.enabled else None
         self.panel = Panel(folder, settings.dashboard) if settings.dashboard.enabled else None
         hide(settings, env, self.providers)
-        self.telemetry = Telemetry(
-            settings, env, self.now, self.store.ledger, self.admin, self.panel and self.panel.lost
-        )
+        lost = self.panel and self.panel.lost
+        self.telemetry = Telemetry(settings, env, self.now, self.store.ledger, self.admin, lost)
         self.change(propagation=self.telemetry.propagation)
         self._alerts.follow(self.telemetry, lambda: self.change(ended=self.telemetry.ended))
+
+    @property
+    def alerting(self) -> Alerting:
+        return self._alerts.alerting
 
     def _registrar(self, client: UpstreamClient) -> Registrar:
         store, env = self.store, self._env
