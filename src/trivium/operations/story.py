@@ -18,7 +18,9 @@ from trivium.money import nano_text
 from trivium.operations.receipts import receipt_for
 from trivium.operations.reports import RequestRow
 from trivium.operations.seen import seen
+from trivium.providers.adaptations import WHAT
 from trivium.store import settled
+from trivium.store.captures import CaptureAbout
 from trivium.store.names import names_of
 from trivium.store.reports import RequestQuery
 from trivium.store.store import Store
@@ -93,6 +95,13 @@ class LossTold(msgspec.Struct, frozen=True, kw_only=True):
     why: str
 
 
+class RuleTold(msgspec.Struct, frozen=True, kw_only=True):
+    """Something that was done to the request on its way to the upstream."""
+
+    name: str
+    what: str
+
+
 class Fault(msgspec.Struct, frozen=True, kw_only=True):
     code: str | None
     message: str | None
@@ -133,7 +142,11 @@ class Story(msgspec.Struct, frozen=True, kw_only=True):
     tokens: dict[str, int] | None
     """Null where nobody knows them."""
     receipt: tuple[ReceiptRow, ...]
+    rules: tuple[RuleTold, ...]
+    """What was done to the request; of several attempts to the last one's."""
     losses: tuple[LossTold, ...]
+    captured: CaptureAbout | None
+    """What is kept of its bodies (`requests.bodies`); null: nothing."""
     error: Fault | None
     hold: Hold | None
     """Null where none was kept."""
@@ -157,7 +170,9 @@ def story_of(store: Store, id: str, whose: Whose, *, house: bool) -> Story:
         timeline=_timeline(row),
         tokens={name: shown[column] for column, name in TOKENS.items()} if row["usage_known"] else None,
         receipt=tuple(receipt_for(store.prices, row, house=house)),
+        rules=tuple(RuleTold(name=name, what=WHAT.get(name, "")) for name in (shown["rules"] or "").split()),
         losses=_losses(shown),
+        captured=store.captures.about(id),
         error=_error(shown),
         hold=_hold(store, id),
         entries=tuple(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from copy import copy
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from trivium.canon import wildcard
 from trivium.clock import Clock
@@ -48,6 +48,9 @@ from trivium.store.secrets import SealedSecret
 from trivium.telemetry.trace import Propagation
 from trivium.upstream.client import UpstreamClient
 from trivium.upstream.credentials import HouseCredentials
+
+if TYPE_CHECKING:
+    from trivium.pipeline.capture import Captured
 
 _LOG = logging.getLogger("trivium.pipeline")
 
@@ -173,6 +176,23 @@ class Answers(Protocol):
     def place(self, credential: str, key: str, question: bytes) -> Place: ...
 
 
+class Captures(Protocol):
+    """Where the bodies of calls go that are captured."""
+
+    @property
+    def most(self) -> int:
+        """Bytes of each body that are worth keeping until it is looked at."""
+        ...
+
+    def take(self, size: int) -> bool:
+        """Takes room for so many bytes, if there is any; a negative size gives back."""
+        ...
+
+    def keep(self, bodies: Captured) -> None:
+        """Takes over the bodies of a call that is over, and the room that they hold."""
+        ...
+
+
 class Local(Protocol):
     """The embedded model's process."""
 
@@ -281,6 +301,7 @@ class Deps:
         self.autos, self.ended, self.propagation = NO_AUTOS, None, None
         self.credentials: Credentials = HouseCredentials(client, clock)
         self.answers = answers
+        self.captures: Captures | None = None
         self.in_flight = InFlight(*settings.room)
         self.flood, self.alerts = Flood(), Alerts()
         self.routing = routing

@@ -47,6 +47,7 @@ from trivium.providers.provider import Provider
 from trivium.routing.auto import Autos, autos
 from trivium.routing.catalog import Catalog, ModelEntry
 from trivium.server.alerting import alerting, channels
+from trivium.server.capturing import Capturing, masks
 from trivium.server.desk import Desk
 from trivium.server.explaining import explainer
 from trivium.server.panel import Panel
@@ -64,6 +65,7 @@ from trivium.store.rotation import status
 from trivium.store.store import Store
 from trivium.store.tokens import TokenStore
 from trivium.telemetry import logs
+from trivium.telemetry.bodies import Masks
 from trivium.upstream.client import UpstreamClient
 from trivium.upstream.generation import Generations
 from trivium.upstream.guard import Guard
@@ -120,10 +122,12 @@ class Gateway:
                 tokens=_tokens(settings, env, self.store, clock),
             )
         )
+        self.capturing = Capturing(self.store.captures, settings)
         self.lists = ModelLists(client, ListFiles(folder / "lists"), clock, self.learn)
         self.reloading = Reloading(settings, env, self.apply, clock)
         self.desk = Desk(self.now, self.store)
         self.change(autos=autos(settings, self.providers), identity=self._identity(settings))
+        self.change(captures=self.capturing if settings.capture.enabled else None)
         check(settings, self.providers, self.deps.catalog)
         self.housekeeping = Housekeeping(
             self.store.database,
@@ -219,7 +223,8 @@ class Gateway:
             await self._open_credits(settings)
             prices = self.deps.prices.with_listed(index, new.priced)
             parts = {**_plain(settings), "screening": new.screening, "tokens": new.tokens, "identity": new.identity}
-            parts["autos"] = found
+            parts |= {"autos": found, "captures": self.capturing if settings.capture.enabled else None}
+            self.capturing.allow(settings.capture, new.masks)
             self.change(catalog=built, prices=prices, **parts)
             self.deps.in_flight.allow(*settings.server.room)
             self.deps.health.allow(failures=settings.routing.failures, rest_s=settings.routing.rest)
@@ -243,6 +248,7 @@ class Gateway:
             screening=screening(settings, self._env, self.deps.client, self._clock, self.deps.screening),
             tokens=_tokens(settings, self._env, self.store, self._clock),
             identity=self._identity(settings),
+            masks=masks(settings),
             dashboard=dashboard(settings, self._env),
         )
 
@@ -302,6 +308,7 @@ class Gateway:
         if self.panel is not None:
             await self.panel.stop()
         await self.deps.client.close()
+        await self.capturing.close()
         if self.local is not None:
             await self.local.stop()
         await self.store.close()
@@ -336,6 +343,7 @@ class _Read(NamedTuple):
     screening: Screening | None
     tokens: TokenStore | None
     identity: IdentitySettings
+    masks: Masks
     dashboard: DashboardSettings
 
 

@@ -11,7 +11,7 @@ were made before keep them without; no statement can tell.
 
 from __future__ import annotations
 
-from trivium.store import schema_alerts, schema_sessions, schema_usage
+from trivium.store import schema_alerts, schema_capture, schema_sessions, schema_usage
 
 _FIRST_RECORD = """
     id TEXT PRIMARY KEY, time_ms INTEGER, api TEXT, operation TEXT, outcome TEXT, status INTEGER, key_id TEXT,
@@ -364,4 +364,5 @@ MIGRATIONS = (
     schema_usage.STEP,
     schema_sessions.STEP,
     schema_alerts.STEP,
+    schema_capture.STEP,
 )

@@ -16,6 +16,7 @@ from trivium.store import reports, search, usage, whose
 from trivium.store.accounts import Accounts
 from trivium.store.admins import Admins
 from trivium.store.alerts import AlertStore
+from trivium.store.captures import CaptureStore
 from trivium.store.custom_models import CustomModels
 from trivium.store.envelopes import key_of, keyring
 from trivium.store.house import House
@@ -73,6 +74,7 @@ class Store:
         self.sessions = Sessions(self.database, self.ledger.writer, clock, lambda: None, pepper)
         self.peppers = Peppers(*changing)
         self.key_changes = KeyChanges(*changing, self.keys)
+        self.captures = CaptureStore(self.database, clock)
         self.alerts = AlertStore(self.database, self.ledger.writer, clock)
 
     def usage(
