@@ -11,6 +11,8 @@ import pytest
 from support_cli import CommandLine, beside_a_gateway
 from trivium.store.ownership import ownership
 
+CAPTURE = ("capture", "capture_until_ms")
+
 
 @pytest.fixture
 def trivium(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> CommandLine:
@@ -28,7 +30,7 @@ def test_a_key_is_printed_alone_so_that_a_script_can_take_it(trivium: CommandLin
 def test_create_list_and_revoke_as_json(trivium: CommandLine) -> None:
     made = trivium.json("keys", "create", "--name", "laptop")
     shown = {"id", "name", "hint", "created_ms", "revoked_ms", "strict", "account_id", "user_id", "project_id"}
-    assert set(made) == {*shown, "expires_ms", "scopes", "limits", "ceiling", "last_used_ms", "key"}
+    assert set(made) == {*shown, "expires_ms", "scopes", "limits", "ceiling", "last_used_ms", "key", *CAPTURE}
     assert made["strict"] is False
     assert made["key"].endswith(made["hint"])
     (listed,) = trivium.json("keys", "list")
@@ -39,7 +41,7 @@ def test_create_list_and_revoke_as_json(trivium: CommandLine) -> None:
 
 
 def test_the_list_shows_no_key(trivium: CommandLine) -> None:
-    heads = ["id", "name", "key", "created (UTC)", "revoked (UTC)", "losses", "account", "user", "project"]
+    heads = ["id", "name", "key", "created (UTC)", "revoked (UTC)", "losses", "capture", "account", "user", "project"]
     assert trivium.table("keys", "list") == [heads]
     assert trivium.json("keys", "list") == []
     text = trivium("keys", "create", "--name", "Füße").stdout.strip()

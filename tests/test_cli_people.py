@@ -81,6 +81,7 @@ class TestOrganizations:
             "4",
             "models_allow=anthropic/*,openai/* data_collection=deny zdr=True",
             "requests_per_minute=100",
+            "-",
         ]
         shown = json.loads(acme("orgs", "show", "acme").stdout)
         (tmp_path / "settings.json").write_text(json.dumps(shown["settings"]))

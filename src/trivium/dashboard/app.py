@@ -13,7 +13,7 @@ from urllib.parse import quote
 import msgspec
 from aiohttp import web
 
-from trivium.dashboard import health, home, own, playground, requests, resources, sign_in, usage
+from trivium.dashboard import bodies, health, home, own, playground, requests, resources, sign_in, usage
 from trivium.dashboard.door import Door
 from trivium.dashboard.guard import HEADERS, URL, forget_session, is_ours, session_of
 from trivium.dashboard.oidc import Provider
@@ -43,7 +43,7 @@ async def application(door: Door) -> web.Application:
     if settings.oidc is not None:
         app[sign_in.PROVIDER] = Provider(settings.oidc)
     app.router.add_get("/dashboard/static/{name:.+}", _static)
-    for part in (sign_in, home, usage, requests, playground, own, health, resources):
+    for part in (sign_in, home, usage, requests, bodies, playground, own, health, resources):
         app.router.add_routes(part.ROUTES)
     return app
 

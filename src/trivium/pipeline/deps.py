@@ -246,6 +246,8 @@ class Deps:
     """Hears of each record beside the ledger, with the trace that the client says it is part of."""
     propagation: Propagation | None
     """What providers hear of traces; None: nothing."""
+    captures: Captures | None
+    """Where bodies of calls are kept; None: nowhere."""
 
     def __init__(
         self,
@@ -298,10 +300,9 @@ class Deps:
         self.screening = screening
         self.keeps_prompts = keeps_prompts
         self.custom_models = custom_models
-        self.autos, self.ended, self.propagation = NO_AUTOS, None, None
+        self.autos, self.ended, self.propagation, self.captures = NO_AUTOS, None, None, None
         self.credentials: Credentials = HouseCredentials(client, clock)
         self.answers = answers
-        self.captures: Captures | None = None
         self.in_flight = InFlight(*settings.room)
         self.flood, self.alerts = Flood(), Alerts()
         self.routing = routing

@@ -87,7 +87,7 @@ class Explanation(msgspec.Struct, kw_only=True, omit_defaults=True):
     limits: list[dict[str, Any]] = []
     hold: dict[str, Any] | None = None
     rules: list[str] = []
-    """What would be done to the request on its way there, by name, as its record would have it (docs/adaptations.md)."""
+    """What would be done to the request on its way there, by name, as its record has it (docs/adaptations.md)."""
     losses: list[dict[str, str]] = []
     """What the request would lose on its way to the first route."""
     error: dict[str, Any] | None = None

@@ -126,8 +126,9 @@ class Gateway:
         self.lists = ModelLists(client, ListFiles(folder / "lists"), clock, self.learn)
         self.reloading = Reloading(settings, env, self.apply, clock)
         self.desk = Desk(self.now, self.store)
-        self.change(autos=autos(settings, self.providers), identity=self._identity(settings))
-        self.change(captures=self.capturing if settings.capture.enabled else None)
+        self.change(
+            **self._captured(settings), autos=autos(settings, self.providers), identity=self._identity(settings)
+        )
         check(settings, self.providers, self.deps.catalog)
         self.housekeeping = Housekeeping(
             self.store.database,
@@ -154,6 +155,9 @@ class Gateway:
         store, env = self.store, self._env
         settings, providers = (lambda: self.settings), (lambda: self.providers)
         return Registrar(store.secrets, client, self._clock, settings, providers, env, store.seal_key)
+
+    def _captured(self, settings: Settings) -> dict[str, Any]:
+        return {"captures": self.capturing if settings.capture.enabled else None}
 
     def _keep_counted(self) -> None:
         self.deps.keep_counted()
@@ -223,7 +227,7 @@ class Gateway:
             await self._open_credits(settings)
             prices = self.deps.prices.with_listed(index, new.priced)
             parts = {**_plain(settings), "screening": new.screening, "tokens": new.tokens, "identity": new.identity}
-            parts |= {"autos": found, "captures": self.capturing if settings.capture.enabled else None}
+            parts |= {"autos": found, **self._captured(settings)}
             self.capturing.allow(settings.capture, new.masks)
             self.change(catalog=built, prices=prices, **parts)
             self.deps.in_flight.allow(*settings.server.room)
