@@ -46,7 +46,7 @@ def test_the_list_shows_no_key(trivium: CommandLine) -> None:
     assert trivium.json("keys", "list") == []
     text = trivium("keys", "create", "--name", "Füße").stdout.strip()
     _, (id, name, hint, created, revoked, *others) = trivium.table("keys", "list")
-    assert (name, hint, revoked, others) == ("Füße", f"...{text[-4:]}", "-", ["-"] * 4)
+    assert (name, hint, revoked, others) == ("Füße", f"...{text[-4:]}", "-", ["-"] * 5)
     assert re.fullmatch(r"20\d\d-\d\d-\d\d \d\d:\d\d:\d\d", created)
     trivium("keys", "revoke", id)
     assert trivium.table("keys", "list")[1][4] != "-"

@@ -17,7 +17,7 @@ from trivium.metering.record import TOKENS, TOLD_BY_CLIENT
 from trivium.money import nano_text
 from trivium.operations.receipts import receipt_for
 from trivium.operations.reports import RequestRow
-from trivium.operations.seen import seen
+from trivium.operations.seen import is_secret, seen
 from trivium.providers.adaptations import WHAT
 from trivium.store import settled
 from trivium.store.captures import CaptureAbout
@@ -172,7 +172,7 @@ def story_of(store: Store, id: str, whose: Whose, *, house: bool) -> Story:
         receipt=tuple(receipt_for(store.prices, row, house=house)),
         rules=tuple(RuleTold(name=name, what=WHAT.get(name, "")) for name in (shown["rules"] or "").split()),
         losses=_losses(shown),
-        captured=store.captures.about(id),
+        captured=_captured(store, row, house=house),
         error=_error(shown),
         hold=_hold(store, id),
         entries=tuple(
@@ -248,6 +248,13 @@ def _timeline(row: Mapping[str, Any]) -> tuple[Moment, ...]:
         "ended": row["total_us"],
     }
     return tuple(Moment(what=what, at_ms=us / 1000) for what, us in told.items() if us is not None)
+
+
+def _captured(store: Store, row: Mapping[str, Any], *, house: bool) -> CaptureAbout | None:
+    about = store.captures.about(row["id"])
+    if about is None or house or not is_secret(row):
+        return about
+    return msgspec.structs.replace(about, sent=None)
 
 
 def _error(row: Mapping[str, Any]) -> Fault | None:

@@ -126,9 +126,7 @@ class Gateway:
         self.lists = ModelLists(client, ListFiles(folder / "lists"), clock, self.learn)
         self.reloading = Reloading(settings, env, self.apply, clock)
         self.desk = Desk(self.now, self.store)
-        self.change(
-            **self._captured(settings), autos=autos(settings, self.providers), identity=self._identity(settings)
-        )
+        self.change(autos=autos(settings, self.providers), identity=self._identity(settings))
         check(settings, self.providers, self.deps.catalog)
         self.housekeeping = Housekeeping(
             self.store.database,
@@ -149,7 +147,7 @@ class Gateway:
         hide(settings, env, self.providers)
         sinks = [] if self.alerting is None else [self.alerting.minutes]
         self.telemetry = Telemetry(settings, env, self.now, self.store.ledger, self.admin, sinks)
-        self.change(ended=self.telemetry.ended, propagation=self.telemetry.propagation)
+        self.change(ended=self.telemetry.ended, propagation=self.telemetry.propagation, **self._captured(settings))
 
     def _registrar(self, client: UpstreamClient) -> Registrar:
         store, env = self.store, self._env
