@@ -58,6 +58,16 @@ def test_a_key_may_be_strict_about_losses(trivium: CommandLine) -> None:
     assert trivium.table("keys", "list")[1][5] == "strict"
 
 
+def test_a_keys_calls_are_captured_for_as_long_as_is_said(trivium: CommandLine) -> None:
+    made = trivium.json("keys", "create", "--name", "seen", "--capture", "--capture-until", "24h")
+    assert made["capture"] is True
+    assert 86_300_000 < made["capture_until_ms"] - made["created_ms"] <= 86_460_000
+    assert trivium.table("keys", "list")[1][6] == "on"
+    assert trivium.json("keys", "set", "seen", "--strict")["capture"] is True
+    off = trivium.json("keys", "set", "seen", "--no-capture")
+    assert (off["capture"], off["capture_until_ms"]) == (False, None)
+
+
 def test_revoke_takes_a_name_and_says_what_it_ended(trivium: CommandLine) -> None:
     trivium("keys", "create", "--name", "laptop")
     assert re.fullmatch(r"key_\w{12} \(laptop\) is revoked\.\n", trivium("keys", "revoke", "laptop").stdout)

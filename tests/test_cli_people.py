@@ -57,6 +57,11 @@ class TestUsers:
 
 
 class TestOrganizations:
+    def test_it_forbids_that_bodies_are_kept_and_takes_that_back(self, acme: CommandLine) -> None:
+        acme("orgs", "policy", "acme", "--zdr")
+        assert acme.table("orgs", "capture", "acme")[1] == ["3", "data_collection=allow zdr=True", "-", "forbidden"]
+        assert acme.json("orgs", "capture", "acme", "--allow")["settings"]["forbid_capture"] is False
+
     def test_members_and_projects(self, acme: CommandLine) -> None:
         acme("users", "create", "--name", "Bob", "--id", "bob")
         assert acme("orgs", "members", "set", "acme", "bob", "billing").stdout == "bob is billing in acme.\n"
