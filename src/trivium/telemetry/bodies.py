@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+from array import array
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
@@ -67,20 +68,15 @@ class Masks:
         """A stream whose secrets lie in one event each: a text in pieces that has one is said at once, masked, by the
         first of its events."""
         lines = text.split("\n")
-        events = {place: value for place, line in enumerate(lines) if (value := _value(line)) is not None}
-        said: dict[Path, list[tuple[int, _Leaf]]] = {}
-        for place, value in events.items():
-            for path, leaf in _deltas(value, (), inside=False):
-                said.setdefault(path, []).append((place, leaf))
-        changed = set()
-        for leaves in said.values():
-            whole = "".join(leaf.text for _, leaf in leaves)
-            if len(leaves) > 1 and (told := "".join(map(self._secrets, parts(whole)))) != whole:
-                for number, (place, leaf) in enumerate(leaves):
-                    leaf.put(told if number == 0 else "")
-                    changed.add(place)
-        for place in changed:
-            lines[place] = f"{_DATA} {msgspec.json.encode(events[place]).decode()}"
+        said: dict[Path, _Said] = {}
+        for place, line in enumerate(lines):
+            for path, holder, key in _deltas(_value(line), (), inside=False):
+                said.setdefault(path, _Said()).add(place, holder[key])
+        for path, one in said.items():
+            whole = "".join(one.texts)
+            if len(one.texts) > 1 and (told := "".join(map(self._secrets, parts(whole)))) != whole:
+                for number, place in enumerate(one.places):
+                    lines[place] = _saying(lines[place], path, told if number == 0 else "")
         return "\n".join(lines)
 
 
@@ -111,16 +107,25 @@ def _described(found: re.Match[str]) -> str:
     return f"[base64 {len(told)} characters sha256 {hashlib.sha256(told.encode()).hexdigest()[:16]}]"
 
 
-class _Leaf:
-    """A text in a value, and where it stands."""
+class _Said:
+    """The pieces of a text, and the lines that have them. Of a long stream these are many: no object for each."""
 
-    def __init__(self, holder: Any, key: Any) -> None:
-        self._holder = holder
-        self._key = key
-        self.text: str = holder[key]
+    def __init__(self) -> None:
+        self.places = array("L")
+        self.texts: list[str] = []
 
-    def put(self, text: str) -> None:
-        self._holder[self._key] = text
+    def add(self, place: int, text: str) -> None:
+        self.places.append(place)
+        self.texts.append(text)
+
+
+def _saying(line: str, wanted: Path, text: str) -> str:
+    """A line of data with another text at one place."""
+    value = _value(line)
+    for path, holder, key in _deltas(value, (), inside=False):
+        if path == wanted:
+            holder[key] = text
+    return f"{_DATA} {msgspec.json.encode(value).decode()}"
 
 
 def _value(line: str) -> Any:
@@ -133,8 +138,9 @@ def _value(line: str) -> Any:
         return None
 
 
-def _deltas(value: Any, path: Path, *, inside: bool) -> Iterator[tuple[Path, _Leaf]]:
-    """The texts of an event that go on in others, each by where it stands and of which part of the answer it is."""
+def _deltas(value: Any, path: Path, *, inside: bool) -> Iterator[tuple[Path, Any, Any]]:
+    """The texts of an event that go on in others: where each stands and of which part of the answer it is, and what
+    holds it by which key."""
     walk: Callable[[Any], Iterator[tuple[Any, Any]]]
     if isinstance(value, dict):
         which = tuple((name, str(value[name])) for name in sorted(value) if name.endswith("index") or name == "item_id")
@@ -147,6 +153,6 @@ def _deltas(value: Any, path: Path, *, inside: bool) -> Iterator[tuple[Path, _Le
         deeper = inside or key == _DELTA
         if isinstance(one, str):
             if deeper:
-                yield (*path, key), _Leaf(value, key)
+                yield (*path, key), value, key
         else:
             yield from _deltas(one, (*path, key), inside=deeper)
