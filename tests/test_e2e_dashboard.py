@@ -339,7 +339,10 @@ class TestRequests:
         _, _, headers = await full.post("/v1/chat/completions", body, key=made["key"])
         at = f"/dashboard/o/acme/requests/{headers['x-trivium-request-id']}"
         await visit.sign_in("admin")
-        assert f"{at}/bodies" in (await visit.get(at)).links
+        story = await visit.get(at)
+        assert f"{at}/bodies" in story.links
+        assert "bytes asked" in story.words
+        assert "those that there are go" in (await visit.get("/dashboard/o/acme/policy")).words
         page = await visit.get(f"{at}/bodies")
         assert len(page.text.encode()) < LARGEST
         assert not any(one in page.text for one in ("<script>alert", "<img", "\u202e", " style="))

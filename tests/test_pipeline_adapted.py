@@ -16,8 +16,13 @@ from test_pipeline_capture import SECRET
 from test_pipeline_custom import town
 from test_pipeline_own import KEY, through_vercel
 from test_pipeline_own import SONNET as OWN_SONNET
+from trivium.canon.api import Api
+from trivium.errors import UpstreamError
 from trivium.mock import Error, Match, Reply, Rule
+from trivium.pipeline.call import Call
 from trivium.pipeline.capture import Capture
+from trivium.pipeline.recorded import record_of
+from trivium.pipeline.settle import Run
 
 CALL = "/v1/chat/completions"
 TOOLS = [{"type": "function", "function": {"name": "attempt_completion", "parameters": {"type": "object"}}}]
@@ -93,6 +98,15 @@ async def test_a_shorter_answer_of_who_stands_in_is_named_and_nothing_of_the_att
     async with running(*rules, settings=settings) as house:
         assert (await house.post(CALL, {**CHAT, "model": "twin", "max_tokens": 9000}))[0] == 200
         assert (await house.record())["rules"] == "fallback-limit identity"
+
+
+async def test_what_was_done_for_an_attempt_that_failed_is_not_said_of_the_next() -> None:
+    async with running() as house:
+        call = Call(id="req_1", api=Api.CHAT, headers={}, client_ip=None, time_ms=1, started_ns=0)
+        run = Run(call, house.gateway.deps)
+        run.rules, run.headers = ("identity",), ((b"x", b"y"),)
+        run.failed_over(UpstreamError("busy"), 0, 0)
+        assert (run.rules, run.headers, record_of(run).rules) == ((), (), None)
 
 
 async def test_an_own_key_behind_a_gateway_is_named_and_is_in_no_body_that_is_kept(

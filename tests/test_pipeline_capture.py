@@ -14,7 +14,8 @@ from support_people import People
 from test_e2e_attempts import TWO
 from trivium.errors import OperationError, StoreUnavailable
 from trivium.mock import Error, Match, Reply, Rule
-from trivium.pipeline.capture import Capture
+from trivium.pipeline.capture import Capture, Captured
+from trivium.server.capturing import Capturing
 
 ON = "[capture]\nenabled = true\n"
 REPLY = Reply(text="Hello there")
@@ -73,6 +74,25 @@ async def test_of_several_attempts_the_last_ones_body_is_kept() -> None:
         found = await bodies(house)
         assert found is not None
         assert json.loads(found["sent"]["text"])["model"] == "two"
+
+
+async def test_memory_is_held_for_what_is_kept_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[Captured] = []
+    keep = Capturing.keep
+    monkeypatch.setattr(Capturing, "keep", lambda self, bodies: (seen.append(bodies), keep(self, bodies)))
+    rules = (Rule(Reply(status=503, error=Error()), Match(model="one")), Rule(Reply(text="Hi " * 5000)))
+    async with running(*rules, settings=ON + "max_body_bytes = 1024\n" + TWO) as house:
+        key = await captured_key(house)
+        for body in ({**CHAT, "model": "pair"}, {**CHAT, "preset": "x"}):
+            await house.post("/v1/chat/completions", body, key=key)
+        await house.records()
+        assert house.gateway.capturing.most == 8192
+        for one in seen:
+            kept = [body for body in (one.request, one.sent, one.answer) if body is not None]
+            assert all(body.kept == sum(map(len, body.chunks)) <= 8192 for body in kept)
+            assert one.held == sum(body.kept + 96 * len(body.chunks) for body in kept) + 2048
+        assert [one.answer.bytes > 15_000 for one in seen] == [True, False]
+        await house.gateway.capturing.flush()
         assert house.gateway.capturing.waiting == 0
 
 
