@@ -224,7 +224,11 @@ class TestKeys:
     async def test_what_makes_no_sense_is_refused(self, desk: Desk) -> None:
         now = desk.store.clock.now_ms()
         made = await desk("keys.create", name="k")
-        for asked in ({"capture": True, "capture_until_ms": now - 1}, {"capture_until_ms": now + HOUR}):
+        wrong: tuple[dict[str, Any], ...] = (
+            {"capture": True, "capture_until_ms": now - 1},
+            {"capture_until_ms": now + HOUR},
+        )
+        for asked in wrong:
             assert await desk.refusal("keys.create", name="k", **asked) == "operation_failed"
             assert await desk.refusal("keys.set", key=made["id"], **asked) == "operation_failed"
         desk.store.captures.allowed = False

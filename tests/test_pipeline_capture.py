@@ -79,7 +79,12 @@ async def test_of_several_attempts_the_last_ones_body_is_kept() -> None:
 async def test_memory_is_held_for_what_is_kept_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     seen: list[Captured] = []
     keep = Capturing.keep
-    monkeypatch.setattr(Capturing, "keep", lambda self, bodies: (seen.append(bodies), keep(self, bodies)))
+
+    def noted(capturing: Capturing, bodies: Captured) -> None:
+        seen.append(bodies)
+        keep(capturing, bodies)
+
+    monkeypatch.setattr(Capturing, "keep", noted)
     rules = (Rule(Reply(status=503, error=Error()), Match(model="one")), Rule(Reply(text="Hi " * 5000)))
     async with running(*rules, settings=ON + "max_body_bytes = 1024\n" + TWO) as house:
         key = await captured_key(house)

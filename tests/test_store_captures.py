@@ -94,7 +94,7 @@ class TestDisk:
         self, captures: CaptureStore, database: Database, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         usage = shutil.disk_usage("/")
-        monkeypatch.setattr(module.shutil, "disk_usage", lambda _: usage._replace(free=module.SPARE - 1))
+        monkeypatch.setattr(shutil, "disk_usage", lambda _: usage._replace(free=module.SPARE - 1))
         with pytest.raises(StoreUnavailable):
             captures.put([bodies("r1")], MUCH)
         assert ids(database) == []
