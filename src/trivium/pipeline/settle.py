@@ -163,6 +163,7 @@ class Run:
         self.total_us = self.elapsed_us()
         if self.capture is not None:
             self.capture.close()
+            self.capture = None  # a call whose figures are still asked for holds no bodies
         if isinstance(self.error, UpstreamRefusedUs):
             self._alert(self.error)
         if self._wants_lookup():
