@@ -14,6 +14,7 @@ import msgspec
 
 from support_admin import Answered, Operator
 from support_store import keep
+from test_store_captures import bodies
 from trivium.admin.row import Route
 from trivium.metering.record import Record
 from trivium.operations.money import budget_of
@@ -234,6 +235,13 @@ async def _request(world: World, asking: Asking) -> dict[str, Any]:
     return {"request": id}
 
 
+async def _bodies(world: World, asking: Asking) -> dict[str, Any]:
+    made = await _request(world, asking)
+    text = CANARY if asking.made_in == "blue" else "{}"
+    world.store.captures.put([bodies(made["request"], text=text, organization_id=asking.made_in)], 10**9)
+    return made
+
+
 async def _admin(world: World, _: Asking) -> dict[str, Any]:
     return {"admin": (await world.store.admins.add("x", None, None, "operator")).id}
 
@@ -316,6 +324,7 @@ EXAMPLES: dict[str, Example] = {
     "projects.remove": _project,
     "receipt": _request,
     "requests.story": _request,
+    "requests.bodies": _bodies,
     "settings.set": _body(settings={}),
     "alerts.channels.add": _body(name="c{n}", kind="slack", url="https://hooks.example/services/x"),
     "alerts.channels.remove": _channel,

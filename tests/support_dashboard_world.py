@@ -24,6 +24,8 @@ SETTINGS = """
 mode = "credits"
 [dashboard]
 passwords = true
+[capture]
+enabled = true
 [models."up/*"]
 price = { input = 3, output = 15, cache_read = 0.3 }
 [free]

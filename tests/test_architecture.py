@@ -24,6 +24,7 @@ LAYERS = [
         "errors",
         "settings_alerts",
         "settings_auto",
+        "settings_capture",
         "settings_dashboard",
         "settings_idempotency",
         "settings_payments",

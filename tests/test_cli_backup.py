@@ -74,7 +74,7 @@ def test_of_postgres_it_is_said_how_without_the_password(
     (tmp_path / "trivium.toml").write_text(f'[storage]\nurl = "file:{tmp_path / "url"}"\n')
     trivium.env["TRIVIUM_CONFIG"] = str(tmp_path / "trivium.toml")
     said = trivium.refusal("backup", str(tmp_path / "copy.dump"))
-    assert f"pg_dump --format=custom --file={tmp_path / 'copy.dump'} --dbname=" in said
+    assert f"pg_dump --format=custom --exclude-table-data=captures --file={tmp_path / 'copy.dump'} --dbname=" in said
     assert "secret" not in said
     assert trivium.json("keys", "create", "--name", "laptop")["name"] == "laptop"
     assert len(trivium.json("keys", "list")) == 1

@@ -11,6 +11,8 @@ import pytest
 from support_cli import CommandLine, beside_a_gateway
 from trivium.store.ownership import ownership
 
+CAPTURE = ("capture", "capture_until_ms")
+
 
 @pytest.fixture
 def trivium(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> CommandLine:
@@ -28,7 +30,7 @@ def test_a_key_is_printed_alone_so_that_a_script_can_take_it(trivium: CommandLin
 def test_create_list_and_revoke_as_json(trivium: CommandLine) -> None:
     made = trivium.json("keys", "create", "--name", "laptop")
     shown = {"id", "name", "hint", "created_ms", "revoked_ms", "strict", "account_id", "user_id", "project_id"}
-    assert set(made) == {*shown, "expires_ms", "scopes", "limits", "ceiling", "last_used_ms", "key"}
+    assert set(made) == {*shown, "expires_ms", "scopes", "limits", "ceiling", "last_used_ms", "key", *CAPTURE}
     assert made["strict"] is False
     assert made["key"].endswith(made["hint"])
     (listed,) = trivium.json("keys", "list")
@@ -39,12 +41,12 @@ def test_create_list_and_revoke_as_json(trivium: CommandLine) -> None:
 
 
 def test_the_list_shows_no_key(trivium: CommandLine) -> None:
-    heads = ["id", "name", "key", "created (UTC)", "revoked (UTC)", "losses", "account", "user", "project"]
+    heads = ["id", "name", "key", "created (UTC)", "revoked (UTC)", "losses", "capture", "account", "user", "project"]
     assert trivium.table("keys", "list") == [heads]
     assert trivium.json("keys", "list") == []
     text = trivium("keys", "create", "--name", "Füße").stdout.strip()
     _, (id, name, hint, created, revoked, *others) = trivium.table("keys", "list")
-    assert (name, hint, revoked, others) == ("Füße", f"...{text[-4:]}", "-", ["-"] * 4)
+    assert (name, hint, revoked, others) == ("Füße", f"...{text[-4:]}", "-", ["-"] * 5)
     assert re.fullmatch(r"20\d\d-\d\d-\d\d \d\d:\d\d:\d\d", created)
     trivium("keys", "revoke", id)
     assert trivium.table("keys", "list")[1][4] != "-"
@@ -54,6 +56,16 @@ def test_a_key_may_be_strict_about_losses(trivium: CommandLine) -> None:
     made = trivium.json("keys", "create", "--name", "exact", "--strict")
     assert made["strict"] is True
     assert trivium.table("keys", "list")[1][5] == "strict"
+
+
+def test_a_keys_calls_are_captured_for_as_long_as_is_said(trivium: CommandLine) -> None:
+    made = trivium.json("keys", "create", "--name", "seen", "--capture", "--capture-until", "24h")
+    assert made["capture"] is True
+    assert 86_300_000 < made["capture_until_ms"] - made["created_ms"] <= 86_460_000
+    assert trivium.table("keys", "list")[1][6] == "on"
+    assert trivium.json("keys", "set", "seen", "--strict")["capture"] is True
+    off = trivium.json("keys", "set", "seen", "--no-capture")
+    assert (off["capture"], off["capture_until_ms"]) == (False, None)
 
 
 def test_revoke_takes_a_name_and_says_what_it_ended(trivium: CommandLine) -> None:

@@ -57,6 +57,11 @@ class TestUsers:
 
 
 class TestOrganizations:
+    def test_it_forbids_that_bodies_are_kept_and_takes_that_back(self, acme: CommandLine) -> None:
+        acme("orgs", "policy", "acme", "--zdr")
+        assert acme.table("orgs", "capture", "acme")[1] == ["3", "data_collection=allow zdr=True", "-", "forbidden"]
+        assert acme.json("orgs", "capture", "acme", "--allow")["settings"]["forbid_capture"] is False
+
     def test_members_and_projects(self, acme: CommandLine) -> None:
         acme("users", "create", "--name", "Bob", "--id", "bob")
         assert acme("orgs", "members", "set", "acme", "bob", "billing").stdout == "bob is billing in acme.\n"
@@ -81,6 +86,7 @@ class TestOrganizations:
             "4",
             "models_allow=anthropic/*,openai/* data_collection=deny zdr=True",
             "requests_per_minute=100",
+            "-",
         ]
         shown = json.loads(acme("orgs", "show", "acme").stdout)
         (tmp_path / "settings.json").write_text(json.dumps(shown["settings"]))

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from support_cli import MIDNIGHT, CommandLine, beside_a_gateway, record
+from test_store_captures import bodies
 from trivium.metering.record import COLUMNS
 
 DAY = 86_400_000
@@ -32,6 +33,27 @@ def filled(trivium: CommandLine) -> CommandLine:
         record("r5", time_ms=MIDNIGHT + 2 * DAY, operation="count_tokens", **told),
     )
     return trivium
+
+
+@pytest.mark.parametrize("as_json", [False, True])
+def test_bodies_are_told_of_one_request_where_that_is_asked(trivium: CommandLine, as_json: bool) -> None:
+    trivium.keep(record("r1", time_ms=MIDNIGHT, rules="identity"))
+    store = trivium.store()
+    store.captures.put([bodies("r1", MIDNIGHT, text='{"said": "\x1b[2J"}')], 10**9)
+    store.database.close()
+    shown = trivium("requests", "--id", "r1").stdout
+    assert "said" not in shown
+    assert "body (--bodies)" in shown
+    assert "identity  `safety_identifier` and `user` are our hash" in shown
+    if as_json:
+        told = trivium.json("requests", "--id", "r1", "--bodies")
+        assert [one["part"] for one in told["bodies"]["parts"]] == ["request", "answer"]
+        assert told["story"]["rules"][0]["name"] == told["rules"] == "identity"
+    else:
+        said = trivium("requests", "--id", "r1", "--bodies").stdout
+        assert '--- request: 2 bytes\n\n{"said": "\\x1b[2J"}\n' in said
+        assert "--- sent: as it came" in said
+    assert trivium("requests", "--bodies").exit_code == 2
 
 
 class TestUsage:

@@ -336,6 +336,43 @@ class TestRequests:
             assert (await other.get(link)).status == 404
             assert (await other.get(link.replace("/o/acme/", "/me/"))).status == 404
 
+    async def test_kept_bodies_are_text_for_those_who_may_read_them(self, full: Running, visit: Browser) -> None:
+        whose = {"organization": "acme", "user": "member"}
+        made = await full.gateway.operations.perform("keys.create", {"name": "seen", "capture": True, **whose})
+        long = [{"role": "user", "content": HOSTILE * 20_000}]
+        body = {"model": "m", "messages": long, "stream": True}
+        _, _, headers = await full.post("/v1/chat/completions", body, key=made["key"])
+        at = f"/dashboard/o/acme/requests/{headers['x-trivium-request-id']}"
+        await visit.sign_in("admin")
+        story = await visit.get(at)
+        assert f"{at}/bodies" in story.links
+        assert "bytes asked" in story.words
+        assert "those that there are go" in (await visit.get("/dashboard/o/acme/policy")).words
+        page = await visit.get(f"{at}/bodies")
+        assert len(page.text.encode()) < LARGEST
+        assert not any(one in page.text for one in ("<script>alert", "<img", "\u202e", " style="))
+        for words in (
+            "What the client sent",
+            "cut to 262,144",
+            "What went upstream",
+            "Events",
+            '"content": "Hello',
+        ):
+            assert words in page.words, words
+        file = await visit.get(f"{at}/bodies/answer")
+        assert file.headers["content-type"] == "text/plain; charset=utf-8"
+        assert file.headers["content-disposition"].startswith('attachment; filename="req_')
+        assert file.headers["x-content-type-options"] == "nosniff"
+        assert "<script>alert(1)" in file.text
+        log = await full.gateway.operations.perform("changes.list", {"organization": "acme", "limit": 2})
+        assert [(one["actor"], one["after"]["parts"][-1]) for one in log["items"]] == [("admin", "answer")] * 2
+        for who, status in (("member", 200), ("billing", 404), ("outsider", 404)):
+            async with browser(full) as other:
+                await other.sign_in(who)
+                assert (await other.get(f"{at}/bodies")).status == status, who
+                assert (await other.get(f"{at}/bodies/answer")).status == status, who
+        assert (await visit.get(f"{at}/bodies/nothing")).status == 404
+
     async def test_new_ones_are_told_to_who_asks_again(self, full: Running, visit: Browser) -> None:
         await visit.sign_in("owner")
         at = "/dashboard/o/acme/requests/tail"

@@ -220,7 +220,7 @@ async def test_names_that_lead_nowhere_and_names_that_lead_inside_look_alike(
     for viewer in VIEWERS:
         first, second = await here.seen(viewer, "requests")
         assert first["error_message"] == second["error_message"] == inside[1]
-        own = {"id", "time_ms", "key_id", "requested_model", "provider", "upstream_model", "request_bytes"}
+        own = {"id", "time_ms", "key_id", "requested_model", "provider", "upstream_model", "request_bytes", "rules"}
         assert {key for key in first if first[key] != second[key] and not key.endswith("_us")} <= own
         assert not says([first, second], "no such name")
         assert not says([first, second], "private")

@@ -44,7 +44,17 @@ class TestKeys:
     async def test_one_is_made_shown_once_listed_and_revoked(self, operations: Operations, store: Store) -> None:
         made = await operations.perform("keys.create", {"name": "  laptop "})
         shown = {"id", "name", "hint", "created_ms", "revoked_ms", "strict", "account_id", "user_id", "project_id"}
-        assert set(made) == {*shown, "expires_ms", "scopes", "limits", "ceiling", "last_used_ms", "key"}
+        assert set(made) == {
+            *shown,
+            "expires_ms",
+            "scopes",
+            "limits",
+            "ceiling",
+            "last_used_ms",
+            "capture",
+            "capture_until_ms",
+            "key",
+        }
         (listed,) = (await operations.perform("keys.list", {}))["items"]
         assert listed == {name: value for name, value in made.items() if name != "key"}
         assert listed["name"] == "laptop"

@@ -12,6 +12,7 @@ import pytest
 
 from support_desk import Desk, member
 from support_store import Home, keep
+from test_store_captures import bodies
 from trivium.clock import SystemClock
 from trivium.errors import OperationError
 from trivium.metering.record import Record
@@ -35,6 +36,7 @@ ARGUMENTS: dict[str, dict[str, Any]] = {
     "keys.revoke": {"key": "laptop"},
     "receipt": {"request": "req_acme"},
     "requests.story": {"request": "req_acme"},
+    "requests.bodies": {"request": "req_acme"},
     "budgets.set": {"scope": "account:acme", "period": "day", "usd": "1"},
     "budgets.remove": {"budget": "none"},
 }
@@ -62,6 +64,7 @@ MAY = {
     "requests": BILLS,
     "receipt": BILLS,
     "requests.story": BILLS,
+    "requests.bodies": OFFICERS,
     "requests.search": BILLS,
     "requests.tail": BILLS,
     "usage.report": BILLS,
@@ -93,6 +96,7 @@ async def desk(home: Home, tmp_path: Path) -> AsyncIterator[Desk]:
             await desk("budgets.set", scope=scope, period="month", usd="9")
         told = {"api": "chat", "operation": "generate", "outcome": "success", "status": 200, "key_id": key["id"]}
         keep(store.database, [Record(id=f"req_{id}", time_ms=1, account_id=id, requested_model=word, **told)])
+        store.captures.put([bodies(f"req_{id}", text=word, key_id=key["id"], organization_id=id)], 10**9)
     yield desk
     await store.close()
 
@@ -143,6 +147,7 @@ async def test_what_a_member_names_of_others_is_not_there(desk: Desk) -> None:
         ("keys.revoke", {"key": key["id"]}),
         ("receipt", {"request": "req_blue"}),
         ("requests.story", {"request": "req_blue"}),
+        ("requests.bodies", {"request": "req_blue"}),
         ("projects.remove", {"project": "blue-p"}),
         ("members.remove", {"user": "blue-member"}),
         ("budgets.remove", {"budget": budget["id"]}),

@@ -66,7 +66,14 @@ class TestKeep:
         store.ledger.end(record("old", 90, requests=7))
         store.ledger.end(record("new", 89))
         said = await operations.perform("retention", {"keep_ms": 90 * DAY})
-        assert said == {"before_ms": NOW - 90 * DAY, "records": 1, "requests": 7, "starts": 0, "applied": False}
+        assert said == {
+            "before_ms": NOW - 90 * DAY,
+            "records": 1,
+            "requests": 7,
+            "starts": 0,
+            "captures": 0,
+            "applied": False,
+        }
         assert ids(store) == {"old", "new"}
 
     async def test_applied_it_goes_however_much_there_is(
@@ -77,7 +84,14 @@ class TestKeep:
             store.ledger.end(record(f"old {n}", 90 + n, requests=2))
         store.ledger.end(record("new", 1))
         said = await operations.perform("retention", {"keep_ms": 90 * DAY, "apply": True})
-        assert said == {"before_ms": NOW - 90 * DAY, "records": 10, "requests": 20, "starts": 0, "applied": True}
+        assert said == {
+            "before_ms": NOW - 90 * DAY,
+            "records": 10,
+            "requests": 20,
+            "starts": 0,
+            "captures": 0,
+            "applied": True,
+        }
         assert ids(store) == {"new"}
         assert rows(store.database, "SELECT records, requests FROM erasures") == [(10, 20)]
         again = await operations.perform("retention", {"keep_ms": 90 * DAY, "apply": True})
@@ -103,9 +117,14 @@ class TestErase:
         store.ledger.end(record("a", 1, key_id="key_1", client_ip="192.0.2.1", cost_nano=5))
         store.ledger.end(record("b", 1, key_id="key_2", client_ip="192.0.2.1"))
         asked = {"key": "key_1"}
-        assert await operations.perform("retention.erase", asked) == {"records": 1, "live_keys": 0, "applied": False}
+        assert await operations.perform("retention.erase", asked) == {
+            "records": 1,
+            "captures": 0,
+            "live_keys": 0,
+            "applied": False,
+        }
         done = await operations.perform("retention.erase", asked | {"apply": True})
-        assert done == {"records": 1, "live_keys": 0, "applied": True}
+        assert done == {"records": 1, "captures": 0, "live_keys": 0, "applied": True}
         kept = {row["id"]: (row["client_ip"], row["cost_nano"]) for row in store.search(Search()).rows}
         assert kept == {"a": (None, 5), "b": ("192.0.2.1", 0)}
 
@@ -119,7 +138,7 @@ class TestErase:
         for n in range(5):
             store.ledger.end(record(str(n), 1, user_id="anna", error_message="no"))
         done = await operations.perform("retention.erase", {"user": "anna", "apply": True})
-        assert done == {"records": 5, "live_keys": 1, "applied": True}
+        assert done == {"records": 5, "captures": 0, "live_keys": 1, "applied": True}
         assert {(row["user_id"], row["error_message"]) for row in store.search(Search()).rows} == {(None, None)}
         assert {(key.name, key.user_id) for key in store.keys.list()} == {("erased", None), ("annas phone", "anna")}
 

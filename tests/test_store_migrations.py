@@ -74,14 +74,16 @@ async def test_a_database_of_an_earlier_program_is_moved_forward_with_what_it_ho
     keys = KeyStore(database, PEPPER, SystemClock())
     live = await keys.find("tv-live")
     assert live is not None
-    assert (live.id, live.strict, live.account_id) == ("key_live", False, None)
+    assert (live.id, live.strict, live.account_id, live.captured_until_ms) == ("key_live", False, None, 0)
     assert (await keys.find("tv-ended"), keys.is_known("tv-ended")) == (None, True)
     assert [key.id for key in keys.list()] == ["key_ended", "key_live"]
     made, text = keys.create("new", strict=True)
     assert await keys.find(text) == caller(made)
     row = request(database, "a", EVERYBODY)
     assert row is not None
-    assert (row["id"], row["cost_nano"], row["account_id"]) == ("a", 0, None)
+    assert (row["id"], row["cost_nano"], row["account_id"], row["rules"]) == ("a", 0, None, None)
+    assert rows(database, "SELECT capture, capture_until_ms FROM keys WHERE id = 'key_live'") == [(0, None)]
+    assert rows(database, "SELECT count(*) FROM captures") == [(0,)]
 
 
 @pytest.mark.parametrize("earlier", range(1, HOURS))

@@ -42,6 +42,7 @@ from trivium.settings import (
 )
 from trivium.settings_alerts import AlertSettings
 from trivium.settings_auto import AUTO_MODELS, AutoSettings, AutoTable
+from trivium.settings_capture import CaptureSettings
 from trivium.settings_dashboard import DashboardSettings
 from trivium.settings_idempotency import IdempotencySettings
 from trivium.settings_payments import PaymentSettings
@@ -64,6 +65,7 @@ _SECTIONS: dict[str, Any] = {
     "security": SecuritySettings,
     "billing": BillingSettings,
     "records": RecordSettings,
+    "capture": CaptureSettings,
     "abuse": AbuseSettings,
     "limits": LimitSettings,
     "secrets": SecretsSettings,

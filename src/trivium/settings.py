@@ -12,6 +12,7 @@ import msgspec
 from trivium.errors import ConfigError
 from trivium.settings_alerts import AlertSettings
 from trivium.settings_auto import AutoTable
+from trivium.settings_capture import CaptureSettings
 from trivium.settings_dashboard import DashboardSettings
 from trivium.settings_idempotency import IdempotencySettings
 from trivium.settings_payments import PaymentSettings
@@ -343,6 +344,7 @@ class Settings(msgspec.Struct, frozen=True):
     security: SecuritySettings = SecuritySettings()
     billing: BillingSettings = BillingSettings()
     records: RecordSettings = RecordSettings()
+    capture: CaptureSettings = CaptureSettings()
     abuse: AbuseSettings = AbuseSettings(mode="off")
     catalog: CatalogSettings = CatalogSettings()
     routing: RoutingSettings = RoutingSettings()

@@ -23,6 +23,10 @@ from trivium.cli.options import config_option, echo_json, echo_table, json_optio
 
 budget_option = click.option("--budget", metavar="USD", help="The most that it may spend in a period (--period).")
 period_option = click.option("--period", type=click.Choice(["day", "week", "month", "total"]), help="UTC.")
+capture_option = click.option(
+    "--capture/--no-capture", default=None, help="Keep the bodies of its calls for some days."
+)
+capture_until_option = click.option("--capture-until", help="When that ends: as --expires, such as 24h.")
 expires_option = click.option("--expires", help="2026-12-31, a moment (ISO 8601), or how long from now: 90d, 12h.")
 
 
@@ -44,12 +48,15 @@ def keys() -> None:
 @limit_options
 @budget_option
 @period_option
+@capture_option
+@capture_until_option
 @config_option
 @json_option
 def create(config_file: str | None, as_json: bool, **arguments: Any) -> None:
     """Create a key. Its text is shown this once; only a keyed hash is kept."""
     asked = _of_key(arguments)
-    made = ask(config_file, "keys.create", **arguments, **asked)
+    given = {name: value for name, value in arguments.items() if value is not None}
+    made = ask(config_file, "keys.create", **given, **asked)
     if as_json:
         echo_json(made)
     else:
@@ -76,11 +83,12 @@ def list_(organization: str | None, user: str | None, config_file: str | None, a
             when(key["created_ms"]),
             when(key["revoked_ms"]) or "-",
             "strict" if key["strict"] else "-",
+            "on" if key["capture"] else "-",
             *(key[name] or "-" for name in ("account_id", "user_id", "project_id")),
         )
         for key in found
     ]
-    heads = ("id", "name", "key", "created (UTC)", "revoked (UTC)", "losses", "account", "user", "project")
+    heads = ("id", "name", "key", "created (UTC)", "revoked (UTC)", "losses", "capture", "account", "user", "project")
     echo_table(heads, rows)
 
 
@@ -110,6 +118,8 @@ def show(key: str, config_file: str | None, as_json: bool) -> None:
 @limit_options
 @budget_option
 @period_option
+@capture_option
+@capture_until_option
 @config_option
 @json_option
 def set_(key: str, config_file: str | None, as_json: bool, **arguments: Any) -> None:
@@ -156,6 +166,7 @@ def _of_key(arguments: dict[str, Any], limits_before: dict[str, Any] | None = No
         "limits": take_limits(arguments, limits_before),
         "budget": take_budget(arguments),
         "expires_ms": ahead(arguments.pop("expires")),
+        "capture_until_ms": ahead(arguments.pop("capture_until")),
     }
     return {name: value for name, value in asked.items() if value is not None}
 

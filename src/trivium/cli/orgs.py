@@ -108,6 +108,18 @@ def limits(organization: str, config_file: str | None, as_json: bool, **argument
     _set(config_file, organization, before["settings"] | {"limits": limits}, before["version"], as_json)
 
 
+@orgs.command()
+@click.argument("organization")
+@click.option("--forbid/--allow", default=True, help="Forbid it, or take that back.")
+@config_option
+@json_option
+def capture(organization: str, forbid: bool, config_file: str | None, as_json: bool) -> None:
+    """Forbid that bodies of ORGANIZATION's calls are kept, whatever its keys say. Those that are there are erased."""
+    before = ask(config_file, "orgs.settings.show", organization=organization)
+    settings = before["settings"] | {"forbid_capture": forbid}
+    _set(config_file, organization, settings, before["version"], as_json)
+
+
 @orgs.command(name="settings")
 @click.argument("organization")
 @click.argument("file", type=click.Path(path_type=Path, allow_dash=True))
@@ -124,8 +136,10 @@ def _set(config_file: str | None, organization: str, settings: Any, version: int
     if as_json:
         echo_json(changed)
         return
-    policy, limits = said(changed["settings"]["policy"]), said(changed["settings"]["limits"])
-    echo_table(("version", "policy", "limits"), [(changed["version"], policy, limits)])
+    settings = changed["settings"]
+    capture = "forbidden" if settings["forbid_capture"] else "-"
+    row = (changed["version"], said(settings["policy"]), said(settings["limits"]), capture)
+    echo_table(("version", "policy", "limits", "capture"), [row])
 
 
 @orgs.group()

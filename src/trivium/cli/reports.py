@@ -9,7 +9,7 @@ import click
 from trivium.cli.ask import ask, every
 from trivium.cli.choices import organization_option, user_option
 from trivium.cli.options import config_option, echo_json, echo_table, json_option, moment, when
-from trivium.cli.story import show_story
+from trivium.cli.story import show_bodies, show_story
 from trivium.money import nano_text
 from trivium.operations.money import nano
 
@@ -144,6 +144,7 @@ def _figures(told: dict[str, Any]) -> list[Any]:
 
 @click.command()
 @click.option("--id", "request_id", help="One request in full, by the id in its x-trivium-request-id header.")
+@click.option("--bodies", is_flag=True, help="With --id: the bodies that are kept of it. That you read them is noted.")
 @click.option("--limit", default=20, show_default=True, type=click.IntRange(1, 10_000))
 @click.option("--outcome", type=click.Choice(["success", "refused", "failed", "aborted"]))
 @click.option("--since", help="2026-01-31, or an age such as 90m, 24h or 7d.")
@@ -165,6 +166,7 @@ def _figures(told: dict[str, Any]) -> list[Any]:
 @json_option
 def requests(  # noqa: PLR0917
     request_id: str | None,
+    bodies: bool,
     limit: int,
     since: str | None,
     until: str | None,
@@ -176,12 +178,10 @@ def requests(  # noqa: PLR0917
     """The newest requests, or one in full: its way, its times, its receipt."""
     if request_id is not None:
         whose = {name: filters[name] for name in ("organization", "user")}
-        story = ask(config_file, "requests.story", request=request_id, **whose)
-        if as_json:
-            echo_json({**story.pop("request"), "story": story})
-        else:
-            show_story(story)
+        _show_one(config_file, request_id, whose, bodies=bodies, as_json=as_json)
         return
+    if bodies:
+        raise click.UsageError("--bodies are of one request: --id.")
     told = {name: value for name, value in filters.items() if value is not None}
     told |= {"since_ms": moment(since), "until_ms": moment(until)}
     if min_cost is not None:
@@ -191,6 +191,18 @@ def requests(  # noqa: PLR0917
         echo_json(found)
     else:
         _show_many(found)
+
+
+def _show_one(config_file: str | None, id: str, whose: dict[str, Any], *, bodies: bool, as_json: bool) -> None:
+    story = ask(config_file, "requests.story", request=id, **whose)
+    kept = ask(config_file, "requests.bodies", request=id, **whose) if bodies else None
+    if as_json:
+        told = {**story.pop("request"), "story": story}
+        echo_json(told if kept is None else told | {"bodies": kept})
+        return
+    show_story(story)
+    if kept is not None:
+        show_bodies(kept)
 
 
 def _show_many(rows: list[dict[str, Any]]) -> None:

@@ -33,6 +33,8 @@ def retention(ctx: click.Context, keep: str | None, apply: bool, config_file: st
         echo_json(done)
         return
     what = f"{done['records']} records of {done['requests']} requests before {when(done['before_ms'])} UTC"
+    if done["captures"]:
+        what += f", and the bodies of {done['captures']} calls"
     click.echo(f"{what} are erased." if apply else f"{what} would be erased. Nothing was: --apply does it.")
 
 
@@ -43,12 +45,14 @@ def retention(ctx: click.Context, keep: str | None, apply: bool, config_file: st
 @config_option
 @json_option
 def erase(key: str | None, user: str | None, apply: bool, config_file: str | None, as_json: bool) -> None:
-    """Make the records of a key or of a user name nobody: no address, program, user or error text."""
+    """Make the records of a key or of a user name nobody: no address, program, user or error text, no bodies."""
     done = ask(config_file, "retention.erase", key=key, user=user, apply=apply)
     if as_json:
         echo_json(done)
         return
     what = f"{done['records']} records"
     click.echo(f"{what} name nobody now." if apply else f"{what} would name nobody. Nothing was done: --apply does it.")
+    if done["captures"]:
+        click.echo(f"The bodies of {done['captures']} calls {'are' if apply else 'would be'} gone.")
     if done["live_keys"]:
         click.echo(f"{done['live_keys']} keys that are not revoked still name the user.")

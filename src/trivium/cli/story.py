@@ -8,7 +8,7 @@ import click
 
 from trivium.cli.options import echo_table, when
 
-_SAID_BELOW = ("losses", "routing")
+_SAID_BELOW = ("losses", "routing", "rules")
 
 
 def show_story(story: dict[str, Any]) -> None:
@@ -33,7 +33,12 @@ def _parts(story: dict[str, Any]) -> list[tuple[tuple[str, ...], list[tuple[Any,
     attempts = story["attempts"] or []
     hold = story["hold"]
     held = [(hold["usd"], "ended" if hold["ended"] else "open", len(hold["budgets"]))] if hold else []
+    kept = story["captured"] or {}
+    bodies = [
+        (part, kept[part]["bytes"], kept[part]["kept"]) for part in ("request", "sent", "answer") if kept.get(part)
+    ]
     return [
+        (("rule", "what it did"), [(one["name"], one["what"]) for one in story["rules"]]),
         (("taken", "since"), [(attempts[-1]["route"], route["why"])] if attempts and route["why"] else []),
         (("not taken", "since"), [(one["route"], one["why"]) for one in route["refused"]]),
         (
@@ -46,8 +51,23 @@ def _parts(story: dict[str, Any]) -> list[tuple[tuple[str, ...], list[tuple[Any,
             ("entry", "kind", "USD", "time (UTC)"),
             [(one["seq"], one["kind"], one["usd"], when(one["time_ms"])) for one in story["entries"]],
         ),
+        (("body (--bodies)", "bytes", "kept"), bodies),
         (
             ("receipt", "units", "USD per million", "USD"),
             [(row["what"], row["units"], row["usd_per_million"], row["usd"]) for row in story["receipt"]],
         ),
     ]
+
+
+def show_bodies(told: dict[str, Any]) -> None:
+    """Each under its name. Letters that steer a terminal are written out."""
+    for one in told["parts"]:
+        cut = f", of which {one['kept']} are kept" if one["cut"] else ""
+        click.echo(f"\n--- {one['part']}: {one['bytes']} bytes{cut}\n")
+        click.echo(
+            "".join(
+                letter if letter in "\n\t" or letter.isprintable() else repr(letter)[1:-1] for letter in one["text"]
+            )
+        )
+    if told["sent_as_it_came"]:
+        click.echo("\n--- sent: as it came")

@@ -13,7 +13,7 @@ from urllib.parse import quote
 import msgspec
 from aiohttp import web
 
-from trivium.dashboard import free, health, home, own, playground, requests, resources, sign_in, usage
+from trivium.dashboard import bodies, free, health, home, own, playground, requests, resources, sign_in, usage
 from trivium.dashboard.door import Door
 from trivium.dashboard.guard import HEADERS, URL, is_ours, renew_session, session_of
 from trivium.dashboard.oidc import Provider
@@ -44,7 +44,7 @@ async def application(door: Door) -> web.Application:
         app[sign_in.PROVIDER] = Provider(settings.oidc)
     app.router.add_get("/alive", _alive)
     app.router.add_get("/dashboard/static/{name:.+}", _static)
-    for part in (sign_in, home, usage, free, requests, playground, own, health, resources):
+    for part in (sign_in, home, usage, free, requests, bodies, playground, own, health, resources):
         app.router.add_routes(part.ROUTES)
     return app
 

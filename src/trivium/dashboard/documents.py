@@ -63,6 +63,7 @@ DOCUMENTS: tuple[Document, ...] = (
         shows="orgs.settings.show",
         sets="orgs.settings.set",
         help={
+            "settings.forbid_capture": "No bodies of calls are kept, whatever keys say; those that there are go.",
             "settings.policy.models_allow": "One a line, * as wildcard; none: all.",
             "settings.policy.providers_allow": "One a line; none: all.",
             "settings.policy.zdr": "Only providers that keep nothing at all.",

@@ -113,6 +113,8 @@ class Record(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """What it may have cost without anybody knowing: of a call whose end nobody saw."""
     content_bytes: int = 0
     """Bytes of content that were delivered, where no usage arrived and they had to be counted instead."""
+    rules: str | None = None
+    """Space-separated names of what was done to the request on its way (`providers/adaptations.py`); null: nothing."""
     organization_id: str | None = None
     """For which organization the call was made, whose policy held, whether balances are charged or not."""
     prompt_prefix: str | None = None

@@ -67,6 +67,11 @@ class CreateKey(Arguments, frozen=True, kw_only=True):
     scopes: Scopes = Scopes()
     limits: Limits = Limits()
     budget: BudgetOfKey | None = None
+    capture: bool = False
+    """The bodies of its calls are kept for some days (docs/capture.md), where the house does that and nobody forbids
+    it."""
+    capture_until_ms: Moment | None = None
+    """When that ends; null: when it is switched off."""
 
 
 class ListKeys(ListArguments, frozen=True, kw_only=True):
@@ -93,6 +98,8 @@ class SetKey(OneKey, frozen=True, kw_only=True):
     scopes: Scopes | msgspec.UnsetType = msgspec.UNSET
     limits: Limits | msgspec.UnsetType = msgspec.UNSET
     budget: BudgetOfKey | msgspec.UnsetType = msgspec.UNSET
+    capture: bool | msgspec.UnsetType = msgspec.UNSET
+    capture_until_ms: Moment | msgspec.UnsetType | None = msgspec.UNSET
 
 
 class RotateKey(OneKey, frozen=True, kw_only=True):
@@ -138,6 +145,9 @@ class KeyOperations:
         if query.short_lived and query.expires_ms is not None:
             raise OperationError("A short-lived key expires after 15 minutes; say that, or when it expires.")
         await self._check(query.scopes, query.limits, query.expires_ms, now, actor)
+        self._check_capture(query.capture, query.capture_until_ms, now)
+        if query.capture_until_ms is not None and not query.capture:
+            raise OperationError("There is no capture that could end: switch it on.")
         text = ids.new_api_key()
         creating = self._store.key_changes.create(
             text,
@@ -152,6 +162,8 @@ class KeyOperations:
             expires_ms=now + SHORT_LIVED_MS if query.short_lived else query.expires_ms,
             scopes=query.scopes,
             limits=query.limits,
+            capture=query.capture,
+            capture_until_ms=query.capture_until_ms,
         )
         made = await told(lambda key: _with_text(key, text), creating)
         await self._counted(query.budget)
@@ -170,6 +182,7 @@ class KeyOperations:
         now = self._store.clock.now_ms()
         asked: dict[str, Any] = {"name": query.name, "strict": query.strict, "project_id": query.project}
         asked |= {"expires_ms": query.expires_ms, "scopes": query.scopes, "limits": query.limits}
+        asked |= {"capture": query.capture, "capture_until_ms": query.capture_until_ms}
         fields = {name: value for name, value in asked.items() if value is not msgspec.UNSET}
         if "name" in fields:
             fields["name"] = named(fields["name"], "A key")
@@ -178,6 +191,7 @@ class KeyOperations:
         _check_project(fields.get("project_id"), query.organization, actor)
         scopes, limits = fields.get("scopes", Scopes()), fields.get("limits", Limits())
         await self._check(scopes, limits, fields.get("expires_ms"), now, actor)
+        self._check_capture(bool(fields.get("capture")), fields.get("capture_until_ms"), now)
         budget = query.budget or None
         changed = await self._store.key_changes.set(
             query.key, _whose(query, actor), _budget(budget, now), actor.id, house=actor.house, **fields
@@ -204,6 +218,15 @@ class KeyOperations:
             raise OperationError(f"networks: {error}") from None
         if not actor.house:
             within(limits, Limits(), (await self._store.house.get()).settings.key_limits)
+
+    def _check_capture(self, capture: bool, until_ms: int | None, now_ms: int) -> None:
+        """Raises OperationError."""
+        if capture and not self._store.captures.allowed:
+            raise OperationError(
+                "This gateway keeps no bodies of calls: `[capture] enabled` of its configuration says so."
+            )
+        if until_ms is not None and until_ms <= now_ms:
+            raise OperationError("The capture would have ended already.")
 
     async def _counted(self, budget: BudgetOfKey | None) -> None:
         """The ledger has to hear of a new limit."""

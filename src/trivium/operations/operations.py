@@ -13,6 +13,7 @@ from trivium.errors import OperationError
 from trivium.operations.admins import AdminOperations
 from trivium.operations.alerts import AlertRuleOperations
 from trivium.operations.audit import AuditOperations
+from trivium.operations.captures import CaptureOperations
 from trivium.operations.describe import describing
 from trivium.operations.house import HouseOperations
 from trivium.operations.keys import KeyOperations
@@ -60,6 +61,7 @@ class Operations:
             **UsageOperations(store, self._flush).table,
             **OverviewOperations(store, self._flush).table,
             **RequestOperations(store, self._flush).table,
+            **CaptureOperations(store, self._flush).table,
             "backup": Op(arguments=Backup, result=BackedUp, act=self._backup),
             **RetentionOperations(store).table,
             **MoneyOperations(store.accounts, store.clock).table,

@@ -8,6 +8,7 @@ from typing import Annotated
 import msgspec
 
 from trivium.errors import OperationError
+from trivium.operations.captures import erase_all_of
 from trivium.operations.table import (
     EVERY_ROLE,
     OFFICERS,
@@ -23,6 +24,7 @@ from trivium.operations.table import (
     named,
 )
 from trivium.policy.caller import Id, OrganizationSettings, Role
+from trivium.policy.capture import forbids
 from trivium.policy.ceiling import within
 from trivium.store.answers import told
 from trivium.store.organizations import Membership, OrganizationRow, Project
@@ -186,7 +188,10 @@ class OrganizationOperations:
         setting = self._store.organizations.set_settings(
             query.organization, query.settings, query.version, actor.id, check
         )
-        return await told(_versioned, setting)
+        changed = await told(_versioned, setting)
+        if forbids(query.settings):
+            await erase_all_of(self._store, "organization", query.organization)
+        return changed
 
     async def _members(self, query: OfOrganization, _: Actor) -> Listed[Membership]:
         rows = await self._store.organizations.members(query.organization, query.page())

@@ -144,6 +144,7 @@ class RequestOperations:
 
     async def _story(self, query: OneRequest, actor: Actor) -> Story:
         await self._flush()
+        await self._store.captures.flush()
         whose = Whose(organization=query.organization, user=query.user)
         return await aside(story_of, self._store, query.request, whose, house=actor.house)
 

@@ -10,8 +10,11 @@ from typing import Annotated, Any
 import msgspec
 
 from trivium.errors import OperationError, StoreUnavailable
+from trivium.operations.captures import erase as captures_erased
+from trivium.operations.captures import erase_all_of
 from trivium.operations.table import Actor, Op, Table
 from trivium.store import free_use, retention
+from trivium.store.captures import erase_older
 from trivium.store.changes import Change, note
 from trivium.store.retention import Erased
 from trivium.store.rollups import HOUR_MS
@@ -41,11 +44,15 @@ class Forget(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
 
 
 class Kept(Erased, frozen=True, kw_only=True):
+    captures: int
+    """Calls whose bodies went with them."""
     applied: bool
 
 
 class Forgotten(msgspec.Struct, frozen=True, kw_only=True):
     records: int
+    captures: int
+    """Calls whose bodies are gone."""
     live_keys: int
     """How many keys in use still name the user."""
     applied: bool
@@ -65,11 +72,14 @@ class RetentionOperations:
         await self._store.ledger.writer.flush()
         before_ms = retention.before(self._store.clock.now_ms(), query.keep_ms)
         if query.apply:
+            await self._store.captures.flush()
+            captures = await captures_erased(self._store, lambda tx: erase_older(tx, before_ms))
             erased = await erase(self._store, before_ms)
             await self._note(actor, "retention", "records", erased)
         else:
+            captures = await asyncio.to_thread(self._store.captures.older, before_ms)
             erased = await asyncio.to_thread(retention.due, self._store.database, before_ms)
-        return Kept(**msgspec.structs.asdict(erased), applied=query.apply)
+        return Kept(**msgspec.structs.asdict(erased), captures=captures, applied=query.apply)
 
     async def _forget(self, query: Forget, actor: Actor) -> Forgotten:
         whose = [("key", query.key)] if query.key else []
@@ -80,9 +90,11 @@ class RetentionOperations:
         await self._store.ledger.writer.flush()
         if not query.apply:
             count = await asyncio.to_thread(retention.how_many_name, self._store.database, kind, id)
-            return Forgotten(records=count, live_keys=0, applied=False)
+            captures = await asyncio.to_thread(self._store.captures.how_many, kind, str(id))
+            return Forgotten(records=count, captures=captures, live_keys=0, applied=False)
+        captures = await erase_all_of(self._store, kind, str(id))
         records, live = await _forget(self._store, kind, str(id))
-        forgotten = Forgotten(records=records, live_keys=live, applied=True)
+        forgotten = Forgotten(records=records, captures=captures, live_keys=live, applied=True)
         await self._note(actor, "retention.erase", f"{kind}:{id}", forgotten)
         return forgotten
 
@@ -117,7 +129,9 @@ async def keep_erasing(store: Store, keep_ms: int) -> None:
     """For the gateway: erases once a day, first at once. Ends by being cancelled."""
     while True:
         try:
-            erased = await erase(store, retention.before(store.clock.now_ms(), keep_ms))
+            before_ms = retention.before(store.clock.now_ms(), keep_ms)
+            erased = await erase(store, before_ms)
+            await captures_erased(store, lambda tx, before_ms=before_ms: erase_older(tx, before_ms))  # type: ignore[misc]
         except StoreUnavailable as error:
             _LOG.error("old records cannot be erased: %s", error.detail or error.message)
             await asyncio.sleep(_AGAIN)

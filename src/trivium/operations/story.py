@@ -17,8 +17,10 @@ from trivium.metering.record import TOKENS, TOLD_BY_CLIENT
 from trivium.money import nano_text
 from trivium.operations.receipts import receipt_for
 from trivium.operations.reports import RequestRow
-from trivium.operations.seen import seen
+from trivium.operations.seen import is_secret, seen
+from trivium.providers.adaptations import WHAT
 from trivium.store import settled
+from trivium.store.captures import CaptureAbout
 from trivium.store.names import names_of
 from trivium.store.store import Store
 from trivium.store.whose import Whose
@@ -92,6 +94,13 @@ class LossTold(msgspec.Struct, frozen=True, kw_only=True):
     why: str
 
 
+class RuleTold(msgspec.Struct, frozen=True, kw_only=True):
+    """Something that was done to the request on its way to the upstream."""
+
+    name: str
+    what: str
+
+
 class Fault(msgspec.Struct, frozen=True, kw_only=True):
     code: str | None
     message: str | None
@@ -132,7 +141,11 @@ class Story(msgspec.Struct, frozen=True, kw_only=True):
     tokens: dict[str, int] | None
     """Null where nobody knows them."""
     receipt: tuple[ReceiptRow, ...]
+    rules: tuple[RuleTold, ...]
+    """What was done to the request; of several attempts to the last one's."""
     losses: tuple[LossTold, ...]
+    captured: CaptureAbout | None
+    """What is kept of its bodies (`requests.bodies`); null: nothing."""
     error: Fault | None
     hold: Hold | None
     """Null where none was kept."""
@@ -155,7 +168,9 @@ def story_of(store: Store, id: str, whose: Whose, *, house: bool) -> Story:
         timeline=_timeline(row),
         tokens={name: shown[column] for column, name in TOKENS.items()} if row["usage_known"] else None,
         receipt=tuple(receipt_for(store.prices, row, house=house)),
+        rules=tuple(RuleTold(name=name, what=WHAT.get(name, "")) for name in (shown["rules"] or "").split()),
         losses=_losses(shown),
+        captured=_captured(store, row, house=house),
         error=_error(shown),
         hold=_hold(store, id),
         entries=tuple(
@@ -231,6 +246,13 @@ def _timeline(row: Mapping[str, Any]) -> tuple[Moment, ...]:
         "ended": row["total_us"],
     }
     return tuple(Moment(what=what, at_ms=us / 1000) for what, us in told.items() if us is not None)
+
+
+def _captured(store: Store, row: Mapping[str, Any], *, house: bool) -> CaptureAbout | None:
+    about = store.captures.about(row["id"])
+    if about is None or house or not is_secret(row):
+        return about
+    return msgspec.structs.replace(about, sent=None)
 
 
 def _error(row: Mapping[str, Any]) -> Fault | None:

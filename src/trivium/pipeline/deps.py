@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from copy import copy
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from trivium.canon import wildcard
 from trivium.clock import Clock
@@ -48,6 +48,9 @@ from trivium.store.secrets import SealedSecret
 from trivium.telemetry.trace import Propagation
 from trivium.upstream.client import UpstreamClient
 from trivium.upstream.credentials import HouseCredentials
+
+if TYPE_CHECKING:
+    from trivium.pipeline.capture import Captured
 
 _LOG = logging.getLogger("trivium.pipeline")
 
@@ -173,6 +176,23 @@ class Answers(Protocol):
     def place(self, credential: str, key: str, question: bytes) -> Place: ...
 
 
+class Captures(Protocol):
+    """Where the bodies of calls go that are captured."""
+
+    @property
+    def most(self) -> int:
+        """Bytes of each body that are worth keeping until it is looked at."""
+        ...
+
+    def take(self, size: int) -> bool:
+        """Takes room for so many bytes, if there is any; a negative size gives back."""
+        ...
+
+    def keep(self, bodies: Captured) -> None:
+        """Takes over the bodies of a call that is over, and the room that they hold."""
+        ...
+
+
 class Local(Protocol):
     """The embedded model's process."""
 
@@ -226,6 +246,8 @@ class Deps:
     """Hears of each record beside the ledger, with the trace that the client says it is part of."""
     propagation: Propagation | None
     """What providers hear of traces; None: nothing."""
+    captures: Captures | None
+    """Where bodies of calls are kept; None: nowhere."""
 
     def __init__(
         self,
@@ -278,7 +300,7 @@ class Deps:
         self.screening = screening
         self.keeps_prompts = keeps_prompts
         self.custom_models = custom_models
-        self.autos, self.ended, self.propagation = NO_AUTOS, None, None
+        self.autos, self.ended, self.propagation, self.captures = NO_AUTOS, None, None, None
         self.credentials: Credentials = HouseCredentials(client, clock)
         self.answers = answers
         self.in_flight = InFlight(*settings.room)

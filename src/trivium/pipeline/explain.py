@@ -87,7 +87,7 @@ class Explanation(msgspec.Struct, kw_only=True, omit_defaults=True):
     limits: list[dict[str, Any]] = []
     hold: dict[str, Any] | None = None
     rules: list[str] = []
-    """The rules that would change the request on its way there, by name (docs/adaptations.md)."""
+    """What would be done to the request on its way there, by name, as its record has it (docs/adaptations.md)."""
     losses: list[dict[str, str]] = []
     """What the request would lose on its way to the first route."""
     error: dict[str, Any] | None = None
@@ -136,6 +136,7 @@ async def _explain(call: Call, body: bytes, told: Explanation, run: Run, deps: D
     told.routes = [_route(call, leg, bill, deps) for leg, bill in zip(legs, bills, strict=True)]
     told.routes[0]["chosen"] = True
     run.size = measure(request)
+    run.own = legs[0].own
     way = way_to(call, run.target, run.target.provider.apis, deps)
     prepare(call, request, run.target, way, run)
     if not run.target.stealth:  # what a request loses tells who answers

@@ -15,6 +15,15 @@ from trivium.pipeline.embed import render_embeddings
 from trivium.pipeline.once import for_upstream
 from trivium.pipeline.rules import Rules
 from trivium.pipeline.settle import Run
+from trivium.providers.adaptations import (
+    AUTO_SETTINGS,
+    CUSTOM_SETTINGS,
+    CUSTOM_TOOLS,
+    FALLBACK_LIMIT,
+    NO_PAID_EXTRAS,
+    OWN_KEY,
+    TRANSLATED,
+)
 from trivium.providers.provider import COUNT_PATHS, PATHS, Provider
 from trivium.providers.sigv4 import signed
 from trivium.providers.styles import STYLES, Sent
@@ -99,14 +108,11 @@ def prepare(  # noqa: PLR0917
         raise LossRefused(_STEALTH_LOSES)
     custom, losses = target.custom, Losses()
     came = request
-    if most is not None:
-        request = within(request, most, target.public, losses)
-    if run.auto is not None and target.led:
-        request = _dressed(request, run.auto, target, way)
-    if _is_paid_by_nobody(call, target, run):
-        request = without_costs(request, losses)
+    request, done = _asked(call, request, target, way, run, most, losses)
     api = run.upstream_api = way.api if way else call.api
+    said = len(losses)
     asked = request if custom is None else adapted(request, custom, api, losses)
+    done += (CUSTOM_TOOLS,) if len(losses) != said else ()
     rules = Rules(call, request, target, api, run, losses)
     if call.api is Solo.EMBEDDINGS:
         rendered = render_embeddings(rules.on_request(asked), target)
@@ -117,7 +123,12 @@ def prepare(  # noqa: PLR0917
         way.expect(request.members, wants_usage=request.wants_usage)
         rendered = rules.on_rendered(rendered)
     if custom is not None:
-        rendered = completed(call, request, api, rendered, custom, losses)
+        before, rendered = rendered.body, completed(call, request, api, rendered, custom, losses)
+        done += (CUSTOM_SETTINGS,) if rendered.body is not before else ()
+    if run.own is not None and run.own.through:
+        done += (OWN_KEY,)
+    if done:
+        run.rules = done + run.rules
     lost = rendered.losses + losses.told()
     if run.auto is not None:
         lost = theirs(came, lost)
@@ -129,7 +140,26 @@ def prepare(  # noqa: PLR0917
             f"`{target.public}` cannot be asked without loss, and the call is strict. {named}.",
             param=lost[0].field,
         )
+    if run.capture is not None:
+        run.capture.sends(rendered.body)
     return rendered.body
+
+
+def _asked(  # noqa: PLR0917
+    call: Call, request: Request, target: Target, way: Translation | None, run: Run, most: int | None, losses: Losses
+) -> tuple[Request, tuple[str, ...]]:
+    """The request before rules and a translation look at it, and the names of what was done to it until then."""
+    done: tuple[str, ...] = ()
+    if most is not None:
+        before, request = request, within(request, most, target.public, losses)
+        done += (FALLBACK_LIMIT,) if request is not before else ()
+    if run.auto is not None and target.led:
+        before, request = request, _dressed(request, run.auto, target, way)
+        done += (AUTO_SETTINGS,) if request is not before else ()
+    if _is_paid_by_nobody(call, target, run):
+        before, request = request, without_costs(request, losses)
+        done += (NO_PAID_EXTRAS,) if request is not before else ()
+    return request, done if way is None else (*done, TRANSLATED)
 
 
 def _is_paid_by_nobody(call: Call, target: Target, run: Run) -> bool:

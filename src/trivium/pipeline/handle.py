@@ -13,6 +13,7 @@ from trivium.pipeline.authenticate import authenticate
 from trivium.pipeline.authorize import check_call
 from trivium.pipeline.auto import lead
 from trivium.pipeline.call import Body, Call, Headers, Operation, Reply
+from trivium.pipeline.capture import captured
 from trivium.pipeline.count import count
 from trivium.pipeline.deps import Deps
 from trivium.pipeline.drain import DRAIN, to_its_end
@@ -84,6 +85,7 @@ async def _admitted(call: Call, body: Body, reply: Reply, run: Run, deps: Deps) 
     run.strict = (key is not None and key.strict) or call.headers.get(b"x-trivium-strict", b"0") not in _NO
     cap = cap_of(call, deps, anonymous=key is None)
     run.request = request = parse(call.api, await read_body(body, run, cap))
+    reply = captured(call, request, reply, run, deps) if key is not None and key.captured_until_ms else reply
     auto = deps.autos.get(request.model)
     found = find(key, request.model, deps, run) if auto is None else await lead(auto, call, request, run, deps)
     if is_counted(key, found):
@@ -173,6 +175,8 @@ async def fail(error: TriviumError, call: Call, reply: Reply, run: Run, headers:
     run.status = error.status
     run.response_bytes = len(content)
     shape = [*json_headers(content, call), *(headers or [])]
+    if run.capture is not None:
+        run.capture.tells(content, b"application/json")
     if isinstance(error, RequestError) and error.status != BodyTimeout.status and not _passes_soon(error):
         # Claude Code tries a refused key again for minutes unless it is told not to.
         shape.append((b"x-should-retry", b"false"))

@@ -71,7 +71,7 @@ def record_of(run: Run) -> Record:
         payer=run.payer, cost_nano=charged.nano, market_cost_nano=charged.market_nano, cost_source=charged.source,
         price_version=quote.version if quote else None, markup_ppm=quote.markup_ppm if quote else 0,
         hold_nano=run.hold_nano,
-        content_bytes=run.content_bytes,
+        content_bytes=run.content_bytes, rules=" ".join(run.rules) or None,
         routing=None if run.journey is STRAIGHT else json_of(run.journey),
     )  # fmt: skip
     further = {**_judged(run), **_for_callers(run), **run.read_prompts(), **_told_of_itself(call.headers, key)}

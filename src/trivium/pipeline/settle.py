@@ -36,6 +36,7 @@ from trivium.wire.request import Request
 from trivium.wire.size import measure
 
 if TYPE_CHECKING:
+    from trivium.pipeline.capture import Capture
     from trivium.pipeline.once import Once
     from trivium.pipeline.own_key import Own
 
@@ -49,6 +50,8 @@ class Run:
 
     free: Counted = ()  # what it counts in limits of free models, and since when (nanoseconds)
     once: Once | None = None
+    capture: Capture | None = None
+    """What is copied of its bodies, if they are."""
     told: tuple[str, str] | None = None
     """Code and message of the error that the client was told."""
     journey = STRAIGHT
@@ -58,7 +61,8 @@ class Run:
     auto: Resolution | None = None
     """What was chosen for a call that named an auto model."""
     rules: tuple[str, ...] = ()
-    """Names of the rules that did something to the request; `headers` is what they send upstream beside its body."""
+    """Names of what was done to the request (`providers/adaptations.py`); `headers` is what rules send upstream beside
+    its body."""
     headers: tuple[tuple[bytes, bytes], ...] = ()
 
     def __init__(self, call: Call, deps: Deps) -> None:
@@ -137,7 +141,7 @@ class Run:
             status, own = self.upstream_status or error.status, self.payer in OWN_KEY
             self.journey = self.journey.failed(self.target.place, status, error, ms, own)
         self.answer = self.error = self.upstream_status = self.upstream_api = self.ttfb_us = self.first_token_us = None
-        self.losses = self.answer_losses = ()
+        self.losses = self.answer_losses = self.rules = self.headers = ()
         self._content_bytes = self.response_bytes = 0
         self._generation_id = None
         del self.flags[flags:]
@@ -158,6 +162,9 @@ class Run:
         if self.limited is not None:
             self.limited.leave()
         self.total_us = self.elapsed_us()
+        if self.capture is not None:
+            self.capture.close()
+            self.capture = None  # a call whose figures are still asked for holds no bodies
         if isinstance(self.error, UpstreamRefusedUs):
             self._alert(self.error)
         if self._wants_lookup():

@@ -88,6 +88,8 @@ class OrganizationSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unk
     policy: Policy = Policy()
     limits: Limits = Limits()
     """Of all calls that it pays for together."""
+    forbid_capture: bool = False
+    """No bodies of its calls are kept, whatever keys and the house say (docs/capture.md)."""
 
 
 class Organization(msgspec.Struct, frozen=True, kw_only=True):
@@ -139,6 +141,8 @@ class Caller(msgspec.Struct, frozen=True, kw_only=True):
     """The user's in this organization; None: no member."""
     born_ms: int | None = None
     """When the user was made, else the key."""
+    captured_until_ms: int = 0
+    """Until when the bodies of its calls are kept, where nobody forbids it (`policy/capture.py`); 0: they are not."""
 
     @property
     def sees_bills(self) -> bool:

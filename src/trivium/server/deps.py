@@ -49,6 +49,7 @@ from trivium.providers.provider import Provider
 from trivium.routing.auto import Autos, autos
 from trivium.routing.catalog import Catalog, ModelEntry
 from trivium.server.alerting import AlertParts
+from trivium.server.capturing import Capturing, masks
 from trivium.server.desk import Desk
 from trivium.server.explaining import explainer
 from trivium.server.panel import Panel
@@ -67,6 +68,7 @@ from trivium.store.rotation import status
 from trivium.store.store import Store
 from trivium.store.tokens import TokenStore
 from trivium.telemetry import logs
+from trivium.telemetry.bodies import Masks
 from trivium.upstream.client import UpstreamClient
 from trivium.upstream.generation import Generations
 from trivium.upstream.guard import Guard
@@ -123,20 +125,13 @@ class Gateway:
                 tokens=_tokens(settings, env, self.store, clock),
             )
         )
+        self.capturing = Capturing(self.store.captures, settings)
         self.lists = ModelLists(client, ListFiles(folder / "lists"), clock, self.learn)
         self.reloading = Reloading(settings, env, self.apply, clock)
         self.desk = Desk(self.now, self.store)
         self.change(autos=autos(settings, self.providers), identity=self._identity(settings))
         check(settings, self.providers, self.deps.catalog)
-        self.housekeeping = Housekeeping(
-            self.store.database,
-            self.store.ledger,
-            lambda: self.deps.prices,
-            generations,
-            lambda: self.providers,
-            clock,
-            note_uses=self.store.note_uses,
-        )
+        self.housekeeping = self._housekeeping(generations)
         self.sessions = SessionOperations(self.store, dashboard(settings, env))
         self.registrar = self._registrar(client)
         self._alerts = AlertParts(settings, env, client, self.now, self.store, lambda: self.operations)
@@ -145,19 +140,28 @@ class Gateway:
         self.admin = Face(self.operations, self.store, __version__) if settings.admin.enabled else None
         self.panel = Panel(folder, settings.dashboard) if settings.dashboard.enabled else None
         hide(settings, env, self.providers)
-        lost = self.panel and self.panel.lost
+        lost = None if self.panel is None else self.panel.lost
         self.telemetry = Telemetry(settings, env, self.now, self.store.ledger, self.admin, lost)
-        self.change(propagation=self.telemetry.propagation)
+        self.change(propagation=self.telemetry.propagation, **self._captured(settings))
         self._alerts.follow(self.telemetry, lambda: self.change(ended=self.telemetry.ended))
 
     @property
     def alerting(self) -> Alerting:
         return self._alerts.alerting
 
+    def _housekeeping(self, generations: Generations) -> Housekeeping:
+        store, prices, providers = self.store, (lambda: self.deps.prices), (lambda: self.providers)
+        return Housekeeping(
+            store.database, store.ledger, prices, generations, providers, self._clock, note_uses=store.note_uses
+        )
+
     def _registrar(self, client: UpstreamClient) -> Registrar:
         store, env = self.store, self._env
         settings, providers = (lambda: self.settings), (lambda: self.providers)
         return Registrar(store.secrets, client, self._clock, settings, providers, env, store.seal_key)
+
+    def _captured(self, settings: Settings) -> dict[str, Any]:
+        return {"captures": self.capturing if settings.capture.enabled else None}
 
     def _keep_counted(self) -> None:
         self.deps.keep_counted()
@@ -232,7 +236,8 @@ class Gateway:
             await self._open_credits(settings)
             prices = self.deps.prices.with_listed(index, new.priced)
             parts = {**_plain(settings), "screening": new.screening, "tokens": new.tokens, "identity": new.identity}
-            parts["autos"] = found
+            parts |= {"autos": found, **self._captured(settings)}
+            self.capturing.allow(settings.capture, new.masks)
             self.change(catalog=built, prices=prices, **parts)
             self.deps.in_flight.allow(*settings.server.room)
             self.deps.health.allow(failures=settings.routing.failures, rest_s=settings.routing.rest)
@@ -256,6 +261,7 @@ class Gateway:
             screening=screening(settings, self._env, self.deps.client, self._clock, self.deps.screening),
             tokens=_tokens(settings, self._env, self.store, self._clock),
             identity=self._identity(settings),
+            masks=masks(settings),
             dashboard=dashboard(settings, self._env),
         )
 
@@ -317,6 +323,7 @@ class Gateway:
         if self.panel is not None:
             await self.panel.stop()
         await self.deps.client.close()
+        await self.capturing.close()
         if self.local is not None:
             await self.local.stop()
         await self.store.close()
@@ -351,6 +358,7 @@ class _Read(NamedTuple):
     screening: Screening | None
     tokens: TokenStore | None
     identity: IdentitySettings
+    masks: Masks
     dashboard: DashboardSettings
 
 

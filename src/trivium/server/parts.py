@@ -20,6 +20,7 @@ from trivium.providers.vendors import GATEWAYS, VENDORS
 from trivium.routing.auto import Autos, autos
 from trivium.routing.catalog import Catalog, catalog
 from trivium.routing.routes import check_routing, routed_models
+from trivium.server.capturing import masks
 from trivium.server.payments import processor_of
 from trivium.server.screening import screening
 from trivium.server.telemetry import check_telemetry
@@ -98,6 +99,7 @@ def check_whole(settings: Settings, folder: Path, env: Mapping[str, str]) -> tup
     Raises ConfigError."""
     providers = provided(settings, env, embedded=local_model(settings, folder)[0] is not None)
     entries(settings)
+    masks(settings)
     for read in (database_url, management_key, redis_url, secret_keys, token_key):
         read(settings, env)
     destinations(settings.security)

@@ -16,6 +16,7 @@ from trivium.providers.semantic import provider_name
 from trivium.providers.vendors import VENDORS
 from trivium.routing.catalog import Catalog
 from trivium.routing.health import STATES
+from trivium.server.capturing import Capturing
 from trivium.store.ledger import Ledger
 from trivium.telemetry import instruments as told
 from trivium.telemetry.instruments import NONE, OTHER, Family, Instrument
@@ -86,12 +87,21 @@ def readings(deps: Deps, ledger: Ledger, lost: Mapping[str, int], *, most_routes
         Family(told.DASHBOARD_LOST, [((how,), float(count)) for how, count in lost.items()]),
         Family(told.BUILD, [((__version__,), 1)]),
         *_routes(deps, most_routes),
+        *_captures(deps),
         *_pools(deps.client, deps.catalog.providers.values()),
     ]
 
 
 def _one(instrument: Instrument, value: float) -> Family:
     return Family(instrument, [((), float(value))])
+
+
+def _captures(deps: Deps) -> list[Family]:
+    """Where the house keeps any."""
+    if not isinstance(deps.captures, Capturing):
+        return []
+    counts = [((result,), float(count)) for result, count in deps.captures.counts.items()]
+    return [Family(told.CAPTURES, counts), _one(told.CAPTURES_WAITING, deps.captures.waiting)]
 
 
 def _routes(deps: Deps, most: int) -> list[Family]:

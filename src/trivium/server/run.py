@@ -20,6 +20,7 @@ from trivium.clock import age_ms
 from trivium.config import taken_before
 from trivium.errors import ConfigError, UpstreamUnreachable
 from trivium.operations.bootstrap import bootstrap_key
+from trivium.operations.captures import keep_forgetting
 from trivium.operations.config import held
 from trivium.operations.folding import keep_folding
 from trivium.operations.retention import keep_erasing
@@ -268,10 +269,12 @@ async def _get_ready(gateway: Gateway, looked: asyncio.Event, console: Console, 
 
 
 def _tidying(gateway: Gateway) -> list[asyncio.Task[None]]:
-    """What one does for all that share the database: folds usage into days, and keeps to `[storage] retention`."""
+    """What one does for all that share the database: folds usage into days, keeps to `[storage] retention` and
+    `[capture] retention_days`."""
     age = gateway.settings.storage.retention
     erasing = [asyncio.create_task(keep_erasing(gateway.store, age_ms(age)))] if age else []
-    return [asyncio.create_task(keep_folding(gateway.store)), *erasing]
+    captures = keep_forgetting(gateway.store, lambda: gateway.settings.capture.retention_days)
+    return [asyncio.create_task(keep_folding(gateway.store)), asyncio.create_task(captures), *erasing]
 
 
 def settle_down() -> None:

@@ -1,7 +1,8 @@
 """A copy of the whole store in one file, made while it is in use, and a look at such a copy.
 
-The copy is the database as it stood at one moment. It holds neither the pepper nor any key's text: `pepper` in the data
-folder has to be kept beside it, or the keys in it open nothing.
+The copy is the database as it stood at one moment, without the bodies of calls (`captures.py`): these are for some days
+alone, and a copy is kept for as long as somebody likes. It holds neither the pepper nor any key's text: `pepper` in the
+data folder has to be kept beside it, or the keys in it open nothing.
 """
 
 from __future__ import annotations
@@ -24,7 +25,8 @@ def back_up(database: Database, file: Path) -> int:
     in bytes. Blocks. Raises OperationError where the file is there already, cannot be written, or PostgreSQL keeps the
     store; StoreUnavailable where the store cannot be read."""
     if database.dialect != "sqlite":
-        command = f"pg_dump --format=custom --file={shlex.quote(str(file))} --dbname={shlex.quote(database.place)}"
+        to = f"--file={shlex.quote(str(file))} --dbname={shlex.quote(database.place)}"
+        command = f"pg_dump --format=custom --exclude-table-data=captures {to}"
         raise OperationError(f"The store is a PostgreSQL database, which has its own tool: {command}")
     partial = file.with_name(f"{file.name}.partial")
     try:
@@ -88,9 +90,20 @@ def _copy(place: str, partial: Path) -> None:
     try:
         with contextlib.closing(sqlite3.connect(f"{Path(place).absolute().as_uri()}?mode=ro", uri=True)) as source:
             source.execute("VACUUM INTO ?", (str(partial),))
+        _without_bodies(partial)
     except sqlite3.Error as error:
         raise StoreUnavailable("The backup cannot be made.", detail=str(error)) from error
     _sync(partial)
+
+
+def _without_bodies(partial: Path) -> None:
+    """The copy is not given up half-made, so that it needs no journal."""
+    with contextlib.closing(sqlite3.connect(partial, isolation_level=None)) as copy:
+        copy.execute("PRAGMA journal_mode = OFF")
+        copy.execute("PRAGMA synchronous = OFF")
+        copy.execute("PRAGMA secure_delete = ON")
+        if copy.execute("DELETE FROM captures").rowcount:
+            copy.execute("VACUUM")
 
 
 def _sync(path: Path) -> None:

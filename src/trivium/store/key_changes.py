@@ -22,7 +22,10 @@ from trivium.store.sql import Database, Row, Writing
 from trivium.store.whose import Whose, keys
 from trivium.store.writer import Writer
 
-_SET = ("name", "strict", "project_id", "expires_ms", "scopes", "limits", "ceiling")
+_SET = (
+    *("name", "strict", "project_id", "expires_ms", "scopes", "limits", "ceiling"),
+    *("capture", "capture_until_ms"),
+)
 
 
 class KeyChanges(Changing):
@@ -72,10 +75,11 @@ class KeyChanges(Changing):
         self, wanted: str, whose: Whose, budget: Budget | None, actor: str, *, house: bool = True, **fields: Any
     ) -> ApiKey:
         """Sets fields of a live key."""
+        now = self.clock.now_ms()
 
         def act(tx: Writing) -> ApiKey:
             before = _live(tx, wanted, whose)
-            after = msgspec.structs.replace(before, **fields)
+            after = _captured(msgspec.structs.replace(before, **fields), before, fields, now)
             _check_project(tx, after)
             if house:
                 after = _with_ceiling(after, fields)
@@ -179,6 +183,17 @@ def _check_project(tx: Writing, key: ApiKey) -> None:
         return
     if not tx.execute("SELECT 1 FROM projects WHERE organization_id = ? AND id = ?", (key.account_id, key.project_id)):
         raise NotFound(f"{key.account_id!r} has no project {key.project_id!r}.")
+
+
+def _captured(key: ApiKey, before: ApiKey, said: dict[str, Any], now_ms: int) -> ApiKey:
+    """With an end of the capture that goes with it: an end of before holds no more where it is switched off, or on
+    again when that end is past. Raises OperationError."""
+    if said.get("capture_until_ms") is not None and not key.capture:
+        raise OperationError("There is no capture that could end: switch it on.")
+    past = before.capture_until_ms is not None and before.capture_until_ms <= now_ms
+    if not key.capture or (said.get("capture") and past and "capture_until_ms" not in said):
+        return msgspec.structs.replace(key, capture_until_ms=None)
+    return key
 
 
 def _with_ceiling(key: ApiKey, said: dict[str, Any]) -> ApiKey:

@@ -24,6 +24,7 @@ from trivium import ids
 from trivium.clock import Clock
 from trivium.errors import StoreUnavailable
 from trivium.policy.caller import Caller, Limits, Organization, OrganizationSettings, Role, Scopes
+from trivium.policy.capture import NO_END
 from trivium.policy.ceiling import Ceiling
 from trivium.store.changes import OPERATOR, Change, note
 from trivium.store.sql import Database, Row, Writing
@@ -39,7 +40,7 @@ TOKEN = "tok_"  # noqa: S105
 
 _NAMES = (
     *("id", "name", "hint", "created_ms", "revoked_ms", "strict", "account_id", "user_id", "project_id"),
-    *("expires_ms", "scopes", "limits", "ceiling", "last_used_ms"),
+    *("expires_ms", "scopes", "limits", "ceiling", "last_used_ms", "capture", "capture_until_ms"),
 )
 COLUMNS = ", ".join(_NAMES)
 _FROM = """
@@ -48,7 +49,12 @@ _FROM = """
     LEFT JOIN memberships m ON m.organization_id = o.id AND m.user_id = u.id AND m.accepted_ms IS NOT NULL
 """
 OWNER = "u.limits, u.staff, u.blocked_ms, d.domain, o.id, o.name, o.settings, m.role, u.created_ms"
-_KEY = "k.id, k.name, k.strict, k.account_id, k.user_id, k.project_id, k.expires_ms, k.scopes, k.limits"
+_KEY = (
+    "k.id, k.name, k.strict, k.account_id, k.user_id, k.project_id, k.expires_ms, k.scopes, k.limits, k.capture,"
+    " k.capture_until_ms"
+)
+_HASH = _KEY.count(",") + 1
+"""Where the hash stands in a row."""
 _OF_KEY = {"user": "k.user_id", "organization": "k.account_id"}
 _BY_ID = (
     f"SELECT {_KEY}, k.hash, NULL, k.created_ms, {OWNER} {_FROM.format(keys='keys k', **_OF_KEY)}"
@@ -88,6 +94,10 @@ class ApiKey(msgspec.Struct, frozen=True, kw_only=True):
     ceiling: Ceiling = Ceiling()
     """What the house has set of these, which others can lower."""
     last_used_ms: int | None = None
+    capture: bool = False
+    """The bodies of its calls are kept for some days, where nobody forbids it."""
+    capture_until_ms: int | None = None
+    """When that ends; null: when it is switched off."""
 
 
 class _Cached(msgspec.Struct, frozen=True):
@@ -253,7 +263,7 @@ class KeyStore:
 
     async def _read(self, digest: bytes) -> Caller | None:
         rows = await self._database.ask(_FIND, (digest,)) or await self._database.ask(_FIND_RETIRED, (digest,))
-        return next((_caller(row) for row in rows if hmac.compare_digest(bytes(row[9]), digest)), None)
+        return next((_caller(row) for row in rows if hmac.compare_digest(bytes(row[_HASH]), digest)), None)
 
     async def _kept(self, digest: bytes, looking: Awaitable[Caller | None]) -> Caller | None:
         """What is made up must not push out what is in use: only what is found is kept."""
@@ -291,13 +301,14 @@ def kept(value: Any) -> Any:
 def key_of(row: Row) -> ApiKey:
     """Of a row of `COLUMNS`."""
     told = dict(zip(_NAMES, row, strict=True))
-    told["strict"] = bool(told["strict"])
+    told |= {"strict": bool(told["strict"]), "capture": bool(told["capture"])}
     told |= {"scopes": _scopes(told["scopes"]), "limits": _limits(told["limits"]), "ceiling": _ceiling(told["ceiling"])}
     return ApiKey(**told)
 
 
 def _caller(row: Row) -> Caller:
-    id, name, strict, account_id, user_id, project_id, expires_ms, scopes, limits, _, until_ms, made_ms, *owner = row
+    id, name, strict, account_id, user_id, project_id, expires_ms, scopes, limits, capture, *more = row
+    capture_until_ms, _, until_ms, made_ms, *owner = more
     owned = owned_by(owner)
     return Caller(
         id=id,
@@ -310,8 +321,16 @@ def _caller(row: Row) -> Caller:
         scopes=_scopes(scopes),
         limits=_limits(limits),
         personal=owned["organization"] is None,
+        captured_until_ms=captured_until(capture, capture_until_ms),
         **owned | {"born_ms": owned["born_ms"] or made_ms},
     )
+
+
+def captured_until(capture: object, until_ms: int | None) -> int:
+    """As `Caller` has it."""
+    if not capture:
+        return 0
+    return NO_END if until_ms is None else until_ms
 
 
 def owned_by(row: Sequence[Any]) -> dict[str, Any]:

@@ -11,7 +11,15 @@ were made before keep them without; no statement can tell.
 
 from __future__ import annotations
 
-from trivium.store import schema_alerts, schema_free, schema_payments, schema_sessions, schema_spans, schema_usage
+from trivium.store import (
+    schema_alerts,
+    schema_capture,
+    schema_free,
+    schema_payments,
+    schema_sessions,
+    schema_spans,
+    schema_usage,
+)
 
 _FIRST_RECORD = """
     id TEXT PRIMARY KEY, time_ms INTEGER, api TEXT, operation TEXT, outcome TEXT, status INTEGER, key_id TEXT,
@@ -369,4 +377,5 @@ MIGRATIONS = (
     schema_free.STEP,
     schema_spans.STEP,
     schema_payments.STEP,
+    schema_capture.STEP,
 )

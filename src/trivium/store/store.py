@@ -18,6 +18,7 @@ from trivium.store.admins import Admins
 from trivium.store.alert_channels import AlertChannels
 from trivium.store.alerts import AlertStore
 from trivium.store.auto_top_ups import AutoTopUps
+from trivium.store.captures import CaptureStore
 from trivium.store.custom_models import CustomModels
 from trivium.store.envelopes import key_of, keyring
 from trivium.store.free_use import FreeUse
@@ -81,6 +82,7 @@ class Store:
         self.key_changes = KeyChanges(*changing, self.keys)
         self.payments = Payments(self.database, self.ledger, clock)
         self.auto_top_ups = AutoTopUps(self.database, self.ledger.writer, clock)
+        self.captures = CaptureStore(self.database, clock)
         self.alerts = AlertStore(self.database, self.ledger.writer, clock)
 
     def usage(

@@ -298,6 +298,21 @@ DASHBOARD_LOST = Instrument(
     help="Processes of the dashboard that ended by themselves, or hung and were killed.",
     labels=("how",),
 )
+CAPTURES = Instrument(
+    name="trivium_captures_total",
+    otel="trivium.captures",
+    unit="{call}",
+    kind=_COUNTER,
+    help="Calls whose bodies were to be kept, by what became of them.",
+    labels=("result",),
+)
+CAPTURES_WAITING = Instrument(
+    name="trivium_captures_waiting_bytes",
+    otel="trivium.captures.waiting",
+    unit="By",
+    kind=_GAUGE,
+    help="Bytes of such bodies in memory.",
+)
 BUILD = Instrument(
     name="trivium_build_info",
     otel="trivium.build.info",

@@ -40,7 +40,7 @@ _KEYS = (
     *("gho_", "glpat-", "vck_", "fw_", "nvapi-", "r8_", "xoxb-"),
 )
 """What keys begin with: ours, then those of vendors."""
-_HEADERS = ("authorization", "x-api-key", "api-key", "api_key", "apikey", "cookie")
+HEADERS = ("authorization", "x-api-key", "api-key", "api_key", "apikey", "cookie")
 
 
 class _Shape(NamedTuple):
@@ -53,9 +53,9 @@ class _Shape(NamedTuple):
 
 _SHAPES = (
     _Shape(
-        _HEADERS,
+        HEADERS,
         re.compile(
-            rf"""(?i:{"|".join(_HEADERS)})["']?\s*[:=]\s*["']?(?i:bearer\s+|basic\s+)?([^\s"'\\,;)}}\]]+)""",
+            rf"""(?i:{"|".join(HEADERS)})\\{{0,7}}["']?\s*[:=]\s*\\{{0,7}}["']?(?i:bearer\s+|basic\s+)?([^\s"'\\,;)}}\]]+)""",
         ),
     ),
     _Shape(("bearer", "basic"), re.compile(r"(?i:\bbearer|\bbasic)\s+((?=\S*[0-9])[A-Za-z0-9._~+/=-]{8,})")),

@@ -1,0 +1,158 @@
+"""Bodies of calls as they may be kept: without secrets, and without media, of which size and hash stay.
+
+Secrets are those that `redaction.py` knows, by their text or by their shape, and what the operator's own patterns find.
+Media is whatever looks like base64: behind `;base64,`, or 256 and more of its characters without a break, so that
+seals and signatures go the same way. A stream says a text in pieces; a secret that lies across several is found in the
+text that they make. For a thread that is in nobody's way: a text is looked at in parts, so that the lock of the
+interpreter is never held for long.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from array import array
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+import msgspec
+
+from trivium.telemetry.redaction import HEADERS, HIDDEN, REDACTION
+
+_LONG = 256
+_MEDIA = re.compile(rf"(?:(?<=;base64,)[A-Za-z0-9+/_\\-]+|(?<![A-Za-z0-9+/_\\-])[A-Za-z0-9+/_\\-]{{{_LONG},}})={{0,2}}")
+_PART = 16 * 1024
+_BREAKS = ('"', " ", "\n")
+_BEFORE = 4096
+"""How far before the end of a part a break is looked for."""
+_LEADS = (*HEADERS, "bearer", "basic")
+_LEAD = 80
+"""Letters that a name and what follows it may have before the secret itself."""
+_DATA = "data:"
+_DELTA = "delta"
+_ENDS = (*_BREAKS, "'", ",", ";")
+
+Path = tuple[object, ...]
+
+
+class Masks:
+    """`masked` makes a body fit to be kept."""
+
+    def __init__(self, hide: Sequence[str] = (), *, media: bool = False) -> None:
+        """`hide` are patterns of further secrets; with `media` it stays. Raises re.error."""
+        self._hide = [re.compile(pattern) for pattern in hide]
+        self._keeps_media = media
+
+    def masked(self, body: bytes, *, torn: bool, stream: bool) -> str:
+        """`torn`: more followed, so that what stands last may be a part of a secret."""
+        text = body.decode("utf-8", "replace")
+        if torn:
+            # A torn secret is gone; of torn media enough is left to be known as that.
+            text = text[: max(len(text) - _LONG, *(text.rfind(one) + 1 for one in _ENDS))]
+        if stream:
+            text = self._joined(text)
+        return "".join(map(self._part, parts(text)))
+
+    def _part(self, text: str) -> str:
+        if not self._keeps_media:
+            text = _MEDIA.sub(_described, text)
+        return self._secrets(text)
+
+    def _secrets(self, text: str) -> str:
+        text = REDACTION.mask(text)
+        for pattern in self._hide:
+            text = pattern.sub(HIDDEN, text)
+        return text
+
+    def _joined(self, text: str) -> str:
+        """A stream whose secrets lie in one event each: a text in pieces that has one is said at once, masked, by the
+        first of its events."""
+        lines = text.split("\n")
+        said: dict[Path, _Said] = {}
+        for place, line in enumerate(lines):
+            for path, holder, key in _deltas(_value(line), (), inside=False):
+                said.setdefault(path, _Said()).add(place, holder[key])
+        for path, one in said.items():
+            whole = "".join(one.texts)
+            if len(one.texts) > 1 and (told := "".join(map(self._secrets, parts(whole)))) != whole:
+                for number, place in enumerate(one.places):
+                    lines[place] = _saying(lines[place], path, told if number == 0 else "")
+        return "\n".join(lines)
+
+
+def parts(text: str) -> Iterator[str]:
+    """The text in parts between which no secret lies that can be known."""
+    begin = 0
+    while begin < len(text):
+        end = _end(text, begin)
+        yield text[begin:end]
+        begin = end
+
+
+def _end(text: str, begin: int) -> int:
+    end = begin + _PART
+    if end >= len(text):
+        return len(text)
+    found = max(text.rfind(one, end - _BEFORE, end) for one in _BREAKS)
+    if found < 0:  # a long word: up to its end
+        return min((place for one in _BREAKS if (place := text.find(one, end)) >= 0), default=len(text))
+    tail = text[found - _LEAD : found].lower()
+    leads = [place for lead in _LEADS if (place := tail.find(lead)) >= 0]
+    return found - len(tail) + min(leads) if leads else found
+
+
+def _described(found: re.Match[str]) -> str:
+    """What stands in the place of media."""
+    told = found[0].replace("\\/", "/")
+    return f"[base64 {len(told)} characters sha256 {hashlib.sha256(told.encode()).hexdigest()[:16]}]"
+
+
+class _Said:
+    """The pieces of a text, and the lines that have them. Of a long stream these are many: no object for each."""
+
+    def __init__(self) -> None:
+        self.places = array("L")
+        self.texts: list[str] = []
+
+    def add(self, place: int, text: str) -> None:
+        self.places.append(place)
+        self.texts.append(text)
+
+
+def _saying(line: str, wanted: Path, text: str) -> str:
+    """A line of data with another text at one place."""
+    value = _value(line)
+    for path, holder, key in _deltas(value, (), inside=False):
+        if path == wanted:
+            holder[key] = text
+    return f"{_DATA} {msgspec.json.encode(value).decode()}"
+
+
+def _value(line: str) -> Any:
+    """Of a line of data; None where there is nothing to look through."""
+    if not line.startswith(_DATA) or _DELTA not in line:
+        return None
+    try:
+        return msgspec.json.decode(line[len(_DATA) :])
+    except (msgspec.MsgspecError, UnicodeError, RecursionError):
+        return None
+
+
+def _deltas(value: Any, path: Path, *, inside: bool) -> Iterator[tuple[Path, Any, Any]]:
+    """The texts of an event that go on in others: where each stands and of which part of the answer it is, and what
+    holds it by which key."""
+    walk: Callable[[Any], Iterator[tuple[Any, Any]]]
+    if isinstance(value, dict):
+        which = tuple((name, str(value[name])) for name in sorted(value) if name.endswith("index") or name == "item_id")
+        path, walk = (*path, *which), lambda one: iter(one.items())
+    elif isinstance(value, list):
+        walk = enumerate
+    else:
+        return
+    for key, one in walk(value):
+        deeper = inside or key == _DELTA
+        if isinstance(one, str):
+            if deeper:
+                yield (*path, key), value, key
+        else:
+            yield from _deltas(one, (*path, key), inside=deeper)
