@@ -159,7 +159,7 @@ FILTERS = st.dictionaries(st.sampled_from(FILTERS_OF), st.lists(st.integers(0, 1
     by=BY,
     since=st.none() | EDGES | MOMENT,
     until=st.none() | EDGES | MOMENT,
-    organization=st.sampled_from([None, None, "acme"]),
+    whose=st.sampled_from([{}, {}, {"organization": "acme"}, {"user": "jo"}, {"organization": "acme", "user": "jo"}]),
     public=st.booleans(),
     folded=FOLDED,
 )
@@ -169,11 +169,11 @@ def test_usage_is_the_sum_of_the_records_by_any_groups_in_any_span(
     by: tuple[str, ...],
     since: int | None,
     until: int | None,
-    organization: str | None,
+    whose: dict[str, str],
     public: bool,
     folded: int | None,
 ) -> None:
-    asked = UsageQuery(by=by, since_ms=since, until_ms=until, organization=organization)
+    asked = UsageQuery(by=by, since_ms=since, until_ms=until, **whose)
     rows = usage(store(database, records, folded), asked, public=public, keys=KEYS_OF, timed=True)
     within = [
         one
@@ -181,7 +181,8 @@ def test_usage_is_the_sum_of_the_records_by_any_groups_in_any_span(
         if one.operation == "generate"
         and (since is None or one.time_ms >= since)
         and (until is None or one.time_ms < until)
-        and organization in (None, one.organization_id)
+        and whose.get("organization") in (None, one.organization_id)
+        and ("user" not in whose or one.key_id in ("key_1", "key_2"))
     ]
     expected = by_hand(within, by, public=public)
     assert {tuple(row[name] for name in by): {name: row[name] for name in SUMS} for row in rows} == expected

@@ -84,6 +84,7 @@ _BY_NOW = {
 }
 """As `usage_hours` has it: with what was corrected since."""
 _LATEST = 2**53 // HOUR_MS * HOUR_MS
+_WHERE = ("organization",)
 _RECORDS = -1
 """In place of a span's length."""
 _MOST_PARTS = 60
@@ -149,7 +150,8 @@ def usage(
     """A row per group with requests, outcomes, tokens and nanodollars, and durations if `timed`. Counting calls
     (`count_tokens`) are no requests here. `public`: stealth models are named by their ids alone. Blocks; raises
     StoreUnavailable, and OperationError where there are more than `most` groups."""
-    asked = _Asked(database, query, public, keys, timed)
+    organizations = _organizations(database, query, keys)
+    asked = _Asked(database, query, keys, organizations, public=public, timed=timed)
     since, until = query.since_ms or 0, _LATEST if query.until_ms is None else query.until_ms
     longest = 0 if "hour" in query.by else 1 if "day" in query.by else spans.LONGEST
     while True:
@@ -162,10 +164,29 @@ def usage(
             return _told(rows, query.by, keys.users(database) if "user" in query.by else {})
 
 
+def _organizations(database: Database, query: UsageQuery, keys: Keys) -> list[str] | None:
+    """Where the calls of a question are, which is soon said of an organization or a user; None: anywhere."""
+    if query.organization is not None:
+        return [query.organization, ""]
+    if query.user is None or query.by == _WHERE:
+        return None
+    asked = UsageQuery(by=_WHERE, since_ms=query.since_ms, until_ms=query.until_ms, user=query.user)
+    return [row["organization"] or "" for row in usage(database, asked, keys=keys)] or [""]
+
+
 class _Asked:
     """A question as statements."""
 
-    def __init__(self, database: Database, query: UsageQuery, public: bool, keys: Keys, timed: bool) -> None:
+    def __init__(
+        self,
+        database: Database,
+        query: UsageQuery,
+        keys: Keys,
+        organizations: list[str] | None,
+        *,
+        public: bool,
+        timed: bool,
+    ) -> None:
         groups, summed = (GROUPS | _PUBLIC_GROUPS, _SUMS | _PUBLIC_SUMS) if public else (GROUPS, _SUMS)
         self._database = database
         self._groups = {name: groups[name] for name in query.by}
@@ -178,7 +199,7 @@ class _Asked:
         self._columns = _columns([*self._groups.values(), *self._sums.values(), self._where])
         self._summed = [name for name in SUMS if timed or name not in DURATIONS]
         self._fold = fold_of(self._columns)
-        self._organization = query.organization
+        self._organizations = organizations
 
     def rows(self, asked: Iterable[Span], most: int | None) -> list[dict[str, Any]]:
         """Grouped once, over all parts: each grouped by itself would be sorted, and then all of them again."""
@@ -210,11 +231,12 @@ class _Asked:
     def _spans(self, span: Span) -> tuple[str, list[Any]]:
         table, time = self._fold.source(span.hours)
         rows = f"SELECT {time} AS t, {', '.join((*self._columns, *self._summed))} FROM {table}"
-        if self._organization is None or time == "hour_ms":
+        if self._organizations is None or time == "hour_ms":
             return f"{rows} AND {time} >= ? AND {time} < ?", [span.since, span.until]
         # Behind each beginning the table's key leads on to the organization, behind a range of them it does not.
         begins = ", ".join(map(str, range(span.since, span.until, span.hours * HOUR_MS)))
-        return f"{rows} AND {time} IN ({begins}) AND organization_id IN (?, '')", [self._organization]
+        among = ", ".join("?" * len(self._organizations))
+        return f"{rows} AND {time} IN ({begins}) AND organization_id IN ({among})", self._organizations
 
 
 def conditions(only: Iterable[str], without: Iterable[str], *, public: bool, keys: Keys) -> tuple[list[str], list[Any]]:
