@@ -34,6 +34,7 @@ LAYERS = [
     },
     {"settings_providers"},
     {"settings", "ids", "money", "clock"},
+    {"converted"},
     {"config"},
     {"canon"},
     {"wire", "providers", "metering"},

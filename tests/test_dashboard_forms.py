@@ -61,6 +61,7 @@ def test_what_is_left_empty_is_left_out() -> None:
         "name": "ann",
         "strict": False,
         "short_lived": False,
+        "capture": False,
         "scopes": {"models": ["a", "b"]},
     }
 

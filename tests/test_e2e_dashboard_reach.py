@@ -30,7 +30,17 @@ ELSEWHERE = {
     "requests": "home, and the search",
     "usage": "sums of the usage page without shares and times",
     **dict.fromkeys(
-        ("free.use", "usage.report", "usage.csv", "overview", "requests.search", "requests.tail", "requests.story"), ""
+        (
+            "free.use",
+            "usage.report",
+            "usage.csv",
+            "overview",
+            "requests.bodies",
+            "requests.search",
+            "requests.tail",
+            "requests.story",
+        ),
+        "",
     ),
 }
 """Operations that no row names, since a page is made for them or another says the same."""

@@ -12,10 +12,11 @@ import re
 import tomllib
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, Literal, TypeVar, get_args, get_origin
+from typing import Any, TypeVar
 
 import msgspec
 
+from trivium.converted import converted
 from trivium.errors import ConfigError
 from trivium.settings import (
     MOST_WORKERS,
@@ -243,7 +244,7 @@ def parse(text: str, name: str = "trivium.toml", file: Path | None = None) -> Se
             values[section] = _NAMED[section](content, source)
         elif section in _SECTIONS:
             _check_strings(content if section == "aliases" else None, (section,), source)
-            values[section] = _convert(content, _SECTIONS[section], (section,), source)
+            values[section] = converted(content, _SECTIONS[section], (section,), source)
             for setting in _NETWORKS.get(section, ()):
                 _check_networks(getattr(values[section], setting), (section, setting), source)
             if section == "abuse":
@@ -284,7 +285,7 @@ def _providers(content: object, source: Source) -> dict[str, ProviderSettings]:
         if isinstance(content[name], dict):
             _check_strings(content[name].get("headers"), ("providers", name, "headers"), source)
     return {
-        name: _convert(provider, ProviderSettings, ("providers", name), source) for name, provider in content.items()
+        name: converted(provider, ProviderSettings, ("providers", name), source) for name, provider in content.items()
     }
 
 
@@ -295,7 +296,7 @@ def _models(content: object, source: Source) -> dict[str, ModelSettings]:
     for name, said in content.items():
         if "/" not in name:
             raise source.error(("models", name), "expected PROVIDER/MODEL, in quotes")
-        models[name] = _convert(said, ModelSettings, ("models", name), source)
+        models[name] = converted(said, ModelSettings, ("models", name), source)
         if models[name].free and models[name].price is not None:
             raise source.error(("models", name, "free"), "a model with a price is not free; leave one of them out")
     return models
@@ -303,14 +304,14 @@ def _models(content: object, source: Source) -> dict[str, ModelSettings]:
 
 def _free(content: object, source: Source) -> FreeSettings:
     rest = {name: said for name, said in content.items() if name != "models"} if isinstance(content, dict) else content
-    settings = _convert(rest, FreeSettings, ("free",), source)
+    settings = converted(rest, FreeSettings, ("free",), source)
     models = content.get("models", {}) if isinstance(content, dict) else {}
     if not isinstance(models, dict):
         raise source.error(("free", "models"), 'expected tables [free.models."ID"]')
     for id in models:
         if not id or id != id.strip():
             raise source.error(("free", "models", id), "expected an id without blanks around it")
-    found = {id: _convert(model, FreeModelSettings, ("free", "models", id), source) for id, model in models.items()}
+    found = {id: converted(model, FreeModelSettings, ("free", "models", id), source) for id, model in models.items()}
     return msgspec.structs.replace(settings, models=found)
 
 
@@ -327,7 +328,7 @@ def _auto(content: object, source: Source) -> AutoTable:
             continue
         if not id or id != id.strip():
             raise source.error(("auto", id), "expected an id without blanks around it")
-        read = _convert(said, AutoSettings, ("auto", id), source)
+        read = converted(said, AutoSettings, ("auto", id), source)
         if id in AUTO_MODELS:
             read = msgspec.structs.replace(AUTO_MODELS[id], **{name: getattr(read, name) for name in said})
         if read.enabled and not read.choices:
@@ -373,45 +374,6 @@ def _check_networks(texts: list[str], path: tuple[str, ...], source: Source) -> 
             ipaddress.ip_network(text, strict=False)
         except ValueError:
             raise source.error(path, f"expected addresses or networks as 10.0.0.0/8, got {text!r}") from None
-
-
-def _convert(content: object, kind: type[_T], path: tuple[str, ...], source: Source) -> _T:
-    try:
-        return msgspec.convert(content, kind)
-    except msgspec.ValidationError as error:
-        steps, what = _explain(str(error), kind)
-        raise source.error((*path, *steps), what) from None
-
-
-def _explain(message: str, kind: Any) -> tuple[list[str], str]:
-    """msgspec says "Expected `int`, got `str` - at `$.port`": the steps to the key, and what was expected there."""
-    what, _, where = message.partition(" - at `$")
-    steps = re.findall(r"[A-Za-z0-9_-]+", where)
-    for step in steps:
-        if not step.isdigit():  # a place in a list
-            kind = next((field.type for field in _fields(kind) if field.name == step), None)
-    if unknown := re.match(r"Object contains unknown field `(.*)`", what):
-        known = ", ".join(field.name for field in _fields(kind))
-        return [*steps, unknown[1]], f"unknown setting; expected one of {known}"
-    if steps and steps[-1].isdigit():
-        steps.pop()  # one of a list of words
-    if what.startswith("Invalid enum value"):
-        return steps, f"{what}; expected one of {', '.join(_choices(kind))}"
-    return steps, what.replace("`", "")
-
-
-def _fields(kind: Any) -> tuple[msgspec.structs.FieldInfo, ...]:
-    """Of a struct, or of those that a list has."""
-    if isinstance(kind, type) and issubclass(kind, msgspec.Struct):
-        return msgspec.structs.fields(kind)
-    return next((found for part in get_args(kind) if (found := _fields(part))), ())
-
-
-def _choices(kind: Any) -> list[str]:
-    """The words of a Literal, however deep in lists and unions it lies."""
-    if get_origin(kind) is Literal:
-        return list(get_args(kind))
-    return [choice for part in get_args(kind) for choice in _choices(part)]
 
 
 def _read(path: Path) -> str:
