@@ -162,15 +162,15 @@ class Run:
         if self.limited is not None:
             self.limited.leave()
         self.total_us = self.elapsed_us()
-        if self.capture is not None:
-            self.capture.close()
-            self.capture = None  # a call whose figures are still asked for holds no bodies
         if isinstance(self.error, UpstreamRefusedUs):
             self._alert(self.error)
         if self._wants_lookup():
             self._deps.lookups.later(self)
         else:
             self.close()
+        if self.capture is not None:  # behind the record, which nothing may keep from being written
+            self.capture.close()
+            self.capture = None  # a call whose figures are still asked for holds no bodies
 
     def _alert(self, error: UpstreamRefusedUs) -> None:
         own = self.own is not None and not self.own.through_house
