@@ -169,7 +169,7 @@ def test_usage_is_the_sum_of_the_records_by_any_groups_in_any_span(
     by: tuple[str, ...],
     since: int | None,
     until: int | None,
-    whose: dict[str, str],
+    whose: dict[str, Any],
     public: bool,
     folded: int | None,
 ) -> None:
