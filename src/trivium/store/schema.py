@@ -372,10 +372,10 @@ MIGRATIONS = (
     schema_usage.STEP,
     schema_sessions.STEP,
     schema_alerts.STEP,
+    schema_spans.STEP,
     schema_alerts.CHANNELS,
     schema_sessions.RIGHTS,
     schema_free.STEP,
-    schema_spans.STEP,
     schema_payments.STEP,
     schema_capture.STEP,
 )
