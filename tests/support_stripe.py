@@ -68,6 +68,8 @@ class FakeStripe:
         self.sessions: dict[str, dict[str, Any]] = {}
         self.intents: dict[str, dict[str, Any]] = {}
         self.cards: dict[str, str] = {}
+        self.customers_gone: set[str] = set()
+        """Deleted there, or another mode's."""
         self.down = False
         self._kept: dict[str, tuple[str, dict[str, Any], tuple[int, Any]]] = {}
         self._numbers = itertools.count(1)
@@ -131,6 +133,9 @@ class FakeStripe:
     def _session(self, form: dict[str, Any]) -> dict[str, Any]:
         assert form["mode"] == "payment"
         assert form["success_url"].startswith("https://")
+        if (customer := form.get("customer")) in self.customers_gone:
+            message = f"No such customer: '{customer}'"
+            raise Refused(400, type="invalid_request_error", code="resource_missing", param="customer", message=message)
         lines = form["line_items"].values()
         assert all(line["price_data"]["currency"] == "usd" for line in lines)
         total = sum(int(line["price_data"]["unit_amount"]) * int(line["quantity"]) for line in lines)

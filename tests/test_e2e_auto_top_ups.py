@@ -247,3 +247,78 @@ async def test_where_it_is_not_allowed_no_card_is_kept() -> None:
             await shop.buy("10", save=True)
         await shop.tell(*shop.stripe.pay((await shop.buy("10"))["session"]))
         assert "customer_creation" not in shop.stripe.asked[-1][1]
+
+
+async def test_money_that_goes_back_is_not_fetched_again() -> None:
+    """A refund leaves the balance low, and so does a lost dispute that nobody has told of before."""
+    for back in ("refund", "dispute"):
+        async with selling() as shop:
+            await shop.agree()
+            (intent,) = shop.stripe.intents
+            told = (
+                shop.stripe.refund(intent, 100) if back == "refund" else shop.stripe.dispute(intent, "closed", "lost")
+            )
+            await shop.tell(told)
+            await shop.look()
+            agreed = await shop.agreed()
+            assert (shop.charges(), agreed["enabled"]) == ([], False)
+            assert ("refunded" if back == "refund" else "disputed") in agreed["problem"]
+
+
+async def test_a_key_that_is_taken_away_does_not_end_a_charge_that_may_be_made() -> None:
+    """What is refused the second time says nothing of the first: another charge would be a second one."""
+    async with selling() as shop:
+        await shop.agree()
+        clock, parts = clock_of(shop), shop.house.gateway.payments
+        assert parts is not None
+        shop.stripe.cards["pm_card"] = "lost"
+        await shop.look()
+        (first,) = set(shop.charges())
+        processor: Any = parts.top_ups._processor
+        good, processor._headers = processor._headers, [(b"authorization", b"Bearer sk_revoked")]
+        clock.ahead_ms += 61_000
+        await shop.look()
+        payment = await shop.do("payments.show", payment=first)
+        assert (payment["status"], "Invalid API Key" in payment["problem"]) == ("open", True)
+        processor._headers, shop.stripe.cards["pm_card"] = good, "ok"
+        clock.ahead_ms += OURS_MS + 1000
+        await shop.look()
+        assert set(shop.charges()) == {first}
+        assert len(shop.stripe.intents) == 2  # the purchase, and one charge
+        await tell_all(shop)
+        assert await shop.balance() == "15"
+
+
+async def test_a_dispute_that_comes_before_anybody_knows_the_charge() -> None:
+    """The answer with the charge's name was lost; so was, for hours, the gateway."""
+    async with selling() as shop:
+        await shop.agree()
+        clock = clock_of(shop)
+        shop.stripe.cards["pm_card"] = "lost"
+        await shop.look()
+        intent = list(shop.stripe.intents)[-1]
+        await shop.tell(shop.stripe.dispute(intent, "closed", "lost"))
+        shop.stripe.cards["pm_card"] = "ok"
+        clock.ahead_ms += 61_000
+        await shop.look()
+        await shop.tell(shop.stripe.told_of(intent))
+        assert await shop.entries() == [("top_up", "5"), ("top_up", "10"), ("adjustment", "-10")]
+        assert not (await shop.agreed())["enabled"]
+
+
+async def test_who_is_blocked_is_charged_no_more() -> None:
+    async with selling() as shop:
+        await shop.do("users.create", id="eve", name="Eve", email="eve@bad.example")
+        payment = await shop.buy("5", account="eve", save=True)
+        await shop.tell(*shop.stripe.pay(payment["session"]))
+        await shop.do("payments.auto.set", account="eve", below_usd="20", usd="10", month_usd="100")
+        await shop.do("users.block", users=["eve"], why="stolen cards")
+        await shop.look()
+        assert shop.charges() == []
+        await shop.do("users.unblock", user="eve")
+        await shop.do("domains.block", domain="bad.example")
+        await shop.look()
+        assert shop.charges() == []
+        await shop.do("domains.unblock", domain="bad.example")
+        await shop.look()
+        assert len(shop.charges()) == 1

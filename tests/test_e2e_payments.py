@@ -378,3 +378,32 @@ async def test_without_payments_nothing_is_there() -> None:
         assert not [name for name in house.gateway.operations.table if name.startswith("payments.")]
         status, told, _ = await house.post("/webhooks/stripe", {})
         assert (status, told["error"]["code"]) == (404, "path_not_found")
+
+
+async def test_a_dispute_that_waited_in_another_currency_is_parked() -> None:
+    async with selling() as shop:
+        payment = await shop.buy("10")
+        events = shop.stripe.pay(payment["session"])
+        lost = shop.stripe.dispute(shop.stripe.intent_of(payment["session"]), "closed", "lost")
+        lost["data"]["object"]["currency"] = "jpy"
+        assert await shop.tell(lost, *events, lost) == [200] * 4
+        assert await shop.entries() == [("top_up", "10")]
+        (stray,) = await shop.do("payments.strays")
+        assert (stray["event"], "jpy" in stray["why"]) == (lost["id"], True)
+        await shop.do("payments.strays.end", event=lost["id"])
+        assert await shop.tell(lost) == [200]
+        assert await shop.do("payments.strays") == []  # what was seen to stays so
+
+
+async def test_a_customer_that_stripe_has_no_more_can_buy_again() -> None:
+    """It was deleted there, or is one of test mode's, and the key is the live one by now."""
+    async with selling() as shop:
+        first = await shop.buy("10", save=True)
+        await shop.tell(*shop.stripe.pay(first["session"]))
+        shop.stripe.customers_gone.add(shop.stripe.sessions[first["session"]]["customer"])
+        second = await shop.buy("20", save=True)
+        await shop.tell(*shop.stripe.pay(second["session"], "pm_second"))
+        assert await shop.balance() == "30"
+        third = await shop.buy("5")
+        assert shop.stripe.asked[-1][1]["customer"] == shop.stripe.sessions[second["session"]]["customer"]
+        assert third["status"] == "open"

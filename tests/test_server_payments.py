@@ -45,6 +45,8 @@ def test_people_come_back_to_the_dashboard() -> None:
         ("env:STRIPE_KEY", "env:NOBODY", "trivium.toml:3: payments.secret_key: the environment variable NOBODY"),
         ("env:STRIPE_KEY", "pk_test_1", "payments.secret_key: expected a secret key"),
         ("env:STRIPE_HOOK", "", "webhook_secrets"),
+        ("env:STRIPE_HOOK", "env:STRIPE_KEY", "trivium.toml:4: payments.webhook_secrets: expected signing secrets"),
+        ("whsec_the_old_one", "whsec_ ", "payments.webhook_secrets: expected signing secrets"),
         ('"stripe"', '"paypal"', "payments.provider"),
         ("[payments]", '[payments]\nleast_usd = "2000"', "expected no more than `most_usd`"),
         ("[payments]", '[payments]\nleast_usd = "0.001"', "least_usd"),

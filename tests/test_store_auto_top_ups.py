@@ -11,6 +11,7 @@ import pytest
 
 from support_store import Home
 from trivium.clock import SystemClock
+from trivium.errors import StoreUnavailable
 from trivium.policy.payment_alerts import SILENT_MS, Trouble
 from trivium.policy.payments import CENT_NANO, AutoTopUp, Event
 from trivium.store import saved_cards
@@ -117,3 +118,19 @@ async def test_what_somebody_has_to_see_to(stores: list[Store]) -> None:
     await first.payments.end_stray("evt_1", None, "ann")
     await first.payments.take(Event(id="evt_3", told="paid", payment=payment.id, intent="pi_1", cents=1000))
     assert [one.kind for one in await first.alerts.payment_troubles(clock.now_ms() + 2 * SILENT_MS)] == ["stopped"]
+
+
+async def test_a_card_is_removed_here_and_told_of_as_removed_at_once(stores: list[Store]) -> None:
+    """Neither waits for the other without end."""
+    first, last = stores[0], stores[-1]
+    for n in range(2, 12):
+        at = n * 1000
+        await first.ledger.writer.run(lambda tx, at=at: saved_cards.save(tx, "acme", "stripe", "cus_1", "pm_1", at))
+        await first.auto_top_ups.set(agreed(), "visa 4242", "pm_1")
+        detached = Event(id=f"evt_{n}", told="detached", method="pm_1", created_ms=at)
+        told = await asyncio.gather(
+            first.auto_top_ups.off("acme", "ann", card=True), last.payments.take(detached), return_exceptions=True
+        )
+        assert not [one for one in told if isinstance(one, StoreUnavailable)]
+        found = await first.auto_top_ups.get("acme")
+        assert (found.auto.enabled, found.card) == (False, None)

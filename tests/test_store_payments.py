@@ -162,3 +162,14 @@ async def test_a_damaged_payment_is_found_by_the_auditor(till: Till) -> None:
 
 def _execute(statement: str, tx: Writing) -> None:
     tx.execute(statement)
+
+
+async def test_a_payment_and_its_dispute_are_told_of_in_the_same_moment(till: Till) -> None:
+    """Neither sees the other's row before it is durable."""
+    for n in range(12):
+        payment = await till.begin(f"acct_{n}")
+        paid, *_, lost = events_of(payment, n)
+        await asyncio.gather(till.stores[0].payments.take(paid), till.stores[-1].payments.take(lost))
+        assert (await till.store.payments.get(payment.id)).status == "lost"
+    assert not [one for one in await till.store.payments.strays(all=True) if one.ended_ms is None]
+    till.check()

@@ -60,9 +60,10 @@ class TopUps:
             _LOG.error("payment %s of %s: %s", payment.id, payment.account_id, _LOST)
             await self._autos.give_up(payment.id, _LOST)
         elif payment.processor == self._processor.name:
-            await self._ask(payment)
+            await self._ask(payment, again=True)
 
-    async def _ask(self, payment: Payment) -> None:
+    async def _ask(self, payment: Payment, *, again: bool = False) -> None:
+        """`again`: that we may not ask any more (another key) says nothing of what was done when we asked first."""
         wanted = Wanted(
             payment=payment.id,
             account=payment.account_id,
@@ -71,7 +72,7 @@ class TopUps:
             customer=payment.customer,
         )
         charged = await self._processor.charge(wanted, payment.method or "")
-        if charged.outcome in ("taken", "unknown"):
+        if charged.outcome in ("taken", "unknown") or (again and charged.outcome == "refused"):
             await self._autos.asked(payment.id, charged.intent, charged.problem, done=charged.outcome == "taken")
             return
         blames_card = charged.outcome == "declined"

@@ -14,7 +14,7 @@ from trivium.server.webhook import WebhookDoor
 from trivium.settings import Settings, wrong_setting
 from trivium.store.store import Store
 from trivium.upstream.client import UpstreamClient
-from trivium.upstream.payments import Processor
+from trivium.upstream.payments import Processor, SettingUnfit
 from trivium.upstream.stripe import Stripe
 
 _PROCESSORS: Mapping[str, Callable[[UpstreamClient, str, Sequence[str], str | None], Processor]] = {"stripe": Stripe}
@@ -68,5 +68,5 @@ def processor_of(settings: Settings, env: Mapping[str, str], client: UpstreamCli
     secrets = [secret(one, env, settings.source, place) for one in said.webhook_secrets]
     try:
         return _PROCESSORS[said.provider](client, key, secrets, said.api_url)
-    except ValueError as error:
-        raise wrong_setting(settings.source, ("payments", "secret_key"), str(error)) from None
+    except SettingUnfit as error:
+        raise wrong_setting(settings.source, ("payments", error.setting), str(error)) from None

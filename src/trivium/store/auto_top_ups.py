@@ -2,7 +2,8 @@
 
 The lock is the row's `payment_id`. It is taken in the transaction that writes the payment, by whoever finds it free
 while the row is locked, and let go in the one in which that payment ends. What is asked of the processor is asked under
-the payment's id, so that a crash in between, or two gateways at once, ask for the same charge. Raises StoreUnavailable.
+the payment's id, so that a crash in between, or two gateways at once, ask for the same charge. Rows are locked in one
+order: the payment, the card, what was agreed. Raises StoreUnavailable.
 """
 
 from __future__ import annotations
@@ -33,7 +34,9 @@ _MONTH = MONTH.replace("account_id = ?", "account_id = t.account_id")
 _LOW = (
     "SELECT t.account_id FROM auto_top_ups t JOIN accounts a ON a.id = t.account_id"
     " JOIN saved_cards c ON c.account_id = t.account_id WHERE t.enabled = 1 AND t.payment_id IS NULL"
-    " AND t.not_before_ms <= ? AND c.method IS NOT NULL AND a.balance_nano < t.below_nano"
+    " AND t.not_before_ms <= ? AND c.method IS NOT NULL AND a.balance_nano < t.below_nano AND NOT EXISTS (SELECT 1"
+    " FROM users u LEFT JOIN blocked_domains d ON d.domain = u.domain WHERE u.id = t.account_id"
+    " AND (u.blocked_ms IS NOT NULL OR d.domain IS NOT NULL))"
     f" AND ({_MONTH}) + t.cents <= t.month_cents ORDER BY t.account_id"
 )
 _OPEN = (
@@ -85,12 +88,9 @@ class AutoTopUps:
         card. Raises OperationError where that is not there any more."""
 
         def act(tx: Writing) -> None:
-            if not tx.execute(
-                "SELECT 1 FROM saved_cards WHERE account_id = ? AND method = ?", (auto.account_id, method)
-            ):
+            if not saved_cards.call(tx, auto.account_id, method, words):
                 raise OperationError("The saved card was removed in this moment.")
             before = _locked(tx, auto.account_id)
-            saved_cards.call(tx, auto.account_id, method, words)
             if before is None:
                 tx.execute(_INSERT, _row(auto))
             else:
@@ -104,15 +104,13 @@ class AutoTopUps:
         now = self._clock.now_ms()
 
         def act(tx: Writing) -> None:
+            removed = card and saved_cards.remove(tx, account_id)
             before = _locked(tx, account_id)
-            held = tx.execute("SELECT 1 FROM saved_cards WHERE account_id = ? AND method IS NOT NULL", (account_id,))
-            if not held if card else (before is None or not before.enabled):
+            if not removed if card else (before is None or not before.enabled):
                 raise NotFound(f"{account_id!r} has no {'saved card' if card else 'automatic top-up'}.")
             if before is not None:
                 told = msgspec.structs.replace(before, enabled=False, problem=None, changed_ms=now)
                 _write(tx, told)
-            if card:
-                saved_cards.remove(tx, account_id)
             action = "payments.card.remove" if card else "payments.auto.off"
             note(tx, Change(time_ms=now, actor=actor, action=action, target=account_id, organization_id=account_id))
 

@@ -3,7 +3,9 @@
 A payment's row is locked, the event makes another row of it (`policy/payments.after`), and the difference between what
 both have booked becomes entries, under keys made of the payment's id. So an event that comes again books nothing, and
 two at once wait for each other. What belongs to no payment here is kept as a stray: those that bear our mark for the
-operator, the others for a payment that may still be told of. Raises StoreUnavailable.
+operator, the others for a payment that may still be told of. Each event, once it is durable, looks for what waits under
+its intent: where a dispute and its payment are told of at once, the later of the two sees the other. Raises
+StoreUnavailable.
 """
 
 from __future__ import annotations
@@ -26,9 +28,16 @@ from trivium.store.sql import Database, Row, Writing
 
 _STRAY = (
     "INSERT INTO stray_payments (event, time_ms, ours, intent, why, content) VALUES (?, ?, ?, ?, ?, ?)"
-    " ON CONFLICT (event) DO NOTHING"
+    " ON CONFLICT (event) DO UPDATE SET ours = 1, why = excluded.why"
+    " WHERE stray_payments.ours = 0 AND excluded.ours = 1 AND stray_payments.ended_ms IS NULL"
 )
+"""One that waited for its payment may turn out to be somebody's business."""
 _STRAYS = "event, time_ms, ours, intent, why, content, ended_ms, note"
+_WAITING = (
+    f"SELECT {_STRAYS} FROM stray_payments WHERE intent = ? AND ours = 0 AND ended_ms IS NULL"
+    " AND EXISTS (SELECT 1 FROM payments p WHERE p.intent = stray_payments.intent) ORDER BY event"
+)
+_PLACED = "UPDATE stray_payments SET ended_ms = ? WHERE event = ? AND ours = 0 AND ended_ms IS NULL"
 _MONEY = frozenset(("paid", "refunded", "disputed", "won", "lost"))
 _DISPUTES = frozenset(("disputed", "won", "lost"))
 
@@ -79,6 +88,12 @@ class Payments:
         now = self._clock.now_ms()
         if event.told in ("card", "detached"):
             return await self._ledger.writer.run(lambda tx: _take_card(tx, event, now))
+        taken = await self._take(event, now)
+        for row in await self._database.ask(_WAITING, (event.intent,)) if event.intent is not None else ():
+            await self._take(_stray(row).content, now)
+        return taken
+
+    async def _take(self, event: Event, now: int) -> Taken:
         before = await self._find(event)
         if before is not None and after(before, event, now).taken_nano > before.taken_nano:
             await self._ledger.expire(before.account_id)
@@ -187,9 +202,9 @@ def _take(tx: Writing, event: Event, free: int | None, now: int, most_failures: 
     account = posting.lock(tx, before.account_id)
     if account is None:
         return _park(tx, event, f"There is no account {before.account_id!r} any more.", now), []
+    if event.told in _DISPUTES:
+        tx.execute(_PLACED, (now, event.id))
     told = after(before, event, now)
-    if before.intent is None and told.intent is not None:
-        told = _with_waiting(tx, told, now)
     if told == before:
         return "known", []
     entries = _entries(before, told, account[0] - account[1] if free is None else free, now)
@@ -197,23 +212,18 @@ def _take(tx: Writing, event: Event, free: int | None, now: int, most_failures: 
     write(tx, told)
     if told.kind == "auto" and told.state != before.state:
         end_payment(tx, told, now, most_failures, blames_card=True)
-    if told.dispute == "open" and not before.dispute:
-        stop(tx, told.account_id, "A payment is disputed.", now)
+    if why := _ends_auto(before, told):
+        stop(tx, told.account_id, why, now)
     booked = {"usd": nano_text(sum(entry.amount_nano for entry in entries))} if entries else {}
     note_payment(tx, told, f"payments:{told.processor}", f"payments.{event.told}", now, status=told.status, **booked)
     return "taken", entries
 
 
-def _with_waiting(tx: Writing, payment: Payment, now: int) -> Payment:
-    """With what was told of it before anybody could know whose it was."""
-    rows = tx.execute(
-        f"SELECT {_STRAYS} FROM stray_payments WHERE intent = ? AND ended_ms IS NULL AND ours = 0 ORDER BY event",
-        (payment.intent,),
-    )
-    for stray in map(_stray, rows):
-        payment = after(payment, stray.content, now)
-        tx.execute("UPDATE stray_payments SET ended_ms = ? WHERE event = ?", (now, stray.event))
-    return payment
+def _ends_auto(before: Payment, told: Payment) -> str | None:
+    """Why a card is charged no more by itself: money that goes back must not be fetched again in the next moment."""
+    if told.dispute != before.dispute and told.dispute in ("open", "lost"):
+        return "A payment is disputed."
+    return "A payment was refunded." if told.taken_nano > before.taken_nano else None
 
 
 def _entries(before: Payment, told: Payment, free: int, now: int) -> list[Entry]:

@@ -51,12 +51,20 @@ def removed(tx: Writing, method: str, at_ms: int) -> list[str]:
     return [row[0] for row in rows]
 
 
-def remove(tx: Writing, account_id: str) -> None:
-    """By its owner: what the processor tells from now on is newer."""
-    tx.execute(
-        "UPDATE saved_cards SET method = NULL, words = '', saved_ms = saved_ms + 1 WHERE account_id = ?", (account_id,)
+def remove(tx: Writing, account_id: str) -> bool:
+    """By its owner: what the processor tells from now on is newer. False: there is none."""
+    rows = tx.execute(
+        "UPDATE saved_cards SET method = NULL, words = '', saved_ms = saved_ms + 1 WHERE account_id = ?"
+        " AND method IS NOT NULL RETURNING account_id",
+        (account_id,),
     )
+    return bool(rows)
 
 
-def call(tx: Writing, account_id: str, method: str, words: str) -> None:
-    tx.execute("UPDATE saved_cards SET words = ? WHERE account_id = ? AND method = ?", (words, account_id, method))
+def call(tx: Writing, account_id: str, method: str, words: str) -> bool:
+    """False: it is not there any more."""
+    rows = tx.execute(
+        "UPDATE saved_cards SET words = ? WHERE account_id = ? AND method = ? RETURNING account_id",
+        (words, account_id, method),
+    )
+    return bool(rows)

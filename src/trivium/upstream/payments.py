@@ -21,6 +21,14 @@ class SignatureInvalid(RequestError):
     code = "signature_invalid"
 
 
+class SettingUnfit(ValueError):
+    """What a processor cannot be made of."""
+
+    def __init__(self, setting: str, problem: str) -> None:
+        super().__init__(problem)
+        self.setting = setting
+
+
 class Wanted(msgspec.Struct, frozen=True, kw_only=True):
     """A payment that somebody wants to make, or that is to be made for an account. Amounts are cents of a USD."""
 

@@ -18,7 +18,7 @@ from trivium.errors import OperationError, UpstreamError
 from trivium.policy.payments import Event
 from trivium.upstream import stripe_events
 from trivium.upstream.client import Timeouts, UpstreamClient, UpstreamRequest
-from trivium.upstream.payments import Charged, Page, Wanted
+from trivium.upstream.payments import Charged, Page, SettingUnfit, Wanted
 from trivium.upstream.stripe_events import ACCOUNT, KIND, PAYMENT
 
 URL = "https://api.stripe.com"
@@ -100,9 +100,12 @@ class Stripe:
     name = "stripe"
 
     def __init__(self, client: UpstreamClient, key: str, secrets: Sequence[str], url: str | None = None) -> None:
-        """`secrets` are those of its webhook endpoint. Raises ValueError for what is no such key or secret."""
-        if not key.startswith(("sk_", "rk_")) or not (key.isascii() and key.isprintable()) or " " in key:
-            raise ValueError("expected a secret key, which begins with sk_, or a restricted one, which does with rk_")
+        """`secrets` are those of its webhook endpoint. Raises SettingUnfit for what is no such key or secret."""
+        if not _is_token(key, ("sk_", "rk_")):
+            problem = "expected a secret key, which begins with sk_, or a restricted one, which does with rk_"
+            raise SettingUnfit("secret_key", problem)
+        if not all(_is_token(secret, ("whsec_",)) for secret in secrets):
+            raise SettingUnfit("webhook_secrets", "expected signing secrets of an endpoint, which begin with whsec_")
         self._client, self._url = client, url or URL
         self._headers = [
             (b"authorization", b"Bearer " + key.encode()),
@@ -136,14 +139,23 @@ class Stripe:
         }
         if save:
             asked["payment_method_types"] = ["card"]  # what is charged later must not take days
-        if wanted.customer is not None:
-            asked["customer"] = wanted.customer
-        elif save:
-            asked["customer_creation"] = "always"
-        made = await self._ask("POST", "/v1/checkout/sessions", _Session, asked, wanted.payment)
+        made = await self._opened(asked, wanted, save)
         if not made.url.startswith("https://" if self._url.startswith("https://") else "http"):
             raise StripeUnclear("Stripe's answer leads to no page that is safe to go to.")
         return Page(session=made.id, url=made.url)
+
+    async def _opened(self, asked: Mapping[str, Any], wanted: Wanted, save: bool) -> _Session:
+        """For the customer as whom the account is known, or a new one where Stripe has that no more: it was deleted
+        there, or is another mode's."""
+        new = {"customer_creation": "always"} if save else {}
+        known = new if wanted.customer is None else {"customer": wanted.customer}
+        path = "/v1/checkout/sessions"
+        try:
+            return await self._ask("POST", path, _Session, {**asked, **known}, wanted.payment)
+        except StripeRefused as error:
+            if error.problem.code != "resource_missing" or error.problem.param != "customer":
+                raise
+        return await self._ask("POST", path, _Session, {**asked, **new}, f"new-{wanted.payment}")
 
     async def charge(self, wanted: Wanted, method: str) -> Charged:
         asked = {
@@ -214,6 +226,10 @@ class Stripe:
         finally:
             response.close()
         return response.status, bytes(body)
+
+
+def _is_token(text: str, begins: tuple[str, ...]) -> bool:
+    return text.startswith(begins) and text.isascii() and text.isprintable() and " " not in text
 
 
 def _said(wanted: Wanted, kind: str) -> dict[str, str]:
