@@ -241,12 +241,24 @@ async def test_what_is_no_event_is_refused() -> None:
                 assert answer.status == 404
 
 
-async def test_no_more_bodies_at_once_than_there_is_room_for(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_whoever_sends_slowly_keeps_nobody_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("trivium.server.webhook._AT_ONCE", 2)
     async with selling() as shop:
-        with monkeypatch.context() as patch:
-            patch.setattr("trivium.server.webhook._AT_ONCE", 0)
-            assert await shop.post(b"{}") == (503, {"error": "overloaded"})
-        assert (await shop.post(b"{}"))[0] == 400
+        payment = await shop.buy("10")
+        slow = []
+        for _ in range(2):
+            reader, writer = await asyncio.open_connection("127.0.0.1", shop.house.port)
+            writer.write(b"POST /webhooks/stripe HTTP/1.1\r\nhost: h\r\ncontent-length: 100000\r\n\r\n{")
+            slow.append((reader, writer))
+        async with asyncio.timeout(5):
+            assert shop.house.gateway.payments is not None
+            while len(shop.house.gateway.payments.door._arriving) < 2:  # noqa: ASYNC110 # counted by the code under test
+                await asyncio.sleep(0.005)
+            assert set(await shop.tell(*shop.stripe.pay(payment["session"]))) == {200}
+            assert b" 408 " in await slow[0][0].readline()
+        for _, writer in slow:
+            writer.close()
+        assert await shop.balance() == "10"
 
 
 async def test_what_is_of_no_concern_is_taken_and_changes_nothing() -> None:

@@ -1,8 +1,9 @@
 """Where the processor of payments tells what happened: `POST /webhooks/NAME`, outside of keys and credentials.
 
 What counts is the signature over the body as it was sent. A body is read up to a limit, and only so many at once, since
-anybody may send one. What was taken in is answered with 200, also for the second time and
-where it is of no concern; where the ledger cannot write, 503 has the processor tell it again later.
+anybody may send one: where there is no more room the one that has taken longest has to go, so that whoever sends slowly
+keeps nobody out. What was taken in is answered with 200, also for the second time and where it is of no concern; where
+the ledger cannot write, 503 has the processor tell it again later.
 """
 
 from __future__ import annotations
@@ -16,7 +17,6 @@ from trivium.errors import (
     BodyTimeout,
     BodyTooLarge,
     MethodNotAllowed,
-    Overloaded,
     RequestError,
     StoreUnavailable,
     TriviumError,
@@ -43,7 +43,8 @@ class WebhookDoor:
     def __init__(self, processor: Processor, payments: Payments, clock: Clock) -> None:
         self.path = PREFIX + processor.name
         self._processor, self._payments, self._clock = processor, payments, clock
-        self._open = 0
+        self._arriving: dict[asyncio.Timeout, None] = {}
+        """Bodies, the one that has taken longest first."""
         self._forged, self._said = 0, float("-inf")
 
     async def serve(self, asked: Asked, body: Body, reply: Reply) -> None:
@@ -96,16 +97,16 @@ class WebhookDoor:
             raise
 
     async def _read(self, asked: Asked, body: Body) -> bytes:
-        """Raises BodyTooLarge, BodyTimeout, Overloaded."""
+        """Raises BodyTooLarge, BodyTimeout."""
         announced = asked.headers.get(b"content-length", b"0")
         if announced.isdigit() and (len(announced) > 9 or int(announced) > MOST_BYTES):
             raise BodyTooLarge("No event is so long.")
-        if self._open >= _AT_ONCE:
-            raise Overloaded("Too many events at once.")
         content, more = bytearray(), True
-        self._open += 1
+        patience = asyncio.timeout(_ARRIVES)
         try:
-            async with asyncio.timeout(_ARRIVES):
+            async with patience:
+                self._make_room()
+                self._arriving[patience] = None
                 while more:
                     chunk, more = await body.read()
                     content += chunk
@@ -114,8 +115,15 @@ class WebhookDoor:
         except TimeoutError:
             raise BodyTimeout("The event took too long to arrive.") from None
         finally:
-            self._open -= 1
+            self._arriving.pop(patience, None)
         return bytes(content)
+
+    def _make_room(self) -> None:
+        if len(self._arriving) >= _AT_ONCE:
+            longest = next(iter(self._arriving))
+            del self._arriving[longest]
+            if not longest.expired():
+                longest.reschedule(asyncio.get_running_loop().time())
 
 
 def _log(event: Event, taken: Taken) -> None:
