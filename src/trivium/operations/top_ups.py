@@ -26,6 +26,8 @@ _AGAIN_MS = 60_000
 """Until a charge of unknown outcome is asked for again."""
 _TOGETHER = 8
 _LOST = "Nobody can tell any more whether the card was charged."
+_OURS = "The gateway could not ask for it: its log says why."
+"""What the processor has against us is for the operators alone."""
 
 
 class TopUps:
@@ -72,13 +74,16 @@ class TopUps:
             customer=payment.customer,
         )
         charged = await self._processor.charge(wanted, payment.method or "")
-        if charged.outcome in ("taken", "unknown") or (again and charged.outcome == "refused"):
-            await self._autos.asked(payment.id, charged.intent, charged.problem, done=charged.outcome == "taken")
+        outcome, intent, problem = charged.outcome, charged.intent, charged.problem
+        if outcome == "refused":
+            _LOG.warning("the card of %s was not charged: %s", payment.account_id, problem)
+            outcome, problem = "unknown" if again else outcome, _OURS
+        if outcome in ("taken", "unknown"):
+            await self._autos.asked(payment.id, intent, problem, done=outcome == "taken")
             return
-        blames_card = charged.outcome == "declined"
-        told = await self._autos.failed(payment.id, charged.intent, charged.problem, blames_card=blames_card)
-        if not blames_card or (told is not None and not told.enabled):
-            _LOG.warning("the card of %s was not charged: %s", payment.account_id, charged.problem)
+        told = await self._autos.failed(payment.id, intent, problem, blames_card=outcome == "declined")
+        if outcome == "declined" and told is not None and not told.enabled:
+            _LOG.warning("the card of %s is charged no more: %s", payment.account_id, problem)
 
 
 async def _in_parts(doing: Iterable[Awaitable[None]]) -> None:

@@ -41,7 +41,7 @@ _LOW = (
 )
 _OPEN = (
     f"SELECT {COLUMNS} FROM payments WHERE state = 'open' AND kind = 'auto' AND tried_ms <= ?"
-    " AND id IN (SELECT payment_id FROM auto_top_ups WHERE payment_id IS NOT NULL) ORDER BY id"
+    " AND id IN (SELECT payment_id FROM auto_top_ups WHERE enabled = 1 OR payments.created_ms < ?) ORDER BY id"
 )
 _LIST = (
     f"SELECT {', '.join(f't.{name}' for name in _FIELDS)}, c.words, c.method IS NOT NULL, ({_MONTH})"
@@ -145,8 +145,10 @@ class AutoTopUps:
         return await self._writer.run(act)
 
     async def unanswered(self, pause_ms: int) -> list[Payment]:
-        """Charges of which nobody knows whether they were made, last asked for a while ago."""
-        rows = await self._database.ask(_OPEN, (self._clock.now_ms() - pause_ms,))
+        """Charges of which nobody knows whether they were made, last asked for a while ago. Where it was switched off
+        meanwhile, only those that are over: nothing is asked for after that, and a webhook tells of what was made."""
+        now = self._clock.now_ms()
+        rows = await self._database.ask(_OPEN, (now - pause_ms, now - ANSWERED_MS))
         return [payment_of(row) for row in rows]
 
     async def asked(self, id: str, intent: str | None, problem: str | None, *, done: bool) -> None:
