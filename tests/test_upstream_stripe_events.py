@@ -90,3 +90,11 @@ def test_a_card_is_kept_only_where_that_was_wished() -> None:
 def test_what_is_signed_and_no_event(content: bytes) -> None:
     with pytest.raises(FieldInvalid, match="not understood"):
         read(content)
+
+
+@pytest.mark.parametrize("cents", [-1, 10**30])
+def test_an_amount_that_is_none(cents: int) -> None:
+    mine = {"trivium_payment": "pay_1"}
+    about = {"id": "cs_1", "mode": "payment", "payment_status": "paid", "metadata": mine, "amount_total": cents}
+    with pytest.raises(FieldInvalid, match="amount_total"):
+        told(FakeStripe().event("checkout.session.completed", about))

@@ -14,7 +14,7 @@ from __future__ import annotations
 import hashlib
 import hmac
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
 
@@ -28,8 +28,11 @@ TOLERANCE_MS = 300_000
 _NOT_SIGNED = "The signature of this event is not one of this gateway's endpoint."
 
 
+_Cents = Annotated[int, msgspec.Meta(ge=0, le=10**15)]
+
+
 class _Tax(msgspec.Struct, frozen=True):
-    amount_tax: int = 0
+    amount_tax: _Cents = 0
 
 
 class _Failure(msgspec.Struct, frozen=True):
@@ -44,19 +47,19 @@ class _Object(msgspec.Struct, frozen=True, kw_only=True):
     id: str
     metadata: dict[str, str] | None = None
     currency: str | None = None
-    amount: int | None = None
+    amount: _Cents | None = None
     status: str | None = None
     payment_intent: str | None = None
     customer: str | None = None
     mode: str | None = None
     payment_status: str | None = None
-    amount_total: int | None = None
+    amount_total: _Cents | None = None
     total_details: _Tax | None = None
-    amount_received: int | None = None
+    amount_received: _Cents | None = None
     payment_method: str | None = None
     setup_future_usage: str | None = None
     last_payment_error: _Failure | None = None
-    amount_refunded: int | None = None
+    amount_refunded: _Cents | None = None
 
     def ours(self, name: str) -> str | None:
         return (self.metadata or {}).get(name)
