@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from trivium.errors import StoreUnavailable
 from trivium.policy.payment_alerts import SILENT_MS, Trouble
 from trivium.policy.payments import CENT_NANO, AutoTopUp, Event
 from trivium.store import saved_cards
+from trivium.store.sql import Writing
 from trivium.store.store import Store
 
 
@@ -120,12 +122,16 @@ async def test_what_somebody_has_to_see_to(stores: list[Store]) -> None:
     assert [one.kind for one in await first.alerts.payment_troubles(clock.now_ms() + 2 * SILENT_MS)] == ["stopped"]
 
 
+def _save(tx: Writing, at_ms: int) -> None:
+    saved_cards.save(tx, "acme", "stripe", "cus_1", "pm_1", at_ms)
+
+
 async def test_a_card_is_removed_here_and_told_of_as_removed_at_once(stores: list[Store]) -> None:
     """Neither waits for the other without end."""
     first, last = stores[0], stores[-1]
     for n in range(2, 12):
         at = n * 1000
-        await first.ledger.writer.run(lambda tx, at=at: saved_cards.save(tx, "acme", "stripe", "cus_1", "pm_1", at))
+        await first.ledger.writer.run(partial(_save, at_ms=at))
         await first.auto_top_ups.set(agreed(), "visa 4242", "pm_1")
         detached = Event(id=f"evt_{n}", told="detached", method="pm_1", created_ms=at)
         told = await asyncio.gather(
