@@ -54,7 +54,7 @@ def test_any_value_is_told_in_a_line() -> None:
 
 def test_names_are_said_as_people_say_them() -> None:
     assert words("input_tokens_per_minute") == "input tokens per minute"
-    assert (words("created_ms"), words("spent_usd"), words("cost_nano")) == ("created", "spent USD", "cost")
+    assert (words("created_ms"), words("spent_usd"), words("cost_nano")) == ("created", "spent", "cost")
 
 
 def test_what_nobody_sees_is_made_visible() -> None:
@@ -79,7 +79,7 @@ def test_all_tokens_that_went_in_are_counted() -> None:
         ("a.b: Expected `int` >= 0 - at `$.min_cost_nano`", "min cost: expected a number of at least 0."),
         ("a: Expected `str` matching regex '^[a]\\Z' - at `$.after`", "after: expected letters, digits and . _ @ - :."),
         ("a: Expected `array` of length <= 9 - at `$.b.c`", "b, c: expected a list of a length of at most 9."),
-        ("a: Expected `int | null`, got `str` - at `$.usd`", "USD: expected a number."),
+        ("a: Expected `int | null`, got `str` - at `$.usd`", "amount: expected a number."),
         ("There is no `x`.", "There is no `x`."),
     ],
 )
