@@ -6,6 +6,7 @@ import pytest
 
 from trivium.dashboard.render import (
     brief,
+    dollars,
     environment,
     input_of,
     moment,
@@ -50,6 +51,20 @@ def test_any_value_is_told_in_a_line() -> None:
     )
     assert told(["a", "b\u202e"]) == "a, b\\u202e"
     assert (told(True), told([]), told("")) == ("yes", "\u2013", "\u2013")
+
+
+@pytest.mark.parametrize(
+    ("told_by", "shown"),
+    [("10", "$10.00"), ("-0.096", "-$0.0960"), ("0.00081", "$0.000810"), ("1234.5", "$1,234.50"), ("much", "much")],
+)
+def test_amounts_are_dollars_and_what_is_none_stays(told_by: str, shown: str) -> None:
+    assert dollars(told_by) == shown
+    assert told({"spent_usd": told_by}) == f"spent: {shown}"
+
+
+def test_what_has_nothing_in_it_is_not_told() -> None:
+    assert told({"scopes": {"apis": []}, "limits": {}}) == "\u2013"
+    assert told({"scopes": {"apis": ["chat"]}, "limits": None}) == "scopes: APIs: chat"
 
 
 def test_names_are_said_as_people_say_them() -> None:
