@@ -58,7 +58,7 @@ PEOPLE: tuple[Resource, ...] = (
         about="Those that pay together, and whose policy their members' calls keep to.",
         spaces=("house",),
         lists="orgs.list",
-        columns=("name", "id", "created_ms", "settings"),
+        columns=("name", "id", "created_ms"),
         link="/dashboard/o/{id}/",
         filters=("user",),
         make=_do(
@@ -158,7 +158,7 @@ PEOPLE: tuple[Resource, ...] = (
         about="Who is signed in to this dashboard.",
         spaces=("house", "me"),
         lists="sessions.list",
-        columns=("id", "user_id", "way", "agent", "address", "created_ms", "seen_ms", "expires_ms"),
+        columns=("id", "user_id", "way", "agent", "address", "created_ms", "seen_ms"),
         filters=("user",),
         does=(_do("end", "End", "sessions.end", takes={"session": "id"}, warns="That browser is signed out at once."),),
     ),
