@@ -31,6 +31,7 @@ _KEY_HELP = {
     "scopes.networks": "Addresses or networks, one a line; none: all.",
     "budget.usd": "In USD; 0 allows nothing that costs.",
     "overlap_hours": "How many hours the present text stays good.",
+    "project": "The id of a project, to count and limit by.",
     "organization": "Its id: it pays, and its policy holds.",
     "user": "The id of whose it is; of an organization's key a member, or left empty.",
     "account": "The id of the account that pays, where it is neither the organization's nor the user's.",
