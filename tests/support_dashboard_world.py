@@ -90,7 +90,9 @@ class World:
             await self.do("credits.grant", account=account, usd="100", note=self.hostile)
         await self.do("projects.create", organization="acme", id="web", name=self.short)
         for role in ROLES[:3]:
-            made = await self.do("keys.create", name=f"{role} {self.short}", organization="acme", user=role)
+            made = await self.do(
+                "keys.create", name=f"{role} {self.short}", organization="acme", user=role, capture=True
+            )
             self.keys[role] = made["key"]
             await self.do("keys.create", name=f"{role}'s own", user=role)
         spent = await self.do("keys.create", name="over", organization="acme")

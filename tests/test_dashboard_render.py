@@ -6,6 +6,7 @@ import pytest
 
 from trivium.dashboard.render import (
     brief,
+    dollars,
     environment,
     input_of,
     moment,
@@ -52,9 +53,23 @@ def test_any_value_is_told_in_a_line() -> None:
     assert (told(True), told([]), told("")) == ("yes", "\u2013", "\u2013")
 
 
+@pytest.mark.parametrize(
+    ("told_by", "shown"),
+    [("10", "$10.00"), ("-0.096", "-$0.0960"), ("0.00081", "$0.000810"), ("1234.5", "$1,234.50"), ("much", "much")],
+)
+def test_amounts_are_dollars_and_what_is_none_stays(told_by: str, shown: str) -> None:
+    assert dollars(told_by) == shown
+    assert told({"spent_usd": told_by}) == f"spent: {shown}"
+
+
+def test_what_has_nothing_in_it_is_not_told() -> None:
+    assert told({"scopes": {"apis": []}, "limits": {}}) == "\u2013"
+    assert told({"scopes": {"apis": ["chat"]}, "limits": None}) == "scopes: APIs: chat"
+
+
 def test_names_are_said_as_people_say_them() -> None:
     assert words("input_tokens_per_minute") == "input tokens per minute"
-    assert (words("created_ms"), words("spent_usd"), words("cost_nano")) == ("created", "spent USD", "cost")
+    assert (words("created_ms"), words("spent_usd"), words("cost_nano")) == ("created", "spent", "cost")
 
 
 def test_what_nobody_sees_is_made_visible() -> None:
@@ -79,7 +94,7 @@ def test_all_tokens_that_went_in_are_counted() -> None:
         ("a.b: Expected `int` >= 0 - at `$.min_cost_nano`", "min cost: expected a number of at least 0."),
         ("a: Expected `str` matching regex '^[a]\\Z' - at `$.after`", "after: expected letters, digits and . _ @ - :."),
         ("a: Expected `array` of length <= 9 - at `$.b.c`", "b, c: expected a list of a length of at most 9."),
-        ("a: Expected `int | null`, got `str` - at `$.usd`", "USD: expected a number."),
+        ("a: Expected `int | null`, got `str` - at `$.usd`", "amount: expected a number."),
         ("There is no `x`.", "There is no `x`."),
     ],
 )

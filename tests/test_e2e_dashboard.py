@@ -411,7 +411,7 @@ class TestFreeUse:
         assert "6 of 6 an hour at the limit refused 1" in page.words
         assert "2 of 2 an hour at the limit refused 1" in page.words  # the owner's
         assert "3 of 2,000 a day without a key" in page.words
-        assert "At a limit now 2 1 addresses, 2 users and keys" in page.words
+        assert "At a limit now 2 of 1 address, 2 users or keys" in page.words
 
     async def test_it_leads_to_the_calls(self, visit: Browser) -> None:
         await visit.sign_in()

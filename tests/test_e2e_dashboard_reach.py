@@ -23,7 +23,7 @@ LARGEST = 180 * 1024
 """Bytes of a page alone: the files that all pages load are a good hundred KB."""
 ELSEWHERE = {
     "keys.show": "one of a list in full",
-    "orgs.show": "one of a list in full",
+    "orgs.show": "the space of an organization",
     "payments.show": "one of a list in full",
     "users.show": "the space of a user",
     "receipt": "a part of the story",
@@ -91,6 +91,8 @@ class TestReach:
         assert "/dashboard/u/bob/" in (await visit.get("/dashboard/house/users")).links
         home = await visit.get("/dashboard/u/bob/")
         assert "In view Bob" in home.words
+        assert "In view Acme" in (await visit.get("/dashboard/o/acme/")).words
+        assert (await visit.get("/dashboard/o/nowhere/")).status == 404
         form = {"vendor": "openai", "name": "main", "credential.key": "sk-canary-12345678"}
         assert (await visit.send("/dashboard/u/bob/upstream-keys/new", form)).status == 303
         (kept,) = await full.gateway.operations.perform("byok.list", {"user": "bob"})

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from trivium.policy.alert_rules import AlertRules, Told, due
 from trivium.policy.payment_alerts import Trouble, payment_findings
+from trivium.settings_alerts import RULES
 
 FOUND = [
     Trouble("stray", "evt_1", "There is no payment here."),
@@ -21,6 +22,10 @@ def test_money_for_nobody_is_for_pages_and_a_card_for_a_ticket() -> None:
     ]
     assert told[1].text.startswith("Your card was declined. (card_declined)")
     assert told[0].facts == {"kind": "stray", "of": "evt_1", "why": "There is no payment here."}
+
+
+def test_a_channel_that_is_told_of_everything_is_told_of_them() -> None:
+    assert {one.rule for one in payment_findings(FOUND, AlertRules())} <= set(RULES)
 
 
 def test_it_is_told_once() -> None:

@@ -7,7 +7,7 @@ from typing import Annotated, Literal, get_args
 import msgspec
 
 Severity = Literal["page", "ticket"]
-Rule = Literal["errors", "slow", "balance", "budget", "refusal", "audit"]
+Rule = Literal["errors", "slow", "balance", "budget", "refusal", "payments", "audit"]
 """What alerts are about (docs/alerts.md)."""
 SEVERITIES: tuple[Severity, ...] = get_args(Severity)
 RULES: tuple[Rule, ...] = get_args(Rule)

@@ -34,6 +34,13 @@ FINDINGS = """async () => {
     return found.violations.filter((one) => ["serious", "critical"].includes(one.impact))
         .map((one) => one.id + ": " + one.nodes.map((node) => node.html.slice(0, 120)).join(" | "));
 }"""
+MONEY = ("payments", "auto-top-up")
+SEEN = {
+    "house": (*MONEY, "stray-payments", "stray-payments/end", "free", "channels", "bodies"),
+    "owner": (*MONEY, "payments/new", "auto-top-up/new", "bodies"),
+    "member": (*MONEY, "bodies"),
+}
+"""Pages that must be met, by who walks."""
 KEPT = {
     "home": "/",
     "usage": "/dashboard/house/usage",
@@ -73,7 +80,7 @@ async def walk(watch: Watch, house: Running) -> dict[str, list[str]]:
         if (
             path in found
             or (kind in kinds and kind != path)
-            or re.search(r"usage\.(csv|json)|details\.json|sign-out", path)
+            or re.search(r"usage\.(csv|json)|details\.json|sign-out|/bodies/", path)
         ):
             continue
         kinds.add(kind)
@@ -94,6 +101,11 @@ async def walk(watch: Watch, house: Running) -> dict[str, list[str]]:
     return found
 
 
+def lacking(found: dict[str, list[str]], *pages: str) -> list[str]:
+    """Of pages, those that the walk did not come by."""
+    return [page for page in pages if not any(re.search(rf"/{page}(\?|$)", path) for path in found)]
+
+
 def faults(found: dict[str, list[str]]) -> str:
     return "\n".join(f"{path}: {fault}" for path, faults in found.items() for fault in faults)
 
@@ -104,6 +116,7 @@ async def test_every_page_of_a_full_house(chromium: Any, full: Running, who: str
         found = await walk(watch, full)
         assert faults(found) == ""
         assert len(found) > 12
+        assert lacking(found, *SEEN.get(who, ())) == []
 
 
 @pytest.mark.parametrize("options", [{"color_scheme": "dark"}, {"viewport": {"width": 390, "height": 800}}])
@@ -113,10 +126,21 @@ async def test_every_page_in_the_dark_and_on_a_phone(chromium: Any, full: Runnin
         assert faults(found) == ""
 
 
-async def test_every_page_of_a_new_house(chromium: Any) -> None:
-    async with dashboard() as house, browsing(chromium, house, None) as watch:
+@pytest.mark.parametrize("settings", ["", SETTINGS], ids=["bare", "with all there is"])
+async def test_every_page_of_a_new_house(chromium: Any, settings: str) -> None:
+    async with dashboard(settings, provider=PROVIDER) as house, browsing(chromium, house, None) as watch:
         found = await walk(watch, house)
         assert faults(found) == ""
+        assert lacking(found, "free", "channels", *([*MONEY, "stray-payments"] if settings else [])) == []
+
+
+async def test_every_page_of_somebody_new(chromium: Any) -> None:
+    async with dashboard(SETTINGS, provider=PROVIDER) as house:
+        await house.gateway.operations.perform("users.create", {"id": "ann", "name": "Ann"})
+        async with browsing(chromium, house, "ann") as watch:
+            found = await walk(watch, house)
+            assert faults(found) == ""
+            assert lacking(found, *MONEY, "payments/new") == []
 
 
 async def test_without_scripts_every_page_is_whole(chromium: Any, full: Running) -> None:

@@ -26,7 +26,7 @@ async def test_a_channel_is_added_and_tried_out(chromium: Any) -> None:
         await page.click("button.main")
         await page.wait_for_url("**/house/channels")
         row = page.locator("tr", has_text="desk")
-        assert "audit, balance, budget, errors, refusal" in await row.inner_text()
+        assert "audit, balance, budget, errors, payments, refusal" in await row.inner_text()
         await row.locator("text=Send a test").click()
         await page.click("button.main")
         await page.locator("text=status 200: thanks").wait_for()

@@ -14,16 +14,21 @@ _ASKS = {
     "webhook": ("url", "headers"),
     "email": ("host", "port", "security", "sender", "to", "login", "password"),
 }
-_LABELS = {"slack": "Add Slack", "webhook": "Add a webhook", "email": "Add mail"}
+_LABELS = {"slack": "Add Slack", "webhook": "Add a webhook", "email": "Add e-mail"}
 _HELP = {
     "name": "Of a-z, 0-9, dots, dashes and underscores.",
     "url": "It is sealed, and never shown again.",
     "headers": 'They are sealed, and never shown again. As {"authorization": "Bearer ..."}.',
     "rules": "What it is told of.",
+    "severities": "A page is for now, a ticket for the next working day.",
+    "host": "Needed: the mail server, as smtp.example.com.",
+    "security": "Left empty: starttls.",
+    "sender": "Needed: the address that alerts come from.",
+    "login": "Left empty: the server asks for none.",
     "timeout": "Seconds for each step; left empty: 10, of mail 20.",
     "enabled": "Without this it is told nothing.",
     "port": "Left empty: 587 with starttls, 465 with tls, 25 with none.",
-    "to": "One a line.",
+    "to": "Needed: addresses, one a line.",
     "password": "It is sealed, and never shown again.",
 }
 _KEPT = {
@@ -63,13 +68,13 @@ def _change(path: str, label: str, operation: str = "alerts.channels.set", **mor
 
 CHANNELS = Resource(
     path="channels",
-    title="Alert channels",
+    title="Channels",
     one="channel",
-    group="House",
+    group="Alerts",
     about="Where alerts go, and whether the last one arrived. Those of the configuration file are changed there.",
     spaces=("house",),
     lists="alerts.channels",
-    columns=("name", "kind", "where", "severities", "rules", "enabled", "source", "problem", "created_ms"),
+    columns=("name", "kind", "where", "severities", "rules", "enabled", "source", "problem"),
     id="name",
     also=tuple(map(_add, _ASKS)),
     does=(

@@ -19,6 +19,7 @@ class Document(msgspec.Struct, frozen=True, kw_only=True):
     spaces: tuple[Kind, ...]
     shows: str
     sets: str
+    group: str = "House"
     help: Mapping[str, str] = {}
 
 
@@ -38,13 +39,16 @@ DOCUMENTS: tuple[Document, ...] = (
     ),
     Document(
         path="alerts",
-        title="Alerts",
-        about="What operators are alerted about. Where they go is under Alert channels; suggestions are under"
-        " Baseline.",
+        title="Rules",
+        about="What operators are alerted about. Channels are where they are told, Baseline suggests thresholds.",
         spaces=("house",),
         shows="alerts.rules.show",
+        group="Alerts",
         sets="alerts.rules.set",
         help={
+            "settings.errors": "Calls of a provider, model and client app fail faster than the objective allows.",
+            "settings.refusals": "A provider refuses the house's own key or account.",
+            "settings.slow_objective": "The part of streams whose first token has to be in time, as 0.99.",
             "settings.objective": "The part of calls that has to succeed, as 0.999.",
             "settings.objectives": 'By model, as {"openai/*": 0.99}.',
             "settings.minimum": "Calls that each window has to have seen.",
@@ -65,6 +69,9 @@ DOCUMENTS: tuple[Document, ...] = (
         help={
             "settings.forbid_capture": "No bodies of calls are kept, whatever keys say; those that there are go.",
             "settings.policy.models_allow": "One a line, * as wildcard; none: all.",
+            "settings.policy.models_deny": "One a line, * as wildcard; even if they are allowed above.",
+            "settings.policy.providers_deny": "One a line; their routes are not taken.",
+            "settings.policy.default_model": "Proposed to clients that ask which model to use.",
             "settings.policy.providers_allow": "One a line; none: all.",
             "settings.policy.zdr": "Only providers that keep nothing at all.",
             "settings.policy.data_collection": "deny: no provider that keeps prompts or learns from them.",
@@ -92,7 +99,7 @@ class Panel(msgspec.Struct, frozen=True, kw_only=True):
 PANELS: tuple[Panel, ...] = (
     Panel(title="Alerts", operation="alerts.show", empty="No provider refuses the house's own account."),
     Panel(
-        title="Channels of alerts",
+        title="Alert channels",
         operation="alerts.channels",
         columns=("name", "kind", "where", "severities", "rules", "enabled", "problem"),
         empty="There is none: nothing is counted for alerts.",
@@ -143,8 +150,10 @@ QUESTIONS: tuple[Question, ...] = (
         title="Explain",
         about="What would become of a request, without a call to anybody.",
         operation="explain",
+        group="Models",
         asks=("model", "api", "key", "request", "headers"),
         help={
+            "model": "As a client would name it; left empty: the one in the request.",
             "key": "Its id; left empty: a caller without a key.",
             "request": "The body, as JSON.",
             "headers": 'As {"x-trivium-mode": "plan"}.',
@@ -152,9 +161,10 @@ QUESTIONS: tuple[Question, ...] = (
     ),
     Question(
         path="baseline",
-        title="Baseline of alerts",
+        title="Baseline",
         about="Which objectives and thresholds for slow first tokens the past suggests, by model.",
         operation="alerts.baseline",
+        group="Alerts",
         help={"days": "How far back."},
         then=Action(path="take", label="Take these into the rules", operation="alerts.baseline.take"),
         leads="alerts",
@@ -164,15 +174,15 @@ QUESTIONS: tuple[Question, ...] = (
         title="Price history",
         about="Which prices a model's calls were charged with.",
         operation="prices.history",
-        group="Money",
-        help={"model": "PROVIDER/MODEL"},
+        group="Models",
+        help={"model": "As the catalogue names it: provider/model."},
     ),
     Question(
         path="price-changes",
         title="Price changes",
         about="How prices differ from what was last charged with.",
         operation="prices.diff",
-        group="Money",
+        group="Models",
         help={"a": "A version; left empty: what was last charged with.", "b": "Left empty: what holds now."},
     ),
 )

@@ -11,14 +11,29 @@ from trivium.dashboard.table import RESOURCES
 from trivium.dashboard.visitor import Space, Visitor
 
 Links = list[tuple[str, str]]
-_GROUPS = ("", "Use", "Money", "People", "House")
+_GROUPS = ("", "Use", "Models", "Money", "People", "Alerts", "House")
+_CALLED: Mapping[tuple[str, str], str] = {("House", "organization"): "Organization", ("People", "me"): "You"}
+"""Groups that have another name in a kind of space."""
 _MADE = (
     ("usage", "Usage", "usage.report"),
     ("requests", "Requests", "requests.search"),
     ("free", "Free use", "free.use"),
-    ("playground", "Playground", "keys.create"),
 )
 """Pages of their own, by the operation that they begin with."""
+_ORDER = {
+    path: at
+    for at, path in enumerate(
+        (
+            *("keys", "upstream-keys", "models", "playground"),
+            *("catalogue", "explain", "prices", "price-history", "price-changes"),
+            *("accounts", "entries", "budgets", "payments", "auto-top-up", "stray-payments"),
+            *("members", "projects", "organizations", "users", "invitations", "blocked-domains", "sessions"),
+            *("alerts", "channels", "notices", "baseline"),
+            *("health", "policy", "settings", "admins", "changes"),
+        )
+    )
+}
+"""In which pages stand within their groups."""
 
 
 def menu(asking: Visitor, here: Space) -> list[tuple[str, Links]]:
@@ -26,18 +41,21 @@ def menu(asking: Visitor, here: Space) -> list[tuple[str, Links]]:
     found: dict[str, Links] = {name: [] for name in _GROUPS}
     found[""] = [("", "Home")]
     found[""] += [(path, title) for path, title, operation in _MADE if asking.arguments(operation, here) is not None]
+    if asking.arguments("keys.create", here) is not None:
+        found["Use"].append(("playground", "Playground"))
     for one in RESOURCES:
         if offered(one, asking, here):
             found[one.group].append((one.path, one.title))
     for document in DOCUMENTS:
         if here.kind in document.spaces and asking.arguments(document.shows, here) is not None:
-            found["House" if here.kind == "house" else "People"].append((document.path, document.title))
+            found[document.group].append((document.path, document.title))
     for question in QUESTIONS:
         if here.kind in question.spaces and asking.arguments(question.operation, here) is not None:
             found[question.group].append((question.path, question.title))
     if any(asking.arguments(panel.operation, here) is not None for panel in PANELS):
         found["House"].append(("health", "Health"))
-    return [(name, links) for name, links in found.items() if links]
+    ordered = {name: sorted(links, key=lambda link: _ORDER.get(link[0], -1)) for name, links in found.items()}
+    return [(_CALLED.get((name, here.kind), name), links) for name, links in ordered.items() if links]
 
 
 def may(asking: Visitor, here: Space, action: Action) -> bool:

@@ -17,7 +17,8 @@ DOOR: web.AppKey[Door] = web.AppKey("door", Door)
 OPERATIONS: web.AppKey[Mapping[str, Described]] = web.AppKey("operations")
 SETTINGS: web.AppKey[DashboardSettings] = web.AppKey("settings", DashboardSettings)
 VISITOR = "visitor"
-_USER = "user"
+_SEEN = "seen"
+"""The user or organization that the house looks at."""
 
 SPACE = "/dashboard/{space:house|me|[ou]/[A-Za-z0-9][A-Za-z0-9._@-]*}"
 """The beginning of the paths of pages that are about a space."""
@@ -29,10 +30,12 @@ def visitor(request: web.Request) -> Visitor:
 
 
 async def meet(request: web.Request) -> None:
-    """Asks whose the space of a single user is, which the house alone looks at. Raises Refusal where there is none."""
-    named = request.match_info.get("space", "")
-    if named.startswith("u/") and visitor(request).house:
-        request[_USER] = await visitor(request).ask("users.show", user=named[2:])
+    """Asks whose a space is that the house looks at. Raises Refusal where there is none."""
+    asking, (kind, _, id) = visitor(request), request.match_info.get("space", "").partition("/")
+    if asking.house and kind == "u":
+        request[_SEEN] = await asking.ask("users.show", user=id)
+    elif asking.house and kind == "o" and id not in asking.names:
+        request[_SEEN] = await asking.ask("orgs.show", organization=id)
 
 
 def space(request: web.Request) -> Space:
@@ -45,8 +48,10 @@ def space(request: web.Request) -> Space:
         if asking.user is not None:
             return Space(kind="me", name="Personal")
     elif named.startswith("u/"):
-        if (found := request.get(_USER)) is not None:
+        if (found := request.get(_SEEN)) is not None:
             return Space(kind="me", id=found["id"], name=found["name"])
+    elif (found := request.get(_SEEN)) is not None:
+        return Space(kind="organization", id=found["id"], name=found["name"])
     elif asking.house or named[2:] in asking.roles:
         return asking.organization(named[2:])
     raise web.HTTPNotFound

@@ -5,6 +5,8 @@ from __future__ import annotations
 from trivium.dashboard.row import Resource
 from trivium.dashboard.row import action as _do
 
+_USER_HELP = {"staff": "Works for the house: what is open to admins alone is open to them."}
+
 PEOPLE: tuple[Resource, ...] = (
     Resource(
         path="members",
@@ -16,7 +18,13 @@ PEOPLE: tuple[Resource, ...] = (
         lists="members.list",
         columns=("user_id", "role", "created_ms", "accepted_ms"),
         id="user_id",
-        make=_do("new", "Invite somebody", "members.set", asks=("user", "role"), help={"user": "The user's id."}),
+        make=_do(
+            "new",
+            "Invite somebody",
+            "members.set",
+            asks=("user", "role"),
+            help={"user": "The user's id: everybody finds their own behind their name, at the top right."},
+        ),
         also=(_do("rename", "Rename the organization", "orgs.rename", asks=("name",)),),
         does=(
             _do("role", "Role", "members.set", takes={"user": "user_id"}, asks=("role",)),
@@ -50,10 +58,16 @@ PEOPLE: tuple[Resource, ...] = (
         about="Those that pay together, and whose policy their members' calls keep to.",
         spaces=("house",),
         lists="orgs.list",
-        columns=("name", "id", "created_ms", "settings"),
+        columns=("name", "id", "created_ms"),
         link="/dashboard/o/{id}/",
         filters=("user",),
-        make=_do("new", "New organization", "orgs.create", asks=("name", "id", "owner")),
+        make=_do(
+            "new",
+            "New organization",
+            "orgs.create",
+            asks=("name", "id", "owner"),
+            help={"id": "Left empty: one is made.", "owner": "The id of the user who is its first owner."},
+        ),
         does=(_do("rename", "Rename", "orgs.rename", takes={"organization": "id"}, asks=("name",), edits=True),),
     ),
     Resource(
@@ -64,10 +78,16 @@ PEOPLE: tuple[Resource, ...] = (
         about="People with keys of their own.",
         spaces=("house",),
         lists="users.list",
-        columns=("name", "id", "email", "staff", "created_ms", "blocked_ms", "blocked_why"),
+        columns=("name", "id", "email", "staff", "blocked_ms", "blocked_why"),
         link="/dashboard/u/{id}/",
         filters=("email",),
-        make=_do("new", "New user", "users.create", asks=("name", "email", "id", "staff", "limits")),
+        make=_do(
+            "new",
+            "New user",
+            "users.create",
+            asks=("name", "email", "id", "staff", "limits"),
+            help={**_USER_HELP, "id": "By which others name this user; left empty: one is made."},
+        ),
         does=(
             _do(
                 "edit",
@@ -76,6 +96,7 @@ PEOPLE: tuple[Resource, ...] = (
                 takes={"user": "id"},
                 asks=("name", "email", "staff", "limits"),
                 edits=True,
+                help=_USER_HELP,
             ),
             _do(
                 "sign-in-link",
@@ -137,7 +158,7 @@ PEOPLE: tuple[Resource, ...] = (
         about="Who is signed in to this dashboard.",
         spaces=("house", "me"),
         lists="sessions.list",
-        columns=("id", "user_id", "way", "agent", "address", "created_ms", "seen_ms", "expires_ms"),
+        columns=("id", "user_id", "way", "agent", "address", "created_ms", "seen_ms"),
         filters=("user",),
         does=(_do("end", "End", "sessions.end", takes={"session": "id"}, warns="That browser is signed out at once."),),
     ),

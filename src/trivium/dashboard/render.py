@@ -6,6 +6,7 @@ import json
 import unicodedata
 from collections.abc import Mapping
 from datetime import UTC, datetime
+from decimal import Decimal
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -59,6 +60,19 @@ def usd(nano: int | None, digits: int | None = None) -> str:
     if digits is None:
         digits = 2 if nano == 0 or abs(amount) >= 1 else 4 if abs(amount) >= 0.001 else 6
     return f"{'-' if amount < 0 else ''}${abs(amount):,.{digits}f}"
+
+
+def is_amount(name: str) -> bool:
+    """Whether a member of this name is an amount of USD as text, as operations tell it."""
+    return name == "usd" or name.endswith("_usd")
+
+
+def dollars(value: Any) -> str:
+    """An amount of USD as text; whatever is none, as it is."""
+    try:
+        return usd(round(Decimal(value) * _NANO))
+    except (ArithmeticError, TypeError, ValueError):
+        return told(value)
 
 
 def number(value: float | None) -> str:
@@ -120,14 +134,16 @@ def told(value: Any) -> str:
     if isinstance(value, dict):
         if value.keys() == {"id", "name"}:
             return plain(f"{value['name']} ({value['id']})" if value["name"] else value["id"])
-        said = {name: one for name, one in value.items() if one not in (None, [], {}, "")}
-        return ", ".join(f"{words(name)}: {_member(name, one)}" for name, one in said.items()) or NOTHING
+        said = ((name, _member(name, one)) for name, one in value.items())
+        return ", ".join(f"{words(name)}: {one}" for name, one in said if one != NOTHING) or NOTHING
     return plain(value)
 
 
 def _member(name: str, value: Any) -> str:
     if isinstance(value, int) and not isinstance(value, bool) and name.endswith("_ms"):
         return moment(value)
+    if is_amount(name):
+        return dollars(value)
     return usd(value) if isinstance(value, int) and name.endswith("_nano") else told(value)
 
 
@@ -146,9 +162,9 @@ def environment() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    filters = (plain, usd, number, short, share, seconds, moment, iso, told, brief, words, pretty, input_of)
+    filters = (plain, usd, dollars, number, short, share, seconds, moment, iso, told, brief, words, pretty, input_of)
     made.filters.update({one.__name__: one for one in filters})
-    made.globals.update(version=__version__, vendor=vendor(), menu=menu, is_over=is_over)
+    made.globals.update(version=__version__, vendor=vendor(), menu=menu, is_over=is_over, is_amount=is_amount)
     return made
 
 

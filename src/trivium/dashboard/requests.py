@@ -89,6 +89,8 @@ async def story(request: web.Request) -> web.Response:
     if told is None:
         raise web.HTTPNotFound
     told["tokens"] = {name: count for name, count in (told["tokens"] or {}).items() if count}
+    for line in told["receipt"] or ():
+        line["what"] = words(line["what"])
     kept = told["captured"] if visitor(request).arguments("requests.bodies", here) is not None else None
     return page(request, "story.html", space=here, told=told, row=told["request"], kept=kept)
 

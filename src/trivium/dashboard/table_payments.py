@@ -76,10 +76,7 @@ PAYMENTS = (
         spaces=EVERYWHERE,
         lists="payments.auto.list",
         filters=("account", "organization", "user"),
-        columns=(
-            *("account_id", "enabled", *_TERMS, "month_charged_usd", "card", "payment", "failures", "problem"),
-            *("set_by", "changed_ms"),
-        ),
+        columns=(*("account_id", "enabled", *_TERMS, "month_charged_usd", "card", "payment", "problem"),),
         id="account_id",
         make=Action(
             path="new",
@@ -91,10 +88,16 @@ PAYMENTS = (
             warns=_WARNS,
         ),
         does=(
-            Action(path="off", label="Switch off", operation="payments.auto.off", takes=_ACCOUNT),
+            Action(
+                path="off",
+                label="Switch off",
+                operation="payments.auto.off",
+                takes=_ACCOUNT,
+                only={"enabled": True},
+            ),
             Action(
                 path="remove-card",
-                label="Remove the card",
+                label="Remove card",
                 operation="payments.card.remove",
                 takes=_ACCOUNT,
                 warns="It is not charged any more. The next payment may save another one.",

@@ -10,7 +10,6 @@ _SAID = {
     "email": "e-mail",
     "id": "id",
     "ip": "IP",
-    "ppm": "in millionths",
     "ttfb": "first byte",
     "url": "URL",
     "usd": "USD",
@@ -21,7 +20,17 @@ _WHOLE = {
     "models_deny": "denied models",
     "providers_allow": "allowed providers",
     "providers_deny": "denied providers",
+    "in_band": "inside the answer",
+    "all": "also those seen to",
+    "below_usd": "balance below",
+    "markup_ppm": "markup",
+    "month_usd": "at most in a month",
+    "month_charged_usd": "charged this month",
+    "ms": "took",
+    "usd": "amount",
+    "usd_per_million": "USD per million",
 }
+_UNSAID = re.compile(r"(?<=.)_(?:ms|nano|usd|id)\Z")
 _UNFIT = re.compile(r"[\w.]+: Expected (.+?)(?:, got .+?)? - at `\$\.?(.*?)`")
 _EXPECTED = (
     (re.compile(r" \| null"), ""),
@@ -38,10 +47,11 @@ _EXPECTED = (
 
 
 def words(name: str) -> str:
-    """`input_tokens_per_minute` -> input tokens per minute; units of times and amounts are seen at the value."""
+    """`input_tokens_per_minute` -> input tokens per minute; units of times and amounts are seen at the value, and an id
+    is known as one."""
     if name in _WHOLE:
         return _WHOLE[name]
-    plain = name.removesuffix("_ms").removesuffix("_nano").replace("_", " ")
+    plain = _UNSAID.sub("", name).replace("_", " ")
     return " ".join(_SAID.get(word, word) for word in plain.split())
 
 

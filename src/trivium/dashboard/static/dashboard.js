@@ -68,6 +68,7 @@ addEventListener("pageshow", () => { for (const form of document.forms) delete f
 const period = document.getElementById("period");
 for (const name of period ? ["since", "until"] : []) {
   const day = document.getElementById(name);
+  if (!day) continue;
   day.addEventListener("change", () => { period.value = "custom"; });
   period.addEventListener("change", () => { if (period.value !== "custom") day.value = ""; });
 }
