@@ -43,7 +43,7 @@ Password = Annotated[Secret, msgspec.Meta(max_length=1000)]
 TIMEOUTS: dict[Kind, float] = {"slack": 10, "webhook": 10, "email": 20}
 _LONGEST_HOST = 60
 _TELLING = 16
-"""Characters of a URL behind its host from which on its last four are shown; and of a piece of it that tells by itself."""
+"""Characters of a URL behind its host from which on its last four are shown, and of a piece that tells by itself."""
 _OURS = frozenset(("host", "connection", "content-length", "content-type", "transfer-encoding"))
 
 

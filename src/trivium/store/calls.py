@@ -115,7 +115,7 @@ class StartOp:
     def lost(self, why: object) -> None:
         self.failed(StoreUnavailable("The call cannot be recorded.", detail=str(why)))
 
-    def lessened(self, why: object) -> bool:
+    def lessened(self, _: object) -> bool:
         return False
 
 
@@ -133,7 +133,7 @@ class EndOp:
         self.prices = prices
         self.quote = prices.get(record.price_version)
         self.bare = False
-        """It is written without the further sums that records are added to: these may be what the database did not take."""
+        """Written without the further sums that records are added to: these may be what the database did not take."""
         self.given_up: int | None = None
         """What a call cost whose record the database did not take."""
 
@@ -150,7 +150,7 @@ class EndOp:
     def lost(self, why: object) -> None:
         _LOG.critical("record not stored (%s): %s", why, msgspec.json.encode(self.record).decode())
 
-    def lessened(self, why: object) -> bool:
+    def lessened(self, why: object, /) -> bool:
         """The record without further sums; without it the call ends all the same, charged nothing: what it holds must
         be free again."""
         if not self.bare:

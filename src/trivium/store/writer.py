@@ -57,7 +57,7 @@ class Op(Protocol):
         """It can be kept no longer: says what it was, in the log or to whoever waits."""
         ...
 
-    def lessened(self, why: object) -> bool:
+    def lessened(self, why: object, /) -> bool:
         """Of one that the database does not take: whether less of it can be kept, which it is from now on. What is lost
         of it is said."""
         ...
@@ -104,7 +104,7 @@ class Act(Generic[_T]):
         if not self.result.done():
             self.result.set_exception(why if isinstance(why, Exception) else StoreUnavailable(str(why)))
 
-    def lessened(self, why: object) -> bool:
+    def lessened(self, _: object) -> bool:
         return False
 
 

@@ -3,8 +3,8 @@
 Secrets are those that `redaction.py` knows, by their text or by their shape, and what the operator's own patterns find.
 Media is whatever looks like base64: behind `;base64,`, or 256 and more of its characters without a break, so that
 seals and signatures go the same way. A stream says a text in pieces; a secret that lies across several is found in the
-text that they make; JSON can say a letter as an escape, and a secret that is said so is found as well. For a thread that is in nobody's way: a text is looked at in parts, so that the lock of the
-interpreter is never held for long.
+text that they make. JSON can say a letter as an escape; a secret that is said so is found as well. For a thread that is
+in nobody's way: a text is looked at in parts, so that the lock of the interpreter is never held for long.
 """
 
 from __future__ import annotations
