@@ -112,6 +112,8 @@ async def test_what_cannot_be_is_refused_in_words() -> None:
             ({"name": "A b"}, 400, "name"),
             ({"name": "file"}, 409, "The configuration has a channel 'file'"),
             ({"headers": {"a": "b\r\nc: d"}}, 400, "headers"),
+            ({"kind": "email", "to": ["a@b.test,c@d.test"]}, 400, "to"),
+            ({"kind": "email", "sender": "a@b.test\nBcc: c@d.test"}, 400, "sender"),
             ({"rules": ["nonsense"]}, 400, "rules"),
         ):
             told = await ask("POST", PATH, hook | more)
@@ -139,6 +141,17 @@ async def test_a_server_that_quotes_the_secret_is_not_quoted() -> None:
         await ask.made(PATH, {"name": "a", "kind": "webhook", "url": hook.url, "headers": headers})
         told = await ask("POST", f"{PATH}/a/test")
         assert told.body["answer"] == "status 403: bad token *** for /***"
+
+
+async def test_nor_where_it_quotes_a_part_of_it_or_is_cut_within_it() -> None:
+    async with Hook(404, body="no /services/secret-path") as hook, failing() as ask:
+        query = "?token=hook-token-1234&to=x"
+        await ask.made(PATH, {"name": "a", "kind": "webhook", "url": hook.url + query})
+        for said in ("no /services/secret-path", "token=hook-token-1234&amp;to=x", "x" * 180 + hook.url):
+            hook.body = said
+            told = (await ask("POST", f"{PATH}/a/test")).body["answer"]
+            assert "***" in told
+            assert not any(part in told for part in ("secret", "hook-token", hook.url[:18])), told
 
 
 async def test_the_page_suggests_rules_of_the_past_and_takes_them() -> None:

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from trivium.operations import channels as channels_module
+from trivium.operations.alerting import _LOOKS
 from trivium.operations.channels import Channel, Channels
 from trivium.policy.alert_channels import Channel as Said
 from trivium.policy.alert_rules import Finding
@@ -55,6 +56,13 @@ async def took(told: Channels, about: Message) -> list[str]:
     taken = (await told.tell(about)).taken
     assert len(taken) in (0, len(about.findings))
     return taken[0][1] if taken else []
+
+
+async def test_a_channel_of_everything_hears_of_whatever_rules_find() -> None:
+    assert set(_LOOKS) == set(RULES)
+    told = Channels([channel("all", Answers())])
+    for rule in _LOOKS:
+        assert await took(told, message("page", rule)) == ["all"]  # type: ignore[arg-type]
 
 
 async def test_what_may_pass_is_tried_three_times_and_the_rest_once() -> None:

@@ -76,6 +76,21 @@ async def test_of_several_attempts_the_last_ones_body_is_kept() -> None:
         assert json.loads(found["sent"]["text"])["model"] == "two"
 
 
+async def test_what_a_secret_model_was_sent_is_not_kept_for_the_model_behind_it() -> None:
+    """The record is of the last one, which a limit refuses before anything is sent."""
+    secret = '[free.models."house/x"]\nroute = "a/one"\nstealth = true\n'
+    async with running(Reply(status=503, error=Error()), settings=ON + TWO + secret) as house:
+        people = People(house)
+        await people.settings(limits_by_model={"b/two": {"requests_per_minute": 0}})
+        key = await captured_key(house)
+        asked = {**CHAT, "model": "house/x", "trivium_fallbacks": ["b/two"]}
+        status, _, _ = await house.post("/v1/chat/completions", asked, key=key)
+        (record,), found = await house.records(), await bodies(house)
+        assert found is not None
+        assert (status, len(house.upstream.requests), record["public_model"]) == (429, 1, None)
+        assert [one["part"] for one in found["parts"]] == ["request", "answer"]
+
+
 async def test_memory_is_held_for_what_is_kept_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     seen: list[Captured] = []
     keep = Capturing.keep

@@ -20,6 +20,11 @@ def finding(number: int = 1, title: str = "Errors: up/m for x") -> Finding:
     )
 
 
+def test_nobody_is_called_by_who_takes_the_same_as_slack() -> None:
+    text = json.loads(as_slack(Message("page", [finding(title="@all look @here, @channel")], 5)))["text"]
+    assert not any(name in text for name in ("@all", "@here", "@channel"))
+
+
 def test_slack_gets_one_text_without_marks_of_strangers() -> None:
     body = json.loads(as_slack(Message("page", [finding(title="a <!channel> & b")], 5)))
     assert body == {"text": ":rotating_light: Trivium page\n*a &lt;!channel&gt; &amp; b*\n2 &lt; 3"}

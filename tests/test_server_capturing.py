@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,7 @@ from test_pipeline_capture import ON, REPLY, captured_key
 from test_server_readings import read
 from trivium import config
 from trivium.errors import ConfigError
+from trivium.pipeline import settle
 from trivium.server.parts import check_whole
 
 PATH = "/v1/chat/completions"
@@ -54,6 +56,34 @@ async def test_what_waits_at_the_end_of_a_gateway_is_written() -> None:
             await call(house, key)
         await house.gateway.capturing.close()
         assert rows(house.gateway.store.database, "SELECT count(*) FROM captures") == [(40,)]
+
+
+async def test_a_machine_without_threads_loses_bodies_and_no_record(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def start(_: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    async with running(REPLY, settings=ON) as house:
+        key, capturing = await captured_key(house), house.gateway.capturing
+        with monkeypatch.context() as then:
+            then.setattr(threading.Thread, "start", start)
+            assert (await house.post(PATH, CHAT, key=key))[0] == 200
+        assert len(await house.records()) == 1
+        await call(house, key)
+        await capturing.flush()
+        assert (dict(capturing.counts), capturing.waiting) == ({"kept": 1, "lost": 1}, 0)
+        assert "can't start new thread" in caplog.text
+
+
+async def test_a_record_that_cannot_be_made_leaves_no_bodies_in_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    async with running(REPLY, settings=ON) as house:
+        key, capturing = await captured_key(house), house.gateway.capturing
+        with monkeypatch.context() as then:
+            then.setattr(settle, "record_of", None)
+            await house.post(PATH, CHAT, key=key)
+        await capturing.flush()
+        assert capturing.waiting == 0
 
 
 async def test_bodies_that_cannot_be_read_harm_no_others(

@@ -2,18 +2,29 @@
 
 from __future__ import annotations
 
+import contextlib
 import shutil
+import threading
 from typing import Any
 
 import msgspec
 import pytest
 
-from support_store import rows
+from support_store import Home, rows
 from trivium.clock import SystemClock
 from trivium.errors import StoreUnavailable
 from trivium.policy.caller import OrganizationSettings, Policy
 from trivium.store import captures as module
-from trivium.store.captures import Bodies, BodyAbout, CaptureAbout, CaptureStore, erase_of, erase_older, packed
+from trivium.store.captures import (
+    Bodies,
+    BodyAbout,
+    CaptureAbout,
+    CaptureStore,
+    erase_forbidden,
+    erase_of,
+    erase_older,
+    packed,
+)
 from trivium.store.sql import Database
 
 MUCH = 10**9
@@ -33,6 +44,13 @@ def bodies(id: str, time_ms: int = 1, *, text: str = "{}", **who: Any) -> Bodies
 @pytest.fixture
 def captures(database: Database) -> CaptureStore:
     return CaptureStore(database, SystemClock())
+
+
+def organize(database: Database, **organizations: OrganizationSettings) -> None:
+    for id, settings in organizations.items():
+        with database.transaction() as tx:
+            values = (id, id, msgspec.json.encode(settings).decode())
+            tx.execute("INSERT INTO organizations (id, name, settings, created_ms) VALUES (?, ?, ?, 1)", values)
 
 
 def ids(database: Database) -> list[str]:
@@ -64,16 +82,44 @@ def test_none_is_written_of_an_organization_that_has_forbidden_it_meanwhile(
     captures: CaptureStore, database: Database
 ) -> None:
     zdr = OrganizationSettings(policy=Policy(zdr=True))
-    for id, settings in (
-        ("open", OrganizationSettings()),
-        ("shut", OrganizationSettings(forbid_capture=True)),
-        ("zdr", zdr),
-    ):
-        with database.transaction() as tx:
-            values = (id, id, msgspec.json.encode(settings).decode())
-            tx.execute("INSERT INTO organizations (id, name, settings, created_ms) VALUES (?, ?, ?, 1)", values)
+    organize(database, open=OrganizationSettings(), shut=OrganizationSettings(forbid_capture=True), zdr=zdr)
     captures.put([bodies(f"r-{id}", organization_id=id) for id in ("open", "shut", "zdr")] + [bodies("r")], MUCH)
     assert ids(database) == ["r", "r-open"]
+
+
+def test_what_was_left_of_an_organization_that_forbids_it_goes(captures: CaptureStore, database: Database) -> None:
+    captures.put([bodies(f"r-{id}", organization_id=id) for id in ("open", "shut", "gone")] + [bodies("r")], MUCH)
+    organize(database, open=OrganizationSettings(), shut=OrganizationSettings(forbid_capture=True))
+    with database.transaction() as tx:
+        assert [erase_forbidden(tx, database.dialect) for _ in range(2)] == [1, 0]
+    assert ids(database) == ["r", "r-gone", "r-open"]
+
+
+def test_an_organization_whose_word_comes_while_bodies_are_written_is_heard(
+    captures: CaptureStore, home: Home, database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another gateway changes its settings, and then erases: what is written here is there by then, or never."""
+    organize(database, acme=OrganizationSettings())
+    forbid = msgspec.json.encode(OrganizationSettings(forbid_capture=True)).decode()
+    left: list[int] = []
+
+    def elsewhere() -> None:
+        with contextlib.closing(home.open()) as other:
+            with other.transaction() as tx:
+                tx.execute("UPDATE organizations SET settings = ?", (forbid,))
+            with other.transaction() as tx:
+                left.append(erase_of(tx, "organization", "acme"))
+
+    thread = threading.Thread(target=elsewhere)
+
+    def meanwhile(*_: object) -> None:
+        thread.start()
+        thread.join(0.3)
+
+    monkeypatch.setattr(captures, "_make_room", meanwhile)
+    captures.put([bodies("r1", organization_id="acme")], MUCH)
+    thread.join(10)
+    assert (left, ids(database)) == ([1], [])
 
 
 def test_they_go_by_age_and_by_whose_they_are(captures: CaptureStore, database: Database) -> None:

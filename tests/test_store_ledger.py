@@ -9,7 +9,7 @@ import asyncio
 import contextlib
 import itertools
 import threading
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Sequence
 from typing import Any
 
 import msgspec
@@ -460,6 +460,28 @@ class TestWhatTheDatabaseDoesNotTake:
         (row,) = rows(house.database, f"SELECT cost_nano, hold_nano, flags FROM records WHERE id = '{id}'")
         assert row == (0, 3 * USD // 4, "unstorable")
         assert '"cost_nano":100000000000000000000' in caplog.text
+
+    async def test_further_sums_that_cannot_be_made_cost_no_record(
+        self, house: House, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        counted: list[str] = []
+
+        def count(_: object, records: Sequence[Record]) -> None:
+            if any(one.cost_nano == USD // 2 for one in records):
+                raise OverflowError("too much")
+            counted.extend(one.id for one in records)
+
+        monkeypatch.setattr(house.ledger, "_also", count)
+        account = await house.account(2)
+        odd, plain = [await house.started(account, 0.75) for _ in range(2)]
+        house.end(odd, account, 0.5)
+        house.end(plain, account, 0.25)
+        await house.ledger.writer.flush()
+        assert await house.balance(account) == (1.25, 0)
+        found = rows(house.database, "SELECT id, cost_nano, flags FROM records")
+        assert sorted(found) == sorted([(odd, USD // 2, ""), (plain, USD // 4, "")])
+        assert plain in counted and odd not in counted
+        assert "record not stored" not in caplog.text
 
 
 class TestCorrections:

@@ -48,7 +48,7 @@ class Kept:
         self.told.append(f"lost: {why}")
         logging.getLogger("trivium.store").critical("record not stored: %s", msgspec.json.encode(self.record).decode())
 
-    def lessened(self) -> bool:
+    def lessened(self, _: object) -> bool:
         return False
 
 

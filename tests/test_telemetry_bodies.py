@@ -34,6 +34,7 @@ class TestSecrets:
             '{"env": "OPENAI_API_KEY=0123456789abcdef"}',
             '{"url": "postgres://jo:0123456789abcdef@db/x"}',
             '{"key": "tv-0123456789ABCDEFGHIJabcdefghij0123456789abc"}',
+            '{"har": {"name": "Cookie", "value": "a=b; session=0123456789abcdef"}}',
         ],
     )
     def test_those_that_are_known_by_their_shape_go(self, text: str) -> None:
@@ -41,6 +42,27 @@ class TestSecrets:
         assert "***" in told
         assert not any(secret in told for secret in (KEY, "abcdefgh1234", "0123456789abcdef", "0123456789ABCDEF"))
         json.loads(told)  # it is still what it was
+
+    @pytest.mark.parametrize(
+        "text",
+        [
+            '{"content": "\\u0073k-proj-Abcd1234Efgh5678Ijkl"}',
+            '{"content": "sk\\u002dproj\\u002DAbcd1234Efgh5678Ijkl"}',
+            '{"content": "authorization: Bearer ab\\/Abcd1234Efgh5678Ijkl"}',
+            '{"content": "Bearer abcdefgh1\\u002BAbcd1234Efgh5678Ijkl"}',
+            '{"tool": "{\\"\\\\u0061pi_key\\": \\"Abcd1234Efgh5678Ijkl\\"}"}',
+            '{"a very": "plain\\/secret-Abcd1234Efgh5678Ijkl"}',
+        ],
+    )
+    def test_those_that_json_says_by_escapes_go(self, text: str, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(REDACTION, "_known", ["plain/secret-Abcd1234Efgh5678Ijkl"])
+        told = masked(text)
+        assert "Efgh5678" not in json.dumps(json.loads(told))
+        assert "***" in told
+
+    def test_escapes_without_a_secret_behind_them_stay_as_they_are(self) -> None:
+        text = '{"a": "\\u0041\\/b", "c": "C:\\\\u0041 \\u00e9 \\u0022"}'
+        assert masked(text) == text
 
     def test_those_of_the_configuration_go(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(REDACTION, "_known", ["a very plain secret"])
@@ -52,6 +74,11 @@ class TestSecrets:
     def test_a_secret_that_a_cut_has_torn_goes_with_what_is_left_of_it(self) -> None:
         assert masked('{"content": "take sk-proj', torn=True) == '{"content": "take '
         assert masked('{"content": "take sk-proj') == '{"content": "take sk-proj'
+
+    @pytest.mark.parametrize("before", range(16_200, 16_400, 7))
+    def test_none_of_a_long_row_of_cookies_gets_through_there(self, before: int) -> None:
+        text = "a " * (before // 2) + "cookie: " + "; ".join(f"c{n}=plain{n}" for n in range(60))
+        assert "plain" not in masked(f'{text}" ' + "b " * 20_000)
 
     @pytest.mark.parametrize("before", range(16_200, 16_400, 7))
     def test_none_gets_through_where_a_long_text_is_parted(self, before: int) -> None:
@@ -95,6 +122,8 @@ class TestStreams:
             lambda piece, n: event(choices=[{"index": n, "delta": {"content": piece}}]),
             lambda piece, n: event(type="content_block_delta", index=n, delta={"type": "text_delta", "text": piece}),
             lambda piece, n: event(type="response.output_text.delta", output_index=n, item_id="i", delta=piece),
+            lambda piece, n: event(type="response.output_text.delta", output_index=n, item_id=piece[:2], delta=piece),
+            lambda piece, n: event(choices=[{"index": n, "text": piece}]),
             lambda piece, n: event(
                 choices=[{"index": 0, "delta": {"tool_calls": [{"index": n, "function": {"arguments": piece}}]}}]
             ),
@@ -116,4 +145,6 @@ def test_a_long_word_takes_no_longer_than_others() -> None:
     began = time.process_time()
     for text in ('"' + "A" * 2_000_000 + '"', ("x" * 255 + "!") * 8_000, "~" * 2_000_000):
         masked(text, torn=True)
+    for text in ("-eyJ" * 200_000, "\\" * 800_000 + '"'):
+        masked(text, media=True)
     assert time.process_time() - began < 5

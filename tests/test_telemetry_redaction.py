@@ -22,10 +22,15 @@ PLAIN = Redaction()
         ("{'authorization': 'Bearer abc', 'x': 1}", "{'authorization': 'Bearer ***', 'x': 1}"),
         ("proxy-authorization: Basic dTpw", "proxy-authorization: Basic ***"),
         ("x-api-key=hunter2, model=m", "x-api-key=***, model=m"),
-        ("cookie: session=1; a=b", "cookie: ***; a=b"),
+        ("cookie: session=1; a=b", "cookie: ***"),
         ("Incorrect API key provided: sk-proj-aB3dE5gH7jK9.", "Incorrect API key provided: ***."),
         (f"GET /dashboard/sign-in?link=tvl-{'aB3' * 14}", "GET /dashboard/sign-in?link=***"),
-        (f"cookie: a=b; trivium_session=tvs-{'aB3' * 14}", "cookie: ***; trivium_session=***"),
+        (f"cookie: a=b; trivium_session=tvs-{'aB3' * 14}", "cookie: ***"),
+        ("cookie=hunter2, a=b", "cookie=***, a=b"),
+        ("Authorization: token hunter2", "Authorization: token ***"),
+        ('{"name": "X-Api-Key", "value": "hunter2"}', '{"name": "X-Api-Key", "value": "***"}'),
+        (f"a github_pat_{'aB3_' * 9} and ghs_{'aB3' * 9}", "a *** and ***"),
+        (f"https://hooks.slack.com/services/T0/B0/{'aB3' * 8}", "https://hooks.slack.com/services/***"),
         ("model 'sk-ant-api03-0123456789abcdef'", "model '***'"),
         ("a Bearer eyJhbGciOi.x1 b", "a Bearer *** b"),
         ("jwt eyJhbGciOiJI.eyJzdWIi.c2ln here", "jwt *** here"),
@@ -88,3 +93,9 @@ def test_a_figure_is_no_secret_though_it_looks_like_one() -> None:
 
 def test_short_words_are_not_hidden_everywhere() -> None:
     assert Redaction(["x", "test"]).mask("a test of x") == "a test of x"
+
+
+def test_a_beginning_does_not_end_in_the_beginning_of_a_secret() -> None:
+    known = Redaction(["a/secret-path"])
+    assert known.mask_beginning("no hook a/secret-path here, nor a/secret-pa") == f"no hook {HIDDEN} here, nor {HIDDEN}"
+    assert known.mask_beginning("no hook a/sec") == "no hook a/sec"

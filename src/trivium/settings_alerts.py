@@ -12,7 +12,11 @@ Rule = Literal["errors", "slow", "balance", "budget", "refusal", "payments", "au
 SEVERITIES: tuple[Severity, ...] = get_args(Severity)
 RULES: tuple[Rule, ...] = get_args(Rule)
 Secret = Annotated[str, msgspec.Meta(min_length=1)]
-Address = Annotated[str, msgspec.Meta(pattern=r"^[!-;=?-~]+@[!-;=?-~]+\Z", max_length=254)]
+Address = Annotated[
+    str,
+    msgspec.Meta(pattern=r"^[A-Za-z0-9!#$%&'*+/=?^_`{|}~.-]+@(?:[A-Za-z0-9._-]+|\[[A-Za-z0-9.:]+\])\Z", max_length=254),
+]
+"""One address, as RFC 5321 has it without quotes."""
 MailHost = Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9._:-]+\Z", max_length=253)]
 MailSecurity = Literal["starttls", "tls", "none"]
 MAIL_PORTS: dict[MailSecurity, int] = {"starttls": 587, "tls": 465, "none": 25}

@@ -21,7 +21,7 @@ from trivium.operations.seen import is_secret
 from trivium.operations.table import OFFICERS, SPENDERS, Actor, Arguments, Needs, Op, Table
 from trivium.policy.caller import Id
 from trivium.providers.custom import is_custom
-from trivium.store.captures import PARTS, Bodies, BodyAbout, erase_of, erase_older
+from trivium.store.captures import PARTS, Bodies, BodyAbout, erase_forbidden, erase_of, erase_older
 from trivium.store.changes import Change, note
 from trivium.store.sql import Writing
 from trivium.store.store import Store
@@ -153,12 +153,15 @@ async def erase_all_of(store: Store, whose: str, id: str) -> int:
 
 
 async def keep_forgetting(store: Store, days: Callable[[], int]) -> None:
-    """For the gateway: erases once an hour what is older, first at once. Ends by being cancelled."""
+    """For the gateway: erases once an hour, first at once, what is older, and what should have gone when it was forbidden.
+    Ends by being cancelled."""
+    dialect = store.database.dialect
     while True:
         try:
             before_ms = store.clock.now_ms() - days() * DAY_MS
             if count := await erase(store, lambda tx, before_ms=before_ms: erase_older(tx, before_ms)):  # type: ignore[misc]
                 _LOG.info("erased the bodies of %d calls", count)
+            await erase(store, lambda tx: erase_forbidden(tx, dialect))
         except StoreUnavailable as error:
             _LOG.error("old bodies cannot be erased: %s", error.detail or error.message)
         await asyncio.sleep(_HOURLY)

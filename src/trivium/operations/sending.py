@@ -18,7 +18,7 @@ from trivium.telemetry.redaction import Redaction
 from trivium.upstream.client import UpstreamClient
 from trivium.upstream.guard import Guard
 from trivium.upstream.mail import Mailer
-from trivium.upstream.webhook import Problem, Taken, Webhook
+from trivium.upstream.webhook import LONGEST, Problem, Taken, Webhook
 
 
 class Ways(NamedTuple):
@@ -47,7 +47,8 @@ def kept_channel(kept: Kept, unseal: Callable[[str], Sealed], ways: Ways) -> Cha
 
 async def sent(message: Message, said: Said, sealed: Sealed, ways: Ways) -> Problem | Taken:
     answer = await _KINDS[said.kind](message, said, sealed, ways)
-    return in_words_of(Redaction(sealed.secrets).mask, answer)
+    covered = Redaction(sealed.secrets)
+    return in_words_of(lambda said: (covered.mask_beginning if len(said) >= LONGEST else covered.mask)(said), answer)
 
 
 def _hook(form: Callable[[Message], bytes]) -> _Sending:

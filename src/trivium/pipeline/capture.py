@@ -93,11 +93,14 @@ class Capture:
         self._sent: Kept | None = None
         self._answer = Kept()
 
-    def sends(self, body: bytes) -> None:
-        """What goes upstream: of several attempts the last one's."""
+    def sends(self, body: bytes | None) -> None:
+        """What goes upstream: of several attempts the last one's, if it has come to that."""
         if self._sent is not None:
             self._give_back(self._sent)
-        self._sent = self._request if body is self._run_body() else self._whole(body)
+        if body is None:
+            self._sent = None
+        else:
+            self._sent = self._request if body is self._run_body() else self._whole(body)
 
     def tells(self, body: bytes, kind: bytes) -> None:
         """An answer that goes to the client by another way: an error's."""

@@ -145,6 +145,8 @@ class Run:
         self._content_bytes = self.response_bytes = 0
         self._generation_id = None
         del self.flags[flags:]
+        if self.capture is not None:  # what it was sent is another model's, which may be a secret one
+            self.capture.sends(None)
 
     def elapsed_us(self) -> int:
         return (self._deps.clock.monotonic_ns() - self.call.started_ns) // 1000
@@ -164,13 +166,15 @@ class Run:
         self.total_us = self.elapsed_us()
         if isinstance(self.error, UpstreamRefusedUs):
             self._alert(self.error)
-        if self._wants_lookup():
-            self._deps.lookups.later(self)
-        else:
-            self.close()
-        if self.capture is not None:  # behind the record, which nothing may keep from being written
-            self.capture.close()
-            self.capture = None  # a call whose figures are still asked for holds no bodies
+        try:
+            if self._wants_lookup():
+                self._deps.lookups.later(self)
+            else:
+                self.close()
+        finally:
+            if self.capture is not None:  # behind the record, which nothing may keep from being written
+                self.capture.close()
+                self.capture = None  # a call whose figures are still asked for holds no bodies
 
     def _alert(self, error: UpstreamRefusedUs) -> None:
         own = self.own is not None and not self.own.through_house

@@ -43,7 +43,7 @@ Password = Annotated[Secret, msgspec.Meta(max_length=1000)]
 TIMEOUTS: dict[Kind, float] = {"slack": 10, "webhook": 10, "email": 20}
 _LONGEST_HOST = 60
 _TELLING = 16
-"""Characters of a URL behind its host from which on its last four are shown."""
+"""Characters of a URL behind its host from which on its last four are shown, and of a piece that tells by itself."""
 _OURS = frozenset(("host", "connection", "content-length", "content-type", "transfer-encoding"))
 
 
@@ -78,11 +78,19 @@ class Sealed(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
     @property
     def secrets(self) -> list[str]:
-        """As they might be quoted: a URL also without its host, a header's value also without the word before it."""
-        behind = [self.url.partition("://")[2].partition("/")[2]] if self.url is not None else []
+        """As they might be quoted: a URL also without its host and in parts, a header's value also without the word
+        before it."""
         words = [value.rpartition(" ")[2] for value in self.headers.values()]
-        found = (self.url, *behind, *self.headers.values(), *words, self.password)
+        found = (self.url, *_parts(self.url or ""), *self.headers.values(), *words, self.password)
         return [text for text in found if text]
+
+
+def _parts(url: str) -> list[str]:
+    """What is behind the host, its path and its query, the query's values, and long pieces of the path."""
+    behind = url.partition("://")[2].partition("/")[2]
+    path, _, query = behind.partition("?")
+    values = [pair.rpartition("=")[2] for pair in query.split("&")]
+    return [behind, path, query, *values, *(piece for piece in path.split("/") if len(piece) >= _TELLING)]
 
 
 class Kept(msgspec.Struct, frozen=True, kw_only=True):

@@ -19,8 +19,9 @@ SHOWN = 20
 """Findings that are told in words; JSON has all."""
 _TITLES = 3
 """Of findings in a mail's subject."""
-_SPECIAL = str.maketrans({"&": "&amp;", "<": "&lt;", ">": "&gt;"})
-"""What Slack takes for marks of its own (its documentation, "Formatting text for app surfaces")."""
+_SPECIAL = str.maketrans({"&": "&amp;", "<": "&lt;", ">": "&gt;", "@": "@\u200b"})
+"""What Slack takes for marks of its own (its documentation, "Formatting text for app surfaces"); and `@all`, by which
+Mattermost and Rocket.Chat, which take the same, call everybody."""
 _MARKS: dict[str, str] = {"page": ":rotating_light:", "ticket": ":ticket:"}
 
 

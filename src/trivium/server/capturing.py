@@ -100,10 +100,19 @@ class Capturing:
             self.take(-bodies.held)
             self._lost(1, "there is no room for more in memory")
             return
-        if self._thread is None:
-            self._thread = threading.Thread(target=self._work, name="trivium-capture", daemon=True)
-            self._thread.start()
+        try:
+            self._begin()
+        except RuntimeError as error:  # the machine has no more threads
+            self.take(-bodies.held)
+            self._lost(1, str(error))
+            return
         self._queue.put(bodies)
+
+    def _begin(self) -> None:
+        if self._thread is None:
+            thread = threading.Thread(target=self._work, name="trivium-capture", daemon=True)
+            thread.start()
+            self._thread = thread
 
     async def flush(self) -> None:
         if self._thread is not None:

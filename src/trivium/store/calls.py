@@ -115,14 +115,14 @@ class StartOp:
     def lost(self, why: object) -> None:
         self.failed(StoreUnavailable("The call cannot be recorded.", detail=str(why)))
 
-    def lessened(self) -> bool:
+    def lessened(self, _: object) -> bool:
         return False
 
 
 class EndOp:
     """A record; of a call that was started, its end."""
 
-    __slots__ = ("freed", "given_up", "opened", "prices", "quote", "record", "started")
+    __slots__ = ("bare", "freed", "given_up", "opened", "prices", "quote", "record", "started")
     urgent = leans = False
 
     def __init__(self, record: Record, prices: NewPrices, opened: OpenCall | None, *, started: bool) -> None:
@@ -132,6 +132,8 @@ class EndOp:
         self.started = started
         self.prices = prices
         self.quote = prices.get(record.price_version)
+        self.bare = False
+        """Written without the further sums that records are added to: these may be what the database did not take."""
         self.given_up: int | None = None
         """What a call cost whose record the database did not take."""
 
@@ -148,10 +150,15 @@ class EndOp:
     def lost(self, why: object) -> None:
         _LOG.critical("record not stored (%s): %s", why, msgspec.json.encode(self.record).decode())
 
-    def lessened(self) -> bool:
-        """The call ends all the same, charged nothing: what it holds must be free again."""
+    def lessened(self, why: object, /) -> bool:
+        """The record without further sums; without it the call ends all the same, charged nothing: what it holds must
+        be free again."""
+        if not self.bare:
+            self.bare = True
+            return True
         if self.given_up is not None:
             return False
+        self.lost(why)
         self.given_up = self.record.cost_nano
         self.quote = None
         kept: dict[str, Any] = {name: getattr(self.record, name) for name in _KEPT}

@@ -107,7 +107,8 @@ class CaptureStore:
             if free < SPARE:
                 raise StoreUnavailable("The disk is almost full.", detail=f"{free} bytes are free")
         with self._database.transaction() as tx:
-            forbidding = _forbidding({one.organization_id for one in bodies if one.organization_id is not None}, tx)
+            wanted = {one.organization_id for one in bodies if one.organization_id is not None}
+            forbidding = _forbidding(wanted, tx, self._database.dialect)
             allowed = [one for one in bodies if one.organization_id not in forbidding]
             size = sum(one.size for one in allowed)
             self._make_room(tx, size, most_total)
@@ -151,11 +152,12 @@ class CaptureStore:
         return int(count)
 
 
-def _forbidding(organizations: set[str], tx: Writing) -> set[str]:
-    """Those that forbid it by now: a call may have begun before."""
-    found = set()
-    for id in organizations:
-        rows = tx.execute("SELECT settings FROM organizations WHERE id = ?", (id,))
+def _forbidding(organizations: set[str], tx: Writing, dialect: str) -> set[str]:
+    """Those that forbid it by now: a call may have begun before. Where others write too, none begins to until the
+    transaction ends: whoever erases what there is behind its word finds what is written here."""
+    found, lock = set(), " FOR SHARE" if dialect == "postgres" else ""
+    for id in sorted(organizations):
+        rows = tx.execute(f"SELECT settings FROM organizations WHERE id = ?{lock}", (id,))
         if rows and forbids(msgspec.json.decode(rows[0][0], type=OrganizationSettings)):
             found.add(id)
     return found
@@ -174,6 +176,12 @@ def erase_older(tx: Writing, before_ms: int) -> int:
 def erase_of(tx: Writing, whose: str, id: str) -> int:
     """A slice of those of a `key`, `user` or `organization`; how many went."""
     return _erase(tx, f"{_WHOSE[whose]} = ?", id)
+
+
+def erase_forbidden(tx: Writing, dialect: str) -> int:
+    """A slice of those of organizations that forbid it, which the end of a process may have left; how many went."""
+    there = {id for (id,) in tx.execute("SELECT DISTINCT organization_id FROM captures") if id is not None}
+    return sum(erase_of(tx, "organization", id) for id in sorted(_forbidding(there, tx, dialect)))
 
 
 def _erase(tx: Writing, where: str, value: object) -> int:

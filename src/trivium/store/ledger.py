@@ -345,7 +345,9 @@ class Ledger:
         if not ends:
             return
         ended = posting.write_ends(tx, [op.record for op in ends if op.started or again])
-        posting.write_records(tx, [op.record for op in ends], ended, self._clock.now_ms(), self._also)
+        for bare, also in ((False, self._also), (True, None)):
+            if records := [op.record for op in ends if op.bare is bare]:
+                posting.write_records(tx, records, ended, self._clock.now_ms(), also)
 
     def _write_held(self, tx: Writing, ops: Sequence[StartOp]) -> None:
         if self._database.shared:

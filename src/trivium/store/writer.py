@@ -57,8 +57,9 @@ class Op(Protocol):
         """It can be kept no longer: says what it was, in the log or to whoever waits."""
         ...
 
-    def lessened(self) -> bool:
-        """Of one that was lost: whether less of it can be kept, which it is from now on."""
+    def lessened(self, why: object, /) -> bool:
+        """Of one that the database does not take: whether less of it can be kept, which it is from now on. What is lost
+        of it is said."""
         ...
 
 
@@ -103,7 +104,7 @@ class Act(Generic[_T]):
         if not self.result.done():
             self.result.set_exception(why if isinstance(why, Exception) else StoreUnavailable(str(why)))
 
-    def lessened(self) -> bool:
+    def lessened(self, _: object) -> bool:
         return False
 
 
@@ -323,9 +324,10 @@ class Writer:
                     self._commit([op], again)
                 return
             _LOG.exception("an op was not written")
-            batch[0].lost(error)
-            if batch[0].lessened():
+            if batch[0].lessened(error):
                 self._commit(batch, again)
+            else:
+                batch[0].lost(error)
 
 
 _E = TypeVar("_E")

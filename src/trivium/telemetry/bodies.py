@@ -3,8 +3,8 @@
 Secrets are those that `redaction.py` knows, by their text or by their shape, and what the operator's own patterns find.
 Media is whatever looks like base64: behind `;base64,`, or 256 and more of its characters without a break, so that
 seals and signatures go the same way. A stream says a text in pieces; a secret that lies across several is found in the
-text that they make. For a thread that is in nobody's way: a text is looked at in parts, so that the lock of the
-interpreter is never held for long.
+text that they make. JSON can say a letter as an escape; a secret that is said so is found as well. For a thread that is
+in nobody's way: a text is looked at in parts, so that the lock of the interpreter is never held for long.
 """
 
 from __future__ import annotations
@@ -26,10 +26,13 @@ _BREAKS = ('"', " ", "\n")
 _BEFORE = 4096
 """How far before the end of a part a break is looked for."""
 _LEADS = (*HEADERS, "bearer", "basic")
-_LEAD = 80
-"""Letters that a name and what follows it may have before the secret itself."""
+_LEAD = 2048
+"""Letters that a name and what follows it may have up to where a secret ends that has spaces in it, as cookies do."""
 _DATA = "data:"
-_DELTA = "delta"
+_PIECES = ("delta", "choices")
+"""Members of events in which texts go on from one event to the next."""
+_ESCAPED = re.compile(r"(?<!\\)\\{1,15}(?:/|u00(2[013-9A-Fa-f]|[346][0-9A-Fa-f]|5[0-9ABD-Fabd-f]|7[0-9A-Ea-e]))")
+"""What JSON need not say as an escape, in JSON inside of JSON too: printable ASCII but quotes and backslashes."""
 _ENDS = (*_BREAKS, "'", ",", ";")
 
 Path = tuple[object, ...]
@@ -59,6 +62,14 @@ class Masks:
         return self._secrets(text)
 
     def _secrets(self, text: str) -> str:
+        """A text that has escapes stays as it is unless a secret is found behind them."""
+        if "\\" in text and (plain := _ESCAPED.sub(_unescaped, text)) != text:
+            told = self._hidden(plain)
+            if told != plain:
+                return told
+        return self._hidden(text)
+
+    def _hidden(self, text: str) -> str:
         text = REDACTION.mask(text)
         for pattern in self._hide:
             text = pattern.sub(HIDDEN, text)
@@ -107,6 +118,10 @@ def _described(found: re.Match[str]) -> str:
     return f"[base64 {len(told)} characters sha256 {hashlib.sha256(told.encode()).hexdigest()[:16]}]"
 
 
+def _unescaped(found: re.Match[str]) -> str:
+    return chr(int(found[1], 16)) if found[1] else "/"
+
+
 class _Said:
     """The pieces of a text, and the lines that have them. Of a long stream these are many: no object for each."""
 
@@ -130,7 +145,7 @@ def _saying(line: str, wanted: Path, text: str) -> str:
 
 def _value(line: str) -> Any:
     """Of a line of data; None where there is nothing to look through."""
-    if not line.startswith(_DATA) or _DELTA not in line:
+    if not line.startswith(_DATA) or not any(one in line for one in _PIECES):
         return None
     try:
         return msgspec.json.decode(line[len(_DATA) :])
@@ -143,14 +158,15 @@ def _deltas(value: Any, path: Path, *, inside: bool) -> Iterator[tuple[Path, Any
     holds it by which key."""
     walk: Callable[[Any], Iterator[tuple[Any, Any]]]
     if isinstance(value, dict):
-        which = tuple((name, str(value[name])) for name in sorted(value) if name.endswith("index") or name == "item_id")
+        # Not by the ids of items, which some upstreams make anew for each event.
+        which = tuple((name, str(value[name])) for name in sorted(value) if name.endswith("index"))
         path, walk = (*path, *which), lambda one: iter(one.items())
     elif isinstance(value, list):
         walk = enumerate
     else:
         return
     for key, one in walk(value):
-        deeper = inside or key == _DELTA
+        deeper = inside or key in _PIECES
         if isinstance(one, str):
             if deeper:
                 yield (*path, key), value, key

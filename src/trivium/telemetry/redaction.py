@@ -37,7 +37,8 @@ _KEYS = (
         "ghp_",
         "gho_",
     ),
-    *("gho_", "glpat-", "vck_", "fw_", "nvapi-", "r8_", "xoxb-"),
+    *("ghs_", "ghu_", "ghr_", "github_pat_", "glpat-", "vck_", "fw_", "nvapi-", "r8_"),
+    *("xoxb-", "xoxp-", "xoxa-", "xoxs-", "xapp-", "whsec_", "npm_", "pypi-"),
 )
 """What keys begin with: ours, then those of vendors."""
 HEADERS = ("authorization", "x-api-key", "api-key", "api_key", "apikey", "cookie")
@@ -51,13 +52,14 @@ class _Shape(NamedTuple):
     pattern: re.Pattern[str]
 
 
+_QUOTE = r"""\\{0,7}["']"""
+_TO_VALUE = rf"""(?:(?:{_QUOTE})?\s*[:=]|{_QUOTE}\s*,\s*{_QUOTE}value{_QUOTE}\s*:)\s*(?:{_QUOTE})?"""
+"""What stands between a header's name and its value, which lists of headers (HAR) have in a member of its own."""
+_PAIR = r"""[^\s"'\\,;)}\]=]+=[^\s"'\\,;)}\]]*"""
+_SCHEME = r"(?i:(?:bearer|basic|token|negotiate|apikey|key)\s+)"
 _SHAPES = (
-    _Shape(
-        HEADERS,
-        re.compile(
-            rf"""(?i:{"|".join(HEADERS)})\\{{0,7}}["']?\s*[:=]\s*\\{{0,7}}["']?(?i:bearer\s+|basic\s+)?([^\s"'\\,;)}}\]]+)""",
-        ),
-    ),
+    _Shape(("cookie",), re.compile(rf"(?i:cookie){_TO_VALUE}({_PAIR}(?:;\s*{_PAIR})*)")),
+    _Shape(HEADERS, re.compile(rf"""(?i:{"|".join(HEADERS)}){_TO_VALUE}{_SCHEME}?([^\s"'\\,;)}}\]]+)""")),
     _Shape(("bearer", "basic"), re.compile(r"(?i:\bbearer|\bbasic)\s+((?=\S*[0-9])[A-Za-z0-9._~+/=-]{8,})")),
     _Shape(
         _KEYS,
@@ -65,7 +67,8 @@ _SHAPES = (
     ),
     _Shape(("aiza", "ya29."), re.compile(r"\b((?:AIza|ya29\.)[0-9A-Za-z_-]{20,})")),
     _Shape(("akia", "asia"), re.compile(r"\b((?:AKIA|ASIA)[0-9A-Z]{16})\b")),
-    _Shape(("eyj",), re.compile(r"\b(eyJ[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]{4,}\.[A-Za-z0-9_-]*)")),
+    _Shape(("eyj",), re.compile(r"(?<![A-Za-z0-9_-])(eyJ[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]{4,}\.[A-Za-z0-9_-]*)")),
+    _Shape(("hooks.slack.com",), re.compile(r"(?i:hooks\.slack\.com)\\*/[a-z]+\\*/([A-Za-z0-9_/\\-]{10,})")),
     _Shape(("://",), re.compile(r"""://([^\s:@/"'\\]*:[^\s@/"'\\]+)(?=@)""")),
 )
 _encode = msgspec.json.Encoder(enc_hook=repr).encode
@@ -89,6 +92,14 @@ class Redaction:
         for pattern in _shapes_in(text):
             text = pattern.sub(_hide, text)
         return _clean(text)
+
+    def mask_beginning(self, text: str) -> str:
+        """Of a text that was cut: also without what it ends with of a known secret's beginning."""
+        text = self.mask(text)
+        torn = (
+            size for secret in self._known for size in range(_SHORTEST, len(secret)) if text.endswith(secret[:size])
+        )
+        return f"{text[:-most]}{HIDDEN}" if (most := max(torn, default=0)) else text
 
     def json(self, value: Any) -> str:
         """A value as JSON, its texts masked."""

@@ -13,7 +13,7 @@ from trivium.upstream.client import Headers, Timeouts, UpstreamClient, UpstreamR
 
 _PASSING = frozenset((408, 425, 429))
 _MOST_READS = 20
-_LONGEST = 200
+LONGEST = 200
 """Characters of an answer that are told."""
 
 
@@ -69,7 +69,7 @@ async def _beginning(response: UpstreamResponse) -> str:
             part = await response.read()
             if not part:
                 break
-            begins = (begins + part)[: 4 * _LONGEST]
+            begins = (begins + part)[: 4 * LONGEST]
     except TriviumError:
         pass  # the status has been told
     finally:
@@ -80,4 +80,4 @@ async def _beginning(response: UpstreamResponse) -> str:
 def one_line(said: bytes) -> str:
     """What another side said, as it can be shown."""
     text = " ".join(said.decode("utf-8", "replace").split())
-    return "".join(letter if letter.isprintable() else "?" for letter in text)[:_LONGEST]
+    return "".join(letter if letter.isprintable() else "?" for letter in text)[:LONGEST]
