@@ -153,8 +153,8 @@ async def erase_all_of(store: Store, whose: str, id: str) -> int:
 
 
 async def keep_forgetting(store: Store, days: Callable[[], int]) -> None:
-    """For the gateway: erases once an hour, first at once, what is older, and what should have gone when it was forbidden.
-    Ends by being cancelled."""
+    """For the gateway: once an hour, and first at once, erases what is older, or should have gone when it was
+    forbidden. Ends by being cancelled."""
     dialect = store.database.dialect
     while True:
         try:
