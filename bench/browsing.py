@@ -24,8 +24,8 @@ from stage import BenchError
 _CSRF = re.compile(r'name="csrf" value="([^"]+)"')
 _LINK = re.compile(r'href="([^"]+)"')
 _FILE = re.compile(r'(?:src|href)="(/dashboard/static/[^"]+)"')
-_ONE_OF_MANY = re.compile(r"(id|after|account|only)=[^&]*|req_\w+")
-_ORGANIZATION = re.compile(r"/dashboard/o/[^/]+")
+_ONE_OF_MANY = re.compile(r"(id|after|account|only|without|part|on|order)=[^&]*|req_\w+")
+_SPACE = re.compile(r"/dashboard/([ou])/[^/?]+")
 _NO_PAGE = re.compile(r"sign-out|/static/|usage\.(csv|json)")
 
 
@@ -67,13 +67,11 @@ class Browser:
         return len(page.body) + sum(self._files[path] for path in paths)
 
     def walk(self) -> Iterator[str]:
-        """The paths of all that links lead to: of rows of a list one each, and of organizations one."""
-        waiting, seen, organization = ["/"], set[str](), ""
+        """The paths of all that links lead to: of rows of a list one each, of organizations and of users one."""
+        waiting, seen, spaces = ["/"], set[str](), dict[str, str]()
         for path in waiting:
-            if (found := _ORGANIZATION.match(path)) is not None:
-                organization = organization or found[0]
-                if found[0] != organization:
-                    continue
+            if (found := _SPACE.match(path)) is not None and found[0] != spaces.setdefault(found[1], found[0]):
+                continue
             kind = _ONE_OF_MANY.sub("*", path)
             if kind in seen or _NO_PAGE.search(path):
                 continue

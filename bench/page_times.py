@@ -43,7 +43,7 @@ DAYS = 90
 PEOPLE = {"house": None, "owner": "acme-1", "member": "acme-3"}
 """Who looks, by the ids that `trivium dev seed` gives."""
 _CONFIG = "[local]\nenabled = false\n"
-_SPACES = re.compile(r"/dashboard/(house|me|o/[^/?]+)(?=[/?]|$)")
+_SPACES = re.compile(r"/dashboard/(house|me|[ou]/[^/?]+)(?=[/?]|$)")
 
 
 class Fetch(NamedTuple):
