@@ -152,10 +152,10 @@ async def test_without_scripts_every_page_is_whole(chromium: Any, full: Running)
         assert await watch.page.locator("h2", has_text="By key").is_visible()
 
 
-async def test_the_playground_streams_and_tells_the_cost(chromium: Any, full: Running) -> None:
-    async with browsing(chromium, full, "owner") as watch:
+async def test_the_playground_streams_and_tells_the_cost(chromium: Any) -> None:
+    async with furnished() as house, browsing(chromium, house, "owner") as watch:
         for api in ("chat", "responses", "messages"):
-            await watch.open(f"{full.url}/dashboard/o/acme/playground")
+            await watch.open(f"{house.url}/dashboard/o/acme/playground")
             await watch.page.select_option("#p-api", api)
             await watch.page.fill("#p-model", "m")
             await watch.page.fill("#p-text", HOSTILE)
