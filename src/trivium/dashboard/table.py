@@ -9,10 +9,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from trivium.dashboard.channels import CHANNELS
+from trivium.dashboard.payments import ADD_TO_ACCOUNT, AUTO_FOR_ACCOUNT, PAYMENTS
 from trivium.dashboard.people import PEOPLE
 from trivium.dashboard.row import EVERYWHERE, Resource
 from trivium.dashboard.row import action as _do
-from trivium.dashboard.table_payments import ADD_TO_ACCOUNT, AUTO_FOR_ACCOUNT, PAYMENTS
 from trivium.dashboard.visitor import Kind
 
 SHARED: tuple[Kind, ...] = ("house", "organization")

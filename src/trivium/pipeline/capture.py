@@ -15,6 +15,7 @@ from trivium.errors import InvalidJson
 from trivium.pipeline.call import Call, Headers, Reply
 from trivium.pipeline.deps import Captures, Deps
 from trivium.pipeline.preferences import PROVIDER
+from trivium.pipeline.replies import Copying
 from trivium.policy.capture import may_capture
 from trivium.wire.fields import decoded
 from trivium.wire.lenient import mapping
@@ -76,17 +77,16 @@ def _wishes(request: Request) -> dict[str, object]:
         return {}
 
 
-class Capture:
+class Capture(Copying):
     """The client's reply, with a copy of what goes there."""
 
     def __init__(self, call: Call, body: bytes, reply: Reply, run: Run, captures: Captures) -> None:
+        super().__init__(reply)
         self._call = call
-        self._reply = reply
         self._run = run
         self._captures = captures
         self._most = captures.most
         self._held = 0
-        self._ended = False
         self._type = b""
         self._took(_CALL)
         self._request = self._whole(body)
@@ -127,29 +127,9 @@ class Capture:
         )
         self._captures.keep(kept)
 
-    @property
-    def provisional(self) -> bool:
-        return self._reply.provisional
-
-    @property
-    def started(self) -> bool:
-        return self._reply.started
-
     async def start(self, status: int, headers: Headers) -> None:
         self._type = next((value for name, value in headers if name == b"content-type"), b"")
-        await self._reply.start(status, headers)
-
-    async def write(self, data: bytes) -> None:
-        self._copy(data)
-        await self._reply.write(data)
-
-    async def end(self, data: bytes = b"") -> None:
-        self._copy(data)
-        await self._reply.end(data)
-        self._ended = True
-
-    def cut(self) -> None:
-        self._reply.cut()
+        await super().start(status, headers)
 
     def _copy(self, data: bytes) -> None:
         answer = self._answer

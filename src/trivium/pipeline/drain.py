@@ -10,6 +10,7 @@ import asyncio
 from collections.abc import Callable, Coroutine
 
 from trivium.pipeline.call import Headers, Reply
+from trivium.pipeline.replies import Passing
 from trivium.pipeline.settle import Run
 
 DRAIN = "drain"
@@ -36,38 +37,30 @@ async def to_its_end(
         raise
 
 
-class _Ear:
+class _Ear(Passing):
     """The client's reply while there is a client."""
 
     def __init__(self, reply: Reply, run: Run) -> None:
-        self._reply = reply
+        super().__init__(reply)
         self._run = run
         self.deaf = False
-
-    @property
-    def provisional(self) -> bool:
-        return self._reply.provisional
-
-    @property
-    def started(self) -> bool:
-        return self._reply.started
 
     async def start(self, status: int, headers: Headers) -> None:
         if self.deaf:
             self._run.missed = True
         else:
-            await self._reply.start(status, headers)
+            await super().start(status, headers)
 
     async def write(self, data: bytes) -> None:
         if self.deaf:
             self._run.missed = True
         else:
-            await self._reply.write(data)
+            await super().write(data)
 
     async def end(self, data: bytes = b"") -> None:
         if not self.deaf:
-            await self._reply.end(data)
+            await super().end(data)
 
     def cut(self) -> None:
         if not self.deaf:
-            self._reply.cut()
+            super().cut()

@@ -16,6 +16,7 @@ from trivium.errors import FieldInvalid, Overloaded
 from trivium.pipeline.authenticate import credential_of
 from trivium.pipeline.call import FALLBACKS, Call, Headers, Operation, Reply
 from trivium.pipeline.deps import Answers, Deps, Place
+from trivium.pipeline.replies import Copying
 from trivium.pipeline.settle import Run
 from trivium.policy.caller import Caller
 from trivium.routing.catalog import Target
@@ -84,7 +85,7 @@ def _keeps(caller: Caller, answers: Answers) -> bool:
     return answers.settings.organizations and not caller.organization.settings.policy.zdr
 
 
-class Once:
+class Once(Copying):
     """The client's reply, with a copy of what goes there."""
 
     def __init__(  # noqa: PLR0917
@@ -99,8 +100,8 @@ class Once:
         question: bytes,
         keeps: bool,
     ) -> None:
+        super().__init__(reply)
         self._call = call
-        self._reply = reply
         self._run = run
         self._deps = deps
         self._place = place
@@ -112,7 +113,6 @@ class Once:
         self._headers: Headers = []
         self._parts: list[bytes] = []
         self._size = 0
-        self._ended = False
 
     async def replayed(self) -> bool:
         """Whether there was an answer, which the client has now."""
@@ -132,30 +132,10 @@ class Once:
         await self._reply.end(kept.body)
         return True
 
-    @property
-    def provisional(self) -> bool:
-        return self._reply.provisional
-
-    @property
-    def started(self) -> bool:
-        return self._reply.started
-
     async def start(self, status: int, headers: Headers) -> None:
         self._status, self._headers = status, [header for header in headers if header[0] in _KEPT_HEADERS]
         self._keeps = self._keeps and status == 200
-        await self._reply.start(status, headers)
-
-    async def write(self, data: bytes) -> None:
-        self._copy(data)
-        await self._reply.write(data)
-
-    async def end(self, data: bytes = b"") -> None:
-        self._copy(data)
-        await self._reply.end(data)
-        self._ended = True
-
-    def cut(self) -> None:
-        self._reply.cut()
+        await super().start(status, headers)
 
     def close(self) -> None:
         """The call is over: its answer is kept if it was a whole good one, else the key is free again."""

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from trivium.dashboard.row import Action, Resource
+from msgspec.structs import replace
+
+from trivium.dashboard.row import EVERYWHERE, Resource, action
 from trivium.dashboard.visitor import Kind
 
-EVERYWHERE: tuple[Kind, ...] = ("house", "me", "organization")
 OWN: tuple[Kind, ...] = ("me", "organization")
 _ACCOUNT = {"account": "account_id"}
 _BUY_HELP = {
@@ -20,36 +21,11 @@ _TERMS_HELP = {
     "usd": "Credits that are bought each time, in USD.",
     "month_usd": "The most that the card is charged in a month (UTC), with fees, in USD.",
 }
-_ADD = Action(
-    path="new",
-    label="Add credit",
-    operation="payments.checkout",
-    asks=("usd", "save"),
-    help=_BUY_HELP,
-    leads="url",
-    spaces=OWN,
-)
-ADD_TO_ACCOUNT = Action(
-    path="add-credit",
-    label="Add credit",
-    operation="payments.checkout",
-    takes=_ACCOUNT_OF_ROW,
-    asks=("usd", "save"),
-    help=_BUY_HELP,
-    leads="url",
-    spaces=OWN,
-)
+_ADD = action("new", "Add credit", "payments.checkout", asks=("usd", "save"), help=_BUY_HELP, leads="url", spaces=OWN)
+_AUTO = action("new", "Set it up", "payments.auto.set", asks=_TERMS, help=_TERMS_HELP, warns=_WARNS, spaces=OWN)
+ADD_TO_ACCOUNT = replace(_ADD, path="add-credit", takes=_ACCOUNT_OF_ROW)
 """Of the list of accounts, as is the next."""
-AUTO_FOR_ACCOUNT = Action(
-    path="auto-top-up",
-    label="Automatic top-up",
-    operation="payments.auto.set",
-    takes=_ACCOUNT_OF_ROW,
-    asks=_TERMS,
-    help=_TERMS_HELP,
-    spaces=OWN,
-    warns=_WARNS,
-)
+AUTO_FOR_ACCOUNT = replace(_AUTO, path="auto-top-up", label="Automatic top-up", takes=_ACCOUNT_OF_ROW)
 
 PAYMENTS = (
     Resource(
@@ -78,27 +54,19 @@ PAYMENTS = (
         filters=("account", "organization", "user"),
         columns=(*("account_id", "enabled", *_TERMS, "month_charged_usd", "card", "payment", "problem"),),
         id="account_id",
-        make=Action(
-            path="new",
-            label="Set it up",
-            operation="payments.auto.set",
-            asks=_TERMS,
-            help=_TERMS_HELP,
-            spaces=OWN,
-            warns=_WARNS,
-        ),
+        make=_AUTO,
         does=(
-            Action(
-                path="off",
-                label="Switch off",
-                operation="payments.auto.off",
+            action(
+                "off",
+                "Switch off",
+                "payments.auto.off",
                 takes=_ACCOUNT,
                 only={"enabled": True},
             ),
-            Action(
-                path="remove-card",
-                label="Remove card",
-                operation="payments.card.remove",
+            action(
+                "remove-card",
+                "Remove card",
+                "payments.card.remove",
                 takes=_ACCOUNT,
                 warns="It is not charged any more. The next payment may save another one.",
             ),
@@ -116,10 +84,10 @@ PAYMENTS = (
         columns=("time_ms", "event", "why", "content"),
         id="event",
         does=(
-            Action(
-                path="end",
-                label="Seen to",
-                operation="payments.strays.end",
+            action(
+                "end",
+                "Seen to",
+                "payments.strays.end",
                 takes={"event": "event"},
                 asks=("note",),
                 help={"note": "What was done about it."},
