@@ -15,6 +15,7 @@ from support_store import Home
 from test_operations_requests import NOW, call, ends
 from test_store_captures import BODY, bodies
 from trivium.clock import SystemClock
+from trivium.operations import captures as module
 from trivium.operations.captures import DAY_MS, keep_forgetting
 from trivium.operations.table import Actor
 from trivium.policy.caller import Role
@@ -200,6 +201,18 @@ class TestForgetting:
                 await asyncio.sleep(0.01)
         task.cancel()
         assert desk.store.captures.find("young") is not None
+
+    async def test_what_fails_once_does_not_keep_them_for_ever(
+        self, desk: Desk, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(module, "_HOURLY", 0)
+        now, looks = desk.store.clock.now_ms(), iter(["seven"])
+        keep(desk, bodies("r1", now - 8 * DAY_MS))
+        task = asyncio.create_task(keep_forgetting(desk.store, lambda: next(looks, 7)))  # type: ignore[arg-type,return-value]
+        async with asyncio.timeout(10):
+            while desk.store.captures.older(now):  # noqa: ASYNC110 # the loop tells nobody
+                await asyncio.sleep(0.01)
+        task.cancel()
 
 
 class TestKeys:

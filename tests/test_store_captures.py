@@ -83,7 +83,8 @@ def test_none_is_written_of_an_organization_that_has_forbidden_it_meanwhile(
 ) -> None:
     zdr = OrganizationSettings(policy=Policy(zdr=True))
     organize(database, open=OrganizationSettings(), shut=OrganizationSettings(forbid_capture=True), zdr=zdr)
-    captures.put([bodies(f"r-{id}", organization_id=id) for id in ("open", "shut", "zdr")] + [bodies("r")], MUCH)
+    told = [bodies(f"r-{id}", organization_id=id) for id in ("open", "shut", "zdr")] + [bodies("r")]
+    assert captures.put(told, MUCH) == 2
     assert ids(database) == ["r", "r-open"]
 
 

@@ -164,4 +164,6 @@ async def keep_forgetting(store: Store, days: Callable[[], int]) -> None:
             await erase(store, lambda tx: erase_forbidden(tx, dialect))
         except StoreUnavailable as error:
             _LOG.error("old bodies cannot be erased: %s", error.detail or error.message)
+        except Exception:  # what fails once must not keep bodies for ever
+            _LOG.exception("old bodies cannot be erased")
         await asyncio.sleep(_HOURLY)

@@ -16,6 +16,8 @@ FALLBACKS = b"x-trivium-fallbacks"
 AUTHORIZATION, API_KEY = b"authorization", b"x-api-key"
 CREDENTIALS = (AUTHORIZATION, API_KEY)
 """Headers that say who calls."""
+_LISTS = (b"cache-control",)
+"""Headers whose lines are parts of one list (RFC 9110, section 5.3), of which we read more than the last."""
 
 
 class Operation(enum.StrEnum):
@@ -40,14 +42,17 @@ class Call(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def by_name(headers: Sequence[tuple[bytes, bytes]]) -> dict[bytes, bytes]:
-    """Headers by their names in lower case. Of repeated ones the last counts; but of credentials all do, one a line:
-    none may hide behind another."""
+    """Headers by their names in lower case. Of repeated ones the last counts; but of credentials all do, one a line,
+    and of lists, as one: none may hide behind another."""
     found = dict(headers)
     if len(found) != len(headers):
         for name in CREDENTIALS:
             values = [value for key, value in headers if key == name and value.strip()]
-            if len(values) > 1:
+            if values:
                 found[name] = b"\n".join(dict.fromkeys(values))
+        for name in _LISTS:
+            if name in found:
+                found[name] = b", ".join(value for key, value in headers if key == name)
     return found
 
 

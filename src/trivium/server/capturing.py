@@ -166,8 +166,7 @@ class Capturing:
                 _LOG.exception("bodies of request %s", one.id)
                 self._lost(1, "they could not be read")
         try:
-            self._store.put(rows, self._settings.max_total_bytes)
-            self.counts[KEPT] += len(rows)
+            self.counts[KEPT] += self._store.put(rows, self._settings.max_total_bytes)
         except StoreUnavailable as error:
             self._lost(len(rows), error.detail or error.message)
         except Exception as error:

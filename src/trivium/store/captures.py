@@ -100,12 +100,14 @@ class CaptureStore:
         self.flush: Callable[[], Awaitable[None]] = _nothing
         """Returns when everything is written that calls have left until now, or lost."""
 
-    def put(self, bodies: Sequence[Bodies], most_total: int) -> None:
-        """Raises StoreUnavailable, and ValueError for what the database does not take."""
+    def put(self, bodies: Sequence[Bodies], most_total: int) -> int:
+        """How many were kept: those of organizations that forbid it by now are not. Raises StoreUnavailable, and
+        ValueError for what the database does not take."""
         if self._database.dialect == "sqlite":
             free = shutil.disk_usage(Path(self._database.place).parent).free
             if free < SPARE:
                 raise StoreUnavailable("The disk is almost full.", detail=f"{free} bytes are free")
+        self._count()
         with self._database.transaction() as tx:
             wanted = {one.organization_id for one in bodies if one.organization_id is not None}
             forbidding = _forbidding(wanted, tx, self._database.dialect)
@@ -114,13 +116,17 @@ class CaptureStore:
             self._make_room(tx, size, most_total)
             tx.executemany(_INSERT, map(_row, allowed))
         self._total += size
+        return len(allowed)
 
-    def _make_room(self, tx: Writing, size: int, most_total: int) -> None:
-        """The oldest go, where there is too much. All is counted now and then, in between what is our own."""
+    def _count(self) -> None:
+        """All is counted now and then, in between what is our own; not in a transaction, for which holds wait."""
         now = self._clock.now_ms()
         if not 0 <= now - self._counted_ms < _COUNT_MS:
-            ((self._total,),) = tx.execute("SELECT coalesce(sum(bytes), 0) FROM captures")
+            ((self._total,),) = self._database.query("SELECT coalesce(sum(bytes), 0) FROM captures")[1]
             self._counted_ms = now
+
+    def _make_room(self, tx: Writing, size: int, most_total: int) -> None:
+        """The oldest go, where there is too much."""
         while self._total + size > most_total:
             statement = "DELETE FROM captures WHERE id IN (SELECT id FROM captures ORDER BY time_ms LIMIT ?)"
             gone = tx.execute(f"{statement} RETURNING bytes", (SLICE // 10,))

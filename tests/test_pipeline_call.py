@@ -1,0 +1,23 @@
+"""Headers by their names: what is said twice."""
+
+from __future__ import annotations
+
+import pytest
+
+from trivium.pipeline.call import by_name
+
+
+@pytest.mark.parametrize(
+    ("headers", "found"),
+    [
+        ([(b"accept", b"a"), (b"accept", b"b")], {b"accept": b"b"}),
+        ([(b"x-api-key", b"tv-1"), (b"x-api-key", b"sk-2")], {b"x-api-key": b"tv-1\nsk-2"}),
+        ([(b"x-api-key", b"tv-1"), (b"x-api-key", b" ")], {b"x-api-key": b"tv-1"}),
+        (
+            [(b"cache-control", b"no-store"), (b"cache-control", b"max-age=0")],
+            {b"cache-control": b"no-store, max-age=0"},
+        ),
+    ],
+)
+def test_the_last_counts_save_where_all_do(headers: list[tuple[bytes, bytes]], found: dict[bytes, bytes]) -> None:
+    assert by_name(headers) == found
