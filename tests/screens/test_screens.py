@@ -161,8 +161,9 @@ async def test_the_playground_streams_and_tells_the_cost(chromium: Any) -> None:
             await watch.page.fill("#p-text", HOSTILE)
             await watch.page.click("#p-send")
             await watch.page.locator("#p-told a").wait_for()
-            assert "$0.000810" in await watch.page.inner_text("#p-told")
-            assert "Hello <script>" in await watch.page.inner_text("#p-answer")
+            answer = await watch.page.inner_text("#p-answer")
+            assert "$0.000810" in await watch.page.inner_text("#p-told"), answer
+            assert "Hello <script>" in answer
             assert "data: " in await watch.page.text_content("#p-raw")
             assert "TRIVIUM_KEY" in await watch.page.text_content("#p-curl")
         assert watch.faults == []
