@@ -27,6 +27,7 @@ from trivium.errors import OperationError, StoreUnavailable
 from trivium.store.sql import Database, Writing
 
 _LOG = logging.getLogger("trivium.store")
+_BUSY = 4
 _MOST = 5_000
 """Ops in one transaction."""
 _NOTHING, _FLUSH, _URGENT, _ANYTHING = range(4)
@@ -139,6 +140,8 @@ class Writer:
         """When the oldest of the others was added, or a moment later; None: none waits."""
         self._under_way = 0
         """Ops in the transaction of the moment."""
+        self._busy = False
+        """So much was urgent in the last one that there is sure to be more by the next: nobody has to ring."""
         self._flushing: deque[asyncio.Future[None]] = deque()
         """Who waits until everything is durable that was added before."""
         self._flushed: list[asyncio.Future[None]] = []
@@ -247,7 +250,7 @@ class Writer:
             self._listens = _ANYTHING  # before looking: what comes from here on rings
             if self._flushing or self._flushed:
                 due, listens = 0.0, _NOTHING
-            elif self._urgent:
+            elif self._urgent or (self._busy and monotonic() < next_at):
                 due, listens = next_at, _FLUSH
             elif self._others:
                 due, listens = max(next_at, self._others_due), _URGENT
@@ -307,6 +310,7 @@ class Writer:
     def _cut(self, *, everything: bool) -> list[Op]:
         """What is written next. What an urgent one leans on was handed over before it, so that it is there by now."""
         batch = _taken(self._urgent, _MOST)
+        self._busy = len(batch) >= _BUSY
         if everything or self._database.shared or any(op.leans for op in batch):
             batch += _taken(self._others, _MOST - len(batch))
         return batch
