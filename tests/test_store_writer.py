@@ -124,6 +124,23 @@ async def until(condition: Callable[[], object], within: float = 5) -> None:
             await asyncio.sleep(0.001)
 
 
+@pytest.mark.parametrize("many", [1, 20])
+async def test_what_somebody_waits_for_is_stored_behind_few_and_behind_many(disk: Disk, many: int) -> None:
+    writer = disk.writer(linger=60, window=0.02)
+
+    async def stored(count: int) -> None:
+        there = len(disk.ids())
+        added = [writer.add(record(f"{there + n:03}"), urgent=True) for n in range(count)]
+        await until(lambda: all(one.told == ["done"] for one in added))
+
+    for _ in range(3):
+        await stored(many)
+        await stored(1)  # while it pauses
+        await asyncio.sleep(0.05)
+        await stored(1)  # when it waits again
+    await writer.close()
+
+
 async def test_close_stores_what_is_still_waiting(disk: Disk) -> None:
     writer = disk.writer(linger=60)
     for n in range(1000):
