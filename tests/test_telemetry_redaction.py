@@ -36,6 +36,8 @@ PLAIN = Redaction()
         ("jwt eyJhbGciOiJI.eyJzdWIi.c2ln here", "jwt *** here"),
         ("key AIzaSyA0123456789012345678901234", "key ***"),
         ("AKIAIOSFODNN7EXAMPLE and ASIAIOSFODNN7EXAMPLE", "*** and ***"),
+        ("git clone https://0123456789abcdef0123@git.example/x", "git clone https://***@git.example/x"),
+        ('Authorization: Digest username="u", response="6629", qop=auth', "Authorization: Digest ***"),
         ("to postgresql://trivium:pa:ss@db:5432/x failed", "to postgresql://***@db:5432/x failed"),
     ],
 )
@@ -52,6 +54,8 @@ def test_known_looks_are_hidden(said: str, left: str) -> None:
         "GET https://example.com:8080/v1?x=a@b",
         "models: claude-sonnet-4-5, gpt-5.1, mk-tv-show",
         "the API key is not valid",
+        "ssh://deploy@git.example:22/x",
+        "a digest of sha256=0123",
     ],
 )
 def test_ordinary_words_stay(said: str) -> None:

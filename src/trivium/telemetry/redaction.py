@@ -2,8 +2,8 @@
 
 Known secrets, those of the configuration, are hidden wherever they stand and however JSON writes them. Others are known
 by their shape: keys of this gateway and of the usual vendors, values of headers that carry credentials, tokens of three
-parts, passwords in URLs. A secret of no known shape that nobody configured here cannot be seen; none is logged on
-purpose.
+parts, passwords and tokens in URLs. A secret of no known shape that nobody configured here cannot be seen; none is
+logged on purpose.
 """
 
 from __future__ import annotations
@@ -56,8 +56,10 @@ _QUOTE = r"""\\{0,7}["']"""
 _TO_VALUE = rf"""(?:(?:{_QUOTE})?\s*[:=]|{_QUOTE}\s*,\s*{_QUOTE}value{_QUOTE}\s*:)\s*(?:{_QUOTE})?"""
 """What stands between a header's name and its value, which lists of headers (HAR) have in a member of its own."""
 _PAIR = r"""[^\s"'\\,;)}\]=]+=[^\s"'\\,;)}\]]*"""
-_SCHEME = r"(?i:(?:bearer|basic|token|negotiate|apikey|key)\s+)"
+_SCHEME = r"(?i:(?:bearer|basic|digest|token|negotiate|apikey|key)\s+)"
+_PARAMETER = r"""\w+=(?:\\{0,7}"[^"\\]*\\{0,7}"|[^\s"'\\,;)}\]]+)"""
 _SHAPES = (
+    _Shape(("digest",), re.compile(rf"(?i:\bdigest)\s+({_PARAMETER}(?:\s*,\s*{_PARAMETER})+)")),
     _Shape(("cookie",), re.compile(rf"(?i:cookie){_TO_VALUE}({_PAIR}(?:;\s*{_PAIR})*)")),
     _Shape(HEADERS, re.compile(rf"""(?i:{"|".join(HEADERS)}){_TO_VALUE}{_SCHEME}?([^\s"'\\,;)}}\]]+)""")),
     _Shape(("bearer", "basic"), re.compile(r"(?i:\bbearer|\bbasic)\s+((?=\S*[0-9])[A-Za-z0-9._~+/=-]{8,})")),
@@ -69,7 +71,9 @@ _SHAPES = (
     _Shape(("akia", "asia"), re.compile(r"\b((?:AKIA|ASIA)[0-9A-Z]{16})\b")),
     _Shape(("eyj",), re.compile(r"(?<![A-Za-z0-9_-])(eyJ[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]{4,}\.[A-Za-z0-9_-]*)")),
     _Shape(("hooks.slack.com",), re.compile(r"(?i:hooks\.slack\.com)\\*/[a-z]+\\*/([A-Za-z0-9_/\\-]{10,})")),
-    _Shape(("://",), re.compile(r"""://([^\s:@/"'\\]*:[^\s@/"'\\]+)(?=@)""")),
+    _Shape(
+        ("://",), re.compile(r"""://([^\s:@/"'\\]*:[^\s@/"'\\]+|(?=[A-Za-z._~-]*[0-9])[A-Za-z0-9._~-]{16,})(?=@)""")
+    ),
 )
 _encode = msgspec.json.Encoder(enc_hook=repr).encode
 
