@@ -136,19 +136,18 @@ async def test_a_preamble_is_held_until_the_content_is_there(api: str) -> None:
 
 
 async def test_a_preamble_is_held_no_longer_than_is_set() -> None:
-    slow = Reply(text="late", first_event_delay_ms=0, event_delay_ms=400)
+    slow = Reply(text="late", first_event_delay_ms=0, event_delay_ms=10_000)
     settings = TWO + "[routing]\npreamble = 0.1\n"
     async with running(first(slow), settings=settings) as house:
         reader, writer = await asyncio.open_connection("127.0.0.1", house.port)
         body = json.dumps({**BODIES["messages"], "model": "twin", "stream": True}).encode()
         head = f"POST /v1/messages HTTP/1.1\r\nhost: t\r\nauthorization: Bearer {house.key}\r\n"
         writer.write(head.encode() + b"content-length: %d\r\n\r\n" % len(body) + body)
-        began = time.monotonic()
         seen = b""
-        while b"message_start" not in seen:
-            seen += await reader.read(65536)
+        async with asyncio.timeout(9):
+            while b"message_start" not in seen:
+                seen += await reader.read(65536)
         assert b"late" not in seen
-        assert time.monotonic() - began < 0.39
         writer.close()
 
 
@@ -240,11 +239,11 @@ class TestTimeout:
 
     @pytest.mark.parametrize("api", APIS)
     async def test_a_call_ends_when_its_client_has_waited_enough(self, api: str) -> None:
-        async with running(Reply(text="late", delay_ms=3000), settings=TWO) as house:
+        async with running(Reply(text="late", delay_ms=30_000), settings=TWO) as house:
             began = time.monotonic()
             status, said = await ask(house, api, model="a/one", headers={"x-trivium-timeout": "0.2"})
             assert (status, "x-trivium-timeout" in said) == (504, True)
-            assert time.monotonic() - began < 2
+            assert time.monotonic() - began < 20
             assert (await house.record())["error_code"] == "upstream_timeout"
 
     async def test_a_stream_is_ended_in_its_apis_words(self) -> None:

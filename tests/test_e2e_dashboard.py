@@ -511,7 +511,7 @@ async def test_one_that_hangs_is_replaced_and_calls_do_not_notice(full: Running,
     assert panel._life is not None
     panel._life.cancel()
     await asyncio.wait([panel._life])
-    panel._pulse = Pulse(every=0.05, within=0.5)
+    panel._pulse = Pulse(every=0.05, within=1.5)
     assert (await visit.get("/")).status == 200
     os.kill(_child(), signal.SIGSTOP)
     page = asyncio.create_task(visit.get("/"))

@@ -49,7 +49,7 @@ async def test_however_many_are_asked_for_names_of_upstreams_are_looked_up(
     try:
         with ThreadPoolExecutor(1) as watching:  # until two are held up
             await asyncio.get_running_loop().run_in_executor(watching, under_way.wait, 5)
-        async with asyncio.timeout(2):
+        async with asyncio.timeout(20):
             await asyncio.get_running_loop().getaddrinfo("127.0.0.1", 80)
     finally:
         under_way.abort()

@@ -217,7 +217,7 @@ async def test_sighup_has_the_configuration_read_again_and_no_stream_notices(tmp
         home.configure(provider='models = ["other"]')
         gateway.process.send_signal(signal.SIGHUP)
         status = None
-        async with asyncio.timeout(2):
+        async with asyncio.timeout(20):
             while status != 200:
                 async with gateway.asked({**CHAT, "model": "other"}) as answered:
                     status = answered.status

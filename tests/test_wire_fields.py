@@ -102,7 +102,7 @@ class TestBytes:
     def test_lone_surrogates_are_replaced(self) -> None:
         assert decoded(raw(b'{"a": ["\\ud83d x", "\\ud83d\\ude00"]}'), "a") == {"a": ["\ufffd x", "\U0001f600"]}
 
-    @pytest.mark.parametrize("said", [b"[" * 5000 + b"]" * 5000, b"[" + b"0," * 1_100_000 + b"0]"])
+    @pytest.mark.parametrize("said", [b"[" * 50_000 + b"]" * 50_000, b"[" + b"0," * 1_100_000 + b"0]"])
     def test_what_would_hold_everybody_up_is_refused_by_its_name(self, said: bytes) -> None:
         with pytest.raises(InvalidJson, match="`tools`") as raised:
             decoded(raw(said), "tools")

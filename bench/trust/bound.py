@@ -67,7 +67,7 @@ PROSE = (
 EMOJI = "😀🎉🚀👩‍💻🇫🇮❤️🔥🧑🏽‍🚒✅⚠️🏴󠁧󠁢󠁳󠁣󠁴󠁿🫠👨‍👩‍👧"
 SIGNS = "∀∂∈ℝ∧∪≡∞↑↗↨│┤╗☺♀☹①②③½¼⟨⟩∑∏√∫≈≠≤≥×÷±→⇒"
 SCRIPTS = ((0x4E00, 0x9FFF), (0xAC00, 0xD7A3), (0x0400, 0x04FF), (0x0900, 0x097F), (0x0E01, 0x0E5B), (0x1200, 0x1357))
-SOURCES = ("argparse.py", "ast.py", "difflib.py", "heapq.py", "inspect.py", "tarfile.py", "textwrap.py", "zipfile.py")
+SOURCES = ("argparse.py", "ast.py", "difflib.py", "heapq.py", "inspect.py", "tarfile.py", "textwrap.py", "typing.py")
 
 
 def prose(random: Random, size: int) -> str:

@@ -24,6 +24,9 @@ from trivium.errors import OperationError, TriviumError
 NAME = "control.sock"
 _LIMIT = 64 * 1024 * 1024
 _WAITING = 100
+_STAYS: dict[str, Any] = {"cleanup_socket": False} if sys.version_info >= (3, 13) else {}
+"""From 3.13 on Python removes a server's socket in the end by the path that it was bound at, which is that of a
+descriptor: closed by then, or another file's."""
 
 Perform = Callable[..., Awaitable[Any]]
 """Hears the operation, its arguments and, unless it is the operator who asks, who does."""
@@ -65,7 +68,7 @@ async def answer(listener: socket.socket, perform: Perform, signed_in: SignedIn 
                 await writer.drain()
         writer.close()
 
-    return await asyncio.start_unix_server(converse, sock=listener, limit=_LIMIT)
+    return await asyncio.start_unix_server(converse, sock=listener, limit=_LIMIT, **_STAYS)
 
 
 def ask(folder: Path, operation: str, arguments: dict[str, Any]) -> Any:
