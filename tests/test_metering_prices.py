@@ -22,6 +22,7 @@ from trivium.metering.prices import (
     sheet_of,
     version_of,
 )
+from trivium.metering.sheet import read_price, written
 
 rates = st.integers(0, 10**15)
 curves = st.dictionaries(st.integers(0, 10**6), rates, max_size=3).flatmap(
@@ -82,6 +83,15 @@ def test_what_a_tier_does_not_tell_costs_there_what_it_costs_otherwise() -> None
     made = assembled(standard, {"batch": {"output": flat(15)}, "flex": {}})
     assert made.tiers["batch"].at(101) == Rates(input=20, output=15, tools={"web_search": 7})
     assert made.tiers["flex"].at(101) == made.at(101)
+
+
+def test_what_is_free_in_a_tier_alone_stays_so() -> None:
+    standard = {"input": flat(10), "output": flat(30), "request": flat(5)}
+    made = assembled(standard, {"batch": {"request": flat(0)}})
+    assert (made.rates.request, made.tiers["batch"].rates.request) == (5, 0)
+    assert assembled(sheet_of(made), {"batch": sheet_of(made.tiers["batch"])}) == made
+    assert written(made)["tiers"] == {"batch": {"request": "0"}}
+    assert read_price(written(made)) == made
 
 
 @pytest.mark.parametrize(

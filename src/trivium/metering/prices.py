@@ -158,8 +158,7 @@ def sheet_of(price: TierPrice) -> Sheet:
     """The curves of one tier's rates, without steps that change nothing."""
     rates = [(-1, price.rates), *((step.over, step.rates) for step in price.long_context)]
     told = [(over, _named(one)) for over, one in rates]
-    sheet = {name: _steps([(over, one[name]) for over, one in told]) for name in told[0][1]}
-    return {name: curve for name, curve in sheet.items() if name != "request" or curve != flat(0)}
+    return {name: _steps([(over, one[name]) for over, one in told]) for name in told[0][1]}
 
 
 def _named(rates: Rates) -> dict[str, int]:

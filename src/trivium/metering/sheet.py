@@ -19,7 +19,7 @@ from decimal import Decimal
 from fractions import Fraction
 from typing import Any
 
-from trivium.metering.prices import TIERS, TOKEN_RATES, TOOL, Price, Sheet, assembled, sheet_of
+from trivium.metering.prices import TIERS, TOKEN_RATES, TOOL, Price, Sheet, assembled, flat, sheet_of
 from trivium.money import NANO, nano_text, usd_text
 
 _THOUSAND = 1000
@@ -65,7 +65,8 @@ def written(price: Price) -> dict[str, Any]:
         name: _table_of({rate: curve for rate, curve in sheet_of(tier).items() if curve != standard.get(rate)})
         for name, tier in price.tiers.items()
     }
-    return {**_table_of(standard), **({"tiers": tiers} if tiers else {})}
+    told = {rate: curve for rate, curve in standard.items() if rate != _PER_THOUSAND or curve != flat(0)}
+    return {**_table_of(told), **({"tiers": tiers} if tiers else {})}
 
 
 def _tier(table: object, standard: Sheet, path: tuple[str, ...]) -> Sheet:
