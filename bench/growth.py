@@ -21,6 +21,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from statistics import median
 from typing import NamedTuple
 
 import bodies
@@ -201,27 +202,39 @@ def over_streams(place: Place, extent: Extent) -> Result:
 
 
 def over_time(place: Place, extent: Extent) -> Result:
-    """One gateway, its CPU time in the last requests before each point, and its memory there."""
-    points, cpu, memory, served = extent.of(SERVED), {}, {}, 0
+    """One gateway's memory at each point, and its CPU time in turns with one that has only served the first of them."""
+    points, cpu, fresh, memory, served = extent.of(SERVED), {}, {}, {}, 0
+    first, last = points[0], points[-1]
+
+    def serve(gateway: Gateway, count: int) -> None:
+        place.bench.run(SMALL, gateway, 600, ["-c", SMALL.connections, "-n", count])
+
     place.make("served")
     with contextlib.ExitStack() as stack:
         gateway, _ = place.start(stack, "served")
         for point in points:
-            run = place.bench.run(SMALL, gateway, 600, ["-c", SMALL.connections, "-n", point - served])
+            serve(gateway, point - served)
             served = point
-            cpu[point] = run["cpu_us_each"]
             time.sleep(1)
             memory[point] = gateway.program.memory()
-            print(f"  {point:,} requests: {cpu[point]:.0f} us, {memory[point]:.1f} MB", flush=True)
-    first, last = points[0], points[-1]
-    header = ("requests served", "CPU us of a request", "MB")
-    rows = [(f"{point:,}", shown(cpu[point]), shown(memory[point])) for point in points]
+            place.make(name := f"served {first} beside {point}")
+            with contextlib.ExitStack() as beside:
+                young, _ = place.start(beside, name)
+                serve(young, first)
+                measured = _turns(place, extent, [SMALL], {0: young, point: gateway})
+            cpu[point], fresh[point] = measured[SMALL.name, point], measured[SMALL.name, 0]
+            print(f"  {point:,} requests: {spread(cpu[point])} us, {memory[point]:.1f} MB", flush=True)
+    header = ("requests served, and those of the turns", "CPU us of a request", f"after {first:,} alone", "MB")
+    rows = [
+        (f"{point:,}", str(spread(cpu[point])), str(spread(fresh[point])), shown(memory[point])) for point in points
+    ]
     charts = [
-        Chart("Requests served", [Curve("small request", list(cpu.items()))], "CPU us"),
+        Chart("Requests served", [Curve("small request", [(point, median(cpu[point])) for point in points])], "CPU us"),
         Chart("Requests served", [Curve("memory", list(memory.items()))], "MB"),
     ]
+    grown = median(one / other for one, other in zip(cpu[last], fresh[last], strict=True))
     verdicts = [
-        ("CPU of a request, the last beside the first", cpu[last] / cpu[first], FLAT),
+        (f"CPU of a request after {last:,} beside that after {first:,}, in turns", grown, FLAT),
         (f"memory after {last:,} requests beside that after {first:,}", memory[last] / memory[first], MEMORY_FLAT),
     ]
     return Result("Requests served", header, rows, charts, verdicts)
