@@ -202,39 +202,40 @@ def over_streams(place: Place, extent: Extent) -> Result:
 
 
 def over_time(place: Place, extent: Extent) -> Result:
-    """One gateway's memory at each point, and its CPU time in turns with one that has only served the first of them."""
-    points, cpu, fresh, memory, served = extent.of(SERVED), {}, {}, {}, 0
+    """One gateway: the CPU time of the requests before each point, and the memory there. In the end it takes turns with
+    one that has only served as many as the first point, since a machine is not as fast in one minute as in the next."""
+    points, cpu, memory, served = extent.of(SERVED), {}, {}, 0
     first, last = points[0], points[-1]
 
-    def serve(gateway: Gateway, count: int) -> None:
-        place.bench.run(SMALL, gateway, 600, ["-c", SMALL.connections, "-n", count])
+    def serve(gateway: Gateway, count: int) -> float:
+        run = place.bench.run(SMALL, gateway, 600, ["-c", SMALL.connections, "-n", count])
+        return float(run["cpu_us_each"])
 
     place.make("served")
     with contextlib.ExitStack() as stack:
         gateway, _ = place.start(stack, "served")
         for point in points:
-            serve(gateway, point - served)
+            cpu[point] = serve(gateway, point - served)
             served = point
             time.sleep(1)
             memory[point] = gateway.program.memory()
-            place.make(name := f"served {first} beside {point}")
-            with contextlib.ExitStack() as beside:
-                young, _ = place.start(beside, name)
-                serve(young, first)
-                measured = _turns(place, extent, [SMALL], {0: young, point: gateway})
-            cpu[point], fresh[point] = measured[SMALL.name, point], measured[SMALL.name, 0]
-            print(f"  {point:,} requests: {spread(cpu[point])} us, {memory[point]:.1f} MB", flush=True)
-    header = ("requests served, and those of the turns", "CPU us of a request", f"after {first:,} alone", "MB")
-    rows = [
-        (f"{point:,}", str(spread(cpu[point])), str(spread(fresh[point])), shown(memory[point])) for point in points
-    ]
+            print(f"  {point:,} requests: {cpu[point]:.0f} us, {memory[point]:.1f} MB", flush=True)
+        place.make("beside")
+        young, _ = place.start(stack, "beside")
+        serve(young, first)
+        measured = _turns(place, extent, [SMALL], {first: young, last: gateway})
+    header = ("requests served", "CPU us of a request", "MB")
+    rows = [(f"{point:,}", shown(cpu[point]), shown(memory[point])) for point in points]
     charts = [
-        Chart("Requests served", [Curve("small request", [(point, median(cpu[point])) for point in points])], "CPU us"),
+        Chart("Requests served", [Curve("small request", list(cpu.items()))], "CPU us"),
         Chart("Requests served", [Curve("memory", list(memory.items()))], "MB"),
     ]
-    grown = median(one / other for one, other in zip(cpu[last], fresh[last], strict=True))
+    old, new = (measured[SMALL.name, count] for count in (last, first))
+    said = (
+        f"CPU of a request behind {last:,} others, {spread(old)} us, beside behind {first:,}, {spread(new)}, in turns"
+    )
     verdicts = [
-        (f"CPU of a request after {last:,} beside that after {first:,}, in turns", grown, FLAT),
+        (said, median(one / other for one, other in zip(old, new, strict=True)), FLAT),
         (f"memory after {last:,} requests beside that after {first:,}", memory[last] / memory[first], MEMORY_FLAT),
     ]
     return Result("Requests served", header, rows, charts, verdicts)
