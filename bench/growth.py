@@ -231,9 +231,7 @@ def over_time(place: Place, extent: Extent) -> Result:
         Chart("Requests served", [Curve("memory", list(memory.items()))], "MB"),
     ]
     old, new = (measured[SMALL.name, count] for count in (last, first))
-    said = (
-        f"CPU of a request behind {last:,} others, {spread(old)} us, beside behind {first:,}, {spread(new)}, in turns"
-    )
+    said = f"CPU of a request, in turns: {spread(old)} us after {last:,}, beside {spread(new)} us after {first:,}"
     verdicts = [
         (said, median(one / other for one, other in zip(old, new, strict=True)), FLAT),
         (f"memory after {last:,} requests beside that after {first:,}", memory[last] / memory[first], MEMORY_FLAT),
