@@ -81,6 +81,11 @@ class TestSecrets:
         assert "plain" not in masked(f'{text}" ' + "b " * 20_000)
 
     @pytest.mark.parametrize("before", range(16_200, 16_400, 7))
+    def test_nor_does_a_credential_of_several_words(self, before: int) -> None:
+        text = "a " * (before // 2) + 'Digest username="plain1", realm="plain2", nonce="plain3", response="plain4" '
+        assert "plain" not in masked(text + "b " * 20_000)
+
+    @pytest.mark.parametrize("before", range(16_200, 16_400, 7))
     def test_none_gets_through_where_a_long_text_is_parted(self, before: int) -> None:
         text = "a " * (before // 2) + f'authorization: Bearer plainsecretwithoutdigits "x-api-key": "abc" {KEY} '
         told = masked(text + "b " * 20_000)

@@ -19,16 +19,12 @@ import msgspec
 from trivium.metering.record import COLUMNS, Record
 from trivium.metering.start import Start
 from trivium.store.migrations import migrate
-from trivium.store.posting import charge_of, start_row
+from trivium.store.posting import charge_of, start_row, write_starts
 from trivium.store.sqlite import SqliteDatabase
 
 WINDOW = 0.002
 """Seconds between two transactions."""
 _ACCOUNT = "INSERT INTO accounts (id, kind, name, created_ms, balance_nano) VALUES (?, 'user', 'somebody', 1, ?)"
-_START = f"""
-    INSERT INTO starts (id, time_ms, owner, key_id, account_id, organization_id, payer, hold_nano, windows, api,
-    requested_model, provider, upstream_model, price_version, public_model) VALUES ({", ".join("?" * 15)})
-"""
 _HELD = "UPDATE accounts SET held_nano = held_nano + ? WHERE id = ?"
 _ENDED = "UPDATE starts SET ended = 1 WHERE id = ?"
 _CHARGED = "UPDATE accounts SET balance_nano = balance_nano - ?, held_nano = held_nano - ? WHERE id = ?"
@@ -90,7 +86,7 @@ class Bare:
     def _commit(self, starts: list[Start], ends: list[Record]) -> None:
         with self._database.transaction() as tx:
             if starts:
-                tx.executemany(_START, [start_row(start, "run_bare", ()) for start in starts])
+                write_starts(tx, [start_row(start, "run_bare", ()) for start in starts])
                 tx.executemany(_HELD, [(start.hold_nano, start.account_id) for start in starts])
             if ends:
                 tx.executemany(_ENDED, [(end.id,) for end in ends])

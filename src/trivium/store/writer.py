@@ -28,6 +28,7 @@ from trivium.store.sql import Database, Writing
 
 _LOG = logging.getLogger("trivium.store")
 _BUSY = 4
+"""Urgent ops in one transaction, from which on the next ones are sure to come within its pause."""
 _MOST = 5_000
 """Ops in one transaction."""
 _NOTHING, _FLUSH, _URGENT, _ANYTHING = range(4)
@@ -141,7 +142,7 @@ class Writer:
         self._under_way = 0
         """Ops in the transaction of the moment."""
         self._busy = False
-        """So much was urgent in the last one that there is sure to be more by the next: nobody has to ring."""
+        """Much was urgent in the last one: nobody has to ring while the thread pauses, which looks by itself then."""
         self._flushing: deque[asyncio.Future[None]] = deque()
         """Who waits until everything is durable that was added before."""
         self._flushed: list[asyncio.Future[None]] = []

@@ -25,7 +25,7 @@ _PART = 16 * 1024
 _BREAKS = ('"', " ", "\n")
 _BEFORE = 4096
 """How far before the end of a part a break is looked for."""
-_LEADS = (*HEADERS, "bearer", "basic")
+_LEADS = (*HEADERS, "bearer", "basic", "digest")
 _LEAD = 2048
 """Letters that a name and what follows it may have up to where a secret ends that has spaces in it, as cookies do."""
 _DATA = "data:"
