@@ -87,7 +87,7 @@ def shares(profile: Path) -> dict[str, float]:
     if not seconds(*_ONCE):
         raise BenchError("the profile has no call in it")
     ends = (("server/protocol.py", "data_received"), ("upstream/connection.py", "data_received"))
-    whole = seconds("http/httptools_impl.py", "run_asgi") + sum(seconds(*one) for one in ends)
+    whole = seconds("server/protocol.py", "_answer") + sum(seconds(*one) for one in ends)
     return {step.said: sum(seconds(*one) for one in step.functions) / whole for step in STEPS}
 
 

@@ -123,7 +123,7 @@ def test_a_profile_becomes_the_steps_of_a_request(bench: Modules, tmp_path: Path
     steps = bench("steps")
     code = "def work(n):\n    for _ in range(n):\n        sum(range(1000))\n"
     inner = [place for step in steps.STEPS for place in step.functions]
-    outer = [steps._ONCE, ("http/httptools_impl.py", "run_asgi")]
+    outer = [steps._ONCE, ("server/protocol.py", "_answer")]
     recorded = cProfile.Profile()
     for place in [*outer, *inner]:
         names: dict[str, Any] = {}

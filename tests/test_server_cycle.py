@@ -10,7 +10,8 @@ import pytest
 from gateway import CHAT, Running, running
 from trivium.mock import Reply
 from trivium.pipeline.call import Headers
-from trivium.server.cycle import Cycle
+from trivium.server.cycle import Cycle, place_of
+from trivium.upstream.outbox import Outbox
 
 BODY = json.dumps(CHAT).encode()
 
@@ -115,6 +116,9 @@ class Transport:
         self.written += data
         self.writes += 1
 
+    def is_closing(self) -> bool:
+        return self.closed
+
     def close(self) -> None:
         self.closed = True
 
@@ -124,17 +128,27 @@ class Flow:
 
 
 class Connection:
+    flow = Flow()
+    default_headers = ()
+
+    def __init__(self, transport: Transport) -> None:
+        self.transport = transport
+        self.outbox = Outbox()
+
     def linger(self) -> None:
         pass
 
+    def answered(self) -> None:
+        self.outbox.flush()
+
+    def close(self) -> None:
+        self.outbox.flush()
+        self.transport.close()
+
 
 def cycle(transport: Transport) -> Cycle:
-    return Cycle(
-        Connection(),  # type: ignore[arg-type]
-        scope={"method": "POST"}, transport=transport, flow=Flow(), logger=None, access_logger=None, access_log=False,
-        default_headers=[], message_event=asyncio.Event(), expect_100_continue=False, keep_alive=True,
-        on_response=lambda: None,
-    )  # fmt: skip
+    connection = Connection(transport)
+    return Cycle(connection, "POST", place_of(b"/"), [], keep_alive=True)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(

@@ -10,6 +10,7 @@ import pytest
 
 from gateway import CHAT, running
 from trivium.mock import Reply
+from trivium.server.app import App
 
 
 async def talk(port: int, *pieces: bytes) -> bytes:
@@ -117,3 +118,14 @@ async def test_a_client_that_closes_still_reads_an_answer_that_comes_before_its_
         got = await talk(house.port, head.encode() + b"content-length: %d\r\n\r\n" % size, b" " * size)
     status, error = error_of(got)
     assert (status, error["type"]) == ((413, "request_too_large") if key is None else (401, "authentication_error"))
+
+
+async def test_what_fails_beside_all_calls_is_a_500_that_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def fails(*_: object) -> None:
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(App, "_look_up", fails)
+    async with running() as house:
+        status, error = error_of(await talk(house.port, b"GET /v1/models HTTP/1.1\r\nhost: x\r\n\r\n"))
+    assert (status, error["code"]) == (500, "internal_error")
+    assert "ZeroDivision" not in error["message"]

@@ -11,6 +11,7 @@ import pytest
 from trivium.errors import UpstreamBroken, UpstreamTimeout
 from trivium.upstream.client import Timeouts, UpstreamRequest
 from trivium.upstream.connection import Connection
+from trivium.upstream.outbox import Outbox
 from trivium.upstream.response import Http1Response
 
 OK = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok"
@@ -60,6 +61,9 @@ class Wire:
     def write(self, data: bytes) -> None:
         pass
 
+    def is_closing(self) -> bool:
+        return self.aborted
+
     def abort(self) -> None:
         self.aborted = True
 
@@ -83,7 +87,7 @@ class Book:
 class Bench:
     def __init__(self) -> None:
         self.clock, self.wire, self.book = Clock(), Wire(), Book()
-        self.connection = Connection(cast(asyncio.AbstractEventLoop, self.clock), self.book)
+        self.connection = Connection(cast(asyncio.AbstractEventLoop, self.clock), self.book, Outbox())
         self.connection.connection_made(cast(asyncio.BaseTransport, self.wire))
 
     def call(self, body: bytes = b"{}") -> Http1Response:

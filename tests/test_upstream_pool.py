@@ -9,6 +9,7 @@ import pytest
 from support_upstream import Lab, Peer, answer, drain, scenario_for
 from trivium.errors import UpstreamUnreachable
 from trivium.upstream.http1 import Http1Client
+from trivium.upstream.outbox import Outbox
 from trivium.upstream.pool import Pool, PoolLimits, Use
 from trivium.upstream.target import parse_url
 
@@ -162,7 +163,7 @@ async def test_a_stale_connection_is_replaced_by_a_fresh_one_even_at_the_limit(l
 @scenario_for("http1")
 async def test_whoever_wants_a_fresh_connection_at_the_limit_gets_the_place_of_an_idle_one(lab: Lab) -> None:
     target = parse_url(await lab.serve(echo))
-    pool = Pool(target.origin, None, PoolLimits(connections=1))
+    pool = Pool(target.origin, None, PoolLimits(connections=1), Outbox())
     idle = await pool.acquire(1)
     pool.release(idle)
     fresh = await pool.acquire(1)

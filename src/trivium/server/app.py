@@ -1,10 +1,8 @@
-"""The ASGI application: a path becomes a call, the pipeline answers it. Nothing here knows what is in a body."""
+"""What becomes of a request: a path becomes a call, the pipeline answers it. Nothing here knows what is in a body."""
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Awaitable, Callable, Mapping, MutableMapping
-from typing import Any
+from collections.abc import Awaitable, Callable, Mapping
 
 import msgspec
 
@@ -37,17 +35,13 @@ from trivium.server.routes import CALLS, EXPLAIN, MODELS, Route, api_of, model_i
 from trivium.server.webhook import WebhookDoor
 from trivium.telemetry.logs import REQUEST
 
-Scope = MutableMapping[str, Any]
-Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
-Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
-
 _PROBES = ("/", "/healthz", "/api/hello")
 """Asked for whether anybody is there; the last by Claude Code."""
 _OK = b'{"status":"ok"}'
 
 
 class App:
-    """An ASGI 3 application for HTTP. `problem` says why the store cannot do its work; None when it can."""
+    """Answers the requests of a server. `problem` says why the store cannot do its work; None when it can."""
 
     def __init__(
         self,
@@ -68,55 +62,43 @@ class App:
         self._problem = problem
         self._desk = desk
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG002
-        """What ASGI says, save that body and reply are the cycle's own."""
-        cycle: Cycle = scope.pop("trivium.cycle")  # or they would hold each other
-        connection = cycle.connection
-        connection.running = asyncio.current_task()
-        try:
-            await self._answer(scope, cycle)
-        except asyncio.CancelledError:
-            # The client left while an error was on its way to it; its record is written by now.
+    async def __call__(self, cycle: Cycle) -> None:
+        """Answers a request."""
+        path, method, deps, headers = cycle.place.path, cycle.method, self._now.deps, by_name(cycle.headers)
+        if self._admin is not None and path.startswith("/admin/"):
+            await self._admin.serve(_asked(cycle, headers, deps), cycle, cycle)
             return
-        finally:
-            connection.running = None
-
-    async def _answer(self, scope: Scope, cycle: Cycle) -> None:
-        deps, headers = self._now.deps, by_name(scope["headers"])
-        if self._admin is not None and scope["path"].startswith("/admin/"):
-            await self._admin.serve(_asked(scope, headers, deps), cycle, cycle)
+        if self._metrics is not None and path == PATH:
+            await self._metrics.serve(_asked(cycle, headers, deps), cycle)
             return
-        if self._metrics is not None and scope["path"] == PATH:
-            await self._metrics.serve(_asked(scope, headers, deps), cycle)
+        route = CALLS.get(path)
+        if route is None and await self._is_elsewhere(cycle, headers, deps):
             return
-        route = CALLS.get(scope["path"])
-        if route is None and await self._is_elsewhere(scope, headers, cycle, deps):
-            return
-        call = _call(scope, route or Route(api_of(scope["path"], headers), Operation.GENERATE), headers, deps)
-        if route is not None and scope["method"] == "POST":
+        call = _call(cycle, route or Route(api_of(path, headers), Operation.GENERATE), headers, deps)
+        if route is not None and method == "POST":
             await handle(call, cycle, cycle, deps)
             return
         try:
-            if scope["path"] in EXPLAIN and scope["method"] == "POST":
+            if path in EXPLAIN and method == "POST":
                 await answer(call, cycle, cycle, deps)
                 return
-            status, content = await self._look_up(scope["path"], scope["method"], call, deps)
+            status, content = await self._look_up(path, method, call, deps)
         except TriviumError as error:
-            posted = route is not None or scope["path"] in EXPLAIN
+            posted = route is not None or path in EXPLAIN
             allowed = [(b"allow", b"POST" if posted else b"GET, HEAD")] if isinstance(error, MethodNotAllowed) else []
             await refuse(error, call, cycle, deps, allowed)
             return
         await cycle.start(status, json_headers(content, call))
         await cycle.end(content)
 
-    async def _is_elsewhere(self, scope: Scope, headers: Mapping[bytes, bytes], cycle: Cycle, deps: Deps) -> bool:
+    async def _is_elsewhere(self, cycle: Cycle, headers: Mapping[bytes, bytes], deps: Deps) -> bool:
         """Answers a person's browser, and the processor of payments."""
-        if self._panel is not None and wants_page(scope["method"], scope["path"], headers):
-            asked = _asked(scope, headers, deps)
-            await self._panel.serve(asked, _is_secure(scope, headers, deps), cycle, cycle)
+        if self._panel is not None and wants_page(cycle.method, cycle.place.path, headers):
+            asked = _asked(cycle, headers, deps)
+            await self._panel.serve(asked, _is_secure(cycle, headers, deps), cycle, cycle)
             return True
-        if self._webhooks is not None and scope["path"] == self._webhooks.path:
-            await self._webhooks.serve(_asked(scope, headers, deps), cycle, cycle)
+        if self._webhooks is not None and cycle.place.path == self._webhooks.path:
+            await self._webhooks.serve(_asked(cycle, headers, deps), cycle, cycle)
             return True
         return False
 
@@ -181,41 +163,42 @@ def _new_id() -> str:
     return id
 
 
-def _call(scope: Scope, route: Route, headers: Mapping[bytes, bytes], deps: Deps) -> Call:
+def _call(cycle: Cycle, route: Route, headers: Mapping[bytes, bytes], deps: Deps) -> Call:
     return Call(
         id=_new_id(),
         api=route.api,
         operation=route.operation,
-        query=scope["query_string"],
+        query=cycle.place.query,
         headers=headers,
-        client_ip=_client_ip(scope, deps),
+        client_ip=_client_ip(cycle, deps),
         time_ms=deps.clock.now_ms(),
         started_ns=deps.clock.monotonic_ns(),
-        kilo=scope["path"].startswith("/api/"),
+        kilo=cycle.place.path.startswith("/api/"),
     )
 
 
-def _asked(scope: Scope, headers: Mapping[bytes, bytes], deps: Deps) -> Asked:
+def _asked(cycle: Cycle, headers: Mapping[bytes, bytes], deps: Deps) -> Asked:
     return Asked(
         id=_new_id(),
-        method=scope["method"],
-        path=scope["raw_path"],
-        query=scope["query_string"],
+        method=cycle.method,
+        path=cycle.place.raw_path,
+        query=cycle.place.query,
         headers=headers,
-        client_ip=_client_ip(scope, deps),
+        client_ip=_client_ip(cycle, deps),
     )
 
 
-def _client_ip(scope: Scope, deps: Deps) -> str | None:
-    peer = scope["client"][0] if scope["client"] else None
+def _client_ip(cycle: Cycle, deps: Deps) -> str | None:
+    client = cycle.connection.client
+    peer = client[0] if client else None
     if not deps.proxies:
         return peer
-    hops = [value for name, value in scope["headers"] if name == b"x-forwarded-for"]
+    hops = [value for name, value in cycle.headers if name == b"x-forwarded-for"]
     return client_address(peer, b",".join(hops) if hops else None, deps.proxies)
 
 
-def _is_secure(scope: Scope, headers: Mapping[bytes, bytes], deps: Deps) -> bool:
+def _is_secure(cycle: Cycle, headers: Mapping[bytes, bytes], deps: Deps) -> bool:
     """Whether the browser speaks TLS: to us, or to a proxy of ours that says so."""
-    peer = scope["client"][0] if scope["client"] else None
-    told = headers.get(b"x-forwarded-proto") == b"https" and is_proxy(peer, deps.proxies)
-    return scope["scheme"] == "https" or told
+    client = cycle.connection.client
+    told = headers.get(b"x-forwarded-proto") == b"https" and is_proxy(client[0] if client else None, deps.proxies)
+    return cycle.connection.secure or told

@@ -1,16 +1,20 @@
-"""One request of a connection and its answer: what uvicorn's cycle does, said to `pipeline/call.Body` and `Reply`.
+"""One request of a connection and its answer on the wire: `pipeline/call.Body` and `Reply`.
 
-Two things are other than there. The head of an answer goes out together with what follows it, since each write is a
-system call that costs as much as all checks of a caller. And nothing of the body is copied on its way here.
+The head of an answer goes out together with what follows it, since each write is a system call that costs as much as
+all checks of a caller. And nothing of the body is copied on its way here.
 """
 
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, Any
+from functools import lru_cache
+from typing import TYPE_CHECKING
+from urllib.parse import unquote
 
+import msgspec
+from httptools import parse_url
 from uvicorn.protocols.http.flow_control import HIGH_WATER_LIMIT
-from uvicorn.protocols.http.httptools_impl import STATUS_LINE, RequestResponseCycle
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE
 
 from trivium.errors import BodyTimeout
 from trivium.pipeline.call import Headers
@@ -21,45 +25,103 @@ if TYPE_CHECKING:
 _LINES = bytes([*range(0x20), 0x7F])
 """Control characters: of these a head has its ends of lines, and no other."""
 _BODILESS = (204, 304)
+_USUAL_URL = 200
+"""Bytes; longer ones are not remembered."""
 
 
-class Cycle(RequestResponseCycle):
+class Place(msgspec.Struct, frozen=True):
+    """Where a request goes."""
+
+    path: str
+    raw_path: bytes
+    query: bytes
+
+
+def place_of(url: bytes) -> Place:
+    """Raises `httptools.HttpParserInvalidURLError`."""
+    return _usual_place(url) if len(url) <= _USUAL_URL else _place(url)
+
+
+def _place(url: bytes) -> Place:
+    parsed = parse_url(url)
+    path = parsed.path.decode("ascii")
+    return Place(unquote(path) if "%" in path else path, parsed.path, parsed.query or b"")
+
+
+_usual_place = lru_cache(512)(_place)
+
+
+class Cycle:
     """A request whose headers are here."""
 
+    __slots__ = (
+        "_chunked", "_chunks", "_expects", "_head", "_left", "_outbox", "_silent", "_transport", "_waiter", "_waiting",
+        "complete", "connection", "disconnected", "headers", "keep_alive", "method", "more_body", "place", "started",
+    )  # fmt: skip
     provisional = False
 
-    def __init__(self, connection: GuardedProtocol, **uvicorns: Any) -> None:
-        super().__init__(**uvicorns)
+    def __init__(
+        self,
+        connection: GuardedProtocol,
+        method: str,
+        place: Place,
+        headers: Headers,
+        *,
+        keep_alive: bool,
+        expects: bool = False,
+    ) -> None:
+        """Names of headers are in lower case; `expects`: the client waits to be asked for the body."""
         self.connection = connection
+        self.method = method
+        self.place = place
+        self.headers = headers
+        self.keep_alive = keep_alive
+        self.more_body = True
+        self.disconnected = self.started = self.complete = False
+        self._expects = expects
+        self._transport = connection.transport
+        self._outbox = connection.outbox
         self._chunks: list[bytes] = []
         self._waiting = 0
+        self._waiter: asyncio.Future[None] | None = None
         self._head = b""
         self._left: int | None = None
         """Bytes that the announced length still wants; None where none was announced."""
-        self._silent = False
-        """The answer has no body whatever is written: its request was HEAD."""
+        self._silent = method == "HEAD"
+        """The answer has no body whatever is written."""
+        self._chunked = False
 
-    @property
-    def started(self) -> bool:
-        return self.response_started
+    # What the connection tells.
 
     def take(self, chunk: bytes) -> None:
         """More of the body has arrived."""
         self._chunks.append(chunk)
         self._waiting += len(chunk)
         if self._waiting > HIGH_WATER_LIMIT:
-            self.flow.pause_reading()
-        self.message_event.set()
+            self.connection.flow.pause_reading()
+        self._wake()
+
+    def whole(self) -> None:
+        """All of the body has."""
+        self.more_body = False
+        self._wake()
+
+    def lost(self) -> None:
+        """The client is gone."""
+        if not self.complete:
+            self.disconnected = True
+        self._wake()
+
+    # Body
 
     async def read(self) -> tuple[bytes, bool]:
         """The next bytes of the body, and whether more may follow. Raises BodyTimeout; a client that left is a
         cancellation."""
-        if self.waiting_for_100_continue and not self.transport.is_closing():
-            self.transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
-            self.waiting_for_100_continue = False
+        if self._expects and not self._transport.is_closing():
+            self._outbox.put(self._transport, b"HTTP/1.1 100 Continue\r\n\r\n")
+            self._expects = False
         if self.more_body and not self._chunks:
             await self._wait()
-        self.message_event.clear()
         if self.disconnected:
             raise asyncio.CancelledError
         body = b"".join(self._chunks)  # of one chunk: itself
@@ -68,9 +130,12 @@ class Cycle(RequestResponseCycle):
         return body, self.more_body
 
     async def _wait(self) -> None:
-        self.flow.resume_reading()
+        if self.disconnected:
+            return
+        self.connection.flow.resume_reading()
+        self._waiter = self.connection.loop.create_future()
         try:
-            await self.message_event.wait()
+            await self._waiter
         except asyncio.CancelledError:
             if not self.connection.body_late:
                 raise
@@ -78,62 +143,71 @@ class Cycle(RequestResponseCycle):
                 task.uncancel()
             raise BodyTimeout("The request's body took too long to arrive.") from None
 
+    def _wake(self) -> None:
+        waiter, self._waiter = self._waiter, None
+        if waiter is not None and not waiter.done():
+            waiter.set_result(None)
+
+    # Reply
+
     async def start(self, status: int, headers: Headers) -> None:
         """Names of headers are in lower case. Without a length the answer goes out in chunks."""
         self.connection.linger()
-        self.response_started = True
-        self.waiting_for_100_continue = False
-        self._silent = self.scope["method"] == "HEAD"
+        self.started = True
+        self._expects = False
+        further = self.connection.default_headers
         lines = [STATUS_LINE[status]]
-        for name, value in (*self.default_headers, *headers):
+        for name, value in (*further, *headers):
             if name == b"content-length":
                 self._left = int(value)
             lines += (name, b": ", value, b"\r\n")
+        ends = 2 + len(headers) + len(further)
         if not self.keep_alive:
             lines.append(b"connection: close\r\n")
+            ends += 1
         if self._left is None and not self._silent and status not in _BODILESS:
-            self.chunked_encoding = True
+            self._chunked = True
             lines.append(b"transfer-encoding: chunked\r\n")
+            ends += 1
         lines.append(b"\r\n")
         head = b"".join(lines)
-        ends = 2 + len(headers) + len(self.default_headers) + (not self.keep_alive) + bool(self.chunked_encoding)
         if len(head) - len(head.translate(None, _LINES)) != 2 * ends or head.count(b"\r\n") != ends:
             raise ValueError("a header of the answer has a control character in it")
         self._head = head
 
     async def write(self, data: bytes, last: bytes = b"") -> None:
         """The data as the answer is framed, with what stands before and behind it, in one write."""
-        if self.flow.write_paused and not self.disconnected:
-            await self.flow.drain()
+        flow = self.connection.flow
+        if flow.write_paused and not self.disconnected:
+            await flow.drain()
         if self.disconnected:
             return
-        if self.chunked_encoding:
+        if self._chunked:
             data = b"%x\r\n%b\r\n" % (len(data), data) if data else b""
         elif data:
             data = self._counted(data)
         if self._head or last:
             data, self._head = self._head + data + last, b""
         if data:
-            self.transport.write(data)
+            self._outbox.put(self._transport, data)
 
     async def end(self, data: bytes = b"") -> None:
-        await self.write(data, b"0\r\n\r\n" if self.chunked_encoding else b"")
+        await self.write(data, b"0\r\n\r\n" if self._chunked else b"")
         if self.disconnected:
             return
         if self._left and not self._silent:
             raise RuntimeError("the answer is shorter than it was announced")
-        self.response_complete = True
-        self.message_event.set()
+        self.complete = True
         if not self.keep_alive:
-            self.transport.close()
-        self.on_response()
+            self.connection.close()
+        self.connection.answered()
 
     def cut(self) -> None:
         """Breaks the connection in the middle of the answer; what is written already still goes out."""
         if self._head and not self.disconnected:
-            self.transport.write(self._head)
+            self._outbox.put(self._transport, self._head)
         self.disconnected = True
-        self.transport.close()
+        self.connection.close()
 
     def _counted(self, data: bytes) -> bytes:
         if self._silent:

@@ -74,6 +74,7 @@ from trivium.upstream.generation import Generations
 from trivium.upstream.guard import Guard
 from trivium.upstream.http1 import Http1Client
 from trivium.upstream.local import LocalModel
+from trivium.upstream.outbox import Outbox
 from trivium.upstream.pool import PoolLimits
 
 _LOG = logging.getLogger("trivium.gateway")
@@ -100,7 +101,8 @@ class Gateway:
         management_key(settings, env)
         clock = self._clock = SystemClock()
         self.store = Store(folder, clock, database_url(settings, env), secret_keys(settings, env))
-        client = _client(settings)
+        self.outbox = Outbox()
+        client = _client(settings, self.outbox)
         generations = Generations(client, clock)
         self.counters = counters(clock, redis_url(settings, env), settings.limits.redis_timeout)
         self._changing = asyncio.Lock()
@@ -396,10 +398,11 @@ def _tokens(settings: Settings, env: Mapping[str, str], store: Store, clock: Clo
     return TokenStore(store.database, store.keys, clock, Issuer(settings.tokens, key))
 
 
-def _client(settings: Settings) -> UpstreamClient:
+def _client(settings: Settings, outbox: Outbox) -> UpstreamClient:
     guard = Guard(destinations(settings.security))
     if settings.upstream.client == "aiohttp":
         from trivium.upstream.aiohttp_client import AiohttpClient  # noqa: PLC0415 # 0.1 s and 8 MB for who does not use it
 
         return AiohttpClient(guard=guard)
-    return Http1Client(limits=PoolLimits(connections=settings.upstream.max_connections), guard=guard)
+    limits = PoolLimits(connections=settings.upstream.max_connections)
+    return Http1Client(limits=limits, guard=guard, outbox=outbox)

@@ -1,5 +1,5 @@
-"""uvicorn's HTTP protocol with the guards it lacks: caps on header bytes and on the time that headers and bodies take,
-errors in our shapes, and word of a client that left.
+"""One client's connection: HTTP/1.1 by `httptools`, for uvicorn's server, with caps on header bytes and on the time
+that headers and bodies take, errors in our shapes, and word of a client that left.
 
 Time is watched by one sweep a second over all connections (`sweep`), so that a request costs no timer of its own.
 """
@@ -8,22 +8,32 @@ from __future__ import annotations
 
 import asyncio
 import enum
-from typing import Any
-from urllib.parse import unquote
+import logging
+from collections import deque
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any, cast
 
-from httptools import parse_url
-from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
+import httptools
+from uvicorn.config import Config
+from uvicorn.protocols.http.flow_control import FlowControl
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE
+from uvicorn.protocols.utils import get_remote_addr, is_ssl
+from uvicorn.server import ServerState
 
 from trivium import ids
-from trivium.errors import BodyTimeout, HeadersTooLarge, RequestError
+from trivium.errors import BodyTimeout, HeadersTooLarge, RequestError, TriviumError
+from trivium.pipeline.call import Headers
 from trivium.pipeline.deps import Now
-from trivium.server.cycle import Cycle
+from trivium.server.cycle import Cycle, place_of
 from trivium.server.routes import api_of
 from trivium.settings import ServerSettings
+from trivium.upstream.outbox import Outbox
 from trivium.wire.errors import ErrorValue, render
 
 BODY_DEADLINE = 10
 """A whole body may take this many times the longest silence within it."""
+
+_LOG = logging.getLogger("trivium.server")
 
 
 class Phase(enum.Enum):
@@ -35,96 +45,159 @@ class Phase(enum.Enum):
     """The request is here whole."""
 
 
-class GuardedProtocol(HttpToolsProtocol):
-    """One client connection. `running` is the task of the request being answered, set by the app."""
+class GuardedProtocol(asyncio.Protocol):
+    """A connection. `running` is the task of the request being answered; it is cancelled when the client leaves."""
 
-    cycle: Cycle
     now: Now
-    """Set by a subclass, one for each server."""
+    outbox: Outbox
+    app: Callable[[Cycle], Awaitable[None]]
+    """All three set by a subclass, one for each server."""
+    transport: asyncio.Transport
 
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        self.running: asyncio.Task[Any] | None = None
+    def __init__(
+        self,
+        config: Config,  # noqa: ARG002
+        server_state: ServerState,
+        app_state: dict[str, Any],  # noqa: ARG002
+        _loop: asyncio.AbstractEventLoop | None = None,
+    ) -> None:
+        """What uvicorn says to a protocol of its own."""
+        self.loop = _loop or asyncio.get_running_loop()
+        self._state = server_state
+        self._parser = httptools.HttpRequestParser(self)
+        # A request may come behind one that said it was the last: it is not answered, and no reason to refuse that one.
+        self._parser.set_dangerous_leniencies(lenient_data_after_close=True)
+        self._pipeline: deque[Cycle] = deque()
+        self._task: asyncio.Task[None] | None = None
+        self.running: asyncio.Task[None] | None = None
+        self.cycle: Cycle | None = None
         self.body_late = False
         self._phase = Phase.HEAD
         self._since = self._touched = self.loop.time()
         self._head_bytes = 0
         self._incoming = 0
         self._lingers = False
-        self.url = b""
+        self._url = b""
+        self._headers: Headers = []
+        self._expects = False
 
-    # What uvicorn and the parser call.
+    @property
+    def default_headers(self) -> Sequence[tuple[bytes, bytes]]:
+        """Of every answer."""
+        return self._state.default_headers
+
+    # What the transport tells.
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self.transport = cast(asyncio.Transport, transport)
+        self.flow = FlowControl(self.transport)
+        self.client = get_remote_addr(self.transport)
+        self.secure = is_ssl(self.transport)
+        self._state.connections.add(self)  # type: ignore[arg-type]
 
     def data_received(self, data: bytes) -> None:
         self._touched = self.loop.time()
         self._incoming = len(data)
         if self._phase is Phase.HEAD:
             self._head_bytes += self._incoming
-        super().data_received(data)
+        try:
+            self._parser.feed_data(data)
+        except httptools.HttpParserUpgrade:
+            pass  # which is not done; the request is answered like any other
+        except httptools.HttpParserError:
+            self._reject(RequestError("Invalid HTTP request received: it is not HTTP/1.1."))
+            return
         if self._phase is Phase.HEAD and self._head_bytes > self.now.deps.settings.max_header_bytes:
             self._reject(_headers_too_large(self.now.deps.settings))
+
+    def eof_received(self) -> None:
+        """The transport is closed, as nobody is there who might read an answer."""
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._state.connections.discard(self)
+        if self.cycle is not None:
+            self.cycle.lost()
+        self.flow.resume_writing()
+        if exc is None:
+            self.transport.close()
+        del self._parser  # it refers back to us
+        if self.running is not None:
+            self.running.cancel()
+
+    def pause_writing(self) -> None:
+        self.flow.pause_writing()
+
+    def resume_writing(self) -> None:
+        self.flow.resume_writing()
+
+    # What the parser tells.
 
     def on_message_begin(self) -> None:
         if self._phase is not Phase.HEAD:
             self._phase = Phase.HEAD
             self._since = self._touched
             self._head_bytes = self._incoming
-        super().on_message_begin()
+        self._url = b""
+        self._headers = []
+        self._expects = False
+
+    def on_url(self, url: bytes) -> None:
+        self._url += url
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        name = name.lower()
+        if name == b"expect" and value.lower() == b"100-continue":
+            self._expects = True
+        self._headers.append((name, value))
 
     def on_headers_complete(self) -> None:
         self._phase = Phase.BODY
         self._since = self._touched
         settings = self.now.deps.settings
-        if self._head_bytes > settings.max_header_bytes and _size(self.headers) > settings.max_header_bytes:
+        if self._head_bytes > settings.max_header_bytes and _size(self._headers) > settings.max_header_bytes:
             self._reject(_headers_too_large(settings))
             return
-        self._describe()
-        before, self.cycle = self.cycle, self._new_cycle()
-        self.scope["trivium.cycle"] = self.cycle  # type: ignore[typeddict-unknown-key]
-        if before is None or before.response_complete:
-            self._start_asgi_task(self.cycle, self.app)
+        parser = self._parser
+        before = self.cycle
+        self.cycle = cycle = Cycle(
+            self,
+            parser.get_method().decode("ascii"),
+            place_of(self._url),
+            self._headers,
+            keep_alive=parser.should_keep_alive() and parser.get_http_version() != "1.0",
+            expects=self._expects,
+        )
+        if before is None or before.complete:
+            self._begin(cycle)
         else:  # pipelined
             self.flow.pause_reading()
-            self.pipeline.appendleft((self.cycle, self.app))
+            self._pipeline.append(cycle)
 
     def on_body(self, body: bytes) -> None:
-        if self.cycle is not None and not self.cycle.response_complete:
+        if self.cycle is not None and not self.cycle.complete:
             self.cycle.take(body)
 
     def on_message_complete(self) -> None:
         self._phase = Phase.DONE
-        if self.cycle is not None and not self.cycle.response_complete:
-            self.cycle.more_body = False
-            self.cycle.message_event.set()
+        if self.cycle is not None and not self.cycle.complete:
+            self.cycle.whole()
         if self._lingers:
-            self.transport.close()
+            self.close()
 
-    def on_response_complete(self) -> None:
-        self.server_state.total_requests += 1
-        if self._phase is Phase.DONE:
-            self._phase = Phase.IDLE
-            self._since = self.loop.time()
-        if self.transport.is_closing():
-            return
-        self.flow.resume_reading()
-        if self.pipeline:
-            self._start_asgi_task(*self.pipeline.pop())
+    # What the server and the answers ask.
 
-    def connection_lost(self, exc: Exception | None) -> None:
-        super().connection_lost(exc)
-        if self.running is not None:
-            self.running.cancel()
-
-    def send_400_response(self, msg: str) -> None:
-        self._reject(RequestError(f"{msg.rstrip('.')}: it is not HTTP/1.1."))
-
-    # What we add.
+    def shutdown(self) -> None:
+        """The server ends: nothing more is answered than what is being answered."""
+        if self.cycle is None or self.cycle.complete:
+            self.close()
+        else:
+            self.cycle.keep_alive = False
 
     def sweep(self, now: float) -> None:
         """Ends what takes too long."""
         settings = self.now.deps.settings
         if self._phase is Phase.IDLE and now - self._since > settings.keep_alive:
-            self.transport.close()
+            self.close()
         elif self._phase is Phase.HEAD and now - self._since > settings.header_timeout:
             self._reject(BodyTimeout("The request's headers took too long.")) if self._incoming else self.drop()
         elif self._phase is Phase.BODY and not self.flow.read_paused:
@@ -135,10 +208,22 @@ class GuardedProtocol(HttpToolsProtocol):
             # The answer went out before the body had come.
             self.drop()
 
+    def answered(self) -> None:
+        """The answer has been written."""
+        self._state.total_requests += 1
+        if self._phase is Phase.DONE:
+            self._phase = Phase.IDLE
+            self._since = self.loop.time()
+        if self.transport.is_closing():
+            return
+        self.flow.resume_reading()
+        if self._pipeline:
+            self._begin(self._pipeline.popleft())
+
     def linger(self) -> None:
         """An answer begins before the body is here. To close behind it would reset the connection, and the client might
         never read the answer: what still comes is read and forgotten first, within the body's time limits."""
-        if self._phase is Phase.BODY and not self.cycle.keep_alive:
+        if self._phase is Phase.BODY and self.cycle is not None and not self.cycle.keep_alive:
             self.cycle.keep_alive = True
             self._lingers = True
 
@@ -146,33 +231,36 @@ class GuardedProtocol(HttpToolsProtocol):
         """Breaks the connection, in the middle of an answer where there is one."""
         if self.cycle is not None:
             self.cycle.cut()
+        self.close()
+
+    def close(self) -> None:
+        """Ends the connection behind what was written to it."""
+        self.outbox.flush()
         self.transport.close()
 
-    def _describe(self) -> None:
-        """Says in the scope what is asked for."""
-        version, url = self.parser.get_http_version(), parse_url(self.url)
-        path = url.path.decode("ascii")
-        self.scope["method"] = self.parser.get_method().decode("ascii")
-        self.scope["http_version"] = version
-        self.scope["path"] = unquote(path) if "%" in path else path
-        self.scope["raw_path"] = url.path
-        self.scope["query_string"] = url.query or b""
+    # Inside
 
-    def _new_cycle(self) -> Cycle:
-        return Cycle(
-            self,
-            scope=self.scope,
-            transport=self.transport,
-            flow=self.flow,
-            logger=self.logger,
-            access_logger=self.access_logger,
-            access_log=self.access_log,
-            default_headers=self.server_state.default_headers,
-            message_event=asyncio.Event(),
-            expect_100_continue=self.expect_100_continue,
-            keep_alive=self.scope["http_version"] != "1.0" and self.parser.should_keep_alive(),
-            on_response=self.on_response_complete,
-        )
+    def _begin(self, cycle: Cycle) -> None:
+        self._task = task = self.loop.create_task(self._answer(cycle))
+        self._state.tasks.add(task)
+        task.add_done_callback(self._state.tasks.discard)
+
+    async def _answer(self, cycle: Cycle) -> None:
+        self.running = self._task
+        try:
+            await self.app(cycle)
+            if not (cycle.complete or cycle.disconnected):
+                self.drop()  # the gateway stops, and has cut the call
+        except asyncio.CancelledError:
+            # The client left while an error was on its way to it; its record is written by now.
+            return
+        except Exception:
+            _LOG.exception("%s %s", cycle.method, cycle.place.path)
+            self.drop() if cycle.started else self._reject(
+                TriviumError("The gateway failed. The error has been logged."), cycle
+            )
+        finally:
+            self.running = None
 
     def _end_late_body(self) -> None:
         if self.running is None:
@@ -181,16 +269,17 @@ class GuardedProtocol(HttpToolsProtocol):
             self.body_late = True
             self.running.cancel()
 
-    def _reject(self, error: RequestError) -> None:
+    def _reject(self, error: TriviumError, cycle: Cycle | None = None) -> None:
         """For what never becomes a request: no record, since there is nothing to say of it."""
-        path = self.url.decode("latin-1")
+        path = cycle.place.path if cycle is not None else self._url.decode("latin-1")
+        headers = cycle.headers if cycle is not None else self._headers
         request_id = ids.request_id()
         value = ErrorValue(status=error.status, code=error.code, message=error.message, request_id=request_id)
-        body = render(api_of(path, dict(self.headers or ())), value)
+        body = render(api_of(path, dict(headers)), value)
         head = b"content-type: application/json\r\ncontent-length: %d\r\nx-trivium-request-id: %b\r\n"
         if not self.transport.is_closing():
-            self.transport.write(STATUS_LINE[error.status] + head % (len(body), request_id.encode()))
-            self.transport.write(b"connection: close\r\n\r\n" + body)
+            self.outbox.put(self.transport, STATUS_LINE[error.status] + head % (len(body), request_id.encode()))
+            self.outbox.put(self.transport, b"connection: close\r\n\r\n" + body)
         self.drop()
 
 
@@ -198,5 +287,5 @@ def _headers_too_large(settings: ServerSettings) -> HeadersTooLarge:
     return HeadersTooLarge(f"The request's headers are larger than {settings.max_header_bytes} bytes.")
 
 
-def _size(headers: list[tuple[bytes, bytes]]) -> int:
+def _size(headers: Headers) -> int:
     return sum(len(name) + len(value) + 4 for name, value in headers)

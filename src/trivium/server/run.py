@@ -192,20 +192,22 @@ class Server(uvicorn.Server):
 
     def __init__(self, gateway: Gateway) -> None:
         settings = gateway.settings.server
-        protocol = type("Protocol", (GuardedProtocol,), {"now": gateway.now})
+        app = App(
+            gateway.now,
+            gateway.store.problem,
+            gateway.desk,
+            gateway.admin,
+            metrics=gateway.telemetry.page,
+            panel=gateway.panel,
+            webhooks=gateway.payments.door if gateway.payments is not None else None,
+        )
+        parts = {"now": gateway.now, "outbox": gateway.outbox, "app": staticmethod(app)}
         self._reloading = gateway.reloading
         super().__init__(
             uvicorn.Config(
-                App(
-                    gateway.now,
-                    gateway.store.problem,
-                    gateway.desk,
-                    gateway.admin,
-                    metrics=gateway.telemetry.page,
-                    panel=gateway.panel,
-                    webhooks=gateway.payments.door if gateway.payments is not None else None,
-                ),
-                http=protocol,
+                app,  # which it hands to the protocol, and never calls
+                http=type("Protocol", (GuardedProtocol,), parts),
+                interface="asgi3",
                 ws="none",
                 lifespan="off",
                 log_config=None,

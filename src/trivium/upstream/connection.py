@@ -18,6 +18,7 @@ import httptools
 
 from trivium.errors import UpstreamBroken, UpstreamError, UpstreamGarbage, UpstreamTimeout, UpstreamUnreachable
 from trivium.upstream.client import Headers, UpstreamRequest
+from trivium.upstream.outbox import Outbox
 from trivium.upstream.response import Http1Response
 
 HIGH_WATER = 64 * 1024
@@ -47,9 +48,10 @@ class Owner(Protocol):
 
 
 class Connection(asyncio.Protocol):
-    def __init__(self, loop: asyncio.AbstractEventLoop, owner: Owner) -> None:
+    def __init__(self, loop: asyncio.AbstractEventLoop, owner: Owner, outbox: Outbox) -> None:
         self._loop = loop
         self._owner = owner
+        self._outbox = outbox
         self.closed = False
         self.lost: asyncio.Future[None] = loop.create_future()
         """Done once the socket is gone."""
@@ -77,11 +79,11 @@ class Connection(asyncio.Protocol):
         if request.goes_out is not None:
             request.goes_out()
         if len(request.body) <= _SMALL:
-            self._transport.write(head + request.body)
+            self._outbox.put(self._transport, head + request.body)
             self.expect(self._timeouts.first_byte)
         elif len(request.body) <= _SLICE:
-            self._transport.writelines((head, request.body))
-            self._unsent = self._measure_unsent()
+            self._outbox.put(self._transport, head)
+            self._outbox.put(self._transport, request.body)
             self.expect(self._timeouts.first_byte)
         else:
             self._transport.write(head)

@@ -4,6 +4,7 @@
     pool        the connections to one origin     response    the body, as the reader wants it
     decoding    gzip and deflate                  tls         who may be trusted
     guard       where URLs of users may lead      tunnel      through a proxy
+    outbox      writes, in bursts
 
 Why it exists beside a mature library, and what it does not do: docs/decisions/0002-edge-and-upstream-client.md.
 """
@@ -17,6 +18,7 @@ from trivium.upstream.client import UpstreamRequest, UpstreamResponse
 from trivium.upstream.connection import StaleConnection
 from trivium.upstream.decoding import decoded
 from trivium.upstream.guard import Guard
+from trivium.upstream.outbox import Outbox
 from trivium.upstream.pool import SHUTTING_DOWN, Pool, PoolLimits, Use
 from trivium.upstream.target import Origin, parse_url, render_head
 from trivium.upstream.tls import client_context, context_of
@@ -29,9 +31,15 @@ class Http1Client:
     """An `UpstreamClient`. Belongs to the event loop in which it first sends."""
 
     def __init__(
-        self, *, tls: ssl.SSLContext | None = None, limits: PoolLimits | None = None, guard: Guard | None = None
+        self,
+        *,
+        tls: ssl.SSLContext | None = None,
+        limits: PoolLimits | None = None,
+        guard: Guard | None = None,
+        outbox: Outbox | None = None,
     ) -> None:
         self._tls = tls or client_context()
+        self._outbox = outbox or Outbox()
         self._guard = guard or Guard()
         self._limits = limits or PoolLimits()
         self._pools: dict[Origin, Pool] = {}
@@ -73,5 +81,5 @@ class Http1Client:
         if origin.guarded and len(self._pools) >= _MANY:
             self._pools = {known: pool for known, pool in self._pools.items() if not (known.guarded and pool.is_unused)}
         tls, guard = context_of(origin.network) or self._tls, self._guard if origin.guarded else None
-        pool = self._pools[origin] = Pool(origin, tls, self._limits, guard)
+        pool = self._pools[origin] = Pool(origin, tls, self._limits, self._outbox, guard)
         return pool

@@ -19,6 +19,7 @@ import msgspec
 from trivium.errors import UpstreamTimeout, UpstreamUnreachable
 from trivium.upstream.connection import Connection
 from trivium.upstream.guard import AddrInfo, Guard
+from trivium.upstream.outbox import Outbox
 from trivium.upstream.target import Origin
 from trivium.upstream.tunnel import tunnel
 
@@ -51,9 +52,15 @@ class Pool:
     """An `Owner` of connections."""
 
     def __init__(
-        self, origin: Origin, tls: ssl.SSLContext | None, limits: PoolLimits, guard: Guard | None = None
+        self,
+        origin: Origin,
+        tls: ssl.SSLContext | None,
+        limits: PoolLimits,
+        outbox: Outbox,
+        guard: Guard | None = None,
     ) -> None:
         self._loop = asyncio.get_running_loop()
+        self._outbox = outbox
         self._origin = origin
         self._proxy = origin.proxy
         self._tls = tls if origin.secure else None
@@ -190,7 +197,10 @@ class Pool:
         if self._proxy is not None and self._origin.secure:
             await tunnel(self._loop, sock, self._origin, self._proxy)
         _, connection = await self._loop.create_connection(
-            lambda: Connection(self._loop, self), sock=sock, ssl=self._tls, server_hostname=host if self._tls else None
+            lambda: Connection(self._loop, self, self._outbox),
+            sock=sock,
+            ssl=self._tls,
+            server_hostname=host if self._tls else None,
         )
         return connection
 

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from trivium.upstream.connection import Connection
 from trivium.upstream.http1 import Http1Client
+from trivium.upstream.outbox import Outbox
 from trivium.upstream.pool import Pool, PoolLimits
 from trivium.upstream.target import Origin
 
@@ -24,16 +25,18 @@ class UnixClient(Http1Client):
         self._place = place
 
     def _add_pool(self, origin: Origin) -> Pool:
-        pool = self._pools[origin] = _UnixPool(origin, self._limits, self._place)
+        pool = self._pools[origin] = _UnixPool(origin, self._limits, self._outbox, self._place)
         return pool
 
 
 class _UnixPool(Pool):
-    def __init__(self, origin: Origin, limits: PoolLimits, place: Place) -> None:
-        super().__init__(origin, None, limits)
+    def __init__(self, origin: Origin, limits: PoolLimits, outbox: Outbox, place: Place) -> None:
+        super().__init__(origin, None, limits, outbox)
         self._place = place
 
     async def _dial(self) -> Connection:
         with self._place() as path:
-            _, connection = await self._loop.create_unix_connection(lambda: Connection(self._loop, self), str(path))
+            _, connection = await self._loop.create_unix_connection(
+                lambda: Connection(self._loop, self, self._outbox), str(path)
+            )
         return connection
