@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import hmac
 import re
+
+from hypothesis import given
+from hypothesis import strategies as st
 
 from trivium import ids
 
@@ -40,3 +44,8 @@ def test_any_header_can_be_hashed() -> None:
     for octets in (b"tv-\xff\x00", b"", bytes(range(256))):
         assert len(ids.key_hash(b"p", octets.decode("latin-1"))) == 32
         assert len(ids.key_hash(b"p", octets.decode("utf-8", "surrogateescape"))) == 32
+
+
+@given(st.binary(max_size=200), st.text(max_size=300).filter(lambda key: key.isascii()))
+def test_the_hash_of_a_key_is_hmac_sha256(pepper: bytes, key: str) -> None:
+    assert ids.key_hash(pepper, key) == hmac.digest(pepper, key.encode(), "sha256")

@@ -83,6 +83,36 @@ async def test_pipelined_requests_are_answered_in_order() -> None:
     assert got.count(b"HTTP/1.1 200 OK") == 2
 
 
+async def test_a_request_behind_one_whose_client_left_goes_nowhere() -> None:
+    async with running(Reply(text="one", delay_ms=60_000), Reply(text="two")) as house:
+        connection, auth = house.connect()
+        body = json.dumps(CHAT).encode()
+        head = b"POST /v1/chat/completions HTTP/1.1\r\nhost: x\r\ncontent-length: %d\r\n" % len(body)
+        connection.sendall((head + auth + b"\r\n" + body) * 2)
+        await house.upstream.wait_for_requests(1)
+        connection.close()
+        outcomes = [record["outcome"] for record in await house.records()]
+        assert len(house.upstream.requests) == 1
+    assert outcomes == ["aborted"]
+
+
+async def test_one_connection_serves_many_calls_and_leaves_nothing_behind() -> None:
+    async with running(Reply(text="Hi")) as house:
+        body = json.dumps(CHAT).encode()
+        request = b"POST /v1/chat/completions HTTP/1.1\r\nhost: x\r\nx-api-key: %b\r\ncontent-length: %d\r\n\r\n"
+        reader, writer = await asyncio.open_connection("127.0.0.1", house.port)
+        for _ in range(20):
+            writer.write(request % (house.key.encode(), len(body)) + body)
+            head = await reader.readuntil(b"\r\n\r\n")
+            await reader.readexactly(int(head.lower().partition(b"content-length: ")[2].partition(b"\r\n")[0]))
+        assert len(house.server.server_state.tasks) == 1
+        writer.close()
+        async with asyncio.timeout(10):
+            while house.server.server_state.tasks:  # noqa: ASYNC110 # counted by the code under test
+                await asyncio.sleep(0.005)
+        assert len(await house.records()) == 20
+
+
 async def test_streams_of_one_client_do_not_end_with_anothers_departure() -> None:
     async with running(Reply(text=["w "] * 20, event_delay_ms=10)) as house:
         staying = asyncio.create_task(house.post("/v1/chat/completions", {**CHAT, "stream": True}))

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
-import hmac
 import os
 import secrets
 import time
@@ -20,6 +20,9 @@ _ALPHABET = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 _KEY_BYTES = 32
 _KEY_LENGTH = 43
 """Base62 digits that 32 bytes need."""
+_BLOCK = 64
+"""Bytes of a block of SHA-256."""
+_INNER, _OUTER = (bytes(byte ^ pad for byte in range(256)) for pad in (0x36, 0x5C))
 _AT_ONCE = 256
 _random: list[str] = []
 """Random digits of the next request ids: the system is asked for many at once, since a request is not worth a call."""
@@ -107,4 +110,15 @@ def _secret() -> str:
 
 def key_hash(pepper: bytes, key: str) -> bytes:
     """HMAC-SHA256 of an API key: the store alone, without the pepper, neither opens a door nor confirms a guess."""
-    return hmac.digest(pepper, key.encode("utf-8", "surrogateescape"), hashlib.sha256)
+    inner, outer = (begun.copy() for begun in _hmac_of(pepper))
+    inner.update(key.encode("utf-8", "surrogateescape"))
+    outer.update(inner.digest())
+    return outer.digest()
+
+
+@functools.lru_cache(8)
+def _hmac_of(pepper: bytes) -> tuple[hashlib._Hash, hashlib._Hash]:
+    """The two hashes of RFC 2104, begun with the key. `hmac.digest` begins them anew each time, which takes three times
+    as long, and lets another thread go first."""
+    key = (pepper if len(pepper) <= _BLOCK else hashlib.sha256(pepper).digest()).ljust(_BLOCK, b"\0")
+    return hashlib.sha256(key.translate(_INNER)), hashlib.sha256(key.translate(_OUTER))

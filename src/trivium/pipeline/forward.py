@@ -79,11 +79,11 @@ def way_to(call: Call, target: Target, apis: Container[Kind], deps: Deps) -> Tra
         if call.api not in apis or target.stealth:
             raise _not_served(call.api, target)
         return None
+    if call.api in apis and not target.stealth:
+        return None
     api = next((api for api in _CHOICES[call.api] if api in apis), None)
     if api is None:
         raise _not_served(call.api, target)
-    if api is call.api and not target.stealth:
-        return None
     provider, house = target.provider, target.house
     whose = f"{provider.name} {provider.base_url}" if provider.guarded else provider.name
     traits = traits_of(provider.kind, api, target.model)

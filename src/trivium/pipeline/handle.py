@@ -142,14 +142,13 @@ async def _one(call: Call, request: Request, target: Target, reply: Reply, run: 
     await _drained(answer, target, reply, run)
 
 
-async def _drained(
+def _drained(
     answer: Callable[[Reply], Coroutine[None, None, None]], target: Target, reply: Reply, run: Run
-) -> None:
-    """Answers; of a provider of whom that is wanted, an answer is read to its end though its client has left."""
+) -> Coroutine[None, None, None]:
+    """What answers; of a provider of whom that is wanted, an answer is read to its end though its client has left."""
     if target.provider.on_abort == DRAIN:
-        await to_its_end(answer, reply, run, target.provider.drain_limit)
-    else:
-        await answer(reply)
+        return to_its_end(answer, reply, run, target.provider.drain_limit)
+    return answer(reply)
 
 
 async def _screened(call: Call, request: Request, asked: Target, run: Run, deps: Deps) -> Target:

@@ -51,8 +51,9 @@ async def begin(  # noqa: PLR0917
         run.asked_tier = service_tier(request)
         bill = await bill_of(call, target, run, deps)
         run.quote, run.payer = bill.quote, bill.payer
-        charged = any(one.payer in CHARGED for one in (bill, *others))
-        if any(one.payer is Payer.HOUSE for one in (bill, *others)):
+        payers = {bill.payer, *(one.payer for one in others)} if others else {bill.payer}
+        charged = not CHARGED.isdisjoint(payers)
+        if Payer.HOUSE in payers:
             scopes = scopes_of(run.key, run.account_id) if run.key else ()
             hold = await hold_of(request, (bill, *others), scopes, run, deps)
         if request.stream and run.size is None:
@@ -109,8 +110,9 @@ async def _check_unpriced(target: Target, run: Run, deps: Deps) -> None:
             "The operator can set a price: trivium prices set.",
             param="model",
         )
-    scopes = scopes_of(run.key, run.account_id) if run.key else ()
-    if target.provider.reports_cost and await deps.ledger.counts(scopes):
+    if not target.provider.reports_cost:
+        return
+    if await deps.ledger.counts(scopes_of(run.key, run.account_id) if run.key else ()):
         raise PriceUnknown(
             f"A budget counts this call, and what `{target.model}` of {target.provider.name} costs is known "
             "only afterwards. The operator can set a price: trivium prices set.",

@@ -123,6 +123,8 @@ class Exchange:
         """What the upstream speaks."""
         self._shape = call.api.shape
         """What the client does."""
+        self._told = dict(reversed(response.headers))
+        """The upstream's headers; of several with one name the first."""
 
     async def relay(self) -> None:
         """Passes the answer on. Raises TriviumError where the client has had nothing of it yet."""
@@ -396,7 +398,7 @@ class Exchange:
         return int(told[:9]) if told.isdigit() else 1
 
     def _header(self, name: bytes) -> bytes:
-        return next((value for key, value in self._response.headers if key == name), b"")
+        return self._told.get(name, b"")
 
 
 def _check_json(body: bytes) -> None:

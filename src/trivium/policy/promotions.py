@@ -29,7 +29,7 @@ class Promotions:
 
     def apply(self, model: str, *, account: str | None, key: str | None, time_ms: int) -> bool:
         """Whether a call is one of those: of `PROVIDER/MODEL`, for an account, with a key, by their ids."""
-        return any(
+        return bool(self._promotions) and any(
             one.account in (None, account)
             and one.key in (None, key)
             and time_ms < one.until_ms

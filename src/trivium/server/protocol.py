@@ -46,7 +46,8 @@ class Phase(enum.Enum):
 
 
 class GuardedProtocol(asyncio.Protocol):
-    """A connection. `running` is the task of the request being answered; it is cancelled when the client leaves."""
+    """A connection. One task answers its requests, one by one. While it does, `running` is that task; it is cancelled
+    when the client leaves."""
 
     now: Now
     outbox: Outbox
@@ -68,7 +69,10 @@ class GuardedProtocol(asyncio.Protocol):
         # A request may come behind one that said it was the last: it is not answered, and no reason to refuse that one.
         self._parser.set_dangerous_leniencies(lenient_data_after_close=True)
         self._pipeline: deque[Cycle] = deque()
+        """Requests that are to be answered, but for the first, which is at it."""
         self._task: asyncio.Task[None] | None = None
+        self._asked: asyncio.Future[None] | None = None
+        """What the task waits for between requests."""
         self.running: asyncio.Task[None] | None = None
         self.cycle: Cycle | None = None
         self.body_late = False
@@ -115,6 +119,8 @@ class GuardedProtocol(asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._state.connections.discard(self)
+        for cycle in self._pipeline:
+            cycle.lost()
         if self.cycle is not None:
             self.cycle.lost()
         self.flow.resume_writing()
@@ -123,6 +129,8 @@ class GuardedProtocol(asyncio.Protocol):
         del self._parser  # it refers back to us
         if self.running is not None:
             self.running.cancel()
+        elif self._asked is not None:
+            self._asked.cancel()
 
     def pause_writing(self) -> None:
         self.flow.pause_writing()
@@ -167,11 +175,11 @@ class GuardedProtocol(asyncio.Protocol):
             keep_alive=parser.should_keep_alive() and parser.get_http_version() != "1.0",
             expects=self._expects,
         )
+        self._pipeline.append(cycle)
         if before is None or before.complete:
-            self._begin(cycle)
-        else:  # pipelined
+            self._begin()
+        else:
             self.flow.pause_reading()
-            self._pipeline.append(cycle)
 
     def on_body(self, body: bytes) -> None:
         if self.cycle is not None and not self.cycle.complete:
@@ -218,7 +226,7 @@ class GuardedProtocol(asyncio.Protocol):
             return
         self.flow.resume_reading()
         if self._pipeline:
-            self._begin(self._pipeline.popleft())
+            self._begin()
 
     def linger(self) -> None:
         """An answer begins before the body is here. To close behind it would reset the connection, and the client might
@@ -240,20 +248,38 @@ class GuardedProtocol(asyncio.Protocol):
 
     # Inside
 
-    def _begin(self, cycle: Cycle) -> None:
-        self._task = task = self.loop.create_task(self._answer(cycle))
-        self._state.tasks.add(task)
-        task.add_done_callback(self._state.tasks.discard)
+    def _begin(self) -> None:
+        """There is a request to be answered."""
+        if self._task is None:
+            self._task = task = self.loop.create_task(self._serve())
+            self._state.tasks.add(task)
+            task.add_done_callback(self._state.tasks.discard)
+        elif self._asked is not None and not self._asked.done():
+            self._asked.set_result(None)
+
+    async def _serve(self) -> None:
+        """A task for each request would cost as much as reading its JSON."""
+        try:
+            while True:
+                while self._pipeline:
+                    await self._answer(self._pipeline.popleft())
+                    if self.transport.is_closing():
+                        return
+                self._asked = self.loop.create_future()
+                await self._asked
+        except asyncio.CancelledError:
+            return  # the client left, between requests or while an error was on its way to it
+        finally:
+            self._task = None
 
     async def _answer(self, cycle: Cycle) -> None:
+        """Its record is written by the end, however that comes. Raises CancelledError where an error was on its way to
+        a client that left."""
         self.running = self._task
         try:
             await self.app(cycle)
             if not (cycle.complete or cycle.disconnected):
                 self.drop()  # the gateway stops, and has cut the call
-        except asyncio.CancelledError:
-            # The client left while an error was on its way to it; its record is written by now.
-            return
         except Exception:
             _LOG.exception("%s %s", cycle.method, cycle.place.path)
             self.drop() if cycle.started else self._reject(

@@ -41,6 +41,8 @@ class Losses:
         return len(self._found) + (self._beyond > 0)
 
     def told(self) -> tuple[Loss, ...]:
+        if not self._found:
+            return ()
         told = tuple(
             Loss(first, why if count == 1 else f"{why} (and {count - 1} more like it)")
             for (_, why), (first, count) in self._found.items()
