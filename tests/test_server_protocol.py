@@ -84,9 +84,9 @@ async def test_pipelined_requests_are_answered_in_order() -> None:
 
 
 async def test_a_request_behind_one_whose_client_left_goes_nowhere() -> None:
-    async with running(Reply(text="one", delay_ms=60_000), Reply(text="two")) as house:
+    async with running(Reply(text=["w "] * 500, event_delay_ms=5), Reply(text="two")) as house:
         connection, auth = house.connect()
-        body = json.dumps(CHAT).encode()
+        body = json.dumps({**CHAT, "stream": True}).encode()
         head = b"POST /v1/chat/completions HTTP/1.1\r\nhost: x\r\ncontent-length: %d\r\n" % len(body)
         connection.sendall((head + auth + b"\r\n" + body) * 2)
         await house.upstream.wait_for_requests(1)
