@@ -250,8 +250,8 @@ def _via(call: Call) -> tuple[bytes, bytes]:
 def _headers(call: Call, provider: Provider, api: Kind, ruled: Sequence[tuple[bytes, bytes]]) -> Headers:
     """Configured headers win over those of rules, and these over the client's of the same name, which mean something to
     its own API alone. A rule takes one of the client's out by giving it no value."""
-    configured = {name for name, _ in provider.headers}
-    taken = configured | {name for name, _ in ruled}
+    own, configured = _own_headers(tuple([name for name, _ in provider.headers]))
+    taken = configured.union([name for name, _ in ruled]) if ruled else configured
     passed = []
     if api is call.api:
         passed = [
@@ -262,7 +262,15 @@ def _headers(call: Call, provider: Provider, api: Kind, ruled: Sequence[tuple[by
     passed += [(name, value) for name, value in ruled if value and name not in configured]
     if api is Api.MESSAGES and (api is not call.api or b"anthropic-version" not in call.headers):
         passed.append(_ANTHROPIC_VERSION)
-    return [*(own for own in _OWN if own[0] not in configured), *passed, *provider.headers]
+    return [*own, *passed, *provider.headers]
+
+
+@lru_cache(256)
+def _own_headers(names: tuple[bytes, ...]) -> tuple[Headers, frozenset[bytes]]:
+    """Ours beside those of these names that are configured, and the names to look them up in. Of values, which may be
+    somebody's key, nothing is remembered."""
+    configured = frozenset(names)
+    return [own for own in _OWN if own[0] not in configured], configured
 
 
 @lru_cache(256)

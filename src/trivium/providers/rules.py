@@ -307,7 +307,12 @@ def row_of(provider: Provider) -> str:
 
 def is_like(model: str, pattern: str) -> bool:
     """Whether a pattern means an upstream's model."""
-    return re.search(pattern, model[:_LONGEST_ID].lower()) is not None
+    return _is_like(model[:_LONGEST_ID].lower(), pattern)
+
+
+@lru_cache(4096)
+def _is_like(model: str, pattern: str) -> bool:
+    return re.search(pattern, model) is not None
 
 
 def rules_of(row: str, model: str, client: Kind, api: Kind, *, translated: bool) -> tuple[Rule, ...]:

@@ -7,6 +7,7 @@ from typing import Any
 import msgspec
 
 from trivium.canon.api import Api
+from trivium.wire.again import Again
 from trivium.wire.body import count
 from trivium.wire.draft import Draft
 from trivium.wire.lenient import mapping, sequence, text
@@ -19,12 +20,13 @@ _UNKNOWN = "not a member that this provider takes"
 _QWENS_MOST = 32_768
 _MISTRALS_TEMPERATURE = 0.2
 _COPY = "the same reasoning stands there before"
+_is_without_completion = Again(lambda tools: f'"{COMPLETION}"'.encode() not in tools)
 
 
 def must_complete(draft: Draft, *, reasons: bool) -> None:
     """A choice that the client made itself stays. `reasons`: the model thinks, and could not be told to use a tool.
     Raises InvalidJson."""
-    if reasons or f'"{COMPLETION}"'.encode() not in draft.raw("tools"):
+    if reasons or _is_without_completion(draft.raw("tools")):
         return
     if not any(_name(tool) == COMPLETION for tool in draft.entries("tools")):
         return

@@ -12,7 +12,6 @@ and has paid beside the tokens: a search of the web costs the house money behind
 
 from __future__ import annotations
 
-import contextlib
 import re
 from collections.abc import Callable, Iterable
 from typing import Literal, TypeVar
@@ -20,6 +19,7 @@ from typing import Literal, TypeVar
 import msgspec
 
 from trivium.errors import FieldUnsupported, InvalidJson
+from trivium.wire.again import Again
 from trivium.wire.body import Members, members
 from trivium.wire.losses import Losses
 
@@ -156,8 +156,7 @@ def _gone(raw: bytes, name: str, said_by: str, test: _Test, *, inner: bool = Fal
     """The places of the items that go, with what each is, and its name. `inner`: in a namespace."""
     if said_by == "type":
         _check_crowd(raw, name)
-        with contextlib.suppress(msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-            _clients.decode(raw)
+        if _are_clients(raw):
             return {}
     items = _decoded(_items, raw, name)
     kinds = [bytes(getattr(item, said_by, b"null")) for item in items]
@@ -174,6 +173,18 @@ def _gone(raw: bytes, name: str, said_by: str, test: _Test, *, inner: bool = Fal
             else _ESCAPE in kind or test(kind, whole[place])
         )
     }
+
+
+def _all_clients(tools: bytes) -> bool:
+    """Whether all of them are run by the client. False for what cannot be read, too."""
+    try:
+        _clients.decode(tools)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return False
+    return True
+
+
+_are_clients = Again(_all_clients)
 
 
 def _holds_any(tools: bytes, test: _Test, *, inner: bool) -> bool:

@@ -1,0 +1,42 @@
+"""What was found out about bytes that come again."""
+
+from __future__ import annotations
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from trivium.wire.again import Again
+
+
+def test_what_passed_is_not_looked_at_again_and_what_failed_is() -> None:
+    looked: list[bytes] = []
+
+    def has_no_x(raw: bytes) -> bool:
+        looked.append(raw)
+        return b"x" not in raw
+
+    passes = Again(has_no_x)
+    assert [passes(raw) for raw in (b"abc", b"abc", b"abx", b"abx", b"abd", b"abc")] == [
+        True,
+        True,
+        False,
+        False,
+        True,
+        True,
+    ]
+    assert looked == [b"abc", b"abx", b"abx", b"abd", b"abc"]
+
+
+@given(st.lists(st.binary(max_size=3), max_size=200))
+def test_it_says_what_the_test_says(those: list[bytes]) -> None:
+    passes = Again(lambda raw: b"\0" not in raw)
+    assert [passes(raw) for raw in those] == [b"\0" not in raw for raw in those]
+
+
+def test_little_is_remembered() -> None:
+    passes = Again(lambda _: True)
+    for length in range(1000):
+        passes(b"a" * length * 100)
+    kept = passes._passed.values()
+    assert len(kept) <= 32
+    assert max(map(len, kept)) <= 64 * 1024
