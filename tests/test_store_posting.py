@@ -5,9 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+import msgspec
 import pytest
 
-from trivium.store.posting import expire_due
+from trivium.canon.api import Api
+from trivium.canon.events import FinishReason
+from trivium.metering.charge import Payer
+from trivium.metering.record import Outcome, Record
+from trivium.pipeline.call import Operation
+from trivium.store.posting import _row, expire_due
 from trivium.store.sql import Row
 
 
@@ -40,3 +46,13 @@ def test_each_value_is_asked_for(many: int) -> None:
     asked, ids = Asked(), {f"acct_{n}" for n in range(many)}
     expire_due(asked, ids, 1)
     assert {value for value in asked.values if value != 1} == ids
+
+
+def test_a_records_row_is_what_sqlite_takes_without_asking_for_an_adapter() -> None:
+    record = Record(
+        id="req_1", time_ms=1, api=Api.CHAT, operation=Operation.GENERATE, outcome=Outcome.SUCCESS, status=200,
+        upstream_api=Api.MESSAGES, finish_reason=FinishReason.STOP, payer=Payer.HOUSE, stream=True, usage_known=True,
+    )  # fmt: skip
+    row = _row(record)
+    assert row == list(msgspec.structs.astuple(record))
+    assert {type(value) for value in row} == {str, int, type(None)}

@@ -220,8 +220,8 @@ def write_records(
 
 
 def _row(record: Record) -> list[Any]:
-    """What `sqlite3` takes as it is are exact strings and integers. Of a member of an enumeration, or a boolean, it asks
-    several places for an adapter first, which takes half a microsecond each time."""
+    """What `sqlite3` takes as it is are exact strings and integers. For a member of an enumeration, or a boolean, it
+    looks for an adapter in several places first, which takes half a microsecond each time."""
     row: list[Any] = [*msgspec.structs.astuple(record)]
     for place in _WORDS:
         row[place] = exact(row[place])
