@@ -67,9 +67,11 @@ class Up:
             while True:
                 try:
                     _, writer = await asyncio.open_connection("127.0.0.1", self.port)
+                    writer.close()
                 except ConnectionRefusedError:
                     return
-                writer.close()
+                except ConnectionResetError:
+                    pass  # it was in the queue of those that are accepted when that came to its end
                 await asyncio.sleep(0.02)
 
 

@@ -207,6 +207,46 @@ class TestHolds:
         assert rows(house.database, "SELECT provider, price_version FROM starts") == [("b", "pr_2")]
         assert rows(house.database, "SELECT version FROM prices") == [("pr_2",)]
 
+    async def test_a_call_that_is_over_before_its_start_was_written_is_written_whole(self, house: House) -> None:
+        account = await house.account(1)
+        await house.budget("key:key_1", 5)
+        id = await house.started(account, 0, scopes=("key:key_1",))
+        house.end(id, account, 0.1)
+        await house.ledger.writer.flush()
+        assert rows(house.database, "SELECT id, ended, account_id FROM starts") == [(id, 1, account)]
+        assert rows(house.database, "SELECT id, cost_nano FROM records") == [(id, USD // 10)]
+        assert rows(house.database, "SELECT spent_nano, held_nano FROM spends") == [(USD // 10, 0)]
+        assert await house.entries(account) == [("grant", 1, ""), ("charge", -0.1, "overrun")]
+        assert await house.balance(account) == (0.9, 0)
+
+    @pytest.mark.parametrize("charged", [True, False])
+    async def test_a_brief_call_is_counted_once_though_nobody_knows_whether_it_was_written(
+        self, house: House, monkeypatch: pytest.MonkeyPatch, charged: bool
+    ) -> None:
+        account = await house.account(1) if charged else None
+        await house.budget("key:key_1", 5)
+        real = house.database.transaction
+
+        @contextlib.contextmanager
+        def silenced() -> Iterator[Writing]:
+            """Commits, and says that it could not."""
+            with real() as tx:
+                yield tx
+            monkeypatch.setattr(house.database, "transaction", real)
+            _fail()
+
+        id = await house.started(account, 0, scopes=("key:key_1",))
+        house.end(id, account, 0.1)
+        monkeypatch.setattr(house.database, "transaction", silenced)
+        with pytest.raises(StoreUnavailable):
+            await house.ledger.writer.flush()
+        await house.ledger.writer.flush()
+        assert rows(house.database, "SELECT id, ended FROM starts") == [(id, 1)]
+        assert rows(house.database, "SELECT spent_nano, held_nano FROM spends") == [(USD // 10, 0)]
+        assert rows(house.database, "SELECT requests, cost_nano FROM usage_hours") == [(1, USD // 10)]
+        charges = rows(house.database, "SELECT amount_nano FROM entries WHERE kind = 'charge'")
+        assert charges == ([(-USD // 10,)] if charged else [])
+
     async def test_a_call_that_came_to_nothing_leaves_no_entry(self, house: House) -> None:
         account = await house.account(1)
         house.end(await house.started(account, 1), account)

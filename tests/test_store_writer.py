@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 from support_store import furnish
 from trivium.errors import OperationError, StoreUnavailable
 from trivium.metering.record import COLUMNS, Record
+from trivium.store import writer as writing
 from trivium.store.posting import write_records
 from trivium.store.sql import Writing
 from trivium.store.sqlite import SqliteDatabase
@@ -426,3 +427,25 @@ def test_whatever_happens_in_between_every_record_is_stored_once(steps: list[str
             assert disk.ids() == [f"{n:03}" for n in range(added)]
 
     asyncio.run(play())
+
+
+def test_what_may_have_been_written_is_written_as_such_however_many_transactions_it_takes(
+    disk: Disk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    said: list[tuple[str, bool]] = []
+
+    def noted(ops: Sequence[Op], tx: Writing, again: bool) -> None:
+        said.append(("".join(op.record.id for op in ops if isinstance(op, Kept)), again))
+        if len(said) == 1:
+            raise StoreUnavailable("The store cannot be written.")
+
+    monkeypatch.setattr(writing, "_MOST", 6)
+    writer = Writer(disk.database, noted, window=0, linger=0, retry=0, backlog=100)
+    writer._others.extend(Kept(record(id)) for id in "abcdef")
+    writer._write_some()
+    writer._urgent.extend(Kept(record(id), urgent=True) for id in "WXYZ")
+    writer._write_some()
+    writer._write_some()
+    writer._others.append(Kept(record("g")))
+    writer._write_some()
+    assert said == [("abcdef", False), ("WXYZab", True), ("cdef", True), ("g", False)]

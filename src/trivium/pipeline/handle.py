@@ -136,7 +136,8 @@ async def _one(call: Call, request: Request, target: Target, reply: Reply, run: 
 
     async def answer(reply: Reply) -> None:
         response = await sending
-        run.hold(0)
+        if request.stream:
+            run.hold(0)
         await exchange_of(call, request, target, response, reply, run, way, deps).relay()
 
     await _drained(answer, target, reply, run)

@@ -334,17 +334,24 @@ class Ledger:
             prices.keep(tx, quotes.values(), self._clock.now_ms())
         if starts:
             self._mark.cover(tx, (op.opened.start.id for op in starts), self._clock.now_ms(), again=again)
-        posting.write_starts(tx, [self._row(op) for op in starts if not op.urgent])
-        self._write_ends(tx, [op for id, op in ends.items() if id not in held], again)
+        # What is over already is written once. Of what is written again nobody knows whether it was.
+        brief = (
+            {} if again else {op.opened.start.id: op for op in starts if not op.urgent and op.opened.start.id in ends}
+        )
+        others = [op for op in starts if not op.urgent and op.opened.start.id not in brief]
+        posting.write_starts(tx, [self._row(op) for op in others])
+        posting.write_starts(tx, [self._row(op) for op in brief.values()], ended=True)
+        opened = {id: (op.opened.start.account_id, op.opened.keys) for id, op in brief.items()}
+        self._write_ends(tx, [op for id, op in ends.items() if id not in held], again, opened)
         self._write_held(tx, list(held.values()))
-        self._write_ends(tx, [op for id, op in ends.items() if id in held], again)
+        self._write_ends(tx, [op for id, op in ends.items() if id in held], again, {})
         for act in kinds[Act]:
             act.perform(tx)
 
-    def _write_ends(self, tx: Writing, ends: Sequence[EndOp], again: bool) -> None:
+    def _write_ends(self, tx: Writing, ends: Sequence[EndOp], again: bool, brief: posting.Brief) -> None:
         if not ends:
             return
-        ended = posting.write_ends(tx, [op.record for op in ends if op.started or again])
+        ended = posting.write_ends(tx, [op.record for op in ends if op.started or again], brief)
         for bare, also in ((False, self._also), (True, None)):
             if records := [op.record for op in ends if op.bare is bare]:
                 posting.write_records(tx, records, ended, self._clock.now_ms(), also)

@@ -11,7 +11,8 @@ in debt; its lot begins with the rest.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any
 
 import msgspec
@@ -23,11 +24,14 @@ from trivium.store import spans
 from trivium.store.sql import Row, Writing
 
 _CHUNK = 512
-_START = """
+_START, _BRIEF = (
+    f"""
     INSERT INTO starts (id, time_ms, owner, key_id, account_id, organization_id, payer, hold_nano, windows, api,
-    requested_model, provider, upstream_model, price_version, public_model)
-    VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (id) DO NOTHING
-"""
+    requested_model, provider, upstream_model, price_version, public_model, ended)
+    VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, {ended}) ON CONFLICT (id) DO NOTHING
+    """
+    for ended in (0, 1)
+)
 _USUAL = COLUMNS.index("organization_id")
 """From here on most records say nothing. A statement without these columns takes 3 us less for each."""
 _RECORD, _USUAL_RECORD = (
@@ -121,19 +125,31 @@ def read_windows(counted: str | None) -> Windows:
     return _decode(counted) if counted else ()
 
 
-def write_starts(tx: Writing, rows: Sequence[Row]) -> None:
-    tx.executemany(_START, rows)
+def write_starts(tx: Writing, rows: Sequence[Row], *, ended: bool = False) -> None:
+    """`ended`: of calls whose ends follow in the same transaction, as `brief` ones."""
+    tx.executemany(_BRIEF if ended else _START, rows)
 
 
-def write_ends(tx: Writing, ends: Sequence[Record]) -> set[str]:
+Brief = Mapping[str, tuple[str | None, Windows]]
+"""By the ids of calls that nothing was held for, and that begin and end in one transaction: whose balance pays, and the
+budgets' periods that count them."""
+
+
+def write_ends(tx: Writing, ends: Sequence[Record], brief: Brief = MappingProxyType({})) -> set[str]:
     """Ends starts by their records: frees the holds and posts the charges. Returns the ids that were open."""
     records = {record.id: record for record in ends}
-    open_starts = [row for some in _chunks(list(records)) for row in tx.execute(_END.format(_marks(some)), some)]
+    others = [id for id in records if id not in brief]
+    open_starts = [
+        (id, account_id, hold, read_windows(windows))
+        for some in _chunks(others)
+        for id, account_id, hold, windows in tx.execute(_END.format(_marks(some)), some)
+    ]
+    open_starts += [(id, account_id, 0, windows) for id, (account_id, windows) in brief.items() if id in records]
     charges, sums = [], Sums()
     for id, account_id, hold, windows in open_starts:
         record = records[id]
         sums.account(account_id, 0, -hold)
-        sums.windows(read_windows(windows), record.cost_nano, -hold)
+        sums.windows(windows, record.cost_nano, -hold)
         if account_id is not None and record.cost_nano:
             charges.append(charge_of(record, account_id, hold))
     post(tx, charges, sums)

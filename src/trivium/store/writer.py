@@ -147,7 +147,8 @@ class Writer:
         """Who waits until everything is durable that was added before."""
         self._flushed: list[asyncio.Future[None]] = []
         """Those of them whom the writing thread has seen."""
-        self._again = False
+        self._doubtful = 0
+        """How many of the first of `_others` were in a transaction of which nobody knows what it did."""
         self._bell: SimpleQueue[None] = SimpleQueue()
         self._listens = _NOTHING
         self._ends = False
@@ -268,16 +269,17 @@ class Writer:
     def _write_some(self) -> None:
         """One transaction: with what is urgent, and with everything where that is due or waited for."""
         self._flushed += _taken(self._flushing, _MOST)
-        batch = self._cut(everything=bool(self._flushed) or monotonic() >= self._others_due)
+        urgent, others = self._cut(everything=bool(self._flushed) or monotonic() >= self._others_due)
+        batch = urgent + others
         all_of_it = len(batch) < _MOST
         began, left, self._under_way = monotonic(), bool(self._others), len(batch)
         error: StoreUnavailable | None = None
         try:
             if batch:
-                self._commit(batch, self._again)
+                self._commit(batch, self._doubtful > 0)
         except StoreUnavailable as failure:
             error = failure
-            self._others.extendleft(op for op in reversed(batch) if not op.urgent)
+            self._others.extendleft(reversed(others))
             self._others_due = monotonic() + self._retry
             if self.failing is None:
                 _LOG.error("the store cannot be written, %d wait: %s", len(self._others), error.detail)
@@ -286,7 +288,10 @@ class Writer:
             self._since = self._since or began
         elif not left:  # what waits now has come since
             self._since = began if self._others else None
-        self._again = error is not None
+        if error is None:
+            self._doubtful = max(0, self._doubtful - len(others))
+        else:
+            self._doubtful = max(self._doubtful, len(others))
         self.failing = (error.detail or error.message) if error is not None else None
         flushed: list[asyncio.Future[None]] = []
         if all_of_it or error is not None:
@@ -308,13 +313,14 @@ class Writer:
             with contextlib.suppress(RuntimeError):  # the loop has ended before the transaction did
                 self._loop.call_soon_threadsafe(told)
 
-    def _cut(self, *, everything: bool) -> list[Op]:
-        """What is written next. What an urgent one leans on was handed over before it, so that it is there by now."""
-        batch = _taken(self._urgent, _MOST)
-        self._busy = len(batch) >= _BUSY
-        if everything or self._database.shared or any(op.leans for op in batch):
-            batch += _taken(self._others, _MOST - len(batch))
-        return batch
+    def _cut(self, *, everything: bool) -> tuple[list[Op], list[Op]]:
+        """What is written next: what is urgent, and others. What an urgent one leans on was handed over before it, and
+        is there by now."""
+        urgent = _taken(self._urgent, _MOST)
+        self._busy = len(urgent) >= _BUSY
+        if everything or self._database.shared or any(op.leans for op in urgent):
+            return urgent, _taken(self._others, _MOST - len(urgent))
+        return urgent, []
 
     def _commit(self, batch: list[Op], again: bool) -> None:
         """In the thread. What the database takes issue with is written op by op, so that a bad op harms only itself."""
