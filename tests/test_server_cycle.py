@@ -135,7 +135,7 @@ class Connection:
         self.transport = transport
         self.outbox = Outbox()
 
-    def linger(self) -> None:
+    def linger(self, _: Cycle) -> None:
         pass
 
     def answered(self) -> None:

@@ -113,6 +113,69 @@ async def test_one_connection_serves_many_calls_and_leaves_nothing_behind() -> N
         assert len(await house.records()) == 20
 
 
+def asked(key: str, body: bytes, *lines: bytes) -> bytes:
+    head = b"POST /v1/chat/completions HTTP/1.1\r\nhost: x\r\nx-api-key: %b\r\ncontent-length: %d\r\n"
+    return head % (key.encode(), len(body)) + b"".join(line + b"\r\n" for line in lines) + b"\r\n" + body
+
+
+STREAM = json.dumps({**CHAT, "stream": True}).encode()
+
+
+async def test_a_last_request_behind_another_is_answered_though_its_body_came_slowly() -> None:
+    async with running(Reply(text="Hi", delay_ms=200)) as house:
+        body = json.dumps(CHAT).encode()
+        last = asked(house.key, body, b"connection: close")
+        reader, writer = await asyncio.open_connection("127.0.0.1", house.port)
+        writer.write(asked(house.key, body) + last[:-20])
+        head = await reader.readuntil(b"\r\n\r\n")
+        await reader.readexactly(int(head.lower().partition(b"content-length: ")[2].partition(b"\r\n")[0]))
+        writer.write(last[-20:])
+        async with asyncio.timeout(10):
+            got = await reader.read()
+        writer.close()
+    assert got.startswith(b"HTTP/1.1 200 OK\r\n")
+    assert b"Hi" in got
+
+
+async def test_a_long_answer_behind_another_is_not_taken_for_an_idle_connection() -> None:
+    slow = Reply(text=["w "] * 22, event_delay_ms=100)
+    async with running(slow, settings="[server]\nkeep_alive = 1") as house:
+        got = await talk(house.port, asked(house.key, STREAM) + asked(house.key, STREAM, b"connection: close"))
+    assert got.count(b"w ") == 44
+    assert got.endswith(b"data: [DONE]\n\n\r\n0\r\n\r\n")
+
+
+async def test_what_is_not_http_behind_a_request_does_not_speak_into_its_answer() -> None:
+    async with running(Reply(text=["w "] * 100, event_delay_ms=10)) as house:
+        reader, writer = await asyncio.open_connection("127.0.0.1", house.port)
+        writer.write(asked(house.key, STREAM))
+        got = await reader.readuntil(b"w ")
+        writer.write(b"\0\0\0\r\n\r\n")
+        async with asyncio.timeout(10):
+            got += await reader.read()
+        writer.close()
+        record = await house.record()
+    assert got.count(b"HTTP/1.1") == 1
+    assert record["outcome"] == "aborted"
+
+
+async def test_trailers_without_end_are_cut_off() -> None:
+    async with running(settings="[server]\nmax_header_bytes = 2048") as house:
+        reader, writer = await asyncio.open_connection("127.0.0.1", house.port)
+        writer.write(
+            b"POST /v1/messages HTTP/1.1\r\nhost: x\r\nx-api-key: tv-wrong\r\ntransfer-encoding: chunked\r\n\r\n"
+        )
+        assert b"401" in await reader.read(1000)
+        writer.write(b"0\r\n")
+        async with asyncio.timeout(10):
+            with contextlib.suppress(ConnectionError):
+                while not reader.at_eof():
+                    writer.write(b"a: b\r\n" * 50)
+                    await writer.drain()
+                    await asyncio.sleep(0.01)
+        writer.close()
+
+
 async def test_streams_of_one_client_do_not_end_with_anothers_departure() -> None:
     async with running(Reply(text=["w "] * 20, event_delay_ms=10)) as house:
         staying = asyncio.create_task(house.post("/v1/chat/completions", {**CHAT, "stream": True}))

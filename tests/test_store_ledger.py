@@ -186,6 +186,25 @@ class TestHolds:
         assert rows(house.database, "SELECT ended FROM starts") == [(1,)]
         assert rows(house.database, "SELECT id, cost_nano FROM records") == [(id, USD // 10)]
 
+    async def test_no_hold_is_there_without_its_owner_though_the_first_could_not_be_written(
+        self, house: House, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        account = await house.account(1)
+        real = house.database.transaction
+
+        @contextlib.contextmanager
+        def undone() -> Iterator[Writing]:
+            with real() as tx:
+                yield tx
+                _fail()
+
+        with monkeypatch.context() as patched, pytest.raises(StoreUnavailable):
+            patched.setattr(house.database, "transaction", undone)
+            await house.started(account, 0.25)
+        await house.accounts.credit(house.entry(account, 1))
+        id = await house.started(account, 0.25)
+        assert rows(house.database, "SELECT count(*) FROM owners WHERE id = 'run_1' AND since <= ?", id) == [(1,)]
+
     async def test_no_hold_is_there_without_the_price_that_it_names(
         self, house: House, home: Home, monkeypatch: pytest.MonkeyPatch
     ) -> None:

@@ -56,7 +56,8 @@ class Cycle:
 
     __slots__ = (
         "_chunked", "_chunks", "_expects", "_head", "_left", "_outbox", "_silent", "_transport", "_waiter", "_waiting",
-        "complete", "connection", "disconnected", "headers", "keep_alive", "method", "more_body", "place", "started",
+        "complete", "connection", "disconnected", "headers", "keep_alive", "late", "method", "more_body", "place",
+        "started",
     )  # fmt: skip
     provisional = False
 
@@ -78,6 +79,8 @@ class Cycle:
         self.keep_alive = keep_alive
         self.more_body = True
         self.disconnected = self.started = self.complete = False
+        self.late = False
+        """The body took too long, for which the wait for it is cancelled."""
         self._expects = expects
         self._transport = connection.transport
         self._outbox = connection.outbox
@@ -137,7 +140,7 @@ class Cycle:
         try:
             await self._waiter
         except asyncio.CancelledError:
-            if not self.connection.body_late:
+            if not self.late:
                 raise
             if (task := asyncio.current_task()) is not None:
                 task.uncancel()
@@ -152,7 +155,7 @@ class Cycle:
 
     async def start(self, status: int, headers: Headers) -> None:
         """Names of headers are in lower case. Without a length the answer goes out in chunks."""
-        self.connection.linger()
+        self.connection.linger(self)
         self.started = True
         self._expects = False
         further = self.connection.default_headers

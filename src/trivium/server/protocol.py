@@ -46,8 +46,7 @@ class Phase(enum.Enum):
 
 
 class GuardedProtocol(asyncio.Protocol):
-    """A connection. One task answers its requests, one by one. While it does, `running` is that task; it is cancelled
-    when the client leaves."""
+    """A connection. One task answers its requests, one by one; it is cancelled when the client leaves."""
 
     now: Now
     outbox: Outbox
@@ -69,16 +68,19 @@ class GuardedProtocol(asyncio.Protocol):
         # A request may come behind one that said it was the last: it is not answered, and no reason to refuse that one.
         self._parser.set_dangerous_leniencies(lenient_data_after_close=True)
         self._pipeline: deque[Cycle] = deque()
-        """Requests that are to be answered, but for the first, which is at it."""
+        """Requests that are to be answered."""
         self._task: asyncio.Task[None] | None = None
         self._asked: asyncio.Future[None] | None = None
         """What the task waits for between requests."""
-        self.running: asyncio.Task[None] | None = None
+        self._answering: Cycle | None = None
+        """The request that is being answered."""
         self.cycle: Cycle | None = None
-        self.body_late = False
+        """The one that came last."""
         self._phase = Phase.HEAD
         self._since = self._touched = self.loop.time()
         self._head_bytes = 0
+        self._bodiless = 0
+        """Bytes behind a head that brought nothing of a body: trailers, extensions of chunks."""
         self._incoming = 0
         self._lingers = False
         self._url = b""
@@ -104,6 +106,7 @@ class GuardedProtocol(asyncio.Protocol):
         self._incoming = len(data)
         if self._phase is Phase.HEAD:
             self._head_bytes += self._incoming
+        self._bodiless += self._incoming
         try:
             self._parser.feed_data(data)
         except httptools.HttpParserUpgrade:
@@ -111,24 +114,25 @@ class GuardedProtocol(asyncio.Protocol):
         except httptools.HttpParserError:
             self._reject(RequestError("Invalid HTTP request received: it is not HTTP/1.1."))
             return
-        if self._phase is Phase.HEAD and self._head_bytes > self.now.deps.settings.max_header_bytes:
+        overhead = self._head_bytes if self._phase is Phase.HEAD else self._bodiless
+        if overhead > self.now.deps.settings.max_header_bytes and self._phase in (Phase.HEAD, Phase.BODY):
             self._reject(_headers_too_large(self.now.deps.settings))
 
     def eof_received(self) -> None:
-        """The transport is closed, as nobody is there who might read an answer."""
+        """The transport is closed behind what was written to it: there will be no further request."""
+        self.outbox.flush()
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._state.connections.discard(self)
-        for cycle in self._pipeline:
-            cycle.lost()
-        if self.cycle is not None:
-            self.cycle.lost()
+        for cycle in (self._answering, *self._pipeline, self.cycle):
+            if cycle is not None:
+                cycle.lost()
         self.flow.resume_writing()
         if exc is None:
             self.transport.close()
         del self._parser  # it refers back to us
-        if self.running is not None:
-            self.running.cancel()
+        if self._answering is not None and self._task is not None:
+            self._task.cancel()
         elif self._asked is not None:
             self._asked.cancel()
 
@@ -153,18 +157,21 @@ class GuardedProtocol(asyncio.Protocol):
         self._url += url
 
     def on_header(self, name: bytes, value: bytes) -> None:
+        if self._phase is not Phase.HEAD:
+            return  # a trailer
         name = name.lower()
         if name == b"expect" and value.lower() == b"100-continue":
             self._expects = True
         self._headers.append((name, value))
 
     def on_headers_complete(self) -> None:
-        self._phase = Phase.BODY
-        self._since = self._touched
         settings = self.now.deps.settings
         if self._head_bytes > settings.max_header_bytes and _size(self._headers) > settings.max_header_bytes:
             self._reject(_headers_too_large(settings))
             return
+        self._phase = Phase.BODY
+        self._since = self._touched
+        self._bodiless = 0
         parser = self._parser
         before = self.cycle
         self.cycle = cycle = Cycle(
@@ -182,6 +189,7 @@ class GuardedProtocol(asyncio.Protocol):
             self.flow.pause_reading()
 
     def on_body(self, body: bytes) -> None:
+        self._bodiless = 0
         if self.cycle is not None and not self.cycle.complete:
             self.cycle.take(body)
 
@@ -204,15 +212,16 @@ class GuardedProtocol(asyncio.Protocol):
     def sweep(self, now: float) -> None:
         """Ends what takes too long."""
         settings = self.now.deps.settings
-        if self._phase is Phase.IDLE and now - self._since > settings.keep_alive:
-            self.close()
+        if self._phase is Phase.IDLE:
+            if self._answering is None and now - self._since > settings.keep_alive:
+                self.close()
         elif self._phase is Phase.HEAD and now - self._since > settings.header_timeout:
             self._reject(BodyTimeout("The request's headers took too long.")) if self._incoming else self.drop()
         elif self._phase is Phase.BODY and not self.flow.read_paused:
             silent = now - self._touched > settings.body_timeout
             if silent or now - self._since > settings.body_timeout * BODY_DEADLINE:
                 self._end_late_body()
-        elif self._phase is Phase.DONE and self.running is None and now - self._touched > settings.keep_alive:
+        elif self._phase is Phase.DONE and self._answering is None and now - self._touched > settings.keep_alive:
             # The answer went out before the body had come.
             self.drop()
 
@@ -228,17 +237,18 @@ class GuardedProtocol(asyncio.Protocol):
         if self._pipeline:
             self._begin()
 
-    def linger(self) -> None:
-        """An answer begins before the body is here. To close behind it would reset the connection, and the client might
-        never read the answer: what still comes is read and forgotten first, within the body's time limits."""
-        if self._phase is Phase.BODY and self.cycle is not None and not self.cycle.keep_alive:
-            self.cycle.keep_alive = True
+    def linger(self, cycle: Cycle) -> None:
+        """An answer begins, maybe before the body is here. To close behind it would then reset the connection, and the
+        client might never read the answer: what still comes is read and forgotten first, within the body's time
+        limits."""
+        if self._phase is Phase.BODY and cycle is self.cycle and not cycle.keep_alive:
+            cycle.keep_alive = True
             self._lingers = True
 
     def drop(self) -> None:
         """Breaks the connection, in the middle of an answer where there is one."""
-        if self.cycle is not None:
-            self.cycle.cut()
+        if (cycle := self._answering or self.cycle) is not None:
+            cycle.cut()
         self.close()
 
     def close(self) -> None:
@@ -268,35 +278,44 @@ class GuardedProtocol(asyncio.Protocol):
                 self._asked = self.loop.create_future()
                 await self._asked
         except asyncio.CancelledError:
-            return  # the client left, between requests or while an error was on its way to it
+            # The client left, between requests or while an error was on its way to it; or the gateway stops.
+            if not self.transport.is_closing():
+                self.drop()
         finally:
             self._task = None
 
     async def _answer(self, cycle: Cycle) -> None:
         """Its record is written by the end, however that comes. Raises CancelledError where an error was on its way to
         a client that left."""
-        self.running = self._task
+        self._answering = cycle
         try:
             await self.app(cycle)
             if not (cycle.complete or cycle.disconnected):
                 self.drop()  # the gateway stops, and has cut the call
         except Exception:
             _LOG.exception("%s %s", cycle.method, cycle.place.path)
-            self.drop() if cycle.started else self._reject(
-                TriviumError("The gateway failed. The error has been logged."), cycle
-            )
+            if not cycle.started:
+                self._tell(TriviumError("The gateway failed. The error has been logged."), cycle)
+            self.drop()
         finally:
-            self.running = None
+            self._answering = None
 
     def _end_late_body(self) -> None:
-        if self.running is None:
+        if self._answering is None or self._task is None:
             self.drop()
-        elif not self.body_late:
-            self.body_late = True
-            self.running.cancel()
+        elif self.cycle is not None and not self.cycle.late:
+            self.cycle.late = True
+            self._task.cancel()
 
-    def _reject(self, error: TriviumError, cycle: Cycle | None = None) -> None:
-        """For what never becomes a request: no record, since there is nothing to say of it."""
+    def _reject(self, error: RequestError) -> None:
+        """For what never becomes a request: no record, since there is nothing to say of it. Where the answer to a
+        request before it is due, it could only be taken for that one."""
+        due = [one for one in (self._answering, *self._pipeline) if one is not None]
+        if not due or (self._phase is Phase.BODY and due == [self.cycle] and not due[0].started):
+            self._tell(error, None)
+        self.drop()
+
+    def _tell(self, error: TriviumError, cycle: Cycle | None) -> None:
         path = cycle.place.path if cycle is not None else self._url.decode("latin-1")
         headers = cycle.headers if cycle is not None else self._headers
         request_id = ids.request_id()
@@ -306,7 +325,6 @@ class GuardedProtocol(asyncio.Protocol):
         if not self.transport.is_closing():
             self.outbox.put(self.transport, STATUS_LINE[error.status] + head % (len(body), request_id.encode()))
             self.outbox.put(self.transport, b"connection: close\r\n\r\n" + body)
-        self.drop()
 
 
 def _headers_too_large(settings: ServerSettings) -> HeadersTooLarge:

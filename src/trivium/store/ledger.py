@@ -332,8 +332,10 @@ class Ledger:
         held = {op.opened.start.id: op for op in starts if op.urgent}
         if quotes := {op.quote.version: op.quote for op in (*starts, *ends.values()) if op.quote}:
             prices.keep(tx, quotes.values(), self._clock.now_ms())
+        if again:
+            self._mark.doubt()
         if starts:
-            self._mark.cover(tx, (op.opened.start.id for op in starts), self._clock.now_ms(), again=again)
+            self._mark.cover(tx, (op.opened.start.id for op in starts), self._clock.now_ms())
         # What is over already is written once. Of what is written again nobody knows whether it was.
         brief = (
             {} if again else {op.opened.start.id: op for op in starts if not op.urgent and op.opened.start.id in ends}

@@ -72,12 +72,15 @@ class Mark:
         self._lowest: str | None = None
         """Of the starts that were written since `up_to`."""
 
-    def cover(self, tx: Writing, ids: Iterable[str], now_ms: int, *, again: bool) -> None:
-        """Before starts are written: the row takes them in, also where the clock was set back. `again`: nobody knows
-        what the last transaction did."""
+    def doubt(self) -> None:
+        """Nobody knows what the last transaction did."""
+        self._told = None
+
+    def cover(self, tx: Writing, ids: Iterable[str], now_ms: int) -> None:
+        """Before starts are written: the row takes them in, also where the clock was set back."""
         lowest = min(ids)
         self._lowest = lowest if self._lowest is None else min(lowest, self._lowest)
-        if again or self._told is None or lowest < self._told:
+        if self._told is None or lowest < self._told:
             tx.execute(_DOWN_TO, (self._owner, now_ms, lowest))
             self._told = lowest
 

@@ -149,6 +149,8 @@ class Writer:
         """Those of them whom the writing thread has seen."""
         self._doubtful = 0
         """How many of the first of `_others` were in a transaction of which nobody knows what it did."""
+        self._undone = False
+        """The last transaction was such a one: what memory took for written then may not be there."""
         self._bell: SimpleQueue[None] = SimpleQueue()
         self._listens = _NOTHING
         self._ends = False
@@ -276,7 +278,7 @@ class Writer:
         error: StoreUnavailable | None = None
         try:
             if batch:
-                self._commit(batch, self._doubtful > 0)
+                self._commit(batch, self._doubtful > 0 or self._undone)
         except StoreUnavailable as failure:
             error = failure
             self._others.extendleft(reversed(others))
@@ -288,10 +290,10 @@ class Writer:
             self._since = self._since or began
         elif not left:  # what waits now has come since
             self._since = began if self._others else None
-        if error is None:
-            self._doubtful = max(0, self._doubtful - len(others))
-        else:
-            self._doubtful = max(self._doubtful, len(others))
+        if error is not None:
+            self._doubtful, self._undone = max(self._doubtful, len(others)), True
+        elif batch:
+            self._doubtful, self._undone = max(0, self._doubtful - len(others)), False
         self.failing = (error.detail or error.message) if error is not None else None
         flushed: list[asyncio.Future[None]] = []
         if all_of_it or error is not None:
@@ -323,7 +325,8 @@ class Writer:
         return urgent, []
 
     def _commit(self, batch: list[Op], again: bool) -> None:
-        """In the thread. What the database takes issue with is written op by op, so that a bad op harms only itself."""
+        """In the thread. What the database takes issue with is written op by op, so that a bad op harms only itself.
+        `again`: something of it, or of what memory believes to be written, may have been undone."""
         try:
             with self._database.transaction() as tx:
                 self._apply(batch, tx, again)
@@ -332,11 +335,11 @@ class Writer:
         except Exception as error:
             if len(batch) > 1:
                 for op in batch:
-                    self._commit([op], again)
+                    self._commit([op], True)
                 return
             _LOG.exception("an op was not written")
             if batch[0].lessened(error):
-                self._commit(batch, again)
+                self._commit(batch, True)
             else:
                 batch[0].lost(error)
 

@@ -36,7 +36,7 @@ class Outbox:
         self._last = 0.0
 
     def put(self, to: Sink, data: bytes) -> None:
-        """Writes the data at once, or before whatever is called, scheduled or received after this turn of the loop."""
+        """Writes the data at once, or before whatever is scheduled after this."""
         if not self._waiting:
             if self._calm:
                 before, self._last = self._last, monotonic()
