@@ -124,7 +124,7 @@ class Transport:
 
 
 class Flow:
-    write_paused = False
+    write_paused = read_paused = False
 
 
 class Connection:

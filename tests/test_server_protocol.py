@@ -159,6 +159,24 @@ async def test_what_is_not_http_behind_a_request_does_not_speak_into_its_answer(
     assert record["outcome"] == "aborted"
 
 
+async def test_a_body_longer_than_it_says_is_told_so() -> None:
+    async with running(Reply(text="Hi", delay_ms=300)) as house:
+        body = json.dumps(CHAT).encode()
+        status, error = error_of(await talk(house.port, asked(house.key, body) + b"more of it"))
+    assert (status, error["type"]) == (400, "invalid_request_error")
+
+
+async def test_a_client_that_leaves_is_seen_though_its_question_was_long() -> None:
+    async with running(Reply(text="Hi", delay_ms=60_000)) as house:
+        body = json.dumps({**CHAT, "messages": [{"role": "user", "content": "x" * 300_000}]}).encode()
+        _, writer = await asyncio.open_connection("127.0.0.1", house.port)
+        writer.write(asked(house.key, body))
+        await house.upstream.wait_for_requests(1)
+        writer.close()
+        record = await house.record()
+    assert record["outcome"] == "aborted"
+
+
 async def test_trailers_without_end_are_cut_off() -> None:
     async with running(settings="[server]\nmax_header_bytes = 2048") as house:
         reader, writer = await asyncio.open_connection("127.0.0.1", house.port)

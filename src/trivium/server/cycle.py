@@ -130,6 +130,9 @@ class Cycle:
         body = b"".join(self._chunks)  # of one chunk: itself
         self._chunks.clear()
         self._waiting = 0
+        flow = self.connection.flow
+        if flow.read_paused and self.connection.cycle is self:
+            flow.resume_reading()  # or nobody would see the client leave
         return body, self.more_body
 
     async def _wait(self) -> None:

@@ -215,7 +215,9 @@ class GuardedProtocol(asyncio.Protocol):
         if self._phase is Phase.IDLE:
             if self._answering is None and now - self._since > settings.keep_alive:
                 self.close()
-        elif self._phase is Phase.HEAD and now - self._since > settings.header_timeout:
+        elif self._phase is Phase.HEAD:
+            if self._answering is not None or now - self._since <= settings.header_timeout:
+                return
             self._reject(BodyTimeout("The request's headers took too long.")) if self._incoming else self.drop()
         elif self._phase is Phase.BODY and not self.flow.read_paused:
             silent = now - self._touched > settings.body_timeout
@@ -228,9 +230,9 @@ class GuardedProtocol(asyncio.Protocol):
     def answered(self) -> None:
         """The answer has been written."""
         self._state.total_requests += 1
-        if self._phase is Phase.DONE:
+        if self._phase is Phase.DONE and not self._pipeline:
             self._phase = Phase.IDLE
-            self._since = self.loop.time()
+        self._since = self._touched = self.loop.time()  # what follows could not come, or was not looked at, before
         if self.transport.is_closing():
             return
         self.flow.resume_reading()
@@ -308,10 +310,10 @@ class GuardedProtocol(asyncio.Protocol):
             self._task.cancel()
 
     def _reject(self, error: RequestError) -> None:
-        """For what never becomes a request: no record, since there is nothing to say of it. Where the answer to a
-        request before it is due, it could only be taken for that one."""
+        """For what never becomes a request: no record, since there is nothing to say of it. It is said where no answer
+        is due, or the only one that is has not begun: most likely that request is what went wrong."""
         due = [one for one in (self._answering, *self._pipeline) if one is not None]
-        if not due or (self._phase is Phase.BODY and due == [self.cycle] and not due[0].started):
+        if not due or (len(due) == 1 and not due[0].started):
             self._tell(error, None)
         self.drop()
 

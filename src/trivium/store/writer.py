@@ -278,7 +278,8 @@ class Writer:
         error: StoreUnavailable | None = None
         try:
             if batch:
-                self._commit(batch, self._doubtful > 0 or self._undone)
+                again, self._undone = self._doubtful > 0 or self._undone, False
+                self._commit(batch, again)
         except StoreUnavailable as failure:
             error = failure
             self._others.extendleft(reversed(others))
@@ -293,7 +294,7 @@ class Writer:
         if error is not None:
             self._doubtful, self._undone = max(self._doubtful, len(others)), True
         elif batch:
-            self._doubtful, self._undone = max(0, self._doubtful - len(others)), False
+            self._doubtful = max(0, self._doubtful - len(others))
         self.failing = (error.detail or error.message) if error is not None else None
         flushed: list[asyncio.Future[None]] = []
         if all_of_it or error is not None:
@@ -333,6 +334,7 @@ class Writer:
         except StoreUnavailable:
             raise
         except Exception as error:
+            self._undone = True
             if len(batch) > 1:
                 for op in batch:
                     self._commit([op], True)
