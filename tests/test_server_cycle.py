@@ -11,6 +11,7 @@ from gateway import CHAT, Running, running
 from trivium.mock import Reply
 from trivium.pipeline.call import Headers
 from trivium.server.cycle import Cycle, place_of
+from trivium.server.protocol import GuardedProtocol
 from trivium.upstream.outbox import Outbox
 
 BODY = json.dumps(CHAT).encode()
@@ -203,3 +204,12 @@ async def test_an_answer_is_as_long_as_it_says(body: bytes) -> None:
     await one.start(200, [(b"content-length", b"2")])
     with pytest.raises(RuntimeError):
         await one.end(body)
+
+
+async def test_what_waits_is_written_before_the_transport_closes_at_the_clients_end() -> None:
+    connection = Connection(Transport())
+    connection.outbox._calm = False
+    connection.outbox.put(connection.transport, b"Hi")
+    assert connection.transport.written == b""
+    GuardedProtocol.eof_received(connection)  # type: ignore[arg-type]
+    assert connection.transport.written == b"Hi"

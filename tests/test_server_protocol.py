@@ -5,12 +5,14 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import math
 
 import pytest
 
 from gateway import CHAT, running
 from trivium.mock import Reply
 from trivium.server.app import App
+from trivium.upstream import outbox
 
 
 async def talk(port: int, *pieces: bytes) -> bytes:
@@ -175,6 +177,29 @@ async def test_a_client_that_leaves_is_seen_though_its_question_was_long() -> No
         writer.close()
         record = await house.record()
     assert record["outcome"] == "aborted"
+
+
+async def test_half_a_request_behind_one_that_is_answered_does_not_end_that_answer() -> None:
+    slow = Reply(text="Hi", delay_ms=2_500)
+    async with running(slow, settings="[server]\nheader_timeout = 0.2") as house:
+        reader, writer = await asyncio.open_connection("127.0.0.1", house.port)
+        writer.write(asked(house.key, json.dumps(CHAT).encode()) + b"POST /v1/messages HTTP/1.1\r\n")
+        async with asyncio.timeout(10):
+            first, _, second = (await reader.read()).partition(b"HTTP/1.1 408")
+        writer.close()
+    assert first.startswith(b"HTTP/1.1 200 OK\r\n")
+    assert b"body_timeout" in second
+
+
+@pytest.mark.parametrize("more", [b"connection: close", b"no header"])
+async def test_what_waits_to_be_written_goes_out_before_a_connection_is_closed(
+    monkeypatch: pytest.MonkeyPatch, more: bytes
+) -> None:
+    monkeypatch.setattr(outbox, "_SOON", math.inf)  # so that every write waits for company
+    async with running(Reply(text="Hi")) as house:
+        got = await talk(house.port, asked(house.key, json.dumps(CHAT).encode(), more))
+    assert got.startswith(b"HTTP/1.1 200 OK" if b":" in more else b"HTTP/1.1 400 Bad Request")
+    assert got.endswith(b"}")
 
 
 async def test_trailers_without_end_are_cut_off() -> None:

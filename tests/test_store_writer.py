@@ -449,3 +449,18 @@ def test_what_may_have_been_written_is_written_as_such_however_many_transactions
     writer._others.append(Kept(record("g")))
     writer._write_some()
     assert said == [("abcdef", False), ("WXYZab", True), ("cdef", True), ("g", False)]
+
+
+def test_after_a_transaction_that_was_undone_memory_is_not_believed(disk: Disk) -> None:
+    said: list[tuple[str, bool]] = []
+
+    def noted(ops: Sequence[Op], tx: Writing, again: bool) -> None:
+        said.append(("".join(op.record.id for op in ops if isinstance(op, Kept)), again))
+        if "x" in said[-1][0]:
+            raise ValueError("x")
+
+    writer = Writer(disk.database, noted, window=0, linger=0, retry=0, backlog=100)
+    for ids in ("ax", "y", "z"):
+        writer._others.extend(Kept(record(id)) for id in ids)
+        writer._write_some()
+    assert said == [("ax", False), ("a", True), ("x", True), ("y", True), ("z", False)]

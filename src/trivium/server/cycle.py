@@ -26,7 +26,7 @@ _LINES = bytes([*range(0x20), 0x7F])
 """Control characters: of these a head has its ends of lines, and no other."""
 _BODILESS = (204, 304)
 _USUAL_URL = 200
-"""Bytes; longer ones are not remembered."""
+"""Bytes; longer ones are not remembered, nor queries, in which somebody's token may stand."""
 
 
 class Place(msgspec.Struct, frozen=True):
@@ -39,7 +39,7 @@ class Place(msgspec.Struct, frozen=True):
 
 def place_of(url: bytes) -> Place:
     """Raises `httptools.HttpParserInvalidURLError`."""
-    return _usual_place(url) if len(url) <= _USUAL_URL else _place(url)
+    return _usual_place(url) if len(url) <= _USUAL_URL and b"?" not in url else _place(url)
 
 
 def _place(url: bytes) -> Place:

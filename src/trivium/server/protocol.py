@@ -303,10 +303,11 @@ class GuardedProtocol(asyncio.Protocol):
             self._answering = None
 
     def _end_late_body(self) -> None:
-        if self._answering is None or self._task is None:
+        cycle = self._answering
+        if cycle is None or cycle is not self.cycle or self._task is None:
             self.drop()
-        elif self.cycle is not None and not self.cycle.late:
-            self.cycle.late = True
+        elif not cycle.late:
+            cycle.late = True
             self._task.cancel()
 
     def _reject(self, error: RequestError) -> None:
