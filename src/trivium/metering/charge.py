@@ -43,7 +43,9 @@ class Payer(enum.StrEnum):
 
 
 OWN_KEY = frozenset({Payer.BYOK, Payer.FEE})
-CHARGED = frozenset({Payer.HOUSE, Payer.FEE})
+HOUSE = Payer.HOUSE
+"""As in `canon/api.py`."""
+CHARGED = frozenset({HOUSE, Payer.FEE})
 """Where the account of whoever calls is charged something."""
 
 
@@ -56,7 +58,7 @@ def payer_of(
         return Payer.FEE if fee else Payer.BYOK
     if promoted:
         return Payer.PROMOTION
-    return Payer.FREE if free or (quote is not None and quote.free) else Payer.HOUSE
+    return Payer.FREE if free or (quote is not None and quote.free) else HOUSE
 
 
 class Delivery(msgspec.Struct, frozen=True, kw_only=True, gc=False):
@@ -126,7 +128,7 @@ def charge(
         flags.append("suspicious_cost")
     if counted.input_uncached > _MANY_TOKENS:
         flags.append("large_input")
-    if payer is not Payer.HOUSE and not (payer is Payer.FEE and known.is_byok and told is not None):
+    if payer is not HOUSE and not (payer is Payer.FEE and known.is_byok and told is not None):
         nano = 0
     return Charge(nano=nano, market_nano=market, source=source, usage=counted, flags=tuple(flags))
 

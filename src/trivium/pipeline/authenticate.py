@@ -20,6 +20,7 @@ from trivium.policy.caller import Caller
 from trivium.policy.context import ORGANIZATION, first
 
 _USUAL = b"Bearer " + KEY_PREFIX.encode()
+_LINE_END = ord("\n")
 """How nearly all calls begin, of which no more need be looked at."""
 _SCHEME = len(b"Bearer ")
 _INVALID = "The API key is not valid. Send a Trivium key as `Authorization: Bearer tv-...` or `x-api-key: tv-...`."
@@ -82,7 +83,7 @@ async def _acting_for(caller: Caller, organization_id: str, deps: Deps) -> Calle
 def credential_of(headers: Mapping[bytes, bytes]) -> str | None:
     """What is presented, valid or not. Raises AuthenticationError for two that differ."""
     usual = headers.get(AUTHORIZATION, b"")
-    if usual.startswith(_USUAL) and b"\n" not in usual and API_KEY not in headers:
+    if usual.startswith(_USUAL) and _LINE_END not in usual and API_KEY not in headers:
         return usual[_SCHEME:].strip().decode("latin-1")
     sent = [_bearer(line) for line in headers.get(AUTHORIZATION, b"").split(b"\n")]
     sent += headers.get(API_KEY, b"").split(b"\n")

@@ -25,12 +25,16 @@ class Operation(enum.StrEnum):
     COUNT_TOKENS = "count_tokens"
 
 
+GENERATE, COUNT_TOKENS = Operation
+"""As in `canon/api.py`."""
+
+
 class Call(msgspec.Struct, frozen=True, kw_only=True):
     """One request on an API path. `headers` are as `by_name` gives them."""
 
     id: str
     api: Kind
-    operation: Operation = Operation.GENERATE
+    operation: Operation = GENERATE
     query: bytes = b""
     headers: Mapping[bytes, bytes]
     client_ip: str | None

@@ -6,10 +6,10 @@ from collections.abc import Container, Sequence
 from functools import lru_cache
 
 from trivium import __version__
-from trivium.canon.api import Api, Kind, Solo
+from trivium.canon.api import CHAT, EMBEDDINGS, MESSAGES, RESPONSES, Kind, Solo
 from trivium.errors import ApiNotServed, DestinationRefused, LossRefused, UpstreamUnreachable
 from trivium.pipeline.adapt import adapted, completed
-from trivium.pipeline.call import Call, Headers, Operation
+from trivium.pipeline.call import COUNT_TOKENS, GENERATE, Call, Headers
 from trivium.pipeline.deps import Deps
 from trivium.pipeline.embed import render_embeddings
 from trivium.pipeline.once import for_upstream
@@ -44,7 +44,7 @@ from trivium.wire.request import Request, render, without_costs
 from trivium.wire.translate import Translation
 
 _ANY_API = (b"accept", b"openai-beta")
-_FORWARDED: dict[Kind, tuple[bytes, ...]] = {Api.MESSAGES: (b"accept", b"anthropic-beta", b"anthropic-version")}
+_FORWARDED: dict[Kind, tuple[bytes, ...]] = {MESSAGES: (b"accept", b"anthropic-beta", b"anthropic-version")}
 """What of the client's headers an upstream of the same API may see, beside those that rules pass on: never credentials,
 cookies or hop-by-hop headers."""
 
@@ -65,9 +65,9 @@ _ANTHROPIC_VERSION = (b"anthropic-version", b"2023-06-01")
 
 
 _CHOICES = {
-    Api.CHAT: (Api.CHAT, Api.RESPONSES, Api.MESSAGES),
-    Api.RESPONSES: (Api.RESPONSES, Api.CHAT, Api.MESSAGES),
-    Api.MESSAGES: (Api.MESSAGES, Api.RESPONSES, Api.CHAT),
+    CHAT: (CHAT, RESPONSES, MESSAGES),
+    RESPONSES: (RESPONSES, CHAT, MESSAGES),
+    MESSAGES: (MESSAGES, RESPONSES, CHAT),
 }
 """By the client's API, which of the upstream's is best: its own, else the one that loses least."""
 
@@ -114,12 +114,12 @@ def prepare(  # noqa: PLR0917
     asked = request if custom is None else adapted(request, custom, api, losses)
     done += (CUSTOM_TOOLS,) if len(losses) != said else ()
     rules = Rules(call, request, target, api, run, losses)
-    if call.api is Solo.EMBEDDINGS:
+    if call.api is EMBEDDINGS:
         rendered = render_embeddings(rules.on_request(asked), target)
     elif way is None:
         rendered = render(rules.on_request(asked), target.model)
     else:
-        rendered = way.request(asked.members, count_only=call.operation is Operation.COUNT_TOKENS)
+        rendered = way.request(asked.members, count_only=call.operation is COUNT_TOKENS)
         way.expect(request.members, wants_usage=request.wants_usage)
         rendered = rules.on_rendered(rendered)
     if custom is not None:
@@ -171,7 +171,7 @@ def _is_paid_by_nobody(call: Call, target: Target, run: Run) -> bool:
 
 def _dressed(request: Request, auto: Resolution, target: Target, way: Translation | None) -> Request:
     """The request with what an auto model asks for; how Responses is asked to reason says a server's Chat."""
-    api = Api.CHAT if request.api is Api.RESPONSES else request.api.shape
+    api = CHAT if request.api is RESPONSES else request.api.shape
     traits = traits_of(target.provider.kind, api, target.model) if way is None else None
     return dressed(request, auto.choice, traits)
 
@@ -186,7 +186,7 @@ async def forward(  # noqa: PLR0917
     path, headers = _path(call, api), _headers(call, provider, api, run.headers)
     query = call.query.decode("latin-1") if way is None and not provider.style else ""
     if provider.style:
-        counts = call.operation is not Operation.GENERATE
+        counts = call.operation is not GENERATE
         sent = STYLES[provider.style](Sent(path=path, body=body, headers=headers, model=target.model, counts=counts))
         path, body, headers = sent.path, sent.body, sent.headers
     if provider.query:
@@ -228,7 +228,7 @@ async def forward(  # noqa: PLR0917
 
 
 def _path(call: Call, api: Kind) -> str:
-    return COUNT_PATHS[api.shape] if call.operation is Operation.COUNT_TOKENS else PATHS[api]
+    return COUNT_PATHS[api.shape] if call.operation is COUNT_TOKENS else PATHS[api]
 
 
 async def _base_url(provider: Provider, deps: Deps) -> str:
@@ -260,7 +260,7 @@ def _headers(call: Call, provider: Provider, api: Kind, ruled: Sequence[tuple[by
             if name in call.headers and name not in taken
         ]
     passed += [(name, value) for name, value in ruled if value and name not in configured]
-    if api is Api.MESSAGES and (api is not call.api or b"anthropic-version" not in call.headers):
+    if api is MESSAGES and (api is not call.api or b"anthropic-version" not in call.headers):
         passed.append(_ANTHROPIC_VERSION)
     return [*own, *passed, *provider.headers]
 

@@ -12,7 +12,7 @@ from trivium.pipeline.attempts import Attempts
 from trivium.pipeline.authenticate import authenticate
 from trivium.pipeline.authorize import check_call
 from trivium.pipeline.auto import lead
-from trivium.pipeline.call import Body, Call, Headers, Operation, Reply
+from trivium.pipeline.call import COUNT_TOKENS, Body, Call, Headers, Reply
 from trivium.pipeline.capture import captured
 from trivium.pipeline.count import count
 from trivium.pipeline.deps import Deps
@@ -106,7 +106,7 @@ async def _admitted(call: Call, body: Body, reply: Reply, run: Run, deps: Deps) 
             give_back(run, deps)
             return None
     await admit(call, request, target, run, deps)
-    if call.operation is Operation.COUNT_TOKENS:
+    if call.operation is COUNT_TOKENS:
         await count(call, request, target, reply, run, deps, elsewhere=len(legs) > 1)
         return None
     if deps.screening is not None:

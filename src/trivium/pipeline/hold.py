@@ -9,17 +9,17 @@ from collections.abc import Sequence
 
 import msgspec
 
-from trivium.canon.api import Solo
+from trivium.canon.api import EMBEDDINGS
 from trivium.canon.size import Size
 from trivium.errors import BudgetExceeded, InsufficientCredits, PriceUnknown, RequestError
 from trivium.metering.book import fallback
 from trivium.metering.bound import most_usage
-from trivium.metering.charge import CHARGED, Payer, payer_of
+from trivium.metering.charge import CHARGED, HOUSE, Payer, payer_of
 from trivium.metering.cost import cost
 from trivium.metering.prices import Quote
 from trivium.metering.start import Start
 from trivium.money import nano_text
-from trivium.pipeline.call import Call, Operation
+from trivium.pipeline.call import GENERATE, Call
 from trivium.pipeline.deps import Deps
 from trivium.pipeline.settle import Run
 from trivium.policy.caller import Caller
@@ -47,13 +47,13 @@ async def begin(  # noqa: PLR0917
     InsufficientCredits, BudgetExceeded, StoreUnavailable."""
     hold, charged = 0, False
     scopes: tuple[str, ...] = ()
-    if call.operation is Operation.GENERATE:
+    if call.operation is GENERATE:
         run.asked_tier = service_tier(request)
         bill = await bill_of(call, target, run, deps)
         run.quote, run.payer = bill.quote, bill.payer
         payers = {bill.payer, *(one.payer for one in others)} if others else {bill.payer}
         charged = not CHARGED.isdisjoint(payers)
-        if Payer.HOUSE in payers:
+        if HOUSE in payers:
             scopes = scopes_of(run.key, run.account_id) if run.key else ()
             hold = await hold_of(request, (bill, *others), scopes, run, deps)
         if request.stream and run.size is None:
@@ -97,7 +97,7 @@ async def bill_of(call: Call, target: Target, run: Run, deps: Deps) -> Bill:
     provider = target.provider
     given_away = target.given_away(quote)
     payer = payer_of(quote, byok=provider.byok, fee=provider.charges_fee, promoted=promoted, free=given_away)
-    if quote is None and payer is Payer.HOUSE:
+    if quote is None and payer is HOUSE:
         await _check_unpriced(target, run, deps)
     return Bill(target, quote, payer)
 
@@ -122,7 +122,7 @@ async def _check_unpriced(target: Target, run: Run, deps: Deps) -> None:
 
 async def hold_of(request: Request, bills: Sequence[Bill], scopes: tuple[str, ...], run: Run, deps: Deps) -> int:
     """The most that the call may cost whom the house charges; 0 where nobody's balance or budget counts it."""
-    priced = [(bill.target, bill.quote) for bill in bills if bill.payer is Payer.HOUSE and bill.quote is not None]
+    priced = [(bill.target, bill.quote) for bill in bills if bill.payer is HOUSE and bill.quote is not None]
     if not priced or not (run.account_id is not None or await deps.ledger.counts(scopes)):
         return 0
     run.size = size = run.size or measure(request)
@@ -148,7 +148,7 @@ def refused(refusal: Refusal, request: Request, deps: Deps) -> RequestError:
     """What was needed and what is there, in words and as members of the error."""
     needed, free, held = (nano_text(max(0, amount)) for amount in (refusal.needed, refusal.free, refusal.held))
     lower = "Send a smaller `max_tokens`" if request.max_tokens is None else "Lower `max_tokens`"
-    if request.api is Solo.EMBEDDINGS:
+    if request.api is EMBEDDINGS:
         lower = "Send less `input` at once"
     aside = f" (${held} is put aside for calls in progress)" if refusal.held else ""
     error: RequestError

@@ -3,7 +3,7 @@ of who answered (behaviour page, section 4; vendors page, "Response rewriting").
 
 from __future__ import annotations
 
-from trivium.canon.api import Api, Solo
+from trivium.canon.api import EMBEDDINGS, MESSAGES
 from trivium.pipeline.call import Call, Headers, Reply
 from trivium.pipeline.deps import Deps
 from trivium.pipeline.embed import EmbeddingsExchange
@@ -36,7 +36,7 @@ def exchange_of(  # noqa: PLR0917
     if way is not None:
         kind = StealthExchange if target.stealth else TranslatedExchange
         return kind(call, request, provider, response, reply, run, way, deps)
-    if call.api is Solo.EMBEDDINGS:
+    if call.api is EMBEDDINGS:
         return EmbeddingsExchange(call, request, target, response, reply, run)
     if house is not None:
         return HouseExchange(call, request, provider, response, reply, run, house)
@@ -84,4 +84,4 @@ class StealthExchange(TranslatedExchange):
 
     def _passed(self, stream: bool) -> Headers:  # noqa: ARG002
         """None of the upstream's headers; our id under the name by which the client's SDK knows it."""
-        return [(b"request-id" if self._call.api is Api.MESSAGES else b"x-request-id", self._call.id.encode())]
+        return [(b"request-id" if self._call.api is MESSAGES else b"x-request-id", self._call.id.encode())]

@@ -12,7 +12,7 @@ from contextlib import suppress
 
 import msgspec
 
-from trivium.canon.api import Api, Kind, Solo
+from trivium.canon.api import CHAT, FIM, Api, Kind, Solo
 from trivium.errors import (
     ApiNotServed,
     ModelAmbiguous,
@@ -85,14 +85,14 @@ def resolve(caller: Caller, name: str, run: Run, deps: Deps) -> Target:
 
 def find_target(caller: Caller, name: str, deps: Deps) -> Target:
     """The same of a name that nobody calls yet."""
-    return route_of(caller, name, Api.CHAT, deps)[1]
+    return route_of(caller, name, CHAT, deps)[1]
 
 
 def route_of(caller: Caller, name: str, api: Kind, deps: Deps) -> tuple[Own | None, Target]:
     """Where a name leads, and whose own key pays there, if one does. Raises ModelNotFound, ModelAmbiguous,
     ApiNotServed."""
     custom = custom_target(caller, name, deps)
-    if api is Solo.FIM and custom is None:
+    if api is FIM and custom is None:
         return _filling_route(caller, name, deps)
     if not own_vendors(caller, deps):
         return None, custom or deps.catalog.resolve(name)
@@ -114,16 +114,16 @@ def _filling_route(caller: Caller, name: str, deps: Deps) -> tuple[Own | None, T
         raise ApiNotServed("Only models of `mistralai/` fill in the middle; name one of those.", param="model")
     having = own_vendors(caller, deps)
     if found.vendor in having:
-        return _with_own_key(caller, name, Match(found.vendor, found.model), having, Solo.FIM, deps)
+        return _with_own_key(caller, name, Match(found.vendor, found.model), having, FIM, deps)
     if not found.house:
         title = VENDORS[found.vendor].title
         raise ApiNotServed(f"`{name[:100]}` fills in the middle with an own key for {title} alone.", param="model")
     with suppress(ModelNotFound, ModelAmbiguous):
         target = deps.catalog.resolve(name)
-        if target.routed is not None and any(Solo.FIM in one.provider.apis for one in deps.catalog.routes(target)):
+        if target.routed is not None and any(FIM in one.provider.apis for one in deps.catalog.routes(target)):
             return None, target
     for provider in deps.catalog.providers.values():
-        if Solo.FIM in provider.apis and provider.kind not in OWN_ALONE:
+        if FIM in provider.apis and provider.kind not in OWN_ALONE:
             also = known_as(found.vendor, found.model) + (alias_names(name) if name in deps.catalog.aliases else ())
             return None, Target(provider, found.model, also=also)
     raise ModelNotFound("This gateway has nobody who fills in the middle.", param="model")

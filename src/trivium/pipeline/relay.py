@@ -21,7 +21,7 @@ from trivium.errors import (
     UpstreamGarbage,
     UpstreamRefusedUs,
 )
-from trivium.pipeline.call import Call, Headers, Operation, Reply
+from trivium.pipeline.call import GENERATE, Call, Headers, Reply
 from trivium.pipeline.journey import fails_over
 from trivium.pipeline.limited import with_own
 from trivium.pipeline.mask import told_of
@@ -204,7 +204,7 @@ class Exchange:
                 return
             chunk = await self._response.read()
         whole = bytes(body)
-        if self._call.operation is Operation.GENERATE and (answer := plain_answer(self._shape, whole)):
+        if self._call.operation is GENERATE and (answer := plain_answer(self._shape, whole)):
             self._run.told_whole(answer)
         else:
             _check_json(whole)
@@ -258,7 +258,7 @@ class Exchange:
         if not body or is_dense(body):
             self._run.flags.append("unmetered")
             self._run.content_bytes = self._run.response_bytes
-        elif self._call.operation is Operation.GENERATE:
+        elif self._call.operation is GENERATE:
             self._run.told_whole(fold(decode_answer(self._shape, body, self._provider.conventions)))
 
     async def _relay_unnamed(self) -> None:

@@ -11,9 +11,9 @@ from collections.abc import Callable
 
 import msgspec
 
-from trivium.canon.api import Api, Kind
+from trivium.canon.api import CHAT, RESPONSES, Kind
 from trivium.pipeline import preferences
-from trivium.pipeline.call import Call, Operation
+from trivium.pipeline.call import COUNT_TOKENS, Call
 from trivium.pipeline.settle import Run
 from trivium.policy.caller import Policy
 from trivium.policy.context import context_of
@@ -88,7 +88,7 @@ class Rules:
 
     def _holds(self, rule: Rule) -> bool:
         headers = self.call.headers
-        if self.call.operation is Operation.COUNT_TOKENS and not rule.counts:
+        if self.call.operation is COUNT_TOKENS and not rule.counts:
             return False
         if rule.agent and rule.agent not in headers.get(b"user-agent", b"").lower():
             return False
@@ -144,7 +144,7 @@ _SILENT = Policy()
 def _nothing_stored(draft: Draft, _: Rules, __: Rule) -> None:
     """Responses are kept for a month unless that is said (platform.openai.com/docs, "Data controls"), Chat's answers
     where the client asks for it."""
-    if draft.api is Api.RESPONSES or "store" in draft:
+    if draft.api is RESPONSES or "store" in draft:
         if draft.raw("store") not in (b"false", b"null"):
             draft.losses.add("store", _FORBIDDEN)
         draft.set("store", False)
@@ -216,7 +216,7 @@ def _chat_betas(draft: Draft, asked: Rules, _: Rule) -> None:
     sent = asked.call.headers
     own = betas.named(sent.get(b"x-anthropic-beta", b"")) + betas.named(sent.get(betas.HEADER, b""))
     wanted = betas.FOR_CHAT_AT_VERCEL if asked.row == "vercel" else betas.FOR_CHAT
-    name = betas.HEADERS.get(asked.row, betas.HEADER) if asked.api is Api.CHAT else betas.HEADER
+    name = betas.HEADERS.get(asked.row, betas.HEADER) if asked.api is CHAT else betas.HEADER
     if told := betas.known(asked.row, own + wanted):
         draft.header(name, ",".join(told).encode("latin-1"))
 

@@ -20,7 +20,7 @@ from trivium.metering.charge import CHARGED, NO_CHARGE, OWN_KEY, WHOLE, Charge, 
 from trivium.metering.prices import Quote
 from trivium.metering.record import Outcome
 from trivium.money import nano_text
-from trivium.pipeline.call import Call, Operation
+from trivium.pipeline.call import GENERATE, Call
 from trivium.pipeline.deps import Deps
 from trivium.pipeline.journey import STRAIGHT
 from trivium.pipeline.limited import Counted, Limited
@@ -42,28 +42,21 @@ if TYPE_CHECKING:
 
 CLIENT_CLOSED = 499
 """The status of a call whose client left before it had one (nginx's word for it)."""
-_LONGEST_MESSAGE = 2000
+_SUCCESS = Outcome.SUCCESS
 
 
 class Run:
-    """What is known of a call so far. Use as a context manager around the whole call."""
+    """What is known of a call so far. Use as a context manager around the whole call. With slots, as Python 3.11 finds
+    attributes of no more than 30 names at once in a dictionary."""
 
-    free: Counted = ()  # what it counts in limits of free models, and since when (nanoseconds)
-    once: Once | None = None
-    capture: Capture | None = None
-    """What is copied of its bodies, if they are."""
-    told: tuple[str, str] | None = None
-    """Code and message of the error that the client was told."""
-    journey = STRAIGHT
-    """How the call came to its target."""
-    deadline: float | None = None
-    """On the event loop's clock: when the client has waited long enough."""
-    auto: Resolution | None = None
-    """What was chosen for a call that named an auto model."""
-    rules: tuple[str, ...] = ()
-    """Names of what was done to the request (`providers/adaptations.py`); `headers` is what rules send upstream beside
-    its body."""
-    headers: tuple[tuple[bytes, bytes], ...] = ()
+    __slots__ = (
+        "_charge", "_content_bytes", "_deps", "_generation_id", "_held", "_prompts", "account_id", "answer",
+        "answer_losses", "asked_tier", "auto", "call", "capture", "deadline", "deps", "error", "first_token_us",
+        "flags", "free", "headers", "hold_nano", "journey", "key", "left", "limited", "losses", "missed", "once", "own",
+        "payer", "queue_us", "quote", "request", "request_bytes", "response_bytes", "rules", "screened", "size",
+        "started", "status", "strict", "target", "told", "total_us", "ttfb_us", "upstream_api", "upstream_status",
+        "words",
+    )  # fmt: skip
 
     def __init__(self, call: Call, deps: Deps) -> None:
         self.call = call
@@ -73,18 +66,37 @@ class Run:
         """Whose balance pays; None where balances are not charged."""
         self.request: Request | None = None
         self.target: Target | None = None
+        self.journey = STRAIGHT
+        """How the call came to its target."""
+        self.deadline: float | None = None
+        """On the event loop's clock: when the client has waited long enough."""
+        self.auto: Resolution | None = None
+        """What was chosen for a call that named an auto model."""
         self.own: Own | None = None
         """The caller's own upstream key pays, and which that is."""
         self.upstream_api: Kind | None = None
+        self.once: Once | None = None
+        self.capture: Capture | None = None
+        """What is copied of its bodies, if they are."""
         self.strict = False
         """The caller would rather have an error than a request that loses something."""
+        self.rules: tuple[str, ...] = ()
+        """Names of what was done to the request (`providers/adaptations.py`); `headers` is what rules send upstream
+        beside its body."""
+        self.headers: tuple[tuple[bytes, bytes], ...] = ()
         self.losses: tuple[Loss, ...] = ()
         """Of the request."""
         self.answer_losses: tuple[Loss, ...] = ()
+        self._begin()
+
+    def _begin(self) -> None:
+        """What is known only of a call that went on."""
         self.status = CLIENT_CLOSED
         self.upstream_status: int | None = None
         self.answer: Answer | None = None
         self.error: TriviumError | None = None
+        self.told: tuple[str, str] | None = None
+        """Code and message of the error that the client was told."""
         self.left = False
         """The client went away, or we cut the call because the gateway stops."""
         self.missed = False
@@ -94,6 +106,8 @@ class Run:
         self.ttfb_us: int | None = None
         self.first_token_us: int | None = None
         self.request_bytes = self.response_bytes = self._held = 0
+        self.free: Counted = ()
+        """What it counts in limits of free models, and since when (nanoseconds)."""
         self.limited: Limited | None = None
         """What it counts in limits; None: it has none."""
         self.started = False
@@ -221,7 +235,7 @@ class Run:
 
     def _charged(self, found: Generation | None) -> Charge:
         answered = self.upstream_status is not None and self.upstream_status < 300
-        if not (answered and self.started and self.call.operation is Operation.GENERATE) or self.payer is None:
+        if not (answered and self.started and self.call.operation is GENERATE) or self.payer is None:
             return NO_CHARGE
         usage = self.answer.usage if self.answer else None
         complete = self._is_complete()
@@ -292,7 +306,7 @@ class Run:
             return Outcome.ABORTED
         told = self.answer.error if self.answer else None
         if self.error is None and told is None:
-            return Outcome.SUCCESS if self.status < 400 else Outcome.FAILED
+            return _SUCCESS if self.status < 400 else Outcome.FAILED
         reached_upstream = self.upstream_status is not None or isinstance(self.error, UpstreamError)
         return Outcome.FAILED if reached_upstream or self.status == 500 else Outcome.REFUSED
 

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 _LINES = bytes([*range(0x20), 0x7F])
 """Control characters: of these a head has its ends of lines, and no other."""
 _BODILESS = (204, 304)
+_QUERY = ord("?")
 _USUAL_URL = 200
 """Bytes; longer ones are not remembered, nor queries, in which somebody's token may stand."""
 
@@ -39,7 +40,7 @@ class Place(msgspec.Struct, frozen=True):
 
 def place_of(url: bytes) -> Place:
     """Raises `httptools.HttpParserInvalidURLError`."""
-    return _usual_place(url) if len(url) <= _USUAL_URL and b"?" not in url else _place(url)
+    return _usual_place(url) if len(url) <= _USUAL_URL and _QUERY not in url else _place(url)
 
 
 def _place(url: bytes) -> Place:

@@ -45,6 +45,10 @@ class Phase(enum.Enum):
     """The request is here whole."""
 
 
+_IDLE, _HEAD, _BODY, _DONE = Phase
+"""As in `canon/api.py`."""
+
+
 class GuardedProtocol(asyncio.Protocol):
     """A connection. One task answers its requests, one by one; it is cancelled when the client leaves."""
 
@@ -76,7 +80,7 @@ class GuardedProtocol(asyncio.Protocol):
         """The request that is being answered."""
         self.cycle: Cycle | None = None
         """The one that came last."""
-        self._phase = Phase.HEAD
+        self._phase = _HEAD
         self._since = self._touched = self.loop.time()
         self._head_bytes = 0
         self._bodiless = 0
@@ -104,7 +108,7 @@ class GuardedProtocol(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         self._touched = self.loop.time()
         self._incoming = len(data)
-        if self._phase is Phase.HEAD:
+        if self._phase is _HEAD:
             self._head_bytes += self._incoming
         self._bodiless += self._incoming
         try:
@@ -114,8 +118,8 @@ class GuardedProtocol(asyncio.Protocol):
         except httptools.HttpParserError:
             self._reject(RequestError("Invalid HTTP request received: it is not HTTP/1.1."))
             return
-        overhead = self._head_bytes if self._phase is Phase.HEAD else self._bodiless
-        if overhead > self.now.deps.settings.max_header_bytes and self._phase in (Phase.HEAD, Phase.BODY):
+        overhead = self._head_bytes if self._phase is _HEAD else self._bodiless
+        if overhead > self.now.deps.settings.max_header_bytes and self._phase in (_HEAD, _BODY):
             self._reject(_headers_too_large(self.now.deps.settings))
 
     def eof_received(self) -> None:
@@ -145,8 +149,8 @@ class GuardedProtocol(asyncio.Protocol):
     # What the parser tells.
 
     def on_message_begin(self) -> None:
-        if self._phase is not Phase.HEAD:
-            self._phase = Phase.HEAD
+        if self._phase is not _HEAD:
+            self._phase = _HEAD
             self._since = self._touched
             self._head_bytes = self._incoming
         self._url = b""
@@ -157,7 +161,7 @@ class GuardedProtocol(asyncio.Protocol):
         self._url += url
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        if self._phase is not Phase.HEAD:
+        if self._phase is not _HEAD:
             return  # a trailer
         name = name.lower()
         if name == b"expect" and value.lower() == b"100-continue":
@@ -169,7 +173,7 @@ class GuardedProtocol(asyncio.Protocol):
         if self._head_bytes > settings.max_header_bytes and _size(self._headers) > settings.max_header_bytes:
             self._reject(_headers_too_large(settings))
             return
-        self._phase = Phase.BODY
+        self._phase = _BODY
         self._since = self._touched
         self._bodiless = 0
         parser = self._parser
@@ -194,7 +198,7 @@ class GuardedProtocol(asyncio.Protocol):
             self.cycle.take(body)
 
     def on_message_complete(self) -> None:
-        self._phase = Phase.DONE
+        self._phase = _DONE
         if self.cycle is not None and not self.cycle.complete:
             self.cycle.whole()
         if self._lingers:
@@ -212,26 +216,26 @@ class GuardedProtocol(asyncio.Protocol):
     def sweep(self, now: float) -> None:
         """Ends what takes too long."""
         settings = self.now.deps.settings
-        if self._phase is Phase.IDLE:
+        if self._phase is _IDLE:
             if self._answering is None and now - self._since > settings.keep_alive:
                 self.close()
-        elif self._phase is Phase.HEAD:
+        elif self._phase is _HEAD:
             if self._answering is not None or now - self._since <= settings.header_timeout:
                 return
             self._reject(BodyTimeout("The request's headers took too long.")) if self._incoming else self.drop()
-        elif self._phase is Phase.BODY and not self.flow.read_paused:
+        elif self._phase is _BODY and not self.flow.read_paused:
             silent = now - self._touched > settings.body_timeout
             if silent or now - self._since > settings.body_timeout * BODY_DEADLINE:
                 self._end_late_body()
-        elif self._phase is Phase.DONE and self._answering is None and now - self._touched > settings.keep_alive:
+        elif self._phase is _DONE and self._answering is None and now - self._touched > settings.keep_alive:
             # The answer went out before the body had come.
             self.drop()
 
     def answered(self) -> None:
         """The answer has been written."""
         self._state.total_requests += 1
-        if self._phase is Phase.DONE and not self._pipeline:
-            self._phase = Phase.IDLE
+        if self._phase is _DONE and not self._pipeline:
+            self._phase = _IDLE
         self._since = self._touched = self.loop.time()  # what follows could not come, or was not looked at, before
         if self.transport.is_closing():
             return
@@ -243,7 +247,7 @@ class GuardedProtocol(asyncio.Protocol):
         """An answer begins, maybe before the body is here. To close behind it would then reset the connection, and the
         client might never read the answer: what still comes is read and forgotten first, within the body's time
         limits."""
-        if self._phase is Phase.BODY and cycle is self.cycle and not cycle.keep_alive:
+        if self._phase is _BODY and cycle is self.cycle and not cycle.keep_alive:
             cycle.keep_alive = True
             self._lingers = True
 

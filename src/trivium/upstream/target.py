@@ -97,6 +97,6 @@ def render_head(request: UpstreamRequest, target: Target) -> bytes:
         lines.append(b"content-length: %d" % len(request.body))
     head = b"\r\n".join(lines) + b"\r\n\r\n"
     # The first line holds two: any CR or LF beyond these came in with a name or a value.
-    if not head.count(b"\n") == head.count(b"\r") == len(lines) + 2 or b"\0" in head:
+    if not head.count(b"\n") == head.count(b"\r") == len(lines) + 2 or 0 in head:
         raise ValueError("a header holds CR, LF or NUL")
     return head

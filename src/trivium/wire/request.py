@@ -12,7 +12,7 @@ from typing import Annotated
 
 import msgspec
 
-from trivium.canon.api import KINDS, Api, Kind, Solo
+from trivium.canon.api import CHAT, EMBEDDINGS, FIM, KINDS, MESSAGES, RESPONSES, Api, Kind, Solo
 from trivium.errors import FieldInvalid, FieldUnsupported, InvalidJson, ModelMissing, Unavailable
 from trivium.wire import body as json_body
 from trivium.wire.losses import Loss, Losses
@@ -54,7 +54,7 @@ def parse(api: Kind, body: bytes) -> Request:
     model = (json_body.text(found, "model") or "").strip()
     if not model:
         raise ModelMissing("The field `model` is required: name the model that should answer.", param="model")
-    stream = api is not Solo.EMBEDDINGS and json_body.flag(found, "stream")
+    stream = api is not EMBEDDINGS and json_body.flag(found, "stream")
     fallbacks: tuple[str, ...] = ()
     if OURS in found:
         fallbacks = _names(bytes(found.pop(OURS)))
@@ -66,7 +66,7 @@ def parse(api: Kind, body: bytes) -> Request:
         model=model,
         stream=stream,
         max_tokens=_limit(api, found),
-        wants_usage=not (api is Api.CHAT and stream) or _asks_for_usage(found),
+        wants_usage=not (api is CHAT and stream) or _asks_for_usage(found),
         fallbacks=fallbacks,
     )
 
@@ -84,7 +84,7 @@ def _limit(api: Kind, found: json_body.Members) -> int | None:
     """The most tokens that an answer may have by the request: the largest, where two are named, for servers differ in
     which one they read. One that cannot be read, or says that there is none, is no limit whatever the other says.
     Raises FieldUnsupported where nobody could say how many answers are asked for."""
-    if api is Api.CHAT and "n" in found and json_body.count(found, "n") is None and json_body.is_said(found, "n"):
+    if api is CHAT and "n" in found and json_body.count(found, "n") is None and json_body.is_said(found, "n"):
         raise FieldUnsupported("`n` must be a whole number.", param="n")
     limits = [json_body.count(found, name) or 0 for name in MAX_TOKENS[api] if json_body.is_said(found, name)]
     return max(limits) if limits and all(limits) else None
@@ -144,7 +144,7 @@ def _check_spelling(request: Request) -> None:
 
 def _exceeds(raw: bytes) -> bool:
     """Whether a limit of tokens is beyond all that can be served (vendors page, "Requests")."""
-    if len(raw) <= _DIGITS and b"e" not in raw.lower():
+    if len(raw) <= _DIGITS and _EXPONENT not in raw.lower():
         return False
     try:
         return float(raw.strip(b'"')) > _MOST_TOKENS
@@ -164,9 +164,9 @@ def render(request: Request, model: str) -> Rendered:
         changes = without_envelopes(request.api, request.body, request.members, losses)
     if bytes(request.members["model"]) != (name := msgspec.json.encode(model)):
         changes["model"] = name
-    if request.api is Api.CHAT and request.stream:
+    if request.api is CHAT and request.stream:
         changes |= _usage_asked_for(request)
-    if request.api is Api.RESPONSES and json_body.flag(request.members, "store"):
+    if request.api is RESPONSES and json_body.flag(request.members, "store"):
         changes["store"] = b"false"
         losses.add("store", "the gateway keeps no answers; sent on as false")
     return Rendered(json_body.patch(request.body, request.members, changes, _READ[request.api]), losses.told())
@@ -228,16 +228,16 @@ def _present(raw: bytes) -> bool:
 
 
 _STATEFUL: dict[Kind, dict[str, Callable[[bytes], bool]]] = {
-    Api.CHAT: {},
-    Api.RESPONSES: {
+    CHAT: {},
+    RESPONSES: {
         "previous_response_id": _present,
         "conversation": _present,
         "background": lambda raw: raw == b"true",
         "input": _refers_to_items,
     },
-    Api.MESSAGES: {"thread": _present},
-    Solo.EMBEDDINGS: {},
-    Solo.FIM: {},
+    MESSAGES: {"thread": _present},
+    EMBEDDINGS: {},
+    FIM: {},
 }
 
 _MOST_ITEMS = 300_000
@@ -254,20 +254,21 @@ _ROUTING = "providerOptions"
 """Vercel's member for where a request goes and whose key pays (vendors page, "Requests")."""
 
 MAX_TOKENS: dict[Kind, tuple[str, ...]] = {
-    Api.CHAT: ("max_completion_tokens", "max_tokens"),
-    Api.RESPONSES: ("max_output_tokens",),
-    Api.MESSAGES: ("max_tokens",),
-    Solo.EMBEDDINGS: (),
-    Solo.FIM: ("max_tokens",),
+    CHAT: ("max_completion_tokens", "max_tokens"),
+    RESPONSES: ("max_output_tokens",),
+    MESSAGES: ("max_tokens",),
+    EMBEDDINGS: (),
+    FIM: ("max_tokens",),
 }
 
 _MOST_TOKENS = 99_999_999_999
+_EXPONENT = ord("e")
 _DIGITS = len(str(_MOST_TOKENS))
 
 _MORE_READ: dict[Kind, tuple[str, ...]] = {
-    Api.CHAT: ("stream_options",),
-    Api.RESPONSES: ("store",),
-    Solo.EMBEDDINGS: ("input", "dimensions", "encoding_format"),
+    CHAT: ("stream_options",),
+    RESPONSES: ("store",),
+    EMBEDDINGS: ("input", "dimensions", "encoding_format"),
 }
 _READ = {api: ("model", "stream", *MAX_TOKENS[api], *_STATEFUL[api], *_MORE_READ.get(api, ())) for api in KINDS}
 """The members on whose values the gateway decides something."""

@@ -20,8 +20,9 @@ from trivium.wire.lenient import mapping, sequence, text
 from trivium.wire.losses import Losses
 
 _SEARCHED = b'"' + MARK.encode()
-_RARE = MARK[:1].encode()
-"""A single byte is found ten times as fast as several; few bodies have it."""
+_RARE = MARK.encode()[0]
+"""A single byte is found ten times as fast as several, and as a number faster still: `in` takes bytes for one first,
+and an exception for its answer. Few bodies have it."""
 _WHY = "reasoning of an upstream with another API: only its origin takes it back"
 _raws = msgspec.json.Decoder(list[msgspec.Raw])
 _OFF = b'{"type":"disabled"}'
