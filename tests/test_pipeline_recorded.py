@@ -7,13 +7,19 @@ from decimal import Decimal
 import msgspec
 
 from gateway import CHAT, running
+from trivium.canon.api import Api
+from trivium.canon.events import FinishReason
 from trivium.canon.fold import Answer
 from trivium.canon.usage import Usage
+from trivium.metering.charge import Charge, Payer
+from trivium.metering.prices import Price, Quote, Rates
 from trivium.metering.record import told_by
 from trivium.mock import Reply
 from trivium.pipeline.call import Call, by_name
 from trivium.pipeline.recorded import record_of
 from trivium.pipeline.settle import Run
+from trivium.policy.caller import Caller, Organization
+from trivium.wire.request import Request
 
 USAGE = Usage(
     input_uncached=1, cache_read=2, cache_write_5m=3, cache_write_1h=4, cache_write_other=5, output=6, reasoning=7,
@@ -32,6 +38,53 @@ async def test_each_figure_has_its_column() -> None:
         columns = msgspec.structs.asdict(record_of(run))
     assert {name: columns[name] for name in told_by(USAGE)} == told_by(USAGE)
     assert (columns["usage_known"], columns["client_app"]) == (True, "curl/8.5")
+
+
+async def test_each_column_has_its_own_value() -> None:
+    """They are given by their places: two that changed these would be each other's."""
+    async with running() as house:
+        deps = house.gateway.now.deps
+        target = deps.catalog.resolve("mock-1")
+        headers = by_name([(b"user-agent", b"curl/8.5")])
+        call = Call(id="req_1", api=Api.CHAT, headers=headers, client_ip="192.0.2.1", time_ms=101, started_ns=0)
+        run = Run(call, deps)
+        organization = Organization(id="org_1", name="One")
+        run.key = Caller(id="key_1", user_id="usr_1", project_id="prj_1", organization=organization)
+        run.request = Request(
+            api=Api.CHAT, body=b"", members={}, model="asked", stream=True, max_tokens=102, wants_usage=True
+        )
+        run.target, run.upstream_api = target, Api.MESSAGES
+        run.status, run.upstream_status, run.payer, run.account_id = 200, 201, Payer.HOUSE, "acct_1"
+        run.queue_us, run.ttfb_us, run.first_token_us, run.total_us = 103, 104, 105, 106
+        run.request_bytes, run.response_bytes, run.content_bytes, run.hold_nano = 107, 108, 109, 110
+        run.flags, run.rules, run.started = ["flagged"], ("ruled",), True
+        run.answer = Answer(
+            id="chatcmpl_1",
+            model="answered",
+            finish=FinishReason.STOP,
+            native_finish="end_turn",
+            usage=USAGE,
+            ended=True,
+        )
+        run._charge = Charge(nano=111, market_nano=112, source="computed", usage=USAGE)
+        run.quote = Quote(
+            price=Price(rates=Rates()), version="pr_1", source="list", provider="mock", model="mock-1", markup_ppm=113
+        )
+        columns = msgspec.structs.asdict(record_of(run))
+    said = {name: value for name, value in columns.items() if value not in (None, "", False)}
+    usage = told_by(USAGE)
+    assert said == {name: value for name, value in usage.items() if value} | {
+        "id": "req_1", "time_ms": 101, "api": "chat_completions", "operation": "generate", "outcome": "success",
+        "status": 200, "key_id": "key_1", "requested_model": "asked", "provider": target.provider.name,
+        "upstream_api": "messages", "upstream_model": target.model, "answer_model": "answered", "upstream_status": 201,
+        "upstream_id": "chatcmpl_1", "stream": True, "finish_reason": "stop", "native_finish_reason": "end_turn",
+        "usage_known": True, "flags": "flagged", "max_tokens": 102, "queue_us": 103, "ttfb_us": 104,
+        "first_token_us": 105, "total_us": 106, "request_bytes": 107, "response_bytes": 108, "client_app": "curl/8.5",
+        "client_ip": "192.0.2.1", "requests": 1, "account_id": "acct_1", "user_id": "usr_1", "project_id": "prj_1",
+        "payer": "house", "cost_nano": 111, "market_cost_nano": 112, "cost_source": "computed",
+        "price_version": "pr_1", "markup_ppm": 113, "hold_nano": 110, "content_bytes": 109, "rules": "ruled",
+        "organization_id": "org_1",
+    }  # fmt: skip
 
 
 async def test_what_a_client_says_of_itself_stands_behind_the_rest() -> None:

@@ -24,8 +24,9 @@ class Outcome(enum.StrEnum):
     """The client left, or the gateway was stopped, before the end."""
 
 
-class Record(msgspec.Struct, frozen=True, kw_only=True, gc=False):
-    """Its fields are the columns of the record table, in order. Durations are in microseconds since the arrival."""
+class Record(msgspec.Struct, frozen=True, gc=False):
+    """Its fields are the columns of the record table, in order, in which `pipeline/recorded.py` gives them. Durations
+    are in microseconds since the arrival."""
 
     id: str
     time_ms: int
