@@ -110,7 +110,8 @@ def _secret() -> str:
 
 def key_hash(pepper: bytes, key: str) -> bytes:
     """HMAC-SHA256 of an API key: the store alone, without the pepper, neither opens a door nor confirms a guess."""
-    inner, outer = (begun.copy() for begun in _hmac_of(pepper))
+    inside, outside = _hmac_of(pepper)
+    inner, outer = inside.copy(), outside.copy()
     inner.update(key.encode("utf-8", "surrogateescape"))
     outer.update(inner.digest())
     return outer.digest()

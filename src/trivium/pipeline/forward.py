@@ -182,7 +182,7 @@ async def forward(  # noqa: PLR0917
     """Sends the request on; returns when the upstream's headers are there. Raises UpstreamError, DestinationRefused."""
     api = way.api if way else call.api
     provider = target.provider.at(api)
-    base = await _base_url(provider, deps)
+    base = provider.base_url if not provider.embedded else await _local_url(deps)
     path, headers = _path(call, api), _headers(call, provider, api, run.headers)
     query = call.query.decode("latin-1") if way is None and not provider.style else ""
     if provider.style:
@@ -231,9 +231,7 @@ def _path(call: Call, api: Kind) -> str:
     return COUNT_PATHS[api.shape] if call.operation is COUNT_TOKENS else PATHS[api]
 
 
-async def _base_url(provider: Provider, deps: Deps) -> str:
-    if not provider.embedded:
-        return provider.base_url
+async def _local_url(deps: Deps) -> str:
     if deps.local is None:
         raise UpstreamUnreachable("The embedded model is not running.")
     return await deps.local.base_url()

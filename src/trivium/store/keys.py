@@ -113,7 +113,7 @@ class KeyStore:
     """`find`, `known` and `acting_for` are for the event loop; everything else blocks, in any thread."""
 
     def __init__(self, database: Database, pepper: bytes, clock: Clock) -> None:
-        self._database = database
+        self._database, self._shared = database, database.shared
         self._pepper = pepper
         self._clock = clock
         self._cache: OrderedDict[bytes, _Cached] = OrderedDict()
@@ -143,7 +143,7 @@ class KeyStore:
         cached = self._cached(digest)
         if cached is not None:
             return self._live(cached.caller)
-        if not self._database.shared:
+        if not self._shared:
             return self._live(await self._look_up(digest))
         # Callers with one key share one look-up, so that a slow network is not asked the same thing many times over.
         looking = self._looking.get(digest)
@@ -253,7 +253,7 @@ class KeyStore:
         cached = self._cache.get(digest)
         if cached is None or cached.changes != self._changes:
             return None
-        if self._database.shared and self._clock.monotonic_ns() - cached.read_ns > _BELIEVED_NS:
+        if self._shared and self._clock.monotonic_ns() - cached.read_ns > _BELIEVED_NS:
             return None
         self._cache.move_to_end(digest)
         return cached

@@ -51,7 +51,7 @@ class Ledger:
         """`owner` names this run of the gateway; `window` is the shortest time between two commits, in seconds; `also`
         are further sums of records."""
         self._also = also
-        self._database = database
+        self._database, self._shared = database, database.shared
         self._clock = clock
         self.owner = owner
         self.writer = Writer(database, self._apply, window=window)
@@ -87,9 +87,9 @@ class Ledger:
 
     async def counts(self, scopes: Iterable[str]) -> bool:
         """Whether a budget counts calls of these scopes. Raises StoreUnavailable."""
-        if self._database.shared and asyncio.get_running_loop().time() > self._budgets_until:
+        if self._shared and asyncio.get_running_loop().time() > self._budgets_until:
             await self.load()
-        return bool(self._budgets) and any(scope in self._budgets for scope in scopes)
+        return not self._budgets.keys().isdisjoint(scopes)
 
     async def load(self) -> None:
         """Reads the budgets. Raises StoreUnavailable."""
@@ -105,7 +105,7 @@ class Ledger:
     async def free_nano(self, account_id: str) -> tuple[int, int]:
         """What of a balance no call has a hold on, and what is held; none of an account that is not there. Raises
         StoreUnavailable."""
-        account = None if self._database.shared else self._accounts.get(account_id)
+        account = None if self._shared else self._accounts.get(account_id)
         if account is None:
             rows = await self._database.ask("SELECT balance_nano, held_nano FROM accounts WHERE id = ?", (account_id,))
             balance, held = rows[0] if rows else (0, 0)
@@ -116,12 +116,12 @@ class Ledger:
         """Begins a call: its hold is durable when this returns None; a refusal began nothing. A call without a hold is
         not waited for. Raises StoreUnavailable, which began nothing that its record will not end."""
         account = None
-        if not self._database.shared and start.account_id:
+        if not self._shared and start.account_id:
             account = self._accounts.get(start.account_id)
             if account is None or account.next_expiry_ms is not None:
                 account = await self._account(start.account_id)
         windows = await self._windows_of(start) if start.scopes else ()
-        if not self._database.shared and (refusal := take(start.hold_nano, account, windows)):
+        if not self._shared and (refusal := take(start.hold_nano, account, windows)):
             return refusal
         opened = self._open[start.id] = OpenCall(start, account, windows)
         op = StartOp(opened, self._prices)
@@ -216,7 +216,7 @@ class Ledger:
         try:
             for id, amount in amounts:
                 account = None
-                if amount > 0 and id is not None and not self._database.shared:
+                if amount > 0 and id is not None and not self._shared:
                     account = self._accounts.get(id) or await self._find_account(id)
                 free.append(account.free if account is not None else None)
                 if account is not None and (beyond or amount <= account.free):
@@ -305,7 +305,7 @@ class Ledger:
         return [await self._window(budget, window_start(budget.period, start.time_ms)) for budget in found]
 
     async def _window(self, budget: Budget, start_ms: int) -> Window:
-        if self._database.shared:
+        if self._shared:
             return Window(budget, start_ms)
         window = self._windows.get((budget.id, start_ms))
         if window is None:
@@ -359,7 +359,7 @@ class Ledger:
                 posting.write_records(tx, records, ended, self._clock.now_ms(), also)
 
     def _write_held(self, tx: Writing, ops: Sequence[StartOp]) -> None:
-        if self._database.shared:
+        if self._shared:
             posting.expire_due(tx, (op.opened.start.account_id or "" for op in ops), self._now_ms())
             for op in ops:
                 op.refusal = hold(tx, op.opened)
