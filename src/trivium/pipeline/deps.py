@@ -16,6 +16,7 @@ from trivium.metering.record import Outcome, Record
 from trivium.metering.start import Start
 from trivium.pipeline.lookup import Generations, Lookups
 from trivium.pipeline.screening import Screening
+from trivium.pipeline.turn import Turn
 from trivium.policy.access import HouseSettings
 from trivium.policy.addresses import networks
 from trivium.policy.alerts import LONGEST, Alerts
@@ -264,6 +265,7 @@ class Deps:
         local: Local | None,
         catalog: Catalog,
         byok: ByokSettings,
+        turn: Turn,
         seal_key: bytes = b"",
         tokens: Tokens | None = None,
         counters: Counters | None = None,
@@ -277,8 +279,7 @@ class Deps:
         adapt: AdaptSettings | None = None,
     ) -> None:
         """Without `screening` nobody looks for abuse, without `answers` idempotency keys are passed over."""
-        self.settings = settings
-        self.clock = clock
+        self.settings, self.clock, self.turn = settings, clock, turn
         self.keys = keys
         self.own = own
         self.byok = byok

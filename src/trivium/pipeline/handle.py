@@ -46,7 +46,7 @@ _LOG = logging.getLogger("trivium.pipeline")
 
 async def handle(call: Call, body: Body, reply: Reply, deps: Deps) -> None:
     """Answers a call. A cancellation means that the client left or that the gateway stops; it ends the call, and leaves
-    here only while an error is being told. Nothing else does."""
+    here only while an error is being told, or when the answer is out. Nothing else does."""
     with Run(call, deps) as run:
         try:
             deps.in_flight.enter()
@@ -67,6 +67,8 @@ async def handle(call: Call, body: Body, reply: Reply, deps: Deps) -> None:
             await fail(
                 TriviumError("The gateway failed. The error has been logged.", detail=repr(error)), call, reply, run
             )
+        run.total_us = run.elapsed_us()
+        await deps.turn
 
 
 async def refuse(error: TriviumError, call: Call, reply: Reply, deps: Deps, headers: Headers) -> None:
@@ -84,8 +86,12 @@ async def _admitted(call: Call, body: Body, reply: Reply, run: Run, deps: Deps) 
     run.key = key = await authenticate(call.headers, call.client_ip, deps)
     run.strict = (key is not None and key.strict) or call.headers.get(b"x-trivium-strict", b"0") not in _NO
     cap = cap_of(call, deps, anonymous=key is None)
-    run.request = request = parse(call.api, await read_body(body, run, cap))
+    content = await read_body(body, run, cap)
+    await deps.turn
+    run.request = request = parse(call.api, content)
+    del content
     reply = captured(call, request, reply, run, deps) if key is not None and key.captured_until_ms else reply
+    await deps.turn
     auto = deps.autos.get(request.model)
     found = find(key, request.model, deps, run) if auto is None else await lead(auto, call, request, run, deps)
     if is_counted(key, found):
@@ -124,9 +130,12 @@ async def _several(attempts: Attempts, target: Target, reply: Reply, run: Run) -
 
 async def _one(call: Call, request: Request, target: Target, reply: Reply, run: Run, deps: Deps) -> None:  # noqa: PLR0917
     """A call that one route can answer."""
+    await deps.turn
     way = way_to(call, target, target.provider.apis, deps)
     content = prepare(call, request, target, way, run)
+    await deps.turn
     await begin(call, request, target, run, deps)
+    await deps.turn
     sending = send(call, content, target, way, run, deps)
     # Nobody but what is sending holds a body from here on, and that only until it has been sent; of a call whose answer
     # comes whole and soon, it stays for an estimate.

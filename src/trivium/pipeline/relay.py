@@ -62,8 +62,7 @@ _PASSED = {
 }
 _HINTS = {b"retry-after", b"retry-after-ms", b"x-should-retry"}
 _PASSED_PREFIXES = (b"anthropic-ratelimit-", b"x-ratelimit-")
-_RETRYABLE = {429, 503}
-_REFUSED_US = {401, 402, 403}
+_RETRYABLE, _REFUSED_US = {429, 503}, {401, 402, 403}
 _PLAIN = (b"", b"identity")
 _EVENT_STREAM = b"text/event-stream"
 STREAM_HEADERS = [(b"cache-control", b"no-cache"), (b"x-accel-buffering", b"no")]
@@ -130,6 +129,7 @@ class Exchange:
         """Passes the answer on. Raises TriviumError where the client has had nothing of it yet."""
         self._run.knows(self._header(b"x-generation-id").decode("latin-1"))
         try:
+            await self._run.deps.turn
             if self._response.status >= 300:
                 await self._relay_error()
             elif self._header(b"content-type").lower().startswith(_EVENT_STREAM):
@@ -211,6 +211,7 @@ class Exchange:
             self._meter_whole(whole)
         if self._reply.provisional:
             self._check_fault(self._run.answer)
+        await self._run.deps.turn
         whole = await self._shown(whole)
         await self._start(self._response.status, [(b"content-length", b"%d" % len(whole)), *self._cost_header()])
         await self._end(whole)

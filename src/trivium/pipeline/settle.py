@@ -177,7 +177,7 @@ class Run:
         self.hold(0)
         if self.limited is not None:
             self.limited.leave()
-        self.total_us = self.elapsed_us()
+        self.total_us = self.elapsed_us() if self.total_us is None else self.total_us
         if isinstance(self.error, UpstreamRefusedUs):
             self._alert(self.error)
         try:
@@ -301,7 +301,7 @@ class Run:
         return nano_text(self.charge().nano)
 
     def outcome(self) -> Outcome:
-        if self.left and (self.missed or not (self.answer and self.answer.ended)):
+        if self.left and (self.missed or self.status == CLIENT_CLOSED or not (self.answer and self.answer.ended)):
             # Clients close at the last event, without waiting for the end of the body.
             return Outcome.ABORTED
         told = self.answer.error if self.answer else None

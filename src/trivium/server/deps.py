@@ -41,6 +41,7 @@ from trivium.pipeline.deps import Deps, Now
 from trivium.pipeline.explain import Explanation
 from trivium.pipeline.hold import CREDITS
 from trivium.pipeline.screening import Screening
+from trivium.pipeline.turn import Turn
 from trivium.policy.access import HouseSettings
 from trivium.policy.destinations import check_url, destinations
 from trivium.policy.spending import DEFAULT_ACCOUNT
@@ -121,6 +122,7 @@ class Gateway:
                 seal_key=self.store.seal_key,
                 counters=self.counters,
                 custom_models=self.store.custom_models,
+                turn=Turn(self.outbox),
                 answers=call_answers(self.store.ledger.writer, clock, settings.idempotency),
                 **_plain(settings),
                 screening=screening(settings, env, client, clock),

@@ -34,6 +34,8 @@ class Outbox:
         self._calm = True
         """The last burst was of a single write: nobody gains by waiting."""
         self._last = 0.0
+        self.burst = 0
+        """Writes that went out together last."""
 
     def put(self, to: Sink, data: bytes) -> None:
         """Writes the data at once, or before whatever is scheduled after this."""
@@ -42,6 +44,7 @@ class Outbox:
                 before, self._last = self._last, monotonic()
                 self._calm = self._last - before > _SOON
                 if self._calm:
+                    self.burst = 1
                     to.write(data)
                     return
             asyncio.get_running_loop().call_soon(self.flush)
@@ -50,7 +53,8 @@ class Outbox:
     def flush(self) -> None:
         """Writes what there is. What is meant for a connection that has ended meanwhile goes nowhere."""
         waiting, self._waiting = self._waiting, []
-        self._calm = len(waiting) == 1
+        self.burst = len(waiting)
+        self._calm = self.burst == 1
         for to, data in waiting:
             if not to.is_closing():
                 to.write(data)
