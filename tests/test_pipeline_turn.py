@@ -81,3 +81,16 @@ async def test_a_client_that_leaves_at_any_turn_leaves_nothing_behind(at: int) -
         assert record["outcome"] == ("success" if at == TURNS else "aborted")
         assert (deps.in_flight.calls, deps.in_flight.bytes, house.gateway.store.ledger.open_calls) == (0, 0, 0)
         assert [use.active for _, use in deps.client.uses()] in ([], [0])
+
+
+async def test_a_client_that_leaves_before_its_stream_is_read_ends_the_call_upstream() -> None:
+    async with running(Reply(text="one two three", event_delay_ms=60_000)) as house:
+        turn = Halting(TURNS - 2)
+        house.gateway.change(turn=turn)
+        asked = asyncio.create_task(house.post("/v1/chat/completions", CHAT | {"stream": True}))
+        await asyncio.wait_for(turn.reached.wait(), 5)
+        asked.cancel()
+        assert (await house.record())["outcome"] == "aborted"
+        client = house.gateway.now.deps.client
+        assert isinstance(client, Http1Client)
+        assert [use.active for _, use in client.uses()] == [0]

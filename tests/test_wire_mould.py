@@ -26,57 +26,76 @@ def mould(*blocks: bytes) -> Mould:
 
 
 def test_before_anything_was_learnt_nothing_fits() -> None:
-    assert Mould().measure(event(b"one")) == 0
+    assert Mould().run(event(b"one")) == (0, 0)
 
 
 @given(st.lists(PLAIN, min_size=1, max_size=5))
 def test_texts_are_measured_in_utf_8_however_many_there_are(texts: list[str]) -> None:
     said = [text.encode() for text in texts]
-    assert mould().measure(b"".join(map(event, said))) == sum(map(len, said))
+    block = b"".join(map(event, said))
+    assert mould().run(block) == (len(block), sum(map(len, said)))
 
 
 @given(st.binary(max_size=60), st.binary(max_size=60))
 def test_a_text_fits_that_is_a_json_string_as_it_stands(before: bytes, behind: bytes) -> None:
     said = before + b"x" + behind
     plain = not set(b'"\\\n\r') & set(said)
-    assert mould().measure(event(said)) == (len(said) if plain else 0)
+    assert mould().run(event(said)) == ((len(event(said)), len(said)) if plain else (0, 0))
 
 
 @pytest.mark.parametrize(
     "block",
     [
         event(b""),
-        event(b"a") + event(b""),
         event(b'say \\"one\\"'),
         event(b"a\\n"),
         event(b'a"},"usage":{"completion_tokens":1},"x":{"y":"z'),
         event(b"a\n\ndata: [DONE]\n\n"),
         event(b"a\r\rdata: [DONE]\r\r"),
         event(b"a", id="2"),
-        event(b"a") + b"data: [DONE]\n\n",
         b": a comment\n\n" + event(b"a"),
         event(b"a").removesuffix(b"\n"),
         event(b"a").replace(b"null", b'"stop"'),
     ],
 )
 def test_what_is_more_or_less_than_a_plain_text_does_not_fit(block: bytes) -> None:
-    assert mould().measure(block) == 0
+    assert mould().run(block) == (0, 0)
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        event(b""),
+        event(b"a\\n"),
+        event(b"a").replace(b"null", b'"stop"'),
+        event(b"x" * 5000),
+        b"data: [DONE]\n\n",
+        b": a comment\n\n",
+        event(b"a").removesuffix(b"\n"),
+    ],
+)
+def test_events_fit_up_to_one_that_does_not_and_again_behind_it(other: bytes) -> None:
+    before, behind = event(b"one") + event(b"two"), event(b"three")
+    made, block = mould(), before + other + behind
+    assert made.run(block) == (len(before), 6)
+    assert made.run(block, len(before)) == (len(before), 0)
+    assert made.run(block, len(before + other)) == (len(block), 5)
 
 
 def test_an_event_with_two_texts_is_no_model_for_others() -> None:
     two = event(b"one").replace(b"null", b'null,"content":"two"')
-    assert mould(two).measure(two) == 0
+    assert mould(two).run(two) == (0, 0)
 
 
 def test_the_last_event_of_a_block_is_the_model() -> None:
     made = mould(event(b"one", id="1") + event(b"two", id="2"))
-    assert (made.measure(event(b"a", id="1")), made.measure(event(b"a", id="2"))) == (0, 1)
+    assert (made.run(event(b"a", id="1"))[1], made.run(event(b"a", id="2"))[1]) == (0, 1)
 
 
 def test_events_that_never_repeat_are_not_looked_at_for_ever() -> None:
     made = mould(*(event(b"a", id=str(number)) for number in range(4)))
     made.learn(event(b"a", id="9"), CONTENT)
-    assert made.measure(event(b"b", id="9")) == 0
-    assert made.measure(event(b"b", id="3")) == 1  # which gives it hope again
+    assert made.run(event(b"b", id="9"))[1] == 0
+    assert made.run(event(b"b", id="3"))[1] == 1  # which gives it hope again
     made.learn(event(b"a", id="9"), CONTENT)
-    assert made.measure(event(b"b", id="9")) == 1
+    assert made.run(event(b"b", id="9"))[1] == 1

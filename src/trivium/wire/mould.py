@@ -11,7 +11,9 @@ import re
 
 from trivium.wire.sse import split_events
 
-_QUOTE, _BACKSLASH, _LF, _CR = b'"\\\n\r'
+_no_string = re.compile(rb'["\\\n\r]').search
+_LONGEST = 4 * 1024
+"""Bytes of a text; a longer one is read like any other event, so that nobody looks far for its end."""
 _PATIENCE = 4
 """Events that are looked at for a head and a tail, unless one fits in between: some providers number their events."""
 
@@ -32,19 +34,18 @@ class Mould:
             if len(said) == 1 and event.endswith(b"\n\n"):
                 self._head, self._tail = event[: said[0].start(1)], event[said[0].end(1) :]
 
-    def measure(self, block: bytes) -> int:
-        """Bytes of text in a block whose events all fit; 0 where one does not, or says nothing."""
+    def run(self, block: bytes, at: int = 0) -> tuple[int, int]:
+        """Where those events of a block end that fit, one behind the other from there on, and the bytes of their text;
+        where they begin, and 0, if there is none."""
         head, tail = self._head, self._tail
-        if not block.endswith(tail) or not head:
-            return 0
-        begin = len(head)
-        pieces = block.split(tail)
-        pieces.pop()
-        for piece in pieces:
-            if len(piece) <= begin or not piece.startswith(head):
-                return 0
-        said = b"".join([piece[begin:] for piece in pieces])
-        if _QUOTE in said or _BACKSLASH in said or _LF in said or _CR in said:
-            return 0
-        self._tried = 0
-        return len(said)
+        before, behind, size = len(head), len(tail), 0
+        while before and block.startswith(head, at):
+            begin = at + before
+            end = block.find(tail, begin, begin + _LONGEST)
+            if end <= begin or _no_string(block, begin, end):
+                break
+            size += end - begin
+            at = end + behind
+        if size:
+            self._tried = 0
+        return at, size

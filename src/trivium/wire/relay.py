@@ -27,7 +27,7 @@ from trivium.wire.decoder import Decoder
 from trivium.wire.errors import ErrorValue, render_in_stream
 from trivium.wire.lenient import parse
 from trivium.wire.mould import Mould
-from trivium.wire.sse import SseParser, last_end, split_events
+from trivium.wire.sse import SseParser, event_end, last_end, split_events
 
 HOLD = 256 * 1024
 """Bytes of one unfinished event that are held back."""
@@ -36,6 +36,7 @@ KEPT = 16 * 1024 * 1024
 
 Mend = Callable[[bytes], bytes]
 
+_CR = ord("\r")
 _SEQUENCE = re.compile(rb'"sequence_number"\s*:\s*(\d{1,15})')
 
 _QUIET: dict[Api, bytes] = {
@@ -185,25 +186,38 @@ class StreamRelay:
 
     def _pass(self, block: bytes, sent: int) -> bytes:
         """What of a block goes on, `sent` bytes of which have gone already."""
-        if self._fits(block):
+        at = self._run(block, 0)
+        if at == len(block):
             return block[sent:] if sent else block
         if self._mend is not None and not sent:
             block = b"".join(map(self._mend, split_events(block)))
         if self._api is Api.RESPONSES and b'"sequence_number"' in block:
             self._last = block
-        if self.content_began and self._skim(block):
+        if self.content_began and self._skim(block[at:] if at else block):
             return block[sent:] if sent else block
-        first, *others = split_events(block)
-        shown = self._read(first)
-        kept = [first[sent:]] if shown or sent else []
-        return b"".join(kept + [event for event in others if self._read(event)])
+        return self._sift(block, at, sent)
 
-    def _fits(self, block: bytes) -> bool:
-        """Measures a block each of whose events is like one that was a mere piece of content."""
-        size = self._mould.measure(block)
+    def _sift(self, block: bytes, at: int, sent: int) -> bytes:
+        """The same, event by event, where the first ones up to `at` have been measured."""
+        kept, has_cr = [block[sent:at]], _CR in block
+        while at < len(block):
+            end = self._run(block, at)
+            shown = end > at
+            if not shown:
+                end = event_end(block, at, has_cr=has_cr)
+                shown = self._read(block[at:end])
+            if shown or at < sent:
+                kept.append(block[max(at, sent) : end])
+            at = end
+        return b"".join(kept)
+
+    def _run(self, block: bytes, at: int) -> int:
+        """Measures events one behind the other each of which is like one that was a mere piece of content; where they
+        end."""
+        end, size = self._mould.run(block, at)
         self.content_bytes += size
         self._undecoded += size
-        return size > 0
+        return end
 
     def _skim(self, block: bytes) -> bool:
         """Measures a block each of whose events is a mere piece of content. False: something in it must be decoded."""
@@ -229,7 +243,7 @@ class StreamRelay:
 
     def _read(self, event: bytes) -> bool:
         """Meters one event; whether it goes on to the client."""
-        if self._fits(event) or (self.content_began and self._skim(event)):
+        if self.content_began and self._skim(event):
             return True
         parser = SseParser()
         parsed = parser.feed(event) + parser.close()

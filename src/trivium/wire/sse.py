@@ -125,6 +125,15 @@ def last_end(data: bytes | bytearray, start: int) -> int:
     return end if end > 1 else 0
 
 
+def event_end(block: bytes, start: int, *, has_cr: bool) -> int:
+    """Where the event ends that begins there, or the block. `has_cr`: lines may end in a CR."""
+    if has_cr:
+        match = _END.search(block, start)
+        return match.end() if match else len(block)
+    end = block.find(b"\n\n", start) + 2
+    return end if end > 1 else len(block)
+
+
 def split_events(block: bytes) -> list[bytes]:
     """The events of a block, each with the blank line that ends it."""
     if b"\r" not in block:
