@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Mapping, Sequence
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import msgspec
 
@@ -96,4 +96,18 @@ class Reply(Protocol):
 
     def cut(self) -> None:
         """Breaks the connection: an answer that cannot be finished must not look finished."""
+        ...
+
+
+@runtime_checkable
+class Direct(Protocol):
+    """A `Reply` to which can be written without an await."""
+
+    @property
+    def ready(self) -> bool:
+        """Nobody need wait for the client, who is there."""
+        ...
+
+    def push(self, data: bytes) -> None:
+        """As `write`, while it is ready."""
         ...

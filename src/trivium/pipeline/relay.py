@@ -6,14 +6,14 @@ is JSON at all before its status goes out, and what the meter needs.
 
 from __future__ import annotations
 
-import contextlib
 import re
+from collections.abc import Callable, Coroutine
+from functools import partial
 from typing import Protocol
 
 from trivium.canon.events import Fault
 from trivium.canon.fold import Answer, fold
 from trivium.errors import (
-    InvalidJson,
     Overloaded,
     TriviumError,
     UpstreamBroken,
@@ -21,22 +21,22 @@ from trivium.errors import (
     UpstreamGarbage,
     UpstreamRefusedUs,
 )
-from trivium.pipeline.call import GENERATE, Call, Headers, Reply
+from trivium.pipeline.call import GENERATE, Call, Direct, Headers, Reply
 from trivium.pipeline.journey import fails_over
 from trivium.pipeline.limited import with_own
 from trivium.pipeline.mask import told_of
 from trivium.pipeline.overlong import too_long
 from trivium.pipeline.settle import Run
+from trivium.pipeline.shown import check_json, hints, passed
 from trivium.pipeline.tell import as_data, error_value, loss_header
 from trivium.providers.provider import Provider
 from trivium.providers.quirks import mending
-from trivium.upstream.client import UpstreamResponse
-from trivium.wire.body import members
+from trivium.upstream.client import Pumping, UpstreamResponse
 from trivium.wire.codec import decode_answer, plain_answer, stream_decoder
 from trivium.wire.decoder import Decoder
 from trivium.wire.errors import ErrorValue, is_native
 from trivium.wire.fault import GARBAGE, is_unpaid, status_of
-from trivium.wire.lenient import is_dense, parse
+from trivium.wire.lenient import is_dense
 from trivium.wire.overlong import overlong
 from trivium.wire.relay import StreamRelay
 from trivium.wire.request import Request
@@ -49,19 +49,6 @@ _ERROR_BODY = 1024 * 1024
 _ACCOUNTED = 64 * 1024
 """Less than this held for a stream is not worth counting."""
 
-_PASSED = {
-    b"content-type",
-    b"date",
-    b"openai-processing-ms",
-    b"request-id",
-    b"retry-after",
-    b"retry-after-ms",
-    b"x-generation-id",
-    b"x-request-id",
-    b"x-should-retry",
-}
-_HINTS = {b"retry-after", b"retry-after-ms", b"x-should-retry"}
-_PASSED_PREFIXES = (b"anthropic-ratelimit-", b"x-ratelimit-")
 _RETRYABLE, _REFUSED_US = {429, 503}, {401, 402, 403}
 _PLAIN = (b"", b"identity")
 _EVENT_STREAM = b"text/event-stream"
@@ -181,7 +168,7 @@ class Exchange:
         failure = UpstreamError(message, detail=message)
         failure.status = status if status >= 400 else 502
         failure.retry_after = self._retry_after() if status in _RETRYABLE else None
-        failure.hints = [(name, value) for name, value in self._response.headers if _is_hint(name)]
+        failure.hints = hints(self._response.headers)
         return failure
 
     async def _read_some(self) -> bytes:
@@ -207,7 +194,7 @@ class Exchange:
         if self._call.operation is GENERATE and (answer := plain_answer(self._shape, whole)):
             self._run.told_whole(answer)
         else:
-            _check_json(whole)
+            check_json(whole)
             self._meter_whole(whole)
         if self._reply.provisional:
             self._check_fault(self._run.answer)
@@ -301,6 +288,7 @@ class Exchange:
 
     async def _pass_stream(self, meter: StreamRelay, chunk: bytes) -> None:
         held = 0
+        read = self._reader(meter)
         while chunk:
             out = meter.feed(chunk)
             held = self._account(meter, held)
@@ -308,12 +296,31 @@ class Exchange:
                 self._check_fault(meter.answer())
             if out:
                 await self._write(out)
-            chunk = await self._response.read()
+            chunk = await read()
         if rest := meter.close():
             await self._write(rest)
         if meter.unterminated:
             raise UpstreamBroken("The upstream ended the stream before the answer was complete.")
         await self._end_told(meter)
+
+    def _reader(self, meter: StreamRelay) -> Callable[[], Coroutine[None, None, bytes]]:
+        """What gives the next chunk. Where both ends can, most chunks go on as they come, and nobody is woken for them:
+        that would take as long as all that is done with one."""
+        reply, response, run = self._reply, self._response, self._run
+        if not (isinstance(reply, Direct) and isinstance(response, Pumping)):
+            return response.read
+
+        def take(chunk: bytes) -> bool:
+            if meter.held or len(chunk) > _ACCOUNTED or not reply.ready:
+                return False
+            out = meter.feed(chunk)
+            self._account(meter, 0)
+            if out:
+                run.response_bytes += len(out)
+                reply.push(out)
+            return True
+
+        return partial(response.pump, take)
 
     def _check_fault(self, answer: Answer | None) -> None:
         """Raises UpstreamError for an error inside an answer of which the client has had nothing."""
@@ -371,19 +378,17 @@ class Exchange:
                 self._run.flags.append(flag)
 
     async def _start(self, status: int, headers: Headers, *, stream: bool = False) -> None:
-        passed = with_own(self._passed(stream), self._run.limited)
+        shown = with_own(self._passed(stream), self._run.limited)
         if self._run.losses and not self._SECRET:
-            passed.append((b"x-trivium-loss", loss_header(self._run.losses)))
+            shown.append((b"x-trivium-loss", loss_header(self._run.losses)))
         if status in _RETRYABLE and not self._header(b"retry-after"):
-            passed.append((b"retry-after", b"%d" % self._retry_after()))
+            shown.append((b"retry-after", b"%d" % self._retry_after()))
         self._run.status = status
-        await self._reply.start(status, [*passed, *headers, (b"x-trivium-request-id", self._call.id.encode())])
+        await self._reply.start(status, [*shown, *headers, (b"x-trivium-request-id", self._call.id.encode())])
 
     def _passed(self, stream: bool) -> Headers:
         """What of the upstream's headers the client gets."""
-        told = self._response.headers
-        passed = [one for one in told if one[0] in _PASSED or one[0].startswith(_PASSED_PREFIXES)]
-        return as_data(passed, stream=stream)
+        return as_data(passed(self._response.headers), stream=stream)
 
     async def _write(self, data: bytes) -> None:
         self._run.response_bytes += len(data)
@@ -400,21 +405,3 @@ class Exchange:
 
     def _header(self, name: bytes) -> bytes:
         return self._told.get(name, b"")
-
-
-def _check_json(body: bytes) -> None:
-    """An object to easy-going readers is enough: for an emoji that a limit cut in half no answer is lost. Raises
-    UpstreamGarbage."""
-    with contextlib.suppress(InvalidJson):
-        members(body)
-        return
-    with contextlib.suppress(ValueError):
-        if isinstance(parse(body), dict):
-            return
-    raise UpstreamGarbage(
-        "The upstream's answer is not JSON.", detail=f"not JSON: {body[:500].decode(errors='replace')}"
-    )
-
-
-def _is_hint(name: bytes) -> bool:
-    return name in _HINTS or name.startswith(_PASSED_PREFIXES)

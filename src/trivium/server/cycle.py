@@ -187,8 +187,15 @@ class Cycle:
         flow = self.connection.flow
         if flow.write_paused and not self.disconnected:
             await flow.drain()
-        if self.disconnected:
-            return
+        if not self.disconnected:
+            self.push(data, last)
+
+    @property
+    def ready(self) -> bool:
+        return not (self.disconnected or self.connection.flow.write_paused)
+
+    def push(self, data: bytes, last: bytes = b"") -> None:
+        """As `write`, without waiting for a slow client."""
         if self._chunked:
             data = b"%x\r\n%b\r\n" % (len(data), data) if data else b""
         elif data:

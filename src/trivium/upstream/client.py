@@ -7,7 +7,7 @@ Errors of any client arrive as `trivium.errors`: `UpstreamUnreachable`, `Upstrea
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import msgspec
 
@@ -71,6 +71,20 @@ class UpstreamResponse(Protocol):
     def close(self) -> None:
         """Done with the response. Unless the body was read to its end the connection is cut at once, which is how a
         call is cancelled upstream. May be called twice, and from a `finally` during cancellation: it never awaits."""
+        ...
+
+
+Take = Callable[[bytes], bool]
+"""Is offered a chunk, and says whether it has taken it."""
+
+
+@runtime_checkable
+class Pumping(Protocol):
+    """An `UpstreamResponse` that can hand on what comes without waking its reader."""
+
+    async def pump(self, take: Take) -> bytes:
+        """As `read`, of what `take` does not take: until then it is offered each chunk the moment that it comes. What
+        it raises is raised here."""
         ...
 
 

@@ -9,7 +9,7 @@ import asyncio
 from typing import Protocol
 
 from trivium.errors import UpstreamError
-from trivium.upstream.client import Headers
+from trivium.upstream.client import Headers, Take
 
 
 class Source(Protocol):
@@ -31,7 +31,19 @@ class Source(Protocol):
 class Http1Response:
     """An `UpstreamResponse`. Whatever the seam does not name is for its connection."""
 
-    __slots__ = ("_idle", "_loop", "_source", "_waiter", "buffered", "chunks", "coding", "failure", "headers", "status")
+    __slots__ = (
+        "_idle",
+        "_loop",
+        "_source",
+        "_take",
+        "_waiter",
+        "buffered",
+        "chunks",
+        "coding",
+        "failure",
+        "headers",
+        "status",
+    )
 
     def __init__(self, source: Source, loop: asyncio.AbstractEventLoop, idle: float) -> None:
         self._source: Source | None = source
@@ -39,6 +51,7 @@ class Http1Response:
         self._loop = loop
         self._idle = idle
         self._waiter: asyncio.Future[None] | None = None
+        self._take: Take | None = None
         self.status = 0
         """0 until the headers are complete."""
         self.headers: Headers = []
@@ -68,12 +81,16 @@ class Http1Response:
                 return b""
             self._source.expect(self._idle)
             await self._wait()
-        data = chunks[0] if len(chunks) == 1 else b"".join(chunks)
-        chunks.clear()
-        self.buffered = 0
-        if self._source is not None:
-            self._source.drained()
+        data = b"".join(chunks)  # of one chunk: itself
+        self._emptied()
         return data
+
+    async def pump(self, take: Take) -> bytes:
+        self._take = take
+        try:
+            return await self.read()
+        finally:
+            self._take = None
 
     def close(self) -> None:
         if self._source is not None:
@@ -84,8 +101,30 @@ class Http1Response:
         return self._waiter is not None
 
     def wake(self) -> None:
-        if self._waiter is not None and not self._waiter.done():
-            self._waiter.set_result(None)
+        """There is something for the reader: a chunk, a failure, the end."""
+        if self._waiter is None or self._waiter.done():
+            return
+        try:
+            if self._take is not None and self._is_taken(self._take):
+                return
+        except Exception as error:
+            self._waiter.set_exception(error)
+            return
+        self._waiter.set_result(None)
+
+    def _is_taken(self, take: Take) -> bool:
+        """Offers what has come to somebody who takes it at once; the reader goes on waiting then."""
+        if self._source is None or not self.chunks or not take(b"".join(self.chunks)):
+            return False
+        self._source.expect(self._idle)
+        self._emptied()
+        return True
+
+    def _emptied(self) -> None:
+        self.chunks.clear()
+        self.buffered = 0
+        if self._source is not None:
+            self._source.drained()
 
     def end(self, failure: UpstreamError | None) -> None:
         """The connection is through with it: whole, or `failure`, which a reader meets after what is buffered."""

@@ -1,0 +1,58 @@
+"""A client that reads slower than its stream comes: the upstream waits for it, and it misses nothing."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import socket
+from collections.abc import Callable
+
+from gateway import CHAT, Running, running
+from trivium.mock import Reply
+from trivium.server.protocol import GuardedProtocol
+
+EVENTS = 4_000
+TEXT = "x" * 2_000
+
+
+def asked(house: Running) -> socket.socket:
+    """A connection with a small window, on which a stream was asked for."""
+    body = json.dumps(CHAT | {"stream": True}).encode()
+    client = socket.socket()
+    client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 16 * 1024)
+    client.connect(("127.0.0.1", house.port))
+    head = (
+        f"POST /v1/chat/completions HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {house.key}\r\nconnection: close\r\n"
+    )
+    client.sendall(f"{head}content-length: {len(body)}\r\n\r\n".encode() + body)
+    client.setblocking(False)
+    return client
+
+
+async def settled(size: Callable[[], int]) -> int:
+    """What a number comes to that grows for a while."""
+    before = -1
+    async with asyncio.timeout(20):
+        while (now := size()) != before or not now:
+            before = now
+            await asyncio.sleep(0.3)
+    return now
+
+
+async def test_an_upstream_waits_for_a_slow_client_who_gets_every_word() -> None:
+    async with running(Reply(text=[TEXT] * EVENTS)) as house:
+        client = asked(house)
+        waiting = await settled(lambda: sum(one.transport.get_write_buffer_size() for one in connections(house)))
+        assert waiting < 1024 * 1024 < EVENTS * len(TEXT)
+        loop, got = asyncio.get_running_loop(), bytearray()
+        async with asyncio.timeout(30):
+            while piece := await loop.sock_recv(client, 256 * 1024):
+                got += piece
+        client.close()
+        assert (got.count(TEXT.encode()), got.count(b"[DONE]")) == (EVENTS, 1)
+        record = await house.record()
+    assert (record["outcome"], record["content_bytes"]) == ("success", EVENTS * len(TEXT))
+
+
+def connections(house: Running) -> list[GuardedProtocol]:
+    return [one for one in house.server.server_state.connections if isinstance(one, GuardedProtocol)]
