@@ -13,6 +13,7 @@ from trivium.mock import Reply
 from trivium.pipeline.turn import COMPANY, Turn
 from trivium.upstream.http1 import Http1Client
 
+PRICED = '[models."up/*".price]\ninput = "1"\noutput = "1000"\n'
 TURNS = 8
 """Of a call with a whole answer: the last one is when the answer is out."""
 
@@ -81,6 +82,18 @@ async def test_a_client_that_leaves_at_any_turn_leaves_nothing_behind(at: int) -
         assert record["outcome"] == ("success" if at == TURNS else "aborted")
         assert (deps.in_flight.calls, deps.in_flight.bytes, house.gateway.store.ledger.open_calls) == (0, 0, 0)
         assert [use.active for _, use in deps.client.uses()] in ([], [0])
+
+
+async def test_what_was_read_for_a_client_that_left_is_no_delivery() -> None:
+    """No usage is told, so that an estimate would go by what was delivered."""
+    async with running(Reply(text="Hi", no_usage=True), settings=PRICED) as house:
+        turn = Halting(TURNS - 1)
+        house.gateway.change(turn=turn)
+        asked = asyncio.create_task(house.post("/v1/chat/completions", CHAT))
+        await asyncio.wait_for(turn.reached.wait(), 5)
+        asked.cancel()
+        record = await house.record()
+    assert (record["outcome"], record["content_bytes"], record["cost_nano"]) == ("aborted", 0, 0)
 
 
 async def test_a_client_that_leaves_before_its_stream_is_read_ends_the_call_upstream() -> None:

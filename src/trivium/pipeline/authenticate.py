@@ -19,8 +19,8 @@ from trivium.policy.addresses import subscriber
 from trivium.policy.caller import Caller
 from trivium.policy.context import ORGANIZATION, first
 
-_USUAL = b"Bearer " + KEY_PREFIX.encode()
 _LINE_END = ord("\n")
+_USUAL = b"Bearer " + KEY_PREFIX.encode()
 """How nearly all calls begin, of which no more need be looked at."""
 _SCHEME = len(b"Bearer ")
 _INVALID = "The API key is not valid. Send a Trivium key as `Authorization: Bearer tv-...` or `x-api-key: tv-...`."

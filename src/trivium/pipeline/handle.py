@@ -58,7 +58,7 @@ async def handle(call: Call, body: Body, reply: Reply, deps: Deps) -> None:
                 if run.once is not None:
                     run.once.close()
         except asyncio.CancelledError:
-            run.left = True
+            run.leave()
         except TriviumError as error:
             give_back(run, deps)
             await fail(error, call, reply, run)

@@ -145,6 +145,12 @@ class Run:
         if not self.left:  # what is read on for the figures alone reaches nobody
             self._content_bytes = size
 
+    def leave(self) -> None:
+        """The client is gone, or the gateway stops. Of an answer that has not begun to go out nothing was delivered."""
+        if self.status == CLIENT_CLOSED:
+            self.content_bytes = 0
+        self.left = True
+
     def failed_over(self, error: TriviumError, since_us: int, flags: int) -> None:
         """The route that was tried failed before the client had anything of it: the call goes on as if it had not
         been. It began so long after the call, which had so many flags then."""
