@@ -2,7 +2,7 @@
 
 What a part of the pipeline needs, its code and what it reads, is then in the processor's nearest caches for all calls
 but the first. A call that went its whole way alone would find nothing there, since the next part has just driven out
-this one's. Many calls at once take a tenth less time for it (docs/decisions/0028-calls-go-in-step.md).
+this one's. Many calls at once take a fifth less time for it (docs/decisions/0028-calls-go-in-step.md).
 
 A call that has little company gains nothing, and goes on.
 """
