@@ -38,6 +38,14 @@ async def test_a_call_with_little_company_goes_on() -> None:
     assert done == ["a: read", "a: check", "a: send", "b: read", "b: check", "b: send"]
 
 
+async def test_a_gateways_calls_go_by_its_own_writes() -> None:
+    async with running(Reply(text="Hi")) as house:
+        turn = house.gateway.now.deps.turn
+        for burst, waits in ((COMPANY, [None]), (COMPANY - 1, [])):
+            house.gateway.outbox.burst = burst
+            assert list(turn.__await__()) == waits
+
+
 class Halting(Turn):
     """Keeps calls at one of their turns."""
 

@@ -6,7 +6,7 @@ import pytest
 
 from support_store import Home, rows
 from trivium.errors import StoreUnavailable
-from trivium.store.sql import Database
+from trivium.store.sql import Database, insert
 
 ROW = "INSERT INTO keys (id, hash, name, hint, created_ms, strict) VALUES (?, ?, ?, ?, ?, ?)"
 
@@ -36,6 +36,17 @@ def test_values_come_back_as_they_went(database: Database) -> None:
     add(database, "\u2028'\"%s?", hash=bytes(range(256)), name="\xe9\U0001f600 100% ?", created_ms=2**63 - 1)
     told = ("\u2028'\"%s?", bytes(range(256)), "\xe9\U0001f600 100% ?", 2**63 - 1)
     assert rows(database, "SELECT id, hash, name, created_ms FROM keys") == [told]
+
+
+def test_rows_that_say_different_things_go_in_together(database: Database) -> None:
+    """The first says nothing of a column that the second fills; of the last column nobody says anything."""
+    columns = ("id", "hash", "name", "hint", "created_ms", "revoked_ms", "project_id", "user_id")
+    new = [("a", b"a", "n", "h", 1, None, "p", None), ("b", b"b", "n", "h", 1, 2, None, None)]
+    with database.transaction() as tx:
+        insert(tx, "keys", columns, [])
+        insert(tx, "keys", columns, new)
+        insert(tx, "keys", columns, new[:1], "ON CONFLICT (id) DO NOTHING")
+    assert rows(database, f"SELECT {', '.join(columns)} FROM keys ORDER BY id") == new
 
 
 def test_a_text_with_nul_is_kept(database: Database) -> None:

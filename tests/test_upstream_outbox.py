@@ -103,3 +103,17 @@ async def test_who_has_left_is_written_nothing_and_keeps_nobody_waiting(wire: Wi
     client.closing = True
     await asyncio.sleep(0)
     assert wire.written == ["client: first", "other: b"]
+
+
+async def test_it_is_known_how_many_went_out_together(wire: Wire) -> None:
+    box, client = Outbox(), wire.sink("client")
+    assert box.burst == 0
+    for number in range(4):
+        box.put(client, b"%d" % number)
+    assert box.burst == 1
+    await asyncio.sleep(0)
+    assert box.burst == 3
+    wire.now += 0.05
+    box.put(client, b"alone")
+    await asyncio.sleep(0)
+    assert box.burst == 1
