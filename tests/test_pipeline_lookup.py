@@ -37,10 +37,13 @@ class Waiting:
 
     def __init__(self, generation_id: str | None = "gen-1", target: Any = TARGET) -> None:
         self.target = target
-        self.generation_id = generation_id
+        self._generation_id = generation_id
         self.flags: list[str] = []
         self.charged: list[Generation] = []
         self.closed = 0
+
+    def generation_id(self) -> str | None:
+        return self._generation_id
 
     def charge(self, found: Generation) -> None:
         assert not self.closed

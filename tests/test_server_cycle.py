@@ -128,9 +128,13 @@ class Flow:
     write_paused = read_paused = False
 
 
+class State:
+    default_headers = ()
+
+
 class Connection:
     flow = Flow()
-    default_headers = ()
+    state = State()
 
     def __init__(self, transport: Transport) -> None:
         self.transport = transport

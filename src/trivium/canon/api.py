@@ -14,14 +14,13 @@ class Api(enum.StrEnum):
     RESPONSES = "responses"
     MESSAGES = "messages"
 
-    @property
-    def short(self) -> str:
-        return "chat" if self is Api.CHAT else self.value
+    short: str
+    shape: Api
+    """The API whose errors, streams and rate-limit headers it has."""
 
-    @property
-    def shape(self) -> Api:
-        """The API whose errors, streams and rate-limit headers it has."""
-        return self
+    def __init__(self, name: str) -> None:
+        self.short = "chat" if name == "chat_completions" else name
+        self.shape = self
 
     @classmethod
     def parse(cls, name: str) -> Api:
@@ -37,13 +36,12 @@ class Solo(enum.StrEnum):
     FIM = "fim"
     """Fill-in-the-middle; its answers are those of Chat Completions."""
 
-    @property
-    def short(self) -> str:
-        return self.value
+    short: str
+    shape: Api
 
-    @property
-    def shape(self) -> Api:
-        return Api.CHAT
+    def __init__(self, name: str) -> None:
+        self.short = name
+        self.shape = Api.CHAT
 
 
 Kind: TypeAlias = Api | Solo

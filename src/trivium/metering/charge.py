@@ -75,7 +75,7 @@ class Delivery(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 
 
 WHOLE = Delivery(input_tokens=0, content_bytes=0, output_most=0, complete=True)
-"""Of an answer whose usage says all there is to say."""
+"""Of an answer whose usage says all there is to say: where there is none, nothing is charged."""
 
 
 class Charge(msgspec.Struct, frozen=True, kw_only=True, gc=False):
@@ -103,7 +103,7 @@ def charge(
 ) -> Charge:
     """The charge of an answer. `asked_tier` is the service tier of the request, which counts where the answer names
     none; `tells_byok` says that the provider marks each reported cost with whether a key of the account paid."""
-    counted, estimated = _counted(usage, delivery)
+    counted, estimated = (usage, False) if delivery is WHOLE else _counted(usage, delivery)
     if counted is None:
         return NO_CHARGE
     flags = ["estimated"] if estimated else []

@@ -32,7 +32,8 @@ def check_target(caller: Caller | None, target: Target, deps: Deps) -> None:
         deps.catalog.check_offered(target)
     provider, caller = target.provider, caller or ANONYMOUS
     called = target.routed.id if target.routed is not None else None
-    check_model(caller, *target.known_as, deps.house, target.also, called)
+    of, model = target.known_as
+    check_model(caller, of, model, deps.house, target.also, called)
     if caller.organization is None:
         return
     policy = caller.organization.settings.policy

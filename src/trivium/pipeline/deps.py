@@ -103,7 +103,6 @@ class Tokens(Protocol):
 class Ledger(Protocol):
     """Starts and ends of calls."""
 
-    @property
     def accepts(self) -> bool:
         """False while so much waits for the disk that no more may be taken."""
         ...

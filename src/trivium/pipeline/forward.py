@@ -248,27 +248,25 @@ def _via(call: Call) -> tuple[bytes, bytes]:
 def _headers(call: Call, provider: Provider, api: Kind, ruled: Sequence[tuple[bytes, bytes]]) -> Headers:
     """Configured headers win over those of rules, and these over the client's of the same name, which mean something to
     its own API alone. A rule takes one of the client's out by giving it no value."""
-    own, configured = _own_headers(tuple([name for name, _ in provider.headers]))
-    taken = configured.union([name for name, _ in ruled]) if ruled else configured
-    passed = []
+    configured, sent = provider.named, call.headers
+    headers = [*_own_headers(configured)]
     if api is call.api:
-        passed = [
-            (name, call.headers[name])
-            for name in _FORWARDED.get(api, _ANY_API)
-            if name in call.headers and name not in taken
-        ]
-    passed += [(name, value) for name, value in ruled if value and name not in configured]
-    if api is MESSAGES and (api is not call.api or b"anthropic-version" not in call.headers):
-        passed.append(_ANTHROPIC_VERSION)
-    return [*own, *passed, *provider.headers]
+        taken = configured.union([name for name, _ in ruled]) if ruled else configured
+        for name in _FORWARDED.get(api, _ANY_API):
+            if name in sent and name not in taken:
+                headers.append((name, sent[name]))
+    if ruled:
+        headers += [(name, value) for name, value in ruled if value and name not in configured]
+    if api is MESSAGES and (api is not call.api or b"anthropic-version" not in sent):
+        headers.append(_ANTHROPIC_VERSION)
+    headers += provider.headers
+    return headers
 
 
 @lru_cache(256)
-def _own_headers(names: tuple[bytes, ...]) -> tuple[Headers, frozenset[bytes]]:
-    """Ours beside those of these names that are configured, and the names to look them up in. Of values, which may be
-    somebody's key, nothing is remembered."""
-    configured = frozenset(names)
-    return [own for own in _OWN if own[0] not in configured], configured
+def _own_headers(configured: frozenset[bytes]) -> Headers:
+    """Ours beside those of these names that are configured."""
+    return [own for own in _OWN if own[0] not in configured]
 
 
 @lru_cache(256)

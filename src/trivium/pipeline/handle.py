@@ -6,6 +6,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Coroutine
+from functools import partial
 
 from trivium.errors import BodyTimeout, RequestError, StoreUnavailable, TriviumError, UpstreamError
 from trivium.pipeline.attempts import Attempts
@@ -34,8 +35,10 @@ from trivium.pipeline.screen import screen
 from trivium.pipeline.settle import Run
 from trivium.pipeline.tell import error_value, json_headers
 from trivium.routing.catalog import Target
+from trivium.upstream.client import UpstreamResponse
 from trivium.wire.errors import render
 from trivium.wire.request import Request, check_stateless, parse
+from trivium.wire.translate import Translation
 
 _SOON = 65
 """Seconds."""
@@ -80,7 +83,7 @@ async def refuse(error: TriviumError, call: Call, reply: Reply, deps: Deps, head
 async def _admitted(call: Call, body: Body, reply: Reply, run: Run, deps: Deps) -> Coroutine[None, None, None] | None:
     """All checks; what answers the call, unless that has been done. It is awaited outside, so that nothing here keeps
     the request while it goes on."""
-    if not deps.ledger.accepts:
+    if not deps.ledger.accepts():
         raise StoreUnavailable("The gateway cannot keep records at the moment.", detail="record backlog is full")
     check_head(call, deps, anonymous=False)
     run.key = key = await authenticate(call.headers, call.client_ip, deps)
@@ -142,14 +145,23 @@ async def _one(call: Call, request: Request, target: Target, reply: Reply, run: 
     if request.stream:
         request = forget_body(request, run, deps)
     del content
+    await _drained(partial(_answered, sending, call, request, target, run, way, deps), target, reply, run)
 
-    async def answer(reply: Reply) -> None:
-        response = await sending
-        if request.stream:
-            run.hold(0)
-        await exchange_of(call, request, target, response, reply, run, way, deps).relay()
 
-    await _drained(answer, target, reply, run)
+async def _answered(  # noqa: PLR0917
+    sending: Coroutine[None, None, UpstreamResponse],
+    call: Call,
+    request: Request,
+    target: Target,
+    run: Run,
+    way: Translation | None,
+    deps: Deps,
+    reply: Reply,
+) -> None:
+    response = await sending
+    if request.stream:
+        run.hold(0)
+    await exchange_of(call, request, target, response, reply, run, way, deps).relay()
 
 
 def _drained(

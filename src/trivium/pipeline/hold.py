@@ -39,6 +39,11 @@ class Bill(msgspec.Struct, frozen=True):
     quote: Quote | None
     payer: Payer
 
+    @property
+    def is_unpriced(self) -> bool:
+        """The house pays, and nobody knows how much."""
+        return self.quote is None and self.payer is HOUSE
+
 
 async def begin(  # noqa: PLR0917
     call: Call, request: Request, target: Target, run: Run, deps: Deps, others: Sequence[Bill] = ()
@@ -49,7 +54,9 @@ async def begin(  # noqa: PLR0917
     scopes: tuple[str, ...] = ()
     if call.operation is GENERATE:
         run.asked_tier = service_tier(request)
-        bill = await bill_of(call, target, run, deps)
+        bill = _bill(call, target, run, deps)
+        if bill.is_unpriced:
+            await _check_unpriced(target, run, deps)
         run.quote, run.payer = bill.quote, bill.payer
         payers = {bill.payer, *(one.payer for one in others)} if others else {bill.payer}
         charged = not CHARGED.isdisjoint(payers)
@@ -59,13 +66,14 @@ async def begin(  # noqa: PLR0917
         if request.stream and run.size is None:
             # Its body is let go of before anybody knows whether an estimate is needed.
             run.size = measure(request)
+    key = run.key
     start = Start(
         id=call.id,
         time_ms=call.time_ms,
         api=call.api,
-        key_id=run.key_id,
+        key_id=key.id if key else None,
         account_id=run.account_id if charged else None,
-        organization_id=run.key.organization.id if run.key and run.key.organization else None,
+        organization_id=key.organization.id if key and key.organization else None,
         scopes=scopes,
         payer=run.payer,
         hold_nano=hold,
@@ -85,20 +93,26 @@ async def begin(  # noqa: PLR0917
 
 async def bill_of(call: Call, target: Target, run: Run, deps: Deps) -> Bill:
     """Raises PriceUnknown, StoreUnavailable."""
-    account_id = run.account_id
-    whose = account_id or (run.key.account_id if run.key else None)
+    bill = _bill(call, target, run, deps)
+    if bill.is_unpriced:
+        await _check_unpriced(target, run, deps)
+    return bill
+
+
+def _bill(call: Call, target: Target, run: Run, deps: Deps) -> Bill:
+    """Not checked yet, if it is unpriced."""
+    key = run.key
+    whose = run.account_id or (key.account_id if key else None)
     quote = None
     if target.custom is None:  # which has no price, as the house does not sell it
         quote = deps.prices.quote(target.provider, target.model, whose, call.time_ms)
         quote = quote or fallback(call.api, target.provider.name, target.model)
     if quote is not None:
         deps.ledger.priced(quote)
-    promoted = deps.promotions.apply(target.route, account=whose, key=run.key_id, time_ms=call.time_ms)
+    promoted = deps.promotions.apply(target.route, account=whose, key=key.id if key else None, time_ms=call.time_ms)
     provider = target.provider
     given_away = target.given_away(quote)
     payer = payer_of(quote, byok=provider.byok, fee=provider.charges_fee, promoted=promoted, free=given_away)
-    if quote is None and payer is HOUSE:
-        await _check_unpriced(target, run, deps)
     return Bill(target, quote, payer)
 
 

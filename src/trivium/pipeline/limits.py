@@ -18,7 +18,8 @@ from trivium.wire.size import measure
 
 async def admit(call: Call, request: Request, target: Target, run: Run, deps: Deps) -> None:
     """Counts the call in its limits. Raises RateLimited."""
-    rules = deps.rules.rules(run.key, *target.known_as, deps.house, target.also, of_model=is_houses(target, run))
+    provider, model = target.known_as
+    rules = deps.rules.rules(run.key, provider, model, deps.house, target.also, of_model=is_houses(target, run))
     if rules is None:
         return
     if call.operation is Operation.COUNT_TOKENS:

@@ -36,8 +36,8 @@ class Lookups:
 
     async def _look_up(self, run: Run) -> None:
         try:
-            if run.target is not None and run.generation_id is not None:
-                found = await self._generations.find(run.target.provider, run.generation_id)
+            if run.target is not None and (generation_id := run.generation_id()) is not None:
+                found = await self._generations.find(run.target.provider, generation_id)
                 if found is None:
                     run.flags.append("generation_not_found")
                 else:

@@ -7,7 +7,7 @@ was and what to do: no key of the house's ever takes the place of one that is ba
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Coroutine, Mapping, Sequence
 from contextlib import suppress
 
 import msgspec
@@ -201,15 +201,20 @@ def _way(found: Match, door: Door, api: Kind, deps: Deps, *, own_url: bool) -> t
     return own, found.model
 
 
-async def send(  # noqa: PLR0917
+def send(  # noqa: PLR0917
     call: Call, body: bytes, target: Target, way: Translation | None, run: Run, deps: Deps
-) -> UpstreamResponse:
+) -> Coroutine[None, None, UpstreamResponse]:
     """As `forward`, with the caller's own keys where these pay. Raises OwnKeyRefused, OwnKeyUnreadable too."""
-    own = run.own
-    if own is None and target.custom is not None:
-        return await send_custom(call, body, target.custom, way, run, deps)
-    if own is None:
-        return await forward(call, body, target, way, run, deps)
+    if run.own is not None:
+        return _send_paid(call, body, target, way, run.own, run, deps)
+    if target.custom is not None:
+        return send_custom(call, body, target.custom, way, run, deps)
+    return forward(call, body, target, way, run, deps)
+
+
+async def _send_paid(  # noqa: PLR0917
+    call: Call, body: bytes, target: Target, way: Translation | None, own: Own, run: Run, deps: Deps
+) -> UpstreamResponse:
     sealed = await deps.own.keys(own.owner, own.match.vendor)
     if own.through == _VERCEL:
         keys = [(one.shown, _opened(one, own, deps)) for one in sealed]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -15,7 +14,7 @@ from trivium.pipeline.call import client_app
 from trivium.pipeline.journey import STRAIGHT
 from trivium.pipeline.screening import UNCHECKED
 from trivium.policy.caller import Caller
-from trivium.policy.context import NOTHING, context_of
+from trivium.policy.context import NOTHING, Context, context_of
 from trivium.wire.overlong import CODE, overlong
 
 if TYPE_CHECKING:
@@ -36,13 +35,13 @@ def record_of(run: Run) -> Record:
     usage = charged.usage or answer.usage or _NO_USAGE
     record = Record(*(
         # id, time_ms, api, operation, outcome, status, key_id
-        call.id, call.time_ms, call.api, call.operation, run.outcome(), run.status, run.key_id,
+        call.id, call.time_ms, call.api, call.operation, run.outcome(), run.status, key.id if key else None,
         # requested_model, provider, upstream_api
         short(request.model) if request else None, target.provider.name if target else None, run.upstream_api,
         # upstream_model, answer_model, upstream_status
         short(target.model) if target else None, short(answer.model), run.upstream_status,
         # upstream_id, stream
-        short(run.generation_id or answer.id), request.stream if request else False,
+        short(run.generation_id() or answer.id), request.stream if request else False,
         # error_code, error_message, in_band_error
         code, message, answer.error is not None and run.upstream_status == 200,
         # finish_reason, native_finish_reason, usage_known
@@ -74,18 +73,16 @@ def record_of(run: Run) -> Record:
         # content_bytes, rules, organization_id
         run.content_bytes, " ".join(run.rules) or None, key.organization.id if key and key.organization else None,
     ))  # fmt: skip
-    further = {**_judged(run), **_for_callers(run), **run.read_prompts(), **_told_of_itself(call.headers, key)}
+    further = _further(run)
     return msgspec.structs.replace(record, **further) if further else record
 
 
-def _judged(run: Run) -> dict[str, Any]:
-    judged = run.screened.judgement if run.screened else None
-    return {"abuse_verdict": judged.verdict, "abuse_reason": short(judged.reason) or None} if judged else {}
-
-
-def _for_callers(run: Run) -> dict[str, Any]:
-    """The columns of what the caller's side sees in place of others, of the way there, and of what chose for it."""
+def _further(run: Run) -> dict[str, Any]:
+    """The columns of what few calls have: what was found when abuse was looked for, what the caller sees in its place,
+    the way there, what chose for it, its prompts, and what the client says of itself."""
     columns: dict[str, Any] = {}
+    if run.screened is not None and (judged := run.screened.judgement) is not None:
+        columns |= {"abuse_verdict": judged.verdict, "abuse_reason": short(judged.reason) or None}
     if run.target is not None and run.target.stealth:
         columns["public_model"] = run.target.public
     if run.journey is not STRAIGHT:
@@ -95,13 +92,15 @@ def _for_callers(run: Run) -> dict[str, Any]:
     if run.told is not None:
         code, message = run.told
         columns |= {"told_code": short(code), "told_message": message[:_LONGEST_MESSAGE]}
+    if prompts := run.read_prompts():
+        columns |= prompts
+    if (context := context_of(run.call.headers)) is not NOTHING:
+        columns |= _told_of_itself(context, run.key)
     return columns
 
 
-def _told_of_itself(headers: Mapping[bytes, bytes], key: Caller | None) -> dict[str, Any]:
-    """The columns of what the client says; the project only where the key has none."""
-    if (context := context_of(headers)) is NOTHING:
-        return {}
+def _told_of_itself(context: Context, key: Caller | None) -> dict[str, Any]:
+    """The project only where the key has none."""
     return {
         "task_id": context.task,
         "parent_task_id": context.parent_task,

@@ -114,7 +114,8 @@ class Exchange:
 
     async def relay(self) -> None:
         """Passes the answer on. Raises TriviumError where the client has had nothing of it yet."""
-        self._run.knows(self._header(b"x-generation-id").decode("latin-1"))
+        if self._provider.generations is not None:
+            self._run.knows(self._header(b"x-generation-id").decode("latin-1"))
         try:
             await self._run.deps.turn
             if self._response.status >= 300:
@@ -211,13 +212,14 @@ class Exchange:
         """A long answer, or one that begins with keep-alive blanks: it goes on while it comes."""
         await self._start(self._response.status, self._length())
         # Of an answer that breaks off nobody can read more than how long it is.
-        self._run.content_bytes = len(body.lstrip())
+        self._run.delivers(len(body.lstrip()))
         await self._write(bytes(body))
         try:
             while chunk := await self._response.read():
                 if body:
                     self._copy(body, chunk)
-                self._run.content_bytes += len(chunk) if self._run.content_bytes else len(chunk.lstrip())
+                so_far = self._run.content_bytes
+                self._run.delivers(so_far + len(chunk if so_far else chunk.lstrip()))
                 await self._write(chunk)
         except UpstreamError as error:
             self._run.error = error
@@ -245,7 +247,7 @@ class Exchange:
     def _meter_whole(self, body: bytes) -> None:
         if not body or is_dense(body):
             self._run.flags.append("unmetered")
-            self._run.content_bytes = self._run.response_bytes
+            self._run.delivers(self._run.response_bytes)
         elif self._call.operation is GENERATE:
             self._run.told_whole(fold(decode_answer(self._shape, body, self._provider.conventions)))
 
@@ -352,8 +354,8 @@ class Exchange:
         if run.first_token_us is None and stream.content_began:
             run.first_token_us = run.elapsed_us()
         if self._provider.generations is not None:
-            run.knows(run.generation_id or stream.answer().id)
-        run.content_bytes = stream.content_bytes
+            run.knows(run.generation_id() or stream.answer().id)
+        run.delivers(stream.content_bytes)
         if now == held or max(now, held) <= _ACCOUNTED:
             return held
         run.hold(now)
@@ -372,7 +374,7 @@ class Exchange:
 
     def _note(self, meter: Stream) -> None:
         self._run.answer = meter.answer()
-        self._run.content_bytes = meter.content_bytes
+        self._run.delivers(meter.content_bytes)
         for flag, raised in (("malformed_events", meter.malformed), ("unmetered", meter.oversized)):
             if raised:
                 self._run.flags.append(flag)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Callable
+from functools import lru_cache
 
 import msgspec
 
@@ -21,6 +22,7 @@ from trivium.providers import betas
 from trivium.providers.identity import hashed
 from trivium.providers.rules import HAIKU, MOONSHOT, Rule, is_like, row_of, rules_of
 from trivium.routing.catalog import Target
+from trivium.settings_requests import AdaptSettings
 from trivium.wire import body as json_body
 from trivium.wire import mendings
 from trivium.wire.breakpoints import MARK, mark_conversation, mark_places
@@ -50,13 +52,16 @@ class Rules:
         self.model = target.model
         self.api = api
         self.row = row_of(target.provider)
+        self.names_callers = bool(run.deps.identity.send) and target.provider.told_who
+        """Whether the provider is told who calls."""
+        self._off = _switched_off(run.deps.adapt, target.provider.strict, self.names_callers)
         self._run = run
         self._losses = losses
         run.rules, run.headers = (), ()
 
     def on_request(self, request: Request) -> Request:
         """The request for an upstream of the client's API. Raises RequestError."""
-        rules = rules_of(self.row, self.model, self.call.api, self.api, translated=False)
+        rules = rules_of(self.row, self.model, self.call.api, self.api, self._off, translated=False)
         draft = self._applied(rules, request.members)
         if draft is None or not draft.changed:
             return request
@@ -64,7 +69,7 @@ class Rules:
 
     def on_rendered(self, rendered: Rendered) -> Rendered:
         """The body that a translation made. Raises RequestError."""
-        rules = rules_of(self.row, self.model, self.call.api, self.api, translated=True)
+        rules = rules_of(self.row, self.model, self.call.api, self.api, self._off, translated=True)
         draft = self._applied(rules, json_body.members(rendered.body)) if rules else None
         if draft is None or not draft.changed:
             return rendered
@@ -94,7 +99,7 @@ class Rules:
             return False
         if rule.header and not headers.get(rule.header):
             return False
-        return not rule.setting or self.switch(rule.setting)
+        return rule.setting != "private" or self._is_private
 
     @property
     def policy(self) -> Policy | None:
@@ -103,19 +108,16 @@ class Rules:
         policy = organization.settings.policy if organization else None
         return None if policy == _SILENT else policy
 
-    def switch(self, name: str) -> bool:
-        """Whether something is wanted: of `[adapt]`, or as `Rule.setting` has it."""
-        if name == "strict":
-            return self.provider.strict
-        if name == "private":
-            policy = self.policy
-            return policy is not None and (policy.zdr or policy.data_collection == "deny")
-        return self.names_callers if name == "identity" else bool(getattr(self._run.deps.adapt, name))
+    @property
+    def _is_private(self) -> bool:
+        """The organization wants nothing to be kept."""
+        policy = self.policy
+        return policy is not None and (policy.zdr or policy.data_collection == "deny")
 
     @property
-    def names_callers(self) -> bool:
-        """Whether the provider is told who calls."""
-        return bool(self._run.deps.identity.send) and self.provider.told_who
+    def prefers_vendors(self) -> bool:
+        """Whether gateways are told which vendor to prefer."""
+        return self._run.deps.adapt.preferred_vendors
 
     def user(self) -> str:
         """Whom the provider is told: the user, else the key, else the address."""
@@ -139,6 +141,13 @@ class Rules:
 
 
 _SILENT = Policy()
+
+
+@lru_cache(64)
+def _switched_off(adapt: AdaptSettings, strict: bool, identity: bool) -> frozenset[str]:
+    """What of `Rule.setting` is not wanted, whoever calls."""
+    wanted = {**msgspec.structs.asdict(adapt), "strict": strict, "identity": identity}
+    return frozenset(name for name, wants in wanted.items() if not wants)
 
 
 def _nothing_stored(draft: Draft, _: Rules, __: Rule) -> None:
@@ -245,8 +254,7 @@ def _known_keys(draft: Draft, asked: Rules, _: Rule) -> None:
 
 def _preferences(choose: Callable[..., None]) -> Callable[[Draft, Rules, Rule], None]:
     def act(draft: Draft, asked: Rules, _: Rule) -> None:
-        prefers = asked.switch("preferred_vendors")
-        choose(draft, asked.provider, asked.model, asked.policy, prefers=prefers)
+        choose(draft, asked.provider, asked.model, asked.policy, prefers=asked.prefers_vendors)
 
     return act
 

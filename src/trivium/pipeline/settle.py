@@ -50,8 +50,8 @@ class Run:
     attributes of no more than 30 names at once in a dictionary."""
 
     __slots__ = (
-        "_charge", "_content_bytes", "_deps", "_generation_id", "_held", "_prompts", "account_id", "answer",
-        "answer_losses", "asked_tier", "auto", "call", "capture", "deadline", "deps", "error", "first_token_us",
+        "_charge", "_deps", "_generation_id", "_held", "_prompts", "account_id", "answer", "answer_losses",
+        "asked_tier", "auto", "call", "capture", "content_bytes", "deadline", "deps", "error", "first_token_us",
         "flags", "free", "headers", "hold_nano", "journey", "key", "left", "limited", "losses", "missed", "once", "own",
         "payer", "queue_us", "quote", "request", "request_bytes", "response_bytes", "rules", "screened", "size",
         "started", "status", "strict", "target", "told", "total_us", "ttfb_us", "upstream_api", "upstream_status",
@@ -125,7 +125,8 @@ class Run:
         self._prompts: dict[str, Any] | None = None
         self.screened: Screened | None = None
         """What was found when abuse was looked for."""
-        self._content_bytes = 0
+        self.content_bytes = 0
+        """Of content that was handed to the client's connection."""
         self._generation_id: str | None = None
         self._charge: Charge | None = None
         self.total_us: int | None = None
@@ -135,15 +136,10 @@ class Run:
     def key_id(self) -> str | None:
         return self.key.id if self.key else None
 
-    @property
-    def content_bytes(self) -> int:
-        """Of content that was handed to the client's connection."""
-        return self._content_bytes
-
-    @content_bytes.setter
-    def content_bytes(self, size: int) -> None:
-        if not self.left:  # what is read on for the figures alone reaches nobody
-            self._content_bytes = size
+    def delivers(self, size: int) -> None:
+        """Sets `content_bytes`, unless the client has left: what is read on for the figures alone reaches nobody."""
+        if not self.left:
+            self.content_bytes = size
 
     def leave(self) -> None:
         """The client is gone, or the gateway stops. Of an answer that has not begun to go out nothing was delivered."""
@@ -162,7 +158,7 @@ class Run:
             self.journey = self.journey.failed(self.target.place, status, error, ms, own)
         self.answer = self.error = self.upstream_status = self.upstream_api = self.ttfb_us = self.first_token_us = None
         self.losses = self.answer_losses = self.rules = self.headers = ()
-        self._content_bytes = self.response_bytes = 0
+        self.content_bytes = self.response_bytes = 0
         self._generation_id = None
         del self.flags[flags:]
         if self.capture is not None:  # what it was sent is another model's, which may be a secret one
@@ -210,7 +206,6 @@ class Run:
         if self.limited is not None:
             self.limited.count(self.charge().usage or (self.answer or _NOTHING).usage)
 
-    @property
     def generation_id(self) -> str | None:
         """By which the provider's generation record can be asked for; None where there is none."""
         if self.target is None or self.target.provider.generations is None:
@@ -220,15 +215,16 @@ class Run:
 
     def knows(self, generation_id: str | None) -> None:
         """The provider named the call: kept at once, so that it can be asked even if we are gone by then."""
-        if generation_id and self._generation_id is None and self.generation_id is None and self.started:
+        if not generation_id or self.target is None or self.target.provider.generations is None:
+            return
+        if self._generation_id is None and self.generation_id() is None and self.started:
             self._generation_id = generation_id[:256]
-            if self.target is not None and self.target.provider.generations is not None:
-                self._deps.ledger.seen(self.call.id, self._generation_id)
+            self._deps.ledger.seen(self.call.id, self._generation_id)
 
     def told_whole(self, answer: Answer) -> None:
         """An answer that came in one piece. Where its cost is not in it, its id leads to the provider's record."""
         self.answer = answer
-        self.content_bytes = content_bytes(answer)
+        self.delivers(content_bytes(answer))
         usage = answer.usage
         if usage is None or (usage.reported_cost is None and usage.market_cost is None):
             self.knows(answer.id)
@@ -293,7 +289,7 @@ class Run:
 
     def _wants_lookup(self) -> bool:
         """A figure is missing, or the client left before it came."""
-        if self.generation_id is None or self.payer not in CHARGED or not self.started:
+        if self.generation_id() is None or self.payer not in CHARGED or not self.started:
             return False
         answered = self.upstream_status is not None and self.upstream_status < 300
         usage = self.answer.usage if self.answer else None

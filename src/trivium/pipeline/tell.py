@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from operator import methodcaller
 
 from trivium.canon.api import Api
 from trivium.errors import TriviumError
@@ -14,6 +15,7 @@ from trivium.wire.losses import Loss
 
 _LONGEST_HEADER = 1000
 _DATA = (b"application/json", b"text/event-stream")
+_is_data = methodcaller("startswith", _DATA)
 _UNSAFE = re.compile(r"[^\w.()\[\] -]")
 
 
@@ -31,9 +33,7 @@ def json_headers(content: bytes, call: Call) -> Headers:
 def as_data(headers: Headers, *, stream: bool) -> Headers:
     """An upstream's headers, for a body that no browser may take for a page: it stands under the same address as the
     dashboard, and a form on any site can make a browser call a free model."""
-    if (kinds := [value.lower() for name, value in headers if name == b"content-type"]) and all(
-        kind.startswith(_DATA) for kind in kinds
-    ):
+    if (kinds := [value.lower() for name, value in headers if name == b"content-type"]) and all(map(_is_data, kinds)):
         return headers
     return [(b"content-type", _DATA[stream]), *((name, value) for name, value in headers if name != b"content-type")]
 

@@ -61,9 +61,9 @@ def check_caller(caller: Caller, client_ip: str | None) -> None:
 
 def check_api(caller: Caller, api: Kind, house: HouseSettings) -> None:
     """Raises ApiNotAvailable."""
-    gate = house.apis.get(cast("ApiName", api.value))
+    gate = house.apis.get(cast("ApiName", api.value)) if house.apis else None
     closed = gate is not None and not _is_open(gate, caller)
-    if closed or (caller.scopes.apis and api.value not in caller.scopes.apis):
+    if closed or (caller.scopes.apis and api not in caller.scopes.apis):
         raise ApiNotAvailable(f"The API `{api.value}` is not available to this key.")
 
 

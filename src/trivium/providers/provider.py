@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cached_property
 from typing import Literal
 
 import msgspec
@@ -29,7 +30,7 @@ class Network(msgspec.Struct, frozen=True, kw_only=True):
         return "Network(...)"
 
 
-class Provider(msgspec.Struct, frozen=True, kw_only=True):
+class Provider(msgspec.Struct, frozen=True, kw_only=True, dict=True):
     """Everything the pipeline needs to know about an upstream; nothing of it depends on its name."""
 
     name: str
@@ -97,6 +98,11 @@ class Provider(msgspec.Struct, frozen=True, kw_only=True):
     embedded: bool = False
     quirks: frozenset[str] = frozenset()
     """Names of the mendings in `providers/quirks.py` that its answers need."""
+
+    @cached_property
+    def named(self) -> frozenset[bytes]:
+        """The names of its headers."""
+        return frozenset([name for name, _ in self.headers])
 
     def at(self, api: Kind) -> Provider:
         """The provider where it serves this API."""

@@ -315,18 +315,23 @@ def _is_like(model: str, pattern: str) -> bool:
     return re.search(pattern, model) is not None
 
 
-def rules_of(row: str, model: str, client: Kind, api: Kind, *, translated: bool) -> tuple[Rule, ...]:
-    """The rules that may concern a request for a model, in their order."""
-    return _rules_of(row, model[:_LONGEST_ID].lower(), client, api, translated)
+def rules_of(
+    row: str, model: str, client: Kind, api: Kind, off: frozenset[str] = _NOWHERE, *, translated: bool
+) -> tuple[Rule, ...]:
+    """The rules that may concern a request for a model, in their order, but for those of settings that are off."""
+    return _rules_of(row, model[:_LONGEST_ID].lower(), client, api, off, translated)
 
 
 @lru_cache(4096)
-def _rules_of(row: str, model: str, client: Kind, api: Kind, translated: bool) -> tuple[Rule, ...]:
+def _rules_of(  # noqa: PLR0917
+    row: str, model: str, client: Kind, api: Kind, off: frozenset[str], translated: bool
+) -> tuple[Rule, ...]:
     return tuple(
         rule
         for rule in RULES
         if (not rule.kinds or row in rule.kinds)
         and row not in rule.but
+        and rule.setting not in off
         and client in rule.clients
         and api in rule.apis
         and not (translated and rule.way == "same")

@@ -31,7 +31,7 @@ _REMEMBERED = 10_000
 """Who owns a name that the house made up."""
 
 
-class Target(msgspec.Struct, frozen=True):
+class Target(msgspec.Struct, frozen=True, dict=True):
     """Where a name leads."""
 
     provider: Provider
@@ -53,7 +53,7 @@ class Target(msgspec.Struct, frozen=True):
     led: bool = False
     """An auto model led there, which may be to one that is hidden, and which says how it is asked."""
 
-    @property
+    @cached_property
     def route(self) -> str:
         """`provider/model`, as routes are written and told."""
         return f"{self.provider.name}/{self.model}"
@@ -63,7 +63,7 @@ class Target(msgspec.Struct, frozen=True):
         """What rests and is told where a route has several keys: `provider/model#2`."""
         return f"{self.route}#{self.provider.key_number}" if self.provider.key_number else self.route
 
-    @property
+    @cached_property
     def stealth(self) -> bool:
         """Nobody may be told who answers."""
         return self.house is not None and self.house.stealth
@@ -73,12 +73,12 @@ class Target(msgspec.Struct, frozen=True):
         operator's own word on its price counts more."""
         return self.free and (self.house is not None or quote is None or not quote.is_set)
 
-    @property
+    @cached_property
     def known_as(self) -> tuple[str, str]:
         """Provider and model as gates, scopes, lists and limits know them: one of the house is its id alone."""
         return "" if self.house is not None else self.provider.name, self.public
 
-    @property
+    @cached_property
     def public(self) -> str:
         """The name that callers may be told, and that lists and gates mean."""
         if self.house is not None:

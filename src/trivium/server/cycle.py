@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 _LINES = bytes([*range(0x20), 0x7F])
 """Control characters: of these a head has its ends of lines, and no other."""
 _BODILESS = (204, 304)
+_CHUNKED, _CLOSE = (b"transfer-encoding", b"chunked"), (b"connection", b"close")
 _QUERY = ord("?")
 _USUAL_URL = 200
 """Bytes; longer ones are not remembered, nor queries, in which somebody's token may stand."""
@@ -162,22 +163,17 @@ class Cycle:
         self.connection.linger(self)
         self.started = True
         self._expects = False
-        further = self.connection.default_headers
-        lines = [STATUS_LINE[status]]
-        for name, value in (*further, *headers):
+        every = [*self.connection.state.default_headers, *headers]
+        for name, value in headers:
             if name == b"content-length":
                 self._left = int(value)
-            lines += (name, b": ", value, b"\r\n")
-        ends = 2 + len(headers) + len(further)
-        if not self.keep_alive:
-            lines.append(b"connection: close\r\n")
-            ends += 1
         if self._left is None and not self._silent and status not in _BODILESS:
             self._chunked = True
-            lines.append(b"transfer-encoding: chunked\r\n")
-            ends += 1
-        lines.append(b"\r\n")
-        head = b"".join(lines)
+            every.append(_CHUNKED)
+        if not self.keep_alive:
+            every.append(_CLOSE)
+        head = b"%b%b\r\n\r\n" % (STATUS_LINE[status], b"\r\n".join(map(b": ".join, every)))
+        ends = 2 + len(every)
         if len(head) - len(head.translate(None, _LINES)) != 2 * ends or head.count(b"\r\n") != ends:
             raise ValueError("a header of the answer has a control character in it")
         self._head = head

@@ -10,7 +10,7 @@ import asyncio
 import enum
 import logging
 from collections import deque
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable
 from typing import Any, cast
 
 import httptools
@@ -30,6 +30,7 @@ from trivium.settings import ServerSettings
 from trivium.upstream.outbox import Outbox
 from trivium.wire.errors import ErrorValue, render
 
+_NOTED = frozenset((b"expect", b"connection"))
 BODY_DEADLINE = 10
 """A whole body may take this many times the longest silence within it."""
 
@@ -67,7 +68,7 @@ class GuardedProtocol(asyncio.Protocol):
     ) -> None:
         """What uvicorn says to a protocol of its own."""
         self.loop = _loop or asyncio.get_running_loop()
-        self._state = server_state
+        self.state = server_state
         self._parser = httptools.HttpRequestParser(self)
         # A request may come behind one that said it was the last: it is not answered, and no reason to refuse that one.
         self._parser.set_dangerous_leniencies(lenient_data_after_close=True)
@@ -90,11 +91,8 @@ class GuardedProtocol(asyncio.Protocol):
         self._url = b""
         self._headers: Headers = []
         self._expects = False
-
-    @property
-    def default_headers(self) -> Sequence[tuple[bytes, bytes]]:
-        """Of every answer."""
-        return self._state.default_headers
+        self._says_connection = False
+        """Without saying so, HTTP/1.0 does not keep one."""
 
     # What the transport tells.
 
@@ -103,7 +101,7 @@ class GuardedProtocol(asyncio.Protocol):
         self.flow = FlowControl(self.transport)
         self.client = get_remote_addr(self.transport)
         self.secure = is_ssl(self.transport)
-        self._state.connections.add(self)  # type: ignore[arg-type]
+        self.state.connections.add(self)  # type: ignore[arg-type]
 
     def data_received(self, data: bytes) -> None:
         self._touched = self.loop.time()
@@ -127,7 +125,7 @@ class GuardedProtocol(asyncio.Protocol):
         self.outbox.flush()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        self._state.connections.discard(self)
+        self.state.connections.discard(self)
         for cycle in (self._answering, *self._pipeline, self.cycle):
             if cycle is not None:
                 cycle.lost()
@@ -155,7 +153,7 @@ class GuardedProtocol(asyncio.Protocol):
             self._head_bytes = self._incoming
         self._url = b""
         self._headers = []
-        self._expects = False
+        self._expects = self._says_connection = False
 
     def on_url(self, url: bytes) -> None:
         self._url += url
@@ -164,9 +162,15 @@ class GuardedProtocol(asyncio.Protocol):
         if self._phase is not _HEAD:
             return  # a trailer
         name = name.lower()
-        if name == b"expect" and value.lower() == b"100-continue":
-            self._expects = True
+        if name in _NOTED:
+            self._note(name, value)
         self._headers.append((name, value))
+
+    def _note(self, name: bytes, value: bytes) -> None:
+        if name == b"connection":
+            self._says_connection = True
+        elif value.lower() == b"100-continue":
+            self._expects = True
 
     def on_headers_complete(self) -> None:
         settings = self.now.deps.settings
@@ -183,7 +187,8 @@ class GuardedProtocol(asyncio.Protocol):
             parser.get_method().decode("ascii"),
             place_of(self._url),
             self._headers,
-            keep_alive=parser.should_keep_alive() and parser.get_http_version() != "1.0",
+            keep_alive=parser.should_keep_alive()
+            and not (self._says_connection and parser.get_http_version() == "1.0"),
             expects=self._expects,
         )
         self._pipeline.append(cycle)
@@ -233,7 +238,7 @@ class GuardedProtocol(asyncio.Protocol):
 
     def answered(self) -> None:
         """The answer has been written."""
-        self._state.total_requests += 1
+        self.state.total_requests += 1
         if self._phase is _DONE and not self._pipeline:
             self._phase = _IDLE
         self._since = self._touched = self.loop.time()  # what follows could not come, or was not looked at, before
@@ -268,8 +273,8 @@ class GuardedProtocol(asyncio.Protocol):
         """There is a request to be answered."""
         if self._task is None:
             self._task = task = self.loop.create_task(self._serve())
-            self._state.tasks.add(task)
-            task.add_done_callback(self._state.tasks.discard)
+            self.state.tasks.add(task)
+            task.add_done_callback(self.state.tasks.discard)
         elif self._asked is not None and not self._asked.done():
             self._asked.set_result(None)
 

@@ -71,10 +71,9 @@ class Ledger:
         self._budgets_until = 0.0
         self._began = (clock.now_ms(), clock.monotonic_ns())
 
-    @property
     def accepts(self) -> bool:
         """False while so much waits for the disk that no more may be taken."""
-        return self.writer.accepts
+        return self.writer.accepts()
 
     @property
     def open_calls(self) -> int:

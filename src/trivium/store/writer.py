@@ -159,7 +159,6 @@ class Writer:
         self.failing: str | None = None
         """Why the last transaction could not be made; None while all is well."""
 
-    @property
     def accepts(self) -> bool:
         return len(self._others) < self._backlog
 

@@ -90,7 +90,7 @@ def render_head(request: UpstreamRequest, target: Target) -> bytes:
     lines = [b"%b %b HTTP/1.1\r\nhost: %b" % (request.method.encode(), target.path, target.authority)]
     if not _OURS.isdisjoint([name.lower() for name, _ in request.headers]):
         raise ValueError("host, connection and framing headers are the client's to set")
-    lines += [name + b": " + value for name, value in request.headers]
+    lines += map(b": ".join, request.headers)
     if target.proxy_authorization:
         lines.append(b"proxy-authorization: " + target.proxy_authorization)
     if request.body or request.method in _WITH_BODY:

@@ -121,7 +121,7 @@ def _places(body: bytes, found: Members, names: Iterable[str]) -> dict[str, int]
     """
     if 1 + len("".join(found).encode()) + sum(map(len, found.values())) + 4 * len(found) != len(body):
         return None
-    wanted = {name for name in names if name in found}
+    wanted = found.keys() & names
     places: dict[str, int] = {}
     at = 1
     for name, raw in found.items():

@@ -86,7 +86,10 @@ def _limit(api: Kind, found: json_body.Members) -> int | None:
     Raises FieldUnsupported where nobody could say how many answers are asked for."""
     if api is CHAT and "n" in found and json_body.count(found, "n") is None and json_body.is_said(found, "n"):
         raise FieldUnsupported("`n` must be a whole number.", param="n")
-    limits = [json_body.count(found, name) or 0 for name in MAX_TOKENS[api] if json_body.is_said(found, name)]
+    limits = []
+    for name in MAX_TOKENS[api]:
+        if name in found and json_body.is_said(found, name):
+            limits.append(json_body.count(found, name) or 0)
     return max(limits) if limits and all(limits) else None
 
 
@@ -134,7 +137,7 @@ def check_name(model: str, param: str) -> None:
 def _check_spelling(request: Request) -> None:
     """Servers in Go take `Model` for `model` (its `encoding/json`), and of both the one that comes last: what was
     checked must be what they read. Raises FieldUnsupported."""
-    if (names := "".join(request.members)).islower() and names.isascii():
+    if (names := "".join(request.members)).isascii() and names == names.lower():
         return
     for name in request.members:
         plain = name.casefold()
