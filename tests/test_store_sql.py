@@ -49,6 +49,17 @@ def test_rows_that_say_different_things_go_in_together(database: Database) -> No
     assert rows(database, f"SELECT {', '.join(columns)} FROM keys ORDER BY id") == new
 
 
+@pytest.mark.parametrize("odd", [None, (3, None, None, "p"), (0, 0, 0, None), (2**63 - 1, -1, 7, "")])
+def test_many_rows_that_say_nearly_the_same(database: Database, odd: tuple[object, ...] | None) -> None:
+    """Most have zeros and nothing at the same places; one may not."""
+    columns = ("id", "hash", "name", "hint", "created_ms", "revoked_ms", "expires_ms", "project_id")
+    told = [(0, None, 0, None)] * 20 + [odd or (0, None, 0, None)]
+    new = [(f"{number:02}", b"%d" % number, "n", "", *said) for number, said in enumerate(told)]
+    with database.transaction() as tx:
+        insert(tx, "keys", columns, new)
+    assert rows(database, f"SELECT {', '.join(columns)} FROM keys ORDER BY id") == new
+
+
 def test_a_text_with_nul_is_kept(database: Database) -> None:
     add(database, "a", name="m\0n")
     ((name,),) = rows(database, "SELECT name FROM keys")

@@ -103,8 +103,7 @@ class Reply(Protocol):
 class Direct(Protocol):
     """A `Reply` to which can be written without an await."""
 
-    @property
-    def ready(self) -> bool:
+    def is_ready(self) -> bool:
         """Nobody need wait for the client, who is there."""
         ...
 

@@ -308,15 +308,16 @@ class Exchange:
     def _reader(self, meter: StreamRelay) -> Callable[[], Coroutine[None, None, bytes]]:
         """What gives the next chunk. Where both ends can, most chunks go on as they come, and nobody is woken for them:
         that would take as long as all that is done with one."""
-        reply, response, run = self._reply, self._response, self._run
+        reply, response, run, asks = self._reply, self._response, self._run, self._provider.generations is not None
         if not (isinstance(reply, Direct) and isinstance(response, Pumping)):
             return response.read
 
         def take(chunk: bytes) -> bool:
-            if meter.held or len(chunk) > _ACCOUNTED or not reply.ready:
+            if meter.holds() or len(chunk) > _ACCOUNTED or not reply.is_ready():
                 return False
             out = meter.feed(chunk)
-            self._account(meter, 0)
+            if asks or run.first_token_us is None:
+                self._account(meter, 0)
             if out:
                 run.response_bytes += len(out)
                 reply.push(out)
@@ -340,6 +341,7 @@ class Exchange:
 
     async def _end_told(self, stream: Stream) -> None:
         """The end of a good stream, with a comment on its cost where that is wanted."""
+        self._run.delivers(stream.content_bytes)
         self._run.answer = stream.answer()
         cost = self._run.cost_usd()
         await self._end(b": x-trivium-cost-usd %b\n\n" % cost.encode() if cost else b"")

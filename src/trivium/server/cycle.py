@@ -186,8 +186,7 @@ class Cycle:
         if not self.disconnected:
             self.push(data, last)
 
-    @property
-    def ready(self) -> bool:
+    def is_ready(self) -> bool:
         return not (self.disconnected or self.connection.flow.write_paused)
 
     def push(self, data: bytes, last: bytes = b"") -> None:

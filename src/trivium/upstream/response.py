@@ -102,23 +102,20 @@ class Http1Response:
 
     def wake(self) -> None:
         """There is something for the reader: a chunk, a failure, the end."""
-        if self._waiter is None or self._waiter.done():
+        waiter, source = self._waiter, self._source
+        if waiter is None or waiter.done():
             return
-        try:
-            if self._take is not None and self._is_taken(self._take):
+        if self._take is not None and source is not None and self.chunks:
+            try:
+                taken = self._take(b"".join(self.chunks))
+            except Exception as error:
+                waiter.set_exception(error)
                 return
-        except Exception as error:
-            self._waiter.set_exception(error)
-            return
-        self._waiter.set_result(None)
-
-    def _is_taken(self, take: Take) -> bool:
-        """Offers what has come to somebody who takes it at once; the reader goes on waiting then."""
-        if self._source is None or not self.chunks or not take(b"".join(self.chunks)):
-            return False
-        self._source.expect(self._idle)
-        self._emptied()
-        return True
+            if taken:  # the reader goes on waiting
+                source.expect(self._idle)
+                self._emptied()
+                return
+        waiter.set_result(None)
 
     def _emptied(self) -> None:
         self.chunks.clear()

@@ -124,6 +124,10 @@ class StreamRelay:
         """Bytes in memory for this stream."""
         return len(self._tail)
 
+    def holds(self) -> bool:
+        """Whether there are any."""
+        return bool(self._tail)
+
     @property
     def malformed(self) -> int:
         return self._decoder.malformed
