@@ -89,6 +89,8 @@ class Stream(Protocol):
 class Exchange:
     """One upstream answer and where it goes. The client has had nothing of it while `reply.started` is false."""
 
+    __slots__ = ("_api", "_call", "_provider", "_reply", "_request", "_response", "_run", "_shape", "_told")
+
     _BUFFERS = _BUFFERED
     """Bytes of a whole answer that are read before any of it goes out."""
     _CUTS = False

@@ -45,6 +45,8 @@ _LONGEST_KEY = 200
 class Rules:
     """Those for one request to one upstream. Notes on the run which of them did something, and what they lost."""
 
+    __slots__ = ("_losses", "_off", "_run", "api", "call", "model", "names_callers", "provider", "request", "row")
+
     def __init__(self, call: Call, request: Request, target: Target, api: Kind, run: Run, losses: Losses) -> None:  # noqa: PLR0917
         self.call = call
         self.request = request

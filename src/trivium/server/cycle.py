@@ -57,9 +57,9 @@ class Cycle:
     """A request whose headers are here."""
 
     __slots__ = (
-        "_chunked", "_chunks", "_expects", "_head", "_left", "_outbox", "_silent", "_transport", "_waiter", "_waiting",
-        "complete", "connection", "disconnected", "headers", "keep_alive", "late", "method", "more_body", "place",
-        "started",
+        "_chunked", "_chunks", "_expects", "_flow", "_head", "_left", "_outbox", "_silent", "_transport", "_waiter",
+        "_waiting", "complete", "connection", "disconnected", "headers", "keep_alive", "late", "method", "more_body",
+        "place", "started",
     )  # fmt: skip
     provisional = False
 
@@ -85,6 +85,7 @@ class Cycle:
         """The body took too long, for which the wait for it is cancelled."""
         self._expects = expects
         self._transport = connection.transport
+        self._flow = connection.flow
         self._outbox = connection.outbox
         self._chunks: list[bytes] = []
         self._waiting = 0
@@ -103,7 +104,7 @@ class Cycle:
         self._chunks.append(chunk)
         self._waiting += len(chunk)
         if self._waiting > HIGH_WATER_LIMIT:
-            self.connection.flow.pause_reading()
+            self._flow.pause_reading()
         self._wake()
 
     def whole(self) -> None:
@@ -132,7 +133,7 @@ class Cycle:
         body = b"".join(self._chunks)  # of one chunk: itself
         self._chunks.clear()
         self._waiting = 0
-        flow = self.connection.flow
+        flow = self._flow
         if flow.read_paused and self.connection.cycle is self:
             flow.resume_reading()  # or nobody would see the client leave
         return body, self.more_body
@@ -140,7 +141,7 @@ class Cycle:
     async def _wait(self) -> None:
         if self.disconnected:
             return
-        self.connection.flow.resume_reading()
+        self._flow.resume_reading()
         self._waiter = self.connection.loop.create_future()
         try:
             await self._waiter
@@ -180,14 +181,13 @@ class Cycle:
 
     async def write(self, data: bytes, last: bytes = b"") -> None:
         """The data as the answer is framed, with what stands before and behind it, in one write."""
-        flow = self.connection.flow
-        if flow.write_paused and not self.disconnected:
-            await flow.drain()
+        if self._flow.write_paused and not self.disconnected:
+            await self._flow.drain()
         if not self.disconnected:
             self.push(data, last)
 
     def is_ready(self) -> bool:
-        return not (self.disconnected or self.connection.flow.write_paused)
+        return not (self.disconnected or self._flow.write_paused)
 
     def push(self, data: bytes, last: bytes = b"") -> None:
         """As `write`, without waiting for a slow client."""

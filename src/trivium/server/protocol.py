@@ -53,6 +53,11 @@ _IDLE, _HEAD, _BODY, _DONE = Phase
 class GuardedProtocol(asyncio.Protocol):
     """A connection. One task answers its requests, one by one; it is cancelled when the client leaves."""
 
+    __slots__ = (
+        "_answering", "_asked", "_bodiless", "_expects", "_head_bytes", "_headers", "_incoming", "_lingers", "_parser",
+        "_phase", "_pipeline", "_says_connection", "_since", "_task", "_touched", "_url", "client", "cycle", "flow",
+        "loop", "secure", "state", "transport",
+    )  # fmt: skip
     now: Now
     outbox: Outbox
     app: Callable[[Cycle], Awaitable[None]]

@@ -204,7 +204,7 @@ class Server(uvicorn.Server):
             panel=gateway.panel,
             webhooks=gateway.payments.door if gateway.payments is not None else None,
         )
-        parts = {"now": gateway.now, "outbox": gateway.outbox, "app": staticmethod(app.__call__)}
+        parts = {"__slots__": (), "now": gateway.now, "outbox": gateway.outbox, "app": staticmethod(app.__call__)}
         self._reloading = gateway.reloading
         super().__init__(
             uvicorn.Config(

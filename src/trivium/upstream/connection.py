@@ -48,6 +48,12 @@ class Owner(Protocol):
 
 
 class Connection(asyncio.Protocol):
+    __slots__ = (
+        "_bodiless", "_chunks", "_complete", "_deadline", "_headers", "_heard", "_interim", "_loop", "_outbox",
+        "_overhead", "_owner", "_parser", "_reading_paused", "_response", "_reusable", "_served", "_timeouts", "_timer",
+        "_timer_at", "_transport", "_unsent", "_until_close", "_upload", "_writing_paused", "closed", "lost",
+    )  # fmt: skip
+
     def __init__(self, loop: asyncio.AbstractEventLoop, owner: Owner, outbox: Outbox) -> None:
         self._loop = loop
         self._owner = owner

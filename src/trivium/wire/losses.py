@@ -23,6 +23,8 @@ _LONGEST_FIELD = 200
 class Losses:
     """Collects losses. Those of one kind, alike but for their places in lists, are told once, with their number."""
 
+    __slots__ = ("_beyond", "_found")
+
     def __init__(self) -> None:
         self._found: dict[tuple[str, str], tuple[str, int]] = {}
         """The first of each kind, and how many there are."""

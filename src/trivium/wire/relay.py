@@ -92,6 +92,12 @@ _members = msgspec.json.Decoder(dict[str, msgspec.Raw])
 class StreamRelay:
     """Sans-IO: `feed` what arrives, send what it returns, `close` at the end."""
 
+    __slots__ = (
+        "_api", "_content", "_decoder", "_ends_in_line", "_fold", "_hide_usage", "_last", "_loud", "_mend", "_mould",
+        "_nullable", "_quiet", "_sent", "_tail", "_undecoded", "content_began", "content_bytes", "oversized",
+        "unterminated",
+    )  # fmt: skip
+
     def __init__(self, api: Api, decoder: Decoder, *, hide_usage: bool = False, mend: Mend | None = None) -> None:
         self._api = api
         self._decoder = decoder

@@ -58,6 +58,8 @@ class RewrittenRelay(StreamRelay):
     """Meters what the upstream said and hands on what the client is told. An event is held back until it is whole, up
     to the most that is metered; a longer one goes on as it is."""
 
+    __slots__ = ("_rewriter",)
+
     def __init__(
         self, api: Api, decoder: Decoder, rewriter: Rewriter, *, hide_usage: bool, mend: Mend | None = None
     ) -> None:
