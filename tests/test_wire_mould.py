@@ -99,3 +99,53 @@ def test_events_that_never_repeat_are_not_looked_at_for_ever() -> None:
     assert made.run(event(b"b", id="3"))[1] == 1  # which gives it hope again
     made.learn(event(b"a", id="9"), CONTENT)
     assert made.run(event(b"b", id="9"))[1] == 1
+
+
+def cast(event: bytes, said: bytes) -> Mould:
+    made = Mould()
+    assert made.cast(event, said)
+    return made
+
+
+@given(st.lists(PLAIN, min_size=1, max_size=5))
+def test_texts_are_told_however_many_there_are(texts: list[str]) -> None:
+    block = b"".join(event(text.encode()) for text in texts)
+    assert cast(event(b"one"), b"one").texts(block + event(b"a", id="2"), 0) == (len(block), texts)
+
+
+def test_a_text_that_is_no_utf_8_is_not_told() -> None:
+    assert cast(event(b"one"), b"one").texts(event(b"a") + event(b"\xff"), 0) == (len(event(b"a")), ["a"])
+
+
+@pytest.mark.parametrize(
+    ("odd", "said"),
+    [
+        (event(b"1"), b"1"),
+        (event(b"\\u0061", id="a"), b"a"),
+        (event(b"a").removesuffix(b"\n"), b"a"),
+        (event(b"a"), b"b"),
+    ],
+    ids=["stands there twice", "is written otherwise, and another is not", "is not over", "is not there"],
+)
+def test_where_it_is_not_clear_what_an_event_says_nothing_is_learnt(odd: bytes, said: bytes) -> None:
+    made = Mould()
+    assert not made.cast(odd, said)
+    assert made.texts(event(b"a") + event(b"b"), 0) == (0, [])
+
+
+def test_events_that_never_fit_are_given_up() -> None:
+    made = Mould()
+    for number in range(20):
+        text = f"text {number}".encode()
+        made.cast(event(text, id=f"n{number}"), text)
+    assert not made.hopes()
+    assert made.texts(event(b"a", id="n19"), 0) == (0, [])
+
+
+def test_one_that_fits_brings_hope_back() -> None:
+    made = Mould()
+    for number in range(20):
+        text = f"text {number}".encode()
+        assert made.cast(event(text, id=f"n{number}"), text)
+        assert made.texts(event(b"a", id=f"n{number}"), 0)[1] == ["a"]
+    assert made.hopes()

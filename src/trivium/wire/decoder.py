@@ -112,6 +112,13 @@ class Decoder:
         self._finish, self._called, self._ended, self._kind = None, False, False, None
         return True
 
+    def place(self) -> tuple[object, int]:
+        """The part that is being said: another piece of it says the same of everything else while this is the same."""
+        return self._kind, self._parts
+
+    def more(self, letters: int) -> None:
+        """Further pieces of that part, of so many letters, have gone by."""
+
     def _part(self, kind: object) -> int:
         """The index of the part that a delta of this kind belongs to: a new one whenever the kind changes."""
         if kind != self._kind:

@@ -19,7 +19,7 @@ import msgspec
 from trivium.canon import events as ev
 from trivium.canon.events import Event, Fault, FinishReason
 from trivium.canon.fold import Answer
-from trivium.canon.parts import AnswerPart, Citation, Reasoning, Refusal, Seal, Text, ToolCall
+from trivium.canon.parts import AnswerPart, Reasoning, Refusal, Seal, Text, ToolCall
 from trivium.canon.size import utf8
 from trivium.canon.usage import Usage
 from trivium.wire.envelope import PLAIN, close, veiled
@@ -141,6 +141,24 @@ class Encoder:
         for event in events:
             if self.fault is None or type(event) is ev.UsageReport:
                 _TAKERS[type(event)](self, event)
+        return b"".join(self._out)
+
+    def more(self, index: int, kind: type[AnswerPart], said: list[str]) -> bytes | None:
+        """What `encode` makes of further pieces of the text, or of the reasoning, that is being said; None if it is not
+        that part."""
+        part = self._open
+        if self.fault is not None or part is None or part.index != index or part.kind is not kind:
+            return None
+        self._out, letters = [], sum(map(len, said))
+        if kind is not Text or self._KEEPS_TEXT:
+            part.pieces += said
+            self.kept += letters
+        if kind is Text:
+            part.length += letters
+            self._logprobs = None
+        self.content_bytes += sum(map(utf8, said))
+        for piece in said:
+            self._say(part, piece)
         return b"".join(self._out)
 
     def close(self) -> bytes:
@@ -400,13 +418,3 @@ _TAKERS: dict[type[Event], Callable[[Encoder, Any], None]] = {
 
 def _letters(event: Event) -> int:
     return len(getattr(event, "arguments", "") or getattr(event, "text", ""))
-
-
-def annotation(citation: Citation, start: int, length: int) -> dict[str, Any]:
-    """A citation of a text that begins at `start` and is so long, as both OpenAI APIs write it."""
-    return {
-        "url": citation.url,
-        "title": citation.title or citation.url,
-        "start_index": start + (citation.start or 0),
-        "end_index": start + (length if citation.end is None else citation.end),
-    }

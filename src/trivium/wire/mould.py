@@ -12,6 +12,7 @@ import re
 from trivium.wire.sse import split_events
 
 _no_string = re.compile(rb'["\\\n\r]').search
+_BACKSLASH = ord("\\")
 _LONGEST = 4 * 1024
 """Bytes of a text; a longer one is read like any other event, so that nobody looks far for its end."""
 _PATIENCE = 4
@@ -33,6 +34,42 @@ class Mould:
             said = list(content.finditer(event))
             if len(said) == 1 and event.endswith(b"\n\n"):
                 self._head, self._tail = event[: said[0].start(1)], event[said[0].end(1) :]
+
+    def hopes(self) -> bool:
+        """Whether events may fit, as far as those that were looked at can tell."""
+        return bool(self._head) or self._tried < _PATIENCE
+
+    def cast(self, event: bytes, said: bytes) -> bool:
+        """Takes an event that says a piece of content and nothing else, if it is clear where. Without escapes every
+        string in it stands there as it is, so that the only one that is this piece is where it was said."""
+        quoted = b'"%b"' % said
+        if _BACKSLASH in event or event.count(quoted) != 1 or not event.endswith(b"\n\n"):
+            return False
+        if self._tried >= _PATIENCE:
+            self._head = b""
+            return False
+        self._tried += 1
+        begin = event.index(quoted) + 1
+        self._head, self._tail = event[:begin], event[begin + len(said) :]
+        return True
+
+    def texts(self, block: bytes, at: int) -> tuple[int, list[str]]:
+        """As `run`, with what they say."""
+        head, tail, said = self._head, self._tail, []
+        before, behind = len(head), len(tail)
+        while before and block.startswith(head, at):
+            begin = at + before
+            end = block.find(tail, begin, begin + _LONGEST)
+            if end <= begin or _no_string(block, begin, end):
+                break
+            try:
+                said.append(block[begin:end].decode())
+            except UnicodeDecodeError:
+                break
+            at = end + behind
+        if said:
+            self._tried = 0
+        return at, said
 
     def run(self, block: bytes, at: int = 0) -> tuple[int, int]:
         """Where those events of a block end that fit, one behind the other from there on, and the bytes of their text;

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from trivium.canon import events as ev
 from trivium.canon.parts import AnswerPart, Citation, ToolKind
 from trivium.wire.lenient import Brackets, is_json
@@ -36,3 +38,13 @@ class Part:
             self._brackets.feed(piece)
         self._seen = len(self.pieces)
         return self._brackets.are_closed
+
+
+def annotation(citation: Citation, start: int, length: int) -> dict[str, Any]:
+    """A citation of a text that begins at `start` and is so long, as both OpenAI APIs write it."""
+    return {
+        "url": citation.url,
+        "title": citation.title or citation.url,
+        "start_index": start + (citation.start or 0),
+        "end_index": start + (length if citation.end is None else citation.end),
+    }

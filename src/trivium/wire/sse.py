@@ -42,6 +42,10 @@ class SseParser:
         """Bytes of an unfinished event that are kept."""
         return self._size + len(self._rest)
 
+    def is_between(self) -> bool:
+        """Whether what comes next begins an event, and is not the first of the stream."""
+        return not (self._rest or self._data or self._after_cr or self._first) and self._event is None
+
     def feed(self, chunk: bytes) -> list[ServerSentEvent]:
         if not chunk:
             return []

@@ -107,6 +107,10 @@ class Restored:
         self._answers: set[int] = set()
         self._calls = 0
 
+    def waits(self) -> bool:
+        """Whether parts wait for a text to be over."""
+        return self._text is not None
+
     def events(self, events: list[Event]) -> list[Event]:
         if not (self._names.originals or self._names.answer):
             return events

@@ -14,9 +14,19 @@ import msgspec
 
 from trivium.canon import conventions as named
 from trivium.canon.api import Api
-from trivium.canon.events import CONTENT, Begin, End, Event, Fault, Finish, UsageReport
+from trivium.canon.events import (
+    CONTENT,
+    Begin,
+    End,
+    Event,
+    Fault,
+    Finish,
+    ReasoningDelta,
+    TextDelta,
+    UsageReport,
+)
 from trivium.canon.fold import Answer, Fold, fold
-from trivium.canon.parts import Part, Reasoning
+from trivium.canon.parts import AnswerPart, Part, Reasoning, Text
 from trivium.canon.request import Request, Turn
 from trivium.canon.usage import Conventions
 from trivium.errors import InvalidJson
@@ -37,13 +47,14 @@ from trivium.wire.losses import Loss, Losses
 from trivium.wire.messages.encoder import MessagesEncoder
 from trivium.wire.messages.render import render as render_messages
 from trivium.wire.messages.request import parse as parse_messages
+from trivium.wire.mould import Mould
 from trivium.wire.onemodel import of_one_model
 from trivium.wire.repair import choosable, repaired
 from trivium.wire.request import Rendered
 from trivium.wire.responses.encoder import ECHOED, ResponsesEncoder
 from trivium.wire.responses.render import render as render_responses
 from trivium.wire.responses.request import parse as parse_responses
-from trivium.wire.sse import ServerSentEvent, SseParser
+from trivium.wire.sse import ServerSentEvent, SseParser, event_end
 from trivium.wire.toolcalls import Restored
 from trivium.wire.toolnames import ToolNames
 
@@ -197,6 +208,7 @@ def estimated(client: Api, members: Members) -> int:
     return estimate(_PARSE[client](members, Losses()))
 
 
+_CR = ord("\r")
 _AFTERWARDS = (Begin, UsageReport)
 """What may still be said behind the terminal event: figures, and that the answer begins anew, which is an error."""
 
@@ -205,6 +217,9 @@ class StreamTranslation:
     """Sans-IO, like `relay.StreamRelay`: `feed` what arrives, send what it returns, `close` at the end.
 
     Nothing is sent before there is something to say, so that an error that comes first can still be an HTTP error.
+
+    Most events say a piece of the text that is being said, and are like the one before them but for this piece
+    (`mould.py`). Those are told without being read, in a tenth of the time.
     """
 
     def __init__(
@@ -221,6 +236,11 @@ class StreamTranslation:
         self._encoder = encoder
         self._cover = cover
         self._fold = Fold()
+        self._mould = Mould()
+        self._place: tuple[object, int] | None = None
+        """Of the decoder, when it had read the event that the mould is of."""
+        self._part: tuple[int, type[AnswerPart]] = (0, Text)
+        """What that was a piece of."""
         self.unterminated = False
         """The stream ended and had neither a finish nor an error."""
         self.ended = False
@@ -260,7 +280,52 @@ class StreamTranslation:
 
     def feed(self, chunk: bytes) -> bytes:
         """Bytes that may go to the client now."""
-        return self._say(self._parser.feed(chunk))
+        parser = self._parser
+        if isinstance(parser, FrameParser) or _CR in chunk:
+            return self._say(parser.feed(chunk))
+        told, at = [], 0
+        while at < len(chunk):
+            end, said = self._run(parser, chunk, at)
+            if end == at:
+                end = event_end(chunk, at, has_cr=False) if self._mould.hopes() else len(chunk)
+                said = self._read(parser, chunk[at:end])
+            told.append(said)
+            at = end
+        return b"".join(told)
+
+    def _run(self, parser: SseParser, chunk: bytes, at: int) -> tuple[int, bytes]:
+        """Where those events of a chunk end that are like the last one, from there on, and what the client is told."""
+        if self.ended or self._place != self._decoder.place() or self._restored.waits() or not parser.is_between():
+            return at, b""
+        end, pieces = self._mould.texts(chunk, at)
+        said = self._encoder.more(*self._part, pieces) if pieces else None
+        if said is None:
+            return at, b""
+        self._decoder.more(sum(map(len, pieces)))
+        return end, said
+
+    def _read(self, parser: SseParser, piece: bytes) -> bytes:
+        """Tells what an event says, and learns what those look like that are mere pieces of content."""
+        begins = parser.is_between()
+        events = parser.feed(piece)
+        if len(events) != 1 or not begins:
+            return self._say(events)
+        said = self._decoder.decode(events[0])
+        if len(said) == 1:
+            self._learn(piece, said[0])
+        return self._tell(said)
+
+    def _learn(self, piece: bytes, event: Event) -> None:
+        kind: type[AnswerPart] = Text
+        match event:
+            case TextDelta(text, index, None):
+                pass
+            case ReasoningDelta(text, index):
+                kind = Reasoning
+            case _:
+                return
+        if self._mould.hopes() and self._mould.cast(piece, text.encode("utf-8", "surrogatepass")):
+            self._place, self._part = self._decoder.place(), (index, kind)
 
     def whole(self, body: bytes) -> bytes:
         """An upstream that was asked for a stream and answered with a body: all of it at once."""

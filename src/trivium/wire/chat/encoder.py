@@ -17,11 +17,11 @@ from trivium.canon.events import FinishReason
 from trivium.canon.fold import Answer
 from trivium.canon.parts import Citation, Reasoning, Refusal, Seal, Text, ToolCall, ToolKind
 from trivium.wire.chat.usage import told
-from trivium.wire.encoder import PARAGRAPH, Encoder, annotation, json
+from trivium.wire.encoder import PARAGRAPH, Encoder, json
 from trivium.wire.envelope import DETAIL, GOOGLE, PLAIN
 from trivium.wire.errors import ErrorValue, render_in_stream
 from trivium.wire.figures import OPENAI_TIERS
-from trivium.wire.openpart import Part
+from trivium.wire.openpart import Part, annotation
 
 _WORDS = {
     FinishReason.STOP: "stop",

@@ -214,6 +214,11 @@ class StreamDecoder(Decoder):
         self._out.append(TextDelta(said, self._text_part, self._logprobs))
         self._logprobs = None
 
+    def more(self, letters: int) -> None:
+        self._blank_end = False
+        if self._kind == "text":
+            self._text_end += letters
+
     def _cite(self, annotation: dict[str, Any]) -> None:
         """A page, with its place in all of the content."""
         said = mapping(annotation.get("url_citation"))

@@ -14,12 +14,12 @@ from trivium.canon.api import Api
 from trivium.canon.events import FinishReason
 from trivium.canon.fold import Answer
 from trivium.canon.parts import AnswerPart, Citation, Reasoning, Refusal, Seal, Text, ToolCall, ToolKind
-from trivium.wire.encoder import PARAGRAPH, Asked, Encoder, annotation, json
+from trivium.wire.encoder import PARAGRAPH, Asked, Encoder, json
 from trivium.wire.envelope import PLAIN
 from trivium.wire.errors import ErrorValue, render_in_stream
 from trivium.wire.figures import OPENAI_TIERS
 from trivium.wire.losses import Losses
-from trivium.wire.openpart import Part
+from trivium.wire.openpart import Part, annotation
 from trivium.wire.responses.usage import told
 
 _ECHO: dict[str, Any] = {
