@@ -125,7 +125,7 @@ class Exchange:
             elif self._header(b"content-type").lower().startswith(_EVENT_STREAM):
                 await self._relay_stream()
             else:
-                await self._relay_unnamed()
+                await self._relay_unnamed(await self._response.read())
         finally:
             self._response.close()
 
@@ -253,13 +253,11 @@ class Exchange:
         elif self._call.operation is GENERATE:
             self._run.told_whole(fold(decode_answer(self._shape, body, self._provider.conventions)))
 
-    async def _relay_unnamed(self) -> None:
+    def _relay_unnamed(self, first: bytes) -> Coroutine[None, None, None]:
         """Some servers send a stream under another content type, or under none."""
-        first = await self._response.read()
         if self._request.stream and first.lstrip().startswith((b"data:", b"event:", b":")):
-            await self._relay_stream(first)
-        else:
-            await self._relay_whole(first)
+            return self._relay_stream(first)
+        return self._relay_whole(first)
 
     async def _first(self, chunk: bytes | None) -> bytes:
         """The first chunk, if it has not been read yet."""

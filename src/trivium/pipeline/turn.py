@@ -15,6 +15,9 @@ from typing import Protocol
 COMPANY = 8
 """Calls; with fewer it takes as long to change from one to the next as the caches save."""
 
+_LATER: tuple[None, ...] = (None,)
+_AT_ONCE: tuple[None, ...] = ()
+
 
 class Bursts(Protocol):
     """What tells how many calls are under way together."""
@@ -33,5 +36,6 @@ class Turn:
         self._bursts = bursts
 
     def __await__(self) -> Generator[None, None, None]:
-        if self._bursts.burst >= COMPANY:
-            yield  # which a task takes for: later, when the others have had their turn
+        """What comes out of it a task takes for: later, when the others have had their turn. Iterators of tuples take a
+        third of the time that a generator does."""
+        return iter(_LATER if self._bursts.burst >= COMPANY else _AT_ONCE)  # type: ignore[return-value]

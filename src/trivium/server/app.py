@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
 
 import msgspec
 
@@ -62,22 +62,25 @@ class App:
         self._problem = problem
         self._desk = desk
 
-    async def __call__(self, cycle: Cycle) -> None:
-        """Answers a request."""
-        path, method, deps, headers = cycle.place.path, cycle.method, self._now.deps, by_name(cycle.headers)
+    def __call__(self, cycle: Cycle) -> Coroutine[None, None, None]:
+        """What answers a request."""
+        deps, headers, route = self._now.deps, by_name(cycle.headers), CALLS.get(cycle.place.path)
+        if route is not None and cycle.method == "POST":
+            return handle(_call(cycle, route, headers, deps), cycle, cycle, deps)
+        return self._answer(cycle, route, headers, deps)
+
+    async def _answer(self, cycle: Cycle, route: Route | None, headers: Mapping[bytes, bytes], deps: Deps) -> None:
+        """To whatever is not a call."""
+        path, method = cycle.place.path, cycle.method
         if self._admin is not None and path.startswith("/admin/"):
             await self._admin.serve(_asked(cycle, headers, deps), cycle, cycle)
             return
         if self._metrics is not None and path == PATH:
             await self._metrics.serve(_asked(cycle, headers, deps), cycle)
             return
-        route = CALLS.get(path)
         if route is None and await self._is_elsewhere(cycle, headers, deps):
             return
         call = _call(cycle, route or Route(api_of(path, headers), Operation.GENERATE), headers, deps)
-        if route is not None and method == "POST":
-            await handle(call, cycle, cycle, deps)
-            return
         try:
             if path in EXPLAIN and method == "POST":
                 await answer(call, cycle, cycle, deps)
