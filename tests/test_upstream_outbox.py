@@ -117,3 +117,29 @@ async def test_it_is_known_how_many_went_out_together(wire: Wire) -> None:
     box.put(client, b"alone")
     await asyncio.sleep(0)
     assert box.burst == 1
+
+
+async def test_a_piece_of_a_stream_goes_out_at_once_whatever_else_happens(wire: Wire) -> None:
+    box, client, other = Outbox(), wire.sink("client"), wire.sink("other")
+    box.put(other, b"first")
+    box.put_piece(client, b"a")
+    box.put_piece(client, b"b")
+    assert wire.written == ["other: first", "client: a", "client: b"]
+
+
+async def test_a_piece_overtakes_nothing_that_waits(wire: Wire) -> None:
+    box, client = Outbox(), wire.sink("client")
+    box.put(client, b"first")
+    box.put(client, b"head")
+    box.put_piece(client, b"a")
+    assert wire.written == ["client: first"]
+    await asyncio.sleep(0)
+    box.put_piece(client, b"b")
+    assert wire.written[1:] == ["client: head", "client: a", "client: b"]
+
+
+async def test_a_piece_for_a_connection_that_has_ended_goes_nowhere(wire: Wire) -> None:
+    box, client = Outbox(), wire.sink("client")
+    client.closing = True
+    box.put_piece(client, b"a")
+    assert wire.written == []

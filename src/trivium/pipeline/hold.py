@@ -39,11 +39,6 @@ class Bill(msgspec.Struct, frozen=True):
     quote: Quote | None
     payer: Payer
 
-    @property
-    def is_unpriced(self) -> bool:
-        """The house pays, and nobody knows how much."""
-        return self.quote is None and self.payer is HOUSE
-
 
 async def begin(  # noqa: PLR0917
     call: Call, request: Request, target: Target, run: Run, deps: Deps, others: Sequence[Bill] = ()
@@ -55,7 +50,7 @@ async def begin(  # noqa: PLR0917
     if call.operation is GENERATE:
         run.asked_tier = service_tier(request)
         bill = _bill(call, target, run, deps)
-        if bill.is_unpriced:
+        if _is_unpriced(bill):
             await _check_unpriced(target, run, deps)
         run.quote, run.payer = bill.quote, bill.payer
         payers = {bill.payer, *(one.payer for one in others)} if others else {bill.payer}
@@ -94,7 +89,7 @@ async def begin(  # noqa: PLR0917
 async def bill_of(call: Call, target: Target, run: Run, deps: Deps) -> Bill:
     """Raises PriceUnknown, StoreUnavailable."""
     bill = _bill(call, target, run, deps)
-    if bill.is_unpriced:
+    if _is_unpriced(bill):
         await _check_unpriced(target, run, deps)
     return bill
 
@@ -114,6 +109,11 @@ def _bill(call: Call, target: Target, run: Run, deps: Deps) -> Bill:
     given_away = target.given_away(quote)
     payer = payer_of(quote, byok=provider.byok, fee=provider.charges_fee, promoted=promoted, free=given_away)
     return Bill(target, quote, payer)
+
+
+def _is_unpriced(bill: Bill) -> bool:
+    """The house pays, and nobody knows how much."""
+    return bill.quote is None and bill.payer is HOUSE
 
 
 async def _check_unpriced(target: Target, run: Run, deps: Deps) -> None:

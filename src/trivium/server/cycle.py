@@ -196,9 +196,10 @@ class Cycle:
         elif data:
             data = self._counted(data)
         if self._head or last:
-            data, self._head = self._head + data + last, b""
-        if data:
-            self._outbox.put(self._transport, data)
+            self._outbox.put(self._transport, self._head + data + last)
+            self._head = b""
+        elif data:
+            self._outbox.put_piece(self._transport, data)
 
     async def end(self, data: bytes = b"") -> None:
         await self.write(data, b"0\r\n\r\n" if self._chunked else b"")

@@ -50,6 +50,14 @@ class Outbox:
             asyncio.get_running_loop().call_soon(self.flush)
         self._waiting.append((to, data))
 
+    def put_piece(self, to: Sink, data: bytes) -> None:
+        """The same for a piece of a stream, which comes alone as a rule: it is written at once, or else behind whatever
+        waits, lest it overtake what came before it."""
+        if self._waiting:
+            self._waiting.append((to, data))
+        elif not to.is_closing():
+            to.write(data)
+
     def flush(self) -> None:
         """Writes what there is. What is meant for a connection that has ended meanwhile goes nowhere."""
         waiting, self._waiting = self._waiting, []
