@@ -175,15 +175,22 @@ def test_most_pieces_are_not_read(source: Api, monkeypatch: pytest.MonkeyPatch) 
     assert stream.content_bytes == sum(len(f"piece {number} ") for number in range(1000))
 
 
-def test_pieces_that_never_fit_are_read_as_they_come() -> None:
-    """Responses numbers its events: after a few of them nobody looks for what they have in common."""
-    form = (
-        b'event: response.output_text.delta\ndata: {"type":"response.output_text.delta","item_id":"i","output_index":0,'
-    )
-    form += b'"content_index":0,"delta":"a","sequence_number":%d}\n\n'
+def test_an_upstream_that_says_its_text_again_is_read() -> None:
+    """Responses says at the end of a text what it was, and llama.cpp does not number its events."""
+    form = b'event: response.output_text.%b\ndata: {"type":"response.output_text.%b","item_id":"i","output_index":0,'
+    form += b'"content_index":0,"%b":"%b"}\n\n'
+    pieces = [form % (b"delta", b"delta", b"delta", said) for said in (b"one ", b"two ", b"three")]
     stream = translation(Api.RESPONSES, Api.CHAT).stream()
-    out = b"".join(stream.feed(form % number) for number in range(20))
-    assert out.count(b'"content":"a"') == 20
+    out = stream.feed(b"".join([*pieces, form % (b"done", b"done", b"text", b"one two three")]))
+    assert [out.count(said) for said in (b"one ", b"two ", b"three")] == [1, 1, 1]
+
+
+def test_pieces_that_never_fit_are_read_as_they_come() -> None:
+    """After a few events that bear a number each nobody looks for what they have in common."""
+    stream = translation(Api.CHAT, Api.MESSAGES).stream()
+    pieces = [b"data: %b\n\n" % chat(b'"content":"ab"', behind=b',"number":%d' % number) for number in range(20)]
+    out = b"".join(map(stream.feed, pieces))
+    assert out.count(b'"text":"ab"') == 20
     assert not stream._mould.hopes()
 
 

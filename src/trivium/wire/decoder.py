@@ -112,9 +112,10 @@ class Decoder:
         self._finish, self._called, self._ended, self._kind = None, False, False, None
         return True
 
-    def place(self) -> tuple[object, int]:
-        """The part that is being said: another piece of it says the same of everything else while this is the same."""
-        return self._kind, self._parts
+    def place(self) -> tuple[object, int] | None:
+        """The part that is being said, if further pieces of it may go by unread while it is the same; None where a
+        decoder needs to see each."""
+        return None
 
     def more(self, letters: int) -> None:
         """Further pieces of that part, of so many letters, have gone by."""

@@ -287,7 +287,7 @@ class StreamTranslation:
         while at < len(chunk):
             end, said = self._run(parser, chunk, at)
             if end == at:
-                end = event_end(chunk, at, has_cr=False) if self._mould.hopes() else len(chunk)
+                end = event_end(chunk, at, has_cr=False) if self._learns() else len(chunk)
                 said = self._read(parser, chunk[at:end])
             told.append(said)
             at = end
@@ -295,7 +295,9 @@ class StreamTranslation:
 
     def _run(self, parser: SseParser, chunk: bytes, at: int) -> tuple[int, bytes]:
         """Where those events of a chunk end that are like the last one, from there on, and what the client is told."""
-        if self.ended or self._place != self._decoder.place() or self._restored.waits() or not parser.is_between():
+        if self._place is None or self._place != self._decoder.place():
+            return at, b""
+        if self.ended or self._restored.waits() or not parser.is_between():
             return at, b""
         end, pieces = self._mould.texts(chunk, at)
         said = self._encoder.more(*self._part, pieces) if pieces else None
@@ -315,6 +317,9 @@ class StreamTranslation:
             self._learn(piece, said[0])
         return self._tell(said)
 
+    def _learns(self) -> bool:
+        return self._decoder.place() is not None and self._mould.hopes()
+
     def _learn(self, piece: bytes, event: Event) -> None:
         kind: type[AnswerPart] = Text
         match event:
@@ -324,7 +329,7 @@ class StreamTranslation:
                 kind = Reasoning
             case _:
                 return
-        if self._mould.hopes() and self._mould.cast(piece, text.encode("utf-8", "surrogatepass")):
+        if self._learns() and self._mould.cast(piece, text.encode("utf-8", "surrogatepass")):
             self._place, self._part = self._decoder.place(), (index, kind)
 
     def whole(self, body: bytes) -> bytes:
