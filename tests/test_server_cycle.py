@@ -85,10 +85,11 @@ async def test_the_answer_to_head_has_a_length_and_no_body() -> None:
     assert (b"content-length: 15" in head, end, rest) == (True, b"\r\n\r\n", b"")
 
 
-async def test_old_http_is_answered_and_closed() -> None:
+@pytest.mark.parametrize("header", [b"", b"connection: keep-alive\r\n", b"Proxy-Connection: keep-alive\r\n"])
+async def test_old_http_is_answered_and_closed(header: bytes) -> None:
     async with running() as house:
         reader, writer = await connect(house)
-        writer.write(b"GET /healthz HTTP/1.0\r\n\r\n")
+        writer.write(b"GET /healthz HTTP/1.0\r\n%b\r\n" % header)
         got = await reader.read()
         writer.close()
     assert got.startswith(b"HTTP/1.1 200 OK\r\n")
@@ -173,6 +174,14 @@ async def test_no_header_makes_two(headers: Headers) -> None:
     with pytest.raises(ValueError, match="control character"):
         await cycle(transport).start(200, headers)
     assert transport.written == b""
+
+
+async def test_an_answer_may_be_nothing_but_its_status() -> None:
+    transport = Transport()
+    one = cycle(transport)
+    await one.start(204, [])
+    await one.end()
+    assert transport.written == b"HTTP/1.1 204 No Content\r\n\r\n"
 
 
 async def test_head_and_body_go_out_together() -> None:

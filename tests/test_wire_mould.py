@@ -124,8 +124,15 @@ def test_a_text_that_is_no_utf_8_is_not_told() -> None:
         (event(b"\\u0061", id="a"), b"a"),
         (event(b"a").removesuffix(b"\n"), b"a"),
         (event(b"a"), b"b"),
+        (event(b"\xff", id="\ufffd"), "\ufffd".encode()),
+        (event(b"a", id="b"), b"b"),
+        (event(b"a").replace(b'"content":"a"', b'"content":[{"text":"a"}]'), b"a"),
+        (event(b"a" + b" " * 5000, id="1" * 5000), b"a" + b" " * 5000),
     ],
-    ids=["stands there twice", "is written otherwise, and another is not", "is not over", "is not there"],
+    ids=[
+        *("stands there twice", "is written otherwise, and another is not", "is not over", "is not there"),
+        *("is mended when it is read", "is no content", "is in a list", "has too much around it"),
+    ],
 )
 def test_where_it_is_not_clear_what_an_event_says_nothing_is_learnt(odd: bytes, said: bytes) -> None:
     made = Mould()

@@ -16,7 +16,7 @@ from support_translation import translation
 from trivium.canon.api import Api
 from trivium.canon.events import Event
 from trivium.wire.mould import Mould
-from trivium.wire.sse import ServerSentEvent
+from trivium.wire.sse import ServerSentEvent, SseParser
 from trivium.wire.translate import StreamTranslation
 
 WORDS = ["content", "c1", "m", "text_delta", "null", " ", "0", "stop", "a", "{}", "[DONE]"]
@@ -45,9 +45,9 @@ class Unhoped(Mould):
         return False
 
 
-def chat(delta: bytes, finish: bytes = b"null", behind: bytes = b"", id: bytes = b"c1") -> bytes:
-    form = b'{"id":"%b","model":"m","choices":[{"index":0,"delta":{%b},"finish_reason":%b%b}]}'
-    return form % (id, delta, finish, behind)
+def chat(delta: bytes, finish: bytes = b"null", behind: bytes = b"", id: bytes = b"c1", last: bytes = b"") -> bytes:
+    form = b'{"id":"%b","model":"m","choices":[{"index":0,"delta":{%b},"finish_reason":%b%b}]%b}'
+    return form % (id, delta, finish, behind, last)
 
 
 def chat_event(kind: str, said: bytes) -> bytes:
@@ -66,12 +66,22 @@ def chat_event(kind: str, said: bytes) -> bytes:
         "figures": b'{"id":"c1","model":"m","choices":[],%b}' % figures,
         "source": chat(b'"annotations":[%b]' % source % said),
         "finish": chat(b"", b'"stop"'),
+        "stops": chat(b'"content":' + said, b'"stop"'),
+        "is cut": chat(b'"content":' + said, b'"length"'),
+        "flex": chat(b'"content":' + said, last=b',"service_tier":"flex",' + figures),
+        "priority": chat(b'"content":' + said, last=b',"service_tier":"priority",' + figures),
+        "odd": chat(b'"content":' + said, last=b',"odd":1'),
+        "call without a name": chat(b'"tool_calls":[{"index":3,"function":{"arguments":"{}"}}]'),
+        "parts": chat(b'"content":[{"type":"reasoning","summary":[{"text":"sum"},{"text":"mary"}]}]'),
         "silence": chat(b'"content":""', b'""'),
         "done": b"[DONE]",
     }[kind]
 
 
-CHAT = ("same text twice", "source", "other id", "both", "weighed", "call", "figures", "finish", "silence", "done")
+CHAT = (
+    *("same text twice", "source", "other id", "both", "weighed", "call", "figures", "finish", "silence", "done"),
+    *("stops", "is cut", "flex", "priority", "odd", "call without a name", "parts"),
+)
 
 
 def messages_event(kind: str, said: bytes) -> bytes:
@@ -111,7 +121,7 @@ def a_stream(rnd: Random) -> tuple[Api, bytes]:
     event, rare = (chat_event, CHAT) if api is Api.CHAT else (messages_event, MESSAGES)
     blocks, kind = [], "text"
     for _ in range(rnd.randint(1, 40)):
-        kind = rnd.choices([kind, "text", "thought"], [8, 1, 1])[0]
+        kind = rnd.choices([kind, "text", "thought", rnd.choice(rare)], [24, 3, 3, 1])[0]
         named = rnd.choice(rare) if rnd.random() < 0.07 else kind
         end = b"\r\n" if rnd.random() < 0.01 else b"\n"
         before = rnd.choice([b": keep-alive\n\n", b"event: x\n", b"\n"]) if rnd.random() < 0.05 else b""
@@ -192,6 +202,41 @@ def test_pieces_that_never_fit_are_read_as_they_come() -> None:
     out = b"".join(map(stream.feed, pieces))
     assert out.count(b'"text":"ab"') == 20
     assert not stream._mould.hopes()
+
+
+@pytest.mark.parametrize(
+    "kinds",
+    [
+        ["stops", "stops", "is cut!", "text!", "stops"],
+        ["text", "text", "odd!", "flex!", "odd!", "text", "odd!", "text"],
+        ["flex", "flex", "priority!", "flex"],
+        ["stops", "stops", "call without a name", "text!", "stops", "text"],
+        ["parts", "parts", "parts"],
+    ],
+    ids=["why it ends", "members nobody knows", "its tier", "a call that waits for its name", "texts in lists"],
+)
+def test_what_an_event_says_beside_its_piece_is_told_again(kinds: list[str]) -> None:
+    """Where another event has said something else between, which is not learnt from, as it has an escape (!)."""
+    said = [b'"\\n%d"' % number if kind.endswith("!") else b'"piece %d"' % number for number, kind in enumerate(kinds)]
+    chunks = [b"data: %b\n\n" % chat_event(kind.rstrip("!"), one) for kind, one in zip(kinds, said, strict=True)]
+    for to in Api:
+        assert run(Api.CHAT, to, chunks, read=False) == run(Api.CHAT, to, chunks, read=True)
+
+
+def test_an_event_beyond_the_limit_is_dropped_to_its_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    texts = [b"data: %b\n\n" % chat_event("text", b'"%b"' % said) for said in (b"one", b"two", b"three", b"four")]
+    stream = translation(Api.CHAT, Api.MESSAGES).stream()
+    stream._parser = SseParser(limit=1000)
+    out = b"".join(map(stream.feed, [*texts[:2], b"data: " + b"x" * 2000 + b"\n", *texts[2:]]))
+    assert [said in out for said in (b"one", b"two", b"three", b"four")] == [True, True, False, True]
+
+
+def test_what_it_learns_takes_little_memory() -> None:
+    padded = chat(b'"content":"piece"', last=b',"obfuscation":"%b"' % (b"p" * 100_000))
+    stream = translation(Api.CHAT, Api.MESSAGES).stream()
+    for _ in range(3):
+        stream.feed(b"data: %b\n\n" % padded)
+    assert stream._mould.texts(b"data: %b\n\n" % padded, 0) == (0, [])
 
 
 def test_the_place_of_a_source_counts_what_went_by_unread() -> None:

@@ -30,7 +30,7 @@ from trivium.settings import ServerSettings
 from trivium.upstream.outbox import Outbox
 from trivium.wire.errors import ErrorValue, render
 
-_NOTED = frozenset((b"expect", b"connection"))
+_NOTED = frozenset((b"expect", b"connection", b"proxy-connection"))
 BODY_DEADLINE = 10
 """A whole body may take this many times the longest silence within it."""
 
@@ -172,7 +172,7 @@ class GuardedProtocol(asyncio.Protocol):
         self._headers.append((name, value))
 
     def _note(self, name: bytes, value: bytes) -> None:
-        if name == b"connection":
+        if name != b"expect":
             self._says_connection = True
         elif value.lower() == b"100-continue":
             self._expects = True

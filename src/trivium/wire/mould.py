@@ -13,6 +13,12 @@ from trivium.wire.sse import split_events
 
 _no_string = re.compile(rb'["\\\n\r]').search
 _BACKSLASH = ord("\\")
+_says = re.compile(rb'"(?:content|reasoning|reasoning_content|text|thinking)"\s*:\s*"\Z').search
+"""A head behind which a text of that name begins."""
+_has_parts = re.compile(rb'"content"\s*:\s*\[').search
+"""Texts in lists are put together, and stand nowhere as they are told."""
+_MOST_AROUND = 4 * 1024
+"""Bytes of head and tail, which are kept as long as the stream goes on."""
 _LONGEST = 4 * 1024
 """Bytes of a text; a longer one is read like any other event, so that nobody looks far for its end."""
 _PATIENCE = 4
@@ -43,14 +49,19 @@ class Mould:
         """Takes an event that says a piece of content and nothing else, if it is clear where. Without escapes every
         string in it stands there as it is, so that the only one that is this piece is where it was said."""
         quoted = b'"%b"' % said
-        if _BACKSLASH in event or event.count(quoted) != 1 or not event.endswith(b"\n\n"):
+        if len(event) - len(said) > _MOST_AROUND or _BACKSLASH in event or not event.endswith(b"\n\n"):
             return False
-        if self._tried >= _PATIENCE:
+        if event.count(quoted) != 1 or not _is_utf8(event) or _has_parts(event):
+            return False
+        begin = event.index(quoted) + 1
+        head, tail = event[:begin], event[begin + len(said) :]
+        if (head, tail) == (self._head, self._tail):
+            return True
+        if self._tried >= _PATIENCE or not _says(head):
             self._head = b""
             return False
         self._tried += 1
-        begin = event.index(quoted) + 1
-        self._head, self._tail = event[:begin], event[begin + len(said) :]
+        self._head, self._tail = head, tail
         return True
 
     def texts(self, block: bytes, at: int) -> tuple[int, list[str]]:
@@ -86,3 +97,12 @@ class Mould:
         if size:
             self._tried = 0
         return at, size
+
+
+def _is_utf8(data: bytes) -> bool:
+    """Other bytes are mended when they are read."""
+    try:
+        data.decode()
+    except UnicodeDecodeError:
+        return False
+    return True

@@ -44,7 +44,7 @@ class SseParser:
 
     def is_between(self) -> bool:
         """Whether what comes next begins an event, and is not the first of the stream."""
-        return not (self._rest or self._data or self._after_cr or self._first) and self._event is None
+        return not (self._rest or self._data or self._size or self._after_cr or self._first) and self._event is None
 
     def feed(self, chunk: bytes) -> list[ServerSentEvent]:
         if not chunk:

@@ -209,6 +209,8 @@ def estimated(client: Api, members: Members) -> int:
 
 
 _CR = ord("\r")
+_PATIENCE = 8
+"""Events of a chunk in a row that are read one by one; then the rest is read together, which is faster."""
 _AFTERWARDS = (Begin, UsageReport)
 """What may still be said behind the terminal event: figures, and that the answer begins anew, which is an error."""
 
@@ -238,7 +240,7 @@ class StreamTranslation:
         self._fold = Fold()
         self._mould = Mould()
         self._place: tuple[object, int] | None = None
-        """Of the decoder, when it had read the event that the mould is of."""
+        """Of the decoder, if the last event that it read is the one that the mould is of."""
         self._part: tuple[int, type[AnswerPart]] = (0, Text)
         """What that was a piece of."""
         self.unterminated = False
@@ -283,11 +285,14 @@ class StreamTranslation:
         parser = self._parser
         if isinstance(parser, FrameParser) or _CR in chunk:
             return self._say(parser.feed(chunk))
-        told, at = [], 0
+        told, at, read = [], 0, 0
         while at < len(chunk):
             end, said = self._run(parser, chunk, at)
-            if end == at:
-                end = event_end(chunk, at, has_cr=False) if self._learns() else len(chunk)
+            if end > at:
+                read = 0
+            else:
+                read += 1
+                end = event_end(chunk, at, has_cr=False) if self._learns() and read <= _PATIENCE else len(chunk)
                 said = self._read(parser, chunk[at:end])
             told.append(said)
             at = end
@@ -310,6 +315,8 @@ class StreamTranslation:
         """Tells what an event says, and learns what those look like that are mere pieces of content."""
         begins = parser.is_between()
         events = parser.feed(piece)
+        if events:
+            self._place = None  # whatever else it says, further events may say something else behind it
         if len(events) != 1 or not begins:
             return self._say(events)
         said = self._decoder.decode(events[0])
