@@ -61,7 +61,7 @@ STEPS = (
     ),
     Step("the body for the upstream: rules, models behind tools, patch", [("pipeline/forward.py", "prepare")]),
     Step("price and payer, a start in the ledger", [("pipeline/hold.py", "begin")]),
-    Step("headers, a connection, one write upstream", [("pipeline/own.py", "send")]),
+    Step("headers, a connection, one write upstream", [("pipeline/forward.py", "forward")]),
     Step("the upstream's bytes: HTTP read", [("upstream/connection.py", "data_received")]),
     Step("the answer: metered, headers chosen, one write to the client", [("pipeline/relay.py", "relay")]),
     Step("the record: outcome, charge, handed to the writing thread", [("pipeline/settle.py", "__exit__")]),
@@ -88,6 +88,8 @@ def shares(profile: Path) -> dict[str, float]:
         raise BenchError("the profile has no call in it")
     ends = (("server/protocol.py", "data_received"), ("upstream/connection.py", "data_received"))
     whole = seconds("server/protocol.py", "_answer") + sum(seconds(*one) for one in ends)
+    if missing := [function for step in STEPS for file, function in step.functions if not seconds(file, function)]:
+        raise BenchError(f"the profile has no {', '.join(missing)} in it: the steps are others by now")
     return {step.said: sum(seconds(*one) for one in step.functions) / whole for step in STEPS}
 
 

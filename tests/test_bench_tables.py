@@ -119,18 +119,29 @@ def test_every_peer_is_locked_with_hashes_and_without_a_registry(bench: Modules)
             assert path.name == "package.json" or "sha512-" in text or "--hash=sha256:" in text
 
 
+def profile(places: list[tuple[str, str]], into: Path) -> Path:
+    """Of a program that called these functions."""
+    code = "def work(n):\n    for _ in range(n):\n        sum(range(1000))\n"
+    recorded = cProfile.Profile()
+    for file, function in places:
+        names: dict[str, Any] = {}
+        exec(compile(code.replace("work", function), f"/x/{file}", "exec"), names)
+        recorded.runcall(names[function], 200)
+    recorded.dump_stats(into)
+    return into
+
+
+def test_a_step_that_no_longer_is_one_is_said(bench: Modules, tmp_path: Path) -> None:
+    steps = bench("steps")
+    inner = [place for step in steps.STEPS for place in step.functions if place[1] != "prepare"]
+    with pytest.raises(bench("stage").BenchError, match="no prepare in it"):
+        steps.shares(profile([steps._ONCE, ("server/protocol.py", "_answer"), *inner], tmp_path / "profile"))
+
+
 def test_a_profile_becomes_the_steps_of_a_request(bench: Modules, tmp_path: Path) -> None:
     steps = bench("steps")
-    code = "def work(n):\n    for _ in range(n):\n        sum(range(1000))\n"
     inner = [place for step in steps.STEPS for place in step.functions]
-    outer = [steps._ONCE, ("server/protocol.py", "_answer")]
-    recorded = cProfile.Profile()
-    for place in [*outer, *inner]:
-        names: dict[str, Any] = {}
-        exec(compile(code.replace("work", place[1]), f"/x/{place[0]}", "exec"), names)
-        recorded.runcall(names[place[1]], 200)
-    recorded.dump_stats(tmp_path / "profile")
-    shares = steps.shares(tmp_path / "profile")
+    shares = steps.shares(profile([steps._ONCE, ("server/protocol.py", "_answer"), *inner], tmp_path / "profile"))
     assert list(shares) == [step.said for step in steps.STEPS]
     assert all(share > 0 for share in shares.values())
     rows = steps.rows(steps.Measured(request_us=100, beside_us=20), dict.fromkeys(shares, 0.05))
