@@ -128,10 +128,13 @@ def test_a_text_that_is_no_utf_8_is_not_told() -> None:
         (event(b"a", id="b"), b"b"),
         (event(b"a").replace(b'"content":"a"', b'"content":[{"text":"a"}]'), b"a"),
         (event(b"a" + b" " * 5000, id="1" * 5000), b"a" + b" " * 5000),
+        (event(b"a").replace(b"null", b'null,"tool_calls":[{"index":0}]'), b"a"),
+        (event(b"a").replace(b"null", b'null,"usage":{"total_tokens":3}'), b"a"),
     ],
     ids=[
         *("stands there twice", "is written otherwise, and another is not", "is not over", "is not there"),
         *("is mended when it is read", "is no content", "is in a list", "has too much around it"),
+        *("has a piece of a call", "has figures"),
     ],
 )
 def test_where_it_is_not_clear_what_an_event_says_nothing_is_learnt(odd: bytes, said: bytes) -> None:

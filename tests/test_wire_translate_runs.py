@@ -72,6 +72,8 @@ def chat_event(kind: str, said: bytes) -> bytes:
         "priority": chat(b'"content":' + said, last=b',"service_tier":"priority",' + figures),
         "odd": chat(b'"content":' + said, last=b',"odd":1'),
         "call without a name": chat(b'"tool_calls":[{"index":3,"function":{"arguments":"{}"}}]'),
+        "text and call": chat(b'"content":%b,"tool_calls":[{"index":3,"function":{"arguments":"1"}}]' % said),
+        "call with a name": chat(b'"tool_calls":[{"index":3,"id":"t","function":{"name":"f"}}]'),
         "parts": chat(b'"content":[{"type":"reasoning","summary":[{"text":"sum"},{"text":"mary"}]}]'),
         "silence": chat(b'"content":""', b'""'),
         "done": b"[DONE]",
@@ -80,7 +82,17 @@ def chat_event(kind: str, said: bytes) -> bytes:
 
 CHAT = (
     *("same text twice", "source", "other id", "both", "weighed", "call", "figures", "finish", "silence", "done"),
-    *("stops", "is cut", "flex", "priority", "odd", "call without a name", "parts"),
+    *(
+        "stops",
+        "is cut",
+        "flex",
+        "priority",
+        "odd",
+        "call without a name",
+        "text and call",
+        "call with a name",
+        "parts",
+    ),
 )
 
 
@@ -212,8 +224,16 @@ def test_pieces_that_never_fit_are_read_as_they_come() -> None:
         ["flex", "flex", "priority!", "flex"],
         ["stops", "stops", "call without a name", "text!", "stops", "text"],
         ["parts", "parts", "parts"],
+        ["text and call"] * 5 + ["call with a name"],
     ],
-    ids=["why it ends", "members nobody knows", "its tier", "a call that waits for its name", "texts in lists"],
+    ids=[
+        "why it ends",
+        "members nobody knows",
+        "its tier",
+        "a call that waits for its name",
+        "texts in lists",
+        "arguments",
+    ],
 )
 def test_what_an_event_says_beside_its_piece_is_told_again(kinds: list[str]) -> None:
     """Where another event has said something else between, which is not learnt from, as it has an escape (!)."""

@@ -284,6 +284,7 @@ class StreamTranslation:
         """Bytes that may go to the client now."""
         parser = self._parser
         if isinstance(parser, FrameParser) or _CR in chunk:
+            self._place = None
             return self._say(parser.feed(chunk))
         told, at, read = [], 0, 0
         while at < len(chunk):
