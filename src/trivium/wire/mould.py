@@ -15,9 +15,9 @@ _no_string = re.compile(rb'["\\\n\r]').search
 _BACKSLASH = ord("\\")
 _says = re.compile(rb'"(?:content|reasoning|reasoning_content|text|thinking)"\s*:\s*"\Z').search
 """A head behind which a text of that name begins."""
-_has_more = re.compile(rb'"(?:content|tool_calls)"\s*:\s*\[\s*[^\s\]]|"(?:function_call|usage)"\s*:\s*\{').search
-"""Texts in lists are put together, and stand nowhere as they are told; pieces of calls and figures may be kept without a
-word, and add up."""
+_adds_up = re.compile(rb'"(?:content|tool_calls)"\s*:\s*\[\s*[^\s\]]|"(?:usage|function_call)"\s*:\s*{').search
+"""Texts in lists are put together, and stand nowhere as they are told; pieces of calls and figures may be kept in
+silence, and add up."""
 _MOST_AROUND = 4 * 1024
 """Bytes of head and tail, which are kept as long as the stream goes on."""
 _LONGEST = 4 * 1024
@@ -52,7 +52,7 @@ class Mould:
         quoted = b'"%b"' % said
         if len(event) - len(said) > _MOST_AROUND or _BACKSLASH in event or not event.endswith(b"\n\n"):
             return False
-        if event.count(quoted) != 1 or not _is_utf8(event) or _has_more(event):
+        if event.count(quoted) != 1 or not _is_utf8(event) or _adds_up(event):
             return False
         begin = event.index(quoted) + 1
         head, tail = event[:begin], event[begin + len(said) :]
