@@ -173,7 +173,7 @@ class Cycle:
             every.append(_CHUNKED)
         if not self.keep_alive:
             every.append(_CLOSE)
-        head = b"\r\n".join([STATUS_LINE[status].rstrip(), *map(b": ".join, every), b"", b""])
+        head = b"\r\n".join([STATUS_LINE[status].removesuffix(b"\r\n"), *map(b": ".join, every), b"", b""])
         ends = 2 + len(every)
         if len(head) - len(head.translate(None, _LINES)) != 2 * ends or head.count(b"\r\n") != ends:
             raise ValueError("a header of the answer has a control character in it")
