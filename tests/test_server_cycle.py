@@ -176,21 +176,20 @@ async def test_no_header_makes_two(headers: Headers) -> None:
     assert transport.written == b""
 
 
-async def test_an_answer_may_be_nothing_but_its_status() -> None:
+@pytest.mark.parametrize(
+    ("status", "headers", "head"),
+    [
+        (204, [], b"HTTP/1.1 204 No Content\r\n\r\n"),
+        (529, [(b"content-length", b"0")], b"HTTP/1.1 529 \r\ncontent-length: 0\r\n\r\n"),
+    ],
+)
+async def test_a_head_may_be_short(status: int, headers: Headers, head: bytes) -> None:
+    """RFC 9112, section 4: the blank behind a status is there though no phrase follows."""
     transport = Transport()
     one = cycle(transport)
-    await one.start(204, [])
+    await one.start(status, headers)
     await one.end()
-    assert transport.written == b"HTTP/1.1 204 No Content\r\n\r\n"
-
-
-async def test_a_status_without_a_phrase_has_its_blank() -> None:
-    """RFC 9112, section 4: the blank behind the code is there though nothing follows."""
-    transport = Transport()
-    one = cycle(transport)
-    await one.start(529, [(b"content-length", b"0")])
-    await one.end()
-    assert transport.written == b"HTTP/1.1 529 \r\ncontent-length: 0\r\n\r\n"
+    assert transport.written == head
 
 
 async def test_head_and_body_go_out_together() -> None:

@@ -115,7 +115,7 @@ class Decoder:
     def place(self) -> tuple[object, int] | None:
         """The part that is being said, if further pieces of it may go by unread while it is the same; None where a
         decoder needs to see each."""
-        return None
+        return self._kind, self._parts
 
     def more(self, letters: int) -> None:
         """Further pieces of that part, of so many letters, have gone by."""

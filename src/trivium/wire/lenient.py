@@ -154,3 +154,12 @@ def amount(value: Any) -> Decimal | None:
     elif type(value) is int and abs(value) <= _LARGEST_COUNT:
         value = Decimal(value)
     return value if type(value) is Decimal else None
+
+
+def is_utf8(data: bytes) -> bool:
+    """Whether nothing of it would have to be mended."""
+    try:
+        data.decode()
+    except UnicodeDecodeError:
+        return False
+    return True

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 
+from trivium.wire.lenient import is_utf8
 from trivium.wire.sse import split_events
 
 _no_string = re.compile(rb'["\\\n\r]').search
@@ -52,7 +53,7 @@ class Mould:
         quoted = b'"%b"' % said
         if len(event) - len(said) > _MOST_AROUND or _BACKSLASH in event or not event.endswith(b"\n\n"):
             return False
-        if event.count(quoted) != 1 or not _is_utf8(event) or _adds_up(event):
+        if event.count(quoted) != 1 or not is_utf8(event) or _adds_up(event):
             return False
         begin = event.index(quoted) + 1
         head, tail = event[:begin], event[begin + len(said) :]
@@ -98,12 +99,3 @@ class Mould:
         if size:
             self._tried = 0
         return at, size
-
-
-def _is_utf8(data: bytes) -> bool:
-    """Other bytes are mended when they are read."""
-    try:
-        data.decode()
-    except UnicodeDecodeError:
-        return False
-    return True

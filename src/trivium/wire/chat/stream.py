@@ -214,9 +214,6 @@ class StreamDecoder(Decoder):
         self._out.append(TextDelta(said, self._text_part, self._logprobs))
         self._logprobs = None
 
-    def place(self) -> tuple[object, int]:
-        return self._kind, self._parts
-
     def more(self, letters: int) -> None:
         self._blank_end = False
         if self._kind == "text":

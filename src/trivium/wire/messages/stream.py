@@ -90,9 +90,6 @@ class StreamDecoder(Decoder):
             "message": self._take_body,
         }
 
-    def place(self) -> tuple[object, int]:
-        return self._kind, self._parts
-
     def _take(self, said: dict[str, Any], name: str) -> None:
         reader = self._readers.get(text(said.get("type")) or name)
         if reader:

@@ -128,6 +128,9 @@ class StreamDecoder(Decoder):
         """Of items, by their ids."""
         self._refused = False
 
+    def place(self) -> None:
+        """What was said of a text is taken off what its end repeats."""
+
     def _take(self, said: dict[str, Any], name: str) -> None:
         kind = text(said.get("type")) or name
         if kind in _DELTAS:
