@@ -205,6 +205,7 @@ def test_an_upstream_that_says_its_text_again_is_read() -> None:
     stream = translation(Api.RESPONSES, Api.CHAT).stream()
     out = stream.feed(b"".join([*pieces, form % (b"done", b"done", b"text", b"one two three")]))
     assert [out.count(said) for said in (b"one ", b"two ", b"three")] == [1, 1, 1]
+    assert not stream._learns()
 
 
 def test_pieces_that_never_fit_are_read_as_they_come() -> None:
