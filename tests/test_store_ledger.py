@@ -13,6 +13,7 @@ from collections.abc import AsyncIterator, Iterator, Sequence
 from typing import Any
 
 import msgspec
+import psycopg
 import pytest
 
 from support_store import Home, rows
@@ -752,6 +753,69 @@ class TestAfterACrash:
             await saying
             assert await since(house) <= id
             house.end(id, account)
+
+
+class TestTwoGateways:
+    """On one database, with calls of the same accounts."""
+
+    @pytest.fixture
+    async def houses(self, home: Home, clock: TestClock) -> AsyncIterator[list[House]]:
+        if home.url is None:
+            pytest.skip("one process owns the file")
+        with psycopg.connect(home.url, autocommit=True) as connection:
+            connection.execute(f"ALTER DATABASE {connection.info.dbname} SET deadlock_timeout = '50ms'")
+        made = [House(home.open(), clock, f"run_{number}") for number in (1, 2)]
+        for house in made:
+            await house.ledger.load()
+        yield made
+        for house in made:
+            await house.ledger.writer.close()
+
+    async def test_they_never_wait_for_each_other_in_a_circle(
+        self, houses: list[House], caplog: pytest.LogCaptureFixture
+    ) -> None:
+        accounts = [await houses[0].account(100) for _ in range(4)]
+        for account in accounts:
+            await houses[0].budget(f"account:{account}", 100)
+        for house in houses:
+            await house.ledger.load()
+
+        async def calls(house: House, caller: int) -> None:
+            for number in range(30):
+                account = accounts[(caller + number * (1 + caller)) % len(accounts)]
+                house.ledger.end(outcome(f"req_{next(_numbers):012d}", account, key_id="key_1"))  # it was refused
+                house.end(await house.started(account, 0.01, scopes=(f"account:{account}",)), account, 0.01)
+
+        await asyncio.gather(*(calls(house, caller) for house in houses for caller in range(8)))
+        for house in houses:
+            await house.ledger.writer.flush()
+        assert not caplog.messages
+        balances = [await houses[0].balance(account) for account in accounts]
+        assert sum(balance for balance, _ in balances) == pytest.approx(400 - 2 * 8 * 30 * 0.01)
+        assert {held for _, held in balances} == {0}
+
+    async def test_a_circle_with_somebody_else_is_left_by_beginning_again(
+        self, houses: list[House], home: Home, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        house = houses[0]
+        first, second = sorted([await house.account(1), await house.account(1)])
+        assert home.url
+        async with await psycopg.AsyncConnection.connect(home.url) as stranger:
+            wanted = "UPDATE accounts SET name = name WHERE id = %s"
+            await stranger.execute(wanted, (second,))
+            starting = asyncio.gather(house.started(first, 0.5), house.started(second, 0.5))
+            async with asyncio.timeout(5):
+                while not await waits(house):  # noqa: ASYNC110 # the server has no event for it
+                    await asyncio.sleep(0.001)
+            await stranger.execute(wanted, (first,))
+        assert len(await starting) == 2
+        assert any("deadlock detected" in message for message in caplog.messages)
+        assert [await house.balance(id) for id in (first, second)] == [(1, 0.5)] * 2
+
+
+async def waits(house: House) -> bool:
+    """Whether somebody waits for somebody else's row."""
+    return bool(rows(house.database, "SELECT 1 FROM pg_locks WHERE NOT granted"))
 
 
 async def since(house: House) -> str:

@@ -36,7 +36,6 @@ _COUNTED = """
     UPDATE spends SET held_nano = held_nano + ?
     WHERE budget_id = ? AND window_ms = ? AND ? - spent_nano - held_nano >= ? RETURNING held_nano
 """
-_WINDOW = "INSERT INTO spends (budget_id, window_ms) VALUES (?, ?) ON CONFLICT (budget_id, window_ms) DO NOTHING"
 
 
 class OpenCall:
@@ -167,22 +166,20 @@ class EndOp:
 
 
 def hold(tx: Writing, opened: OpenCall) -> Refusal | None:
-    """Takes a hold where other processes take theirs: a balance or budget by one statement that checks and takes."""
+    """Takes a hold where other processes take theirs: a balance or budget by one statement that checks and takes. Those
+    of the call must have been claimed (`posting.claim`)."""
     amount, account_id, taken = opened.start.hold_nano, opened.start.account_id, Sums()
     if account_id is not None:
-        while not tx.execute(_HELD, (amount, account_id, amount)):
+        if not tx.execute(_HELD, (amount, account_id, amount)):
             rows = tx.execute("SELECT balance_nano - held_nano, held_nano FROM accounts WHERE id = ?", (account_id,))
             free, held = rows[0] if rows else (0, 0)
-            if free < amount:  # else another process has freed some in between
-                return Refusal(needed=amount, free=free, held=held)
+            return Refusal(needed=amount, free=free, held=held)
         taken.account(account_id, 0, -amount)
     for window in opened.windows:
         limit, key = window.budget.limit_nano, (window.budget.id, window.start_ms)
-        tx.execute(_WINDOW, key)
-        while not tx.execute(_COUNTED, (amount, *key, limit, amount)):
+        if not tx.execute(_COUNTED, (amount, *key, limit, amount)):
             ((window.spent, window.held),) = tx.execute(SPENT, key)
-            if window.free < amount:
-                taken.write(tx)
-                return refused_by(window, amount)
+            taken.write(tx)
+            return refused_by(window, amount)
         taken.windows([key], 0, -amount)
     return None

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections import defaultdict
-from collections.abc import AsyncIterator, Iterable, Sequence
+from collections.abc import AsyncIterator, Collection, Iterable, Iterator, Sequence
 from typing import Any
 
 from trivium import ids
@@ -333,6 +333,8 @@ class Ledger:
             prices.keep(tx, quotes.values(), self._clock.now_ms())
         if again:
             self._mark.doubt()
+        if self._shared:
+            posting.claim(tx, self._purses(held.values(), ends.values()))
         if starts:
             self._mark.cover(tx, (op.opened.start.id for op in starts), self._clock.now_ms())
         # What is over already is written once. Of what is written again nobody knows whether it was.
@@ -343,16 +345,27 @@ class Ledger:
         posting.write_starts(tx, [self._row(op) for op in others])
         posting.write_starts(tx, [self._row(op) for op in brief.values()], ended=True)
         opened = {id: (op.opened.start.account_id, op.opened.keys) for id, op in brief.items()}
-        self._write_ends(tx, [op for id, op in ends.items() if id not in held], again, opened)
+        ended = self._write_ends(tx, [op for id, op in ends.items() if id not in held], again, opened)
         self._write_held(tx, list(held.values()))
-        self._write_ends(tx, [op for id, op in ends.items() if id in held], again, {})
+        ended |= self._write_ends(tx, [op for id, op in ends.items() if id in held], again, {})
+        self._write_records(tx, ends.values(), ended)
         for act in kinds[Act]:
             act.perform(tx)
 
-    def _write_ends(self, tx: Writing, ends: Sequence[EndOp], again: bool, brief: posting.Brief) -> None:
-        if not ends:
-            return
-        ended = posting.write_ends(tx, [op.record for op in ends if op.started or again], brief)
+    @staticmethod
+    def _purses(held: Iterable[StartOp], ends: Iterable[EndOp]) -> Iterator[tuple[str | None, posting.Windows]]:
+        """All that something will be held on, freed or charged. Of an end whose start nobody knows to be written, only
+        the database knows which budgets count it."""
+        for start in held:
+            yield start.opened.start.account_id, start.opened.keys
+        for end in ends:
+            if end.started and (end.freed or end.record.cost_nano):
+                yield end.record.account_id, end.opened.keys if end.opened else ()
+
+    def _write_ends(self, tx: Writing, ends: Sequence[EndOp], again: bool, brief: posting.Brief) -> set[str]:
+        return posting.write_ends(tx, [op.record for op in ends if op.started or again], brief) if ends else set()
+
+    def _write_records(self, tx: Writing, ends: Collection[EndOp], ended: set[str]) -> None:
         for bare, also in ((False, self._also), (True, None)):
             if records := [op.record for op in ends if op.bare is bare]:
                 posting.write_records(tx, records, ended, self._clock.now_ms(), also)

@@ -28,7 +28,7 @@ from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from psycopg.types.string import StrDumperUnknown
 
 from trivium.errors import ConfigError, StoreUnavailable
-from trivium.store.sql import Row, Writing
+from trivium.store.sql import Row, Undone, Writing
 from trivium.store.sqlite import READING, WRITING
 
 if TYPE_CHECKING:
@@ -188,12 +188,15 @@ class _Link:
 
     @contextlib.contextmanager
     def use(self, message: str) -> Iterator[_Connection]:
-        """Raises StoreUnavailable with `message`, ValueError for values that the database does not take."""
+        """Raises StoreUnavailable with `message`, as Undone for a deadlock; ValueError for values that the database
+        does not take."""
         with self._one:
             try:
                 yield self._open()
             except (psycopg.IntegrityError, psycopg.DataError) as error:
                 raise ValueError(str(error)) from error
+            except psycopg.errors.DeadlockDetected as error:
+                raise Undone(message, detail=str(error)) from error
             except psycopg.Error as error:
                 raise StoreUnavailable(message, detail=str(error)) from error
             finally:

@@ -79,8 +79,9 @@ class Charged(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def keep(writing: Writing, quotes: Iterable[Quote], time_ms: int) -> None:
-    """Notes the versions that requests were charged with, in the transaction that charges them."""
-    rows = [(one.version, one.provider, one.model, one.source, content_of(one.price), time_ms) for one in quotes]
+    """Notes the versions that requests were charged with, in the transaction that charges them. They are in order, so
+    that two gateways that note the same ones wait for each other rather than for ever."""
+    rows = sorted((one.version, one.provider, one.model, one.source, content_of(one.price), time_ms) for one in quotes)
     statement = f"INSERT INTO prices ({_VERSION}) VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT (version) DO NOTHING"
     writing.executemany(statement, rows)
 

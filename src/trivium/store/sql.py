@@ -13,7 +13,14 @@ from functools import lru_cache
 from itertools import compress
 from typing import Any, Protocol
 
+from trivium.errors import StoreUnavailable
+
 Row = tuple[Any, ...]
+
+
+class Undone(StoreUnavailable):
+    """The database gave up a transaction since it and others waited for each other in a circle. Made again it may well
+    succeed."""
 
 
 class Writing(Protocol):

@@ -24,7 +24,7 @@ from time import monotonic
 from typing import Any, Generic, Protocol, TypeVar
 
 from trivium.errors import OperationError, StoreUnavailable
-from trivium.store.sql import Database, Writing
+from trivium.store.sql import Database, Undone, Writing
 
 _LOG = logging.getLogger("trivium.store")
 _BUSY = 4
@@ -324,12 +324,17 @@ class Writer:
             return urgent, _taken(self._others, _MOST - len(urgent))
         return urgent, []
 
-    def _commit(self, batch: list[Op], again: bool) -> None:
+    def _commit(self, batch: list[Op], again: bool, attempts: int = 3) -> None:
         """In the thread. What the database takes issue with is written op by op, so that a bad op harms only itself.
         `again`: something of it, or of what memory believes to be written, may have been undone."""
         try:
             with self._database.transaction() as tx:
                 self._apply(batch, tx, again)
+        except Undone as error:
+            if attempts == 1:
+                raise
+            _LOG.warning("a transaction that was undone is made again: %s", error.detail)
+            self._commit(batch, True, attempts - 1)
         except StoreUnavailable:
             raise
         except Exception as error:
