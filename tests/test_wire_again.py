@@ -33,10 +33,16 @@ def test_it_says_what_the_test_says(those: list[bytes]) -> None:
     assert [passes(raw) for raw in those] == [b"\0" not in raw for raw in those]
 
 
+def test_a_result_is_remembered_whatever_it_is() -> None:
+    letters = Again(lambda raw: raw.decode().split())
+    assert letters(b"a b") is letters(b"a b")
+    assert letters(b"c d") == ["c", "d"]
+
+
 def test_little_is_remembered() -> None:
     passes = Again(lambda _: True)
     for length in range(1000):
-        passes(b"a" * length * 100)
-    kept = passes._passed.values()
-    assert len(kept) <= 32
-    assert max(map(len, kept)) <= 64 * 1024
+        passes(b"a" * length * 400)
+    kept = passes._known.values()
+    assert len(kept) <= 16
+    assert max(len(raw) for raw, _ in kept) <= 256 * 1024

@@ -7,6 +7,7 @@ import json
 from random import Random
 from typing import Any
 
+import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -185,7 +186,9 @@ class TestTools:
 @in_each_api
 @pytest.mark.parametrize("crowd", [b"{}," * 400_000 + b"{}", b"1," * 700_000 + b"1"], ids=["objects", "numbers"])
 def test_a_crowd_is_not_looked_through_and_this_is_told(api: Api, crowd: bytes) -> None:
-    request = parse(api, b'{"model":"m","%b":[%b]}' % (CONVERSATION[api].encode(), crowd))
+    request = msgspec.structs.replace(
+        parse(api, b'{"model":"m"}'), members={CONVERSATION[api]: msgspec.Raw(b"[%b]" % crowd)}
+    )
     assert prompts(request) == Prompts(read=False)
 
 

@@ -47,6 +47,11 @@ def members(body: bytes) -> Members:
         raise InvalidJson(f"{what}.") from None
 
 
+def begins(raw: msgspec.Raw) -> bytes:
+    """The first byte of a value, which tells what it is; the rest is not copied for it."""
+    return bytes(memoryview(raw)[:1])
+
+
 def value(found: Members, name: str) -> Any:
     """A small member decoded in full; None where it is absent or null. Raises InvalidJson, FieldUnsupported."""
     raw = found.get(name)

@@ -17,6 +17,7 @@ import msgspec
 from trivium.canon.api import Api
 from trivium.canon.fold import Answer, fold
 from trivium.canon.usage import Conventions
+from trivium.wire.body import begins
 from trivium.wire.chat.usage import ChatUsage
 from trivium.wire.codec import decode_answer
 from trivium.wire.lenient import parse, text
@@ -55,7 +56,7 @@ def read(body: bytes, conventions: Conventions) -> Answer:
         said = _said.decode(body)
     except (ValueError, RecursionError):
         said = _Said()
-    if _begins(said.data) != b"[":
+    if begins(said.data) != b"[":
         return fold(decode_answer(Api.CHAT, body, conventions))
     usage = ChatUsage(conventions).read(_value(said.usage), _value(said.provider_metadata))
     return Answer(id=text(_value(said.id)) or None, model=text(_value(said.model)) or None, usage=usage, ended=True)
@@ -66,7 +67,7 @@ def rewritten(body: bytes, encoding: str, model: str | None = None) -> bytes:
     they say so already. Raises ValueError for vectors that are none."""
     said = _members.decode(body)
     data = said.get("data", _ABSENT)
-    if _begins(data) != b"[":
+    if begins(data) != b"[":
         return body
     changed = False
     if model is not None:
@@ -77,14 +78,14 @@ def rewritten(body: bytes, encoding: str, model: str | None = None) -> bytes:
 
 
 def _is_written_otherwise(data: msgspec.Raw, encoding: str) -> bool:
-    return any(_KINDS.get(_begins(entry.embedding), encoding) != encoding for entry in _firsts.decode(data))
+    return any(_KINDS.get(begins(entry.embedding), encoding) != encoding for entry in _firsts.decode(data))
 
 
 def _converted(data: msgspec.Raw, encoding: str) -> list[dict[str, msgspec.Raw]]:
     entries = _entries.decode(data)
     for entry in entries:
         vector = entry.get("embedding", _ABSENT)
-        if _KINDS.get(_begins(vector), encoding) != encoding:
+        if _KINDS.get(begins(vector), encoding) != encoding:
             entry["embedding"] = msgspec.Raw(_encode(_CONVERSIONS[encoding](vector)))
             if "encoding_format" in entry:  # llama.cpp marks what is base64
                 entry["encoding_format"] = msgspec.Raw(_encode(encoding))
@@ -117,10 +118,6 @@ def _checked(numbers: array[float]) -> array[float]:
 
 
 _CONVERSIONS = {_BASE64: _to_base64, _FLOAT: _to_floats}
-
-
-def _begins(raw: msgspec.Raw) -> bytes:
-    return bytes(memoryview(raw)[:1])
 
 
 def _value(raw: msgspec.Raw) -> object:

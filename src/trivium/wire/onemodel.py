@@ -19,6 +19,7 @@ from typing import Literal, TypeVar
 import msgspec
 
 from trivium.errors import FieldUnsupported, InvalidJson
+from trivium.wire import items
 from trivium.wire.again import Again
 from trivium.wire.body import Members, members
 from trivium.wire.losses import Losses
@@ -48,12 +49,7 @@ _PAID = re.compile(
 """Tools that run at the provider's, with the dates of their versions, and all of a gateway's own."""
 _SWITCHES = frozenset(("web_search_options", "search_parameters", "plugins"))
 """Members that switch one on, without a tool."""
-_CONVERSATION = "input"
-"""Where Responses has items that bring tools along (openai-python: `AdditionalTools`, `tool_search_output`)."""
-_HOLDS_TOOLS = re.compile(rb'"tools"')
-_MAY_SPELL_IT = re.compile(rb"\\u00[4-7]")
-"""An escape of a letter. Where neither is, the items need not be decoded."""
-_LOOKED_AT = frozenset((*_MEMBERS, *_LISTS, _CONVERSATION))
+_LOOKED_AT = frozenset((*_MEMBERS, *_LISTS, items.NAME))
 _OF_TOOLS = ("tool_choice", "parallel_tool_calls")
 """Nobody takes these where no tools are."""
 _MOST_ITEMS = 300_000
@@ -85,13 +81,13 @@ _items = msgspec.json.Decoder(list[_Item | list[msgspec.Raw] | str | int | float
 _raw_items = msgspec.json.Decoder(list[msgspec.Raw])
 
 
-def of_one_model(found: Members, losses: Losses) -> Members:
-    """The members without any that bring in another model; the same where there are none. Raises InvalidJson,
-    FieldUnsupported."""
+def of_one_model(found: Members, losses: Losses, *, in_items: bool = True) -> Members:
+    """The members without any that bring in another model; the same where there are none. `in_items`: items of the
+    conversation may bring tools along. Raises InvalidJson, FieldUnsupported."""
     if found.keys().isdisjoint(_LOOKED_AT) and _ENDINGS[0] not in ",".join(found):
         return found
     names = [name for name in found if name in _MEMBERS or name.endswith(_ENDINGS)]
-    return _left(found, names, _asks_another, losses, _WHY)
+    return _left(found, names, _asks_another, losses, _WHY, in_items=in_items)
 
 
 def of_no_cost(found: Members, losses: Losses) -> Members:
@@ -99,7 +95,9 @@ def of_no_cost(found: Members, losses: Losses) -> Members:
     return _left(found, _SWITCHES & found.keys(), _is_paid, losses, _NOBODY_PAYS)
 
 
-def _left(found: Members, names: Iterable[str], test: _Test, losses: Losses, why: str) -> Members:
+def _left(
+    found: Members, names: Iterable[str], test: _Test, losses: Losses, why: str, *, in_items: bool = True
+) -> Members:
     """The members without these, and without the items of lists that do not pass."""
     changed: dict[str, msgspec.Raw | None] = dict.fromkeys(names)
     for name in changed:
@@ -113,8 +111,9 @@ def _left(found: Members, names: Iterable[str], test: _Test, losses: Losses, why
             changed[name] = msgspec.Raw(msgspec.json.encode(left)) if left else None
             if name == "tools":
                 changed |= _choice_without(found, gone, losses, any_left=bool(left))
-    if (items := found.get(_CONVERSATION)) and (kept_items := _items_without(items, test, losses, why)) is not None:
-        changed[_CONVERSATION] = kept_items
+    said = found.get(items.NAME) if in_items else None
+    if said is not None and (kept_items := _items_without(said, test, losses, why)) is not None:
+        changed[items.NAME] = kept_items
     if not changed:
         return found
     kept = {name: changed.get(name, raw) for name, raw in found.items()}
@@ -123,13 +122,15 @@ def _left(found: Members, names: Iterable[str], test: _Test, losses: Losses, why
 
 def _items_without(said: msgspec.Raw, test: _Test, losses: Losses, why: str) -> msgspec.Raw | None:
     """The conversation without such tools in its items; None: it has none."""
-    if not (_HOLDS_TOOLS.search(said) or _MAY_SPELL_IT.search(said)) or not (raw := bytes(said)).startswith(b"["):
+    brought = [(place, bytes(item.tools)) for place, item in enumerate(items.read(said)) if item is not None]
+    brought = [(place, tools) for place, tools in brought if tools.startswith(b"[")]
+    if not brought:
         return None
     changed: dict[int, msgspec.Raw] = {}
-    whole = _decoded(_raw_items, raw, _CONVERSATION)
-    for place, item in enumerate(_decoded(_items, raw, _CONVERSATION)):
-        tools, at = bytes(getattr(item, "tools", b"")), f"{_CONVERSATION}[{place}].tools"
-        if tools.startswith(b"[") and (gone := _gone(tools, at, "type", test)):
+    whole = _raw_items.decode(said)
+    for place, tools in brought:
+        at = f"{items.NAME}[{place}].tools"
+        if gone := _gone(tools, at, "type", test):
             for inner in gone:
                 losses.add(f"{at}[{inner}]", why)
             left = [tool for inner, tool in enumerate(_raw_items.decode(tools)) if inner not in gone]

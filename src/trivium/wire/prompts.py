@@ -14,14 +14,11 @@ from typing import TypeVar
 import msgspec
 
 from trivium.canon.api import Api, Kind, Solo
-from trivium.wire.body import Members
+from trivium.wire.body import Members, begins
+from trivium.wire.crowd import is_crowded
 from trivium.wire.request import Request
 
 _ABSENT = msgspec.Raw(b"null")
-_MOST_OBJECTS = 300_000
-"""In a longer list nothing is read: making objects of them would hold everybody up."""
-_MOST_QUOTES = 600_000
-"""As many pieces take some 50 ms. In a list with more of them nothing is read if it looks as if it were too long."""
 _MOST_TOOLS = 200
 _LONGEST_WORD = 300
 """Bytes of a role, a type or the name of a tool."""
@@ -123,7 +120,7 @@ def _plain_words(api: Solo, members: Members) -> Prompts:
         raw = members.get(name, _ABSENT)
         if (text := _string_of(raw)) is not None:
             said.append(text)
-        elif _begins(raw) == b"[":
+        elif begins(raw) == b"[":
             try:
                 _check_crowd(raw, b",")
                 said += _texts.decode(raw)
@@ -143,7 +140,7 @@ def _text(content: msgspec.Raw) -> str | None:
     """A string, or the texts of a list of parts, joined by newlines; None where there is none."""
     if (said := _string_of(content)) is not None:
         return said
-    if _begins(content) == b"{":  # one part, which some servers take for a list of one
+    if begins(content) == b"{":  # one part, which some servers take for a list of one
         parts = [part for part in (_one(content, _part),) if part is not None]
     else:
         parts = _listed(content, _parts, _part)
@@ -164,7 +161,7 @@ def _tool_name(tool: _Tool, api: Kind) -> str:
     if kind == "mcp":
         return f"mcp:{_word(tool.server_label) or _UNKNOWN}"
     held = tool.custom if kind == "custom" else tool.function
-    if api is Api.CHAT and _begins(held) == b"{":
+    if api is Api.CHAT and begins(held) == b"{":
         tool = _one(held, _tool) or tool
     name = _word(tool.name) or _UNKNOWN
     if kind not in _OWN:
@@ -175,7 +172,7 @@ def _tool_name(tool: _Tool, api: Kind) -> str:
 
 def _listed(raw: msgspec.Raw, together: msgspec.json.Decoder[list[_T]], one: msgspec.json.Decoder[_T]) -> list[_T]:
     """The objects of a list; what is none, or cannot be read, is left out. Raises _Crowded."""
-    if _begins(raw) != b"[":
+    if begins(raw) != b"[":
         return []
     _check_crowd(raw, b"{")
     try:
@@ -190,15 +187,7 @@ def _listed(raw: msgspec.Raw, together: msgspec.json.Decoder[list[_T]], one: msg
 
 
 def _check_crowd(raw: msgspec.Raw, mark: bytes) -> None:
-    """Raises _Crowded for too many of these marks, those that stand in strings apart."""
-    if len(raw) <= 2 * _MOST_OBJECTS:
-        return
-    json_text = bytes(raw)
-    if json_text.count(mark) <= _MOST_OBJECTS:
-        return
-    # Without what is escaped, every other piece between quotes is a string.
-    bare = json_text.replace(b"\\\\", b"").replace(b'\\"', b"")
-    if bare.count(b'"') > _MOST_QUOTES or sum(piece.count(mark) for piece in bare.split(b'"')[::2]) > _MOST_OBJECTS:
+    if is_crowded(raw, mark):
         raise _Crowded
 
 
@@ -209,12 +198,8 @@ def _one(raw: msgspec.Raw, decoder: msgspec.json.Decoder[_T]) -> _T | None:
         return None
 
 
-def _begins(raw: msgspec.Raw) -> bytes:
-    return bytes(memoryview(raw)[:1])
-
-
 def _string_of(raw: msgspec.Raw) -> str | None:
-    if _begins(raw) != b'"':
+    if begins(raw) != b'"':
         return None
     try:
         return _string.decode(raw)

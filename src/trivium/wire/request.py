@@ -6,15 +6,15 @@ refused (behaviour page, section 2, check 10).
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable
 from typing import Annotated
 
 import msgspec
 
 from trivium.canon.api import CHAT, EMBEDDINGS, FIM, KINDS, MESSAGES, RESPONSES, Api, Kind, Solo
-from trivium.errors import FieldInvalid, FieldUnsupported, InvalidJson, ModelMissing, Unavailable
+from trivium.errors import FieldInvalid, FieldUnsupported, ModelMissing, Unavailable
 from trivium.wire import body as json_body
+from trivium.wire import items
 from trivium.wire.losses import Loss, Losses
 from trivium.wire.onemodel import of_no_cost, of_one_model
 from trivium.wire.solo import check_fields
@@ -39,6 +39,8 @@ class Request(msgspec.Struct, frozen=True, kw_only=True):
     """The client asked for the usage chunk of a Chat stream; always true for the other APIs."""
     fallbacks: tuple[str, ...] = ()
     """Models of ours that may answer where this one cannot: the member `trivium_fallbacks`, which goes no further."""
+    items: items.Known = items.UNKNOWN
+    """Of a Responses conversation."""
 
 
 class Rendered(msgspec.Struct, frozen=True):
@@ -68,6 +70,7 @@ def parse(api: Kind, body: bytes) -> Request:
         max_tokens=_limit(api, found),
         wants_usage=not (api is CHAT and stream) or _asks_for_usage(found),
         fallbacks=fallbacks,
+        items=items.known(found.get(items.NAME)) if api is RESPONSES else items.UNKNOWN,
     )
 
 
@@ -117,15 +120,20 @@ def check_stateless(request: Request) -> None:
             raise Unavailable(f"No model answers with more than {_MOST_TOKENS:,} tokens; ask for fewer in `{name}`.")
     for name, refused in _STATEFUL[request.api].items():
         if name in request.members and refused(bytes(request.members[name])):
-            raise FieldUnsupported(
-                f"`{name}` needs state that this gateway does not keep; send the whole conversation instead.",
-                param=name,
-            )
+            raise _needs_state(name)
+    if request.items.refer:
+        raise _needs_state(items.NAME)
     if "preset" in request.members:
         raise FieldUnsupported(_NO_PRESETS, param="preset")
     check_name(request.model, "model")
     if _ROUTING in request.members:
         raise FieldUnsupported(f"`{_ROUTING}` is for the gateway's operator to set; leave it out.", param=_ROUTING)
+
+
+def _needs_state(name: str) -> FieldUnsupported:
+    return FieldUnsupported(
+        f"`{name}` needs state that this gateway does not keep; send the whole conversation instead.", param=name
+    )
 
 
 def check_name(model: str, param: str) -> None:
@@ -159,7 +167,7 @@ def render(request: Request, model: str) -> Rendered:
     """The request for an upstream of the same API: `model` set, usage asked for, everything else as it came, save what
     another upstream sealed. Raises InvalidJson."""
     losses = Losses()
-    members = of_one_model(request.members, losses)
+    members = of_one_model(request.members, losses, in_items=request.items.bring_tools)
     if members is not request.members:
         request = msgspec.structs.replace(request, body=msgspec.json.encode(members), members=members)
     changes: dict[str, bytes] = {}
@@ -190,42 +198,6 @@ def _usage_asked_for(request: Request) -> dict[str, bytes]:
     return {"stream_options": msgspec.json.encode({**kept, "include_usage": True})}
 
 
-_ABSENT = msgspec.Raw(b"null")
-
-
-class _Item(msgspec.Struct):
-    type: msgspec.Raw = _ABSENT
-    id: msgspec.Raw = _ABSENT
-    role: msgspec.Raw = _ABSENT
-    content: msgspec.Raw = _ABSENT
-
-
-_items = msgspec.json.Decoder(list[_Item])
-
-
-def _refers_to_items(raw: bytes) -> bool:
-    """An item is a reference by its type, which may be left out where there is nothing but an id (openai-python,
-    `ResponseInputItemParam.ItemReference`)."""
-    if not raw.startswith(b"[") or not _MAY_REFER.search(raw):
-        return False
-    if raw.count(b"{") > _MOST_ITEMS:
-        raise FieldUnsupported("`input` has too many items to look through.", param="input")
-    try:
-        return any(_is_reference(item) for item in _items.decode(raw))
-    except msgspec.ValidationError:
-        # An item that is no object: the upstream will say so.
-        return False
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise InvalidJson(f"The field `input` is not valid JSON: {error}.", param="input") from None
-
-
-def _is_reference(item: _Item) -> bool:
-    kind = bytes(item.type)
-    if kind != b"null":
-        return len(kind) < _LONGEST_TYPE and msgspec.json.decode(kind) == "item_reference"
-    return bytes(item.id) != b"null" and bytes(item.role) == bytes(item.content) == b"null"
-
-
 def _present(raw: bytes) -> bool:
     return raw != b"null"
 
@@ -236,17 +208,11 @@ _STATEFUL: dict[Kind, dict[str, Callable[[bytes], bool]]] = {
         "previous_response_id": _present,
         "conversation": _present,
         "background": lambda raw: raw == b"true",
-        "input": _refers_to_items,
     },
     MESSAGES: {"thread": _present},
     EMBEDDINGS: {},
     FIM: {},
 }
-
-_MOST_ITEMS = 300_000
-_LONGEST_TYPE = 200
-_MAY_REFER = re.compile(rb'item_reference|\\u00[4-7]|\{\s*"(?:id|type)"\s*:\s*(?:"[^"]*"|null)\s*(?:,[^{}]*)?\}')
-"""Whether it is worth decoding the items: the word, an escape that may spell it, or an object of next to nothing."""
 
 _PRESET = "@preset/"
 """In a name: OpenRouter's settings under a name of their own (openrouter.ai/docs, "Presets")."""
@@ -270,7 +236,7 @@ _DIGITS = len(str(_MOST_TOKENS))
 
 _MORE_READ: dict[Kind, tuple[str, ...]] = {
     CHAT: ("stream_options",),
-    RESPONSES: ("store",),
+    RESPONSES: ("store", items.NAME),
     EMBEDDINGS: ("input", "dimensions", "encoding_format"),
 }
 _READ = {api: ("model", "stream", *MAX_TOKENS[api], *_STATEFUL[api], *_MORE_READ.get(api, ())) for api in KINDS}

@@ -17,7 +17,8 @@ import msgspec
 
 from trivium.canon.api import Api, Kind, Solo
 from trivium.canon.size import DOCUMENT, FILM, IMAGE, SOUND, Medium, Size
-from trivium.wire.body import Members, count
+from trivium.wire.again import Again
+from trivium.wire.body import Members, begins, count
 from trivium.wire.lenient import parse
 from trivium.wire.request import Request
 
@@ -187,7 +188,7 @@ def measure(request: Request) -> Size:
     api, members, found = request.api, request.members, _Found()
     for name in _CONVERSATION.get(api, ()):
         if name in members:
-            _walk(_read(bytes(members[name])), found)
+            _walk(_read(members[name]), found)
     if "cache_control" in members:
         found.mark(members["cache_control"])
     hosted = _hosted(members, found)
@@ -238,22 +239,22 @@ def _weight(text: bytes) -> int:
     return int.from_bytes(text.translate(_WEIGHTS), "little").bit_count()
 
 
-def _read(data: bytes) -> list[Any]:
+def _read(raw: msgspec.Raw) -> list[Any]:
     """The parts of a list; none of what is no list, holds too many, or has a shape that nobody knows."""
-    if not data.startswith(b"[") or _is_crowded(data):
+    if begins(raw) != b"[" or _is_crowded(raw):
         return []
     try:
-        return _parts.decode(data)
+        return _parts.decode(raw)
     except (ValueError, RecursionError):
         pass  # a text that is no UTF-8, as a rule
     try:
-        return _parts.decode(msgspec.json.encode(parse(data)))
+        return _parts.decode(msgspec.json.encode(parse(bytes(raw))))
     except (ValueError, RecursionError):
         return []
 
 
-def _is_crowded(data: bytes) -> bool:
-    return len(data) > _ALWAYS_READ and data.count(b"{") > _MOST_OBJECTS
+def _is_crowded(data: bytes | msgspec.Raw) -> bool:
+    return len(data) > _ALWAYS_READ and bytes(data).count(b"{") > _MOST_OBJECTS
 
 
 def _walk(parts: list[Any], found: _Found) -> None:
@@ -320,8 +321,7 @@ def _hosted(members: Members, found: _Found) -> dict[str, int]:
     called = {tool: 1 for name, (mark, tool) in _SWITCHES.items() if name in members and mark in bytes(members[name])}
     if bytes(members.get("mcp_servers", b"[]")).startswith(b"[{"):
         called["mcp"] = MOST_CALLS
-    tools = _read_tools(bytes(members.get("tools", b"[]")))
-    for tool in tools:
+    for tool in _tools_of(bytes(members.get("tools", b"[]"))):
         if tool.cache_control is not _ABSENT:
             found.mark(tool.cache_control)
         found.vendor_tools += type(tool.type) is str and tool.type not in _OWN_WORDS
@@ -345,6 +345,9 @@ def _read_tools(data: bytes) -> list[_Tool]:
         return [] if _is_crowded(data) else _tools.decode(data)
     except (ValueError, RecursionError):
         return []
+
+
+_tools_of = Again(_read_tools)
 
 
 def _most_calls(tool: _Tool, limit: int | None) -> int:
