@@ -1,9 +1,12 @@
-"""What translation costs, without a network: CPU per streamed event in each direction, and per request of 60 KB.
+"""What the wire costs, without a network: CPU per streamed event that is translated, in each direction, per request of
+60 KB that is, and per long request that passes.
 
     .venv/bin/python bench/wire.py [--repeat N]
 
 An event is timed from its bytes to the bytes of the client's API: parsed, decoded, encoded. The streams are 400 pieces
-of text as the APIs' owners send them, one event a chunk, and 20 a chunk as an upstream at full speed does. Medians.
+of text as the APIs' owners send them, one event a chunk, and 20 a chunk as an upstream at full speed does. A coding
+agent's request is read, checked and given the upstream's name of the model; it is measured besides where something is
+held for it, and where its answer is a stream. Medians.
 """
 # ruff: noqa: T201 # prints its report
 
@@ -19,11 +22,15 @@ from typing import Any
 from trivium.canon.api import Api
 from trivium.wire.body import members
 from trivium.wire.destination import Destination
+from trivium.wire.request import check_stateless, parse, render
+from trivium.wire.size import measure
 from trivium.wire.translate import Translation
 
 PIECES = 400
 TOGETHER = 20
 KIB = 1024
+LONG = (60 * KIB, 400 * KIB)
+"""Bytes of an agent's requests: early on, and after an hour."""
 EVENT_GOAL = 12.0
 REQUEST_GOAL = 600.0
 """Microseconds of one core (docs/performance.md)."""
@@ -96,7 +103,7 @@ def agents_request(size: int = 60 * KIB) -> bytes:
     schema = {"type": "object", "properties": {f"p{n}": parameter for n in range(6)}, "required": ["p0"]}
     tools = [{"name": f"tool_{n}", "description": words * 8, "input_schema": schema} for n in range(14)]
     turns: list[dict[str, Any]] = [{"role": "user", "content": [{"type": "text", "text": words * 4}]}]
-    for n in range(20):
+    for n in range(size // (3 * KIB)):
         id = f"toolu_{n:024}"
         call = {"type": "tool_use", "id": id, "name": f"tool_{n % 14}", "input": {"p0": "/src/main.py", "p1": words}}
         turns.append({"role": "assistant", "content": [{"type": "text", "text": words * 2}, call]})
@@ -139,6 +146,18 @@ def request_cost(body: bytes, upstream: Api, repeat: int) -> float:
     return _timed(lambda: translation(Api.MESSAGES, upstream).request(members(body)), repeat)
 
 
+def passing_cost(body: bytes, api: Api, repeat: int) -> tuple[float, float]:
+    """Microseconds for a request that an upstream of the same API gets, and for its size."""
+
+    def passes() -> None:
+        asked = parse(api, body)
+        check_stateless(asked)
+        render(asked, "the-upstreams-name")
+
+    asked = parse(api, body)
+    return _timed(passes, repeat), _timed(lambda: measure(asked), repeat)
+
+
 def _timed(work: Callable[[], object], repeat: int) -> float:
     times = []
     for _ in range(repeat):
@@ -172,6 +191,15 @@ def main() -> None:
     costs = {api: request_cost(body, api, 10 * repeat) for api in (Api.CHAT, Api.RESPONSES)}
     for api, cost in costs.items():
         print(f"messages request of {len(body) / KIB:.0f} KB -> {api.short}: {cost:.0f} us of CPU")
+    print(f"{'passed on':26}{'read, checked':>14}{'measured':>14}   us of CPU a request")
+    for size in LONG:
+        said = agents_request(size)
+        bodies = {Api.MESSAGES: said} | {
+            api: translation(Api.MESSAGES, api).request(members(said)).body for api in (Api.CHAT, Api.RESPONSES)
+        }
+        for api, one in bodies.items():
+            read, measured = passing_cost(one, api, 4 * repeat)
+            print(f"{f'{api.short}, {len(one) / KIB:.0f} KB':26}{read:14.0f}{measured:14.0f}")
     chat = costs[Api.CHAT]
     print(f"event={worst:.1f}us (at most {EVENT_GOAL:.0f}) request={chat:.0f}us (at most {REQUEST_GOAL:.0f})")
 

@@ -19,6 +19,7 @@ from trivium.metering.book import Entry, Override, PriceBook
 from trivium.metering.prices import Price
 from trivium.metering.record import COLUMNS
 from trivium.metering.start import Start
+from trivium.operations import housekeeping as housekeeping_module
 from trivium.operations.housekeeping import Housekeeping
 from trivium.operations.receipts import receipt_of
 from trivium.policy.spending import Budget
@@ -136,11 +137,12 @@ class Yard:
         book: PriceBook = PLAIN,
         providers: Sequence[Provider] = (provider(),),
         owner: str = "run_2",
+        asks: Remembering | None = None,
     ) -> Remembering:
         """Housekeeping has looked once."""
         ledger = self.ledger(owner)
         await ledger.load()
-        remembering = Remembering(records or {})
+        remembering = asks or Remembering(records or {})
         named = {one.name: one for one in providers}
         parts = (self.database, ledger, lambda: book, remembering, lambda: named, self.clock)
         await Housekeeping(*parts, patience_ms=0).look()
@@ -349,6 +351,58 @@ class TestOwners:
         yard.clock.ms += owners.SILENCE_MS
         await housekeeping.look()
         assert len(yard.records()) == 1
+        await yard.tidied(owner="run_3")
+        assert len(yard.records()) == 2
+
+    @SHARED
+    async def test_who_ends_many_calls_is_not_silent_meanwhile(
+        self, yard: Yard, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(housekeeping_module, "_TOGETHER", 2)
+        await yard.account()
+        for _ in range(6):
+            await yard.left_open(hold=1_000)
+
+        class Slow(Remembering):
+            async def find(self, provider: Provider, generation_id: str) -> Generation | None:
+                yard.clock.ms += owners.SILENCE_MS // 3
+                return await super().find(provider, generation_id)
+
+        slow = Slow({})
+        found = await yard.tidied(asks=slow)
+        assert found is slow
+        ((seen_ms,),) = rows(yard.database, "SELECT seen_ms FROM owners WHERE id = 'run_2'")
+        assert len(slow.asked) == 6
+        assert yard.clock.ms - seen_ms < owners.SILENCE_MS
+
+    @SHARED
+    async def test_one_that_is_seen_again_meanwhile_keeps_the_rest_of_its_calls(
+        self, yard: Yard, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(housekeeping_module, "_TOGETHER", 2)
+        await yard.account()
+        for _ in range(6):
+            living = await yard.left_open(owner="run_1", hold=1_000)
+
+        class Waking(Remembering):
+            async def find(self, provider: Provider, generation_id: str) -> Generation | None:
+                await living.is_here()
+                return await super().find(provider, generation_id)
+
+        await yard.tidied(asks=Waking({}))
+        assert len(yard.records()) == 2
+        assert rows(yard.database, "SELECT count(*) FROM owners WHERE id = 'run_1'") == [(1,)]
+
+    @SHARED
+    async def test_one_that_was_silent_says_with_its_next_call_that_it_lives(self, yard: Yard) -> None:
+        await yard.account()
+        living = await yard.left_open(owner="run_1")
+        yard.clock.ms += owners.SILENCE_MS
+        await yard.tidied(owner="run_2")
+        assert rows(yard.database, "SELECT id FROM owners WHERE id = 'run_1'") == []
+        await yard.left_open(owner="run_1", silent=False)
+        assert living.open_calls == 2
+        yard.clock.ms += owners.SILENCE_MS
         await yard.tidied(owner="run_3")
         assert len(yard.records()) == 2
 

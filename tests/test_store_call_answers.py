@@ -16,6 +16,7 @@ from trivium.errors import CallInProgress, IdempotencyConflict
 from trivium.settings_idempotency import IdempotencySettings
 from trivium.store.answers import KEPT_MS
 from trivium.store.call_answers import CLAIM_MS, CallAnswers, CallPlace, call_answers
+from trivium.store.ledger import Ledger
 from trivium.store.store import Store
 
 CREDENTIAL = "tv-" + "a" * 43
@@ -200,3 +201,22 @@ async def test_what_cannot_be_written_is_given_up_in_silence(desk: Desk, monkeyp
 
 def test_where_nothing_is_kept_there_is_no_place(desk: Desk) -> None:
     assert call_answers(desk.store.ledger.writer, desk.clock, IdempotencySettings(hours=0)) is None
+
+
+async def test_two_gateways_that_hear_of_the_same_calls_do_not_wait_for_each_other_for_ever(
+    desk: Desk, home: Home, caplog: pytest.LogCaptureFixture
+) -> None:
+    if home.url is None:
+        pytest.skip("one process owns the file")
+    ledger = Ledger(home.open(), desk.clock, "run_2")
+    theirs = call_answers(ledger.writer, desk.clock, IdempotencySettings())
+    for turn in range(20):
+        keys = [f"{turn} {number}" for number in range(30)]
+        claims = [desk.place(key).claim() for key in keys] + [
+            desk.place(key, answers=theirs).claim() for key in reversed(keys)
+        ]
+        told = await asyncio.gather(*claims, return_exceptions=True)
+        assert [one for one in told if one is not None and not isinstance(one, CallInProgress)] == []
+        assert sum(one is None for one in told) == len(keys)
+    assert not caplog.messages
+    await ledger.writer.close()

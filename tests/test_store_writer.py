@@ -7,7 +7,7 @@ import contextlib
 import logging
 import sqlite3
 import tempfile
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from pathlib import Path
 
 import msgspec
@@ -20,7 +20,7 @@ from trivium.errors import OperationError, StoreUnavailable
 from trivium.metering.record import COLUMNS, Record
 from trivium.store import writer as writing
 from trivium.store.posting import write_records
-from trivium.store.sql import Writing
+from trivium.store.sql import Undone, Writing
 from trivium.store.sqlite import SqliteDatabase
 from trivium.store.writer import Op, Writer
 
@@ -33,9 +33,10 @@ def record(id: str, **fields: object) -> Record:
 class Kept:
     """A record on its way, and what its writer was told."""
 
-    def __init__(self, record: Record, *, urgent: bool = False) -> None:
+    def __init__(self, record: Record, *, urgent: bool = False, alone: bool = False) -> None:
         self.record = record
         self.urgent = urgent
+        self.alone = alone
         self.leans = False
         self.told: list[str] = []
 
@@ -384,6 +385,32 @@ class TestRun:
         await writer.close()
         assert disk.ids() == ["a"]
 
+    async def test_a_refusal_in_a_transaction_that_was_undone_is_none(
+        self, disk: Disk, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        real, undone = disk.database.transaction, [Undone("unwritten", detail="a circle")]
+
+        @contextlib.contextmanager
+        def transaction() -> Iterator[Writing]:
+            with real() as tx:
+                yield tx
+                if undone:
+                    raise undone.pop()
+
+        attempts: list[None] = []
+
+        def refuse_first(tx: Writing) -> str:
+            attempts.append(None)
+            if len(attempts) == 1:
+                raise OperationError("no")
+            return "yes"
+
+        monkeypatch.setattr(disk.database, "transaction", transaction)
+        writer = disk.writer()
+        assert await writer.run(refuse_first) == "yes"
+        assert "made again: a circle" in caplog.text
+        await writer.close()
+
     async def test_it_raises_where_the_disk_does_not_take_it(self, disk: Disk) -> None:
         writer = disk.writer()
         disk.lock()
@@ -463,3 +490,20 @@ def test_after_a_transaction_that_was_undone_memory_is_not_believed(disk: Disk) 
         writer._others.extend(Kept(record(id)) for id in ids)
         writer._write_some()
     assert said == [("ax", False), ("a", True), ("x", True), ("y", True), ("z", False)]
+
+
+def test_where_others_write_too_what_is_to_be_alone_has_a_transaction_of_its_own(
+    disk: Disk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    said: list[str] = []
+
+    def noted(ops: Sequence[Op], tx: Writing, again: bool) -> None:
+        said.append("".join(op.record.id for op in ops if isinstance(op, Kept)))
+
+    monkeypatch.setattr(disk.database, "shared", True)
+    writer = Writer(disk.database, noted, window=0, linger=0, retry=0, backlog=100)
+    writer._urgent.extend(Kept(record(id), urgent=True, alone=id in "XY") for id in "aXYb")
+    writer._others.extend(Kept(record(id), alone=id == "Z") for id in "cZd")
+    for _ in range(6):
+        writer._write_some()
+    assert said == ["ac", "X", "Y", "b", "Z", "d"]

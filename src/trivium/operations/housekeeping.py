@@ -28,6 +28,7 @@ _LOG = logging.getLogger("trivium.ledger")
 _PAUSE = 15.0
 """Seconds; a quarter of what makes an owner count as gone."""
 _TOGETHER = 64
+_FOR_EVER = 2**62
 GONE = "gateway_ended"
 
 
@@ -90,7 +91,7 @@ class Housekeeping:
         if self._steady_ns is None:
             self._steady_ns = self._clock.monotonic_ns()
         for owner in await owners.named(self._database, self.ended):
-            await self._end_all_of(owner)
+            await self._end_all_of(owner, certainly=True)
         self.ended = ()
         await self._ledger.forget_idle()
         if self.leads:
@@ -102,19 +103,25 @@ class Housekeeping:
         for owner in await owners.gone(self._database, self._ledger.owner, now):
             if self._database.shared and not patient:
                 break
-            await self._end_all_of(owner)
+            await self._end_all_of(owner, certainly=not self._database.shared)
         for account_id in await owners.accounts_with_expired_credits(self._database, now):
             await self._ledger.expire(account_id)
 
-    async def _end_all_of(self, owner: Gone) -> None:
+    async def _end_all_of(self, owner: Gone, *, certainly: bool) -> None:
+        """What an owner has left open. To ask providers takes its time: meanwhile we must not be silent ourselves, and
+        one that is not `certainly` gone may be seen again, or another gateway does the same and is done."""
         ended: set[str] = set()
         while found := [one for one in await owners.orphans(self._database, owner) if one.start.id not in ended]:
             ended |= {one.start.id for one in found}
             for at in range(0, len(found), _TOGETHER):
+                await self._ledger.is_here()
+                if not certainly and not await owners.is_gone(self._database, owner, self._clock.now_ms()):
+                    return
                 await asyncio.gather(*map(self._end, found[at : at + _TOGETHER]))
-            await self._ledger.writer.flush()
+                await self._ledger.writer.flush()
             _LOG.warning("%d calls were ended that a gateway had left open", len(found))
-        await self._ledger.writer.run(lambda tx: owners.bury(tx, owner))
+        until_ms = _FOR_EVER if certainly else self._clock.now_ms() - owners.SILENCE_MS
+        await self._ledger.writer.run(lambda tx: owners.bury(tx, owner, until_ms))
 
     async def _end(self, orphan: Orphan) -> None:
         start, provider = orphan.start, self._providers().get(orphan.start.provider)

@@ -27,6 +27,8 @@ from trivium.store.whose import EVERYBODY, Whose, scopes
 MOST_NANO = 10**17
 """100 million USD: what is larger is a mistake."""
 
+_AT_ONCE = 50
+"""Corrections in one transaction: calls of their accounts wait for it."""
 _BY_KEYS = (
     "SELECT account_id, kind, amount_nano FROM entries"
     " WHERE idempotency_key = ? OR (idempotency_key > ? AND idempotency_key < ?)"
@@ -136,16 +138,14 @@ class Accounts:
         for account_id in await owners.accounts_with_expired_credits(self._database, now):
             if account_id in named:
                 await self._ledger.expire(account_id)
+        slices = [corrections[at : at + _AT_ONCE] for at in range(0, len(corrections), _AT_ONCE)]
+        return sum([await self._correct(some, now, actor) for some in slices])
+
+    async def _correct(self, corrections: Sequence[Correction], now_ms: int, actor: str) -> int:
         async with self._ledger.beside:
             more = [(one.account_id, await self._owed(one)) for one in corrections]
             async with self._ledger.withheld(more, beyond=True) as free:
-                booked = await self._ledger.writer.run(
-                    lambda tx: [
-                        done
-                        for one, there in zip(corrections, free, strict=True)
-                        if (done := _correct(tx, one, there, now, actor)) is not None
-                    ]
-                )
+                booked = await self._ledger.writer.run(lambda tx: _correct_all(tx, corrections, free, now_ms, actor))
                 for entry, windows, difference in booked:
                     self._ledger.spent(windows, difference)
                     if entry is not None:
@@ -315,6 +315,15 @@ def keys_of(request_id: str) -> list[tuple[str, str, str]]:
 
 _Booked = tuple[Entry | None, posting.Windows, int]
 """The entry, if a balance was charged, the budgets' periods that counted the call, and the difference."""
+
+
+def _correct_all(
+    tx: Writing, corrections: Sequence[Correction], free: Sequence[int | None], now_ms: int, actor: str
+) -> list[_Booked]:
+    """Those that were booked. `free` is what each one's account has, as far as memory knows."""
+    posting.claim(tx, [(one.account_id, ()) for one in corrections])
+    done = [_correct(tx, one, there, now_ms, actor) for one, there in zip(corrections, free, strict=True)]
+    return [one for one in done if one is not None]
 
 
 def _correct(tx: Writing, correction: Correction, free: int | None, now_ms: int, actor: str) -> _Booked | None:

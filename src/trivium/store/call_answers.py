@@ -60,9 +60,10 @@ class CallAnswers:
         self._total += size
         return True
 
-    def write(self, act: Callable[[Writing], _T]) -> asyncio.Future[_T]:
-        """Hands an act to the writer, behind all that were before."""
-        op: Act[_T] = Act(act, urgent=True)
+    def write(self, id: bytes, act: Callable[[Writing], _T]) -> asyncio.Future[_T]:
+        """Hands an act about a key's row to the writer, behind all that were before. In one transaction they go by the
+        rows, so that two gateways wait for each other rather than for ever."""
+        op: Act[_T] = Act(act, urgent=True, rank=id)
         self._writer.add(op)
         return op.result
 
@@ -82,7 +83,7 @@ class CallPlace(Slot):
         self._answers.going.add(self._id)
         found: list[Row] = []
         try:
-            writing = self._answers.write(self._claimed)
+            writing = self._answers.write(self._id, self._claimed)
             found = await asyncio.shield(writing)
         except asyncio.CancelledError:
             # Nobody knows yet whether the place is ours: it is let go of behind the claim.
@@ -151,7 +152,7 @@ class CallPlace(Slot):
 
     def _end(self, act: Callable[[Writing], None]) -> None:
         """What cannot be written is given up: the claim then ends by itself."""
-        self._answers.write(act).add_done_callback(lambda written: written.cancelled() or written.exception())
+        self._answers.write(self._id, act).add_done_callback(lambda written: written.cancelled() or written.exception())
         self._answers.going.discard(self._id)
 
 

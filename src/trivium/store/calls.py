@@ -89,6 +89,7 @@ class StartOp:
     """Urgent where something is held: then `result` says whether it was, as soon as that is durable."""
 
     __slots__ = ("leans", "opened", "prices", "quote", "refusal", "result", "urgent")
+    alone = False
 
     def __init__(self, opened: OpenCall, prices: NewPrices) -> None:
         self.opened = opened
@@ -122,7 +123,7 @@ class EndOp:
     """A record; of a call that was started, its end."""
 
     __slots__ = ("bare", "freed", "given_up", "opened", "prices", "quote", "record", "started")
-    urgent = leans = False
+    urgent = leans = alone = False
 
     def __init__(self, record: Record, prices: NewPrices, opened: OpenCall | None, *, started: bool) -> None:
         self.record = record

@@ -11,6 +11,7 @@ import asyncio
 import contextlib
 from collections import defaultdict
 from collections.abc import AsyncIterator, Collection, Iterable, Iterator, Sequence
+from operator import attrgetter
 from typing import Any
 
 from trivium import ids
@@ -349,7 +350,7 @@ class Ledger:
         self._write_held(tx, list(held.values()))
         ended |= self._write_ends(tx, [op for id, op in ends.items() if id in held], again, {})
         self._write_records(tx, ends.values(), ended)
-        for act in kinds[Act]:
+        for act in sorted(kinds[Act], key=attrgetter("rank")):
             act.perform(tx)
 
     @staticmethod

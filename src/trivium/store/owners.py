@@ -21,6 +21,8 @@ from trivium.store import posting
 from trivium.store.sql import Database, Row, Writing
 
 SILENCE_MS = 60_000
+_SAID_MS = 20_000
+"""After so long a start says again that its owner lives, whatever kept the owner from saying so."""
 _MOST = 1_000
 """Orphans that are looked at together."""
 _SEEN = (
@@ -69,6 +71,7 @@ class Mark:
         self._owner = owner
         self._told: str | None = None
         """What the row says; None where there is none, or nobody knows."""
+        self._told_ms = 0
         self._lowest: str | None = None
         """Of the starts that were written since `up_to`."""
 
@@ -77,12 +80,14 @@ class Mark:
         self._told = None
 
     def cover(self, tx: Writing, ids: Iterable[str], now_ms: int) -> None:
-        """Before starts are written: the row takes them in, also where the clock was set back."""
+        """Before starts are written: the row takes them in, also where the clock was set back, or the owner was silent
+        so long that others may have forgotten it."""
         lowest = min(ids)
         self._lowest = lowest if self._lowest is None else min(lowest, self._lowest)
-        if self._told is None or lowest < self._told:
-            tx.execute(_DOWN_TO, (self._owner, now_ms, lowest))
-            self._told = lowest
+        if self._told is None or lowest < self._told or abs(now_ms - self._told_ms) >= _SAID_MS:
+            since = lowest if self._told is None else min(lowest, self._told)
+            tx.execute(_DOWN_TO, (self._owner, now_ms, since))
+            self._told, self._told_ms = since, now_ms
 
     def up_to(self, since: str, now_ms: int) -> Callable[[Writing], None]:
         """What tells that the owner lives and that its open starts, and those to come, are at or behind an id."""
@@ -90,6 +95,7 @@ class Mark:
 
         def tell(tx: Writing) -> None:
             self._told = since if self._lowest is None else min(since, self._lowest)
+            self._told_ms = now_ms
             tx.execute(_FROM, (self._owner, now_ms, self._told))
 
         return tell
@@ -100,6 +106,11 @@ async def gone(database: Database, owner: str, now_ms: int) -> list[Gone]:
     silent = f"AND seen_ms <= {now_ms - SILENCE_MS}" if database.shared else ""
     rows = await database.ask(f"SELECT id, since FROM owners WHERE id <> ? {silent}", (owner,))
     return [Gone(id, since) for id, since in rows]
+
+
+async def is_gone(database: Database, owner: Gone, now_ms: int) -> bool:
+    """Whether one of `gone` still is: it may have been seen again since. Raises StoreUnavailable."""
+    return owner in await gone(database, "", now_ms)
 
 
 async def named(database: Database, ids: Sequence[str]) -> list[Gone]:
@@ -117,9 +128,9 @@ async def orphans(database: Database, owner: Gone) -> list[Orphan]:
     return [_orphan(row) for row in rows]
 
 
-def bury(tx: Writing, owner: Gone) -> None:
-    """Forgets an owner whose orphans have ended. One that lives after all says so again with its next start."""
-    tx.execute("DELETE FROM owners WHERE id = ? AND since = ?", (owner.id, owner.since))
+def bury(tx: Writing, owner: Gone, seen_until_ms: int) -> None:
+    """Forgets an owner whose orphans have ended, unless it was seen later than that."""
+    tx.execute("DELETE FROM owners WHERE id = ? AND since = ? AND seen_ms <= ?", (owner.id, owner.since, seen_until_ms))
 
 
 async def accounts_with_expired_credits(database: Database, now_ms: int) -> list[str]:

@@ -47,6 +47,12 @@ class Op(Protocol):
         """It must not be written without everything that was added before it."""
         ...
 
+    @property
+    def alone(self) -> bool:
+        """Where other processes write too, it has a transaction of its own: it takes rows in another order than calls
+        do, and waiting for each other would not end."""
+        ...
+
     def done(self) -> None:
         """It is durable."""
         ...
@@ -78,16 +84,21 @@ AROUND: ContextVar[Callable[[Callable[[Writing], Any]], Callable[[Writing], Any]
 class Act(Generic[_T]):
     """A function to be run inside a transaction, and its result."""
 
-    def __init__(self, act: Callable[[Writing], _T], *, urgent: bool) -> None:
+    def __init__(self, act: Callable[[Writing], _T], *, urgent: bool, alone: bool = False, rank: bytes = b"") -> None:
+        """`rank` is the act's place among others in its transaction; those of one rank keep their order."""
         self.act = act
         self.urgent = urgent
+        self.alone = alone
+        self.rank = rank
         self.leans = False
         self.result: asyncio.Future[_T] = asyncio.get_running_loop().create_future()
         self._value: _T | None = None
         self._refusal: OperationError | None = None
 
     def perform(self, tx: Writing) -> None:
-        """A refusal must come before anything is written: the transaction has other people's ops in it."""
+        """A refusal must come before anything is written: the transaction has other people's ops in it. That it was
+        refused in one that was undone means nothing."""
+        self._refusal = None
         try:
             self._value = self.act(tx)
         except OperationError as error:
@@ -192,7 +203,7 @@ class Writer:
         function does, which it must before it writes, and StoreUnavailable."""
         await self.flush()
         around = AROUND.get()
-        op: Act[_T] = Act(act if around is None else around(act), urgent=urgent)
+        op: Act[_T] = Act(act if around is None else around(act), urgent=urgent, alone=True)
         self.add(op)
         return await op.result
 
@@ -270,9 +281,10 @@ class Writer:
     def _write_some(self) -> None:
         """One transaction: with what is urgent, and with everything where that is due or waited for."""
         self._flushed += _taken(self._flushing, _MOST)
+        waiting = len(self._urgent) + len(self._others)
         urgent, others = self._cut(everything=bool(self._flushed) or monotonic() >= self._others_due)
         batch = urgent + others
-        all_of_it = len(batch) < _MOST
+        all_of_it = len(batch) >= waiting
         began, left, self._under_way = monotonic(), bool(self._others), len(batch)
         error: StoreUnavailable | None = None
         try:
@@ -318,9 +330,14 @@ class Writer:
     def _cut(self, *, everything: bool) -> tuple[list[Op], list[Op]]:
         """What is written next: what is urgent, and others. What an urgent one leans on was handed over before it, and
         is there by now."""
+        if self._database.shared:
+            urgent = _taken_together(self._urgent, _MOST)
+            self._busy = len(urgent) >= _BUSY
+            is_alone = bool(urgent) and (urgent[0].alone or (bool(self._others) and self._others[0].alone))
+            return urgent, [] if is_alone else _taken_together(self._others, _MOST - len(urgent))
         urgent = _taken(self._urgent, _MOST)
         self._busy = len(urgent) >= _BUSY
-        if everything or self._database.shared or any(op.leans for op in urgent):
+        if everything or any(op.leans for op in urgent):
             return urgent, _taken(self._others, _MOST - len(urgent))
         return urgent, []
 
@@ -356,6 +373,18 @@ _E = TypeVar("_E")
 def _taken(queue: deque[_E], most: int) -> list[_E]:
     """Takes from a queue that another thread adds to."""
     return [queue.popleft() for _ in range(min(len(queue), most))]
+
+
+def _taken_together(queue: deque[Op], most: int) -> list[Op]:
+    """The same, up to the first op that is to be alone, or that one alone."""
+    taken: list[Op] = []
+    for _ in range(min(len(queue), most)):
+        if queue[0].alone and taken:
+            break
+        taken.append(queue.popleft())
+        if taken[-1].alone:
+            break
+    return taken
 
 
 def _resolve(waiters: Sequence[asyncio.Future[None]], error: Exception | None) -> None:
