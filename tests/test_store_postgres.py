@@ -130,6 +130,20 @@ async def test_a_lock_that_another_gateway_keeps_is_not_waited_for_without_end(
         tx.execute("UPDATE keys SET name = 'y' WHERE id = 'a'")
 
 
+def test_one_that_stands_still_in_a_transaction_is_cut_off_before_the_others_give_up(
+    opened: PostgresDatabase, url: str
+) -> None:
+    add(opened, "k")
+    rename = "UPDATE keys SET name = ? WHERE id = 'k'"
+    with contextlib.closing(PostgresDatabase(url)) as other:
+        with pytest.raises(StoreUnavailable), opened.transaction() as still:
+            still.execute(rename, ("still",))
+            with other.transaction() as tx:
+                tx.execute(rename, ("other",))
+            still.execute(rename, ("again",))
+        assert rows(other, "SELECT name FROM keys") == [("other",)]
+
+
 def test_moving_a_large_database_forward_may_take_longer_than_anything_else(opened: PostgresDatabase) -> None:
     with opened.migration() as tx:
         tx.execute("SELECT pg_sleep(0.6)")
