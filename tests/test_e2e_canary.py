@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import contextlib
 import json
 import logging
 import os
@@ -149,7 +150,7 @@ class House:
 
     def everything(self) -> dict[str, bytes]:
         files = {str(path): path.read_bytes() for path in self.folder.rglob("*") if path.is_file()}
-        with sqlite3.connect(self.data / "trivium.db") as database:
+        with contextlib.closing(sqlite3.connect(self.data / "trivium.db")) as database:
             dump = "\n".join(database.iterdump()).encode("utf-8", "surrogateescape")
         return {**self.said, **files, "the database": dump, "telemetry": self.telemetry.everything}
 

@@ -205,6 +205,7 @@ def test_the_auditor_finds_a_span_that_is_not_the_sum_of_its_parts(
     found = list(folded_spans(SqliteSnapshot(connection)))
     assert {finding.where.split()[0] for finding in found} == ({table} if changed else set())
     assert bool(changed) == ((table, hours) != ("usage_spans", 1))
+    connection.close()
     database.close()
 
 

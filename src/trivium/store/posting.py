@@ -100,7 +100,7 @@ class Sums:
 
 def claim(tx: Writing, purses: Iterable[tuple[str | None, Windows]]) -> None:
     """Of several accounts, and budgets' periods, nobody else changes any until the transaction ends. They are taken in
-    the order of their names and before other rows that two gateways write, so that these wait for each other rather
+    the order of their names, and before the sums that two gateways add to, so that these wait for each other rather
     than for ever."""
     accounts: set[str] = set()
     windows: set[tuple[str, int]] = set()

@@ -90,9 +90,12 @@ def _connect(path: Path, patience: float) -> sqlite3.Connection:
         # What SQLite lays beside the file has the file's mode.
         path.touch(mode=0o600)
         path.chmod(0o600)
-        connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False, timeout=patience)
-        connection.execute("PRAGMA journal_mode = WAL")
-        connection.execute("PRAGMA synchronous = FULL")
+        with contextlib.ExitStack() as failing:
+            connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False, timeout=patience)
+            failing.callback(connection.close)
+            connection.execute("PRAGMA journal_mode = WAL")
+            connection.execute("PRAGMA synchronous = FULL")
+            failing.pop_all()
     except (sqlite3.Error, OSError) as error:
         raise StoreUnavailable("The store cannot be opened.", detail=f"{path}: {error}") from error
     return connection
