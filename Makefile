@@ -89,7 +89,7 @@ trust: $(DEV) ## kills, races, aborts, full disks: a tenth of the runs of docs/t
 bench-quick: $(RUN) ## Trivium against nginx, in under a minute
 	@$(BIN)/python bench/quick.py
 
-bench-wire: $(RUN) ## translation: CPU per event and per request, no network
+bench-wire: $(RUN) ## translation, and long requests that pass: CPU per event and per request, no network
 	@$(BIN)/python bench/wire.py
 
 bench-policy: $(RUN) ## who may do what: CPU per request, memory with a million keys

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -60,12 +60,18 @@ class StandingClock:
 class Remembering:
     """The providers' records by id, and who was asked for."""
 
-    def __init__(self, records: dict[str, dict[str, Any]]) -> None:
+    def __init__(
+        self, records: dict[str, dict[str, Any]], meanwhile: Callable[[], Awaitable[None]] | None = None
+    ) -> None:
+        """`meanwhile` happens while one is asked for."""
         self._records = records
+        self._meanwhile = meanwhile
         self.asked: list[str] = []
 
     async def find(self, provider: Provider, generation_id: str) -> Generation | None:
         self.asked.append(generation_id)
+        if self._meanwhile is not None:
+            await self._meanwhile()
         told = self._records.get(generation_id)
         return None if told is None else parse(json.dumps({"data": told}).encode())
 
@@ -137,12 +143,12 @@ class Yard:
         book: PriceBook = PLAIN,
         providers: Sequence[Provider] = (provider(),),
         owner: str = "run_2",
-        asks: Remembering | None = None,
+        meanwhile: Callable[[], Awaitable[None]] | None = None,
     ) -> Remembering:
         """Housekeeping has looked once."""
         ledger = self.ledger(owner)
         await ledger.load()
-        remembering = asks or Remembering(records or {})
+        remembering = Remembering(records or {}, meanwhile)
         named = {one.name: one for one in providers}
         parts = (self.database, ledger, lambda: book, remembering, lambda: named, self.clock)
         await Housekeeping(*parts, patience_ms=0).look()
@@ -354,42 +360,30 @@ class TestOwners:
         await yard.tidied(owner="run_3")
         assert len(yard.records()) == 2
 
-    @SHARED
-    async def test_who_ends_many_calls_is_not_silent_meanwhile(
-        self, yard: Yard, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
+    @pytest.fixture
+    async def six_open(self, yard: Yard, monkeypatch: pytest.MonkeyPatch) -> Ledger:
+        """Of a gateway that is silent. They are ended two at a time."""
         monkeypatch.setattr(housekeeping_module, "_TOGETHER", 2)
         await yard.account()
         for _ in range(6):
-            await yard.left_open(hold=1_000)
+            silent = await yard.left_open(hold=1_000)
+        return silent
 
-        class Slow(Remembering):
-            async def find(self, provider: Provider, generation_id: str) -> Generation | None:
-                yard.clock.ms += owners.SILENCE_MS // 3
-                return await super().find(provider, generation_id)
+    @SHARED
+    async def test_who_ends_many_calls_is_not_silent_meanwhile(self, yard: Yard, six_open: Ledger) -> None:
+        async def time_passes() -> None:
+            yard.clock.ms += owners.SILENCE_MS // 3
 
-        slow = Slow({})
-        found = await yard.tidied(asks=slow)
-        assert found is slow
+        await yard.tidied(meanwhile=time_passes)
+        assert len(yard.records()) == 6
         ((seen_ms,),) = rows(yard.database, "SELECT seen_ms FROM owners WHERE id = 'run_2'")
-        assert len(slow.asked) == 6
         assert yard.clock.ms - seen_ms < owners.SILENCE_MS
 
     @SHARED
     async def test_one_that_is_seen_again_meanwhile_keeps_the_rest_of_its_calls(
-        self, yard: Yard, monkeypatch: pytest.MonkeyPatch
+        self, yard: Yard, six_open: Ledger
     ) -> None:
-        monkeypatch.setattr(housekeeping_module, "_TOGETHER", 2)
-        await yard.account()
-        for _ in range(6):
-            living = await yard.left_open(owner="run_1", hold=1_000)
-
-        class Waking(Remembering):
-            async def find(self, provider: Provider, generation_id: str) -> Generation | None:
-                await living.is_here()
-                return await super().find(provider, generation_id)
-
-        await yard.tidied(asks=Waking({}))
+        await yard.tidied(meanwhile=six_open.is_here)
         assert len(yard.records()) == 2
         assert rows(yard.database, "SELECT count(*) FROM owners WHERE id = 'run_1'") == [(1,)]
 

@@ -11,6 +11,7 @@ import itertools
 import threading
 from collections.abc import AsyncIterator, Iterator, Sequence
 from typing import Any
+from unittest.mock import AsyncMock
 
 import msgspec
 import psycopg
@@ -816,6 +817,26 @@ class TestTwoGateways:
         assert len(await starting) == 2
         assert any("deadlock detected" in message for message in caplog.messages)
         assert [await house.balance(id) for id in (first, second)] == [(1, 0.5)] * 2
+
+    async def test_an_act_that_waits_for_somebody_holds_nothing_of_calls(
+        self, houses: list[House], home: Home, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        house = houses[0]
+        account = await house.account(1)
+        house.ledger.end(outcome("req_first", None, key_id="key_1"))
+        await house.ledger.writer.flush()
+        monkeypatch.setattr(house.ledger.writer, "flush", AsyncMock())  # so that both come to the writer at once
+        assert home.url
+        async with await psycopg.AsyncConnection.connect(home.url) as stranger:
+            await stranger.execute("UPDATE accounts SET name = name WHERE id = %s", (account,))
+            house.ledger.end(outcome("req_second", None, key_id="key_1"))
+            granting = asyncio.create_task(house.grant(account, 1))
+            async with asyncio.timeout(5):
+                while not await waits(house):  # noqa: ASYNC110 # the server has no event for it
+                    await asyncio.sleep(0.001)
+            await stranger.execute("UPDATE usage_hours SET requests = requests")
+        assert await granting
+        assert not caplog.messages
 
 
 async def waits(house: House) -> bool:

@@ -504,6 +504,22 @@ def test_where_others_write_too_what_is_to_be_alone_has_a_transaction_of_its_own
     writer = Writer(disk.database, noted, window=0, linger=0, retry=0, backlog=100)
     writer._urgent.extend(Kept(record(id), urgent=True, alone=id in "XY") for id in "aXYb")
     writer._others.extend(Kept(record(id), alone=id == "Z") for id in "cZd")
-    for _ in range(6):
+    for _ in range(5):
         writer._write_some()
-    assert said == ["ac", "X", "Y", "b", "Z", "d"]
+    assert said == ["ac", "Z", "X", "Y", "bd"]
+
+
+def test_what_is_to_be_alone_waits_for_no_end_of_what_is_urgent(disk: Disk, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nor does what was handed over behind it."""
+    said: list[str] = []
+
+    def noted(ops: Sequence[Op], tx: Writing, again: bool) -> None:
+        said.append("".join(op.record.id for op in ops if isinstance(op, Kept)))
+
+    monkeypatch.setattr(disk.database, "shared", True)
+    writer = Writer(disk.database, noted, window=0, linger=0, retry=0, backlog=100)
+    writer._others.extend(Kept(record(id), alone=id == "Z") for id in "Zd")
+    for id in "abc":
+        writer._urgent.append(Kept(record(id), urgent=True))
+        writer._write_some()
+    assert said == ["Z", "abd", "c"]

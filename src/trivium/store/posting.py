@@ -90,8 +90,16 @@ class Sums:
             sums[0] += spent
             sums[1] += held
 
+    def touch(self, account_id: str | None, windows: Iterable[tuple[str, int]]) -> None:
+        """Their rows are written though nothing may come to them."""
+        if account_id is not None:
+            self._accounts.setdefault(account_id, [0, 0])
+        for window in windows:
+            self._spends.setdefault(window, [0, 0])
+
     def write(self, tx: Writing) -> None:
-        """In the order of their names, as `claim`."""
+        """In the order of their names, so that two processes that write the same rows wait for each other rather than
+        for ever."""
         if self._accounts:
             tx.executemany(_ACCOUNT, [(*sums, id) for id, sums in sorted(self._accounts.items())])
         if self._spends:
@@ -99,18 +107,12 @@ class Sums:
 
 
 def claim(tx: Writing, purses: Iterable[tuple[str | None, Windows]]) -> None:
-    """Of several accounts, and budgets' periods, nobody else changes any until the transaction ends. They are taken in
-    the order of their names, and before the sums that two gateways add to, so that these wait for each other rather
-    than for ever."""
-    accounts: set[str] = set()
-    windows: set[tuple[str, int]] = set()
-    for account_id, counted in purses:
-        accounts.update(() if account_id is None else (account_id,))
-        windows.update(counted)
-    if accounts:
-        tx.executemany(_ACCOUNT, [(0, 0, id) for id in sorted(accounts)])
-    if windows:
-        tx.executemany(_SPEND, [(*window, 0, 0) for window in sorted(windows)])
+    """Nobody else changes these accounts and budgets' periods until the transaction ends. It comes before the sums of
+    usage that two gateways add to."""
+    sums = Sums()
+    for account_id, windows in purses:
+        sums.touch(account_id, windows)
+    sums.write(tx)
 
 
 def start_row(start: Start, owner: str, windows: Windows) -> Row:

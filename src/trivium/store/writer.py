@@ -331,15 +331,24 @@ class Writer:
         """What is written next: what is urgent, and others. What an urgent one leans on was handed over before it, and
         is there by now."""
         if self._database.shared:
-            urgent = _taken_together(self._urgent, _MOST)
-            self._busy = len(urgent) >= _BUSY
-            is_alone = bool(urgent) and (urgent[0].alone or (bool(self._others) and self._others[0].alone))
-            return urgent, [] if is_alone else _taken_together(self._others, _MOST - len(urgent))
+            return self._cut_apart(everything=everything)
         urgent = _taken(self._urgent, _MOST)
         self._busy = len(urgent) >= _BUSY
         if everything or any(op.leans for op in urgent):
             return urgent, _taken(self._others, _MOST - len(urgent))
         return urgent, []
+
+    def _cut_apart(self, *, everything: bool) -> tuple[list[Op], list[Op]]:
+        """The same, with what is to be alone by itself. Of the others it goes before what is urgent once it is due, for
+        something urgent may always be there, and all that was handed over behind it waits."""
+        waits = bool(self._others) and self._others[0].alone
+        if waits and everything:
+            return [], [self._others.popleft()]
+        urgent = _taken_together(self._urgent, _MOST)
+        self._busy = len(urgent) >= _BUSY
+        if waits or (urgent and urgent[0].alone):
+            return urgent, []
+        return urgent, _taken_together(self._others, _MOST - len(urgent))
 
     def _commit(self, batch: list[Op], again: bool, attempts: int = 3) -> None:
         """In the thread. What the database takes issue with is written op by op, so that a bad op harms only itself.

@@ -9,7 +9,7 @@ _MOST_QUOTES = 600_000
 """As many pieces take some 50 ms. A list with more of them is a crowd if it looks as if it were one."""
 
 
-def is_crowded(raw: msgspec.Raw, mark: bytes = b"{") -> bool:
+def is_crowded(raw: bytes | msgspec.Raw, mark: bytes = b"{") -> bool:
     """Whether JSON has too many of these marks, those that stand in strings apart."""
     if len(raw) <= 2 * _MOST_OBJECTS:
         return False

@@ -22,6 +22,7 @@ from trivium.errors import FieldUnsupported, InvalidJson
 from trivium.wire import items
 from trivium.wire.again import Again
 from trivium.wire.body import Members, members
+from trivium.wire.crowd import is_crowded
 from trivium.wire.losses import Losses
 
 _MEMBERS = frozenset(("models", "fallbacks", "route", "compound_custom"))
@@ -52,8 +53,6 @@ _SWITCHES = frozenset(("web_search_options", "search_parameters", "plugins"))
 _LOOKED_AT = frozenset((*_MEMBERS, *_LISTS, items.NAME))
 _OF_TOOLS = ("tool_choice", "parallel_tool_calls")
 """Nobody takes these where no tools are."""
-_MOST_ITEMS = 300_000
-_ALWAYS_READ = 1024 * 1024
 _WHY = "a request is answered by the model that it names, or not at all"
 _NOBODY_PAYS = "nobody would pay for what the provider runs"
 
@@ -149,7 +148,7 @@ def _decoded(decoder: msgspec.json.Decoder[list[_T]], raw: bytes, name: str) -> 
 
 
 def _check_crowd(raw: bytes, name: str) -> None:
-    if len(raw) > _ALWAYS_READ and raw.count(b"{") > _MOST_ITEMS:
+    if is_crowded(raw):
         raise FieldUnsupported(f"`{name}` has too many items to look through.", param=name)
 
 
