@@ -17,6 +17,7 @@ from support_store import PostgresServer, rows
 from trivium.errors import ConfigError, StoreUnavailable
 from trivium.store import postgres as module
 from trivium.store.postgres import PostgresDatabase, translated
+from trivium.store.sql import Undone
 
 ROW = "INSERT INTO keys (id, hash, name, hint, created_ms) VALUES (?, ?, 'n', 'h', 1)"
 
@@ -32,8 +33,14 @@ def url(postgres: PostgresServer) -> Iterator[str]:
 def opened(url: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[PostgresDatabase]:
     for name in ("_WRITE", "_READ", "_ASK", "_GRACE", "_PAUSE"):
         monkeypatch.setattr(module, name, 0.2)
+    monkeypatch.setattr(module, "_TRANSACTION", 0.15)
     with contextlib.closing(PostgresDatabase(url)) as database:
         yield database
+
+
+def skip_before_17(database: PostgresDatabase) -> None:
+    if rows(database, "SELECT current_setting('server_version_num')") < [("170000",)]:
+        pytest.skip("PostgreSQL ends a transaction by its age from version 17 on")
 
 
 def add(database: PostgresDatabase, id: str) -> None:
@@ -142,6 +149,32 @@ def test_one_that_stands_still_in_a_transaction_is_cut_off_before_the_others_giv
                 tx.execute(rename, ("other",))
             still.execute(rename, ("again",))
         assert rows(other, "SELECT name FROM keys") == [("other",)]
+
+
+def test_nor_may_one_stand_still_between_two_rows_of_many(opened: PostgresDatabase, url: str) -> None:
+    skip_before_17(opened)
+    add(opened, "k")
+    rename = "UPDATE keys SET name = ? WHERE id = 'k'"
+    with contextlib.closing(PostgresDatabase(url)) as other:
+
+        def names() -> Iterator[tuple[str]]:
+            yield from [("still",)] * 1_000
+            with other.transaction() as tx:
+                tx.execute(rename, ("other",))
+            yield ("again",)
+
+        with pytest.raises(StoreUnavailable), opened.transaction() as still:
+            still.executemany(rename, names())
+        assert rows(other, "SELECT name FROM keys") == [("other",)]
+
+
+def test_who_waited_for_others_for_too_long_may_try_again(opened: PostgresDatabase) -> None:
+    skip_before_17(opened)
+    with pytest.raises(Undone), opened.transaction() as tx:
+        tx.execute(ROW, ("a", b"a"))
+        tx.execute("SELECT pg_sleep(0.18)")
+    add(opened, "b")
+    assert ids(opened) == ["b"]
 
 
 def test_moving_a_large_database_forward_may_take_longer_than_anything_else(opened: PostgresDatabase) -> None:

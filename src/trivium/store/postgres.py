@@ -40,6 +40,8 @@ _CONNECT = 3
 """Seconds."""
 _WRITE, _READ, _ASK = 5.0, 30.0, 2.0
 """Seconds that one statement may take: of the writer, of a report, of a look-up that a request waits for."""
+_TRANSACTION = 4.0
+"""Seconds that a transaction of the writer may take: less than others wait for what it holds."""
 _MIGRATE = 3600.0
 """The same of a step that moves a large database forward, and of waiting for another gateway that does."""
 _GRACE = 1.0
@@ -69,7 +71,7 @@ class PostgresDatabase:
         """Raises ConfigError for what is no address."""
         self.place = _without_secrets(url)
         self._server = _Server(url)
-        self._writer = _Link(self._server, _WRITE)
+        self._writer = _Link(self._server, _WRITE, _TRANSACTION)
         self._reader = _Link(self._server, _READ)
         self._askers = [_Link(self._server, _ASK) for _ in range(_ASKERS)]
         self._idle: queue.LifoQueue[_Link] = queue.LifoQueue()
@@ -145,8 +147,8 @@ class _Server:
         self.lost_at = 0.0
         """When a connection was last lost. Those that are older are not tried: most likely they are lost too."""
 
-    def connect(self, patience: float) -> _Connection:
-        """`patience` is in seconds. Raises psycopg.Error."""
+    def connect(self, patience: float, transaction: float) -> _Connection:
+        """How many seconds a statement may take, and a transaction; 0 is no limit. Raises psycopg.Error."""
         if time.monotonic() < self._again_at:
             raise psycopg.OperationalError(self._problem)
         try:
@@ -168,35 +170,41 @@ class _Server:
             connection.adapters.register_dumper(kind, dumper)
         connection.adapters.register_loader("numeric", _Whole)
         connection.patience = patience
-        milliseconds = round(patience * 1000)
-        connection.execute(
-            f"SET synchronous_commit = on; SET statement_timeout = {milliseconds};"
-            # Shorter than others wait for what a gateway holds that stands still.
-            f" SET idle_in_transaction_session_timeout = {milliseconds // 2}"
-        )
+        connection.execute(_limits(patience, transaction, connection.info.server_version))
         return connection
+
+
+def _limits(patience: float, transaction: float, server_version: int) -> str:
+    """What a gateway that stands still holds is free before others give up waiting for it. Between the rows of a
+    pipeline a connection does not count as idle: there only the age of the transaction ends it, which PostgreSQL looks
+    at from version 17 on."""
+    seconds = {"statement_timeout": patience, "idle_in_transaction_session_timeout": patience / 2}
+    if server_version >= 170000:
+        seconds["transaction_timeout"] = transaction
+    limits = "".join(f"; SET {name} = {round(limit * 1000)}" for name, limit in seconds.items())
+    return f"SET synchronous_commit = on{limits}"
 
 
 class _Link:
     """One connection for one thread at a time; made when it is needed."""
 
-    def __init__(self, server: _Server, patience: float) -> None:
+    def __init__(self, server: _Server, patience: float, transaction: float = 0) -> None:
         self._server = server
-        self._patience = patience
+        self._limits = patience, transaction
         self._one = threading.Lock()
         self._connection: _Connection | None = None
         self._opened_at = 0.0
 
     @contextlib.contextmanager
     def use(self, message: str) -> Iterator[_Connection]:
-        """Raises StoreUnavailable with `message`, as Undone for a deadlock; ValueError for values that the database
-        does not take."""
+        """Raises StoreUnavailable with `message`, as Undone for a transaction that the server broke off; ValueError for
+        values that the database does not take."""
         with self._one:
             try:
                 yield self._open()
             except (psycopg.IntegrityError, psycopg.DataError) as error:
                 raise ValueError(str(error)) from error
-            except psycopg.errors.DeadlockDetected as error:
+            except (psycopg.errors.DeadlockDetected, psycopg.errors.TransactionTimeout) as error:
                 raise Undone(message, detail=str(error)) from error
             except psycopg.Error as error:
                 raise StoreUnavailable(message, detail=str(error)) from error
@@ -212,7 +220,7 @@ class _Link:
             self._forget()
         if self._connection is None:
             self._opened_at = time.monotonic()
-            self._connection = self._server.connect(self._patience)
+            self._connection = self._server.connect(*self._limits)
         return self._connection
 
     def _forget_if_unusable(self) -> None:

@@ -19,8 +19,8 @@ Row = tuple[Any, ...]
 
 
 class Undone(StoreUnavailable):
-    """The database gave up a transaction since it and others waited for each other in a circle. Made again it may well
-    succeed."""
+    """The database broke off a transaction since it and others waited for each other in a circle, or it for others for
+    too long. Made again it may well succeed."""
 
 
 class Writing(Protocol):
