@@ -13,6 +13,7 @@ held for it, and where its answer is a stream. Medians.
 from __future__ import annotations
 
 import argparse
+import base64
 import json
 import time
 from collections.abc import Callable
@@ -20,6 +21,7 @@ from statistics import median
 from typing import Any
 
 from trivium.canon.api import Api
+from trivium.server.run import settle_down
 from trivium.wire.body import members
 from trivium.wire.destination import Destination
 from trivium.wire.request import check_stateless, parse, render
@@ -29,8 +31,9 @@ from trivium.wire.translate import Translation
 PIECES = 400
 TOGETHER = 20
 KIB = 1024
-LONG = (60 * KIB, 400 * KIB)
-"""Bytes of an agent's requests: early on, and after an hour."""
+LONG = ((60 * KIB, 0), (400 * KIB, 0), (60 * KIB, 10))
+"""Bytes of an agent's requests, early on and after an hour, and screenshots among them."""
+SCREENSHOT = base64.b64encode(bytes(range(256)) * 4 * 300).decode()
 EVENT_GOAL = 12.0
 REQUEST_GOAL = 600.0
 """Microseconds of one core (docs/performance.md)."""
@@ -96,8 +99,9 @@ def responses_stream() -> list[bytes]:
     ]
 
 
-def agents_request(size: int = 60 * KIB) -> bytes:
-    """A coding agent's Messages request: long instructions, tools, calls with their results."""
+def agents_request(size: int = 60 * KIB, screenshots: int = 0) -> bytes:
+    """A coding agent's Messages request: long instructions, tools, calls with their results, the first of which are
+    screenshots. `size` is without these."""
     words = "the function returns a list of names unless the file is empty so read it first, "
     parameter = {"type": "string", "description": words}
     schema = {"type": "object", "properties": {f"p{n}": parameter for n in range(6)}, "required": ["p0"]}
@@ -113,6 +117,9 @@ def agents_request(size: int = 60 * KIB) -> bytes:
     body |= {"messages": turns, "thinking": {"type": "enabled", "budget_tokens": 31_999}}
     missing = size - len(_compact(body))
     system[0]["text"] = (words * (missing // len(words) + 1))[:missing]
+    source = {"type": "base64", "media_type": "image/png", "data": SCREENSHOT}
+    for turn in turns[2::2][:screenshots]:
+        turn["content"][0]["content"] = [{"type": "image", "source": source}]
     return _compact(body)
 
 
@@ -179,6 +186,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--repeat", type=int, default=25)
     repeat = parser.parse_args().repeat
+    settle_down()
     print(f"{'upstream -> client':26}{'one a chunk':>14}{f'{TOGETHER} a chunk':>14}   us of CPU an event")
     worst = 0.0
     for upstream in Api:
@@ -192,8 +200,8 @@ def main() -> None:
     for api, cost in costs.items():
         print(f"messages request of {len(body) / KIB:.0f} KB -> {api.short}: {cost:.0f} us of CPU")
     print(f"{'passed on':26}{'read, checked':>14}{'measured':>14}   us of CPU a request")
-    for size in LONG:
-        said = agents_request(size)
+    for size, screenshots in LONG:
+        said = agents_request(size, screenshots)
         bodies = {Api.MESSAGES: said} | {
             api: translation(Api.MESSAGES, api).request(members(said)).body for api in (Api.CHAT, Api.RESPONSES)
         }

@@ -16,6 +16,7 @@ from typing import Any
 import msgspec
 
 from trivium.errors import FieldUnsupported, InvalidJson
+from trivium.wire.crowd import has_more
 
 Members = dict[str, msgspec.Raw]
 
@@ -34,7 +35,7 @@ _encode = msgspec.json.Encoder().encode
 
 def members(body: bytes) -> Members:
     """The top-level members of a JSON object, their values still bytes. Raises InvalidJson."""
-    if len(body) > _ALWAYS_READ and body.count(b'":') > _MOST_NAMES:
+    if len(body) > _ALWAYS_READ and has_more(body, b":", _MOST_NAMES) and body.count(b'":') > _MOST_NAMES:
         raise InvalidJson("The request body has too many members.")
     try:
         return _members.decode(body)

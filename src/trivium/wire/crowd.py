@@ -7,15 +7,27 @@ import msgspec
 _MOST_OBJECTS = 300_000
 _MOST_QUOTES = 600_000
 """As many pieces take some 50 ms. A list with more of them is a crowd if it looks as if it were one."""
+_PIECE = 128 * 1024
+
+
+def has_more(text: bytes | msgspec.Raw, sign: bytes, most: int) -> bool:
+    """Whether a sign of one byte stands in a text more than `most` times. Where signs are as rare as in images,
+    `replace` takes a fifth of the time of `count`, which looks at each byte by itself; and pieces that stay in the
+    processor's cache are copied in no time."""
+    view, found = memoryview(text), 0
+    for at in range(0, len(view), _PIECE):
+        piece = bytes(view[at : at + _PIECE])
+        found += len(piece) - len(piece.replace(sign, b""))
+        if found > most:
+            return True
+    return False
 
 
 def is_crowded(raw: bytes | msgspec.Raw, mark: bytes = b"{") -> bool:
     """Whether JSON has too many of these marks, those that stand in strings apart."""
-    if len(raw) <= 2 * _MOST_OBJECTS:
+    if len(raw) <= 2 * _MOST_OBJECTS or not has_more(raw, mark, _MOST_OBJECTS):
         return False
     json_text = bytes(raw)
-    if json_text.count(mark) <= _MOST_OBJECTS:
-        return False
     # Without what is escaped, every other piece between quotes is a string.
     bare = json_text.replace(b"\\\\", b"").replace(b'\\"', b"")
     return bare.count(b'"') > _MOST_QUOTES or sum(piece.count(mark) for piece in bare.split(b'"')[::2]) > _MOST_OBJECTS

@@ -19,10 +19,12 @@ from trivium.canon.api import Api, Kind, Solo
 from trivium.canon.size import DOCUMENT, FILM, IMAGE, SOUND, Medium, Size
 from trivium.wire.again import Again
 from trivium.wire.body import Members, begins, count
+from trivium.wire.crowd import has_more
 from trivium.wire.lenient import parse
 from trivium.wire.request import Request
 
 _ABSENT = msgspec.Raw(b"null")
+_NOTHING = memoryview(b"")
 _ALWAYS_READ = 1024 * 1024
 _MOST_OBJECTS = 100_000
 """In longer lists that are looked through; as many take 0.1 s, for which everybody waits."""
@@ -158,7 +160,7 @@ class _Found:
 
     def __init__(self) -> None:
         self.usual = self.most = self.images = self.sound = self.sealed = self.vendor_tools = 0
-        self.payloads: list[bytes] = []
+        self.payloads: list[memoryview] = []
         """JSON strings of base64, in their order."""
         self.marked = self.marked_1h = False
 
@@ -167,7 +169,7 @@ class _Found:
         self.marked |= said != b"null"
         self.marked_1h |= b'"1h"' in said or b"\\u" in said  # which could spell it
 
-    def add(self, medium: Medium, payload: bytes) -> None:
+    def add(self, medium: Medium, payload: memoryview = _NOTHING) -> None:
         """One medium; no payload: its bytes lie elsewhere."""
         if payload:
             self.payloads.append(payload)
@@ -193,7 +195,7 @@ def measure(request: Request) -> Size:
         found.mark(members["cache_control"])
     hosted = _hosted(members, found)
     if api is Api.RESPONSES and bytes(members.get("prompt", b"null")) != b"null":
-        found.add(DOCUMENT, b"")  # a prompt that lies with the provider
+        found.add(DOCUMENT)  # a prompt that lies with the provider
     if "container" in members:
         found.vendor_tools += _skills(bytes(members["container"]))
     if request.model.endswith(_ONLINE):
@@ -254,7 +256,7 @@ def _read(raw: msgspec.Raw) -> list[Any]:
 
 
 def _is_crowded(data: bytes | msgspec.Raw) -> bool:
-    return len(data) > _ALWAYS_READ and bytes(data).count(b"{") > _MOST_OBJECTS
+    return len(data) > _ALWAYS_READ and has_more(data, b"{", _MOST_OBJECTS)
 
 
 def _walk(parts: list[Any], found: _Found) -> None:
@@ -264,7 +266,7 @@ def _walk(parts: list[Any], found: _Found) -> None:
         if part.cache_control is not _ABSENT:
             found.mark(part.cache_control)
         if part.audio is not _ABSENT and bytes(part.audio) != b"null":
-            found.add(SOUND, b"")
+            found.add(SOUND)
         if part.signature is not _ABSENT or part.encrypted_content is not _ABSENT:
             found.sealed += max(len(part.signature), len(part.encrypted_content))
         if known := _MEDIA.get(part.type):
@@ -282,19 +284,19 @@ def _take_medium(part: _Part, medium: Medium, member: str, found: _Found) -> Non
         _walk(held.content if isinstance(held.content, list) else [], found)
         return
     for raw, is_base64 in ((held.url, False), (held.data, True), (held.file_data, True)):
-        payload = bytes(raw)
+        payload = memoryview(raw)
         uri = _URI.match(payload)
-        if uri or (is_base64 and payload.startswith(b'"')):
+        if uri or (is_base64 and begins(raw) == b'"'):
             kind = uri[1] if uri else (held.media_type or "").encode()
             if _NO_TEXT.match(kind):
                 found.add(medium, payload)
             return
-    found.add(medium, b"")
+    found.add(medium)
 
 
 def _holder(part: _Part, member: str) -> _Held:
     raw: msgspec.Raw = getattr(part, member)
-    if not bytes(raw).startswith(b"{"):
+    if begins(raw) != b"{":
         return _Held(file_data=raw) if member == "file_data" else _Held(url=raw)
     try:
         return _held.decode(raw)
@@ -302,11 +304,11 @@ def _holder(part: _Part, member: str) -> _Held:
         return _Held()
 
 
-def _without(body: bytes, payloads: list[bytes]) -> bytes:
+def _without(body: bytes, payloads: list[memoryview]) -> bytes:
     """The body without these strings. From the first on that does not stand there as it was read, all stays."""
     pieces, done = [], 0
     for payload in payloads:
-        head, at = payload[:64], done
+        head, at = bytes(payload[:64]), done
         while (at := body.find(head, at)) >= 0 and not body.startswith(payload, at):
             at += 1
         if at < 0:
