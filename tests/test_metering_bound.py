@@ -57,6 +57,15 @@ class TestInput:
         assert most_input(sized(server_tools={"web_search": 9}), 20_000) <= 10 * 20_000
         assert most_input(sized(server_tools={"a": 10**12}), 20_000) <= 101 * 20_000
 
+    def test_a_long_conversation_that_is_summed_up_is_read_once_more(self) -> None:
+        assert most_input(sized(compacts=True)) == most_input(sized())
+        long = {"text_tokens_most": bound.LEAST_COMPACTED}
+        assert most_input(sized(compacts=True, **long)) == 2 * most_input(sized(**long))
+        assert most_input(sized(compacts=True, text_tokens_most=10**7), CONTEXT) == 2 * CONTEXT
+        grown = {"server_tools": {"web_search": 5}}
+        last = 200 + bound.PREAMBLE + 5 * bound.TOOL_RESULT
+        assert most_input(sized(compacts=True, **grown)) == most_input(sized(**grown)) + last
+
     @given(st.integers(0, 10**7), st.integers(0, 10**7), st.integers(0, 20), st.none() | st.integers(1, 10**6))
     def test_more_is_never_less(self, text: int, media: int, calls: int, context: int | None) -> None:
         less = sized(text_tokens_most=text, media_tokens_most=media, server_tools={"a": calls})
@@ -92,6 +101,11 @@ LIMITS = Limits(CONTEXT, 8_000)
 
 
 class TestUsage:
+    def test_a_summary_is_an_answer_of_its_own(self) -> None:
+        long = sized(compacts=True, text_tokens_most=60_000)
+        assert most_usage(long, 100, Limits(output=8_000), TierPrice(rates=Rates())).output == 100 + 8_000
+        assert most_usage(long, 100, Limits(), TierPrice(rates=Rates())).output == 100 + bound.DEFAULT_OUTPUT
+
     def test_a_plain_request(self) -> None:
         usage = most_usage(sized(), 50, LIMITS, PLAIN)
         assert (usage.input_uncached, usage.input, usage.output) == (1100, 1100, 50)

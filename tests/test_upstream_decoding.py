@@ -32,6 +32,12 @@ def test_gzip_of_several_members_is_one_body(coding: bytes, step: int) -> None:
 
 
 @pytest.mark.parametrize("step", [1000, 1 << 30])
+def test_gzip_may_have_a_member_for_each_event(step: int) -> None:
+    events = [b'data: {"choices":[{"delta":{"content":"%d"}}],"model":"some-model"}\n\n' % n for n in range(5000)]
+    assert inflate(b"gzip", b"".join(map(gzip.compress, events)), step) == b"".join(events)
+
+
+@pytest.mark.parametrize("step", [1000, 1 << 30])
 @pytest.mark.parametrize("window", [15, -15])
 def test_deflate_is_understood_with_and_without_its_wrapper(window: int, step: int) -> None:
     packer = zlib.compressobj(wbits=window)
@@ -59,10 +65,16 @@ def test_what_repeats_itself_a_lot_passes_while_it_is_short() -> None:
         (b"gzip", b"plain text"),
         (b"deflate", b"\xff\xff"),
         (b"gzip", gzip.compress(bytes(32 << 20))),
+        (b"gzip", gzip.compress(b"") * 2000),
+        (b"gzip", gzip.compress(b"x") * 2000),
+        (b"deflate", b"\x03\x00" * 2),
         (b"br", b"anything"),
         (b"gzip, gzip", gzip.compress(gzip.compress(b"twice"))),
     ],
-    ids=("cut", "stump", "surplus", "plain", "deflate", "bomb", "unknown", "twice"),
+    ids=(
+        *("cut", "stump", "surplus", "plain", "deflate", "bomb", "empty members", "small members", "second stream"),
+        *("unknown", "twice"),
+    ),
 )
 def test_stumps_bombs_and_unknown_codings_are_garbage(coding: bytes, data: bytes) -> None:
     with pytest.raises(UpstreamGarbage):

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from trivium.canon.usage import Usage
-from trivium.wire.messages.usage import MessagesUsage
+from trivium.wire.messages.usage import MessagesUsage, told
 
 
 def read(*usages: dict[str, Any]) -> Usage | None:
@@ -65,7 +65,37 @@ def test_server_tools_and_tier() -> None:
 
 
 def test_tokens_of_the_iterations_are_not_added() -> None:
-    assert read({"input_tokens": 412, "iterations": [{"input_tokens": 408}]}) == Usage(input_uncached=412)
+    iterations = [{"input_tokens": 408}, {"type": "message", "input_tokens": 9}, {"type": "advisor_message"}, None, 1]
+    assert read({"input_tokens": 412, "iterations": iterations}) == Usage(input_uncached=412)
+
+
+def test_but_those_of_compactions_are() -> None:
+    """As in "Compaction" at platform.claude.com/docs: they are no part of the figures above."""
+    compaction = {"type": "compaction", "input_tokens": 180_000, "output_tokens": 3_500, "cache_read_input_tokens": 7}
+    message = {"type": "message", "input_tokens": 23_000, "output_tokens": 1_000}
+    usage = {"input_tokens": 23_000, "output_tokens": 1_000, **written(30, 20, 10)}
+    whole = {**usage, "iterations": [{**compaction, **written(5, 5, 0)}, message]}
+    summed = Usage(input_uncached=203_000, cache_read=7, cache_write_5m=25, cache_write_1h=10, output=4_500)
+    assert read(whole) == summed
+    assert read({"input_tokens": 23_000}, whole, whole) == summed, "a later list replaces an earlier one"
+    assert read(usage, {"iterations": [{**compaction, "input_tokens": -1}]}) == Usage(
+        cache_read=7, cache_write_5m=20, cache_write_1h=10, input_uncached=23_000, output=4_500, clamped=True
+    )
+    assert read({"input_tokens": 1, "iterations": [compaction] * 10_000}) == Usage(
+        input_uncached=1 + 200 * 180_000, cache_read=200 * 7, output=200 * 3_500
+    )
+
+
+def test_fast_mode_is_a_tier_with_a_price_of_its_own() -> None:
+    start = {"input_tokens": 1, "service_tier": "standard", "speed": "fast"}
+    assert read(start) == Usage(input_uncached=1, service_tier="fast")
+    assert read(start, {"output_tokens": 2, "service_tier": "standard"}) == Usage(
+        input_uncached=1, output=2, service_tier="fast"
+    )
+    assert read({**start, "speed": "standard"}) == Usage(input_uncached=1, service_tier="standard")
+    assert told(Usage(input_uncached=1, service_tier="fast")) | start == told(
+        Usage(input_uncached=1, service_tier="fast")
+    )
 
 
 @pytest.mark.parametrize("usage", [{}, {"input_tokens": None}, {"service_tier": "standard"}])

@@ -206,6 +206,8 @@ class TestMarks:
 def test_what_else_decides_the_price() -> None:
     found = size(C, n=3, service_tier="flex", modalities=["text", "audio"], stream=True)
     assert (found.answers, found.service_tier, found.speaks, found.stream) == (3, "flex", True, True)
+    assert size(M, speed="fast", service_tier="auto").service_tier == "fast"
+    assert size(C, speed="fast", service_tier="auto").service_tier == "auto"
     found = size(M, n=3, service_tier=7)
     assert (found.answers, found.service_tier, found.speaks, found.stream) == (1, None, False, False)
 
@@ -269,3 +271,19 @@ class TestMostTokens:
         parts = [whole[at : at + 2040] for at in range(0, len(whole), 2040)]
         exact = sum(map(most_tokens, parts))
         assert exact * 0.99 <= most_tokens(whole) <= exact * 1.1 + 1
+
+
+@pytest.mark.parametrize(
+    ("more", "compacts"),
+    [
+        ({"context_management": {"edits": [{"type": "compact_20260112"}]}}, True),
+        ({"context_management": {"edits": [{"type": "\\u0063ompact_20260112"}]}}, True),
+        ({"compaction": {"trigger": 1}}, True),
+        ({"context_management": {"edits": [{"type": "clear_tool_uses_20250919"}]}}, False),
+        ({"context_management": None, "compaction": None}, False),
+        ({}, False),
+    ],
+)
+def test_a_vendor_that_may_sum_up_the_conversation_is_expected_to(more: dict[str, Any], compacts: bool) -> None:
+    assert size(M, **more).compacts is compacts
+    assert not size(C, **more).compacts

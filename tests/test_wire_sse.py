@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from trivium.wire.sse import ServerSentEvent, SseParser, parse_event
+from trivium.wire.sse import ServerSentEvent, SseParser
 
 
 def read(*chunks: bytes, limit: int = 10_000) -> list[ServerSentEvent]:
@@ -64,7 +64,7 @@ def test_what_has_no_end_when_the_stream_ends_is_still_tried() -> None:
 
 @pytest.mark.parametrize("size", [1, 7, 1000])
 def test_an_event_beyond_the_limit_is_dropped_counted_and_not_kept(size: int) -> None:
-    parser = SseParser(limit=100)
+    parser = SseParser(limit=160)
     stream = b"data: " + b"x" * 300 + b"\ndata: tail\n\n" + b": " + b"y" * 300 + b"\n\ndata: 1\n\n"
     found = [event for at in range(0, len(stream), size) for event in parser.feed(stream[at : at + size])]
     assert found == [ServerSentEvent(None, b"1")]
@@ -84,11 +84,14 @@ def test_an_endless_line_does_not_fill_the_memory() -> None:
     assert len(parser._rest) <= 1000
 
 
-def test_parse_event_reads_one_block() -> None:
-    assert parse_event(b"event: a\r\ndata: 1\r\n\r\n") == ServerSentEvent("a", b"1")
-    assert parse_event(b"data: 1") == ServerSentEvent(None, b"1")
-    assert parse_event(b": comment\n\n") is None
-    assert parse_event(b"") is None
+@pytest.mark.parametrize("line", [b"data\n", b"data:\n", b"data: \n"])
+def test_nor_do_lines_without_anything(line: bytes) -> None:
+    parser = SseParser(limit=10_000)
+    for _ in range(100):
+        parser.feed(line * 100)
+    assert len(parser._data) <= 10_000 / 40
+    assert parser.held > 10_000, "it is known to be too much"
+    assert (parser.feed(b"\ndata: 1\n\n"), parser.dropped) == ([ServerSentEvent(None, b"1")], 1)
 
 
 LINES = st.lists(

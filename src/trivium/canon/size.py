@@ -88,6 +88,8 @@ class Size(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     cache_1h: bool = False
     """Some of it for an hour."""
     service_tier: str | None = None
+    compacts: bool = False
+    """The vendor may sum up a long conversation first, which reads it once more."""
     stream: bool = False
 
 

@@ -22,6 +22,8 @@ TOOL_RESULT = 10_000
 """Of one call: a search of the web is 7,000 to 8,400 at Anthropic's and 8,000 at OpenAI's."""
 MOST_ROUNDS = 100
 """In which a provider calls its tools for one answer."""
+LEAST_COMPACTED = 50_000
+"""Tokens of the shortest conversation that Anthropic sums up."""
 
 DEFAULT_OUTPUT = 32_000
 """Of an answer whose request names no limit, by a model of which none is known."""
@@ -43,12 +45,13 @@ def most_input(size: Size, context: int | None = None, image: int | None = None)
     """Input tokens that a request has at the most. `context` is the model's, in tokens, `image` what it counts for an
     image at the most, where that is more than all others count.
 
-    No input is longer than the context; where a hosted tool is called, the conversation is read again for each call.
+    No input is longer than the context; where a hosted tool is called, the conversation is read again for each call,
+    and once more to be summed up.
     """
     more = _more_for_images(size, image)
-    own = size.text_tokens_most + size.media_tokens_most + PREAMBLE + VENDOR_TOOL * size.vendor_tools
-    calls = min(sum(size.server_tools.values()), MOST_ROUNDS)
-    return sum(_within(own + TOOL_RESULT * call, context) + more for call in range(calls + 1))
+    own, calls = _own(size), _calls(size)
+    reads = (*range(calls + 1), calls) if _is_compacted(size) else range(calls + 1)
+    return sum(_within(own + TOOL_RESULT * call, context) + more for call in reads)
 
 
 def most_usage(size: Size, max_tokens: int | None, limits: Limits, price: TierPrice) -> Usage:
@@ -59,6 +62,8 @@ def most_usage(size: Size, max_tokens: int | None, limits: Limits, price: TierPr
     """
     input = most_input(size, limits.context, limits.image)
     output = size.answers * most_output(max_tokens, limits.context, limits.output)
+    if _is_compacted(size):  # the summary is an answer for which the request names no limit
+        output += most_output(DEFAULT_OUTPUT, limits.context, limits.output)
     rates = price.at(input)
     bucket, rate = _dearest_bucket(size, rates)
     media = _dear_media(size, limits, rates, rate)
@@ -70,6 +75,19 @@ def most_usage(size: Size, max_tokens: int | None, limits: Limits, price: TierPr
         server_tools={name: calls for name, calls in size.server_tools.items() if calls},
         service_tier=size.service_tier,
     )
+
+
+def _own(size: Size) -> int:
+    """Input tokens of the first reading."""
+    return size.text_tokens_most + size.media_tokens_most + PREAMBLE + VENDOR_TOOL * size.vendor_tools
+
+
+def _calls(size: Size) -> int:
+    return min(sum(size.server_tools.values()), MOST_ROUNDS)
+
+
+def _is_compacted(size: Size) -> bool:
+    return size.compacts and _own(size) + TOOL_RESULT * _calls(size) >= LEAST_COMPACTED
 
 
 def _dearest_bucket(size: Size, rates: Rates) -> tuple[str, int]:
@@ -84,7 +102,7 @@ def _dearest_bucket(size: Size, rates: Rates) -> tuple[str, int]:
 
 def _dear_media(size: Size, limits: Limits, rates: Rates, rate: int) -> dict[str, int]:
     """Media that cost more than other input, at `rate`: they are priced apart where they are not cached."""
-    reads = min(sum(size.server_tools.values()), MOST_ROUNDS) + 1
+    reads = _calls(size) + 1 + _is_compacted(size)
     images = size.media_tokens_most - size.sound_tokens_most + _more_for_images(size, limits.image)
     media = {
         "image_input": (images, rates.image_input),  # as pages of documents may count

@@ -1,7 +1,8 @@
 """Content decoding, the same for every client: a wrapper around a response whose body is compressed.
 
 Piece by piece, as it comes: an event that the upstream flushed is handed on at once. A body that expands beyond all
-measure (a bomb), is cut short, or has a coding we do not know is UpstreamGarbage; memory stays at one piece throughout.
+measure (a bomb), consists of next to nothing again and again, is cut short, or has a coding we do not know is
+UpstreamGarbage; memory stays at one piece throughout.
 """
 
 from __future__ import annotations
@@ -12,10 +13,15 @@ from trivium.errors import UpstreamGarbage
 from trivium.upstream.client import Headers, UpstreamResponse
 
 _PIECE = 64 * 1024
+_WINDOW = 16 * 1024
+"""Bytes that are decompressed at a time: behind the end of a member `zlib` copies what is left of them."""
 _FREE_OUTPUT = 1024 * 1024
 """Below this many bytes no ratio is looked at: short bodies of one repeated letter are harmless."""
 _MAX_RATIO = 200
 """JSON compresses 5- to 20-fold; DEFLATE cannot do more than 1032-fold."""
+_FREE_MEMBERS = 1000
+_LEAST_MEMBER = 64
+"""Bytes that further members have on average. An event of a stream is longer; empty ones are work for nothing."""
 _GZIP = 16 + zlib.MAX_WBITS
 
 
@@ -30,24 +36,27 @@ class Inflater:
                 detail=f"content-encoding {coding!r}",
             )
         self._stream: zlib._Decompress | None = None
-        self._input = b""
+        self._input = memoryview(b"")
         self._received = 0
         self._produced = 0
+        self._members = 0
 
     def feed(self, data: bytes) -> None:
         self._received += len(data)
-        self._input += data
+        self._input = memoryview(bytes(self._input) + data)
 
     def take(self) -> bytes:
         """At most 64 KiB; `b""` when more input is needed."""
         while self._input:
-            if self._stream is None or self._stream.eof:
-                self._stream = zlib.decompressobj(self._window())
+            stream = self._stream
+            if stream is None or stream.eof:
+                stream = self._stream = self._begun()
+            window = self._input[:_WINDOW]
             try:
-                piece = self._stream.decompress(self._input, _PIECE)
+                piece = stream.decompress(window, _PIECE)
             except zlib.error as error:
                 raise _garbage(str(error)) from error
-            self._input = self._stream.unconsumed_tail or self._stream.unused_data
+            self._input = self._input[len(window) - len(stream.unconsumed_tail or stream.unused_data) :]
             if piece:
                 return self._counted(piece)
         return b""
@@ -57,10 +66,15 @@ class Inflater:
         if self._received and not (self._stream and self._stream.eof):
             raise _garbage("truncated")
 
-    def _window(self) -> int:
+    def _begun(self) -> zlib._Decompress:
+        """The next member. `deflate` has one."""
+        self._members += 1
+        few = self._members <= _FREE_MEMBERS or self._produced >= self._members * _LEAST_MEMBER
+        if not few or (self._stream is not None and not self._gzip):
+            raise _garbage(f"{self._members} members of {self._produced} bytes")
         if self._gzip:
-            return _GZIP
-        return zlib.MAX_WBITS if self._input[0] & 0x0F == zlib.DEFLATED else -zlib.MAX_WBITS
+            return zlib.decompressobj(_GZIP)
+        return zlib.decompressobj(zlib.MAX_WBITS if self._input[0] & 0x0F == zlib.DEFLATED else -zlib.MAX_WBITS)
 
     def _counted(self, piece: bytes) -> bytes:
         self._produced += len(piece)

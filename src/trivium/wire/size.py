@@ -181,7 +181,9 @@ class _Found:
 
 
 def service_tier(request: Request) -> str | None:
-    """The service tier that a request asks for."""
+    """The service tier that a request asks for. Anthropic's fast mode is one to us: it has its own price."""
+    if request.api is Api.MESSAGES and _word(request.members.get("speed", _ABSENT)) == "fast":
+        return "fast"
     return _word(request.members["service_tier"]) if "service_tier" in request.members else None
 
 
@@ -216,6 +218,7 @@ def measure(request: Request) -> Size:
         cache_marked=found.marked,
         cache_1h=found.marked_1h,
         service_tier=service_tier(request),
+        compacts=api is Api.MESSAGES and _compacts(members),
         stream=request.stream,
     )
 
@@ -331,6 +334,12 @@ def _hosted(members: Members, found: _Found) -> dict[str, int]:
             most = _most_calls(tool, count(members, "max_tool_calls"))
             called[named[1]] = called.get(named[1], 0) + most
     return called
+
+
+def _compacts(members: Members) -> bool:
+    """Whether Messages lets the vendor sum the conversation up."""
+    edits = bytes(members.get("context_management", _ABSENT))
+    return b"compact" in edits or b"\\u" in edits or bytes(members.get("compaction", _ABSENT)) != b"null"
 
 
 def _skills(container: bytes) -> int:

@@ -14,6 +14,8 @@ import msgspec
 LIMIT = 32 * 1024 * 1024
 _END = re.compile(rb"(?:\r\n|\n|\r(?!\n))(?:\r\n|\n|\r(?!\n|\Z))")
 _BOM = b"\xef\xbb\xbf"
+_LINE = 40
+"""Bytes that a line takes besides its own."""
 
 
 class ServerSentEvent(msgspec.Struct, frozen=True):
@@ -94,14 +96,12 @@ class SseParser:
             self._first = not line
         if not line:
             self._dispatch(found)
-        elif line.startswith(b"data:"):
-            self._size += len(line)
+        elif line.startswith(b"data:") or line == b"data":
+            self._size += len(line) + _LINE
             if self._size <= self._limit:
                 self._data.append(line[6:] if line.startswith(b" ", 5) else line[5:])
         elif line.startswith(b"event:"):
             self._event = line[6:].decode("utf-8", "replace").removeprefix(" ")
-        elif line == b"data":
-            self._data.append(b"")
 
     def _dispatch(self, found: list[ServerSentEvent]) -> None:
         if self._size > self._limit:
@@ -112,13 +112,6 @@ class SseParser:
         self._event = None
         self._data = []
         self._size = 0
-
-
-def parse_event(block: bytes) -> ServerSentEvent | None:
-    """The one event of a block that ends with a blank line, or None if it is none (comments only, no data)."""
-    parser = SseParser(limit=len(block))
-    found = parser.feed(block) or parser.close()
-    return found[0] if found else None
 
 
 def last_end(data: bytes | bytearray, start: int) -> int:

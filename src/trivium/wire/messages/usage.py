@@ -3,11 +3,16 @@
 `input_tokens` excludes cache reads and writes, unlike in the other APIs. `message_delta` overrides `message_start`
 field by field. It has no split of the writes by lifetime: the split of the start stays, and what the total outgrew it
 by has a lifetime nobody told. A split is the same tokens as the total, never more of them.
+
+What summing up a long conversation took ("Compaction" at platform.claude.com/docs) stands in `iterations` alone and is
+billed beside the rest. Fast mode ("Fast mode", same place) is a `speed`, and has its own price like a service tier.
 """
 
 from __future__ import annotations
 
 from typing import Any
+
+import msgspec
 
 from trivium.canon.usage import Usage
 from trivium.wire.figures import ANTHROPIC_TIERS, Figures, Keys, costs, server_tools
@@ -22,6 +27,18 @@ _KEYS: Keys = {
     "output_tokens": "output",
     "output_tokens_details": {"thinking_tokens": "thinking"},
 }
+_FAST = "fast"
+_BUCKETS = (
+    "input_uncached",
+    "cache_read",
+    "cache_write_5m",
+    "cache_write_1h",
+    "cache_write_other",
+    "output",
+    "reasoning",
+)
+_MOST_ITERATIONS = 200
+"""Twice the rounds in which a vendor calls its tools for one answer."""
 
 
 class MessagesUsage:
@@ -29,32 +46,63 @@ class MessagesUsage:
 
     def __init__(self) -> None:
         self._figures = Figures(_KEYS)
+        self._is_fast = False
+        self._beside: list[Usage] = []
 
     def read(self, usage: Any, metadata: Any = None) -> Usage | None:
         """The usage as it is known after one more object; `metadata` is Vercel's `provider_metadata`."""
         figures, said = self._figures, mapping(usage)
         figures.read(said, mapping(mapping(metadata).get("gateway")))
-        split = mapping(said.get(_SPLIT)).values()
-        if said.get("cache_creation_input_tokens") is None and any(count(part) is not None for part in split):
-            # A split without a total (Vercel's message_delta) is a total.
-            figures.put("written", figures["written_5m"] + figures["written_1h"])
-        return figures.usage(self._counted())
+        _sum_up_writes(figures, said)
+        if said.get("speed") == _FAST:
+            self._is_fast = True
+        if self._is_fast:
+            figures.tier(_FAST)
+        if type(iterations := said.get("iterations")) is list:
+            self._beside = [_alone(one) for one in map(mapping, iterations[:_MOST_ITERATIONS]) if _is_beside(one)]
+        counted = _counted(figures)
+        for other in self._beside:
+            counted = _sum(counted, other)
+        return figures.usage(counted)
 
-    def _counted(self) -> Usage:
-        figures = self._figures
-        written, output, thinking = figures["written"], figures["output"], figures["thinking"]
-        five = min(figures["written_5m"], written)
-        hour = min(figures["written_1h"], written - five)
-        return Usage(
-            input_uncached=figures["input"],
-            cache_read=figures["read"],
-            cache_write_5m=five,
-            cache_write_1h=hour,
-            cache_write_other=written - five - hour,
-            output=output,
-            reasoning=min(thinking, output),
-            clamped=five + hour < figures["written_5m"] + figures["written_1h"] or output < thinking,
-        )
+
+def _sum_up_writes(figures: Figures, said: dict[str, Any]) -> None:
+    """A split without a total (Vercel's message_delta) is a total."""
+    split = mapping(said.get(_SPLIT)).values()
+    if said.get("cache_creation_input_tokens") is None and any(count(part) is not None for part in split):
+        figures.put("written", figures["written_5m"] + figures["written_1h"])
+
+
+def _is_beside(iteration: dict[str, Any]) -> bool:
+    """The others are part of the message's own figures, or another model's, which no request may ask for."""
+    return iteration.get("type") == "compaction"
+
+
+def _alone(iteration: dict[str, Any]) -> Usage:
+    figures = Figures(_KEYS)
+    figures.read(iteration)
+    return figures.usage(_counted(figures)) or _NOTHING
+
+
+def _sum(one: Usage, other: Usage) -> Usage:
+    sums = {name: getattr(one, name) + getattr(other, name) for name in _BUCKETS}
+    return msgspec.structs.replace(one, **sums, clamped=one.clamped or other.clamped)
+
+
+def _counted(figures: Figures) -> Usage:
+    written, output, thinking = figures["written"], figures["output"], figures["thinking"]
+    five = min(figures["written_5m"], written)
+    hour = min(figures["written_1h"], written - five)
+    return Usage(
+        input_uncached=figures["input"],
+        cache_read=figures["read"],
+        cache_write_5m=five,
+        cache_write_1h=hour,
+        cache_write_other=written - five - hour,
+        output=output,
+        reasoning=min(thinking, output),
+        clamped=five + hour < figures["written_5m"] + figures["written_1h"] or output < thinking,
+    )
 
 
 def told(usage: Usage | None) -> dict[str, Any]:
@@ -68,12 +116,18 @@ def told(usage: Usage | None) -> dict[str, Any]:
         "output_tokens": usage.output,
         **({"output_tokens_details": {"thinking_tokens": usage.reasoning}} if usage.reasoning else {}),
         **({"server_tool_use": server_tools(usage)} if usage.server_tools else {}),
-        **({"service_tier": ANTHROPIC_TIERS.get(usage.service_tier, usage.service_tier)} if usage.service_tier else {}),
+        **(_tier(usage.service_tier) if usage.service_tier else {}),
         **costs(usage),
     }
 
 
 _NOTHING = Usage()
+
+
+def _tier(service_tier: str) -> dict[str, str]:
+    if service_tier == _FAST:
+        return {"service_tier": ANTHROPIC_TIERS["default"], "speed": _FAST}
+    return {"service_tier": ANTHROPIC_TIERS.get(service_tier, service_tier)}
 
 
 def _split(usage: Usage) -> dict[str, int]:
