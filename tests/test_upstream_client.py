@@ -10,7 +10,7 @@ import pytest
 
 from support_upstream import Lab, Peer, answer, drain, plays, scenario
 from trivium.errors import UpstreamUnreachable
-from trivium.upstream.client import UpstreamRequest
+from trivium.upstream.client import SOON, UpstreamRequest
 
 pytestmark = pytest.mark.filterwarnings("error")
 
@@ -309,3 +309,28 @@ async def test_many_calls_at_once_each_get_their_own_answer(lab: Lab) -> None:
     bodies = [b"%d" % number for number in range(100)]
     answers = await asyncio.gather(*(lab.fetch(url, body) for body in bodies))
     assert [body for _, _, body in answers] == bodies
+
+
+@scenario
+async def test_nothing_is_sent_again_that_the_upstream_may_have_worked_on(lab: Lab) -> None:
+    """It would be paid for it twice. A connection that goes at once had been closed before."""
+    asked: list[bytes] = []
+
+    async def script(peer: Peer) -> None:
+        while True:
+            _, body = await peer.request()
+            asked.append(body)
+            if body in asked[:-1]:
+                await peer.say(answer(body))
+            elif body.startswith(b"gone"):
+                await asyncio.sleep(SOON if body == b"gone late" else 0)
+                return
+            else:
+                await peer.say(answer(body))
+
+    url = await lab.serve(script)
+    for body in (b"first", b"gone at once", b"second"):
+        assert (await lab.fetch(url, body))[2] == body
+    with pytest.raises(UpstreamUnreachable):
+        await lab.fetch(url, b"gone late")
+    assert asked == [b"first", b"gone at once", b"gone at once", b"second", b"gone late"]

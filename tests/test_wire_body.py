@@ -142,7 +142,7 @@ def test_a_member_that_was_read_stands_once_in_a_body_that_is_left_as_it_is(body
         (b'{"\\u006Dodel":"a", "model":"a"}', b'{"model":"b"}'),
         (b'{"model":null}', b'{"model":"b"}'),
         (b'{"model":{"model":"a"}}', b'{"model":"b"}'),
-        (b'{"m":{"model":"a"}, "n":1.0}', b'{"m":{"model":"a"},"n":1.0,"model":"b"}'),
+        (b'{"m":{"model":"a"}, "n":1.0}', b'{"m":{"model":"a"}, "n":1.0,"model":"b"}'),
         (b'{"a":"say \\"model","model":"c"}', b'{"a":"say \\"model","model":"b"}'),
     ],
 )

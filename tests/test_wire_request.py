@@ -24,6 +24,9 @@ def first_wins(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return dict(reversed(pairs))
 
 
+OTHERS = ("Web_Search_Options", "Mcp_Servers", "Compound_Custom", "Safety_Model", "draft_Models", "Speed")
+
+
 class TestParse:
     @pytest.mark.parametrize("api", list(Api))
     def test_the_model_is_named_without_the_blanks_around_it(self, api: Api) -> None:
@@ -209,7 +212,7 @@ class TestRender:
     @pytest.mark.parametrize("api", [Api.CHAT, Api.RESPONSES, Api.MESSAGES])
     def test_a_name_that_some_servers_take_for_another_is_refused(self, api: Api) -> None:
         """Those in Go overlook capitals, and of `model` and `Model` take the one that comes last."""
-        for name in ("Model", "MODEL", "Max_Tokens", "max_tokenS", "Tools", "tool\u017f", "N", "Temperature"):
+        for name in ("Model", "MODEL", "Max_Tokens", "max_tokenS", "Tools", "tool\u017f", "N", "Temperature", *OTHERS):
             with pytest.raises(FieldUnsupported) as raised:
                 check_stateless(ask(api, **{"max_tokens": 5, "temperature": 1, name: "dear/one"}))
             assert raised.value.param == name
@@ -258,6 +261,12 @@ SEEN_BY_OTHERS = {
         b'{"model":"m","stream":true,"stream_options":{"include_usage":false,"include_usage":true}}',
     ),
     "limit": (Api.MESSAGES, b'{"model":"m","max_tokens":99999,"max_tokens":1}'),
+    "answers": (Api.CHAT, b'{"model": "m", "n": 100, "messages": [], "n": 1}'),
+    "tools": (Api.CHAT, b'{"model": "m", "tools": [{"type":"openrouter:fusion"}], "tools": [{"type":"function"}]}'),
+    "plugins": (Api.CHAT, b'{"model": "m", "plugins": [{"id":"fusion"}], "plugins": []}'),
+    "tier": (Api.CHAT, b'{"model": "m", "service_tier": "priority", "service_tier": "flex"}'),
+    "speed": (Api.MESSAGES, b'{"model": "m", "speed": "fast", "speed": "standard"}'),
+    "search": (Api.CHAT, b'{"model": "m", "web_search_options": {}, "web_search_options": null}'),
 }
 
 

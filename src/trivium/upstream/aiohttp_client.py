@@ -8,6 +8,8 @@ from __future__ import annotations
 import asyncio
 import socket
 import ssl
+import time
+from math import inf
 from types import SimpleNamespace
 from typing import Any
 
@@ -16,7 +18,7 @@ from aiohttp.abc import AbstractResolver, AbstractStreamWriter, ResolveResult
 from yarl import URL
 
 from trivium.errors import UpstreamBroken, UpstreamError, UpstreamGarbage, UpstreamTimeout, UpstreamUnreachable
-from trivium.upstream.client import Headers, Timeouts, UpstreamRequest, UpstreamResponse
+from trivium.upstream.client import SOON, Headers, Timeouts, UpstreamRequest, UpstreamResponse
 from trivium.upstream.decoding import decoded
 from trivium.upstream.guard import Guard
 from trivium.upstream.pool import PoolLimits
@@ -53,7 +55,7 @@ class AiohttpClient:
         else:
             session = self._session = self._session or self._open_session()
         while True:
-            attempt = SimpleNamespace(reused=False, goes_out=request.goes_out)
+            attempt = SimpleNamespace(reused=False, sent=inf, goes_out=request.goes_out)
             try:
                 response = await session.request(
                     request.method,
@@ -68,7 +70,8 @@ class AiohttpClient:
                 )
             except aiohttp.ServerDisconnectedError as error:
                 # A stale connection leaves the pool by this, so that a fresh one's turn comes.
-                if attempt.reused and isinstance(error.message, str):
+                soon = time.monotonic() - attempt.sent < SOON
+                if attempt.reused and soon and isinstance(error.message, str):
                     continue
                 raise _mapped(error, UpstreamUnreachable) from error
             except _FOREIGN as error:
@@ -179,6 +182,7 @@ async def _note_reuse(
 async def _note_sending(
     _session: aiohttp.ClientSession, context: Any, _params: aiohttp.TraceRequestHeadersSentParams
 ) -> None:
+    context.trace_request_ctx.sent = time.monotonic()
     if context.trace_request_ctx.goes_out is not None:
         context.trace_request_ctx.goes_out()
 

@@ -15,6 +15,9 @@ from trivium.providers.provider import Network
 
 Headers = list[tuple[bytes, bytes]]
 
+SOON = 1.0
+"""Seconds within which word comes that a connection had been closed before a request was sent on it."""
+
 
 class Timeouts(msgspec.Struct, frozen=True, kw_only=True):
     """Seconds. A phase that takes longer ends the call with `UpstreamTimeout`."""

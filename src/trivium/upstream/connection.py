@@ -17,7 +17,7 @@ from typing import Protocol, cast
 import httptools
 
 from trivium.errors import UpstreamBroken, UpstreamError, UpstreamGarbage, UpstreamTimeout, UpstreamUnreachable
-from trivium.upstream.client import Headers, UpstreamRequest
+from trivium.upstream.client import SOON, Headers, UpstreamRequest
 from trivium.upstream.outbox import Outbox
 from trivium.upstream.response import Http1Response
 
@@ -34,7 +34,8 @@ _SLICE = 256 * 1024
 
 
 class StaleConnection(UpstreamUnreachable):
-    """A connection that had served before was lost before a byte of this answer: the request may be sent again."""
+    """A connection that had served before was lost just behind this request, before a byte of the answer: the request
+    may be sent again."""
 
 
 class Owner(Protocol):
@@ -244,8 +245,14 @@ class Connection(asyncio.Protocol):
     def _loss(self, exc: Exception | None) -> UpstreamError:
         if self._response is not None and self._heard:
             return UpstreamBroken("The upstream's answer broke off.", detail=repr(exc))
-        kind = StaleConnection if self._served else UpstreamUnreachable
+        kind = StaleConnection if self._served and self._is_soon() else UpstreamUnreachable
         return kind("The upstream closed the connection without an answer.", detail=repr(exc))
+
+    def _is_soon(self) -> bool:
+        """Whether nobody can have begun to answer yet: the request is not out, or has only just gone out. Later the
+        upstream may well have worked on it, and would do so, and be paid for it, a second time."""
+        sent = self._deadline - self._timeouts.first_byte
+        return bool(self._upload) or self._loop.time() - sent < SOON
 
     def _pump(self) -> None:
         """Gives the transport as much of the request as it takes; `resume_writing` goes on. No task waits meanwhile, so

@@ -46,8 +46,8 @@ class Http1Client:
         self._closed = False
 
     async def send(self, request: UpstreamRequest) -> UpstreamResponse:
-        """A connection that had gone stale in the pool is replaced once, by a fresh one, if no byte of an answer came:
-        the one case in which a request is sent twice.
+        """A connection that had gone stale in the pool is replaced once, by one that was not idle, if it is lost before
+        anybody can have begun to answer: the one case in which a request is sent twice.
 
         Raises UpstreamUnreachable, UpstreamTimeout, UpstreamGarbage, UpstreamBroken, DestinationRefused; ValueError for
         a request that cannot be written as HTTP.

@@ -146,13 +146,11 @@ def _searched_places(body: bytes, found: Members, names: set[str]) -> dict[str, 
     if _ESCAPED_LETTER.search(body):
         return None
     places: dict[str, int] = {}
-    for name in names:
+    for name in found.keys() & names:
         quoted = b'"%b"' % name.encode()
         first = body.find(quoted)
-        if name not in found and first < 0:
-            continue
         colon = _COLON.match(body, first + len(quoted))
-        if name not in found or body.find(quoted, first + 1) >= 0 or colon is None:
+        if body.find(quoted, first + 1) >= 0 or colon is None:
             return None
         if not body.startswith(bytes(found[name]), colon.end()):
             return None

@@ -25,10 +25,10 @@ from trivium.wire.body import Members, members
 from trivium.wire.crowd import is_crowded
 from trivium.wire.losses import Losses
 
-_MEMBERS = frozenset(("models", "fallbacks", "route", "compound_custom"))
+OTHER_MODELS = frozenset(("models", "fallbacks", "route", "compound_custom"))
 """OpenRouter's list and its older word for one of its own choice, Anthropic's list, and what Groq's systems are made
 of (`compound_custom.models`)."""
-_ENDINGS = ("_model", "_models")
+ENDINGS = ("_model", "_models")
 """Of members for a model beside the one that answers, as Together's `safety_model`, LM Studio's `draft_model`."""
 _LISTS = {"tools": "type", "plugins": "id"}
 """Lists of what an upstream may run, and the member that says what an item is."""
@@ -48,9 +48,9 @@ _PAID = re.compile(
     rb'"(?:[a-z]+:.*|(?:web_search|web_fetch|x_search|file_search|code_execution|code_interpreter|image_generation)(?:_.*)?)"'
 )
 """Tools that run at the provider's, with the dates of their versions, and all of a gateway's own."""
-_SWITCHES = frozenset(("web_search_options", "search_parameters", "plugins"))
+SWITCHES = frozenset(("web_search_options", "search_parameters", "plugins"))
 """Members that switch one on, without a tool."""
-_LOOKED_AT = frozenset((*_MEMBERS, *_LISTS, items.NAME))
+_LOOKED_AT = frozenset((*OTHER_MODELS, *_LISTS, items.NAME))
 _OF_TOOLS = ("tool_choice", "parallel_tool_calls")
 """Nobody takes these where no tools are."""
 _WHY = "a request is answered by the model that it names, or not at all"
@@ -83,15 +83,15 @@ _raw_items = msgspec.json.Decoder(list[msgspec.Raw])
 def of_one_model(found: Members, losses: Losses, *, in_items: bool = True) -> Members:
     """The members without any that bring in another model; the same where there are none. `in_items`: items of the
     conversation may bring tools along. Raises InvalidJson, FieldUnsupported."""
-    if found.keys().isdisjoint(_LOOKED_AT) and _ENDINGS[0] not in ",".join(found):
+    if found.keys().isdisjoint(_LOOKED_AT) and ENDINGS[0] not in ",".join(found):
         return found
-    names = [name for name in found if name in _MEMBERS or name.endswith(_ENDINGS)]
+    names = [name for name in found if name in OTHER_MODELS or name.endswith(ENDINGS)]
     return _left(found, names, _asks_another, losses, _WHY, in_items=in_items)
 
 
 def of_no_cost(found: Members, losses: Losses) -> Members:
     """The members without what a provider runs for money. Raises InvalidJson, FieldUnsupported."""
-    return _left(found, _SWITCHES & found.keys(), _is_paid, losses, _NOBODY_PAYS)
+    return _left(found, SWITCHES & found.keys(), _is_paid, losses, _NOBODY_PAYS)
 
 
 def _left(

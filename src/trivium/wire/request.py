@@ -16,7 +16,7 @@ from trivium.errors import FieldInvalid, FieldUnsupported, ModelMissing, Unavail
 from trivium.wire import body as json_body
 from trivium.wire import items
 from trivium.wire.losses import Loss, Losses
-from trivium.wire.onemodel import of_no_cost, of_one_model
+from trivium.wire.onemodel import ENDINGS, OTHER_MODELS, SWITCHES, of_no_cost, of_one_model
 from trivium.wire.solo import check_fields
 from trivium.wire.unsealed import without_envelopes
 
@@ -149,7 +149,7 @@ def _check_spelling(request: Request) -> None:
         return
     for name in request.members:
         plain = name.casefold()
-        if plain != name and (plain in request.members or plain in _JUDGED or plain in _READ[request.api]):
+        if plain != name and (plain in request.members or plain in _READ[request.api] or plain.endswith(ENDINGS)):
             raise FieldUnsupported(f"`{name[:100]}` must be written `{plain[:100]}`.", param=name[:100])
 
 
@@ -217,7 +217,12 @@ _STATEFUL: dict[Kind, dict[str, Callable[[bytes], bool]]] = {
 _PRESET = "@preset/"
 """In a name: OpenRouter's settings under a name of their own (openrouter.ai/docs, "Presets")."""
 _NO_PRESETS = "A preset is kept elsewhere, and may bring further models and tools; put into the request what it says."
-_JUDGED = frozenset(("n", "tools", "plugins", "models", "fallbacks", "route", "preset", "provider", "service_tier"))
+_JUDGED = frozenset(
+    (
+        *("n", "tools", "plugins", "preset", "provider", "service_tier", "speed", "modalities", "container", "prompt"),
+        *("mcp_servers", "max_tool_calls", "context_management", "compaction", *OTHER_MODELS, *SWITCHES),
+    )
+)
 """Further members on whose values something is decided elsewhere."""
 _ROUTING = "providerOptions"
 """Vercel's member for where a request goes and whose key pays (vendors page, "Requests")."""
@@ -239,5 +244,8 @@ _MORE_READ: dict[Kind, tuple[str, ...]] = {
     RESPONSES: ("store", items.NAME),
     EMBEDDINGS: ("input", "dimensions", "encoding_format"),
 }
-_READ = {api: ("model", "stream", *MAX_TOKENS[api], *_STATEFUL[api], *_MORE_READ.get(api, ())) for api in KINDS}
+_READ = {
+    api: frozenset(("model", "stream", *MAX_TOKENS[api], *_STATEFUL[api], *_MORE_READ.get(api, ()), *_JUDGED))
+    for api in KINDS
+}
 """The members on whose values the gateway decides something."""
