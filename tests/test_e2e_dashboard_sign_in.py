@@ -529,6 +529,9 @@ class TestOpenId:
             f"/dashboard/sign-in/callback?code=c&state={one.state}", cookie=f'trivium_try="{forged}"'
         )
         assert (told.status, told.headers.get("location")) == (303, "/")
+        deep = base64.urlsafe_b64encode(b'{"x":' + b"[" * 3_000).decode()
+        told = await visit.get(f"/dashboard/sign-in/callback?code=c&state={one.state}", cookie=f'trivium_try="{deep}"')
+        assert (told.status, "not begun in this browser" in told.problem) == (400, True)
         tls = {"x_forwarded_proto": "https", "host": "llm.acme.example"}
         (cookie,) = (await visit.get("/dashboard/sign-in/provider", **tls)).cookies
         assert cookie.startswith("__Host-trivium_try=")

@@ -85,7 +85,9 @@ def passed_on(raw: object, *, own: bool) -> str:
         ("<html>", None),
         ('{"error":"no"}', None),
         ("\udcff", None),
+        ('{"x":' + "[" * 100_000, None),
     ],
+    ids=lambda one: str(one)[:40],
 )
 def test_the_vendors_refusal_of_a_registered_key_is_told_from_openrouters_own(body: str, said: str | None) -> None:
     assert refused_own(body.encode(errors="surrogateescape")) == said

@@ -44,6 +44,9 @@ def test_other_apis_and_unreadable_events_stay_as_they_are() -> None:
     assert mend is not None
     for event in (b": keep-alive\n\n", b"data: {broken\n\n", b"data: [1]\n\n"):
         assert mend(event) == event
+    odd: list[dict[str, Any]] = [{"item_id": []}, {"item": {"id": {}}}, {"item_id": 7}]
+    for item in odd:
+        assert json.loads(mend(b"data: %b\n\n" % json.dumps(item).encode())[6:]).items() >= item.items()
 
 
 @pytest.mark.parametrize("name", ["responses.sse", "responses_tool.sse"])

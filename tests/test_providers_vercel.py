@@ -58,6 +58,10 @@ def test_an_error_tells_which_keys_were_refused(name: str) -> None:
     assert refused_keys(msgspec.json.encode(error)) == [401, 429]
 
 
-@pytest.mark.parametrize("body", [b"", b"no", b"{}", b"[]", b'{"providerMetadata":7}', b'{"error":{"message":"\xff"}}'])
+@pytest.mark.parametrize(
+    "body",
+    [b"", b"no", b"{}", b"[]", b'{"providerMetadata":7}', b'{"error":{"message":"\xff"}}', b'{"x":' + b"[" * 100_000],
+    ids=lambda body: body[:20].decode("ascii", "replace"),
+)
 def test_of_most_errors_it_cannot_be_told(body: bytes) -> None:
     assert refused_keys(body) == []

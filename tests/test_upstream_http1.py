@@ -50,6 +50,8 @@ async def test_what_no_sound_server_sends_is_garbage(lab: Lab) -> None:
         b"HTTP/1.1 101 Switching Protocols\r\nupgrade: x\r\nconnection: upgrade\r\n\r\n",
         b"HTTP/1.1 099 Early\r\n\r\n",
         HEAD + b"transfer-encoding: gzip, chunked\r\n\r\n0\r\n\r\n",
+        HEAD + b"transfer-encoding: gzip\r\ntransfer-encoding: chunked\r\n\r\n0\r\n\r\n",
+        HEAD + b"content-encoding: gzip\r\ncontent-encoding: identity\r\ncontent-length: 0\r\n\r\n",
         b"HTTP/1.1 100 Continue\r\n\r\n" * 5_000,
         CHUNKED + b"1;" + b"x" * 100_000,
         CHUNKED + b"1\r\n.\r\n0\r\n" + b"x: y\r\n" * 100_000,

@@ -98,7 +98,10 @@ async def _check_form(request: web.Request, token: str | None) -> None:
     half a minute for a megabyte."""
     if request.content_type.startswith("multipart/") or (request.charset or "utf-8").lower() != "utf-8":
         raise web.HTTPUnsupportedMediaType
-    sent = request.headers.get("x-csrf-token") or str((await request.post()).get("csrf", ""))
+    try:
+        sent = request.headers.get("x-csrf-token") or str((await request.post()).get("csrf", ""))
+    except UnicodeDecodeError:
+        raise web.HTTPBadRequest(text="This form is not UTF-8.") from None
     if not is_ours(request, sent, token):
         raise web.HTTPForbidden(text="This form is too old, or not ours. Go back, load the page again and repeat it.")
 

@@ -103,7 +103,7 @@ def is_ours(request: web.Request, sent: str, token: str | None) -> bool:
     if origin is not None and _place(origin) != (_place(base_url(request)) or None):
         return False
     secret = token or request.cookies.get(_named(request, _FORM))
-    return bool(secret) and hmac.compare_digest(sent.encode(), csrf_of(str(secret)).encode())
+    return bool(secret) and hmac.compare_digest(sent.encode(errors="replace"), csrf_of(str(secret)).encode())
 
 
 def _place(url: str) -> str:

@@ -75,7 +75,7 @@ def unpacked(cookie: str) -> Try:
     """Raises OperationError."""
     try:
         return msgspec.json.decode(base64.urlsafe_b64decode(cookie), type=Try)
-    except (ValueError, msgspec.MsgspecError):
+    except (ValueError, msgspec.MsgspecError, RecursionError):
         raise OperationError(NOT_OURS) from None
 
 
@@ -180,7 +180,7 @@ class Provider:
                 if response.status != 200:
                     raise Unavailable(NOT_NOW, detail=f"{url} answered {response.status}")
                 return msgspec.json.decode(content, type=kind)
-        except (TimeoutError, aiohttp.ClientError, msgspec.MsgspecError, ValueError) as error:
+        except (TimeoutError, aiohttp.ClientError, msgspec.MsgspecError, ValueError, RecursionError) as error:
             raise Unavailable(NOT_NOW, detail=f"{url}: {error!r}") from None
 
 

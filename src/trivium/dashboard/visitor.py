@@ -117,7 +117,7 @@ class Visitor(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def csrf_of(token: str) -> str:
-    return hashlib.blake2b(b"form", key=token.encode()[:64], digest_size=24).hexdigest()
+    return hashlib.blake2b(b"form", key=token.encode(errors="replace")[:64], digest_size=24).hexdigest()
 
 
 def properties(schema: Mapping[str, Any]) -> dict[str, Any]:

@@ -67,7 +67,10 @@ async def ask(client: UpstreamClient, provider: Provider, etag: str | None = Non
         body = await _read(response, _LONGEST_OF_USERS if provider.guarded else _LONGEST)
     finally:
         response.close()
-    return Told(await asyncio.to_thread(_entries, body, provider), _etag(response))
+    try:
+        return Told(await asyncio.to_thread(_entries, body, provider), _etag(response))
+    except RecursionError:
+        raise ValueError("its list is nested too deeply") from None
 
 
 async def _read(response: UpstreamResponse, longest: int) -> bytearray:

@@ -76,7 +76,7 @@ class _TranslatedCount(Exchange):
         try:
             told = msgspec.json.decode(body, type=_Counted)
             tokens = told.theirs if told.input_tokens is None else told.input_tokens
-        except (msgspec.MsgspecError, UnicodeDecodeError):
+        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
             tokens = None
         await _tell(self._call, self._request, tokens, self._reply, self._run)
 

@@ -40,7 +40,7 @@ def account_of(text: str) -> GoogleAccount | None:
             account = msgspec.json.decode(text, type=ServiceAccount)
             return account if _is_url(account.token_uri) else None
         return _external(msgspec.json.decode(text, type=_External)) if kind == "external_account" else None
-    except (msgspec.MsgspecError, UnicodeError):
+    except (msgspec.MsgspecError, UnicodeError, RecursionError):
         return None
 
 

@@ -99,7 +99,7 @@ def refused_own(body: bytes) -> str | None:
     and not OpenRouter's to its own."""
     try:
         told = msgspec.json.decode(body, type=_Body).error
-    except (msgspec.MsgspecError, UnicodeDecodeError):
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
         return None
     if not told.metadata.is_byok:
         return None

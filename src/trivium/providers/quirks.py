@@ -31,7 +31,7 @@ class NumberedResponses:
 
     def __init__(self) -> None:
         self._sequence = 0
-        self._indexes: dict[object, int] = {}
+        self._indexes: dict[str, int] = {}
 
     def __call__(self, event: bytes) -> bytes:
         head, found, data = event.partition(b"data: ")
@@ -52,7 +52,7 @@ class NumberedResponses:
             return
         item = said.get("item")
         item_id = item.get("id") if isinstance(item, dict) else said.get("item_id")
-        if item_id is None:
+        if not isinstance(item_id, str):
             return
         said.setdefault("output_index", self._indexes.setdefault(item_id, len(self._indexes)))
         if str(said.get("type")).startswith(_IN_CONTENT):

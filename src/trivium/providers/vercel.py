@@ -71,7 +71,7 @@ def refused_keys(body: bytes) -> list[int]:
     do (`routing.attempts`, `credentialType`: vercel.com/docs/ai-gateway/authentication-and-byok/byok)."""
     try:
         told = msgspec.json.decode(body, type=_VercelError)
-    except (msgspec.MsgspecError, UnicodeDecodeError):
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
         return []
     attempts = told.camel.gateway.routing.attempts or told.snake.gateway.routing.attempts
     return [attempt.status for attempt in attempts if attempt.credential == "byok"]

@@ -266,7 +266,10 @@ class _Lane:
 
 def _judgement(body: bytes) -> Judgement:
     """Raises ValueError."""
-    said = _answer.decode(body)
+    try:
+        said = _answer.decode(body)
+    except RecursionError:
+        raise ValueError("its answer is nested too deeply") from None
     verdict, reason = Verdict(said.verdict.lower()), (said.reason or "")[:_LONGEST_REASON]
     told = f"classifier: {reason}" if reason else "" if verdict is Verdict.ALLOW else "classifier"
     return Judgement(verdict, told, (said.message or "").strip()[:_LONGEST_MESSAGE] or None)

@@ -27,6 +27,7 @@ MAX_HEADERS = 128
 MAX_OVERHEAD = 64 * 1024
 """Bytes of heads, trailers and chunk extensions that may come without any body between them."""
 _FRAMING = (b"transfer-encoding", b"content-length")
+_CODINGS = (b"transfer-encoding", b"content-encoding")
 _SMALL = 16 * 1024
 """Bytes of a request's body that are cheaper to copy than to write separately."""
 _SLICE = 256 * 1024
@@ -177,6 +178,8 @@ class Connection(asyncio.Protocol):
         named = dict(self._headers)
         if len(self._headers) > MAX_HEADERS or named.get(b"transfer-encoding", b"chunked").lower() != b"chunked":
             raise _garbage("too many headers, or an unknown transfer-encoding")
+        if len(named) < len(self._headers) and any(_has_two(self._headers, name) for name in _CODINGS):
+            raise _garbage("coded several times")
         self._until_close = named.keys().isdisjoint(_FRAMING)
         self._response.status = status
         self._response.coding = named.get(b"content-encoding")
@@ -290,6 +293,10 @@ class Connection(asyncio.Protocol):
         elif not response.status or response.waiting:
             phase = "idle" if response.status or self._upload else "first byte"
             self._fail(UpstreamTimeout("The upstream took too long to answer.", detail=phase))
+
+
+def _has_two(headers: Headers, wanted: bytes) -> bool:
+    return sum(name == wanted for name, _ in headers) > 1
 
 
 def _garbage(cause: Exception | str) -> UpstreamGarbage:

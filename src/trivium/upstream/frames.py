@@ -62,6 +62,6 @@ def _told(event: ServerSentEvent) -> bytes:
 def _name(data: bytes) -> str:
     try:
         name = _named.decode(data).type
-    except (msgspec.MsgspecError, UnicodeDecodeError):
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
         return ""
     return name if name.isidentifier() else ""

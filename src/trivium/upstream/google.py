@@ -124,7 +124,7 @@ class Google:
         status, answer = await self._send(method, url, headers, body, network)
         try:
             told = msgspec.json.decode(answer, type=_Told)
-        except (msgspec.MsgspecError, UnicodeDecodeError):
+        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
             told = _Told(error="the answer is no token")
         if status != 200 or told.problem:
             raise ValueError(f"status {status} {told.problem}".strip())
@@ -163,7 +163,7 @@ def _ascii(text: str) -> bytes:
 def _field(text: str, name: str) -> str:
     try:
         value = msgspec.json.decode(text, type=dict[str, object]).get(name)
-    except (msgspec.MsgspecError, UnicodeError):
+    except (msgspec.MsgspecError, UnicodeError, RecursionError):
         value = None
     if not isinstance(value, str):
         raise ValueError(f"there is no subject token called {name!r}")

@@ -209,7 +209,7 @@ class OpenRouterKeys:
             return None  # type: ignore[return-value] # whoever names no type wants none
         try:
             return msgspec.json.decode(body, type=answer)
-        except (msgspec.MsgspecError, UnicodeDecodeError):
+        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
             raise OperationError(
                 f"OpenRouter's answer to {method} {path.partition('?')[0]} is not understood."
             ) from None
