@@ -284,6 +284,10 @@ def test_a_fault_in_mid_stream_is_an_error_event_and_nothing_behind_it() -> None
     assert (error["type"], error["message"]) == ("overloaded_error", "no more")
 
 
+def _is_input(event: dict[str, Any]) -> bool:
+    return bool(event.get("delta", {}).get("type") == "input_json_delta")
+
+
 class TestWhole:
     def whole(self, *events: Event, origin: str | None = "up") -> dict[str, Any]:
         said: dict[str, Any] = json.loads(encoder(Api.MESSAGES, origin=origin).whole(fold([BEGIN, *events])))
@@ -327,12 +331,25 @@ class TestWhole:
             ("  ", {}),
             ('{"x": 1', {"unreadable_arguments": '{"x": 1'}),
             ("[1]", {"unreadable_arguments": "[1]"}),
-            ("null", {"unreadable_arguments": "null"}),
+            ("null", {}),
+            (" null ", {}),
+            ("nul", {"unreadable_arguments": "nul"}),
+            ("nullable", {"unreadable_arguments": "nullable"}),
+            ('say "no"\n', {"unreadable_arguments": 'say "no"\n'}),
+            ('\n {"x": "1"}', {"x": "1"}),
+            ('\u00a0{"x": 1}', {"unreadable_arguments": '\u00a0{"x": 1}'}),
         ],
     )
     def test_arguments_that_are_no_object_are_kept_as_text(self, arguments: str, input: dict[str, Any]) -> None:
         call: list[Event] = [ToolCallBegin(0, "a", "f"), *([ToolCallDelta(0, arguments)] if arguments else [])]
         assert self.whole(*call, STOP)["content"][0]["input"] == input
+        if not arguments.startswith("{"):  # what begins as an object goes on as it comes
+            letters = [ToolCallBegin(0, "a", "f"), *(ToolCallDelta(0, letter) for letter in arguments)]
+            for pieces in (call, letters):
+                out = told(encoded(encoder(Api.MESSAGES, origin="up"), [BEGIN, *pieces, STOP]))
+                streamed = "".join(event["delta"]["partial_json"] for event in out if _is_input(event))
+                assert (json.loads(streamed) if streamed else {}) == input
+                assert streamed == streamed.lstrip()
 
     def test_a_free_text_is_the_one_argument(self) -> None:
         call: list[Event] = [ToolCallBegin(0, "a", "p", ToolKind.CUSTOM), ToolCallDelta(0, "*** Patch")]

@@ -187,7 +187,7 @@ class TestToolTurns:
         assert len(set(calls)) == 2
         assert [told[2]["content"][0]["tool_use_id"], told[4]["content"][0]["tool_use_id"]] == calls
 
-    @pytest.mark.parametrize("arguments", ["[1]", '"x"', '{"q": 1', "null", "{'q': 1}"])
+    @pytest.mark.parametrize("arguments", ["[1]", '"x"', '{"q": 1', "nul", "{'q': 1}"])
     def test_arguments_that_are_no_object_are_kept_under_a_key(self, arguments: str) -> None:
         """Never {} in silence."""
         sent = send(C, M, chat(user("hi"), assistant(None, call(arguments=arguments)), gave()))

@@ -32,6 +32,9 @@ _WORDS = {
 _PING = b'event: ping\ndata: {"type":"ping"}\n\n'
 _DELTAS = {Text: ("text_delta", "text"), Refusal: ("text_delta", "text"), Reasoning: ("thinking_delta", "thinking")}
 _ARGUMENTS = ("input_json_delta", "partial_json")
+_BLANKS = " \t\r\n"
+_NULL = "null"
+"""What some models write for no arguments."""
 
 
 class MessagesEncoder(Encoder):
@@ -65,19 +68,22 @@ class MessagesEncoder(Encoder):
         else:
             block = {"type": "text", "text": ""}
         self._event("content_block_start", index=self._block, content_block=block)
-        if part.call is not None and part.call.kind is ToolKind.CUSTOM:
-            self._out.append(self._prefix + json(f'{{"{FREE_TEXT}":"') + b"}}\n\n")
+        if part.call is not None:
+            self._input = _Input(part.call.kind)
+            self._put_delta(self._input.begin())
 
     def _say(self, part: Part, said: str) -> None:
         if self._logprobs:
             self._lose_logprobs()
-        if part.call is not None and part.call.kind is ToolKind.CUSTOM:
-            said = json(said)[1:-1].decode()
-        self._out.append(self._prefix + json(said) + b"}}\n\n")
+        self._put_delta(said if part.call is None else self._input.say(said))
+
+    def _put_delta(self, said: str) -> None:
+        if said:
+            self._out.append(self._prefix + json(said) + b"}}\n\n")
 
     def _end(self, part: Part, sealed: str | None) -> None:
-        if part.call is not None and part.call.kind is ToolKind.CUSTOM:
-            self._out.append(self._prefix + json('"}') + b"}}\n\n")
+        if part.call is not None:
+            self._put_delta(self._input.end())
         if part.citations:
             self._lose_citations()
         if sealed:
@@ -131,7 +137,7 @@ class MessagesEncoder(Encoder):
         match part:
             case ToolCall():
                 self._called += 1
-                return self._use(part, self._called - 1, _input(part))
+                return self._use(part, self._called - 1, _whole_input(part))
             case Reasoning(text, _, seal) if text:
                 sealed = "" if seal is None and self._asked.native else self._sealed(seal or Seal(PLAIN), text)
                 return {"type": "thinking", "thinking": text, "signature": sealed}
@@ -145,12 +151,50 @@ class MessagesEncoder(Encoder):
                 return {"type": "text", "text": part.text}
 
 
-def _input(part: ToolCall) -> dict[str, Any]:
+class _Input:
+    """The input of a call, an object, in pieces as they come. A text becomes the one member of an object: that of a
+    custom tool, and arguments that are no object. SDKs parse the pieces while they come, and end with an error at
+    blanks in front or anything that is no JSON."""
+
+    def __init__(self, kind: ToolKind) -> None:
+        self._text: str | None = FREE_TEXT if kind is ToolKind.CUSTOM else None
+        self._is_object = False
+        self._held = ""
+        """What may yet become an object."""
+
+    def begin(self) -> str:
+        return "" if self._text is None else f'{{"{self._text}":"'
+
+    def say(self, piece: str) -> str:
+        if self._is_object:
+            return piece
+        if self._text is not None:
+            return json(piece)[1:-1].decode()
+        self._held += piece
+        start = self._held.lstrip(_BLANKS)
+        if start.startswith("{"):
+            self._is_object = True
+            return start
+        return "" if _NULL.startswith(start.rstrip(_BLANKS)) else self._as_text()
+
+    def end(self) -> str:
+        if self._text is not None:
+            return '"}'
+        if self._is_object or self._held.strip(_BLANKS) in ("", _NULL):
+            return ""
+        return self._as_text() + '"}'
+
+    def _as_text(self) -> str:
+        self._text = UNREADABLE
+        return self.begin() + self.say(self._held)
+
+
+def _whole_input(part: ToolCall) -> dict[str, Any]:
     """Arguments as the object that the API wants; what is none is kept as text."""
     if part.kind is ToolKind.CUSTOM:
         return {FREE_TEXT: part.arguments}
     try:
-        said = parse(part.arguments.encode()) if part.arguments.strip() else {}
+        said = parse(part.arguments.encode()) if part.arguments.strip(_BLANKS) else None
     except ValueError:
-        said = None
-    return mapping(said) if type(said) is dict else {UNREADABLE: part.arguments}
+        return {UNREADABLE: part.arguments}
+    return mapping(said) if said is None or type(said) is dict else {UNREADABLE: part.arguments}

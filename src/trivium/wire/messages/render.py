@@ -232,7 +232,7 @@ class _Blocks:
     def _input(self, part: ToolCall) -> Any:
         if part.kind is ToolKind.CUSTOM:
             return {FREE_TEXT: part.arguments}
-        if not part.arguments.strip():
+        if part.arguments.strip() in ("", "null"):
             return {}
         try:
             data = part.arguments.encode()
