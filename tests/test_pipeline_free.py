@@ -452,3 +452,36 @@ class HasKeys:
 
     def plain(self, _secret: Any) -> bytes:
         raise AssertionError("asked for")
+
+
+async def test_a_call_that_was_started_and_then_refused_has_ended_however_many_there_are() -> None:
+    """Refusals of strangers are only counted beyond some; not those that the ledger knows."""
+    settings = """
+        [free]
+        anonymous = true
+        per_ip_per_hour = 1000
+        [models."a/*"]
+        free = true
+        [models."b/*"]
+        free = true
+        [providers.a]
+        base_url = "{upstream}/v1"
+        apis = ["messages"]
+        models = ["one"]
+        [providers.b]
+        base_url = "{upstream}/v1"
+        apis = ["messages"]
+        models = ["two"]
+        [catalog.models.twin]
+        routes = [{ to = "a/one" }, { to = "b/two" }]
+    """
+    asked = {**CHAT, "model": "twin", "seed": 7}
+    async with running(Reply(text="hello"), settings=settings) as house:
+        house.gateway.deps.flood._singly = 2
+        for _ in range(6):
+            status, said, _ = await house.post(PATHS["chat"], asked, key=None, headers={"x-trivium-strict": "1"})
+            assert (status, "strict" in str(said)) == (400, True)
+        await house.gateway.store.ledger.writer.flush()
+        assert house.gateway.store.ledger.open_calls == 0
+        _, starts = house.gateway.store.database.query("SELECT ended, count(*) FROM starts GROUP BY ended")
+    assert starts == [(1, 6)]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import re
 from collections.abc import AsyncIterator
@@ -22,6 +23,7 @@ from trivium.providers.vendors import VENDORS
 from trivium.store.envelopes import Keyring
 from trivium.store.organizations import OrganizationRow
 from trivium.store.users import User
+from trivium.upstream.http1 import Http1Client
 
 KEY = "sk-own-canary-0123456789abcdef"
 OTHER = "sk-own-second-fedcba9876543210"
@@ -585,3 +587,29 @@ async def test_calls_by_own_keys_do_not_count_in_the_limits_of_the_houses_models
         by_house = [(await ann.house.post("/v1/chat/completions", named(CHAT, "up/m")))[0] for _ in range(2)]
     assert by_own == [200] * 3
     assert by_house == [200, 429]
+
+
+async def test_a_caller_who_leaves_while_a_refusal_is_read_leaves_no_connection_behind() -> None:
+    """The vendor is a server of the caller's own, which says that the key is bad, and why not to its end."""
+
+    async def server(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(b"HTTP/1.1 401 Unauthorized\r\ncontent-type: application/json\r\ncontent-length: 99\r\n\r\n{")
+        asked.set()
+        await reader.read()
+        gone.set()
+        writer.close()
+
+    asked, gone = asyncio.Event(), asyncio.Event()
+    async with await asyncio.start_server(server, "127.0.0.1", 0) as stalled, people(Reply(text="no")) as ann:
+        port = stalled.sockets[0].getsockname()[1]
+        await ann.bring("openai", base_url=f"http://127.0.0.1:{port}/v1")
+        call = asyncio.create_task(ann.house.post("/v1/chat/completions", named(CHAT, "openai/gpt-5")))
+        await asyncio.wait_for(asked.wait(), 5)
+        await asyncio.sleep(0.05)  # until the head is read
+        call.cancel()
+        await asyncio.wait_for(gone.wait(), 5)
+        client = ann.house.gateway.deps.client
+        assert isinstance(client, Http1Client)
+        ((_, use),) = [one for one in client.uses() if one[0].port == port]
+        assert use.active == 0

@@ -171,9 +171,19 @@ def cycle(transport: Transport) -> Cycle:
 )
 async def test_no_header_makes_two(headers: Headers) -> None:
     transport = Transport()
+    answer = cycle(transport)
     with pytest.raises(ValueError, match="control character"):
-        await cycle(transport).start(200, headers)
+        await answer.start(200, headers)
     assert transport.written == b""
+    assert not answer.started, "another answer may be given"
+
+
+async def test_a_tab_in_a_value_is_a_blank() -> None:
+    transport = Transport()
+    answer = cycle(transport)
+    await answer.start(200, [(b"content-type", b"application/json;\tcharset=utf-8"), (b"content-length", b"0")])
+    await answer.end()
+    assert b"content-type: application/json; charset=utf-8\r\n" in transport.written
 
 
 @pytest.mark.parametrize(

@@ -7,6 +7,7 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
+from openai.lib.streaming._deltas import accumulate_delta
 
 from support_grammar import check, told
 from support_translation import encoded, encoder
@@ -167,6 +168,7 @@ def test_citations_come_behind_their_text_with_places_in_all_of_the_content() ->
         {
             "annotations": [
                 {
+                    "index": 0,
                     "type": "url_citation",
                     "url_citation": {"url": "http://a", "title": "A", "start_index": 5, "end_index": 7},
                 }
@@ -331,3 +333,17 @@ class TestWhole:
         said = self.message(ReasoningSeal(0, Seal("google", "c2ln")), ToolCallBegin(1, "a", "f"), STOP, origin=None)
         assert said["tool_calls"][0]["extra_content"] == {"google": {"thought_signature": "c2ln"}}
         assert "reasoning_details" not in said
+
+
+def test_openais_sdk_adds_up_the_citations_of_several_texts() -> None:
+    """It knows entries of a list in further deltas by their `index` alone."""
+    texts: list[Event] = [
+        *(TextDelta("One.", 0), Cited(0, Citation("http://a")), Cited(0, Citation("http://b"))),
+        *(ReasoningDelta("Hm", 1), TextDelta("Two.", 2), Cited(2, Citation("http://c"))),
+    ]
+    listed = [delta["annotations"] for delta in deltas(*texts) if "annotations" in delta]
+    assert [[one["index"] for one in some] for some in listed] == [[0, 1], [2]]
+    acc: dict[object, Any] = {}
+    for delta in deltas(*texts):
+        acc = accumulate_delta(acc, dict(delta.items()))
+    assert [one["url_citation"]["url"] for one in acc["annotations"]] == ["http://a", "http://b", "http://c"]

@@ -133,6 +133,10 @@ class Ledger(Protocol):
         """Keeps where a call that was started leads now."""
         ...
 
+    def has_begun(self, id: str) -> bool:
+        """Whether a call was started, or may have been, and has not ended."""
+        ...
+
     def end(self, record: Record) -> None:
         """The outcome of a call, and its end if it was started."""
         ...
@@ -349,9 +353,10 @@ class Deps:
             _LOG.error("%s refuses this gateway's account, status %s: %s", provider, status, said[:LONGEST])
 
     def keep(self, record: Record, trace: bytes | None = None) -> None:
-        """Hands a record to the store; refusals of strangers by way of `Flood`. `trace` is what the client says it is
-        part of."""
-        stranger = record.key_id is None and record.outcome == Outcome.REFUSED
+        """Hands a record to the store; refusals of strangers by way of `Flood`, save of calls that have to be ended.
+        `trace` is what the client says it is part of."""
+        refused = record.key_id is None and record.outcome == Outcome.REFUSED
+        stranger = refused and not self.ledger.has_begun(record.id)
         for kept in self.flood.admit(record) if stranger else (record,):
             self._end(kept, trace)
 

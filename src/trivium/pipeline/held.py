@@ -86,12 +86,12 @@ class HeldReply:
     async def _pass(self) -> None:
         """Everything that has waited goes out."""
         if self.provisional and self._head is not None:
-            self.provisional = False
-            self._opened()
             if self._timer is not asyncio.current_task():
                 self._stop()
-            self._give_back()
             await self._reply.start(*self._head)
+            self.provisional = False
+            self._opened()
+            self._give_back()
         waiting, self._waiting = self._waiting, []
         for data in waiting:
             await self._reply.write(data)

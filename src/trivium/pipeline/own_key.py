@@ -147,10 +147,15 @@ async def judged_at_gateway(response: MaskedResponse, own: Own, run: Run) -> Ups
 
 
 async def _read_some(response: UpstreamResponse) -> bytes:
+    """The beginning of the body. Where the caller leaves meanwhile, the response is closed."""
     body = bytearray()
-    with suppress(UpstreamError):
-        while len(body) < _ERROR_BODY and (chunk := await response.read()):
-            body += chunk
+    try:
+        with suppress(UpstreamError):
+            while len(body) < _ERROR_BODY and (chunk := await response.read()):
+                body += chunk
+    except BaseException:
+        response.close()
+        raise
     return bytes(body)
 
 

@@ -139,6 +139,10 @@ class Ledger:
             self._forget(start.id)
         return refusal
 
+    def has_begun(self, id: str) -> bool:
+        """Whether a call was started, or may have been, and has not ended."""
+        return id in self._open or id in self._doubtful
+
     def end(self, record: Record) -> None:
         """The outcome of a call, and its end if it was started: from here on its hold is free."""
         opened = self._open.pop(record.id, None)

@@ -42,6 +42,7 @@ class ChatEncoder(Encoder):
 
     _said = 0
     """Letters of the texts that have ended."""
+    _cited = 0
 
     def _start(self) -> None:
         head = json(self._head("chat.completion.chunk"))
@@ -96,7 +97,12 @@ class ChatEncoder(Encoder):
     def _end(self, part: Part, sealed: str | None) -> None:
         if part.kind is Text:
             if part.citations:
-                said = [self._annotation(citation, part.length) for citation in part.citations]
+                # OpenAI's SDK adds lists of several deltas up by an index.
+                said = [
+                    {"index": index, **self._annotation(citation, part.length)}
+                    for index, citation in enumerate(part.citations, self._cited)
+                ]
+                self._cited += len(said)
                 self._delta(b'"annotations":' + json(said))
             self._said += part.length
         if part.kind is not Reasoning:
