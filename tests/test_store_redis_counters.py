@@ -51,6 +51,10 @@ async def soon(asked: Callable[[], Awaitable[bool]]) -> None:
             await asyncio.sleep(0.01)
 
 
+async def _admits(counters: RedisCounters, claims: list[Claim], holder: str = "") -> bool:
+    return await counters.take(claims, holder) is None
+
+
 class TestSeveral:
     async def test_gateways_at_one_redis_count_together(self, server: RedisServer) -> None:
         async with counting(server.url) as one, counting(server.url) as other:
@@ -65,6 +69,26 @@ class TestSeveral:
             assert denials.count(None) == 150
             assert await one.take([Claim("k", 200, 50)]) is None
             assert await other.take([Claim("k", 200)]) is not None
+
+    async def test_who_leaves_while_redis_is_asked_has_counted_nothing_and_gives_back_nothing(
+        self, server: RedisServer
+    ) -> None:
+        claims = [Claim("tokens", 100, 60), Claim("at once", 1, 1, 0)]
+        async with counting(server.url) as one:
+
+            async def ask_and_leave() -> None:
+                asking = asyncio.create_task(one.enter(claims, "leaving"))
+                await asyncio.sleep(0)
+                asking.cancel()
+                await asyncio.gather(asking, return_exceptions=True)
+
+            await ask_and_leave()
+            await soon(lambda: _admits(one, [Claim("tokens", 100, 60), Claim("at once", 1, 1, 0)], "staying"))
+            for _ in range(3):
+                await ask_and_leave()
+            assert not await _admits(one, [Claim("tokens", 100, 41)])
+            assert not await _admits(one, [Claim("at once", 1, 1, 0)])
+            assert await _admits(one, [Claim("tokens", 100, 40)])
 
     async def test_what_a_killed_gateway_held_is_free_when_its_lease_is_over(self, server: RedisServer) -> None:
         claim = Claim("at once", 2, 1, 0)

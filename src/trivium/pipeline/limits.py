@@ -29,9 +29,9 @@ async def admit(call: Call, request: Request, target: Target, run: Run, deps: De
         run.size = run.size or measure(request)
         tokens = usual_input(run.size)
         claims = _with_input(rules, tokens)
-    # Known to the run before anything is counted: a client that leaves while Redis is asked must not stay counted.
-    run.limited = limited = Limited(call.id, rules, tokens, deps.counters, deps.clock)
+    limited = Limited(call.id, rules, tokens, deps.counters, deps.clock)
     taken = await deps.counters.enter(claims, call.id)
+    run.limited = limited
     limited.headers = headers(call.api.shape, rooms(rules, taken), deps.clock.now_ms())
     if taken.denial is not None:
         limited.forget()
@@ -63,11 +63,11 @@ async def admit_on(request: Request, target: Target, run: Run, deps: Deps) -> No
         run.size = run.size or measure(request)
         tokens = usual_input(run.size)
     here = Limited(run.call.id, rules, tokens, deps.counters, deps.clock)
+    taken = await deps.counters.enter(_with_input(rules, tokens), run.call.id)
     if before is None:
         run.limited = here
     else:
         before.follows(here)
-    taken = await deps.counters.enter(_with_input(rules, tokens), run.call.id)
     if taken.denial is not None:
         here.forget()
         raise refusal(next(rule for rule in of_model if rule.claim.key == taken.denial.claim.key), taken.denial)

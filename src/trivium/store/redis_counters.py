@@ -13,6 +13,7 @@ import logging
 import re
 from collections import deque
 from collections.abc import Callable, Coroutine, Sequence
+from functools import partial
 from typing import Any
 
 import msgspec
@@ -96,7 +97,12 @@ class RedisCounters(LocalCounters):
             step = ("take", holder, self._lease_ms, [msgspec.structs.astuple(claim) for claim in claims])
             answer: asyncio.Future[list[Any] | None] = asyncio.get_running_loop().create_future()
             self._send(step, answer)
-            if (told := await answer) is not None:
+            try:
+                told = await asyncio.shield(answer)
+            except asyncio.CancelledError:
+                answer.add_done_callback(partial(self._undo, claims, holder))
+                raise
+            if told is not None:
                 return self._taken(claims, holder, told)
             taken = await super().enter(claims, holder)
             if taken.denial is not None:  # Redis may have heard, and let it in
@@ -243,6 +249,16 @@ class RedisCounters(LocalCounters):
             elif claim.amount:
                 self._windows.add(claim.key, claim.amount, claim.window_s, now_ms)
         return Taken(None, taken)
+
+    def _undo(self, claims: Sequence[Claim], holder: str, answer: asyncio.Future[list[Any] | None]) -> None:
+        """Nobody waits for the answer any more: what Redis took is given back. Nothing was counted here."""
+        told = None if answer.cancelled() else answer.result()
+        if told is None or not told[0]:
+            self._send(("leave", holder, [claim.key for claim in claims if not claim.window_s]))
+        if told is not None and not told[0]:
+            for claim in claims:
+                if claim.window_s and claim.amount:
+                    self._send(("add", [claim.key], -claim.amount, claim.window_s, 0))
 
     def _lost(self, problem: str) -> None:
         self._give_up()
