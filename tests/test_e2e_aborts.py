@@ -7,13 +7,18 @@ import contextlib
 import json
 import random
 import socket
+import sqlite3
 import struct
 from typing import Any
 
+import aiohttp
 import pytest
 
 from gateway import CALLS, Running, running
+from support_money import PRICES, customer
 from trivium.mock import Reply, Usage
+from trivium.server import run
+from trivium.server.deps import Gateway
 
 CLIENTS = 60
 
@@ -58,3 +63,28 @@ async def test_clients_that_leave_at_any_byte_leave_nothing_behind(seed: int) ->
         assert all(record["total_us"] > 0 for record in records)
         # The next caller finds the house in order.
         assert (await house.post(*CALLS[0]))[0] == 200
+
+
+async def test_a_gateway_that_stops_writes_down_what_it_still_reads_for_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The end of the grace is as if the client had left, and answers of this provider are read to their end."""
+    found: dict[str, list[Any]] = {}
+    close = Gateway.close
+
+    async def closed(gateway: Gateway) -> None:
+        await close(gateway)
+        with contextlib.closing(sqlite3.connect(gateway.folder / "trivium.db")) as database:
+            for rows in ("outcome FROM records", "ended FROM starts", "held_nano FROM accounts WHERE id = 'acme'"):
+                found[rows] = database.execute(f"SELECT {rows}").fetchall()
+
+    monkeypatch.setattr(Gateway, "close", closed)
+    monkeypatch.setattr(run, "UNWINDING", 0.1)
+    settings = f'[models."up/*"]\n{PRICES}\n[billing]\nmode = "credits"\n[server]\nshutdown_grace = 1\n'
+    provider = 'type = "openrouter"\nkey = "sk-or-xxxxxxxxxxxxxx"\non_abort = "drain"'
+    endless = Reply(text=["word "] * 400, event_delay_ms=100, usage=Usage(input=1000, output=500), generation="gen-1")
+    async with aiohttp.ClientSession() as session, running(endless, settings=settings, provider=provider) as house:
+        acme = await customer(house, "5")
+        asked = {**CALLS[0][1], "model": "up/m", "stream": True, "max_tokens": 600}
+        url, headers = f"{house.url}{CALLS[0][0]}", {"authorization": f"Bearer {acme.key}"}
+        response = await session.post(url, json=asked, headers=headers)
+        assert await response.content.readany()
+    assert [*found.values()] == [[("aborted",)], [(1,)], [(0,)]]

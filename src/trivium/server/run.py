@@ -42,6 +42,8 @@ _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3
 _LOCAL_READY = 60.0
 _LISTS_READY = 3.0
 """Longest that being ready waits for the first look at the providers' lists."""
+UNWINDING = 5.0
+"""Seconds that calls have, which were cut, to write their records."""
 
 
 class Console(Protocol):
@@ -246,9 +248,15 @@ class Server(uvicorn.Server):
         return await super().on_tick(counter)
 
     async def settle(self) -> None:
-        """Calls that the grace period cut are cancelled by now: their records are written as they unwind."""
-        if tasks := list(self.server_state.tasks):
-            await asyncio.wait(tasks, timeout=5)
+        """Calls that the grace period cut are cancelled by now: their records are written as they unwind. Answers that
+        are still read to their end, for nobody (`pipeline/drain`), are cut as well."""
+        for _ in range(2):
+            tasks = list(self.server_state.tasks)
+            if not tasks:
+                break
+            _, late = await asyncio.wait(tasks, timeout=5)
+            for task in late:
+                task.cancel()
 
 
 async def invite(gateway: Gateway, url: str, console: Console) -> None:
