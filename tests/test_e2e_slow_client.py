@@ -54,5 +54,18 @@ async def test_an_upstream_waits_for_a_slow_client_who_gets_every_word() -> None
     assert (record["outcome"], record["content_bytes"]) == ("success", EVENTS * len(TEXT))
 
 
+async def test_a_client_that_takes_nothing_any_more_does_not_hold_its_call_for_ever() -> None:
+    async with running(Reply(text=[TEXT] * EVENTS), settings="[server]\nsend_timeout = 0.5") as house:
+        client = asked(house)
+        await settled(lambda: sum(one.transport.get_write_buffer_size() for one in connections(house)))
+        async with asyncio.timeout(20):
+            while connections(house) or house.gateway.deps.in_flight.calls:  # noqa: ASYNC110 # no event tells it
+                await asyncio.sleep(0.1)
+        client.close()
+        await house.upstream.wait_for_endings(1)
+        record = await house.record()
+    assert record["outcome"] == "aborted"
+
+
 def connections(house: Running) -> list[GuardedProtocol]:
     return [one for one in house.server.server_state.connections if isinstance(one, GuardedProtocol)]

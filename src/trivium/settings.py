@@ -39,6 +39,8 @@ class ServerSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """From the first byte of a request (or the connection) to the end of its headers."""
     body_timeout: Seconds = 30
     """Longest silence while a request body is being sent."""
+    send_timeout: Seconds = 120
+    """Longest that a client may take nothing of an answer that waits for it."""
     keep_alive: Annotated[int, msgspec.Meta(ge=1, le=86_400)] = 75
     """Seconds that a client connection may rest between two requests."""
     stream_keep_alive: Seconds = 10

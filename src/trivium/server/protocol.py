@@ -55,8 +55,8 @@ class GuardedProtocol(asyncio.Protocol):
 
     __slots__ = (
         "_answering", "_asked", "_bodiless", "_expects", "_head_bytes", "_headers", "_incoming", "_lingers", "_parser",
-        "_phase", "_pipeline", "_says_connection", "_since", "_task", "_touched", "_url", "client", "cycle", "flow",
-        "loop", "secure", "state", "transport",
+        "_phase", "_pipeline", "_says_connection", "_since", "_task", "_touched", "_unread", "_unread_since", "_url",
+        "client", "cycle", "flow", "loop", "secure", "state", "transport",
     )  # fmt: skip
     now: Now
     outbox: Outbox
@@ -92,6 +92,9 @@ class GuardedProtocol(asyncio.Protocol):
         self._bodiless = 0
         """Bytes behind a head that brought nothing of a body: trailers, extensions of chunks."""
         self._incoming = 0
+        self._unread = 0
+        """Bytes that waited for the client at the last sweep, and since when they have been as many."""
+        self._unread_since = 0.0
         self._lingers = False
         self._url = b""
         self._headers: Headers = []
@@ -226,7 +229,9 @@ class GuardedProtocol(asyncio.Protocol):
     def sweep(self, now: float) -> None:
         """Ends what takes too long."""
         settings = self.now.deps.settings
-        if self._phase is _IDLE:
+        if self._is_unread(now, settings.send_timeout):
+            self.transport.abort()  # to close it would wait for the client, too
+        elif self._phase is _IDLE:
             if self._answering is None and now - self._since > settings.keep_alive:
                 self.close()
         elif self._phase is _HEAD:
@@ -315,6 +320,13 @@ class GuardedProtocol(asyncio.Protocol):
             self.drop()
         finally:
             self._answering = None
+
+    def _is_unread(self, now: float, longest: float) -> bool:
+        """Whether the client has taken nothing for so long of what waits for it."""
+        waiting = self.transport.get_write_buffer_size()
+        if waiting != self._unread or not waiting:
+            self._unread, self._unread_since = waiting, now
+        return now - self._unread_since > longest
 
     def _end_late_body(self) -> None:
         cycle = self._answering
