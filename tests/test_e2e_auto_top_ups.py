@@ -233,6 +233,7 @@ async def test_what_cannot_be_agreed() -> None:
     async with selling() as shop:
         for terms, words in (
             ({"below_usd": "0"}, "more than 0"),
+            ({"below_usd": "999999999999"}, "at most"),
             ({"month_usd": "9"}, "less than a single payment"),
             ({"usd": "1"}, "can be bought at once"),
         ):

@@ -143,7 +143,7 @@ async def test_other_failures_of_counting_are_failures_in_the_clients_words() ->
 
 
 async def test_a_count_that_is_none_gives_way_to_an_estimate() -> None:
-    for said in ({"input_tokens": "many"}, {}, "<html>"):
+    for said in ({"input_tokens": "many"}, {"input_tokens": -5}, {"input_tokens": 10**30}, {}, "<html>", "[" * 9_000):
         async with before("responses", Rule(Reply(body=said), Match(path="*_tokens"))) as (house, _):
             status, body, headers = await house.post(MESSAGES_PATH, {"model": "m", "messages": QUESTION})
         assert (status, body["estimated"], headers["x-trivium-estimated"]) == (200, True, "1")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 
 import aiohttp
 import pytest
@@ -13,6 +14,7 @@ from support_money import (
     BODIES,
     CREDITS,
     INPUT,
+    OPENROUTER,
     OUTPUT,
     PATHS,
     customer,
@@ -22,7 +24,8 @@ from support_money import (
     usage,
     whole,
 )
-from trivium.mock import Reply, Usage
+from trivium.mock import Generation, Reply, Rule, Script, Usage
+from trivium.pipeline.settle import Run
 
 DRAIN = f'{ALL_APIS}\non_abort = "drain"'
 JAPANESE = "船は夜明けに港を出た。" * 4
@@ -119,3 +122,18 @@ async def test_so_is_a_long_one_but_never_more_than_the_model_can_say() -> None:
         record = await settled_one(house)
     assert record["content_bytes"] == 1_300_000
     assert (record["output_tokens"], record["flags"]) == (1000, "estimated")
+
+
+async def test_while_a_figure_is_looked_up_no_question_is_kept_that_counts_in_no_limit() -> None:
+    body = {**whole("chat", "It is sunny.", None), "id": "gen-1"}
+    script = Script([Rule(Reply(body=body))], generations=[Generation(id="gen-1", after_asks=1_000)])
+    async with shop(script=script, settings=CREDITS, provider=OPENROUTER) as house:
+        await customer(house)
+        assert (await house.post(PATHS["chat"], CHAT))[0] == 200
+        assert house.gateway.deps.in_flight.bytes == 0
+        (waiting,) = [one for one in gc.get_objects() if isinstance(one, Run) and one.request is not None]
+        assert waiting.request
+        assert (waiting.request.body, waiting.request.members) == (b"", {})
+        await house.gateway.deps.lookups.close(0.01)
+        record = await settled_one(house)
+    assert (record["cost_source"], record["input_uncached_tokens"] > 0) == ("estimated", True)

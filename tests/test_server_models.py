@@ -73,6 +73,8 @@ async def test_pages(query: str, ids: list[str], more: bool) -> None:
         "?limit=1001",
         "?limit=many",
         "?limit=-1",
+        "?limit=" + "0" * 9_000 + "5",
+        "?limit=0000000019999",
         "?limit=%C2%B2",
         "?after_id=nobody",
         "?after_id=a&before_id=b",

@@ -7,6 +7,7 @@ import contextlib
 import os
 import re
 import signal
+import subprocess
 import sys
 from collections import Counter
 from collections.abc import AsyncIterator, Callable
@@ -330,6 +331,24 @@ logging.warning("all ready") if life.number == 1 else None
 time.sleep(60)
 """
     assert await crew(body, "all ready") == (["all ready", "ended"], "")
+
+
+ORPHAN = """
+import signal, socket, time
+from trivium.server.workers import Line, Word
+signal.signal(signal.SIGTERM, lambda *_: print("asked to end", flush=True))
+theirs, end = socket.socketpair()
+Line(end, 0.1).say(Word(taken="a configuration"))
+theirs.close()
+time.sleep(0.05)
+time.sleep(10)
+print("still here")
+"""
+
+
+def test_one_whose_parent_is_gone_ends_though_its_last_word_was_not_read() -> None:
+    done = subprocess.run([sys.executable, "-c", ORPHAN], capture_output=True, text=True, timeout=20, check=False)
+    assert (done.stdout, done.returncode) == ("asked to end\n", 1), done.stderr
 
 
 async def test_one_that_is_killed_before_all_are_ready_ends_the_start() -> None:

@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
 from support_store import Home, rows
@@ -132,6 +133,15 @@ class TestSet:
         assert log(store, key.id) == [("keys.create", "acme"), ("keys.set", "acme")]
         with pytest.raises(NotFound, match="no project"):
             await store.key_changes.set(key.id, EVERYBODY, None, "op", project_id="blue-p")
+
+    async def test_what_is_refused_in_part_is_not_done_in_part(self, store: Store) -> None:
+        budget = Budget(id="bud_1", scope="", period="day", limit_nano=5, created_ms=1)
+        key, _ = await made(store, budget, account_id="acme", name="before")
+        more = msgspec.structs.replace(budget, id="bud_2", limit_nano=6)
+        with pytest.raises(OperationError, match="it can be lowered"):
+            await store.key_changes.set(key.id, EVERYBODY, more, "ann", house=False, name="after")
+        assert (await store.key_changes.get(key.id, EVERYBODY)).name == "before"
+        assert log(store, key.id) == [("keys.create", "acme")]
 
 
 class TestWhose:

@@ -27,6 +27,7 @@ from trivium.operations.table import (
 from trivium.policy.caller import BILLS, Id, Role
 from trivium.policy.payments import CENT_NANO, AutoTopUp, Payment, fee_cents
 from trivium.settings_payments import PaymentSettings
+from trivium.store.accounts import MOST_NANO
 from trivium.store.answers import told
 from trivium.store.auto_top_ups import Agreed, AutoTopUps, payment_id
 from trivium.store.payments import Payments, Stray
@@ -280,6 +281,8 @@ class PaymentOperations:
         )
         if below <= 0:
             raise OperationError("The card is charged below a balance of more than 0 USD, so that calls go on.")
+        if below > MOST_NANO:
+            raise OperationError(f"A balance is at most {nano_text(MOST_NANO)} USD.")
         if month < cents + self._fee(cents):
             raise OperationError("What may be charged in a month is less than a single payment.")
         card = await self._autos.card(account)

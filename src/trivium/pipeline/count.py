@@ -26,6 +26,7 @@ from trivium.pipeline.settle import Run
 from trivium.pipeline.tell import json_headers, loss_header
 from trivium.providers.styles import COUNT_THEIR_WAY
 from trivium.routing.catalog import Target
+from trivium.wire.figures import MOST_TOKENS
 from trivium.wire.request import Request
 from trivium.wire.translate import estimated
 
@@ -77,6 +78,8 @@ class _TranslatedCount(Exchange):
             told = msgspec.json.decode(body, type=_Counted)
             tokens = told.theirs if told.input_tokens is None else told.input_tokens
         except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+            tokens = None
+        if tokens is not None and not 0 <= tokens <= MOST_TOKENS:
             tokens = None
         await _tell(self._call, self._request, tokens, self._reply, self._run)
 

@@ -32,7 +32,7 @@ from trivium.routing.auto import Resolution
 from trivium.routing.catalog import Target
 from trivium.wire.generation import Generation
 from trivium.wire.losses import Loss
-from trivium.wire.request import Request
+from trivium.wire.request import Request, without_body
 from trivium.wire.size import measure
 
 if TYPE_CHECKING:
@@ -184,6 +184,7 @@ class Run:
             self._alert(self.error)
         try:
             if self._wants_lookup():
+                self._forget_request()
                 self._deps.lookups.later(self)
             else:
                 self.close()
@@ -191,6 +192,13 @@ class Run:
             if self.capture is not None:  # behind the record, which nothing may keep from being written
                 self.capture.close()
                 self.capture = None  # a call whose figures are still asked for holds no bodies
+
+    def _forget_request(self) -> None:
+        """The bytes of a call that is over count no longer: what an estimate and the record need of it stays."""
+        if self.request is not None and self.request.members:
+            self.size = self.size or measure(self.request)
+            self.read_prompts()
+            self.request = without_body(self.request)
 
     def _alert(self, error: UpstreamRefusedUs) -> None:
         own = self.own is not None and not self.own.through_house

@@ -18,6 +18,8 @@ from trivium.errors import RequestError
 from trivium.routing.catalog import ModelEntry
 
 _MOST = 1000
+_LONG = 10
+"""Digits."""
 """Models of a page."""
 _Described = Mapping[str, Any]
 
@@ -39,7 +41,7 @@ def anthropic_model(model: _Described, entry: ModelEntry) -> bytes:
 def _page(models: list[dict[str, Any]], asked: Mapping[str, str]) -> tuple[list[dict[str, Any]], bool]:
     """The models, and whether there are more in the direction that was asked for."""
     limit, after, before = asked.get("limit"), asked.get("after_id"), asked.get("before_id")
-    if limit is not None and not (limit.isdecimal() and 1 <= int(limit[:9]) <= _MOST):
+    if limit is not None and not (limit.isdecimal() and len(limit) < _LONG and 1 <= int(limit) <= _MOST):
         raise RequestError(f"`limit` must be a number from 1 to {_MOST}.", param="limit")
     if after is not None and before is not None:
         raise RequestError("Name `after_id` or `before_id`, not both.", param="before_id")

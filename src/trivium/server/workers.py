@@ -98,10 +98,11 @@ class Line:
         await everybody.wait()
 
     def _listen(self) -> None:
-        while self._end.recv(1):
-            if self._ready is not None:
-                loop, everybody = self._ready
-                loop.call_soon_threadsafe(everybody.set)
+        with contextlib.suppress(OSError):  # of an end that had not been read out
+            while self._end.recv(1):
+                if self._ready is not None:
+                    loop, everybody = self._ready
+                    loop.call_soon_threadsafe(everybody.set)
         os.kill(os.getpid(), signal.SIGTERM)
         time.sleep(self._patience)
         os._exit(1)

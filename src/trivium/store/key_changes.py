@@ -85,13 +85,13 @@ class KeyChanges(Changing):
                 after = _with_ceiling(after, fields)
             elif not FIELDS.isdisjoint(fields):
                 within_ceiling(after, before.ceiling)
+            _put(tx, after, budget, actor, house=house)  # which may refuse, and must before anything is written
             sets = ", ".join(f"{name} = ?" for name in _SET)
             values = [kept(getattr(after, name)) for name in _SET]
             tx.execute(f"UPDATE keys SET {sets} WHERE id = ?", [*values, after.id])
             if after != before:
                 owner = after.account_id
                 self.note(tx, actor, "keys.set", after.id, organization_id=owner, before=before, after=after)
-            _put(tx, after, budget, actor, house=house)
             return after
 
         return await self.change(act)
