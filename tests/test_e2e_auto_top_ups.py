@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
@@ -196,6 +198,43 @@ async def test_a_card_is_removed_by_its_owner() -> None:
         await shop.tell(*shop.stripe.pay(again["session"], "pm_second"))
         await shop.do("payments.auto.set", account="acme", below_usd="20", usd="10", month_usd="100")
         assert (await shop.agreed())["card"] == "visa 4242"
+
+
+@contextlib.asynccontextmanager
+async def anns() -> AsyncIterator[tuple[Shop, str]]:
+    """A shop, and the account of a user whose balance is low and whose card may be charged."""
+    async with selling() as shop:
+        ann: str = (await shop.do("users.create", email="ann@example.org", name="Ann"))["id"]
+        bought = await shop.buy("5", save=True, account=ann)
+        await shop.tell(*shop.stripe.pay(bought["session"]))
+        await shop.do("payments.auto.set", account=ann, below_usd="20", usd="10", month_usd="100")
+        yield shop, ann
+
+
+async def test_who_is_erased_is_charged_no_more_and_the_card_is_forgotten_here_and_there() -> None:
+    async with anns() as (shop, ann):
+        await shop.do("retention.erase", user=ann, apply=True)
+        assert shop.stripe.cards == {}
+        await tell_all(shop)
+        await shop.look()
+        assert shop.charges() == []
+        database = shop.house.gateway.store.database
+        for personal in ("method FROM saved_cards", "customer FROM payments", "method FROM payments"):
+            assert database.query(f"SELECT {personal}")[1] == [(None,)]
+        assert database.query("SELECT enabled, customer FROM auto_top_ups, saved_cards")[1] == [(0, "")]
+
+
+async def test_what_nobody_knows_the_outcome_of_is_not_asked_for_again_once_the_user_is_blocked() -> None:
+    async with anns() as (shop, ann):
+        shop.stripe.down = True
+        await shop.look()
+        await shop.do("users.block", users=[ann], why="fraud")
+        shop.stripe.down = False
+        clock_of(shop).ahead_ms += 61_000
+        asked = len(shop.charges())
+        await shop.look()
+        assert len(shop.charges()) == asked == 1
+        assert await shop.balance(ann) == "5"
 
 
 async def test_a_card_is_removed_at_stripe() -> None:

@@ -49,9 +49,11 @@ SHARED = pytest.mark.parametrize("dialect", ["postgres"], indirect=True)
 class StandingClock:
     def __init__(self) -> None:
         self.ms = NOW
+        self.set_ms = 0
+        """By how much it was set forward."""
 
     def now_ms(self) -> int:
-        return self.ms
+        return self.ms + self.set_ms
 
     def monotonic_ns(self) -> int:
         return (self.ms - NOW) * 1_000_000
@@ -336,6 +338,29 @@ class TestOwners:
         await ledger.writer.flush()
         assert yard.records() == []
         yard.clock.ms += owners.SILENCE_MS
+        await housekeeping.look()
+        await ledger.writer.flush()
+        assert len(yard.records()) == 1
+
+    @SHARED
+    async def test_nobody_is_silent_because_the_clock_was_set_forward(self, yard: Yard) -> None:
+        """As all clocks of a machine room may be, at once."""
+        await yard.account()
+        living = await yard.left_open(owner="run_1")
+        ledger = yard.ledger("run_2")
+        await ledger.load()
+        housekeeping = Housekeeping(yard.database, ledger, lambda: PLAIN, Remembering({}), dict, yard.clock)
+        await housekeeping.look()
+        yard.clock.ms += owners.SILENCE_MS
+        await living.is_here()
+        yard.clock.set_ms = 2 * owners.SILENCE_MS
+        await housekeeping.look()
+        await living.is_here()
+        yard.clock.ms += owners.SILENCE_MS - 1
+        await housekeeping.look()
+        await ledger.writer.flush()
+        assert yard.records() == []
+        yard.clock.ms += 1
         await housekeeping.look()
         await ledger.writer.flush()
         assert len(yard.records()) == 1

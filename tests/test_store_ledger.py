@@ -588,6 +588,20 @@ class TestCorrections:
         assert await house.balance(account) == (0, 0.3)
         assert (await house.entries(account))[-1] == ("adjustment", -0.5, "overrun")
 
+    async def test_what_is_not_known_any_more_is_not_corrected(self, house: House) -> None:
+        """Its budgets and its sums could not be found: money and usage would tell different things."""
+        account = await house.account(1)
+        id = await house.started(account, 0.5)
+        house.end(id, account, 0.5)
+        await house.ledger.writer.flush()
+        await house.ledger.writer.run(lambda tx: tx.execute("DELETE FROM records WHERE id = ?", (id,)))
+        dearer = Correction(
+            request_id=id, account_id=account, before_nano=USD // 2, after_nano=USD, price_version="pr_2"
+        )
+        assert await house.accounts.correct([dearer]) == 0
+        assert await house.balance(account) == (0.5, 0)
+        assert rows(house.database, "SELECT 1 FROM rerates") == []
+
     async def test_usage_tells_what_calls_cost_by_now(self, house: House) -> None:
         account = await house.account(1)
         id = await house.started(account, 0.5)

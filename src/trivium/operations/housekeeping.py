@@ -25,6 +25,8 @@ from trivium.store.sql import Database
 from trivium.wire.generation import Generation
 
 _LOG = logging.getLogger("trivium.ledger")
+_SET_MS = 5_000
+"""Beyond what a clock drifts by between two looks."""
 _PAUSE = 15.0
 """Seconds; a quarter of what makes an owner count as gone."""
 _TOGETHER = 64
@@ -63,13 +65,14 @@ class Housekeeping:
         self._patience_ms = patience_ms
         self._note_uses = note_uses
         self._steady_ns: int | None = None
-        """Since when the database has answered."""
+        """Since when the database has answered, and the clock was not set."""
         self._database = database
         self._ledger = ledger
         self._prices = prices
         self._generations = generations
         self._providers = providers
         self._clock = clock
+        self._seen = (clock.now_ms(), clock.monotonic_ns() // 1_000_000)
 
     async def run(self) -> None:
         while True:
@@ -88,7 +91,7 @@ class Housekeeping:
         await self._ledger.is_here()
         if self._note_uses is not None:
             await self._note_uses()
-        if self._steady_ns is None:
+        if self._clock_was_set() or self._steady_ns is None:
             self._steady_ns = self._clock.monotonic_ns()
         for owner in await owners.named(self._database, self.ended):
             await self._end_all_of(owner, certainly=True)
@@ -96,6 +99,11 @@ class Housekeeping:
         await self._ledger.forget_idle()
         if self.leads:
             await self._look_at_others(now)
+
+    def _clock_was_set(self) -> bool:
+        """Whether the time was set forward since the last look. By the new time everybody has been silent for long."""
+        before, self._seen = self._seen, (self._clock.now_ms(), self._clock.monotonic_ns() // 1_000_000)
+        return (self._seen[0] - before[0]) - (self._seen[1] - before[1]) > _SET_MS
 
     async def _look_at_others(self, now: int) -> None:
         assert self._steady_ns is not None

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Awaitable, Callable
 from typing import Annotated, Any
 
 import msgspec
@@ -61,8 +62,10 @@ class Forgotten(msgspec.Struct, frozen=True, kw_only=True):
 class RetentionOperations:
     """`table` is for `Operations`. Must run where the store is owned."""
 
-    def __init__(self, store: Store) -> None:
+    def __init__(self, store: Store, forget_card: Callable[[str], Awaitable[None]] | None = None) -> None:
+        """`forget_card`: at the processor of payments, where there is one. Raises OperationError."""
         self._store = store
+        self._forget_card = forget_card
         self.table: Table = {
             "retention": Op(arguments=Keep, result=Kept, act=self._keep, changes=True),
             "retention.erase": Op(arguments=Forget, result=Forgotten, act=self._forget, changes=True),
@@ -92,6 +95,10 @@ class RetentionOperations:
             count = await asyncio.to_thread(retention.how_many_name, self._store.database, kind, id)
             captures = await asyncio.to_thread(self._store.captures.how_many, kind, str(id))
             return Forgotten(records=count, captures=captures, live_keys=0, applied=False)
+        if kind == "user" and self._forget_card is not None:
+            card = await self._store.auto_top_ups.card(str(id))
+            if card is not None and card.method is not None:
+                await self._forget_card(card.method)
         captures = await erase_all_of(self._store, kind, str(id))
         records, live = await _forget(self._store, kind, str(id))
         forgotten = Forgotten(records=records, captures=captures, live_keys=live, applied=True)

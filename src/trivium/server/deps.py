@@ -33,6 +33,7 @@ from trivium.operations.price_table import price_table
 from trivium.operations.prices import PriceOperations
 from trivium.operations.reconcile import ReconcileOperations
 from trivium.operations.registrar import Registrar
+from trivium.operations.retention import RetentionOperations
 from trivium.operations.routes import RouteOperations
 from trivium.operations.secrets import SecretOperations
 from trivium.operations.sessions import SessionOperations
@@ -55,7 +56,7 @@ from trivium.server.desk import Desk
 from trivium.server.explaining import explainer
 from trivium.server.panel import Panel
 from trivium.server.parts import catalogue, check, local_model, provided
-from trivium.server.payments import payments
+from trivium.server.payments import Parts, payments
 from trivium.server.reload import Reloading
 from trivium.server.screening import screening
 from trivium.server.telemetry import Telemetry, hide
@@ -308,8 +309,11 @@ class Gateway:
             self.lists.table,
             catalog_table(lambda: self.deps.catalog),
             self.reloading.table,
-            *([self.payments.table] if self.payments is not None else ()),
+            *(self._selling(self.payments) if self.payments is not None else ()),
         ]
+
+    def _selling(self, payments: Parts) -> tuple[Table, ...]:
+        return payments.table, RetentionOperations(self.store, payments.forget_card).table
 
     def _decided(self, house: HouseSettings) -> None:
         if house != self.deps.house:

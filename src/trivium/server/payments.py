@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import NamedTuple
 
 from trivium.clock import Clock
@@ -27,6 +27,8 @@ class Parts(NamedTuple):
     table: Table
     door: WebhookDoor
     top_ups: TopUps
+    forget_card: Callable[[str], Awaitable[None]]
+    """There; by the processor's name for it."""
 
 
 def payments(
@@ -44,6 +46,7 @@ def payments(
         table=operations.table,
         door=WebhookDoor(processor, store.payments, clock),
         top_ups=TopUps(store.auto_top_ups, processor, said, clock),
+        forget_card=processor.forget,
     )
 
 

@@ -327,10 +327,13 @@ def _correct_all(
 
 
 def _correct(tx: Writing, correction: Correction, free: int | None, now_ms: int, actor: str) -> _Booked | None:
-    """None where the charge is that by now, or another one than the correction was made for."""
+    """None where the charge is that by now, or another one than the correction was made for, or where nothing is known
+    of the call any more: what was summed up of it could not be found."""
     id, sums, row = correction.request_id, Sums(), (0, 0)
     if correction.account_id is not None:
         row = posting.lock(tx, correction.account_id) or row
+    if not tx.execute("UPDATE records SET cost_nano = cost_nano WHERE id = ? RETURNING id", (id,)):
+        return None
     last = tx.execute("SELECT after_nano, number FROM rerates WHERE request_id = ? ORDER BY number DESC LIMIT 1", (id,))
     before, number = last[0] if last else (correction.before_nano, 0)
     difference = correction.after_nano - before

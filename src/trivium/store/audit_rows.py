@@ -270,7 +270,8 @@ RERATES = (
         "entries",
         "corrects what was not priced anew",
         f"""
-        SELECT e.seq, NULL, e.idempotency_key FROM entries e LEFT JOIN rerates t ON {_RERATE} = e.idempotency_key
+        SELECT e.seq, NULL, e.idempotency_key FROM entries e
+        LEFT JOIN rerates t ON t.request_id = e.request_id AND {_RERATE} = e.idempotency_key
         WHERE substr(e.idempotency_key, 1, 7) = 'rerate:' AND (t.number IS NULL OR e.kind <> 'adjustment')
         """,
     ),

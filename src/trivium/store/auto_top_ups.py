@@ -31,17 +31,20 @@ _LOCK = f"UPDATE auto_top_ups SET enabled = enabled WHERE {{}} = ? RETURNING {_N
 _WRITE = f"UPDATE auto_top_ups SET {', '.join(f'{name} = ?' for name in _FIELDS)} WHERE account_id = ?"
 _INSERT = f"INSERT INTO auto_top_ups ({_NAMED}) VALUES ({', '.join('?' * len(_FIELDS))})"
 _MONTH = MONTH.replace("account_id = ?", "account_id = t.account_id")
+_BLOCKED = (
+    "EXISTS (SELECT 1 FROM users u LEFT JOIN blocked_domains d ON d.domain = u.domain WHERE u.id = {}.account_id"
+    " AND (u.blocked_ms IS NOT NULL OR d.domain IS NOT NULL))"
+)
 _LOW = (
     "SELECT t.account_id FROM auto_top_ups t JOIN accounts a ON a.id = t.account_id"
     " JOIN saved_cards c ON c.account_id = t.account_id WHERE t.enabled = 1 AND t.payment_id IS NULL"
-    " AND t.not_before_ms <= ? AND c.method IS NOT NULL AND a.balance_nano < t.below_nano AND NOT EXISTS (SELECT 1"
-    " FROM users u LEFT JOIN blocked_domains d ON d.domain = u.domain WHERE u.id = t.account_id"
-    " AND (u.blocked_ms IS NOT NULL OR d.domain IS NOT NULL))"
-    f" AND ({_MONTH}) + t.cents <= t.month_cents ORDER BY t.account_id"
+    " AND t.not_before_ms <= ? AND c.method IS NOT NULL AND a.balance_nano < t.below_nano"
+    f" AND NOT {_BLOCKED.format('t')} AND ({_MONTH}) + t.cents <= t.month_cents ORDER BY t.account_id"
 )
 _OPEN = (
     f"SELECT {COLUMNS} FROM payments WHERE state = 'open' AND kind = 'auto' AND tried_ms <= ?"
-    " AND id IN (SELECT payment_id FROM auto_top_ups WHERE enabled = 1 OR payments.created_ms < ?) ORDER BY id"
+    " AND id IN (SELECT payment_id FROM auto_top_ups t WHERE payments.created_ms < ?"
+    f" OR (enabled = 1 AND NOT {_BLOCKED.format('t')})) ORDER BY id"
 )
 _LIST = (
     f"SELECT {', '.join(f't.{name}' for name in _FIELDS)}, c.words, c.method IS NOT NULL, ({_MONTH})"

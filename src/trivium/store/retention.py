@@ -40,6 +40,8 @@ _FORGET_OWNER = (
     f" AND replace({_SAID}, '\"owner\":\"user:' || ? || '\"', '') <> {_SAID}",
     f"UPDATE entries SET note = NULL WHERE account_id IN ({_ACCOUNT}) AND note IS NOT NULL",
     "DELETE FROM secrets WHERE owner = 'user:' || ?",
+    "UPDATE auto_top_ups SET enabled = 0, problem = NULL WHERE account_id = ?",
+    "UPDATE payments SET customer = NULL, method = NULL WHERE account_id = ? AND state <> 'open'",
     "UPDATE admins SET name = 'erased' WHERE user_id = ?",
     "DELETE FROM free_use WHERE who = ? AND kind = 'user'",
     "DELETE FROM sessions WHERE user_id = ?",
@@ -123,8 +125,14 @@ def forget(tx: Writing, ids: list[str]) -> int:
 
 def forget_owner(tx: Writing, user_id: str, now_ms: int) -> int:
     """Makes the revoked keys of a user nobody's, ends the user's admin credentials and ways to sign in, removes the own
-    upstream keys, and takes names and addresses out of the user, the account and the log of changes. The domain stays,
-    so that whom it blocks is blocked. Returns how many live keys still name the user."""
+    upstream keys and the saved card, which is charged no more, and takes names and addresses out of the user, the
+    account and the log of changes. The domain stays, so that whom it blocks is blocked. Returns how many live keys
+    still name the user."""
+    # The row stays: word of the card that comes later is older than this.
+    tx.execute(
+        "UPDATE saved_cards SET customer = '', method = NULL, words = '', saved_ms = ? WHERE account_id = ?",
+        (now_ms, user_id),
+    )
     tx.execute("UPDATE admins SET revoked_ms = ? WHERE user_id = ? AND revoked_ms IS NULL", (now_ms, user_id))
     for statement in _FORGET_OWNER:
         tx.execute(statement, (user_id,))
