@@ -22,6 +22,8 @@ TASK = {"x-trivium-task": "task-7"}
 SALT = "a salt of ours"
 UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 COMPLETION = "attempt_completion"
+THOUGHT = {"type": "thinking", "thinking": [{"type": "text", "text": "t"}]}
+"""As Mistral has it."""
 
 
 def tool(api: str, name: str, **schema: Any) -> dict[str, Any]:
@@ -357,6 +359,42 @@ class TestSaid:
         assert sent.body["messages"][1]["reasoning_details"] == [seal, {"type": "reasoning.text", "text": "t"}]
         assert others.body["messages"] == messages
 
+    @pytest.mark.parametrize(
+        ("kind", "model", "told"),
+        [
+            ("groq", "openai/gpt-oss-20b", {"content": "a", "reasoning": "t"}),
+            ("groq", "llama-3.3-70b-versatile", {"content": "a"}),
+            ("cerebras", "zai-glm-4.7", {"content": "a", "reasoning": "t"}),
+            ("mistral", "devstral-2512", {"content": "a"}),
+            ("mistral", "magistral-medium-2509", {"content": [THOUGHT, {"type": "text", "text": "a"}]}),
+        ],
+    )
+    @pytest.mark.parametrize("name", ["reasoning_content", "reasoning_details[0]"])
+    async def test_what_the_assistant_thought_stands_where_the_provider_takes_it(
+        self, kind: str, model: str, told: dict[str, Any], name: str
+    ) -> None:
+        detail = {"type": "reasoning.text", "text": "t", "index": 0}
+        said = {"reasoning_content": "t"} if name == "reasoning_content" else {"reasoning_details": [detail]}
+        async with house(kind, apis=only("chat")) as up:
+            sent = await up.send("chat", model, messages=thought(**said))
+            record = await up.running.record()
+        assert sent.body["messages"][1] == {"role": "assistant", **told}
+        assert sent.losses == ([f"messages[1].{name}"] if told == {"content": "a"} else [])
+        assert "reasoning-member" in record["rules"]
+
+    async def test_what_another_sealed_becomes_no_text(self) -> None:
+        sealed = {"type": "reasoning.text", "text": "t", "signature": "c2ln"}
+        async with house("groq", apis=only("chat")) as up:
+            sent = await up.send("chat", "openai/gpt-oss-20b", messages=thought(reasoning_details=[sealed]))
+        assert sent.body["messages"][1] == {"role": "assistant", "content": "a"}
+        assert sent.losses == ["messages[1].reasoning_details[0]"]
+
+    @pytest.mark.parametrize("kind", ["", "openrouter", "deepseek"])
+    async def test_elsewhere_it_stays_where_it_is(self, kind: str) -> None:
+        async with house(kind, apis=only("chat")) as up:
+            sent = await up.send("chat", messages=thought(reasoning_content="t"))
+        assert sent.body["messages"] == thought(reasoning_content="t")
+
     async def test_the_assistants_items_say_what_they_are(self) -> None:
         said: list[dict[str, Any]] = [
             {"role": "user", "content": "q"},
@@ -432,6 +470,12 @@ class TestSaid:
         assert len(sent.losses) == 1
         async with house() as up:
             assert INTERRUPTED not in str((await up.send(api, **broken)).body)
+
+
+def thought(**said: Any) -> list[dict[str, Any]]:
+    """A conversation in which the assistant said what it thought."""
+    user = {"role": "user", "content": "q"}
+    return [user, {"role": "assistant", "content": "a", **said}, user]
 
 
 def called(api: str, id: str, *, answered: bool = True) -> dict[str, Any]:

@@ -23,7 +23,7 @@ from trivium.wire import body as json_body
 from trivium.wire.losses import Losses
 from trivium.wire.request import Request
 
-ROWS = ["openrouter", "vercel", "anthropic", "vertex", "mistral", "openai", "openai-compatible"]
+ROWS = ["openrouter", "vercel", "anthropic", "vertex", "mistral", "groq", "openai", "openai-compatible"]
 MODELS = ["anthropic/claude-haiku-4.5", "mistralai/devstral", "x-ai/grok-4", "google/gemini-3", "kimi-k2", "qwen/qwen3"]
 NAMES = (
     *("messages", "input", "system", "tools", "tool_choice", "provider", "user", "session_id", "metadata", "verbosity"),
@@ -55,7 +55,8 @@ KEYS = [
         "function",
         "text",
     ),
-    *("reasoning_details", "data", "cache_control", "only", "order", "ignore", "zdr", "enabled", "effort", "strict"),
+    *("reasoning_details", "reasoning_content", "reasoning", "signature"),
+    *("data", "cache_control", "only", "order", "ignore", "zdr", "enabled", "effort", "strict"),
 ]
 LEAVES = (
     st.none() | st.booleans() | st.integers() | st.sampled_from(["", "a.b", "attempt_completion", "read_file", *WORDS])

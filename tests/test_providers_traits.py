@@ -198,3 +198,24 @@ def test_models_behind_unknown_servers_are_known_by_their_quirks() -> None:
     assert all(unknown(model).nine_letter_ids for model in mistrals)
     assert unknown("gemini-3-pro").unsigned_call
     assert unknown("qwen3-8b") == Traits()
+
+
+@pytest.mark.parametrize(
+    ("kind", "model", "member"),
+    [
+        ("groq", "openai/gpt-oss-120b", "reasoning"),
+        ("groq", "qwen/qwen3-32b", "reasoning"),
+        ("groq", "moonshotai/kimi-k2-instruct-0905", None),
+        ("cerebras", "zai-glm-4.7", "reasoning"),
+        ("cerebras", "gpt-oss-120b", "reasoning"),
+        ("mistral", "magistral-medium-2509", "thinking"),
+        ("mistral", "devstral-2512", None),
+        ("codestral", "codestral-2508", None),
+        ("deepseek", "deepseek-reasoner", "reasoning_content"),
+        ("xai", "grok-code-fast-1", "reasoning_content"),
+        ("vllm", "magistral-small", "reasoning_content"),
+        ("openai-compatible", "gpt-oss-120b", "reasoning_content"),
+    ],
+)
+def test_reasoning_comes_back_by_the_name_that_the_vendor_takes(kind: str, model: str, member: str | None) -> None:
+    assert traits_of(kind, Api.CHAT, model).reasoning_member == member

@@ -19,6 +19,7 @@ from support_requests import (
     flat,
     item,
     messages,
+    render,
     responses,
     result,
     said,
@@ -367,6 +368,32 @@ class TestReasoningContent:
         """DeepSeek and Kimi want it back in a chain of calls."""
         (_, answer) = of(user("hi"), said(self.thought(Seal("plain")), text("So")), beyond=("reasoning_content",))
         assert answer["reasoning_content"] == "Hm."
+
+    def test_some_call_it_otherwise(self) -> None:
+        """Groq and Cerebras refuse `reasoning_content`."""
+        traits = Traits(reasoning_member="reasoning")
+        turns = [user("hi"), said(self.thought(Seal("plain")), use()), user(result())]
+        (_, answer, _) = of(*turns, traits=traits, beyond=("reasoning",))
+        assert answer["reasoning"] == "Hm."
+        assert "reasoning_content" not in answer
+
+    def test_to_magistral_it_is_a_part_of_the_content(self) -> None:
+        thinking = {"type": "thinking", "thinking": [text("Hm.")]}
+        thought, traits = self.thought(Seal("plain")), Traits(reasoning_member="thinking")
+        body = messages(user("hi"), said(thought, text("So"), use()), user(result()))
+        sent = render(M, C, body, traits)
+        assert sent.body["messages"][1]["content"] == [thinking, text("So")]
+        assert not sent.body["messages"][1].keys() - {"role", "content", "tool_calls"}
+        assert sent.losses == {}
+        silent = render(M, C, messages(user("hi"), said(thought, use()), user(result())), traits)
+        assert silent.body["messages"][1]["content"] == [thinking]
+
+    def test_where_there_is_no_place_for_it_it_is_lost(self) -> None:
+        """Mistral's other models."""
+        body = messages(user("hi"), said(self.thought(Seal("plain")), text("So")), user("?"))
+        sent = send(M, C, body, Traits(reasoning_member=None))
+        assert sent.body["messages"][1] == {"role": "assistant", "content": "So"}
+        assert sent.losses == {"messages[1].content[0]": "this model takes no reasoning back"}
 
     def test_googles_seal_stands_at_the_call_that_follows(self) -> None:
         (_, answer, *_) = of(

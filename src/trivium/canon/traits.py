@@ -17,6 +17,9 @@ class Traits(msgspec.Struct, frozen=True, kw_only=True):
     """How reasoning is asked for: `reasoning_effort`, OpenRouter's `reasoning` object, or not at all."""
     efforts: tuple[str, ...] = ("low", "medium", "high")
     """The steps it knows; others become the nearest."""
+    reasoning_member: Literal["reasoning_content", "reasoning", "thinking"] | None = "reasoning_content"
+    """Where a message of the assistant's has its plain reasoning: in a member of this name, or in a part of its content
+    of the type `thinking` (Mistral). None: nowhere."""
     system_anywhere: bool = False
     """System messages may stand in the middle. Templates of local models (Qwen's) fail on that."""
     developer: bool = False

@@ -21,6 +21,7 @@ from trivium.policy.context import context_of
 from trivium.providers import betas
 from trivium.providers.identity import hashed
 from trivium.providers.rules import HAIKU, MOONSHOT, Rule, is_like, row_of, rules_of
+from trivium.providers.traits import traits_of
 from trivium.routing.catalog import Target
 from trivium.settings_requests import AdaptSettings
 from trivium.wire import body as json_body
@@ -200,6 +201,10 @@ def _must_complete(draft: Draft, asked: Rules, _: Rule) -> None:
     mendings.must_complete(draft, reasons=reasons)
 
 
+def _reasoning_member(draft: Draft, asked: Rules, _: Rule) -> None:
+    mendings.place_reasoning(draft, traits_of(asked.row, CHAT, asked.model).reasoning_member)
+
+
 # Headers.
 
 
@@ -277,6 +282,7 @@ _ACTIONS: dict[str, Callable[[Draft, Rules, Rule], None]] = {
     "messages-user": _messages_user,
     "tool-repair": _alone(repair_turns),
     "reasoning-copies": _alone(mendings.without_copies),
+    "reasoning-member": _reasoning_member,
     "response-items": _alone(mendings.complete_items),
     "claude-tool-ids": _alone(lambda draft: fit_ids(draft, plain_id)),
     "mistral-tool-ids": _alone(lambda draft: fit_ids(draft, nine_letters)),

@@ -151,6 +151,14 @@ RULES: tuple[Rule, ...] = (
         agent=b"opencode",
     ),
     Rule(
+        name="reasoning-member",
+        what="the assistant's reasoning stands where the provider takes it, or goes",
+        kinds=_MISTRALS | {"groq", "cerebras"},
+        clients=_of(CHAT),
+        apis=_of(CHAT),
+        way="same",
+    ),
+    Rule(
         name="response-items",
         what="the assistant's messages get `type` and `status` where they lack them",
         but=_of("openai"),

@@ -114,6 +114,15 @@ _OTHERS: _Rules = (
     (r"(?i)(mis|minis|magis|codes|devs|mix|pix)tral", {"nine_letter_ids": True}),
 )
 """Of rows that are not below: what works everywhere, and what models need wherever they are."""
+_GROQ: _Rules = (*_OTHERS, (_ANY, {"reasoning_member": None}), (r"gpt-oss|qwen3", {"reasoning_member": "reasoning"}))
+"""`reasoning_content` is refused (janhq/jan#8136), and `reasoning` where the model has none (vercel/ai#8057). Which
+models have: console.groq.com/docs/reasoning."""
+_CEREBRAS: _Rules = (*_OTHERS, (_ANY, {"reasoning_member": "reasoning"}))
+"""`reasoning_content` is refused (Kilo-Org/kilocode#10375), and `reasoning` taken whatever the model is
+(QwenLM/qwen-code#11045, inference-docs.cerebras.ai/api-reference/chat-completions)."""
+_MISTRAL: _Rules = (*_OTHERS, (_ANY, {"reasoning_member": None}), (r"magistral", {"reasoning_member": "thinking"}))
+"""Members that it does not know are refused, `reasoning_content` among them (charmbracelet/crush#1590). Magistral tells
+its reasoning as a part of the content (docs.mistral.ai/capabilities/reasoning), and gets it back so."""
 _DATED: _Rules = (
     *_OPENAI,
     (_ANY, {"custom_tools": False, "cache_key": False, "tiers": False, "verbosity": False}),
@@ -126,6 +135,10 @@ _RULES: dict[str, _Rules] = {
     "azure-deployments": _DATED,
     "bedrock": _ANTHROPIC,
     "bedrock-messages": _ANTHROPIC,
+    "cerebras": _CEREBRAS,
+    "codestral": _MISTRAL,
+    "groq": _GROQ,
+    "mistral": _MISTRAL,
     "openai": _OPENAI,
     "openrouter": _GATEWAY,
     "vercel": _GATEWAY,

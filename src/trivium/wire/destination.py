@@ -20,6 +20,7 @@ from trivium.wire.schemas import FREE_TEXT
 from trivium.wire.toolnames import ToolNames, fitting_id, nine_letters
 
 FOREIGN_REASONING = "reasoning sealed by another provider or model, or by nobody: only its origin takes it back"
+NO_REASONING = "this model takes no reasoning back"
 _FAILED = "The tool failed: "
 
 

@@ -9,6 +9,8 @@ import msgspec
 from trivium.canon.api import Api
 from trivium.wire.again import Again
 from trivium.wire.body import count
+from trivium.wire.chat.details import MEMBERS, placed, reasoning_of
+from trivium.wire.destination import FOREIGN_REASONING, NO_REASONING
 from trivium.wire.draft import Draft
 from trivium.wire.lenient import mapping, sequence, text
 from trivium.wire.request import MAX_TOKENS
@@ -146,6 +148,30 @@ def _once(message: Any, at: str, seen: set[tuple[str, str]], draft: Draft) -> An
             kept.append(detail)
         known.add(named)
     return message if len(kept) == len(details) else {**message, "reasoning_details": kept}
+
+
+def place_reasoning(draft: Draft, place: str | None) -> None:
+    """What the assistant thought, where the provider takes it (`Traits.reasoning_member`); it refuses the other members
+    in which clients send it. What another vendor sealed is of no use to it, and becomes no text. Raises InvalidJson."""
+    if b'"reasoning' in draft.raw("messages"):
+        messages = draft.entries("messages")
+        told = [_placed(message, f"messages[{n}]", place, draft) for n, message in enumerate(messages)]
+        draft.put_entries("messages", told)
+
+
+def _placed(message: Any, at: str, place: str | None, draft: Draft) -> Any:
+    said = mapping(message)
+    if said.get("role") != "assistant" or said.keys().isdisjoint({*MEMBERS} - {place}):
+        return message
+    plain = []
+    for part in reasoning_of(said, at):
+        if part.seal is None and place is not None:
+            plain.append(part.text)
+        else:
+            draft.losses.add(part.at, FOREIGN_REASONING if part.seal else NO_REASONING)
+    rest = {name: value for name, value in said.items() if name not in MEMBERS}
+    told = "\n\n".join(filter(None, plain))
+    return placed(rest, told, place) if told and place else rest
 
 
 class _Head(msgspec.Struct):

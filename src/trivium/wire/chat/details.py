@@ -16,15 +16,15 @@ from trivium.wire.envelope import DETAIL, MARK, open_
 from trivium.wire.lenient import is_shallow, mapping, sequence, text
 
 _TEXT = "reasoning.text"
-_PLAIN = ("reasoning_content", "reasoning", "reasoning_details")
-"""Where a string may lie; under the last opencode sends one for models that are set up so."""
+MEMBERS = ("reasoning_content", "reasoning", "reasoning_details")
+"""Where reasoning lies. Each may be a string: the last is one where opencode's models are set up so."""
 _encode = msgspec.json.Encoder(order="sorted", decimal_format="number").encode
 _members = msgspec.json.Decoder(dict[str, msgspec.Raw])
 
 
 def reasoning_of(message: dict[str, Any], at: str) -> list[Reasoning]:
     """What an assistant's message in a request says of its reasoning."""
-    plain = next(filter(None, (text(message.get(name)) for name in _PLAIN)), "")
+    plain = next(filter(None, (text(message.get(name)) for name in MEMBERS)), "")
     details = merged(sequence(message.get("reasoning_details")))
     if not details:
         return [Reasoning(plain, f"{at}.reasoning_content")] if plain else []
@@ -36,6 +36,15 @@ def reasoning_of(message: dict[str, Any], at: str) -> list[Reasoning]:
         Reasoning(said, f"{where}[{place}]", _seal_of(detail, said))
         for place, (detail, said) in enumerate(zip(details, texts, strict=True))
     ]
+
+
+def placed(message: dict[str, Any], told: str, place: str) -> dict[str, Any]:
+    """An assistant's message with its plain reasoning where the upstream takes it (`Traits.reasoning_member`)."""
+    if place != "thinking":
+        return {**message, place: told}
+    content = message.get("content")
+    parts = [{"type": "text", "text": content}] if content and type(content) is str else sequence(content)
+    return {**message, "content": [{"type": "thinking", "thinking": [{"type": "text", "text": told}]}, *parts]}
 
 
 def merged(details: list[Any]) -> list[dict[str, Any]]:

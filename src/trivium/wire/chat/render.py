@@ -27,8 +27,9 @@ from trivium.canon.parts import (
 )
 from trivium.canon.request import INSTRUCTING, Format, Request, Role, Tool, Turn
 from trivium.wire.cachemarks import marked
-from trivium.wire.chat.details import unsealed
+from trivium.wire.chat.details import placed, unsealed
 from trivium.wire.destination import (
+    NO_REASONING,
     Wanted,
     arguments_of,
     failed,
@@ -305,14 +306,23 @@ def _assistant(turn: Turn, wanted: Wanted) -> Iterator[dict[str, Any]]:
         return
     message: dict[str, Any] = {"role": "assistant", "content": _assistant_text(said, wanted) if said else None}
     details = [part for part in thoughts if part.seal and part.seal.form == DETAIL]
-    plain = [part.text for part in thoughts if part.text and not (part.seal and part.seal.form == DETAIL)]
-    if plain:
-        message["reasoning_content"] = "\n\n".join(plain)
+    plain = [part for part in thoughts if part.text and not (part.seal and part.seal.form == DETAIL)]
+    message = _thought(message, plain, wanted)
     if details:
         message["reasoning_details"] = [_detail(part, place) for place, part in enumerate(details)]
     if calls:
         message["tool_calls"] = calls
     yield message
+
+
+def _thought(message: dict[str, Any], thoughts: list[Reasoning], wanted: Wanted) -> dict[str, Any]:
+    """With plain reasoning, where the upstream takes it."""
+    place = wanted.to.traits.reasoning_member
+    if place and thoughts:
+        return placed(message, "\n\n".join([part.text for part in thoughts]), place)
+    for part in thoughts:
+        wanted.losses.add(part.at, NO_REASONING)
+    return message
 
 
 def _calls(parts: list[Part], wanted: Wanted) -> list[dict[str, Any]]:
