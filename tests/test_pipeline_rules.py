@@ -417,6 +417,19 @@ class TestSaid:
             assert ids(api, sent.body) == [digest[:9], digest[:9]]
         assert sent.losses == []
 
+    async def test_to_mistrals_models_nobody_speaks_right_behind_a_tool(self) -> None:
+        told = called("chat", "a1b2c3d4e")
+        messages = [*told["messages"], {"role": "user", "content": "Well?"}]
+        async with house() as up:
+            sent = await up.send("chat", "mistralai/devstral", messages=messages, temperature=0)
+            record = await up.running.record()
+            other = await up.send("chat", "qwen3", messages=messages)
+            answered = await up.send("chat", "mistralai/devstral", **told)
+        assert sent.body["messages"] == [*messages[:-1], {"role": "assistant", "content": "OK"}, messages[-1]]
+        assert (sent.losses, record["rules"]) == ([], "mistral-answers")
+        assert other.body["messages"] == messages
+        assert answered.body["messages"] == told["messages"]
+
     async def test_chat_requests_for_claude_are_marked_for_the_cache(self) -> None:
         mark = {"cache_control": {"type": "ephemeral"}}
         messages = [

@@ -195,7 +195,7 @@ def test_models_behind_unknown_servers_are_known_by_their_quirks() -> None:
         return traits_of("openai-compatible", Api.CHAT, model)
 
     mistrals = ["mistral-large-latest", "codestral-2508", "mistralai/Devstral-2".lower(), "magistral-small"]
-    assert all(unknown(model).nine_letter_ids for model in mistrals)
+    assert all(unknown(model).nine_letter_ids and unknown(model).answer_between for model in mistrals)
     assert unknown("gemini-3-pro").unsigned_call
     assert unknown("qwen3-8b") == Traits()
 

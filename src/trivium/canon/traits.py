@@ -34,6 +34,8 @@ class Traits(msgspec.Struct, frozen=True, kw_only=True):
     """A function's schema must be one object, and no choice among several."""
     nine_letter_ids: bool = False
     """Ids of calls must be nine letters or digits (Mistral)."""
+    answer_between: bool = False
+    """Between results of tools and what the user says next an answer of the assistant's must stand (Mistral)."""
     top_k: bool = True
     stop_limit: int | None = None
     """How many stop sequences it takes."""

@@ -286,6 +286,7 @@ _ACTIONS: dict[str, Callable[[Draft, Rules, Rule], None]] = {
     "response-items": _alone(mendings.complete_items),
     "claude-tool-ids": _alone(lambda draft: fit_ids(draft, plain_id)),
     "mistral-tool-ids": _alone(lambda draft: fit_ids(draft, nine_letters)),
+    "mistral-answers": _alone(mendings.answer_between),
     "cache-marks": _cache_marks,
     "conversation-cache": _alone(mark_conversation),
     "must-complete": _must_complete,

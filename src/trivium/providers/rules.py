@@ -181,6 +181,14 @@ RULES: tuple[Rule, ...] = (
         way="same",
     ),
     Rule(
+        name="mistral-answers",
+        what="between results of tools and what the user says next an answer stands: `OK`",
+        models=MISTRAL,
+        clients=_of(CHAT),
+        apis=_of(CHAT),
+        way="same",
+    ),
+    Rule(
         name="cache-marks",
         what="marks of what to cache: system, last user or tool, the one before the last answer",
         kinds=_CLAUDES_KINDS,

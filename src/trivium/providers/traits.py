@@ -32,6 +32,7 @@ _SYSTEM_TURNS = r"claude-(opus|sonnet|haiku)-(5-[5-9]|[6-9])(?!\d)"
 _REASONS = r"^(o\d|gpt-[5-9])"
 _SINCE_51 = r"^gpt-(5\.[1-9]|[6-9])"
 _SINCE_52 = r"^gpt-(5\.1-codex-max|5\.[2-9]|[6-9])"
+_MISTRALS = r"(?i)(mis|minis|magis|codes|devs|mix|pix)tral"
 _CODEX = r"^gpt-5(\.1)?-codex(?!-max)"
 
 _LONGEST_ID = 200
@@ -111,7 +112,7 @@ _GATEWAY: _Rules = (
 _OTHERS: _Rules = (
     (_ADAPTIVE, {"thinking": "adaptive"}),
     (r"gemini-3", {"unsigned_call": "skip_thought_signature_validator"}),
-    (r"(?i)(mis|minis|magis|codes|devs|mix|pix)tral", {"nine_letter_ids": True}),
+    (_MISTRALS, {"nine_letter_ids": True}),
 )
 """Of rows that are not below: what works everywhere, and what models need wherever they are."""
 _GROQ: _Rules = (*_OTHERS, (_ANY, {"reasoning_member": None}), (r"gpt-oss|qwen3", {"reasoning_member": "reasoning"}))
@@ -128,6 +129,9 @@ _DATED: _Rules = (
     (_ANY, {"custom_tools": False, "cache_key": False, "tiers": False, "verbosity": False}),
 )
 """Azure's dated APIs refuse what they do not know yet."""
+_EVERYWHERE: _Rules = ((_MISTRALS, {"answer_between": True}),)
+"""Of all rows. Mistral's models are as strict behind gateways (zed-industries/zed#37021) and at Azure
+(danny-avila/LibreChat#12429)."""
 _RULES: dict[str, _Rules] = {
     "anthropic": _ANTHROPIC,
     "anthropic-compatible": _ANTHROPIC[1:],
@@ -154,7 +158,7 @@ def traits_of(kind: str, api: Api, model: str) -> Traits:
 @lru_cache(4096)
 def _traits_of(kind: str, api: Api, model: str) -> Traits:
     said: dict[str, Any] = {}
-    for pattern, changes in _RULES.get(kind, _OTHERS):
+    for pattern, changes in (*_EVERYWHERE, *_RULES.get(kind, _OTHERS)):
         if re.search(pattern, model):
             said |= changes
     if api is not Api.CHAT and said.get("reasoning") == "object":

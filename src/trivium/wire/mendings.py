@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import Any
 
 import msgspec
@@ -10,6 +11,7 @@ from trivium.canon.api import Api
 from trivium.wire.again import Again
 from trivium.wire.body import count
 from trivium.wire.chat.details import MEMBERS, placed, reasoning_of
+from trivium.wire.chat.order import answered
 from trivium.wire.destination import FOREIGN_REASONING, NO_REASONING
 from trivium.wire.draft import Draft
 from trivium.wire.lenient import mapping, sequence, text
@@ -181,6 +183,13 @@ class _Head(msgspec.Struct):
 
 
 _heads = msgspec.json.Decoder(list[_Head])
+
+
+def answer_between(draft: Draft) -> None:
+    """Raises InvalidJson."""
+    roles = [head.role for head in draft.heads("messages", _heads)]
+    if ("tool", "user") in pairwise(roles):
+        draft.put_entries("messages", [*answered(draft.entries("messages"))])
 
 
 def complete_items(draft: Draft) -> None:

@@ -28,6 +28,7 @@ from trivium.canon.parts import (
 from trivium.canon.request import INSTRUCTING, Format, Request, Role, Tool, Turn
 from trivium.wire.cachemarks import marked
 from trivium.wire.chat.details import placed, unsealed
+from trivium.wire.chat.order import answered
 from trivium.wire.destination import (
     NO_REASONING,
     Wanted,
@@ -59,7 +60,9 @@ _ANSWER = "answer"
 def render(request: Request, wanted: Wanted) -> dict[str, Any]:
     """Raises Untranslatable."""
     traits = wanted.to.traits
-    body: dict[str, Any] = {"model": wanted.to.model, "messages": _messages(request.turns, wanted)}
+    messages = _messages(request.turns, wanted)
+    messages = list(answered(messages)) if traits.answer_between else messages
+    body: dict[str, Any] = {"model": wanted.to.model, "messages": messages}
     if (limit := limit_of(request, wanted)) is not None:
         body["max_completion_tokens" if traits.max_completion_tokens else "max_tokens"] = limit
     body |= _sampling(request, wanted)
