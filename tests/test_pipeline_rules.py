@@ -332,6 +332,49 @@ class TestModels:
         assert sent.headers["x-affinity"] == "talk"
         assert set(sent.losses) == set(said)
 
+    async def test_mistrals_own_api_has_names_of_its_own(self) -> None:
+        async with house("mistral", apis=only("chat")) as up:
+            sent = await up.send("chat", "mistral-large", temperature=0, max_completion_tokens=9, seed=7, top_k=3)
+            null = await up.send("chat", "mistral-large", temperature=0, max_tokens=9, max_completion_tokens=None)
+        said = {"temperature": 0, "max_tokens": 9}
+        assert {name: sent.body[name] for name in sent.body.keys() - {"model", "messages"}} == said | {"random_seed": 7}
+        assert sent.losses == ["top_k"]
+        assert {name: null.body[name] for name in null.body.keys() - {"model", "messages"}} == said
+        assert null.losses == []
+
+    @pytest.mark.parametrize(
+        ("kind", "model", "said", "told"),
+        [
+            ("xai", "grok-4-fast-reasoning", "high", None),
+            ("xai", "grok-4.3", "high", "high"),
+            ("xai", "grok-4.7", "xhigh", "xhigh"),
+            ("groq", "qwen/qwen3-32b", "high", "default"),
+            ("groq", "qwen/qwen3-32b", "none", "none"),
+            ("groq", "openai/gpt-oss-20b", "high", "high"),
+            ("groq", "llama-3.3-70b-versatile", "high", None),
+            ("", "grok-4-fast-reasoning", "high", "high"),
+        ],
+    )
+    async def test_an_effort_is_one_that_the_model_takes(
+        self, kind: str, model: str, said: str, told: str | None
+    ) -> None:
+        async with house(kind, apis=only("chat", "responses")) as up:
+            chat = await up.send("chat", model, reasoning_effort=said)
+            responses = await up.send("responses", model, reasoning={"effort": said, "summary": "auto"})
+        assert chat.body.get("reasoning_effort") == told
+        assert responses.body["reasoning"] == {"summary": "auto"} | ({"effort": told} if told else {})
+        assert chat.losses == (["reasoning_effort"] if told is None else [])
+        assert responses.losses == (["reasoning.effort"] if told is None else [])
+
+    @pytest.mark.parametrize("kind", ["groq", "cerebras", "xai"])
+    async def test_top_k_does_not_reach_who_refuses_it(self, kind: str) -> None:
+        async with house(kind, apis=only("chat")) as up:
+            sent = await up.send("chat", top_k=3)
+            record = await up.running.record()
+        assert ("top_k" in sent.body, sent.losses, record["rules"]) == (False, ["top_k"], "no-top-k")
+        async with house(apis=only("chat")) as up:
+            assert (await up.send("chat", top_k=3)).body["top_k"] == 3
+
     async def test_gemini_at_vercel_reads_ranges_or_none(self) -> None:
         ranges = {"type": ["array", "null"], "items": {"type": "integer"}, "description": "d"}
         read = tool("chat", "read_file", files={"type": "array", "items": {"properties": {"line_ranges": ranges}}})

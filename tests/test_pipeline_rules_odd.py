@@ -23,12 +23,13 @@ from trivium.wire import body as json_body
 from trivium.wire.losses import Losses
 from trivium.wire.request import Request
 
-ROWS = ["openrouter", "vercel", "anthropic", "vertex", "mistral", "groq", "openai", "openai-compatible"]
-MODELS = ["anthropic/claude-haiku-4.5", "mistralai/devstral", "x-ai/grok-4", "google/gemini-3", "kimi-k2", "qwen/qwen3"]
+ROWS = ["openrouter", "vercel", "anthropic", "vertex", "mistral", "groq", "xai", "openai", "openai-compatible"]
+MODELS = ["anthropic/claude-haiku-4.5", "mistralai/devstral", "grok-4-fast", "google/gemini-3", "kimi-k2", "qwen/qwen3"]
 NAMES = (
     *("messages", "input", "system", "tools", "tool_choice", "provider", "user", "session_id", "metadata", "verbosity"),
     *("reasoning", "temperature", "thinking", "max_tokens", "max_completion_tokens", "max_output_tokens", "odd"),
     *("prompt_cache_key", "transforms", "cache_control", "context_management"),
+    *("reasoning_effort", "top_k", "seed"),
 )
 WORDS = [
     "assistant",

@@ -24,7 +24,7 @@ from trivium.providers.rules import (
 
 C, R, M = Api.CHAT, Api.RESPONSES, Api.MESSAGES
 MODELS = [
-    (XAI, ["x-ai/grok-4", "xai/grok-4", "grok-4"], ["groq/llama", "y/x-ai"]),
+    (XAI, ["x-ai/grok-4", "xai/grok-4", "grok-4", "grok-4-fast"], ["groq/llama", "y/x-ai"]),
     (OPENAI, ["openai/gpt-5", "gpt-5.1", "o3", "chatgpt-4o"], ["openai/gpt-oss-120b", "gpt-oss:20b", "olmo"]),
     (GEMINI, ["google/gemini-3-pro", "gemini-2.5-flash"], ["google/gemma-3"]),
     (MOONSHOT, ["moonshotai/kimi-k2", "kimi-k2-0905", "moonshot-v1-8k"], ["akimi"]),
@@ -66,7 +66,7 @@ def test_what_is_looked_up_is_kept() -> None:
 
 def test_each_rule_can_concern_somebody() -> None:
     models = [model for _, fit, _ in MODELS for model in fit]
-    rows = ["openrouter", "vercel", "anthropic", "mistral", "openai-compatible"]
+    rows = ["openrouter", "vercel", "anthropic", "mistral", "groq", "xai", "openai-compatible"]
     found = {
         name
         for row in rows

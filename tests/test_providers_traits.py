@@ -219,3 +219,23 @@ def test_models_behind_unknown_servers_are_known_by_their_quirks() -> None:
 )
 def test_reasoning_comes_back_by_the_name_that_the_vendor_takes(kind: str, model: str, member: str | None) -> None:
     assert traits_of(kind, Api.CHAT, model).reasoning_member == member
+
+
+def test_of_xais_models_these_can_be_told_how_hard_to_reason() -> None:
+    def takes(model: str) -> bool:
+        return traits_of("xai", Api.RESPONSES, model).efforts != ()
+
+    efforts = ["grok-3-mini", "grok-3-mini-fast", "grok-4", "grok-4.3", "grok-4.20-multi-agent-0309", "grok-4.7"]
+    none = ["grok-2-1212", "grok-3", "grok-3-fast", "grok-4-0709", "grok-4-fast-reasoning", "grok-4-1-fast"]
+    none += ["grok-4.20-0309-reasoning", "grok-code-fast-1", "grok-build-0.1", "grok-composer-2.5-fast"]
+    assert [takes(model) for model in efforts] == [True for _ in efforts]
+    assert [takes(model) for model in none] == [False for _ in none]
+
+
+def test_of_groqs_models_only_those_that_reason() -> None:
+    models = ("openai/gpt-oss-120b", "qwen/qwen3-32b", "llama-3.3-70b-versatile")
+    assert [traits_of("groq", Api.CHAT, model).efforts for model in models] == [
+        ("low", "medium", "high"),
+        ("none", "default"),
+        (),
+    ]

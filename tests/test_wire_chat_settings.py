@@ -66,6 +66,11 @@ class TestLimits:
         assert reasons.lost == ["temperature", "top_p", "top_k"]
         assert not reasons.body.keys() & {"temperature", "top_p", "top_k"}
 
+    @pytest.mark.parametrize("provider", ["groq", "cerebras", "xai", "mistral", "codestral"])
+    def test_where_there_is_no_top_k_it_is_lost(self, provider: str) -> None:
+        sent = vendors(M, C, messages(top_k=3, temperature=0.5), provider, "m")
+        assert (sent.lost, sent.body["temperature"], "top_k" in sent.body) == (["top_k"], 0.5, False)
+
     def test_usage_is_asked_for_in_a_stream(self) -> None:
         told = send(M, C, messages(stream=True)).body
         assert (told["stream"], told["stream_options"]) == (True, {"include_usage": True})
@@ -110,6 +115,29 @@ class TestReasoning:
         sent = vendors(M, C, body, "openai", "gpt-4o")
         assert (sent.lost, "reasoning_effort" in sent.body) == (["thinking"], False)
         assert vendors(M, C, messages(thinking={"type": "disabled"}), "openai", "gpt-4o").losses == {}
+
+    @pytest.mark.parametrize(
+        ("provider", "model", "effort", "after"),
+        [
+            ("xai", "grok-4.3", "high", "high"),
+            ("xai", "grok-4.3", "none", "none"),
+            ("xai", "grok-3-mini", "medium", "low"),
+            ("groq", "openai/gpt-oss-20b", "minimal", "low"),
+            ("groq", "qwen/qwen3-32b", "high", "default"),
+            ("groq", "qwen/qwen3-32b", "none", "none"),
+        ],
+    )
+    def test_each_vendor_has_its_words(self, provider: str, model: str, effort: str, after: str) -> None:
+        sent = vendors(R, C, responses(reasoning={"effort": effort}), provider, model, beyond=("reasoning_effort",))
+        assert (sent.body["reasoning_effort"], sent.losses) == (after, {})
+
+    @pytest.mark.parametrize(
+        ("provider", "model"), [("xai", "grok-4-fast-reasoning"), ("groq", "llama-3.3-70b-versatile")]
+    )
+    @pytest.mark.parametrize("effort", ["none", "high"])
+    def test_where_it_cannot_be_chosen_it_is_lost(self, provider: str, model: str, effort: str) -> None:
+        sent = vendors(R, C, responses(reasoning={"effort": effort}), provider, model)
+        assert (sent.lost, "reasoning_effort" in sent.body) == (["reasoning"], False)
 
     @pytest.mark.parametrize(
         ("asked", "after"),

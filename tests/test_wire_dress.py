@@ -53,6 +53,8 @@ OPENROUTER, ANTHROPIC, OPENAI = ("openrouter", CLAUDE), ("anthropic", "claude-op
         (Api.CHAT, OPENAI, {"reasoning_effort": "high"}),
         (Api.CHAT, ("openai", "gpt-4.1"), {}),
         (Api.CHAT, ("openai-compatible", "m"), {"reasoning_effort": "high"}),
+        (Api.CHAT, ("groq", "qwen/qwen3-32b"), {"reasoning_effort": "default"}),
+        (Api.CHAT, ("xai", "grok-4-fast"), {}),  # it takes no effort
         (Api.CHAT, None, {"reasoning": {"enabled": True, "effort": "high"}}),
         (Api.RESPONSES, OPENROUTER, {"reasoning": {"enabled": True}, "text": {"verbosity": "high"}}),
         (Api.RESPONSES, OPENAI, {"reasoning": {"effort": "high"}}),

@@ -46,6 +46,9 @@ def test_no_word_and_one_that_nobody_knows_are_the_middle() -> None:
         ("max", ("high",), "high"),
         ("a_new_word", ("low", "medium", "high"), "a_new_word"),
         ("high", (), "high"),
+        ("high", ("none", "default"), "default"),
+        ("default", ("none", "default"), "default"),
+        ("low", ("default", "high"), "default"),
     ],
 )
 def test_a_step_that_a_model_lacks_becomes_the_nearest_and_of_two_the_lower(

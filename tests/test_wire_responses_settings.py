@@ -75,6 +75,11 @@ class TestSettings:
         sent = vendors(C, R, chat(reasoning_effort="high"), "openai", "gpt-4o")
         assert (sent.lost, "reasoning" in sent.body) == (["reasoning_effort"], False)
 
+    def test_an_effort_that_xai_would_refuse_is_lost(self) -> None:
+        sent = vendors(C, R, chat(reasoning_effort="high"), "xai", "grok-code-fast-1")
+        assert (sent.lost, "reasoning" in sent.body) == (["reasoning_effort"], False)
+        assert vendors(C, R, chat(reasoning_effort="high"), "xai", "grok-4.3").body["reasoning"] == {"effort": "high"}
+
     def test_the_form_of_the_answer(self) -> None:
         form = {"name": "n", "schema": SCHEMA, "strict": True}
         body = chat(response_format={"type": "json_schema", "json_schema": form}, verbosity="low")

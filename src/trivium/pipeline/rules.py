@@ -205,6 +205,10 @@ def _reasoning_member(draft: Draft, asked: Rules, _: Rule) -> None:
     mendings.place_reasoning(draft, traits_of(asked.row, CHAT, asked.model).reasoning_member)
 
 
+def _effort(draft: Draft, asked: Rules, _: Rule) -> None:
+    mendings.fit_effort(draft, traits_of(asked.row, CHAT, asked.model).efforts)
+
+
 # Headers.
 
 
@@ -296,6 +300,9 @@ _ACTIONS: dict[str, Callable[[Draft, Rules, Rule], None]] = {
     "mistral-models": _alone(mendings.for_mistrals_models),
     "mistral-affinity": _affinity,
     "mistral-members": lambda draft, _, rule: mendings.for_mistral(draft, rule.members),
+    "xai-effort": _effort,
+    "groq-effort": _effort,
+    "no-top-k": lambda draft, _, rule: mendings.without(draft, rule.members),
     "xai-conversation": _xai,
     "claude-betas": _chat_betas,
     "betas": _betas,

@@ -16,6 +16,7 @@ import msgspec
 
 from trivium.canon.api import KINDS, Api, Kind
 from trivium.providers.provider import Provider
+from trivium.providers.traits import EFFORTLESS
 
 T = TypeVar("T")
 CHAT, RESPONSES, MESSAGES = Api.CHAT, Api.RESPONSES, Api.MESSAGES
@@ -249,7 +250,7 @@ RULES: tuple[Rule, ...] = (
     ),
     Rule(
         name="mistral-members",
-        what="members go that Mistral's own API refuses",
+        what="members go that Mistral's own API refuses, or get its names: `max_tokens`, `random_seed`",
         kinds=_MISTRALS,
         apis=_of(CHAT),
         members=_of(
@@ -261,7 +262,37 @@ RULES: tuple[Rule, ...] = (
             "prompt_cache_key",
             "user",
             "provider",
+            "top_k",
+            "max_completion_tokens",
+            "seed",
         ),
+    ),
+    Rule(
+        name="xai-effort",
+        what="the effort goes: how much these models reason cannot be chosen",
+        kinds=_of("xai"),
+        models=EFFORTLESS,
+        apis=_OPENAI_APIS,
+        members=_of("reasoning_effort", "reasoning"),
+        way="same",
+    ),
+    Rule(
+        name="groq-effort",
+        what="the effort is `none` or `default` for Qwen, and goes for others",
+        kinds=_of("groq"),
+        models=r"^(?!.*gpt-oss)",
+        apis=_OPENAI_APIS,
+        members=_of("reasoning_effort", "reasoning"),
+        way="same",
+    ),
+    Rule(
+        name="no-top-k",
+        what="`top_k` goes: the provider refuses it",
+        kinds=_of("groq", "cerebras", "xai"),
+        clients=_of(CHAT),
+        apis=_of(CHAT),
+        members=_of("top_k"),
+        way="same",
     ),
     # Headers.
     Rule(

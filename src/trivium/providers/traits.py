@@ -33,6 +33,9 @@ _REASONS = r"^(o\d|gpt-[5-9])"
 _SINCE_51 = r"^gpt-(5\.[1-9]|[6-9])"
 _SINCE_52 = r"^gpt-(5\.1-codex-max|5\.[2-9]|[6-9])"
 _MISTRALS = r"(?i)(mis|minis|magis|codes|devs|mix|pix)tral"
+EFFORTLESS = r"grok-(2(?!\d)|3(?!-mini)|4(-0709|-fast|[-.]1-fast|\.20(?!-multi-agent))|code|build|composer)"
+"""Models of xAI that refuse to be told how hard to reason ("does not support parameter reasoningEffort":
+NousResearch/hermes-agent#23435, router-for-me/CLIProxyAPI#3968). By the latter `grok-4` takes it, being 4.3 by now."""
 _CODEX = r"^gpt-5(\.1)?-codex(?!-max)"
 
 _LONGEST_ID = 200
@@ -115,15 +118,33 @@ _OTHERS: _Rules = (
     (_MISTRALS, {"nine_letter_ids": True}),
 )
 """Of rows that are not below: what works everywhere, and what models need wherever they are."""
-_GROQ: _Rules = (*_OTHERS, (_ANY, {"reasoning_member": None}), (r"gpt-oss|qwen3", {"reasoning_member": "reasoning"}))
-"""`reasoning_content` is refused (janhq/jan#8136), and `reasoning` where the model has none (vercel/ai#8057). Which
-models have: console.groq.com/docs/reasoning."""
-_CEREBRAS: _Rules = (*_OTHERS, (_ANY, {"reasoning_member": "reasoning"}))
-"""`reasoning_content` is refused (Kilo-Org/kilocode#10375), and `reasoning` taken whatever the model is
-(QwenLM/qwen-code#11045, inference-docs.cerebras.ai/api-reference/chat-completions)."""
-_MISTRAL: _Rules = (*_OTHERS, (_ANY, {"reasoning_member": None}), (r"magistral", {"reasoning_member": "thinking"}))
+_GROQ: _Rules = (
+    *_OTHERS,
+    (_ANY, {"top_k": False, "efforts": (), "reasoning_member": None}),
+    (r"gpt-oss|qwen3", {"reasoning_member": "reasoning"}),
+    (r"gpt-oss", {"efforts": ("low", "medium", "high")}),
+    (r"qwen3", {"efforts": ("none", "default")}),
+)
+"""Members that it does not know are refused. Efforts by model: console.groq.com/docs/reasoning, earendil-works/pi#1745;
+`reasoning_content`: janhq/jan#8136; `reasoning`, where the model has none: vercel/ai#8057."""
+_CEREBRAS: _Rules = (*_OTHERS, (_ANY, {"top_k": False, "reasoning_member": "reasoning"}))
+"""Members that it does not know are refused, `reasoning_content` among them (Kilo-Org/kilocode#10375); `reasoning` it
+takes whatever the model is (QwenLM/qwen-code#11045, inference-docs.cerebras.ai/api-reference/chat-completions)."""
+_MISTRAL: _Rules = (
+    *_OTHERS,
+    (_ANY, {"top_k": False, "reasoning_member": None}),
+    (r"magistral", {"reasoning_member": "thinking"}),
+)
 """Members that it does not know are refused, `reasoning_content` among them (charmbracelet/crush#1590). Magistral tells
 its reasoning as a part of the content (docs.mistral.ai/capabilities/reasoning), and gets it back so."""
+_XAI: _Rules = (
+    *_OTHERS,
+    (_ANY, {"top_k": False}),
+    (r"grok-3-mini", {"efforts": ("low", "high")}),
+    (r"grok-4\.3", {"efforts": ("none", "low", "medium", "high")}),
+    (EFFORTLESS, {"efforts": ()}),
+)
+"""docs.x.ai, "Reasoning"; its API of Chat has no `top_k`."""
 _DATED: _Rules = (
     *_OPENAI,
     (_ANY, {"custom_tools": False, "cache_key": False, "tiers": False, "verbosity": False}),
@@ -147,6 +168,7 @@ _RULES: dict[str, _Rules] = {
     "openrouter": _GATEWAY,
     "vercel": _GATEWAY,
     "vertex": _ANTHROPIC,
+    "xai": _XAI,
 }
 
 

@@ -134,7 +134,7 @@ def _object(choice: AutoChoice, said: json_body.Members, traits: Traits | None, 
 
 def _word(choice: AutoChoice, traits: Traits) -> str | None:
     """How much to reason as one word, for upstreams that know no more."""
-    if traits.reasoning is None:
+    if traits.reasoning is None or not traits.efforts:
         return None
     if choice.reasoning is False:
         return "none" if "none" in traits.efforts else None

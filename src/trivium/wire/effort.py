@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from trivium.canon.request import EFFORTS
 
+FIXED_EFFORT = "how much this model reasons cannot be chosen"
 SMALLEST_BUDGET = 1024
 """Tokens; Anthropic's least."""
 _BUDGETS = {"minimal": 1024, "low": 2048, "medium": 8192, "high": 24_576, "xhigh": 32_768, "max": 32_768}
@@ -25,10 +26,11 @@ def effort_of(budget: int) -> str:
 def nearest(effort: str, known: Sequence[str]) -> str:
     """The step among those known that is nearest, the lower of two; a word that nobody knows stays as it is.
 
-    Not to reason at all is near to nothing.
+    Not to reason at all is near to nothing. A known word that is no step ("default") stands for the one in the middle.
     """
     if effort in known or effort not in EFFORTS or not known:
         return effort
     wanted = EFFORTS.index(effort)
     steps = [step for step in known if step != "none"] or known
-    return min(steps, key=lambda step: (abs(EFFORTS.index(step) - wanted), EFFORTS.index(step)))
+    places = {step: EFFORTS.index(step if step in EFFORTS else _DEFAULT) for step in steps}
+    return min(steps, key=lambda step: (abs(places[step] - wanted), places[step]))

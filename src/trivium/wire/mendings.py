@@ -14,6 +14,7 @@ from trivium.wire.chat.details import MEMBERS, placed, reasoning_of
 from trivium.wire.chat.order import answered
 from trivium.wire.destination import FOREIGN_REASONING, NO_REASONING
 from trivium.wire.draft import Draft
+from trivium.wire.effort import FIXED_EFFORT, nearest
 from trivium.wire.lenient import mapping, sequence, text
 from trivium.wire.request import MAX_TOKENS
 
@@ -23,6 +24,8 @@ _RANGES = "line_ranges"
 _UNKNOWN = "not a member that this provider takes"
 _QWENS_MOST = 32_768
 _MISTRALS_TEMPERATURE = 0.2
+_MISTRALS_NAMES = {"max_completion_tokens": "max_tokens", "seed": "random_seed"}
+"""docs.mistral.ai/api; what it does not know is refused with 422 (editor-code-assistant/eca#231)."""
 _COPY = "the same reasoning stands there before"
 _is_without_completion = Again(lambda tools: f'"{COMPLETION}"'.encode() not in tools)
 
@@ -123,8 +126,34 @@ def _not_strict(tool: Any, at: str, draft: Draft) -> Any:
 
 
 def for_mistral(draft: Draft, names: frozenset[str]) -> None:
+    for name, theirs in _MISTRALS_NAMES.items():
+        if draft.raw(name) != b"null":
+            draft.put(theirs, draft.raw(name))
+        draft.remove(name, None)
+    without(draft, names)
+
+
+def without(draft: Draft, names: frozenset[str]) -> None:
     for name in sorted(names):
         draft.remove(name, _UNKNOWN)
+
+
+def fit_effort(draft: Draft, efforts: tuple[str, ...]) -> None:
+    """How hard to reason, in one of the words that the model takes; where there are none, it is not said. Raises
+    InvalidJson."""
+    chat = draft.api is Api.CHAT
+    reasoning = {} if chat else mapping(draft.value("reasoning"))
+    said = draft.value("reasoning_effort") if chat else reasoning.get("effort")
+    if not isinstance(said, str) or said in efforts:
+        return
+    if efforts:
+        told = nearest(said, efforts)
+        draft.set(*("reasoning_effort", told) if chat else ("reasoning", {**reasoning, "effort": told}))
+    elif chat:
+        draft.remove("reasoning_effort", FIXED_EFFORT)
+    else:
+        draft.losses.add("reasoning.effort", FIXED_EFFORT)
+        draft.set("reasoning", {name: value for name, value in reasoning.items() if name != "effort"})
 
 
 def without_copies(draft: Draft) -> None:

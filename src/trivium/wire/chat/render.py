@@ -43,7 +43,7 @@ from trivium.wire.destination import (
     texts,
     user_hash,
 )
-from trivium.wire.effort import effort_of, nearest
+from trivium.wire.effort import FIXED_EFFORT, effort_of, nearest
 from trivium.wire.envelope import DETAIL, GOOGLE
 from trivium.wire.media import uri_of
 from trivium.wire.schemas import EMPTY, free_text_schema, is_strict, parameters, parsed
@@ -128,6 +128,9 @@ def effort_member(request: Request, wanted: Wanted, name: str) -> dict[str, Any]
         return {}
     if effort == "none" and "none" not in traits.efforts:
         wanted.losses.add(path(request, "thinking"), "whether this model reasons cannot be chosen")
+        return {}
+    if not traits.efforts:
+        wanted.losses.add(path(request, "thinking"), FIXED_EFFORT)
         return {}
     return {name: nearest(effort, traits.efforts)}
 
