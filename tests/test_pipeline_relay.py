@@ -388,3 +388,17 @@ async def test_a_meter_that_finds_no_room_does_not_end_the_answer() -> None:
     assert record["flags"] == "unmetered estimated"
     # An estimate is no more than what was asked for.
     assert record["output_tokens"] == MESSAGES["max_tokens"]
+
+
+@pytest.mark.parametrize(("path", "body"), CALLS)
+async def test_a_connection_that_breaks_behind_the_finish_has_broken_nothing(path: str, body: dict[str, Any]) -> None:
+    """The upstream speaks Chat: one answer is passed on, the others are translated."""
+    sse = 'data: {"id":"c","choices":[{"index":0,"delta":{"content":"hello"}}]}\n\n'
+    sse += 'data: {"id":"c","choices":[{"index":0,"delta":{},"finish_reason":"stop"}]}\n\n'
+    sse += 'data: {"id":"c","choices":[],"usage":{"prompt_tokens":3,"completion_tokens":1}}\n\n'
+    reset = Reply(sse=sse + "data: [DONE]\n\n", abort="reset", abort_after_bytes=len(sse))
+    async with running(reset, provider='apis = ["chat"]') as house:
+        status, said, _ = await house.post(path, {**body, "stream": True})
+        record = await house.record()
+    assert (status, "hello" in said, "error" in said.replace('"error":null', "")) == (200, True, False)
+    assert (record["outcome"], record["output_tokens"], record["finish_reason"]) == ("success", 1, "stop")

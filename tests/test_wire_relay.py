@@ -65,8 +65,9 @@ def metered(answer: Answer) -> dict[str, Any]:
 
 
 def check_bytes(through: StreamRelay, out: bytes, sent: bytes) -> None:
-    """Nothing changed and nothing is missing, but perhaps the half event with which a stream broke off."""
-    assert sent.startswith(out)
+    """Nothing changed and nothing is missing, but perhaps the half event with which a stream broke off. A last event
+    without a blank line has one."""
+    assert sent.startswith(out) or (out.startswith(sent) and not out[len(sent) :].strip(b"\n"))
     rest = sent[len(out) :]
     assert not rest or (through.unterminated and re.search(rb"(\r\n|\n|\r(?!\n)){2}", rest.rstrip()) is None)
 
@@ -258,10 +259,11 @@ def test_a_stream_that_ends_inside_an_event_can_still_be_told_to_have_failed(api
 def test_an_event_that_lacked_its_blank_line_gets_it_before_ours(api: Api) -> None:
     through = relay(api)
     stream = BEGUN[api].rstrip(b"\n")
-    assert pass_on(through, stream) == stream
+    out = pass_on(through, stream)
+    assert out == stream + b"\n\n"
     said = through.failure(ERROR)
     assert said
-    told = events_of(stream + said)
+    told = events_of(out + said)
     assert told[: -len(events_of(said))] == events_of(stream)
     assert "gone" in told[-1].data.decode()
 
@@ -269,8 +271,8 @@ def test_an_event_that_lacked_its_blank_line_gets_it_before_ours(api: Api) -> No
 @pytest.mark.parametrize("rest", [b"", b"\n"])
 def test_a_last_event_that_lacks_only_its_blank_line_goes_on_even_where_the_end_is_missing(rest: bytes) -> None:
     through = relay(Api.CHAT)
-    stream = sse(chunk(content="a"), chunk(content="b")).rstrip(b"\n") + rest
-    assert pass_on(through, stream) == stream
+    stream = sse(chunk(content="a"), chunk(content="b"))
+    assert pass_on(through, stream.rstrip(b"\n") + rest) == stream
     assert through.unterminated
 
 
@@ -281,10 +283,11 @@ def test_json_may_be_written_with_blanks() -> None:
     assert metered(through.answer()) == metered(in_full(Api.CHAT, stream))
 
 
-def test_an_end_without_a_blank_line_is_an_end() -> None:
-    stream = sse(*CHAT).rstrip(b"\n")
+def test_an_end_without_a_blank_line_is_an_end_and_gets_one() -> None:
+    """SDKs pass over an event without one."""
+    stream = sse(*CHAT)
     through = relay(Api.CHAT)
-    assert pass_on(through, stream) == stream
+    assert pass_on(through, stream.rstrip(b"\n")) == stream
     assert not through.unterminated
     assert through.answer().ended
 
@@ -448,3 +451,12 @@ class TestContentBytes:
             assert through.content_bytes == 0
             through.feed(long[200:])
             assert through.content_bytes == 300
+
+
+def test_the_last_word_of_a_stream_that_said_nothing_is_kept_back_from_clients_who_would_read_no_further() -> None:
+    through = relay(Api.CHAT)
+    assert pass_on(through, b": hello\n\ndata: [DONE]\n\n") == b": hello\n\n"
+    assert through.unterminated
+    silent = sse(chunk("stop"), "data: [DONE]")
+    through = relay(Api.CHAT)
+    assert (pass_on(through, silent), through.unterminated) == (silent, False)

@@ -11,7 +11,7 @@ from collections.abc import Callable, Coroutine
 from functools import partial
 from typing import Protocol
 
-from trivium.canon.events import Fault
+from trivium.canon.events import Fault, FinishReason
 from trivium.canon.fold import Answer, fold
 from trivium.errors import (
     Overloaded,
@@ -52,6 +52,7 @@ _ACCOUNTED = 64 * 1024
 _RETRYABLE, _REFUSED_US = {429, 503}, {401, 402, 403}
 _PLAIN = (b"", b"identity")
 _EVENT_STREAM = b"text/event-stream"
+_NO_FINISH = (FinishReason.UNKNOWN, FinishReason.ERROR)
 STREAM_HEADERS = [(b"cache-control", b"no-cache"), (b"x-accel-buffering", b"no")]
 
 
@@ -276,9 +277,10 @@ class Exchange:
         except (UpstreamError, Overloaded) as error:
             if self._reply.provisional:
                 raise
-            if meter.answer().ended:
+            answer = meter.answer()
+            if answer.ended or answer.finish not in _NO_FINISH:
                 # All of the answer was there; that the connection then failed is nobody's business.
-                await self._end()
+                await self._end(meter.close())
             else:
                 await self._end_broken(meter, error)
         finally:

@@ -98,7 +98,7 @@ class TranslatedExchange(Exchange):
         except (UpstreamError, Overloaded) as error:
             if not self._reply.started:
                 raise
-            if stream.ended and stream.fault is None:
+            if (stream.ended or stream.finished) and stream.fault is None:
                 # All of the answer was there; that the connection then failed is nobody's business.
                 await self._end(stream.close())
             else:

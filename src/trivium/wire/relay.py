@@ -70,6 +70,8 @@ _CONTENT: dict[Api, tuple[re.Pattern[bytes], ...]] = {
 }
 """The strings that are content, in an event that carries a piece of it; the last finds all of them."""
 _BLOCK_END = b'"content_block_stop"'
+_LAST_WORD = b"[DONE]"
+_BLANK_LINES = (b"\n\n", b"\r\r", b"\r\n\r\n")
 
 
 _BARE = {
@@ -93,7 +95,7 @@ class StreamRelay:
     """Sans-IO: `feed` what arrives, send what it returns, `close` at the end."""
 
     __slots__ = (
-        "_api", "_content", "_decoder", "_ends_in_line", "_fold", "_hide_usage", "_last", "_loud", "_mend", "_mould",
+        "_api", "_content", "_decoder", "_fold", "_hide_usage", "_last", "_loud", "_mend", "_mould",
         "_nullable", "_quiet", "_sent", "_tail", "_undecoded", "content_began", "content_bytes", "oversized",
         "unterminated",
     )  # fmt: skip
@@ -121,8 +123,6 @@ class StreamRelay:
         """Those of them that the decoder has not seen, nor been told since."""
         self.unterminated = False
         """The stream ended and had neither a finish nor an error."""
-        self._ends_in_line = False
-        """What `close` returned has no blank line behind it, which an event of ours needs before it."""
         self.oversized = False
 
     @property
@@ -160,7 +160,8 @@ class StreamRelay:
         return self._overflow()
 
     def close(self) -> bytes:
-        """The stream ended as HTTP has it. Returns the rest, which has no blank line behind it.
+        """The stream ended as HTTP has it. Returns the rest, with the blank line that was missing behind it: clients
+        pass over an event that has none.
 
         Half an event at the end of a stream that was not complete is dropped: an error event will follow.
         """
@@ -170,8 +171,9 @@ class StreamRelay:
         last = self._decoder.close()
         self._add(last)
         self.unterminated = any(isinstance(event, Fault) for event in last)
-        self._ends_in_line = bool(out)
-        if self.unterminated and self.malformed > before and not sent:
+        if self.malformed == before:
+            return _ended(out)
+        if self.unterminated and not sent:
             self.content_bytes = measured
             return b""
         return out
@@ -182,8 +184,7 @@ class StreamRelay:
         if self._sent:
             return None
         number = self._next_sequence_number()
-        event = render_in_stream(self._api, error, sequence_number=number, response_id=self.answer().id)
-        return b"\n\n" + event if self._ends_in_line else event
+        return render_in_stream(self._api, error, sequence_number=number, response_id=self.answer().id)
 
     def answer(self) -> Answer:
         """What the stream said of itself: names, usage, finish, error; not its content."""
@@ -252,7 +253,8 @@ class StreamRelay:
         return True
 
     def _read(self, event: bytes) -> bool:
-        """Meters one event; whether it goes on to the client."""
+        """Meters one event; whether it goes on to the client. Not so the last word of a stream that has said nothing:
+        behind it no SDK would read the error."""
         if self.content_began and self._skim(event):
             return True
         parser = SseParser()
@@ -260,6 +262,8 @@ class StreamRelay:
         told = [one for said in parsed for one in self._decoder.decode(said)]
         self._add(told)
         self._measure(event, told)
+        if not (told or self.content_began) and any(said.data.strip() == _LAST_WORD for said in parsed):
+            return False
         return not (self._hide_usage and b'"usage"' in event and all(_is_bare_usage(said.data) for said in parsed))
 
     def _measure(self, event: bytes, told: list[Event]) -> None:
@@ -303,6 +307,13 @@ class StreamRelay:
             self._tail = self._tail[-3:]
             self._sent = len(self._tail)
         return out
+
+
+def _ended(rest: bytes) -> bytes:
+    """The rest of a stream with a blank line at its end."""
+    if not rest or rest.endswith(_BLANK_LINES):
+        return rest
+    return rest + (b"\n" if rest.endswith((b"\n", b"\r")) else b"\n\n")
 
 
 def _size(said: list[bytes]) -> int:
