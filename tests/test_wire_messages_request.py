@@ -132,6 +132,17 @@ class TestTurns:
             Text("Twice.", f"{AT}[5].source.content[0]"),
         )
 
+    def test_a_document_of_blocks_keeps_its_title_and_its_mark(self) -> None:
+        source = {"type": "content", "content": [text("Once."), text("Twice.")]}
+        assert parts(document(source=source, title="T", context="C", **mark())) == (
+            Text("Title: T", f"{AT}[0].title"),
+            Text("C", f"{AT}[0].context"),
+            Text("Once.", f"{AT}[0].source.content[0]"),
+            Text("Twice.", f"{AT}[0].source.content[1]", "5m"),
+        )
+        empty = document(source={"type": "content", "content": []}, **mark())
+        assert lossy(empty) == ((), [f"{AT}[0].cache_control"])
+
     def test_results_hold_pictures_and_documents(self) -> None:
         picture = {"type": "image", "source": {"type": "base64", "media_type": "image/png", "data": PNG}}
         (found,) = parts(result("a", [text("Seen"), picture, document(source=BASE64)], **mark()))

@@ -183,8 +183,19 @@ class TestCalls:
         }  # fmt: skip
 
     def test_a_tool_keeps_its_namespace(self) -> None:
-        added, _, done = events_of(ToolCallBegin(0, "a", "close_agent", namespace="multi_agent_v1"))
+        added, *_, done = events_of(ToolCallBegin(0, "a", "close_agent", namespace="multi_agent_v1"))
         assert added["item"]["namespace"] == done["item"]["namespace"] == "multi_agent_v1"
+
+    @pytest.mark.parametrize("blank", ["", " "])
+    def test_a_function_without_arguments_has_an_empty_object_of_them(self, blank: str) -> None:
+        said = events_of(ToolCallBegin(0, "a", "f"), ToolCallDelta(0, blank))
+        (whole,) = [event["arguments"] for event in said if event["type"].endswith("arguments.done")]
+        assert (json.loads(whole), "".join(event.get("delta", "") for event in said)) == ({}, whole)
+        begun: list[Event] = [BEGIN, ToolCallBegin(0, "a", "f"), ToolCallDelta(0, blank)]
+        (item,) = json.loads(encoder(Api.RESPONSES).whole(fold(begun)))["output"]
+        assert json.loads(item["arguments"]) == {}
+        free = events_of(ToolCallBegin(0, "a", "patch", ToolKind.CUSTOM))
+        assert free[-1]["item"]["input"] == ""
 
     def test_interleaved_calls_are_put_in_order(self) -> None:
         begun: list[Event] = [ToolCallBegin(0, "a", "f"), ToolCallBegin(1, "b", "g")]
@@ -207,7 +218,7 @@ def test_text_and_refusal_side_by_side_share_a_message() -> None:
         "content_part.added", "output_text.delta", "output_text.done", "content_part.done",
         "content_part.added", "refusal.delta", "refusal.done", "content_part.done",
         "output_item.done",
-        "output_item.added", "function_call_arguments.done", "output_item.done",
+        "output_item.added", "function_call_arguments.delta", "function_call_arguments.done", "output_item.done",
     ]  # fmt: skip
     (item,) = last(TextDelta("I", 0), RefusalDelta("No.", 1), STOP)["output"]
     assert item["content"] == [output_text("I"), {"type": "refusal", "refusal": "No."}]

@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+import msgspec
+
 from trivium.canon.api import Api
 from trivium.canon.parts import Data, Document, Image, Part, Reasoning, Source, Text, ToolCall, ToolResult, Url
 from trivium.canon.request import Format, Request, Role, Thinking, Tool, ToolChoice, Turn
@@ -240,8 +242,20 @@ def _document(block: dict[str, Any], at: str, losses: Losses) -> tuple[Part, ...
         return (Text(f"<document>\n{head}{need_text(source, 'data', f'{at}.source')}\n</document>", at, cache),)
     about = (Text(context, f"{at}.context"),) if context else ()
     if source.get("type") == "content":
-        return (*about, *contents(source.get("content"), f"{at}.source.content", losses, _block))
+        named = (Text(f"Title: {title}", f"{at}.title"),) if title else ()
+        inner = contents(source.get("content"), f"{at}.source.content", losses, _block)
+        return _marked((*named, *about, *inner), cache, at, losses)
     return (*about, Document(_source(block, at, losses), at, cache, title))
+
+
+def _marked(parts: tuple[Part, ...], cache: str | None, at: str, losses: Losses) -> tuple[Part, ...]:
+    """With the mark behind the last of them."""
+    if cache is None:
+        return parts
+    if not (parts and isinstance(parts[-1], Text | Image)):
+        losses.add(f"{at}.cache_control", "nothing stands before the mark that could have it")
+        return parts
+    return (*parts[:-1], msgspec.structs.replace(parts[-1], cache=parts[-1].cache or cache))
 
 
 def _thought(block: dict[str, Any], at: str, losses: Losses) -> tuple[Part, ...]:

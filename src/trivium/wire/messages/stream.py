@@ -24,6 +24,7 @@ from trivium.canon.events import (
     Foreign,
     ReasoningDelta,
     ReasoningSeal,
+    RefusalDelta,
     TextDelta,
     ToolCallBegin,
     ToolCallDelta,
@@ -203,6 +204,8 @@ class StreamDecoder(Decoder):
         self._report(said)
         delta = mapping(said.get("delta"))
         word = text(delta.get("stop_reason"))
+        if explanation := text(mapping(delta.get("stop_details")).get("explanation")):
+            self._out.append(RefusalDelta(explanation, self._new_part()))
         if word:
             self._end(_FINISH.get(word), word, text(delta.get("stop_sequence")) or None)
         self._take_foreign(said)

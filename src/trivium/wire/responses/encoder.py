@@ -46,6 +46,8 @@ _INCOMPLETE = {
     FinishReason.REFUSAL: "content_filter",
     FinishReason.PAUSE: "pause_turn",
 }
+_NO_ARGUMENTS = "{}"
+"""Clients parse them."""
 _CALL = {ToolKind.FUNCTION: ("function_call", "arguments"), ToolKind.CUSTOM: ("custom_tool_call", "input")}
 _DELTAS = {
     Text: "response.output_text.delta",
@@ -184,6 +186,9 @@ class ResponsesEncoder(Encoder):
     def _end(self, part: Part, sealed: str | None) -> None:
         said = part.said
         if part.call is not None:
+            if part.call.kind is ToolKind.FUNCTION and not said.strip():
+                self._say(part, _NO_ARGUMENTS)
+                said += _NO_ARGUMENTS
             kind, member = _CALL[part.call.kind]
             event = "function_call_arguments" if kind == "function_call" else "custom_tool_call_input"
             assert self._item is not None
@@ -280,7 +285,10 @@ class ResponsesEncoder(Encoder):
         last = self._output[-1] if self._output else {}
         if isinstance(part, ToolCall):
             self._called += 1
-            self._output.append(self._call(part, self._called - 1, part.arguments, "completed"))
+            said = part.arguments
+            if part.kind is ToolKind.FUNCTION and not said.strip():
+                said = _NO_ARGUMENTS
+            self._output.append(self._call(part, self._called - 1, said, "completed"))
         elif last.get("type") == "message":
             last["content"].append(_whole_part(part))
         else:
