@@ -84,7 +84,7 @@ FAILURES = {
         (openai.InternalServerError, "server_error"),
         (anthropic.OverloadedError, "overloaded_error"),
     ),
-    "html": _broken(HTML, "upstream_invalid_response", "Bad gateway"),
+    "html": _broken(HTML, "upstream_error", "Bad gateway"),
     "garbage": _broken(
         Reply(body="<html>", content_type="text/html"), "upstream_invalid_response", "not what its API promises"
     ),

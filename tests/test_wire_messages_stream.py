@@ -20,7 +20,7 @@ from trivium.canon.events import (
     UsageReport,
 )
 from trivium.canon.fold import Answer, ToolCall, fold
-from trivium.canon.parts import Citation, Reasoning, Refusal, Seal, Text
+from trivium.canon.parts import Citation, Reasoning, Seal, Text
 from trivium.canon.usage import Usage
 from trivium.wire.messages.stream import StreamDecoder
 from trivium.wire.sse import ServerSentEvent
@@ -206,14 +206,12 @@ def test_a_stop_reason_is_read(word: str | None, reason: str) -> None:
     assert (answer.finish, answer.native_finish, answer.error) == (reason, word, None)
 
 
-def test_why_it_refused_is_what_it_says_in_refusal() -> None:
-    why = {"type": "refusal", "category": "cyber", "explanation": "It is not allowed."}
+def test_why_it_refused_only_this_api_can_say() -> None:
+    """It is no content: nobody has generated it, and nobody pays for it."""
     last = finish("refusal")
-    last["delta"]["stop_details"] = why
+    last["delta"]["stop_details"] = {"type": "refusal", "category": "cyber", "explanation": "It is not allowed."}
     answer = read(start(), last, STOP)
-    assert (answer.parts, answer.finish) == ((Refusal("It is not allowed."),), "refusal")
-    last["delta"]["stop_details"] = {**why, "explanation": None}
-    assert read(start(), last, STOP).parts == ()
+    assert (answer.text, answer.finish, answer.foreign) == ("", "refusal", ("stop_details",))
 
 
 def test_an_unknown_word_after_a_call_means_the_call() -> None:

@@ -52,6 +52,8 @@ _ACCOUNTED = 64 * 1024
 _RETRYABLE, _REFUSED_US = {429, 503}, {401, 402, 403}
 _PLAIN = (b"", b"identity")
 _EVENT_STREAM = b"text/event-stream"
+_NO_WORDS = (None, GARBAGE, "api_error")
+"""Of errors that do not say what they are: the gateway's own code tells more."""
 _NO_FINISH = (FinishReason.UNKNOWN, FinishReason.ERROR)
 STREAM_HEADERS = [(b"cache-control", b"no-cache"), (b"x-accel-buffering", b"no")]
 
@@ -142,8 +144,9 @@ class Exchange:
         if self._reply.provisional and fails_over(failure):
             raise failure
         if status < 400 or isinstance(failure, UpstreamRefusedUs) or not self._is_native(body):
-            if self._api is not self._shape and told.error and type(failure) is UpstreamError:
-                failure.code = told.error.code or told.error.type
+            word = (told.error.code or told.error.type) if told.error else None
+            if word not in _NO_WORDS and type(failure) is UpstreamError:
+                failure.code = word
             raise failure
         own = told.error and type(failure) is UpstreamError and (told.error.code or told.error.type)
         self._run.told = (own or failure.code, message)

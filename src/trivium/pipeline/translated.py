@@ -172,10 +172,12 @@ class TranslatedExchange(Exchange):
                 await self._tell(stream.ping())
 
     def _passed(self, stream: bool) -> Headers:
-        """The upstream's id of the request under the name by which the client's SDK knows it; no content type."""
+        """The upstream's id of the request, or ours, under the name by which the client's SDK knows it; no content
+        type."""
         own = _REQUEST_IDS[0] if self._call.api is Api.MESSAGES else _REQUEST_IDS[1]
-        return [
+        passed = [
             (own if name in _REQUEST_IDS else name, value)
             for name, value in super()._passed(stream)
             if name != b"content-type"
         ]
+        return passed if any(name == own for name, _ in passed) else [*passed, (own, self._call.id.encode())]

@@ -24,7 +24,6 @@ from trivium.canon.events import (
     Foreign,
     ReasoningDelta,
     ReasoningSeal,
-    RefusalDelta,
     TextDelta,
     ToolCallBegin,
     ToolCallDelta,
@@ -49,8 +48,8 @@ _FINISH = {
 }
 _FAMILIAR = frozenset(
     {
-        "content", "delta", "diagnostics", "id", "model", "provider_metadata", "role", "stop_details",
-        "stop_reason", "stop_sequence", "type", "usage",
+        "content", "delta", "diagnostics", "id", "model", "provider_metadata", "role", "stop_reason",
+        "stop_sequence", "type", "usage",
     }
 )  # fmt: skip
 """Members of a message, or of what ends it, that are said elsewhere or say nothing of the answer."""
@@ -204,8 +203,6 @@ class StreamDecoder(Decoder):
         self._report(said)
         delta = mapping(said.get("delta"))
         word = text(delta.get("stop_reason"))
-        if explanation := text(mapping(delta.get("stop_details")).get("explanation")):
-            self._out.append(RefusalDelta(explanation, self._new_part()))
         if word:
             self._end(_FINISH.get(word), word, text(delta.get("stop_sequence")) or None)
         self._take_foreign(said)
