@@ -402,3 +402,14 @@ async def test_a_connection_that_breaks_behind_the_finish_has_broken_nothing(pat
         record = await house.record()
     assert (status, "hello" in said, "error" in said.replace('"error":null', "")) == (200, True, False)
     assert (record["outcome"], record["output_tokens"], record["finish_reason"]) == ("success", 1, "stop")
+
+
+async def test_clients_sdks_find_an_id_of_the_call_where_the_upstream_gives_none() -> None:
+    async with running(Reply(text="hello", headers={"x-request-id": ""}), provider='apis = ["chat"]') as house:
+        for path, body, name in (
+            ("/v1/responses", RESPONSES, "x-request-id"),
+            ("/v1/messages", MESSAGES, "request-id"),
+        ):
+            for stream in (False, True):
+                _, _, headers = await house.post(path, {**body, "stream": stream})
+                assert headers[name] == headers["x-trivium-request-id"]

@@ -77,6 +77,7 @@ def test_every_error_can_be_read_where_the_sdks_look(kind: type[TriviumError]) -
         (500, "server_error", "api_error"),
         (502, "server_error", "api_error"),
         (503, "server_error", "overloaded_error"),
+        (408, "invalid_request_error", "timeout_error"),
         (504, "server_error", "timeout_error"),
         (529, "server_error", "overloaded_error"),
     ],
