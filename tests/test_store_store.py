@@ -122,3 +122,16 @@ class TestASharedDatabase:
         monkeypatch.setitem(sys.modules, "trivium.store.postgres", None)
         with pytest.raises(ConfigError, match="the extra `postgres`"):
             Store(tmp_path, SystemClock(), "postgresql://x/y")
+
+
+async def test_a_copy_of_a_database_does_not_start_without_the_pepper_of_its_keys(tmp_path: Path) -> None:
+    """It would make another one, and none of its keys would open anything."""
+    first = Store(tmp_path / "a", SystemClock())
+    first.keys.create("laptop")
+    await first.close()
+    (tmp_path / "b").mkdir()
+    (tmp_path / "b" / "trivium.db").write_bytes((tmp_path / "a" / "trivium.db").read_bytes())
+    with pytest.raises(StoreUnavailable, match="Copy its file `pepper`"):
+        Store(tmp_path / "b", SystemClock())
+    (tmp_path / "b" / "pepper").write_bytes((tmp_path / "a" / "pepper").read_bytes())
+    await Store(tmp_path / "b", SystemClock()).close()

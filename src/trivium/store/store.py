@@ -157,9 +157,8 @@ def _open(folder: Path, url: str | None) -> Database:
 
 
 def _pepper(folder: Path, database: Database) -> bytes:
-    """Keys that other gateways made open nothing without their pepper: rather no start than a wrong one."""
-    fresh = database.shared and not (folder / "pepper").exists()
-    if fresh and database.query("SELECT 1 FROM keys LIMIT 1")[1]:
+    """Keys open nothing without the pepper that they were made with: rather no start than a wrong one."""
+    if not (folder / "pepper").exists() and database.query("SELECT 1 FROM keys LIMIT 1")[1]:
         raise StoreUnavailable(
             "The database holds keys that another data folder's pepper belongs to. Copy its file `pepper` here.",
             detail=str(folder / "pepper"),
