@@ -21,7 +21,7 @@ import pytest
 from support_sdks import CHAT, MESSAGES, RESPONSES, STREAMED, WAYS, Clients, clients, recorded
 from trivium.server import control
 from trivium.upstream.local import LocalModel
-from trivium.upstream.local_model import MODEL
+from trivium.upstream.local_model import CONTEXT, MODEL
 
 ABSENT = LocalModel(Path()).available()
 pytestmark = pytest.mark.skipif(ABSENT is not None, reason=ABSENT or "")
@@ -142,6 +142,8 @@ async def test_both_vendors_sdks_find_the_model(up: Up) -> None:
         found = ["auto/free", "auto/small", MODEL]
         assert [model.id async for model in on.openai.models.list()] == found
         assert [model.id async for model in on.anthropic.models.list()] == found
+        told = {model.id: model.model_dump() async for model in on.openai.models.list()}
+        assert told[MODEL]["context_length"] == CONTEXT
 
 
 async def test_all_three_apis_are_served_at_once(up: Up) -> None:

