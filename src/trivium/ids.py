@@ -57,12 +57,12 @@ def admin_id() -> str:
 
 def secret_id() -> str:
     """The public name of an upstream key that somebody keeps here: `byok_` + 12 base62 digits."""
-    return "byok_" + "".join(secrets.choice(_ALPHABET) for _ in range(12))
+    return "byok_" + _some_digits()
 
 
 def custom_model_id() -> str:
     """The public name of an organization's own model: `cm_` + 12 base62 digits."""
-    return "cm_" + "".join(secrets.choice(_ALPHABET) for _ in range(12))
+    return "cm_" + _some_digits()
 
 
 def alert_channel_id() -> str:

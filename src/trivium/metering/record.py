@@ -146,7 +146,7 @@ class Record(msgspec.Struct, frozen=True, gc=False):
     told_message: str | None = None
     routing: str | None = None
     """JSON: why this route was taken, which were tried before it and which could not be; null where there was no choice
-    (`pipeline/settle.Decided`)."""
+    (`pipeline/journey.Journey`)."""
     auto_model: str | None = None
     """The id of the auto model that was asked for, under whatever name; null where none was."""
     auto_mode: str | None = None

@@ -17,12 +17,10 @@ from trivium.store.sql import Database, Row, Writing
 from trivium.store.writer import Writer
 
 _COLUMNS = "time_ms, actor, action, organization_id, target, before, after"
-OPERATOR = "operator"
-"""The actor where somebody changes the store directly."""
 _encode = msgspec.json.encode
 _T = TypeVar("_T")
 OPERATOR = "operator"
-"""Who acts through the gateway's own door."""
+"""Who acts through the gateway's own door, or changes the store directly."""
 
 
 class Change(msgspec.Struct, frozen=True, kw_only=True):

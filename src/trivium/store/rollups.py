@@ -1,7 +1,7 @@
 """Usage by the hour: what records come to, added up as they are written, so that sums outlive the records.
 
 `usage_hours` has a row for each hour (UTC) and combination of `KEYS` that occurred, and is added to in the transaction
-that inserts the records, or that changes what one of them cost (`store/days.py`).
+that inserts the records, or that changes what one of them cost (`store/spans.py`).
 
 A model is named where its provider had to do with it: names that callers make up are in the records, and go with them.
 Programs are words of a list (`metering/apps.py`) for the same reason. Users are not named: keys know whose they are.
