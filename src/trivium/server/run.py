@@ -254,7 +254,7 @@ class Server(uvicorn.Server):
             tasks = list(self.server_state.tasks)
             if not tasks:
                 break
-            _, late = await asyncio.wait(tasks, timeout=5)
+            _, late = await asyncio.wait(tasks, timeout=UNWINDING)
             for task in late:
                 task.cancel()
 
