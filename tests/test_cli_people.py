@@ -59,8 +59,17 @@ class TestUsers:
 class TestOrganizations:
     def test_it_forbids_that_bodies_are_kept_and_takes_that_back(self, acme: CommandLine) -> None:
         acme("orgs", "policy", "acme", "--zdr")
-        assert acme.table("orgs", "capture", "acme")[1] == ["3", "data_collection=allow zdr=True", "-", "forbidden"]
+        forbidden = ["3", "data_collection=allow zdr=True", "-", "forbidden"]
+        assert acme.table("orgs", "capture", "acme", "--forbid")[1] == forbidden
         assert acme.json("orgs", "capture", "acme", "--allow")["settings"]["forbid_capture"] is False
+
+    @pytest.mark.parametrize("what", ["policy", "limits", "capture"])
+    def test_without_an_option_it_is_shown_and_nothing_is_written(self, acme: CommandLine, what: str) -> None:
+        acme("orgs", "limits", "acme", "--requests-per-minute", "5")
+        noted = acme.json("audit")
+        assert acme.table("orgs", what, "acme")[1] == ["2", "data_collection=allow", "requests_per_minute=5", "-"]
+        assert acme.json("orgs", what, "acme")["version"] == 2
+        assert acme.json("audit") == noted
 
     def test_members_and_projects(self, acme: CommandLine) -> None:
         acme("users", "create", "--name", "Bob", "--id", "bob")

@@ -89,11 +89,12 @@ def rename(organization: str, name: str, config_file: str | None, as_json: bool)
 def policy(
     organization: str, anew: bool, zdr: bool | None, config_file: str | None, as_json: bool, **arguments: Any
 ) -> None:
-    """Say which models and providers ORGANIZATION's calls may reach. A list that is given replaces the one before."""
+    """Say which models and providers ORGANIZATION's calls may reach. A list that is given replaces the one before.
+    Without an option it is shown."""
     before = ask(config_file, "orgs.settings.show", organization=organization)
     said_now = taken(arguments, _POLICY) | ({"zdr": zdr} if zdr is not None else {})
-    settings = before["settings"] | {"policy": ({} if anew else before["settings"]["policy"]) | said_now}
-    _set(config_file, organization, settings, before["version"], as_json)
+    policy = ({} if anew else before["settings"]["policy"]) | said_now
+    _change(config_file, organization, before, {"policy": policy} if said_now or anew else {}, as_json)
 
 
 @orgs.command()
@@ -102,22 +103,24 @@ def policy(
 @config_option
 @json_option
 def limits(organization: str, config_file: str | None, as_json: bool, **arguments: Any) -> None:
-    """Limit all calls together that ORGANIZATION pays for. What no option says stays as it is."""
+    """Limit all calls together that ORGANIZATION pays for. What no option says stays as it is; without one they are
+    shown."""
     before = ask(config_file, "orgs.settings.show", organization=organization)
-    limits = take_limits(arguments, before["settings"]["limits"]) or before["settings"]["limits"]
-    _set(config_file, organization, before["settings"] | {"limits": limits}, before["version"], as_json)
+    limits = take_limits(arguments, before["settings"]["limits"])
+    _change(config_file, organization, before, {"limits": limits} if limits else {}, as_json)
 
 
 @orgs.command()
 @click.argument("organization")
-@click.option("--forbid/--allow", default=True, help="Forbid it, or take that back.")
+@click.option(
+    "--forbid/--allow", default=None, help="Forbid it, which erases what has been kept; or take that back."
+)
 @config_option
 @json_option
-def capture(organization: str, forbid: bool, config_file: str | None, as_json: bool) -> None:
-    """Forbid that bodies of ORGANIZATION's calls are kept, whatever its keys say. Those that are there are erased."""
+def capture(organization: str, forbid: bool | None, config_file: str | None, as_json: bool) -> None:
+    """Say whether bodies of ORGANIZATION's calls may be kept where its keys say so. Without an option it is shown."""
     before = ask(config_file, "orgs.settings.show", organization=organization)
-    settings = before["settings"] | {"forbid_capture": forbid}
-    _set(config_file, organization, settings, before["version"], as_json)
+    _change(config_file, organization, before, {} if forbid is None else {"forbid_capture": forbid}, as_json)
 
 
 @orgs.command(name="settings")
@@ -128,17 +131,28 @@ def capture(organization: str, forbid: bool, config_file: str | None, as_json: b
 @json_option
 def settings_(organization: str, file: Path, if_version: int | None, config_file: str | None, as_json: bool) -> None:
     """Replace all settings of ORGANIZATION by those in FILE (JSON; `-` is standard input)."""
-    _set(config_file, organization, read_json(file), if_version, as_json)
+    _show(_set(config_file, organization, read_json(file), if_version), as_json)
 
 
-def _set(config_file: str | None, organization: str, settings: Any, version: int | None, as_json: bool) -> None:
-    changed = ask(config_file, "orgs.settings.set", organization=organization, settings=settings, version=version)
+def _change(
+    config_file: str | None, organization: str, before: dict[str, Any], changed: dict[str, Any], as_json: bool
+) -> None:
+    """Where nothing is said, nothing is written: a new version would refuse whoever edits the present one."""
+    after = before["settings"] | changed
+    _show(_set(config_file, organization, after, before["version"]) if changed else before, as_json)
+
+
+def _set(config_file: str | None, organization: str, settings: Any, version: int | None) -> Any:
+    return ask(config_file, "orgs.settings.set", organization=organization, settings=settings, version=version)
+
+
+def _show(versioned: dict[str, Any], as_json: bool) -> None:
     if as_json:
-        echo_json(changed)
+        echo_json(versioned)
         return
-    settings = changed["settings"]
+    settings = versioned["settings"]
     capture = "forbidden" if settings["forbid_capture"] else "-"
-    row = (changed["version"], said(settings["policy"]), said(settings["limits"]), capture)
+    row = (versioned["version"], said(settings["policy"]), said(settings["limits"]), capture)
     echo_table(("version", "policy", "limits", "capture"), [row])
 
 
