@@ -10,7 +10,7 @@ import pytest
 
 from support_desk import Desk
 from trivium.clock import SystemClock
-from trivium.errors import OperationError
+from trivium.errors import NotFound, OperationError
 from trivium.store.store import Store
 
 MINUTE = 60_000
@@ -120,6 +120,14 @@ async def test_what_is_none_is_refused_and_no_key_is_made(desk: Desk, more: dict
         await desk("keys.create", name="k", **more)
     assert await desk.items("keys.list") == []
     assert await desk.items("budgets.list") == []
+
+
+async def test_an_organizations_key_is_for_one_that_is_there_and_an_account_is_none(desk: Desk) -> None:
+    await desk("accounts.create", name="Alone", id="alone")
+    for id in ("nowhere", "alone", "acme-member"):
+        with pytest.raises(NotFound, match=f"There is no organization '{id}'."):
+            await desk("keys.create", name="k", organization=id)
+    assert (await desk("keys.create", name="k", account="alone"))["account_id"] == "alone"
 
 
 @pytest.mark.parametrize("said", [{"expires_ms": 1}, {"name": ""}, {"project": "a b"}, {"scopes": {"networks": ["x"]}}])

@@ -146,11 +146,9 @@ class TestAccounts:
         }  # fmt: skip
         assert {account["id"] for account in await desk("accounts.list")} == {"acme", made["id"]}
 
-    async def test_the_same_id_is_the_same_account(self, desk: Desk) -> None:
-        await desk("credits.top_up", account="acme", usd="1")
-        again = await desk("accounts.create", name="Another", id="acme")
-        assert (again["name"], again["balance_usd"]) == ("Acme Ltd.", "1")
-        assert len(await desk("accounts.list")) == 1
+    async def test_an_id_is_of_one_account(self, desk: Desk) -> None:
+        assert await desk.refusal("accounts.create", name="Another", id="acme") == "There is an account 'acme'."
+        assert [account["name"] for account in await desk("accounts.list")] == ["Acme Ltd."]
 
     async def test_a_name_must_be_one(self, desk: Desk) -> None:
         for name in ("", "  ", "x" * 101, "a\nb"):

@@ -139,7 +139,7 @@ ROWS: tuple[Row, ...] = (
     _row("GET", "/secrets", "secrets.status", "How many secrets lie under which key-encryption key."),
     _row("POST", "/secrets/rotate", "secrets.rotate", "Puts all of them under the current one."),
     _row("GET", "/accounts", "accounts.list", "Accounts, with their balances."),
-    _row("POST", "/accounts", "accounts.create", "A new account, or the one that has this id.", **_MADE),
+    _row("POST", "/accounts", "accounts.create", "A new account.", **_MADE),
     _row("GET", "/accounts/{account}/entries", "credits.entries", "What changed its balance, the newest first."),
     _row("POST", "/accounts/{account}/grants", "credits.grant", "Gives credits, which may expire.", **_MADE),
     _row("POST", "/accounts/{account}/top-ups", "credits.top_up", "Adds credits that were paid for.", **_MADE),

@@ -138,6 +138,8 @@ class KeyOperations:
         now = self._store.clock.now_ms()
         if query.organization is not None and query.account not in (None, query.organization):
             raise OperationError("An organization's key is paid from the organization's account.")
+        if query.organization is not None:
+            await self._store.organizations.get(query.organization)  # An account of this id is not enough.
         for id in (query.user, query.project):
             if id is not None and not ID.fullmatch(id):
                 raise OperationError("An id has 1 to 100 letters, digits and ._@- and begins with one of the first.")

@@ -13,7 +13,7 @@ from trivium import __version__
 from trivium.admin.face import Face
 from trivium.clock import Clock, SystemClock
 from trivium.config import dashboard, database_url, identity, management_key, redis_url, secret_keys, token_key
-from trivium.errors import StoreUnavailable
+from trivium.errors import Conflict, StoreUnavailable
 from trivium.metering.book import Entry, Override, PriceBook, entries
 from trivium.operations.abuse import abuse_table
 from trivium.operations.alerting import Alerting
@@ -278,7 +278,8 @@ class Gateway:
 
     async def _open_credits(self, settings: Settings) -> None:
         if settings.billing.mode == CREDITS:
-            await self.store.accounts.create("Keys without an account", "organization", DEFAULT_ACCOUNT, _ITSELF)
+            with contextlib.suppress(Conflict):  # An earlier start has made it, or another gateway.
+                await self.store.accounts.create("Keys without an account", "organization", DEFAULT_ACCOUNT, _ITSELF)
 
     def _ruled(self, overrides: Sequence[Override]) -> None:
         self.change(prices=self.deps.prices.with_overrides(overrides))

@@ -13,7 +13,7 @@ from typing import Any
 import msgspec
 
 from trivium.clock import Clock
-from trivium.errors import KeyReused, NotFound, OperationError
+from trivium.errors import Conflict, KeyReused, NotFound, OperationError
 from trivium.money import nano_text
 from trivium.policy.spending import DEFAULT_ACCOUNT, Budget
 from trivium.store import owners, posting, spans
@@ -62,14 +62,15 @@ class Accounts:
         self._clock = clock
 
     async def create(self, name: str, kind: str, id: str | None = None, actor: str = OPERATOR) -> str:
-        """The id of a new account; of the one with this id, if it is there."""
+        """The id of a new account. Raises Conflict where one has this id."""
         made = id or f"acct_{secrets.token_hex(8)}"
         now = self._clock.now_ms()
 
         def act(tx: Writing) -> None:
-            if tx.execute(_NEW_ACCOUNT, (made, kind, name, now)):
-                after = {"kind": kind, "name": name}
-                note(tx, Change(time_ms=now, actor=actor, action="accounts.create", target=made, after=after))
+            if not tx.execute(_NEW_ACCOUNT, (made, kind, name, now)):
+                raise Conflict(f"There is an account {made!r}.")
+            after = {"kind": kind, "name": name}
+            note(tx, Change(time_ms=now, actor=actor, action="accounts.create", target=made, after=after))
 
         await self._ledger.writer.run(act)
         return made
