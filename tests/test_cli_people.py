@@ -162,6 +162,31 @@ class TestSettings:
         assert "changed meanwhile" in acme.refusal("settings", "set", f"{tmp_path}/house.json", "--version", "1")
         assert "cannot be read" in acme.refusal("settings", "set", f"{tmp_path}/nothing.json")
 
+    @pytest.mark.parametrize(
+        ("words", "meant"),
+        [
+            (("gate", "mesages", "--open-to", "admins"), "messages"),
+            (("gate", "chat-completion", "--open-to", "admins"), "chat_completions"),
+            (("gate", "chat", "--open-to", "admins"), "chat_completions"),
+            (("limits", "keys", "--requests-per-minute", "60"), "key"),
+            (("limits", "Organisation", "--requests-per-minute", "60"), "organization"),
+        ],
+    )
+    def test_a_misspelt_word_is_no_model(self, acme: CommandLine, words: tuple[str, ...], meant: str) -> None:
+        line = acme.refusal("settings", *words)
+        assert f"{words[1]!r} is none of " in line
+        assert f"Did you mean {meant!r}?" in line
+        assert json.loads(acme("settings", "show").stdout)["version"] == 0
+
+    def test_what_is_taken_for_a_model_is_said_to_be_one_and_can_be_taken_back(self, acme: CommandLine) -> None:
+        house = {"models": {"mesages": {"open_to": "admins"}}, "limits_by_model": {"keys": {"concurrent_requests": 1}}}
+        acme("settings", "set", "-", given=json.dumps(house).encode())
+        gone = acme("settings", "gate", "mesages", "--open-to", "everyone").stdout
+        assert gone == "mesages (models) is open to everyone. The settings have version 2.\n"
+        assert acme("settings", "limits", "keys", "--concurrent-requests", "none").exit_code == 0
+        set_ = acme("settings", "limits", "gpt-5", "--requests-per-minute", "60").stdout
+        assert set_ == "gpt-5 (models): requests_per_minute=60. The settings have version 4.\n"
+
 
 def test_the_log_says_who_did_what(acme: CommandLine) -> None:
     acme("keys", "create", "--name", "k", "--organization", "acme")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import difflib
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +15,8 @@ from trivium.cli.options import config_option, echo_json, echo_table, json_optio
 from trivium.errors import OperationError
 
 _OWNERS = {"key": "key_limits", "user": "user_limits", "organization": "organization_limits"}
+_LIKE = 0.72
+"""How like a word a name is that was meant to be it: `keys` and `org` are meant, `gpt-5` is not."""
 
 
 @click.group()
@@ -47,11 +51,14 @@ def gate(name: str, config_file: str | None, **to: Any) -> None:
     fim), or a model; `*` for many."""
     before = ask(config_file, "settings.show")
     kind = "apis" if name in APIS else "models"
+    if kind == "models":
+        _check_name(name, APIS, before["settings"][kind])
     gates = before["settings"][kind] | {name: to}
     if to["open_to"] == "everyone":
         del gates[name]
     version = _set(config_file, before, {kind: gates})
-    click.echo(f"{name} is open to {to['open_to']}. The settings have version {version}.")
+    shown = name if kind == "apis" else f"{name} (models)"
+    click.echo(f"{shown} is open to {to['open_to']}. The settings have version {version}.")
 
 
 @settings.command()
@@ -67,10 +74,24 @@ def limits(of: str, config_file: str | None, **arguments: Any) -> None:
         _say(of, limits, _set(config_file, before, {_OWNERS[of]: limits} if limits else {}))
         return
     by_model = dict(before["settings"]["limits_by_model"])
+    _check_name(of, _OWNERS, by_model)
     limits = take_limits(arguments, by_model.pop(of, {}))
     left = limits is not None and any(value is not None for value in limits.values())
     changed = {"limits_by_model": by_model | ({of: limits} if left else {})} if limits else {}
-    _say(of, limits, _set(config_file, before, changed))
+    _say(f"{of} (models)", limits, _set(config_file, before, changed))
+
+
+def _check_name(name: str, words: Collection[str], there: Collection[str]) -> None:
+    """A model's name may be any, so that a misspelt word would pass for one, and hold for nothing. What is there
+    already can be taken back. Raises OperationError."""
+    if name in there or "/" in name or "*" in name:
+        return
+    asked = name.lower().replace("-", "_")
+    meant = [word for word in words if word.startswith(asked)] or difflib.get_close_matches(asked, words, 1, _LIKE)
+    if meant:
+        raise OperationError(
+            f"{name!r} is none of {', '.join(words)}. Did you mean {meant[0]!r}? A model of this name is `*/{name}`."
+        )
 
 
 def _set(config_file: str | None, before: dict[str, Any], changed: dict[str, Any]) -> int:
