@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
+import urllib.request
 from pathlib import Path
 
 import pytest
@@ -57,6 +59,17 @@ def test_version_and_help(trivium: CommandLine) -> None:
     for command in ("keys", "mock", "requests", "up", "usage", "wire"):
         assert f"\n  {command} " in shown
         assert trivium(command, "--help").exit_code == 0
+
+
+def test_the_mock_needs_no_script() -> None:
+    words = [sys.executable, "-m", "trivium", "mock", "--port", "0"]
+    with subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as process:
+        assert process.stdout is not None
+        url = re.findall(r"listening on (\S+)", process.stdout.readline())[0]
+        body = b'{"model": "any", "messages": [{"role": "user", "content": "Hello."}]}'
+        with urllib.request.urlopen(f"{url}/v1/chat/completions", body) as answer:
+            assert "You said: Hello." in answer.read().decode()
+        process.terminate()
 
 
 def test_a_script_of_the_mock_that_is_none_is_one_line(trivium: CommandLine, tmp_path: Path) -> None:

@@ -176,6 +176,14 @@ class TestRequests:
         (refused,) = [row for row in rows if row[0] == "r4"]
         assert refused == ["r4", "2026-01-03 00:00:00", "messages", "x", "401", "refused", "-", "-", "-", "4", "-"]
 
+    def test_those_that_looked_like_abuse(self, trivium: CommandLine) -> None:
+        verdicts = ("allow", "soft_block", "challenge", "hard_block")
+        trivium.keep(*(record(verdict, abuse_verdict=verdict) for verdict in verdicts), record("unseen"))
+        found = {row["id"] for row in trivium.json("requests", "--verdict", "suspect")}
+        assert found == {"soft_block", "challenge", "hard_block"}
+        for verdict in verdicts:
+            assert [row["id"] for row in trivium.json("requests", "--verdict", verdict)] == [verdict]
+
     def test_as_json_every_field_is_there(self, filled: CommandLine) -> None:
         rows = filled.json("requests", "--limit", "2", "--outcome", "success")
         assert len(rows) == 2

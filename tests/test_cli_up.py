@@ -11,7 +11,7 @@ import pytest
 
 from trivium import config
 from trivium.canon.api import Api
-from trivium.cli.up import Console
+from trivium.cli.up import Console, _program
 from trivium.providers.provider import PATHS
 from trivium.routing.catalog import ModelEntry, catalog
 from trivium.server.deps import Gateway
@@ -26,13 +26,15 @@ Banner = Callable[..., str]
 async def banner(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> AsyncIterator[Banner]:
     gateways = []
 
-    def show(settings: str = ANY, key: str | None = "tv-key", listed: tuple[str, ...] = ()) -> str:
+    def show(
+        settings: str = ANY, key: str | None = "tv-key", listed: tuple[str, ...] = (), program: str = "trivium"
+    ) -> str:
         gateway = Gateway(config.parse(settings), tmp_path, {})
         gateways.append(gateway)
         if listed:
             known = {"up": tuple(ModelEntry(id, "up") for id in listed)}
             gateway.change(catalog=catalog(gateway.providers.values(), {}, known))
-        Console().ready(URL, key, gateway)
+        Console(program).ready(URL, key, gateway)
         return capsys.readouterr().out
 
     yield show
@@ -91,8 +93,38 @@ def test_without_a_key_the_lines_take_it_from_the_environment(banner: Banner) ->
         assert "Authorization: Bearer tv-mine" in words or "x-api-key: tv-mine" in words
 
 
-def test_each_line_names_a_model_whose_provider_speaks_the_api(banner: Banner) -> None:
+def test_each_line_names_a_model_whose_provider_speaks_the_api_if_there_is_one(banner: Banner) -> None:
     settings = ANY.replace("'chat', 'responses', 'messages'", "'chat'") + "models = ['m']\n"
     settings += "[providers.other]\ntype = 'anthropic-compatible'\nbase_url = 'http://h'\nmodels = ['n']"
     paths = {words[0].removeprefix(URL + "/v1"): json.loads(words[-1])["model"] for words in pasted(banner(settings))}
-    assert paths == {PATHS[Api.CHAT]: "m", PATHS[Api.MESSAGES]: "n"}
+    assert paths == {PATHS[Api.CHAT]: "m", PATHS[Api.RESPONSES]: "m", PATHS[Api.MESSAGES]: "n"}
+
+
+def test_no_line_names_a_model_that_there_is_not(banner: Banner) -> None:
+    wild = "[providers.other]\ntype = 'anthropic-compatible'\nbase_url = 'http://h'\nmodels = ['claude-*']"
+    shown = banner("[local]\nenabled = false\n" + wild)
+    assert "Models               none is known by name; call one as PROVIDER/MODEL\n" in shown
+    assert "curl" not in shown
+    beside = banner(ANY.replace(", 'messages'", "") + "models = ['m']\n" + wild)
+    assert [body["model"] for body in bodies(beside)] == ["m", "m", "m"]
+
+
+def test_what_is_to_be_called_is_said_as_this_was_called(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    program = tmp_path / "my bin" / "trivium"
+    program.parent.mkdir()
+    program.write_text("#!/bin/sh\n")
+    program.chmod(0o700)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("PATH", "/usr/bin")
+    monkeypatch.setattr("sys.argv", ["my bin/trivium", "up"])
+    assert _program() == "'my bin/trivium'"
+    monkeypatch.setenv("PATH", f"/usr/bin:{program.parent}")
+    assert _program() == "trivium"
+    monkeypatch.setattr("sys.argv", ["lib/trivium/__main__.py", "up"])
+    assert _program().endswith(" -m trivium")
+
+
+def test_a_revoked_key_is_made_anew_by_the_program_that_was_called(banner: Banner) -> None:
+    shown = banner(key=None, program=".venv/bin/trivium")
+    assert "make one with: .venv/bin/trivium keys create --name NAME" in shown
+    assert "(sign in with a link: .venv/bin/trivium login-link)" in shown

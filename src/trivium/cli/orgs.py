@@ -112,9 +112,7 @@ def limits(organization: str, config_file: str | None, as_json: bool, **argument
 
 @orgs.command()
 @click.argument("organization")
-@click.option(
-    "--forbid/--allow", default=None, help="Forbid it, which erases what has been kept; or take that back."
-)
+@click.option("--forbid/--allow", default=None, help="Forbid it, which erases what has been kept; or take that back.")
 @config_option
 @json_option
 def capture(organization: str, forbid: bool | None, config_file: str | None, as_json: bool) -> None:

@@ -13,6 +13,7 @@ from trivium.cli.story import show_bodies, show_story
 from trivium.money import nano_text
 from trivium.operations.money import nano
 
+_VERDICTS = ("allow", "soft_block", "challenge", "hard_block", "suspect")
 _USAGE_HEADS = {
     "requests": "requests",
     "failed": "failed",
@@ -158,7 +159,7 @@ def _figures(told: dict[str, Any]) -> list[Any]:
 @click.option("--app", help="The program that called, as usage names it.")
 @click.option("--status", type=click.IntRange(100, 599), help="That the client got.")
 @click.option("--min-cost", metavar="USD")
-@click.option("--verdict", type=click.Choice(["allow", "soft_block", "challenge", "hard_block"]), help="Of abuse.")
+@click.option("--verdict", type=click.Choice(_VERDICTS), help="Of who looked for abuse; suspect: any but allow.")
 @click.option("--text", default="", help="The beginning or a part of the id.")
 @organization_option
 @user_option

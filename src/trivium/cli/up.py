@@ -5,7 +5,9 @@ from __future__ import annotations
 import contextlib
 import os
 import shlex
+import shutil
 import sys
+from pathlib import Path
 
 import click
 import msgspec
@@ -37,11 +39,14 @@ def up(config_file: str | None, workers: int | None) -> None:
     env = {**os.environ, **({"TRIVIUM_WORKERS": str(workers)} if workers is not None else {})}
     settings, folder = settings_and_folder(config_file, env)
     click.echo(f"data in {folder}")
-    run.up(settings, folder, env, Console())
+    run.up(settings, folder, env, Console(_program()))
 
 
 class Console:
-    """A terminal, or a log: every line is of use alone."""
+    """A terminal, or a log: every line is of use alone. `program` is how the command is called here."""
+
+    def __init__(self, program: str = "trivium") -> None:
+        self._program = program
 
     @property
     def is_attended(self) -> bool:
@@ -52,29 +57,48 @@ class Console:
         click.echo(text)
 
     def ready(self, url: str, key: str | None, gateway: Gateway) -> None:
+        curls = [_curl(url, key, api, model) for api in Api if (model := _model(gateway.deps.catalog, api))]
+        unnamed = gateway.providers and not curls
         lines = [
             "ready",
             "",
             f"  OpenAI base URL      {url}/v1",
             f"  Anthropic base URL   {url}",
-            f"  API key              {key or 'revoked; make one with: trivium keys create --name NAME'}",
+            f"  API key              {key or f'revoked; make one with: {self._program} keys create --name NAME'}",
             f"  Providers            {', '.join(gateway.providers) or 'none: see the README on configuration'}",
-            *([f"  Dashboard            {url}/ (sign in with a link: trivium login-link)"] if gateway.panel else []),
+            *(
+                [f"  Dashboard            {url}/ (sign in with a link: {self._program} login-link)"]
+                if gateway.panel
+                else []
+            ),
+            *(["  Models               none is known by name; call one as PROVIDER/MODEL"] if unnamed else []),
             "",
-            *(_curl(url, key, api, model) for api in Api if (model := _model(gateway.deps.catalog, api))),
+            *curls,
             "",
         ]
         click.echo("\n".join(lines))
 
 
+def _program() -> str:
+    """What calls this command once more, from the same folder."""
+    called, found = Path(sys.argv[0]), shutil.which("trivium")
+    if called.name == "__main__.py":
+        return f"{shlex.quote(sys.executable)} -m trivium"
+    is_found = found is not None and called.exists() and called.samefile(found)
+    return "trivium" if is_found else shlex.quote(str(called))
+
+
 def _model(catalog: Catalog, api: Api) -> str | None:
-    """The first model that answers through this API; a placeholder where a provider does not list its own."""
-    for entry, _ in catalog.entries():
+    """The first model whose upstream speaks this API; else the first that answers through it, translated."""
+    translated = None
+    for entry, _ in catalog.listed:
         with contextlib.suppress(RequestError):
-            if api in catalog.resolve(entry.id).provider.apis:
+            spoken = catalog.resolve(entry.id).provider.apis
+            if api in spoken:
                 return entry.id
-    spoken = any(api in provider.apis for provider in catalog.providers.values())
-    return "MODEL" if spoken else None
+            if translated is None and any(isinstance(one, Api) for one in spoken):
+                translated = entry.id
+    return translated
 
 
 def _curl(url: str, key: str | None, api: Api, model: str) -> str:
