@@ -221,7 +221,10 @@ async def test_wrong_settings_stop_the_start_and_say_where(settings: str, compla
 def test_without_the_extra_its_settings_stop_the_start(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setitem(sys.modules, "trivium.telemetry.otel", None)
     settings = config.parse("[local]\nenabled = false\n[telemetry.otel]\nsample = 0.5")
-    with pytest.raises(ConfigError, match=r"telemetry\.otel: needs the extra `otel` to be installed"):
+    with pytest.raises(
+        ConfigError,
+        match=r"telemetry\.otel: needs the extra `otel` to be installed \(.* -m pip install 'trivium\[otel\]'\)",
+    ):
         Gateway(settings, tmp_path, {})
 
 

@@ -6,13 +6,17 @@ from typing import Any
 
 import pytest
 
+from trivium import config
 from trivium.canon.api import Api
+from trivium.clock import SystemClock
 from trivium.errors import OperationError
+from trivium.metering.book import PriceBook, entries
 from trivium.operations.catalog import ListCatalog, catalog_table
 from trivium.operations.table import OPERATOR
 from trivium.providers.provider import Provider
 from trivium.routing.catalog import Catalog, ModelEntry, catalog
 from trivium.routing.routes import routed_models
+from trivium.settings import FreeSettings
 from trivium.settings_routing import CatalogModelSettings, RouteSettings
 
 
@@ -25,11 +29,13 @@ TWO = {
     "two": (ModelEntry("m", "two"), ModelEntry("x:free", "two")),
 }
 ROUTED = routed_models({"best": CatalogModelSettings(routes=[RouteSettings(to="two/m"), RouteSettings(to="one/m")])})
+NO_PRICES = PriceBook()
 KNOWN = catalog([provider("one"), provider("two")], {"quick": "one/m"}, TWO, routed=ROUTED)
 
 
-async def listed(known: Catalog = KNOWN, **asked: Any) -> Any:
-    return await catalog_table(lambda: known)["catalog.models"].act(ListCatalog(**asked), OPERATOR)
+async def listed(known: Catalog = KNOWN, book: PriceBook = NO_PRICES, **asked: Any) -> Any:
+    table = catalog_table(lambda: known, lambda: book, SystemClock())
+    return await table["catalog.models"].act(ListCatalog(**asked), OPERATOR)
 
 
 async def test_every_name_is_there_with_the_routes_in_their_order() -> None:
@@ -44,6 +50,20 @@ async def test_every_name_is_there_with_the_routes_in_their_order() -> None:
     assert told.next is None
     rich = next(row for row in told.items if row.id == "one/m")
     assert (rich.context, rich.output_limit, rich.takes, rich.parameters) == (1000, 10, ("text",), ("tools",))
+
+
+async def test_what_is_free_and_how_long_answers_may_be_is_what_callers_are_told() -> None:
+    known = catalog([provider("one"), provider("two")], {"quick": "one/m"}, TWO, FreeSettings(), ROUTED)
+    unpriced = {row.id: row.free for row in (await listed(known)).items}
+    assert unpriced == {"quick": False, "best": False, "one/m": False, "two/m": False, "x:free": True}
+    said = '[models."two/*"]\nprice = { input = "1", output = "2" }\noutput_limit = 20\n[models."one/m"]\nfree = true'
+    book = PriceBook(entries=entries(config.parse(said)))
+    rows = {row.id: row for row in (await listed(known, book)).items}
+    free = {"quick": True, "best": False, "one/m": True, "two/m": False, "x:free": False}
+    assert {id: row.free for id, row in rows.items()} == free
+    assert {id: row.output_limit for id, row in rows.items() if row.output_limit} == {
+        "best": 20, "one/m": 10, "two/m": 20, "x:free": 20,
+    }  # fmt: skip
 
 
 async def test_names_that_may_lead_to_a_provider() -> None:

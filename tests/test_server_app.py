@@ -27,13 +27,16 @@ async def test_every_prefix_serves_every_api(prefix: str) -> None:
         assert (await get(house.url + prefix + "/models", headers={"x-api-key": house.key}))[0] == 200
 
 
-async def test_probes_answer_without_a_key() -> None:
+async def test_probes_answer_without_a_key(caplog: pytest.LogCaptureFixture) -> None:
     async with running() as house:
         assert (await get(house.url + "/", "HEAD"))[0] == 200
         assert (await get(house.url + "/healthz"))[:2] == (200, {"status": "ok"})
         assert (await get(house.url + "/readyz"))[:2] == (200, {"status": "ok"})
-        house.gateway.store.ledger.writer.failing = "disk full"
-        assert (await get(house.url + "/readyz"))[:2] == (503, {"status": "disk full"})
+        house.gateway.store.ledger.writer.failing = "connection to 10.0.0.9 failed"
+        for _ in range(2):
+            assert (await get(house.url + "/readyz"))[:2] == (503, {"status": "store_unavailable"})
+        logged = [line for line in caplog.messages if "10.0.0.9" in line]
+        assert logged == ["the store is not ready: connection to 10.0.0.9 failed"]
 
 
 async def test_models_come_in_the_callers_shape_and_need_a_key() -> None:

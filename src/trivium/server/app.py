@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Awaitable, Callable, Coroutine, Mapping
 
 import msgspec
@@ -13,6 +14,7 @@ from trivium.errors import (
     ModelNotFound,
     PathNotFound,
     RequestError,
+    StoreUnavailable,
     TriviumError,
     UpgradeRefused,
 )
@@ -38,6 +40,9 @@ from trivium.telemetry.logs import REQUEST
 _PROBES = ("/", "/healthz", "/api/hello")
 """Asked for whether anybody is there; the last by Claude Code."""
 _OK = b'{"status":"ok"}'
+_NOT_READY = msgspec.json.encode({"status": StoreUnavailable.code})
+"""Anybody may ask; where the database lies is for the log."""
+_LOG = logging.getLogger(__name__)
 
 
 class App:
@@ -60,6 +65,7 @@ class App:
         self._panel = panel
         self._webhooks = webhooks
         self._problem = problem
+        self._logged: str | None = None
         self._desk = desk
 
     def __call__(self, cycle: Cycle) -> Coroutine[None, None, None]:
@@ -124,11 +130,19 @@ class App:
         if path in _PROBES:
             return 200, _OK
         if path == "/readyz":
-            problem = await self._problem()
-            return (503, msgspec.json.encode({"status": problem})) if problem else (200, _OK)
+            return (200, _OK) if await self._is_ready() else (503, _NOT_READY)
         if asked is not None:
             return 200, msgspec.json.encode(await asked(call))
         return 200, await self._models(model, call, deps)
+
+    async def _is_ready(self) -> bool:
+        """What keeps the store from its work is logged once, however often somebody asks."""
+        problem = await self._problem()
+        if problem != self._logged:
+            self._logged = problem
+            if problem is not None:
+                _LOG.warning("the store is not ready: %s", problem)
+        return problem is None
 
     async def _models(self, model: str | None, call: Call, deps: Deps) -> bytes:
         """All of them, or the one that is named."""

@@ -310,7 +310,7 @@ class Gateway:
             FreeUseOperations(self.store, self.counters, lambda: self.deps.free, self._flush).table,
             abuse_table(lambda: looks.status() if (looks := self.deps.screening) is not None else {"mode": "off"}),
             self.lists.table,
-            catalog_table(lambda: self.deps.catalog),
+            catalog_table(lambda: self.deps.catalog, lambda: self.deps.prices, clock),
             self.reloading.table,
             *(self._selling(self.payments) if self.payments is not None else ()),
         ]

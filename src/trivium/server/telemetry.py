@@ -29,6 +29,7 @@ from trivium.telemetry.logs import RequestLog
 from trivium.telemetry.redaction import REDACTION
 from trivium.telemetry.trace import Propagation
 from trivium.upstream.client import Timeouts, UpstreamClient, UpstreamRequest
+from trivium.upstream.extras import installing
 from trivium.upstream.target import parse_url
 
 if TYPE_CHECKING:
@@ -193,7 +194,7 @@ def _sdk(settings: Settings) -> type[Otel]:
     try:
         from trivium.telemetry.otel import Otel  # noqa: PLC0415 # only with the extra `otel`
     except ImportError as error:
-        why = f"needs the extra `otel` to be installed: {error}"
+        why = f"needs the extra `otel` to be installed ({installing('otel')}): {error}"
         raise wrong_setting(settings.source, ("telemetry", "otel"), why) from error
     return Otel
 

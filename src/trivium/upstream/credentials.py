@@ -21,6 +21,7 @@ from trivium.providers.sigv4 import Signing
 from trivium.settings import Settings, wrong_setting
 from trivium.upstream.aws import ChainFailed, chain_signing, is_available
 from trivium.upstream.client import Headers, UpstreamClient
+from trivium.upstream.extras import installing
 from trivium.upstream.google import Google
 
 _LOG = logging.getLogger("trivium.credentials")
@@ -39,7 +40,7 @@ def check_accounts(settings: Settings, providers: Mapping[str, Provider]) -> Non
         if isinstance(provider.account, CredentialChain) and not is_available():
             problem = (
                 "needs a key: set `key`, `access_key_id` with `key`, or AWS_BEARER_TOKEN_BEDROCK in the environment; "
-                "profiles and roles need the extra `aws` (pip install 'trivium[aws]')"
+                f"profiles and roles need the extra `aws` ({installing('aws')})"
             )
             raise wrong_setting(settings.source, ("providers", name), problem)
 

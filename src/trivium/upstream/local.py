@@ -19,6 +19,7 @@ from typing import Literal
 import msgspec
 
 from trivium.errors import ConfigError, UpstreamUnreachable
+from trivium.upstream.extras import installing
 from trivium.upstream.local_log import LocalLog
 from trivium.upstream.local_model import CONTEXT, SERVER, WEIGHTS
 from trivium.upstream.local_process import Process, answers, child, port_reported
@@ -92,7 +93,7 @@ class LocalModel:
             return "the embedded model needs Linux or macOS"
         missing = [name for name in self._packages if find_spec(name) is None]
         if missing:
-            return f"the embedded model needs pip install 'trivium[local]' (missing: {', '.join(missing)})"
+            return f"the embedded model needs {installing('local')} (missing: {', '.join(missing)})"
         return None
 
     async def start(self) -> None:
