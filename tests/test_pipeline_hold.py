@@ -11,13 +11,14 @@ import msgspec
 import pytest
 
 from support_prices import price, vendor
-from trivium.canon.api import Api
+from trivium.canon.api import Api, Kind, Solo
 from trivium.errors import BudgetExceeded, InsufficientCredits, PriceUnknown, RequestError, StoreUnavailable
 from trivium.metering.book import Entry, PriceBook
 from trivium.metering.bound import most_usage
 from trivium.metering.cost import cost
 from trivium.metering.prices import FREE, Limits, Price, Quote
 from trivium.metering.start import Start
+from trivium.pipeline import hold
 from trivium.pipeline.call import Call, Operation
 from trivium.pipeline.deps import Deps
 from trivium.pipeline.hold import account_of, begin
@@ -257,6 +258,23 @@ class TestRefusals:
         assert set(refused.facts) == {"balance_usd", "needed_usd"}
 
     @pytest.mark.parametrize(
+        ("api", "sent", "advice"),
+        [
+            (Api.CHAT, {}, "Send a smaller `max_tokens`"),
+            (Api.CHAT, {"max_completion_tokens": 9}, "Lower `max_completion_tokens`"),
+            (Api.RESPONSES, {}, "Send a smaller `max_output_tokens`"),
+            (Api.RESPONSES, {"max_output_tokens": 9}, "Lower `max_output_tokens`"),
+            (Api.MESSAGES, {"max_tokens": 9}, "Lower `max_tokens`"),
+            (Solo.EMBEDDINGS, {}, "Send less `input` at once"),
+            (Solo.FIM, {"max_tokens": 9}, "Lower `max_tokens`"),
+        ],
+    )
+    def test_what_costs_less_is_named_as_the_api_has_it(self, api: Kind, sent: dict[str, int], advice: str) -> None:
+        body = {"model": "m", "messages": [], "input": "x", "prompt": "x", **sent}
+        told = hold.refused(Refusal(needed=2, free=1, held=0), parse(api, msgspec.json.encode(body)), Counter().deps)
+        assert f"{advice}, or add credits." in told.message
+
+    @pytest.mark.parametrize(
         ("period", "words"),
         [
             ("day", "the daily budget"),
@@ -268,11 +286,11 @@ class TestRefusals:
     async def test_a_budget_that_is_not_enough(self, period: Period, words: str) -> None:
         budget = Budget(id="bud_1", scope="key:key_1", period=period, limit_nano=10**9, created_ms=0)
         refusal = Refusal(needed=15_600_000, free=2_000_000, held=0, budget=budget)
-        refused = await Counter(Ledger(answer=refusal)).refusal()
+        refused = await Counter(Ledger(answer=refusal), url="https://pay.example").refusal()
         assert isinstance(refused, BudgetExceeded)
         assert f"$0.002 are left of {words} of $1 of key:key_1." in refused.message
         assert refused.facts == {
-            "budget": "key:key_1", "budget_usd": "1", "balance_usd": "0.002", "needed_usd": "0.0156",
+            "budget": "key:key_1", "budget_usd": "1", "budget_left_usd": "0.002", "needed_usd": "0.0156",
         }  # fmt: skip
 
     async def test_a_store_that_fails_begins_nothing(self) -> None:

@@ -126,6 +126,14 @@ class TestStateless:
             check_stateless(ask(api, **{field: content}))
         assert raised.value.param == field
 
+    def test_what_to_do_instead_is_said_of_each(self) -> None:
+        for field, content, instead in (
+            ("conversation", "c", "send the whole conversation instead"),
+            ("background", True, "leave it out and wait for the answer"),
+        ):
+            with pytest.raises(FieldUnsupported, match=f"{instead}\\.$"):
+                check_stateless(ask(Api.RESPONSES, **{field: content}))
+
     @pytest.mark.parametrize(
         "item", [b'{"type":"item\\u005freference","id":"i"}', b'{"id":"i"}', b'{"type":null,"id":"i"}']
     )

@@ -9,7 +9,6 @@ from collections.abc import Sequence
 
 import msgspec
 
-from trivium.canon.api import EMBEDDINGS
 from trivium.canon.size import Size
 from trivium.errors import BudgetExceeded, InsufficientCredits, PriceUnknown, RequestError
 from trivium.metering.book import fallback
@@ -25,7 +24,7 @@ from trivium.pipeline.settle import Run
 from trivium.policy.caller import Caller
 from trivium.policy.spending import DEFAULT_ACCOUNT, Refusal, scopes_of
 from trivium.routing.catalog import Target
-from trivium.wire.request import Request
+from trivium.wire.request import MAX_TOKENS, Request
 from trivium.wire.size import measure, service_tier
 
 CREDITS = "credits"
@@ -161,9 +160,7 @@ def _most(size: Size, request: Request, target: Target, quote: Quote, deps: Deps
 def refused(refusal: Refusal, request: Request, deps: Deps) -> RequestError:
     """What was needed and what is there, in words and as members of the error."""
     needed, free, held = (nano_text(max(0, amount)) for amount in (refusal.needed, refusal.free, refusal.held))
-    lower = "Send a smaller `max_tokens`" if request.max_tokens is None else "Lower `max_tokens`"
-    if request.api is EMBEDDINGS:
-        lower = "Send less `input` at once"
+    lower = _advice(request)
     aside = f" (${held} is put aside for calls in progress)" if refusal.held else ""
     error: RequestError
     if refusal.budget is None:
@@ -171,14 +168,23 @@ def refused(refusal: Refusal, request: Request, deps: Deps) -> RequestError:
             f"This request may cost up to ${needed}, and ${free} of credits are free{aside}. {lower}, or add credits."
         )
         error.facts["balance_usd"] = free
-    else:
+        if deps.billing.buy_credits_url:
+            error.facts["buy_credits_url"] = deps.billing.buy_credits_url
+    else:  # credits would not help
         budget = refusal.budget
         error = BudgetExceeded(
             f"This request may cost up to ${needed}, and ${free} are left of the {_PERIODS[budget.period]}budget of "
             f"${nano_text(budget.limit_nano)} of {budget.scope}{aside}. {lower}, or have the budget raised."
         )
-        error.facts |= {"budget": budget.scope, "budget_usd": nano_text(budget.limit_nano), "balance_usd": free}
+        error.facts |= {"budget": budget.scope, "budget_usd": nano_text(budget.limit_nano), "budget_left_usd": free}
     error.facts["needed_usd"] = needed
-    if deps.billing.buy_credits_url:
-        error.facts["buy_credits_url"] = deps.billing.buy_credits_url
     return error
+
+
+def _advice(request: Request) -> str:
+    """By which member the call would cost less."""
+    names = MAX_TOKENS[request.api]
+    if not names:
+        return "Send less `input` at once"
+    name = next((name for name in names if name in request.members), names[-1])
+    return f"Send a smaller `{name}`" if request.max_tokens is None else f"Lower `{name}`"

@@ -131,9 +131,8 @@ def check_stateless(request: Request) -> None:
 
 
 def _needs_state(name: str) -> FieldUnsupported:
-    return FieldUnsupported(
-        f"`{name}` needs state that this gateway does not keep; send the whole conversation instead.", param=name
-    )
+    instead = "leave it out and wait for the answer" if name == "background" else "send the whole conversation instead"
+    return FieldUnsupported(f"`{name}` needs state that this gateway does not keep; {instead}.", param=name)
 
 
 def check_name(model: str, param: str) -> None:
