@@ -20,6 +20,7 @@ ROOT = Path(__file__).parents[1]
 SRC = ROOT / "src" / "trivium"
 
 LAYERS = [
+    {"patterns"},
     {
         "errors",
         "settings_alerts",

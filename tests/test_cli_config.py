@@ -65,7 +65,7 @@ def test_check_says_that_a_file_is_right_and_starts_nothing(house: House) -> Non
     ("wrong", "said"),
     [
         ("[server]\nport = 'many'", "server.port: Expected int"),
-        ("[aliases]\nquick = 'nowhere'", "aliases.quick: leads to 'nowhere'"),
+        ("[aliases]\nquick = 'nowhere'", "aliases.quick: leads to 'nowhere': no provider has it"),
         ("[tokens]\nkey = 'short'", "tokens.key: expected 32 bytes or more"),
         ("[limits]\nredis_url = 'http://h'", "limits.redis_url: expected redis://"),
         ("[storage]\nurl = 'mysql://h'", "storage.url: expected postgresql://"),
@@ -73,8 +73,9 @@ def test_check_says_that_a_file_is_right_and_starts_nothing(house: House) -> Non
             "[providers.x]\nbase_url = 'http://h'\nkey = 'env:NOT_SET'",
             "providers.x.key: the environment variable",
         ),
-        ("[abuse.rules]\nlists = '/nowhere'", "abuse.rules.lists: cannot read /nowhere"),
+        ("[abuse.rules]\nlists = '/nowhere'", ".toml:7: abuse.rules.lists: cannot read /nowhere"),
         ("[models.'up/m']\nprice = { input = 'x' }", "models.up/m.price"),
+        ("[models.'up/m']\nprice = { input = 1 }", ".toml:7: models.up/m.price.output: missing"),
         ("[catalog.models.x]\nroutes = [{ to = 'nobody/m' }]", "there is no provider 'nobody'"),
     ],
 )

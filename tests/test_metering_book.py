@@ -291,7 +291,7 @@ class TestConfiguration:
             ('[models."a/m".price]\ninput = 1\noutput = nan', "t.toml:3: models.a/m.price.output: expected an amount"),
             ('[models."a/m".price]\ninput = 1\noutptu = 1', "t.toml:3: models.a/m.price.outptu: unknown"),
             ('[models."a/m".price]\ninput = 1', "models.a/m.price.output: missing"),
-            ('[models."a/m"]\nprice = {}', "t.toml: models.a/m.price.input: missing"),
+            ('[models."a/m"]\nprice = {}', "t.toml:2: models.a/m.price.input: missing"),
         ],
     )
     def test_a_price_that_is_none_stops_the_start_with_file_line_and_key(self, text: str, said: str) -> None:

@@ -148,7 +148,7 @@ def test_several_keys_are_the_provider_several_times() -> None:
         ("[providers.vertex]\nservice_account = 'no'", "t.toml:2: providers.vertex.service_account", "JSON key"),
         ("[providers.bedrock]\naccess_key_id = 'a'", "t.toml:2: providers.bedrock.access_key_id", "one `key`"),
         ("[providers.bedrock]\naccess_key_id = 'a b'\nkey = 'c'", "t.toml:2: providers.bedrock.access_key_id", "AWS"),
-        ("[providers.bedrock]\nregion = 'EU!'", "t.toml:2: providers.bedrock.region", "regex"),
+        ("[providers.bedrock]\nregion = 'EU!'", "t.toml:2: providers.bedrock.region", "2 to 40 of a-z, 0-9 and -"),
         ("[providers.bedrock]\napis = ['chat']", "t.toml:2: providers.bedrock.apis", "speak messages alone"),
         ("[providers.groq]\nkey = 'a'\nproxy = 'socks5://h'", "t.toml:3: providers.groq.proxy", "absolute http URL"),
         ("[providers.groq]\nkey = 'a'\nproxy = 'http://h/x'", "t.toml:3: providers.groq.proxy", "without a path"),

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import re
-from typing import Any, Literal, TypeVar, get_args, get_origin
+from collections.abc import Iterator
+from typing import Annotated, Any, Literal, TypeVar, get_args, get_origin
 
 import msgspec
 
+from trivium.patterns import EXPECTED
 from trivium.settings import Source
 
 _T = TypeVar("_T")
+_PATTERN = re.compile(r"`str(?: \| null)?` matching regex (.*?)(?= - at `\$|\Z)", re.DOTALL)
+_STEP = re.compile(r"\.([A-Za-z0-9_-]+)|\[(\d+)\]|\[(\.\.\.)\]")
 
 
 def converted(content: object, kind: type[_T], path: tuple[str, ...], source: Source) -> _T:
@@ -17,17 +21,28 @@ def converted(content: object, kind: type[_T], path: tuple[str, ...], source: So
     try:
         return msgspec.convert(content, kind)
     except msgspec.ValidationError as error:
-        steps, what = _explain(str(error), kind)
+        steps, what = _explain(worded(str(error), kind), kind, content)
         raise source.error((*path, *steps), what) from None
 
 
-def _explain(message: str, kind: Any) -> tuple[list[str], str]:
+def worded(message: str, kind: Any) -> str:
+    """What msgspec says of a text that does not fit, with the pattern in words, where its type has them as
+    `patterns.matching` has them."""
+    found = _PATTERN.search(message)
+    words = _words(kind, found[1], set()) if found else None
+    return message[: found.start()] + words + message[found.end() :] if found and words else message
+
+
+def _explain(message: str, kind: Any, content: object) -> tuple[list[str], str]:
     """msgspec says "Expected `int`, got `str` - at `$.port`": the steps to the key, and what was expected there."""
     what, _, where = message.partition(" - at `$")
-    steps = re.findall(r"[A-Za-z0-9_-]+", where)
-    for step in steps:
-        if not step.isdigit():  # a place in a list
-            kind = next((field.type for field in _fields(kind) if field.name == step), None)
+    steps: list[str] = []
+    for name, place, _any in _STEP.findall(where):
+        if name:
+            kind = next((field.type for field in _fields(kind) if field.name == name), None)
+        step = name or place or _unfit(content, kind)
+        content = _below(content, step)
+        steps.append(step)
     if unknown := re.match(r"Object contains unknown field `(.*)`", what):
         known = ", ".join(field.name for field in _fields(kind))
         return [*steps, unknown[1]], f"unknown setting; expected one of {known}"
@@ -36,6 +51,32 @@ def _explain(message: str, kind: Any) -> tuple[list[str], str]:
     if what.startswith("Invalid enum value"):
         return steps, f"{what}; expected one of {', '.join(_choices(kind))}"
     return steps, what.replace("`", "")
+
+
+def _unfit(content: object, kind: Any) -> str:
+    """The name that msgspec leaves out: which of a table's values does not fit, where its names are free."""
+    values = next(_tables(kind), Any)
+    for name, value in content.items() if isinstance(content, dict) else ():
+        try:
+            msgspec.convert(value, values)
+        except msgspec.ValidationError:
+            return str(name)
+    return "..."
+
+
+def _below(content: object, step: str) -> object:
+    if isinstance(content, dict):
+        return content.get(step)
+    return content[int(step)] if isinstance(content, list) and step.isdigit() else None
+
+
+def _tables(kind: Any) -> Iterator[Any]:
+    """What the values of free tables are, however deep in unions these lie."""
+    if get_origin(kind) is dict:
+        yield get_args(kind)[1]
+    else:
+        for part in get_args(kind):
+            yield from _tables(part)
 
 
 def _fields(kind: Any) -> tuple[msgspec.structs.FieldInfo, ...]:
@@ -50,3 +91,17 @@ def _choices(kind: Any) -> list[str]:
     if get_origin(kind) is Literal:
         return list(get_args(kind))
     return [choice for part in get_args(kind) for choice in _choices(part)]
+
+
+def _words(kind: Any, shown: str, seen: set[type]) -> str | None:
+    """Of the pattern that is shown, wherever in a type it stands."""
+    parts = get_args(kind)
+    if get_origin(kind) is Annotated:
+        for meta in kind.__metadata__:
+            if isinstance(meta, msgspec.Meta) and meta.pattern is not None and repr(meta.pattern) == shown:
+                return (meta.extra or {}).get(EXPECTED)
+        parts = (kind.__origin__,)
+    elif isinstance(kind, type) and issubclass(kind, msgspec.Struct) and kind not in seen:
+        seen.add(kind)
+        parts = tuple(field.type for field in msgspec.structs.fields(kind))
+    return next((words for part in parts if (words := _words(part, shown, seen))), None)

@@ -10,6 +10,7 @@ from typing import Annotated, Any, Literal
 import msgspec
 
 from trivium.errors import ConfigError
+from trivium.patterns import matching
 from trivium.settings_alerts import AlertSettings
 from trivium.settings_auto import AutoTable
 from trivium.settings_capture import CaptureSettings
@@ -69,7 +70,7 @@ class StorageSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Folder of the database, the bootstrap key and the model cache. Default: `$XDG_DATA_HOME/trivium`."""
     url: Annotated[str, msgspec.Meta(min_length=1)] | None = None
     """`postgresql://...`, a secret: the database of one or several gateways, instead of a file in the folder."""
-    retention: Annotated[str, msgspec.Meta(pattern="^[1-9][0-9]{0,4}[hd]$")] | None = None
+    retention: Annotated[str, matching("^[1-9][0-9]{0,4}[hd]$", "hours or days, as 24h or 90d")] | None = None
     """Age up to which records are kept, as `90d` or `36h`. Default: for ever."""
 
 
@@ -97,7 +98,7 @@ class RegisteringSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=Tru
 
     management_key: Annotated[str, msgspec.Meta(min_length=1)]
     """As `env:NAME` or `file:PATH`."""
-    workspace: Annotated[str, msgspec.Meta(pattern=r"^[0-9a-f-]{36}\Z")]
+    workspace: Annotated[str, matching(r"^[0-9a-f-]{36}\Z", "the workspace's id, 36 characters of 0-9, a-f and -")]
     """The id of one that has nothing else in it."""
     monthly_limit_usd: Annotated[float, msgspec.Meta(gt=0, le=1_000_000)] = 5.0
     """What one key may cost the house's account there in a month: fees, and whatever no key pays for."""
@@ -171,7 +172,7 @@ class ModelSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class PromotionSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """`[[billing.promotions]]`: calls that cost their callers nothing for a while."""
 
-    model: Annotated[str, msgspec.Meta(pattern="/")]
+    model: Annotated[str, matching("/", "PROVIDER/MODEL")]
     """`PROVIDER/MODEL`, `*` and `?` as wildcards."""
     until: date
     """The last day, UTC."""
@@ -222,7 +223,7 @@ class AbuseRules(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """`[abuse.rules]`. Of an identity: a user, else a key, else an address. 0 switches a rule off."""
 
     requests_per_minute: Annotated[int, msgspec.Meta(ge=0, le=10**9)] = 1200
-    free_spend_per_hour: Annotated[str, msgspec.Meta(pattern=r"^[0-9]{1,9}(\.[0-9]{1,9})?\Z")] = "5"
+    free_spend_per_hour: Annotated[str, matching(r"^[0-9]{1,9}(\.[0-9]{1,9})?\Z", "an amount, as 12.50")] = "5"
     """USD at the market's price, of calls that cost their caller nothing."""
     new_hours: Annotated[int, msgspec.Meta(ge=0, le=8760)] = 24
     """How long an identity is new."""
@@ -246,7 +247,7 @@ class AbuseRules(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class ClassifierSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """`[abuse.classifier]`: a service that judges calls (docs/abuse.md)."""
 
-    url: Annotated[str, msgspec.Meta(pattern="^https?://")]
+    url: Annotated[str, matching("^https?://", "a URL that begins with https:// or http://")]
     key: Annotated[str, msgspec.Meta(min_length=1)] | None = None
     """Sent as `Authorization: Bearer`."""
     timeout: Annotated[float, msgspec.Meta(gt=0, le=30)] = 2
@@ -286,7 +287,7 @@ class TokenSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class FreeModelSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """`[free.models."ID"]`: a model that the house gives away, under an id of its own."""
 
-    route: Annotated[str, msgspec.Meta(pattern=r"^[^/\s]+/\S+\Z")]
+    route: Annotated[str, matching(r"^[^/\s]+/\S+\Z", "PROVIDER/MODEL")]
     """`PROVIDER/MODEL`: who answers."""
     name: str | None = None
     """For lists that people read."""
@@ -381,7 +382,8 @@ class Source(msgspec.Struct, frozen=True):
 
     def error(self, path: tuple[str, ...], expected: str) -> ConfigError:
         """An error that names file, line and key."""
-        line = _line_of(self.text, path)
+        lines = (_line_of(self.text, path[:end]) for end in range(len(path), 0, -1))
+        line = next(filter(None, lines), None)  # of a setting that is missing: of the table that lacks it
         place = f"{self.name}:{line}" if line else self.name
         return ConfigError(f"{place}: {'.'.join(path)}: {expected}")
 

@@ -6,6 +6,8 @@ from typing import Annotated, Literal, get_args
 
 import msgspec
 
+from trivium.patterns import matching
+
 Severity = Literal["page", "ticket"]
 Rule = Literal["errors", "slow", "balance", "budget", "refusal", "payments", "audit"]
 """What alerts are about (docs/alerts.md)."""
@@ -14,10 +16,12 @@ RULES: tuple[Rule, ...] = get_args(Rule)
 Secret = Annotated[str, msgspec.Meta(min_length=1)]
 Address = Annotated[
     str,
-    msgspec.Meta(pattern=r"^[A-Za-z0-9!#$%&'*+/=?^_`{|}~.-]+@(?:[A-Za-z0-9._-]+|\[[A-Za-z0-9.:]+\])\Z", max_length=254),
+    matching(
+        r"^[A-Za-z0-9!#$%&'*+/=?^_`{|}~.-]+@(?:[A-Za-z0-9._-]+|\[[A-Za-z0-9.:]+\])\Z", "an e-mail address", longest=254
+    ),
 ]
 """One address, as RFC 5321 has it without quotes."""
-MailHost = Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9._:-]+\Z", max_length=253)]
+MailHost = Annotated[str, matching(r"^[A-Za-z0-9._:-]+\Z", "a host's name or address", longest=253)]
 MailSecurity = Literal["starttls", "tls", "none"]
 MAIL_PORTS: dict[MailSecurity, int] = {"starttls": 587, "tls": 465, "none": 25}
 Port = Annotated[int, msgspec.Meta(ge=1, le=65_535)]

@@ -6,13 +6,15 @@ from typing import Annotated
 
 import msgspec
 
+from trivium.patterns import matching
+
 Hours = Annotated[float, msgspec.Meta(gt=0, le=8784)]
 
 
 class OidcSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """`[dashboard.oidc]`: whose word is taken for who somebody is (OpenID Connect)."""
 
-    issuer: Annotated[str, msgspec.Meta(pattern="^https?://[^/?#]+[^?#]*$")]
+    issuer: Annotated[str, matching("^https?://[^/?#]+[^?#]*$", "https://HOST, or http://, and perhaps a path")]
     """As its metadata says it; these are asked for under `/.well-known/openid-configuration`."""
     client_id: Annotated[str, msgspec.Meta(min_length=1)]
     client_secret: Annotated[str, msgspec.Meta(min_length=1)] | None = None
@@ -42,6 +44,6 @@ class DashboardSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True)
     """The same, without a visit."""
     rest_minutes: Annotated[float, msgspec.Meta(gt=0, le=10_080)] = 15
     """Without a visit, until the process that renders the pages is ended; the next visit starts it again."""
-    url: Annotated[str, msgspec.Meta(pattern="^https?://[^/?#]+$")] | None = None
+    url: Annotated[str, matching("^https?://[^/?#]+$", "https://HOST, or http://, without a path")] | None = None
     """The address by which people reach the gateway. Default: the one that a request names."""
     oidc: OidcSettings | None = None

@@ -6,11 +6,13 @@ from typing import Annotated, Literal
 
 import msgspec
 
-Url = Annotated[str, msgspec.Meta(pattern=r"^https?://[!-.0-?A-~]+\Z")]
+from trivium.patterns import matching
+
+Url = Annotated[str, matching(r"^https?://[!-.0-?A-~]+\Z", "https://HOST, or http://, without a path")]
 """Without a path and a user."""
 Secret = Annotated[str, msgspec.Meta(min_length=1)]
 """Literal, `env:NAME` or `file:PATH`."""
-Usd = Annotated[str, msgspec.Meta(pattern=r"^[0-9]{1,6}(\.[0-9]{1,2})?\Z")]
+Usd = Annotated[str, matching(r"^[0-9]{1,6}(\.[0-9]{1,2})?\Z", "dollars and cents, as 12.50")]
 """Whole cents."""
 
 

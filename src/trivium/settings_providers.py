@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 
 import msgspec
 
+from trivium.patterns import matching
 from trivium.settings_routing import ApiWord, Seconds
 
 Secret = Annotated[str, msgspec.Meta(min_length=1)]
@@ -38,10 +39,10 @@ class ProviderSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     service_account: Secret | None = None
     """A file of Google's, by `file:PATH`, `env:NAME` or its text: the key of a service account, or of workload identity
     federation. `metadata`: the account of the machine."""
-    region: Annotated[str, msgspec.Meta(pattern=r"^[a-z0-9-]{2,40}\Z")] | None = None
-    project: Annotated[str, msgspec.Meta(pattern=r"^[a-zA-Z0-9.:_-]{1,100}\Z")] | None = None
+    region: Annotated[str, matching(r"^[a-z0-9-]{2,40}\Z", "2 to 40 of a-z, 0-9 and -")] | None = None
+    project: Annotated[str, matching(r"^[a-zA-Z0-9.:_-]{1,100}\Z", "1 to 100 letters, digits and .:_-")] | None = None
     """Google's."""
-    api_version: Annotated[str, msgspec.Meta(pattern=r"^[a-zA-Z0-9.-]{1,40}\Z")] | None = None
+    api_version: Annotated[str, matching(r"^[a-zA-Z0-9.-]{1,40}\Z", "1 to 40 letters, digits and .-")] | None = None
     """Azure's `api-version`."""
     proxy: Secret | None = None
     """`http://[USER:PASSWORD@]HOST:PORT`, through which it is called."""

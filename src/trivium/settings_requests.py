@@ -6,7 +6,9 @@ from typing import Annotated
 
 import msgspec
 
-_Line = Annotated[str, msgspec.Meta(min_length=1, max_length=500, pattern=r"^[ -~]+\Z")]
+from trivium.patterns import matching
+
+_Line = Annotated[str, matching(r"^[ -~]+\Z", "printable characters of ASCII", shortest=1, longest=500)]
 """Printable ASCII, as headers take it."""
 
 

@@ -7,9 +7,11 @@ from typing import Annotated, Literal
 
 import msgspec
 
+from trivium.patterns import matching
+
 ApiWord = Literal["chat", "responses", "messages", "embeddings", "fim"]
 Seconds = Annotated[float, msgspec.Meta(gt=0, le=86_400)]
-RoutePlace = Annotated[str, msgspec.Meta(pattern=r"^[^/\s]+/\S+\Z")]
+RoutePlace = Annotated[str, matching(r"^[^/\s]+/\S+\Z", "PROVIDER/MODEL")]
 """`PROVIDER/MODEL`, the model by the provider's own id."""
 
 

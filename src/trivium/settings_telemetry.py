@@ -6,7 +6,9 @@ from typing import Annotated, Literal
 
 import msgspec
 
-Url = Annotated[str, msgspec.Meta(pattern=r"^https?://[!-.0-?A-~]+(/[!-~]*)?\Z")]
+from trivium.patterns import matching
+
+Url = Annotated[str, matching(r"^https?://[!-.0-?A-~]+(/[!-~]*)?\Z", "a URL that begins with https:// or http://")]
 """Without a user."""
 Pause = Annotated[float, msgspec.Meta(gt=0, le=3600)]
 """Seconds."""
@@ -17,7 +19,7 @@ class PrometheusSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True
 
     enabled: bool = True
     """Whether anything is counted for it. On the gateway's port it is shown to admin credentials of the house alone."""
-    listen: Annotated[str, msgspec.Meta(pattern=r"^(\[[0-9a-fA-F:.]+\]|[^\s:/]+):[0-9]{1,5}\Z")] | None = None
+    listen: Annotated[str, matching(r"^(\[[0-9a-fA-F:.]+\]|[^\s:/]+):[0-9]{1,5}\Z", "HOST:PORT")] | None = None
     """`HOST:PORT`: a listener of its own, which asks nobody who he is, in place of the gateway's port."""
 
 

@@ -13,6 +13,7 @@ from urllib.parse import parse_qsl
 import msgspec
 
 from trivium.admin.row import Route
+from trivium.converted import worded
 from trivium.errors import FieldInvalid, InvalidJson
 
 _PLACE = re.compile(r" - at `\$\.?([^`]*)`\Z")
@@ -95,7 +96,7 @@ def _typed(name: str, value: Any, kind: Any) -> Any:
     try:
         return msgspec.to_builtins(msgspec.convert(value, without_null(kind), strict=False))
     except msgspec.ValidationError as error:
-        raise FieldInvalid(f"{name}: {_plain(str(error))}", param=name) from None
+        raise FieldInvalid(f"{name}: {_plain(worded(str(error), kind))}", param=name) from None
 
 
 def is_many(kind: Any) -> bool:
@@ -115,7 +116,7 @@ def _check(route: Route, found: Mapping[str, Any]) -> None:
     try:
         msgspec.convert(found, route.op.arguments)
     except msgspec.ValidationError as error:
-        message = str(error)
+        message = worded(str(error), route.op.arguments)
         place = _PLACE.search(message)
         steps = place[1] if place else ""
         missing = _FIELD.search(message)

@@ -16,6 +16,7 @@ import msgspec
 from trivium.errors import OperationError, SecretUnreadable
 from trivium.operations.registrar import Registrar, read
 from trivium.operations.table import OFFICERS, Actor, Arguments, Needs, Op, Table
+from trivium.patterns import matching
 from trivium.policy.caller import Id
 from trivium.providers.credential import Credential, Region
 from trivium.providers.openrouter import KeptCredential
@@ -23,7 +24,15 @@ from trivium.providers.vendors import VENDORS
 from trivium.store.answers import told
 from trivium.store.secrets import Secret, Secrets, owner_of
 
-Name = Annotated[str, msgspec.Meta(min_length=1, max_length=100, pattern=r"^[A-Za-z0-9][A-Za-z0-9 ._@-]*\Z")]
+Name = Annotated[
+    str,
+    matching(
+        r"^[A-Za-z0-9][A-Za-z0-9 ._@-]*\Z",
+        "letters, digits, blanks and ._@-, a letter or digit at the beginning",
+        shortest=1,
+        longest=100,
+    ),
+]
 Url = Annotated[str, msgspec.Meta(min_length=1, max_length=2000)]
 _Wanted = Annotated[str, msgspec.Meta(min_length=1, max_length=100)]
 

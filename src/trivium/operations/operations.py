@@ -9,6 +9,7 @@ from typing import Any
 
 import msgspec
 
+from trivium.converted import worded
 from trivium.errors import OperationError
 from trivium.operations.admins import AdminOperations
 from trivium.operations.alerts import AlertRuleOperations
@@ -95,7 +96,7 @@ class Operations:
         try:
             query = msgspec.convert(arguments, op.arguments)
         except msgspec.ValidationError as error:
-            raise OperationError(f"{name}: {error}") from None
+            raise OperationError(f"{name}: {worded(str(error), op.arguments)}") from None
         check(op, query, actor)
         return op, query
 

@@ -14,6 +14,7 @@ from trivium.operations.reports import RequestId, RequestRow, before, cursor_of
 from trivium.operations.seen import seen
 from trivium.operations.story import Story, story_of
 from trivium.operations.table import EVERY_ROLE, Actor, Arguments, Cursor, ListArguments, Needs, Op, Table
+from trivium.patterns import matching
 from trivium.policy.caller import BILLS, Id
 from trivium.store import rollups
 from trivium.store.search import Search
@@ -57,9 +58,9 @@ class SearchRequests(_Filters, frozen=True, kw_only=True):
     """Of the id: its beginning, or a part of it."""
     verdict: Literal["allow", "soft_block", "challenge", "hard_block", "suspect"] | None = None
     """Of who looked for abuse; `suspect`: any but `allow`. For the house."""
-    flag: Annotated[str, msgspec.Meta(pattern=r"^[a-z0-9_]{1,60}\Z")] | None = None
+    flag: Annotated[str, matching(r"^[a-z0-9_]{1,60}\Z", "1 to 60 of a-z, 0-9 and _")] | None = None
     """A word among the record's flags, such as `free_limit`. For the house."""
-    address: Annotated[str, msgspec.Meta(pattern=r"^[0-9a-f]{16}\Z")] | None = None
+    address: Annotated[str, matching(r"^[0-9a-f]{16}\Z", "16 hexadecimal digits")] | None = None
     """Where from, as `free.use` names addresses. For the house."""
 
 

@@ -8,13 +8,14 @@ from typing import Annotated, Any
 import msgspec
 
 from trivium.operations.table import Actor, Arguments, ListArguments, Listed, Needs, Op, Table, listed, named
+from trivium.patterns import matching
 from trivium.policy.caller import Id, Limits
 from trivium.store.answers import told
 from trivium.store.store import Store
 from trivium.store.users import User, plain_domain
 
-Email = Annotated[str, msgspec.Meta(pattern=r"^[^\s@\x00-\x1f]{1,64}@[A-Za-z0-9.-]{1,190}\Z")]
-Domain = Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9.-]{0,189}\Z")]
+Email = Annotated[str, matching(r"^[^\s@\x00-\x1f]{1,64}@[A-Za-z0-9.-]{1,190}\Z", "an e-mail address")]
+Domain = Annotated[str, matching(r"^[A-Za-z0-9][A-Za-z0-9.-]{0,189}\Z", "a domain, as example.com")]
 Why = Annotated[str, msgspec.Meta(max_length=1000, pattern=r"^[^\x00]*\Z")]
 
 

@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 import msgspec
 
 from trivium.errors import OperationError, UrlRefused
+from trivium.patterns import matching
 from trivium.policy.destinations import Destinations, check_hook, fault_of_mail
 from trivium.settings_alerts import (
     MAIL_PORTS,
@@ -28,7 +29,9 @@ from trivium.settings_alerts import (
 )
 
 Kind = Literal["slack", "webhook", "email"]
-Name = Annotated[str, msgspec.Meta(pattern=r"^[a-z0-9][a-z0-9._-]{0,99}\Z")]
+Name = Annotated[
+    str, matching(r"^[a-z0-9][a-z0-9._-]{0,99}\Z", "1 to 100 of a-z, 0-9 and ._-, a letter or digit at the beginning")
+]
 Url = Annotated[str, msgspec.Meta(min_length=1, max_length=2000)]
 Headers = Annotated[
     dict[

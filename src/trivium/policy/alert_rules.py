@@ -14,6 +14,7 @@ import msgspec
 
 from trivium.canon import wildcard
 from trivium.money import nano_text, to_nano
+from trivium.patterns import matching
 from trivium.policy.baseline import Suggestion
 from trivium.policy.burn import Burning, Tally, burning
 from trivium.policy.caller import Pattern
@@ -27,9 +28,9 @@ REFUSAL_MS = 5 * MINUTE_MS
 """How long a provider that refused us, and was not called since, is said to refuse us."""
 Objective = Annotated[float, msgspec.Meta(ge=0.5, le=0.99999)]
 """The part of calls that has to be good."""
-Usd = Annotated[str, msgspec.Meta(pattern=r"^[0-9]{1,9}(\.[0-9]{1,9})?\Z")]
+Usd = Annotated[str, matching(r"^[0-9]{1,9}(\.[0-9]{1,9})?\Z", "an amount, as 12.50")]
 Percent = Annotated[int, msgspec.Meta(ge=1, le=1000)]
-AccountPattern = Annotated[str, msgspec.Meta(pattern=r"^(\*|[A-Za-z0-9][A-Za-z0-9._@-]{0,99})\Z")]
+AccountPattern = Annotated[str, matching(r"^(\*|[A-Za-z0-9][A-Za-z0-9._@-]{0,99})\Z", "an account's id, or *")]
 _Some = msgspec.Meta(max_length=1000)
 
 

@@ -14,17 +14,25 @@ from typing import Annotated, Literal
 import msgspec
 
 from trivium.canon import wildcard
+from trivium.patterns import matching
 from trivium.providers.vendors import plain
 
 Count = Annotated[int, msgspec.Meta(ge=0, le=10**12)]
 Pattern = Annotated[str, msgspec.Meta(min_length=1, max_length=300)]
 """With `*` and `?`, as the house's operators write them."""
-Listed = Annotated[str, msgspec.Meta(min_length=1, max_length=200, pattern=r"^[^*?]*(\*[^*?]*){0,8}\Z")]
+Listed = Annotated[
+    str, matching(r"^[^*?]*(\*[^*?]*){0,8}\Z", "a name with up to eight * and no ?", shortest=1, longest=200)
+]
 """A name, or one with up to eight `*` in it: members write these, and everybody's calls wait while they are read."""
 Patterns = Annotated[tuple[Listed, ...], msgspec.Meta(max_length=1000)]
 MOST_WILD = 100
 """Patterns of a list that are no exact names."""
-Id = Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9._@-]{0,99}\Z")]
+Id = Annotated[
+    str,
+    matching(
+        r"^[A-Za-z0-9][A-Za-z0-9._@-]{0,99}\Z", "1 to 100 letters, digits and ._@-, a letter or digit at the beginning"
+    ),
+]
 """Of users, organizations, projects and accounts."""
 ApiName = Literal["chat_completions", "responses", "messages", "embeddings", "fim"]
 

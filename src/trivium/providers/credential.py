@@ -7,11 +7,14 @@ from typing import Annotated
 
 import msgspec
 
+from trivium.patterns import matching
 from trivium.providers.sigv4 import Signing
 
-Part = Annotated[str, msgspec.Meta(min_length=8, max_length=10_000, pattern=r"^[!-~]+\Z")]
+Part = Annotated[
+    str, matching(r"^[!-~]+\Z", "printable characters of ASCII without blanks", shortest=8, longest=10_000)
+]
 """Printable ASCII, as headers take it."""
-Region = Annotated[str, msgspec.Meta(pattern=r"^[a-z]{2,9}(-[a-z]{2,12}){1,4}-[0-9]{1,2}\Z")]
+Region = Annotated[str, matching(r"^[a-z]{2,9}(-[a-z]{2,12}){1,4}-[0-9]{1,2}\Z", "a region, as us-east-1")]
 AUTH: Mapping[str, tuple[bytes, bytes]] = {
     "bearer": (b"authorization", b"Bearer "),
     "x-api-key": (b"x-api-key", b""),
@@ -27,7 +30,7 @@ class Credential(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     """A key; with an `access_key_id` it is AWS's secret access key, and calls are signed."""
 
     key: Part
-    access_key_id: Annotated[str, msgspec.Meta(pattern=r"^[A-Z0-9]{16,128}\Z")] | None = None
+    access_key_id: Annotated[str, matching(r"^[A-Z0-9]{16,128}\Z", "16 to 128 capitals and digits")] | None = None
     session_token: Part | None = None
 
     def __repr__(self) -> str:

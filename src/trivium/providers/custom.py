@@ -12,12 +12,19 @@ import msgspec
 
 from trivium.canon.api import Api, kind_of
 from trivium.canon.conventions import UNKNOWN, conventions_for
+from trivium.patterns import matching
 from trivium.providers.credential import sent_as
 from trivium.providers.provider import COUNT_PATHS, Headers, Provider
 from trivium.providers.rows import ROWS
 from trivium.settings_routing import ApiWord
 
-ModelName = Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9._:/@+-]{0,199}\Z")]
+ModelName = Annotated[
+    str,
+    matching(
+        r"^[A-Za-z0-9][A-Za-z0-9._:/@+-]{0,199}\Z",
+        "1 to 200 letters, digits and ._:/@+-, a letter or digit at the beginning",
+    ),
+]
 Pattern = Annotated[str, msgspec.Meta(min_length=1, max_length=300)]
 Tools = Annotated[tuple[Pattern, ...], msgspec.Meta(max_length=200)]
 Apis = Annotated[tuple[ApiWord, ...], msgspec.Meta(min_length=1, max_length=5)]
@@ -25,7 +32,7 @@ UpstreamId = Annotated[str, msgspec.Meta(min_length=1, max_length=256)]
 DisplayName = Annotated[str, msgspec.Meta(min_length=1, max_length=200)]
 Auth = Literal["bearer", "x-api-key"]
 Tokens = Annotated[int, msgspec.Meta(ge=1, le=10**9)]
-Key = Annotated[str, msgspec.Meta(min_length=8, max_length=10_000, pattern=r"^[!-~]+\Z")]
+Key = Annotated[str, matching(r"^[!-~]+\Z", "printable characters of ASCII without blanks", shortest=8, longest=10_000)]
 """Printable ASCII, as headers take it."""
 
 _PREFIX = "custom@"

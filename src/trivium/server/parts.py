@@ -8,7 +8,7 @@ from pathlib import Path
 
 from trivium.clock import SystemClock
 from trivium.config import database_url, management_key, redis_url, secret_keys, token_key
-from trivium.errors import RequestError
+from trivium.errors import ModelNotFound, RequestError
 from trivium.metering.book import entries
 from trivium.operations.lists import Lists
 from trivium.policy.destinations import destinations
@@ -121,7 +121,12 @@ def _check_aliases(settings: Settings, built: Catalog, automatic: Autos) -> None
         try:
             built.resolve(alias)
         except RequestError as error:
-            problem = f"leads to {target!r}: {error.message}"
+            provider, slash, _ = target.partition("/")
+            if slash and provider not in built.providers:
+                why = f"there is no provider {provider!r}; expected one of {', '.join(built.providers)}"
+            else:
+                why = "no provider has it" if isinstance(error, ModelNotFound) else error.message
+            problem = f"leads to {target!r}: {why}"
             raise wrong_setting(settings.source, ("aliases", alias), problem) from None
 
 

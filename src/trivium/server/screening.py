@@ -7,10 +7,9 @@ from pathlib import Path
 
 from trivium.clock import Clock
 from trivium.config import secret
-from trivium.errors import ConfigError
 from trivium.pipeline.screening import Screening
 from trivium.policy.abuse import Lists, Rules, read_lists
-from trivium.settings import Settings
+from trivium.settings import Settings, wrong_setting
 from trivium.upstream.classifier import Classifier
 from trivium.upstream.client import UpstreamClient
 
@@ -28,18 +27,19 @@ def screening(
     if said.mode == "off":
         return None
     classifier = _classifier(settings, env, client, clock, before.classifier if before else None)
-    rules = Rules(said.rules, _lists(said.rules.lists), before.rules if before else None)
+    rules = Rules(said.rules, _lists(settings), before.rules if before else None)
     return Screening(said, rules, classifier, before.counts if before else None)
 
 
-def _lists(file: str | None) -> Lists | None:
-    if file is None:
+def _lists(settings: Settings) -> Lists | None:
+    if (file := settings.abuse.rules.lists) is None:
         return None
     path = Path(file).expanduser()
     try:
         return read_lists(path.read_text(encoding="utf-8-sig"), str(path))
     except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"abuse.rules.lists: cannot read {path}: {error}") from None
+        problem = f"cannot read {path}: {error}"
+        raise wrong_setting(settings.source, ("abuse", "rules", "lists"), problem) from None
 
 
 def _classifier(
