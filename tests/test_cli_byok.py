@@ -70,6 +70,7 @@ def test_what_cannot_be_done_is_one_line(trivium: CommandLine) -> None:
     assert "cannot be read" in trivium.refusal(
         "byok", "add", "--user", "ann", "--vendor", "openai", "--key-file", "/nowhere"
     )
+    assert "There is no key: it is read from" in trivium.refusal("byok", "add", "--user", "ann", "--vendor", "openai")
     assert "No key has the id or name 'x'" in trivium.refusal("byok", "remove", "--user", "ann", "x")
 
 

@@ -45,8 +45,9 @@ def test_it_says_who_asks_where_it_goes_and_for_how_much(trivium: CommandLine) -
 
 
 def test_what_it_would_be_refused_with_is_the_last_line(trivium: CommandLine) -> None:
-    last = trivium("explain", "twin").stdout.splitlines()[-1]
+    *_, last, hint = trivium("explain", "twin").stdout.splitlines()
     assert last.startswith("refused  401 paid_model_auth_required: No API key was sent.")
+    assert hint == "This was a caller without a key: --key ID explains the call of one (`trivium keys list`)."
 
 
 def test_a_request_can_come_from_a_file(trivium: CommandLine, tmp_path: Path) -> None:

@@ -54,6 +54,10 @@ class TestUsers:
         assert acme.refusal("users", "block-domain", "a b") == (
             "trivium: domains.block: Expected a domain, as example.com - at `$.domain`"
         )
+        said = acme.refusal("users", "create", "--name", "Ann", "--id", "ann")
+        assert said == "trivium: There is a user with the id 'ann'."
+        taken = acme.refusal("users", "create", "--name", "x", "--email", "ann@acme.example")
+        assert taken == "trivium: There is a user with the e-mail address 'ann@acme.example'."
         line = acme.refusal("users", "create", "--name", "x", "--id", "a/b")
         assert "Expected 1 to 100 letters, digits and ._@-, a letter or digit at the beginning - at `$.id`" in line
         assert acme("users", "block-domain", "Spam.example").stdout == "spam.example is blocked.\n"
@@ -123,6 +127,7 @@ class TestKeys:
         shown = dict(row for row in acme.table("keys", "show", "ci") if len(row) == 2)
         assert shown["scopes"] == "apis=messages models=up/* networks=10.0.0.0/8"
         assert (shown["limits"], shown["account_id"]) == ("requests_per_minute=5", "acme")
+        assert shown["ceiling"].startswith(f"{shown['scopes']} requests_per_minute=5 expires=20")
         changed = acme.json("keys", "set", "ci", "--all-scopes", "--no-expiry", "--budget", "5", "--period", "day")
         assert (changed["expires_ms"], changed["scopes"]["apis"]) == (None, [])
         assert changed["limits"]["requests_per_minute"] == 5

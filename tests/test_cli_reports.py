@@ -137,6 +137,10 @@ class TestReport:
         ]
         assert rows[3][:3] == ["total", "4", "0.0000025"]
 
+    def test_by_three_is_more_than_it_takes(self, filled: CommandLine) -> None:
+        result = filled("usage", "report", "--by", "day,model,key")
+        assert (result.exit_code, "--by takes one or two" in result.stderr) == (2, True)
+
     def test_as_csv_and_json(self, filled: CommandLine) -> None:
         text = filled("usage", "report", *self.SPAN, "--csv").stdout
         assert text.splitlines()[0].startswith('"model","model_name","requests",')

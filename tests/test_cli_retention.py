@@ -64,6 +64,9 @@ def test_a_user_with_live_keys_is_not_quite_forgotten(trivium: CommandLine) -> N
         (("retention", "--keep", "soon"), "'soon' is no age"),
         (("retention", "--keep", "59m"), "keep_ms"),
         (("retention", "erase"), "Say whose records"),
+        (("retention", "erase", "--user", "nobody"), "There is no user 'nobody', and no record names one."),
+        (("retention", "erase", "--user", "nobody", "--apply"), "There is no user 'nobody'"),
+        (("retention", "erase", "--key", "key_0", "--apply"), "There is no key 'key_0'"),
     ],
 )
 def test_what_cannot_be_done_is_said(trivium: CommandLine, words: tuple[str, ...], said: str) -> None:

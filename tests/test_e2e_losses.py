@@ -160,8 +160,15 @@ async def test_a_strict_call_is_refused_before_anything_is_sent(client: str) -> 
 
 async def test_a_call_is_not_strict_unless_it_says_so() -> None:
     async with before("messages", Reply(text="Hi.")) as (house, _):
-        for word, status in {"0": 200, "false": 200, "": 200, "true": 400}.items():
+        for word, status in {"0": 200, "False": 200, "": 200, "true": 400, "1": 400}.items():
             assert (await house.post(*asked("chat", seed=7), headers={"x-trivium-strict": word}))[0] == status
+
+
+async def test_a_word_that_could_mean_either_is_refused() -> None:
+    async with before("messages", Reply(text="Hi.")) as (house, _):
+        status, answer, _ = await house.post(*asked("chat"), headers={"x-trivium-strict": "maybe"})
+        assert (status, answer["error"]["param"]) == (400, "x-trivium-strict")
+        assert answer["error"]["message"] == "The header `x-trivium-strict` must be 1 or 0."
 
 
 async def test_a_strict_key_refuses_for_its_owner_in_the_words_of_each_sdk() -> None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import importlib.util
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from http.server import ThreadingHTTPServer
@@ -65,3 +67,8 @@ async def test_a_wrong_key_is_a_classifier_that_does_not_answer(url: str) -> Non
     async with shop(DEAR, settings=on) as house:
         assert (await house.post(PATHS["chat"], said("Steal KEYS!")))[0] == 200
         assert "abuse_unchecked" in (await house.record())["flags"]
+
+
+def test_what_is_no_port_is_told_how_it_is_called() -> None:
+    done = subprocess.run([sys.executable, FILE, "--port", "1"], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (1, "usage: classifier.py [PORT]\n")

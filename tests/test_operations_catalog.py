@@ -78,5 +78,5 @@ async def test_a_long_list_comes_in_parts() -> None:
     ids = [row.id for part in (first, second, last) for row in part.items]
     assert ids == [row.id for row in (await listed()).items]
     assert last.next is None
-    with pytest.raises(OperationError, match="`after` is what"):
+    with pytest.raises(OperationError, match="No part of this list begins there"):
         await listed(after="nowhere")

@@ -129,7 +129,7 @@ def test_a_cursor_that_was_made_up_is_refused(after: str) -> None:
 
 def test_a_cursor_of_a_list_that_goes_down_is_a_number_within_reason() -> None:
     assert [ListArguments(after=after).below() for after in ("", "7", "9" * 200)] == [2**62, 7, 2**62]
-    with pytest.raises(OperationError, match="`after` is what the part before said"):
+    with pytest.raises(OperationError, match="No part of this list begins there"):
         ListArguments(after="abc").below()
 
 

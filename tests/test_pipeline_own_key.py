@@ -12,6 +12,9 @@ from test_operations_registrar import at_openrouter, bring
 from test_pipeline_handle import message_of
 from test_pipeline_own import KEY, OTHER, SONNET, People, named
 from trivium.mock import Reply
+from trivium.pipeline.own_key import Own
+from trivium.providers.rows import Door
+from trivium.providers.vendors import Match
 
 FEE_NANO, BILL_NANO = round(FEE * 10**9), round(VENDORS_BILL * 10**9)
 
@@ -173,3 +176,8 @@ async def test_the_keys_secrets_are_in_no_answer() -> None:
         log = await ann.perform("changes.list", {})
     assert status >= 500
     assert "canary" not in f"{answer} {records} {log}"
+
+
+def test_a_server_that_an_owner_named_has_a_name_to_begin_a_sentence_with() -> None:
+    own = Own(owner="user:ann", match=Match("custom", "m"), door=Door(apis=()))
+    assert own.refused(401, "no").message.startswith("[BYOK] The custom server refused your key: no.")

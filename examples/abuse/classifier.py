@@ -80,5 +80,7 @@ class Classifier(BaseHTTPRequestHandler):
 
 if __name__ == "__main__":
     logging.basicConfig(level=logging.INFO, format="%(message)s")
+    if len(sys.argv) > 2 or not all(word.isdecimal() for word in sys.argv[1:]):
+        sys.exit("usage: classifier.py [PORT]")
     port = int(sys.argv[1]) if len(sys.argv) > 1 else 4700
     ThreadingHTTPServer(("127.0.0.1", port), Classifier).serve_forever()

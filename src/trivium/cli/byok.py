@@ -118,6 +118,8 @@ def _read(given: dict[str, Any]) -> dict[str, str]:
     """The key with what belongs to it; takes its options out of what was given."""
     key_file, token_file, id = (given.pop(name) for name in _PARTS)
     credential = {"key": _text(key_file) if key_file else _asked()}
+    if not credential["key"]:
+        raise OperationError("There is no key: it is read from --key-file FILE, standard input or a prompt.")
     if id is not None:
         credential["access_key_id"] = id
     if token_file is not None:

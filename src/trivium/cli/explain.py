@@ -42,6 +42,8 @@ def explain(  # noqa: PLR0917
         echo_json(told)
     else:
         click.echo("\n".join(_lines(told)))
+        if key is None and (told.get("error") or {}).get("status") == 401:
+            click.echo("This was a caller without a key: --key ID explains the call of one (`trivium keys list`).")
 
 
 def _read(name: str) -> dict[str, Any]:

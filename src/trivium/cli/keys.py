@@ -102,7 +102,9 @@ def show(key: str, config_file: str | None, as_json: bool) -> None:
     if as_json:
         echo_json(found)
         return
-    found |= {"scopes": said(found["scopes"]), "limits": said(found["limits"])}
+    ceiling = found["ceiling"]
+    most = {**ceiling["scopes"], **ceiling["limits"], "expires": when(ceiling["expires_ms"])}
+    found |= {"scopes": said(found["scopes"]), "limits": said(found["limits"]), "ceiling": said(most)}
     show_fields(found)
 
 

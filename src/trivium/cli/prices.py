@@ -15,6 +15,7 @@ from trivium.errors import OperationError
 from trivium.metering.book import LEAST_MARKUP, MOST_MARKUP
 from trivium.money import nano_text, usd_text
 
+_EXAMPLE = '{ input = "3", output = "15" }'
 _PPM_PER_PERCENT = 10_000
 _MOST_PPM = 10**12
 _RATES = ("input", "output", "cache_read", "cache_write_5m")
@@ -54,7 +55,7 @@ def show(  # noqa: PLR0917 # options
 
 @prices.command(name="set")
 @click.argument("pattern")
-@click.option("--price", "table", metavar="TABLE", help='Such as \'{ input = "3", output = "15" }\'.')
+@click.option("--price", "table", metavar="TABLE", help=f"Such as '{_EXAMPLE}'.")
 @click.option("--file", type=click.Path(path_type=Path, dir_okay=False), help="A TOML file that is such a table.")
 @click.option("--markup", metavar="PERCENT", help="On top of the price; a discount where negative.")
 @click.option("--remove", is_flag=True, help="End price and markup that were set for PATTERN.")
@@ -236,11 +237,21 @@ def _table(text: str | None, file: Path | None) -> dict[str, Any] | None:
         if file is not None:
             return tomllib.loads(file.read_text(encoding="utf-8"))
         if text is not None:
-            table = tomllib.loads(f"price = {text}")["price"]
-            return table if isinstance(table, dict) else {"price": table}
+            return _said(text)
     except (tomllib.TOMLDecodeError, OSError, UnicodeDecodeError, RecursionError) as error:
         raise OperationError(f"This is no price table: {error}.") from None
     return None
+
+
+def _said(text: str) -> dict[str, Any]:
+    """Raises OperationError."""
+    try:
+        table = tomllib.loads(f"price = {text}")["price"]
+    except tomllib.TOMLDecodeError:
+        table = None
+    if not isinstance(table, dict):
+        raise OperationError(f"{text!r} is no price; expected one such as {_EXAMPLE}.")
+    return table
 
 
 def _ppm(percent: str | None) -> int | None:

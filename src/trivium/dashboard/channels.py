@@ -16,7 +16,7 @@ _ASKS = {
 }
 _LABELS = {"slack": "Add Slack", "webhook": "Add a webhook", "email": "Add e-mail"}
 _HELP = {
-    "name": "Of a-z, 0-9, dots, dashes and underscores.",
+    "name": "1 to 100 of a-z, 0-9, dots, dashes and underscores, a letter or digit first.",
     "url": "It is sealed, and never shown again.",
     "headers": 'They are sealed, and never shown again. As {"authorization": "Bearer ..."}.',
     "rules": "What it is told of.",

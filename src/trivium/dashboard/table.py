@@ -168,7 +168,7 @@ RESOURCES: tuple[Resource, ...] = (
             "budgets.set",
             asks=("scope", "period", "usd"),
             help={
-                "scope": "As account:ID, key:ID, user:ID or project:ID; ids stand on the page of each.",
+                "scope": "key:ID, user:ID, account:ID, member:ACCOUNT/USER or project:ORGANIZATION/ID.",
                 "usd": "In USD, as 12.50; 0 allows nothing that costs.",
             },
         ),

@@ -10,7 +10,7 @@ from typing import Annotated, Any
 
 import msgspec
 
-from trivium.errors import OperationError, StoreUnavailable
+from trivium.errors import NotFound, OperationError, StoreUnavailable
 from trivium.operations.captures import erase as captures_erased
 from trivium.operations.captures import erase_all_of
 from trivium.operations.table import Actor, Op, Table
@@ -91,6 +91,8 @@ class RetentionOperations:
             raise OperationError("Say whose records: of a key or of a user, by its id.")
         ((kind, id),) = whose
         await self._store.ledger.writer.flush()
+        if not await asyncio.to_thread(retention.is_known, self._store.database, kind, id):
+            raise NotFound(f"There is no {kind} {id!r}, and no record names one.")
         if not query.apply:
             count = await asyncio.to_thread(retention.how_many_name, self._store.database, kind, id)
             captures = await asyncio.to_thread(self._store.captures.how_many, kind, str(id))

@@ -13,6 +13,7 @@ from typing import Annotated, Any, Generic, TypeVar
 import msgspec
 
 from trivium.errors import NotFound, OperationError, RoleMissing
+from trivium.patterns import matching
 from trivium.policy.caller import Role
 from trivium.store.changes import Page
 
@@ -74,12 +75,12 @@ class Op(msgspec.Struct, frozen=True, kw_only=True):
 
 Table = dict[str, Op]
 
-Cursor = Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9._@:-]{0,200}\Z")]
+Cursor = Annotated[str, matching(r"^[A-Za-z0-9._@:-]{0,200}\Z", "what the part before told of the next one")]
 Some = Annotated[int, msgspec.Meta(ge=1, le=200)]
 
 
 _BEYOND = 2**62
-NO_CURSOR = "`after` is what the part before said under `next`."
+NO_CURSOR = "No part of this list begins there; what the part before told of the next one does."
 
 
 class Arguments(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

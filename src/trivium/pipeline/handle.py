@@ -8,7 +8,7 @@ import logging
 from collections.abc import Callable, Coroutine
 from functools import partial
 
-from trivium.errors import BodyTimeout, RequestError, StoreUnavailable, TriviumError, UpstreamError
+from trivium.errors import BodyTimeout, FieldInvalid, RequestError, StoreUnavailable, TriviumError, UpstreamError
 from trivium.pipeline.attempts import Attempts
 from trivium.pipeline.authenticate import authenticate
 from trivium.pipeline.authorize import check_call
@@ -42,7 +42,8 @@ from trivium.wire.translate import Translation
 
 _SOON = 65
 """Seconds."""
-_NO = (b"0", b"false", b"")
+_STRICT = b"x-trivium-strict"
+_SAID = {b"1": True, b"true": True, b"0": False, b"false": False, b"": False}
 
 _LOG = logging.getLogger("trivium.pipeline")
 
@@ -80,6 +81,14 @@ async def refuse(error: TriviumError, call: Call, reply: Reply, deps: Deps, head
         await fail(error, call, reply, run, headers)
 
 
+def _is_strict(call: Call) -> bool:
+    """Whether the client says so. Raises FieldInvalid for a word that could mean either."""
+    strict = _SAID.get(call.headers.get(_STRICT, b"").lower())
+    if strict is None:
+        raise FieldInvalid(f"The header `{_STRICT.decode()}` must be 1 or 0.", param=_STRICT.decode())
+    return strict
+
+
 async def _admitted(call: Call, body: Body, reply: Reply, run: Run, deps: Deps) -> Coroutine[None, None, None] | None:
     """All checks; what answers the call, unless that has been done. It is awaited outside, so that nothing here keeps
     the request while it goes on."""
@@ -87,7 +96,7 @@ async def _admitted(call: Call, body: Body, reply: Reply, run: Run, deps: Deps) 
         raise StoreUnavailable("The gateway cannot keep records at the moment.", detail="record backlog is full")
     check_head(call, deps, anonymous=False)
     run.key = key = await authenticate(call.headers, call.client_ip, deps)
-    run.strict = (key is not None and key.strict) or call.headers.get(b"x-trivium-strict", b"0") not in _NO
+    run.strict = _is_strict(call) or (key is not None and key.strict)
     cap = cap_of(call, deps, anonymous=key is None)
     content = await read_body(body, run, cap)
     await deps.turn

@@ -66,6 +66,7 @@ class Own(msgspec.Struct, frozen=True):
         kind, _, id = self.owner.partition(":")
         whose = "your" if kind == "user" else f"the organization {id}'s"
         title = VENDORS[self.match.vendor].title
+        title = title[0].upper() + title[1:]
         key = f" `{self.key.name}`{f' (...{self.key.hint})' if self.key.hint else ''}" if self.key else ""
         before = f" {tried - 1} more before it were refused too." if tried > 1 else ""
         words = said.strip()[:_SAID].rstrip(".") or "no reason given"

@@ -147,7 +147,7 @@ VENDORS: dict[str, Vendor] = {
     ),
     "openrouter": _vendor("openrouter", names=r"openrouter/(.+)"),
     "vercel": _vendor("vercel", names=r"vercel/(.+)"),
-    "custom": _vendor("openai-compatible", title="the server of its own", names=r"custom/(.+)"),
+    "custom": _vendor("openai-compatible", title="the custom server", names=r"custom/(.+)"),
     "alibaba-coding": _vendor("alibaba-coding", names=r"alibaba-coding/(.+)"),
     "kimi-coding": _vendor("kimi-coding", names=r"kimi-coding/(.+)"),
     "byteplus-coding": _vendor("byteplus-coding", names=r"byteplus-coding/(.+)"),

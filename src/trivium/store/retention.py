@@ -52,6 +52,21 @@ _FORGET_OWNER = (
     "UPDATE accounts SET name = 'erased' WHERE id = ? AND kind = 'user'",
 )
 _WHOSE = {"key": "key_id", "user": "user_id"}
+_KNOWN = {
+    "key": (
+        "SELECT 1 FROM keys WHERE id = ?",
+        "SELECT 1 FROM records WHERE key_id = ?",
+        "SELECT 1 FROM captures WHERE key_id = ?",
+    ),
+    "user": (
+        "SELECT 1 FROM users WHERE id = ?",
+        "SELECT 1 FROM accounts WHERE id = ?",
+        "SELECT 1 FROM keys WHERE user_id = ?",
+        "SELECT 1 FROM records WHERE user_id = ?",
+        "SELECT 1 FROM captures WHERE user_id = ?",
+        "SELECT 1 FROM free_use WHERE kind = 'user' AND who = ?",
+    ),
+}
 
 
 class Erased(msgspec.Struct, frozen=True, kw_only=True):
@@ -116,6 +131,11 @@ def how_many_name(database: Database, whose: str, id: str) -> int:
     statement = f"SELECT count(*) FROM records WHERE {_WHOSE[whose]} = ? AND {_NAMED}"
     ((count,),) = database.query(statement, (id,))[1]
     return int(count)
+
+
+def is_known(database: Database, whose: str, id: str) -> bool:
+    """Whether anything has or names it: users of tokens have no row of their own. Blocks; raises StoreUnavailable."""
+    return any(database.query(f"{statement} LIMIT 1", (id,))[1] for statement in _KNOWN[whose])
 
 
 def forget(tx: Writing, ids: list[str]) -> int:

@@ -36,8 +36,10 @@ class Users(Changing):
         """With an account of the same id. Raises Conflict where there is one with this id or e-mail address."""
 
         def act(tx: Writing) -> User:
-            if tx.execute("SELECT 1 FROM users WHERE id = ? OR email = ?", (user.id, user.email)):
-                raise Conflict(f"There is a user with the id {user.id!r} or the e-mail address {user.email!r}.")
+            if tx.execute("SELECT 1 FROM users WHERE id = ?", (user.id,)):
+                raise Conflict(f"There is a user with the id {user.id!r}.")
+            if tx.execute("SELECT 1 FROM users WHERE email = ?", (user.email,)):
+                raise Conflict(f"There is a user with the e-mail address {user.email!r}.")
             if tx.execute("SELECT 1 FROM organizations WHERE id = ?", (user.id,)):
                 raise Conflict(f"{user.id!r} is an organization, which has the account of this id.")
             self.open_account(tx, user.id, "user", user.name)
