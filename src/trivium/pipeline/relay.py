@@ -145,7 +145,7 @@ class Exchange:
             raise failure
         if status < 400 or isinstance(failure, UpstreamRefusedUs) or not self._is_native(body):
             word = (told.error.code or told.error.type) if told.error else None
-            if word not in _NO_WORDS and type(failure) is UpstreamError:
+            if word not in _NO_WORDS and type(failure) is UpstreamError and failure.code == UpstreamError.code:
                 failure.code = word
             raise failure
         own = told.error and type(failure) is UpstreamError and (told.error.code or told.error.type)
