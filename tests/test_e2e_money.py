@@ -233,7 +233,7 @@ class TestBudgets:
                 status, answer = await ask(house)
                 told = answer["error"]
                 assert (scope, status, told["code"]) == (scope, 402, "budget_exceeded")
-                assert (told["budget"], told["budget_usd"], told["budget_left_usd"]) == (scope, "0.001", "0.001")
+                assert (told["budget"], told["budget_usd"], told["balance_usd"]) == (scope, "0.001", "0.001")
                 assert f"left of the monthly budget of $0.001 of {scope}" in told["message"]
                 house.key = other.key
                 assert (await ask(house))[0] == 200

@@ -286,11 +286,11 @@ class TestRefusals:
     async def test_a_budget_that_is_not_enough(self, period: Period, words: str) -> None:
         budget = Budget(id="bud_1", scope="key:key_1", period=period, limit_nano=10**9, created_ms=0)
         refusal = Refusal(needed=15_600_000, free=2_000_000, held=0, budget=budget)
-        refused = await Counter(Ledger(answer=refusal), url="https://pay.example").refusal()
+        refused = await Counter(Ledger(answer=refusal)).refusal()
         assert isinstance(refused, BudgetExceeded)
         assert f"$0.002 are left of {words} of $1 of key:key_1." in refused.message
         assert refused.facts == {
-            "budget": "key:key_1", "budget_usd": "1", "budget_left_usd": "0.002", "needed_usd": "0.0156",
+            "budget": "key:key_1", "budget_usd": "1", "balance_usd": "0.002", "needed_usd": "0.0156",
         }  # fmt: skip
 
     async def test_a_store_that_fails_begins_nothing(self) -> None:

@@ -44,11 +44,6 @@ def test_a_402_says_what_they_show_beside_what_we_say(api: Api) -> None:
     assert (error["balance_usd"], error["needed_usd"], error["code"]) == ("-1.25", "3", "insufficient_credits")
 
 
-def test_what_is_left_of_a_budget_is_shown_as_their_balance() -> None:
-    error = told(code="budget_exceeded", facts={"budget_left_usd": "0.5"})
-    assert (error["balance"], error["budget_left_usd"]) == (0.5, "0.5")
-
-
 def test_what_is_not_known_is_left_out() -> None:
     error = told(code="budget_exceeded")
     assert error["title"] == "Budget used up"

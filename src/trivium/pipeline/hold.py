@@ -168,16 +168,16 @@ def refused(refusal: Refusal, request: Request, deps: Deps) -> RequestError:
             f"This request may cost up to ${needed}, and ${free} of credits are free{aside}. {lower}, or add credits."
         )
         error.facts["balance_usd"] = free
-        if deps.billing.buy_credits_url:
-            error.facts["buy_credits_url"] = deps.billing.buy_credits_url
-    else:  # credits would not help
+    else:
         budget = refusal.budget
         error = BudgetExceeded(
             f"This request may cost up to ${needed}, and ${free} are left of the {_PERIODS[budget.period]}budget of "
             f"${nano_text(budget.limit_nano)} of {budget.scope}{aside}. {lower}, or have the budget raised."
         )
-        error.facts |= {"budget": budget.scope, "budget_usd": nano_text(budget.limit_nano), "budget_left_usd": free}
+        error.facts |= {"budget": budget.scope, "budget_usd": nano_text(budget.limit_nano), "balance_usd": free}
     error.facts["needed_usd"] = needed
+    if deps.billing.buy_credits_url:
+        error.facts["buy_credits_url"] = deps.billing.buy_credits_url
     return error
 
 

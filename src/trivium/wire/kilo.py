@@ -21,9 +21,8 @@ def in_kilos_words(error: ErrorValue) -> ErrorValue:
     facts = dict(error.facts)
     if error.status == 402:
         facts["title"] = _TITLES.get(error.code, "Payment needed")
-        free = error.facts.get("balance_usd", error.facts.get("budget_left_usd"))
-        if free is not None:
-            facts["balance"] = float(free)
+        if (balance := error.facts.get("balance_usd")) is not None:
+            facts["balance"] = float(balance)
         if (url := error.facts.get("buy_credits_url")) is not None:
             facts["buyCreditsUrl"] = url
     return msgspec.structs.replace(error, code=_CODES.get(error.code, error.code), facts=facts)
