@@ -93,6 +93,7 @@ def test_fast_mode_is_a_tier_with_a_price_of_its_own() -> None:
         input_uncached=1, output=2, service_tier="fast"
     )
     assert read({**start, "speed": "standard"}) == Usage(input_uncached=1, service_tier="standard")
+    assert read(start, {"speed": "standard"}) == Usage(input_uncached=1, service_tier="standard"), "the last word"
     assert told(Usage(input_uncached=1, service_tier="fast")) | start == told(
         Usage(input_uncached=1, service_tier="fast")
     )

@@ -54,16 +54,15 @@ class MessagesUsage:
         figures, said = self._figures, mapping(usage)
         figures.read(said, mapping(mapping(metadata).get("gateway")))
         _sum_up_writes(figures, said)
-        if said.get("speed") == _FAST:
-            self._is_fast = True
-        if self._is_fast:
-            figures.tier(_FAST)
+        if said.get("speed") is not None:
+            self._is_fast = said["speed"] == _FAST
         if type(iterations := said.get("iterations")) is list:
             self._beside = [_alone(one) for one in map(mapping, iterations[:_MOST_ITERATIONS]) if _is_beside(one)]
         counted = _counted(figures)
         for other in self._beside:
             counted = _sum(counted, other)
-        return figures.usage(counted)
+        told = figures.usage(counted)
+        return msgspec.structs.replace(told, service_tier=_FAST) if told and self._is_fast else told
 
 
 def _sum_up_writes(figures: Figures, said: dict[str, Any]) -> None:
