@@ -12,7 +12,7 @@ from trivium.operations.seen import SEEN, is_secret, seen
 
 HOUSE_ALONE = {
     *("abuse_verdict", "abuse_reason", "flags", "upstream_status", "exposure_nano"),
-    *("public_model", "told_code", "told_message", "routing"),
+    *("public_model", "told_code", "told_message", "routing", "model_listed"),
 }
 _PLAIN = {"api": "chat", "operation": "generate", "outcome": "success", "status": 200, "time_ms": 1}
 TELLING = {

@@ -6,7 +6,7 @@ from decimal import Decimal
 
 import msgspec
 
-from gateway import CHAT, running
+from gateway import ALL_APIS, CHAT, running
 from trivium.canon.api import Api
 from trivium.canon.events import FinishReason
 from trivium.canon.fold import Answer
@@ -92,3 +92,16 @@ async def test_what_a_client_says_of_itself_stands_behind_the_rest() -> None:
         assert (await house.post("/v1/chat/completions", CHAT, headers={"x-trivium-task": "t-1"}))[0] == 200
         record = await house.record()
     assert (record["outcome"], record["status"], record["task_id"]) == ("success", 200, "t-1")
+
+
+async def test_what_a_provider_refused_is_counted_under_a_model_that_is_known_to_be_there() -> None:
+    listed = f'{ALL_APIS}\nmodels = ["m", "*"]'
+    async with running(Reply(status=429), provider=listed) as house:
+        for model in ("m", "made-up"):
+            assert (await house.post("/v1/chat/completions", {**CHAT, "model": f"up/{model}"}))[0] == 429
+        await house.records()
+        query = {"model": "up/m", "since_ms": 0}
+        found = await house.gateway.operations.perform("requests.search", query)
+        usage = await house.gateway.operations.perform("usage", {"by": ["model"], "since_ms": 0})
+    assert [row["upstream_model"] for row in found["items"]] == ["m"]
+    assert {row["model"]: row["requests"] for row in usage} == {None: 1, "up/m": 1}

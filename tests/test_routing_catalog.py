@@ -57,6 +57,7 @@ def test_a_provider_in_front_names_the_upstreams_id_listed_or_not() -> None:
     assert lead(where, "openrouter/openai/gpt-x") == ("openrouter", "openai/gpt-x")
     assert lead(where, "openai/gpt-x") == ("openrouter", "openai/gpt-x")
     assert lead(where, "b/unlisted") == ("b", "unlisted")
+    assert not where.resolve("b/unlisted").listed
 
 
 def test_several_providers_of_one_id_are_named() -> None:

@@ -87,6 +87,12 @@ def test_names_that_callers_make_up_add_no_rows(status: int | None, model: str) 
     assert row["model"] == model
 
 
+@pytest.mark.parametrize("status", [None, 404, 429])
+def test_a_model_that_is_known_to_be_there_is_named_though_its_provider_refused(status: int | None) -> None:
+    (row,) = named(record(provider="up", upstream_model="m", upstream_status=status, model_listed=1))
+    assert row["model"] == "up/m"
+
+
 @pytest.mark.parametrize(
     ("status", "known", "unknown"), [(200, False, 1), (200, True, 0), (500, False, 0), (None, False, 0)]
 )
@@ -146,6 +152,9 @@ def test_what_the_database_makes_of_a_record_is_what_is_added(database: Database
         record("1", key_id="k", account_id="a", provider="up", upstream_model="m", market_cost_nano=3),
         record("2", provider="up", requested_model="r", upstream_status=200, usage_known=True),
         record("3", upstream_status=200, usage_known=False),
+        record("4", provider="up", upstream_model="m", model_listed=1),
+        record("5", provider="up", upstream_model="m", upstream_status=429, model_listed=1),
+        record("6", provider="up", upstream_model="m", upstream_status=429),
         *(record(f"a{n}", client_app=app) for n, app in enumerate(("curl", "curl/8", "curl8/1", "", "x/curl/1"))),
         *(
             record(f"t{n}", ttfb_us=ttfb, total_us=total, outcome=outcome, project_id="p")

@@ -50,6 +50,7 @@ RECORDS = st.lists(
             "provider": st.sampled_from([None, "up"]),
             "upstream_model": st.sampled_from([None, "m", "n"]),
             "upstream_status": st.sampled_from([None, 200, 404]),
+            "model_listed": st.sampled_from([None, 1]),
             "public_model": st.sampled_from([None, "house/x"]),
             "client_app": st.sampled_from([None, "curl/8.0", "mine/1"]),
             "outcome": st.sampled_from(["success", "failed"]),
@@ -63,7 +64,7 @@ RECORDS = st.lists(
 
 
 def values_of(one: Record, *, public: bool) -> dict[str, str]:
-    named = one.provider and one.upstream_model and one.upstream_status == 200
+    named = one.provider and one.upstream_model and (one.upstream_status == 200 or one.model_listed)
     secret = public and one.public_model
     return {
         "model": one.public_model if secret else f"{one.provider}/{one.upstream_model}" if named else "",  # type: ignore[dict-item]

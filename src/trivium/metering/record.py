@@ -153,6 +153,9 @@ class Record(msgspec.Struct, frozen=True, gc=False):
     """The mode for which it chose: the client's, or the model's default."""
     resolved_model: str | None = None
     """What it chose, by the name with which a request would ask for it."""
+    model_listed: int | None = None
+    """1 of a call that its upstream refused, or never answered, where the gateway knows that there is such a model: it
+    is counted under its name (`store/rollups.py`)."""
 
 
 COLUMNS = Record.__struct_fields__

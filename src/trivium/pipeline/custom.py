@@ -40,7 +40,7 @@ async def send_custom(  # noqa: PLR0917
 ) -> UpstreamResponse:
     """As `forward`, to a custom model, whose key nobody is shown. Raises OwnKeyRefused, OwnKeyUnreadable too."""
     provider = provider_of(model, _opened(model, deps))
-    response = await forward(call, body, Target(provider, model.upstream_id, custom=model), way, run, deps)
+    response = await forward(call, body, Target(provider, model.upstream_id, custom=model, listed=True), way, run, deps)
     if response.status in _REFUSALS:
         response.close()
         raise _refused(model, response.status)
@@ -60,7 +60,7 @@ def _refused(model: CustomModel, status: int) -> OwnKeyRefused:
 
 
 def _target(model: CustomModel) -> Target:
-    return Target(provider_of(model, None), model.upstream_id, custom=model)
+    return Target(provider_of(model, None), model.upstream_id, custom=model, listed=True)
 
 
 def _opened(model: CustomModel, deps: Deps) -> str | None:

@@ -125,7 +125,8 @@ def _filling_route(caller: Caller, name: str, deps: Deps) -> tuple[Own | None, T
     for provider in deps.catalog.providers.values():
         if FIM in provider.apis and provider.kind not in OWN_ALONE:
             also = known_as(found.vendor, found.model) + (alias_names(name) if name in deps.catalog.aliases else ())
-            return None, Target(provider, found.model, also=also)
+            listed = deps.catalog.lists(provider.name, found.model)
+            return None, Target(provider, found.model, also=also, listed=listed)
     raise ModelNotFound("This gateway has nobody who fills in the middle.", param="model")
 
 
@@ -162,7 +163,7 @@ def _with_own_key(  # noqa: PLR0917
     if name in deps.catalog.aliases:
         also += alias_names(name)
     own = Own(own_owner(caller) or "", found, door, through)
-    return own, Target(provider, model, also=also)
+    return own, Target(provider, model, also=also, listed=deps.catalog.lists(provider.name, model))
 
 
 def _stays(target: Target, deps: Deps) -> bool:

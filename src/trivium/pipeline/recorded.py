@@ -85,6 +85,8 @@ def _further(run: Run) -> dict[str, Any]:
         columns |= {"abuse_verdict": judged.verdict, "abuse_reason": short(judged.reason) or None}
     if run.target is not None and run.target.stealth:
         columns["public_model"] = run.target.public
+    if run.target is not None and run.target.listed and (run.upstream_status or 400) >= 400:
+        columns["model_listed"] = 1
     if run.journey is not STRAIGHT:
         columns["routing"] = json_of(run.journey)
     if run.auto is not None:

@@ -52,6 +52,8 @@ class Target(msgspec.Struct, frozen=True, dict=True):
     """The route's."""
     led: bool = False
     """An auto model led there, which may be to one that is hidden, and which says how it is asked."""
+    listed: bool = False
+    """The operator or the provider says that there is such a model; else a caller may have made up its name."""
 
     @cached_property
     def route(self) -> str:
@@ -150,7 +152,7 @@ class Catalog(msgspec.Struct, frozen=True, dict=True):
     def _search(self, name: str) -> Target:
         if (aliased := self.aliases.get(name)) is not None:
             target = self._resolve(aliased, name)
-            return msgspec.structs.replace(target, also=target.also + alias_names(name))
+            return msgspec.structs.replace(target, also=target.also + alias_names(name), listed=True)
         return self._resolve(name, name)
 
     @property
@@ -164,7 +166,7 @@ class Catalog(msgspec.Struct, frozen=True, dict=True):
 
     def _resolve(self, name: str, called: str) -> Target:
         if (ours := self.house.get(name)) is not None and ours.provider in self.providers:
-            return Target(self.providers[ours.provider], ours.model, house=ours, free=True)
+            return Target(self.providers[ours.provider], ours.model, house=ours, free=True, listed=True)
         if routes := self.routed.get(name):
             return routes[0]
         direct = None
@@ -244,7 +246,11 @@ class Catalog(msgspec.Struct, frozen=True, dict=True):
     def _target(self, provider: str, model: str) -> Target:
         found = self.providers[provider]
         also = served_as(found.kind, provider, model)
-        return Target(found, model, free=(provider, model) in self.free, also=also)
+        return Target(found, model, free=(provider, model) in self.free, also=also, listed=self.lists(provider, model))
+
+    def lists(self, provider: str, model: str) -> bool:
+        """Whether a provider is known to have a model of exactly this name."""
+        return provider in self.serving.get(model, ())
 
     def _is_offered(self, target: Target) -> bool:
         try:
@@ -328,7 +334,9 @@ def _ways(
             also = (*served_as(provider.kind, route.provider, route.model), *model.names)
             here = msgspec.structs.replace(provider, **changes)
             is_free = (route.provider, route.model) in free
-            found.append(Target(here, route.model, free=is_free, also=also, routed=model, weight=route.weight))
+            found.append(
+                Target(here, route.model, free=is_free, also=also, routed=model, weight=route.weight, listed=True)
+            )
     return tuple(found)
 
 

@@ -37,7 +37,8 @@ _KEYS = {
     "api": "api",
     "public_model": "coalesce(public_model, '')",
     "provider": "coalesce(provider, '')",
-    "model": """CASE WHEN upstream_status IS NULL OR upstream_status BETWEEN 400 AND 499 THEN ''
+    "model": """CASE WHEN model_listed = 1 THEN coalesce(provider || '/' || upstream_model, '')
+        WHEN upstream_status IS NULL OR upstream_status BETWEEN 400 AND 499 THEN ''
         ELSE coalesce(provider || '/' || upstream_model, '') END""",
     "outcome": "outcome",
 }

@@ -3,7 +3,8 @@
 `usage_hours` has a row for each hour (UTC) and combination of `KEYS` that occurred, and is added to in the transaction
 that inserts the records, or that changes what one of them cost (`store/spans.py`).
 
-A model is named where its provider had to do with it: names that callers make up are in the records, and go with them.
+A model is named where its provider had to do with it, or is known to have it: names that callers make up are in the
+records, and go with them.
 Programs are words of a list (`metering/apps.py`) for the same reason. Users are not named: keys know whose they are.
 
 How long answers took is counted in bands, each twice as long as the one before, from which any share of calls can be
@@ -66,7 +67,7 @@ COLUMNS = {
     "organization_id": "coalesce(organization_id, '')",
     "project_id": "coalesce(project_id, '')",
     "provider": "coalesce(provider, '')",
-    "model": "CASE WHEN upstream_status < 400 OR upstream_status >= 500 THEN"
+    "model": "CASE WHEN model_listed = 1 OR upstream_status < 400 OR upstream_status >= 500 THEN"
     " coalesce(provider || '/' || upstream_model, '') ELSE '' END",
     "public_model": "coalesce(public_model, '')",
     "app": apps.SQL,
@@ -101,8 +102,8 @@ def _summed(records: list[Record]) -> Iterable[int]:
 
 def key_of(record: Record) -> tuple[str | int, ...]:
     """Where it is counted: values of `KEYS`."""
-    known = record.provider is not None and record.upstream_model is not None
-    named = known and record.upstream_status is not None and not 400 <= record.upstream_status < 500
+    told = record.upstream_status is not None and not 400 <= record.upstream_status < 500
+    named = (told or record.model_listed == 1) and record.provider is not None and record.upstream_model is not None
     return (
         record.time_ms - record.time_ms % HOUR_MS,
         record.operation,

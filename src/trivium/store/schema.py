@@ -378,4 +378,5 @@ MIGRATIONS = (
     schema_free.STEP,
     schema_payments.STEP,
     schema_capture.STEP,
+    "ALTER TABLE records ADD COLUMN model_listed INTEGER;",
 )
