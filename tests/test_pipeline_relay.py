@@ -11,7 +11,7 @@ from typing import Any
 import aiohttp
 import pytest
 
-from gateway import CALLS, CHAT, MESSAGES, RESPONSES, Running, running
+from gateway import ALL_APIS, CALLS, CHAT, MESSAGES, RESPONSES, Running, running
 from trivium.mock import Error, Reply, Usage
 
 STREAMS = [(path, {**body, "stream": True}) for path, body in CALLS]
@@ -129,6 +129,18 @@ async def test_an_upstream_error_in_the_clients_own_shape_passes_unchanged(path:
     assert headers["retry-after"] == "1"
     assert (record["outcome"], record["upstream_status"], record["error_message"]) == ("failed", 429, "slow down")
     assert got == json.loads(sent)
+
+
+@pytest.mark.parametrize(("path", "body"), CALLS)
+async def test_a_servers_500_for_what_it_cannot_read_is_the_callers_mistake(path: str, body: dict[str, Any]) -> None:
+    """llama.cpp's, of which clients would send the same again and again."""
+    words = "image input is not supported - hint: if this is unexpected, you may need to provide the mmproj"
+    said = Reply(status=500, error=Error(message=words, type="server_error"))
+    async with running(said, provider=f'{ALL_APIS}\ntype = "llama.cpp"') as house:
+        status, got, _ = await house.post(path, body)
+        record = await house.record()
+    assert (status, got["error"]["type"], got["error"]["message"]) == (400, "invalid_request_error", words)
+    assert (record["status"], record["upstream_status"]) == (400, 500)
 
 
 @pytest.mark.parametrize(("path", "body"), CALLS)

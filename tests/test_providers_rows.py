@@ -51,6 +51,7 @@ def test_a_row_is_sound(name: str) -> None:
     if "{region}" in "".join(url for door in row.doors for url in door.base_urls):
         assert row.region
     re.compile(row.bad_key)
+    re.compile(row.bad_request)
     assert row.retains_data or not row.collects_data, "what learns of prompts keeps them"
 
 

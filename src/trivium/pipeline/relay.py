@@ -134,17 +134,19 @@ class Exchange:
 
     async def _relay_error(self) -> None:
         body = await self._read_some()
-        status = self._response.status
-        if status == 400 and self._provider.bad_key and re.search(self._provider.bad_key, body):
-            status = 401
+        status = said_status = self._response.status
+        for mistold, pattern, meant in self._provider.mistold:
+            if mistold == said_status and re.search(pattern, body):
+                status = meant
         self._run.answer = told = fold(decode_answer(self._api, body, self._provider.conventions))
         said = told.error.message if told.error and body.strip() else body[:500].decode(errors="replace").strip()
         message = said or f"The upstream answered with status {status}."
         failure = self._failure(status, message, told.error)
         if self._reply.provisional and fails_over(failure):
             raise failure
-        if status < 400 or isinstance(failure, UpstreamRefusedUs) or not self._is_native(body):
-            word = (told.error.code or told.error.type) if told.error else None
+        as_said = status == said_status >= 400
+        if not as_said or isinstance(failure, UpstreamRefusedUs) or not self._is_native(body):
+            word = (told.error.code or told.error.type) if told.error and status == said_status else None
             if word not in _NO_WORDS and type(failure) is UpstreamError and failure.code == UpstreamError.code:
                 failure.code = word
             raise failure

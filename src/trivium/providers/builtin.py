@@ -18,7 +18,7 @@ from trivium.providers.account import ServiceAccount
 from trivium.providers.credential import sent_as
 from trivium.providers.preferences import COLLECTION, HONOURS, ZDR
 from trivium.providers.provider import COUNT_PATHS, STRICT, Headers, Network, Provider
-from trivium.providers.rows import ROWS, Door
+from trivium.providers.rows import ROWS, Door, Row
 from trivium.providers.said import Said
 from trivium.settings import Settings, wrong_setting
 from trivium.settings_providers import ProviderSettings
@@ -57,6 +57,7 @@ def embedded(model: str) -> Provider:
         retains_data=False,
         embedded=True,
         quirks=ROWS["llama.cpp"].quirks,
+        mistold=_mistold(ROWS["llama.cpp"]),
     )
 
 
@@ -69,6 +70,10 @@ def _said(name: str, given: ProviderSettings, settings: Settings, env: Mapping[s
     if name == EMBEDDED:
         raise said.wrong("the name of the embedded model; choose another")
     return said
+
+
+def _mistold(row: Row) -> tuple[tuple[int, bytes, int], ...]:
+    return tuple(one for one in ((400, row.bad_key, 401), (500, row.bad_request, 400)) if one[1])
 
 
 def _provider(said: Said) -> Provider:
@@ -100,7 +105,7 @@ def _provider(said: Said) -> Provider:
         "on_abort": given.on_abort,
         "drain_limit": given.drain_limit,
         "byok": given.byok,
-        "bad_key": row.bad_key,
+        "mistold": _mistold(row),
         "quirks": row.quirks,
     }
     first, *others = (_at(said, door, apis, by, common) for door, apis in _doors(said))

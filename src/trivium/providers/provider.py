@@ -60,8 +60,8 @@ class Provider(msgspec.Struct, frozen=True, kw_only=True, dict=True):
     """Where it lists its models, under the base URL. None: nowhere."""
     list_prefix: str = ""
     """What its list puts before each id."""
-    bad_key: bytes = b""
-    """A pattern of what it says, with status 400, of a key that is none; empty: it says 401."""
+    mistold: tuple[tuple[int, bytes, int], ...] = ()
+    """(status, pattern of what it says with it, status that it means)."""
     counts: frozenset[Api] = frozenset()
     """The APIs in which it may be asked how many tokens a request has."""
     generations: str | None = None

@@ -80,6 +80,8 @@ class Row(msgspec.Struct, frozen=True, kw_only=True):
     """How it counts, unless `canon/conventions` knows it by name."""
     bad_key: bytes = b""
     """A pattern of what it says, with status 400, of a key that is none; empty: it says 401."""
+    bad_request: bytes = b""
+    """A pattern of what it says, with status 500, of a request that it cannot serve; empty: it says 400."""
     quirks: frozenset[str] = frozenset()
     signs: bool = False
     """Calls may be signed by AWS's rules."""
@@ -358,6 +360,7 @@ ROWS: dict[str, Row] = {
         doors=(_door("http://127.0.0.1:8080/v1", *_ALL, _EMBEDDINGS, counts=True),),
         collects_data=False,
         retains_data=False,
+        bad_request=rb"input is not supported|Failed to parse (?:messages|tools)|' is required",
         quirks=frozenset({"responses-numbering"}),
         note=_ON_OWN_MACHINE,
     ),
