@@ -7,8 +7,10 @@ PYTHONPATH=tests python -m support_failures > docs/failures.md
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import re
+from collections.abc import AsyncIterator
 from itertools import groupby
 from typing import Any, NamedTuple
 
@@ -96,15 +98,24 @@ class Result(NamedTuple):
     charged: str
 
 
-async def tried(failure: Failure) -> dict[tuple[str, bool, str], Result]:
-    """What becomes of calls, by API, whether they are streamed, and how many routes there are: `one` or `two`."""
+@contextlib.asynccontextmanager
+async def failing(failure: Failure, apis: str = ALL_APIS) -> AsyncIterator[Running]:
+    """A house whose provider `first` fails so: the model `one` is there alone, `two` also where all is well. `apis` is
+    what both speak."""
     rules = [Rule(_said(), Match(model="n"))]
     if failure.whole is not None:
         replies = ((failure.whole, False), (failure.stream or failure.whole, True))
         for reply, stream in replies:
             rules += [Rule(_placed(reply, api), Match(model="m", path=_PATHS[api], stream=stream)) for api in APIS]
     place = "http://127.0.0.1:1/v1" if failure.whole is None else "{upstream}/v1"
-    async with running(*rules, settings=SETTINGS.replace("{place}", place)) as house:
+    settings = SETTINGS.replace("{place}", place).replace(ALL_APIS, apis)
+    async with running(*rules, settings=settings) as house:
+        yield house
+
+
+async def tried(failure: Failure) -> dict[tuple[str, bool, str], Result]:
+    """What becomes of calls, by API, whether they are streamed, and how many routes there are: `one` or `two`."""
+    async with failing(failure) as house:
         cases = [(api, stream, routes) for api in APIS for stream in (False, True) for routes in ("one", "two")]
         results = await asyncio.gather(*[_asked(house, *case) for case in cases])
         return dict(zip(cases, results, strict=True))

@@ -95,6 +95,7 @@ class Attempts:
             if last or reply.started or not (isinstance(error, RequestError) or fails_over(error)):
                 raise
             run.failed_over(error, since_us, flags)
+            error.forget_frames()
             return error
         except asyncio.CancelledError:
             self._deps.health.unknown(leg.target.place, self._claim)

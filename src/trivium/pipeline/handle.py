@@ -195,6 +195,7 @@ async def _screened(call: Call, request: Request, asked: Target, run: Run, deps:
 
 async def fail(error: TriviumError, call: Call, reply: Reply, run: Run, headers: Headers | None = None) -> None:
     """The error as the calling API's SDKs parse it; a connection cut where part of an answer has gone out."""
+    error.forget_frames()
     run.error = error
     if reply.started:
         reply.cut()

@@ -64,6 +64,7 @@ class HeldReply:
     def _stop(self) -> None:
         if self._timer is not None:
             self._timer.cancel()
+            self._timer = None  # it keeps how it was cancelled, and with that this reply
 
     def _has_room(self, size: int) -> bool:
         """Counts what waits; where there is no room for more of it, it waits no longer."""

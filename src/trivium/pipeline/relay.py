@@ -230,6 +230,7 @@ class Exchange:
                 self._run.delivers(so_far + len(chunk if so_far else chunk.lstrip()))
                 await self._write(chunk)
         except UpstreamError as error:
+            error.forget_frames()
             self._run.error = error
             self._reply.cut()
             return
@@ -372,6 +373,7 @@ class Exchange:
 
     async def _end_broken(self, meter: Stream, error: TriviumError) -> None:
         """The client learns of it in its own API's way, unless half an event has gone out already."""
+        error.forget_frames()
         self._run.error = error
         told = told_of(error, self._run)
         said = meter.failure(error_value(self._call, told))
