@@ -12,6 +12,7 @@ import msgspec
 from trivium.metering.listing import listed_limits, listed_price
 from trivium.providers.provider import Provider
 from trivium.routing.catalog import ModelEntry
+from trivium.upstream.body import whole
 from trivium.upstream.client import Timeouts, UpstreamClient, UpstreamRequest, UpstreamResponse
 
 _LONGEST = 8 * 1024 * 1024
@@ -64,22 +65,14 @@ async def ask(client: UpstreamClient, provider: Provider, etag: str | None = Non
             return None
         if response.status != 200:
             raise ValueError(f"status {response.status}")
-        body = await _read(response, _LONGEST_OF_USERS if provider.guarded else _LONGEST)
+        longest = _LONGEST_OF_USERS if provider.guarded else _LONGEST
+        body = await whole(response, longest, f"its list is longer than {longest:,} bytes")
     finally:
         response.close()
     try:
         return Told(await asyncio.to_thread(_entries, body, provider), _etag(response))
     except RecursionError:
         raise ValueError("its list is nested too deeply") from None
-
-
-async def _read(response: UpstreamResponse, longest: int) -> bytearray:
-    body = bytearray()
-    while chunk := await response.read():
-        body += chunk
-        if len(body) > longest:
-            raise ValueError(f"its list is longer than {longest:,} bytes")
-    return body
 
 
 def _etag(response: UpstreamResponse) -> str | None:

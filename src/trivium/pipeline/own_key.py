@@ -7,14 +7,13 @@ or the house's account there.
 from __future__ import annotations
 
 import re
-from contextlib import suppress
 
 import msgspec
 
 from trivium.canon.conventions import DEFAULT
 from trivium.canon.fold import fold
 from trivium.canon.usage import Usage
-from trivium.errors import OwnKeyRefused, UpstreamError, UpstreamRefusedUs
+from trivium.errors import OwnKeyRefused, UpstreamRefusedUs
 from trivium.pipeline.settle import Run
 from trivium.providers.openrouter import KIND as OPENROUTER
 from trivium.providers.openrouter import refused_own
@@ -22,6 +21,7 @@ from trivium.providers.rows import Door
 from trivium.providers.vendors import VENDORS, Match
 from trivium.providers.vercel import refused_keys
 from trivium.store.secrets import Secret
+from trivium.upstream.body import beginning
 from trivium.upstream.client import UpstreamResponse
 from trivium.upstream.masked import MaskedResponse, ReadResponse
 from trivium.wire.codec import decode_answer
@@ -149,15 +149,12 @@ async def judged_at_gateway(response: MaskedResponse, own: Own, run: Run) -> Ups
 
 async def _read_some(response: UpstreamResponse) -> bytes:
     """The beginning of the body. Where the caller leaves meanwhile, the response is closed."""
-    body = bytearray()
     try:
-        with suppress(UpstreamError):
-            while len(body) < _ERROR_BODY and (chunk := await response.read()):
-                body += chunk
+        body, _ = await beginning(response, _ERROR_BODY)
     except BaseException:
         response.close()
         raise
-    return bytes(body)
+    return body
 
 
 def _said(body: bytes, run: Run) -> str:

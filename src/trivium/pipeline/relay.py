@@ -31,6 +31,7 @@ from trivium.pipeline.shown import check_json, hints, passed
 from trivium.pipeline.tell import as_data, error_value, loss_header
 from trivium.providers.provider import Provider
 from trivium.providers.quirks import mending
+from trivium.upstream.body import beginning
 from trivium.upstream.client import Pumping, UpstreamResponse
 from trivium.wire.codec import decode_answer, plain_answer, stream_decoder
 from trivium.wire.decoder import Decoder
@@ -182,13 +183,10 @@ class Exchange:
 
     async def _read_some(self) -> bytes:
         """What is there of a short body, an error's as a rule: a broken one still says something."""
-        body = bytearray()
-        try:
-            while len(body) < _ERROR_BODY and (chunk := await self._response.read()):
-                body += chunk
-        except UpstreamError:
+        body, broken = await beginning(self._response, _ERROR_BODY)
+        if broken:
             self._run.flags.append("error_body_broken")
-        return bytes(body)
+        return body
 
     async def _relay_whole(self, chunk: bytes) -> None:
         body = bytearray()

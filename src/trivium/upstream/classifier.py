@@ -20,6 +20,7 @@ import msgspec
 from trivium.clock import Clock
 from trivium.errors import UpstreamError, UpstreamTimeout
 from trivium.policy.abuse import Judgement, Verdict
+from trivium.upstream.body import whole
 from trivium.upstream.client import Headers, Timeouts, UpstreamClient, UpstreamRequest
 
 VERSION = 1
@@ -195,11 +196,7 @@ class Classifier:
         request = UpstreamRequest(url=url, headers=self._headers, body=job.content, timeouts=timeouts)
         response = await self._client.send(request)
         try:
-            body = bytearray()
-            while chunk := await response.read():
-                body += chunk
-                if len(body) > _LONGEST_ANSWER:
-                    raise ValueError("too long an answer")
+            body = await whole(response, _LONGEST_ANSWER)
             if not 200 <= response.status < 300:
                 raise ValueError(f"status {response.status}")
         finally:

@@ -19,6 +19,7 @@ import msgspec
 from trivium.clock import Clock
 from trivium.errors import DestinationRefused, UpstreamError
 from trivium.providers.provider import Provider
+from trivium.upstream.body import whole
 from trivium.upstream.client import Headers, Timeouts, UpstreamClient, UpstreamRequest, UpstreamResponse
 from trivium.wire.generation import Generation, parse
 
@@ -109,7 +110,7 @@ class Generations:
             async with asyncio.timeout(max(until - self._now(), 0)), self._places:
                 response = await self._get(provider, url)
                 try:
-                    body = await _body(response)
+                    body = bytes(await whole(response, _LIMIT))
                 finally:
                     response.close()
         except TimeoutError:
@@ -137,16 +138,6 @@ class Generations:
             network=provider.network,
         )
         return await self._client.send(request)
-
-
-async def _body(response: UpstreamResponse) -> bytes:
-    """Read whole also where it tells nothing, so that the connection is kept. Raises ValueError over the limit."""
-    body = bytearray()
-    while chunk := await response.read():
-        body += chunk
-        if len(body) > _LIMIT:
-            raise ValueError("too long an answer")
-    return bytes(body)
 
 
 def _retry_after(headers: Headers) -> float:

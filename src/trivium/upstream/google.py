@@ -16,6 +16,7 @@ import msgspec
 
 from trivium.providers.account import CredentialSource, ExternalAccount, GoogleAccount, MetadataServer, ServiceAccount
 from trivium.providers.provider import Network
+from trivium.upstream.body import answered
 from trivium.upstream.client import Headers, Timeouts, UpstreamClient, UpstreamRequest
 
 _SCOPE = "https://www.googleapis.com/auth/cloud-platform"
@@ -136,14 +137,7 @@ class Google:
         request = UpstreamRequest(
             method=method, url=url, headers=headers, body=body, timeouts=_TIMEOUTS, network=network
         )
-        response = await self._client.send(request)
-        try:
-            answer = bytearray()
-            while len(answer) < _LIMIT and (chunk := await response.read()):
-                answer += chunk
-        finally:
-            response.close()
-        return response.status, bytes(answer)
+        return await answered(self._client, request, _LIMIT)
 
 
 def _plain(told: _Told) -> tuple[str, float]:

@@ -21,6 +21,7 @@ from trivium.errors import OperationError, UpstreamError
 from trivium.providers.credential import masked, spellings
 from trivium.providers.openrouter import Registration
 from trivium.providers.provider import Network
+from trivium.upstream.body import answered
 from trivium.upstream.client import Timeouts, UpstreamClient, UpstreamRequest
 
 _TIMEOUTS = Timeouts(connect=5, first_byte=20, idle=10)
@@ -199,7 +200,7 @@ class OpenRouterKeys:
             network=self.registry.network,
         )
         try:
-            status, body = await self._sent(request)
+            status, body = await answered(self._client, request, _LIMIT)
         except UpstreamError as error:
             raise OperationError(f"OpenRouter cannot be reached to manage keys there: {error.message}") from None
         if not (200 <= status < 300 or (gone and status == 404)):
@@ -213,16 +214,6 @@ class OpenRouterKeys:
             raise OperationError(
                 f"OpenRouter's answer to {method} {path.partition('?')[0]} is not understood."
             ) from None
-
-    async def _sent(self, request: UpstreamRequest) -> tuple[int, bytes]:
-        response = await self._client.send(request)
-        try:
-            body = bytearray()
-            while len(body) < _LIMIT and (chunk := await response.read()):
-                body += chunk
-        finally:
-            response.close()
-        return response.status, bytes(body)
 
 
 def _said(body: bytes) -> str:

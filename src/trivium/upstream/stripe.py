@@ -17,6 +17,7 @@ import msgspec
 from trivium.errors import OperationError, UpstreamError
 from trivium.policy.payments import Event
 from trivium.upstream import stripe_events
+from trivium.upstream.body import answered
 from trivium.upstream.client import Timeouts, UpstreamClient, UpstreamRequest
 from trivium.upstream.payments import Charged, Page, SettingUnfit, Wanted
 from trivium.upstream.stripe_events import ACCOUNT, KIND, PAYMENT
@@ -205,7 +206,7 @@ class Stripe:
         body = urlencode(list(_flat(content))).encode() if content is not None else b""
         request = UpstreamRequest(method=method, url=self._url + path, headers=headers, body=body, timeouts=_TIMEOUTS)
         try:
-            status, told = await self._sent(request)
+            status, told = await answered(self._client, request, _LIMIT)
         except UpstreamError as error:
             raise StripeUnclear("Stripe cannot be reached. Try again in a moment.", detail=error.detail) from None
         try:
@@ -216,16 +217,6 @@ class Stripe:
         except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
             pass
         raise StripeUnclear(f"Stripe's answer is not understood (status {status}). Try again in a moment.")
-
-    async def _sent(self, request: UpstreamRequest) -> tuple[int, bytes]:
-        response = await self._client.send(request)
-        try:
-            body = bytearray()
-            while len(body) < _LIMIT and (chunk := await response.read()):
-                body += chunk
-        finally:
-            response.close()
-        return response.status, bytes(body)
 
 
 def _is_token(text: str, begins: tuple[str, ...]) -> bool:
