@@ -381,6 +381,15 @@ async def test_an_error_without_a_body_is_said_in_words_of_ours() -> None:
     assert "retry-after" not in headers
 
 
+@pytest.mark.parametrize(("path", "body"), [CALLS[0], CALLS[2]])
+async def test_when_to_come_back_is_told_in_seconds_too_where_it_came_in_milliseconds(
+    path: str, body: dict[str, Any]
+) -> None:
+    async with running(Reply(status=503, body="", headers={"retry-after-ms": "2500"})) as house:
+        status, _, headers = await house.post(path, body)
+    assert (status, headers["retry-after"], headers["retry-after-ms"]) == (503, "3", "2500")
+
+
 async def test_an_answer_of_too_many_values_passes_unread() -> None:
     answer = b'{"choices":[{"message":{"content":"x"},"finish_reason":"stop"}],"x":[' + b"[]," * 700_000 + b"[]]}"
     async with running(Reply(body=answer.decode(), content_type="application/json")) as house:

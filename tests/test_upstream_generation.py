@@ -141,7 +141,14 @@ async def test_pauses_are_jittered(jitter: float, slept: list[float]) -> None:
 
 @pytest.mark.parametrize(
     ("told", "slept"),
-    [(b"3", [0.2, 3.0]), (b"0", [0.2, 0.4]), (b"-5", [0.2, 0.4]), (b"soon", [0.2, 0.4]), (b"9" * 9999, [0.2, 0.4])],
+    [
+        (b"3", [0.2, 3.0]),
+        (b"1.5", [0.2, 2.0]),
+        (b"0", [0.2, 0.4]),
+        (b"-5", [0.2, 0.4]),
+        (b"soon", [0.2, 0.4]),
+        (b"9" * 9999, [0.2, 0.4]),
+    ],
 )
 async def test_what_the_provider_says_of_when_to_come_back_is_honoured(told: bytes, slept: list[float]) -> None:
     search = Search(Answer(429, headers=[(b"retry-after", told)]), Answer(200, RECORD))

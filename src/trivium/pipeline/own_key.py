@@ -24,6 +24,7 @@ from trivium.store.secrets import Secret
 from trivium.upstream.body import beginning
 from trivium.upstream.client import UpstreamResponse
 from trivium.upstream.masked import MaskedResponse, ReadResponse
+from trivium.upstream.pause import pause_s
 from trivium.wire.codec import decode_answer
 
 REFUSALS = frozenset({401, 402, 403, 429})
@@ -90,15 +91,15 @@ async def judged(
             return ReadResponse(response, body), None
         status = 401
     response.close()
-    return response, _refusal(response, own, status, _said(body, run), tried)
+    return response, _refusal(response, own, status, _said(body, run), tried, run=run)
 
 
-def _refusal(response: UpstreamResponse, own: Own, status: int, said: str, tried: int) -> OwnKeyRefused:
+def _refusal(response: UpstreamResponse, own: Own, status: int, said: str, tried: int, *, run: Run) -> OwnKeyRefused:
     refusal = own.refused(status, said, tried)
     refusal.detail = refusal.message
     if status == 429:
-        told = next((value for name, value in response.headers if name == b"retry-after"), b"")
-        refusal.retry_after = int(told[:9]) if told.isdigit() else 1
+        told = pause_s(response.headers, run.deps.clock.now_ms())
+        refusal.retry_after = 1 if told is None else told
     return refusal
 
 
@@ -114,7 +115,7 @@ async def judged_at_openrouter(
     said = refused_own(body)
     if said is not None and (status in REFUSALS or re.search(bad_key, body)):
         response.close()
-        return response, _refusal(response, own, status if status in REFUSALS else 401, said, tried)
+        return response, _refusal(response, own, status if status in REFUSALS else 401, said, tried, run=run)
     if status in _REFUSED_US:
         response.close()
         raise UpstreamRefusedUs(
@@ -137,7 +138,7 @@ async def judged_at_gateway(response: MaskedResponse, own: Own, run: Run) -> Ups
     response.close()
     said = _said(body, run)
     if refused:
-        raise _refusal(response, own, refused[-1], said, len(refused))
+        raise _refusal(response, own, refused[-1], said, len(refused), run=run)
     title = VENDORS[own.match.vendor].title
     raise UpstreamRefusedUs(
         f"The gateway that leads to {title} refused the call. Whether it refused this gateway's account, which its "

@@ -33,6 +33,7 @@ from trivium.providers.provider import Provider
 from trivium.providers.quirks import mending
 from trivium.upstream.body import beginning
 from trivium.upstream.client import Pumping, UpstreamResponse
+from trivium.upstream.pause import pause_s
 from trivium.wire.codec import decode_answer, plain_answer, stream_decoder
 from trivium.wire.decoder import Decoder
 from trivium.wire.errors import ErrorValue, is_native
@@ -411,8 +412,8 @@ class Exchange:
 
     def _retry_after(self) -> int:
         """Seconds; 1 where the upstream does not say."""
-        told = self._header(b"retry-after")
-        return int(told[:9]) if told.isdigit() else 1
+        told = pause_s(self._response.headers, self._run.deps.clock.now_ms())
+        return 1 if told is None else told
 
     def _header(self, name: bytes) -> bytes:
         return self._told.get(name, b"")

@@ -9,7 +9,6 @@ too, and is read up to a limit. Nothing is raised but a cancellation.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import random
 from collections.abc import Awaitable, Callable
 from urllib.parse import quote
@@ -21,6 +20,7 @@ from trivium.errors import DestinationRefused, UpstreamError
 from trivium.providers.provider import Provider
 from trivium.upstream.body import whole
 from trivium.upstream.client import Headers, Timeouts, UpstreamClient, UpstreamRequest, UpstreamResponse
+from trivium.upstream.pause import pause_s
 from trivium.wire.generation import Generation, parse
 
 _AT_ONCE = 32
@@ -101,6 +101,10 @@ class Generations:
     def _now(self) -> float:
         return self._clock.monotonic_ns() / _NANOSECONDS
 
+    def _told_pause(self, headers: Headers) -> float:
+        """Seconds; 0 where none are told."""
+        return float(min(pause_s(headers, self._clock.now_ms()) or 0, _LONGEST_TOLD))
+
     def _jittered(self, pause: float) -> float:
         """From three quarters to five quarters of it."""
         return pause * (0.75 + 0.5 * self._jitter())
@@ -124,7 +128,7 @@ class Generations:
         status = response.status
         if status != 200:
             again = status == _TOO_MANY or status >= 500 or (status == _ABSENT and not settled)
-            return _Miss(f"status {status}", again, _retry_after(response.headers))
+            return _Miss(f"status {status}", again, self._told_pause(response.headers))
         return parse(body, provider.conventions) or _Miss("no record in the answer", again=not settled)
 
     async def _get(self, provider: Provider, url: str) -> UpstreamResponse:
@@ -138,11 +142,3 @@ class Generations:
             network=provider.network,
         )
         return await self._client.send(request)
-
-
-def _retry_after(headers: Headers) -> float:
-    """Seconds; 0 where none are told. A date is not read: both vendors send seconds."""
-    told = dict(headers).get(b"retry-after", b"")
-    with contextlib.suppress(ValueError):
-        return float(min(max(int(told), 0), _LONGEST_TOLD))
-    return 0.0
