@@ -14,6 +14,7 @@ from trivium.canon.parts import Data, Document, Part, Reasoning, Text, ToolCall,
 from trivium.canon.request import INSTRUCTING, Request, Turn
 from trivium.canon.traits import Traits
 from trivium.errors import FieldInvalid, Untranslatable
+from trivium.wire.draft import CONVERSATION
 from trivium.wire.envelope import fits
 from trivium.wire.losses import Losses
 from trivium.wire.schemas import FREE_TEXT
@@ -149,7 +150,7 @@ def plain_text(document: Document) -> str | None:
 
 
 def nothing_said(request: Request) -> FieldInvalid:
-    name = "input" if request.api is Api.RESPONSES else "messages"
+    name = CONVERSATION[request.api]
     return FieldInvalid(f"`{name}` must not be empty.", param=name)
 
 

@@ -16,6 +16,7 @@ import msgspec
 from trivium.canon.api import Api, Kind, Solo
 from trivium.wire.body import Members, begins
 from trivium.wire.crowd import is_crowded
+from trivium.wire.draft import CONVERSATION
 from trivium.wire.request import Request
 
 _ABSENT = msgspec.Raw(b"null")
@@ -55,7 +56,6 @@ class Prompts(msgspec.Struct, frozen=True):
 
 
 _SYSTEM = {Api.CHAT: "", Api.RESPONSES: "instructions", Api.MESSAGES: "system"}
-_CONVERSATION = {Api.CHAT: "messages", Api.RESPONSES: "input", Api.MESSAGES: "messages"}
 _PLAIN = {Solo.EMBEDDINGS: ("input",), Solo.FIM: ("prompt", "suffix")}
 """What is said where nobody converses."""
 _SAYS_SYSTEM = ("system", "developer")
@@ -90,7 +90,7 @@ def prompts(request: Request) -> Prompts:
     except _Crowded:
         return Prompts(read=False)
     try:
-        conversation = members.get(_CONVERSATION[request.api], _ABSENT)
+        conversation = members.get(CONVERSATION[request.api], _ABSENT)
         if (said := _string_of(conversation)) is not None:
             return Prompts(first, said if said.strip() else None)
         turns = _listed(conversation, _turns, _turn)

@@ -38,6 +38,7 @@ from trivium.wire.codec import StreamDecoder, decode_answer, decode_stream, stre
 from trivium.wire.cover import Cover
 from trivium.wire.crowd import has_more
 from trivium.wire.destination import Destination, Wanted, nothing_said
+from trivium.wire.draft import CONVERSATION
 from trivium.wire.encoder import Asked, Encoder
 from trivium.wire.envelope import unveiled
 from trivium.wire.errors import ErrorValue
@@ -75,7 +76,6 @@ _ENCODERS: dict[Api, type[Encoder]] = {
     Api.RESPONSES: ResponsesEncoder,
     Api.MESSAGES: MessagesEncoder,
 }
-_CONVERSATION = {Api.CHAT: "messages", Api.RESPONSES: "input", Api.MESSAGES: "messages"}
 _MOST_NAMES = 50_000
 """In a conversation; it takes about 0.2 s to translate as many."""
 _COUNTED = {
@@ -191,7 +191,7 @@ def _legible(members: Members) -> Members:
 
 def _check_size(client: Api, members: Members) -> None:
     """Every object of a conversation is read, and everybody waits for it. Raises InvalidJson."""
-    name = _CONVERSATION[client]
+    name = CONVERSATION[client]
     conversation = members.get(name, b"")
     if has_more(conversation, b":", _MOST_NAMES) and bytes(conversation).count(b'":') > _MOST_NAMES:
         raise InvalidJson(f"`{name}` has too many members to be translated.", param=name)

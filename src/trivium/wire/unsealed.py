@@ -14,6 +14,7 @@ import msgspec
 
 from trivium.canon.api import Api
 from trivium.wire.body import Members
+from trivium.wire.draft import CONVERSATION
 from trivium.wire.envelope import MARK
 from trivium.wire.fields import decoded
 from trivium.wire.lenient import mapping, sequence, text
@@ -32,11 +33,11 @@ def without_envelopes(api: Api, body: bytes, members: Members, losses: Losses) -
     """The members to put in place of those that hold envelopes, as JSON; none as a rule. Raises InvalidJson."""
     if _RARE not in body or _SEARCHED not in body:
         return {}
-    name, clean = _PLACES[api]
+    name = CONVERSATION[api]
     before = decoded(members.get(name, b"null"), name)
     if type(before) is not list:
         return {}
-    after = clean(before, losses)
+    after = _CLEANERS[api](before, losses)
     if after == before:
         return {}
     # What holds no envelope stays the bytes it is.
@@ -85,10 +86,10 @@ def _responses(items: list[Any], losses: Losses) -> list[Any]:
     return kept
 
 
-_PLACES: dict[Api, tuple[str, Callable[[list[Any], Losses], list[Any]]]] = {
-    Api.CHAT: ("messages", _chat),
-    Api.RESPONSES: ("input", _responses),
-    Api.MESSAGES: ("messages", _messages),
+_CLEANERS: dict[Api, Callable[[list[Any], Losses], list[Any]]] = {
+    Api.CHAT: _chat,
+    Api.RESPONSES: _responses,
+    Api.MESSAGES: _messages,
 }
 
 
