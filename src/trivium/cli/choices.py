@@ -8,13 +8,14 @@ from typing import Any, TypeVar
 
 import click
 
+from trivium.canon.api import KINDS
 from trivium.cli.options import echo_table, when
 from trivium.clock import age_ms, moment_ms
 from trivium.errors import OperationError
 
 _Command = TypeVar("_Command", bound=Callable[..., Any])
 
-APIS = ("chat_completions", "responses", "messages", "embeddings", "fim")
+APIS = tuple(kind.value for kind in KINDS)
 LIMITS = ("requests_per_minute", "input_tokens_per_minute", "output_tokens_per_minute", "concurrent_requests")
 _SCOPES = ("apis", "models", "networks")
 

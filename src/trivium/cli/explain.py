@@ -8,11 +8,12 @@ from typing import Any
 import click
 import msgspec
 
+from trivium.canon.api import Api
 from trivium.cli.ask import ask
 from trivium.cli.options import config_option, echo_json, json_option
 from trivium.errors import OperationError
 
-_APIS = click.Choice(["chat", "responses", "messages"])
+_APIS = click.Choice([api.short for api in Api])
 
 
 @click.command()

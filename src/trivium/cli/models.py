@@ -9,13 +9,14 @@ from typing import Any
 import click
 import msgspec
 
+from trivium.canon.api import KINDS
 from trivium.cli.ask import ask, every
 from trivium.cli.options import config_option, echo_json, echo_table, json_option, when
 from trivium.errors import OperationError
 
 _Command = Callable[..., Any]
 _organization = click.option("--organization", required=True, help="Whose model it is.")
-_APIS = click.Choice(("chat", "responses", "messages", "embeddings", "fim"))
+_APIS = click.Choice([kind.short for kind in KINDS])
 
 
 def _settings(command: _Command) -> _Command:

@@ -137,6 +137,7 @@ PATHS: dict[Kind, str] = {
     Solo.EMBEDDINGS: "/embeddings",
     Solo.FIM: "/fim/completions",
 }
+"""Behind a base URL: a provider's, and the house's own."""
 COUNT_PATHS: dict[Api, str] = {Api.RESPONSES: "/responses/input_tokens", Api.MESSAGES: "/messages/count_tokens"}
 STRICT = frozenset({"anthropic", "bedrock", "vertex"})
 """Rows whose Messages API refuses a request with keys that it does not know (wire notes, section 10)."""

@@ -6,8 +6,9 @@ from collections.abc import Mapping
 
 import msgspec
 
-from trivium.canon.api import Api, Kind, Solo
+from trivium.canon.api import Api, Kind
 from trivium.pipeline.call import Operation
+from trivium.providers.provider import COUNT_PATHS, PATHS
 
 PREFIXES = ("/v1", "/v1/v1", "/api/gateway", "/api/gateway/v1", "/api/openrouter", "/api/openrouter/v1", "/api/v1")
 """`/v1/v1` is what a client makes of a base URL that already ends in `/v1`; `/api/v1` is where Kilo's public sources
@@ -22,13 +23,8 @@ class Route(msgspec.Struct, frozen=True):
 
 
 _CALLS = {
-    "/chat/completions": Route(Api.CHAT, Operation.GENERATE),
-    "/responses": Route(Api.RESPONSES, Operation.GENERATE),
-    "/responses/input_tokens": Route(Api.RESPONSES, Operation.COUNT_TOKENS),
-    "/messages": Route(Api.MESSAGES, Operation.GENERATE),
-    "/messages/count_tokens": Route(Api.MESSAGES, Operation.COUNT_TOKENS),
-    "/embeddings": Route(Solo.EMBEDDINGS, Operation.GENERATE),
-    "/fim/completions": Route(Solo.FIM, Operation.GENERATE),
+    **{path: Route(api, Operation.GENERATE) for api, path in PATHS.items()},
+    **{path: Route(api, Operation.COUNT_TOKENS) for api, path in COUNT_PATHS.items()},
 }
 
 CALLS: Mapping[str, Route] = {

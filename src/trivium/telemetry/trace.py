@@ -19,6 +19,7 @@ from typing import Any
 import msgspec
 
 from trivium.metering.record import Outcome, Record
+from trivium.providers.provider import COUNT_PATHS, PATHS
 from trivium.telemetry.redaction import REDACTION
 from trivium.telemetry.tried import Tried, tried_of
 
@@ -32,13 +33,8 @@ _US, _MS = 1_000, 1_000_000
 """In nanoseconds."""
 
 _PATHS = {
-    ("chat_completions", "generate"): "/v1/chat/completions",
-    ("responses", "generate"): "/v1/responses",
-    ("responses", "count_tokens"): "/v1/responses/input_tokens",
-    ("messages", "generate"): "/v1/messages",
-    ("messages", "count_tokens"): "/v1/messages/count_tokens",
-    ("embeddings", "generate"): "/v1/embeddings",
-    ("fim", "generate"): "/v1/fim/completions",
+    **{(api.value, "generate"): f"/v1{path}" for api, path in PATHS.items()},
+    **{(api.value, "count_tokens"): f"/v1{path}" for api, path in COUNT_PATHS.items()},
 }
 _OPERATIONS = {"embeddings": "embeddings", "fim": "text_completion"}
 """By API; the others are `chat`."""
