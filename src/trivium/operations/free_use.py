@@ -18,9 +18,10 @@ from trivium.operations.table import Actor, Arguments, Op, Table
 from trivium.policy.addresses import masked
 from trivium.policy.counters import Claim, Kept, standing
 from trivium.policy.free import PREFIX, WINDOWS, Kind, Limit, looks_of, refusal_key, standing_of
+from trivium.policy.spending import Span, span_end, window_start
 from trivium.settings import FreeSettings
 from trivium.store.counters import LocalCounters
-from trivium.store.free_use import SUMS, Span, begins_of, end_of
+from trivium.store.free_use import SUMS
 from trivium.store.names import names_of
 from trivium.store.store import Store
 
@@ -127,7 +128,7 @@ class FreeUseOperations:
     async def _show(self, query: ShowFreeUse, _: Actor) -> FreeUse:
         await self._flush()
         now = self._store.clock.now_ms() if query.at_ms is None else query.at_ms
-        begin = begins_of(now)[query.period]
+        begin = window_start(query.period, now)
         live = await aside(self._live, self._settings(), *self._counters.kept())
         rows = await aside(self._read, query, begin, live)
         if self._counters.state.counters == "redis":
@@ -180,7 +181,7 @@ class FreeUseOperations:
         return FreeUse(
             period=query.period,
             since_ms=begin,
-            until_ms=end_of(query.period, begin),
+            until_ms=span_end(query.period, begin),
             order=query.order,
             limits=live.limits,
             total=Sums(**{name: total[name] for name in SUMS}),

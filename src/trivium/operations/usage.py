@@ -11,7 +11,7 @@ from __future__ import annotations
 import csv
 import io
 from collections.abc import Awaitable, Callable, Iterable, Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import Annotated, Any, Literal
 
 import msgspec
@@ -21,6 +21,7 @@ from trivium.money import nano_text
 from trivium.operations.aside import aside
 from trivium.operations.table import EVERY_ROLE, Actor, Needs, Op, Table
 from trivium.policy.caller import BILLS
+from trivium.policy.spending import window_start
 from trivium.store import bands, usage
 from trivium.store.names import names_of
 from trivium.store.rollups import DAY_MS, HOUR_MS
@@ -202,20 +203,10 @@ def span(query: UsageReport, now_ms: int) -> tuple[int, int]:
     elif query.since_ms is not None or query.until_ms is not None:
         raise OperationError(f"A {query.period} has its own beginning and end; `custom` takes other ones.")
     else:
-        since = _begin(query.period, now_ms)
+        since = window_start(query.period, now_ms)
     if since >= end:
         raise OperationError("The period ends before it begins.")
     return since - since % HOUR_MS, end - end % -HOUR_MS
-
-
-def _begin(period: str, now_ms: int) -> int:
-    today = datetime.fromtimestamp(now_ms / 1000, UTC).replace(hour=0, minute=0, second=0, microsecond=0)
-    begins = {
-        "day": today,
-        "week": today - timedelta(days=today.weekday()),
-        "month": today.replace(day=1),
-    }
-    return int(begins[period].timestamp()) * 1000
 
 
 def check_filters(filters: Iterable[str]) -> None:

@@ -17,6 +17,8 @@ from trivium.policy.caller import Caller
 DEFAULT_ACCOUNT = "default"
 """The account of keys that were given none."""
 
+Span = Literal["day", "week", "month"]
+"""Weeks begin on Monday."""
 Period = Literal["day", "week", "month", "total"]
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -66,12 +68,15 @@ def window_start(period: Period, time_ms: int) -> int:
 
 def window_end(period: Period, start_ms: int) -> int | None:
     """When the next period begins; None for `total`."""
-    if period == "total":
-        return None
-    if period == "month":
+    return None if period == "total" else span_end(period, start_ms)
+
+
+def span_end(span: Span, start_ms: int) -> int:
+    """When it ends that began then."""
+    if span == "month":
         date = _EPOCH + timedelta(milliseconds=start_ms)
         return window_start("month", start_ms + (32 - date.day) * _DAY_MS)
-    return start_ms + (_DAY_MS if period == "day" else 7 * _DAY_MS)
+    return start_ms + (_DAY_MS if span == "day" else 7 * _DAY_MS)
 
 
 class Account:

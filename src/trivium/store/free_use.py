@@ -14,20 +14,18 @@ import hashlib
 import hmac
 from collections import defaultdict
 from collections.abc import Collection, Iterator, Sequence
-from datetime import UTC, datetime, timedelta
 from functools import lru_cache
-from typing import Any, Literal
+from typing import Any, get_args
 
 from trivium.metering.charge import Payer
 from trivium.metering.record import Record
 from trivium.policy.addresses import masked, subscriber
 from trivium.policy.free import LIMIT_REACHED
+from trivium.policy.spending import Span, window_start
 from trivium.store.rollups import HOUR_MS
 from trivium.store.sql import Database, Writing
 
-Span = Literal["day", "week", "month"]
-SPANS: tuple[Span, ...] = ("day", "week", "month")
-"""Weeks begin on Monday."""
+SPANS: tuple[Span, ...] = get_args(Span)
 SUMS = ("requests", "anonymous", "refused", "suspect", "input_tokens", "output_tokens", "market_cost_nano")
 """`anonymous` are requests without a key, `suspect` those that somebody judged to be abuse."""
 ORDERS = {**{name: name for name in SUMS}, "tokens": "input_tokens + output_tokens"}
@@ -126,17 +124,7 @@ def begins_of(time_ms: int) -> dict[Span, int]:
 @lru_cache(64)
 def _begins_of(time_ms: int) -> dict[Span, int]:
     """Of an hour's beginning; nobody may change what it returns."""
-    day = datetime.fromtimestamp(time_ms / 1000, UTC).replace(hour=0, minute=0, second=0, microsecond=0)
-    begins = {"day": day, "week": day - timedelta(days=day.weekday()), "month": day.replace(day=1)}
-    return {span: int(begins[span].timestamp()) * 1000 for span in SPANS}
-
-
-def end_of(span: Span, begin_ms: int) -> int:
-    """When it ends that began then."""
-    begin = datetime.fromtimestamp(begin_ms / 1000, UTC)
-    month = (begin + timedelta(days=31)).replace(day=1)
-    ends = {"day": begin + timedelta(days=1), "week": begin + timedelta(days=7), "month": month}
-    return int(ends[span].timestamp()) * 1000
+    return {span: window_start(span, time_ms) for span in SPANS}
 
 
 def forget_addresses(tx: Writing, before_ms: int) -> int:
