@@ -106,6 +106,19 @@ async def test_a_price_is_what_the_caller_pays() -> None:
     assert named[1]["pricing"] == said["data"][0]["pricing"]
 
 
+async def test_a_model_of_the_house_is_listed_with_what_is_said_of_it() -> None:
+    able = "vision = true\nreasoning = true\nprompt_cache = true\n"
+    settings = f'[free.models."house/able"]\nroute = "up/m"\n{able}[free.models."house/plain"]\nroute = "up/m"\n'
+    found = {model["id"]: model for model in await listed(settings=settings)}
+    able_one, plain = found["house/able"], found["house/plain"]
+    assert able_one["architecture"]["input_modalities"] == ["text", "image"]
+    assert able_one["supported_parameters"] == ["tools", "reasoning"]
+    assert able_one["pricing"] == {"prompt": "0", "completion": "0", "input_cache_read": "0"}
+    assert plain["architecture"]["input_modalities"] == ["text"]
+    assert "supported_parameters" not in plain
+    assert plain["pricing"] == {"prompt": "0", "completion": "0"}
+
+
 async def test_a_list_of_thousands_lets_others_have_their_turn() -> None:
     many = tuple(ModelEntry(f"m{n}", "up") for n in range(1_000))
     async with running(settings=SETTINGS, provider=ALL_APIS) as house:

@@ -300,7 +300,7 @@ class FreeModelSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True)
     reasoning: bool = False
     """It thinks, and can be asked how hard."""
     prompt_cache: bool = False
-    """It reads what was said before from a cache."""
+    """It reads what was said before from a cache: lists have a price for that, which is 0."""
     stealth: bool = False
     """Nobody is told who answers."""
     requires_data_collection: bool | None = None

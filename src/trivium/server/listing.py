@@ -25,6 +25,8 @@ from trivium.settings import FreeModelSettings
 _AT_A_TIME = 50
 """Models that are described before others have their turn: a list may have thousands."""
 _FREE = {"prompt": "0", "completion": "0"}
+_FREE_CACHED = {**_FREE, "input_cache_read": "0"}
+"""Clients take a model that has a price for it for one with a cache."""
 _FIRST = -1
 """The index of auto models: before all others."""
 _AUTO_PARAMETERS = ("tools", "reasoning")
@@ -161,7 +163,8 @@ def _of_the_house(entry: ModelEntry, said: FreeModelSettings) -> _Known:
     they hear that it can something, but not that it calls tools."""
     takes = ("text", "image") if said.vision else ("text",)
     parameters = ("tools", "reasoning") if said.reasoning else None
-    return _Known(Limits(entry.context, entry.output_limit), True, _FREE, takes, ("text",), parameters)
+    pricing = _FREE_CACHED if said.prompt_cache else _FREE
+    return _Known(Limits(entry.context, entry.output_limit), True, pricing, takes, ("text",), parameters)
 
 
 def entry_of(entries: Sequence[ModelEntry], target: Target, name: str) -> ModelEntry:
