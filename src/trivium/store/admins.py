@@ -16,7 +16,7 @@ from trivium.clock import Clock
 from trivium.errors import NotFound
 from trivium.policy.caller import Role
 from trivium.store.changes import Changing, Page
-from trivium.store.sql import Database, Row, Writing
+from trivium.store.sql import Database, Row, Writing, marks
 from trivium.store.users import found_user
 from trivium.store.writer import Writer
 
@@ -88,7 +88,7 @@ class Admins(Changing):
                 found_user(tx, user_id)
             values = [getattr(made, name) for name in _NAMES]
             tx.execute(
-                f"INSERT INTO admins (hash, {_COLUMNS}) VALUES ({', '.join('?' * (len(values) + 1))})",
+                f"INSERT INTO admins (hash, {_COLUMNS}) VALUES (?, {marks(values)})",
                 (self.digest(text), *values),
             )
             self.note(tx, actor, "admins.create", made.id, after=_without_text(made))

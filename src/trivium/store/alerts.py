@@ -32,7 +32,7 @@ from trivium.policy.burn import LONGEST, SPANS
 from trivium.policy.payment_alerts import Trouble
 from trivium.policy.spending import Budget, Period, window_start
 from trivium.store.payment_troubles import troubles
-from trivium.store.sql import Database, Row, Writing
+from trivium.store.sql import Database, Row, Writing, marks
 from trivium.store.versioned import Versioned
 from trivium.store.writer import Writer
 
@@ -56,7 +56,7 @@ _CLAIM = f"{_STATE} WHERE alert_states.time_ms < excluded.time_ms - ? RETURNING 
 _REFUSAL, _AUDITED, _PROBLEMS = "refusal:", "audited", "problems"
 _AUDITING, _LEASE_MS = "auditing", 3_600_000
 _NOTICE = ("time_ms", "rule", "severity", "key", "title", "text", "facts", "channels")
-_TELL = f"INSERT INTO notices ({', '.join(_NOTICE)}) VALUES ({', '.join('?' * len(_NOTICE))})"
+_TELL = f"INSERT INTO notices ({', '.join(_NOTICE)}) VALUES ({marks(_NOTICE)})"
 _BUDGETS = (
     "SELECT b.id, b.scope, b.period, b.limit_nano, b.created_ms, s.window_ms, s.spent_nano FROM budgets b"
     " JOIN spends s ON s.budget_id = b.id WHERE b.ended_ms IS NULL AND b.limit_nano > 0 AND b.period = ?"
@@ -185,7 +185,7 @@ class AlertStore:
     async def low_balances(self, rules: AlertRules) -> list[Balance]:
         """Accounts that `low_balance` may be about."""
         named = [name for name in rules.low_balance if name != "*"]
-        wanted = [f"id IN ({', '.join('?' * len(named))})"] if named else []
+        wanted = [f"id IN ({marks(named)})"] if named else []
         if "*" in rules.low_balance:
             wanted.append("EXISTS (SELECT 1 FROM entries WHERE entries.account_id = accounts.id AND amount_nano > 0)")
         if not wanted:
@@ -213,8 +213,7 @@ class AlertStore:
         for at in range(0, len(ordered), 500):
             some = ordered[at : at + 500]
             rows = await self._read(
-                f"SELECT key, max(time_ms) FROM notices WHERE key IN ({', '.join('?' * len(some))})"
-                " AND ended_ms IS NULL GROUP BY key",
+                f"SELECT key, max(time_ms) FROM notices WHERE key IN ({marks(some)}) AND ended_ms IS NULL GROUP BY key",
                 some,
             )
             found += [Told(*row) for row in rows]

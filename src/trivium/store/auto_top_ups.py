@@ -22,14 +22,14 @@ from trivium.store import saved_cards
 from trivium.store.changes import Change, note
 from trivium.store.payment_rows import COLUMNS, MONTH, insert, locked, note_payment, payment_of, usd, write
 from trivium.store.saved_cards import SavedCard, card_of
-from trivium.store.sql import Database, Row, Writing
+from trivium.store.sql import Database, Row, Writing, marks
 from trivium.store.writer import Writer
 
 _FIELDS = AutoTopUp.__struct_fields__
 _NAMED = ", ".join(_FIELDS)
 _LOCK = f"UPDATE auto_top_ups SET enabled = enabled WHERE {{}} = ? RETURNING {_NAMED}"
 _WRITE = f"UPDATE auto_top_ups SET {', '.join(f'{name} = ?' for name in _FIELDS)} WHERE account_id = ?"
-_INSERT = f"INSERT INTO auto_top_ups ({_NAMED}) VALUES ({', '.join('?' * len(_FIELDS))})"
+_INSERT = f"INSERT INTO auto_top_ups ({_NAMED}) VALUES ({marks(_FIELDS)})"
 _MONTH = MONTH.replace("account_id = ?", "account_id = t.account_id")
 _BLOCKED = (
     "EXISTS (SELECT 1 FROM users u LEFT JOIN blocked_domains d ON d.domain = u.domain WHERE u.id = {}.account_id"

@@ -23,7 +23,7 @@ from trivium.policy.addresses import masked, subscriber
 from trivium.policy.free import LIMIT_REACHED
 from trivium.policy.spending import Span, window_start
 from trivium.store.rollups import HOUR_MS
-from trivium.store.sql import Database, Writing
+from trivium.store.sql import Database, Writing, marks
 
 SPANS: tuple[Span, ...] = get_args(Span)
 SUMS = ("requests", "anonymous", "refused", "suspect", "input_tokens", "output_tokens", "market_cost_nano")
@@ -33,7 +33,7 @@ _ALL = ("all", "", "")
 _KEYS = ("span", "begin_ms", "kind", "who", "network")
 _ADDED = ", ".join(f"{name} = free_use.{name} + excluded.{name}" for name in SUMS)
 _COUNT = (
-    f"INSERT INTO free_use ({', '.join(_KEYS + SUMS)}) VALUES ({', '.join('?' * len(_KEYS + SUMS))})"
+    f"INSERT INTO free_use ({', '.join(_KEYS + SUMS)}) VALUES ({marks(_KEYS + SUMS)})"
     f" ON CONFLICT (span, begin_ms, kind, who) DO UPDATE SET {_ADDED}"
 )
 _WITHIN = "span = ? AND begin_ms = ? AND kind IN ({})"
@@ -90,7 +90,7 @@ class FreeUse:
 
     def how_many(self, span: Span, begin_ms: int, kinds: Kinds) -> int:
         """How many there are of these kinds."""
-        where = _WITHIN.format(_marks(kinds))
+        where = _WITHIN.format(marks(kinds))
         ((count,),) = self._database.query(f"SELECT count(*) FROM free_use WHERE {where}", (span, begin_ms, *kinds))[1]
         return int(count)
 
@@ -104,13 +104,13 @@ class FreeUse:
         wanted, found = sorted(ids), []
         for at in range(0, len(wanted), _CHUNK):
             some = wanted[at : at + _CHUNK]
-            found += self._rows(span, begin_ms, kinds, f"AND who IN ({_marks(some)})", some)
+            found += self._rows(span, begin_ms, kinds, f"AND who IN ({marks(some)})", some)
         return found
 
     def _rows(
         self, span: Span, begin_ms: int, kinds: Kinds, behind: str, values: Sequence[Any]
     ) -> list[dict[str, Any]]:
-        where = _WITHIN.format(_marks(kinds))
+        where = _WITHIN.format(marks(kinds))
         statement = f"SELECT kind, who, network, {', '.join(SUMS)} FROM free_use WHERE {where} {behind}"
         names, rows = self._database.query(statement, (span, begin_ms, *kinds, *values))
         return [dict(zip(names, row, strict=True)) for row in rows]
@@ -167,7 +167,3 @@ def _sums(record: Record) -> tuple[int, ...]:
         record.output_tokens,
         record.market_cost_nano or 0,
     )
-
-
-def _marks(values: Collection[object]) -> str:
-    return ", ".join("?" * len(values))

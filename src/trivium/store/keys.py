@@ -27,7 +27,7 @@ from trivium.policy.caller import Caller, Limits, Organization, OrganizationSett
 from trivium.policy.capture import NO_END
 from trivium.policy.ceiling import Ceiling
 from trivium.store.changes import OPERATOR, Change, note
-from trivium.store.sql import Database, Row, Writing
+from trivium.store.sql import Database, Row, Writing, marks
 
 _CACHED = 10_000
 """Callers kept in memory; the others cost one indexed look-up. A dict of a million would take 230 MB."""
@@ -214,7 +214,7 @@ class KeyStore:
     def insert(self, tx: Writing, text: str, key: ApiKey) -> None:
         """A new key with this text, inside a transaction."""
         row = (ids.key_hash(self._pepper, text), *(kept(getattr(key, name)) for name in _NAMES))
-        tx.execute(f"INSERT INTO keys (hash, {COLUMNS}) VALUES ({', '.join('?' * len(row))})", row)
+        tx.execute(f"INSERT INTO keys (hash, {COLUMNS}) VALUES ({marks(row)})", row)
 
     def give(self, tx: Writing, id: str, text: str) -> None:
         """Another text for a key, inside a transaction."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection
 
-from trivium.store.sql import Database
+from trivium.store.sql import Database, marks
 
 _MOST = 500
 _TABLES = {name: f"{name}s" for name in ("key", "user", "organization", "account", "project")}
@@ -21,6 +21,6 @@ def names_of(database: Database, what: str, ids: Collection[str | None], organiz
     within, values = (" AND organization_id = ?", [organization]) if what == "project" else ("", [])
     for at in range(0, len(wanted), _MOST):
         some = wanted[at : at + _MOST]
-        marks = ", ".join("?" * len(some))
-        found.update(database.query(f"SELECT id, name FROM {table} WHERE id IN ({marks}){within}", [*some, *values])[1])
+        statement = f"SELECT id, name FROM {table} WHERE id IN ({marks(some)}){within}"
+        found.update(database.query(statement, [*some, *values])[1])
     return found

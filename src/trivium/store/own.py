@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import msgspec
 
 from trivium.policy.spending import Period
-from trivium.store.sql import Database
+from trivium.store.sql import Database, marks
 
 
 class OwnBudget(msgspec.Struct, frozen=True, kw_only=True):
@@ -51,7 +51,7 @@ class Own:
             "SELECT b.scope, b.period, b.limit_nano, s.window_ms, coalesce(s.spent_nano, 0) + coalesce(s.held_nano, 0)"
             " FROM budgets b LEFT JOIN spends s ON s.budget_id = b.id AND s.window_ms ="
             " (SELECT max(window_ms) FROM spends WHERE budget_id = b.id)"
-            f" WHERE b.ended_ms IS NULL AND b.scope IN ({', '.join('?' * len(scopes))}) ORDER BY b.scope, b.period",
+            f" WHERE b.ended_ms IS NULL AND b.scope IN ({marks(scopes)}) ORDER BY b.scope, b.period",
             list(scopes),
         )
         names = ("scope", "period", "limit_nano", "window_ms", "used_nano")

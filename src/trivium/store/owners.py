@@ -18,7 +18,7 @@ import msgspec
 
 from trivium.metering.start import Start
 from trivium.store import posting
-from trivium.store.sql import Database, Row, Writing
+from trivium.store.sql import Database, Row, Writing, marks
 
 SILENCE_MS = 60_000
 _SAID_MS = 20_000
@@ -117,7 +117,7 @@ async def named(database: Database, ids: Sequence[str]) -> list[Gone]:
     """Those of these owners that are not forgotten yet. Raises StoreUnavailable."""
     if not ids:
         return []
-    rows = await database.ask(f"SELECT id, since FROM owners WHERE id IN ({', '.join('?' * len(ids))})", ids)
+    rows = await database.ask(f"SELECT id, since FROM owners WHERE id IN ({marks(ids)})", ids)
     return [Gone(id, since) for id, since in rows]
 
 

@@ -9,11 +9,11 @@ import msgspec
 from trivium.money import nano_text
 from trivium.policy.payments import CENT_NANO, Payment
 from trivium.store.changes import Change, note
-from trivium.store.sql import Row, Writing
+from trivium.store.sql import Row, Writing, marks
 
 _FIELDS = Payment.__struct_fields__
 COLUMNS = ", ".join(_FIELDS)
-_INSERT = f"INSERT INTO payments ({COLUMNS}) VALUES ({', '.join('?' * len(_FIELDS))})"
+_INSERT = f"INSERT INTO payments ({COLUMNS}) VALUES ({marks(_FIELDS)})"
 _LOCK = f"UPDATE payments SET changed_ms = changed_ms WHERE {{}} = ? RETURNING {COLUMNS}"
 _WRITE = f"UPDATE payments SET {', '.join(f'{name} = ?' for name in _FIELDS)} WHERE id = ?"
 MONTH = (

@@ -21,7 +21,7 @@ from trivium.metering.record import COLUMNS, Record
 from trivium.metering.start import Start
 from trivium.policy.spending import Lot, consume
 from trivium.store import spans
-from trivium.store.sql import Row, Writing, insert
+from trivium.store.sql import Row, Writing, insert, marks
 
 _CHUNK = 512
 _STARTED = (
@@ -146,7 +146,7 @@ def write_ends(tx: Writing, ends: Sequence[Record], brief: Brief = MappingProxyT
     open_starts = [
         (id, account_id, hold, read_windows(windows))
         for some in _chunks(others)
-        for id, account_id, hold, windows in tx.execute(_END.format(_marks(some)), some)
+        for id, account_id, hold, windows in tx.execute(_END.format(marks(some)), some)
     ]
     open_starts += [(id, account_id, 0, windows) for id, (account_id, windows) in brief.items() if id in records]
     charges, sums = [], Sums()
@@ -200,7 +200,7 @@ def post(tx: Writing, entries: Sequence[Entry], sums: Sums) -> None:
 def _consume(tx: Writing, taken: dict[str, int]) -> None:
     lots: defaultdict[str, list[Lot]] = defaultdict(list)
     for some in _chunks(sorted(taken)):
-        for id, remaining, account_id in tx.execute(_LOTS.format(_marks(some)), some):
+        for id, remaining, account_id in tx.execute(_LOTS.format(marks(some)), some):
             lots[account_id].append(Lot(id, remaining))
     changed = [lot for account_id, found in lots.items() for lot in consume(found, taken[account_id])]
     if changed:
@@ -220,7 +220,7 @@ def write_records(
         there = {
             row[0]
             for some in _chunks(doubtful)
-            for row in tx.execute(f"SELECT id FROM records WHERE id IN ({_marks(some)})", some)
+            for row in tx.execute(f"SELECT id FROM records WHERE id IN ({marks(some)})", some)
         }
         records = [record for record in records if record.id not in there]
     if records:
@@ -289,7 +289,7 @@ def expire(tx: Writing, account_id: str, now_ms: int) -> int:
 def expire_due(tx: Writing, account_ids: Iterable[str], now_ms: int) -> None:
     """`expire` for those of the accounts that have something to lose."""
     for some in _chunks(sorted(set(account_ids))):
-        for (account_id,) in tx.execute(_DUE.format(_marks(some)), (now_ms, *some)):
+        for (account_id,) in tx.execute(_DUE.format(marks(some)), (now_ms, *some)):
             expire(tx, account_id, now_ms)
 
 
@@ -299,7 +299,3 @@ def _chunks(ids: Sequence[str]) -> Iterator[Sequence[str]]:
     for at in range(0, len(ids), _CHUNK):
         some = ids[at : at + _CHUNK]
         yield [*some, *([some[-1]] * ((1 << (len(some) - 1).bit_length()) - len(some)))]
-
-
-def _marks(values: Sequence[object]) -> str:
-    return ", ".join("?" * len(values))

@@ -19,6 +19,7 @@ from collections.abc import Iterable
 from trivium.metering import apps
 from trivium.metering.record import Record
 from trivium.store import bands
+from trivium.store.sql import marks
 
 HOUR_MS = 3_600_000
 DAY_MS = 86_400_000
@@ -51,7 +52,7 @@ SUMS = (
 
 def adding(table: str, keys: tuple[str, ...], rows: str = "") -> str:
     """A statement that adds sums to those that a table has under the same keys: those of its values, or of `rows`."""
-    source = rows or f"VALUES ({', '.join('?' * len(keys + SUMS))})"
+    source = rows or f"VALUES ({marks(keys + SUMS)})"
     added = ", ".join(f"{name} = {table}.{name} + excluded.{name}" for name in SUMS)
     columns = ", ".join(keys + SUMS)
     return f"INSERT INTO {table} ({columns}) {source} ON CONFLICT ({', '.join(keys)}) DO UPDATE SET {added}"

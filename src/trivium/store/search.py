@@ -18,7 +18,7 @@ from trivium.policy.addresses import subscriber
 from trivium.store import rollups, spans, usage
 from trivium.store.rollups import HOUR_MS
 from trivium.store.spans import Folded, Span
-from trivium.store.sql import Database
+from trivium.store.sql import Database, marks
 from trivium.store.whose import Whose, calls
 
 _STEP = 4_000
@@ -138,7 +138,7 @@ class _Finder:
             theirs = [ip for (ip,) in told if ip is not None and self.whose(ip)]
             if not theirs:
                 return []
-            where += f" AND client_ip IN ({', '.join('?' * len(theirs))})"
+            where += f" AND client_ip IN ({marks(theirs)})"
             values += theirs
         statement = f"SELECT {', '.join(COLUMNS)} FROM records WHERE {where} ORDER BY time_ms DESC, id DESC LIMIT ?"
         names, rows = self._database.query(statement, [*values, limit])

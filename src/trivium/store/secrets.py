@@ -20,7 +20,7 @@ from trivium.errors import Conflict, NotFound, OperationError
 from trivium.store.changes import Followed, count_up
 from trivium.store.envelopes import Envelope, Keyring
 from trivium.store.key_names import MARK, proofs, sealed
-from trivium.store.sql import Database, Row, Writing
+from trivium.store.sql import Database, Row, Writing, marks
 from trivium.store.writer import Writer
 
 _LOG = logging.getLogger("trivium.store")
@@ -142,10 +142,8 @@ class Secrets(Followed):
 
     async def every(self, vendors: Sequence[str]) -> list[SealedSecret]:
         """All keys for these vendors that are switched on, whoever's they are."""
-        some = ", ".join("?" * len(vendors))
-        rows = await self.database.ask(
-            f"SELECT {_COLUMNS} FROM secrets WHERE enabled = 1 AND vendor IN ({some}) {_ORDER}", list(vendors)
-        )
+        statement = f"SELECT {_COLUMNS} FROM secrets WHERE enabled = 1 AND vendor IN ({marks(vendors)}) {_ORDER}"
+        rows = await self.database.ask(statement, list(vendors))
         return [_secret(row) for row in rows]
 
     async def reseal(self, before: SealedSecret, plain: bytes) -> bool:
@@ -182,7 +180,7 @@ class Secrets(Followed):
             shown = Secret(id=id, owner=owner, position=position, created_ms=self.clock.now_ms(), **what)
             envelope = sealed(tx, ring, owner, id, plain)
             row = (*_kept(shown), envelope.version, envelope.wrapped_key, envelope.sealed)
-            tx.execute(f"INSERT INTO secrets ({_COLUMNS}) VALUES ({', '.join('?' * len(row))})", row)
+            tx.execute(f"INSERT INTO secrets ({_COLUMNS}) VALUES ({marks(row)})", row)
             self._noted(tx, actor, "byok.add", shown, after=shown)
             return shown
 

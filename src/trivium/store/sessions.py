@@ -20,7 +20,7 @@ from trivium import ids
 from trivium.clock import Clock
 from trivium.errors import NotFound, OperationError
 from trivium.store.changes import Changing, Page
-from trivium.store.sql import Database, Row, Writing
+from trivium.store.sql import Database, Row, Writing, marks
 from trivium.store.users import found_user
 from trivium.store.writer import Writer
 
@@ -265,7 +265,7 @@ class Sessions(Changing):
         session = Session(id=ids.session_id(), user_id=user_id, **said, **times)  # type: ignore[arg-type]
         tx.execute("DELETE FROM sessions WHERE expires_ms <= ?", (now,))
         tx.execute(
-            f"INSERT INTO sessions (hash, {_COLUMNS}) VALUES ({', '.join('?' * (len(_NAMES) + 1))})",
+            f"INSERT INTO sessions (hash, {_COLUMNS}) VALUES (?, {marks(_NAMES)})",
             (self.digest(token), *(getattr(session, name) for name in _NAMES)),
         )
         told = {"session": session.id, "way": visit.way}  # where from is nobody's business once the session is over

@@ -7,7 +7,7 @@ of the database itself is `StoreUnavailable`; a value that it does not take (a s
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from contextlib import AbstractContextManager
 from functools import lru_cache
 from itertools import compress
@@ -78,4 +78,9 @@ def insert(tx: Writing, into: str, columns: Sequence[str], rows: Sequence[Sequen
 
 @lru_cache(256)
 def _inserting(into: str, columns: tuple[str, ...], behind: str) -> str:
-    return f"INSERT INTO {into} ({', '.join(columns)}) VALUES ({', '.join('?' * len(columns))}) {behind}"
+    return f"INSERT INTO {into} ({', '.join(columns)}) VALUES ({marks(columns)}) {behind}"
+
+
+def marks(values: Collection[object]) -> str:
+    """A `?` for each of the values of a statement."""
+    return ", ".join("?" * len(values))

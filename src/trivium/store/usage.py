@@ -23,7 +23,7 @@ from trivium.store import bands, rollups, spans
 from trivium.store.keys import TOKEN
 from trivium.store.rollups import HOUR_MS, KEYS, SUMS
 from trivium.store.spans import Fold, Folded, Span
-from trivium.store.sql import Database
+from trivium.store.sql import Database, marks
 from trivium.store.whose import Whose, calls
 
 GROUPS = {
@@ -120,8 +120,8 @@ class Keys(msgspec.Struct, frozen=True):
         """A condition: the keys and tokens of some users; an empty text stands for nobody's."""
         either, named = [], [user for user in users if user]
         if named:
-            marks = ", ".join("?" * len(named))
-            either += [f"key_id IN (SELECT id FROM keys WHERE user_id IN ({marks}))", f"key_id IN ({marks})"]
+            some = marks(named)
+            either += [f"key_id IN (SELECT id FROM keys WHERE user_id IN ({some}))", f"key_id IN ({some})"]
         if "" in users:
             theirs = "SELECT id FROM keys WHERE user_id IS NOT NULL"
             either.append(f"(key_id NOT IN ({theirs}) AND substr(key_id, 1, {len(TOKEN)}) <> '{TOKEN}')")
@@ -235,7 +235,7 @@ class _Asked:
             return f"{rows} AND {time} >= ? AND {time} < ?", [span.since, span.until]
         # Behind each beginning the table's key leads on to the organization, behind a range of them it does not.
         begins = ", ".join(map(str, range(span.since, span.until, span.hours * HOUR_MS)))
-        among = ", ".join("?" * len(self._organizations))
+        among = marks(self._organizations)
         return f"{rows} AND {time} IN ({begins}) AND organization_id IN ({among})", self._organizations
 
 
@@ -246,7 +246,7 @@ def conditions(only: Iterable[str], without: Iterable[str], *, public: bool, key
     values: list[Any] = []
     for filters, how in ((only, ""), (without, "NOT ")):
         for name, wanted in _by_dimension(filters).items():
-            among = f"coalesce({groups[name]}, '') IN ({', '.join('?' * len(wanted))})"
+            among = f"coalesce({groups[name]}, '') IN ({marks(wanted)})"
             condition, some = keys.of(wanted) if name == "user" else (among, wanted)
             found.append(f"{how}{condition}")
             values += some
