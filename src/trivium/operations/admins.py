@@ -2,17 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Annotated
-
-import msgspec
-
 from trivium.errors import OperationError
-from trivium.operations.table import Actor, Arguments, ListArguments, Listed, Op, Table, listed, named
+from trivium.operations.table import Actor, Arguments, ListArguments, Listed, Moment, Op, Table, listed, named
 from trivium.policy.caller import Id
 from trivium.store.admins import Admin, NewAdmin
 from trivium.store.store import Store
-
-Moment = Annotated[int, msgspec.Meta(ge=0, le=2**53)]
 
 
 class CreateAdmin(Arguments, frozen=True, kw_only=True):

@@ -21,6 +21,7 @@ from trivium.operations.table import (
     Arguments,
     ListArguments,
     Listed,
+    Moment,
     Needs,
     Op,
     Table,
@@ -40,7 +41,6 @@ SHORT_LIVED_MS = 15 * 60_000
 _HOUR_MS = 3_600_000
 _YEAR_HOURS = 8_784
 
-Moment = Annotated[int, msgspec.Meta(ge=0, le=2**53)]
 Wanted = Annotated[str, msgspec.Meta(min_length=1, max_length=200)]
 
 

@@ -17,13 +17,12 @@ from trivium.metering.book import LEAST_MARKUP, MOST_MARKUP, Override, PriceBook
 from trivium.metering.prices import Price, Quote
 from trivium.metering.sheet import PriceFault, read_price, written
 from trivium.operations.rerate import Rerate, Rerated, Rerating
-from trivium.operations.table import Actor, Op, Table
+from trivium.operations.table import Actor, Moment, Op, Table
 from trivium.routing.catalog import Catalog
 from trivium.store.accounts import Correction
 from trivium.store.prices import PriceStore, Stored, Used
 from trivium.store.prices import Rerated as Rebooked
 
-Moment = Annotated[int, msgspec.Meta(ge=0, le=2**53)]
 _Name = Annotated[str, msgspec.Meta(min_length=1, max_length=300)]
 
 

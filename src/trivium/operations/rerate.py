@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from typing import Annotated, Any
+from typing import Any
 
 import msgspec
 
@@ -18,18 +18,17 @@ from trivium.metering.book import PriceBook, Priced
 from trivium.metering.cost import cost
 from trivium.metering.prices import Quote
 from trivium.metering.record import usage_of
+from trivium.operations.table import Moment
 from trivium.routing.catalog import Catalog
 from trivium.store.accounts import Correction
 from trivium.store.prices import Charged, PriceStore
-
-_Moment = Annotated[int, msgspec.Meta(ge=0, le=2**53)]
 
 
 class Rerate(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Which requests; `until_ms` excluded."""
 
-    since_ms: _Moment
-    until_ms: _Moment | None = None
+    since_ms: Moment
+    until_ms: Moment | None = None
     model: str | None = None
     """`provider/model`."""
     apply: bool = False

@@ -77,6 +77,8 @@ Table = dict[str, Op]
 
 Cursor = Annotated[str, matching(r"^[A-Za-z0-9._@:-]{0,200}\Z", "what the part before told of the next one")]
 Some = Annotated[int, msgspec.Meta(ge=1, le=200)]
+Moment = Annotated[int, msgspec.Meta(ge=0, le=2**53)]
+"""Milliseconds since the epoch."""
 
 
 _BEYOND = 2**62
