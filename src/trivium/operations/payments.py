@@ -30,6 +30,7 @@ from trivium.settings_payments import PaymentSettings
 from trivium.store.accounts import MOST_NANO
 from trivium.store.answers import told
 from trivium.store.auto_top_ups import Agreed, AutoTopUps, payment_id
+from trivium.store.payment_rows import usd as usd_of
 from trivium.store.payments import Payments, Stray
 from trivium.store.whose import Whose
 from trivium.upstream.payments import Page, Processor, Wanted
@@ -215,7 +216,7 @@ class PaymentOperations:
             created_ms=now,
             changed_ms=now,
         )
-        usd, fee = _usd(cents), _usd(wanted.fee_cents)
+        usd, fee = usd_of(cents), usd_of(wanted.fee_cents)
         begun = Begun(payment=payment.id, account=account, url=page.url, usd=usd, fee_usd=fee)
         return await told(lambda _: begun, self._payments.open(payment))
 
@@ -241,7 +242,7 @@ class PaymentOperations:
         """Cents. Raises OperationError for what cannot be bought at once."""
         cents, least, most = _cents(usd), _cents(self._settings.least_usd), _cents(self._settings.most_usd)
         if not least <= cents <= most:
-            raise OperationError(f"From {_usd(least)} to {_usd(most)} USD of credits can be bought at once.")
+            raise OperationError(f"From {usd_of(least)} to {usd_of(most)} USD of credits can be bought at once.")
         return cents
 
     def _fee(self, cents: int) -> int:
@@ -319,10 +320,10 @@ class PaymentOperations:
             account_id=auto.account_id,
             enabled=auto.enabled,
             below_usd=nano_text(auto.below_nano),
-            usd=_usd(auto.cents),
-            fee_usd=_usd(self._fee(auto.cents)),
-            month_usd=_usd(auto.month_cents),
-            month_charged_usd=_usd(agreed.month_cents),
+            usd=usd_of(auto.cents),
+            fee_usd=usd_of(self._fee(auto.cents)),
+            month_usd=usd_of(auto.month_cents),
+            month_charged_usd=usd_of(agreed.month_cents),
             card=agreed.card,
             payment=auto.payment_id,
             failures=auto.failures,
@@ -355,15 +356,11 @@ def _cents(usd: str) -> int:
     return cents
 
 
-def _usd(cents: int) -> str:
-    return nano_text(cents * CENT_NANO)
-
-
 def _row(payment: Payment) -> PaymentRow:
     said: dict[str, Any] = {
-        "usd": _usd(payment.asked_cents - payment.fee_cents),
-        "fee_usd": _usd(payment.fee_cents),
-        "paid_usd": _usd(payment.paid_cents),
+        "usd": usd_of(payment.asked_cents - payment.fee_cents),
+        "fee_usd": usd_of(payment.fee_cents),
+        "paid_usd": usd_of(payment.paid_cents),
         "credited_usd": nano_text(payment.credited_nano),
         "taken_back_usd": nano_text(payment.taken_nano),
         "status": payment.status,

@@ -31,6 +31,7 @@ from trivium.policy.blame import Call, bad, of_row
 from trivium.policy.burn import LONGEST, SPANS
 from trivium.policy.payment_alerts import Trouble
 from trivium.policy.spending import Budget, Period, window_start
+from trivium.store.changes import text
 from trivium.store.payment_troubles import troubles
 from trivium.store.sql import Database, Row, Writing, marks
 from trivium.store.versioned import Versioned
@@ -121,7 +122,7 @@ class AlertStore:
         """Adds to what is counted. Rows are in order, so that two gateways that add to the same wait for each other
         rather than for ever."""
         added = sorted((minute, *series, *counted) for minute, series, counted in rows)
-        said = sorted((f"{_REFUSAL}{one.provider}", _text(one), one.last_ms) for one in refusing)
+        said = sorted((f"{_REFUSAL}{one.provider}", text(one), one.last_ms) for one in refusing)
 
         def act(tx: Writing) -> None:
             tx.executemany(_ADD, added)
@@ -169,7 +170,7 @@ class AlertStore:
 
     async def put_audited(self, audited: Audited) -> None:
         def act(tx: Writing) -> None:
-            tx.execute(_STATE, (_AUDITED, _text(audited), audited.time_ms))
+            tx.execute(_STATE, (_AUDITED, text(audited), audited.time_ms))
             tx.execute("DELETE FROM alert_states WHERE name = ?", (_AUDITING,))
 
         await self._writer.run(act)
@@ -180,7 +181,7 @@ class AlertStore:
         return msgspec.json.decode(rows[0][0], type=dict[str, str]) if rows else {}
 
     async def put_problems(self, problems: dict[str, str], now_ms: int) -> None:
-        await self._writer.run(lambda tx: tx.execute(_STATE, (_PROBLEMS, _text(problems), now_ms)))
+        await self._writer.run(lambda tx: tx.execute(_STATE, (_PROBLEMS, text(problems), now_ms)))
 
     async def low_balances(self, rules: AlertRules) -> list[Balance]:
         """Accounts that `low_balance` may be about."""
@@ -222,7 +223,7 @@ class AlertStore:
     async def tell(self, taken: Sequence[tuple[Finding, Sequence[str]]], now_ms: int) -> None:
         """Writes down what channels have taken, and which these were."""
         rows = [
-            (now_ms, one.rule, one.severity, one.key, one.title, one.text, _text(one.facts), _text(channels))
+            (now_ms, one.rule, one.severity, one.key, one.title, one.text, text(one.facts), text(channels))
             for one, channels in taken
         ]
         await self._writer.run(lambda tx: tx.executemany(_TELL, rows))
@@ -279,7 +280,3 @@ def _spent(row: Row) -> Spent:
 def _notice(row: dict[str, Any]) -> Notice:
     told = {name: msgspec.json.decode(row[name]) for name in ("facts", "channels")}
     return msgspec.convert(row | told, Notice)
-
-
-def _text(value: Any) -> str:
-    return msgspec.json.encode(value).decode()

@@ -18,6 +18,7 @@ from trivium.clock import Clock
 from trivium.errors import StoreUnavailable
 from trivium.policy.caller import OrganizationSettings
 from trivium.policy.capture import forbids
+from trivium.store.changes import text
 from trivium.store.sql import Database, Writing
 
 SLICE = 100
@@ -171,7 +172,7 @@ def _forbidding(organizations: set[str], tx: Writing, dialect: str) -> set[str]:
 
 def _row(one: Bodies) -> tuple[Any, ...]:
     who = (one.id, one.time_ms, one.key_id, one.user_id, one.organization_id)
-    return (*who, one.size, _encode(one.about), one.request, one.sent, one.answer)
+    return (*who, one.size, text(one.about), one.request, one.sent, one.answer)
 
 
 def erase_older(tx: Writing, before_ms: int) -> int:
@@ -193,10 +194,6 @@ def erase_forbidden(tx: Writing, dialect: str) -> int:
 def _erase(tx: Writing, where: str, value: object) -> int:
     statement = f"DELETE FROM captures WHERE id IN (SELECT id FROM captures WHERE {where} LIMIT ?) RETURNING id"
     return len(tx.execute(statement, (value, SLICE)))
-
-
-def _encode(about: CaptureAbout) -> str:
-    return msgspec.json.encode(about).decode()
 
 
 _decode = msgspec.json.Decoder(CaptureAbout).decode

@@ -141,4 +141,4 @@ def _told(row: Row) -> dict[str, Any]:
 
 
 def _text(value: Any) -> str | None:
-    return None if value is None else _encode(value).decode()
+    return None if value is None else text(value)
