@@ -26,7 +26,7 @@ from trivium.settings_providers import ProviderSettings
 EMBEDDED = "local"
 """The name of the provider that runs inside: llama.cpp with the weights we ship."""
 
-_TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
+HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _FRAMING = {"connection", "content-length", "host", "transfer-encoding"}
 _EXAMPLE = "http://127.0.0.1:8080/v1"
 _PROXY = "http://proxy.example:3128"
@@ -223,7 +223,7 @@ def _configured(said: Said) -> Headers:
     pairs = []
     for header, text in said.given.headers.items():
         setting = ("headers", header)
-        if not _TOKEN.fullmatch(header) or header.lower() in _FRAMING:
+        if not HEADER_NAME.fullmatch(header) or header.lower() in _FRAMING:
             raise said.wrong("expected the name of a header other than those that HTTP itself needs", *setting)
         plain = said.secret(text, *setting)
         pairs.append((said.header_text(header.lower(), *setting), said.header_text(plain, *setting)))

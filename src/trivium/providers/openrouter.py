@@ -7,7 +7,6 @@ Fallback"). A call says by its API key whose key pays, and by `provider.only` th
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -15,10 +14,9 @@ import msgspec
 
 from trivium.providers.credential import Credential, sent_as
 from trivium.providers.provider import Provider
-from trivium.providers.vendors import VENDORS, Match
+from trivium.providers.vendors import VENDORS, Match, dotted
 
 KIND = "openrouter"
-_DASHED = re.compile(r"^(claude-.*\d)-(\d)(?!\d)")
 _AUTHORIZATION = "authorization"
 
 
@@ -58,7 +56,7 @@ def kept(credential: Credential, registration: Registration | None) -> KeptCrede
 def openrouter_id(match: Match) -> str:
     """A vendor's model in OpenRouter's words, which are in small letters."""
     row = VENDORS[match.vendor]
-    model = _DASHED.sub(r"\1.\2", match.model.partition(":")[0].lower())
+    model = dotted(match.model.partition(":")[0].lower())
     return f"{(row.namespaces or (match.vendor,))[0]}/{model}"
 
 

@@ -159,6 +159,7 @@ GATEWAYS = frozenset({"openrouter", "vercel"})
 """Vendors of other vendors' models."""
 _ORDINARY = 256
 """Characters of a model's name beyond which it is none."""
+_DASHED = re.compile(r"^(claude-.*\d)-(\d)(?!\d)")
 
 
 class Match(msgspec.Struct, frozen=True):
@@ -167,6 +168,11 @@ class Match(msgspec.Struct, frozen=True):
     vendor: str
     model: str
     """The vendor's own id."""
+
+
+def dotted(model: str) -> str:
+    """A model's id as gateways write it: `claude-sonnet-4.5` for Anthropic's `claude-sonnet-4-5`."""
+    return _DASHED.sub(r"\1.\2", model)
 
 
 def plain(model: str) -> str:

@@ -2,27 +2,25 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 
 import msgspec
 
 from trivium.providers.credential import Credential
-from trivium.providers.vendors import VENDORS, Match
+from trivium.providers.vendors import VENDORS, Match, dotted
 
 VERCEL_IDS = {
     "google/gemini-3-flash-preview": "google/gemini-3-flash",
     "mistral/codestral-2508": "mistral/codestral",
     "mistral/devstral-2512": "mistral/devstral-2",
 }
-_DASHED = re.compile(r"^(claude-.*\d)-(\d)(?!\d)")
 
 
 def vercel_id(match: Match) -> str:
     """A vendor's model in Vercel's words (vendors page, "Routing"), which are in small letters."""
     model = match.model.partition(":")[0].lower()
     if match.vendor != "bedrock":
-        model = _DASHED.sub(r"\1.\2", model)
+        model = dotted(model)
     name = f"{VENDORS[match.vendor].vercel}/{model}"
     return VERCEL_IDS.get(name, name)
 

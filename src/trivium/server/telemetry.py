@@ -13,6 +13,7 @@ from trivium.admin.face import Face
 from trivium.config import secret
 from trivium.metering.record import COLUMNS, Record
 from trivium.pipeline.deps import Now
+from trivium.providers.builtin import HEADER_NAME
 from trivium.providers.provider import Provider
 from trivium.server.hidden import secrets_of
 from trivium.server.metrics import MetricsListener, MetricsPage
@@ -39,7 +40,6 @@ _LOG = logging.getLogger("trivium.telemetry")
 _LAST_WORD = 5.0
 """Seconds that an ending gateway waits for services that take telemetry."""
 _MOST_READS = 100
-_HEADER = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _VALUE = re.compile(r"[\x20-\x7e]*")
 
 Families = Callable[[], Sequence[Family]]
@@ -170,7 +170,7 @@ def checked_headers(
     """Headers of a part of the configuration, secrets looked up. Raises ConfigError."""
     headers = {name: secret(value, env, settings.source, (*place, "headers", name)) for name, value in said.items()}
     for name, value in headers.items():
-        if not _HEADER.fullmatch(name) or not _VALUE.fullmatch(value):
+        if not HEADER_NAME.fullmatch(name) or not _VALUE.fullmatch(value):
             raise wrong_setting(settings.source, (*place, "headers", name), "expected a header of printable ASCII")
     return headers
 
