@@ -9,7 +9,7 @@ from urllib.parse import urlencode
 from aiohttp import web
 
 from trivium.dashboard.door import Refusal
-from trivium.dashboard.page import SPACE, page, space, visitor
+from trivium.dashboard.page import SPACE, page, said_of, space, visitor
 
 PERIODS = {"day": "a day", "week": "a week", "month": "a month"}
 COLUMNS = {
@@ -41,9 +41,7 @@ async def show(request: web.Request) -> web.Response:
         if told is None:
             raise web.HTTPNotFound
     except Refusal as refusal:
-        if refusal.status == 401:
-            raise
-        problem = refusal.message
+        problem = said_of(refusal)
     return page(
         request,
         "free.html",

@@ -9,7 +9,7 @@ from aiohttp import web
 from trivium.dashboard.documents import PANELS, QUESTIONS, Question
 from trivium.dashboard.door import Refusal
 from trivium.dashboard.forms import Field, Unfit, arguments, fields, filled
-from trivium.dashboard.page import SPACE, page, see_other, sent, space, visitor
+from trivium.dashboard.page import SPACE, page, said_of, see_other, sent, space, visitor
 
 _QUESTIONS = {one.path: one for one in QUESTIONS}
 
@@ -43,9 +43,7 @@ async def act(request: web.Request) -> web.Response:
     try:
         await asking.ask(action.operation, **action.fixed, **whose)
     except Refusal as refusal:
-        if refusal.status == 401:
-            raise
-        return await health(request, refusal.message)
+        return await health(request, said_of(refusal))
     return see_other(f"{here.path}/health?done=1")
 
 
@@ -60,12 +58,7 @@ async def answer(request: web.Request) -> web.Response:
     try:
         found = await asking.ask(question.operation, **arguments(made, told))
     except (Refusal, Unfit) as error:
-        if isinstance(error, Refusal) and error.status == 401:
-            raise
-        message = error.message if isinstance(error, Refusal) else str(error)
-        response = _asked(request, question, filled(made, told), problem=message)
-        response.set_status(400)
-        return response
+        return _asked(request, question, filled(made, told), problem=said_of(error))
     return _asked(request, question, filled(made, told), told=found)
 
 
@@ -79,12 +72,7 @@ async def then(request: web.Request) -> web.Response:
     try:
         await asking.ask(done.operation, **arguments(made, told))
     except (Refusal, Unfit) as error:
-        if isinstance(error, Refusal) and error.status == 401:
-            raise
-        message = error.message if isinstance(error, Refusal) else str(error)
-        response = _asked(request, question, filled(made, told), problem=message)
-        response.set_status(400)
-        return response
+        return _asked(request, question, filled(made, told), problem=said_of(error))
     return see_other(f"{here.path}/{question.leads}?saved=1")
 
 
@@ -105,7 +93,10 @@ def _asked(
     request: web.Request, question: Question, made: list[Field], *, told: Any = None, problem: str = ""
 ) -> web.Response:
     here = space(request)
-    return page(request, "question.html", space=here, question=question, fields=made, told=told, problem=problem)
+    response = page(request, "question.html", space=here, question=question, fields=made, told=told, problem=problem)
+    if problem:
+        response.set_status(400)
+    return response
 
 
 _QUESTION = SPACE + "/{question:" + "|".join(_QUESTIONS) + "}"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from aiohttp import web
 
 from trivium.dashboard.door import Refusal
-from trivium.dashboard.page import SETTINGS, page, see_other, sent, visitor
+from trivium.dashboard.page import SETTINGS, page, said_of, see_other, sent, visitor
 from trivium.dashboard.visitor import Visitor
 
 
@@ -57,9 +57,7 @@ async def _do(request: web.Request, operation: str, **arguments: str | None) -> 
     try:
         await visitor(request).ask(operation, **arguments)
     except Refusal as refusal:
-        if refusal.status == 401:
-            raise
-        return await show(request, refusal.message)
+        return await show(request, said_of(refusal))
     return see_other("/dashboard/you?saved=1")
 
 

@@ -8,7 +8,8 @@ from typing import Any
 from aiohttp import web
 
 from trivium.dashboard import render
-from trivium.dashboard.door import Door
+from trivium.dashboard.door import Door, Refusal
+from trivium.dashboard.forms import Unfit
 from trivium.dashboard.guard import HEADERS
 from trivium.dashboard.visitor import HOUSE, Described, Space, Visitor
 from trivium.settings_dashboard import DashboardSettings
@@ -22,6 +23,15 @@ _SEEN = "seen"
 
 SPACE = "/dashboard/{space:house|me|[ou]/[A-Za-z0-9][A-Za-z0-9._@-]*}"
 """The beginning of the paths of pages that are about a space."""
+
+
+def said_of(error: Refusal | Unfit) -> str:
+    """What a page tells of it. Raises it again where it is that nobody is signed in any more."""
+    if isinstance(error, Unfit):
+        return str(error)
+    if error.status == 401:
+        raise error
+    return error.message
 
 
 def visitor(request: web.Request) -> Visitor:

@@ -11,7 +11,7 @@ from aiohttp import web
 from trivium.dashboard.door import Refusal
 from trivium.dashboard.forms import MINUTES, Unfit
 from trivium.dashboard.guard import HEADERS
-from trivium.dashboard.page import SPACE, page, space, visitor
+from trivium.dashboard.page import SPACE, page, said_of, space, visitor
 from trivium.dashboard.render import input_of
 from trivium.dashboard.words import words
 
@@ -45,9 +45,7 @@ async def search(request: web.Request) -> web.Response:
         if found is None:
             raise web.HTTPNotFound
     except (Refusal, Unfit) as error:
-        if isinstance(error, Refusal) and error.status == 401:
-            raise
-        problem = error.message if isinstance(error, Refusal) else str(error)
+        problem = said_of(error)
     return page(
         request,
         "requests.html",

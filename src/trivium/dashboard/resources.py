@@ -21,7 +21,7 @@ from trivium.dashboard.forms import Field, Unfit, arguments, changes, fields, fi
 from trivium.dashboard.guard import HEADERS, base_url
 from trivium.dashboard.home import first_model
 from trivium.dashboard.menu import fits, is_over, may, offered
-from trivium.dashboard.page import SPACE, page, see_other, sent, space, visitor
+from trivium.dashboard.page import SPACE, page, said_of, see_other, sent, space, visitor
 from trivium.dashboard.row import Action, Resource
 from trivium.dashboard.snippets import first_calls, setups
 from trivium.dashboard.table import BY_PATH
@@ -49,7 +49,7 @@ async def list_(request: web.Request) -> web.Response:
     except (Refusal, Unfit) as error:
         if isinstance(error, Refusal) and error.status in (401, 403):
             raise
-        problem = _said(error)
+        problem = said_of(error)
     following = urlencode({**query, "after": found["next"]}) if found["next"] else ""
     return page(
         request,
@@ -109,9 +109,7 @@ async def act(request: web.Request) -> web.Response:
             asked["idempotency_key"] = f"form:{once}"
         result = await asking.ask(action.operation, **{**_taken(action, row), **action.fixed, **asked, **whose})
     except (Refusal, Unfit) as error:
-        if isinstance(error, Refusal) and error.status == 401:
-            raise
-        return _form(request, action, row, filled(made, told), _said(error))
+        return _form(request, action, row, filled(made, told), said_of(error))
     if action.leads:
         # Not a redirect: a browser holds those that follow a form against `form-action`, which names nobody but us.
         return page(request, "leads_on.html", space=here, resource=resource, action=action, url=result[action.leads])
@@ -146,9 +144,7 @@ async def replace(request: web.Request) -> web.Response:
         number = int(version) if version.isdecimal() else None
         await asking.ask(one.sets, settings=settings, version=number, **whose)
     except (Refusal, Unfit) as error:
-        if isinstance(error, Refusal) and error.status == 401:
-            raise
-        return _document_page(request, one, version, filled(made, told), _said(error))
+        return _document_page(request, one, version, filled(made, told), said_of(error))
     return see_other(f"{here.path}/{one.path}?saved=1")
 
 
@@ -243,10 +239,6 @@ def _filters(asking: Visitor, here: Space, resource: Resource, asked: Mapping[st
     schema, whose = asking.operations[resource.lists].arguments, asking.arguments(resource.lists, here)
     made = fields(schema, only=resource.filters, without=tuple(whose or ()))
     return [msgspec.structs.replace(field, value=asked.get(field.name, "").strip()) for field in made]
-
-
-def _said(error: Refusal | Unfit) -> str:
-    return error.message if isinstance(error, Refusal) else str(error)
 
 
 def _fields(asking: Visitor, here: Space, action: Action, row: Mapping[str, Any]) -> list[Field]:

@@ -12,7 +12,7 @@ from aiohttp import web
 
 from trivium.dashboard.door import Refusal
 from trivium.dashboard.guard import HEADERS
-from trivium.dashboard.page import SPACE, page, space, visitor
+from trivium.dashboard.page import SPACE, page, said_of, space, visitor
 
 PERIODS = ("day", "week", "month", "custom")
 _WORDS = re.compile(r'[a-z]+:"[^"]*"(?!\S)|\S+')
@@ -41,9 +41,7 @@ async def show(request: web.Request) -> web.Response:
             bucket = "hour" if told["until_ms"] - told["since_ms"] <= _HOURS_UP_TO_MS else "day"
             times = await asking.ask_if("usage.report", here, **{**_arguments(asked), "by": [bucket]})
     except Refusal as refusal:
-        if refusal.status == 401:
-            raise
-        problem = refusal.message
+        problem = said_of(refusal)
     if told is None and not problem:
         raise web.HTTPNotFound
     if times is not None:
