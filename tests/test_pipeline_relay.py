@@ -323,10 +323,10 @@ async def test_a_malformed_event_is_flagged_and_forwarded() -> None:
 
 
 async def test_an_error_in_a_whole_200_answer_passes_and_fails_the_call() -> None:
-    async with running(Reply(body={"error": {"message": "no credits", "code": 402}})) as house:
+    async with running(Reply(body={"error": {"message": "busy", "code": 502}})) as house:
         status, got, _ = await house.post("/v1/chat/completions", CHAT)
         record = await house.record()
-    assert (status, got["error"]["message"]) == (200, "no credits")
+    assert (status, got["error"]["message"]) == (200, "busy")
     assert (record["outcome"], record["in_band_error"]) == ("failed", 1)
 
 
@@ -434,3 +434,32 @@ async def test_clients_sdks_find_an_id_of_the_call_where_the_upstream_gives_none
             for stream in (False, True):
                 _, _, headers = await house.post(path, {**body, "stream": stream})
                 assert headers[name] == headers["x-trivium-request-id"]
+
+
+@pytest.mark.parametrize("status", [302, 400, 429, 500])
+@pytest.mark.parametrize(("path", "body"), CALLS)
+async def test_a_provider_that_quotes_the_houses_key_tells_nobody(path: str, body: dict[str, Any], status: int) -> None:
+    quoted = Reply(status=status, error=Error(message="do not send sk-of-the-house-1 here"))
+    async with running(quoted, provider=f'{ALL_APIS}\nkey = "sk-of-the-house-1"') as house:
+        _, got, headers = await house.post(path, body)
+        record = await house.record()
+    assert "sk-of-the-house" not in f"{got}{headers}{record}"
+    assert "do not send" in record["error_message"]
+
+
+@pytest.mark.parametrize(("path", "body"), CALLS)
+@pytest.mark.parametrize("stream", [False, True])
+async def test_that_the_houses_account_is_refused_inside_a_200_is_told_to_its_operator(
+    path: str, body: dict[str, Any], stream: bool
+) -> None:
+    error = Error(
+        message="Insufficient credits for acct user_2abc", type="insufficient_quota", code="insufficient_quota"
+    )
+    async with running(Reply(error=error)) as house:
+        status, got, _ = await house.post(path, {**body, "stream": stream})
+        record = await house.record()
+        alerts = house.gateway.deps.alerts.standing
+    if not stream:  # what a stream says goes on as it came
+        assert (status, "user_2abc" in str(got)) == (503, False)
+    assert (record["outcome"], len(alerts)) == ("failed", 1)
+    assert "user_2abc" in record["error_message"]

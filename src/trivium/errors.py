@@ -57,15 +57,6 @@ class TriviumError(Exception):
         self.facts: dict[str, str] = {}
         """What the error's body says beside the message, for programs: names and texts."""
 
-    def forget_frames(self) -> None:
-        """Lets go of the way it came, with the errors behind it, when it is dealt with: the frames hold the request and
-        the answer, and an error that one of them names would keep all of it until Python looks for cycles."""
-        errors: list[BaseException | None] = [self]
-        while errors:
-            if (error := errors.pop()) is not None:
-                errors += (error.__cause__, error.__context__)
-                error.__traceback__ = error.__cause__ = error.__context__ = None
-
 
 class ConfigError(TriviumError):
     """A setting that cannot be used. The message names file, line, key and what was expected."""

@@ -13,7 +13,7 @@ import msgspec
 from trivium.errors import RequestError, TriviumError, UpstreamError
 from trivium.pipeline.call import Call, Reply
 from trivium.pipeline.deps import Deps
-from trivium.pipeline.forget import forget_body
+from trivium.pipeline.forget import forget_body, forget_frames
 from trivium.pipeline.forward import prepare, way_to
 from trivium.pipeline.free import check_free, is_counted
 from trivium.pipeline.held import HeldReply
@@ -95,7 +95,7 @@ class Attempts:
             if last or reply.started or not (isinstance(error, RequestError) or fails_over(error)):
                 raise
             run.failed_over(error, since_us, flags)
-            error.forget_frames()
+            forget_frames(error)
             return error
         except asyncio.CancelledError:
             self._deps.health.unknown(leg.target.place, self._claim)

@@ -1,4 +1,5 @@
-"""A long stream need not keep its question in memory: what is still of use of it is read before."""
+"""What of a call need not stay in memory: the question of a long stream, of which what is still of use is read before, and
+the frames that an error came through."""
 
 from __future__ import annotations
 
@@ -17,3 +18,13 @@ def forget_body(request: Request, run: Run, deps: Deps) -> Request:
         asyncio.get_running_loop().call_soon(run.read_prompts)
     run.request = without_body(request)
     return run.request
+
+
+def forget_frames(error: BaseException) -> None:
+    """Lets go of the way an error came, with the errors behind it, when it is dealt with: the frames hold the request
+    and the answer, and an error that one of them names would keep all of it until Python looks for cycles."""
+    errors: list[BaseException | None] = [error]
+    while errors:
+        if (one := errors.pop()) is not None:
+            errors += (one.__cause__, one.__context__)
+            one.__traceback__ = one.__cause__ = one.__context__ = None

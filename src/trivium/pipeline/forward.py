@@ -34,6 +34,7 @@ from trivium.settings_providers import TimeoutSettings
 from trivium.upstream.client import Timeouts, UpstreamRequest, UpstreamResponse
 from trivium.upstream.deadline import due
 from trivium.upstream.frames import unframed
+from trivium.upstream.masked import MaskedResponse
 from trivium.wire.cover import Cover
 from trivium.wire.destination import Destination
 from trivium.wire.dress import dressed, theirs
@@ -224,7 +225,12 @@ async def forward(  # noqa: PLR0917
     run.upstream_status = response.status
     if deps.alerts.standing and response.status < 400 and run.own is None:
         deps.alerts.answered(provider.name)
-    return response
+    return _masked(response, provider)
+
+
+def _masked(response: UpstreamResponse, provider: Provider) -> UpstreamResponse:
+    """Some quote the key that they refuse."""
+    return MaskedResponse(response, provider.masks) if response.status >= 300 and provider.masks else response
 
 
 def _path(call: Call, api: Kind) -> str:

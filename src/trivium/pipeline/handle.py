@@ -18,7 +18,7 @@ from trivium.pipeline.capture import captured
 from trivium.pipeline.count import count
 from trivium.pipeline.deps import Deps
 from trivium.pipeline.drain import DRAIN, to_its_end
-from trivium.pipeline.forget import forget_body
+from trivium.pipeline.forget import forget_body, forget_frames
 from trivium.pipeline.forward import prepare, way_to
 from trivium.pipeline.free import check_free, find, give_back, is_counted
 from trivium.pipeline.hold import account_of, begin
@@ -195,7 +195,7 @@ async def _screened(call: Call, request: Request, asked: Target, run: Run, deps:
 
 async def fail(error: TriviumError, call: Call, reply: Reply, run: Run, headers: Headers | None = None) -> None:
     """The error as the calling API's SDKs parse it; a connection cut where part of an answer has gone out."""
-    error.forget_frames()
+    forget_frames(error)
     run.error = error
     if reply.started:
         reply.cut()

@@ -6,7 +6,6 @@ is JSON at all before its status goes out, and what the meter needs.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Coroutine
 from functools import partial
 from typing import Protocol
@@ -22,6 +21,7 @@ from trivium.errors import (
     UpstreamRefusedUs,
 )
 from trivium.pipeline.call import GENERATE, Call, Direct, Headers, Reply
+from trivium.pipeline.forget import forget_frames
 from trivium.pipeline.journey import fails_over
 from trivium.pipeline.limited import with_own
 from trivium.pipeline.mask import told_of
@@ -136,19 +136,16 @@ class Exchange:
 
     async def _relay_error(self) -> None:
         body = await self._read_some()
-        status = said_status = self._response.status
-        for mistold, pattern, meant in self._provider.mistold:
-            if mistold == said_status and re.search(pattern, body):
-                status = meant
+        status = self._provider.meant(self._response.status, body)
         self._run.answer = told = fold(decode_answer(self._api, body, self._provider.conventions))
         said = told.error.message if told.error and body.strip() else body[:500].decode(errors="replace").strip()
         message = said or f"The upstream answered with status {status}."
         failure = self._failure(status, message, told.error)
         if self._reply.provisional and fails_over(failure):
             raise failure
-        as_said = status == said_status >= 400
-        if not as_said or isinstance(failure, UpstreamRefusedUs) or not self._is_native(body):
-            word = (told.error.code or told.error.type) if told.error and status == said_status else None
+        as_said = status == self._response.status
+        if status < 400 or not as_said or isinstance(failure, UpstreamRefusedUs) or not self._is_native(body):
+            word = (told.error.code or told.error.type) if told.error and as_said else None
             if word not in _NO_WORDS and type(failure) is UpstreamError and failure.code == UpstreamError.code:
                 failure.code = word
             raise failure
@@ -204,8 +201,7 @@ class Exchange:
         else:
             check_json(whole)
             self._meter_whole(whole)
-        if self._reply.provisional:
-            self._check_fault(self._run.answer)
+        self._check_fault(self._run.answer)
         await self._run.deps.turn
         whole = await self._shown(whole)
         await self._start(self._response.status, [(b"content-length", b"%d" % len(whole)), *self._cost_header()])
@@ -229,7 +225,7 @@ class Exchange:
                 self._run.delivers(so_far + len(chunk if so_far else chunk.lstrip()))
                 await self._write(chunk)
         except UpstreamError as error:
-            error.forget_frames()
+            forget_frames(error)
             self._run.error = error
             self._reply.cut()
             return
@@ -333,9 +329,11 @@ class Exchange:
         return partial(response.pump, take)
 
     def _check_fault(self, answer: Answer | None) -> None:
-        """Raises UpstreamError for an error inside an answer of which the client has had nothing."""
-        if answer is not None and answer.error is not None:
-            raise self._from_fault(answer.error)
+        """Raises UpstreamError for an error inside an answer of which the client has had nothing, where another route
+        may follow, or where it is about the house's account."""
+        failure = self._from_fault(answer.error) if answer is not None and answer.error is not None else None
+        if failure is not None and (self._reply.provisional or isinstance(failure, UpstreamRefusedUs)):
+            raise failure
 
     def _from_fault(self, fault: Fault) -> UpstreamError:
         """An error inside a 200 answer, with the status that it would have had outside."""
@@ -372,7 +370,7 @@ class Exchange:
 
     async def _end_broken(self, meter: Stream, error: TriviumError) -> None:
         """The client learns of it in its own API's way, unless half an event has gone out already."""
-        error.forget_frames()
+        forget_frames(error)
         self._run.error = error
         told = told_of(error, self._run)
         said = meter.failure(error_value(self._call, told))
@@ -383,8 +381,11 @@ class Exchange:
             await self._end(said)
 
     def _note(self, meter: Stream) -> None:
-        self._run.answer = meter.answer()
+        self._run.answer = answer = meter.answer()
         self._run.delivers(meter.content_bytes)
+        if answer.error is not None and self._run.error is None:
+            failure = self._from_fault(answer.error)
+            self._run.error = failure if isinstance(failure, UpstreamRefusedUs) else None
         for flag, raised in (("malformed_events", meter.malformed), ("unmetered", meter.oversized)):
             if raised:
                 self._run.flags.append(flag)

@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterator
 from functools import cached_property
 from typing import Literal
+from urllib.parse import unquote, urlsplit
 
 import msgspec
 
 from trivium.canon.api import Api, Kind, Solo
 from trivium.canon.usage import Conventions
-from trivium.providers.account import Account
+from trivium.providers.account import Account, ServiceAccount
 from trivium.providers.sigv4 import Signing
 from trivium.settings_providers import TimeoutSettings
 
 Headers = tuple[tuple[bytes, bytes], ...]
+_SECRET = (b"key", b"auth", b"token", b"secret", b"cookie")
+"""Of a configured header's name, what says that its value is one."""
+_SHORTEST = 8
 
 
 class Network(msgspec.Struct, frozen=True, kw_only=True):
@@ -103,6 +109,39 @@ class Provider(msgspec.Struct, frozen=True, kw_only=True, dict=True):
     def named(self) -> frozenset[bytes]:
         """The names of its headers."""
         return frozenset([name for name, _ in self.headers])
+
+    @cached_property
+    def secrets(self) -> frozenset[str]:
+        """What nobody may be shown. A key that is the name of a server, as those have that want any (`ollama`), is no
+        secret."""
+        return frozenset(self._secrets()) - {"", self.name, self.kind}
+
+    def _secrets(self) -> Iterator[str]:
+        for headers in (self.headers, *self.spare):
+            for name, value in headers:
+                if any(word in name.lower() for word in _SECRET):
+                    yield value.decode("latin-1").rpartition(" ")[2]  # without the word `Bearer`
+        if self.signing is not None:
+            yield self.signing.secret_access_key
+            yield self.signing.session_token or ""
+        if isinstance(self.account, ServiceAccount):
+            yield self.account.private_key
+        if self.network is not None and self.network.proxy is not None:
+            password = urlsplit(self.network.proxy).password or ""
+            yield password
+            yield unquote(password)
+        for door in self.elsewhere:
+            yield from door.secrets
+
+    @cached_property
+    def masks(self) -> tuple[bytes, ...]:
+        """The secrets as answers may have them, without what is so short that other things have it, too."""
+        return tuple(text.encode("latin-1", "replace") for text in sorted(self.secrets) if len(text) >= _SHORTEST)
+
+    def meant(self, status: int, body: bytes) -> int:
+        """The status of an error as it should have been."""
+        found = (meant for told, pattern, meant in self.mistold if told == status and re.search(pattern, body))
+        return next(found, status)
 
     def at(self, api: Kind) -> Provider:
         """The provider where it serves this API."""

@@ -6,42 +6,21 @@ from collections.abc import Collection, Iterator, Mapping
 from urllib.parse import unquote, urlsplit
 
 from trivium.config import database_url, redis_url, secret, secret_keys, token_key
-from trivium.providers.account import ServiceAccount
 from trivium.providers.provider import Provider
 from trivium.settings import Settings
 from trivium.settings_alerts import AlertSettings
 
-_SECRET = (b"key", b"auth", b"token", b"secret", b"cookie")
-"""Of a configured header's name, what says that its value is one."""
-
 
 def secrets_of(settings: Settings, env: Mapping[str, str], providers: Collection[Provider]) -> set[str]:
-    """A key that is the name of a server, as those have that want any (`ollama`), is none. Raises ConfigError."""
-    found = {text for provider in providers for text in _of_provider(provider)}
+    """Raises ConfigError."""
+    found = {text for provider in providers for text in provider.secrets}
     found.update(text for _, text in secret_keys(settings, env))
     for url in (database_url(settings, env), redis_url(settings, env)):
         found.update(_password(url))
     if (key := token_key(settings, env)) is not None:
         found.add(key.decode("utf-8", "replace"))
     found.update(secret(text, env, settings.source, path) for path, text in _written(settings))
-    return found.difference(*((provider.name, provider.kind) for provider in providers))
-
-
-def _of_provider(provider: Provider) -> Iterator[str]:
-    for headers in (provider.headers, *provider.spare):
-        for name, value in headers:
-            if any(word in name.lower() for word in _SECRET):
-                text = value.decode("latin-1")
-                yield text.rpartition(" ")[2]  # without the word `Bearer`
-    if provider.signing is not None:
-        yield provider.signing.secret_access_key
-        yield provider.signing.session_token or ""
-    if isinstance(provider.account, ServiceAccount):
-        yield provider.account.private_key
-    if provider.network is not None:
-        yield from _password(provider.network.proxy)
-    for door in provider.elsewhere:
-        yield from _of_provider(door)
+    return found
 
 
 def _password(url: str | None) -> Iterator[str]:
