@@ -43,6 +43,23 @@ async def test_headers_over_the_cap_are_431_however_they_come(piece_size: int) -
     assert (status, error["type"], error["code"]) == (431, "invalid_request_error", "headers_too_large")
 
 
+@pytest.mark.parametrize(
+    ("sent", "status", "code"),
+    [
+        (b"GET /v1/models HTTP/1.1\r\nx: " + b"a" * 3000 + b"\r\n\r\n", 431, "headers_too_large"),
+        (b"POST /v1/messages?beta=true HTTP/1.1\r\ncontent-length: -1\r\n\r\n", 400, "invalid_request"),
+        (b"\x16\x03\x01\x02\x00", 400, "invalid_request"),
+    ],
+)
+async def test_what_never_becomes_a_request_leaves_a_record(sent: bytes, status: int, code: str) -> None:
+    async with running(settings="[server]\nmax_header_bytes = 2048") as house:
+        answer = await talk(house.port, sent)
+        record = await house.record()
+    assert (record["status"], record["error_code"], record["outcome"]) == (status, code, "refused")
+    assert f"x-trivium-request-id: {record['id']}".encode() in answer
+    assert record["client_ip"] == "127.0.0.1"
+
+
 async def test_large_bodies_do_not_count_as_headers() -> None:
     async with running(settings="[server]\nmax_header_bytes = 2048") as house:
         body = {**CHAT, "messages": [{"role": "user", "content": "x" * 100_000}]}

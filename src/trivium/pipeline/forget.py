@@ -1,5 +1,5 @@
-"""What of a call need not stay in memory: the question of a long stream, of which what is still of use is read before, and
-the frames that an error came through."""
+"""What of a call need not stay in memory: the question of a long stream, of which what is still of use is read before,
+and the frames that an error came through."""
 
 from __future__ import annotations
 

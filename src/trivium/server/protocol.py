@@ -22,10 +22,11 @@ from uvicorn.server import ServerState
 
 from trivium import ids
 from trivium.errors import BodyTimeout, HeadersTooLarge, RequestError, TriviumError
-from trivium.pipeline.call import Headers
+from trivium.metering.record import Outcome, Record
+from trivium.pipeline.call import GENERATE, Headers
 from trivium.pipeline.deps import Now
 from trivium.server.cycle import Cycle, place_of
-from trivium.server.routes import api_of
+from trivium.server.routes import CALLS, api_of
 from trivium.settings import ServerSettings
 from trivium.upstream.outbox import Outbox
 from trivium.wire.errors import ErrorValue, render
@@ -337,14 +338,35 @@ class GuardedProtocol(asyncio.Protocol):
             self._task.cancel()
 
     def _reject(self, error: RequestError) -> None:
-        """For what never becomes a request: no record, since there is nothing to say of it. It is said where no answer
-        is due, or the only one that is has not begun: most likely that request is what went wrong."""
+        """For what never becomes a request. It is said where no answer is due, or the only one that is has not begun:
+        most likely that request is what went wrong, and its record says so; else this is the only record."""
         due = [one for one in (self._answering, *self._pipeline) if one is not None]
         if not due or (len(due) == 1 and not due[0].started):
-            self._tell(error, None)
+            id = self._tell(error, None)
+            if not due:
+                self._note_refusal(id, error)
         self.drop()
 
-    def _tell(self, error: TriviumError, cycle: Cycle | None) -> None:
+    def _note_refusal(self, id: str, error: RequestError) -> None:
+        path, deps = self._url.decode("latin-1").partition("?")[0], self.now.deps
+        route = CALLS.get(path)
+        record = Record(
+            id=id,
+            time_ms=deps.clock.now_ms(),
+            api=route.api if route is not None else "",
+            operation=route.operation if route is not None else GENERATE,
+            outcome=Outcome.REFUSED,
+            status=error.status,
+            error_code=error.code,
+            error_message=error.message,
+            told_code=error.code,
+            told_message=error.message,
+            client_ip=self.client[0] if self.client is not None else None,
+        )
+        deps.keep(record)
+
+    def _tell(self, error: TriviumError, cycle: Cycle | None) -> str:
+        """Returns the id that the answer has."""
         path = cycle.place.path if cycle is not None else self._url.decode("latin-1")
         headers = cycle.headers if cycle is not None else self._headers
         request_id = ids.request_id()
@@ -354,6 +376,7 @@ class GuardedProtocol(asyncio.Protocol):
         if not self.transport.is_closing():
             self.outbox.put(self.transport, STATUS_LINE[error.status] + head % (len(body), request_id.encode()))
             self.outbox.put(self.transport, b"connection: close\r\n\r\n" + body)
+        return request_id
 
 
 def _headers_too_large(settings: ServerSettings) -> HeadersTooLarge:
