@@ -463,3 +463,25 @@ async def test_that_the_houses_account_is_refused_inside_a_200_is_told_to_its_op
         assert (status, "user_2abc" in str(got)) == (503, False)
     assert (record["outcome"], len(alerts)) == ("failed", 1)
     assert "user_2abc" in record["error_message"]
+
+
+@pytest.mark.parametrize(("path", "body"), CALLS)
+@pytest.mark.parametrize(
+    "answer",
+    [
+        {"error": {"code": 403, "message": "Your input was flagged", "metadata": {"reasons": ["violence"]}}},
+        {"code": "no permission", "error": "Content violates usage guidelines. Team: t-1, Failed check: SAFETY_CHECK"},
+    ],
+    ids=["openrouter", "xai"],
+)
+async def test_what_a_content_filter_refuses_is_no_outage(
+    path: str, body: dict[str, Any], answer: dict[str, Any]
+) -> None:
+    async with running(Reply(status=403, body=answer)) as house:
+        status, got, headers = await house.post(path, body)
+        record = await house.record()
+        alerts = house.gateway.deps.alerts.standing
+    assert (status, alerts, record["upstream_status"]) == (403, {}, 403)
+    assert "t-1" not in str(got)
+    assert "retry-after" not in headers
+    assert "flagged" in record["error_message"] or "usage guidelines" in record["error_message"]

@@ -106,8 +106,7 @@ class UrlRefused(OperationError):
 
 
 class SecretUnreadable(OperationError):
-    """The key that a secret was sealed under is not at hand, or is another one. Nothing is lost: the message says what
-    to put back."""
+    """The key that a secret was sealed under is not at hand, or another one; the message says what to put back."""
 
     status = 503
     code = "secret_unreadable"
@@ -404,6 +403,7 @@ class UpstreamRefusedUs(UpstreamError):
 
     status = 503
     code = "upstream_unavailable"
+    hints = ((b"x-should-retry", b"false"),)
 
 
 class ContextExceeded(UpstreamError):
