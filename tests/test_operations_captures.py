@@ -105,10 +105,23 @@ class TestWhoReads:
 
     async def test_of_a_custom_model_only_officers_do(self, desk: Desk) -> None:
         acme = await desk.organization("acme")
-        record = {"provider": "custom@acme/own"}
+        record = {"provider": "custom@acme", "upstream_model": "own"}
         await called(desk, "r1", organization="acme", user="acme-member", record=record)
         assert await parts(desk, acme["member"], "r1", organization="acme", user="acme-member") == ["request", "answer"]
         assert await parts(desk, acme["admin"], "r1", organization="acme") == ALL
+
+    async def test_what_went_to_another_organizations_model_is_its_owners(self, desk: Desk) -> None:
+        await desk.organization("acme")
+        blue = await desk.organization("blue")
+        await called(desk, "r1", organization="blue", user="blue-member", record={"provider": "custom@acme"})
+        for officer in ("owner", "admin"):
+            assert await parts(desk, blue[officer], "r1", organization="blue") == ["request", "answer"]
+            assert await parts(desk, blue[officer], "r1", organization="blue", part="sent") == "not_found"
+            told = await desk("requests.story", blue[officer], request="r1", organization="blue")
+            assert told["captured"]["sent"] is None
+        both = member("both", {"acme": Role.OWNER, "blue": Role.OWNER})
+        assert await parts(desk, both, "r1", organization="blue") == ["request", "answer"]
+        assert [one["part"] for one in (await desk("requests.bodies", request="r1"))["parts"]] == ALL
 
 
 class TestLog:

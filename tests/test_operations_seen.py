@@ -8,7 +8,7 @@ import msgspec
 import pytest
 
 from trivium.metering.record import COLUMNS, Record
-from trivium.operations.seen import SEEN, is_secret, seen
+from trivium.operations.seen import SEEN, is_lent, is_secret, seen
 
 HOUSE_ALONE = {
     *("abuse_verdict", "abuse_reason", "flags", "upstream_status", "exposure_nano"),
@@ -53,6 +53,18 @@ def test_of_a_stealth_model_only_its_own_name_is_seen() -> None:
     assert not TELLING & set(map(str, shown.values())) - {"told_code", "told_message"}
     assert (shown["upstream_model"], shown["answer_model"], shown["payer"]) == ("house/x", "house/x", "free")
     assert (shown["market_cost_nano"], shown["markup_ppm"], shown["is_byok"]) == (None, 0, None)
+
+
+def test_of_another_organizations_custom_model_only_its_name_is_seen() -> None:
+    one = row(public_model="llama", provider="custom@acme", organization_id="blue")
+    shown = seen(one)
+    assert (is_lent(one), is_secret(one)) == (True, False)
+    assert (shown["provider"], shown["upstream_model"], shown["answer_model"]) == ("custom@acme", "llama", "llama")
+    assert (shown["losses"], shown["payer"]) == ("losses", "payer")
+    own = row(provider="custom@acme", organization_id="acme")
+    assert (is_lent(own), seen(own)["upstream_model"]) == (False, "upstream_model")
+    assert not is_lent(row(provider=None))
+    assert seen(row(provider="custom@acme", organization_id="blue"))["upstream_model"] is None
 
 
 def test_how_long_caches_last_is_not_seen_of_it() -> None:

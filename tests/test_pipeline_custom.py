@@ -13,6 +13,7 @@ import pytest
 from gateway import CALLS, CHAT, MESSAGES, RESPONSES, Running, running
 from test_pipeline_handle import message_of
 from trivium.mock import Match, Reply, Rule, Usage
+from trivium.operations.table import Actor
 from trivium.policy.access import HouseSettings
 from trivium.policy.caller import Limits, OrganizationSettings, Policy, Role
 from trivium.store.envelopes import Keyring
@@ -131,6 +132,38 @@ async def test_the_house_shows_it_to_other_organizations() -> None:
         assert (await acme.get("/v1/models/llama", "blue"))[1]["owned_by"] == "custom"
         await acme.do("share", name="llama", organizations=[])
         assert (await acme.post("/v1/chat/completions", named(CHAT), "blue"))[0] == 404
+
+
+async def test_what_its_owner_calls_it_is_told_to_no_other_organization() -> None:
+    async with town() as acme:
+        await acme.add(model="meta/llama-70b")
+        await acme.do("share", name="llama", organizations=["blue"])
+        _, told = await acme.post("/v1/explain", named(CHAT), "blue")
+        assert [route["route"] for route in told["routes"]] == ["custom@acme/llama"]
+        for by in ("acme", "blue"):
+            assert (await acme.post("/v1/chat/completions", named(CHAT), by))[0] == 200
+        records = {row["organization_id"]: row for row in await acme.house.records()}
+        assert {row["upstream_model"] for row in records.values()} == {"meta/llama-70b"}
+        ask = acme.house.gateway.operations.perform
+        models = {}
+        for id, row in records.items():
+            officer, whose = Actor(id="boss", user_id="boss", roles={id: Role.OWNER}), {"organization": id}
+            (seen,) = (await ask("requests", whose, officer))["items"]
+            (found,) = (await ask("requests.search", {"model": models_of(id), **whose}, officer))["items"]
+            (late,) = (await ask("requests.tail", {"model": models_of(id), **whose}, officer))["items"]
+            story = await ask("requests.story", {"request": row["id"], **whose}, officer)
+            usage = await ask("usage", {"by": ["model", "provider"], **whose}, officer)
+            assert {one["provider"] for one in (seen, found, late, story["asked"], *usage)} == {"custom@acme"}
+            assert [one["model"] for one in usage] == [models_of(id)]
+            models[id] = {one["upstream_model"] for one in (seen, found, late, story["asked"], story["request"])}
+            if id == "blue":
+                assert "meta" not in str([seen, found, late, story, usage])
+        assert models == {"acme": {"meta/llama-70b"}, "blue": {"llama"}}
+
+
+def models_of(organization: str) -> str:
+    """How usage has the model of what this organization called."""
+    return "custom@acme/meta/llama-70b" if organization == "acme" else "llama"
 
 
 async def test_an_organization_s_own_goes_before_what_others_show_it() -> None:

@@ -1,8 +1,8 @@
 """Bodies of calls whose keys are captured: who may read them, and when they go. `table` is for `Operations`.
 
 Whoever reads bodies of somebody else's key is noted in the log of changes before anything is told. Of a stealth model
-nobody but the house reads what went upstream, of a custom model nobody but the officers of the organization, whose
-settings are in it.
+nobody but the house reads what went upstream, of a custom model nobody but the officers of the organization that owns
+it, whose settings are in it.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from trivium.operations.reports import RequestId
 from trivium.operations.seen import is_secret
 from trivium.operations.table import OFFICERS, SPENDERS, Actor, Arguments, Needs, Op, Table
 from trivium.policy.caller import Id
-from trivium.providers.custom import is_custom
+from trivium.providers.custom import owner_of
 from trivium.store.captures import PARTS, Bodies, BodyAbout, erase_forbidden, erase_of, erase_older
 from trivium.store.changes import Change, note
 from trivium.store.sql import Writing
@@ -116,7 +116,8 @@ def _may_read_sent(actor: Actor, query: AskBodies, record: dict[str, Any]) -> bo
         return True
     if is_secret(record):
         return False
-    return not is_custom(record["provider"] or "") or actor.roles.get(query.organization or "") in OFFICERS
+    owner = owner_of(record["provider"])
+    return owner is None or (owner == query.organization and actor.roles.get(owner) in OFFICERS)
 
 
 def _told(found: Bodies, parts: list[str]) -> BodiesTold:

@@ -16,6 +16,7 @@ from trivium.operations.story import Story, story_of
 from trivium.operations.table import EVERY_ROLE, Actor, Arguments, Cursor, ListArguments, Needs, Op, Table
 from trivium.patterns import matching
 from trivium.policy.caller import BILLS, Id
+from trivium.providers.custom import is_custom
 from trivium.store import rollups
 from trivium.store.search import Search
 from trivium.store.store import Store
@@ -162,7 +163,9 @@ def _is_like(record: Record, query: _Filters, *, public: bool) -> bool:
     told = dict(zip(rollups.KEYS, rollups.key_of(record), strict=True))
     told |= {"key": told["key_id"], "project": told["project_id"]}
     if public and record.public_model is not None:
-        told |= {"model": record.public_model, "provider": ""}
+        told |= {"model": record.public_model}
+        if not is_custom(record.provider or ""):
+            told |= {"provider": ""}
     return all(getattr(query, name) in (None, told[name]) for name in _FILTERS)
 
 

@@ -17,7 +17,7 @@ from trivium.metering.record import TOKENS, TOLD_BY_CLIENT
 from trivium.money import nano_text
 from trivium.operations.receipts import receipt_for
 from trivium.operations.reports import RequestRow
-from trivium.operations.seen import is_secret, seen
+from trivium.operations.seen import is_lent, is_secret, seen
 from trivium.providers.adaptations import WHAT
 from trivium.store import settled
 from trivium.store.captures import CaptureAbout
@@ -250,7 +250,7 @@ def _timeline(row: Mapping[str, Any]) -> tuple[Moment, ...]:
 
 def _captured(store: Store, row: Mapping[str, Any], *, house: bool) -> CaptureAbout | None:
     about = store.captures.about(row["id"])
-    if about is None or house or not is_secret(row):
+    if about is None or house or not (is_secret(row) or is_lent(row)):
         return about
     return msgspec.structs.replace(about, sent=None)
 

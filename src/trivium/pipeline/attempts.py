@@ -24,6 +24,7 @@ from trivium.pipeline.legs import Leg, name_of, now_ms, session_of
 from trivium.pipeline.limits import admit_on
 from trivium.pipeline.own import send
 from trivium.pipeline.settle import CLIENT_CLOSED, Run
+from trivium.policy.caller import organization_of
 from trivium.policy.context import context_of
 from trivium.upstream.pause import pause_s
 from trivium.wire.request import Request, without_body
@@ -117,7 +118,7 @@ class Attempts:
         run.quote, run.payer = bill.quote, bill.payer
         run.journey = msgspec.structs.replace(run.journey, why=leg.why)
         version = run.quote.version if run.quote else None
-        public = target.public if target.stealth else None
+        public = target.covered_for(organization_of(run.key))
         self._deps.ledger.moved(self._call.id, target.provider.name, target.model[:256], version, run.payer, public)
 
     async def _try(self, leg: Leg, reply: Reply) -> None:

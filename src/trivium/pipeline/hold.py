@@ -21,7 +21,7 @@ from trivium.money import nano_text
 from trivium.pipeline.call import GENERATE, Call
 from trivium.pipeline.deps import Deps
 from trivium.pipeline.settle import Run
-from trivium.policy.caller import Caller
+from trivium.policy.caller import Caller, organization_of
 from trivium.policy.spending import DEFAULT_ACCOUNT, Refusal, scopes_of
 from trivium.routing.catalog import Target
 from trivium.wire.request import MAX_TOKENS, Request
@@ -67,7 +67,7 @@ async def begin(  # noqa: PLR0917
         api=call.api,
         key_id=key.id if key else None,
         account_id=run.account_id if charged else None,
-        organization_id=key.organization.id if key and key.organization else None,
+        organization_id=organization_of(key),
         scopes=scopes,
         payer=run.payer,
         hold_nano=hold,
@@ -75,7 +75,7 @@ async def begin(  # noqa: PLR0917
         provider=target.provider.name,
         upstream_model=target.model[:256],
         price_version=run.quote.version if run.quote else None,
-        public_model=target.public if target.stealth else None,
+        public_model=target.covered_for(organization_of(key)),
         stream=request.stream,
     )
     refusal = await deps.ledger.start(start)

@@ -13,7 +13,7 @@ from trivium.metering.record import Record, json_of, short, usd_of
 from trivium.pipeline.call import client_app
 from trivium.pipeline.journey import STRAIGHT
 from trivium.pipeline.screening import UNCHECKED
-from trivium.policy.caller import Caller
+from trivium.policy.caller import Caller, organization_of
 from trivium.policy.context import NOTHING, Context, context_of
 from trivium.wire.overlong import CODE, overlong
 
@@ -71,7 +71,7 @@ def record_of(run: Run) -> Record:
         # price_version, markup_ppm, hold_nano, exposure_nano
         quote.version if quote else None, quote.markup_ppm if quote else 0, run.hold_nano, 0,
         # content_bytes, rules, organization_id
-        run.content_bytes, " ".join(run.rules) or None, key.organization.id if key and key.organization else None,
+        run.content_bytes, " ".join(run.rules) or None, organization_of(key),
     ))  # fmt: skip
     further = _further(run)
     return msgspec.structs.replace(record, **further) if further else record
@@ -83,8 +83,8 @@ def _further(run: Run) -> dict[str, Any]:
     columns: dict[str, Any] = {}
     if run.screened is not None and (judged := run.screened.judgement) is not None:
         columns |= {"abuse_verdict": judged.verdict, "abuse_reason": short(judged.reason) or None}
-    if run.target is not None and run.target.stealth:
-        columns["public_model"] = run.target.public
+    if run.target is not None and (public := run.target.covered_for(organization_of(run.key))) is not None:
+        columns["public_model"] = public
     if run.target is not None and run.target.listed and (run.upstream_status or 400) >= 400:
         columns["model_listed"] = 1
     if run.journey is not STRAIGHT:

@@ -159,6 +159,11 @@ class Caller(msgspec.Struct, frozen=True, kw_only=True):
         return self.organization is None or self.role in BILLS
 
 
+def organization_of(caller: Caller | None) -> str | None:
+    """The id of the organization that pays for a caller's calls."""
+    return caller.organization.id if caller is not None and caller.organization is not None else None
+
+
 @lru_cache(10_000)
 def names_of(provider: str, model: str) -> tuple[str, ...]:
     """The names by which lists may mean a model: `provider/model` and the upstream's own id, each with and without the

@@ -116,6 +116,11 @@ def is_custom(provider: str) -> bool:
     return provider.startswith(_PREFIX)
 
 
+def owner_of(provider: str | None) -> str | None:
+    """The organization whose server a provider of this name is; None: it is the house's."""
+    return provider.removeprefix(_PREFIX) if provider is not None and is_custom(provider) else None
+
+
 def hint_of(key: str | None) -> str | None:
     """By which its owner knows a key."""
     if key is None:

@@ -57,8 +57,8 @@ class Target(msgspec.Struct, frozen=True, dict=True):
 
     @cached_property
     def route(self) -> str:
-        """`provider/model`, as routes are written and told."""
-        return f"{self.provider.name}/{self.model}"
+        """`provider/model`, as routes are written and told: of a custom model by the name that its callers know."""
+        return f"{self.provider.name}/{self.model if self.custom is None else self.custom.name}"
 
     @property
     def place(self) -> str:
@@ -69,6 +69,13 @@ class Target(msgspec.Struct, frozen=True, dict=True):
     def stealth(self) -> bool:
         """Nobody may be told who answers."""
         return self.house is not None and self.house.stealth
+
+    def covered_for(self, organization_id: str | None) -> str | None:
+        """The name that a caller whose calls this organization pays for sees in place of the upstream's own; None:
+        that one is no secret to them. What another organization's server calls a custom model is its owner's business.
+        """
+        lent = self.custom is not None and self.custom.organization_id != organization_id
+        return self.public if lent or self.stealth else None
 
     def given_away(self, quote: Quote | None) -> bool:
         """Whether its callers are charged nothing, whatever it costs the house. Of a model that a pattern means the

@@ -50,7 +50,8 @@ FILTERS = tuple(name for name in GROUPS if name in _COLUMNS)
 """What usage can be filtered by."""
 _PUBLIC_GROUPS = {
     "model": "CASE WHEN public_model <> '' THEN public_model ELSE nullif(model, '') END",
-    "provider": "CASE WHEN public_model <> '' THEN NULL ELSE nullif(provider, '') END",
+    "provider": "CASE WHEN public_model <> '' AND substr(provider, 1, 7) <> 'custom@' THEN NULL"
+    " ELSE nullif(provider, '') END",
 }
 """The same, where nobody may learn who answers as a stealth model."""
 
