@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from trivium.errors import OperationError
-from trivium.policy.caller import Limits, Scopes, matches
+from trivium.policy.caller import Limits, Scopes, matches, names_of
 from trivium.policy.ceiling import Ceiling, within, within_ceiling
 
 NUMBERS = st.none() | st.integers(0, 5)
@@ -48,11 +48,11 @@ class Key(msgspec.Struct, frozen=True):
     expires_ms: int | None = None
 
 
-TEXTS = st.lists(st.sampled_from(["a", "b", "/", "*", "?"]), min_size=1, max_size=4).map("".join)
+TEXTS = st.lists(st.sampled_from(["a", "b", "/", ":", "*", "?"]), min_size=1, max_size=4).map("".join)
 PATTERNS = st.lists(TEXTS, min_size=1, max_size=3).map(tuple)
 
 
-@given(PATTERNS, PATTERNS, st.text("abc/", min_size=1, max_size=6))
+@given(PATTERNS, PATTERNS, st.text("abc/:", min_size=1, max_size=6))
 def test_models_that_are_within_others_reach_nothing_beside_them(
     asked: tuple[str, ...], most: tuple[str, ...], name: str
 ) -> None:
@@ -60,15 +60,29 @@ def test_models_that_are_within_others_reach_nothing_beside_them(
         within_ceiling(Key(Scopes(models=asked)), Ceiling(scopes=Scopes(models=most)))
     except OperationError:
         return
-    assert not matches(asked, (name,)) or matches(most, (name,))
+    names = names_of("b", name)
+    assert not matches(asked, names) or matches(most, names)
 
 
 @pytest.mark.parametrize(
     ("asked", "most"),
-    [("up/*", "up/*"), ("up/small", "up/*"), ("up/s*", "up/*"), ("UP/small*", "up/*"), ("m?", "m*"), ("m?", "m?")],
+    [
+        *(("up/*", "up/*"), ("up/small", "up/*"), ("up/s*", "up/*"), ("UP/small*", "up/*"), ("m?", "m*"), ("m?", "m?")),
+        *(("m:free", "m"), ("m:free", "m:online"), (" M :free", "m*"), ("up/m*:free", "*:free"), ("*:free", "*:free")),
+    ],
 )
 def test_models_within_others(asked: str, most: str) -> None:
     within_ceiling(Key(Scopes(models=(asked,))), Ceiling(scopes=Scopes(models=(most,))))
+
+
+@pytest.mark.parametrize(
+    ("asked", "most"), [("up/small:free", "*:free"), ("up/small:free ", "up/small:*"), ("m:", "m:*"), ("m", "*:free")]
+)
+def test_an_exact_name_has_to_be_within_as_what_it_means(asked: str, most: str) -> None:
+    """Its suffix says nothing: it means the dear model too."""
+    assert matches((asked,), names_of("up", asked.partition(":")[0].removeprefix("up/")))
+    with pytest.raises(OperationError, match="Which models"):
+        within_ceiling(Key(Scopes(models=(asked,))), Ceiling(scopes=Scopes(models=(most,))))
 
 
 @pytest.mark.parametrize(

@@ -186,6 +186,12 @@ def matches(patterns: tuple[str, ...], names: tuple[str, ...]) -> bool:
 @lru_cache(1_000)
 def _read(patterns: tuple[str, ...]) -> tuple[frozenset[str], tuple[Callable[[str], object], ...]]:
     """The exact names, and what says whether a name fits, for each of the others."""
-    lower = [pattern.strip().lower() for pattern in patterns]
-    exact = frozenset(one.partition(":")[0].rstrip() for one in lower if not wildcard.is_wild(one))
-    return exact, tuple(wildcard.fitting(one) for one in lower if wildcard.is_wild(one))
+    read = [meant(pattern) for pattern in patterns]
+    exact = frozenset(one for one in read if not wildcard.is_wild(one))
+    return exact, tuple(wildcard.fitting(one) for one in read if wildcard.is_wild(one))
+
+
+def meant(pattern: str) -> str:
+    """What a pattern of a list is compared as: an exact name without its suffix."""
+    lower = pattern.strip().lower()
+    return lower if wildcard.is_wild(lower) else lower.partition(":")[0].rstrip()

@@ -8,7 +8,7 @@ import msgspec
 
 from trivium.errors import OperationError
 from trivium.policy import addresses
-from trivium.policy.caller import Limits, Patterns, Scopes, matches
+from trivium.policy.caller import Limits, Patterns, Scopes, matches, meant
 
 
 class Ceiling(msgspec.Struct, frozen=True, kw_only=True):
@@ -56,8 +56,9 @@ _LOWER = "{} was set by the operators of the gateway: it can be less than that, 
 
 def _is_part(pattern: str, patterns: Patterns) -> bool:
     """Whether all that a pattern means is meant by one of the others, as far as that shows: a `*` stands for any text,
-    also for that of a pattern; a `?` for one character, as which a `*` does not count."""
-    return pattern in patterns or matches(tuple(one for one in patterns if "?" not in one), (pattern.lower(),))
+    also for that of a pattern; a `?` for one character, as which a `*` does not count. An exact name means the model
+    without its suffix, so that one has to be among them."""
+    return pattern in patterns or matches(tuple(one for one in patterns if "?" not in one), (meant(pattern),))
 
 
 def _are_inside(asked: tuple[str, ...], allowed: tuple[str, ...]) -> bool:
