@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import msgspec
 import pytest
@@ -51,6 +51,22 @@ def test_texts_of_a_query_become_what_their_arguments_are() -> None:
     assert arguments(GET, ["me"], query, b"") == {
         "of": "me", "flag": True, "count": 7, "kind": "b", "by": ("day", "a,b"), "after": "c", "limit": 3,
     }  # fmt: skip
+
+
+class Most(Arguments, frozen=True, kw_only=True):
+    """Lists of which more is said."""
+
+    by: Annotated[tuple[Literal["x", "y"], ...], msgspec.Meta(max_length=2)] = ()
+    maybe: Annotated[tuple[str, ...], msgspec.Meta(max_length=2)] | None = None
+
+
+@pytest.mark.parametrize("name", ["by", "maybe"])
+def test_a_list_with_bounds_is_a_list_too(name: str) -> None:
+    listing = route("GET", Most, path="/things")
+    assert arguments(listing, [], f"{name}=x".encode(), b"") == {name: ("x",)}
+    assert arguments(listing, [], f"{name}=x&{name}=y".encode(), b"") == {name: ("x", "y")}
+    with pytest.raises(FieldInvalid, match="length <= 2"):
+        arguments(listing, [], f"{name}=x&{name}=y&{name}=x".encode(), b"")
 
 
 def test_what_is_left_out_is_left_out() -> None:

@@ -374,3 +374,25 @@ class TestIdempotency:
         assert len(rows) == 1
         assert made.body["key"].encode() not in raw
         assert made.body["id"].encode() not in raw
+
+
+async def test_lists_in_queries_are_given_once_or_more_often() -> None:
+    async with administered() as house:
+        owner = await acme(house)
+        key = (await house.made("/organizations/acme/keys", {"name": "k"}))["key"]
+        for model in ("up/a", "up/b"):
+            await house.house.post("/v1/chat/completions", {**CHAT, "model": model}, key=key)
+        await house.house.records()
+        for who, place in ((house, "/usage"), (owner, "/organizations/acme/usage")):
+            for kind in ("", "/report", "/csv"):
+                for query in ("by=model", "by=model&by=key", "only=model:up/a", "only=api:chat&only=outcome:success"):
+                    for asked in (query, query.replace("only", "without")):
+                        told = await who("GET", f"{place}{kind}?{asked}")
+                        assert told.status == 200, (kind, asked, told)
+        told = await owner("GET", "/organizations/acme/usage/report?by=key&by=model&only=model:up/a&only=model:up/b")
+        assert told.body["by"] == ["key", "model"]
+        assert [row["figures"]["requests"] for row in told.body["rows"]] == [1, 1]
+        told = await owner("GET", "/organizations/acme/usage/report?by=model&without=model:up/a")
+        assert [row["keys"] for row in told.body["rows"]] == [["up/b"]]
+        wrong = await owner.error("GET", "/organizations/acme/usage/report?by=model&by=key&by=day")
+        assert wrong == (400, "invalid_field", "by")

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import msgspec
 import pytest
 
 from support_admin import administered
 from support_stripe import SETTINGS as PAYMENTS
+from trivium.admin.arguments import is_many
 from trivium.admin.routes import Routes
-from trivium.admin.row import PREFIX
+from trivium.admin.row import PREFIX, Route
 from trivium.admin.table import ROWS
 from trivium.errors import FieldInvalid
 
@@ -23,6 +25,20 @@ ONLY_ASKS = {"explain", "catalog.refresh", "config.reload", "alerts.test", "aler
 changed."""
 
 
+LISTS = ("by", "only", "without")
+
+
+def lists_of(route: Route) -> list[str]:
+    """What a query of the route may have more than once, by what its JSON Schema says."""
+    found = []
+    for name, field in route.in_query.items():
+        schema = msgspec.json.schema(field.type)
+        if "array" in [one.get("type") for one in (schema, *schema.get("anyOf", ()))]:
+            assert is_many(field.type), (route.row.path, name)
+            found.append(name)
+    return found
+
+
 async def test_every_operation_has_a_route_or_a_reason_to_have_none() -> None:
     async with administered(SETTINGS) as house:
         operations = house.house.gateway.operations.table
@@ -35,6 +51,9 @@ async def test_every_operation_has_a_route_or_a_reason_to_have_none() -> None:
             asks = route.row.method == "GET" or route.row.operation in ONLY_ASKS
             assert route.op.changes != asks, route.row
         assert len({(row.method, row.path) for row in ROWS}) == len(ROWS)
+
+        lists = {(route.row.operation, name) for route in routes.all for name in lists_of(route)}
+        assert lists == {(name, list) for name in ("usage.report", "usage.csv", "usage") for list in LISTS}
 
         there, values = routes.at(f"{PREFIX}/organizations/a%20b/members/%C3%A9")
         assert (sorted(there), values) == (["DELETE", "PUT"], ("a b", "\u00e9"))

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from typing import Any, get_args, get_origin
+from typing import Annotated, Any, get_args, get_origin
 from urllib.parse import parse_qsl
 
 import msgspec
@@ -101,13 +101,18 @@ def _typed(name: str, value: Any, kind: Any) -> Any:
 
 def is_many(kind: Any) -> bool:
     """Whether an argument is a list."""
-    kind = without_null(kind)
+    kind = _bare(without_null(kind))
     return (get_origin(kind) or kind) in (list, tuple)
+
+
+def _bare(kind: Any) -> Any:
+    """Without what is said of it beside, such as how many there may be."""
+    return get_args(kind)[0] if get_origin(kind) is Annotated else kind
 
 
 def without_null(kind: Any) -> Any:
     """A text in a query is never null: what is not meant is left out."""
-    parts = get_args(kind)
+    parts = get_args(_bare(kind))
     left = [part for part in parts if part is not type(None)]
     return left[0] if len(left) == 1 < len(parts) and type(None) in parts else kind
 
