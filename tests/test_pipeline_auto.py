@@ -80,6 +80,23 @@ async def test_a_call_is_handled_and_recorded_as_if_the_model_had_been_named(api
     assert [plain[name] for name in ("auto_model", "auto_mode", "resolved_model")] == [None] * 3
 
 
+async def test_who_denies_models_gets_no_stealth_model_of_an_auto_model() -> None:
+    stealth = f'[free.models."house/sly"]\nroute = "up/{MINI}"\nstealth = true\nrequires_data_collection = false\n'
+    chosen = f'[auto."auto/free"]\nchoices = [{{ models = ["house/sly", "{GIFT}"], price = "free" }}]\n'
+    async with shop(ANSWER, settings=ON + FREE_GIFT + stealth + chosen, provider=serving(*ALL)) as house:
+        people = People(house)
+        await people.organization("acme")
+        key = await people.key(organization="acme", user="acme-member")
+        for denied, taken in (([], MINI), ([MINI], GIFT), (["other"], GIFT)):
+            await people.policy("acme", models_deny=denied)
+            assert (await asked(house, model="auto/free", key=key))[0] == 200
+            assert upstream(house) == taken
+            status, said = await asked(house, model="house/sly", key=key)
+            told = code_of("chat", said) if status != 200 else None
+            assert (status, told) == ((403, "model_not_allowed") if denied else (200, None))
+            assert ("house/sly" in [model["id"] for model in await listed(house, key)]) is not bool(denied)
+
+
 @in_every_api
 async def test_the_policy_of_an_organization_comes_first(api: str) -> None:
     async with shop(ANSWER, settings=ON, provider=serving(*ALL)) as house:

@@ -143,7 +143,9 @@ def test_a_policy_about_providers_holds_and_is_no_way_to_find_out_who_is_stealth
     assert [may(policy) for policy in PROVIDERS] == [True, False, False, True, True]
     assert [may(policy, retains=True) for policy in PROVIDERS] == [True, False, False, True, False]
     assert [may(policy, stealth=True) for policy in PROVIDERS] == [False] * 5
-    assert may(Policy(models_deny=("acme/*",)), stealth=True)
+    denying = [Policy(models_deny=(name,)) for name in ("acme/*", "big", "other/*")]
+    assert [may(policy, stealth=True) for policy in denying] == [False] * 3
+    assert [may(policy) for policy in denying] == [False, False, True]
     assert not may(Policy(models_deny=("acme/*",)))
     assert not may(Policy(models_deny=("big",)))
 

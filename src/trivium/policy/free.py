@@ -141,8 +141,8 @@ def check_house_model(policy: Policy, model: HouseModel, provider: str, *, colle
     `collects` and `retains` are the provider's. Raises ProviderNotAllowed,
     ModelNotAllowed.
 
-    Who answers as a stealth model is not told. So its refusal must not depend on it: a policy about providers, which it
-    may break, refuses it always.
+    Who answers as a stealth model is not told. So its refusal must not depend on it: a policy about providers, or one
+    that denies models, which it may break, refuses it always.
     """
     if model.collects(provider_collects=collects) and policy.data_collection == "deny":
         raise ProviderNotAllowed(
@@ -153,6 +153,10 @@ def check_house_model(policy: Policy, model: HouseModel, provider: str, *, colle
             raise ProviderNotAllowed(
                 f"Who answers as `{model.id}` is not told, and the organization allows only providers that it chooses.",
                 param="model",
+            )
+        if policy.models_deny:
+            raise ModelNotAllowed(
+                f"Who answers as `{model.id}` is not told, and the organization denies models.", param="model"
             )
         return
     check_provider(policy, provider, collects=False, retains=retains)
