@@ -23,6 +23,7 @@ from trivium.policy.access import (
     HouseSettings,
     as_told,
     check_api,
+    check_auto,
     check_caller,
     check_model,
     check_provider,
@@ -219,3 +220,21 @@ class TestPolicy:
         """By which the catalogue knows what to leave out."""
         kinds = (ApiNotAvailable, ModelNotAllowed, ProviderNotAllowed, NotAMember, KeyNotHere, CallerBlocked)
         assert all(issubclass(kind, Forbidden) for kind in kinds)
+
+
+class TestAutoModels:
+    NAMES = ("auto/best", "house/best")
+
+    @pytest.mark.parametrize("gate", ["auto/best", "House/Best", "*/best", "auto/best:free"])
+    def test_gates_mean_them_by_every_name(self, gate: str) -> None:
+        house = HouseSettings(models={gate: Gate(open_to="admins")})
+        with pytest.raises(ModelNotAllowed, match="`asked` is not allowed"):
+            check_auto(caller(), self.NAMES, "asked", house)
+        check_auto(caller(user_id="boss", staff=True), self.NAMES, "asked", house)
+        check_auto(caller(), ("auto/other",), "asked", house)
+
+    def test_they_can_be_denied_and_need_not_be_allowed(self) -> None:
+        with pytest.raises(ModelNotAllowed):
+            check_auto(of_acme(models_deny=("house/*",)), self.NAMES, "asked", OPEN)
+        check_auto(of_acme(models_allow=("up/m",), models_deny=("up/n",)), self.NAMES, "asked", OPEN)
+        check_auto(caller(scopes=Scopes(models=("up/m",))), self.NAMES, "asked", OPEN)

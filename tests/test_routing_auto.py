@@ -230,3 +230,13 @@ def test_all_or_one_of_them_can_be_switched_off_or_changed() -> None:
     other = settled('[[auto."auto/free".choices]]\nmodels = ["m"]\n').get("auto/free")
     assert other is not None
     assert [choice.models for choice in other.said.choices] == [("m",)]
+
+
+def test_an_auto_model_is_known_by_all_names_that_lead_to_it_and_no_others() -> None:
+    text = '[aliases]\nBest = "auto/balanced"\n[catalog.models."kilo-auto/balanced"]\nroutes = [{ to = "up/m" }]\n'
+    known = settled(text)
+    for name in ("auto/balanced", "Best"):
+        model = known.get(name)
+        assert model is not None
+        assert sorted(model.known_as) == ["auto/balanced", "best"]
+    assert led("auto/balanced", house(*MIXED), text)[1].known_as == ("auto/balanced", "best")

@@ -1,7 +1,8 @@
 """A call for an auto model: where it goes, and the list's entries of such models (behaviour page, section 5).
 
-The model is chosen before anything else is checked, among those that the caller may use; from there on the call is
-handled as if it had named that one. `wire/dress.py` asks for what the choice says beside.
+The model is chosen before anything else is checked, among those that the caller may use, unless a gate or a list of
+what is denied means the auto model itself; from there on the call is handled as if it had named that one.
+`wire/dress.py` asks for what the choice says beside.
 """
 
 from __future__ import annotations
@@ -19,8 +20,10 @@ from trivium.pipeline.deps import Deps
 from trivium.pipeline.free import find, is_free
 from trivium.pipeline.hold import account_of
 from trivium.pipeline.settle import Run
+from trivium.policy.access import check_auto
 from trivium.policy.caller import Caller
 from trivium.policy.context import context_of
+from trivium.policy.free import ANONYMOUS, key_needed
 from trivium.routing.auto import Asked, AutoModel, Judge, Passed, Resolution, resolve
 from trivium.routing.catalog import ModelEntry, Target
 from trivium.wire.request import Request
@@ -33,6 +36,8 @@ _ABSENT = (ModelNotFound, ModelAmbiguous, ModelEnded)
 
 async def lead(auto: AutoModel, call: Call, request: Request, run: Run, deps: Deps) -> Target | RequestError:
     """Where the call goes, or what its caller hears after the checks that come before. Raises StoreUnavailable."""
+    if (refusal := _closed(auto, request.model, run.key, deps)) is not None:
+        return refusal
     run.auto = found = chosen(auto, await _asked(call, request, run, deps), run.key, call.time_ms, deps)
     if found.model is None:
         return _refusal(found)
@@ -41,14 +46,26 @@ async def lead(auto: AutoModel, call: Call, request: Request, run: Run, deps: De
 
 
 async def stand_in(name: str, call: Call, request: Request, run: Run, deps: Deps) -> Resolution | None:
-    """What an auto model leads to; None for other names. Raises ModelNotAllowed, ModelNotFound, StoreUnavailable."""
+    """What an auto model leads to; None for other names. Raises ModelNotAllowed, ModelNotFound, CredentialMissing,
+    StoreUnavailable."""
     auto = deps.autos.get(name)
     if auto is None:
         return None
+    if (refusal := _closed(auto, name, run.key, deps)) is not None:
+        raise refusal if run.key is not None else key_needed(name, deps.free)
     found = chosen(auto, await _asked(call, request, run, deps), run.key, call.time_ms, deps)
     if found.model is None:
         raise _refusal(found)
     return found
+
+
+def _closed(auto: AutoModel, name: str, caller: Caller | None, deps: Deps) -> ModelNotAllowed | None:
+    """Why a caller may not ask for an auto model, whatever it would lead to."""
+    try:
+        check_auto(caller or ANONYMOUS, auto.known_as, name, deps.house)
+    except ModelNotAllowed as error:
+        return error
+    return None
 
 
 async def _asked(call: Call, request: Request, run: Run, deps: Deps) -> Asked:
@@ -72,10 +89,10 @@ def _judge(caller: Caller | None, time_ms: int, deps: Deps) -> Judge:
 
 
 def auto_entries(caller: Caller | None, headers: Mapping[bytes, bytes], time_ms: int, deps: Deps) -> list[ModelEntry]:
-    """The auto models that lead anywhere for a caller, in whatever mode."""
+    """The auto models that a caller may ask for and that lead anywhere, in whatever mode."""
     entries, judge = [], _judge(caller, time_ms, deps)
     for name, auto in deps.autos.names.items():
-        if name != auto.id:
+        if name != auto.id or _closed(auto, name, caller, deps) is not None:
             continue
         modes = dict.fromkeys((auto.said.default_mode, *(mode for one in auto.said.choices for mode in one.modes)))
         ways = (

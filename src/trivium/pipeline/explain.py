@@ -26,7 +26,7 @@ from trivium.pipeline.forward import prepare, way_to
 from trivium.pipeline.free import check_anonymous, find
 from trivium.pipeline.hold import Bill, account_of, bill_of, hold_of, refused
 from trivium.pipeline.legs import Leg, legs_of
-from trivium.pipeline.limits import is_houses
+from trivium.pipeline.limits import also_known_as, is_houses
 from trivium.pipeline.read import cap_of, check_head, read_body
 from trivium.pipeline.settle import Run
 from trivium.pipeline.tell import json_headers
@@ -187,7 +187,9 @@ async def _limits(told: Explanation, run: Run, deps: Deps) -> None:
     target = run.target
     if target is None or run.size is None:
         return
-    rules = deps.rules.rules(run.key, *target.known_as, deps.house, target.also, of_model=is_houses(target, run))
+    rules = deps.rules.rules(
+        run.key, *target.known_as, deps.house, also_known_as(target, run), of_model=is_houses(target, run)
+    )
     if rules is None:
         return
     claims = [Claim(claim.key, claim.limit, 0, claim.window_s) for claim in rules.claims]

@@ -19,7 +19,9 @@ from trivium.wire.size import measure
 async def admit(call: Call, request: Request, target: Target, run: Run, deps: Deps) -> None:
     """Counts the call in its limits. Raises RateLimited."""
     provider, model = target.known_as
-    rules = deps.rules.rules(run.key, provider, model, deps.house, target.also, of_model=is_houses(target, run))
+    rules = deps.rules.rules(
+        run.key, provider, model, deps.house, also_known_as(target, run), of_model=is_houses(target, run)
+    )
     if rules is None:
         return
     if call.operation is Operation.COUNT_TOKENS:
@@ -51,7 +53,9 @@ async def readmit(call: Call, request: Request, target: Target, run: Run, deps: 
 async def admit_on(request: Request, target: Target, run: Run, deps: Deps) -> None:
     """The call goes on to another route, and counts in the limits of that model from here on, once in each. Raises
     RateLimited."""
-    found = deps.rules.rules(None, *target.known_as, deps.house, target.also, of_model=is_houses(target, run))
+    found = deps.rules.rules(
+        None, *target.known_as, deps.house, also_known_as(target, run), of_model=is_houses(target, run)
+    )
     of_model, before = found.all if found is not None else (), run.limited
     if before is not None:
         before.stays_in(frozenset(rule.claim.key for rule in of_model))
@@ -71,6 +75,11 @@ async def admit_on(request: Request, target: Target, run: Run, deps: Deps) -> No
     if taken.denial is not None:
         here.forget()
         raise refusal(next(rule for rule in of_model if rule.claim.key == taken.denial.claim.key), taken.denial)
+
+
+def also_known_as(target: Target, run: Run) -> tuple[str, ...]:
+    """The further names by which limits mean what is asked for: of an auto model, its own too."""
+    return target.also if run.auto is None else target.also + run.auto.known_as
 
 
 def is_houses(target: Target, run: Run) -> bool:

@@ -79,13 +79,26 @@ def check_model(  # noqa: PLR0917
     if not (house.models or caller.scopes.models or caller.organization):
         return
     names = names_of(provider, model) + also
-    for pattern, gate in house.models.items():
-        if not _is_open(gate, caller) and matches((pattern,), names):
-            raise _not_allowed(called or model, "It is not open to this caller.")
+    _check_gates(caller, names, called or model, house)
     if caller.scopes.models and not matches(caller.scopes.models, names):
         raise _not_allowed(called or model, "The API key is not good for it.")
     if caller.organization is not None and not permits(caller.organization.settings.policy, names):
         raise _not_allowed(called or model, "The organization's list of models does not have it.")
+
+
+def check_auto(caller: Caller, names: tuple[str, ...], called: str, house: HouseSettings) -> None:
+    """Whether a caller may ask for an auto model, which is known by these names (in small letters): gates, and what an
+    organization denies. Lists of what is allowed judge the model that it leads to. Raises ModelNotAllowed."""
+    _check_gates(caller, names, called, house)
+    if caller.organization is not None and matches(caller.organization.settings.policy.models_deny, names):
+        raise _not_allowed(called, "The organization denies it.")
+
+
+def _check_gates(caller: Caller, names: tuple[str, ...], called: str, house: HouseSettings) -> None:
+    """Every gate that fits must be open. Raises ModelNotAllowed."""
+    for pattern, gate in house.models.items():
+        if not _is_open(gate, caller) and matches((pattern,), names):
+            raise _not_allowed(called, "It is not open to this caller.")
 
 
 def permits(policy: Policy, names: tuple[str, ...]) -> bool:

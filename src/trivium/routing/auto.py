@@ -71,6 +71,8 @@ class Resolution(msgspec.Struct, frozen=True, kw_only=True):
     model: str | None
     """By the name with which a request would ask for it; None: there is none that the caller may use."""
     choice: AutoChoice
+    known_as: tuple[str, ...] = ()
+    """As `AutoModel` has it."""
     passed: tuple[Passed, ...] = ()
     """In the order in which they were looked at."""
 
@@ -83,6 +85,8 @@ class Resolution(msgspec.Struct, frozen=True, kw_only=True):
 class AutoModel(msgspec.Struct, frozen=True):
     id: str
     said: AutoSettings
+    known_as: tuple[str, ...] = ()
+    """All names that lead to it, in small letters: by each of them gates, lists and limits mean it."""
 
 
 class Autos:
@@ -140,7 +144,12 @@ def autos(settings: Settings, providers: Container[str] = ()) -> Autos:
         *settings.free.models,
         *(name for id, one in settings.catalog.models.items() for name in (id, *one.aliases)),
     }
-    return Autos({name: model for name, model in (own | led).items() if name not in theirs})
+    found = {name: model for name, model in (own | led).items() if name not in theirs}
+    known_as: dict[str, list[str]] = {}
+    for name, model in found.items():
+        known_as.setdefault(model.id, []).append(name.lower())
+    whole = {model.id: AutoModel(model.id, model.said, tuple(known_as[model.id])) for model in found.values()}
+    return Autos({name: whole[model.id] for name, model in found.items()})
 
 
 def resolve(model: AutoModel, asked: Asked, catalog: Catalog, autos: Autos, judge: Judge) -> Resolution:
@@ -156,11 +165,16 @@ def resolve(model: AutoModel, asked: Asked, catalog: Catalog, autos: Autos, judg
             for candidate in autos.candidates(catalog, pattern):
                 why = _passed_over(candidate, choice, asked, autos, judge)
                 if why is None:
-                    return Resolution(
-                        id=model.id, mode=mode, model=candidate.name, choice=choice, passed=tuple(passed.values())
-                    )
+                    return _resolved(model, mode, choice, passed, candidate.name)
                 passed.setdefault(candidate.name, why)
-    return Resolution(id=model.id, mode=mode, model=None, choice=fitting[0], passed=tuple(passed.values()))
+    return _resolved(model, mode, fitting[0], passed, None)
+
+
+def _resolved(
+    auto: AutoModel, mode: str, choice: AutoChoice, passed: Mapping[str, Passed], model: str | None
+) -> Resolution:
+    over = tuple(passed.values())
+    return Resolution(id=auto.id, mode=mode, model=model, choice=choice, known_as=auto.known_as, passed=over)
 
 
 def _passed_over(candidate: Candidate, choice: AutoChoice, asked: Asked, autos: Autos, judge: Judge) -> Passed | None:
