@@ -193,6 +193,19 @@ async def test_a_failing_upstream_is_an_error_with_a_status(
 ALL = 'apis = ["chat", "responses", "messages"]'
 
 
+@pytest.mark.parametrize(("status", "told"), [(600, 502), (999, 502), (499, 499), (488, 488), (599, 599), (288, 288)])
+async def test_a_status_that_nobody_knows_passes_and_what_is_none_is_garbage(status: int, told: int) -> None:
+    error = {"error": {"message": "odd", "type": "odd", "param": None, "code": "odd"}}
+    async with running(Reply(status=status, body=error)) as house:
+        for path, body in CALLS:
+            got, said, _ = await house.post(path, body)
+            assert got == told
+            if told != status:
+                assert said["error"].get("code", said["error"]["type"]) == "upstream_invalid_response"
+        records = await house.records()
+    assert {row["status"] for row in records} == {told}
+
+
 async def test_an_upstream_that_is_not_there_is_502() -> None:
     async with running(settings='[providers.gone]\nbase_url = "http://127.0.0.1:9/v1"') as house:
         status, got, _ = await house.post("/v1/chat/completions", {**CHAT, "model": "gone/m"})

@@ -62,6 +62,7 @@ async def test_what_is_not_http_is_garbage(lab: Lab) -> None:
         b"SSH-2.0-OpenSSH_9.9\r\n",
         b"\x15\x03\x01\x00\x02\x02\x46",
         b"HTTP/1.1 two hundred\r\n\r\n",
+        *(b"HTTP/1.1 %d X\r\ncontent-length: 0\r\n\r\n" % status for status in (600, 999)),
         HEAD + b"content-length: ten\r\n\r\n",
         HEAD + b"content-length: 2\r\ncontent-length: 3\r\n\r\nok",
         HEAD + b"content-length: 2\r\ntransfer-encoding: chunked\r\n\r\n",
@@ -70,6 +71,13 @@ async def test_what_is_not_http_is_garbage(lab: Lab) -> None:
         CHUNKED + b"5\r\n12345678\r\n0\r\n\r\n",
     ):
         assert await failure(lab, then_stall(said)) is UpstreamGarbage, said
+
+
+@scenario
+async def test_a_status_of_no_known_name_is_one(lab: Lab) -> None:
+    for status in (200, 299, 488, 599):
+        said = b"HTTP/1.1 %d\r\ncontent-length: 2\r\n\r\nok" % status
+        assert (await lab.fetch(await lab.serve(plays(said))))[0] == status
 
 
 @scenario

@@ -18,7 +18,7 @@ from aiohttp.abc import AbstractResolver, AbstractStreamWriter, ResolveResult
 from yarl import URL
 
 from trivium.errors import UpstreamBroken, UpstreamError, UpstreamGarbage, UpstreamTimeout, UpstreamUnreachable
-from trivium.upstream.client import SOON, Headers, Timeouts, UpstreamRequest, UpstreamResponse
+from trivium.upstream.client import SOON, STATUSES, Headers, Timeouts, UpstreamRequest, UpstreamResponse
 from trivium.upstream.decoding import decoded
 from trivium.upstream.guard import Guard
 from trivium.upstream.pool import PoolLimits
@@ -169,6 +169,9 @@ def _adapted(response: aiohttp.ClientResponse, idle: float) -> UpstreamResponse:
     if response.connection is not None and response.connection.protocol is not None:
         response.connection.protocol.read_timeout = None
         response.connection.protocol.start_timeout()
+    if response.status not in STATUSES:
+        response.close()
+        raise UpstreamGarbage("The upstream's answer is not valid HTTP.", detail=f"status {response.status}")
     adapted = AiohttpResponse(response, idle)
     return decoded(adapted, dict(adapted.headers).get(b"content-encoding"))
 

@@ -19,6 +19,10 @@ SOON = 1.0
 """Seconds within which word comes that a connection had been closed before a request was sent on it."""
 
 
+STATUSES = range(200, 600)
+"""What answers have (RFC 9110, section 15): a client cannot be told another one."""
+
+
 class Timeouts(msgspec.Struct, frozen=True, kw_only=True):
     """Seconds. A phase that takes longer ends the call with `UpstreamTimeout`."""
 

@@ -17,7 +17,7 @@ from typing import Protocol, cast
 import httptools
 
 from trivium.errors import UpstreamBroken, UpstreamError, UpstreamGarbage, UpstreamTimeout, UpstreamUnreachable
-from trivium.upstream.client import SOON, Headers, UpstreamRequest
+from trivium.upstream.client import SOON, STATUSES, Headers, UpstreamRequest
 from trivium.upstream.outbox import Outbox
 from trivium.upstream.response import Http1Response
 
@@ -175,6 +175,8 @@ class Connection(asyncio.Protocol):
         if status < 200:
             self._pass_interim(status)
             return
+        if status not in STATUSES:
+            raise _garbage(f"status {status}")
         named = dict(self._headers)
         if len(self._headers) > MAX_HEADERS or named.get(b"transfer-encoding", b"chunked").lower() != b"chunked":
             raise _garbage("too many headers, or an unknown transfer-encoding")
