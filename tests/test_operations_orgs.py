@@ -74,6 +74,26 @@ async def test_a_projects_budgets_end_with_it_and_meet_no_later_one(desk: Desk) 
         assert ("operator", "budgets.remove", budget["id"]) in await desk.log()
 
 
+async def test_a_project_with_a_budget_of_the_house_is_the_houses_to_remove(desk: Desk) -> None:
+    acme = await desk.organization("acme")
+    of_acme, web = {"organization": "acme"}, {"organization": "acme", "project": "web"}
+    await desk("projects.create", acme["owner"], **of_acme, name="Web", id="web")
+    await desk("keys.create", acme["owner"], **web, name="k")
+    budget = {"scope": "project:acme/web", "period": "day"}
+    made = await desk("budgets.set", **budget, usd="1")
+    await desk("budgets.set", acme["owner"], **of_acme, **budget, usd="0.5")  # lower, and still the house's
+    for role in ("owner", "admin"):
+        assert await desk.refusal("projects.remove", acme[role], **web) == "conflict"
+    assert [row["scope"] for row in await desk.items("budgets.list")] == ["project:acme/web"]
+    assert [key["project_id"] for key in await desk.items("keys.list")] == ["web"]
+    await desk("budgets.remove", budget=made["id"])
+    await desk("budgets.set", acme["owner"], **of_acme, **budget, usd="0.5")
+    assert await desk("projects.remove", acme["admin"], **web) == {"id": "web"}
+    await desk("projects.create", acme["owner"], **of_acme, name="Web", id="web")
+    await desk("budgets.set", **budget, usd="1")
+    assert await desk("projects.remove", **web) == {"id": "web"}
+
+
 @pytest.mark.parametrize("operation", ["users.create", "orgs.create"])
 async def test_nobody_is_made_whose_account_is_there_already(desk: Desk, operation: str) -> None:
     await desk("accounts.create", name="x", id="default")

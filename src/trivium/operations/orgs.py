@@ -236,7 +236,9 @@ class OrganizationOperations:
         return await self._store.organizations.add_project(project, actor.id)
 
     async def _remove_project(self, query: OneProject, actor: Actor) -> Removed:
-        removing = self._store.organizations.remove_project(query.organization, query.project, actor.id)
+        removing = self._store.organizations.remove_project(
+            query.organization, query.project, actor.id, house=actor.house
+        )
         removed = await told(lambda _: Removed(id=query.project), removing)
         await self._store.ledger.load()
         return removed

@@ -37,6 +37,12 @@ def put_budget(tx: Writing, budget: Budget, actor: str, *, house: bool) -> str:
     return budget.id
 
 
+def has_houses_budget(tx: Writing, scope: str) -> bool:
+    """Whether the house itself has set a budget of this scope."""
+    statement = "SELECT 1 FROM budgets WHERE scope = ? AND house_nano IS NOT NULL AND ended_ms IS NULL LIMIT 1"
+    return bool(tx.execute(statement, (scope,)))
+
+
 def end_budgets_of(tx: Writing, scope: str, now_ms: int, actor: str) -> None:
     """Ends all budgets of what is there no more."""
     statement = "SELECT id, scope, period, limit_nano FROM budgets WHERE scope = ? AND ended_ms IS NULL"

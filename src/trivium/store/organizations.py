@@ -8,7 +8,7 @@ import msgspec
 
 from trivium.errors import Conflict, NotFound, PreconditionFailed
 from trivium.policy.caller import OrganizationSettings, Role
-from trivium.store.budgets import end_budgets_of
+from trivium.store.budgets import end_budgets_of, has_houses_budget
 from trivium.store.changes import Changing, Page, text
 from trivium.store.sql import Row, Writing
 from trivium.store.users import found_user
@@ -259,17 +259,23 @@ class Organizations(Changing):
 
         return await self.change(act)
 
-    async def remove_project(self, organization_id: str, id: str, actor: str) -> None:
-        """Its keys go on, and belong to no project. Its budgets end; the ledger has to `load` then."""
-        now = self.clock.now_ms()
+    async def remove_project(self, organization_id: str, id: str, actor: str, *, house: bool = True) -> None:
+        """Its keys go on, and belong to no project. Its budgets end, so that one with a budget of the house is the
+        house's to remove; the ledger has to `load` then."""
+        now, scope = self.clock.now_ms(), f"project:{organization_id}/{id}"
 
         def act(tx: Writing) -> None:
             project = _projects(tx, organization_id, id)[0]
+            if not house and has_houses_budget(tx, scope):
+                raise Conflict(
+                    f"The operators of the gateway have set a budget of the project {id!r}, which would end with it. "
+                    "They can remove the project, or take the budget away first."
+                )
             tx.execute("DELETE FROM projects WHERE organization_id = ? AND id = ?", (organization_id, id))
             tx.execute(
                 "UPDATE keys SET project_id = NULL WHERE account_id = ? AND project_id = ?", (organization_id, id)
             )
-            end_budgets_of(tx, f"project:{organization_id}/{id}", now, actor)
+            end_budgets_of(tx, scope, now, actor)
             self.note(tx, actor, "projects.remove", id, organization_id=organization_id, before=project)
 
         await self.change(act)
