@@ -8,6 +8,7 @@ import asyncio
 import json
 from typing import Any
 
+import aiohttp
 import anthropic
 import openai
 import pytest
@@ -23,6 +24,7 @@ from support_money import (
     OPENROUTER,
     OUTPUT,
     PATHS,
+    PRICES,
     Customer,
     beginning,
     customer,
@@ -37,6 +39,7 @@ from support_money import (
     usage,
     whole,
 )
+from support_people import People
 from support_sdks import CHAT as ASKED_CHAT
 from support_sdks import MESSAGES as ASKED_MESSAGES
 from support_sdks import RESPONSES as ASKED_RESPONSES
@@ -155,6 +158,42 @@ class TestRefusals:
             assert (status, answer["error"]["code"]) == (400, "model_not_priced")
             assert house.upstream.requests == []
             assert (await house.record())["outcome"] == "refused"
+
+    async def test_and_is_neither_listed_nor_proposed_there(self) -> None:
+        settings = f"""
+            [catalog]
+            default_model = "dear"
+            preferred = ["cheap"]
+            [catalog.models.routed]
+            routes = [{{ to = "up/dear" }}, {{ to = "up/cheap" }}]
+            [aliases]
+            alias = "up/dear"
+            [models."up/cheap"]
+            {PRICES}
+            [models."up/gift"]
+            free = true
+            [[billing.promotions]]
+            model = "up/bot"
+            until = 2100-01-01
+            [billing]
+            """
+        provider = f'{ALL_APIS}\nmodels = ["dear", "cheap", "gift", "bot"]'
+        for mode, unsold in (("credits", {"dear", "alias"}), ("meter", set())):
+            async with shop(GOOD, settings=f'{settings}mode = "{mode}"\n', provider=provider) as house:
+                await customer(house)
+                names = {"dear", "alias", "cheap", "gift", "bot", "routed"}
+                people = People(house)
+                seen = await people.models(house.key)
+                assert seen & names == names - unsold
+                for name in names:
+                    expected = 400 if name in unsold else 200
+                    assert (await house.post(PATHS["chat"], {**BODIES["chat"], "model": name}))[0] == expected
+                headers = {"authorization": f"Bearer {house.key}"}
+                async with aiohttp.ClientSession(headers=headers) as session:
+                    async with session.get(f"{house.url}/api/defaults") as answer:
+                        assert (await answer.json())["defaultModel"] == ("cheap" if unsold else "dear")
+                    async with session.get(f"{house.url}/v1/models/dear") as answer:
+                        assert answer.status == (404 if unsold else 200)
 
     @in_every_api
     async def test_and_is_measured_charged_nothing_and_flagged_where_they_are_not(self, api: str) -> None:

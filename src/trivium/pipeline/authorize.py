@@ -13,6 +13,7 @@ from trivium.pipeline.call import Call
 from trivium.pipeline.custom import custom_entries
 from trivium.pipeline.deps import Deps
 from trivium.pipeline.free import is_free
+from trivium.pipeline.hold import is_unsold
 from trivium.pipeline.own import of_own_key, own_vendors
 from trivium.policy.access import as_told, check_api, check_model, check_provider
 from trivium.policy.caller import Caller, Policy
@@ -81,7 +82,8 @@ def named(name: str) -> Iterator[None]:
 
 
 def visible_entries(caller: Caller | None, time_ms: int, deps: Deps) -> list[ModelEntry]:
-    """The models that a caller sees: those that a request could name. A custom one hides what has the same name."""
+    """The models that a caller sees: those that a request could name, and whose price somebody knows where a balance
+    pays. A custom one hides what has the same name."""
     if caller is None:
         entries = [(entry, target) for entry, target in deps.catalog.listed if is_free(target, time_ms, deps)]
         return [entry for entry, target in entries if is_open(None, target, deps)]
@@ -90,7 +92,8 @@ def visible_entries(caller: Caller | None, time_ms: int, deps: Deps) -> list[Mod
     entries = custom + [(entry, target) for entry, target in deps.catalog.listed if entry.id not in named]
     if own_vendors(caller, deps):
         entries = [(entry, of_own_key(caller, entry.id, target, Api.CHAT, deps) or target) for entry, target in entries]
-    return [entry for entry, target in entries if is_open(caller, target, deps)]
+    seen = [(entry, target) for entry, target in entries if is_open(caller, target, deps)]
+    return [entry for entry, target in seen if not is_unsold(caller, target, time_ms, deps)]
 
 
 def is_open(caller: Caller | None, target: Target, deps: Deps) -> bool:

@@ -18,7 +18,7 @@ from trivium.pipeline.authorize import check_any
 from trivium.pipeline.call import Call
 from trivium.pipeline.deps import Deps
 from trivium.pipeline.free import find, is_free
-from trivium.pipeline.hold import account_of
+from trivium.pipeline.hold import account_of, is_unsold
 from trivium.pipeline.settle import Run
 from trivium.policy.access import check_auto
 from trivium.policy.caller import Caller
@@ -138,24 +138,13 @@ def _passed(
         return Passed(name, "It is free." if free else "It is not free.", told=False)
     if caller is None and not free:
         return Passed(name, "It needs an API key.", told=False)
-    if not free and _is_unpriced(target, caller, time_ms, deps):
+    if not free and is_unsold(caller, target, time_ms, deps):
         return Passed(name, "Nobody knows what it costs.")
     try:
         check_any(caller, msgspec.structs.replace(target, led=True), deps)
     except RequestError as error:
         return _error_of(name, error, hidden=deps.catalog.is_hidden(target))
     return None
-
-
-def _is_unpriced(target: Target, caller: Caller | None, time_ms: int, deps: Deps) -> bool:
-    """Whether its calls are refused where balances are charged."""
-    account_id = account_of(caller, deps) if caller is not None else None
-    if account_id is None or target.provider.byok or target.custom is not None:
-        return False
-    return all(
-        deps.prices.quote(route.provider, route.model, account_id, time_ms) is None
-        for route in deps.catalog.routes(target)
-    )
 
 
 def _error_of(name: str, error: RequestError, *, hidden: bool = False) -> Passed:

@@ -115,6 +115,23 @@ def _is_unpriced(bill: Bill) -> bool:
     return bill.quote is None and bill.payer is HOUSE
 
 
+def is_unsold(caller: Caller | None, target: Target, time_ms: int, deps: Deps) -> bool:
+    """Whether whatever is called in place of a model is refused, since the caller's balance pays and nobody knows how
+    much."""
+    if caller is None or (account_id := account_of(caller, deps)) is None:
+        return False
+    return all(_is_unsold(caller, route, account_id, time_ms, deps) for route in deps.catalog.routes(target))
+
+
+def _is_unsold(caller: Caller, route: Target, account_id: str, time_ms: int, deps: Deps) -> bool:
+    provider = route.provider
+    if provider.byok or route.custom is not None or route.given_away(None):
+        return False
+    if deps.prices.quote(provider, route.model, account_id, time_ms) is not None:
+        return False
+    return not deps.promotions.apply(route.route, account=account_id, key=caller.id, time_ms=time_ms)
+
+
 async def _check_unpriced(target: Target, run: Run, deps: Deps) -> None:
     """Whether a call may be made of which nobody knows what it costs. Raises PriceUnknown, StoreUnavailable."""
     if run.account_id is not None:

@@ -25,8 +25,10 @@ from trivium.pipeline.deps import Deps, Now
 from trivium.pipeline.explain import answer
 from trivium.pipeline.free import check_anonymous, find
 from trivium.pipeline.handle import handle, refuse
+from trivium.pipeline.hold import is_unsold
 from trivium.pipeline.tell import json_headers
 from trivium.policy.addresses import client_address, is_proxy
+from trivium.routing.catalog import not_found
 from trivium.server.cycle import Cycle
 from trivium.server.desk import Desk
 from trivium.server.listing import entry_of
@@ -168,6 +170,8 @@ class App:
             raise found
         with named(model):
             check_any(caller, found, deps)
+        if is_unsold(caller, found, call.time_ms, deps):
+            raise not_found(model)
         entry = entry_of(entries, found, model)
         described = listing.model(entry, found, caller, call)
         return anthropic_model(described, entry) if anthropic else msgspec.json.encode(described)

@@ -22,7 +22,7 @@ from trivium.pipeline.auto import auto_entries
 from trivium.pipeline.call import Call
 from trivium.pipeline.deps import Deps, Now
 from trivium.pipeline.free import NO_KEY, check_anonymous, find
-from trivium.pipeline.hold import account_of
+from trivium.pipeline.hold import account_of, is_unsold
 from trivium.policy.caller import BILLS, Caller
 from trivium.policy.context import ORGANIZATION
 from trivium.policy.proposal import proposed
@@ -216,7 +216,7 @@ class Desk:
             check_any(caller, target, self._deps)
         except RequestError:
             return False
-        return True
+        return not is_unsold(caller, target, call.time_ms, self._deps)
 
     def _data_policy(self, name: str) -> dict[str, Any]:
         provider = self._deps.catalog.providers.get(name)
