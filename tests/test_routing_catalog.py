@@ -271,6 +271,16 @@ def test_what_is_hidden_is_not_found_and_not_shown_however_it_is_written(pattern
     assert ("alias" in shown(where)) is ("x:free" not in hidden)
 
 
+@pytest.mark.parametrize("pattern", ["gift/x:free", "a/gift/x:free", "gift/*", "*:free"])
+def test_what_is_hidden_is_not_reached_by_blanks_in_its_name(pattern: str) -> None:
+    where = house({"a": ["gift/x:free"]}, free=FreeSettings(hidden=(pattern,)))
+    written = ["gift/x:free", " gift/x:free", "gift/x:free ", "gift /x:free", "gift/ x: free", "\u00a0Gift/\tx :free"]
+    for name in written:
+        with pytest.raises(ModelNotFound, match="does not exist"):
+            where.check_offered(where.resolve(f"a/{name}"))
+    where.check_offered(where.resolve("a/gif t/x"))
+
+
 def test_a_house_model_whose_provider_is_away_is_no_model() -> None:
     where = house({"a": ["m"]}, free=FreeSettings(models={"g": gift("gone/m")}))
     assert shown(where) == ["m"]

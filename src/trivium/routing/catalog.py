@@ -27,6 +27,7 @@ from trivium.settings import NOTHING_FREE, FreeSettings
 _OURS = "trivium"
 _LONGEST_NAME = 500
 """Characters. What is remembered of routes and sessions by names that callers make up must have an end."""
+_BLANK = re.compile(r"\s")
 _REMEMBERED = 10_000
 """Who owns a name that the house made up."""
 
@@ -352,11 +353,19 @@ def _fits(patterns: Iterable[re.Pattern[str]], provider: str, model: str) -> boo
 
 
 def _names(target: Target) -> tuple[str, ...]:
-    """By which a model may be hidden; whoever asks chooses their case."""
+    """By which a model may be hidden; whoever asks chooses their case, and writes blanks that upstreams overlook."""
     if target.house is not None:
         return target.house.id.lower(), *target.also
-    model = target.model.lower()
+    model = _without_blanks(target.model.lower())
     return model, f"{target.provider.name}/{model}", *target.also
+
+
+def _without_blanks(name: str) -> str:
+    """Without those around the parts of a name."""
+    if _BLANK.search(name) is not None:
+        for sign in "/:@~":
+            name = sign.join(part.strip() for part in name.split(sign))
+    return name
 
 
 @lru_cache(1_000)
