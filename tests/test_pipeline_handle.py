@@ -231,3 +231,13 @@ async def test_a_failing_store_is_503_and_never_401() -> None:
             tx.execute("ALTER TABLE keys RENAME TO gone")
         status, answer, _ = await house.post("/v1/chat/completions", CHAT)
         assert (status, answer["error"]["code"]) == (503, "store_unavailable")
+
+
+@pytest.mark.parametrize(("path", "body"), CALLS)
+async def test_who_asks_for_more_than_any_model_gives_is_told_not_to_ask_again(path: str, body: dict[str, Any]) -> None:
+    async with running() as house:
+        name = "max_output_tokens" if path == "/v1/responses" else "max_tokens"
+        status, _, headers = await house.post(path, {**body, name: 10**12})
+        assert (status, headers["retry-after"], headers["x-should-retry"]) == (503, "3600", "false")
+        assert house.upstream.requests == []
+        assert (await house.record())["outcome"] == "refused"

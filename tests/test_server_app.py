@@ -35,6 +35,8 @@ async def test_probes_answer_without_a_key(caplog: pytest.LogCaptureFixture) -> 
         house.gateway.store.ledger.writer.failing = "connection to 10.0.0.9 failed"
         for _ in range(2):
             assert (await get(house.url + "/readyz"))[:2] == (503, {"status": "store_unavailable"})
+        async with aiohttp.ClientSession() as session, session.get(house.url + "/readyz") as response:
+            assert response.headers["retry-after"] == "1"
         logged = [line for line in caplog.messages if "10.0.0.9" in line]
         assert logged == ["the store is not ready: connection to 10.0.0.9 failed"]
 

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from trivium.canon.api import Api
-from trivium.errors import FieldUnsupported, InvalidJson, ModelMissing, RequestError
-from trivium.wire.request import Request, check_stateless, parse, render, without_body
+from trivium.errors import FieldInvalid, FieldUnsupported, InvalidJson, ModelMissing, RequestError
+from trivium.wire.request import MAX_TOKENS, Request, check_stateless, parse, render, without_body
 
 
 def ask(api: Api, **fields: Any) -> Request:
@@ -125,6 +125,13 @@ class TestStateless:
         with pytest.raises(FieldUnsupported, match=f"`{field}` needs state") as raised:
             check_stateless(ask(api, **{field: content}))
         assert raised.value.param == field
+
+    @pytest.mark.parametrize(("api", "field"), [(api, name) for api in Api for name in MAX_TOKENS[api]])
+    def test_an_answer_longer_than_any_is_refused_for_good(self, api: Api, field: str) -> None:
+        check_stateless(ask(api, **{field: 99_999_999_999}))
+        with pytest.raises(FieldInvalid, match=f"ask for fewer in `{field}`") as raised:
+            check_stateless(ask(api, **{field: 100_000_000_000}))
+        assert (raised.value.status, raised.value.code, raised.value.retry_after) == (503, "unavailable", 3600)
 
     def test_what_to_do_instead_is_said_of_each(self) -> None:
         for field, content, instead in (

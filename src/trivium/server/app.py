@@ -99,7 +99,8 @@ class App:
             allowed = [(b"allow", b"POST" if posted else b"GET, HEAD")] if isinstance(error, MethodNotAllowed) else []
             await refuse(error, call, cycle, deps, allowed)
             return
-        await cycle.start(status, json_headers(content, call))
+        again = [(b"retry-after", b"1")] if status == StoreUnavailable.status else []
+        await cycle.start(status, [*json_headers(content, call), *again])
         await cycle.end(content)
 
     async def _is_elsewhere(self, cycle: Cycle, headers: Mapping[bytes, bytes], deps: Deps) -> bool:

@@ -17,7 +17,7 @@ from trivium.wire import body as json_body
 from trivium.wire import items
 from trivium.wire.losses import Loss, Losses
 from trivium.wire.onemodel import ENDINGS, OTHER_MODELS, SWITCHES, of_no_cost, of_one_model
-from trivium.wire.solo import check_fields
+from trivium.wire.solo import AN_HOUR, check_fields
 from trivium.wire.unsealed import without_envelopes
 
 OURS = "trivium_fallbacks"
@@ -110,14 +110,14 @@ def without_costs(request: Request, losses: Losses) -> Request:
 
 
 def check_stateless(request: Request) -> None:
-    """Raises FieldUnsupported for what only a server with memory could honour, Unavailable for an answer longer than
+    """Raises FieldUnsupported for what only a server with memory could honour, FieldInvalid for an answer longer than
     anybody gives, and what `check_fields` does of an API that stands alone."""
     _check_spelling(request)
     if isinstance(request.api, Solo):
         check_fields(request.api, request.members)
     for name in MAX_TOKENS[request.api]:
         if name in request.members and _exceeds(bytes(request.members[name])):
-            raise Unavailable(f"No model answers with more than {_MOST_TOKENS:,} tokens; ask for fewer in `{name}`.")
+            raise _too_much(name)
     for name, refused in _STATEFUL[request.api].items():
         if name in request.members and refused(bytes(request.members[name])):
             raise _needs_state(name)
@@ -128,6 +128,14 @@ def check_stateless(request: Request) -> None:
     check_name(request.model, "model")
     if _ROUTING in request.members:
         raise FieldUnsupported(f"`{_ROUTING}` is for the gateway's operator to set; leave it out.", param=_ROUTING)
+
+
+def _too_much(name: str) -> FieldInvalid:
+    """Of the answer's length (vendors page, "max tokens"): a 503 that no waiting helps."""
+    said = f"No model answers with more than {_MOST_TOKENS:,} tokens; ask for fewer in `{name}`."
+    error = FieldInvalid(said, param=name, retry_after=AN_HOUR)
+    error.status, error.code = Unavailable.status, Unavailable.code
+    return error
 
 
 def _needs_state(name: str) -> FieldUnsupported:

@@ -20,7 +20,7 @@ _INPUT = re.compile(rb'"|\[\s*(?:["\d]|\[\s*\d)')
 _TEXT = re.compile(rb'"')
 _LOOKED_AT = 256
 """Bytes of a value by which it is known what it is."""
-_AN_HOUR = 3600
+AN_HOUR = 3600
 
 
 def check_fields(api: Solo, members: Members) -> None:
@@ -66,7 +66,7 @@ def _check_fim(members: Members) -> None:
         error = FieldInvalid(
             f"`max_tokens` must be said here, and be {MOST_FILLED:,} at the most; the same request is refused again.",
             param="max_tokens",
-            retry_after=_AN_HOUR,
+            retry_after=AN_HOUR,
         )
         error.status, error.code = 503, "max_tokens_out_of_range"  # as the clients of this API know it
         raise error
