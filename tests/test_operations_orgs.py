@@ -76,10 +76,11 @@ async def test_a_projects_budgets_end_with_it_and_meet_no_later_one(desk: Desk) 
 
 async def test_a_project_with_a_budget_of_the_house_is_the_houses_to_remove(desk: Desk) -> None:
     acme = await desk.organization("acme")
-    of_acme, web = {"organization": "acme"}, {"organization": "acme", "project": "web"}
+    of_acme: dict[str, Any] = {"organization": "acme"}
+    web: dict[str, Any] = {**of_acme, "project": "web"}
     await desk("projects.create", acme["owner"], **of_acme, name="Web", id="web")
     await desk("keys.create", acme["owner"], **web, name="k")
-    budget = {"scope": "project:acme/web", "period": "day"}
+    budget: dict[str, Any] = {"scope": "project:acme/web", "period": "day"}
     made = await desk("budgets.set", **budget, usd="1")
     await desk("budgets.set", acme["owner"], **of_acme, **budget, usd="0.5")  # lower, and still the house's
     for role in ("owner", "admin"):
