@@ -371,7 +371,7 @@ class TestModels:
         async with house(kind, apis=only("chat")) as up:
             sent = await up.send("chat", top_k=3)
             record = await up.running.record()
-        assert ("top_k" in sent.body, sent.losses, record["rules"]) == (False, ["top_k"], "no-top-k")
+        assert ("top_k" in sent.body, sent.losses, record["rules"]) == (False, ["top_k"], "unknown-members")
         async with house(apis=only("chat")) as up:
             assert (await up.send("chat", top_k=3)).body["top_k"] == 3
 

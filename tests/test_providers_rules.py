@@ -66,7 +66,7 @@ def test_what_is_looked_up_is_kept() -> None:
 
 def test_each_rule_can_concern_somebody() -> None:
     models = [model for _, fit, _ in MODELS for model in fit]
-    rows = ["openrouter", "vercel", "anthropic", "mistral", "groq", "xai", "openai-compatible"]
+    rows = ["openrouter", "vercel", "anthropic", "mistral", "groq", "openai", "xai", "openai-compatible"]
     found = {
         name
         for row in rows

@@ -143,6 +143,11 @@ def test_every_pattern_of_the_table_can_be_compiled() -> None:
         assert all(isinstance(door, Door) and door.apis for door in row.doors)
 
 
+@pytest.mark.parametrize(("vendor", "told"), [("openai", True), ("custom", False)])
+def test_a_server_of_somebodys_own_is_not_told_who_calls(vendor: str, told: bool) -> None:
+    assert provider_of(vendor, door_of(vendor, "m", Api.CHAT, own_url=True), own_url=True).told_who is told
+
+
 def test_what_stands_at_somebodys_own_address_may_keep_what_it_is_sent() -> None:
     door = door_of("anthropic", "m", Api.CHAT, own_url=False)
     assert not provider_of("anthropic", door).collects_data

@@ -12,7 +12,7 @@ from functools import lru_cache
 
 import msgspec
 
-from trivium.canon.api import CHAT, RESPONSES, Kind
+from trivium.canon.api import CHAT, MESSAGES, RESPONSES, Kind
 from trivium.pipeline import preferences
 from trivium.pipeline.call import COUNT_TOKENS, Call
 from trivium.pipeline.settle import Run
@@ -20,6 +20,7 @@ from trivium.policy.caller import Policy
 from trivium.policy.context import context_of
 from trivium.providers import betas
 from trivium.providers.identity import hashed
+from trivium.providers.members import CACHE_KEY, SAFETY, SAMPLING, UNKNOWN, USER, told_in
 from trivium.providers.rules import HAIKU, MOONSHOT, Rule, is_like, row_of, rules_of
 from trivium.providers.traits import traits_of
 from trivium.routing.catalog import Target
@@ -39,7 +40,6 @@ from trivium.wire.toolturns import repair_turns
 _NO_USER = "the Messages API has no such member"
 _FORBIDDEN = "the organization's policy says otherwise"
 _BETA_UNKNOWN = "a beta that this provider does not know"
-_CACHE_KEY = "prompt_cache_key"
 _LONGEST_KEY = 200
 
 
@@ -166,10 +166,13 @@ def _nothing_stored(draft: Draft, _: Rules, __: Rule) -> None:
 
 
 def _identity(draft: Draft, asked: Rules, _: Rule) -> None:
-    draft.set("safety_identifier", asked.user())
-    draft.set("user", asked.user())
-    if draft.raw(_CACHE_KEY) == b"null" and (task := asked.task()) is not None:
-        draft.set(_CACHE_KEY, task)
+    """What the provider does not know is not added; what the client said of its user there is replaced all the same."""
+    known = told_in(asked.row, asked.api)
+    for name in (SAFETY, USER):
+        if name in known or draft.raw(name) != b"null":
+            draft.set(name, asked.user())
+    if CACHE_KEY in known and draft.raw(CACHE_KEY) == b"null" and (task := asked.task()) is not None:
+        draft.set(CACHE_KEY, task)
 
 
 def _messages_identity(draft: Draft, asked: Rules, _: Rule) -> None:
@@ -205,6 +208,26 @@ def _reasoning_member(draft: Draft, asked: Rules, _: Rule) -> None:
     mendings.place_reasoning(draft, traits_of(asked.row, CHAT, asked.model).reasoning_member)
 
 
+def _unknown_members(draft: Draft, asked: Rules, _: Rule) -> None:
+    """A translation says whom its client calls for; a client of this API may say more than the API's page has."""
+    translated = asked.call.api is not asked.api
+    names = UNKNOWN[asked.row]
+    mendings.without(draft, names | ({USER} - told_in(asked.row, asked.api)) if translated else names)
+
+
+def _reasoning_effort(draft: Draft, asked: Rules, _: Rule) -> None:
+    traits = traits_of(asked.row, CHAT, asked.model)
+    mendings.effort_for_reasoning(draft, None if traits.reasoning is None else traits.efforts)
+
+
+def _no_sampling(draft: Draft, asked: Rules, _: Rule) -> None:
+    """Anthropic's take what is usual; OpenAI's that may be told not to reason take all while they do not."""
+    if draft.api is MESSAGES:
+        mendings.unsampled(draft, SAMPLING, takes_usual=True)
+    elif "none" not in traits_of(asked.row, CHAT, asked.model).efforts or mendings.is_told_to_reason(draft):
+        mendings.unsampled(draft, SAMPLING, takes_usual=False)
+
+
 def _effort(draft: Draft, asked: Rules, _: Rule) -> None:
     mendings.fit_effort(draft, traits_of(asked.row, CHAT, asked.model).efforts)
 
@@ -225,7 +248,7 @@ def _xai(draft: Draft, asked: Rules, _: Rule) -> None:
 
 def _cache_key(draft: Draft, asked: Rules) -> bytes | None:
     """As a header takes it."""
-    said = draft.value(_CACHE_KEY)
+    said = draft.value(CACHE_KEY)
     if isinstance(said, str) and said.isprintable() and said.isascii() and 0 < len(said) <= _LONGEST_KEY:
         return said.encode()
     task = asked.task() if asked.names_callers else None
@@ -302,7 +325,10 @@ _ACTIONS: dict[str, Callable[[Draft, Rules, Rule], None]] = {
     "mistral-members": lambda draft, _, rule: mendings.for_mistral(draft, rule.members),
     "xai-effort": _effort,
     "groq-effort": _effort,
-    "no-top-k": lambda draft, _, rule: mendings.without(draft, rule.members),
+    "reasoning-effort": _reasoning_effort,
+    "unknown-members": _unknown_members,
+    "no-sampling": _no_sampling,
+    "completion-limit": _alone(mendings.limit_by_its_name),
     "xai-conversation": _xai,
     "claude-betas": _chat_betas,
     "betas": _betas,

@@ -15,8 +15,9 @@ from typing import Literal, TypeVar
 import msgspec
 
 from trivium.canon.api import KINDS, Api, Kind
+from trivium.providers.members import AT_MISTRAL, BY_EFFORT, SAMPLING, UNKNOWN
 from trivium.providers.provider import Provider
-from trivium.providers.traits import EFFORTLESS
+from trivium.providers.traits import EFFORTLESS, UNSAMPLED
 
 T = TypeVar("T")
 CHAT, RESPONSES, MESSAGES = Api.CHAT, Api.RESPONSES, Api.MESSAGES
@@ -36,6 +37,7 @@ QWEN = r"^qwen|/qw(en|q)|^qwq"
 MISTRAL = r"(mis|minis|magis|codes|devs|mix|pix)tral"
 _CLAUDES_KINDS = frozenset(("anthropic", "anthropic-compatible", "bedrock", "vertex", "openrouter", "vercel"))
 _MISTRALS = frozenset(("mistral", "codestral"))
+_OPENAIS = frozenset(("openai", "azure", "azure-deployments"))
 
 
 class Rule(msgspec.Struct, frozen=True, kw_only=True):
@@ -115,7 +117,8 @@ RULES: tuple[Rule, ...] = (
     # Who calls.
     Rule(
         name="identity",
-        what="`safety_identifier` and `user` are our hash of the user, `prompt_cache_key` of the task if there is none",
+        what="`safety_identifier` and `user` are our hash of the user, `prompt_cache_key` of the task if there is "
+        "none, as far as the provider knows these",
         apis=_OPENAI_APIS,
         but=_of("local", "mistral", "codestral", "custom"),
         setting="identity",
@@ -224,6 +227,15 @@ RULES: tuple[Rule, ...] = (
         members=_of("tools"),
     ),
     Rule(
+        name="reasoning-effort",
+        what="OpenRouter's `reasoning` becomes `reasoning_effort`",
+        kinds=BY_EFFORT,
+        clients=_of(CHAT),
+        apis=_of(CHAT),
+        members=_of("reasoning"),
+        way="same",
+    ),
+    Rule(
         name="moonshot",
         what="`temperature` goes, `reasoning` says no more than whether",
         models=MOONSHOT,
@@ -253,19 +265,7 @@ RULES: tuple[Rule, ...] = (
         what="members go that Mistral's own API refuses, or get its names: `max_tokens`, `random_seed`",
         kinds=_MISTRALS,
         apis=_of(CHAT),
-        members=_of(
-            "reasoning",
-            "reasoning_effort",
-            "include_reasoning",
-            "transforms",
-            "safety_identifier",
-            "prompt_cache_key",
-            "user",
-            "provider",
-            "top_k",
-            "max_completion_tokens",
-            "seed",
-        ),
+        members=AT_MISTRAL | {"max_completion_tokens", "seed"},
     ),
     Rule(
         name="xai-effort",
@@ -286,12 +286,28 @@ RULES: tuple[Rule, ...] = (
         way="same",
     ),
     Rule(
-        name="no-top-k",
-        what="`top_k` goes: the provider refuses it",
-        kinds=_of("groq", "cerebras", "xai"),
+        name="unknown-members",
+        what="members go that this vendor's own API does not know, such as those that only OpenRouter does",
+        kinds=frozenset(UNKNOWN),
+        apis=_OPENAI_APIS,
+        members=frozenset().union(*UNKNOWN.values()),
+    ),
+    Rule(
+        name="no-sampling",
+        what="`temperature`, `top_p` and the like go: the model is not told how to sample",
+        kinds=_OPENAIS | {"anthropic", "anthropic-compatible", "bedrock", "bedrock-messages", "vertex"},
+        models=UNSAMPLED,
+        members=frozenset(SAMPLING),
+        way="same",
+    ),
+    Rule(
+        name="completion-limit",
+        what="`max_tokens` becomes `max_completion_tokens`",
+        kinds=_OPENAIS,
+        models=UNSAMPLED,
         clients=_of(CHAT),
         apis=_of(CHAT),
-        members=_of("top_k"),
+        members=_of("max_tokens"),
         way="same",
     ),
     # Headers.

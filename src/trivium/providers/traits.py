@@ -30,6 +30,8 @@ _NEWEST = rf"claude-(opus|sonnet|haiku)-4[-.][7-9](?!\d)|claude-4\.[7-9]|{_SINCE
 _SYSTEM_TURNS = r"claude-(opus|sonnet|haiku)-(5-[5-9]|[6-9])(?!\d)"
 """Claude Code 2.1.330 sends them system messages behind a user's turn, and no other model."""
 _REASONS = r"^(o\d|gpt-[5-9])"
+UNSAMPLED = rf"^(?!.*-chat)(o\d|gpt-[5-9])|{_NEWEST}"
+"""Models that refuse to be told how to sample. OpenAI's take it from 5.1 on as long as they do not reason."""
 _SINCE_51 = r"^gpt-(5\.[1-9]|[6-9])"
 _SINCE_52 = r"^gpt-(5\.1-codex-max|5\.[2-9]|[6-9])"
 _MISTRALS = r"(?i)(mis|minis|magis|codes|devs|mix|pix)tral"

@@ -157,6 +157,8 @@ VENDORS: dict[str, Vendor] = {
 _PATTERNS = {name: (re.compile(row.names), re.compile(row.bare) if row.bare else None) for name, row in VENDORS.items()}
 GATEWAYS = frozenset({"openrouter", "vercel"})
 """Vendors of other vendors' models."""
+_CUSTOM = "custom"
+"""A server of somebody's own, of which nobody knows what it takes."""
 _ORDINARY = 256
 """Characters of a model's name beyond which it is none."""
 _DASHED = re.compile(r"^(claude-.*\d)-(\d)(?!\d)")
@@ -207,7 +209,7 @@ def match_served(kind: str, provider: str, model: str, having: Collection[str]) 
 
 def _own_id(vendor: str, model: str) -> str:
     """The vendor's id; what gateways put behind a colon is theirs, save where the vendor is one, or has such ids."""
-    if vendor in GATEWAYS or vendor in ("bedrock", "custom"):
+    if vendor in GATEWAYS or vendor in ("bedrock", _CUSTOM):
         return model
     model = model.partition(":")[0]
     for pattern, replacement in VENDORS[vendor].ids:
@@ -245,6 +247,7 @@ def provider_of(vendor: str, door: Door, *, own_url: bool = False) -> Provider:
         honours=frozenset() if own_url else HONOURS.get(kind, frozenset()),
         strict=not STRICT.isdisjoint((vendor, kind)),
         byok=True,
+        told_who=vendor != _CUSTOM,
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from itertools import pairwise
 from typing import Any
 
@@ -14,7 +15,7 @@ from trivium.wire.chat.details import MEMBERS, placed, reasoning_of
 from trivium.wire.chat.order import answered
 from trivium.wire.destination import FOREIGN_REASONING, NO_REASONING
 from trivium.wire.draft import Draft
-from trivium.wire.effort import FIXED_EFFORT, nearest
+from trivium.wire.effort import FIXED_EFFORT, effort_of, nearest
 from trivium.wire.lenient import mapping, sequence, text
 from trivium.wire.request import MAX_TOKENS
 
@@ -26,6 +27,7 @@ _QWENS_MOST = 32_768
 _MISTRALS_TEMPERATURE = 0.2
 _MISTRALS_NAMES = {"max_completion_tokens": "max_tokens", "seed": "random_seed"}
 """docs.mistral.ai/api; what it does not know is refused with 422 (editor-code-assistant/eca#231)."""
+_LIMIT = "max_completion_tokens"
 _COPY = "the same reasoning stands there before"
 _is_without_completion = Again(lambda tools: f'"{COMPLETION}"'.encode() not in tools)
 
@@ -154,6 +156,53 @@ def fit_effort(draft: Draft, efforts: tuple[str, ...]) -> None:
     else:
         draft.losses.add("reasoning.effort", FIXED_EFFORT)
         draft.set("reasoning", {name: value for name, value in reasoning.items() if name != "effort"})
+
+
+def effort_for_reasoning(draft: Draft, efforts: tuple[str, ...] | None) -> None:
+    """OpenRouter's object as the one word that vendors know, as translations say it; `efforts` are those that the model
+    takes, None where it does not reason. A client's own word stays. Raises InvalidJson."""
+    said = draft.value("reasoning")
+    asked = mapping(said)
+    budget, effort = asked.get("max_tokens"), asked.get("effort")
+    if not isinstance(effort, str):
+        effort = effort_of(budget) if type(budget) is int and budget > 0 else None
+    effort = "none" if asked.get("enabled") is False else effort
+    draft.remove("reasoning", None if asked is said else _UNKNOWN)
+    if asked.get("exclude"):
+        draft.losses.add("reasoning.exclude", _UNKNOWN)
+    if effort is None or draft.raw("reasoning_effort") != b"null":
+        return
+    if efforts is None:
+        if effort != "none":
+            draft.losses.add("reasoning", "this model does not reason")
+    elif effort == "none" and effort not in efforts:
+        draft.losses.add("reasoning", "whether this model reasons cannot be chosen")
+    elif not efforts:
+        draft.losses.add("reasoning.effort", FIXED_EFFORT)
+    else:
+        draft.set("reasoning_effort", nearest(effort, efforts))
+
+
+def is_told_to_reason(draft: Draft) -> bool:
+    """Raises InvalidJson."""
+    told = draft.value("reasoning_effort") or mapping(draft.value("reasoning")).get("effort")
+    return told not in (None, "none")
+
+
+def unsampled(draft: Draft, usual: Mapping[str, Any], *, takes_usual: bool) -> None:
+    """Without what says how to sample, of which nothing is lost where it is as usual. Raises InvalidJson."""
+    for name, value in usual.items():
+        if name in draft:
+            is_usual = draft.value(name) == value
+            if not (is_usual and takes_usual):
+                draft.remove(name, None if is_usual else "this model takes no such setting")
+
+
+def limit_by_its_name(draft: Draft) -> None:
+    """OpenAI's models that reason refuse the older one."""
+    if draft.raw(_LIMIT) == b"null" != draft.raw("max_tokens"):
+        draft.put(_LIMIT, draft.raw("max_tokens"))
+    draft.remove("max_tokens", None)
 
 
 def without_copies(draft: Draft) -> None:
