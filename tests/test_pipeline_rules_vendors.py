@@ -211,6 +211,27 @@ class TestLimit:
         assert (said(sent), sent.losses) == (told, [])
 
 
+class TestBedrocksOwnMessages:
+    MODEL = "us.anthropic.claude-sonnet-4-5-20250929-v1:0"
+
+    async def test_chat_clients_get_marks_and_a_beta(self) -> None:
+        async with house("bedrock-messages", apis=only("messages")) as up:
+            sent = await up.send("chat", self.MODEL)
+        assert sent.raw.count(b'"cache_control"') == 1
+        assert sent.headers["anthropic-beta"] == "fine-grained-tool-streaming-2025-05-14"
+
+    async def test_it_gets_betas_and_keys_that_it_knows(self) -> None:
+        betas = "context-1m-2025-08-07,claude-code-20250219"
+        content = [{"type": "text", "text": "q", "index": 3}]
+        async with house("bedrock-messages", apis=only("messages")) as up:
+            asked = {"messages": [{"role": "user", "content": content}], "max_tokens": 9, "odd": 1}
+            sent = await up.send("messages", self.MODEL, headers={"anthropic-beta": betas}, **asked)
+        assert sent.headers["anthropic-beta"] == "context-1m-2025-08-07"
+        assert sent.body["messages"] == [{"role": "user", "content": [{"type": "text", "text": "q"}]}]
+        assert {"odd", "messages[0].content[0].index"} < {*sent.losses}
+        assert any("claude-code-20250219" in loss for loss in sent.losses)
+
+
 async def test_an_own_key_leads_there_too() -> None:
     asked: dict[str, Any] = {"reasoning": {"effort": "high"}, "transforms": [], "temperature": 0.2, "max_tokens": 9}
     local = '[security]\nallow_http = true\nallow_networks = ["127.0.0.0/8"]\n'

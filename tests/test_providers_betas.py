@@ -10,4 +10,5 @@ def test_anthropic_and_gateways_get_all_the_clouds_what_they_know() -> None:
     all_of_them = ("claude-code-20250219", "context-1m-2025-08-07", "advanced-tool-use-2025-11-20")
     assert known("anthropic", said) == known("openrouter", said) == all_of_them
     assert known("bedrock", said) == known("vertex", said) == ("context-1m-2025-08-07", "tool-search-tool-2025-10-19")
+    assert known("bedrock-messages", said) == known("bedrock", said), "one house, two doors"
     assert known("vertex", named(b"fine-grained-tool-streaming-2025-05-14")) == ()

@@ -21,9 +21,12 @@ _CLOUDS = (
     "thinking-display-updates-2026-08-18",
     "tool-search-tool-2025-10-19",
 )
+_BEDROCK = _TOOL_SEARCH | {
+    name: name for name in (*_CLOUDS, "effort-2025-11-24", "fine-grained-tool-streaming-2025-05-14")
+}
 _KNOWN: dict[str, dict[str, str]] = {
-    "bedrock": _TOOL_SEARCH
-    | {name: name for name in (*_CLOUDS, "effort-2025-11-24", "fine-grained-tool-streaming-2025-05-14")},
+    "bedrock": _BEDROCK,
+    "bedrock-messages": _BEDROCK,
     "vertex": _TOOL_SEARCH
     | {name: name for name in (*_CLOUDS, "interleaved-thinking-2025-05-14", "web-search-2025-03-05")},
 }

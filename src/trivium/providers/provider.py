@@ -178,5 +178,5 @@ PATHS: dict[Kind, str] = {
 }
 """Behind a base URL: a provider's, and the house's own."""
 COUNT_PATHS: dict[Api, str] = {Api.RESPONSES: "/responses/input_tokens", Api.MESSAGES: "/messages/count_tokens"}
-STRICT = frozenset({"anthropic", "bedrock", "vertex"})
+STRICT = frozenset({"anthropic", "bedrock", "bedrock-messages", "vertex"})
 """Rows whose Messages API refuses a request with keys that it does not know (wire notes, section 10)."""

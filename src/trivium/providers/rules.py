@@ -35,7 +35,8 @@ MOONSHOT = r"^moonshot(ai)?/|(^|/)(kimi|moonshot)-"
 HAIKU = r"claude.*haiku"
 QWEN = r"^qwen|/qw(en|q)|^qwq"
 MISTRAL = r"(mis|minis|magis|codes|devs|mix|pix)tral"
-_CLAUDES_KINDS = frozenset(("anthropic", "anthropic-compatible", "bedrock", "vertex", "openrouter", "vercel"))
+_CLAUDES_OWN = frozenset(("anthropic", "anthropic-compatible", "bedrock", "bedrock-messages", "vertex"))
+_CLAUDES_KINDS = _CLAUDES_OWN | {"openrouter", "vercel"}
 _MISTRALS = frozenset(("mistral", "codestral"))
 _OPENAIS = frozenset(("openai", "azure", "azure-deployments"))
 
@@ -295,7 +296,7 @@ RULES: tuple[Rule, ...] = (
     Rule(
         name="no-sampling",
         what="`temperature`, `top_p` and the like go: the model is not told how to sample",
-        kinds=_OPENAIS | {"anthropic", "anthropic-compatible", "bedrock", "bedrock-messages", "vertex"},
+        kinds=_OPENAIS | _CLAUDES_OWN,
         models=UNSAMPLED,
         members=frozenset(SAMPLING),
         way="same",
