@@ -79,6 +79,27 @@ async def test_in_an_emergency_one_provider_gets_whatever_it_has() -> None:
         assert "in an emergency vercel answers" in (await house.records())[-1]["routing"]
 
 
+WILD = 'models = ["*"]\n'
+
+
+@pytest.mark.parametrize("there", [WILD, ""], ids=["wildcard", "no list"])
+async def test_in_an_emergency_wildcards_and_unknown_lists_count(there: str) -> None:
+    settings = EMERGENCY.replace('models = ["xai/grok-4", "openai/gpt-5"]\n', there)
+    async with running(TOLD, settings=settings) as house:
+        for model in (MAIN, "openrouter/only/here"):
+            assert await ask(house, model) == 200
+        assert asked_for(house) == ["xai/grok-4", "only/here"]
+        assert {record["provider"] for record in await house.records()} == {"vercel"}
+
+
+@pytest.mark.parametrize(("there", "asked"), [(WILD, "xai/grok-4"), ("", "x-ai/grok-4")], ids=["wildcard", "no list"])
+async def test_a_canary_gets_what_its_wildcards_mean(there: str, asked: str) -> None:
+    settings = CANARY.replace('models = ["xai/grok-4", "openai/gpt-5"]\n', there)
+    async with running(TOLD, settings=settings.replace("percent = 30", "percent = 100")) as house:
+        assert await ask(house) == 200
+        assert asked_for(house) == [asked]
+
+
 async def test_in_an_emergency_own_keys_and_own_servers_stay_where_they_are() -> None:
     async with running(TOLD, settings=EMERGENCY) as house:
         people = People(house)

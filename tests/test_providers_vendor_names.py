@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from trivium.policy.caller import matches, names_of
-from trivium.providers.vendor_names import Beside, known_as, served_as, spellings
+from trivium.providers.vendor_names import Beside, called_at, is_anothers, known_as, served_as, spellings
 from trivium.providers.vendors import VENDORS, match
 
 IDS = {
@@ -116,3 +116,29 @@ def test_marks_of_openrouter_hide_nothing(model: str) -> None:
     names = served_as("openrouter", "house", model)
     for listed in ("anthropic/*", "anthropic/claude-opus-latest", "claude-*", "openrouter/anthropic/*"):
         assert matches((listed,), names + names_of("openrouter", model))
+
+
+@pytest.mark.parametrize(
+    ("there", "kind", "model", "called"),
+    [
+        ("vercel", "openrouter", "x-ai/grok-4", ("xai/grok-4",)),
+        ("vercel", "openrouter", "arcee-ai/trinity-large-preview:free", ("arcee-ai/trinity-large-preview",)),
+        ("vercel", "openrouter", "mistralai/devstral-2512:free", ("mistral/devstral-2",)),
+        ("openrouter", "vercel", "xai/grok-4", ("x-ai/grok-4",)),
+        ("openrouter", "anthropic", "claude-sonnet-4-5", ("anthropic/claude-sonnet-4.5",)),
+        ("anthropic", "openrouter", "anthropic/claude-sonnet-4.5", ("claude-sonnet-4-5",)),
+        ("anthropic", "openrouter", "openai/gpt-5", ()),
+        ("openai-compatible", "openrouter", "openai/gpt-5", ()),
+        ("vercel", "openrouter", "somebody/else", ()),
+    ],
+)
+def test_a_provider_calls_a_model_its_own_way(there: str, kind: str, model: str, called: tuple[str, ...]) -> None:
+    assert called_at(there, kind, kind, model) == called
+
+
+def test_a_vendor_has_not_what_another_makes() -> None:
+    assert is_anothers("anthropic", "openrouter", "openrouter", "openai/gpt-5")
+    assert not is_anothers("anthropic", "openrouter", "openrouter", "anthropic/claude-opus-4.5")
+    assert not is_anothers("anthropic", "openrouter", "openrouter", "somebody/else"), "nobody knows whose it is"
+    for anybodys in ("vercel", "groq", "openai-compatible"):
+        assert not is_anothers(anybodys, "openrouter", "openrouter", "openai/gpt-5")

@@ -146,7 +146,7 @@ def _in_emergency(call: Call, routes: tuple[Target, ...], deps: Deps) -> tuple[t
     if name is None or routes[0].house is not None or routes[0].custom is not None:
         return routes, []
     there = tuple(route for route in routes if route.provider.name == name)
-    twin = deps.catalog.twin(routes[0], name) if not there else None
+    twin = deps.catalog.twin(routes[0], name, unlisted=True) if not there else None
     there = there or ((twin,) if twin is not None else ())
     if not any(serves(call.api, route) for route in there) or not _is_as_free(there, routes[0], call, deps):
         return routes, []

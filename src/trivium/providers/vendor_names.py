@@ -7,18 +7,21 @@ every namespace of the vendor, every spelling that becomes the same id, with and
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from functools import lru_cache
 from itertools import product
 
 import msgspec
 
+from trivium.providers.openrouter import openrouter_id
 from trivium.providers.vendors import GATEWAYS, VENDORS, Match, match, match_served, plain
 from trivium.providers.vercel import VERCEL_IDS, vercel_id
 
 _PLACES = 4
 """Of an id, that may be spelt in two ways: no real one has more, and names double with each."""
 _MAKERS = tuple(vendor for vendor in VENDORS if vendor not in GATEWAYS)
+_OWN_ROWS = frozenset(row for vendor in _MAKERS if vendor != "custom" for row in VENDORS[vendor].rows)
+_AT_GATEWAYS: dict[str, Callable[[Match], str]] = {"openrouter": openrouter_id, "vercel": vercel_id}
 
 
 @lru_cache(10_000)
@@ -68,10 +71,26 @@ def served_as(kind: str, provider: str, model: str) -> tuple[str, ...]:
     return known_as(made.vendor, made.model) if made is not None else ()
 
 
+@lru_cache(10_000)
 def called_at(there: str, kind: str, provider: str, model: str) -> tuple[str, ...]:
-    """What such a model may be called at a provider of another kind, beside its names."""
-    made = _made_by(kind, provider, model) if there == "vercel" else None
-    return (vercel_id(made),) if made is not None and VENDORS[made.vendor].vercel is not None else ()
+    """What such a model is called at a provider of another kind, where that is known."""
+    if there == "vercel" and (told := VERCEL_IDS.get(model.lower())) is not None:
+        return (told,)
+    made = _made_by(kind, provider, model)
+    if made is None:
+        return ()
+    maker = VENDORS[made.vendor]
+    if there in GATEWAYS:
+        named = maker.vercel if there == "vercel" else maker.openrouter
+        return (_AT_GATEWAYS[there](made),) if named is not None else ()
+    return (made.model,) if there in maker.rows else ()
+
+
+@lru_cache(10_000)
+def is_anothers(there: str, kind: str, provider: str, model: str) -> bool:
+    """Whether such a model cannot be had from a provider of this kind, a vendor's own: somebody else makes it."""
+    made = _made_by(kind, provider, model) if there in _OWN_ROWS else None
+    return made is not None and there not in VENDORS[made.vendor].rows
 
 
 def _made_by(kind: str, provider: str, model: str) -> Match | None:

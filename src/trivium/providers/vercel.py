@@ -10,6 +10,7 @@ from trivium.providers.credential import Credential
 from trivium.providers.vendors import VENDORS, Match, dotted
 
 VERCEL_IDS = {
+    "arcee-ai/trinity-large-preview:free": "arcee-ai/trinity-large-preview",
     "google/gemini-3-flash-preview": "google/gemini-3-flash",
     "mistral/codestral-2508": "mistral/codestral",
     "mistral/devstral-2512": "mistral/devstral-2",

@@ -20,7 +20,7 @@ from trivium.metering.prices import Price, Quote
 from trivium.providers.custom import CustomModel
 from trivium.providers.house import HouseModel, house_models
 from trivium.providers.provider import Provider
-from trivium.providers.vendor_names import called_at, served_as
+from trivium.providers.vendor_names import called_at, is_anothers, served_as
 from trivium.routing.routes import RoutedModel
 from trivium.settings import NOTHING_FREE, FreeSettings
 
@@ -199,17 +199,31 @@ class Catalog(msgspec.Struct, frozen=True, dict=True):
         routes = self.routed[target.routed.id] if target.routed is not None else (target,)
         return tuple(msgspec.structs.replace(one, led=True) for one in routes) if target.led else routes
 
-    def twin(self, target: Target, provider: str) -> Target | None:
-        """The same model at another provider, if that is known to have it."""
+    def twin(self, target: Target, provider: str, *, unlisted: bool = False) -> Target | None:
+        """The same model at another provider, if that is known to have it, or says so by a wildcard; `unlisted`: also
+        if nothing is known of what it has."""
         if provider == target.provider.name or target.house is not None or provider not in self.providers:
             return None
-        there = called_at(self.providers[provider].kind, target.provider.kind, target.provider.name, target.model)
-        for id in (target.model, *there, *target.also):
+        id = self._id_there(target, provider, unlisted=unlisted)
+        if id is None:
+            return None
+        found = self._target(provider, id)
+        also = tuple(dict.fromkeys(found.also + target.also))
+        return msgspec.structs.replace(found, also=also, led=target.led)
+
+    def _id_there(self, target: Target, provider: str, *, unlisted: bool) -> str | None:
+        """A wildcard means a model by what that provider calls it, and so many names that the maker has to fit too."""
+        there, served = self.providers[provider].kind, (target.provider.kind, target.provider.name, target.model)
+        called = called_at(there, *served)
+        for id in (target.model, *called, *target.also):
             if provider in self.serving.get(id, ()):
-                found = self._target(provider, id)
-                also = tuple(dict.fromkeys(found.also + target.also))
-                return msgspec.structs.replace(found, also=also, led=target.led)
-        return None
+                return id
+        wild = [pattern for pattern, whose in self.patterns if whose == provider]
+        knows_all = unlisted and provider in self.unlisted
+        if not (wild or knows_all) or is_anothers(there, *served):
+            return None
+        ids = called or (target.model,)
+        return ids[0] if knows_all else next((id for id in ids for one in wild if one.fullmatch(id)), None)
 
     def is_hidden(self, target: Target) -> bool:
         """Whether nobody may see it, or reach it by its name."""
