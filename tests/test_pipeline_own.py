@@ -156,6 +156,29 @@ async def test_a_key_that_the_vendor_refuses_is_told_and_never_replaced_by_the_h
     assert (headers.get("x-should-retry") == "false") == (status != 429)
 
 
+@pytest.mark.parametrize(("path", "body"), CALLS)
+@pytest.mark.parametrize(
+    ("said", "told"),
+    [
+        ({}, "1"),
+        ({"retry-after": "7"}, "7"),
+        ({"retry-after-ms": "1500"}, "2"),
+        ({"retry-after": "Wed, 21 Oct 2065 07:28:00 GMT"}, "Wed, 21 Oct 2065 07:28:00 GMT"),
+    ],
+    ids=["nothing", "seconds", "milliseconds", "date"],
+)
+async def test_how_long_to_wait_for_a_key_is_told_as_the_vendor_says_it(
+    path: str, body: dict[str, Any], said: dict[str, str], told: str
+) -> None:
+    left = {"x-ratelimit-remaining-requests": "0", "anthropic-ratelimit-requests-remaining": "0"}
+    refused = Reply(status=429, error=Error(message="slowly"), headers={**said, **left})
+    async with people(at("anthropic", refused)) as ann:
+        await ann.bring("anthropic")
+        status, _, headers = await ann.house.post(path, named(body, SONNET))
+    assert (status, headers["retry-after"], headers.get("retry-after-ms")) == (429, told, said.get("retry-after-ms"))
+    assert left.items() <= headers.items()
+
+
 async def test_a_member_reads_that_it_is_the_organizations_key() -> None:
     async with people(at("anthropic", refusing(401))) as ann:
         await ann.bring("anthropic", organization="acme")

@@ -224,7 +224,7 @@ class TestBedrocksOwnMessages:
         betas = "context-1m-2025-08-07,claude-code-20250219"
         content = [{"type": "text", "text": "q", "index": 3}]
         async with house("bedrock-messages", apis=only("messages")) as up:
-            asked = {"messages": [{"role": "user", "content": content}], "max_tokens": 9, "odd": 1}
+            asked: dict[str, Any] = {"messages": [{"role": "user", "content": content}], "max_tokens": 9, "odd": 1}
             sent = await up.send("messages", self.MODEL, headers={"anthropic-beta": betas}, **asked)
         assert sent.headers["anthropic-beta"] == "context-1m-2025-08-07"
         assert sent.body["messages"] == [{"role": "user", "content": [{"type": "text", "text": "q"}]}]

@@ -178,7 +178,13 @@ class TestTwin:
     def there(self, models: list[str] | None, name: str = MODEL, *, unlisted: bool = False) -> str | None:
         kinds = {"openrouter": ["x-ai/grok-4", "openai/gpt-5", "m"], "vercel": models, "xai": ["grok-*"]}
         providers = [
-            Provider(name=kind, kind=kind, base_url="http://h/v1", apis=frozenset(Api), models=ids and tuple(ids))
+            Provider(
+                name=kind,
+                kind=kind,
+                base_url="http://h/v1",
+                apis=frozenset(Api),
+                models=None if ids is None else tuple(ids),
+            )
             for kind, ids in kinds.items()
         ]
         where = catalog(providers, {}, {})

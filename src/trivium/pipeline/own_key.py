@@ -15,6 +15,7 @@ from trivium.canon.fold import fold
 from trivium.canon.usage import Usage
 from trivium.errors import OwnKeyRefused, UpstreamRefusedUs
 from trivium.pipeline.settle import Run
+from trivium.pipeline.shown import hints
 from trivium.providers.openrouter import KIND as OPENROUTER
 from trivium.providers.openrouter import refused_own
 from trivium.providers.rows import Door
@@ -100,6 +101,8 @@ def _refusal(response: UpstreamResponse, own: Own, status: int, said: str, tried
     if status == 429:
         told = pause_s(response.headers, run.deps.clock.now_ms())
         refusal.retry_after = 1 if told is None else told
+        if not own.through:  # a gateway's are of the house's account there
+            refusal.hints = hints(response.headers)
     return refusal
 
 
