@@ -117,6 +117,37 @@ def test_a_result_of_an_earlier_turn_does_not_answer_a_later_call(api: Api) -> N
     assert told == [USER, *calls(api, "a"), *results(api, "a"), *calls(api, "a"), *made]
 
 
+@pytest.mark.parametrize("api", [C, M])
+def test_what_was_said_before_the_results_follows_them(api: Api) -> None:
+    told, losses = repaired(api, [USER, *calls(api, "a", "b"), USER, *results(api, "b"), USER, *results(api, "a")])
+    said = [{"role": "user", "content": [*results(api, "b", "a")[0]["content"], {"type": "text", "text": "q"}]}, USER]
+    assert told == [USER, *calls(api, "a", "b"), *(said if api is M else [*results(api, "b", "a"), USER, USER])]
+    assert losses == []
+    told, losses = repaired(api, [USER, *calls(api, "a", "b"), USER, *results(api, "b")])
+    made = results(api, "a", text=INTERRUPTED)
+    behind = joined(M, made, results(M, "b"), [{"role": "user", "content": [{"type": "text", "text": "q"}]}])
+    assert told == [USER, *calls(api, "a", "b"), *(behind if api is M else [*made, *results(api, "b"), USER])]
+    assert len(losses) == 1
+
+
+def test_in_messages_results_are_the_first_blocks() -> None:
+    text, result = {"type": "text", "text": "before"}, results(M, "a")[0]["content"][0]
+    told, losses = repaired(M, [USER, *calls(M, "a"), {"role": "user", "content": [text, result]}])
+    assert (told[2], losses) == ({"role": "user", "content": [result, text]}, [])
+    notice = {"role": "system", "content": "be quick"}
+    said = [USER, *calls(M, "a"), *results(M, "a"), notice, {"role": "user", "content": [text]}]
+    assert repaired(M, said) == (said, [])
+
+
+def test_in_chat_a_second_message_of_the_assistants_does_not_cut_calls_off() -> None:
+    more = {"role": "assistant", "content": "wait"}
+    told, losses = repaired(C, [USER, *calls(C, "a"), more, *results(C, "a"), USER])
+    assert (told, losses) == ([USER, *calls(C, "a"), *results(C, "a"), more, USER], [])
+    told, losses = repaired(C, [USER, *calls(C, "a"), *calls(C, "b"), *results(C, "a", "b", "a")])
+    assert told == [USER, *calls(C, "a"), *results(C, "a"), *calls(C, "b"), *results(C, "b")]
+    assert losses == ["messages[5]"]
+
+
 def test_responses_may_answer_later() -> None:
     message = {"role": "assistant", "content": "wait"}
     said = [USER, *calls(R, "a", "b"), *results(R, "a"), message, *results(R, "b")]

@@ -2,8 +2,9 @@
 through one, where more can be said).
 
 In each turn of the assistant the first of several calls with one id counts. A result that is missing is made up, before
-the others; results without a call, and second ones, go. The same id may come again in another turn. What is in order
-stays the bytes it is.
+the others; results without a call, and second ones, go. In Chat and Messages results come right behind their calls, and
+what else was said in between behind them. The same id may come again in another turn. What is in order stays the bytes
+it is.
 """
 
 from __future__ import annotations
@@ -64,6 +65,10 @@ class _Turn:
         self.answered.add(id)
         return True
 
+    def waits_for(self, id: str) -> bool:
+        """Whether this is the id of a call that has no result yet."""
+        return id in self.calls and id not in self.answered
+
     def missing(self) -> list[str]:
         """Ids of the calls that nobody answered."""
         found = [id for id in self.calls if id not in self.answered]
@@ -76,21 +81,34 @@ class _Turn:
 
 
 def _chat(messages: list[Any], losses: Losses) -> list[Any]:
+    """Of messages of the assistant's that follow each other each keeps its results behind itself."""
     out: list[Any] = []
-    turn, behind = _Turn(losses), list[Any]()
+    spoken, behind = list[tuple[Any, _Turn, list[Any]]](), list[Any]()
 
     def end() -> None:
-        out.extend({"role": "tool", "tool_call_id": id, "content": INTERRUPTED} for id in turn.missing())
+        for message, turn, found in spoken:
+            out.append(message)
+            out.extend({"role": "tool", "tool_call_id": id, "content": INTERRUPTED} for id in turn.missing())
+            out.extend(found)
         out.extend(behind)
+        spoken.clear()
+        behind.clear()
 
     for place, message in enumerate(messages):
         said, at = mapping(message), f"messages[{place}]"
-        if said.get("role") == "assistant":
-            end()
-            turn, behind = _Turn(losses), []
-            out.append(_without_repeats(message, "tool_calls", turn, at))
-        elif said.get("role") != "tool" or turn.takes(text(said.get("tool_call_id")), at):
+        role, id = said.get("role"), text(said.get("tool_call_id"))
+        if role == "assistant":
+            if behind or any(found for _, _, found in spoken):
+                end()
+            turn = _Turn(losses)
+            spoken.append((_without_repeats(message, "tool_calls", turn, at), turn, []))
+        elif role != "tool" or not id:
             behind.append(message)
+        else:
+            turn, found = next(((one, kept) for _, one, kept in reversed(spoken) if one.waits_for(id)), (None, behind))
+            turn = turn or (spoken[-1][1] if spoken else _Turn(losses))
+            if turn.takes(id, at):
+                found.append(message)
     end()
     return out
 
@@ -136,17 +154,43 @@ def _with_own_results(message: Any, turn: _Turn, at: str) -> Any:
 
 
 def _answered(turn: _Turn, behind: list[Any]) -> list[Any]:
+    """What follows a turn: results before anything else that the user says, as the API wants them."""
     made = [
         {"type": "tool_result", "tool_use_id": id, "content": INTERRUPTED, "is_error": True} for id in turn.missing()
     ]
-    if not made:
+    if not made and _begins_with_results(behind):
         return behind
     first = next((place for place, one in enumerate(behind) if mapping(one).get("role") == "user"), None)
     if first is None:
         return [{"role": "user", "content": made}, *behind]
-    content = behind[first].get("content")
-    told = [{"type": "text", "text": content}] if isinstance(content, str) and content else sequence(content)
-    return [*behind[:first], {**behind[first], "content": [*made, *told]}, *behind[first + 1 :]]
+    found, out = list[Any](), list[Any]()
+    for place, one in enumerate(behind):
+        blocks = _blocks(one)
+        rest = [block for block in blocks if not _is_result(block)]
+        found += [block for block in blocks if _is_result(block)]
+        kept = {**one, "content": rest} if len(rest) != len(blocks) or place == first else one
+        out += [kept] if place == first or kept is one or rest else []
+    out[first] = {**out[first], "content": [*made, *found, *out[first]["content"]]}
+    return out
+
+
+def _begins_with_results(behind: list[Any]) -> bool:
+    """Whether no result stands behind what is none."""
+    seen = [_is_result(block) for one in behind for block in _blocks(one)]
+    return seen == sorted(seen, reverse=True)
+
+
+def _blocks(message: Any) -> list[Any]:
+    """Those of a message of the user's."""
+    said = mapping(message)
+    content = said.get("content") if said.get("role") == "user" else None
+    return [{"type": "text", "text": content}] if isinstance(content, str) and content else sequence(content)
+
+
+def _is_result(block: Any) -> bool:
+    """Of a call: one without an id is nobody's to judge."""
+    said = mapping(block)
+    return said.get("type") == "tool_result" and bool(text(said.get("tool_use_id")))
 
 
 # Responses: calls and results are items, and a result may stand anywhere behind its call.
