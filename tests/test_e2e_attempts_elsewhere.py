@@ -93,8 +93,10 @@ class TestTheLongestAnswer:
 
     async def test_a_strict_call_is_not_shortened(self) -> None:
         async with running(FAILS, GOOD, settings=SMALL) as house:
-            status, said = await ask(house, "chat", body={"max_tokens": 9000}, headers={"x-trivium-strict": "1"})
-            assert (status, "1500 tokens" in said) == (400, True)
+            status, _ = await ask(house, "chat", body={"max_tokens": 9000}, headers={"x-trivium-strict": "1"})
+            tried = (await journey(house))["tried"]
+            assert (status, [one["code"] for one in tried]) == (500, ["upstream_error", "lossy_request"])
+            assert "1500 tokens" in tried[1]["why"]
             assert asked_for(house) == ["one"]
 
     async def test_thinking_stays_below_it(self) -> None:
@@ -217,6 +219,47 @@ async def test_what_the_client_says_of_its_data_leads_past_who_does_not_keep_to_
         assert await ask_of_vendors(house, data_collection="deny") == "b"
         assert await ask_of_vendors(house, zdr=True) == "a"  # nobody does, and nobody is left out
         assert (await ask(house, "chat", body={"provider": "odd"}))[0] == 200
+
+
+STRICT = {"x-trivium-strict": "1"}
+LOSSY = {"top_k": 3, "container": "c"}
+"""In Messages."""
+
+
+class TestOutage:
+    """A first route that is not there, and a fallback that a strict call cannot be sent to."""
+
+    SETTINGS = (
+        TWO
+        + """
+[providers.chats]
+base_url = "{upstream}/v1"
+apis = ["chat"]
+[catalog.models."lossy-last"]
+routes = [{ to = "dead/none" }, { to = "chats/two" }]
+[catalog.models."lossy"]
+routes = [{ to = "chats/one" }, { to = "chats/two" }]
+"""
+    )
+
+    async def test_it_is_told_as_one_that_passes(self) -> None:
+        async with running(GOOD, settings=self.SETTINGS) as house:
+            status, said = await ask(house, "messages", model="lossy-last", headers=STRICT, body=LOSSY)
+            assert (status, "container" in said) == (502, False)
+            record = (await house.records())[0]
+            assert (record["outcome"], record["status"], record["cost_nano"]) == ("failed", 502, 0)
+            tried = [(one["route"], one["code"]) for one in (await journey(house))["tried"]]
+            assert tried == [("dead/none", "upstream_unreachable"), ("chats/two", "lossy_request")]
+            assert asked_for(house) == []
+
+    async def test_what_no_route_can_be_asked_is_the_requests_fault(self) -> None:
+        async with running(GOOD, settings=self.SETTINGS) as house:
+            status, said = await ask(house, "messages", model="lossy", headers=STRICT, body=LOSSY)
+            assert (status, "lossy_request" in said) == (400, True)
+
+    async def test_others_are_answered_by_the_fallback(self) -> None:
+        async with running(GOOD, settings=self.SETTINGS) as house:
+            assert (await ask(house, "messages", model="lossy-last", body=LOSSY))[0] == 200
 
 
 @pytest.mark.parametrize("model", ["twin", "dead-first"])

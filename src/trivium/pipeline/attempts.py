@@ -61,13 +61,17 @@ class Attempts:
             raise
 
     async def answer(self, reply: Reply) -> None:
-        """Raises the last route's error where none answers."""
+        """Raises the last route's error where none answers; but that a fallback cannot be asked so is not what is
+        wrong with a call whose own route was not there, and is there again soon."""
+        outage: UpstreamError | None = None
         for place, leg in enumerate(self._legs):
-            failure = await self._taken(leg, reply, first=place == 0, last=place + 1 == len(self._legs))
+            last = place + 1 == len(self._legs)
+            failure = await self._taken(leg, reply, first=place == 0, last=last, after=outage)
             if failure is None:
                 return
-            if self._run.left or self._is_late():
-                raise failure  # nobody waits any more, or has waited long enough
+            outage = failure if isinstance(failure, UpstreamError) else outage
+            if last or self._run.left or self._is_late():
+                raise outage or failure  # nobody is left, or waits any more, or has waited long enough
 
     def _ready(self) -> tuple[Leg, ...]:
         """The routes in their order, but that those come last which have begun to rest, or are being looked at by
@@ -80,8 +84,10 @@ class Attempts:
     def _claim_look(self, leg: Leg) -> None:
         self._claim = self._deps.health.begins(leg.target.place, now_ms(self._deps)) if leg.own is None else 0
 
-    async def _taken(self, leg: Leg, reply: Reply, *, first: bool, last: bool) -> TriviumError | None:
-        """One try: why it failed, if another may follow; None where it answered."""
+    async def _taken(
+        self, leg: Leg, reply: Reply, *, first: bool, last: bool, after: UpstreamError | None
+    ) -> TriviumError | None:
+        """One try: why it failed, if another may follow, or what happened before is told; None where it answered."""
         run = self._run
         held = HeldReply(reply, run, self._deps.routing.preamble, self._opened)
         since_us, flags = run.elapsed_us(), len(run.flags)
@@ -93,7 +99,12 @@ class Attempts:
             await self._try(leg, reply if last else held)
         except (RequestError, UpstreamError) as error:
             self._failed(leg, error)
-            if last or reply.started or not (isinstance(error, RequestError) or fails_over(error)):
+            cannot_be_asked = isinstance(error, RequestError) and error.status == RequestError.status
+            if (
+                (last and not (after and cannot_be_asked))
+                or reply.started
+                or not (isinstance(error, RequestError) or fails_over(error))
+            ):
                 raise
             run.failed_over(error, since_us, flags)
             forget_frames(error)

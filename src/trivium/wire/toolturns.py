@@ -84,6 +84,7 @@ def _chat(messages: list[Any], losses: Losses) -> list[Any]:
     """Of messages of the assistant's that follow each other each keeps its results behind itself."""
     out: list[Any] = []
     spoken, behind = list[tuple[Any, _Turn, list[Any]]](), list[Any]()
+    before: tuple[Any, _Turn, list[Any]] = None, _Turn(losses), []
 
     def end() -> None:
         for message, turn, found in spoken:
@@ -105,8 +106,7 @@ def _chat(messages: list[Any], losses: Losses) -> list[Any]:
         elif role != "tool" or not id:
             behind.append(message)
         else:
-            turn, found = next(((one, kept) for _, one, kept in reversed(spoken) if one.waits_for(id)), (None, behind))
-            turn = turn or (spoken[-1][1] if spoken else _Turn(losses))
+            _, turn, found = next((one for one in reversed(spoken) if one[1].waits_for(id)), (spoken or [before])[-1])
             if turn.takes(id, at):
                 found.append(message)
     end()
