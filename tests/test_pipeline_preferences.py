@@ -187,6 +187,19 @@ async def test_at_vercel_verbosity_is_an_effort_of_anthropics() -> None:
     assert (other.body["verbosity"], "providerOptions" in other.body) == ("high", False)
 
 
+async def test_at_vercel_verbosity_of_responses_is_an_effort_too() -> None:
+    async with house("vercel") as up:
+        sent = await up.send("responses", CLAUDE, text={"verbosity": "low", "format": {"type": "text"}})
+        alone = await up.send("responses", CLAUDE, text={"verbosity": "low"})
+        none = await up.send("responses", CLAUDE, text={"format": {"type": "text"}})
+        other = await up.send("responses", "openai/gpt-5", text={"verbosity": "low"})
+    effort = {"anthropic": {"effort": "low"}}
+    assert (sent.body["text"], sent.body["providerOptions"]) == ({"format": {"type": "text"}}, effort)
+    assert ("text" in alone.body, alone.body["providerOptions"], alone.losses) == (False, effort, [])
+    assert (none.body["text"], "providerOptions" in none.body) == ({"format": {"type": "text"}}, False)
+    assert (other.body["text"], "providerOptions" in other.body) == ({"verbosity": "low"}, False)
+
+
 async def test_it_holds_behind_a_translation() -> None:
     async with house("openrouter", apis=only("chat")) as up:
         key = await member(up, zdr=True)

@@ -10,6 +10,7 @@ from __future__ import annotations
 from functools import lru_cache
 from typing import Any
 
+from trivium.canon.api import RESPONSES
 from trivium.errors import ProviderNotAllowed
 from trivium.policy.caller import Policy, matches
 from trivium.providers.preferences import VENDORS, VERCEL_VENDORS, preferred, vercel_name
@@ -58,12 +59,16 @@ def for_nobody(draft: Draft) -> None:
 
 
 def effort_at_vercel(draft: Draft) -> None:
-    """Raises InvalidJson."""
-    effort = draft.value("verbosity")
+    """What is beside it in Responses' `text` stays. Raises InvalidJson."""
+    form = mapping(draft.value("text")) if draft.api is RESPONSES else {}
+    effort = form.get("verbosity") if draft.api is RESPONSES else draft.value("verbosity")
     if not isinstance(effort, str):
         return
     options = mapping(draft.value(OPTIONS))
-    draft.remove("verbosity", None)
+    if rest := {name: value for name, value in form.items() if name != "verbosity"}:
+        draft.set("text", rest)
+    else:
+        draft.remove("text" if form else "verbosity", None)
     draft.set(OPTIONS, {**options, "anthropic": {"effort": effort}})
 
 

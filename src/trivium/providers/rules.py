@@ -109,11 +109,11 @@ RULES: tuple[Rule, ...] = (
     ),
     Rule(
         name="vercel-effort",
-        what="`verbosity` becomes `providerOptions.anthropic.effort`",
+        what="`verbosity`, in Responses `text.verbosity`, becomes `providerOptions.anthropic.effort`",
         kinds=_of("vercel"),
         models=CLAUDE,
-        apis=_of(CHAT),
-        members=_of("verbosity"),
+        apis=_OPENAI_APIS,
+        members=_of("verbosity", "text"),
     ),
     # Who calls.
     Rule(
