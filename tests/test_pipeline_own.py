@@ -179,6 +179,46 @@ async def test_how_long_to_wait_for_a_key_is_told_as_the_vendor_says_it(
     assert left.items() <= headers.items()
 
 
+INSIDE = [
+    {"error": {"message": "Incorrect API key provided", "code": "invalid_api_key"}},
+    {"error": {"message": "User not found.", "code": 401}, "user_id": None},
+    {"choices": None, "base_resp": {"status_code": 1004, "status_msg": "login fail"}},
+    {"object": "response", "status": "failed", "output": [], "error": {"code": "insufficient_quota", "message": "no"}},
+]
+
+
+@pytest.mark.parametrize("said", INSIDE, ids=["word", "number", "minimax", "responses"])
+async def test_a_refusal_inside_a_good_status_is_one(said: dict[str, Any]) -> None:
+    asked = named(CHAT, "openai/gpt-5")
+    async with people(at("openai", Reply(body=said), KEY), at("openai", Reply(text="second"))) as ann:
+        await ann.bring("openai", name="laptop")
+        status, answer, _ = await ann.house.post("/v1/chat/completions", asked)
+        assert status == (429 if "object" in said else 401)
+        assert answer["error"]["message"].startswith("[BYOK] OpenAI refused your key `laptop` (...cdef): ")
+        assert answer["error"]["code"] == "own_key_refused"
+        await ann.bring("openai", OTHER, name="second")
+        status, answer, _ = await ann.house.post("/v1/chat/completions", asked)
+    assert (status, answer["choices"][0]["message"]["content"]) == (200, "second")
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        {"error": {"message": "busy", "code": 503}},
+        {"choices": [{"message": {"content": "Hi"}}], "error": {"code": 401, "message": "of a tool"}},
+        {"id": "r", "object": "response", "error": None, "output": []},
+        {"detail": ["odd"]},
+    ],
+    ids=["another error", "an answer", "no error", "odd"],
+)
+async def test_what_is_no_refusal_passes_as_it_came(said: dict[str, Any]) -> None:
+    async with people(at("openai", Reply(body=said))) as ann:
+        await ann.bring("openai")
+        await ann.bring("openai", OTHER, name="second")
+        status, answer, _ = await ann.house.post("/v1/chat/completions", named(CHAT, "openai/gpt-5"))
+        assert (status, answer, len(ann.house.upstream.requests)) == (200, said, 1)
+
+
 async def test_a_member_reads_that_it_is_the_organizations_key() -> None:
     async with people(at("anthropic", refusing(401))) as ann:
         await ann.bring("anthropic", organization="acme")

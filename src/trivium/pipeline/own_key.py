@@ -11,6 +11,7 @@ import re
 import msgspec
 
 from trivium.canon.conventions import DEFAULT
+from trivium.canon.events import Fault
 from trivium.canon.fold import fold
 from trivium.canon.usage import Usage
 from trivium.errors import OwnKeyRefused, UpstreamRefusedUs
@@ -27,10 +28,17 @@ from trivium.upstream.client import UpstreamResponse
 from trivium.upstream.masked import MaskedResponse, ReadResponse
 from trivium.upstream.pause import pause_s
 from trivium.wire.codec import decode_answer
+from trivium.wire.fault import fault_in, status_of
+from trivium.wire.lenient import mapping, parse
 
 REFUSALS = frozenset({401, 402, 403, 429})
 _REFUSED_US = frozenset({401, 402, 403})
 _ERROR_BODY = 64 * 1024
+_ERRS = re.compile(rb'"(?:error|detail|base_resp)"')
+_BEGINNING = 2048
+"""Bytes of an answer in which it is looked for."""
+_CONTENT = ("choices", "content", "output", "data")
+"""What answers are made of, by their APIs."""
 _SAID = 500
 """Characters of the vendor's own words that are told."""
 _TO_DO = {
@@ -84,6 +92,8 @@ async def judged(
 ) -> tuple[UpstreamResponse, OwnKeyRefused | None]:
     """The response, and whether it refuses the key; then it is closed."""
     status, bad_key = response.status, VENDORS[own.match.vendor].bad_key
+    if status == 200:
+        return await _judged_inside(response, own, run, tried)
     if status not in REFUSALS and not (status == 400 and bad_key):
         return response, None
     body = await _read_some(response)
@@ -93,6 +103,39 @@ async def judged(
         status = 401
     response.close()
     return response, _refusal(response, own, status, _said(body, run), tried, run=run)
+
+
+async def _judged_inside(
+    response: MaskedResponse, own: Own, run: Run, tried: int
+) -> tuple[UpstreamResponse, OwnKeyRefused | None]:
+    """The same of a whole answer that is an error in spite of its status, as MiniMax's are. Streams are not looked at,
+    nor what begins as no error does."""
+    told = next((value for name, value in response.headers if name == b"content-type"), b"")
+    if not told.lower().startswith(b"application/json"):
+        return response, None
+    try:
+        body = await response.read()
+        if not _ERRS.search(body[:_BEGINNING]):
+            return ReadResponse(response, body), None
+        while len(body) < _ERROR_BODY and (chunk := await response.read()):
+            body += chunk
+    except BaseException:
+        response.close()
+        raise
+    fault = _fault(body)
+    if fault is None or (status := status_of(fault)) not in REFUSALS:
+        return ReadResponse(response, body), None
+    response.close()
+    return response, _refusal(response, own, status, fault.message, tried, run=run)
+
+
+def _fault(body: bytes) -> Fault | None:
+    """The error that is all there is of an answer."""
+    try:
+        said = parse(body)
+    except ValueError:
+        return None
+    return fault_in(said) if not any(mapping(said).get(name) for name in _CONTENT) else None
 
 
 def _refusal(response: UpstreamResponse, own: Own, status: int, said: str, tried: int, *, run: Run) -> OwnKeyRefused:
