@@ -170,59 +170,6 @@ def test_an_error_stays_short_however_long_the_name() -> None:
         assert len(raised.value.message) < 2000
 
 
-class TestTwin:
-    """The same model at another provider."""
-
-    MODEL = "openrouter/x-ai/grok-4"
-
-    def there(self, models: list[str] | None, name: str = MODEL, *, unlisted: bool = False) -> str | None:
-        kinds = {"openrouter": ["x-ai/grok-4", "openai/gpt-5", "m"], "vercel": models, "xai": ["grok-*"]}
-        providers = [
-            Provider(
-                name=kind,
-                kind=kind,
-                base_url="http://h/v1",
-                apis=frozenset(Api),
-                models=None if ids is None else tuple(ids),
-            )
-            for kind, ids in kinds.items()
-        ]
-        where = catalog(providers, {}, {})
-        found = where.twin(where.resolve(name), "vercel", unlisted=unlisted)
-        return found.model if found is not None else None
-
-    @pytest.mark.parametrize(
-        ("models", "found"),
-        [
-            (["xai/grok-4"], "xai/grok-4"),
-            (["xai/*"], "xai/grok-4"),
-            (["*"], "xai/grok-4"),
-            (["x-ai/*", "openai/gpt-5"], None),
-            (["*", "x-ai/grok-4"], "x-ai/grok-4"),
-            ([], None),
-            (None, None),
-        ],
-    )
-    def test_a_list_or_a_wildcard_says_that_it_is_there(self, models: list[str] | None, found: str | None) -> None:
-        assert self.there(models) == found
-
-    def test_of_whose_list_is_not_known_it_may_be_taken_that_it_has_everything(self) -> None:
-        assert self.there(None, unlisted=True) == "xai/grok-4"
-        assert self.there(None, "m", unlisted=True) == "m"
-        assert self.there(["openai/*"], unlisted=True) is None
-
-    def test_a_vendors_wildcard_means_its_own_models(self) -> None:
-        providers = [
-            Provider(name=kind, kind=kind, base_url="http://h/v1", apis=frozenset(Api), models=(ids,))
-            for kind, ids in (("openrouter", "*"), ("xai", "*"))
-        ]
-        where = catalog(providers, {}, {})
-        found = where.twin(where.resolve(self.MODEL), "xai")
-        assert found is not None
-        assert found.model == "grok-4"
-        assert where.twin(where.resolve("openrouter/openai/gpt-5"), "xai") is None
-
-
 IDS = st.lists(st.sampled_from(["m", "n", "b/m", "a/n", "c/x", "gpt-*", "é"]), max_size=4, unique=True)
 PROVIDERS = st.sampled_from(["a", "b", "c"])
 

@@ -28,6 +28,7 @@ from trivium.policy.spending import scopes_of
 from trivium.routing.auto import Resolution
 from trivium.routing.catalog import Target, not_found
 from trivium.routing.plan import Asked, Canary, Choice, Plan, plan
+from trivium.routing.twins import twin
 from trivium.wire import body as json_body
 from trivium.wire.lenient import mapping
 from trivium.wire.request import MOST_FALLBACKS, Request, check_name
@@ -146,8 +147,8 @@ def _in_emergency(call: Call, routes: tuple[Target, ...], deps: Deps) -> tuple[t
     if name is None or routes[0].house is not None or routes[0].custom is not None:
         return routes, []
     there = tuple(route for route in routes if route.provider.name == name)
-    twin = deps.catalog.twin(routes[0], name, unlisted=True) if not there else None
-    there = there or ((twin,) if twin is not None else ())
+    same = twin(deps.catalog, routes[0], name, unlisted=True) if not there else None
+    there = there or ((same,) if same is not None else ())
     if not any(serves(call.api, route) for route in there) or not _is_as_free(there, routes[0], call, deps):
         return routes, []
     away = [Choice(route, f"in an emergency {name} answers") for route in routes if route not in there]
@@ -180,12 +181,12 @@ def _canary(  # noqa: PLR0917
         return None
     if "ignore" in _preferences(request):
         return None  # whoever chooses among vendors chooses among the main provider's
-    twin = deps.catalog.twin(main, said.to)
-    if twin is None or not _permitted((twin,), run, deps)[0] or not serves(call.api, twin):
+    same = twin(deps.catalog, main, said.to)
+    if same is None or not _permitted((same,), run, deps)[0] or not serves(call.api, same):
         return None
-    if not _is_as_free((twin,), main, call, deps) or not keeps_to(_wish(request), twin.provider):
+    if not _is_as_free((same,), main, call, deps) or not keeps_to(_wish(request), same.provider):
         return None
-    return Canary(twin, said)
+    return Canary(same, said)
 
 
 def _preferences(request: Request) -> dict[str, Any]:

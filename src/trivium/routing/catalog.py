@@ -20,7 +20,7 @@ from trivium.metering.prices import Price, Quote
 from trivium.providers.custom import CustomModel
 from trivium.providers.house import HouseModel, house_models
 from trivium.providers.provider import Provider
-from trivium.providers.vendor_names import called_at, is_anothers, served_as
+from trivium.providers.vendor_names import served_as
 from trivium.routing.routes import RoutedModel
 from trivium.settings import NOTHING_FREE, FreeSettings
 
@@ -180,7 +180,7 @@ class Catalog(msgspec.Struct, frozen=True, dict=True):
         direct = None
         provider, slash, model = name.partition("/")
         if slash and model and provider in self.providers:
-            direct = self._target(provider, model)
+            direct = self.target(provider, model)
             if not self.is_hidden(direct):
                 return direct
         candidates = self._seen_at(name)
@@ -188,7 +188,7 @@ class Catalog(msgspec.Struct, frozen=True, dict=True):
             return direct
         candidates = candidates or self._candidates(name)[:1]
         if len(candidates) == 1:
-            return self._target(candidates[0], name)
+            return self.target(candidates[0], name)
         if not candidates:
             raise not_found(called)
         choices = ", ".join(f"`{candidate}/{_short(name)}`" for candidate in candidates)
@@ -198,32 +198,6 @@ class Catalog(msgspec.Struct, frozen=True, dict=True):
         """All that may answer in its place, in order, it among them."""
         routes = self.routed[target.routed.id] if target.routed is not None else (target,)
         return tuple(msgspec.structs.replace(one, led=True) for one in routes) if target.led else routes
-
-    def twin(self, target: Target, provider: str, *, unlisted: bool = False) -> Target | None:
-        """The same model at another provider, if that is known to have it, or says so by a wildcard; `unlisted`: also
-        if nothing is known of what it has."""
-        if provider == target.provider.name or target.house is not None or provider not in self.providers:
-            return None
-        id = self._id_there(target, provider, unlisted=unlisted)
-        if id is None:
-            return None
-        found = self._target(provider, id)
-        also = tuple(dict.fromkeys(found.also + target.also))
-        return msgspec.structs.replace(found, also=also, led=target.led)
-
-    def _id_there(self, target: Target, provider: str, *, unlisted: bool) -> str | None:
-        """A wildcard means a model by what that provider calls it, and so many names that the maker has to fit too."""
-        there, served = self.providers[provider].kind, (target.provider.kind, target.provider.name, target.model)
-        called = called_at(there, *served)
-        for id in (target.model, *called, *target.also):
-            if provider in self.serving.get(id, ()):
-                return id
-        wild = [pattern for pattern, whose in self.patterns if whose == provider]
-        knows_all = unlisted and provider in self.unlisted
-        if not (wild or knows_all) or is_anothers(there, *served):
-            return None
-        ids = called or (target.model,)
-        return ids[0] if knows_all else next((id for id in ids for one in wild if one.fullmatch(id)), None)
 
     def is_hidden(self, target: Target) -> bool:
         """Whether nobody may see it, or reach it by its name."""
@@ -257,7 +231,7 @@ class Catalog(msgspec.Struct, frozen=True, dict=True):
                 found.setdefault(id, (_routed_entry(target.routed, entry), target))
         for provider, entry in self.models:
             name = entry.id if self._is_clear(entry.id, provider) else f"{provider}/{entry.id}"
-            found.setdefault(name, (msgspec.structs.replace(entry, id=name), self._target(provider, entry.id)))
+            found.setdefault(name, (msgspec.structs.replace(entry, id=name), self.target(provider, entry.id)))
         return [(entry, target) for entry, target in found.values() if self._is_offered(target)]
 
     @cached_property
@@ -265,7 +239,8 @@ class Catalog(msgspec.Struct, frozen=True, dict=True):
         """As `entries`, made once: thousands of models take a while."""
         return tuple(self.entries())
 
-    def _target(self, provider: str, model: str) -> Target:
+    def target(self, provider: str, model: str) -> Target:
+        """A model of a provider, by the provider's own id for it."""
         found = self.providers[provider]
         also = served_as(found.kind, provider, model)
         return Target(found, model, free=(provider, model) in self.free, also=also, listed=self.lists(provider, model))
@@ -292,7 +267,7 @@ class Catalog(msgspec.Struct, frozen=True, dict=True):
         candidates = self._candidates(name)
         if not self.hidden:
             return candidates
-        return tuple(one for one in candidates if not self.is_hidden(self._target(one, name)))
+        return tuple(one for one in candidates if not self.is_hidden(self.target(one, name)))
 
     def _candidates(self, name: str) -> tuple[str, ...]:
         exact = self.serving.get(name, ())
