@@ -111,16 +111,24 @@ class TestThinking:
 
     @pytest.mark.parametrize(
         ("effort", "budget"),
-        [("minimal", 1024), ("low", 2048), ("medium", 8192), ("high", 24_576), ("xhigh", 31_999), ("?", 8192)],
+        [("minimal", 1024), ("low", 2048), ("medium", 8192), ("high", 24_576), ("xhigh", 30_400), ("?", 8192)],
     )
     def test_an_effort_is_a_budget(self, effort: str, budget: int) -> None:
         assert thinking(chat(reasoning_effort=effort)) == {"type": "enabled", "budget_tokens": budget}
 
     def test_a_budget_is_less_than_the_limit(self) -> None:
-        told = thinking(chat(reasoning_effort="high", max_tokens=2000))
+        told = thinking(chat(reasoning={"max_tokens": 5000}, max_tokens=2000))
         assert told == {"type": "enabled", "budget_tokens": 1999}
         assert thinking(chat(reasoning={"max_tokens": 5000}))["budget_tokens"] == 5000
         assert thinking(chat(reasoning={"max_tokens": 10}))["budget_tokens"] == 1024
+
+    @pytest.mark.parametrize(
+        ("effort", "limit", "budget"),
+        [("high", 4000, 3200), ("xhigh", 4000, 3800), ("medium", 4000, 2000), ("low", 8000, 1600), ("low", 2000, 1024)],
+    )
+    def test_an_effort_leaves_room_for_the_answer(self, effort: str, limit: int, budget: int) -> None:
+        assert thinking(chat(reasoning_effort=effort, max_tokens=limit))["budget_tokens"] == budget
+        assert thinking(chat(reasoning={"enabled": True}, max_tokens=4000))["budget_tokens"] == 2000
 
     def test_a_limit_without_room_for_it(self) -> None:
         sent = send(C, M, chat(reasoning_effort="high", max_tokens=1024))

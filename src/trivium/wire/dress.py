@@ -18,7 +18,7 @@ from trivium.canon.traits import Traits
 from trivium.errors import InvalidJson
 from trivium.settings_auto import AutoChoice
 from trivium.wire import body as json_body
-from trivium.wire.effort import SMALLEST_BUDGET, budget_of, nearest
+from trivium.wire.effort import SMALLEST_BUDGET, budget_within, nearest
 from trivium.wire.losses import Loss
 from trivium.wire.request import Request
 
@@ -161,8 +161,8 @@ def _thinking(request: Request, choice: AutoChoice, traits: Traits | None) -> di
         return {}
     if traits.thinking == "adaptive":
         return {"type": "adaptive"}
-    most = request.max_tokens - 1 if request.max_tokens is not None else traits.max_tokens
-    return {"type": "enabled", "budget_tokens": max(SMALLEST_BUDGET, min(budget_of(choice.effort), most))}
+    limit = request.max_tokens if request.max_tokens is not None else traits.max_tokens
+    return {"type": "enabled", "budget_tokens": budget_within(choice.effort, limit)}
 
 
 def _is_hindered(request: Request, *, by_budget: bool) -> bool:

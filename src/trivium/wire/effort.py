@@ -10,12 +10,20 @@ FIXED_EFFORT = "how much this model reasons cannot be chosen"
 SMALLEST_BUDGET = 1024
 """Tokens; Anthropic's least."""
 _BUDGETS = {"minimal": 1024, "low": 2048, "medium": 8192, "high": 24_576, "xhigh": 32_768, "max": 32_768}
+_SHARES = {"minimal": 10, "low": 20, "medium": 50, "high": 80, "xhigh": 95, "max": 95}
+"""Percent of a limit that a step may take (OpenRouter's page on reasoning tokens): the rest is for the answer."""
 _DEFAULT = "medium"
 
 
 def budget_of(effort: str | None) -> int:
     """Tokens for a step of the ladder; for an unknown word those of the middle."""
     return _BUDGETS.get(effort or _DEFAULT, _BUDGETS[_DEFAULT])
+
+
+def budget_within(effort: str | None, limit: int) -> int:
+    """Tokens for a step of the ladder where thinking and answer together have a limit."""
+    share = _SHARES.get(effort or _DEFAULT, _SHARES[_DEFAULT])
+    return max(SMALLEST_BUDGET, min(budget_of(effort), limit * share // 100))
 
 
 def effort_of(budget: int) -> str:

@@ -1,7 +1,7 @@
 """The settings of a request for a Messages upstream: limits, sampling, thinking, the form of the answer.
 
 They depend on each other: thinking is refused beside a forced tool, beside sampling, and where the last turn with calls
-does not begin with thinking; a budget must be less than the limit.
+does not begin with thinking; a budget must be less than the limit, and one made of an effort leaves room to answer.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import msgspec
 from trivium.canon.parts import Reasoning, ToolCall, ToolResult
 from trivium.canon.request import Format, Request, Role, Turn
 from trivium.wire.destination import Wanted, limit_of, path
-from trivium.wire.effort import SMALLEST_BUDGET, budget_of, effort_of, nearest
+from trivium.wire.effort import SMALLEST_BUDGET, budget_within, effort_of, nearest
 from trivium.wire.envelope import fits
 from trivium.wire.schemas import CONSTRAINTS, closed, enforceable, parsed
 
@@ -111,8 +111,8 @@ def _thinking(
     if traits.thinking == "adaptive":
         effort = asked.effort or (effort_of(asked.budget) if asked.budget else None)
         return {"type": "adaptive", **shown}, nearest(effort, traits.efforts) if effort else None
-    budget = max(SMALLEST_BUDGET, min(asked.budget or budget_of(asked.effort), limit - 1))
-    return {"type": "enabled", "budget_tokens": budget}, None
+    own = asked.budget and max(SMALLEST_BUDGET, min(asked.budget, limit - 1))
+    return {"type": "enabled", "budget_tokens": own or budget_within(asked.effort, limit)}, None
 
 
 def _hindrance(request: Request, turns: tuple[Turn, ...], limit: int, wanted: Wanted) -> str | None:
