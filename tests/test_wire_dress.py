@@ -129,7 +129,10 @@ def test_a_verbosity_of_its_own(api: Api, where: tuple[str, str], fields: dict[s
             },
         ),
         (Api.RESPONSES, OPENAI, {"reasoning": {"effort": "low"}}, {}),
-        (Api.MESSAGES, ANTHROPIC, {"thinking": {"type": "disabled"}}, {"output_config": {"effort": "high"}}),
+        (Api.MESSAGES, ANTHROPIC, {"thinking": {"type": "disabled"}}, {}),
+        (Api.MESSAGES, ANTHROPIC, {"thinking": {"type": "adaptive"}}, {}),
+        (Api.MESSAGES, ANTHROPIC, {"thinking": {"type": "enabled", "budget_tokens": 2000}}, {}),
+        (Api.MESSAGES, None, {"thinking": {"type": "enabled", "budget_tokens": 2000}}, {}),
         (Api.MESSAGES, ANTHROPIC, {"output_config": {"effort": "low"}}, {"thinking": {"type": "adaptive"}}),
         (
             Api.MESSAGES,
@@ -143,7 +146,7 @@ def test_a_verbosity_of_its_own(api: Api, where: tuple[str, str], fields: dict[s
     ],
 )
 def test_what_the_client_said_stays(
-    api: Api, where: tuple[str, str], said: dict[str, Any], fields: dict[str, Any]
+    api: Api, where: tuple[str, str] | None, said: dict[str, Any], fields: dict[str, Any]
 ) -> None:
     assert added(api, HIGH, where, **said) == fields
 

@@ -100,9 +100,12 @@ def _responses(request: Request, choice: AutoChoice, traits: Traits | None) -> _
 
 
 def _messages(request: Request, choice: AutoChoice, traits: Traits | None) -> _Members:
+    """Who says how to think, with a budget or not at all, has said how much: an effort beside it would contradict."""
+    if json_body.is_said(request.members, "thinking"):
+        return {}
     config = _said(request, "output_config")
     changes: _Members = {}
-    if not json_body.is_said(request.members, "thinking") and (thinking := _thinking(request, choice, traits)):
+    if thinking := _thinking(request, choice, traits):
         changes["thinking"] = msgspec.json.encode(thinking)
     if config is not None and not json_body.is_said(config, "effort") and choice.effort is not None:
         if traits is None:
