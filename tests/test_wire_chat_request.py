@@ -286,6 +286,15 @@ class TestTools:
         told, lost = read(C, chat(tool_choice=allowed))
         assert (told.tool_choice, lost) == (ToolChoice("required", among=("f", "g")), [])
 
+    def test_of_a_choice_among_some_those_of_the_provider_are_lost(self) -> None:
+        tools = [{"type": "web_search"}, {"type": "mcp", "mcp": {"name": "f"}}, {"type": "function"}, 5]
+        allowed = {"type": "allowed_tools", "allowed_tools": {"mode": "auto", "tools": tools}}
+        told, lost = read(C, chat(tool_choice=allowed))
+        assert (told.tool_choice, lost) == (ToolChoice("auto", among=()), ["tool_choice"] * 4)
+        allowed["allowed_tools"] = {"mode": "auto", "tools": []}
+        told, lost = read(C, chat(tool_choice=allowed))
+        assert (told.tool_choice, lost) == (ToolChoice("auto", among=()), [])
+
 
 class TestSettings:
     @pytest.mark.parametrize(

@@ -18,6 +18,7 @@ from support_requests import (
     assistant,
     call,
     chat,
+    flat,
     function,
     gave,
     mark,
@@ -319,3 +320,16 @@ class TestCacheMarks:
         sent = send(C, M, chat(system("Be brief.", **mark()), user(text("a", **mark("1h")))))
         assert sent.body["messages"] == [user(text("a", **mark()))]
         assert sent.lost == ["messages[1].content[0].cache_control.ttl"]
+
+
+class TestChoicesAmongSome:
+    @pytest.mark.parametrize("mode", ["auto", "required"])
+    def test_where_only_tools_of_the_provider_are_allowed_no_other_is_called(self, mode: str) -> None:
+        allowed = {"type": "allowed_tools", "mode": mode, "tools": [{"type": "web_search"}]}
+        sent = send(R, M, responses(tools=[flat("f"), {"type": "web_search"}], tool_choice=allowed))
+        assert (sent.body["tool_choice"], sent.lost) == ({"type": "none"}, ["tools[1]", "tool_choice"])
+
+    def test_an_empty_list_allows_none(self) -> None:
+        allowed = {"type": "allowed_tools", "allowed_tools": {"mode": "auto", "tools": []}}
+        sent = send(C, M, chat(tools=[function("f")], tool_choice=allowed))
+        assert (sent.body["tool_choice"], sent.losses) == ({"type": "none"}, {})

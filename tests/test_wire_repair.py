@@ -186,6 +186,25 @@ class TestChoice:
     def test_one_that_none_fits_is_lost(self, mode: str, name: str | None, tools: tuple[Tool, ...]) -> None:
         assert self.choice(mode, name, tools) == (None, 1)
 
+    @pytest.mark.parametrize(
+        ("mode", "among", "choice", "tools", "losses"),
+        [
+            ("auto", ("f",), ToolChoice("auto", among=("f",)), ["f"], 0),
+            ("required", ("f", "z"), ToolChoice("required", among=("f", "z")), ["f"], 1),
+            ("auto", (), ToolChoice("none"), ["f", "g"], 0),
+            ("auto", ("z",), ToolChoice("none"), ["f", "g"], 1),
+            ("required", (), ToolChoice("none"), ["f", "g"], 1),
+            ("required", ("z",), ToolChoice("none"), ["f", "g"], 1),
+        ],
+    )
+    def test_where_none_is_left_that_may_be_chosen_none_is_called(
+        self, mode: str, among: tuple[str, ...], choice: ToolChoice, tools: list[str], losses: int
+    ) -> None:
+        found = Losses()
+        chosen = ToolChoice(mode, among=among)
+        told = choosable(Request(api=Api.CHAT, model="m", turns=(), tools=self.TOOLS, tool_choice=chosen), found)
+        assert (told.tool_choice, [tool.name for tool in told.tools], len(found)) == (choice, tools, losses)
+
 
 IDS = st.sampled_from(["", "a", "b", "c", "call_0_0", "call_1_1"])
 SAID: st.SearchStrategy[Part] = st.builds(call, IDS) | st.sampled_from([Text("said"), Reasoning("Hm.")])

@@ -230,6 +230,11 @@ class TestTools:
         told, lost = read(R, responses(tool_choice={"type": "web_search"}))
         assert (told.tool_choice, lost) == (None, ["tool_choice"])
 
+    def test_of_a_choice_among_some_those_of_the_provider_are_lost(self) -> None:
+        allowed = [{"type": "mcp", "server_label": "s", "name": "f"}, {"type": "function", "name": "g"}]
+        told, lost = read(R, responses(tool_choice={"type": "allowed_tools", "mode": "auto", "tools": allowed}))
+        assert (told.tool_choice, lost) == (ToolChoice("auto", among=("g",)), ["tool_choice"])
+
 
 class TestSettings:
     @pytest.mark.parametrize(

@@ -52,8 +52,8 @@ class ToolChoice(msgspec.Struct, frozen=True):
     mode: str
     name: str | None = None
     namespace: str | None = None
-    among: tuple[str, ...] = ()
-    """The names among which `auto` and `required` choose; empty: all."""
+    among: tuple[str, ...] | None = None
+    """The names among which `auto` and `required` choose; None: all."""
 
 
 class Thinking(msgspec.Struct, frozen=True, kw_only=True):

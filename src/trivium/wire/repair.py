@@ -14,9 +14,10 @@ from collections.abc import Iterator, Sequence
 import msgspec
 
 from trivium.canon.parts import Audio, Document, Image, Part, Reasoning, Refusal, Text, ToolCall, ToolResult
-from trivium.canon.request import Request, Role, Tool, Turn
+from trivium.canon.request import Request, Role, Tool, ToolChoice, Turn
 from trivium.wire.losses import Losses
 
+_NOT_THERE = "the tool that is asked for is not there"
 INTERRUPTED = "Tool execution was interrupted before completion."
 _SAYS: dict[Role, tuple[type[Part], ...]] = {
     Role.SYSTEM: (Text,),
@@ -79,17 +80,22 @@ def _renamed(turn: Turn, ids: dict[str, str]) -> Turn:
 
 def choosable(request: Request, losses: Losses) -> Request:
     """Without a choice that no tool fits: those of providers are lost. Of tools that may not be chosen the model is not
-    told, which says the same to every API; of several with one name it is told the first."""
+    told, which says the same to every API; where none is left that may be, it calls none. Of several with one name it
+    is told the first."""
     request = _with_names_once(request, losses)
     choice = request.tool_choice
-    if choice is not None and choice.among:
+    if choice is not None and choice.among is not None:
         tools = tuple(tool for tool in request.tools if tool.name in choice.among)
+        if {tool.name for tool in tools} < {*choice.among} or (choice.mode == "required" and not tools):
+            losses.add("tool_choice", _NOT_THERE)
+        if not tools:
+            return msgspec.structs.replace(request, tool_choice=ToolChoice("none"))
         request = msgspec.structs.replace(request, tools=tools)
     if choice is None or choice.mode in ("auto", "none"):
         return request
     if request.tools and (choice.mode == "required" or any(tool.name == choice.name for tool in request.tools)):
         return request
-    losses.add("tool_choice", "the tool that is asked for is not there")
+    losses.add("tool_choice", _NOT_THERE)
     return msgspec.structs.replace(request, tool_choice=None)
 
 

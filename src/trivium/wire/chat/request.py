@@ -207,10 +207,17 @@ def _custom(custom: Fields, losses: Losses) -> Tool:
     return tool
 
 
-def among(allowed: dict[str, Any], tools: list[dict[str, Any]]) -> ToolChoice:
-    """The choice among some of the tools, which both OpenAI APIs know."""
-    names = tuple(name for tool in tools if (name := text(tool.get("name"))))
-    return ToolChoice("required" if allowed.get("mode") == "required" else "auto", among=names)
+def among(allowed: dict[str, Any], losses: Losses) -> ToolChoice:
+    """The choice among some of the tools, which both OpenAI APIs know; in Chat a name has an object of its own."""
+    names = []
+    for tool in map(mapping, sequence(allowed.get("tools"))):
+        kind = text(tool.get("type"))
+        name = text(tool.get("name")) or text(mapping(tool.get(kind)).get("name"))
+        if kind in _KINDS and name:
+            names.append(name)
+        else:
+            losses.add("tool_choice", f"the provider's own tool `{(kind or '?')[:60]}`")
+    return ToolChoice("required" if allowed.get("mode") == "required" else "auto", among=tuple(names))
 
 
 _CHOICE = frozenset({"type", "function", "custom"})
@@ -233,9 +240,7 @@ def _tool_choice(fields: Fields, losses: Losses) -> ToolChoice | None:
         others(named, _NAMED, f"tool_choice.{kind}", losses, ONLY)
         return ToolChoice("tool", named["name"])
     if kind == "allowed_tools":
-        allowed = mapping(said.get("allowed_tools"))
-        tools = [mapping(tool) for tool in sequence(allowed.get("tools"))]
-        return among(allowed, [mapping(tool.get(text(tool.get("type")))) for tool in tools])
+        return among(mapping(said.get("allowed_tools")), losses)
     if type(kind) is str and kind not in _KINDS:
         losses.add("tool_choice", f"{ONLY}: a choice of type `{kind[:60]}`")
         return None

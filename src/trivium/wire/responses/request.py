@@ -18,7 +18,7 @@ from trivium.wire.body import Members
 from trivium.wire.chat.request import among, user_of
 from trivium.wire.envelope import ENCRYPTED, open_
 from trivium.wire.fields import Fields, contents, items, maybe_text, need_text, others, raw_object, raw_objects, told_of
-from trivium.wire.lenient import dump, mapping, sequence, text
+from trivium.wire.lenient import dump, sequence, text
 from trivium.wire.losses import Losses
 from trivium.wire.media import file_of, source_of
 from trivium.wire.toolnames import inward_id
@@ -182,7 +182,7 @@ def _tool_choice(fields: Fields, losses: Losses) -> ToolChoice | None:
     if kind in ("function", "custom") and type(said.get("name")) is str:
         return ToolChoice("tool", said["name"], text(said.get("namespace")) or None)
     if kind == "allowed_tools":
-        return among(said, [mapping(tool) for tool in sequence(said.get("tools"))])
+        return among(said, losses)
     if type(kind) is str:
         losses.add("tool_choice", f"the provider's own tool `{kind[:60]}`")
         return None
