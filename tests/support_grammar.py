@@ -157,6 +157,9 @@ def _responses(events: list[Said], failed: bool) -> None:
         assert first["id"] == last["id"]
         assert items.open is None
         assert last["output"] == items.done
+        cut = [item["type"] for item in items.done if item.get("status") == "incomplete"]
+        assert last["status"] == "incomplete" or not cut
+        assert "message" not in cut or items.done[-1]["status"] == "incomplete"
 
 
 class _Items:
@@ -193,7 +196,7 @@ class _Items:
     def _close(self, item: Said) -> None:
         assert self.open is not None
         assert self._part is None
-        assert item.get("status", "completed") == "completed"
+        assert item.get("status", "completed") in ("completed", "incomplete")
         assert {**self.open, "status": 0}.keys() <= {**item, "status": 0}.keys()
         for name in ("content", "summary"):
             assert item.get(name, []) == (self._parts if name in item else [])

@@ -64,6 +64,19 @@ def last(*events: Event, losses: Losses | None = None) -> Said:
     return response
 
 
+CALL = (ToolCallBegin(1, "b", "f"),)
+
+
+def statuses(*events: Event) -> list[str]:
+    """Of an answer's items: the same as they end, in the final response, and in an answer that is no stream."""
+    said = stream(*events)
+    found = [event["item"]["status"] for event in said if event["type"] == "response.output_item.done"]
+    assert [item["status"] for item in said[-1]["response"]["output"]] == found
+    whole = json.loads(encoder(Api.RESPONSES, origin="up").whole(fold([BEGIN, *events, USAGE, End()])))
+    assert [item["status"] for item in whole["output"]] == found
+    return found
+
+
 def output_text(said: str, **more: Any) -> Said:
     return {"type": "output_text", "text": said, "annotations": [], "logprobs": [], **more}
 
@@ -259,6 +272,24 @@ class TestEnd:
         *_, ended = stream(TextDelta("Hi", 0), Finish(reason, "x"))
         assert ended["type"] == f"response.{status}"
         assert (ended["response"]["status"], ended["response"]["incomplete_details"]) == (status, details)
+
+    @pytest.mark.parametrize("reason", [FinishReason.LENGTH, FinishReason.CONTENT_FILTER])
+    def test_what_is_cut_short_is_an_incomplete_item(self, reason: FinishReason) -> None:
+        cut = Finish(reason, "cut")
+        assert statuses(TextDelta("Hel", 0), cut) == ["incomplete"]
+        assert statuses(TextDelta("Hm", 0), *CALL, ToolCallDelta(1, '{"a'), cut) == ["completed", "incomplete"]
+        assert statuses(TextDelta("Hm", 0), *CALL, ToolCallDelta(1, '{"a":1}'), cut) == ["completed", "completed"]
+        assert statuses(*CALL, ToolCallDelta(1, '{"a":1}'), TextDelta("Hm", 2), cut) == ["completed", "incomplete"]
+        both = (*CALL, ToolCallBegin(2, "c", "g"), ToolCallDelta(1, "{"), ToolCallDelta(2, "{}"))
+        assert statuses(*both, cut) == ["incomplete", "completed"]
+        free = ToolCallBegin(3, "d", "h", ToolKind.CUSTOM)
+        assert statuses(free, ToolCallDelta(3, "begin"), cut) == ["incomplete"]
+
+    def test_what_is_not_cut_short_is_complete(self) -> None:
+        assert statuses(TextDelta("Hel", 0), STOP) == ["completed"]
+        assert statuses(TextDelta("Hel", 0), Finish(FinishReason.PAUSE, "pause_turn")) == ["completed"]
+        assert statuses(RefusalDelta("No", 0), Finish(FinishReason.REFUSAL, "refusal")) == ["completed"]
+        assert statuses(*CALL, ToolCallDelta(1, '{"a'), Finish(FinishReason.TOOL_CALLS, "t")) == ["completed"]
 
     def test_a_refusal_that_was_said_is_complete(self) -> None:
         assert last(RefusalDelta("No", 0), Finish(FinishReason.REFUSAL, "refusal"))["status"] == "completed"

@@ -1,7 +1,8 @@
 """Canonical events as a Responses answer, with every event that the SDKs' accumulators need, in the vendor's order.
 
 Texts and refusals that follow each other are parts of one message, paragraphs of reasoning parts of one summary. The
-seal of reasoning is the `encrypted_content` of its finished item.
+seal of reasoning is the `encrypted_content` of its finished item. Where an answer is cut short, the message at its end
+and calls whose arguments lack their end are `incomplete`.
 """
 
 from __future__ import annotations
@@ -194,7 +195,8 @@ class ResponsesEncoder(Encoder):
             assert self._item is not None
             where = {"item_id": self._item["id"], "output_index": len(self._output)}
             self._event(f"response.{event}.done", **where, **{member: said})
-            self._close_item(**{member: said})
+            cut = self._finish is not None and self._is_cut(self._finish.reason) and _lacks_its_end(part)
+            self._close_item(**{member: said}, **({"status": "incomplete"} if cut else {}))
         elif part.kind is Reasoning:
             self._end_summary("".join(part.pieces[self._said_before :]))
             if sealed is not None:
@@ -239,8 +241,16 @@ class ResponsesEncoder(Encoder):
 
     # The end.
 
+    def _is_cut(self, reason: FinishReason) -> bool:
+        """Whether the answer is cut short for this reason, in the midst of what was being said."""
+        return reason is not FinishReason.PAUSE and self._incomplete(reason) is not None
+
+    def _incomplete(self, reason: FinishReason) -> str | None:
+        return None if reason is FinishReason.REFUSAL and self._refused else _INCOMPLETE.get(reason)
+
     def _finished(self, reason: FinishReason, finish: ev.Finish | None) -> None:
-        self._close_item()
+        is_message = self._item is not None and self._item["type"] == "message"
+        self._close_item(**({"status": "incomplete"} if is_message and self._is_cut(reason) else {}))
         kind, response = self._final(reason, finish, self._output)
         self._event(f"response.{kind}", response=response)
 
@@ -248,8 +258,7 @@ class ResponsesEncoder(Encoder):
         self, reason: FinishReason, finish: ev.Finish | None, output: list[dict[str, Any]]
     ) -> tuple[str, dict[str, Any]]:
         """The status, and the whole response with it."""
-        refused = any(part["type"] == "refusal" for item in output for part in item.get("content") or ())
-        incomplete = None if reason is FinishReason.REFUSAL and refused else _INCOMPLETE.get(reason)
+        incomplete = self._incomplete(reason)
         if finish is not None and finish.stop_sequence is not None:
             self._losses.add("stop_sequence", "Responses does not tell which one ended the answer")
         status = "incomplete" if incomplete else "completed"
@@ -271,13 +280,16 @@ class ResponsesEncoder(Encoder):
         reason = self._take_whole(answer)
         self._called = 0
         self._output = []
+        cut = self._is_cut(reason)
         for part in answer.parts:
-            self._add_whole(part)
+            self._add_whole(part, cut=cut)
         self._end_reasoning(None)
+        if cut and self._output and self._output[-1]["type"] == "message":
+            self._output[-1]["status"] = "incomplete"
         finish = ev.Finish(reason, answer.native_finish, answer.stop_sequence)
         return json(self._final(reason, finish, self._output)[1])
 
-    def _add_whole(self, part: AnswerPart) -> None:
+    def _add_whole(self, part: AnswerPart, *, cut: bool) -> None:
         if isinstance(part, Reasoning):
             self._add_reasoning(part)
             return
@@ -288,7 +300,10 @@ class ResponsesEncoder(Encoder):
             said = part.arguments
             if part.kind is ToolKind.FUNCTION and not said.strip():
                 said = _NO_ARGUMENTS
-            self._output.append(self._call(part, self._called - 1, said, "completed"))
+            call = Part(0, ToolCall, ev.ToolCallBegin(0, part.id, part.name, part.kind))
+            call.pieces.append(part.arguments)
+            status = "incomplete" if cut and _lacks_its_end(call) else "completed"
+            self._output.append(self._call(part, self._called - 1, said, status))
         elif last.get("type") == "message":
             last["content"].append(_whole_part(part))
         else:
@@ -313,6 +328,11 @@ class ResponsesEncoder(Encoder):
             said = PARAGRAPH.join(summary["text"] for summary in last["summary"])
             last["encrypted_content"] = self._sealed(seal or Seal(PLAIN), said)
         self._goes_on = False
+
+
+def _lacks_its_end(call: Part) -> bool:
+    """Of a call behind which an answer was cut; a free text has no end that could be seen."""
+    return (call.call is not None and call.call.kind is ToolKind.CUSTOM) or not call.is_complete()
 
 
 def _whole_part(part: Text | Refusal) -> dict[str, Any]:
