@@ -308,6 +308,26 @@ def counted(usage: Usage | None) -> tuple[Any, ...]:
     )
 
 
+def as_read(answer: Answer, to: Api) -> Answer:
+    """By a client of the API: Chat has one place for text, with a blank line between what was apart."""
+    if to is not Api.CHAT:
+        return answer
+    parts: list[AnswerPart] = []
+    for part in answer.parts:
+        is_apart = isinstance(part, Text) and part.apart and any(isinstance(one, Text) and one.text for one in parts)
+        parts.append(_indented(part) if isinstance(part, Text) and is_apart else part)
+    return msgspec.structs.replace(answer, parts=tuple(parts))
+
+
+def _indented(part: Text) -> Text:
+    ends = [len(part.text) if page.end is None else page.end for page in part.citations]
+    pages = [
+        msgspec.structs.replace(page, start=(page.start or 0) + 2, end=end + 2)
+        for page, end in zip(part.citations, ends, strict=True)
+    ]
+    return msgspec.structs.replace(part, text="\n\n" + part.text, citations=tuple(pages))
+
+
 class Facts(msgspec.Struct, frozen=True, kw_only=True):
     """What every API has words for."""
 

@@ -13,6 +13,7 @@ from support_grammar import check, told
 from support_translation import encoded, encoder
 from trivium.canon.api import Api
 from trivium.canon.events import (
+    Apart,
     Begin,
     Cited,
     End,
@@ -175,6 +176,24 @@ def test_citations_come_behind_their_text_with_places_in_all_of_the_content() ->
             ]
         },
     ]
+
+
+def test_texts_that_are_apart_have_a_blank_line_between_them() -> None:
+    cited = Cited(2, Citation("http://a", "A", 1, 3))
+    said = (Apart(0), TextDelta("One", 0), TextDelta(".", 1), Apart(2), cited, TextDelta("Two", 2), TextDelta(".", 2))
+    *pieces, pages = deltas(*said)
+    assert [piece["content"] for piece in pieces] == ["One", ".", "\n\n", "Two", "."]
+    place = pages["annotations"][0]["url_citation"]
+    assert (place["start_index"], place["end_index"]) == (7, 9)
+    whole = json.loads(encoder(Api.CHAT, origin="up").whole(fold([BEGIN, *said, STOP])))["choices"][0]["message"]
+    assert whole["content"] == "One.\n\nTwo."
+    assert whole["annotations"] == [{"type": "url_citation", "url_citation": place}]
+
+
+def test_a_text_that_waits_for_a_call_is_apart_all_the_same() -> None:
+    call = ToolCallBegin(1, "a", "f"), ToolCallDelta(1, "{")
+    said = deltas(TextDelta("A", 0), *call, Apart(2), TextDelta("B", 2), ToolCallDelta(1, "}"))
+    assert [one["content"] for one in said if "content" in one] == ["A", "\n\n", "B"]
 
 
 def test_probabilities_lie_beside_their_text() -> None:

@@ -6,7 +6,9 @@ from typing import Any
 import pytest
 
 from trivium.canon.events import (
+    Apart,
     Begin,
+    Cited,
     End,
     Event,
     Fault,
@@ -185,6 +187,23 @@ def test_citations_of_documents_are_passed_over_and_texts_are_joined() -> None:
     ]
     answer = read(start(), *cited, *text(1, "B"), finish("end_turn"), STOP)
     assert (answer.text, answer.foreign) == ("AB", ("content[0].citations",))
+
+
+@pytest.mark.parametrize("between", [tool(1), tool(1, type="server_tool_use"), [block(1, "thinking", thinking="Hm")]])
+def test_texts_with_another_block_between_them_are_apart(between: list[dict[str, Any]]) -> None:
+    said = (start(), *between, *text(2, "A"), *text(3, "B"), *between, *text(4, "C"), *text(5, "D"), STOP)
+    texts = [part for part in read(*said).parts if isinstance(part, Text)]
+    assert texts == [Text("A"), Text("B"), Text("C", apart=True), Text("D")]
+    events = decode(*said)
+    (apart,) = [event for event in events if isinstance(event, Apart)]
+    assert events[events.index(apart) + 1] == TextDelta("C", apart.index)
+
+
+def test_a_page_before_a_text_that_is_apart_is_cited_behind_the_word_for_it() -> None:
+    citation = {"type": "web_search_result_location", "url": "https://a.example/"}
+    page = delta(2, "citations_delta", citation=citation)
+    *_, apart, cited, _ = decode(start(), *text(0, "A"), *tool(1, type="server_tool_use"), block(2, "text"), page)
+    assert (apart, cited) == (Apart(1), Cited(1, Citation("https://a.example/")))
 
 
 @pytest.mark.parametrize(

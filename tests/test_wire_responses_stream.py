@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from trivium.canon.events import (
+    Apart,
     Begin,
     End,
     Event,
@@ -82,6 +83,17 @@ def decode(*said: Said) -> list[Event]:
 
 def read(*said: Said) -> Answer:
     return fold(decode(*said))
+
+
+def test_texts_of_different_messages_are_apart_and_those_of_one_are_not() -> None:
+    output = message("A", "B"), function("{}"), message("C"), message("D", "E")
+    parts = (Text("A"), Text("B"), Text("C", apart=True), Text("D", apart=True), Text("E"))
+    whole = read(created(), completed(*output)).parts
+    assert tuple(part for part in whole if isinstance(part, Text)) == parts
+    said = [text_delta(0, "A"), text_delta(0, "B", 1), text_delta(2, "C"), text_delta(3, "D"), text_delta(3, "E", 1)]
+    events = decode(created(), *said, completed(message("A", "B"), message("C"), message("D", "E")))
+    assert fold(events).parts == parts
+    assert events[3:7] == [Apart(2), TextDelta("C", 2), Apart(3), TextDelta("D", 3)]
 
 
 def test_a_plain_stream_is_told_as_it_comes() -> None:

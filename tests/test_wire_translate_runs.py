@@ -109,6 +109,11 @@ def messages_event(kind: str, said: bytes) -> bytes:
             return b'{"type":"message_start","message":{"id":%b,"model":"m","usage":{"input_tokens":3}}}' % said
         case "block":
             return b'{"type":"content_block_start","index":2,"content_block":{"type":"tool_use","id":"t","name":"f"}}'
+        case "search":
+            block = b'{"type":"server_tool_use","id":"t","name":"web_search","input":{}}'
+            return b'{"type":"content_block_start","index":3,"content_block":%b}' % block
+        case "next":
+            return b'{"type":"content_block_delta","index":4,"delta":{"type":"text_delta","text":%b}}' % said
         case "over":
             return b'{"type":"content_block_stop","index":0}'
         case "finish":
@@ -116,7 +121,7 @@ def messages_event(kind: str, said: bytes) -> bytes:
     return b'{"type":"message_stop"}'
 
 
-MESSAGES = ("call", "begin", "block", "over", "finish", "stop")
+MESSAGES = ("call", "begin", "block", "search", "next", "over", "finish", "stop")
 
 
 def piece(rnd: Random) -> bytes:

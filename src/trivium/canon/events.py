@@ -45,6 +45,13 @@ class TextDelta(msgspec.Struct, frozen=True):
     """Of each token `{token, logprob, bytes, top_logprobs}`, as both OpenAI APIs write them."""
 
 
+class Apart(msgspec.Struct, frozen=True):
+    """The part of text that begins now does not go on with the one before it: its API has a place of its own for it.
+    Parts between which nothing is said are pieces of one text."""
+
+    index: int
+
+
 class Cited(msgspec.Struct, frozen=True):
     """A page that a text relies on; it may come before the text does."""
 
@@ -120,6 +127,7 @@ class Foreign(msgspec.Struct, frozen=True):
 Event = (
     Begin
     | TextDelta
+    | Apart
     | Cited
     | ReasoningDelta
     | ReasoningSeal
@@ -133,5 +141,7 @@ Event = (
     | Foreign
 )
 
-CONTENT = frozenset({TextDelta, Cited, ReasoningDelta, ReasoningSeal, RefusalDelta, ToolCallBegin, ToolCallDelta})
+CONTENT = frozenset(
+    {TextDelta, Apart, Cited, ReasoningDelta, ReasoningSeal, RefusalDelta, ToolCallBegin, ToolCallDelta}
+)
 """The events that are of the answer itself, and not about it."""

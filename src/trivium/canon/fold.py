@@ -56,6 +56,7 @@ class _Part:
         self.seal: Seal | None = None
         self.citations: list[Citation] = []
         self.logprobs: list[Any] = []
+        self.apart = False
 
     def finished(self) -> AnswerPart:
         said = "".join(self.said)
@@ -64,11 +65,9 @@ class _Part:
             return ToolCall(call.id, call.name, said, call.kind, call.namespace)
         if self.kind is Reasoning:
             return Reasoning(said, seal=self.seal)
-        return (
-            Refusal(said)
-            if self.kind is Refusal
-            else Text(said, citations=tuple(self.citations), logprobs=tuple(self.logprobs))
-        )
+        if self.kind is Refusal:
+            return Refusal(said)
+        return Text(said, citations=tuple(self.citations), logprobs=tuple(self.logprobs), apart=self.apart)
 
 
 class Fold:
@@ -99,6 +98,8 @@ class Fold:
                 self._part(Reasoning, index).seal = seal
             case ev.RefusalDelta(text, index):
                 self._part(Refusal, index).said.append(text)
+            case ev.Apart(index):
+                self._part(Text, index).apart = True
             case ev.Cited(index, citation):
                 self._part(Text, index).citations.append(citation)
             case ev.ToolCallBegin(index):

@@ -39,6 +39,8 @@ class Text(msgspec.Struct, frozen=True):
     cache: str | None = None
     citations: tuple[Citation, ...] = ()
     logprobs: tuple[Any, ...] = ()
+    apart: bool = False
+    """Of an answer: it does not go on with the text before it."""
 
 
 class Image(msgspec.Struct, frozen=True):

@@ -25,7 +25,7 @@ from trivium.canon.usage import Usage
 from trivium.wire.envelope import PLAIN, close, veiled
 from trivium.wire.errors import ErrorValue
 from trivium.wire.losses import Losses
-from trivium.wire.openpart import Part
+from trivium.wire.openpart import Part, letters_of
 from trivium.wire.toolnames import outward_id
 
 PARAGRAPH = "\n\n"
@@ -78,6 +78,7 @@ class Encoder:
         """Of the calls so far."""
         self._texts: set[int] = set()
         """The parts of text that have begun."""
+        self._apart: set[int] = set()
         self._id, self._model = "", asked.model
         self._usage: Usage | None = None
         self._finish: ev.Finish | None = None
@@ -269,7 +270,7 @@ class Encoder:
 
     def _hold(self, index: int, event: Event) -> None:
         self._held.setdefault(index, []).append(event)
-        self.kept += _letters(event)
+        self.kept += letters_of(event)
 
     def _switch(self, event: Event, part: Part) -> Part | None:
         """Ends the open part and begins this one; None where the event has to wait."""
@@ -313,7 +314,7 @@ class Encoder:
         while held:
             self._end_open()
             for event in held.popitem(last=False)[1]:
-                self.kept -= _letters(event)
+                self.kept -= letters_of(event)
                 _TAKERS[type(event)](self, event)
             if self._open is not None and not self._open.is_complete():
                 break
@@ -401,6 +402,7 @@ class Encoder:
 _TAKERS: dict[type[Event], Callable[[Encoder, Any], None]] = {
     ev.Begin: Encoder._take_begin,
     ev.TextDelta: Encoder._take_text,
+    ev.Apart: lambda encoder, event: encoder._apart.add(event.index),
     ev.Cited: Encoder._take_cited,
     ev.ReasoningDelta: Encoder._take_reasoning,
     ev.ReasoningSeal: Encoder._take_seal,
@@ -414,7 +416,3 @@ _TAKERS: dict[type[Event], Callable[[Encoder, Any], None]] = {
     ev.End: lambda *_: None,
 }
 """Of all encoders: a table of each one's own methods would be a cycle, for the garbage collector to find."""
-
-
-def _letters(event: Event) -> int:
-    return len(getattr(event, "arguments", "") or getattr(event, "text", ""))

@@ -48,3 +48,8 @@ def annotation(citation: Citation, start: int, length: int) -> dict[str, Any]:
         "start_index": start + (citation.start or 0),
         "end_index": start + (length if citation.end is None else citation.end),
     }
+
+
+def letters_of(event: ev.Event) -> int:
+    """Of what an event says."""
+    return len(getattr(event, "arguments", "") or getattr(event, "text", ""))

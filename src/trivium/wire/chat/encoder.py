@@ -2,7 +2,8 @@
 
 Reasoning is told twice, as the clients of this API read it in two dialects: `reasoning_content` (DeepSeek, vLLM,
 llama.cpp) and `reasoning_details` (OpenRouter), in which the seal comes last in a fragment of its own. Of models of the
-house the first is called `reasoning`, as OpenRouter has it.
+house the first is called `reasoning`, as OpenRouter has it. There is one place for text: those that were apart in the
+upstream's API have a blank line between them.
 """
 
 from __future__ import annotations
@@ -64,6 +65,9 @@ class ChatEncoder(Encoder):
 
     def _begin(self, part: Part) -> None:
         if part.call is None:
+            if part.index in self._apart and self._said:
+                self._said += len(PARAGRAPH)
+                self._delta(b'"content":' + json(PARAGRAPH))
             return
         part.number = self._called - 1
         call = {"index": part.number, **self._call(part.call, part.number, "")}
@@ -181,7 +185,7 @@ class ChatEncoder(Encoder):
         return json(body)
 
     def _message(self, answer: Answer) -> dict[str, Any]:
-        text = "".join(part.text for part in answer.parts if isinstance(part, Text))
+        text, annotations = self._content(answer)
         refusal = "".join(part.text for part in answer.parts if isinstance(part, Refusal))
         message: dict[str, Any] = {"role": "assistant", "content": text or None, "refusal": refusal or None}
         self._reasoned, self._google = 0, None
@@ -192,7 +196,7 @@ class ChatEncoder(Encoder):
                 details += self._detail(part)
             elif isinstance(part, ToolCall):
                 calls.append(self._call(part, len(calls), part.arguments))
-        if annotations := self._annotations(answer):
+        if annotations:
             message["annotations"] = annotations
         if said := PARAGRAPH.join(part.text for part in answer.parts if isinstance(part, Reasoning) and part.text):
             message[self._asked.reasoning.decode()] = said
@@ -200,13 +204,20 @@ class ChatEncoder(Encoder):
             message["reasoning_details"] = details
         return {**message, "tool_calls": calls} if calls else message
 
-    def _annotations(self, answer: Answer) -> list[dict[str, Any]]:
+    def _content(self, answer: Answer) -> tuple[str, list[dict[str, Any]]]:
+        """All texts in one, and their sources with their places in it."""
+        said: list[str] = []
         found: list[dict[str, Any]] = []
         for part in answer.parts:
-            if isinstance(part, Text):
-                found += [self._annotation(citation, len(part.text)) for citation in part.citations]
-                self._said += len(part.text)
-        return found
+            if not isinstance(part, Text):
+                continue
+            if part.apart and self._said:
+                said.append(PARAGRAPH)
+                self._said += len(PARAGRAPH)
+            found += [self._annotation(citation, len(part.text)) for citation in part.citations]
+            said.append(part.text)
+            self._said += len(part.text)
+        return "".join(said), found
 
     def _detail(self, part: Reasoning) -> list[dict[str, Any]]:
         seal = part.seal

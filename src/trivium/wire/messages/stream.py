@@ -5,6 +5,7 @@ Rules (wire notes, sections 4, 6, 7):
 * Text is that of text blocks, reasoning that of thinking blocks, its seal their signature; a redacted block is nothing
   but a seal. Of the tools only `tool_use` is the client's to carry out; `server_tool_use`, `mcp_tool_use`, all results,
   compaction blocks and whatever is new are foreign.
+* Texts with another block between them are apart; those side by side are pieces of one, which citations split.
 * A call's input comes as `input_json_delta`, or whole in the block's start; nothing at all means `{}`.
 * Usage is merged field by field; Vercel's costs lie beside it in `provider_metadata`.
 * A second `message_start` with the open message's id is an echo and is passed over; one with another id is a gateway
@@ -19,6 +20,7 @@ from typing import Any
 
 from trivium.canon import conventions as named
 from trivium.canon.events import (
+    Apart,
     Cited,
     FinishReason,
     Foreign,
@@ -80,6 +82,8 @@ class StreamDecoder(Decoder):
         self._calls: dict[Any, _Call] = {}
         self._foreign: set[int] = set()
         """Blocks that say nothing here."""
+        self._has_text = self._apart = False
+        """Text has been said; and something else behind it."""
         self._readers: dict[str, Callable[[dict[str, Any]], object]] = {
             "message_start": self._start_message,
             "content_block_start": self._start_block,
@@ -128,6 +132,8 @@ class StreamDecoder(Decoder):
     def _start_block(self, said: dict[str, Any]) -> None:
         at, block = _index(said), mapping(said.get("content_block"))
         kind = block.get("type")
+        if kind != "text":
+            self._apart = self._has_text
         if kind == "text":
             self._say(at, "text", block.get("text"))
             for citation in sequence(block.get("citations")):
@@ -170,7 +176,7 @@ class StreamDecoder(Decoder):
         """A page found by a search; places in documents that were sent along are of use to nobody else."""
         if said.get("type") == "web_search_result_location" and text(said.get("url")):
             citation = Citation(said["url"], text(said.get("title")) or None)
-            self._out.append(Cited(self._part(("text", at)), citation))
+            self._out.append(Cited(self._text_part(at), citation))
         else:
             self._out.append(Foreign(f"content[{at}].citations"))
 
@@ -181,8 +187,17 @@ class StreamDecoder(Decoder):
     def _say(self, at: Any, kind: str, words: Any) -> None:
         if not text(words):
             return
-        delta = TextDelta if kind == "text" else ReasoningDelta
-        self._out.append(delta(words, self._part((kind, at))))
+        if kind == "text":
+            self._out.append(TextDelta(words, self._text_part(at)))
+        else:
+            self._out.append(ReasoningDelta(words, self._part((kind, at))))
+
+    def _text_part(self, at: Any) -> int:
+        before, part = self._parts, self._part(("text", at))
+        if self._apart and part == before:
+            self._out.append(Apart(part))
+        self._has_text, self._apart = True, False
+        return part
 
     def _argue(self, call: _Call, arguments: str) -> None:
         if arguments:

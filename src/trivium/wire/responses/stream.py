@@ -5,6 +5,7 @@ Rules (wire notes, sections 3, 6, 7):
 * Text is that of all `output_text` parts of all messages, reasoning that of the reasoning items' summaries and
   contents, sealed by the `encrypted_content` of the finished item. Function and custom tool calls are the client's to
   carry out; hosted tools run upstream and are foreign.
+* Texts of different messages are apart; those of one are pieces of one text.
 * State is keyed by `output_index`: item ids change within a stream (GitHub Copilot). Where there is none (llama.cpp) an
   item is known by its id.
 * Deltas are told as they come. `.done` events, `output_item.done` and the terminal event's `output` say everything
@@ -26,6 +27,7 @@ from typing import Any
 
 from trivium.canon import conventions as named
 from trivium.canon.events import (
+    Apart,
     Cited,
     Event,
     Fault,
@@ -127,6 +129,8 @@ class StreamDecoder(Decoder):
         self._numbers: dict[str, int] = {}
         """Of items, by their ids."""
         self._refused = False
+        self._text_at: int | None = None
+        """The item of the last part of text."""
 
     def place(self) -> None:
         """What was said of a text is taken off what its end repeats."""
@@ -172,7 +176,7 @@ class StreamDecoder(Decoder):
         if kind == "created" and self._starts_anew(id, model):
             self._items.clear()
             self._numbers.clear()
-            self._refused = False
+            self._refused, self._text_at = False, None
         self._begin(id, model)
         self._report(response)
         if kind in _FINISHED:
@@ -315,6 +319,10 @@ class StreamDecoder(Decoder):
         if part is None:
             part = parts[position] = [self._new_part(), 0]
             self._refused |= what == "refusal"
+            if what == "text":
+                if self._text_at not in (None, at):
+                    self._out.append(Apart(part[0]))
+                self._text_at = at
         if whole:
             said = said[part[1] :]
         else:
