@@ -76,6 +76,14 @@ def test_parts_are_numbered_in_the_order_in_which_they_begin() -> None:
     assert events[:4] == [ReasoningDelta("a", 0), TextDelta("b", 1), ToolCallBegin(2, "c", "f"), TextDelta("d", 3)]
 
 
+def test_parts_of_content_that_no_other_api_has_are_foreign() -> None:
+    image = {"type": "image_url", "image_url": {"url": "data:image/png;base64,aGk="}}
+    parts = [{"type": "text", "text": "a"}, image, {"type": "reference", "reference_ids": [1]}, {"type": "text"}]
+    answer = read(say(content=parts), STOP, DONE)
+    assert answer.text == "a"
+    assert answer.foreign == ("choices[0].message.content (image_url)", "choices[0].message.content (reference)")
+
+
 def test_only_choice_zero_is_read() -> None:
     other = {"choices": [{"index": 1, "delta": {"content": "no"}, "finish_reason": "length"}]}
     answer = read(say(content="yes"), other, STOP, DONE)

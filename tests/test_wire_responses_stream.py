@@ -96,6 +96,25 @@ def test_texts_of_different_messages_are_apart_and_those_of_one_are_not() -> Non
     assert events[3:7] == [Apart(2), TextDelta("C", 2), Apart(3), TextDelta("D", 3)]
 
 
+def test_what_no_other_api_has_of_an_item_is_foreign_and_told_once() -> None:
+    spoken = {**message("A"), "phase": "commentary", "agent": {"agent_name": "a"}, "status": "completed"}
+    called = {**function("{}"), "caller": {"type": "program", "caller_id": "p"}, "async": False, "namespace": None}
+    direct = {**function("{}", "call_2"), "caller": {"type": "direct"}}
+    thought = {**reasoning(summary=("Hm",)), "format": "f", "signature": "s"}
+    items = spoken, called, direct, thought
+    told = ["output[0].phase", "output[0].agent", "output[1].caller", "output[3].signature"]
+    assert [*read(created(), *(done(at, item) for at, item in enumerate(items)), completed(*items)).foreign] == told
+    assert [*read(created(), completed(*items)).foreign] == told
+
+
+def test_parts_of_unknown_types_are_foreign() -> None:
+    spoken = {"type": "message", "content": [{"type": "output_widget"}, *message("A")["content"]]}
+    answer = read(created(), completed(spoken))
+    assert (answer.text, answer.foreign) == ("A", ("output[0].content (output_widget)",))
+    search = {"type": "file_search_call", "content": [{"type": "page"}]}
+    assert read(created(), completed(search)).foreign == ("output[0] (file_search_call)",)
+
+
 def test_a_plain_stream_is_told_as_it_comes() -> None:
     said = [
         text_delta(0, "Hel"),

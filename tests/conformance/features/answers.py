@@ -31,6 +31,10 @@ _COUNTED = _usage(
 _LIKELY = [{"token": DONE, "logprob": -0.1, "bytes": None, "top_logprobs": []}]
 _AUDIO = {"id": "audio_1", "data": "UklGRg==", "expires_at": 0, "transcript": DONE}
 _SEARCHED = {"id": "ws_1", "type": "web_search_call", "status": "completed", "action": {"type": "search", "query": "q"}}
+_FIRST: dict[str, Any] = {
+    "id": "msg_0", "type": "message", "role": "assistant", "status": "completed",
+    "content": [{"type": "output_text", "text": "First.", "annotations": [], "logprobs": []}],
+}  # fmt: skip
 _SEARCHES: list[dict[str, Any]] = [
     {"type": "server_tool_use", "id": "srvtoolu_1", "name": "web_search", "input": {"query": "q"}},
     {"type": "web_search_tool_result", "tool_use_id": "srvtoolu_1", "content": []},
@@ -178,6 +182,16 @@ ANSWERS = [
         name="audio told",
         reply={C: chat_answer(message={"audio": _AUDIO})},
         heard={R: None, M: None},
+        ways=("whole",),
+    ),
+    Feature(
+        name="several texts in an answer, a blank line between them where there is one place for all",
+        reply={R: response(_FIRST), M: message({"type": "text", "text": "First."}, *_SEARCHES)},
+        heard={
+            C: {"choices": [{"message": {"content": f"First.\n\n{DONE}"}}]},
+            R: {"output": [{"content": [{"text": "First."}, {"text": DONE}]}]},
+            M: {"content": [{"text": "First."}, {"text": DONE}]},
+        },
         ways=("whole",),
     ),
     Feature(

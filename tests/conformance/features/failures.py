@@ -35,6 +35,15 @@ _BROKEN_OFF_SAID = {
 _ODD = {"crystal_ball": True}
 _ODD_PART = {"role": "user", "content": [{"type": "crystal_ball", "shows": "fog"}, {"type": "text", "text": "hi"}]}
 _ODD_INPUT = {"role": "user", "content": [{"type": "crystal_ball"}, {"type": "input_text", "text": "hi"}]}
+
+
+def _spoken(*parts: dict[str, Any], **members: Any) -> dict[str, Any]:
+    """A message of Responses before the one that says the answer."""
+    content = [{"type": "output_text", "text": "One moment.", "annotations": [], "logprobs": []}, *parts]
+    message = {"id": "msg_0", "type": "message", "role": "assistant", "status": "completed", "content": content}
+    return {**message, **members}
+
+
 _ODD_ITEM = {"id": "cb_1", "type": "crystal_ball_call", "status": "completed"}
 
 _CHAT_HEAD = {"id": "chatcmpl-1", "object": "chat.completion.chunk", "created": 1, "model": "m"}
@@ -168,6 +177,21 @@ FAILURES = [
             M: message({"type": "crystal_ball", "shows": "fog"}),
         },
         heard={C: None, R: None, M: None},
+        ways=("whole",),
+    ),
+    Feature(
+        name="unknown parts of an answer's message",
+        reply={
+            C: chat_answer(message={"content": [{"type": "text", "text": "Hello"}, {"type": "image_url"}]}),
+            R: response(_spoken({"type": "output_crystal"})),
+        },
+        heard={C: None, R: None, M: None},
+        ways=("whole",),
+    ),
+    Feature(
+        name="unknown members of an answer's message",
+        reply={R: response(_spoken(phase="commentary"))},
+        heard={C: None, M: None},
         ways=("whole",),
     ),
     Feature(

@@ -205,6 +205,8 @@ class StreamDecoder(Decoder):
                 self._out.append(RefusalDelta(said["refusal"], self._part("refusal")))
             elif text(said.get("text")):
                 self._text(said["text"])
+            elif (kind := text(said.get("type"))) not in ("text", "refusal"):
+                self._out.append(Foreign(f"choices[0].message.content ({kind[:60]})"))
 
     def _text(self, said: str) -> None:
         if self._kind != "text":

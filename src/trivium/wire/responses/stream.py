@@ -85,8 +85,15 @@ _PARTS = {
 _FINISHED = ("completed", "incomplete", "failed", "cancelled")
 _UNFINISHED = ("queued", "in_progress")
 _INCOMPLETE = {"content_filter": FinishReason.CONTENT_FILTER, "pause_turn": FinishReason.PAUSE}
-_OWN = ("message", "reasoning", *_CALLS)
-"""Items that other APIs can say as well."""
+_CALLED = frozenset({"type", "id", "status", "call_id", "name", "namespace", "arguments", "input"})
+_OWN = {
+    "message": frozenset({"type", "id", "status", "role", "content"}),
+    "reasoning": frozenset({"type", "id", "status", "summary", "content", "encrypted_content", "format"}),
+    **dict.fromkeys(_CALLS, _CALLED),
+}
+"""Items that other APIs can say as well, and their members that are said elsewhere or say nothing of the answer."""
+_SAYS_NOTHING: tuple[Any, ...] = (None, False, "", [], {}, {"type": "direct"})
+"""The last is the `caller` of a call that the model made itself."""
 _FAMILIAR = frozenset(
     {
         "access_programs", "background", "billing", "completed_at", "conversation", "created_at", "error",
@@ -240,6 +247,9 @@ class StreamDecoder(Decoder):
             return
         if kind not in _OWN:
             self._out.append(Foreign(f"output[{at}] ({kind[:60]})"))
+        elif not said.keys() <= _OWN[kind]:
+            more = (name for name in said if name not in _OWN[kind] and said[name] not in _SAYS_NOTHING)
+            self._out += [Foreign(f"output[{at}].{name}") for name in more]
         if kind in _CALLS:
             arguments = said.get(_CALLS[kind])
             self._say(at, "arguments", 0, text(arguments) or (dump(arguments) if arguments else ""), whole=True)
@@ -282,7 +292,10 @@ class StreamDecoder(Decoder):
         }
         for place in ("summary", "content"):
             for part in map(mapping, sequence(said.get(place))):
-                if (known := _PARTS.get((place, text(part.get("type"))))) is None:
+                kind = text(part.get("type"))
+                if (known := _PARTS.get((place, kind))) is None:
+                    if item.type in _OWN:
+                        self._out.append(Foreign(f"output[{at}].{place} ({kind[:60]})"))
                     continue
                 what, key = known
                 position = next(seen[what])
