@@ -175,6 +175,11 @@ class TestMessages:
         assert isinstance(result, ToolResult)
         assert called.id == result.id
 
+    def test_in_the_first_form_one_tool_is_called_at_a_time(self) -> None:
+        assert settings(functions=[{"name": "f"}]).parallel_tool_calls is False
+        assert settings(functions=[{"name": "f"}], parallel_tool_calls=True).parallel_tool_calls is True
+        assert settings(functions=[{"name": "f"}], tools=[function("g")]).parallel_tool_calls is None
+
     def test_a_custom_call_has_free_text(self) -> None:
         custom = {"id": "a", "type": "custom", "custom": {"name": "patch", "input": "*** Begin"}}
         assert parts(assistant(None, custom)) == (

@@ -292,6 +292,37 @@ class TestExpected:
         text = named({"type": "content_block_start", "index": 0, "content_block": {"type": "text", "text": "Hi"}})
         assert b'"usage":{' not in _all(through, sse(START, text, STOP))
 
+    def test_who_speaks_of_functions_hears_of_function_call(self) -> None:
+        """OpenAI's first form of tools, whose clients read no `tool_calls`."""
+        calls = [{"type": "tool_use", "id": f"t{at}", "name": name, "input": {"q": at}} for at, name in enumerate("fg")]
+        blocks = [
+            named({"type": "content_block_start", "index": at, "content_block": block})
+            for at, block in enumerate(calls)
+        ]
+        end = named({"type": "message_delta", "delta": {"stop_reason": "tool_use"}, "usage": {"output_tokens": 2}})
+        through = way(Api.CHAT, Api.MESSAGES)
+        through.expect(members(b'{"functions":[{"name":"f"}]}'), wants_usage=False)
+        chunks = told(_all(through, sse(START, *blocks, end, STOP)))
+        choices = [chunk["choices"][0] for chunk in chunks if "choices" in chunk]
+        assert [choice["delta"] for choice in choices][1:-1] == [
+            {"function_call": {"name": "f", "arguments": ""}},
+            {"function_call": {"arguments": '{"q":0}'}},
+        ]
+        assert choices[-1]["finish_reason"] == "function_call"
+        assert [loss.field for loss in through.losses()] == ["tool_calls"]
+        body = compact({"id": "m", "type": "message", "model": "m", "content": calls, "stop_reason": "tool_use"})
+        choice = json.loads(through.whole(body.encode())[0])["choices"][0]
+        assert choice["message"]["function_call"] == {"name": "f", "arguments": '{"q":0}'}
+        assert "tool_calls" not in choice["message"]
+        assert choice["finish_reason"] == "function_call"
+
+    def test_who_speaks_of_tools_as_well_hears_of_tool_calls(self) -> None:
+        through = way(Api.CHAT, Api.MESSAGES)
+        through.expect(members(b'{"functions":[{"name":"f"}],"tools":[]}'), wants_usage=False)
+        use = {"type": "tool_use", "id": "t", "name": "f", "input": {}}
+        call = named({"type": "content_block_start", "index": 0, "content_block": use})
+        assert b'"tool_calls":[' in _all(through, sse(START, call, STOP))
+
     def test_bytes_that_are_no_utf8_do_not_come_back(self) -> None:
         through = way(Api.RESPONSES, Api.CHAT)
         through.expect(members(b'{"metadata":{"a":"\xff"}}'), wants_usage=True)

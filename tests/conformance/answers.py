@@ -51,6 +51,9 @@ def _merge(message: Json, delta: Json) -> None:
             for fragment in said or []:
                 calls += [{} for _ in range(fragment["index"] + 1 - len(calls))]
                 _merge_call(calls[fragment["index"]], fragment)
+        elif name == "function_call":
+            kept = message.setdefault(name, {})
+            kept |= {part: kept.get(part, "") + text for part, text in said.items()}
         elif isinstance(said, str) and name != "role":
             message[name] = (message.get(name) or "") + said
         elif isinstance(said, list):

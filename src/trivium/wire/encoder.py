@@ -50,6 +50,8 @@ class Asked(msgspec.Struct, frozen=True, kw_only=True):
     """Seals are legible to nobody but us: they tell whose they are."""
     reasoning: bytes = b"reasoning_content"
     """Chat's member for it."""
+    legacy: bool = False
+    """A Chat client knows `function_call` and no `tool_calls`."""
     echo: dict[str, Any] = {}
     """Members of a Responses request that the response repeats."""
 

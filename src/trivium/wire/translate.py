@@ -30,7 +30,7 @@ from trivium.canon.parts import AnswerPart, Part, Reasoning, Text
 from trivium.canon.request import Request, Turn
 from trivium.canon.usage import Conventions
 from trivium.errors import InvalidJson
-from trivium.wire.body import Members
+from trivium.wire.body import Members, is_said
 from trivium.wire.chat.encoder import ChatEncoder
 from trivium.wire.chat.render import render as render_chat
 from trivium.wire.chat.request import parse as parse_chat
@@ -141,7 +141,8 @@ class Translation:
         echo = {}
         if self._client is Api.RESPONSES:
             echo = {name: msgspec.Raw(bytes(raw)) for name, raw in _legible(members).items() if name in ECHOED}
-        self._asked = msgspec.structs.replace(self._asked, wants_usage=wants_usage, echo=echo)
+        legacy = self._client is Api.CHAT and is_said(members, "functions") and not is_said(members, "tools")
+        self._asked = msgspec.structs.replace(self._asked, wants_usage=wants_usage, echo=echo, legacy=legacy)
 
     def stream(self, conventions: Conventions = named.DEFAULT, *, frames: bool = False) -> StreamTranslation:
         """`frames`: the upstream sends Amazon's binary event stream."""

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from conformance.feature import C, Feature, M, R
+from conformance.feature import ABSENT, C, Feature, Like, M, R
 from conformance.features.words import Three, asks, setting, tool, tools
+from trivium.mock import Reply, ToolCall
 
 _LOOK, _LISTEN = tool(), tool("listen")
 _EMPTY = {"type": "object", "properties": {}}
@@ -46,6 +47,22 @@ DEFINED = [
         name="functions in Chat's first form (`functions`)",
         asks={C: {"functions": [_LOOK[C]["function"]]}},
         told=tools(_LOOK),
+    ),
+    Feature(
+        name="a call, told to who knows the first form",
+        asks={C: {"functions": [_LOOK[C]["function"]]}},
+        told=tools(_LOOK),
+        reply={api: Reply(tool_calls=[ToolCall("look", {"city": "Rome"}, id="call_1")]) for api in (R, M)},
+        heard={
+            C: {
+                "choices": [
+                    {
+                        "message": {"function_call": {"name": "look", "arguments": Like("Rome")}, "tool_calls": ABSENT},
+                        "finish_reason": "function_call",
+                    }
+                ]
+            }
+        },
     ),
     setting("choice: as the model likes", _choice("auto", "auto", {"type": "auto"})),
     setting("choice: some tool", _choice("required", "required", {"type": "any"})),

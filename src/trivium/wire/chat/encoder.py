@@ -70,8 +70,18 @@ class ChatEncoder(Encoder):
                 self._delta(b'"content":' + json(PARAGRAPH))
             return
         part.number = self._called - 1
+        if self._asked.legacy:
+            if self._is_told(part.number):
+                self._delta(b'"function_call":%b' % json({"name": part.call.name, "arguments": ""}))
+            return
         call = {"index": part.number, **self._call(part.call, part.number, "")}
         self._delta(b'"tool_calls":[%b]' % json(call))
+
+    def _is_told(self, number: int) -> bool:
+        """Of a call, to a client that knows one at a time."""
+        if number > 0:
+            self._losses.add("tool_calls", "a further call; `function_call` is one")
+        return number == 0
 
     def _call(self, call: ev.ToolCallBegin | ToolCall, number: int, said: str) -> dict[str, Any]:
         custom = call.kind is ToolKind.CUSTOM
@@ -87,6 +97,9 @@ class ChatEncoder(Encoder):
             self._delta(self._reasoning(said))
         elif part.kind is Refusal:
             self._delta(b'"refusal":' + json(said))
+        elif self._asked.legacy:
+            if part.number == 0:
+                self._delta(b'"function_call":{"arguments":%b}' % json(said))
         elif part.call is not None:
             kind, name = ("custom", "input") if part.call.kind is ToolKind.CUSTOM else ("function", "arguments")
             pieces = (part.number, kind.encode(), name.encode(), json(said))
@@ -149,6 +162,8 @@ class ChatEncoder(Encoder):
         self._out.append(b"data: [DONE]\n\n")
 
     def _word(self, reason: FinishReason, finish: ev.Finish | None) -> str | None:
+        if self._asked.legacy and reason is FinishReason.TOOL_CALLS:
+            return "function_call"
         if self._asked.native and finish is not None and finish.native:
             return finish.native
         if reason is FinishReason.PAUSE:
@@ -194,6 +209,9 @@ class ChatEncoder(Encoder):
         for part in self._joined(answer.parts):
             if isinstance(part, Reasoning):
                 details += self._detail(part)
+            elif isinstance(part, ToolCall) and self._asked.legacy:
+                if self._is_told(len(calls)):
+                    calls.append({"name": part.name, "arguments": part.arguments})
             elif isinstance(part, ToolCall):
                 calls.append(self._call(part, len(calls), part.arguments))
         if annotations:
@@ -202,6 +220,8 @@ class ChatEncoder(Encoder):
             message[self._asked.reasoning.decode()] = said
         if details:
             message["reasoning_details"] = details
+        if calls and self._asked.legacy:
+            return {**message, "function_call": calls[0]}
         return {**message, "tool_calls": calls} if calls else message
 
     def _content(self, answer: Answer) -> tuple[str, list[dict[str, Any]]]:

@@ -2,7 +2,7 @@
 
 `messages` become turns, a `tool` message a result in the user's turn. Reasoning that clients send back is read from
 `reasoning_details` (OpenRouter), `reasoning_content` or `reasoning`. `functions` and `function_call`, the API's first
-form of tools, are read as tools.
+form of tools, are read as tools of which one is called at a time.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from trivium.canon.api import Api
 from trivium.canon.parts import Audio, Document, Image, Part, Reasoning, Refusal, Text, ToolCall, ToolKind, ToolResult
 from trivium.canon.request import Format, Request, Role, Thinking, Tool, ToolChoice, Turn
 from trivium.errors import FieldInvalid, Untranslatable
-from trivium.wire.body import Members
+from trivium.wire.body import Members, is_said
 from trivium.wire.cachemarks import mark_of
 from trivium.wire.chat.details import reasoning_of
 from trivium.wire.fields import Fields, contents, items, maybe_text, need_text, others, raw_object, raw_objects, told_of
@@ -49,6 +49,7 @@ def parse(members: Members, losses: Losses) -> Request:
     fields = Fields(members)
     if (many := fields.take("n")) not in (None, 1):
         raise Untranslatable(f"`n` is {many}: this model's API gives one answer at a time.", param="n")
+    legacy = is_said(members, "functions") and not is_said(members, "tools")
     others(fields.mapping("stream_options") or {}, _STREAMED, "stream_options", losses, ONLY)
     told = Request(
         api=Api.CHAT,
@@ -57,7 +58,7 @@ def parse(members: Members, losses: Losses) -> Request:
         turns=_turns(fields, losses),
         tools=_tools(fields, losses),
         tool_choice=_tool_choice(fields, losses),
-        parallel_tool_calls=fields.flag("parallel_tool_calls"),
+        parallel_tool_calls=_first(fields.flag("parallel_tool_calls"), False if legacy else None),
         max_tokens=_first(fields.whole("max_completion_tokens"), fields.whole("max_tokens")),
         temperature=fields.number("temperature"),
         top_p=fields.number("top_p"),
