@@ -137,6 +137,7 @@ class TestStateless:
         for field, content, instead in (
             ("conversation", "c", "send the whole conversation instead"),
             ("background", True, "leave it out and wait for the answer"),
+            ("input", [{"type": "item_reference", "id": "i"}], "in the AI SDK `providerOptions.openai.store = false`"),
         ):
             with pytest.raises(FieldUnsupported, match=f"{instead}\\.$"):
                 check_stateless(ask(Api.RESPONSES, **{field: content}))

@@ -139,7 +139,7 @@ def _too_much(name: str) -> FieldInvalid:
 
 
 def _needs_state(name: str) -> FieldUnsupported:
-    instead = "leave it out and wait for the answer" if name == "background" else "send the whole conversation instead"
+    instead = _INSTEAD.get(name, "send the whole conversation instead")
     return FieldUnsupported(f"`{name}` needs state that this gateway does not keep; {instead}.", param=name)
 
 
@@ -221,6 +221,12 @@ _STATEFUL: dict[Kind, dict[str, Callable[[bytes], bool]]] = {
     FIM: {},
 }
 
+_INSTEAD = {
+    "background": "leave it out and wait for the answer",
+    items.NAME: "send items whole instead of an `item_reference`, as clients do where `store` is false: in the AI SDK "
+    "`providerOptions.openai.store = false`",
+}
+"""What clients can do, by the member that is refused."""
 _PRESET = "@preset/"
 """In a name: OpenRouter's settings under a name of their own (openrouter.ai/docs, "Presets")."""
 _NO_PRESETS = "A preset is kept elsewhere, and may bring further models and tools; put into the request what it says."
