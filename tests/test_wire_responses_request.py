@@ -155,12 +155,16 @@ class TestInput:
 
 
 class TestReasoning:
-    def test_the_summary_is_read_or_else_the_text(self) -> None:
+    def test_the_text_is_read_or_else_the_summary_that_was_sealed(self) -> None:
         pieces = [{"type": "summary_text", "text": "One."}, {"type": "summary_text", "text": "Two."}]
         raw = [{"type": "reasoning_text", "text": "Raw."}]
         (both,) = parts(item("reasoning", summary=pieces, content=raw))
         (open_weights,) = parts(item("reasoning", summary=[], content=raw))
-        assert both == Reasoning("One.\n\nTwo.", "input[0]")
+        (summed,) = parts(item("reasoning", summary=pieces))
+        assert (both, summed) == (Reasoning("Raw.", "input[0]"), Reasoning("One.\n\nTwo.", "input[0]"))
+        (sealed,) = parts(item("reasoning", summary=pieces, content=raw, encrypted_content="c2VhbA=="))
+        assert isinstance(sealed, Reasoning)
+        assert sealed.text == "One.\n\nTwo."
         assert open_weights == Reasoning("Raw.", "input[0]")
 
     def test_what_is_sealed_is_kept_as_it_is(self) -> None:

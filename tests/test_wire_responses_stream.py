@@ -185,8 +185,15 @@ class TestReasoning:
         said = event("reasoning_text.delta", output_index=0, content_index=0, delta="why")
         assert read(created(), said, completed(reasoning(summary=("why",)))).reasoning == "why"
 
-    def test_where_no_delta_told_anything_both_forms_are_read(self) -> None:
-        assert read(created(), completed(reasoning(summary=("s",), content=("c",)))).reasoning == "sc"
+    def test_where_no_delta_told_anything_the_content_is_read_or_else_the_summary(self) -> None:
+        assert read(created(), completed(reasoning(summary=("s",), content=("c",)))).reasoning == "c"
+        assert read(created(), completed(reasoning(summary=("s",)))).reasoning == "s"
+
+    def test_of_deltas_in_both_forms_the_first_counts(self) -> None:
+        deltas = [event(f"reasoning_{form}.delta", output_index=0, delta=form[0]) for form in ("summary_text", "text")]
+        both = completed(reasoning(summary=("s",), content=("t",)))
+        assert read(created(), *deltas, both).reasoning == "s"
+        assert read(created(), *deltas[::-1], both).reasoning == "t"
 
 
 class TestSeals:

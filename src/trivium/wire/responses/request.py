@@ -268,14 +268,15 @@ def _result(item: dict[str, Any], at: str, losses: Losses) -> ToolResult:
 
 
 def _reasoning(item: dict[str, Any], at: str, losses: Losses) -> Reasoning:
+    """Of its two forms the content, which is the whole of it; beside a seal the summary, with which it was made."""
     for place in ("summary", "content"):
         for number, part in enumerate(items(item.get(place) or [], f"{at}.{place}")):
             others(part, _THOUGHT, f"{at}.{place}[{number}]", losses, ONLY)
-    pieces = [text(part.get("text")) for part in items(item.get("summary") or [], f"{at}.summary")]
-    if not any(pieces):
-        pieces = [text(part.get("text")) for part in items(sequence(item.get("content")), f"{at}.content")]
-    said = "\n\n".join(piece for piece in pieces if piece)
     sealed = text(item.get("encrypted_content"))
+    summary = [text(part.get("text")) for part in items(item.get("summary") or [], f"{at}.summary")]
+    content = [text(part.get("text")) for part in items(sequence(item.get("content")), f"{at}.content")]
+    forms = (summary, content) if sealed else (content, summary)
+    said = "\n\n".join(piece for piece in next(filter(any, forms), ()) if piece)
     return Reasoning(said, at, open_(sealed, said, ENCRYPTED) if sealed else None)
 
 

@@ -11,8 +11,8 @@ Rules (wire notes, sections 3, 6, 7):
 * Deltas are told as they come. `.done` events, `output_item.done` and the terminal event's `output` say everything
   again; of that only what goes beyond the deltas is told, so that an upstream that sends no deltas (LM Studio) loses
   nothing. There the n-th item of a type, and in it the n-th part of a type, is the n-th of that type seen: positions
-  in these lists and the indices of the deltas differ in the wild (Bedrock). Of a reasoning item that spoke by deltas
-  in one form, summary or content, the other form is a repetition.
+  in these lists and the indices of the deltas differ in the wild (Bedrock). Of a reasoning item that spoke in one
+  form, summary or content, the other form is a repetition; of one that comes whole the content counts.
 * There is no finish reason. Completed means tool_calls if a call was made, else refusal if a part refused, else stop;
   incomplete means length, or content_filter by its reason; failed and cancelled are errors.
 * An error is flat or nested; `response.failed` after an `error` event repeats it.
@@ -57,6 +57,7 @@ _SAY: dict[str, tuple[Callable[[str, int], Event], str]] = {
     "arguments": (lambda said, part: ToolCallDelta(part, said), "function_call"),
 }
 """What can be said: the event that tells it, and the type of an item that says it unannounced."""
+_OTHER_FORM = {"summary": "content", "content": "summary"}
 _DELTAS = {
     "response.output_text.delta": ("text", "content_index"),
     "response.refusal.delta": ("refusal", "content_index"),
@@ -120,7 +121,6 @@ class _Item:
     def __init__(self, type: str) -> None:
         self.type = type
         self.parts: dict[str, dict[int, list[int]]] = {}
-        self.streamed: set[str] = set()
         self.sealed = False
         self.cited: dict[int, int] = {}
         """How many citations of the text at a position have been told."""
@@ -290,7 +290,7 @@ class StreamDecoder(Decoder):
         seen = {
             what: itertools.chain([*item.parts.get(what, ())], itertools.count(-1, -1)) for what, _ in _PARTS.values()
         }
-        for place in ("summary", "content"):
+        for place in ("content", "summary"):
             for part in map(mapping, sequence(said.get(place))):
                 kind = text(part.get("type"))
                 if (known := _PARTS.get((place, kind))) is None:
@@ -327,7 +327,7 @@ class StreamDecoder(Decoder):
         item = self._items.get(at) or self._items.setdefault(at, _Item(owner))
         parts = item.parts.setdefault(what, {})
         part = parts.get(position)
-        if not said or (part is None and what == "arguments") or (whole and _repeats(item, what)):
+        if not said or (part is None and what == "arguments") or item.parts.get(_OTHER_FORM.get(what, "")):
             return
         if part is None:
             part = parts[position] = [self._new_part(), 0]
@@ -338,13 +338,6 @@ class StreamDecoder(Decoder):
                 self._text_at = at
         if whole:
             said = said[part[1] :]
-        else:
-            item.streamed.add(what)
         if said:
             part[1] += len(said)
             self._out.append(tell(said, part[0]))
-
-
-def _repeats(item: _Item, what: str) -> bool:
-    forms = {"summary", "content"}
-    return what in forms and bool(item.streamed & forms - {what})
