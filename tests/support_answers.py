@@ -223,9 +223,15 @@ def _usage(api: Api, rnd: Random) -> Usage:
 # What every API has words for.
 
 
-def spoken(answer: Answer) -> str:
-    """Texts and refusals: Messages does not tell them apart."""
-    return "".join(part.text for part in answer.parts if isinstance(part, Text | Refusal))
+def spoken(answer: Answer, *, client: Api | None = None) -> str:
+    """Texts and refusals: Messages does not tell them apart. For clients of Chat texts that are apart have a blank line
+    between them."""
+    told = ""
+    for part in answer.parts:
+        if isinstance(part, Text) and part.apart and client is Api.CHAT and told:
+            told += "\n\n"
+        told += part.text if isinstance(part, Text | Refusal) else ""
+    return told
 
 
 def thought(answer: Answer) -> str:

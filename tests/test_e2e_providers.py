@@ -146,7 +146,7 @@ def agree(
     assert status == 200, (where, said)
     found = answer_of(client, said, stream=one.stream)
     assert (spoken(found), thought(found), called(found)) == (
-        spoken(expected), thought(expected), called(expected)
+        spoken(expected, client=client), thought(expected), called(expected)
     ), where  # fmt: skip
     usage = expected.usage
     if usage is None:

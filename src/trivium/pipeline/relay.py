@@ -329,11 +329,11 @@ class Exchange:
         return partial(response.pump, take)
 
     def _check_fault(self, answer: Answer | None) -> None:
-        """Raises UpstreamError for an error inside an answer of which the client has had nothing, where another route
-        may follow, or where it is about the house's account."""
-        failure = self._from_fault(answer.error) if answer is not None and answer.error is not None else None
-        if failure is not None and (self._reply.provisional or isinstance(failure, UpstreamRefusedUs)):
-            raise failure
+        """Raises UpstreamError for one that nobody has heard of: others may answer, or it is about the house alone."""
+        if answer is not None and answer.error is not None:
+            failure, all_of_it = self._from_fault(answer.error), self._is_ours and not answer.parts
+            if self._reply.provisional or (all_of_it and isinstance(failure, UpstreamRefusedUs)):
+                raise failure
 
     def _from_fault(self, fault: Fault) -> UpstreamError:
         """An error inside a 200 answer, with the status that it would have had outside."""
