@@ -60,7 +60,7 @@ def test_an_error_outdoes_every_finish_word_and_the_first_error_counts() -> None
 def test_a_restart_voids_what_was_said_but_not_what_was_used() -> None:
     answer = fold(
         [
-            Begin("a1", "m"),
+            Begin("a1", "m", served_by="Acme"),
             TextDelta("old"),
             ToolCallBegin(1, "c", "f"),
             UsageReport(Usage(output=3)),
@@ -68,13 +68,14 @@ def test_a_restart_voids_what_was_said_but_not_what_was_used() -> None:
             TextDelta("new", 2),
         ]
     )
-    assert (answer.id, answer.model, answer.text, answer.tool_calls) == ("a2", "m2", "new", ())
+    assert (answer.id, answer.model, answer.served_by) == ("a2", "m2", None)
+    assert (answer.text, answer.tool_calls) == ("new", ())
     assert answer.usage == Usage(output=3)
 
 
 def test_a_later_begin_only_adds_what_was_missing() -> None:
-    answer = fold([Begin("a1"), Begin("zz", "m")])
-    assert (answer.id, answer.model) == ("a1", "m")
+    answer = fold([Begin("a1"), Begin("zz", "m"), Begin("zz", "n", served_by="Acme"), Begin(served_by="Other")])
+    assert (answer.id, answer.model, answer.served_by) == ("a1", "m", "Acme")
 
 
 def test_nothing_said_is_an_answer_whose_end_and_usage_are_unknown() -> None:

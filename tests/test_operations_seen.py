@@ -17,7 +17,15 @@ HOUSE_ALONE = {
 _PLAIN = {"api": "chat", "operation": "generate", "outcome": "success", "status": 200, "time_ms": 1}
 TELLING = {
     *("provider", "upstream_api", "upstream_model", "answer_model", "upstream_id", "native_finish_reason"),
-    *("server_tools", "service_tier", "reported_cost_usd", "market_cost_usd", "losses", "cost_source"),
+    *(
+        "inference_provider",
+        "server_tools",
+        "service_tier",
+        "reported_cost_usd",
+        "market_cost_usd",
+        "losses",
+        "cost_source",
+    ),
     *("price_version", "error_code", "error_message", "payer", *HOUSE_ALONE),
 }
 """Columns of text, or of what is a number there, in which a name could stand."""
@@ -43,7 +51,7 @@ def test_what_is_the_houses_is_not_seen() -> None:
 
 def test_an_upstream_that_is_no_secret_is_seen() -> None:
     shown = seen(row())
-    assert all(shown[name] == name for name in ("provider", "upstream_model", "upstream_id", "losses", "service_tier"))
+    assert all(shown[name] == name for name in ("provider", "inference_provider", "upstream_id", "losses"))
 
 
 def test_of_a_stealth_model_only_its_own_name_is_seen() -> None:

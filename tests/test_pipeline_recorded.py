@@ -5,8 +5,10 @@ from __future__ import annotations
 from decimal import Decimal
 
 import msgspec
+import pytest
 
 from gateway import ALL_APIS, CHAT, running
+from support_money import APIS, BODIES, METER, OPENROUTER, PATHS, VERCEL, settled_one, shop, streamed, usage, whole
 from trivium.canon.api import Api
 from trivium.canon.events import FinishReason
 from trivium.canon.fold import Answer
@@ -14,7 +16,7 @@ from trivium.canon.usage import Usage
 from trivium.metering.charge import Charge, Payer
 from trivium.metering.prices import Price, Quote, Rates
 from trivium.metering.record import told_by
-from trivium.mock import Reply
+from trivium.mock import Generation, Reply, Rule, Script
 from trivium.pipeline.call import Call, by_name
 from trivium.pipeline.recorded import record_of
 from trivium.pipeline.settle import Run
@@ -92,6 +94,30 @@ async def test_what_a_client_says_of_itself_stands_behind_the_rest() -> None:
         assert (await house.post("/v1/chat/completions", CHAT, headers={"x-trivium-task": "t-1"}))[0] == 200
         record = await house.record()
     assert (record["outcome"], record["status"], record["task_id"]) == ("success", 200, "t-1")
+
+
+@pytest.mark.parametrize("stream", [False, True])
+@pytest.mark.parametrize("api", APIS)
+async def test_whom_a_gateway_asked_has_a_column(api: str, stream: bool) -> None:
+    gateway = {"cost": "0.001", "routing": {"resolvedProvider": "vertex", "finalProvider": "google"}}
+    said = ("Hi", usage(api, 25, 20), gateway)
+    reply = Reply(sse=streamed(api, *said)) if stream else Reply(body=whole(api, *said))
+    async with shop(reply, provider=VERCEL) as house:
+        assert (await house.post(PATHS[api], {**BODIES[api], "stream": stream}))[0] == 200
+        record = await settled_one(house)
+        told = await house.gateway.operations.perform("requests.story", {"request": record["id"]})
+    assert (record["provider"], record["inference_provider"]) == ("up", "google")
+    assert told["asked"]["inference_provider"] == "google"
+
+
+async def test_it_may_stand_in_the_providers_own_record_alone() -> None:
+    told = Generation(id="gen-1", record={"total_cost": 0.001, "provider_name": "Acme"})
+    script = Script(
+        [Rule(Reply(body=whole("chat", "Hi", usage("chat", 25, 20)) | {"id": "gen-1"}))], generations=[told]
+    )
+    async with shop(script=script, settings=METER, provider=OPENROUTER) as house:
+        assert (await house.post("/v1/chat/completions", CHAT))[0] == 200
+        assert (await settled_one(house))["inference_provider"] == "Acme"
 
 
 async def test_what_a_provider_refused_is_counted_under_a_model_that_is_known_to_be_there() -> None:

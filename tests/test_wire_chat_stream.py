@@ -69,6 +69,23 @@ def test_a_nameless_first_chunk_waits_for_the_names() -> None:
     assert told[:2] == [Foreign("prompt_filter_results"), Begin("c1", "m")]
 
 
+def test_whom_a_gateway_asked_is_told_once() -> None:
+    first = {"id": "c1", "model": "m", "provider": "Acme", **say(content="Hi")}
+    events = decode(first, {"provider": "Other", **say(content="!")}, {"provider": "Other", **STOP}, DONE)
+    assert [event for event in events if isinstance(event, Begin)] == [Begin("c1", "m", served_by="Acme")]
+    later = decode({"id": "c1", "model": "m", "provider": None, **say(content="Hi")}, {"provider": "Acme", **STOP})
+    assert fold(later).served_by == "Acme"
+    assert read({"provider": {"name": "Acme"}, **say(content="Hi")}, STOP).served_by is None
+
+
+@pytest.mark.parametrize("where", ["chunk", "delta"])
+def test_whom_vercel_asked_is_told_at_the_end(where: str) -> None:
+    routing = {"resolvedProvider": "vertex", "finalProvider": "google"}
+    beside = {"provider_metadata": {"gateway": {"routing": routing}}}
+    last = {**beside, **STOP} if where == "chunk" else say("stop", **beside)
+    assert read(say(content="Hi"), last, DONE).served_by == "google"
+
+
 def test_parts_are_numbered_in_the_order_in_which_they_begin() -> None:
     events = decode(
         say(reasoning="a"), say(content="b"), call(index=0, id="c", function={"name": "f"}), say(content="d"), STOP

@@ -36,6 +36,8 @@ class Begin(msgspec.Struct, frozen=True):
     model: str | None = None
     restarted: bool = False
     """The upstream began another answer in the same stream: all parts said so far are void, usage is not."""
+    served_by: str | None = None
+    """Whom a gateway of many vendors asked, in its own words."""
 
 
 class TextDelta(msgspec.Struct, frozen=True):

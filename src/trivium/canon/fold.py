@@ -27,6 +27,8 @@ class Answer(msgspec.Struct, frozen=True, kw_only=True):
 
     id: str | None = None
     model: str | None = None
+    served_by: str | None = None
+    """Whom a gateway of many vendors asked, in its own words."""
     text: str = ""
     """All text parts, joined; if there is none, what the model said in refusal."""
     reasoning: str = ""
@@ -76,6 +78,7 @@ class Fold:
     def __init__(self) -> None:
         self._id: str | None = None
         self._model: str | None = None
+        self._served_by: str | None = None
         self._usage: Usage | None = None
         self._error: Fault | None = None
         self._ended = False
@@ -120,11 +123,12 @@ class Fold:
         match event:
             case ev.UsageReport(usage):
                 self._usage = usage
-            case ev.Begin(id, model, restarted):
+            case ev.Begin(id, model, restarted, served_by):
                 if restarted:
                     self._forget()
-                    self._id = self._model = None
+                    self._id = self._model = self._served_by = None
                 self._id, self._model = self._id or id, self._model or model
+                self._served_by = self._served_by or served_by
             case ev.Finish():
                 self._finish = event
             case ev.Fault():
@@ -142,6 +146,7 @@ class Fold:
         return Answer(
             id=self._id,
             model=self._model,
+            served_by=self._served_by,
             text=_joined(parts, Text) or _joined(parts, Refusal),
             reasoning=_joined(parts, Reasoning),
             tool_calls=tuple([part for part in parts if isinstance(part, ToolCall)]),

@@ -156,6 +156,8 @@ class Record(msgspec.Struct, frozen=True, gc=False):
     model_listed: int | None = None
     """1 of a call that its upstream refused, or never answered, where the gateway knows that there is such a model: it
     is counted under its name (`store/rollups.py`)."""
+    inference_provider: str | None = None
+    """Whom a provider that is a gateway itself says it asked, in its own words."""
 
 
 COLUMNS = Record.__struct_fields__

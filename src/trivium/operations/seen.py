@@ -26,7 +26,7 @@ _ALWAYS = (
 )
 _OF_ANSWERER: dict[str, Any] = {
     **dict.fromkeys(("provider", "upstream_api", "upstream_model", "answer_model", "upstream_id")),
-    **dict.fromkeys(("native_finish_reason", "server_tools", "service_tier", "losses", "rules")),
+    **dict.fromkeys(("inference_provider", "native_finish_reason", "server_tools", "service_tier", "losses", "rules")),
     **dict.fromkeys(("reported_cost_usd", "market_cost_usd", "market_cost_nano", "is_byok", "cost_source")),
     "price_version": None,
     "markup_ppm": 0,

@@ -56,6 +56,8 @@ class Asked(msgspec.Struct, frozen=True, kw_only=True):
     resolved_model: str | None
     """What an auto model chose."""
     provider: str | None
+    inference_provider: str | None
+    """Whom a provider that is a gateway itself says it asked."""
     upstream_api: str | None
     upstream_model: str | None
     answer_model: str | None

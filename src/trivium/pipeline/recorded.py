@@ -79,7 +79,8 @@ def record_of(run: Run) -> Record:
 
 def _further(run: Run) -> dict[str, Any]:
     """The columns of what few calls have: what was found when abuse was looked for, what the caller sees in its place,
-    the way there, what chose for it, its prompts, and what the client says of itself."""
+    who answered behind the provider, the way there, what chose for it, its prompts, and what the client says of
+    itself."""
     columns: dict[str, Any] = {}
     if run.screened is not None and (judged := run.screened.judgement) is not None:
         columns |= {"abuse_verdict": judged.verdict, "abuse_reason": short(judged.reason) or None}
@@ -87,6 +88,8 @@ def _further(run: Run) -> dict[str, Any]:
         columns["public_model"] = public
     if run.target is not None and run.target.listed and (run.upstream_status or 400) >= 400:
         columns["model_listed"] = 1
+    if run.answer is not None and run.answer.served_by:
+        columns["inference_provider"] = short(run.answer.served_by)
     if run.journey is not STRAIGHT:
         columns["routing"] = json_of(run.journey)
     if run.auto is not None:

@@ -10,6 +10,8 @@ from __future__ import annotations
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
+import msgspec
+
 from trivium.canon.api import Kind
 from trivium.canon.events import FinishReason
 from trivium.canon.fold import Answer
@@ -241,6 +243,8 @@ class Run:
         """What the call costs by what is known of it now, or by what the provider's record adds."""
         if self._charge is None or found is not None:
             self._charge = self._charged(found)
+        if found is not None and self.answer is not None and self.answer.served_by is None:
+            self.answer = msgspec.structs.replace(self.answer, served_by=found.provider_name)
         return self._charge
 
     def _charged(self, found: Generation | None) -> Charge:

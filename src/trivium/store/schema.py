@@ -379,4 +379,5 @@ MIGRATIONS = (
     schema_payments.STEP,
     schema_capture.STEP,
     "ALTER TABLE records ADD COLUMN model_listed INTEGER;",
+    "ALTER TABLE records ADD COLUMN inference_provider TEXT;",
 )

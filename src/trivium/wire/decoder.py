@@ -12,7 +12,7 @@ from trivium.canon import conventions as named
 from trivium.canon.events import Begin, End, Event, Fault, Finish, FinishReason
 from trivium.canon.usage import Conventions
 from trivium.wire.fault import BROKEN_OFF, fault_in, fault_of_body, fault_of_text
-from trivium.wire.lenient import mapping, parse
+from trivium.wire.lenient import mapping, parse, text
 from trivium.wire.sse import ServerSentEvent
 
 _DONE = b"[DONE]"
@@ -95,12 +95,20 @@ class Decoder:
         elif data:
             self.malformed += 1
 
-    def _begin(self, id: str, model: str) -> None:
+    def _begin(self, id: str, model: str, served_by: str = "") -> None:
         """Say what is newly known about the answer; empty names are unknown."""
-        now = Begin(self._begun.id or id or None, self._begun.model or model or None)
-        if now != self._begun:
+        begun = self._begun
+        now = Begin(begun.id or id or None, begun.model or model or None, False, begun.served_by or served_by or None)
+        if now != begun:
             self._begun = now
             self._out.append(now)
+
+    def _take_routing(self, said: dict[str, Any]) -> None:
+        """Say what Vercel tells of who served the answer, at its end."""
+        if "provider_metadata" in said:
+            gateway = mapping(mapping(said["provider_metadata"]).get("gateway"))
+            if served_by := text(mapping(gateway.get("routing")).get("finalProvider")):
+                self._begin("", "", served_by)
 
     def _starts_anew(self, id: str, model: str) -> bool:
         """Whether the stream has begun another answer, by its id. It takes the place of the one before."""

@@ -146,8 +146,9 @@ class StreamDecoder(Decoder):
             self._stop()
 
     def _take_chunk(self, said: dict[str, Any], *, whole: bool) -> None:
-        if not (self._begun.id and self._begun.model):
-            self._begin(text(said.get("id")), text(said.get("model")))
+        begun = self._begun
+        if not (begun.id and begun.model and (begun.served_by or "provider" not in said)):
+            self._begin(text(said.get("id")), text(said.get("model")), text(said.get("provider")))
         choice = _first_choice(said.get("choices"))
         words = choice.get("delta")
         if type(words) is not dict:
@@ -321,6 +322,8 @@ class StreamDecoder(Decoder):
         if type(usage) is not dict:
             usage = choice.get("usage") or mapping(said.get("x_groq")).get("usage")
         metadata = words.get("provider_metadata") or said.get("provider_metadata")
+        if metadata:
+            self._take_routing(words if words.get("provider_metadata") else said)
         if usage or metadata:
             report = self._usage.read(usage, metadata, said.get("service_tier"))
             if report:

@@ -109,7 +109,7 @@ class StreamDecoder(Decoder):
         if said.keys().isdisjoint(("type", "content", "stop_reason")):
             self._report(said)
             return bool(self._out)
-        self._begin(text(said.get("id")), text(said.get("model")))
+        self._begin(text(said.get("id")), text(said.get("model")), text(said.get("provider")))
         for position, block in enumerate(sequence(said.get("content"))):
             self._start_block({"index": position, "content_block": block})
         self._take_message_delta({**said, "delta": said})
@@ -125,7 +125,7 @@ class StreamDecoder(Decoder):
         if self._starts_anew(id, model):
             self._calls.clear()
             self._foreign.clear()
-        self._begin(id, model)
+        self._begin(id, model, text(message.get("provider")))
         self._report(message)
         self._take_foreign(message)
 
@@ -215,6 +215,7 @@ class StreamDecoder(Decoder):
 
     def _take_message_delta(self, said: dict[str, Any]) -> None:
         self._close_calls()
+        self._take_routing(said)
         self._report(said)
         delta = mapping(said.get("delta"))
         word = text(delta.get("stop_reason"))

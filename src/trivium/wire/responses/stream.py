@@ -170,7 +170,8 @@ class StreamDecoder(Decoder):
 
     def _take_body(self, said: dict[str, Any]) -> bool:
         if said.get("object") == "response" or type(said.get("output")) is list:
-            self._begin(text(said.get("id")), text(said.get("model")))
+            self._begin(text(said.get("id")), text(said.get("model")), text(said.get("provider")))
+            self._take_routing(said)
             self._report(said)
             if said.get("status") not in _UNFINISHED:
                 self._take_final(text(said.get("status")), said)
@@ -184,7 +185,8 @@ class StreamDecoder(Decoder):
             self._items.clear()
             self._numbers.clear()
             self._refused, self._text_at = False, None
-        self._begin(id, model)
+        self._begin(id, model, text(response.get("provider")))
+        self._take_routing(response)
         self._report(response)
         if kind in _FINISHED:
             status = response.get("status")
