@@ -96,6 +96,19 @@ async def test_what_a_client_says_of_itself_stands_behind_the_rest() -> None:
     assert (record["outcome"], record["status"], record["task_id"]) == ("success", 200, "t-1")
 
 
+@pytest.mark.parametrize(
+    ("trusted", "told"), [("127.0.0.1", ("203.0.113.9", "DE", "t13d_a")), ("10.0.0.1", ("127.0.0.1", None, None))]
+)
+async def test_where_a_client_is_is_what_a_trusted_proxy_says(trusted: str, told: tuple[str | None, ...]) -> None:
+    headers = {"x-forwarded-for": "203.0.113.9", "cf-ipcountry": "DE", "cf-ja4": "t13d_a"}
+    async with running(Reply(text="Hi"), settings=f'[server]\ntrusted_proxies = ["{trusted}"]\n') as house:
+        assert (await house.post("/v1/chat/completions", CHAT, headers=headers))[0] == 200
+        record = await house.record()
+        story = await house.gateway.operations.perform("requests.story", {"request": record["id"]})
+    names = ("client_ip", "client_country", "tls_fingerprint")
+    assert tuple(record[name] for name in names) == tuple(story["who"][name] for name in names) == told
+
+
 @pytest.mark.parametrize("stream", [False, True])
 @pytest.mark.parametrize("api", APIS)
 async def test_whom_a_gateway_asked_has_a_column(api: str, stream: bool) -> None:

@@ -68,6 +68,8 @@ class TestTheQuestion:
             "organization_id": None,
             "project_id": None,
             "ip": "127.0.0.1",
+            "country": None,
+            "tls_fingerprint": None,
             "agent": AGENT["user-agent"],
             "requested_model": "m",
             "provider": "up",
@@ -82,6 +84,15 @@ class TestTheQuestion:
             "rules_verdict": "allow",
             "rules_reason": "",
         }
+
+    async def test_says_what_a_trusted_proxy_tells_of_the_client(self) -> None:
+        trusted = '[server]\ntrusted_proxies = ["127.0.0.1"]\n'
+        told = {"x-forwarded-for": "203.0.113.9", "x-vercel-ip-country": "DE", "x-ja4": "t13d"}
+        async with classifier() as judge, shop(HI, settings=trusted + settings(judge)) as house:
+            path, body = a_call("chat")
+            assert (await house.post(path, body, headers=told))[0] == 200
+            asked = await judge.asked()
+        assert (asked["ip"], asked["country"], asked["tls_fingerprint"]) == ("203.0.113.9", "DE", "t13d")
 
     async def test_says_whether_the_call_is_free_or_paid_by_the_callers_own_key(self) -> None:
         async with classifier() as judge, shop(HI, settings=settings(judge)) as house:

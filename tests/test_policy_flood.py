@@ -21,7 +21,9 @@ def test_the_first_are_kept_one_by_one_and_the_rest_are_counted_by_kind() -> Non
 
 def test_what_is_counted_has_nothing_of_the_one_that_was_first() -> None:
     flood = Flood(singly=0, window_ms=1000)
-    own = dict.fromkeys(("client_ip", "client_app", "requested_model", *TOLD_BY_CLIENT), "mine")
+    own = dict.fromkeys(
+        ("client_ip", "client_country", "tls_fingerprint", "client_app", "requested_model", *TOLD_BY_CLIENT), "mine"
+    )
     flood.admit(msgspec.structs.replace(refusal(1), **own))
     (counted,) = flood.flush()
     assert "mine" not in msgspec.structs.astuple(counted)
@@ -38,6 +40,7 @@ def test_a_new_window_tells_of_the_last_one_and_keeps_singly_again() -> None:
 def test_what_stands_for_many_says_nothing_of_the_first() -> None:
     flood = Flood(singly=0, window_ms=1000)
     told = {"client_ip": "192.0.2.1", "client_app": "curl", "requested_model": "m", "prompt_prefix": "I am Anna"}
+    told |= {"client_country": "DE", "tls_fingerprint": "t13d"}
     flood.admit(msgspec.structs.replace(refusal(1), system_prompt_prefix="x", system_prompt_length=1, **told))
     assert flood.flush() == [msgspec.structs.replace(refusal(1), flags="aggregate")]
 

@@ -117,6 +117,8 @@ def test_the_moment_is_a_whole_hour_and_never_too_late(now: int, keep_ms: int) -
 
 PERSONAL = {
     "client_ip": "192.0.2.1",
+    "client_country": "DE",
+    "tls_fingerprint": "t13d",
     "client_app": "curl/8",
     "error_message": "no model 'anna'",
     "told_message": "there is no 'anna'",

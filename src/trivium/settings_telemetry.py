@@ -37,7 +37,10 @@ class EventSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     queue: Annotated[int, msgspec.Meta(ge=1, le=1_000_000)] = 10_000
     """Events that may wait; beyond it the oldest are dropped, and counted."""
     timeout: Pause = 10
-    omit: tuple[str, ...] = ("client_ip", "prompt_prefix", "system_prompt_prefix")
+    omit: tuple[str, ...] = (
+        *("client_ip", "client_country", "tls_fingerprint"),
+        *("prompt_prefix", "system_prompt_prefix"),
+    )
     """Columns of the record that are left out."""
 
 

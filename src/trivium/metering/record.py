@@ -158,6 +158,9 @@ class Record(msgspec.Struct, frozen=True, gc=False):
     is counted under its name (`store/rollups.py`)."""
     inference_provider: str | None = None
     """Whom a provider that is a gateway itself says it asked, in its own words."""
+    client_country: str | None = None
+    """This and the next as a trusted proxy tells them (`policy/edge.py`)."""
+    tls_fingerprint: str | None = None
 
 
 COLUMNS = Record.__struct_fields__

@@ -20,7 +20,8 @@ _ALWAYS = (
     *("auto_model", "auto_mode", "resolved_model"),
     *("error_code", "error_message", "in_band_error", "finish_reason", "usage_known", *TOKENS, "max_tokens"),
     *("queue_us", "ttfb_us", "first_token_us", "total_us", "request_bytes", "response_bytes", "content_bytes"),
-    *("client_app", "client_ip", "requests", "account_id", "organization_id", "user_id", "project_id"),
+    *("client_app", "client_ip", "client_country", "tls_fingerprint", "requests"),
+    *("account_id", "organization_id", "user_id", "project_id"),
     *("payer", "cost_nano", "hold_nano"),
     *("prompt_prefix", "system_prompt_prefix", "system_prompt_length", *TOLD_BY_CLIENT),
 )

@@ -42,6 +42,9 @@ class Who(msgspec.Struct, frozen=True, kw_only=True):
     """Whose balance was charged."""
     client_app: str | None
     client_ip: str | None
+    client_country: str | None
+    """This and the next as a trusted proxy tells them."""
+    tls_fingerprint: str | None
     told: dict[str, str]
     """What the client says of itself."""
 
@@ -194,6 +197,8 @@ def _who(store: Store, row: Mapping[str, Any]) -> Who:
         **{what: named(what) for what in ("key", "user", "organization", "project", "account")},
         client_app=row["client_app"],
         client_ip=row["client_ip"],
+        client_country=row["client_country"],
+        tls_fingerprint=row["tls_fingerprint"],
         told={name: row[name] for name in TOLD_BY_CLIENT if row[name] is not None},
     )
 

@@ -9,6 +9,7 @@ from typing import Protocol, runtime_checkable
 import msgspec
 
 from trivium.canon.api import Kind
+from trivium.policy.edge import UNTOLD, Edge
 
 Headers = list[tuple[bytes, bytes]]
 FALLBACKS = b"x-trivium-fallbacks"
@@ -41,6 +42,8 @@ class Call(msgspec.Struct, frozen=True, kw_only=True):
     time_ms: int
     started_ns: int
     """Arrival on the monotonic clock."""
+    edge: Edge = UNTOLD
+    """What a trusted proxy tells of the client beside its address."""
     kilo: bool = False
     """It came by a path of Kilo's gateway, under `/api/`: errors are told in its clients' words, too."""
 

@@ -15,6 +15,7 @@ from trivium.pipeline.journey import STRAIGHT
 from trivium.pipeline.screening import UNCHECKED
 from trivium.policy.caller import Caller, organization_of
 from trivium.policy.context import NOTHING, Context, context_of
+from trivium.policy.edge import UNTOLD
 from trivium.wire.overlong import CODE, overlong
 
 if TYPE_CHECKING:
@@ -78,10 +79,9 @@ def record_of(run: Run) -> Record:
 
 
 def _further(run: Run) -> dict[str, Any]:
-    """The columns of what few calls have: what was found when abuse was looked for, what the caller sees in its place,
-    who answered behind the provider, the way there, what chose for it, its prompts, and what the client says of
-    itself."""
-    columns: dict[str, Any] = {}
+    """The columns of what few calls have: what is known of the client, what was found when abuse was looked for, what
+    the caller sees in its place, who answered behind the provider, the way there, and what chose for it."""
+    columns = _of_client(run)
     if run.screened is not None and (judged := run.screened.judgement) is not None:
         columns |= {"abuse_verdict": judged.verdict, "abuse_reason": short(judged.reason) or None}
     if run.target is not None and (public := run.target.covered_for(organization_of(run.key))) is not None:
@@ -97,8 +97,14 @@ def _further(run: Run) -> dict[str, Any]:
     if run.told is not None:
         code, message = run.told
         columns |= {"told_code": short(code), "told_message": message[:_LONGEST_MESSAGE]}
-    if prompts := run.read_prompts():
-        columns |= prompts
+    return columns
+
+
+def _of_client(run: Run) -> dict[str, Any]:
+    """What it says in its request, what a proxy says of it, and what it says of itself."""
+    columns = dict(run.read_prompts())
+    if (edge := run.call.edge) is not UNTOLD:
+        columns |= {"client_country": edge.country, "tls_fingerprint": edge.fingerprint}
     if (context := context_of(run.call.headers)) is not NOTHING:
         columns |= _told_of_itself(context, run.key)
     return columns

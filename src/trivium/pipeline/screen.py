@@ -168,6 +168,8 @@ def _question(  # noqa: PLR0917
         organization_id=key.organization.id if key and key.organization else None,
         project_id=key.project_id if key else None,
         ip=call.client_ip,
+        country=call.edge.country,
+        tls_fingerprint=call.edge.fingerprint,
         agent=_agent(call),
         requested_model=request.model[:_LONGEST_MODEL],
         provider=target.provider.name,

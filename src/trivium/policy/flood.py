@@ -65,6 +65,9 @@ class Flood:
 
 def _anonymous(record: Record, address: str | None) -> Record:
     """The first of many, without what was only its own."""
-    own = (*("client_ip", "client_app", "requested_model", "prompt_prefix"), "system_prompt_prefix", *TOLD_BY_CLIENT)
+    own = (
+        *("client_ip", "client_country", "tls_fingerprint", "client_app", "requested_model"),
+        *("prompt_prefix", "system_prompt_prefix", *TOLD_BY_CLIENT),
+    )
     told = {**dict.fromkeys(own), "client_ip": address, "system_prompt_length": None}
     return msgspec.structs.replace(record, flags=f"aggregate {record.flags}".rstrip(), **told)

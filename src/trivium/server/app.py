@@ -28,6 +28,7 @@ from trivium.pipeline.handle import handle, refuse
 from trivium.pipeline.hold import is_unsold
 from trivium.pipeline.tell import json_headers
 from trivium.policy.addresses import client_address, is_proxy
+from trivium.policy.edge import UNTOLD, Edge, edge_of, tells
 from trivium.routing.catalog import not_found
 from trivium.server.cycle import Cycle
 from trivium.server.desk import Desk
@@ -193,6 +194,7 @@ def _call(cycle: Cycle, route: Route, headers: Mapping[bytes, bytes], deps: Deps
         query=cycle.place.query,
         headers=headers,
         client_ip=_client_ip(cycle, deps),
+        edge=_edge(cycle, headers, deps) if deps.proxies else UNTOLD,
         time_ms=deps.clock.now_ms(),
         started_ns=deps.clock.monotonic_ns(),
         kilo=cycle.place.path.startswith("/api/"),
@@ -210,9 +212,17 @@ def _asked(cycle: Cycle, headers: Mapping[bytes, bytes], deps: Deps) -> Asked:
     )
 
 
-def _client_ip(cycle: Cycle, deps: Deps) -> str | None:
+def _peer(cycle: Cycle) -> str | None:
     client = cycle.connection.client
-    peer = client[0] if client else None
+    return client[0] if client else None
+
+
+def _edge(cycle: Cycle, headers: Mapping[bytes, bytes], deps: Deps) -> Edge:
+    return edge_of(headers) if tells(headers) and is_proxy(_peer(cycle), deps.proxies) else UNTOLD
+
+
+def _client_ip(cycle: Cycle, deps: Deps) -> str | None:
+    peer = _peer(cycle)
     if not deps.proxies:
         return peer
     hops = [value for name, value in cycle.headers if name == b"x-forwarded-for"]
@@ -221,6 +231,5 @@ def _client_ip(cycle: Cycle, deps: Deps) -> str | None:
 
 def _is_secure(cycle: Cycle, headers: Mapping[bytes, bytes], deps: Deps) -> bool:
     """Whether the browser speaks TLS: to us, or to a proxy of ours that says so."""
-    client = cycle.connection.client
-    told = headers.get(b"x-forwarded-proto") == b"https" and is_proxy(client[0] if client else None, deps.proxies)
+    told = headers.get(b"x-forwarded-proto") == b"https" and is_proxy(_peer(cycle), deps.proxies)
     return cycle.connection.secure or told

@@ -20,7 +20,7 @@ SLICE = 500
 """Records in one transaction."""
 
 PERSONAL = (
-    *("client_ip", "client_app", "error_message", "told_message", "user_id"),
+    *("client_ip", "client_country", "tls_fingerprint", "client_app", "error_message", "told_message", "user_id"),
     *("prompt_prefix", "system_prompt_prefix", "abuse_reason"),
     *TOLD_BY_CLIENT,
 )

@@ -380,4 +380,8 @@ MIGRATIONS = (
     schema_capture.STEP,
     "ALTER TABLE records ADD COLUMN model_listed INTEGER;",
     "ALTER TABLE records ADD COLUMN inference_provider TEXT;",
+    """
+    ALTER TABLE records ADD COLUMN client_country TEXT;
+    ALTER TABLE records ADD COLUMN tls_fingerprint TEXT;
+    """,
 )

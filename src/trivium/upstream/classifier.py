@@ -62,6 +62,9 @@ class Question(msgspec.Struct, frozen=True, kw_only=True):
     organization_id: str | None
     project_id: str | None
     ip: str | None
+    country: str | None
+    """This and the next as a trusted proxy tells them."""
+    tls_fingerprint: str | None
     agent: str
     requested_model: str
     provider: str
