@@ -241,3 +241,12 @@ async def test_who_asks_for_more_than_any_model_gives_is_told_not_to_ask_again(p
         assert (status, headers["retry-after"], headers["x-should-retry"]) == (503, "3600", "false")
         assert house.upstream.requests == []
         assert (await house.record())["outcome"] == "refused"
+
+
+@pytest.mark.parametrize("stream", [False, True])
+async def test_a_record_says_that_the_request_named_transforms(stream: bool) -> None:
+    async with running(Reply(text="Hi"), Reply(status=500), Reply(text="Hi"), Reply(text="Hi")) as house:
+        for transforms in (["middle-out"], ["middle-out"], [], None):
+            await house.post("/v1/chat/completions", {**CHAT, "stream": stream, "transforms": transforms})
+        flags = [record["flags"] for record in reversed(await house.records())]
+    assert flags == ["transforms", "transforms", "", ""]

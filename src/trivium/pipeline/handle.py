@@ -43,6 +43,9 @@ from trivium.wire.translate import Translation
 _SOON = 65
 """Seconds."""
 _STRICT = b"x-trivium-strict"
+TRANSFORMS = "transforms"
+"""The member by which a request lets OpenRouter shorten it, and the flag of a record whose request names some."""
+_NONE = (b"[]", b"null")
 _SAID = {b"1": True, b"true": True, b"0": False, b"false": False, b"": False}
 
 _LOG = logging.getLogger("trivium.pipeline")
@@ -118,6 +121,7 @@ async def _admitted(call: Call, body: Body, reply: Reply, run: Run, deps: Deps) 
     if legs:
         target, run.own = legs[0].target, legs[0].own
     run.target, run.deadline = target, deadline_of(call, run.elapsed_us())
+    _note_transforms(request, run)
     if not call.headers.keys().isdisjoint(KEYS) and (once := await claimed(call, request, reply, run, deps)):
         run.once = reply = once
         if await once.replayed():
@@ -133,6 +137,12 @@ async def _admitted(call: Call, body: Body, reply: Reply, run: Run, deps: Deps) 
     if len(legs) > 1:
         return _several(Attempts(call, request, legs, run, deps), target, reply, run)
     return _one(call, request, target, reply, run, deps)
+
+
+def _note_transforms(request: Request, run: Run) -> None:
+    named = request.members.get(TRANSFORMS)
+    if named is not None and bytes(named).translate(None, b" \t\r\n") not in _NONE:
+        run.flags.append(TRANSFORMS)
 
 
 async def _several(attempts: Attempts, target: Target, reply: Reply, run: Run) -> None:
