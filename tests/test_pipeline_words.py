@@ -1,9 +1,11 @@
-"""What records keep of prompts: their beginnings where this is switched on, and never those of organizations."""
+"""What records keep of prompts: their beginnings where this is switched on, and never those of organizations; and of
+tools: their names, where that is switched on."""
 
 from __future__ import annotations
 
 import asyncio
 import gc
+import json
 from typing import Any
 
 import pytest
@@ -14,12 +16,25 @@ from support_money import METER, beginning, settled_one, shop, stalling
 from trivium.canon.api import Api
 from trivium.mock import Reply, Usage
 from trivium.pipeline.words import Words, columns
+from trivium.settings import RecordSettings
 from trivium.wire.request import Request, parse
 
 HI = Reply(text="Hi", usage=Usage(input=25, output=20))
 ON = f"[records]\nprompts = true\n{METER}"
 SYSTEM = "Be kind. " * 30
 SAID: dict[str, Any] = {**MESSAGES, "system": SYSTEM, "messages": [{"role": "user", "content": "steal keys"}]}
+TOOLS = f"[records]\ntools = true\n{METER}"
+CALLING: dict[str, Any] = {
+    **MESSAGES,
+    "tools": [{"name": "read", "input_schema": {"type": "object"}}],
+    "messages": [
+        {"role": "user", "content": "read it"},
+        {"role": "assistant", "content": [{"type": "tool_use", "id": "t1", "name": "read", "input": {}}]},
+        {"role": "user", "content": [{"type": "tool_result", "tool_use_id": "t1", "content": "done"}]},
+        {"role": "user", "content": "go on"},
+    ],
+}
+NAMED = ['["function:read"]'] * 2
 NAMES = ("prompt_prefix", "system_prompt_prefix", "system_prompt_length")
 
 
@@ -28,6 +43,16 @@ async def kept(house: Running, body: dict[str, Any] = SAID, status: int = 200) -
     assert (await house.post("/v1/messages", body))[0] == status
     record = (await house.records())[0]
     return [record[name] for name in NAMES]
+
+
+async def kept_tools(house: Running, body: dict[str, Any]) -> list[Any]:
+    assert (await house.post("/v1/messages", body))[0] == 200
+    record = next(record for record in await house.records() if record["key_id"])
+    return [record[name] for name in ("tools_available", "tools_used")]
+
+
+def request_of(body: dict[str, Any]) -> Request:
+    return parse(Api.CHAT, json.dumps(body).encode())
 
 
 @pytest.mark.parametrize("stream", [False, True])
@@ -79,7 +104,61 @@ async def test_whoever_is_forgotten_leaves_no_prompts() -> None:
 
 
 def test_a_request_is_let_go_of_once_it_has_been_read() -> None:
-    words = Words(parse(Api.CHAT, b'{"model":"m","messages":[{"role":"user","content":"hi"}]}'))
+    words = Words(parse(Api.CHAT, b'{"model":"m","messages":[{"role":"user","content":"hi"}]}'), tools=False)
     assert words.read().user == "hi"
     assert not [held for held in gc.get_referents(words) if isinstance(held, Request)]
-    assert columns(words, of_organization=False)["prompt_prefix"] == "hi"
+    assert columns(words, RecordSettings(prompts=True), of_organization=False)["prompt_prefix"] == "hi"
+
+
+class TestTools:
+    @pytest.mark.parametrize("stream", [False, True])
+    async def test_by_default_none_are_kept(self, stream: bool) -> None:
+        async with shop(HI, settings=ON) as house:
+            assert await kept_tools(house, {**CALLING, "stream": stream}) == [None, None]
+
+    @pytest.mark.parametrize("stream", [False, True])
+    @pytest.mark.parametrize("prompts", ["false", "true"])
+    async def test_switched_on_those_that_are_there_are(self, stream: bool, prompts: str) -> None:
+        settings = f"[records]\ntools = true\nprompts = {prompts}\n{METER}"
+        async with shop(HI, settings=settings) as house:
+            assert await kept_tools(house, {**CALLING, "stream": stream}) == NAMED
+            record = await house.record()
+            assert record["prompt_prefix"] == ("go on" if prompts == "true" else None)
+            assert await kept_tools(house, {**MESSAGES, "stream": stream}) == [None, None]
+
+    @pytest.mark.parametrize("stream", [False, True])
+    async def test_beside_rules_that_have_read_the_prompts(self, stream: bool) -> None:
+        settings = f"[records]\ntools = true\nprompts = true\n[abuse.rules]\nbad_prompts = ['x-x']\n{METER}"
+        async with shop(HI, settings=settings) as house:
+            assert await kept_tools(house, {**CALLING, "stream": stream}) == NAMED
+            assert (await house.record())["prompt_prefix"] == "go on"
+
+    async def test_of_an_organization_too_and_of_strangers_not(self) -> None:
+        async with shop(HI, settings=TOOLS) as house:
+            assert (await house.post("/v1/messages", CALLING, key=None))[0] == 401
+            await member_of_acme(house)
+            assert await kept_tools(house, CALLING) == NAMED
+            (stranger,) = [record for record in await house.records() if record["key_id"] is None]
+            assert stranger["tools_available"] is None
+
+    async def test_a_stream_that_goes_on_does_not_hold_its_question(self) -> None:
+        begun = stalling(beginning("messages", "Hi"))
+        async with shop(begun, settings=TOOLS) as house:
+            gc.collect()
+            asking = asyncio.create_task(house.post("/v1/messages", {**CALLING, "stream": True}))
+            await house.upstream.wait_for_requests(1)
+            await asyncio.sleep(0.05)
+            assert not [held for held in gc.get_objects() if isinstance(held, Request) and held.body]
+            asking.cancel()
+            assert (await settled_one(house))["tools_used"] == NAMED[1]
+
+    def test_each_name_stands_there_once_up_to_a_hundred_and_none_is_long(self) -> None:
+        names = [*("x" * 100 + str(n) for n in range(3)), *(f"f{n}" for n in range(150))]
+        tools = [{"type": "function", "function": {"name": name}} for name in names]
+        words = Words(request_of({"model": "m", "messages": [], "tools": tools}), tools=True)
+        assert words.read().user is None
+        told = columns(words, RecordSettings(tools=True), of_organization=False)
+        available = json.loads(told["tools_available"])
+        assert available == [f"function:{'x' * 64}", *(f"function:f{n}" for n in range(99))]
+        assert told["tools_used"] is None
+        assert not [held for held in gc.get_referents(words) if isinstance(held, Request)]

@@ -119,6 +119,8 @@ PERSONAL = {
     "client_ip": "192.0.2.1",
     "client_country": "DE",
     "tls_fingerprint": "t13d",
+    "tools_available": '["function:call_anna"]',
+    "tools_used": '["mcp:annas"]',
     "client_app": "curl/8",
     "error_message": "no model 'anna'",
     "told_message": "there is no 'anna'",

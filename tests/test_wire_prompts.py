@@ -14,9 +14,9 @@ from hypothesis import strategies as st
 
 from support_damage import damaged_body
 from support_seeds import Seeds
-from trivium.canon.api import Api
+from trivium.canon.api import Api, Solo
 from trivium.errors import RequestError
-from trivium.wire.prompts import Prompts, offered_tools, prompts
+from trivium.wire.prompts import Prompts, offered_tools, prompts, used_tools
 from trivium.wire.request import Request, parse
 
 C, R, M = Api.CHAT, Api.RESPONSES, Api.MESSAGES
@@ -183,6 +183,62 @@ class TestTools:
         assert offered_tools(written(api, [], tools="none")) == ()
 
 
+class TestUsedTools:
+    def test_of_chat(self) -> None:
+        calls = [
+            {"id": "1", "type": "function", "function": {"name": "read"}},
+            {"id": "2", "type": "custom", "custom": {"name": "patch"}},
+            {"id": "3", "type": "function", "function": {"name": "read"}},
+            {"id": "4", "type": "function", "function": {}},
+        ]
+        turns = [
+            {"role": "user", "content": "hi", "tool_calls": [{"type": "function", "function": {"name": "none"}}]},
+            {"role": "assistant", "content": "I will", "tool_calls": calls},
+            {"role": "assistant", "function_call": {"name": "old"}},
+            {"role": "assistant", "content": "done", "tool_calls": None, "function_call": None},
+        ]
+        assert used_tools(written(C, turns)) == ("function:read", "custom:patch", "function:unknown", "function:old")
+
+    def test_of_responses(self) -> None:
+        kinds = ["function_call", "custom_tool_call", "mcp_call", "web_search_call", "function_call_output", "message"]
+        items = [{"type": kind, "name": "f", "server_label": "docs"} for kind in kinds]
+        told = used_tools(written(R, [user(R, "hi"), *items, {"type": "function_call"}, {"type": "local_shell_call"}]))
+        called = ("function:f", "custom:f", "mcp:docs", "web_search:f")
+        assert told == (*called, "function:unknown", "local_shell:unknown")
+        assert used_tools(written(R, "hi")) == ()
+
+    def test_of_messages(self) -> None:
+        blocks = [
+            {"type": "text", "text": "I will"},
+            {"type": "tool_use", "name": "read", "input": {}},
+            {"type": "server_tool_use", "name": "web_search", "input": {}},
+            {"type": "mcp_tool_use", "name": "find", "server_name": "docs", "input": {}},
+            {"type": "tool_use"},
+        ]
+        turns = [{"role": "assistant", "content": blocks}, {"role": "user", "content": blocks[1:2]}]
+        told = used_tools(written(M, [*turns, {"role": "assistant", "content": "done"}]))
+        assert told == ("function:read", "server_tool_use:web_search", "mcp:docs", "function:unknown")
+        assert used_tools(written(M, [{"role": "user", "content": blocks}])) == ()
+
+    @in_each_api
+    def test_results_and_odd_turns_are_none(self, api: Api) -> None:
+        assert used_tools(written(api, [7, *CALL_AND_RESULT[api], None, "x", {}])) == ("function:f",)
+        assert used_tools(written(api, "none")) == ()
+
+    @in_each_api
+    def test_a_crowd_tells_of_none_and_many_calls_of_some(self, api: Api) -> None:
+        crowd = msgspec.Raw(b"[%b]" % (b"{}," * 400_000 + b"{}"))
+        request = msgspec.structs.replace(parse(api, b'{"model":"m"}'), members={CONVERSATION[api]: crowd})
+        assert used_tools(request) == ()
+        text = json.dumps(CALL_AND_RESULT[api][:1])[1:-1]
+        many = [json.loads(text.replace('"f"', f'"f{n}"')) for n in range(1000)]
+        assert len(used_tools(written(api, many))) == 200
+
+    @pytest.mark.parametrize("api", [Solo.EMBEDDINGS, Solo.FIM])
+    def test_where_nobody_converses_there_are_none(self, api: Solo) -> None:
+        assert used_tools(parse(api, b'{"model":"m","input":"x","prompt":"x"}')) == ()
+
+
 @in_each_api
 @pytest.mark.parametrize("crowd", [b"{}," * 400_000 + b"{}", b"1," * 700_000 + b"1"], ids=["objects", "numbers"])
 def test_a_crowd_is_not_looked_through_and_this_is_told(api: Api, crowd: bytes) -> None:
@@ -214,12 +270,12 @@ ANYTHING: st.SearchStrategy[Any] = st.recursive(
     | st.booleans()
     | st.integers()
     | st.text(max_size=5)
-    | st.sampled_from(["user", "system", "text", "function", "custom", "mcp"]),
+    | st.sampled_from(["user", "system", "assistant", "text", "function", "custom", "mcp", "tool_use", "mcp_call"]),
     lambda inner: (
         st.lists(inner, max_size=4)
         | st.dictionaries(
             st.sampled_from(
-                ["role", "content", "type", "text", "name", "function", "custom", "server_label", "output"]
+                ["role", "content", "type", "text", "name", "function", "custom", "server_label", "tool_calls"]
             ),
             inner,
             max_size=5,
@@ -238,7 +294,7 @@ def test_whatever_a_body_holds_something_is_said_of_it(api: Api, conversation: A
     told = prompts(request)
     assert told.read
     assert told.user is None or told.user.strip()
-    assert all(":" in name for name in offered_tools(request))
+    assert all(":" in name for name in (*offered_tools(request), *used_tools(request)))
 
 
 @in_each_api
@@ -251,5 +307,5 @@ def test_damaged_requests_say_something_or_nothing(api: Api) -> None:
         except RequestError:
             continue
         told, read = prompts(request), read + 1
-        "\n".join((told.system or "", told.user or "", *offered_tools(request))).encode()
+        "\n".join((told.system or "", told.user or "", *offered_tools(request), *used_tools(request))).encode()
     assert read > 50

@@ -199,6 +199,8 @@ class RecordSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     prompts: bool = False
     """Beginnings of prompts: 100 letters of what the user said last and of the system prompt. None of organizations."""
+    tools: bool = False
+    """Names of the tools that a request offers, and of those that its conversation says were called."""
 
 
 Verdict = Literal["allow", "soft_block", "challenge", "hard_block"]

@@ -161,6 +161,11 @@ class Record(msgspec.Struct, frozen=True, gc=False):
     client_country: str | None = None
     """This and the next as a trusted proxy tells them (`policy/edge.py`)."""
     tls_fingerprint: str | None = None
+    tools_available: str | None = None
+    """JSON list of the tools that the request offers (`wire/prompts.offered_tools`); null where there are none, or they
+    are not kept."""
+    tools_used: str | None = None
+    """Likewise, of those that its conversation says were called."""
 
 
 COLUMNS = Record.__struct_fields__

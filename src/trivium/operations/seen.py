@@ -23,7 +23,8 @@ _ALWAYS = (
     *("client_app", "client_ip", "client_country", "tls_fingerprint", "requests"),
     *("account_id", "organization_id", "user_id", "project_id"),
     *("payer", "cost_nano", "hold_nano"),
-    *("prompt_prefix", "system_prompt_prefix", "system_prompt_length", *TOLD_BY_CLIENT),
+    *("prompt_prefix", "system_prompt_prefix", "system_prompt_length", "tools_available", "tools_used"),
+    *TOLD_BY_CLIENT,
 )
 _OF_ANSWERER: dict[str, Any] = {
     **dict.fromkeys(("provider", "upstream_api", "upstream_model", "answer_model", "upstream_id")),

@@ -39,6 +39,7 @@ from trivium.settings import (
     BillingSettings,
     ByokSettings,
     FreeSettings,
+    RecordSettings,
     ServerSettings,
 )
 from trivium.settings_idempotency import IdempotencySettings
@@ -275,7 +276,7 @@ class Deps:
         free: FreeSettings = NOTHING_FREE,
         shown: CatalogSettings | None = None,
         screening: Screening | None = None,
-        keeps_prompts: bool = False,
+        records: RecordSettings | None = None,
         custom_models: CustomModels | None = None,
         routing: RoutingSettings = NO_DETOURS,
         answers: Answers | None = None,
@@ -302,7 +303,7 @@ class Deps:
         self.counters: Counters = counters or LocalCounters(clock)
         self.seal_key = seal_key
         self.screening = screening
-        self.keeps_prompts = keeps_prompts
+        self.records = records or RecordSettings()
         self.custom_models = custom_models
         self.autos, self.ended, self.propagation, self.captures = NO_AUTOS, None, None, None
         self.credentials: Credentials = HouseCredentials(client, clock)

@@ -12,10 +12,11 @@ from trivium.wire.request import Request, without_body
 
 
 def forget_body(request: Request, run: Run, deps: Deps) -> Request:
-    """The request of a call that is on its way, for whatever comes after. Prompts are read when there is time."""
-    if deps.keeps_prompts:
-        run.words = run.words or Words(request)
-        asyncio.get_running_loop().call_soon(run.read_prompts)
+    """The request of a call that is on its way, for whatever comes after. What the record keeps of its words is read
+    when there is time."""
+    if deps.records.prompts or deps.records.tools:
+        run.words = run.words or Words(request, tools=deps.records.tools)
+        asyncio.get_running_loop().call_soon(run.read_words)
     run.request = without_body(request)
     return run.request
 

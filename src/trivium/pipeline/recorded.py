@@ -102,7 +102,7 @@ def _further(run: Run) -> dict[str, Any]:
 
 def _of_client(run: Run) -> dict[str, Any]:
     """What it says in its request, what a proxy says of it, and what it says of itself."""
-    columns = dict(run.read_prompts())
+    columns = dict(run.read_words())
     if (edge := run.call.edge) is not UNTOLD:
         columns |= {"client_country": edge.country, "tls_fingerprint": edge.fingerprint}
     if (context := context_of(run.call.headers)) is not NOTHING:

@@ -47,8 +47,8 @@ async def screen(call: Call, request: Request, target: Target, run: Run, deps: D
     if screening is None:
         return target
     payer = _payer(call, target, run, deps)
-    words = Words(request)
-    if deps.keeps_prompts:
+    words = Words(request, tools=deps.records.prompts and deps.records.tools)
+    if deps.records.prompts:
         run.words = words
     seen = _seen(call, payer, run)
     run.screened = screened = Screened(call.id, seen.identity, screening.rules.judge(seen, lambda: _texts(words, run)))

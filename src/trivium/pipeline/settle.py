@@ -52,7 +52,7 @@ class Run:
     attributes of no more than 30 names at once in a dictionary."""
 
     __slots__ = (
-        "_charge", "_deps", "_generation_id", "_held", "_prompts", "account_id", "answer", "answer_losses",
+        "_charge", "_deps", "_generation_id", "_held", "_said", "account_id", "answer", "answer_losses",
         "asked_tier", "auto", "call", "capture", "content_bytes", "deadline", "deps", "error", "first_token_us",
         "flags", "free", "headers", "hold_nano", "journey", "key", "left", "limited", "losses", "missed", "once", "own",
         "payer", "queue_us", "quote", "request", "request_bytes", "response_bytes", "rules", "screened", "size",
@@ -123,8 +123,8 @@ class Run:
         self.payer: Payer | None = None
         """None until it is known which provider is called."""
         self.words: Words | None = None
-        """The prompts, until their columns of the record have been read."""
-        self._prompts: dict[str, Any] | None = None
+        """The prompts and tools, until their columns of the record have been read."""
+        self._said: dict[str, Any] | None = None
         self.screened: Screened | None = None
         """What was found when abuse was looked for."""
         self.content_bytes = 0
@@ -199,7 +199,7 @@ class Run:
         """The bytes of a call that is over count no longer: what an estimate and the record need of it stays."""
         if self.request is not None and self.request.members:
             self.size = self.size or measure(self.request)
-            self.read_prompts()
+            self.read_words()
             self.request = without_body(self.request)
 
     def _alert(self, error: UpstreamRefusedUs) -> None:
@@ -324,14 +324,15 @@ class Run:
         reached_upstream = self.upstream_status is not None or isinstance(self.error, UpstreamError)
         return Outcome.FAILED if reached_upstream or self.status == 500 else Outcome.REFUSED
 
-    def read_prompts(self) -> dict[str, Any]:
-        """The columns about prompts, where they are kept and somebody known has sent them."""
-        if not self._deps.keeps_prompts or self.request is None or self.key is None:
+    def read_words(self) -> dict[str, Any]:
+        """The columns about prompts and tools, where they are kept and somebody known has sent them."""
+        kept = self._deps.records
+        if not (kept.prompts or kept.tools) or self.request is None or self.key is None:
             return {}
-        if self._prompts is None:
-            words, self.words = self.words or Words(self.request), None
-            self._prompts = columns(words, of_organization=self.key.organization is not None)
-        return self._prompts
+        if self._said is None:
+            words, self.words = self.words or Words(self.request, tools=kept.tools), None
+            self._said = columns(words, kept, of_organization=self.key.organization is not None)
+        return self._said
 
 
 _NOTHING = Answer()

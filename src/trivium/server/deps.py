@@ -382,7 +382,7 @@ def _plain(settings: Settings) -> dict[str, Any]:
         "free": settings.free,
         "shown": settings.catalog,
         "routing": settings.routing,
-        "keeps_prompts": settings.records.prompts,
+        "records": settings.records,
         "adapt": settings.adapt,
     }
 

@@ -21,7 +21,7 @@ SLICE = 500
 
 PERSONAL = (
     *("client_ip", "client_country", "tls_fingerprint", "client_app", "error_message", "told_message", "user_id"),
-    *("prompt_prefix", "system_prompt_prefix", "abuse_reason"),
+    *("prompt_prefix", "system_prompt_prefix", "abuse_reason", "tools_available", "tools_used"),
     *TOLD_BY_CLIENT,
 )
 """Columns of records. Errors quote what was sent."""

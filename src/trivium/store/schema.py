@@ -384,4 +384,8 @@ MIGRATIONS = (
     ALTER TABLE records ADD COLUMN client_country TEXT;
     ALTER TABLE records ADD COLUMN tls_fingerprint TEXT;
     """,
+    """
+    ALTER TABLE records ADD COLUMN tools_available TEXT;
+    ALTER TABLE records ADD COLUMN tools_used TEXT;
+    """,
 )

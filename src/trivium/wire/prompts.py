@@ -1,4 +1,5 @@
-"""What a request says in words: its system prompt, what the user said last, and the tools that it offers.
+"""What a request says in words: its system prompt, what the user said last, the tools that it offers, and those that
+were called in its conversation.
 
 For records and for screening against abuse, which few gateways switch on: nothing is read until somebody asks. Of the
 conversation only roles become objects; of its last turns the texts. The user's last turn that has **text** counts
@@ -9,6 +10,8 @@ not fail: what cannot be read says nothing.
 from __future__ import annotations
 
 import json
+from collections.abc import Callable, Iterator
+from itertools import islice
 from typing import TypeVar
 
 import msgspec
@@ -33,15 +36,25 @@ class _Turn(msgspec.Struct, gc=False):
     content: msgspec.Raw = _ABSENT
 
 
+class _CallingTurn(msgspec.Struct, gc=False):
+    role: msgspec.Raw = _ABSENT
+    content: msgspec.Raw = _ABSENT
+    tool_calls: msgspec.Raw = _ABSENT
+    function_call: msgspec.Raw = _ABSENT
+
+
 class _Part(msgspec.Struct, gc=False):
     type: msgspec.Raw = _ABSENT
     text: msgspec.Raw = _ABSENT
 
 
 class _Tool(msgspec.Struct, gc=False):
+    """A tool, or a call of one."""
+
     type: msgspec.Raw = _ABSENT
     name: msgspec.Raw = _ABSENT
     server_label: msgspec.Raw = _ABSENT
+    server_name: msgspec.Raw = _ABSENT
     function: msgspec.Raw = _ABSENT
     custom: msgspec.Raw = _ABSENT
 
@@ -64,9 +77,13 @@ _TEXTS = (None, "text", "input_text", "output_text")
 _OWN = (None, "function", "custom")
 """Types of tools that the client describes; what else there is runs at the provider's."""
 _UNKNOWN = "unknown"
+_CALL = "_call"
+"""How the types of the calls end that Responses has as items."""
 
 _turns = msgspec.json.Decoder(list[_Turn])
 _turn = msgspec.json.Decoder(_Turn)
+_calling_turns = msgspec.json.Decoder(list[_CallingTurn])
+_calling_turn = msgspec.json.Decoder(_CallingTurn)
 _parts = msgspec.json.Decoder(list[_Part])
 _part = msgspec.json.Decoder(_Part)
 _tools = msgspec.json.Decoder(list[_Tool])
@@ -111,6 +128,18 @@ def offered_tools(request: Request) -> tuple[str, ...]:
     if request.api is Api.MESSAGES:
         names += [f"mcp:{_word(server.name) or _UNKNOWN}" for server in _offered(request, "mcp_servers")]
     return tuple(names[:_MOST_TOOLS])
+
+
+def used_tools(request: Request) -> tuple[str, ...]:
+    """The tools that the conversation says were called, by the same names, each once. Calls of those that run at the
+    provider's go by their own type. Not more than 200."""
+    if isinstance(request.api, Solo):
+        return ()
+    conversation = request.members.get(CONVERSATION[request.api], _ABSENT)
+    try:
+        return tuple(islice(dict.fromkeys(_CALLS[request.api](conversation)), _MOST_TOOLS))
+    except _Crowded:
+        return ()
 
 
 def _plain_words(api: Solo, members: Members) -> Prompts:
@@ -168,6 +197,48 @@ def _tool_name(tool: _Tool, api: Kind) -> str:
         return f"{kind}:{name}"
     is_custom = kind == "custom" and api is not Api.MESSAGES
     return f"{'custom' if is_custom else 'function'}:{name}"
+
+
+def _chat_calls(conversation: msgspec.Raw) -> Iterator[str]:
+    for turn in _listed(conversation, _calling_turns, _calling_turn):
+        if _word(turn.role) != "assistant":
+            continue
+        for call in _listed(turn.tool_calls, _tools, _tool):
+            yield _tool_name(call, Api.CHAT)
+        if begins(turn.function_call) == b"{" and (first := _one(turn.function_call, _tool)):  # the API's first form
+            yield f"function:{_word(first.name) or _UNKNOWN}"
+
+
+def _messages_calls(conversation: msgspec.Raw) -> Iterator[str]:
+    for turn in _listed(conversation, _turns, _turn):
+        if _word(turn.role) != "assistant":
+            continue
+        for block in _listed(turn.content, _tools, _tool):
+            match _word(block.type):
+                case "tool_use":
+                    yield f"function:{_word(block.name) or _UNKNOWN}"
+                case "mcp_tool_use":
+                    yield f"mcp:{_word(block.server_name) or _UNKNOWN}"
+                case "server_tool_use":
+                    yield f"server_tool_use:{_word(block.name) or _UNKNOWN}"
+
+
+def _responses_calls(conversation: msgspec.Raw) -> Iterator[str]:
+    for item in _listed(conversation, _tools, _tool):
+        kind = _word(item.type)
+        if kind == "mcp_call":
+            yield f"mcp:{_word(item.server_label) or _UNKNOWN}"
+        elif kind == "custom_tool_call":
+            yield f"custom:{_word(item.name) or _UNKNOWN}"
+        elif kind is not None and kind.endswith(_CALL):
+            yield f"{kind.removesuffix(_CALL)}:{_word(item.name) or _UNKNOWN}"
+
+
+_CALLS: dict[Api, Callable[[msgspec.Raw], Iterator[str]]] = {
+    Api.CHAT: _chat_calls,
+    Api.MESSAGES: _messages_calls,
+    Api.RESPONSES: _responses_calls,
+}
 
 
 def _listed(raw: msgspec.Raw, together: msgspec.json.Decoder[list[_T]], one: msgspec.json.Decoder[_T]) -> list[_T]:
