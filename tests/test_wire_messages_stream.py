@@ -268,6 +268,17 @@ class TestUsage:
         assert str(answer.usage.market_cost) == "0.000375"
         assert answer.usage.reported_cost is None
 
+    def test_whom_a_gateway_asked_is_told(self) -> None:
+        routing = {"provider_metadata": {"gateway": {"routing": {"finalProvider": "google"}}}}
+        assert read(start(), {**finish("end_turn"), **routing}, STOP).served_by == "google"
+        whole = {"type": "message", "content": [], "stop_reason": "end_turn", "provider": "Acme", **routing}
+        assert fold(StreamDecoder().whole(json.dumps(whole).encode())).served_by == "Acme"
+
+    def test_it_alone_is_no_answer(self) -> None:
+        routing = {"provider_metadata": {"gateway": {"routing": {"finalProvider": "google"}}}}
+        told = fold(StreamDecoder().whole(json.dumps({"error": {"message": "no"}, **routing}).encode()))
+        assert (told.error and told.error.message, told.served_by) == ("no", None)
+
 
 class TestEnd:
     def test_message_stop_is_the_end(self) -> None:

@@ -131,6 +131,15 @@ def test_a_plain_stream_is_told_as_it_comes() -> None:
     ]
 
 
+def test_whom_a_gateway_asked_is_told() -> None:
+    routing: Said = {"provider_metadata": {"gateway": {"routing": {"finalProvider": "google"}}}}
+    assert read(created(), completed(message("Hi"), **routing)).served_by == "google"
+    response = {"object": "response", "status": "completed", "output": [message("Hi")], "provider": "Acme", **routing}
+    assert fold(StreamDecoder().whole(json.dumps(response).encode())).served_by == "Acme"
+    told = fold(StreamDecoder().whole(json.dumps({"error": {"message": "no"}, **routing}).encode()))
+    assert (told.error and told.error.message, told.served_by) == ("no", None)
+
+
 class TestText:
     def test_all_messages_and_parts_are_joined(self) -> None:
         said = [text_delta(1, "a", 0), text_delta(1, "b", 1), text_delta(3, "c")]
