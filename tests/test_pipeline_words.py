@@ -68,18 +68,6 @@ async def test_switched_on_the_beginnings_are(stream: bool) -> None:
         assert await kept(house, {**MESSAGES, "messages": [], "stream": stream}) == ["", None, None]
 
 
-async def test_a_stream_that_goes_on_does_not_hold_its_question() -> None:
-    begun = stalling(beginning("messages", "Hi"))
-    async with shop(begun, settings=ON) as house:
-        gc.collect()
-        asking = asyncio.create_task(house.post("/v1/messages", {**SAID, "stream": True}))
-        await house.upstream.wait_for_requests(1)
-        await asyncio.sleep(0.05)
-        assert not [held for held in gc.get_objects() if isinstance(held, Request) and held.body]
-        asking.cancel()
-        assert (await settled_one(house))["prompt_prefix"] == "steal keys"
-
-
 async def test_of_an_organization_only_the_length() -> None:
     async with shop(HI, settings=ON) as house:
         await member_of_acme(house)
@@ -141,17 +129,6 @@ class TestTools:
             (stranger,) = [record for record in await house.records() if record["key_id"] is None]
             assert stranger["tools_available"] is None
 
-    async def test_a_stream_that_goes_on_does_not_hold_its_question(self) -> None:
-        begun = stalling(beginning("messages", "Hi"))
-        async with shop(begun, settings=TOOLS) as house:
-            gc.collect()
-            asking = asyncio.create_task(house.post("/v1/messages", {**CALLING, "stream": True}))
-            await house.upstream.wait_for_requests(1)
-            await asyncio.sleep(0.05)
-            assert not [held for held in gc.get_objects() if isinstance(held, Request) and held.body]
-            asking.cancel()
-            assert (await settled_one(house))["tools_used"] == NAMED[1]
-
     def test_each_name_stands_there_once_up_to_a_hundred_and_none_is_long(self) -> None:
         names = [*("x" * 100 + str(n) for n in range(3)), *(f"f{n}" for n in range(150))]
         tools = [{"type": "function", "function": {"name": name}} for name in names]
@@ -162,3 +139,22 @@ class TestTools:
         assert available == [f"function:{'x' * 64}", *(f"function:f{n}" for n in range(99))]
         assert told["tools_used"] is None
         assert not [held for held in gc.get_referents(words) if isinstance(held, Request)]
+
+
+@pytest.mark.parametrize(
+    ("settings", "said", "column", "read"),
+    [(ON, SAID, "prompt_prefix", "steal keys"), (TOOLS, CALLING, "tools_used", NAMED[1])],
+    ids=["prompts", "tools"],
+)
+async def test_a_stream_that_goes_on_does_not_hold_its_question(
+    settings: str, said: dict[str, Any], column: str, read: str
+) -> None:
+    begun = stalling(beginning("messages", "Hi"))
+    async with shop(begun, settings=settings) as house:
+        gc.collect()
+        asking = asyncio.create_task(house.post("/v1/messages", {**said, "stream": True}))
+        await house.upstream.wait_for_requests(1)
+        await asyncio.sleep(0.05)
+        assert not [held for held in gc.get_objects() if isinstance(held, Request) and held.body]
+        asking.cancel()
+        assert (await settled_one(house))[column] == read
