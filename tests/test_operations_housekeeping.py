@@ -252,6 +252,7 @@ class TestOrphans:
         await yard.left_open(upstream_id=upstream_id)
         remembering = await yard.tidied({"gen-1": TOLD}, providers=providers)
         assert (remembering.asked, yard.record()["flags"]) == ([], "expired_unknown")
+        assert yard.record()["model_listed"] == (1 if upstream_id else None)
         assert yard.balance() == (USD, 0)
 
     @OWNED

@@ -156,6 +156,39 @@ async def test_a_key_that_the_vendor_refuses_is_told_and_never_replaced_by_the_h
     assert (headers.get("x-should-retry") == "false") == (status != 429)
 
 
+FLAGGED = Error(message="Content violates usage guidelines. Failed check: SAFETY_CHECK_TYPE_BIO")
+CODE_OF_FLAGGED = {
+    "/v1/chat/completions": "content_flagged",
+    "/v1/responses": "content_flagged",
+    "/v1/messages": None,  # the vendor's own words
+}
+
+
+@pytest.mark.parametrize(("path", "body"), CALLS)
+async def test_that_a_request_was_flagged_is_no_refusal_of_the_key(path: str, body: dict[str, Any]) -> None:
+    async with people(at("anthropic", Reply(status=403, error=FLAGGED))) as ann:
+        await ann.bring("anthropic")
+        got, answer, _ = await ann.house.post(path, named(body, "claude-opus-4-6"))
+        record = await ann.house.record()
+    assert (got, record["error_code"], record["payer"]) == (403, "permission_error", "byok")
+    assert (answer["error"].get("code"), "[BYOK]" in message_of(path, answer)) == (CODE_OF_FLAGGED[path], False)
+
+
+async def test_a_model_called_moderation_does_not_make_a_refusal_a_flagged_request() -> None:
+    without = Error(message="Project `p` does not have access to model `omni-moderation-latest`.")
+    async with people(at("anthropic", Reply(status=403, error=without))) as ann:
+        await ann.bring("anthropic")
+        _, answer, _ = await ann.house.post("/v1/messages", named(MESSAGES, "claude-opus-4-6"))
+    assert answer["error"]["message"].startswith("[BYOK] Anthropic refused your key")
+
+
+async def test_that_a_request_was_flagged_behind_vercel_is_no_refusal_of_an_account() -> None:
+    async with through_vercel(Reply(status=403, error=FLAGGED)) as (ann, _):
+        await ann.bring("anthropic", base_url=None)
+        got, answer, _ = await ann.house.post("/v1/messages", named(MESSAGES, SONNET))
+    assert (got, answer["error"]["message"]) == (403, FLAGGED.message)
+
+
 @pytest.mark.parametrize(("path", "body"), CALLS)
 @pytest.mark.parametrize(
     ("said", "told"),

@@ -277,6 +277,18 @@ async def test_a_call_goes_to_vertex_with_a_token_of_the_service_account() -> No
     assert json.loads(asked[0].body)["anthropic_version"] == "vertex-2023-10-16"
 
 
+async def test_a_token_that_vertex_quotes_in_an_error_is_shown_to_nobody() -> None:
+    token = Rule(Reply(body={"access_token": "ya29.secret", "expires_in": 3600}), Match(path="/token"))
+    said = {"error": {"code": 400, "message": "bad request of ya29.secret"}}
+    quoted = Rule(Reply(status=400, body=said), Match(path="*:rawPredict"))
+    async with running(token) as other, running(quoted, provider=vertex(f"{other.upstream.url}/token")) as house:
+        status, told, _ = await house.post("/v1/messages", {**MESSAGES, "model": "claude-x"})
+        record = await house.record()
+    assert status == 400
+    assert "bad request of ***********" in str(told)
+    assert "ya29" not in f"{told}{record}"
+
+
 async def test_vertex_counts_tokens_for_clients_of_all_apis() -> None:
     rule = Rule(Reply(body={"input_tokens": 7}), Match(path="*/models/count-tokens:rawPredict"))
     async with running(rule, provider="type = 'vertex'\nkey = 'ya29'\nproject = 'p'\nmodels = ['claude-x']") as house:

@@ -154,8 +154,8 @@ class Record(msgspec.Struct, frozen=True, gc=False):
     resolved_model: str | None = None
     """What it chose, by the name with which a request would ask for it."""
     model_listed: int | None = None
-    """1 of a call that its upstream refused, or never answered, where the gateway knows that there is such a model: it
-    is counted under its name (`store/rollups.py`)."""
+    """1 of a call that its upstream refused, or never answered, or whose end nobody saw, where the gateway knows that
+    there is such a model: it is counted under its name (`store/rollups.py`)."""
     inference_provider: str | None = None
     """Whom a provider that is a gateway itself says it asked, in its own words."""
     client_country: str | None = None

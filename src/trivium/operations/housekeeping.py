@@ -192,5 +192,7 @@ def _record(orphan: Orphan, **told: Any) -> Record:
         error_message="The gateway ended before the call did.",
         payer=start.payer,
         hold_nano=start.hold_nano,
+        # Priced, or begun to be answered: the name is no invention of the caller's.
+        model_listed=1 if start.price_version or orphan.upstream_id else None,
         **told,
     )

@@ -198,6 +198,7 @@ async def forward(  # noqa: PLR0917
     if deps.propagation is not None and provider.name in deps.propagation.to:
         headers += deps.propagation.headers(call.id, call.headers, len(run.journey.tried))
     signing = provider.signing
+    further: Headers = []
     if provider.account is not None:
         signing, further = await deps.credentials.of(provider)
         headers += further
@@ -225,12 +226,13 @@ async def forward(  # noqa: PLR0917
     run.upstream_status = response.status
     if deps.alerts.standing and response.status < 400 and run.own is None:
         deps.alerts.answered(provider.name)
-    return _masked(response, provider)
+    return _masked(response, provider, further) if response.status >= 300 else response
 
 
-def _masked(response: UpstreamResponse, provider: Provider) -> UpstreamResponse:
-    """Some quote the key that they refuse."""
-    return MaskedResponse(response, provider.masks) if response.status >= 300 and provider.masks else response
+def _masked(response: UpstreamResponse, provider: Provider, further: Headers) -> UpstreamResponse:
+    """Some quote the key, or the token, that they refuse."""
+    tokens = tuple([value.rpartition(b" ")[2] for _, value in further])
+    return MaskedResponse(response, secrets) if (secrets := provider.masks + tokens) else response
 
 
 def _path(call: Call, api: Kind) -> str:

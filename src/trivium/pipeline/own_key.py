@@ -28,7 +28,7 @@ from trivium.upstream.client import UpstreamResponse
 from trivium.upstream.masked import MaskedResponse, ReadResponse
 from trivium.upstream.pause import pause_s
 from trivium.wire.codec import decode_answer
-from trivium.wire.fault import fault_in, status_of
+from trivium.wire.fault import fault_in, is_flagged, status_of
 from trivium.wire.lenient import mapping, parse
 
 REFUSALS = frozenset({401, 402, 403, 429})
@@ -101,6 +101,8 @@ async def judged(
         if not re.search(bad_key, body):
             return ReadResponse(response, body), None
         status = 401
+    if _is_flagged(status, body, run):
+        return ReadResponse(response, body), None
     response.close()
     return response, _refusal(response, own, status, _said(body, run), tried, run=run)
 
@@ -123,7 +125,7 @@ async def _judged_inside(
         response.close()
         raise
     fault = _fault(body)
-    if fault is None or (status := status_of(fault)) not in REFUSALS:
+    if fault is None or (status := status_of(fault)) not in REFUSALS or is_flagged(fault):
         return ReadResponse(response, body), None
     response.close()
     return response, _refusal(response, own, status, fault.message, tried, run=run)
@@ -158,6 +160,8 @@ async def judged_at_openrouter(
     if status not in REFUSALS and not (status == 400 and bad_key):
         return response, None
     body = await _read_some(response)
+    if _is_flagged(status, body, run):
+        return ReadResponse(response, body), None
     said = refused_own(body)
     if said is not None and (status in REFUSALS or re.search(bad_key, body)):
         response.close()
@@ -179,7 +183,7 @@ async def judged_at_gateway(response: MaskedResponse, own: Own, run: Run) -> Ups
         return response
     body = await _read_some(response)
     refused = [status for status in refused_keys(body) if status in REFUSALS]
-    if not refused and response.status not in _REFUSED_US:
+    if _is_flagged(response.status, body, run) or (not refused and response.status not in _REFUSED_US):
         return ReadResponse(response, body)
     response.close()
     said = _said(body, run)
@@ -204,8 +208,17 @@ async def _read_some(response: UpstreamResponse) -> bytes:
     return body
 
 
+def _told(body: bytes, run: Run) -> Fault | None:
+    api = (run.upstream_api or run.call.api).shape
+    return fold(decode_answer(api, body, DEFAULT)).error
+
+
 def _said(body: bytes, run: Run) -> str:
     """The vendor's own words."""
-    api = (run.upstream_api or run.call.api).shape
-    told = fold(decode_answer(api, body, DEFAULT))
-    return told.error.message if told.error and body.strip() else body[:_SAID].decode(errors="replace")
+    told = _told(body, run)
+    return told.message if told and body.strip() else body[:_SAID].decode(errors="replace")
+
+
+def _is_flagged(status: int, body: bytes, run: Run) -> bool:
+    """It is what the request says that was refused, and no key."""
+    return status == 403 and (told := _told(body, run)) is not None and is_flagged(told)

@@ -142,14 +142,15 @@ def is_unpaid(fault: Fault) -> bool:
     return fault.code in _UNPAID or fault.type in _UNPAID or any(words in message for words in _UNPAID_WORDS)
 
 
-_FLAGGED = ("flagged", "moderation", "usage guidelines", "content_policy", "content policy", "safety_check")
+_FLAGGED = ("flagged", "usage guidelines", "content_policy", "content policy", "safety_check")
 
 
 def is_flagged(fault: Fault) -> bool:
     """Whether a 403 is about what the request says, and not about who sends it (OpenRouter's page on errors; xAI's
     `Content violates usage guidelines. ... Failed check: SAFETY_CHECK_TYPE_BIO`)."""
-    said = f"{fault.code} {fault.type} {fault.message[:_EXCERPT]}".lower()
-    return any(word in said for word in _FLAGGED)
+    words = f"{fault.code} {fault.type}".lower()
+    said = f"{words} {fault.message[:_EXCERPT]}".lower()
+    return "moderation" in words or any(word in said for word in _FLAGGED)  # models are called `moderation`, too
 
 
 def _type(error: dict[str, Any]) -> str:
