@@ -32,6 +32,7 @@ from trivium.operations.users import UserOperations
 from trivium.settings_dashboard import DashboardSettings
 from trivium.store.backup import back_up
 from trivium.store.store import Store
+from trivium.store.unbroken import unbroken
 
 
 class Backup(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -80,9 +81,11 @@ class Operations:
         self.table |= describing(self.table)
 
     async def perform(self, name: str, arguments: dict[str, Any], actor: Actor = OPERATOR) -> Any:
-        """Plain values. Raises as `check`, and what the operation raises."""
+        """Plain values. What changes something goes on to its end, though whoever asked for it leaves. Raises as
+        `check`, and what the operation raises."""
         op, query = self._allowed(name, arguments, actor)
-        return msgspec.to_builtins(await op.act(query, actor))
+        acting = op.act(query, actor)
+        return msgspec.to_builtins(await (unbroken(acting) if op.changes else acting))
 
     def check(self, name: str, arguments: dict[str, Any], actor: Actor) -> None:
         """Raises OperationError for an unknown name or arguments that do not fit, RoleMissing or NotFound where the

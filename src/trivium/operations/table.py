@@ -7,7 +7,7 @@ with is restricted to what those arguments name.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Callable, Coroutine, Iterable, Mapping
 from typing import Annotated, Any, Generic, TypeVar
 
 import msgspec
@@ -67,7 +67,7 @@ class Op(msgspec.Struct, frozen=True, kw_only=True):
     arguments: type[msgspec.Struct]
     result: Any
     """The type of what it answers with."""
-    act: Callable[[Any, Actor], Awaitable[Any]]
+    act: Callable[[Any, Actor], Coroutine[Any, Any, Any]]
     needs: Needs = HOUSE
     changes: bool = False
     """It writes."""

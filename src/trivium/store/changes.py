@@ -64,8 +64,9 @@ def count_up(tx: Writing, mark: str) -> None:
 
 class Changing:
     """What changes something about callers: one transaction with its line in the log, after which `on_change` hears of
-    it, so that what memory believes of callers is let go. Raises OperationError (NotFound, Conflict,
-    PreconditionFailed) before anything is written, StoreUnavailable."""
+    it, so that what memory believes of callers is let go; whoever calls sees to it that nobody breaks that off
+    (`store/unbroken`). Raises OperationError (NotFound, Conflict, PreconditionFailed) before anything is written,
+    StoreUnavailable."""
 
     def __init__(self, database: Database, writer: Writer, clock: Clock, on_change: Callable[[], None]) -> None:
         self.database = database

@@ -25,6 +25,7 @@ from trivium.store.ledger import Ledger
 from trivium.store.payment_rows import COLUMNS, insert, locked, note_payment, payment_of, usd, write
 from trivium.store.posting import Entry, Sums
 from trivium.store.sql import Database, Row, Writing
+from trivium.store.unbroken import unbroken
 
 _STRAY = (
     "INSERT INTO stray_payments (event, time_ms, ours, intent, why, content) VALUES (?, ?, ?, ?, ?, ?)"
@@ -84,7 +85,10 @@ class Payments:
             raise _no_account(account_id)
 
     async def take(self, event: Event) -> Taken:
-        """Takes in what a processor has told."""
+        """Takes in what a processor has told, to the end, though it should hang up."""
+        return await unbroken(self._take_in(event))
+
+    async def _take_in(self, event: Event) -> Taken:
         now = self._clock.now_ms()
         if event.told in ("card", "detached"):
             return await self._ledger.writer.run(lambda tx: _take_card(tx, event, now))

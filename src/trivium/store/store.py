@@ -12,7 +12,7 @@ from typing import Any
 
 from trivium.clock import Clock
 from trivium.errors import ConfigError, StoreUnavailable
-from trivium.store import reports, search, usage, whose
+from trivium.store import reports, search, unbroken, usage, whose
 from trivium.store.accounts import Accounts
 from trivium.store.admins import Admins
 from trivium.store.alert_channels import AlertChannels
@@ -132,6 +132,7 @@ class Store:
         """Makes everything durable, then closes the database."""
         with contextlib.suppress(StoreUnavailable):
             await self.note_uses()
+        await unbroken.ended()
         await self.ledger.writer.close()
         self.database.close()
 
