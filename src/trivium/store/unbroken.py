@@ -1,7 +1,7 @@
 """What must not be left half done: something is made durable, and then memory is told of it.
 
-A client that leaves cancels the task that works for it, in the worst case between the two: a key would be revoked and go
-on opening doors, credits would be there and nobody could spend them.
+A client that leaves cancels the task that works for it, in the worst case between the two: a key would be revoked and
+go on opening doors, credits would be there and nobody could spend them.
 """
 
 from __future__ import annotations
