@@ -53,6 +53,16 @@ def test_a_reader_who_has_enough_causes_no_complaint(tmp_path: Path) -> None:
     assert process.returncode == 1
 
 
+@pytest.mark.parametrize("words", [["--help"], ["keys", "list"], ["usage", "--json"]])
+def test_output_for_which_there_is_no_room_is_one_line_of_error(tmp_path: Path, words: list[str]) -> None:
+    env = {"PATH": os.environ["PATH"], "TRIVIUM_DATA": str(tmp_path / "data")}
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run(
+            [sys.executable, "-m", "trivium", *words], env=env, stdout=full, stderr=subprocess.PIPE, check=False
+        )
+    assert (done.returncode, done.stderr) == (1, b"trivium: [Errno 28] No space left on device\n")
+
+
 def test_version_and_help(trivium: CommandLine) -> None:
     assert trivium("--version").stdout == f"trivium, version {__version__}\n"
     shown = trivium("-h").stdout

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import re
+from pathlib import Path
+
 import msgspec
 import pytest
 
@@ -84,3 +87,13 @@ def test_the_same_configuration_changes_nothing() -> None:
     text = '[server]\nport = 1\n[catalog]\npreferred = ["a"]\n[providers.up]\nbase_url = "http://h"'
     assert held(config.parse(text), config.parse(text))[1] == ()
     assert differing(config.parse(text), config.parse(text + "\n# a comment")) == ()
+
+
+def test_the_page_says_what_needs_a_restart() -> None:
+    page = (Path(__file__).parents[1] / "docs" / "catalog.md").read_text()
+    table = page.partition("| needs a restart | |")[2].partition("\n\n")[0]
+    _, whole, *parts = [re.findall(r"`(\w+)`", row) for row in table.strip().splitlines()]
+    assert {*whole, *(names[0] for names in parts)} == set(_FIXED)
+    assert {section: tuple(names) for section, *names in parts} == {section: _FIXED[section] for section, *_ in parts}
+    for section in whole:
+        assert set(type(getattr(Settings(), section)).__struct_fields__) == set(_FIXED[section])

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import gc
 import logging
+import os
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 from typing import Any
@@ -16,8 +17,10 @@ import pytest
 from gateway import ALL_APIS, CHAT, Running, running
 from support_kilo import get, person
 from support_tokens import KEY, token
+from trivium.clock import SystemClock
 from trivium.errors import OperationError
 from trivium.mock import Model, Reply, Rule, Script, ScriptedUpstream
+from trivium.server.reload import Reloading
 
 ONE = 'models = ["m", "n"]\n' + ALL_APIS
 LONG = Reply(text=["w "] * 20, event_delay_ms=25)
@@ -363,3 +366,35 @@ async def test_who_asks_at_the_same_time_as_a_list_arrives_loses_nothing() -> No
         assert catalog.serving == {"theirs": ("up",)}
         quote = on.gateway.deps.prices.quote(on.gateway.providers["up"], "theirs", None, 10**13)
         assert quote is None or quote.markup_ppm == 100_000
+
+
+@pytest.mark.parametrize(
+    "wrong", ["[server]\nworkers = 4", "[storage]\nurl = 'env:NOT_SET'", "[telemetry.events]\nurl = 'nowhere'"]
+)
+async def test_what_the_next_start_would_refuse_is_not_taken(wrong: str) -> None:
+    async with house() as on:
+        with pytest.raises(OperationError, match="as before"):
+            await on.reload(f"[aliases]\nquick = 'up/m'\n{wrong}\n")
+        assert await on.says("quick") == 404
+
+
+async def test_a_pipe_is_read_once() -> None:
+    """`trivium up --config <(...)`: what was in it is not there any more."""
+    async with house() as on:
+        on.file.unlink()
+        os.mkfifo(on.file)
+        reloading = Reloading(on.gateway.settings, {}, on.gateway.apply, SystemClock())
+        watching = asyncio.create_task(reloading.watch())
+        await asyncio.sleep(1.2)
+        told = await asyncio.wait_for(reloading.reload("somebody"), 5)
+        assert (told.changed, await on.says("m")) == ((), 200)
+        watching.cancel()
+
+
+async def test_a_file_that_has_become_a_pipe_is_not_waited_for() -> None:
+    async with house() as on:
+        on.file.unlink()
+        os.mkfifo(on.file)
+        with pytest.raises(OperationError, match="no file any more"):
+            await asyncio.wait_for(on.gateway.operations.perform("config.reload", {}), 5)
+        assert await on.says("m") == 200

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import sqlite3
 import sys
 from pathlib import Path
@@ -51,6 +52,17 @@ async def test_a_record_that_is_added_twice_is_kept_and_counted_once(home: Home,
 async def test_the_folder_is_nobody_elses(tmp_path: Path) -> None:
     store = Store(tmp_path / "new" / "data", SystemClock())
     assert (tmp_path / "new" / "data").stat().st_mode & 0o777 == 0o700
+    await store.close()
+
+
+async def test_the_use_of_a_key_waits_for_no_store_that_cannot_be_written(tmp_path: Path) -> None:
+    store = Store(tmp_path, SystemClock())
+    await store.keys.find(store.keys.create("laptop")[1])
+    store.database._writer.execute("PRAGMA busy_timeout = 0")  # type: ignore[attr-defined]
+    with sqlite3.connect(tmp_path / "trivium.db") as other:
+        other.execute("BEGIN IMMEDIATE")
+        with pytest.raises(StoreUnavailable):
+            await asyncio.wait_for(store.note_uses(), 5)
     await store.close()
 
 

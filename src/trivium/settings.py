@@ -31,7 +31,7 @@ Port = Annotated[int, msgspec.Meta(ge=0, le=65_535)]
 class ServerSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """`[server]`: the listening socket and what keeps one client from harming the others."""
 
-    host: str = "127.0.0.1"
+    host: Annotated[str, msgspec.Meta(min_length=1)] = "127.0.0.1"
     port: Port = 4000
     max_body_bytes: Annotated[int, msgspec.Meta(ge=1024)] = 32 * MIB
     max_anonymous_body_bytes: Annotated[int, msgspec.Meta(ge=1024)] = 1 * MIB

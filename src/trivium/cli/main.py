@@ -46,6 +46,14 @@ from trivium.errors import TriviumError
 class Commands(click.Group):
     """A group whose commands end with exit status 1 and one line on standard error when something is wrong."""
 
+    def main(self, *args: Any, **kwargs: Any) -> Any:
+        try:
+            return super().main(*args, **kwargs)
+        except OSError as error:  # of the output, as a rule: whatever reads or keeps it has no room
+            click.echo(f"trivium: {error}", err=True)
+            _say_no_more()
+            sys.exit(1)
+
     def invoke(self, ctx: click.Context) -> Any:
         try:
             return super().invoke(ctx)
@@ -53,9 +61,13 @@ class Commands(click.Group):
             click.echo(f"trivium: {error.message}{f' ({error.detail})' if error.detail else ''}", err=True)
             ctx.exit(1)
         except BrokenPipeError:
-            # Whoever read our output (`| head`) has enough; Python would complain once more at exit.
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            _say_no_more()  # whoever read our output (`| head`) has enough
             ctx.exit(1)
+
+
+def _say_no_more() -> None:
+    """What is left of the output goes nowhere; Python would complain once more at exit."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 @click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})

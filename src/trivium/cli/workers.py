@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import click
 
-from trivium.cli.ask import settings_and_folder
+from trivium.cli.ask import ask_running
 from trivium.cli.options import config_option, echo_json, echo_table, json_option, when
 from trivium.errors import OperationError
-from trivium.server import control
 
 
 @click.command()
@@ -15,9 +14,8 @@ from trivium.server import control
 @json_option
 def workers(config_file: str | None, as_json: bool) -> None:
     """The processes of the running gateway, as far as they answer, and how often each was started."""
-    _, folder = settings_and_folder(config_file)
     try:
-        found = control.ask(folder, "workers.show", {})
+        found = ask_running(config_file, "workers.show")
     except ConnectionError:
         raise OperationError("No gateway runs here.") from None
     if as_json:

@@ -27,6 +27,8 @@ from trivium.telemetry.minutes import Minutes, Row
 _LOG = logging.getLogger("trivium.alerts")
 _COUNTED_MS, _EVALUATED_MS = 1_000, 6_000
 """After a minute's end."""
+_LAST = 5.0
+"""Seconds that the last counts may take at the end."""
 _MOST_KEPT = 100_000
 """Rows that wait for a store that does not answer; the oldest go first."""
 _HOUR_MS = 3_600_000
@@ -103,11 +105,11 @@ class Alerting:
         await self._store.put_problems(left, message.time_ms)
 
     async def close(self) -> None:
-        """Writes down what is left."""
+        """Writes down what is left, unless the store makes us wait for it."""
         if self._auditing is not None:
             self._auditing.cancel()
         if self.channels.open:
-            await self._unharmed(self.count())
+            await self._unharmed(asyncio.wait_for(self.count(), _LAST))
 
     async def _found(self, minute: int, rules: AlertRules) -> list[Finding]:
         found: list[Finding] = []

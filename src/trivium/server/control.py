@@ -62,7 +62,8 @@ async def answer(listener: socket.socket, perform: Perform, signed_in: SignedIn 
     """Answers whoever comes to a door; without `signed_in` the operator alone. Several processes may do so."""
 
     async def converse(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        with contextlib.suppress(ConnectionError, ValueError):
+        # Cancelled it is by the end of the gateway, which asyncio would tell as a failure of this callback.
+        with contextlib.suppress(ConnectionError, ValueError, asyncio.CancelledError):
             while line := await reader.readline():
                 writer.write(await _perform(perform, signed_in, line) + b"\n")
                 await writer.drain()

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from trivium.clock import SystemClock
-from trivium.config import database_url, management_key, redis_url, secret_keys, token_key
+from trivium.config import dashboard, database_url, identity, management_key, redis_url, secret_keys, token_key
 from trivium.errors import ModelNotFound, RequestError
 from trivium.metering.book import entries
 from trivium.operations.lists import Lists
@@ -20,11 +20,14 @@ from trivium.providers.vendors import GATEWAYS, VENDORS
 from trivium.routing.auto import Autos, autos
 from trivium.routing.catalog import Catalog, catalog
 from trivium.routing.routes import check_routing, routed_models
+from trivium.server.alerting import channels
 from trivium.server.capturing import masks
 from trivium.server.payments import processor_of
 from trivium.server.screening import screening
 from trivium.server.telemetry import check_telemetry
 from trivium.settings import Settings, wrong_setting
+from trivium.store.counters import counters
+from trivium.store.envelopes import deciphered
 from trivium.upstream.credentials import check_accounts
 from trivium.upstream.http1 import Http1Client
 from trivium.upstream.local import LocalModel
@@ -100,11 +103,15 @@ def check_whole(settings: Settings, folder: Path, env: Mapping[str, str]) -> tup
     providers = provided(settings, env, embedded=local_model(settings, folder)[0] is not None)
     entries(settings)
     masks(settings)
-    for read in (database_url, management_key, redis_url, secret_keys, token_key):
+    for read in (dashboard, database_url, management_key, token_key):
         read(settings, env)
+    identity(settings, env, salt="")
+    deciphered(secret_keys(settings, env))
+    counters(SystemClock(), redis_url(settings, env), settings.limits.redis_timeout)
     destinations(settings.security)
     screening(settings, env, Http1Client(), SystemClock())
     check_telemetry(settings, env, providers)
+    channels(settings, env, Http1Client())
     processor_of(settings, env, Http1Client())
     check(settings, providers, catalogue(settings, providers, {}))
     check_workers(settings)

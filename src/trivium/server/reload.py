@@ -13,8 +13,9 @@ from contextlib import suppress
 
 from trivium import config
 from trivium.clock import Clock
-from trivium.errors import OperationError, TriviumError
+from trivium.errors import ConfigError, OperationError, TriviumError
 from trivium.operations.config import ConfigStatus, Reload, config_table
+from trivium.server.parts import check_whole
 from trivium.settings import Settings
 
 _LOG = logging.getLogger("trivium.config")
@@ -33,7 +34,9 @@ class Reloading:
     def __init__(self, first: Settings, env: Mapping[str, str], apply: Apply, clock: Clock) -> None:
         """`first` is what the gateway began with."""
         self._first = first
-        self._file = first.source.file if first.source else None
+        file = first.source.file if first.source else None
+        self._file = file if file is not None and file.is_file() else None
+        """Null for a pipe, too: what has been read from one is not there any more."""
         self._env = env
         self._apply = apply
         self._clock = clock
@@ -109,7 +112,15 @@ class Reloading:
         return found.st_mtime_ns, found.st_ino, found.st_size
 
     def _load(self) -> Settings:
-        return self._first if self._file is None else config.load(self._file, self._env)
+        """Raises ConfigError."""
+        if self._file is None:
+            return self._first
+        if self._file.exists() and not self._file.is_file():
+            raise ConfigError(f"{self._file} is no file any more that can be read again")
+        settings = config.load(self._file, self._env)
+        # What waits for the next start, too: it would be refused then, when nobody thinks of it any more.
+        check_whole(settings, config.data_folder(settings, self._env), self._env)
+        return settings
 
     def _status(self) -> ConfigStatus:
         return ConfigStatus(file=None if self._file is None else str(self._file), loaded=self._loaded, last=self._last)

@@ -40,6 +40,7 @@ _LOG = logging.getLogger("trivium.telemetry")
 _LAST_WORD = 5.0
 """Seconds that an ending gateway waits for services that take telemetry."""
 _MOST_READS = 100
+_LAST_PORT = 65_535
 _VALUE = re.compile(r"[\x20-\x7e]*")
 
 Families = Callable[[], Sequence[Family]]
@@ -136,6 +137,8 @@ def hide(settings: Settings, env: Mapping[str, str], providers: Mapping[str, Pro
 def check_telemetry(settings: Settings, env: Mapping[str, str], providers: Mapping[str, object]) -> None:
     """Whether what `[telemetry]` names is there. Raises ConfigError."""
     said = settings.telemetry
+    if said.prometheus.listen is not None and int(said.prometheus.listen.rpartition(":")[2]) > _LAST_PORT:
+        raise wrong_setting(settings.source, ("telemetry", "prometheus", "listen"), f"no port is above {_LAST_PORT}")
     if said.otel is not None:
         _sdk(settings)
         _check_url(said.otel.endpoint, "otel", "endpoint", settings)

@@ -129,7 +129,7 @@ class AlertStore:
             tx.executemany(_STATE, said)
 
         if added or said:
-            await self._writer.run(act, urgent=False)
+            await self._writer.run(act, kept=True)
 
     async def turn(self, minute: int) -> bool:
         """Whether it is this gateway that evaluates at the minute: whoever asks first. Forgets what is over."""

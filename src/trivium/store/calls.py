@@ -148,7 +148,8 @@ class EndOp:
         pass
 
     def lost(self, why: object) -> None:
-        _LOG.critical("record not stored (%s): %s", why, msgspec.json.encode(self.record).decode())
+        record = msgspec.structs.replace(self.record, prompt_prefix=None, system_prompt_prefix=None)
+        _LOG.critical("record not stored (%s): %s", why, msgspec.json.encode(record).decode())
 
     def lessened(self, why: object, /) -> bool:
         """The record without further sums; without it the call ends all the same, charged nothing: what it holds must

@@ -17,14 +17,14 @@ import hashlib
 import hmac
 import os
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 import msgspec
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
-from trivium.errors import SecretUnreadable, StoreUnavailable
+from trivium.errors import ConfigError, SecretUnreadable, StoreUnavailable
 
 FILE = "secrets.key"
 _PUT_BACK = f"put it back into `[secrets] keys`, or the file {FILE} into the data folder"
@@ -141,6 +141,19 @@ def key_of(text: str) -> bytes | None:
     except (ValueError, binascii.Error):
         return None
     return key if len(key) == _KEY_BYTES else None
+
+
+def deciphered(configured: Iterable[tuple[str, str]]) -> list[tuple[str, bytes]]:
+    """KEKs by version, of their texts. Raises ConfigError."""
+    found: list[tuple[str, bytes]] = []
+    for version, text in configured:
+        if (key := key_of(text)) is None:
+            raise ConfigError(
+                f"secrets.keys: the key {version!r} is not 32 bytes in base64 or hexadecimal digits; "
+                "`openssl rand -base64 32` makes one"
+            )
+        found.append((version, key))
+    return found
 
 
 def keyring(folder: Path, configured: Sequence[tuple[str, bytes]], *, in_use: bool) -> Keyring:

@@ -102,7 +102,7 @@ class Sessions(Changing):
         session = next(map(_session, rows), None)
         if session is not None and now - session.seen_ms >= SEEN_EVERY_MS:
             await self._writer.run(
-                lambda tx: tx.execute("UPDATE sessions SET seen_ms = ? WHERE id = ?", (now, session.id)), urgent=False
+                lambda tx: tx.execute("UPDATE sessions SET seen_ms = ? WHERE id = ?", (now, session.id))
             )
         return session
 
@@ -111,7 +111,7 @@ class Sessions(Changing):
         rows = await self.database.ask("SELECT rights FROM sessions WHERE id = ?", (id,))
         if rows and rows[0][0] is None:
             statement = "UPDATE sessions SET rights = ? WHERE id = ? AND rights IS NULL"
-            await self._writer.run(lambda tx: tx.execute(statement, (rights, id)), urgent=False)
+            await self._writer.run(lambda tx: tx.execute(statement, (rights, id)))
             return False
         return bool(rows) and rows[0][0] != rights
 

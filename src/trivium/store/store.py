@@ -20,7 +20,7 @@ from trivium.store.alerts import AlertStore
 from trivium.store.auto_top_ups import AutoTopUps
 from trivium.store.captures import CaptureStore
 from trivium.store.custom_models import CustomModels
-from trivium.store.envelopes import key_of, keyring
+from trivium.store.envelopes import deciphered, keyring
 from trivium.store.free_use import FreeUse
 from trivium.store.house import House
 from trivium.store.key_changes import KeyChanges
@@ -48,7 +48,7 @@ class Store:
         self, folder: Path, clock: Clock, url: str | None = None, secret_keys: Sequence[tuple[str, str]] = ()
     ) -> None:
         """`secret_keys` are the configured key-encryption keys: version and text, the current one first."""
-        keys = [(version, _key(version, text)) for version, text in secret_keys]
+        keys = deciphered(secret_keys)
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         self.clock = clock
         self._url = url
@@ -118,7 +118,7 @@ class Store:
         """Writes down when keys were last used, as far as this gateway knows more than the database."""
         if used := self.keys.uses():
             rows = [(time_ms, id, time_ms) for time_ms, id in used]
-            await self.ledger.writer.run(lambda tx: tx.executemany(USED, rows), urgent=False)
+            await self.ledger.writer.run(lambda tx: tx.executemany(USED, rows))
 
     async def problem(self) -> str | None:
         """Why the store cannot do its work now; None when it answers."""
@@ -135,16 +135,6 @@ class Store:
         await unbroken.ended()
         await self.ledger.writer.close()
         self.database.close()
-
-
-def _key(version: str, text: str) -> bytes:
-    key = key_of(text)
-    if key is None:
-        raise ConfigError(
-            f"secrets.keys: the key {version!r} is not 32 bytes in base64 or hexadecimal digits; "
-            "`openssl rand -base64 32` makes one"
-        )
-    return key
 
 
 def _open(folder: Path, url: str | None) -> Database:

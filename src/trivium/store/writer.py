@@ -198,12 +198,13 @@ class Writer:
             self._begun().call_later(self._linger, self._ring, _ANYTHING)
         self._others.append(op)
 
-    async def run(self, act: Callable[[Writing], _T], *, urgent: bool = True) -> _T:
+    async def run(self, act: Callable[[Writing], _T], *, kept: bool = False) -> _T:
         """Runs a function inside a transaction, behind everything added so far. Raises OperationError where the
-        function does, which it must before it writes, and StoreUnavailable."""
+        function does, which it must before it writes, and StoreUnavailable; not where it is to be `kept` until it can
+        be written, however long that takes."""
         await self.flush()
         around = AROUND.get()
-        op: Act[_T] = Act(act if around is None else around(act), urgent=urgent, alone=True)
+        op: Act[_T] = Act(act if around is None else around(act), urgent=not kept, alone=True)
         self.add(op)
         return await op.result
 
