@@ -66,6 +66,7 @@ PICTURE = png(PNG)
 BOTH_CALLED = (user("hi"), assistant(use(), use("b")))
 WEB_SEARCH = {"type": "web_search_20250305", "name": "web_search"}
 SCOPED = {"type": "ephemeral", "scope": "global"}
+SYSTEM = {"role": "system", "content": "s"}
 ONE_CALL = {"disable_parallel_tool_use": True}
 
 
@@ -96,7 +97,10 @@ MESSAGES_BROKEN: Broken = [
     ("the_user_begins", messages(assistant("hi"), user("hi"))),
     ("the_user_begins", messages() | {"messages": []}),
     ("roles_alternate", messages(user("a"), user("b"))),
-    ("system_is_apart", messages(user("a"), {"role": "system", "content": "b"})),
+    ("system_turns_have_their_place", messages(user("a"), SYSTEM, user("b"))),
+    ("system_turns_have_their_place", messages(user("a"), assistant("b"), SYSTEM)),
+    ("system_turns_have_their_place", messages(SYSTEM, assistant("b"))),
+    ("system_is_apart", messages(user("a"), SYSTEM)),
     ("messages_say_something", messages(user(""))),
     ("messages_say_something", messages(user("a"), {"role": "assistant", "content": []}, user("b"))),
     ("texts_say_something", messages(user(text("")))),

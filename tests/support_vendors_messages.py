@@ -168,6 +168,22 @@ def roles_alternate(body: Body) -> Faults:
             yield f"{path}.role: {role} twice in a row"
 
 
+def system_turns_have_their_place(body: Body) -> Faults:
+    """Behind the user, or behind results of the vendor's own tools; before the assistant, or at the end."""
+    spoken = turns(body)
+    for place, (role, path, _) in enumerate(spoken):
+        if role != "system":
+            continue
+        before = next((turn for turn in reversed(spoken[:place]) if turn[0] != "system"), None)
+        behind = next((turn[0] for turn in spoken[place:] if turn[0] != "system"), "assistant")
+        if before is None:
+            yield f"{path}.role: the first instructions stand at the top level"
+        elif before[0] == "assistant" and not any(one["type"].endswith("_tool_result") for _, one in before[2][-1:]):
+            yield f"{path}.role: system must follow a user"
+        if behind != "assistant":
+            yield f"{path}.role: system must precede an assistant or end the array"
+
+
 def system_is_apart(body: Body) -> Faults:
     for role, path, _ in turns(body):
         if role == "system":
@@ -302,6 +318,7 @@ RULES: tuple[Rule, ...] = (
     thinking_leads_the_open_turn,
     thinking_is_signed,
     the_user_begins,
+    system_turns_have_their_place,
     messages_say_something,
     texts_say_something,
     the_end_has_no_trailing_space,

@@ -88,6 +88,23 @@ class TestSystem:
         told = of(user("hi"), system("Be kind."), assistant("So"), user("?"), traits=traits)
         assert [one["role"] for one in told] == ["user", "system", "assistant", "user"]
 
+    def test_not_where_the_user_goes_on_behind_it(self) -> None:
+        """Codex behind a compaction: Anthropic refuses a system message that another of the user's follows."""
+        given = item("function_call_output", call_id="a", output="r")
+        called = item("function_call", call_id="a", name="f", arguments="{}")
+        instructed = [user("<aborted>"), {"role": "developer", "content": "Be kind."}, user("Go on.")]
+        sent = vendors(R, M, responses(called, given, *instructed), "anthropic", "claude-opus-5-5")
+        assert sent.body["messages"][2:] == [
+            says(result(), "<aborted>", "<system>\nBe kind.\n</system>", "Go on."),
+        ]
+        assert sent.lost == ["input[3].content"]
+
+    @pytest.mark.parametrize("behind", [[], [assistant("So"), user("?")]])
+    def test_of_several_in_a_row_all_stand_or_none(self, behind: list[Body]) -> None:
+        both = [user("hi"), system("Be kind."), system("Be brief.", "developer")]
+        told = of(*both, *behind, traits=Traits(system_turns=True))
+        assert told[1] == {"role": "system", "content": [text("Be kind."), text("Be brief.")]}
+
     def test_instructions_alone_are_the_users(self) -> None:
         sent = send(C, M, chat(system("Say hi.")))
         assert (sent.body["messages"], "system" in sent.body) == ([says("Say hi.")], False)

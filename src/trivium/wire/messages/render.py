@@ -84,14 +84,9 @@ def _is_blank(part: Part) -> bool:
 
 def _messages(turns: tuple[Turn, ...], blocks: _Blocks, wanted: Wanted) -> list[dict[str, Any]]:
     messages: list[dict[str, Any]] = []
-    for turn in turns:
+    for turn, may_stand in zip(turns, _may_stand(turns), strict=True):
         role = "assistant" if turn.role is Role.ASSISTANT else "user"
-        if (
-            turn.role in INSTRUCTING
-            and wanted.to.traits.system_turns
-            and messages
-            and messages[-1]["role"] != "assistant"
-        ):
+        if may_stand and wanted.to.traits.system_turns and messages and messages[-1]["role"] != "assistant":
             role = "system"
         said = blocks.turn(turn, marked_text=turn.role in INSTRUCTING and role == "user")
         if not said:
@@ -105,6 +100,20 @@ def _messages(turns: tuple[Turn, ...], blocks: _Blocks, wanted: Wanted) -> list[
     if messages and messages[-1]["role"] == "assistant":
         _end_with_assistant(messages, turns[-1], wanted)
     return messages
+
+
+def _may_stand(turns: tuple[Turn, ...]) -> list[bool]:
+    """Of each turn whether it is instructions with nothing of the user's behind them: `system` must follow the user and
+    "precede an 'assistant' message or end the array" (Anthropic's page on mid-conversation system messages)."""
+    found: list[bool] = []
+    behind = Role.ASSISTANT
+    for turn in reversed(turns):
+        if turn.role in INSTRUCTING:
+            found.append(behind is Role.ASSISTANT)
+        else:
+            found.append(False)
+            behind = turn.role
+    return found[::-1]
 
 
 def _end_with_assistant(messages: list[dict[str, Any]], last: Turn, wanted: Wanted) -> None:
