@@ -2,7 +2,7 @@
 
 Written from the vendors' types and documents and nothing of ours, so that what translation makes is held against a
 second opinion. First the shape (`support_vendors_shapes`), then the rules that no type expresses; a body of the wrong
-shape is not asked for more. What depends on the model (which efforts, whether sampling) is not judged.
+shape is not asked for more. Of what depends on the model it judges only who always thinks and cannot be made to call.
 """
 
 from __future__ import annotations

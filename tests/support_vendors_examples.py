@@ -67,6 +67,7 @@ BOTH_CALLED = (user("hi"), assistant(use(), use("b")))
 WEB_SEARCH = {"type": "web_search_20250305", "name": "web_search"}
 SCOPED = {"type": "ephemeral", "scope": "global"}
 SYSTEM = {"role": "system", "content": "s"}
+ANY = {"type": "any"}
 ONE_CALL = {"disable_parallel_tool_use": True}
 
 
@@ -89,6 +90,8 @@ MESSAGES_BROKEN: Broken = [
     ("thinking_leaves_sampling_alone", messages(**THINKING, top_k=5)),
     ("thinking_leaves_sampling_alone", messages(**THINKING, top_p=0.9)),
     ("thinking_is_not_forced_to_call", messages(**THINKING, tools=[tool()], tool_choice={"type": "any"})),
+    ("thinking_is_not_off_where_it_cannot_be", messages(model="claude-fable-5", thinking={"type": "disabled"})),
+    ("calls_are_not_forced_where_they_cannot_be", messages(model="claude-opus-5-5", tools=[tool()], tool_choice=ANY)),
     ("thinking_leads_the_open_turn", messages(*CALLED, **THINKING)),
     ("thinking_leads_the_open_turn", messages(user("hi"), assistant(text("a"), use()), user(result()), **THINKING)),
     ("thinking_leads_the_open_turn", messages(user("hi"), assistant("So"), **THINKING)),

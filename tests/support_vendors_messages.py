@@ -16,6 +16,8 @@ Block = tuple[str, dict[str, Any]]
 CALL_ID = re.compile(r"[a-zA-Z0-9_-]+")
 TOOL_NAME = re.compile(r"[a-zA-Z0-9_-]{1,128}")
 THINKING = ("thinking", "redacted_thinking")
+ALWAYS_THINKING = re.compile("claude-(fable-5|mythos-5|opus-5-5|sonnet-5-5)")
+UNFORCED = re.compile("claude-(fable-5-1|mythos-5-1|opus-5-5|sonnet-5-5)")
 RANGES: Ranges = {"temperature": (0, 1), "top_p": (0, 1), "top_k": (0, float("inf"))}
 MOST_CACHE_MARKS = 4
 LONGEST_USER_ID = 256
@@ -131,6 +133,18 @@ def thinking_leaves_sampling_alone(body: Body) -> Faults:
 def thinking_is_not_forced_to_call(body: Body) -> Faults:
     if manual_thinking(body) and body.get("tool_choice", {}).get("type") in ("any", "tool"):
         yield "tool_choice: may not force a tool with thinking"
+
+
+def thinking_is_not_off_where_it_cannot_be(body: Body) -> Faults:
+    kind = body.get("thinking", {}).get("type")
+    if kind in ("disabled", "enabled") and ALWAYS_THINKING.search(body["model"]):
+        yield f'thinking.type: "{kind}" is not supported for this model'
+
+
+def calls_are_not_forced_where_they_cannot_be(body: Body) -> Faults:
+    kind = body.get("tool_choice", {}).get("type")
+    if kind in ("any", "tool") and UNFORCED.search(body["model"]):
+        yield 'tool_choice: type "tool" and "any" are not supported for this model'
 
 
 def thinking_leads_the_open_turn(body: Body) -> Faults:
@@ -315,6 +329,8 @@ RULES: tuple[Rule, ...] = (
     thinking_fits_into_the_tokens,
     thinking_leaves_sampling_alone,
     thinking_is_not_forced_to_call,
+    thinking_is_not_off_where_it_cannot_be,
+    calls_are_not_forced_where_they_cannot_be,
     thinking_leads_the_open_turn,
     thinking_is_signed,
     the_user_begins,

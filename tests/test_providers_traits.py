@@ -57,6 +57,31 @@ def test_each_claude_takes_what_its_generation_does(model: str, taken: tuple[Any
 
 
 @pytest.mark.parametrize(
+    ("model", "thinking_off", "forced_calls"),
+    [
+        ("claude-opus-4-8", True, True),
+        ("claude-opus-5", True, True),
+        ("claude-opus-5-20260724", True, True),
+        ("claude-haiku-5-5", True, True),
+        ("claude-fable-5", False, True),
+        ("claude-mythos-5", False, True),
+        ("claude-fable-5-1", False, False),
+        ("claude-mythos-5-1", False, False),
+        ("claude-opus-5-5", False, False),
+        ("anthropic/claude-opus-5.5", False, False),
+        ("claude-sonnet-5-5-20260901", False, False),
+        ("claude-opus-6", False, False),
+    ],
+)
+def test_the_newest_claudes_always_think_and_cannot_be_made_to_call(
+    model: str, thinking_off: bool, forced_calls: bool
+) -> None:
+    for kind in ("anthropic", "bedrock", "anthropic-compatible", "openrouter", "openai-compatible"):
+        told = traits_of(kind, Api.MESSAGES, model)
+        assert (told.thinking_off, told.forced_calls) == (thinking_off, forced_calls), kind
+
+
+@pytest.mark.parametrize(
     ("kind", "model", "owners"),
     [
         ("anthropic-compatible", "anthropic.claude-3-5-sonnet-20241022-v2:0", "claude-3-5-sonnet-20241022"),
@@ -91,8 +116,10 @@ GPT = {
     "gpt-5-chat-latest": None,
     "gpt-5.1": ("none", "low", "medium", "high"),
     "gpt-5.1-codex": ("low", "medium", "high"),
-    "gpt-5.1-codex-max": ("none", "low", "medium", "high", "xhigh"),
+    "gpt-5.1-codex-max": ("low", "medium", "high", "xhigh"),
     "gpt-5.2": ("none", "low", "medium", "high", "xhigh"),
+    "gpt-5.2-pro": ("medium", "high", "xhigh"),
+    "gpt-5.4-pro-2026-03-05": ("medium", "high", "xhigh"),
     "gpt-5.5": ("none", "low", "medium", "high", "xhigh"),
     "gpt-6": ("none", "low", "medium", "high", "xhigh"),
 }

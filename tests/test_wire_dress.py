@@ -80,6 +80,7 @@ def test_reasoning_on_and_an_effort(api: Api, where: tuple[str, str] | None, fie
         (Api.RESPONSES, OPENAI, {"reasoning": {"effort": "none"}}),
         (Api.MESSAGES, OPENROUTER, {"thinking": {"type": "disabled"}}),
         (Api.MESSAGES, ("openrouter", OLD), {"thinking": {"type": "disabled"}}),
+        (Api.MESSAGES, ("anthropic", "claude-opus-5-5"), {}),  # it always thinks
         (Api.MESSAGES, None, {"thinking": {"type": "disabled"}}),
     ],
 )

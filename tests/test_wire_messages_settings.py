@@ -166,6 +166,14 @@ class TestThinking:
         assert "thinking" not in sent.body
         assert thinking(chat(tools=[function()], tool_choice="auto", reasoning_effort="low"), traits)
 
+    def test_a_model_that_always_thinks_is_asked_to_think_little(self) -> None:
+        sent = vendors(C, M, chat(reasoning_effort="none"), "anthropic", "claude-fable-5")
+        assert ("thinking" in sent.body, sent.body["output_config"]) == (False, {"effort": "low"})
+        assert sent.losses == {"reasoning_effort": "this model always thinks; it is asked to think little"}
+        forced = chat(tools=[function()], tool_choice="required", reasoning={"enabled": True})
+        assert "thinking" not in vendors(C, M, forced, "anthropic", "claude-fable-5").body
+        assert vendors(C, M, forced, "anthropic", "claude-opus-5").body["thinking"] == {"type": "disabled"}
+
     def test_not_where_the_client_began_the_answer(self) -> None:
         sent = send(C, M, chat(user("hi"), assistant("So"), reasoning_effort="low"))
         assert (sent.lost, "thinking" in sent.body) == (["reasoning_effort"], False)
@@ -183,6 +191,37 @@ class TestThinking:
         over = send(C, M, chat(user("hi"), foreign, gave("a"), assistant("So"), user("?"), reasoning_effort="low"))
         assert over.body["thinking"]["type"] == "enabled"
         assert send(C, M, chat(user("hi"), foreign, gave("a"), reasoning_effort="low"), ADAPTIVE).body["thinking"]
+
+
+class TestForcedCalls:
+    """The newest models refuse them."""
+
+    @pytest.mark.parametrize(
+        ("choice", "words"),
+        [
+            ("required", "Call a tool. Do not answer with nothing but text."),
+            (
+                {"type": "function", "function": {"name": "f"}},
+                "Call the tool `f`. Do not answer with nothing but text.",
+            ),
+        ],
+    )
+    def test_who_cannot_be_made_to_call_is_asked_to(self, choice: Any, words: str) -> None:
+        body = chat(system("Be brief."), user("hi"), tools=[function()], tool_choice=choice, reasoning_effort="low")
+        sent = vendors(C, M, body, "anthropic", "claude-opus-5-5")
+        assert sent.body["tool_choice"] == {"type": "auto"}
+        assert sent.body["system"] == [text("Be brief."), text(words)]
+        assert sent.body["thinking"]["type"] == "adaptive"
+        assert sent.losses == {"tool_choice": "this model cannot be made to call a tool; asked to in words"}
+
+    @pytest.mark.parametrize("choice", ["auto", "none"])
+    def test_other_choices_are_as_ever(self, choice: str) -> None:
+        sent = vendors(C, M, chat(tools=[function()], tool_choice=choice), "anthropic", "claude-opus-5-5")
+        assert (sent.body["tool_choice"], sent.losses, "system" in sent.body) == ({"type": choice}, {}, False)
+
+    def test_nor_to_call_one_for_the_form_of_its_answer(self) -> None:
+        sent = vendors(C, M, chat(response_format=FORM), "openai-compatible", "claude-opus-5-5")
+        assert (sent.lost, "tools" in sent.body) == (["response_format"], False)
 
 
 class TestForms:
@@ -218,7 +257,7 @@ class TestForms:
         sent = send(C, M, chat(response_format=FORM))
         shut = LOOSE | {"additionalProperties": False}
         assert sent.body["tools"] == [{"name": "n", "description": "d", "input_schema": shut}]
-        assert sent.body["tool_choice"] == {"type": "tool", "name": "n"}
+        assert sent.body["tool_choice"] == {"type": "tool", "name": "n", "disable_parallel_tool_use": True}
         assert sent.losses == {}
 
     @pytest.mark.parametrize(

@@ -62,6 +62,10 @@ class Traits(msgspec.Struct, frozen=True, kw_only=True):
     """How thinking is asked for; None: the model does not think."""
     thinking_shown: bool = True
     """Thinking is told unless asked otherwise; else it must be asked for (`display`)."""
+    thinking_off: bool = True
+    """Thinking can be turned off; the newest models of Anthropic refuse that."""
+    forced_calls: bool = True
+    """A call of a tool can be forced; models that always think refuse that."""
     schemas: bool = False
     """`output_config.format` is known."""
     strict_tools: bool = False

@@ -29,6 +29,12 @@ _ADAPTIVE = rf"claude-(opus|sonnet|haiku)-4[-.][6-9](?!\d)|claude-4\.[6-9]|{_SIN
 _NEWEST = rf"claude-(opus|sonnet|haiku)-4[-.][7-9](?!\d)|claude-4\.[7-9]|{_SINCE_5}"
 _SYSTEM_TURNS = r"claude-(opus|sonnet|haiku)-(5-[5-9]|[6-9])(?!\d)"
 """Claude Code 2.1.330 sends them system messages behind a user's turn, and no other model."""
+_SINCE_55 = r"claude-(opus|sonnet)-(5[-.][5-9]|[6-9]|[1-9]\d)(?!\d)"
+_ALWAYS_THINKS = rf"claude-(fable|mythos)-|{_SINCE_55}"
+_UNFORCED = rf"claude-(fable|mythos)-(5[-.][1-9]|[6-9]|[1-9]\d)(?!\d)|{_SINCE_55}"
+"""Since Fable 5 and Opus 5.5 thinking cannot be turned off ('"thinking.type.disabled" is not supported for this
+model'), since Fable 5.1 and Opus 5.5 no call be forced ('tool_choice: type "tool" and "any" are not supported for this
+model'): Anthropic's pages "What's new" of Fable 5.1, Opus 5.5 and Sonnet 5.5. Haiku 5.5 takes both."""
 _REASONS = r"^(o\d|gpt-[5-9])"
 UNSAMPLED = rf"^(?!.*-chat)(o\d|gpt-[5-9])|{_NEWEST}"
 """Models that refuse to be told how to sample. OpenAI's take it from 5.1 on as long as they do not reason."""
@@ -39,12 +45,15 @@ EFFORTLESS = r"grok-(2(?!\d)|3(?!-mini)|4(-0709|-fast|[-.]1-fast|\.20(?!-multi-a
 """Models of xAI that refuse to be told how hard to reason ("does not support parameter reasoningEffort":
 NousResearch/hermes-agent#23435, router-for-me/CLIProxyAPI#3968). By the latter `grok-4` takes it, being 4.3 by now."""
 _CODEX = r"^gpt-5(\.1)?-codex(?!-max)"
+_CODEX_MAX = r"^gpt-5\.1-codex-max"
+_PRO_SINCE_52 = r"^gpt-5\.[2-9]\d*-pro"
 
 _LONGEST_ID = 200
 """Clients write what they like: a longer id is neither searched to its end nor kept."""
 
 _Rules = tuple[tuple[str, dict[str, Any]], ...]
 
+_THINKERS: _Rules = ((_ALWAYS_THINKS, {"thinking_off": False}), (_UNFORCED, {"forced_calls": False}))
 _ANTHROPIC: _Rules = (
     (_ANY, {"max_tokens": 64_000, "efforts": ("low", "medium", "high", "max"), "plain_schemas": True}),
     (_CLAUDE_3, {"max_tokens": 4096, "thinking": None}),
@@ -53,6 +62,7 @@ _ANTHROPIC: _Rules = (
     (_SCHEMAS, {"schemas": True, "strict_tools": True, "one_of_temperature_and_top_p": True}),
     (_ADAPTIVE, {"thinking": "adaptive", "prefill": False}),
     (_SYSTEM_TURNS, {"system_turns": True}),
+    *_THINKERS,
     (
         _NEWEST,
         {
@@ -93,7 +103,9 @@ _OPENAI: _Rules = (
     (_SINCE_51, {"efforts": ("none", "low", "medium", "high")}),
     (_SINCE_52, {"efforts": ("none", "low", "medium", "high", "xhigh")}),
     (_CODEX, {"efforts": ("low", "medium", "high")}),
+    (_CODEX_MAX, {"efforts": ("low", "medium", "high", "xhigh")}),
     (r"^gpt-5-pro", {"efforts": ("high",)}),
+    (_PRO_SINCE_52, {"efforts": ("medium", "high", "xhigh")}),
     (r"^gpt-[5-9].*-chat", {"reasoning": None, "encrypted_reasoning": False}),
 )
 _GATEWAY: _Rules = (
@@ -113,9 +125,11 @@ _GATEWAY: _Rules = (
     ),
     (_CLAUDE, {"cache_marks": True, "effort_is_verbosity": True}),
     (_ADAPTIVE, {"thinking": "adaptive"}),
+    *_THINKERS,
 )
 _OTHERS: _Rules = (
     (_ADAPTIVE, {"thinking": "adaptive"}),
+    *_THINKERS,
     (r"gemini-3", {"unsigned_call": "skip_thought_signature_validator"}),
     (_MISTRALS, {"nine_letter_ids": True}),
 )

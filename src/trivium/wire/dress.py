@@ -157,7 +157,7 @@ def _thinking(request: Request, choice: AutoChoice, traits: Traits | None) -> di
     if choice.reasoning is None or (traits is not None and traits.thinking is None):
         return {}
     if not choice.reasoning:
-        return {"type": "disabled"}
+        return {"type": "disabled"} if traits is None or traits.thinking_off else {}
     if traits is None:
         return {"type": "adaptive"}
     if _is_hindered(request, by_budget=traits.thinking == "budget"):

@@ -17,7 +17,7 @@ from trivium.canon.request import INSTRUCTING, Request, Role, Tool, Turn
 from trivium.wire.cachemarks import marked
 from trivium.wire.destination import Wanted, leading, no_words, nothing_said, plain_text, texts, user_hash
 from trivium.wire.envelope import PLAIN, REDACTED
-from trivium.wire.messages.settings import Settings, settings
+from trivium.wire.messages.settings import Settings, is_forced, settings
 from trivium.wire.repair import followed
 from trivium.wire.schemas import (
     CONSTRAINTS,
@@ -142,8 +142,10 @@ def _called(messages: list[dict[str, Any]]) -> list[dict[str, Any]]:
 def _tool_choice(request: Request, chosen: Settings, wanted: Wanted) -> dict[str, Any]:
     choice = request.tool_choice
     said: dict[str, Any] | None = None
-    if chosen.answer_tool:
-        said = {"type": "tool", "name": chosen.answer_tool["name"]}
+    if chosen.answer_tool:  # the answer is one
+        said = {"type": "tool", "name": chosen.answer_tool["name"], "disable_parallel_tool_use": True}
+    elif is_forced(request) and not wanted.to.traits.forced_calls:
+        said = {"type": "auto"}
     elif choice and choice.mode == "tool":
         said = {"type": "tool", "name": wanted.names.upstream(choice.name or "", choice.namespace)}
     elif choice:

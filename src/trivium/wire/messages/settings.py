@@ -24,6 +24,9 @@ _ANY_OBJECT = "Answer with one JSON object and nothing else."
 _BY_SCHEMA = "Answer with one JSON value and nothing else, by this JSON Schema:\n"
 ANSWER_TOOL = "json_answer"
 """The tool by which older models are made to answer in a form; its arguments are the answer."""
+_CALL_ONE = "Call a tool. Do not answer with nothing but text."
+_CALL_IT = "Call the tool `%s`. Do not answer with nothing but text."
+_FORCED = ("required", "tool")
 
 
 class Settings(msgspec.Struct, frozen=True):
@@ -38,7 +41,7 @@ def settings(request: Request, turns: tuple[Turn, ...], wanted: Wanted) -> Setti
     limit = limit_of(request, wanted) or wanted.to.traits.max_tokens
     thinking, effort = _thinking(request, turns, limit, wanted)
     is_on = thinking is not None and thinking["type"] != "disabled"
-    form, instructions, tool = _form(request, wanted, can_force=not is_on)
+    form, instructions, tool = _form(request, wanted, can_force=wanted.to.traits.forced_calls and not is_on)
     members: dict[str, Any] = {"max_tokens": limit, **_sampling(request, wanted, thinking=is_on)}
     if stop := _stop(request, wanted):
         members["stop_sequences"] = stop
@@ -58,7 +61,23 @@ def settings(request: Request, turns: tuple[Turn, ...], wanted: Wanted) -> Setti
         cache_retention=request.cache_retention,
         logprobs=request.logprobs,
     )
-    return Settings(members, instructions, tool)
+    return Settings(members, instructions + _call_in_words(request, wanted), tool)
+
+
+def is_forced(request: Request) -> bool:
+    """Whether the model must call a tool."""
+    return bool(request.tools and request.tool_choice and request.tool_choice.mode in _FORCED)
+
+
+def _call_in_words(request: Request, wanted: Wanted) -> tuple[str, ...]:
+    """Models that cannot be made to call a tool are asked to, as Anthropic's page on Opus 5.5 has it."""
+    choice = request.tool_choice
+    if wanted.to.traits.forced_calls or choice is None or not is_forced(request):
+        return ()
+    wanted.losses.add(path(request, "tool_choice"), "this model cannot be made to call a tool; asked to in words")
+    if choice.mode == "required":
+        return (_CALL_ONE,)
+    return (_CALL_IT % wanted.names.upstream(choice.name or "", choice.namespace),)
 
 
 def _stop(request: Request, wanted: Wanted) -> list[str]:
@@ -102,11 +121,15 @@ def _thinking(
     asked, traits = request.thinking, wanted.to.traits
     if asked is None or (asked.enabled is None and asked.effort is None and asked.budget is None):
         return None, None
+    off = {"type": "disabled"} if traits.thinking and traits.thinking_off else None
+    if asked.enabled is False and not traits.thinking_off:
+        wanted.losses.add(path(request, "thinking"), "this model always thinks; it is asked to think little")
+        return None, nearest("low", traits.efforts)
     if asked.enabled is False:
-        return ({"type": "disabled"} if traits.thinking else None), None
+        return off, None
     if why := _hindrance(request, turns, limit, wanted):
         wanted.losses.add(path(request, "thinking"), why)
-        return ({"type": "disabled"} if asked.enabled and traits.thinking else None), None
+        return (off if asked.enabled else None), None
     shown = {"display": "summarized"} if not traits.thinking_shown and asked.summary != "none" else {}
     if traits.thinking == "adaptive":
         effort = asked.effort or (effort_of(asked.budget) if asked.budget else None)
@@ -118,7 +141,7 @@ def _thinking(
 def _hindrance(request: Request, turns: tuple[Turn, ...], limit: int, wanted: Wanted) -> str | None:
     """Why the model cannot think in this call."""
     traits = wanted.to.traits
-    forced = bool(request.tools and request.tool_choice and request.tool_choice.mode in ("required", "tool"))
+    forced = traits.forced_calls and is_forced(request)
     by_budget = traits.thinking == "budget"
     begun = traits.prefill and bool(turns) and turns[-1].role is Role.ASSISTANT
     hindrances = (
