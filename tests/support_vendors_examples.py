@@ -67,6 +67,10 @@ BOTH_CALLED = (user("hi"), assistant(use(), use("b")))
 WEB_SEARCH = {"type": "web_search_20250305", "name": "web_search"}
 SCOPED = {"type": "ephemeral", "scope": "global"}
 SYSTEM = {"role": "system", "content": "s"}
+MAP = {"type": "object", "additionalProperties": {"type": "string"}}
+EITHER = {"type": ["string", "null"]}
+CIRCLE = {"a": {"items": {"$ref": "#/$defs/b"}}, "b": {"items": {"$ref": "#/$defs/a"}}}
+NAMES = [f"p{number}" for number in range(26)]
 ANY = {"type": "any"}
 ONE_CALL = {"disable_parallel_tool_use": True}
 
@@ -84,6 +88,13 @@ MESSAGES_BROKEN: Broken = [
     ("user_id_is_short", messages(metadata={"user_id": "x" * 257})),
     ("answer_format_is_closed", messages(**answer_as(LOOSE))),
     ("answer_format_is_closed", messages(**answer_as(SCHEMA | {"properties": {"q": LOOSE}}))),
+    ("answer_format_is_closed", messages(**answer_as(SCHEMA | {"properties": {"q": MAP}}))),
+    ("held_schemas_are_few", messages(tools=[tool(f"f{number}", strict=True) for number in range(21)])),
+    ("held_schemas_are_few", messages(**answer_as(SCHEMA | {"properties": {name: {} for name in NAMES}}))),
+    ("held_schemas_are_few", messages(**answer_as(SCHEMA | {"anyOf": [EITHER] * 17}))),
+    ("held_schemas_end", messages(**answer_as(SCHEMA | {"properties": {"q": {"$ref": "#"}}}))),
+    ("held_schemas_end", messages(**answer_as(SCHEMA | {"properties": {"q": {"$ref": "#/$defs/q"}}}))),
+    ("held_schemas_end", messages(tools=[tool(schema=SCHEMA | {"$defs": CIRCLE}, strict=True)])),
     ("thinking_fits_into_the_tokens", messages(thinking={"type": "enabled", "budget_tokens": 1023})),
     ("thinking_fits_into_the_tokens", messages(**THINKING, max_tokens=1024)),
     ("thinking_leaves_sampling_alone", messages(**THINKING, temperature=0.5)),

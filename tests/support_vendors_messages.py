@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from itertools import groupby, pairwise
 from typing import Any
 
-from support_vendors_values import Body, Faults, Ranges, Rule, closed, is_base64, object_schema, outside
+from support_vendors_values import Body, Faults, Ranges, Rule, closed, is_base64, object_schema, outside, subschemas
 
 Block = tuple[str, dict[str, Any]]
 """A content block and its path."""
@@ -18,6 +18,7 @@ TOOL_NAME = re.compile(r"[a-zA-Z0-9_-]{1,128}")
 THINKING = ("thinking", "redacted_thinking")
 ALWAYS_THINKING = re.compile("claude-(fable-5|mythos-5|opus-5-5|sonnet-5-5)")
 UNFORCED = re.compile("claude-(fable-5-1|mythos-5-1|opus-5-5|sonnet-5-5)")
+MOST_HELD = {"strict tools": 20, "optional parameters": 24, "parameters of several types": 16}
 RANGES: Ranges = {"temperature": (0, 1), "top_p": (0, 1), "top_k": (0, float("inf"))}
 MOST_CACHE_MARKS = 4
 LONGEST_USER_ID = 256
@@ -109,6 +110,51 @@ def user_id_is_short(body: Body) -> Faults:
 def answer_format_is_closed(body: Body) -> Faults:
     if wanted := body.get("output_config", {}).get("format"):
         yield from closed(wanted["schema"], "output_config.format.schema", every_property_required=False)
+
+
+def held_schemas(body: Body) -> list[tuple[str, Any]]:
+    """Those that the model is held to: of strict tools, and of the form of the answer."""
+    found = [(f"{path}.input_schema", tool["input_schema"]) for path, tool in own_tools(body) if tool.get("strict")]
+    wanted = body.get("output_config", {}).get("format")
+    return found + ([("output_config.format.schema", wanted["schema"])] if wanted else [])
+
+
+def held_schemas_are_few(body: Body) -> Faults:
+    held = held_schemas(body)
+    within = [node for path, schema in held for _, node in subschemas(schema, path)]
+    properties = [(node, name) for node in within for name in node.get("properties", {})]
+    found = {
+        "strict tools": sum(bool(tool.get("strict")) for _, tool in own_tools(body)),
+        "optional parameters": sum(name not in node.get("required", []) for node, name in properties),
+        "parameters of several types": sum(isinstance(node.get("type"), list) or "anyOf" in node for node in within),
+    }
+    yield from (
+        f"tools: {found[what]} {what}, of at most {most}" for what, most in MOST_HELD.items() if found[what] > most
+    )
+
+
+def held_schemas_end(body: Body) -> Faults:
+    """References lead to definitions of the schema, and never in a circle."""
+    for path, schema in held_schemas(body):
+        leads = {"#": schema} | {
+            f"#/{key}/{name.replace('/', '~1')}": node
+            for key in ("$defs", "definitions")
+            for name, node in schema.get(key, {}).items()
+        }
+        known = {place: references(node) for place, node in leads.items()}
+        for place, found in known.items():
+            reached = found
+            while (further := reached.union(*(known.get(one, set()) for one in reached))) != reached:
+                reached = further
+            yield from (f"{path}: {one!r} is nowhere in it" for one in found if one not in known)
+            if place in reached:
+                yield f"{path}: {place!r} leads back to itself"
+
+
+def references(schema: Any) -> set[str]:
+    """Of a schema, not of the definitions that stand in it."""
+    bare = {key: node for key, node in schema.items() if key not in ("$defs", "definitions")}
+    return {node["$ref"] for _, node in subschemas(bare, "") if "$ref" in node}
 
 
 # Thinking
@@ -326,6 +372,8 @@ RULES: tuple[Rule, ...] = (
     stop_sequences_say_something,
     user_id_is_short,
     answer_format_is_closed,
+    held_schemas_are_few,
+    held_schemas_end,
     thinking_fits_into_the_tokens,
     thinking_leaves_sampling_alone,
     thinking_is_not_forced_to_call,

@@ -75,6 +75,7 @@ def shaped(schema: dict[str, Any]) -> dict[str, Any]:
 
 def closed(schema: Any) -> Any:
     """A copy in which each object says that it has no other properties, as Anthropic's `output_config.format` wants.
+    One that names none may have any: it stays as it is.
 
     A schema that is nested beyond all measure stays as it is.
     """
@@ -88,9 +89,9 @@ def _closed(schema: Any) -> Any:
     if type(schema) is not dict:
         return schema
     copy = {key: _inside(key, value, _closed) for key, value in schema.items()}
-    return (
-        copy if not _is_object(schema) or "additionalProperties" in schema else {**copy, "additionalProperties": False}
-    )
+    if "properties" not in schema or "additionalProperties" in schema or "patternProperties" in schema:
+        return copy
+    return {**copy, "additionalProperties": False}
 
 
 CONSTRAINTS = "bounds and patterns that this model is not held to are told in words"

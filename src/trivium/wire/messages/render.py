@@ -17,6 +17,7 @@ from trivium.canon.request import INSTRUCTING, Request, Role, Tool, Turn
 from trivium.wire.cachemarks import marked
 from trivium.wire.destination import Wanted, leading, no_words, nothing_said, plain_text, texts, user_hash
 from trivium.wire.envelope import PLAIN, REDACTED
+from trivium.wire.messages.grammar import Grammar
 from trivium.wire.messages.settings import Settings, is_forced, settings
 from trivium.wire.repair import followed
 from trivium.wire.schemas import (
@@ -41,8 +42,9 @@ UNREADABLE = "unreadable_arguments"
 def render(request: Request, wanted: Wanted) -> dict[str, Any]:
     """Raises FieldInvalid, Untranslatable."""
     system, turns = leading(_with_words(request.turns, wanted))
-    chosen = settings(request, turns, wanted)
-    blocks = _Blocks(wanted)
+    grammar = Grammar()
+    chosen = settings(request, turns, wanted, grammar)
+    blocks = _Blocks(wanted, grammar)
     tools = [blocks.tool(tool) for tool in request.tools] + ([chosen.answer_tool] if chosen.answer_tool else [])
     instructions = [blocks.text(text) for text in [*system, *(Text(words) for words in chosen.instructions)]]
     messages = _messages(turns, blocks, wanted)
@@ -158,8 +160,9 @@ def _tool_choice(request: Request, chosen: Settings, wanted: Wanted) -> dict[str
 class _Blocks:
     """Parts as blocks; remembers which have cache marks, for there may be only so many."""
 
-    def __init__(self, wanted: Wanted) -> None:
+    def __init__(self, wanted: Wanted, grammar: Grammar) -> None:
         self._wanted = wanted
+        self._grammar = grammar
         self._marks: list[tuple[dict[str, Any], str]] = []
         self._makers: dict[type[Part], Callable[[Any], dict[str, Any] | None]] = {
             Text: lambda part: None if _is_blank(part) else self.text(part),
@@ -193,14 +196,25 @@ class _Blocks:
         said["input_schema"] = (
             free_text_schema(tool.grammar) if custom else parameters(tool, wanted.to.traits, wanted.losses)
         )
-        if tool.strict and wanted.to.traits.strict_tools:
-            schema = closed(shaped(parsed(tool.schema)))
-            said |= {"input_schema": enforceable(schema), "strict": True}
-            if said["input_schema"] != schema:
-                wanted.losses.add(f"{tool.at}.strict", CONSTRAINTS)
-        elif tool.strict:
-            wanted.losses.add(f"{tool.at}.strict", "this model does not hold itself to schemas of tools")
+        if tool.strict:
+            said |= self._strict(tool, said["input_schema"])
         return self._mark(said, tool.cache, tool.at)
+
+    def _strict(self, tool: Tool, given: Any) -> dict[str, Any]:
+        """The members of a tool to whose schema the model is held, where it can be."""
+        at, losses = f"{tool.at}.strict", self._wanted.losses
+        if not self._wanted.to.traits.strict_tools:
+            losses.add(at, "this model does not hold itself to schemas of tools")
+            return {}
+        said = shaped(parsed(bytes(given)) if isinstance(given, msgspec.Raw) else given)
+        if why := self._grammar.refuses(said, tool=True):
+            losses.add(at, why)
+            return {}
+        schema = closed(said)
+        held = enforceable(schema)
+        if held != schema:
+            losses.add(at, CONSTRAINTS)
+        return {"input_schema": held, "strict": True}
 
     def turn(self, turn: Turn, *, marked_text: bool) -> list[dict[str, Any]]:
         if marked_text:

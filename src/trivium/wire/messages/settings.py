@@ -16,6 +16,7 @@ from trivium.canon.request import Format, Request, Role, Turn
 from trivium.wire.destination import Wanted, limit_of, path
 from trivium.wire.effort import SMALLEST_BUDGET, budget_within, effort_of, nearest
 from trivium.wire.envelope import fits
+from trivium.wire.messages.grammar import Grammar
 from trivium.wire.schemas import CONSTRAINTS, closed, enforceable, parsed
 
 _TIERS = {"auto": "auto", "default": "standard_only", "standard_only": "standard_only"}
@@ -24,6 +25,7 @@ _ANY_OBJECT = "Answer with one JSON object and nothing else."
 _BY_SCHEMA = "Answer with one JSON value and nothing else, by this JSON Schema:\n"
 ANSWER_TOOL = "json_answer"
 """The tool by which older models are made to answer in a form; its arguments are the answer."""
+_UNSCHEMED = "this model cannot be held to a schema"
 _CALL_ONE = "Call a tool. Do not answer with nothing but text."
 _CALL_IT = "Call the tool `%s`. Do not answer with nothing but text."
 _FORCED = ("required", "tool")
@@ -37,11 +39,12 @@ class Settings(msgspec.Struct, frozen=True):
     answer_tool: dict[str, Any] | None = None
 
 
-def settings(request: Request, turns: tuple[Turn, ...], wanted: Wanted) -> Settings:
+def settings(request: Request, turns: tuple[Turn, ...], wanted: Wanted, grammar: Grammar) -> Settings:
     limit = limit_of(request, wanted) or wanted.to.traits.max_tokens
     thinking, effort = _thinking(request, turns, limit, wanted)
     is_on = thinking is not None and thinking["type"] != "disabled"
-    form, instructions, tool = _form(request, wanted, can_force=wanted.to.traits.forced_calls and not is_on)
+    can_force = wanted.to.traits.forced_calls and not is_on
+    form, instructions, tool = _form(request, wanted, grammar, can_force=can_force)
     members: dict[str, Any] = {"max_tokens": limit, **_sampling(request, wanted, thinking=is_on)}
     if stop := _stop(request, wanted):
         members["stop_sequences"] = stop
@@ -178,7 +181,7 @@ def _last_calls_were_thought(turns: tuple[Turn, ...], wanted: Wanted) -> bool:
 
 
 def _form(
-    request: Request, wanted: Wanted, *, can_force: bool
+    request: Request, wanted: Wanted, grammar: Grammar, *, can_force: bool
 ) -> tuple[dict[str, Any] | None, tuple[str, ...], dict[str, Any] | None]:
     """How the form of the answer is asked for: `output_config.format`, words, or a tool whose arguments it is."""
     form = request.format
@@ -187,14 +190,16 @@ def _form(
     if form.schema is None:
         wanted.losses.add(form.at, "Messages has no such form; asked for in words")
         return None, (_ANY_OBJECT,), None
-    schema = closed(parsed(form.schema))
-    if wanted.to.traits.schemas:
+    given = parsed(form.schema)
+    schema = closed(given)
+    why = grammar.refuses(given) if wanted.to.traits.schemas else _UNSCHEMED
+    if why is None:
         return {"type": "json_schema", "schema": _held(schema, form, wanted)}, (), None
     if can_force and not request.tools and schema.get("type") == "object":
         wanted.names.answer = name = wanted.names.upstream(form.name or ANSWER_TOOL)
         about = form.description or "The answer. Call this and say nothing else."
         return None, (), {"name": name, "description": about, "input_schema": schema}
-    wanted.losses.add(form.at, "this model cannot be held to a schema; asked for in words")
+    wanted.losses.add(form.at, f"{why}; asked for in words")
     words = (form.description,) if form.description else ()
     return None, (_BY_SCHEMA + form.schema.decode("utf-8", "replace"), *words), None
 
