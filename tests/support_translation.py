@@ -9,10 +9,11 @@ from trivium.canon.api import Api
 from trivium.canon.events import Event, Fault
 from trivium.canon.fold import Answer, fold
 from trivium.canon.usage import Conventions
+from trivium.wire.asked import Asked
 from trivium.wire.chat.encoder import ChatEncoder
 from trivium.wire.codec import decode_answer, stream_decoder
 from trivium.wire.destination import Destination
-from trivium.wire.encoder import Asked, Encoder
+from trivium.wire.encoder import Encoder
 from trivium.wire.errors import ErrorValue
 from trivium.wire.fault import status_of
 from trivium.wire.losses import Losses
@@ -29,9 +30,16 @@ _ENCODERS: dict[Api, type[Encoder]] = {
 }
 
 
-def encoder(api: Api, *, origin: str | None = None, losses: Losses | None = None, wants_usage: bool = True) -> Encoder:
+def encoder(
+    api: Api,
+    *,
+    origin: str | None = None,
+    losses: Losses | None = None,
+    wants_usage: bool = True,
+    thoughtful: bool = False,
+) -> Encoder:
     """One for a client of the API, by default before an upstream of the same."""
-    asked = Asked(id="1", created=1, origin=origin, wants_usage=wants_usage)
+    asked = Asked(id="1", created=1, origin=origin, wants_usage=wants_usage, thoughtful=thoughtful)
     return _ENCODERS[api](asked, Losses() if losses is None else losses)
 
 

@@ -15,7 +15,7 @@ from gateway import CALLS, Running, running
 from support_cli import CommandLine
 from support_sdks import CHAT, clients
 from support_translated import APIS, PATHS, before
-from trivium.mock import Reply
+from trivium.mock import Reply, ToolCall
 from trivium.server import control
 
 BASH: Any = {"type": "bash_20250124", "name": "bash"}
@@ -219,3 +219,30 @@ async def test_envelopes_of_another_upstream_are_taken_out_of_what_passes() -> N
         sent = house.upstream.requests[0].json["messages"]
     assert (status, headers["x-trivium-loss"]) == (200, "1; messages[1].content[0]")
     assert [block["type"] for block in sent[1]["content"]] == ["text"]
+
+
+@pytest.mark.parametrize("stream", [False, True])
+async def test_a_loop_that_another_upstream_took_over_without_a_thought_goes_home(stream: bool) -> None:
+    """Claude would refuse to think on in a turn that it did not begin with a thought."""
+    turns: list[Any] = [{"role": "user", "content": "Hi"}]
+    thinks: Any = {"max_tokens": 4000, "thinking": {"type": "enabled", "budget_tokens": 2000}}
+    async with before("chat", Reply(text="So.", tool_calls=[ToolCall("look", {})])) as (house, _):
+        async with (
+            clients(house.url, house.key) as on,
+            on.anthropic.messages.stream(model="m", messages=turns, **thinks) as told,
+        ):
+            streamed = (await told.get_final_message()).to_dict()
+        _, whole, _ = await house.post("/v1/messages", {"model": "m", "messages": turns, **thinks})
+    answer: Any = streamed if stream else whole
+    assert [block["type"] for block in answer["content"]] == ["text", "redacted_thinking", "tool_use"]
+    given = {"type": "tool_result", "tool_use_id": answer["content"][-1]["id"], "content": "r"}
+    turns += [{"role": "assistant", "content": answer["content"]}, {"role": "user", "content": [given]}]
+    async with before("chat", Reply(text="Done.")) as (house, _):
+        _, _, headers = await house.post(*asked("messages", messages=turns, **thinks))
+        assert "x-trivium-loss" not in headers
+    async with before("messages", Reply(text="Done.")) as (house, _):
+        status, _, headers = await house.post(*asked("messages", messages=turns, **thinks))
+        sent = house.upstream.requests[0].json
+    assert (status, headers["x-trivium-loss"]) == (200, "2; messages[1].content[1], thinking")
+    assert sent["thinking"] == {"type": "disabled"}
+    assert [block["type"] for block in sent["messages"][1]["content"]] == ["text", "tool_use"]

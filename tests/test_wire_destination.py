@@ -59,6 +59,12 @@ class TestReasoning:
         assert not to.takes(Reasoning("Hm.", "messages[1].reasoning_content", seal))
         assert to.losses.told() == (Loss("messages[1].reasoning_content", FOREIGN_REASONING),)
 
+    @pytest.mark.parametrize("origin", ["me", "another"])
+    def test_an_empty_envelope_is_of_use_to_nobody_and_no_loss(self, origin: str) -> None:
+        to = wanted()
+        assert not to.takes(Reasoning("", "at", open_(close(Seal("plain"), origin, ""), "", "redacted")))
+        assert to.losses.told() == ()
+
 
 class TestNamesOfLosses:
     def test_members_that_are_set_are_lost_in_the_clients_words(self) -> None:

@@ -125,6 +125,34 @@ class TestReasoning:
         assert said == [start(0, type="thinking", thinking="", signature="c2ln"), stop(0)]
 
 
+class TestThoughtBeforeCalls:
+    """Who asked for thinking by a budget must hand in a thought before calls, if it goes on with Claude."""
+
+    CALLS: tuple[Event, ...] = (ToolCallBegin(1, "a", "f"), ToolCallBegin(2, "b", "f"))
+
+    def kinds(self, *events: Event, **asked: Any) -> list[str]:
+        """Of the blocks, which are the same of a body and a stream."""
+        whole = json.loads(encoder(Api.MESSAGES, **asked).whole(fold([BEGIN, *events, STOP])))["content"]
+        out = told(encoded(encoder(Api.MESSAGES, **asked), [BEGIN, *events, STOP]))
+        kinds = [event["content_block"]["type"] for event in out if event["type"] == "content_block_start"]
+        assert [block["type"] for block in whole] == kinds
+        return kinds
+
+    def test_calls_without_one_get_an_empty_one(self) -> None:
+        found = self.kinds(TextDelta("Hi", 0), *self.CALLS, origin="up", thoughtful=True)
+        assert found == ["text", "redacted_thinking", "tool_use", "tool_use"]
+
+    @pytest.mark.parametrize("thought", [ReasoningDelta("Hm", 0), ReasoningSeal(0, Seal("encrypted", "gAAA"))])
+    def test_those_with_one_keep_it(self, thought: Event) -> None:
+        found = self.kinds(thought, *self.CALLS, origin="up", thoughtful=True)
+        assert found[1:] == ["tool_use", "tool_use"]
+
+    def test_nobody_else_gets_any(self) -> None:
+        assert self.kinds(TextDelta("Hi", 0), origin="up", thoughtful=True) == ["text"]
+        assert self.kinds(*self.CALLS, origin="up") == ["tool_use", "tool_use"]
+        assert self.kinds(*self.CALLS, thoughtful=True) == ["tool_use", "tool_use"]
+
+
 class TestCalls:
     def test_parallel_calls_follow_each_other(self) -> None:
         calls: list[Event] = [ToolCallBegin(0, "a", "f"), ToolCallDelta(0, '{"x":'), ToolCallDelta(0, "1}")]

@@ -192,6 +192,13 @@ class TestThinking:
         assert over.body["thinking"]["type"] == "enabled"
         assert send(C, M, chat(user("hi"), foreign, gave("a"), reasoning_effort="low"), ADAPTIVE).body["thinking"]
 
+    def test_not_where_an_empty_thought_says_that_there_was_none(self) -> None:
+        """Behind one provider are several models: what one made goes back through the same API."""
+        empty = close(Seal("plain"), ORIGIN, "")
+        called = assistant(None, call("a"), reasoning_details=[{"type": "reasoning.encrypted", "data": empty}])
+        sent = send(C, M, chat(user("hi"), called, gave("a"), reasoning_effort="low"))
+        assert (sent.lost, "thinking" in sent.body) == (["reasoning_effort"], False)
+
 
 class TestForcedCalls:
     """The newest models refuse them."""

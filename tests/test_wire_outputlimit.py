@@ -61,6 +61,16 @@ def test_thinking_stays_below_the_limit(most: int, budget: int, left: dict[str, 
     assert (body["max_tokens"], body["thinking"]) == (most, left)
 
 
+def test_where_there_is_no_room_to_think_no_thoughts_are_cleared() -> None:
+    """Claude Code's edit, which Anthropic refuses without thinking."""
+    asked = {"thinking": {"type": "enabled", "budget_tokens": 8000}}
+    asked["context_management"] = {"edits": [{"type": "clear_thinking_20251015", "keep": "all"}]}
+    body, lost = shortened(Api.MESSAGES, 1024, max_tokens=9000, **asked)
+    assert (body["thinking"], body["context_management"]) == ({"type": "disabled"}, None)
+    assert lost == ["max_tokens", "thinking", "context_management.edits"]
+    assert shortened(Api.MESSAGES, 2000, max_tokens=9000, **asked)[0]["context_management"]
+
+
 @pytest.mark.parametrize("thinking", [None, 5, "odd", [], {"type": "adaptive"}, {"budget_tokens": "x"}])
 def test_odd_thinking_is_the_upstreams_to_refuse(thinking: Any) -> None:
     body, lost = shortened(Api.MESSAGES, 2000, max_tokens=9000, thinking=thinking)

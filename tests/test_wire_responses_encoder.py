@@ -31,7 +31,7 @@ from trivium.canon.events import (
 from trivium.canon.fold import fold
 from trivium.canon.parts import Citation, Seal, ToolKind
 from trivium.canon.usage import Usage
-from trivium.wire.encoder import Asked
+from trivium.wire.asked import Asked
 from trivium.wire.losses import Losses
 from trivium.wire.responses.encoder import ResponsesEncoder
 

@@ -15,7 +15,7 @@ from trivium.canon.request import INSTRUCTING, Request, Turn
 from trivium.canon.traits import Traits
 from trivium.errors import FieldInvalid, Untranslatable
 from trivium.wire.draft import CONVERSATION
-from trivium.wire.envelope import fits
+from trivium.wire.envelope import fits, is_empty
 from trivium.wire.losses import Losses
 from trivium.wire.schemas import FREE_TEXT
 from trivium.wire.toolnames import ToolNames, fitting_id, nine_letters
@@ -50,6 +50,8 @@ class Wanted(msgspec.Struct, frozen=True):
 
     def takes(self, part: Reasoning) -> bool:
         """Whether the upstream may get this reasoning back; if not it is lost."""
+        if is_empty(part.seal, part.text):
+            return False
         if fits(part.seal, self.to.origin, self.to.api):
             return True
         self.losses.add(part.at, FOREIGN_REASONING)

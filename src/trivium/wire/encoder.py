@@ -22,6 +22,7 @@ from trivium.canon.fold import Answer
 from trivium.canon.parts import AnswerPart, Reasoning, Refusal, Seal, Text, ToolCall
 from trivium.canon.size import utf8
 from trivium.canon.usage import Usage
+from trivium.wire.asked import Asked
 from trivium.wire.envelope import PLAIN, close, veiled
 from trivium.wire.errors import ErrorValue
 from trivium.wire.losses import Losses
@@ -32,32 +33,6 @@ PARAGRAPH = "\n\n"
 _MOST_FOREIGN = 1000
 RESTARTED = Fault("upstream_restarted", "The upstream began its answer anew after part of it had gone out.")
 json = msgspec.json.Encoder(decimal_format="number").encode
-
-
-class Asked(msgspec.Struct, frozen=True, kw_only=True):
-    """What an answer needs to know of its request."""
-
-    id: str
-    """The call's: a source of ids where the upstream gives none."""
-    created: int
-    """Seconds since the epoch."""
-    origin: str | None = None
-    """The upstream's name for envelopes; None where both sides speak one API, and seals stay as they are."""
-    wants_usage: bool = True
-    model: str = ""
-    """What the answer is called where the upstream does not say."""
-    veiled: bool = False
-    """Seals are legible to nobody but us: they tell whose they are."""
-    reasoning: bytes = b"reasoning_content"
-    """Chat's member for it."""
-    legacy: bool = False
-    """A Chat client knows `function_call` and no `tool_calls`."""
-    echo: dict[str, Any] = {}
-    """Members of a Responses request that the response repeats."""
-
-    @property
-    def native(self) -> bool:
-        return self.origin is None
 
 
 class Encoder:

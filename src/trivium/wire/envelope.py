@@ -32,7 +32,7 @@ DETAIL = "detail"
 GOOGLE = "google"
 """Chat: `extra_content.google.thought_signature` of the tool call that follows."""
 PLAIN = "plain"
-"""None: the reasoning came without a seal. In an envelope it says whose reasoning it is."""
+"""None: the reasoning came without a seal, or not at all. In an envelope it says whose reasoning it is."""
 
 VEILED = "veiled"
 """Any of them, of which nothing is shown: its form and its letters would tell who answered."""
@@ -69,6 +69,11 @@ def fits(seal: Seal | None, origin: str, api: Api) -> bool:
     if seal.origin is None or (home is not api and seal.form != PLAIN):
         return seal.origin is None and home is api
     return hmac.compare_digest(seal.origin.encode(), _origin(origin, seal).encode())
+
+
+def is_empty(seal: Seal | None, text: str) -> bool:
+    """Whether there is nothing in an envelope: it says that its upstream did not reason, and is of use to none."""
+    return seal is not None and seal.form == PLAIN and not text
 
 
 def veiled(seal: Seal, origin: str) -> Seal:

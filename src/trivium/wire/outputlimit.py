@@ -11,6 +11,7 @@ from trivium.wire import body as json_body
 from trivium.wire.effort import SMALLEST_BUDGET
 from trivium.wire.losses import Losses
 from trivium.wire.request import MAX_TOKENS, Request
+from trivium.wire.unthinking import without_thinking
 
 _THINKING, _BUDGET = "thinking", "budget_tokens"
 
@@ -40,7 +41,6 @@ def _thinking(members: json_body.Members, most: int, losses: Losses) -> dict[str
     if (json_body.count(said, _BUDGET) or 0) < most:
         return {}
     if most <= SMALLEST_BUDGET:
-        losses.add(_THINKING, "there is no room for it in so short an answer")
-        return {_THINKING: b'{"type":"disabled"}'}
+        return without_thinking(members, "there is no room for it in so short an answer", losses)
     losses.add(f"{_THINKING}.{_BUDGET}", "it must be less than the limit of the whole answer")
     return {_THINKING: json_body.patch(bytes(members[_THINKING]), said, {_BUDGET: b"%d" % (most - 1)}, (_BUDGET,))}

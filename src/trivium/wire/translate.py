@@ -30,6 +30,7 @@ from trivium.canon.parts import AnswerPart, Part, Reasoning, Text
 from trivium.canon.request import Request, Turn
 from trivium.canon.usage import Conventions
 from trivium.errors import InvalidJson
+from trivium.wire.asked import Asked
 from trivium.wire.body import Members, is_said
 from trivium.wire.chat.encoder import ChatEncoder
 from trivium.wire.chat.render import render as render_chat
@@ -39,7 +40,7 @@ from trivium.wire.cover import Cover
 from trivium.wire.crowd import has_more
 from trivium.wire.destination import Destination, Wanted, nothing_said
 from trivium.wire.draft import CONVERSATION
-from trivium.wire.encoder import Asked, Encoder
+from trivium.wire.encoder import Encoder
 from trivium.wire.envelope import unveiled
 from trivium.wire.errors import ErrorValue
 from trivium.wire.estimate import estimate
@@ -60,6 +61,7 @@ from trivium.wire.responses.request import parse as parse_responses
 from trivium.wire.sse import ServerSentEvent, SseParser, event_end
 from trivium.wire.toolcalls import Restored
 from trivium.wire.toolnames import ToolNames
+from trivium.wire.unthinking import thinks_by_budget
 
 _PARSE: dict[Api, Callable[[Members, Losses], Request]] = {
     Api.CHAT: parse_chat,
@@ -141,8 +143,11 @@ class Translation:
         echo = {}
         if self._client is Api.RESPONSES:
             echo = {name: msgspec.Raw(bytes(raw)) for name, raw in _legible(members).items() if name in ECHOED}
-        legacy = self._client is Api.CHAT and is_said(members, "functions") and not is_said(members, "tools")
-        self._asked = msgspec.structs.replace(self._asked, wants_usage=wants_usage, echo=echo, legacy=legacy)
+        of_request = {
+            "legacy": self._client is Api.CHAT and is_said(members, "functions") and not is_said(members, "tools"),
+            "thoughtful": self._client is Api.MESSAGES and thinks_by_budget(members),
+        }
+        self._asked = msgspec.structs.replace(self._asked, wants_usage=wants_usage, echo=echo, **of_request)
 
     def stream(self, conventions: Conventions = named.DEFAULT, *, frames: bool = False) -> StreamTranslation:
         """`frames`: the upstream sends Amazon's binary event stream."""

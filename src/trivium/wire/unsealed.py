@@ -19,14 +19,15 @@ from trivium.wire.envelope import MARK
 from trivium.wire.fields import decoded
 from trivium.wire.lenient import mapping, sequence, text
 from trivium.wire.losses import Losses
+from trivium.wire.unthinking import thinks_by_budget, without_thinking
 
 _SEARCHED = b'"' + MARK.encode()
 _RARE = MARK.encode()[0]
 """A single byte is found ten times as fast as several, and as a number faster still: `in` takes bytes for one first,
 and an exception for its answer. Few bodies have it."""
 _WHY = "reasoning of an upstream with another API: only its origin takes it back"
+_UNTHOUGHT = "the last turn with calls came without thinking that this model would take back"
 _raws = msgspec.json.Decoder(list[msgspec.Raw])
-_OFF = b'{"type":"disabled"}'
 
 
 def without_envelopes(api: Api, body: bytes, members: Members, losses: Losses) -> dict[str, bytes]:
@@ -43,10 +44,8 @@ def without_envelopes(api: Api, body: bytes, members: Members, losses: Losses) -
     # What holds no envelope stays the bytes it is.
     raw = dict(zip(map(id, before), _raws.decode(members[name]), strict=True))
     changes = {name: msgspec.json.encode([raw.get(id(entry), entry) for entry in after])}
-    thinking = mapping(decoded(members.get("thinking", b"null"), "thinking")) if api is Api.MESSAGES else {}
-    if thinking.get("type") == "enabled" and not _chain_is_thought(after):
-        losses.add("thinking", "the last turn with calls came without thinking that this model would take back")
-        changes["thinking"] = _OFF
+    if api is Api.MESSAGES and thinks_by_budget(members) and not _chain_is_thought(after):
+        changes |= without_thinking(members, _UNTHOUGHT, losses)
     return changes
 
 
@@ -60,11 +59,11 @@ def _chat(messages: list[Any], losses: Losses) -> list[Any]:
 
 def _messages(messages: list[Any], losses: Losses) -> list[Any]:
     cleaned = [_without(message, "content", f"messages[{n}]", losses) for n, message in enumerate(messages)]
-    return [message for message in cleaned if mapping(message).get("content") != []]
+    return [after for before, after in zip(messages, cleaned, strict=True) if after is before or "content" in after]
 
 
 def _without(message: Any, name: str, at: str, losses: Losses) -> Any:
-    """The message without the entries of one of its lists that hold envelopes."""
+    """The message without the entries of one of its lists that hold envelopes, and without a list of nothing else."""
     entries = sequence(mapping(message).get(name))
     kept = []
     for place, entry in enumerate(entries):
@@ -73,7 +72,9 @@ def _without(message: Any, name: str, at: str, losses: Losses) -> Any:
             losses.add(f"{at}.{name}[{place}]", _WHY)
         else:
             kept.append(entry)
-    return message if len(kept) == len(entries) else {**message, name: kept}
+    if len(kept) == len(entries):
+        return message
+    return {**message, name: kept} if kept else {key: said for key, said in message.items() if key != name}
 
 
 def _responses(items: list[Any], losses: Losses) -> list[Any]:

@@ -1,6 +1,8 @@
 """Canonical events as a Messages answer.
 
-`message_start` has zeros where the upstream tells usage last; `message_delta` has the truth.
+`message_start` has zeros where the upstream tells usage last; `message_delta` has the truth. Who asked for thinking and
+gets calls without any gets an empty thought before them, in our envelope: where the conversation goes on with Claude,
+it tells that this turn was not thought (`wire/unsealed`), which Claude would refuse.
 """
 
 from __future__ import annotations
@@ -42,6 +44,7 @@ class MessagesEncoder(Encoder):
 
     _block = -1
     _prefix = b""
+    _thought = False
 
     def ping(self) -> bytes:
         return _PING
@@ -57,6 +60,9 @@ class MessagesEncoder(Encoder):
         return {"id": self._answer_id("msg_"), "type": "message", "role": "assistant", "model": self._model}
 
     def _begin(self, part: Part) -> None:
+        if part.call is not None and self._lacks_thought:
+            self._sealed_only(part.index, Seal(PLAIN))
+        self._thought |= part.kind is Reasoning
         self._block += 1
         kind, member = _DELTAS.get(part.kind, _ARGUMENTS)
         form = b'event: content_block_delta\ndata: {"type":"content_block_delta","index":%d,"delta":{"type":"%b","%b":'
@@ -100,7 +106,12 @@ class MessagesEncoder(Encoder):
     def _lose_citations(self) -> None:
         self._losses.add("annotations", "Messages cites results of Anthropic's own search, with an index of its own")
 
+    @property
+    def _lacks_thought(self) -> bool:
+        return self._asked.thoughtful and not self._asked.native and not self._thought
+
     def _sealed_only(self, _index: int, seal: Seal) -> None:
+        self._thought = True
         self._block += 1
         self._event("content_block_start", index=self._block, content_block=self._sealed_block(seal))
         self._event("content_block_stop", index=self._block)
@@ -130,8 +141,14 @@ class MessagesEncoder(Encoder):
         reason = self._take_whole(answer)
         stop = self._stop(reason, ev.Finish(reason, answer.native_finish, answer.stop_sequence))
         self._called = 0
-        content = [block for part in self._joined(answer.parts) if (block := self._whole_block(part)) is not None]
+        content = [block for part in self._joined(answer.parts) for block in self._whole_blocks(part)]
         return json({**self._head(), "content": content, **stop, "usage": told(answer.usage)})
+
+    def _whole_blocks(self, part: AnswerPart) -> list[dict[str, Any]]:
+        before = [self._sealed_block(Seal(PLAIN))] if isinstance(part, ToolCall) and self._lacks_thought else []
+        self._thought |= isinstance(part, Reasoning | ToolCall)
+        block = self._whole_block(part)
+        return before if block is None else [*before, block]
 
     def _whole_block(self, part: AnswerPart) -> dict[str, Any] | None:
         match part:

@@ -16,7 +16,7 @@ from trivium.canon.parts import Data, Document, Image, Part, Reasoning, Refusal,
 from trivium.canon.request import INSTRUCTING, Request, Role, Tool, Turn
 from trivium.wire.cachemarks import marked
 from trivium.wire.destination import Wanted, leading, no_words, nothing_said, plain_text, texts, user_hash
-from trivium.wire.envelope import PLAIN, REDACTED
+from trivium.wire.envelope import REDACTED
 from trivium.wire.messages.grammar import Grammar
 from trivium.wire.messages.settings import Settings, is_forced, settings
 from trivium.wire.repair import followed
@@ -272,8 +272,6 @@ class _Blocks:
             return None
         if part.seal.form == REDACTED:
             return {"type": "redacted_thinking", "data": part.seal.data}
-        if part.seal.form == PLAIN and not part.text:
-            return None
         return {"type": "thinking", "thinking": part.text, "signature": part.seal.data}
 
     def _image(self, part: Image) -> dict[str, Any]:

@@ -15,7 +15,7 @@ from trivium.canon.parts import Reasoning, ToolCall, ToolResult
 from trivium.canon.request import Format, Request, Role, Turn
 from trivium.wire.destination import Wanted, limit_of, path
 from trivium.wire.effort import SMALLEST_BUDGET, budget_within, effort_of, nearest
-from trivium.wire.envelope import fits
+from trivium.wire.envelope import fits, is_empty
 from trivium.wire.messages.grammar import Grammar
 from trivium.wire.schemas import CONSTRAINTS, closed, enforceable, parsed
 
@@ -177,7 +177,11 @@ def _last_calls_were_thought(turns: tuple[Turn, ...], wanted: Wanted) -> bool:
     if first is None:
         return True
     lead = first.parts[0]
-    return isinstance(lead, Reasoning) and fits(lead.seal, wanted.to.origin, wanted.to.api)
+    return (
+        isinstance(lead, Reasoning)
+        and not is_empty(lead.seal, lead.text)
+        and fits(lead.seal, wanted.to.origin, wanted.to.api)
+    )
 
 
 def _form(

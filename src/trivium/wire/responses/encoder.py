@@ -15,7 +15,8 @@ from trivium.canon.api import Api
 from trivium.canon.events import FinishReason
 from trivium.canon.fold import Answer
 from trivium.canon.parts import AnswerPart, Citation, Reasoning, Refusal, Seal, Text, ToolCall, ToolKind
-from trivium.wire.encoder import PARAGRAPH, Asked, Encoder, json
+from trivium.wire.asked import Asked
+from trivium.wire.encoder import PARAGRAPH, Encoder, json
 from trivium.wire.envelope import PLAIN
 from trivium.wire.errors import ErrorValue, render_in_stream
 from trivium.wire.figures import OPENAI_TIERS
