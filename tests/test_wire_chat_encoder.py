@@ -99,6 +99,27 @@ class TestReasoning:
         assert details[1]["signature"].split(".")[2] == "signature"
         assert details[1]["signature"].endswith(".s")
 
+    @pytest.mark.parametrize("origin", ["up", None])
+    def test_parts_have_a_blank_line_between_them_where_they_lie_together(self, origin: str | None) -> None:
+        """In the member that all of them share, as in a body; what is sealed stays as it was, also to who reads both."""
+        seal = Seal("detail", DETAIL)
+        one: list[Event] = [ReasoningDelta("On", 0), ReasoningDelta("e", 0), ReasoningSeal(0, seal)]
+        thoughts = [*one, TextDelta("Hi", 1), ReasoningDelta("Two", 2), ReasoningSeal(2, seal)]
+        said = deltas(*thoughts, origin=origin)
+        assert [delta["reasoning_content"] for delta in said if "reasoning_content" in delta] == [
+            "On",
+            "e",
+            "\n\nTwo",
+        ]
+        details = [detail for delta in said for detail in delta.get("reasoning_details", [])]
+        assert [(detail["index"], detail["text"]) for detail in details if "text" in detail] == [
+            (0, "On"),
+            (0, "e"),
+            (1, "Two"),
+        ]
+        whole = json.loads(encoder(Api.CHAT, origin=origin).whole(fold([BEGIN, *thoughts, STOP])))
+        assert whole["choices"][0]["message"]["reasoning_content"] == "One\n\nTwo"
+
     def test_openrouters_own_seal_passes_as_it_is(self) -> None:
         said = deltas(ReasoningDelta("Hm", 0), ReasoningSeal(0, Seal("detail", DETAIL)), origin=None)
         assert said[-1] == {

@@ -3,7 +3,7 @@
 Reasoning is told twice, as the clients of this API read it in two dialects: `reasoning_content` (DeepSeek, vLLM,
 llama.cpp) and `reasoning_details` (OpenRouter), in which the seal comes last in a fragment of its own. Of models of the
 house the first is called `reasoning`, as OpenRouter has it. There is one place for text: those that were apart in the
-upstream's API have a blank line between them.
+upstream's API have a blank line between them, as have the parts of reasoning in the first dialect.
 """
 
 from __future__ import annotations
@@ -44,6 +44,10 @@ class ChatEncoder(Encoder):
     _said = 0
     """Letters of the texts that have ended."""
     _cited = 0
+    _thought = False
+    """Reasoning has been told and is over."""
+    _gap = ""
+    """What stands before the next piece of reasoning, in the dialect that has no parts."""
 
     def _start(self) -> None:
         head = json(self._head("chat.completion.chunk"))
@@ -64,6 +68,8 @@ class ChatEncoder(Encoder):
         self._out.append(self._prefix + members + _END)
 
     def _begin(self, part: Part) -> None:
+        if part.kind is Reasoning and self._thought:
+            self._gap = PARAGRAPH
         if part.call is None:
             if part.index in self._apart and self._said:
                 self._said += len(PARAGRAPH)
@@ -106,8 +112,10 @@ class ChatEncoder(Encoder):
             self._delta(b'"tool_calls":[{"index":%d,"%b":{"%b":%b}}]' % pieces)
 
     def _reasoning(self, said: str) -> bytes:
-        text = json(said)
-        pieces = (self._asked.reasoning, text, text, self._reasoned)
+        text = plain = json(said)
+        if self._gap:
+            plain, self._gap = json(self._gap + said), ""
+        pieces = (self._asked.reasoning, plain, text, self._reasoned)
         form = b'"%b":%b,"reasoning_details":[{"type":"reasoning.text","text":%b,"index":%d}]'
         return form % pieces
 
@@ -124,6 +132,7 @@ class ChatEncoder(Encoder):
             self._said += part.length
         if part.kind is not Reasoning:
             return
+        self._thought |= any(part.pieces)
         if sealed:
             self._delta(b'"reasoning_details":[%b]' % json(self._seal(sealed, "signature")))
         self._reasoned += 1
