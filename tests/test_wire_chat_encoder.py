@@ -101,7 +101,7 @@ class TestReasoning:
 
     @pytest.mark.parametrize("origin", ["up", None])
     def test_parts_have_a_blank_line_between_them_where_they_lie_together(self, origin: str | None) -> None:
-        """In the member that all of them share, as in a body; what is sealed stays as it was, also to who reads both."""
+        """In the member that all of them share, as in a body. What is sealed stays as it was for who reads both."""
         seal = Seal("detail", DETAIL)
         one: list[Event] = [ReasoningDelta("On", 0), ReasoningDelta("e", 0), ReasoningSeal(0, seal)]
         thoughts = [*one, TextDelta("Hi", 1), ReasoningDelta("Two", 2), ReasoningSeal(2, seal)]

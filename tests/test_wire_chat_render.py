@@ -229,6 +229,24 @@ class TestToolTurns:
         told = of(user("hi"), said(use()), user(result()))
         assert told[1]["content"] is None
 
+    def test_texts_side_by_side_are_one_and_others_apart(self) -> None:
+        """As in answers: Claude's citations split a text, and what stands between two texts parts them."""
+        cited = of(user("hi"), said(text("It is "), text("empty.")), user("?"))
+        assert cited[1]["content"] == "It is empty."
+        called = of(user("hi"), said(text("I look."), use(), text("And wait.")), user(result()))
+        assert called[1]["content"] == "I look.\n\nAnd wait."
+
+    def test_two_messages_are_apart(self) -> None:
+        """Codex: a commentary, then the answer."""
+
+        def spoken(*told: str) -> Body:
+            return {"role": "assistant", "content": [{"type": "output_text", "text": one} for one in told]}
+
+        body = responses(user("hi"), spoken("I will look.", " Now."), spoken("It is empty."), user("?"))
+        assert send(R, C, body).body["messages"][1]["content"] == "I will look. Now.\n\nIt is empty."
+        turns = [user("hi"), said(text("I look.")), said(text("Now."), use()), user(result())]
+        assert of(*turns)[1]["content"] == "I look.\n\nNow."
+
     def test_pictures_and_files_in_results_follow_all_of_them(self) -> None:
         turns = [user("Look!"), said(use("a"), use("b"))]
         told = of(

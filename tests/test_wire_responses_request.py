@@ -91,7 +91,7 @@ class TestInput:
                 Role.ASSISTANT,
                 (
                     Reasoning("Hm.", "input[2]"),
-                    Text("Let me look.", "input[3].content[0]"),
+                    Text("Let me look.", "input[3].content[0]", apart=True),
                     ToolCall("a", "look", '{"q":1}', at="input[4]"),
                     ToolCall("b", "look", "{}", at="input[5]"),
                 ),

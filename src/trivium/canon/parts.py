@@ -40,7 +40,7 @@ class Text(msgspec.Struct, frozen=True):
     citations: tuple[Citation, ...] = ()
     logprobs: tuple[Any, ...] = ()
     apart: bool = False
-    """Of an answer: it does not go on with the text before it."""
+    """Of what a model said: it does not go on with the text before it."""
 
 
 class Image(msgspec.Struct, frozen=True):

@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 
 from trivium.canon.api import Api
-from trivium.canon.parts import Part, ToolKind
+from trivium.canon.parts import Part, Text, ToolKind
 
 
 class Role(enum.StrEnum):
@@ -28,6 +28,13 @@ class Turn(msgspec.Struct, frozen=True):
 
     role: Role
     parts: tuple[Part, ...]
+
+
+def apart(parts: tuple[Part, ...]) -> tuple[Part, ...]:
+    """A further message of the assistant's, for the turn of the one before: its text does not go on with that one's."""
+    if parts and isinstance(parts[0], Text):
+        return (msgspec.structs.replace(parts[0], apart=True), *parts[1:])
+    return parts
 
 
 class Tool(msgspec.Struct, frozen=True, kw_only=True):

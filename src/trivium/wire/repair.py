@@ -14,7 +14,7 @@ from collections.abc import Iterator, Sequence
 import msgspec
 
 from trivium.canon.parts import Audio, Document, Image, Part, Reasoning, Refusal, Text, ToolCall, ToolResult
-from trivium.canon.request import Request, Role, Tool, ToolChoice, Turn
+from trivium.canon.request import Request, Role, Tool, ToolChoice, Turn, apart
 from trivium.wire.losses import Losses
 
 _NOT_THERE = "the tool that is asked for is not there"
@@ -117,7 +117,7 @@ def _segments(turns: Sequence[Turn]) -> Iterator[tuple[Turn | None, list[Turn]]]
         if turn.role is not Role.ASSISTANT:
             behind.append(turn)
         elif answer is not None and not behind:
-            answer = Turn(Role.ASSISTANT, answer.parts + turn.parts)
+            answer = Turn(Role.ASSISTANT, answer.parts + apart(turn.parts))
         else:
             yield answer, behind
             answer, behind = turn, []

@@ -52,6 +52,7 @@ _NO_MARKS = "this upstream caches by itself and takes no marks"
 _NOT_ENFORCED = "the schema is not of the form that can be enforced here; sent on as not strict"
 _MEDIA = (Image, Document)
 _SAID = (Text, Refusal)
+_PARAGRAPH = "\n\n"
 _DETAILS = ("auto", "low", "high")
 _ANSWER = "answer"
 """The name of a schema that has none: in Messages they have none."""
@@ -310,7 +311,7 @@ def _assistant(turn: Turn, wanted: Wanted) -> Iterator[dict[str, Any]]:
     calls = _calls([part for part in turn.parts if id(part) in taken or isinstance(part, ToolCall)], wanted)
     if not (said or calls):
         return
-    message: dict[str, Any] = {"role": "assistant", "content": _assistant_text(said, wanted) if said else None}
+    message: dict[str, Any] = {"role": "assistant", "content": _assistant_text(turn, wanted) if said else None}
     details = [part for part in thoughts if part.seal and part.seal.form == DETAIL]
     plain = [part for part in thoughts if part.text and not (part.seal and part.seal.form == DETAIL)]
     message = _thought(message, plain, wanted)
@@ -344,14 +345,25 @@ def _calls(parts: list[Part], wanted: Wanted) -> list[dict[str, Any]]:
     return calls
 
 
-def _assistant_text(said: list[Text | Refusal], wanted: Wanted) -> Any:
-    parts = [part if isinstance(part, Text) else Text(part.text, part.at) for part in said]
+def _assistant_text(turn: Turn, wanted: Wanted) -> Any:
+    """As in answers, texts side by side are one; what was another message, or has something between, is apart."""
+    parts: list[Text] = []
+    said: list[str] = []
+    is_between = False
+    for part in turn.parts:
+        if not isinstance(part, _SAID):
+            is_between = True
+            continue
+        text = part if isinstance(part, Text) else Text(part.text, part.at)
+        said += [_PARAGRAPH, text.text] if said and (is_between or text.apart) else [text.text]
+        parts.append(text)
+        is_between = False
     if any(part.cache for part in parts):
         if wanted.to.traits.cache_marks:
             return _content(parts, wanted)
         for part in parts:
             _mark({}, part.cache, part.at, wanted)
-    return "".join([part.text for part in parts])
+    return "".join(said)
 
 
 def _detail(part: Reasoning, index: int) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from typing import Any
 
 from trivium.canon.api import Api
 from trivium.canon.parts import Document, Image, Part, Reasoning, Refusal, Text, ToolCall, ToolKind, ToolResult
-from trivium.canon.request import Format, Request, Role, Thinking, Tool, ToolChoice, Turn
+from trivium.canon.request import Format, Request, Role, Thinking, Tool, ToolChoice, Turn, apart
 from trivium.errors import FieldInvalid, Untranslatable
 from trivium.wire.body import Members
 from trivium.wire.chat.request import among, user_of
@@ -203,7 +203,7 @@ def _turns(fields: Fields, losses: Losses) -> Iterator[Turn]:
     for place, item in enumerate(items(said if said is not None else [], "input")):
         role, parts = _item(item, f"input[{place}]", losses)
         if role is Role.ASSISTANT:
-            answer += parts
+            answer += apart(parts) if answer else parts
             continue
         if answer and parts:
             yield Turn(Role.ASSISTANT, tuple(answer))
