@@ -36,7 +36,7 @@ from support_requests import (
 from support_vendors_values import Body
 from trivium.canon.parts import Seal
 from trivium.canon.traits import Traits
-from trivium.errors import Untranslatable
+from trivium.errors import FieldInvalid, Untranslatable
 from trivium.wire.envelope import close
 
 
@@ -129,6 +129,10 @@ class TestTurns:
             said(use()),
             {"role": "user", "content": [{"type": "tool_result", "tool_use_id": "a"}]},
         ]
+
+    def test_of_nothing_but_blanks_no_request_is_made(self) -> None:
+        with pytest.raises(FieldInvalid, match="`messages` must not be empty, nor hold nothing but blanks"):
+            render(C, M, chat(user(" \n")))
 
     def test_an_answer_that_was_begun_goes_on_without_a_blank_at_its_end(self) -> None:
         assert of(user("hi"), assistant("So \n"))[-1] == said(text("So"))

@@ -29,6 +29,8 @@ _LARGEST_COUNT = 10**18
 _COLON = re.compile(rb"\s*:\s*")
 _ESCAPED_LETTER = re.compile(rb"\\u00[4-7]")
 """With such escapes a name can be spelt in a way that a search does not find."""
+_HALF = re.compile(rb"(?<!\\)(?:\\\\)*(\\u[dD][89abAB][0-9a-fA-F]{2})(?!\\u[dD][c-fC-F])")
+"""A high surrogate without its low one: what is left where a client cut a text. The decoder calls it truncated data."""
 _members = msgspec.json.Decoder(Members)
 _encode = msgspec.json.Encoder().encode
 
@@ -44,7 +46,9 @@ def members(body: bytes) -> Members:
     except RecursionError:
         raise InvalidJson("The request body is nested too deeply.") from None
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        what = "The request body is empty" if not body.strip() else f"The request body is not valid JSON: {error}"
+        half = _HALF.search(body)
+        why = f"`{half[1].decode()}` is half of a character" if half else error
+        what = "The request body is empty" if not body.strip() else f"The request body is not valid JSON: {why}"
         raise InvalidJson(f"{what}.") from None
 
 

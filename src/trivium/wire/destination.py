@@ -153,7 +153,7 @@ def plain_text(document: Document) -> str | None:
 
 def nothing_said(request: Request) -> FieldInvalid:
     name = CONVERSATION[request.api]
-    return FieldInvalid(f"`{name}` must not be empty.", param=name)
+    return FieldInvalid(f"`{name}` must not be empty, nor hold nothing but blanks.", param=name)
 
 
 def no_words(at: str, what: str, to: Destination) -> Untranslatable:
