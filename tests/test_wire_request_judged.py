@@ -1,15 +1,18 @@
 """What the judge of one API takes, the judges of the two others take translated: for unknown upstreams, and for models
-of the vendors. Conversations are made up at random, out of sound pieces in any order."""
+of the vendors. Conversations are made up at random, out of sound pieces in any order. And what one of them answered to
+a client of Messages, Claude takes in a conversation of its own."""
 
 from __future__ import annotations
 
 import json
+from random import Random
 from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
+from support_answers import an_answer
 from support_requests import (
     LOOSE,
     ORIGIN,
@@ -37,6 +40,7 @@ from support_requests import (
 )
 from support_vendors import faults
 from support_vendors_values import Body
+from support_voices import body as spoken
 from trivium.canon.api import Api
 from trivium.canon.parts import Seal
 from trivium.errors import FieldInvalid, Untranslatable
@@ -44,6 +48,7 @@ from trivium.providers.traits import traits_of
 from trivium.wire.body import members
 from trivium.wire.destination import Destination
 from trivium.wire.envelope import close
+from trivium.wire.request import parse, render
 from trivium.wire.translate import Translation
 
 UPSTREAMS = {
@@ -54,6 +59,8 @@ UPSTREAMS = {
         ("anthropic", "claude-3-5-haiku-latest"),
         ("anthropic", "claude-sonnet-4-5"),
         ("anthropic", "claude-opus-4-7"),
+        ("anthropic", "claude-fable-5"),
+        ("anthropic", "claude-opus-5-5"),
     ],
 }
 BEYOND = ("top_k", "reasoning", "reasoning_content", "reasoning_details", "cache_control", "extra_content")
@@ -62,7 +69,10 @@ WORDS = st.sampled_from(["hi", "So?", " ", "As JSON.", "é\U0001f600"])
 IDS = st.sampled_from(["a", "b", "call_1", "toolu_2", "tvid_ZnVuY3Rpb25zLmFkZDow", "x" * 64])
 NAMES = st.sampled_from(["f", "g", "look_up", "n" * 64])
 ARGUMENTS = st.sampled_from(["{}", '{"q": 1.50}', '{"q": "x"}'])
-SCHEMAS = st.sampled_from([SCHEMA, LOOSE, {"type": "object", "properties": {}}])
+MAP = {"type": "object", "properties": {"q": {"type": "object", "additionalProperties": {"type": "string"}}}}
+TREE = SCHEMA | {"properties": {"q": {"anyOf": [{"$ref": "#"}, {"type": "null"}]}}}
+EITHER = SCHEMA | {"properties": {"q": {"type": ["string", "null"]}}}
+SCHEMAS = st.sampled_from([SCHEMA, LOOSE, MAP, {"type": "object", "properties": {}}])
 SEALS = st.sampled_from([Seal("signature", "c2ln"), Seal("encrypted", "gAAA"), Seal("detail", "{}")])
 EFFORTS = st.sampled_from(["none", "minimal", "low", "medium", "high", "xhigh"])
 
@@ -101,18 +111,28 @@ def chat_step(draw: st.DrawFn) -> list[Body]:
     return [asked, *(gave(one, draw(WORDS)) for one in draw(st.permutations(ids)))]
 
 
-CHAT_TOOLS = st.lists(st.builds(function, NAMES, SCHEMAS), max_size=3, unique_by=lambda one: one["function"]["name"])
+CHAT_TOOLS = st.one_of(
+    st.lists(st.builds(function, NAMES, SCHEMAS), max_size=3, unique_by=lambda one: one["function"]["name"]),
+    st.builds(
+        lambda many, schema: [function(f"f{number}", schema, strict=True) for number in range(many)],
+        st.sampled_from([1, 17, 21]),
+        st.sampled_from([SCHEMA, TREE, EITHER]),
+    ),
+)
 CHAT_SETTINGS = some(
     max_completion_tokens=[1, 1024, 3000],
     temperature=[0, 1, 1.5],
     top_p=[0.5, 1],
     stop=["END", ["a", "\n"]],
     reasoning_effort=["none", "low", "high"],
+    reasoning=[{"enabled": True}],
     service_tier=["auto", "flex"],
     user=["anna"],
     response_format=[
         {"type": "json_schema", "json_schema": {"name": "n", "schema": SCHEMA, "strict": True}},
         {"type": "json_schema", "json_schema": {"name": "n", "schema": LOOSE}},
+        {"type": "json_schema", "json_schema": {"name": "n", "schema": MAP}},
+        {"type": "json_schema", "json_schema": {"name": "n", "schema": TREE, "strict": True}},
     ],
 )
 
@@ -266,5 +286,30 @@ def test_what_one_judge_takes_the_others_take_translated(source: Api, draw: st.D
             except (FieldInvalid, Untranslatable) as error:
                 assert error.param
                 continue
-            found = faults(to, without(json.loads(sent.body), BEYOND if to is C else ()), strict=not traits.item_ids)
+            told = without(json.loads(sent.body), BEYOND if to is C else ())
+            found = faults(to, told, strict=not traits.item_ids, system_turns=traits.system_turns)
             assert found == [], (provider, model)
+
+
+CLEARING = {"edits": [{"type": "clear_thinking_20251015", "keep": "all"}]}
+
+
+@pytest.mark.parametrize("source", [C, R], ids=lambda api: api.short)
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(rnd=st.randoms(use_true_random=False), answers=st.integers(1, 3))
+def test_a_loop_that_another_upstream_took_over_goes_home(source: Api, rnd: Random, answers: int) -> None:
+    """As by a fallback in a loop of calls, with or without reasoning. Of context management the judge knows nothing:
+    Anthropic refuses this edit where the model does not think."""
+    turns = [user("hi")]
+    thinks = {"max_tokens": 4000, "thinking": {"type": "enabled", "budget_tokens": 1024}}
+    for _ in range(answers):
+        way = Translation(M, Destination(api=source, model="m", origin="another"), id="id", created=0)
+        way.expect(members(data({"messages": turns, **thinks})), wants_usage=True)
+        content = json.loads(way.whole(spoken(an_answer(source, rnd, in_order=True)))[0])["content"]
+        calls = [block["id"] for block in content if block["type"] == "tool_use"]
+        turns += [said(*content), user(*[result(one) for one in calls], *([] if calls else [text("And?")]))]
+    sent = render(parse(M, data({"messages": turns, **thinks, "context_management": CLEARING})), "claude-sonnet-4-5")
+    body = json.loads(sent.body)
+    managed = body.pop("context_management")
+    assert [fault for fault in faults(M, body) if "thinking" in fault] == []
+    assert managed == (CLEARING if body["thinking"]["type"] == "enabled" else None)
