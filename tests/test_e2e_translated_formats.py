@@ -84,7 +84,7 @@ async def test_an_old_claude_is_made_to_answer_by_a_tool_of_which_nobody_sees_an
         whole = await on.openai.chat.completions.create(model=OLD, response_format=_json_schema("City"), **CHAT)
     assert found == [KOELN, KOELN]
     for body in bodies:
-        assert body["tool_choice"] == {"type": "tool", "name": "City"}
+        assert body["tool_choice"] == {"type": "tool", "name": "City", "disable_parallel_tool_use": True}
         assert body["tools"][0]["input_schema"]["additionalProperties"] is False
         assert "output_config" not in body
     assert finishes <= {"stop", "tool_calls"}
