@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from support_work import little_work
 from trivium.providers.credential import spellings
 from trivium.wire.spread import Spread
 
@@ -116,3 +117,21 @@ def test_endless_events_behind_a_beginning_do_not_wait_for_ever() -> None:
     pings = [spread.feed(b": ping\n\n" * 10_000) for _ in range(5)]
     assert b"".join([*pings, spread.rest()]) == begun + b": ping\n\n" * 50_000
     assert any(pings)
+
+
+def test_an_event_that_says_the_secret_in_every_word_holds_nobody_up() -> None:
+    half = SECRET[: len(SECRET) // 2], SECRET[len(SECRET) // 2 :]
+    members = ",".join(f'"content":"{half[0]}","content":"{half[1]}"' for _ in range(3_000))
+    with little_work():
+        told = b"".join(masked([f"data: {{{members}}}\n\n".encode()]))
+    assert set("".join(re.findall(r'"content":"([^"]*)"', told.decode()))) == {"*"}
+
+
+def test_many_short_events_in_one_piece_hold_nobody_up() -> None:
+    """Whoever brings a key along chooses it: one that is alike everywhere begins at every letter."""
+    key = b"a" * 5_000 + b"b"
+    spread = Spread([key * 2])
+    begun = event(chat("a" * 4_000 + "c" + "a" * 4_999))
+    with little_work():
+        told = spread.feed(begun) + spread.feed(event(chat("a")) * 10_000) + spread.rest()
+    assert told == begun + event(chat("a")) * 10_000

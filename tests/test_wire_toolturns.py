@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from support_work import little_work
 from trivium.canon.api import Api
 from trivium.wire import body as json_body
 from trivium.wire.draft import CONVERSATION, Draft
@@ -155,6 +156,19 @@ def test_responses_may_answer_later() -> None:
     custom = [USER, {"type": "custom_tool_call", "call_id": "c", "name": "f", "input": "x"}]
     told, _ = repaired(R, custom)
     assert told == [*custom, {"type": "custom_tool_call_output", "call_id": "c", "output": INTERRUPTED}]
+
+
+@each
+def test_many_calls_that_wait_at_once_hold_nobody_up(api: Api) -> None:
+    ids = [f"c{number}" for number in range(15_000)]
+    said = [*(one for id in ids for one in calls(api, id)), *(one for id in ids for one in results(api, id))]
+    with little_work():
+        told, losses = repaired(api, said)
+    assert (len(told), losses) == (len(said), [])
+    with little_work():
+        told, losses = repaired(api, [one for id in ids for one in calls(api, id)])
+    assert str(told).count(INTERRUPTED) == len(ids)
+    assert len(losses) == 1
 
 
 @each

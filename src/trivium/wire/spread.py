@@ -42,8 +42,8 @@ class Spread:
         self._looked = 0
         """How much of it was searched for its end."""
         self._held: deque[_Held] = deque()
-        self._size = 0
-        """Bytes in `_held`."""
+        self._size = self._waits = 0
+        """Bytes in `_held`, and those of them that are text."""
         self._text = b""
         """The end of all text so far."""
 
@@ -75,33 +75,34 @@ class Spread:
             if not any(beginning in text for _, beginning in self._secrets):
                 self._text = text[-self._kept :]
                 return events
-        out, done = bytearray(), 0
+        said, done = [], 0
         for found in _END.finditer(events):
-            out += self._taken(events[done : found.end()])
+            said.append(self._taken(events[done : found.end()]))
             done = found.end()
-        return bytes(out) + (self._taken(events[done:]) if done < len(events) else b"")
-
-    def _taken(self, event: bytes) -> bytes:
-        places = [place for found in _TEXT.finditer(event) for place in range(*found.span(1))]
-        if not places and not self._held:
-            return event
-        self._held.append((bytearray(event), places))
-        self._size += len(event)
-        if not places:
-            return b""
-        self._text = self._text[-self._kept :] + bytes(event[place] for place in places)
-        for secret, _ in self._secrets:
-            while (at := self._text.find(secret)) >= 0:
-                self._mask(at, len(secret))
+        if done < len(events):
+            said.append(self._taken(events[done:]))
+        self._text = self._masked(self._text[-self._kept :] + b"".join(said))
         return self._released(self._begun())
 
-    def _mask(self, at: int, length: int) -> None:
-        """What stands there in the text, as far as it has not gone."""
-        texts = [(event, place) for event, places in self._held for place in places]
-        first = len(texts) - len(self._text) + at
-        for event, place in texts[max(0, first) : first + length]:
-            event[place] = _MASK
-        self._text = self._text[:at] + bytes([_MASK]) * length + self._text[at + length :]
+    def _taken(self, event: bytes) -> bytes:
+        """An event that waits, and its text."""
+        places = [place for found in _TEXT.finditer(event) for place in range(*found.span(1))]
+        self._held.append((bytearray(event), places))
+        self._size += len(event)
+        self._waits += len(places)
+        return bytes(event[place] for place in places)
+
+    def _masked(self, text: bytes) -> bytes:
+        """The text without secrets, written back to the events that hold its end. In one pass: whoever sends it knows
+        the secret, and may say it in every word."""
+        out = text
+        for secret, _ in self._secrets:
+            out = out.replace(secret, bytes([_MASK]) * len(secret))
+        if out != text:
+            places = ((event, place) for event, places in reversed(self._held) for place in reversed(places))
+            for (event, place), letter in zip(places, reversed(out), strict=False):
+                event[place] = letter
+        return out
 
     def _begun(self) -> int:
         """How many characters at the end of the text begin a secret; 0 for too few to wait for."""
@@ -115,11 +116,10 @@ class Spread:
 
     def _released(self, begun: int) -> bytes:
         """The events that need not wait for the sake of so many characters at the end."""
-        waits = sum(len(places) for _, places in self._held)
         out = bytearray()
-        while self._held and waits - len(self._held[0][1]) >= begun:
+        while self._held and self._waits - len(self._held[0][1]) >= begun:
             event, places = self._held.popleft()
-            waits -= len(places)
+            self._waits -= len(places)
             out += event
         self._size -= len(out)
         return bytes(out)

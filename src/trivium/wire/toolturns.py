@@ -65,10 +65,6 @@ class _Turn:
         self.answered.add(id)
         return True
 
-    def waits_for(self, id: str) -> bool:
-        """Whether this is the id of a call that has no result yet."""
-        return id in self.calls and id not in self.answered
-
     def missing(self) -> list[str]:
         """Ids of the calls that nobody answered."""
         found = [id for id in self.calls if id not in self.answered]
@@ -79,12 +75,17 @@ class _Turn:
 
 # Chat Completions: a result is a message of its own.
 
+_Spoken = tuple[Any, _Turn, list[Any]]
+"""A message of the assistant's, its calls, and the results behind it."""
+
 
 def _chat(messages: list[Any], losses: Losses) -> list[Any]:
     """Of messages of the assistant's that follow each other each keeps its results behind itself."""
     out: list[Any] = []
-    spoken, behind = list[tuple[Any, _Turn, list[Any]]](), list[Any]()
-    before: tuple[Any, _Turn, list[Any]] = None, _Turn(losses), []
+    spoken, behind = list[_Spoken](), list[Any]()
+    before: _Spoken = None, _Turn(losses), []
+    waiting, heard = dict[str, list[_Spoken]](), False
+    """Messages by the ids of their calls that have no result yet, and whether any call has one."""
 
     def end() -> None:
         for message, turn, found in spoken:
@@ -94,21 +95,26 @@ def _chat(messages: list[Any], losses: Losses) -> list[Any]:
         out.extend(behind)
         spoken.clear()
         behind.clear()
+        waiting.clear()
 
     for place, message in enumerate(messages):
         said, at = mapping(message), f"messages[{place}]"
         role, id = said.get("role"), text(said.get("tool_call_id"))
         if role == "assistant":
-            if behind or any(found for _, _, found in spoken):
+            if behind or heard:
                 end()
+                heard = False
             turn = _Turn(losses)
             spoken.append((_without_repeats(message, "tool_calls", turn, at), turn, []))
+            for called in turn.calls:
+                waiting.setdefault(called, []).append(spoken[-1])
         elif role != "tool" or not id:
             behind.append(message)
         else:
-            _, turn, found = next((one for one in reversed(spoken) if one[1].waits_for(id)), (spoken or [before])[-1])
+            _, turn, found = waiting[id].pop() if waiting.get(id) else (spoken or [before])[-1]
             if turn.takes(id, at):
                 found.append(message)
+                heard = True
     end()
     return out
 
@@ -243,12 +249,14 @@ def _with_missing(
             results.setdefault(text(item.get("call_id")), []).append(place)
     made: dict[int, list[Any]] = {}
     for turn in reversed(turns):
+        missing = list[dict[str, str]]()
         for place, kind, id in reversed(turn):
             if (found := results.get(id)) and found[-1] > place:
                 found.pop()
                 continue
             losses.add(f"input[{place}]", _MISSING)
-            made.setdefault(turn[-1][0], []).insert(0, {"type": _RESULTS[kind], "call_id": id, "output": INTERRUPTED})
+            missing.append({"type": _RESULTS[kind], "call_id": id, "output": INTERRUPTED})
+        made[turn[-1][0]] = missing[::-1]
     out: list[Any] = []
     for place, item in enumerate(items):
         out += [] if place in dropped else [item]
