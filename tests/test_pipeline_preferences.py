@@ -54,6 +54,25 @@ async def test_whom_vercel_shall_not_ask_is_said_by_whom_it_may() -> None:
 
 
 @in_every_api
+async def test_who_is_left_out_at_vercel_is_not_asked_where_nobody_else_is_left(api: str) -> None:
+    async with house("vercel") as up:
+        for wish in ({"only": ["openai"], "ignore": ["openai"]}, {"only": ["openai/flex"], "ignore": ["OpenAI"]}):
+            assert await up.refused(api, CLAUDE, provider=wish) == (403, "provider_not_allowed")
+        key = await member(up, providers_deny=["anthropic"])
+        for wish in ({"only": ["openai"], "ignore": ["openai"]}, {"only": ["anthropic"]}):
+            assert await up.refused(api, CLAUDE, key=key, provider=wish) == (403, "provider_not_allowed")
+        await up.people.policy("acme", providers_deny=["up/bedrock"])
+        sent = await up.send(api, CLAUDE, key=key)
+        assert await up.refused(api, CLAUDE, key=key, provider={"only": ["amazon-bedrock"]}) == (
+            403,
+            "provider_not_allowed",
+        )
+    allowed = sent.body["providerOptions"]["gateway"]["only"]
+    assert "vertex" in allowed
+    assert "bedrock" not in allowed, "a list may use Vercel's own names"
+
+
+@in_every_api
 async def test_others_get_none(api: str) -> None:
     async with house() as up:
         sent = await up.send(api, provider=WISH)

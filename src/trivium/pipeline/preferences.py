@@ -73,10 +73,19 @@ def effort_at_vercel(draft: Draft) -> None:
 
 
 def _gateway(told: dict[str, Any]) -> dict[str, Any]:
-    only, order, ignore = _names(told, "only"), _names(told, "order"), set(_names(told, "ignore"))
+    """In Vercel's words. Raises ProviderNotAllowed."""
+    only, order, ignore = _names(told, "only"), _names(told, "order"), _names(told, "ignore")
     if ignore:
         # Whom to leave out cannot be said: so it is said who is left.
-        only = [name for name in only or sorted(VERCEL_VENDORS) if name not in ignore]
+        out = {vercel_name(name) for name in ignore if "/" not in name}
+        only = [
+            name for name in only or sorted(VERCEL_VENDORS) if name not in ignore and vercel_name(name) not in out
+        ]
+        if not only:
+            raise ProviderNotAllowed(
+                "Nobody is left who may answer: whoever could is in `provider.ignore`, or denied by the organization.",
+                param=PROVIDER,
+            )
     options: dict[str, Any] = {}
     if only:
         options["only"] = list(dict.fromkeys(map(vercel_name, only)))
