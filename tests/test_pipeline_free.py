@@ -15,6 +15,7 @@ from gateway import ALL_APIS, CHAT, MESSAGES, RESPONSES, Running, running
 from support_money import INPUT, OUTPUT, PRICES, customer, in_every_api, operate, shop
 from support_redis import RedisServer
 from trivium.mock import Model, Reply, Script, Usage
+from trivium.pipeline import handle
 from trivium.policy.access import Gate
 from trivium.policy.caller import Caller, Organization, OrganizationSettings, Policy, Role
 
@@ -485,3 +486,30 @@ async def test_a_call_that_was_started_and_then_refused_has_ended_however_many_t
         assert house.gateway.store.ledger.open_calls == 0
         _, starts = house.gateway.store.database.query("SELECT ended, count(*) FROM starts GROUP BY ended")
     assert starts == [(1, 6)]
+
+
+@pytest.mark.parametrize("end", ["leaves", "fails"])
+async def test_a_call_that_ends_before_its_upstream_heard_of_it_takes_nothing(
+    end: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its client left while it waited for something, or the gateway itself failed."""
+    waiting = asyncio.Event()
+
+    async def admit(*_: Any) -> None:
+        waiting.set()
+        if end == "leaves":
+            await asyncio.Event().wait()
+        raise ValueError("no")
+
+    async with running(settings=PRICED + OPEN + "per_ip_per_hour = 1\n" + GIFT) as house:
+        with monkeypatch.context() as patched:
+            patched.setattr(handle, "admit", admit)
+            call = asyncio.create_task(house.post(*free("chat")))
+            await waiting.wait()
+            if end == "leaves":
+                call.cancel()
+            await asyncio.gather(call, return_exceptions=True)
+            assert [record["outcome"] for record in await house.records()] == [
+                "aborted" if end == "leaves" else "failed"
+            ]
+        assert [(await house.post(*free("chat")))[0] for _ in range(2)] == [200, 429]

@@ -7,15 +7,17 @@ import json
 from typing import Any
 
 import aiohttp
+import msgspec
 import pytest
 
+from gateway import ALL_APIS, CHAT, Running, running
 from gateway import CALLS as CONVERSATIONS
-from gateway import CHAT, Running, running
-from support_money import CREDITS, customer, settled, shop, streamed, whole
+from support_money import CREDITS, PRICES, customer, settled, shop, streamed, whole
 from support_people import People
 from support_solo import CALLS as SOLO_CALLS
 from support_solo import SOLO
 from trivium.mock import Error, Match, Reply, Rule, Usage
+from trivium.policy.access import Gate
 
 KEY = {"idempotency-key": "order-66"}
 OURS = {"x-trivium-idempotency-key": "order-66"}
@@ -311,3 +313,40 @@ async def test_a_replay_takes_no_room_in_limits() -> None:
         statuses = [(await raw(house, "/v1/chat/completions", CHAT, key=key, **KEY))[0] for _ in range(3)]
         assert statuses == [200, 200, 200]
         assert (await raw(house, "/v1/chat/completions", CHAT, key=key))[0] == 429
+
+
+ONE_GIFT = (
+    f'[models."up/m-1"]\n{PRICES}\n[free]\nper_user_per_hour = 1\n'
+    '[free.models."house/gift"]\nroute = "up/m-1"\ncontext = 9000\n'
+)
+
+
+async def test_no_limit_of_free_models_counts_or_refuses_a_call_from_before() -> None:
+    gift = {**CHAT, "model": "house/gift"}
+    async with running(Reply(text="hello", delay_ms=100), settings=ONE_GIFT, provider=ALL_APIS) as house:
+        first = asyncio.create_task(raw(house, "/v1/chat/completions", gift, **KEY))
+        await house.upstream.wait_for_requests(1)
+        assert (await raw(house, "/v1/chat/completions", gift, **KEY))[0] == 409
+        answer = await first
+        for _ in range(2):
+            again = await raw(house, "/v1/chat/completions", gift, **KEY)
+            assert (again[0], again[1]) == (200, answer[1])
+        records = await house.records()
+        assert [record["flags"] for record in records[:2]] == ["replayed"] * 2
+        status, _, headers = await raw(house, "/v1/chat/completions", gift, **{"idempotency-key": "order-67"})
+        assert (status, "retry-after" in headers) == (429, True)
+        assert (await house.records())[0]["flags"] == "free_limit"
+        assert len(house.upstream.requests) == 1
+
+
+async def test_who_may_not_call_hears_that_before_any_answer_and_the_limit_before_it() -> None:
+    """The order of the checks is that of calls without a key: 7 before 9 and 10."""
+    gift = {**CHAT, "model": "house/gift"}
+    async with running(REPLY, settings=ONE_GIFT, provider=ALL_APIS) as house:
+        await raw(house, "/v1/chat/completions", gift, **KEY)
+        deps = house.gateway.deps
+        deps.house = msgspec.structs.replace(deps.house, apis={"chat_completions": Gate(open_to="admins")})
+        for headers in (KEY, {}):
+            assert (await raw(house, "/v1/chat/completions", gift, **headers))[0] == 429
+        deps.house = msgspec.structs.replace(deps.house, apis={})
+        assert (await raw(house, "/v1/chat/completions", gift, **KEY))[2]["x-trivium-replayed"] == "true"

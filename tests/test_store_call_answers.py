@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import gc
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -12,11 +13,12 @@ import pytest
 
 from support_store import Home
 from trivium.clock import SystemClock
-from trivium.errors import CallInProgress, IdempotencyConflict
+from trivium.errors import CallInProgress, IdempotencyConflict, StoreUnavailable
 from trivium.settings_idempotency import IdempotencySettings
 from trivium.store.answers import KEPT_MS
 from trivium.store.call_answers import CLAIM_MS, CallAnswers, CallPlace, call_answers
 from trivium.store.ledger import Ledger
+from trivium.store.sql import Writing
 from trivium.store.store import Store
 
 CREDENTIAL = "tv-" + "a" * 43
@@ -143,6 +145,25 @@ async def test_a_caller_that_leaves_while_it_claims_leaves_no_claim(desk: Desk) 
     await asyncio.sleep(0)
     task.cancel()
     await asyncio.gather(task, return_exceptions=True)
+    assert (await desk.rows(), desk.mine.going) == (0, set())
+    assert await desk.place().claim() is None
+
+
+async def test_a_claim_of_which_nothing_came_back_is_let_go_of(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The connection was lost behind the commit: the place may be taken, and nobody calls for it."""
+    database = desk.store.database
+    transaction = database.transaction
+
+    @contextlib.contextmanager
+    def lost() -> Iterator[Writing]:
+        with transaction() as tx:
+            yield tx
+        monkeypatch.undo()
+        raise StoreUnavailable("lost")
+
+    monkeypatch.setattr(database, "transaction", lost)
+    with pytest.raises(StoreUnavailable):
+        await desk.place().claim()
     assert (await desk.rows(), desk.mine.going) == (0, set())
     assert await desk.place().claim() is None
 

@@ -13,6 +13,7 @@ from trivium.pipeline.own_key import Own
 from trivium.pipeline.settle import Run
 from trivium.policy.addresses import subscriber
 from trivium.policy.caller import Caller
+from trivium.policy.counters import Denial
 from trivium.policy.free import LIMIT_REACHED, claims_of, key_needed, refusal_key, refused_by
 from trivium.routing.catalog import Target
 
@@ -44,7 +45,7 @@ def find_way(caller: Caller | None, name: str, api: Kind, deps: Deps) -> tuple[T
 
 
 def is_counted(caller: Caller | None, found: Target | RequestError) -> bool:
-    """Whether `check_free` has something to look at: for most calls it has not."""
+    """Whether `count_free` has something to look at: for most calls it has not."""
     return caller is None or (isinstance(found, Target) and found.free)
 
 
@@ -53,32 +54,46 @@ async def check_free(  # noqa: PLR0917
 ) -> None:
     """Counts the request of a free model, or of a caller without a key. Raises RateLimited, FreeLimitReached,
     CredentialMissing."""
+    if (denial := await count_free(call, caller, name, found, run, deps)) is not None:
+        raise limit_reached(denial, run, deps)
+
+
+async def count_free(  # noqa: PLR0917
+    call: Call, caller: Caller | None, name: str, found: Target | RequestError, run: Run, deps: Deps
+) -> Denial | None:
+    """As `check_free`, but that the limit which is reached is for the caller to tell. Raises CredentialMissing."""
     if caller is None:
         check_anonymous(None, None, call.time_ms, deps)
         if call.api in WITH_KEY:
             raise CredentialMissing(NO_KEY)
     ours = found.house if isinstance(found, Target) else None
     if ours is not None and ours.said.disabled:
-        return  # nobody gets anything: that it has ended is said later
+        return None  # nobody gets anything: that it has ended is said later
     refused = isinstance(found, RequestError) or not is_free(found, call.time_ms, deps)
     if refused and caller is not None:
-        return  # its price was set by the operator, whatever it is called
+        return None  # its price was set by the operator, whatever it is called
     house = ours is not None
     claims = claims_of(deps.free, caller=caller, house=house, address=subscriber(call.client_ip))
     if refused:  # by check 8. The limit of the address, check 7, is asked for first, but nothing counts for it
         claims = [msgspec.structs.replace(claim, amount=0) for claim in claims]
     if claims and (denial := await deps.counters.take(claims)) is not None:
-        deps.counters.add(refusal_key(denial.claim), 1, denial.claim.window_s)
-        run.flags.append(LIMIT_REACHED)
-        raise refused_by(denial, deps.free)
+        return denial
     if refused:
         raise key_needed(name, deps.free)
     now_ns = deps.clock.monotonic_ns()
     run.free = (*run.free, *((claim, now_ns) for claim in claims))
+    return None
+
+
+def limit_reached(denial: Denial, run: Run, deps: Deps) -> RequestError:
+    """What the caller hears, whose refusal is counted and noted."""
+    deps.counters.add(refusal_key(denial.claim), 1, denial.claim.window_s)
+    run.flags.append(LIMIT_REACHED)
+    return refused_by(denial, deps.free)
 
 
 def give_back(run: Run, deps: Deps) -> None:
-    """A call that is refused by a later check, before any upstream has heard of it, counts for nothing."""
+    """A call that ends before any upstream has heard of it counts for nothing."""
     if run.free and run.queue_us is None:
         for claim, taken_ns in run.free:
             ago_ms = (deps.clock.monotonic_ns() - taken_ns) // 1_000_000

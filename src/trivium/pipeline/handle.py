@@ -20,7 +20,7 @@ from trivium.pipeline.deps import Deps
 from trivium.pipeline.drain import DRAIN, to_its_end
 from trivium.pipeline.forget import forget_body, forget_frames
 from trivium.pipeline.forward import prepare, way_to
-from trivium.pipeline.free import check_free, find, give_back, is_counted
+from trivium.pipeline.free import check_free, count_free, find, give_back, is_counted, limit_reached
 from trivium.pipeline.hold import account_of, begin
 from trivium.pipeline.house import exchange_of
 from trivium.pipeline.legs import legs_of
@@ -65,11 +65,13 @@ async def handle(call: Call, body: Body, reply: Reply, deps: Deps) -> None:
                 if run.once is not None:
                     run.once.close()
         except asyncio.CancelledError:
+            give_back(run, deps)
             run.leave()
         except TriviumError as error:
             give_back(run, deps)
-            await fail(error, call, reply, run)
+            await fail(error if run.denial is None else limit_reached(run.denial, run, deps), call, reply, run)
         except Exception as error:
+            give_back(run, deps)
             _LOG.exception("request %s", call.id)
             await fail(
                 TriviumError("The gateway failed. The error has been logged.", detail=repr(error)), call, reply, run
@@ -110,7 +112,7 @@ async def _admitted(call: Call, body: Body, reply: Reply, run: Run, deps: Deps) 
     auto = deps.autos.get(request.model)
     found = find(key, request.model, deps, run) if auto is None else await lead(auto, call, request, run, deps)
     if is_counted(key, found):
-        await check_free(call, key, request.model, found, run, deps)
+        await _count_free(call, request, found, run, deps)
     run.account_id = account_of(key, deps) if key is not None else None
     check_call(key, call, deps)
     check_stateless(request)
@@ -122,11 +124,10 @@ async def _admitted(call: Call, body: Body, reply: Reply, run: Run, deps: Deps) 
         target, run.own = legs[0].target, legs[0].own
     run.target, run.deadline = target, deadline_of(call, run.elapsed_us())
     _note_transforms(request, run)
-    if not call.headers.keys().isdisjoint(KEYS) and (once := await claimed(call, request, reply, run, deps)):
-        run.once = reply = once
-        if await once.replayed():
-            give_back(run, deps)
+    if not call.headers.keys().isdisjoint(KEYS):
+        if await _is_replayed(call, request, reply, run, deps):
             return None
+        reply = run.once or reply
     await admit(call, request, target, run, deps)
     if call.operation is COUNT_TOKENS:
         await count(call, request, target, reply, run, deps, elsewhere=len(legs) > 1)
@@ -137,6 +138,27 @@ async def _admitted(call: Call, body: Body, reply: Reply, run: Run, deps: Deps) 
     if len(legs) > 1:
         return _several(Attempts(call, request, legs, run, deps), target, reply, run)
     return _one(call, request, target, reply, run, deps)
+
+
+async def _count_free(call: Call, request: Request, found: Target | RequestError, run: Run, deps: Deps) -> None:
+    """As `check_free`, but that a call which may be one from before is not refused yet."""
+    denial = await count_free(call, run.key, request.model, found, run, deps)
+    if denial is not None and (run.key is None or call.headers.keys().isdisjoint(KEYS)):
+        raise limit_reached(denial, run, deps)
+    run.denial = denial
+
+
+async def _is_replayed(call: Call, request: Request, reply: Reply, run: Run, deps: Deps) -> bool:
+    """Whether a call with an idempotency key has its answer from before, which no limit counts. Raises as `claimed`
+    does, and what the limit of free models had to say."""
+    denial, run.denial = run.denial, None
+    run.once = once = await claimed(call, request, reply, run, deps)
+    if once is not None and await once.replayed():
+        give_back(run, deps)
+        return True
+    if denial is not None:
+        raise limit_reached(denial, run, deps)
+    return False
 
 
 def _note_transforms(request: Request, run: Run) -> None:

@@ -2,7 +2,8 @@
 
 A call without that header pays for none of this. What is kept are the bytes that the client was sent, of whole good
 answers alone, errors inside an answer excepted: a call that failed is made anew. It is looked at after everything that
-says whether the caller may make the call, and before whatever counts it.
+says whether the caller may make the call, and before whatever counts it; what the limit of free models has counted or
+refused by then is undone where the answer is there.
 """
 
 from __future__ import annotations

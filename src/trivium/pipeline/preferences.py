@@ -78,9 +78,7 @@ def _gateway(told: dict[str, Any]) -> dict[str, Any]:
     if ignore:
         # Whom to leave out cannot be said: so it is said who is left.
         out = {vercel_name(name) for name in ignore if "/" not in name}
-        only = [
-            name for name in only or sorted(VERCEL_VENDORS) if name not in ignore and vercel_name(name) not in out
-        ]
+        only = [name for name in only or sorted(VERCEL_VENDORS) if name not in ignore and vercel_name(name) not in out]
         if not only:
             raise ProviderNotAllowed(
                 "Nobody is left who may answer: whoever could is in `provider.ignore`, or denied by the organization.",

@@ -30,6 +30,7 @@ from trivium.pipeline.recorded import record_of
 from trivium.pipeline.screening import Screened
 from trivium.pipeline.words import Words, columns
 from trivium.policy.caller import Caller
+from trivium.policy.counters import Denial
 from trivium.routing.auto import Resolution
 from trivium.routing.catalog import Target
 from trivium.wire.generation import Generation
@@ -52,9 +53,9 @@ class Run:
     attributes of no more than 30 names at once in a dictionary."""
 
     __slots__ = (
-        "_charge", "_deps", "_generation_id", "_held", "_said", "account_id", "answer", "answer_losses",
-        "asked_tier", "auto", "call", "capture", "content_bytes", "deadline", "deps", "error", "first_token_us",
-        "flags", "free", "headers", "hold_nano", "journey", "key", "left", "limited", "losses", "missed", "once", "own",
+        "_charge", "_deps", "_generation_id", "_held", "_said", "account_id", "answer", "answer_losses", "asked_tier",
+        "auto", "call", "capture", "content_bytes", "deadline", "denial", "deps", "error", "first_token_us", "flags",
+        "free", "headers", "hold_nano", "journey", "key", "left", "limited", "losses", "missed", "once", "own",
         "payer", "queue_us", "quote", "request", "request_bytes", "response_bytes", "rules", "screened", "size",
         "started", "status", "strict", "target", "told", "total_us", "ttfb_us", "upstream_api", "upstream_status",
         "words",
@@ -78,6 +79,9 @@ class Run:
         """The caller's own upstream key pays, and which that is."""
         self.upstream_api: Kind | None = None
         self.once: Once | None = None
+        self.denial: Denial | None = None
+        """Of a limit of free models, until it is known whether the call is one from before, which no limit counts. What
+        later checks say comes behind it."""
         self.capture: Capture | None = None
         """What is copied of its bodies, if they are."""
         self.strict = False

@@ -85,12 +85,10 @@ class CallPlace(Slot):
         try:
             writing = self._answers.write(self._id, self._claimed)
             found = await asyncio.shield(writing)
-        except asyncio.CancelledError:
-            # Nobody knows yet whether the place is ours: it is let go of behind the claim.
-            self.free()
-            raise
         except BaseException:
-            self._answers.going.discard(self._id)
+            # The caller left, or nothing came back from the database, and nobody knows whether the place is ours: it is
+            # let go of behind the claim.
+            self.free()
             raise
         if not found:
             return None
