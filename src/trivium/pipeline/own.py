@@ -217,6 +217,8 @@ async def _send_paid(  # noqa: PLR0917
     call: Call, body: bytes, target: Target, way: Translation | None, own: Own, run: Run, deps: Deps
 ) -> UpstreamResponse:
     sealed = await deps.own.keys(own.owner, own.match.vendor)
+    if not sealed:
+        raise OwnKeyUnreadable("[BYOK] The key for this call was removed just now. Send the call again.")
     if own.through == _VERCEL:
         keys = [(one.shown, _opened(one, own, deps)) for one in sealed]
         secrets = [secret for _, credential in keys for secret in credential.secrets()]
@@ -238,7 +240,7 @@ async def _send_paid(  # noqa: PLR0917
             answer, refusal = await judge(MaskedResponse(sent, credential.secrets()), own, run, tried)
             if refusal is None:
                 return answer
-    raise refusal or _not_there(own, sealed)
+    raise refusal or _not_registered(own)
 
 
 def _called(provider: Provider, own: Own, shown: Secret, credential: KeptCredential) -> list[Provider]:
@@ -250,9 +252,7 @@ def _called(provider: Provider, own: Own, shown: Secret, credential: KeptCredent
     return with_key(provider, own.door, credential, base_url=shown.base_url, region=shown.region)
 
 
-def _not_there(own: Own, sealed: Sequence[SealedSecret]) -> OwnKeyUnreadable:
-    if not sealed:
-        return OwnKeyUnreadable("[BYOK] The key for this call was removed just now. Send the call again.")
+def _not_registered(own: Own) -> OwnKeyUnreadable:
     title = VENDORS[own.match.vendor].title
     return OwnKeyUnreadable(
         f"[BYOK] The key for {title} is not registered at OpenRouter at the moment, through which this gateway calls "
