@@ -7,6 +7,7 @@ import gc
 import json
 import time
 from typing import Any
+from unittest.mock import AsyncMock
 
 import pytest
 
@@ -14,8 +15,9 @@ from gateway import ALL_APIS, Running, running
 from support_money import APIS, BODIES, PATHS, customer, shop
 from support_people import People
 from trivium.canon.api import Api
-from trivium.errors import ModelNotAllowed
+from trivium.errors import ModelNotAllowed, Overloaded, StoreUnavailable
 from trivium.mock import Error, Match, Reply, Rule, ToolCall, Usage
+from trivium.pipeline import attempts
 from trivium.pipeline.call import Call
 
 TWO = f"""
@@ -411,6 +413,21 @@ class TestWhatReviewersFound:
             await asyncio.sleep(0.25)
             await asyncio.gather(*[ask(house, "chat", key=acme.key, body={"max_tokens": 10}) for _ in range(6)])
             assert asked_for(house)[2:].count("one") == 1
+
+    @pytest.mark.parametrize("failure", [Overloaded("full"), StoreUnavailable("gone"), ValueError("a bug")])
+    async def test_a_look_that_the_gateway_itself_ends_is_the_next_calls(
+        self, failure: Exception, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        rules = [Rule(Reply(status=500), ONE, times=1), Rule(Reply(text="one"), ONE), GOOD]
+        settings = TWO + "[routing]\nfailures = 1\nrest = 0.2\n"
+        async with running(*rules, settings=settings) as house:
+            await ask(house, "chat")
+            await asyncio.sleep(0.25)
+            with monkeypatch.context() as patched:
+                patched.setattr(attempts, "send", AsyncMock(side_effect=failure))
+                assert (await ask(house, "chat"))[0] in (500, 503)
+            assert (await ask(house, "chat"))[0] == 200
+            assert asked_for(house) == ["one", "two", "one"]
 
     async def test_a_count_of_tokens_takes_no_calls_chance_to_look(self) -> None:
         counted = Rule(Reply(usage=Usage(input=3)), Match(path="*/count_tokens"))

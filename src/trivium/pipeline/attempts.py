@@ -6,8 +6,6 @@ that goes to the client on there is no way back.
 
 from __future__ import annotations
 
-import asyncio
-
 import msgspec
 
 from trivium.errors import RequestError, TriviumError, UpstreamError
@@ -109,7 +107,7 @@ class Attempts:
             run.failed_over(error, since_us, flags)
             forget_frames(error)
             return error
-        except asyncio.CancelledError:
+        except BaseException:  # the client left, or the gateway itself has no room or fails: no word on the route
             self._deps.health.unknown(leg.target.place, self._claim)
             if not reply.started:  # what was kept back is nothing that the client had
                 run.status, run.response_bytes = CLIENT_CLOSED, 0
