@@ -24,11 +24,13 @@ from trivium.metering.prices import FREE, Quote
 from trivium.metering.record import Record
 from trivium.metering.start import Start
 from trivium.policy.spending import Budget, Period, Refusal
+from trivium.store import ledger as ledger_module
 from trivium.store import owners, usage
 from trivium.store.accounts import Accounts, Correction
+from trivium.store.calls import SPENT
 from trivium.store.ledger import Ledger
 from trivium.store.posting import Entry
-from trivium.store.sql import Database, Writing
+from trivium.store.sql import Database, Row, Writing
 
 USD = 10**9
 NOW = 1_795_600_000_000
@@ -187,6 +189,47 @@ class TestHolds:
         assert await house.entries(account) == [("grant", 1, ""), ("charge", -0.1, "")]
         assert rows(house.database, "SELECT ended FROM starts") == [(1,)]
         assert rows(house.database, "SELECT id, cost_nano FROM records") == [(id, USD // 10)]
+
+    async def test_an_account_that_is_let_go_of_while_a_call_of_it_waits_is_one_account_all_the_same(
+        self, house: House, home: Home, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        if home.url is not None:
+            pytest.skip("nothing stays in memory where several gateways write")
+        monkeypatch.setattr(ledger_module, "_REMEMBERED", 0)
+        account = await house.account(1)
+        await house.budget("key:key_1", 5)
+        house.end(await house.started(account, 0), account)
+        ask, asked, told = house.database.ask, asyncio.Event(), asyncio.Event()
+
+        async def slowly(statement: str, values: Sequence[Any] = ()) -> list[Row]:
+            if statement == SPENT:
+                asked.set()
+                await told.wait()
+            return await ask(statement, values)
+
+        monkeypatch.setattr(house.database, "ask", slowly)
+        waiting = asyncio.create_task(house.start(account, 0.8, scopes=("key:key_1",)))
+        await asyncio.wait_for(asked.wait(), 5)
+        await house.ledger.forget_idle()
+        another = asyncio.create_task(house.start(account, 0.8))
+        await asyncio.sleep(0)
+        told.set()
+        found = await asyncio.gather(waiting, another)
+        assert [type(one) for one in found].count(Refusal) == 1
+        assert await house.balance(account) == (1, 0.8)
+
+    async def test_an_account_is_not_let_go_of_while_a_call_of_it_goes_on(
+        self, house: House, home: Home, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        if home.url is not None:
+            pytest.skip("nothing stays in memory where several gateways write")
+        monkeypatch.setattr(ledger_module, "_REMEMBERED", 0)
+        account = await house.account(1)
+        id = await house.started(account, 0)
+        await house.ledger.forget_idle()
+        await house.started(account, 0)
+        house.end(id, account, 0.4)
+        assert (await house.refused(account, 0.8)).free == round(0.6 * USD)
 
     async def test_no_hold_is_there_without_its_owner_though_the_first_could_not_be_written(
         self, house: House, monkeypatch: pytest.MonkeyPatch

@@ -60,7 +60,8 @@ class Ledger:
         self._accounts: dict[str, Account] = {}
         self._windows: dict[tuple[str, int], Window] = {}
         self._open: dict[str, OpenCall] = {}
-        self._changes = 0
+        self._changes = self._forgotten = 0
+        """How often purses were changed; how often some were let go of."""
         self._mark = owners.Mark(owner)
         self._doubtful: set[str] = set()
         """Starts of which nobody knows whether they were made."""
@@ -115,12 +116,14 @@ class Ledger:
     async def start(self, start: Start) -> Refusal | None:
         """Begins a call: its hold is durable when this returns None; a refusal began nothing. A call without a hold is
         not waited for. Raises StoreUnavailable, which began nothing that its record will not end."""
-        account = None
-        if not self._shared and start.account_id:
-            account = self._accounts.get(start.account_id)
-            if account is None or account.next_expiry_ms is not None:
-                account = await self._account(start.account_id)
-        windows = await self._windows_of(start) if start.scopes else ()
+        account, forgotten = None, -1
+        while forgotten != self._forgotten:  # while the database was asked for one, another may have been let go of
+            forgotten = self._forgotten
+            if not self._shared and start.account_id:
+                account = self._accounts.get(start.account_id)
+                if account is None or account.next_expiry_ms is not None:
+                    account = await self._account(start.account_id)
+            windows = await self._windows_of(start) if start.scopes else ()
         if not self._shared and (refusal := take(start.hold_nano, account, windows)):
             return refusal
         opened = self._open[start.id] = OpenCall(start, account, windows)
@@ -233,13 +236,15 @@ class Ledger:
 
     async def forget_idle(self) -> None:
         """Lets go of accounts and periods that nobody has needed lately, where there are many: the database knows them.
-        Only what is written by then, and holds nothing, may go. Raises StoreUnavailable."""
+        Only what is written by then, and of which no call goes on, may go. Raises StoreUnavailable."""
         before = self._changes
         await self.writer.flush()
-        if len(self._accounts) > _REMEMBERED:
-            self._accounts = {id: one for id, one in self._accounts.items() if one.held or one.changes > before}
-        if len(self._windows) > _REMEMBERED:
-            self._windows = {key: one for key, one in self._windows.items() if one.held or one.changes > before}
+        if max(len(self._accounts), len(self._windows)) <= _REMEMBERED:
+            return
+        needed = {purse for opened in self._open.values() for purse in opened.purses}
+        self._accounts = {id: one for id, one in self._accounts.items() if one in needed or one.changes > before}
+        self._windows = {key: one for key, one in self._windows.items() if one in needed or one.changes > before}
+        self._forgotten += 1
 
     def _changed(self, *those: Account | Window) -> None:
         self._changes += 1
