@@ -45,6 +45,8 @@ if mode == "stubborn":
 else:
     threading.Thread(target=lambda: (os.read(0, 1), os._exit(0)), daemon=True).start()
 say(stage="loading")
+if mode == "talks":
+    print("warning: something", flush=True)
 if (mode == "fails first" and life == 1) or (mode == "cannot return" and options["--port"] != "0"):
     sys.exit("no such file: weights")
 if mode == "never ready":
@@ -128,6 +130,12 @@ async def test_who_waits_too_long_is_told_what_it_is_still_doing(tmp_path: Path)
         await until(lambda: model.state.words == "loading")
         with pytest.raises(UpstreamUnreachable, match=r"is not ready after 0\.01 s \(loading\)"):
             await model.wait_ready(0.01)
+
+
+async def test_a_word_that_is_no_report_is_passed_over(tmp_path: Path) -> None:
+    async with scripted(tmp_path, "talks") as model:
+        await model.wait_ready(PATIENCE)
+        assert (model.state.phase, model.restarts) == ("serving", 0)
 
 
 async def test_a_child_that_never_gets_ready_is_ended(tmp_path: Path) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
 
 from trivium.upstream.pause import pause_s
@@ -27,6 +29,17 @@ DATE = b"Wed, 25 Nov 2026 09:47:20 GMT"
 )
 def test_it_is_read_in_whole_seconds(header: bytes, said: bytes, seconds: int | None) -> None:
     assert pause_s([(header, said)], NOW) == seconds
+
+
+@pytest.mark.parametrize("said", [DATE[:-4], DATE[:-3] + b"-0000", b"Wed Nov 25 09:47:20 2026"])
+def test_a_date_without_a_zone_is_greenwichs_wherever_the_gateway_stands(
+    said: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patched:
+        patched.setenv("TZ", "America/New_York")
+        time.tzset()
+        assert pause_s([(b"retry-after", said)], NOW) == 40
+    time.tzset()
 
 
 def test_milliseconds_say_it_better() -> None:

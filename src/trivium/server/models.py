@@ -18,9 +18,9 @@ from trivium.errors import RequestError
 from trivium.routing.catalog import ModelEntry
 
 _MOST = 1000
+"""Models of a page."""
 _LONG = 10
 """Digits."""
-"""Models of a page."""
 _Described = Mapping[str, Any]
 
 

@@ -70,7 +70,10 @@ async def port_reported(process: Process, on_stage: Callable[[str], None]) -> in
     """The port on which it serves, or 0 if it ended before it did."""
     assert process.stdout is not None
     async for line in process.stdout:
-        report = _report.decode(line)
+        try:
+            report = _report.decode(line)
+        except ValueError:
+            continue  # a library's word that was meant for the log
         if report.port:
             return report.port
         on_stage(report.stage)

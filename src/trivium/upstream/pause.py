@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import math
+from datetime import UTC
 from email.utils import parsedate_to_datetime
 
 from trivium.upstream.client import Headers
@@ -25,7 +26,10 @@ def pause_s(headers: Headers, now_ms: int) -> int | None:
 
 def _until(date: bytes, now_ms: int) -> int | None:
     try:
-        moment = parsedate_to_datetime(date[:100].decode("latin-1")).timestamp()
+        moment = parsedate_to_datetime(date[:100].decode("latin-1"))
+        if moment.tzinfo is None:  # C's asctime, and `-0000`, which have no zone: HTTP's is Greenwich's
+            moment = moment.replace(tzinfo=UTC)
+        seconds = moment.timestamp()
     except (ValueError, OverflowError):
         return None
-    return max(0, math.ceil(moment - now_ms / 1000))
+    return max(0, math.ceil(seconds - now_ms / 1000))
