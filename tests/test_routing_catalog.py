@@ -112,6 +112,13 @@ def test_a_provider_without_a_list_may_serve_what_nobody_else_is_known_to() -> N
         house({"a": None, "c": None}).resolve("anything")
 
 
+def test_names_that_callers_make_up_keep_no_other_from_being_remembered() -> None:
+    where = house({"a": None, "b": ["m"]})
+    for number in range(10_000):
+        where.resolve(f"made-up-{number}")
+    assert where.resolve("m") is where.resolve("m")
+
+
 def test_once_it_has_told_its_list_it_serves_that_alone() -> None:
     where = house({"a": None}, listed={"a": ["m"]})
     assert lead(where, "m") == ("a", "m")

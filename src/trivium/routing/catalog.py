@@ -148,8 +148,9 @@ class Catalog(msgspec.Struct, frozen=True, dict=True):
         if len(name) > _LONGEST_NAME:
             raise not_found(name)
         found = self._search(name)
-        if len(self._found) < _REMEMBERED:  # callers make up names, and some providers answer to any
-            self._found[name] = found
+        if len(self._found) >= _REMEMBERED:  # callers make up names, and some providers answer to any
+            self._found.clear()
+        self._found[name] = found
         return found
 
     @cached_property
