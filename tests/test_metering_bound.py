@@ -119,10 +119,9 @@ class TestUsage:
         [
             ({}, {}, "input_uncached"),
             ({"cache_write_5m": 4}, {}, "cache_write_5m"),  # vendors write unasked
-            ({"cache_write_5m": 4}, {"cache_marked": True}, "cache_write_5m"),
-            ({"cache_write_5m": 1}, {"cache_marked": True}, "input_uncached"),  # Gemini's writes cost less
-            ({"cache_write_5m": 4, "cache_write_1h": 6}, {"cache_marked": True, "cache_1h": True}, "cache_write_1h"),
-            ({"cache_write_5m": 4, "cache_write_1h": 6}, {"cache_marked": True}, "cache_write_5m"),
+            ({"cache_write_5m": 1}, {}, "input_uncached"),  # Gemini's writes cost less
+            ({"cache_write_5m": 4, "cache_write_1h": 6}, {"cache_1h": True}, "cache_write_1h"),
+            ({"cache_write_5m": 4, "cache_write_1h": 6}, {}, "cache_write_5m"),
         ],
     )
     def test_input_is_priced_as_what_costs_the_most(

@@ -83,10 +83,8 @@ class Size(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """The answer was asked for as sound."""
     server_tools: dict[str, int] = {}
     """Tools that the provider runs, by the names of `Usage.server_tools`: the most calls."""
-    cache_marked: bool = False
-    """Something was marked to be written to the prompt cache."""
     cache_1h: bool = False
-    """Some of it for an hour."""
+    """Something was marked to be written to the prompt cache for an hour."""
     service_tier: str | None = None
     compacts: bool = False
     """The vendor may sum up a long conversation first, which reads it once more."""

@@ -162,11 +162,10 @@ class _Found:
         self.usual = self.most = self.images = self.sound = self.sealed = self.vendor_tools = 0
         self.payloads: list[memoryview] = []
         """JSON strings of base64, in their order."""
-        self.marked = self.marked_1h = False
+        self.marked_1h = False
 
     def mark(self, raw: msgspec.Raw) -> None:
         said = bytes(raw)
-        self.marked |= said != b"null"
         self.marked_1h |= b'"1h"' in said or b"\\u" in said  # which could spell it
 
     def add(self, medium: Medium, payload: memoryview = _NOTHING) -> None:
@@ -215,7 +214,6 @@ def measure(request: Request) -> Size:
         answers=_answers(api, members),
         speaks="modalities" in members and b'"audio"' in bytes(members["modalities"]),
         server_tools=hosted,
-        cache_marked=found.marked,
         cache_1h=found.marked_1h,
         service_tier=service_tier(request),
         compacts=api is Api.MESSAGES and _compacts(members),
