@@ -6,11 +6,13 @@ import asyncio
 import socket
 from pathlib import Path
 
+import psycopg
 import pytest
 
 from support_store import PostgresServer
 from trivium import config
 from trivium.errors import ConfigError
+from trivium.policy.access import HouseSettings
 from trivium.server.alerting import channels
 from trivium.server.deps import Gateway
 from trivium.server.hidden import secrets_of
@@ -140,6 +142,32 @@ async def test_what_is_set_at_one_gateway_is_told_by_the_others(tmp_path: Path, 
     following.cancel()
     await one.close()
     await other.close()
+    postgres.drop(database)
+
+
+async def test_a_channel_that_a_newer_gateway_has_set_keeps_an_older_one_from_nothing_else(
+    tmp_path: Path, postgres: PostgresServer, caplog: pytest.LogCaptureFixture
+) -> None:
+    """While gateways of one database are replaced one by one."""
+    database = postgres.create("newest")
+    gateway = Gateway(config.parse(f'{ALONE}[storage]\nurl = "{postgres.url(database)}"\n'), tmp_path, {})
+    await gateway.open()
+    following = asyncio.create_task(gateway.follow())
+    with psycopg.connect(postgres.url(database), autocommit=True) as newer:
+        newer.execute(
+            "INSERT INTO alert_channels (id, name, content, created_ms) VALUES ('c', 'n', '{\"kind\": \"pager\"}', 1)"
+        )
+        newer.execute("INSERT INTO settings (name, version, content) VALUES ('alert_channels', 1, '{}')")
+        async with asyncio.timeout(10):
+            while "channels of alerts stay as they were" not in caplog.text:  # noqa: ASYNC110
+                await asyncio.sleep(0.02)
+        limits = '{"key_limits": {"concurrent_requests": 5}}'
+        newer.execute("INSERT INTO settings (name, version, content) VALUES ('house', 1, %s)", (limits,))
+        async with asyncio.timeout(10):
+            while gateway.deps.house == HouseSettings():  # noqa: ASYNC110
+                await asyncio.sleep(0.02)
+    following.cancel()
+    await gateway.close()
     postgres.drop(database)
 
 

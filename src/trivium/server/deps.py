@@ -13,7 +13,7 @@ from trivium import __version__
 from trivium.admin.face import Face
 from trivium.clock import Clock, SystemClock
 from trivium.config import dashboard, database_url, identity, management_key, redis_url, secret_keys, token_key
-from trivium.errors import Conflict, StoreUnavailable
+from trivium.errors import Conflict
 from trivium.metering.book import Entry, Override, PriceBook, entries
 from trivium.operations.abuse import abuse_table
 from trivium.operations.alerting import Alerting
@@ -52,11 +52,12 @@ from trivium.providers.provider import Provider
 from trivium.routing.auto import Autos, autos
 from trivium.routing.catalog import Catalog, ModelEntry
 from trivium.server.alerting import AlertParts
+from trivium.server.beside import Following
 from trivium.server.capturing import Capturing, masks
 from trivium.server.desk import Desk
 from trivium.server.explaining import explainer
 from trivium.server.panel import Panel
-from trivium.server.parts import catalogue, check, local_model, provided
+from trivium.server.parts import Embedded, catalogue, check, local_model, provided
 from trivium.server.payments import Parts, payments
 from trivium.server.reload import Reloading
 from trivium.server.screening import screening
@@ -76,17 +77,11 @@ from trivium.upstream.client import UpstreamClient
 from trivium.upstream.generation import Generations
 from trivium.upstream.guard import Guard
 from trivium.upstream.http1 import Http1Client
-from trivium.upstream.local import LocalModel
 from trivium.upstream.local_model import CONTEXT, MODEL
 from trivium.upstream.outbox import Outbox
 from trivium.upstream.pool import PoolLimits
 
 _LOG = logging.getLogger("trivium.gateway")
-LOCAL_READY = 120.0
-"""Seconds that a call waits for the embedded model's first start."""
-_FOLLOWED = 0.5
-"""Seconds between two looks at what other gateways of the same database were told: half of the second that is
-promised, as the looks themselves take their part."""
 _ITSELF = "gateway"
 """The actor where nobody else is."""
 _LAST_WORD = 5.0
@@ -104,6 +99,7 @@ class Gateway:
         self.providers = provided(settings, env, embedded=self.local is not None)
         management_key(settings, env)
         clock = self._clock = SystemClock()
+        self._overrides: Sequence[Override] = ()
         self.store = Store(folder, clock, database_url(settings, env), secret_keys(settings, env))
         self.outbox = Outbox()
         client = _client(settings, self.outbox)
@@ -191,8 +187,8 @@ class Gateway:
         self.telemetry.start()
         await self.counters.start()
         await self._open_credits(self.settings)
-        self._ruled(await asyncio.to_thread(self.store.prices.overrides))
-        self._decided((await self.store.house.get()).settings)
+        await self._look_at_prices()
+        await self._look_at_house()
         await self.store.secrets.load()
         await self.store.custom_models.load()
         await self.store.alert_channels.load()
@@ -210,18 +206,17 @@ class Gateway:
 
     async def follow(self) -> None:
         """Takes in what operators say through other gateways of the same database. Ends by being cancelled."""
-        known: tuple[Override, ...] = ()
-        while self.store.database.shared:
-            with contextlib.suppress(StoreUnavailable):
-                told = await asyncio.to_thread(self.store.prices.overrides)
-                if told != known:
-                    self._ruled(told)
-                    known = told
-                self._decided((await self.store.house.get()).settings)
-                await self.store.secrets.refresh()
-                await self.store.custom_models.refresh()
-                await self.store.alert_channels.refresh()
-            await asyncio.sleep(_FOLLOWED)
+        if not self.store.database.shared:
+            return
+        store = self.store
+        looks = {
+            "prices": self._look_at_prices,
+            "the house's rules": self._look_at_house,
+            "upstream keys of callers": store.secrets.refresh,
+            "custom models": store.custom_models.refresh,
+            "channels of alerts": store.alert_channels.refresh,
+        }
+        await Following(looks).run()
 
     async def learn(self) -> None:
         """Takes in what providers say they serve. Thousands of models are indexed beside the event loop."""
@@ -281,8 +276,16 @@ class Gateway:
             with contextlib.suppress(Conflict):  # An earlier start has made it, or another gateway.
                 await self.store.accounts.create("Keys without an account", "organization", DEFAULT_ACCOUNT, _ITSELF)
 
+    async def _look_at_prices(self) -> None:
+        self._ruled(await asyncio.to_thread(self.store.prices.overrides))
+
+    async def _look_at_house(self) -> None:
+        self._decided((await self.store.house.get()).settings)
+
     def _ruled(self, overrides: Sequence[Override]) -> None:
-        self.change(prices=self.deps.prices.with_overrides(overrides))
+        if overrides != self._overrides:
+            self._overrides = overrides
+            self.change(prices=self.deps.prices.with_overrides(overrides))
 
     def _tables(self, clock: Clock, client: UpstreamClient) -> list[Table]:
         """The operations that need more than the store."""
@@ -347,18 +350,6 @@ def secret_tables(store: Store, settings: Settings, folder: Path, registrar: Reg
     custom = CustomModelOperations(store.custom_models, lambda url: check_url(url, rules))
     rotation = SecretOperations(store.secrets, folder, configured=bool(settings.secrets.keys))
     return [byok.table, custom.table, rotation.table]
-
-
-class Embedded:
-    """The embedded model as the pipeline sees it: started by the first call if it does not run yet."""
-
-    def __init__(self, model: LocalModel) -> None:
-        self._model = model
-
-    async def base_url(self) -> str:
-        await self._model.start()
-        await self._model.wait_ready(LOCAL_READY)
-        return self._model.base_url + "/v1"
 
 
 class _Read(NamedTuple):

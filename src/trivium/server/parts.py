@@ -34,6 +34,9 @@ from trivium.upstream.local import LocalModel
 from trivium.upstream.local_model import MODEL
 from trivium.upstream.tls import check_networks
 
+LOCAL_READY = 120.0
+"""Seconds that a call waits for the embedded model's first start."""
+
 
 def provided(settings: Settings, env: Mapping[str, str], *, embedded: bool) -> dict[str, Provider]:
     """All providers by name. Raises ConfigError."""
@@ -50,6 +53,18 @@ def local_model(settings: Settings, folder: Path) -> tuple[LocalModel | None, st
     model = LocalModel(folder)
     absent = model.available()
     return (None, absent) if absent else (model, None)
+
+
+class Embedded:
+    """The embedded model as the pipeline sees it: started by the first call if it does not run yet."""
+
+    def __init__(self, model: LocalModel) -> None:
+        self._model = model
+
+    async def base_url(self) -> str:
+        await self._model.start()
+        await self._model.wait_ready(LOCAL_READY)
+        return self._model.base_url + "/v1"
 
 
 def catalogue(settings: Settings, providers: Mapping[str, Provider], listed: Lists) -> Catalog:

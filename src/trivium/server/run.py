@@ -11,7 +11,7 @@ import resource
 import signal
 import socket
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Coroutine, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -28,6 +28,7 @@ from trivium.operations.retention import keep_erasing
 from trivium.operations.workers import worker_table
 from trivium.server import control
 from trivium.server.app import App
+from trivium.server.beside import watched
 from trivium.server.deps import Gateway
 from trivium.server.parts import check_workers
 from trivium.server.protocol import GuardedProtocol
@@ -168,17 +169,8 @@ async def _serve(  # noqa: PLR0917
                 console.ready(_url(listener), key, gateway)
                 await invite(gateway, _url(listener), console)
 
-        beside = [
-            asyncio.create_task(gateway.lists.run(looked) if crew.leads else gateway.lists.follow(looked)),
-            asyncio.create_task(gateway.reloading.watch()),
-            asyncio.create_task(gateway.housekeeping.run()),
-            asyncio.create_task(gateway.follow()),
-            *((asyncio.create_task(gateway.registrar.run()),) if crew.leads else ()),
-            *(_tidying(gateway) if crew.leads else ()),
-            asyncio.create_task(gateway.alerting.run()),
-            *([asyncio.create_task(gateway.payments.top_ups.run())] if gateway.payments and crew.leads else ()),
-            asyncio.create_task(ready()),
-        ]
+        running = {**_beside(gateway, looked, crew), "getting ready": ready()}
+        beside = [asyncio.create_task(watched(what, one)) for what, one in running.items()]
         try:
             await server.serve(sockets=[listener])
             await server.settle()
@@ -281,13 +273,27 @@ async def _get_ready(gateway: Gateway, looked: asyncio.Event, console: Console, 
         await asyncio.wait_for(looked.wait(), _LISTS_READY)
 
 
-def _tidying(gateway: Gateway) -> list[asyncio.Task[None]]:
-    """What one does for all that share the database: folds usage into days, keeps to `[storage] retention` and
-    `[capture] retention_days`."""
-    age = gateway.settings.storage.retention
-    erasing = [asyncio.create_task(keep_erasing(gateway.store, age_ms(age)))] if age else []
-    captures = keep_forgetting(gateway.store, lambda: gateway.settings.capture.retention_days)
-    return [asyncio.create_task(keep_folding(gateway.store)), asyncio.create_task(captures), *erasing]
+def _beside(gateway: Gateway, looked: asyncio.Event, crew: Crew) -> dict[str, Coroutine[Any, Any, None]]:
+    """What runs beside the calls, by what the log calls it. Some of it one does for all that share the database."""
+    everybody = {
+        "watching the configuration": gateway.reloading.watch(),
+        "housekeeping": gateway.housekeeping.run(),
+        "following other gateways": gateway.follow(),
+        "alerting": gateway.alerting.run(),
+    }
+    if not crew.leads:
+        return {**everybody, "following the lists of models": gateway.lists.follow(looked)}
+    leading = {
+        "looking at the lists of models": gateway.lists.run(looked),
+        "registering keys": gateway.registrar.run(),
+        "folding usage into days": keep_folding(gateway.store),
+        "forgetting bodies of calls": keep_forgetting(gateway.store, lambda: gateway.settings.capture.retention_days),
+    }
+    if age := gateway.settings.storage.retention:
+        leading["erasing old records"] = keep_erasing(gateway.store, age_ms(age))
+    if gateway.payments is not None:
+        leading["topping up balances"] = gateway.payments.top_ups.run()
+    return {**everybody, **leading}
 
 
 def settle_down() -> None:

@@ -28,7 +28,8 @@ from trivium.operations.table import Actor, Op, Table
 from trivium.operations.workers import WorkerState, worker_table
 from trivium.policy.alerts import Alert
 from trivium.server import control
-from trivium.server.deps import LOCAL_READY, Gateway
+from trivium.server.deps import Gateway
+from trivium.server.parts import LOCAL_READY
 from trivium.server.workers import Life, Line, Word
 from trivium.settings import Settings
 from trivium.store.counters import State

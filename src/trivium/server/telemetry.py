@@ -6,8 +6,8 @@ from __future__ import annotations
 import asyncio
 import logging
 import re
-from collections.abc import Callable, Coroutine, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING
 
 from trivium.admin.face import Face
 from trivium.config import secret
@@ -15,6 +15,7 @@ from trivium.metering.record import COLUMNS, Record
 from trivium.pipeline.deps import Now
 from trivium.providers.builtin import HEADER_NAME
 from trivium.providers.provider import Provider
+from trivium.server.beside import watched
 from trivium.server.hidden import secrets_of
 from trivium.server.metrics import MetricsListener, MetricsPage
 from trivium.server.readings import Names, readings
@@ -106,7 +107,7 @@ class Telemetry:
             self._otel.start()
         for part in (self.listener, self._lag, self._events, self._otel):
             if part is not None:
-                self._tasks.append(asyncio.create_task(_watched(part.run())))
+                self._tasks.append(asyncio.create_task(watched("a part of telemetry", part.run())))
 
     async def close(self) -> None:
         """Sends what is left, as far as somebody takes it in time."""
@@ -221,11 +222,3 @@ def _post(said: EventSettings, settings: Settings, env: Mapping[str, str], clien
             response.close()
 
     return post
-
-
-async def _watched(running: Coroutine[Any, Any, None]) -> None:
-    """What runs beside the calls: where it fails, that is said."""
-    try:
-        await running
-    except Exception:
-        _LOG.exception("a part of telemetry has ended")
