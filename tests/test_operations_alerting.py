@@ -263,6 +263,15 @@ async def test_the_auditor_looks_once_a_day_and_is_told_of_until_it_is_content(w
     assert notice.ended_ms is not None
 
 
+async def test_a_look_at_the_ledger_that_lies_ahead_is_none(world: World) -> None:
+    """Some gateway's clock was wrong."""
+    await world.store.alerts.put_audited(Audited(findings=0, time_ms=(START + 365 * 1_440) * 60_000))
+    world.audits = [Audited(findings=0, time_ms=START * 60_000)]
+    await world.passes()
+    await world.passes()
+    assert world.audits == []
+
+
 async def test_while_one_gateway_looks_at_the_ledger_no_other_does(world: World) -> None:
     alerts = world.store.alerts
     assert [await alerts.claim_audit(ms) for ms in (1, 2, 3_600_001)] == [True, False, False]

@@ -172,6 +172,7 @@ def test_a_provider_that_refuses_us_is_a_page_while_it_does() -> None:
     assert told(range(100), look) == [(0, "page"), (15, "page")]
     assert look(0)[0].text == "Status 402: no credit"
     assert refusal_findings([one], AlertRules(refusals=False), 0) == []
+    assert refusal_findings([one], AlertRules(), -365 * 1_440 * MINUTE_MS) == []  # said by a clock that was wrong
 
 
 @pytest.mark.parametrize(

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -13,10 +14,12 @@ import pytest
 from support_records import MIDNIGHT, keep, record
 from support_store import Home
 from trivium.clock import SystemClock
+from trivium.errors import StoreUnavailable
 from trivium.policy.alert_rules import AlertRules, Audited, Counted, Finding, Refusing, Series, Told
 from trivium.policy.baseline import Past
 from trivium.policy.burn import LONGEST, SPANS
 from trivium.store.alerts import AlertStore, Rules
+from trivium.store.sql import Writing
 from trivium.store.store import Store
 
 A, B = Series("up", "m", "x"), Series("up", "n", "x")
@@ -58,6 +61,58 @@ async def test_one_gateway_has_the_turn_of_a_minute_and_forgets_what_is_over(hom
     assert home.open().query("SELECT minute FROM alert_minutes ORDER BY minute")[1] == []  # of NOW + 1 both are over
 
 
+async def test_what_is_counted_by_a_transaction_of_unknown_end_is_counted_once(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The connection is lost behind the commit, whose word nobody hears."""
+    committing, unheard = store.database.transaction, ["the first"]
+
+    @contextmanager
+    def lossy() -> Iterator[Writing]:
+        with committing() as tx:
+            yield tx
+        if unheard:
+            unheard.pop()
+            raise StoreUnavailable("The connection is lost.")
+
+    await store.ledger.writer.flush()
+    with monkeypatch.context() as outage:
+        outage.setattr(store.database, "transaction", lossy)
+        await store.alerts.count([(NOW - 1, A, Counted(10, 1, 5, 2))], [])
+    assert not unheard
+    await store.alerts.count([(NOW - 1, A, Counted(3))], [])
+    assert (await store.alerts.seen(NOW))[A][1] == Counted(13, 1, 5, 2)
+
+
+async def test_what_was_counted_is_told_from_what_was_not_for_an_hour(home: Home, alerts: AlertStore) -> None:
+    """Which takes a row each time."""
+    await alerts.count([(NOW, A, Counted(1))], [])
+    now = SystemClock().now_ms() // 60_000
+    for minute, left in ((now, 1), (now + 62, 0)):
+        assert await alerts.turn(minute)
+        rows = home.open().query("SELECT 1 FROM alert_states WHERE name LIKE 'counted:%'")[1]
+        assert len(rows) == left
+
+
+async def test_a_clock_that_was_wrong_once_takes_no_turn_for_good(
+    alerts: AlertStore, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A gateway believed for a minute that it was a year later."""
+    wrong = NOW + 365 * 1_440
+    assert await alerts.turn(wrong)
+    assert await alerts.claim_audit(wrong * 60_000)
+    await alerts.tell([(finding("a"), ["ops"])], wrong * 60_000)
+    assert caplog.records == []
+    assert [await alerts.turn(NOW), await alerts.turn(NOW), await alerts.turn(NOW + 1)] == [True, False, True]
+    assert [await alerts.claim_audit(NOW * 60_000 + one) for one in (0, 1)] == [True, False]
+    assert [one.getMessage() for one in caplog.records] == [
+        f"alerts: `{what}` was taken {365 * 86_400} s ahead of this gateway's clock" for what in ("turn", "auditing")
+    ]
+    assert await alerts.told(["a"], NOW * 60_000) == []
+    await alerts.tell([(finding("a"), ["ops"])], NOW * 60_000)
+    assert await alerts.told(["a"], NOW * 60_000) == [Told("a", NOW * 60_000)]
+
+
 async def test_what_one_gateway_saw_all_know(alerts: AlertStore) -> None:
     first = Refusing(provider="up", status=402, message="a", last_ms=1)
     await alerts.count([], [first, Refusing(provider="b", status=None, message="", last_ms=1)])
@@ -74,9 +129,9 @@ async def test_what_was_told_is_known_until_it_ends(alerts: AlertStore) -> None:
     first = [finding("a"), finding("b", "balance"), finding("c", "balance")]
     await alerts.tell([(one, ["ops", "mail"]) for one in first], 5)
     await alerts.tell([(finding("a"), ["ops"])], 9)
-    assert sorted(await alerts.told(["a", "b", "nobody", "a"])) == [Told("a", 9), Told("b", 5)]
+    assert sorted(await alerts.told(["a", "b", "nobody", "a"], 20)) == [Told("a", 9), Told("b", 5)]
     await alerts.end("balance", ["c"], 11)
-    assert sorted(await alerts.told(["a", "b", "c"])) == [Told("a", 9), Told("c", 5)]
+    assert sorted(await alerts.told(["a", "b", "c"], 20)) == [Told("a", 9), Told("c", 5)]
     newest, *_, oldest = await alerts.notices(100, 10)
     assert (newest.key, newest.channels, newest.facts, newest.ended_ms) == ("a", ("ops",), {"n": 1}, None)
     assert [one.ended_ms for one in await alerts.notices(100, 10) if one.key == "b"] == [11]

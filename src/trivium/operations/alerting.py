@@ -89,7 +89,7 @@ class Alerting:
         now_ms, rules = minute * MINUTE_MS, (await self._store.rules.get()).settings
         found = await self._found(minute, rules)
         keys = [key for one in found for key, _ in one.silenced]
-        findings = [masked(one) for one in due(found, await self._store.told(keys), now_ms)]
+        findings = [masked(one) for one in due(found, await self._store.told(keys, now_ms), now_ms)]
         for severity in _SEVERITIES:
             if some := [one for one in findings if one.severity == severity]:
                 await self._tell(Message(severity, some, now_ms))
@@ -129,7 +129,7 @@ class Alerting:
         if not rules.audit_hours or (self._auditing is not None and not self._auditing.done()):
             return
         last = await self._store.audited()
-        due = last is None or now_ms - last.time_ms >= rules.audit_hours * _HOUR_MS
+        due = last is None or abs(now_ms - last.time_ms) >= rules.audit_hours * _HOUR_MS
         if due and await self._store.claim_audit(now_ms):
             self._auditing = asyncio.create_task(self._unharmed(self._audited()))
 

@@ -249,7 +249,7 @@ class Refusing(msgspec.Struct, frozen=True, kw_only=True):
 def refusal_findings(refusing: Iterable[Refusing], rules: AlertRules, now_ms: int) -> list[Finding]:
     found = []
     for one in refusing if rules.refusals else ():
-        if now_ms - one.last_ms > REFUSAL_MS:
+        if abs(now_ms - one.last_ms) > REFUSAL_MS:  # far ahead: by a clock that was wrong
             continue
         key, status = f"refusal:{one.provider}", one.status or "none"
         found.append(

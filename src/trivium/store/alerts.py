@@ -8,7 +8,9 @@ seen or decided; `notices` what was told, and through which channels. Raises Sto
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Iterable, Sequence
+from secrets import token_hex
 from typing import Any
 
 import msgspec
@@ -37,6 +39,7 @@ from trivium.store.sql import Database, Row, Writing, marks
 from trivium.store.versioned import Versioned
 from trivium.store.writer import Writer
 
+_LOG = logging.getLogger("trivium.alerts")
 _SERIES = "provider, model, app"
 _COUNTS = Counted._fields
 _ADD = (
@@ -54,8 +57,13 @@ _STATE = (
 )
 _TURN = f"{_STATE} WHERE alert_states.time_ms < excluded.time_ms RETURNING time_ms"
 _CLAIM = f"{_STATE} WHERE alert_states.time_ms < excluded.time_ms - ? RETURNING time_ms"
-_REFUSAL, _AUDITED, _PROBLEMS = "refusal:", "audited", "problems"
-_AUDITING, _LEASE_MS = "auditing", 3_600_000
+_AHEAD = "DELETE FROM alert_states WHERE name = ? AND time_ms > ? RETURNING time_ms"
+_ONCE = (
+    "INSERT INTO alert_states (name, content, time_ms) VALUES (?, '{}', ?) ON CONFLICT (name) DO NOTHING RETURNING name"
+)
+_OLD_ONCE = "DELETE FROM alert_states WHERE name LIKE ? AND time_ms NOT BETWEEN ? AND ?"
+_REFUSAL, _AUDITED, _PROBLEMS, _COUNTING = "refusal:", "audited", "problems", "counted:"
+_TAKEN, _AUDITING, _LEASE_MS = "turn", "auditing", 3_600_000
 _NOTICE = ("time_ms", "rule", "severity", "key", "title", "text", "facts", "channels")
 _TELL = f"INSERT INTO notices ({', '.join(_NOTICE)}) VALUES ({marks(_NOTICE)})"
 _BUDGETS = (
@@ -119,13 +127,15 @@ class AlertStore:
         self._database, self._writer, self._clock = database, writer, clock
 
     async def count(self, rows: Iterable[tuple[int, Series, Counted]], refusing: Iterable[Refusing]) -> None:
-        """Adds to what is counted. Rows are in order, so that two gateways that add to the same wait for each other
-        rather than for ever."""
+        """Adds to what is counted, once, though the transaction be made again as nobody saw its end. Rows are in order,
+        so that two gateways that add to the same wait for each other rather than for ever."""
         added = sorted((minute, *series, *counted) for minute, series, counted in rows)
         said = sorted((f"{_REFUSAL}{one.provider}", text(one), one.last_ms) for one in refusing)
+        once = (f"{_COUNTING}{token_hex(8)}", self._clock.now_ms())
 
         def act(tx: Writing) -> None:
-            tx.executemany(_ADD, added)
+            if tx.execute(_ONCE, once):
+                tx.executemany(_ADD, added)
             tx.executemany(_STATE, said)
 
         if added or said:
@@ -136,8 +146,10 @@ class AlertStore:
         now_ms = minute * MINUTE_MS
 
         def act(tx: Writing) -> bool:
-            mine = bool(tx.execute(_TURN, ("turn", "{}", now_ms)))
+            _let_go(tx, _TAKEN, now_ms)
+            mine = bool(tx.execute(_TURN, (_TAKEN, "{}", now_ms)))
             if mine:
+                tx.execute(_OLD_ONCE, (f"{_COUNTING}%", now_ms - _LEASE_MS, now_ms + _LEASE_MS))
                 tx.execute("DELETE FROM alert_minutes WHERE minute < ?", (minute - LONGEST,))
                 tx.execute(_OLD, (now_ms - _KEPT_MS,))
             return mine
@@ -165,8 +177,12 @@ class AlertStore:
 
     async def claim_audit(self, now_ms: int) -> bool:
         """Whether this gateway is to look at the ledger: no other one does, or it has been silent for an hour."""
-        claim = (_AUDITING, "{}", now_ms, _LEASE_MS)
-        return await self._writer.run(lambda tx: bool(tx.execute(_CLAIM, claim)))
+
+        def act(tx: Writing) -> bool:
+            _let_go(tx, _AUDITING, now_ms)
+            return bool(tx.execute(_CLAIM, (_AUDITING, "{}", now_ms, _LEASE_MS)))
+
+        return await self._writer.run(act)
 
     async def put_audited(self, audited: Audited) -> None:
         def act(tx: Writing) -> None:
@@ -207,15 +223,17 @@ class AlertStore:
             found += [_spent(row) for row in rows]
         return found
 
-    async def told(self, keys: Iterable[str]) -> list[Told]:
-        """When each key was told last, of what has not ended since."""
+    async def told(self, keys: Iterable[str], now_ms: int) -> list[Told]:
+        """When each key was told last, of what has not ended since; but for what was told far ahead of now, by a clock
+        that was wrong."""
         found: list[Told] = []
         ordered = sorted(set(keys))
         for at in range(0, len(ordered), 500):
             some = ordered[at : at + 500]
             rows = await self._read(
-                f"SELECT key, max(time_ms) FROM notices WHERE key IN ({marks(some)}) AND ended_ms IS NULL GROUP BY key",
-                some,
+                f"SELECT key, max(time_ms) FROM notices WHERE key IN ({marks(some)}) AND ended_ms IS NULL"
+                " AND time_ms <= ? GROUP BY key",
+                [*some, now_ms + _LEASE_MS],
             )
             found += [Told(*row) for row in rows]
         return found
@@ -262,6 +280,12 @@ class AlertStore:
     async def _read(self, statement: str, values: Sequence[Any] = ()) -> list[Row]:
         """In a thread: not all of these are look-ups."""
         return (await asyncio.to_thread(self._database.query, statement, values))[1]
+
+
+def _let_go(tx: Writing, name: str, now_ms: int) -> None:
+    """What was taken far ahead of now belongs to nobody: the clock of some gateway was wrong then, if ours is not."""
+    for (time_ms,) in tx.execute(_AHEAD, (name, now_ms + _LEASE_MS)):
+        _LOG.warning("alerts: `%s` was taken %d s ahead of this gateway's clock", name, (time_ms - now_ms) // 1000)
 
 
 def _past(place: Row, calls: int, errors: int, streams: int, first_token_us: int | None) -> Past:
