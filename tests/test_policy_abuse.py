@@ -61,6 +61,14 @@ class TestVelocity:
         late = msgspec.structs.replace(ANNA, time_ms=NOW + 3 * MINUTE_MS)
         assert some.judge(late, tuple).verdict is Verdict.ALLOW
 
+    def test_what_a_clock_counted_that_has_gone_back_is_forgotten(self) -> None:
+        some = rules(requests_per_minute=10)
+        assert [some.judge(msgspec.structs.replace(ANNA, time_ms=NOW + 24 * HOUR_MS), tuple) for _ in range(11)][
+            -1
+        ].verdict is Verdict.CHALLENGE
+        assert calls(some, ANNA, 40, 30_000).verdict is Verdict.ALLOW
+        assert calls(some, ANNA, 11).verdict is Verdict.CHALLENGE
+
     def test_nobody_gets_twice_as_much_at_the_turn_of_a_minute(self) -> None:
         some = rules(requests_per_minute=10)
         end = NOW - NOW % MINUTE_MS + MINUTE_MS
@@ -173,6 +181,14 @@ class TestLists:
         with pytest.raises(ConfigError) as raised:
             read_lists(text, "f")
         assert told in raised.value.message
+
+
+def test_identities_that_were_new_in_a_wrong_future_do_not_stay_there() -> None:
+    some = rules(new_hours=24, new_requests_per_hour=0, new_identities_per_address=3)
+    wrong = NOW + 24 * HOUR_MS
+    for number in range(5):
+        some.judge(msgspec.structs.replace(new(f"user:{number}"), time_ms=wrong, born_ms=wrong), tuple)
+    assert calls(some, new("user:8")).verdict is Verdict.ALLOW
 
 
 def test_of_several_rules_the_gravest_counts() -> None:

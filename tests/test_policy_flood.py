@@ -37,6 +37,17 @@ def test_a_new_window_tells_of_the_last_one_and_keeps_singly_again() -> None:
     assert [(record.requests, record.flags) for record in out] == [(2, "aggregate"), (1, "")]
 
 
+def test_a_clock_that_was_ahead_ends_no_keeping_one_by_one() -> None:
+    flood = Flood(singly=1, window_ms=1000)
+    flood.admit(refusal(10**9))
+    assert [record.requests for at in (5000, 6000, 7000) for record in flood.admit(refusal(at))] == [1, 1, 1]
+
+
+def test_who_began_before_others_begins_no_window() -> None:
+    flood = Flood(singly=1, window_ms=1000)
+    assert [len(flood.admit(refusal(at))) for at in (600_000, 100_000, 600_001)] == [1, 0, 0]
+
+
 def test_what_stands_for_many_says_nothing_of_the_first() -> None:
     flood = Flood(singly=0, window_ms=1000)
     told = {"client_ip": "192.0.2.1", "client_app": "curl", "requested_model": "m", "prompt_prefix": "I am Anna"}

@@ -23,6 +23,15 @@ def test_who_guesses_often_waits_for_the_window_to_end() -> None:
     guesses.check("192.0.2.1", 1_001 + WINDOW_MS)
 
 
+def test_a_clock_that_was_ahead_locks_nobody_out_when_it_has_gone_back() -> None:
+    guesses = Guesses(most=1)
+    guesses.wrong("192.0.2.1", 365 * 86_400_000)
+    guesses.check("192.0.2.1", 1_000)
+    guesses.wrong("192.0.2.1", 1_000)
+    with pytest.raises(RateLimited):
+        guesses.check("192.0.2.1", 1_000)
+
+
 def test_many_addresses_take_little_memory(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "_REMEMBERED", 2)
     guesses = Guesses(most=1)

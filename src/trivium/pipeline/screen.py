@@ -50,7 +50,7 @@ async def screen(call: Call, request: Request, target: Target, run: Run, deps: D
     words = Words(request, tools=deps.records.prompts and deps.records.tools)
     if deps.records.prompts:
         run.words = words
-    seen = _seen(call, payer, run)
+    seen = _seen(call, payer, run, deps.clock.now_ms())
     run.screened = screened = Screened(call.id, seen.identity, screening.rules.judge(seen, lambda: _texts(words, run)))
     if (asks := screening.asks) is not None:
 
@@ -109,7 +109,7 @@ def _payer(call: Call, target: Target, run: Run, deps: Deps) -> Payer:
     return payer_of(quote, byok=target.provider.byok, promoted=promoted, free=target.given_away(quote))
 
 
-def _seen(call: Call, payer: Payer, run: Run) -> Seen:
+def _seen(call: Call, payer: Payer, run: Run, now_ms: int) -> Seen:
     key = run.key
     if key is None:
         identity = f"address:{subscriber(call.client_ip)}"
@@ -121,7 +121,7 @@ def _seen(call: Call, payer: Payer, run: Run) -> Seen:
         agent=_agent(call),
         born_ms=key.born_ms if key else None,
         free=payer in (Payer.FREE, Payer.PROMOTION),
-        time_ms=call.time_ms,
+        time_ms=now_ms,
     )
 
 

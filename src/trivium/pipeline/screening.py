@@ -63,14 +63,14 @@ class Screening:
         screened.asked = True
         self.classifier.ask_later(question, lambda said: self._said(screened, said))
 
-    def ended(self, screened: Screened, record: Record) -> None:
+    def ended(self, screened: Screened, record: Record, now_ms: int) -> None:
         """The call's record is written."""
         screened.written = True
         self.counts[screened.judgement.verdict] += 1
         if record.payer is None or record.outcome == Outcome.REFUSED:
             return  # nothing was sent
         if record.payer in _GIVEN_AWAY and record.market_cost_nano:
-            self.rules.ended(screened.identity, record.market_cost_nano, record.time_ms)
+            self.rules.ended(screened.identity, record.market_cost_nano, now_ms)
         if self.classifier is not None:
             self.classifier.report(_report(screened, record))
 

@@ -216,7 +216,7 @@ class Run:
         record = record_of(self)
         self._deps.keep(record, self.call.headers.get(b"traceparent"))
         if self.screened is not None and self._deps.screening is not None:
-            self._deps.screening.ended(self.screened, record)
+            self._deps.screening.ended(self.screened, record, self._deps.clock.now_ms())
         if self.limited is not None:
             self.limited.count(self.charge().usage or (self.answer or _NOTHING).usage)
 

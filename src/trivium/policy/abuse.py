@@ -78,6 +78,7 @@ class Seen(msgspec.Struct, frozen=True, kw_only=True):
     free: bool = False
     """The call costs its caller nothing, and is not paid with a key of theirs."""
     time_ms: int
+    """Now: of two calls that are looked at, the later one is not the older."""
 
 
 class Lists(msgspec.Struct, frozen=True):
@@ -114,7 +115,8 @@ def read_lists(text: str, name: str) -> Lists:
 
 
 class _Rate:
-    """How much there was in the last window, however long ago that began."""
+    """How much there was in the last window, however long ago that began. Times are the clock's at each moment; where
+    it has gone back, what was counted by the time before is forgotten, which may have been any."""
 
     __slots__ = ("_before", "_now", "_number", "_window_ms")
 
@@ -133,7 +135,7 @@ class _Rate:
 
     def _turn(self, time_ms: int) -> None:
         number = time_ms // self._window_ms
-        if number > self._number:
+        if number != self._number:
             self._before = self._now if number == self._number + 1 else 0
             self._number, self._now = number, 0
 
@@ -187,7 +189,7 @@ class Rules:
         return found
 
     def ended(self, identity: str, market_nano: int, time_ms: int) -> None:
-        """What a call was worth that cost its caller nothing, in nanodollars."""
+        """What a call was worth that cost its caller nothing, in nanodollars. The time is now."""
         _of(self._identities, identity, _Identity).free_spend.add(market_nano, time_ms)
 
     def _table(self) -> list[tuple[str, Verdict, Callable[[Seen, _Identity, Texts], bool]]]:
@@ -221,7 +223,7 @@ class Rules:
         if not self._is_new(seen) or not (address := _subscriber(seen.client_ip)):
             return False
         new, most = _of(self._addresses, address, _Address).new, self._settings.new_identities_per_address
-        while new and next(iter(new.values())) < seen.time_ms - HOUR_MS:
+        while new and abs(next(iter(new.values())) - seen.time_ms) > HOUR_MS:  # ahead: the clock has gone back
             new.popitem(last=False)
         new[seen.identity] = seen.time_ms
         new.move_to_end(seen.identity)

@@ -14,6 +14,9 @@ from trivium.policy.free import LIMIT_REACHED
 WINDOW_MS = 60_000
 SINGLY = 100
 """Records of their own in each window; the rest of a window becomes one record for each kind of refusal."""
+_BACK_MS = 3_600_000
+"""A call may have begun before others of which was heard earlier; one so much before them tells that the clock has gone
+back."""
 MOST_ADDRESSES = 1_000
 """That are told apart in each window."""
 
@@ -33,7 +36,7 @@ class Flood:
 
     def admit(self, record: Record) -> list[Record]:
         out: list[Record] = []
-        if record.time_ms - self._began_ms >= self._window_ms:
+        if not -_BACK_MS < record.time_ms - self._began_ms < self._window_ms:
             out = self.flush()
             self._began_ms, self._seen = record.time_ms, 0
         self._seen += 1

@@ -28,8 +28,8 @@ class Guesses:
 
     def check(self, address: str, now_ms: int) -> None:
         """Raises RateLimited where an address has guessed too often."""
-        until, count = self._wrong.get(address, (0, 0))
-        if count >= self._most and now_ms < until:
+        until, count = self._counted(address, now_ms)
+        if count >= self._most:
             raise RateLimited(
                 f"Too many {self._what} that are not valid came from this address.",
                 retry_after=max(1, -(-(until - now_ms) // 1000)),
@@ -37,10 +37,9 @@ class Guesses:
 
     def wrong(self, address: str, now_ms: int) -> None:
         """Counts a key that was none."""
-        until, count = self._wrong.pop(address, (0, 0))
-        if now_ms >= until:
-            until, count = now_ms + WINDOW_MS, 0
+        until, count = self._counted(address, now_ms)
         self._wrong[address] = (until, count + 1)
+        self._wrong.move_to_end(address)
         if len(self._wrong) > _REMEMBERED:
             self._wrong.popitem(last=False)
 
@@ -48,3 +47,8 @@ class Guesses:
         """Takes back one that was counted before it was known whether it is right."""
         if (found := self._wrong.get(address)) is not None:
             self._wrong[address] = (found[0], max(0, found[1] - 1))
+
+    def _counted(self, address: str, now_ms: int) -> tuple[int, int]:
+        """Of the window that runs. One that ends later than any can was begun before the clock went back."""
+        until, count = self._wrong.get(address, (0, 0))
+        return (until, count) if now_ms < until <= now_ms + 2 * WINDOW_MS else (now_ms + WINDOW_MS, 0)
