@@ -177,3 +177,19 @@ class TestForgetting:
             ("b", "of anna", "user_1"),
             ("c", "of anna", "user_2"),
         ]
+
+    def test_no_call_waits_until_the_whole_log_of_changes_is_read(self, database: Database) -> None:
+        """It grows for as long as there is a gateway; what is behind a transaction's commit waits for all of it."""
+        if database.dialect != "sqlite":
+            pytest.skip("PostgreSQL plans by how much there is")
+        said: list[str] = []
+
+        class Asking:
+            def execute(self, statement: str, values: Any = ()) -> list[Any]:
+                plan = rows(database, f"EXPLAIN QUERY PLAN {statement.partition(' RETURNING ')[0]}", *values)
+                said.extend(str(step[-1]) for step in plan)
+                return [(0,)]
+
+        retention.forget_owner(Asking(), "user_1", 9)  # type: ignore[arg-type]
+        assert "SEARCH changes USING INDEX changes_by_target (target=?)" in said
+        assert [step for step in said if step.startswith("SCAN changes")] == []

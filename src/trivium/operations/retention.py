@@ -11,6 +11,7 @@ from typing import Annotated, Any
 import msgspec
 
 from trivium.errors import NotFound, OperationError, StoreUnavailable
+from trivium.operations.aside import aside
 from trivium.operations.captures import erase as captures_erased
 from trivium.operations.captures import erase_all_of
 from trivium.operations.table import Actor, Op, Table
@@ -80,8 +81,8 @@ class RetentionOperations:
             erased = await erase(self._store, before_ms)
             await self._note(actor, "retention", "records", erased)
         else:
-            captures = await asyncio.to_thread(self._store.captures.older, before_ms)
-            erased = await asyncio.to_thread(retention.due, self._store.database, before_ms)
+            captures = await aside(self._store.captures.older, before_ms)
+            erased = await aside(retention.due, self._store.database, before_ms)
         return Kept(**msgspec.structs.asdict(erased), captures=captures, applied=query.apply)
 
     async def _forget(self, query: Forget, actor: Actor) -> Forgotten:
@@ -91,11 +92,11 @@ class RetentionOperations:
             raise OperationError("Say whose records: of a key or of a user, by its id.")
         ((kind, id),) = whose
         await self._store.ledger.writer.flush()
-        if not await asyncio.to_thread(retention.is_known, self._store.database, kind, id):
+        if not await aside(retention.is_known, self._store.database, kind, id):
             raise NotFound(f"There is no {kind} {id!r}, and no record names one.")
         if not query.apply:
-            count = await asyncio.to_thread(retention.how_many_name, self._store.database, kind, id)
-            captures = await asyncio.to_thread(self._store.captures.how_many, kind, str(id))
+            count = await aside(retention.how_many_name, self._store.database, kind, id)
+            captures = await aside(self._store.captures.how_many, kind, str(id))
             return Forgotten(records=count, captures=captures, live_keys=0, applied=False)
         if kind == "user" and self._forget_card is not None:
             card = await self._store.auto_top_ups.card(str(id))
@@ -154,7 +155,7 @@ async def _forget(store: Store, kind: str, id: str) -> tuple[int, int]:
     """How many records were made to name nobody, and how many live keys still name a user."""
     writer: Writer = store.ledger.writer
     count, after = 0, ""
-    while ids := await asyncio.to_thread(retention.naming, store.database, kind, id, after):
+    while ids := await aside(retention.naming, store.database, kind, id, after):
         after = ids[-1]
         count += await writer.run(lambda tx, ids=ids: retention.forget(tx, ids))  # type: ignore[misc]
         await asyncio.sleep(_REST)
@@ -163,4 +164,8 @@ async def _forget(store: Store, kind: str, id: str) -> tuple[int, int]:
     now = store.clock.now_ms()
     live = await writer.run(lambda tx: retention.forget_owner(tx, id, now))
     await store.secrets.load()
+    told = await aside(retention.told_of_own_keys, store.database, id)
+    for at in range(0, len(told), retention.SLICE):
+        some = told[at : at + retention.SLICE]
+        await writer.run(lambda tx, some=some: retention.forget_lines(tx, some))  # type: ignore[misc]
     return count, live

@@ -35,9 +35,6 @@ _FORGET_OWNER = (
     "UPDATE changes SET before = NULL, after = NULL WHERE target IN (SELECT id FROM admins WHERE user_id = ?)",
     f"UPDATE changes SET before = NULL, after = NULL WHERE target IN ({_ACCOUNT}) AND action LIKE 'credits.%'"
     """ AND after LIKE '%"note":%'""",
-    # Of upstream keys also those that are there no more.
-    f"UPDATE changes SET before = NULL, after = NULL WHERE action LIKE 'byok.%'"
-    f" AND replace({_SAID}, '\"owner\":\"user:' || ? || '\"', '') <> {_SAID}",
     f"UPDATE entries SET note = NULL WHERE account_id IN ({_ACCOUNT}) AND note IS NOT NULL",
     "DELETE FROM secrets WHERE owner = 'user:' || ?",
     "UPDATE auto_top_ups SET enabled = 0, problem = NULL WHERE account_id = ?",
@@ -50,6 +47,10 @@ _FORGET_OWNER = (
     "DELETE FROM identities WHERE user_id = ?",
     "UPDATE users SET name = 'erased', email = NULL, blocked_why = NULL WHERE id = ?",
     "UPDATE accounts SET name = 'erased' WHERE id = ? AND kind = 'user'",
+)
+_OWN_KEYS = (
+    "SELECT seq FROM changes WHERE action LIKE 'byok.%'"
+    f" AND replace({_SAID}, '\"owner\":\"user:' || ? || '\"', '') <> {_SAID} ORDER BY seq"
 )
 _WHOSE = {"key": "key_id", "user": "user_id"}
 _KNOWN = {
@@ -143,11 +144,23 @@ def forget(tx: Writing, ids: list[str]) -> int:
     return tx.executemany(_FORGET, [(id,) for id in ids])
 
 
+def told_of_own_keys(database: Database, user_id: str) -> list[int]:
+    """The lines of the log of changes that tell of a user's upstream keys, also of those that are there no more, by
+    whose ids nothing else is found. Reads the whole log, for which no writer should wait. Blocks; raises
+    StoreUnavailable."""
+    return [row[0] for row in database.query(_OWN_KEYS, (user_id,))[1]]
+
+
+def forget_lines(tx: Writing, seqs: list[int]) -> None:
+    """Takes out of lines of the log of changes what was before and after."""
+    tx.executemany("UPDATE changes SET before = NULL, after = NULL WHERE seq = ?", [(seq,) for seq in seqs])
+
+
 def forget_owner(tx: Writing, user_id: str, now_ms: int) -> int:
     """Makes the revoked keys of a user nobody's, ends the user's admin credentials and ways to sign in, removes the own
     upstream keys and the saved card, which is charged no more, and takes names and addresses out of the user, the
-    account and the log of changes. The domain stays, so that whom it blocks is blocked. Returns how many live keys
-    still name the user."""
+    account and the log of changes, save of lines on upstream keys (`told_of_own_keys`). The domain stays, so that whom
+    it blocks is blocked. Returns how many live keys still name the user."""
     # The row stays: word of the card that comes later is older than this.
     tx.execute(
         "UPDATE saved_cards SET customer = '', method = NULL, words = '', saved_ms = ? WHERE account_id = ?",

@@ -388,4 +388,5 @@ MIGRATIONS = (
     ALTER TABLE records ADD COLUMN tools_available TEXT;
     ALTER TABLE records ADD COLUMN tools_used TEXT;
     """,
+    "CREATE INDEX changes_by_target ON changes (target);",
 )
