@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import shutil
 import threading
+from collections.abc import Iterator
 from typing import Any
 
 import msgspec
@@ -25,7 +26,7 @@ from trivium.store.captures import (
     erase_older,
     packed,
 )
-from trivium.store.sql import Database
+from trivium.store.sql import Database, Writing
 
 MUCH = 10**9
 BODY = BodyAbout(bytes=2, kept=2, cut=False)
@@ -78,6 +79,31 @@ def test_beyond_the_total_the_oldest_go(captures: CaptureStore, database: Databa
     assert left == [f"r{number:02}" for number in range(40 - len(left), 40)]
 
 
+def test_a_bound_that_was_lowered_holds_nobody_up(
+    captures: CaptureStore, database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is too much goes a few at a time: a hold that comes meanwhile waits for one of these transactions. Where one
+    is undone, as much is known to be there as is."""
+    size, writing = bodies("x").size, database.transaction
+    captures.put([bodies(f"r{number:02}", number) for number in range(60)], MUCH)
+    left = [60]
+
+    @contextlib.contextmanager
+    def counted() -> Iterator[Writing]:
+        with writing() as tx:
+            yield tx
+            if len(left) == 3:
+                left.append(0)
+                raise StoreUnavailable("The connection is lost.")
+        left.append(len(ids(database)))
+
+    monkeypatch.setattr(database, "transaction", counted)
+    with pytest.raises(StoreUnavailable):
+        captures.put([bodies("r60", 60)], 15 * size)
+    captures.put([bodies("r61", 61)], 15 * size)
+    assert left == [60, 50, 40, 0, 30, 20, 10, 11]
+
+
 def test_none_is_written_of_an_organization_that_has_forbidden_it_meanwhile(
     captures: CaptureStore, database: Database
 ) -> None:
@@ -113,11 +139,15 @@ def test_an_organization_whose_word_comes_while_bodies_are_written_is_heard(
 
     thread = threading.Thread(target=elsewhere)
 
-    def meanwhile(*_: object) -> None:
+    forbidding = module._forbidding
+
+    def meanwhile(*asked: Any) -> set[str]:
+        found = forbidding(*asked)
         thread.start()
         thread.join(0.3)
+        return found
 
-    monkeypatch.setattr(captures, "_make_room", meanwhile)
+    monkeypatch.setattr(module, "_forbidding", meanwhile)
     captures.put([bodies("r1", organization_id="acme")], MUCH)
     thread.join(10)
     assert (left, ids(database)) == ([1], [])

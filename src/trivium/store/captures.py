@@ -7,6 +7,7 @@ slow or full loses bodies and nothing else. Backups leave them out (`backup.py`)
 from __future__ import annotations
 
 import shutil
+import time
 import zlib
 from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
@@ -29,6 +30,9 @@ PARTS = ("request", "sent", "answer")
 _COUNT_MS = 60_000
 _COLUMNS = "id, time_ms, key_id, user_id, organization_id, bytes, about, request, sent, answer"
 _INSERT = f"INSERT INTO captures ({_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (id) DO NOTHING"
+_OLDEST = "DELETE FROM captures WHERE id IN (SELECT id FROM captures ORDER BY time_ms LIMIT ?) RETURNING bytes"
+_REST = 0.001
+"""Seconds between two transactions, which are the holds'."""
 _WHOSE = {"key": "key_id", "user": "user_id", "organization": "organization_id"}
 
 
@@ -109,14 +113,13 @@ class CaptureStore:
             if free < SPARE:
                 raise StoreUnavailable("The disk is almost full.", detail=f"{free} bytes are free")
         self._count()
+        self._make_room(sum(one.size for one in bodies), most_total)
         with self._database.transaction() as tx:
             wanted = {one.organization_id for one in bodies if one.organization_id is not None}
             forbidding = _forbidding(wanted, tx, self._database.dialect)
             allowed = [one for one in bodies if one.organization_id not in forbidding]
-            size = sum(one.size for one in allowed)
-            self._make_room(tx, size, most_total)
             tx.executemany(_INSERT, map(_row, allowed))
-        self._total += size
+        self._total += sum(one.size for one in allowed)
         return len(allowed)
 
     def _count(self) -> None:
@@ -126,15 +129,17 @@ class CaptureStore:
             ((self._total,),) = self._database.query("SELECT coalesce(sum(bytes), 0) FROM captures")[1]
             self._counted_ms = now
 
-    def _make_room(self, tx: Writing, size: int, most_total: int) -> None:
-        """The oldest go, where there is too much."""
+    def _make_room(self, size: int, most_total: int) -> None:
+        """The oldest go, where there is too much: a few in each transaction, for which holds wait, since of a bound
+        that was lowered there is far too much."""
         while self._total + size > most_total:
-            statement = "DELETE FROM captures WHERE id IN (SELECT id FROM captures ORDER BY time_ms LIMIT ?)"
-            gone = tx.execute(f"{statement} RETURNING bytes", (SLICE // 10,))
+            with self._database.transaction() as tx:
+                gone = tx.execute(_OLDEST, (SLICE // 10,))
             if not gone:
                 self._total = 0
                 return
             self._total -= sum(size for (size,) in gone)
+            time.sleep(_REST)
 
     def find(self, id: str) -> Bodies | None:
         rows = self._database.query(f"SELECT {_COLUMNS} FROM captures WHERE id = ?", (id,))[1]
