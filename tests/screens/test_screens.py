@@ -24,6 +24,7 @@ from support_dashboard import HOSTILE, dashboard
 from support_dashboard_world import PROVIDER, ROLES, RULES, SETTINGS, World
 from support_stripe import SETTINGS as PAYMENTS
 from support_stripe import stripe
+from trivium.mock import Error, Reply
 
 pytestmark = [pytest.mark.screens, pytest.mark.asyncio(loop_scope="module")]
 PICTURES = os.environ.get("TRIVIUM_SCREENS")
@@ -150,6 +151,26 @@ async def test_without_scripts_every_page_is_whole(chromium: Any, full: Running)
         await watch.page.select_option("#by", "key")
         await watch.page.click("form.filters button")
         assert await watch.page.locator("h2", has_text="By key").is_visible()
+        await watch.open(f"{full.url}/dashboard/house/requests")
+        assert not await watch.page.locator("a", has_text="Follow live").is_visible()
+
+
+async def test_filters_say_what_the_figures_are_of_after_going_back(chromium: Any, full: Running) -> None:
+    async with browsing(chromium, full, None) as watch:
+        page = watch.page
+        await watch.open(f"{full.url}/dashboard/house/usage")
+        await page.select_option("#by", "key")
+        await page.wait_for_url("**by=key**")
+        await page.go_back(wait_until="load")
+        assert await page.locator("h2", has_text="By model").is_visible()
+        assert await page.input_value("#by") == "model"
+        await watch.open(f"{full.url}/dashboard/house/requests")
+        await page.select_option("#q-outcome", "failed")
+        await page.click("form.card button.main")
+        await page.wait_for_url("**outcome=failed**")
+        await page.go_back(wait_until="load")
+        assert await page.locator("#rows .tag.success").count() > 0
+        assert await page.input_value("#q-outcome") == ""
 
 
 async def test_the_playground_streams_and_tells_the_cost(chromium: Any) -> None:
@@ -167,6 +188,42 @@ async def test_the_playground_streams_and_tells_the_cost(chromium: Any) -> None:
             assert "data: " in await watch.page.text_content("#p-raw")
             assert "TRIVIUM_KEY" in await watch.page.text_content("#p-curl")
         assert watch.faults == []
+
+
+@pytest.mark.parametrize("api", ["chat", "responses", "messages"])
+async def test_the_playground_shows_an_error_inside_a_whole_answer(chromium: Any, api: str) -> None:
+    died = Reply(text=["One", " two", " three"], status=200, error=Error(message="It died."), error_after_events=2)
+    async with dashboard(SETTINGS, died, provider=PROVIDER) as house:
+        await house.gateway.operations.perform("users.create", {"id": "ann", "name": "Ann"})
+        await house.gateway.operations.perform("credits.grant", {"account": "ann", "usd": "1"})
+        async with browsing(chromium, house, "ann") as watch:
+            await watch.open(f"{house.url}/dashboard/me/playground")
+            await watch.page.select_option("#p-api", api)
+            await watch.page.fill("#p-model", "m")
+            await watch.page.uncheck("#p-stream")
+            await watch.page.click("#p-send")
+            await watch.page.locator("#p-told a").wait_for()
+            assert await watch.page.inner_text("#p-answer .wrong") == "It died."
+
+
+async def test_the_playground_says_that_nobody_is_signed_in_any_more(chromium: Any, full: Running) -> None:
+    """Before there is a key, and after the answer, whose cost is asked for."""
+    perform = full.gateway.operations.perform
+    key = (await perform("keys.create", {"name": "typed", "organization": "acme", "user": "owner"}))["key"]
+    async with browsing(chromium, full, "owner") as watch:
+        await watch.open(f"{full.url}/dashboard/o/acme/playground")
+        await watch.page.evaluate("document.querySelector('#p-model').value = 'm'")  # a look into it makes a key
+        for session in (await perform("sessions.list", {"user": "owner"}))["items"]:
+            await perform("sessions.end", {"session": session["id"]})
+        told = watch.page.locator("#p-told", has_text="You are not signed in any more")
+        await watch.page.click("#p-send")
+        await told.wait_for()
+        assert await watch.page.locator("#p-told a").count() == 0
+        await watch.page.fill("#p-key", key)
+        await watch.page.click("#p-send")
+        await told.locator("a").wait_for()
+        assert "Hello" in await watch.page.inner_text("#p-answer")
+        assert not [fault for fault in watch.faults if fault.startswith("error: SyntaxError")]
 
 
 async def test_new_requests_appear_by_themselves(chromium: Any, full: Running) -> None:

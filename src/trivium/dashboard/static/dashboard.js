@@ -62,7 +62,13 @@ for (const form of document.querySelectorAll("form[method=post]")) {
     form.dataset.sent = "1";
   });
 }
-addEventListener("pageshow", () => { for (const form of document.forms) delete form.dataset.sent; });
+// A page that comes back says in its filters what they were when it was made, as its figures do.
+addEventListener("pageshow", (event) => {
+  for (const form of document.forms) {
+    delete form.dataset.sent;
+    if (event.persisted && form.getAttribute("method") === "get") form.reset();
+  }
+});
 
 // A day that is chosen is meant; one that is not looked at must not stand there.
 const period = document.getElementById("period");

@@ -6,6 +6,7 @@ const $ = (name) => document.getElementById("p-" + name);
 const URLS = { chat: "/v1/chat/completions", responses: "/v1/responses", messages: "/v1/messages" };
 let stop = null;
 let made = null;
+const AWAY = "You are not signed in any more, or signed in anew: load the page again.";
 
 function body() {
   const [api, model, system, text] = [$("api").value, $("model").value.trim(), $("system").value, $("text").value];
@@ -30,14 +31,24 @@ function code() {
   $("js").textContent = `const answer = await fetch(${JSON.stringify(url)}, {\n  method: "POST",\n  headers: { Authorization: "Bearer " + process.env.TRIVIUM_KEY, "Content-Type": "application/json" },\n  body: JSON.stringify(${said}),\n});\nfor await (const piece of answer.body.pipeThrough(new TextDecoderStream())) process.stdout.write(piece);`;
 }
 
+// What the dashboard itself says. Where it answers with a page or leads to one, there is nothing to be read.
+async function asked(where, options) {
+  const answer = await fetch(where, { ...options, redirect: "manual" });
+  if ((answer.headers.get("content-type") ?? "").startsWith("application/json")) {
+    const told = await answer.json();
+    if (!answer.ok) throw new Error(told.error);
+    return told;
+  }
+  const away = answer.type === "opaqueredirect" || answer.status === 403;
+  throw new Error(away ? AWAY : `The dashboard has no answer (${answer.status}).`);
+}
+
 async function key() {
   const typed = $("key").value.trim();
   if (typed) return typed;
-  if (made && made.expires_ms > Date.now() + 10000) return made.key;
-  const answer = await fetch(form.dataset.keyAt, { method: "POST", headers: { "x-csrf-token": form.dataset.csrf } });
-  const told = await answer.json();
-  if (!answer.ok) throw new Error(told.error);
-  made = told;
+  if (!(made && made.expires_ms > Date.now() + 10000)) {
+    made = await asked(form.dataset.keyAt, { method: "POST", headers: { "x-csrf-token": form.dataset.csrf } });
+  }
   return made.key;
 }
 
@@ -63,9 +74,10 @@ const READ = {
   responses: (e) => {
     if (/^response\.reasoning(_summary)?_text\.delta$/.test(e.type)) say(e.delta, "thought");
     if (/^response\.(output_text|refusal)\.delta$/.test(e.type)) say(e.delta);
-    if (e.type === "response.failed") say(e.response.error?.message, "wrong");
+    if (e.type === "response.failed") say(e.response.error?.message ?? "The answer failed.", "wrong");
+    if (e.status === "failed" && !e.error) say("The answer failed.", "wrong");
     if (e.type === "error") say(e.message, "wrong");
-    for (const item of e.object === "response" ? e.output : []) {
+    for (const item of (e.object === "response" && e.output) || []) {
       for (const part of item.summary ?? []) say(part.text, "thought");
       for (const part of item.content ?? []) say(part.text ?? part.refusal);
     }
@@ -103,7 +115,7 @@ async function whole(answer, api) {
     const told = JSON.parse(text);
     $("raw").textContent = JSON.stringify(told, null, 2);
     if (answer.ok) READ[api](told);
-    else say(told.error?.message ?? text, "wrong");
+    if (told.error || !answer.ok) say(told.error?.message ?? text, "wrong"); // inside a 200 answer too
   } catch {
     $("raw").textContent = text;
     say(text, !answer.ok && "wrong");
@@ -112,10 +124,14 @@ async function whole(answer, api) {
 
 async function tell(id, began, ...words) {
   words.push(`${((performance.now() - began) / 1000).toFixed(2)} s`);
-  const found = await fetch(`${form.dataset.costAt}${encodeURIComponent(id)}/cost`);
-  if (found.ok) {
-    const told = await found.json();
-    words.unshift(`$${(told.cost_nano / 1e9).toFixed(6)}`, `${told.input_tokens} → ${told.output_tokens} tokens`);
+  try {
+    const told = await asked(`${form.dataset.costAt}${encodeURIComponent(id)}/cost`);
+    words.unshift(
+      `$${(told.cost_nano / 1e9).toFixed(6)}${told.estimated ? " (estimated)" : ""}`,
+      `${told.input_tokens ?? "–"} → ${told.output_tokens ?? "–"} tokens`,
+    );
+  } catch (error) {
+    words.unshift(error.message);
   }
   const link = document.createElement("a");
   link.href = form.dataset.costAt + encodeURIComponent(id);
@@ -162,7 +178,7 @@ async function list() {
   if (!$("model").value && models.length) $("model").value = models[0];
   code();
 }
-$("key").addEventListener("change", list);
+$("key").addEventListener("change", () => list().catch(() => {}));
 $("model").addEventListener("focus", () => { if (!$("models").children.length && (form.dataset.makes || $("key").value)) list().catch(() => {}); });
 $("stop").addEventListener("click", () => stop?.abort());
 form.addEventListener("input", code);
