@@ -45,6 +45,12 @@ class Page(msgspec.Struct, frozen=True):
         assert found, self.text
         return found[1]
 
+    def hidden(self, name: str) -> str:
+        """What a form of it has with it."""
+        found = re.search(rf'name="{name}" value="([^"]*)"', self.text)
+        assert found, self.text
+        return html.unescape(found[1])
+
     @property
     def links(self) -> list[str]:
         return [html.unescape(found) for found in _HREF.findall(self.text)]

@@ -7,8 +7,9 @@ from typing import Any, ClassVar
 import msgspec
 import pytest
 
-from trivium.dashboard.forms import Field, Unfit, arguments, changes, fields, filled
+from trivium.dashboard.forms import Field, Unfit, arguments, carried, changes, fields, filled, rebased
 from trivium.operations.byok import Add as AddUpstreamKey
+from trivium.operations.custom_models import Set as SetModel
 from trivium.operations.keys import CreateKey, SetKey
 from trivium.operations.operations import Backup
 from trivium.operations.orgs import SetSettings
@@ -86,9 +87,15 @@ def test_each_kind_is_read_as_what_it_is() -> None:
     ("name", "text", "said"),
     [
         ("limits.requests_per_minute", "many", "requests per minute: expected a number."),
+        ("limits.requests_per_minute", "nan", "requests per minute: expected a number."),
+        ("limits.requests_per_minute", "-inf", "requests per minute: expected a number."),
+        ("limits.requests_per_minute", "1e999", "requests per minute: expected a number."),
+        ("limits.requests_per_minute", "9" * 5000, "requests per minute: expected a number."),
         ("expires_ms", "tomorrow", "expires: expected a date and a time."),
         ("price", "{", "price: expected JSON."),
         ("price", "[" * 100_000, "price: expected JSON."),
+        ("price", '{"input": NaN}', "price: expected JSON."),
+        ("price", '{"input": "\\ud83d"}', "price: expected JSON."),
     ],
 )
 def test_what_does_not_fit_is_told_by_its_label(name: str, text: str, said: str) -> None:
@@ -132,6 +139,48 @@ class TestChanges:
         del sent["strict"], sent["scopes.apis"]
         sent |= {"project": [""], "expires_ms": [""], "scopes.models": [""]}
         assert changes(made, sent) == {"strict": False, "project": None, "expires_ms": None, "scopes": {}}
+
+    def test_a_list_to_choose_from_is_empty_rather_than_nothing(self) -> None:
+        made = fields(msgspec.json.schema(SetModel), only=("apis",), values={"apis": ["chat"]})
+        assert changes(made, {}) == {"apis": []}
+
+    def test_what_others_have_changed_meanwhile_stays(self) -> None:
+        made, sent = self._made()
+        with_it = carried(made)
+        now = {
+            **self.ROW,
+            "strict": False,
+            "scopes": {},
+            "limits": {"requests_per_minute": 1, "concurrent_requests": 2},
+        }
+        today = fields(SET, without=("key", "organization", "user"), values=now)
+        rest, clashing = rebased(today, sent, with_it)
+        assert (changes(today, rest), clashing) == ({}, [])
+        touched = {**sent, "name": ["bob"], "limits.concurrent_requests": ["3"]}
+        rest, clashing = rebased(today, touched, with_it)
+        assert clashing == []
+        changed = {"name": "bob", "limits": {"requests_per_minute": 1, "concurrent_requests": 3}}
+        assert changes(today, rest) == changed
+
+    def test_what_both_have_changed_is_told_unless_it_is_the_same(self) -> None:
+        made, sent = self._made()
+        now = {**self.ROW, "name": "cat", "limits": {"requests_per_minute": 1, "concurrent_requests": 2}}
+        today = fields(SET, without=("key", "organization", "user"), values=now)
+        touched = {**sent, "name": ["cat"], "limits.requests_per_minute": ["7"]}
+        rest, clashing = rebased(today, touched, carried(made))
+        assert clashing == ["requests per minute"]
+        again, clashing = rebased(today, rest, carried(today))  # as the form comes back with what there is by now
+        assert (changes(today, again), clashing) == (
+            {"limits": {"requests_per_minute": 7, "concurrent_requests": 2}},
+            [],
+        )
+
+    def test_a_form_carries_marks_alone_and_none_of_what_is_typed_unseen(self) -> None:
+        made = fields(msgspec.json.schema(AddUpstreamKey), values={"credential": {"key": "sk-1"}, "name": "ann"})
+        assert "ann" not in carried(made)
+        assert "credential.key" not in carried(made)
+        with pytest.raises(Unfit):
+            rebased(made, {}, '{"name": 1')
 
 
 def test_settings_are_a_form_of_all_they_have() -> None:

@@ -95,6 +95,8 @@ def test_all_tokens_that_went_in_are_counted() -> None:
         ("a: Expected `str` matching regex '^[a]\\Z' - at `$.after`", "after: expected letters, digits and . _ @ - :."),
         ("a: Expected `array` of length <= 9 - at `$.b.c`", "b, c: expected a list of a length of at most 9."),
         ("a: Expected `int | null`, got `str` - at `$.usd`", "amount: expected a number."),
+        ("a: Object missing required field `period` - at `$.budget`", "budget, period: this is needed."),
+        ("a.b: Object missing required field `credential`", "credential: this is needed."),
         ("There is no `x`.", "There is no `x`."),
     ],
 )

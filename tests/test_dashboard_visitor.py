@@ -14,7 +14,7 @@ from trivium import config
 from trivium.dashboard.door import Door
 from trivium.dashboard.menu import fits, menu
 from trivium.dashboard.table import BY_PATH, RESOURCES
-from trivium.dashboard.visitor import HOUSE, Described, Space, Visitor
+from trivium.dashboard.visitor import HOUSE, Described, Space, Visitor, visitor_of
 from trivium.operations.describe import Described as Told
 from trivium.operations.describe import describing
 from trivium.operations.operations import Operations
@@ -149,6 +149,30 @@ def test_the_space_of_another_user_is_the_houses(described: dict[str, Described]
     assert bob.path == "/dashboard/u/bob"
     assert visitor(described, house=True).arguments("byok.list", bob) == {"user": "bob"}
     assert visitor(described, "owner").arguments("byok.list", bob) is None
+
+
+async def test_all_organizations_of_somebody_have_their_names(described: dict[str, Described]) -> None:
+    many = {f"o{number:03}": f"Organization {number}" for number in range(450)}
+    asking = await visitor_of(_Desk(many), "t", described)
+    assert asking.names == many
+    assert asking.spaces[-1].name == "Organization 99"
+
+
+class _Desk(Door):
+    """Tells of somebody in many organizations, in parts."""
+
+    def __init__(self, names: dict[str, str]) -> None:
+        self._names = names
+
+    async def ask(self, operation: str, arguments: dict[str, Any], session: str | None = None) -> Any:
+        if operation == "sessions.person":
+            person = {"stale": False, "session": "s", "house": False, "user": {"id": "ann", "name": "Ann"}}
+            return {**person, "roles": dict.fromkeys(self._names, "member"), "invited": []}
+        assert operation == "orgs.list"
+        left = [id for id in sorted(self._names) if id > arguments["after"]]
+        part = left[: arguments["limit"]]
+        items = [{"id": id, "name": self._names[id]} for id in part]
+        return {"items": items, "next": part[-1] if len(left) > len(part) else None}
 
 
 async def test_a_door_that_nobody_opens_is_unavailable(tmp_path: Path) -> None:

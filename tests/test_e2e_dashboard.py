@@ -19,6 +19,8 @@ import pytest_asyncio
 from gateway import CHAT, Running
 from support_dashboard import HOSTILE, Browser, Page, browser, dashboard
 from support_dashboard_world import PROVIDER, ROLES, RULES, SETTINGS, World
+from trivium.dashboard.render import NOTHING
+from trivium.mock import Reply
 from trivium.server.panel import Pulse
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -165,6 +167,40 @@ class TestKeys:
         after = await perform("keys.show", {"key": made["id"]})
         assert after["limits"]["requests_per_minute"] is None
 
+    async def test_what_two_change_at_a_time_is_changed_by_both(self, full: Running, visit: Browser) -> None:
+        perform = full.gateway.operations.perform
+        about = {"name": "shared", "organization": "acme", "limits": {"requests_per_minute": 100}}
+        id = (await perform("keys.create", about))["id"]
+        await visit.sign_in("owner")
+        path = f"/dashboard/o/acme/keys/edit?id={id}"
+        page = await visit.get(path)
+        seen = {"csrf": page.csrf, "shown": page.hidden("shown"), "name": "shared", "limits.requests_per_minute": "100"}
+        tightened = {"limits": {"requests_per_minute": 5}, "scopes": {"models": ["up/m"]}}
+        await perform("keys.set", {"key": id, **tightened})
+        assert (await visit.post(path, {**seen, "name": "renamed"})).status == 303
+        after = await perform("keys.show", {"key": id})
+        assert (after["name"], after["limits"]["requests_per_minute"]) == ("renamed", 5)
+        assert after["scopes"]["models"] == ("up/m",)
+        told = await visit.post(path, {**seen, "limits.requests_per_minute": "3"})
+        problem = "Somebody else has changed meanwhile: requests per minute. Save again for what is here."
+        assert (told.status, told.problem) == (400, problem)
+        assert (await perform("keys.show", {"key": id}))["limits"]["requests_per_minute"] == 5
+        here = {"name": "renamed", "scopes.models": "up/m", "limits.requests_per_minute": "3"}
+        assert all(f'value="{here[name]}"' in told.text for name in ("name", "limits.requests_per_minute"))
+        again = {"csrf": told.csrf, "shown": told.hidden("shown"), **here}
+        assert (await visit.post(path, again)).status == 303
+        after = await perform("keys.show", {"key": id})
+        assert (after["limits"]["requests_per_minute"], after["scopes"]["models"]) == (3, ("up/m",))
+
+    async def test_budgets_of_a_key_stay_and_its_form_says_where_they_are(self, full: Running, visit: Browser) -> None:
+        budget = {"period": "day", "usd": "5"}
+        made = await full.gateway.operations.perform("keys.create", {"name": "with a budget", "budget": budget})
+        await visit.sign_in()
+        path = f"/dashboard/house/keys/edit?id={made['id']}"
+        assert "Left empty: all stay as they are; Budgets has them." in (await visit.get(path)).words
+        assert (await visit.send(path, {"name": "renamed"})).status == 303
+        assert f"key:{made['id']}" in (await visit.get("/dashboard/house/budgets")).words
+
     async def test_a_refusal_stands_beside_what_was_typed(self, visit: Browser) -> None:
         await visit.sign_in("member")
         told = await visit.send("/dashboard/me/keys/new", {"name": "  ", "limits.requests_per_minute": "many"})
@@ -229,6 +265,9 @@ class TestForms:
         assert ">up/m\nup/dear</textarea>" in again.text
         cleared = {"csrf": again.csrf, "version": str(int(version[1]) + 1)}
         assert (await visit.post(path, cleared)).status == 303
+        for other in ("", "x", "9" * 5000):
+            told = await visit.post(path, {**cleared, "version": other})
+            assert (told.status, "Load the page again" in told.problem) == (400, True)
 
     async def test_upstream_keys_go_in_and_never_come_out(self, visit: Browser) -> None:
         await visit.sign_in("owner")
@@ -284,6 +323,24 @@ class TestUsage:
         assert told.headers["content-disposition"].startswith('attachment; filename="usage-')
         assert told.headers["content-type"].startswith("text/csv")
         assert "up/dear" in told.text
+
+    async def test_files_are_of_what_the_page_is_of(self, visit: Browser) -> None:
+        await visit.sign_in("owner")
+        page = await visit.get("/dashboard/o/acme/usage?period=day&only=model%3Aup%2Fa%23b")
+        links = [link for link in page.links if "/usage." in link]
+        assert [link.rpartition("&")[2] for link in links] == ["only=model:up/a%23b"] * 2
+
+    async def test_days_are_the_ones_that_were_typed_or_none(self, visit: Browser) -> None:
+        await visit.sign_in("owner")
+        at = "/dashboard/o/acme/usage"
+        page = await visit.get(f"{at}?period=custom&since=1970-01-01&until=1970-01-01")
+        assert "1970-01-01 00:00:00 to 1970-01-02 00:00:00, UTC" in page.words
+        for query in ("since=31.1.2026", "since=2026-01-01&until=31.1.2026"):
+            page = await visit.get(f"{at}?period=custom&{query}")
+            assert page.problem == "31.1.2026: expected a date, as 2026-01-31."
+            assert "Tokens in" not in page.words
+            file = await visit.get(f"{at}.csv?period=custom&{query}")
+            assert (file.status, page.problem in file.words) == (400, True)
 
     async def test_a_group_leads_to_its_calls_alone(self, full: Running, visit: Browser) -> None:
         await visit.sign_in("owner")
@@ -399,7 +456,22 @@ class TestRequests:
         assert status == 200
         await full.records()
         told = json.loads((await visit.get(f"/dashboard/o/acme/requests/{headers['x-trivium-request-id']}/cost")).text)
-        assert told["cost_nano"] == 810_000
+        assert told == {"cost_nano": 810_000, "estimated": False, "input_tokens": 120, "output_tokens": 30}
+
+    async def test_of_a_call_that_broke_off_tokens_are_unknown_and_its_cost_is_estimated(self) -> None:
+        cut = Reply(text=["One", " two", " three"], abort="reset", abort_after_events=3)
+        async with dashboard(SETTINGS, cut, provider=PROVIDER) as house, browser(house) as visit:
+            await house.gateway.operations.perform("credits.grant", {"account": "default", "usd": "1"})
+            _, _, headers = await house.post("/v1/chat/completions", {**CHAT, "stream": True})
+            await house.records()
+            await visit.sign_in()
+            story = f"/dashboard/house/requests/{headers['x-trivium-request-id']}"
+            told = json.loads((await visit.get(f"{story}/cost")).text)
+            assert (told["input_tokens"], told["output_tokens"], told["estimated"]) == (None, None, True)
+            assert told["cost_nano"] > 0
+            words = (await visit.get(story)).words
+            assert "charged by the house, estimated" in words
+            assert f"Tokens {NOTHING} → {NOTHING}" in words
 
 
 class TestFreeUse:
@@ -465,6 +537,26 @@ class TestHouse:
         assert "up/m" in told.words
         told = await visit.send("/dashboard/house/explain", {"model": "m", "api": "chat", "request": "{"})
         assert (told.status, told.problem) == (400, "request: expected JSON.")
+        cut = '{"messages": [{"role": "user", "content": "half \\ud83d"}]}'
+        told = await visit.send("/dashboard/house/explain", {"model": "m", "api": "chat", "request": cut})
+        assert (told.status, told.problem) == (400, "request: expected JSON.")
+
+    async def test_a_price_that_was_asked_for_leads_to_itself(self, full: Running, visit: Browser) -> None:
+        perform = full.gateway.operations.perform
+        dear = {"input": 77, "output": 99}
+        await perform("prices.set", {"pattern": "up/broken", "account_id": "acme", "price": dear})
+        await visit.sign_in()
+        for query in ("account_id=acme", "account_id=acme&model=up/broken"):
+            page = await visit.get(f"/dashboard/house/prices?{query}")
+            (link,) = [link for link in page.links if "/prices/details?id=up%2Fbroken&" in link]
+            assert (page.status, "input: 77" in (await visit.get(link)).words) == (200, True)
+            (whole,) = [link for link in (await visit.get(link)).links if "details.json" in link]
+            assert json.loads((await visit.get(whole)).text)["price"]["input"] == "77"
+        assert "input: 77" not in (await visit.get("/dashboard/house/prices?model=up/broken")).words
+        charged = (await perform("requests", {"outcome": "success"}))["items"][0]["price_version"]
+        page = await visit.get(f"/dashboard/house/prices?version={charged}")
+        (link,) = [link for link in page.links if "/prices/details?" in link]
+        assert charged in (await visit.get(link)).words
 
     async def test_a_list_that_is_told_whole_is_shown_in_parts(self) -> None:
         models = ", ".join(f'"m{number:03}"' for number in range(120))

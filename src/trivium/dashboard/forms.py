@@ -2,12 +2,15 @@
 
 A form is made of the JSON Schema of an operation's arguments (`operations.describe`), so that a new argument is there
 without a line here. A member of an object within is named with dots. What is left empty is left out; in a form that
-shows what there is, only what was changed is sent.
+shows what there is, only what was changed in it is sent: it carries what it showed with it, since that may be something
+else by the time that it comes back.
 """
 
 from __future__ import annotations
 
+import hashlib
 import json
+import math
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
@@ -20,7 +23,7 @@ from trivium.dashboard.words import words
 SECRET = frozenset(("key", "password", "present", "session_token", "url"))
 """What is typed unseen."""
 _LONG = frozenset(("note", "why", "challenge"))
-_NONE = {"lines": [], "json": {}, "text": "", "area": ""}
+_NONE = {"lines": [], "choices": [], "json": {}, "text": "", "area": ""}
 MINUTES = "%Y-%m-%dT%H:%M"
 
 
@@ -173,6 +176,43 @@ def arguments(made: Sequence[Field], sent: Mapping[str, list[str]]) -> dict[str,
     return found
 
 
+def carried(made: Sequence[Field]) -> str:
+    """What a form shows, in short, as it has it with it when it comes back (`rebased`)."""
+    texts = _as_shown(made)
+    return json.dumps({field.name: _mark(field, texts[field.name]) for field in made if field.kind != "secret"})
+
+
+def rebased(
+    made: Sequence[Field], sent: Mapping[str, list[str]], carried: str
+) -> tuple[dict[str, list[str]], list[str]]:
+    """What was sent of a form that had `carried` with it, put into one that shows what there is by now (`made`): what
+    nobody has touched in it is as it is by now. And the labels of fields that have become something else meanwhile, and
+    were changed in it too. Raises Unfit."""
+    try:
+        before = msgspec.json.decode(carried, type=dict[str, str])
+    except ValueError:
+        raise Unfit("This form is not as it was shown. Load the page again.") from None
+    now, found, clashing = _as_shown(made), {}, []
+    for field in made:
+        texts, present = sent.get(field.name, []), now[field.name]
+        mine, there = _mark(field, texts), _mark(field, present)
+        was = before.get(field.name, there)
+        found[field.name] = present if mine == was else texts
+        if mine != was and there not in (mine, was):
+            clashing.append(field.label)
+    return found, clashing
+
+
+def _mark(field: Field, texts: list[str]) -> str:
+    """The same for the same value, however it is written."""
+    try:
+        value = _read(field, texts)
+    except Unfit:
+        value = texts
+    said = repr(sorted(value) if field.kind == "choices" and value else value)
+    return hashlib.blake2b(said.encode(errors="replace"), digest_size=6).hexdigest()
+
+
 def changes(made: Sequence[Field], sent: Mapping[str, list[str]]) -> dict[str, Any]:
     """Of a form that showed what there is: what of it is different now. Raises Unfit."""
     after, before = arguments(made, sent), arguments(made, _as_shown(made))
@@ -209,7 +249,13 @@ def _read(field: Field, texts: list[str]) -> Any:
 
 
 def _number(text: str) -> int | float:
-    return int(text) if text.lstrip("-").isdecimal() else float(text)
+    """Raises ValueError, for what is infinite or no number too: in JSON that would be null, which ends a limit."""
+    if text.lstrip("-").isdecimal():
+        return int(text)
+    found = float(text)
+    if not math.isfinite(found):
+        raise ValueError
+    return found
 
 
 def _moment(text: str) -> int:
@@ -220,5 +266,6 @@ def _lines(text: str) -> list[str]:
     return [line.strip() for line in text.split("\n") if line.strip()]
 
 
-_READERS: dict[str, Any] = {"number": _number, "moment": _moment, "lines": _lines, "json": json.loads}
+_READERS: dict[str, Any] = {"number": _number, "moment": _moment, "lines": _lines, "json": msgspec.json.decode}
+"""JSON as the gateway reads it: no NaN, and no half of a character."""
 _EXPECTED = {"number": "a number", "moment": "a date and a time", "json": "JSON", "lines": "lines"}

@@ -83,6 +83,7 @@ PAYMENTS = (
         filters=("all",),
         columns=("time_ms", "event", "why", "content"),
         id="event",
+        over=("ended_ms",),
         does=(
             action(
                 "end",

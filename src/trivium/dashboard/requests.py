@@ -100,10 +100,14 @@ async def cost(request: web.Request) -> web.Response:
     if told is None or not told["items"]:
         raise web.HTTPNotFound
     row = told["items"][0]
-    told_of = {name: row[name] for name in ("cost_nano", "output_tokens", "total_us", "outcome")}
-    return web.json_response(
-        {**told_of, "input_tokens": input_of(row)}, headers={**HEADERS, "cache-control": "no-store"}
-    )
+    known = row["usage_known"]
+    told_of = {
+        "cost_nano": row["cost_nano"],
+        "estimated": row["cost_source"] == "estimated",
+        "input_tokens": input_of(row) if known else None,
+        "output_tokens": row["output_tokens"] if known else None,
+    }
+    return web.json_response(told_of, headers={**HEADERS, "cache-control": "no-store"})
 
 
 def _asked(request: web.Request) -> dict[str, str]:

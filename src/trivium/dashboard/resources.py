@@ -17,7 +17,7 @@ from aiohttp import web
 from trivium.dashboard.differences import differences
 from trivium.dashboard.documents import DOCUMENTS, Document
 from trivium.dashboard.door import Refusal
-from trivium.dashboard.forms import Field, Unfit, arguments, changes, fields, filled
+from trivium.dashboard.forms import Field, Unfit, arguments, carried, changes, fields, filled, rebased
 from trivium.dashboard.guard import HEADERS, base_url
 from trivium.dashboard.home import first_model
 from trivium.dashboard.menu import fits, is_over, may, offered
@@ -30,6 +30,8 @@ from trivium.dashboard.visitor import Space, Visitor, properties
 _PART = 50
 _MOST_PARTS = 40
 """In which one of a list is looked for."""
+_MOST_DIGITS = 16
+"""Of a version."""
 _IN_PATH = "/{resource:" + "|".join(BY_PATH) + "}"
 _DOCUMENTS = {one.path: one for one in DOCUMENTS}
 
@@ -44,8 +46,7 @@ async def list_(request: web.Request) -> web.Response:
     found: dict[str, Any] = {"items": [], "next": None}
     problem = ""
     try:
-        asked = arguments(filters, {name: [value] for name, value in query.items()})
-        found = await _part(asking, here, resource, asked, after)
+        found = await _part(asking, here, resource, _asked(filters), after)
     except (Refusal, Unfit) as error:
         if isinstance(error, Refusal) and error.status in (401, 403):
             raise
@@ -67,8 +68,8 @@ async def list_(request: web.Request) -> web.Response:
         following=following,
         after=after,
         problem=problem,
-        link=lambda row: _link(resource, here, row, _id(resource, row, after)),
-        id_of=lambda row: _id(resource, row, after),
+        link=lambda row: _link(resource, here, row, _id(resource, row, query, after)),
+        id_of=lambda row: _id(resource, row, query, after),
     )
 
 
@@ -77,8 +78,8 @@ async def details(request: web.Request) -> web.Response:
     asking, here, resource = visitor(request), space(request), _resource(request)
     row = await _one(request, asking, here, resource)
     name, does = _name(resource, row), _does(asking, here, resource, row)
-    values = {"resource": resource, "row": row, "name": name, "does": does, "query": request.query_string}
-    return page(request, "details.html", space=here, **values)
+    values = {"resource": resource, "row": row, "name": name, "does": does}
+    return page(request, "details.html", space=here, query=request.rel_url.raw_query_string, **values)
 
 
 async def whole(request: web.Request) -> web.Response:
@@ -102,14 +103,22 @@ async def act(request: web.Request) -> web.Response:
     asking, here, resource, action = visitor(request), space(request), _resource(request), _action(request)
     row = await _row(request, asking, here, resource, action)
     made, told = _fields(asking, here, action, row), await sent(request)
-    whose = _whose(asking, here, action.operation)
+    asked = {**_taken(action, row), **action.fixed, **_once(asking, action, told)}
     try:
-        asked = changes(made, told) if action.edits else arguments(made, told)
-        if action.once and (once := told.get("once", [""])[0]):
-            asked["idempotency_key"] = f"form:{once}"
-        result = await asking.ask(action.operation, **{**_taken(action, row), **action.fixed, **asked, **whose})
+        if action.edits:
+            told, clashing = rebased(made, told, told.get("shown", ["{}"])[0])
+            if clashing:
+                raise Unfit(f"Somebody else has changed meanwhile: {', '.join(clashing)}. Save again for what is here.")
+        asked |= changes(made, told) if action.edits else arguments(made, told)
+        result = await asking.ask(action.operation, **{**asked, **_whose(asking, here, action.operation)})
     except (Refusal, Unfit) as error:
-        return _form(request, action, row, filled(made, told), said_of(error))
+        return _form(request, action, row, made, told=told, problem=said_of(error))
+    return await _done(request, resource, action, result)
+
+
+async def _done(request: web.Request, resource: Resource, action: Action, result: Any) -> web.Response:
+    """What is seen once an action has been done."""
+    asking, here = visitor(request), space(request)
     if action.leads:
         # Not a redirect: a browser holds those that follow a form against `form-action`, which names nobody but us.
         return page(request, "leads_on.html", space=here, resource=resource, action=action, url=result[action.leads])
@@ -141,8 +150,7 @@ async def replace(request: web.Request) -> web.Response:
     version = told.get("version", [""])[0]
     try:
         settings = arguments(made, told).get("settings", {})
-        number = int(version) if version.isdecimal() else None
-        await asking.ask(one.sets, settings=settings, version=number, **whose)
+        await asking.ask(one.sets, settings=settings, version=_version(version), **whose)
     except (Refusal, Unfit) as error:
         return _document_page(request, one, version, filled(made, told), said_of(error))
     return see_other(f"{here.path}/{one.path}?saved=1")
@@ -182,7 +190,10 @@ async def _part(
     known = properties(asking.operations[resource.lists].arguments)
     paging = {"limit": _PART, "after": after} if "after" in known else {}
     told = await asking.ask(resource.lists, **{**paging, **query, **whose})
-    found = told if isinstance(told, dict) and "items" in told else _cut(told, after)
+    if isinstance(told, dict) and "items" in told:
+        found = told
+    else:
+        found = _cut(told if isinstance(told, list) else [told], after)
     if resource.word:
         return {**found, "items": [{resource.word: one} for one in found["items"]]}
     rows = [one for one in found["items"] if isinstance(one, dict)]
@@ -213,10 +224,16 @@ async def _row(
 
 
 async def _one(request: web.Request, asking: Visitor, here: Space, resource: Resource) -> dict[str, Any]:
-    """Of a list, by its id; `part` is where the part begins that it was seen in. Raises HTTPNotFound."""
+    """Of a list as it was asked for, by its id; `part` is where the part begins that it was seen in. Raises
+    HTTPNotFound."""
     wanted, after = request.query.get("id", ""), request.query.get("part", "")
+    filters = _filters(asking, here, resource, request.query)
+    try:
+        asked = _asked(filters)
+    except Unfit:
+        raise web.HTTPNotFound from None
     for _ in range(_MOST_PARTS):
-        found = await _part(asking, here, resource, {}, after)
+        found = await _part(asking, here, resource, asked, after)
         for row in found["items"]:
             if str(row[resource.id]) == wanted:
                 return dict(row)
@@ -241,6 +258,11 @@ def _filters(asking: Visitor, here: Space, resource: Resource, asked: Mapping[st
     return [msgspec.structs.replace(field, value=asked.get(field.name, "").strip()) for field in made]
 
 
+def _asked(filters: list[Field]) -> dict[str, Any]:
+    """Raises Unfit."""
+    return arguments(filters, {field.name: [field.value] for field in filters if field.value})
+
+
 def _fields(asking: Visitor, here: Space, action: Action, row: Mapping[str, Any]) -> list[Field]:
     op = asking.operations[action.operation]
     elsewhere = [name for name, spaces in action.asks_in.items() if here.kind not in spaces]
@@ -253,9 +275,26 @@ def _taken(action: Action, row: Mapping[str, Any]) -> dict[str, Any]:
     return {name: [row[of]] if name == action.many else row[of] for name, of in action.takes.items()}
 
 
+def _once(asking: Visitor, action: Action, told: Mapping[str, list[str]]) -> dict[str, str]:
+    """By what the operation knows a form that is sent twice, where it looks at that."""
+    once = told.get("once", [""])[0]
+    return {"idempotency_key": f"form:{once}"} if once and _is_once(asking, action) else {}
+
+
+def _is_once(asking: Visitor, action: Action) -> bool:
+    return "idempotency_key" in properties(asking.operations[action.operation].arguments)
+
+
 def _form(
-    request: web.Request, action: Action, row: Mapping[str, Any], made: list[Field], problem: str = ""
+    request: web.Request,
+    action: Action,
+    row: Mapping[str, Any],
+    made: list[Field],
+    *,
+    told: Mapping[str, list[str]] | None = None,
+    problem: str = "",
 ) -> web.Response:
+    """`told`: what somebody has filled in already."""
     resource = _resource(request)
     response = page(
         request,
@@ -265,8 +304,9 @@ def _form(
         action=action,
         row=row,
         name=_name(resource, row),
-        fields=made,
-        once=token_urlsafe(16) if action.once else "",
+        fields=made if told is None else filled(made, told),
+        shown=carried(made) if action.edits else "",
+        once=token_urlsafe(16) if _is_once(visitor(request), action) else "",
         problem=problem,
     )
     if problem:
@@ -287,14 +327,22 @@ def _document_page(
     return response
 
 
+def _version(text: str) -> int:
+    """Of the settings that a form was made from. Raises Unfit."""
+    if not text.isdecimal() or len(text) > _MOST_DIGITS:
+        raise Unfit("This form does not say what it was made from. Load the page again.")
+    return int(text)
+
+
 def _settings(asking: Visitor, one: Document, present: Mapping[str, Any]) -> list[Field]:
     schema = asking.operations[one.sets].arguments
     return fields(schema, only=("settings",), values={"settings": present}, help=one.help)
 
 
-def _id(resource: Resource, row: Mapping[str, Any], after: str) -> str:
-    """The query by which a row of a part of a list is found again (`_one`)."""
-    return urlencode({"id": str(row[resource.id]), **({"part": after} if after else {})})
+def _id(resource: Resource, row: Mapping[str, Any], query: Mapping[str, str], after: str) -> str:
+    """The query by which a row of a part of a list, as `query` asked for it, is found again (`_one`): under other
+    filters there may be another of this id, or none."""
+    return urlencode({"id": str(row[resource.id]), **query, **({"part": after} if after else {})})
 
 
 def _name(resource: Resource, row: Mapping[str, Any]) -> str:

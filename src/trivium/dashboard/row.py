@@ -44,8 +44,6 @@ class Action(msgspec.Struct, frozen=True, kw_only=True):
     """Where it is offered, to whom it is allowed there."""
     asks_in: Mapping[str, tuple[Kind, ...]] = {}
     """Of what it asks for, that which makes sense in some spaces alone."""
-    once: bool = False
-    """A form that is sent twice does it once (`idempotency_key`)."""
 
 
 def action(path: str, label: str, operation: str, **more: Any) -> Action:

@@ -36,6 +36,7 @@ _KEY_HELP = {
     "user": "The id of whose it is; of an organization's key a member, or left empty.",
     "account": "The id of the account that pays, where it is neither the organization's nor the user's.",
 }
+_MORE_BUDGET = "In USD, in place of what it has for this period. Left empty: all stay as they are; Budgets has them."
 _WHOSE: Mapping[str, tuple[Kind, ...]] = {
     "organization": ("house",),
     "user": ("house", "organization"),
@@ -96,7 +97,7 @@ RESOURCES: tuple[Resource, ...] = (
                     *("capture", "capture_until_ms"),
                 ),
                 edits=True,
-                help=_KEY_HELP,
+                help=_KEY_HELP | {"budget.usd": _MORE_BUDGET},
             ),
             _do("rotate", "Rotate", "keys.rotate", takes=_KEY, asks=("overlap_hours",), shows="key", help=_KEY_HELP),
             _do("revoke", "Revoke", "keys.revoke", takes=_KEY, warns="Calls with this key are refused at once."),
@@ -196,7 +197,6 @@ RESOURCES: tuple[Resource, ...] = (
                 takes={"account": "id"},
                 asks=("usd", "expires", "note"),
                 help=_USD,
-                once=True,
             ),
             _do(
                 "top-up",
@@ -205,7 +205,6 @@ RESOURCES: tuple[Resource, ...] = (
                 takes={"account": "id"},
                 asks=("usd", "note"),
                 help=_USD,
-                once=True,
             ),
             _do(
                 "adjust",
@@ -214,7 +213,6 @@ RESOURCES: tuple[Resource, ...] = (
                 takes={"account": "id"},
                 asks=("usd", "overdraw", "note"),
                 help={"usd": "In USD; less than 0 takes away.", "overdraw": "Even if there is less than that."},
-                once=True,
             ),
         ),
     ),

@@ -11,6 +11,7 @@ import msgspec
 from aiohttp import web
 
 from trivium.dashboard.door import Refusal
+from trivium.dashboard.forms import Unfit
 from trivium.dashboard.guard import HEADERS
 from trivium.dashboard.page import SPACE, page, said_of, space, visitor
 
@@ -33,15 +34,14 @@ _DAYS_UP_TO_MS = 100 * _DAY_MS
 async def show(request: web.Request) -> web.Response:
     here, asked = space(request), _asked(request)
     asking = visitor(request)
-    problem, told, times = _wrong(asked), None, None
+    problem, told, times = "", None, None
     try:
-        if not problem:
-            told = await asking.ask_if("usage.report", here, **_arguments(asked))
+        told = await asking.ask_if("usage.report", here, **_arguments(asked))
         if told is not None:
             bucket = "hour" if told["until_ms"] - told["since_ms"] <= _HOURS_UP_TO_MS else "day"
             times = await asking.ask_if("usage.report", here, **{**_arguments(asked), "by": [bucket]})
-    except Refusal as refusal:
-        problem = said_of(refusal)
+    except (Refusal, Unfit) as error:
+        problem = said_of(error)
     if told is None and not problem:
         raise web.HTTPNotFound
     if times is not None:
@@ -59,7 +59,7 @@ async def show(request: web.Request) -> web.Response:
         problem=problem,
         periods=PERIODS,
         groups=groups,
-        query=request.query_string,
+        query=request.rel_url.raw_query_string,
         name=_name,
         narrower=lambda row: _narrower(asked, row),
         without=lambda row: _without(asked, row),
@@ -80,7 +80,11 @@ async def json(request: web.Request) -> web.Response:
 
 
 async def _file(request: web.Request, operation: str) -> Any:
-    told = await visitor(request).ask_if(operation, space(request), **_arguments(_asked(request)))
+    try:
+        asked = _arguments(_asked(request))
+    except Unfit as error:
+        raise web.HTTPBadRequest(text=str(error)) from None
+    told = await visitor(request).ask_if(operation, space(request), **asked)
     if told is None:
         raise web.HTTPNotFound
     return told
@@ -93,7 +97,7 @@ def _download(content: bytes, name: str, kind: str) -> web.Response:
 
 
 def _asked(request: web.Request) -> dict[str, Any]:
-    """What the form says; what it cannot mean is as if it were left out."""
+    """What the form says; a choice that it does not have is as if it were left out."""
     query = request.query
     period = query.get("period", "week")
     return {
@@ -106,31 +110,30 @@ def _asked(request: web.Request) -> dict[str, Any]:
     }
 
 
-def _wrong(asked: dict[str, Any]) -> str:
-    """What is no filter."""
-    for word in (*words_of(asked["only"]), *words_of(asked["without"])):
-        if not re.match("[a-z]+:", word):
-            return f"`{word}` is no filter: expected DIMENSION:VALUE, as in provider:openai."
-    return ""
-
-
 def _arguments(asked: dict[str, Any]) -> dict[str, Any]:
+    """Raises Unfit for what is typed and cannot be meant: figures without it would be of something else."""
     found: dict[str, Any] = {"period": asked["period"], "by": [asked["by"]]}
     for name in _FILTERS:
         if words := words_of(asked[name]):
-            found[name] = [_QUOTED.sub(r"\1\2", word) for word in words]
+            found[name] = [_filter(word) for word in words]
     if asked["period"] == "custom":
-        found["since_ms"] = _day_ms(asked["since"]) or _day_ms(datetime.now(UTC).strftime(_DAY))
-        if until := _day_ms(asked["until"]):
-            found["until_ms"] = until + _DAY_MS  # the day is meant whole
+        found["since_ms"] = _day_ms(asked["since"] or datetime.now(UTC).strftime(_DAY))
+        if asked["until"]:
+            found["until_ms"] = _day_ms(asked["until"]) + _DAY_MS  # the day is meant whole
     return found
 
 
-def _day_ms(text: str) -> int | None:
+def _filter(word: str) -> str:
+    if not re.match("[a-z]+:", word):
+        raise Unfit(f"`{word}` is no filter: expected DIMENSION:VALUE, as in provider:openai.")
+    return _QUOTED.sub(r"\1\2", word)
+
+
+def _day_ms(text: str) -> int:
     try:
         return round(datetime.strptime(text, _DAY).replace(tzinfo=UTC).timestamp() * 1000)
     except ValueError:
-        return None
+        raise Unfit(f"{text}: expected a date, as 2026-01-31.") from None
 
 
 def _name(row: dict[str, Any]) -> str:

@@ -16,6 +16,8 @@ import msgspec
 
 from trivium.dashboard.door import Door, Refusal
 
+_PART = 200
+"""Of a list, the most that is told at once."""
 Kind = Literal["house", "me", "organization"]
 
 
@@ -141,9 +143,7 @@ async def visitor_of(door: Door, token: str, operations: Mapping[str, Described]
         token, renewed_ms = opened["token"], opened["session"]["expires_ms"]
     names: dict[str, str] = {}
     if person["user"] is not None and (person["roles"] or person["invited"]):
-        user_id = person["user"]["id"]
-        listed = await door.ask("orgs.list", {"user": user_id, "limit": 200}, token)
-        names = {row["id"]: row["name"] for row in listed["items"]}
+        names = await _names(door, token, person["user"]["id"])
     return Visitor(
         door=door,
         token=token,
@@ -156,3 +156,14 @@ async def visitor_of(door: Door, token: str, operations: Mapping[str, Described]
         operations=operations,
         renewed_ms=renewed_ms,
     )
+
+
+async def _names(door: Door, token: str, user_id: str) -> dict[str, str]:
+    """Of all organizations of a user."""
+    names: dict[str, str] = {}
+    after: str | None = ""
+    while after is not None:
+        listed = await door.ask("orgs.list", {"user": user_id, "limit": _PART, "after": after}, token)
+        names |= {row["id"]: row["name"] for row in listed["items"]}
+        after = listed["next"]
+    return names

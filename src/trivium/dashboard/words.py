@@ -32,6 +32,7 @@ _WHOLE = {
 }
 _UNSAID = re.compile(r"(?<=.)_(?:ms|nano|usd|id)\Z")
 _UNFIT = re.compile(r"[\w.]+: Expected (.+?)(?:, got .+?)? - at `\$\.?(.*?)`")
+_MISSING = re.compile(r"[\w.]+: Object missing required field `(\w+)`(?: - at `\$\.?(.*?)`)?")
 _EXPECTED = (
     (re.compile(r" \| null"), ""),
     (re.compile(r"`str` matching regex .*"), "letters, digits and . _ @ - :"),
@@ -59,10 +60,18 @@ def plainly(message: str) -> str:
     """What an operation's types say of an argument that does not fit, as people say it; any other message as it is.
 
     `requests.search: Expected `int` >= 0 - at `$.min_cost_nano`` -> min cost: expected a number of at least 0."""
+    if missing := _MISSING.fullmatch(message):
+        name, where = missing.groups(default="")
+        return f"{_place(f'{where}.{name}')}: this is needed."
     found = _UNFIT.fullmatch(message)
     if found is None:
         return message
     expected, where = found[1], found[2]
     for kind, said in _EXPECTED:
         expected = kind.sub(said, expected)
-    return f"{', '.join(words(part) for part in where.split('.'))}: expected {expected}."
+    return f"{_place(where)}: expected {expected}."
+
+
+def _place(path: str) -> str:
+    """Of an argument, with dots."""
+    return ", ".join(words(part) for part in path.split(".") if part)
