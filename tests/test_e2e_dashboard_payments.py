@@ -94,9 +94,9 @@ async def test_the_house_sees_strays() -> None:
         assert "pay_unknown" in (await person.get("/dashboard/house/stray-payments")).words
         await person.send(f"/dashboard/house/stray-payments/end?id={event['id']}", {"note": "granted"})
         assert "pay_unknown" not in (await person.get("/dashboard/house/stray-payments")).words
-        page = await person.get("/dashboard/house/stray-payments?all=on")
-        assert not [link for link in page.links if "/stray-payments/end" in link]
-        (link,) = [link for link in page.links if "/stray-payments/details" in link]
+        ended = await person.get("/dashboard/house/stray-payments?all=on")
+        assert not [link for link in ended.links if "/stray-payments/end" in link]
+        (link,) = [link for link in ended.links if "/stray-payments/details" in link]
         assert "granted" in (await person.get(link)).words
 
 
