@@ -96,6 +96,32 @@ async def test_old_http_is_answered_and_closed(header: bytes) -> None:
     assert got.endswith(b'{"status":"ok"}')
 
 
+@pytest.mark.parametrize("header", [b"host: x", b"connection: keep-alive"])
+async def test_a_stream_to_old_http_ends_with_its_connection(header: bytes) -> None:
+    async with running(Reply(text=["a ", "b "])) as house:
+        reader, writer = await connect(house)
+        body = json.dumps({**CHAT, "stream": True}).encode()
+        writer.write(post(house, body, header).replace(b"HTTP/1.1", b"HTTP/1.0") + body)
+        head, _, rest = (await reader.read()).partition(b"\r\n\r\n")
+        writer.close()
+    assert b"transfer-encoding" not in head
+    assert b"\r\nconnection: close" in head
+    assert rest.startswith(b"data: {")
+    assert rest.endswith(b"data: [DONE]\n\n")
+
+
+async def test_old_http_is_not_asked_for_its_body() -> None:
+    async with running(Reply(text="Hi")) as house:
+        reader, writer = await connect(house)
+        writer.write(post(house, BODY, b"expect: 100-continue").replace(b"HTTP/1.1", b"HTTP/1.0"))
+        await writer.drain()
+        await asyncio.sleep(0.05)
+        writer.write(BODY)
+        got = await reader.read()
+        writer.close()
+    assert got.startswith(b"HTTP/1.1 200 OK\r\n")
+
+
 async def test_an_idle_connection_is_closed_in_time() -> None:
     async with running(settings="[server]\nkeep_alive = 1") as house:
         reader, writer = await connect(house)

@@ -47,6 +47,7 @@ async def test_headers_over_the_cap_are_431_however_they_come(piece_size: int) -
     ("sent", "status", "code"),
     [
         (b"GET /v1/models HTTP/1.1\r\nx: " + b"a" * 3000 + b"\r\n\r\n", 431, "headers_too_large"),
+        (b"GET /v1/models?" + b"a" * 70_000 + b" HTTP/1.1\r\n\r\n", 431, "headers_too_large"),
         (b"POST /v1/messages?beta=true HTTP/1.1\r\ncontent-length: -1\r\n\r\n", 400, "invalid_request"),
         (b"\x16\x03\x01\x02\x00", 400, "invalid_request"),
     ],
@@ -100,6 +101,62 @@ async def test_pipelined_requests_are_answered_in_order() -> None:
         request = request % (house.key.encode(), len(body))
         got = await talk(house.port, request + b"\r\n" + body + request + b"connection: close\r\n\r\n" + body)
     assert got.count(b"HTTP/1.1 200 OK") == 2
+
+
+H2C = (b"connection: Upgrade, HTTP2-Settings", b"upgrade: h2c", b"http2-settings: AAEAAEAA")
+"""What Java's HTTP client and `curl --http2` say in each request to an `http:` address."""
+UPGRADE = (b"Connection: close, Upgrade", b"Upgrade: websocket")
+
+
+@pytest.mark.parametrize("wish", [H2C, UPGRADE, (b"Proxy-Connection: upgrade", b"upgrade: x")])
+@pytest.mark.parametrize("piece_size", [1, 100, 1_000_000])
+async def test_the_body_of_a_request_that_asks_for_an_upgrade_is_its_body(
+    wish: tuple[bytes, ...], piece_size: int
+) -> None:
+    body = json.dumps({**CHAT, "messages": [{"role": "user", "content": "GET / HTTP/1.1\r\n\r\n"}]}).encode()
+    chunked = b"%x;a=b\r\n%b\r\n0\r\nx: y\r\n\r\n" % (len(body), body)
+    async with running(Reply(text="one"), Reply(text="two")) as house:
+        head = b"POST /v1/chat/completions HTTP/1.1\r\n" + b"".join(line + b"\r\n" for line in wish)
+        head += b"x-api-key: %b\r\n" % house.key.encode()
+        for asked_for in (
+            head + b"content-length: %d\r\n\r\n" % len(body) + body,
+            head + b"transfer-encoding: chunked\r\n\r\n" + chunked,
+        ):
+            sent = asked_for + b"GET /healthz HTTP/1.1\r\nconnection: close\r\n\r\n"
+            got = await talk(house.port, *[sent[n : n + piece_size] for n in range(0, len(sent), piece_size)])
+            closes = wish is UPGRADE
+            assert (got.count(b"HTTP/1.1 "), got.count(b"200 OK")) == ((1, 1) if closes else (2, 2))
+            assert got.endswith(b'{"status":"ok"}') is not closes
+        texts = [json.loads(request.body)["messages"][0]["content"] for request in house.upstream.requests]
+    assert texts == ["GET / HTTP/1.1\r\n\r\n"] * 2
+
+
+async def test_requests_that_ask_for_an_upgrade_are_answered_one_behind_the_other() -> None:
+    ask = b"GET %b HTTP/1.1\r\n" + b"".join(line + b"\r\n" for line in H2C) + b"\r\n"
+    async with running() as house:
+        got = await talk(house.port, ask % b"/healthz" * 3 + b"GET /healthz HTTP/1.0\r\n\r\n")
+    assert (got.count(b"HTTP/1.1 200 OK"), got.count(b"HTTP/1.1 ")) == (4, 4)
+
+
+async def test_who_asks_for_a_websocket_hears_that_there_is_none() -> None:
+    ask = b"GET /v1/responses HTTP/1.1\r\nconnection: Upgrade, close\r\nupgrade: websocket\r\n\r\n"
+    async with running() as house:
+        assert error_of(await talk(house.port, ask))[0] == 426
+
+
+@pytest.mark.parametrize("target", [b"up.example:443", b"/v1/chat/completions"])
+async def test_no_tunnel_is_made_and_nothing_behind_its_head_is_a_request(target: bytes) -> None:
+    async with running() as house:
+        got = await talk(house.port, b"CONNECT %b HTTP/1.1\r\n\r\nGET /healthz HTTP/1.1\r\n\r\n" % target)
+    assert (error_of(got)[0], got.count(b"HTTP/1.1 ")) == (400, 1)
+
+
+async def test_the_head_of_a_request_that_asks_for_an_upgrade_has_the_same_cap() -> None:
+    head = b"GET /healthz HTTP/1.1\r\n" + b"".join(line + b"\r\n" for line in H2C) + b"x: " + b"a" * 1500 + b"\r\n"
+    async with running(settings="[server]\nmax_header_bytes = 2048") as house:
+        ends = (b"connection: close\r\n\r\n", b"y: " + b"a" * 1500 + b"\r\n\r\n")
+        answers = [await talk(house.port, head, end) for end in ends]
+    assert [answer.split(b" ")[1] for answer in answers] == [b"200", b"431"]
 
 
 async def test_a_request_behind_one_whose_client_left_goes_nowhere() -> None:

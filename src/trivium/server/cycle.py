@@ -57,9 +57,9 @@ class Cycle:
     """A request whose headers are here."""
 
     __slots__ = (
-        "_chunked", "_chunks", "_expects", "_flow", "_head", "_left", "_outbox", "_silent", "_transport", "_waiter",
-        "_waiting", "complete", "connection", "disconnected", "headers", "keep_alive", "late", "method", "more_body",
-        "place", "started",
+        "_chunked", "_chunks", "_expects", "_flow", "_head", "_left", "_old", "_outbox", "_silent", "_transport",
+        "_waiter", "_waiting", "complete", "connection", "disconnected", "headers", "keep_alive", "late", "method",
+        "more_body", "place", "started",
     )  # fmt: skip
     provisional = False
 
@@ -72,8 +72,10 @@ class Cycle:
         *,
         keep_alive: bool,
         expects: bool = False,
+        old: bool = False,
     ) -> None:
-        """Names of headers are in lower case; `expects`: the client waits to be asked for the body."""
+        """Names of headers are in lower case; `expects`: the client waits to be asked for the body; `old`: it speaks
+        HTTP/1.0, which knows no chunks, and the connection's end is that of an answer of no told length."""
         self.connection = connection
         self.method = method
         self.place = place
@@ -93,6 +95,7 @@ class Cycle:
         self._head = b""
         self._left: int | None = None
         """Bytes that the announced length still wants; None where none was announced."""
+        self._old = old
         self._silent = method == "HEAD"
         """The answer has no body whatever is written."""
         self._chunked = False
@@ -160,14 +163,15 @@ class Cycle:
     # Reply
 
     async def start(self, status: int, headers: Headers) -> None:
-        """Names of headers are in lower case. Without a length the answer goes out in chunks."""
+        """Names of headers are in lower case. Without a length the answer goes out in chunks, if the client knows
+        them."""
         self.connection.linger(self)
         every = [*self.connection.state.default_headers, *headers]
         left = None
         for name, value in headers:
             if name == b"content-length":
                 left = int(value)
-        chunked = left is None and not self._silent and status not in _BODILESS
+        chunked = left is None and not (self._silent or self._old) and status not in _BODILESS
         if chunked:
             every.append(_CHUNKED)
         if not self.keep_alive:

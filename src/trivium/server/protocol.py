@@ -31,7 +31,8 @@ from trivium.settings import ServerSettings
 from trivium.upstream.outbox import Outbox
 from trivium.wire.errors import ErrorValue, render
 
-_NOTED = frozenset((b"expect", b"connection", b"proxy-connection"))
+_CONNECTION = frozenset((b"connection", b"proxy-connection"))
+_NOTED = _CONNECTION | {b"expect"}
 BODY_DEADLINE = 10
 """A whole body may take this many times the longest silence within it."""
 
@@ -75,9 +76,7 @@ class GuardedProtocol(asyncio.Protocol):
         """What uvicorn says to a protocol of its own."""
         self.loop = _loop or asyncio.get_running_loop()
         self.state = server_state
-        self._parser = httptools.HttpRequestParser(self)
-        # A request may come behind one that said it was the last: it is not answered, and no reason to refuse that one.
-        self._parser.set_dangerous_leniencies(lenient_data_after_close=True)
+        self._parser = self._new_parser()
         self._pipeline: deque[Cycle] = deque()
         """Requests that are to be answered."""
         self._task: asyncio.Task[None] | None = None
@@ -119,10 +118,11 @@ class GuardedProtocol(asyncio.Protocol):
             self._head_bytes += self._incoming
         self._bodiless += self._incoming
         try:
-            self._parser.feed_data(data)
-        except httptools.HttpParserUpgrade:
-            pass  # which is not done; the request is answered like any other
-        except httptools.HttpParserError:
+            try:
+                self._parser.feed_data(data)
+            except httptools.HttpParserUpgrade as upgrade:
+                self._pass_over_upgrade(memoryview(data)[upgrade.args[0] :])
+        except (httptools.HttpParserError, httptools.HttpParserUpgrade):
             self._reject(RequestError("Invalid HTTP request received: it is not HTTP/1.1."))
             return
         overhead = self._head_bytes if self._phase is _HEAD else self._bodiless
@@ -182,23 +182,29 @@ class GuardedProtocol(asyncio.Protocol):
             self._expects = True
 
     def on_headers_complete(self) -> None:
+        parser = self._parser
+        if parser.should_upgrade():
+            return  # the head comes again
         settings = self.now.deps.settings
-        if self._head_bytes > settings.max_header_bytes and _size(self._headers) > settings.max_header_bytes:
+        if self._head_bytes > settings.max_header_bytes and self._head_size() > settings.max_header_bytes:
+            self._phase = _DONE
             self._reject(_headers_too_large(settings))
             return
         self._phase = _BODY
         self._since = self._touched
         self._bodiless = 0
-        parser = self._parser
         before = self.cycle
+        kept = parser.should_keep_alive()
+        # The version's text is made for each request, and most tell which it is without.
+        old = parser.get_http_version() != "1.1" if self._says_connection else not kept
         self.cycle = cycle = Cycle(
             self,
             parser.get_method().decode("ascii"),
             place_of(self._url),
             self._headers,
-            keep_alive=parser.should_keep_alive()
-            and not (self._says_connection and parser.get_http_version() == "1.0"),
-            expects=self._expects,
+            keep_alive=kept and not old,
+            expects=self._expects and not old,
+            old=old,
         )
         self._pipeline.append(cycle)
         if before is None or before.complete:
@@ -212,6 +218,8 @@ class GuardedProtocol(asyncio.Protocol):
             self.cycle.take(body)
 
     def on_message_complete(self) -> None:
+        if self._phase is _HEAD:
+            return  # the head comes again
         self._phase = _DONE
         if self.cycle is not None and not self.cycle.complete:
             self.cycle.whole()
@@ -279,6 +287,33 @@ class GuardedProtocol(asyncio.Protocol):
         self.transport.close()
 
     # Inside
+
+    def _new_parser(self) -> httptools.HttpRequestParser:
+        parser = httptools.HttpRequestParser(self)
+        # A request may come behind one that said it was the last: it is not answered, and no reason to refuse that one.
+        parser.set_dangerous_leniencies(lenient_data_after_close=True)
+        return parser
+
+    def _pass_over_upgrade(self, rest: memoryview) -> None:
+        """Nothing is upgraded, so that a body is framed as ever (RFC 9110, section 7.8), but the parser takes what
+        follows for another protocol's. Another one hears the head again without the wish, and then the rest. Raises
+        HttpParserError, and HttpParserUpgrade for CONNECT, which is nothing but that wish."""
+        while True:
+            old, self._parser = self._parser, self._new_parser()
+            lines = [b"%b %b HTTP/%b" % (old.get_method(), self._url, old.get_http_version().encode())]
+            lines += [b"%b: %b" % one for one in self._headers if one[0] not in _CONNECTION]
+            if not old.should_keep_alive():
+                lines.append(b"connection: close")
+            self._parser.feed_data(b"\r\n".join([*lines, b"", b""]))
+            try:
+                self._parser.feed_data(rest)
+            except httptools.HttpParserUpgrade as upgrade:
+                rest = rest[upgrade.args[0] :]
+            else:
+                return
+
+    def _head_size(self) -> int:
+        return len(self._url) + sum(len(name) + len(value) + 4 for name, value in self._headers)
 
     def _begin(self) -> None:
         """There is a request to be answered."""
@@ -381,7 +416,3 @@ class GuardedProtocol(asyncio.Protocol):
 
 def _headers_too_large(settings: ServerSettings) -> HeadersTooLarge:
     return HeadersTooLarge(f"The request's headers are larger than {settings.max_header_bytes} bytes.")
-
-
-def _size(headers: Headers) -> int:
-    return sum(len(name) + len(value) + 4 for name, value in headers)
