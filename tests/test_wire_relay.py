@@ -18,7 +18,7 @@ from trivium.canon.size import content_of
 from trivium.wire import relay as module
 from trivium.wire.codec import stream_decoder
 from trivium.wire.errors import ErrorValue
-from trivium.wire.relay import StreamRelay
+from trivium.wire.relay import TURN, StreamRelay
 from trivium.wire.sse import ServerSentEvent, SseParser, last_end
 
 ERROR = ErrorValue(status=502, code="upstream_disconnected", message="gone", request_id="req_1")
@@ -183,6 +183,48 @@ class TestWholeEvents:
         stream = b"data: " + b"x" * 30_000 + b"\n\n"
         assert pass_on(relay(Api.CHAT), *(bytes([byte]) for byte in stream)) == stream
         assert searched <= 5 * len(stream)
+
+
+class TestManyEvents:
+    @pytest.mark.parametrize("said", [b"\n", b"\r", b"\r\n", b":\n\n", b"event: x\n\n", b": \r\r"])
+    def test_what_has_no_data_is_not_read_however_much_there_is_of_it(
+        self, said: bytes, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        read = 0
+
+        class Counting(SseParser):
+            def __init__(self) -> None:
+                nonlocal read
+                super().__init__()
+                read += 1
+
+        monkeypatch.setattr(module, "SseParser", Counting)
+        stream = sse(*CHAT[:2]) + said * 10_000 + sse(*CHAT[2:])
+        assert pass_on(relay(Api.CHAT), stream) == stream
+        assert read <= len(CHAT) + 2
+
+    def test_a_comment_is_no_content_and_no_usage(self) -> None:
+        stream = sse(*CHAT[:2]) + b': "delta" "content":"more" "usage"\n\n' + sse(*CHAT[2:3], CHAT[4])
+        through, bare = relay(Api.CHAT, hide_usage=True), relay(Api.CHAT)
+        assert pass_on(through, stream) == stream
+        pass_on(bare, sse(*CHAT[:3], CHAT[4]))
+        assert through.content_bytes == bare.content_bytes
+
+    @pytest.mark.parametrize("said", [b"data: {}\n\n", b"data\r\r", b"data: {}\n\n" + sse(chunk(content="x"))])
+    def test_it_waits_for_the_others_turn_with_the_rest(self, said: bytes) -> None:
+        through, stream = relay(Api.CHAT), sse(*CHAT[:2]) + said * (2 * TURN) + sse(*CHAT[2:])
+        out = [through.feed(stream)]
+        while through.rest:
+            assert through.held == len(through.rest)
+            out.append(through.go_on())
+        assert b"".join([*out, through.close()]) == stream
+        assert max(piece.count(b"data") for piece in out) <= 2 * TURN
+        assert (len(out), through.answer().ended) == (3, True)
+
+    def test_an_event_of_very_many_lines_passes_unread(self) -> None:
+        through, stream = relay(Api.CHAT), sse(CHAT[0]) + b"data: x\n" * 100_000 + b"\n" + sse(*CHAT[1:])
+        assert pass_on(through, stream) == stream
+        assert (through.oversized, through.malformed, through.answer().ended) == (True, 0, True)
 
 
 class TestHiddenUsage:

@@ -6,9 +6,9 @@ is JSON at all before its status goes out, and what the meter needs.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Coroutine
 from functools import partial
-from typing import Protocol
 
 from trivium.canon.events import Fault, FinishReason
 from trivium.canon.fold import Answer, fold
@@ -28,6 +28,7 @@ from trivium.pipeline.mask import told_of
 from trivium.pipeline.overlong import too_long
 from trivium.pipeline.settle import Run
 from trivium.pipeline.shown import check_json, hints, passed
+from trivium.pipeline.stream import AT_ONCE, STREAM_HEADERS, Stream
 from trivium.pipeline.tell import as_data, error_value, loss_header
 from trivium.providers.provider import Provider
 from trivium.providers.quirks import mending
@@ -36,7 +37,7 @@ from trivium.upstream.client import Pumping, UpstreamResponse
 from trivium.upstream.pause import pause_s
 from trivium.wire.codec import decode_answer, plain_answer, stream_decoder
 from trivium.wire.decoder import Decoder
-from trivium.wire.errors import ErrorValue, is_native
+from trivium.wire.errors import is_native
 from trivium.wire.fault import GARBAGE, is_flagged, is_unpaid, status_of
 from trivium.wire.lenient import is_dense
 from trivium.wire.overlong import overlong
@@ -59,38 +60,6 @@ _EVENT_STREAM = b"text/event-stream"
 _NO_WORDS = (None, GARBAGE, "api_error")
 """Of errors that do not say what they are: the gateway's own code tells more."""
 _NO_FINISH = (FinishReason.UNKNOWN, FinishReason.ERROR)
-STREAM_HEADERS = [(b"cache-control", b"no-cache"), (b"x-accel-buffering", b"no")]
-
-
-class Stream(Protocol):
-    """A stream on its way to the client, as bytes in and bytes out."""
-
-    @property
-    def malformed(self) -> int: ...
-
-    @property
-    def oversized(self) -> bool: ...
-
-    @property
-    def content_began(self) -> bool: ...
-
-    @property
-    def content_bytes(self) -> int:
-        """Of content in the events that went to the client."""
-        ...
-
-    @property
-    def held(self) -> int:
-        """Bytes in memory."""
-        ...
-
-    def answer(self) -> Answer: ...
-
-    def feed(self, chunk: bytes) -> bytes: ...
-
-    def failure(self, error: ErrorValue) -> bytes | None:
-        """The end of a stream that failed; None where only cutting the connection is left."""
-        ...
 
 
 class Exchange:
@@ -295,13 +264,16 @@ class Exchange:
         held = 0
         read = self._reader(meter)
         while chunk:
-            out = meter.feed(chunk)
+            out = meter.go_on() if meter.rest else meter.feed(chunk)
             held = self._account(meter, held)
             if self._reply.provisional:
                 self._check_fault(meter.answer())
             if out:
                 await self._write(out)
-            chunk = await read()
+            if meter.rest:
+                await asyncio.sleep(0)
+            else:
+                chunk = await read()
         if rest := meter.close():
             await self._write(rest)
         if meter.unterminated:
@@ -316,9 +288,11 @@ class Exchange:
             return response.read
 
         def take(chunk: bytes) -> bool:
-            if meter.holds() or len(chunk) > _ACCOUNTED or not reply.is_ready():
+            if meter.holds() or len(chunk) > AT_ONCE or not reply.is_ready():
                 return False
             out = meter.feed(chunk)
+            while meter.rest:
+                out += meter.go_on()
             if asks or run.first_token_us is None:
                 self._account(meter, 0)
             if out:

@@ -15,8 +15,9 @@ from trivium.canon.api import Api
 from trivium.errors import Overloaded, UpstreamBroken, UpstreamError, UpstreamGarbage
 from trivium.pipeline.call import Call, Headers, Reply
 from trivium.pipeline.deps import Deps
-from trivium.pipeline.relay import METERED, STREAM_HEADERS, Exchange
+from trivium.pipeline.relay import METERED, Exchange
 from trivium.pipeline.settle import Run
+from trivium.pipeline.stream import BITE, STREAM_HEADERS
 from trivium.providers.provider import Provider
 from trivium.upstream.client import UpstreamResponse
 from trivium.wire.request import Request
@@ -112,7 +113,7 @@ class TranslatedExchange(Exchange):
     async def _pass_translated(self, stream: StreamTranslation, chunk: bytes) -> None:
         held = 0
         while chunk:
-            out = stream.feed(chunk)
+            out = stream.feed(chunk[:BITE])
             held = self._account(stream, held)
             if held > METERED:
                 raise UpstreamGarbage("The upstream's answer is too long to be translated.")
@@ -120,7 +121,10 @@ class TranslatedExchange(Exchange):
                 await self._tell(out)
             if stream.fault:
                 raise self._from_fault(stream.fault)
-            chunk = await self._next(stream)
+            if chunk := chunk[BITE:]:
+                await asyncio.sleep(0)
+            else:
+                chunk = await self._next(stream)
         await self._end_stream(stream, stream.close())
 
     async def _end_stream(self, stream: StreamTranslation, last: bytes) -> None:

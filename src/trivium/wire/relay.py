@@ -27,16 +27,22 @@ from trivium.wire.decoder import Decoder
 from trivium.wire.errors import ErrorValue, render_in_stream
 from trivium.wire.lenient import parse
 from trivium.wire.mould import Mould
-from trivium.wire.sse import SseParser, event_end, last_end, split_events
+from trivium.wire.sse import SseParser, data_begin, event_end, last_end, split_events
 
 HOLD = 256 * 1024
 """Bytes of one unfinished event that are held back."""
 KEPT = 16 * 1024 * 1024
 """Bytes of one event that are copied for the meter; a longer one passes unread and is flagged."""
+TURN = 1000
+"""Events that are read one by one before it is the others' turn; each takes some ten microseconds."""
+_MOST_LINES = 10_000
+"""Of an event beyond `HOLD`: JSON stands in one, or is laid out in some thousands. One that has more passes like one
+that is too long."""
 
 Mend = Callable[[bytes], bytes]
 
 _CR = ord("\r")
+_DATA = b"data"
 _SEQUENCE = re.compile(rb'"sequence_number"\s*:\s*(\d{1,15})')
 
 _QUIET: dict[Api, bytes] = {
@@ -97,7 +103,7 @@ class StreamRelay:
     __slots__ = (
         "_api", "_content", "_decoder", "_fold", "_hide_usage", "_last", "_loud", "_mend", "_mould",
         "_nullable", "_quiet", "_sent", "_tail", "_undecoded", "content_began", "content_bytes", "oversized",
-        "unterminated",
+        "rest", "unterminated",
     )  # fmt: skip
 
     def __init__(self, api: Api, decoder: Decoder, *, hide_usage: bool = False, mend: Mend | None = None) -> None:
@@ -116,6 +122,8 @@ class StreamRelay:
         """How much of the tail has gone on already, because it outgrew HOLD."""
         self._last = b""
         """The last block of a Responses stream that had numbers."""
+        self.rest = b""
+        """Whole events that have come and wait for `go_on`."""
         self.content_began = False
         self.content_bytes = 0
         """Of content in the whole events that went on: text, reasoning, refusals, arguments of calls, in UTF-8."""
@@ -128,7 +136,7 @@ class StreamRelay:
     @property
     def held(self) -> int:
         """Bytes in memory for this stream."""
-        return len(self._tail)
+        return len(self._tail) + len(self.rest)
 
     def holds(self) -> bool:
         """Whether there are any."""
@@ -139,7 +147,8 @@ class StreamRelay:
         return self._decoder.malformed
 
     def feed(self, chunk: bytes) -> bytes:
-        """Bytes that may go to the client now."""
+        """Bytes that may go to the client now. Where `rest` is left, there are more to come from `go_on`, which is due
+        before anything else is fed."""
         if not self._tail and chunk.endswith(b"\n\n"):
             return self._pass(chunk, 0)
         if self._tail:
@@ -158,6 +167,11 @@ class StreamRelay:
         if not self._tail:
             self._tail = bytearray(chunk)
         return self._overflow()
+
+    def go_on(self) -> bytes:
+        """As `feed`, of what waits. Others should have had their turn before."""
+        rest, self.rest = self.rest, b""
+        return self._sift(rest, 0, 0)
 
     def close(self) -> bytes:
         """The stream ended as HTTP has it. Returns the rest, with the blank line that was missing behind it: clients
@@ -210,13 +224,20 @@ class StreamRelay:
 
     def _sift(self, block: bytes, at: int, sent: int) -> bytes:
         """The same, event by event, where the first ones up to `at` have been measured."""
-        kept, has_cr = [block[sent:at]], _CR in block
+        kept, has_cr, left = [block[sent:at]], _CR in block, TURN
         while at < len(block):
+            if not left:
+                self.rest = block[at:]
+                break
             end = self._run(block, at)
             shown = end > at
+            if not (shown or block.startswith(_DATA, at)):
+                end = data_begin(block, at, has_cr=has_cr)
+                shown = end > at  # with nothing to be read, however often an upstream says so
             if not shown:
                 end = event_end(block, at, has_cr=has_cr)
                 shown = self._read(block[at:end])
+                left -= 1
             if shown or at < sent:
                 kept.append(block[max(at, sent) : end])
             at = end
@@ -255,6 +276,9 @@ class StreamRelay:
     def _read(self, event: bytes) -> bool:
         """Meters one event; whether it goes on to the client. Not so the last word of a stream that has said nothing:
         behind it no SDK would read the error."""
+        if len(event) > HOLD and event.count(b"\n") + event.count(b"\r") > _MOST_LINES:
+            self.oversized = True
+            return True
         if self.content_began and self._skim(event):
             return True
         parser = SseParser()

@@ -66,9 +66,15 @@ class RewrittenRelay(StreamRelay):
         super().__init__(api, decoder, hide_usage=hide_usage, mend=mend)
         self._rewriter = rewriter
 
+    def go_on(self) -> bytes:
+        return self._rewritten(super().go_on())
+
     def _pass(self, block: bytes, sent: int) -> bytes:
         out = super()._pass(block, sent)
-        return out if sent else b"".join(map(self._rewriter.event, split_events(out)))
+        return out if sent else self._rewritten(out)
+
+    def _rewritten(self, events: bytes) -> bytes:
+        return b"".join(map(self._rewriter.event, split_events(events)))
 
     def _overflow(self) -> bytes:
         return super()._overflow() if self.held > KEPT else b""

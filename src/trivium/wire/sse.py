@@ -131,6 +131,18 @@ def event_end(block: bytes, start: int, *, has_cr: bool) -> int:
     return end if end > 1 else len(block)
 
 
+def data_begin(block: bytes, start: int, *, has_cr: bool) -> int:
+    """Where the first event begins, from there on, that may have data: what stands before is comments, blank lines,
+    names. The end of the block where none has any."""
+    data = block.find(b"data", start)
+    if data < 0:
+        return len(block)
+    if has_cr:
+        return max((match.end() for match in _END.finditer(block, start, data)), default=start)
+    end = block.rfind(b"\n\n", start, data) + 2
+    return end if end > 1 else start
+
+
 def split_events(block: bytes) -> list[bytes]:
     """The events of a block, each with the blank line that ends it."""
     if b"\r" not in block:
