@@ -387,6 +387,16 @@ async def test_a_stream_is_known_whatever_its_content_type(content_type: str) ->
     assert headers["content-type"].lower() == "text/event-stream"
 
 
+@pytest.mark.parametrize(("path", "body"), CALLS)
+async def test_a_whole_answer_that_says_that_it_is_a_stream_is_a_whole_answer(path: str, body: dict[str, Any]) -> None:
+    reply = Reply(text="one", usage=Usage(input=4, output=6), content_type="text/event-stream")
+    async with running(reply) as house:
+        status, got, headers = await house.post(path, body)
+        record = await house.record()
+    assert (status, headers["content-type"], "one" in json.dumps(got)) == (200, "application/json", True)
+    assert (record["outcome"], record["input_uncached_tokens"], record["output_tokens"]) == ("success", 4, 6)
+
+
 async def test_an_error_without_a_body_is_said_in_words_of_ours() -> None:
     async with running(Reply(status=404, body="")) as house:
         status, got, headers = await house.post("/v1/messages", MESSAGES)

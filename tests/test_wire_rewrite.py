@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from trivium.canon.api import Api
 from trivium.wire.codec import stream_decoder
-from trivium.wire.relay import HOLD
+from trivium.wire.relay import HOLD, TURN
 from trivium.wire.rewrite import Rewriter, RewrittenRelay
 
 CHAT, RESPONSES, MESSAGES = (Rewriter(api, "house/m") for api in (Api.CHAT, Api.RESPONSES, Api.MESSAGES))
@@ -200,3 +200,12 @@ def test_an_event_is_held_until_it_is_whole_however_long_it_is() -> None:
     assert stream.held == 2 * HOLD
     out = stream.feed(long[2 * HOLD :])
     assert json.loads(out.removeprefix(b"data: "))["model"] == "house/m"
+
+
+def test_events_that_waited_for_the_others_turn_are_rewritten_too() -> None:
+    rewriter = Rewriter(Api.CHAT, "house/public")
+    through = RewrittenRelay(Api.CHAT, stream_decoder(Api.CHAT), rewriter, hide_usage=False)
+    out = [through.feed(b'data: {"model":"m","choices":[]}\n\n' * (2 * TURN))]
+    while through.rest:
+        out.append(through.go_on())
+    assert (len(out), b"".join(out).count(b'"house/public"')) == (2, 2 * TURN)

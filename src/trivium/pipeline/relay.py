@@ -99,7 +99,7 @@ class Exchange:
             if self._response.status >= 300:
                 await self._relay_error()
             elif self._header(b"content-type").lower().startswith(_EVENT_STREAM):
-                await self._relay_stream()
+                await self._relay_named()
             else:
                 await self._relay_unnamed(await self._response.read())
         finally:
@@ -223,6 +223,14 @@ class Exchange:
             self._run.delivers(self._run.response_bytes)
         elif self._call.operation is GENERATE:
             self._run.told_whole(fold(decode_answer(self._shape, body, self._provider.conventions)))
+
+    async def _relay_named(self) -> None:
+        """Some servers say of a whole answer that it is a stream."""
+        first = None if self._request.stream else await self._first(None)
+        if first is not None and first.lstrip().startswith(b"{"):
+            await self._relay_whole(first)
+        else:
+            await self._relay_stream(first)
 
     def _relay_unnamed(self, first: bytes) -> Coroutine[None, None, None]:
         """Some servers send a stream under another content type, or under none."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from operator import methodcaller
 
 from trivium.canon.api import Api
 from trivium.errors import TriviumError
@@ -15,7 +14,6 @@ from trivium.wire.losses import Loss
 
 _LONGEST_HEADER = 1000
 _DATA = (b"application/json", b"text/event-stream")
-_is_data = methodcaller("startswith", _DATA)
 _UNSAFE = re.compile(r"[^\w.()\[\] -]")
 
 
@@ -31,9 +29,10 @@ def json_headers(content: bytes, call: Call) -> Headers:
 
 
 def as_data(headers: Headers, *, stream: bool) -> Headers:
-    """An upstream's headers, for a body that no browser may take for a page: it stands under the same address as the
-    dashboard, and a form on any site can make a browser call a free model."""
-    if (kinds := [value.lower() for name, value in headers if name == b"content-type"]) and all(map(_is_data, kinds)):
+    """An upstream's headers, with the kind of body that it is. SDKs go by it, and no browser may take it for a page: it
+    stands under the same address as the dashboard, and a form on any site can make a browser call a free model."""
+    kinds = [value.lower() for name, value in headers if name == b"content-type"]
+    if kinds and all(kind.startswith(_DATA[stream]) for kind in kinds):
         return headers
     return [(b"content-type", _DATA[stream]), *((name, value) for name, value in headers if name != b"content-type")]
 
