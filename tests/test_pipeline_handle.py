@@ -218,6 +218,16 @@ async def test_a_compressed_body_is_refused_in_words() -> None:
     assert (status, "zstd" in answer["error"]["message"]) == (400, True)
 
 
+async def test_a_body_that_is_compressed_by_its_framing_is_refused_in_words() -> None:
+    async with running() as house:
+        reader, writer = await asyncio.open_connection("127.0.0.1", house.port)
+        head = b"POST /v1/chat/completions HTTP/1.1\r\nconnection: close\r\nx-api-key: %b\r\n" % house.key.encode()
+        writer.write(head + b"transfer-encoding: gzip, chunked\r\n\r\n1\r\nx\r\n0\r\n\r\n")
+        answer = await reader.read()
+        writer.close()
+    assert (answer.split(b" ")[1], b"compressed (gzip, chunked)" in answer) == (b"400", True)
+
+
 async def test_a_full_backlog_of_records_refuses_calls_rather_than_lose_what_they_do() -> None:
     async with running() as house:
         house.gateway.store.ledger.writer._backlog = 0

@@ -26,13 +26,14 @@ def test_a_fraction_keeps_the_digits_of_its_text() -> None:
         (b'{"\\udc00":"a\xffb"}', {"\ufffd": "a\ufffdb"}),
         (b'"a\x01b"', "a\x01b"),
         (b"[1e99999999999999999999]", [None]),
+        (b'{"a":' + b"9" * 10_000 + b',"b":7}', {"a": Decimal("9" * 10_000), "b": 7}),
     ],
 )
 def test_what_other_writers_let_pass_is_mended(data: bytes, value: Any) -> None:
     assert parse(data) == value
 
 
-@pytest.mark.parametrize("data", [b"", b"{", b"[DONE]", b"'a'", b"1" * 5000, b"[" * 100_000, b'{"a":' * 50_000])
+@pytest.mark.parametrize("data", [b"", b"{", b"[DONE]", b"'a'", b"[" * 100_000, b'{"a":' * 50_000])
 def test_what_is_not_json_is_a_value_error(data: bytes) -> None:
     with pytest.raises(ValueError):
         parse(data)

@@ -7,6 +7,8 @@ from trivium.pipeline.call import Body, Call
 from trivium.pipeline.deps import Deps
 from trivium.pipeline.settle import Run
 
+_FRAMINGS = (b"chunked", b"identity")
+
 
 def cap_of(call: Call, deps: Deps, *, anonymous: bool) -> int:
     """As `check_head`, of a call for which that has been asked before it was known who calls."""
@@ -18,11 +20,16 @@ def check_head(call: Call, deps: Deps, *, anonymous: bool) -> int:
     headers announce, so that nothing need be read."""
     settings = deps.settings
     cap = min(settings.max_body_bytes, settings.max_anonymous_body_bytes) if anonymous else settings.max_body_bytes
-    announced = call.headers.get(b"content-length", b"0")
+    announced = call.headers.get(b"content-length", b"")
     if announced.isdigit():
         if int(announced) > cap:
             raise _too_large(cap)
         deps.in_flight.check(int(announced))
+    elif (framing := call.headers.get(b"transfer-encoding", b"chunked").strip().lower()) not in _FRAMINGS:
+        raise FieldUnsupported(
+            f"The request body is compressed ({framing.decode('latin-1')}). Send it uncompressed.",
+            param="transfer-encoding",
+        )
     if (coding := call.headers.get(b"content-encoding", b"identity").strip().lower()) not in (b"identity", b""):
         raise FieldUnsupported(
             f"The request body is compressed ({coding.decode('latin-1')}). Send it uncompressed.",

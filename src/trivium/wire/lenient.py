@@ -18,6 +18,7 @@ _LARGEST_COUNT = 2**53
 _ALWAYS_READ = 1024 * 1024
 _MOST_VALUES = 1_000_000
 _DEEPEST = 100
+_MOST_DIGITS = 1000
 _MARKS = re.compile(r'\\.?|["{}\[\]]', re.DOTALL)
 _LONE_SURROGATE = re.compile("[\ud800-\udfff]")
 
@@ -46,9 +47,15 @@ def parse(data: bytes) -> Any:
 def _parse_oddities(data: bytes) -> Any:
     source = data.decode("utf-8-sig", "replace")
     try:
-        return _mend(json.loads(source, strict=False, parse_float=_decimal, parse_constant=lambda _: None))
+        read = json.loads(source, strict=False, parse_int=_integer, parse_float=_decimal, parse_constant=lambda _: None)
+        return _mend(read)
     except RecursionError:
         raise ValueError("nested too deeply") from None
+
+
+def _integer(digits: str) -> int | Decimal | None:
+    """Python makes no int of more than some thousand digits."""
+    return int(digits) if len(digits) <= _MOST_DIGITS else _decimal(digits)
 
 
 def _decimal(digits: str) -> Decimal | None:
