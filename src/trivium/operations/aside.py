@@ -1,7 +1,7 @@
 """Reading that may take a while, in threads of its own.
 
-Those of the event loop look up names of upstreams and sign calls: no call waits until somebody's report is done,
-however many are asked for at once.
+Those of the event loop sign calls and read long vectors: no call waits until somebody's report is done, however many
+are asked for at once.
 """
 
 from __future__ import annotations

@@ -170,7 +170,11 @@ class _Server:
             connection.adapters.register_dumper(kind, dumper)
         connection.adapters.register_loader("numeric", _Whole)
         connection.patience = patience
-        connection.execute(_limits(patience, transaction, connection.info.server_version))
+        try:
+            connection.execute(_limits(patience, transaction, connection.info.server_version))
+        except BaseException:
+            connection.close()
+            raise
         return connection
 
 
