@@ -47,7 +47,8 @@ def members(body: bytes) -> Members:
         raise InvalidJson("The request body is nested too deeply.") from None
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         half = _HALF.search(body)
-        why = f"`{half[1].decode()}` is half of a character" if half else error
+        # The error itself, kept in a name, would keep this frame and the body until the garbage collector comes.
+        why = f"`{half[1].decode()}` is half of a character" if half else str(error)
         what = "The request body is empty" if not body.strip() else f"The request body is not valid JSON: {why}"
         raise InvalidJson(f"{what}.") from None
 
