@@ -190,12 +190,17 @@ class TestHolds:
         assert rows(house.database, "SELECT ended FROM starts") == [(1,)]
         assert rows(house.database, "SELECT id, cost_nano FROM records") == [(id, USD // 10)]
 
-    async def test_an_account_that_is_let_go_of_while_a_call_of_it_waits_is_one_account_all_the_same(
-        self, house: House, home: Home, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
+    @pytest.fixture
+    def forgetful(self, home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+        """No account stays in memory for its own sake."""
         if home.url is not None:
             pytest.skip("nothing stays in memory where several gateways write")
         monkeypatch.setattr(ledger_module, "_REMEMBERED", 0)
+
+    @pytest.mark.usefixtures("forgetful")
+    async def test_an_account_that_is_let_go_of_while_a_call_of_it_waits_is_one_account_all_the_same(
+        self, house: House, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
         account = await house.account(1)
         await house.budget("key:key_1", 5)
         house.end(await house.started(account, 0), account)
@@ -218,12 +223,8 @@ class TestHolds:
         assert [type(one) for one in found].count(Refusal) == 1
         assert await house.balance(account) == (1, 0.8)
 
-    async def test_an_account_is_not_let_go_of_while_a_call_of_it_goes_on(
-        self, house: House, home: Home, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        if home.url is not None:
-            pytest.skip("nothing stays in memory where several gateways write")
-        monkeypatch.setattr(ledger_module, "_REMEMBERED", 0)
+    @pytest.mark.usefixtures("forgetful")
+    async def test_an_account_is_not_let_go_of_while_a_call_of_it_goes_on(self, house: House) -> None:
         account = await house.account(1)
         id = await house.started(account, 0)
         await house.ledger.forget_idle()
