@@ -205,6 +205,24 @@ class TestWhatIsDone:
         again = await visit.send(at, {"usd": "11", "once": once[1]})
         assert (again.status, "was used for another" in again.problem) == (400, True)
 
+    async def test_a_refund_that_is_sent_twice_is_given_once(self, full: Running, visit: Browser) -> None:
+        perform = full.gateway.operations.perform
+        await perform("credits.grant", {"account": "acme", "usd": "10"})
+        key = await perform("keys.create", {"name": "k", "organization": "acme"})
+        assert (await full.post("/v1/chat/completions", CHAT, key=key["key"]))[0] == 200
+        entries = (await perform("credits.entries", {"account": "acme"}))["items"]
+        charge = next(entry for entry in entries if entry["kind"] == "charge")
+        await visit.sign_in()
+        at = f"/dashboard/house/entries/refund?id={charge['seq']}"
+        page = await visit.get(at)
+        once = re.search(r'name="once" value="([^"]+)"', page.text)
+        assert once
+        before = await self._balance(full)
+        for _ in range(2):
+            sent = await visit.post(at, {"csrf": page.csrf, "once": once[1], "usd": "0.000001"})
+            assert sent.status == 303
+        assert await self._balance(full) - before == pytest.approx(0.000001)
+
     async def _balance(self, full: Running) -> float:
         listed = await full.gateway.operations.perform("accounts.list", {"account": "acme"})
         return float(listed["items"][0]["balance_usd"])

@@ -322,7 +322,8 @@ class TestRefunds:
     async def test_a_charge_is_given_back_in_parts_and_never_more_than_it_was(self, desk: Desk) -> None:
         await desk("credits.grant", account="acme", usd="1")
         id = await desk.charged(400_000_000)
-        assert await desk("credits.refund", request=id, usd="0.1") == {"account": "acme", "usd": "0.1", "request": id}
+        told = {"made": True, "account": "acme", "usd": "0.1", "request": id}
+        assert await desk("credits.refund", request=id, usd="0.1") == told
         assert "between 0 and 0.3 USD" in await desk.refusal("credits.refund", request=id, usd="0.300000001")
         assert (await desk("credits.refund", request=id))["usd"] == "0.3"
         assert "nothing to refund" in await desk.refusal("credits.refund", request=id)
@@ -337,6 +338,24 @@ class TestRefunds:
         done = await asyncio.gather(*(desk("credits.refund", request=id) for _ in range(6)), return_exceptions=True)
         assert [isinstance(one, OperationError) for one in done].count(False) == 1
         assert await desk.balance() == "1"
+
+    @BOTH
+    async def test_the_same_under_the_same_key_is_given_back_once(self, desk: Desk) -> None:
+        await desk("credits.grant", account="acme", usd="1")
+        id, other = await desk.charged(400_000_000), await desk.charged(100_000_000)
+        for key in ("1", "2"):  # as the ledger counts those without one
+            asked = [desk("credits.refund", request=id, usd="0.1", idempotency_key=key) for _ in range(3)]
+            assert [done["made"] for done in await asyncio.gather(*asked)] == [True, False, False]
+            refused = await desk.refusal("credits.refund", request=id, usd="0.2", idempotency_key=key)
+            assert "was used for another entry" in refused
+        await desk("credits.refund", request=id, usd="0.1")
+        for made in (True, False):  # whatever is left, which is nothing when it is asked again
+            for request, left in ((id, "0.1"), (other, "0.1")):
+                told = {"made": made, "account": "acme", "usd": left, "request": request}
+                assert await desk("credits.refund", request=request, idempotency_key="all of it") == told
+        assert await desk.balance() == "1"
+        for key in ("", "k" * 201):
+            assert "1 to 200" in await desk.refusal("credits.refund", request=id, idempotency_key=key)
 
     async def test_nothing_and_less_cannot_be_given_back(self, desk: Desk) -> None:
         for usd in ("0", "-0.1"):

@@ -701,7 +701,7 @@ class TestCorrections:
             request_id=id, account_id=account, before_nano=0, after_nano=USD // 2, price_version="pr_2"
         )
         assert await house.accounts.correct([correction]) == 1
-        assert (await house.accounts.refund(id, None, None)).amount_nano == USD // 2
+        assert (await house.accounts.refund(id, None, None))[0].amount_nano == USD // 2
         assert await house.balance(account) == (1, 0)
 
     async def test_a_correction_takes_no_credits_that_have_expired(self, house: House, clock: TestClock) -> None:

@@ -96,13 +96,18 @@ def adjust(config_file: str | None, as_json: bool, **arguments: Any) -> None:
 @credits.command()
 @click.option("--request", required=True, help="The id in its x-trivium-request-id header.")
 @click.option("--usd", help="A part of the charge; all that is left of it where none is given.")
+@key_option
 @note_option
 @config_option
 @json_option
 def refund(config_file: str | None, as_json: bool, **arguments: str | None) -> None:
     """Give back what a request was charged."""
     made = ask(config_file, "credits.refund", **arguments)
-    echo_json(made) if as_json else click.echo(f"{made['account']}: {made['usd']} USD given back.")
+    if as_json:
+        echo_json(made)
+        return
+    given = "given back" if made["made"] else "were given back before under this key"
+    click.echo(f"{made['account']}: {made['usd']} USD {given}.")
 
 
 def _credit(operation: str, config_file: str | None, as_json: bool, arguments: dict[str, Any]) -> None:

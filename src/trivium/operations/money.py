@@ -73,6 +73,8 @@ class Refund(Arguments, frozen=True, kw_only=True):
     request: str
     usd: str | None = None
     """All that is left of the charge, if it is left out."""
+    idempotency_key: str | None = None
+    """The same refund of a request under the same key is made once."""
     note: str | None = None
 
 
@@ -119,6 +121,8 @@ class Credited(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Refunded(msgspec.Struct, frozen=True, kw_only=True):
+    made: bool
+    """False: it had been made before under this idempotency key."""
     account: str
     usd: str
     request: str
@@ -230,7 +234,7 @@ class MoneyOperations:
 
     async def _refund(self, query: Refund, actor: Actor) -> Refunded:
         amount = nano(query.usd) if query.usd is not None else None
-        refunding = self._accounts.refund(query.request, amount, query.note, actor.id)
+        refunding = self._accounts.refund(query.request, amount, query.note, actor.id, key=query.idempotency_key)
         return await told(_refunded, refunding)
 
     async def _entries(self, query: ListEntries, _: Actor) -> Listed[EntryRow]:
@@ -299,8 +303,11 @@ def _moment(text: str) -> int:
         raise OperationError(f"{text!r} is no date; expected 2026-12-31 or 2026-12-31T12:00Z.") from None
 
 
-def _refunded(entry: Entry) -> Refunded:
-    return Refunded(account=entry.account_id, usd=nano_text(entry.amount_nano), request=entry.request_id or "")
+def _refunded(done: tuple[Entry, bool]) -> Refunded:
+    entry, made = done
+    return Refunded(
+        made=made, account=entry.account_id, usd=nano_text(entry.amount_nano), request=entry.request_id or ""
+    )
 
 
 def _whose(query: ListAccounts) -> Whose:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 
@@ -94,8 +94,7 @@ class Accounts:
         with `overdraw`, and the entry flagged as an overrun."""
         if not 0 < abs(entry.amount_nano) <= MOST_NANO:
             raise OperationError("An amount of money here is between 0.000000001 and 100000000 USD.")
-        if not entry.idempotency_key or len(entry.idempotency_key) > 200:
-            raise OperationError("An idempotency key has 1 to 200 characters.")
+        _check_key(entry.idempotency_key)
         if entry.expires_ms is not None and entry.expires_ms <= entry.time_ms:
             raise OperationError("The credits would have expired before they are granted.")
         if entry.amount_nano < 0:
@@ -110,13 +109,25 @@ class Accounts:
                     self._ledger.credited(entry)
         return made
 
-    async def refund(self, request_id: str, amount_nano: int | None, note: str | None, actor: str = OPERATOR) -> Entry:
-        """Gives back a charge or a part of it; never more than was charged."""
-        now = self._clock.now_ms()
+    async def refund(
+        self,
+        request_id: str,
+        amount_nano: int | None,
+        note: str | None,
+        actor: str = OPERATOR,
+        *,
+        key: str | None = None,
+    ) -> tuple[Entry, bool]:
+        """Gives back a charge or, where an amount is named, a part of it; never more than was charged. Returns the
+        entry, and false where it had been made before under this idempotency key, which counts for its request."""
+        if key is not None:
+            _check_key(key)
+        wanted = _Wanted(request_id, amount_nano, note, self._clock.now_ms(), key)
         async with self._ledger.beside:
-            entry = await self._ledger.writer.run(lambda tx: _refund(tx, request_id, amount_nano, note, now, actor))
-            self._ledger.credited(entry)
-        return entry
+            entry, made = await self._ledger.writer.run(lambda tx: _refund(tx, wanted, actor))
+            if made:
+                self._ledger.credited(entry)
+        return entry, made
 
     async def entries(
         self, account_id: str | None, limit: int, whose: str | None = None, before_seq: int = 2**62
@@ -241,6 +252,11 @@ def _credit(tx: Writing, entry: Entry, free: int | None, actor: str, *, overdraw
     return True
 
 
+def _check_key(key: str) -> None:
+    if not 1 <= len(key) <= 200:
+        raise OperationError("An idempotency key has 1 to 200 characters.")
+
+
 def _is_made(known: list[Row], entry: Entry) -> bool:
     """`known` are the entries under its key. Raises KeyReused where it was used for another one."""
     if known and tuple(known[0]) != (entry.account_id, entry.kind, entry.amount_nano, entry.expires_ms):
@@ -276,31 +292,48 @@ def _is_short(row: tuple[int, int], free: int | None, amount: int) -> bool:
     return amount > 0 and amount > (balance - held if free is None else free)
 
 
-def _refund(  # noqa: PLR0917
-    tx: Writing, request_id: str, amount_nano: int | None, why: str | None, now_ms: int, actor: str
-) -> Entry:
-    charged = [account_id for account_id, _, _ in _made_for(tx, request_id)]
+class _Wanted(NamedTuple):
+    """A refund that is asked for."""
+
+    request_id: str
+    amount_nano: int | None
+    """None: all that is left of the charge."""
+    note: str | None
+    time_ms: int
+    key: str | None
+
+
+def _refund(tx: Writing, wanted: _Wanted, actor: str) -> tuple[Entry, bool]:
+    id = wanted.request_id
+    charged = [row[0] for row in _made_for(tx, id)]
     if charged:
         posting.lock(tx, charged[0])
-    rows = [(kind, amount) for _, kind, amount in _made_for(tx, request_id)]
+    rows = [(kind, amount) for _, kind, amount in _made_for(tx, id)]
     left, refunds = -sum(amount for _, amount in rows), sum(kind == "refund" for kind, _ in rows)
-    if not charged or left <= 0:
-        raise OperationError(f"There is nothing to refund of request {request_id!r}.")
-    amount = left if amount_nano is None else amount_nano
-    if not 0 < amount <= left:
-        raise OperationError(f"Of request {request_id!r} between 0 and {nano_text(left)} USD can be refunded.")
+    # No key that somebody gives is a number that was counted here.
+    key = f"refund:{id}:{refunds + 1}" if wanted.key is None else f"refund:{id}:key:{wanted.key}"
+    known = tx.execute(_BY_KEY, (key,))
+    if not known and (not charged or left <= 0):
+        raise OperationError(f"There is nothing to refund of request {id!r}.")
+    amount = wanted.amount_nano
+    if amount is None:
+        amount = known[0][2] if known else left
     entry = Entry(
         account_id=charged[0],
         kind="refund",
         amount_nano=amount,
-        time_ms=now_ms,
-        idempotency_key=f"refund:{request_id}:{refunds + 1}",
-        request_id=request_id,
-        note=why,
+        time_ms=wanted.time_ms,
+        idempotency_key=key,
+        request_id=id,
+        note=wanted.note,
     )
+    if _is_made(known, entry):
+        return entry, False
+    if not 0 < amount <= left:
+        raise OperationError(f"Of request {id!r} between 0 and {nano_text(left)} USD can be refunded.")
     posting.post(tx, [entry], Sums())
     _note_entry(tx, entry, actor, "credits.refund")
-    return entry
+    return entry, True
 
 
 def _made_for(tx: Writing, request_id: str) -> list[Row]:
