@@ -19,9 +19,10 @@ from trivium.metering.cost import cost
 from trivium.metering.prices import FREE, Limits, Price, Quote
 from trivium.metering.start import Start
 from trivium.pipeline import hold
+from trivium.pipeline.bill import account_of
 from trivium.pipeline.call import Call, Operation
 from trivium.pipeline.deps import Deps
-from trivium.pipeline.hold import account_of, begin
+from trivium.pipeline.hold import begin
 from trivium.pipeline.settle import Run
 from trivium.policy.caller import Caller, Organization
 from trivium.policy.promotions import Promotions

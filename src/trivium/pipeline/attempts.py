@@ -15,7 +15,7 @@ from trivium.pipeline.forget import forget_body, forget_frames
 from trivium.pipeline.forward import prepare, way_to
 from trivium.pipeline.free import check_free, is_counted
 from trivium.pipeline.held import HeldReply
-from trivium.pipeline.hold import begin, bill_of
+from trivium.pipeline.hold import begin, checked_bill
 from trivium.pipeline.house import exchange_of
 from trivium.pipeline.journey import fails_over, is_clients_own, is_failure
 from trivium.pipeline.legs import Leg, name_of, now_ms, session_of
@@ -123,7 +123,7 @@ class Attempts:
         if leg.named is not None and is_counted(run.key, target):
             await check_free(self._call, run.key, leg.named, target, run, self._deps)
         await admit_on(self._request, target, run, self._deps)
-        bill = leg.bill or await bill_of(self._call, target, run, self._deps)
+        bill = leg.bill or await checked_bill(self._call, target, run, self._deps)
         run.quote, run.payer = bill.quote, bill.payer
         run.journey = msgspec.structs.replace(run.journey, why=leg.why)
         version = run.quote.version if run.quote else None

@@ -9,11 +9,11 @@ from contextlib import contextmanager
 
 from trivium.canon.api import Api
 from trivium.errors import ModelNotFound, ProviderNotAllowed, RequestError
+from trivium.pipeline.bill import is_unsold
 from trivium.pipeline.call import Call
 from trivium.pipeline.custom import custom_entries
 from trivium.pipeline.deps import Deps
 from trivium.pipeline.free import is_free
-from trivium.pipeline.hold import is_unsold
 from trivium.pipeline.own import of_own_key, own_vendors
 from trivium.policy.access import as_told, check_api, check_model, check_provider
 from trivium.policy.caller import Caller, Policy

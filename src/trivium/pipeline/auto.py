@@ -15,10 +15,10 @@ import msgspec
 
 from trivium.errors import ModelAmbiguous, ModelEnded, ModelNotAllowed, ModelNotFound, RequestError
 from trivium.pipeline.authorize import check_any
+from trivium.pipeline.bill import account_of, is_unsold
 from trivium.pipeline.call import Call
 from trivium.pipeline.deps import Deps
 from trivium.pipeline.free import find, is_free
-from trivium.pipeline.hold import account_of, is_unsold
 from trivium.pipeline.settle import Run
 from trivium.policy.access import check_auto
 from trivium.policy.caller import Caller

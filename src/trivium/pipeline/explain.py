@@ -20,11 +20,12 @@ from trivium.money import nano_text
 from trivium.pipeline.authenticate import authenticate
 from trivium.pipeline.authorize import check_call
 from trivium.pipeline.auto import lead
+from trivium.pipeline.bill import Bill, account_of
 from trivium.pipeline.call import Body, Call, Reply
 from trivium.pipeline.deps import Deps
 from trivium.pipeline.forward import prepare, way_to
 from trivium.pipeline.free import check_anonymous, find
-from trivium.pipeline.hold import Bill, account_of, bill_of, hold_of, refused
+from trivium.pipeline.hold import checked_bill, hold_of, refused
 from trivium.pipeline.legs import Leg, legs_of
 from trivium.pipeline.limits import also_known_as, is_houses
 from trivium.pipeline.read import cap_of, check_head, read_body
@@ -132,7 +133,7 @@ async def _explain(call: Call, body: bytes, told: Explanation, run: Run, deps: D
     legs = await legs_of(call, request, found, run, deps) or (Leg(found, run.own, "the only route"),)
     run.target = legs[0].target
     told.refused = [{"route": route, "why": why} for route, why in run.journey.refused]
-    bills = [leg.bill or await bill_of(call, leg.target, run, deps) for leg in legs]
+    bills = [leg.bill or await checked_bill(call, leg.target, run, deps) for leg in legs]
     told.routes = [_route(call, leg, bill, deps) for leg, bill in zip(legs, bills, strict=True)]
     told.routes[0]["chosen"] = True
     run.size = measure(request)

@@ -13,6 +13,7 @@ from trivium.pipeline.attempts import Attempts
 from trivium.pipeline.authenticate import authenticate
 from trivium.pipeline.authorize import check_call
 from trivium.pipeline.auto import lead
+from trivium.pipeline.bill import account_of
 from trivium.pipeline.call import COUNT_TOKENS, Body, Call, Headers, Reply
 from trivium.pipeline.capture import captured
 from trivium.pipeline.count import count
@@ -21,7 +22,7 @@ from trivium.pipeline.drain import DRAIN, to_its_end
 from trivium.pipeline.forget import forget_body, forget_frames
 from trivium.pipeline.forward import prepare, way_to
 from trivium.pipeline.free import check_free, count_free, find, give_back, is_counted, limit_reached
-from trivium.pipeline.hold import account_of, begin
+from trivium.pipeline.hold import begin
 from trivium.pipeline.house import exchange_of
 from trivium.pipeline.legs import legs_of
 from trivium.pipeline.limited import with_own

@@ -7,36 +7,25 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import msgspec
-
 from trivium.canon.size import Size
 from trivium.errors import BudgetExceeded, InsufficientCredits, PriceUnknown, RequestError
-from trivium.metering.book import fallback
 from trivium.metering.bound import most_usage
-from trivium.metering.charge import CHARGED, HOUSE, Payer, payer_of
+from trivium.metering.charge import CHARGED, HOUSE
 from trivium.metering.cost import cost
 from trivium.metering.prices import Quote
 from trivium.metering.start import Start
 from trivium.money import nano_text
+from trivium.pipeline.bill import Bill, bill_of
 from trivium.pipeline.call import GENERATE, Call
 from trivium.pipeline.deps import Deps
 from trivium.pipeline.settle import Run
-from trivium.policy.caller import Caller, organization_of
-from trivium.policy.spending import DEFAULT_ACCOUNT, Refusal, scopes_of
+from trivium.policy.caller import organization_of
+from trivium.policy.spending import Refusal, scopes_of
 from trivium.routing.catalog import Target
 from trivium.wire.request import MAX_TOKENS, Request
 from trivium.wire.size import measure, service_tier
 
-CREDITS = "credits"
 _PERIODS = {"day": "daily ", "week": "weekly ", "month": "monthly ", "total": ""}
-
-
-class Bill(msgspec.Struct, frozen=True):
-    """Who pays for a call where it leads, and at which price."""
-
-    target: Target
-    quote: Quote | None
-    payer: Payer
 
 
 async def begin(  # noqa: PLR0917
@@ -48,9 +37,7 @@ async def begin(  # noqa: PLR0917
     scopes: tuple[str, ...] = ()
     if call.operation is GENERATE:
         run.asked_tier = service_tier(request)
-        bill = _bill(call, target, run, deps)
-        if _is_unpriced(bill):
-            await _check_unpriced(target, run, deps)
+        bill = await checked_bill(call, target, run, deps)
         run.quote, run.payer = bill.quote, bill.payer
         payers = {bill.payer, *(one.payer for one in others)} if others else {bill.payer}
         charged = not CHARGED.isdisjoint(payers)
@@ -85,51 +72,14 @@ async def begin(  # noqa: PLR0917
     run.hold_nano = hold
 
 
-async def bill_of(call: Call, target: Target, run: Run, deps: Deps) -> Bill:
-    """Raises PriceUnknown, StoreUnavailable."""
-    bill = _bill(call, target, run, deps)
-    if _is_unpriced(bill):
+async def checked_bill(call: Call, target: Target, run: Run, deps: Deps) -> Bill:
+    """The bill of a call that may be made. Raises PriceUnknown, StoreUnavailable."""
+    bill = bill_of(call, target, run, deps)
+    if bill.quote is not None:
+        deps.ledger.priced(bill.quote)
+    elif bill.unpriced:
         await _check_unpriced(target, run, deps)
     return bill
-
-
-def _bill(call: Call, target: Target, run: Run, deps: Deps) -> Bill:
-    """Not checked yet, if it is unpriced."""
-    key = run.key
-    whose = run.account_id or (key.account_id if key else None)
-    quote = None
-    if target.custom is None:  # which has no price, as the house does not sell it
-        quote = deps.prices.quote(target.provider, target.model, whose, call.time_ms)
-        quote = quote or fallback(call.api, target.provider.name, target.model)
-    if quote is not None:
-        deps.ledger.priced(quote)
-    promoted = deps.promotions.apply(target.route, account=whose, key=key.id if key else None, time_ms=call.time_ms)
-    provider = target.provider
-    given_away = target.given_away(quote)
-    payer = payer_of(quote, byok=provider.byok, fee=provider.charges_fee, promoted=promoted, free=given_away)
-    return Bill(target, quote, payer)
-
-
-def _is_unpriced(bill: Bill) -> bool:
-    """The house pays, and nobody knows how much."""
-    return bill.quote is None and bill.payer is HOUSE
-
-
-def is_unsold(caller: Caller | None, target: Target, time_ms: int, deps: Deps) -> bool:
-    """Whether whatever is called in place of a model is refused, since the caller's balance pays and nobody knows how
-    much."""
-    if caller is None or (account_id := account_of(caller, deps)) is None:
-        return False
-    return all(_is_unsold(caller, route, account_id, time_ms, deps) for route in deps.catalog.routes(target))
-
-
-def _is_unsold(caller: Caller, route: Target, account_id: str, time_ms: int, deps: Deps) -> bool:
-    provider = route.provider
-    if provider.byok or route.custom is not None or route.given_away(None):
-        return False
-    if deps.prices.quote(provider, route.model, account_id, time_ms) is not None:
-        return False
-    return not deps.promotions.apply(route.route, account=account_id, key=caller.id, time_ms=time_ms)
 
 
 async def _check_unpriced(target: Target, run: Run, deps: Deps) -> None:
@@ -157,11 +107,6 @@ async def hold_of(request: Request, bills: Sequence[Bill], scopes: tuple[str, ..
         return 0
     run.size = size = run.size or measure(request)
     return max(_most(size, request, target, quote, deps) for target, quote in priced)
-
-
-def account_of(key: Caller, deps: Deps) -> str | None:
-    """Whose balance pays for the calls of a key; None where balances are not charged."""
-    return (key.account_id or DEFAULT_ACCOUNT) if deps.billing.mode == CREDITS else None
 
 
 def _most(size: Size, request: Request, target: Target, quote: Quote, deps: Deps) -> int:

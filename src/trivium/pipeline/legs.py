@@ -13,10 +13,11 @@ from trivium.canon.api import Kind, Solo
 from trivium.errors import FieldInvalid, ModelNotFound, PriceUnknown, RequestError
 from trivium.pipeline.authorize import check_target, keeps_to, named
 from trivium.pipeline.auto import stand_in
+from trivium.pipeline.bill import Bill
 from trivium.pipeline.call import FALLBACKS, Call, Operation
 from trivium.pipeline.deps import Deps
 from trivium.pipeline.free import check_anonymous, find_way, is_free, is_free_route
-from trivium.pipeline.hold import Bill, bill_of
+from trivium.pipeline.hold import checked_bill
 from trivium.pipeline.journey import Journey
 from trivium.pipeline.own_key import Own
 from trivium.pipeline.preferences import PROVIDER
@@ -249,7 +250,7 @@ async def _billed(
     legs, refused = [], []
     for leg in choices:
         try:
-            legs.append(msgspec.structs.replace(leg, bill=await bill_of(call, leg.target, run, deps)))
+            legs.append(msgspec.structs.replace(leg, bill=await checked_bill(call, leg.target, run, deps)))
         except PriceUnknown as error:
             refused.append((leg.target.route, error.message))
     return legs or choices[:1], tuple(refused)

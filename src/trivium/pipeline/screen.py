@@ -12,8 +12,9 @@ from collections.abc import Callable
 
 from trivium.canon.api import Solo
 from trivium.errors import CallBlocked, CallChallenged, RequestError
-from trivium.metering.charge import OWN_KEY, Payer, payer_of
+from trivium.metering.charge import OWN_KEY, Payer
 from trivium.pipeline.authorize import check_target
+from trivium.pipeline.bill import bill_of
 from trivium.pipeline.call import Call
 from trivium.pipeline.deps import Deps
 from trivium.pipeline.free import find
@@ -46,7 +47,7 @@ async def screen(call: Call, request: Request, target: Target, run: Run, deps: D
     screening = deps.screening
     if screening is None:
         return target
-    payer = _payer(call, target, run, deps)
+    payer = bill_of(call, target, run, deps).payer
     words = Words(request, tools=deps.records.prompts and deps.records.tools)
     if deps.records.prompts:
         run.words = words
@@ -98,15 +99,6 @@ def _cheaper(run: Run, screening: Screening, deps: Deps) -> Target | None:
     except RequestError:
         return None
     return target
-
-
-def _payer(call: Call, target: Target, run: Run, deps: Deps) -> Payer:
-    """Who will pay for the call, as it is found once more when it is charged."""
-    whose = run.account_id or (run.key.account_id if run.key else None)
-    quote = deps.prices.quote(target.provider, target.model, whose, call.time_ms)
-    name = f"{target.provider.name}/{target.model}"
-    promoted = deps.promotions.apply(name, account=whose, key=run.key_id, time_ms=call.time_ms)
-    return payer_of(quote, byok=target.provider.byok, promoted=promoted, free=target.given_away(quote))
 
 
 def _seen(call: Call, payer: Payer, run: Run, now_ms: int) -> Seen:

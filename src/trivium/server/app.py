@@ -20,12 +20,12 @@ from trivium.errors import (
 )
 from trivium.pipeline.authenticate import authenticate
 from trivium.pipeline.authorize import check_any, named
+from trivium.pipeline.bill import is_unsold
 from trivium.pipeline.call import Call, Operation, by_name
 from trivium.pipeline.deps import Deps, Now
 from trivium.pipeline.explain import answer
 from trivium.pipeline.free import check_anonymous, find
 from trivium.pipeline.handle import handle, refuse
-from trivium.pipeline.hold import is_unsold
 from trivium.pipeline.tell import json_headers
 from trivium.policy.addresses import client_address, is_proxy
 from trivium.policy.edge import UNTOLD, Edge, edge_of, tells

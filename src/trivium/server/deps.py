@@ -38,9 +38,9 @@ from trivium.operations.routes import RouteOperations
 from trivium.operations.secrets import SecretOperations
 from trivium.operations.sessions import SessionOperations
 from trivium.operations.table import Table
+from trivium.pipeline.bill import CREDITS
 from trivium.pipeline.deps import Deps, Now
 from trivium.pipeline.explain import Explanation
-from trivium.pipeline.hold import CREDITS
 from trivium.pipeline.screening import Screening
 from trivium.pipeline.turn import Turn
 from trivium.policy.access import HouseSettings

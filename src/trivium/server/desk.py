@@ -19,10 +19,10 @@ from trivium.money import NANO
 from trivium.pipeline.authenticate import authenticate
 from trivium.pipeline.authorize import check_any, visible_entries
 from trivium.pipeline.auto import auto_entries
+from trivium.pipeline.bill import account_of, is_unsold
 from trivium.pipeline.call import Call
 from trivium.pipeline.deps import Deps, Now
 from trivium.pipeline.free import NO_KEY, check_anonymous, find
-from trivium.pipeline.hold import account_of, is_unsold
 from trivium.policy.caller import BILLS, Caller
 from trivium.policy.context import ORGANIZATION
 from trivium.policy.proposal import proposed

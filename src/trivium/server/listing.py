@@ -14,10 +14,10 @@ from typing import Any, NamedTuple
 
 from trivium.metering.prices import MILLION, Limits, Quote
 from trivium.money import usd_text
+from trivium.pipeline.bill import account_of
 from trivium.pipeline.call import Call
 from trivium.pipeline.deps import Deps, Now
 from trivium.pipeline.free import find
-from trivium.pipeline.hold import account_of
 from trivium.policy.caller import Caller
 from trivium.routing.catalog import ModelEntry, Target
 from trivium.settings import FreeModelSettings
