@@ -26,7 +26,7 @@ from trivium.pipeline.hold import begin
 from trivium.pipeline.settle import Run
 from trivium.policy.caller import Caller, Organization
 from trivium.policy.promotions import Promotions
-from trivium.policy.spending import Budget, Period, Refusal
+from trivium.policy.spending import Budget, Period, Refusal, Window, refused_by, window_start
 from trivium.providers.provider import Provider
 from trivium.routing.catalog import Target
 from trivium.settings import BillingSettings, PromotionSettings
@@ -276,23 +276,25 @@ class TestRefusals:
         assert f"{advice}, or add credits." in told.message
 
     @pytest.mark.parametrize(
-        ("period", "words"),
+        ("period", "words", "resets_at"),
         [
-            ("day", "the daily budget"),
-            ("week", "the weekly budget"),
-            ("month", "the monthly budget"),
-            ("total", "the budget"),
+            ("day", "the daily budget", "2026-11-28T00:00:00Z"),
+            ("week", "the weekly budget", "2026-11-30T00:00:00Z"),
+            ("month", "the monthly budget", "2026-12-01T00:00:00Z"),
+            ("total", "the budget", None),
         ],
     )
-    async def test_a_budget_that_is_not_enough(self, period: Period, words: str) -> None:
+    async def test_a_budget_that_is_not_enough(self, period: Period, words: str, resets_at: str | None) -> None:
         budget = Budget(id="bud_1", scope="key:key_1", period=period, limit_nano=10**9, created_ms=0)
-        refusal = Refusal(needed=15_600_000, free=2_000_000, held=0, budget=budget)
-        refused = await Counter(Ledger(answer=refusal)).refusal()
+        at = window_start(period, 1_795_786_200_000)  # 2026-11-27T13:30:00Z
+        refused = await Counter(Ledger(answer=refused_by(Window(budget, at, spent=998_000_000), 15_600_000))).refusal()
         assert isinstance(refused, BudgetExceeded)
         assert f"$0.002 are left of {words} of $1 of key:key_1." in refused.message
         assert refused.facts == {
             "budget": "key:key_1", "budget_usd": "1", "balance_usd": "0.002", "needed_usd": "0.0156",
+            **({"budget_resets_at": resets_at} if resets_at else {}),
         }  # fmt: skip
+        assert (f"It begins anew at {resets_at}." in refused.message) is bool(resets_at)
 
     async def test_a_store_that_fails_begins_nothing(self) -> None:
         counter = Counter(Ledger(answer=StoreUnavailable("no disk")))

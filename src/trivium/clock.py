@@ -36,6 +36,11 @@ def age_ms(text: str) -> int:
     return int(age[1]) * _UNITS_MS[age[2]]
 
 
+def rfc3339(seconds: float) -> str:
+    """A second since the epoch as APIs write it: `2026-12-01T00:00:00Z`."""
+    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
 def moment_ms(text: str, *, end_of_day: bool = False) -> int:
     """A date or a moment (ISO 8601; UTC without a zone) in milliseconds since the epoch. A date is its beginning or its
     last second. Raises ValueError."""

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
+from trivium.clock import rfc3339
 from trivium.mock.answer import CREATED, compose
 from trivium.mock.asked import GENERATING, Asked, Endpoint
 from trivium.mock.chat import CHAT
@@ -120,7 +120,7 @@ def _openai_model(model: Model) -> dict[str, Any]:
 
 
 def _anthropic_model(model: Model) -> dict[str, Any]:
-    created = datetime.fromtimestamp(CREATED, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    created = rfc3339(CREATED)
     return {"type": "model", "id": model.id, "display_name": model.name or model.id, "created_at": created}
 
 

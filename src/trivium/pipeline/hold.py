@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from trivium.canon.size import Size
+from trivium.clock import rfc3339
 from trivium.errors import BudgetExceeded, InsufficientCredits, PriceUnknown, RequestError
 from trivium.metering.bound import most_usage
 from trivium.metering.charge import CHARGED, HOUSE
@@ -132,11 +133,15 @@ def refused(refusal: Refusal, request: Request, deps: Deps) -> RequestError:
         error.facts["balance_usd"] = free
     else:
         budget = refusal.budget
+        resets_at = rfc3339(refusal.resets_ms / 1000) if refusal.resets_ms is not None else None
+        anew = f" It begins anew at {resets_at}." if resets_at else ""
         error = BudgetExceeded(
             f"This request may cost up to ${needed}, and ${free} are left of the {_PERIODS[budget.period]}budget of "
-            f"${nano_text(budget.limit_nano)} of {budget.scope}{aside}. {lower}, or have the budget raised."
+            f"${nano_text(budget.limit_nano)} of {budget.scope}{aside}. {lower}, or have the budget raised.{anew}"
         )
         error.facts |= {"budget": budget.scope, "budget_usd": nano_text(budget.limit_nano), "balance_usd": free}
+        if resets_at is not None:
+            error.facts["budget_resets_at"] = resets_at
     error.facts["needed_usd"] = needed
     if deps.billing.buy_credits_url:
         error.facts["buy_credits_url"] = deps.billing.buy_credits_url

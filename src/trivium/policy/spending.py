@@ -130,6 +130,7 @@ class Refusal(msgspec.Struct, frozen=True, kw_only=True):
     budget: Budget | None = None
     """The budget that is too small; None where the balance is."""
     resets_ms: int | None = None
+    """When that one begins anew, in milliseconds since the epoch; None: never."""
 
 
 def take(amount: int, account: Account | None, windows: Sequence[Window]) -> Refusal | None:

@@ -10,9 +10,9 @@ from __future__ import annotations
 import asyncio
 import re
 from collections.abc import Awaitable, Callable, Mapping
-from datetime import UTC, datetime
 from typing import Any
 
+from trivium.clock import rfc3339
 from trivium.errors import CredentialMissing, NoDefaultModel, NotAMember, RequestError
 from trivium.metering.prices import MILLION
 from trivium.money import NANO
@@ -180,7 +180,7 @@ class Desk:
             "providers": providers,
             "total_providers": len(providers),
             "total_models": len(models),
-            "generated_at": _moment(call.time_ms),
+            "generated_at": rfc3339(call.time_ms / 1000),
         }
 
     async def statistics(self, caller: Caller | None, call: Call) -> Any:
@@ -253,12 +253,8 @@ def _limit(budget: OwnBudget, now_ms: int) -> dict[str, Any]:
         "period": _PERIODS[budget.period],
         "used": budget.used_nano / NANO if budget.window_ms == start else 0,
         "limit": budget.limit_nano / NANO,
-        "reset_at": _moment(end) if end else None,
+        "reset_at": rfc3339(end / 1000) if end else None,
     }
-
-
-def _moment(time_ms: int) -> str:
-    return datetime.fromtimestamp(time_ms / 1000, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 def _average(name: str, row: Mapping[str, Any]) -> dict[str, Any]:

@@ -8,12 +8,12 @@ but that a list without `limit` is whole, for clients that read no second page.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import parse_qs
 
 import msgspec
 
+from trivium.clock import rfc3339
 from trivium.errors import RequestError
 from trivium.routing.catalog import ModelEntry
 
@@ -61,7 +61,7 @@ def _place(models: list[dict[str, Any]], id: str, param: str) -> int:
 
 
 def _shape(model: _Described, name: str | None) -> dict[str, Any]:
-    created = datetime.fromtimestamp(model["created"], UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    created = rfc3339(model["created"])
     told = {"type": "model", "id": model["id"], "display_name": name or model["id"], "created_at": created}
     if (context := model.get("context_length")) is not None:
         told["max_input_tokens"] = context

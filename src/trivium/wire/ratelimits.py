@@ -4,13 +4,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import UTC, datetime
 from functools import lru_cache
 from typing import Literal
 
 import msgspec
 
 from trivium.canon.api import Api
+from trivium.clock import rfc3339
 
 Header = tuple[bytes, bytes]
 
@@ -85,4 +85,4 @@ def _go(ms: int) -> bytes:
 
 @lru_cache(1_000)
 def _moment(seconds: int) -> bytes:
-    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%SZ").encode()
+    return rfc3339(seconds).encode()
