@@ -97,7 +97,7 @@ class TestRules:
 
 
 def told(kind: str, claim: Claim, used: int, retry_after: int = 12, owner: str = "key") -> str:
-    error = refusal(Rule(kind, owner, "NAME", claim), Denial(claim, used, retry_after))  # type: ignore[arg-type]
+    error = refusal(Rules([Rule(kind, owner, "NAME", claim)]), Denial(claim, used, retry_after))  # type: ignore[arg-type]
     assert error.status == 429
     assert error.facts["limit_of"] == owner
     return f"{error.message} [{error.retry_after}]"

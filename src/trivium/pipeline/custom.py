@@ -13,9 +13,8 @@ from trivium.providers.custom import CustomModel, provider_of
 from trivium.routing.catalog import ModelEntry, Target
 from trivium.upstream.client import UpstreamResponse
 from trivium.upstream.masked import MaskedResponse
+from trivium.wire.fault import ABOUT_KEY
 from trivium.wire.translate import Translation
-
-_REFUSALS = frozenset((401, 402, 403))
 
 
 def custom_target(caller: Caller | None, name: str, deps: Deps) -> Target | None:
@@ -41,7 +40,7 @@ async def send_custom(  # noqa: PLR0917
     """As `forward`, to a custom model, whose key nobody is shown. Raises OwnKeyRefused, OwnKeyUnreadable too."""
     provider = provider_of(model, _opened(model, deps))
     response = await forward(call, body, Target(provider, model.upstream_id, custom=model, listed=True), way, run, deps)
-    if response.status in _REFUSALS:
+    if response.status in ABOUT_KEY:
         response.close()
         raise _refused(model, response.status)
     keys = [value.removeprefix(b"Bearer ") for _, value in provider.headers]

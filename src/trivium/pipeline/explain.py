@@ -204,8 +204,7 @@ async def _limits(told: Explanation, run: Run, deps: Deps) -> None:
         if rule.owner != "model"
     ]
     if taken.denial is not None:
-        key = taken.denial.claim.key
-        raise refusal(next(rule for rule in rules.all if rule.claim.key == key), taken.denial)
+        raise refusal(rules, taken.denial)
 
 
 async def _hold(request: Request, bills: list[Bill], told: Explanation, run: Run, deps: Deps) -> None:

@@ -37,8 +37,7 @@ async def admit(call: Call, request: Request, target: Target, run: Run, deps: De
     limited.headers = headers(call.api.shape, rooms(rules, taken), deps.clock.now_ms())
     if taken.denial is not None:
         limited.forget()
-        key = taken.denial.claim.key
-        raise refusal(next(rule for rule in rules.all if rule.claim.key == key), taken.denial)
+        raise refusal(rules, taken.denial)
 
 
 async def readmit(call: Call, request: Request, target: Target, run: Run, deps: Deps) -> None:
@@ -74,7 +73,7 @@ async def admit_on(request: Request, target: Target, run: Run, deps: Deps) -> No
         before.follows(here)
     if taken.denial is not None:
         here.forget()
-        raise refusal(next(rule for rule in of_model if rule.claim.key == taken.denial.claim.key), taken.denial)
+        raise refusal(rules, taken.denial)
 
 
 def also_known_as(target: Target, run: Run) -> tuple[str, ...]:

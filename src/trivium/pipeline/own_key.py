@@ -28,11 +28,10 @@ from trivium.upstream.client import UpstreamResponse
 from trivium.upstream.masked import MaskedResponse, ReadResponse
 from trivium.upstream.pause import pause_s
 from trivium.wire.codec import decode_answer
-from trivium.wire.fault import fault_in, is_flagged, status_of
+from trivium.wire.fault import ABOUT_KEY, fault_in, is_flagged, status_of
 from trivium.wire.lenient import mapping, parse
 
-REFUSALS = frozenset({401, 402, 403, 429})
-_REFUSED_US = frozenset({401, 402, 403})
+REFUSALS = ABOUT_KEY | {429}
 _ERROR_BODY = 64 * 1024
 _ERRS = re.compile(rb'"(?:error|detail|base_resp)"')
 _BEGINNING = 2048
@@ -166,7 +165,7 @@ async def judged_at_openrouter(
     if said is not None and (status in REFUSALS or re.search(bad_key, body)):
         response.close()
         return response, _refusal(response, own, status if status in REFUSALS else 401, said, tried, run=run)
-    if status in _REFUSED_US:
+    if status in ABOUT_KEY:
         response.close()
         raise UpstreamRefusedUs(
             f"OpenRouter, through which this gateway calls {VENDORS[own.match.vendor].title}, refused this gateway's "
@@ -183,7 +182,7 @@ async def judged_at_gateway(response: MaskedResponse, own: Own, run: Run) -> Ups
         return response
     body = await _read_some(response)
     refused = [status for status in refused_keys(body) if status in REFUSALS]
-    if _is_flagged(response.status, body, run) or (not refused and response.status not in _REFUSED_US):
+    if _is_flagged(response.status, body, run) or (not refused and response.status not in ABOUT_KEY):
         return ReadResponse(response, body)
     response.close()
     said = _said(body, run)

@@ -38,7 +38,7 @@ from trivium.upstream.pause import pause_s
 from trivium.wire.codec import decode_answer, plain_answer, stream_decoder
 from trivium.wire.decoder import Decoder
 from trivium.wire.errors import is_native
-from trivium.wire.fault import GARBAGE, is_flagged, is_unpaid, status_of
+from trivium.wire.fault import ABOUT_KEY, GARBAGE, is_flagged, is_unpaid, status_of
 from trivium.wire.lenient import is_dense
 from trivium.wire.overlong import overlong
 from trivium.wire.relay import StreamRelay
@@ -52,7 +52,7 @@ _ERROR_BODY = 1024 * 1024
 _ACCOUNTED = 64 * 1024
 """Less than this held for a stream is not worth counting."""
 
-_RETRYABLE, _REFUSED_US = {429, 503}, {401, 402, 403}
+_RETRYABLE = {429, 503}
 _OUT_OF_SERVICE = "The provider does not serve this gateway at the moment. Its operator has to look at it."
 _FLAGGED = "The provider's content filter refused this request."
 _PLAIN = (b"", b"identity")
@@ -139,7 +139,7 @@ class Exchange:
         if fault is not None and (found := overlong(fault, status)) is not None:
             return too_long(found, self._run, detail=message)
         flagged = status == 403 and fault is not None and is_flagged(fault)
-        if not flagged and (status in _REFUSED_US or (fault is not None and self._is_ours and is_unpaid(fault))):
+        if not flagged and (status in ABOUT_KEY or (fault is not None and self._is_ours and is_unpaid(fault))):
             return UpstreamRefusedUs(_OUT_OF_SERVICE, detail=message, retry_after=60)
         failure = UpstreamError(_FLAGGED if flagged else message, detail=message)
         failure.code = "content_flagged" if flagged else failure.code

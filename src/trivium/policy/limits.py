@@ -151,9 +151,10 @@ class RuleBook:
         return known
 
 
-def refusal(rule: Rule, denial: Denial) -> RateLimited:
-    """What a caller hears who has reached a limit: which, of whom, and when to come back."""
+def refusal(rules: Rules, denial: Denial) -> RateLimited:
+    """What a caller hears who has reached one of these limits: which, of whom, and when to come back."""
     claim, retry_after = denial.claim, denial.retry_after
+    rule = next(rule for rule in rules.all if rule.claim.key == claim.key)
     limit = f"The limit of {claim.limit:,} {_UNITS[rule.kind]} of {_whose(rule)}"
     wait = f"Try again in {retry_after} second{'s' if retry_after > 1 else ''}."
     if max(1, claim.amount) > claim.limit:

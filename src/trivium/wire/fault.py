@@ -21,6 +21,8 @@ from trivium.wire.lenient import dump, index, mapping, parse, text
 
 GARBAGE = "upstream_invalid_response"
 BROKEN_OFF = "upstream_disconnected"
+ABOUT_KEY = frozenset((401, 402, 403))
+"""Statuses by which a vendor refuses whose key calls, rather than the request."""
 _EXCERPT = 500
 _LONGEST_RAW = 10_000
 
