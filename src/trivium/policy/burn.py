@@ -9,7 +9,7 @@ matters, the short one that it still goes on.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from fractions import Fraction
 from typing import NamedTuple
 
@@ -67,16 +67,6 @@ def burning(seen: Mapping[int, Tally], objective: float, minimum: int) -> Burnin
 def burn_rate(seen: Tally, budget: int) -> float:
     """`budget`: parts per million that may be bad."""
     return float(Fraction(seen.bad * WHOLE, seen.calls * budget)) if seen.calls else 0.0
-
-
-def windows(minutes: Iterable[tuple[int, int, int]], until: int) -> dict[int, Tally]:
-    """The windows that end where the minute `until` begins, from minutes with their calls and bad calls."""
-    found = {span: Tally() for span in SPANS}
-    for minute, calls, bad in minutes:
-        for span, before in found.items():
-            if until - span <= minute < until:
-                found[span] = Tally(before.calls + calls, before.bad + bad)
-    return found
 
 
 def _reaches(seen: Tally, budget: int, tenths: int, minimum: int) -> bool:

@@ -9,7 +9,7 @@ changed.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any, TypeVar
+from typing import Any
 
 import msgspec
 
@@ -36,7 +36,6 @@ _READ = """
 """
 _ORDER = "ORDER BY m.created_ms, m.id"
 _NOTHING: Mapping[str, CustomModel] = {}
-_T = TypeVar("_T")
 
 
 class CustomModels(Followed):

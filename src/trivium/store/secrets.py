@@ -10,7 +10,7 @@ from __future__ import annotations
 import logging
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
-from typing import Any, TypeVar
+from typing import Any
 
 import msgspec
 
@@ -36,7 +36,6 @@ _COLUMNS = ", ".join((*_SHOWN, *_SEALED))
 _ORDER = "ORDER BY owner, vendor, position, id"
 _OWNERS = {"user": "users", "organization": "organizations"}
 _VENDORS = "SELECT owner, vendor, count(base_url) FROM secrets WHERE enabled = 1 GROUP BY owner, vendor"
-_T = TypeVar("_T")
 
 
 class Secret(msgspec.Struct, frozen=True, kw_only=True):
