@@ -62,7 +62,7 @@ def test_a_user_with_live_keys_is_not_quite_forgotten(trivium: CommandLine) -> N
     ("words", "said"),
     [
         (("retention", "--keep", "soon"), "'soon' is no age"),
-        (("retention", "--keep", "59m"), "keep_ms"),
+        (("retention", "--keep", "59m"), "records of the last hour stay"),
         (("retention", "erase"), "Say whose records"),
         (("retention", "erase", "--user", "nobody"), "There is no user 'nobody', and no record names one."),
         (("retention", "erase", "--user", "nobody", "--apply"), "There is no user 'nobody'"),

@@ -44,7 +44,7 @@ from support_sdks import CHAT as ASKED_CHAT
 from support_sdks import MESSAGES as ASKED_MESSAGES
 from support_sdks import RESPONSES as ASKED_RESPONSES
 from support_sdks import clients
-from trivium.clock import SystemClock
+from trivium.clock import DAY_MS, SystemClock
 from trivium.mock import Error, Generation, Match, Reply, Rule, Script, Usage
 from trivium.money import nano_text
 from trivium.operations.money import nano
@@ -53,7 +53,6 @@ GOOD = Reply(text="Hi", usage=Usage(input=25, output=20))
 PRICE = 25 * INPUT + 20 * OUTPUT
 OTHERS = METER.replace("up/*", "up/others")
 """Prices that nobody asks for."""
-DAY_MS = 86_400_000
 TYPES = {"chat": "insufficient_quota", "responses": "insufficient_quota", "messages": "billing_error"}
 
 

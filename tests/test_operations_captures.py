@@ -14,9 +14,9 @@ from support_desk import Desk, member
 from support_store import Home
 from test_operations_requests import NOW, call, ends
 from test_store_captures import BODY, bodies
-from trivium.clock import SystemClock
+from trivium.clock import DAY_MS, SystemClock
 from trivium.operations import captures as module
-from trivium.operations.captures import DAY_MS, keep_forgetting
+from trivium.operations.captures import keep_forgetting
 from trivium.operations.table import Actor
 from trivium.policy.caller import Role
 from trivium.store.captures import Bodies, packed

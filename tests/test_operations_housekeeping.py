@@ -14,6 +14,7 @@ import pytest
 
 from support_prices import price, vendor
 from support_store import Home, rows
+from trivium.clock import DAY_MS
 from trivium.errors import StoreUnavailable
 from trivium.metering.book import Entry, Override, PriceBook
 from trivium.metering.prices import Price
@@ -33,7 +34,6 @@ from trivium.store.snapshot import sqlite_snapshot
 from trivium.wire.generation import Generation, parse
 
 NOW = 1_795_600_000_000
-DAY_MS = 86_400_000
 USD = 10**9
 PRICE = price()
 PLAIN = PriceBook(entries=[Entry(pattern="up/*", price=PRICE)])

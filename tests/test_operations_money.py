@@ -13,6 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from support_store import DIALECTS, Home
+from trivium.clock import DAY_MS
 from trivium.errors import OperationError
 from trivium.metering.record import Record
 from trivium.metering.start import Start
@@ -24,7 +25,6 @@ from trivium.store.accounts import Accounts
 from trivium.store.ledger import Ledger
 
 NOW = 1_795_600_000_000  # 2026-11-25T09:46:40Z
-DAY_MS = 86_400_000
 NO_AMOUNTS = (
     *("NaN", "Infinity", "1e3", "1,5", "0x1", "1.0000000001", "--1", "$1"),
     *("", " 1", "1 ", "1\n", "\u0661", "1" * 13),

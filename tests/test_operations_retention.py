@@ -11,7 +11,7 @@ import msgspec
 import pytest
 
 from support_store import Home, revoke, rows
-from trivium.clock import SystemClock
+from trivium.clock import HOUR_MS, SystemClock
 from trivium.errors import StoreUnavailable
 from trivium.metering.record import Record
 from trivium.operations import retention as module
@@ -19,7 +19,6 @@ from trivium.operations.operations import Operations
 from trivium.operations.retention import keep_erasing
 from trivium.store import retention
 from trivium.store.envelopes import Keyring
-from trivium.store.rollups import HOUR_MS
 from trivium.store.search import Search
 from trivium.store.store import Store
 

@@ -7,9 +7,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from trivium.clock import HOUR_MS, MINUTE_MS
 from trivium.errors import ConfigError
 from trivium.policy import abuse
-from trivium.policy.abuse import HOUR_MS, MINUTE_MS, Judgement, Lists, Rules, Seen, Verdict, graver, read_lists
+from trivium.policy.abuse import Judgement, Lists, Rules, Seen, Verdict, graver, read_lists
 from trivium.settings import AbuseRules, AbuseVerdicts
 
 NOW = 1_800_000_000_000

@@ -8,8 +8,8 @@ from typing import Any
 import msgspec
 import pytest
 
+from trivium.clock import MINUTE_MS
 from trivium.policy.alert_rules import (
-    MINUTE_MS,
     AlertRules,
     Audited,
     Balance,

@@ -182,7 +182,7 @@ async def test_budgets_that_may_have_reached_a_threshold_in_their_present_period
 
 
 async def test_the_past_of_models_is_that_of_the_houses_calls(store: Store) -> None:
-    streams = [record(f"s{us}", **HOUSE, stream=True, first_token_us=us) for us in range(1, 201)]
+    streams = [record(f"s{us}", **HOUSE, stream=True, first_token_us=us * 1000) for us in range(1, 201)]
     failed = {"outcome": "failed", "status": 500, "upstream_status": 500}
     others = [
         record("bad", **HOUSE | failed | {"first_token_us": 10**9}),
@@ -194,7 +194,7 @@ async def test_the_past_of_models_is_that_of_the_houses_calls(store: Store) -> N
     ]
     keep(store.database, *streams, *others)
     first, second = sorted(await store.alerts.past(MIDNIGHT), key=lambda one: one.model)
-    assert first == Past(provider="up", model="m", calls=202, errors=1, streams=200, first_token_us=198)
+    assert first == Past(provider="up", model="m", calls=202, errors=1, streams=200, first_token_ms=198)
     assert second == Past(provider="up", model="n", calls=1, errors=0)
 
 

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from support_store import Home
-from trivium.clock import SystemClock
+from trivium.clock import HOUR_MS, SystemClock
 from trivium.errors import CallInProgress, IdempotencyConflict, StoreUnavailable
 from trivium.settings_idempotency import IdempotencySettings
 from trivium.store.answers import KEPT_MS
@@ -22,7 +22,6 @@ from trivium.store.sql import Writing
 from trivium.store.store import Store
 
 CREDENTIAL = "tv-" + "a" * 43
-HOUR_MS = 3_600_000
 
 
 class Watch(SystemClock):

@@ -9,10 +9,10 @@ import pytest
 
 import support_store
 from support_store import rows
+from trivium.clock import HOUR_MS
 from trivium.metering.record import COLUMNS, TOLD_BY_CLIENT, Record
 from trivium.store import retention
 from trivium.store.retention import Erased
-from trivium.store.rollups import HOUR_MS
 from trivium.store.sql import Database
 from trivium.store.usage import UsageQuery, usage
 

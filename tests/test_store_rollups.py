@@ -11,9 +11,10 @@ from hypothesis import strategies as st
 
 from support_store import keep
 from support_store import rows as read
+from trivium.clock import HOUR_MS
 from trivium.metering.record import Record
 from trivium.store import rollups
-from trivium.store.rollups import HOUR_MS, KEYS, SUMS
+from trivium.store.rollups import KEYS, SUMS
 from trivium.store.sql import Database
 
 NAMES = KEYS + SUMS

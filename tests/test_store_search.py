@@ -10,9 +10,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from support_store import fold, keep
+from trivium.clock import DAY_MS, HOUR_MS
 from trivium.metering.record import Record
 from trivium.store import search, spans
-from trivium.store.rollups import DAY_MS, HOUR_MS
 from trivium.store.search import Search, find
 from trivium.store.sql import Database
 from trivium.store.sqlite import SqliteDatabase

@@ -14,10 +14,11 @@ from hypothesis import strategies as st
 
 from support_store import Home, fold, keep
 from support_store import rows as read
+from trivium.clock import DAY_MS, HOUR_MS
 from trivium.metering.record import Record
 from trivium.store import spans
 from trivium.store.audit_hours import folded_spans
-from trivium.store.rollups import DAY_MS, HOUR_MS, SUMS
+from trivium.store.rollups import SUMS
 from trivium.store.snapshot import SqliteSnapshot
 from trivium.store.spans import FOLDS, SETTLED_MS, Due, Folded
 from trivium.store.sql import Database

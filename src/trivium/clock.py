@@ -7,8 +7,9 @@ import time
 from datetime import UTC, datetime, timedelta
 from typing import Protocol
 
+MINUTE_MS, HOUR_MS, DAY_MS = 60_000, 3_600_000, 86_400_000
 _AGE = re.compile(r"(\d{1,6})([mhd])")
-_UNITS_MS = {"m": 60_000, "h": 3_600_000, "d": 86_400_000}
+_UNITS_MS = {"m": MINUTE_MS, "h": HOUR_MS, "d": DAY_MS}
 
 
 class Clock(Protocol):

@@ -6,7 +6,7 @@ import click
 
 from trivium.cli.ask import ask
 from trivium.cli.options import config_option, echo_json, json_option, when
-from trivium.clock import age_ms
+from trivium.clock import HOUR_MS, age_ms
 from trivium.errors import OperationError
 
 _apply_option = click.option("--apply", is_flag=True, help="Do it, rather than say what would be done.")
@@ -28,6 +28,8 @@ def retention(ctx: click.Context, keep: str | None, apply: bool, config_file: st
         keep_ms = age_ms(keep)
     except ValueError as error:
         raise OperationError(f"{error}.") from None
+    if keep_ms < HOUR_MS:
+        raise OperationError(f"{keep!r} is too young an age: records of the last hour stay.")
     done = ask(config_file, "retention", keep_ms=keep_ms, apply=apply)
     if as_json:
         echo_json(done)

@@ -10,6 +10,7 @@ from urllib.parse import urlencode
 import msgspec
 from aiohttp import web
 
+from trivium.clock import DAY_MS
 from trivium.dashboard.door import Refusal
 from trivium.dashboard.forms import Unfit
 from trivium.dashboard.guard import HEADERS
@@ -24,10 +25,9 @@ _FILTERS = ("only", "without")
 _DRAWN = ("cost_nano", "requests", "input_tokens", "output_tokens")
 GROUPS = ("model", "provider", "key", "user", "project", "app", "api", "organization", "outcome")
 _DAY = "%Y-%m-%d"
-_DAY_MS = 86_400_000
-_HOURS_UP_TO_MS = 3 * _DAY_MS
+_HOURS_UP_TO_MS = 3 * DAY_MS
 """A longer period is drawn by days,"""
-_DAYS_UP_TO_MS = 100 * _DAY_MS
+_DAYS_UP_TO_MS = 100 * DAY_MS
 """and one that is longer still by months."""
 
 
@@ -119,7 +119,7 @@ def _arguments(asked: dict[str, Any]) -> dict[str, Any]:
     if asked["period"] == "custom":
         found["since_ms"] = _day_ms(asked["since"] or datetime.now(UTC).strftime(_DAY))
         if asked["until"]:
-            found["until_ms"] = _day_ms(asked["until"]) + _DAY_MS  # the day is meant whole
+            found["until_ms"] = _day_ms(asked["until"]) + DAY_MS  # the day is meant whole
     return found
 
 

@@ -14,11 +14,11 @@ from typing import Any
 
 import msgspec
 
+from trivium.clock import DAY_MS
 from trivium.metering.prices import Curve, Price, assembled
 
 FOREVER = 2**62
 """A time in milliseconds that never comes; its negative never was."""
-_DAY_MS = 86_400_000
 _COMPACT_DATE = re.compile(r"-(20\d{2})(0[1-9]|1[0-2])(0[1-9]|[12]\d|3[01])(?=-|:|$)")
 
 _When = int | tuple[int, int] | None
@@ -205,7 +205,7 @@ def _is_in_force(when: _When, time_ms: int) -> bool:
     if isinstance(when, int):
         return time_ms >= when
     start, end = when
-    second = time_ms % _DAY_MS / 1000
+    second = time_ms % DAY_MS / 1000
     return start <= second < end if start <= end else second >= start or second < end
 
 
@@ -214,6 +214,6 @@ def _changes(when: _When, time_ms: int) -> Iterator[int]:
     if isinstance(when, int):
         yield when
     elif when is not None:
-        midnight = time_ms - time_ms % _DAY_MS
-        for day in (midnight - _DAY_MS, midnight, midnight + _DAY_MS):
+        midnight = time_ms - time_ms % DAY_MS
+        for day in (midnight - DAY_MS, midnight, midnight + DAY_MS):
             yield from (day + second * 1000 for second in when)

@@ -12,11 +12,11 @@ import logging
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from typing import Any
 
-from trivium.clock import Clock
+from trivium.clock import HOUR_MS, MINUTE_MS, Clock
 from trivium.errors import StoreUnavailable
 from trivium.operations.channels import Channels, masked
 from trivium.policy import alert_rules
-from trivium.policy.alert_rules import DEFAULTS, LASTING, MINUTE_MS, AlertRules, Audited, Finding, Refusing, due
+from trivium.policy.alert_rules import DEFAULTS, LASTING, AlertRules, Audited, Finding, Refusing, due
 from trivium.policy.alert_words import Message
 from trivium.policy.alerts import Alert
 from trivium.policy.payment_alerts import payment_findings
@@ -31,7 +31,6 @@ _LAST = 5.0
 """Seconds that the last counts may take at the end."""
 _MOST_KEPT = 100_000
 """Rows that wait for a store that does not answer; the oldest go first."""
-_HOUR_MS = 3_600_000
 _SEVERITIES: tuple[Severity, ...] = ("page", "ticket")
 
 Audit = Callable[[], Awaitable[Audited]]
@@ -129,7 +128,7 @@ class Alerting:
         if not rules.audit_hours or (self._auditing is not None and not self._auditing.done()):
             return
         last = await self._store.audited()
-        due = last is None or abs(now_ms - last.time_ms) >= rules.audit_hours * _HOUR_MS
+        due = last is None or abs(now_ms - last.time_ms) >= rules.audit_hours * HOUR_MS
         if due and await self._store.claim_audit(now_ms):
             self._auditing = asyncio.create_task(self._unharmed(self._audited()))
 

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import msgspec
 
-from trivium.clock import Clock
+from trivium.clock import DAY_MS, Clock
 from trivium.errors import OperationError
 from trivium.operations.orgs import Version
 from trivium.operations.table import Actor, Arguments, ListArguments, Listed, Op, Table, listed
@@ -16,8 +16,6 @@ from trivium.policy.alert_rules import AlertRules, with_suggestions
 from trivium.policy.alerts import Alert
 from trivium.policy.baseline import Suggestion, suggestions
 from trivium.store.alerts import AlertStore, Notice, Rules
-
-_DAY_MS = 86_400_000
 
 
 class ShowAlerts(Arguments, frozen=True, kw_only=True):
@@ -74,7 +72,7 @@ class AlertRuleOperations:
         return await self._store.rules.set(after, before.version, actor.id)
 
     async def _baseline(self, query: Baseline, _: Actor) -> list[Suggestion]:
-        return suggestions(await self._store.past(self._clock.now_ms() - query.days * _DAY_MS))
+        return suggestions(await self._store.past(self._clock.now_ms() - query.days * DAY_MS))
 
     async def _notices(self, query: ListNotices, _: Actor) -> Listed[Notice]:
         return listed(await self._store.notices(query.below(), query.limit + 1), query, lambda notice: notice.seq)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Awaitable, Callable
 from contextlib import AbstractContextManager
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import Any
 import msgspec
 
 from trivium.operations.table import Actor, Arguments, Op, Table
+from trivium.store.aside import aside
 from trivium.store.audit import Report, verify
 from trivium.store.snapshot import Snapshot, sqlite_snapshot
 
@@ -29,7 +29,7 @@ class AuditOperations:
     async def _verify(self, _: Arguments, __: Actor) -> dict[str, Any]:
         """In a thread: it takes as long as it takes to read all rows. Raises StoreUnavailable."""
         await self._flush()
-        return await asyncio.to_thread(_verified, self._snapshot)
+        return await aside(_verified, self._snapshot)
 
 
 def verify_file(path: Path) -> dict[str, Any]:

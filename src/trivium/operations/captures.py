@@ -14,13 +14,14 @@ from typing import Any, Literal
 
 import msgspec
 
+from trivium.clock import DAY_MS
 from trivium.errors import NotFound, StoreUnavailable
-from trivium.operations.aside import aside
 from trivium.operations.reports import RequestId
 from trivium.operations.seen import is_secret
 from trivium.operations.table import OFFICERS, SPENDERS, Actor, Arguments, Needs, Op, Table
 from trivium.policy.caller import Id
 from trivium.providers.custom import owner_of
+from trivium.store.aside import aside
 from trivium.store.captures import PARTS, Bodies, BodyAbout, erase_forbidden, erase_of, erase_older
 from trivium.store.changes import Change, note
 from trivium.store.sql import Writing
@@ -28,7 +29,6 @@ from trivium.store.store import Store
 from trivium.store.whose import Whose
 
 _LOG = logging.getLogger("trivium.capture")
-DAY_MS = 86_400_000
 _HOURLY = 3600.0
 _REST = 0.01
 """Seconds between two slices, which are the requests'."""

@@ -13,13 +13,13 @@ from typing import Annotated, Any, Literal, cast
 
 import msgspec
 
-from trivium.operations.aside import aside
 from trivium.operations.table import Actor, Arguments, Op, Table
 from trivium.policy.addresses import masked
 from trivium.policy.counters import Claim, Kept, standing
 from trivium.policy.free import PREFIX, WINDOWS, Kind, Limit, looks_of, refusal_key, standing_of
 from trivium.policy.spending import Span, span_end, window_start
 from trivium.settings import FreeSettings
+from trivium.store.aside import aside
 from trivium.store.counters import LocalCounters
 from trivium.store.free_use import SUMS
 from trivium.store.names import names_of

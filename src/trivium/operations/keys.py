@@ -11,6 +11,7 @@ from typing import Annotated, Any
 import msgspec
 
 from trivium import ids
+from trivium.clock import HOUR_MS
 from trivium.errors import OperationError
 from trivium.operations.money import ID, budget_of
 from trivium.operations.table import (
@@ -38,7 +39,6 @@ from trivium.store.store import Store
 from trivium.store.whose import Whose
 
 SHORT_LIVED_MS = 15 * 60_000
-_HOUR_MS = 3_600_000
 _YEAR_HOURS = 8_784
 
 Wanted = Annotated[str, msgspec.Meta(min_length=1, max_length=200)]
@@ -203,7 +203,7 @@ class KeyOperations:
 
     async def _rotate(self, query: RotateKey, actor: Actor) -> KeyWithText:
         text = ids.new_api_key()
-        overlap_ms = query.overlap_hours * _HOUR_MS
+        overlap_ms = query.overlap_hours * HOUR_MS
         rotating = self._store.key_changes.rotate(query.key, _whose(query, actor), text, overlap_ms, actor.id)
         return await told(lambda key: _with_text(key, text), rotating)
 

@@ -8,11 +8,11 @@ from typing import Any
 
 import msgspec
 
-from trivium.operations.aside import aside
+from trivium.clock import DAY_MS, HOUR_MS
 from trivium.operations.table import EVERY_ROLE, Actor, Arguments, Needs, Op, Table
 from trivium.operations.usage import Figures, figures, summed
 from trivium.policy.caller import BILLS, Id
-from trivium.store.rollups import DAY_MS, HOUR_MS
+from trivium.store.aside import aside
 from trivium.store.store import Store
 from trivium.store.usage import UsageQuery
 from trivium.store.whose import Whose

@@ -20,6 +20,7 @@ from trivium.operations.rerate import Rerate, Rerated, Rerating
 from trivium.operations.table import Actor, Moment, Op, Table
 from trivium.routing.catalog import Catalog
 from trivium.store.accounts import Correction
+from trivium.store.aside import aside
 from trivium.store.prices import PriceStore, Stored, Used
 from trivium.store.prices import Rerated as Rebooked
 
@@ -197,8 +198,8 @@ class PriceOperations:
             name = f"{target.provider.name}/{target.model}"
         except RequestError:
             name = query.model
-        used = await asyncio.to_thread(self._prices.used, name)
-        rerated = await asyncio.to_thread(self._prices.rerated, name)
+        used = await aside(self._prices.used, name)
+        rerated = await aside(self._prices.rerated, name)
         overrides = await asyncio.to_thread(self._prices.overrides)
         return {
             "model": name,
@@ -219,7 +220,7 @@ class PriceOperations:
             return [{"model": None, "from": query.a, "to": query.b, "rates": rates}]
         if query.a is not None:
             raise OperationError("Name two versions, or none.")
-        used = await asyncio.to_thread(self._prices.used)
+        used = await aside(self._prices.used)
         last = {one.model: one for one in sorted(used, key=lambda one: one.last_ms)}
         told = [await self._changed(one) for one in last.values()]
         return [one for one in told if one is not None]

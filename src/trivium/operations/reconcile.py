@@ -25,6 +25,7 @@ from trivium.metering.record import TOKENS
 from trivium.money import to_nano
 from trivium.operations.table import Actor, Op, Table
 from trivium.providers.provider import Provider
+from trivium.store.aside import aside
 from trivium.store.reconcile import Charged, ReconcileQuery, charged
 from trivium.store.sql import Database
 from trivium.upstream.client import UpstreamClient
@@ -118,7 +119,7 @@ class ReconcileOperations:
 
     async def _reconcile(self, query: ReconcileQuery, _: Actor) -> Compared:
         provider = self._asked(query.provider)
-        rows = await asyncio.to_thread(charged, self._database, query)
+        rows = await aside(charged, self._database, query)
         following = None
         if len(rows) == query.limit:
             following = NextPage(since_ms=query.since_ms, until_ms=rows[-1].time_ms, until_id=rows[-1].id)

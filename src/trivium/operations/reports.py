@@ -10,7 +10,6 @@ import msgspec
 from trivium.errors import NotFound, OperationError
 from trivium.metering.cost import ReceiptRow
 from trivium.metering.record import Record
-from trivium.operations.aside import aside
 from trivium.operations.receipts import receipt_for
 from trivium.operations.seen import SEEN, seen
 from trivium.operations.table import (
@@ -25,6 +24,7 @@ from trivium.operations.table import (
     Table,
 )
 from trivium.policy.caller import BILLS, Id
+from trivium.store.aside import aside
 from trivium.store.search import Place, Search
 from trivium.store.store import Store
 from trivium.store.whose import Whose

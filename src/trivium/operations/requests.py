@@ -9,7 +9,6 @@ import msgspec
 
 from trivium.errors import RoleMissing
 from trivium.metering.record import Record
-from trivium.operations.aside import aside
 from trivium.operations.reports import RequestId, RequestRow, before, cursor_of
 from trivium.operations.seen import seen
 from trivium.operations.story import Story, story_of
@@ -18,6 +17,7 @@ from trivium.patterns import matching
 from trivium.policy.caller import BILLS, Id
 from trivium.providers.custom import is_custom
 from trivium.store import rollups
+from trivium.store.aside import aside
 from trivium.store.search import Search
 from trivium.store.store import Store
 from trivium.store.usage import Moment

@@ -10,16 +10,16 @@ from typing import Annotated, Any
 
 import msgspec
 
+from trivium.clock import HOUR_MS
 from trivium.errors import NotFound, OperationError, StoreUnavailable
-from trivium.operations.aside import aside
 from trivium.operations.captures import erase as captures_erased
 from trivium.operations.captures import erase_all_of
 from trivium.operations.table import Actor, Op, Table
 from trivium.store import free_use, retention
+from trivium.store.aside import aside
 from trivium.store.captures import erase_older
 from trivium.store.changes import Change, note
 from trivium.store.retention import Erased
-from trivium.store.rollups import HOUR_MS
 from trivium.store.store import Store
 from trivium.store.writer import Writer
 

@@ -19,6 +19,7 @@ from typing import Any
 import msgspec
 
 from trivium.canon.usage import Usage
+from trivium.clock import DAY_MS, HOUR_MS
 from trivium.errors import OperationError
 from trivium.metering.cost import cost
 from trivium.metering.prices import Quote, version_of
@@ -27,7 +28,6 @@ from trivium.metering.sheet import read_price
 from trivium.metering.start import Start
 from trivium.operations.operations import Operations
 from trivium.store import posting, prices, spans
-from trivium.store.rollups import DAY_MS, HOUR_MS
 from trivium.store.sql import Writing
 from trivium.store.store import Store
 

@@ -16,6 +16,7 @@ from typing import Annotated
 
 import msgspec
 
+from trivium.clock import HOUR_MS
 from trivium.errors import CredentialInvalid, NotFound, OperationError, RoleMissing
 from trivium.operations.passwords import hashed, is_right, nobodys
 from trivium.operations.table import Actor, Arguments, ListArguments, Listed, Needs, Op, Table, listed
@@ -27,7 +28,6 @@ from trivium.store.sessions import Link, Opened, Session, Visit
 from trivium.store.store import Store
 from trivium.store.users import User, domain_of, plain_domain
 
-HOUR_MS = 3_600_000
 LINK_MINUTES = 15
 MOST_BY_ADDRESS = 10
 MOST_BY_LOGIN = 30

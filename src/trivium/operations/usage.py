@@ -16,15 +16,15 @@ from typing import Annotated, Any, Literal
 
 import msgspec
 
+from trivium.clock import DAY_MS, HOUR_MS
 from trivium.errors import OperationError
 from trivium.money import nano_text
-from trivium.operations.aside import aside
 from trivium.operations.table import EVERY_ROLE, Actor, Needs, Op, Table
 from trivium.policy.caller import BILLS
 from trivium.policy.spending import window_start
 from trivium.store import bands, usage
+from trivium.store.aside import aside
 from trivium.store.names import names_of
-from trivium.store.rollups import DAY_MS, HOUR_MS
 from trivium.store.store import Store
 from trivium.store.usage import FILTERS, GROUPS, UsageQuery
 

@@ -18,14 +18,13 @@ from typing import TypeVar
 import msgspec
 
 from trivium.canon import wildcard
+from trivium.clock import HOUR_MS, MINUTE_MS
 from trivium.errors import ConfigError
 from trivium.money import to_nano
 from trivium.policy import addresses
 from trivium.policy.ranges import Ranges
 from trivium.settings import AbuseRules
 
-MINUTE_MS = 60_000
-HOUR_MS = 3_600_000
 _REMEMBERED = 20_000
 """Identities, and addresses."""
 _V = TypeVar("_V")

@@ -13,6 +13,7 @@ from typing import Annotated, Any, NamedTuple
 import msgspec
 
 from trivium.canon import wildcard
+from trivium.clock import MINUTE_MS
 from trivium.money import nano_text, to_nano
 from trivium.patterns import matching
 from trivium.policy.baseline import Suggestion
@@ -21,7 +22,6 @@ from trivium.policy.caller import Pattern
 from trivium.policy.spending import Budget, window_start
 from trivium.settings_alerts import Severity
 
-MINUTE_MS = 60_000
 SILENT_MS: Mapping[Severity, int] = {"page": 15 * MINUTE_MS, "ticket": 240 * MINUTE_MS}
 """How long the same is not told again."""
 REFUSAL_MS = 5 * MINUTE_MS

@@ -30,7 +30,7 @@ class Past(msgspec.Struct, frozen=True, kw_only=True):
     errors: int
     streams: int = 0
     """First tokens that are known."""
-    first_token_us: int | None = None
+    first_token_ms: int | None = None
     """The one that so many percent (`QUANTILE`) were not later than."""
 
 
@@ -48,15 +48,15 @@ class Suggestion(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def suggest(past: Past) -> Suggestion:
-    enough = past.streams >= FEWEST and past.first_token_us is not None
+    first_ms = past.first_token_ms
     return Suggestion(
         model=f"{past.provider}/{past.model}",
         calls=past.calls,
         errors=past.errors,
         streams=past.streams,
-        first_token_ms=None if past.first_token_us is None else -(-past.first_token_us // 1000),
+        first_token_ms=first_ms,
         objective=_objective(past) if past.calls >= FEWEST else None,
-        slow_ms=rounded_up(-(-past.first_token_us * 5 // 4000)) if enough and past.first_token_us is not None else None,
+        slow_ms=rounded_up(-(-first_ms * 5 // 4)) if first_ms is not None and past.streams >= FEWEST else None,
     )
 
 

@@ -12,6 +12,7 @@ from typing import Literal
 
 import msgspec
 
+from trivium.clock import DAY_MS
 from trivium.policy.caller import Caller
 
 DEFAULT_ACCOUNT = "default"
@@ -22,7 +23,6 @@ Span = Literal["day", "week", "month"]
 Period = Literal["day", "week", "month", "total"]
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_DAY_MS = 86_400_000
 
 
 class Budget(msgspec.Struct, frozen=True, kw_only=True):
@@ -58,12 +58,12 @@ def window_start(period: Period, time_ms: int) -> int:
     """When the period began that a moment lies in: midnight, Monday or the first of the month, UTC; 0 for `total`."""
     if period == "total":
         return 0
-    day = time_ms - time_ms % _DAY_MS
+    day = time_ms - time_ms % DAY_MS
     if period == "day":
         return day
     date = _EPOCH + timedelta(milliseconds=day)
     back = date.weekday() if period == "week" else date.day - 1
-    return day - back * _DAY_MS
+    return day - back * DAY_MS
 
 
 def window_end(period: Period, start_ms: int) -> int | None:
@@ -75,8 +75,8 @@ def span_end(span: Span, start_ms: int) -> int:
     """When it ends that began then."""
     if span == "month":
         date = _EPOCH + timedelta(milliseconds=start_ms)
-        return window_start("month", start_ms + (32 - date.day) * _DAY_MS)
-    return start_ms + (_DAY_MS if span == "day" else 7 * _DAY_MS)
+        return window_start("month", start_ms + (32 - date.day) * DAY_MS)
+    return start_ms + (DAY_MS if span == "day" else 7 * DAY_MS)
 
 
 class Account:

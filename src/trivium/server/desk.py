@@ -12,7 +12,7 @@ import re
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
-from trivium.clock import rfc3339
+from trivium.clock import HOUR_MS, rfc3339
 from trivium.errors import CredentialMissing, NoDefaultModel, NotAMember, RequestError
 from trivium.metering.prices import MILLION
 from trivium.money import NANO
@@ -32,7 +32,6 @@ from trivium.server.listing import Listing, targets
 from trivium.server.own_models import OwnModels
 from trivium.server.routes import PREFIXES
 from trivium.store.own import OwnBudget
-from trivium.store.rollups import HOUR_MS
 from trivium.store.store import Store
 from trivium.store.usage import UsageQuery
 

@@ -9,33 +9,25 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from secrets import token_hex
 from typing import Any
 
 import msgspec
 
-from trivium.clock import Clock
-from trivium.policy.alert_rules import (
-    MINUTE_MS,
-    AlertRules,
-    Audited,
-    Balance,
-    Counted,
-    Finding,
-    Refusing,
-    Series,
-    Spent,
-    Told,
-)
+from trivium.clock import MINUTE_MS, Clock
+from trivium.policy.alert_rules import AlertRules, Audited, Balance, Counted, Finding, Refusing, Series, Spent, Told
 from trivium.policy.baseline import QUANTILE, Past
 from trivium.policy.blame import Call, bad, of_row
 from trivium.policy.burn import LONGEST, SPANS
 from trivium.policy.payment_alerts import Trouble
 from trivium.policy.spending import Budget, Period, window_start
+from trivium.store.aside import aside
 from trivium.store.changes import text
 from trivium.store.payment_troubles import troubles
 from trivium.store.sql import Database, Row, Writing, marks
+from trivium.store.stretches import WITHIN, each
 from trivium.store.versioned import Versioned
 from trivium.store.writer import Writer
 
@@ -77,15 +69,13 @@ _OLD = "DELETE FROM notices WHERE time_ms < ? AND rule IN ('errors', 'slow', 're
 _HOUSE_CALLS = "operation = 'generate' AND payer NOT IN ('byok', 'byok_fee') AND provider IS NOT NULL"
 _OUTCOMES = (
     f"SELECT provider, upstream_model, count(*), {', '.join(Call.__struct_fields__)} FROM records"
-    f" WHERE time_ms >= ? AND {_HOUSE_CALLS}"
+    f" WHERE {WITHIN} AND time_ms >= ? AND {_HOUSE_CALLS}"
     f" GROUP BY provider, upstream_model, {', '.join(Call.__struct_fields__)}"
 )
 _FIRST_TOKENS = (
-    "SELECT provider, upstream_model, many, first_token_us FROM (SELECT provider, upstream_model, first_token_us,"
-    " row_number() OVER (PARTITION BY provider, upstream_model ORDER BY first_token_us) AS place,"
-    " count(*) OVER (PARTITION BY provider, upstream_model) AS many FROM records"
-    f" WHERE time_ms >= ? AND {_HOUSE_CALLS} AND outcome = 'success' AND first_token_us IS NOT NULL) AS ordered"
-    f" WHERE place = (many * {QUANTILE} + 99) / 100"
+    "SELECT provider, upstream_model, (first_token_us + 999) / 1000, count(*) FROM records"
+    f" WHERE {WITHIN} AND time_ms >= ? AND {_HOUSE_CALLS} AND outcome = 'success' AND first_token_us IS NOT NULL"
+    " GROUP BY 1, 2, 3"
 )
 
 
@@ -263,19 +253,8 @@ class AlertStore:
         return [_notice(dict(zip(columns, row, strict=True))) for row in rows]
 
     async def past(self, since_ms: int) -> list[Past]:
-        """What models have been like, as far as records are kept. Reads all of them."""
-        outcomes, tokens = await asyncio.gather(
-            self._read(_OUTCOMES, (since_ms,)), self._read(_FIRST_TOKENS, (since_ms,))
-        )
-        first = {row[:2]: row[2:] for row in tokens}
-        sums: dict[Row, list[int]] = {}
-        for provider, model, calls, *call in outcomes:
-            fault = bad(of_row(call))
-            if fault is not None and model is not None:
-                summed = sums.setdefault((provider, model), [0, 0])
-                summed[0] += calls
-                summed[1] += calls if fault else 0
-        return [_past(place, *summed, *first.get(place, (0, None))) for place, summed in sums.items()]
+        """What models have been like, as far as records are kept. Reads all of them. Raises StoreUnavailable."""
+        return await aside(_past, self._database, since_ms)
 
     async def _read(self, statement: str, values: Sequence[Any] = ()) -> list[Row]:
         """In a thread: not all of these are look-ups."""
@@ -288,11 +267,38 @@ def _let_go(tx: Writing, name: str, now_ms: int) -> None:
         _LOG.warning("alerts: `%s` was taken %d s ahead of this gateway's clock", name, (time_ms - now_ms) // 1000)
 
 
-def _past(place: Row, calls: int, errors: int, streams: int, first_token_us: int | None) -> Past:
-    provider, model = place
-    return Past(
-        provider=provider, model=model, calls=calls, errors=errors, streams=streams, first_token_us=first_token_us
-    )
+def _past(database: Database, since_ms: int) -> list[Past]:
+    sums: defaultdict[Row, list[int]] = defaultdict(lambda: [0, 0])
+    for provider, model, calls, *call in each(database, _OUTCOMES, (since_ms,)):
+        fault = bad(of_row(call))
+        if fault is not None and model is not None:
+            summed = sums[provider, model]
+            summed[0] += calls
+            summed[1] += calls if fault else 0
+    first: defaultdict[Row, Counter[int]] = defaultdict(Counter)
+    for provider, model, ms, streams in each(database, _FIRST_TOKENS, (since_ms,)):
+        first[provider, model][ms] += streams
+    return [
+        Past(
+            provider=provider,
+            model=model,
+            calls=calls,
+            errors=errors,
+            streams=first[provider, model].total(),
+            first_token_ms=_latest_of_most(first[provider, model]),
+        )
+        for (provider, model), (calls, errors) in sums.items()
+    ]
+
+
+def _latest_of_most(times: Counter[int]) -> int | None:
+    """The time that so many percent (`QUANTILE`) were not later than; None where there is none."""
+    place = (times.total() * QUANTILE + 99) // 100
+    for time in sorted(times):
+        place -= times[time]
+        if place <= 0:
+            return time
+    return None
 
 
 def _spent(row: Row) -> Spent:

@@ -12,7 +12,7 @@ import asyncio
 from collections.abc import Callable
 from typing import TypeVar
 
-from trivium.clock import Clock
+from trivium.clock import HOUR_MS, Clock
 from trivium.errors import CallInProgress, IdempotencyConflict
 from trivium.settings_idempotency import IdempotencySettings
 from trivium.store.answers import KEPT_MS, TOKEN, Slot
@@ -20,7 +20,6 @@ from trivium.store.sql import Row, Writing
 from trivium.store.writer import Act, Writer
 
 CLAIM_MS = 15 * 60_000
-_HOUR_MS = 3_600_000
 _COUNT_MS = 60_000
 """How long a count of all answers is believed: 256 MB of them take 0.1 s to count."""
 _MARK = "call\0"
@@ -123,7 +122,7 @@ class CallPlace(Slot):
             return []
         rows = tx.execute("SELECT question, sealed, time_ms FROM answers WHERE id = ?", (self._id,))
         for _, sealed, time_ms in rows:
-            kept_ms = CLAIM_MS if len(sealed) == TOKEN else settings.hours * _HOUR_MS
+            kept_ms = CLAIM_MS if len(sealed) == TOKEN else settings.hours * HOUR_MS
             if time_ms <= now - kept_ms:
                 tx.execute(
                     "UPDATE answers SET question = ?, sealed = ?, time_ms = ? WHERE id = ?",

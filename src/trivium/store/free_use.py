@@ -17,12 +17,12 @@ from collections.abc import Collection, Iterator, Sequence
 from functools import lru_cache
 from typing import Any, get_args
 
+from trivium.clock import HOUR_MS
 from trivium.metering.charge import Payer
 from trivium.metering.record import Record
 from trivium.policy.addresses import masked, subscriber
 from trivium.policy.free import LIMIT_REACHED
 from trivium.policy.spending import Span, window_start
-from trivium.store.rollups import HOUR_MS
 from trivium.store.sql import Database, Writing, marks
 
 SPANS: tuple[Span, ...] = get_args(Span)

@@ -6,7 +6,6 @@ added; the last word that is in force counts (`metering/book.py`).
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncIterator, Iterable
 from typing import Any
 
@@ -15,8 +14,10 @@ import msgspec
 from trivium.metering.book import Override
 from trivium.metering.prices import Price, Quote, content_of, price_of
 from trivium.metering.record import COLUMNS
+from trivium.store.aside import aside
 from trivium.store.changes import OPERATOR, Change, note
 from trivium.store.sql import Database, Row, Writing
+from trivium.store.stretches import WITHIN, each, first
 
 _PAGE = 500
 """Records that are read at once."""
@@ -26,13 +27,13 @@ _NAME = "provider || '/' || upstream_model"
 _USED = f"""
     SELECT {_NAME}, price_version, min(time_ms), max(time_ms), CAST(sum(requests) AS BIGINT),
     CAST(sum(cost_nano) AS BIGINT)
-    FROM records WHERE price_version IS NOT NULL
+    FROM records WHERE {WITHIN} AND price_version IS NOT NULL
 """
 _REPRICED = f"""
     SELECT {", ".join(COLUMNS)}, (
         SELECT after_nano FROM rerates WHERE request_id = records.id ORDER BY number DESC LIMIT 1
     ) FROM records
-    WHERE id > ? AND time_ms >= ? AND time_ms < ? AND payer = 'house'
+    WHERE {WITHIN} AND time_ms >= ? AND time_ms < ? AND payer = 'house'
     AND (cost_source IN ('computed', 'estimated') OR ' ' || flags || ' ' LIKE '% unpriced %')
 """
 
@@ -58,6 +59,17 @@ class Used(msgspec.Struct, frozen=True, kw_only=True):
     last_ms: int
     requests: int
     cost_nano: int
+
+    def and_(self, later: Used) -> Used:
+        """The same model and version, in both."""
+        return Used(
+            model=self.model,
+            version=self.version,
+            first_ms=min(self.first_ms, later.first_ms),
+            last_ms=max(self.last_ms, later.last_ms),
+            requests=self.requests + later.requests,
+            cost_nano=self.cost_nano + later.cost_nano,
+        )
 
 
 class Rerated(msgspec.Struct, frozen=True, kw_only=True):
@@ -137,13 +149,14 @@ class PriceStore:
         return msgspec.structs.replace(override, seq=seq)
 
     def used(self, model: str | None = None) -> list[Used]:
-        """What each model was charged with, by model and first use; of one model where it is named."""
+        """What each model was charged with, by model and first use; of one if it is named. Reads all records."""
         where, values = (f" AND {_NAME} = ?", (model,)) if model is not None else ("", ())
-        statement = f"{_USED}{where} GROUP BY {_NAME}, price_version ORDER BY 1, 3"
-        return [
-            Used(model=row[0], version=row[1], first_ms=row[2], last_ms=row[3], requests=row[4], cost_nano=row[5])
-            for row in self._database.query(statement, values)[1]
-        ]
+        found: dict[tuple[str, str], Used] = {}
+        for row in each(self._database, f"{_USED}{where} GROUP BY {_NAME}, price_version", values):
+            one = Used(model=row[0], version=row[1], first_ms=row[2], last_ms=row[3], requests=row[4], cost_nano=row[5])
+            before = found.get(row[:2])
+            found[row[:2]] = one if before is None else before.and_(one)
+        return sorted(found.values(), key=lambda one: (one.model, one.first_ms))
 
     def rerated(self, model: str) -> list[Rerated]:
         """The versions that a model's charges were corrected to, by when that was booked."""
@@ -163,11 +176,7 @@ class PriceStore:
         where, named = (f" AND {_NAME} = ?", (model,)) if model is not None else ("", ())
         last = ""
         statement = f"{_REPRICED}{where} ORDER BY id LIMIT {_PAGE}"
-        while True:
-            values = (last, since_ms, until_ms, *named)
-            _, rows = await asyncio.to_thread(self._database.query, statement, values)
-            if not rows:
-                return
+        while rows := await aside(first, self._database, statement, (since_ms, until_ms, *named), last):
             page = [dict(zip(COLUMNS, row, strict=False)) for row in rows]
             yield [
                 Charged(record=record, cost_nano=record["cost_nano"] if row[-1] is None else row[-1])

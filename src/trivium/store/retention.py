@@ -10,11 +10,12 @@ from __future__ import annotations
 
 import msgspec
 
+from trivium.clock import HOUR_MS
 from trivium.metering.record import TOLD_BY_CLIENT
 from trivium.store.changes import count_up
 from trivium.store.key_names import MARK as SECRETS
-from trivium.store.rollups import HOUR_MS
 from trivium.store.sql import Database, Writing
+from trivium.store.stretches import WITHIN, each, first
 
 SLICE = 500
 """Records in one transaction."""
@@ -56,14 +57,12 @@ _WHOSE = {"key": "key_id", "user": "user_id"}
 _KNOWN = {
     "key": (
         "SELECT 1 FROM keys WHERE id = ?",
-        "SELECT 1 FROM records WHERE key_id = ?",
         "SELECT 1 FROM captures WHERE key_id = ?",
     ),
     "user": (
         "SELECT 1 FROM users WHERE id = ?",
         "SELECT 1 FROM accounts WHERE id = ?",
         "SELECT 1 FROM keys WHERE user_id = ?",
-        "SELECT 1 FROM records WHERE user_id = ?",
         "SELECT 1 FROM captures WHERE user_id = ?",
         "SELECT 1 FROM free_use WHERE kind = 'user' AND who = ?",
     ),
@@ -123,20 +122,21 @@ def erase(tx: Writing, before_ms: int, now_ms: int, run: int | None) -> tuple[in
 def naming(database: Database, whose: str, id: str, after: str) -> list[str]:
     """The ids of a slice of the records of a `key` or `user` that still tell something personal, those behind `after`.
     Blocks; raises StoreUnavailable."""
-    statement = f"SELECT id FROM records WHERE id > ? AND {_WHOSE[whose]} = ? AND {_NAMED} ORDER BY id LIMIT ?"
-    return [row[0] for row in database.query(statement, (after, id, SLICE))[1]]
+    statement = f"SELECT id FROM records WHERE {WITHIN} AND {_WHOSE[whose]} = ? AND {_NAMED} ORDER BY id LIMIT ?"
+    return [row[0] for row in first(database, statement, (id, SLICE), after)]
 
 
 def how_many_name(database: Database, whose: str, id: str) -> int:
     """How many records `naming` finds in all. Blocks; raises StoreUnavailable."""
-    statement = f"SELECT count(*) FROM records WHERE {_WHOSE[whose]} = ? AND {_NAMED}"
-    ((count,),) = database.query(statement, (id,))[1]
-    return int(count)
+    statement = f"SELECT count(*) FROM records WHERE {WITHIN} AND {_WHOSE[whose]} = ? AND {_NAMED}"
+    return sum(count for (count,) in each(database, statement, (id,)))
 
 
 def is_known(database: Database, whose: str, id: str) -> bool:
     """Whether anything has or names it: users of tokens have no row of their own. Blocks; raises StoreUnavailable."""
-    return any(database.query(f"{statement} LIMIT 1", (id,))[1] for statement in _KNOWN[whose])
+    if any(database.query(f"{statement} LIMIT 1", (id,))[1] for statement in _KNOWN[whose]):
+        return True
+    return bool(first(database, f"SELECT 1 FROM records WHERE {WITHIN} AND {_WHOSE[whose]} = ? LIMIT 1", (id,)))
 
 
 def forget(tx: Writing, ids: list[str]) -> int:

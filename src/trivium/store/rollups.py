@@ -16,13 +16,11 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable
 
+from trivium.clock import HOUR_MS
 from trivium.metering import apps
 from trivium.metering.record import Record
 from trivium.store import bands
 from trivium.store.sql import marks
-
-HOUR_MS = 3_600_000
-DAY_MS = 86_400_000
 
 KEYS = (
     *("hour_ms", "operation", "key_id", "account_id", "organization_id", "project_id"),

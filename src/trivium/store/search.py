@@ -13,10 +13,10 @@ from typing import Any
 
 import msgspec
 
+from trivium.clock import HOUR_MS
 from trivium.metering.record import COLUMNS
 from trivium.policy.addresses import subscriber
 from trivium.store import rollups, spans, usage
-from trivium.store.rollups import HOUR_MS
 from trivium.store.spans import Folded, Span
 from trivium.store.sql import Database, marks
 from trivium.store.whose import Whose, calls

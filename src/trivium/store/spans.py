@@ -19,9 +19,10 @@ from typing import NamedTuple
 
 import msgspec
 
+from trivium.clock import DAY_MS, HOUR_MS
 from trivium.metering.record import Record
 from trivium.store import rollups
-from trivium.store.rollups import DAY_MS, HOUR_MS, KEYS, SUMS, adding
+from trivium.store.rollups import KEYS, SUMS, adding
 from trivium.store.sql import Database, Row, Writing
 
 SETTLED_MS = 600_000

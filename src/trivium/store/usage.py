@@ -17,11 +17,12 @@ from typing import Annotated, Any
 
 import msgspec
 
+from trivium.clock import HOUR_MS
 from trivium.errors import OperationError
 from trivium.policy.caller import Id
 from trivium.store import bands, rollups, spans
 from trivium.store.keys import TOKEN
-from trivium.store.rollups import HOUR_MS, KEYS, SUMS
+from trivium.store.rollups import KEYS, SUMS
 from trivium.store.spans import Fold, Folded, Span
 from trivium.store.sql import Database, marks
 from trivium.store.whose import Whose, calls

@@ -11,9 +11,10 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Callable, Sequence
 
+from trivium.clock import MINUTE_MS
 from trivium.metering.charge import OWN_KEY
 from trivium.metering.record import Outcome, Record
-from trivium.policy.alert_rules import MINUTE_MS, Counted, Series
+from trivium.policy.alert_rules import Counted, Series
 from trivium.policy.blame import OTHER, Apps, Call, bad
 from trivium.telemetry.hub import Ended
 from trivium.telemetry.tried import Tried, tried_of

@@ -13,7 +13,7 @@ import pytest
 
 from support_desk import Desk
 from trivium.clock import SystemClock
-from trivium.operations.aside import aside
+from trivium.store.aside import aside
 from trivium.store.store import Store
 
 WHO: ContextVar[str] = ContextVar("who")
