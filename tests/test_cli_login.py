@@ -48,6 +48,10 @@ async def test_a_running_gateway_takes_it(trivium: CommandLine, tmp_path: Path) 
         opened = await gateway.store.sessions.open_by_link(made["token"], Visit(way="link", lasts_ms=1000))
         assert opened.session.user_id == "ann"
         assert made["url"].endswith(made["token"])
+        # It listens elsewhere than the file says that is read here.
+        gateway.sessions.address = "http://127.0.0.1:4321"
+        found = await asyncio.to_thread(trivium.json, "login-link")
+        assert found["url"] == f"http://127.0.0.1:4321/dashboard/sign-in?link={found['token']}"
 
 
 @pytest.mark.parametrize(
@@ -62,7 +66,8 @@ async def test_up_prints_a_link_where_a_person_looks(
 
     gateway = Gateway(config.parse(f"[local]\nenabled = false\n[dashboard]\n{settings}"), tmp_path, {})
     Looked().ready("http://127.0.0.1:4000", None, gateway)
-    await run.invite(gateway, "http://127.0.0.1:4000", Looked())
+    gateway.sessions.address = "http://127.0.0.1:4000"
+    await run.invite(gateway, Looked())
     said = capsys.readouterr().out
     assert said.count("http://127.0.0.1:4000/dashboard/sign-in?link=tvl-") == links
     assert ("Dashboard " in said) is ("enabled" not in settings)

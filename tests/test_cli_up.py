@@ -27,14 +27,18 @@ async def banner(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> AsyncIte
     gateways = []
 
     def show(
-        settings: str = ANY, key: str | None = "tv-key", listed: tuple[str, ...] = (), program: str = "trivium"
+        settings: str = ANY,
+        key: str | None = "tv-key",
+        listed: tuple[str, ...] = (),
+        program: str = "trivium",
+        file: str | None = None,
     ) -> str:
         gateway = Gateway(config.parse(settings), tmp_path, {})
         gateways.append(gateway)
         if listed:
             known = {"up": tuple(ModelEntry(id, "up") for id in listed)}
             gateway.change(catalog=catalog(gateway.providers.values(), {}, known))
-        Console(program).ready(URL, key, gateway)
+        Console(program, file).ready(URL, key, gateway)
         return capsys.readouterr().out
 
     yield show
@@ -128,3 +132,9 @@ def test_a_revoked_key_is_made_anew_by_the_program_that_was_called(banner: Banne
     shown = banner(key=None, program=".venv/bin/trivium")
     assert "make one with: .venv/bin/trivium keys create --name NAME" in shown
     assert "(sign in with a link: .venv/bin/trivium login-link)" in shown
+
+
+def test_what_is_to_be_called_names_the_file_that_this_was_given(banner: Banner) -> None:
+    shown = banner(key=None, file="my house/t.toml")
+    assert "make one with: trivium keys create --name NAME --config 'my house/t.toml'" in shown
+    assert "(sign in with a link: trivium login-link --config 'my house/t.toml')" in shown

@@ -6,7 +6,6 @@ import click
 
 from trivium.cli.ask import ask, settings_and_folder
 from trivium.cli.options import config_option, echo_json, json_option, when
-from trivium.errors import ConfigError
 
 
 @click.command("login-link")
@@ -17,7 +16,7 @@ from trivium.errors import ConfigError
 def login_link(user: str | None, minutes: int, config_file: str | None, as_json: bool) -> None:
     """Make a link that signs somebody in to the dashboard, once."""
     made = ask(config_file, "sessions.link", user=user, minutes=minutes)
-    url = f"{_base(config_file)}/dashboard/sign-in?link={made['token']}"
+    url = made.get("url") or f"{_base(config_file)}/dashboard/sign-in?link={made['token']}"
     if as_json:
         echo_json({**made, "url": url})
     else:
@@ -26,12 +25,8 @@ def login_link(user: str | None, minutes: int, config_file: str | None, as_json:
 
 
 def _base(config_file: str | None) -> str:
-    """The gateway's address; of one that runs, though its file is wrong by now, nothing."""
-    try:
-        settings, _ = settings_and_folder(config_file)
-    except ConfigError as error:
-        click.echo(f"where the gateway listens cannot be told: {error.message}", err=True)
-        return ""
+    """The address of a gateway that does not run."""
+    settings, _ = settings_and_folder(config_file)
     host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(settings.server.host, settings.server.host)  # noqa: S104 # shown
     host = f"[{host}]" if ":" in host else host
     return settings.dashboard.url or f"http://{host}:{settings.server.port}"

@@ -39,14 +39,16 @@ def up(config_file: str | None, workers: int | None) -> None:
     env = {**os.environ, **({"TRIVIUM_WORKERS": str(workers)} if workers is not None else {})}
     settings, folder = settings_and_folder(config_file, env)
     click.echo(f"data in {folder}")
-    run.up(settings, folder, env, Console(_program()))
+    run.up(settings, folder, env, Console(_program(), config_file))
 
 
 class Console:
-    """A terminal, or a log: every line is of use alone. `program` is how the command is called here."""
+    """A terminal, or a log: every line is of use alone. `program` is how the command is called here, with the file
+    that it was given."""
 
-    def __init__(self, program: str = "trivium") -> None:
+    def __init__(self, program: str = "trivium", config_file: str | None = None) -> None:
         self._program = program
+        self._config = "" if config_file is None else f" --config {shlex.quote(config_file)}"
 
     @property
     def is_attended(self) -> bool:
@@ -59,15 +61,16 @@ class Console:
     def ready(self, url: str, key: str | None, gateway: Gateway) -> None:
         curls = [_curl(url, key, api, model) for api in Api if (model := _model(gateway.deps.catalog, api))]
         unnamed = gateway.providers and not curls
+        make_key = f"{self._program} keys create --name NAME{self._config}"
         lines = [
             "ready",
             "",
             f"  OpenAI base URL      {url}/v1",
             f"  Anthropic base URL   {url}",
-            f"  API key              {key or f'revoked; make one with: {self._program} keys create --name NAME'}",
+            f"  API key              {key or f'revoked; make one with: {make_key}'}",
             f"  Providers            {', '.join(gateway.providers) or 'none: see the README on configuration'}",
             *(
-                [f"  Dashboard            {url}/ (sign in with a link: {self._program} login-link)"]
+                [f"  Dashboard            {url}/ (sign in with a link: {self._program} login-link{self._config})"]
                 if gateway.panel
                 else []
             ),

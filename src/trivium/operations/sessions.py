@@ -24,6 +24,7 @@ from trivium.policy.addresses import subscriber
 from trivium.policy.caller import Id, Role
 from trivium.policy.guesses import Guesses
 from trivium.settings_dashboard import DashboardSettings
+from trivium.store.answers import told
 from trivium.store.sessions import Link, Opened, Session, Visit
 from trivium.store.store import Store
 from trivium.store.users import User, domain_of, plain_domain
@@ -117,6 +118,8 @@ class SessionOperations:
     def __init__(self, store: Store, settings: DashboardSettings) -> None:
         self._store = store
         self.settings = settings
+        self.address: str | None = None
+        """Where the gateway listens, once it does."""
         self._by_address = Guesses(MOST_BY_ADDRESS, "passwords")
         self._by_login = Guesses(MOST_BY_LOGIN, "passwords for this user")
         self._hashing = asyncio.Semaphore(1)
@@ -167,7 +170,12 @@ class SessionOperations:
         return Visit(way=way, agent=query.agent, address=query.address, lasts_ms=lasts_ms)
 
     async def _link(self, query: MakeLink, actor: Actor) -> Link:
-        return await self._store.sessions.make_link(query.user, query.minutes * 60_000, actor.id)
+        return await told(self._leading, self._store.sessions.make_link(query.user, query.minutes * 60_000, actor.id))
+
+    def _leading(self, link: Link) -> Link:
+        base = self.settings.url or self.address
+        url = None if base is None else f"{base}/dashboard/sign-in?link={link.token}"
+        return msgspec.structs.replace(link, url=url)
 
     async def _open_by_link(self, query: OpenByLink, _: Actor) -> Opened:
         return await self._store.sessions.open_by_link(query.token, self._visit("link", query))
@@ -282,5 +290,5 @@ class SessionOperations:
 
 def _rights(actor: Actor, user: User | None) -> str:
     """What somebody may do, told apart from everything else."""
-    told = (actor.house, user is not None and user.staff, sorted(actor.roles.items()))
-    return hashlib.blake2b(msgspec.json.encode(told), digest_size=16).hexdigest()
+    rights = (actor.house, user is not None and user.staff, sorted(actor.roles.items()))
+    return hashlib.blake2b(msgspec.json.encode(rights), digest_size=16).hexdigest()

@@ -153,6 +153,7 @@ async def _serve(  # noqa: PLR0917
 ) -> None:
     gateway = Gateway(settings, folder, env)
     try:
+        gateway.sessions.address = _url(listener)
         crew.join(gateway)
         await gateway.open()
         if absent := await gateway.read_prices():
@@ -167,7 +168,7 @@ async def _serve(  # noqa: PLR0917
             await _get_ready(gateway, looked, console, crew)
             if await crew.ready():
                 console.ready(_url(listener), key, gateway)
-                await invite(gateway, _url(listener), console)
+                await invite(gateway, console)
 
         running = {**_beside(gateway, looked, crew), "getting ready": ready()}
         beside = [asyncio.create_task(watched(what, one)) for what, one in running.items()]
@@ -251,11 +252,11 @@ class Server(uvicorn.Server):
                 task.cancel()
 
 
-async def invite(gateway: Gateway, url: str, console: Console) -> None:
+async def invite(gateway: Gateway, console: Console) -> None:
     """Tells a person how to get into the dashboard."""
     if gateway.panel is not None and gateway.settings.dashboard.links and console.is_attended:
         link = await gateway.operations.perform("sessions.link", {})
-        console.say(f"  sign in, once:       {url}/dashboard/sign-in?link={link['token']}\n")
+        console.say(f"  sign in, once:       {link['url']}\n")
 
 
 async def _get_ready(gateway: Gateway, looked: asyncio.Event, console: Console, crew: Crew) -> None:

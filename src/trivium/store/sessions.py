@@ -64,6 +64,8 @@ class Link(msgspec.Struct, frozen=True, kw_only=True):
     token: str
     user_id: str | None
     expires_ms: int
+    url: str | None = None
+    """Where it leads, if that is known."""
 
 
 _NAMES = ("id", "user_id", "way", "agent", "address", "created_ms", "seen_ms", "expires_ms")
