@@ -44,6 +44,17 @@ def test_it_says_who_asks_where_it_goes_and_for_how_much(trivium: CommandLine) -
     assert [route["route"] for route in told["routes"]] == ["a/one", "b/two"]
 
 
+def test_a_markup_is_told_beside_the_price(trivium: CommandLine) -> None:
+    trivium("prices", "set", "a/*", "--markup", "12.5")
+    key = trivium.json("keys", "create", "--name", "me")["id"]
+    assert (
+        "(chat_completions, $1 in and $4 out, +12.5 %, paid by house)"
+        in trivium("explain", "twin", "--key", key).stdout
+    )
+    told = trivium.json("explain", "twin", "--key", key)
+    assert [route["markup_ppm"] for route in told["routes"]] == [125_000, 0]
+
+
 def test_what_it_would_be_refused_with_is_the_last_line(trivium: CommandLine) -> None:
     *_, last, hint = trivium("explain", "twin").stdout.splitlines()
     assert last.startswith("refused  401 paid_model_auth_required: No API key was sent.")

@@ -258,8 +258,12 @@ class TestStatistics:
     async def test_models_tell_what_they_cost_on_average(self) -> None:
         used = Reply(text="Hi", usage=Usage(input=100, output=100))
         async with running(used, settings=METER, provider=MODELS) as running_:
+            poor = {"name": "poor", "budget": {"usd": "0", "period": "day"}}
+            key = (await running_.gateway.operations.perform("keys.create", poor))["key"]
             for _ in range(2):
                 await running_.post("/v1/chat/completions", {**CHAT, "model": "gpt"})
+                refused = await running_.post("/v1/chat/completions", {**CHAT, "model": "gpt"}, key=key)
+                assert refused[0] == 402
             await settled(running_)
             status, said = await get(running_, "/api/modelstats")
             await running_.post("/v1/chat/completions", {**CHAT, "model": "llama"})

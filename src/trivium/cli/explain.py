@@ -10,7 +10,7 @@ import msgspec
 
 from trivium.canon.api import Api
 from trivium.cli.ask import ask
-from trivium.cli.options import config_option, echo_json, json_option
+from trivium.cli.options import config_option, echo_json, json_option, percent
 from trivium.errors import OperationError
 
 _APIS = click.Choice([api.short for api in Api])
@@ -87,4 +87,6 @@ def _lines(told: dict[str, Any]) -> list[str]:
 def _beside(route: dict[str, Any]) -> str:
     price = route.get("price") or {}
     costs = f", ${price['input']} in and ${price['output']} out" if {"input", "output"} <= price.keys() else ""
+    if markup := route.get("markup_ppm"):
+        costs += f", {percent(markup)}"
     return f" ({route.get('api', 'not told')}{costs}, paid by {route['payer']})"

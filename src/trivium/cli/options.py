@@ -7,6 +7,7 @@ import sys
 import time
 from collections.abc import Sequence
 from datetime import UTC, datetime
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,9 @@ import msgspec
 
 from trivium.clock import age_ms, moment_ms
 from trivium.errors import OperationError
+from trivium.money import usd_text
+
+PPM_PER_PERCENT = 10_000
 
 config_option = click.option(
     "--config", "config_file", metavar="FILE", help="Configuration file (default: $TRIVIUM_CONFIG, ./trivium.toml)."
@@ -53,6 +57,11 @@ def moment(text: str | None) -> int | None:
         raise OperationError(
             f"{text!r} is no time; expected 2026-01-31, 2026-01-31T12:00 or an age like 24h."
         ) from None
+
+
+def percent(ppm: int) -> str:
+    """A markup, which is negative for a discount: `+5 %`."""
+    return f"{'+' if ppm > 0 else ''}{usd_text(Decimal(ppm) / PPM_PER_PERCENT)} %"
 
 
 def echo_table(heads: Sequence[str], rows: Sequence[Sequence[object]]) -> None:

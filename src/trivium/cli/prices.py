@@ -10,13 +10,21 @@ from typing import Any
 import click
 
 from trivium.cli.ask import ask
-from trivium.cli.options import config_option, echo_json, echo_table, json_option, moment, when
+from trivium.cli.options import (
+    PPM_PER_PERCENT,
+    config_option,
+    echo_json,
+    echo_table,
+    json_option,
+    moment,
+    percent,
+    when,
+)
 from trivium.errors import OperationError
 from trivium.metering.book import LEAST_MARKUP, MOST_MARKUP
-from trivium.money import nano_text, usd_text
+from trivium.money import nano_text
 
 _EXAMPLE = '{ input = "3", output = "15" }'
-_PPM_PER_PERCENT = 10_000
 _MOST_PPM = 10**12
 _RATES = ("input", "output", "cache_read", "cache_write_5m")
 _account_option = click.option("--account", "account_id", metavar="ID", help="Of one account rather than of all.")
@@ -213,16 +221,12 @@ def _sentence(made: dict[str, Any]) -> str:
 
 def _what(override: dict[str, Any]) -> str:
     price = ", ".join(f"{rate} {usd}" for rate, usd in _flat(override["price"] or {}))
-    markup = f"markup {_percent(override['markup_ppm'])}" if override["markup_ppm"] is not None else ""
+    markup = f"markup {percent(override['markup_ppm'])}" if override["markup_ppm"] is not None else ""
     return "; ".join(filter(None, (price, markup))) or "nothing set any more"
 
 
 def _markup(one: dict[str, Any]) -> str | None:
-    return _percent(one["markup_ppm"]) if one["markup_ppm"] else None
-
-
-def _percent(ppm: int) -> str:
-    return f"{'+' if ppm > 0 else ''}{usd_text(Decimal(ppm) / _PPM_PER_PERCENT)} %"
+    return percent(one["markup_ppm"]) if one["markup_ppm"] else None
 
 
 def _group(one: dict[str, Any]) -> tuple[object, ...]:
@@ -258,7 +262,7 @@ def _ppm(percent: str | None) -> int | None:
     if percent is None:
         return None
     try:
-        ppm = Decimal(percent.removesuffix("%").strip()) * _PPM_PER_PERCENT
+        ppm = Decimal(percent.removesuffix("%").strip()) * PPM_PER_PERCENT
         whole = int(ppm) if abs(ppm) < _MOST_PPM else None
     except ArithmeticError:
         whole = None

@@ -178,6 +178,7 @@ def _route(call: Call, leg: Leg, bill: Bill, deps: Deps) -> dict[str, Any]:
         **told,
         "api": way.api if way is not None else call.api,
         "price": written(quote.price) if quote is not None else None,
+        "markup_ppm": quote.markup_ppm if quote is not None else 0,
         "price_version": quote.version if quote is not None else None,
         "rests_s": -(-rests_ms // 1000),
     }

@@ -258,4 +258,4 @@ def _limit(budget: OwnBudget, now_ms: int) -> dict[str, Any]:
 
 def _average(name: str, row: Mapping[str, Any]) -> dict[str, Any]:
     usd, tokens = row["cost_nano"] / NANO, row["input_tokens"] + row["output_tokens"]
-    return {"model": name, "cost": usd * MILLION / tokens, "costPerRequest": usd / row["requests"]}
+    return {"model": name, "cost": usd * MILLION / tokens, "costPerRequest": usd / (row["requests"] - row["refused"])}
