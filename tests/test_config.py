@@ -41,6 +41,7 @@ def complaint(text: str) -> str:
         ("[auto]\nenabled = 1", "t.toml:2: auto.enabled", "Expected bool, got int"),
         ("auto = 1", "t.toml:1: auto", "expected tables"),
         ("[auto.a]\nname = 'A'", "t.toml:1: auto.a.choices", "expected one or more tables"),
+        ("[auto.'auto/fronteir']\nenabled = false", "t.toml:1: auto.auto/fronteir.choices", "only auto/frontier, "),
         ("[auto.' a']\nenabled = false", "t.toml:1: auto. a", "without blanks"),
         ("[[auto.a.choices]]\nmodels = []", "t.toml:2: auto.a.choices.0.models", "length >= 1"),
         (

@@ -60,6 +60,14 @@ def test_a_provider_in_front_names_the_upstreams_id_listed_or_not() -> None:
     assert not where.resolve("b/unlisted").listed
 
 
+def test_a_provider_may_have_its_own_name_in_that_of_a_model() -> None:
+    where = house({"openrouter": ["openrouter/auto", "openrouter/m", "m"]})
+    for name in ("openrouter/auto", "openrouter/openrouter/auto"):
+        assert lead(where, name) == ("openrouter", "openrouter/auto")
+    assert lead(where, "openrouter/m") == ("openrouter", "m")
+    assert lead(where, "openrouter/openrouter/m") == ("openrouter", "openrouter/m")
+
+
 def test_several_providers_of_one_id_are_named() -> None:
     with pytest.raises(ModelAmbiguous) as raised:
         house({"a": ["m"], "b": ["m*"], "c": ["n"]}).resolve("m")

@@ -312,6 +312,14 @@ async def test_what_keeps_it_from_getting_ready_ends_it(tmp_path: Path) -> None:
             await run._serve(settings, tmp_path, {}, listener, Console(), run.Alone())
 
 
+def test_a_soft_block_that_leads_nowhere_stops_the_start(tmp_path: Path) -> None:
+    text = (
+        "[local]\nenabled = false\n[providers.a]\nbase_url = 'http://h'\nmodels = ['m']\n[abuse]\nsoft_block_model = "
+    )
+    with pytest.raises(TriviumError, match=r"t\.toml:7: abuse\.soft_block_model: leads to 'n': no provider has it\Z"):
+        Gateway(config.parse(text + "'n'", "t.toml"), tmp_path, {})
+
+
 def test_an_alias_that_leads_nowhere_stops_the_start(tmp_path: Path) -> None:
     text = "[local]\nenabled = false\n[providers.a]\nbase_url = 'http://h'\nmodels = ['m']\n[aliases]\nfast = 'b/m'"
     with pytest.raises(

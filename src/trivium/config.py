@@ -331,8 +331,10 @@ def _auto(content: object, source: Source) -> AutoTable:
         read = converted(said, AutoSettings, ("auto", id), source)
         if id in AUTO_MODELS:
             read = msgspec.structs.replace(AUTO_MODELS[id], **{name: getattr(read, name) for name in said})
-        if read.enabled and not read.choices:
-            raise source.error(("auto", id, "choices"), 'expected one or more tables [[auto."ID".choices]]')
+        if not read.choices and (read.enabled or id not in AUTO_MODELS):
+            ours = ", ".join(AUTO_MODELS)
+            problem = f'expected one or more tables [[auto."ID".choices]]; without any there are only {ours}'
+            raise source.error(("auto", id, "choices"), problem)
         found[id] = read
     return AutoTable(enabled, found)
 

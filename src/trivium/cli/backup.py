@@ -17,7 +17,8 @@ from trivium.store.backup import check
 @config_option
 @json_option
 def backup(file: Path, only_check: bool, config_file: str | None, as_json: bool) -> None:
-    """Copy the whole store to FILE, which must not be there yet. Keep `pepper` of the data folder with it."""
+    """Copy the whole store to FILE, which must not be there yet. Keep `pepper` and `secrets.key` of the data folder
+    too, and elsewhere: a copy with both is the store."""
     if only_check:
         found = check(file)
         if as_json:
@@ -30,4 +31,6 @@ def backup(file: Path, only_check: bool, config_file: str | None, as_json: bool)
     if as_json:
         echo_json(made)
     else:
-        click.echo(f"{made['file']}: {made['bytes']} bytes. Without `pepper` of the data folder its keys open nothing.")
+        click.echo(
+            f"{made['file']}: {made['bytes']} bytes. Keep `pepper` and `secrets.key` of the data folder too, elsewhere."
+        )

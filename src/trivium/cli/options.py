@@ -21,7 +21,10 @@ from trivium.money import usd_text
 PPM_PER_PERCENT = 10_000
 
 config_option = click.option(
-    "--config", "config_file", metavar="FILE", help="Configuration file (default: $TRIVIUM_CONFIG, ./trivium.toml)."
+    "--config",
+    "config_file",
+    metavar="FILE",
+    help="Configuration file (default: $TRIVIUM_CONFIG, ./trivium.toml, $TRIVIUM_DATA/trivium.toml).",
 )
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON instead of a table.")
 

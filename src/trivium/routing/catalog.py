@@ -181,7 +181,9 @@ class Catalog(msgspec.Struct, frozen=True, dict=True):
         direct = None
         provider, slash, model = name.partition("/")
         if slash and model and provider in self.providers:
-            direct = self.target(provider, model)
+            # OpenRouter's own name for its router is `openrouter/auto` (openrouter.ai/docs: "Auto Router").
+            whole = self.lists(provider, name) and not self.lists(provider, model)
+            direct = self.target(provider, name if whole else model)
             if not self.is_hidden(direct):
                 return direct
         candidates = self._seen_at(name)

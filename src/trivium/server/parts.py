@@ -79,7 +79,7 @@ def check(settings: Settings, providers: Mapping[str, Provider], built: Catalog)
     check_routing(settings, providers)
     check_accounts(settings, providers)
     check_networks(settings, providers)
-    _check_aliases(settings, built, autos(settings, providers))
+    _check_names(settings, built, autos(settings, providers))
     _check_byok(settings, providers)
 
 
@@ -133,23 +133,27 @@ def check_whole(settings: Settings, folder: Path, env: Mapping[str, str]) -> tup
     return tuple(providers)
 
 
-def _check_aliases(settings: Settings, built: Catalog, automatic: Autos) -> None:
-    """An alias must lead somewhere, as far as the providers' lists are known."""
+def _check_names(settings: Settings, built: Catalog, automatic: Autos) -> None:
+    """An alias must lead somewhere, and a soft block, as far as the providers' lists are known."""
     if built.unlisted:
         return
     for alias, target in settings.aliases.items():
-        if automatic.get(alias) is not None:
-            continue
-        try:
-            built.resolve(alias)
-        except RequestError as error:
-            provider, slash, _ = target.partition("/")
-            if slash and provider not in built.providers:
-                why = f"there is no provider {provider!r}; expected one of {', '.join(built.providers)}"
-            else:
-                why = "no provider has it" if isinstance(error, ModelNotFound) else error.message
-            problem = f"leads to {target!r}: {why}"
-            raise wrong_setting(settings.source, ("aliases", alias), problem) from None
+        if automatic.get(alias) is None:
+            _check_name(settings, built, ("aliases", alias), alias, target)
+    if (cheaper := settings.abuse.soft_block_model) is not None:
+        _check_name(settings, built, ("abuse", "soft_block_model"), cheaper, cheaper)
+
+
+def _check_name(settings: Settings, built: Catalog, path: tuple[str, ...], name: str, target: str) -> None:
+    try:
+        built.resolve(name)
+    except RequestError as error:
+        provider, slash, _ = target.partition("/")
+        if slash and provider not in built.providers:
+            why = f"there is no provider {provider!r}; expected one of {', '.join(built.providers)}"
+        else:
+            why = "no provider has it" if isinstance(error, ModelNotFound) else error.message
+        raise wrong_setting(settings.source, path, f"leads to {target!r}: {why}") from None
 
 
 def _check_byok(settings: Settings, providers: Mapping[str, Provider]) -> None:
