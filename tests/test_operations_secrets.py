@@ -132,7 +132,7 @@ async def test_a_gateway_with_another_key_of_the_name_starts_keeps_nothing_and_s
     await gateway.open()
     (said,) = [record.getMessage() for record in caplog.records if record.levelname == "ERROR"]
     assert said.startswith("The key that is called 'v2' here is not the one") and said.endswith(
-        " 3 upstream keys of callers, or other secrets, cannot be read."
+        " 3 upstream keys or other secrets cannot be read."
     )
     for act, arguments in (
         ("secrets.rotate", {}),

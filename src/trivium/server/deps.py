@@ -196,7 +196,7 @@ class Gateway:
         await self.learn()
         for one in await status(self.store.secrets, each=False):
             if one.problem is not None:
-                _LOG.error("%s %d upstream keys of callers, or other secrets, cannot be read.", one.problem, one.unreadable)
+                _LOG.error("%s %d upstream keys or other secrets cannot be read.", one.problem, one.unreadable)
 
     async def read_prices(self) -> str | None:
         """Brings the price data into the book; why there is none. Takes a moment the first time."""
