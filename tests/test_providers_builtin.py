@@ -115,7 +115,7 @@ def test_headers_are_sent_in_lower_case_and_may_be_secret() -> None:
 @pytest.mark.parametrize(
     ("text", "place", "words"),
     [
-        ("[providers.x]\nkey = 'k'", "t.toml:1: providers.x", "absolute http or https URL"),
+        ("[providers.x]\nkey = 'k'", "t.toml:1: providers.x", "needs `base_url`"),
         ("[providers.x]\nbase_url = '/v1'", "t.toml:2: providers.x.base_url", "absolute http or https URL"),
         ("[providers.x]\nbase_url = 'ftp://h'", "t.toml:2: providers.x.base_url", "absolute http or https URL"),
         ("[providers.x]\nbase_url = 'http://h/?a=1'", "t.toml:2: providers.x.base_url", "without query"),

@@ -53,6 +53,8 @@ from trivium.settings_routing import CatalogSettings, RoutingSettings
 from trivium.settings_telemetry import TelemetrySettings
 
 ProviderName = re.compile(r"[a-z0-9][a-z0-9._-]*")
+_AS_ELSEWHERE = re.compile(r"(?:\$|\$\{|os\.environ/|ENV:)([A-Z_][A-Z0-9_]{2,})\}?")
+"""How shells and other gateways name a variable, which would be taken for the secret itself."""
 _VERSION = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,49}")
 """Of a key-encryption key."""
 
@@ -260,8 +262,12 @@ def parse(text: str, name: str = "trivium.toml", file: Path | None = None) -> Se
 
 def secret(value: str, env: Mapping[str, str], source: Source | None, path: tuple[str, ...]) -> str:
     """A secret's text: `env:NAME` and `file:PATH` are looked up, anything else is the secret. Raises ConfigError."""
+    if (named := _AS_ELSEWHERE.fullmatch(value)) is not None:
+        raise wrong_setting(source, path, f"a variable of the environment is written env:{named[1]}")
     kind, _, rest = value.partition(":")
     if kind == "env":
+        if not rest:
+            raise wrong_setting(source, path, "expected the name of an environment variable behind env:")
         if not env.get(rest):
             raise wrong_setting(source, path, f"the environment variable {rest} is not set")
         return env[rest]

@@ -17,7 +17,7 @@ from trivium.providers.access import Access, access
 from trivium.providers.account import ServiceAccount
 from trivium.providers.credential import sent_as
 from trivium.providers.preferences import COLLECTION, HONOURS, ZDR
-from trivium.providers.provider import COUNT_PATHS, STRICT, Headers, Network, Provider
+from trivium.providers.provider import COUNT_PATHS, PATHS, STRICT, Headers, Network, Provider
 from trivium.providers.rows import ROWS, Door, Row
 from trivium.providers.said import Said
 from trivium.settings import Settings, wrong_setting
@@ -168,6 +168,12 @@ def _base_url(said: Said, door: Door, by: Access) -> str:
     places = _places(said, by)
     url = _filled(url, places) if own is None else url
     setting = ("base_url",) if said.given.base_url else ()
+    if not url:
+        other = f", or {said.row.url_env} in the environment" if said.row.url_env else ""
+        raise said.wrong(f"needs `base_url`, such as {_EXAMPLE}{other}")
+    for beyond in PATHS.values():
+        if url.endswith(beyond):
+            raise said.wrong(f"expected the address that {beyond} stands behind, without it", *setting)
     path = said.check_url(url, *setting, example=_EXAMPLE)
     row = said.row
     lacks_root = not path or (row.root_everywhere and not path.endswith(row.root))
