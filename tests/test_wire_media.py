@@ -17,6 +17,7 @@ from trivium.wire.media import file_of, source_of, uri_of
         ("data:image/jpeg;base64,/9j/4A==", Data("image/jpeg", "/9j/4A==")),
         ("DATA:image/jpeg;BASE64,AAAA", Data("image/jpeg", "AAAA")),
         ("data:text/plain;charset=utf-8;base64,AAAA", Data("text/plain", "AAAA")),
+        (f"data:application/pdf;name={'a' * 1000}.pdf;base64,AAAA", Data("application/pdf", "AAAA")),
         ("data:;base64,AAAA", Data("image/png", "AAAA")),
     ],
 )

@@ -92,6 +92,20 @@ class TestMedia:
         found = size(api, part)
         assert (found.media_tokens, found.media_tokens_most) == (medium.linked, medium.most_linked)
 
+    @pytest.mark.parametrize("more", [";charset=utf-8", f";name={'a' * 1000}.png", ";"])
+    def test_a_uri_may_say_more_than_its_type(self, more: str) -> None:
+        plain, long = (
+            size(R, {"type": "input_image", "image_url": uri}) for uri in (PNG, PNG.replace(";", f"{more};"))
+        )
+        assert long.media_tokens_most == plain.media_tokens_most
+        assert long.text_bytes == plain.text_bytes
+
+    @pytest.mark.parametrize("more", ["x" * 1_000_000, ";" * 1_000_000, ";base64" * 150_000])
+    def test_a_uri_that_never_gets_to_its_base64_is_no_more_than_a_link(self, more: str) -> None:
+        found = size(C, {"type": "image_url", "image_url": {"url": f"data:{more};base64,AAAA"}})
+        assert (found.media_tokens, found.media_tokens_most) == (IMAGE.linked, IMAGE.most_linked)
+        assert found.text_bytes > 1_000_000
+
     def test_a_result_of_a_call_may_hold_media(self) -> None:
         outputs = ([{"type": "input_image", "image_url": PNG}], {"type": "computer_screenshot", "image_url": PNG})
         for output in outputs:

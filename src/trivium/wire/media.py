@@ -7,7 +7,7 @@ import re
 from trivium.canon.parts import Data, Source, Url
 from trivium.errors import FieldInvalid
 
-_DATA = re.compile(r"data:([^;,]*)((?:;[^;,]*)*?)(;base64)?,", re.IGNORECASE)
+_DATA = re.compile(r"data:([^;,]{0,256})(?:;[^,]{0,4096})??;base64,", re.IGNORECASE)
 _PDF = "application/pdf"
 _MEANT = {"image/jpg": "image/jpeg"}
 """Types of media as many write them, and the vendors do not."""
@@ -17,7 +17,7 @@ def source_of(uri: str, at: str, default: str = "image/png") -> Source:
     """What a URL or `data:` URI holds. Raises FieldInvalid for what is neither, and for `data:` that is not base64."""
     if uri[:5].lower() == "data:":
         head = _DATA.match(uri)
-        if head is None or head[3] is None:
+        if head is None:
             raise FieldInvalid(f"`{at}` must be a URL or a `data:` URI in base64.", param=at)
         kind = head[1].lower()
         return Data(_MEANT.get(kind, kind) or default, uri[head.end() :])

@@ -87,7 +87,8 @@ _MEDIA: dict[object, tuple[Medium, str]] = {
     "video_url": (FILM, "video_url"),
 }
 """By the type of a part: what it is, and the member that holds it, an object or the medium itself."""
-_URI = re.compile(rb'"data:([^;,"]*)[^,"]{0,200};base64,', re.IGNORECASE)
+_URI = re.compile(rb'"data:([^;,"]{0,256})(?:;[^,"]{0,4096})??;base64,', re.IGNORECASE)
+"""Nothing in it is without bounds: of a URI that never gets to its base64 only the beginning is looked at."""
 _NO_TEXT = re.compile(rb"(?:application\\?/(?:pdf|octet-stream)|(?:image|audio|video)\\?/|\Z)", re.IGNORECASE)
 """Types of files that are media. Of others the vendors read the text, of which their base64 is a fair measure."""
 
