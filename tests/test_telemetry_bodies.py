@@ -35,6 +35,8 @@ class TestSecrets:
             '{"url": "postgres://jo:0123456789abcdef@db/x"}',
             '{"key": "tv-0123456789ABCDEFGHIJabcdefghij0123456789abc"}',
             '{"har": {"name": "Cookie", "value": "a=b; session=0123456789abcdef"}}',
+            f'{{"content": "Incorrect key:\\n{KEY}\\tis none"}}',
+            f'{{"tool": "{{\\"said\\": \\"a\\\\n{KEY}\\"}}"}}',
         ],
     )
     def test_those_that_are_known_by_their_shape_go(self, text: str) -> None:
@@ -70,6 +72,7 @@ class TestSecrets:
 
     def test_those_that_the_operator_describes_go(self) -> None:
         assert masked('"badge 123-456"', hide=[r"\d{3}-\d{3}"]) == '"badge ***"'
+        assert masked('"badges:\\nb123\\tb456"', hide=[r"\bb\d{3}\b"]) == '"badges:\\n***\\t***"'
 
     def test_a_secret_that_a_cut_has_torn_goes_with_what_is_left_of_it(self) -> None:
         assert masked('{"content": "take sk-proj', torn=True) == '{"content": "take '
@@ -91,6 +94,13 @@ class TestSecrets:
         told = masked(text + "b " * 20_000)
         assert not any(secret in told for secret in ("plainsecret", '"abc"', KEY))
         assert len("".join(parts(text))) == len(text)
+
+    def test_a_text_without_any_break_is_parted_between_its_words(self) -> None:
+        text = f"{KEY}," * 10_000
+        pieces = list(parts(text))
+        assert "".join(pieces) == text
+        assert max(map(len, pieces)) <= 65_536
+        assert masked(text) == "***," * 10_000
 
 
 class TestMedia:
@@ -150,6 +160,6 @@ def test_a_long_word_takes_no_longer_than_others() -> None:
     began = time.process_time()
     for text in ('"' + "A" * 2_000_000 + '"', ("x" * 255 + "!") * 8_000, "~" * 2_000_000):
         masked(text, torn=True)
-    for text in ("-eyJ" * 200_000, "\\" * 800_000 + '"'):
+    for text in ("-eyJ" * 200_000, "\\" * 800_000 + '"', "cookie:" * 16_000):
         masked(text, media=True)
     assert time.process_time() - began < 5

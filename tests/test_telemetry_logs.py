@@ -102,6 +102,15 @@ def test_secrets_do_not_go_out_in_messages_and_traces(form: str, capsys: pytest.
     assert "RuntimeError" in said
 
 
+@pytest.mark.parametrize("form", ["text", "json"])
+def test_nor_do_those_that_begin_a_line(form: str, capsys: pytest.CaptureFixture[str]) -> None:
+    logs.set_up("info", form)
+    logging.getLogger("trivium.x").info("up refuses: %s", "Incorrect key:\nsk-ant-api03-0123456789abcdef\tis none")
+    (line,) = lines(capsys)
+    assert "sk-ant" not in line
+    assert "***" in line
+
+
 def test_requests_are_lines_with_their_figures(capsys: pytest.CaptureFixture[str]) -> None:
     logs.set_up("info", "json")
     done = record("req_2", provider="up", upstream_model="m", total_us=1500, cost_nano=7, prompt_prefix="secret words")

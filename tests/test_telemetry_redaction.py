@@ -56,10 +56,32 @@ def test_known_looks_are_hidden(said: str, left: str) -> None:
         "the API key is not valid",
         "ssh://deploy@git.example:22/x",
         "a digest of sha256=0123",
+        "Send one as `Authorization: Bearer tv-...` or `x-api-key: tv-...`.",
+        r"C:\new\task-list-2026-Q4, risk-\u0041-and-more",
     ],
 )
 def test_ordinary_words_stay(said: str) -> None:
     assert PLAIN.mask(said) == said
+
+
+@pytest.mark.parametrize(
+    "secret",
+    [
+        "sk-ant-api03-0123456789abcdef",
+        "eyJhbGciOiJI.eyJzdWIi.c2ln",
+        "AIzaSyA0123456789012345678901234",
+        "AKIAIOSFODNN7EXAMPLE",
+        "Bearer\t0123456789abcdef",
+        "x-api-key:\n\thunter2",
+    ],
+)
+@pytest.mark.parametrize("before", ["a:\n", "a:\t", "a\r\n", "密钥", "a\x1b[1;31m", '{"error": "a\\n'])
+def test_so_are_those_behind_a_break_however_it_is_written(before: str, secret: str) -> None:
+    said = before + secret
+    told = (PLAIN.mask(said), PLAIN.mask(json.dumps(said)), PLAIN.mask(ascii(said)), PLAIN.json({"said": [said]}))
+    assert not any(secret[-7:] in one for one in told)
+    assert json.loads(told[-1])["said"][0] == told[0]
+    assert all(one.count(HIDDEN) == 1 for one in told)
 
 
 def test_every_key_of_ours_is_hidden_whatever_its_digits() -> None:

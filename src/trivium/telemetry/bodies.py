@@ -17,7 +17,7 @@ from typing import Any
 
 import msgspec
 
-from trivium.telemetry.redaction import HEADERS, HIDDEN, REDACTION
+from trivium.telemetry.redaction import HEADERS, HIDDEN, REDACTION, without
 
 _LONG = 256
 _MEDIA = re.compile(rf"(?:(?<=;base64,)[A-Za-z0-9+/_\\-]+|(?<![A-Za-z0-9+/_\\-])[A-Za-z0-9+/_\\-]{{{_LONG},}})={{0,2}}")
@@ -25,6 +25,8 @@ _PART = 16 * 1024
 _BREAKS = ('"', " ", "\n")
 _BEFORE = 4096
 """How far before the end of a part a break is looked for."""
+_LONGEST_WORD = 64 * 1024
+"""That stands in one part. A longer one is parted, too: a text without any break would be looked at in one go."""
 _LEADS = (*HEADERS, "bearer", "basic", "digest")
 _LEAD = 2048
 """Letters that a name and what follows it may have up to where a secret ends that has spaces in it, as cookies do."""
@@ -54,12 +56,9 @@ class Masks:
             text = text[: max(len(text) - _LONG, *(text.rfind(one) + 1 for one in _ENDS))]
         if stream:
             text = self._joined(text)
-        return "".join(map(self._part, parts(text)))
-
-    def _part(self, text: str) -> str:
         if not self._keeps_media:
-            text = _MEDIA.sub(_described, text)
-        return self._secrets(text)
+            text = "".join(_MEDIA.sub(_described, part) for part in parts(text, len(text)))
+        return "".join(map(self._secrets, parts(text)))
 
     def _secrets(self, text: str) -> str:
         """A text that has escapes stays as it is unless a secret is found behind them."""
@@ -73,7 +72,7 @@ class Masks:
         text = REDACTION.mask(text)
         for pattern in self._hide:
             text = pattern.sub(HIDDEN, text)
-        return text
+        return without(text, self._hide) if "\\" in text else text
 
     def _joined(self, text: str) -> str:
         """A stream whose secrets lie in one event each: a text in pieces that has one is said at once, masked, by the
@@ -91,22 +90,28 @@ class Masks:
         return "\n".join(lines)
 
 
-def parts(text: str) -> Iterator[str]:
-    """The text in parts between which no secret lies that can be known."""
+def parts(text: str, longest: int = _LONGEST_WORD) -> Iterator[str]:
+    """The text in parts between which no secret lies that can be known. `longest` are the characters of a word that is
+    not parted."""
     begin = 0
     while begin < len(text):
-        end = _end(text, begin)
+        end = _end(text, begin, longest)
         yield text[begin:end]
         begin = end
 
 
-def _end(text: str, begin: int) -> int:
+def _end(text: str, begin: int, longest: int) -> int:
     end = begin + _PART
     if end >= len(text):
         return len(text)
     found = max(text.rfind(one, end - _BEFORE, end) for one in _BREAKS)
     if found < 0:  # a long word: up to its end
-        return min((place for one in _BREAKS if (place := text.find(one, end)) >= 0), default=len(text))
+        limit = min(begin + longest, len(text))
+        found = min((place for one in _BREAKS if (place := text.find(one, end, limit)) >= 0), default=limit)
+        if found < limit or limit == len(text):
+            return found
+        found = max(text.rfind(one, limit - _BEFORE, limit) for one in _ENDS)
+        found = limit if found < 0 else found
     tail = text[found - _LEAD : found].lower()
     leads = [place for lead in _LEADS if (place := tail.find(lead)) >= 0]
     return found - len(tail) + min(leads) if leads else found

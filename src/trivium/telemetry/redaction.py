@@ -3,13 +3,13 @@
 Known secrets, those of the configuration, are hidden wherever they stand and however JSON writes them. Others are known
 by their shape: keys of this gateway and of the usual vendors, values of headers that carry credentials, tokens of three
 parts, passwords and tokens in URLs. A secret of no known shape that nobody configured here cannot be seen; none is
-logged on purpose.
+logged on purpose. A text may be JSON, or a line of the log: an escape such as `\\n` is no letter of the word behind it.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from typing import Any, NamedTuple
 
@@ -55,26 +55,36 @@ class _Shape(NamedTuple):
 _QUOTE = r"""\\{0,7}["']"""
 _TO_VALUE = rf"""(?:(?:{_QUOTE})?\s*[:=]|{_QUOTE}\s*,\s*{_QUOTE}value{_QUOTE}\s*:)\s*(?:{_QUOTE})?"""
 """What stands between a header's name and its value, which lists of headers (HAR) have in a member of its own."""
-_PAIR = r"""[^\s"'\\,;)}\]=]+=[^\s"'\\,;)}\]]*"""
+_PAIR = r"""[^\s"'\\,;)}\]=]{1,128}=[^\s"'\\,;)}\]]*"""
+"""With a bound to its name: it is looked for behind every `cookie:`, of which a text may be made."""
 _SCHEME = r"(?i:(?:bearer|basic|digest|token|negotiate|apikey|key)\s+)"
+_PLACEHOLDER = r"(?:[A-Za-z]{1,4}-)?\.\.\."
+"""What help has in the place of a key: `tv-...`."""
 _PARAMETER = r"""\w+=(?:\\{0,7}"[^"\\]*\\{0,7}"|[^\s"'\\,;)}\]]+)"""
+_EDGE = r"(?a:\b)"
+"""Of a word; Chinese writes none of its own around it."""
 _SHAPES = (
-    _Shape(("digest",), re.compile(rf"(?i:\bdigest)\s+({_PARAMETER}(?:\s*,\s*{_PARAMETER})+)")),
+    _Shape(("digest",), re.compile(rf"{_EDGE}(?i:digest)\s+({_PARAMETER}(?:\s*,\s*{_PARAMETER})+)")),
     _Shape(("cookie",), re.compile(rf"(?i:cookie){_TO_VALUE}({_PAIR}(?:;\s*{_PAIR})*)")),
-    _Shape(HEADERS, re.compile(rf"""(?i:{"|".join(HEADERS)}){_TO_VALUE}{_SCHEME}?([^\s"'\\,;)}}\]]+)""")),
-    _Shape(("bearer", "basic"), re.compile(r"(?i:\bbearer|\bbasic)\s+((?=\S*[0-9])[A-Za-z0-9._~+/=-]{8,})")),
+    _Shape(
+        HEADERS,
+        re.compile(rf"""(?i:{"|".join(HEADERS)}){_TO_VALUE}{_SCHEME}?+(?!{_PLACEHOLDER})([^\s"'\\,;)}}\]]+)"""),
+    ),
+    _Shape(("bearer", "basic"), re.compile(rf"{_EDGE}(?i:bearer|basic)\s+((?=\S*[0-9])[A-Za-z0-9._~+/=-]{{8,}})")),
     _Shape(
         _KEYS,
         re.compile(rf"(?<![A-Za-z0-9_-])((?:{'|'.join(_KEYS)})(?=[A-Za-z0-9_-]*[0-9A-Z])[A-Za-z0-9_-]{{12,}})"),
     ),
-    _Shape(("aiza", "ya29."), re.compile(r"\b((?:AIza|ya29\.)[0-9A-Za-z_-]{20,})")),
-    _Shape(("akia", "asia"), re.compile(r"\b((?:AKIA|ASIA)[0-9A-Z]{16})\b")),
+    _Shape(("aiza", "ya29."), re.compile(rf"{_EDGE}((?:AIza|ya29\.)[0-9A-Za-z_-]{{20,}})")),
+    _Shape(("akia", "asia"), re.compile(rf"{_EDGE}((?:AKIA|ASIA)[0-9A-Z]{{16}}){_EDGE}")),
     _Shape(("eyj",), re.compile(r"(?<![A-Za-z0-9_-])(eyJ[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]{4,}\.[A-Za-z0-9_-]*)")),
     _Shape(("hooks.slack.com",), re.compile(r"(?i:hooks\.slack\.com)\\*/[a-z]+\\*/([A-Za-z0-9_/\\-]{10,})")),
     _Shape(
         ("://",), re.compile(r"""://([^\s:@/"'\\]*:[^\s@/"'\\]+|(?=[A-Za-z._~-]*[0-9])[A-Za-z0-9._~-]{16,})(?=@)""")
     ),
 )
+_ESCAPE = re.compile(r"(?:\x1b|\\x1b|\\u001[bB])\[[0-9;]{0,20}m|\\(?:[bfnrt]|u[0-9a-fA-F]{4}|x[0-9a-f]{2})")
+"""A letter as JSON, Python or our log say it, and a colour of the terminal."""
 _encode = msgspec.json.Encoder(enc_hook=repr).encode
 
 
@@ -93,9 +103,7 @@ class Redaction:
         for secret in self._known:
             if secret in text:
                 text = text.replace(secret, HIDDEN)
-        for pattern in _shapes_in(text):
-            text = pattern.sub(_hide, text)
-        return _clean(text)
+        return _clean(without(text, _shapes_in(text), 1))
 
     def mask_beginning(self, text: str) -> str:
         """Of a text that was cut: also without what it ends with of a known secret's beginning."""
@@ -132,10 +140,28 @@ def _shapes_in(text: str) -> list[re.Pattern[str]]:
     return [shape.pattern for shape in _SHAPES if any(mark in small for mark in shape.marks)]
 
 
-def _hide(found: re.Match[str]) -> str:
-    """What stands before the secret, such as the header's name, stays."""
-    start = found.start(1) - found.start()
-    return found[0][:start] + HIDDEN
+def without(text: str, patterns: Sequence[re.Pattern[str]], group: int = 0) -> str:
+    """The text without what the patterns find, from this group on. They see blanks where it has escapes, so that what
+    is behind a line break of JSON stands at the beginning of a word."""
+    seen = _bare(text) if patterns else text
+    for pattern in patterns:
+        if places := [(found.start(group), found.end()) for found in pattern.finditer(seen)]:
+            text = _cut(text, places)
+            seen = _bare(text)
+    return text
+
+
+def _bare(text: str) -> str:
+    """As long as it was."""
+    return _ESCAPE.sub(lambda found: " " * len(found[0]), text) if "\\" in text or "\x1b" in text else text
+
+
+def _cut(text: str, places: list[tuple[int, int]]) -> str:
+    pieces, done = [], 0
+    for start, end in places:
+        pieces += text[done:start], HIDDEN
+        done = end
+    return "".join((*pieces, text[done:]))
 
 
 def _clean(text: str) -> str:
