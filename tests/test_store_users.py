@@ -56,6 +56,10 @@ async def test_users_and_organizations_share_no_account(store: Store) -> None:
     with pytest.raises(Conflict, match="is a user"):
         await store.organizations.add(OrganizationRow(id="ann", name="x", created_ms=1), None, "op")
     await store.organizations.add(OrganizationRow(id="acme", name="x", created_ms=1), None, "op")
+    with pytest.raises(Conflict, match="the house's"):
+        await store.users.add(User(id="default", name="x", created_ms=1), "op")
+    with pytest.raises(Conflict, match="the house's"):
+        await store.organizations.add(OrganizationRow(id="default", name="x", created_ms=1), None, "op")
     with pytest.raises(Conflict, match="is an organization"):
         await store.users.add(User(id="acme", name="x", created_ms=1), "op")
 

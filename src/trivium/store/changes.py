@@ -13,6 +13,7 @@ import msgspec
 
 from trivium.clock import Clock
 from trivium.errors import Conflict
+from trivium.policy.spending import DEFAULT_ACCOUNT
 from trivium.store.sql import Database, Row, Writing
 from trivium.store.writer import Writer
 
@@ -85,7 +86,10 @@ class Changing:
 
     def open_account(self, tx: Writing, id: str, kind: str, name: str) -> None:
         """Users and organizations have an account each, of the same id. Raises Conflict where there is one: whoever is
-        made now would have what is on it."""
+        made now would have what is on it; and for the one from which keys are paid that are nobody's, which need not
+        be there yet."""
+        if id == DEFAULT_ACCOUNT:
+            raise Conflict(f"The account {id!r} is the house's. Choose another id.")
         made = tx.execute(
             "INSERT INTO accounts (id, kind, name, created_ms) VALUES (?, ?, ?, ?) ON CONFLICT (id) DO NOTHING"
             " RETURNING id",
