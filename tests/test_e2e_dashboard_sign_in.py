@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import contextlib
 import hashlib
 import json
 import re
@@ -22,7 +23,7 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 from gateway import Running
 from support_dashboard import Browser, browser, dashboard
 from trivium.dashboard.oidc import packed, unpacked
-from trivium.errors import CredentialInvalid, RoleMissing
+from trivium.errors import Conflict, CredentialInvalid, RateLimited, RoleMissing
 from trivium.store.sessions import USED
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -224,6 +225,15 @@ class TestPasswords:
         forms = [{"csrf": csrf, **_login("bob", f"wrong {n}")} for n in range(20)]
         told = await asyncio.gather(*(visit.post("/dashboard/sign-in/password", form) for form in forms))
         assert sorted(page.status for page in told) == [401] * 10 + [429] * 10
+
+    async def test_a_user_has_two_names_and_no_more_tries_for_that(self, house: Running, visit: Browser) -> None:
+        for n in range(31):
+            login = _login(("bob", "bob@acme.example", "BOB@acme.example ")[n % 3], "wrong")
+            expected = CredentialInvalid if n < 30 else RateLimited
+            with pytest.raises(expected):
+                await house.gateway.operations.perform(
+                    "sessions.open_by_password", {**login, "address": f"192.0.2.{n}"}
+                )
 
     async def test_a_blocked_user_is_not_let_in_and_put_out(self, house: Running, visit: Browser) -> None:
         await visit.send("/dashboard/sign-in/password", _login("bob"), at="/dashboard/sign-in")
@@ -474,6 +484,40 @@ class TestOpenId:
         user = await house.gateway.store.users.get(actor.user_id)
         assert (user.name, user.email) == ("Eve <b>", "eve@acme.example")
 
+    async def test_of_sign_ins_side_by_side_one_makes_the_user(self, house: Running, issuer: Issuer) -> None:
+        for told in (
+            {"subject": "zoe-1", "email": "Zoe@acme.example"},
+            {"subject": "zoe-2", "email": "zoe@acme.example"},
+        ):
+            opened = await asyncio.gather(*(_identified(house, issuer, **told) for _ in range(6)))
+            assert len(set(opened)) == 1
+        (found,) = (await house.gateway.operations.perform("users.list", {"email": "zoe@acme.example"}))["items"]
+        assert found["id"] == opened[0]
+
+    @pytest.mark.parametrize(
+        "email",
+        [
+            *("mi\u212ae@acme.example", "mike@acme.example.", " mike@acme.example", "mike@acme.example\u200b"),
+            *("x@evil.example,mike@acme.example", "@acme.example", "mike@ac\u212ae.example"),
+        ],
+    )
+    async def test_an_address_that_looks_like_anothers_is_not_that(
+        self, house: Running, issuer: Issuer, email: str
+    ) -> None:
+        with contextlib.suppress(Conflict):
+            await house.gateway.operations.perform(
+                "users.create", {"id": "mike", "name": "M", "email": "Mike@acme.example"}
+            )
+        assert await _identified(house, issuer, "mike-1", "mike@ACME.example") == "mike"
+        with contextlib.suppress(RoleMissing):
+            assert await _identified(house, issuer, f"odd {email}", email) != "mike"
+
+    async def test_who_is_known_signs_in_whatever_the_address_looks_like(self, house: Running, issuer: Issuer) -> None:
+        assert await _identified(house, issuer, "bob-1", "bob@acme.example") == "bob"
+        assert await _identified(house, issuer, "bob-1", "bob the builder@acme.example") == "bob"
+        with pytest.raises(RoleMissing, match="You are no user here yet"):
+            await _identified(house, issuer, "bob-2", "bob the builder@acme.example")
+
     @pytest.mark.parametrize(
         ("claims", "said"),
         [
@@ -562,6 +606,13 @@ def _logged(house: Running) -> str:
 
 def _login(login: str, password: str = PASSWORD) -> dict[str, str]:
     return {"login": login, "password": password}
+
+
+async def _identified(house: Running, issuer: Issuer, subject: str, email: str) -> str:
+    """The id of the user who is signed in then."""
+    told = {"issuer": issuer.url, "subject": subject, "email": email}
+    opened = await house.gateway.operations.perform("sessions.open_by_identity", told)
+    return str(opened["session"]["user_id"])
 
 
 async def _asked(issuer: Issuer, visit: Browser, next: str = "") -> str:

@@ -61,7 +61,7 @@ async def test_who_is_erased_is_named_nowhere_any_more(desk: Desk) -> None:
         await desk("passwords.set", user=id, password="canary in a coal mine")
         await desk("sessions.link", user=id)
         await desk.store.sessions.open(id, Visit(way="link", agent="canary", address="192.0.2.1", lasts_ms=10**9))
-        await desk.store.sessions.identify("https://id.example", id, id)
+        await desk.store.sessions.identified("https://id.example", id, f"{id}@canary.example")
         await desk("users.block", users=[id], why="canary")  # which ends all sessions
     await desk("domains.block", domain="canary.example")
     await desk("users.revoke_keys", user="ann")

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+import asyncio
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from support_store import Home
 from trivium.clock import SystemClock
-from trivium.errors import NotFound, OperationError
+from trivium.errors import Conflict, NotFound, OperationError
 from trivium.policy.caller import Limits
 from trivium.store.changes import Page
 from trivium.store.sessions import SEEN_EVERY_MS, Sessions, Visit
+from trivium.store.sql import Writing
 from trivium.store.store import Store
 from trivium.store.users import User
 
@@ -143,8 +146,28 @@ async def test_an_identity_stays_whose_it_was_first(sessions: Sessions, store: S
     assert await sessions.identified("https://id", "s1", "Ann@one.example") == "ann"
     assert await sessions.identified("https://id", "s1", "bob@one.example") == "ann"
     assert await sessions.identified("https://other", "s1", None) is None
-    await sessions.identify("https://id", "s1", "bob")
-    assert await sessions.identified("https://id", "s1", None) == "ann"
+    newcomer = User(id="eve", name="Eve", created_ms=1)
+    assert await sessions.identified("https://id", "s1", None, newcomer) == "ann"
+
+
+async def test_of_many_who_come_at_once_with_an_identity_one_becomes_a_user(sessions: Sessions, store: Store) -> None:
+    async def come(n: int) -> str | None:
+        return await sessions.identified("https://id", "s1", None, User(id=f"eve{n}", name="Eve", created_ms=1))
+
+    (id,) = set(await asyncio.gather(*map(come, range(6))))
+    assert [user.id for user in await store.users.page(Page()) if user.name == "Eve"] == [id]
+
+
+async def test_of_two_gateways_one_makes_the_user(sessions: Sessions, monkeypatch: pytest.MonkeyPatch) -> None:
+    won, change = User(id="eve1", name="Eve", created_ms=1), sessions.change
+
+    async def late(act: Callable[[Writing], Any]) -> Any:
+        monkeypatch.setattr(sessions, "change", change)
+        await sessions.identified("https://id", "s1", None, won)
+        raise Conflict("Somebody else has just changed the same; try again.")
+
+    monkeypatch.setattr(sessions, "change", late)
+    assert await sessions.identified("https://id", "s1", None, User(id="eve2", name="Eve", created_ms=1)) == "eve1"
 
 
 async def test_the_log_says_who_and_not_from_where(sessions: Sessions) -> None:

@@ -20,6 +20,7 @@ from trivium.clock import HOUR_MS
 from trivium.errors import CredentialInvalid, NotFound, OperationError, RoleMissing
 from trivium.operations.passwords import hashed, is_right, nobodys
 from trivium.operations.table import Actor, Arguments, ListArguments, Listed, Needs, Op, Table, listed
+from trivium.operations.users import is_email
 from trivium.policy.addresses import subscriber
 from trivium.policy.caller import Id, Role
 from trivium.policy.guesses import Guesses
@@ -27,7 +28,7 @@ from trivium.settings_dashboard import DashboardSettings
 from trivium.store.answers import told
 from trivium.store.sessions import Link, Opened, Session, Visit
 from trivium.store.store import Store
-from trivium.store.users import User, domain_of, plain_domain
+from trivium.store.users import User, domain_of, plain_domain, plain_email
 
 LINK_MINUTES = 15
 MOST_BY_ADDRESS = 10
@@ -185,16 +186,17 @@ class SessionOperations:
         if not self.settings.passwords:
             raise RoleMissing("Nobody signs in with a password here.")
         now_ms, address, login = self._store.clock.now_ms(), subscriber(query.address), query.login.strip()
+        found = await self._store.sessions.password(login)
+        guessed = found[0] if found else plain_email(login)  # a user has two names, and no more tries for that
         self._by_address.check(address, now_ms)
-        self._by_login.check(login.lower(), now_ms)
+        self._by_login.check(guessed, now_ms)
         # Counted first: of those that come side by side none is known to be wrong while the others are let in.
         self._by_address.wrong(address, now_ms)
-        self._by_login.wrong(login.lower(), now_ms)
-        found = await self._store.sessions.password(login)
+        self._by_login.wrong(guessed, now_ms)
         if not await self._is_right(query.password, found[1] if found else None) or found is None:
             raise CredentialInvalid(WRONG)
         self._by_address.right(address)
-        self._by_login.right(login.lower())
+        self._by_login.right(guessed)
         return await self._store.sessions.open(found[0], self._visit("password", query))
 
     async def _is_right(self, password: str, kept: str | None) -> bool:
@@ -210,25 +212,24 @@ class SessionOperations:
         domains = {plain_domain(domain) for domain in oidc.domains}
         if domains and domain_of(query.email) not in domains:
             raise RoleMissing("Nobody with this e-mail address signs in here.")
-        user_id = await sessions.identified(query.issuer, query.subject, query.email)
+        # Whose address is none that a user can have is let in as whom the identity is known to be, and nobody else.
+        is_odd = query.email is not None and not is_email(query.email)
+        newcomer = self._newcomer(query) if oidc.sign_up and not is_odd else None
+        email = None if is_odd else query.email
+        user_id = await sessions.identified(query.issuer, query.subject, email, newcomer)
         if user_id is None:
-            if not oidc.sign_up:
-                raise RoleMissing("You are no user here yet. Ask the operators of the gateway to make you one.")
-            user_id = await self._sign_up(query)
+            raise RoleMissing("You are no user here yet. Ask the operators of the gateway to make you one.")
         return await sessions.open(user_id, self._visit("oidc", query))
 
-    async def _sign_up(self, query: OpenByIdentity) -> str:
+    def _newcomer(self, query: OpenByIdentity) -> User:
         name = "".join(letter for letter in query.name or "" if letter.isprintable()).strip()[:100]
-        email = query.email.lower() if query.email else None
-        user = User(
+        email = plain_email(query.email) if query.email else None
+        return User(
             id=f"user_{secrets.token_hex(8)}",
             name=name or email or "Somebody",
             email=email,
             created_ms=self._store.clock.now_ms(),
         )
-        await self._store.users.add(user, user.id)
-        await self._store.sessions.identify(query.issuer, query.subject, user.id)
-        return user.id
 
     async def _list(self, query: ListSessions, _: Actor) -> Listed[Session]:
         rows = await self._store.sessions.page(query.user, self._idle_ms, query.page())
@@ -271,14 +272,14 @@ class SessionOperations:
 
     async def _set_password(self, query: SetPassword, actor: Actor) -> PasswordSet:
         """Raises OperationError, RateLimited."""
-        now_ms, guessed = self._store.clock.now_ms(), query.user.lower()
+        now_ms = self._store.clock.now_ms()
         kept = await self._store.sessions.password(query.user)
         if kept is not None and (query.user == actor.user_id or not actor.house):
-            self._by_login.check(guessed, now_ms)
-            self._by_login.wrong(guessed, now_ms)
+            self._by_login.check(query.user, now_ms)
+            self._by_login.wrong(query.user, now_ms)
             if not await self._is_right(query.present or "", kept[1]):
                 raise OperationError("The password so far is another one.", param="present")
-            self._by_login.right(guessed)
+            self._by_login.right(query.user)
         async with self._hashing:
             hash = await asyncio.to_thread(hashed, query.password)
         await self._store.sessions.set_password(query.user, hash, actor.id, actor.session)

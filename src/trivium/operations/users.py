@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import secrets
 from typing import Annotated, Any
 
@@ -12,9 +13,10 @@ from trivium.patterns import matching
 from trivium.policy.caller import Id, Limits
 from trivium.store.answers import told
 from trivium.store.store import Store
-from trivium.store.users import User, plain_domain
+from trivium.store.users import User, plain_domain, plain_email
 
-Email = Annotated[str, matching(r"^[^\s@\x00-\x1f]{1,64}@[A-Za-z0-9.-]{1,190}\Z", "an e-mail address")]
+_EMAIL = r"^[^\s@\x00-\x1f]{1,64}@[A-Za-z0-9](?:[A-Za-z0-9.-]{0,188}[A-Za-z0-9])?\Z"
+Email = Annotated[str, matching(_EMAIL, "an e-mail address")]
 Domain = Annotated[str, matching(r"^[A-Za-z0-9][A-Za-z0-9.-]{0,189}\Z", "a domain, as example.com")]
 Why = Annotated[str, msgspec.Meta(max_length=1000, pattern=r"^[^\x00]*\Z")]
 
@@ -73,6 +75,10 @@ class BlockedDomain(msgspec.Struct, frozen=True, kw_only=True):
     blocked: bool
 
 
+def is_email(text: str) -> bool:
+    return re.match(_EMAIL, text) is not None
+
+
 class UserOperations:
     """Must run where the store is owned."""
 
@@ -98,7 +104,7 @@ class UserOperations:
         user = User(
             id=query.id or f"user_{secrets.token_hex(8)}",
             name=named(query.name, "A user"),
-            email=query.email.lower() if query.email else None,
+            email=plain_email(query.email) if query.email else None,
             staff=query.staff,
             limits=query.limits,
             created_ms=self._store.clock.now_ms(),
@@ -106,7 +112,7 @@ class UserOperations:
         return await self._store.users.add(user, actor.id)
 
     async def _list(self, query: ListUsers, _: Actor) -> Listed[User]:
-        email = query.email.lower() if query.email else None
+        email = plain_email(query.email) if query.email else None
         return listed(await self._store.users.page(query.page(), email), query, lambda user: user.id)
 
     async def _show(self, query: OneUser, _: Actor) -> User:
@@ -121,7 +127,7 @@ class UserOperations:
         if "name" in fields:
             fields["name"] = named(fields["name"], "A user")
         if fields.get("email"):
-            fields["email"] = fields["email"].lower()
+            fields["email"] = plain_email(fields["email"])
         return await self._store.users.set(query.user, actor.id, "users.set", **fields)
 
     async def _block(self, query: BlockUsers, actor: Actor) -> Blocked:

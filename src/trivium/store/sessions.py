@@ -18,10 +18,10 @@ import msgspec
 
 from trivium import ids
 from trivium.clock import Clock
-from trivium.errors import NotFound, OperationError
+from trivium.errors import Conflict, NotFound, OperationError
 from trivium.store.changes import Changing, Page
 from trivium.store.sql import Database, Row, Writing, marks
-from trivium.store.users import found_user
+from trivium.store.users import User, add_user, found_user, plain_email
 from trivium.store.writer import Writer
 
 SEEN_EVERY_MS = 60_000
@@ -206,7 +206,7 @@ class Sessions(Changing):
         """User and hash by the user's id or e-mail address; None where there is none with a password."""
         rows = await self.database.ask(
             "SELECT p.user_id, p.hash FROM passwords p JOIN users u ON u.id = p.user_id WHERE u.id = ? OR u.email = ?",
-            (login, login.lower()),
+            (login, plain_email(login)),
         )
         return (rows[0][0], rows[0][1]) if len(rows) == 1 else None
 
@@ -229,32 +229,32 @@ class Sessions(Changing):
 
         await self.change(act)
 
-    async def identified(self, issuer: str, subject: str, email: str | None) -> str | None:
+    async def identified(
+        self, issuer: str, subject: str, email: str | None, newcomer: User | None = None
+    ) -> str | None:
         """The user of an identity: as it was first signed in with, else by an e-mail address that the issuer has seen
-        to be the person's, which is remembered from then on."""
-        rows = await self.database.ask(
-            "SELECT user_id FROM identities WHERE issuer = ? AND subject = ?", (issuer, subject)
-        )
-        if not rows and email is not None:
-            rows = await self.database.ask("SELECT id FROM users WHERE email = ?", (email.lower(),))
-            if rows:
-                await self.identify(issuer, subject, rows[0][0])
-        return rows[0][0] if rows else None
+        to be the person's, else the newcomer, who is added. Remembered from then on: all who ask at once hear of the
+        same one. Raises Conflict."""
 
-    async def identify(self, issuer: str, subject: str, user_id: str) -> None:
-        """Remembers whose an identity is."""
-        now = self.clock.now_ms()
+        def act(tx: Writing) -> str | None:
+            known = tx.execute("SELECT user_id FROM identities WHERE issuer = ? AND subject = ?", (issuer, subject))
+            if known:
+                return str(known[0][0])
+            user_id = _with_email(tx, email)
+            if user_id is None and newcomer is not None:
+                user_id = add_user(self, tx, newcomer, newcomer.id).id
+            if user_id is not None:
+                tx.execute(
+                    "INSERT INTO identities (issuer, subject, user_id, created_ms) VALUES (?, ?, ?, ?)",
+                    (issuer, subject, user_id, self.clock.now_ms()),
+                )
+                self.note(tx, user_id, "identities.add", user_id, after={"issuer": issuer})
+            return user_id
 
-        def act(tx: Writing) -> None:
-            found_user(tx, user_id)
-            tx.execute(
-                "INSERT INTO identities (issuer, subject, user_id, created_ms) VALUES (?, ?, ?, ?)"
-                " ON CONFLICT (issuer, subject) DO NOTHING",
-                (issuer, subject, user_id, now),
-            )
-            self.note(tx, user_id, "identities.add", user_id, after={"issuer": issuer})
-
-        await self.change(act)
+        try:
+            return await self.change(act)
+        except Conflict:  # on a shared database another gateway has just remembered it
+            return await self.change(act)
 
     def _check(self, tx: Writing, user_id: str | None) -> None:
         if user_id is not None and not tx.execute(_MAY_SIGN_IN, (user_id,)):
@@ -273,6 +273,11 @@ class Sessions(Changing):
         told = {"session": session.id, "way": visit.way}  # where from is nobody's business once the session is over
         self.note(tx, user_id or session.id, "sessions.open", user_id or session.id, after=told)
         return Opened(session=session, token=token)
+
+
+def _with_email(tx: Writing, email: str | None) -> str | None:
+    found = tx.execute("SELECT id FROM users WHERE email = ?", (plain_email(email),)) if email is not None else []
+    return found[0][0] if found else None
 
 
 def _session(row: Row) -> Session:

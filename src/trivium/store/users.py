@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import string
 from typing import Any
 
 import msgspec
@@ -26,6 +27,7 @@ class User(msgspec.Struct, frozen=True, kw_only=True):
     blocked_why: str | None = None
 
 
+_SMALL = str.maketrans(string.ascii_uppercase, string.ascii_lowercase)
 _USER = ("id", "name", "email", "staff", "limits", "created_ms", "blocked_ms", "blocked_why")
 
 
@@ -35,23 +37,7 @@ class Users(Changing):
     async def add(self, user: User, actor: str) -> User:
         """With an account of the same id. Raises Conflict where there is one with this id or e-mail address."""
 
-        def act(tx: Writing) -> User:
-            if tx.execute("SELECT 1 FROM users WHERE id = ?", (user.id,)):
-                raise Conflict(f"There is a user with the id {user.id!r}.")
-            if tx.execute("SELECT 1 FROM users WHERE email = ?", (user.email,)):
-                raise Conflict(f"There is a user with the e-mail address {user.email!r}.")
-            if tx.execute("SELECT 1 FROM organizations WHERE id = ?", (user.id,)):
-                raise Conflict(f"{user.id!r} is an organization, which has the account of this id.")
-            self.open_account(tx, user.id, "user", user.name)
-            values = (user.id, user.name, user.email, domain_of(user.email), int(user.staff), text(user.limits))
-            tx.execute(
-                "INSERT INTO users (id, name, email, domain, staff, limits, created_ms) VALUES (?, ?, ?, ?, ?, ?, ?)",
-                (*values, user.created_ms),
-            )
-            self.note(tx, actor, "users.create", user.id, after=user)
-            return user
-
-        return await self.change(act)
+        return await self.change(lambda tx: add_user(self, tx, user, actor))
 
     async def page(self, page: Page, email: str | None = None) -> list[User]:
         where, values = ("AND email = ?", [email]) if email is not None else ("", [])
@@ -141,13 +127,37 @@ class Users(Changing):
         return await self.change(act)
 
 
+def add_user(store: Changing, tx: Writing, user: User, actor: str) -> User:
+    """As `Users.add`, in a transaction of somebody else."""
+    if tx.execute("SELECT 1 FROM users WHERE id = ?", (user.id,)):
+        raise Conflict(f"There is a user with the id {user.id!r}.")
+    if tx.execute("SELECT 1 FROM users WHERE email = ?", (user.email,)):
+        raise Conflict(f"There is a user with the e-mail address {user.email!r}.")
+    if tx.execute("SELECT 1 FROM organizations WHERE id = ?", (user.id,)):
+        raise Conflict(f"{user.id!r} is an organization, which has the account of this id.")
+    store.open_account(tx, user.id, "user", user.name)
+    values = (user.id, user.name, user.email, domain_of(user.email), int(user.staff), text(user.limits))
+    tx.execute(
+        "INSERT INTO users (id, name, email, domain, staff, limits, created_ms) VALUES (?, ?, ?, ?, ?, ?, ?)",
+        (*values, user.created_ms),
+    )
+    store.note(tx, actor, "users.create", user.id, after=user)
+    return user
+
+
+def plain_email(email: str) -> str:
+    """As it is kept and compared: capitals say nothing, but ASCII's alone. Of other alphabets some have a small letter
+    that is ASCII (the sign for kelvin: `k`), and an address with one would be somebody else's."""
+    return email.translate(_SMALL)
+
+
 def domain_of(email: str | None) -> str | None:
     return plain_domain(email.rpartition("@")[2]) if email else None
 
 
 def plain_domain(domain: str) -> str:
     """As it is compared: capitals say nothing, nor does the dot that may stand for the root."""
-    return domain.lower().rstrip(".")
+    return domain.translate(_SMALL).rstrip(".")
 
 
 def found_user(tx: Writing, id: str) -> User:

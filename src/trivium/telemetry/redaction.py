@@ -157,7 +157,8 @@ def _bare(text: str) -> str:
 
 
 def _cut(text: str, places: list[tuple[int, int]]) -> str:
-    pieces, done = [], 0
+    pieces: list[str] = []
+    done = 0
     for start, end in places:
         pieces += text[done:start], HIDDEN
         done = end
