@@ -8,9 +8,10 @@ from typing import Any
 
 import pytest
 
-from support_desk import Desk
+from support_desk import Desk, member
 from trivium.clock import SystemClock
 from trivium.errors import NotFound, OperationError
+from trivium.policy.caller import Role
 from trivium.store.store import Store
 
 MINUTE = 60_000
@@ -128,6 +129,19 @@ async def test_an_organizations_key_is_for_one_that_is_there_and_an_account_is_n
         with pytest.raises(NotFound, match=f"There is no organization '{id}'."):
             await desk("keys.create", name="k", organization=id)
     assert (await desk("keys.create", name="k", account="alone"))["account_id"] == "alone"
+
+
+async def test_who_is_not_of_the_house_has_no_other_account_pay(desk: Desk) -> None:
+    await desk("accounts.create", name="Alone", id="alone")
+    mike, owner = member("acme-member", {"acme": Role.MEMBER}), member("acme-owner", {"acme": Role.OWNER})
+    for account in ("alone", "acme", "nowhere"):
+        asked = {"name": "k", "user": "acme-member", "account": account}
+        assert await desk.refusal("keys.create", mike, **asked) == "role_missing"
+    assert await desk.items("keys.list") == []
+    own = await desk("keys.create", mike, name="k", user="acme-member", account="acme-member")
+    assert own["account_id"] == "acme-member"
+    made = await desk("keys.create", owner, name="k2", organization="acme", account="acme")
+    assert made["account_id"] == "acme"
 
 
 @pytest.mark.parametrize("said", [{"expires_ms": 1}, {"name": ""}, {"project": "a b"}, {"scopes": {"networks": ["x"]}}])

@@ -12,7 +12,7 @@ import msgspec
 
 from trivium import ids
 from trivium.clock import HOUR_MS
-from trivium.errors import OperationError
+from trivium.errors import OperationError, RoleMissing
 from trivium.operations.money import ID, budget_of
 from trivium.operations.table import (
     EVERY_ROLE,
@@ -138,6 +138,8 @@ class KeyOperations:
         now = self._store.clock.now_ms()
         if query.organization is not None and query.account not in (None, query.organization):
             raise OperationError("An organization's key is paid from the organization's account.")
+        if not actor.house and query.account not in (None, query.organization, query.user):
+            raise RoleMissing("Only the operators of the gateway choose which account pays for a key.")
         if query.organization is not None:
             await self._store.organizations.get(query.organization)  # An account of this id is not enough.
         for id in (query.user, query.project):
