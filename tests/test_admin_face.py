@@ -364,7 +364,15 @@ class TestIdempotency:
             with house.house.gateway.store.database.transaction() as tx:
                 tx.execute("DELETE FROM answers")
             again = await house("POST", "/accounts/acme/grants", {"usd": "5"}, headers=KEY)
-        assert (again.body["made"], again.body["account"]["balance_usd"]) == (False, "5")
+            assert (again.body["made"], again.body["account"]["balance_usd"]) == (False, "5")
+
+    async def test_a_key_for_credits_is_as_long_as_any(self) -> None:
+        longest = {"idempotency-key": "k" * 255}
+        async with administered() as house:
+            await house.made("/accounts", {"id": "acme", "name": "Acme"})
+            for _ in range(2):
+                told = await house("POST", "/accounts/acme/grants", {"usd": "5"}, headers=longest)
+                assert (told.status, told.body["account"]["balance_usd"]) == (201, "5")
 
     async def test_nothing_that_is_kept_can_be_read_in_the_database(self) -> None:
         async with administered() as house:

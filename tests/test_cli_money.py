@@ -64,7 +64,7 @@ class TestCredits:
             (["top-up", "--account", "acme", "--usd=-5"], "must be more than 0 USD"),
             (["top-up", "--account", "nobody", "--usd", "5"], "There is no account 'nobody'; `trivium accounts list`"),
             (["grant", "--account", "acme", "--usd", "5", "--expires", "soon"], "'soon' is no date"),
-            (["top-up", "--account", "acme", "--usd", "5", "--idempotency-key", ""], "1 to 200 characters"),
+            (["top-up", "--account", "acme", "--usd", "5", "--idempotency-key", ""], "1 to 400 characters"),
             (["refund", "--request", "req_9"], "There is nothing to refund of request 'req_9'."),
         ],
     )

@@ -27,6 +27,8 @@ from trivium.store.whose import EVERYBODY, Whose, scopes
 MOST_NANO = 10**17
 """100 million USD: what is larger is a mistake."""
 
+_LONGEST_KEY = 400
+"""The 255 of the admin API's header, behind whose they are."""
 _AT_ONCE = 50
 """Corrections in one transaction: calls of their accounts wait for it."""
 _BY_KEYS = (
@@ -253,8 +255,8 @@ def _credit(tx: Writing, entry: Entry, free: int | None, actor: str, *, overdraw
 
 
 def _check_key(key: str) -> None:
-    if not 1 <= len(key) <= 200:
-        raise OperationError("An idempotency key has 1 to 200 characters.")
+    if not 1 <= len(key) <= _LONGEST_KEY:
+        raise OperationError(f"An idempotency key has 1 to {_LONGEST_KEY} characters.")
 
 
 def _is_made(known: list[Row], entry: Entry) -> bool:
