@@ -7,6 +7,7 @@ import contextlib
 import logging
 import sqlite3
 import tempfile
+import threading
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from pathlib import Path
 
@@ -363,6 +364,31 @@ class TestUrgent:
         await writer.close()
         assert disk.ids() == ["patient"]
         assert patient.told == ["done"]
+
+    async def test_who_comes_while_the_store_is_silent_hears_of_it_with_those_who_wait_already(
+        self, disk: Disk
+    ) -> None:
+        begun, ended = threading.Event(), threading.Event()
+
+        def silent_at_first(ops: Sequence[Op], tx: Writing, again: bool) -> None:
+            if not begun.is_set():
+                begun.set()
+                ended.wait(20)
+                raise StoreUnavailable("The store cannot be written.", detail="it is silent")
+            apply(ops, tx, again)
+
+        writer = Writer(disk.database, silent_at_first, linger=60, retry=0)
+        early, late, later = (Kept(record(name), urgent=True) for name in ("early", "late", "later"))
+        writer.add(early)
+        await until(begun.is_set)
+        writer.add(late)
+        ended.set()
+        await until(lambda: late.told)
+        assert early.told == late.told == ["failed: it is silent"]
+        writer.add(later)
+        await until(lambda: later.told)
+        assert disk.ids() == ["later"]
+        await writer.close()
 
 
 class TestRun:

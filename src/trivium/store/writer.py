@@ -294,6 +294,8 @@ class Writer:
                 self._commit(batch, again)
         except StoreUnavailable as failure:
             error = failure
+            if monotonic() - began >= self._retry:  # who waited through it has waited enough: the next may take as long
+                batch += _taken(self._urgent, len(self._urgent))
             self._others.extendleft(reversed(others))
             self._others_due = monotonic() + self._retry
             if self.failing is None:
