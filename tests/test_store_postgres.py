@@ -15,7 +15,9 @@ import pytest
 
 from support_store import PostgresServer, rows
 from trivium.errors import ConfigError, StoreUnavailable
+from trivium.store import migrations, schema
 from trivium.store import postgres as module
+from trivium.store.migrations import migrate
 from trivium.store.postgres import PostgresDatabase, translated
 from trivium.store.sql import Undone
 
@@ -31,8 +33,9 @@ def url(postgres: PostgresServer) -> Iterator[str]:
 
 @pytest.fixture
 def opened(url: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[PostgresDatabase]:
-    for name in ("_WRITE", "_READ", "_ASK", "_GRACE", "_PAUSE"):
+    for name in ("_WRITE", "_READ", "_ASK", "_GRACE", "_PAUSE", "_LOCK"):
         monkeypatch.setattr(module, name, 0.2)
+    monkeypatch.setattr(module, "_ANSWER", 0.5)
     monkeypatch.setattr(module, "_TRANSACTION", 0.15)
     with contextlib.closing(PostgresDatabase(url)) as database:
         yield database
@@ -89,15 +92,54 @@ async def test_a_restart_heals_by_itself(postgres: PostgresServer, opened: Postg
     assert "before" in ids(opened)
 
 
-async def test_one_call_finds_out_that_the_connections_are_lost_and_the_next_has_another(
+def operate(postgres: PostgresServer, *statements: str) -> None:
+    """What the server's operator says."""
+    with psycopg.connect(postgres.url("postgres"), autocommit=True) as operator:
+        for statement in statements:
+            operator.execute(statement)
+
+
+END_SESSIONS = "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE application_name = 'trivium'"
+
+
+async def test_connections_that_the_server_ended_while_nobody_used_them_are_replaced_unseen(
     postgres: PostgresServer, opened: PostgresDatabase
 ) -> None:
     await asyncio.gather(*(opened.ask("SELECT pg_sleep(0.05)") for _ in range(4)))
     assert await every_way(opened) == ["ok"] * 3
-    with psycopg.connect(postgres.url("postgres"), autocommit=True) as operator:
-        operator.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'trivium'")
-    assert await every_way(opened) == [DEAD[0], "ok", "ok"]
+    operate(postgres, END_SESSIONS)
+    assert await every_way(opened) == ["ok"] * 3
     await asyncio.gather(*(opened.ask("SELECT 1") for _ in range(40)))
+
+
+async def test_sessions_that_were_opened_when_nothing_could_be_written_are_not_kept(
+    postgres: PostgresServer, opened: PostgresDatabase
+) -> None:
+    """As hosts close a database whose disk is full, and as a primary that became a standby keeps its connections."""
+    name = psycopg.conninfo.conninfo_to_dict(opened.place)["dbname"]
+    operate(postgres, f"ALTER DATABASE {name} SET default_transaction_read_only = on", END_SESSIONS)
+    assert await every_way(opened) == [DEAD[0], "ok", "ok"]
+    operate(postgres, f"ALTER DATABASE {name} RESET default_transaction_read_only")
+    assert await every_way(opened) == ["ok"] * 3
+    assert await opened.ask("SHOW transaction_read_only") == [("off",)]
+
+
+async def test_one_that_cannot_write_any_more_takes_all_others_with_it(opened: PostgresDatabase) -> None:
+    old = await opened.ask("SELECT pg_backend_pid()")
+    with pytest.raises(StoreUnavailable), opened.transaction() as tx:
+        tx.execute("SET transaction_read_only = on")
+        tx.execute(ROW, ("a", b"a"))
+    assert await opened.ask("SELECT pg_backend_pid()") != old
+    assert await every_way(opened) == ["ok"] * 3
+
+
+async def test_what_a_server_does_by_default_does_not_matter(postgres: PostgresServer, url: str) -> None:
+    name = psycopg.conninfo.conninfo_to_dict(url)["dbname"]
+    for default in ("default_transaction_isolation = 'serializable'", "idle_session_timeout = 9", "lock_timeout = 9"):
+        operate(postgres, f"ALTER DATABASE {name} SET {default}")
+    with contextlib.closing(PostgresDatabase(url)) as database, database.transaction() as tx:
+        assert tx.execute("SHOW transaction_isolation") == [("read committed",)]
+        assert tx.execute("SHOW idle_session_timeout") == tx.execute("SHOW lock_timeout") == [("0",)]
 
 
 def test_a_connection_lost_within_a_transaction_undoes_it(postgres: PostgresServer, opened: PostgresDatabase) -> None:
@@ -182,6 +224,52 @@ def test_moving_a_large_database_forward_may_take_longer_than_anything_else(open
         tx.execute("SELECT pg_sleep(0.6)")
         tx.execute(ROW, ("a", b"a"))
     assert ids(opened) == ["a"]
+
+
+async def test_of_many_look_ups_behind_a_lock_none_waits_for_the_others(url: str, opened: PostgresDatabase) -> None:
+    with psycopg.connect(url) as other:
+        other.execute("LOCK TABLE keys IN ACCESS EXCLUSIVE MODE")
+        looking = [opened.ask("SELECT id FROM keys") for _ in range(40)]
+        said = [str(getattr(one, "detail", "")) for one in await asyncio.gather(*looking, return_exceptions=True)]
+    assert sum("statement timeout" in one for one in said) in range(1, 4 * 3)
+    assert sum("no answer within" in one for one in said) >= 40 - 4 * 3
+    assert await every_way(opened) == ["ok"] * 3
+
+
+async def test_a_step_forward_waits_for_a_long_read_without_keeping_others_from_reading(
+    url: str, opened: PostgresDatabase, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(schema, "MIGRATIONS", (*schema.MIGRATIONS, "ALTER TABLE keys ADD COLUMN remark TEXT;"))
+    monkeypatch.setattr(migrations, "_PAUSE", 0.2)
+    with psycopg.connect(url) as dump:
+        dump.execute("SELECT count(*) FROM keys")
+        moving = asyncio.create_task(asyncio.to_thread(migrate, opened))
+        async with asyncio.timeout(20):
+            while "the start waits until others let go" not in caplog.text:  # noqa: ASYNC110 # a thread says it
+                await asyncio.sleep(0.02)
+        with psycopg.connect(url) as reader:
+            assert reader.execute("SELECT count(*) FROM keys").fetchall() == [(0,)]
+        assert not moving.done()
+    await asyncio.wait_for(moving, 20)
+    assert await opened.ask("SELECT remark FROM keys") == []
+
+
+@pytest.mark.parametrize(("encoding", "is_taken"), [("UTF8", True), ("SQL_ASCII", True), ("LATIN1", False)])
+def test_a_database_that_has_no_room_for_all_texts_is_refused(
+    postgres: PostgresServer, encoding: str, is_taken: bool
+) -> None:
+    name = f"in_{encoding.lower()}"
+    operate(postgres, f"CREATE DATABASE {name} ENCODING '{encoding}' LOCALE 'C' TEMPLATE template0")
+    with contextlib.closing(PostgresDatabase(postgres.url(name))) as database:
+        if is_taken:
+            migrate(database)
+            add(database, "模型")
+            assert ids(database) == ["模型"]
+        else:
+            with pytest.raises(StoreUnavailable, match="must be in UTF8") as raised:
+                migrate(database)
+            assert "server_encoding is LATIN1" in str(raised.value.detail)
+    postgres.drop(name)
 
 
 async def test_the_event_loop_goes_on_while_a_look_up_waits(opened: PostgresDatabase) -> None:

@@ -19,8 +19,8 @@ Row = tuple[Any, ...]
 
 
 class Undone(StoreUnavailable):
-    """The database broke off a transaction since it and others waited for each other in a circle, or it for others for
-    too long. Made again it may well succeed."""
+    """The database broke off a transaction since it and others waited for each other in a circle, it for others for too
+    long, or it changed what others had changed since it looked. Made again it may well succeed."""
 
 
 class Writing(Protocol):
@@ -50,7 +50,8 @@ class Database(Protocol):
         ...
 
     def migration(self) -> AbstractContextManager[Writing]:
-        """A transaction that may take as long as it needs, before the database is put to use."""
+        """A transaction that may take as long as it needs, before the database is put to use. Raises Undone where
+        somebody else keeps what it needs."""
         ...
 
     def query(self, statement: str, values: Sequence[Any] = ()) -> tuple[list[str], list[Row]]:
