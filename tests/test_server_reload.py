@@ -7,7 +7,8 @@ import contextlib
 import gc
 import logging
 import os
-from collections.abc import AsyncIterator, Awaitable, Callable
+import sqlite3
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -337,6 +338,36 @@ async def test_credits_can_be_switched_on() -> None:
         await on.reload('[billing]\nmode = "credits"', without='[models."up/*"]\nfree = true\n')
         await on.reload('[billing]\nmode = "credits"\n[models."up/n"]\nprice = { input = "1", output = "1" }')
         assert await on.says("n") == 402
+
+
+@contextlib.contextmanager
+def locked_store(on: House) -> Iterator[None]:
+    """Another program keeps the store for itself."""
+    with contextlib.closing(sqlite3.connect(on.gateway.folder / "trivium.db", isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        yield
+
+
+PRICED = '[billing]\nmode = "credits"\n[models."up/n"]\nprice = { input = "1", output = "1" }'
+
+
+async def test_a_change_that_needs_the_store_waits_for_it(caplog: pytest.LogCaptureFixture) -> None:
+    async with house() as on, watched(on):
+        with locked_store(on):
+            on.write(PRICED)
+            assert "The store cannot be written." in await refused(on)
+            assert await on.says("n") == 200
+        await eventually(on, 402, "n")
+        last = (await on.shown())["last"]
+        assert (last["trigger"], last["applied"]) == ("file", True)
+    assert caplog.text.count("for the file cannot be taken (file): The store cannot be written.") == 1
+
+
+async def test_a_change_that_does_not_need_the_store_does_not_wait_for_it() -> None:
+    async with house() as on:
+        await on.reload(PRICED)
+        with locked_store(on):
+            assert (await on.reload(PRICED + '\n[aliases]\nquick = "m"'))["changed"] == ("aliases",)
 
 
 async def test_many_reloads_leave_nothing_behind(caplog: pytest.LogCaptureFixture) -> None:

@@ -81,7 +81,7 @@ def differing(present: Settings, after: Settings) -> tuple[str, ...]:
 
 
 def config_table(reload: Callable[[str], Awaitable[Reload]], status: Callable[[], ConfigStatus]) -> Table:
-    """`reload` raises OperationError where the file is not taken."""
+    """`reload` raises OperationError where the file is not taken, StoreUnavailable where it cannot be now."""
 
     async def again(_: ReloadConfig, actor: Actor) -> Reload:
         return await reload(actor.id)

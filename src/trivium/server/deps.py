@@ -235,7 +235,8 @@ class Gateway:
             built, index, found = await asyncio.to_thread(_indexed, new.providers, settings, plan.known)
             check(settings, new.providers, built)
             hide(settings, self._env, new.providers)
-            await self._open_credits(settings)
+            if before.billing.mode != CREDITS:
+                await self._open_credits(settings)
             prices = self.deps.prices.with_listed(index, new.priced)
             parts = {**_plain(settings), "screening": new.screening, "tokens": new.tokens, "identity": new.identity}
             parts |= {"autos": found, **self._captured(settings)}

@@ -1,7 +1,8 @@
 """The configuration file while the gateway runs: read again when it changes, at SIGHUP, or when an operator says so.
 
 A file that is wrong changes nothing: the log says why, and so do `trivium reload` and the admin API. The file is looked
-at twice a second, and read once two looks found it the same, for an editor may write it in pieces.
+at twice a second, and read once two looks found it the same, for an editor may write it in pieces. One that only the
+store stood in the way of is read again until it does not.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from contextlib import suppress
 
 from trivium import config
 from trivium.clock import Clock
-from trivium.errors import ConfigError, OperationError, TriviumError
+from trivium.errors import ConfigError, OperationError, StoreUnavailable, TriviumError
 from trivium.operations.config import ConfigStatus, Reload, config_table
 from trivium.server.parts import check_whole
 from trivium.settings import Settings
@@ -55,16 +56,19 @@ class Reloading:
 
     async def reload(self, trigger: str) -> Reload:
         """Reads the file and takes it over; where there is none, only what the settings name is read again. Raises
-        OperationError, with all as before."""
+        OperationError, or StoreUnavailable for what passes by itself, with all as before."""
         async with self._one_at_a_time:
             try:
                 read = await asyncio.to_thread(self._load)
                 changed, waits = await self._apply(read)
             except TriviumError as error:
                 told = f"{error.message} ({error.detail})" if error.detail else error.message
+                passes = isinstance(error, StoreUnavailable)
+                if not passes or told != self._last.problem:
+                    _LOG.error("The configuration is as before, for the file cannot be taken (%s): %s", trigger, told)
                 self._last = Reload(at_ms=self._clock.now_ms(), trigger=trigger, applied=False, problem=told)
-                _LOG.error("The configuration is as before, for the file cannot be taken (%s): %s", trigger, told)
-                raise OperationError(f"The configuration is as before: {told}") from error
+                refusal = StoreUnavailable if passes else OperationError
+                raise refusal(f"The configuration is as before: {told}") from error
             self._loaded = self._last = Reload(
                 at_ms=self._clock.now_ms(), trigger=trigger, applied=True, changed=changed, needs_restart=waits
             )
@@ -77,20 +81,27 @@ class Reloading:
     async def watch(self) -> None:
         """Ends by being cancelled."""
         read = before = await self._first_look()
+        again: str | None = None
         while True:
             with suppress(TimeoutError):
                 await asyncio.wait_for(self._called.wait(), _LOOK)
             state = await self._look()
-            settled, before = state != read and state == before, state
-            if settled or self._called.is_set():
-                read, trigger = state, self._trigger if self._called.is_set() else "file"
+            settled, before = state == before, state
+            trigger = ("file" if state != read else again) if settled else None
+            if self._called.is_set():
+                trigger = self._trigger
                 self._called.clear()
-                try:
-                    await self.reload(trigger)
-                except OperationError:
-                    pass  # it has been said, and the file may be mended
-                except Exception:
-                    _LOG.exception("the configuration could not be read again")
+            if trigger is None:
+                continue
+            read, again = state, None
+            try:
+                await self.reload(trigger)
+            except StoreUnavailable:
+                again = trigger
+            except OperationError:
+                pass  # it has been said, and the file may be mended
+            except Exception:
+                _LOG.exception("the configuration could not be read again")
 
     async def _first_look(self) -> _State:
         """The file as it was when the gateway began; it may have changed since."""
