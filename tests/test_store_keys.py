@@ -12,7 +12,7 @@ from trivium.clock import SystemClock
 from trivium.errors import StoreUnavailable
 from trivium.policy.caller import Caller
 from trivium.store import keys as module
-from trivium.store.keys import KeyStore, read_pepper
+from trivium.store.keys import KeyStore
 from trivium.store.sql import Database, Row
 
 
@@ -272,24 +272,3 @@ class TestAStoreThatFails:
         lose(database)
         with pytest.raises(StoreUnavailable):
             getattr(keys, act)(*([] if act == "list" else ["x"]))
-
-
-class TestPepper:
-    def test_it_is_made_once_for_nobody_else_to_read(self, tmp_path: Path) -> None:
-        pepper = read_pepper(tmp_path)
-        assert len(pepper) == 32
-        assert read_pepper(tmp_path) == pepper
-        assert (tmp_path / "pepper").stat().st_mode & 0o777 == 0o600
-
-    def test_two_installations_have_two(self, tmp_path: Path) -> None:
-        (tmp_path / "a").mkdir()
-        (tmp_path / "b").mkdir()
-        assert read_pepper(tmp_path / "a") != read_pepper(tmp_path / "b")
-
-    @pytest.mark.parametrize("content", [b"", b"short", b"x" * 33])
-    def test_a_damaged_one_stops_the_start_rather_than_lock_everyone_out(self, tmp_path: Path, content: bytes) -> None:
-        (tmp_path / "pepper").write_bytes(content)
-        with pytest.raises(StoreUnavailable, match="damaged") as raised:
-            read_pepper(tmp_path)
-        assert str(tmp_path / "pepper") in str(raised.value.detail)
-        assert (tmp_path / "pepper").read_bytes() == content

@@ -10,19 +10,16 @@ from __future__ import annotations
 
 import asyncio
 import hmac
-import os
 import threading
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Sequence
 from functools import lru_cache
-from pathlib import Path
 from typing import Any
 
 import msgspec
 
 from trivium import ids
 from trivium.clock import Clock
-from trivium.errors import StoreUnavailable
 from trivium.policy.caller import Caller, Limits, Organization, OrganizationSettings, Role, Scopes
 from trivium.policy.capture import NO_END
 from trivium.policy.ceiling import Ceiling
@@ -367,21 +364,3 @@ def _ceiling(text: str | None) -> Ceiling:
 @lru_cache(1_000)
 def _scopes(text: str | None) -> Scopes:
     return msgspec.json.decode(text, type=Scopes) if text else Scopes()
-
-
-def read_pepper(folder: Path) -> bytes:
-    """The secret that keys the hashes: 32 random bytes in `pepper`, mode 0600, made at the first start."""
-    path = folder / "pepper"
-    if path.exists():
-        pepper = path.read_bytes()
-        if len(pepper) != 32:
-            raise StoreUnavailable("The pepper file is damaged.", detail=str(path))
-        return pepper
-    pepper = os.urandom(32)
-    fresh = folder / "pepper.new"
-    with os.fdopen(os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
-        file.write(pepper)
-        file.flush()
-        os.fsync(file.fileno())
-    fresh.replace(path)
-    return pepper

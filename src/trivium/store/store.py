@@ -24,12 +24,13 @@ from trivium.store.envelopes import deciphered, keyring
 from trivium.store.free_use import FreeUse
 from trivium.store.house import House
 from trivium.store.key_changes import KeyChanges
-from trivium.store.keys import USED, KeyStore, read_pepper
+from trivium.store.keys import USED, KeyStore
 from trivium.store.ledger import Ledger
 from trivium.store.migrations import migrate
 from trivium.store.organizations import Organizations
 from trivium.store.own import Own
 from trivium.store.payments import Payments
+from trivium.store.pepper import pepper_of
 from trivium.store.prices import PriceStore
 from trivium.store.secrets import Secrets
 from trivium.store.sessions import Sessions
@@ -55,7 +56,7 @@ class Store:
         self.database = _open(folder, url)
         try:
             migrate(self.database)
-            pepper = _pepper(folder, self.database)
+            pepper = pepper_of(folder, self.database)
             in_use = bool(self.database.query("SELECT 1 FROM secrets LIMIT 1")[1])
             ring = keyring(folder, keys, in_use=in_use)
         except BaseException:
@@ -145,13 +146,3 @@ def _open(folder: Path, url: str | None) -> Database:
     except ImportError as error:
         raise ConfigError(f"storage.url: PostgreSQL needs the extra `postgres` to be installed: {error}") from error
     return PostgresDatabase(url)
-
-
-def _pepper(folder: Path, database: Database) -> bytes:
-    """Keys open nothing without the pepper that they were made with: rather no start than a wrong one."""
-    if not (folder / "pepper").exists() and database.query("SELECT 1 FROM keys LIMIT 1")[1]:
-        raise StoreUnavailable(
-            "The database holds keys that another data folder's pepper belongs to. Copy its file `pepper` here.",
-            detail=str(folder / "pepper"),
-        )
-    return read_pepper(folder)
