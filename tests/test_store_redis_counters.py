@@ -205,6 +205,18 @@ class TestGone:
             server.say(b"REPLICAOF NO ONE")
             await until(lambda: counted.state.counters == "redis")
 
+    @pytest.mark.parametrize("window_s", [0, 60], ids=["calls at once", "calls a minute"])
+    async def test_one_that_is_full_is_not_believed(self, server: RedisServer, window_s: int) -> None:
+        async with counting(server.url) as counted:
+            assert await counted.take([Claim("k", 2, window_s=window_s)], "first") is None
+            server.say(b"CONFIG SET maxmemory 1")
+            assert await counted.take([Claim("k", 2, window_s=window_s)], "second") is None
+            assert await counted.take([Claim("k", 2, window_s=window_s)], "third") is not None
+            assert counted.state.counters == "memory"
+            assert "maxmemory" in (counted.state.problem or "")
+            server.say(b"CONFIG SET maxmemory 0")
+            await until(lambda: counted.state.counters == "redis")
+
     async def test_a_password_is_in_no_message(self, server: RedisServer, caplog: pytest.LogCaptureFixture) -> None:
         server.say(b"CONFIG SET requirepass right-canary")
         async with counting(server.url.replace("unix://", "unix://:wrong-canary@")) as counted:

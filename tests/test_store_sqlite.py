@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import sqlite3
 import threading
@@ -48,6 +49,22 @@ def test_commits_are_durable_and_readers_do_not_wait(opened: SqliteDatabase) -> 
     assert opened.query("PRAGMA journal_mode")[1] == [("wal",)]
     with opened.transaction() as tx:
         assert tx.execute("PRAGMA synchronous") == [(2,)]
+
+
+def test_a_file_that_is_not_in_its_place_any_more_is_noticed(file: Path, opened: SqliteDatabase) -> None:
+    """Everything would seem well, and all that was written be gone at the next start."""
+    add(opened, "a")
+    aside = file.rename(file.with_name("aside.db"))
+    for _ in "missing", "another":
+        with pytest.raises(StoreUnavailable, match="cannot be written") as raised:
+            add(opened, "b")
+        assert raised.value.detail == f"{file} was deleted, moved or replaced while it was in use"
+        with pytest.raises(StoreUnavailable, match="cannot be read"):
+            asyncio.run(opened.ask("SELECT 1"))
+        file.touch()
+    aside.rename(file)
+    add(opened, "c")
+    assert ids(opened) == ["a", "c"]
 
 
 def test_nobody_else_can_read_it(file: Path, opened: SqliteDatabase) -> None:

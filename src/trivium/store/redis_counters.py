@@ -212,9 +212,10 @@ class RedisCounters(LocalCounters):
                 await asyncio.wait((task,))
 
     def _renewals(self) -> list[_Step]:
-        """All that goes on here, in steps that are not too long, and one that finds out whether Redis can write."""
+        """All that goes on here, in steps that are not too long. Where nothing does, one that changes nothing, so that
+        it is found out whether Redis can write."""
         self._renew_ns = self._clock.monotonic_ns() + round(self._lease_ms * _RENEWED) * 1_000_000
-        return [("add", ["probe"], 1, 60, 0)] + [
+        return [("leave", "", [])] + [
             ("renew", key, self._lease_ms, holders[first : first + _BATCH])
             for key, holders in self._windows.holders()
             for first in range(0, len(holders), _BATCH)

@@ -21,6 +21,9 @@ if now < 0 then
   now = time[1] * 1000 + math.floor(time[2] / 1000)
 end
 
+-- A full Redis, which refuses what takes room, refuses nothing of a script that has written something before.
+redis.call('SET', PREFIX .. 'room', '', 'EX', 60)
+
 local function text(number) return string.format('%.0f', number) end
 
 -- What a window has: its total and its slices by number; what is too old goes.

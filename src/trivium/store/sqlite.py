@@ -38,6 +38,7 @@ class SqliteDatabase:
         self._writer = _connect(path, patience)
         self._reader = _connect(path, patience)
         self._asker = _connect(path, min(patience, _LOOK_UP_PATIENCE))
+        self._file = _file(path)
         self._one_writes = threading.Lock()
         self._one_reads = threading.Lock()
 
@@ -45,6 +46,7 @@ class SqliteDatabase:
     def transaction(self) -> Iterator[Writing]:
         """All or nothing. A full disk or a locked file rolls back and raises StoreUnavailable."""
         with self._one_writes, _explained(WRITING):
+            self._look(WRITING)
             try:
                 self._writer.execute("BEGIN IMMEDIATE")
                 yield _Transaction(self._writer)
@@ -64,8 +66,15 @@ class SqliteDatabase:
 
     async def ask(self, statement: str, values: Sequence[Any] = ()) -> list[Row]:
         """Answers inline: a look-up in a file takes less time than handing it to a thread."""
+        self._look(READING)
         with _explained(READING):
             return self._asker.execute(statement, values).fetchall()
+
+    def _look(self, message: str) -> None:
+        """What is written into a file that is not in its place any more is gone at the next start. With a log beside
+        the file SQLite does not look by itself (`SQLITE_READONLY_DBMOVED` is for the other ways to write)."""
+        if _file(self.path) != self._file:
+            raise StoreUnavailable(message, detail=f"{self.path} was deleted, moved or replaced while it was in use")
 
     def close(self) -> None:
         for connection in (self._asker, self._reader, self._writer):
@@ -99,6 +108,15 @@ def _connect(path: Path, patience: float) -> sqlite3.Connection:
     except (sqlite3.Error, OSError) as error:
         raise StoreUnavailable("The store cannot be opened.", detail=f"{path}: {error}") from error
     return connection
+
+
+def _file(path: Path) -> tuple[int, int] | None:
+    """Which file is at a path; None: none that can be seen."""
+    try:
+        found = path.stat()
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino
 
 
 @contextlib.contextmanager
