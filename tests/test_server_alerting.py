@@ -124,6 +124,7 @@ async def test_what_is_set_at_one_gateway_is_told_by_the_others(tmp_path: Path, 
     settings = config.parse(f'{ALONE}[storage]\nurl = "{postgres.url(database)}"\n')
     for name in ("a", "b"):
         (tmp_path / name).mkdir()
+        (tmp_path / name / "pepper").write_bytes(b"p" * 32)
     one, other = (Gateway(settings, tmp_path / name, {}) for name in ("a", "b"))
     await one.open()
     await other.open()
