@@ -135,7 +135,11 @@ async def test_one_that_cannot_write_any_more_takes_all_others_with_it(opened: P
 
 async def test_what_a_server_does_by_default_does_not_matter(postgres: PostgresServer, url: str) -> None:
     name = psycopg.conninfo.conninfo_to_dict(url)["dbname"]
-    for default in ("default_transaction_isolation = 'serializable'", "idle_session_timeout = 9", "lock_timeout = 9"):
+    for default in (
+        "default_transaction_isolation = 'serializable'",
+        "idle_session_timeout = 9000",
+        "lock_timeout = 9000",
+    ):
         operate(postgres, f"ALTER DATABASE {name} SET {default}")
     with contextlib.closing(PostgresDatabase(url)) as database, database.transaction() as tx:
         assert tx.execute("SHOW transaction_isolation") == [("read committed",)]

@@ -111,7 +111,7 @@ class PostgresDatabase:
         texts. One in SQL_ASCII takes them as they are."""
         link = _Link(self._server, _MIGRATE, lock=_LOCK)
         with contextlib.closing(link), link.use(WRITING) as connection:
-            encoding = connection.info.parameter_status("server_encoding")
+            ((encoding,),) = connection.execute("SHOW server_encoding").fetchall()
             if encoding not in ("UTF8", "SQL_ASCII"):
                 raise StoreUnavailable(
                     "The database must be in UTF8: CREATE DATABASE ... ENCODING 'UTF8' TEMPLATE template0.",
