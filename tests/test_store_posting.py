@@ -33,6 +33,9 @@ class Asked:
     def executemany(self, statement: str, rows: Iterable[Sequence[Any]]) -> int:
         raise AssertionError(statement)
 
+    def take_turn(self) -> None:
+        raise AssertionError
+
 
 def test_a_database_has_few_statements_to_keep() -> None:
     asked = Asked()

@@ -231,6 +231,9 @@ class Meddling:
     def executemany(self, statement: str, rows: Iterable[Sequence[Any]]) -> int:
         return self._tx.executemany(statement, rows)
 
+    def take_turn(self) -> None:
+        self._tx.take_turn()
+
 
 async def test_a_key_that_another_gateway_replaces_at_that_moment_stays_replaced(
     store: Store, secrets: Secrets

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import asyncio
+import threading
 from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
 
-from support_store import Home, rows
+from support_store import Home, PostgresServer, rows
 from trivium.clock import SystemClock
 from trivium.errors import Conflict, NotFound
 from trivium.policy.caller import Limits
+from trivium.store import users as module
 from trivium.store.changes import Page
 from trivium.store.organizations import OrganizationRow
+from trivium.store.sql import Writing
 from trivium.store.store import Store
 from trivium.store.users import User, domain_of
 
@@ -117,6 +121,36 @@ class TestBlock:
         assert await is_blocked()
         await store.users.set("ann", "op", "users.set", email="ann@two.example")
         assert not await is_blocked()
+
+
+async def test_of_two_gateways_changes_to_a_user_neither_undoes_the_other(
+    postgres: PostgresServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    url = postgres.url(postgres.create("newest"))
+    one, other = (Store(tmp_path, SystemClock(), url) for _ in range(2))
+    await one.users.add(ANN, "op")
+    read, go, found_user = threading.Event(), threading.Event(), module.found_user
+
+    def and_wait(tx: Writing, id: str) -> User:
+        user = found_user(tx, id)
+        if not read.is_set():
+            read.set()
+            go.wait(5)
+        return user
+
+    monkeypatch.setattr(module, "found_user", and_wait)
+    renaming = asyncio.create_task(one.users.set("ann", "op", "users.set", name="Anna"))
+    await asyncio.to_thread(read.wait, 5)
+    blocking = asyncio.create_task(other.users.block(["ann"], "spam", "op"))
+    waiting = "SELECT 1 FROM pg_locks WHERE NOT granted"
+    while not (blocking.done() or rows(one.database, waiting)):  # noqa: ASYNC110 # locks have no event
+        await asyncio.sleep(0.01)
+    go.set()
+    await asyncio.gather(renaming, blocking)
+    ann = await one.users.get("ann")
+    assert (ann.name, ann.blocked_why) == ("Anna", "spam")
+    for store in (one, other):
+        await store.close()
 
 
 async def test_all_keys_of_a_user_end_in_one_step(store: Store) -> None:

@@ -188,7 +188,7 @@ class Accounts:
                 raise NotFound(f"There is no {budget.scope!r} of {whose.account!r}.")
             return put_budget(tx, budget, actor, house=house)
 
-        id = await self._ledger.writer.run(act)
+        id = await self._ledger.writer.run(act, in_turn=True)
         await self._ledger.load()
         return id
 
@@ -217,7 +217,7 @@ class Accounts:
                 raise houses_budget(found[0][3])
             end_budget(tx, (id, *found[0][:3]), self._clock.now_ms(), actor)
 
-        await self._ledger.writer.run(act)
+        await self._ledger.writer.run(act, in_turn=True)
         await self._ledger.load()
 
     async def budgets(self, whose: Whose = EVERYBODY, after: str = "", limit: int = 2**31) -> list[dict[str, Any]]:

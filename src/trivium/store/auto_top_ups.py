@@ -100,7 +100,7 @@ class AutoTopUps:
                 _write(tx, msgspec.structs.replace(auto, payment_id=before.payment_id))
             _note(tx, auto, auto.set_by, "payments.auto.set", before)
 
-        await self._writer.run(act)
+        await self._writer.run(act, in_turn=True)
 
     async def off(self, account_id: str, actor: str, *, card: bool = False) -> None:
         """Ends it; with `card` its card is forgotten too. Raises NotFound where there is nothing to end."""

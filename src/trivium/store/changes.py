@@ -64,10 +64,10 @@ def count_up(tx: Writing, mark: str) -> None:
 
 
 class Changing:
-    """What changes something about callers: one transaction with its line in the log, after which `on_change` hears of
-    it, so that what memory believes of callers is let go; whoever calls sees to it that nobody breaks that off
-    (`store/unbroken`). Raises OperationError (NotFound, Conflict, PreconditionFailed) before anything is written,
-    StoreUnavailable."""
+    """What changes something about callers: one transaction with its line in the log, in turn with all others of the
+    kind, after which `on_change` hears of it, so that what memory believes of callers is let go; whoever calls sees to
+    it that nobody breaks that off (`store/unbroken`). Raises OperationError (NotFound, Conflict, PreconditionFailed)
+    before anything is written, StoreUnavailable."""
 
     def __init__(self, database: Database, writer: Writer, clock: Clock, on_change: Callable[[], None]) -> None:
         self.database = database
@@ -77,7 +77,7 @@ class Changing:
 
     async def change(self, act: Callable[[Writing], _T]) -> _T:
         try:
-            return await self._writer.run(act)
+            return await self._writer.run(act, in_turn=True)
         except ValueError as error:
             # On a shared database somebody else may add the same in this moment.
             raise Conflict("Somebody else has just changed the same; try again.", detail=str(error)) from None

@@ -54,6 +54,8 @@ _MIGRATE = 3600.0
 _LOCK = 1.0
 """Seconds that such a step waits for others' locks before all is begun anew: whoever comes meanwhile queues behind it,
 be it only to read."""
+_TURN = int.from_bytes(b"in turn")
+"""The name of the lock for which acts wait; it is the database's own, and not that of migrations."""
 _GRACE = 1.0
 """Seconds after which a server that did not end a late statement itself is taken for dead."""
 _PAUSE = 0.5
@@ -159,6 +161,9 @@ class _Transaction:
         cursor = self._connection.cursor()
         cursor.executemany(translated(statement), rows)
         return max(0, cursor.rowcount)
+
+    def take_turn(self) -> None:
+        self._connection.execute("SELECT pg_advisory_xact_lock(%s)", (_TURN,))
 
 
 class _Connection(psycopg.Connection[Row]):

@@ -34,6 +34,11 @@ class Writing(Protocol):
         """How many rows were changed."""
         ...
 
+    def take_turn(self) -> None:
+        """Waits for the other processes' transactions that have taken theirs; they wait for the end of this one. What
+        is read from here on nobody else changes who takes a turn too."""
+        ...
+
 
 class Database(Protocol):
     """One database, open. Raises StoreUnavailable."""

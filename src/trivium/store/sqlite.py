@@ -93,6 +93,9 @@ class _Transaction:
     def executemany(self, statement: str, rows: Iterable[Sequence[Any]]) -> int:
         return max(0, self._connection.executemany(statement, rows).rowcount)
 
+    def take_turn(self) -> None:
+        """Nobody else writes while the transaction is open."""
+
 
 def _connect(path: Path, patience: float) -> sqlite3.Connection:
     try:

@@ -198,13 +198,15 @@ class Writer:
             self._begun().call_later(self._linger, self._ring, _ANYTHING)
         self._others.append(op)
 
-    async def run(self, act: Callable[[Writing], _T], *, kept: bool = False) -> _T:
-        """Runs a function inside a transaction, behind everything added so far. Raises OperationError where the
-        function does, which it must before it writes, and StoreUnavailable; not where it is to be `kept` until it can
-        be written, however long that takes."""
+    async def run(self, act: Callable[[Writing], _T], *, kept: bool = False, in_turn: bool = False) -> _T:
+        """Runs a function inside a transaction, behind everything added so far; `in_turn` where it reads what it then
+        writes, so that no other process's act comes between. Raises OperationError where the function does, which it
+        must before it writes, and StoreUnavailable; not where it is to be `kept` until it can be written, however long
+        that takes."""
         await self.flush()
         around = AROUND.get()
-        op: Act[_T] = Act(act if around is None else around(act), urgent=not kept, alone=True)
+        whole = act if around is None else around(act)
+        op: Act[_T] = Act(_taking_turns(whole) if in_turn else whole, urgent=not kept, alone=True)
         self.add(op)
         return await op.result
 
@@ -377,6 +379,16 @@ class Writer:
                 self._commit(batch, True)
             else:
                 batch[0].lost(error)
+
+
+def _taking_turns(act: Callable[[Writing], _T]) -> Callable[[Writing], _T]:
+    """The turn comes before any row, so that nobody who waits for it holds what another act needs."""
+
+    def acting(tx: Writing) -> _T:
+        tx.take_turn()
+        return act(tx)
+
+    return acting
 
 
 _E = TypeVar("_E")
