@@ -58,7 +58,7 @@ class Story:
         return id
 
     def budget(self, id: str) -> str:
-        row = {"id": id, "scope": "key:key_1", "period": "day", "limit_nano": 100 * USD, "created_ms": self.now}
+        row = {"id": id, "scope": f"key:{id}", "period": "day", "limit_nano": 100 * USD, "created_ms": self.now}
         self.rows["budgets"].append(row)
         return id
 

@@ -268,6 +268,13 @@ DAMAGE = [
     ("budgets", "DELETE FROM spends WHERE spent_nano <> 0", "spends bgt_day", None, None),
     ("budgets", "UPDATE starts SET windows = '[[' WHERE id = 'req_3'", "starts req_3", None, "[["),
     ("budgets", "DELETE FROM budgets", "spends", "bgt_day", None),
+    (
+        "budgets",
+        "INSERT INTO budgets (id, scope, period, limit_nano, created_ms) SELECT '2', scope, period, 1, 1 FROM budgets",
+        "budgets key:bgt_day day",
+        1,
+        2,
+    ),
     # received and hours
     ("received", "DELETE FROM records WHERE id = 'req_2'", "requests in all", 8, 78),
     ("received", "UPDATE usage_hours SET requests = 70 WHERE requests = 71", "requests in all", 78, 77),

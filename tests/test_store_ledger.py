@@ -436,6 +436,28 @@ class TestBudgets:
         assert await house.started(None, 1, scopes=("key:k",))
         assert [row["limit_nano"] for row in await house.accounts.budgets()] == [USD]
 
+    async def test_a_budget_that_is_removed_and_set_again_counts_on(self, house: House) -> None:
+        await house.budget("key:k", 1)
+        house.end(await house.started(None, 1, scopes=("key:k",)), None, 1)
+        ((id,),) = rows(house.database, "SELECT id FROM budgets")
+        await house.accounts.end_budget(id)
+        await house.budget("key:k", 2)
+        assert [(row["id"], row["spent_nano"]) for row in await house.accounts.budgets()] == [(id, USD)]
+        assert (await house.refused(None, 1.5, scopes=("key:k",))).free == USD
+        assert await house.started(None, 1, scopes=("key:k",))
+
+    async def test_of_several_budgets_of_one_period_the_next_that_is_set_leaves_one(self, house: House) -> None:
+        with house.database.transaction() as tx:
+            twins = [(f"bud_{n}", "key:k", "day", n, n) for n in range(2)]
+            tx.executemany(
+                "INSERT INTO budgets (id, scope, period, limit_nano, created_ms) VALUES (?, ?, ?, ?, ?)", twins
+            )
+        await house.budget("key:k", 1)
+        assert [(row["id"], row["limit_nano"]) for row in await house.accounts.budgets()] == [("bud_0", USD)]
+        told = "SELECT action, target FROM changes WHERE action LIKE 'budgets.%' ORDER BY seq"
+        assert rows(house.database, told) == [("budgets.set", "bud_0"), ("budgets.remove", "bud_1")]
+        assert await house.started(None, 1, scopes=("key:k",))
+
 
 class TestCredits:
     async def test_what_expires_first_is_used_first(self, house: House, clock: TestClock) -> None:

@@ -374,7 +374,17 @@ PAYERS = (
     ),
 )
 
-BUDGETS = (_absent("spends", "window_ms", "budget_id", "budgets"),)
+BUDGETS = (
+    _absent("spends", "window_ms", "budget_id", "budgets"),
+    asked(
+        "budgets",
+        "a scope has several budgets of one period; setting it leaves one",
+        """
+        SELECT scope || ' ' || period, 1, count(*) FROM budgets WHERE ended_ms IS NULL
+        GROUP BY scope, period HAVING count(*) > 1
+        """,
+    ),
+)
 
 RECEIVED = (
     asked(

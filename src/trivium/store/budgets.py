@@ -10,31 +10,36 @@ from trivium.policy.spending import Budget
 from trivium.store.changes import Change, note
 from trivium.store.sql import Row, Writing
 
+_LIVE = """
+    SELECT id, scope, period, limit_nano, house_nano FROM budgets
+    WHERE scope = ? AND period = ? AND ended_ms IS NULL ORDER BY house_nano IS NULL, house_nano, created_ms, id
+"""
+_ENDED = "SELECT id FROM budgets WHERE scope = ? AND period = ? ORDER BY ended_ms DESC, id LIMIT 1"
+
 
 def put_budget(tx: Writing, budget: Budget, actor: str, *, house: bool) -> str:
-    """Sets a limit, and returns the budget's id. What the house has set others can lower, and take back up to that."""
+    """Sets a limit, and returns the budget's id. What the house has set others can lower, and take back up to that. A
+    scope has one budget a period, so that of several, as databases from before may have them, one is left; and one that
+    was removed is the same again, with what it has counted."""
     scope, period, limit = budget.scope, budget.period, budget.limit_nano
-    same = tx.execute(
-        "SELECT id, limit_nano, house_nano FROM budgets WHERE scope = ? AND period = ? AND ended_ms IS NULL",
-        (scope, period),
-    )
-    after = _told_budget(scope, period, limit)
-    if same:
-        id, was, most = same[0]
-        if most is not None and limit > most and not house:
-            raise houses_budget(most)
-        tx.execute(
-            "UPDATE budgets SET limit_nano = ?, house_nano = ? WHERE id = ?", (limit, limit if house else most, id)
-        )
-        before = _told_budget(scope, period, was)
-        _note_budget(tx, (budget.created_ms, actor, "budgets.set", scope, id), before=before, after=after)
-        return str(id)
+    live = tx.execute(_LIVE, (scope, period))
+    most = live[0][4] if live else None
+    if most is not None and limit > most and not house:
+        raise houses_budget(most)
+    known = live or tx.execute(_ENDED, (scope, period))
+    id: str = known[0][0] if known else budget.id
     tx.execute(
-        "INSERT INTO budgets (id, scope, period, limit_nano, created_ms, house_nano) VALUES (?, ?, ?, ?, ?, ?)",
-        (budget.id, scope, period, limit, budget.created_ms, limit if house else None),
+        "INSERT INTO budgets (id, scope, period, limit_nano, created_ms, house_nano) VALUES (?, ?, ?, ?, ?, ?)"
+        " ON CONFLICT (id) DO UPDATE SET limit_nano = excluded.limit_nano, house_nano = excluded.house_nano,"
+        " ended_ms = NULL",
+        (id, scope, period, limit, budget.created_ms, limit if house else most),
     )
-    _note_budget(tx, (budget.created_ms, actor, "budgets.set", scope, budget.id), after=after)
-    return budget.id
+    before = _told_budget(*live[0][1:4]) if live else None
+    after = _told_budget(scope, period, limit)
+    _note_budget(tx, (budget.created_ms, actor, "budgets.set", scope, id), before=before, after=after)
+    for row in live[1:]:
+        end_budget(tx, row[:4], budget.created_ms, actor)
+    return id
 
 
 def has_houses_budget(tx: Writing, scope: str) -> bool:
