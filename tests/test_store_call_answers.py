@@ -5,9 +5,10 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import gc
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
 
@@ -15,6 +16,7 @@ from support_store import Home
 from trivium.clock import HOUR_MS, SystemClock
 from trivium.errors import CallInProgress, IdempotencyConflict, StoreUnavailable
 from trivium.settings_idempotency import IdempotencySettings
+from trivium.store import call_answers as module
 from trivium.store.answers import KEPT_MS
 from trivium.store.call_answers import CLAIM_MS, CallAnswers, CallPlace, call_answers
 from trivium.store.ledger import Ledger
@@ -49,6 +51,11 @@ class Desk:
 
     def place(self, key: str = "k", question: bytes = b"POST", answers: CallAnswers | None = None) -> CallPlace:
         return (answers or self.mine).place(CREDENTIAL, key, question)
+
+    async def until_let_go(self) -> None:
+        async with asyncio.timeout(5):
+            while self.mine.going:  # noqa: ASYNC110 # a set has no event
+                await asyncio.sleep(0)
 
     async def rows(self) -> int:
         await self.store.ledger.writer.flush()
@@ -139,12 +146,43 @@ async def test_a_long_call_keeps_its_place_in_its_own_process(desk: Desk) -> Non
     assert await desk.place().claim() == b"said"
 
 
+async def test_a_long_call_keeps_its_place_at_other_gateways(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "_RENEWED", 0.01)
+    place, began = desk.place(), desk.clock.now
+    await place.claim()
+    desk.clock.now += CLAIM_MS
+    async with asyncio.timeout(5):
+        while await desk.store.database.ask("SELECT time_ms FROM answers") == [(began,)]:  # noqa: ASYNC110 # no event
+            await asyncio.sleep(0.01)
+    with pytest.raises(CallInProgress):
+        await desk.place(answers=desk.theirs).claim()
+    place.keep(b"said")
+    assert await desk.place(answers=desk.theirs).claim() == b"said"
+    desk.clock.now = began + 24 * HOUR_MS  # by when it began
+    assert await desk.place(answers=desk.theirs).claim() is None
+
+
+@pytest.mark.parametrize(("end", "found"), [(lambda place: place.keep(b"said"), b"said"), (CallPlace.free, None)])
+async def test_what_became_of_a_call_outlives_a_store_that_cannot_be_written(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch, end: Callable[[CallPlace], None], found: bytes | None
+) -> None:
+    place = desk.place()
+    await place.claim()
+    with monkeypatch.context() as patched:
+        patched.setattr(desk.store.database, "transaction", Mock(side_effect=StoreUnavailable("away")))
+        end(place)
+        with pytest.raises(StoreUnavailable):
+            await desk.store.ledger.writer.flush()
+    assert await desk.place(answers=desk.theirs).claim() == found
+
+
 async def test_a_caller_that_leaves_while_it_claims_leaves_no_claim(desk: Desk) -> None:
     task = asyncio.create_task(desk.place().claim())
     await asyncio.sleep(0)
     task.cancel()
     await asyncio.gather(task, return_exceptions=True)
-    assert (await desk.rows(), desk.mine.going) == (0, set())
+    await desk.until_let_go()
+    assert await desk.rows() == 0
     assert await desk.place().claim() is None
 
 
@@ -163,7 +201,8 @@ async def test_a_claim_of_which_nothing_came_back_is_let_go_of(desk: Desk, monke
     monkeypatch.setattr(database, "transaction", lost)
     with pytest.raises(StoreUnavailable):
         await desk.place().claim()
-    assert (await desk.rows(), desk.mine.going) == (0, set())
+    await desk.until_let_go()
+    assert await desk.rows() == 0
     assert await desk.place().claim() is None
 
 

@@ -20,10 +20,11 @@ from support_store import furnish
 from trivium.errors import OperationError, StoreUnavailable
 from trivium.metering.record import COLUMNS, Record
 from trivium.store import writer as writing
+from trivium.store.ops import Op
 from trivium.store.posting import write_records
 from trivium.store.sql import Undone, Writing
 from trivium.store.sqlite import SqliteDatabase
-from trivium.store.writer import Op, Writer
+from trivium.store.writer import Writer
 
 
 def record(id: str, **fields: object) -> Record:

@@ -20,8 +20,9 @@ from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from trivium.errors import Conflict, KeyReused, OperationError
+from trivium.store.ops import AROUND
 from trivium.store.sql import Database, Row, Writing
-from trivium.store.writer import AROUND, Writer
+from trivium.store.writer import Writer
 
 KEPT_MS = 24 * 3_600_000
 _NONCE = 12

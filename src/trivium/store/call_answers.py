@@ -2,8 +2,8 @@
 
 They lie where the answers of the admin API do, sealed in the same way (`answers.py`), and go with them after a day at
 the latest. A call claims its place before its upstream hears of it, so that of two at once, at whichever gateway of the
-database, one is made. A claim without an end, as a crash leaves it, counts for a quarter of an hour; while its call is
-known to go on in this process, for as long as that takes.
+database, one is made. A call that goes on claims its place anew every five minutes; a claim without an end, as a crash
+leaves it, counts for a quarter of an hour. What became of a call is kept until it can be written, as its record is.
 """
 
 from __future__ import annotations
@@ -16,10 +16,13 @@ from trivium.clock import HOUR_MS, Clock
 from trivium.errors import CallInProgress, IdempotencyConflict
 from trivium.settings_idempotency import IdempotencySettings
 from trivium.store.answers import KEPT_MS, TOKEN, Slot
+from trivium.store.ops import Act
 from trivium.store.sql import Row, Writing
-from trivium.store.writer import Act, Writer
+from trivium.store.writer import Writer
 
 CLAIM_MS = 15 * 60_000
+_RENEWED = 300.0
+"""Seconds after which a call that goes on says so."""
 _COUNT_MS = 60_000
 """How long a count of all answers is believed: 256 MB of them take 0.1 s to count."""
 _MARK = "call\0"
@@ -59,12 +62,16 @@ class CallAnswers:
         self._total += size
         return True
 
-    def write(self, id: bytes, act: Callable[[Writing], _T]) -> asyncio.Future[_T]:
-        """Hands an act about a key's row to the writer, behind all that were before. In one transaction they go by the
-        rows, so that two gateways wait for each other rather than for ever."""
-        op: Act[_T] = Act(act, urgent=True, rank=id)
+    def write(self, id: bytes, act: Callable[[Writing], _T], *, urgent: bool) -> asyncio.Future[_T]:
+        """Hands an act about a key's row to the writer, behind all that were before; one that is not `urgent` is kept
+        until it can be written. In one transaction they go by the rows, so that two gateways wait for each other rather
+        than for ever."""
+        op: Act[_T] = Act(act, urgent=urgent, leans=urgent, rank=id)
         self._writer.add(op)
         return op.result
+
+    def now_ms(self) -> int:
+        return self._clock.now_ms()
 
 
 class CallPlace(Slot):
@@ -73,6 +80,7 @@ class CallPlace(Slot):
     def __init__(self, answers: CallAnswers, credential: str, key: str, question: bytes, now_ms: int) -> None:
         super().__init__(credential=credential, key=key, question=question, now_ms=now_ms)
         self._answers = answers
+        self._renewing: asyncio.TimerHandle | None = None
 
     async def claim(self) -> bytes | None:
         """The answer that is there; None: the place is this call's now. Raises IdempotencyConflict, CallInProgress,
@@ -80,16 +88,16 @@ class CallPlace(Slot):
         if self._id in self._answers.going:
             raise _in_progress()
         self._answers.going.add(self._id)
-        found: list[Row] = []
+        writing = self._answers.write(self._id, self._claimed, urgent=True)
         try:
-            writing = self._answers.write(self._id, self._claimed)
             found = await asyncio.shield(writing)
         except BaseException:
             # The caller left, or nothing came back from the database, and nobody knows whether the place is ours: it is
             # let go of behind the claim.
-            self.free()
+            writing.add_done_callback(lambda _: self.free())
             raise
         if not found:
+            self._renew_later()
             return None
         self._answers.going.discard(self._id)
         return self._found(found[0])
@@ -100,7 +108,10 @@ class CallPlace(Slot):
 
         def write(tx: Writing) -> None:
             if self._answers.has_room(len(sealed), tx):
-                tx.execute("UPDATE answers SET sealed = ? WHERE id = ? AND sealed = ?", (sealed, self._id, self._token))
+                tx.execute(
+                    "UPDATE answers SET sealed = ?, time_ms = ? WHERE id = ? AND sealed = ?",
+                    (sealed, self._now_ms, self._id, self._token),
+                )
             else:
                 self._freed(tx)
 
@@ -147,10 +158,24 @@ class CallPlace(Slot):
     def _freed(self, tx: Writing) -> None:
         tx.execute("DELETE FROM answers WHERE id = ? AND sealed = ?", (self._id, self._token))
 
+    def _renew_later(self) -> None:
+        self._renewing = asyncio.get_running_loop().call_later(_RENEWED, self._renew)
+
+    def _renew(self) -> None:
+        values = (self._answers.now_ms(), self._id, self._token)
+        self._write(lambda tx: tx.execute("UPDATE answers SET time_ms = ? WHERE id = ? AND sealed = ?", values))
+        self._renew_later()
+
     def _end(self, act: Callable[[Writing], None]) -> None:
-        """What cannot be written is given up: the claim then ends by itself."""
-        self._answers.write(self._id, act).add_done_callback(lambda written: written.cancelled() or written.exception())
+        if self._renewing is not None:
+            self._renewing.cancel()
+        self._write(act)
         self._answers.going.discard(self._id)
+
+    def _write(self, act: Callable[[Writing], object]) -> None:
+        """What the database does not take is given up: the claim then ends by itself."""
+        writing = self._answers.write(self._id, act, urgent=False)
+        writing.add_done_callback(lambda written: written.cancelled() or written.exception())
 
 
 def _in_progress() -> CallInProgress:

@@ -23,10 +23,11 @@ from trivium.metering.start import Start
 from trivium.policy.spending import Account, Budget, Refusal, Window, take, window_start
 from trivium.store import owners, posting, prices
 from trivium.store.calls import SPENT, EndOp, NewPrices, OpenCall, StartOp, hold
+from trivium.store.ops import Act, Op
 from trivium.store.posting import Entry, Sums
 from trivium.store.recent import Recent
 from trivium.store.sql import Database, Row, Writing
-from trivium.store.writer import Act, Op, Writer
+from trivium.store.writer import Writer
 
 _BUDGETS = "SELECT id, scope, period, limit_nano, created_ms, ended_ms FROM budgets WHERE ended_ms IS NULL"
 _BELIEVED = 1.0
@@ -359,7 +360,7 @@ class Ledger:
         self._write_held(tx, list(held.values()))
         ended |= self._write_ends(tx, [op for id, op in ends.items() if id in held], again, {})
         self._write_records(tx, ends.values(), ended)
-        for act in sorted(kinds[Act], key=attrgetter("rank")):
+        for act in sorted(kinds[Act], key=attrgetter("rank", "urgent")):
             act.perform(tx)
 
     @staticmethod
