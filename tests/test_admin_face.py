@@ -322,14 +322,26 @@ class TestIdempotency:
         assert len({answer.raw for answer in told}) == 1
         assert sum(key["name"] == "x" for key in keys) == 1
 
+    @pytest.mark.parametrize(("path", "body"), [("/accounts", {"name": "x"}), ("/secrets/rotate", {})])
+    async def test_of_many_at_once_all_get_the_answer_also_where_it_is_known_last(self, path: str, body: Any) -> None:
+        async with administered() as house:
+            told = await asyncio.gather(*(house("POST", path, body, headers=KEY) for _ in range(8)))
+        assert len({answer.raw for answer in told}) == 1
+        assert told[0].status < 300
+        assert sum("idempotent-replayed" in answer.headers for answer in told) == 7
+
     async def test_what_a_crash_cut_off_is_answered_afterwards(self, monkeypatch: pytest.MonkeyPatch) -> None:
         async def crash(*_: object) -> None:
             raise SystemError("as if the process ended here")
 
         async with administered() as house:
+            other = {"idempotency-key": "k-2"}
             with monkeypatch.context() as patched:
                 patched.setattr(Keeping, "complete", crash)
                 assert (await house("POST", "/keys", {"name": "x"}, headers=KEY)).status == 500
+                assert (await house("POST", "/accounts", {"name": "x"}, headers=other)).status == 500
+            account = await house("POST", "/accounts", {"name": "x"}, headers=other)
+            assert (account.status, account.body) == (201, (await house("GET", "/accounts")).body["data"][0])
             (made,) = [key for key in (await house("GET", "/keys")).body["data"] if key["name"] == "x"]
             again = await house("POST", "/keys", {"name": "x"}, headers=KEY)
             assert (again.status, again.body["id"]) == (201, made["id"])

@@ -68,7 +68,7 @@ class House:
         self.accounts = Accounts(database, self.ledger, clock)
 
     async def account(self, usd: float = 0, *, expires_ms: int | None = None) -> str:
-        id = await self.accounts.create("name", "organization")
+        id: str = (await self.accounts.create("name", "organization"))["id"]
         if usd:
             await self.grant(id, usd, expires_ms=expires_ms)
         return id

@@ -6,12 +6,14 @@ path - method - size and coding of the body - credential - type of the body - bo
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import re
 from collections.abc import Mapping
 from contextlib import nullcontext
 from functools import cached_property
 from typing import Any, Protocol
+from weakref import WeakValueDictionary
 
 import msgspec
 
@@ -82,6 +84,8 @@ class Face:
         self.credentials = Credentials(store.admins, store.clock)
         self.routes = Routes(operations.table)
         self._version = version
+        self._under_way: WeakValueDictionary[bytes, asyncio.Lock] = WeakValueDictionary()
+        """By the answer's id: of the same request at once the others wait for the first one's answer."""
 
     @cached_property
     def description(self) -> bytes:
@@ -154,7 +158,9 @@ class Face:
             now_ms=self._store.clock.now_ms(),
             encode=lambda result: _encoded(route, result),
         )
-        return await self._once(route, query, asking, keeping)
+        lock = self._under_way.setdefault(keeping.id, asyncio.Lock())
+        async with lock:
+            return await self._once(route, query, asking, keeping)
 
     async def _once(self, route: Route, query: dict[str, Any], asking: Asking, keeping: Keeping) -> Answer:
         """The answer that is kept, or a new one, kept."""

@@ -191,8 +191,7 @@ class MoneyOperations:
             raise OperationError(
                 "An account's id has 1 to 100 letters, digits and ._@- and begins with one of the first."
             )
-        id = await self._accounts.create(name, query.kind, query.id, actor.id)
-        return await self._account(id)
+        return await told(_account, self._accounts.create(name, query.kind, query.id, actor.id))
 
     async def _list(self, query: ListAccounts, _: Actor) -> Listed[AccountRow]:
         page = query.page()

@@ -39,8 +39,10 @@ _BY_KEY = "SELECT account_id, kind, amount_nano, expires_ms FROM entries WHERE i
 _ENTRY_COLUMNS = "account_id, kind, amount_nano, time_ms, idempotency_key, request_id, lot, expires_ms, flags, note"
 
 _PROJECT = "SELECT 1 FROM projects WHERE organization_id = ? AND id = ?"
+_ACCOUNT = ("id", "kind", "name", "created_ms", "balance_nano", "held_nano")
 _NEW_ACCOUNT = (
-    "INSERT INTO accounts (id, kind, name, created_ms) VALUES (?, ?, ?, ?) ON CONFLICT (id) DO NOTHING RETURNING id"
+    "INSERT INTO accounts (id, kind, name, created_ms) VALUES (?, ?, ?, ?) ON CONFLICT (id) DO NOTHING"
+    f" RETURNING {', '.join(_ACCOUNT)}"
 )
 
 
@@ -63,19 +65,20 @@ class Accounts:
         self._ledger = ledger
         self._clock = clock
 
-    async def create(self, name: str, kind: str, id: str | None = None, actor: str = OPERATOR) -> str:
-        """The id of a new account. Raises Conflict where one has this id."""
+    async def create(self, name: str, kind: str, id: str | None = None, actor: str = OPERATOR) -> dict[str, Any]:
+        """A new account, as `accounts` tells of it. Raises Conflict where one has this id."""
         made = id or f"acct_{secrets.token_hex(8)}"
         now = self._clock.now_ms()
 
-        def act(tx: Writing) -> None:
-            if not tx.execute(_NEW_ACCOUNT, (made, kind, name, now)):
+        def act(tx: Writing) -> dict[str, Any]:
+            rows = tx.execute(_NEW_ACCOUNT, (made, kind, name, now))
+            if not rows:
                 raise Conflict(f"There is an account {made!r}.")
             after = {"kind": kind, "name": name}
             note(tx, Change(time_ms=now, actor=actor, action="accounts.create", target=made, after=after))
+            return dict(zip(_ACCOUNT, rows[0], strict=True))
 
-        await self._ledger.writer.run(act)
-        return made
+        return await self._ledger.writer.run(act)
 
     async def accounts(
         self, id: str | None = None, whose: str | None = None, after: str = "", limit: int = 2**31
@@ -83,13 +86,13 @@ class Accounts:
         """Accounts with their balances in nanodollars, as they are in this moment, by id, behind an id. `whose` is the
         one that may be told of, where not all may."""
         await self._ledger.writer.flush()
-        columns = ("id", "kind", "name", "created_ms", "balance_nano", "held_nano")
         named = [one for one in (id, whose) if one is not None]
         where = "".join(" AND id = ?" for _ in named)
         rows = await self._database.ask(
-            f"SELECT {', '.join(columns)} FROM accounts WHERE id > ?{where} ORDER BY id LIMIT ?", [after, *named, limit]
+            f"SELECT {', '.join(_ACCOUNT)} FROM accounts WHERE id > ?{where} ORDER BY id LIMIT ?",
+            [after, *named, limit],
         )
-        return [dict(zip(columns, row, strict=True)) for row in rows]
+        return [dict(zip(_ACCOUNT, row, strict=True)) for row in rows]
 
     async def credit(self, entry: Entry, *, overdraw: bool = False, actor: str = OPERATOR) -> bool:
         """Posts an entry that somebody decided on; False where it had been made before. What is not free is taken only

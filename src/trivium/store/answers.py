@@ -45,7 +45,7 @@ class Slot:
 
     def __init__(self, *, credential: str, key: str, question: bytes, now_ms: int) -> None:
         secret = hmac.digest(credential.encode("utf-8", "surrogateescape"), key.encode(), hashlib.sha256)
-        self._id = hmac.digest(secret, b"id", hashlib.sha256)
+        self.id = hmac.digest(secret, b"id", hashlib.sha256)
         self._question = hmac.digest(secret, b"question" + question, hashlib.sha256)
         self._cipher = AESGCM(hmac.digest(secret, b"seal", hashlib.sha256))
         self._now_ms = now_ms
@@ -86,7 +86,7 @@ class Keeping(Slot):
         """The answer that is kept; None: this is a new request. Raises KeyReused, Conflict, StoreUnavailable."""
         return self._found(
             await database.ask(
-                "SELECT question, sealed FROM answers WHERE id = ? AND time_ms > ?", (self._id, self._now_ms - KEPT_MS)
+                "SELECT question, sealed FROM answers WHERE id = ? AND time_ms > ?", (self.id, self._now_ms - KEPT_MS)
             )
         )
 
@@ -115,12 +115,12 @@ class Keeping(Slot):
                 value = act(tx)
             except OperationError:
                 if fresh:
-                    tx.execute("DELETE FROM answers WHERE id = ?", (self._id,))
+                    tx.execute("DELETE FROM answers WHERE id = ?", (self.id,))
                 raise
             content = self._encode(self.shown(value))
             if content is not None:
                 self.content, self._written = content, self._sealed(content)
-                tx.execute("UPDATE answers SET sealed = ? WHERE id = ?", (self._written, self._id))
+                tx.execute("UPDATE answers SET sealed = ? WHERE id = ?", (self._written, self.id))
             return value
 
         return acting
@@ -132,11 +132,11 @@ class Keeping(Slot):
         fresh = tx.execute(
             "INSERT INTO answers (id, question, sealed, time_ms) VALUES (?, ?, ?, ?) ON CONFLICT (id) DO NOTHING"
             " RETURNING id",
-            (self._id, self._question, self._token, self._now_ms),
+            (self.id, self._question, self._token, self._now_ms),
         )
         if fresh:
             return True
-        rows = tx.execute("SELECT question, sealed FROM answers WHERE id = ?", (self._id,))
+        rows = tx.execute("SELECT question, sealed FROM answers WHERE id = ?", (self.id,))
         if [bytes(sealed) for _, sealed in rows] not in ([self._token], [self._written]):
             raise Answered(self._found(rows) or b"")
         return False

@@ -85,10 +85,10 @@ class CallPlace(Slot):
     async def claim(self) -> bytes | None:
         """The answer that is there; None: the place is this call's now. Raises IdempotencyConflict, CallInProgress,
         StoreUnavailable."""
-        if self._id in self._answers.going:
+        if self.id in self._answers.going:
             raise _in_progress()
-        self._answers.going.add(self._id)
-        writing = self._answers.write(self._id, self._claimed, urgent=True)
+        self._answers.going.add(self.id)
+        writing = self._answers.write(self.id, self._claimed, urgent=True)
         try:
             found = await asyncio.shield(writing)
         except BaseException:
@@ -99,7 +99,7 @@ class CallPlace(Slot):
         if not found:
             self._renew_later()
             return None
-        self._answers.going.discard(self._id)
+        self._answers.going.discard(self.id)
         return self._found(found[0])
 
     def keep(self, answer: bytes) -> None:
@@ -110,7 +110,7 @@ class CallPlace(Slot):
             if self._answers.has_room(len(sealed), tx):
                 tx.execute(
                     "UPDATE answers SET sealed = ?, time_ms = ? WHERE id = ? AND sealed = ?",
-                    (sealed, self._now_ms, self._id, self._token),
+                    (sealed, self._now_ms, self.id, self._token),
                 )
             else:
                 self._freed(tx)
@@ -128,16 +128,16 @@ class CallPlace(Slot):
         if tx.execute(
             "INSERT INTO answers (id, question, sealed, time_ms) VALUES (?, ?, ?, ?) ON CONFLICT (id) DO NOTHING"
             " RETURNING id",
-            (self._id, self._question, self._token, now),
+            (self.id, self._question, self._token, now),
         ):
             return []
-        rows = tx.execute("SELECT question, sealed, time_ms FROM answers WHERE id = ?", (self._id,))
+        rows = tx.execute("SELECT question, sealed, time_ms FROM answers WHERE id = ?", (self.id,))
         for _, sealed, time_ms in rows:
             kept_ms = CLAIM_MS if len(sealed) == TOKEN else settings.hours * HOUR_MS
             if time_ms <= now - kept_ms:
                 tx.execute(
                     "UPDATE answers SET question = ?, sealed = ?, time_ms = ? WHERE id = ?",
-                    (self._question, self._token, now, self._id),
+                    (self._question, self._token, now, self.id),
                 )
                 return []
         return rows
@@ -156,13 +156,13 @@ class CallPlace(Slot):
         return answer
 
     def _freed(self, tx: Writing) -> None:
-        tx.execute("DELETE FROM answers WHERE id = ? AND sealed = ?", (self._id, self._token))
+        tx.execute("DELETE FROM answers WHERE id = ? AND sealed = ?", (self.id, self._token))
 
     def _renew_later(self) -> None:
         self._renewing = asyncio.get_running_loop().call_later(_RENEWED, self._renew)
 
     def _renew(self) -> None:
-        values = (self._answers.now_ms(), self._id, self._token)
+        values = (self._answers.now_ms(), self.id, self._token)
         self._write(lambda tx: tx.execute("UPDATE answers SET time_ms = ? WHERE id = ? AND sealed = ?", values))
         self._renew_later()
 
@@ -170,11 +170,11 @@ class CallPlace(Slot):
         if self._renewing is not None:
             self._renewing.cancel()
         self._write(act)
-        self._answers.going.discard(self._id)
+        self._answers.going.discard(self.id)
 
     def _write(self, act: Callable[[Writing], object]) -> None:
         """What the database does not take is given up: the claim then ends by itself."""
-        writing = self._answers.write(self._id, act, urgent=False)
+        writing = self._answers.write(self.id, act, urgent=False)
         writing.add_done_callback(lambda written: written.cancelled() or written.exception())
 
 
