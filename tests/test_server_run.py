@@ -10,6 +10,7 @@ import shlex
 import shutil
 import signal
 import socket
+import sqlite3
 import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -243,6 +244,20 @@ async def test_when_the_grace_is_over_a_stream_is_cut_and_recorded_as_aborted(tm
         assert seen.ending == "client_closed"
         (record,) = await home.requests()
     assert (record["outcome"], record["status"], record["stream"]) == ("aborted", 200, 1)
+
+
+async def test_what_could_not_be_stored_is_in_the_log_and_the_exit_status_says_so(tmp_path: Path) -> None:
+    async with house(tmp_path, Reply(text="hi")) as home:
+        home.configure("port = 0\nshutdown_grace = 1")
+        async with home.up() as gateway:
+            other = sqlite3.connect(home.data / "trivium.db", isolation_level=None)
+            other.execute("BEGIN IMMEDIATE")
+            async with gateway.asked(CHAT) as response:
+                assert response.status == 200
+            status, log = await gateway.stopped()
+            other.close()
+        assert (status, "record not stored" in log) == (1, True)
+        assert log.endswith("trivium: Not everything could be stored at the end; the log has what it was.\n")
 
 
 async def test_a_grace_of_less_than_a_second_is_one(tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import itertools
 import logging
 import sqlite3
 import tempfile
@@ -230,10 +231,24 @@ async def test_what_cannot_be_stored_at_the_end_is_in_the_log(disk: Disk, caplog
     writer = disk.writer()
     disk.lock()
     writer.add(record("req_a", output_tokens=12))
-    await writer.close(attempts=2)
+    assert not await writer.close(0.01)
     assert "record not stored" in caplog.text
     assert '"id":"req_a"' in caplog.text
     assert '"output_tokens":12' in caplog.text
+
+
+async def test_at_the_end_a_store_that_is_away_is_waited_for(disk: Disk) -> None:
+    writer, loop, tried = disk.writer(), asyncio.get_running_loop(), itertools.count(1)
+    disk.lock()
+
+    def back_at_last(statement: str) -> None:
+        if statement == "BEGIN IMMEDIATE" and next(tried) == 15:
+            loop.call_soon_threadsafe(disk.unlock)
+
+    disk.mine.set_trace_callback(back_at_last)
+    writer.add(record("req_a"))
+    assert await writer.close(60)
+    assert disk.ids() == ["req_a"]
 
 
 async def test_what_a_call_leaves_while_the_writer_closes_is_stored_too(disk: Disk) -> None:

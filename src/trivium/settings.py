@@ -51,7 +51,7 @@ class ServerSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     max_calls: Annotated[int, msgspec.Meta(ge=1)] = 10_000
     """Calls in progress at once; beyond it calls get 503."""
     shutdown_grace: Seconds = 30
-    """How long running streams may go on after SIGTERM."""
+    """How long running streams may go on after SIGTERM, and a store that is away is waited for."""
     trusted_proxies: list[str] = []
     """Addresses and networks (CIDR) whose `X-Forwarded-For` is believed."""
     workers: Annotated[int, msgspec.Meta(ge=1, le=MOST_WORKERS)] = 1

@@ -85,7 +85,7 @@ _LOG = logging.getLogger("trivium.gateway")
 _ITSELF = "gateway"
 """The actor where nobody else is."""
 _LAST_WORD = 5.0
-"""Seconds that an ending gateway waits for generation records."""
+"""Seconds that an ending gateway waits for generation records, and for its store."""
 
 
 class Gateway:
@@ -326,8 +326,10 @@ class Gateway:
         if house != self.deps.house:
             self.change(house=house)
 
-    async def close(self) -> None:
-        """Ends what runs beside us, settles what waits for a provider's word, and makes every record durable."""
+    async def close(self, until: float = 0.0) -> None:
+        """Ends what runs beside us, settles what waits for a provider's word, and makes every record durable, which is
+        tried until that time of the loop, and for a few seconds in any case. Raises StoreUnavailable where something
+        was lost."""
         await self.deps.lookups.close(_LAST_WORD)
         if self.deps.screening is not None:
             await self.deps.screening.close(_LAST_WORD)
@@ -341,7 +343,7 @@ class Gateway:
         await self.capturing.close()
         if self.local is not None:
             await self.local.stop()
-        await self.store.close()
+        await self.store.close(max(_LAST_WORD, until - asyncio.get_running_loop().time()))
 
 
 def secret_tables(store: Store, settings: Settings, folder: Path, registrar: Registrar | None = None) -> list[Table]:

@@ -13,6 +13,7 @@ import socket
 import sys
 from collections.abc import Callable, Coroutine, Iterator, Mapping
 from pathlib import Path
+from types import FrameType
 from typing import Any, Protocol
 
 import uvicorn
@@ -113,7 +114,8 @@ class Silence:
 
 
 def up(settings: Settings, folder: Path, env: Mapping[str, str], console: Console) -> None:
-    """Runs until SIGTERM or SIGINT. Raises ConfigError, OperationError, StoreUnavailable before it listens."""
+    """Runs until SIGTERM or SIGINT. Raises ConfigError, OperationError, StoreUnavailable before it listens; the last of
+    them also at the end, where not everything could be stored."""
     check_workers(settings)
     logs.set_up(settings.log.level, settings.log.format)
     _allow_many_connections()
@@ -151,7 +153,7 @@ def _together(settings: Settings, folder: Path, env: Mapping[str, str], console:
 async def _serve(  # noqa: PLR0917
     settings: Settings, folder: Path, env: Mapping[str, str], listener: socket.socket, console: Console, crew: Crew
 ) -> None:
-    gateway = Gateway(settings, folder, env)
+    gateway, until = Gateway(settings, folder, env), 0.0
     try:
         gateway.sessions.address = _url(listener)
         crew.join(gateway)
@@ -175,6 +177,7 @@ async def _serve(  # noqa: PLR0917
         try:
             await server.serve(sockets=[listener])
             await server.settle()
+            until = server.grace_ends
         finally:
             for task in beside:
                 task.cancel()
@@ -182,7 +185,7 @@ async def _serve(  # noqa: PLR0917
             for door in doors:
                 door.close()
     finally:
-        await gateway.close()
+        await gateway.close(until)
 
 
 class Server(uvicorn.Server):
@@ -201,6 +204,9 @@ class Server(uvicorn.Server):
         )
         parts = {"__slots__": (), "now": gateway.now, "outbox": gateway.outbox, "app": staticmethod(app.__call__)}
         self._reloading = gateway.reloading
+        self._grace = settings.shutdown_grace
+        self.grace_ends = 0.0
+        """By the loop's clock, once a signal has come."""
         super().__init__(
             uvicorn.Config(
                 app,  # which it hands to the protocol, and never calls
@@ -231,6 +237,10 @@ class Server(uvicorn.Server):
         finally:
             for number in (*signals, signal.SIGHUP):
                 loop.remove_signal_handler(number)
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        self.grace_ends = self.grace_ends or asyncio.get_running_loop().time() + self._grace
+        super().handle_exit(sig, frame)
 
     async def on_tick(self, counter: int) -> bool:
         if counter % 10 == 0:

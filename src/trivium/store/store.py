@@ -129,13 +129,16 @@ class Store:
             return error.detail or error.message
         return self.ledger.writer.failing
 
-    async def close(self) -> None:
-        """Makes everything durable, then closes the database."""
+    async def close(self, patience: float = 4.0) -> None:
+        """Makes everything durable, which is tried for so many seconds, then closes the database. Raises
+        StoreUnavailable where something was lost."""
         with contextlib.suppress(StoreUnavailable):
             await self.note_uses()
         await unbroken.ended()
-        await self.ledger.writer.close()
+        stored = await self.ledger.writer.close(patience)
         self.database.close()
+        if not stored:
+            raise StoreUnavailable("Not everything could be stored at the end; the log has what it was.")
 
 
 def _open(folder: Path, url: str | None) -> Database:

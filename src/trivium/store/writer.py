@@ -135,21 +135,27 @@ class Writer:
         self._ring(_FLUSH)
         await waiter
 
-    async def close(self, attempts: int = 5) -> None:
-        """The last flush, tried a few times; what still cannot be written is said in the log, op by op."""
+    async def close(self, patience: float = 4.0) -> bool:
+        """The last flush, tried for so many seconds; whether all was stored. What was not is said in the log, op by
+        op."""
         if self._ends:
-            return
-        for attempt in range(attempts):
+            return True
+        give_up = monotonic() + patience
+        while True:
             try:
                 await self.flush()
                 if not (self._urgent or self._others):
                     break
             except StoreUnavailable:
-                await asyncio.sleep(self._retry if attempt < attempts - 1 else 0)
+                if monotonic() + self._retry > give_up:
+                    break
+                await asyncio.sleep(self._retry)
         self.stop()
         await asyncio.sleep(0)
-        for op in (*self._urgent, *self._others):
+        left = (*self._urgent, *self._others)
+        for op in left:
             op.lost(self.failing)
+        return not left
 
     def stop(self) -> None:
         """Ends the thread behind the transaction that it is at; what waits stays unwritten."""
