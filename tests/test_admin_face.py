@@ -396,6 +396,14 @@ class TestIdempotency:
         assert made.body["id"].encode() not in raw
 
 
+@pytest.mark.parametrize(
+    "path", ["/accounts/nope/grants", "/accounts/nope/top-ups", "/accounts/nope/adjustments", "/requests/req_n/refunds"]
+)
+async def test_money_for_what_is_not_there_is_not_found(path: str) -> None:
+    async with administered() as house:
+        assert (await house.error("POST", path, {"usd": "1"}))[:2] == (404, "not_found")
+
+
 async def test_lists_in_queries_are_given_once_or_more_often() -> None:
     async with administered() as house:
         owner = await acme(house)

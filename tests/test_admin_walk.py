@@ -20,7 +20,7 @@ from trivium.store.answers import Keeping
 from trivium.store.writer import Writer
 
 CALLERS = ("house", *ROLES, "outsider", "stranger", "key")
-_UNKNOWN = ("secrets.rotate", "accounts.create", "prices.set")
+_UNKNOWN = ("secrets.rotate", "prices.set")
 """Whose answers no change knows: they can be made again without harm."""
 _ITEMS = {"key", "project", "budget", "request", "admin"}
 """Names in paths of what belongs to somebody."""

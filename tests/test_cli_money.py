@@ -65,7 +65,7 @@ class TestCredits:
             (["top-up", "--account", "nobody", "--usd", "5"], "There is no account 'nobody'; `trivium accounts list`"),
             (["grant", "--account", "acme", "--usd", "5", "--expires", "soon"], "'soon' is no date"),
             (["top-up", "--account", "acme", "--usd", "5", "--idempotency-key", ""], "1 to 400 characters"),
-            (["refund", "--request", "req_9"], "There is nothing to refund of request 'req_9'."),
+            (["refund", "--request", "req_9"], "There is no request 'req_9'."),
         ],
     )
     def test_what_cannot_be_done_is_one_line_and_changes_nothing(

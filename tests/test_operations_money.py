@@ -364,7 +364,10 @@ class TestRefunds:
             assert "can be refunded" in await desk.refusal("credits.refund", request=id, usd=usd)
 
     async def test_what_was_not_charged_is_not_refunded(self, desk: Desk) -> None:
-        assert "nothing to refund of request 'req_9'" in await desk.refusal("credits.refund", request="req_9")
+        assert await desk.refusal("credits.refund", request="req_9") == "There is no request 'req_9'."
+        await desk("credits.grant", account="acme", usd="1")
+        id = await desk.charged(0)
+        assert f"nothing to refund of request {id!r}" in await desk.refusal("credits.refund", request=id)
 
     async def test_what_is_given_back_can_be_spent_at_once(self, desk: Desk) -> None:
         await desk("credits.grant", account="acme", usd="0.4")
@@ -412,6 +415,15 @@ class TestBudgets:
             assert "is nobody's calls" in await desk.refusal("budgets.set", scope=scope, period="day", usd="1")
         for scope in ("account:acme", "account:default", "member:acme/jo", "user:jo", "project:p"):
             await desk("budgets.set", scope=scope, period="day", usd="1")
+
+    async def test_of_an_organization_one_is_for_its_members_invited_ones_too(self, home: Home, desk: Desk) -> None:
+        with home.open().transaction() as tx:
+            tx.execute("INSERT INTO organizations (id, name, settings, created_ms) VALUES ('acme', 'A', '{}', 1)")
+            tx.execute("INSERT INTO memberships VALUES ('acme', 'ann', 'member', 1, NULL)")
+        for organization in (None, "acme"):
+            asked = {"organization": organization, "period": "day", "usd": "1"}
+            await desk("budgets.set", scope="member:acme/ann", **asked)
+            assert "is nobody's calls" in await desk.refusal("budgets.set", scope="member:acme/jo", **asked)
 
     @BOTH
     async def test_one_that_is_raised_or_lowered_goes_on_counting(self, desk: Desk) -> None:

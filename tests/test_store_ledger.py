@@ -19,7 +19,7 @@ import pytest
 
 from support_store import Home, rows
 from trivium.clock import Clock
-from trivium.errors import OperationError, StoreUnavailable
+from trivium.errors import NotFound, OperationError, StoreUnavailable
 from trivium.metering.prices import FREE, Quote
 from trivium.metering.record import Record
 from trivium.metering.start import Start
@@ -624,7 +624,7 @@ class TestCorrections:
         assert await house.balance(account) == (1, 0)
         with pytest.raises(OperationError, match="nothing to refund"):
             await house.accounts.refund(id, None, None)
-        with pytest.raises(OperationError, match="nothing to refund"):
+        with pytest.raises(NotFound, match="no request 'req_gone'"):
             await house.accounts.refund("req_gone", None, None)
 
     async def test_a_new_price_is_booked_once_for_each_request(self, house: House) -> None:

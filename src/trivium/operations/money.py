@@ -247,10 +247,11 @@ class MoneyOperations:
                 f"{query.scope!r} is no scope: expected key:ID, user:ID, account:ID, member:ACCOUNT/USER, "
                 "project:ORGANIZATION/ID or, of keys that belong to no organization, project:ID."
             )
-        own_project = query.scope.startswith(f"project:{query.organization}/")
-        if (query.organization is None or own_project) and not await self._accounts.counts_somebody(query.scope):
+        own = query.organization is None or query.scope.partition(":")[2].startswith(f"{query.organization}/")
+        if own and not await self._accounts.counts_somebody(query.scope):
             raise OperationError(
-                f"{query.scope!r} is nobody's calls: `trivium keys list` and `trivium accounts list` show the ids."
+                f"{query.scope!r} is nobody's calls: `trivium keys list`, `trivium accounts list` and `trivium orgs"
+                " members list` show the ids."
             )
         budget = budget_of(query.scope, query.period, query.usd, self._clock.now_ms())
         whose = Whose(organization=query.organization)

@@ -15,9 +15,9 @@ import msgspec
 from trivium.clock import Clock
 from trivium.errors import Conflict, KeyReused, NotFound, OperationError
 from trivium.money import nano_text
-from trivium.policy.spending import DEFAULT_ACCOUNT, Budget
+from trivium.policy.spending import Budget
 from trivium.store import owners, posting, spans
-from trivium.store.budgets import end_budget, houses_budget, put_budget
+from trivium.store.budgets import counts_somebody, end_budget, houses_budget, put_budget
 from trivium.store.changes import OPERATOR, Change, note
 from trivium.store.ledger import Ledger
 from trivium.store.posting import Entry, Sums
@@ -38,7 +38,6 @@ _BY_KEYS = (
 _BY_KEY = "SELECT account_id, kind, amount_nano, expires_ms FROM entries WHERE idempotency_key = ?"
 _ENTRY_COLUMNS = "account_id, kind, amount_nano, time_ms, idempotency_key, request_id, lot, expires_ms, flags, note"
 
-_PROJECT = "SELECT 1 FROM projects WHERE organization_id = ? AND id = ?"
 _ACCOUNT = ("id", "kind", "name", "created_ms", "balance_nano", "held_nano")
 _NEW_ACCOUNT = (
     "INSERT INTO accounts (id, kind, name, created_ms) VALUES (?, ?, ?, ?) ON CONFLICT (id) DO NOTHING"
@@ -196,15 +195,7 @@ class Accounts:
         return id
 
     async def counts_somebody(self, scope: str) -> bool:
-        """Whether the key, account or organization's project that a budget's scope names is there."""
-        kind, _, id = scope.partition(":")
-        if kind == "project" and "/" in id:
-            return bool(await self._database.ask(_PROJECT, id.split("/")))
-        table = {"key": "keys", "account": "accounts", "member": "accounts"}.get(kind)
-        id = id.partition("/")[0]
-        if table is None or id == DEFAULT_ACCOUNT:
-            return True
-        return bool(await self._database.ask(f"SELECT 1 FROM {table} WHERE id = ?", (id,)))
+        return await counts_somebody(self._database, scope)
 
     async def end_budget(self, id: str, whose: Whose = EVERYBODY, actor: str = OPERATOR, *, house: bool = True) -> None:
         def act(tx: Writing) -> None:
@@ -241,7 +232,7 @@ class Accounts:
 def _credit(tx: Writing, entry: Entry, free: int | None, actor: str, *, overdraw: bool) -> bool:
     row = posting.lock(tx, entry.account_id)
     if row is None:
-        raise OperationError(f"There is no account {entry.account_id!r}; `trivium accounts list` shows them.")
+        raise NotFound(f"There is no account {entry.account_id!r}; `trivium accounts list` shows them.")
     if _is_made(tx.execute(_BY_KEY, (entry.idempotency_key,)), entry):
         return False
     short = _is_short(row, free, -entry.amount_nano)
@@ -318,6 +309,8 @@ def _refund(tx: Writing, wanted: _Wanted, actor: str) -> tuple[Entry, bool]:
     # No key that somebody gives is a number that was counted here.
     key = f"refund:{id}:{refunds + 1}" if wanted.key is None else f"refund:{id}:key:{wanted.key}"
     known = tx.execute(_BY_KEY, (key,))
+    if not charged and not tx.execute("SELECT 1 FROM records WHERE id = ?", (id,)):
+        raise NotFound(f"There is no request {id!r}.")
     if not known and (not charged or left <= 0):
         raise OperationError(f"There is nothing to refund of request {id!r}.")
     amount = wanted.amount_nano

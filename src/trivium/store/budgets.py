@@ -1,4 +1,6 @@
-"""Budgets inside a transaction: set, ended, and told of in the log of changes. The ledger has to `load` afterwards."""
+"""Budgets inside a transaction: set, ended, and told of in the log of changes. The ledger has to `load` afterwards. And
+whether there is somebody that they could be for.
+"""
 
 from __future__ import annotations
 
@@ -6,13 +8,19 @@ from typing import Any
 
 from trivium.errors import OperationError
 from trivium.money import nano_text
-from trivium.policy.spending import Budget
+from trivium.policy.spending import DEFAULT_ACCOUNT, Budget
 from trivium.store.changes import Change, note
-from trivium.store.sql import Row, Writing
+from trivium.store.sql import Database, Row, Writing
 
 _LIVE = """
     SELECT id, scope, period, limit_nano, house_nano FROM budgets
     WHERE scope = ? AND period = ? AND ended_ms IS NULL ORDER BY house_nano IS NULL, house_nano, created_ms, id
+"""
+_PROJECT = "SELECT 1 FROM projects WHERE organization_id = ? AND id = ?"
+_MEMBER = """
+    SELECT 1 FROM accounts a LEFT JOIN organizations o ON o.id = a.id
+    LEFT JOIN memberships m ON m.organization_id = o.id AND m.user_id = ?
+    WHERE a.id = ? AND (o.id IS NULL OR m.user_id IS NOT NULL)
 """
 _ENDED = "SELECT id FROM budgets WHERE scope = ? AND period = ? ORDER BY ended_ms DESC, id LIMIT 1"
 
@@ -40,6 +48,20 @@ def put_budget(tx: Writing, budget: Budget, actor: str, *, house: bool) -> str:
     for row in live[1:]:
         end_budget(tx, row[:4], budget.created_ms, actor)
     return id
+
+
+async def counts_somebody(database: Database, scope: str) -> bool:
+    """Whether the key, account, or organization's project or member that a scope names is there. Who is invited counts,
+    and whoever calls for an account that is no organization's. Raises StoreUnavailable."""
+    kind, _, id = scope.partition(":")
+    if kind == "project" and "/" in id:
+        return bool(await database.ask(_PROJECT, id.split("/")))
+    if kind == "member":
+        return bool(await database.ask(_MEMBER, id.split("/")[::-1]))
+    table = {"key": "keys", "account": "accounts"}.get(kind)
+    if table is None or id == DEFAULT_ACCOUNT:
+        return True
+    return bool(await database.ask(f"SELECT 1 FROM {table} WHERE id = ?", (id,)))
 
 
 def has_houses_budget(tx: Writing, scope: str) -> bool:
