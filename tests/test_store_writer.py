@@ -534,6 +534,28 @@ def test_after_a_transaction_that_was_undone_memory_is_not_believed(disk: Disk) 
     assert said == [("ax", False), ("a", True), ("x", True), ("y", True), ("z", False)]
 
 
+@pytest.mark.parametrize(("lost_at", "said"), [("begin", "cannot be written"), ("end", "may have been done")])
+async def test_an_act_whose_commit_nobody_saw_is_said_to_be_one(
+    disk: Disk, monkeypatch: pytest.MonkeyPatch, lost_at: str, said: str
+) -> None:
+    transaction = disk.database.transaction
+
+    @contextlib.contextmanager
+    def lost() -> Iterator[Writing]:
+        if lost_at == "begin":
+            raise StoreUnavailable("The store cannot be written.")
+        with transaction() as tx:
+            yield tx
+        raise StoreUnavailable("The store cannot be written.", detail="the connection was lost")
+
+    monkeypatch.setattr(disk.database, "shared", True)
+    monkeypatch.setattr(disk.database, "transaction", lost)
+    writer = disk.writer()
+    with pytest.raises(StoreUnavailable, match=said):
+        await writer.run(lambda tx: tx.execute("SELECT 1"))
+    await writer.close()
+
+
 def test_where_others_write_too_what_is_to_be_alone_has_a_transaction_of_its_own(
     disk: Disk, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -23,6 +23,10 @@ class Undone(StoreUnavailable):
     long, or it changed what others had changed since it looked. Made again it may well succeed."""
 
 
+class Unseen(StoreUnavailable):
+    """Whether a transaction became durable nobody knows: the database was lost at its end."""
+
+
 class Writing(Protocol):
     """An open transaction: all of it becomes durable at its end, or nothing does."""
 

@@ -24,7 +24,7 @@ from typing import TypeVar
 
 from trivium.errors import StoreUnavailable
 from trivium.store.ops import AROUND, Act, Op, taking_turns
-from trivium.store.sql import Database, Undone, Writing
+from trivium.store.sql import Database, Undone, Unseen, Writing
 
 _LOG = logging.getLogger("trivium.store")
 _BUSY = 4
@@ -33,6 +33,10 @@ _MOST = 5_000
 """Ops in one transaction."""
 _NOTHING, _FLUSH, _URGENT, _ANYTHING = range(4)
 """What the writing thread listens for: the first, the first two, ..."""
+_UNSEEN = (
+    "The store was lost at the end of this, which may have been done all the same: look before you do it again, or send"
+    " it with the same idempotency key, if it had one."
+)
 _T = TypeVar("_T")
 
 Apply = Callable[[Sequence[Op], Writing, bool], None]
@@ -126,7 +130,10 @@ class Writer:
         whole = act if around is None else around(act)
         op: Act[_T] = Act(taking_turns(whole) if in_turn else whole, urgent=not kept, alone=True)
         self.add(op)
-        return await op.result
+        try:
+            return await op.result
+        except Unseen as error:
+            raise StoreUnavailable(_UNSEEN, detail=error.detail) from error
 
     async def flush(self) -> None:
         """Returns when everything added so far is durable. Raises StoreUnavailable if it cannot be made so now."""
@@ -282,16 +289,20 @@ class Writer:
     def _commit(self, batch: list[Op], again: bool, attempts: int = 3) -> None:
         """In the thread. What the database takes issue with is written op by op, so that a bad op harms only itself.
         `again`: something of it, or of what memory believes to be written, may have been undone."""
+        ends = False
         try:
             with self._database.transaction() as tx:
                 self._apply(batch, tx, again)
+                ends = self._database.shared
         except Undone as error:
             if attempts == 1:
                 raise
             _LOG.warning("a transaction that was undone is made again: %s", error.detail)
             self._commit(batch, True, attempts - 1)
-        except StoreUnavailable:
-            raise
+        except StoreUnavailable as error:
+            if not ends:
+                raise
+            raise Unseen(error.message, detail=error.detail) from error
         except Exception as error:
             self._undone = True
             if len(batch) > 1:
