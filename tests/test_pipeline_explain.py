@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from typing import Any
 
@@ -15,6 +16,7 @@ from test_pipeline_own import SONNET, people
 from trivium.errors import NotFound
 from trivium.mock import Reply
 
+BILLING = ("members.set", {"organization": "acme", "user": "ann", "role": "billing"})
 CREDITS = TWO + '[billing]\nmode = "credits"\n'
 
 
@@ -97,14 +99,91 @@ async def test_the_balance_is_told_to_whom_it_concerns() -> None:
     assert "free_usd" not in told["acme-member"]
 
 
-async def test_asking_uses_up_no_limit() -> None:
+@pytest.mark.parametrize(
+    ("code", "key", "headers", "done"),
+    [
+        ("budget_exceeded", {}, {}, ("budgets.set", {"scope": "user:ann", "period": "day", "usd": "0"})),
+        ("rate_limited", {"limits": {"input_tokens_per_minute": 1}}, {}, None),
+        ("rate_limited", {"limits": {"concurrent_requests": 0}}, {}, None),
+        ("invalid_field", {}, {"x-trivium-strict": "maybe"}, None),
+        ("invalid_field", {}, {"x-trivium-timeout": "soon"}, None),
+        ("caller_blocked", {}, {}, ("users.block", {"users": ["ann"], "why": "spam"})),
+        ("caller_blocked", {}, {}, ("domains.block", {"domain": "example.org"})),
+        ("not_a_member", {"organization": "acme"}, {}, BILLING),
+        ("not_a_member", {}, {"x-trivium-organization": "acme"}, BILLING),
+        ("not_a_member", {}, {"x-trivium-organization": "elsewhere"}, None),
+        ("address_not_allowed", {"scopes": {"networks": ["10.0.0.0/8"]}}, {}, None),
+    ],
+)
+async def test_what_it_is_refused_with_is_what_the_call_is_refused_with(
+    code: str, key: dict[str, Any], headers: dict[str, str], done: tuple[str, dict[str, Any]] | None
+) -> None:
+    body = {**BODIES["chat"], "model": "pair"}
     async with running(settings=TWO) as house:
         people = People(house)
-        key = await people.user("ann", limits={"requests_per_minute": 1, "concurrent_requests": 1})
+        await people.user("ann", email="ann@example.org")
+        await people.organization("acme")
+        await people("members.set", organization="acme", user="ann", role="member")
+        made = await people("keys.create", name="k", user="ann", **key)
+        if done is not None:
+            await people(done[0], **done[1])
+        told = await people("explain", key=made["id"], request=body, headers=headers, address="127.0.0.1")
+        answer, own, _ = await house.post("/v1/explain", body, key=made["key"], headers=headers)
+        assert await house.records() == []
+        status, refused, _ = await house.post("/v1/chat/completions", body, key=made["key"], headers=headers)
+        assert (told["error"]["status"], told["error"]["code"], refused["error"]["code"]) == (status, code, code)
+        assert own["error"]["message"] == refused["error"]["message"]
+        assert answer in {200, status}  # what concerns the key itself is said at once
+        assert house.upstream.requests == []
+
+
+async def test_a_strict_call_is_refused_where_every_route_loses_something() -> None:
+    settings = f'{TWO}\n[providers.c]\nbase_url = "{{upstream}}/v1"\napis = ["messages"]\n'
+    body = {**BODIES["chat"], "model": "c/three", "logit_bias": {"1": 1}}
+    async with running(settings=settings) as house:
+        key = await People(house).key(strict=True)
+        for others, refused in (({}, "lossy_request"), ({"x-trivium-fallbacks": "a/one"}, None)):
+            told = await explained(house, body, key=key, headers=others)
+            assert [loss["field"] for loss in told["losses"]] == ["logit_bias"]
+            assert told.get("error", {}).get("code") == refused
+        assert (await house.post("/v1/chat/completions", body, key=key))[1]["error"]["code"] == "lossy_request"
+        assert (await house.post("/v1/chat/completions", body, key=key, headers=others))[0] == 200
+
+
+async def test_of_a_key_that_is_bound_to_networks_an_operator_says_from_where_it_is_used() -> None:
+    async with running(settings=TWO) as house:
+        people = People(house)
+        made = await people("keys.create", name="k", scopes={"networks": ["10.0.0.0/8"]})
+        asked = {"model": "twin", "key": made["id"]}
+        told = await people("explain", **asked)
+        assert "from where this call comes is not known" in told["error"]["message"]
+        assert "error" not in await people("explain", **asked, address="10.1.2.3")
+
+
+async def test_a_key_that_has_expired_is_no_live_one() -> None:
+    async with running(settings=TWO) as house:
+        people = People(house)
+        made = await people("keys.create", name="k", expires_ms=house.gateway.deps.clock.now_ms() + 1)
+        await asyncio.sleep(0.002)
+        with pytest.raises(NotFound):
+            await people("explain", model="twin", key=made["id"])
+
+
+async def test_asking_uses_up_no_limit() -> None:
+    body = {**BODIES["chat"], "model": "twin", "max_tokens": 5}
+    async with running(settings=TWO) as house:
+        people = People(house)
+        limits = {"requests_per_minute": 1, "concurrent_requests": 1, "input_tokens_per_minute": 1000}
+        key = await people.user("ann", limits=limits)
+        await people("budgets.set", scope="user:ann", period="day", usd="1")
         for _ in range(3):
-            told = await explained(house, {**BODIES["chat"], "model": "twin"}, key=key)
+            told = await explained(house, body, key=key)
             assert "error" not in told
             assert {one["used"] for one in told["limits"]} == {0}
+        assert (await people("budgets.list"))["items"][0]["held_usd"] == "0"
+        assert (await house.post("/v1/chat/completions", body, key=key))[0] == 200
+        told = (await house.post("/v1/explain", body, key=key))[1]
+        assert (told["error"]["code"], told["error"]["limit"]) == ("rate_limited", "requests_per_minute")
 
 
 async def test_the_rules_that_would_change_a_request_are_named_save_where_that_tells_who_answers() -> None:

@@ -54,9 +54,8 @@ class Bench:
         return await self.counters.take(claims, holder)
 
     async def used(self, *claims: Claim) -> list[int]:
-        told = await self.counters.enter([Claim(one.key, 10**9, 0, one.window_s) for one in claims], "nobody")
-        self.counters.leave([one.key for one in claims if not one.window_s], "nobody")
-        return [use.used - (not claim.window_s) for use, claim in zip(told.uses, claims, strict=True)]
+        told = await self.counters.enter([Claim(one.key, 10**9, 0, one.window_s) for one in claims])
+        return [use.used for use in told.uses]
 
 
 @pytest.fixture(params=["memory", "redis"])
@@ -113,6 +112,19 @@ class TestTakes:
         denied = await bench.take(wide, narrow, gauge, holder="b")
         assert denied and denied.claim == narrow
         assert await bench.used(wide, narrow, gauge) == [1, 1, 1]
+
+    async def test_asking_for_room_says_what_a_take_would_and_takes_nothing(self, bench: Bench) -> None:
+        window, gauge = bench.claim(10, 4), bench.claim(1, window_s=0, name="gauge")
+        for used in (0, 4, 8):
+            assert await bench.used(window) == [used]
+            asked, taken = await bench.take(window.asked()), await bench.take(window)
+            assert (asked is None) is (taken is None)
+        assert (asked and asked.retry_after) == (taken and taken.retry_after) == 65
+        for _ in range(2):
+            assert await bench.take(gauge.asked(), holder="a") is None
+            assert await bench.used(gauge) == [0]
+        assert await bench.take(gauge, holder="b") is None
+        assert await bench.take(gauge.asked(), holder="a")
 
     async def test_of_several_without_room_the_one_is_told_that_takes_longest(self, bench: Bench) -> None:
         minute, hour = bench.claim(1), bench.claim(1, window_s=3_600, name="hour")

@@ -20,6 +20,7 @@ _APIS = click.Choice([api.short for api in Api])
 @click.argument("model", required=False)
 @click.option("--api", type=_APIS, default="chat", show_default=True, help="The API that the client speaks.")
 @click.option("--key", metavar="ID", help="Whose call it is, by the key's id. Default: a caller without a key.")
+@click.option("--address", metavar="IP", help="From where it is called, for a key that is bound to networks.")
 @click.option("--request", "file", metavar="FILE", help="A request as JSON. Default: one of a single word.")
 @click.option("--header", "headers", multiple=True, metavar="NAME=VALUE", help="Such as x-trivium-task=t1.")
 @config_option
@@ -28,6 +29,7 @@ def explain(  # noqa: PLR0917
     model: str | None,
     api: str,
     key: str | None,
+    address: str | None,
     file: str | None,
     headers: tuple[str, ...],
     config_file: str | None,
@@ -38,7 +40,7 @@ def explain(  # noqa: PLR0917
         raise click.UsageError("Name a MODEL, or a file with --request.")
     said = _read(file) if file is not None else {}
     sent = dict(header.partition("=")[::2] for header in headers)
-    told = ask(config_file, "explain", model=model, api=api, key=key, request=said, headers=sent)
+    told = ask(config_file, "explain", model=model, api=api, key=key, address=address, request=said, headers=sent)
     if as_json:
         echo_json(told)
     else:

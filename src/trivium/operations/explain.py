@@ -16,6 +16,8 @@ class Explain(Arguments, frozen=True, kw_only=True):
     api: Literal["chat", "responses", "messages"] = "chat"
     key: Annotated[str, msgspec.Meta(max_length=100)] | None = None
     """By its id; null: a caller without a key."""
+    address: Annotated[str, msgspec.Meta(max_length=100)] | None = None
+    """From where it is called; null: nobody knows, which refuses a key that is bound to networks."""
     request: dict[str, Any] = msgspec.field(default_factory=dict)
     """As a client would send it; what it lacks is a question of one word."""
     headers: dict[str, str] = msgspec.field(default_factory=dict)

@@ -9,6 +9,7 @@ from typing import Protocol, runtime_checkable
 import msgspec
 
 from trivium.canon.api import Kind
+from trivium.errors import FieldInvalid
 from trivium.policy.edge import UNTOLD, Edge
 
 Headers = list[tuple[bytes, bytes]]
@@ -17,6 +18,8 @@ FALLBACKS = b"x-trivium-fallbacks"
 AUTHORIZATION, API_KEY = b"authorization", b"x-api-key"
 CREDENTIALS = (AUTHORIZATION, API_KEY)
 """Headers that say who calls."""
+_STRICT = b"x-trivium-strict"
+_SAID = {b"1": True, b"true": True, b"0": False, b"false": False, b"": False}
 _LISTS = (b"cache-control",)
 """Headers whose lines are parts of one list (RFC 9110, section 5.3), of which we read more than the last."""
 
@@ -67,6 +70,15 @@ def client_app(headers: Mapping[bytes, bytes]) -> str | None:
     """The first product of the User-Agent."""
     agent = headers.get(b"user-agent")
     return agent.split(b" ", 1)[0][:100].decode("latin-1") if agent else None
+
+
+def is_strict(call: Call) -> bool:
+    """Whether the client would rather have an error than a loss. Raises FieldInvalid for a word that could mean
+    either."""
+    strict = _SAID.get(call.headers.get(_STRICT, b"").lower())
+    if strict is None:
+        raise FieldInvalid(f"The header `{_STRICT.decode()}` must be 1 or 0.", param=_STRICT.decode())
+    return strict
 
 
 class Body(Protocol):

@@ -116,6 +116,10 @@ class Ledger(Protocol):
         """What of a balance no call has a hold on, and what is held. Raises StoreUnavailable."""
         ...
 
+    async def lacks(self, amount: int, account_id: str | None, scopes: Sequence[str], time_ms: int) -> Refusal | None:
+        """Why a call would not be started that holds so much; nothing is held. Raises StoreUnavailable."""
+        ...
+
     async def start(self, start: Start) -> Refusal | None:
         """Begins a call; a hold is durable when this returns None. Raises StoreUnavailable."""
         ...

@@ -7,6 +7,7 @@ request is told beside what was found before it.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 from urllib.parse import parse_qsl
 
@@ -15,27 +16,30 @@ import msgspec
 from trivium.canon.api import KINDS, Api, kind_of
 from trivium.errors import FieldInvalid, RequestError, TriviumError
 from trivium.metering.bound import usual_input
+from trivium.metering.charge import HOUSE
 from trivium.metering.sheet import written
 from trivium.money import nano_text
-from trivium.pipeline.authenticate import authenticate
+from trivium.pipeline.authenticate import acting, authenticate
 from trivium.pipeline.authorize import check_call
 from trivium.pipeline.auto import lead
-from trivium.pipeline.bill import Bill, account_of
-from trivium.pipeline.call import Body, Call, Reply
+from trivium.pipeline.bill import Bill, account_of, bill_of
+from trivium.pipeline.call import Body, Call, Reply, is_strict
 from trivium.pipeline.deps import Deps
 from trivium.pipeline.forward import prepare, way_to
 from trivium.pipeline.free import check_anonymous, find
 from trivium.pipeline.hold import checked_bill, hold_of, refused
 from trivium.pipeline.legs import Leg, legs_of
-from trivium.pipeline.limits import also_known_as, is_houses
+from trivium.pipeline.limits import look
+from trivium.pipeline.patience import deadline_of
 from trivium.pipeline.read import cap_of, check_head, read_body
 from trivium.pipeline.settle import Run
 from trivium.pipeline.tell import json_headers
+from trivium.policy.access import check_caller
 from trivium.policy.caller import Caller
-from trivium.policy.counters import Claim
 from trivium.policy.limits import refusal
-from trivium.policy.spending import Refusal, scopes_of
+from trivium.policy.spending import scopes_of
 from trivium.routing.auto import Resolution
+from trivium.routing.catalog import Target
 from trivium.wire.body import members
 from trivium.wire.request import Request, check_stateless, parse
 from trivium.wire.size import measure
@@ -104,6 +108,8 @@ async def explain(
     run = Run(call, deps)
     run.key = caller
     try:
+        if caller is not None:
+            await _check(call, caller, told, run, deps)
         await _explain(call, body, told, run, deps)
     except TriviumError as error:
         told.error = {"status": error.status, "code": error.code, "message": error.message, **error.facts}
@@ -115,7 +121,15 @@ async def explain(
     return told
 
 
+async def _check(call: Call, caller: Caller, told: Explanation, run: Run, deps: Deps) -> None:
+    """Whether the caller may call. Raises Forbidden, StoreUnavailable."""
+    run.key = caller = await acting(caller, call.headers, deps)
+    told.caller = _who(caller)
+    check_caller(caller, call.client_ip)
+
+
 async def _explain(call: Call, body: bytes, told: Explanation, run: Run, deps: Deps) -> None:
+    run.strict = is_strict(call) or (run.key is not None and run.key.strict)
     run.request = request = parse(call.api, body)
     told.requested_model = request.model
     auto = deps.autos.get(request.model)
@@ -131,20 +145,15 @@ async def _explain(call: Call, body: bytes, told: Explanation, run: Run, deps: D
     run.target = found
     told.own_key = run.own.match.vendor if run.own is not None else None
     legs = await legs_of(call, request, found, run, deps) or (Leg(found, run.own, "the only route"),)
-    run.target = legs[0].target
+    run.target, run.own = legs[0].target, legs[0].own
     told.refused = [{"route": route, "why": why} for route, why in run.journey.refused]
-    bills = [leg.bill or await checked_bill(call, leg.target, run, deps) for leg in legs]
-    told.routes = [_route(call, leg, bill, deps) for leg, bill in zip(legs, bills, strict=True)]
+    told.routes = [_route(call, leg, leg.bill or bill_of(call, leg.target, run, deps), deps) for leg in legs]
     told.routes[0]["chosen"] = True
+    deadline_of(call, run.elapsed_us())
     run.size = measure(request)
-    run.own = legs[0].own
-    way = way_to(call, run.target, run.target.provider.apis, deps)
-    prepare(call, request, run.target, way, run)
-    if not run.target.stealth:  # what a request loses tells who answers
-        told.rules = list(run.rules)
-        told.losses = [{"field": loss.field, "why": loss.why} for loss in run.losses]
-    await _limits(told, run, deps)
-    await _hold(request, bills, told, run, deps)
+    await _limits(call, request, run.target, told, run, deps)
+    _prepare(call, request, legs, told, run, deps)
+    await _hold(call, request, legs, told, run, deps)
 
 
 def _auto(found: Resolution) -> dict[str, Any]:
@@ -184,23 +193,14 @@ def _route(call: Call, leg: Leg, bill: Bill, deps: Deps) -> dict[str, Any]:
     }
 
 
-async def _limits(told: Explanation, run: Run, deps: Deps) -> None:
+async def _limits(call: Call, request: Request, target: Target, told: Explanation, run: Run, deps: Deps) -> None:  # noqa: PLR0917
     """Raises RateLimited."""
-    target = run.target
-    if target is None or run.size is None:
+    found = await look(call, request, target, run, deps)
+    if found is None:
         return
-    rules = deps.rules.rules(
-        run.key, *target.known_as, deps.house, also_known_as(target, run), of_model=is_houses(target, run)
-    )
-    if rules is None:
-        return
-    claims = [Claim(claim.key, claim.limit, 0, claim.window_s) for claim in rules.claims]
-    taken = await deps.counters.enter(claims, f"explain {run.call.id}")
-    deps.counters.leave(rules.gauges, f"explain {run.call.id}")
-    itself = 1 if taken.denial is None else 0
+    rules, taken = found
     told.limits = [
-        {"kind": rule.kind, "of": rule.owner, "name": rule.name, "limit": rule.claim.limit}
-        | {"used": use.used - (itself if rule.kind == "concurrent" else 0)}
+        {"kind": rule.kind, "of": rule.owner, "name": rule.name, "limit": rule.claim.limit, "used": use.used}
         for rule, use in zip(rules.all, taken.uses, strict=True)
         if rule.owner != "model"
     ]
@@ -208,19 +208,37 @@ async def _limits(told: Explanation, run: Run, deps: Deps) -> None:
         raise refusal(rules, taken.denial)
 
 
-async def _hold(request: Request, bills: list[Bill], told: Explanation, run: Run, deps: Deps) -> None:
-    """What would be put aside, and what is there. Raises InsufficientCredits."""
-    if run.size is None:
-        return
+def _prepare(call: Call, request: Request, legs: Sequence[Leg], told: Explanation, run: Run, deps: Deps) -> None:  # noqa: PLR0917
+    """What would be done to the request for the first route. Raises RequestError where no route can be asked so."""
+    for place, leg in enumerate(legs):
+        target, run.own = leg.target, leg.own
+        try:
+            prepare(call, request, target, way_to(call, target, target.provider.apis, deps), run)
+            return
+        except RequestError:
+            if leg is legs[-1]:
+                raise
+        finally:
+            if not (place or target.stealth):  # what a request loses tells who answers
+                told.rules = list(run.rules)
+                told.losses = [{"field": loss.field, "why": loss.why} for loss in run.losses]
+
+
+async def _hold(call: Call, request: Request, legs: Sequence[Leg], told: Explanation, run: Run, deps: Deps) -> None:  # noqa: PLR0917
+    """What would be put aside, and what is there. Raises PriceUnknown, InsufficientCredits, BudgetExceeded."""
+    first = await checked_bill(call, legs[0].target, run, deps)
+    bills = [first, *(leg.bill for leg in legs[1:] if leg.bill is not None)]
     scopes = scopes_of(run.key, run.account_id) if run.key else ()
     amount = await hold_of(request, bills, scopes, run, deps)
+    run.size = run.size or measure(request)
     told.hold = {
         "input_tokens": usual_input(run.size),
         "max_tokens": request.max_tokens,
         "hold_usd": nano_text(amount),
     }
     if run.account_id is not None:
-        free, held = await deps.ledger.free_nano(run.account_id)
+        free, _ = await deps.ledger.free_nano(run.account_id)
         told.hold |= {"account": run.account_id, "free_usd": nano_text(free)}
-        if amount > free:
-            raise refused(Refusal(needed=amount, free=free, held=held), request, deps)
+    counted = scopes if any(bill.payer is HOUSE for bill in bills) else ()
+    if (lacking := await deps.ledger.lacks(amount, run.account_id, counted, call.time_ms)) is not None:
+        raise refused(lacking, request, deps)

@@ -8,13 +8,13 @@ import logging
 from collections.abc import Callable, Coroutine
 from functools import partial
 
-from trivium.errors import BodyTimeout, FieldInvalid, RequestError, StoreUnavailable, TriviumError, UpstreamError
+from trivium.errors import BodyTimeout, RequestError, StoreUnavailable, TriviumError, UpstreamError
 from trivium.pipeline.attempts import Attempts
 from trivium.pipeline.authenticate import authenticate
 from trivium.pipeline.authorize import check_call
 from trivium.pipeline.auto import lead
 from trivium.pipeline.bill import account_of
-from trivium.pipeline.call import COUNT_TOKENS, Body, Call, Headers, Reply
+from trivium.pipeline.call import COUNT_TOKENS, Body, Call, Headers, Reply, is_strict
 from trivium.pipeline.capture import captured
 from trivium.pipeline.count import count
 from trivium.pipeline.deps import Deps
@@ -43,11 +43,9 @@ from trivium.wire.translate import Translation
 
 _SOON = 65
 """Seconds."""
-_STRICT = b"x-trivium-strict"
 TRANSFORMS = "transforms"
 """The member by which a request lets OpenRouter shorten it, and the flag of a record whose request names some."""
 _NONE = (b"[]", b"null")
-_SAID = {b"1": True, b"true": True, b"0": False, b"false": False, b"": False}
 
 _LOG = logging.getLogger("trivium.pipeline")
 
@@ -81,20 +79,6 @@ async def handle(call: Call, body: Body, reply: Reply, deps: Deps) -> None:
         await deps.turn
 
 
-async def refuse(error: TriviumError, call: Call, reply: Reply, deps: Deps, headers: Headers) -> None:
-    """Answers a call that has no way into the house: an unknown path, a wrong method."""
-    with Run(call, deps) as run:
-        await fail(error, call, reply, run, headers)
-
-
-def _is_strict(call: Call) -> bool:
-    """Whether the client says so. Raises FieldInvalid for a word that could mean either."""
-    strict = _SAID.get(call.headers.get(_STRICT, b"").lower())
-    if strict is None:
-        raise FieldInvalid(f"The header `{_STRICT.decode()}` must be 1 or 0.", param=_STRICT.decode())
-    return strict
-
-
 async def _admitted(call: Call, body: Body, reply: Reply, run: Run, deps: Deps) -> Coroutine[None, None, None] | None:
     """All checks; what answers the call, unless that has been done. It is awaited outside, so that nothing here keeps
     the request while it goes on."""
@@ -102,7 +86,7 @@ async def _admitted(call: Call, body: Body, reply: Reply, run: Run, deps: Deps) 
         raise StoreUnavailable("The gateway cannot keep records at the moment.", detail="record backlog is full")
     check_head(call, deps, anonymous=False)
     run.key = key = await authenticate(call.headers, call.client_ip, deps)
-    run.strict = _is_strict(call) or (key is not None and key.strict)
+    run.strict = is_strict(call) or (key is not None and key.strict)
     cap = cap_of(call, deps, anonymous=key is None)
     content = await read_body(body, run, cap)
     await deps.turn
@@ -226,7 +210,7 @@ async def _screened(call: Call, request: Request, asked: Target, run: Run, deps:
     return target
 
 
-async def fail(error: TriviumError, call: Call, reply: Reply, run: Run, headers: Headers | None = None) -> None:
+async def fail(error: TriviumError, call: Call, reply: Reply, run: Run) -> None:
     """The error as the calling API's SDKs parse it; a connection cut where part of an answer has gone out."""
     forget_frames(error)
     run.error = error
@@ -238,9 +222,22 @@ async def fail(error: TriviumError, call: Call, reply: Reply, run: Run, headers:
     content = render(call.api.shape, error_value(call, error))
     run.status = error.status
     run.response_bytes = len(content)
-    shape = [*json_headers(content, call), *(headers or [])]
     if run.capture is not None:
         run.capture.tells(content, b"application/json")
+    await reply.start(error.status, with_own(_headers(error, content, call), run.limited))
+    await reply.end(content)
+
+
+async def refuse(error: TriviumError, call: Call, reply: Reply, headers: Headers) -> None:
+    """The same of what is no model call, which has no record: an unknown path, a wrong method, a look-up."""
+    content = render(call.api.shape, error_value(call, error))
+    await reply.start(error.status, _headers(error, content, call) + headers)
+    await reply.end(content)
+
+
+def _headers(error: TriviumError, content: bytes, call: Call) -> Headers:
+    """Of an error's answer."""
+    shape = json_headers(content, call)
     if isinstance(error, RequestError) and error.status != BodyTimeout.status and not _passes_soon(error):
         # Claude Code tries a refused key again for minutes unless it is told not to.
         shape.append((b"x-should-retry", b"false"))
@@ -248,8 +245,7 @@ async def fail(error: TriviumError, call: Call, reply: Reply, run: Run, headers:
     shape += hints
     if error.retry_after is not None and not any(name == b"retry-after" for name, _ in hints):
         shape.append((b"retry-after", b"%d" % error.retry_after))
-    await reply.start(error.status, with_own(shape, run.limited))
-    await reply.end(content)
+    return shape
 
 
 def _passes_soon(error: TriviumError) -> bool:

@@ -3,12 +3,14 @@ without a step; one that is refused has counted nothing."""
 
 from __future__ import annotations
 
+import msgspec
+
 from trivium.metering.bound import usual_input
 from trivium.pipeline.call import Call, Operation
 from trivium.pipeline.deps import Deps
 from trivium.pipeline.limited import Limited
 from trivium.pipeline.settle import Run
-from trivium.policy.counters import Claim
+from trivium.policy.counters import Claim, Taken
 from trivium.policy.limits import Rules, refusal, rooms
 from trivium.routing.catalog import Target
 from trivium.wire.ratelimits import headers
@@ -18,19 +20,10 @@ from trivium.wire.size import measure
 
 async def admit(call: Call, request: Request, target: Target, run: Run, deps: Deps) -> None:
     """Counts the call in its limits. Raises RateLimited."""
-    provider, model = target.known_as
-    rules = deps.rules.rules(
-        run.key, provider, model, deps.house, also_known_as(target, run), of_model=is_houses(target, run)
-    )
-    if rules is None:
+    found = _claims_of(call, request, target, run, deps)
+    if found is None:
         return
-    if call.operation is Operation.COUNT_TOKENS:
-        rules = rules.of_counting()
-    claims, tokens = rules.claims, 0
-    if rules.inputs:
-        run.size = run.size or measure(request)
-        tokens = usual_input(run.size)
-        claims = _with_input(rules, tokens)
+    rules, claims, tokens = found
     limited = Limited(call.id, rules, tokens, deps.counters, deps.clock)
     taken = await deps.counters.enter(claims, call.id)
     run.limited = limited
@@ -38,6 +31,38 @@ async def admit(call: Call, request: Request, target: Target, run: Run, deps: De
     if taken.denial is not None:
         limited.forget()
         raise refusal(rules, taken.denial)
+
+
+async def look(call: Call, request: Request, target: Target, run: Run, deps: Deps) -> tuple[Rules, Taken] | None:
+    """What `admit` would find: how the call's limits stand, and which has no room for it. Nothing is counted."""
+    found = _claims_of(call, request, target, run, deps)
+    if found is None:
+        return None
+    rules, claims, _ = found
+    asked = [claim.asked() for claim in claims]
+    taken = await deps.counters.enter(asked)
+    if (denial := taken.denial) is not None:
+        denial = msgspec.structs.replace(denial, claim=claims[asked.index(denial.claim)])
+    return rules, Taken(denial, taken.uses)
+
+
+def _claims_of(
+    call: Call, request: Request, target: Target, run: Run, deps: Deps
+) -> tuple[Rules, list[Claim], int] | None:
+    """What a call claims of its limits, with the input tokens that it is taken to have; None: it has no limits."""
+    provider, model = target.known_as
+    rules = deps.rules.rules(
+        run.key, provider, model, deps.house, also_known_as(target, run), of_model=is_houses(target, run)
+    )
+    if rules is None:
+        return None
+    if call.operation is Operation.COUNT_TOKENS:
+        rules = rules.of_counting()
+    if not rules.inputs:
+        return rules, rules.claims, 0
+    run.size = run.size or measure(request)
+    tokens = usual_input(run.size)
+    return rules, _with_input(rules, tokens), tokens
 
 
 async def readmit(call: Call, request: Request, target: Target, run: Run, deps: Deps) -> None:

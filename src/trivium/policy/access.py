@@ -51,7 +51,8 @@ def check_caller(caller: Caller, client_ip: str | None) -> None:
     """Raises CallerBlocked, KeyNotHere, NotAMember."""
     check_blocked(caller)
     if caller.scopes.networks and not _is_in(client_ip, caller.scopes.networks):
-        raise KeyNotHere("This API key may not be used from this address.")
+        unknown = "This API key may be used from its networks alone, and from where this call comes is not known."
+        raise KeyNotHere("This API key may not be used from this address." if client_ip else unknown)
     if caller.organization is not None and caller.user_id is not None:
         if caller.role is None:
             raise NotAMember(f"The key's user is no member of {caller.organization.id}, which would pay for the call.")

@@ -25,9 +25,13 @@ class Claim(msgspec.Struct, frozen=True):
     key: str
     limit: int
     amount: int = 1
-    """0: nothing is counted, it is only asked whether there is room for 1."""
+    """0: nothing is counted or held, it is only asked whether there is room for 1."""
     window_s: int = 60
     """A multiple of `SLICES`. 0: not by time, but at once: 1 is held until its holder leaves."""
+
+    def asked(self) -> Claim:
+        """Whether there is room for as much, of which nothing is counted."""
+        return Claim(self.key, self.limit + 1 - max(1, self.amount), 0, self.window_s)
 
 
 class Denial(msgspec.Struct, frozen=True):
@@ -176,7 +180,7 @@ class Windows:
         uses = []
         for claim, window in zip(claims, windows, strict=True):
             if window is None:
-                if denial is None:
+                if denial is None and claim.amount:
                     self.hold(claim.key, holder)
                 uses.append(Use(self.held(claim.key), 0))
                 continue

@@ -134,17 +134,23 @@ class Refusal(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def take(amount: int, account: Account | None, windows: Sequence[Window]) -> Refusal | None:
-    """Holds the amount on the balance and on all budgets, or says why not and holds nothing. To hold nothing needs no
-    balance."""
+    """Holds the amount on the balance and on all budgets, or says why not and holds nothing."""
+    if (refusal := lacking(amount, account, windows)) is not None:
+        return refusal
+    if account is not None:
+        account.held += amount
+    for window in windows:
+        window.held += amount
+    return None
+
+
+def lacking(amount: int, account: Account | None, windows: Sequence[Window]) -> Refusal | None:
+    """Why the amount cannot be held; None: it can. To hold nothing needs no balance."""
     if amount and account is not None and account.free < amount:
         return Refusal(needed=amount, free=account.free, held=account.held)
     for window in windows:
         if window.free < amount:
             return refused_by(window, amount)
-    if account is not None:
-        account.held += amount
-    for window in windows:
-        window.held += amount
     return None
 
 

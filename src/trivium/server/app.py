@@ -98,7 +98,7 @@ class App:
         except TriviumError as error:
             posted = route is not None or path in EXPLAIN
             allowed = [(b"allow", b"POST" if posted else b"GET, HEAD")] if isinstance(error, MethodNotAllowed) else []
-            await refuse(error, call, cycle, deps, allowed)
+            await refuse(error, call, cycle, allowed)
             return
         again = [(b"retry-after", b"1")] if status == StoreUnavailable.status else []
         await cycle.start(status, [*json_headers(content, call), *again])

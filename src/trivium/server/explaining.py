@@ -11,7 +11,6 @@ from trivium import ids
 from trivium.canon.api import Api
 from trivium.errors import NotFound
 from trivium.operations.explain import Explain
-from trivium.pipeline.authenticate import acting
 from trivium.pipeline.call import Call
 from trivium.pipeline.deps import Now
 from trivium.pipeline.explain import Explanation, explain
@@ -25,7 +24,7 @@ _WORD: dict[Api, dict[str, Any]] = {
 
 
 def explainer(now: Now, keys: KeyStore) -> Callable[[Explain], Awaitable[Explanation]]:
-    """Explains through the eyes of a key. Raises NotFound, and what a key is refused with."""
+    """Explains through the eyes of a key. Raises NotFound."""
 
     async def told(asked: Explain) -> Explanation:
         caller, deps = None, now.deps
@@ -38,12 +37,10 @@ def explainer(now: Now, keys: KeyStore) -> Callable[[Explain], Awaitable[Explana
             id=ids.request_id(),
             api=api,
             headers={name.strip().lower().encode(): value.encode() for name, value in asked.headers.items()},
-            client_ip=None,
+            client_ip=asked.address,
             time_ms=deps.clock.now_ms(),
             started_ns=deps.clock.monotonic_ns(),
         )
-        if caller is not None:
-            caller = await acting(caller, call.headers, deps)
         request = {**({} if asked.request else _WORD[api]), **asked.request}
         if asked.model is not None:
             request["model"] = asked.model

@@ -122,7 +122,8 @@ class KeyStore:
     async def of_id(self, id: str) -> Caller | None:
         """Who a live key makes its bearer, by its id; None if there is none. Raises StoreUnavailable."""
         rows = await self._database.ask(_BY_ID, (id,))
-        return _caller(rows[0]) if rows else None
+        caller = _caller(rows[0]) if rows else None
+        return caller if caller is not None and not _expired(caller, self._clock.now_ms()) else None
 
     def known(self, key: str) -> Caller | None:
         """The caller with this key, if memory has it and it is live."""

@@ -20,7 +20,7 @@ from trivium.errors import StoreUnavailable
 from trivium.metering.prices import Quote
 from trivium.metering.record import Record
 from trivium.metering.start import Start
-from trivium.policy.spending import Account, Budget, Refusal, Window, take, window_start
+from trivium.policy.spending import Account, Budget, Refusal, Window, lacking, take, window_start
 from trivium.store import owners, posting, prices
 from trivium.store.calls import SPENT, EndOp, NewPrices, OpenCall, StartOp, hold
 from trivium.store.ops import Act, Op
@@ -114,6 +114,18 @@ class Ledger:
             return balance - held, held
         return account.free, account.held
 
+    async def lacks(self, amount: int, account_id: str | None, scopes: Sequence[str], time_ms: int) -> Refusal | None:
+        """Why a call would not be started that holds so much; nothing is held. Raises StoreUnavailable."""
+        account = None
+        if account_id is not None:
+            free, held = await self.free_nano(account_id)
+            account = Account(account_id, free + held, held)
+        windows = await self._windows_of(scopes, time_ms)
+        for window in windows if self._shared else ():  # of which memory has no figures
+            rows = await self._database.ask(SPENT, (window.budget.id, window.start_ms))
+            window.spent, window.held = rows[0] if rows else (0, 0)
+        return lacking(amount, account, windows)
+
     async def start(self, start: Start) -> Refusal | None:
         """Begins a call: its hold is durable when this returns None; a refusal began nothing. A call without a hold is
         not waited for. Raises StoreUnavailable, which began nothing that its record will not end."""
@@ -124,7 +136,7 @@ class Ledger:
                 account = self._accounts.get(start.account_id)
                 if account is None or account.next_expiry_ms is not None:
                     account = await self._account(start.account_id)
-            windows = await self._windows_of(start) if start.scopes else ()
+            windows = await self._windows_of(start.scopes, start.time_ms) if start.scopes else ()
         if not self._shared and (refusal := take(start.hold_nano, account, windows)):
             return refusal
         opened = self._open[start.id] = OpenCall(start, account, windows)
@@ -308,11 +320,11 @@ class Ledger:
         ((expiry,),) = await self._database.ask(posting.NEXT_EXPIRY, (id,))
         return self._accounts.setdefault(id, Account(id, balance, held, expiry))
 
-    async def _windows_of(self, start: Start) -> Sequence[Window]:
-        if not await self.counts(start.scopes):
+    async def _windows_of(self, scopes: Sequence[str], time_ms: int) -> Sequence[Window]:
+        if not await self.counts(scopes):
             return ()
-        found = [budget for scope in start.scopes for budget in self._budgets.get(scope, ())]
-        return [await self._window(budget, window_start(budget.period, start.time_ms)) for budget in found]
+        found = [budget for scope in scopes for budget in self._budgets.get(scope, ())]
+        return [await self._window(budget, window_start(budget.period, time_ms)) for budget in found]
 
     async def _window(self, budget: Budget, start_ms: int) -> Window:
         if self._shared:

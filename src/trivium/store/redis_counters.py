@@ -245,9 +245,11 @@ class RedisCounters(LocalCounters):
             return Taken(Denial(claims[denied - 1], taken[denied - 1].used, retry_after), taken)
         now_ms = self._now_ms()
         for claim in claims:
+            if not claim.amount:
+                continue
             if not claim.window_s:
                 self._windows.hold(claim.key, holder)
-            elif claim.amount:
+            else:
                 self._windows.add(claim.key, claim.amount, claim.window_s, now_ms)
         return Taken(None, taken)
 

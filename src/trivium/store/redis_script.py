@@ -110,7 +110,7 @@ function steps.take(holder, lease_ms, claims)
       if denied == 0 and claim[3] > 0 then count(window, window.last, claim[3]) end
       answer[#answer + 1] = {window.total, resets_ms(window)}
     else
-      if denied == 0 then hold(PREFIX .. claim[1], holder, lease_ms) end
+      if denied == 0 and claim[3] > 0 then hold(PREFIX .. claim[1], holder, lease_ms) end
       answer[#answer + 1] = {held(PREFIX .. claim[1]), 0}
     end
   end
