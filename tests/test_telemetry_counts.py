@@ -70,7 +70,7 @@ def test_first_tokens_are_those_of_streams_that_succeeded() -> None:
     assert sum(told[PER_TOKEN.name]["up", "m"].counts) == 1
 
 
-def test_tokens_count_once_and_only_where_they_are_known() -> None:
+def test_tokens_count_once_and_only_where_there_is_a_figure() -> None:
     usage = {
         "input_uncached_tokens": 10,
         "cache_read_tokens": 20,
@@ -90,6 +90,13 @@ def test_tokens_count_once_and_only_where_they_are_known() -> None:
     assert told["trivium_reasoning_tokens_total"] == {("up", "m"): 25}
     usage_in, usage_out = (told["gen_ai_client_token_usage"]["up", "m", kind] for kind in ("input", "output"))
     assert (usage_in.sum, usage_out.sum, sum(usage_in.counts)) == (60, 40, 1)
+
+
+def test_estimated_tokens_count_as_what_they_cost_does() -> None:
+    cut = {**GOOD, "outcome": Outcome.ABORTED, "cost_nano": 1_000_000_000, "cost_source": "estimated"}
+    told = counted(record("a", **cut, input_uncached_tokens=10, output_tokens=3))
+    assert told["trivium_tokens_total"] == {("up", "m", "input_uncached"): 10, ("up", "m", "output"): 3}
+    assert told["gen_ai_client_token_usage"]["up", "m", "output"].sum == 3
 
 
 def test_money_is_dollars_by_who_paid() -> None:

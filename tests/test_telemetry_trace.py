@@ -119,6 +119,12 @@ def test_failures_are_errors(outcome: str, status: int, server: str | None, clie
     assert [span.error for span in spans(done)] == [server, client]
 
 
+@pytest.mark.parametrize("status", [200, 499])
+def test_a_client_that_left_is_no_status(status: int) -> None:
+    done = record("req_1", **{**GOOD, "outcome": Outcome.ABORTED, "status": status})
+    assert [span.attributes["error.type"] for span in spans(done)] == ["aborted", "aborted"]
+
+
 def test_a_clients_trace_is_taken_up() -> None:
     server, client = spans(record("req_1", **GOOD), CLIENTS)
     assert server.trace_id == client.trace_id == int(TRACE, 16)

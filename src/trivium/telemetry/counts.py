@@ -146,11 +146,12 @@ class Counts:
         if record.payer is not None:
             cell.cost[0] += record.cost_nano
             cell.market_cost[0] += record.market_cost_nano or 0
-        if record.usage_known:
-            self._count_tokens(cell, record)
+        counts = _tokens(record)
+        if record.usage_known or any(counts):  # estimates are charged, too
+            self._count_tokens(cell, record, counts)
 
-    def _count_tokens(self, cell: _Cell, record: Record) -> None:
-        at, place, counts = self.series.at, cell.labels, _tokens(record)
+    def _count_tokens(self, cell: _Cell, record: Record, counts: tuple[int, ...]) -> None:
+        at, place = self.series.at, cell.labels
         for number, count in enumerate(counts):
             if count:
                 bucket = cell.buckets[number]

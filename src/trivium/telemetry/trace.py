@@ -254,7 +254,9 @@ def _told(record: Record, names: Mapping[str, str]) -> dict[str, Any]:
 
 
 def _error(record: Record) -> str:
-    return REDACTION.mask(record.error_code or str(record.status))
+    """Of a client that left, and where the status tells of no error, it is the outcome."""
+    told = str(record.status) if record.status >= 400 and record.outcome != Outcome.ABORTED else str(record.outcome)
+    return REDACTION.mask(record.error_code or told)
 
 
 def _with_error(attributes: dict[str, Any], record: Record, *, told: bool) -> dict[str, Any]:
