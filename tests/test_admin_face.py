@@ -180,6 +180,30 @@ class TestRequests:
         async with administered() as house:
             assert await house.error(method, path, body) == (400, "invalid_field", param)
 
+    @pytest.mark.parametrize(
+        ("method", "path", "body", "words"),
+        [
+            ("GET", "/requests?outcome=lost", None, "success, refused, failed, aborted"),
+            ("GET", "/usage/report?by=model&by=colour", None, "hour, day, model, "),
+            ("PUT", "/organizations/acme/members/ann", {"role": "boss"}, "owner, admin, member, billing"),
+            ("POST", "/keys", {"name": "k", "scopes": {"apis": ["soap"]}}, "chat_completions, "),
+        ],
+    )
+    async def test_of_words_the_possible_ones_are_told(self, method: str, path: str, body: Any, words: str) -> None:
+        async with administered() as house:
+            told = await house(method, path, body)
+            assert told.status == 400
+            assert f"; expected one of {words}" in told.body["error"]["message"]
+
+    async def test_what_belongs_to_nobody_is_not_there(self) -> None:
+        async with administered() as house:
+            for path in ("/accounts/nope/entries", "/users/nope/invitations", "/users/nope/upstream-keys"):
+                assert await house.error("GET", path) == (404, "not_found", None)
+            assert (await house("GET", "/keys?user=nope")).body["data"] == []
+            await house.made("/users", {"id": "ann", "name": "Ann"})
+            for path in ("/accounts/ann/entries", "/users/ann/invitations", "/users/ann/upstream-keys"):
+                assert (await house("GET", path)).body["data"] == []
+
     async def test_a_fault_of_ours_is_one_answer_and_in_the_log(self, caplog: pytest.LogCaptureFixture) -> None:
         async with administered() as house:
             operations = house.house.gateway.operations

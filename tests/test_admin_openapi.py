@@ -63,6 +63,13 @@ async def test_every_reference_leads_somewhere() -> None:
             found = found[step]
 
 
+async def test_readers_that_want_a_schema_for_items_find_no_false_one() -> None:
+    async with administered() as house:
+        content = msgspec.json.encode(await described(house))
+    assert b'"prefixItems"' in content
+    assert b'"items":false' not in content
+
+
 def test_whatever_error_an_operation_can_end_with_is_described() -> None:
     def statuses(kind: type[TriviumError]) -> set[int]:
         return {kind.status}.union(*map(statuses, kind.__subclasses__()))

@@ -108,6 +108,8 @@ class TestSet:
         assert trivium.store.overrides()[0].markup_ppm == ppm
 
     def test_a_removal(self, trivium: Terminal) -> None:
+        assert "none was set for exactly 'house/m'" in trivium.refusal("set", "house/m", "--remove")
+        trivium("set", "house/m", "--markup", "5")
         said = trivium("set", "house/m", "--remove", "--note", "gone").stdout
         assert said == "house/m: nothing set any more, from 2026-11-20 00:00:00 UTC.\n"
 

@@ -9,7 +9,7 @@ import msgspec
 import pytest
 
 from support_prices import Desk, dataset, price, quote, record
-from trivium.errors import ModelNotFound, OperationError
+from trivium.errors import ModelNotFound, NotFound, OperationError
 from trivium.metering.overlay import day
 from trivium.metering.prices import version_of
 
@@ -89,6 +89,18 @@ class TestSet:
         await desk.perform("prices.set", pattern="house/m", remove=True)
         told = await desk.perform("prices.show", model="house/m")
         assert (told["price"], told["markup_ppm"]) == (None, 0)
+        for again in ({}, {"account_id": None, "effective_ms": NOW - 1}):
+            with pytest.raises(NotFound):
+                await desk.perform("prices.set", pattern="house/m", remove=True, **again)
+        assert len(desk.store.overrides()) == 2
+
+    async def test_what_holds_from_a_day_on_is_removed_by_that_day(self, desk: Desk) -> None:
+        await desk.perform("prices.set", pattern="house/m", price={"input": 1, "output": 1}, effective_ms=NOW + 5)
+        with pytest.raises(NotFound):
+            await desk.perform("prices.set", pattern="house/m", remove=True)
+        await desk.perform("prices.set", pattern="house/m", remove=True, effective_ms=NOW + 5)
+        desk.now += 5
+        assert (await desk.perform("prices.show", model="house/m"))["price"] is None
 
     @pytest.mark.parametrize(
         ("said", "words"),

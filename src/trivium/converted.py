@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from enum import Enum, EnumType
 from typing import Annotated, Any, Literal, TypeVar, get_args, get_origin
 
 import msgspec
@@ -27,7 +28,10 @@ def converted(content: object, kind: type[_T], path: tuple[str, ...], source: So
 
 def worded(message: str, kind: Any) -> str:
     """What msgspec says of a text that does not fit, with the pattern in words, where its type has them as
-    `patterns.matching` has them."""
+    `patterns.matching` has them, and with the words that would."""
+    if message.startswith("Invalid enum value"):
+        what, at, where = message.partition(" - at `$")
+        return f"{what}; expected one of {', '.join(_choices(_at(where, kind)))}{at}{where}"
     found = _PATTERN.search(message)
     words = _words(kind, found[1], set()) if found else None
     return message[: found.start()] + words + message[found.end() :] if found and words else message
@@ -48,9 +52,15 @@ def _explain(message: str, kind: Any, content: object) -> tuple[list[str], str]:
         return [*steps, unknown[1]], f"unknown setting; expected one of {known}"
     if steps and steps[-1].isdigit():
         steps.pop()  # one of a list of words
-    if what.startswith("Invalid enum value"):
-        return steps, f"{what}; expected one of {', '.join(_choices(kind))}"
     return steps, what.replace("`", "")
+
+
+def _at(where: str, kind: Any) -> Any:
+    """The type at a place as msgspec writes it."""
+    for name, _, _ in _STEP.findall(where):
+        if name:
+            kind = next((field.type for field in _fields(kind) if field.name == name), kind)
+    return kind
 
 
 def _unfit(content: object, kind: Any) -> str:
@@ -87,9 +97,11 @@ def _fields(kind: Any) -> tuple[msgspec.structs.FieldInfo, ...]:
 
 
 def _choices(kind: Any) -> list[str]:
-    """The words of a Literal, however deep in lists and unions it lies."""
+    """The words of a Literal or an enum, however deep in lists and unions it lies."""
     if get_origin(kind) is Literal:
         return list(get_args(kind))
+    if isinstance(kind, EnumType):
+        return [str(one.value) for one in list[Enum](kind)]
     return [choice for part in get_args(kind) for choice in _choices(part)]
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import re
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from contextlib import nullcontext
 from functools import cached_property
 from typing import Any, Protocol
@@ -83,6 +83,12 @@ class Face:
         self._store = store
         self.credentials = Credentials(store.admins, store.clock)
         self.routes = Routes(operations.table)
+        self._owners: dict[str, Callable[[str], Awaitable[object]]] = {
+            "organization": store.organizations.get,
+            "user": store.users.get,
+            "account": store.accounts.check,
+        }
+        """By the name in a path: each raises NotFound for what is not there."""
         self._version = version
         self._under_way: WeakValueDictionary[bytes, asyncio.Lock] = WeakValueDictionary()
         """By the answer's id: of the same request at once the others wait for the first one's answer."""
@@ -143,8 +149,9 @@ class Face:
         version = None
         if route.row.if_match is not None:
             version = query[route.row.if_match] = _version(asked.headers.get(b"if-match"))
-        if asking.actor.house and "organization" in route.in_path and not route.op.changes:
-            await self._store.organizations.get(query["organization"])  # else there is a list of nothing
+        if asking.actor.house and not route.op.changes:
+            for owner in self._owners.keys() & route.in_path:
+                await self._owners[owner](query[owner])  # else there is a list of nothing
         key = _idempotency_key(asked.headers.get(b"idempotency-key")) if route.op.changes else None
         if key is None:
             return answer(route, await self._operations.perform(route.row.operation, query, asking.actor))

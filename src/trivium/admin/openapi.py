@@ -210,11 +210,13 @@ def _error(text: str) -> dict[str, Any]:
 
 
 def _plain(schema: Any) -> Any:
-    """Patterns as ECMAScript writes them, which is what readers of JSON Schema take them for; plain JSON values."""
+    """Patterns as ECMAScript writes them, which is what readers of JSON Schema take them for; plain JSON values. That
+    a fixed tuple has no further items says `maxItems`, too, and readers fail at `items: false`."""
     if isinstance(schema, Mapping):
         return {
             name: value.replace(r"\Z", "$") if name == "pattern" and isinstance(value, str) else _plain(value)
             for name, value in schema.items()
+            if not (name == "items" and value is False)
         }
     return [_plain(value) for value in schema] if isinstance(schema, list | tuple) else schema
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 import secrets
 from decimal import Decimal, InvalidOperation
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import msgspec
 
@@ -59,8 +59,7 @@ class Credit(Arguments, frozen=True, kw_only=True):
     usd: str
     """Decimal; only an adjustment may be negative."""
     idempotency_key: str | None = None
-    expires: str | None = None
-    """A date (then its end, UTC) or a moment, ISO 8601."""
+    expires: Annotated[str, msgspec.Meta(description="A date (then its end, UTC) or a moment, ISO 8601.")] | None = None
     note: str | None = None
 
 

@@ -12,7 +12,7 @@ from typing import Annotated, Any
 import msgspec
 
 from trivium.clock import Clock
-from trivium.errors import OperationError, RequestError
+from trivium.errors import NotFound, OperationError, RequestError
 from trivium.metering.book import LEAST_MARKUP, MOST_MARKUP, Override, PriceBook
 from trivium.metering.prices import Price, Quote
 from trivium.metering.sheet import PriceFault, read_price, written
@@ -176,10 +176,13 @@ class PriceOperations:
         if account is not None and not await asyncio.to_thread(self._prices.knows_account, account):
             raise OperationError(f"There is no account {account!r}; `trivium accounts list` shows them.")
         now = self._clock.now_ms()
+        since_ms = now if query.effective_ms is None else query.effective_ms
+        if query.remove and not await asyncio.to_thread(self._holds, query.pattern, account, since_ms):
+            raise NotFound(f"There is no price or markup to remove: none was set for exactly {query.pattern!r}.")
         override = Override(
             pattern=query.pattern,
-            account_id=query.account_id,
-            effective_ms=now if query.effective_ms is None else query.effective_ms,
+            account_id=account,
+            effective_ms=since_ms,
             price=_read(query.price) if query.price is not None else None,
             markup_ppm=query.markup_ppm,
             note=query.note,
@@ -188,6 +191,16 @@ class PriceOperations:
         kept = await asyncio.to_thread(self._prices.add, override, actor.id)
         self._on_change(await asyncio.to_thread(self._prices.overrides))
         return _said(kept)
+
+    def _holds(self, pattern: str, account_id: str | None, time_ms: int) -> bool:
+        """Whether something is set then for exactly this pattern and account."""
+        said = [one for one in self._prices.overrides() if (one.pattern, one.account_id) == (pattern, account_id)]
+        last = max(
+            (one for one in said if one.effective_ms <= time_ms),
+            key=lambda one: (one.effective_ms, one.seq),
+            default=None,
+        )
+        return last is not None and not last.is_end
 
     async def _rerate(self, query: Rerate, actor: Actor) -> Rerated:
         return await self._rerating.rerate(query, actor.id)

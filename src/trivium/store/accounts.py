@@ -79,6 +79,11 @@ class Accounts:
 
         return await self._ledger.writer.run(act)
 
+    async def check(self, id: str) -> None:
+        """Raises NotFound, StoreUnavailable."""
+        if not await self._database.ask("SELECT 1 FROM accounts WHERE id = ?", (id,)):
+            raise NotFound(f"There is no account {id!r}.")
+
     async def accounts(
         self, id: str | None = None, whose: str | None = None, after: str = "", limit: int = 2**31
     ) -> list[dict[str, Any]]:
