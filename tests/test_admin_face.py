@@ -186,6 +186,7 @@ class TestRequests:
             ("GET", "/requests?outcome=lost", None, "success, refused, failed, aborted"),
             ("GET", "/usage/report?by=model&by=colour", None, "hour, day, model, "),
             ("PUT", "/organizations/acme/members/ann", {"role": "boss"}, "owner, admin, member, billing"),
+            ("PUT", "/settings", {"apis": {"soap": {}}}, "chat_completions, "),
             ("POST", "/keys", {"name": "k", "scopes": {"apis": ["soap"]}}, "chat_completions, "),
         ],
     )

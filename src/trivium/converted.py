@@ -14,6 +14,7 @@ from trivium.settings import Source
 
 _T = TypeVar("_T")
 _PATTERN = re.compile(r"`str(?: \| null)?` matching regex (.*?)(?= - at `\$|\Z)", re.DOTALL)
+_WHERE = re.compile(r" - at (`key` in )?`\$[^`]*`\Z")
 _STEP = re.compile(r"\.([A-Za-z0-9_-]+)|\[(\d+)\]|\[(\.\.\.)\]")
 
 
@@ -30,8 +31,10 @@ def worded(message: str, kind: Any) -> str:
     """What msgspec says of a text that does not fit, with the pattern in words, where its type has them as
     `patterns.matching` has them, and with the words that would."""
     if message.startswith("Invalid enum value"):
-        what, at, where = message.partition(" - at `$")
-        return f"{what}; expected one of {', '.join(_choices(_at(where, kind)))}{at}{where}"
+        what = _WHERE.sub("", message)
+        where = message.removeprefix(what)
+        choices = ", ".join(_choices(_at(where, kind)))
+        return f"{what}; expected one of {choices}{where}" if choices else message
     found = _PATTERN.search(message)
     words = _words(kind, found[1], set()) if found else None
     return message[: found.start()] + words + message[found.end() :] if found and words else message
