@@ -118,11 +118,11 @@ async def test_no_key_leaves_by_the_back_door(log: io.StringIO) -> None:
                 await house.post(path, body, key=wrong)
                 await house.post(f"/nowhere/{mine}", body)
             logging.getLogger("trivium.x").error("what if %s", {"authorization": f"Bearer {HOUSE_KEY}"})
-            told = await events(house, collecting, 3 * 13)
+            told = await events(house, collecting, 3 * 12)
             text = await metrics(house)
         logged = log.getvalue()
         places = {"log": logged, "metrics": text, "collector": collecting.everything.decode("utf-8", "replace")}
-    assert len(collecting.spans) > 3 * 13
+    assert len(collecting.spans) > 3 * 12
     assert "refuses this gateway's account" in logged
     assert "trivium.request" in logged
     assert any("Incorrect API key provided: ***" in str(one.get("error_message")) for one in told)
