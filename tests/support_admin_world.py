@@ -298,6 +298,7 @@ EXAMPLES: dict[str, Example] = {
     "byok.remove": _upstream_key,
     "byok.set": _upstream_key,
     "credits.adjust": _credit,
+    "credits.entries": _account,
     "credits.grant": _credit,
     "credits.refund": _request,
     "credits.top_up": _credit,

@@ -393,6 +393,8 @@ class TestBudgets:
         refusal = await house.refused(None, 0.2, scopes=("key:k",))
         assert refusal.budget is not None
         assert (refusal.budget.scope, refusal.free, refusal.held) == ("key:k", USD // 10, USD // 2)
+        assert await house.ledger.lacks(USD // 5, None, ("key:k",), NOW) == refusal
+        assert await house.ledger.lacks(USD // 10, None, ("key:k",), NOW) is None
         assert await house.started(None, 0.1, scopes=("key:k",))
 
     async def test_the_narrowest_of_several_decides_and_the_balance_is_left_alone(self, house: House) -> None:
@@ -402,6 +404,8 @@ class TestBudgets:
         refusal = await house.refused(account, 2, scopes=("key:k", "user:u"))
         assert refusal.budget is not None
         assert refusal.budget.scope == "user:u"
+        assert await house.ledger.lacks(2 * USD, account, ("key:k", "user:u"), NOW) == refusal
+        assert await house.ledger.lacks(11 * USD, account, ("key:k",), NOW) == await house.refused(account, 11)
         assert await house.balance(account) == (10, 0)
         assert await house.started(account, 2, scopes=("key:k",))
 

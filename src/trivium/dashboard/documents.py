@@ -151,10 +151,11 @@ QUESTIONS: tuple[Question, ...] = (
         about="What would become of a request, without a call to anybody.",
         operation="explain",
         group="Models",
-        asks=("model", "api", "key", "request", "headers"),
+        asks=("model", "api", "key", "address", "request", "headers"),
         help={
             "model": "As a client would name it; left empty: the one in the request.",
             "key": "Its id; left empty: a caller without a key.",
+            "address": "From where it is called, for a key that is bound to networks.",
             "request": "The body, as JSON.",
             "headers": 'As {"x-trivium-mode": "plan"}.',
         },
