@@ -150,7 +150,6 @@ async def _explain(call: Call, body: bytes, told: Explanation, run: Run, deps: D
     told.routes = [_route(call, leg, leg.bill or bill_of(call, leg.target, run, deps), deps) for leg in legs]
     told.routes[0]["chosen"] = True
     deadline_of(call, run.elapsed_us())
-    run.size = measure(request)
     await _limits(call, request, run.target, told, run, deps)
     _prepare(call, request, legs, told, run, deps)
     await _hold(call, request, legs, told, run, deps)
@@ -193,7 +192,9 @@ def _route(call: Call, leg: Leg, bill: Bill, deps: Deps) -> dict[str, Any]:
     }
 
 
-async def _limits(call: Call, request: Request, target: Target, told: Explanation, run: Run, deps: Deps) -> None:  # noqa: PLR0917
+async def _limits(  # noqa: PLR0917
+    call: Call, request: Request, target: Target, told: Explanation, run: Run, deps: Deps
+) -> None:
     """Raises RateLimited."""
     found = await look(call, request, target, run, deps)
     if found is None:
@@ -208,7 +209,9 @@ async def _limits(call: Call, request: Request, target: Target, told: Explanatio
         raise refusal(rules, taken.denial)
 
 
-def _prepare(call: Call, request: Request, legs: Sequence[Leg], told: Explanation, run: Run, deps: Deps) -> None:  # noqa: PLR0917
+def _prepare(  # noqa: PLR0917
+    call: Call, request: Request, legs: Sequence[Leg], told: Explanation, run: Run, deps: Deps
+) -> None:
     """What would be done to the request for the first route. Raises RequestError where no route can be asked so."""
     for place, leg in enumerate(legs):
         target, run.own = leg.target, leg.own
@@ -224,7 +227,9 @@ def _prepare(call: Call, request: Request, legs: Sequence[Leg], told: Explanatio
                 told.losses = [{"field": loss.field, "why": loss.why} for loss in run.losses]
 
 
-async def _hold(call: Call, request: Request, legs: Sequence[Leg], told: Explanation, run: Run, deps: Deps) -> None:  # noqa: PLR0917
+async def _hold(  # noqa: PLR0917
+    call: Call, request: Request, legs: Sequence[Leg], told: Explanation, run: Run, deps: Deps
+) -> None:
     """What would be put aside, and what is there. Raises PriceUnknown, InsufficientCredits, BudgetExceeded."""
     first = await checked_bill(call, legs[0].target, run, deps)
     bills = [first, *(leg.bill for leg in legs[1:] if leg.bill is not None)]
