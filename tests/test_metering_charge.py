@@ -148,11 +148,11 @@ class TestPayers:
 
 class TestTiersAndFlags:
     def test_the_tier_that_was_asked_for_counts_only_where_the_answer_names_none(self) -> None:
-        tiered = quote(price(tiers={"flex": {"input": "1.5", "output": "7.5"}}))
-        found = house(TOKENS, of=tiered, asked_tier="flex")
-        assert (found.nano, found.usage and found.usage.service_tier) == (COST // 2, "flex")
+        tiered = quote(price(tiers={"priority": {"input": "6", "output": "30"}}))
+        found = house(TOKENS, of=tiered, asked_tier="priority")
+        assert (found.nano, found.usage and found.usage.service_tier) == (COST * 2, "priority")
         usual = msgspec.structs.replace(TOKENS, service_tier="default")
-        assert house(usual, of=tiered, asked_tier="flex").nano == COST
+        assert house(usual, of=tiered, asked_tier="priority").nano == COST
 
     @pytest.mark.parametrize(
         ("usage", "suspicious"),

@@ -101,8 +101,9 @@ def charge(
     *,
     tells_byok: bool = False,
 ) -> Charge:
-    """The charge of an answer. `asked_tier` is the service tier of the request, which counts where the answer names
-    none; `tells_byok` says that the provider marks each reported cost with whether a key of the account paid."""
+    """The charge of an answer. `asked_tier` is the dearer service tier that the upstream was asked for, which counts
+    where the answer names none; `tells_byok` says that the provider marks each reported cost with whether a key of the
+    account paid."""
     counted, estimated = (usage, False) if delivery is WHOLE else _counted(usage, delivery)
     if counted is None:
         return NO_CHARGE

@@ -32,6 +32,9 @@ TOOL = "tools."
 """Before a tool's name in a sheet."""
 TIERS = ("batch", "flex", "priority", "fast")
 """Service tiers that may have a price of their own; every other word is the standard one."""
+DEARER = frozenset({"priority", "fast"})
+"""Those that count by being asked for where the answer names none. What costs less has to be confirmed: many vendors
+ignore a tier that they do not have, and no answer that somebody waits for is one of a batch."""
 
 
 class Rates(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):

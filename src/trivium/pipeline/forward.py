@@ -8,6 +8,7 @@ from functools import lru_cache
 from trivium import __version__
 from trivium.canon.api import CHAT, EMBEDDINGS, MESSAGES, RESPONSES, Kind, Solo
 from trivium.errors import ApiNotServed, DestinationRefused, LossRefused, UpstreamUnreachable
+from trivium.metering.prices import DEARER
 from trivium.pipeline.adapt import adapted, completed
 from trivium.pipeline.call import COUNT_TOKENS, GENERATE, Call, Headers
 from trivium.pipeline.deps import Deps
@@ -35,6 +36,7 @@ from trivium.upstream.client import Timeouts, UpstreamRequest, UpstreamResponse
 from trivium.upstream.deadline import due
 from trivium.upstream.frames import unframed
 from trivium.upstream.masked import MaskedResponse
+from trivium.wire.body import members
 from trivium.wire.cover import Cover
 from trivium.wire.destination import Destination
 from trivium.wire.dress import dressed, theirs
@@ -42,6 +44,7 @@ from trivium.wire.envelope import origin_tag
 from trivium.wire.losses import Losses
 from trivium.wire.outputlimit import within
 from trivium.wire.request import Request, render, without_costs
+from trivium.wire.size import service_tier
 from trivium.wire.translate import Translation
 
 _ANY_API = (b"accept", b"openai-beta")
@@ -143,7 +146,16 @@ def prepare(  # noqa: PLR0917
         )
     if run.capture is not None:
         run.capture.sends(rendered.body)
+    run.asked_tier = _dearer_tier(request, api, rendered.body)
     return rendered.body
+
+
+def _dearer_tier(request: Request, api: Kind, body: bytes) -> str | None:
+    """The service tier that the upstream is asked for, if it costs more: one that the client asks for may not cross."""
+    if service_tier(request.api, request.members) not in DEARER:
+        return None
+    sent = service_tier(api, members(body))
+    return sent if sent in DEARER else None
 
 
 def _asked(  # noqa: PLR0917

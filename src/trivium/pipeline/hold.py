@@ -24,7 +24,7 @@ from trivium.policy.caller import organization_of
 from trivium.policy.spending import Refusal, scopes_of
 from trivium.routing.catalog import Target
 from trivium.wire.request import MAX_TOKENS, Request
-from trivium.wire.size import measure, service_tier
+from trivium.wire.size import measure
 
 _PERIODS = {"day": "daily ", "week": "weekly ", "month": "monthly ", "total": ""}
 
@@ -37,7 +37,6 @@ async def begin(  # noqa: PLR0917
     hold, charged = 0, False
     scopes: tuple[str, ...] = ()
     if call.operation is GENERATE:
-        run.asked_tier = service_tier(request)
         bill = await checked_bill(call, target, run, deps)
         run.quote, run.payer = bill.quote, bill.payer
         payers = {bill.payer, *(one.payer for one in others)} if others else {bill.payer}

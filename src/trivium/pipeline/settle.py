@@ -122,7 +122,7 @@ class Run:
         self.size: Size | None = None
         """Of the request, if it was measured; else it is when an estimate needs it."""
         self.asked_tier: str | None = None
-        """The service tier that the request asked for."""
+        """The service tier that the upstream was asked for, if that is one of `DEARER`."""
         self.quote: Quote | None = None
         self.payer: Payer | None = None
         """None until it is known which provider is called."""

@@ -180,11 +180,11 @@ class _Found:
         self.sound += most if medium is SOUND else 0
 
 
-def service_tier(request: Request) -> str | None:
+def service_tier(api: Kind, members: Members) -> str | None:
     """The service tier that a request asks for. Anthropic's fast mode is one to us: it has its own price."""
-    if request.api is Api.MESSAGES and _word(request.members.get("speed", _ABSENT)) == "fast":
+    if api is Api.MESSAGES and "speed" in members and _word(members["speed"]) == "fast":
         return "fast"
-    return _word(request.members["service_tier"]) if "service_tier" in request.members else None
+    return _word(members["service_tier"]) if "service_tier" in members else None
 
 
 def measure(request: Request) -> Size:
@@ -216,7 +216,7 @@ def measure(request: Request) -> Size:
         speaks="modalities" in members and b'"audio"' in bytes(members["modalities"]),
         server_tools=hosted,
         cache_1h=found.marked_1h,
-        service_tier=service_tier(request),
+        service_tier=service_tier(api, members),
         compacts=api is Api.MESSAGES and _compacts(members),
         stream=request.stream,
     )
