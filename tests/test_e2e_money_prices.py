@@ -72,6 +72,25 @@ class TestMarkups:
             assert await other.balance() == (nano_text(10**9 - sum(costs)), "0")
             assert await friend.balance() == (nano_text(10**9 - PRICE * 3 // 4), "0")
 
+    @pytest.mark.parametrize("settings", [METER, CREDITS])
+    async def test_what_an_accounts_calls_cost_is_right_by_its_own_markup(self, settings: str) -> None:
+        """Whether its balance is charged or not: the second call is a member's own, whom the account pays for."""
+        async with shop(GOOD, settings=settings) as house:
+            await operate(house, "users.create", name="Ann", id="ann")
+            await operate(house, "orgs.create", name="Acme", id="acme", owner="ann")
+            for account in ("acme", "ann"):
+                await operate(house, "credits.top_up", account=account, usd="1")
+            await operate(house, "prices.set", pattern="up/*", markup_ppm=-500_000, account_id="acme", effective_ms=0)
+            house.key = (await operate(house, "keys.create", name="team", account="acme"))["key"]
+            assert (await charged(house, "chat"))["cost_nano"] == PRICE // 2
+            house.key = (await operate(house, "keys.create", name="own", user="ann"))["key"]
+            headers = {"x-trivium-organization": "acme"}
+            assert (await house.post(PATHS["chat"], BODIES["chat"], headers=headers))[0] == 200
+            assert (await charged(house, "chat"))["cost_nano"] == PRICE
+            found = await operate(house, "prices.rerate", since_ms=0, apply=True)
+        assert [group["changed"] for group in found["groups"]] == [0] * len(found["groups"])
+        assert (sum(group["requests"] for group in found["groups"]), found["booked"]) == (3, 0)
+
     async def test_a_hold_has_the_markup_in_it(self) -> None:
         async with shop(GOOD, settings=CREDITS) as house:
             await customer(house)

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from typing import Any
 
 import msgspec
 
@@ -94,7 +93,7 @@ class Rerating:
             corrections: list[Correction] = []
             quotes: dict[str, Quote] = {}
             for charged in page:
-                quote = self._quote(book, charged.record)
+                quote = self._quote(book, charged)
                 correction = _correction(charged, quote)
                 _add(sums, charged, correction)
                 if quote is not None and correction is not None and correction.after_nano != correction.before_nano:
@@ -105,12 +104,13 @@ class Rerating:
                 booked += await self._correct(corrections, actor)
         return Rerated(groups=tuple(_told(key, sums[key]) for key in sorted(sums, key=str)), booked=booked)
 
-    def _quote(self, book: PriceBook, record: dict[str, Any]) -> Quote | None:
+    def _quote(self, book: PriceBook, charged: Charged) -> Quote | None:
+        record = charged.record
         name, model = record["provider"], record["upstream_model"]
         if name is None or model is None:
             return None
         provider: Priced = self._catalog().providers.get(name) or _Gone(name, name)
-        return book.quote(provider, model, record["account_id"], record["time_ms"])
+        return book.quote(provider, model, charged.whose, record["time_ms"])
 
 
 def _correction(charged: Charged, quote: Quote | None) -> Correction | None:

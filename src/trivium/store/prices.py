@@ -29,8 +29,11 @@ _USED = f"""
     CAST(sum(cost_nano) AS BIGINT)
     FROM records WHERE {WITHIN} AND price_version IS NOT NULL
 """
+_WHOSE = "coalesce(account_id, organization_id, (SELECT k.account_id FROM keys k WHERE k.id = records.key_id), user_id)"
+"""The account of a record's caller, whether its balance was charged or not: a key keeps the one that it was made with,
+and a user's tokens have the user's (`store/tokens.py`)."""
 _REPRICED = f"""
-    SELECT {", ".join(COLUMNS)}, (
+    SELECT {", ".join(COLUMNS)}, {_WHOSE}, (
         SELECT after_nano FROM rerates WHERE request_id = records.id ORDER BY number DESC LIMIT 1
     ) FROM records
     WHERE {WITHIN} AND time_ms >= ? AND time_ms < ? AND payer = 'house'
@@ -87,6 +90,8 @@ class Charged(msgspec.Struct, frozen=True, kw_only=True):
     """A record, and what it costs by now."""
 
     record: dict[str, Any]
+    whose: str | None
+    """The account for which it was priced, also where no balance was charged."""
     cost_nano: int
 
 
@@ -177,12 +182,17 @@ class PriceStore:
         last = ""
         statement = f"{_REPRICED}{where} ORDER BY id LIMIT {_PAGE}"
         while rows := await aside(first, self._database, statement, (since_ms, until_ms, *named), last):
-            page = [dict(zip(COLUMNS, row, strict=False)) for row in rows]
-            yield [
-                Charged(record=record, cost_nano=record["cost_nano"] if row[-1] is None else row[-1])
-                for record, row in zip(page, rows, strict=True)
-            ]
-            last = page[-1]["id"]
+            page = [_charged(row) for row in rows]
+            yield page
+            last = page[-1].record["id"]
+
+
+def _charged(row: Row) -> Charged:
+    *columns, whose, corrected_nano = row
+    record = dict(zip(COLUMNS, columns, strict=True))
+    return Charged(
+        record=record, whose=whose, cost_nano=record["cost_nano"] if corrected_nano is None else corrected_nano
+    )
 
 
 def _stored(row: Row) -> Stored:
