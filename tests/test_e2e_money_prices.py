@@ -293,6 +293,39 @@ class TestBuckets:
             ("web_search", 3, "0.03"), ("total", None, nano_text(record["cost_nano"])),
         ]  # fmt: skip
 
+    @pytest.mark.parametrize("told_at_the_end", [True, False])
+    @pytest.mark.parametrize("stream", [False, True])
+    @in_every_api
+    async def test_searches_that_openai_shows_as_items_are_charged_each(
+        self, api: str, stream: bool, told_at_the_end: bool
+    ) -> None:
+        """And what a search did beside searching is not, nor a search that came to nothing. Some name no items at the
+        end of a stream that they have told one by one."""
+        acts: list[dict[str, Any]] = [{"type": "search", "query": "q"}, {"type": "open_page"}, {"type": "find_in_page"}]
+        items = [{"type": "web_search_call", "id": f"ws_{n}", "status": "completed", "action": one}
+                 for n, one in enumerate(acts)]  # fmt: skip
+        items += [
+            {"type": "web_search_call", "id": "ws_4", "status": "completed"},
+            {"type": "web_search_call", "id": "ws_5", "status": "failed", "action": acts[0]},
+            {"type": "file_search_call", "id": "fs_1", "status": "completed", "queries": ["q"], "results": None},
+        ]
+        final = whole("responses", "Hi", usage("responses", 25, 20))
+        body = {**final, "output": items + final["output"]}
+        said = [
+            {"type": "response.created", "response": {**final, "status": "in_progress", "output": [], "usage": None}},
+            *({"type": f"response.output_item.{part}", "output_index": n, "item": item}
+              for n, item in enumerate(body["output"]) for part in ("added", "done")),
+            {"type": "response.completed", "response": body if told_at_the_end else {**body, "output": []}},
+        ]  # fmt: skip
+        sse = "".join(f"event: {event['type']}\ndata: {json.dumps(event)}\n\n" for event in said)
+        reply = Reply(sse=sse) if stream or not told_at_the_end else Reply(body=body)
+        prices = priced('input = "3", output = "15", tools = { web_search = "10", file_search = "2.5" }')
+        async with shop(reply, settings=prices, provider='apis = ["responses"]\n') as house:
+            record = await charged(house, api, stream=stream)
+            rows = await receipt(house, record)
+        assert record["cost_nano"] == PRICE + 2 * 10_000_000 + 2_500_000
+        assert [(row["what"], row["units"]) for row in rows[2:-1]] == [("web_search", 2), ("file_search", 1)]
+
     @pytest.mark.parametrize("others", [19, 40])
     async def test_a_stranger_that_calls_tools_without_end_leaves_a_receipt_that_adds_up(self, others: int) -> None:
         """Of so many only some are counted; what is charged for must be on the receipt."""

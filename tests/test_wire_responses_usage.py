@@ -40,3 +40,10 @@ def test_xai_counts_reasoning_inside_output_here() -> None:
     found = ResponsesUsage(XAI).read({"usage": usage})
     assert found
     assert found.output == 50
+
+
+def test_calls_that_a_usage_tells_are_not_counted_again_by_what_the_answer_shows() -> None:
+    used = {"input_tokens": 1, "server_tool_use_details": {"web_search_requests": 3}}
+    found = ResponsesUsage(DEFAULT).read({"usage": used}, {"web_search": 4, "file_search": 1})
+    assert found
+    assert found.server_tools == {"web_search": 3, "file_search": 1}

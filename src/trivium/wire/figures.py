@@ -44,6 +44,7 @@ class Figures:
         self._counts: dict[str, int] = {}
         self._money: dict[str, Decimal] = {}
         self._tools: dict[str, int] = {}
+        self._shown: dict[str, int] = {}
         self._byok: bool | None = None
         self._tier: str | None = None
         self._generation_id: str | None = None
@@ -77,6 +78,10 @@ class Figures:
         self._odd |= not 0 <= number <= MOST_TOKENS
         if number <= MOST_TOKENS:
             self._counts[name] = max(number, 0)
+
+    def show(self, calls: Mapping[str, int]) -> None:
+        """How often the answer itself shows that tools were called, of which no usage need speak."""
+        self._shown.update(calls)
 
     def tier(self, service_tier: Any) -> None:
         self._tier = text(service_tier) or self._tier
@@ -118,7 +123,7 @@ class Figures:
             return None
         return msgspec.structs.replace(
             counted,
-            server_tools={name: calls for name, calls in self._tools.items() if calls},
+            server_tools={name: calls for name, calls in (self._shown | self._tools).items() if calls},
             service_tier=self._tier,
             reported_cost=self._money.get("reported"),
             market_cost=self._market_cost(),

@@ -22,6 +22,7 @@ Rules (wire notes, sections 3, 6, 7):
 from __future__ import annotations
 
 import itertools
+from collections import Counter
 from collections.abc import Callable
 from typing import Any
 
@@ -47,7 +48,7 @@ from trivium.wire.decoder import Decoder
 from trivium.wire.envelope import ENCRYPTED
 from trivium.wire.fault import fault_in, fault_of
 from trivium.wire.lenient import dump, index, is_shallow, mapping, sequence, text
-from trivium.wire.responses.usage import ResponsesUsage
+from trivium.wire.responses.usage import ResponsesUsage, tool_called
 
 _SAY: dict[str, tuple[Callable[[str, int], Event], str]] = {
     "text": (TextDelta, "message"),
@@ -122,6 +123,8 @@ class _Item:
         self.type = type
         self.parts: dict[str, dict[int, list[int]]] = {}
         self.sealed = False
+        self.tool: str | None = None
+        """Of the provider's, that it is a call of."""
         self.cited: dict[int, int] = {}
         """How many citations of the text at a position have been told."""
 
@@ -193,9 +196,14 @@ class StreamDecoder(Decoder):
             self._take_final(status if status in _FINISHED else kind, response)
 
     def _report(self, response: dict[str, Any]) -> None:
-        report = self._usage.read(response) if response.get("usage") else None
+        report = self._usage.read(response, self._called_tools(response)) if response.get("usage") else None
         if report:
             self._out.append(UsageReport(report))
+
+    def _called_tools(self, response: dict[str, Any]) -> Counter[str]:
+        """How often, as the final output shows, which says all items again; else as these did."""
+        final = Counter(filter(None, map(tool_called, map(mapping, sequence(response.get("output"))))))
+        return final or Counter(item.tool for item in self._items.values() if item.tool)
 
     def _take_final(self, status: str, response: dict[str, Any]) -> None:
         if self._ended:
@@ -248,6 +256,7 @@ class StreamDecoder(Decoder):
         if not done:
             return
         if kind not in _OWN:
+            item.tool = tool_called(said)
             self._out.append(Foreign(f"output[{at}] ({kind[:60]})"))
         elif not said.keys() <= _OWN[kind]:
             more = (name for name in said if name not in _OWN[kind] and said[name] not in _SAYS_NOTHING)

@@ -1,12 +1,18 @@
-"""Usage of Responses (wire notes, section 3)."""
+"""Usage of Responses (wire notes, section 3).
+
+OpenAI charges for calls of its tools, and counts them nowhere: they are items of the answer. Of what a search of the
+web does its searches cost, its looks into what they found do not (platform.openai.com/docs/pricing and
+docs/guides/tools-web-search, "Output and citations"); items that do not say what they did are searches.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from trivium.canon.usage import Conventions, Usage
 from trivium.wire.figures import Figures, Keys, extras, openai_usage
-from trivium.wire.lenient import mapping
+from trivium.wire.lenient import mapping, text
 
 _KEYS: Keys = {
     "input_tokens": "prompt",
@@ -22,6 +28,19 @@ _KEYS: Keys = {
 }
 
 
+_CALLS = {"web_search_call": "web_search", "file_search_call": "file_search"}
+"""Items that cost something each."""
+_NOTHING: Mapping[str, int] = {}
+
+
+def tool_called(item: dict[str, Any]) -> str | None:
+    """The tool whose call an item of an answer is, if it is one that costs something."""
+    tool = _CALLS.get(text(item.get("type")))
+    if tool is None or item.get("status") not in (None, "completed"):
+        return None
+    return tool if mapping(item.get("action")).get("type") in (None, "search") else None
+
+
 class ResponsesUsage:
     """The usage of one response, from the response objects of its stream."""
 
@@ -29,8 +48,9 @@ class ResponsesUsage:
         self._figures = Figures(_KEYS)
         self._conventions = conventions
 
-    def read(self, response: dict[str, Any]) -> Usage | None:
-        """The usage as it is known after one more response object."""
+    def read(self, response: dict[str, Any], calls: Mapping[str, int] = _NOTHING) -> Usage | None:
+        """The usage as it is known after one more response object; `calls` are those of tools that the answer shows."""
+        self._figures.show(calls)
         gateway = mapping(mapping(response.get("provider_metadata")).get("gateway"))
         self._figures.read(mapping(response.get("usage")), gateway)
         self._figures.tier(response.get("service_tier"))
