@@ -49,6 +49,7 @@ def test_openais_details() -> None:
         {"prompt_cache_hit_tokens": 6, "prompt_cache_miss_tokens": 4},
         {"cached_tokens": 6},
         {"prompt_tokens_details": None, "cached_tokens": 6},
+        {"cache_read_input_tokens": 6, "cache_creation_input_tokens": 0},
     ],
 )
 def test_cached_tokens_wherever_they_are_told(cached: dict[str, Any]) -> None:

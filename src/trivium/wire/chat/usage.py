@@ -26,7 +26,8 @@ _KEYS: Keys = {
     },
     "prompt_cache_hit_tokens": "cached",  # DeepSeek
     "cached_tokens": "cached",  # Together, HuggingFace, Moonshot
-    "cache_creation_input_tokens": "written",  # Vercel
+    "cache_creation_input_tokens": "written",  # Vercel, Databricks
+    "cache_read_input_tokens": "cached",  # Databricks, inside the prompt (databricks/databricks-ai-bridge#446)
     "audio_tokens": "audio_input",  # Mistral, as the next one
     "prompt_audio_tokens": "audio_input",
 }
