@@ -237,6 +237,23 @@ class TestTiers:
         assert not asked.keys() & json.loads(sent.body).keys()
         assert (record["cost_nano"], record["service_tier"]) == (PRICE, None)
 
+    @pytest.mark.parametrize("client", ["messages", "chat", "responses"])
+    async def test_a_model_that_runs_in_the_usa_alone_costs_what_it_does_there(self, client: str) -> None:
+        """A caller of Messages may ask for it, and the house's account may be kept there."""
+        used = usage("messages", 25, 20, service_tier="standard", inference_geo="us")
+        prices = priced('input = "3", output = "15", tiers.us = { input = "3.3", output = "16.5" }')
+        reply = Reply(body=whole("messages", "Hi", used))
+        async with shop(
+            reply, settings=f'{prices}[billing]\nmode = "credits"', provider='apis = ["messages"]\n'
+        ) as house:
+            await customer(house)
+            plain = await charged(house, client)
+            asked = await charged(house, client, inference_geo="us")
+            _, told, _ = await house.post(PATHS[client], BODIES[client])
+        assert (plain["cost_nano"], asked["service_tier"]) == (PRICE * 11 // 10, "us")
+        assert (asked["hold_nano"] > plain["hold_nano"] * 19 // 18) is (client == "messages")
+        assert told.get("service_tier", "default") == "default" or client == "messages"
+
     async def test_a_tier_that_another_route_was_asked_for_has_no_price(self) -> None:
         """Claude never heard of it, and the route that did had no answer."""
         other = '[providers.b]\nbase_url = "{upstream}/b"\napis = ["messages"]\n'

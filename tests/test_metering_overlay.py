@@ -7,10 +7,12 @@ from collections import Counter
 import pytest
 from genai_prices import data as package
 
-from support_prices import dataset
+from support_prices import dataset, vendor
+from trivium.metering.book import PriceBook
 from trivium.metering.dataset import Found
 from trivium.metering.overlay import FACTORS, day, limits_of, output_limit, overlaid, scaled
 from trivium.metering.prices import Limits, Price, sheet_of
+from trivium.money import nano_text
 
 VERIFIED = day("2026-11-01")
 """By then the data has verified tiers of its own."""
@@ -54,13 +56,17 @@ def test_each_factor_is_that_of_the_data_where_the_data_has_one() -> None:
                 standard = sheet_of(known)
                 assert {**standard, **scaled(standard, row)} == sheet_of(known.tiers[tier]), (provider, name, tier)
                 agreed[provider, tier] += 1
-    assert set(agreed) == {(row.provider, row.tier) for row in FACTORS}
+    told = {(row.provider, row.tier) for row in FACTORS}
+    assert told - set(agreed) == {("anthropic", "us"), ("anthropic", "us_fast")}, "of which the data has none"
 
 
 @pytest.mark.parametrize(
     ("provider", "model", "tier", "moment", "input", "output"),
     [
         ("anthropic", "claude-3-5-sonnet", "batch", "2024-10-08", "1.5", "7.5"),
+        ("anthropic", "claude-sonnet-4-6", "us", "2026-11-20", "3.3", "16.5"),
+        ("anthropic", "claude-opus-5-5", "us", "2026-11-20", "4.4", "22"),
+        ("anthropic", "claude-opus-5-5", "us_fast", "2026-11-20", "8.8", "44"),
         ("anthropic", "claude-opus-4-1", "batch", "2025-09-01", "7.5", "37.5"),
         ("openai", "gpt-4o", "batch", "2025-01-01", "1.25", "5"),
         ("openai", "gpt-5", "flex", "2025-09-01", "0.625", "5"),
@@ -76,6 +82,27 @@ def test_a_tier_has_its_price_before_somebody_verified_it(
 ) -> None:
     rates = price(provider, model, moment).tiers[tier].rates
     assert (rates.input, rates.output) == (float(input) * 10**9, float(output) * 10**9)
+
+
+@pytest.mark.parametrize(
+    ("address", "model", "input", "cache_read"),
+    [
+        ("https://aiplatform.googleapis.com/v1/projects/p/locations/global/publishers/anthropic/models",
+         "claude-opus-5-5", "4", "0.2"),
+        ("https://us-east5-aiplatform.googleapis.com/v1/projects/p/locations/us-east5/publishers/anthropic/models",
+         "claude-opus-5-5", "4.4", "0.22"),
+        ("https://aiplatform.eu.rep.googleapis.com/v1/projects/p/locations/eu/publishers/anthropic/models",
+         "claude-sonnet-4-5", "3.3", "0.33"),
+        ("https://us-east5-aiplatform.googleapis.com/v1/projects/p/locations/us-east5/publishers/anthropic/models",
+         "claude-4-sonnet", "3", "0.3"),
+    ],
+)  # fmt: skip
+def test_claude_costs_a_tenth_more_in_vertexs_regions(address: str, model: str, input: str, cache_read: str) -> None:
+    moment = day("2026-11-20")
+    quote = PriceBook(dataset()).quote(vendor("vertex", address), model, None, moment)
+    assert quote is not None
+    rates = quote.price.rates
+    assert (nano_text(rates.input), rates.cache_read and nano_text(rates.cache_read)) == (input, cache_read)
 
 
 def test_a_factor_holds_from_its_day_on_and_the_price_says_until_when_it_is_the_same() -> None:

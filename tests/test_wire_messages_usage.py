@@ -99,6 +99,16 @@ def test_fast_mode_is_a_tier_with_a_price_of_its_own() -> None:
     )
 
 
+def test_a_model_that_runs_in_the_usa_alone_is_one_too() -> None:
+    start = {"input_tokens": 1, "service_tier": "standard", "inference_geo": "us"}
+    assert read(start, {"output_tokens": 2}) == Usage(input_uncached=1, output=2, service_tier="us")
+    assert read({**start, "speed": "fast"}) == Usage(input_uncached=1, service_tier="us_fast")
+    for elsewhere in ("global", "not_available", None, "eu", ["us"]):
+        assert read({**start, "inference_geo": elsewhere}) == Usage(input_uncached=1, service_tier="standard")
+    for tier in ("us", "us_fast"):
+        assert read(told(Usage(input_uncached=1, service_tier=tier))) == Usage(input_uncached=1, service_tier=tier)
+
+
 @pytest.mark.parametrize("usage", [{}, {"input_tokens": None}, {"service_tier": "standard"}])
 def test_usage_that_says_nothing_is_none(usage: dict[str, Any]) -> None:
     assert read(usage) is None

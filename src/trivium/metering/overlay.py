@@ -39,6 +39,8 @@ class Factor(msgspec.Struct, frozen=True):
     """Cache reads too; where not, they cost what they always do."""
     long: bool = True
     """Long contexts too; where not, the tier has one price for every length."""
+    of: str | None = None
+    """The tier that it is a part of, where not of the standard price; models without that tier have none of these."""
 
 
 def _factor(provider: str, tier: str, models: str, factor: str, source: str, **rest: Any) -> Factor:
@@ -48,7 +50,12 @@ def _factor(provider: str, tier: str, models: str, factor: str, source: str, **r
 _OPENAI = "developers.openai.com/api/docs/pricing"
 _OPENAI_PRIORITY = "openai.com/api-priority-processing"
 _GOOGLE = "ai.google.dev/gemini-api/docs/pricing"
+_ANTHROPIC_US = "platform.claude.com/docs/en/manage-claude/data-residency"
+_LOCATED = "claude-(opus|sonnet|haiku)-4-[6-8]|claude-[a-z]+-[5-9].*"
+"""Models that can be kept to a place: Claude Opus 4.6 and all later ones."""
 FACTORS = (
+    _factor("anthropic", "us", _LOCATED, "11/10", _ANTHROPIC_US),
+    _factor("anthropic", "us_fast", _LOCATED, "11/10", _ANTHROPIC_US, of="fast"),
     _factor("anthropic", "batch", ".*", "1/2", "anthropic.com/news/message-batches-api", since_ms=day("2024-10-08")),
     _factor(
         "openai", "batch", "gpt-([5-9]|image).*", "1/2", f"{_OPENAI}?latest-pricing=batch", since_ms=day("2024-04-15")
@@ -89,6 +96,16 @@ FACTORS = (
     _factor("x-ai", "batch", "grok-4\\.(3|20).*", "4/5", "docs.x.ai/developers/pricing#batch-api-pricing"),
 )
 
+_REGIONAL = _factor(
+    "google",
+    "",
+    "claude-(opus|sonnet|haiku)-4-[5-8]|claude-[a-z]+-[5-9].*",
+    "11/10",
+    "cloud.google.com/vertex-ai/generative-ai/pricing#claude-models; platform.claude.com/docs/en/about-claude/pricing",
+)
+"""Of Vertex AI's places other than `global`, for Claude 4.5 and later; of Bedrock's the data knows."""
+_REGION = re.compile(r"/locations/(?!global(/|\Z))")
+
 VENDORS = {
     "google-ai-studio": "google",
     "google-vertex": "google",
@@ -111,23 +128,32 @@ GATEWAYS = frozenset({"openrouter", "vercel"})
 """Kinds of providers that serve vendors' models under `vendor/model`."""
 
 
-def overlaid(found: Found, dated: Dated, time_ms: int) -> Dated:
-    """The price at a moment with the tiers that our factors add."""
+def overlaid(found: Found, dated: Dated, time_ms: int, base_url: str = "") -> Dated:
+    """The price at a moment and an address, with the tiers that our factors add."""
     price = dated.price
     if price is None:
         return dated
-    standard = sheet_of(price)
-    tiers = {name: sheet_of(tier) for name, tier in price.tiers.items()}
+    standard = _placed(sheet_of(price), found, base_url)
+    tiers = {name: _placed(sheet_of(tier), found, base_url) for name, tier in price.tiers.items()}
     since, until = dated.since_ms, dated.until_ms
     for row in FACTORS:
         if row.provider != found.provider or not row.models.fullmatch(found.id) or row.tier in tiers:
+            continue
+        if row.of is not None and row.of not in tiers:
             continue
         if row.since_ms > time_ms:
             until = min(until, row.since_ms)
             continue
         since = max(since, row.since_ms)
-        tiers[row.tier] = scaled(standard, row)
+        tiers[row.tier] = scaled(standard if row.of is None else tiers[row.of], row)
     return Dated(assembled(standard, tiers), since, until)
+
+
+def _placed(sheet: Sheet, found: Found, base_url: str) -> Sheet:
+    """What it costs where the address leads."""
+    if found.provider != _REGIONAL.provider or not _REGION.search(base_url):
+        return sheet
+    return {**sheet, **scaled(sheet, _REGIONAL)} if _REGIONAL.models.fullmatch(found.id) else sheet
 
 
 def scaled(standard: Sheet, row: Factor) -> Sheet:

@@ -153,9 +153,9 @@ def _collect(said: dict[str, Any], keys: Keys, found: dict[str, int]) -> None:
 
 GOOGLE = ("google", "vertex")
 """Vercel's names for the providers behind it that serve Google's models."""
-OPENAI_TIERS = {"standard": "default"}
+OPENAI_TIERS = {"standard": "default", "us": "default", "us_fast": "fast"}
 ANTHROPIC_TIERS = {"default": "standard"}
-"""The usual service tier: the other vendor's word for it, and this one's."""
+"""The usual service tier: the other vendor's word for it, and this one's. Where Claude runs OpenAI does not say."""
 
 
 def costs(usage: Usage) -> dict[str, Any]:

@@ -233,7 +233,15 @@ _NO_PRESETS = "A preset is kept elsewhere, and may bring further models and tool
 _JUDGED = frozenset(
     (
         *("n", "tools", "plugins", "preset", "provider", "service_tier", "speed", "modalities", "container", "prompt"),
-        *("mcp_servers", "max_tool_calls", "context_management", "compaction", *OTHER_MODELS, *SWITCHES),
+        *(
+            "inference_geo",
+            "mcp_servers",
+            "max_tool_calls",
+            "context_management",
+            "compaction",
+            *OTHER_MODELS,
+            *SWITCHES,
+        ),
     )
 )
 """Further members on whose values something is decided elsewhere."""

@@ -21,6 +21,7 @@ from trivium.wire.again import Again
 from trivium.wire.body import Members, begins, count
 from trivium.wire.crowd import has_more
 from trivium.wire.lenient import parse
+from trivium.wire.messages.usage import tier_of
 from trivium.wire.request import Request
 
 _ABSENT = msgspec.Raw(b"null")
@@ -181,9 +182,11 @@ class _Found:
 
 
 def service_tier(api: Kind, members: Members) -> str | None:
-    """The service tier that a request asks for. Anthropic's fast mode is one to us: it has its own price."""
-    if api is Api.MESSAGES and "speed" in members and _word(members["speed"]) == "fast":
-        return "fast"
+    """The service tier that a request asks for, by the names of `metering/prices.TIERS` where it has one."""
+    if api is Api.MESSAGES and ("speed" in members or "inference_geo" in members):
+        told = (_word(members.get(name, _ABSENT)) for name in ("speed", "inference_geo"))
+        if tier := tier_of(*told):
+            return tier
     return _word(members["service_tier"]) if "service_tier" in members else None
 
 

@@ -5,7 +5,8 @@ field by field. It has no split of the writes by lifetime: the split of the star
 by has a lifetime nobody told. A split is the same tokens as the total, never more of them.
 
 What summing up a long conversation took ("Compaction" at platform.claude.com/docs) stands in `iterations` alone and is
-billed beside the rest. Fast mode ("Fast mode", same place) is a `speed`, and has its own price like a service tier.
+billed beside the rest. Fast mode ("Fast mode", same place) is a `speed`, a model that runs in the USA alone ("Data
+residency") an `inference_geo`; each has its own price like a service tier, and so have both together.
 """
 
 from __future__ import annotations
@@ -27,7 +28,10 @@ _KEYS: Keys = {
     "output_tokens": "output",
     "output_tokens_details": {"thinking_tokens": "thinking"},
 }
-_FAST = "fast"
+_TIERS = {(True, False): "fast", (False, True): "us", (True, True): "us_fast"}
+"""By whether the model is fast, and runs in the USA alone."""
+_FAST, _US = {"speed": "fast"}, {"inference_geo": "us"}
+_TOLD_AS = {"fast": _FAST, "us": _US, "us_fast": _FAST | _US}
 _BUCKETS = (
     "input_uncached",
     "cache_read",
@@ -46,7 +50,8 @@ class MessagesUsage:
 
     def __init__(self) -> None:
         self._figures = Figures(_KEYS)
-        self._is_fast = False
+        self._speed: Any = None
+        self._place: Any = None
         self._beside: list[Usage] = []
 
     def read(self, usage: Any, metadata: Any = None) -> Usage | None:
@@ -54,15 +59,21 @@ class MessagesUsage:
         figures, said = self._figures, mapping(usage)
         figures.read(said, mapping(mapping(metadata).get("gateway")))
         _sum_up_writes(figures, said)
-        if said.get("speed") is not None:
-            self._is_fast = said["speed"] == _FAST
+        self._speed = said.get("speed") or self._speed
+        self._place = said.get("inference_geo") or self._place
         if type(iterations := said.get("iterations")) is list:
             self._beside = [_alone(one) for one in map(mapping, iterations[:_MOST_ITERATIONS]) if _is_beside(one)]
         counted = _counted(figures)
         for other in self._beside:
             counted = _sum(counted, other)
         told = figures.usage(counted)
-        return msgspec.structs.replace(told, service_tier=_FAST) if told and self._is_fast else told
+        tier = tier_of(self._speed, self._place)
+        return msgspec.structs.replace(told, service_tier=tier) if told and tier else told
+
+
+def tier_of(speed: Any, place: Any) -> str | None:
+    """The service tier that `speed` and `inference_geo` are to us; None where both are the usual ones."""
+    return _TIERS.get((speed == "fast", place == "us"))
 
 
 def _sum_up_writes(figures: Figures, said: dict[str, Any]) -> None:
@@ -124,8 +135,8 @@ _NOTHING = Usage()
 
 
 def _tier(service_tier: str) -> dict[str, str]:
-    if service_tier == _FAST:
-        return {"service_tier": ANTHROPIC_TIERS["default"], "speed": _FAST}
+    if said := _TOLD_AS.get(service_tier):
+        return {"service_tier": ANTHROPIC_TIERS["default"], **said}
     return {"service_tier": ANTHROPIC_TIERS.get(service_tier, service_tier)}
 
 
