@@ -318,12 +318,12 @@ class TestBuckets:
     ) -> None:
         """And what a search did beside searching is not, nor a search that came to nothing. Some name no items at the
         end of a stream that they have told one by one."""
-        acts: list[dict[str, Any]] = [{"type": "search", "query": "q"}, {"type": "open_page"}, {"type": "find_in_page"}]
-        items = [{"type": "web_search_call", "id": f"ws_{n}", "status": "completed", "action": one}
-                 for n, one in enumerate(acts)]  # fmt: skip
-        items += [
-            {"type": "web_search_call", "id": "ws_4", "status": "completed"},
-            {"type": "web_search_call", "id": "ws_5", "status": "failed", "action": acts[0]},
+        call = {"type": "web_search_call", "status": "completed"}
+        acts = [{"type": "search", "query": "q"}, {"type": "open_page"}, {"type": "find_in_page"}]
+        items: list[dict[str, Any]] = [
+            *({**call, "id": f"ws_{n}", "action": act} for n, act in enumerate(acts)),
+            {**call, "id": "ws_4"},
+            {**call, "id": "ws_5", "action": acts[0], "status": "failed"},
             {"type": "file_search_call", "id": "fs_1", "status": "completed", "queries": ["q"], "results": None},
         ]
         final = whole("responses", "Hi", usage("responses", 25, 20))

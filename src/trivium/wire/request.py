@@ -233,15 +233,8 @@ _NO_PRESETS = "A preset is kept elsewhere, and may bring further models and tool
 _JUDGED = frozenset(
     (
         *("n", "tools", "plugins", "preset", "provider", "service_tier", "speed", "modalities", "container", "prompt"),
-        *(
-            "inference_geo",
-            "mcp_servers",
-            "max_tool_calls",
-            "context_management",
-            "compaction",
-            *OTHER_MODELS,
-            *SWITCHES,
-        ),
+        *("inference_geo", "mcp_servers", "max_tool_calls", "context_management", "compaction"),
+        *(*OTHER_MODELS, *SWITCHES),
     )
 )
 """Further members on whose values something is decided elsewhere."""
