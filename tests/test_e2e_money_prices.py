@@ -293,6 +293,24 @@ class TestBuckets:
         assert short == 20 * 3_000 + 80 * 300 + 10 * 15_000
         assert long == 20 * 6_000 + 81 * 300 + 10 * 22_500
 
+    async def test_each_run_of_the_model_is_priced_by_its_own_length(self) -> None:
+        """A conversation of 90 is summed up before 20 are read: neither is a long one. One of 110 is."""
+        prices = priced(
+            'input = "3", output = "15", over_100 = { input = "6", output = "22.5" }, tools = { web_search = "10" }'
+        )
+        own = {"input_tokens": 20, "output_tokens": 10}
+        due = {90: 110 * 3_000 + 40 * 15_000, 110: 110 * 6_000 + 30 * 22_500 + 20 * 3_000 + 10 * 15_000}
+        rules = []
+        for long in due:
+            told = [{"type": "compaction", "input_tokens": long, "output_tokens": 30}, {"type": "message", **own}]
+            used = {**own, "iterations": told, "server_tool_use": {"web_search_requests": 1}}
+            rules.append(Rule(Reply(body=whole("messages", "Hi", used)), times=1))
+        async with shop(*rules, settings=prices) as house:
+            records = [await charged(house, "messages") for _ in rules]
+            again = await operate(house, "prices.rerate", since_ms=0)
+        assert [record["cost_nano"] for record in records] == [cost + 10_000_000 for cost in due.values()]
+        assert [group["changed"] for group in again["groups"]] == [0]
+
     async def test_cache_writes_cost_by_how_long_they_last(self) -> None:
         used = Usage(input=10, cache_read=50, cache_write_5m=4, cache_write_1h=2, output=20)
         async with shop(Reply(text="x", usage=used), settings=METER) as house:

@@ -22,6 +22,15 @@ FULL = (
         pytest.param(2002, {"input_uncached_tokens": 1001}, id="long"),
         pytest.param(4000, {"input_uncached_tokens": 1000, "cache_read_tokens": 1000}, id="long by what is cached"),
         pytest.param(8004, {"input_uncached_tokens": 2001}, id="longer"),
+        pytest.param(
+            1000 + 2002 + 14,
+            {
+                "input_uncached_tokens": 2001,
+                "output_tokens": 2,
+                "runs": '[{"input_uncached":1000,"output":2},{"input_uncached":1001}]',
+            },
+            id="one of two runs is long",
+        ),
         pytest.param(3 + 70, {"output_tokens": 10}, id="output"),
         pytest.param(3 + 72, {"output_tokens": 10, "reasoning_tokens": 1}, id="reasoning apart"),
         pytest.param(3 + 18, {"output_tokens": 2, "reasoning_tokens": 5}, id="no more reasoning than output"),

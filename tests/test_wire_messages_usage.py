@@ -75,15 +75,30 @@ def test_but_those_of_compactions_are() -> None:
     message = {"type": "message", "input_tokens": 23_000, "output_tokens": 1_000}
     usage = {"input_tokens": 23_000, "output_tokens": 1_000, **written(30, 20, 10)}
     whole = {**usage, "iterations": [{**compaction, **written(5, 5, 0)}, message]}
-    summed = Usage(input_uncached=203_000, cache_read=7, cache_write_5m=25, cache_write_1h=10, output=4_500)
+    beside = Usage(input_uncached=180_000, cache_read=7, cache_write_5m=5, output=3_500)
+    own = Usage(input_uncached=23_000, cache_write_5m=20, cache_write_1h=10, output=1_000)
+    summed = Usage(
+        input_uncached=203_000, cache_read=7, cache_write_5m=25, cache_write_1h=10, output=4_500, runs=(beside, own)
+    )
     assert read(whole) == summed
     assert read({"input_tokens": 23_000}, whole, whole) == summed, "a later list replaces an earlier one"
-    assert read(usage, {"iterations": [{**compaction, "input_tokens": -1}]}) == Usage(
-        cache_read=7, cache_write_5m=20, cache_write_1h=10, input_uncached=23_000, output=4_500, clamped=True
-    )
-    assert read({"input_tokens": 1, "iterations": [compaction] * 10_000}) == Usage(
-        input_uncached=1 + 200 * 180_000, cache_read=200 * 7, output=200 * 3_500
-    )
+    odd = read(usage, {"iterations": [{**compaction, "input_tokens": -1}]})
+    assert odd
+    assert (odd.input_uncached, odd.output, odd.clamped) == (23_000, 4_500, True)
+    many = read({"input_tokens": 1, "iterations": [compaction] * 10_000})
+    assert many
+    assert (many.input_uncached, many.output, len(many.runs)) == (1 + 200 * 180_000, 200 * 3_500, 201)
+
+
+def test_runs_of_a_message_count_if_they_add_up_to_it() -> None:
+    runs = [{"type": "message", "input_tokens": 60_000, "output_tokens": n} for n in (2, 3)]
+    details = {"output_tokens_details": {"thinking_tokens": 4}}
+    found = read({"input_tokens": 120_000, "output_tokens": 5, **details, "iterations": runs})
+    assert found
+    assert [(run.input, run.output) for run in found.runs] == [(60_000, 2), (60_000, 3)]
+    assert (found.input, found.output, found.reasoning) == (120_000, 5, 4)
+    odd = read({"input_tokens": 120_001, "output_tokens": 5, "iterations": runs})
+    assert odd == Usage(input_uncached=120_001, output=5)
 
 
 def test_fast_mode_is_a_tier_with_a_price_of_its_own() -> None:

@@ -38,6 +38,9 @@ class Usage(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """Whether the vendor was paid through the account owner's own key; None: the provider does not tell."""
     generation_id: str | None = None
     """By which a gateway's own record of the call can be asked for, where it tells that beside the usage (Vercel)."""
+    runs: tuple[Usage, ...] = ()
+    """Where the model ran several times for the one answer, and the provider tells of each: their tokens, of which the
+    above are the sums. The price of a long context goes by the input of one."""
     clamped: bool = False
     """A figure contradicted another, was negative or was no number, and was cut or ignored."""
 

@@ -139,12 +139,12 @@ def _counted(usage: Usage | None, delivery: Delivery) -> tuple[Usage | None, boo
     delivered = min(delivered_tokens(delivery.content_bytes), delivery.output_most)
     if usage is not None and (delivery.complete or usage.reported_cost is not None):
         if usage.reported_cost is None and (lacking := _lacking(usage, delivery, delivered)):
-            return msgspec.structs.replace(usage, **lacking), True
+            return msgspec.structs.replace(usage, **lacking, runs=()), True
         return usage, False
     if usage is not None:
         # What came before the end tells the input; its output is what the upstream had said by then, or less.
         if delivered > usage.output:
-            return msgspec.structs.replace(usage, output=delivered), True
+            return msgspec.structs.replace(usage, output=delivered, runs=()), True
         return usage, False
     if not delivered and not delivery.complete:
         return None, False

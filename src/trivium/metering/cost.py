@@ -7,12 +7,13 @@ smaller than the provider's, never negative.
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from decimal import Context, Decimal
 
 import msgspec
 
 from trivium.canon.usage import Usage
-from trivium.metering.prices import MILLION, Quote, Rates
+from trivium.metering.prices import MILLION, Quote, Rates, TierPrice
 from trivium.money import nano_text, usd_text
 
 STANDARD = "standard"
@@ -58,7 +59,7 @@ def cost(usage: Usage, quote: Quote, service_tier: str | None = None) -> Cost:
     price = quote.price
     tier = price.tiers.get(service_tier) if service_tier else None
     steps = price if tier is None else tier
-    lines = _lines(usage, steps.at(usage.input) if steps.long_context else steps.rates)
+    lines = _lines(usage, steps)
     exact = 0
     for line in lines:
         exact += line.units * line.rate
@@ -89,8 +90,35 @@ def receipt(cost: Cost) -> list[ReceiptRow]:
     return [*rows, ReceiptRow("total", nano_text(cost.nano))]
 
 
-def _lines(usage: Usage, rates: Rates) -> list[Line]:
+def _lines(usage: Usage, steps: TierPrice) -> list[Line]:
     lines: list[Line] = []
+    if not steps.long_context:
+        rates = steps.rates
+        _put_tokens(lines, usage, rates)
+    elif not usage.runs:
+        rates = steps.at(usage.input)
+        _put_tokens(lines, usage, rates)
+    else:
+        rates = steps.at(max(run.input for run in usage.runs))
+        lines += _of_runs(usage.runs, steps)
+    for tool, calls in usage.server_tools.items():
+        _put(lines, tool, calls, rates.tools.get(tool, 0))
+    _put(lines, "request", 1, rates.request)
+    return lines
+
+
+def _of_runs(runs: Sequence[Usage], steps: TierPrice) -> Iterator[Line]:
+    """Each at the rates of its own length, with one line for all tokens of one kind and rate."""
+    units: dict[tuple[str, int], int] = {}
+    for run in runs:
+        lines: list[Line] = []
+        _put_tokens(lines, run, steps.at(run.input))
+        for line in lines:
+            units[line.what, line.rate] = units.get((line.what, line.rate), 0) + line.units
+    return (Line(what, number, rate) for (what, rate), number in units.items())
+
+
+def _put_tokens(lines: list[Line], usage: Usage, rates: Rates) -> None:
     input, output = usage.input_uncached, usage.output
     if usage.image_input or usage.audio_input:
         input -= _apart(lines, "image_input", usage.image_input, input, rates.image_input)
@@ -103,10 +131,6 @@ def _lines(usage: Usage, rates: Rates) -> list[Line]:
     if usage.cache_write:
         _put_writes(lines, usage, rates)
     _put(lines, "output", output, rates.output)
-    for tool, calls in usage.server_tools.items():
-        _put(lines, tool, calls, rates.tools.get(tool, 0))
-    _put(lines, "request", 1, rates.request)
-    return lines
 
 
 def _put_writes(lines: list[Line], usage: Usage, rates: Rates) -> None:

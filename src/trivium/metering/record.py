@@ -166,6 +166,8 @@ class Record(msgspec.Struct, frozen=True, gc=False):
     are not kept."""
     tools_used: str | None = None
     """Likewise, of those that its conversation says were called."""
+    runs: str | None = None
+    """JSON list of the tokens of each run of the model, where they were several (`Usage.runs`)."""
 
 
 COLUMNS = Record.__struct_fields__
@@ -196,6 +198,7 @@ def told_by(usage: Usage) -> dict[str, Any]:
     columns: dict[str, Any] = dict(zip(TOKENS, _tokens(usage), strict=True))
     columns["server_tools"] = json_of({short(name): calls for name, calls in usage.server_tools.items()})
     columns["service_tier"] = short(usage.service_tier)
+    columns["runs"] = runs_of(usage)
     columns["reported_cost_usd"] = usd_of(usage.reported_cost)
     columns["market_cost_usd"] = usd_of(usage.market_cost)
     columns["is_byok"] = usage.is_byok
@@ -206,7 +209,14 @@ def usage_of(row: Mapping[str, Any]) -> Usage:
     """The tokens and calls of tools that a row of the record table holds."""
     tools = msgspec.json.decode(row["server_tools"], type=dict[str, int]) if row["server_tools"] else {}
     tokens: dict[str, Any] = {name: row[column] or 0 for column, name in TOKENS.items()}
-    return Usage(server_tools=tools, **tokens)
+    runs = msgspec.json.decode(row["runs"], type=tuple[dict[str, int], ...]) if row["runs"] else ()
+    return Usage(server_tools=tools, runs=tuple(Usage(**run) for run in runs), **tokens)
+
+
+def runs_of(usage: Usage) -> str | None:
+    """The column `runs`: what is not 0 of each, by the names of `Usage`."""
+    runs = [dict(zip(TOKENS.values(), _tokens(run), strict=True)) for run in usage.runs]
+    return json_of([{name: count for name, count in run.items() if count} for run in runs])
 
 
 def short(text: str | None) -> str | None:

@@ -29,7 +29,7 @@ _ALWAYS = (
 _OF_ANSWERER: dict[str, Any] = {
     **dict.fromkeys(("provider", "upstream_api", "upstream_model", "answer_model", "upstream_id")),
     **dict.fromkeys(("inference_provider", "native_finish_reason", "server_tools", "service_tier", "losses", "rules")),
-    **dict.fromkeys(("reported_cost_usd", "market_cost_usd", "market_cost_nano", "is_byok", "cost_source")),
+    **dict.fromkeys(("reported_cost_usd", "market_cost_usd", "market_cost_nano", "is_byok", "cost_source", "runs")),
     "price_version": None,
     "markup_ppm": 0,
 }

@@ -9,7 +9,7 @@ import msgspec
 from trivium.canon.fold import Answer
 from trivium.canon.usage import Usage
 from trivium.metering.charge import Charge
-from trivium.metering.record import Record, json_of, short, usd_of
+from trivium.metering.record import Record, json_of, runs_of, short, usd_of
 from trivium.pipeline.call import client_app
 from trivium.pipeline.journey import STRAIGHT
 from trivium.pipeline.screening import UNCHECKED
@@ -75,6 +75,8 @@ def record_of(run: Run) -> Record:
         run.content_bytes, " ".join(run.rules) or None, organization_of(key),
     ))  # fmt: skip
     further = _further(run)
+    if usage.runs:
+        further["runs"] = runs_of(usage)
     return msgspec.structs.replace(record, **further) if further else record
 
 

@@ -1,7 +1,8 @@
 """The auditor's own arithmetic of prices: a version is the hash of its content, and a computed cost follows from it.
 
 Contents are read as plain JSON. The rules are those of the price page of the documentation: the rates of the service
-tier, and of the longest context that the input exceeds; tokens that have a rate of their own are taken out of those
+tier, and of the longest context that the input exceeds, of each run of the model for itself where there were several;
+tokens that have a rate of their own are taken out of those
 among which they were counted; one half-even rounding, of everything with the markup.
 """
 
@@ -41,13 +42,13 @@ _RATES = {
 _COMPUTED = f"""
     SELECT id, price_version, service_tier, server_tools, coalesce(CAST(markup_ppm AS BIGINT), 0),
     coalesce(CAST(cost_nano AS BIGINT), 0),
-    {", ".join(f"coalesce(CAST({name}_tokens AS BIGINT), 0)" for name in _COUNTS)}
+    runs, {", ".join(f"coalesce(CAST({name}_tokens AS BIGINT), 0)" for name in _COUNTS)}
     FROM records WHERE cost_source = 'computed' AND payer = 'house'
 """
 _CORRECTED = f"""
     SELECT t.request_id, t.price_version, r.service_tier, r.server_tools, CAST(t.markup_ppm AS BIGINT),
     coalesce(CAST(t.after_nano AS BIGINT), 0),
-    {", ".join(f"coalesce(CAST(r.{name}_tokens AS BIGINT), 0)" for name in _COUNTS)}
+    r.runs, {", ".join(f"coalesce(CAST(r.{name}_tokens AS BIGINT), 0)" for name in _COUNTS)}
     FROM rerates t JOIN records r ON r.id = t.request_id WHERE t.markup_ppm IS NOT NULL
 """
 _NOT_AGAIN = """
@@ -114,13 +115,19 @@ def _read(content: str) -> Any:
 def _cost(price: Any, row: Row) -> int:
     """Nanodollars. Raises KeyError, TypeError, ValueError or AttributeError where price or tools are not what they
     should be."""
-    tier, tools, markup = row[2], row[3], row[4]
-    units = dict(zip(_COUNTS, row[6:], strict=True))
-    rates = _rates(price.get("tiers", {}).get(tier, price), sum(units[name] for name in _INPUT))
+    tier, tools, markup, told = row[2], row[3], row[4], row[6]
+    steps = price.get("tiers", {}).get(tier, price)
+    runs = _decode(told) if told else [dict(zip(_COUNTS, row[7:], strict=True))]
+    priced = [(units, _rates(steps, _length(units))) for units in (dict.fromkeys(_COUNTS, 0) | run for run in runs)]
+    rates = max(priced, key=lambda one: _length(one[0]))[1]
     called = _decode(tools) if tools else {}
-    exact = _tokens(units, rates) + rates.get("request", 0)
+    exact = sum(_tokens(*one) for one in priced) + rates.get("request", 0)
     exact += sum(calls * rates.get("tools", {}).get(tool, 0) for tool, calls in called.items())
     return round(Fraction(exact * (_MILLION + markup), _MILLION * _MILLION))
+
+
+def _length(units: dict[str, int]) -> int:
+    return sum(units[name] for name in _INPUT)
 
 
 def _rates(price: dict[str, Any], length: int) -> dict[str, Any]:

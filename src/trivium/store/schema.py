@@ -389,4 +389,5 @@ MIGRATIONS = (
     ALTER TABLE records ADD COLUMN tools_used TEXT;
     """,
     "CREATE INDEX changes_by_target ON changes (target);",
+    "ALTER TABLE records ADD COLUMN runs TEXT;",
 )

@@ -5,12 +5,15 @@ field by field. It has no split of the writes by lifetime: the split of the star
 by has a lifetime nobody told. A split is the same tokens as the total, never more of them.
 
 What summing up a long conversation took ("Compaction" at platform.claude.com/docs) stands in `iterations` alone and is
-billed beside the rest. Fast mode ("Fast mode", same place) is a `speed`, a model that runs in the USA alone ("Data
-residency") an `inference_geo`; each has its own price like a service tier, and so have both together.
+billed beside the rest; each run of the model that they tell of has a length, and so a price, of its own. Fast mode
+("Fast mode", same place) is a `speed`, a model that runs in the USA alone ("Data residency") an `inference_geo`; each
+has its own price like a service tier, and so have both together.
 """
 
 from __future__ import annotations
 
+import functools
+import operator
 from typing import Any
 
 import msgspec
@@ -41,6 +44,8 @@ _BUCKETS = (
     "output",
     "reasoning",
 )
+_told = operator.attrgetter(*_BUCKETS[:-1])
+"""What iterations tell: no thinking, which Claude has no price of its own for."""
 _MOST_ITERATIONS = 200
 """Twice the rounds in which a vendor calls its tools for one answer."""
 
@@ -52,7 +57,7 @@ class MessagesUsage:
         self._figures = Figures(_KEYS)
         self._speed: Any = None
         self._place: Any = None
-        self._beside: list[Usage] = []
+        self._iterations: list[dict[str, Any]] = []
 
     def read(self, usage: Any, metadata: Any = None) -> Usage | None:
         """The usage as it is known after one more object; `metadata` is Vercel's `provider_metadata`."""
@@ -62,11 +67,8 @@ class MessagesUsage:
         self._speed = said.get("speed") or self._speed
         self._place = said.get("inference_geo") or self._place
         if type(iterations := said.get("iterations")) is list:
-            self._beside = [_alone(one) for one in map(mapping, iterations[:_MOST_ITERATIONS]) if _is_beside(one)]
-        counted = _counted(figures)
-        for other in self._beside:
-            counted = _sum(counted, other)
-        told = figures.usage(counted)
+            self._iterations = [mapping(one) for one in iterations[:_MOST_ITERATIONS]]
+        told = figures.usage(_with_runs(_counted(figures), self._iterations))
         tier = tier_of(self._speed, self._place)
         return msgspec.structs.replace(told, service_tier=tier) if told and tier else told
 
@@ -83,9 +85,19 @@ def _sum_up_writes(figures: Figures, said: dict[str, Any]) -> None:
         figures.put("written", figures["written_5m"] + figures["written_1h"])
 
 
-def _is_beside(iteration: dict[str, Any]) -> bool:
-    """The others are part of the message's own figures, or another model's, which no request may ask for."""
-    return iteration.get("type") == "compaction"
+def _with_runs(counted: Usage, iterations: list[dict[str, Any]]) -> Usage:
+    """The message's own figures with the compactions beside them. What is neither is another model's, which no request
+    may ask for; iterations of the message are its runs if they add up to it."""
+    if not iterations:
+        return counted
+    beside = [_alone(one) for one in iterations if one.get("type") == "compaction"]
+    own = [_alone(one) for one in iterations if one.get("type") == "message"]
+    if not own or _told(functools.reduce(_sum, own)) != _told(counted):
+        own = [counted]
+    runs = (*beside, *own)
+    if len(runs) == 1:
+        return counted
+    return msgspec.structs.replace(functools.reduce(_sum, beside, counted), runs=runs)
 
 
 def _alone(iteration: dict[str, Any]) -> Usage:
