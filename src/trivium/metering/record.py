@@ -209,8 +209,8 @@ def usage_of(row: Mapping[str, Any]) -> Usage:
     """The tokens and calls of tools that a row of the record table holds."""
     tools = msgspec.json.decode(row["server_tools"], type=dict[str, int]) if row["server_tools"] else {}
     tokens: dict[str, Any] = {name: row[column] or 0 for column, name in TOKENS.items()}
-    runs = msgspec.json.decode(row["runs"], type=tuple[dict[str, int], ...]) if row["runs"] else ()
-    return Usage(server_tools=tools, runs=tuple(Usage(**run) for run in runs), **tokens)
+    runs = msgspec.json.decode(row["runs"], type=tuple[Usage, ...]) if row["runs"] else ()
+    return Usage(server_tools=tools, runs=runs, **tokens)
 
 
 def runs_of(usage: Usage) -> str | None:
