@@ -293,6 +293,30 @@ class TestBuckets:
         assert short == 20 * 3_000 + 80 * 300 + 10 * 15_000
         assert long == 20 * 6_000 + 81 * 300 + 10 * 22_500
 
+    @pytest.mark.parametrize("api", ["chat", "responses"])
+    async def test_images_of_an_answer_have_their_own_price(self, api: str) -> None:
+        """Where nobody tells how much of the output they are, all of it is taken for them that was not thought."""
+        details = {"chat": "completion_tokens_details", "responses": "output_tokens_details"}[api]
+        due = {
+            1_290: 25 * 300 + 10 * 2_500 + 1_290 * 30_000,
+            0: 25 * 300 + 1_300 * 2_500,
+            None: 25 * 300 + 4 * 2_500 + 1_296 * 30_000,
+        }
+        rules = []
+        for images in due:
+            told = {"reasoning_tokens": 4} | ({} if images is None else {"image_tokens": images})
+            used = usage(api, 25, 1_300, total_tokens=1_325, **{details: told})
+            rules.append(Rule(Reply(body=whole(api, "Hi", used)), times=1))
+        prices = priced('input = "0.3", output = "2.5", image_output = "30"')
+        async with shop(*rules, settings=f'{prices}[billing]\nmode = "credits"') as house:
+            await customer(house)
+            records = [await charged(house, api) for _ in rules]
+            again = await operate(house, "prices.rerate", since_ms=0)
+        assert [record["cost_nano"] for record in records] == list(due.values())
+        assert [record["image_output_tokens"] for record in records] == list(due)
+        assert min(record["hold_nano"] for record in records) > 1_000 * 30_000, "the longest answer, all of it images"
+        assert [group["changed"] for group in again["groups"]] == [0]
+
     async def test_each_run_of_the_model_is_priced_by_its_own_length(self) -> None:
         """A conversation of 90 is summed up before 20 are read: neither is a long one. One of 110 is."""
         prices = priced(

@@ -10,7 +10,8 @@ RATES = '{"input":1000000,"output":7000000,"cache_read":100001,"cache_write_5m":
 FULL = (
     '{"long_context":[{"over":1000,"rates":{"input":2000000}},{"over":2000,"rates":{"input":4000000}}],"rates":'
     f'{RATES},"reasoning":9000000,"audio_input":5000000,"image_input":2000000,"tools":{{"web_search":10000000000}}}},'
-    '"tiers":{"batch":{"rates":{"input":500000}}}}'
+    '"tiers":{"batch":{"rates":{"input":500000}},'
+    '"flex":{"rates":{"output":7000000,"image_output":8000000,"request":3000000}}}}'
 )
 
 
@@ -42,6 +43,12 @@ FULL = (
             3 + 4 + 15,
             {"input_uncached_tokens": 5, "audio_input_tokens": 9, "image_input_tokens": 2},
             id="images first, then audio",
+        ),
+        pytest.param(
+            3 + 2 * 8 + 3 * 7, {"output_tokens": 5, "image_output_tokens": 2, "service_tier": "flex"}, id="images"
+        ),
+        pytest.param(
+            3 + 4 * 8 + 7, {"output_tokens": 5, "reasoning_tokens": 1, "service_tier": "flex"}, id="images untold"
         ),
         pytest.param(3 + 20_000, {"server_tools": '{"web_search":2,"other":1}'}, id="tools"),
         pytest.param(50, {"input_uncached_tokens": 100, "service_tier": "batch"}, id="tier"),

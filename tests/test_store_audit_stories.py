@@ -180,7 +180,7 @@ UNCOVERED = {
         "abuse_verdict", "abuse_reason", "task_id", "parent_task_id", "session_id", "client_project",
         "editor", "machine_id", "client_version", "feature", "mode", "told_code", "told_message", "routing",
         "auto_model", "auto_mode", "resolved_model", "rules", "model_listed", "inference_provider",
-        "client_country", "tls_fingerprint", "tools_available", "tools_used", "runs",
+        "client_country", "tls_fingerprint", "tools_available", "tools_used", "runs", "image_output_tokens",
     },
 }  # fmt: skip
 """What nothing else in the database tells. Tables that no check reads: keys, owners, price_overrides; of `erasures`,

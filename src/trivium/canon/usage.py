@@ -25,6 +25,8 @@ class Usage(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     audio_input: int = 0
     audio_output: int = 0
     image_input: int = 0
+    image_output: int | None = None
+    """Images and films of the answer; None: the provider does not tell how much of the output they are."""
     prediction_accepted: int = 0
     prediction_rejected: int = 0
     server_tools: dict[str, int] = {}

@@ -112,12 +112,12 @@ def _dear_media(size: Size, limits: Limits, rates: Rates, rate: int) -> dict[str
 
 
 def _dear_output(size: Size, output: int, rates: Rates) -> dict[str, int]:
-    """All of the answer as what costs the most of it: reasoning, sound where that was asked for, or neither."""
-    choices = [("output", rates.output), ("reasoning", rates.reasoning or 0)]
+    """All of the answer as what costs the most of it: reasoning, images, sound where that was asked for, or neither."""
+    choices = [("output", rates.output), ("reasoning", rates.reasoning or 0), ("image_output", rates.image_output or 0)]
     if size.speaks:
         choices.append(("audio_output", rates.audio_output or 0))
     name, _ = max(choices, key=lambda choice: choice[1])
-    return {} if name == "output" else {name: output}
+    return {"image_output": 0} | ({} if name == "output" else {name: output})
 
 
 def most_output(max_tokens: int | None, context: int | None, output_limit: int | None) -> int:

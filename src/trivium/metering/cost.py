@@ -1,8 +1,8 @@
 """Usage and a quote make a cost. Exact integers up to the one rounding, which is half-even and includes the markup.
 
 No token is charged twice: reasoning is taken out of the output, audio and images out of the input that no cache served,
-audio out of the rest of the output, each cut to what is left there. Figures that contradict each other may make a cost
-smaller than the provider's, never negative.
+audio and images out of the rest of the output, each cut to what is left there. Figures that contradict each other may
+make a cost smaller than the provider's, never negative.
 """
 
 from __future__ import annotations
@@ -126,6 +126,9 @@ def _put_tokens(lines: list[Line], usage: Usage, rates: Rates) -> None:
     if usage.reasoning or usage.audio_output:
         output -= _apart(lines, "reasoning", usage.reasoning, output, rates.reasoning)
         output -= _apart(lines, "audio_output", usage.audio_output, output, rates.audio_output)
+    if rates.image_output is not None:
+        images = usage.output - usage.reasoning if usage.image_output is None else usage.image_output
+        output -= _apart(lines, "image_output", images, output, rates.image_output)
     _put(lines, "input", input, rates.input)
     _put(lines, "cache_read", usage.cache_read, rates.input if rates.cache_read is None else rates.cache_read)
     if usage.cache_write:

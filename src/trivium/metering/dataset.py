@@ -10,13 +10,15 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator
 from datetime import date
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
 
 from trivium.clock import DAY_MS
 from trivium.metering.prices import Curve, Price, assembled
 
+MADE = 2
+"""Of what is taken out of the package: a file that says another number, or none, was made by another Trivium."""
 FOREVER = 2**62
 """A time in milliseconds that never comes; its negative never was."""
 _COMPACT_DATE = re.compile(r"-(20\d{2})(0[1-9]|1[0-2])(0[1-9]|[12]\d|3[01])(?=-|:|$)")
@@ -92,6 +94,7 @@ class _Provider(msgspec.Struct, frozen=True):
 
 class _File(msgspec.Struct, frozen=True):
     package: str
+    made: Annotated[int, msgspec.Meta(ge=MADE, le=MADE)]
     providers: list[_Provider]
 
 

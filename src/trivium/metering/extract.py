@@ -3,7 +3,7 @@
 Runs in a child process alone: the package takes 30 MB and brings a validation library and an HTTP client along, none of
 which the gateway's own process shall carry. `metering/dataset.py` reads what is printed here; amounts are integers in
 nanodollars per million units, times milliseconds or seconds of the day, UTC. A price in units that no usage of ours
-counts (hours of audio, pages, characters) is null: not free, but unknown.
+counts (hours of audio, pages, characters) is null: not free, but unknown. Images and films in an answer are one to us.
 """
 
 from __future__ import annotations
@@ -19,6 +19,8 @@ import msgspec
 from genai_prices import types
 from genai_prices.data import providers
 
+from trivium.metering.dataset import MADE
+
 PACKAGE = "genai-prices"
 
 _MTOK = {
@@ -32,6 +34,8 @@ _MTOK = {
     "input_audio_mtok": "audio_input",
     "output_audio_mtok": "audio_output",
     "input_image_mtok": "image_input",
+    "output_image_mtok": "image_output",
+    "output_video_mtok": "image_output",
 }
 _KCOUNT = {
     "requests_kcount": "request",
@@ -55,7 +59,7 @@ _TIERS = {
 
 def extracted() -> dict[str, Any]:
     """All providers with their models."""
-    return {"package": version(PACKAGE), "providers": [_provider(provider) for provider in providers]}
+    return {"package": version(PACKAGE), "made": MADE, "providers": [_provider(provider) for provider in providers]}
 
 
 def _provider(provider: types.Provider) -> dict[str, Any]:

@@ -26,6 +26,7 @@ TOKEN_RATES = (
     "audio_input",
     "audio_output",
     "image_input",
+    "image_output",
 )
 """Names of `Rates` that are per million tokens."""
 TOOL = "tools."
@@ -51,6 +52,8 @@ class Rates(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     audio_input: int | None = None
     audio_output: int | None = None
     image_input: int | None = None
+    image_output: int | None = None
+    """Of films, too. All of an answer that does not tell how much of it they are, but for what was thought."""
     request: int = 0
     tools: dict[str, int] = {}
     """By the names of `Usage.server_tools`; a tool without a rate costs nothing."""

@@ -168,6 +168,8 @@ class Record(msgspec.Struct, frozen=True, gc=False):
     """Likewise, of those that its conversation says were called."""
     runs: str | None = None
     """JSON list of the tokens of each run of the model, where they were several (`Usage.runs`)."""
+    image_output_tokens: int | None = None
+    """Of the output; null where the provider does not tell."""
 
 
 COLUMNS = Record.__struct_fields__
@@ -199,6 +201,7 @@ def told_by(usage: Usage) -> dict[str, Any]:
     columns["server_tools"] = json_of({short(name): calls for name, calls in usage.server_tools.items()})
     columns["service_tier"] = short(usage.service_tier)
     columns["runs"] = runs_of(usage)
+    columns["image_output_tokens"] = usage.image_output
     columns["reported_cost_usd"] = usd_of(usage.reported_cost)
     columns["market_cost_usd"] = usd_of(usage.market_cost)
     columns["is_byok"] = usage.is_byok
@@ -210,7 +213,7 @@ def usage_of(row: Mapping[str, Any]) -> Usage:
     tools = msgspec.json.decode(row["server_tools"], type=dict[str, int]) if row["server_tools"] else {}
     tokens: dict[str, Any] = {name: row[column] or 0 for column, name in TOKENS.items()}
     runs = msgspec.json.decode(row["runs"], type=tuple[Usage, ...]) if row["runs"] else ()
-    return Usage(server_tools=tools, runs=runs, **tokens)
+    return Usage(server_tools=tools, runs=runs, image_output=row["image_output_tokens"], **tokens)
 
 
 def runs_of(usage: Usage) -> str | None:

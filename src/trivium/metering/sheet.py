@@ -104,6 +104,7 @@ _BUCKETS = {
     "image_input": "input",
     "reasoning": "output",
     "audio_output": "output",
+    "image_output": "output",
 }
 
 

@@ -30,7 +30,7 @@ _OF_ANSWERER: dict[str, Any] = {
     **dict.fromkeys(("provider", "upstream_api", "upstream_model", "answer_model", "upstream_id")),
     **dict.fromkeys(("inference_provider", "native_finish_reason", "server_tools", "service_tier", "losses", "rules")),
     **dict.fromkeys(("reported_cost_usd", "market_cost_usd", "market_cost_nano", "is_byok", "cost_source", "runs")),
-    "price_version": None,
+    **dict.fromkeys(("price_version", "image_output_tokens")),
     "markup_ppm": 0,
 }
 """What tells who answered, and what stands there of a stealth model instead."""

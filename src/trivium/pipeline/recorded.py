@@ -77,6 +77,8 @@ def record_of(run: Run) -> Record:
     further = _further(run)
     if usage.runs:
         further["runs"] = runs_of(usage)
+    if usage.image_output is not None:
+        further["image_output_tokens"] = usage.image_output
     return msgspec.structs.replace(record, **further) if further else record
 
 

@@ -27,6 +27,7 @@ _WITHIN = (
     ("audio_input", "input_uncached"),
     ("reasoning", "output"),
     ("audio_output", "output"),
+    ("image_output", "output"),
 )
 """Tokens that are counted among others, in the order in which they are taken out of them."""
 _RATES = {
@@ -42,13 +43,15 @@ _RATES = {
 _COMPUTED = f"""
     SELECT id, price_version, service_tier, server_tools, coalesce(CAST(markup_ppm AS BIGINT), 0),
     coalesce(CAST(cost_nano AS BIGINT), 0),
-    runs, {", ".join(f"coalesce(CAST({name}_tokens AS BIGINT), 0)" for name in _COUNTS)}
+    runs, CAST(image_output_tokens AS BIGINT),
+    {", ".join(f"coalesce(CAST({name}_tokens AS BIGINT), 0)" for name in _COUNTS)}
     FROM records WHERE cost_source = 'computed' AND payer = 'house'
 """
 _CORRECTED = f"""
     SELECT t.request_id, t.price_version, r.service_tier, r.server_tools, CAST(t.markup_ppm AS BIGINT),
     coalesce(CAST(t.after_nano AS BIGINT), 0),
-    r.runs, {", ".join(f"coalesce(CAST(r.{name}_tokens AS BIGINT), 0)" for name in _COUNTS)}
+    r.runs, CAST(r.image_output_tokens AS BIGINT),
+    {", ".join(f"coalesce(CAST(r.{name}_tokens AS BIGINT), 0)" for name in _COUNTS)}
     FROM rerates t JOIN records r ON r.id = t.request_id WHERE t.markup_ppm IS NOT NULL
 """
 _NOT_AGAIN = """
@@ -115,15 +118,21 @@ def _read(content: str) -> Any:
 def _cost(price: Any, row: Row) -> int:
     """Nanodollars. Raises KeyError, TypeError, ValueError or AttributeError where price or tools are not what they
     should be."""
-    tier, tools, markup, told = row[2], row[3], row[4], row[6]
+    tier, tools, markup, told, images = row[2], row[3], row[4], row[6], row[7]
     steps = price.get("tiers", {}).get(tier, price)
-    runs = _decode(told) if told else [dict(zip(_COUNTS, row[7:], strict=True))]
-    priced = [(units, _rates(steps, _length(units))) for units in (dict.fromkeys(_COUNTS, 0) | run for run in runs)]
+    runs = _decode(told) if told else [dict(zip(_COUNTS, row[8:], strict=True))]
+    priced = [(units, _rates(steps, _length(units))) for units in (_units(run, images) for run in runs)]
     rates = max(priced, key=lambda one: _length(one[0]))[1]
     called = _decode(tools) if tools else {}
     exact = sum(_tokens(*one) for one in priced) + rates.get("request", 0)
     exact += sum(calls * rates.get("tools", {}).get(tool, 0) for tool, calls in called.items())
     return round(Fraction(exact * (_MILLION + markup), _MILLION * _MILLION))
+
+
+def _units(run: dict[str, int], images: int | None) -> dict[str, int]:
+    """Of output that nobody divides all is images that was not thought."""
+    units = dict.fromkeys(_COUNTS, 0) | run
+    return units | {"image_output": max(units["output"] - units["reasoning"], 0) if images is None else images}
 
 
 def _length(units: dict[str, int]) -> int:

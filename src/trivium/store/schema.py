@@ -390,4 +390,5 @@ MIGRATIONS = (
     """,
     "CREATE INDEX changes_by_target ON changes (target);",
     "ALTER TABLE records ADD COLUMN runs TEXT;",
+    "ALTER TABLE records ADD COLUMN image_output_tokens INTEGER;",
 )

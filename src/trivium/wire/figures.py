@@ -178,7 +178,7 @@ def openai_usage(figures: Figures, conventions: Conventions, *, google: bool = F
     """Chat and Responses figures in disjoint buckets; `google` says that a model of Google's answered behind a gateway.
 
     Needs the names prompt, completion, total, cached, written, reasoning, and may have audio_input, audio_output,
-    image_input, prediction_accepted, prediction_rejected.
+    image_input, image_output, prediction_accepted, prediction_rejected.
     """
     prompt, completion, reasoning = figures["prompt"], figures["completion"], figures["reasoning"]
     input = prompt
@@ -202,6 +202,7 @@ def openai_usage(figures: Figures, conventions: Conventions, *, google: bool = F
         audio_input=min(figures["audio_input"], input),
         audio_output=min(figures["audio_output"], output),
         image_input=min(figures["image_input"], input),
+        image_output=min(figures["image_output"], output) if "image_output" in figures else None,
         prediction_accepted=figures["prediction_accepted"],
         prediction_rejected=figures["prediction_rejected"],
         clamped=read < figures["cached"] or written < figures["written"] or output < reasoning,

@@ -21,6 +21,8 @@ _KEYS: Keys = {
     "completion_tokens_details": {
         "reasoning_tokens": "reasoning",
         "audio_tokens": "audio_output",
+        "image_tokens": "image_output",
+        "video_tokens": "image_output",
         "accepted_prediction_tokens": "prediction_accepted",
         "rejected_prediction_tokens": "prediction_rejected",
     },
@@ -65,6 +67,7 @@ def told(usage: Usage) -> dict[str, Any]:
         "completion_tokens_details": {
             "reasoning_tokens": usage.reasoning,
             "audio_tokens": usage.audio_output,
+            **({"image_tokens": usage.image_output} if usage.image_output else {}),
             "accepted_prediction_tokens": usage.prediction_accepted,
             "rejected_prediction_tokens": usage.prediction_rejected,
         },

@@ -24,7 +24,11 @@ _KEYS: Keys = {
         "audio_tokens": "audio_input",
         "image_tokens": "image_input",
     },
-    "output_tokens_details": {"reasoning_tokens": "reasoning", "audio_tokens": "audio_output"},
+    "output_tokens_details": {
+        "reasoning_tokens": "reasoning",
+        "audio_tokens": "audio_output",
+        "image_tokens": "image_output",
+    },
 }
 
 
@@ -71,6 +75,7 @@ def told(usage: Usage) -> dict[str, Any]:
         "output_tokens_details": {
             "reasoning_tokens": usage.reasoning,
             **({"audio_tokens": usage.audio_output} if usage.audio_output else {}),
+            **({"image_tokens": usage.image_output} if usage.image_output else {}),
         },
         "total_tokens": usage.input + usage.output,
         **extras(usage),
