@@ -98,8 +98,10 @@ def test_a_tier_has_its_price_before_somebody_verified_it(
     ],
 )  # fmt: skip
 def test_claude_costs_a_tenth_more_in_vertexs_regions(address: str, model: str, input: str, cache_read: str) -> None:
-    moment = day("2026-11-20")
-    quote = PriceBook(dataset()).quote(vendor("vertex", address), model, None, moment)
+    """Whatever another provider of this name, as one that is paid with a caller's own key, was quoted before."""
+    book, moment = PriceBook(dataset()), day("2026-11-20")
+    book.quote(vendor("vertex", "https://{host}/v1/projects/p/locations/{region}"), model, None, moment)
+    quote = book.quote(vendor("vertex", address), model, None, moment)
     assert quote is not None
     rates = quote.price.rates
     assert (nano_text(rates.input), rates.cache_read and nano_text(rates.cache_read)) == (input, cache_read)

@@ -144,7 +144,7 @@ class PriceBook:
             for pattern in (*(one.pattern for one in self._entries), *(one.pattern for one in self._overrides))
         }
         self._listed = listed or {}
-        self._quotes: OrderedDict[tuple[str, str, str | None], _Kept] = OrderedDict()
+        self._quotes: OrderedDict[tuple[str, str, str, str | None], _Kept] = OrderedDict()
         self._limits: OrderedDict[tuple[str, str], Limits] = OrderedDict()
 
     def with_overrides(self, overrides: Iterable[Override]) -> PriceBook:
@@ -161,7 +161,7 @@ class PriceBook:
 
     def quote(self, provider: Priced, model: str, account_id: str | None, time_ms: int) -> Quote | None:
         """The price of an upstream's model; None where nobody knows it."""
-        key = (provider.name, model, account_id)
+        key = (provider.name, provider.base_url, model, account_id)
         kept = self._quotes.get(key)
         if kept is not None and kept.since_ms <= time_ms < kept.until_ms:
             self._quotes.move_to_end(key)

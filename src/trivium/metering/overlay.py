@@ -104,7 +104,8 @@ _REGIONAL = _factor(
     "cloud.google.com/vertex-ai/generative-ai/pricing#claude-models; platform.claude.com/docs/en/about-claude/pricing",
 )
 """Of Vertex AI's places other than `global`, for Claude 4.5 and later; of Bedrock's the data knows."""
-_REGION = re.compile(r"/locations/(?!global(/|\Z))")
+_REGION = re.compile(r"/locations/(?!global\b|\{)")
+"""Of an address; where a caller's own key says the region, nothing is known yet."""
 
 VENDORS = {
     "google-ai-studio": "google",
