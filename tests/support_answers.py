@@ -225,9 +225,11 @@ def _usage(api: Api, rnd: Random) -> Usage:
 
 def spoken(answer: Answer, *, client: Api | None = None) -> str:
     """Texts and refusals: Messages does not tell them apart. For clients of Chat texts that are apart have a blank line
-    between them."""
+    between them, and Messages has none of nothing but blanks."""
     told = ""
     for part in answer.parts:
+        if client is Api.MESSAGES and _is_blank(part):
+            continue
         if isinstance(part, Text) and part.apart and client is Api.CHAT and told:
             told += "\n\n"
         told += part.text if isinstance(part, Text | Refusal) else ""
@@ -315,7 +317,10 @@ def counted(usage: Usage | None) -> tuple[Any, ...]:
 
 
 def as_read(answer: Answer, to: Api) -> Answer:
-    """By a client of the API: Chat has one place for text, with a blank line between what was apart."""
+    """By a client of the API: Chat has one place for text, with a blank line between what was apart; Messages has no
+    text of nothing but blanks."""
+    if to is Api.MESSAGES:
+        return msgspec.structs.replace(answer, parts=tuple([part for part in answer.parts if not _is_blank(part)]))
     if to is not Api.CHAT:
         return answer
     parts: list[AnswerPart] = []
@@ -323,6 +328,10 @@ def as_read(answer: Answer, to: Api) -> Answer:
         is_apart = isinstance(part, Text) and part.apart and any(isinstance(one, Text) and one.text for one in parts)
         parts.append(_indented(part) if isinstance(part, Text) and is_apart else part)
     return msgspec.structs.replace(answer, parts=tuple(parts))
+
+
+def _is_blank(part: AnswerPart) -> bool:
+    return isinstance(part, Text | Refusal) and not part.text.strip()
 
 
 def _indented(part: Text) -> Text:

@@ -28,13 +28,14 @@ from trivium.canon.events import (
     UsageReport,
 )
 from trivium.canon.fold import fold
-from trivium.canon.parts import Citation, Seal, ToolKind
+from trivium.canon.parts import Citation, Seal, Text, ToolKind
 from trivium.canon.usage import Usage
 from trivium.wire.losses import Loss, Losses
 
 BEGIN = Begin("id_1", "m")
 STOP = Finish(FinishReason.STOP, "stop")
 USAGE = UsageReport(Usage(input_uncached=7, cache_read=3, output=5))
+CALL: list[Event] = [ToolCallBegin(1, "a", "f"), ToolCallDelta(1, "{}")]
 
 
 def stream(*events: Event, origin: str | None = "up", losses: Losses | None = None) -> list[dict[str, Any]]:
@@ -211,6 +212,32 @@ def test_a_refusal_is_text_and_told_by_the_stop_reason() -> None:
     assert said[-2]["delta"]["stop_reason"] == "refusal"
 
 
+class TestBlanks:
+    """A text of nothing else is refused by Claude when the conversation goes on there."""
+
+    def test_those_before_a_text_go_out_with_its_first_word(self) -> None:
+        pieces: list[Event] = [TextDelta(piece, 0) for piece in ("\n", " ", "\tHi ", " ", "you")]
+        said = [delta(0, type="text_delta", text=text) for text in ("\n \tHi ", " ", "you")]
+        assert blocks(*pieces) == [start(0, type="text", text=""), *said, stop(0)]
+
+    def test_a_text_of_nothing_else_is_left_out(self) -> None:
+        around: list[Event] = [TextDelta(" ", 0), TextDelta("\n", 0), *CALL, RefusalDelta(" ", 2), TextDelta("Hi", 3)]
+        assert [event["content_block"]["type"] for event in blocks(*around) if "content_block" in event] == [
+            "tool_use",
+            "text",
+        ]
+        assert blocks(TextDelta(" \n", 0)) == []
+
+    def test_they_count_as_kept_while_they_wait(self) -> None:
+        encoding = encoder(Api.MESSAGES, origin="up")
+        encoding.encode([BEGIN, TextDelta(" " * 1000, 0)])
+        assert encoding.kept == 1000
+        encoding.more(0, Text, ["\n", "Hi"])
+        assert encoding.kept == 0
+        encoding.encode([TextDelta("  ", 1), STOP])
+        assert encoding.kept == 0
+
+
 def test_citations_are_a_loss() -> None:
     losses = Losses()
     said = stream(TextDelta("Hi", 0), Cited(0, Citation("http://a")), STOP, losses=losses)
@@ -382,6 +409,13 @@ class TestWhole:
     def test_a_free_text_is_the_one_argument(self) -> None:
         call: list[Event] = [ToolCallBegin(0, "a", "p", ToolKind.CUSTOM), ToolCallDelta(0, "*** Patch")]
         assert self.whole(*call, STOP)["content"][0]["input"] == {"input": "*** Patch"}
+
+    def test_a_text_of_nothing_but_blanks_is_left_out(self) -> None:
+        said = self.whole(TextDelta(" \n", 0), *CALL, TextDelta("\n\nHi", 2), STOP)
+        assert said["content"] == [
+            {"type": "tool_use", "id": "a", "name": "f", "input": {}},
+            {"type": "text", "text": "\n\nHi"},
+        ]
 
     def test_a_redacted_block_stays_one(self) -> None:
         said = self.whole(ReasoningSeal(0, Seal("redacted", "ZGF0YQ")), STOP, origin=None)

@@ -2,7 +2,9 @@
 
 `message_start` has zeros where the upstream tells usage last; `message_delta` has the truth. Who asked for thinking and
 gets calls without any gets an empty thought before them, in our envelope: where the conversation goes on with Claude,
-it tells that this turn was not thought (`wire/unsealed`), which Claude would refuse.
+it tells that this turn was not thought (`wire/unsealed`), which Claude would refuse. So it would a block of nothing but
+blanks ("text content blocks must contain non-whitespace text"), as Kimi says beside calls: a text's block begins with
+its first word, behind the blanks before it.
 """
 
 from __future__ import annotations
@@ -45,6 +47,8 @@ class MessagesEncoder(Encoder):
     _block = -1
     _prefix = b""
     _thought = False
+    _blanks: list[str] | None = None
+    """All that the open text has said, where that has no word yet."""
 
     def ping(self) -> bytes:
         return _PING
@@ -63,35 +67,57 @@ class MessagesEncoder(Encoder):
         if part.call is not None and self._lacks_thought:
             self._sealed_only(part.index, Seal(PLAIN))
         self._thought |= part.kind is Reasoning
+        if part.call is not None:
+            self._begin_block(part, self._use(part.call, self._called - 1, {}))
+            self._input = _Input(part.call.kind)
+            self._put_delta(self._input.begin())
+        elif part.kind is Reasoning:
+            self._begin_block(part, {"type": "thinking", "thinking": "", "signature": ""})
+        else:
+            self._blanks = []
+
+    def _begin_block(self, part: Part, block: dict[str, Any]) -> None:
         self._block += 1
         kind, member = _DELTAS.get(part.kind, _ARGUMENTS)
         form = b'event: content_block_delta\ndata: {"type":"content_block_delta","index":%d,"delta":{"type":"%b","%b":'
         self._prefix = form % (self._block, kind.encode(), member.encode())
-        if part.call is not None:
-            block = self._use(part.call, self._called - 1, {})
-        elif part.kind is Reasoning:
-            block = {"type": "thinking", "thinking": "", "signature": ""}
-        else:
-            block = {"type": "text", "text": ""}
         self._event("content_block_start", index=self._block, content_block=block)
-        if part.call is not None:
-            self._input = _Input(part.call.kind)
-            self._put_delta(self._input.begin())
 
     def _say(self, part: Part, said: str) -> None:
         if self._logprobs:
             self._lose_logprobs()
-        self._put_delta(said if part.call is None else self._input.say(said))
+        if part.call is not None:
+            said = self._input.say(said)
+        elif self._blanks is not None:
+            said = self._say_first(part, self._blanks, said)
+        self._put_delta(said)
+
+    def _say_first(self, part: Part, blanks: list[str], said: str) -> str:
+        """What is due of a text that had no word yet: all of it with the first, which begins its block."""
+        blanks.append(said)
+        self.kept += len(said)
+        if not said.strip():
+            return ""
+        self._forget_blanks(blanks)
+        self._begin_block(part, {"type": "text", "text": ""})
+        return "".join(blanks)
+
+    def _forget_blanks(self, blanks: list[str]) -> None:
+        self._blanks = None
+        self.kept -= sum(map(len, blanks))
 
     def _put_delta(self, said: str) -> None:
         if said:
             self._out.append(self._prefix + json(said) + b"}}\n\n")
 
     def _end(self, part: Part, sealed: str | None) -> None:
-        if part.call is not None:
-            self._put_delta(self._input.end())
         if part.citations:
             self._lose_citations()
+        if self._blanks is not None:
+            self._forget_blanks(self._blanks)
+            return
+        if part.call is not None:
+            self._put_delta(self._input.end())
         if sealed:
             delta = {"type": "signature_delta", "signature": sealed}
             self._event("content_block_delta", index=self._block, delta=delta)
@@ -165,7 +191,7 @@ class MessagesEncoder(Encoder):
                     self._lose_citations()
                 if isinstance(part, Text) and part.logprobs:
                     self._lose_logprobs()
-                return {"type": "text", "text": part.text}
+                return {"type": "text", "text": part.text} if part.text.strip() else None
 
 
 class _Input:
