@@ -10,6 +10,7 @@ from openai import APIError as OpenAIError
 
 from gateway import running
 from support_sdks import clients
+from support_streams import USAGE as USED
 from support_streams import chunk, compact, sse
 from support_translated import OTHERS
 from trivium.mock import Reply
@@ -44,8 +45,15 @@ FAILURES: dict[str, list[Any]] = {
         {**chunk("stop"), "choices": [{**chunk("stop")["choices"][0], "native_finish_reason": "error"}]},
         "data: [DONE]",
     ],
+    "chat-late": [chunk(content="So far"), chunk("stop"), USED, "data: [DONE]", {"error": FATAL}],
     "responses": [*SAID, named(type="response.failed", response={**RESPONSE, "status": "failed", "error": FATAL})],
+    "responses-late": [
+        *SAID,
+        named(type="response.completed", response={**RESPONSE, "status": "completed"}),
+        named(type="error", error=FATAL),
+    ],
     "messages": [*begun("m1", "So far"), named(type="error", error={"type": "api_error", "message": "No"}), *STOPPED],
+    "messages-late": [*begun("m1", "So far"), *STOPPED, named(type="error", error=FATAL)],
     "messages-anew": [*begun("m1", "So far"), *begun("m2", "Again"), *STOPPED],
     "responses-anew": [
         *SAID,
@@ -64,6 +72,26 @@ async def test_a_failure_that_comes_in_one_piece_with_the_end_is_told_as_a_failu
             text, failure = await heard(client, on)
             assert (client, text, isinstance(failure, OpenAIError | AnthropicError)) == (client, "So far", True)
         assert {record["outcome"] for record in await house.records()} == {"failed"}
+
+
+UNENDED: dict[str, list[Any]] = {
+    "chat": [chunk(content="So far"), chunk("stop"), {"error": FATAL}],
+    "messages": [*begun("m1", "So far"), STOPPED[0], named(type="error", error=FATAL)],
+}
+
+
+@pytest.mark.parametrize("abort", ["close", "reset"])
+@pytest.mark.parametrize("upstream", UNENDED)
+async def test_an_error_behind_the_finish_is_told_though_the_connection_failed_before_its_blank_line(
+    upstream: str, abort: Any
+) -> None:
+    said = sse(*UNENDED[upstream]).decode().removesuffix("\n\n")
+    reply = Reply(sse=said, abort=abort, abort_after_bytes=len(said))
+    async with running(reply, provider=f'apis = ["{upstream}"]') as house, clients(house.url, house.key) as on:
+        for client in OTHERS[upstream]:
+            text, failure = await heard(client, on)
+            assert (client, text, "It burns." in str(failure)) == (client, "So far", True)
+        assert {record["error_message"] for record in await house.records()} == {"It burns."}
 
 
 async def heard(client: str, on: Any) -> tuple[str, Exception | None]:

@@ -240,6 +240,27 @@ async def test_an_error_inside_a_stream_passes_unchanged_and_fails_the_call(path
     assert (record["outcome"], record["in_band_error"], record["error_message"]) == ("failed", 1, "busy")
 
 
+@pytest.mark.parametrize("abort", ["close", "reset"])
+@pytest.mark.parametrize(
+    ("path", "begun"),
+    [
+        ("/v1/chat/completions", 'data: {"choices":[{"index":0,"delta":{"content":"Hi"}}]}\n\n'),
+        ("/v1/responses", 'data: {"type":"response.output_text.delta","output_index":0,"delta":"Hi"}\n\n'),
+        (
+            "/v1/messages",
+            'data: {"type":"content_block_delta","index":0,"delta":{"type":"text_delta","text":"Hi"}}\n\n',
+        ),
+    ],
+)
+async def test_a_connection_that_fails_behind_an_error_adds_no_other(path: str, begun: str, abort: Any) -> None:
+    sse = begun + 'event: error\ndata: {"type":"error","error":{"type":"server_error","message":"busy"}}\n\n'
+    async with running(Reply(sse=sse, abort=abort, abort_after_bytes=len(sse))) as house:
+        _, got, _ = await house.post(path, dict(STREAMS)[path])
+        record = await house.record()
+    assert got == sse
+    assert (record["outcome"], record["in_band_error"], record["error_message"]) == ("failed", 1, "busy")
+
+
 @pytest.mark.parametrize(("path", "body"), STREAMS)
 async def test_a_client_that_leaves_ends_the_upstream_call_and_leaves_a_record(path: str, body: dict[str, Any]) -> None:
     async with running(Reply(text=["word "] * 500, event_delay_ms=10)) as house:

@@ -59,7 +59,6 @@ _PLAIN = (b"", b"identity")
 _EVENT_STREAM = b"text/event-stream"
 _NO_WORDS = (None, GARBAGE, "api_error")
 """Of errors that do not say what they are: the gateway's own code tells more."""
-_NO_FINISH = (FinishReason.UNKNOWN, FinishReason.ERROR)
 
 
 class Exchange:
@@ -256,8 +255,8 @@ class Exchange:
             if self._reply.provisional:
                 raise
             answer = meter.answer()
-            if answer.ended or answer.finish not in _NO_FINISH:
-                # All of the answer was there; that the connection then failed is nobody's business.
+            if answer.finish is not FinishReason.UNKNOWN and not meter.unterminated:
+                # All of the answer was there, or its error was; that the connection then failed is nobody's business.
                 await self._end(meter.close())
             else:
                 await self._end_broken(meter, error)

@@ -99,11 +99,7 @@ class TranslatedExchange(Exchange):
         except (UpstreamError, Overloaded) as error:
             if not self._reply.started:
                 raise
-            if (stream.ended or stream.finished) and stream.fault is None:
-                # All of the answer was there; that the connection then failed is nobody's business.
-                await self._end(stream.close())
-            else:
-                await self._end_broken(stream, error)
+            await self._end_early(stream, error)
         finally:
             self._note(stream)
 
@@ -137,6 +133,19 @@ class TranslatedExchange(Exchange):
             raise self._from_fault(stream.fault)
         await self._tell(last)
         await self._end_told(stream)
+
+    async def _end_early(self, stream: StreamTranslation, error: UpstreamError | Overloaded) -> None:
+        """The connection failed. Where all of the answer was there, that is nobody's business; an event that came
+        without its blank line may still tell an error."""
+        fault = stream.fault
+        if fault is None and (stream.ended or stream.finished):
+            last, fault = stream.close(), stream.fault
+            if fault is None:
+                await self._end(last)
+                return
+            await self._tell(last)
+            error = self._from_fault(fault)
+        await self._end_broken(stream, error)
 
     async def _next(self, stream: StreamTranslation) -> bytes:
         """More of the stream; none where it has said its last and does not end."""

@@ -212,8 +212,8 @@ def estimated(client: Api, members: Members) -> int:
 _CR = ord("\r")
 _PATIENCE = 8
 """Events of a chunk in a row that are read one by one; then the rest is read together, which is faster."""
-_AFTERWARDS = (Begin, UsageReport)
-"""What may still be said behind the terminal event: figures, and that the answer begins anew, which is an error."""
+_AFTERWARDS = (Begin, UsageReport, Fault)
+"""What may still be said behind the terminal event: figures, an error, or that the answer begins anew, which is one."""
 
 
 class StreamTranslation:
@@ -358,7 +358,7 @@ class StreamTranslation:
     def _close(self, rest: list[Event], last: list[Event]) -> bytes:
         self.unterminated = any(isinstance(event, Fault) for event in last)
         if self.unterminated:
-            self._tell([event for event in rest + last if isinstance(event, (*_AFTERWARDS, Fault))])
+            self._tell([event for event in rest + last if isinstance(event, _AFTERWARDS)])
             return b""
         out = self._tell(rest) + self._tell(last)
         return out if self._encoder.fault else out + self._encoder.close()
