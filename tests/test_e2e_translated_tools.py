@@ -277,6 +277,19 @@ async def test_a_free_text_call_of_an_openai_upstream_reaches_a_client_of_messag
             assert told.calls == {"call_1": ("apply_patch", {"input": PATCH})}
 
 
+@pytest.mark.parametrize("upstream", ["chat", "responses"])
+async def test_free_texts_of_parallel_calls_that_come_in_turns_are_told_apart(upstream: str) -> None:
+    texts = ["*** Begin Patch of one file", "*** Begin Patch of another"]
+    calls = [ToolCall("apply_patch", text, kind="custom") for text in texts]
+    async with before(upstream, Reply(tool_calls=calls, calls_interleaved=True)) as (house, on):
+        told = await TALKS["messages"](on, tools=["apply_patch"]).ask()
+        assert [said["input"] for _, said in told.calls.values()] == texts
+        if upstream == "chat":
+            body = {"model": "m", "input": [SAID], "tools": [APPLY_PATCH], "stream": True}
+            assert [item["input"] for item in await _raw(house, body)] == texts
+        assert {record["losses"] for record in await house.records()} == {None}
+
+
 async def test_tools_that_run_at_the_provider_are_losses_and_the_others_go_on() -> None:
     body = {"model": "m", "input": [SAID], "tools": [{"type": "web_search"}, ResponsesTalk.tool("weather")]}
     async with before("messages", Reply(text="Hm.")) as (house, _):

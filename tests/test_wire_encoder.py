@@ -24,6 +24,7 @@ from trivium.canon.events import (
     TextDelta,
     ToolCallBegin,
     ToolCallDelta,
+    ToolCallEnd,
     UsageReport,
 )
 from trivium.canon.fold import Answer, fold
@@ -61,6 +62,14 @@ class TestInterleavedCalls:
     def test_an_escape_may_be_cut_in_two(self, api: Api) -> None:
         pieces = [ToolCallDelta(0, piece) for piece in ('{"x":"', "\\", '"}', "\\", '\\"', "}")]
         assert called(read(api, begin(0), begin(1), *pieces, CALLS)) == [("f0", {"x": '"}\\'}), ("f1", {})]
+
+    @pytest.mark.parametrize("ends", [[ToolCallEnd(0), ToolCallEnd(1)], [ToolCallEnd(1), ToolCallEnd(0)], []])
+    def test_each_keeps_its_own_free_text(self, api: Api, ends: list[Event]) -> None:
+        mixed: list[Event] = [ToolCallDelta(0, "{}"), ToolCallDelta(1, "second"), ToolCallDelta(0, " first")]
+        both = begin(0, ToolKind.CUSTOM), begin(1, ToolKind.CUSTOM)
+        first, second = read(api, *both, *mixed, *ends, CALLS).tool_calls
+        assert "{} first" in first.arguments
+        assert "second" in second.arguments
 
     def test_those_without_arguments_all_arrive(self, api: Api) -> None:
         assert called(read(api, *map(begin, range(4)), CALLS)) == [(f"f{number}", {}) for number in range(4)]
@@ -108,10 +117,14 @@ class TestAtOnce:
         assert b"f1" not in encoding.encode([ToolCallDelta(0, "2]")])
         assert b"f1" in encoding.encode([ToolCallDelta(0, "}")])
 
-    def test_free_text_is_whole_whenever_something_else_begins(self, api: Api) -> None:
+    def test_the_next_call_begins_when_the_free_text_before_is_said_to_be_whole(self, api: Api) -> None:
         encoding = encoder(api, origin="up")
-        encoding.encode([BEGIN, begin(0, ToolKind.CUSTOM), ToolCallDelta(0, "{")])
-        assert b"f1" in encoding.encode([begin(1)])
+        encoding.encode([BEGIN, begin(0, ToolKind.CUSTOM), ToolCallDelta(0, "{}")])
+        assert encoding.encode([begin(1, ToolKind.CUSTOM), ToolCallDelta(1, "a"), ToolCallEnd(1), begin(2)]) == b""
+        assert b"f1" not in encoding.encode([ToolCallDelta(0, " and more")])
+        said = encoding.encode([ToolCallEnd(0)])
+        assert b"f1" in said
+        assert b"f2" in said
 
 
 @each_api

@@ -18,6 +18,7 @@ from trivium.canon.events import (
     TextDelta,
     ToolCallBegin,
     ToolCallDelta,
+    ToolCallEnd,
     UsageReport,
 )
 from trivium.canon.fold import Answer, ToolCall, fold
@@ -288,6 +289,17 @@ class TestCalls:
         answer = read(created(), *said, completed({**item, "input": "select 1"}))
         assert answer.tool_calls == (ToolCall("c", "sql", "select 1", ToolKind.CUSTOM, "db"),)
         assert answer.finish == "tool_calls"
+
+    def test_that_a_free_text_is_over_is_told_once(self) -> None:
+        item = {"type": "custom_tool_call", "call_id": "c", "name": "sql", "input": "select 1"}
+        said = [added(0, {**item, "input": ""}), event("custom_tool_call_input.delta", output_index=0, delta="select")]
+        whole = event("custom_tool_call_input.done", output_index=0, input="select 1")
+        for last_words in ([whole, done(0, item)], [whole], [done(0, item)], []):
+            events = decode(created(), *said, *last_words, completed(item))
+            told = [event for event in events if isinstance(event, ToolCallDelta | ToolCallEnd)]
+            assert told == [ToolCallDelta(0, "select"), ToolCallDelta(0, " 1"), ToolCallEnd(0)]
+        empty = [added(0, {**item, "input": ""}), event("custom_tool_call_input.done", output_index=0, input="")]
+        assert ToolCallEnd(0) in decode(created(), *empty)
 
     @pytest.mark.parametrize(
         "kind",

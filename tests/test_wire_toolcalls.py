@@ -19,6 +19,7 @@ from trivium.canon.events import (
     TextDelta,
     ToolCallBegin,
     ToolCallDelta,
+    ToolCallEnd,
 )
 from trivium.canon.parts import ToolKind
 from trivium.wire.toolcalls import FreeText, Restored
@@ -148,6 +149,7 @@ class TestNames:
         assert restored(names(), *events) == [
             ToolCallBegin(1, "c", "apply_patch", ToolKind.CUSTOM),
             ToolCallDelta(1, "*** Begin\n"),
+            ToolCallEnd(1),
             CALLED,
         ]
 
@@ -161,7 +163,7 @@ class TestNames:
 
     def test_arguments_of_another_form_come_before_the_finish(self) -> None:
         said: list[Event] = [ToolCallBegin(0, "c", "apply_patch"), ToolCallDelta(0, "*** Begin"), CALLED]
-        assert restored(names(), *said)[1:] == [ToolCallDelta(0, "*** Begin"), CALLED]
+        assert restored(names(), *said)[1:] == [ToolCallDelta(0, "*** Begin"), ToolCallEnd(0), CALLED]
 
     def test_texts_of_parallel_calls_are_told_one_after_the_other(self) -> None:
         events: list[Event] = [
@@ -176,15 +178,18 @@ class TestNames:
         assert restored(names(), *events) == [
             ToolCallBegin(0, "a", "apply_patch", ToolKind.CUSTOM),
             ToolCallDelta(0, "one"),
+            ToolCallEnd(0),
             ToolCallBegin(1, "b", "apply_patch", ToolKind.CUSTOM),
             ToolCallDelta(1, "tw"),
             ToolCallDelta(1, "o"),
+            ToolCallEnd(1),
             CALLED,
         ]
 
     def test_what_comes_behind_arguments_of_another_form_waits_for_the_finish(self) -> None:
         said: list[Event] = [ToolCallBegin(0, "a", "apply_patch"), ToolCallDelta(0, "*** raw"), TextDelta("So.", 1)]
-        assert restored(names(), *said, CALLED)[1:] == [ToolCallDelta(0, "*** raw"), TextDelta("So.", 1), CALLED]
+        told = restored(names(), *said, CALLED)[1:]
+        assert told == [ToolCallDelta(0, "*** raw"), ToolCallEnd(0), TextDelta("So.", 1), CALLED]
 
     def test_an_answer_that_begins_anew_leaves_nothing_behind(self) -> None:
         said: list[Event] = [ToolCallBegin(0, "a", "apply_patch"), ToolCallDelta(0, "raw"), TextDelta("old", 1)]

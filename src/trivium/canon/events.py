@@ -93,6 +93,13 @@ class ToolCallDelta(msgspec.Struct, frozen=True):
     arguments: str
 
 
+class ToolCallEnd(msgspec.Struct, frozen=True):
+    """The input of a custom call is over, where that is known before the answer is: a free text does not show it, as
+    the JSON of a function's arguments does."""
+
+    index: int
+
+
 class Finish(msgspec.Struct, frozen=True):
     reason: FinishReason
     native: str | None
@@ -136,6 +143,7 @@ Event = (
     | RefusalDelta
     | ToolCallBegin
     | ToolCallDelta
+    | ToolCallEnd
     | Finish
     | UsageReport
     | Fault
@@ -144,6 +152,6 @@ Event = (
 )
 
 CONTENT = frozenset(
-    {TextDelta, Apart, Cited, ReasoningDelta, ReasoningSeal, RefusalDelta, ToolCallBegin, ToolCallDelta}
+    {TextDelta, Apart, Cited, ReasoningDelta, ReasoningSeal, RefusalDelta, ToolCallBegin, ToolCallDelta, ToolCallEnd}
 )
 """The events that are of the answer itself, and not about it."""

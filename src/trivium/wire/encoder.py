@@ -2,7 +2,7 @@
 
 The APIs want one part after the other: a part ends before the next begins. Upstreams mostly say it so too, and then
 everything goes on at once. Where the arguments of parallel calls come interleaved, what belongs to later parts waits
-until the arguments of the open call are complete.
+until the arguments of the open call are complete: their JSON is, the upstream says so, or the answer ends.
 
 The end of an answer, its finish and usage, goes out with `close`: usage may come after the finish, and what looks like
 the end may be followed by more. Of reasoning, consecutive parts without a seal between them are paragraphs of one part.
@@ -224,6 +224,15 @@ class Encoder:
         if self._held and part.is_complete():
             self._release()
 
+    def _take_call_end(self, event: ev.ToolCallEnd) -> None:
+        part = self._open
+        if part is not None and part.index == event.index and part.kind is ToolCall:
+            part.is_over = True
+            if self._held:
+                self._release()
+        elif event.index in self._held:
+            self._hold(event.index, event)
+
     def _tell(self, part: Part, said: str) -> None:
         self.content_bytes += utf8(said)
         self._say(part, said)
@@ -386,6 +395,7 @@ _TAKERS: dict[type[Event], Callable[[Encoder, Any], None]] = {
     ev.RefusalDelta: Encoder._take_refusal,
     ev.ToolCallBegin: Encoder._take_call,
     ev.ToolCallDelta: Encoder._take_arguments,
+    ev.ToolCallEnd: Encoder._take_call_end,
     ev.Finish: Encoder._take_finish,
     ev.UsageReport: Encoder._take_usage,
     ev.Fault: Encoder._take_fault,

@@ -20,6 +20,8 @@ class Part:
         self.length = 0
         """Letters of a text so far."""
         self.citations: list[Citation] = []
+        self.is_over = False
+        """Of a custom call: its input was said to be."""
         self._seen = 0
         """Pieces whose brackets have been counted."""
         self._brackets = Brackets()
@@ -31,7 +33,7 @@ class Part:
     def is_complete(self) -> bool:
         """Whether another part may begin. Asked again, it looks only at what came since."""
         if self.call is None or self.call.kind is ToolKind.CUSTOM:
-            return True
+            return self.call is None or self.is_over
         if not self._seen and is_json(self.said):
             return True
         for piece in self.pieces[self._seen :]:

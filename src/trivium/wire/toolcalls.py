@@ -20,6 +20,7 @@ from trivium.canon.events import (
     TextDelta,
     ToolCallBegin,
     ToolCallDelta,
+    ToolCallEnd,
 )
 from trivium.canon.parts import ToolKind
 from trivium.wire.lenient import parse, text
@@ -155,6 +156,7 @@ class Restored:
         self._over[self._index] = self._text.behind if self._text else ""
         rest = self._text.close() if self._text else ""
         told: list[Event] = [ToolCallDelta(self._index, rest)] if rest else []
+        told.append(ToolCallEnd(self._index))
         held, self._held, self._text, self.kept = self._held, [], None, 0
         return told + [again for event in held for again in self._take(event)]
 

@@ -40,6 +40,7 @@ from trivium.canon.events import (
     TextDelta,
     ToolCallBegin,
     ToolCallDelta,
+    ToolCallEnd,
     UsageReport,
 )
 from trivium.canon.parts import Citation, Seal, ToolKind
@@ -125,6 +126,8 @@ class _Item:
         self.sealed = False
         self.tool: str | None = None
         """Of the provider's, that it is a call of."""
+        self.is_over = False
+        """Its input is, and that was told."""
         self.cited: dict[int, int] = {}
         """How many citations of the text at a position have been told."""
 
@@ -150,8 +153,7 @@ class StreamDecoder(Decoder):
         if kind in _DELTAS:
             self._take_delta(kind, said)
         elif kind in _WHOLES:
-            what, position, key = _WHOLES[kind]
-            self._say(self._at(said), what, index(said.get(position)) or 0, text(said.get(key)), whole=True)
+            self._take_whole(kind, said)
         elif kind in ("response.output_item.added", "response.output_item.done"):
             self._take_item(self._at(said), mapping(said.get("item")), done=kind.endswith("done"))
         elif type(said.get("response")) is dict:
@@ -264,6 +266,7 @@ class StreamDecoder(Decoder):
         if kind in _CALLS:
             arguments = said.get(_CALLS[kind])
             self._say(at, "arguments", 0, text(arguments) or (dump(arguments) if arguments else ""), whole=True)
+            self._end_call(item)
         self._take_parts(at, item, said)
         if kind == "reasoning":
             self._seal(item, text(said.get("encrypted_content")))
@@ -273,6 +276,12 @@ class StreamDecoder(Decoder):
         self._say(self._at(said), what, index(said.get(place)) or 0, delta, whole=False)
         if said.get("logprobs"):
             self._weigh(delta, said["logprobs"])
+
+    def _take_whole(self, kind: str, said: dict[str, Any]) -> None:
+        (what, place, key), at = _WHOLES[kind], self._at(said)
+        self._say(at, what, index(said.get(place)) or 0, text(said.get(key)), whole=True)
+        if what == "arguments":
+            self._end_call(self._items[at])
 
     def _weigh(self, said: str, logprobs: Any) -> None:
         """The probabilities of a text, if it has just been told in one piece."""
@@ -331,6 +340,12 @@ class StreamDecoder(Decoder):
             self._called = True
             kind = ToolKind.CUSTOM if said.get("type") == "custom_tool_call" else ToolKind.FUNCTION
             self._out.append(ToolCallBegin(part, id, name, kind, text(said.get("namespace")) or None))
+
+    def _end_call(self, item: _Item) -> None:
+        part = item.parts.get("arguments", {}).get(0)
+        if part is not None and item.type == "custom_tool_call" and not item.is_over:
+            item.is_over = True
+            self._out.append(ToolCallEnd(part[0]))
 
     def _say(self, at: int, what: str, position: int, said: str, *, whole: bool) -> None:
         """Tell a delta, or of a whole what its deltas lacked. Arguments of a call not yet begun wait for its item."""
