@@ -8,6 +8,7 @@ from typing import Any
 
 import msgspec
 import pytest
+from openai.types.responses import ResponseUsage
 
 from support_grammar import check, told
 from support_translation import encoded, encoder
@@ -315,6 +316,12 @@ class TestEnd:
             "cost": 0.0012,
         }
         assert out[-1]["response"]["service_tier"] == "default"
+
+    def test_details_that_count_nothing_are_told_where_the_sdk_requires_them(self) -> None:
+        usage = UsageReport(Usage(input_uncached=5, output=2))
+        out = told(encoded(encoder(Api.RESPONSES, origin="up"), [BEGIN, STOP, usage]))
+        details = ResponseUsage.model_validate(out[-1]["response"]["usage"]).input_tokens_details
+        assert (details.cached_tokens, details.cache_write_tokens) == (0, 0)
 
     def test_unknown_usage_is_none_and_a_loss(self) -> None:
         losses = Losses()

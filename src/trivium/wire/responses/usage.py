@@ -67,7 +67,7 @@ def told(usage: Usage) -> dict[str, Any]:
         "input_tokens": usage.input,
         "input_tokens_details": {
             "cached_tokens": usage.cache_read,
-            **({"cache_write_tokens": usage.cache_write} if usage.cache_write else {}),
+            "cache_write_tokens": usage.cache_write,
             **({"audio_tokens": usage.audio_input} if usage.audio_input else {}),
             **({"image_tokens": usage.image_input} if usage.image_input else {}),
         },
