@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from trivium.wire.lenient import amount, count, dump, index, mapping, parse, sequence, text
+from trivium.wire.lenient import Halves, amount, count, dump, index, mapping, parse, sequence, text
 
 
 def test_a_fraction_keeps_the_digits_of_its_text() -> None:
@@ -31,6 +31,22 @@ def test_a_fraction_keeps_the_digits_of_its_text() -> None:
 )
 def test_what_other_writers_let_pass_is_mended(data: bytes, value: Any) -> None:
     assert parse(data) == value
+
+
+@pytest.mark.parametrize(
+    ("pieces", "values"),
+    [
+        ((b'["x\\ud83d"]', b'["\\uDE00y"]'), (["x"], ["\U0001f600y"])),
+        ((b'["x\\ud83d","x\\ud83d"]', b'["between"]', b'["\\ude00","\\ude00"]'),
+         (["x", "x"], ["between"], ["\U0001f600", "\U0001f600"])),
+        ((b'["\\ud83d"]', b'["y\\ude00"]'), ([""], ["y\ufffd"])),
+        ((b'["\\\\ud83d"]', b'["\\ude00"]'), (["\\ud83d"], ["\ufffd"])),
+        ((b'["\\\\\\ud83d"]', b'["\\ude00"]', b'["\\ude00"]'), (["\\"], ["\U0001f600"], ["\ufffd"])),
+    ],
+)  # fmt: skip
+def test_a_character_that_is_cut_in_two_is_read_with_its_second_half(pieces: Any, values: Any) -> None:
+    halves = Halves()
+    assert tuple(parse(piece, halves) for piece in pieces) == values
 
 
 @pytest.mark.parametrize("data", [b"", b"{", b"[DONE]", b"'a'", b"[" * 100_000, b'{"a":' * 50_000])

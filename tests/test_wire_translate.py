@@ -104,6 +104,15 @@ class TestStream:
         assert said.startswith(b"event: ping" if client is Api.MESSAGES else b":")
 
 
+@pytest.mark.parametrize("field", ["content", "reasoning_content"])
+@pytest.mark.parametrize("to", [Api.MESSAGES, Api.RESPONSES])
+def test_a_character_that_an_upstream_cuts_in_two_arrives_whole(field: str, to: Api) -> None:
+    chunks = [chunk(**{field: "x\ud83d"}), chunk(**{field: "\ude00y"}), chunk("stop")]
+    said = b"".join(b"data: %b\n\n" % json.dumps(one).encode() for one in chunks)
+    answer = fold(decoded(to, translated(Api.CHAT, to, [said])))
+    assert answer.text + answer.reasoning == "x\U0001f600y"
+
+
 class TestAbout:
     def test_the_answer_without_its_content_is_known_at_the_end(self) -> None:
         stream = from_chat()

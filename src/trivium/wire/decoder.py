@@ -12,7 +12,7 @@ from trivium.canon import conventions as named
 from trivium.canon.events import Begin, End, Event, Fault, Finish, FinishReason
 from trivium.canon.usage import Conventions
 from trivium.wire.fault import BROKEN_OFF, fault_in, fault_of_body, fault_of_text
-from trivium.wire.lenient import mapping, parse, text
+from trivium.wire.lenient import Halves, mapping, parse, text
 from trivium.wire.sse import ServerSentEvent
 
 _DONE = b"[DONE]"
@@ -28,6 +28,7 @@ class Decoder:
         self.malformed = 0
         """Events that were no JSON objects, left out."""
         self._conventions = conventions
+        self._halves = Halves()
         self._out: list[Event] = []
         self._begun = Begin()
         self._finish: Finish | None = None
@@ -41,7 +42,7 @@ class Decoder:
         """The canonical events that one server-sent event says; often none."""
         out = self._out = []
         try:
-            said = parse(event.data)
+            said = parse(event.data, self._halves)
         except ValueError:
             self._take_text(event)
             return out

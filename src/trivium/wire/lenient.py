@@ -21,6 +21,10 @@ _DEEPEST = 100
 _MOST_DIGITS = 1000
 _MARKS = re.compile(r'\\.?|["{}\[\]]', re.DOTALL)
 _LONE_SURROGATE = re.compile("[\ud800-\udfff]")
+_FIRST_HALF = re.compile(r'(?<!\\)((?:\\\\)*)(\\u[dD][89abAB][0-9a-fA-F]{2})"')
+"""At the end of a string."""
+_SECOND_HALF = re.compile(r'(?<!\\)"(?=\\u[dD][c-fC-F][0-9a-fA-F]{2})')
+"""At the beginning of one."""
 
 
 def is_dense(data: bytes) -> bool:
@@ -28,11 +32,28 @@ def is_dense(data: bytes) -> bool:
     return len(data) > _ALWAYS_READ and sum(map(data.count, (b"[", b"{", b","))) > _MOST_VALUES
 
 
-def parse(data: bytes) -> Any:
+class Halves:
+    """Characters that an upstream cuts in two between the events of a stream, as writers do that count in UTF-16: the
+    first half waits for the next string that begins with a second. One that waits in vain is left out."""
+
+    def __init__(self) -> None:
+        self._first = ""
+
+    def join(self, source: str) -> str:
+        if self._first and _SECOND_HALF.search(source):
+            whole = f'"{self._first}'
+            source, self._first = _SECOND_HALF.sub(lambda _: whole, source), ""
+        if found := _FIRST_HALF.search(source):
+            self._first = found[2]
+            source = _FIRST_HALF.sub(r'\1"', source)
+        return source
+
+
+def parse(data: bytes, halves: Halves | None = None) -> Any:
     """The JSON value in `data`. Raises ValueError if there is none, for nesting too deep, and for too many values.
 
     What other JSON writers let pass is mended: a byte order mark, bytes that are not UTF-8, lone surrogates and bare
-    control characters; NaN and Infinity read as null.
+    control characters; NaN and Infinity read as null. `halves` are those of the stream that it is a part of.
     """
     if is_dense(data):
         raise ValueError("too many values")
@@ -41,11 +62,13 @@ def parse(data: bytes) -> Any:
     except RecursionError:
         raise ValueError("nested too deeply") from None
     except (ValueError, ArithmeticError):
-        return _parse_oddities(data)
+        return _parse_oddities(data, halves)
 
 
-def _parse_oddities(data: bytes) -> Any:
+def _parse_oddities(data: bytes, halves: Halves | None) -> Any:
     source = data.decode("utf-8-sig", "replace")
+    if halves is not None:
+        source = halves.join(source)
     try:
         read = json.loads(source, strict=False, parse_int=_integer, parse_float=_decimal, parse_constant=lambda _: None)
         return _mend(read)
