@@ -280,7 +280,7 @@ class TestWhoIsTold:
 
     async def test_a_block_is_told_before_anything_of_organizations(self, home: Home) -> None:
         async with house_in(home) as people:
-            own = await people.user("bad", email="bad@spam.example.")
+            own = await people.user("bad", email="bad@SPAM.example")
             await people("domains.block", domain="Spam.example.")
             for headers in (ACME, {}):
                 assert await codes(people, own, headers=headers) == {"caller_blocked"}
