@@ -193,16 +193,10 @@ class TestWhatIsDone:
     @pytest.mark.parametrize("action", ["grant", "top-up", "adjust"])
     async def test_credits_that_are_sent_twice_are_given_once(self, full: Running, visit: Browser, action: str) -> None:
         await visit.sign_in()
-        at = f"/dashboard/house/accounts/{action}?id=acme"
-        page = await visit.get(at)
-        once = re.search(r'name="once" value="([^"]+)"', page.text)
-        assert once
-        before = await self._balance(full)
-        for _ in range(2):
-            sent = await visit.post(at, {"csrf": page.csrf, "once": once[1], "usd": "10"})
-            assert sent.status == 303
+        at, before = f"/dashboard/house/accounts/{action}?id=acme", await self._balance(full)
+        once = await self._send_twice(visit, at, "10")
         assert await self._balance(full) - before == 10
-        again = await visit.send(at, {"usd": "11", "once": once[1]})
+        again = await visit.send(at, {"usd": "11", "once": once})
         assert (again.status, "was used for another" in again.problem) == (400, True)
 
     async def test_a_refund_that_is_sent_twice_is_given_once(self, full: Running, visit: Browser) -> None:
@@ -213,15 +207,19 @@ class TestWhatIsDone:
         entries = (await perform("credits.entries", {"account": "acme"}))["items"]
         charge = next(entry for entry in entries if entry["kind"] == "charge")
         await visit.sign_in()
-        at = f"/dashboard/house/entries/refund?id={charge['seq']}"
+        before = await self._balance(full)
+        await self._send_twice(visit, f"/dashboard/house/entries/refund?id={charge['seq']}", "0.000001")
+        assert await self._balance(full) - before == pytest.approx(0.000001)
+
+    async def _send_twice(self, visit: Browser, at: str, usd: str) -> str:
+        """One form; by what it is known."""
         page = await visit.get(at)
         once = re.search(r'name="once" value="([^"]+)"', page.text)
         assert once
-        before = await self._balance(full)
         for _ in range(2):
-            sent = await visit.post(at, {"csrf": page.csrf, "once": once[1], "usd": "0.000001"})
+            sent = await visit.post(at, {"csrf": page.csrf, "once": once[1], "usd": usd})
             assert sent.status == 303
-        assert await self._balance(full) - before == pytest.approx(0.000001)
+        return once[1]
 
     async def _balance(self, full: Running) -> float:
         listed = await full.gateway.operations.perform("accounts.list", {"account": "acme"})

@@ -10,7 +10,7 @@ import pytest
 
 from support_records import kept, record
 from trivium.store import retention, stretches
-from trivium.store.alerts import _past
+from trivium.store.alerts import past_of
 from trivium.store.prices import PriceStore
 from trivium.store.sql import Database
 
@@ -42,7 +42,7 @@ def named(database: Database) -> Iterable[str]:
 READS: dict[str, Callable[[Database], Any]] = {
     "used": lambda database: PriceStore(database).used(),
     "used of one": lambda database: PriceStore(database).used("up/m"),
-    "past": lambda database: sorted(_past(database, 1_003), key=lambda one: one.model),
+    "past": lambda database: sorted(past_of(database, 1_003), key=lambda one: one.model),
     "naming": lambda database: [*named(database)],
     "how many name": lambda database: retention.how_many_name(database, "key", "key_a"),
     "known": lambda database: [retention.is_known(database, "key", id) for id in ("key_a", "key_b", "key_c")],

@@ -254,7 +254,7 @@ class AlertStore:
 
     async def past(self, since_ms: int) -> list[Past]:
         """What models have been like, as far as records are kept. Reads all of them. Raises StoreUnavailable."""
-        return await aside(_past, self._database, since_ms)
+        return await aside(past_of, self._database, since_ms)
 
     async def _read(self, statement: str, values: Sequence[Any] = ()) -> list[Row]:
         """In a thread: not all of these are look-ups."""
@@ -267,7 +267,7 @@ def _let_go(tx: Writing, name: str, now_ms: int) -> None:
         _LOG.warning("alerts: `%s` was taken %d s ahead of this gateway's clock", name, (time_ms - now_ms) // 1000)
 
 
-def _past(database: Database, since_ms: int) -> list[Past]:
+def past_of(database: Database, since_ms: int) -> list[Past]:
     sums: defaultdict[Row, list[int]] = defaultdict(lambda: [0, 0])
     for provider, model, calls, *call in each(database, _OUTCOMES, (since_ms,)):
         fault = bad(of_row(call))
