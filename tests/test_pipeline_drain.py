@@ -52,7 +52,7 @@ class Call:
         self.client = Client()
         limited = SimpleNamespace(leave=lambda: self.ended.append("slot"))
         self.ended: list[str] = []
-        self.run = cast(Run, SimpleNamespace(left=False, missed=False, limited=limited))
+        self.run = cast(Run, SimpleNamespace(left=False, missed=False, is_out=True, limited=limited))
         self.said: list[bytes] = []
         self.cancelled = False
         self._words = words
@@ -87,6 +87,10 @@ class Call:
         except asyncio.CancelledError:
             self.cancelled = True
             raise
+
+
+async def _wait_for_ever(_: Reply) -> None:
+    await asyncio.get_running_loop().create_future()
 
 
 async def leave(task: asyncio.Task[None]) -> None:
@@ -157,6 +161,16 @@ async def test_for_so_long_and_no_longer() -> None:
     await leave(task)
     await over(task)
     assert (call.said, call.cancelled) == ([b"one"], True)
+
+
+async def test_a_request_that_is_not_out_yet_is_not_sent_for_nobody() -> None:
+    """The gateway still connects, or waits for a free connection or for the provider's token."""
+    call = Call(first=_wait_for_ever)
+    call.run.is_out = False
+    task = await call.begin()
+    await leave(task)
+    await over(task)
+    assert (call.cancelled, call.run.left, call.ended) == (True, True, ["slot"])
 
 
 async def test_a_limit_does_not_concern_who_stays() -> None:

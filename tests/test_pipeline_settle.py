@@ -62,6 +62,31 @@ async def test_and_costs_what_its_usage_says_where_it_tells_one() -> None:
     assert record["cost_nano"] == 25 * INPUT + 20 * OUTPUT
 
 
+@pytest.mark.parametrize("model", ["far/x", "two"])
+async def test_while_nobody_has_had_the_request_yet_it_is_given_up(model: str) -> None:
+    """The provider takes connections, and says nothing of TLS. The one that was asked before it failed."""
+    connected, cut = asyncio.Event(), asyncio.Event()
+
+    async def say_nothing(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        connected.set()
+        await reader.read()
+        writer.close()
+        cut.set()
+
+    async with await asyncio.start_server(say_nothing, "127.0.0.1", 0) as server:
+        url = f"https://127.0.0.1:{server.sockets[0].getsockname()[1]}/v1"
+        far = f'[providers.far]\nbase_url = "{url}"\n{DRAIN}\ntimeouts = {{ connect = 600 }}\n'
+        two = '[catalog.models.two]\nroutes = [{ to = "up/x" }, { to = "far/x" }]\n'
+        free = '[models."*/*"]\nfree = true\n'
+        async with shop(Reply(status=500), settings=far + two + free, provider=DRAIN) as house:
+            asking = asyncio.create_task(house.post(PATHS["chat"], {**CHAT, "model": model}))
+            await connected.wait()
+            asking.cancel()
+            record = await settled_one(house)
+            await cut.wait()
+    assert (record["outcome"], record["status"], record["upstream_status"]) == ("aborted", 499, None)
+
+
 @pytest.mark.parametrize("api", ["chat", "responses"])
 async def test_a_connection_that_breaks_behind_the_usage_changes_nothing(api: str) -> None:
     """Relayed and translated. By the bytes of its letters the answer would be longer than the provider says it is."""

@@ -1,7 +1,7 @@
 """Reading an answer to its end for nobody, so that the provider tells what it cost (`on_abort = "drain"`).
 
 The answer is fetched by a task of its own. When the client leaves, the task goes on for a while, and what it has for
-the client is dropped.
+the client is dropped. A request that no upstream has had anything of yet is not sent any more.
 """
 
 from __future__ import annotations
@@ -30,7 +30,8 @@ async def to_its_end(
         if run.limited is not None:
             run.limited.leave()
         try:
-            await asyncio.wait([task], timeout=limit)
+            if run.is_out:
+                await asyncio.wait([task], timeout=limit)
         finally:
             task.cancel()
             await asyncio.gather(task, return_exceptions=True)

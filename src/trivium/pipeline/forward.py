@@ -225,7 +225,7 @@ async def forward(  # noqa: PLR0917
             body=body,
             timeouts=_timeouts(provider.timeouts),
             guarded=provider.guarded,
-            goes_out=run.limited.goes_out if run.limited else None,
+            goes_out=run.goes_out,
             network=provider.network,
         )
     )

@@ -55,8 +55,8 @@ class Run:
     __slots__ = (
         "_charge", "_deps", "_generation_id", "_held", "_said", "account_id", "answer", "answer_losses", "asked_tier",
         "auto", "call", "capture", "content_bytes", "deadline", "denial", "deps", "error", "first_token_us", "flags",
-        "free", "headers", "hold_nano", "journey", "key", "left", "limited", "losses", "missed", "once", "own",
-        "payer", "queue_us", "quote", "request", "request_bytes", "response_bytes", "rules", "screened", "size",
+        "free", "headers", "hold_nano", "is_out", "journey", "key", "left", "limited", "losses", "missed", "once",
+        "own", "payer", "queue_us", "quote", "request", "request_bytes", "response_bytes", "rules", "screened", "size",
         "started", "status", "strict", "target", "told", "total_us", "ttfb_us", "upstream_api", "upstream_status",
         "words",
     )  # fmt: skip
@@ -103,6 +103,8 @@ class Run:
         self.error: TriviumError | None = None
         self.told: tuple[str, str] | None = None
         """Code and message of the error that the client was told."""
+        self.is_out = False
+        """An upstream was given the request, or some of it, and has not failed the call."""
         self.left = False
         """The client went away, or we cut the call because the gateway stops."""
         self.missed = False
@@ -166,9 +168,16 @@ class Run:
         self.losses = self.answer_losses = self.rules = self.headers = ()
         self.content_bytes = self.response_bytes = 0
         self._generation_id = None
+        self.is_out = False
         del self.flags[flags:]
         if self.capture is not None:  # what it was sent is another model's, which may be a secret one
             self.capture.sends(None)
+
+    def goes_out(self) -> None:
+        """An upstream is being given the request."""
+        self.is_out = True
+        if self.limited is not None:
+            self.limited.goes_out()
 
     def elapsed_us(self) -> int:
         return (self._deps.clock.monotonic_ns() - self.call.started_ns) // 1000
