@@ -18,6 +18,7 @@ from support_money import (
     OUTPUT,
     PATHS,
     customer,
+    settled,
     settled_one,
     shop,
     streamed,
@@ -162,3 +163,47 @@ async def test_while_a_figure_is_looked_up_no_question_is_kept_that_counts_in_no
         await house.gateway.deps.lookups.close(0.01)
         record = await settled_one(house)
     assert (record["cost_source"], record["input_uncached_tokens"] > 0) == ("estimated", True)
+
+
+@pytest.mark.parametrize("broken", ["_charged", "_is_complete", "_wants_lookup"])
+async def test_a_call_whose_record_cannot_be_made_ends_all_the_same(
+    broken: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """It costs nothing, holds nothing any longer, and its client has had its answer and may ask again."""
+
+    def fail(*_: object, **__: object) -> None:
+        raise MemoryError(broken)
+
+    reply = Reply(text="It is sunny.", usage=Usage(input=25, output=20))
+    async with shop(reply, settings=CREDITS) as house:
+        payer = await customer(house)
+        with monkeypatch.context() as patched:
+            patched.setattr(Run, broken, fail)
+            status, told, _ = await house.post(PATHS["chat"], CHAT)
+            bare = await settled_one(house)
+        assert (status, told["choices"][0]["message"]["content"]) == (200, "It is sunny.")
+        assert await payer.balance() == ("1", "0")
+        assert (bare["outcome"], bare["status"], bare["error_code"]) == ("failed", 200, "internal_error")
+        assert (bare["error_message"], bare["flags"]) == (f"MemoryError('{broken}')", "unsettled")
+        assert (bare["account_id"], bare["key_id"], bare["cost_nano"]) == ("acme", payer.key_id, 0)
+        assert bare["hold_nano"] > 0
+        (logged,) = [one for one in caplog.records if one.name == "trivium.pipeline"]
+        assert (logged.getMessage(), logged.exc_info is None) == (
+            f"request {bare['id']}: its record cannot be made",
+            False,
+        )
+        await house.post(PATHS["chat"], CHAT)
+        assert (await settled(house))[0]["cost_nano"] == 25 * INPUT + 20 * OUTPUT
+
+
+async def test_so_does_one_whose_figures_were_asked_for_first(monkeypatch: pytest.MonkeyPatch) -> None:
+    body = {**whole("chat", "It is sunny.", None), "id": "gen-1"}
+    script = Script([Rule(Reply(body=body))], generations=[Generation(id="gen-1", after_asks=1_000)])
+    async with shop(script=script, settings=CREDITS, provider=OPENROUTER) as house:
+        payer = await customer(house)
+        assert (await house.post(PATHS["chat"], CHAT))[0] == 200
+        monkeypatch.delattr(Run, "_charged")
+        await house.gateway.deps.lookups.close(0.01)
+        record = await settled_one(house)
+        assert await payer.balance() == ("1", "0")
+    assert (record["cost_nano"], record["flags"]) == (0, "unsettled")

@@ -8,8 +8,9 @@ import msgspec
 
 from trivium.canon.fold import Answer
 from trivium.canon.usage import Usage
+from trivium.errors import TriviumError
 from trivium.metering.charge import Charge
-from trivium.metering.record import Record, json_of, runs_of, short, usd_of
+from trivium.metering.record import Outcome, Record, json_of, runs_of, short, usd_of
 from trivium.pipeline.call import client_app
 from trivium.pipeline.journey import STRAIGHT
 from trivium.pipeline.screening import UNCHECKED
@@ -80,6 +81,33 @@ def record_of(run: Run) -> Record:
     if usage.image_output is not None:
         further["image_output_tokens"] = usage.image_output
     return msgspec.structs.replace(record, **further) if further else record
+
+
+def bare_record_of(run: Run, failure: Exception) -> Record:
+    """The record where making that one failed: who called, who would have paid, what the client got and what went
+    wrong, none of which is computed."""
+    call, key = run.call, run.key
+    return Record(
+        id=call.id,
+        time_ms=call.time_ms,
+        api=call.api,
+        operation=call.operation,
+        outcome=Outcome.FAILED,
+        status=run.status,
+        key_id=key.id if key else None,
+        upstream_status=run.upstream_status,
+        error_code=TriviumError.code,
+        error_message=repr(failure)[:_LONGEST_MESSAGE],
+        flags="unsettled",
+        total_us=run.total_us or 0,
+        client_ip=call.client_ip,
+        account_id=run.account_id if run.payer is not None else None,
+        user_id=key.user_id if key else None,
+        project_id=key.project_id if key else None,
+        payer=run.payer,
+        hold_nano=run.hold_nano,
+        organization_id=organization_of(key),
+    )
 
 
 def _further(run: Run) -> dict[str, Any]:

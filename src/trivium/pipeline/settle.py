@@ -7,6 +7,7 @@ is missing that the provider's generation record has, the call stays open until 
 
 from __future__ import annotations
 
+import logging
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
@@ -20,13 +21,13 @@ from trivium.errors import TriviumError, UpstreamError, UpstreamRefusedUs
 from trivium.metering.bound import most_output, usual_input
 from trivium.metering.charge import CHARGED, NO_CHARGE, OWN_KEY, WHOLE, Charge, Delivery, Payer, charge
 from trivium.metering.prices import Quote
-from trivium.metering.record import Outcome
+from trivium.metering.record import Outcome, Record
 from trivium.money import nano_text
 from trivium.pipeline.call import GENERATE, Call
 from trivium.pipeline.deps import Deps
 from trivium.pipeline.journey import STRAIGHT
 from trivium.pipeline.limited import Counted, Limited
-from trivium.pipeline.recorded import record_of
+from trivium.pipeline.recorded import bare_record_of, record_of
 from trivium.pipeline.screening import Screened
 from trivium.pipeline.words import Words, columns
 from trivium.policy.caller import Caller
@@ -46,6 +47,8 @@ if TYPE_CHECKING:
 CLIENT_CLOSED = 499
 """The status of a call whose client left before it had one (nginx's word for it)."""
 _SUCCESS = Outcome.SUCCESS
+
+_LOG = logging.getLogger("trivium.pipeline")
 
 
 class Run:
@@ -191,22 +194,37 @@ class Run:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
+        try:
+            record = self._settled()
+        except Exception as failure:
+            record = self._bare(failure)
+        try:
+            if record is not None:
+                self._keep(record)
+        finally:
+            if self.capture is not None:  # behind the record, which nothing may keep from being written
+                self.capture.close()
+                self.capture = None  # a call whose figures are still asked for holds no bodies
+
+    def _settled(self) -> Record | None:
+        """The record; None where a figure is asked for first."""
         self.hold(0)
         if self.limited is not None:
             self.limited.leave()
         self.total_us = self.elapsed_us() if self.total_us is None else self.total_us
         if isinstance(self.error, UpstreamRefusedUs):
             self._alert(self.error)
-        try:
-            if self._wants_lookup():
-                self._forget_request()
-                self._deps.lookups.later(self)
-            else:
-                self.close()
-        finally:
-            if self.capture is not None:  # behind the record, which nothing may keep from being written
-                self.capture.close()
-                self.capture = None  # a call whose figures are still asked for holds no bodies
+        if not self._wants_lookup():
+            return record_of(self)
+        self._forget_request()
+        self._deps.lookups.later(self)
+        return None
+
+    def _bare(self, failure: Exception) -> Record:
+        """Of a call whose record cannot be made: it ends all the same, charged nothing, and what it holds is free."""
+        _LOG.error("request %s: its record cannot be made", self.call.id, exc_info=failure)
+        self._charge = NO_CHARGE
+        return bare_record_of(self, failure)
 
     def _forget_request(self) -> None:
         """The bytes of a call that is over count no longer: what an estimate and the record need of it stays."""
@@ -221,8 +239,15 @@ class Run:
             self._deps.alert(error, self.target.provider.name, self.upstream_status, self.call.time_ms)
 
     def close(self) -> None:
+        """Ends a call whose figures were asked for."""
+        try:
+            record = record_of(self)
+        except Exception as failure:
+            record = self._bare(failure)
+        self._keep(record)
+
+    def _keep(self, record: Record) -> None:
         """Writes the record, with which the call ends."""
-        record = record_of(self)
         self._deps.keep(record, self.call.headers.get(b"traceparent"))
         if self.screened is not None and self._deps.screening is not None:
             self._deps.screening.ended(self.screened, record, self._deps.clock.now_ms())
