@@ -5,25 +5,28 @@ from __future__ import annotations
 import asyncio
 import json
 import socket
+import struct
 from collections.abc import Callable
+from typing import Any
 
-from gateway import CHAT, Running, running
+import pytest
+
+from gateway import CALLS, CHAT, Running, running
 from trivium.mock import Reply
+from trivium.server.cycle import Cycle
 from trivium.server.protocol import GuardedProtocol
 
 EVENTS = 4_000
 TEXT = "x" * 2_000
 
 
-def asked(house: Running) -> socket.socket:
+def asked(house: Running, path: str = "/v1/chat/completions", asking: dict[str, Any] = CHAT) -> socket.socket:
     """A connection with a small window, on which a stream was asked for."""
-    body = json.dumps(CHAT | {"stream": True}).encode()
+    body = json.dumps(asking | {"stream": True}).encode()
     client = socket.socket()
     client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 16 * 1024)
     client.connect(("127.0.0.1", house.port))
-    head = (
-        f"POST /v1/chat/completions HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {house.key}\r\nconnection: close\r\n"
-    )
+    head = f"POST {path} HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {house.key}\r\nconnection: close\r\n"
     client.sendall(f"{head}content-length: {len(body)}\r\n\r\n".encode() + body)
     client.setblocking(False)
     return client
@@ -65,6 +68,29 @@ async def test_a_client_that_takes_nothing_any_more_does_not_hold_its_call_for_e
         await house.upstream.wait_for_endings(1)
         record = await house.record()
     assert record["outcome"] == "aborted"
+
+
+@pytest.mark.parametrize("on_abort", ["cancel", "drain"])
+@pytest.mark.parametrize(("path", "asking"), [CALLS[0], CALLS[2]], ids=["relayed", "translated"])
+async def test_what_still_waits_when_a_slow_client_leaves_was_not_delivered(
+    path: str, asking: dict[str, Any], on_abort: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    handed, push = bytearray(), Cycle.push
+
+    def pushed(cycle: Cycle, data: bytes, last: bytes = b"") -> None:
+        handed.extend(data)
+        push(cycle, data, last)
+
+    monkeypatch.setattr(Cycle, "push", pushed)
+    piece, times = "x" * 30_000, 400
+    async with running(Reply(text=[piece] * times), provider=f'apis = ["chat"]\non_abort = "{on_abort}"') as house:
+        client = asked(house, path, asking)
+        await settled(lambda: sum(one.transport.get_write_buffer_size() for one in connections(house)))
+        client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        client.close()
+        record = await house.record()
+    assert (record["outcome"], record["content_bytes"]) == ("aborted", len(piece) * handed.count(piece.encode()))
+    assert 0 < record["content_bytes"] < len(piece) * times
 
 
 def connections(house: Running) -> list[GuardedProtocol]:

@@ -53,10 +53,10 @@ class _Ear(Passing):
             await super().start(status, headers)
 
     async def write(self, data: bytes) -> None:
-        if self.deaf:
-            self._run.missed = True
-        else:
+        if not self.deaf:
             await super().write(data)
+        if self.deaf:  # since before, or since it waited for a slow client
+            self._run.missed = True
 
     async def end(self, data: bytes = b"") -> None:
         if not self.deaf:

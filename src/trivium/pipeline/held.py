@@ -43,8 +43,7 @@ class HeldReply:
     async def write(self, data: bytes) -> None:
         async with self._one:
             self._waiting.append(data)
-            content = self._run.first_token_us is not None or self._run.content_bytes
-            if not self.provisional or content or not self._has_room(len(data)):
+            if not self.provisional or self._run.first_token_us is not None or not self._has_room(len(data)):
                 await self._pass()
 
     async def end(self, data: bytes = b"") -> None:

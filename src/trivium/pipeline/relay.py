@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Coroutine
-from functools import partial
 
 from trivium.canon.events import Fault, FinishReason
 from trivium.canon.fold import Answer, fold
@@ -182,16 +181,16 @@ class Exchange:
     async def _pass_whole(self, body: bytearray) -> None:
         """A long answer, or one that begins with keep-alive blanks: it goes on while it comes."""
         await self._start(self._response.status, self._length())
+        await self._write(bytes(body))
         # Of an answer that breaks off nobody can read more than how long it is.
         self._run.delivers(len(body.lstrip()))
-        await self._write(bytes(body))
         try:
             while chunk := await self._response.read():
                 if body:
                     self._copy(body, chunk)
+                await self._write(chunk)
                 so_far = self._run.content_bytes
                 self._run.delivers(so_far + len(chunk if so_far else chunk.lstrip()))
-                await self._write(chunk)
         except UpstreamError as error:
             forget_frames(error)
             self._run.error = error
@@ -258,6 +257,7 @@ class Exchange:
             if answer.finish is not FinishReason.UNKNOWN and not meter.unterminated:
                 # All of the answer was there, or its error was; that the connection then failed is nobody's business.
                 await self._end(meter.close())
+                self._run.delivers(meter.content_bytes)
             else:
                 await self._end_broken(meter, error)
         finally:
@@ -277,12 +277,14 @@ class Exchange:
                 self._check_fault(meter.answer())
             if out:
                 await self._write(out)
+                self._run.delivers(meter.content_bytes)
             if meter.rest:
                 await asyncio.sleep(0)
             else:
                 chunk = await read()
         if rest := meter.close():
             await self._write(rest)
+        self._run.delivers(meter.content_bytes)
         if meter.unterminated:
             raise UpstreamBroken("The upstream ended the stream before the answer was complete.")
         await self._end_told(meter)
@@ -307,7 +309,13 @@ class Exchange:
                 reply.push(out)
             return True
 
-        return partial(response.pump, take)
+        async def pump() -> bytes:
+            try:
+                return await response.pump(take)
+            finally:
+                run.delivers(meter.content_bytes)
+
+        return pump
 
     def _check_fault(self, answer: Answer | None) -> None:
         """Raises UpstreamError for one that nobody has heard of: others may answer, or it is about the house alone."""
@@ -327,7 +335,6 @@ class Exchange:
 
     async def _end_told(self, stream: Stream) -> None:
         """The end of a good stream, with a comment on its cost where that is wanted."""
-        self._run.delivers(stream.content_bytes)
         self._run.answer = stream.answer()
         cost = self._run.cost_usd()
         await self._end(b": x-trivium-cost-usd %b\n\n" % cost.encode() if cost else b"")
@@ -339,11 +346,10 @@ class Exchange:
     def _account(self, stream: Stream, held: int) -> int:
         """Notes the first token, and what a stream holds: `held` is what it was accounted for so far."""
         run, now = self._run, stream.held
-        if run.first_token_us is None and stream.content_began:
+        if run.first_token_us is None and (stream.content_began or stream.content_bytes):
             run.first_token_us = run.elapsed_us()
         if self._provider.generations is not None:
             run.knows(run.generation_id() or stream.answer().id)
-        run.delivers(stream.content_bytes)
         if now == held or max(now, held) <= _ACCOUNTED:
             return held
         run.hold(now)
@@ -363,7 +369,6 @@ class Exchange:
 
     def _note(self, meter: Stream) -> None:
         self._run.answer = answer = meter.answer()
-        self._run.delivers(meter.content_bytes)
         if answer.error is not None and self._run.error is None:
             failure = self._from_fault(answer.error)
             self._run.error = failure if isinstance(failure, UpstreamRefusedUs) else None

@@ -148,7 +148,8 @@ class Run:
         return self.key.id if self.key else None
 
     def delivers(self, size: int) -> None:
-        """Sets `content_bytes`, unless the client has left: what is read on for the figures alone reaches nobody."""
+        """Sets `content_bytes`, once the client's connection has the content. Not where the client has left: what is
+        read on for the figures alone reaches nobody."""
         if not self.left:
             self.content_bytes = size
 

@@ -115,6 +115,7 @@ class TranslatedExchange(Exchange):
                 raise UpstreamGarbage("The upstream's answer is too long to be translated.")
             if out:
                 await self._tell(out)
+                self._run.delivers(stream.content_bytes)
             if stream.fault:
                 raise self._from_fault(stream.fault)
             if chunk := chunk[BITE:]:
@@ -127,11 +128,11 @@ class TranslatedExchange(Exchange):
         """The answer came to its end, or it broke off."""
         if stream.unterminated:
             raise UpstreamBroken("The upstream ended the stream before the answer was complete.")
+        if last or not stream.fault:
+            await self._tell(last)
+            self._run.delivers(stream.content_bytes)
         if stream.fault:
-            if last:
-                await self._tell(last)
             raise self._from_fault(stream.fault)
-        await self._tell(last)
         await self._end_told(stream)
 
     async def _end_early(self, stream: StreamTranslation, error: UpstreamError | Overloaded) -> None:
@@ -142,8 +143,10 @@ class TranslatedExchange(Exchange):
             last, fault = stream.close(), stream.fault
             if fault is None:
                 await self._end(last)
+                self._run.delivers(stream.content_bytes)
                 return
             await self._tell(last)
+            self._run.delivers(stream.content_bytes)
             error = self._from_fault(fault)
         await self._end_broken(stream, error)
 

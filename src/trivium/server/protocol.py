@@ -138,14 +138,14 @@ class GuardedProtocol(asyncio.Protocol):
         for cycle in (self._answering, *self._pipeline, self.cycle):
             if cycle is not None:
                 cycle.lost()
-        self.flow.resume_writing()
-        if exc is None:
-            self.transport.close()
-        del self._parser  # it refers back to us
         if self._answering is not None and self._task is not None:
             self._task.cancel()
         elif self._asked is not None:
             self._asked.cancel()
+        self.flow.resume_writing()  # behind the cancellation: whoever has waited to write knows that nobody is there
+        if exc is None:
+            self.transport.close()
+        del self._parser  # it refers back to us
 
     def pause_writing(self) -> None:
         self.flow.pause_writing()
