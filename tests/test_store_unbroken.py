@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Coroutine
+import gc
+from collections.abc import AsyncIterator, Callable, Coroutine
 from pathlib import Path
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
 
 from support_store import Home
 from trivium.clock import SystemClock
+from trivium.errors import StoreUnavailable
 from trivium.operations.operations import Operations
 from trivium.policy.payments import Event, Payment
+from trivium.settings_idempotency import IdempotencySettings
 from trivium.store import unbroken
+from trivium.store.call_answers import call_answers
 from trivium.store.store import Store
 
 USD = 10**9
@@ -115,3 +120,58 @@ async def test_a_store_closes_behind_it(tmp_path: Path) -> None:
     again = Store(tmp_path, SystemClock())
     assert (await again.database.ask("SELECT revoked_ms FROM keys"))[0][0] is not None
     await again.close()
+
+
+def _claim(house: House) -> Coroutine[Any, Any, Any]:
+    answers = call_answers(house.store.ledger.writer, house.store.clock, IdempotencySettings())
+    assert answers is not None
+    return answers.place("tv-a", "key", b"POST").claim()
+
+
+@pytest.mark.parametrize(
+    "work",
+    [
+        pytest.param(lambda house: house.perform("keys.revoke", key=house.key_id), id="change"),
+        pytest.param(lambda house: house.store.ledger.expire("acme"), id="expiry"),
+        pytest.param(_claim, id="claim"),
+    ],
+)
+async def test_that_it_fails_behind_whoever_left_is_no_news(
+    work: Callable[[House], Coroutine[Any, Any, Any]], house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Everybody whom a store that is away concerns is told so; nobody is left to be told here."""
+    told: list[dict[str, Any]] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: told.append(context))
+    with monkeypatch.context() as patched:
+        patched.setattr(house.store.database, "transaction", Mock(side_effect=StoreUnavailable("away")))
+        asking = asyncio.create_task(work(house))
+        while not house.store.ledger.writer.backlog:  # noqa: ASYNC110 # counted by the code under test
+            await asyncio.sleep(0)
+        asking.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await asking
+        del asking
+        with pytest.raises(StoreUnavailable):
+            await house.store.ledger.writer.flush()
+        await unbroken.ended()
+    await asyncio.sleep(0)
+    gc.collect()
+    assert told == []
+
+
+async def test_but_a_bug_is(caplog: pytest.LogCaptureFixture) -> None:
+    waiting: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+
+    async def stumble() -> None:
+        await waiting
+        raise ZeroDivisionError
+
+    asking = asyncio.create_task(unbroken.unbroken(stumble()))
+    await asyncio.sleep(0)
+    asking.cancel()
+    await asyncio.wait([asking])
+    waiting.set_result(None)
+    await unbroken.ended()
+    await asyncio.sleep(0)
+    (logged,) = caplog.records
+    assert (logged.levelname, logged.exc_info is not None) == ("ERROR", True)

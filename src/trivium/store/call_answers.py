@@ -18,6 +18,7 @@ from trivium.settings_idempotency import IdempotencySettings
 from trivium.store.answers import KEPT_MS, TOKEN, Slot
 from trivium.store.ops import Act
 from trivium.store.sql import Row, Writing
+from trivium.store.unbroken import shielded
 from trivium.store.writer import Writer
 
 CLAIM_MS = 15 * 60_000
@@ -90,7 +91,7 @@ class CallPlace(Slot):
         self._answers.going.add(self.id)
         writing = self._answers.write(self.id, self._claimed, urgent=True)
         try:
-            found = await asyncio.shield(writing)
+            found = await shielded(writing)
         except BaseException:
             # The caller left, or nothing came back from the database, and nobody knows whether the place is ours: it is
             # let go of behind the claim.

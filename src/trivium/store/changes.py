@@ -5,7 +5,6 @@ Secrets never stand in it: who writes a line says what the change looks like to 
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable
 from typing import Any, TypeVar
 
@@ -15,6 +14,7 @@ from trivium.clock import Clock
 from trivium.errors import Conflict
 from trivium.policy.spending import DEFAULT_ACCOUNT
 from trivium.store.sql import Database, Row, Writing
+from trivium.store.unbroken import unbroken
 from trivium.store.writer import Writer
 
 _COLUMNS = "time_ms, actor, action, organization_id, target, before, after"
@@ -113,7 +113,7 @@ class Followed(Changing):
         try:
             return await super().change(act)
         finally:
-            await asyncio.shield(self.load())
+            await unbroken(self.load())
 
 
 class Page(msgspec.Struct, frozen=True, kw_only=True):

@@ -25,6 +25,7 @@ from trivium.policy.capture import NO_END
 from trivium.policy.ceiling import Ceiling
 from trivium.store.changes import OPERATOR, Change, note
 from trivium.store.sql import Database, Row, Writing, marks
+from trivium.store.unbroken import shielded
 
 _CACHED = 10_000
 """Callers kept in memory; the others cost one indexed look-up. A dict of a million would take 230 MB."""
@@ -147,8 +148,8 @@ class KeyStore:
         looking = self._looking.get(digest)
         if looking is None:
             looking = self._looking[digest] = asyncio.get_running_loop().create_task(self._look_up(digest))
-            looking.add_done_callback(lambda task: self._looked(digest, task))
-        return self._live(await asyncio.shield(looking))
+            looking.add_done_callback(lambda _: self._looking.pop(digest))
+        return self._live(await shielded(looking))
 
     async def acting_for(self, caller: Caller, organization_id: str) -> Caller | None:
         """The same caller where an organization pays that the user is a member of; None: no member. Raises
@@ -272,12 +273,6 @@ class KeyStore:
         else:
             self._cache.pop(digest, None)
         return found
-
-    def _looked(self, digest: bytes, task: asyncio.Task[Caller | None]) -> None:
-        del self._looking[digest]
-        if not task.cancelled():
-            # Whoever asked may have left, and nobody else is to hear of a failure.
-            task.exception()
 
     def _remember(self, digest: bytes, found: _Cached) -> None:
         """What was read before a change is not believed after it, but it is kept."""

@@ -27,6 +27,7 @@ from trivium.store.ops import Act, Op
 from trivium.store.posting import Entry, Sums
 from trivium.store.recent import Recent
 from trivium.store.sql import Database, Row, Writing
+from trivium.store.unbroken import shielded
 from trivium.store.writer import Writer
 
 _BUDGETS = "SELECT id, scope, period, limit_nano, created_ms, ended_ms FROM budgets WHERE ended_ms IS NULL"
@@ -277,7 +278,7 @@ class Ledger:
         if task is None:
             task = self._expiring[account_id] = asyncio.get_running_loop().create_task(self._expire(account_id))
             task.add_done_callback(lambda _: self._expiring.pop(account_id))
-        await asyncio.shield(task)
+        await shielded(task)
 
     async def _expire(self, account_id: str) -> None:
         now = self._now_ms()

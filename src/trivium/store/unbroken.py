@@ -7,9 +7,13 @@ go on opening doors, credits would be there and nobody could spend them.
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Coroutine
 from typing import Any, TypeVar
 
+from trivium.errors import TriviumError
+
+_LOG = logging.getLogger("trivium.store")
 _T = TypeVar("_T")
 _GOING: set[asyncio.Task[Any]] = set()
 """A loop itself keeps no task alive."""
@@ -20,7 +24,23 @@ async def unbroken(work: Coroutine[Any, Any, _T]) -> _T:
     task = asyncio.get_running_loop().create_task(work)
     _GOING.add(task)
     task.add_done_callback(_GOING.discard)
-    return await asyncio.shield(task)
+    return await shielded(task)
+
+
+async def shielded(going: asyncio.Future[_T]) -> _T:
+    """Awaits what somebody else, too, may wait for: a cancellation ends the waiting alone. How it fails behind that is
+    nobody's to hear where it is an error of ours, and in the log where it is not."""
+    try:
+        return await asyncio.shield(going)
+    except asyncio.CancelledError:
+        going.add_done_callback(_hear)
+        raise
+
+
+def _hear(going: asyncio.Future[Any]) -> None:
+    failure = None if going.cancelled() else going.exception()
+    if not isinstance(failure, TriviumError | None):
+        _LOG.error("failed with nobody waiting for it", exc_info=failure)
 
 
 async def ended() -> None:
