@@ -6,12 +6,15 @@ import asyncio
 import contextlib
 import json
 import math
+from unittest.mock import Mock
 
 import pytest
 
 from gateway import CHAT, running
 from trivium.mock import Reply
+from trivium.server import protocol
 from trivium.server.app import App
+from trivium.server.cycle import Cycle
 from trivium.upstream import outbox
 
 
@@ -49,6 +52,7 @@ async def test_headers_over_the_cap_are_431_however_they_come(piece_size: int) -
         (b"GET /v1/models HTTP/1.1\r\nx: " + b"a" * 3000 + b"\r\n\r\n", 431, "headers_too_large"),
         (b"GET /v1/models?" + b"a" * 70_000 + b" HTTP/1.1\r\n\r\n", 431, "headers_too_large"),
         (b"POST /v1/messages?beta=true HTTP/1.1\r\ncontent-length: -1\r\n\r\n", 400, "invalid_request"),
+        (b"GET http://a:b:c/v1/models HTTP/1.1\r\nhost: x\r\n\r\n", 400, "invalid_request"),
         (b"\x16\x03\x01\x02\x00", 400, "invalid_request"),
     ],
 )
@@ -233,6 +237,33 @@ async def test_what_is_not_http_behind_a_request_does_not_speak_into_its_answer(
         record = await house.record()
     assert got.count(b"HTTP/1.1") == 1
     assert record["outcome"] == "aborted"
+
+
+@pytest.mark.parametrize(
+    ("failure", "status", "code"), [(MemoryError, 503, "overloaded"), (RuntimeError, 500, "internal_error")]
+)
+@pytest.mark.parametrize("where", ["place_of", "Cycle"])
+async def test_where_it_is_the_gateway_that_fails_the_request_is_not_blamed(
+    where: str, failure: type[Exception], status: int, code: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    body = json.dumps(CHAT).encode()
+    async with running(Reply(text="Hi")) as house:
+        with monkeypatch.context() as patched:
+            patched.setattr(protocol, where, Mock(side_effect=failure))
+            got = await talk(house.port, asked(house.key, body))
+        record = await house.record()
+    told, error = error_of(got)
+    assert (told, error["code"], b"\r\nretry-after: 1\r\n" in got) == (status, code, status == 503)
+    assert (record["status"], record["error_code"], record["api"]) == (status, code, "chat_completions")
+
+
+async def test_nor_is_one_whose_body_is_not_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    async with running(Reply(text="Hi")) as house:
+        with monkeypatch.context() as patched:
+            patched.setattr(Cycle, "take", Mock(side_effect=MemoryError))
+            status, error = error_of(await talk(house.port, asked(house.key, json.dumps(CHAT).encode())))
+        record = await house.record()
+    assert (status, error["code"], record["outcome"]) == (503, "overloaded", "aborted")
 
 
 async def test_a_body_longer_than_it_says_is_told_so() -> None:

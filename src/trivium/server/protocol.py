@@ -21,13 +21,12 @@ from uvicorn.protocols.utils import get_remote_addr, is_ssl
 from uvicorn.server import ServerState
 
 from trivium import ids
-from trivium.errors import BodyTimeout, HeadersTooLarge, RequestError, TriviumError
-from trivium.metering.record import Outcome, Record
-from trivium.pipeline.call import GENERATE, Headers
+from trivium.errors import BodyTimeout, TriviumError
+from trivium.pipeline.call import Headers
 from trivium.pipeline.deps import Now
 from trivium.server.cycle import Cycle, place_of
-from trivium.server.routes import CALLS, api_of
-from trivium.settings import ServerSettings
+from trivium.server.routes import api_of
+from trivium.server.unread import headers_too_large, record_of_unread, why_unread
 from trivium.upstream.outbox import Outbox
 from trivium.wire.errors import ErrorValue, render
 
@@ -122,12 +121,13 @@ class GuardedProtocol(asyncio.Protocol):
                 self._parser.feed_data(data)
             except httptools.HttpParserUpgrade as upgrade:
                 self._pass_over_upgrade(memoryview(data)[upgrade.args[0] :])
-        except (httptools.HttpParserError, httptools.HttpParserUpgrade):
-            self._reject(RequestError("Invalid HTTP request received: it is not HTTP/1.1."))
+        except (httptools.HttpParserError, httptools.HttpParserUpgrade) as error:
+            self._reject(why_unread(error))
             return
         overhead = self._head_bytes if self._phase is _HEAD else self._bodiless
-        if overhead > self.now.deps.settings.max_header_bytes and self._phase in (_HEAD, _BODY):
-            self._reject(_headers_too_large(self.now.deps.settings))
+        most = self.now.deps.settings.max_header_bytes
+        if overhead > most and self._phase in (_HEAD, _BODY):
+            self._reject(headers_too_large(most))
 
     def eof_received(self) -> None:
         """The transport is closed behind what was written to it: there will be no further request."""
@@ -188,7 +188,7 @@ class GuardedProtocol(asyncio.Protocol):
         settings = self.now.deps.settings
         if self._head_bytes > settings.max_header_bytes and self._head_size() > settings.max_header_bytes:
             self._phase = _DONE
-            self._reject(_headers_too_large(settings))
+            self._reject(headers_too_large(settings.max_header_bytes))
             return
         self._phase = _BODY
         self._since = self._touched
@@ -372,33 +372,16 @@ class GuardedProtocol(asyncio.Protocol):
             cycle.late = True
             self._task.cancel()
 
-    def _reject(self, error: RequestError) -> None:
+    def _reject(self, error: TriviumError) -> None:
         """For what never becomes a request. It is said where no answer is due, or the only one that is has not begun:
         most likely that request is what went wrong, and its record says so; else this is the only record."""
         due = [one for one in (self._answering, *self._pipeline) if one is not None]
         if not due or (len(due) == 1 and not due[0].started):
             id = self._tell(error, None)
             if not due:
-                self._note_refusal(id, error)
+                deps = self.now.deps
+                deps.keep(record_of_unread(id, deps.clock.now_ms(), self._url, error, self.client))
         self.drop()
-
-    def _note_refusal(self, id: str, error: RequestError) -> None:
-        path, deps = self._url.decode("latin-1").partition("?")[0], self.now.deps
-        route = CALLS.get(path)
-        record = Record(
-            id=id,
-            time_ms=deps.clock.now_ms(),
-            api=route.api if route is not None else "",
-            operation=route.operation if route is not None else GENERATE,
-            outcome=Outcome.REFUSED,
-            status=error.status,
-            error_code=error.code,
-            error_message=error.message,
-            told_code=error.code,
-            told_message=error.message,
-            client_ip=self.client[0] if self.client is not None else None,
-        )
-        deps.keep(record)
 
     def _tell(self, error: TriviumError, cycle: Cycle | None) -> str:
         """Returns the id that the answer has."""
@@ -408,11 +391,9 @@ class GuardedProtocol(asyncio.Protocol):
         value = ErrorValue(status=error.status, code=error.code, message=error.message, request_id=request_id)
         body = render(api_of(path, dict(headers)), value)
         head = b"content-type: application/json\r\ncontent-length: %d\r\nx-trivium-request-id: %b\r\n"
+        if error.retry_after is not None:
+            head += b"retry-after: %d\r\n" % error.retry_after
         if not self.transport.is_closing():
             self.outbox.put(self.transport, STATUS_LINE[error.status] + head % (len(body), request_id.encode()))
             self.outbox.put(self.transport, b"connection: close\r\n\r\n" + body)
         return request_id
-
-
-def _headers_too_large(settings: ServerSettings) -> HeadersTooLarge:
-    return HeadersTooLarge(f"The request's headers are larger than {settings.max_header_bytes} bytes.")
