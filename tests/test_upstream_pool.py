@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+from unittest.mock import Mock
 
 import pytest
 
 from support_upstream import Lab, Peer, answer, drain, scenario_for
 from trivium.errors import UpstreamUnreachable
+from trivium.upstream.client import UpstreamRequest
 from trivium.upstream.http1 import Http1Client
 from trivium.upstream.outbox import Outbox
 from trivium.upstream.pool import Pool, PoolLimits, Use
@@ -214,3 +216,16 @@ async def test_what_there_is_of_connections_can_be_read(lab: Lab) -> None:
     await lab.fetch(url)
     ((_, use),) = client.uses()
     assert use == Use(active=0, idle=1, waiting=0)
+
+
+@scenario_for("http1")
+async def test_a_request_that_cannot_be_begun_gives_its_place_back(lab: Lab) -> None:
+    """On a connection that is new, and on one that has served."""
+    await lab.equip(limits=PoolLimits(connections=1))
+    url = await lab.serve(echo)
+    broken = UpstreamRequest(url=url, body=b"{}", goes_out=Mock(side_effect=MemoryError))
+    for body in (b"first", b"second"):
+        with pytest.raises(MemoryError):
+            await lab.client.send(broken)
+        assert (await lab.fetch(url, body))[2] == body
+    assert len(lab.connections) == 3

@@ -77,26 +77,30 @@ class Connection(asyncio.Protocol):
 
     def start(self, head: bytes, request: UpstreamRequest) -> Http1Response:
         """Sends a request on an idle connection. The response is empty at first: await its `begin()`."""
-        self._response = response = Http1Response(self, self._loop, request.timeouts.idle)
-        self._headers: Headers = response.headers
-        self._chunks: list[bytes] = response.chunks
-        self._timeouts = request.timeouts
-        self._bodiless = request.method == "HEAD"
-        self._heard = self._interim = self._complete = self._until_close = False
-        self._overhead = 0
-        if request.goes_out is not None:
-            request.goes_out()
-        if len(request.body) <= _SMALL:
-            self._outbox.put(self._transport, head + request.body)
-            self.expect(self._timeouts.first_byte)
-        elif len(request.body) <= _SLICE:
-            self._outbox.put(self._transport, head)
-            self._outbox.put(self._transport, request.body)
-            self.expect(self._timeouts.first_byte)
-        else:
-            self._transport.write(head)
-            self._upload = memoryview(request.body)
-            self._pump()
+        try:
+            self._response = response = Http1Response(self, self._loop, request.timeouts.idle)
+            self._headers: Headers = response.headers
+            self._chunks: list[bytes] = response.chunks
+            self._timeouts = request.timeouts
+            self._bodiless = request.method == "HEAD"
+            self._heard = self._interim = self._complete = self._until_close = False
+            self._overhead = 0
+            if request.goes_out is not None:
+                request.goes_out()
+            if len(request.body) <= _SMALL:
+                self._outbox.put(self._transport, head + request.body)
+                self.expect(self._timeouts.first_byte)
+            elif len(request.body) <= _SLICE:
+                self._outbox.put(self._transport, head)
+                self._outbox.put(self._transport, request.body)
+                self.expect(self._timeouts.first_byte)
+            else:
+                self._transport.write(head)
+                self._upload = memoryview(request.body)
+                self._pump()
+        except BaseException:  # nobody has the response, by which the connection would be given back
+            self.abort()
+            raise
         return response
 
     def abort(self) -> None:
