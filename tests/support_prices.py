@@ -44,10 +44,10 @@ def dataset() -> Dataset:
     return Dataset(data())
 
 
-def vendor(name: str, base_url: str | None = None, **fields: str) -> Provider:
+def vendor(name: str, base_url: str | None = None, *, lists_prices: bool = False, **fields: str) -> Provider:
     kind = fields.get("kind", name if name in BASE_URLS else "openai-compatible")
     url = BASE_URLS.get(kind, "http://127.0.0.1:8080/v1") if base_url is None else base_url
-    return Provider(name=name, kind=kind, base_url=url, apis=frozenset(Api))
+    return Provider(name=name, kind=kind, base_url=url, apis=frozenset(Api), lists_prices=lists_prices)
 
 
 def price(input: object = "3", output: object = "15", **rest: object) -> Price:

@@ -31,8 +31,8 @@ VERCEL = {
 }
 
 
-async def opened(folder: Path, url: str) -> Gateway:
-    text = f'[local]\nenabled = false\n[providers.up]\nbase_url = "{url}/v1"\n'
+async def opened(folder: Path, url: str, said: str = "lists_prices = true") -> Gateway:
+    text = f'[local]\nenabled = false\n[providers.up]\nbase_url = "{url}/v1"\n{said}\n'
     gateway = Gateway(config.parse(text), folder, {})
     await gateway.open()
     return gateway
@@ -63,6 +63,17 @@ async def test_models_and_prices_are_there_while_the_provider_is_away(tmp_path: 
         200_000, 64_000, ("text", "image"), ("tools",)
     )  # fmt: skip
     assert (quote.price.rates.input, quote.price.rates.output) == (3 * 10**9, 15 * 10**9)
+
+
+async def test_a_list_in_who_knows_which_unit_makes_no_price(tmp_path: Path) -> None:
+    together = {"pricing": {"hourly": 0, "input": 0.003, "output": 0.003, "base": 0, "finetune": 0}}
+    async with ScriptedUpstream(Script(models=[Model("maker/one", extra=together)])) as upstream:
+        for said, price in (("", None), ("lists_prices = true", 3_000 * 10**9)):
+            gateway = await opened(tmp_path, upstream.url, said)
+            await gateway.operations.perform("catalog.refresh", {})
+            ((_, quote),) = known(gateway)
+            await gateway.close()
+            assert (quote and quote.price.rates.input) == price
 
 
 @pytest.mark.skipif(not RECORDED.exists(), reason="needs recorded lists of models, which are kept elsewhere")

@@ -58,9 +58,15 @@ class TestSources:
         ],
     )
     def test_in_their_order(self, book: PriceBook, rate: float | None, source: str | None) -> None:
-        quote = book.quote(ANTHROPIC, "claude-opus-5-5", None, NOW)
+        quote = book.quote(vendor("anthropic", lists_prices=True), "claude-opus-5-5", None, NOW)
         assert input_rate(quote) == rate
         assert (quote.source if quote else None) == source
+
+    def test_a_list_in_who_knows_which_unit_is_passed_over(self) -> None:
+        quote = PriceBook(dataset(), (), [], self.LISTED).quote(ANTHROPIC, "claude-opus-5-5", None, NOW)
+        assert quote is not None
+        assert quote.source.startswith("dataset")
+        assert PriceBook(listed=self.LISTED).quote(ANTHROPIC, "claude-opus-5-5", None, NOW) is None
 
     def test_a_quote_names_the_model_and_the_version_of_its_price(self) -> None:
         quote = PriceBook(dataset()).quote(ANTHROPIC, "claude-opus-5-5", None, NOW)
@@ -118,7 +124,7 @@ class TestSources:
             PriceBook(overrides=[override("house/m", price=price(0, 0))]),
             PriceBook(listed={"house": {"m": ModelEntry("m", "house", price=price(0, 0))}}),
         ):
-            quote = of.quote(HOUSE, "m", None, NOW)
+            quote = of.quote(vendor("house", lists_prices=True), "m", None, NOW)
             assert quote is not None
             assert quote.free
 
@@ -248,12 +254,12 @@ class TestMemory:
             assert book.quote(HOUSE, "used", None, NOW) is used
 
     def test_another_snapshot_knows_nothing_of_the_last_one(self) -> None:
-        book = PriceBook(overrides=[override("*", price=price(1))])
-        assert input_rate(book.quote(HOUSE, "m", None, NOW)) == 1
-        assert input_rate(book.with_overrides([override("*", price=price(2))]).quote(HOUSE, "m", None, NOW)) == 2
+        book, lister = PriceBook(overrides=[override("*", price=price(1))]), vendor("house", lists_prices=True)
+        assert input_rate(book.quote(lister, "m", None, NOW)) == 1
+        assert input_rate(book.with_overrides([override("*", price=price(2))]).quote(lister, "m", None, NOW)) == 2
         listed = {"house": {"m": ModelEntry("m", "house", price=price(3))}}
-        assert input_rate(book.with_overrides(()).with_listed(listed).quote(HOUSE, "m", None, NOW)) == 3
-        assert input_rate(book.quote(HOUSE, "m", None, NOW)) == 1
+        assert input_rate(book.with_overrides(()).with_listed(listed).quote(lister, "m", None, NOW)) == 3
+        assert input_rate(book.quote(lister, "m", None, NOW)) == 1
 
 
 class TestLimits:

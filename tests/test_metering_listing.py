@@ -79,7 +79,7 @@ def test_a_model_for_nothing_is_free_and_one_that_is_paid_otherwise_is_not() -> 
     "odd",
     [
         {"prompt": "-1"}, {"completion": "-0.1"}, {"prompt": "NaN"}, {"prompt": "Infinity"}, {"prompt": "1e999999999"},
-        {"prompt": "free"}, {"prompt": ""}, {"prompt": True}, {"prompt": None}, {"prompt": []}, {"prompt": "2"},
+        {"prompt": "free"}, {"prompt": ""}, {"prompt": True}, {"prompt": None}, {"prompt": []}, {"prompt": "0.88"},
         {"prompt": float("nan")}, {"prompt": "9" * 400}, {"web_search": "1000000"}, {"request": "-1"},
         {"input_cache_read": "x"}, {"overrides": [{"min_prompt_tokens": -5, "prompt": "1e-6"}]},
         {"overrides": [{"min_prompt_tokens": "many", "prompt": "1e-6"}]}, {"overrides": [{"prompt": "-1"}]},

@@ -47,6 +47,14 @@ def test_what_is_known_of_a_row_holds_unless_the_operator_says_otherwise() -> No
     assert not build("[providers.anthropic]\nstrict = false", **env)["anthropic"].strict
 
 
+def test_prices_of_a_list_are_believed_of_those_that_are_known_to_tell_them_by_the_token() -> None:
+    text = f"{COMPATIBLE}[providers.other]\nbase_url = 'http://h/v1'\nlists_prices = true\n"
+    env = {"OPENROUTER_API_KEY": "k", "AI_GATEWAY_API_KEY": "k", "TOGETHER_API_KEY": "k"}
+    believed = {name for name, one in build(text, **env).items() if one.lists_prices}
+    assert believed == {"openrouter", "vercel", "other"}
+    assert not build("[providers.vercel]\nlists_prices = false", **env)["vercel"].lists_prices
+
+
 def test_without_settings_and_keys_there_is_nobody() -> None:
     assert build("") == {}
 

@@ -42,7 +42,7 @@ price = { input = "1", output = "2" }
 
 
 async def listed(path: str = "/v1/models", settings: str = SETTINGS) -> list[dict[str, Any]]:
-    async with running(settings=settings, provider=ALL_APIS) as house:
+    async with running(settings=settings, provider=f"{ALL_APIS}\nlists_prices = true") as house:
         await tell(house.gateway, up=ENTRIES)
         _, said = await get(house, path)
     assert said["object"] == "list"

@@ -4,7 +4,7 @@ Sources, the first that knows a price wins:
 
 1. overrides of the operator, kept in the store with the day from which they hold;
 2. `[models."PROVIDER/MODEL"]` of the configuration;
-3. the provider's own list of models, where it tells prices;
+3. the provider's own list of models, of providers whose lists tell prices;
 4. the price data (`metering/dataset.py`) with what `metering/overlay.py` adds;
 5. the embedded model costs nothing.
 
@@ -47,6 +47,8 @@ class Priced(Protocol):
     def kind(self) -> str: ...
     @property
     def base_url(self) -> str: ...
+    @property
+    def lists_prices(self) -> bool: ...
 
 
 class Listed(Protocol):
@@ -203,7 +205,7 @@ class PriceBook:
         for entry in self._entries:
             if entry.price is not None and self._patterns[entry.pattern].fullmatch(name):
                 return Dated(entry.price), "config"
-        listed = self._listed.get(provider.name, {}).get(model)
+        listed = self._listed.get(provider.name, {}).get(model) if provider.lists_prices else None
         if listed is not None and listed.price is not None:
             return Dated(listed.price), "list"
         found = self._found(provider, model)

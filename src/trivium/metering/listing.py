@@ -1,9 +1,10 @@
 """What providers' own lists of models tell of prices and limits: OpenRouter, Vercel, Anthropic, llama.cpp.
 
-USD per token, as decimal strings; OpenRouter names them `prompt` and `completion`, Vercel `input` and `output`. Lists
-come from strangers: a price with anything in it that is no amount, negative (OpenRouter's word for "it depends") or
-absurd is no price at all. Amounts per image or second are passed over, for no usage counts those; where they are all
-there is to pay, the price is unknown and not free.
+USD per token, as decimal strings; OpenRouter names them `prompt` and `completion`, Vercel `input` and `output`. Others
+mean USD per million by the same names (Together: docs.together.ai/reference/models), so that the book believes those
+alone of whom it is known (`Provider.lists_prices`). Lists come from strangers: a price with anything in it that is no
+amount, negative (OpenRouter's word for "it depends") or absurd is no price at all. Amounts per image or second are
+passed over, for no usage counts those; where they are all there is to pay, the price is unknown and not free.
 """
 
 from __future__ import annotations
@@ -33,8 +34,8 @@ _NAMES = {**_TOKENS, **_CALLS}
 _VERCEL_SEARCHES = 1000
 """Vercel tells web searches by the thousand; a search for a dollar or more is one of its."""
 _AMOUNT = re.compile(r"(?a)-?\d{1,9}(\.\d{1,30})?([eE][+-]?\d{1,2})?")
-_MOST = 1
-"""USD per token, and below per call; more is none."""
+_MOST = Fraction(1, 100)
+"""USD per token, many times what the dearest model costs, and below per call; more is none."""
 _MOST_CALL = 100
 _STEPS = 8
 _MOST_TOKENS = 10**9

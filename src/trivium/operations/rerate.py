@@ -58,6 +58,7 @@ class _Gone(msgspec.Struct, frozen=True):
     name: str
     kind: str
     base_url: str = ""
+    lists_prices: bool = False
 
 
 class _Sum:

@@ -96,6 +96,7 @@ def _provider(said: Said) -> Provider:
         "models": tuple(given.models) if given.models is not None else None,
         "conventions": conventions,
         "reports_cost": reports_cost if given.reports_cost is None else given.reports_cost,
+        "lists_prices": row.lists_prices if given.lists_prices is None else given.lists_prices,
         "collects_data": row.collects_data or elsewhere if given.collects_data is None else given.collects_data,
         "retains_data": row.retains_data or elsewhere if given.retains_data is None else given.retains_data,
         "honours": _honours(said, elsewhere=elsewhere),

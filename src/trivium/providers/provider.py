@@ -85,6 +85,8 @@ class Provider(msgspec.Struct, frozen=True, kw_only=True, dict=True):
     """Seconds that such a call is read on for its figures."""
     reports_cost: bool = False
     """Its word for what a call cost is believed."""
+    lists_prices: bool = False
+    """What its list of models tells of prices is USD per token, and believed."""
     charges_fee: bool = False
     """Of calls that somebody's own key pays for, the house pays it a fee, which is charged."""
     byok: bool = False

@@ -74,6 +74,8 @@ class Row(msgspec.Struct, frozen=True, kw_only=True):
     """As in `Provider`; a configured base URL is asked at its own host."""
     tells_byok: bool = False
     reports_cost: bool = False
+    lists_prices: bool = False
+    """Its list of models tells USD per token. Others mean another unit by the same names."""
     collects_data: bool = True
     retains_data: bool = True
     counting: Conventions = UNKNOWN
@@ -124,6 +126,7 @@ ROWS: dict[str, Row] = {
         generations="/generation?id={id}",
         tells_byok=True,
         reports_cost=True,
+        lists_prices=True,
         counting=DEFAULT,
     ),
     "vercel": Row(  # vercel.com/docs/ai-gateway/sdks-and-apis
@@ -132,6 +135,7 @@ ROWS: dict[str, Row] = {
         key_env="AI_GATEWAY_API_KEY",
         generations="/generation?id={id}",
         reports_cost=True,
+        lists_prices=True,
         counting=DEFAULT,
     ),
     "azure": Row(  # learn.microsoft.com/azure/foundry/openai/api-version-lifecycle; .../openai/data-privacy

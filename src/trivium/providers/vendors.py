@@ -242,6 +242,7 @@ def provider_of(vendor: str, door: Door, *, own_url: bool = False) -> Provider:
         list_prefix=ROWS[kind].list_prefix,
         conventions=conventions_for(vendor, ROWS[kind].counting),
         reports_cost=row.reports_cost,
+        lists_prices=ROWS[kind].lists_prices,
         tells_byok=row.tells_byok,
         collects_data=row.collects_data or own_url,
         honours=frozenset() if own_url else HONOURS.get(kind, frozenset()),
