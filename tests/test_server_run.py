@@ -230,6 +230,47 @@ async def test_sighup_has_the_configuration_read_again_and_no_stream_notices(tmp
         assert (await gateway.stopped())[0] == 0
 
 
+async def test_sighup_ends_no_start(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        port = other.getsockname()[1]
+    async with house(tmp_path) as home:
+        home.configure(f"port = {port}")
+        process = await home.launch()
+        async with asyncio.timeout(20):
+            while True:
+                with contextlib.suppress(ConnectionRefusedError):
+                    _, writer = await asyncio.open_connection("127.0.0.1", port)
+                    break
+                await asyncio.sleep(0.005)
+        process.send_signal(signal.SIGHUP)
+        assert process.stdout is not None
+        async with asyncio.timeout(20):
+            while line := await process.stdout.readline():
+                if b"v1/messages -H" in line:
+                    break
+        writer.close()
+        process.terminate()
+        assert await process.wait() == 0
+
+
+async def test_sighup_at_the_end_costs_no_record(tmp_path: Path) -> None:
+    async with house(tmp_path, Reply(text="hi")) as home:
+        async with home.up() as gateway:
+            other = sqlite3.connect(home.data / "trivium.db", isolation_level=None)
+            other.execute("BEGIN IMMEDIATE")
+            async with gateway.asked(CHAT) as response:
+                assert response.status == 200
+            gateway.process.send_signal(signal.SIGTERM)
+            await gateway.until_it_refuses()
+            for _ in range(20):
+                gateway.process.send_signal(signal.SIGHUP)
+                await asyncio.sleep(0.05)
+            other.close()
+            assert (await gateway.ended())[0] == 0
+        (record,) = await home.requests()
+    assert record["outcome"] == "success"
+
+
 async def test_when_the_grace_is_over_a_stream_is_cut_and_recorded_as_aborted(tmp_path: Path) -> None:
     async with house(tmp_path, Reply(text=["w "] * 2000, event_delay_ms=20)) as home:
         home.configure("port = 0\nshutdown_grace = 1")

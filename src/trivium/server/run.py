@@ -116,6 +116,7 @@ class Silence:
 def up(settings: Settings, folder: Path, env: Mapping[str, str], console: Console) -> None:
     """Runs until SIGTERM or SIGINT. Raises ConfigError, OperationError, StoreUnavailable before it listens; the last of
     them also at the end, where not everything could be stored."""
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)  # but while it serves: it would end the start, or the last records
     check_workers(settings)
     logs.set_up(settings.log.level, settings.log.format)
     _allow_many_connections()
@@ -226,16 +227,18 @@ class Server(uvicorn.Server):
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
-        """uvicorn would raise the signal again at the end, and the exit status would tell of a crash."""
+        """uvicorn would raise the signal again at the end, and the exit status would tell of a crash. SIGHUP is ignored
+        afterwards, while records are still written: the loop, taking a handler away, would make it deadly."""
         loop = asyncio.get_running_loop()
         signals = (signal.SIGTERM, signal.SIGINT)
         for number in signals:
             loop.add_signal_handler(number, self.handle_exit, number, None)
-        loop.add_signal_handler(signal.SIGHUP, self._reloading.soon, "SIGHUP")
+        signal.signal(signal.SIGHUP, lambda *_: loop.call_soon_threadsafe(self._reloading.soon, "SIGHUP"))
         try:
             yield
         finally:
-            for number in (*signals, signal.SIGHUP):
+            signal.signal(signal.SIGHUP, signal.SIG_IGN)
+            for number in signals:
                 loop.remove_signal_handler(number)
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
