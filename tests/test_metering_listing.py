@@ -100,6 +100,35 @@ def test_what_is_not_read_spoils_nothing(odd: dict[str, Any]) -> None:
     assert told({**OPENROUTER, **odd}) is not None
 
 
+@pytest.mark.parametrize(
+    ("base", "steps", "reads"),
+    [
+        ({}, [{"internal_reasoning": "3e-5"}], {"reasoning": "10", "over_999": {"reasoning": "30"}}),
+        ({}, [{"audio_output": "9e-5"}], {"audio_output": "10", "over_999": {"audio_output": "90"}}),
+        ({}, [{"input_cache_read": "1e-7"}], {"cache_read": "1", "over_999": {"cache_read": "0.1"}}),
+        ({}, [{"input_cache_write_1h": "4e-6"}], {"cache_write_1h": "1", "over_999": {"cache_write_1h": "4"}}),
+        (
+            {"input_cache_write": "1.25e-6"},
+            [{"input_cache_write_1h": "4e-6"}],
+            {"cache_write_5m": "1.25", "cache_write_1h": "1.25", "over_999": {"cache_write_1h": "4"}},
+        ),
+        ({}, [{"request": "0.5"}], {"request": "0", "over_999": {"request": "500"}}),
+        ({}, [{"web_search": "0.01"}], {"tools": {"web_search": "0"}, "over_999": {"tools": {"web_search": "10"}}}),
+        (
+            {},
+            [{"completion": "2e-5"}, {"min_prompt_tokens": 2000, "internal_reasoning": "3e-5"}],
+            {"reasoning": "10", "over_999": {"output": "20", "reasoning": "20"}, "over_1999": {"reasoning": "30"}},
+        ),
+    ],
+)
+def test_a_rate_that_only_steps_tell_begins_as_where_it_is_left_out(
+    base: dict[str, str], steps: list[dict[str, Any]], reads: dict[str, Any]
+) -> None:
+    pricing = {"prompt": "1e-6", "completion": "1e-5", **base}
+    overrides = [{"min_prompt_tokens": 1000, **step} for step in steps]
+    assert told({**pricing, "overrides": overrides}) == {"input": "1", "output": "10", **reads}
+
+
 def test_a_list_of_steps_without_end_is_cut() -> None:
     steps = [{"min_prompt_tokens": n, "prompt": "1e-6"} for n in range(1, 10_000)]
     price = listed_price({**OPENROUTER, "overrides": steps})

@@ -14,7 +14,7 @@ from collections.abc import Mapping
 from fractions import Fraction
 from typing import Any
 
-from trivium.metering.prices import MILLION, Curve, Limits, Price, Sheet, assembled, flat
+from trivium.metering.prices import BUCKETS, MILLION, Curve, Limits, Price, Sheet, assembled, flat
 from trivium.money import NANO
 
 _TOKENS = {
@@ -53,7 +53,7 @@ def listed_price(pricing: object) -> Price | None:
         sheet = _sheet(pricing)
         if not {"input", "output"} <= sheet.keys():
             return None
-        price = assembled({**sheet, **_overrides(pricing.get("overrides"), sheet)}, {})
+        price = assembled(_overridden(sheet, pricing.get("overrides")), {})
         return None if price.is_free and _costs(pricing) else price
     except _Odd:
         return None
@@ -88,15 +88,27 @@ def _curve(base: Curve, tiers: object) -> Curve:
     return tuple(sorted({**dict(base), **steps}.items()))
 
 
-def _overrides(said: object, sheet: Sheet) -> Sheet:
-    """OpenRouter's steps of all rates: `[{min_prompt_tokens, prompt, ...}, ...]`."""
+def _overridden(sheet: Sheet, said: object) -> Sheet:
+    """With OpenRouter's steps of all rates: `[{min_prompt_tokens, prompt, ...}, ...]`. One that only they tell begins
+    like the bucket that its tokens lie in otherwise."""
     steps: dict[str, dict[int, int]] = {}
     for one in said[:_STEPS] if isinstance(said, list) else ():
         for name, curve in _sheet(_table(one)).items():
-            steps.setdefault(name, dict(sheet.get(name, sheet["input"])))[_start(one, "min_prompt_tokens")] = curve[0][
-                1
-            ]
-    return {name: tuple(sorted(rates.items())) for name, rates in steps.items()}
+            steps.setdefault(name, {})[_start(one, "min_prompt_tokens")] = curve[0][1]
+    found = dict(sheet)
+    for name in filter(steps.__contains__, dict.fromkeys(_NAMES.values())):  # buckets stand before what lies in them
+        first = min(steps[name])
+        before = found.get(name) or tuple(step for step in _otherwise(name, found) if step[0] < first)
+        found[name] = tuple(sorted({**dict(before), **steps[name]}.items()))
+    return found
+
+
+def _otherwise(name: str, sheet: Sheet) -> Curve:
+    while name not in sheet:
+        if name not in BUCKETS:
+            return flat(0)
+        name = BUCKETS[name]
+    return sheet[name]
 
 
 def _start(tier: object, key: str) -> int:

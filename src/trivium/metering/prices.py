@@ -29,6 +29,17 @@ TOKEN_RATES = (
     "image_output",
 )
 """Names of `Rates` that are per million tokens."""
+BUCKETS = {
+    "cache_read": "input",
+    "cache_write_5m": "input",
+    "cache_write_1h": "cache_write_5m",
+    "audio_input": "input",
+    "image_input": "input",
+    "reasoning": "output",
+    "audio_output": "output",
+    "image_output": "output",
+}
+"""Where tokens lie whose own rate is not told."""
 TOOL = "tools."
 """Before a tool's name in a sheet."""
 TIERS = ("batch", "flex", "priority", "fast", "us", "us_fast")

@@ -19,7 +19,7 @@ from decimal import Decimal
 from fractions import Fraction
 from typing import Any
 
-from trivium.metering.prices import TIERS, TOKEN_RATES, TOOL, Price, Sheet, assembled, flat, sheet_of
+from trivium.metering.prices import BUCKETS, TIERS, TOKEN_RATES, TOOL, Price, Sheet, assembled, flat, sheet_of
 from trivium.money import NANO, nano_text, usd_text
 
 _THOUSAND = 1000
@@ -90,22 +90,10 @@ def _beginning(name: str, steps: _Steps, otherwise: Sheet) -> int:
     """The rate below the first step of one that is not told there: that of the bucket it falls to."""
     if name in otherwise:
         return otherwise[name][0][1]
-    bucket = _BUCKETS.get(name)
+    bucket = BUCKETS.get(name)
     if bucket is None:
         return 0
     return steps[bucket][-1] if -1 in steps.get(bucket, {}) else _beginning(bucket, steps, otherwise)
-
-
-_BUCKETS = {
-    "cache_read": "input",
-    "cache_write_5m": "input",
-    "cache_write_1h": "cache_write_5m",
-    "audio_input": "input",
-    "image_input": "input",
-    "reasoning": "output",
-    "audio_output": "output",
-    "image_output": "output",
-}
 
 
 def _collect(said: Mapping[str, Any], path: tuple[str, ...], over: int, steps: _Steps) -> None:
