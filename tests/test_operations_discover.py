@@ -18,6 +18,7 @@ from trivium.clock import SystemClock
 from trivium.errors import UpstreamUnreachable
 from trivium.metering.listing import listed_limits
 from trivium.metering.sheet import read_price
+from trivium.operations.discover import ask
 from trivium.operations.lists import Lists, ModelLists, Refresh
 from trivium.operations.table import OPERATOR
 from trivium.providers.provider import Provider
@@ -233,6 +234,29 @@ async def test_entries_that_are_none_are_passed_over() -> None:
     assert (await told(body))["a"] == (ModelEntry("m", "a", 0, None),)
 
 
+@pytest.mark.parametrize(
+    "odd",
+    [
+        r'{"id":"odd","description":"cut \ud83d"}',
+        '{"id":"odd","description":"\x01"}',
+        '{"id":"odd","n":NaN}',
+        '{"id":"odd","n":1e400}',
+        f'{{"id":"odd","n":{"9" * 5_000}}}',
+        '{"id":"odd","description":"\udcff"}',
+    ],
+)
+async def test_a_model_that_is_oddly_written_costs_no_other_one_or_its_price(odd: str) -> None:
+    good = '{"id":"m","pricing":{"prompt":"0.000001","completion":0.000002}}'
+    body = f'{{"data":[{good},{odd}]}}'.encode("utf-8", "surrogateescape")
+    assert (await told(body))["a"][0] == ModelEntry("m", "a", price=read_price({"input": 1, "output": 2}))
+
+
+async def test_what_cannot_be_read_of_a_list_is_said(caplog: pytest.LogCaptureFixture) -> None:
+    found = await told(b'{"data":[{"id":"m"},{"id":"odd","n":1e400},{"id":"odd","n":-1e400}]}')
+    assert [entry.id for entry in found["a"]] == ["m"]
+    assert "a: 2 models of its list cannot be read, the first is number 2: Number out of range" in caplog.text
+
+
 async def test_nesting_without_end_is_no_list() -> None:
     client = Vendors(a=b'{"data":' + b"[" * 100_000, b=listing({"id": "m"}))
     found: Lists = {}
@@ -269,6 +293,25 @@ async def test_what_a_model_takes_and_knows_is_kept_where_it_is_told() -> None:
 @pytest.mark.parametrize("id", [{"a": 1}, 7, "x" * 100_000, "m\n\x1b[31m", " m"])
 async def test_an_id_that_is_no_name_is_passed_over(id: Any) -> None:
     assert (await told(listing({"id": id}, {"id": "m"})))["a"] == (ModelEntry("m", "a"),)
+
+
+async def test_a_list_that_takes_for_ever_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Dripping(Answer):
+        async def read(self) -> bytes:
+            await asyncio.sleep(0.001)
+            return b" "
+
+    class Client(Vendors):
+        async def send(self, request: UpstreamRequest) -> UpstreamResponse:
+            self.given.append(Dripping(b""))
+            return self.given[-1]
+
+    monkeypatch.setattr("trivium.operations.discover._PATIENCE", 0.05)
+    client = Client()
+    async with asyncio.timeout(10):
+        with pytest.raises(ValueError, match="takes longer than"):
+            await ask(client, vendor("a"))
+    assert client.given[0].closed
 
 
 async def test_a_silent_provider_does_not_keep_the_others_waiting() -> None:

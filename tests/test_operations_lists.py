@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -46,15 +46,21 @@ class Answer:
 
 
 class Vendor:
-    """A client whose one upstream says what `says` is: a number of models, a status, or an error."""
+    """A client whose upstreams say what `says` is: a number of models, a body, or an error."""
 
     def __init__(self) -> None:
+        self.waits: dict[str, asyncio.Event] = {}
+        """By what stands in a request, until when its answer waits."""
         self.says: int | str | Exception = 3
         self.etag: bytes | None = None
         self.asked: list[UpstreamRequest] = []
 
     async def send(self, request: UpstreamRequest) -> UpstreamResponse:
         self.asked.append(request)
+        said = f"{request.url} {request.headers}"
+        if (wait := next((event for word, event in self.waits.items() if word in said), None)) is not None:
+            await wait.wait()
+            return Answer(200, b'{"data":[{"id":"late"}]}', [])
         if isinstance(self.says, Exception):
             raise self.says
         headers = [(b"etag", self.etag)] if self.etag else []
@@ -100,8 +106,19 @@ class House:
     async def _learned(self) -> None:
         self.learned += 1
 
+    async def until(self, holds: Callable[[], bool]) -> None:
+        async with asyncio.timeout(5):
+            while not holds():  # noqa: ASYNC110 # of whatever it is
+                await asyncio.sleep(0.01)
+
 
 UP = Provider(name="up", base_url="http://up/v1", apis=frozenset(Api))
+SLOW = msgspec.structs.replace(UP, name="slow", base_url="http://slow/v1")
+NEW = msgspec.structs.replace(UP, name="new", base_url="http://new/v1")
+
+
+def keyed(key: str) -> Provider:
+    return msgspec.structs.replace(UP, headers=((b"authorization", key.encode()),))
 
 
 @pytest.fixture
@@ -147,6 +164,67 @@ async def test_a_failure_is_never_waited_for_longer_than_a_refresh(house: House)
         source = await house.refresh()
     assert source.next_s is not None
     assert 50 <= source.next_s <= 66
+
+
+async def test_one_that_does_not_answer_keeps_nobody_waiting_and_is_forgotten_where_it_is_removed(house: House) -> None:
+    answering = house.vendor.waits["slow"] = asyncio.Event()
+    looked = asyncio.Event()
+    await house.serve(UP, SLOW)
+    running = asyncio.create_task(house.lists.run(looked))
+    await house.until(lambda: house.count == 3 and house.learned == 1)
+    house.vendor.says = 4
+    assert (await house.refresh("up")).models == 4
+    assert not looked.is_set()
+    await house.serve(UP, NEW)
+    await house.until(lambda: set(house.lists.known) == {"up", "new"})
+    answering.set()
+    await house.until(looked.is_set)
+    assert set(house.lists.known) == {"up", "new"}
+    assert sorted(file.name for file in (house.folder / "lists").iterdir()) == ["new.json", "up.json"]
+    running.cancel()
+
+
+async def test_what_is_told_to_an_old_key_is_not_taken_and_the_new_one_is_asked_at_once(house: House) -> None:
+    answering = house.vendor.waits["old"] = asyncio.Event()
+    await house.serve(keyed("old"))
+    running = asyncio.create_task(house.lists.run(asyncio.Event()))
+    await house.until(lambda: len(house.vendor.asked) == 1)
+    await house.serve(keyed("new"))
+    answering.set()
+    await house.until(lambda: house.count is not None)
+    assert (house.count, len(house.vendor.asked)) == (3, 2)
+    running.cancel()
+
+
+async def test_a_shorter_refresh_holds_at_once(house: House) -> None:
+    await house.serve(refresh_s=3600)
+    await house.refresh()
+    await house.serve(refresh_s=60)
+    (source,) = await house.sources()
+    assert source.next_s is not None
+    assert source.next_s <= 60
+
+
+async def test_a_copy_that_is_gone_is_written_again_when_its_list_is_confirmed(house: House) -> None:
+    house.vendor.etag = b'"v1"'
+    await house.serve()
+    await house.refresh()
+    (copy,) = (house.folder / "lists").iterdir()
+    content = copy.read_bytes()
+    copy.unlink()
+    assert (await house.refresh()).learned_ms is not None
+    assert copy.read_bytes() == content
+
+
+async def test_a_copy_that_could_not_be_written_is_written_when_its_list_is_confirmed(house: House) -> None:
+    house.vendor.etag = b'"v1"'
+    folder = house.folder / "lists"
+    folder.touch()
+    await house.serve()
+    await house.refresh()
+    folder.unlink()
+    await house.refresh()
+    assert [file.name for file in folder.iterdir()] == ["up.json"]
 
 
 async def test_a_list_that_is_known_is_not_sent_again(house: House) -> None:
@@ -202,6 +280,24 @@ async def test_a_list_that_is_suddenly_far_shorter_does_not_replace_a_good_one_u
     assert house.count == before
     source = await house.refresh(force=True)
     assert (source.models, source.withheld, source.problem, house.learned) == (after, None, None, 2)
+
+
+@pytest.mark.parametrize("believed", [True, False])
+async def test_neither_does_one_whose_prices_are_suddenly_gone_where_they_are_believed(
+    house: House, believed: bool
+) -> None:
+    def priced(price: str | None) -> str:
+        return json.dumps({"data": [{"id": f"m{n}", "pricing": {"prompt": price, "completion": price}} for n in "ab"]})
+
+    house.vendor.says = priced("0.000001")
+    await house.serve(msgspec.structs.replace(UP, lists_prices=believed))
+    await house.refresh()
+    house.vendor.says = priced("-1")
+    source = await house.refresh()
+    assert source.problem == ("its list has 0 prices all at once, after 2" if believed else None)
+    assert [model.price is not None for model in house.lists.known["up"]] == [believed] * 2
+    assert (await house.refresh(force=True)).problem is None
+    assert [model.price for model in house.lists.known["up"]] == [None] * 2
 
 
 @pytest.mark.parametrize(("before", "after"), [(40, 20), (9, 1), (0, 0), (1, 2)])

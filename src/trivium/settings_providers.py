@@ -76,4 +76,4 @@ class ProviderSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     reports_cost: bool | None = None
     """What it says in its answers that a call cost is charged. By default of OpenRouter, Vercel and xAI alone."""
     lists_prices: bool | None = None
-    """What its list of models tells of prices is believed, as USD per token. By default of OpenRouter's and Vercel's."""
+    """What its list of models tells of prices is believed, as USD per token. By default of OpenRouter and Vercel."""

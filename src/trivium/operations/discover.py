@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import re
 from datetime import datetime
 from typing import Any
@@ -14,7 +15,9 @@ from trivium.providers.provider import Provider
 from trivium.routing.catalog import ModelEntry
 from trivium.upstream.body import whole
 from trivium.upstream.client import Timeouts, UpstreamClient, UpstreamRequest, UpstreamResponse
+from trivium.wire import lenient
 
+_LOG = logging.getLogger("trivium.lists")
 _LONGEST = 8 * 1024 * 1024
 """Bytes of a list; OpenRouter's, of 400 models, has 1 MB."""
 MOST = 20_000
@@ -27,6 +30,8 @@ _LAST_SECOND = 253_402_300_799
 """Of the year 9999, beyond which no date can be written."""
 _MOST_WORDS = 100
 _TIMEOUTS = Timeouts(connect=10, first_byte=30, idle=30)
+_PATIENCE = 60
+"""Seconds for a list in all."""
 _ETAG = re.compile(rb'(W/)?"[!#-~]{0,200}"')
 _TAGS = {"vision": "image", "file-input": "file"}
 """Vercel's words for what a model reads."""
@@ -47,6 +52,14 @@ class Told(msgspec.Struct, frozen=True):
 async def ask(client: UpstreamClient, provider: Provider, etag: str | None = None) -> Told | None:
     """The provider's list; None: it is still the one that has this `etag`. Raises TriviumError, ValueError,
     RecursionError for whatever is no list."""
+    try:
+        async with asyncio.timeout(_PATIENCE):
+            return await _answer(client, provider, etag)
+    except TimeoutError:
+        raise ValueError(f"its list takes longer than {_PATIENCE} seconds") from None
+
+
+async def _answer(client: UpstreamClient, provider: Provider, etag: str | None) -> Told | None:
     headers = [(b"accept", b"application/json"), *provider.headers]
     if any(name == b"x-api-key" for name, _ in provider.headers):
         # Others may take this for a wish to have the list in Anthropic's shape, which tells no prices.
@@ -70,7 +83,7 @@ async def ask(client: UpstreamClient, provider: Provider, etag: str | None = Non
     finally:
         response.close()
     try:
-        return Told(await asyncio.to_thread(_entries, body, provider), _etag(response))
+        return Told(await asyncio.to_thread(_models, body, provider), _etag(response))
     except RecursionError:
         raise ValueError("its list is nested too deeply") from None
 
@@ -90,21 +103,41 @@ _bare_list = msgspec.json.Decoder(list[msgspec.Raw])
 """Together's (docs.together.ai/reference/models)."""
 
 
-def _entries(body: bytearray, provider: Provider) -> tuple[ModelEntry, ...]:
-    """The list's first models, as many as are kept."""
+def _models(body: bytearray, provider: Provider) -> tuple[ModelEntry, ...]:
+    """The list's first models, as many as are kept. What cannot be read costs its own model alone, and the list only
+    where there is nothing else in it."""
     found: list[ModelEntry] = []
-    for raw in _listed(body):
+    odd: list[str] = []
+    for number, raw in enumerate(_listed(body), 1):
         if memoryview(raw).nbytes > _LONGEST_ENTRY:
             continue
-        entry = msgspec.json.decode(raw)
+        try:
+            entry = msgspec.json.decode(raw)
+        except ValueError as error:  # a number beyond all measure
+            odd.append(f"number {number}: {error}")
+            continue
         if isinstance(entry, dict) and _is_name(entry.get("id")):
             found.append(_entry(entry, provider))
             if len(found) >= (_MOST_OF_USERS if provider.guarded else MOST):
                 break
+    if odd:
+        told = f"{len(odd)} models of its list cannot be read, the first is {odd[0]}"
+        if not found:
+            raise ValueError(told)
+        _LOG.warning("%s: %s", provider.name, told)
     return tuple(found)
 
 
 def _listed(body: bytearray) -> list[msgspec.Raw]:
+    try:
+        return _apart(body)
+    except msgspec.ValidationError:
+        raise
+    except msgspec.DecodeError:  # half a character in a description, maybe
+        return _apart(bytearray(lenient.dump(lenient.parse(bytes(body))), "utf-8"))
+
+
+def _apart(body: bytearray) -> list[msgspec.Raw]:
     if not body.lstrip().startswith(b"["):
         return _list.decode(body).data
     found = _bare_list.decode(body)

@@ -1,10 +1,10 @@
 """What providers say they serve: asked of those whose models are not configured, kept, and asked again.
 
 * After `[catalog] refresh` seconds, a little more or less, so that several gateways do not ask together; after a
-  failure sooner, and later with each that follows.
+  failure sooner, and later with each that follows. Each by itself: none waits for another one's answer.
 * With the ETag of the list that is known: a provider that knows it too has nothing to send.
-* A list that is empty all at once, or has less than half of what it had, is more often a fault than news. The one
-  before stays, the log and `trivium models sources` say so, and an operator may have it taken.
+* A list that is empty all at once, or has less than half of the models or prices that it had, is more often a fault
+  than news. The one before stays, the log and `trivium models sources` say so, and an operator may have it taken.
 * The last good list is kept on disk, with its prices: it is what there is until the provider answers.
 """
 
@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 import random
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from contextlib import suppress
@@ -39,7 +40,8 @@ _FEW = 10
 """A list of fewer models may shrink as it likes, unless it is empty: these are servers whose models come and go."""
 _LONGEST_PROBLEM = 300
 
-Lists = Mapping[str, tuple[ModelEntry, ...]]
+Models = tuple[ModelEntry, ...]
+Lists = Mapping[str, Models]
 """Models by their provider's name."""
 
 
@@ -61,7 +63,7 @@ class ListSource(msgspec.Struct, frozen=True, kw_only=True):
     problem: str | None = None
     """Why the last try brought nothing."""
     withheld: int | None = None
-    """Models of a list that was told and not taken, being far shorter than the one before."""
+    """Models of a list that was told and not taken, having far fewer models or prices than the one before."""
     next_s: int | None = None
     """Seconds until it is asked again."""
 
@@ -71,7 +73,7 @@ class _List:
 
     def __init__(self, provider: Provider) -> None:
         self.provider = provider
-        self.models: tuple[ModelEntry, ...] | None = None
+        self.models: Models | None = None
         self.etag: str | None = None
         self.origin = "nothing"
         self.learned_ms: int | None = None
@@ -83,17 +85,33 @@ class _List:
         self.due = 0.0
         self.mark: Mark | None = None
         """Of the copy that was read."""
+        self.is_kept = False
+        """The copy on disk is this list, as far as we know."""
+        self.asking = asyncio.Lock()
 
-    def is_suspicious(self, told: int) -> bool:
-        """Whether that many models are suddenly too few."""
-        before = len(self.models or ())
-        return told == 0 < before or (before >= _FEW and told * 2 < before)
+    def suspicion(self, told: Models) -> str | None:
+        """What it suddenly has too few of."""
+        before = self.models or ()
+        if _is_far_shorter(len(told), len(before)):
+            return f"its list has {len(told)} models all at once, after {len(before)}"
+        priced, had = _priced(told), _priced(before)
+        if self.provider.lists_prices and _is_far_shorter(priced, had):
+            return f"its list has {priced} prices all at once, after {had}"
+        return None
 
     def follow(self, provider: Provider) -> None:
         """The same provider, maybe under another configuration: whoever holds another key may see other models."""
         if provider != self.provider:
             self.etag, self.due = None, 0.0
         self.provider = provider
+
+
+def _is_far_shorter(told: int, before: int) -> bool:
+    return told == 0 < before or (before >= _FEW and told * 2 < before)
+
+
+def _priced(models: Models) -> int:
+    return sum(model.price is not None for model in models)
 
 
 class Plan(msgspec.Struct, frozen=True):
@@ -128,7 +146,8 @@ class ModelLists:
         self._learned = learned
         self._providers: tuple[Provider, ...] = ()
         self._lists: dict[str, _List] = {}
-        self._asking = asyncio.Lock()
+        self._telling = asyncio.Lock()
+        self._has_news = False
         self._woken = asyncio.Event()
         self.table: Table = {
             "catalog.sources": Op(arguments=ShowSources, result=list[ListSource], act=self._show),
@@ -158,30 +177,46 @@ class ModelLists:
         for provider in plan.providers:
             if (one := self._lists.get(provider.name)) is not None:
                 one.follow(provider)
+                one.due = min(one.due, self._now() + refresh_s)
         self._woken.set()
 
     async def run(self, looked: asyncio.Event) -> None:
-        """Asks whoever is due, for ever; sets `looked` after the first round. Ends by being cancelled."""
-        while True:
-            self._woken.clear()
-            await self.refresh([one for one in self._lists.values() if one.due <= self._now()])
-            looked.set()
-            wait = min((one.due for one in self._lists.values()), default=self._now() + self._refresh_s) - self._now()
-            with suppress(TimeoutError):
-                await asyncio.wait_for(self._woken.wait(), max(wait, 0.05))
+        """Asks whoever is due, for ever; sets `looked` once nobody is. Ends by being cancelled."""
+        asked: set[_List] = set()
+
+        async def ask_it(one: _List) -> None:
+            await self._ask(one)
+            asked.discard(one)
+            self._woken.set()
+
+        async with asyncio.TaskGroup() as group:
+            while True:
+                self._woken.clear()
+                for one in self._lists.values():
+                    if one not in asked and one.due <= self._now():
+                        asked.add(one)
+                        group.create_task(ask_it(one))
+                if not asked:
+                    looked.set()
+                due = min((one.due for one in self._lists.values() if one not in asked), default=math.inf)
+                with suppress(TimeoutError):
+                    await asyncio.wait_for(self._woken.wait(), max(min(due - self._now(), self._refresh_s), 0.05))
 
     async def follow(self, looked: asyncio.Event) -> None:
         """Asks nobody, and takes the copies that another process of this gateway keeps. Ends by being cancelled."""
         looked.set()
         while True:
             await asyncio.sleep(_FOLLOWED)
-            async with self._asking:
-                changed = [await self._take_copy(one) for one in self._lists.values()]
-                if any(changed):
-                    await self._learned()
+            changed = [await self._take_copy(one) for one in self._lists.values()]
+            if any(changed):
+                await self._tell()
 
     async def _take_copy(self, one: _List) -> bool:
         """Whether its models have changed."""
+        async with one.asking:
+            return await self._copy_taken(one)
+
+    async def _copy_taken(self, one: _List) -> bool:
         mark = await asyncio.to_thread(self._files.mark, one.provider.name)
         if mark == one.mark:
             return False
@@ -194,46 +229,67 @@ class ModelLists:
 
     async def refresh(self, lists: Iterable[_List], *, force: bool = False) -> None:
         """Asks for lists now. `force` takes what is told, however short."""
-        async with self._asking:
-            changed = await asyncio.gather(*(self._ask(one, force=force) for one in lists))
-            if any(changed):
-                await self._learned()
+        await asyncio.gather(*(self._ask(one, force=force) for one in lists))
 
-    async def _ask(self, one: _List, *, force: bool) -> bool:
-        """Whether its models have changed."""
-        try:
-            told = await ask(self._client, one.provider, None if force else one.etag)
-        except (TriviumError, ValueError, RecursionError) as error:
-            self._failed(one, _words(error))
-            return False
+    async def _ask(self, one: _List, *, force: bool = False) -> None:
+        async with one.asking:
+            provider, told, problem = one.provider, None, None
+            try:
+                told = await ask(self._client, provider, None if force else one.etag)
+            except (TriviumError, ValueError, RecursionError) as error:
+                problem = _words(error)
+            if self._lists.get(provider.name) is not one or one.provider != provider:
+                return  # of a provider that is gone, or under another key by now, for which it is asked anew
+            if problem is not None:
+                self._failed(one, problem)
+            elif told is not None and not force and (suspicion := one.suspicion(told.models)):
+                self._withhold(one, len(told.models), suspicion)
+            else:
+                await self._confirm(one, told)
+
+    async def _confirm(self, one: _List, told: Told | None) -> None:
+        """Takes what was told; None: the list that is known holds."""
         now_ms = self._clock.now_ms()
-        if told is not None and not force and one.is_suspicious(len(told.models)):
-            self._withhold(one, len(told.models))
-            return False
         one.failures, one.problem, one.withheld, one.confirmed_ms = 0, None, None, now_ms
         self._wait(one, self._refresh_s)
-        return told is not None and await self._take(one, told, now_ms)
+        changed = False
+        if told is not None:
+            changed = told.models != one.models
+            one.models, one.etag, one.origin, one.learned_ms = told.models, told.etag, "provider", now_ms
+            one.is_kept = False
+        await asyncio.to_thread(self._keep, one)
+        if changed:
+            await self._tell()
 
-    async def _take(self, one: _List, told: Told, now_ms: int) -> bool:
-        changed = told.models != one.models
-        one.models, one.etag, one.origin, one.learned_ms = told.models, told.etag, "provider", now_ms
+    async def _tell(self) -> None:
+        """Lists that come while others are told of are told of together."""
+        self._has_news = True
+        async with self._telling:
+            if self._has_news:
+                self._has_news = False
+                await self._learned()
+
+    def _keep(self, one: _List) -> None:
+        """For a thread. Writes the copy, unless it is there."""
         provider = one.provider
+        if one.models is None or one.learned_ms is None or (one.is_kept and self._files.mark(provider.name)):
+            return
         kept = KeptList(
             version=VERSION,
             provider=provider.name,
             base_url=provider.base_url,
-            learned_ms=now_ms,
-            etag=told.etag,
-            models=kept_models(told.models),
+            learned_ms=one.learned_ms,
+            etag=one.etag,
+            models=kept_models(one.models),
         )
-        await asyncio.to_thread(self._files.write, kept)
-        return changed
+        one.is_kept = self._files.write(kept)
 
     async def _copied(self, provider: Provider) -> _List:
         one = _List(provider)
         one.mark = await asyncio.to_thread(self._files.mark, provider.name)
         if kept := await asyncio.to_thread(self._files.read, provider.name, provider.base_url):
             one.models, one.etag, one.learned_ms, one.origin = kept.entries, kept.etag, kept.learned_ms, "disk"
+            one.is_kept = True
         return one
 
     def _failed(self, one: _List, problem: str) -> None:
@@ -242,11 +298,10 @@ class ModelLists:
         self._wait(one, min(self._refresh_s, _FIRST_RETRY * 2 ** min(one.failures - 1, _MOST_DOUBLINGS)))
         _LOG.info("%s does not list its models: %s", one.provider.name, problem)
 
-    def _withhold(self, one: _List, told: int) -> None:
-        name, had = one.provider.name, len(one.models or ())
-        one.withheld = told
+    def _withhold(self, one: _List, told: int, suspicion: str) -> None:
+        name = one.provider.name
+        one.withheld, one.problem = told, suspicion
         one.failures, one.failed_ms = 0, self._clock.now_ms()
-        one.problem = f"its list has {told} models all at once, after {had}"
         self._wait(one, self._refresh_s)
         _LOG.warning(
             "%s: %s; the one before stays. `trivium models refresh %s --force` takes it.", name, one.problem, name

@@ -99,12 +99,12 @@ class ListFiles:
             return None
         return found.st_mtime_ns, found.st_ino
 
-    def write(self, kept: KeptList) -> None:
-        """Whole or not at all, whatever dies meanwhile."""
+    def write(self, kept: KeptList) -> bool:
+        """Whole or not at all, whatever dies meanwhile: which of them."""
         file, content = self._file(kept.provider), msgspec.json.encode(kept)
         if len(content) > _LONGEST:
             _LOG.warning("The list of %s is too long to be kept: %s bytes", kept.provider, f"{len(content):,}")
-            return
+            return False
         beside = file.with_name(f"{file.name}.new")
         try:
             self._folder.mkdir(mode=0o700, exist_ok=True)
@@ -117,6 +117,8 @@ class ListFiles:
             _LOG.warning("The list of %s is not kept: %s", kept.provider, error)
             with contextlib.suppress(OSError):
                 beside.unlink(missing_ok=True)
+            return False
+        return True
 
     def _file(self, provider: str) -> Path:
         return self._folder / f"{provider}.json"
