@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import ssl
+from contextlib import suppress
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -12,7 +14,7 @@ from gateway import CHAT, running
 from support_upstream import Lab, Peer, answer, drain, plays, scenario
 from test_upstream_tls import authority, certified
 from trivium import config
-from trivium.errors import ConfigError, UpstreamUnreachable
+from trivium.errors import ConfigError, OperationError, UpstreamUnreachable
 from trivium.providers.provider import Network
 from trivium.server.deps import Gateway
 from trivium.upstream.client import UpstreamRequest, UpstreamResponse
@@ -133,6 +135,56 @@ async def test_a_client_certificate_is_shown(lab: Lab) -> None:
         assert await ask(lab, url, network) == (200, b"known")
         with pytest.raises(Exception, match="upstream"):
             await ask(lab, url, Network(ca_file=ca_file))
+
+
+@scenario
+async def test_where_files_are_gone_the_server_cannot_be_reached(lab: Lab) -> None:
+    url = await lab.serve(plays(answer()), tls=certified("localhost"))
+    for missing in (Network(ca_file="/nowhere/ca.pem"), Network(client_cert="/nowhere/client.pem")):
+        with pytest.raises(UpstreamUnreachable) as raised:
+            await ask(lab, url, missing)
+        assert "nowhere" not in raised.value.message
+
+
+async def test_a_reload_takes_the_certificate_that_lies_there_by_now(tmp_path: Path, ca_file: str) -> None:
+    async def answered(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        ((_, name),) = writer.get_extra_info("peercert")["subjectAltName"]
+        said = b'{"id":"%b","object":"chat.completion","choices":[]}' % name.encode()
+        with suppress(asyncio.IncompleteReadError):
+            while await reader.readuntil(b"}]}"):
+                writer.write(answer(said, headers=b"content-type: application/json\r\n"))
+        writer.close()
+
+    def put(name: str) -> None:
+        authority().issue_cert(name).private_key_and_cert_chain_pem.write_to_path(str(client_cert))
+
+    context, client_cert = certified("localhost"), tmp_path / "client.pem"
+    context.verify_mode = ssl.CERT_REQUIRED
+    authority().configure_trust(context)
+    put("first")
+    server = await asyncio.start_server(answered, "127.0.0.1", 0, ssl=context)
+    settings = (
+        f'[providers.tls]\nbase_url = "https://localhost:{server.sockets[0].getsockname()[1]}/v1"\nmodels = ["m"]\n'
+        f'ca_file = "{ca_file}"\nclient_cert = "{client_cert}"\n'
+    )
+    async with running(settings=settings) as house:
+
+        async def seen() -> str:
+            status, said, _ = await house.post("/v1/chat/completions", {**CHAT, "model": "tls/m"})
+            return str(said["id"]) if status == 200 else str(status)
+
+        reload = partial(house.gateway.operations.perform, "config.reload", {})
+        assert await seen() == "first"
+        put("second")
+        assert await seen() == "first"
+        assert (await reload())["changed"] == ("providers",)
+        assert await seen() == "second"
+        assert (await reload())["changed"] == ()
+        client_cert.write_text("nothing")
+        with pytest.raises(OperationError, match=r"providers\.tls\.client_cert: The client certificate"):
+            await reload()
+        assert await seen() == "second"
+    server.close()
 
 
 async def test_a_provider_is_called_through_its_proxy() -> None:

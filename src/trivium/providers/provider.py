@@ -31,6 +31,8 @@ class Network(msgspec.Struct, frozen=True, kw_only=True):
     """Only its authorities are trusted (PEM)."""
     client_cert: str | None = None
     """Our certificate with its key (PEM)."""
+    files: str = ""
+    """A digest of what these files hold (`upstream/tls`): with others in their place it is another network."""
 
     def __repr__(self) -> str:
         return "Network(...)"

@@ -32,7 +32,7 @@ from trivium.upstream.credentials import check_accounts
 from trivium.upstream.http1 import Http1Client
 from trivium.upstream.local import LocalModel
 from trivium.upstream.local_model import MODEL
-from trivium.upstream.tls import check_networks
+from trivium.upstream.tls import as_on_disk, check_networks
 
 LOCAL_READY = 120.0
 """Seconds that a call waits for the embedded model's first start."""
@@ -40,7 +40,7 @@ LOCAL_READY = 120.0
 
 def provided(settings: Settings, env: Mapping[str, str], *, embedded: bool) -> dict[str, Provider]:
     """All providers by name. Raises ConfigError."""
-    providers = builtin.build(settings, env)
+    providers = {name: as_on_disk(one) for name, one in builtin.build(settings, env).items()}
     if embedded:
         providers[builtin.EMBEDDED] = builtin.embedded(MODEL)
     return providers
