@@ -276,6 +276,15 @@ async def test_a_new_provider_is_asked_for_its_models_and_a_removed_one_leaves_t
         asking.cancel()
 
 
+async def test_who_refused_us_is_no_concern_any_more_where_it_is_removed() -> None:
+    async with house() as on, ScriptedUpstream(Script(rules=[Rule(Reply(status=401))])) as other:
+        await on.reload(f'[providers.poor]\nbase_url = "{other.url}/v1"\nmodels = ["p"]\n')
+        await on.says("p")
+        assert [one["provider"] for one in await on.gateway.operations.perform("alerts.show", {})] == ["poor"]
+        await on.reload()
+        assert await on.gateway.operations.perform("alerts.show", {}) == []
+
+
 async def test_settings_of_every_kind_hold_at_once() -> None:
     async with house() as on:
         assert (await get(on.on, "/v1/models", None))[0] == 401

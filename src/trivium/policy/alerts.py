@@ -1,10 +1,12 @@
 """What an operator has to look at: providers that refuse the house's own account. Counters over values.
 
-A provider stands here from its first refusal until it answers again. `raised` says when it is time for a line in the
-log: once a minute for each provider, for a refused account refuses every call.
+A provider stands here from its first refusal until it answers again, or is removed. `raised` says when it is time for a
+line in the log: once a minute for each provider, for a refused account refuses every call.
 """
 
 from __future__ import annotations
+
+from collections.abc import Container
 
 import msgspec
 
@@ -54,6 +56,10 @@ class Alerts:
     def answered(self, provider: str) -> None:
         """It serves us again."""
         self.standing.pop(provider, None)
+
+    def keep(self, providers: Container[str]) -> None:
+        """Forgets all others: who is not configured any more will never answer again."""
+        self.standing = {name: alert for name, alert in self.standing.items() if name in providers}
 
     def drain(self) -> list[Alert]:
         """Who has refused us since the last time, also who has served us again since."""

@@ -246,6 +246,7 @@ class Gateway:
             self.deps.health.allow(failures=settings.routing.failures, rest_s=settings.routing.rest)
             self.deps.sessions.allow(settings.routing.keep_session)
             self.lists.commit(plan, settings.catalog.refresh)
+            self.deps.alerts.keep(new.providers)
             if tokens is not None:
                 self.store.keys.forget()  # those of an issuer that is not trusted any more are remembered there
             if settings.log != before.log:
