@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from pathlib import Path
 from typing import Any
 
@@ -39,6 +40,16 @@ class TestShow:
     async def test_all_that_are_listed(self, desk: Desk) -> None:
         told = await desk.perform("prices.show")
         assert [one["model"] for one in told] == ["anthropic/claude-opus-5-5", "house/m", "house/n"]
+
+    async def test_thousands_let_others_have_their_turn(self, desk: Desk) -> None:
+        desk.models = {"house": [f"m{n}" for n in range(1_000)]}
+        asking = asyncio.create_task(desk.perform("prices.show"))
+        turns = 0
+        while not asking.done():
+            await asyncio.sleep(0)
+            turns += 1
+        assert len(asking.result()) == 1_000
+        assert turns > 50
 
     async def test_at_another_moment_and_for_an_account(self, desk: Desk) -> None:
         await desk.perform("prices.set", pattern="house/*", price={"input": 1, "output": 1}, effective_ms=500)

@@ -18,12 +18,14 @@ from trivium.metering.prices import Price, Quote
 from trivium.metering.sheet import PriceFault, read_price, written
 from trivium.operations.rerate import Rerate, Rerated, Rerating
 from trivium.operations.table import Actor, Moment, Op, Table
-from trivium.routing.catalog import Catalog
+from trivium.routing.catalog import Catalog, Target
 from trivium.store.accounts import Correction
 from trivium.store.aside import aside
 from trivium.store.prices import PriceStore, Stored, Used
 from trivium.store.prices import Rerated as Rebooked
 
+_AT_A_TIME = 10
+"""Models that are quoted before others have their turn: a list may have thousands."""
 _Name = Annotated[str, msgspec.Meta(min_length=1, max_length=300)]
 
 
@@ -143,23 +145,16 @@ class PriceOperations:
         if query.version is not None:
             return await self._shown_version(query.version)
         time_ms = self._clock.now_ms() if query.at_ms is None else query.at_ms
+        catalog, book = self._catalog(), self._book()
         if query.model is not None:
-            return self._shown(query.model, query.account_id, time_ms)
-        named = [f"{provider}/{entry.id}" for provider, entry in self._catalog().models]
-        return [self._shown(name, query.account_id, time_ms) for name in named]
-
-    def _shown(self, name: str, account_id: str | None, time_ms: int) -> dict[str, Any]:
-        target = self._catalog().unveiled.resolve(name)
-        book = self._book()
-        limits = book.limits(target.provider, target.model)
-        quote = book.quote(target.provider, target.model, account_id, time_ms)
-        return {
-            "model": f"{target.provider.name}/{target.model}",
-            **_quoted(quote),
-            "context": limits.context,
-            "output_limit": limits.output,
-            "byok": target.provider.byok,
-        }
+            return _shown(catalog.unveiled.resolve(query.model), book, query.account_id, time_ms)
+        rows = []
+        for provider, entry in catalog.models:
+            target = catalog.unveiled.resolve(f"{provider}/{entry.id}")
+            rows.append(_shown(target, book, query.account_id, time_ms))
+            if not len(rows) % _AT_A_TIME:
+                await asyncio.sleep(0)
+        return rows
 
     async def _shown_version(self, version: str) -> dict[str, Any]:
         stored = await self._stored(version)
@@ -265,6 +260,18 @@ def _read(table: dict[str, Any]) -> Price:
         return read_price(table)
     except PriceFault as fault:
         raise OperationError(f"This is no price: {fault}.") from None
+
+
+def _shown(target: Target, book: PriceBook, account_id: str | None, time_ms: int) -> dict[str, Any]:
+    limits = book.limits(target.provider, target.model)
+    quote = book.quote(target.provider, target.model, account_id, time_ms)
+    return {
+        "model": f"{target.provider.name}/{target.model}",
+        **_quoted(quote),
+        "context": limits.context,
+        "output_limit": limits.output,
+        "byok": target.provider.byok,
+    }
 
 
 def _quoted(quote: Quote | None) -> dict[str, Any]:

@@ -22,7 +22,7 @@ from trivium.policy.caller import Caller
 from trivium.routing.catalog import ModelEntry, Target
 from trivium.settings import FreeModelSettings
 
-_AT_A_TIME = 50
+_AT_A_TIME = 10
 """Models that are described before others have their turn: a list may have thousands."""
 _FREE = {"prompt": "0", "completion": "0"}
 _FREE_CACHED = {**_FREE, "input_cache_read": "0"}
