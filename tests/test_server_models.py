@@ -26,7 +26,7 @@ async def asked(house: Running, query: str = "") -> tuple[int, Any]:
 
 
 async def test_a_list_is_whole_unless_a_page_is_asked_for_and_in_the_order_of_all_lists() -> None:
-    async with running(settings=SETTINGS, provider=ALL_APIS) as house:
+    async with running(settings=SETTINGS, provider=f"{ALL_APIS}\nlists_prices = true") as house:
         await tell(house.gateway, up=ENTRIES)
         _, told = await asked(house)
         _, openai = await get(house, "/v1/models")
@@ -58,7 +58,7 @@ async def test_a_list_is_whole_unless_a_page_is_asked_for_and_in_the_order_of_al
     ],
 )
 async def test_pages(query: str, ids: list[str], more: bool) -> None:
-    async with running(settings=SETTINGS, provider=ALL_APIS) as house:
+    async with running(settings=SETTINGS, provider=f"{ALL_APIS}\nlists_prices = true") as house:
         await tell(house.gateway, up=ENTRIES)
         _, told = await asked(house, query)
     assert [model["id"] for model in told["data"]] == ids
@@ -81,14 +81,14 @@ async def test_pages(query: str, ids: list[str], more: bool) -> None:
     ],
 )
 async def test_what_names_no_page_is_refused_in_anthropics_shape(query: str) -> None:
-    async with running(settings=SETTINGS, provider=ALL_APIS) as house:
+    async with running(settings=SETTINGS, provider=f"{ALL_APIS}\nlists_prices = true") as house:
         await tell(house.gateway, up=ENTRIES)
         status, told = await asked(house, query)
     assert (status, told["type"], told["error"]["type"]) == (400, "error", "invalid_request_error")
 
 
 async def test_anthropics_own_client_turns_the_pages() -> None:
-    async with running(settings=SETTINGS, provider=ALL_APIS) as house:
+    async with running(settings=SETTINGS, provider=f"{ALL_APIS}\nlists_prices = true") as house:
         await tell(house.gateway, up=ENTRIES)
         async with anthropic.AsyncAnthropic(base_url=house.url, api_key=house.key) as client:
             assert [model.id async for model in client.models.list(limit=4)] == ORDER
