@@ -10,6 +10,7 @@ import contextlib
 import itertools
 import threading
 from collections.abc import AsyncIterator, Iterator, Sequence
+from pathlib import Path
 from typing import Any
 from unittest.mock import AsyncMock
 
@@ -174,12 +175,63 @@ async def house(home: Home, clock: TestClock) -> AsyncIterator[House]:
 
 
 class TestHolds:
-    async def test_a_hold_is_in_the_database_when_the_call_may_go_on(self, house: House, home: Home) -> None:
+    async def test_a_hold_outlives_its_gateway_when_the_call_may_go_on(self, house: House, home: Home) -> None:
         account = await house.account(1)
         id = await house.started(account, 0.25)
         elsewhere = home.open()
+        owners.take_in(elsewhere, NOW)
         assert rows(elsewhere, "SELECT hold_nano, ended FROM starts WHERE id = ?", id) == [(USD // 4, 0)]
         assert rows(elsewhere, "SELECT held_nano FROM accounts WHERE id = ?", account) == [(USD // 4,)]
+
+    @pytest.mark.parametrize("writes_before_it_dies", [False, True])
+    async def test_what_the_next_run_finds_in_the_log_it_takes_in_once(
+        self, home: Home, clock: TestClock, tmp_path: Path, writes_before_it_dies: bool
+    ) -> None:
+        if home.url is not None:
+            pytest.skip("the database has it at once")
+        dying = House(home.open(), clock)
+        await dying.ledger.load()
+        await dying.budget("key:k", 1)
+        account = await dying.account(1)
+        ended, open_one = [await dying.started(account, 0.25, scopes=("key:k",)) for _ in range(2)]
+        log = next(tmp_path.rglob("*-holds"))  # noqa: ASYNC240 # a test
+        kept = log.read_bytes()
+        dying.end(ended, account, 0.1)
+        if writes_before_it_dies:
+            await dying.ledger.writer.flush()
+        dying.ledger.writer.stop()
+        for _ in range(2):
+            log.write_bytes(kept)
+            after = House(home.open(), clock, "run_2")
+            owners.take_in(after.database, clock.now_ms())
+        (gone,) = await owners.gone(after.database, "run_2", clock.now_ms() + owners.SILENCE_MS)
+        found = [orphan.start.id for orphan in await owners.orphans(after.database, gone)]
+        held = rows(after.database, "SELECT held_nano FROM spends")
+        if writes_before_it_dies:
+            assert (found, held, await after.balance(account)) == ([open_one], [(USD // 4,)], (0.9, 0.25))
+        else:
+            assert (found, held, await after.balance(account)) == ([ended, open_one], [(USD // 2,)], (1, 0.5))
+
+    async def test_a_call_that_is_over_at_once_is_charged_what_it_cost_and_may_cost_more(self, house: House) -> None:
+        await house.budget("key:k", 5)
+        account = await house.account(2)
+        for cost in (0.25, 1.25):
+            house.end(await house.started(account, 0.25, scopes=("key:k",)), account, cost)
+        assert await house.balance(account) == (0.5, 0)
+        assert await house.entries(account) == [("grant", 2, ""), ("charge", -0.25, ""), ("charge", -1.25, "overrun")]
+        assert rows(house.database, "SELECT spent_nano, held_nano FROM spends") == [(3 * USD // 2, 0)]
+        assert rows(house.database, "SELECT hold_nano, ended FROM starts") == [(USD // 4, 1)] * 2
+
+    async def test_what_cannot_be_recorded_does_not_begin(self, house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+        account = await house.account(1)
+        with monkeypatch.context() as patched:
+            patched.setattr(house.database, "transaction", _fail)
+            house.end(await house.started(account, 0), account)
+            with pytest.raises(StoreUnavailable):
+                await house.ledger.writer.flush()
+            with pytest.raises(StoreUnavailable):
+                await house.started(account, 0.25)
+        assert await house.started(account, 1)
 
     async def test_the_end_frees_what_was_held_and_charges_what_it_cost(self, house: House) -> None:
         account = await house.account(1)
@@ -246,9 +298,12 @@ class TestHolds:
 
         with monkeypatch.context() as patched, pytest.raises(StoreUnavailable):
             patched.setattr(house.database, "transaction", undone)
+            if house.database.log is not None:
+                patched.setattr(house.database.log, "keep", lambda _: False)
             await house.started(account, 0.25)
         await house.accounts.credit(house.entry(account, 1))
         id = await house.started(account, 0.25)
+        await house.ledger.writer.flush()
         assert rows(house.database, "SELECT count(*) FROM owners WHERE id = 'run_1' AND since <= ?", id) == [(1,)]
 
     async def test_no_hold_is_there_without_the_price_that_it_names(
@@ -328,6 +383,7 @@ class TestHolds:
         await house.started(account, 0.75)
         refusal = await house.refused(account, 0.5)
         assert (refusal.needed, refusal.free, refusal.held) == (USD // 2, USD // 4, 3 * USD // 4)
+        await house.ledger.writer.flush()
         assert rows(house.database, "SELECT count(*) FROM starts") == [(1,)]
 
     async def test_a_thousand_at_once_get_exactly_what_there_is(self, house: House) -> None:
@@ -803,6 +859,7 @@ class TestAfterACrash:
         await here.ledger.load()
         await here.ledger.is_here()
         await here.started(await here.account(1), 0.5)
+        await here.ledger.writer.flush()
         other = home.open()
         found = await owners.gone(other, "run_2", NOW + owners.SILENCE_MS - 1)
         assert len(found) == (0 if other.shared else 1)
@@ -929,5 +986,6 @@ async def waits(house: House) -> bool:
 
 
 async def since(house: House) -> str:
+    await house.ledger.writer.flush()
     ((id,),) = rows(house.database, "SELECT since FROM owners WHERE id = ?", house.ledger.owner)
     return str(id)

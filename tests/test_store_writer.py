@@ -36,6 +36,8 @@ def record(id: str, **fields: object) -> Record:
 class Kept:
     """A record on its way, and what its writer was told."""
 
+    row = None
+
     def __init__(self, record: Record, *, urgent: bool = False, alone: bool = False) -> None:
         self.record = record
         self.urgent = urgent

@@ -19,7 +19,7 @@ from trivium.metering.start import Start
 from trivium.policy.spending import Account, Refusal, Window, refused_by, settle
 from trivium.store import posting
 from trivium.store.posting import Sums
-from trivium.store.sql import Writing
+from trivium.store.sql import Row, Writing
 
 _KEPT = (
     *("id", "time_ms", "api", "operation", "outcome", "status", "requests", "hold_nano"),
@@ -88,11 +88,12 @@ class NewPrices:
 class StartOp:
     """Urgent where something is held: then `result` says whether it was, as soon as that is durable."""
 
-    __slots__ = ("leans", "opened", "prices", "quote", "refusal", "result", "urgent")
+    __slots__ = ("leans", "opened", "prices", "quote", "refusal", "result", "starts", "urgent")
     alone = False
 
-    def __init__(self, opened: OpenCall, prices: NewPrices) -> None:
+    def __init__(self, opened: OpenCall, prices: NewPrices, owner: str) -> None:
         self.opened = opened
+        self.starts = posting.start_row(opened.start, owner, opened.keys)
         self.prices = prices
         self.quote = prices.get(opened.start.price_version)
         self.urgent = opened.start.hold_nano > 0
@@ -102,6 +103,10 @@ class StartOp:
         self.result: asyncio.Future[Refusal | None] | None = None
         if self.urgent:
             self.result = asyncio.get_running_loop().create_future()
+
+    @property
+    def row(self) -> Row | None:
+        return self.starts if self.quote is None else None
 
     def done(self) -> None:
         self.prices.kept(self.quote)
@@ -124,6 +129,7 @@ class EndOp:
 
     __slots__ = ("bare", "freed", "given_up", "opened", "prices", "quote", "record", "started")
     urgent = leans = alone = False
+    row = None
 
     def __init__(self, record: Record, prices: NewPrices, opened: OpenCall | None, *, started: bool) -> None:
         self.record = record

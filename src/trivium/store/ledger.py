@@ -24,7 +24,7 @@ from trivium.policy.spending import Account, Budget, Refusal, Window, lacking, t
 from trivium.store import owners, posting, prices
 from trivium.store.calls import SPENT, EndOp, NewPrices, OpenCall, StartOp, hold
 from trivium.store.ops import Act, Op
-from trivium.store.posting import Entry, Sums
+from trivium.store.posting import Entry
 from trivium.store.recent import Recent
 from trivium.store.sql import Database, Row, Writing
 from trivium.store.unbroken import shielded
@@ -141,7 +141,7 @@ class Ledger:
         if not self._shared and (refusal := take(start.hold_nano, account, windows)):
             return refusal
         opened = self._open[start.id] = OpenCall(start, account, windows)
-        op = StartOp(opened, self._prices)
+        op = StartOp(opened, self._prices, self.owner)
         self.writer.add(op)
         if op.result is None:
             return None
@@ -362,15 +362,16 @@ class Ledger:
         if starts:
             self._mark.cover(tx, (op.opened.start.id for op in starts), self._clock.now_ms())
         # What is over already is written once. Of what is written again nobody knows whether it was.
-        brief = (
-            {} if again else {op.opened.start.id: op for op in starts if not op.urgent and op.opened.start.id in ends}
-        )
+        brief = {op.opened.start.id: op for op in starts if op.opened.start.id in ends} if not again else {}
+        if self._shared:
+            brief = {id: op for id, op in brief.items() if id not in held}
+        held = {id: op for id, op in held.items() if id not in brief}
         others = [op for op in starts if not op.urgent and op.opened.start.id not in brief]
-        posting.write_starts(tx, [self._row(op) for op in others])
-        posting.write_starts(tx, [self._row(op) for op in brief.values()], ended=True)
-        opened = {id: (op.opened.start.account_id, op.opened.keys) for id, op in brief.items()}
+        posting.write_starts(tx, [op.starts for op in others])
+        posting.write_starts(tx, [op.starts for op in brief.values()], ended=True)
+        opened = {id: posting.Brief(op.opened.start, op.opened.keys) for id, op in brief.items()}
         ended = self._write_ends(tx, [op for id, op in ends.items() if id not in held], again, opened)
-        self._write_held(tx, list(held.values()))
+        self._write_held(tx, list(held.values()), again)
         ended |= self._write_ends(tx, [op for id, op in ends.items() if id in held], again, {})
         self._write_records(tx, ends.values(), ended)
         for act in sorted(kinds[Act], key=attrgetter("rank", "urgent")):
@@ -386,7 +387,7 @@ class Ledger:
             if end.started and (end.freed or end.record.cost_nano):
                 yield end.record.account_id, end.opened.keys if end.opened else ()
 
-    def _write_ends(self, tx: Writing, ends: Sequence[EndOp], again: bool, brief: posting.Brief) -> set[str]:
+    def _write_ends(self, tx: Writing, ends: Sequence[EndOp], again: bool, brief: posting.Briefs) -> set[str]:
         return posting.write_ends(tx, [op.record for op in ends if op.started or again], brief) if ends else set()
 
     def _write_records(self, tx: Writing, ends: Collection[EndOp], ended: set[str]) -> None:
@@ -394,20 +395,12 @@ class Ledger:
             if records := [op.record for op in ends if op.bare is bare]:
                 posting.write_records(tx, records, ended, self._clock.now_ms(), also)
 
-    def _write_held(self, tx: Writing, ops: Sequence[StartOp]) -> None:
-        if self._shared:
-            posting.expire_due(tx, (op.opened.start.account_id or "" for op in ops), self._now_ms())
-            for op in ops:
-                op.refusal = hold(tx, op.opened)
-            ops = [op for op in ops if op.refusal is None]
-        else:
-            sums = Sums()
-            for op in ops:
-                held = op.opened.start.hold_nano
-                sums.account(op.opened.start.account_id, 0, held)
-                sums.windows(op.opened.keys, 0, held)
-            sums.write(tx)
-        posting.write_starts(tx, [self._row(op) for op in ops])
-
-    def _row(self, op: StartOp) -> Row:
-        return posting.start_row(op.opened.start, self.owner, op.opened.keys)
+    def _write_held(self, tx: Writing, ops: Sequence[StartOp], again: bool) -> None:
+        if not self._shared:
+            rows: Sequence[Row] = [op.starts for op in ops]
+            posting.hold_starts(tx, posting.missing_starts(tx, rows) if again else rows)
+            return
+        posting.expire_due(tx, (op.opened.start.account_id or "" for op in ops), self._now_ms())
+        for op in ops:
+            op.refusal = hold(tx, op.opened)
+        posting.write_starts(tx, [op.starts for op in ops if op.refusal is None])

@@ -8,7 +8,7 @@ from contextvars import ContextVar
 from typing import Any, Generic, Protocol, TypeVar
 
 from trivium.errors import OperationError, StoreUnavailable
-from trivium.store.sql import Writing
+from trivium.store.sql import Row, Writing
 
 _T = TypeVar("_T")
 
@@ -28,6 +28,12 @@ class Op(Protocol):
     def alone(self) -> bool:
         """Where other processes write too, it has a transaction of its own: it takes rows in another order than calls
         do, and waiting for each other would not end."""
+        ...
+
+    @property
+    def row(self) -> Row | None:
+        """Of an urgent one: all that has to be durable at once, where a log may have it before the database; None where
+        there is more to it."""
         ...
 
     def done(self) -> None:
@@ -56,6 +62,8 @@ AROUND: ContextVar[Callable[[Callable[[Writing], Any]], Callable[[Writing], Any]
 
 class Act(Generic[_T]):
     """A function to be run inside a transaction, and its result."""
+
+    row = None
 
     def __init__(
         self,

@@ -101,6 +101,18 @@ class Mark:
         return tell
 
 
+def take_in(database: Database, now_ms: int) -> None:
+    """Before anything else: starts that an earlier run had but in its log. Raises StoreUnavailable."""
+    if database.log is None or not (kept := database.log.read()):
+        return
+    with database.transaction() as tx:
+        rows = posting.missing_starts(tx, kept)
+        for id, _, owner, *_ in rows:
+            Mark(owner).cover(tx, [id], now_ms)
+        posting.hold_starts(tx, rows)
+    database.log.clear()
+
+
 async def gone(database: Database, owner: str, now_ms: int) -> list[Gone]:
     """The owners that are no more, as seen by one that is. Raises StoreUnavailable."""
     silent = f"AND seen_ms <= {now_ms - SILENCE_MS}" if database.shared else ""

@@ -87,6 +87,7 @@ class PostgresDatabase:
 
     dialect = "postgres"
     shared = True
+    log = None
 
     def __init__(self, url: str) -> None:
         """Raises ConfigError for what is no address."""

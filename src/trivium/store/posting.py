@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from types import MappingProxyType
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 
@@ -134,12 +134,34 @@ def write_starts(tx: Writing, rows: Sequence[Row], *, ended: bool = False) -> No
     insert(tx, "starts", columns, rows, _ONCE)
 
 
-Brief = Mapping[str, tuple[str | None, Windows]]
-"""By the ids of calls that nothing was held for, and that begin and end in one transaction: whose balance pays, and the
-budgets' periods that count them."""
+def hold_starts(tx: Writing, rows: Sequence[Row]) -> None:
+    """Adds open starts, and what they hold."""
+    sums = Sums()
+    for row in rows:
+        start = dict(zip(_STARTED, row, strict=True))
+        sums.account(start["account_id"], 0, start["hold_nano"])
+        sums.windows(read_windows(start["windows"]), 0, start["hold_nano"])
+    sums.write(tx)
+    write_starts(tx, rows)
 
 
-def write_ends(tx: Writing, ends: Sequence[Record], brief: Brief = MappingProxyType({})) -> set[str]:
+def missing_starts(tx: Writing, rows: Iterable[Row]) -> list[Row]:
+    """Those that are not there, and have not ended by now."""
+    return [row for row in rows if not tx.execute("SELECT 1 FROM starts WHERE id = ?", row[:1])]
+
+
+class Brief(NamedTuple):
+    """A call that begins and ends in one transaction, so that what it holds need never be written."""
+
+    start: Start
+    windows: Windows
+
+
+Briefs = Mapping[str, Brief]
+"""By their ids."""
+
+
+def write_ends(tx: Writing, ends: Sequence[Record], brief: Briefs = MappingProxyType({})) -> set[str]:
     """Ends starts by their records: frees the holds and posts the charges. Returns the ids that were open."""
     records = {record.id: record for record in ends}
     others = [id for id in records if id not in brief]
@@ -148,12 +170,14 @@ def write_ends(tx: Writing, ends: Sequence[Record], brief: Brief = MappingProxyT
         for some in _chunks(others)
         for id, account_id, hold, windows in tx.execute(_END.format(marks(some)), some)
     ]
-    open_starts += [(id, account_id, 0, windows) for id, (account_id, windows) in brief.items() if id in records]
     charges, sums = [], Sums()
+    for _, account_id, hold, windows in open_starts:
+        sums.account(account_id, 0, -hold)
+        sums.windows(windows, 0, -hold)
+    open_starts += [(id, start.account_id, start.hold_nano, windows) for id, (start, windows) in brief.items()]
     for id, account_id, hold, windows in open_starts:
         record = records[id]
-        sums.account(account_id, 0, -hold)
-        sums.windows(windows, record.cost_nano, -hold)
+        sums.windows(windows, record.cost_nano, 0)
         if account_id is not None and record.cost_nano:
             charges.append(charge_of(record, account_id, hold))
     post(tx, charges, sums)

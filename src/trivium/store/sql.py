@@ -44,6 +44,22 @@ class Writing(Protocol):
         ...
 
 
+class Log(Protocol):
+    """What is durable before the database has it. For the one thread that writes."""
+
+    def keep(self, rows: Sequence[Row]) -> bool:
+        """Whether they are durable now; if not, the database has to take them."""
+        ...
+
+    def clear(self) -> None:
+        """The database has all that was kept."""
+        ...
+
+    def read(self) -> list[Row]:
+        """What an earlier run kept, and the database may not have. Raises StoreUnavailable."""
+        ...
+
+
 class Database(Protocol):
     """One database, open. Raises StoreUnavailable."""
 
@@ -53,6 +69,11 @@ class Database(Protocol):
     """Other processes write it too, so that what memory holds may be out of date."""
     place: str
     """Where it is, without secrets: a path, or an address as PostgreSQL's tools take it."""
+
+    @property
+    def log(self) -> Log | None:
+        """Where holds are durable before the database has them; None where others have to see them at once."""
+        ...
 
     def transaction(self) -> AbstractContextManager[Writing]:
         """For the one thread that writes; waits for the disk."""

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from trivium.errors import StoreUnavailable
+from trivium.store.hold_log import HoldLog
 from trivium.store.sql import Row, Writing
 
 _PATIENCE = 2.0
@@ -35,6 +36,7 @@ class SqliteDatabase:
         """`patience` is how many seconds to wait for a foreign lock."""
         self.path = path
         self.place = str(path)
+        self.log = HoldLog(path.with_name(f"{path.name}-holds"), self._is_in_place)
         self._writer = _connect(path, patience)
         self._reader = _connect(path, patience)
         self._asker = _connect(path, min(patience, _LOOK_UP_PATIENCE))
@@ -73,10 +75,14 @@ class SqliteDatabase:
     def _look(self, message: str) -> None:
         """What is written into a file that is not in its place any more is gone at the next start. With a log beside
         the file SQLite does not look by itself (`SQLITE_READONLY_DBMOVED` is for the other ways to write)."""
-        if _file(self.path) != self._file:
+        if not self._is_in_place():
             raise StoreUnavailable(message, detail=f"{self.path} was deleted, moved or replaced while it was in use")
 
+    def _is_in_place(self) -> bool:
+        return _file(self.path) == self._file
+
     def close(self) -> None:
+        self.log.close()
         for connection in (self._asker, self._reader, self._writer):
             connection.close()
 

@@ -12,7 +12,7 @@ from typing import Any
 
 from trivium.clock import Clock
 from trivium.errors import ConfigError, StoreUnavailable
-from trivium.store import reports, search, unbroken, usage, whose
+from trivium.store import owners, reports, search, unbroken, usage, whose
 from trivium.store.accounts import Accounts
 from trivium.store.admins import Admins
 from trivium.store.alert_channels import AlertChannels
@@ -56,6 +56,7 @@ class Store:
         self.database = _open(folder, url)
         try:
             migrate(self.database)
+            owners.take_in(self.database, clock.now_ms())
             pepper = pepper_of(folder, self.database)
             in_use = bool(self.database.query("SELECT 1 FROM secrets LIMIT 1")[1])
             ring = keyring(folder, keys, in_use=in_use)

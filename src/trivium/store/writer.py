@@ -1,9 +1,10 @@
 """The one writer of whatever lasts: off the request path, many requests in one transaction.
 
-What is handed over is an `Op`. Urgent ones (holds, which a request waits for) are committed at once where nothing has
-been for `window` seconds, else together when the window is over. The others ride along every `linger` seconds, or at
-once where other processes decide by what the database says. A thread of its own keeps these times and writes, so that
-a commit, which waits for the disk, never holds up the event loop, and the loop hears of each only once: when it ended.
+What is handed over is an `Op`. Urgent ones (holds, which a request waits for) are made durable at once where nothing
+has been for `window` seconds, else together when the window is over: in the log beside the database where there is one,
+and in the database with the next transaction. The others ride along every `linger` seconds, or at once where other
+processes decide by what the database says. A thread of its own keeps these times and writes, so that a commit, which
+waits for the disk, never holds up the event loop, and the loop hears of each only once: when it ended.
 
 An op that cannot be written is kept and tried again, save an urgent one: whoever waits for it hears of it at once.
 While the backlog is full, `accepts` is false and the gateway refuses new calls rather than lose what they did.
@@ -31,6 +32,8 @@ _BUSY = 4
 """Urgent ops in one transaction, from which on the next ones are sure to come within its pause."""
 _MOST = 5_000
 """Ops in one transaction."""
+_LOGGED = 1.0
+"""Seconds after which the database takes in what lies in the log alone, though there is nothing else to be written."""
 _NOTHING, _FLUSH, _URGENT, _ANYTHING = range(4)
 """What the writing thread listens for: the first, the first two, ..."""
 _UNSEEN = (
@@ -70,6 +73,9 @@ class Writer:
         self._urgent: deque[Op] = deque()
         self._others: deque[Op] = deque()
         self._others_due = 0.0
+        self._logged: list[Op] = []
+        """What the log has and the database has not."""
+        self._logged_due = 0.0
         self._since: float | None = None
         """When the oldest of the others was added, or a moment later; None: none waits."""
         self._under_way = 0
@@ -98,7 +104,7 @@ class Writer:
     @property
     def backlog(self) -> int:
         """Ops that are not written yet."""
-        return len(self._urgent) + len(self._others) + self._under_way
+        return len(self._urgent) + len(self._logged) + len(self._others) + self._under_way
 
     @property
     def lag(self) -> float:
@@ -151,7 +157,7 @@ class Writer:
         while True:
             try:
                 await self.flush()
-                if not (self._urgent or self._others):
+                if not (self._urgent or self._logged or self._others):
                     break
             except StoreUnavailable:
                 if monotonic() + self._retry > give_up:
@@ -196,14 +202,13 @@ class Writer:
         urgent when it is due. False at the end of the thread."""
         while not self._ends:
             self._listens = _ANYTHING  # before looking: what comes from here on rings
-            if self._flushing or self._flushed:
+            everything = self._everything_due()
+            if not everything:
                 due, listens = 0.0, _NOTHING
             elif self._urgent or (self._busy and monotonic() < next_at):
                 due, listens = next_at, _FLUSH
-            elif self._others:
-                due, listens = max(next_at, self._others_due), _URGENT
             else:
-                due, listens = math.inf, _ANYTHING
+                due, listens = max(next_at, everything), _URGENT if self._others else _ANYTHING
             if (pause := due - monotonic()) <= 0:
                 self._listens = _NOTHING
                 return True
@@ -212,13 +217,27 @@ class Writer:
                 self._bell.get(timeout=pause if pause < math.inf else None)
         return False
 
+    def _everything_due(self) -> float:
+        """When the database takes what is not urgent, and what the log has; 0: now, somebody waits for it."""
+        if self._flushing or self._flushed:
+            return 0.0
+        others = self._others_due if self._others else math.inf
+        return min(others, self._logged_due) if self._logged else others
+
     def _write_some(self) -> None:
-        """One transaction: with what is urgent, and with everything where that is due or waited for."""
+        """What is urgent, into the log where that will do; else one transaction, with everything where that is due or
+        waited for."""
+        everything = monotonic() >= self._everything_due()
         self._flushed += _taken(self._flushing, _MOST)
         waiting = len(self._urgent) + len(self._others)
-        urgent, others = self._cut(everything=bool(self._flushed) or monotonic() >= self._others_due)
-        batch = urgent + others
-        all_of_it = len(batch) >= waiting
+        urgent, others = self._cut(everything=everything)
+        if everything or others or not self._log(urgent):
+            self._transact(urgent, others, all_of_it=len(urgent) + len(others) >= waiting)
+
+    def _transact(self, urgent: list[Op], others: list[Op], *, all_of_it: bool) -> None:
+        """What the log has goes first. `all_of_it`: nothing else was waiting."""
+        logged, self._logged = self._logged, []
+        batch = logged + urgent + others
         began, left, self._under_way = monotonic(), bool(self._others), len(batch)
         error: StoreUnavailable | None = None
         try:
@@ -229,24 +248,42 @@ class Writer:
             error = failure
             if monotonic() - began >= self._retry:  # who waited through it has waited enough: the next may take as long
                 batch += _taken(self._urgent, len(self._urgent))
-            self._others.extendleft(reversed(others))
-            self._others_due = monotonic() + self._retry
-            if self.failing is None:
-                _LOG.error("the store cannot be written, %d wait: %s", len(self._others), error.detail)
-        self._under_way = 0
-        if error is not None:
             self._since = self._since or began
-        elif not left:  # what waits now has come since
-            self._since = began if self._others else None
-        if error is not None:
-            self._doubtful, self._undone = max(self._doubtful, len(others)), True
-        elif batch:
-            self._doubtful = max(0, self._doubtful - len(others))
+            self._put_back(logged, others, failure)
+        else:
+            if not left:  # what waits now has come since
+                self._since = began if self._others else None
+            if batch:
+                self._doubtful = max(0, self._doubtful - len(others))
+                if self._database.log is not None:
+                    self._database.log.clear()
+        self._under_way = 0
         self.failing = (error.detail or error.message) if error is not None else None
         flushed: list[asyncio.Future[None]] = []
         if all_of_it or error is not None:
             flushed, self._flushed = self._flushed, []
         self._tell(batch, flushed, error)
+
+    def _put_back(self, logged: list[Op], others: list[Op], error: StoreUnavailable) -> None:
+        """For the next transaction: this one could not be made."""
+        self._logged = logged
+        self._others.extendleft(reversed(others))
+        self._others_due = self._logged_due = monotonic() + self._retry
+        self._doubtful, self._undone = max(self._doubtful, len(others)), True
+        if self.failing is None:
+            _LOG.error("the store cannot be written, %d wait: %s", len(self._others), error.detail)
+
+    def _log(self, urgent: list[Op]) -> bool:
+        """Whether they are durable without the database. That is not tried while it cannot be written: what cannot be
+        recorded shall not begin."""
+        log, rows = self._database.log, [op.row for op in urgent if op.row is not None and not op.leans]
+        if log is None or self.failing is not None or not rows or len(rows) < len(urgent) or not log.keep(rows):
+            return False
+        if not self._logged:
+            self._logged_due = monotonic() + _LOGGED
+        self._logged += urgent
+        self._tell(urgent, [], None)
+        return True
 
     def _tell(self, batch: list[Op], flushed: list[asyncio.Future[None]], error: StoreUnavailable | None) -> None:
         """Lets the loop hear how it went."""
