@@ -388,6 +388,14 @@ class TestClientsThatLeave:
         assert record["cost_nano"] == record["input_uncached_tokens"] * INPUT + 10 * OUTPUT
         assert record["input_uncached_tokens"] == 25 if api == "messages" else record["input_uncached_tokens"] > 5
 
+    async def test_a_stream_that_breaks_behind_its_figures_is_charged_by_them(self) -> None:
+        """Whatever a guess at what was delivered would say."""
+        sse = streamed("messages", "x" * 360, usage("messages", 25, 20)).partition("event: message_stop")[0]
+        async with shop(Reply(sse=sse, abort="reset", abort_after_bytes=len(sse)), settings=METER) as house:
+            await house.post(PATHS["messages"], {**MESSAGES, "stream": True})
+            record = await settled_one(house)
+        assert (record["content_bytes"], record["cost_nano"], record["cost_source"]) == (360, PRICE, "computed")
+
     async def test_who_leaves_before_anything_came_pays_nothing(self) -> None:
         async with shop(Reply(text="late", delay_ms=10_000), settings=CREDITS) as house:
             payer = await customer(house)
@@ -461,6 +469,15 @@ class TestClientsThatLeave:
             record = await settled_one(house)
         assert (record["cost_nano"], record["output_tokens"]) == (4_200_000, 90)
 
+    async def test_a_generation_record_that_counts_tokens_is_believed_even_if_it_tells_no_cost(self) -> None:
+        sse = beginning("chat", "x" * 36).replace('"c1"', '"gen-1"')
+        told = Generation(id="gen-1", record={"native_tokens_prompt": 25, "native_tokens_completion": 4})
+        script = Script([Rule(stalling(sse))], generations=[told])
+        async with shop(script=script, settings=METER, provider=OPENROUTER) as house:
+            await leave(house, PATHS["chat"], CHAT, b"x" * 36)
+            record = await settled_one(house)
+        assert (record["cost_nano"], record["cost_source"]) == (25 * INPUT + 4 * OUTPUT, "computed")
+
     async def test_without_a_generation_record_an_abort_is_charged_by_what_was_delivered(self) -> None:
         sse = beginning("chat", "x" * 36).replace('"c1"', '"gen-1"')
         refused = Rule(Reply(status=403), Match(path="*/generation", query={"id": "gen-1"}))
@@ -481,6 +498,18 @@ class TestClientsThatLeave:
             await ask(house, api)
             record = await settled_one(house)
         assert (record["cost_nano"], record["cost_source"]) == (9_900_000, "reported")
+
+    async def test_what_a_call_asked_for_is_known_though_its_body_is_not_kept_until_the_record_was_looked_for(
+        self,
+    ) -> None:
+        said = whole("chat", "Hi", None) | {"id": "gen-1"}
+        refused = Rule(Reply(status=403), Match(path="*/generation"))
+        async with shop(refused, Rule(Reply(body=said)), settings=METER, provider=OPENROUTER) as house:
+            asked = {**CHAT, "messages": [{"role": "user", "content": "word " * 1_000}]}
+            assert (await house.post(PATHS["chat"], asked))[0] == 200
+            record = await settled_one(house)
+        assert (record["cost_source"], record["flags"]) == ("estimated", "generation_not_found estimated")
+        assert record["input_uncached_tokens"] > 1_000
 
     @in_every_api
     async def test_an_emoji_that_was_cut_in_half_loses_no_answer(self, api: str) -> None:

@@ -159,6 +159,12 @@ class TestReportedCosts:
         assert (record["output_tokens"], record["cost_nano"]) == (output, 25 * INPUT + output * OUTPUT)
         assert record["flags"] == flags
 
+    async def test_a_usage_without_a_question_is_not_believed_in_that(self) -> None:
+        async with shop(Reply(body=whole("chat", "x" * 36, {"completion_tokens": 7})), settings=METER) as house:
+            record = await charged(house, "chat")
+        assert (record["output_tokens"], record["flags"]) == (7, "estimated")
+        assert record["cost_nano"] == record["input_uncached_tokens"] * INPUT + 7 * OUTPUT > 7 * OUTPUT
+
     async def test_a_usage_that_tells_a_total_alone_is_none(self) -> None:
         async with shop(Reply(body=whole("chat", "x" * 36, {"total_tokens": 50})), settings=METER) as house:
             record = await charged(house, "chat")
@@ -335,6 +341,13 @@ class TestBuckets:
         assert [record["cost_nano"] for record in records] == [cost + 10_000_000 for cost in due.values()]
         assert [group["changed"] for group in again["groups"]] == [0]
 
+    @in_every_api
+    async def test_of_an_answer_without_words_and_figures_the_question_is_charged(self, api: str) -> None:
+        async with shop(Reply(body=whole(api, "", None)), settings=METER) as house:
+            record = await charged(house, api)
+        assert (record["cost_source"], record["output_tokens"]) == ("estimated", 0)
+        assert record["cost_nano"] == record["input_uncached_tokens"] * INPUT > 0
+
     async def test_cache_writes_cost_by_how_long_they_last(self) -> None:
         used = Usage(input=10, cache_read=50, cache_write_5m=4, cache_write_1h=2, output=20)
         async with shop(Reply(text="x", usage=used), settings=METER) as house:
@@ -437,6 +450,14 @@ class TestTheChargeInSight:
             record = await settled_one(house)
         assert COST not in headers
         assert record["flags"] == "generation_not_found"
+
+    @in_every_api
+    async def test_an_error_costs_nothing_whatever_it_tells(self, api: str) -> None:
+        told = whole(api, "Hi", usage(api, 25, 20)) | {"error": {"type": "invalid_request_error", "message": "no"}}
+        async with shop(Reply(status=400, body=told), settings=METER) as house:
+            assert (await house.post(PATHS[api], BODIES[api]))[0] == 400
+            record = await settled_one(house)
+        assert (record["cost_nano"], record["market_cost_nano"]) == (0, None)
 
     @in_every_api
     async def test_an_error_tells_none(self, api: str) -> None:

@@ -72,6 +72,13 @@ class TestWhoseWordCounts:
     def test_of_a_fee_alone_the_book_knows_what_the_call_is_worth(self) -> None:
         assert summed(house(told("0.0001", byok=True))) == (100_000, COST, "reported", "")
 
+    def test_that_the_accounts_own_key_paid_is_no_cost_told(self) -> None:
+        assert summed(house(told(byok=True))) == (COST, COST, "computed", "")
+
+    def test_of_a_cost_that_was_told_nothing_is_guessed_even_if_a_count_is_missing(self) -> None:
+        found = house(msgspec.structs.replace(told("0.0003"), output=0), delivered(36))
+        assert (summed(found), found.usage and found.usage.output) == ((300_000, 300_000, "reported", ""), 0)
+
     def test_without_a_price_nothing_is_charged_and_it_is_said(self) -> None:
         assert summed(house(TOKENS, of=None)) == (0, None, None, "unpriced")
 
@@ -132,6 +139,7 @@ class TestPayers:
         assert summed(owner(told("0.0001", market="0.0021", byok=True))) == (100_000, 2_100_000, "reported", "")
         assert owner(TOKENS).nano == 0  # what the call is worth is no fee
         assert owner(told(market="0.0021", byok=True)).nano == 0
+        assert owner(told(byok=True)).nano == 0  # nobody said what the fee was
         assert owner(told("0.0021", byok=False)).nano == 0  # no fee, but the house's own money
 
     @pytest.mark.parametrize("ppm", [100_000, -1_000_000])
@@ -158,6 +166,7 @@ class TestTiersAndFlags:
         ("usage", "suspicious"),
         [
             (told("0.0003", byok=False), False),
+            (told("0.0003", market="0.001", byok=False), False),
             (told("0.0003"), True),
             (told("0.0001", market="0.0021", byok=True), False),
             (told("0.001", market="0.003", byok=True), True),

@@ -73,6 +73,19 @@ class TestTokensInsideOthers:
             "image_input": 5, "audio_input": 10, "input": 85, "reasoning": 30, "audio_output": 20, "output": 50,
         }  # fmt: skip
 
+    @pytest.mark.parametrize(
+        ("name", "usage"),
+        [
+            ("audio_input", Usage(input_uncached=10, audio_input=10)),
+            ("image_input", Usage(input_uncached=10, image_input=10)),
+            ("reasoning", Usage(output=10, reasoning=10)),
+            ("audio_output", Usage(output=10, audio_output=10)),
+        ],
+    )
+    def test_each_of_them_is_priced_where_there_is_no_other(self, name: str, usage: Usage) -> None:
+        lines = cost(usage, quote(price(**self.RATES))).lines
+        assert [(line.what, line.units) for line in lines] == [(name, 10)]
+
     def test_more_of_them_than_there_are_tokens_are_cut(self) -> None:
         usage = Usage(input_uncached=7, output=10, reasoning=8, audio_output=8, audio_input=100, image_input=4)
         lines = cost(usage, quote(price(**self.RATES))).lines
@@ -98,6 +111,12 @@ class TestLongContext:
         long = Usage(input_uncached=1, cache_read=199_999, cache_write_1h=1)
         of = quote(price(**WHOLE, **self.LONG))
         assert [cost(usage, of).lines[0].rate for usage in (short, long)] == [3 * 10**9, 6 * 10**9]
+
+    def test_of_an_answer_in_runs_the_longest_says_what_its_tools_cost(self) -> None:
+        runs = (Usage(input_uncached=200_001), Usage(input_uncached=1))
+        usage = Usage(input_uncached=200_002, server_tools={"web_search": 1}, runs=runs)
+        of = quote(price(tools={"web_search": "10"}, over_200000={"tools": {"web_search": "20"}}))
+        assert {line.what: line.rate for line in cost(usage, of).lines}["web_search"] == 20 * 10**12
 
 
 class TestServiceTiers:

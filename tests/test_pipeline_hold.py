@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import date
 from types import SimpleNamespace
 from typing import Any, cast
@@ -15,11 +15,12 @@ from trivium.canon.api import Api, Kind, Solo
 from trivium.errors import BudgetExceeded, InsufficientCredits, PriceUnknown, RequestError, StoreUnavailable
 from trivium.metering.book import Entry, PriceBook
 from trivium.metering.bound import most_usage
+from trivium.metering.charge import HOUSE
 from trivium.metering.cost import cost
 from trivium.metering.prices import FREE, Limits, Price, Quote
 from trivium.metering.start import Start
 from trivium.pipeline import hold
-from trivium.pipeline.bill import account_of
+from trivium.pipeline.bill import Bill, account_of
 from trivium.pipeline.call import Call, Operation
 from trivium.pipeline.deps import Deps
 from trivium.pipeline.hold import begin
@@ -35,6 +36,7 @@ from trivium.wire.size import measure
 
 ACCOUNT = "acme"
 PLAIN = price(tiers={"priority": {"input": "6", "output": "30"}, "flex": {"input": "1.5", "output": "7.5"}})
+QUOTE = Quote(price=PLAIN, version="", source="", provider="up", model="m")
 UP = vendor("up")
 
 
@@ -100,7 +102,9 @@ class Counter:
             ),
         )
 
-    async def begin(self, *, model: str = "m", operation: Operation = Operation.GENERATE, **body: Any) -> Run:
+    async def begin(
+        self, *, model: str = "m", operation: Operation = Operation.GENERATE, others: Sequence[Bill] = (), **body: Any
+    ) -> Run:
         call = Call(id="req_1", api=Api.CHAT, operation=operation, headers={}, client_ip=None, time_ms=7, started_ns=0)
         run = Run(call, self.deps)
         run.key = self.key
@@ -108,7 +112,7 @@ class Counter:
         said = {"model": model, "messages": [{"role": "user", "content": "hi"}], **body}
         request = parse(Api.CHAT, msgspec.json.encode(said))
         self.run = run
-        await begin(call, request, Target(self.provider, model), run, self.deps)
+        await begin(call, request, Target(self.provider, model), run, self.deps, others)
         return run
 
     async def refusal(self, **body: Any) -> RequestError:
@@ -122,8 +126,7 @@ def most(counter: Counter, longest: int, tier: str | None = None, /, **body: Any
     """What a request may cost by the tables of bounds, which have tests of their own."""
     said = {"model": "m", "messages": [{"role": "user", "content": "hi"}], **body}
     size = measure(parse(Api.CHAT, msgspec.json.encode(said)))
-    quoted = Quote(price=PLAIN, version="", source="", provider="up", model="m")
-    return cost(most_usage(size, longest, counter.limits, PLAIN.tiers.get(tier or "", PLAIN)), quoted, tier).nano
+    return cost(most_usage(size, longest, counter.limits, PLAIN.tiers.get(tier or "", PLAIN)), QUOTE, tier).nano
 
 
 class TestHowMuch:
@@ -175,6 +178,15 @@ class TestHowMuch:
     async def test_a_promotion_of_others_is_none(self) -> None:
         theirs = PromotionSettings(model="up/m", until=date(2026, 1, 1), account="other")
         assert (await Counter(promotion=theirs).begin()).hold_nano > 0
+
+    async def test_of_the_routes_that_a_call_may_take_the_dearest_that_the_house_pays_for(self) -> None:
+        """Whatever it costs somebody else elsewhere."""
+        ours = Bill(Target(UP, "m"), QUOTE, HOUSE)
+        theirs = Counter(of=price("3000", "15000"), provider=msgspec.structs.replace(UP, byok=True))
+        run = await theirs.begin(max_tokens=50, others=[ours])
+        assert run.hold_nano == most(theirs, 50, max_tokens=50)
+        cheap = Counter(of=price("0.3", "1.5"))
+        assert (await cheap.begin(max_tokens=50, others=[ours])).hold_nano == most(cheap, 50, max_tokens=50)
 
     async def test_counting_tokens_needs_none(self) -> None:
         counter = Counter(of=None)

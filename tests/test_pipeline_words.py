@@ -12,9 +12,9 @@ import pytest
 
 from gateway import MESSAGES, Running
 from support_classifier import member_of_acme
-from support_money import METER, beginning, settled_one, shop, stalling
+from support_money import METER, OPENROUTER, beginning, settled_one, shop, stalling
 from trivium.canon.api import Api
-from trivium.mock import Reply, Usage
+from trivium.mock import Match, Reply, Rule, Usage
 from trivium.pipeline.words import Words, columns
 from trivium.settings import RecordSettings
 from trivium.wire.request import Request, parse
@@ -89,6 +89,16 @@ async def test_whoever_is_forgotten_leaves_no_prompts() -> None:
         await house.gateway.operations.perform("retention.erase", {"key": key, "apply": True})
         record = await house.record()
         assert [record[name] for name in NAMES] == [None, None, 270]
+
+
+async def test_a_call_whose_cost_is_looked_up_when_it_is_over_keeps_them() -> None:
+    said = Reply(text="Hi", usage=Usage(input=25, output=20), generation="gen-1")
+    async with shop(
+        Rule(Reply(status=403), Match(path="*/generation")), said, settings=ON, provider=OPENROUTER
+    ) as house:
+        assert (await house.post("/v1/messages", SAID))[0] == 200
+        record = await settled_one(house)
+    assert [record[name] for name in (*NAMES, "flags")] == ["steal keys", SYSTEM[:100], 270, "generation_not_found"]
 
 
 def test_a_request_is_let_go_of_once_it_has_been_read() -> None:

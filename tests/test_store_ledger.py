@@ -222,6 +222,16 @@ class TestHolds:
         assert rows(house.database, "SELECT spent_nano, held_nano FROM spends") == [(3 * USD // 2, 0)]
         assert rows(house.database, "SELECT hold_nano, ended FROM starts") == [(USD // 4, 1)] * 2
 
+    async def test_a_record_that_nothing_can_say_ends_its_call_and_is_told_in_the_log(
+        self, house: House, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        account = await house.account(1)
+        id = await house.started(account, 1)
+        house.ledger.end(outcome(id, account, USD // 4, error_message="cut \ud83d"))
+        assert await house.balance(account) == (1, 0)
+        assert "cut \\ud83d" in caplog.text
+        assert await house.started(account, 1)
+
     async def test_what_cannot_be_recorded_does_not_begin(self, house: House, monkeypatch: pytest.MonkeyPatch) -> None:
         account = await house.account(1)
         with monkeypatch.context() as patched:
@@ -552,6 +562,33 @@ class TestCredits:
         await house.refused(account, 0.01)
         assert await house.balance(account) == (0, 0)
         assert [kind for kind, _, _ in await house.entries(account)] == ["grant", "expiry", "charge", "expiry"]
+
+    async def test_of_credits_that_expire_together_what_is_held_stays(self, house: House, clock: TestClock) -> None:
+        account = await house.account(1, expires_ms=NOW + DAY)
+        await house.grant(account, 1, expires_ms=NOW + DAY)
+        await house.started(account, 1.5)
+        clock.pass_ms(DAY)
+        await house.ledger.expire(account)
+        assert await house.balance(account) == (1.5, 1.5)
+
+    async def test_credits_that_come_while_calls_are_made_expire_as_others_do(
+        self, house: House, clock: TestClock
+    ) -> None:
+        account = await house.account(1)
+        house.end(await house.started(account, 1), account, 1)
+        for days in (1, 2):
+            await house.grant(account, 1, expires_ms=NOW + days * DAY)
+        clock.pass_ms(DAY)
+        assert (await house.refused(account, 2)).free == USD
+
+    async def test_credits_expire_once(self, house: House, clock: TestClock) -> None:
+        account = await house.account(5)
+        await house.grant(account, 1, expires_ms=NOW + DAY)
+        clock.pass_ms(DAY)
+        for _ in range(2):
+            await house.ledger.expire(account)
+        assert await house.balance(account) == (5, 0)
+        assert [kind for kind, _, _ in await house.entries(account)] == ["grant", "grant", "expiry"]
 
     async def test_many_calls_at_the_moment_of_expiry_all_see_it(self, house: House, clock: TestClock) -> None:
         account = await house.account(1, expires_ms=NOW + DAY)

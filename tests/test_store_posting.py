@@ -13,7 +13,7 @@ from trivium.canon.events import FinishReason
 from trivium.metering.charge import Payer
 from trivium.metering.record import Outcome, Record
 from trivium.pipeline.call import Operation
-from trivium.store.posting import _row, expire_due
+from trivium.store.posting import _row, charge_of, expire_due
 from trivium.store.sql import Row
 
 
@@ -49,6 +49,16 @@ def test_each_value_is_asked_for(many: int) -> None:
     asked, ids = Asked(), {f"acct_{n}" for n in range(many)}
     expire_due(asked, ids, 1)
     assert {value for value in asked.values if value != 1} == ids
+
+
+def test_a_charge_is_of_the_moment_when_its_call_ended_and_runs_over_only_what_is_less() -> None:
+    record = Record(
+        id="req_1", time_ms=1_000, api=Api.CHAT, operation=Operation.GENERATE, outcome=Outcome.SUCCESS, status=200,
+        total_us=2_500_000, cost_nano=7,
+    )  # fmt: skip
+    charges = [charge_of(record, "acme", hold) for hold in (8, 7, 6)]
+    assert {(one.time_ms, one.amount_nano, one.request_id) for one in charges} == {(3_500, -7, "req_1")}
+    assert [one.flags for one in charges] == ["", "", "overrun"]
 
 
 def test_a_records_row_is_what_sqlite_takes_without_asking_for_an_adapter() -> None:

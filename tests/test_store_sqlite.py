@@ -101,6 +101,15 @@ async def test_while_another_program_holds_the_file_nothing_is_written_and_every
     assert ids(opened) == ["after", "before"]
 
 
+def test_without_memory_it_is_unavailable_and_nothing_is_wrong_with_what_was_written(opened: SqliteDatabase) -> None:
+    with pytest.raises(StoreUnavailable) as raised, opened.transaction() as tx:
+        tx.execute(ROW, ("half", b"half"))
+        raise MemoryError  # as `sqlite3` does for SQLITE_NOMEM
+    assert raised.value.detail == "out of memory"
+    add(opened, "after")
+    assert ids(opened) == ["after"]
+
+
 async def test_readers_do_not_wait_for_our_own_writer(opened: SqliteDatabase) -> None:
     with opened.transaction() as tx:
         tx.execute(ROW, ("half", b"half"))

@@ -409,6 +409,52 @@ class TestUrgent:
         await writer.close()
 
 
+class TestWhateverHappens:
+    """Nobody else writes: the thread goes on."""
+
+    async def test_without_memory_what_is_urgent_hears_of_it_and_the_rest_is_tried_again(self, disk: Disk) -> None:
+        short = True
+
+        def short_at_first(ops: Sequence[Op], tx: Writing, again: bool) -> None:
+            if short:
+                raise MemoryError
+            apply(ops, tx, again)
+
+        writer = Writer(disk.database, short_at_first, linger=60, retry=0)
+        patient, hurried = Kept(record("patient")), Kept(record("hurried"), urgent=True)
+        writer.add(patient)
+        writer.add(hurried)
+        await until(lambda: hurried.told)
+        assert hurried.told == ["failed: out of memory"]
+        short = False
+        await writer.close()
+        assert (disk.ids(), patient.told) == (["patient"], ["done"])
+
+    async def test_one_that_cannot_be_told_keeps_nobody_else_from_hearing(
+        self, disk: Disk, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        writer = disk.writer()
+        odd, plain = writer.add(record("a")), writer.add(record("b"))
+        monkeypatch.setattr(odd, "done", lambda: 1 / 0)
+        await writer.flush()
+        assert plain.told == ["done"]
+        assert "an op was not told how it went" in caplog.text
+
+    async def test_what_nobody_thought_of_is_said_and_not_the_end(
+        self, disk: Disk, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        writer = disk.writer()
+        with monkeypatch.context() as patched:
+            patched.setattr(writer.writer, "_cut", lambda **_: 1 / 0)
+            first = writer.add(record("first"))
+            await until(lambda: writer.failing)
+        assert "division by zero" in str(writer.failing)
+        assert "the store was not written" in caplog.text
+        await until(lambda: first.told)
+        assert (disk.ids(), writer.failing) == (["first"], None)
+        await writer.close()
+
+
 class TestRun:
     async def test_a_function_sees_everything_before_it_and_its_result_comes_back(self, disk: Disk) -> None:
         writer = disk.writer(linger=60)

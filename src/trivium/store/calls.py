@@ -155,7 +155,11 @@ class EndOp:
 
     def lost(self, why: object) -> None:
         record = msgspec.structs.replace(self.record, prompt_prefix=None, system_prompt_prefix=None)
-        _LOG.critical("record not stored (%s): %s", why, msgspec.json.encode(record).decode())
+        try:
+            said = msgspec.json.encode(record).decode()
+        except ValueError:  # half a character: perhaps why it was not stored
+            said = ascii(record)
+        _LOG.critical("record not stored (%s): %s", why, said)
 
     def lessened(self, why: object, /) -> bool:
         """The record without further sums; without it the call ends all the same, charged nothing: what it holds must

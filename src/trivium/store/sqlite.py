@@ -135,5 +135,5 @@ def _explained(message: str) -> Iterator[None]:
         yield
     except (sqlite3.IntegrityError, sqlite3.DataError) as error:
         raise ValueError(str(error)) from error
-    except sqlite3.Error as error:
-        raise StoreUnavailable(message, detail=str(error)) from error
+    except (sqlite3.Error, MemoryError) as error:  # the latter is how `sqlite3` says SQLITE_NOMEM
+        raise StoreUnavailable(message, detail=str(error) or "out of memory") from error

@@ -195,7 +195,12 @@ class Writer:
         next_at = 0.0
         while self._wait(next_at):
             next_at = monotonic() + self._window
-            self._write_some()
+            try:
+                self._write_some()
+            except Exception as error:  # nobody else would write: whatever it is, the next ones are tried
+                _LOG.exception("the store was not written")
+                self.failing = repr(error)
+                next_at = monotonic() + self._retry
 
     def _wait(self, next_at: float) -> bool:
         """Returns when something is to be written: at once for a flush, else not before `next_at`, and what is not
@@ -290,10 +295,13 @@ class Writer:
 
         def told() -> None:
             for op in batch:
-                if error is None:
-                    op.done()
-                elif op.urgent:
-                    op.failed(error)
+                try:
+                    if error is None:
+                        op.done()
+                    elif op.urgent:
+                        op.failed(error)
+                except Exception:  # the others wait to be told
+                    _LOG.exception("an op was not told how it went")
             _resolve(flushed, error)
 
         if (batch or flushed) and self._loop is not None:
@@ -340,6 +348,8 @@ class Writer:
             if not ends:
                 raise
             raise Unseen(error.message, detail=error.detail) from error
+        except MemoryError as error:  # says nothing about what was to be written
+            raise StoreUnavailable("The store cannot be written.", detail="there is no memory left for it") from error
         except Exception as error:
             self._undone = True
             if len(batch) > 1:
