@@ -9,7 +9,7 @@ import asyncio
 import contextlib
 import itertools
 import threading
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 from unittest.mock import AsyncMock
@@ -30,7 +30,7 @@ from trivium.store import owners, usage
 from trivium.store.accounts import Accounts, Correction
 from trivium.store.calls import SPENT
 from trivium.store.ledger import Ledger
-from trivium.store.posting import Entry
+from trivium.store.posting import Entry, start_row
 from trivium.store.sql import Database, Row, Writing
 
 USD = 10**9
@@ -211,6 +211,19 @@ class TestHolds:
             assert (found, held, await after.balance(account)) == ([open_one], [(USD // 4,)], (0.9, 0.25))
         else:
             assert (found, held, await after.balance(account)) == ([ended, open_one], [(USD // 2,)], (1, 0.5))
+
+    @pytest.mark.parametrize("other", [lambda row: row[:-1], lambda row: (*row, "later")], ids=["earlier", "later"])
+    def test_what_another_version_left_in_the_log_is_taken_in(
+        self, home: Home, other: Callable[[Row], Row], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        database = home.open()
+        if database.log is None:
+            pytest.skip("the database has it at once")
+        row = start_row(call(None, 0.25), "run_1", (("bud_1", NOW),))
+        monkeypatch.setattr(database.log, "read", lambda: [other(row)])
+        owners.take_in(database, NOW)
+        assert rows(database, "SELECT id, hold_nano, owner FROM starts") == [(row[0], USD // 4, "run_1")]
+        assert rows(database, "SELECT held_nano FROM spends") == [(USD // 4,)]
 
     async def test_a_call_that_is_over_at_once_is_charged_what_it_cost_and_may_cost_more(self, house: House) -> None:
         await house.budget("key:k", 5)

@@ -52,9 +52,11 @@ class HoldLog:
             if not self._end:
                 self._epoch = os.urandom(8)
             head = (self._epoch, self._frames, len(said))
-            os.pwrite(self._file, _HEAD.pack(*head, _sum(*head, said)) + said, self._end)
+            frame = _HEAD.pack(*head, _sum(*head, said)) + said
+            if os.pwrite(self._file, frame, self._end) < len(frame):
+                raise OSError  # a file system that copies what is written over has no room left
             _flush(self._file)
-        except (OSError, ValueError, OverflowError):
+        except (OSError, ValueError, OverflowError, MemoryError):
             self._end = _SIZE  # nobody knows what lies there: nothing is added until the database has it all
             return False
         self._frames += 1
@@ -78,8 +80,10 @@ class HoldLog:
             return []
         except OSError as error:
             raise StoreUnavailable("The log of holds cannot be read.", detail=f"{self._path}: {error}") from error
-        self._end = _SIZE
-        return [row for rows in _frames(data) for row in rows]
+        kept = [row for rows in _frames(data) for row in rows]
+        if kept:
+            self._end = _SIZE
+        return kept
 
     def close(self) -> None:
         """Leaves no file where nothing is kept."""
@@ -111,8 +115,7 @@ def _made(path: Path) -> int:
     file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
         if os.fstat(file).st_size != _SIZE:
-            os.pwrite(file, bytes(_SIZE), 0)
-            os.ftruncate(file, _SIZE)
+            os.ftruncate(file, os.pwrite(file, bytes(_SIZE), 0))
             os.fsync(file)
             folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
             try:

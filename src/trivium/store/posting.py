@@ -28,6 +28,7 @@ _STARTED = (
     *("id", "time_ms", "owner", "key_id", "account_id", "organization_id", "payer", "hold_nano", "windows", "api"),
     *("requested_model", "provider", "upstream_model", "price_version", "public_model"),
 )
+"""New ones come last: what a crash left in the log of holds may be of another version."""
 _ONCE = "ON CONFLICT (id) DO NOTHING"
 _WORDS = [COLUMNS.index(name) for name in ("api", "operation", "outcome", "upstream_api", "finish_reason", "payer")]
 _FLAGS = [COLUMNS.index(name) for name in ("stream", "in_band_error", "usage_known")]
@@ -146,8 +147,13 @@ def hold_starts(tx: Writing, rows: Sequence[Row]) -> None:
 
 
 def missing_starts(tx: Writing, rows: Iterable[Row]) -> list[Row]:
-    """Those that are not there, and have not ended by now."""
-    return [row for row in rows if not tx.execute("SELECT 1 FROM starts WHERE id = ?", row[:1])]
+    """Those that are not there, and have not ended by now; of another version what this one knows."""
+    unknown = [None] * len(_STARTED)
+    return [
+        (*row, *unknown)[: len(_STARTED)]
+        for row in rows
+        if not tx.execute("SELECT 1 FROM starts WHERE id = ?", row[:1])
+    ]
 
 
 class Brief(NamedTuple):
