@@ -42,6 +42,7 @@ from trivium.canon.parts import (
 )
 from trivium.canon.request import Format, Request, Role, Thinking, Tool, ToolChoice, Turn
 from trivium.wire.body import members
+from trivium.wire.chat.details import reasoning_of
 from trivium.wire.chat.request import parse
 from trivium.wire.envelope import close, fits
 from trivium.wire.losses import Losses
@@ -220,6 +221,13 @@ class TestReasoning:
             "messages[0].reasoning_details[1]",
             Seal("detail", '{"data":"ZW5j","type":"reasoning.encrypted"}'),
         )
+
+    def test_a_multitude_of_fragments_is_put_together_once(self) -> None:
+        long = {"type": "reasoning.text", "text": "a" * 4_000_000, "index": 0}
+        more = [{"type": "reasoning.text", "text": "b", "index": 0}] * 100_000
+        (found,) = reasoning_of({"reasoning_details": [long, *more, {**more[0], "signature": "c2ln"}]}, "")
+        assert found.text == long["text"] + "b" * 100_001
+        assert len(long["text"]) == 4_000_000
 
     def test_our_envelope_is_opened_if_the_text_is_still_the_same(self) -> None:
         sealed = close(Seal("signature", "c2ln"), ORIGIN, "Hm.")

@@ -115,6 +115,21 @@ def test_a_choice_of_what_is_gone_goes_too() -> None:
     assert done(tools=[CLIENTS_OWN[2], advisor], tool_choice=kept)[0]["tool_choice"] == kept
 
 
+def test_a_choice_names_what_is_gone_in_full() -> None:
+    tools = [CLIENTS_OWN[2], {"type": "x:advisor", "name": 7}, {"type": "fusion_v2", "name": "fuse"}]
+    for choice in ({"type": "tool", "name": "advisor 7"}, "fuse them", {"tools": [{"name": "fuse\\"}]}):
+        assert done(tools=tools, tool_choice=choice)[0]["tool_choice"] == choice
+    assert done(tools=tools, tool_choice={"tools": [{"name": "\\"}, {"name": "fuse"}]})[1] == [
+        "tools[1]",
+        "tool_choice",
+    ]
+
+
+def test_a_choice_as_long_as_a_book_is_refused() -> None:
+    with pytest.raises(FieldUnsupported, match="`tool_choice` is too long"):
+        done(tools=[CLIENTS_OWN[2], OTHERS[0]], tool_choice="a" * 70_000)
+
+
 def test_no_spelling_and_no_neighbour_hides_it() -> None:
     for tools in (
         b'[{"type":"openrouter:\\u0066usion"}]',

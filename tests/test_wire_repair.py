@@ -86,6 +86,11 @@ class TestOrder:
         assert told == [model("I", call("a"), call("b")), user(result("a"), result("b"))]
         assert lost == []
 
+    def test_a_multitude_of_turns_in_a_row_is_one_answer(self) -> None:
+        many = 200_000
+        (answer, _), lost = repair(model(call("a")), *[model("m")] * many, user(result("a")))
+        assert (len(answer.parts), lost) == (1 + many, [])
+
 
 class TestMissing:
     def test_a_result_that_is_missing_is_made_up_as_an_error(self) -> None:
@@ -204,6 +209,15 @@ class TestChoice:
         chosen = ToolChoice(mode, among=among)
         told = choosable(Request(api=Api.CHAT, model="m", turns=(), tools=self.TOOLS, tool_choice=chosen), found)
         assert (told.tool_choice, [tool.name for tool in told.tools], len(found)) == (choice, tools, losses)
+
+
+def test_a_multitude_may_be_chosen_among() -> None:
+    tools = tuple(Tool(name=f"t{n}") for n in range(20_000))
+    among = tuple(f"x{n}" for n in range(200_000))
+    asked = Request(
+        api=Api.CHAT, model="m", turns=(), tools=tools, tool_choice=ToolChoice("auto", among=(*among, "t7"))
+    )
+    assert [tool.name for tool in choosable(asked, Losses()).tools] == ["t7"]
 
 
 IDS = st.sampled_from(["", "a", "b", "c", "call_0_0", "call_1_1"])

@@ -51,6 +51,8 @@ _PAID = re.compile(
 SWITCHES = frozenset(("web_search_options", "search_parameters", "plugins"))
 """Members that switch one on, without a tool."""
 _LOOKED_AT = frozenset((*OTHER_MODELS, *_LISTS, items.NAME))
+_STRING = re.compile(rb'"(?:[^"\\]|\\.)*"')
+_LONGEST_CHOICE = 64 * 1024
 _OF_TOOLS = ("tool_choice", "parallel_tool_calls")
 """Nobody takes these where no tools are."""
 _WHY = "a request is answered by the model that it names, or not at all"
@@ -203,13 +205,15 @@ def _is_paid(kind: bytes, _: msgspec.Raw) -> bool:
 def _choice_without(
     found: Members, gone: dict[int, tuple[bytes, bytes]], losses: Losses, *, any_left: bool
 ) -> dict[str, msgspec.Raw | None]:
-    """What no longer has a meaning: a choice of tools that are gone."""
+    """What no longer has a meaning: a choice of tools that are gone. Raises FieldUnsupported."""
     if not any_left:
         lost = [name for name in _OF_TOOLS if name in found]
     else:
         choice = bytes(found.get("tool_choice", b""))
-        named = {word for words in gone.values() for word in words} - {b"null"}
-        lost = ["tool_choice"] if any(word in choice for word in named) else []
+        if len(choice) > _LONGEST_CHOICE:
+            raise FieldUnsupported("`tool_choice` is too long.", param="tool_choice")
+        named = {word for words in gone.values() for word in words}
+        lost = [] if named.isdisjoint(_STRING.findall(choice)) else ["tool_choice"]
     for name in lost:
         losses.add(name, "the tool that is asked for is not there")
     return dict.fromkeys(lost)

@@ -85,8 +85,9 @@ def choosable(request: Request, losses: Losses) -> Request:
     request = _with_names_once(request, losses)
     choice = request.tool_choice
     if choice is not None and choice.among is not None:
-        tools = tuple(tool for tool in request.tools if tool.name in choice.among)
-        if {tool.name for tool in tools} < {*choice.among} or (choice.mode == "required" and not tools):
+        among = {*choice.among}
+        tools = tuple(tool for tool in request.tools if tool.name in among)
+        if {tool.name for tool in tools} < among or (choice.mode == "required" and not tools):
             losses.add("tool_choice", _NOT_THERE)
         if not tools:
             return msgspec.structs.replace(request, tool_choice=ToolChoice("none"))
@@ -111,17 +112,21 @@ def _with_names_once(request: Request, losses: Losses) -> Request:
 
 def _segments(turns: Sequence[Turn]) -> Iterator[tuple[Turn | None, list[Turn]]]:
     """Each turn of the assistant with all that follows it up to the next; first what comes before any."""
-    answer: Turn | None = None
+    said: list[Part] = []
     behind: list[Turn] = []
     for turn in turns:
         if turn.role is not Role.ASSISTANT:
             behind.append(turn)
-        elif answer is not None and not behind:
-            answer = Turn(Role.ASSISTANT, answer.parts + apart(turn.parts))
+        elif said and not behind:
+            said += apart(turn.parts)
         else:
-            yield answer, behind
-            answer, behind = turn, []
-    yield answer, behind
+            yield _answer(said), behind
+            said, behind = [*turn.parts], []
+    yield _answer(said), behind
+
+
+def _answer(said: list[Part]) -> Turn | None:
+    return Turn(Role.ASSISTANT, tuple(said)) if said else None
 
 
 def _without_repeats(answer: Turn, number: int, losses: Losses) -> Turn:

@@ -50,14 +50,19 @@ def placed(message: dict[str, Any], told: str, place: str) -> dict[str, Any]:
 def merged(details: list[Any]) -> list[dict[str, Any]]:
     """Details in one piece each. A fragment goes on with the one before it if type and index are the same."""
     whole: list[dict[str, Any]] = []
+    texts: list[list[str]] = []
     for detail in map(mapping, details):
         last = whole[-1] if whole else {}
         same = last.get("type") == detail.get("type") == _TEXT and last.get("index") == detail.get("index")
         if same and not last.get("signature"):
-            joined = text(last.get("text")) + text(detail.get("text"))
-            whole[-1] = {**last, **{key: value for key, value in detail.items() if value is not None}, "text": joined}
+            last.update((key, value) for key, value in detail.items() if value is not None)
+            texts[-1].append(text(detail.get("text")))
         elif detail:
-            whole.append(detail)
+            whole.append({**detail})
+            texts.append([text(detail.get("text"))])
+    for detail, pieces in zip(whole, texts, strict=True):
+        if len(pieces) > 1:
+            detail["text"] = "".join(pieces)
     return whole
 
 
