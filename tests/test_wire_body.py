@@ -252,6 +252,11 @@ def test_a_member_that_is_far_too_large_for_what_it_is_is_not_decoded(name: str,
         (text if name == "model" else value)(found, name)
 
 
-def test_members_without_number_are_refused() -> None:
+@pytest.mark.parametrize("colon", [b":", b" :"], ids=["together", "apart"])
+def test_members_without_number_are_refused(colon: bytes) -> None:
     with pytest.raises(InvalidJson, match="too many members"):
-        members(b"{" + b",".join(b'"%d":1' % n for n in range(300_001)) + b"}")
+        members(b"{" + b",".join(b'"%d"%b1' % (n, colon) for n in range(300_001)) + b"}")
+
+
+def test_what_stands_in_a_text_is_no_member() -> None:
+    assert [*members(json.dumps({"text": '{"a":1},' * 300_001}).encode())] == ["text"]

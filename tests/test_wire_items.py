@@ -89,13 +89,18 @@ def test_what_cannot_be_read_is_the_callers_fault() -> None:
 @pytest.mark.parametrize(
     "last", [b'{"type":"item_reference"}', b'{"id":"i"}', b'{"tools":[]}', b'{"type":"item\\u005freference"}']
 )
-def test_a_crowd_that_may_hide_something_is_refused(last: bytes) -> None:
+@pytest.mark.parametrize("item", [b"{},", b"[],", b"0,"])
+def test_a_crowd_that_may_hide_something_is_refused(item: bytes, last: bytes) -> None:
     with pytest.raises(FieldUnsupported, match="too many items"):
-        known(msgspec.Raw(b"[%b%b]" % (b"{}," * 400_000, last)))
+        known(msgspec.Raw(b"[%b%b]" % (item * 400_000, last)))
+
+
+def test_of_no_crowd_there_are_items() -> None:
+    assert read(msgspec.Raw(b"[%b0]" % (b"0," * 400_000))) == []
 
 
 @pytest.mark.parametrize(
-    "crowd", [b"{}," * 400_000 + b"{}", b'{"role":"user","content":"%b"}' % (b"{" * 700_000)], ids=["items", "text"]
+    "crowd", [b"{}," * 400_000 + b"{}", b'{"role":"user","content":"%b"}' % (b"{," * 700_000)], ids=["items", "text"]
 )
 def test_another_one_is_passed_over(crowd: bytes) -> None:
     assert known(msgspec.Raw(b"[%b]" % crowd)) == Known(bring_tools=False)

@@ -168,9 +168,15 @@ def test_for_whom_nobody_pays_what_a_provider_runs_for_money_goes_too() -> None:
     assert of_no_cost(found, Losses()) is found
 
 
-def test_what_cannot_be_looked_through_is_refused() -> None:
-    with pytest.raises(FieldUnsupported):
-        of_one_model({"tools": msgspec.Raw(b"[" + b'{"a":1},' * 300_001 + b"{}]")}, Losses())
+@pytest.mark.parametrize("name", ["tools", "plugins"])
+@pytest.mark.parametrize("item", [b'{"a":1}', b"[]", b"0"])
+def test_a_crowd_is_refused_whatever_it_is_of(name: str, item: bytes) -> None:
+    crowd = b"[%b]" % b",".join([item] * 400_000)
+    with pytest.raises(FieldUnsupported, match=f"`{name}` has too many items"):
+        of_one_model({name: msgspec.Raw(crowd)}, Losses())
+
+
+def test_what_cannot_be_read_is_refused() -> None:
     with pytest.raises(InvalidJson):
         of_one_model({"tools": msgspec.Raw(b'["\xff"]')}, Losses())
 

@@ -349,10 +349,16 @@ class TestRefused:
         with pytest.raises(FieldInvalid):
             asked(way(Api.RESPONSES, Api.CHAT), **said)
 
-    def test_one_that_would_hold_everybody_up(self) -> None:
-        many = [{"role": "user", "content": ""}] * 30_000
+    @pytest.mark.parametrize("colon", [b":", b" :"], ids=["together", "apart"])
+    def test_one_that_would_hold_everybody_up(self, colon: bytes) -> None:
+        many = b",".join([b'{"role":"user","content":""}'.replace(b":", colon)] * 30_000)
         with pytest.raises(InvalidJson, match="too many"):
-            asked(way(Api.CHAT, Api.MESSAGES), messages=many)
+            way(Api.CHAT, Api.MESSAGES).request(members(b'{"messages":[%b]}' % many))
+
+    def test_but_not_one_that_tells_of_many_things(self) -> None:
+        file = json.dumps([{"role": "user", "content": ""}] * 30_000)
+        said = asked(way(Api.CHAT, Api.RESPONSES), messages=[{"role": "user", "content": file}])
+        assert said["input"][0]["content"][0]["text"] == file
 
     def test_tokens_are_estimated_for_any_api(self) -> None:
         said = members(compact({"model": "m", "messages": INPUT}).encode())

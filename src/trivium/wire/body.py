@@ -16,13 +16,12 @@ from typing import Any
 import msgspec
 
 from trivium.errors import FieldUnsupported, InvalidJson
-from trivium.wire.crowd import has_more
+from trivium.wire.crowd import has_more_names
 
 Members = dict[str, msgspec.Raw]
 
-_ALWAYS_READ = 1024 * 1024
 _MOST_NAMES = 300_000
-"""In a body beyond that size: as many objects are made in 0.2 s, which everybody waits for."""
+"""As many objects are made in 0.2 s, which everybody waits for."""
 _LONGEST_OPTION = 4096
 _LONGEST_COUNT = 19
 _LARGEST_COUNT = 10**18
@@ -37,7 +36,7 @@ _encode = msgspec.json.Encoder().encode
 
 def members(body: bytes) -> Members:
     """The top-level members of a JSON object, their values still bytes. Raises InvalidJson."""
-    if len(body) > _ALWAYS_READ and has_more(body, b":", _MOST_NAMES) and body.count(b'":') > _MOST_NAMES:
+    if has_more_names(body, _MOST_NAMES):
         raise InvalidJson("The request body has too many members.")
     try:
         return _members.decode(body)

@@ -8,6 +8,8 @@ _MOST_OBJECTS = 300_000
 _MOST_QUOTES = 600_000
 """As many pieces take some 50 ms. A list with more of them is a crowd if it looks as if it were one."""
 _PIECE = 128 * 1024
+_SHORTEST_MEMBER = len('"":0,')
+_BLANKS = b" \t\r\n"
 
 
 def has_more(text: bytes | msgspec.Raw, sign: bytes, most: int) -> bool:
@@ -27,7 +29,19 @@ def is_crowded(raw: bytes | msgspec.Raw, mark: bytes = b"{") -> bool:
     """Whether JSON has too many of these marks, those that stand in strings apart."""
     if len(raw) <= 2 * _MOST_OBJECTS or not has_more(raw, mark, _MOST_OBJECTS):
         return False
-    json_text = bytes(raw)
-    # Without what is escaped, every other piece between quotes is a string.
-    bare = json_text.replace(b"\\\\", b"").replace(b'\\"', b"")
+    bare = _without_escapes(raw)
+    # Every other piece between quotes is a string.
     return bare.count(b'"') > _MOST_QUOTES or sum(piece.count(mark) for piece in bare.split(b'"')[::2]) > _MOST_OBJECTS
+
+
+def has_more_names(raw: bytes | msgspec.Raw, most: int) -> bool:
+    """Whether the objects in JSON have more than `most` members together. A text that begins with a colon counts as
+    one."""
+    if len(raw) <= _SHORTEST_MEMBER * most or not has_more(raw, b":", most):
+        return False
+    return _without_escapes(raw).translate(None, _BLANKS).count(b'":') > most
+
+
+def _without_escapes(raw: bytes | msgspec.Raw) -> bytes:
+    """JSON whose quotes all are the beginning or the end of a string."""
+    return bytes(raw).replace(b"\\\\", b"").replace(b'\\"', b"")

@@ -51,7 +51,7 @@ def read(raw: msgspec.Raw) -> list[Item | None]:
     nothing is decided. Raises InvalidJson, FieldUnsupported of another crowd."""
     if begins(raw) != b"[":
         return []
-    if is_crowded(raw):
+    if is_crowded(raw, b","):
         if not _MAY_COUNT.search(raw):
             return []
         raise FieldUnsupported(f"`{NAME}` has too many items to look through.", param=NAME)

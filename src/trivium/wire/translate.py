@@ -37,7 +37,7 @@ from trivium.wire.chat.render import render as render_chat
 from trivium.wire.chat.request import parse as parse_chat
 from trivium.wire.codec import StreamDecoder, decode_answer, decode_stream, stream_decoder
 from trivium.wire.cover import Cover
-from trivium.wire.crowd import has_more
+from trivium.wire.crowd import has_more_names
 from trivium.wire.destination import Destination, Wanted, nothing_said
 from trivium.wire.draft import CONVERSATION
 from trivium.wire.encoder import Encoder
@@ -198,8 +198,7 @@ def _legible(members: Members) -> Members:
 def _check_size(client: Api, members: Members) -> None:
     """Every object of a conversation is read, and everybody waits for it. Raises InvalidJson."""
     name = CONVERSATION[client]
-    conversation = members.get(name, b"")
-    if has_more(conversation, b":", _MOST_NAMES) and bytes(conversation).count(b'":') > _MOST_NAMES:
+    if has_more_names(members.get(name, b""), _MOST_NAMES):
         raise InvalidJson(f"`{name}` has too many members to be translated.", param=name)
 
 
