@@ -11,6 +11,7 @@ import typing_extensions
 from anthropic.types.beta.message_create_params import MessageCreateParamsBase
 
 from trivium.canon.api import Api
+from trivium.errors import FieldUnsupported
 from trivium.wire import body as json_body
 from trivium.wire import strict
 from trivium.wire.draft import Draft
@@ -139,6 +140,41 @@ def test_kinds_that_nobody_knows_stay_and_so_does_what_is_no_json() -> None:
     assert kept(new) == (new, [])
     odd: dict[str, Any] = {"messages": 7, "system": None, "tools": "x", "thinking": []}
     assert kept(odd) == (odd, [])
+
+
+def test_as_deep_as_the_api_goes_nothing_hides() -> None:
+    text = {"type": "text", "text": "t", "citations": [{"type": "char_location", "cited_text": "c", "x": 1}]}
+    document = {"type": "document", "source": {"type": "content", "content": [text]}}
+    fetched = {"type": "web_fetch_tool_result", "content": {"type": "web_fetch_result", "content": document}}
+    said = {"messages": [{"role": "user", "content": [{"type": "tool_result", "content": [fetched]}]}]}
+    (field,) = kept(said)[1]
+    assert field.endswith(".source.content[0].citations[0].x")
+
+
+@pytest.mark.parametrize("depth", [10, 300])
+def test_deeper_than_that_nothing_goes(depth: int) -> None:
+    said: dict[str, Any] = {"type": "text", "text": "t", "x": 1}
+    for _ in range(depth):
+        said = {"type": "tool_result", "content": [said]}
+    with pytest.raises(FieldUnsupported, match="too deep a nesting"):
+        kept({"messages": [{"role": "user", "content": [said]}]})
+
+
+@pytest.mark.parametrize("name", ["messages", "system", "tools"])
+@pytest.mark.parametrize("entry", [[], {"x": 1}, 0])
+def test_nor_does_a_crowd(name: str, entry: Any) -> None:
+    with pytest.raises(FieldUnsupported, match=f"`{name}` has too many entries"):
+        kept({name: [entry] * 110_000 + [[]]})
+
+
+@pytest.mark.parametrize(
+    "block", [{"citations": [[]] * 60_000}, {"cache_control": dict.fromkeys(map(str, range(60_000)))}]
+)
+def test_nor_do_several_together(block: dict[str, Any]) -> None:
+    content = [{"type": "text", "text": "t", **block}]
+    assert kept({"system": content})[0]["system"]
+    with pytest.raises(FieldUnsupported, match="`system` has too many entries"):
+        kept({"system": [*content, *content]})
 
 
 def test_the_clouds_have_members_of_their_own() -> None:

@@ -18,7 +18,10 @@ from typing import Any
 
 import msgspec
 
+from trivium.errors import FieldUnsupported
+from trivium.wire.body import begins
 from trivium.wire.draft import Draft
+from trivium.wire.lenient import is_dense
 from trivium.wire.losses import Losses
 
 _WHY = "not a key that this provider's Messages API knows"
@@ -169,8 +172,14 @@ _list = msgspec.json.Decoder(list[msgspec.Raw])
 _encode = msgspec.json.Encoder().encode
 
 
+_MOST_ENTRIES = 100_000
+"""Of a member, at all depths: to walk as many takes some 0.2 s, for which everybody waits."""
+_DEEPEST = 16
+"""Four more than the API's reference goes: a citation in a text of a document that a tool has fetched."""
+
+
 def keep_known(draft: Draft, *, row: str) -> None:
-    """The draft without what the provider does not know; each key that goes is a loss."""
+    """The draft without what the provider does not know; each key that goes is a loss. Raises FieldUnsupported."""
     known = _REQUEST.keys | _AT_CLOUDS if row in CLOUDS else _REQUEST.keys
     for name in [name for name in draft.members() if name not in known]:
         draft.remove(name, _WHY)
@@ -180,49 +189,75 @@ def keep_known(draft: Draft, *, row: str) -> None:
         raw = draft.raw(name)
         if name in _QUICK and _is_plain(raw, _QUICK[name]):
             continue
-        if (told := _walked(msgspec.Raw(raw), shape, name, draft.losses)) is not None:
+        if (told := _Walk(name, draft.losses).known(raw, shape)) is not None:
             draft.put(name, bytes(told))
 
 
-def _walked(raw: msgspec.Raw, shape: Shape, at: str, losses: Losses) -> msgspec.Raw | None:
-    """The value without keys that its shape does not have; None where it is as it should be, or no JSON."""
-    data = bytes(raw)
-    try:
-        if data.startswith(b"{"):
-            return _object(_members.decode(data), shape, at, losses)
-        return _entries(_list.decode(data), shape, at, losses) if data.startswith(b"[") else None
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        return None
+class _Walk:
+    """Through one member of a request."""
 
+    def __init__(self, name: str, losses: Losses) -> None:
+        self._name = name
+        self._losses = losses
+        self._entries = 0
 
-def _entries(said: list[msgspec.Raw], shape: Shape, at: str, losses: Losses) -> msgspec.Raw | None:
-    told = [_walked(one, shape, f"{at}[{place}]", losses) for place, one in enumerate(said)]
-    if not any(one is not None for one in told):
-        return None
-    return msgspec.Raw(_encode([new or old for new, old in zip(told, said, strict=True)]))
+    def known(self, raw: bytes, shape: Shape) -> msgspec.Raw | None:
+        """The member without keys that its shape does not have; None where it is as it should be, or no JSON. Raises
+        FieldUnsupported where it cannot be walked to its end: unknown keys would go on from there."""
+        if is_dense(raw):
+            raise self._too("many entries")
+        try:
+            return self._value(msgspec.Raw(raw), shape, self._name, 0)
+        except RecursionError:
+            raise self._too("deep a nesting") from None
 
+    def _too(self, what: str) -> FieldUnsupported:
+        return FieldUnsupported(f"`{self._name}` has too {what} to look through.", param=self._name)
 
-def _object(said: dict[str, msgspec.Raw], shape: Shape, at: str, losses: Losses) -> msgspec.Raw | None:
-    known = shape.known(said)
-    if known is None:
-        return None
-    kept, changed = dict[str, msgspec.Raw](), False
-    for name, raw in said.items():
-        if name not in known:
-            changed = True
-            losses.add(f"{at}.{name}", _WHY)
-            continue
-        under = _under(shape, name, raw)
-        new = _walked(raw, under, f"{at}.{name}", losses) if under is not None else None
-        changed = changed or new is not None
-        kept[name] = raw if new is None else new
-    return msgspec.Raw(_encode(kept)) if changed else None
+    def _value(self, raw: msgspec.Raw, shape: Shape, at: str, depth: int) -> msgspec.Raw | None:
+        first = begins(raw)
+        if first not in (b"{", b"["):
+            return None
+        if depth > _DEEPEST:
+            raise self._too("deep a nesting")
+        try:
+            said = _members.decode(raw) if first == b"{" else _list.decode(raw)
+        except (msgspec.DecodeError, UnicodeDecodeError):
+            return None
+        self._entries += len(said)
+        if self._entries > _MOST_ENTRIES:
+            raise self._too("many entries")
+        if isinstance(said, list):
+            return self._list(said, shape, at, depth + 1)
+        return self._object(said, shape, at, depth + 1)
+
+    def _list(self, said: list[msgspec.Raw], shape: Shape, at: str, depth: int) -> msgspec.Raw | None:
+        told = [self._value(one, shape, f"{at}[{place}]", depth) for place, one in enumerate(said)]
+        if not any(one is not None for one in told):
+            return None
+        return msgspec.Raw(_encode([new or old for new, old in zip(told, said, strict=True)]))
+
+    def _object(self, said: dict[str, msgspec.Raw], shape: Shape, at: str, depth: int) -> msgspec.Raw | None:
+        known = shape.known(said)
+        if known is None:
+            return None
+        kept, changed = dict[str, msgspec.Raw](), False
+        for name, raw in said.items():
+            if name not in known:
+                changed = True
+                self._losses.add(f"{at}.{name}", _WHY)
+                continue
+            under = _under(shape, name, raw)
+            new = self._value(raw, under, f"{at}.{name}", depth) if under is not None else None
+            changed = changed or new is not None
+            kept[name] = raw if new is None else new
+        return msgspec.Raw(_encode(kept)) if changed else None
 
 
 def _under(shape: Shape, name: str, raw: msgspec.Raw) -> Shape | None:
     """Of citations there are two sorts: those of a text are a list, a document's say whether there should be any."""
     if shape is _BLOCK and name == "citations":
-        return _CITED if bytes(raw).startswith(b"[") else _ENABLED
+        return _CITED if begins(raw) == b"[" else _ENABLED
     return shape.under.get(name)
 
 
