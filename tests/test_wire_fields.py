@@ -92,6 +92,12 @@ class TestRest:
         assert self.rest(fields(a=None, n=1, penalty=0.0, tools=[]), n=(1,), penalty=(0,), tools=([],)) == ()
         assert self.rest(fields(n=2), n=(1,)) == (Loss("n", "unknown"),)
 
+    def test_it_is_not_read_for_that(self) -> None:
+        assert self.rest(fields(a=b'{"x":"\xff"}', b=b"[" + b"0," * 1_100_000 + b"0]")) == (
+            Loss("a", "unknown"),
+            Loss("b", "unknown"),
+        )
+
     def test_it_is_told_once(self) -> None:
         said = fields(a=1)
         assert self.rest(said)

@@ -34,3 +34,8 @@ def test_the_same_field_for_two_reasons_is_two_losses() -> None:
 
 def test_another_field_at_the_same_place_is_another_loss() -> None:
     assert len(told(("tools[0].strict", "unknown"), ("tools[0].cache_control", "unknown"))) == 2
+
+
+def test_where_there_are_too_many_kinds_the_others_are_a_number() -> None:
+    found = told(*[(f"k{n}", "unknown") for n in range(100_000)], ("k0", "unknown"))
+    assert (len(found), found[0], found[-1]) == (201, Loss("k0", "unknown"), Loss("...", "99801 more"))

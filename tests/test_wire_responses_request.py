@@ -25,7 +25,10 @@ from trivium.canon.parts import (
     Url,
 )
 from trivium.canon.request import Format, Request, Role, Thinking, Tool, ToolChoice, Turn
+from trivium.wire.body import members
 from trivium.wire.envelope import close, fits
+from trivium.wire.losses import Losses
+from trivium.wire.responses.request import ONLY, parse
 
 
 def turns(*items: Body | str, **more: Any) -> tuple[Turn, ...]:
@@ -339,6 +342,11 @@ class TestLosses:
             "a_future_field": 1,
         }
         assert set(read(R, responses(**only))[1]) == set(only)
+
+    def test_what_is_to_be_included_counts_once(self) -> None:
+        losses = Losses()
+        parse(members(json.dumps(responses(include=["", *["web"] * 3])).encode()), losses)
+        assert [loss.why for loss in losses.told()] == [f"{ONLY}: ``", f"{ONLY}: `web`"]
 
     def test_items_and_tools_that_run_at_the_provider(self) -> None:
         kinds = ["web_search_call", "mcp_call", "tool_search_call", "compaction", "a_future_item"]

@@ -134,10 +134,12 @@ class Fields:
 
     def rest(self, losses: Losses, why: str, harmless: Mapping[str, tuple[Any, ...]] | None = None) -> None:
         """What nobody took is lost, save nulls and the values with which nothing is asked for."""
-        for name in self._left.copy():
-            value = self.take(name)
-            if value is not None and not (harmless and value in harmless.get(name, ())):
+        for name, value in [*self._left.items()]:
+            if value is None or value == _ABSENT:
+                continue
+            if not (harmless and name in harmless and self.take(name) in harmless[name]):
                 losses.add(self.path(name), why)
+        self._left.clear()
 
 
 def others(said: dict[str, Any], known: frozenset[str], at: str, losses: Losses, why: str) -> None:

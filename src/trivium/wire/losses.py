@@ -21,7 +21,8 @@ _LONGEST_FIELD = 200
 
 
 class Losses:
-    """Collects losses. Those of one kind, alike but for their places in lists, are told once, with their number."""
+    """Collects losses. Those of one kind, alike but for their places in lists, are told once, with their number. Where
+    there are too many kinds, further losses are no more than a number: a request may have hundreds of thousands."""
 
     __slots__ = ("_beyond", "_found")
 
@@ -31,13 +32,13 @@ class Losses:
         self._beyond = 0
 
     def add(self, field: str, why: str) -> None:
+        if len(self._found) >= _MOST_KINDS:
+            self._beyond += 1
+            return
         field = field[:_LONGEST_FIELD]
         kind = (_PLACE.sub("[]", field), why)
         first, count = self._found.get(kind, (field, 0))
-        if count or len(self._found) < _MOST_KINDS:
-            self._found[kind] = (first, count + 1)
-        else:
-            self._beyond += 1
+        self._found[kind] = (first, count + 1)
 
     def __len__(self) -> int:
         return len(self._found) + (self._beyond > 0)
@@ -49,4 +50,4 @@ class Losses:
             Loss(first, why if count == 1 else f"{why} (and {count - 1} more like it)")
             for (_, why), (first, count) in self._found.items()
         )
-        return (*told, Loss("...", f"{self._beyond} more, of further kinds")) if self._beyond else told
+        return (*told, Loss("...", f"{self._beyond} more")) if self._beyond else told

@@ -72,9 +72,9 @@ def parse(members: Members, losses: Losses) -> Request:
 def _logprobs(fields: Fields, losses: Losses) -> int | None:
     """Asked for by `include`; what else it may hold is given anyway, or a loss."""
     included, most = fields.listed("include") or [], fields.whole("top_logprobs")
-    for name in included:
+    for name in dict.fromkeys(str(name)[:60] for name in included):
         if name not in (_LOGPROBS, "reasoning.encrypted_content"):
-            losses.add("include", f"{ONLY}: `{str(name)[:60]}`")
+            losses.add("include", f"{ONLY}: `{name}`")
     return most or 0 if most or _LOGPROBS in included else None
 
 
