@@ -1,10 +1,18 @@
 """Responses usage."""
 
+import json
+import sys
+from collections import Counter
 from decimal import Decimal
+from types import FrameType
+from typing import Any
 
 from trivium.canon.conventions import DEFAULT, XAI
+from trivium.canon.events import UsageReport
 from trivium.canon.usage import Usage
+from trivium.wire.responses.stream import StreamDecoder
 from trivium.wire.responses.usage import ResponsesUsage
+from trivium.wire.sse import ServerSentEvent
 
 
 def test_input_includes_the_cache_and_output_includes_reasoning() -> None:
@@ -47,3 +55,48 @@ def test_calls_that_a_usage_tells_are_not_counted_again_by_what_the_answer_shows
     found = ResponsesUsage(DEFAULT).read({"usage": used}, {"web_search": 4, "file_search": 1})
     assert found
     assert found.server_tools == {"web_search": 3, "file_search": 1}
+
+
+def decode(decoder: StreamDecoder, kind: str, **said: Any) -> list[Any]:
+    return decoder.decode(ServerSentEvent(None, json.dumps({"type": f"response.{kind}", **said}).encode()))
+
+
+def shown(decoder: StreamDecoder, tokens: int) -> dict[str, int]:
+    """The calls of tools that a usage report has which comes between the items."""
+    (report,) = decode(decoder, "in_progress", response={"usage": {"input_tokens": tokens}})
+    assert isinstance(report, UsageReport)
+    return dict(report.usage.server_tools)
+
+
+def test_an_item_that_comes_again_is_counted_as_it_was_last() -> None:
+    decoder = StreamDecoder()
+    decode(decoder, "created", response={"id": "r1"})
+    for at, kind in enumerate(("web_search_call", "web_search_call", "file_search_call")):
+        for _ in range(2):
+            decode(decoder, "output_item.done", output_index=at, item={"type": kind})
+    assert shown(decoder, 1) == {"web_search": 2, "file_search": 1}
+    decode(decoder, "output_item.done", output_index=1, item={"type": "web_search_call", "status": "failed"})
+    assert shown(decoder, 2) == {"web_search": 1, "file_search": 1}
+    decode(decoder, "created", response={"id": "r2"})
+    for at in range(5):
+        decode(decoder, "output_item.done", output_index=at, item={"type": "web_search_call"})
+    assert shown(decoder, 3)["web_search"] == 5
+
+
+def test_a_usage_report_costs_the_same_behind_many_items_as_behind_few() -> None:
+    def calls(items: int) -> int:
+        decoder, seen = StreamDecoder(), Counter[str]()
+
+        def count(_: FrameType, event: str, __: object) -> None:
+            seen[event] += 1
+
+        for at in range(items):
+            decode(decoder, "output_item.done", output_index=at, item={"type": "web_search_call"})
+        sys.setprofile(count)
+        try:
+            shown(decoder, 1)
+        finally:
+            sys.setprofile(None)
+        return seen.total()
+
+    assert calls(1000) == calls(10)

@@ -141,6 +141,8 @@ class StreamDecoder(Decoder):
         self._items: dict[int, _Item] = {}
         self._numbers: dict[str, int] = {}
         """Of items, by their ids."""
+        self._tools = Counter[str]()
+        """Calls of the provider's that the items show."""
         self._refused = False
         self._text_at: int | None = None
         """The item of the last part of text."""
@@ -189,6 +191,7 @@ class StreamDecoder(Decoder):
         if kind == "created" and self._starts_anew(id, model):
             self._items.clear()
             self._numbers.clear()
+            self._tools.clear()
             self._refused, self._text_at = False, None
         self._begin(id, model, text(response.get("provider")))
         self._take_routing(response)
@@ -205,7 +208,7 @@ class StreamDecoder(Decoder):
     def _called_tools(self, response: dict[str, Any]) -> Counter[str]:
         """How often, as the final output shows, which says all items again; else as these did."""
         final = Counter(filter(None, map(tool_called, map(mapping, sequence(response.get("output"))))))
-        return final or Counter(item.tool for item in self._items.values() if item.tool)
+        return final or +self._tools
 
     def _take_final(self, status: str, response: dict[str, Any]) -> None:
         if self._ended:
@@ -258,7 +261,7 @@ class StreamDecoder(Decoder):
         if not done:
             return
         if kind not in _OWN:
-            item.tool = tool_called(said)
+            self._count(item, tool_called(said))
             self._out.append(Foreign(f"output[{at}] ({kind[:60]})"))
         elif not said.keys() <= _OWN[kind]:
             more = (name for name in said if name not in _OWN[kind] and said[name] not in _SAYS_NOTHING)
@@ -270,6 +273,14 @@ class StreamDecoder(Decoder):
         self._take_parts(at, item, said)
         if kind == "reasoning":
             self._seal(item, text(said.get("encrypted_content")))
+
+    def _count(self, item: _Item, tool: str | None) -> None:
+        """Items come again, and the last time counts."""
+        if item.tool:
+            self._tools[item.tool] -= 1
+        if tool:
+            self._tools[tool] += 1
+        item.tool = tool
 
     def _take_delta(self, kind: str, said: dict[str, Any]) -> None:
         (what, place), delta = _DELTAS[kind], text(said.get("delta"))
@@ -307,22 +318,23 @@ class StreamDecoder(Decoder):
 
     def _take_parts(self, at: int, item: _Item, said: dict[str, Any]) -> None:
         """Each in its order; of each kind the n-th is the n-th that was seen."""
+        told = [(place, mapping(part)) for place in ("content", "summary") for part in sequence(said.get(place))]
         seen = {
-            what: itertools.chain([*item.parts.get(what, ())], itertools.count(-1, -1)) for what, _ in _PARTS.values()
+            what: itertools.chain([*itertools.islice(item.parts.get(what, ()), len(told))], itertools.count(-1, -1))
+            for what, _ in _PARTS.values()
         }
-        for place in ("content", "summary"):
-            for part in map(mapping, sequence(said.get(place))):
-                kind = text(part.get("type"))
-                if (known := _PARTS.get((place, kind))) is None:
-                    if item.type in _OWN:
-                        self._out.append(Foreign(f"output[{at}].{place} ({kind[:60]})"))
-                    continue
-                what, key = known
-                position = next(seen[what])
-                self._say(at, what, position, text(part.get(key)), whole=True)
-                if part.get("logprobs"):
-                    self._weigh(text(part.get(key)), part["logprobs"])
-                self._cite_rest(at, position, part)
+        for place, part in told:
+            kind = text(part.get("type"))
+            if (known := _PARTS.get((place, kind))) is None:
+                if item.type in _OWN:
+                    self._out.append(Foreign(f"output[{at}].{place} ({kind[:60]})"))
+                continue
+            what, key = known
+            position = next(seen[what])
+            self._say(at, what, position, text(part.get(key)), whole=True)
+            if part.get("logprobs"):
+                self._weigh(text(part.get(key)), part["logprobs"])
+            self._cite_rest(at, position, part)
 
     def _seal(self, item: _Item, sealed: str) -> None:
         """A seal ends the item's last part; an item without any is nothing but its seal."""
