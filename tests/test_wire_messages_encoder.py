@@ -390,6 +390,8 @@ class TestWhole:
             (" null ", {}),
             ("nul", {"unreadable_arguments": "nul"}),
             ("nullable", {"unreadable_arguments": "nullable"}),
+            (" \n[1]", {"unreadable_arguments": "[1]"}),
+            ("null \n", {}),
             ('say "no"\n', {"unreadable_arguments": 'say "no"\n'}),
             ('\n {"x": "1"}', {"x": "1"}),
             ('\u00a0{"x": 1}', {"unreadable_arguments": '\u00a0{"x": 1}'}),
@@ -405,6 +407,13 @@ class TestWhole:
                 streamed = "".join(event["delta"]["partial_json"] for event in out if _is_input(event))
                 assert (json.loads(streamed) if streamed else {}) == input
                 assert streamed == streamed.lstrip()
+
+    @pytest.mark.parametrize("begin", ["", "null"])
+    def test_blanks_without_number_are_dropped(self, begin: str) -> None:
+        through = encoder(Api.MESSAGES, origin="up")
+        through.encode([BEGIN, ToolCallBegin(0, "a", "f")])
+        assert through.encode([ToolCallDelta(0, begin + " " * 4_000_000)]) == b""
+        assert through.encode([ToolCallDelta(0, " ") for _ in range(50_000)]) == b""
 
     def test_a_free_text_is_the_one_argument(self) -> None:
         call: list[Event] = [ToolCallBegin(0, "a", "p", ToolKind.CUSTOM), ToolCallDelta(0, "*** Patch")]

@@ -186,6 +186,21 @@ class TestNames:
             CALLED,
         ]
 
+    @pytest.mark.parametrize("arguments", [[], ["{", '"input":"x"}']], ids=["never said", "said"])
+    def test_so_they_are_where_there_are_tens_of_thousands(self, arguments: list[str]) -> None:
+        many = 30_000
+        restoring = Restored(names())
+        for at in range(many):
+            restoring.events([ToolCallBegin(at, f"c{at}", "apply_patch")])
+        for said in arguments:
+            restoring.events([ToolCallDelta(at, said) for at in range(1, many)])
+        assert restoring.kept > 100 * many
+        told = restoring.events([ToolCallDelta(0, '{"input":"x"}'), CALLED])
+        begun = [event.index for event in told if isinstance(event, ToolCallBegin)]
+        ended = [event.index for event in told if isinstance(event, ToolCallEnd)]
+        assert (begun, ended) == ([*range(1, many)], [*range(many)])
+        assert (restoring.kept, restoring.waits()) == (0, False)
+
     def test_what_comes_behind_arguments_of_another_form_waits_for_the_finish(self) -> None:
         said: list[Event] = [ToolCallBegin(0, "a", "apply_patch"), ToolCallDelta(0, "*** raw"), TextDelta("So.", 1)]
         told = restored(names(), *said, CALLED)[1:]

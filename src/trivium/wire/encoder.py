@@ -26,7 +26,7 @@ from trivium.wire.asked import Asked
 from trivium.wire.envelope import PLAIN, close, veiled
 from trivium.wire.errors import ErrorValue
 from trivium.wire.losses import Losses
-from trivium.wire.openpart import Part, letters_of
+from trivium.wire.openpart import Part, weight_of
 from trivium.wire.toolnames import outward_id
 
 PARAGRAPH = "\n\n"
@@ -65,7 +65,7 @@ class Encoder:
         self.began = False
         """Something of the answer has been said."""
         self.kept = 0
-        """Letters in memory, of parts that are said once more at their end, or that wait."""
+        """Letters in memory, of parts that are said once more at their end; and what waits, in bytes."""
         self.content_bytes = 0
         """Of content that has gone out, in UTF-8."""
         self.fault: Fault | None = None
@@ -256,7 +256,7 @@ class Encoder:
 
     def _hold(self, index: int, event: Event) -> None:
         self._held.setdefault(index, []).append(event)
-        self.kept += letters_of(event)
+        self.kept += weight_of(event)
 
     def _switch(self, event: Event, part: Part) -> Part | None:
         """Ends the open part and begins this one; None where the event has to wait."""
@@ -300,7 +300,7 @@ class Encoder:
         while held:
             self._end_open()
             for event in held.popitem(last=False)[1]:
-                self.kept -= letters_of(event)
+                self.kept -= weight_of(event)
                 _TAKERS[type(event)](self, event)
             if self._open is not None and not self._open.is_complete():
                 break

@@ -7,6 +7,7 @@ tool by which an older model was made to answer in a form is no call: its argume
 from __future__ import annotations
 
 import re
+from collections import OrderedDict
 from collections.abc import Callable
 from typing import Any
 
@@ -24,6 +25,7 @@ from trivium.canon.events import (
 )
 from trivium.canon.parts import ToolKind
 from trivium.wire.lenient import parse, text
+from trivium.wire.openpart import weight_of
 from trivium.wire.schemas import FREE_TEXT
 from trivium.wire.toolnames import ToolNames
 
@@ -100,9 +102,10 @@ class Restored:
         self._text: FreeText | None = None
         self._index = 0
         """Of the call that the text belongs to."""
-        self._held: list[Event] = []
+        self._held: OrderedDict[int, list[Event]] = OrderedDict()
+        """What waits for the text to be over, by part."""
         self.kept = 0
-        """Letters that wait."""
+        """Bytes that wait, roughly."""
         self._over: dict[int, str] = {}
         """By call whose text is, what came behind it: the end of its JSON as a rule, which is told to nobody."""
         self._answers: set[int] = set()
@@ -115,12 +118,17 @@ class Restored:
     def events(self, events: list[Event]) -> list[Event]:
         if not (self._names.originals or self._names.answer):
             return events
-        return [told for event in events for told in self._take(event)]
+        told: list[Event] = []
+        for event in events:
+            told += self._take(event)
+            if self._held:
+                told += self._let_go()
+        return told
 
     def _take(self, event: Event) -> list[Event]:
-        if self._text is not None and type(event) in CONTENT and getattr(event, "index", None) != self._index:
-            self._held.append(event)
-            self.kept += len(getattr(event, "arguments", "") or getattr(event, "text", ""))
+        if self._text is not None and type(event) in CONTENT and (index := getattr(event, "index", -1)) != self._index:
+            self._held.setdefault(index, []).append(event)
+            self.kept += weight_of(event)
             return []
         take = _TAKERS.get(type(event))
         return take(self, event) if take else [event]
@@ -149,16 +157,23 @@ class Restored:
             return self._end_json(event) if event.index in self._over else [event]
         said = self._text.feed(event.arguments)
         told: list[Event] = [ToolCallDelta(event.index, said)] if said else []
-        return told + self._release() if self._text.over else told
+        return told + self._end_text(self._text) if self._text.over else told
 
-    def _release(self) -> list[Event]:
-        """The text is over: its rest, and what waited for it."""
-        self._over[self._index] = self._text.behind if self._text else ""
-        rest = self._text.close() if self._text else ""
-        told: list[Event] = [ToolCallDelta(self._index, rest)] if rest else []
-        told.append(ToolCallEnd(self._index))
-        held, self._held, self._text, self.kept = self._held, [], None, 0
-        return told + [again for event in held for again in self._take(event)]
+    def _end_text(self, over: FreeText) -> list[Event]:
+        """The text is over: its rest."""
+        self._over[self._index] = over.behind
+        rest = over.close()
+        self._text = None
+        return [*([ToolCallDelta(self._index, rest)] if rest else []), ToolCallEnd(self._index)]
+
+    def _let_go(self) -> list[Event]:
+        """What waits, part by part, up to a text that is not over."""
+        told: list[Event] = []
+        while self._held and self._text is None:
+            for event in self._held.popitem(last=False)[1]:
+                self.kept -= weight_of(event)
+                told += self._take(event)
+        return told
 
     def _end_json(self, event: ToolCallDelta) -> list[Event]:
         if len(self._over[event.index]) < _LONGEST_OPENING:
@@ -168,7 +183,7 @@ class Restored:
     def _finish(self, event: Finish) -> list[Event]:
         told: list[Event] = []
         while self._text is not None:
-            told += self._release()
+            told += self._end_text(self._text) + self._let_go()
         if event.reason is FinishReason.TOOL_CALLS and self._answers and not self._calls:
             event = Finish(FinishReason.STOP, event.native)
         if any(behind.strip() not in ("", "}") for behind in self._over.values()):

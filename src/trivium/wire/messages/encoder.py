@@ -197,13 +197,13 @@ class MessagesEncoder(Encoder):
 class _Input:
     """The input of a call, an object, in pieces as they come. A text becomes the one member of an object: that of a
     custom tool, and arguments that are no object. SDKs parse the pieces while they come, and end with an error at
-    blanks in front or anything that is no JSON."""
+    blanks in front, which are dropped as they come, or anything that is no JSON."""
 
     def __init__(self, kind: ToolKind) -> None:
         self._text: str | None = FREE_TEXT if kind is ToolKind.CUSTOM else None
         self._is_object = False
         self._held = ""
-        """What may yet become an object."""
+        """What may yet become an object, or nothing; no longer than that, whatever blanks there are."""
 
     def begin(self) -> str:
         return "" if self._text is None else f'{{"{self._text}":"'
@@ -213,17 +213,18 @@ class _Input:
             return piece
         if self._text is not None:
             return json(piece)[1:-1].decode()
-        self._held += piece
-        start = self._held.lstrip(_BLANKS)
-        if start.startswith("{"):
+        self._held = (self._held + piece).lstrip(_BLANKS)
+        if self._held.startswith("{"):
             self._is_object = True
-            return start
-        return "" if _NULL.startswith(start.rstrip(_BLANKS)) else self._as_text()
+            return self._held
+        if self._held.rstrip(_BLANKS) == _NULL:
+            self._held = _NULL
+        return "" if _NULL.startswith(self._held) else self._as_text()
 
     def end(self) -> str:
         if self._text is not None:
             return '"}'
-        if self._is_object or self._held.strip(_BLANKS) in ("", _NULL):
+        if self._is_object or self._held in ("", _NULL):
             return ""
         return self._as_text() + '"}'
 
@@ -239,5 +240,5 @@ def _whole_input(part: ToolCall) -> dict[str, Any]:
     try:
         said = parse(part.arguments.encode()) if part.arguments.strip(_BLANKS) else None
     except ValueError:
-        return {UNREADABLE: part.arguments}
-    return mapping(said) if said is None or type(said) is dict else {UNREADABLE: part.arguments}
+        return {UNREADABLE: part.arguments.lstrip(_BLANKS)}
+    return mapping(said) if said is None or type(said) is dict else {UNREADABLE: part.arguments.lstrip(_BLANKS)}
