@@ -137,6 +137,18 @@ class TestAbout:
         assert stream.held == len(b"data: 12345")
         assert not stream.oversized
 
+    def test_parts_without_number_are_held(self) -> None:
+        stream, before = from_chat(), 0
+        for at in range(1000):
+            stream.feed(sse(chunk(tool_calls=[{"index": at, "id": f"c{at}", "function": {"name": "f"}}])))
+            assert stream.held > before
+            before = stream.held
+        items = translation(Api.RESPONSES, Api.CHAT).stream()
+        for at in range(1000):
+            item = {"type": "web_search_call", "id": f"w{at}"}
+            items.feed(sse({"type": "response.output_item.done", "output_index": at, "item": item}))
+        assert min(before, items.held) > 300_000
+
 
 class TestOneForTheOther:
     """Upstreams answer with a body though a stream was asked for, and the other way round."""

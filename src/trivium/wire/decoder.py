@@ -16,6 +16,8 @@ from trivium.wire.lenient import Halves, mapping, parse, text
 from trivium.wire.sse import ServerSentEvent
 
 _DONE = b"[DONE]"
+PART = 250
+"""Bytes of what is known of a part that is over, by decoder and encoder: a call of Chat has it twice, and takes 500."""
 
 
 class Decoder:
@@ -36,6 +38,8 @@ class Decoder:
         self._called = False
         self._ended = False
         self._parts = 0
+        self.kept = 0
+        """Roughly the bytes in memory of what the answer consists of, its letters apart."""
         self._kind: object = None
 
     def decode(self, event: ServerSentEvent) -> list[Event]:
@@ -132,14 +136,15 @@ class Decoder:
     def _part(self, kind: object) -> int:
         """The index of the part that a delta of this kind belongs to: a new one whenever the kind changes."""
         if kind != self._kind:
+            self._new_part()
             self._kind = kind
-            self._parts += 1
         return self._parts - 1
 
     def _new_part(self) -> int:
         """The index of a part that deltas of other kinds do not interrupt."""
         self._kind = None
         self._parts += 1
+        self.kept += PART
         return self._parts - 1
 
     def _end(self, reason: FinishReason | None, native: str | None, stop_sequence: str | None = None) -> None:

@@ -250,8 +250,9 @@ class StreamTranslation:
 
     @property
     def held(self) -> int:
-        """Bytes in memory: of an unfinished event, and of what the client is told once more, or later."""
-        return self._parser.held + self._restored.kept + self._encoder.kept
+        """Bytes in memory: of an unfinished event, of what the client is told once more, or later, and of parts without
+        number."""
+        return self._parser.held + self._decoder.kept + self._restored.kept + self._encoder.kept
 
     @property
     def malformed(self) -> int:

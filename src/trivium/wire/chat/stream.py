@@ -40,7 +40,7 @@ from trivium.canon.parts import Citation, Seal, ToolKind
 from trivium.canon.usage import Conventions
 from trivium.wire.chat.details import is_sealed, seal, text_of
 from trivium.wire.chat.usage import ChatUsage
-from trivium.wire.decoder import Decoder
+from trivium.wire.decoder import PART, Decoder
 from trivium.wire.envelope import GOOGLE
 from trivium.wire.fault import fault_in, fault_of
 from trivium.wire.lenient import dump, index, is_shallow, mapping, sequence, text
@@ -281,6 +281,7 @@ class StreamDecoder(Decoder):
         if call is None:
             call = _Call(id, name, kind, seal)
             self._new_calls.append(call)
+            self.kept += PART
         self._last_call = call
         for key in (at, id):
             if key or key == 0:

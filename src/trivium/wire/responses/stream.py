@@ -85,6 +85,8 @@ _PARTS = {
     ("summary", "summary_text"): ("summary", "text"),
     ("content", "reasoning_text"): ("content", "text"),
 }
+_ITEM = 500
+"""Bytes of what is known of an item beside its parts."""
 _FINISHED = ("completed", "incomplete", "failed", "cancelled")
 _UNFINISHED = ("queued", "in_progress")
 _INCOMPLETE = {"content_filter": FinishReason.CONTENT_FILTER, "pause_turn": FinishReason.PAUSE}
@@ -254,7 +256,7 @@ class StreamDecoder(Decoder):
 
     def _take_item(self, at: int, said: dict[str, Any], *, done: bool) -> None:
         kind = text(said.get("type"))
-        item = self._items.setdefault(at, _Item(kind))
+        item = self._items.get(at) or self._new_item(at, kind)
         item.type = kind or item.type
         if kind in _CALLS and (done or said.get("name")):
             self._take_call(item, said)
@@ -273,6 +275,10 @@ class StreamDecoder(Decoder):
         self._take_parts(at, item, said)
         if kind == "reasoning":
             self._seal(item, text(said.get("encrypted_content")))
+
+    def _new_item(self, at: int, kind: str) -> _Item:
+        self.kept += _ITEM
+        return self._items.setdefault(at, _Item(kind))
 
     def _count(self, item: _Item, tool: str | None) -> None:
         """Items come again, and the last time counts."""
@@ -301,7 +307,7 @@ class StreamDecoder(Decoder):
             self._out[-1] = TextDelta(said, last.index, sequence(logprobs))
 
     def _cite(self, at: int, position: int, said: dict[str, Any]) -> None:
-        item = self._items.get(at) or self._items.setdefault(at, _Item("message"))
+        item = self._items.get(at) or self._new_item(at, "message")
         item.cited[position] = item.cited.get(position, 0) + 1
         part = item.parts.get("text", {}).get(position)
         if said.get("type") != "url_citation" or not text(said.get("url")) or part is None:
@@ -362,7 +368,7 @@ class StreamDecoder(Decoder):
     def _say(self, at: int, what: str, position: int, said: str, *, whole: bool) -> None:
         """Tell a delta, or of a whole what its deltas lacked. Arguments of a call not yet begun wait for its item."""
         tell, owner = _SAY[what]
-        item = self._items.get(at) or self._items.setdefault(at, _Item(owner))
+        item = self._items.get(at) or self._new_item(at, owner)
         parts = item.parts.setdefault(what, {})
         part = parts.get(position)
         if not said or (part is None and what == "arguments") or item.parts.get(_OTHER_FORM.get(what, "")):
