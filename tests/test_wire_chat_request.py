@@ -223,8 +223,8 @@ class TestReasoning:
         )
 
     def test_a_multitude_of_fragments_is_put_together_once(self) -> None:
-        long = {"type": "reasoning.text", "text": "a" * 4_000_000, "index": 0}
-        more = [{"type": "reasoning.text", "text": "b", "index": 0}] * 100_000
+        long: Body = {"type": "reasoning.text", "text": "a" * 4_000_000, "index": 0}
+        more: list[Body] = [{"type": "reasoning.text", "text": "b", "index": 0}] * 100_000
         (found,) = reasoning_of({"reasoning_details": [long, *more, {**more[0], "signature": "c2ln"}]}, "")
         assert found.text == long["text"] + "b" * 100_001
         assert len(long["text"]) == 4_000_000
