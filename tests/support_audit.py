@@ -179,10 +179,12 @@ class Story:
 
     def expire(self, account: str) -> None:
         """All that is due and that no open call may need."""
-        for lot in sorted(self._lots(account), key=lambda lot: (lot["expires_ms"], lot["seq"])):
-            free = self._account(account)["balance_nano"] - self._account(account)["held_nano"]
-            amount = min(lot["remaining_nano"], max(0, free))
-            if amount and lot["expires_ms"] <= self.now:
+        lots = [lot for lot in self._lots(account) if lot["expires_ms"] <= self.now]
+        over = max(0, sum(lot["remaining_nano"] for lot in lots) - self._account(account)["held_nano"])
+        for lot in sorted(lots, key=lambda lot: (lot["expires_ms"], lot["seq"])):
+            amount = min(lot["remaining_nano"], over)
+            if amount:
+                over -= amount
                 key = f"expiry:{lot['id']}:{lot['remaining_nano']}"
                 lot["remaining_nano"] -= amount
                 self._entry(account, "expiry", -amount, key, lot=lot["id"])
@@ -320,7 +322,7 @@ def a_story() -> Story:
     story.call(bob, (500_000, 0), hold=USD)
     story.grant(bob, 2 * USD, lasts=DAY)
     story.now += 2 * DAY
-    held = story.start(ann, 14 * USD, budgets=(day,))
+    held = story.start(ann, USD, budgets=(day,))
     story.expire(ann)
     story.end(held)
     story.expire(ann)

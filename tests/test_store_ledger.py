@@ -603,13 +603,42 @@ class TestCredits:
         assert await house.balance(account) == (5, 0)
         assert [kind for kind, _, _ in await house.entries(account)] == ["grant", "grant", "expiry"]
 
+    async def test_a_call_over_its_day_is_paid_with_what_expires_whoever_looks_meanwhile(
+        self, house: House, clock: TestClock
+    ) -> None:
+        quiet, busy = await house.account(3), await house.account(3)
+        for account in (quiet, busy):
+            await house.grant(account, 0.0625, expires_ms=NOW + DAY)
+        calls = {account: await house.started(account, 0.125) for account in (quiet, busy)}
+        clock.pass_ms(DAY)
+        house.end(await house.started(busy, 0.125), busy)
+        for account, id in calls.items():
+            house.end(id, account, 0.03125)
+        clock.pass_ms(2000)
+        for account in (quiet, busy):
+            await house.ledger.expire(account)
+            assert await house.balance(account) == (3, 0)
+            assert (await house.entries(account))[-2:] == [("charge", -0.03125, ""), ("expiry", -0.03125, "")]
+
+    async def test_what_a_call_keeps_of_expired_credits_admits_no_other(self, house: House, clock: TestClock) -> None:
+        account = await house.account(1)
+        await house.grant(account, 0.5, expires_ms=NOW + DAY)
+        id = await house.started(account, 0.25)
+        clock.pass_ms(DAY)
+        assert (await house.refused(account, 1.125)).free == USD
+        other = await house.started(account, 1)
+        for ended in (id, other):
+            house.end(ended, account, 0.125)
+        await house.ledger.expire(account)
+        assert await house.balance(account) == (1, 0)
+
     async def test_many_calls_at_the_moment_of_expiry_all_see_it(self, house: House, clock: TestClock) -> None:
         account = await house.account(1, expires_ms=NOW + DAY)
         await house.grant(account, 0.5)
         await house.started(account, 0.01)
         clock.pass_ms(DAY)
         answers = await asyncio.gather(*(house.start(account, 0.01) for _ in range(100)))
-        assert sum(isinstance(answer, str) for answer in answers) == 49
+        assert sum(isinstance(answer, str) for answer in answers) == 50
 
     async def test_a_clock_that_is_set_forward_expires_nothing(self, house: House, clock: TestClock) -> None:
         account = await house.account(1, expires_ms=NOW + DAY)

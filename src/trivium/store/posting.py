@@ -296,18 +296,23 @@ def write_grant(tx: Writing, entry: Entry) -> None:
 
 def expire(tx: Writing, account_id: str, now_ms: int) -> int:
     """Takes away what is left of credits whose time is over, save what open holds may still need of it; that goes when
-    they have ended. Returns how much went."""
-    balance, held = lock(tx, account_id) or (0, 0)
+    they have ended. Returns how much went.
+
+    A charge takes from these credits first, whatever else there is. So as much of them stays as is held: what a call
+    is paid with does not depend on whether anybody looked meanwhile. What stays only ever becomes less: of later calls
+    none is admitted on it, though one that is charged before it is gone is paid with it.
+    """
+    _, held = lock(tx, account_id) or (0, 0)
     due = tx.execute(
         "SELECT id, remaining_nano FROM lots WHERE account_id = ? AND remaining_nano > 0 AND expires_ms <= ?"
         " ORDER BY expires_ms, seq",
         (account_id, now_ms),
     )
-    free, entries = max(0, balance - held), []
+    over, entries = max(0, sum(remaining for _, remaining in due) - held), []
     for id, remaining in due:
-        amount = min(remaining, free)
+        amount = min(remaining, over)
         if amount:
-            free -= amount
+            over -= amount
             tx.execute("UPDATE lots SET remaining_nano = remaining_nano - ? WHERE id = ?", (amount, id))
             key = f"expiry:{id}:{remaining}"
             common = {"account_id": account_id, "time_ms": now_ms, "idempotency_key": key, "lot": id}
