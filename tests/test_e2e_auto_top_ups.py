@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from support_stripe import Shop, selling
-from trivium.clock import SystemClock
+from trivium.clock import DAY_MS, SystemClock
 from trivium.errors import NotFound, OperationError
 from trivium.operations.top_ups import TopUps
 from trivium.policy.payments import ANSWERED_MS, BACK_OFF_MS, OURS_MS
@@ -139,6 +139,42 @@ async def test_nobody_asks_for_a_charge_whose_key_may_be_forgotten() -> None:
         assert "Nobody can tell" in told["problem"]
         await tell_all(shop)  # the word of Stripe counts, however late
         assert await shop.balance() == "15"
+
+
+async def test_a_clock_that_was_ahead_keeps_no_card_from_being_charged() -> None:
+    """What it stamped lies a year ahead of now."""
+    async with selling() as shop:
+        await shop.agree(below_usd="1000", month_usd="20")
+        clock = clock_of(shop)
+        clock.ahead_ms = 365 * DAY_MS
+        await shop.look()
+        await tell_all(shop)
+        shop.stripe.cards["pm_card"] = "card_declined"
+        await shop.look()
+        await tell_all(shop)
+        assert ((await shop.agreed())["failures"], (await shop.agreed())["month_charged_usd"]) == (1, "10")
+
+        clock.ahead_ms, shop.stripe.cards["pm_card"] = 0, "ok"
+        assert (await shop.agreed())["month_charged_usd"] == "0"
+        for _ in range(3):
+            await shop.look()
+            await tell_all(shop)
+        told = await shop.agreed()
+        assert (told["failures"], told["month_charged_usd"], await shop.balance()) == (0, "20", "35")
+
+
+async def test_of_a_charge_by_a_clock_that_was_ahead_nobody_knows_how_long_ago_it_was() -> None:
+    async with selling() as shop:
+        await shop.agree()
+        clock = clock_of(shop)
+        clock.ahead_ms, shop.stripe.cards["pm_card"] = 365 * DAY_MS, "lost"
+        await shop.look()
+        before = len(shop.charges())
+        clock.ahead_ms, shop.stripe.cards["pm_card"] = 0, "ok"
+        await shop.look()
+        told = await shop.agreed()
+        assert (len(shop.charges()), told["enabled"], told["payment"]) == (before, False, None)
+        assert "Nobody can tell" in told["problem"]
 
 
 async def test_two_gateways_charge_once() -> None:

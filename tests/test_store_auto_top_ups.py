@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from support_store import Home
-from trivium.clock import SystemClock
+from trivium.clock import DAY_MS, SystemClock
 from trivium.errors import StoreUnavailable
 from trivium.policy.payment_alerts import SILENT_MS, Trouble
 from trivium.policy.payments import CENT_NANO, AutoTopUp, Event
@@ -120,6 +120,16 @@ async def test_what_somebody_has_to_see_to(stores: list[Store]) -> None:
     await first.payments.end_stray("evt_1", None, "ann")
     await first.payments.take(Event(id="evt_3", told="paid", payment=payment.id, intent="pi_1", cents=1000))
     assert [one.kind for one in await first.alerts.payment_troubles(clock.now_ms() + 2 * SILENT_MS)] == ["stopped"]
+
+
+async def test_a_charge_that_was_stamped_by_a_clock_far_ahead_has_been_silent_for_long(stores: list[Store]) -> None:
+    first = stores[0]
+    payment = await first.auto_top_ups.claim("acme", "stripe", lambda _: 0)
+    assert payment is not None
+    await first.auto_top_ups.asked(payment.id, "pi_1", None, done=True)
+    assert await first.alerts.payment_troubles(first.clock.now_ms() - 1000) == []
+    found = await first.alerts.payment_troubles(first.clock.now_ms() - 365 * DAY_MS)
+    assert [(one.kind, one.of) for one in found] == [("silent", payment.id)]
 
 
 def _save(tx: Writing, at_ms: int) -> None:

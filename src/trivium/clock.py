@@ -8,6 +8,9 @@ from datetime import UTC, datetime, timedelta
 from typing import Protocol
 
 MINUTE_MS, HOUR_MS, DAY_MS = 60_000, 3_600_000, 86_400_000
+AHEAD_MS = HOUR_MS
+"""No two clocks differ by so much: what is stamped further ahead of now was stamped by one that was wrong, and nobody
+knows how long ago. Whoever waits for such a moment would wait for as long as that clock was ahead."""
 _AGE = re.compile(r"(\d{1,6})([mhd])")
 _UNITS_MS = {"m": MINUTE_MS, "h": HOUR_MS, "d": DAY_MS}
 

@@ -14,9 +14,9 @@ from collections.abc import Awaitable, Iterable
 from trivium.clock import Clock
 from trivium.errors import StoreUnavailable
 from trivium.operations.payments import fee_of
-from trivium.policy.payments import Payment
+from trivium.policy.payments import Payment, is_over
 from trivium.settings_payments import PaymentSettings
-from trivium.store.auto_top_ups import AutoTopUps, is_over
+from trivium.store.auto_top_ups import AutoTopUps
 from trivium.upstream.payments import Processor, Wanted
 
 _LOG = logging.getLogger("trivium.payments")

@@ -14,6 +14,8 @@ from typing import Literal
 
 import msgspec
 
+from trivium.clock import AHEAD_MS
+
 CENT_NANO = 10**7
 """Nanodollars."""
 BACK_OFF_MS = 15 * 60_000
@@ -203,6 +205,16 @@ class AutoTopUp(msgspec.Struct, frozen=True, kw_only=True):
     """The payment that is under way: while it is there no other is begun."""
     set_by: str
     changed_ms: int
+
+
+def rests(auto: AutoTopUp, now_ms: int) -> bool:
+    """Whether its card may not be charged yet. `store/auto_top_ups` asks the same in SQL."""
+    return now_ms < auto.not_before_ms and auto.changed_ms <= now_ms + AHEAD_MS
+
+
+def is_over(payment: Payment, now_ms: int) -> bool:
+    """Whether it is too late to ask for it under the same key, or may be."""
+    return not -AHEAD_MS <= now_ms - payment.created_ms <= ANSWERED_MS
 
 
 def released(auto: AutoTopUp, payment: Payment, now_ms: int, most_failures: int, *, blames_card: bool) -> AutoTopUp:

@@ -16,7 +16,7 @@ from typing import Any
 
 import msgspec
 
-from trivium.clock import MINUTE_MS, Clock
+from trivium.clock import AHEAD_MS, MINUTE_MS, Clock
 from trivium.policy.alert_rules import AlertRules, Audited, Balance, Counted, Finding, Refusing, Series, Spent, Told
 from trivium.policy.baseline import QUANTILE, Past
 from trivium.policy.blame import Call, bad, of_row
@@ -263,7 +263,7 @@ class AlertStore:
 
 def _let_go(tx: Writing, name: str, now_ms: int) -> None:
     """What was taken far ahead of now belongs to nobody: the clock of some gateway was wrong then, if ours is not."""
-    for (time_ms,) in tx.execute(_AHEAD, (name, now_ms + _LEASE_MS)):
+    for (time_ms,) in tx.execute(_AHEAD, (name, now_ms + AHEAD_MS)):
         _LOG.warning("alerts: `%s` was taken %d s ahead of this gateway's clock", name, (time_ms - now_ms) // 1000)
 
 

@@ -14,13 +14,12 @@ from typing import NamedTuple
 
 import msgspec
 
-from trivium.clock import Clock
+from trivium.clock import AHEAD_MS, Clock
 from trivium.errors import NotFound, OperationError
-from trivium.policy.payments import ANSWERED_MS, AutoTopUp, Event, Payment, after, released
-from trivium.policy.spending import window_start
+from trivium.policy.payments import ANSWERED_MS, AutoTopUp, Event, Payment, after, released, rests
 from trivium.store import saved_cards
 from trivium.store.changes import Change, note
-from trivium.store.payment_rows import COLUMNS, MONTH, insert, locked, note_payment, payment_of, usd, write
+from trivium.store.payment_rows import COLUMNS, MONTH, insert, locked, month_of, note_payment, payment_of, usd, write
 from trivium.store.saved_cards import SavedCard, card_of
 from trivium.store.sql import Database, Row, Writing, marks
 from trivium.store.writer import Writer
@@ -38,12 +37,12 @@ _BLOCKED = (
 _LOW = (
     "SELECT t.account_id FROM auto_top_ups t JOIN accounts a ON a.id = t.account_id"
     " JOIN saved_cards c ON c.account_id = t.account_id WHERE t.enabled = 1 AND t.payment_id IS NULL"
-    " AND t.not_before_ms <= ? AND c.method IS NOT NULL AND a.balance_nano < t.below_nano"
+    " AND (t.not_before_ms <= ? OR t.changed_ms > ?) AND c.method IS NOT NULL AND a.balance_nano < t.below_nano"
     f" AND NOT {_BLOCKED.format('t')} AND ({_MONTH}) + t.cents <= t.month_cents ORDER BY t.account_id"
 )
 _OPEN = (
-    f"SELECT {COLUMNS} FROM payments WHERE state = 'open' AND kind = 'auto' AND tried_ms <= ?"
-    " AND id IN (SELECT payment_id FROM auto_top_ups t WHERE payments.created_ms < ?"
+    f"SELECT {COLUMNS} FROM payments WHERE state = 'open' AND kind = 'auto' AND (tried_ms <= ? OR tried_ms > ?)"
+    " AND id IN (SELECT payment_id FROM auto_top_ups t WHERE payments.created_ms NOT BETWEEN ? AND ?"
     f" OR (enabled = 1 AND NOT {_BLOCKED.format('t')})) ORDER BY id"
 )
 _LIST = (
@@ -82,8 +81,8 @@ class AutoTopUps:
     async def page(self, account_id: str | None, after: str, limit: int) -> list[Agreed]:
         """By account, behind one."""
         where, named = (" AND t.account_id = ?", [account_id]) if account_id is not None else ("", [])
-        month = window_start("month", self._clock.now_ms())
-        rows = await self._database.ask(f"{_LIST}{where} ORDER BY t.account_id LIMIT ?", [month, after, *named, limit])
+        month = month_of(self._clock.now_ms())
+        rows = await self._database.ask(f"{_LIST}{where} ORDER BY t.account_id LIMIT ?", [*month, after, *named, limit])
         return [Agreed(_auto(row[:-3]), row[-3] or "saved" if row[-2] else None, int(row[-1])) for row in rows]
 
     async def set(self, auto: AutoTopUp, words: str, method: str) -> None:
@@ -122,7 +121,7 @@ class AutoTopUps:
     async def low(self) -> list[str]:
         """Accounts whose card may have to be charged now."""
         now = self._clock.now_ms()
-        return [row[0] for row in await self._database.ask(_LOW, (now, window_start("month", now)))]
+        return [row[0] for row in await self._database.ask(_LOW, (now, now + AHEAD_MS, *month_of(now)))]
 
     async def claim(self, account_id: str, processor: str, fee: Callable[[int], int]) -> Payment | None:
         """The charge that has to be asked for, and the lock; None: there is none, or somebody else has it. `fee` is of
@@ -133,10 +132,10 @@ class AutoTopUps:
 
         def act(tx: Writing) -> Payment | None:
             auto = _locked(tx, account_id)
-            if auto is None or not auto.enabled or auto.payment_id is not None or auto.not_before_ms > now:
+            if auto is None or not auto.enabled or auto.payment_id is not None or rests(auto, now):
                 return None
             ((balance,),) = tx.execute("SELECT balance_nano FROM accounts WHERE id = ?", (account_id,))
-            ((charged,),) = tx.execute(MONTH, (account_id, window_start("month", now)))
+            ((charged,),) = tx.execute(MONTH, (account_id, *month_of(now)))
             payment = _new(auto, card, fee(auto.cents), now)
             if balance >= auto.below_nano or charged + payment.asked_cents > auto.month_cents:
                 return None
@@ -151,7 +150,8 @@ class AutoTopUps:
         """Charges of which nobody knows whether they were made, last asked for a while ago. Where it was switched off
         meanwhile, only those that are over: nothing is asked for after that, and a webhook tells of what was made."""
         now = self._clock.now_ms()
-        rows = await self._database.ask(_OPEN, (now - pause_ms, now - ANSWERED_MS))
+        ahead = now + AHEAD_MS
+        rows = await self._database.ask(_OPEN, (now - pause_ms, ahead, now - ANSWERED_MS, ahead))
         return [payment_of(row) for row in rows]
 
     async def asked(self, id: str, intent: str | None, problem: str | None, *, done: bool) -> None:
@@ -202,11 +202,6 @@ class AutoTopUps:
             stop(tx, told.account_id, problem, now)
 
         await self._writer.run(act)
-
-
-def is_over(payment: Payment, now_ms: int) -> bool:
-    """Whether it is too late to ask for it under the same key."""
-    return now_ms - payment.created_ms > ANSWERED_MS
 
 
 def end_payment(

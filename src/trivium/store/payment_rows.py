@@ -8,6 +8,7 @@ import msgspec
 
 from trivium.money import nano_text
 from trivium.policy.payments import CENT_NANO, Payment
+from trivium.policy.spending import span_end, window_start
 from trivium.store.changes import Change, note
 from trivium.store.sql import Row, Writing, marks
 
@@ -18,9 +19,15 @@ _LOCK = f"UPDATE payments SET changed_ms = changed_ms WHERE {{}} = ? RETURNING {
 _WRITE = f"UPDATE payments SET {', '.join(f'{name} = ?' for name in _FIELDS)} WHERE id = ?"
 MONTH = (
     "SELECT coalesce(sum(asked_cents), 0) FROM payments WHERE account_id = ? AND kind = 'auto'"
-    " AND state IN ('open', 'pending', 'paid') AND created_ms >= ?"
+    " AND state IN ('open', 'pending', 'paid') AND created_ms >= ? AND created_ms < ?"
 )
-"""What an account's card was charged by itself since then, or may still be."""
+"""What an account's card was charged by itself in a month, or may still be."""
+
+
+def month_of(time_ms: int) -> tuple[int, int]:
+    """The month that a moment lies in, for `MONTH`."""
+    start = window_start("month", time_ms)
+    return start, span_end("month", start)
 
 
 def insert(tx: Writing, payment: Payment) -> None:
