@@ -22,6 +22,7 @@ from trivium.policy.alert_rules import AlertRules, Audited, Counted, Series
 from trivium.policy.alert_words import Message
 from trivium.policy.alerts import Alert
 from trivium.policy.blame import Apps
+from trivium.policy.spending import Budget
 from trivium.store.store import Store
 from trivium.telemetry.hub import Ended
 from trivium.telemetry.minutes import Minutes
@@ -242,6 +243,17 @@ async def test_a_balance_is_told_when_it_becomes_low_and_again_after_it_was_not(
     assert [await with_balance(nano) for nano in (high, low, low, high, high, low)] == [
         [], ["Low balance: acme"], [], [], [], ["Low balance: acme"],
     ]  # fmt: skip
+
+
+async def test_a_budget_that_is_used_up_in_the_last_minute_of_its_day_is_told(world: World) -> None:
+    await world.store.accounts.create("acme", "organization", "acme")
+    budget = Budget(id="bud_1", scope="account:acme", period="day", limit_nano=100, created_ms=1)
+    await world.store.accounts.set_budget(budget)
+    world.minute = START + 24 * 60 - 1
+    spent = "INSERT INTO spends (budget_id, window_ms, spent_nano) VALUES (?, ?, ?)"
+    await world.store.ledger.writer.run(lambda tx: tx.execute(spent, ("bud_1", MIDNIGHT, 100)))
+    assert await world.passes() == ["Budget of account:acme: 100 % reached"]
+    assert await world.passes() == []
 
 
 async def test_the_auditor_looks_once_a_day_and_is_told_of_until_it_is_content(world: World) -> None:

@@ -172,8 +172,9 @@ async def _balance(store: AlertStore, rules: AlertRules, _: int) -> list[Finding
 
 
 async def _budget(store: AlertStore, rules: AlertRules, minute: int) -> list[Finding]:
-    now_ms = minute * MINUTE_MS
-    return alert_rules.budget_findings(await store.spent(rules, now_ms), rules, now_ms)
+    """Of the periods that the minute lies in that is over: what was spent at the end of one is told, too."""
+    moment_ms = minute * MINUTE_MS - 1
+    return alert_rules.budget_findings(await store.spent(rules, moment_ms), rules, moment_ms)
 
 
 async def _refusal(store: AlertStore, rules: AlertRules, minute: int) -> list[Finding]:
