@@ -519,6 +519,17 @@ class TestBudgets:
         assert await house.started(None, 1, scopes=("key:k",))
         assert [row["limit_nano"] for row in await house.accounts.budgets()] == [USD]
 
+    async def test_a_period_that_a_clock_far_ahead_began_hides_none_of_now(
+        self, house: House, clock: TestClock
+    ) -> None:
+        await house.budget("key:k", 1)
+        house.end(await house.started(None, 0.5, scopes=("key:k",)), None, 0.5)
+        clock.ms += 400 * DAY
+        house.end(await house.started(None, 1, scopes=("key:k",)), None, 1)
+        clock.ms = NOW
+        (told,) = await house.accounts.budgets()
+        assert (told["window_ms"], told["spent_nano"]) == (NOW - NOW % DAY, 0.5 * USD)
+
     async def test_a_budget_that_is_removed_and_set_again_counts_on(self, house: House) -> None:
         await house.budget("key:k", 1)
         house.end(await house.started(None, 1, scopes=("key:k",)), None, 1)

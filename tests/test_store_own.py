@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from support_store import Home
-from trivium.clock import SystemClock
+from trivium.clock import DAY_MS, SystemClock
 from trivium.operations.operations import Operations
 from trivium.policy.caller import Role
 from trivium.store.organizations import OrganizationRow
@@ -61,14 +61,14 @@ async def test_budgets_are_those_of_the_scopes_with_what_is_spent_and_held(own: 
     await operations.perform("budgets.set", {"scope": "user:bob", "period": "day", "usd": "1"})
     ended = await operations.perform("budgets.set", {"scope": "user:alice", "period": "week", "usd": "1"})
     await operations.perform("budgets.remove", {"budget": ended["id"]})
-    assert await own.budgets(["user:alice", "key:k"]) == [
+    assert await own.budgets(["user:alice", "key:k"], DAY_MS) == [
         OwnBudget(scope="user:alice", period="day", limit_nano=10**9, window_ms=None, used_nano=0)
     ]
     with store.database.transaction() as tx:
-        for window, spent in ((0, 9), (86_400_000, 5)):
+        for window, spent in ((0, 9), (DAY_MS, 5), (2 * DAY_MS, 1)):  # the last by a clock that was ahead
             tx.execute(
                 "INSERT INTO spends (budget_id, window_ms, spent_nano, held_nano) VALUES (?, ?, ?, 2)",
                 (day["id"], window, spent),
             )
-    (found,) = await own.budgets(["user:alice"])
-    assert (found.window_ms, found.used_nano) == (86_400_000, 7)
+    (found,) = await own.budgets(["user:alice"], DAY_MS + 5)
+    assert (found.window_ms, found.used_nano) == (DAY_MS, 7)

@@ -95,11 +95,18 @@ def test_a_run_goes_in_slices_from_the_oldest_and_is_one_line_of_what_was_erased
         number, _ = retention.erase(tx, NOON, 99, None)
     assert ids(database, "records") == ["0", "1", "2", "3", "4"]
     columns = "SELECT seq, time_ms, before_ms, requests, records, starts FROM erasures"
-    assert rows(database, columns) == [(number, 99, NOON, 8, 4, 4)]
+    assert rows(database, columns) == [(number, 99, HOUR_MS, 8, 4, 4)]
     with database.transaction() as tx:
         retention.erase(tx, NOON, 99, number)
         retention.erase(tx, NOON, 99, number)
-    assert rows(database, columns) == [(number, 99, NOON, 18, 9, 9)]
+    assert rows(database, columns) == [(number, 99, HOUR_MS, 18, 9, 9)]
+
+
+def test_what_was_erased_while_the_clock_was_ahead_is_known_by_what_went(database: Database) -> None:
+    """The auditor looks at the hours from then on, which a year ahead would be none."""
+    keep(database, record("old", NOON - 1))
+    run(database, NOON + 365 * 24 * HOUR_MS)
+    assert rows(database, "SELECT before_ms, records FROM erasures") == [(NOON, 1)]
 
 
 def test_where_nothing_is_old_nothing_was_erased(database: Database) -> None:

@@ -144,7 +144,8 @@ class Desk:
         """Budgets and limits that count this caller's calls, and the balance, null where balances are not charged. Of
         what an organization's calls cost together only those hear who see its bills."""
         scopes, bills = scopes_of(caller, account_of(caller, self._deps)), caller.sees_bills
-        budgets = await self._store.own.budgets([one for one in scopes if bills or one.startswith(_PERSONAL)])
+        told = [one for one in scopes if bills or one.startswith(_PERSONAL)]
+        budgets = await self._store.own.budgets(told, call.time_ms)
         rates = {
             "key": caller.limits,
             "user": caller.user_limits,

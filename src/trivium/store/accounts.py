@@ -220,16 +220,18 @@ class Accounts:
         await self._ledger.load()
 
     async def budgets(self, whose: Whose = EVERYBODY, after: str = "", limit: int = 2**31) -> list[dict[str, Any]]:
-        """Live budgets, by id behind an id, with what their newest period has seen."""
+        """Live budgets, by id behind an id, with what their newest period has seen; but for those that lie ahead, which
+        calls began by a clock that was wrong."""
         await self._ledger.writer.flush()
         names = ("id", "scope", "period", "limit_nano", "created_ms", "window_ms", "spent_nano", "held_nano")
         where, values = scopes(whose)
         rows = await self._database.ask(
             "SELECT b.id, b.scope, b.period, b.limit_nano, b.created_ms, s.window_ms, coalesce(s.spent_nano, 0),"
             " coalesce(s.held_nano, 0) FROM budgets b LEFT JOIN spends s ON s.budget_id = b.id AND s.window_ms ="
-            " (SELECT max(window_ms) FROM spends WHERE budget_id = b.id) WHERE b.ended_ms IS NULL AND b.id > ?"
+            " (SELECT max(window_ms) FROM spends WHERE budget_id = b.id AND window_ms <= ?)"
+            " WHERE b.ended_ms IS NULL AND b.id > ?"
             f" AND {where} ORDER BY b.id LIMIT ?",
-            [after, *values, limit],
+            [self._clock.now_ms(), after, *values, limit],
         )
         return [dict(zip(names, row, strict=True)) for row in rows]
 

@@ -45,14 +45,14 @@ class Own:
         rows = await self._database.ask("SELECT balance_nano - held_nano FROM accounts WHERE id = ?", (account_id,))
         return int(rows[0][0]) if rows else 0
 
-    async def budgets(self, scopes: Sequence[str]) -> list[OwnBudget]:
-        """The live budgets of these scopes."""
+    async def budgets(self, scopes: Sequence[str], now_ms: int) -> list[OwnBudget]:
+        """The live budgets of these scopes, with their newest period that does not lie ahead."""
         rows = await self._database.ask(
             "SELECT b.scope, b.period, b.limit_nano, s.window_ms, coalesce(s.spent_nano, 0) + coalesce(s.held_nano, 0)"
             " FROM budgets b LEFT JOIN spends s ON s.budget_id = b.id AND s.window_ms ="
-            " (SELECT max(window_ms) FROM spends WHERE budget_id = b.id)"
+            " (SELECT max(window_ms) FROM spends WHERE budget_id = b.id AND window_ms <= ?)"
             f" WHERE b.ended_ms IS NULL AND b.scope IN ({marks(scopes)}) ORDER BY b.scope, b.period",
-            list(scopes),
+            [now_ms, *scopes],
         )
         names = ("scope", "period", "limit_nano", "window_ms", "used_nano")
         return [OwnBudget(**dict(zip(names, row, strict=True))) for row in rows]

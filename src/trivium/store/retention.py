@@ -97,24 +97,27 @@ def due(database: Database, before_ms: int) -> Erased:
 
 def erase(tx: Writing, before_ms: int, now_ms: int, run: int | None) -> tuple[int | None, Erased]:
     """One slice, the oldest records first: the run it belongs to (None begins one), and what went. Nothing is left when
-    nothing went."""
+    nothing went. The run's row says up to which hour something went, and not up to which it was to go: where the clock
+    was ahead that would be an hour of which all records are still to come."""
     went = tx.execute(
         "DELETE FROM records WHERE id IN (SELECT id FROM records WHERE time_ms < ? ORDER BY time_ms LIMIT ?)"
-        " RETURNING id, requests",
+        " RETURNING id, requests, time_ms",
         (before_ms, SLICE),
     )
     if not went:
         return run, Erased(before_ms=before_ms)
-    starts = tx.executemany("DELETE FROM starts WHERE id = ? AND ended = 1", [(id,) for id, _ in went])
+    starts = tx.executemany("DELETE FROM starts WHERE id = ? AND ended = 1", [(id,) for id, _, _ in went])
     erased = Erased(before_ms=before_ms, records=len(went), requests=sum(row[1] for row in went), starts=starts)
     if run is None:
         ((run,),) = tx.execute(
-            "INSERT INTO erasures (time_ms, before_ms, requests, records, starts) VALUES (?, ?, 0, 0, 0) RETURNING seq",
-            (now_ms, before_ms),
+            "INSERT INTO erasures (time_ms, before_ms, requests, records, starts) VALUES (?, 0, 0, 0, 0) RETURNING seq",
+            (now_ms,),
         )
+    newest_ms = max(time_ms for _, _, time_ms in went)
     tx.execute(
-        "UPDATE erasures SET requests = requests + ?, records = records + ?, starts = starts + ? WHERE seq = ?",
-        (erased.requests, erased.records, erased.starts, run),
+        "UPDATE erasures SET before_ms = ?, requests = requests + ?, records = records + ?, starts = starts + ?"
+        " WHERE seq = ?",
+        (newest_ms - newest_ms % HOUR_MS + HOUR_MS, erased.requests, erased.records, erased.starts, run),
     )
     return run, erased
 
