@@ -104,6 +104,23 @@ async def test_another_question_is_a_conflict_also_while_the_first_goes_on(desk:
     assert await desk.place(key="other", question=b"other").claim() is None
 
 
+async def test_what_a_clock_far_ahead_has_left_counts_from_now(desk: Desk) -> None:
+    now, desk.clock.now = desk.clock.now, desk.clock.now + 400 * 24 * HOUR_MS
+    answered = desk.place("answered")
+    await answered.claim()
+    answered.keep(b"said")
+    await desk.place("killed", answers=desk.theirs).claim()
+    desk.clock.now = now
+    assert await desk.place("answered").claim() == b"said"
+    with pytest.raises(CallInProgress):
+        await desk.place("killed").claim()
+    desk.clock.now += CLAIM_MS
+    await desk.until_let_go()
+    assert await desk.place("killed").claim() is None
+    desk.clock.now += KEPT_MS
+    assert await desk.place("answered").claim() is None
+
+
 async def test_an_answer_is_there_for_as_long_as_was_set(desk: Desk) -> None:
     short = Desk(desk.store, hours=1)
     place = short.place()

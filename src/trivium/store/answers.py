@@ -19,6 +19,7 @@ from typing import Any, TypeVar
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
+from trivium.clock import AHEAD_MS
 from trivium.errors import Conflict, KeyReused, OperationError
 from trivium.store.ops import AROUND
 from trivium.store.sql import Database, Row, Writing
@@ -38,6 +39,13 @@ class Answered(OperationError):
     def __init__(self, content: bytes) -> None:
         super().__init__("This request has been answered already.")
         self.content = content
+
+
+def forget_old(tx: Writing, now_ms: int) -> None:
+    """Of an answer that lies ahead nobody knows how old it is: it counts from now. Else it would be given again, and a
+    call that a crash has cut off believed to go on, for as long as the clock was ahead."""
+    tx.execute("DELETE FROM answers WHERE time_ms <= ?", (now_ms - KEPT_MS,))
+    tx.execute("UPDATE answers SET time_ms = ? WHERE time_ms > ?", (now_ms, now_ms + AHEAD_MS))
 
 
 class Slot:
@@ -128,7 +136,7 @@ class Keeping(Slot):
     def _claim(self, tx: Writing) -> bool:
         """Before anything is written. A row that another process is about to commit is waited for. False where the row
         is ours, by an earlier change of the same operation."""
-        tx.execute("DELETE FROM answers WHERE time_ms <= ?", (self._now_ms - KEPT_MS,))
+        forget_old(tx, self._now_ms)
         fresh = tx.execute(
             "INSERT INTO answers (id, question, sealed, time_ms) VALUES (?, ?, ?, ?) ON CONFLICT (id) DO NOTHING"
             " RETURNING id",

@@ -15,7 +15,7 @@ from typing import TypeVar
 from trivium.clock import HOUR_MS, Clock
 from trivium.errors import CallInProgress, IdempotencyConflict
 from trivium.settings_idempotency import IdempotencySettings
-from trivium.store.answers import KEPT_MS, TOKEN, Slot
+from trivium.store.answers import TOKEN, Slot, forget_old
 from trivium.store.ops import Act
 from trivium.store.sql import Row, Writing
 from trivium.store.unbroken import shielded
@@ -125,7 +125,7 @@ class CallPlace(Slot):
     def _claimed(self, tx: Writing) -> list[Row]:
         """Nothing, where the place is ours; else what is there."""
         now, settings = self._now_ms, self._answers.settings
-        tx.execute("DELETE FROM answers WHERE time_ms <= ?", (now - KEPT_MS,))
+        forget_old(tx, now)
         if tx.execute(
             "INSERT INTO answers (id, question, sealed, time_ms) VALUES (?, ?, ?, ?) ON CONFLICT (id) DO NOTHING"
             " RETURNING id",
