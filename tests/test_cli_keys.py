@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import re
+import sqlite3
 from pathlib import Path
 
 import pytest
@@ -50,6 +52,14 @@ def test_the_list_shows_no_key(trivium: CommandLine) -> None:
     assert re.fullmatch(r"20\d\d-\d\d-\d\d \d\d:\d\d:\d\d", created)
     trivium("keys", "revoke", id)
     assert trivium.table("keys", "list")[1][4] != "-"
+
+
+def test_a_moment_that_has_no_date_is_shown_as_its_number(trivium: CommandLine) -> None:
+    """As keys may have that were made before the year 9999 was the last."""
+    made = trivium.json("keys", "create", "--name", "far")
+    with contextlib.closing(sqlite3.connect(trivium.data / "trivium.db")) as database, database:
+        database.execute("UPDATE keys SET expires_ms = ?", (2**53,))
+    assert str(2**53) in trivium("keys", "show", made["id"]).stdout
 
 
 def test_a_key_may_be_strict_about_losses(trivium: CommandLine) -> None:

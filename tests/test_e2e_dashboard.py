@@ -19,7 +19,9 @@ import pytest_asyncio
 from gateway import CHAT, Running
 from support_dashboard import HOSTILE, Browser, Page, browser, dashboard
 from support_dashboard_world import PROVIDER, ROLES, RULES, SETTINGS, World
+from trivium.clock import LAST_MS
 from trivium.dashboard.render import NOTHING
+from trivium.errors import OperationError
 from trivium.mock import Reply
 from trivium.server.panel import Pulse
 
@@ -143,10 +145,14 @@ class TestKeys:
         called, _, _ = await full.post("/v1/chat/completions", {"model": "m", "messages": []}, key=key[1])
         assert called == 401
 
-    async def test_no_member_makes_a_key_that_the_page_cannot_show(self, full: Running, visit: Browser) -> None:
-        perform = full.gateway.operations.perform
-        far = {"name": "far", "organization": "acme", "user": "member", "expires_ms": 2**53 - 1}
+    async def test_a_key_that_outlives_all_dates_is_shown(self, full: Running, visit: Browser) -> None:
+        """None is made any more."""
+        perform, far = full.gateway.operations.perform, {"name": "far", "organization": "acme", "user": "member"}
+        with pytest.raises(OperationError):
+            await perform("keys.create", {**far, "expires_ms": LAST_MS + 1})
         made = await perform("keys.create", far)
+        outlive = "UPDATE keys SET expires_ms = ? WHERE id = ?"
+        await full.gateway.store.ledger.writer.run(lambda tx: tx.execute(outlive, (2**53 - 1, made["id"])))
         await visit.sign_in("owner")
         assert str(2**53 - 1) in (await visit.get("/dashboard/o/acme/keys")).words
         path = f"/dashboard/o/acme/keys/edit?id={made['id']}"

@@ -12,6 +12,7 @@ import pytest
 
 from support_desk import Desk, member
 from support_store import Home, keep
+from trivium.clock import LAST_MS
 from trivium.errors import OperationError
 from trivium.metering.record import Record
 from trivium.operations import usage as usage_operations
@@ -79,6 +80,7 @@ async def test_a_period_of_ones_own_is_of_whole_hours(desk: Desk) -> None:
         ({"only": ["colour:red"]}, "'colour'"),
         ({"by": ["model", "key", "api"]}, "length <= 2"),
         ({"by": ["week"]}, "'week'"),
+        ({"period": "custom", "since_ms": LAST_MS}, "since_ms"),
     ],
 )
 async def test_what_makes_no_sense_is_refused_in_words(desk: Desk, asked: dict[str, Any], said: str) -> None:
@@ -196,6 +198,13 @@ async def test_what_is_asked_for_has_a_bound(desk: Desk, monkeypatch: pytest.Mon
 
 
 class TestCsv:
+    async def test_the_last_hour_that_has_a_date_is_the_last(self, desk: Desk) -> None:
+        last = LAST_MS - LAST_MS % HOUR
+        told = await desk("usage.csv", period="custom", since_ms=last - HOUR, until_ms=last)
+        assert told["name"] == "usage-9999-12-31.csv"
+        with pytest.raises(OperationError):
+            await desk("usage.csv", period="custom", since_ms=last - HOUR, until_ms=last + HOUR)
+
     async def test_a_line_for_each_group_and_one_for_all(self, desk: Desk) -> None:
         keep(desk.store.database, [call("a", cost_nano=1_500_000_000, output_tokens=3), call("b", upstream_model="n")])
         told = await desk("usage.csv", by=["model"])

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import re
 import time
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime
 from typing import Protocol
 
 MINUTE_MS, HOUR_MS, DAY_MS = 60_000, 3_600_000, 86_400_000
+LAST_MS = 253_402_300_799_999
+"""The end of the year 9999, beyond which no date can be written."""
 AHEAD_MS = HOUR_MS
 """No two clocks differ by so much: what is stamped further ahead of now was stamped by one that was wrong, and nobody
 knows how long ago. Whoever waits for such a moment would wait for as long as that clock was ahead."""
@@ -45,10 +47,25 @@ def rfc3339(seconds: float) -> str:
     return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
+def dated(milliseconds: float, form: str) -> str:
+    """A moment in UTC, by `strftime`; the number itself where it lies beyond all dates, as strangers may put there."""
+    try:
+        return datetime.fromtimestamp(milliseconds / 1000, UTC).strftime(form)
+    except (ValueError, OverflowError, OSError):
+        return str(milliseconds)
+
+
 def moment_ms(text: str, *, end_of_day: bool = False) -> int:
     """A date or a moment (ISO 8601; UTC without a zone) in milliseconds since the epoch. A date is its beginning or its
-    last second. Raises ValueError."""
+    last millisecond. Raises ValueError."""
     moment = datetime.fromisoformat(text)
-    if end_of_day and "T" not in text and " " not in text:
-        moment += timedelta(days=1, seconds=-1)
-    return int((moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp() * 1000)
+    begins = int((moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp() * 1000)
+    return begins + DAY_MS - 1 if end_of_day and _is_date(text) else begins
+
+
+def _is_date(text: str) -> bool:
+    try:
+        date.fromisoformat(text)
+    except ValueError:
+        return False
+    return True

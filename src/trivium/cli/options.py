@@ -6,7 +6,6 @@ import contextlib
 import sys
 import time
 from collections.abc import Sequence
-from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -14,7 +13,7 @@ from typing import Any
 import click
 import msgspec
 
-from trivium.clock import age_ms, moment_ms
+from trivium.clock import age_ms, dated, moment_ms
 from trivium.errors import OperationError
 from trivium.money import usd_text
 
@@ -43,9 +42,7 @@ def read_json(file: Path) -> Any:
 
 def when(milliseconds: int | None) -> str:
     """UTC, to the second; empty for None."""
-    if milliseconds is None:
-        return ""
-    return datetime.fromtimestamp(milliseconds / 1000, UTC).strftime("%Y-%m-%d %H:%M:%S")
+    return "" if milliseconds is None else dated(milliseconds, "%Y-%m-%d %H:%M:%S")
 
 
 def moment(text: str | None) -> int | None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import unicodedata
 from collections.abc import Mapping
-from datetime import UTC, datetime
 from decimal import Decimal
 from functools import cache
 from pathlib import Path
@@ -15,6 +14,7 @@ from aiohttp import web
 from jinja2 import Environment, FileSystemLoader, StrictUndefined, select_autoescape
 
 from trivium import __version__
+from trivium.clock import dated
 from trivium.dashboard.guard import HEADERS, host
 from trivium.dashboard.menu import is_over, menu
 from trivium.dashboard.words import words
@@ -108,19 +108,11 @@ def seconds(ms: float | None) -> str:
 
 def moment(ms: int | None) -> str:
     """UTC."""
-    return NOTHING if ms is None else _dated(ms, "%Y-%m-%d %H:%M:%S")
+    return NOTHING if ms is None else dated(ms, "%Y-%m-%d %H:%M:%S")
 
 
 def iso(ms: int) -> str:
-    return _dated(ms, "%Y-%m-%dT%H:%M:%SZ")
-
-
-def _dated(ms: int, form: str) -> str:
-    """The number itself behind the last year that has a name, as strangers may put there."""
-    try:
-        return datetime.fromtimestamp(ms / 1000, UTC).strftime(form)
-    except (ValueError, OverflowError, OSError):
-        return str(ms)
+    return dated(ms, "%Y-%m-%dT%H:%M:%SZ")
 
 
 def told(value: Any) -> str:

@@ -10,6 +10,7 @@ from typing import Any
 
 import msgspec
 
+from trivium.clock import LAST_MS
 from trivium.metering.listing import listed_limits, listed_price
 from trivium.providers.provider import Provider
 from trivium.routing.catalog import ModelEntry
@@ -26,8 +27,6 @@ _MOST_OF_USERS = 1_000
 """Of what a server says that a user named."""
 _LONGEST_ENTRY = 64 * 1024
 _LONGEST_NAME = 256
-_LAST_SECOND = 253_402_300_799
-"""Of the year 9999, beyond which no date can be written."""
 _MOST_WORDS = 100
 _TIMEOUTS = Timeouts(connect=10, first_byte=30, idle=30)
 _PATIENCE = 60
@@ -187,7 +186,7 @@ def _created(entry: dict[str, Any]) -> int:
             said = int(moment.timestamp()) if moment.tzinfo is not None else None
         except (ValueError, OverflowError):
             said = None
-    return said if type(said) is int and 0 <= said <= _LAST_SECOND else 0
+    return said if type(said) is int and 0 <= said <= LAST_MS // 1000 else 0
 
 
 def _takes(entry: dict[str, Any]) -> tuple[str, ...]:

@@ -12,6 +12,7 @@ from typing import Annotated, Any, Generic, TypeVar
 
 import msgspec
 
+from trivium.clock import LAST_MS
 from trivium.errors import NotFound, OperationError, RoleMissing
 from trivium.patterns import matching
 from trivium.policy.caller import Role
@@ -77,7 +78,7 @@ Table = dict[str, Op]
 
 Cursor = Annotated[str, matching(r"^[A-Za-z0-9._@:-]{0,200}\Z", "what the part before told of the next one")]
 Some = Annotated[int, msgspec.Meta(ge=1, le=200)]
-Moment = Annotated[int, msgspec.Meta(ge=0, le=2**53)]
+Moment = Annotated[int, msgspec.Meta(ge=0, le=LAST_MS)]
 """Milliseconds since the epoch."""
 
 

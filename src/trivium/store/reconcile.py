@@ -6,12 +6,12 @@ from typing import Annotated
 
 import msgspec
 
+from trivium.clock import LAST_MS
 from trivium.store.sql import Database
 from trivium.store.usage import Moment
 
 PAGE = 200
 """Records that are read in one go, at most."""
-_LATEST = 2**53
 
 
 class ReconcileQuery(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -19,7 +19,7 @@ class ReconcileQuery(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
 
     provider: str
     since_ms: Moment = 0
-    until_ms: Moment = _LATEST
+    until_ms: Moment = LAST_MS
     """Excluded; with `until_id` the place of the last record of the page before."""
     until_id: str = ""
     limit: Annotated[int, msgspec.Meta(ge=1, le=PAGE)] = PAGE

@@ -17,7 +17,7 @@ from typing import Annotated, Any
 
 import msgspec
 
-from trivium.clock import HOUR_MS
+from trivium.clock import HOUR_MS, LAST_MS
 from trivium.errors import OperationError
 from trivium.policy.caller import Id
 from trivium.store import bands, rollups, spans
@@ -85,7 +85,7 @@ _BY_NOW = {
     " WHERE request_id = records.id), 0)"
 }
 """As `usage_hours` has it: with what was corrected since."""
-_LATEST = 2**53 // HOUR_MS * HOUR_MS
+_LATEST = LAST_MS // HOUR_MS * HOUR_MS
 _WHERE = ("organization",)
 _RECORDS = -1
 """In place of a span's length."""
