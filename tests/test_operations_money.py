@@ -215,6 +215,8 @@ class TestCredits:
         await desk("credits.top_up", account="acme", usd="1")
         await desk("credits.grant", account="acme", usd="5", expires="2026-12-31")
         desk.clock.ms = 1_798_761_600_000  # 2027-01-01
+        (told,) = await desk("accounts.list", account="acme")
+        assert (told["balance_usd"], told["free_usd"]) == ("6", "1")  # without a gateway nobody ends them
         assert "acme has 1 USD free" in await desk.refusal("credits.adjust", account="acme", usd="-5.5")
 
     async def test_the_same_under_the_same_key_is_made_once(self, desk: Desk) -> None:

@@ -315,6 +315,7 @@ def _whose(query: ListAccounts) -> Whose:
 
 def _account(row: dict[str, Any]) -> AccountRow:
     balance, held = row["balance_nano"], row["held_nano"]
+    over = max(0, row["expired_nano"] - held)  # as much as the next look takes
     return AccountRow(
         id=row["id"],
         kind=row["kind"],
@@ -322,7 +323,7 @@ def _account(row: dict[str, Any]) -> AccountRow:
         created_ms=row["created_ms"],
         balance_usd=nano_text(balance),
         held_usd=nano_text(held),
-        free_usd=nano_text(balance - held),
+        free_usd=nano_text(balance - held - over),
     )
 
 

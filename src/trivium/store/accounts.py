@@ -41,8 +41,9 @@ _ENTRY_COLUMNS = "account_id, kind, amount_nano, time_ms, idempotency_key, reque
 _ACCOUNT = ("id", "kind", "name", "created_ms", "balance_nano", "held_nano")
 _NEW_ACCOUNT = (
     "INSERT INTO accounts (id, kind, name, created_ms) VALUES (?, ?, ?, ?) ON CONFLICT (id) DO NOTHING"
-    f" RETURNING {', '.join(_ACCOUNT)}"
+    f" RETURNING {', '.join(_ACCOUNT)}, 0"
 )
+_TOLD = (*_ACCOUNT, "expired_nano")
 
 
 class Correction(msgspec.Struct, frozen=True, kw_only=True):
@@ -75,7 +76,7 @@ class Accounts:
                 raise Conflict(f"There is an account {made!r}.")
             after = {"kind": kind, "name": name}
             note(tx, Change(time_ms=now, actor=actor, action="accounts.create", target=made, after=after))
-            return dict(zip(_ACCOUNT, rows[0], strict=True))
+            return dict(zip(_TOLD, rows[0], strict=True))
 
         return await self._ledger.writer.run(act)
 
@@ -93,10 +94,10 @@ class Accounts:
         named = [one for one in (id, whose) if one is not None]
         where = "".join(" AND id = ?" for _ in named)
         rows = await self._database.ask(
-            f"SELECT {', '.join(_ACCOUNT)} FROM accounts WHERE id > ?{where} ORDER BY id LIMIT ?",
-            [after, *named, limit],
+            f"SELECT {', '.join(_ACCOUNT)}, {posting.EXPIRED} FROM accounts WHERE id > ?{where} ORDER BY id LIMIT ?",
+            [self._clock.now_ms(), after, *named, limit],
         )
-        return [dict(zip(_ACCOUNT, row, strict=True)) for row in rows]
+        return [dict(zip(_TOLD, row, strict=True)) for row in rows]
 
     async def credit(self, entry: Entry, *, overdraw: bool = False, actor: str = OPERATOR) -> bool:
         """Posts an entry that somebody decided on; False where it had been made before. What is not free is taken only
@@ -220,8 +221,7 @@ class Accounts:
         await self._ledger.load()
 
     async def budgets(self, whose: Whose = EVERYBODY, after: str = "", limit: int = 2**31) -> list[dict[str, Any]]:
-        """Live budgets, by id behind an id, with what their newest period has seen; but for those that lie ahead, which
-        calls began by a clock that was wrong."""
+        """Live budgets, by id behind an id, with what their newest period has seen that does not lie ahead."""
         await self._ledger.writer.flush()
         names = ("id", "scope", "period", "limit_nano", "created_ms", "window_ms", "spent_nano", "held_nano")
         where, values = scopes(whose)
@@ -229,8 +229,7 @@ class Accounts:
             "SELECT b.id, b.scope, b.period, b.limit_nano, b.created_ms, s.window_ms, coalesce(s.spent_nano, 0),"
             " coalesce(s.held_nano, 0) FROM budgets b LEFT JOIN spends s ON s.budget_id = b.id AND s.window_ms ="
             " (SELECT max(window_ms) FROM spends WHERE budget_id = b.id AND window_ms <= ?)"
-            " WHERE b.ended_ms IS NULL AND b.id > ?"
-            f" AND {where} ORDER BY b.id LIMIT ?",
+            f" WHERE b.ended_ms IS NULL AND b.id > ? AND {where} ORDER BY b.id LIMIT ?",
             [self._clock.now_ms(), after, *values, limit],
         )
         return [dict(zip(names, row, strict=True)) for row in rows]

@@ -46,6 +46,11 @@ _LOTS = """
 
 NEXT_EXPIRY = "SELECT min(expires_ms) FROM lots WHERE account_id = ? AND remaining_nano > 0"
 """When the first credits of an account expire that are not used up."""
+EXPIRED = """
+    (SELECT coalesce(CAST(sum(remaining_nano) AS BIGINT), 0) FROM lots
+    WHERE account_id = accounts.id AND expires_ms <= ?)
+"""
+"""What an account has left of credits whose time is over, until somebody looks."""
 _DUE = "SELECT DISTINCT account_id FROM lots WHERE remaining_nano > 0 AND expires_ms <= ? AND account_id IN ({})"
 
 Windows = tuple[tuple[str, int], ...]
