@@ -224,6 +224,9 @@ async def test_what_the_client_says_of_its_data_leads_past_who_does_not_keep_to_
 STRICT = {"x-trivium-strict": "1"}
 LOSSY = {"top_k": 3, "container": "c"}
 """In Messages."""
+HEARD = [{"role": "user", "content": [{"type": "input_audio", "input_audio": {"format": "wav", "data": "UklGRg=="}}]}]
+UNHEARD = {"x-trivium-fallbacks": "reads/two"}
+"""Of Chat what Messages cannot be asked."""
 
 
 class TestOutage:
@@ -235,6 +238,12 @@ class TestOutage:
 [providers.chats]
 base_url = "{upstream}/v1"
 apis = ["chat"]
+[free.models."house/swift"]
+route = "a/secret"
+stealth = true
+[providers.reads]
+base_url = "{upstream}/v1"
+apis = ["messages"]
 [catalog.models."lossy-last"]
 routes = [{ to = "dead/none" }, { to = "chats/two" }]
 [catalog.models."lossy"]
@@ -256,6 +265,29 @@ routes = [{ to = "chats/one" }, { to = "chats/two" }]
         async with running(GOOD, settings=self.SETTINGS) as house:
             status, said = await ask(house, "messages", model="lossy", headers=STRICT, body=LOSSY)
             assert (status, "lossy_request" in said) == (400, True)
+
+    async def test_a_secret_first_route_stays_one(self) -> None:
+        said = {"retry-after": "37", "x-ratelimit-limit-requests": "7"}
+        secret = Rule(Reply(status=529, headers=said), Match(model="secret"))
+        async with running(secret, GOOD, settings=self.SETTINGS) as house:
+            body = {"model": "house/swift", "messages": HEARD}
+            status, told, headers = await house.post("/v1/chat/completions", body, headers=UNHEARD)
+            assert (status, told["error"]["code"]) == (503, "upstream_unavailable")
+            assert (headers["retry-after"], "x-ratelimit-limit-requests" in headers) == ("5", False)
+            record = (await house.records())[0]
+            told_of = [record[name] for name in ("provider", "upstream_model", "public_model", "payer")]
+            assert told_of == ["a", "secret", "house/swift", "free"]
+
+    async def test_of_whoever_refused_the_house_the_operator_hears_once(self) -> None:
+        async with running(first(Reply(status=401)), settings=self.SETTINGS) as house:
+            body = {"model": "a/one", "messages": HEARD}
+            status, _, _ = await house.post("/v1/chat/completions", body, headers=UNHEARD)
+            assert (status, asked_for(house)) == (503, ["one"])
+            (alert,) = house.gateway.deps.alerts.standing.values()
+            assert (alert.provider, alert.status, alert.calls) == ("a", 401, 1)
+            record = (await house.records())[0]
+            assert (record["provider"], record["upstream_model"]) == ("a", "one")
+            assert (await journey(house))["why"] == "the first route"
 
     async def test_others_are_answered_by_the_fallback(self) -> None:
         async with running(GOOD, settings=self.SETTINGS) as house:

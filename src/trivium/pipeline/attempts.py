@@ -6,9 +6,13 @@ that goes to the client on there is no way back.
 
 from __future__ import annotations
 
+from typing import NamedTuple, Self
+
 import msgspec
 
 from trivium.errors import RequestError, TriviumError, UpstreamError
+from trivium.metering.charge import Payer
+from trivium.metering.prices import Quote
 from trivium.pipeline.call import Call, Reply
 from trivium.pipeline.deps import Deps
 from trivium.pipeline.forget import forget_body, forget_frames
@@ -21,11 +25,34 @@ from trivium.pipeline.journey import fails_over, is_clients_own, is_failure
 from trivium.pipeline.legs import Leg, name_of, now_ms, session_of
 from trivium.pipeline.limits import admit_on
 from trivium.pipeline.own import send
+from trivium.pipeline.own_key import Own
 from trivium.pipeline.settle import CLIENT_CLOSED, Run
 from trivium.policy.caller import organization_of
 from trivium.policy.context import context_of
+from trivium.routing.auto import Resolution
+from trivium.routing.catalog import Target
 from trivium.upstream.pause import pause_s
 from trivium.wire.request import Request, without_body
+
+
+class _Place(NamedTuple):
+    """Where a call is, for it to be there still when its next route turns out to be one that cannot be asked: what is
+    told and recorded of the route before is about that one."""
+
+    target: Target | None
+    own: Own | None
+    auto: Resolution | None
+    quote: Quote | None
+    payer: Payer | None
+    why: str | None
+
+    @classmethod
+    def of(cls, run: Run) -> Self:
+        return cls(run.target, run.own, run.auto, run.quote, run.payer, run.journey.why)
+
+    def back(self, run: Run) -> None:
+        run.target, run.own, run.auto, run.quote, run.payer, why = self
+        run.journey = msgspec.structs.replace(run.journey, why=why)
 
 
 class Attempts:
@@ -60,7 +87,8 @@ class Attempts:
 
     async def answer(self, reply: Reply) -> None:
         """Raises the last route's error where none answers; but that a fallback cannot be asked so is not what is
-        wrong with a call whose own route was not there, and is there again soon."""
+        wrong with a call whose own route was not there, and is there again soon: that is told, of the route that it
+        is about."""
         outage: UpstreamError | None = None
         for place, leg in enumerate(self._legs):
             last = place + 1 == len(self._legs)
@@ -86,7 +114,7 @@ class Attempts:
         self, leg: Leg, reply: Reply, *, first: bool, last: bool, after: UpstreamError | None
     ) -> TriviumError | None:
         """One try: why it failed, if another may follow, or what happened before is told; None where it answered."""
-        run = self._run
+        run, place = self._run, _Place.of(self._run)
         held = HeldReply(reply, run, self._deps.routing.preamble, self._opened)
         since_us, flags = run.elapsed_us(), len(run.flags)
         try:
@@ -105,6 +133,8 @@ class Attempts:
             ):
                 raise
             run.failed_over(error, since_us, flags)
+            if isinstance(error, RequestError):
+                place.back(run)
             forget_frames(error)
             return error
         except BaseException:  # the client left, or the gateway itself has no room or fails: no word on the route

@@ -56,12 +56,12 @@ class Run:
     attributes of no more than 30 names at once in a dictionary."""
 
     __slots__ = (
-        "_charge", "_deps", "_generation_id", "_held", "_said", "account_id", "answer", "answer_losses", "asked_tier",
-        "auto", "call", "capture", "content_bytes", "deadline", "denial", "deps", "error", "first_token_us", "flags",
-        "free", "headers", "hold_nano", "is_out", "journey", "key", "left", "limited", "losses", "missed", "once",
-        "own", "payer", "queue_us", "quote", "request", "request_bytes", "response_bytes", "rules", "screened", "size",
-        "started", "status", "strict", "target", "told", "total_us", "ttfb_us", "upstream_api", "upstream_status",
-        "words",
+        "_alerted", "_charge", "_deps", "_generation_id", "_held", "_said", "account_id", "answer", "answer_losses",
+        "asked_tier", "auto", "call", "capture", "content_bytes", "deadline", "denial", "deps", "error",
+        "first_token_us", "flags", "free", "headers", "hold_nano", "is_out", "journey", "key", "left", "limited",
+        "losses", "missed", "once", "own", "payer", "queue_us", "quote", "request", "request_bytes", "response_bytes",
+        "rules", "screened", "size", "started", "status", "strict", "target", "told", "total_us", "ttfb_us",
+        "upstream_api", "upstream_status", "words",
     )  # fmt: skip
 
     def __init__(self, call: Call, deps: Deps) -> None:
@@ -140,6 +140,8 @@ class Run:
         """Of content that was handed to the client's connection."""
         self._generation_id: str | None = None
         self._charge: Charge | None = None
+        self._alerted: UpstreamRefusedUs | None = None
+        """What the operator has been told, which is the call's own error where no other route could be asked."""
         self.total_us: int | None = None
         """How long it took, once it is over."""
 
@@ -236,7 +238,8 @@ class Run:
 
     def _alert(self, error: UpstreamRefusedUs) -> None:
         own = self.own is not None and not self.own.through_house
-        if self.target is not None and self.target.custom is None and not own:
+        if self.target is not None and self.target.custom is None and not own and error is not self._alerted:
+            self._alerted = error
             self._deps.alert(error, self.target.provider.name, self.upstream_status, self.call.time_ms)
 
     def close(self) -> None:
