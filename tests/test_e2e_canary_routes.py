@@ -69,6 +69,24 @@ async def test_the_canary_gets_nothing_that_is_not_allowed_there() -> None:
         assert asked_for(house)[-1] == "xai/grok-4"
 
 
+async def test_of_a_catalogue_route_to_the_canary_holds_what_the_catalogue_says() -> None:
+    """What it needs, in which APIs it is asked, and what the model is called there."""
+    quiet = CANARY.replace("percent = 30", "percent = 100")
+    for key in ("sk-or", "sk-v"):
+        quiet = quiet.replace(f'key = "{key}"', f'key = "{key}"\ncollects_data = false')
+    there = f'{{ to = "{MAIN}" }}, {{ to = "vercel/grok-own", needs = ["data_collection"], apis = ["messages"] }}'
+    async with running(TOLD, settings=f"{quiet}[catalog.models.grok]\nroutes = [{there}]\n") as house:
+        assert await ask(house, "grok") == 200
+        (asked,) = house.upstream.requests
+        assert (asked.path, asked.json["model"]) == ("/v1/messages", "grok-own")
+        people = People(house)
+        await people.organization("acme", policy={"data_collection": "deny"})
+        key = await people.key(organization="acme", user="acme-member")
+        for more in ({"key": key}, {"body": {"provider": {"data_collection": "deny"}}}):
+            assert await ask(house, "grok", **more) == 200
+            assert asked_for(house)[-1] == "x-ai/grok-4"
+
+
 async def test_in_an_emergency_one_provider_gets_whatever_it_has() -> None:
     async with running(TOLD, settings=EMERGENCY) as house:
         for model in (MAIN, "openrouter/openai/gpt-5", "openrouter/only/here"):

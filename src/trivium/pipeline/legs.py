@@ -101,7 +101,7 @@ def _main(call: Call, request: Request, target: Target, run: Run, deps: Deps) ->
         with named(request.model):
             check_target(run.key, routes[0], deps)
     open_ = _as_wished(request, serving(call.api, open_))
-    canary = _canary(call, request, routes[0], open_, run, deps) if run.own is None else None
+    canary = _canary(call, request, routes, open_, run, deps) if run.own is None else None
     if canary is not None:
         open_ = [route for route in open_ if route.route != canary.target.route]
     found = plan(open_, _asked(call, request, target, run, deps), deps.health, now_ms(deps), canary)
@@ -172,18 +172,22 @@ def _is_as_free(others: tuple[Target, ...], main: Target, call: Call, deps: Deps
 
 
 def _canary(  # noqa: PLR0917
-    call: Call, request: Request, main: Target, open_: list[Target], run: Run, deps: Deps
+    call: Call, request: Request, routes: tuple[Target, ...], open_: list[Target], run: Run, deps: Deps
 ) -> Canary | None:
-    """The canary's route, if this call may take it; it may be one of the catalogue's."""
-    said = deps.routing.canary
+    """The canary's route, if this call may take it: where the catalogue has one there, with what it says of it."""
+    said, main = deps.routing.canary, routes[0]
     if said is None or main.provider.name != said.main or not deps.has_canary(main.model):
         return None
     if main.provider.name == deps.routing.emergency_provider or not any(one is main for one in open_):
         return None
     if "ignore" in _preferences(request):
         return None  # whoever chooses among vendors chooses among the main provider's
-    same = twin(deps.catalog, main, said.to)
-    if same is None or not _permitted((same,), run, deps)[0] or not serves(call.api, same):
+    if any(route.provider.name == said.to for route in routes):
+        same = next((route for route in open_ if route.provider.name == said.to), None)
+    else:
+        same = twin(deps.catalog, main, said.to)
+        same = same if same is not None and _permitted((same,), run, deps)[0] else None
+    if same is None or not serves(call.api, same):
         return None
     if not _is_as_free((same,), main, call, deps) or not keeps_to(_wish(request), same.provider):
         return None
