@@ -91,6 +91,28 @@ class TestTheLongestAnswer:
             await ask(house, api, model=model, body={LIMITS[api]: 900}, headers=headers)
             assert [request.json[LIMITS[api]] for request in house.upstream.requests[2:] if request.json] == [900, 900]
 
+    @pytest.mark.parametrize("api", APIS)
+    async def test_nor_where_the_caller_may_not_use_the_first(self, api: str) -> None:
+        async with running(GOOD, settings=SMALL) as house:
+            people = People(house)
+            await people.organization("acme", policy={"providers_deny": ["a"]})
+            key = await people.key(organization="acme", user="acme-member")
+            assert (await ask(house, api, body={LIMITS[api]: 9000}, key=key))[0] == 200
+            assert [request.json[LIMITS[api]] for request in house.upstream.requests] == [1500]
+            await ask(house, api, model="b/two", body={LIMITS[api]: 9000}, key=key)
+            assert house.upstream.requests[-1].json[LIMITS[api]] == 9000  # who names it says how much it answers
+            told = await house.post(
+                "/v1/explain?api=" + api, {**BODIES[api], "model": "twin", LIMITS[api]: 9000}, key=key
+            )
+            assert [loss["field"] for loss in told[1]["losses"]] == [LIMITS[api]]
+
+    async def test_nor_where_a_canary_or_an_emergency_leads_there(self) -> None:
+        small = SMALL.replace('[models."b/*"]', '[models."b/one"]').replace("apis", 'models = ["one"]\napis')
+        for led in ('.canary]\nmain = "a"\nto = "b"\npercent = 100\n', ']\nemergency_provider = "b"\n'):
+            async with running(Reply(text="Hi"), settings=f"{small}[routing{led}") as house:
+                assert (await ask(house, "chat", model="a/one", body={"max_tokens": 9000}))[0] == 200
+                assert [request.json["max_tokens"] for request in house.upstream.requests] == [1500]
+
     async def test_a_strict_call_is_not_shortened(self) -> None:
         async with running(FAILS, GOOD, settings=SMALL) as house:
             status, _ = await ask(house, "chat", body={"max_tokens": 9000}, headers={"x-trivium-strict": "1"})

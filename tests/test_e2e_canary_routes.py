@@ -87,6 +87,16 @@ async def test_of_a_catalogue_route_to_the_canary_holds_what_the_catalogue_says(
             assert asked_for(house)[-1] == "x-ai/grok-4"
 
 
+async def test_a_session_that_the_canary_answered_stays_there() -> None:
+    """Its provider's prompt cache is warm."""
+    seldom = CANARY.replace("percent = 30", "percent = 0\nfailover_percent = 0")
+    async with running(Rule(Reply(status=500), Match(model="x-ai/*"), times=1), TOLD, settings=seldom) as house:
+        for task in ("t", "t", "another"):
+            assert await ask(house, task=task) == 200
+        assert asked_for(house) == ["x-ai/grok-4", "xai/grok-4", "xai/grok-4", "x-ai/grok-4"]
+        assert "the session's last route" in (await house.records())[1]["routing"]
+
+
 async def test_in_an_emergency_one_provider_gets_whatever_it_has() -> None:
     async with running(TOLD, settings=EMERGENCY) as house:
         for model in (MAIN, "openrouter/openai/gpt-5", "openrouter/only/here"):

@@ -22,7 +22,7 @@ from trivium.pipeline.held import HeldReply
 from trivium.pipeline.hold import begin, checked_bill
 from trivium.pipeline.house import exchange_of
 from trivium.pipeline.journey import fails_over, is_clients_own, is_failure
-from trivium.pipeline.legs import Leg, name_of, now_ms, session_of
+from trivium.pipeline.legs import Leg, most_of, name_of, now_ms, session_of
 from trivium.pipeline.limits import admit_on
 from trivium.pipeline.own import send
 from trivium.pipeline.own_key import Own
@@ -163,7 +163,7 @@ class Attempts:
     async def _try(self, leg: Leg, reply: Reply) -> None:
         call, target, run, deps = self._call, leg.target, self._run, self._deps
         way = way_to(call, target, target.provider.apis, deps)
-        content = prepare(call, self._request, target, way, run, self._most(leg))
+        content = prepare(call, self._request, target, way, run, most_of(leg, deps))
         response = await send(call, content, target, way, run, deps)
         del content
         self._wish_s = pause_s(response.headers, deps.clock.now_ms()) if response.status >= 400 else None
@@ -171,16 +171,6 @@ class Attempts:
             self._opened()
         asked = without_body(self._request) if self._request.stream else self._request
         await exchange_of(call, asked, target, response, reply, run, way, deps).relay()
-
-    def _most(self, leg: Leg) -> int | None:
-        """The longest answer of a model for the case of need: how long an answer may be the client said of the one that
-        it asked for, as its first route has it. None: it is that one."""
-        target, routes = leg.target, leg.target.routed.routes if leg.target.routed is not None else ()
-        is_first = not routes or target.route == f"{routes[0].provider}/{routes[0].model}"
-        if (leg.named is None and is_first) or target.custom is not None:
-            return None
-        said = target.house.said.output_limit if target.house is not None else None
-        return said or self._deps.prices.limits(target.provider, target.model).output
 
     def _opened(self) -> None:
         """Nobody else will be asked: the question need not be kept for them."""
@@ -215,4 +205,4 @@ class Attempts:
             return
         health.answered(place, now_ms(self._deps))
         if self._session is not None:
-            self._deps.sessions.keep(self._session, name_of(leg.target), leg.target.route, now_ms(self._deps))
+            self._deps.sessions.keep(self._session, name_of(leg.main), leg.target.route, now_ms(self._deps))

@@ -24,7 +24,7 @@ from trivium.pipeline.forward import prepare, way_to
 from trivium.pipeline.free import check_free, count_free, find, give_back, is_counted, limit_reached
 from trivium.pipeline.hold import begin
 from trivium.pipeline.house import exchange_of
-from trivium.pipeline.legs import legs_of
+from trivium.pipeline.legs import legs_of, most_of
 from trivium.pipeline.limited import with_own
 from trivium.pipeline.limits import admit, readmit
 from trivium.pipeline.mask import told_of
@@ -122,7 +122,7 @@ async def _admitted(call: Call, body: Body, reply: Reply, run: Run, deps: Deps) 
         legs = legs if target is before else ()
     if len(legs) > 1:
         return _several(Attempts(call, request, legs, run, deps), target, reply, run)
-    return _one(call, request, target, reply, run, deps)
+    return _one(call, request, target, reply, run, deps, most_of(legs[0], deps) if legs else None)
 
 
 async def _count_free(call: Call, request: Request, found: Target | RequestError, run: Run, deps: Deps) -> None:
@@ -157,11 +157,13 @@ async def _several(attempts: Attempts, target: Target, reply: Reply, run: Run) -
     await _drained(attempts.answer, target, reply, run)
 
 
-async def _one(call: Call, request: Request, target: Target, reply: Reply, run: Run, deps: Deps) -> None:  # noqa: PLR0917
-    """A call that one route can answer."""
+async def _one(  # noqa: PLR0917
+    call: Call, request: Request, target: Target, reply: Reply, run: Run, deps: Deps, most: int | None
+) -> None:
+    """A call that one route can answer, with so many tokens at the most."""
     await deps.turn
     way = way_to(call, target, target.provider.apis, deps)
-    content = prepare(call, request, target, way, run)
+    content = prepare(call, request, target, way, run, most)
     await deps.turn
     await begin(call, request, target, run, deps)
     await deps.turn

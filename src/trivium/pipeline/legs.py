@@ -43,6 +43,8 @@ class Leg(msgspec.Struct, frozen=True):
     target: Target
     own: Own | None
     why: str
+    main: Target
+    """The first route of its model, whose longest answer is what clients know, and whose name sessions go by."""
     bill: Bill | None = None
     """None: what it costs is found out when it is taken."""
     named: str | None = None
@@ -62,7 +64,7 @@ async def legs_of(call: Call, request: Request, target: Target, run: Run, deps: 
             raise not_found(request.model) from None
         return ()
     main = _main(call, request, target, run, deps)
-    choices = [Leg(choice.target, run.own, choice.why) for choice in main.tried]
+    choices = [Leg(choice.target, run.own, choice.why, target) for choice in main.tried]
     for name in fallbacks:
         known = {leg.target.route for leg in choices}
         choices += [leg for leg in await _fallback(call, name, request, run, deps) if leg.target.route not in known]
@@ -239,7 +241,7 @@ async def _fallback(call: Call, name: str, request: Request, run: Run, deps: Dep
     open_ = _as_wished(request, serving(call.api, open_))
     order = plan(open_, _asked(call, request, found, run, deps), deps.health, now_ms(deps))
     why = "the client's fallback"
-    return [Leg(one.target, own, f"{why}: {one.why}", named=name, auto=auto) for one in order.tried]
+    return [Leg(one.target, own, f"{why}: {one.why}", found, named=name, auto=auto) for one in order.tried]
 
 
 async def _billed(
@@ -287,6 +289,16 @@ def _told_in_body(request: Request) -> str | None:
     metadata = json_body.value(members, "metadata") if "metadata" in members else None
     user = metadata.get("user_id") if isinstance(metadata, dict) else None
     return user if isinstance(user, str) else None
+
+
+def most_of(leg: Leg, deps: Deps) -> int | None:
+    """The longest answer, in tokens, of a model for the case of need: how long an answer may be the client said of the
+    one that it asked for, as its first route has it. None: it is that one, or nobody knows."""
+    target = leg.target
+    if (leg.named is None and target.route == leg.main.route) or target.custom is not None:
+        return None
+    said = target.house.said.output_limit if target.house is not None else None
+    return said or deps.prices.limits(target.provider, target.model).output
 
 
 def name_of(target: Target) -> str:
