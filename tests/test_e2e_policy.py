@@ -63,6 +63,43 @@ class TestModelGates:
             assert found in {(403, "model_not_allowed"), (404, "model_not_found")}
 
 
+class TestAliases:
+    """A name of `[aliases]` is one by which a call is judged, whether it leads to a provider or to the catalogue."""
+
+    HOUSE = """
+[aliases]
+plain = "up/m"
+twice = "both"
+[catalog.models.both]
+routes = [{ to = "up/m" }, { to = "up/n" }]
+"""
+    NAMES = "plain", "twice"
+
+    async def test_they_are_allowed_denied_gated_and_counted_alike(self) -> None:
+        async with running(*ANSWERS, provider=LISTED, settings=self.HOUSE) as house:
+            people = People(house)
+            await people.organization("denies", policy={"models_deny": self.NAMES})
+            await people.organization("allows", policy={"models_allow": self.NAMES})
+            denied = await people.key(organization="denies", user="denies-member")
+            allowed = await people.key(organization="allows", user="allows-member")
+            scoped = await people.key(scopes={"models": self.NAMES})
+            for alias, own in zip(self.NAMES, ("up/m", "both"), strict=True):
+                refused = {(403, "model_not_allowed")}
+                assert await outcomes(people, denied, alias) == await outcomes(people, allowed, own) == refused
+                assert await outcomes(people, scoped, own) == refused
+                for key, model in ((denied, own), (allowed, alias), (scoped, alias)):
+                    assert await outcomes(people, key, model) == {200}
+            assert await people.models(scoped) == {"plain", "twice"}
+            bob = await people.user("bob")
+            await people.settings(models={alias: {"open_to": "admins"} for alias in self.NAMES})
+            for alias, own in zip(self.NAMES, ("up/m", "both"), strict=True):
+                assert await outcomes(people, bob, alias) == {(403, "model_not_allowed")}
+                assert await outcomes(people, bob, own) == {200}
+            await people.settings(limits_by_model={alias: {"requests_per_minute": 1} for alias in self.NAMES})
+            for alias in self.NAMES:
+                assert [(await people.ask("chat", bob, alias))[0] for _ in range(2)] == [200, 429]
+
+
 class TestPolicy:
     """Of the organization that pays, whichever key is used."""
 

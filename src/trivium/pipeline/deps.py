@@ -329,7 +329,7 @@ class Deps:
 
     def _derive(self) -> None:
         """What follows from the other parts, and what is remembered of them."""
-        self.permitted: dict[tuple[str, str], tuple[tuple[object, ...], object]] = {}
+        self.permitted: dict[tuple[str, str, str], tuple[tuple[object, ...], object]] = {}
         """Which routes of models callers may use (`pipeline/legs.py`)."""
         self.promotions = Promotions(self.billing.promotions)
         self.proxies = networks(self.settings.trusted_proxies)

@@ -120,7 +120,8 @@ def _permitted(routes: tuple[Target, ...], run: Run, deps: Deps) -> _Permitted:
     routed, caller = routes[0].routed, run.key
     if routed is None:
         return _look(routes, run, deps)
-    place, of = (caller.id if caller is not None else "", routed.id), (caller, deps.house, deps.catalog, routes)
+    place = caller.id if caller is not None else "", routed.id, routes[0].alias
+    of = (caller, deps.house, deps.catalog, routes)
     known = deps.permitted.get(place)
     if known is not None and all(one is other for one, other in zip(known[0], of, strict=True)):
         return cast("_Permitted", known[1])

@@ -53,6 +53,8 @@ class Target(msgspec.Struct, frozen=True, dict=True):
     """The route's."""
     led: bool = False
     """An auto model led there, which may be to one that is hidden, and which says how it is asked."""
+    alias: str = ""
+    """The one of `[aliases]` by which it was asked for, if it was."""
     listed: bool = False
     """The operator or the provider says that there is such a model; else a caller may have made up its name."""
 
@@ -159,10 +161,8 @@ class Catalog(msgspec.Struct, frozen=True, dict=True):
         return {}
 
     def _search(self, name: str) -> Target:
-        if (aliased := self.aliases.get(name)) is not None:
-            target = self._resolve(aliased, name)
-            return msgspec.structs.replace(target, also=target.also + alias_names(name), listed=True)
-        return self._resolve(name, name)
+        aliased = self.aliases.get(name)
+        return self._resolve(name, name) if aliased is None else _called(self._resolve(aliased, name), name)
 
     @property
     def unveiled(self) -> Catalog:
@@ -199,8 +199,18 @@ class Catalog(msgspec.Struct, frozen=True, dict=True):
 
     def routes(self, target: Target) -> tuple[Target, ...]:
         """All that may answer in its place, in order, it among them."""
-        routes = self.routed[target.routed.id] if target.routed is not None else (target,)
-        return tuple(msgspec.structs.replace(one, led=True) for one in routes) if target.led else routes
+        if target.routed is None or not (target.alias or target.led):
+            return self.routed[target.routed.id] if target.routed is not None else (target,)
+        place = target.routed.id, target.alias, target.led
+        if (known := self._ways.get(place)) is None:
+            routes = self.routed[target.routed.id]
+            known = self._ways[place] = tuple(_called(one, target.alias, led=target.led) for one in routes)
+        return known
+
+    @cached_property
+    def _ways(self) -> dict[tuple[str, str, bool], tuple[Target, ...]]:
+        """The routes of the catalogue's models that an alias or an auto model has led to."""
+        return {}
 
     def is_hidden(self, target: Target) -> bool:
         """Whether nobody may see it, or reach it by its name."""
@@ -358,6 +368,12 @@ def _without_blanks(name: str) -> str:
         for sign in "/:@~":
             name = sign.join(part.strip() for part in name.split(sign))
     return name
+
+
+def _called(target: Target, alias: str, *, led: bool = False) -> Target:
+    """The target for a call that asks for it by this alias, if by one."""
+    also = target.also + alias_names(alias) if alias else target.also
+    return msgspec.structs.replace(target, also=also, alias=alias, led=led, listed=True)
 
 
 @lru_cache(1_000)
