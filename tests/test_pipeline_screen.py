@@ -15,7 +15,7 @@ import pytest
 from gateway import ALL_APIS, CHAT, Running
 from support_classifier import BORN, KEY, ClassifierDouble, classifier, member_of_acme, settings
 from support_money import BODIES, CREDITS, METER, PATHS, customer, in_every_api, operate, shop, usage, whole
-from trivium.mock import Reply, Usage
+from trivium.mock import Match, Reply, Rule, Usage
 from trivium.policy.access import HouseSettings
 from trivium.policy.caller import Limits
 
@@ -269,6 +269,23 @@ class TestEnforce:
             records = await house.records()
         assert blocked == [200, 200, 429]
         assert [record["upstream_model"] for record in records[1:]] == ["cheap", "cheap"]
+
+    async def test_what_answers_a_soft_block_has_its_routes_and_no_fallbacks_of_the_clients(self) -> None:
+        more = 'soft_block_model = "thrifty"'
+        routes = '[catalog.models.thrifty]\nroutes = [{ to = "up/cheap" }, { to = "up/cheap-2" }]\n'
+        script = [Rule(Reply(text="Hi"), Match(model="cheap-2"), times=1), Reply(status=500)]
+        async with (
+            classifier() as judge,
+            shop(*script, settings=settings(judge, "enforce", more=more) + METER + routes) as house,
+        ):
+            judge.says = {"verdict": "SOFT_BLOCK"}
+            body = {**CHAT, "trivium_fallbacks": ["up/dear"]}
+            assert [(await house.post(PATHS["chat"], body))[0] for _ in range(2)] == [200, 500]
+            asked = [json.loads(request.body)["model"] for request in house.upstream.requests]
+            records = await house.records()
+        assert asked == ["cheap", "cheap-2"] * 2
+        told = json.loads(records[1]["routing"])
+        assert (told["why"], [one["route"] for one in told["tried"]]) == ("if those before it fail", ["up/cheap"])
 
     @pytest.mark.parametrize("more", ["", CHEAP], ids=["none", "forbidden"])
     async def test_where_no_cheaper_one_may_answer_a_soft_block_is_a_challenge(self, more: str) -> None:

@@ -28,7 +28,7 @@ from trivium.pipeline.deps import Deps
 from trivium.pipeline.forward import prepare, way_to
 from trivium.pipeline.free import check_anonymous, find
 from trivium.pipeline.hold import checked_bill, hold_of, refused
-from trivium.pipeline.legs import Leg, legs_of, most_of
+from trivium.pipeline.legs import Leg, fallbacks_of, legs_of, most_of
 from trivium.pipeline.limits import look
 from trivium.pipeline.patience import deadline_of
 from trivium.pipeline.read import cap_of, check_head, read_body
@@ -144,7 +144,8 @@ async def _explain(call: Call, body: bytes, told: Explanation, run: Run, deps: D
         raise found
     run.target = found
     told.own_key = run.own.match.vendor if run.own is not None else None
-    legs = await legs_of(call, request, found, run, deps) or (Leg(found, run.own, "the only route", found),)
+    fallbacks = fallbacks_of(call, request)
+    legs = await legs_of(call, request, found, fallbacks, run, deps) or (Leg(found, run.own, "the only route", found),)
     run.target, run.own = legs[0].target, legs[0].own
     told.refused = [{"route": route, "why": why} for route, why in run.journey.refused]
     told.routes = [_route(call, leg, leg.bill or bill_of(call, leg.target, run, deps), deps) for leg in legs]

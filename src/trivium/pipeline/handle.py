@@ -24,7 +24,8 @@ from trivium.pipeline.forward import prepare, way_to
 from trivium.pipeline.free import check_free, count_free, find, give_back, is_counted, limit_reached
 from trivium.pipeline.hold import begin
 from trivium.pipeline.house import exchange_of
-from trivium.pipeline.legs import legs_of, most_of
+from trivium.pipeline.journey import STRAIGHT
+from trivium.pipeline.legs import Leg, fallbacks_of, legs_of, most_of
 from trivium.pipeline.limited import with_own
 from trivium.pipeline.limits import admit, readmit
 from trivium.pipeline.mask import told_of
@@ -104,7 +105,7 @@ async def _admitted(call: Call, body: Body, reply: Reply, run: Run, deps: Deps) 
     if isinstance(found, RequestError):
         raise found
     target = found
-    legs = await legs_of(call, request, target, run, deps)
+    legs = await legs_of(call, request, target, fallbacks_of(call, request), run, deps)
     if legs:
         target, run.own = legs[0].target, legs[0].own
     run.target, run.deadline = target, deadline_of(call, run.elapsed_us())
@@ -118,8 +119,7 @@ async def _admitted(call: Call, body: Body, reply: Reply, run: Run, deps: Deps) 
         await count(call, request, target, reply, run, deps, elsewhere=len(legs) > 1)
         return None
     if deps.screening is not None:
-        target, before = await _screened(call, request, target, run, deps), target
-        legs = legs if target is before else ()
+        target, legs = await _screened(call, request, target, legs, run, deps)
     if len(legs) > 1:
         return _several(Attempts(call, request, legs, run, deps), target, reply, run)
     return _one(call, request, target, reply, run, deps, most_of(legs[0], deps) if legs else None)
@@ -201,15 +201,22 @@ def _drained(
     return answer(reply)
 
 
-async def _screened(call: Call, request: Request, asked: Target, run: Run, deps: Deps) -> Target:
-    """Where the call goes after it was looked at for abuse."""
-    run.target = target = await screen(call, request, asked, run, deps)
-    if target is not asked:
-        give_back(run, deps)
-        if is_counted(run.key, target):
-            await check_free(call, run.key, request.model, target, run, deps)
-        await readmit(call, request, target, run, deps)
-    return target
+async def _screened(  # noqa: PLR0917
+    call: Call, request: Request, asked: Target, legs: tuple[Leg, ...], run: Run, deps: Deps
+) -> tuple[Target, tuple[Leg, ...]]:
+    """Where the call goes after it was looked at for abuse. What answers a soft block has its routes as if it had been
+    asked for; the client's fallbacks are of the model that it does not get."""
+    target = await screen(call, request, asked, run, deps)
+    if target is asked:
+        return asked, legs
+    run.journey = STRAIGHT
+    legs = await legs_of(call, request, target, (), run, deps)
+    run.target = target = legs[0].target if legs else target
+    give_back(run, deps)
+    if is_counted(run.key, target):
+        await check_free(call, run.key, request.model, target, run, deps)
+    await readmit(call, request, target, run, deps)
+    return target, legs
 
 
 async def fail(error: TriviumError, call: Call, reply: Reply, run: Run) -> None:

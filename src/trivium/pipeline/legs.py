@@ -53,10 +53,11 @@ class Leg(msgspec.Struct, frozen=True):
     """What the auto model chose that a client names as a fallback."""
 
 
-async def legs_of(call: Call, request: Request, target: Target, run: Run, deps: Deps) -> tuple[Leg, ...]:
+async def legs_of(  # noqa: PLR0917
+    call: Call, request: Request, target: Target, fallbacks: tuple[str, ...], run: Run, deps: Deps
+) -> tuple[Leg, ...]:
     """The routes that a call may take, in order; none where there is no choice. Raises as `check_target` does where
     it may take none, and what a caller gets who names a fallback that is not there or not allowed."""
-    fallbacks = _fallbacks(call, request)
     if target.routed is None and not fallbacks and not deps.detours and not target.provider.spare:
         try:
             check_target(run.key, target, deps)
@@ -306,7 +307,8 @@ def name_of(target: Target) -> str:
     return target.routed.id if target.routed is not None else target.route
 
 
-def _fallbacks(call: Call, request: Request) -> tuple[str, ...]:
+def fallbacks_of(call: Call, request: Request) -> tuple[str, ...]:
+    """The models that the client would have as well. Raises FieldInvalid."""
     header = call.headers.get(FALLBACKS)
     if header is None:
         return request.fallbacks

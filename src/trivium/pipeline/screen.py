@@ -10,14 +10,14 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 
-from trivium.canon.api import Solo
 from trivium.errors import CallBlocked, CallChallenged, RequestError
 from trivium.metering.charge import OWN_KEY, Payer
-from trivium.pipeline.authorize import check_target
+from trivium.pipeline.authorize import is_open
 from trivium.pipeline.bill import bill_of
 from trivium.pipeline.call import Call
 from trivium.pipeline.deps import Deps
 from trivium.pipeline.free import find
+from trivium.pipeline.legs import serves
 from trivium.pipeline.screening import Screened, Screening
 from trivium.pipeline.settle import Run
 from trivium.pipeline.words import Words
@@ -90,15 +90,9 @@ def _cheaper(run: Run, screening: Screening, deps: Deps) -> Target | None:
     if screening.settings.soft_block_model is None or run.key is None:
         return None
     target = find(run.key, screening.settings.soft_block_model, deps, run)
-    if isinstance(target, RequestError) or (
-        isinstance(run.call.api, Solo) and run.call.api not in target.provider.apis
-    ):
+    if isinstance(target, RequestError) or not is_open(run.key, target, deps):
         return None
-    try:
-        check_target(run.key, target, deps)
-    except RequestError:
-        return None
-    return target
+    return target if any(serves(run.call.api, route) for route in deps.catalog.routes(target)) else None
 
 
 def _seen(call: Call, payer: Payer, run: Run, now_ms: int) -> Seen:
