@@ -8,6 +8,7 @@ import json
 import time
 from typing import Any
 
+import aiohttp
 import pytest
 
 from gateway import ALL_APIS, Running, running
@@ -370,6 +371,23 @@ class TestWhatReviewersFound:
             await asyncio.sleep(0.6)
             record = await house.record()
             assert (asked_for(house), record["cost_nano"]) == (["one"], 0)
+
+    @pytest.mark.parametrize("drains", ["a", "b"])
+    async def test_whose_answer_it_is_says_whether_it_is_read_to_its_end_for_nobody(self, drains: str) -> None:
+        settings = TWO.replace(f"[providers.{drains}]\n", f'[providers.{drains}]\non_abort = "drain"\n')
+        usage = Usage(input=10, output=5)
+        slow = Rule(Reply(text=["Hello ", "from ", "two"], event_delay_ms=150, usage=usage), Match(model="two"))
+        async with running(first(Reply(status=500)), slow, settings=settings) as house:
+            body = {**BODIES["chat"], "model": "twin", "stream": True}
+            headers = {"authorization": f"Bearer {house.key}"}
+            async with aiohttp.ClientSession() as session:
+                answer = await session.post(house.url + PATHS["chat"], json=body, headers=headers)
+                assert await answer.content.readany()
+                answer.close()
+            await house.upstream.wait_for_endings(2)
+            record = await house.record()
+            assert (record["outcome"], record["provider"]) == ("aborted", "b")
+            assert (record["cost_source"] == "computed") is (drains == "b")
 
     async def test_a_whole_answer_behind_signs_of_life_can_fail_over(self) -> None:
         blanks = Reply(

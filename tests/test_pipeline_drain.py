@@ -11,8 +11,9 @@ import pytest
 
 from trivium.errors import UpstreamBroken
 from trivium.pipeline.call import Headers, Reply
-from trivium.pipeline.drain import to_its_end
+from trivium.pipeline.drain import DRAIN, to_its_end
 from trivium.pipeline.settle import Run
+from trivium.routing.catalog import Target
 
 PATIENCE = 5.0
 
@@ -61,7 +62,8 @@ class Call:
         self._may = asyncio.Semaphore(0)
 
     async def begin(self, limit: float = PATIENCE) -> asyncio.Task[None]:
-        task = asyncio.create_task(to_its_end(self._answer, self.client, self.run, limit))
+        self.run.target = cast(Target, SimpleNamespace(provider=SimpleNamespace(on_abort=DRAIN, drain_limit=limit)))
+        task = asyncio.create_task(to_its_end(self._answer, self.client, self.run))
         await asyncio.sleep(0)
         return task
 

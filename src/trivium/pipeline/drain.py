@@ -16,11 +16,9 @@ from trivium.pipeline.settle import Run
 DRAIN = "drain"
 
 
-async def to_its_end(
-    answer: Callable[[Reply], Coroutine[None, None, None]], reply: Reply, run: Run, limit: float
-) -> None:
-    """Answers; once the client has left, for at most so many seconds more. Raises what `answer` does, and
-    CancelledError after the client left."""
+async def to_its_end(answer: Callable[[Reply], Coroutine[None, None, None]], reply: Reply, run: Run) -> None:
+    """Answers; once the client has left, for as long more as the provider that is answering then has it. Raises what
+    `answer` does, and CancelledError after the client left."""
     ear = _Ear(reply, run)
     task = asyncio.ensure_future(answer(ear))
     try:
@@ -30,8 +28,9 @@ async def to_its_end(
         if run.limited is not None:
             run.limited.leave()
         try:
-            if run.is_out:
-                await asyncio.wait([task], timeout=limit)
+            provider = run.target.provider if run.target is not None else None
+            if run.is_out and provider is not None and provider.on_abort == DRAIN:
+                await asyncio.wait([task], timeout=provider.drain_limit)
         finally:
             task.cancel()
             await asyncio.gather(task, return_exceptions=True)

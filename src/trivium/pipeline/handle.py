@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Iterable
 from functools import partial
 
 from trivium.errors import BodyTimeout, RequestError, StoreUnavailable, TriviumError, UpstreamError
@@ -121,7 +121,7 @@ async def _admitted(call: Call, body: Body, reply: Reply, run: Run, deps: Deps) 
     if deps.screening is not None:
         target, legs = await _screened(call, request, target, legs, run, deps)
     if len(legs) > 1:
-        return _several(Attempts(call, request, legs, run, deps), target, reply, run)
+        return _several(Attempts(call, request, legs, run, deps), legs, reply, run)
     return _one(call, request, target, reply, run, deps, most_of(legs[0], deps) if legs else None)
 
 
@@ -152,9 +152,9 @@ def _note_transforms(request: Request, run: Run) -> None:
         run.flags.append(TRANSFORMS)
 
 
-async def _several(attempts: Attempts, target: Target, reply: Reply, run: Run) -> None:
+async def _several(attempts: Attempts, legs: tuple[Leg, ...], reply: Reply, run: Run) -> None:
     await attempts.begin()
-    await _drained(attempts.answer, target, reply, run)
+    await _drained(attempts.answer, (leg.target for leg in legs), reply, run)
 
 
 async def _one(  # noqa: PLR0917
@@ -173,7 +173,7 @@ async def _one(  # noqa: PLR0917
     if request.stream:
         request = forget_body(request, run, deps)
     del content
-    await _drained(partial(_answered, sending, call, request, target, run, way, deps), target, reply, run)
+    await _drained(partial(_answered, sending, call, request, target, run, way, deps), (target,), reply, run)
 
 
 async def _answered(  # noqa: PLR0917
@@ -193,12 +193,11 @@ async def _answered(  # noqa: PLR0917
 
 
 def _drained(
-    answer: Callable[[Reply], Coroutine[None, None, None]], target: Target, reply: Reply, run: Run
+    answer: Callable[[Reply], Coroutine[None, None, None]], targets: Iterable[Target], reply: Reply, run: Run
 ) -> Coroutine[None, None, None]:
     """What answers; of a provider of whom that is wanted, an answer is read to its end though its client has left."""
-    if target.provider.on_abort == DRAIN:
-        return to_its_end(answer, reply, run, target.provider.drain_limit)
-    return answer(reply)
+    drains = any(target.provider.on_abort == DRAIN for target in targets)
+    return to_its_end(answer, reply, run) if drains else answer(reply)
 
 
 async def _screened(  # noqa: PLR0917
