@@ -52,6 +52,20 @@ def test_a_route_that_fails_again_rests_longer_up_to_a_bound() -> None:
     assert rests == [30_000, 60_000, 120_000, 240_000, 300_000, 300_000]
 
 
+def test_pauses_that_a_provider_asks_for_make_no_rest_longer() -> None:
+    one = health()
+    for now in (0, 2_000, 4_000):
+        one.begins("a/m", now)
+        one.failed("a/m", now, wish_s=1)
+        assert one.rests_ms("a/m", now) == 1_000
+    rests = []
+    for now in (6_000, 36_000):
+        one.begins("a/m", now)
+        one.failed("a/m", now)
+        rests.append(one.rests_ms("a/m", now))
+    assert rests == [30_000, 60_000]
+
+
 def test_a_client_that_leaves_ends_the_look() -> None:
     one = health()
     for now in range(3):
@@ -92,9 +106,9 @@ def test_an_answer_to_a_call_from_before_ends_no_pause_that_was_asked_for() -> N
     assert one.rests_ms("a/m", 1) == 59_999
     one.begins("a/m", 60_000)
     one.failed("a/m", 60_000)
-    assert one.rests_ms("a/m", 60_000) == 60_000  # twice the first rest: three refusals at once were one
-    one.answered("a/m", 130_000)
-    assert one.rests_ms("a/m", 130_000) == 0
+    assert one.rests_ms("a/m", 60_000) == 30_000  # its first rest that nobody asked for
+    one.answered("a/m", 100_000)
+    assert one.rests_ms("a/m", 100_000) == 0
     assert one.is_well
 
 

@@ -47,7 +47,7 @@ class _State:
         self.newest = slice_
         self.in_a_row = 0
         self.rests = 0
-        """How often it has rested since it last answered."""
+        """How often it has rested since it last answered, other than for as long as its provider asked."""
         self.rests_until_ms = 0
         self.asked_until_ms = 0
         """How long of that its provider asked for, which an answer to a call from before does not end."""
@@ -115,7 +115,9 @@ class Health:
         elif now_ms < state.rests_until_ms:
             return  # of calls that began together the first few have said it; the others are no news
         elif state.rests_until_ms or state.in_a_row >= self._failures:
-            self._rest(state, now_ms, self._rest_ms * min(2**state.rests, _LONGEST))
+            length_ms = self._rest_ms * min(2**state.rests, _LONGEST)
+            state.rests += 1
+            self._rest(state, now_ms, length_ms)
 
     def unknown(self, route: str, claim: int) -> None:
         """A call ended of which nobody can say whether the route was to blame: its client left. What it claimed by
@@ -145,7 +147,6 @@ class Health:
     def _rest(self, state: _State, now_ms: int, length_ms: int) -> None:
         self._resting += state.rests_until_ms == 0
         state.probe_until_ms = 0
-        state.rests += now_ms >= state.rests_until_ms
         state.rests_until_ms = max(state.rests_until_ms, now_ms + length_ms)
 
     def _count(self, route: str, now_ms: int) -> _State:
