@@ -23,7 +23,7 @@ from trivium.canon.api import Api
 from trivium.pipeline.authenticate import authenticate
 from trivium.pipeline.call import Call
 from trivium.pipeline.free import find
-from trivium.pipeline.legs import legs_of
+from trivium.pipeline.legs import fallbacks_of, legs_of
 from trivium.pipeline.settle import Run
 from trivium.policy.caller import OrganizationSettings, Policy, Role
 from trivium.server.deps import Gateway
@@ -102,7 +102,7 @@ async def _timed(gateway: Gateway, call: Call, model: str, models: int) -> float
         target = find(caller, request.model, deps, run)
         if isinstance(target, Exception):
             raise target
-        await legs_of(call, request, target, run, deps)
+        await legs_of(call, request, target, fallbacks_of(call, request), run, deps)
     return (time.process_time_ns() - began) / ROUNDS / 1000
 
 

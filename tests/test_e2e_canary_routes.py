@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from gateway import ALL_APIS, Running, running
-from support_money import BODIES, customer, shop
+from support_money import BODIES, PATHS, customer, shop
 from support_people import People
 from test_e2e_attempts import asked_for
 from trivium.mock import Match, Reply, Rule
@@ -43,6 +43,19 @@ async def test_the_canary_has_its_share_of_the_tasks_and_each_task_stays() -> No
         for task in range(60):
             assert await ask(house, task=f"task {task}") == 200
             assert await ask(house, task=f"task {task}") == 200
+        asked = asked_for(house)
+        assert asked[::2] == asked[1::2]
+        assert 6 <= Counter(asked[::2])["xai/grok-4"] <= 30
+
+
+@pytest.mark.parametrize("api", ["chat", "messages"])
+async def test_sessions_that_the_body_names_are_shared_out_as_those_of_headers_are(api: str) -> None:
+    async with running(TOLD, settings=CANARY) as house:
+        for number in range(60):
+            name = f"task {number}"
+            said = {"prompt_cache_key": name} if api == "chat" else {"metadata": {"user_id": name}}
+            assert (await house.post(PATHS[api], {**BODIES[api], "model": MAIN, **said}))[0] == 200
+            assert await ask(house, task=name) == 200
         asked = asked_for(house)
         assert asked[::2] == asked[1::2]
         assert 6 <= Counter(asked[::2])["xai/grok-4"] <= 30

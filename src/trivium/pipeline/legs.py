@@ -35,6 +35,8 @@ from trivium.wire.lenient import mapping
 from trivium.wire.request import MOST_FALLBACKS, Request, check_name
 
 _REMEMBERED = 10_000
+_LONGEST = 500
+"""Characters of a session's name."""
 
 
 class Leg(msgspec.Struct, frozen=True):
@@ -266,31 +268,35 @@ async def _billed(
 
 def _asked(call: Call, request: Request, target: Target, run: Run, deps: Deps) -> Asked:
     context = context_of(call.headers)
+    in_body = _told_in_body(request)
     user = (run.key.user_id or run.key.id) if run.key else call.client_ip
-    session = session_of(context, request, run)
+    session = _session(context.session or context.task or in_body, run)
     kept = deps.sessions.route(session, name_of(target), now_ms(deps)) if session is not None else None
-    whose = context.task or context.session or user or ""
+    whose = context.task or context.session or in_body or user or ""
     return Asked(api=call.api, salt=deps.routing.salt, whose=whose, kept=kept)
 
 
 def session_of(context: Context, request: Request, run: Run) -> str | None:
     """What is likely to begin as the calls before it did: a session or task, as the client names it in a header or to
     its provider's cache. Of other callers' sessions it knows nothing."""
-    named = context.session or context.task
-    if named is None:
-        with suppress(RequestError):  # what is odd about the body is the upstream's to say
-            named = _told_in_body(request)
-    return f"{run.key_id} {named[:500]}" if named else None
+    return _session(context.session or context.task or _told_in_body(request), run)
+
+
+def _session(named: str | None, run: Run) -> str | None:
+    return f"{run.key_id} {named}" if named else None
 
 
 def _told_in_body(request: Request) -> str | None:
+    """The session as its provider's cache knows it. What is odd about the body is the upstream's to say."""
     members = request.members
-    if "prompt_cache_key" in members:
-        key = json_body.value(members, "prompt_cache_key")
-        return key if isinstance(key, str) else None
-    metadata = json_body.value(members, "metadata") if "metadata" in members else None
-    user = metadata.get("user_id") if isinstance(metadata, dict) else None
-    return user if isinstance(user, str) else None
+    with suppress(RequestError):
+        if "prompt_cache_key" in members:
+            key = json_body.value(members, "prompt_cache_key")
+            return key[:_LONGEST] if isinstance(key, str) else None
+        metadata = json_body.value(members, "metadata") if "metadata" in members else None
+        user = metadata.get("user_id") if isinstance(metadata, dict) else None
+        return user[:_LONGEST] if isinstance(user, str) else None
+    return None
 
 
 def most_of(leg: Leg, deps: Deps) -> int | None:
