@@ -325,3 +325,24 @@ async def test_tokens_are_counted_though_the_first_route_fails(model: str) -> No
         status, _, _ = await house.post("/v1/messages/count_tokens", {**BODIES["messages"], "model": "dead/none"})
         assert status == 502  # the call would find nobody either
         assert {record["cost_nano"] for record in await house.records()} == {0}
+
+
+UNCOUNTED = {
+    "402": Reply(status=402),
+    "403": Reply(status=403),
+    "garbage": Reply(body="<html>no</html>", content_type="text/html"),
+    "cut": Reply(body='{"input_tokens": 77}', abort="close", abort_after_bytes=5),
+    "in-band": Reply(body='{"type": "error", "error": {"type": "overloaded_error", "message": "Full."}}'),
+}
+
+
+@pytest.mark.parametrize("failure", UNCOUNTED.values(), ids=UNCOUNTED)
+async def test_however_the_first_route_fails_to_count_another_would_answer(failure: Reply) -> None:
+    async with running(Rule(failure, Match(model="one", path="*tokens")), settings=TWO) as house:
+        for path, api in (("/v1/messages/count_tokens", "messages"), ("/v1/responses/input_tokens", "responses")):
+            status, said, _ = await house.post(path, {**BODIES[api], "model": "twin"})
+            assert (status, said.get("estimated")) == (200, True)
+            record = (await house.records())[0]
+            assert (record["outcome"], record["flags"]) == ("success", "estimated")
+        refused = house.gateway.deps.alerts.standing.values()
+        assert [alert.provider for alert in refused] == (["a"] if failure.status in (402, 403) else [])

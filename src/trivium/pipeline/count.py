@@ -12,7 +12,7 @@ from __future__ import annotations
 import msgspec
 
 from trivium.canon.api import Api
-from trivium.errors import UpstreamError
+from trivium.errors import UpstreamError, UpstreamGarbage
 from trivium.pipeline.authorize import is_told
 from trivium.pipeline.call import Call, Reply
 from trivium.pipeline.deps import Deps
@@ -36,11 +36,6 @@ _MAY_NOT = (400, 403, *_CANNOT)
 """Of those who count some models alone, for some callers."""
 
 
-class _Counted(msgspec.Struct):
-    input_tokens: int | None = None
-    theirs: int | None = msgspec.field(name="inputTokens", default=None)
-
-
 async def count(  # noqa: PLR0917
     call: Call, request: Request, target: Target, reply: Reply, run: Run, deps: Deps, *, elsewhere: bool = False
 ) -> None:
@@ -52,21 +47,51 @@ async def count(  # noqa: PLR0917
     way = way_to(call, target, provider.counts, deps)
     body = prepare(call, request, target, way, run)
     await begin(call, request, target, run, deps)
+    since_us, flags = run.elapsed_us(), len(run.flags)
     try:
         response = await send(call, body, target, way, run, deps)
+        theirs = provider.at(way.api if way else call.api).style in COUNT_THEIR_WAY
+        if response.status in (_MAY_NOT if theirs else _CANNOT) or (elsewhere and is_failure(response.status)):
+            response.close()
+            await _tell(call, request, None, reply, run)
+        elif way is None and not theirs:
+            kind = _SureCount if elsewhere else Exchange
+            await kind(call, request, provider, response, reply, run).relay()
+        else:
+            await _TranslatedCount(call, request, provider, response, reply, run).relay()
     except UpstreamError as error:
-        if not (elsewhere and fails_over(error)):
+        if reply.started or not (elsewhere and fails_over(error)):
             raise
+        run.failed_over(error, since_us, flags)
         await _tell(call, request, None, reply, run)
-        return
-    theirs = provider.at(way.api if way else call.api).style in COUNT_THEIR_WAY
-    if response.status in (_MAY_NOT if theirs else _CANNOT) or (elsewhere and is_failure(response.status)):
-        response.close()
-        await _tell(call, request, None, reply, run)
-    elif way is None and not theirs:
-        await Exchange(call, request, provider, response, reply, run).relay()
-    else:
-        await _TranslatedCount(call, request, provider, response, reply, run).relay()
+
+
+class _Counted(msgspec.Struct):
+    input_tokens: int | None = None
+    theirs: int | None = msgspec.field(name="inputTokens", default=None)
+
+    @property
+    def tokens(self) -> int | None:
+        """None: nobody has counted."""
+        tokens = self.theirs if self.input_tokens is None else self.input_tokens
+        return tokens if tokens is not None and 0 <= tokens <= MOST_TOKENS else None
+
+
+def _counted(body: bytes) -> int | None:
+    """The count in an upstream's answer, if it is one."""
+    try:
+        return msgspec.json.decode(body, type=_Counted).tokens
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        return None
+
+
+class _SureCount(Exchange):
+    """An upstream's count as it came. What is none is a failure, as the call itself would go on to another route."""
+
+    async def _shown(self, body: bytes) -> bytes:
+        if _counted(body) is None:
+            raise UpstreamGarbage("The upstream's answer has no count of tokens.")
+        return body
 
 
 class _TranslatedCount(Exchange):
@@ -74,14 +99,7 @@ class _TranslatedCount(Exchange):
 
     async def _relay_whole(self, chunk: bytes) -> None:
         body = chunk + await self._read_some()
-        try:
-            told = msgspec.json.decode(body, type=_Counted)
-            tokens = told.theirs if told.input_tokens is None else told.input_tokens
-        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
-            tokens = None
-        if tokens is not None and not 0 <= tokens <= MOST_TOKENS:
-            tokens = None
-        await _tell(self._call, self._request, tokens, self._reply, self._run)
+        await _tell(self._call, self._request, _counted(body), self._reply, self._run)
 
 
 async def _tell(call: Call, request: Request, tokens: int | None, reply: Reply, run: Run) -> None:
