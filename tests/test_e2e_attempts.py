@@ -19,6 +19,8 @@ from trivium.errors import ModelNotAllowed, Overloaded, StoreUnavailable
 from trivium.mock import Error, Match, Reply, Rule, ToolCall, Usage
 from trivium.pipeline import attempts
 from trivium.pipeline.call import Call
+from trivium.providers.provider import Provider
+from trivium.providers.sigv4 import Signing
 
 TWO = f"""
 [providers.a]
@@ -236,6 +238,14 @@ class TestFallbacks:
             assert house.upstream.requests == []
 
 
+class SilentCredentials:
+    """They take longer than any client waits here."""
+
+    async def of(self, provider: Provider) -> tuple[Signing | None, list[tuple[bytes, bytes]]]:
+        await asyncio.sleep(5)
+        raise AssertionError(provider.name)
+
+
 class TestTimeout:
     """What the client sets with `x-trivium-timeout`."""
 
@@ -252,6 +262,19 @@ class TestTimeout:
         async with running(Reply(text=["a", "b", "c"], event_delay_ms=300), settings=TWO) as house:
             _, said = await ask(house, "messages", model="a/one", stream=True, headers={"x-trivium-timeout": "0.5"})
             assert "event: error" in said
+
+    @pytest.mark.parametrize("model", ["vertex/claude-x", "claude"])
+    async def test_what_comes_before_the_upstream_counts(self, model: str) -> None:
+        """The provider's credential, here."""
+        vertex = (
+            'type = "vertex"\nservice_account = "metadata"\nproject = "p"\nbase_url = "{upstream}"\nmodels = ["*"]\n'
+        )
+        routes = '[catalog.models.claude]\nroutes = [{ to = "vertex/claude-x" }, { to = "b/two" }]\n'
+        async with running(GOOD, settings=f"{TWO}{routes}[providers.vertex]\n{vertex}") as house:
+            house.gateway.deps.credentials = SilentCredentials()
+            status, said = await ask(house, "messages", model=model, headers={"x-trivium-timeout": "0.2"})
+            assert (status, "x-trivium-timeout" in said) == (504, True)
+            assert house.upstream.requests == []
 
     @pytest.mark.parametrize("value", ["soon", "0", "-1", "nan", "1e9", ""])
     async def test_what_is_no_time_is_said(self, value: str) -> None:

@@ -360,6 +360,16 @@ class TestNothingThatAClassifierDoesFailsARequest:
             judge.free.set()
         assert record["flags"] == "abuse_unchecked"
 
+    async def test_silence_for_longer_than_the_client_waits(self) -> None:
+        on = "timeout = 30"
+        async with classifier() as judge, shop(HI, settings=settings(judge, "enforce", asks=on) + METER) as house:
+            judge.free.clear()
+            async with asyncio.timeout(10):
+                status, told, _ = await house.post(*a_call("chat"), headers={"x-trivium-timeout": "0.1"})
+            judge.free.set()
+        assert (status, "x-trivium-timeout" in told["error"]["message"]) == (504, True)
+        assert house.upstream.requests == []
+
     async def test_nobody_there(self) -> None:
         """After some failures in a row it is left alone for a while, and calls do not wait for it."""
         gone = ClassifierDouble()

@@ -33,7 +33,6 @@ from trivium.routing.auto import Resolution
 from trivium.routing.catalog import Target
 from trivium.settings_providers import TimeoutSettings
 from trivium.upstream.client import Timeouts, UpstreamRequest, UpstreamResponse
-from trivium.upstream.deadline import due
 from trivium.upstream.frames import unframed
 from trivium.upstream.masked import MaskedResponse
 from trivium.wire.body import members
@@ -218,7 +217,7 @@ async def forward(  # noqa: PLR0917
     url = f"{base}{path}?{query}" if query else f"{base}{path}"
     if signing is not None:
         headers = signed(signing, "POST", url, headers, body, deps.clock.now_ms())
-    sending = deps.client.send(
+    response = await deps.client.send(
         UpstreamRequest(
             url=url,
             headers=headers,
@@ -229,7 +228,6 @@ async def forward(  # noqa: PLR0917
             network=provider.network,
         )
     )
-    response = await (sending if run.deadline is None else due(sending, run.deadline))
     if provider.style:
         response = unframed(response)
     if run.limited is not None:

@@ -38,6 +38,7 @@ from trivium.pipeline.settle import Run
 from trivium.pipeline.tell import error_value, json_headers
 from trivium.routing.catalog import Target
 from trivium.upstream.client import UpstreamResponse
+from trivium.upstream.deadline import until
 from trivium.wire.errors import render
 from trivium.wire.request import Request, check_stateless, parse
 from trivium.wire.translate import Translation
@@ -205,7 +206,8 @@ async def _screened(  # noqa: PLR0917
 ) -> tuple[Target, tuple[Leg, ...]]:
     """Where the call goes after it was looked at for abuse. What answers a soft block has its routes as if it had been
     asked for; the client's fallbacks are of the model that it does not get."""
-    target = await screen(call, request, asked, run, deps)
+    async with until(run.deadline):
+        target = await screen(call, request, asked, run, deps)
     if target is asked:
         return asked, legs
     run.journey = STRAIGHT

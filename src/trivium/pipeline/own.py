@@ -50,6 +50,7 @@ from trivium.providers.vercel import vercel_id, vercel_options
 from trivium.routing.catalog import Target, alias_names
 from trivium.store.secrets import SealedSecret, Secret
 from trivium.upstream.client import UpstreamResponse
+from trivium.upstream.deadline import due
 from trivium.upstream.masked import MaskedResponse
 from trivium.wire import body as json_body
 from trivium.wire.fields import decoded
@@ -205,12 +206,15 @@ def _way(found: Match, door: Door, api: Kind, deps: Deps, *, own_url: bool) -> t
 def send(  # noqa: PLR0917
     call: Call, body: bytes, target: Target, way: Translation | None, run: Run, deps: Deps
 ) -> Coroutine[None, None, UpstreamResponse]:
-    """As `forward`, with the caller's own keys where these pay. Raises OwnKeyRefused, OwnKeyUnreadable too."""
+    """As `forward`, with the caller's own keys where these pay, and in the time that the client gives. Raises
+    OwnKeyRefused, OwnKeyUnreadable too."""
     if run.own is not None:
-        return _send_paid(call, body, target, way, run.own, run, deps)
-    if target.custom is not None:
-        return send_custom(call, body, target.custom, way, run, deps)
-    return forward(call, body, target, way, run, deps)
+        sending = _send_paid(call, body, target, way, run.own, run, deps)
+    elif target.custom is not None:
+        sending = send_custom(call, body, target.custom, way, run, deps)
+    else:
+        sending = forward(call, body, target, way, run, deps)
+    return sending if run.deadline is None else due(sending, run.deadline)
 
 
 async def _send_paid(  # noqa: PLR0917

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable
+from collections.abc import AsyncIterator, Awaitable
+from contextlib import asynccontextmanager
 
 from trivium.errors import UpstreamTimeout
 from trivium.upstream.client import UpstreamResponse
@@ -23,11 +24,8 @@ class DueResponse:
         self.headers = response.headers
 
     async def read(self) -> bytes:
-        try:
-            async with asyncio.timeout_at(self._deadline):
-                return await self._response.read()
-        except TimeoutError:
-            raise UpstreamTimeout(_LATE, param=_HEADER) from None
+        async with until(self._deadline):
+            return await self._response.read()
 
     def close(self) -> None:
         self._response.close()
@@ -35,8 +33,15 @@ class DueResponse:
 
 async def due(sending: Awaitable[UpstreamResponse], deadline: float) -> UpstreamResponse:
     """The response if its headers are there in time. Raises UpstreamTimeout."""
+    async with until(deadline):
+        return DueResponse(await sending, deadline)
+
+
+@asynccontextmanager
+async def until(deadline: float | None) -> AsyncIterator[None]:
+    """What is done inside is over by then. Raises UpstreamTimeout."""
     try:
         async with asyncio.timeout_at(deadline):
-            return DueResponse(await sending, deadline)
+            yield
     except TimeoutError:
         raise UpstreamTimeout(_LATE, param=_HEADER) from None
