@@ -74,3 +74,13 @@ async def test_explain_knows_them() -> None:
             assert (status, told["api"], told["routes"][0]["route"]) == (200, api, route)
             assert told["routes"][0]["api"] == api
         assert house.upstream.requests == []
+
+
+async def test_a_fallback_that_does_not_serve_it_is_told_as_one_that_cannot_be_taken() -> None:
+    body = texts(model="b/two", trivium_fallbacks=["talks/none"])
+    async with running(GOOD, settings=ROUTES) as house:
+        _, told, _ = await house.post("/v1/explain?api=embeddings", body)
+        assert (await house.post(EMBEDDINGS, body))[0] == 200
+    assert ([one["route"] for one in told["routes"]], "error" in told) == (["b/two"], False)
+    (refused,) = told["refused"]
+    assert (refused["route"], "does not serve the API `embeddings`" in refused["why"]) == ("talks/none", True)

@@ -11,10 +11,10 @@ import pytest
 from gateway import Running, running
 from support_money import APIS, BODIES
 from support_people import People
-from test_e2e_attempts import TWO
+from test_e2e_attempts import TWO, asked_for
 from test_pipeline_own import SONNET, people
 from trivium.errors import NotFound
-from trivium.mock import Reply
+from trivium.mock import Match, Reply, Rule
 
 BILLING = ("members.set", {"organization": "acme", "user": "ann", "role": "billing"})
 CREDITS = TWO + '[billing]\nmode = "credits"\n'
@@ -49,6 +49,17 @@ async def test_it_is_said_which_routes_a_policy_refuses_and_why() -> None:
         assert [one["route"] for one in told["routes"]] == ["b/two"]
         assert told["refused"] == [{"route": "a/one", "why": "The organization's list of providers does not have a."}]
         assert told["caller"]["organization"] == "acme"
+
+
+async def test_where_a_models_route_rests_a_clients_fallback_comes_first_as_it_does_for_the_call() -> None:
+    pauses = Rule(Reply(status=429, headers={"retry-after": "60"}), Match(model="one"))
+    async with running(pauses, Reply(text="Hi"), settings=TWO) as house:
+        body = {**BODIES["chat"], "model": "a/one", "trivium_fallbacks": ["b/two"]}
+        assert [(await house.post("/v1/chat/completions", body))[0] for _ in range(2)] == [200, 200]
+        assert asked_for(house) == ["one", "two", "two"]
+        _, told, _ = await house.post("/v1/explain", body)
+    assert [(one["route"], one["chosen"]) for one in told["routes"]] == [("b/two", True), ("a/one", False)]
+    assert "it rests" in told["routes"][1]["why"]
 
 
 async def test_what_would_refuse_the_call_is_told_with_what_was_found_before() -> None:

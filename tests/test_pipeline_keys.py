@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 from gateway import CHAT, Running, running
@@ -82,3 +83,28 @@ async def test_keys_of_a_route_of_the_catalogue_come_before_the_next_route() -> 
         _, told, _ = await house.post("/v1/explain", {**CHAT, "model": "best"})
     assert status == 200
     assert [one["route"].partition("#")[0] for one in told["routes"]] == ["up/m", "up/m", "up/m", "other/n"]
+
+
+async def test_a_route_all_of_whose_keys_rest_comes_behind_the_next_and_says_so() -> None:
+    settings = '[catalog.models.best]\nroutes = [{ to = "up/m" }, { to = "other/n" }]\n[routing]\nfailures = 1\n'
+    other = '[providers.other]\nbase_url = "{upstream}/v1"\nmodels = ["n"]\n[models."*/*"]\nfree = true\n'
+    refused = [refusing(f"sk-{key}", 429, **{"retry-after": "60"}) for key in "abc"]
+    async with running(*refused, settings=settings + other, provider=KEYS) as house:
+        body = {**CHAT, "model": "best"}
+        assert [(await house.post("/v1/chat/completions", body))[0] for _ in range(2)] == [200, 200]
+        _, told, _ = await house.post("/v1/explain", body)
+        records = await house.records()
+    first, *resting = [(one["route"], re.sub(r"for \d+ s", "a while", one["why"])) for one in told["routes"]]
+    assert first == ("other/n", "the first route")
+    rests = "it rests a while: only when no other is left"
+    assert sorted(resting) == [(f"up/m#{key}", f"{rests}; key {key} of 3") for key in (1, 2, 3)]
+    assert '"why":"the first route"' in records[0]["routing"]
+
+
+async def test_a_key_that_rests_says_so() -> None:
+    async with running(refusing("sk-a", 429, **{"retry-after": "60"}), provider=KEYS) as house:
+        for session in range(6):
+            assert (await ask(house, f"s{session}"))[0] == 200
+        _, told, _ = await house.post("/v1/explain", CHAT)
+    assert [one["route"] for one in told["routes"]][-1] == "up/m#1"
+    assert ["it rests" in one["why"] for one in told["routes"]] == [False, False, True]

@@ -22,7 +22,7 @@ from trivium.pipeline.held import HeldReply
 from trivium.pipeline.hold import begin, checked_bill
 from trivium.pipeline.house import exchange_of
 from trivium.pipeline.journey import fails_over, is_clients_own, is_failure
-from trivium.pipeline.legs import Leg, most_of, name_of, now_ms, session_of
+from trivium.pipeline.legs import Leg, most_of, name_of, now_ms, ready, session_of
 from trivium.pipeline.limits import admit_on
 from trivium.pipeline.own import send
 from trivium.pipeline.own_key import Own
@@ -75,7 +75,8 @@ class Attempts:
         """Raises as `hold.begin` does."""
         asked, *others = self._legs
         bills = [leg.bill for leg in others if leg.bill is not None]
-        self._legs = self._ready()
+        # Some have begun to rest since: a call may have waited for a limit or its idempotency key.
+        self._legs = ready(self._legs, self._deps)
         first = self._legs[0]
         # Before the hold is waited for: of a crowd one alone looks whether a route answers again.
         self._claim_look(first)
@@ -98,14 +99,6 @@ class Attempts:
             outage = failure if isinstance(failure, UpstreamError) else outage
             if last or self._run.left or self._is_late():
                 raise outage or failure  # nobody is left, or waits any more, or has waited long enough
-
-    def _ready(self) -> tuple[Leg, ...]:
-        """The routes in their order, but that those come last which have begun to rest, or are being looked at by
-        another call, since it was decided: a call may have waited for a limit or its idempotency key."""
-        health, now = self._deps.health, now_ms(self._deps)
-        if health.is_well:
-            return self._legs
-        return tuple(sorted(self._legs, key=lambda leg: 0 if leg.own else health.rests_ms(leg.target.place, now)))
 
     def _claim_look(self, leg: Leg) -> None:
         self._claim = self._deps.health.begins(leg.target.place, now_ms(self._deps)) if leg.own is None else 0

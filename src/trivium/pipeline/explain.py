@@ -14,7 +14,7 @@ from urllib.parse import parse_qsl
 import msgspec
 
 from trivium.canon.api import KINDS, Api, kind_of
-from trivium.errors import FieldInvalid, RequestError, TriviumError
+from trivium.errors import ApiNotServed, FieldInvalid, RequestError, TriviumError
 from trivium.metering.bound import usual_input
 from trivium.metering.charge import HOUSE
 from trivium.metering.sheet import written
@@ -28,7 +28,7 @@ from trivium.pipeline.deps import Deps
 from trivium.pipeline.forward import prepare, way_to
 from trivium.pipeline.free import check_anonymous, find
 from trivium.pipeline.hold import checked_bill, hold_of, refused
-from trivium.pipeline.legs import Leg, fallbacks_of, legs_of, most_of
+from trivium.pipeline.legs import Leg, fallbacks_of, legs_of, most_of, ready
 from trivium.pipeline.limits import look
 from trivium.pipeline.patience import deadline_of
 from trivium.pipeline.read import cap_of, check_head, read_body
@@ -148,11 +148,10 @@ async def _explain(call: Call, body: bytes, told: Explanation, run: Run, deps: D
     legs = await legs_of(call, request, found, fallbacks, run, deps) or (Leg(found, run.own, "the only route", found),)
     run.target, run.own = legs[0].target, legs[0].own
     told.refused = [{"route": route, "why": why} for route, why in run.journey.refused]
-    told.routes = [_route(call, leg, leg.bill or bill_of(call, leg.target, run, deps), deps) for leg in legs]
-    told.routes[0]["chosen"] = True
+    tried = _routes(call, ready(legs, deps), told, run, deps)
     deadline_of(call, run.elapsed_us())
     await _limits(call, request, run.target, told, run, deps)
-    _prepare(call, request, legs, told, run, deps)
+    _prepare(call, request, tried, told, run, deps)
     await _hold(call, request, legs, told, run, deps)
 
 
@@ -172,6 +171,23 @@ def _who(caller: Caller | None) -> dict[str, Any] | None:
         return None
     organization = caller.organization.id if caller.organization is not None else None
     return {"key": caller.id, "user": caller.user_id, "organization": organization, "project": caller.project_id}
+
+
+def _routes(call: Call, legs: Sequence[Leg], told: Explanation, run: Run, deps: Deps) -> list[Leg]:
+    """Tells the routes; those that can be asked in the call's API. Raises ApiNotServed where none can."""
+    tried: list[Leg] = []
+    for leg in legs:
+        try:
+            told.routes.append(_route(call, leg, leg.bill or bill_of(call, leg.target, run, deps), deps))
+        except ApiNotServed as error:
+            if leg is legs[-1] and not tried:
+                raise
+            if (no := {"route": leg.target.route, "why": error.message}) not in told.refused:  # of several keys once
+                told.refused.append(no)
+        else:
+            tried.append(leg)
+    told.routes[0]["chosen"] = True
+    return tried
 
 
 def _route(call: Call, leg: Leg, bill: Bill, deps: Deps) -> dict[str, Any]:
@@ -214,8 +230,9 @@ def _prepare(  # noqa: PLR0917
     call: Call, request: Request, legs: Sequence[Leg], told: Explanation, run: Run, deps: Deps
 ) -> None:
     """What would be done to the request for the first route. Raises RequestError where no route can be asked so."""
+    asked = run.auto
     for place, leg in enumerate(legs):
-        target, run.own = leg.target, leg.own
+        target, run.own, run.auto = leg.target, leg.own, leg.auto or asked
         try:
             prepare(call, request, target, way_to(call, target, target.provider.apis, deps), run, most_of(leg, deps))
             return

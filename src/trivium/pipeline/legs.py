@@ -5,6 +5,7 @@ may use, then those of the fallbacks that the client names. Most calls have one 
 from __future__ import annotations
 
 from contextlib import suppress
+from operator import itemgetter
 from typing import Any, Literal, cast
 
 import msgspec
@@ -28,7 +29,7 @@ from trivium.policy.free import key_needed
 from trivium.policy.spending import scopes_of
 from trivium.routing.auto import Resolution
 from trivium.routing.catalog import Target, not_found
-from trivium.routing.plan import Asked, Canary, Choice, Plan, plan
+from trivium.routing.plan import Asked, Canary, Choice, Plan, behind, plan
 from trivium.routing.twins import twin
 from trivium.wire import body as json_body
 from trivium.wire.lenient import mapping
@@ -85,16 +86,31 @@ async def legs_of(  # noqa: PLR0917
 
 def _keyed(legs: list[Leg], bucket: int, deps: Deps) -> list[Leg]:
     """With a leg for each key of a provider that has several. Tasks, sessions and users are spread over them; keys that
-    rest come behind all others, as routes do."""
+    rest come behind the route's others."""
     found: list[Leg] = []
     for leg in legs:
         every = leg.target.provider.keyed()
+        keys: list[tuple[int, Leg]] = []
         for one in (*every[bucket % len(every) :], *every[: bucket % len(every)]):
-            why = f"{leg.why}; key {one.key_number} of {len(every)}" if one.key_number else leg.why
-            there = msgspec.structs.replace(leg.target, provider=one)
-            found.append(msgspec.structs.replace(leg, target=there, why=why))
-    now = now_ms(deps)
-    return found if deps.health.is_well else sorted(found, key=lambda leg: deps.health.rests_ms(leg.target.place, now))
+            there = msgspec.structs.replace(leg, target=msgspec.structs.replace(leg.target, provider=one))
+            rests_ms = _rests_ms(there, deps)
+            why = behind(rests_ms) if rests_ms else leg.why
+            why = f"{why}; key {one.key_number} of {len(every)}" if one.key_number else leg.why
+            keys.append((rests_ms, msgspec.structs.replace(there, why=why)))
+        found += [there for _, there in sorted(keys, key=itemgetter(0))]
+    return found
+
+
+def ready(legs: tuple[Leg, ...], deps: Deps) -> tuple[Leg, ...]:
+    """In the order in which they are tried: those that rest come last."""
+    return legs if deps.health.is_well else tuple(sorted(legs, key=lambda leg: _rests_ms(leg, deps)))
+
+
+def _rests_ms(leg: Leg, deps: Deps) -> int:
+    """Calls with callers' own keys count for nothing."""
+    if leg.own is not None or deps.health.is_well:
+        return 0
+    return deps.health.rests_ms(leg.target.place, now_ms(deps))
 
 
 def _main(call: Call, request: Request, target: Target, run: Run, deps: Deps) -> Plan:

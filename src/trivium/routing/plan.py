@@ -68,7 +68,7 @@ class Canary(msgspec.Struct, frozen=True):
 def plan(routes: Sequence[Target], asked: Asked, health: Health, now_ms: int, canary: Canary | None = None) -> Plan:
     """`routes` are those that the caller may use, at least one; the first is the main one."""
     every = [*routes, canary.target] if canary is not None else routes
-    rests = {} if health.is_well else {target.route: health.rests_ms(target.route, now_ms) for target in every}
+    rests = {} if health.is_well else {target.route: _rests_ms(target, health, now_ms) for target in every}
     ready = every if not rests else [target for target in every if not rests[target.route]]
     first = _kept(ready, asked) if asked.kept is not None else None
     if first is None and canary is not None and canary.target in ready:
@@ -79,8 +79,8 @@ def plan(routes: Sequence[Target], asked: Asked, health: Health, now_ms: int, ca
     others = [target for target in every if first is None or target is not first.target]
     if rests or any(asked.api not in target.provider.apis for target in others):
         others.sort(key=lambda target: (rests.get(target.route, 0), asked.api not in target.provider.apis))
-    behind = [Choice(target, _behind(rests[target.route]) if rests else _NEXT) for target in others]
-    return Plan(tuple([first, *behind] if first is not None else behind))
+    further = [Choice(target, behind(rests.get(target.route, 0))) for target in others]
+    return Plan(tuple([first, *further] if first is not None else further))
 
 
 def _kept(ready: Sequence[Target], asked: Asked) -> Choice | None:
@@ -111,7 +111,14 @@ def _chosen(ready: Sequence[Target], asked: Asked) -> Choice:
     return Choice(ready[0], "the first route")
 
 
-def _behind(rests_ms: int) -> str:
-    return (
-        f"it rests for {-(-rests_ms // 1000)} s: only when no other is left" if rests_ms else "if those before it fail"
-    )
+def _rests_ms(target: Target, health: Health, now_ms: int) -> int:
+    """A route with several keys rests while all of them do."""
+    if not target.provider.spare:
+        return health.rests_ms(target.route, now_ms)
+    keys = [msgspec.structs.replace(target, provider=one) for one in target.provider.keyed()]
+    return min(health.rests_ms(key.place, now_ms) for key in keys)
+
+
+def behind(rests_ms: int) -> str:
+    """Why a route is not the first that is tried."""
+    return f"it rests for {-(-rests_ms // 1000)} s: only when no other is left" if rests_ms else _NEXT
