@@ -111,6 +111,7 @@ def test_aliases_mean_the_same_and_are_told_by_its_own_id(name: str) -> None:
         (("anthropic/claude-opus-4.6:thinking", "anthropic/claude-opus-4.6"), "anthropic/claude-opus-4.6"),
         (("claude-opus-4-5-20251101", "claude-opus-4-5"), "claude-opus-4-5-20251101"),
         (("claude-3-opus-20240229", "claude-opus-4-0"), "claude-opus-4-0"),
+        (("claude-opus-4.6-1m", "claude-opus-4.6"), "claude-opus-4.6"),
         (("us.anthropic.claude-opus-4-1-20250805-v1:0", "us.anthropic.claude-opus-4-6-v1"), None),
     ],
 )
@@ -124,6 +125,20 @@ def test_the_newest_comes_first_whatever_the_order(models: tuple[str, ...], newe
 def test_kimi_by_its_number_not_by_its_date() -> None:
     models = house("moonshotai/kimi-k2-0905", "moonshotai/kimi-k2.5", "moonshotai/kimi-k2-thinking")
     assert led("auto/balanced", models, mode="plan")[0] == "moonshotai/kimi-k2.5"
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        ("mistral-small-3.2-24b-instruct", "mistral-small-3.1-24b-instruct", "mistral-small-24b-instruct-2501"),
+        ("mistral-small-4", "mistral-small-3-70B", "mistral-small-3-1.7b", "mistral-small-8x7b"),
+    ],
+)
+def test_a_size_is_no_version(names: tuple[str, ...]) -> None:
+    text = '[[auto."a".choices]]\nmodels = ["mistral-small-*"]\n'
+    last = names[-1]
+    assert led("a", house(*reversed(names)), text)[0] == names[0]
+    assert led("a", house(last, names[1]), text)[0] == names[1]
 
 
 def test_a_pattern_means_a_vendors_model_at_any_provider() -> None:

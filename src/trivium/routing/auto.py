@@ -23,8 +23,10 @@ from trivium.settings import Settings
 from trivium.settings_auto import AutoChoice, AutoSettings
 
 _ALL = "*"
-_VERSION = re.compile(r"(?<![\d.])\d{1,3}(?:[.-]\d{1,2}(?!\d))*(?!\d)")
-"""A longer number is a date."""
+_ENDS = r"(?!\d|(?:[.x]\d+)?[bkmt](?![a-z]))"
+_VERSION = re.compile(rf"(?i)(?<![\d.])\d{{1,3}}{_ENDS}(?:[.-]\d{{1,2}}{_ENDS})*")
+"""A longer number is a date, and one with a unit a size: of 24 or 8x7 billion parameters (`24b`, `8x7b`), for a million
+tokens (`1m`)."""
 _DATE = re.compile(r"[-@]\d{4,8}(?!\d)")
 
 
