@@ -434,6 +434,19 @@ async def test_when_to_come_back_is_told_in_seconds_too_where_it_came_in_millise
     assert (status, headers["retry-after"], headers["retry-after-ms"]) == (503, "3", "2500")
 
 
+@pytest.mark.parametrize("path", ["chat/completions", "messages"], ids=["passed", "translated"])
+async def test_a_header_that_does_not_say_when_to_come_back_is_none(path: str) -> None:
+    error = json.dumps({"error": {"message": "slow down", "type": "rate_limit_error"}})
+    head = f"HTTP/1.1 429 X\r\ncontent-type: application/json\r\nretry-after: \r\ncontent-length: {len(error)}\r\n\r\n"
+    async with (
+        running(Reply(raw=head + error), provider='apis = ["chat"]') as house,
+        aiohttp.ClientSession() as session,
+    ):
+        body, sent = {**CHAT, "max_tokens": 5}, {"authorization": f"Bearer {house.key}"}
+        async with session.post(f"{house.url}/v1/{path}", json=body, headers=sent) as response:
+            assert (response.status, response.headers.getall("retry-after")) == (429, ["1"])
+
+
 async def test_an_answer_of_too_many_values_passes_unread() -> None:
     answer = b'{"choices":[{"message":{"content":"x"},"finish_reason":"stop"}],"x":[' + b"[]," * 700_000 + b"[]]}"
     async with running(Reply(body=answer.decode(), content_type="application/json")) as house:

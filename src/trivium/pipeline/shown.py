@@ -25,13 +25,13 @@ _PREFIXES = (b"anthropic-ratelimit-", b"x-ratelimit-")
 
 
 def passed(headers: Headers) -> Headers:
-    """Those that go on with an answer."""
-    return [one for one in headers if one[0] in _PASSED or one[0].startswith(_PREFIXES)]
+    """Those that go on with an answer, and say something."""
+    return [one for one in headers if one[1] and (one[0] in _PASSED or one[0].startswith(_PREFIXES))]
 
 
 def hints(headers: Headers) -> Headers:
     """Those that go on with an error of ours: when to try again, and how much is left."""
-    return [one for one in headers if one[0] in _HINTS or one[0].startswith(_PREFIXES)]
+    return [one for one in headers if one[1] and (one[0] in _HINTS or one[0].startswith(_PREFIXES))]
 
 
 def check_json(body: bytes) -> None:
