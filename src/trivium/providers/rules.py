@@ -343,7 +343,8 @@ RULES: tuple[Rule, ...] = (
     # Last, since it judges what the others made.
     Rule(
         name="known-keys",
-        what="keys go that Anthropic's Messages API does not know, at every depth",
+        what="keys go that Anthropic's Messages API does not know, at every depth;"
+        " what is too much or too deep to be looked through is refused",
         apis=_of(MESSAGES),
         way="same",
         setting="strict",
