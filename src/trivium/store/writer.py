@@ -20,7 +20,7 @@ import threading
 from collections import deque
 from collections.abc import Callable, Sequence
 from queue import Empty, SimpleQueue
-from time import monotonic
+from time import monotonic, sleep
 from typing import TypeVar
 
 from trivium.errors import StoreUnavailable
@@ -200,7 +200,7 @@ class Writer:
             except Exception as error:  # nobody else would write: whatever it is, the next ones are tried
                 _LOG.exception("the store was not written")
                 self.failing = repr(error)
-                next_at = monotonic() + self._retry
+                sleep(self._retry)
 
     def _wait(self, next_at: float) -> bool:
         """Returns when something is to be written: at once for a flush, else not before `next_at`, and what is not
@@ -236,7 +236,7 @@ class Writer:
         self._flushed += _taken(self._flushing, _MOST)
         waiting = len(self._urgent) + len(self._others)
         urgent, others = self._cut(everything=everything)
-        if everything or others or not self._log(urgent):
+        if everything or others or (urgent and not self._log(urgent)):
             self._transact(urgent, others, all_of_it=len(urgent) + len(others) >= waiting)
 
     def _transact(self, urgent: list[Op], others: list[Op], *, all_of_it: bool) -> None:
@@ -282,7 +282,7 @@ class Writer:
         """Whether they are durable without the database. That is not tried while it cannot be written: what cannot be
         recorded shall not begin."""
         log, rows = self._database.log, [op.row for op in urgent if op.row is not None and not op.leans]
-        if log is None or self.failing is not None or not rows or len(rows) < len(urgent) or not log.keep(rows):
+        if log is None or self.failing is not None or len(rows) < len(urgent) or not log.keep(rows):
             return False
         if not self._logged:
             self._logged_due = monotonic() + _LOGGED
