@@ -61,6 +61,7 @@ def test_a_file_that_is_not_in_its_place_any_more_is_noticed(file: Path, opened:
         assert raised.value.detail == f"{file} was deleted, moved or replaced while it was in use"
         with pytest.raises(StoreUnavailable, match="cannot be read"):
             asyncio.run(opened.ask("SELECT 1"))
+        assert not opened.log.keep([("req_1",)])
         file.touch()
     aside.rename(file)
     add(opened, "c")

@@ -13,6 +13,8 @@ from support_store import Home, caller, rows
 from trivium.clock import SystemClock
 from trivium.errors import ConfigError, StoreUnavailable
 from trivium.metering.record import Record
+from trivium.metering.start import Start
+from trivium.store.posting import Entry
 from trivium.store.search import Search
 from trivium.store.store import Store
 from trivium.store.usage import UsageQuery
@@ -47,6 +49,35 @@ async def test_a_record_that_is_added_twice_is_kept_and_counted_once(home: Home,
         await store.close()
     database = home.open()
     assert rows(database, "SELECT count(*) FROM records WHERE id = 'a'") == [(1,)]
+
+
+async def test_a_hold_is_there_at_the_next_start_though_the_gateway_died_in_the_moment_that_it_was_made(
+    tmp_path: Path,
+) -> None:
+    dying = Store(tmp_path, SystemClock())
+    account = (await dying.accounts.create("name", "organization"))["id"]
+    await dying.accounts.credit(
+        Entry(account_id=account, kind="grant", amount_nano=100, time_ms=1, idempotency_key="g", expires_ms=None)
+    )
+    start = Start(
+        id="req_000000000001",
+        time_ms=1,
+        api="messages",
+        key_id=None,
+        account_id=account,
+        scopes=(),
+        payer="house",
+        hold_nano=60,
+        requested_model="m",
+        provider="up",
+        upstream_model="m",
+        price_version=None,
+    )
+    assert await dying.ledger.start(start) is None
+    dying.ledger.writer.stop()
+    store = Store(tmp_path, SystemClock())
+    assert await store.ledger.free_nano(account) == (40, 60)
+    await store.close()
 
 
 async def test_the_folder_is_nobody_elses(tmp_path: Path) -> None:
