@@ -42,6 +42,13 @@ class Watch:
         await self.page.wait_for_load_state("load")
         return int(response.status)
 
+    async def fill(self, field: str, text: str) -> None:
+        """Types over what a field holds: a busy browser may lose the selection meanwhile, and then types behind it."""
+        while True:
+            await self.page.fill(field, text)
+            if await self.page.input_value(field) == text:
+                return
+
     async def _dialog(self, dialog: Any) -> None:
         self.faults.append(f"a stranger's script ran: {dialog.message}")
         await dialog.dismiss()

@@ -183,11 +183,13 @@ async def test_a_service_that_is_away_is_no_callers_business(monkeypatch: pytest
 async def test_refusals_by_the_thousand_are_counted_and_not_told_one_by_one() -> None:
     async with collector() as collecting:
         settings = (
-            f'[telemetry.prometheus]\nlisten = "127.0.0.1:0"\n[telemetry.events]\nurl = "{collecting.url}/events"'
+            '[telemetry.prometheus]\nlisten = "127.0.0.1:0"\n'
+            f'[telemetry.events]\nurl = "{collecting.url}/events"\nbatch = 50'
         )
         async with running(Reply(text="Hi"), settings=settings) as house:
             for _ in range(120):
                 await house.post("/v1/chat/completions", CHAT, key=None)
+            await collecting.until("/events", 1)
         told = collecting.events
     assert sum(event["requests"] for event in told) == 120
     assert 101 <= len(told) <= 105  # one for those that were only counted, or one each time that somebody asks

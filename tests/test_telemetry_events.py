@@ -163,29 +163,29 @@ async def test_an_ending_gateway_sends_what_is_left() -> None:
     sending = events(service)
     running = asyncio.create_task(sending.run())
     await asyncio.sleep(0)
-    running.cancel()
-    await asyncio.gather(running, return_exceptions=True)
     sending.take(ended("a"))
     await sending.close(5)
+    running.cancel()
     assert [event["id"] for event in service.events] == ["a"]
 
 
-async def test_what_was_under_way_at_the_end_is_not_lost() -> None:
-    service, waits = Service(), asyncio.Event()
+async def test_what_is_under_way_at_the_end_arrives_once() -> None:
+    service, came, answers = Service(), asyncio.Event(), asyncio.Event()
 
     async def post(content: bytes, kind: str) -> int:
-        if not waits.is_set():
-            waits.set()
-            await asyncio.Event().wait()
+        came.set()
+        await answers.wait()
         return await service.post(content, kind)
 
     sending = Events(EventSettings(url="http://events.test/", batch=2), post)
     running = asyncio.create_task(sending.run())
     sending.take(ended("a", "b", "c"))
-    await waits.wait()
+    await came.wait()
+    closing = asyncio.create_task(sending.close(5))
+    await asyncio.sleep(0)
+    answers.set()
+    await closing
     running.cancel()
-    await asyncio.gather(running, return_exceptions=True)
-    await sending.close(5)
     assert [event["id"] for event in service.events] == ["a", "b", "c"]
     assert sending.counts == {"sent": 3, "dropped": 0, "failed": 0}
 
@@ -196,8 +196,11 @@ async def test_a_service_that_never_answers_keeps_no_gateway_from_ending() -> No
         return 200
 
     sending = Events(EventSettings(url="http://events.test/", batch=1), never)
+    running = asyncio.create_task(sending.run())
     sending.take(ended("a", "b"))
+    await asyncio.sleep(0.01)
     await sending.close(0.01)
+    running.cancel()
     assert sending.counts == {"sent": 0, "dropped": 2, "failed": 0}
 
 

@@ -178,8 +178,8 @@ async def test_the_playground_streams_and_tells_the_cost(chromium: Any) -> None:
         for api in ("chat", "responses", "messages"):
             await watch.open(f"{house.url}/dashboard/o/acme/playground")
             await watch.page.select_option("#p-api", api)
-            await watch.page.fill("#p-model", "m")
-            await watch.page.fill("#p-text", HOSTILE)
+            await watch.fill("#p-model", "m")
+            await watch.fill("#p-text", HOSTILE)
             await watch.page.click("#p-send")
             await watch.page.locator("#p-told a").wait_for()
             answer = await watch.page.inner_text("#p-answer")
@@ -199,7 +199,7 @@ async def test_the_playground_shows_an_error_inside_a_whole_answer(chromium: Any
         async with browsing(chromium, house, "ann") as watch:
             await watch.open(f"{house.url}/dashboard/me/playground")
             await watch.page.select_option("#p-api", api)
-            await watch.page.fill("#p-model", "m")
+            await watch.fill("#p-model", "m")
             await watch.page.uncheck("#p-stream")
             await watch.page.click("#p-send")
             await watch.page.locator("#p-told a").wait_for()
@@ -219,7 +219,7 @@ async def test_the_playground_says_that_nobody_is_signed_in_any_more(chromium: A
         await watch.page.click("#p-send")
         await told.wait_for()
         assert await watch.page.locator("#p-told a").count() == 0
-        await watch.page.fill("#p-key", key)
+        await watch.fill("#p-key", key)
         await watch.page.click("#p-send")
         await told.locator("a").wait_for()
         assert "Hello" in await watch.page.inner_text("#p-answer")
@@ -261,7 +261,7 @@ async def test_adding_credit_leads_to_the_page_where_it_is_paid(chromium: Any) -
         await house.gateway.operations.perform("users.create", {"id": "ann", "name": "Ann"})
         async with browsing(chromium, house, "ann") as watch:
             await watch.open(f"{house.url}/dashboard/me/payments/new")
-            await watch.page.fill("#f-usd", "12.50")
+            await watch.fill("#f-usd", "12.50")
             await watch.page.click("form.card button.main")
             await watch.page.wait_for_url(f"{fake.url}/pay/*")
             assert await watch.page.inner_text("h1") == "Pay 12.50 USD"
@@ -271,7 +271,7 @@ async def test_adding_credit_leads_to_the_page_where_it_is_paid(chromium: Any) -
 async def test_a_second_click_sends_nothing_again(chromium: Any, full: Running) -> None:
     async with browsing(chromium, full, "owner") as watch:
         await watch.open(f"{full.url}/dashboard/o/acme/keys/new")
-        await watch.page.fill("#f-name", "clicked twice")
+        await watch.fill("#f-name", "clicked twice")
         sent = """() => {
             let sent = 0;
             addEventListener("submit", (event) => { sent += !event.defaultPrevented; });

@@ -112,11 +112,11 @@ class Telemetry:
     async def close(self) -> None:
         """Sends what is left, as far as somebody takes it in time."""
         self._hub.drain()
+        ends = [part.close(_LAST_WORD) for part in (self._events, self._otel) if part is not None]
+        await asyncio.gather(*ends)
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
-        ends = [part.close(_LAST_WORD) for part in (self._events, self._otel) if part is not None]
-        await asyncio.gather(*ends)
 
     async def scrape(self, accept: str) -> tuple[bytes, str]:
         return await asyncio.to_thread(_rendered, self.families(), accept)

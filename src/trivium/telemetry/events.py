@@ -37,7 +37,7 @@ Post = Callable[[bytes, str], Awaitable[int]]
 
 
 class Events:
-    """A sink. `run` sends until it is cancelled; `close` sends what is left."""
+    """A sink. `run` sends until it is cancelled; `close`, which comes before that, sends what is left."""
 
     def __init__(self, settings: EventSettings, post: Post) -> None:
         self._settings = settings
@@ -48,6 +48,8 @@ class Events:
         self._due = asyncio.Event()
         """There is a whole batch."""
         self._sending = asyncio.Lock()
+        self._under_way = 0
+        """Events of the batch that is being sent."""
         self.counts = Counter(dict.fromkeys(RESULTS, 0))
         self._failing = False
 
@@ -74,21 +76,20 @@ class Events:
             self._due.clear()
             while self._queue:
                 batch = [self._queue.popleft() for _ in range(min(self._settings.batch, len(self._queue)))]
-                try:
-                    sent = await self._send(batch)
-                except asyncio.CancelledError:
-                    self._queue.extendleft(reversed(batch))  # it may have arrived: rather twice than never
-                    raise
+                self._under_way = len(batch)
+                sent = await self._send(batch)
                 self.counts[SENT if sent else FAILED] += len(batch)
+                self._under_way = 0
 
     async def close(self, seconds: float) -> None:
-        """What cannot be sent in so many seconds is lost, and counted."""
+        """What is under way may arrive first. What cannot be sent in so many seconds is lost, and counted."""
         try:
             async with asyncio.timeout(seconds):
                 await self.flush()
         except TimeoutError:
-            _LOG.warning("%d events were not sent", len(self._queue))
-            self.counts[DROPPED] += len(self._queue)
+            lost = self._under_way + len(self._queue)
+            _LOG.warning("%d events were not sent", lost)
+            self.counts[DROPPED] += lost
             self._queue.clear()
 
     def family(self) -> Family:
