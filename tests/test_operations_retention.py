@@ -187,6 +187,27 @@ class TestByItself:
         await until(lambda: ids(store) == {"new"})
         erasing.cancel()
 
+    @pytest.mark.parametrize("is_right", [False, True])
+    async def test_a_clock_far_ahead_of_all_records_is_asked_again_first(
+        self, store: Store, monkeypatch: pytest.MonkeyPatch, is_right: bool
+    ) -> None:
+        asked: list[int] = []
+
+        def now_ms() -> int:
+            asked.append(0)
+            return NOW + 400 * DAY if is_right or len(asked) == 1 else NOW
+
+        monkeypatch.setattr(module, "_AGAIN", 0.01)
+        store.ledger.end(record("new", 1))
+        store.ledger.end(record("old", 90))
+        await store.ledger.writer.flush()
+        monkeypatch.setattr(store.clock, "now_ms", now_ms)
+        erasing = asyncio.create_task(keep_erasing(store, 30 * DAY))
+        await until(lambda: "old" not in ids(store))
+        await until(lambda: len(asked) > 2)
+        assert ids(store) == (set() if is_right else {"new"})
+        erasing.cancel()
+
     async def test_a_store_that_fails_is_tried_again(
         self, store: Store, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
     ) -> None:

@@ -10,7 +10,7 @@ from typing import Annotated, Any
 
 import msgspec
 
-from trivium.clock import HOUR_MS
+from trivium.clock import DAY_MS, HOUR_MS
 from trivium.errors import NotFound, OperationError, StoreUnavailable
 from trivium.operations.captures import erase as captures_erased
 from trivium.operations.captures import erase_all_of
@@ -26,7 +26,7 @@ from trivium.store.writer import Writer
 _LOG = logging.getLogger("trivium.retention")
 _DAILY = 86_400.0
 _AGAIN = 3_600.0
-"""Seconds until the next attempt where the store could not be written."""
+"""Seconds until the next attempt where the store could not be written, and until a clock is believed."""
 _REST = 0.01
 """Seconds between two slices, which are the requests'."""
 
@@ -137,9 +137,11 @@ async def erase(store: Store, before_ms: int) -> Erased:
 
 async def keep_erasing(store: Store, keep_ms: int) -> None:
     """For the gateway: erases once a day, first at once. Ends by being cancelled."""
+    seen_ms: int | None = None
     while True:
         try:
-            before_ms = retention.before(store.clock.now_ms(), keep_ms)
+            now_ms = seen_ms = await _believed_ms(store, seen_ms)
+            before_ms = retention.before(now_ms, keep_ms)
             erased = await erase(store, before_ms)
             await captures_erased(store, lambda tx, before_ms=before_ms: erase_older(tx, before_ms))  # type: ignore[misc]
         except StoreUnavailable as error:
@@ -149,6 +151,17 @@ async def keep_erasing(store: Store, keep_ms: int) -> None:
         if erased.records:
             _LOG.info("erased %d records of %d requests", erased.records, erased.requests)
         await asyncio.sleep(_DAILY)
+
+
+async def _believed_ms(store: Store, seen_ms: int | None) -> int:
+    """Now. A clock that is more than a day ahead of the last run, or of all records, may be wrong, and what is erased
+    does not come back: it is believed if it still says so after an hour. Raises StoreUnavailable."""
+    now_ms = store.clock.now_ms()
+    known_ms = seen_ms if seen_ms is not None else await aside(retention.newest_ms, store.database)
+    if known_ms is None or now_ms - known_ms <= DAY_MS + HOUR_MS:
+        return now_ms
+    await asyncio.sleep(_AGAIN)
+    return min(store.clock.now_ms(), now_ms + HOUR_MS)
 
 
 async def _forget(store: Store, kind: str, id: str) -> tuple[int, int]:

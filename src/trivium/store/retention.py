@@ -95,6 +95,12 @@ def due(database: Database, before_ms: int) -> Erased:
     return Erased(before_ms=before_ms, records=records, requests=requests, starts=starts)
 
 
+def newest_ms(database: Database) -> int | None:
+    """When the last request came of which there is a record. Blocks; raises StoreUnavailable."""
+    newest: int | None = database.query("SELECT max(time_ms) FROM records")[1][0][0]
+    return newest
+
+
 def erase(tx: Writing, before_ms: int, now_ms: int, run: int | None) -> tuple[int | None, Erased]:
     """One slice, the oldest records first: the run it belongs to (None begins one), and what went. Nothing is left when
     nothing went. The run's row says up to which hour something went, and not up to which it was to go: where the clock
