@@ -8,10 +8,12 @@ import pytest
 from genai_prices import data as package
 
 from support_prices import dataset, vendor
+from trivium.canon.usage import Usage
 from trivium.metering.book import PriceBook
+from trivium.metering.cost import cost, receipt
 from trivium.metering.dataset import Found
 from trivium.metering.overlay import FACTORS, day, limits_of, output_limit, overlaid, scaled
-from trivium.metering.prices import Limits, Price, sheet_of
+from trivium.metering.prices import Limits, Price, Quote, sheet_of
 from trivium.money import nano_text
 
 VERIFIED = day("2026-11-01")
@@ -121,6 +123,21 @@ def test_a_factor_holds_from_its_day_on_and_the_price_says_until_when_it_is_the_
 def test_calls_of_tools_cost_in_a_tier_what_they_always_do() -> None:
     made = price("anthropic", "claude-3-7-sonnet-latest", "2025-09-01")
     assert made.tiers["batch"].rates.tools == made.rates.tools != {}
+
+
+@pytest.mark.parametrize(
+    ("model", "usd"),
+    [("gpt-4o-search-preview", "0.025"), ("gpt-4o-mini-search-preview", "0.025"), ("gpt-5-search-api", "0.01")],
+)
+def test_a_model_that_searches_before_each_answer_costs_a_search_each_time(model: str, usd: str) -> None:
+    one = found("openai", model)
+    made = overlaid(one, one.at(VERIFIED), VERIFIED, model=model).price
+    assert made is not None
+    told = cost(
+        Usage(input_uncached=1_000, output=100), Quote(price=made, version="", source="", provider="", model="")
+    )
+    assert ("request", usd) in [(row.what, row.usd) for row in receipt(told)]
+    assert made.tiers == {} or made.tiers["batch"].rates.request == made.rates.request
 
 
 def test_cache_reads_have_their_discount_only_where_the_vendor_says_so() -> None:

@@ -211,7 +211,7 @@ class PriceBook:
         found = self._found(provider, model)
         if found is not None and self._dataset is not None:
             source = f"dataset {self._dataset.version} {found.provider}/{found.id}"
-            return overlaid(found, found.at(time_ms), time_ms, provider.base_url), source
+            return overlaid(found, found.at(time_ms), time_ms, provider.base_url, model), source
         return Dated(FREE if provider.kind == EMBEDDED else None), "free"
 
     def _found(self, provider: Priced, model: str) -> Found | None:

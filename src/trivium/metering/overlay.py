@@ -16,7 +16,10 @@ from typing import Any
 import msgspec
 
 from trivium.metering.dataset import FOREVER, Dated, Found
-from trivium.metering.prices import TOKEN_RATES, Curve, Limits, Sheet, assembled, sheet_of
+from trivium.metering.prices import TOKEN_RATES, Curve, Limits, Sheet, assembled, flat, sheet_of
+
+_PER_THOUSAND = 10**12
+"""USD per thousand as a rate."""
 
 
 def day(text: str) -> int:
@@ -107,6 +110,13 @@ _REGIONAL = _factor(
 _REGION = re.compile(r"/locations/(?!global\b|\{)")
 """Of an address; where a caller's own key says the region, nothing is known yet."""
 
+_SEARCH_FEES = (
+    (re.compile("gpt-4o(-mini)?-search-preview.*"), flat(25 * _PER_THOUSAND)),
+    (re.compile("gpt-5-search-api.*"), flat(10 * _PER_THOUSAND)),
+)
+"""Of OpenAI's models in Chat Completions that search the web before each answer, of which no usage tells: what the
+search costs by its list of tools (developers.openai.com/api/docs/pricing#built-in-tools). By the names asked for."""
+
 VENDORS = {
     "google-ai-studio": "google",
     "google-vertex": "google",
@@ -129,13 +139,17 @@ GATEWAYS = frozenset({"openrouter", "vercel"})
 """Kinds of providers that serve vendors' models under `vendor/model`."""
 
 
-def overlaid(found: Found, dated: Dated, time_ms: int, base_url: str = "") -> Dated:
-    """The price at a moment and an address, with the tiers that our factors add."""
+def overlaid(found: Found, dated: Dated, time_ms: int, base_url: str = "", model: str = "") -> Dated:
+    """The price at a moment and an address, with what searches cost of which nobody tells, and the tiers that our
+    factors add. `model` is the name asked for."""
     price = dated.price
     if price is None:
         return dated
-    standard = _placed(sheet_of(price), found, base_url)
-    tiers = {name: _placed(sheet_of(tier), found, base_url) for name, tier in price.tiers.items()}
+    fees = _fees(found, model)
+    standard: Sheet = {**_placed(sheet_of(price), found, base_url), **fees}
+    tiers: dict[str, Sheet] = {
+        name: {**_placed(sheet_of(tier), found, base_url), **fees} for name, tier in price.tiers.items()
+    }
     since, until = dated.since_ms, dated.until_ms
     for row in FACTORS:
         if row.provider != found.provider or not row.models.fullmatch(found.id) or row.tier in tiers:
@@ -155,6 +169,13 @@ def _placed(sheet: Sheet, found: Found, base_url: str) -> Sheet:
     if found.provider != _REGIONAL.provider or not _REGION.search(base_url):
         return sheet
     return {**sheet, **scaled(sheet, _REGIONAL)} if _REGIONAL.models.fullmatch(found.id) else sheet
+
+
+def _fees(found: Found, model: str) -> Sheet:
+    if found.provider != "openai":
+        return {}
+    fee = next((fee for models, fee in _SEARCH_FEES if models.fullmatch(model)), None)
+    return {} if fee is None else {"request": fee}
 
 
 def scaled(standard: Sheet, row: Factor) -> Sheet:
