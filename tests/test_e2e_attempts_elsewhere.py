@@ -16,7 +16,7 @@ from support_money import APIS, BODIES, LIMITS, customer, shop
 from support_people import People
 from test_e2e_attempts import GOOD, ONE, TWO, ask, asked_for, first, journey
 from test_pipeline_auto import KIMI, MINIMAX, ON, OPUS, PLAN, serving
-from trivium.mock import Match, Reply, Rule, Usage
+from trivium.mock import Error, Match, Reply, Rule, Usage
 
 FAILS = first(Reply(status=500))
 
@@ -282,6 +282,17 @@ routes = [{ to = "chats/one" }, { to = "chats/two" }]
             tried = [(one["route"], one["code"]) for one in (await journey(house))["tried"]]
             assert tried == [("dead/none", "upstream_unreachable"), ("chats/two", "lossy_request")]
             assert asked_for(house) == []
+
+    async def test_its_record_has_what_the_route_that_failed_said(self) -> None:
+        refuses = Reply(status=401, error=Error(message="Bad key."))
+        headers = {**STRICT, "x-trivium-fallbacks": "chats/two"}
+        async with running(refuses, settings=self.SETTINGS) as house:
+            status, _ = await ask(house, "messages", model="reads/one", headers=headers, body=LOSSY)
+            record = (await house.records())[0]
+        assert (status, record["provider"], record["upstream_status"], record["upstream_api"]) == (
+            503, "reads", 401, "messages",
+        )  # fmt: skip
+        assert "Bad key." in record["error_message"]
 
     async def test_what_no_route_can_be_asked_is_the_requests_fault(self) -> None:
         async with running(GOOD, settings=self.SETTINGS) as house:

@@ -81,6 +81,7 @@ class House:
         self.clock = Later()
         self.folder = folder
         self.learned = 0
+        self.broken = False
         self.start()
 
     def start(self) -> None:
@@ -104,6 +105,8 @@ class House:
         return None if known is None else len(known)
 
     async def _learned(self) -> None:
+        if self.broken:
+            raise RuntimeError
         self.learned += 1
 
     async def until(self, holds: Callable[[], bool]) -> None:
@@ -164,6 +167,28 @@ async def test_a_failure_is_never_waited_for_longer_than_a_refresh(house: House)
         source = await house.refresh()
     assert source.next_s is not None
     assert 50 <= source.next_s <= 66
+
+
+async def test_news_that_could_not_be_told_are_told_with_the_next_answer(house: House) -> None:
+    house.broken = True
+    house.vendor.etag = b'"a"'
+    await house.serve()
+    with pytest.raises(RuntimeError):
+        await house.refresh()
+    assert house.learned == 0
+    house.broken = False
+    await house.refresh()  # the provider says that its list is the same
+    assert house.learned == 1
+
+
+async def test_whoever_asks_for_a_refresh_and_leaves_stops_nothing(house: House) -> None:
+    house.vendor.waits["up"] = answers = asyncio.Event()
+    await house.serve()
+    asking = asyncio.create_task(house.refresh())
+    await asyncio.sleep(0.01)
+    asking.cancel()
+    answers.set()
+    await house.until(lambda: house.learned == 1)
 
 
 async def test_one_that_does_not_answer_keeps_nobody_waiting_and_is_forgotten_where_it_is_removed(house: House) -> None:

@@ -256,6 +256,34 @@ class TestEnforce:
         assert [status for status, _, _ in others] == [200, 429], "none of the first was left in its limit"
         assert [status for status, _, _ in elsewhere] == [200, 429], "each counted once for the key"
 
+    async def test_of_the_auto_model_that_was_asked_for_no_limit_counts_then(self) -> None:
+        auto = '[[auto."auto/any".choices]]\nmodels = ["up/m"]\n'
+        async with (
+            classifier() as judge,
+            shop(HI, settings=settings(judge, "enforce", more=CHEAP) + METER + auto) as house,
+        ):
+            house.gateway.deps.house = HouseSettings(limits_by_model={"auto/any": Limits(requests_per_minute=1)})
+            judge.says = {"verdict": "SOFT_BLOCK"}
+            blocked = [(await house.post(PATHS["chat"], {**CHAT, "model": "auto/any"}))[0] for _ in range(3)]
+            records = await house.records()
+        assert blocked == [200] * 3
+        assert {(record["auto_model"], record["upstream_model"]) for record in records} == {("auto/any", "cheap")}
+
+    @pytest.mark.parametrize("routes", ["", '[catalog.models.thrifty]\nroutes = [{ to = "up/cheap" }]\n'])
+    async def test_its_answer_is_no_longer_than_the_cheaper_model_can_give(self, routes: str) -> None:
+        named = "thrifty" if routes else "up/cheap"
+        limit = '[models."up/cheap"]\noutput_limit = 100\n'
+        async with (
+            classifier() as judge,
+            shop(
+                HI, settings=settings(judge, "enforce", more=f'soft_block_model = "{named}"') + METER + routes + limit
+            ) as house,
+        ):
+            judge.says = {"verdict": "SOFT_BLOCK"}
+            assert (await house.post(PATHS["chat"], {**CHAT, "max_tokens": 64_000}))[0] == 200
+            (asked,) = house.upstream.requests
+        assert json.loads(asked.body)["max_tokens"] == 100
+
     async def test_a_call_that_goes_to_a_free_model_counts_in_its_limits_and_in_no_other_free_ones(self) -> None:
         gift = '[free]\nper_ip_per_hour = 2\n[free.models."house/gift"]\nroute = "up/cheap"\n'
         more = 'soft_block_model = "house/gift"'

@@ -20,6 +20,15 @@ def test_a_refusal_stands_until_the_provider_answers_again() -> None:
     assert (alerts.all()[0].since_ms, alerts.all()[0].calls) == (4_000, 1)
 
 
+def test_the_last_calls_to_a_provider_that_was_removed_bring_nothing_back() -> None:
+    alerts = Alerts()
+    alerts.raised("a", 401, "bad key", 1)
+    alerts.keep({"b"})
+    alerts.raised("a", 401, "bad key", 2)
+    alerts.raised("b", 402, "no credit", 3)
+    assert [one.provider for one in alerts.all()] == ["b"]
+
+
 def test_it_is_logged_once_a_minute_for_each_provider() -> None:
     alerts = Alerts()
     assert [alerts.raised("a", 402, "", ms) for ms in (0, 1, 59_999, 60_000, 60_001)] == [

@@ -53,7 +53,7 @@ def test_of_another_provider_or_address_there_is_none(files: ListFiles) -> None:
 
 
 @pytest.mark.parametrize(
-    "content", [b"", b"{", b"[1]", b'{"version":1}', b'{"version":1,"models":[{"id":7}]}', b"[" * 100_000]
+    "content", [b"", b"{", b"[1]", b'{"version":2}', b'{"version":2,"models":[{"id":7}]}', b"[" * 100_000]
 )
 def test_a_damaged_one_is_passed_over_with_a_line_in_the_log(
     files: ListFiles, tmp_path: Path, content: bytes, caplog: pytest.LogCaptureFixture

@@ -167,6 +167,11 @@ def test_nor_does_a_crowd(name: str, entry: Any) -> None:
         kept({name: [entry] * 110_000 + [[]]})
 
 
+def test_commas_in_a_text_are_no_entries() -> None:
+    said = {"role": "user", "content": [{"type": "text", "text": "1," * 600_000, "x": 1}]}
+    assert "x" not in kept({"messages": [said]})[0]["messages"][0]["content"][0]
+
+
 @pytest.mark.parametrize(
     "block", [{"citations": [[]] * 60_000}, {"cache_control": dict.fromkeys(map(str, range(60_000)))}]
 )

@@ -26,6 +26,7 @@ from trivium.operations.table import Actor, Arguments, Op, Table
 from trivium.providers.provider import Provider
 from trivium.routing.catalog import ModelEntry
 from trivium.store.lists import VERSION, KeptList, ListFiles, Mark, kept_models
+from trivium.store.unbroken import unbroken
 from trivium.upstream.client import UpstreamClient
 
 _LOG = logging.getLogger("trivium.lists")
@@ -258,16 +259,20 @@ class ModelLists:
             one.models, one.etag, one.origin, one.learned_ms = told.models, told.etag, "provider", now_ms
             one.is_kept = False
         await asyncio.to_thread(self._keep, one)
-        if changed:
+        if changed or self._has_news:
             await self._tell()
 
     async def _tell(self) -> None:
-        """Lists that come while others are told of are told of together."""
+        """Lists that come while others are told of are told of together. What could not be told is the next time."""
         self._has_news = True
         async with self._telling:
             if self._has_news:
                 self._has_news = False
-                await self._learned()
+                try:
+                    await self._learned()
+                except BaseException:
+                    self._has_news = True
+                    raise
 
     def _keep(self, one: _List) -> None:
         """For a thread. Writes the copy, unless it is there."""
@@ -322,7 +327,7 @@ class ModelLists:
         asked = [one for name, one in self._lists.items() if query.provider in (None, name)]
         if query.provider is not None and not asked:
             raise NotFound(f"There is no provider {query.provider!r} that is asked for its models.")
-        await self.refresh(asked, force=query.force)
+        await unbroken(self.refresh(asked, force=query.force))
         return [self._source(one.provider) for one in asked]
 
     def _source(self, provider: Provider) -> ListSource:

@@ -10,6 +10,8 @@ from typing import NamedTuple, Self
 
 import msgspec
 
+from trivium.canon.api import Kind
+from trivium.canon.fold import Answer
 from trivium.errors import RequestError, TriviumError, UpstreamError
 from trivium.metering.charge import Payer
 from trivium.metering.prices import Quote
@@ -55,6 +57,23 @@ class _Place(NamedTuple):
         run.journey = msgspec.structs.replace(run.journey, why=why)
 
 
+class _Heard(NamedTuple):
+    """What the last upstream that failed a call has answered, for the record of one that nobody answered. Not of an
+    error inside an answer that began well, for which nothing may be charged."""
+
+    api: Kind | None
+    status: int | None
+    answer: Answer | None
+
+    @classmethod
+    def of(cls, run: Run) -> Self:
+        refused = run.upstream_status is not None and run.upstream_status >= 400
+        return cls(run.upstream_api, *((run.upstream_status, run.answer) if refused else (None, None)))
+
+    def again(self, run: Run) -> None:
+        run.upstream_api, run.upstream_status, run.answer = self
+
+
 class Attempts:
     """The tries of one call."""
 
@@ -66,6 +85,7 @@ class Attempts:
         self._deps = deps
         self._session = session_of(context_of(call.headers), request, run)
         self._wish_s: int | None = None
+        self._heard: _Heard | None = None
         self._auto = run.auto
         """What an auto model chose for the model that was asked for."""
         self._claim = 0
@@ -98,6 +118,8 @@ class Attempts:
                 return
             outage = failure if isinstance(failure, UpstreamError) else outage
             if last or self._run.left or self._is_late():
+                if outage is not None and self._heard is not None:
+                    self._heard.again(self._run)
                 raise outage or failure  # nobody is left, or waits any more, or has waited long enough
 
     def _claim_look(self, leg: Leg) -> None:
@@ -125,6 +147,8 @@ class Attempts:
                 or not (isinstance(error, RequestError) or fails_over(error))
             ):
                 raise
+            if isinstance(error, UpstreamError):
+                self._heard = _Heard.of(run)
             run.failed_over(error, since_us, flags)
             if isinstance(error, RequestError):
                 place.back(run)

@@ -98,10 +98,11 @@ def visible_entries(caller: Caller | None, time_ms: int, deps: Deps) -> list[Mod
 
 def is_open(caller: Caller | None, target: Target, deps: Deps) -> bool:
     """Whether a request that leads there, by one route or another, would pass."""
-    return any(_passes(caller, route, deps) for route in deps.catalog.routes(target))
+    return any(passes(caller, route, deps) for route in deps.catalog.routes(target))
 
 
-def _passes(caller: Caller | None, target: Target, deps: Deps) -> bool:
+def passes(caller: Caller | None, target: Target, deps: Deps) -> bool:
+    """Whether a request would that takes this very route."""
     try:
         check_target(caller, target, deps)
     except RequestError:

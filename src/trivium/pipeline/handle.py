@@ -8,6 +8,8 @@ import logging
 from collections.abc import Callable, Coroutine, Iterable
 from functools import partial
 
+import msgspec
+
 from trivium.errors import BodyTimeout, RequestError, StoreUnavailable, TriviumError, UpstreamError
 from trivium.pipeline.attempts import Attempts
 from trivium.pipeline.authenticate import authenticate
@@ -205,14 +207,17 @@ async def _screened(  # noqa: PLR0917
     call: Call, request: Request, asked: Target, legs: tuple[Leg, ...], run: Run, deps: Deps
 ) -> tuple[Target, tuple[Leg, ...]]:
     """Where the call goes after it was looked at for abuse. What answers a soft block has its routes as if it had been
-    asked for; the client's fallbacks are of the model that it does not get."""
+    asked for; the client's fallbacks, and limits of an auto model that it named, are of what it does not get."""
     async with until(run.deadline):
         target = await screen(call, request, asked, run, deps)
     if target is asked:
         return asked, legs
     run.journey = STRAIGHT
-    legs = await legs_of(call, request, target, (), run, deps)
-    run.target = target = legs[0].target if legs else target
+    if run.auto is not None:
+        run.auto = msgspec.structs.replace(run.auto, known_as=())
+    legs = await legs_of(call, request, target, (), run, deps) or (Leg(target, run.own, "", target),)
+    legs = tuple(msgspec.structs.replace(leg, stands_in=True) for leg in legs)
+    run.target = target = legs[0].target
     give_back(run, deps)
     if is_counted(run.key, target):
         await check_free(call, run.key, request.model, target, run, deps)

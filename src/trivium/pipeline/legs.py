@@ -54,6 +54,8 @@ class Leg(msgspec.Struct, frozen=True):
     """The name by which a client asks for it as a fallback: a free one counts as such when it is taken."""
     auto: Resolution | None = None
     """What the auto model chose that a client names as a fallback."""
+    stands_in: bool = False
+    """It answers in place of a model that the client asked for."""
 
 
 async def legs_of(  # noqa: PLR0917
@@ -319,7 +321,8 @@ def most_of(leg: Leg, deps: Deps) -> int | None:
     """The longest answer, in tokens, of a model for the case of need: how long an answer may be the client said of the
     one that it asked for, as its first route has it. None: it is that one, or nobody knows."""
     target = leg.target
-    if (leg.named is None and target.route == leg.main.route) or target.custom is not None:
+    is_asked_for = leg.named is None and target.route == leg.main.route and not leg.stands_in
+    if is_asked_for or target.custom is not None:
         return None
     said = target.house.said.output_limit if target.house is not None else None
     return said or deps.prices.limits(target.provider, target.model).output

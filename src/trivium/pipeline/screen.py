@@ -12,7 +12,7 @@ from collections.abc import Callable
 
 from trivium.errors import CallBlocked, CallChallenged, RequestError
 from trivium.metering.charge import OWN_KEY, Payer
-from trivium.pipeline.authorize import is_open
+from trivium.pipeline.authorize import passes
 from trivium.pipeline.bill import bill_of
 from trivium.pipeline.call import Call
 from trivium.pipeline.deps import Deps
@@ -90,9 +90,10 @@ def _cheaper(run: Run, screening: Screening, deps: Deps) -> Target | None:
     if screening.settings.soft_block_model is None or run.key is None:
         return None
     target = find(run.key, screening.settings.soft_block_model, deps, run)
-    if isinstance(target, RequestError) or not is_open(run.key, target, deps):
+    if isinstance(target, RequestError):
         return None
-    return target if any(serves(run.call.api, route) for route in deps.catalog.routes(target)) else None
+    routes = deps.catalog.routes(target)
+    return target if any(serves(run.call.api, one) and passes(run.key, one, deps) for one in routes) else None
 
 
 def _seen(call: Call, payer: Payer, run: Run, now_ms: int) -> Seen:

@@ -34,11 +34,13 @@ class Alerts:
         """By the provider's name."""
         self._fresh: dict[str, Alert] = {}
         self._logged_ms: dict[str, int] = {}
+        self._providers: Container[str] | None = None
+        """Those that there are; None: nobody has said yet."""
 
     def raised(self, provider: str, status: int | None, message: str, now_ms: int) -> bool:
         """A provider refused a call of ours; whether that should be logged."""
         before = self.standing.get(provider)
-        self.standing[provider] = Alert(
+        refused = Alert(
             provider=provider,
             status=status,
             message=message[:LONGEST],
@@ -46,7 +48,8 @@ class Alerts:
             since_ms=before.since_ms if before is not None else now_ms,
             last_ms=now_ms,
         )
-        self._fresh[provider] = self.standing[provider]
+        if self._providers is None or provider in self._providers:
+            self.standing[provider] = self._fresh[provider] = refused
         last = self._logged_ms.get(provider)
         if last is not None and now_ms - last < _QUIET_MS:
             return False
@@ -58,7 +61,9 @@ class Alerts:
         self.standing.pop(provider, None)
 
     def keep(self, providers: Container[str]) -> None:
-        """Forgets all others: who is not configured any more will never answer again."""
+        """Forgets all others, also what the last calls to them still hear: who is not configured any more will never
+        answer again."""
+        self._providers = providers
         self.standing = {name: alert for name, alert in self.standing.items() if name in providers}
 
     def drain(self) -> list[Alert]:

@@ -17,8 +17,9 @@ from trivium.metering.prices import Price
 from trivium.routing.catalog import ModelEntry
 
 _LOG = logging.getLogger("trivium.lists")
-VERSION = 1
-"""Of the files; one of another version is not read."""
+VERSION = 2
+"""Of the files, and of how lists are read (`metering/listing.py`): one of another version is passed over, for its ETag
+stands for what was sent, and would keep what was made of that."""
 _LONGEST = 32 * 1024 * 1024
 """Bytes; the longest list that a provider may tell becomes shorter than that."""
 

@@ -20,8 +20,8 @@ import msgspec
 
 from trivium.errors import FieldUnsupported
 from trivium.wire.body import begins
+from trivium.wire.crowd import is_crowded
 from trivium.wire.draft import Draft
-from trivium.wire.lenient import is_dense
 from trivium.wire.losses import Losses
 
 _WHY = "not a key that this provider's Messages API knows"
@@ -204,7 +204,7 @@ class _Walk:
     def known(self, raw: bytes, shape: Shape) -> msgspec.Raw | None:
         """The member without keys that its shape does not have; None where it is as it should be, or no JSON. Raises
         FieldUnsupported where it cannot be walked to its end: unknown keys would go on from there."""
-        if is_dense(raw):
+        if is_crowded(raw, b","):
             raise self._too("many entries")
         try:
             return self._value(msgspec.Raw(raw), shape, self._name, 0)
