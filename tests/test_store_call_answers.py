@@ -121,6 +121,26 @@ async def test_what_a_clock_far_ahead_has_left_counts_from_now(desk: Desk) -> No
     assert await desk.place("answered").claim() is None
 
 
+async def test_a_clock_that_is_behind_for_a_moment_takes_no_answer_away(desk: Desk) -> None:
+    place = desk.place("answered")
+    await place.claim()
+    place.keep(b"said")
+    assert await desk.place("answered").claim() == b"said"
+    now, desk.clock.now = desk.clock.now, desk.clock.now - 25 * HOUR_MS
+    await desk.place("other").claim()
+    desk.clock.now = now + 1
+    assert await desk.place("answered").claim() == b"said"
+
+
+async def test_nor_a_call_that_goes_on_at_a_gateway_whose_clock_is_right(desk: Desk) -> None:
+    await desk.place("going").claim()
+    now, desk.clock.now = desk.clock.now, desk.clock.now - 2 * HOUR_MS
+    await desk.place("other", answers=desk.theirs).claim()
+    desk.clock.now = now + 1
+    with pytest.raises(CallInProgress):
+        await desk.place("going", answers=desk.theirs).claim()
+
+
 async def test_an_answer_is_there_for_as_long_as_was_set(desk: Desk) -> None:
     short = Desk(desk.store, hours=1)
     place = short.place()

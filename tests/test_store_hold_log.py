@@ -87,6 +87,42 @@ def test_without_a_place_for_it_nothing_is_kept(tmp_path: Path) -> None:
     assert not HoldLog(tmp_path / "missing" / "holds", lambda: True).keep([A])
 
 
+@pytest.mark.parametrize("how", ["deleted", "replaced"])
+def test_one_that_was_taken_away_is_made_anew_once_the_database_has_what_it_had(
+    log: HoldLog, path: Path, how: str
+) -> None:
+    log.keep([A])
+    path.unlink()
+    if how == "replaced":
+        path.write_bytes(b"")
+    assert not log.keep([B])
+    log.clear()
+    assert log.keep([C])
+    assert found(path) == [C]
+
+
+def test_where_nothing_was_in_it_it_is_made_anew_at_once(log: HoldLog, path: Path) -> None:
+    log.keep([A])
+    log.clear()
+    path.unlink()
+    assert log.keep([B])
+    assert found(path) == [B]
+
+
+def test_that_of_another_database_in_its_place_stays(path: Path) -> None:
+    old, is_there = HoldLog(path, lambda: is_there), True
+    old.keep([A])
+    old.clear()
+    path.rename(path.with_name("moved"))
+    is_there = False
+    with contextlib.closing(HoldLog(path, lambda: True)) as new:
+        new.keep([B])
+        assert not old.keep([A])
+        old.clear()
+        old.close()
+        assert found(path) == [B]
+
+
 def test_nothing_is_kept_for_a_database_that_is_gone(path: Path) -> None:
     assert not HoldLog(path, lambda: False).keep([A])
 

@@ -19,7 +19,7 @@ import psycopg
 import pytest
 
 from support_store import Home, rows
-from trivium.clock import Clock
+from trivium.clock import HOUR_MS, Clock
 from trivium.errors import NotFound, OperationError, StoreUnavailable
 from trivium.metering.prices import FREE, Quote
 from trivium.metering.record import Record
@@ -30,7 +30,7 @@ from trivium.store import owners, usage
 from trivium.store.accounts import Accounts, Correction
 from trivium.store.calls import SPENT
 from trivium.store.ledger import Ledger
-from trivium.store.posting import Entry, start_row
+from trivium.store.posting import Entry, start_row, write_starts
 from trivium.store.sql import Database, Row, Writing
 
 USD = 10**9
@@ -212,6 +212,24 @@ class TestHolds:
         else:
             assert (found, held, await after.balance(account)) == ([ended, open_one], [(USD // 2,)], (1, 0.5))
 
+    async def test_what_the_system_alone_remembers_is_flushed_before_the_log_goes(
+        self, home: Home, clock: TestClock, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        dying = House(home.open(), clock)
+        database = dying.database
+        if database.log is None:
+            pytest.skip("the database has it at once")
+        await dying.ledger.load()
+        start = call(None, 0.25)
+        await dying.ledger.start(start)
+        await dying.ledger.writer.flush()
+        dying.ledger.writer.stop()
+        with database.transaction() as tx:
+            tx.execute("DELETE FROM owners")
+        monkeypatch.setattr(database.log, "read", lambda: [start_row(start, "run_1", ())])
+        owners.take_in(database, NOW)
+        assert rows(database, "SELECT id FROM owners") == [("run_1",)], "nothing is flushed unless something is written"
+
     @pytest.mark.parametrize("other", [lambda row: row[:-1], lambda row: (*row, "later")], ids=["earlier", "later"])
     def test_what_another_version_left_in_the_log_is_taken_in(
         self, home: Home, other: Callable[[Row], Row], monkeypatch: pytest.MonkeyPatch
@@ -224,6 +242,16 @@ class TestHolds:
         owners.take_in(database, NOW)
         assert rows(database, "SELECT id, hold_nano, owner FROM starts") == [(row[0], USD // 4, "run_1")]
         assert rows(database, "SELECT held_nano FROM spends") == [(USD // 4,)]
+
+    async def test_one_whose_account_is_not_here_ends_as_others_do(self, house: House) -> None:
+        """As the log of another database leaves it beside a restored one."""
+        start = call("acct_elsewhere", 0.25)
+        with house.database.transaction() as tx:
+            write_starts(tx, [start_row(start, "run_elsewhere", ())])
+        await house.ledger.adopt(start, ())
+        house.end(start.id, start.account_id, 0)
+        await house.ledger.writer.flush()
+        assert rows(house.database, "SELECT ended FROM starts") == [(1,)]
 
     async def test_a_call_that_is_over_at_once_is_charged_what_it_cost_and_may_cost_more(self, house: House) -> None:
         await house.budget("key:k", 5)
@@ -643,6 +671,32 @@ class TestCredits:
         await house.ledger.expire(account)
         assert await house.balance(account) == (1, 0)
 
+    async def test_nor_does_what_a_call_kept_that_has_ended_while_others_hold(
+        self, house: House, clock: TestClock
+    ) -> None:
+        account = await house.account(0.75)
+        await house.grant(account, 0.5, expires_ms=NOW + DAY)
+        one = await house.started(account, 0.25)
+        clock.pass_ms(DAY)
+        await house.ledger.expire(account)
+        other = await house.started(account, 0.75)
+        house.end(one, account, 0)
+        assert (await house.refused(account, 0.25)).free == 0
+        house.end(other, account, 0.75)
+        await house.ledger.expire(account)
+        assert await house.balance(account) == (0, 0)
+
+    async def test_calls_that_follow_each_other_use_up_no_expired_credits(self, house: House, clock: TestClock) -> None:
+        account = await house.account()
+        await house.grant(account, 1, expires_ms=NOW + DAY)
+        going = [await house.started(account, 0.125) for _ in range(4)]
+        clock.pass_ms(DAY)
+        for id in going:
+            await house.refused(account, 0.125)
+            house.end(id, account, 0)
+            clock.pass_ms(1)
+        assert (await house.refused(account, 0.125)).free == 0
+
     async def test_many_calls_at_the_moment_of_expiry_all_see_it(self, house: House, clock: TestClock) -> None:
         account = await house.account(1, expires_ms=NOW + DAY)
         await house.grant(account, 0.5)
@@ -654,7 +708,17 @@ class TestCredits:
     async def test_a_clock_that_is_set_forward_expires_nothing(self, house: House, clock: TestClock) -> None:
         account = await house.account(1, expires_ms=NOW + DAY)
         clock.ms += 400 * DAY
-        assert await house.started(account, 1)
+        id = await house.started(account, 1)
+        (told,) = await house.accounts.accounts(account)
+        assert told["expired_nano"] == 0
+        house.end(id, account, 0)
+
+    async def test_it_is_believed_once_it_has_been_so_for_an_hour(self, house: House, clock: TestClock) -> None:
+        account = await house.account(1, expires_ms=NOW + DAY)
+        clock.ms += 2 * DAY
+        house.end(await house.started(account, 1), account, 0)
+        clock.pass_ms(HOUR_MS)
+        await house.refused(account, 1)
 
     async def test_new_credits_first_cover_what_is_owed(self, house: House, clock: TestClock) -> None:
         account = await house.account(1)

@@ -11,6 +11,7 @@ import tempfile
 import threading
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import pytest
@@ -440,6 +441,21 @@ class TestWhateverHappens:
         assert plain.told == ["done"]
         assert "an op was not told how it went" in caplog.text
 
+    async def test_what_fails_outside_of_a_transaction_loses_nothing_and_leaves_nobody_waiting(
+        self, disk: Disk, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        writer = Writer(disk.database, apply, linger=60, retry=0)
+        patient, hurried = Kept(record("patient")), Kept(record("hurried"), urgent=True)
+        with monkeypatch.context() as patched:
+            patched.setattr(writer, "_transact", lambda *_, **__: 1 / 0)
+            for op in (patient, hurried):
+                writer.add(op)
+            with pytest.raises(StoreUnavailable):
+                await writer.flush()
+        assert (hurried.told, patient.told) == (["failed: ZeroDivisionError('division by zero')"], [])
+        await writer.close()
+        assert (disk.ids(), patient.told) == (["patient"], ["done"])
+
     async def test_what_nobody_thought_of_is_said_and_not_the_end(
         self, disk: Disk, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
     ) -> None:
@@ -602,6 +618,29 @@ async def test_an_act_whose_commit_nobody_saw_is_said_to_be_one(
     with pytest.raises(StoreUnavailable, match=said):
         await writer.run(lambda tx: tx.execute("SELECT 1"))
     await writer.close()
+
+
+def test_no_end_is_written_before_its_start(disk: Disk, monkeypatch: pytest.MonkeyPatch) -> None:
+    said: list[str] = []
+
+    def noted(ops: Sequence[Op], tx: Writing, again: bool) -> None:
+        said.append(" ".join(op.record.id for op in ops if isinstance(op, Kept)))
+
+    writer = Writer(disk.database, noted, window=0, linger=0, retry=0, backlog=100)
+    taken = writing._taken
+
+    def taking(queue: Any, most: int) -> Any:
+        """A call begins and ends while the thread is between its two queues."""
+        found = taken(queue, most)
+        if queue is writer._urgent and not said and writer._others and len(writer._others) == 1:
+            writer._urgent.append(Kept(record("start"), urgent=True))
+            writer._others.append(Kept(record("end")))
+        return found
+
+    monkeypatch.setattr(writing, "_taken", taking)
+    writer._others.append(Kept(record("other")))
+    writer._write_some()
+    assert said == ["start other end"]
 
 
 def test_where_others_write_too_what_is_to_be_alone_has_a_transaction_of_its_own(

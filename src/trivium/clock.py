@@ -34,6 +34,28 @@ class SystemClock:
     monotonic_ns = staticmethod(time.perf_counter_ns)
 
 
+class Believed:
+    """A clock as far as it can be believed by whoever takes something away for good: set forward, it is only once it
+    has been so for an hour."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._began = clock.now_ms(), clock.monotonic_ns()
+        self._ahead_ns: int | None = None
+        """Since when it has been ahead of the time that has passed."""
+
+    def now_ms(self) -> int:
+        now, monotonic = self._clock.now_ms(), self._clock.monotonic_ns()
+        passed = self._began[0] + (monotonic - self._began[1]) // 1_000_000
+        if now <= passed:
+            self._ahead_ns = None
+        elif self._ahead_ns is None:
+            self._ahead_ns = monotonic
+        elif monotonic - self._ahead_ns >= HOUR_MS * 1_000_000:
+            self._began, self._ahead_ns, passed = (now, monotonic), None, now
+        return min(now, passed)
+
+
 def age_ms(text: str) -> int:
     """An age such as `90m`, `24h` or `7d` in milliseconds. Raises ValueError."""
     age = _AGE.fullmatch(text)

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import os
 import re
 from pathlib import Path
 
 from trivium import ids
 from trivium.errors import OperationError
+from trivium.store import durable
 from trivium.store.keys import KeyStore
 
 FILE = "bootstrap.key"
@@ -19,8 +19,7 @@ async def bootstrap_key(folder: Path, keys: KeyStore) -> str | None:
     path = folder / FILE
     if not path.exists():
         text = ids.new_api_key()
-        with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
-            file.write(text + "\n")
+        durable.write(path, f"{text}\n".encode())
         keys.admit("bootstrap", text)
         return text
     text = _read(path)

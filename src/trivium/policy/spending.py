@@ -82,14 +82,16 @@ def span_end(span: Span, start_ms: int) -> int:
 class Account:
     """A balance and the holds on it."""
 
-    __slots__ = ("balance", "changes", "held", "id", "next_expiry_ms", "unwritten")
+    __slots__ = ("balance", "changes", "held", "id", "needed_ms", "next_expiry_ms", "unwritten")
 
     def __init__(self, id: str, balance: int, held: int, next_expiry_ms: int | None = None) -> None:
         self.id = id
         self.balance = balance
         self.held = held
         self.next_expiry_ms = next_expiry_ms
-        """When the first of its credits expires that is not used up."""
+        """When the first of its credits expires that is not used up, or somebody has to look again."""
+        self.needed_ms: int | None = None
+        """Some have expired that calls may need which had begun by then."""
         self.changes = 0
         """The ledger's count of changes when this account was last one of them."""
         self.unwritten = 0

@@ -95,7 +95,7 @@ class Accounts:
         where = "".join(" AND id = ?" for _ in named)
         rows = await self._database.ask(
             f"SELECT {', '.join(_ACCOUNT)}, {posting.EXPIRED} FROM accounts WHERE id > ?{where} ORDER BY id LIMIT ?",
-            [self._clock.now_ms(), after, *named, limit],
+            [self._ledger.believed.now_ms(), after, *named, limit],
         )
         return [dict(zip(_TOLD, row, strict=True)) for row in rows]
 

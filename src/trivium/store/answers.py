@@ -41,11 +41,12 @@ class Answered(OperationError):
         self.content = content
 
 
-def forget_old(tx: Writing, now_ms: int) -> None:
-    """Of an answer that lies ahead nobody knows how old it is: it counts from now. Else it would be given again, and a
-    call that a crash has cut off believed to go on, for as long as the clock was ahead."""
+def forget_old(tx: Writing, now_ms: int, asked: bytes) -> None:
+    """Of an answer that lies ahead nobody knows how old it is: once it is `asked` for it counts from now. Else it would
+    be given again, and a call that a crash has cut off believed to go on, for as long as the clock was ahead. Not of
+    others: it may be this clock that is behind."""
     tx.execute("DELETE FROM answers WHERE time_ms <= ?", (now_ms - KEPT_MS,))
-    tx.execute("UPDATE answers SET time_ms = ? WHERE time_ms > ?", (now_ms, now_ms + AHEAD_MS))
+    tx.execute("UPDATE answers SET time_ms = ? WHERE id = ? AND time_ms > ?", (now_ms, asked, now_ms + AHEAD_MS))
 
 
 class Slot:
@@ -136,7 +137,7 @@ class Keeping(Slot):
     def _claim(self, tx: Writing) -> bool:
         """Before anything is written. A row that another process is about to commit is waited for. False where the row
         is ours, by an earlier change of the same operation."""
-        forget_old(tx, self._now_ms)
+        forget_old(tx, self._now_ms, self.id)
         fresh = tx.execute(
             "INSERT INTO answers (id, question, sealed, time_ms) VALUES (?, ?, ?, ?) ON CONFLICT (id) DO NOTHING"
             " RETURNING id",

@@ -125,7 +125,7 @@ class CallPlace(Slot):
     def _claimed(self, tx: Writing) -> list[Row]:
         """Nothing, where the place is ours; else what is there."""
         now, settings = self._now_ms, self._answers.settings
-        forget_old(tx, now)
+        forget_old(tx, now, self.id)
         if tx.execute(
             "INSERT INTO answers (id, question, sealed, time_ms) VALUES (?, ?, ?, ?) ON CONFLICT (id) DO NOTHING"
             " RETURNING id",

@@ -25,6 +25,7 @@ from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from trivium.errors import ConfigError, SecretUnreadable, StoreUnavailable
+from trivium.store import durable
 
 FILE = "secrets.key"
 _PUT_BACK = f"put it back into `[secrets] keys`, or the file {FILE} into the data folder"
@@ -183,19 +184,9 @@ def read_keys(path: Path) -> list[tuple[str, bytes]]:
 
 def write_keys(path: Path, keys: Sequence[tuple[str, bytes]]) -> None:
     """All or nothing, and durable before it counts. Raises StoreUnavailable."""
-    fresh = path.with_suffix(".new")
     text = "".join(f"{version}={base64.b64encode(key).decode()}\n" for version, key in keys)
     try:
-        with os.fdopen(os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        fresh.replace(path)
-        folder = os.open(path.parent, os.O_RDONLY)
-        try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)
+        durable.write(path, text.encode())
     except OSError as error:
         raise StoreUnavailable(f"The file {FILE} cannot be written.", detail=str(error)) from None
 

@@ -20,6 +20,7 @@ from pathlib import Path
 import msgspec
 
 from trivium.errors import StoreUnavailable
+from trivium.store.durable import keep_names
 from trivium.store.sql import Row
 
 _SIZE = 1 << 20
@@ -31,6 +32,18 @@ _decode = msgspec.json.Decoder(list[Row]).decode
 _flush = getattr(os, "fdatasync", os.fsync)  # macOS has but the one
 
 
+Place = tuple[int, int]
+
+
+def place_of(path: Path) -> Place | None:
+    """Which file is at a path, whatever its name; None: none that can be seen."""
+    try:
+        found = path.stat()
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino
+
+
 class HoldLog:
     """For one thread at a time. The file is made when the first hold comes."""
 
@@ -39,16 +52,19 @@ class HoldLog:
         self._path = path
         self._is_beside = is_beside
         self._file: int | None = None
+        self._place: Place | None = None
+        """Of the file that is open."""
         self._epoch = b""
         self._frames = self._end = 0
 
     def keep(self, rows: Sequence[Row]) -> bool:
         try:
             said = _encode(rows)
-            if self._end + _HEAD.size + len(said) > _SIZE or not self._is_beside():
+            if self._end + _HEAD.size + len(said) > _SIZE or not self._is_beside() or not self._is_ours():
                 return False
             if self._file is None:
                 self._file = _made(self._path)
+                self._place = place_of(self._path)
             if not self._end:
                 self._epoch = os.urandom(8)
             head = (self._epoch, self._frames, len(said))
@@ -63,14 +79,25 @@ class HoldLog:
         self._end += _HEAD.size + len(said)
         return True
 
+    def _is_ours(self) -> bool:
+        """Whether what is added can be found at the next start. If the file was taken away, what it had has to be in
+        the database before there is another one."""
+        if self._file is None or place_of(self._path) == self._place:
+            return True
+        os.close(self._file)
+        self._file = self._place = None
+        if self._end:
+            self._end = _SIZE
+        return not self._end
+
     def clear(self) -> None:
         if not self._end:
             return
         with contextlib.suppress(OSError):  # rows that the database has it does not take again
-            if self._file is None:
-                self._path.unlink(missing_ok=True)
-            else:
+            if self._file is not None:
                 os.pwrite(self._file, _NOTHING, 0)
+            elif self._is_beside():
+                self._path.unlink(missing_ok=True)
         self._frames = self._end = 0
 
     def read(self) -> list[Row]:
@@ -90,7 +117,7 @@ class HoldLog:
         if self._file is not None:
             os.close(self._file)
             self._file = None
-            if not self._end:
+            if not self._end and place_of(self._path) == self._place:
                 self._path.unlink(missing_ok=True)
 
 
@@ -117,11 +144,7 @@ def _made(path: Path) -> int:
         if os.fstat(file).st_size != _SIZE:
             os.ftruncate(file, os.pwrite(file, bytes(_SIZE), 0))
             os.fsync(file)
-            folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
-            try:
-                os.fsync(folder)
-            finally:
-                os.close(folder)
+            keep_names(path.parent)
     except BaseException:
         os.close(file)
         raise

@@ -15,7 +15,7 @@ from operator import attrgetter
 from typing import Any
 
 from trivium import ids
-from trivium.clock import Clock
+from trivium.clock import Believed, Clock
 from trivium.errors import StoreUnavailable
 from trivium.metering.prices import Quote
 from trivium.metering.record import Record
@@ -73,7 +73,8 @@ class Ledger:
         self._expiring: dict[str, asyncio.Task[None]] = {}
         self._budgets: dict[str, list[Budget]] = {}
         self._budgets_until = 0.0
-        self._began = (clock.now_ms(), clock.monotonic_ns())
+        self.believed = Believed(clock)
+        """By which credits expire."""
 
     def accepts(self) -> bool:
         """False while so much waits for the disk that no more may be taken."""
@@ -166,6 +167,8 @@ class Ledger:
         if opened is not None:
             opened.settle(record.cost_nano)
             self._changed(*opened.purses)
+            if opened.account is not None and opened.start.time_ms <= (opened.account.needed_ms or -1):
+                opened.account.next_expiry_ms = 0
         self.recent.add(record)
         started = opened is not None or record.id in self._doubtful
         self._doubtful.discard(record.id)
@@ -209,10 +212,12 @@ class Ledger:
         await self.writer.run(self._mark.up_to(min(self._open, default=ids.least_request_id(now)), now))
 
     async def adopt(self, start: Start, windows: posting.Windows) -> None:
-        """Takes over an open start of a process that is no more, so that `end` frees what it holds."""
+        """Takes over an open start of a process that is no more, so that `end` frees what it holds; also one whose
+        account is not here, as another database's log may have left it."""
         by_id = {budget.id: budget for budgets in self._budgets.values() for budget in budgets}
         counted = [await self._window(by_id[id], start_ms) for id, start_ms in windows if id in by_id]
-        account = await self._account(start.account_id) if start.account_id else None
+        async with self.beside:
+            account = await self._find_account(start.account_id) if start.account_id else None
         self._open[start.id] = OpenCall(start, account, counted)
 
     def credited(self, entry: Entry) -> None:
@@ -281,15 +286,17 @@ class Ledger:
         await shielded(task)
 
     async def _expire(self, account_id: str) -> None:
-        now = self._now_ms()
+        now = self.believed.now_ms()
         async with self.beside:
             gone = await self.writer.run(lambda tx: posting.expire(tx, account_id, now))
             rows = await self._database.ask(posting.NEXT_EXPIRY, (account_id,))
             if account := self._accounts.get(account_id):
                 account.balance -= gone
                 expiry = rows[0][0]
-                # What open holds still need of it goes later.
-                account.next_expiry_ms = expiry if expiry is None else max(expiry, now + _PATIENCE_MS)
+                # What calls still need that had begun by then goes later, when they have ended.
+                is_needed = expiry is not None and expiry <= now
+                account.next_expiry_ms = now + _PATIENCE_MS if is_needed else expiry
+                account.needed_ms = (account.needed_ms or now) if is_needed else None
 
     def _forget(self, id: str) -> None:
         """A start that was not made."""
@@ -303,7 +310,7 @@ class Ledger:
             if account is None:
                 async with self.beside:
                     account = self._accounts.get(id) or await self._read_account(id)
-            if account.next_expiry_ms is None or account.next_expiry_ms > self._now_ms():
+            if account.next_expiry_ms is None or account.next_expiry_ms > self.believed.now_ms():
                 return account
             await self.expire(id)
 
@@ -338,12 +345,6 @@ class Ledger:
                 window = self._windows.setdefault((budget.id, start_ms), read)
         window.budget = budget  # its limit may have been changed
         return window
-
-    def _now_ms(self) -> int:
-        """The time as far as it can be believed: a clock that is set forward makes no credits expire."""
-        wall, monotonic = self._began
-        passed = (self._clock.monotonic_ns() - monotonic) // 1_000_000
-        return min(self._clock.now_ms(), wall + passed)
 
     def _apply(self, ops: Sequence[Op], tx: Writing, again: bool) -> None:
         """In the writer's thread. An end comes behind its start, and before the starts that need what it frees."""
@@ -400,7 +401,7 @@ class Ledger:
             rows: Sequence[Row] = [op.starts for op in ops]
             posting.hold_starts(tx, posting.missing_starts(tx, rows) if again else rows)
             return
-        posting.expire_due(tx, (op.opened.start.account_id or "" for op in ops), self._now_ms())
+        posting.expire_due(tx, (op.opened.start.account_id or "" for op in ops), self.believed.now_ms())
         for op in ops:
             op.refusal = hold(tx, op.opened)
         posting.write_starts(tx, [op.starts for op in ops if op.refusal is None])

@@ -5,9 +5,7 @@ in the log, and the gateway goes on without.
 
 from __future__ import annotations
 
-import contextlib
 import logging
-import os
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -15,6 +13,7 @@ import msgspec
 
 from trivium.metering.prices import Price
 from trivium.routing.catalog import ModelEntry
+from trivium.store import durable
 
 _LOG = logging.getLogger("trivium.lists")
 VERSION = 2
@@ -106,18 +105,11 @@ class ListFiles:
         if len(content) > _LONGEST:
             _LOG.warning("The list of %s is too long to be kept: %s bytes", kept.provider, f"{len(content):,}")
             return False
-        beside = file.with_name(f"{file.name}.new")
         try:
             self._folder.mkdir(mode=0o700, exist_ok=True)
-            with os.fdopen(os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as stream:
-                stream.write(content)
-                stream.flush()
-                os.fsync(stream.fileno())
-            beside.replace(file)
+            durable.write(file, content)
         except OSError as error:
             _LOG.warning("The list of %s is not kept: %s", kept.provider, error)
-            with contextlib.suppress(OSError):
-                beside.unlink(missing_ok=True)
             return False
         return True
 

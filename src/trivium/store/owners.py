@@ -82,8 +82,8 @@ class Mark:
     def cover(self, tx: Writing, ids: Iterable[str], now_ms: int) -> None:
         """Before starts are written: the row takes them in, also where the clock was set back, or the owner was silent
         so long that others may have forgotten it."""
-        lowest = min(ids)
-        self._lowest = lowest if self._lowest is None else min(lowest, self._lowest)
+        lowest, known = min(ids), self._lowest  # which the loop may set meanwhile
+        self._lowest = lowest if known is None else min(lowest, known)
         if self._told is None or lowest < self._told or abs(now_ms - self._told_ms) >= _SAID_MS:
             since = lowest if self._told is None else min(lowest, self._told)
             tx.execute(_DOWN_TO, (self._owner, now_ms, since))
@@ -106,10 +106,10 @@ def take_in(database: Database, now_ms: int) -> None:
     if database.log is None or not (kept := database.log.read()):
         return
     with database.transaction() as tx:
-        rows = posting.missing_starts(tx, kept)
-        for id, _, owner, *_ in rows:
+        # Also for rows that are there already: maybe only as far as the system remembers them, until this is flushed.
+        for id, _, owner, *_ in kept:
             Mark(owner).cover(tx, [id], now_ms)
-        posting.hold_starts(tx, rows)
+        posting.hold_starts(tx, posting.missing_starts(tx, kept))
     database.log.clear()
 
 

@@ -6,6 +6,7 @@ from typing import Any
 
 import msgspec
 
+from trivium.clock import AHEAD_MS
 from trivium.money import nano_text
 from trivium.policy.payments import CENT_NANO, Payment
 from trivium.policy.spending import span_end, window_start
@@ -19,15 +20,16 @@ _LOCK = f"UPDATE payments SET changed_ms = changed_ms WHERE {{}} = ? RETURNING {
 _WRITE = f"UPDATE payments SET {', '.join(f'{name} = ?' for name in _FIELDS)} WHERE id = ?"
 MONTH = (
     "SELECT coalesce(sum(asked_cents), 0) FROM payments WHERE account_id = ? AND kind = 'auto'"
-    " AND state IN ('open', 'pending', 'paid') AND created_ms >= ? AND created_ms < ?"
+    " AND state IN ('open', 'pending', 'paid') AND created_ms >= ? AND (created_ms < ? OR created_ms > ?)"
 )
-"""What an account's card was charged by itself in a month, or may still be."""
+"""What an account's card was charged by itself in a month, or may still be. What was charged while a clock was ahead
+counts in every month until that one is over: nobody agreed to more."""
 
 
-def month_of(time_ms: int) -> tuple[int, int]:
-    """The month that a moment lies in, for `MONTH`."""
+def month_of(time_ms: int) -> tuple[int, int, int]:
+    """The month that a moment lies in, and what lies ahead of it, for `MONTH`."""
     start = window_start("month", time_ms)
-    return start, span_end("month", start)
+    return start, span_end("month", start), time_ms + AHEAD_MS
 
 
 def insert(tx: Writing, payment: Payment) -> None:

@@ -12,6 +12,7 @@ import os
 from pathlib import Path
 
 from trivium.errors import StoreUnavailable
+from trivium.store import durable
 from trivium.store.changes import text
 from trivium.store.sql import Database
 
@@ -49,12 +50,7 @@ def read_pepper(folder: Path) -> bytes:
             raise StoreUnavailable("The pepper file is damaged.", detail=str(path))
         return pepper
     pepper = os.urandom(32)
-    fresh = folder / f"{_NAME}.new"
-    with os.fdopen(os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
-        file.write(pepper)
-        file.flush()
-        os.fsync(file.fileno())
-    fresh.replace(path)
+    durable.write(path, pepper)
     return pepper
 
 

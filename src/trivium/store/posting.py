@@ -51,6 +51,11 @@ EXPIRED = """
     WHERE account_id = accounts.id AND expires_ms <= ?)
 """
 """What an account has left of credits whose time is over, until somebody looks."""
+_HELD_BEFORE = """
+    SELECT coalesce(CAST(sum(hold_nano) AS BIGINT), 0) FROM starts
+    WHERE id >= (SELECT coalesce(min(since), '') FROM owners) AND ended = 0 AND account_id = ? AND time_ms < ?
+"""
+"""By open calls that began before a moment; `store/owners.py` tells where open ones lie."""
 _DUE = "SELECT DISTINCT account_id FROM lots WHERE remaining_nano > 0 AND expires_ms <= ? AND account_id IN ({})"
 
 Windows = tuple[tuple[str, int], ...]
@@ -300,21 +305,26 @@ def write_grant(tx: Writing, entry: Entry) -> None:
 
 
 def expire(tx: Writing, account_id: str, now_ms: int) -> int:
-    """Takes away what is left of credits whose time is over, save what open holds may still need of it; that goes when
-    they have ended. Returns how much went.
+    """Takes away what is left of credits whose time is over, save what calls may still need of it that had begun by
+    then; that goes when they have ended. Returns how much went.
 
-    A charge takes from these credits first, whatever else there is. So as much of them stays as is held: what a call
-    is paid with does not depend on whether anybody looked meanwhile. What stays only ever becomes less: of later calls
-    none is admitted on it, though one that is charged before it is gone is paid with it.
+    A charge takes from these credits first, whatever else there is. So as much of them stays as those calls hold: what
+    a call is paid with does not depend on whether anybody looked meanwhile. What stays only ever becomes less: of later
+    calls none is admitted on it, though one that is charged before it is gone is paid with it.
     """
-    _, held = lock(tx, account_id) or (0, 0)
+    lock(tx, account_id)
     due = tx.execute(
-        "SELECT id, remaining_nano FROM lots WHERE account_id = ? AND remaining_nano > 0 AND expires_ms <= ?"
-        " ORDER BY expires_ms, seq",
+        "SELECT id, remaining_nano, expires_ms FROM lots WHERE account_id = ? AND remaining_nano > 0"
+        " AND expires_ms <= ? ORDER BY expires_ms, seq",
         (account_id, now_ms),
     )
-    over, entries = max(0, sum(remaining for _, remaining in due) - held), []
-    for id, remaining in due:
+    over = total = 0
+    for _, remaining, expires_ms in due:
+        ((held,),) = tx.execute(_HELD_BEFORE, (account_id, expires_ms))
+        total += remaining
+        over = max(over, total - held)
+    entries = []
+    for id, remaining, _ in due:
         amount = min(remaining, over)
         if amount:
             over -= amount

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from trivium.errors import StoreUnavailable
-from trivium.store.hold_log import HoldLog
+from trivium.store.hold_log import HoldLog, place_of
 from trivium.store.sql import Row, Writing
 
 _PATIENCE = 2.0
@@ -40,7 +40,7 @@ class SqliteDatabase:
         self._writer = _connect(path, patience)
         self._reader = _connect(path, patience)
         self._asker = _connect(path, min(patience, _LOOK_UP_PATIENCE))
-        self._file = _file(path)
+        self._file = place_of(path)
         self._one_writes = threading.Lock()
         self._one_reads = threading.Lock()
 
@@ -79,7 +79,7 @@ class SqliteDatabase:
             raise StoreUnavailable(message, detail=f"{self.path} was deleted, moved or replaced while it was in use")
 
     def _is_in_place(self) -> bool:
-        return _file(self.path) == self._file
+        return place_of(self.path) == self._file
 
     def close(self) -> None:
         self.log.close()
@@ -117,15 +117,6 @@ def _connect(path: Path, patience: float) -> sqlite3.Connection:
     except (sqlite3.Error, OSError) as error:
         raise StoreUnavailable("The store cannot be opened.", detail=f"{path}: {error}") from error
     return connection
-
-
-def _file(path: Path) -> tuple[int, int] | None:
-    """Which file is at a path; None: none that can be seen."""
-    try:
-        found = path.stat()
-    except OSError:
-        return None
-    return found.st_dev, found.st_ino
 
 
 @contextlib.contextmanager

@@ -36,6 +36,7 @@ _LOGGED = 1.0
 """Seconds after which the database takes in what lies in the log alone, though there is nothing else to be written."""
 _NOTHING, _FLUSH, _URGENT, _ANYTHING = range(4)
 """What the writing thread listens for: the first, the first two, ..."""
+_NOT_WRITTEN = "The store cannot be written."
 _UNSEEN = (
     "The store was lost at the end of this, which may have been done all the same: look before you do it again, or send"
     " it with the same idempotency key, if it had one."
@@ -75,6 +76,8 @@ class Writer:
         self._others_due = 0.0
         self._logged: list[Op] = []
         """What the log has and the database has not."""
+        self._taken_out: tuple[list[Op], list[Op]] = [], []
+        """Urgent ones and others that are in no queue any more, and of which nobody has heard yet how they went."""
         self._logged_due = 0.0
         self._since: float | None = None
         """When the oldest of the others was added, or a moment later; None: none waits."""
@@ -199,8 +202,8 @@ class Writer:
                 self._write_some()
             except Exception as error:  # nobody else would write: whatever it is, the next ones are tried
                 _LOG.exception("the store was not written")
-                self.failing = repr(error)
                 sleep(self._retry)
+                self._failed(StoreUnavailable(_NOT_WRITTEN, detail=repr(error)), waited=True)
 
     def _wait(self, next_at: float) -> bool:
         """Returns when something is to be written: at once for a flush, else not before `next_at`, and what is not
@@ -235,48 +238,48 @@ class Writer:
         everything = monotonic() >= self._everything_due()
         self._flushed += _taken(self._flushing, _MOST)
         waiting = len(self._urgent) + len(self._others)
-        urgent, others = self._cut(everything=everything)
+        urgent, others = self._taken_out = self._cut(everything=everything)
         if everything or others or (urgent and not self._log(urgent)):
             self._transact(urgent, others, all_of_it=len(urgent) + len(others) >= waiting)
 
     def _transact(self, urgent: list[Op], others: list[Op], *, all_of_it: bool) -> None:
         """What the log has goes first. `all_of_it`: nothing else was waiting."""
-        logged, self._logged = self._logged, []
-        batch = logged + urgent + others
-        began, left, self._under_way = monotonic(), bool(self._others), len(batch)
-        error: StoreUnavailable | None = None
+        batch = self._logged + urgent + others
+        began, left, self._under_way = monotonic(), bool(self._others), len(urgent) + len(others)
         try:
             if batch:
                 again, self._undone = self._doubtful > 0 or self._undone, False
                 self._commit(batch, again)
         except StoreUnavailable as failure:
-            error = failure
-            if monotonic() - began >= self._retry:  # who waited through it has waited enough: the next may take as long
-                batch += _taken(self._urgent, len(self._urgent))
             self._since = self._since or began
-            self._put_back(logged, others, failure)
-        else:
-            if not left:  # what waits now has come since
-                self._since = began if self._others else None
-            if batch:
-                self._doubtful = max(0, self._doubtful - len(others))
-                if self._database.log is not None:
-                    self._database.log.clear()
-        self._under_way = 0
-        self.failing = (error.detail or error.message) if error is not None else None
-        flushed: list[asyncio.Future[None]] = []
-        if all_of_it or error is not None:
-            flushed, self._flushed = self._flushed, []
-        self._tell(batch, flushed, error)
+            self._failed(failure, waited=monotonic() - began >= self._retry)
+            return
+        if not left:  # what waits now has come since
+            self._since = began if self._others else None
+        if batch:
+            self._logged = []
+            self._doubtful = max(0, self._doubtful - len(others))
+            if self._database.log is not None:
+                self._database.log.clear()
+        self._under_way, self.failing = 0, None
+        self._tell(batch, self._flushed if all_of_it else [], None)
+        if all_of_it:
+            self._flushed = []
 
-    def _put_back(self, logged: list[Op], others: list[Op], error: StoreUnavailable) -> None:
-        """For the next transaction: this one could not be made."""
-        self._logged = logged
+    def _failed(self, error: StoreUnavailable, *, waited: bool) -> None:
+        """What was taken out is for the next transaction, save what is urgent. Who has `waited` through this one has
+        waited enough: the next may take as long."""
+        (urgent, others), self._taken_out = self._taken_out, ([], [])
+        if waited:
+            urgent += _taken(self._urgent, len(self._urgent))
         self._others.extendleft(reversed(others))
         self._others_due = self._logged_due = monotonic() + self._retry
         self._doubtful, self._undone = max(self._doubtful, len(others)), True
         if self.failing is None:
             _LOG.error("the store cannot be written, %d wait: %s", len(self._others), error.detail)
+        self._under_way, self.failing = 0, error.detail or error.message
+        self._tell(urgent, self._flushed, error)
+        self._flushed = []
 
     def _log(self, urgent: list[Op]) -> bool:
         """Whether they are durable without the database. That is not tried while it cannot be written: what cannot be
@@ -298,7 +301,7 @@ class Writer:
                 try:
                     if error is None:
                         op.done()
-                    elif op.urgent:
+                    else:
                         op.failed(error)
                 except Exception:  # the others wait to be told
                     _LOG.exception("an op was not told how it went")
@@ -307,17 +310,21 @@ class Writer:
         if (batch or flushed) and self._loop is not None:
             with contextlib.suppress(RuntimeError):  # the loop has ended before the transaction did
                 self._loop.call_soon_threadsafe(told)
+        self._taken_out = [], []
 
     def _cut(self, *, everything: bool) -> tuple[list[Op], list[Op]]:
         """What is written next: what is urgent, and others. What an urgent one leans on was handed over before it, and
-        is there by now."""
+        is there by now; so is the start of each end."""
         if self._database.shared:
             return self._cut_apart(everything=everything)
-        urgent = _taken(self._urgent, _MOST)
+        urgent, others = _taken(self._urgent, _MOST), list[Op]()
         self._busy = len(urgent) >= _BUSY
-        if everything or any(op.leans for op in urgent):
-            return urgent, _taken(self._others, _MOST - len(urgent))
-        return urgent, []
+        while everything or any(op.leans for op in urgent):
+            others += _taken(self._others, _MOST - len(urgent) - len(others))
+            if not self._urgent:
+                break
+            urgent += _taken(self._urgent, len(self._urgent))  # came meanwhile, and may have ended among the others
+        return urgent, others
 
     def _cut_apart(self, *, everything: bool) -> tuple[list[Op], list[Op]]:
         """The same, with what is to be alone by itself. Of the others it goes before what is urgent once it is due, for
@@ -349,7 +356,7 @@ class Writer:
                 raise
             raise Unseen(error.message, detail=error.detail) from error
         except MemoryError as error:  # says nothing about what was to be written
-            raise StoreUnavailable("The store cannot be written.", detail="there is no memory left for it") from error
+            raise StoreUnavailable(_NOT_WRITTEN, detail="there is no memory left for it") from error
         except Exception as error:
             self._undone = True
             if len(batch) > 1:
