@@ -118,6 +118,7 @@ class StartOp:
             self.result.set_exception(error)
 
     def lost(self, why: object) -> None:
+        self.quote = None  # nor was its price written
         self.failed(StoreUnavailable("The call cannot be recorded.", detail=str(why)))
 
     def lessened(self, _: object) -> bool:

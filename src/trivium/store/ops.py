@@ -14,7 +14,8 @@ _T = TypeVar("_T")
 
 
 class Op(Protocol):
-    """Something to be written. `done` or `failed` is called on the event loop after the transaction."""
+    """Something to be written. `done` (behind `lost`, if it was) or `failed` is called on the event loop after the
+    transaction."""
 
     @property
     def urgent(self) -> bool: ...

@@ -81,6 +81,8 @@ class Writer:
         self._logged_due = 0.0
         self._since: float | None = None
         """When the oldest of the others was added, or a moment later; None: none waits."""
+        self._lost: dict[int, Exception] = {}
+        """Why ops of the transaction of the moment were not written, by the ops' `id()`."""
         self._under_way = 0
         """Ops in the transaction of the moment."""
         self._busy = False
@@ -295,11 +297,14 @@ class Writer:
 
     def _tell(self, batch: list[Op], flushed: list[asyncio.Future[None]], error: StoreUnavailable | None) -> None:
         """Lets the loop hear how it went."""
+        lost, self._lost = self._lost, {}
 
         def told() -> None:
             for op in batch:
                 try:
                     if error is None:
+                        if (why := lost.get(id(op))) is not None:
+                            op.lost(why)
                         op.done()
                     else:
                         op.failed(error)
@@ -367,7 +372,7 @@ class Writer:
             if batch[0].lessened(error):
                 self._commit(batch, True)
             else:
-                batch[0].lost(error)
+                self._lost[id(batch[0])] = error
 
 
 _E = TypeVar("_E")
