@@ -299,6 +299,22 @@ routes = [{ to = "chats/one" }, { to = "chats/two" }]
             status, said = await ask(house, "messages", model="lossy", headers=STRICT, body=LOSSY)
             assert (status, "lossy_request" in said) == (400, True)
 
+    async def test_only_who_was_asked_counts_it_in_the_limit_of_its_model(self) -> None:
+        limits = {name: {"requests_per_minute": 1} for name in ("reads/one", "chats/one", "chats/two", "reads/two")}
+        headers, strict = {**STRICT, "x-trivium-fallbacks": "chats/two"}, {**STRICT, "x-trivium-fallbacks": "reads/two"}
+        async with running(first(Reply(status=500)), GOOD, settings=self.SETTINGS) as house:
+            await People(house).settings(limits_by_model=limits)
+            asked = [
+                await ask(house, "messages", model="reads/one", headers=headers, body=LOSSY),
+                await ask(house, "messages", model="chats/one", headers=strict, body=LOSSY),
+                await ask(house, "chat", model="chats/two"),
+                await ask(house, "chat", model="chats/one"),
+            ]
+            assert [status for status, _ in asked] == [500, 200, 200, 500]
+            assert asked_for(house) == ["one", "two", "two", "one"]
+            again = [(await ask(house, "chat", model=name))[0] for name in limits]
+            assert again == [429] * 4
+
     async def test_a_secret_first_route_stays_one(self) -> None:
         said = {"retry-after": "37", "x-ratelimit-limit-requests": "7"}
         secret = Rule(Reply(status=529, headers=said), Match(model="secret"))

@@ -14,6 +14,7 @@ import pytest
 
 from gateway import CALLS, CHAT, MESSAGES, RESPONSES, Running, running
 from support_limits import PATH, key, message, passed, rule
+from support_money import customer
 from trivium.mock import Error, Reply, Usage
 from trivium.policy.access import Gate
 from trivium.policy.caller import Limits, OrganizationSettings, Role
@@ -141,6 +142,50 @@ class TestWhose:
         rule(gateway, limits_by_model={"up/a*": Limits(requests_per_minute=2), "b": Limits(requests_per_minute=1)})
         for model, expected in (("a1", 200), ("a2", 200), ("a3", 429), ("b", 200), ("b", 429), ("c", 200)):
             assert (await ask(gateway, key(gateway), CHAT | {"model": model}))[0] == expected, model
+
+
+EVERYBODYS = {"m": Limits(requests_per_minute=1, input_tokens_per_minute=100, concurrent_requests=1)}
+
+
+class TestWhatNoProviderHeardOf:
+    """Limits of models protect the house's accounts: nobody uses them up with calls that go to none."""
+
+    @pytest.mark.parametrize("headers", [{}, {"idempotency-key": "order-66"}])
+    async def test_calls_that_nobody_can_pay_count_for_their_callers_alone(self, headers: dict[str, str]) -> None:
+        credits = '[billing]\nmode = "credits"\n[models."up/*"]\nprice = { input = 1, output = 1 }\n'
+        async with running(REPLY, settings=credits) as gateway:
+            payer = (await customer(gateway)).key
+            rule(gateway, limits_by_model=EVERYBODYS)
+            poor = key(gateway, requests_per_minute=6)
+            for path, body in (*CALLS, *CALLS):
+                status, answer, _ = await gateway.post(path, body, key=poor, headers=headers)
+                assert (status, answer["error"]["code"]) == (402, "insufficient_credits")
+            assert (await ask(gateway, poor))[0] == 429, "its own limit has counted them"
+            assert [(await ask(gateway, payer))[0] for _ in range(2)] == [200, 429]
+            assert len(gateway.upstream.requests) == 1
+
+    async def test_nor_do_those_that_would_lose_something(self) -> None:
+        async with running(REPLY, provider='apis = ["chat"]\n') as gateway:
+            rule(gateway, limits_by_model=EVERYBODYS)
+            lossy, strict = MESSAGES | {"top_k": 3, "container": "c"}, {"x-trivium-strict": "1"}
+            for _ in range(3):
+                status, answer, _ = await gateway.post("/v1/messages", lossy, headers=strict)
+                assert (status, answer["error"]["code"]) == (400, "lossy_request")
+            assert [(await ask(gateway, key(gateway)))[0] for _ in range(2)] == [200, 429]
+
+    async def test_nor_do_tokens_that_the_gateway_counts_by_itself(self) -> None:
+        async with running(REPLY, provider='apis = ["chat"]\n') as gateway:
+            rule(gateway, limits_by_model=EVERYBODYS)
+            asked = {"model": "m", "messages": MESSAGES["messages"]}
+            for _ in range(3):
+                status, answer, _ = await ask(gateway, key(gateway), asked, "/v1/messages/count_tokens")
+                assert (status, answer["estimated"]) == (200, True)
+            assert [(await ask(gateway, key(gateway)))[0] for _ in range(2)] == [200, 429]
+
+    async def test_what_a_provider_refused_was_asked(self) -> None:
+        async with running(Reply(status=400, error=Error())) as gateway:
+            rule(gateway, limits_by_model=EVERYBODYS)
+            assert [(await ask(gateway, key(gateway)))[0] for _ in range(2)] == [400, 429]
 
 
 class TestTokens:

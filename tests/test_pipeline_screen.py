@@ -256,6 +256,18 @@ class TestEnforce:
         assert [status for status, _, _ in others] == [200, 429], "none of the first was left in its limit"
         assert [status for status, _, _ in elsewhere] == [200, 429], "each counted once for the key"
 
+    @pytest.mark.parametrize("verdict", ["CHALLENGE", "HARD_BLOCK", "SOFT_BLOCK"])
+    async def test_a_refused_call_leaves_the_limits_of_models_to_others(self, verdict: str) -> None:
+        async with classifier() as judge, shop(HI, settings=settings(judge, "enforce", more=CHEAP) + METER) as house:
+            limits = {"m": Limits(requests_per_minute=1), "cheap": Limits(requests_per_minute=0)}
+            house.gateway.deps.house = HouseSettings(limits_by_model=limits)
+            judge.says = {"verdict": verdict}
+            refused = [(await house.post(*a_call("chat")))[0] for _ in range(3)]
+            judge.says = {"verdict": "ALLOW"}
+            others = [(await house.post(*a_call("chat")))[0] for _ in range(2)]
+        assert refused == [429 if verdict == "SOFT_BLOCK" else 403] * 3
+        assert others == [200, 429]
+
     async def test_of_the_auto_model_that_was_asked_for_no_limit_counts_then(self) -> None:
         auto = '[[auto."auto/any".choices]]\nmodels = ["up/m"]\n'
         async with (

@@ -109,6 +109,8 @@ async def _tell(call: Call, request: Request, tokens: int | None, reply: Reply, 
     if tokens is None:
         said["estimated"] = True
         run.flags.append("estimated")
+        if run.limited is not None:
+            run.limited.give_back()
     content = msgspec.json.encode(said)
     headers = json_headers(content, call)
     if tokens is None:

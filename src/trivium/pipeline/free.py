@@ -93,7 +93,9 @@ def limit_reached(denial: Denial, run: Run, deps: Deps) -> RequestError:
 
 
 def give_back(run: Run, deps: Deps) -> None:
-    """A call that ends before any upstream has heard of it counts for nothing."""
+    """A call that ends before any upstream has heard of it counts in no limit of free models, nor of models."""
+    if run.limited is not None:
+        run.limited.give_back()
     if run.free and run.queue_us is None:
         for claim, taken_ns in run.free:
             ago_ms = (deps.clock.monotonic_ns() - taken_ns) // 1_000_000

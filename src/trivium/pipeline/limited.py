@@ -29,8 +29,8 @@ class Limited:
         self._counters = counters
         self._clock = clock
         self._taken_ns = clock.monotonic_ns()
-        self._taken = False
-        """An upstream was given the request, and did not refuse it."""
+        self._sent = self._taken = False
+        """An upstream was given the request; and did not refuse it."""
         self._next: Limited | None = None
         """What it counts beside, since it went on to another model."""
         self.headers: Headers = []
@@ -42,17 +42,17 @@ class Limited:
         return mine or (self._next is not None and self._next.has(key))
 
     def stays_in(self, keys: Container[str]) -> None:
-        """It goes on to another model, which has these limits: of limits of models it counts in no others any more.
-        That it asked the one before stays counted, and what it asked if that was not refused."""
-        gone = Rules([rule for rule in self._rules.all if rule.owner == "model" and rule.claim.key not in keys])
-        if gone.gauges:
-            self._counters.leave(gone.gauges, self._id)
-        if gone.of_input and not self._taken:
-            self._counters.add_to(gone.of_input, -self._input_tokens, MINUTE_S, self._ago_ms())
-        if gone.all:
-            self._rules = Rules([rule for rule in self._rules.all if rule not in gone.all])
+        """It goes on to another model, which has these limits: of limits of models it counts in no others any more."""
+        self._end(Rules([rule for rule in self._rules.all if rule.owner == "model" and rule.claim.key not in keys]))
         if self._next is not None:
             self._next.stays_in(keys)
+
+    def give_back(self) -> None:
+        """Limits of models protect the house's accounts: what no upstream was given counts in none of them."""
+        if not self._sent:
+            self._end(Rules([rule for rule in self._rules.all if rule.owner == "model"]))
+        if self._next is not None:
+            self._next.give_back()
 
     def follows(self, further: Limited) -> None:
         """It counts there too."""
@@ -66,18 +66,24 @@ class Limited:
         self._rules = Rules()
 
     def withdraw(self) -> None:
-        """It was not sent where it counts: nothing was counted."""
-        self.leave()
-        rules = self._rules
-        if rules.of_requests:
-            self._counters.add_to(rules.of_requests, -1, MINUTE_S, self._ago_ms())
-        if rules.of_input:
-            self._counters.add_to(rules.of_input, -self._input_tokens, MINUTE_S, self._ago_ms())
-        self.forget()
+        """It goes to another model before it was sent: nothing was counted."""
+        self._end(self._rules)
+
+    def _end(self, gone: Rules) -> None:
+        """It counts no longer in these of its limits. That an upstream was asked stays counted, and what it was asked
+        if it did not refuse that."""
+        if gone.gauges:
+            self._counters.leave(gone.gauges, self._id)
+        if gone.of_requests and not self._sent:
+            self._counters.add_to(gone.of_requests, -1, MINUTE_S, self._ago_ms())
+        if gone.of_input and not self._taken:
+            self._counters.add_to(gone.of_input, -self._input_tokens, MINUTE_S, self._ago_ms())
+        if gone.all:
+            self._rules = Rules([rule for rule in self._rules.all if rule not in gone.all])
 
     def goes_out(self) -> None:
         """An upstream is being given the request."""
-        self._taken = True
+        self._sent = self._taken = True
         if self._next is not None:
             self._next.goes_out()
 
