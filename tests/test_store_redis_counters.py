@@ -7,8 +7,10 @@ import contextlib
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
+from redis.asyncio import UnixDomainSocketConnection
 
 from gateway import CHAT, running
 from support_limits import PATH, key, passed
@@ -166,6 +168,29 @@ class TestGone:
             await until(lambda: counted.state.counters == "redis")
             assert await counted.take([Claim("other", 1)]) is None
             assert await counted.take([Claim("other", 1)]) is not None, "answers belong to their questions again"
+
+    async def test_a_gateway_that_is_long_about_asking_does_not_take_that_for_its_silence(
+        self, server: RedisServer, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        async with counting(server.url, deadline=0.5) as counted:
+            send = UnixDomainSocketConnection.send_command
+
+            async def send_late(connection: UnixDomainSocketConnection, *words: Any) -> None:
+                await asyncio.sleep(0.6)  # the event loop has a crowd of calls to see to
+                await send(connection, *words)
+
+            monkeypatch.setattr(UnixDomainSocketConnection, "send_command", send_late)
+            assert await counted.take([Claim("k", 1)]) is None
+            assert await counted.take([Claim("k", 1)]) is not None
+            assert (counted.state.counters, counted.state.problem) == ("redis", None)
+
+    async def test_one_that_takes_nothing_holds_nobody_up_for_long(self, server: RedisServer) -> None:
+        async with counting(server.url) as counted:
+            long = Claim("k" * 20_000_000, 1)
+            with server.standing_still():
+                async with asyncio.timeout(PATIENT):
+                    assert await counted.take([long]) is None
+                assert counted.state.counters == "memory"
 
     async def test_it_hears_afterwards_of_what_has_ended_meanwhile(self, server: RedisServer) -> None:
         claim = Claim("at once", 1, 1, 0)

@@ -1,8 +1,9 @@
 """The counters of limits in Redis, for several gateways together.
 
 What waits while one batch of steps is under way becomes the next batch: one round trip for each request, in the order
-in which they came, over one connection. Where Redis does not answer within the deadline, the counters of this process
-take over at once, which have counted along; Redis is asked again each second, and has its say again when it answers.
+in which they came, over one connection. Where Redis does not answer within the deadline, which runs from when it was
+asked, the counters of this process take over at once, which have counted along; Redis is asked again each second, and
+has its say again when it answers.
 """
 
 from __future__ import annotations
@@ -34,6 +35,8 @@ _RENEWED = 1 / 3
 """Of a lease: when it is renewed."""
 _AGAIN_S = 1.0
 _CONNECT_S = 1.0
+_ASK_S = 1.0
+"""In a crowd of calls this gateway itself may be long about asking, which is not Redis's silence."""
 _BATCH = 200
 """Steps: Redis does nothing else for as long as a script runs."""
 _TURNS = 5
@@ -87,6 +90,8 @@ class RedisCounters(LocalCounters):
         self._tried = asyncio.Event()
         self._up = False
         self._renew_ns = 0
+        self._due_s = 0.0
+        """Until when an answer is waited for, on the event loop's clock."""
         self._sha = ""
         told = pool.connection_kwargs
         place = told.get("path") or f"{told.get('host', 'localhost')}:{told.get('port', 6379)}"
@@ -192,13 +197,17 @@ class RedisCounters(LocalCounters):
 
     async def _ask(self, *words: Any) -> Any:
         await self._connection.send_command(*words)
+        self._due_s = asyncio.get_running_loop().time() + self._deadline
         return await self._connection.read_response()
 
     async def _in_time(self, asking: Coroutine[Any, Any, _Answers]) -> _Answers:
         """Raises TimeoutError."""
+        clock = asyncio.get_running_loop().time
+        self._due_s = clock() + _ASK_S
         task = asyncio.create_task(asking)
         try:
-            await asyncio.wait((task,), timeout=self._deadline)
+            while not task.done() and (left := self._due_s - clock()) > 0:
+                await asyncio.wait((task,), timeout=min(left, self._deadline))
             for _ in range(_TURNS):
                 if task.done():
                     break
