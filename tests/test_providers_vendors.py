@@ -148,6 +148,25 @@ def test_a_server_of_somebodys_own_is_not_told_who_calls(vendor: str, told: bool
     assert provider_of(vendor, door_of(vendor, "m", Api.CHAT, own_url=True), own_url=True).told_who is told
 
 
+@pytest.mark.parametrize(
+    ("vendor", "own", "called"),
+    [
+        ("openai", "https://h", "https://h/v1"),
+        ("openai", "https://h/proxy", "https://h/proxy"),
+        ("custom", "https://h", "https://h/v1"),
+        ("google", "https://h", "https://h/v1beta/openai"),
+        ("zai", "https://h", "https://h/api/paas/v4"),
+        ("anthropic", "https://h", "https://h/v1"),
+        ("anthropic", "https://h/claude", "https://h/claude/v1"),
+        ("anthropic", "https://h/claude/v1", "https://h/claude/v1"),
+    ],
+)
+def test_somebodys_own_address_gets_the_path_that_is_commonly_left_out(vendor: str, own: str, called: str) -> None:
+    door = door_of(vendor, "m", Api.CHAT, own_url=True)
+    (provider,) = with_key(provider_of(vendor, door, own_url=True), door, KEY, base_url=own, region=None)
+    assert provider.base_url == called
+
+
 def test_what_stands_at_somebodys_own_address_may_keep_what_it_is_sent() -> None:
     door = door_of("anthropic", "m", Api.CHAT, own_url=False)
     assert not provider_of("anthropic", door).collects_data

@@ -175,12 +175,10 @@ def _base_url(said: Said, door: Door, by: Access) -> str:
     for beyond in PATHS.values():
         if url.endswith(beyond):
             raise said.wrong(f"expected the address that {beyond} stands behind, without it", *setting)
-    path = said.check_url(url, *setting, example=_EXAMPLE)
-    row = said.row
-    lacks_root = not path or (row.root_everywhere and not path.endswith(row.root))
+    said.check_url(url, *setting, example=_EXAMPLE)
     if "{project}" in door.under and not places["project"]:
         raise said.wrong(f"needs `project`, or {said.row.project_env[0]} in the environment")
-    return (url + row.root if lacks_root else url) + _filled(door.under, places)
+    return said.row.rooted(url) + _filled(door.under, places)
 
 
 def _is_elsewhere(said: Said, by: Access) -> bool:

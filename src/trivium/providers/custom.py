@@ -98,7 +98,7 @@ def provider_of(model: CustomModel, key: str | None) -> Provider:
         name=name,
         kind=kind,
         list_path=ROWS[kind].list_path,
-        base_url=_versioned(settings.base_url, settings.apis),
+        base_url=ROWS[kind].rooted(settings.base_url),
         apis=apis,
         headers=_headers(settings.auth or ("x-api-key" if only_messages else "bearer"), key),
         counts=frozenset(COUNT_PATHS) & apis,
@@ -126,13 +126,6 @@ def hint_of(key: str | None) -> str | None:
     if key is None:
         return None
     return key[-_HINT:] if len(key) >= _SHORTEST_HINTED else ""
-
-
-def _versioned(url: str, apis: tuple[str, ...]) -> str:
-    """A checked base URL with the `/v1` that is commonly left out: where it has no path, and of Anthropic's API, whose
-    SDKs append it."""
-    has_path = url.count("/") > 2
-    return url if has_path and (apis != ("messages",) or url.endswith("/v1")) else f"{url}/v1"
 
 
 def _headers(auth: str, key: str | None) -> Headers:

@@ -12,6 +12,7 @@ a model's server takes is in `traits`, how its requests differ in `styles`, how 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from urllib.parse import urlsplit
 
 import msgspec
 
@@ -91,6 +92,11 @@ class Row(msgspec.Struct, frozen=True, kw_only=True):
     """Calls may be made by a service account of Google's."""
     note: str = ""
     """For the page of providers."""
+
+    def rooted(self, url: str) -> str:
+        """A checked base URL of somebody's own, with the path that is commonly left out."""
+        path = urlsplit(url).path
+        return url if path and (path.endswith(self.root) or not self.root_everywhere) else url + self.root
 
 
 def _door(url: str, *apis: Kind, auth: str = "bearer", counts: bool = False) -> Door:

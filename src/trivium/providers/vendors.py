@@ -258,7 +258,8 @@ def with_key(
     """The provider with somebody's key, once for each base URL to be tried."""
     region = region or VENDORS[provider.name].region or ""
     signing = credential.signing(region)
-    urls = (base_url,) if base_url is not None else tuple(url.replace("{region}", region) for url in door.base_urls)
+    own = (ROWS[provider.kind].rooted(base_url),) if base_url is not None else None
+    urls = own or tuple(url.replace("{region}", region) for url in door.base_urls)
     headers = () if signing is not None else (sent_as(door.auth, credential.key.encode()),)
     changes = {"headers": headers, "signing": signing, "guarded": base_url is not None}
     return [msgspec.structs.replace(provider, base_url=url, **changes) for url in urls]
