@@ -55,6 +55,15 @@ async def test_where_callers_without_a_key_are_answered_they_hear_of_free_models
     assert {told[path][0] for path in closed} == {401}
 
 
+@pytest.mark.parametrize("key", [None, "anonymous"])
+async def test_whoever_has_no_key_is_asked_for_one_before_an_organization_is_looked_for(key: str | None) -> None:
+    async with house(settings=HOUSE + "[free]\nanonymous = true\n") as running_:
+        for path in ("/api/organizations/acme/models", "/api/organizations/acme/defaults"):
+            status, said = await get(running_, path, key)
+            assert (status, said["error"]["code"]) == (401, "PAID_MODEL_AUTH_REQUIRED")
+            assert "No API key was sent" in said["error"]["message"]
+
+
 async def test_a_caller_without_a_key_is_proposed_a_free_model() -> None:
     settings = HOUSE.replace('"llama"]', '"llama", "gift"]') + "[free]\nanonymous = true\n"
     async with house(settings=settings) as running_:

@@ -75,7 +75,7 @@ class Desk:
     ) -> Any:
         caller = await authenticate(headers, call.client_ip, self._deps)
         if caller is None:
-            if answer not in _OPEN:
+            if answer not in _OPEN or organization_id is not None:
                 raise CredentialMissing(NO_KEY)
             check_anonymous(None, None, call.time_ms, self._deps)
         acting = caller.organization.id if caller and caller.organization else None
@@ -229,7 +229,7 @@ class Desk:
 _Answer = Callable[[Desk, Any, Call], Awaitable[Any]]
 """With the caller, or None for one without a key where the path is open to them."""
 _OPEN: frozenset[_Answer] = frozenset({Desk.models, Desk.defaults, Desk.providers, Desk.models_by_provider})
-"""What callers without a key may hear, where they may call at all."""
+"""What callers without a key may hear, where they may call at all; of an organization nothing."""
 _ANYWHERE: Mapping[str, _Answer] = {
     "/providers": Desk.providers,
     "/models-by-provider": Desk.models_by_provider,
