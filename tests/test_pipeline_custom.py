@@ -342,6 +342,16 @@ async def test_a_key_that_its_server_refuses_is_its_admins_business(path: str, b
 
 
 @pytest.mark.parametrize(("path", "body"), CALLS)
+async def test_where_nobody_is_at_its_address_that_is_its_admins_business(path: str, body: dict[str, Any]) -> None:
+    async with town(Reply(abort="reset")) as acme:
+        await acme.add()
+        status, answer = await acme.post(path, named(body))
+        assert (status, "127.0.0.1" in str(answer)) == (502, False)
+        assert "The server of the model `llama` cannot be reached. An admin of" in message_of(path, answer)
+        assert (await acme.house.record())["error_code"] == "upstream_unreachable"
+
+
+@pytest.mark.parametrize(("path", "body"), CALLS)
 @pytest.mark.parametrize("client", ["http1", "aiohttp"])
 async def test_a_server_whose_address_is_refused_is_a_readable_error(
     path: str, body: dict[str, Any], client: str

@@ -47,7 +47,7 @@ async def test_it_is_said_which_routes_a_policy_refuses_and_why() -> None:
         key = await people.key(organization="acme", user="acme-member")
         told = await explained(house, {**BODIES["chat"], "model": "twin"}, key=key)
         assert [one["route"] for one in told["routes"]] == ["b/two"]
-        assert told["refused"] == [{"route": "a/one", "why": "The organization's list of providers does not have a."}]
+        assert told["refused"] == [{"route": "a/one", "why": "The organization denies a."}]
         assert told["caller"]["organization"] == "acme"
 
 

@@ -149,6 +149,19 @@ async def test_a_caller_without_a_key_may_send_less() -> None:
         assert (await house.post("/v1/messages", b" " * 1025))[0] == 400
 
 
+@pytest.mark.parametrize("headers", [{}, {"authorization": "Bearer anonymous"}])
+async def test_a_body_that_is_too_large_for_everybody_is_told_what_this_caller_may_send(
+    headers: dict[str, str],
+) -> None:
+    settings = "[server]\nmax_anonymous_body_bytes = 1024\nmax_body_bytes = 2048"
+    async with running(settings=settings) as house:
+        for key, most in ((None, 1024), (house.key, 2048)):
+            status, answer, _ = await house.post(
+                "/v1/messages", b" " * 2049, key=key, headers=headers if not key else {}
+            )
+            assert (status, f"is larger than {most} bytes" in answer["error"]["message"]) == (413, True)
+
+
 @pytest.mark.parametrize(
     ("path", "body", "field"),
     [

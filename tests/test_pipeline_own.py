@@ -183,6 +183,15 @@ async def test_a_model_called_moderation_does_not_make_a_refusal_a_flagged_reque
     assert answer["error"]["message"].startswith("[BYOK] Anthropic refused your key")
 
 
+async def test_where_nobody_is_at_a_keys_base_url_its_owner_hears_that_it_is_there() -> None:
+    async with people(Reply(abort="reset")) as ann:
+        await ann.bring("anthropic", name="laptop")
+        status, answer, _ = await ann.house.post("/v1/messages", named(MESSAGES, SONNET))
+        assert (status, answer["error"]["code"]) == (502, "upstream_unreachable")
+        assert "[BYOK] The server of your key `laptop` (" in answer["error"]["message"]
+        assert answer["error"]["message"].endswith("Look whether it runs, and at the key's base URL.")
+
+
 async def test_that_a_request_was_flagged_behind_vercel_is_no_refusal_of_an_account() -> None:
     async with through_vercel(Reply(status=403, error=FLAGGED)) as (ann, _):
         await ann.bring("anthropic", base_url=None)

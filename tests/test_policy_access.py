@@ -129,6 +129,36 @@ class TestGates:
         assert may(caller(), "other/m", house)
 
 
+class TestWhatIsSaid:
+    """Each refusal says what to do next."""
+
+    def test_of_an_api_whether_it_is_closed_or_the_key_is_for_others(self) -> None:
+        with pytest.raises(ApiNotAvailable, match="ask the operator of this gateway to open it"):
+            check_api(caller(), Api.CHAT, HouseSettings(apis={"chat_completions": Gate(open_to="admins")}))
+        with pytest.raises(ApiNotAvailable, match=r"which is good for `messages`\. Use one of these, or another"):
+            check_api(caller(scopes=Scopes(apis=("messages",))), Api.CHAT, OPEN)
+
+    def test_of_a_model_and_a_provider_whether_they_are_denied_or_not_on_the_list(self) -> None:
+        denying, listing = of_acme(models_deny=("up/m",)), of_acme(models_allow=("up/n",))
+        with pytest.raises(ModelNotAllowed, match="The organization denies it"):
+            check_model(denying, "up", "m", OPEN)
+        with pytest.raises(ModelNotAllowed, match="list of models does not have it"):
+            check_model(listing, "up", "m", OPEN)
+        with pytest.raises(ProviderNotAllowed, match="The organization denies up"):
+            check_provider(Policy(providers_deny=("up",)), "up", collects=False, retains=False)
+        with pytest.raises(ProviderNotAllowed, match="list of providers does not have up"):
+            check_provider(Policy(providers_allow=("other",)), "up", collects=False, retains=False)
+
+    def test_of_a_key_who_can_help(self) -> None:
+        acme = Organization(id="acme", name="Acme")
+        with pytest.raises(KeyNotHere, match="Whoever made it can change them"):
+            check_caller(caller(scopes=Scopes(networks=("10.0.0.0/8",))), "192.0.2.1")
+        with pytest.raises(NotAMember, match="Its owners and admins can add"):
+            check_caller(caller(user_id="ann", organization=acme), None)
+        with pytest.raises(NotAMember, match="another role"):
+            check_caller(caller(user_id="ann", role=Role.BILLING, organization=acme), None)
+
+
 class TestScopes:
     def test_apis_and_models_are_those_that_are_said(self) -> None:
         scoped = caller(scopes=Scopes(apis=("messages",), models=("up/m", "other/*")))

@@ -17,6 +17,7 @@ def test_who_guesses_often_waits_for_the_window_to_end() -> None:
     with pytest.raises(RateLimited) as limited:
         guesses.check("192.0.2.1", 1_500)
     assert limited.value.retry_after == 60
+    assert limited.value.message.endswith("came from this address. Try again in 60 seconds.")
     guesses.check("192.0.2.2", 1_500)
     guesses.check("192.0.2.1", 1_000 + WINDOW_MS)
     guesses.wrong("192.0.2.1", 1_000 + WINDOW_MS)

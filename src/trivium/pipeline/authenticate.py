@@ -14,7 +14,7 @@ from trivium.errors import AuthenticationError, NotAMember
 from trivium.ids import KEY_PREFIX
 from trivium.pipeline.call import API_KEY, AUTHORIZATION
 from trivium.pipeline.deps import Deps
-from trivium.policy.access import check_blocked, check_caller
+from trivium.policy.access import JOIN, check_blocked, check_caller
 from trivium.policy.addresses import subscriber
 from trivium.policy.caller import Caller
 from trivium.policy.context import ORGANIZATION, first
@@ -71,12 +71,17 @@ async def _acting_for(caller: Caller, organization_id: str, deps: Deps) -> Calle
     if caller.organization is not None:
         if caller.organization.id == organization_id:
             return caller
-        raise NotAMember(f"The API key belongs to {caller.organization.id}, and cannot be used for another one.")
+        raise NotAMember(
+            f"The API key belongs to {caller.organization.id}, and cannot be used for another organization. Send a key "
+            "of a member's own."
+        )
     if caller.user_id is None:
-        raise NotAMember(f"The API key belongs to nobody who could be a member of {organization_id[:100]!r}.")
+        raise NotAMember(
+            f"The API key belongs to nobody who could be a member of {organization_id[:100]!r}. Send a member's."
+        )
     acting = await deps.keys.acting_for(caller, organization_id)
     if acting is None:
-        raise NotAMember(f"The key's user is no member of an organization {organization_id[:100]!r}.")
+        raise NotAMember(f"The key's user is no member of an organization {organization_id[:100]!r}. {JOIN}")
     return acting
 
 
@@ -93,6 +98,14 @@ def credential_of(headers: Mapping[bytes, bytes]) -> str | None:
     if len(set(ours)) > 1:
         raise AuthenticationError("Two different API keys were sent. Send one.")
     return ours[0] if ours else None
+
+
+def is_presented(headers: Mapping[bytes, bytes]) -> bool:
+    """Whether there is any credential, valid or not."""
+    try:
+        return credential_of(headers) is not None
+    except AuthenticationError:
+        return True
 
 
 def _bearer(line: bytes) -> bytes:

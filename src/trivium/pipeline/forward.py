@@ -217,7 +217,7 @@ async def forward(  # noqa: PLR0917
     url = f"{base}{path}?{query}" if query else f"{base}{path}"
     if signing is not None:
         headers = signed(signing, "POST", url, headers, body, deps.clock.now_ms())
-    response = await deps.client.send(
+    response = await _sent(
         UpstreamRequest(
             url=url,
             headers=headers,
@@ -226,7 +226,10 @@ async def forward(  # noqa: PLR0917
             guarded=provider.guarded,
             goes_out=run.goes_out,
             network=provider.network,
-        )
+        ),
+        target,
+        run,
+        deps,
     )
     if provider.style:
         response = unframed(response)
@@ -237,6 +240,22 @@ async def forward(  # noqa: PLR0917
     if deps.alerts.standing and response.status < 400 and run.own is None:
         deps.alerts.answered(provider.name)
     return _masked(response, provider, further) if response.status >= 300 else response
+
+
+async def _sent(request: UpstreamRequest, target: Target, run: Run, deps: Deps) -> UpstreamResponse:
+    """Raises UpstreamError, in which one that cannot be reached is told by whose it is."""
+    try:
+        return await deps.client.send(request)
+    except UpstreamUnreachable as error:
+        said = "The provider cannot be reached. Try again in a moment, or name another model."
+        if target.custom is not None:
+            said = (
+                f"The server of the model `{target.custom.name}` cannot be reached. An admin of the organization whose "
+                "it is can look whether it runs, and at its URL."
+            )
+        elif run.own is not None and request.guarded:
+            said = run.own.unreachable()
+        raise UpstreamUnreachable(said, detail=error.detail or error.message) from None
 
 
 def _masked(response: UpstreamResponse, provider: Provider, further: Headers) -> UpstreamResponse:

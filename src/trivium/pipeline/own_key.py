@@ -72,18 +72,27 @@ class Own(msgspec.Struct, frozen=True):
 
     def refused(self, status: int, said: str, tried: int = 1) -> OwnKeyRefused:
         """The error of a call whose key, or the last of whose keys, was refused."""
-        kind, _, id = self.owner.partition(":")
-        whose = "your" if kind == "user" else f"the organization {id}'s"
         title = VENDORS[self.match.vendor].title
         title = title[0].upper() + title[1:]
-        key = f" `{self.key.name}`{f' (...{self.key.hint})' if self.key.hint else ''}" if self.key else ""
         before = f" {tried - 1} more before it were refused too." if tried > 1 else ""
         words = said.strip()[:_SAID].rstrip(".") or "no reason given"
-        error = OwnKeyRefused(f"[BYOK] {title} refused {whose} key{key}: {words}. {_TO_DO[status]}{before}")
+        error = OwnKeyRefused(f"[BYOK] {title} refused {self._named()}: {words}. {_TO_DO[status]}{before}")
         error.status = status
         if status != 429:
             error.hints = ((b"x-should-retry", b"false"),)
         return error
+
+    def unreachable(self) -> str:
+        """What is said of a call whose key has a base URL where nobody is."""
+        return (
+            f"[BYOK] The server of {self._named()} cannot be reached. Look whether it runs, and at the key's base URL."
+        )
+
+    def _named(self) -> str:
+        kind, _, id = self.owner.partition(":")
+        whose = "your" if kind == "user" else f"the organization {id}'s"
+        key = f" `{self.key.name}`{f' (...{self.key.hint})' if self.key.hint else ''}" if self.key else ""
+        return f"{whose} key{key}"
 
 
 async def judged(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from trivium.errors import BodyTooLarge, FieldUnsupported
+from trivium.pipeline.authenticate import is_presented
 from trivium.pipeline.call import Body, Call
 from trivium.pipeline.deps import Deps
 from trivium.pipeline.settle import Run
@@ -18,12 +19,13 @@ def cap_of(call: Call, deps: Deps, *, anonymous: bool) -> int:
 def check_head(call: Call, deps: Deps, *, anonymous: bool) -> int:
     """The cap that holds for this body, in bytes. Raises BodyTooLarge, Overloaded, FieldUnsupported by what the
     headers announce, so that nothing need be read."""
-    settings = deps.settings
-    cap = min(settings.max_body_bytes, settings.max_anonymous_body_bytes) if anonymous else settings.max_body_bytes
+    most = deps.settings.max_body_bytes
+    least = min(most, deps.settings.max_anonymous_body_bytes)
+    cap = least if anonymous else most
     announced = call.headers.get(b"content-length", b"")
     if announced.isdigit():
         if int(announced) > cap:
-            raise _too_large(cap)
+            raise _too_large(cap if is_presented(call.headers) else least)
         deps.in_flight.check(int(announced))
     elif (framing := call.headers.get(b"transfer-encoding", b"chunked").strip().lower()) not in _FRAMINGS:
         raise FieldUnsupported(

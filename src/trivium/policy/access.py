@@ -16,6 +16,10 @@ from trivium.errors import ApiNotAvailable, CallerBlocked, KeyNotHere, ModelNotA
 from trivium.policy import addresses
 from trivium.policy.caller import ApiName, Caller, Limits, Pattern, Policy, Role, matches, names_of
 
+JOIN = "Its owners and admins can add the key's user."
+"""What somebody can do who is no member of an organization."""
+_DENIED = "The organization denies it."
+
 
 class Gate(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """To whom something is open."""
@@ -52,20 +56,34 @@ def check_caller(caller: Caller, client_ip: str | None) -> None:
     check_blocked(caller)
     if caller.scopes.networks and not _is_in(client_ip, caller.scopes.networks):
         unknown = "This API key may be used from its networks alone, and from where this call comes is not known."
-        raise KeyNotHere("This API key may not be used from this address." if client_ip else unknown)
+        elsewhere = "This API key may not be used from this address, but from its networks alone."
+        raise KeyNotHere(f"{elsewhere if client_ip else unknown} Whoever made it can change them, or send another key.")
     if caller.organization is not None and caller.user_id is not None:
         if caller.role is None:
-            raise NotAMember(f"The key's user is no member of {caller.organization.id}, which would pay for the call.")
+            raise NotAMember(
+                f"The key's user is no member of {caller.organization.id}, which would pay for the call. {JOIN}"
+            )
         if caller.role is Role.BILLING:
-            raise NotAMember(f"A member of {caller.organization.id} for billing may spend nothing.")
+            raise NotAMember(
+                f"A member of {caller.organization.id} for billing may spend nothing. Its owners and admins can give "
+                "the key's user another role."
+            )
 
 
 def check_api(caller: Caller, api: Kind, house: HouseSettings) -> None:
     """Raises ApiNotAvailable."""
     gate = house.apis.get(cast("ApiName", api.value)) if house.apis else None
-    closed = gate is not None and not _is_open(gate, caller)
-    if closed or (caller.scopes.apis and api not in caller.scopes.apis):
-        raise ApiNotAvailable(f"The API `{api.value}` is not available to this key.")
+    if gate is not None and not _is_open(gate, caller):
+        raise ApiNotAvailable(
+            f"The API `{api.value}` is not available to this caller. Use another one, or ask the operator of this "
+            "gateway to open it."
+        )
+    if caller.scopes.apis and api not in caller.scopes.apis:
+        good_for = ", ".join(f"`{one}`" for one in caller.scopes.apis)
+        raise ApiNotAvailable(
+            f"The API `{api.value}` is not available to this key, which is good for {good_for}. Use one of these, or "
+            "another key."
+        )
 
 
 def check_model(  # noqa: PLR0917
@@ -83,8 +101,11 @@ def check_model(  # noqa: PLR0917
     _check_gates(caller, names, called or model, house)
     if caller.scopes.models and not matches(caller.scopes.models, names):
         raise _not_allowed(called or model, "The API key is not good for it.")
-    if caller.organization is not None and not permits(caller.organization.settings.policy, names):
-        raise _not_allowed(called or model, "The organization's list of models does not have it.")
+    if caller.organization is not None and not permits(policy := caller.organization.settings.policy, names):
+        denied = matches(policy.models_deny, names)
+        raise _not_allowed(
+            called or model, _DENIED if denied else "The organization's list of models does not have it."
+        )
 
 
 def check_auto(caller: Caller, names: tuple[str, ...], called: str, house: HouseSettings) -> None:
@@ -92,7 +113,7 @@ def check_auto(caller: Caller, names: tuple[str, ...], called: str, house: House
     organization denies. Lists of what is allowed judge the model that it leads to. Raises ModelNotAllowed."""
     _check_gates(caller, names, called, house)
     if caller.organization is not None and matches(caller.organization.settings.policy.models_deny, names):
-        raise _not_allowed(called, "The organization denies it.")
+        raise _not_allowed(called, _DENIED)
 
 
 def _check_gates(caller: Caller, names: tuple[str, ...], called: str, house: HouseSettings) -> None:
@@ -114,7 +135,9 @@ def check_provider(policy: Policy, provider: str, *, collects: bool, retains: bo
     ProviderNotAllowed."""
     names = (provider.lower(),)
     allowed = not policy.providers_allow or matches(policy.providers_allow, names) or _leads(policy, names[0])
-    if not allowed or matches(policy.providers_deny, names):
+    if matches(policy.providers_deny, names):
+        raise ProviderNotAllowed(f"The organization denies {provider}.")
+    if not allowed:
         raise ProviderNotAllowed(f"The organization's list of providers does not have {provider}.")
     if policy.data_collection == "deny" and collects:
         raise ProviderNotAllowed(f"{provider} may collect data, which the organization does not allow.")

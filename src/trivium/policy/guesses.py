@@ -30,9 +30,11 @@ class Guesses:
         """Raises RateLimited where an address has guessed too often."""
         until, count = self._counted(address, now_ms)
         if count >= self._most:
+            wait_s = max(1, -(-(until - now_ms) // 1000))
             raise RateLimited(
-                f"Too many {self._what} that are not valid came from this address.",
-                retry_after=max(1, -(-(until - now_ms) // 1000)),
+                f"Too many {self._what} that are not valid came from this address. Try again in {wait_s} "
+                f"second{'s' if wait_s > 1 else ''}.",
+                retry_after=wait_s,
             )
 
     def wrong(self, address: str, now_ms: int) -> None:

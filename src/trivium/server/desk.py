@@ -80,7 +80,7 @@ class Desk:
             check_anonymous(None, None, call.time_ms, self._deps)
         acting = caller.organization.id if caller and caller.organization else None
         if organization_id not in (None, acting):
-            raise NotAMember(f"This API key is not one of {organization_id[:100]}'s members.")
+            raise NotAMember(f"This API key is not one of {organization_id[:100]}'s members. Send a member's key.")
         return await answer(self, caller, call)
 
     async def entries(self, caller: Caller | None, call: Call) -> list[ModelEntry]:
