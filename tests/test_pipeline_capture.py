@@ -131,6 +131,25 @@ async def test_errors_are_kept_whoever_made_them() -> None:
         assert refused["sent_as_it_came"] is False
 
 
+@pytest.mark.parametrize(
+    ("model", "key", "code"),
+    [
+        ("b/two", {"budget": {"usd": "0", "period": "day"}}, "budget_exceeded"),
+        ("dead/none", {}, "upstream_unreachable"),
+    ],
+)
+async def test_what_was_never_sent_is_not_kept_as_sent(model: str, key: dict[str, Any], code: str) -> None:
+    async with running(REPLY, settings=ON + TWO) as house:
+        asked = {**CHAT, "model": model}
+        _, told, _ = await house.post("/v1/chat/completions", asked, key=await captured_key(house, **key))
+        found = await bodies(house)
+        assert found is not None
+        assert (told["error"]["code"], house.upstream.requests) == (code, [])
+        assert ([one["part"] for one in found["parts"]], found["sent_as_it_came"]) == (["request", "answer"], False)
+        await house.gateway.capturing.flush()
+        assert house.gateway.capturing.waiting == 0
+
+
 async def test_of_a_client_that_leaves_what_it_had_is_kept() -> None:
     reply = Reply(text=["word "] * 40, event_delay_ms=20)
     async with running(reply, settings=ON) as house, aiohttp.ClientSession() as session:

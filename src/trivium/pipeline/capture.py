@@ -94,7 +94,7 @@ class Capture(Copying):
         self._answer = Kept()
 
     def sends(self, body: bytes | None) -> None:
-        """What goes upstream: of several attempts the last one's, if it has come to that."""
+        """What is to go upstream: of several attempts the last one's, if it has come to that."""
         if self._sent is not None:
             self._give_back(self._sent)
         if body is None:
@@ -111,6 +111,8 @@ class Capture(Copying):
         """The call is over: what there is goes to be kept."""
         key, run = self._run.key, self._run
         assert key is not None
+        if not run.is_out:  # a hold was refused, say, or nobody was connected to
+            self.sends(None)
         kept = Captured(
             id=self._call.id,
             time_ms=self._call.time_ms,
