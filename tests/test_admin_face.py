@@ -174,6 +174,8 @@ class TestRequests:
             ("GET", "/users?name=a", None, "name"),
             ("DELETE", "/admins/x?y=1", None, "y"),
             ("GET", "/users/a%20b", None, "user"),
+            ("GET", "/organizations/acme/entries?user=ann", None, "user"),
+            ("GET", "/organizations/acme/accounts?user=ann", None, "user"),
         ],
     )
     async def test_what_is_wrong_is_named(self, method: str, path: str, body: Any, param: str) -> None:

@@ -25,6 +25,9 @@ _UNKNOWN = ("secrets.rotate", "prices.set")
 _ITEMS = {"key", "project", "budget", "request", "admin"}
 """Names in paths of what belongs to somebody."""
 
+_OF_ONE = {"accounts.list", "credits.entries"}
+"""Refused where an organization and a user are named: no account is of both."""
+
 
 def names(route: Route) -> set[str]:
     return {*route.in_path, *route.others}
@@ -44,6 +47,8 @@ def cases(world: World, route: Route) -> Iterator[Asking]:
             if "user" in names(route):
                 users = [] if who == "house" else [own]
                 users += [somebody] if "user" in route.in_path else [None, somebody]
+            if organization is not None and route.row.operation in _OF_ONE:
+                users = [None]
             for user in dict.fromkeys(users):
                 yield Asking(who=who, organization=organization, user=user, made_in=made_in)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import re
 from collections.abc import AsyncIterator
 
 from support_dashboard import Browser, browser, dashboard
@@ -47,6 +48,22 @@ async def test_credit_is_added() -> None:
         assert (await person.send(link, {"usd": "4"})).problem == "From 5 to 1000 USD of credits can be bought at once."
         assert (await person.send(link, {"usd": "5"})).status == 200
         assert shop.stripe.asked[-1][1]["metadata"]["trivium_account"] == "member"
+
+
+async def test_lists_by_account_are_filtered_by_whose_they_are_where_the_space_does_not_say_it() -> None:
+    async with acme() as shop, browser(shop.house) as person:
+        offered: dict[str, list[set[str]]] = {}
+        for who, space in ((None, "house"), ("owner", "o/acme"), ("owner", "me")):
+            await person.sign_in(who)
+            for path in ("accounts", "entries", "payments", "auto-top-up"):
+                page = await person.get(f"/dashboard/{space}/{path}")
+                assert page.status == 200
+                offered.setdefault(space, []).append(set(re.findall(r'name="(account|organization|user)"', page.text)))
+        assert offered == {
+            "house": [{"account", "organization", "user"}] * 4,
+            "o/acme": [{"account"}] * 4,
+            "me": [{"account"}] * 4,
+        }
 
 
 async def test_who_is_offered_what() -> None:

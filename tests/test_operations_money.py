@@ -400,6 +400,11 @@ class TestEntries:
         assert [entry["usd"] for entry in await desk("credits.entries", limit=2)] == ["3", "2"]
         assert [entry["usd"] for entry in await desk("credits.entries", account="other")] == ["2"]
 
+    @pytest.mark.parametrize("operation", ["accounts.list", "credits.entries"])
+    async def test_no_account_is_an_organizations_and_a_users(self, desk: Desk, operation: str) -> None:
+        with pytest.raises(OperationError, match="name one of the two"):
+            await desk(operation, organization="acme", user="ann")
+
 
 class TestBudgets:
     async def test_one_is_set_listed_replaced_and_removed(self, desk: Desk) -> None:

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from msgspec.structs import replace
 
 from trivium.dashboard.row import EVERYWHERE, Resource, action
 from trivium.dashboard.visitor import Kind
 
 OWN: tuple[Kind, ...] = ("me", "organization")
+FILTERS = ("account", "organization", "user")
+FILTERS_IN: Mapping[str, tuple[Kind, ...]] = {"organization": ("house",), "user": ("house",)}
+"""Of a list by account: elsewhere the space says whose they are, and nobody else's are there."""
 _ACCOUNT = {"account": "account_id"}
 _BUY_HELP = {
     "usd": "Credits to buy, in USD, as 12.50.",
@@ -36,7 +41,8 @@ PAYMENTS = (
         about="Credits that were bought, the newest first. They are on the account once the bank has paid.",
         spaces=EVERYWHERE,
         lists="payments.list",
-        filters=("account", "organization", "user"),
+        filters=FILTERS,
+        filters_in=FILTERS_IN,
         columns=(
             *("created_ms", "account_id", "status", "usd", "fee_usd", "credited_usd", "taken_back_usd"),
             *("kind", "made_by", "problem"),
@@ -51,7 +57,8 @@ PAYMENTS = (
         about="When the saved card is charged by itself. A card is saved with a payment, where that is wished.",
         spaces=EVERYWHERE,
         lists="payments.auto.list",
-        filters=("account", "organization", "user"),
+        filters=FILTERS,
+        filters_in=FILTERS_IN,
         columns=(*("account_id", "enabled", *_TERMS, "month_charged_usd", "card", "payment", "problem"),),
         id="account_id",
         make=_AUTO,

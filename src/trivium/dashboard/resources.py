@@ -25,7 +25,7 @@ from trivium.dashboard.page import SPACE, page, said_of, see_other, sent, space,
 from trivium.dashboard.row import Action, Resource
 from trivium.dashboard.snippets import first_calls, setups
 from trivium.dashboard.table import BY_PATH
-from trivium.dashboard.visitor import Space, Visitor, properties
+from trivium.dashboard.visitor import Kind, Space, Visitor, properties
 
 _PART = 50
 _MOST_PARTS = 40
@@ -254,7 +254,7 @@ def _does(asking: Visitor, here: Space, resource: Resource, row: Mapping[str, An
 def _filters(asking: Visitor, here: Space, resource: Resource, asked: Mapping[str, str]) -> list[Field]:
     """What may be asked of a list, save what the space says, as it was asked."""
     schema, whose = asking.operations[resource.lists].arguments, asking.arguments(resource.lists, here)
-    made = fields(schema, only=resource.filters, without=tuple(whose or ()))
+    made = fields(schema, only=resource.filters, without=(*(whose or ()), *_elsewhere(resource.filters_in, here)))
     return [msgspec.structs.replace(field, value=asked.get(field.name, "").strip()) for field in made]
 
 
@@ -265,10 +265,13 @@ def _asked(filters: list[Field]) -> dict[str, Any]:
 
 def _fields(asking: Visitor, here: Space, action: Action, row: Mapping[str, Any]) -> list[Field]:
     op = asking.operations[action.operation]
-    elsewhere = [name for name, spaces in action.asks_in.items() if here.kind not in spaces]
-    hidden = {*elsewhere, *action.takes, *action.fixed, *_whose(asking, here, action.operation)}
+    hidden = {*_elsewhere(action.asks_in, here), *action.takes, *action.fixed, *_whose(asking, here, action.operation)}
     values = {**row, "project": row.get("project_id")} if action.edits else {}
     return fields(op.arguments, only=action.asks, without=tuple(hidden), values=values, help=action.help)
+
+
+def _elsewhere(some: Mapping[str, tuple[Kind, ...]], here: Space) -> list[str]:
+    return [name for name, spaces in some.items() if here.kind not in spaces]
 
 
 def _taken(action: Action, row: Mapping[str, Any]) -> dict[str, Any]:

@@ -73,6 +73,8 @@ class Resource(msgspec.Struct, frozen=True, kw_only=True):
     does: tuple[Action, ...] = ()
     filters: tuple[str, ...] = ()
     """Arguments of the list that can be asked for."""
+    filters_in: Mapping[str, tuple[Kind, ...]] = {}
+    """Of these, those that make sense in some spaces alone."""
     word: str = ""
     """The lone member that rows have which are mere words."""
     house: bool = False

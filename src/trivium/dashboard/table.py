@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from trivium.dashboard.channels import CHANNELS
-from trivium.dashboard.payments import ADD_TO_ACCOUNT, AUTO_FOR_ACCOUNT, PAYMENTS
+from trivium.dashboard.payments import ADD_TO_ACCOUNT, AUTO_FOR_ACCOUNT, FILTERS, FILTERS_IN, PAYMENTS
 from trivium.dashboard.people import PEOPLE
 from trivium.dashboard.row import EVERYWHERE, Resource
 from trivium.dashboard.row import action as _do
@@ -185,7 +185,8 @@ RESOURCES: tuple[Resource, ...] = (
         lists="accounts.list",
         columns=("name", "id", "kind", "balance_usd", "held_usd", "free_usd"),
         link="entries?account={id}",
-        filters=("account", "organization", "user"),
+        filters=FILTERS,
+        filters_in=FILTERS_IN,
         make=_do("new", "New account", "accounts.create", asks=("name", "kind", "id")),
         does=(
             ADD_TO_ACCOUNT,
@@ -226,7 +227,8 @@ RESOURCES: tuple[Resource, ...] = (
         lists="credits.entries",
         columns=("time_ms", "account_id", "kind", "usd", "request_id", "expires_ms", "note"),
         id="seq",
-        filters=("account", "organization", "user"),
+        filters=FILTERS,
+        filters_in=FILTERS_IN,
         does=(
             _do(
                 "refund",

@@ -194,7 +194,9 @@ class MoneyOperations:
 
     async def _list(self, query: ListAccounts, _: Actor) -> Listed[AccountRow]:
         page = query.page()
-        rows = await self._accounts.accounts(query.account, _whose(query).account, page.after, page.limit)
+        rows = await self._accounts.accounts(
+            query.account, account_of(query.organization, query.user), page.after, page.limit
+        )
         return listed(map(_account, rows), query, lambda account: account.id)
 
     async def _grant(self, query: Credit, actor: Actor) -> Credited:
@@ -236,7 +238,9 @@ class MoneyOperations:
         return await told(_refunded, refunding)
 
     async def _entries(self, query: ListEntries, _: Actor) -> Listed[EntryRow]:
-        rows = await self._accounts.entries(query.account, query.limit + 1, _whose(query).account, query.below())
+        rows = await self._accounts.entries(
+            query.account, query.limit + 1, account_of(query.organization, query.user), query.below()
+        )
         told = [EntryRow(usd=nano_text(row.pop("amount_nano")), **row) for row in rows]
         return listed(told, query, lambda entry: entry.seq)
 
@@ -309,8 +313,11 @@ def _refunded(done: tuple[Entry, bool]) -> Refunded:
     )
 
 
-def _whose(query: ListAccounts) -> Whose:
-    return Whose(organization=query.organization, user=query.user)
+def account_of(organization: str | None, user: str | None) -> str | None:
+    """Raises OperationError where both are named: one would have the other's sums for those of the two."""
+    if organization is not None and user is not None:
+        raise OperationError("An account is an organization's or a user's: name one of the two.")
+    return Whose(organization=organization, user=user).account
 
 
 def _account(row: dict[str, Any]) -> AccountRow:

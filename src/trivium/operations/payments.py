@@ -14,7 +14,7 @@ import msgspec
 from trivium.clock import Clock
 from trivium.errors import NotFound, OperationError, Unavailable
 from trivium.money import nano_text
-from trivium.operations.money import ListAccounts, nano
+from trivium.operations.money import ListAccounts, account_of, nano
 from trivium.operations.table import (
     Actor,
     Arguments,
@@ -32,7 +32,6 @@ from trivium.store.answers import told
 from trivium.store.auto_top_ups import Agreed, AutoTopUps, payment_id
 from trivium.store.payment_rows import usd as usd_of
 from trivium.store.payments import Payments, Stray
-from trivium.store.whose import Whose
 from trivium.upstream.payments import Page, Processor, Wanted
 
 _LOG = logging.getLogger("trivium.payments")
@@ -249,13 +248,13 @@ class PaymentOperations:
         return fee_of(self._settings, cents)
 
     async def _list(self, query: ListPayments, _: Actor) -> Listed[PaymentRow]:
-        whose = Whose(organization=query.organization, user=query.user).account
+        whose = account_of(query.organization, query.user)
         found = await self._payments.page(query.account, whose, query.below(), query.limit + 1)
         part = listed(found, query, lambda one: one[0])
         return Listed(items=[_row(payment) for _, payment in part.items], next=part.next)
 
     async def _show(self, query: ShowPayment, _: Actor) -> PaymentRow:
-        whose = Whose(organization=query.organization, user=query.user).account
+        whose = account_of(query.organization, query.user)
         return _row(await self._payments.get(query.payment, whose))
 
     async def _strays(self, query: ListStrays, _: Actor) -> list[Stray]:
@@ -266,7 +265,7 @@ class PaymentOperations:
         return await told(lambda _: StrayEnded(event=query.event), ending)
 
     async def _list_agreed(self, query: ListAgreed, _: Actor) -> Listed[AgreedRow]:
-        whose = Whose(organization=query.organization, user=query.user).account
+        whose = account_of(query.organization, query.user)
         if None not in (whose, query.account) and whose != query.account:
             return Listed(items=[])
         page = query.page()
@@ -339,8 +338,8 @@ def fee_of(settings: PaymentSettings, cents: int) -> int:
 
 
 def _account(query: OfAccount) -> str:
-    """Raises OperationError where nobody is named, NotFound where it is not theirs who are."""
-    whose = Whose(organization=query.organization, user=query.user).account
+    """Raises OperationError where nobody is named or two are, NotFound where it is not theirs who are."""
+    whose = account_of(query.organization, query.user)
     if whose is None and query.account is None:
         raise OperationError("Whose account? Name an organization, a user or the account.")
     if whose is not None and query.account not in (None, whose):
