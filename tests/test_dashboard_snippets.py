@@ -35,8 +35,14 @@ def test_every_client_is_told_where_and_with_what_key(model: str) -> None:
     codex = tomllib.loads(made["Codex"])
     assert codex["model"] == model
     assert codex["model_providers"]["trivium"]["base_url"] == f"{URL}/v1"
+    name = codex["model_providers"]["trivium"]["env_key"]
+    assert shlex.split(made["Codex, its key"])[:2] == ["export", f"{name}=tv-key"]
     opencode = json.loads(made["opencode"])["provider"]["trivium"]
     assert (opencode["options"]["baseURL"], list(opencode["models"])) == (f"{URL}/v1", [model])
     for title in ("OpenAI SDK, Python", "Anthropic SDK, Python"):
         compile(made[title], title, "exec")
         assert 'api_key="tv-key"' in made[title]
+    for title in ("OpenAI SDK, JavaScript", "Anthropic SDK, JavaScript"):
+        assert 'apiKey: "tv-key"' in made[title]
+        assert f"model: {json.dumps(model)}" in made[title]
+    assert all("tv-key" in text for title, text in made.items() if title != "Codex")

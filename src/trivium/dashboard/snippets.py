@@ -79,17 +79,25 @@ def setups(url: str, model: str, key: str = KEY) -> list[Snippet]:
         f'const answer = await client.responses.create({{ model: {json.dumps(model)}, input: "Say hello." }});\n'
         "console.log(answer.output_text);\n"
     )
+    anthropic_javascript = (
+        f'import Anthropic from "@anthropic-ai/sdk";\n\n'
+        f'const client = new Anthropic({{ baseURL: "{url}", apiKey: "{key}" }});\n'
+        f"const answer = await client.messages.create({{\n  model: {json.dumps(model)}, max_tokens: 64,\n"
+        '  messages: [{ role: "user", content: "Say hello." }],\n});\nconsole.log(answer.content[0].text);\n'
+    )
     claude = (
         f"export ANTHROPIC_BASE_URL={shlex.quote(url)}\nexport ANTHROPIC_AUTH_TOKEN={key}\n"
         f"claude --model {shlex.quote(model)}\n"
     )
     found = (
         ("Claude Code", "shell", claude),
-        ("Codex", "~/.codex/config.toml, with TRIVIUM_KEY in the environment", codex),
+        ("Codex", "~/.codex/config.toml", codex),
+        ("Codex, its key", "shell", f"export TRIVIUM_KEY={key}\ncodex\n"),
         ("opencode", "opencode.json", json.dumps(opencode, indent=2)),
         ("OpenAI SDK, Python", "", openai),
         ("OpenAI SDK, JavaScript", "", javascript),
         ("Anthropic SDK, Python", "", anthropic),
+        ("Anthropic SDK, JavaScript", "", anthropic_javascript),
     )
     return [
         Snippet(id=f"setup-{number}", title=title, where=where, text=text.rstrip("\n"))
