@@ -226,6 +226,22 @@ async def test_the_playground_says_that_nobody_is_signed_in_any_more(chromium: A
         assert not [fault for fault in watch.faults if fault.startswith("error: SyntaxError")]
 
 
+async def test_the_playground_says_of_which_calls_nothing_is_seen_there(chromium: Any, full: Running) -> None:
+    """With a key that is nobody's, and with one that is, of somebody else."""
+    await full.gateway.operations.perform("users.create", {"id": "zoe", "name": "Zoe"})
+    await full.gateway.operations.perform("credits.grant", {"account": "zoe", "usd": "1"})
+    theirs = (await full.gateway.operations.perform("keys.create", {"name": "hers", "user": "zoe"}))["key"]
+    async with browsing(chromium, full, "owner") as watch:
+        for key, answer in (("tv-wrong", "key"), (theirs, "Hello")):
+            await watch.open(f"{full.url}/dashboard/me/playground")
+            await watch.fill("#p-model", "m")
+            await watch.fill("#p-key", key)
+            await watch.page.click("#p-send")
+            await watch.page.locator("#p-told", has_text="not one of those that are seen here").wait_for()
+            assert answer in await watch.page.inner_text("#p-answer")
+            assert await watch.page.locator("#p-told a").count() == 0
+
+
 async def test_new_requests_appear_by_themselves(chromium: Any, full: Running) -> None:
     async with browsing(chromium, full, None) as watch:
         await watch.open(f"{full.url}/dashboard/house/requests?live=1")

@@ -40,7 +40,7 @@ async function asked(where, options) {
     return told;
   }
   const away = answer.type === "opaqueredirect" || answer.status === 403;
-  throw new Error(away ? AWAY : `The dashboard has no answer (${answer.status}).`);
+  throw Object.assign(new Error(away ? AWAY : `The dashboard has no answer (${answer.status}).`), { status: answer.status });
 }
 
 async function key() {
@@ -131,6 +131,10 @@ async function tell(id, began, ...words) {
       `${told.input_tokens ?? "–"} → ${told.output_tokens ?? "–"} tokens`,
     );
   } catch (error) {
+    if (error.status === 404) { // the key that was typed is nobody's, or not of whose calls these pages tell
+      $("told").textContent = ["This call is not one of those that are seen here.", ...words, id].join(" · ");
+      return;
+    }
     words.unshift(error.message);
   }
   const link = document.createElement("a");
