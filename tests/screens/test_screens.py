@@ -173,6 +173,27 @@ async def test_filters_say_what_the_figures_are_of_after_going_back(chromium: An
         assert await page.input_value("#q-outcome") == ""
 
 
+@pytest.mark.parametrize(
+    ("period", "step"), [("day", 3600), ("week", 86_400), ("custom&since=2026-01-01", 28 * 86_400)]
+)
+async def test_a_bar_is_as_wide_as_what_it_is_of(chromium: Any, full: Running, period: str, step: int) -> None:
+    """Less a gap, and what is rounded to pixels."""
+    widths = """() => {
+        const { since, until } = document.querySelector(".chart").dataset;
+        const whole = document.querySelector(".chart .u-over").clientWidth * devicePixelRatio;
+        return drawn.filter((width) => width < whole).map((width) => width / whole * (until - since));
+    }"""
+    async with browsing(chromium, full, None) as watch:
+        await watch.page.add_init_script(
+            "window.drawn = []; const rect = Path2D.prototype.rect;"
+            "Path2D.prototype.rect = function (...at) { drawn.push(at[2]); return rect.apply(this, at); };"
+        )
+        await watch.open(f"{full.url}/dashboard/house/usage?period={period}")
+        found = await watch.page.evaluate(widths)
+        assert found
+        assert all(0.6 * step < width < 0.75 * step for width in found), found
+
+
 async def test_the_playground_streams_and_tells_the_cost(chromium: Any) -> None:
     async with furnished() as house, browsing(chromium, house, "owner") as watch:
         for api in ("chat", "responses", "messages"):

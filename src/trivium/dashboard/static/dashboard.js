@@ -110,7 +110,8 @@ function draw(place) {
   const colors = ["--bar", "--bar-2", "--bad", "--good"].map((name) => style.getPropertyValue(name).trim());
   const axis = { stroke: ink, grid: { stroke: line, width: 1 }, ticks: { stroke: line, width: 1 } };
   const scale = (i) => (heads[i].dataset.usd ? "usd" : /token/.test(heads[i].textContent) ? "tokens" : "n");
-  const bars = uPlot.paths.bars({ size: [0.7, 60], align: 1 }); // from the beginning of the hour or day
+  const wide = [0.7 * Number(place.dataset.step)]; // of the hour, day or month, from its beginning
+  const bars = uPlot.paths.bars({ disp: { x0: { unit: 1, values: () => times }, size: { unit: 1, values: () => wide } } });
   const short = (v) => Intl.NumberFormat("en", { notation: "compact", maximumFractionDigits: 1 }).format(v);
   const show = (name) => (_, v) => (v == null ? "–" : name === "usd" ? "$" + v.toFixed(4) : short(v));
   const used = [...new Set(heads.map((_, i) => scale(i)))];
