@@ -321,6 +321,19 @@ async def test_a_second_click_sends_nothing_again(chromium: Any, full: Running) 
         assert [key["name"] for key in listed["items"]].count("clicked twice") == 1
 
 
+async def test_a_page_that_shows_a_key_makes_no_other_when_it_is_loaded_again(chromium: Any, full: Running) -> None:
+    async with browsing(chromium, full, "owner") as watch:
+        await watch.open(f"{full.url}/dashboard/o/acme/keys/new")
+        await watch.fill("#f-name", "loaded again")
+        await watch.page.click("form.card button.main")
+        await watch.page.locator("#shown").wait_for()
+        await watch.page.reload()
+        assert await watch.page.inner_text("h1") == "Keys"
+        listed = await full.gateway.operations.perform("keys.list", {"organization": "acme"})
+        assert [key["name"] for key in listed["items"]].count("loaded again") == 1
+        assert watch.faults == []
+
+
 async def test_a_key_and_a_model_that_it_may_use_stand_in_the_lines(chromium: Any, full: Running) -> None:
     async with browsing(chromium, full, "owner") as watch:
         page = watch.page

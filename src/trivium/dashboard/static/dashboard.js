@@ -50,6 +50,8 @@ for (const input of document.querySelectorAll("[data-fills]")) {
   });
 }
 for (const shown of document.querySelectorAll("[data-is-key]")) fillModel(shown.textContent);
+// Loaded again, a page that shows what is shown once would make another: what is loaded then is the list.
+for (const shown of document.querySelectorAll("[data-done]")) history.replaceState(null, "", shown.dataset.done);
 
 // Where there is room the menu is there; browsers that cannot be told so by style are told here.
 const menu = document.querySelector(".pages");
