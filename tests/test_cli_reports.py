@@ -240,6 +240,14 @@ class TestRequests:
         assert [one["what"] for one in told["story"]["timeline"]] == ["received", "ended"]
         assert told["story"]["error"] == {"code": "upstream_timeout", "message": None, "in_band": False}
 
+    def test_which_routes_rested_is_in_its_story(self, trivium: CommandLine) -> None:
+        trivium.keep(
+            record("r1", routing='{"why":"the first route that does not rest","rested":[["a/one","it rests"]]}')
+        )
+        lines = trivium("requests", "--id", "r1").stdout.splitlines()
+        behind = next(number for number, line in enumerate(lines) if line.startswith("behind"))
+        assert lines[behind + 1].split(maxsplit=1) == ["a/one", "it rests"]
+
 
 async def test_a_running_gateway_answers_with_what_it_has_not_stored_yet(trivium: CommandLine) -> None:
     async with beside_a_gateway(trivium.data) as gateway:

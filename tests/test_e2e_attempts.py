@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import json
+import re
 import time
 from typing import Any
 
@@ -204,7 +205,20 @@ async def test_a_provider_that_asks_for_rest_gets_it() -> None:
         for _ in range(3):
             assert (await ask(house, "chat"))[0] == 200
         assert asked_for(house) == ["one", "two", "two", "two"]
-        assert (await journey(house))["why"] == "the first route"
+        assert (await journey(house))["why"] == "the first route that does not rest"
+
+
+async def test_a_call_whose_first_route_rests_says_so() -> None:
+    rules = [Rule(Reply(status=429, headers={"retry-after": "60"}), ONE, times=1), GOOD]
+    async with running(*rules, settings=TWO) as house:
+        for _ in range(2):
+            assert (await ask(house, "chat"))[0] == 200
+        request = (await house.records())[0]["id"]
+        told = await house.gateway.operations.perform("requests.story", {"request": request})
+        ((rested, why),) = [(one["route"], one["why"]) for one in told["route"]["rested"]]
+        assert told["route"]["why"] == "the first route that does not rest"
+        assert (rested, re.sub(r"\d+", "N", why)) == ("a/one", "it rests for N s: only when no other is left")
+        assert (told["route"]["refused"], [one["route"] for one in told["attempts"]]) == ((), ["b/two"])
 
 
 async def test_a_session_stays_where_its_prompts_are() -> None:

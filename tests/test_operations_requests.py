@@ -176,7 +176,8 @@ class TestStory:
         assert story["who"]["project"] == {"id": "web", "name": "The web"}
         assert (story["who"]["user"]["name"], story["who"]["told"]) == ("member", {"editor": "vim"})
         assert (story["asked"]["requested_model"], story["asked"]["stream"]) == ("fast", True)
-        assert story["route"] == {"why": "cheapest", "refused": ({"route": "b/m", "why": "not allowed"},)}
+        told_of = {"why": "cheapest", "refused": ({"route": "b/m", "why": "not allowed"},), "rested": ()}
+        assert story["route"] == told_of
         assert [(one["route"], one["status"], one["ms"]) for one in story["attempts"]] == [
             ("a/m", 503, 40),
             ("up/m", 200, 859),

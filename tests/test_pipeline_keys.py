@@ -95,10 +95,10 @@ async def test_a_route_all_of_whose_keys_rest_comes_behind_the_next_and_says_so(
         _, told, _ = await house.post("/v1/explain", body)
         records = await house.records()
     first, *resting = [(one["route"], re.sub(r"for \d+ s", "a while", one["why"])) for one in told["routes"]]
-    assert first == ("other/n", "the first route")
+    assert first == ("other/n", "the first route that does not rest")
     rests = "it rests a while: only when no other is left"
     assert sorted(resting) == [(f"up/m#{key}", f"{rests}; key {key} of 3") for key in (1, 2, 3)]
-    assert '"why":"the first route"' in records[0]["routing"]
+    assert '"why":"the first route that does not rest"' in records[0]["routing"]
 
 
 async def test_a_key_that_rests_says_so() -> None:

@@ -62,6 +62,22 @@ def test_one_that_rests_comes_last_and_still_comes() -> None:
     assert order(plan([A], asked(), resting("a/m"), 10)) == ["a/m"]
 
 
+def test_it_is_said_of_which_routes_the_first_was_the_first_and_which_rested() -> None:
+    other, a, b = target("a/m", apis={Api.MESSAGES}), target("a/m", weight=2), target("b/m", weight=3)
+    for routes, rests, why in (
+        ([A, B, C], "a/m", "the first route that does not rest"),
+        ([A, B, C], "b/m", "the first route"),
+        ([other, B, C], "b/m", "the first that speaks the client's API and does not rest"),
+        ([a, b, C], "a/m", "its share is 3 of 3 of those that do not rest"),
+    ):
+        found = plan(routes, asked(), resting(rests), 10)
+        assert found.tried[0].why == why
+        assert found.rested == found.tried[-1:]
+        assert found.rested[0].target.route == rests
+    assert plan([A, B], asked(), health(), 0).rested == ()
+    assert plan([A], asked(), resting("a/m"), 10).rested == ()
+
+
 def test_a_session_keeps_its_route_unless_that_rests() -> None:
     assert order(plan([A, B], asked(kept="b/m"), health(), 0)) == ["b/m", "a/m"]
     assert order(plan([A, B], asked(kept="b/m"), resting("b/m"), 10)) == ["a/m", "b/m"]

@@ -29,7 +29,7 @@ def _names(who: dict[str, Any]) -> dict[str, str]:
 
 def _parts(story: dict[str, Any]) -> list[tuple[tuple[str, ...], list[tuple[Any, ...]]]]:
     """(heads, lines) of each table. The amounts of the receipt add up to its last one, exactly."""
-    route = story["route"] or {"why": None, "refused": []}
+    route = story["route"] or {"why": None, "refused": [], "rested": []}
     attempts = story["attempts"] or []
     hold = story["hold"]
     held = [(hold["usd"], "ended" if hold["ended"] else "open", len(hold["budgets"]))] if hold else []
@@ -41,6 +41,7 @@ def _parts(story: dict[str, Any]) -> list[tuple[tuple[str, ...], list[tuple[Any,
         (("rule", "what it did"), [(one["name"], one["what"]) for one in story["rules"]]),
         (("taken", "since"), [(attempts[-1]["route"], route["why"])] if attempts and route["why"] else []),
         (("not taken", "since"), [(one["route"], one["why"]) for one in route["refused"]]),
+        (("behind", "since"), [(one["route"], one["why"]) for one in route["rested"]]),
         (
             ("attempt", "status", "error", "ms"),
             [(one["route"], one["status"], one["code"], one["ms"]) for one in attempts],

@@ -85,6 +85,8 @@ class Route(msgspec.Struct, frozen=True, kw_only=True):
     """Why the one that answered, or was tried last, was taken; null where there was no choice."""
     refused: tuple[RefusedRoute, ...]
     """Those that the call could not take."""
+    rested: tuple[RefusedRoute, ...]
+    """Those that came behind all others, since they rested when it began."""
 
 
 class Moment(msgspec.Struct, frozen=True, kw_only=True):
@@ -209,6 +211,7 @@ class _Journey(msgspec.Struct, frozen=True):
     why: str | None = None
     tried: tuple[Attempt, ...] = ()
     refused: tuple[tuple[str, str], ...] = ()
+    rested: tuple[tuple[str, str], ...] = ()
 
 
 def _read(text: str | None, kind: type[_T]) -> _T | None:
@@ -221,7 +224,10 @@ def _read(text: str | None, kind: type[_T]) -> _T | None:
 
 def _route(row: Mapping[str, Any]) -> Route:
     told = _read(row["routing"], _Journey) or _Journey()
-    return Route(why=told.why, refused=tuple(RefusedRoute(route=route, why=why) for route, why in told.refused))
+    refused, rested = (
+        tuple([RefusedRoute(route=route, why=why) for route, why in some]) for some in (told.refused, told.rested)
+    )
+    return Route(why=told.why, refused=refused, rested=rested)
 
 
 def _attempts(row: Mapping[str, Any]) -> tuple[Attempt, ...]:

@@ -32,6 +32,8 @@ class Journey(msgspec.Struct, frozen=True, omit_defaults=True):
     """Those that failed before it."""
     refused: tuple[tuple[str, str], ...] = ()
     """Routes that the call could not take, and why."""
+    rested: tuple[tuple[str, str], ...] = ()
+    """Routes that came behind all others, since they rested when the call began."""
 
     def failed(self, route: str, status: int, error: TriviumError, ms: int, own: bool) -> Journey:
         why = (error.detail or error.message)[:_LONGEST_REASON]

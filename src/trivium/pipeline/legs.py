@@ -79,11 +79,15 @@ async def legs_of(  # noqa: PLR0917
         if not choices:
             raise key_needed(request.model, deps.free)
     legs, refused = await _billed(call, choices, run, deps)
-    told = tuple((choice.target.route, choice.why) for choice in main.refused) + refused
+    told = _told(main.refused) + refused
     if any(leg.target.provider.spare for leg in legs):
         legs = _keyed(legs, _asked(call, request, target, run, deps).bucket, deps)
-    run.journey = Journey(legs[0].why, refused=told)
+    run.journey = Journey(legs[0].why, refused=told, rested=_told(main.rested))
     return tuple(legs)
+
+
+def _told(choices: tuple[Choice, ...]) -> tuple[tuple[str, str], ...]:
+    return tuple([(choice.target.route, choice.why) for choice in choices])
 
 
 def _keyed(legs: list[Leg], bucket: int, deps: Deps) -> list[Leg]:

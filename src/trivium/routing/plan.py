@@ -51,6 +51,8 @@ class Plan(msgspec.Struct, frozen=True):
 
     tried: tuple[Choice, ...]
     refused: tuple[Choice, ...] = ()
+    rested: tuple[Choice, ...] = ()
+    """Of those that are tried the ones that come last, behind one that does not rest."""
 
 
 def bucket_of(salt: str, whose: str) -> int:
@@ -75,12 +77,13 @@ def plan(routes: Sequence[Target], asked: Asked, health: Health, now_ms: int, ca
         first = _canary(routes[0], canary, asked, health, now_ms)
     if first is None and ready:
         mine = [target for target in ready if target is not canary.target] if canary is not None else ready
-        first = _chosen(mine, asked) if mine else None
+        first = _chosen(mine, routes, asked) if mine else None
     others = [target for target in every if first is None or target is not first.target]
     if rests or any(asked.api not in target.provider.apis for target in others):
         others.sort(key=lambda target: (rests.get(target.route, 0), asked.api not in target.provider.apis))
     further = [Choice(target, behind(rests.get(target.route, 0))) for target in others]
-    return Plan(tuple([first, *further] if first is not None else further))
+    rested = tuple([choice for choice in further if rests[choice.target.route]]) if rests and first is not None else ()
+    return Plan(tuple([first, *further] if first is not None else further), rested=rested)
 
 
 def _kept(ready: Sequence[Target], asked: Asked) -> Choice | None:
@@ -97,18 +100,20 @@ def _canary(main: Target, canary: Canary, asked: Asked, health: Health, now_ms: 
     return Choice(to, why) if asked.bucket < share else None
 
 
-def _chosen(ready: Sequence[Target], asked: Asked) -> Choice:
-    total = sum(target.weight for target in ready)
+def _chosen(ready: Sequence[Target], routes: Sequence[Target], asked: Asked) -> Choice:
+    """`routes` are those that are ready, and those that rest."""
+    total, some_rest = sum(target.weight for target in ready), len(ready) < len(routes)
     if total:
         place, passed = asked.bucket * total / SHARES, 0
         for target in ready:
             passed += target.weight
             if place < passed:
-                return Choice(target, f"its share is {target.weight} of {total}")
+                of_whom = " of those that do not rest" if some_rest else ""
+                return Choice(target, f"its share is {target.weight} of {total}{of_whom}")
     native = next((target for target in ready if asked.api in target.provider.apis), None)
     if native is not None and native is not ready[0]:
-        return Choice(native, "the first that speaks the client's API")
-    return Choice(ready[0], "the first route")
+        return Choice(native, f"the first that speaks the client's API{' and does not rest' if some_rest else ''}")
+    return Choice(ready[0], "the first route" if ready[0] is routes[0] else "the first route that does not rest")
 
 
 def _rests_ms(target: Target, health: Health, now_ms: int) -> int:
