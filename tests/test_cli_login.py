@@ -13,6 +13,7 @@ from trivium import config
 from trivium.cli.up import Console
 from trivium.server import run
 from trivium.server.deps import Gateway
+from trivium.settings_dashboard import DashboardSettings
 from trivium.store.sessions import Visit
 
 
@@ -34,6 +35,19 @@ def test_it_names_the_address_that_people_use(trivium: CommandLine, tmp_path: Pa
     assert trivium("login-link").stdout.startswith("http://[::1]:5000/dashboard/")
     (tmp_path / "trivium.toml").write_text('[dashboard]\nurl = "https://llm.example"\n')
     assert trivium("login-link").stdout.startswith("https://llm.example/dashboard/")
+
+
+def test_there_is_none_where_the_dashboard_is_switched_off(trivium: CommandLine, tmp_path: Path) -> None:
+    (tmp_path / "trivium.toml").write_text("[dashboard]\nenabled = false\n")
+    result = trivium("login-link")
+    assert (result.exit_code, result.stdout) == (1, "")
+    assert result.stderr == "trivium: The dashboard is switched off: `[dashboard] enabled = false`.\n"
+
+
+async def test_nor_beside_a_gateway_that_has_none(trivium: CommandLine, tmp_path: Path) -> None:
+    async with beside_a_gateway(tmp_path / "data") as gateway:
+        gateway.sessions.settings = DashboardSettings(enabled=False)
+        assert "is switched off" in await asyncio.to_thread(trivium.refusal, "login-link")
 
 
 def test_nobody_has_no_link(trivium: CommandLine) -> None:

@@ -97,6 +97,7 @@ def test_all_tokens_that_went_in_are_counted() -> None:
         ("a: Expected `int | null`, got `str` - at `$.usd`", "amount: expected a number."),
         ("a: Object missing required field `period` - at `$.budget`", "budget, period: this is needed."),
         ("a.b: Object missing required field `credential`", "credential: this is needed."),
+        ("a.b: Expected `int` >= 0 - at `$.since_ms`", "since: expected a time from 1970 on."),
         ("There is no `x`.", "There is no `x`."),
     ],
 )

@@ -16,6 +16,7 @@ from trivium.admin.face import Asked
 from trivium.server import panel as server_panel
 from trivium.server.panel import MOST_BYTES, Panel, Pulse, wants_page
 from trivium.settings_dashboard import DashboardSettings
+from trivium.telemetry.logs import REQUEST
 from trivium.upstream.local_log import TOO_LONG
 
 PROCESS = """
@@ -224,6 +225,18 @@ async def test_its_end_by_itself_is_counted_and_told(watched: Panel, caplog: pyt
     assert "ended by itself with status 3" in caplog.text
 
 
+async def test_what_the_log_says_of_it_is_about_no_visit(watched: Panel, monkeypatch: pytest.MonkeyPatch) -> None:
+    token = REQUEST.set("req_first")
+    said: list[str | None] = []
+    monkeypatch.setattr("trivium.server.panel._LOG.error", lambda *_: said.append(REQUEST.get()))
+    await ask(watched)
+    REQUEST.reset(token)
+    await ask(watched, "/die")
+    assert watched._life is not None
+    await asyncio.wait([watched._life])
+    assert said == [None]
+
+
 async def test_it_rests_when_nobody_comes(tmp_path: Path) -> None:
     panel = Panel(tmp_path, DashboardSettings(rest_minutes=0.0001), (sys.executable, "-c", PROCESS))
     assert (await ask(panel)).status == 200
@@ -243,6 +256,7 @@ async def test_an_answer_that_breaks_off_does_not_look_whole(panel: Panel) -> No
 async def test_more_than_a_form_has_is_refused(panel: Panel) -> None:
     heard = await ask(panel, "/x", b"x" * MOST_BYTES, b"y")
     assert heard.status == 413
+    assert b"<h1>The form is too long</h1>" in heard.body
 
 
 class Stuck(Body):

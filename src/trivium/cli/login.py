@@ -6,6 +6,8 @@ import click
 
 from trivium.cli.ask import ask, settings_and_folder
 from trivium.cli.options import config_option, echo_json, json_option, when
+from trivium.errors import OperationError
+from trivium.operations.sessions import SWITCHED_OFF
 
 
 @click.command("login-link")
@@ -25,8 +27,10 @@ def login_link(user: str | None, minutes: int, config_file: str | None, as_json:
 
 
 def _base(config_file: str | None) -> str:
-    """The address of a gateway that does not run."""
+    """The address of a gateway that does not run. Raises OperationError where it would have no dashboard."""
     settings, _ = settings_and_folder(config_file)
+    if not settings.dashboard.enabled:
+        raise OperationError(SWITCHED_OFF)
     host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(settings.server.host, settings.server.host)  # noqa: S104 # shown
     host = f"[{host}]" if ":" in host else host
     return settings.dashboard.url or f"http://{host}:{settings.server.port}"

@@ -67,6 +67,8 @@ def plainly(message: str) -> str:
     if found is None:
         return message
     expected, where = found[1], found[2]
+    if where.endswith("_ms"):  # what was typed is a date
+        expected = expected.replace("`int` >= 0", "a time from 1970 on")
     for kind, said in _EXPECTED:
         expected = kind.sub(said, expected)
     return f"{_place(where)}: expected {expected}."

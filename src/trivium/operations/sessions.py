@@ -35,6 +35,7 @@ MOST_BY_ADDRESS = 10
 MOST_BY_LOGIN = 30
 """Wrong passwords in a minute."""
 WRONG = "No user has this name and password."
+SWITCHED_OFF = "The dashboard is switched off: `[dashboard] enabled = false`."
 ENDED = "You are not signed in, or not any more."
 
 Text = Annotated[str, msgspec.Meta(max_length=1000)]
@@ -171,6 +172,8 @@ class SessionOperations:
         return Visit(way=way, agent=query.agent, address=query.address, lasts_ms=lasts_ms)
 
     async def _link(self, query: MakeLink, actor: Actor) -> Link:
+        if not self.settings.enabled:
+            raise OperationError(SWITCHED_OFF)
         return await told(self._leading, self._store.sessions.make_link(query.user, query.minutes * 60_000, actor.id))
 
     def _leading(self, link: Link) -> Link:

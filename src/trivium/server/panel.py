@@ -19,6 +19,7 @@ import sys
 from asyncio.subprocess import Process
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from contextvars import Context
 from pathlib import Path
 from typing import Literal
 
@@ -63,10 +64,10 @@ _PASSED_ON = frozenset(
     }
 )
 _KEPT_BACK = frozenset((b"connection", b"date", b"keep-alive", b"server", b"transfer-encoding"))
-_AWAY = (
-    b"<!doctype html><html lang=en><meta charset=utf-8><title>Trivium</title><h1>The dashboard is not there</h1>"
-    b"<p>%b</p><p>Calls are answered all the same. The log of the dashboard is dashboard.log in the data folder.</p>"
-)
+_PAGE = b"<!doctype html><html lang=en><meta charset=utf-8><title>Trivium</title><h1>%b</h1><p>%b</p>"
+_AWAY = b"The dashboard is not there"
+_HEADS = {408: b"The form did not arrive", 413: b"The form is too long"}
+_BESIDE = b"<p>Calls are answered all the same. The log of the dashboard is dashboard.log in the data folder.</p>"
 
 _LOG = logging.getLogger("trivium.dashboard")
 Lost = Literal["ended", "hung"]
@@ -189,7 +190,7 @@ class Panel:
             raise UpstreamUnreachable("It was lost, and is started again in a moment.")
         if not self.is_running:
             self._ready = loop.create_future()
-            self._life = asyncio.create_task(self._live())
+            self._life = asyncio.create_task(self._live(), context=Context())  # no visit's: its log is about none
         assert self._ready is not None
         try:
             async with asyncio.timeout(self._pulse.start):
@@ -315,7 +316,7 @@ async def _pass(response: UpstreamResponse, reply: Reply) -> None:
 
 
 async def _refuse(reply: Reply, status: int, words: str) -> None:
-    content = _AWAY % words.encode()
+    content = _PAGE % (_HEADS.get(status, _AWAY), words.encode()) + (b"" if status in _HEADS else _BESIDE)
     headers = [
         (b"content-type", b"text/html; charset=utf-8"),
         (b"content-length", b"%d" % len(content)),
