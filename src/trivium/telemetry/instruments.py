@@ -242,7 +242,7 @@ ROUTE_CALLS = Instrument(
     otel="trivium.route.calls",
     unit="{call}",
     kind=_GAUGE,
-    help="Calls of a route in the last ten minutes; of models with several routes, and of providers as a whole.",
+    help="Calls of models with several routes in the last ten minutes, of a route and of a provider as a whole.",
     labels=("route",),
 )
 ROUTE_ERRORS = Instrument(
