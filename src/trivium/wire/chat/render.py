@@ -105,7 +105,7 @@ def _thinking(request: Request, wanted: Wanted) -> dict[str, Any]:
     if traits.reasoning == "object":
         effort = asked.effort and nearest(asked.effort, traits.efforts)
         said: dict[str, Any] = {"effort": effort, "enabled": asked.enabled, "max_tokens": asked.budget}
-        # No `exclude`, though a client need not see the reasoning: it would never get its seal.
+        # No `exclude`, which would leave out the seal too: the gateway leaves the text out of the answer (`translate`).
         told = {name: value for name, value in said.items() if value is not None}
         if {"effort", "max_tokens"} <= told.keys():
             del told["max_tokens"]
