@@ -269,6 +269,17 @@ class TestForms:
         assert sent.body["tool_choice"] == {"type": "tool", "name": "n", "disable_parallel_tool_use": True}
         assert sent.losses == {}
 
+    def test_a_strict_form_says_that_nobody_holds_them_to_it(self) -> None:
+        held = {"name": "n", "schema": LOOSE, "strict": True}
+        strict = send(C, M, chat(response_format={"type": "json_schema", "json_schema": held}))
+        assert strict.losses == {
+            "response_format": "this model cannot be held to a schema; asked for as the call of a tool"
+        }
+        assert send(R, M, responses(text={"format": {"type": "json_schema", **held}})).lost == ["text.format"]
+        looped = {"type": "object", "properties": {"a": {"$ref": "#"}}, "required": ["a"]}
+        form = {"type": "json_schema", "json_schema": {"name": "n", "schema": looped, "strict": True}}
+        assert vendors(C, M, chat(response_format=form), *OLDER).lost == ["response_format"]
+
     @pytest.mark.parametrize(
         "more",
         [

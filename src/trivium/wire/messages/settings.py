@@ -210,6 +210,8 @@ def _form(
         return {"type": "json_schema", "schema": _held(schema, form, wanted)}, (), None
     if can_force and not request.tools and schema.get("type") == "object":
         wanted.names.answer = name = wanted.names.upstream(form.name or ANSWER_TOOL)
+        if form.strict:
+            wanted.losses.add(form.at, f"{why}; asked for as the call of a tool")
         about = form.description or "The answer. Call this and say nothing else."
         return None, (), {"name": name, "description": about, "input_schema": schema}
     wanted.losses.add(form.at, f"{why}; asked for in words")
