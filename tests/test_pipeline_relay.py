@@ -118,6 +118,15 @@ async def test_the_query_and_the_betas_go_on_and_credentials_do_not() -> None:
         assert house.key not in str(seen.headers)
 
 
+@pytest.mark.parametrize(("path", "body"), [("/v1/chat/completions", CHAT), ("/v1/messages", MESSAGES)])
+async def test_a_configured_version_is_the_only_one(path: str, body: dict[str, Any]) -> None:
+    provider = 'apis = ["messages"]\nheaders = { Anthropic-Version = "2099-01-01" }'
+    async with running(provider=provider) as house:
+        assert (await house.post(path, body))[0] == 200
+        (seen,) = house.upstream.requests
+        assert [value for name, value in seen.headers if name == "anthropic-version"] == ["2099-01-01"]
+
+
 @pytest.mark.parametrize(("path", "body"), CALLS)
 async def test_an_upstream_error_in_the_clients_own_shape_passes_unchanged(path: str, body: dict[str, Any]) -> None:
     async with running(Reply(status=429, error=Error(message="slow down"))) as house:

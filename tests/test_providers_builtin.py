@@ -120,6 +120,18 @@ def test_headers_are_sent_in_lower_case_and_may_be_secret() -> None:
     assert found["x"].headers == ((b"x-team", b"blue"), (b"x-empty", b""))
 
 
+def test_a_header_that_stands_for_the_key_is_sent_alone() -> None:
+    found = build("[providers.openai]\nheaders = { Authorization = 'Token t' }", OPENAI_API_KEY="sk-1")
+    assert found["openai"].headers == ((b"authorization", b"Token t"),)
+    beside = build("[providers.openai]\nheaders = { x-api-key = 'k' }", OPENAI_API_KEY="sk-1")
+    assert beside["openai"].headers == ((b"authorization", b"Bearer sk-1"), (b"x-api-key", b"k"))
+    for keys in ("key = 'sk-1'", "keys = ['sk-1', 'sk-2']"):
+        said = complaint(f"[providers.openai]\n{keys}\nheaders = {{ Authorization = 'Token t' }}")
+        assert said == "t.toml:3: providers.openai.headers.Authorization: " + (
+            "expected either this header or a key, which is sent in it"
+        )
+
+
 @pytest.mark.parametrize(
     ("text", "place", "words"),
     [

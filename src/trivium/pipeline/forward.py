@@ -294,7 +294,8 @@ def _headers(call: Call, provider: Provider, api: Kind, ruled: Sequence[tuple[by
                 headers.append((name, sent[name]))
     if ruled:
         headers += [(name, value) for name, value in ruled if value and name not in configured]
-    if api is MESSAGES and (api is not call.api or b"anthropic-version" not in sent):
+    version = _ANTHROPIC_VERSION[0]
+    if api is MESSAGES and version not in configured and (api is not call.api or version not in sent):
         headers.append(_ANTHROPIC_VERSION)
     headers += provider.headers
     return headers

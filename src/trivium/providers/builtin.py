@@ -131,8 +131,7 @@ def _honours(said: Said, *, elsewhere: bool) -> frozenset[str]:
 
 def _at(said: Said, door: Door, apis: frozenset[Kind], by: Access, common: Mapping[str, object]) -> Provider:
     """The provider behind one door."""
-    configured = _configured(said)
-    headers, *spare = ((sent_as(door.auth, key), *configured) for key in by.keys) if by.keys else (configured,)
+    headers, *spare = _headers(said, door, by)
     return Provider(
         base_url=_base_url(said, door, by),
         apis=apis,
@@ -222,6 +221,19 @@ def _network(said: Said) -> Network | None:
     if proxy is given.ca_file is given.client_cert is None:
         return None
     return Network(proxy=proxy, ca_file=given.ca_file, client_cert=given.client_cert)
+
+
+def _headers(said: Said, door: Door, by: Access) -> list[Headers]:
+    """What is sent with every call, for each key. One of the environment gives way to a configured header of the same
+    name. Raises ConfigError where the settings have both."""
+    configured = _configured(said)
+    sent = [sent_as(door.auth, key) for key in by.keys]
+    name = next((header for header in said.given.headers if sent and header.lower().encode() == sent[0][0]), None)
+    if name is None:
+        return [(key, *configured) for key in sent] or [configured]
+    if said.given.key or said.given.keys:
+        raise said.wrong("expected either this header or a key, which is sent in it", "headers", name)
+    return [configured]
 
 
 def _configured(said: Said) -> Headers:
