@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
+import pytest
 
 from test_mock_player import EVENTS, THREE, chunks, connect, exchange, playing, request
 from trivium.mock import Reply, Rule, Script, ScriptedUpstream
@@ -104,15 +105,15 @@ async def test_everything_about_a_request_is_recorded() -> None:
     assert (seen.body, seen.json, seen.rule) == (b'{"model":"m"}', {"model": "m"}, None)
 
 
-async def test_a_body_that_is_not_json_is_recorded_as_it_came() -> None:
-    deep = b"[" * 100_000
-    sent = b"POST /v1/responses HTTP/1.1\r\nhost: x\r\nconnection: close\r\ncontent-length: 100000\r\n\r\n" + deep
+@pytest.mark.parametrize("body", [b"[" * 100_000, b'{"model":"m","input":"\xff"}'], ids=["too deep", "no UTF-8"])
+async def test_a_body_that_is_not_json_is_recorded_as_it_came(body: bytes) -> None:
+    head = b"POST /v1/responses HTTP/1.1\r\nhost: x\r\nconnection: close\r\ncontent-length: %d\r\n\r\n" % len(body)
     async with ScriptedUpstream() as upstream:
-        head, _ = await exchange(upstream, sent)
+        answer, _ = await exchange(upstream, head + body)
         (seen,) = upstream.requests
 
-    assert head.startswith(b"HTTP/1.1 400")
-    assert (seen.body, seen.json) == (deep, None)
+    assert answer.startswith(b"HTTP/1.1 400")
+    assert (seen.body, seen.json) == (body, None)
 
 
 async def test_the_records_can_be_read_and_cleared_over_http() -> None:

@@ -185,6 +185,9 @@ def test_a_patch_that_shortens_the_body_hides_no_duplicate_of_the_next_member(bo
         (b'\xef\xbb\xbf{"a":1}', "not valid JSON"),
         ('{"a":1}'.encode("utf-16"), "not valid JSON"),
         (b'{"\xff":1}', "not valid JSON"),
+        (b'{"a":"\xff"}', "not valid JSON: it is not UTF-8."),
+        (b'{"a":["\xed\xa0\x80"]}', "not valid JSON: it is not UTF-8."),
+        (b'{"a":"%b\xc3"}' % (b"a" * 100_000), "not valid JSON: it is not UTF-8."),
         (b'{"\\ud800":1}', "not valid JSON"),
         (b'{"a":"cut \\\\\\uD83d","b":1}', "not valid JSON: `\\uD83d` is half of a character."),
         (b'{"a":"\\ud83d\\n","b":1}', "not valid JSON: `\\ud83d` is half of a character."),
@@ -203,6 +206,12 @@ def test_what_is_no_json_object_is_said_to_be_none(body: bytes, words: str) -> N
     assert raised.value.status == 400
 
 
+@pytest.mark.parametrize("before", [0, 65_535, 65_536 * 2 - 2])
+def test_letters_of_several_bytes_are_text_wherever_they_stand(before: int) -> None:
+    body = '{"a":"%s€é😀"}' % ("a" * before)
+    assert bytes(members(body.encode())["a"]).decode() == body[5:-1]
+
+
 @settings(deadline=None)
 @given(st.binary(max_size=40) | st.binary(max_size=40).map(lambda some: b'{"a":"' + some + b'"}'))
 def test_any_bytes_are_members_or_invalid_json(body: bytes) -> None:
@@ -216,7 +225,7 @@ def test_any_bytes_are_members_or_invalid_json(body: bytes) -> None:
 
 
 def test_a_value_is_read_only_when_it_is_asked_for() -> None:
-    found = members(b'{"bad":"\xff","good":{"a":[1.5,null]},"none":null}')
+    found = members(b'{"bad":1e999,"good":{"a":[1.5,null]},"none":null}')
     assert value(found, "good") == {"a": [1.5, None]}
     assert value(found, "none") is value(found, "absent") is None
     with pytest.raises(InvalidJson, match="`bad`") as raised:

@@ -215,6 +215,6 @@ def _wants_more(request: h11.Request) -> bool:
 
 def _parsed(body: bytes) -> object:
     """None for what is not JSON, or nested too deep to be read."""
-    with contextlib.suppress(msgspec.DecodeError, RecursionError):
+    with contextlib.suppress(msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return msgspec.json.decode(body)
     return None

@@ -17,6 +17,7 @@ import msgspec
 
 from trivium.errors import FieldUnsupported, InvalidJson
 from trivium.wire.crowd import has_more_names
+from trivium.wire.lenient import is_utf8
 
 Members = dict[str, msgspec.Raw]
 
@@ -39,7 +40,7 @@ def members(body: bytes) -> Members:
     if has_more_names(body, _MOST_NAMES):
         raise InvalidJson("The request body has too many members.")
     try:
-        return _members.decode(body)
+        found = _members.decode(body)
     except msgspec.ValidationError:
         raise InvalidJson("The request body must be a JSON object.") from None
     except RecursionError:
@@ -50,6 +51,9 @@ def members(body: bytes) -> Members:
         why = f"`{half[1].decode()}` is half of a character" if half else str(error)
         what = "The request body is empty" if not body.strip() else f"The request body is not valid JSON: {why}"
         raise InvalidJson(f"{what}.") from None
+    if not is_utf8(body):
+        raise InvalidJson("The request body is not valid JSON: it is not UTF-8.")
+    return found
 
 
 def begins(raw: msgspec.Raw) -> bytes:

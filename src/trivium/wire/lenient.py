@@ -5,6 +5,7 @@ Numbers with a fraction or exponent become `Decimal`, so that a cost keeps the d
 
 from __future__ import annotations
 
+import codecs
 import json
 import re
 from decimal import Decimal, InvalidOperation
@@ -14,6 +15,8 @@ import msgspec
 
 _DECODER = msgspec.json.Decoder(float_hook=Decimal)
 _ENCODER = msgspec.json.Encoder(decimal_format="number")
+_utf8 = codecs.getincrementaldecoder("utf-8")
+_PIECE = 64 * 1024
 _LARGEST_COUNT = 2**53
 _ALWAYS_READ = 1024 * 1024
 _MOST_VALUES = 1_000_000
@@ -187,9 +190,14 @@ def amount(value: Any) -> Decimal | None:
 
 
 def is_utf8(data: bytes) -> bool:
-    """Whether nothing of it would have to be mended."""
+    """Whether nothing of it would have to be mended. It is read in pieces: one text could be four times as long."""
+    if data.isascii():
+        return True
+    decoder, view = _utf8(), memoryview(data)
     try:
-        data.decode()
+        for at in range(0, len(data), _PIECE):
+            decoder.decode(view[at : at + _PIECE])
+        decoder.decode(b"", final=True)
     except UnicodeDecodeError:
         return False
     return True

@@ -46,7 +46,6 @@ from trivium.wire.errors import ErrorValue
 from trivium.wire.estimate import estimate
 from trivium.wire.eventstream import FrameParser
 from trivium.wire.fault import GARBAGE
-from trivium.wire.lenient import is_utf8
 from trivium.wire.losses import Loss, Losses
 from trivium.wire.messages.encoder import MessagesEncoder
 from trivium.wire.messages.render import render as render_messages
@@ -119,7 +118,7 @@ class Translation:
         """
         _check_size(self._client, members)
         losses = Losses()
-        told = _PARSE[self._client](of_one_model(_legible(members), losses), losses)
+        told = _PARSE[self._client](of_one_model(members, losses), losses)
         if self._cover is not None:
             told = self._uncovered(told, self._cover)
         self._hides_reasoning = told.thinking is not None and told.thinking.summary == "none"
@@ -144,7 +143,7 @@ class Translation:
         """Keeps what the answer will need of the request."""
         echo = {}
         if self._client is Api.RESPONSES:
-            echo = {name: msgspec.Raw(bytes(raw)) for name, raw in _legible(members).items() if name in ECHOED}
+            echo = {name: msgspec.Raw(bytes(raw)) for name, raw in members.items() if name in ECHOED}
         of_request = {
             "legacy": self._client is Api.CHAT and is_said(members, "functions") and not is_said(members, "tools"),
             "thoughtful": self._client is Api.MESSAGES and thinks_by_budget(members),
@@ -195,12 +194,6 @@ def _unveiled(part: Part, origin: str) -> Part:
     if not isinstance(part, Reasoning) or part.seal is None:
         return part
     return msgspec.structs.replace(part, seal=unveiled(part.seal, origin))
-
-
-def _legible(members: Members) -> Members:
-    """With members that are UTF-8: some go on as the bytes they are, to an upstream or back to the client."""
-    odd = {name: bytes(raw) for name, raw in members.items() if not is_utf8(bytes(raw))}
-    return members | {name: msgspec.Raw(data.decode("utf-8", "replace").encode()) for name, data in odd.items()}
 
 
 def _check_size(client: Api, members: Members) -> None:
