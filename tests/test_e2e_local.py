@@ -126,6 +126,17 @@ async def test_the_stream_of_responses_has_all_that_the_sdks_accumulator_reads(u
     assert [event.type for event in (events[0], events[-1])] == ["response.created", "response.completed"]
 
 
+async def test_an_answer_ends_before_the_models_own_next_question(up: Up) -> None:
+    async with up.clients() as on:
+        plain = await on.anthropic.messages.create(model=MODEL, **MESSAGES)
+        other = await on.anthropic.messages.create(model=MODEL, stop_sequences=["zzz"], **MESSAGES)
+        chat = await on.openai.chat.completions.create(model=MODEL, stop="zzz", **CHAT)
+    for message in (plain, other):
+        assert (message.stop_reason, message.stop_sequence) == ("end_turn", None)
+        assert "Question:" not in str(message.content)
+    assert "Question:" not in (chat.choices[0].message.content or "")
+
+
 async def test_tokens_are_counted_as_the_answer_will_count_them(up: Up) -> None:
     async with up.clients() as on:
         counted = await on.anthropic.messages.count_tokens(model=MODEL, messages=MESSAGES["messages"])

@@ -14,6 +14,7 @@ from gateway import running
 from support_money import APIS, PATHS, in_every_api
 from support_rules import ANSWERS, CLAUDE, SEND, House, house, only
 from trivium.pipeline import rules as at_work
+from trivium.providers.embedded import STOPS
 from trivium.providers.identity import hashed
 from trivium.providers.rules import RULES
 from trivium.wire.repair import INTERRUPTED
@@ -287,6 +288,23 @@ class TestModels:
         assert sent.losses == ["temperature", "reasoning.effort"]
         assert off.body["reasoning"] == {"enabled": False}
         assert "reasoning" not in unsaid.body
+
+    @pytest.mark.parametrize(
+        ("api", "name", "said", "told"),
+        [
+            ("chat", "stop", "END", ["END", *STOPS]),
+            ("chat", "stop", [STOPS[0]], [*STOPS]),
+            ("messages", "stop_sequences", ["END"], ["END", *STOPS]),
+            ("messages", "stop_sequences", [], []),
+            ("chat", "stop", None, None),
+        ],
+    )
+    async def test_the_embedded_model_keeps_its_own_stops(self, api: str, name: str, said: Any, told: Any) -> None:
+        async with house() as up:
+            gateway = up.running.gateway
+            gateway.providers["up"] = msgspec.structs.replace(gateway.providers["up"], kind="local")
+            await gateway.learn()
+            assert (await up.send(api, **{name: said})).body[name] == told
 
     @pytest.mark.parametrize(
         ("api", "names"),

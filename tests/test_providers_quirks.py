@@ -49,6 +49,48 @@ def test_other_apis_and_unreadable_events_stay_as_they_are() -> None:
         assert json.loads(mend(b"data: %b\n\n" % json.dumps(item).encode())[6:]).items() >= item.items()
 
 
+@pytest.mark.parametrize("name", ["responses.json", "responses_tool.json"])
+def test_a_whole_response_has_what_a_streamed_one_has(name: str) -> None:
+    mend = mending(frozenset({"responses-numbering"}), Api.RESPONSES)
+    assert mend is not None
+    said = json.loads(mend.whole((FIXTURES / name).read_bytes()))
+    assert {*mended(name.replace(".json", ".sse"))[-1]["response"]} <= {*said}
+    assert (said["tools"], said["tool_choice"], said["parallel_tool_calls"]) == ([], "auto", True)
+    assert said["usage"]["output_tokens_details"] == {"reasoning_tokens": 0}
+    assert said["usage"]["input_tokens_details"]["cached_tokens"] > 0
+    for other in ((FIXTURES / "input_tokens.json").read_bytes(), b"{broken", b"[]"):
+        assert mend.whole(other) == other
+
+
+@pytest.mark.parametrize(
+    ("quirk", "stop", "said"),
+    [
+        ("embedded-stops", "\n\nQuestion:", ("end_turn", None)),
+        ("embedded-stops", "END", ("stop_sequence", "END")),
+        ("messages-stops", "\n\nQuestion:", ("stop_sequence", "\n\nQuestion:")),
+    ],
+)
+def test_a_stop_sequence_is_told_where_the_client_named_it(quirk: str, stop: str, said: tuple[str, str | None]) -> None:
+    mend = mending(frozenset({quirk}), Api.MESSAGES)
+    assert mend is not None
+    there, here = json.dumps("\n\nQuestion:").encode(), json.dumps(stop).encode()
+    whole = json.loads(mend.whole((FIXTURES / "messages.json").read_bytes().replace(there, here)))
+    stream = (FIXTURES / "messages.sse").read_bytes().replace(there, here).split(b"\n\n")[:-1]
+    events = [json.loads(mend(event + b"\n\n").partition(b"data: ")[2]) for event in stream]
+    (delta,) = (event["delta"] for event in events if event["type"] == "message_delta")
+    for one in (whole, delta):
+        assert (one["stop_reason"], one["stop_sequence"]) == said
+
+
+@pytest.mark.parametrize("name", ["messages_tool", "messages_length"])
+def test_other_ends_stay_as_they_are(name: str) -> None:
+    mend = mending(frozenset({"embedded-stops"}), Api.MESSAGES)
+    assert mend is not None
+    whole, stream = ((FIXTURES / f"{name}.{ending}").read_bytes() for ending in ("json", "sse"))
+    assert mend.whole(whole) == whole
+    assert [mend(event) for event in stream.split(b"\n\n")] == stream.split(b"\n\n")
+
+
 @pytest.mark.parametrize("name", ["responses.sse", "responses_tool.sse"])
 async def test_the_sdks_helper_accepts_a_mended_stream(name: str) -> None:
     async with running(Reply(file=str(FIXTURES / name))) as house:

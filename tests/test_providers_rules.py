@@ -53,7 +53,8 @@ def test_an_unknown_server_is_concerned_by_next_to_nothing() -> None:
         "tool-repair",
         "reasoning-copies",
     }
-    assert names("local", "llama", M, M) == {"no-preferences", "messages-user", "tool-repair", "betas", "known-keys"}
+    told = {"no-preferences", "messages-user", "tool-repair", "embedded-stops", "betas", "known-keys"}
+    assert names("local", "llama", M, M) == told
 
 
 def test_what_is_looked_up_is_kept() -> None:
@@ -66,7 +67,7 @@ def test_what_is_looked_up_is_kept() -> None:
 
 def test_each_rule_can_concern_somebody() -> None:
     models = [model for _, fit, _ in MODELS for model in fit]
-    rows = ["openrouter", "vercel", "anthropic", "mistral", "groq", "openai", "xai", "openai-compatible"]
+    rows = ["openrouter", "vercel", "anthropic", "mistral", "groq", "openai", "xai", "openai-compatible", "local"]
     found = {
         name
         for row in rows

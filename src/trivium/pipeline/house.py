@@ -73,7 +73,7 @@ class HouseExchange(Exchange):
         await super()._relay_whole(chunk)
 
     async def _shown(self, body: bytes) -> bytes:
-        return self._rewriter.whole(body)
+        return self._rewriter.whole(await super()._shown(body))
 
 
 class StealthExchange(TranslatedExchange):

@@ -176,7 +176,8 @@ class Exchange:
 
     async def _shown(self, body: bytes) -> bytes:
         """What the client gets of a whole answer."""
-        return body
+        mend = mending(self._provider.quirks, self._shape)
+        return mend.whole(body) if mend else body
 
     async def _pass_whole(self, body: bytearray) -> None:
         """A long answer, or one that begins with keep-alive blanks: it goes on while it comes."""

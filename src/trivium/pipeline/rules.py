@@ -19,6 +19,7 @@ from trivium.pipeline.settle import Run
 from trivium.policy.caller import Policy
 from trivium.policy.context import context_of
 from trivium.providers import betas
+from trivium.providers.embedded import STOPS
 from trivium.providers.identity import hashed
 from trivium.providers.members import CACHE_KEY, SAFETY, SAMPLING, UNKNOWN, USER, told_in
 from trivium.providers.rules import HAIKU, MOONSHOT, Rule, is_like, row_of, rules_of
@@ -319,6 +320,7 @@ _ACTIONS: dict[str, Callable[[Draft, Rules, Rule], None]] = {
     "must-complete": _must_complete,
     "gemini-line-ranges": _alone(mendings.ranges_may_be_null),
     "moonshot": _alone(mendings.for_moonshot),
+    "embedded-stops": _alone(lambda draft: mendings.with_stops(draft, STOPS)),
     "qwen-limit": _alone(mendings.for_qwen),
     "mistral-models": _alone(mendings.for_mistrals_models),
     "mistral-affinity": _affinity,

@@ -56,7 +56,7 @@ def embedded(model: str) -> Provider:
         collects_data=False,
         retains_data=False,
         embedded=True,
-        quirks=ROWS["llama.cpp"].quirks,
+        quirks=frozenset({"responses-numbering", "embedded-stops"}),
         mistold=_mistold(ROWS["llama.cpp"]),
     )
 

@@ -371,7 +371,7 @@ ROWS: dict[str, Row] = {
         collects_data=False,
         retains_data=False,
         bad_request=rb"input is not supported|Failed to parse (?:messages|tools)|' is required",
-        quirks=frozenset({"responses-numbering"}),
+        quirks=frozenset({"responses-numbering", "messages-stops"}),
         note=_ON_OWN_MACHINE,
     ),
     "openai-compatible": Row(title="a server like OpenAI's", doors=(Door(apis=(_CHAT,), counts=True),)),

@@ -243,6 +243,13 @@ RULES: tuple[Rule, ...] = (
         members=_of("temperature", "reasoning"),
     ),
     Rule(
+        name="embedded-stops",
+        what="the embedded model stops before the next question of its own, besides where the client says",
+        kinds=_of("local"),
+        apis=_of(CHAT, MESSAGES),
+        members=_of("stop", "stop_sequences"),
+    ),
+    Rule(
         name="qwen-limit",
         what="an answer of 32,768 tokens at the most",
         but=_of("local"),

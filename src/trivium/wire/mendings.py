@@ -97,6 +97,15 @@ def for_moonshot(draft: Draft) -> None:
     draft.set("reasoning", {"enabled": reasons(draft, by_itself=said.get("enabled") is not False)})
 
 
+def with_stops(draft: Draft, stops: tuple[str, ...]) -> None:
+    """Where a request names stop sequences, llama.cpp forgets those that it was started with. Raises InvalidJson."""
+    name = "stop_sequences" if draft.api is Api.MESSAGES else "stop"
+    said = draft.value(name)
+    own = [said] if isinstance(said, str) else sequence(said)
+    if own:
+        draft.set(name, [*own, *(stop for stop in stops if stop not in own)])
+
+
 def for_qwen(draft: Draft) -> None:
     members = draft.members()
     for name in MAX_TOKENS[draft.api]:
