@@ -56,6 +56,16 @@ def test_a_provider_counts_in_its_own_way(trivium: CommandLine) -> None:
     assert outputs == [2, 7]
 
 
+def test_a_provider_that_nobody_knows_is_said_to_be_none(trivium: CommandLine) -> None:
+    for name, told in (
+        ("xia", "No provider is known as 'xia'; tokens are counted as the API's owner does.\n"),
+        ("xai", ""),
+    ):
+        result = trivium("wire", "read", "--api", "messages", "--json", "--provider", name, "-", given=WHOLE)
+        assert (result.exit_code, result.stderr) == (0, told)
+        assert json.loads(result.stdout)["finish"] == "length"
+
+
 def test_what_cannot_be_read_is_one_line(trivium: CommandLine) -> None:
     assert trivium.refusal("wire", "read", "--api", "chat", "gone.sse") == (
         "trivium: gone.sse: No such file or directory"

@@ -11,7 +11,7 @@ import msgspec
 from trivium.canon.api import Api
 from trivium.errors import OperationError
 from trivium.operations.translate import translate_request, translate_response, translate_stream
-from trivium.operations.wire import as_json, as_text, read_capture
+from trivium.operations.wire import as_json, as_text, is_known, read_capture
 
 _APIS = click.Choice([api.short for api in Api])
 _KINDS = {"request": translate_request, "response": translate_response, "stream": translate_stream}
@@ -29,6 +29,8 @@ def wire() -> None:
 @click.argument("files", nargs=-1, required=True, metavar="FILE...")
 def read(api: str, provider: str | None, json_lines: bool, files: tuple[str, ...]) -> None:
     """What each FILE says: text, tool calls, finish, usage, errors. - is standard input."""
+    if provider is not None and not is_known(provider):
+        click.echo(f"No provider is known as {provider!r}; tokens are counted as the API's owner does.", err=True)
     unread = []
     for name in files:
         try:

@@ -8,10 +8,10 @@ from __future__ import annotations
 import msgspec
 
 from trivium.canon.api import Api
-from trivium.canon.conventions import UNKNOWN, conventions_for
+from trivium.canon.conventions import conventions_for
 from trivium.canon.events import Fault
 from trivium.errors import OperationError
-from trivium.operations.wire import is_sse
+from trivium.operations.wire import is_known, is_sse
 from trivium.providers.rows import ROWS
 from trivium.providers.traits import traits_of
 from trivium.wire import body as json_body
@@ -69,7 +69,7 @@ def translate_stream(data: bytes, source: Api, to: Api, *, model: str | None, pr
 
 
 def _check_provider(name: str | None) -> None:
-    if name is not None and name not in ROWS and conventions_for(name, UNKNOWN) is UNKNOWN:
+    if name is not None and not is_known(name):
         raise OperationError(f"No provider is known as {name!r}; there are {', '.join(ROWS)}.")
 
 

@@ -12,10 +12,11 @@ from typing import Any
 import msgspec
 
 from trivium.canon.api import Api
-from trivium.canon.conventions import conventions_for
+from trivium.canon.conventions import UNKNOWN, conventions_for
 from trivium.canon.fold import Answer, fold
 from trivium.canon.usage import Usage
 from trivium.money import usd_text
+from trivium.providers.rows import ROWS
 from trivium.wire.codec import decode_answer, decode_stream
 from trivium.wire.eventstream import FrameParser, is_frame
 from trivium.wire.lenient import is_shallow
@@ -31,6 +32,11 @@ def read_capture(data: bytes, api: Api, provider: str | None = None) -> Answer:
     if is_frame(data):
         return fold(decode_stream(api, data, conventions, FrameParser()))
     return fold((decode_stream if is_sse(data) else decode_answer)(api, data, conventions))
+
+
+def is_known(provider: str) -> bool:
+    """Whether a provider has this name: the one of a row, or another of one that counts in a way of its own."""
+    return provider in ROWS or conventions_for(provider, UNKNOWN) is not UNKNOWN
 
 
 def is_sse(data: bytes) -> bool:
