@@ -79,7 +79,7 @@ async def test_fields_alike_are_one_loss_with_their_number() -> None:
     async with before("responses", Reply(text="Hi.")) as (house, _):
         _, _, headers = await house.post(*asked("messages", messages=[{"role": "user", "content": [marked] * 3}]))
         (loss,) = json.loads((await house.record())["losses"])
-    assert headers["x-trivium-loss"] == "1; messages[0].content[0].cache_control"
+    assert headers["x-trivium-loss"] == "3; messages[0].content[0].cache_control"
     assert loss[0] == "messages[0].content[0].cache_control"
     assert loss[1].endswith("(and 2 more like it)")
 

@@ -25,7 +25,7 @@ def test_those_alike_but_for_their_places_are_told_once_with_the_first_place_and
     found = told(
         ("messages[0].content[1]", "audio"), ("messages[2].content[0]", "audio"), ("messages[9].content[0]", "audio")
     )
-    assert found == (Loss("messages[0].content[1]", "audio (and 2 more like it)"),)
+    assert found == (Loss("messages[0].content[1]", "audio (and 2 more like it)", 3),)
 
 
 def test_the_same_field_for_two_reasons_is_two_losses() -> None:
@@ -38,4 +38,4 @@ def test_another_field_at_the_same_place_is_another_loss() -> None:
 
 def test_where_there_are_too_many_kinds_the_others_are_a_number() -> None:
     found = told(*[(f"k{n}", "unknown") for n in range(100_000)], ("k0", "unknown"))
-    assert (len(found), found[0], found[-1]) == (201, Loss("k0", "unknown"), Loss("...", "99801 more"))
+    assert (len(found), found[0], found[-1]) == (201, Loss("k0", "unknown"), Loss("...", "99801 more", 99_801))

@@ -30,6 +30,7 @@ from support_requests import (
     vendors,
 )
 from support_vendors_values import Body
+from trivium.canon.api import Api
 from trivium.canon.parts import Seal
 from trivium.canon.traits import Traits
 from trivium.wire.envelope import close
@@ -304,6 +305,21 @@ class TestForms:
 
 
 class TestIdentityTiersAndOthers:
+    @pytest.mark.parametrize(
+        ("client", "body", "lost"),
+        [
+            (C, chat(logprobs=True), ["logprobs"]),
+            (C, chat(logprobs=True, top_logprobs=3), ["logprobs", "top_logprobs"]),
+            (C, chat(logprobs=False), []),
+            (R, responses(include=["message.output_text.logprobs"]), ["include"]),
+            (R, responses(top_logprobs=3), ["top_logprobs"]),
+        ],
+    )
+    def test_probabilities_are_lost_by_the_names_that_the_client_used(
+        self, client: Api, body: Body, lost: list[str]
+    ) -> None:
+        assert send(client, M, body).lost == lost
+
     def test_who_asks_is_told_as_a_hash(self) -> None:
         """Row "Identity"."""
         for body in (chat(user="anna"), chat(user="x", safety_identifier="anna")):

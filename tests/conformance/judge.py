@@ -133,10 +133,16 @@ def _in_request(pattern: Any, seen: Seen, *, lost: bool) -> Iterator[str]:
             yield f"the upstream was told nothing of it, and no loss was told: {_short(seen.upstream.json)}"
         return
     yield from (f"the upstream was told {miss}" for miss in misses(pattern, seen.upstream.json))
-    asked = [field for field, _ in seen.losses if not field.startswith("answer.")]
+    asked = sum(_count(why) for field, why in seen.losses if not field.startswith("answer."))
     named = seen.told.body["http"].get("x-trivium-loss", "0;").partition(";")[0]
-    if seen.told.status == 200 and int(named) != len(asked):
-        yield f"the header names {named} losses, the record {len(asked)}"
+    if seen.told.status == 200 and int(named) != asked:
+        yield f"the header names {named} losses, the record {asked}"
+
+
+def _count(why: str) -> int:
+    """How many losses are told as one."""
+    more = re.search(r"\(and (\d+) more like it\)$", why)
+    return 1 + int(more[1]) if more else 1
 
 
 def _plain(field: str) -> str:

@@ -20,7 +20,9 @@ client's request went through the gateway, and what the upstream received and wh
   Where a rule changed something beside ([adaptations.md](adaptations.md)), it is *yes*, or *lossy*.
 * **yes**: it arrived, in the other API's words, and nothing of it was lost.
 * **lossy**: some of it did not arrive. The footnote says what, in the words of the record; what a request lost is
-  also in the header `x-trivium-loss`, and with `x-trivium-strict: 1` such a request is refused instead.
+  also in the header `x-trivium-loss`, and with `x-trivium-strict: 1` such a request is refused instead. Losses that
+  are alike but for their places in lists are named once, by the first, and counted: in the header each of them, in
+  the record as "and 2 more like it".
 * **impossible**: the client's API [c] or the upstream's [u] has no words for it, or without it the question would be
   another: the call is refused with 400 and the footnote's message.
 

@@ -38,9 +38,10 @@ def as_data(headers: Headers, *, stream: bool) -> Headers:
 
 
 def loss_header(losses: Sequence[Loss]) -> bytes:
-    """How many things the request lost, and which: `2; seed, tools[3]`. Names are the caller's: anything."""
+    """How many things the request lost, and which, of each kind the first: `5; seed, tools[3]`. Names are the caller's:
+    anything."""
     names = ", ".join(_UNSAFE.sub("?", loss.field) for loss in losses)[:_LONGEST_HEADER]
-    return f"{len(losses)}; {names}".encode("ascii", "replace")
+    return f"{sum(loss.count for loss in losses)}; {names}".encode("ascii", "replace")
 
 
 def error_value(call: Call, error: TriviumError) -> ErrorValue:

@@ -63,6 +63,14 @@ class Wanted(msgspec.Struct, frozen=True):
             if value is not None:
                 self.losses.add(path(request, name), f"{_TITLES[self.to.api]} has no such setting")
 
+    def lose_logprobs(self, request: Request) -> None:
+        """Chat asks for probabilities by one member and for how many by another, Responses by either."""
+        if request.logprobs is None:
+            return
+        most = ["top_logprobs"] if request.logprobs else []
+        for name in most or ["include"] if request.api is Api.RESPONSES else ["logprobs", *most]:
+            self.losses.add(name, f"{_TITLES[self.to.api]} has no such setting")
+
 
 _TITLES = {Api.CHAT: "this upstream's Chat Completions", Api.RESPONSES: "Responses", Api.MESSAGES: "Messages"}
 
@@ -81,7 +89,6 @@ _PATHS: dict[Api, dict[str, str]] = {
         "format": "text.format",
         "cache_key": "prompt_cache_key",
         "cache_retention": "prompt_cache_retention",
-        "logprobs": "top_logprobs",
     },
     Api.MESSAGES: {
         "stop": "stop_sequences",

@@ -7,11 +7,13 @@ import re
 import msgspec
 
 
-class Loss(msgspec.Struct, frozen=True):
+class Loss(msgspec.Struct, frozen=True, omit_defaults=True):
     """`field` is a JSON path in the request or answer that said it; `why` is for people."""
 
     field: str
     why: str
+    count: int = 1
+    """How many there are of its kind."""
 
 
 _PLACE = re.compile(r"\[\d+\]")
@@ -47,7 +49,7 @@ class Losses:
         if not self._found:
             return ()
         told = tuple(
-            Loss(first, why if count == 1 else f"{why} (and {count - 1} more like it)")
+            Loss(first, why if count == 1 else f"{why} (and {count - 1} more like it)", count)
             for (_, why), (first, count) in self._found.items()
         )
-        return (*told, Loss("...", f"{self._beyond} more")) if self._beyond else told
+        return (*told, Loss("...", f"{self._beyond} more", self._beyond)) if self._beyond else told

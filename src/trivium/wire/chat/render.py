@@ -159,7 +159,7 @@ def _extras(request: Request, wanted: Wanted) -> dict[str, Any]:
 
 def _logprobs(request: Request, wanted: Wanted) -> dict[str, Any]:
     if request.logprobs is None or not wanted.to.traits.sampling:
-        wanted.lose(request, logprobs=request.logprobs)
+        wanted.lose_logprobs(request)
         return {}
     return {"logprobs": True, **({"top_logprobs": request.logprobs} if request.logprobs else {})}
 

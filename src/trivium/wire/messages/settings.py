@@ -62,8 +62,8 @@ def settings(request: Request, turns: tuple[Turn, ...], wanted: Wanted, grammar:
         metadata=request.metadata or None,
         cache_key=request.cache_key,
         cache_retention=request.cache_retention,
-        logprobs=request.logprobs,
     )
+    wanted.lose_logprobs(request)
     return Settings(members, instructions + _call_in_words(request, wanted), tool)
 
 

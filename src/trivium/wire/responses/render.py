@@ -68,7 +68,7 @@ def _included(request: Request, wanted: Wanted) -> dict[str, Any]:
     traits = wanted.to.traits
     weighed = request.logprobs is not None and traits.sampling
     if not weighed:
-        wanted.lose(request, logprobs=request.logprobs)
+        wanted.lose_logprobs(request)
     names = ["reasoning.encrypted_content"] if traits.encrypted_reasoning else []
     names += ["message.output_text.logprobs"] if weighed else []
     most = {"top_logprobs": request.logprobs} if weighed and request.logprobs else {}
