@@ -63,19 +63,21 @@ async def test_models_come_in_the_callers_shape_and_need_a_key() -> None:
 
 
 @pytest.mark.parametrize(
-    ("method", "path", "status", "allow"),
+    ("method", "path", "status", "allow", "recorded"),
     [
-        ("GET", "/v1/chat/completions", 405, "POST"),
-        ("DELETE", "/v1/models", 405, "GET, HEAD"),
-        ("POST", "/healthz", 405, "GET, HEAD"),
-        ("GET", "/v1/responses/resp_1", 404, None),
-        ("POST", "/v1/completions", 404, None),
-        ("POST", "/v1/messages/batches", 404, None),
-        ("GET", "/nowhere", 404, None),
+        ("GET", "/v1/chat/completions", 405, "POST", ["method_not_allowed"]),
+        ("DELETE", "/v1/messages", 405, "POST", ["method_not_allowed"]),
+        ("DELETE", "/v1/models", 405, "GET, HEAD", []),
+        ("POST", "/healthz", 405, "GET, HEAD", []),
+        ("GET", "/v1/responses/resp_1", 404, None, ["path_not_found"]),
+        ("POST", "/v1/completions", 404, None, ["path_not_found"]),
+        ("POST", "/v1/messages/batches", 404, None, ["path_not_found"]),
+        ("GET", "/api/openrouter/v1/files/f", 404, None, ["path_not_found"]),
+        ("GET", "/nowhere", 404, None, []),
     ],
 )
-async def test_wrong_paths_and_methods_are_said_in_shape_and_are_no_calls(
-    method: str, path: str, status: int, allow: str | None
+async def test_wrong_paths_and_methods_are_said_in_shape_and_have_a_record_where_an_api_was_meant(
+    method: str, path: str, status: int, allow: str | None, recorded: list[str]
 ) -> None:
     async with running() as house:
         got, error, allowed = await get(house.url + path, method)
@@ -84,7 +86,8 @@ async def test_wrong_paths_and_methods_are_said_in_shape_and_are_no_calls(
     assert isinstance(error, dict)
     assert error["error"]["message"]
     assert ("type" in error) == ("messages" in path)
-    assert records == []
+    assert [one["error_code"] for one in records] == recorded
+    assert {(one["outcome"], one["status"]) for one in records} <= {("refused", status)}
 
 
 async def test_a_key_works_from_its_creation_and_ends_with_its_revocation() -> None:

@@ -225,8 +225,11 @@ async def _screened(  # noqa: PLR0917
     return target, legs
 
 
-async def fail(error: TriviumError, call: Call, reply: Reply, run: Run) -> None:
-    """The error as the calling API's SDKs parse it; a connection cut where part of an answer has gone out."""
+async def fail(
+    error: TriviumError, call: Call, reply: Reply, run: Run, headers: Iterable[tuple[bytes, bytes]] = ()
+) -> None:
+    """The error as the calling API's SDKs parse it, with further headers; a connection cut where part of an answer has
+    gone out."""
     forget_frames(error)
     run.error = error
     if reply.started:
@@ -239,12 +242,18 @@ async def fail(error: TriviumError, call: Call, reply: Reply, run: Run) -> None:
     run.response_bytes = len(content)
     if run.capture is not None:
         run.capture.tells(content, b"application/json")
-    await reply.start(error.status, with_own(_headers(error, content, call), run.limited))
+    await reply.start(error.status, with_own([*_headers(error, content, call), *headers], run.limited))
     await reply.end(content)
 
 
+async def turn_away(error: TriviumError, call: Call, reply: Reply, headers: Headers, deps: Deps) -> None:
+    """The same of what means to be a model call, and has the wrong method or a path that is none: it has a record."""
+    with Run(call, deps) as run:
+        await fail(error, call, reply, run, headers)
+
+
 async def refuse(error: TriviumError, call: Call, reply: Reply, headers: Headers) -> None:
-    """The same of what is no model call, which has no record: an unknown path, a wrong method, a look-up."""
+    """The same of what has no record: a look-up, a path that has nothing to do with an API."""
     content = render(call.api.shape, error_value(call, error))
     await reply.start(error.status, _headers(error, content, call) + headers)
     await reply.end(content)

@@ -25,7 +25,7 @@ from trivium.pipeline.call import Call, Operation, by_name
 from trivium.pipeline.deps import Deps, Now
 from trivium.pipeline.explain import answer
 from trivium.pipeline.free import check_anonymous, find
-from trivium.pipeline.handle import handle, refuse
+from trivium.pipeline.handle import handle, refuse, turn_away
 from trivium.pipeline.tell import json_headers
 from trivium.policy.addresses import client_address, is_proxy
 from trivium.policy.edge import UNTOLD, Edge, edge_of, tells
@@ -36,7 +36,7 @@ from trivium.server.listing import entry_of
 from trivium.server.metrics import PATH, MetricsPage
 from trivium.server.models import anthropic_list, anthropic_model
 from trivium.server.panel import Panel, wants_page
-from trivium.server.routes import CALLS, EXPLAIN, MODELS, Route, api_of, model_in_path
+from trivium.server.routes import CALLS, EXPLAIN, MODELS, Route, api_of, asks_for_api, model_in_path
 from trivium.server.webhook import WebhookDoor
 from trivium.telemetry.logs import REQUEST
 
@@ -98,7 +98,10 @@ class App:
         except TriviumError as error:
             posted = route is not None or path in EXPLAIN
             allowed = [(b"allow", b"POST" if posted else b"GET, HEAD")] if isinstance(error, MethodNotAllowed) else []
-            await refuse(error, call, cycle, allowed)
+            if asks_for_api(path) and isinstance(error, MethodNotAllowed | PathNotFound):
+                await turn_away(error, call, cycle, allowed, deps)
+            else:
+                await refuse(error, call, cycle, allowed)
             return
         again = [(b"retry-after", b"1")] if status == StoreUnavailable.status else []
         await cycle.start(status, [*json_headers(content, call), *again])

@@ -42,6 +42,19 @@ def model_in_path(path: str) -> str | None:
     return model if found and model and head in PREFIXES else None
 
 
+def asks_for_api(path: str) -> bool:
+    """Whether a path is that of a model call, or one that an API has elsewhere: `/v1/completions`,
+    `/v1/responses/{id}`."""
+    return path in CALLS or path.startswith(_BEHIND)
+
+
+_BEHIND = tuple(
+    prefix + path
+    for prefix in PREFIXES
+    for path in ("/completions", "/batches", "/files", *(f"{path}/" for path in _CALLS))
+)
+
+
 def api_of(path: str, headers: Mapping[bytes, bytes]) -> Api:
     """Whose shape an error takes where no route says it: by the path's words, else by the client's headers."""
     if "/messages" in path or b"anthropic-version" in headers:
