@@ -307,6 +307,29 @@ async def test_what_waits_to_be_written_goes_out_before_a_connection_is_closed(
     assert got.endswith(b"}")
 
 
+async def test_a_client_that_still_writes_its_headers_can_read_why_they_are_refused() -> None:
+    """To close the connection with something of it unread would reset it."""
+    async with running(settings="[server]\nmax_header_bytes = 2048\nkeep_alive = 1") as house:
+        reader, writer = await asyncio.open_connection("127.0.0.1", house.port)
+        writer.write(b"POST /v1/messages HTTP/1.1\r\nhost: x\r\nx: " + b"a" * 3000)
+        begin = await reader.readexactly(12)
+        for _ in range(20):
+            writer.write(b"a" * 100_000)
+            await writer.drain()
+        writer.write(b"\r\n\r\nGET /v1/models HTTP/1.1\r\nhost: x\r\n\r\n")
+        async with asyncio.timeout(10):
+            answer = begin + await reader.read()
+            with contextlib.suppress(ConnectionError):
+                while True:  # but not for ever
+                    writer.write(b"a: b\r\n")
+                    await writer.drain()
+                    await asyncio.sleep(0.01)
+        writer.close()
+        assert len(await house.records()) == 1
+    assert error_of(answer)[0] == 431
+    assert answer.count(b"HTTP/1.1 ") == 1
+
+
 async def test_trailers_without_end_are_cut_off() -> None:
     async with running(settings="[server]\nmax_header_bytes = 2048") as house:
         reader, writer = await asyncio.open_connection("127.0.0.1", house.port)

@@ -55,9 +55,9 @@ class GuardedProtocol(asyncio.Protocol):
     """A connection. One task answers its requests, one by one; it is cancelled when the client leaves."""
 
     __slots__ = (
-        "_answering", "_asked", "_bodiless", "_expects", "_head_bytes", "_headers", "_incoming", "_lingers", "_parser",
-        "_phase", "_pipeline", "_says_connection", "_since", "_task", "_touched", "_unread", "_unread_since", "_url",
-        "client", "cycle", "flow", "loop", "secure", "state", "transport",
+        "_answering", "_asked", "_bodiless", "_expects", "_head_bytes", "_headers", "_incoming", "_lingers", "_over",
+        "_parser", "_phase", "_pipeline", "_says_connection", "_since", "_task", "_touched", "_unread", "_unread_since",
+        "_url", "client", "cycle", "flow", "loop", "secure", "state", "transport",
     )  # fmt: skip
     now: Now
     outbox: Outbox
@@ -95,6 +95,8 @@ class GuardedProtocol(asyncio.Protocol):
         """Bytes that waited for the client at the last sweep, and since when they have been as many."""
         self._unread_since = 0.0
         self._lingers = False
+        self._over = False
+        """The connection's last word has been said: what still comes is forgotten."""
         self._url = b""
         self._headers: Headers = []
         self._expects = False
@@ -111,6 +113,8 @@ class GuardedProtocol(asyncio.Protocol):
         self.state.connections.add(self)  # type: ignore[arg-type]
 
     def data_received(self, data: bytes) -> None:
+        if self._over:
+            return
         self._touched = self.loop.time()
         self._incoming = len(data)
         if self._phase is _HEAD:
@@ -156,7 +160,7 @@ class GuardedProtocol(asyncio.Protocol):
     # What the parser tells.
 
     def on_message_begin(self) -> None:
-        if self._phase is not _HEAD:
+        if self._phase is not _HEAD and not self._over:
             self._phase = _HEAD
             self._since = self._touched
             self._head_bytes = self._incoming
@@ -183,8 +187,8 @@ class GuardedProtocol(asyncio.Protocol):
 
     def on_headers_complete(self) -> None:
         parser = self._parser
-        if parser.should_upgrade():
-            return  # the head comes again
+        if self._over or parser.should_upgrade():
+            return  # the head comes again, where it is an upgrade
         settings = self.now.deps.settings
         if self._head_bytes > settings.max_header_bytes and self._head_size() > settings.max_header_bytes:
             self._phase = _DONE
@@ -381,7 +385,18 @@ class GuardedProtocol(asyncio.Protocol):
             if not due:
                 deps = self.now.deps
                 deps.keep(record_of_unread(id, deps.clock.now_ms(), self._url, error, self.client))
+                if self._phase is not _BODY:
+                    self._end_talk()
+                    return
         self.drop()
+
+    def _end_talk(self) -> None:
+        """As `linger`, for what never became a request: a client that still writes would not read the answer behind a
+        reset."""
+        self._over, self._phase = True, _DONE
+        self.outbox.flush()
+        if self.transport.can_write_eof():
+            self.transport.write_eof()
 
     def _tell(self, error: TriviumError, cycle: Cycle | None) -> str:
         """Returns the id that the answer has."""
