@@ -357,6 +357,9 @@ def test_a_fault_in_mid_stream_is_an_error_and_a_failed_response_that_go_on_coun
     events: list[Event] = [BEGIN, TextDelta("Hi", 0), fault, TextDelta("never", 0), STOP, End()]
     out = check(Api.RESPONSES, encoded(encoder(Api.RESPONSES, origin="up"), events), failed=True)
     assert [event["type"] for event in out[-3:]] == ["response.output_text.delta", "error", "response.failed"]
+    begun, failed = out[0]["response"], out[-1]["response"]
+    assert begun.keys() <= failed.keys()
+    assert {name for name in begun if begun[name] != failed[name]} == {"status", "error"}
     assert out[-2]["error"]["message"] == "no more"
     assert out[-1]["response"]["id"] == "id_1"
     assert out[-1]["response"]["error"] == {"code": "overloaded_error", "message": "no more"}

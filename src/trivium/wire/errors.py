@@ -30,16 +30,19 @@ def render(api: Api, error: ErrorValue) -> bytes:
     return _BODIES[api](error)
 
 
-def render_in_stream(api: Api, error: ErrorValue, sequence_number: int, response_id: str | None) -> bytes:
+def render_in_stream(
+    api: Api, error: ErrorValue, sequence_number: int, response_id: str | None, response: dict[str, Any] | None = None
+) -> bytes:
     """The SSE events with which this API ends a stream that failed. Nothing may follow them.
 
-    `sequence_number` and `response_id` continue a Responses stream; the other APIs have no use for them.
+    `sequence_number` and `response_id` continue a Responses stream, `response` is what it has said so far, where that
+    is known; the other APIs have no use for them.
     """
     if api is Api.CHAT:
         return b"data: %b\n\n" % _openai(error)
     if api is Api.MESSAGES:
         return b"event: error\ndata: %b\n\n" % _anthropic(error)
-    return _responses_failure(error, sequence_number, response_id)
+    return _responses_failure(error, sequence_number, {"id": response_id or error.request_id, **(response or _UNSAID)})
 
 
 def is_native(api: Api, body: bytes) -> bool:
@@ -54,22 +57,21 @@ def is_native(api: Api, body: bytes) -> bool:
     return api is not Api.MESSAGES or (document.get("type") == "error" and isinstance(error.get("type"), str))
 
 
-def _responses_failure(error: ErrorValue, sequence_number: int, response_id: str | None) -> bytes:
+_UNSAID: dict[str, Any] = {"output": [], "parallel_tool_calls": False, "tool_choice": "auto", "tools": []}
+
+
+def _responses_failure(error: ErrorValue, sequence_number: int, response: dict[str, Any]) -> bytes:
     """`error`, at which the SDKs raise, and then `response.failed`, at which agents look (as OpenAI sends them)."""
     told = {"type": "error", "sequence_number": sequence_number, **msgspec.json.decode(_openai(error))}
     failed = {
         "type": "response.failed",
         "sequence_number": sequence_number + 1,
         "response": {
-            "id": response_id or error.request_id,
+            **response,
             "object": "response",
             "status": "failed",
             "error": {"code": error.code, "message": error.message},
             "incomplete_details": None,
-            "output": [],
-            "parallel_tool_calls": False,
-            "tool_choice": "auto",
-            "tools": [],
         },
     }
     return b"event: error\ndata: %b\n\nevent: response.failed\ndata: %b\n\n" % (_encode(told), _encode(failed))

@@ -275,7 +275,8 @@ class ResponsesEncoder(Encoder):
         return status, response
 
     def fail(self, error: ErrorValue) -> bytes:
-        return render_in_stream(Api.RESPONSES, error, self._number, self._answer_id("resp_") if self.began else None)
+        said = self._response("failed", self._output) if self.began else None
+        return render_in_stream(Api.RESPONSES, error, self._number, None, said)
 
     def whole(self, answer: Answer) -> bytes:
         reason = self._take_whole(answer)
