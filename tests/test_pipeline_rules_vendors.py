@@ -65,6 +65,32 @@ class TestWhoCalls:
         assert (set(said(chat)), chat.headers["x-grok-conv-id"]) == ({"user"}, task)
         assert (set(said(responses)), responses.body["prompt_cache_key"]) == ({"user", "prompt_cache_key"}, task)
 
+    @pytest.mark.parametrize("settings", [SEND, ""])
+    @pytest.mark.parametrize("kind", ["fireworks", "kimi-coding", "moonshot"])
+    async def test_a_clients_own_key_goes_with_its_words_where_it_is_known(self, kind: str, settings: str) -> None:
+        async with house(kind, settings=settings, apis=only("chat")) as up:
+            sent = await up.send("responses", "m", prompt_cache_key="talk", headers=TASK)
+            kept = await up.send("responses", "m", prompt_cache_retention="24h")
+        assert (sent.body["prompt_cache_key"], sent.losses) == ("talk", [])
+        assert kept.losses == ["prompt_cache_retention"], "of which nobody there has said anything"
+
+    async def test_a_server_that_nobody_knows_is_told_it_if_it_is_told_of_tasks(self) -> None:
+        async with house(settings=SEND, apis=only("chat")) as up:
+            told = await up.send("responses", "m", prompt_cache_key="talk", headers=TASK)
+        async with house(apis=only("chat")) as up:
+            untold = await up.send("responses", "m", prompt_cache_key="talk", headers=TASK)
+        async with house(settings=SEND, apis=only("chat"), more="told_who = false") as up:
+            spared = await up.send("responses", "m", prompt_cache_key="talk", headers=TASK)
+        assert (told.body["prompt_cache_key"], told.losses) == ("talk", [])
+        for sent in (untold, spared):
+            assert ("prompt_cache_key" in sent.body, sent.losses) == (False, ["prompt_cache_key"])
+
+    @pytest.mark.parametrize(("kind", "header"), [("mistral", "x-affinity"), ("xai", "x-grok-conv-id")])
+    async def test_headers_have_a_clients_own_key_behind_a_translation_too(self, kind: str, header: str) -> None:
+        async with house(kind, settings=SEND, apis=only("chat")) as up:
+            sent = await up.send("responses", "grok-4", prompt_cache_key="talk", headers=TASK)
+        assert (sent.headers[header], sent.losses) == ("talk", ["prompt_cache_key"])
+
     async def test_what_a_client_says_of_its_user_is_replaced_where_nothing_is_added(self) -> None:
         async with house("deepseek", settings=SEND, apis=only("chat")) as up:
             sent = await up.send("chat", "m", user="ann@example")

@@ -37,6 +37,7 @@ def test_gateways_and_servers_that_nobody_knows_are_sent_everything() -> None:
         ("azure-deployments", {USER}, {USER}),
         ("groq", {USER}, {USER}),
         ("cerebras", {USER}, {USER}),
+        ("local", set(), set()),
         ("xai", {USER}, {USER, CACHE_KEY}),
         ("google", set(), set()),
         ("deepseek", set(), set()),

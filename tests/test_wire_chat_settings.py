@@ -221,7 +221,7 @@ class TestIdentityTiersAndKeys:
     def test_what_only_openai_knows(self) -> None:
         said: dict[str, Any] = {"prompt_cache_key": "k", "prompt_cache_retention": "24h"}
         body = responses(**said, text={"verbosity": "low"}, metadata={"a": "b"})
-        sent = send(R, C, body, Traits(cache_key=True, verbosity=True))
+        sent = send(R, C, body, Traits(cache_key=True, cache_retention=True, verbosity=True))
         assert sent.body.items() >= (said | {"verbosity": "low"}).items()
         assert sent.lost == ["metadata"]
         assert send(R, C, body).lost == [*said, "text.verbosity", "metadata"]

@@ -40,7 +40,9 @@ class Traits(msgspec.Struct, frozen=True, kw_only=True):
     stop_limit: int | None = None
     """How many stop sequences it takes."""
     cache_key: bool = False
-    """`prompt_cache_key` and its retention."""
+    """`prompt_cache_key`."""
+    cache_retention: bool = False
+    """`prompt_cache_retention`."""
     verbosity: bool = False
     effort_is_verbosity: bool = False
     """How hard it works is asked for as `verbosity` (OpenRouter's word for Claude's effort), in Responses too."""

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Container, Sequence
 from functools import lru_cache
 
+import msgspec
+
 from trivium import __version__
 from trivium.canon.api import CHAT, EMBEDDINGS, MESSAGES, RESPONSES, Kind, Solo
 from trivium.errors import ApiNotServed, DestinationRefused, LossRefused, UpstreamUnreachable
@@ -14,7 +16,7 @@ from trivium.pipeline.call import COUNT_TOKENS, GENERATE, Call, Headers
 from trivium.pipeline.deps import Deps
 from trivium.pipeline.embed import render_embeddings
 from trivium.pipeline.once import for_upstream
-from trivium.pipeline.rules import Rules
+from trivium.pipeline.rules import Rules, names_callers
 from trivium.pipeline.settle import Run
 from trivium.providers.adaptations import (
     AUTO_SETTINGS,
@@ -25,7 +27,9 @@ from trivium.providers.adaptations import (
     OWN_KEY,
     TRANSLATED,
 )
+from trivium.providers.members import CACHE_KEY, told_in
 from trivium.providers.provider import COUNT_PATHS, PATHS, Provider
+from trivium.providers.rules import row_of
 from trivium.providers.sigv4 import signed
 from trivium.providers.styles import STYLES, Sent
 from trivium.providers.traits import traits_of
@@ -90,6 +94,8 @@ def way_to(call: Call, target: Target, apis: Container[Kind], deps: Deps) -> Tra
     provider, house = target.provider, target.house
     whose = f"{provider.name} {provider.base_url}" if provider.guarded else provider.name
     traits = traits_of(provider.kind, api, target.model)
+    if names_callers(provider, deps) and CACHE_KEY in told_in(row_of(provider), api):
+        traits = msgspec.structs.replace(traits, cache_key=True)  # who is told the task is told a client's own key
     # Envelopes of a stealth model must not be those of whom it is.
     named = f"{target.model}\n{target.public}" if target.stealth else target.model
     origin = origin_tag(whose, api, named, deps.seal_key)

@@ -15,6 +15,7 @@ import msgspec
 from trivium.canon.api import CHAT, MESSAGES, RESPONSES, Kind
 from trivium.pipeline import preferences
 from trivium.pipeline.call import COUNT_TOKENS, Call
+from trivium.pipeline.deps import Deps
 from trivium.pipeline.settle import Run
 from trivium.policy.caller import Policy
 from trivium.policy.context import context_of
@@ -22,6 +23,7 @@ from trivium.providers import betas
 from trivium.providers.embedded import STOPS
 from trivium.providers.identity import hashed
 from trivium.providers.members import CACHE_KEY, SAFETY, SAMPLING, UNKNOWN, USER, told_in
+from trivium.providers.provider import Provider
 from trivium.providers.rules import HAIKU, MOONSHOT, Rule, is_like, row_of, rules_of
 from trivium.providers.traits import traits_of
 from trivium.routing.catalog import Target
@@ -30,6 +32,7 @@ from trivium.wire import body as json_body
 from trivium.wire import mendings
 from trivium.wire.breakpoints import MARK, mark_conversation, mark_places
 from trivium.wire.draft import Draft
+from trivium.wire.fields import decoded
 from trivium.wire.lenient import mapping
 from trivium.wire.losses import Losses
 from trivium.wire.request import Rendered, Request
@@ -56,8 +59,7 @@ class Rules:
         self.model = target.model
         self.api = api
         self.row = row_of(target.provider)
-        self.names_callers = bool(run.deps.identity.send) and target.provider.told_who
-        """Whether the provider is told who calls."""
+        self.names_callers = names_callers(target.provider, run.deps)
         self._off = _switched_off(run.deps.adapt, target.provider.strict, self.names_callers)
         self._run = run
         self._losses = losses
@@ -145,6 +147,11 @@ class Rules:
 
 
 _SILENT = Policy()
+
+
+def names_callers(provider: Provider, deps: Deps) -> bool:
+    """Whether the provider is told who calls."""
+    return bool(deps.identity.send) and provider.told_who
 
 
 @lru_cache(64)
@@ -237,19 +244,19 @@ def _effort(draft: Draft, asked: Rules, _: Rule) -> None:
 
 
 def _affinity(draft: Draft, asked: Rules, _: Rule) -> None:
-    key = _cache_key(draft, asked)
+    key = _cache_key(asked)
     if key is not None:
         draft.header(b"x-affinity", key)
 
 
 def _xai(draft: Draft, asked: Rules, _: Rule) -> None:
-    draft.header(b"x-grok-conv-id", _cache_key(draft, asked) or str(uuid.uuid4()).encode())
+    draft.header(b"x-grok-conv-id", _cache_key(asked) or str(uuid.uuid4()).encode())
     draft.header(b"x-grok-req-id", str(uuid.uuid4()).encode())
 
 
-def _cache_key(draft: Draft, asked: Rules) -> bytes | None:
-    """As a header takes it."""
-    said = draft.value(CACHE_KEY)
+def _cache_key(asked: Rules) -> bytes | None:
+    """The client's own, whether or not the body may have it, else the task's; as a header takes it."""
+    said = decoded(bytes(asked.request.members.get(CACHE_KEY, b"null")), CACHE_KEY)
     if isinstance(said, str) and said.isprintable() and said.isascii() and 0 < len(said) <= _LONGEST_KEY:
         return said.encode()
     task = asked.task() if asked.names_callers else None

@@ -26,6 +26,7 @@ _TOLD: dict[str, frozenset[str]] = {
     "groq": _USER,
     "inception": _NONE,
     "kimi-coding": frozenset((CACHE_KEY,)),
+    "local": _NONE,
     "minimax": _NONE,
     "moonshot": _MOONSHOT,
     "qwen": _NONE,

@@ -84,6 +84,7 @@ _OPENAI: _Rules = (
             "stop_limit": 4,
             "plain_schemas": True,
             "cache_key": True,
+            "cache_retention": True,
             "tiers": True,
             "reasoning": None,
         },
@@ -115,6 +116,7 @@ _GATEWAY: _Rules = (
             "system_anywhere": True,
             "developer": True,
             "cache_key": True,
+            "cache_retention": True,
             "verbosity": True,
             "reasoning": "object",
             "encrypted_reasoning": True,
@@ -161,9 +163,15 @@ _XAI: _Rules = (
     (EFFORTLESS, {"efforts": ()}),
 )
 """docs.x.ai, "Reasoning"; its API of Chat has no `top_k`."""
+_FIREWORKS: _Rules = (*_OTHERS, (_ANY, {"cache_key": True}))
+_KIMI: _Rules = (*_OTHERS, (_ANY, {"cache_key": True}))
+"""Of these it is known that they take the key of a prompt's cache (`providers/members.py`)."""
 _DATED: _Rules = (
     *_OPENAI,
-    (_ANY, {"custom_tools": False, "cache_key": False, "tiers": False, "verbosity": False}),
+    (
+        _ANY,
+        {"custom_tools": False, "cache_key": False, "cache_retention": False, "tiers": False, "verbosity": False},
+    ),
 )
 """Azure's dated APIs refuse what they do not know yet."""
 _EVERYWHERE: _Rules = ((_MISTRALS, {"answer_between": True}),)
@@ -178,8 +186,11 @@ _RULES: dict[str, _Rules] = {
     "bedrock-messages": _ANTHROPIC,
     "cerebras": _CEREBRAS,
     "codestral": _MISTRAL,
+    "fireworks": _FIREWORKS,
     "groq": _GROQ,
+    "kimi-coding": _KIMI,
     "mistral": _MISTRAL,
+    "moonshot": _KIMI,
     "openai": _OPENAI,
     "openrouter": _GATEWAY,
     "vercel": _GATEWAY,

@@ -54,6 +54,12 @@ _MEDIA = (Image, Document)
 _SAID = (Text, Refusal)
 _PARAGRAPH = "\n\n"
 _DETAILS = ("auto", "low", "high")
+_KNOWN_TO_SOME = {
+    "cache_key": "prompt_cache_key",
+    "cache_retention": "prompt_cache_retention",
+    "verbosity": "verbosity",
+}
+"""Members of the canon that a trait of the same name is about, and what they are called in Chat."""
 _ANSWER = "answer"
 """The name of a schema that has none: in Messages they have none."""
 
@@ -139,15 +145,12 @@ def effort_member(request: Request, wanted: Wanted, name: str) -> dict[str, Any]
 def _extras(request: Request, wanted: Wanted) -> dict[str, Any]:
     """What only some servers know."""
     traits, body = wanted.to.traits, dict[str, Any]()
-    if traits.cache_key:
-        keys = {"prompt_cache_key": request.cache_key, "prompt_cache_retention": request.cache_retention}
-        body |= {name: value for name, value in keys.items() if value is not None}
-    else:
-        wanted.lose(request, cache_key=request.cache_key, cache_retention=request.cache_retention)
-    if request.verbosity and traits.verbosity:
-        body["verbosity"] = request.verbosity
-    else:
-        wanted.lose(request, verbosity=request.verbosity)
+    for name, told in _KNOWN_TO_SOME.items():
+        value = getattr(request, name)
+        if value is None or getattr(traits, name):
+            body |= {} if value is None else {told: value}
+        else:
+            wanted.lose(request, **{name: value})
     tier = "default" if request.service_tier == "standard_only" else request.service_tier
     if tier and tier != "auto" and traits.tiers:
         body["service_tier"] = tier
