@@ -62,7 +62,7 @@ async def test_what_is_free_and_how_long_answers_may_be_is_what_callers_are_told
     free = {"quick": True, "best": False, "one/m": True, "two/m": False, "x:free": False}
     assert {id: row.free for id, row in rows.items()} == free
     assert {id: row.output_limit for id, row in rows.items() if row.output_limit} == {
-        "best": 20, "one/m": 10, "two/m": 20, "x:free": 20,
+        "quick": 10, "best": 20, "one/m": 10, "two/m": 20, "x:free": 20,
     }  # fmt: skip
 
 

@@ -119,6 +119,37 @@ async def test_a_model_of_the_house_is_listed_with_what_is_said_of_it() -> None:
     assert plain["pricing"] == {"prompt": "0", "completion": "0"}
 
 
+ALIASED = """
+[aliases]
+fast = "ours"
+quick = "up/rich"
+[catalog.models.ours]
+aliases = ["mine"]
+name = "Ours"
+context = 50_000
+output_limit = 4_000
+routes = [{ to = "up/rich" }]
+[models."up/priced"]
+price = { input = "1", output = "2" }
+"""
+
+
+async def test_a_model_is_described_alike_by_each_of_its_names() -> None:
+    async with running(settings=ALIASED, provider=f"{ALL_APIS}\nlists_prices = true") as house:
+        await tell(house.gateway, up=ENTRIES)
+        _, said = await get(house, "/v1/models")
+        one = {name: (await get(house, f"/v1/models/{name}"))[1] for name in ("mine", "up/rich", "fast", "quick")}
+        _, claudes = await get(house, "/v1/models/fast", anthropic_version="2023-06-01")
+    found = {model["id"]: model for model in said["data"]}
+    assert (found["fast"], found["quick"]) == (one["fast"], one["quick"])
+    assert found["ours"]["context_length"] == 50_000
+    assert one["mine"] == found["ours"] | {"id": "mine"}
+    assert one["up/rich"] == found["rich"] | {"id": "up/rich"}
+    assert one["fast"] == found["ours"] | {"id": "fast", "name": "fast"}, "an alias is how the operator calls it"
+    assert one["quick"] == found["rich"] | {"id": "quick", "name": "quick", "owned_by": "trivium"}
+    assert (claudes["max_input_tokens"], claudes["max_tokens"]) == (50_000, 4_000)
+
+
 async def test_a_list_of_thousands_lets_others_have_their_turn() -> None:
     many = tuple(ModelEntry(f"m{n}", "up") for n in range(1_000))
     async with running(settings=SETTINGS, provider=ALL_APIS) as house:

@@ -47,7 +47,8 @@ from trivium.providers.vendors import (
     with_key,
 )
 from trivium.providers.vercel import vercel_id, vercel_options
-from trivium.routing.catalog import Target, alias_names
+from trivium.routing.catalog import Target
+from trivium.routing.names import alias_names
 from trivium.store.secrets import SealedSecret, Secret
 from trivium.upstream.client import UpstreamResponse
 from trivium.upstream.deadline import due

@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
-from functools import cached_property, lru_cache
+from functools import cached_property
 
 import msgspec
 
@@ -21,13 +21,13 @@ from trivium.providers.custom import CustomModel
 from trivium.providers.house import HouseModel, house_models
 from trivium.providers.provider import Provider
 from trivium.providers.vendor_names import served_as
+from trivium.routing.names import alias_names, without_blanks
 from trivium.routing.routes import RoutedModel
 from trivium.settings import NOTHING_FREE, FreeSettings
 
 _OURS = "trivium"
 _LONGEST_NAME = 500
 """Characters. What is remembered of routes and sessions by names that callers make up must have an end."""
-_BLANK = re.compile(r"\s")
 _REMEMBERED = 10_000
 """Who owns a name that the house made up."""
 
@@ -233,19 +233,34 @@ class Catalog(msgspec.Struct, frozen=True, dict=True):
         for alias in self.aliases:
             with suppress(ModelNotFound, ModelAmbiguous):
                 target = self.resolve(alias)
-                found[alias] = _entry_of_ours(alias, target.house), target
+                found[alias] = self.entry(alias, target), target
         for id, ours in self.house.items():
             with suppress(ModelNotFound, ModelAmbiguous):
                 found[id] = _entry_of_ours(id, ours), self.resolve(id)
-        told = {(provider, entry.id): entry for provider, entry in self.models} if self.routed else {}
         for id, (target, *_) in self.routed.items():
             if target.routed is not None and id == target.routed.id:
-                entry = told.get((target.provider.name, target.model))
-                found.setdefault(id, (_routed_entry(target.routed, entry), target))
+                found.setdefault(id, (self.entry(id, target), target))
         for provider, entry in self.models:
             name = entry.id if self._is_clear(entry.id, provider) else f"{provider}/{entry.id}"
             found.setdefault(name, (msgspec.structs.replace(entry, id=name), self.target(provider, entry.id)))
         return [(entry, target) for entry, target in found.values() if self._is_offered(target)]
+
+    def entry(self, name: str, target: Target) -> ModelEntry:
+        """What is known of the model that a name leads to, under this name. An alias is how the operator calls it."""
+        if target.house is not None:
+            return _entry_of_ours(name, target.house)
+        owner = target.provider.name
+        told = self._told.get((owner, target.model)) or ModelEntry(name, owner)
+        if target.routed is not None:
+            told = _routed_entry(target.routed, told)
+        if target.alias:
+            told = msgspec.structs.replace(told, owned_by=_OURS, display_name=None)
+        return msgspec.structs.replace(told, id=name)
+
+    @cached_property
+    def _told(self) -> dict[tuple[str, str], ModelEntry]:
+        """What is known of models, by provider and the provider's id."""
+        return {(provider, entry.id): entry for provider, entry in self.models}
 
     @cached_property
     def listed(self) -> tuple[tuple[ModelEntry, Target], ...]:
@@ -358,16 +373,8 @@ def _names(target: Target) -> tuple[str, ...]:
     """By which a model may be hidden; whoever asks chooses their case, and writes blanks that upstreams overlook."""
     if target.house is not None:
         return target.house.id.lower(), *target.also
-    model = _without_blanks(target.model.lower())
+    model = without_blanks(target.model.lower())
     return model, f"{target.provider.name}/{model}", *target.also
-
-
-def _without_blanks(name: str) -> str:
-    """Without those around the parts of a name."""
-    if _BLANK.search(name) is not None:
-        for sign in "/:@~":
-            name = sign.join(part.strip() for part in name.split(sign))
-    return name
 
 
 def _called(target: Target, alias: str, *, led: bool = False) -> Target:
@@ -376,29 +383,19 @@ def _called(target: Target, alias: str, *, led: bool = False) -> Target:
     return msgspec.structs.replace(target, also=also, alias=alias, led=led, listed=True)
 
 
-@lru_cache(1_000)
-def alias_names(alias: str) -> tuple[str, ...]:
-    """By which lists may mean what an alias leads to, beside its own names."""
-    alias = alias.strip().lower()
-    return tuple(dict.fromkeys((alias.partition(":")[0].rstrip(), alias)))
-
-
-def _entry_of_ours(id: str, model: HouseModel | None) -> ModelEntry:
-    """A name that the house made up, and the model of the house that it means, if it does."""
-    if model is None:
-        return ModelEntry(id, _OURS)
+def _entry_of_ours(id: str, model: HouseModel) -> ModelEntry:
+    """A name that means a model of the house."""
     said = model.said
     return ModelEntry(
         id, _OURS, display_name=said.name, context=said.context, output_limit=said.output_limit, house=model
     )
 
 
-def _routed_entry(model: RoutedModel, listed: ModelEntry | None) -> ModelEntry:
+def _routed_entry(model: RoutedModel, told: ModelEntry) -> ModelEntry:
     """What is said of it; else what the first route's provider says."""
-    said, told = model.said, listed or ModelEntry(model.id, _OURS)
+    said = model.said
     return msgspec.structs.replace(
         told,
-        id=model.id,
         owned_by=_OURS,
         display_name=said.name or told.display_name,
         context=said.context or told.context,

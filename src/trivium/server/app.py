@@ -32,7 +32,6 @@ from trivium.policy.edge import UNTOLD, Edge, edge_of, tells
 from trivium.routing.catalog import not_found
 from trivium.server.cycle import Cycle
 from trivium.server.desk import Desk
-from trivium.server.listing import entry_of
 from trivium.server.metrics import PATH, MetricsPage
 from trivium.server.models import anthropic_list, anthropic_model
 from trivium.server.panel import Panel, wants_page
@@ -177,7 +176,7 @@ class App:
             check_any(caller, found, deps)
         if is_unsold(caller, found, call.time_ms, deps):
             raise not_found(model)
-        entry = entry_of(entries, found, model)
+        entry = next((one for one in entries if one.id == model), None) or deps.catalog.entry(model, found)
         described = listing.model(entry, found, caller, call)
         return anthropic_model(described, entry) if anthropic else msgspec.json.encode(described)
 

@@ -8,7 +8,7 @@ no `name` or `context_length`, so that under `/api/` none is without.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from decimal import Decimal
 from typing import Any, NamedTuple
 
@@ -165,13 +165,6 @@ def _of_the_house(entry: ModelEntry, said: FreeModelSettings) -> _Known:
     parameters = ("tools", "reasoning") if said.reasoning else None
     pricing = _FREE_CACHED if said.prompt_cache else _FREE
     return _Known(Limits(entry.context, entry.output_limit), True, pricing, takes, ("text",), parameters)
-
-
-def entry_of(entries: Sequence[ModelEntry], target: Target, name: str) -> ModelEntry:
-    """The entry of this name, or one for a name that is not listed."""
-    known = (entry for entry in entries if entry.id == name)
-    owner = target.provider.name if target.house is None else "trivium"
-    return next(known, None) or ModelEntry(name, owner, house=target.house)
 
 
 def targets(
