@@ -184,6 +184,19 @@ async def test_a_loss_is_told_once() -> None:
         await response.read()
 
 
+@pytest.mark.parametrize("heard", [b"", OK[:-1]])
+async def test_a_close_in_good_order_leaves_no_more_to_say_than_that(heard: bytes) -> None:
+    details = []
+    for why in (None, ConnectionResetError("by peer")):
+        bench = Bench()
+        response = bench.call()
+        bench.connection.data_received(heard)
+        bench.connection.connection_lost(why)
+        assert response.failure is not None
+        details.append(response.failure.detail)
+    assert details == [None, "ConnectionResetError('by peer')"]
+
+
 @pytest.mark.parametrize("when", [0, 3, 60])
 async def test_an_answer_that_waits_for_its_reader_never_grows_old(when: float) -> None:
     bench = Bench()

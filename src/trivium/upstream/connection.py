@@ -252,10 +252,11 @@ class Connection(asyncio.Protocol):
         self._owner.forget(self)
 
     def _loss(self, exc: Exception | None) -> UpstreamError:
+        detail = None if exc is None else repr(exc)  # of one that was closed in good order the message says all
         if self._response is not None and self._heard:
-            return UpstreamBroken("The upstream's answer broke off.", detail=repr(exc))
+            return UpstreamBroken("The upstream's answer broke off.", detail=detail)
         kind = StaleConnection if self._served and self._is_soon() else UpstreamUnreachable
-        return kind("The upstream closed the connection without an answer.", detail=repr(exc))
+        return kind("The upstream closed the connection without an answer.", detail=detail)
 
     def _is_soon(self) -> bool:
         """Whether nobody can have begun to answer yet: the request is not out, or has only just gone out. Later the
