@@ -12,6 +12,7 @@ import pytest
 from gateway import MESSAGES, running
 from support_upstream import drain
 from test_wire_eventstream import chunk, frame
+from trivium.errors import UpstreamGarbage
 from trivium.mock import Match, Reply, Rule
 from trivium.providers.sigv4 import Signing, signed
 from trivium.upstream.client import Headers
@@ -64,11 +65,20 @@ async def test_each_frame_is_an_event_with_its_json_byte_for_byte(size: int) -> 
 
 async def test_an_exception_ends_the_stream_with_an_error_event() -> None:
     thrown = frame(b'{"message":"Too many tokens"}', message_type="exception", exception_type="throttlingException")
-    said = await drain(unframed(Answer(FRAMES, STREAM[:400], thrown)))
-    assert b"event: error" in said or said == b""
     said = await drain(unframed(Answer(FRAMES, thrown)))
     assert said.startswith(b'event: error\ndata: {"type":"error"')
     assert b"Too many tokens" in said
+
+
+async def test_a_broken_frame_breaks_the_stream_behind_what_came_before_it() -> None:
+    broken = bytearray(STREAM)
+    broken[-5] ^= 1
+    response = unframed(Answer(FRAMES, bytes(broken), STREAM))
+    assert (await response.read()).count(b"event: ") == len(EVENTS) - 1
+    for _ in range(2):
+        with pytest.raises(UpstreamGarbage) as raised:
+            await response.read()
+    assert raised.value.detail == "a frame of the event stream has a wrong checksum"
 
 
 async def test_what_has_no_frames_passes_as_it_is() -> None:
@@ -106,6 +116,32 @@ async def test_messages_clients_read_bedrocks_stream_as_anthropics(tmp_path: Pat
         "anthropic_beta": ["context-1m-2025-08-07"],
         "anthropic_version": "bedrock-2023-05-31",
     }
+
+
+@pytest.mark.parametrize(
+    ("thrown", "type", "code"),
+    [
+        (
+            frame(b'{"message":"Slow down"}', message_type="exception", exception_type="throttlingException"),
+            "rate_limit_error",
+            "throttlingException",
+        ),
+        (b"\0" * 16, "api_error", "upstream_invalid_response"),
+    ],
+    ids=["thrown", "broken"],
+)
+async def test_what_ends_a_stream_has_a_type_that_messages_clients_know(
+    tmp_path: Path, thrown: bytes, type: str, code: str
+) -> None:
+    path = tmp_path / "stream.bin"
+    path.write_bytes(b"".join(map(chunk, EVENTS[:3])) + thrown)
+    rule = Rule(Reply(file=str(path), content_type=FRAMES.decode()), Match(path="*"))
+    async with running(rule, provider=BEDROCK) as house:
+        _, said, _ = await house.post("/v1/messages", {**MESSAGES, "model": MODEL, "stream": True})
+    event, data = said.split("\n\n")[-2].split("\n")
+    error = json.loads(data.removeprefix("data: "))["error"]
+    assert (event, error["type"], error["code"]) == ("event: error", type, code)
+    assert "frame" not in error["message"]
 
 
 async def test_the_call_is_signed_as_it_went_out(tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ import json
 import zlib
 from typing import Any
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -36,11 +37,9 @@ def read(*chunks: bytes) -> list[ServerSentEvent]:
     return [event for chunk in chunks for event in parser.feed(chunk)] + parser.close()
 
 
-def error(type: str, message: str) -> ServerSentEvent:
-    return ServerSentEvent(
-        "error",
-        json.dumps({"type": "error", "error": {"type": type, "message": message}}, separators=(",", ":")).encode(),
-    )
+def error(type: str, code: str, message: str) -> ServerSentEvent:
+    inner = {"type": type, "message": message, "code": code}
+    return ServerSentEvent("error", json.dumps({"type": "error", "error": inner}, separators=(",", ":")).encode())
 
 
 STREAM = chunk({"type": "message_start"}) + chunk({"type": "ping"}) + chunk({"type": "message_stop"})
@@ -57,22 +56,37 @@ def test_frames_may_be_cut_anywhere(size: int) -> None:
     assert read(*(STREAM[at : at + size] for at in range(0, len(STREAM), size))) == read(STREAM)
 
 
-def test_an_exception_frame_is_an_error() -> None:
-    thrown = frame(b'{"message":"Too many requests"}', exception_type="throttlingException", message_type="exception")
-    assert read(STREAM + thrown)[-1] == error("throttlingException", "Too many requests")
+@pytest.mark.parametrize(
+    ("thrown", "type"),
+    [
+        ("throttlingException", "rate_limit_error"),
+        ("serviceUnavailableException", "overloaded_error"),
+        ("modelTimeoutException", "timeout_error"),
+        ("validationException", "invalid_request_error"),
+        ("modelStreamErrorException", "api_error"),
+        ("internalServerException", "api_error"),
+        ("aNewException", "api_error"),
+    ],
+)
+def test_an_exception_frame_is_an_error_of_a_type_that_clients_know(thrown: str, type: str) -> None:
+    said = frame(b'{"message":"Not now"}', exception_type=thrown, message_type="exception")
+    assert read(STREAM + said)[-1] == error(type, thrown, "Not now")
 
 
 def test_an_error_frame_tells_all_in_its_headers() -> None:
     thrown = frame(b"", error_code="InternalFailure", error_message="Oh no", message_type="error")
-    assert read(thrown) == [error("InternalFailure", "Oh no")]
+    assert read(thrown) == [error("api_error", "InternalFailure", "Oh no")]
 
 
-def test_a_frame_with_a_wrong_checksum_is_an_error_and_the_last_thing_read() -> None:
+def test_a_frame_with_a_wrong_checksum_is_the_last_thing_read_and_told_at_the_end() -> None:
     broken = bytearray(STREAM)
     broken[-5] ^= 1
     found = read(bytes(broken), STREAM)
     assert [event.event for event in found] == [None, None, "error"]
     assert b"upstream_invalid_response" in found[-1].data
+    parser = FrameParser()
+    assert [event.event for event in parser.feed(bytes(broken))] == [None, None]
+    assert parser.broken == "a frame of the event stream has a wrong checksum"
 
 
 def test_a_frame_that_claims_to_be_huge_is_not_waited_for() -> None:

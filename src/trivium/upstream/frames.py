@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import msgspec
 
+from trivium.errors import UpstreamGarbage
 from trivium.upstream.client import Headers, UpstreamResponse
 from trivium.wire.eventstream import FrameParser
 from trivium.wire.sse import ServerSentEvent
@@ -43,9 +44,11 @@ class _Unframed:
         return self._response.status
 
     async def read(self) -> bytes:
-        while chunk := await self._response.read():
+        while not self._parser.broken and (chunk := await self._response.read()):
             if events := self._parser.feed(chunk):
                 return b"".join(map(_told, events))
+        if self._parser.broken:
+            raise UpstreamGarbage("The upstream's answer cannot be read to its end.", detail=self._parser.broken)
         return b""
 
     def close(self) -> None:

@@ -2,8 +2,8 @@
 
 A frame is: total length, headers length, CRC-32 of these two (4 bytes each, big-endian), headers, payload, CRC-32 of
 all before it. The payload is `{"bytes": <base64 of one event's JSON>, "p": <padding>}`. Frames come out as server-sent
-events, so that one decoder reads both framings; an exception frame comes out as an `error` event, and so does a frame
-whose checksum is wrong, after which nothing more is read: where the next frame begins is then anyone's guess.
+events, so that one decoder reads both framings; an exception frame comes out as an `error` event. Behind a frame whose
+checksum is wrong nothing more is read: where the next one begins is then anyone's guess.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import base64
 import zlib
 from typing import Any
 
+from trivium.wire.fault import GARBAGE
 from trivium.wire.lenient import dump, mapping, parse, text
 from trivium.wire.sse import LIMIT, ServerSentEvent
 
@@ -22,6 +23,14 @@ _SIZED = (6, _STRING)
 """Types of header values, bytes and strings, that carry their own length."""
 _WIDTHS = {0: 0, 1: 0, 2: 1, 3: 2, 4: 4, 5: 8, 8: 8, 9: 16}
 """Bytes of a header's value by its type, for the others."""
+_TYPES = {
+    "modelTimeoutException": "timeout_error",
+    "serviceUnavailableException": "overloaded_error",
+    "throttlingException": "rate_limit_error",
+    "validationException": "invalid_request_error",
+}
+"""What the Messages API calls an exception, by which its clients decide whether to try again; others are `api_error`.
+Exceptions: docs.aws.amazon.com/bedrock/latest/APIReference/API_runtime_ResponseStream.html."""
 
 
 def is_frame(data: bytes) -> bool:
@@ -35,7 +44,8 @@ class FrameParser:
     def __init__(self, limit: int = LIMIT) -> None:
         self._limit = limit
         self._buffer = bytearray()
-        self._broken = False
+        self.broken = ""
+        """What is wrong with the last frame, if the rest cannot be read."""
 
     dropped = 0
     """A frame beyond the limit is no frame."""
@@ -47,21 +57,19 @@ class FrameParser:
 
     def feed(self, chunk: bytes) -> list[ServerSentEvent]:
         found: list[ServerSentEvent] = []
-        if self._broken:
+        if self.broken:
             return found
         self._buffer += chunk
         start = 0
         while len(self._buffer) - start >= _SMALLEST:
             end = start + int.from_bytes(self._buffer[start : start + 4], "big")
             if not self._credible(start, end):
-                found.append(self._break("a frame of the event stream has a wrong length or checksum"))
-                return found
+                return self._end_early(found, "a frame of the event stream has a wrong length or checksum")
             if len(self._buffer) < end:
                 break
             frame = bytes(self._buffer[start:end])
             if zlib.crc32(frame[:-4]) != int.from_bytes(frame[-4:], "big"):
-                found.append(self._break("a frame of the event stream has a wrong checksum"))
-                return found
+                return self._end_early(found, "a frame of the event stream has a wrong checksum")
             found.extend(_event(frame))
             start = end
         del self._buffer[:start]
@@ -70,21 +78,25 @@ class FrameParser:
     def close(self) -> list[ServerSentEvent]:
         """The end of the stream. A frame cut short is left out; the decoder sees that the answer has no end."""
         self._buffer.clear()
-        return []
+        return [_error(GARBAGE, GARBAGE, self.broken)] if self.broken else []
 
     def _credible(self, start: int, end: int) -> bool:
         return _SMALLEST <= end - start <= self._limit and is_frame(bytes(self._buffer[start : start + _SMALLEST]))
 
-    def _break(self, message: str) -> ServerSentEvent:
-        self._broken = True
+    def _end_early(self, found: list[ServerSentEvent], why: str) -> list[ServerSentEvent]:
+        self.broken = why
         self._buffer.clear()
-        return _error("upstream_invalid_response", message)
+        return found
 
 
-def _error(type: str, message: str) -> ServerSentEvent:
+def _error(type: str, code: str, message: str) -> ServerSentEvent:
     """The error event of the Messages API, which the Chat and Responses decoders understand as well."""
-    body = dump({"type": "error", "error": {"type": type, "message": message}})
+    body = dump({"type": "error", "error": {"type": type, "message": message, "code": code}})
     return ServerSentEvent("error", body.encode())
+
+
+def _thrown(word: str, message: str) -> ServerSentEvent:
+    return _error(_TYPES.get(word, "api_error"), word, message)
 
 
 def _event(frame: bytes) -> list[ServerSentEvent]:
@@ -95,9 +107,9 @@ def _event(frame: bytes) -> list[ServerSentEvent]:
     kind = headers.get(":message-type", "event")
     if kind == "exception":
         message = text(payload.get("message")) or text(payload.get("Message"))
-        return [_error(headers.get(":exception-type", kind), message)]
+        return [_thrown(headers.get(":exception-type", kind), message)]
     if kind == "error":
-        return [_error(headers.get(":error-code", kind), headers.get(":error-message", ""))]
+        return [_thrown(headers.get(":error-code", kind), headers.get(":error-message", ""))]
     try:
         data = base64.b64decode(text(payload.get("bytes")))
     except ValueError:
