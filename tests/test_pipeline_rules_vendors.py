@@ -10,6 +10,7 @@ import pytest
 from gateway import ALL_APIS, running
 from support_money import BODIES, in_every_api
 from support_rules import ANSWERS, SEND, Sent, house, only
+from test_pipeline_rules import COMPLETION, tool
 from trivium.providers.identity import hashed
 from trivium.store.users import User
 
@@ -178,6 +179,47 @@ class TestReasoning:
     async def test_who_knows_the_object_gets_it(self, kind: str) -> None:
         async with house(kind, apis=only("chat")) as up:
             assert said(await up.send("chat", "m", reasoning={"effort": "high"})) == {"reasoning": {"effort": "high"}}
+
+
+class TestKimi:
+    """At Moonshot's own API, in Chat."""
+
+    @pytest.mark.parametrize(
+        ("api", "asked", "enabled", "losses"),
+        [
+            ("chat", {"reasoning": {"enabled": False}}, False, []),
+            ("chat", {"reasoning": {"effort": "none"}}, False, []),
+            ("chat", {"reasoning": {"effort": "high"}}, True, ["reasoning.effort"]),
+            ("chat", {"reasoning_effort": "none"}, False, []),
+            ("chat", {"reasoning_effort": "high"}, True, ["reasoning_effort"]),
+            ("responses", {"reasoning": {"effort": "none"}}, False, []),
+            ("responses", {"reasoning": {"enabled": False}}, False, []),
+            ("responses", {"reasoning": {"effort": "high"}}, True, ["reasoning"]),
+            ("messages", {"thinking": {"type": "disabled"}}, False, []),
+            ("messages", {"thinking": {"type": "adaptive"}}, True, []),
+        ],
+    )
+    async def test_it_is_told_whether_to_reason(
+        self, api: str, asked: dict[str, Any], enabled: bool, losses: list[str]
+    ) -> None:
+        async with house("moonshot", apis=only("chat")) as up:
+            sent = await up.send(api, "kimi-k2.5", tools=[tool(api, COMPLETION)], **asked)
+            coding = await up.send(api, "kimi-for-coding", **asked)
+            unsaid = await up.send(api, "kimi-k2.5")
+        assert (sent.body["reasoning"], sent.losses) == ({"enabled": enabled}, losses)
+        assert sent.body["thinking"] == {"type": "enabled" if enabled else "disabled"}
+        assert sent.body.get("tool_choice") == (None if enabled else "required")
+        assert (coding.body["reasoning"], "thinking" in coding.body) == ({"enabled": enabled}, False)
+        for one in (sent, coding, unsaid):
+            assert "reasoning_effort" not in one.body
+        assert not {"reasoning", "thinking"} & unsaid.body.keys()
+
+    async def test_a_clients_own_word_and_k3s_stay(self) -> None:
+        async with house("moonshot", apis=only("chat")) as up:
+            own = await up.send("chat", "kimi-k2.6", reasoning={"enabled": True}, thinking={"type": "disabled"})
+            newer = await up.send("chat", "kimi-k3", reasoning_effort="max")
+        assert own.body["thinking"] == {"type": "disabled"}
+        assert said(newer) == {"reasoning_effort": "max"}
 
 
 class TestSampling:

@@ -53,6 +53,9 @@ OPENROUTER, ANTHROPIC, OPENAI = ("openrouter", CLAUDE), ("anthropic", "claude-op
         (Api.CHAT, OPENAI, {"reasoning_effort": "high"}),
         (Api.CHAT, ("openai", "gpt-4.1"), {}),
         (Api.CHAT, ("openai-compatible", "m"), {"reasoning_effort": "high"}),
+        (Api.CHAT, ("moonshot", "kimi-k2.5"), {"reasoning": {"enabled": True}}),  # how much cannot be chosen
+        (Api.CHAT, ("kimi-coding", "kimi-for-coding"), {"reasoning": {"enabled": True}}),
+        (Api.CHAT, ("moonshot", "kimi-k3"), {"reasoning_effort": "high"}),
         (Api.CHAT, ("groq", "qwen/qwen3-32b"), {"reasoning_effort": "default"}),
         (Api.CHAT, ("xai", "grok-4-fast"), {}),  # it takes no effort
         (Api.CHAT, None, {"reasoning": {"enabled": True, "effort": "high"}}),
@@ -75,6 +78,7 @@ def test_reasoning_on_and_an_effort(api: Api, where: tuple[str, str] | None, fie
     [
         (Api.CHAT, OPENROUTER, {"reasoning": {"enabled": False}}),
         (Api.CHAT, OPENAI, {"reasoning_effort": "none"}),
+        (Api.CHAT, ("moonshot", "kimi-k2.5"), {"reasoning": {"enabled": False}}),
         (Api.CHAT, ("openai", "gpt-5"), {}),  # whether it reasons cannot be chosen
         (Api.RESPONSES, OPENROUTER, {"reasoning": {"enabled": False}}),
         (Api.RESPONSES, OPENAI, {"reasoning": {"effort": "none"}}),

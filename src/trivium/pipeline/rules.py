@@ -24,7 +24,7 @@ from trivium.providers.embedded import STOPS
 from trivium.providers.identity import hashed
 from trivium.providers.members import CACHE_KEY, SAFETY, SAMPLING, UNKNOWN, USER, told_in
 from trivium.providers.provider import Provider
-from trivium.providers.rules import HAIKU, MOONSHOT, Rule, is_like, row_of, rules_of
+from trivium.providers.rules import HAIKU, KIMI_TOGGLED, MOONSHOT, Rule, is_like, row_of, rules_of
 from trivium.providers.traits import traits_of
 from trivium.routing.catalog import Target
 from trivium.settings_requests import AdaptSettings
@@ -236,6 +236,13 @@ def _no_sampling(draft: Draft, asked: Rules, _: Rule) -> None:
         mendings.unsampled(draft, SAMPLING, takes_usual=False)
 
 
+def _moonshot(draft: Draft, asked: Rules, _: Rule) -> None:
+    traits = traits_of(asked.row, CHAT, asked.model)
+    thinks = draft.api is CHAT and asked.row == "moonshot" and is_like(asked.model, KIMI_TOGGLED)
+    by_effort = traits.reasoning != "object" or bool(traits.efforts)
+    mendings.for_moonshot(draft, by_effort=by_effort, by_thinking=thinks)
+
+
 def _effort(draft: Draft, asked: Rules, _: Rule) -> None:
     mendings.fit_effort(draft, traits_of(asked.row, CHAT, asked.model).efforts)
 
@@ -326,7 +333,7 @@ _ACTIONS: dict[str, Callable[[Draft, Rules, Rule], None]] = {
     "conversation-cache": _alone(mark_conversation),
     "must-complete": _must_complete,
     "gemini-line-ranges": _alone(mendings.ranges_may_be_null),
-    "moonshot": _alone(mendings.for_moonshot),
+    "moonshot": _moonshot,
     "embedded-stops": _alone(lambda draft: mendings.with_stops(draft, STOPS)),
     "qwen-limit": _alone(mendings.for_qwen),
     "mistral-models": _alone(mendings.for_mistrals_models),

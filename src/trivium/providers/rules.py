@@ -32,6 +32,8 @@ XAI = r"^(x-ai|xai)/|(^|/)grok-"
 OPENAI = r"^openai/(?!gpt-oss)|^(gpt-(?!oss)|chatgpt-|o\d)"
 GEMINI = r"gemini"
 MOONSHOT = r"^moonshot(ai)?/|(^|/)(kimi|moonshot)-"
+KIMI_TOGGLED = r"kimi-k2\.[56](?!\d)"
+"""Moonshot's own word for whether these reason is `thinking {type}` (platform.kimi.ai/docs/api/models-overview)."""
 HAIKU = r"claude.*haiku"
 QWEN = r"^qwen|/qw(en|q)|^qwq"
 MISTRAL = r"(mis|minis|magis|codes|devs|mix|pix)tral"
@@ -238,9 +240,9 @@ RULES: tuple[Rule, ...] = (
     ),
     Rule(
         name="moonshot",
-        what="`temperature` goes, `reasoning` says no more than whether",
+        what="`temperature` goes, `reasoning` says no more than whether; Moonshot itself hears that as `thinking` too",
         models=MOONSHOT,
-        members=_of("temperature", "reasoning"),
+        members=_of("temperature", "reasoning", "reasoning_effort"),
     ),
     Rule(
         name="embedded-stops",

@@ -164,8 +164,13 @@ _XAI: _Rules = (
 )
 """docs.x.ai, "Reasoning"; its API of Chat has no `top_k`."""
 _FIREWORKS: _Rules = (*_OTHERS, (_ANY, {"cache_key": True}))
-_KIMI: _Rules = (*_OTHERS, (_ANY, {"cache_key": True}))
-"""Of these it is known that they take the key of a prompt's cache (`providers/members.py`)."""
+"""It is known to take the key of a prompt's cache, as the next one is (`providers/members.py`)."""
+_KIMI: _Rules = (
+    *_OTHERS,
+    (_ANY, {"cache_key": True}),
+    (r"kimi-(?!k3)", {"reasoning": "object", "efforts": ()}),
+)
+"""Asked to reason or not; K3 is told how hard (java.agentscope.io, "Kimi")."""
 _DATED: _Rules = (
     *_OPENAI,
     (

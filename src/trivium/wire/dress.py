@@ -24,7 +24,9 @@ from trivium.wire.request import Request
 
 _REASONING = ("reasoning", "reasoning_effort", "thinking", "output_config")
 _SET: dict[str, tuple[str, ...]] = {
-    **dict.fromkeys(("reasoning", "reasoning_effort", "thinking", "output_config.effort"), _REASONING),
+    **dict.fromkeys(
+        ("reasoning", "reasoning.effort", "reasoning_effort", "thinking", "output_config.effort"), _REASONING
+    ),
     "verbosity": ("verbosity",),
     "text.verbosity": ("text",),
 }
@@ -128,8 +130,8 @@ def _object(choice: AutoChoice, said: json_body.Members, traits: Traits | None, 
     inner: _Members = {}
     if choice.reasoning is not None and not (foreign or _any(said, _ABOUT_REASONING)):
         inner["enabled"] = msgspec.json.encode(choice.reasoning)
-    elsewhere = traits is not None and traits.effort_is_verbosity and choice.verbosity is None
-    free = choice.reasoning is not False and not (elsewhere or foreign or _any(said, _ABOUT_EFFORT))
+    unheard = traits is not None and (not traits.efforts or (traits.effort_is_verbosity and choice.verbosity is None))
+    free = choice.reasoning is not False and not (unheard or foreign or _any(said, _ABOUT_EFFORT))
     if choice.effort is not None and free:
         inner |= _named("effort", nearest(choice.effort, traits.efforts) if traits is not None else choice.effort)
     return inner

@@ -20,6 +20,7 @@ from trivium.wire.lenient import mapping, sequence, text
 from trivium.wire.request import MAX_TOKENS
 
 COMPLETION = "attempt_completion"
+_ONLY_WHETHER = "this model can be asked to reason, and not how much"
 _READ_FILE = b'"read_file"'
 _RANGES = "line_ranges"
 _UNKNOWN = "not a member that this provider takes"
@@ -85,16 +86,23 @@ def _ranged(said: Any, name: str = "") -> Any:
     return said if all(members[key] is value for key, value in said.items()) else members
 
 
-def for_moonshot(draft: Draft) -> None:
-    """Raises InvalidJson."""
+def for_moonshot(draft: Draft, *, by_effort: bool, by_thinking: bool) -> None:
+    """`by_effort`: the word `reasoning_effort` is known there. `by_thinking`: so is Moonshot's own word for whether.
+    Raises InvalidJson."""
     draft.remove("temperature", "this model takes no such setting")
-    said = draft.value("reasoning")
+    said, effort = draft.value("reasoning"), draft.value("reasoning_effort")
+    if not by_effort and isinstance(effort, str):
+        said = said if isinstance(said, dict) else {"enabled": effort != "none"}
+        draft.remove("reasoning_effort", None if effort == "none" else _ONLY_WHETHER)
     if not isinstance(said, dict):
         return
     for name, value in said.items():
-        if name != "enabled" and value is not None:
-            draft.losses.add(f"reasoning.{name}", "this model can be asked to reason, and not how much")
-    draft.set("reasoning", {"enabled": reasons(draft, by_itself=said.get("enabled") is not False)})
+        if name != "enabled" and value not in (None, "none"):
+            draft.losses.add(f"reasoning.{name}", _ONLY_WHETHER)
+    enabled = reasons(draft, by_itself=said.get("enabled") is not False)
+    draft.set("reasoning", {"enabled": enabled})
+    if by_thinking and draft.raw("thinking") == b"null":
+        draft.set("thinking", {"type": "enabled" if enabled else "disabled"})
 
 
 def with_stops(draft: Draft, stops: tuple[str, ...]) -> None:

@@ -29,6 +29,7 @@ from trivium.canon.request import INSTRUCTING, Format, Request, Role, Tool, Turn
 from trivium.wire.cachemarks import marked
 from trivium.wire.chat.details import placed, unsealed
 from trivium.wire.chat.order import answered
+from trivium.wire.chat.thinking import thinking
 from trivium.wire.destination import (
     NO_REASONING,
     Wanted,
@@ -43,7 +44,6 @@ from trivium.wire.destination import (
     texts,
     user_hash,
 )
-from trivium.wire.effort import FIXED_EFFORT, effort_of, nearest
 from trivium.wire.envelope import DETAIL, GOOGLE
 from trivium.wire.media import uri_of
 from trivium.wire.schemas import EMPTY, free_text_schema, is_strict, parameters, parsed
@@ -81,7 +81,7 @@ def render(request: Request, wanted: Wanted) -> dict[str, Any]:
             body["parallel_tool_calls"] = request.parallel_tool_calls
     if request.format:
         body["response_format"] = _format(request.format, wanted)
-    body |= _thinking(request, wanted)
+    body |= thinking(request, wanted)
     body |= _extras(request, wanted)
     if request.user:
         body["user"] = user_hash(request.user)
@@ -102,44 +102,6 @@ def _sampling(request: Request, wanted: Wanted) -> dict[str, Any]:
             losses.add(name, "this model takes no such setting")
             said[name] = None
     return {name: value for name, value in {**said, "stop": list(stop) or None}.items() if value is not None}
-
-
-def _thinking(request: Request, wanted: Wanted) -> dict[str, Any]:
-    asked, traits = request.thinking, wanted.to.traits
-    if asked is None:
-        return {}
-    if traits.reasoning == "object":
-        effort = asked.effort and nearest(asked.effort, traits.efforts)
-        said: dict[str, Any] = {"effort": effort, "enabled": asked.enabled, "max_tokens": asked.budget}
-        # No `exclude`, which would leave out the seal too: the gateway leaves the text out of the answer (`translate`).
-        told = {name: value for name, value in said.items() if value is not None}
-        if {"effort", "max_tokens"} <= told.keys():
-            del told["max_tokens"]
-        return {"reasoning": told} if told else {}
-    return effort_member(request, wanted, "reasoning_effort")
-
-
-def effort_member(request: Request, wanted: Wanted, name: str) -> dict[str, Any]:
-    """The effort as one word, for upstreams that know no more; nothing where nothing was asked for."""
-    asked, traits = request.thinking, wanted.to.traits
-    if asked is None:
-        return {}
-    effort = asked.effort or (effort_of(asked.budget) if asked.budget else None)
-    if asked.enabled is False:
-        effort = "none"
-    if effort is None:
-        return {}
-    if traits.reasoning is None:
-        if effort != "none":
-            wanted.losses.add(path(request, "thinking"), "this model does not reason")
-        return {}
-    if effort == "none" and "none" not in traits.efforts:
-        wanted.losses.add(path(request, "thinking"), "whether this model reasons cannot be chosen")
-        return {}
-    if not traits.efforts:
-        wanted.losses.add(path(request, "thinking"), FIXED_EFFORT)
-        return {}
-    return {name: nearest(effort, traits.efforts)}
 
 
 def _extras(request: Request, wanted: Wanted) -> dict[str, Any]:

@@ -23,7 +23,8 @@ from trivium.canon.parts import (
     ToolResult,
 )
 from trivium.canon.request import Request, Role, Tool, Turn
-from trivium.wire.chat.render import effort_member, schema_members, strict_of
+from trivium.wire.chat.render import schema_members, strict_of
+from trivium.wire.chat.thinking import effort_member
 from trivium.wire.destination import Wanted, failed, joined, leading, no_words, path, plain_text, texts, user_hash
 from trivium.wire.envelope import ENCRYPTED
 from trivium.wire.media import uri_of
