@@ -269,6 +269,25 @@ async def test_a_translation_carries_on_what_the_mode_asks_for(api: str) -> None
         assert (await house.record())["losses"] is None
 
 
+@pytest.mark.parametrize("to", ["chat", "responses"])
+@in_every_api
+async def test_a_verbosity_is_told_to_models_that_know_it_whoever_asks(api: str, to: str) -> None:
+    choices = [
+        f'[[auto."auto/terse".choices]]\nmodes = ["{mode}"]\nmodels = ["up/{model}"]\nverbosity = "low"\n'
+        for mode, model in (("new", "gpt-5.2"), ("old", "gpt-4o"))
+    ]
+    settings = f'{"".join(choices)}[models."up/*"]\n{PRICES}\n'
+    provider = f'type = "openai"\nkey = "sk"\nmodels = ["gpt-5.2", "gpt-4o"]\napis = ["{to}"]'
+    async with running(ANSWER, settings=settings, provider=provider) as house:
+        said = []
+        for mode in ("new", "old") if api == "messages" else ("new",):
+            strict = {"x-trivium-mode": mode, "x-trivium-strict": "1"}
+            assert (await asked(house, api, "auto/terse", headers=strict))[0] == 200
+            body = house.upstream.requests[-1].json
+            said.append(body.get("verbosity") if to == "chat" else body.get("text", {}).get("verbosity"))
+    assert said == ["low", None][: len(said)]
+
+
 async def test_what_an_upstream_cannot_be_told_is_no_loss_of_the_clients() -> None:
     """A tool that is forced excludes thinking, which the client never asked for."""
     provider = f'type = "anthropic"\nkey = "sk"\nmodels = ["{OPUS}"]'

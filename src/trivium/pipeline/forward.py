@@ -128,7 +128,8 @@ def prepare(  # noqa: PLR0917
     elif way is None:
         rendered = render(rules.on_request(asked), target.model)
     else:
-        rendered = way.request(asked.members, count_only=call.operation is COUNT_TOKENS)
+        verbosity = run.auto.choice.verbosity if run.auto is not None and target.led else None
+        rendered = way.request(asked.members, count_only=call.operation is COUNT_TOKENS, verbosity=verbosity)
         way.expect(request.members, wants_usage=request.wants_usage)
         rendered = rules.on_rendered(rendered)
     if custom is not None:

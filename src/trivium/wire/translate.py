@@ -111,8 +111,9 @@ class Translation:
         """The upstream's."""
         return self._to.api
 
-    def request(self, members: Members, *, count_only: bool = False) -> Rendered:
-        """The body for the upstream, or for its endpoint that counts tokens, and all that is lost.
+    def request(self, members: Members, *, count_only: bool = False, verbosity: str | None = None) -> Rendered:
+        """The body for the upstream, or for its endpoint that counts tokens, and all that is lost. `verbosity` is for
+        models that know it, where the client says none: Messages has no word for it.
 
         Raises FieldInvalid, InvalidJson, Untranslatable.
         """
@@ -122,6 +123,8 @@ class Translation:
         if self._cover is not None:
             told = self._uncovered(told, self._cover)
         self._hides_reasoning = told.thinking is not None and told.thinking.summary == "none"
+        if told.verbosity is None and self._to.traits.verbosity:
+            told = msgspec.structs.replace(told, verbosity=verbosity)
         told = msgspec.structs.replace(choosable(told, losses), turns=repaired(told.turns, losses))
         if not told.turns:
             raise nothing_said(told)
