@@ -245,8 +245,13 @@ class TestFallbacks:
 
     async def test_one_that_may_not_be_used_is_refused_as_if_it_had_been_asked_for(self) -> None:
         async with running(GOOD, settings=TWO) as house:
-            status, said = await ask(house, "chat", model="a/one", headers={"x-trivium-fallbacks": "no/such/model"})
-            assert (status, json.loads(said)["error"]["code"]) == (400, "model_ambiguous")
+            for param, more in (
+                ("x-trivium-fallbacks", {"headers": {"x-trivium-fallbacks": "no/such/model"}}),
+                ("trivium_fallbacks", {"body": {"trivium_fallbacks": ["no/such/model"]}}),
+            ):
+                status, said = await ask(house, "chat", model="a/one", **more)
+                error = json.loads(said)["error"]
+                assert (status, error["code"], error["param"]) == (400, "model_ambiguous", param)
             bad = await ask(house, "messages", model="a/one", body={"trivium_fallbacks": "b/two"})
             assert bad[0] == 400
             assert house.upstream.requests == []

@@ -228,7 +228,7 @@ class TestHeaders:
             without = gateway.upstream.requests[1]
         sent = [value for name, value in asked.headers if name == "anthropic-beta"]
         assert (status, sent) == (200, ["context-1m-2025-08-07"])
-        assert "claude-code-20250219" in headers["x-trivium-loss"]
+        assert headers["x-trivium-loss"] == "1; anthropic-beta: claude-code-20250219"
         assert without.header("anthropic-beta") is None
 
     @pytest.mark.parametrize("api", ["chat", "responses"])

@@ -98,12 +98,23 @@ class TestWhoCalls:
         assert set(said(sent)) == {"user"}
         assert sent.body["user"] != "ann@example"
 
-    @pytest.mark.parametrize(("kind", "losses"), [("google", ["user"]), ("deepseek", ["user"]), ("groq", [])])
+    @pytest.mark.parametrize(
+        ("kind", "losses"), [("google", ["metadata.user_id"]), ("deepseek", ["metadata.user_id"]), ("groq", [])]
+    )
     async def test_behind_a_translation_too(self, kind: str, losses: list[str]) -> None:
         for settings in (SEND, ""):
             async with house(kind, settings=settings, apis=only("chat")) as up:
                 sent = await up.send("messages", "m", metadata={"user_id": "ann"}, headers=TASK)
             assert (set(said(sent)) - {"max_tokens"}, sent.losses) == (set() if losses else {"user"}, losses)
+
+    async def test_what_is_lost_behind_a_translation_is_told_in_the_clients_words(self) -> None:
+        async with house("qwen", settings=SEND, apis=only("chat")) as up:
+            both = await up.send("responses", "m", user="ann", safety_identifier="a", headers=TASK)
+            one = await up.send("responses", "m", user="ann")
+            long = await up.send("responses", "qwen3", max_output_tokens=100_000)
+            chat = await up.send("chat", "qwen3", max_tokens=100_000)
+        assert (both.losses, one.losses) == (["user", "safety_identifier"], ["user"])
+        assert (long.losses, chat.losses) == (["max_output_tokens"], ["max_tokens"])
 
 
 class TestMembers:

@@ -15,13 +15,13 @@ from msgspec import UNSET, UnsetType
 from trivium.errors import OperationError
 from trivium.operations.table import OFFICERS, Actor, Needs, Op, Table
 from trivium.policy.caller import Id
+from trivium.providers.credential import Part
 from trivium.providers.custom import (
     Apis,
     Auth,
     CustomModel,
     CustomSettings,
     DisplayName,
-    Key,
     ModelName,
     Tokens,
     Tools,
@@ -38,7 +38,7 @@ _LARGEST_EXTRA = 16 * 1024
 class Add(CustomSettings, frozen=True, kw_only=True):
     organization: Id
     name: ModelName
-    key: Key | None = None
+    key: Part | None = None
 
 
 class List(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -50,7 +50,7 @@ class Set(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
 
     organization: Id
     name: ModelName
-    key: Key | UnsetType | None = UNSET
+    key: Part | UnsetType | None = UNSET
     base_url: str | UnsetType = UNSET
     apis: Apis | UnsetType = UNSET
     model: UpstreamId | UnsetType | None = UNSET

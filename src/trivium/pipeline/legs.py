@@ -4,7 +4,8 @@ may use, then those of the fallbacks that the client names. Most calls have one 
 
 from __future__ import annotations
 
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from operator import itemgetter
 from typing import Any, Literal, cast
 
@@ -33,7 +34,7 @@ from trivium.routing.plan import Asked, Canary, Choice, Plan, behind, plan
 from trivium.routing.twins import twin
 from trivium.wire import body as json_body
 from trivium.wire.lenient import mapping
-from trivium.wire.request import MOST_FALLBACKS, Request, check_name
+from trivium.wire.request import MOST_FALLBACKS, OURS, Request, check_name
 
 _REMEMBERED = 10_000
 _LONGEST = 500
@@ -73,7 +74,11 @@ async def legs_of(  # noqa: PLR0917
     choices = [Leg(choice.target, run.own, choice.why, target) for choice in main.tried]
     for name in fallbacks:
         known = {leg.target.route for leg in choices}
-        choices += [leg for leg in await _fallback(call, name, request, run, deps) if leg.target.route not in known]
+        param = OURS if name in request.fallbacks else FALLBACKS.decode()
+        with _told_of(param):
+            check_name(name, param)
+            found = await _fallback(call, name, request, run, deps)
+        choices += [leg for leg in found if leg.target.route not in known]
     if run.key is None:  # what a canary or an emergency leads to need not be free
         choices = [leg for leg in choices if is_free_route(leg.target, call.time_ms, deps)]
         if not choices:
@@ -246,9 +251,18 @@ def _as_wished(request: Request, routes: list[Target]) -> list[Target]:
     return [route for route in routes if keeps_to(wish, route.provider)] or routes
 
 
+@contextmanager
+def _told_of(param: str) -> Iterator[None]:
+    """What is wrong with a fallback's name is told of where it stands, and not of `model`."""
+    try:
+        yield
+    except RequestError as error:
+        error.param = param if error.param == "model" else error.param
+        raise
+
+
 async def _fallback(call: Call, name: str, request: Request, run: Run, deps: Deps) -> list[Leg]:
     """The routes of another model that the client would have as well. Raises what a call for it would."""
-    check_name(name, FALLBACKS.decode())
     auto = await stand_in(name, call, request, run, deps)
     way = auto.model if auto is not None else None
     found, own = find_way(run.key, way or name, call.api, deps)

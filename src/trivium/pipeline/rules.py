@@ -35,7 +35,7 @@ from trivium.wire.draft import Draft
 from trivium.wire.fields import decoded
 from trivium.wire.lenient import mapping
 from trivium.wire.losses import Losses
-from trivium.wire.request import Rendered, Request
+from trivium.wire.request import MAX_TOKENS, Rendered, Request
 from trivium.wire.strict import keep_known
 from trivium.wire.toolids import fit_ids
 from trivium.wire.toolnames import nine_letters, plain_id
@@ -68,7 +68,7 @@ class Rules:
     def on_request(self, request: Request) -> Request:
         """The request for an upstream of the client's API. Raises RequestError."""
         rules = rules_of(self.row, self.model, self.call.api, self.api, self._off, translated=False)
-        draft = self._applied(rules, request.members)
+        draft = self._applied(rules, request.members, self._losses)
         if draft is None or not draft.changed:
             return request
         return msgspec.structs.replace(request, body=draft.body(request.body), members=draft.members())
@@ -76,22 +76,35 @@ class Rules:
     def on_rendered(self, rendered: Rendered) -> Rendered:
         """The body that a translation made. Raises RequestError."""
         rules = rules_of(self.row, self.model, self.call.api, self.api, self._off, translated=True)
-        draft = self._applied(rules, json_body.members(rendered.body)) if rules else None
+        losses = Losses()
+        draft = self._applied(rules, json_body.members(rendered.body), losses) if rules else None
+        for loss in losses.told():
+            self._losses.add(self._said_as(loss.field), loss.why)
         if draft is None or not draft.changed:
             return rendered
         return Rendered(draft.body(rendered.body), rendered.losses)
 
-    def _applied(self, rules: tuple[Rule, ...], members: json_body.Members) -> Draft | None:
+    def _said_as(self, field: str) -> str:
+        """What the client calls a member of the body that a translation made, as far as it has another word for it."""
+        names: tuple[str, ...] = ()
+        if field in MAX_TOKENS[self.api]:
+            names = MAX_TOKENS[self.call.api]
+        elif field == USER:
+            names = ("metadata.user_id",) if self.call.api is MESSAGES else (SAFETY, USER)
+        said = (name for name in names[:-1] if json_body.is_said(self.request.members, name))
+        return next(said, names[-1]) if names else field
+
+    def _applied(self, rules: tuple[Rule, ...], members: json_body.Members, losses: Losses) -> Draft | None:
         draft: Draft | None = None
         for rule in rules:
             if rule.members and rule.members.isdisjoint(draft.names if draft else members):
                 continue
             if not self._holds(rule):
                 continue
-            draft = draft or Draft(self.api, members, self._losses)
-            draft.touched, before = False, len(self._losses)
+            draft = draft or Draft(self.api, members, losses)
+            draft.touched, before = False, len(losses)
             _ACTIONS[rule.name](draft, self, rule)
-            if draft.touched or len(self._losses) != before:
+            if draft.touched or len(losses) != before:
                 self._run.rules += (rule.name,)
         if draft is not None:
             self._run.headers = tuple(draft.headers)

@@ -14,7 +14,7 @@ from trivium.wire.losses import Loss
 
 _LONGEST_HEADER = 1000
 _DATA = (b"application/json", b"text/event-stream")
-_UNSAFE = re.compile(r"[^\w.()\[\] -]")
+_UNSAFE = re.compile(r"[^\w.:()\[\] -]")
 
 
 def json_headers(content: bytes, call: Call) -> Headers:

@@ -10,9 +10,7 @@ import msgspec
 from trivium.patterns import matching
 from trivium.providers.sigv4 import Signing
 
-Part = Annotated[
-    str, matching(r"^[!-~]+\Z", "printable characters of ASCII without blanks", shortest=8, longest=10_000)
-]
+Part = Annotated[str, matching(r"^[!-~]{8,10000}\Z", "8 to 10,000 printable characters of ASCII without blanks")]
 """Printable ASCII, as headers take it."""
 Region = Annotated[str, matching(r"^[a-z]{2,9}(-[a-z]{2,12}){1,4}-[0-9]{1,2}\Z", "a region, as us-east-1")]
 AUTH: Mapping[str, tuple[bytes, bytes]] = {

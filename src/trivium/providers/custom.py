@@ -32,8 +32,6 @@ UpstreamId = Annotated[str, msgspec.Meta(min_length=1, max_length=256)]
 DisplayName = Annotated[str, msgspec.Meta(min_length=1, max_length=200)]
 Auth = Literal["bearer", "x-api-key"]
 Tokens = Annotated[int, msgspec.Meta(ge=1, le=10**9)]
-Key = Annotated[str, matching(r"^[!-~]+\Z", "printable characters of ASCII without blanks", shortest=8, longest=10_000)]
-"""Printable ASCII, as headers take it."""
 
 _PREFIX = "custom@"
 _HINT, _SHORTEST_HINTED = 4, 12
