@@ -27,6 +27,7 @@ from support_requests import (
     vendors,
 )
 from support_vendors_values import Body
+from trivium.canon.api import Api
 from trivium.canon.traits import Traits
 
 
@@ -46,6 +47,13 @@ class TestSettings:
             "stop_sequences": "Responses has no such setting",
             "top_k": "Responses has no such setting",
         }
+
+    @pytest.mark.parametrize("to", [C, R])
+    def test_of_these_some_take_it_where_they_are_told_not_to_reason(self, to: Api) -> None:
+        off = messages(temperature=0.5, top_p=0.9, thinking={"type": "disabled"})
+        sent = vendors(M, to, off, "openai", "gpt-5.2")
+        assert (sent.body["temperature"], sent.body["top_p"], sent.lost) == (0.5, 0.9, [])
+        assert {"temperature", "top_p"} <= set(vendors(M, to, off, "openai", "gpt-5").lost)
 
     def test_models_that_reason_take_no_sampling(self) -> None:
         sent = vendors(M, R, messages(temperature=0.5, top_p=0.9), "openai", "gpt-5.1")

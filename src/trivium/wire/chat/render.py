@@ -29,7 +29,7 @@ from trivium.canon.request import INSTRUCTING, Format, Request, Role, Tool, Turn
 from trivium.wire.cachemarks import marked
 from trivium.wire.chat.details import placed, unsealed
 from trivium.wire.chat.order import answered
-from trivium.wire.chat.thinking import thinking
+from trivium.wire.chat.thinking import is_sampled, thinking
 from trivium.wire.destination import (
     NO_REASONING,
     Wanted,
@@ -98,7 +98,7 @@ def _sampling(request: Request, wanted: Wanted) -> dict[str, Any]:
         stop = stop[: traits.stop_limit]
     said = {"temperature": request.temperature, "top_p": request.top_p, "top_k": request.top_k}
     for name, value in said.items():
-        if value is not None and not (traits.sampling if name != "top_k" else traits.top_k):
+        if value is not None and not (is_sampled(request, wanted) if name != "top_k" else traits.top_k):
             losses.add(name, "this model takes no such setting")
             said[name] = None
     return {name: value for name, value in {**said, "stop": list(stop) or None}.items() if value is not None}
@@ -123,7 +123,7 @@ def _extras(request: Request, wanted: Wanted) -> dict[str, Any]:
 
 
 def _logprobs(request: Request, wanted: Wanted) -> dict[str, Any]:
-    if request.logprobs is None or not wanted.to.traits.sampling:
+    if request.logprobs is None or not is_sampled(request, wanted):
         wanted.lose_logprobs(request)
         return {}
     return {"logprobs": True, **({"top_logprobs": request.logprobs} if request.logprobs else {})}

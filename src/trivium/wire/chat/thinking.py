@@ -35,6 +35,12 @@ def _whether(request: Request, asked: Thinking, wanted: Wanted) -> dict[str, Any
     return {} if enabled is None else {"reasoning": {"enabled": enabled}}
 
 
+def is_sampled(request: Request, wanted: Wanted) -> bool:
+    """Whether the model may be told how to sample. OpenAI's that reason take it where they are told not to."""
+    asked, traits = request.thinking, wanted.to.traits
+    return traits.sampling or (asked is not None and asked.enabled is False and "none" in traits.efforts)
+
+
 def effort_member(request: Request, wanted: Wanted, name: str) -> dict[str, Any]:
     """The effort as one word, for upstreams that know no more; nothing where nothing was asked for."""
     asked, traits = request.thinking, wanted.to.traits

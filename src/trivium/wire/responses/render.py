@@ -24,7 +24,7 @@ from trivium.canon.parts import (
 )
 from trivium.canon.request import Request, Role, Tool, Turn
 from trivium.wire.chat.render import schema_members, strict_of
-from trivium.wire.chat.thinking import effort_member
+from trivium.wire.chat.thinking import effort_member, is_sampled
 from trivium.wire.destination import Wanted, failed, joined, leading, no_words, path, plain_text, texts, user_hash
 from trivium.wire.envelope import ENCRYPTED
 from trivium.wire.media import uri_of
@@ -67,7 +67,7 @@ def render(request: Request, wanted: Wanted) -> dict[str, Any]:
 def _included(request: Request, wanted: Wanted) -> dict[str, Any]:
     """What the answer should hold besides: seals of reasoning, probabilities."""
     traits = wanted.to.traits
-    weighed = request.logprobs is not None and traits.sampling
+    weighed = request.logprobs is not None and is_sampled(request, wanted)
     if not weighed:
         wanted.lose_logprobs(request)
     names = ["reasoning.encrypted_content"] if traits.encrypted_reasoning else []
@@ -84,7 +84,7 @@ def _wants_any_json(request: Request) -> bool:
 def _limits(request: Request, wanted: Wanted) -> dict[str, Any]:
     losses = wanted.losses
     said: dict[str, Any] = {"temperature": request.temperature, "top_p": request.top_p}
-    if not wanted.to.traits.sampling:
+    if not is_sampled(request, wanted):
         for name in [name for name, value in said.items() if value is not None]:
             losses.add(name, "this model takes no such setting")
         said = {}
