@@ -339,7 +339,7 @@ async def test_what_would_be_chosen_is_explained() -> None:
     assert (auto["id"], auto["mode"], auto["model"]) == ("auto/frontier", "plan", SONNET)
     assert (auto["reasoning"], auto["effort"]) == (True, "high")
     assert [one["model"] for one in auto["passed"]] == [OPUS]
-    assert "list of models does not have it" in auto["passed"][0]["why"]
+    assert "The organization denies it" in auto["passed"][0]["why"]
 
 
 async def test_an_auto_model_can_be_the_default() -> None:

@@ -254,7 +254,7 @@ async def _sent(request: UpstreamRequest, target: Target, run: Run, deps: Deps) 
     try:
         return await deps.client.send(request)
     except UpstreamUnreachable as error:
-        said = "The provider cannot be reached. Try again in a moment, or name another model."
+        said = "The upstream cannot be reached. Try again in a moment, or name another model."
         if target.custom is not None:
             said = (
                 f"The server of the model `{target.custom.name}` cannot be reached. An admin of the organization whose "
