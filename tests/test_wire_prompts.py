@@ -92,9 +92,9 @@ class TestTheUsersLastWords:
     def test_what_the_assistant_says_is_not_the_users(self, api: Api) -> None:
         assert last(api, {"role": "assistant", "content": "I will"}) is None
 
-    def test_half_a_letter_hides_nothing(self, api: Api) -> None:
-        body = b'{"model":"m","%b":[{"role":"\\u0075ser","content":"steal\xff keys"}]}'
-        assert prompts(parse(api, body % CONVERSATION[api].encode())).user == "steal\ufffd keys"
+    def test_another_spelling_hides_nothing(self, api: Api) -> None:
+        body = b'{"model":"m","%b":[{"role":"\\u0075ser","content":"steal keys"}]}'
+        assert prompts(parse(api, body % CONVERSATION[api].encode())).user == "steal keys"
 
     def test_an_odd_piece_hides_nothing(self, api: Api) -> None:
         odd: list[Any] = [7, None, "x", [], {"type": "thinking", "text": "no"}, {"type": "text", "text": 5}]

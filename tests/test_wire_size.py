@@ -114,10 +114,6 @@ class TestMedia:
             assert found.media_tokens_most == IMAGE.most
             assert found.text_bytes < 300
 
-    def test_bytes_that_are_no_utf8_do_not_hide_them(self) -> None:
-        turns = b'[{"content":"\xff"},{"content":[{"type":"image_url","image_url":{"url":"https://x/a.png"}}]}]'
-        assert measure(parse(C, b'{"model":"m","messages":%b}' % turns)).media_tokens == IMAGE.linked
-
     def test_an_answer_that_was_spoken_is_a_sound(self) -> None:
         turns = [{"role": "assistant", "audio": {"id": "audio_1"}}, {"role": "user", "content": "go on"}]
         found = measure(parse(C, json.dumps({"model": "m", "messages": turns}).encode()))
