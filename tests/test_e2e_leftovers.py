@@ -20,18 +20,27 @@ from trivium.mock import Error, Reply
 from trivium.pipeline.settle import Run
 
 
+_OTHERS: list[Run] = []
+"""Calls that other tests have left."""
+
+
 @pytest.fixture(autouse=True)
 def uncollected() -> Iterator[None]:
     gc.collect()
+    _OTHERS[:] = _calls()
     gc.disable()
     yield
     gc.enable()
 
 
+def _calls() -> list[Run]:
+    return [one for one in gc.get_objects() if isinstance(one, Run)]
+
+
 async def left(house: Running) -> int:
     """Calls of which something is still there though they have ended."""
     await house.records()
-    return sum(isinstance(one, Run) for one in gc.get_objects())
+    return len(_calls()) - len(_OTHERS)
 
 
 @pytest.mark.parametrize("apis", [ALL_APIS, 'apis = ["chat"]'], ids=["passed", "translated"])
