@@ -19,7 +19,6 @@ from test_pipeline_own import KEY, OTHER, SONNET, named
 from trivium.mock import Error, Reply
 from trivium.pipeline.settle import Run
 
-
 _OTHERS: list[Run] = []
 """Calls that other tests have left."""
 
