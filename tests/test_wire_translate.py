@@ -10,21 +10,10 @@ import pytest
 
 from support_grammar import check, told
 from support_streams import CHAT, USAGE, chunk, compact, named, sse
-from support_translation import ORIGIN, decoded, encoded, encoder, error, translated, translation
+from support_translation import ORIGIN, decoded, error, translated, translation
 from trivium.canon.api import Api
-from trivium.canon.events import (
-    Begin,
-    End,
-    Event,
-    Fault,
-    Finish,
-    FinishReason,
-    ReasoningDelta,
-    ReasoningSeal,
-    TextDelta,
-)
+from trivium.canon.events import Fault, FinishReason
 from trivium.canon.fold import Answer, fold
-from trivium.canon.parts import Seal
 from trivium.canon.size import content_bytes
 from trivium.canon.traits import Traits
 from trivium.errors import FieldInvalid, InvalidJson
@@ -303,40 +292,6 @@ class TestNames:
         body = {"type": "message", "id": "m1", "model": "m", "content": [block], "stop_reason": "tool_use"}
         answer = fold(decode_answer(Api.CHAT, through.whole(compact(body).encode())[0]))
         assert (answer.text, answer.tool_calls, answer.finish) == ('{"x":1}', (), "stop")
-
-
-HIDDEN: dict[Api, dict[str, Any]] = {
-    Api.CHAT: {"messages": INPUT, "reasoning": {"effort": "high", "exclude": True}},
-    Api.MESSAGES: {
-        "messages": INPUT,
-        "max_tokens": 9000,
-        "thinking": {"type": "enabled", "budget_tokens": 2000, "display": "omitted"},
-    },
-}
-
-
-SEALED: dict[Api, list[Event]] = {
-    Api.CHAT: [],
-    Api.MESSAGES: [ReasoningSeal(0, Seal("signature", "sig"))],
-    Api.RESPONSES: [ReasoningSeal(0, Seal("encrypted", "sig"))],
-}
-
-
-@pytest.mark.parametrize(("client", "upstream"), [(a, b) for a in HIDDEN for b in Api if a is not b])
-class TestReasoningThatNobodyWantsToRead:
-    def test_its_text_is_left_out_whole_or_streamed(self, client: Api, upstream: Api) -> None:
-        through = way(client, upstream)
-        thought: list[Event] = [ReasoningDelta("Hmm. "), ReasoningDelta("Ah."), *SEALED[upstream]]
-        events = [Begin("id", "m"), *thought, TextDelta("Hi", 1), Finish(FinishReason.STOP, None), End()]
-        said = encoded(encoder(upstream), events)
-        for hides in (False, True):
-            if hides:
-                asked(through, **HIDDEN[client])
-            streamed = read(client, _all(through, said))
-            whole = through.whole(said, streamed=True)[0]
-            assert [hides] * 2 == [fold(decode_answer(client, whole)).reasoning == "", streamed.reasoning == ""]
-            assert streamed.text == "Hi"
-            assert streamed.parts == fold(decode_answer(client, whole)).parts
 
 
 def _all(through: Translation, stream: bytes) -> bytes:

@@ -104,7 +104,6 @@ class Translation:
             house = {"model": cover.model, "reasoning": b"reasoning", "veiled": cover.hides}
             self._asked = msgspec.structs.replace(self._asked, **house)
         self._losses = Losses()
-        self._hides_reasoning = False
 
     @property
     def api(self) -> Api:
@@ -122,7 +121,6 @@ class Translation:
         told = _PARSE[self._client](of_one_model(members, losses), losses)
         if self._cover is not None:
             told = self._uncovered(told, self._cover)
-        self._hides_reasoning = told.thinking is not None and told.thinking.summary == "none"
         if told.verbosity is None and self._to.traits.verbosity:
             told = msgspec.structs.replace(told, verbosity=verbosity)
         told = msgspec.structs.replace(choosable(told, losses), turns=repaired(told.turns, losses))
@@ -157,7 +155,7 @@ class Translation:
         """`frames`: the upstream sends Amazon's binary event stream."""
         parser = FrameParser() if frames else SseParser()
         decoder = stream_decoder(self._to.api, conventions)
-        return StreamTranslation(parser, decoder, self._encoder(), self._names, self._outward)
+        return StreamTranslation(parser, decoder, self._encoder(), self._names, self._cover)
 
     def whole(
         self, body: bytes, conventions: Conventions = named.DEFAULT, *, streamed: bool = False
@@ -171,13 +169,7 @@ class Translation:
         answer = fold(told)
         if answer.error:
             return b"", answer
-        return self._encoder().whole(fold(self._outward(told))), answer
-
-    def _outward(self, events: list[Event]) -> list[Event]:
-        """The events that the client may know. Reasoning that it does not want to read keeps its seal, with which the
-        conversation goes on; some upstreams cannot be asked to leave it out, or would leave out the seal as well."""
-        told = self._cover.events(events) if self._cover else events
-        return [event for event in told if type(event) is not ReasoningDelta] if self._hides_reasoning else told
+        return self._encoder().whole(fold(self._cover.events(told)) if self._cover else answer), answer
 
     def losses(self) -> tuple[Loss, ...]:
         """What was lost of the answer."""
@@ -234,13 +226,13 @@ class StreamTranslation:
         decoder: StreamDecoder,
         encoder: Encoder,
         names: ToolNames,
-        outward: Callable[[list[Event]], list[Event]],
+        cover: Cover | None = None,
     ) -> None:
         self._parser = parser
         self._decoder = decoder
         self._restored = Restored(names)
         self._encoder = encoder
-        self._outward = outward
+        self._cover = cover
         self._fold = Fold()
         self._mould = Mould()
         self._place: tuple[object, int] | None = None
@@ -377,7 +369,8 @@ class StreamTranslation:
             if kind not in CONTENT:
                 self._fold.add(event)
                 self.ended = self.ended or kind is End
-        return self._encoder.encode(self._outward(self._restored.events(events)))
+        told = self._restored.events(events)
+        return self._encoder.encode(self._cover.events(told) if self._cover else told)
 
     def answer(self) -> Answer:
         """What the stream said of itself: names, usage, finish, error; not its content."""

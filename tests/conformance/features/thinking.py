@@ -46,16 +46,6 @@ _UNSIGNED = turns(
     Some({"type": "reasoning", "content": [{"type": "reasoning_text", "text": _THOUGHT}]}, {"type": "function_call"}),
     Some({"content": [{"type": "thinking", "thinking": _THOUGHT}, {"type": "tool_use"}]}),
 )
-_HIDDEN = heard(
-    {"content": DONE, "reasoning_content": ABSENT},
-    None,
-    [{"type": "redacted_thinking"}, {"type": "text", "text": DONE}],
-)
-_SEAL_ALONE = turns(
-    Some({"reasoning_details": [{"type": "reasoning.text", "signature": _SEAL}]}),
-    Some({"type": "reasoning", "summary": [], "encrypted_content": _SEAL}),
-    Some({"content": [{"type": "thinking", "thinking": "", "signature": _SEAL}, {"type": "text"}]}),
-)
 _GOOGLES = ToolCall("look", {"city": "Köln"}, id="call_1", thought_signature=_SEAL)
 _ELSEWHERE = turns(
     [
@@ -149,19 +139,6 @@ THINKING = [
         upstreams="strangers",
     ),
     Feature(name="thinking told", reply=Reply(reasoning=_THOUGHT, text=DONE), heard=_TOLD),
-    Feature(
-        name="thinking that the client does not want to read: left out, and its signature returned",
-        asks=asks(
-            {"reasoning": {"effort": "high", "exclude": True}},
-            None,
-            {"thinking": {**_ON["thinking"], "display": "omitted"}},
-        ),
-        told={C: {}, R: {"reasoning": {"summary": ABSENT}}, M: {}},
-        reply=Reply(reasoning=_THOUGHT, signature=_SEAL, text=DONE),
-        heard=_HIDDEN,
-        returned=_SEAL_ALONE,
-        upstreams="openrouter",
-    ),
     Feature(
         name="signatures returned to whoever signed",
         asks=tools(tool()),

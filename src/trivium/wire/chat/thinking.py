@@ -19,7 +19,7 @@ def thinking(request: Request, wanted: Wanted) -> dict[str, Any]:
         return _whether(request, asked, wanted)
     effort = asked.effort and nearest(asked.effort, traits.efforts)
     said: dict[str, Any] = {"effort": effort, "enabled": asked.enabled, "max_tokens": asked.budget}
-    # No `exclude`, which would leave out the seal too: the gateway leaves the text out of the answer (`translate`).
+    # No `exclude`, though a client need not see the reasoning: it would never get its seal, nor what that is of.
     told = {name: value for name, value in said.items() if value is not None}
     if {"effort", "max_tokens"} <= told.keys():
         del told["max_tokens"]

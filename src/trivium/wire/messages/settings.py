@@ -12,7 +12,7 @@ from typing import Any
 import msgspec
 
 from trivium.canon.parts import Reasoning, ToolCall, ToolResult
-from trivium.canon.request import Format, Request, Role, Thinking, Turn
+from trivium.canon.request import Format, Request, Role, Turn
 from trivium.wire.destination import Wanted, limit_of, path
 from trivium.wire.effort import SMALLEST_BUDGET, budget_within, effort_of, nearest
 from trivium.wire.envelope import fits, is_empty
@@ -133,21 +133,12 @@ def _thinking(
     if why := _hindrance(request, turns, limit, wanted):
         wanted.losses.add(path(request, "thinking"), why)
         return (off if asked.enabled else None), None
+    shown = {"display": "summarized"} if not traits.thinking_shown and asked.summary != "none" else {}
     if traits.thinking == "adaptive":
         effort = asked.effort or (effort_of(asked.budget) if asked.budget else None)
-        thinking = {"type": "adaptive", **_display(asked, wanted)}
-        return thinking, nearest(effort, traits.efforts) if effort else None
+        return {"type": "adaptive", **shown}, nearest(effort, traits.efforts) if effort else None
     own = asked.budget and max(SMALLEST_BUDGET, min(asked.budget, limit - 1))
     return {"type": "enabled", "budget_tokens": own or budget_within(asked.effort, limit)}, None
-
-
-def _display(asked: Thinking, wanted: Wanted) -> dict[str, str]:
-    """Whether the client wants to read the thinking, where the model would do otherwise. The member is as young as the
-    models that set their own budget: older servers show it, and the gateway leaves it out (`translate`)."""
-    shown = asked.summary != "none"
-    if shown is wanted.to.traits.thinking_shown:
-        return {}
-    return {"display": "summarized" if shown else "omitted"}
 
 
 def _hindrance(request: Request, turns: tuple[Turn, ...], limit: int, wanted: Wanted) -> str | None:
