@@ -456,6 +456,19 @@ class TestWhateverHappens:
         await writer.close()
         assert (disk.ids(), patient.told) == (["patient"], ["done"])
 
+    async def test_where_not_even_that_can_be_told_the_thread_goes_on(
+        self, disk: Disk, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        writer = Writer(disk.database, apply, linger=0, retry=0)
+        patient = Kept(record("patient"))
+        with monkeypatch.context() as patched:
+            patched.setattr(writer, "_tell", lambda *_: 1 / 0)
+            writer.add(patient)
+            await until(lambda: writer.failing)
+        await until(lambda: patient.told)
+        assert (disk.ids(), patient.told) == (["patient"], ["done"])
+        await writer.close()
+
     async def test_what_nobody_thought_of_is_said_and_not_the_end(
         self, disk: Disk, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
     ) -> None:

@@ -205,7 +205,8 @@ class Writer:
             except Exception as error:  # nobody else would write: whatever it is, the next ones are tried
                 _LOG.exception("the store was not written")
                 sleep(self._retry)
-                self._failed(StoreUnavailable(_NOT_WRITTEN, detail=repr(error)), waited=True)
+                with contextlib.suppress(Exception):  # where there is no memory for that either, the thread lives on
+                    self._failed(StoreUnavailable(_NOT_WRITTEN, detail=repr(error)), waited=True)
 
     def _wait(self, next_at: float) -> bool:
         """Returns when something is to be written: at once for a flush, else not before `next_at`, and what is not
