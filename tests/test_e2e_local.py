@@ -132,9 +132,10 @@ async def test_an_answer_ends_before_the_models_own_next_question(up: Up) -> Non
         other = await on.anthropic.messages.create(model=MODEL, stop_sequences=["zzz"], **MESSAGES)
         chat = await on.openai.chat.completions.create(model=MODEL, stop="zzz", **CHAT)
     for message in (plain, other):
-        assert (message.stop_reason, message.stop_sequence) == ("end_turn", None)
-        assert "Question:" not in str(message.content)
-    assert "Question:" not in (chat.choices[0].message.content or "")
+        assert message.stop_sequence is None
+        assert message.stop_reason in ("end_turn", "max_tokens")  # it says what it likes, and as much
+        assert not [part for part in message.content if part.type == "text" and "\nQuestion:" in part.text]
+    assert "\nQuestion:" not in (chat.choices[0].message.content or "")
 
 
 async def test_tokens_are_counted_as_the_answer_will_count_them(up: Up) -> None:
