@@ -275,9 +275,10 @@ def _row(record: Record) -> list[Any]:
     looks for an adapter in several places first, which takes half a microsecond each time."""
     row: list[Any] = [*msgspec.structs.astuple(record)]
     for place in _WORDS:
-        row[place] = exact(row[place])
+        if (word := row[place]) is not None:
+            row[place] = word[:]
     for place in _FLAGS:
-        row[place] = int(row[place])
+        row[place] = 1 if row[place] else 0
     return row
 
 

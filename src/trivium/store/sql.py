@@ -11,6 +11,7 @@ from collections.abc import Collection, Iterable, Sequence
 from contextlib import AbstractContextManager
 from functools import lru_cache
 from itertools import compress
+from operator import itemgetter
 from typing import Any, Protocol
 
 from trivium.errors import StoreUnavailable
@@ -98,12 +99,13 @@ class Database(Protocol):
 def insert(tx: Writing, into: str, columns: Sequence[str], rows: Sequence[Sequence[Any]], behind: str = "") -> None:
     """Adds rows to a table; `behind` stands at the end of the statement. Columns of which no row says anything are left
     out of it: for each None `sqlite3` looks in three places for what it could become, which takes longer than to bind
-    three words."""
+    three words. Two columns at least have to say something."""
     if not rows:
         return
     said = [column[0] is not None or column.count(None) < len(column) for column in zip(*rows, strict=True)]
     if not all(said):
-        columns, rows = tuple(compress(columns, said)), [tuple(compress(row, said)) for row in rows]
+        pick = itemgetter(*compress(range(len(columns)), said))
+        columns, rows = pick(columns), [*map(pick, rows)]
     tx.executemany(_inserting(into, tuple(columns), behind), rows)
 
 
