@@ -12,7 +12,7 @@ import re
 import tomllib
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import msgspec
 
@@ -20,37 +20,18 @@ from trivium.converted import converted
 from trivium.errors import ConfigError
 from trivium.settings import (
     MOST_WORKERS,
-    AbuseSettings,
-    AdminSettings,
-    BillingSettings,
-    ByokSettings,
     FreeModelSettings,
     FreeSettings,
-    LimitSettings,
-    LocalSettings,
-    LogSettings,
     ModelSettings,
-    RecordSettings,
-    SecretsSettings,
-    SecuritySettings,
-    ServerSettings,
     Settings,
     Source,
     StorageSettings,
-    TokenSettings,
-    UpstreamSettings,
     wrong_setting,
 )
-from trivium.settings_alerts import AlertSettings
 from trivium.settings_auto import AUTO_MODELS, AutoSettings, AutoTable
-from trivium.settings_capture import CaptureSettings
 from trivium.settings_dashboard import DashboardSettings
-from trivium.settings_idempotency import IdempotencySettings
-from trivium.settings_payments import PaymentSettings
 from trivium.settings_providers import ProviderSettings
-from trivium.settings_requests import AdaptSettings, IdentitySettings
-from trivium.settings_routing import CatalogSettings, RoutingSettings
-from trivium.settings_telemetry import TelemetrySettings
+from trivium.settings_requests import IdentitySettings
 
 ProviderName = re.compile(r"[a-z0-9][a-z0-9._-]*")
 _AS_ELSEWHERE = re.compile(r"(?:\$|\$\{|os\.environ/|ENV:)([A-Z_][A-Z0-9_]{2,})\}?")
@@ -59,36 +40,8 @@ _VERSION = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,49}")
 """Of a key-encryption key."""
 
 
-_SECTIONS: dict[str, Any] = {
-    "server": ServerSettings,
-    "storage": StorageSettings,
-    "upstream": UpstreamSettings,
-    "local": LocalSettings,
-    "log": LogSettings,
-    "security": SecuritySettings,
-    "billing": BillingSettings,
-    "records": RecordSettings,
-    "capture": CaptureSettings,
-    "abuse": AbuseSettings,
-    "limits": LimitSettings,
-    "secrets": SecretsSettings,
-    "byok": ByokSettings,
-    "admin": AdminSettings,
-    "dashboard": DashboardSettings,
-    "idempotency": IdempotencySettings,
-    "identity": IdentitySettings,
-    "adapt": AdaptSettings,
-    "catalog": CatalogSettings,
-    "routing": RoutingSettings,
-    "tokens": TokenSettings,
-    "telemetry": TelemetrySettings,
-    "alerts": AlertSettings,
-    "payments": PaymentSettings,
-    "aliases": dict[str, str],
-}
 _NETWORKS = {"server": ("trusted_proxies",), "security": ("allow_networks", "deny_networks")}
 """Settings that are lists of addresses and networks."""
-_T = TypeVar("_T")
 
 
 def load(path: Path | None, env: Mapping[str, str]) -> Settings:
@@ -367,6 +320,10 @@ _NAMED: dict[str, Callable[[object, Source], Any]] = {
     "auto": _auto,
 }
 """Sections whose keys are names that the operator chose."""
+_SECTIONS: dict[str, Any] = {
+    field.name: field.type for field in msgspec.structs.fields(Settings) if field.name not in (*_NAMED, "source")
+}
+"""The other sections, each with what it is read as."""
 
 
 def _check_strings(table: object, path: tuple[str, ...], source: Source) -> None:
