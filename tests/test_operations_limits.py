@@ -6,14 +6,14 @@ from typing import Any
 
 import msgspec
 
-from trivium.operations.limits import LimitOperations, ShowLimits
-from trivium.operations.table import OPERATOR
+from trivium.operations.limits import LimitOperations
+from trivium.operations.table import OPERATOR, Arguments
 from trivium.store.counters import State
 
 
 async def shown(state: State) -> Any:
     show = LimitOperations(lambda: state).table["limits.show"].act
-    return msgspec.to_builtins(await show(ShowLimits(), OPERATOR))
+    return msgspec.to_builtins(await show(Arguments(), OPERATOR))
 
 
 async def test_in_memory_and_in_redis() -> None:

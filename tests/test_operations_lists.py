@@ -15,8 +15,8 @@ from trivium.canon.api import Api
 from trivium.clock import SystemClock
 from trivium.errors import NotFound, UpstreamUnreachable
 from trivium.operations import lists
-from trivium.operations.lists import ListSource, ModelLists, Refresh, ShowSources
-from trivium.operations.table import OPERATOR
+from trivium.operations.lists import ListSource, ModelLists, Refresh
+from trivium.operations.table import OPERATOR, Arguments
 from trivium.providers.provider import Provider
 from trivium.store.lists import ListFiles
 from trivium.upstream.client import Headers, UpstreamRequest, UpstreamResponse
@@ -97,7 +97,7 @@ class House:
         return told
 
     async def sources(self) -> list[Any]:
-        return list(await self.lists.table["catalog.sources"].act(ShowSources(), OPERATOR))
+        return list(await self.lists.table["catalog.sources"].act(Arguments(), OPERATOR))
 
     @property
     def count(self) -> int | None:

@@ -8,12 +8,8 @@ from typing import Any
 from trivium.operations.table import Actor, Arguments, Op, Table
 
 
-class AbuseStatus(Arguments, frozen=True, kw_only=True):
-    pass
-
-
 def abuse_table(status: Callable[[], dict[str, Any]]) -> Table:
-    async def tell(_: AbuseStatus, __: Actor) -> dict[str, Any]:
+    async def tell(_: Arguments, __: Actor) -> dict[str, Any]:
         return status()
 
-    return {"abuse.status": Op(arguments=AbuseStatus, result=dict[str, Any], act=tell)}
+    return {"abuse.status": Op(arguments=Arguments, result=dict[str, Any], act=tell)}

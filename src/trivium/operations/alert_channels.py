@@ -31,10 +31,6 @@ _Severities = Annotated[tuple[Severity, ...], msgspec.Meta(min_length=1, max_len
 _Rules = Annotated[tuple[Rule, ...], msgspec.Meta(min_length=1, max_length=len(RULES))]
 
 
-class ListChannels(Arguments, frozen=True, kw_only=True):
-    pass
-
-
 class AddChannel(Arguments, frozen=True, kw_only=True):
     """`slack` and `webhook` need a `url`; `email` a `host`, a `sender` and `to`."""
 
@@ -120,7 +116,7 @@ class AlertChannelOperations:
     ) -> None:
         self._alerts, self._kept, self._channels, self._rules, self._clock = alerts, kept, channels, rules, clock
         self.table: Table = {
-            "alerts.channels": Op(arguments=ListChannels, result=list[ChannelState], act=self.listed),
+            "alerts.channels": Op(arguments=Arguments, result=list[ChannelState], act=self.listed),
             "alerts.channels.add": Op(arguments=AddChannel, result=ChannelState, act=self.add, changes=True),
             "alerts.channels.set": Op(arguments=SetChannel, result=ChannelState, act=self.set, changes=True),
             "alerts.channels.remove": Op(arguments=OneChannel, result=ChannelState, act=self.remove, changes=True),
@@ -128,7 +124,7 @@ class AlertChannelOperations:
             "alerts.test": Op(arguments=TestChannels, result=list[Tested], act=self.test),
         }
 
-    async def listed(self, _: ListChannels, __: Actor) -> list[ChannelState]:
+    async def listed(self, _: Arguments, __: Actor) -> list[ChannelState]:
         await self._kept.refresh()
         problems = await self._alerts.problems()
         return [_state(one.name, one.said, one.created_ms, problems.get(one.name)) for one in self._channels.all]

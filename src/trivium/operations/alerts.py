@@ -18,10 +18,6 @@ from trivium.policy.baseline import Suggestion, suggestions
 from trivium.store.alerts import AlertStore, Notice, Rules
 
 
-class ShowAlerts(Arguments, frozen=True, kw_only=True):
-    pass
-
-
 class ListNotices(ListArguments, frozen=True, kw_only=True):
     """The newest first."""
 
@@ -49,14 +45,14 @@ class AlertRuleOperations:
     def __init__(self, store: AlertStore, clock: Clock) -> None:
         self._store, self._clock = store, clock
         self.table: Table = {
-            "alerts.rules.show": Op(arguments=ShowAlerts, result=Rules, act=self._show),
+            "alerts.rules.show": Op(arguments=Arguments, result=Rules, act=self._show),
             "alerts.rules.set": Op(arguments=SetRules, result=Rules, act=self._set, changes=True),
             "alerts.baseline": Op(arguments=Baseline, result=list[Suggestion], act=self._baseline),
             "alerts.baseline.take": Op(arguments=TakeBaseline, result=Rules, act=self._take, changes=True),
             "alerts.notices": Op(arguments=ListNotices, result=Listed[Notice], act=self._notices),
         }
 
-    async def _show(self, _: ShowAlerts, __: Actor) -> Rules:
+    async def _show(self, _: Arguments, __: Actor) -> Rules:
         return await self._store.rules.get()
 
     async def _set(self, query: SetRules, actor: Actor) -> Rules:
@@ -83,7 +79,7 @@ class AlertOperations:
 
     def __init__(self, standing: Callable[[], list[Alert]]) -> None:
         self._standing = standing
-        self.table: Table = {"alerts.show": Op(arguments=ShowAlerts, result=list[Alert], act=self._show)}
+        self.table: Table = {"alerts.show": Op(arguments=Arguments, result=list[Alert], act=self._show)}
 
-    async def _show(self, _: ShowAlerts, __: Actor) -> list[Alert]:
+    async def _show(self, _: Arguments, __: Actor) -> list[Alert]:
         return self._standing()

@@ -53,14 +53,6 @@ class ConfigStatus(msgspec.Struct, frozen=True, kw_only=True):
     """The last time that it was read, taken or not."""
 
 
-class ShowConfig(Arguments, frozen=True, kw_only=True):
-    pass
-
-
-class ReloadConfig(Arguments, frozen=True, kw_only=True):
-    pass
-
-
 def held(present: Settings, wanted: Settings) -> tuple[Settings, tuple[str, ...]]:
     """The new settings with what cannot change left as it is, and the names of what was left."""
     left: list[str] = []
@@ -83,13 +75,13 @@ def differing(present: Settings, after: Settings) -> tuple[str, ...]:
 def config_table(reload: Callable[[str], Awaitable[Reload]], status: Callable[[], ConfigStatus]) -> Table:
     """`reload` raises OperationError where the file is not taken, StoreUnavailable where it cannot be now."""
 
-    async def again(_: ReloadConfig, actor: Actor) -> Reload:
+    async def again(_: Arguments, actor: Actor) -> Reload:
         return await reload(actor.id)
 
-    async def show(_: ShowConfig, __: Actor) -> ConfigStatus:
+    async def show(_: Arguments, __: Actor) -> ConfigStatus:
         return status()
 
     return {
-        "config.show": Op(arguments=ShowConfig, result=ConfigStatus, act=show),
-        "config.reload": Op(arguments=ReloadConfig, result=Reload, act=again),
+        "config.show": Op(arguments=Arguments, result=ConfigStatus, act=show),
+        "config.reload": Op(arguments=Arguments, result=Reload, act=again),
     }

@@ -8,16 +8,12 @@ from trivium.operations.table import Actor, Arguments, Op, Table
 from trivium.store.counters import State
 
 
-class ShowLimits(Arguments, frozen=True, kw_only=True):
-    pass
-
-
 class LimitOperations:
     """`table` has the operations."""
 
     def __init__(self, state: Callable[[], State]) -> None:
         self._state = state
-        self.table: Table = {"limits.show": Op(arguments=ShowLimits, result=State, act=self._show)}
+        self.table: Table = {"limits.show": Op(arguments=Arguments, result=State, act=self._show)}
 
-    async def _show(self, _: ShowLimits, __: Actor) -> State:
+    async def _show(self, _: Arguments, __: Actor) -> State:
         return self._state()

@@ -151,7 +151,7 @@ class ModelLists:
         self._has_news = False
         self._woken = asyncio.Event()
         self.table: Table = {
-            "catalog.sources": Op(arguments=ShowSources, result=list[ListSource], act=self._show),
+            "catalog.sources": Op(arguments=Arguments, result=list[ListSource], act=self._show),
             "catalog.refresh": Op(arguments=Refresh, result=list[ListSource], act=self._refresh),
         }
 
@@ -319,7 +319,7 @@ class ModelLists:
         """Seconds of the monotonic clock."""
         return self._clock.monotonic_ns() / 1e9
 
-    async def _show(self, _: ShowSources, __: Actor) -> list[ListSource]:
+    async def _show(self, _: Arguments, __: Actor) -> list[ListSource]:
         return [self._source(provider) for provider in self._providers]
 
     async def _refresh(self, query: Refresh, _: Actor) -> list[ListSource]:
@@ -349,10 +349,6 @@ class ModelLists:
             withheld=one.withheld,
             next_s=max(0, round(one.due - self._now())) if one.due else 0,
         )
-
-
-class ShowSources(Arguments, frozen=True, kw_only=True):
-    pass
 
 
 class Refresh(Arguments, frozen=True, kw_only=True):

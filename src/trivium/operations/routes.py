@@ -11,10 +11,6 @@ from trivium.operations.table import Actor, Arguments, Op, Table
 from trivium.routing.health import Health
 
 
-class ShowRoutes(Arguments, frozen=True, kw_only=True):
-    pass
-
-
 class RouteState(msgspec.Struct, frozen=True, kw_only=True):
     """Of the last ten minutes."""
 
@@ -32,9 +28,9 @@ class RouteOperations:
     def __init__(self, health: Callable[[], Health], clock: Clock) -> None:
         self._health = health
         self._clock = clock
-        self.table: Table = {"routes.show": Op(arguments=ShowRoutes, result=list[RouteState], act=self._show)}
+        self.table: Table = {"routes.show": Op(arguments=Arguments, result=list[RouteState], act=self._show)}
 
-    async def _show(self, _: ShowRoutes, __: Actor) -> list[RouteState]:
+    async def _show(self, _: Arguments, __: Actor) -> list[RouteState]:
         found = self._health().all(self._clock.monotonic_ns() // 1_000_000)
         return [
             RouteState(route=name, calls=rates.calls, failed=rates.failed, rests_s=-(-rests_ms // 1000))

@@ -19,10 +19,6 @@ class Rotate(Arguments, frozen=True, kw_only=True):
     """Under a new key, which is made in the data folder's file; without it under the first that is configured."""
 
 
-class SecretStatus(Arguments, frozen=True, kw_only=True):
-    pass
-
-
 class SecretOperations:
     """Must run where the store is owned."""
 
@@ -34,7 +30,7 @@ class SecretOperations:
         self._rotating = asyncio.Lock()
         self.table: Table = {
             "secrets.rotate": Op(arguments=Rotate, result=Rotated, act=self.rotate, changes=True),
-            "secrets.status": Op(arguments=SecretStatus, result=list[Status], act=self.status),
+            "secrets.status": Op(arguments=Arguments, result=list[Status], act=self.status),
         }
 
     async def rotate(self, query: Rotate, actor: Actor) -> Rotated:
@@ -45,7 +41,7 @@ class SecretOperations:
                 await self._secrets.change(lambda tx: self._note_key(tx, actor))
             return await rotate(self._secrets, actor.id)
 
-    async def status(self, _: SecretStatus, __: Actor) -> list[Status]:
+    async def status(self, _: Arguments, __: Actor) -> list[Status]:
         return await status(self._secrets)
 
     def _note_key(self, tx: Writing, actor: Actor) -> None:

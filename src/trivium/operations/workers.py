@@ -9,10 +9,6 @@ import msgspec
 from trivium.operations.table import Actor, Arguments, Op, Table
 
 
-class ShowWorkers(Arguments, frozen=True, kw_only=True):
-    pass
-
-
 class WorkerState(msgspec.Struct, frozen=True, kw_only=True):
     """One that answers."""
 
@@ -26,7 +22,7 @@ class WorkerState(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def worker_table(state: Callable[[], WorkerState]) -> Table:
-    async def show(_: ShowWorkers, __: Actor) -> list[WorkerState]:
+    async def show(_: Arguments, __: Actor) -> list[WorkerState]:
         return [state()]
 
-    return {"workers.show": Op(arguments=ShowWorkers, result=list[WorkerState], act=show)}
+    return {"workers.show": Op(arguments=Arguments, result=list[WorkerState], act=show)}
