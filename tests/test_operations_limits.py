@@ -6,13 +6,13 @@ from typing import Any
 
 import msgspec
 
-from trivium.operations.limits import LimitOperations
+from trivium.operations.limits import limits_table
 from trivium.operations.table import OPERATOR, Arguments
 from trivium.store.counters import State
 
 
 async def shown(state: State) -> Any:
-    show = LimitOperations(lambda: state).table["limits.show"].act
+    show = limits_table(lambda: state)["limits.show"].act
     return msgspec.to_builtins(await show(Arguments(), OPERATOR))
 
 

@@ -74,12 +74,10 @@ class AlertRuleOperations:
         return listed(await self._store.notices(query.below(), query.limit + 1), query, lambda notice: notice.seq)
 
 
-class AlertOperations:
+def alerts_table(standing: Callable[[], list[Alert]]) -> Table:
     """What the running gateway knows."""
 
-    def __init__(self, standing: Callable[[], list[Alert]]) -> None:
-        self._standing = standing
-        self.table: Table = {"alerts.show": Op(arguments=Arguments, result=list[Alert], act=self._show)}
+    async def show(_: Arguments, __: Actor) -> list[Alert]:
+        return standing()
 
-    async def _show(self, _: Arguments, __: Actor) -> list[Alert]:
-        return self._standing()
+    return {"alerts.show": Op(arguments=Arguments, result=list[Alert], act=show)}

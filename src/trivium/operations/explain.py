@@ -24,13 +24,10 @@ class Explain(Arguments, frozen=True, kw_only=True):
     """As `x-trivium-mode`, `x-trivium-task`, `x-trivium-fallbacks`."""
 
 
-class ExplainOperations:
-    """`table` has the operation."""
+def explain_table(explain: Callable[[Explain], Awaitable[Any]], result: Any) -> Table:
+    """`explain` raises NotFound for a key that is not there; `result` is the type of what it answers with."""
 
-    def __init__(self, explain: Callable[[Explain], Awaitable[Any]], result: Any) -> None:
-        """`explain` raises NotFound for a key that is not there; `result` is the type of what it answers with."""
-        self._explain = explain
-        self.table: Table = {"explain": Op(arguments=Explain, result=result, act=self._act)}
+    async def act(asked: Explain, _: Actor) -> Any:
+        return await explain(asked)
 
-    async def _act(self, asked: Explain, _: Actor) -> Any:
-        return await self._explain(asked)
+    return {"explain": Op(arguments=Explain, result=result, act=act)}

@@ -8,12 +8,8 @@ from trivium.operations.table import Actor, Arguments, Op, Table
 from trivium.store.counters import State
 
 
-class LimitOperations:
-    """`table` has the operations."""
+def limits_table(state: Callable[[], State]) -> Table:
+    async def show(_: Arguments, __: Actor) -> State:
+        return state()
 
-    def __init__(self, state: Callable[[], State]) -> None:
-        self._state = state
-        self.table: Table = {"limits.show": Op(arguments=Arguments, result=State, act=self._show)}
-
-    async def _show(self, _: Arguments, __: Actor) -> State:
-        return self._state()
+    return {"limits.show": Op(arguments=Arguments, result=State, act=show)}

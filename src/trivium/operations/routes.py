@@ -22,17 +22,12 @@ class RouteState(msgspec.Struct, frozen=True, kw_only=True):
     """Seconds for which only calls come to it that have no other route; 0: it does not rest."""
 
 
-class RouteOperations:
-    """`table` has the operations."""
-
-    def __init__(self, health: Callable[[], Health], clock: Clock) -> None:
-        self._health = health
-        self._clock = clock
-        self.table: Table = {"routes.show": Op(arguments=Arguments, result=list[RouteState], act=self._show)}
-
-    async def _show(self, _: Arguments, __: Actor) -> list[RouteState]:
-        found = self._health().all(self._clock.monotonic_ns() // 1_000_000)
+def routes_table(health: Callable[[], Health], clock: Clock) -> Table:
+    async def show(_: Arguments, __: Actor) -> list[RouteState]:
+        found = health().all(clock.monotonic_ns() // 1_000_000)
         return [
             RouteState(route=name, calls=rates.calls, failed=rates.failed, rests_s=-(-rests_ms // 1000))
             for name, (rates, rests_ms) in sorted(found.items())
         ]
+
+    return {"routes.show": Op(arguments=Arguments, result=list[RouteState], act=show)}

@@ -17,16 +17,16 @@ from trivium.errors import Conflict
 from trivium.metering.book import Entry, Override, PriceBook, entries
 from trivium.operations.abuse import abuse_table
 from trivium.operations.alerting import Alerting
-from trivium.operations.alerts import AlertOperations
+from trivium.operations.alerts import alerts_table
 from trivium.operations.byok import ByokOperations
 from trivium.operations.catalog import catalog_table
 from trivium.operations.config import differing, held
 from trivium.operations.custom_models import CustomModelOperations
-from trivium.operations.explain import ExplainOperations
+from trivium.operations.explain import explain_table
 from trivium.operations.free_use import FreeUseOperations
 from trivium.operations.house import HouseOperations
 from trivium.operations.housekeeping import Housekeeping
-from trivium.operations.limits import LimitOperations
+from trivium.operations.limits import limits_table
 from trivium.operations.lists import Lists, ModelLists
 from trivium.operations.operations import Operations
 from trivium.operations.price_table import price_table
@@ -34,7 +34,7 @@ from trivium.operations.prices import PriceOperations
 from trivium.operations.reconcile import ReconcileOperations
 from trivium.operations.registrar import Registrar
 from trivium.operations.retention import RetentionOperations
-from trivium.operations.routes import RouteOperations
+from trivium.operations.routes import routes_table
 from trivium.operations.secrets import SecretOperations
 from trivium.operations.sessions import SessionOperations
 from trivium.operations.table import Table
@@ -299,17 +299,16 @@ class Gateway:
             on_change=self._ruled,
             correct=self.store.accounts.correct,
         )
-        limits = LimitOperations(lambda: self.counters.state)
         reconcile = ReconcileOperations(self.store.database, lambda: self.providers, clock, client)
         return [
             prices.table,
-            limits.table,
+            limits_table(lambda: self.counters.state),
             reconcile.table,
             HouseOperations(self.store, self._decided).table,
             *secret_tables(self.store, self.settings, self.folder, self.registrar),
-            RouteOperations(lambda: self.deps.health, clock).table,
-            ExplainOperations(explainer(self.now, self.store.keys), Explanation).table,
-            AlertOperations(self.deps.alerts.all).table,
+            routes_table(lambda: self.deps.health, clock),
+            explain_table(explainer(self.now, self.store.keys), Explanation),
+            alerts_table(self.deps.alerts.all),
             self._alerts.table,
             self.sessions.table,
             FreeUseOperations(self.store, self.counters, lambda: self.deps.free, self._flush).table,
