@@ -27,10 +27,8 @@ async def health(request: web.Request, problem: str = "") -> web.Response:
     if not panels:
         raise web.HTTPNotFound
     done = "done" in request.query and not problem
-    response = page(request, "health.html", space=here, panels=panels, problem=problem, done=done)
-    if problem:
-        response.set_status(400)
-    return response
+    status = 400 if problem else 200
+    return page(request, "health.html", status=status, space=here, panels=panels, problem=problem, done=done)
 
 
 async def act(request: web.Request) -> web.Response:
@@ -92,11 +90,8 @@ def _fields(request: web.Request, question: Question) -> list[Field]:
 def _asked(
     request: web.Request, question: Question, made: list[Field], *, told: Any = None, problem: str = ""
 ) -> web.Response:
-    here = space(request)
-    response = page(request, "question.html", space=here, question=question, fields=made, told=told, problem=problem)
-    if problem:
-        response.set_status(400)
-    return response
+    values = {"question": question, "fields": made, "told": told, "problem": problem}
+    return page(request, "question.html", status=400 if problem else 200, space=space(request), **values)
 
 
 _QUESTION = SPACE + "/{question:" + "|".join(_QUESTIONS) + "}"

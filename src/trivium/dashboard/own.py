@@ -16,18 +16,16 @@ async def show(request: web.Request, problem: str = "") -> web.Response:
         me = {"user": asking.user["id"]}
         sessions = (await asking.ask("sessions.list", **me, limit=200))["items"]
         invitations = (await asking.ask("invitations.list", **me, limit=200))["items"]
-    response = page(
+    return page(
         request,
         "own.html",
+        status=400 if problem else 200,
         sessions=sessions,
         invitations=invitations,
         passwords=request.app[SETTINGS].passwords and asking.user is not None,
         problem=problem,
         saved=request.query.get("saved", "") if not problem else "",
     )
-    if problem:
-        response.set_status(400)
-    return response
 
 
 async def set_password(request: web.Request) -> web.Response:

@@ -299,9 +299,10 @@ def _form(
 ) -> web.Response:
     """`told`: what somebody has filled in already."""
     resource = _resource(request)
-    response = page(
+    return page(
         request,
         "form.html",
+        status=400 if problem else 200,
         space=space(request),
         resource=resource,
         action=action,
@@ -312,9 +313,6 @@ def _form(
         once=token_urlsafe(16) if _is_once(visitor(request), action) else "",
         problem=problem,
     )
-    if problem:
-        response.set_status(400)
-    return response
 
 
 def _document_page(
@@ -324,10 +322,7 @@ def _document_page(
     may = visitor(request).arguments(one.sets, here) is not None
     saved = "saved" in request.query and not problem
     values = {"document": one, "made_from": version, "fields": made, "problem": problem, "may": may, "saved": saved}
-    response = page(request, "document.html", space=here, **values)
-    if problem:
-        response.set_status(400)
-    return response
+    return page(request, "document.html", status=400 if problem else 200, space=here, **values)
 
 
 def _version(text: str) -> int:
