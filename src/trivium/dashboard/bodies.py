@@ -13,7 +13,7 @@ import msgspec
 from aiohttp import web
 
 from trivium.dashboard.guard import HEADERS
-from trivium.dashboard.page import SPACE, page, space, visitor
+from trivium.dashboard.page import SPACE, ask, page, space
 from trivium.dashboard.render import plain
 
 _ROOM = 64 * 1024
@@ -128,11 +128,7 @@ async def download(request: web.Request) -> web.Response:
 
 async def _asked(request: web.Request, part: str | None) -> Any:
     """Raises HTTPNotFound where there are none, or not for this visitor."""
-    id = request.match_info["request"]
-    told = await visitor(request).ask_if("requests.bodies", space(request), request=id, part=part)
-    if told is None:
-        raise web.HTTPNotFound
-    return told
+    return await ask(request, "requests.bodies", request=request.match_info["request"], part=part)
 
 
 _PATH = SPACE + "/requests/{request}/bodies"

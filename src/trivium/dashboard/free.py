@@ -9,7 +9,7 @@ from urllib.parse import urlencode
 from aiohttp import web
 
 from trivium.dashboard.door import Refusal
-from trivium.dashboard.page import SPACE, page, said_of, space, visitor
+from trivium.dashboard.page import SPACE, ask, page, said_of, space
 
 PERIODS = {"day": "a day", "week": "a week", "month": "a month"}
 COLUMNS = {
@@ -37,9 +37,7 @@ async def show(request: web.Request) -> web.Response:
     here, asked = space(request), _asked(request)
     told, problem = None, ""
     try:
-        told = await visitor(request).ask_if("free.use", here, **_arguments(asked))
-        if told is None:
-            raise web.HTTPNotFound
+        told = await ask(request, "free.use", **_arguments(asked))
     except Refusal as refusal:
         problem = said_of(refusal)
     return page(

@@ -72,6 +72,14 @@ def page(request: web.Request, template: str, **values: Any) -> web.Response:
     return render.page(request, template, visitor=visitor(request), **values)
 
 
+async def ask(request: web.Request, operation: str, /, **arguments: Any) -> Any:
+    """Asks in the space that the path names. Raises HTTPNotFound where it has no answer for this visitor."""
+    told = await visitor(request).ask_if(operation, space(request), **arguments)
+    if told is None:
+        raise web.HTTPNotFound
+    return told
+
+
 def see_other(where: str) -> web.Response:
     return web.Response(status=303, headers={**HEADERS, "location": where, "cache-control": "no-store"})
 

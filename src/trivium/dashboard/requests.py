@@ -11,7 +11,7 @@ from aiohttp import web
 from trivium.dashboard.door import Refusal
 from trivium.dashboard.forms import MINUTES, Unfit
 from trivium.dashboard.guard import HEADERS
-from trivium.dashboard.page import SPACE, page, said_of, space, visitor
+from trivium.dashboard.page import SPACE, ask, page, said_of, space, visitor
 from trivium.dashboard.render import input_of
 from trivium.dashboard.words import words
 
@@ -39,11 +39,8 @@ async def search(request: web.Request) -> web.Response:
     problem = ""
     whose = visitor(request).arguments("requests.search", here) or {}
     try:
-        found = await visitor(request).ask_if(
-            "requests.search", here, **_arguments(asked), limit=_PART, after=request.query.get("after", "")
-        )
-        if found is None:
-            raise web.HTTPNotFound
+        after = request.query.get("after", "")
+        found = await ask(request, "requests.search", **_arguments(asked), limit=_PART, after=after)
     except (Refusal, Unfit) as error:
         problem = said_of(error)
     return page(
@@ -74,18 +71,14 @@ async def tail(request: web.Request) -> web.Response:
         raise web.HTTPBadRequest from None
     arguments = {name: value for name, value in said.items() if name in (*_BOTH, *_ALSO_FOLLOWED)}
     after = request.query.get("after", "")
-    told = await visitor(request).ask_if("requests.tail", here, **arguments, after=after, limit=_PART)
-    if told is None:
-        raise web.HTTPNotFound
+    told = await ask(request, "requests.tail", **arguments, after=after, limit=_PART)
     query = urlencode({name: value for name, value in asked.items() if value})
     return page(request, "tail.html", space=here, told=told, query=query)
 
 
 async def story(request: web.Request) -> web.Response:
     here, id = space(request), request.match_info["request"]
-    told = await visitor(request).ask_if("requests.story", here, request=id)
-    if told is None:
-        raise web.HTTPNotFound
+    told = await ask(request, "requests.story", request=id)
     told["tokens"] = {name: count for name, count in (told["tokens"] or {}).items() if count}
     for line in told["receipt"] or ():
         line["what"] = words(line["what"])
@@ -95,9 +88,8 @@ async def story(request: web.Request) -> web.Response:
 
 async def cost(request: web.Request) -> web.Response:
     """Of one call, for the playground."""
-    here = space(request)
-    told = await visitor(request).ask_if("requests", here, id=request.match_info["request"])
-    if told is None or not told["items"]:
+    told = await ask(request, "requests", id=request.match_info["request"])
+    if not told["items"]:
         raise web.HTTPNotFound
     row = told["items"][0]
     known = row["usage_known"]

@@ -14,7 +14,7 @@ from trivium.clock import DAY_MS
 from trivium.dashboard.door import Refusal
 from trivium.dashboard.forms import Unfit
 from trivium.dashboard.guard import HEADERS
-from trivium.dashboard.page import SPACE, page, said_of, space, visitor
+from trivium.dashboard.page import SPACE, ask, page, said_of, space, visitor
 
 PERIODS = ("day", "week", "month", "custom")
 _WORDS = re.compile(r'[a-z]+:"[^"]*"(?!\S)|\S+')
@@ -84,10 +84,7 @@ async def _file(request: web.Request, operation: str) -> Any:
         asked = _arguments(_asked(request))
     except Unfit as error:
         raise web.HTTPBadRequest(text=str(error)) from None
-    told = await visitor(request).ask_if(operation, space(request), **asked)
-    if told is None:
-        raise web.HTTPNotFound
-    return told
+    return await ask(request, operation, **asked)
 
 
 def _download(content: bytes, name: str, kind: str) -> web.Response:
