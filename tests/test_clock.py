@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from trivium.clock import LAST_MS, dated, moment_ms
+from trivium.clock import LAST_MS, dated, dated_ms, moment_ms
 
 DAY = 86_400_000
 NEW_YEAR = 1_798_761_600_000  # 2027-01-01T00:00:00Z
@@ -34,3 +34,9 @@ def test_the_last_year_that_can_be_written_is_9999() -> None:
     assert dated(NEW_YEAR, "%Y-%m-%d") == "2027-01-01"
     assert dated(LAST_MS, "%Y-%m-%d") == "9999-12-31"
     assert dated(LAST_MS + 1, "%Y-%m-%d") == str(LAST_MS + 1)
+
+
+def test_what_is_written_as_a_date_is_read_again_and_nothing_else() -> None:
+    assert dated_ms("2027-01-01", "%Y-%m-%d") == NEW_YEAR
+    with pytest.raises(ValueError, match="day is out of range"):
+        dated_ms("2027-02-30", "%Y-%m-%d")

@@ -77,6 +77,11 @@ def dated(milliseconds: float, form: str) -> str:
         return str(milliseconds)
 
 
+def dated_ms(text: str, form: str) -> int:
+    """What `dated` writes, read again. Raises ValueError."""
+    return round(datetime.strptime(text, form).replace(tzinfo=UTC).timestamp() * 1000)
+
+
 def moment_ms(text: str, *, end_of_day: bool = False) -> int:
     """A date or a moment (ISO 8601; UTC without a zone) in milliseconds since the epoch. A date is its beginning or its
     last millisecond. Raises ValueError."""

@@ -17,6 +17,7 @@ from typing import Any
 
 import msgspec
 
+from trivium.clock import dated_ms
 from trivium.dashboard.visitor import properties, resolved
 from trivium.dashboard.words import words
 
@@ -259,7 +260,7 @@ def _number(text: str) -> int | float:
 
 
 def _moment(text: str) -> int:
-    return round(datetime.strptime(text[:16], MINUTES).replace(tzinfo=UTC).timestamp() * 1000)
+    return dated_ms(text[:16], MINUTES)
 
 
 def _lines(text: str) -> list[str]:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import urlencode
 
 from aiohttp import web
 
+from trivium.clock import dated, dated_ms
 from trivium.dashboard.door import Refusal
+from trivium.dashboard.forms import MINUTES
 from trivium.dashboard.page import SPACE, ask, page, said_of, space
 
 PERIODS = {"day": "a day", "week": "a week", "month": "a month"}
@@ -28,7 +29,6 @@ LIMITS = {
     "per_user_per_hour": "an hour",
     "per_user_per_day": "a day",
 }
-_DAY = "%Y-%m-%d"
 _LAST = 253_370_764_800_000
 """The year 9999 has no month behind it."""
 
@@ -73,7 +73,7 @@ def _arguments(asked: dict[str, str]) -> dict[str, Any]:
 
 def _day_ms(text: str) -> int | None:
     try:
-        found = round(datetime.strptime(text, _DAY).replace(tzinfo=UTC).timestamp() * 1000)
+        found = dated_ms(text, "%Y-%m-%d")
     except ValueError:
         return None
     return found if 0 <= found < _LAST else None
@@ -81,10 +81,7 @@ def _day_ms(text: str) -> int | None:
 
 def _calls(told: Any, one: dict[str, Any], **more: str) -> str:
     """The query for the requests of somebody in the period, refused ones too."""
-    times = {
-        name: datetime.fromtimestamp(told[f"{name}_ms"] / 1000, UTC).strftime("%Y-%m-%dT%H:%M")
-        for name in ("since", "until")
-    }
+    times = {name: dated(told[f"{name}_ms"], MINUTES) for name in ("since", "until")}
     return urlencode({one["kind"]: one["id"], **times, **more})
 
 

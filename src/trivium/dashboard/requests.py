@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import urlencode
 
 from aiohttp import web
 
+from trivium.clock import dated_ms
 from trivium.dashboard.door import Refusal
 from trivium.dashboard.forms import MINUTES, Unfit
 from trivium.dashboard.guard import HEADERS
@@ -124,7 +124,7 @@ def _arguments(asked: dict[str, str]) -> dict[str, Any]:
 
 def _moment_ms(text: str) -> int:
     try:
-        return round(datetime.strptime(text[:16], MINUTES).replace(tzinfo=UTC).timestamp() * 1000)
+        return dated_ms(text[:16], MINUTES)
     except ValueError:
         raise Unfit(f"{text}: expected a date and a time, as 2026-01-31T09:30.") from None
 

@@ -10,7 +10,7 @@ from urllib.parse import urlencode
 import msgspec
 from aiohttp import web
 
-from trivium.clock import DAY_MS
+from trivium.clock import DAY_MS, dated_ms
 from trivium.dashboard.door import Refusal
 from trivium.dashboard.forms import Unfit
 from trivium.dashboard.guard import HEADERS
@@ -128,7 +128,7 @@ def _filter(word: str) -> str:
 
 def _day_ms(text: str) -> int:
     try:
-        return round(datetime.strptime(text, _DAY).replace(tzinfo=UTC).timestamp() * 1000)
+        return dated_ms(text, _DAY)
     except ValueError:
         raise Unfit(f"{text}: expected a date, as 2026-01-31.") from None
 

@@ -11,14 +11,13 @@ from __future__ import annotations
 import asyncio
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
-from datetime import UTC, datetime
 from decimal import Decimal
 from fractions import Fraction
 
 import msgspec
 
 from trivium.canon.usage import Usage
-from trivium.clock import Clock
+from trivium.clock import Clock, dated
 from trivium.errors import OperationError
 from trivium.metering.charge import OWN_KEY
 from trivium.metering.record import TOKENS
@@ -192,7 +191,7 @@ def summed(compared: Iterable[Comparison]) -> Reconciliation:
     """Comparisons by day and model. Pure."""
     groups: dict[tuple[str, str], list[Comparison]] = {}
     for one in compared:
-        groups.setdefault((_day(one.time_ms), one.model), []).append(one)
+        groups.setdefault((dated(one.time_ms, "%Y-%m-%d"), one.model), []).append(one)
     everything = [one for group in groups.values() for one in group]
     differing = sorted((one for one in everything if _differs(one)), key=lambda one: -abs(one.difference_nano))
     return Reconciliation(
@@ -223,7 +222,3 @@ def _sum(day: str, model: str, group: list[Comparison]) -> Sum:
 
 def _differs(one: Comparison) -> bool:
     return abs(one.difference_nano) > TOLERANCE
-
-
-def _day(time_ms: int) -> str:
-    return datetime.fromtimestamp(time_ms / 1000, UTC).strftime("%Y-%m-%d")

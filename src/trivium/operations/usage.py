@@ -11,12 +11,11 @@ from __future__ import annotations
 import csv
 import io
 from collections.abc import Awaitable, Callable, Iterable, Sequence
-from datetime import UTC, datetime
 from typing import Annotated, Any, Literal
 
 import msgspec
 
-from trivium.clock import DAY_MS, HOUR_MS
+from trivium.clock import DAY_MS, HOUR_MS, dated
 from trivium.errors import OperationError
 from trivium.money import nano_text
 from trivium.operations.table import EVERY_ROLE, Actor, Needs, Op, Table
@@ -189,7 +188,7 @@ class UsageOperations:
 
     async def _csv(self, query: UsageReport, actor: Actor) -> Sheet:
         report = await self.report(query, actor, MOST_GROUPS)
-        day = datetime.fromtimestamp(report.since_ms / 1000, UTC).strftime("%Y-%m-%d")
+        day = dated(report.since_ms, "%Y-%m-%d")
         return Sheet(name=f"usage-{day}.csv", text=await aside(written, report))
 
 

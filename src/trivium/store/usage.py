@@ -12,12 +12,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from datetime import UTC, datetime
 from typing import Annotated, Any
 
 import msgspec
 
-from trivium.clock import HOUR_MS, LAST_MS
+from trivium.clock import HOUR_MS, LAST_MS, dated
 from trivium.errors import OperationError
 from trivium.policy.caller import Id
 from trivium.store import bands, rollups, spans
@@ -290,9 +289,9 @@ def _parts(since: int, until: int, done: Mapping[int, Folded], longest: int) -> 
 def _told(rows: list[dict[str, Any]], by: Sequence[str], users: Mapping[str, str]) -> list[dict[str, Any]]:
     for row in rows:
         if "day" in row:
-            row["day"] = _moment(row["day"], "%Y-%m-%d")
+            row["day"] = dated(row["day"], "%Y-%m-%d")
         if "hour" in row:
-            row["hour"] = _moment(row["hour"], "%Y-%m-%dT%H:00Z")
+            row["hour"] = dated(row["hour"], "%Y-%m-%dT%H:00Z")
         if "user" in row:
             row["user"] = users.get(row["user"] or "")
     return _merged(rows, by) if "user" in by else rows
@@ -308,7 +307,3 @@ def _merged(rows: list[dict[str, Any]], by: Sequence[str]) -> list[dict[str, Any
                 sums[name] += row[name]
     order = sorted(found, key=lambda group: [(value is not None, value or "") for value in group])
     return [found[group] for group in order]
-
-
-def _moment(milliseconds: int, form: str) -> str:
-    return datetime.fromtimestamp(milliseconds / 1000, UTC).strftime(form)
