@@ -10,7 +10,7 @@ from aiohttp import web
 from trivium.clock import dated, dated_ms
 from trivium.dashboard.door import Refusal
 from trivium.dashboard.forms import MINUTES
-from trivium.dashboard.page import SPACE, ask, page, said_of, space
+from trivium.dashboard.page import SPACE, ask, page, query_of, said_of, space
 
 PERIODS = {"day": "a day", "week": "a week", "month": "a month"}
 COLUMNS = {
@@ -50,7 +50,7 @@ async def show(request: web.Request) -> web.Response:
         periods=PERIODS,
         columns=COLUMNS,
         limits=LIMITS,
-        ordered=lambda order: urlencode({name: value for name, value in {**asked, "order": order}.items() if value}),
+        ordered=lambda order: query_of({**asked, "order": order}),
         calls=lambda one, **more: _calls(told, one, **more),
     )
 

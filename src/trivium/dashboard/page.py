@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any
+from urllib.parse import urlencode
 
 from aiohttp import web
 
@@ -82,6 +83,11 @@ async def ask(request: web.Request, operation: str, /, **arguments: Any) -> Any:
 
 def see_other(where: str) -> web.Response:
     return web.Response(status=303, headers={**HEADERS, "location": where, "cache-control": "no-store"})
+
+
+def query_of(asked: Mapping[str, Any]) -> str:
+    """The query of a link to a page as it was asked for: without what was left empty."""
+    return urlencode({name: value for name, value in asked.items() if value})
 
 
 async def sent(request: web.Request) -> dict[str, list[str]]:

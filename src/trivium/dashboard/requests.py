@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from typing import Any
-from urllib.parse import urlencode
 
 from aiohttp import web
 
@@ -11,7 +10,7 @@ from trivium.clock import dated_ms
 from trivium.dashboard.door import Refusal
 from trivium.dashboard.forms import MINUTES, Unfit
 from trivium.dashboard.guard import HEADERS
-from trivium.dashboard.page import SPACE, ask, page, said_of, space, visitor
+from trivium.dashboard.page import SPACE, ask, page, query_of, said_of, space, visitor
 from trivium.dashboard.render import input_of
 from trivium.dashboard.words import words
 
@@ -57,8 +56,8 @@ async def search(request: web.Request) -> web.Response:
         tails=request.query.get("live") == "1",
         unfollowed=[words(name) for name in _NOT_FOLLOWED if asked[name]],
         more=any(asked[name] for name in _RARE),
-        query=urlencode({name: value for name, value in asked.items() if value}),
-        following=urlencode({**{k: v for k, v in asked.items() if v}, "after": found["next"] or ""}),
+        query=query_of(asked),
+        following=query_of({**asked, "after": found["next"]}),
     )
 
 
@@ -72,8 +71,7 @@ async def tail(request: web.Request) -> web.Response:
     arguments = {name: value for name, value in said.items() if name in (*_BOTH, *_ALSO_FOLLOWED)}
     after = request.query.get("after", "")
     told = await ask(request, "requests.tail", **arguments, after=after, limit=_PART)
-    query = urlencode({name: value for name, value in asked.items() if value})
-    return page(request, "tail.html", space=here, told=told, query=query)
+    return page(request, "tail.html", space=here, told=told, query=query_of(asked))
 
 
 async def story(request: web.Request) -> web.Response:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from datetime import UTC, datetime
 from typing import Any
-from urllib.parse import urlencode
 
 import msgspec
 from aiohttp import web
@@ -14,7 +13,7 @@ from trivium.clock import DAY_MS, dated_ms
 from trivium.dashboard.door import Refusal
 from trivium.dashboard.forms import Unfit
 from trivium.dashboard.guard import HEADERS
-from trivium.dashboard.page import SPACE, ask, page, said_of, space, visitor
+from trivium.dashboard.page import SPACE, ask, page, query_of, said_of, space, visitor
 
 PERIODS = ("day", "week", "month", "custom")
 _WORDS = re.compile(r'[a-z]+:"[^"]*"(?!\S)|\S+')
@@ -161,21 +160,19 @@ def word_for(dimension: str, key: str) -> str:
 def _narrower(asked: dict[str, Any], row: dict[str, Any]) -> str:
     """The query for the calls of a group alone."""
     by = "key" if asked["by"] == "model" else "model"
-    return _query({**asked, "only": f"{asked['only']} {word_for(asked['by'], row['keys'][0] or '')}".strip(), "by": by})
+    return query_of(
+        {**asked, "only": f"{asked['only']} {word_for(asked['by'], row['keys'][0] or '')}".strip(), "by": by}
+    )
 
 
 def _without(asked: dict[str, Any], row: dict[str, Any]) -> str:
     """The query for all calls but those of a group."""
-    return _query({**asked, "without": f"{asked['without']} {word_for(asked['by'], row['keys'][0] or '')}".strip()})
+    return query_of({**asked, "without": f"{asked['without']} {word_for(asked['by'], row['keys'][0] or '')}".strip()})
 
 
 def _dropped(asked: dict[str, Any], name: str, word: str) -> str:
     """The query without one of its filters."""
-    return _query({**asked, name: " ".join(one for one in words_of(asked[name]) if one != word)})
-
-
-def _query(asked: dict[str, Any]) -> str:
-    return urlencode({name: value for name, value in asked.items() if value})
+    return query_of({**asked, name: " ".join(one for one in words_of(asked[name]) if one != word)})
 
 
 def _by_month(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
