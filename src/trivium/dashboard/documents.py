@@ -88,12 +88,7 @@ class Panel(msgspec.Struct, frozen=True, kw_only=True):
     columns: tuple[str, ...] = ()
     """Of a list; of an object all members are shown."""
     empty: str = "None."
-    does: Action | None = None
-    also: Action | None = None
-
-    @property
-    def actions(self) -> list[Action]:
-        return [one for one in (self.does, self.also) if one is not None]
+    actions: tuple[Action, ...] = ()
 
 
 PANELS: tuple[Panel, ...] = (
@@ -103,7 +98,7 @@ PANELS: tuple[Panel, ...] = (
         operation="alerts.channels",
         columns=("name", "kind", "where", "severities", "rules", "enabled", "problem"),
         empty="There is none: nothing is counted for alerts.",
-        does=Action(path="test-alerts", label="Send a test through all", operation="alerts.test"),
+        actions=(Action(path="test-alerts", label="Send a test through all", operation="alerts.test"),),
     ),
     Panel(title="Routes", operation="routes.show", empty="No model has several routes that were called."),
     Panel(
@@ -116,13 +111,15 @@ PANELS: tuple[Panel, ...] = (
     Panel(
         title="Secrets",
         operation="secrets.status",
-        does=Action(path="rotate-secrets", label="Put all of them under the current key", operation="secrets.rotate"),
-        also=Action(path="new-secret", label="Under a new one", operation="secrets.rotate", fixed={"new": True}),
+        actions=(
+            Action(path="rotate-secrets", label="Put all of them under the current key", operation="secrets.rotate"),
+            Action(path="new-secret", label="Under a new one", operation="secrets.rotate", fixed={"new": True}),
+        ),
     ),
     Panel(
         title="Configuration",
         operation="config.show",
-        does=Action(path="reload", label="Read the file again", operation="config.reload"),
+        actions=(Action(path="reload", label="Read the file again", operation="config.reload"),),
     ),
 )
 
