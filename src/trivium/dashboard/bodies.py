@@ -12,8 +12,7 @@ from typing import Any
 import msgspec
 from aiohttp import web
 
-from trivium.dashboard.guard import HEADERS
-from trivium.dashboard.page import SPACE, ask, page, space
+from trivium.dashboard.page import SPACE, ask, download, page, space
 from trivium.dashboard.render import plain
 
 _ROOM = 64 * 1024
@@ -112,18 +111,13 @@ async def bodies(request: web.Request) -> web.Response:
     return page(request, "bodies.html", space=here, told=told, parts=parts, id=id)
 
 
-async def download(request: web.Request) -> web.Response:
+async def file(request: web.Request) -> web.Response:
     told = await _asked(request, request.match_info["part"])
     (one,) = told["parts"]
     name = f"{_FILE.sub('', told['id'])[:100]}-{one['part']}.txt"
-    headers = {
-        **HEADERS,
-        "content-security-policy": "default-src 'none'; sandbox",
-        "content-disposition": f'attachment; filename="{name}"',
-        "cache-control": "no-store",
-    }
-    text = one["text"].encode("utf-8", "replace")
-    return web.Response(body=text, content_type="text/plain", charset="utf-8", headers=headers)
+    response = download(one["text"].encode("utf-8", "replace"), name, "text/plain")
+    response.headers["content-security-policy"] = "default-src 'none'; sandbox"
+    return response
 
 
 async def _asked(request: web.Request, part: str | None) -> Any:
@@ -132,4 +126,4 @@ async def _asked(request: web.Request, part: str | None) -> Any:
 
 
 _PATH = SPACE + "/requests/{request}/bodies"
-ROUTES = [web.get(_PATH, bodies), web.get(_PATH + "/{part:request|sent|answer}", download)]
+ROUTES = [web.get(_PATH, bodies), web.get(_PATH + "/{part:request|sent|answer}", file)]

@@ -81,6 +81,13 @@ async def ask(request: web.Request, operation: str, /, **arguments: Any) -> Any:
     return told
 
 
+def download(content: bytes, name: str, kind: str) -> web.Response:
+    """A file for the visitor to keep."""
+    safe = "".join(letter for letter in name if letter.isalnum() or letter in "-._")
+    headers = {**HEADERS, "cache-control": "no-store", "content-disposition": f'attachment; filename="{safe}"'}
+    return web.Response(body=content, content_type=kind, charset="utf-8", headers=headers)
+
+
 def see_other(where: str) -> web.Response:
     return web.Response(status=303, headers={**HEADERS, "location": where, "cache-control": "no-store"})
 

@@ -18,10 +18,10 @@ from trivium.dashboard.differences import differences
 from trivium.dashboard.documents import DOCUMENTS, Document
 from trivium.dashboard.door import Refusal
 from trivium.dashboard.forms import Field, Unfit, arguments, carried, changes, fields, filled, rebased
-from trivium.dashboard.guard import HEADERS, base_url
+from trivium.dashboard.guard import base_url
 from trivium.dashboard.home import first_model
 from trivium.dashboard.menu import fits, is_over, may, offered
-from trivium.dashboard.page import SPACE, page, said_of, see_other, sent, space, visitor
+from trivium.dashboard.page import SPACE, download, page, said_of, see_other, sent, space, visitor
 from trivium.dashboard.row import Action, Resource
 from trivium.dashboard.snippets import first_calls, setups
 from trivium.dashboard.table import BY_PATH
@@ -85,11 +85,9 @@ async def details(request: web.Request) -> web.Response:
 async def whole(request: web.Request) -> web.Response:
     """The same as a file, however long it is."""
     row = await _one(request, visitor(request), space(request), _resource(request))
-    headers = {**HEADERS, "cache-control": "no-store"}
-    headers["content-disposition"] = f'attachment; filename="{_resource(request).path}.json"'
     told = {name: value for name, value in row.items() if name != "change"}
     content = msgspec.json.format(msgspec.json.encode(told))
-    return web.Response(body=content, content_type="application/json", charset="utf-8", headers=headers)
+    return download(content, f"{_resource(request).path}.json", "application/json")
 
 
 async def form(request: web.Request) -> web.Response:

@@ -12,8 +12,7 @@ from aiohttp import web
 from trivium.clock import DAY_MS, dated_ms
 from trivium.dashboard.door import Refusal
 from trivium.dashboard.forms import Unfit
-from trivium.dashboard.guard import HEADERS
-from trivium.dashboard.page import SPACE, ask, page, query_of, said_of, space, visitor
+from trivium.dashboard.page import SPACE, ask, download, page, query_of, said_of, space, visitor
 
 PERIODS = ("day", "week", "month", "custom")
 _WORDS = re.compile(r'[a-z]+:"[^"]*"(?!\S)|\S+')
@@ -69,13 +68,13 @@ async def show(request: web.Request) -> web.Response:
 
 async def csv(request: web.Request) -> web.Response:
     told = await _file(request, "usage.csv")
-    return _download(told["text"].encode(), told["name"], "text/csv")
+    return download(told["text"].encode(), told["name"], "text/csv")
 
 
 async def json(request: web.Request) -> web.Response:
     told = await _file(request, "usage.report")
     content = msgspec.json.format(msgspec.json.encode(told))
-    return _download(content, f"usage-{datetime.now(UTC):%Y-%m-%d}.json", "application/json")
+    return download(content, f"usage-{datetime.now(UTC):%Y-%m-%d}.json", "application/json")
 
 
 async def _file(request: web.Request, operation: str) -> Any:
@@ -84,12 +83,6 @@ async def _file(request: web.Request, operation: str) -> Any:
     except Unfit as error:
         raise web.HTTPBadRequest(text=str(error)) from None
     return await ask(request, operation, **asked)
-
-
-def _download(content: bytes, name: str, kind: str) -> web.Response:
-    safe = "".join(letter for letter in name if letter.isalnum() or letter in "-._")
-    headers = {**HEADERS, "cache-control": "no-store", "content-disposition": f'attachment; filename="{safe}"'}
-    return web.Response(body=content, content_type=kind, charset="utf-8", headers=headers)
 
 
 def _asked(request: web.Request) -> dict[str, Any]:
