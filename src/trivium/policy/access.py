@@ -175,9 +175,7 @@ def _is_open(gate: Gate, caller: Caller) -> bool:
 @lru_cache(10_000)
 def _is_in(address: str | None, allowed: tuple[str, ...]) -> bool:
     found = addresses.parsed(address)
-    return found is not None and any(
-        found in network for network in _networks(allowed) if network.version == found.version
-    )
+    return found is not None and addresses.is_in(found, _networks(allowed))
 
 
 @lru_cache(10_000)

@@ -30,14 +30,14 @@ def networks(texts: Sequence[str]) -> tuple[Network, ...]:
 def client_address(peer: str | None, forwarded_for: bytes | None, trusted: Sequence[Network]) -> str | None:
     """The rightmost hop that is no trusted proxy. None where the peer has no address, as on a Unix socket."""
     address = parsed(peer)
-    if forwarded_for is None or not trusted or address is None or not _is_trusted(address, trusted):
+    if forwarded_for is None or not trusted or address is None or not is_in(address, trusted):
         return peer if address is None else str(address)
     for hop in reversed(forwarded_for.decode("latin-1").split(",")):
         found = parsed(_bare(hop.strip()))
         if found is None:
             break  # what a proxy of ours did not write
         address = found
-        if not _is_trusted(address, trusted):
+        if not is_in(address, trusted):
             break
     return str(address)
 
@@ -45,7 +45,7 @@ def client_address(peer: str | None, forwarded_for: bytes | None, trusted: Seque
 def is_proxy(peer: str | None, trusted: Sequence[Network]) -> bool:
     """Whether what a peer says of whom it speaks for is believed."""
     address = parsed(peer)
-    return address is not None and _is_trusted(address, trusted)
+    return address is not None and is_in(address, trusted)
 
 
 def subscriber(address: str | None) -> str:
@@ -74,6 +74,10 @@ def parsed(text: str | None) -> Address | None:
     return mapped or found
 
 
+def is_in(address: Address, some: Sequence[Network]) -> bool:
+    return any(address in network for network in some)
+
+
 def _unmapped(network: Network) -> Network:
     if isinstance(network, ipaddress.IPv4Network) or network.prefixlen < _MAPPED_BITS:
         return network
@@ -86,7 +90,3 @@ def _bare(hop: str) -> str:
     if hop.startswith("["):
         return hop[1:].partition("]")[0]
     return hop.partition(":")[0] if hop.count(":") == 1 else hop
-
-
-def _is_trusted(address: Address, trusted: Sequence[Network]) -> bool:
-    return any(address in network for network in trusted if network.version == address.version)

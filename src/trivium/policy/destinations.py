@@ -18,7 +18,7 @@ from collections.abc import Iterator
 import msgspec
 
 from trivium.errors import UrlRefused
-from trivium.policy.addresses import Address, Network, networks
+from trivium.policy.addresses import Address, Network, is_in, networks
 from trivium.settings import SecuritySettings
 
 LONGEST_URL = 2000
@@ -245,18 +245,18 @@ def refusal(address: Address, rules: Destinations) -> str | None:
 
 def _refusal(address: Address, rules: Destinations) -> str | None:
     """As if there were nothing behind it."""
-    if _in(address, rules.refused):
+    if is_in(address, rules.refused):
         return "refused"
     if address in METADATA:
         itself = any(network.num_addresses == 1 and address in network for network in rules.allowed)
         return None if itself else "metadata"
-    return None if _in(address, rules.allowed) else _special(address)
+    return None if is_in(address, rules.allowed) else _special(address)
 
 
 def _special(address: Address) -> str | None:
     """What the registries have an address for, if it is not the public internet."""
     for network, kind in _SPECIAL:
-        if network.version == address.version and address in network:
+        if address in network:
             return kind
     return "reserved" if address.version == 6 and address not in _PUBLIC_V6 else None
 
@@ -275,10 +275,6 @@ def _carried(address: ipaddress.IPv6Address) -> Iterator[ipaddress.IPv4Address]:
         yield from address.teredo
     if bits >> 32 & 0xFFFF_FFFF in _ISATAP:
         yield ipaddress.IPv4Address(bits & 0xFFFF_FFFF)
-
-
-def _in(address: Address, of: tuple[Network, ...]) -> bool:
-    return any(network.version == address.version and address in network for network in of)
 
 
 def _host_fault(host: str) -> str | None:
