@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from trivium.cli.ask import ask_running
-from trivium.cli.options import config_option, echo_json, echo_table, json_option
+from trivium.cli.options import config_option, echo_rows, json_option
 from trivium.errors import OperationError
 
 
@@ -18,7 +18,5 @@ def abuse(config_file: str | None, as_json: bool) -> None:
         told = ask_running(config_file, "abuse.status")
     except ConnectionError:
         raise OperationError("No gateway runs here, and only a running one has these figures.") from None
-    if as_json:
-        echo_json(told)
-    else:
-        echo_table(["what", "how many"], [[name.replace("_", " "), str(value)] for name, value in told.items()])
+    rows = [[name.replace("_", " "), str(value)] for name, value in told.items()]
+    echo_rows(told, as_json, ["what", "how many"], rows)

@@ -6,7 +6,7 @@ import click
 
 from trivium.cli.ask import ask, every
 from trivium.cli.choices import ahead
-from trivium.cli.options import config_option, echo_json, echo_table, json_option, when
+from trivium.cli.options import config_option, echo_json, echo_rows, json_option, when
 
 
 @click.group()
@@ -36,9 +36,6 @@ def create(name: str, user: str | None, expires: str | None, config_file: str | 
 def list_(config_file: str | None, as_json: bool) -> None:
     """List the credentials, revoked ones too."""
     found = every(config_file, "admins.list")
-    if as_json:
-        echo_json(found)
-        return
     times = ("created_ms", "expires_ms", "revoked_ms")
     rows = [
         (
@@ -50,7 +47,8 @@ def list_(config_file: str | None, as_json: bool) -> None:
         )
         for row in found
     ]
-    echo_table(("id", "name", "credential", "user", "created (UTC)", "expires (UTC)", "revoked (UTC)"), rows)
+    heads = ("id", "name", "credential", "user", "created (UTC)", "expires (UTC)", "revoked (UTC)")
+    echo_rows(found, as_json, heads, rows)
 
 
 @admins.command()

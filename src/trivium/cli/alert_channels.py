@@ -11,7 +11,7 @@ import click
 import msgspec
 
 from trivium.cli.ask import ask
-from trivium.cli.options import config_option, echo_json, echo_table, json_option
+from trivium.cli.options import config_option, echo_json, echo_rows, json_option
 from trivium.errors import OperationError
 from trivium.settings_alerts import RULES, SEVERITIES
 
@@ -50,9 +50,6 @@ def channels(ctx: click.Context, config_file: str | None, as_json: bool) -> None
     if ctx.invoked_subcommand is not None:
         return
     found = ask(config_file, "alerts.channels")
-    if as_json:
-        echo_json(found)
-        return
     rows = [
         (
             one["name"],
@@ -66,7 +63,7 @@ def channels(ctx: click.Context, config_file: str | None, as_json: bool) -> None
         )
         for one in found
     ]
-    echo_table(("channel", "kind", "where", "severities", "rules", "", "of", "problem"), rows)
+    echo_rows(found, as_json, ("channel", "kind", "where", "severities", "rules", "", "of", "problem"), rows)
 
 
 @channels.command()

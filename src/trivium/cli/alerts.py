@@ -8,7 +8,7 @@ import click
 
 from trivium.cli.alert_channels import channels
 from trivium.cli.ask import ask, ask_running, every
-from trivium.cli.options import config_option, echo_json, echo_table, json_option, read_json, when
+from trivium.cli.options import config_option, echo_json, echo_rows, echo_table, json_option, read_json, when
 from trivium.errors import OperationError
 
 
@@ -76,12 +76,9 @@ def baseline(days: int, apply: bool, config_file: str | None, as_json: bool) -> 
     if apply:
         version = ask(config_file, "alerts.baseline.take", days=days)["version"]
         click.echo(f"The rules have version {version}.", err=True)
-    if as_json:
-        echo_json(found)
-        return
     names = ("model", "calls", "errors", "first_token_ms", "objective", "slow_ms")
     rows = [tuple("-" if one[name] is None else one[name] for name in names) for one in found]
-    echo_table(("model", "calls", "errors", "p99 first token (ms)", "objective", "slow from (ms)"), rows)
+    echo_rows(found, as_json, ("model", "calls", "errors", "p99 first token (ms)", "objective", "slow from (ms)"), rows)
 
 
 @alerts.command()
@@ -91,11 +88,8 @@ def baseline(days: int, apply: bool, config_file: str | None, as_json: bool) -> 
 def notices(limit: int, config_file: str | None, as_json: bool) -> None:
     """What was told, the newest first."""
     found = every(config_file, "alerts.notices", limit)
-    if as_json:
-        echo_json(found)
-        return
     rows = [(when(one["time_ms"]), one["severity"], one["title"], ", ".join(one["channels"])) for one in found]
-    echo_table(("time (UTC)", "severity", "what", "told to"), rows)
+    echo_rows(found, as_json, ("time (UTC)", "severity", "what", "told to"), rows)
 
 
 alerts.add_command(channels)
@@ -112,10 +106,7 @@ def test(ctx: click.Context, channel: str | None, config_file: str | None, as_js
     found = ask(config_file, "alerts.test", channel=channel)
     if not found:
         raise OperationError("There is no channel: `trivium alerts channels add` makes one.")
-    if as_json:
-        echo_json(found)
-    else:
-        rows = [(one["channel"], one["answer"], one["problem"] or "-") for one in found]
-        echo_table(("channel", "answer", "problem"), rows)
+    rows = [(one["channel"], one["answer"], one["problem"] or "-") for one in found]
+    echo_rows(found, as_json, ("channel", "answer", "problem"), rows)
     if any(one["problem"] for one in found):
         ctx.exit(1)

@@ -11,7 +11,7 @@ from typing import Any
 import click
 
 from trivium.cli.ask import ask
-from trivium.cli.options import config_option, echo_json, echo_table, json_option, when
+from trivium.cli.options import config_option, echo_json, echo_rows, json_option, when
 from trivium.errors import OperationError
 
 _Command = Callable[..., Any]
@@ -63,11 +63,7 @@ def add(config_file: str | None, as_json: bool, **given: Any) -> None:
 @json_option
 def list_(config_file: str | None, as_json: bool, **given: Any) -> None:
     """List an owner's keys in the order in which they are tried."""
-    found = ask(config_file, "byok.list", **given)
-    if as_json:
-        echo_json(found)
-    else:
-        _table(found)
+    _table(ask(config_file, "byok.list", **given), as_json)
 
 
 @byok.command(name="set")
@@ -107,11 +103,7 @@ def remove(config_file: str | None, as_json: bool, **given: Any) -> None:
 @json_option
 def order(config_file: str | None, as_json: bool, **given: Any) -> None:
     """Name all KEYS for a vendor in the order in which they are to be tried."""
-    found = ask(config_file, "byok.order", **given)
-    if as_json:
-        echo_json(found)
-    else:
-        _table(found)
+    _table(ask(config_file, "byok.order", **given), as_json)
 
 
 def _read(given: dict[str, Any]) -> dict[str, str]:
@@ -148,7 +140,7 @@ def _tell(key: dict[str, Any], as_json: bool, what: str) -> None:
         click.echo(f"{key['id']} ({owner}'s {key['name']} for {key['vendor']}, {_hint(key)}) {what}.")
 
 
-def _table(keys: list[dict[str, Any]]) -> None:
+def _table(keys: list[dict[str, Any]], as_json: bool) -> None:
     rows = [
         (
             key["id"],
@@ -162,7 +154,7 @@ def _table(keys: list[dict[str, Any]]) -> None:
         )
         for key in keys
     ]
-    echo_table(("id", "vendor", "order", "name", "key", "where", "use", "created (UTC)"), rows)
+    echo_rows(keys, as_json, ("id", "vendor", "order", "name", "key", "where", "use", "created (UTC)"), rows)
 
 
 def _hint(key: dict[str, Any]) -> str:

@@ -11,7 +11,7 @@ import click
 
 from trivium.cli.ask import ask, every
 from trivium.cli.choices import APIS, limit_options, organization_option, said, take_limits
-from trivium.cli.options import config_option, echo_json, echo_table, json_option, read_json, when
+from trivium.cli.options import config_option, echo_json, echo_rows, json_option, read_json, when
 from trivium.errors import OperationError
 
 _OWNERS = {"key": "key_limits", "user": "user_limits", "organization": "organization_limits"}
@@ -115,11 +115,8 @@ def _say(of: str, limits: dict[str, Any] | None, version: int) -> None:
 def audit(organization: str | None, limit: int, config_file: str | None, as_json: bool) -> None:
     """The newest changes: who did what to what. With --json also what it was before, and after."""
     found = every(config_file, "changes.list", limit, organization=organization)
-    if as_json:
-        echo_json(found)
-        return
     rows = [
         (row["seq"], when(row["time_ms"]), row["actor"], row["action"], row["organization_id"] or "-", row["target"])
         for row in found
     ]
-    echo_table(("seq", "time (UTC)", "who", "what", "organization", "of"), rows)
+    echo_rows(found, as_json, ("seq", "time (UTC)", "who", "what", "organization", "of"), rows)

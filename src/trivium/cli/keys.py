@@ -19,7 +19,7 @@ from trivium.cli.choices import (
     take_scopes,
     user_option,
 )
-from trivium.cli.options import config_option, echo_json, echo_table, json_option, when
+from trivium.cli.options import config_option, echo_json, echo_rows, json_option, when
 
 budget_option = click.option("--budget", metavar="USD", help="The most that it may spend in a period (--period).")
 period_option = click.option("--period", type=click.Choice(["day", "week", "month", "total"]), help="UTC.")
@@ -72,9 +72,6 @@ def list_(organization: str | None, user: str | None, config_file: str | None, a
     """List all keys, revoked ones too."""
     found = every(config_file, "keys.list", organization=organization, user=user)
     found.sort(key=lambda key: (key["created_ms"], key["id"]))
-    if as_json:
-        echo_json(found)
-        return
     rows = [
         (
             key["id"],
@@ -89,7 +86,7 @@ def list_(organization: str | None, user: str | None, config_file: str | None, a
         for key in found
     ]
     heads = ("id", "name", "key", "created (UTC)", "revoked (UTC)", "losses", "capture", "account", "user", "project")
-    echo_table(heads, rows)
+    echo_rows(found, as_json, heads, rows)
 
 
 @keys.command()

@@ -11,7 +11,7 @@ import msgspec
 
 from trivium.canon.api import KINDS
 from trivium.cli.ask import ask, every
-from trivium.cli.options import config_option, echo_json, echo_table, json_option, when
+from trivium.cli.options import config_option, echo_json, echo_rows, json_option, when
 from trivium.errors import OperationError
 
 _Command = Callable[..., Any]
@@ -55,9 +55,6 @@ def models() -> None:
 def catalog(config_file: str | None, as_json: bool, provider: str | None) -> None:
     """List every name of the house's models, and where it leads."""
     found = every(config_file, "catalog.models", provider=provider)
-    if as_json:
-        echo_json(found)
-        return
     rows = [
         (
             one["id"],
@@ -69,7 +66,7 @@ def catalog(config_file: str | None, as_json: bool, provider: str | None) -> Non
         )
         for one in found
     ]
-    echo_table(("name", "routes", "", "context", "output", "takes"), rows)
+    echo_rows(found, as_json, ("name", "routes", "", "context", "output", "takes"), rows)
 
 
 @models.command()
@@ -91,9 +88,6 @@ def refresh(config_file: str | None, as_json: bool, provider: str | None, force:
 
 
 def _echo_sources(found: list[dict[str, Any]], as_json: bool) -> None:
-    if as_json:
-        echo_json(found)
-        return
     rows = [
         (
             one["provider"],
@@ -105,7 +99,7 @@ def _echo_sources(found: list[dict[str, Any]], as_json: bool) -> None:
         )
         for one in found
     ]
-    echo_table(("provider", "from", "models", "learned (UTC)", "confirmed (UTC)", "problem"), rows)
+    echo_rows(found, as_json, ("provider", "from", "models", "learned (UTC)", "confirmed (UTC)", "problem"), rows)
 
 
 @models.command()
@@ -127,9 +121,6 @@ def add(config_file: str | None, as_json: bool, **given: Any) -> None:
 def list_(config_file: str | None, as_json: bool, organization: str) -> None:
     """List an organization's models."""
     found = ask(config_file, "models.list", organization=organization)
-    if as_json:
-        echo_json(found)
-        return
     rows = [
         (
             model["name"],
@@ -142,7 +133,7 @@ def list_(config_file: str | None, as_json: bool, organization: str) -> None:
         )
         for model in found
     ]
-    echo_table(("name", "model", "where", "APIs", "key", "shown to", "created (UTC)"), rows)
+    echo_rows(found, as_json, ("name", "model", "where", "APIs", "key", "shown to", "created (UTC)"), rows)
 
 
 @models.command(name="set")

@@ -8,7 +8,7 @@ import click
 
 from trivium.cli.ask import ask, every
 from trivium.cli.ledger_verify import verify_command
-from trivium.cli.options import config_option, echo_json, echo_table, json_option, when
+from trivium.cli.options import config_option, echo_json, echo_rows, json_option, when
 
 account_option = click.option("--account", required=True, help="The account's id.")
 usd_option = click.option("--usd", required=True, help="Decimal, such as 12.50.")
@@ -43,11 +43,9 @@ def list_accounts(account: str | None, config_file: str | None, as_json: bool) -
     """Balances, and what of them is held by calls in progress."""
     found = every(config_file, "accounts.list", account=account)
     found.sort(key=lambda row: (row["created_ms"], row["id"]))
-    if as_json:
-        echo_json(found)
-        return
     fields = ("id", "kind", "name", "balance_usd", "held_usd", "free_usd")
-    echo_table(("id", "kind", "name", "balance", "held", "free"), [[row[name] for name in fields] for row in found])
+    rows = [[row[name] for name in fields] for row in found]
+    echo_rows(found, as_json, ("id", "kind", "name", "balance", "held", "free"), rows)
 
 
 @click.group()
@@ -146,11 +144,9 @@ def list_budgets(config_file: str | None, as_json: bool) -> None:
     """Budgets, with what has been spent in the present period."""
     found = every(config_file, "budgets.list")
     found.sort(key=lambda row: (row["scope"], row["period"]))
-    if as_json:
-        echo_json(found)
-        return
     fields = ("id", "scope", "period", "usd", "spent_usd", "held_usd")
-    echo_table(("id", "scope", "period", "limit", "spent", "held"), [[row[name] for name in fields] for row in found])
+    rows = [[row[name] for name in fields] for row in found]
+    echo_rows(found, as_json, ("id", "scope", "period", "limit", "spent", "held"), rows)
 
 
 @budgets.command()
@@ -176,9 +172,6 @@ def ledger() -> None:
 def entries(account: str | None, limit: int, config_file: str | None, as_json: bool) -> None:
     """The newest entries."""
     found = every(config_file, "credits.entries", limit, account=account)
-    if as_json:
-        echo_json(found)
-        return
     rows = [
         (
             row["seq"],
@@ -193,7 +186,8 @@ def entries(account: str | None, limit: int, config_file: str | None, as_json: b
         )
         for row in found
     ]
-    echo_table(("seq", "time (UTC)", "account", "kind", "USD", "for", "expires (UTC)", "flags", "note"), rows)
+    heads = ("seq", "time (UTC)", "account", "kind", "USD", "for", "expires (UTC)", "flags", "note")
+    echo_rows(found, as_json, heads, rows)
 
 
 ledger.add_command(verify_command)

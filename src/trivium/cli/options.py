@@ -74,6 +74,14 @@ def echo_table(heads: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
         click.echo("  ".join(shown).rstrip())
 
 
+def echo_rows(found: Any, as_json: bool, heads: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
+    """What was found: as it is, or as the rows of a table."""
+    if as_json:
+        echo_json(found)
+    else:
+        echo_table(heads, rows)
+
+
 def _cell(value: object) -> str:
     """Names come from clients and upstreams: what could steer a terminal is shown as a question mark."""
     text = "-" if value is None else str(value)

@@ -9,7 +9,7 @@ import click
 
 from trivium.cli.ask import ask, every
 from trivium.cli.choices import limit_options, said, take_limits, taken
-from trivium.cli.options import config_option, echo_json, echo_table, json_option, read_json, when
+from trivium.cli.options import config_option, echo_json, echo_rows, json_option, read_json, when
 
 _POLICY = ("models_allow", "models_deny", "providers_allow", "providers_deny", "data_collection", "default_model")
 _ROLES = ("owner", "admin", "member", "billing")
@@ -39,9 +39,6 @@ def create(name: str, id_: str | None, owner: str | None, config_file: str | Non
 def list_(user: str | None, config_file: str | None, as_json: bool) -> None:
     """List all organizations."""
     found = every(config_file, "orgs.list", user=user)
-    if as_json:
-        echo_json(found)
-        return
     rows = [
         (
             organization["id"],
@@ -52,7 +49,7 @@ def list_(user: str | None, config_file: str | None, as_json: bool) -> None:
         )
         for organization in found
     ]
-    echo_table(("id", "name", "created (UTC)", "policy", "limits"), rows)
+    echo_rows(found, as_json, ("id", "name", "created (UTC)", "policy", "limits"), rows)
 
 
 @orgs.command()
@@ -145,13 +142,10 @@ def _set(config_file: str | None, organization: str, settings: Any, version: int
 
 
 def _show(versioned: dict[str, Any], as_json: bool) -> None:
-    if as_json:
-        echo_json(versioned)
-        return
     settings = versioned["settings"]
     capture = "forbidden" if settings["forbid_capture"] else "-"
     row = (versioned["version"], said(settings["policy"]), said(settings["limits"]), capture)
-    echo_table(("version", "policy", "limits", "capture"), [row])
+    echo_rows(versioned, as_json, ("version", "policy", "limits", "capture"), [row])
 
 
 @orgs.group()
@@ -166,13 +160,8 @@ def members() -> None:
 def list_members(organization: str, config_file: str | None, as_json: bool) -> None:
     """List the members of ORGANIZATION."""
     found = every(config_file, "members.list", organization=organization)
-    if as_json:
-        echo_json(found)
-        return
-    echo_table(
-        ("user", "role", "since (UTC)", "accepted (UTC)"),
-        [(row["user_id"], row["role"], when(row["created_ms"]), when(row["accepted_ms"]) or "-") for row in found],
-    )
+    rows = [(row["user_id"], row["role"], when(row["created_ms"]), when(row["accepted_ms"]) or "-") for row in found]
+    echo_rows(found, as_json, ("user", "role", "since (UTC)", "accepted (UTC)"), rows)
 
 
 @members.command(name="set")
@@ -221,10 +210,8 @@ def projects() -> None:
 def list_projects(organization: str, config_file: str | None, as_json: bool) -> None:
     """List the projects of ORGANIZATION."""
     found = every(config_file, "projects.list", organization=organization)
-    if as_json:
-        echo_json(found)
-        return
-    echo_table(("id", "name", "created (UTC)"), [(row["id"], row["name"], when(row["created_ms"])) for row in found])
+    rows = [(row["id"], row["name"], when(row["created_ms"])) for row in found]
+    echo_rows(found, as_json, ("id", "name", "created (UTC)"), rows)
 
 
 @projects.command(name="create")

@@ -7,7 +7,7 @@ from typing import Any
 import click
 
 from trivium.cli.ask import ask, every, settings_and_folder
-from trivium.cli.options import config_option, echo_json, echo_table, json_option, when
+from trivium.cli.options import config_option, echo_json, echo_rows, json_option, when
 from trivium.errors import ConfigError, OperationError
 
 account_option = click.option("--account", required=True, help="The account's id.")
@@ -39,14 +39,10 @@ def list_(account: str | None, limit: int, config_file: str | None, as_json: boo
     """The newest payments, and what became of them."""
     _check(config_file)
     found = every(config_file, "payments.list", limit, account=account)
-    if as_json:
-        echo_json(found)
-        return
     fields = ("id", "account_id", "kind", "status", "usd", "fee_usd", "credited_usd", "taken_back_usd", "problem")
     rows = [(when(row["created_ms"]), *(row[name] for name in fields)) for row in found]
-    echo_table(
-        ("time (UTC)", "id", "account", "kind", "status", "USD", "fee", "credited", "taken back", "problem"), rows
-    )
+    heads = ("time (UTC)", "id", "account", "kind", "status", "USD", "fee", "credited", "taken back", "problem")
+    echo_rows(found, as_json, heads, rows)
 
 
 @payments.command()
@@ -69,14 +65,11 @@ def strays() -> None:
 def list_strays(everything: bool, config_file: str | None, as_json: bool) -> None:
     """What the processor told, and why nobody has it."""
     found = _ask(config_file, "payments.strays", all=everything)
-    if as_json:
-        echo_json(found)
-        return
     rows = [
         (when(one["time_ms"]), one["event"], one["content"]["told"], one["why"], when(one["ended_ms"]) or "-")
         for one in found
     ]
-    echo_table(("time (UTC)", "event", "told", "why", "seen to (UTC)"), rows)
+    echo_rows(found, as_json, ("time (UTC)", "event", "told", "why", "seen to (UTC)"), rows)
 
 
 @strays.command()
@@ -102,12 +95,9 @@ def list_auto(account: str | None, config_file: str | None, as_json: bool) -> No
     """What was agreed, and what was charged in this month."""
     _check(config_file)
     found = every(config_file, "payments.auto.list", account=account)
-    if as_json:
-        echo_json(found)
-        return
     fields = ("account_id", "enabled", "below_usd", "usd", "month_usd", "month_charged_usd", "card", "problem")
     rows = [tuple(row[name] for name in fields) for row in found]
-    echo_table(("account", "on", "below", "USD", "a month", "charged", "card", "problem"), rows)
+    echo_rows(found, as_json, ("account", "on", "below", "USD", "a month", "charged", "card", "problem"), rows)
 
 
 @auto.command(name="set")

@@ -14,6 +14,7 @@ from trivium.cli.options import (
     PPM_PER_PERCENT,
     config_option,
     echo_json,
+    echo_rows,
     echo_table,
     json_option,
     moment,
@@ -144,15 +145,12 @@ def diff(versions: tuple[str, ...], config_file: str | None, as_json: bool) -> N
     if len(versions) not in (0, 2):
         raise click.UsageError("Name two versions, or none.")
     told = ask(config_file, "prices.diff", **dict(zip(("a", "b"), versions, strict=False)))
-    if as_json:
-        echo_json(told)
-        return
     rows = [
         (one["model"], one["from"], one["to"], rate, *values)
         for one in told
         for rate, values in (one["rates"] or {"everything": (None, None)}).items()
     ]
-    echo_table(("model", "from", "to", "rate", "before", "after"), rows)
+    echo_rows(told, as_json, ("model", "from", "to", "rate", "before", "after"), rows)
 
 
 @prices.command()

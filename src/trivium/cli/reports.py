@@ -8,7 +8,7 @@ import click
 
 from trivium.cli.ask import ask, every
 from trivium.cli.choices import organization_option, user_option
-from trivium.cli.options import config_option, echo_json, echo_table, json_option, moment, when
+from trivium.cli.options import config_option, echo_json, echo_rows, echo_table, json_option, moment, when
 from trivium.cli.story import show_bodies, show_story
 from trivium.money import nano_text
 from trivium.operations.money import nano
@@ -65,12 +65,9 @@ def usage(  # noqa: PLR0917
         return
     groups = _words(by)
     rows = ask(config_file, "usage", by=groups, since_ms=moment(since), until_ms=moment(until), **whose)
-    if as_json:
-        echo_json(rows)
-        return
     heads = [*groups, *_USAGE_HEADS.values()]
     shown = [{**row, "cost_nano": nano_text(row["cost_nano"])} for row in rows]
-    echo_table(heads, [[row[name] for name in (*groups, *_USAGE_HEADS)] for row in shown])
+    echo_rows(rows, as_json, heads, [[row[name] for name in (*groups, *_USAGE_HEADS)] for row in shown])
 
 
 _REPORT_HEADS = {

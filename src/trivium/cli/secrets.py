@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from trivium.cli.ask import ask
-from trivium.cli.options import config_option, echo_json, echo_table, json_option
+from trivium.cli.options import config_option, echo_json, echo_rows, json_option
 
 
 @click.group()
@@ -34,9 +34,6 @@ def rotate(config_file: str | None, as_json: bool, new: bool) -> None:
 def status(config_file: str | None, as_json: bool) -> None:
     """How many secrets are under which key, and whether they can be read."""
     found = ask(config_file, "secrets.status")
-    if as_json:
-        echo_json(found)
-        return
     rows = [
         (
             one["version"],
@@ -47,4 +44,4 @@ def status(config_file: str | None, as_json: bool) -> None:
         )
         for one in found
     ]
-    echo_table(("key", "secrets", "use", "unreadable", "problem"), rows)
+    echo_rows(found, as_json, ("key", "secrets", "use", "unreadable", "problem"), rows)

@@ -8,7 +8,7 @@ import click
 
 from trivium.cli.ask import ask, every
 from trivium.cli.choices import limit_options, said, show_fields, take_limits
-from trivium.cli.options import config_option, echo_json, echo_table, json_option, when
+from trivium.cli.options import config_option, echo_json, echo_rows, echo_table, json_option, when
 
 
 @click.group()
@@ -38,9 +38,6 @@ def create(id_: str | None, config_file: str | None, as_json: bool, **arguments:
 def list_(email: str | None, config_file: str | None, as_json: bool) -> None:
     """List all users."""
     found = every(config_file, "users.list", email=email)
-    if as_json:
-        echo_json(found)
-        return
     rows = [
         (
             user["id"],
@@ -53,7 +50,7 @@ def list_(email: str | None, config_file: str | None, as_json: bool) -> None:
         )
         for user in found
     ]
-    echo_table(("id", "name", "e-mail", "house", "created (UTC)", "blocked (UTC)", "limits"), rows)
+    echo_rows(found, as_json, ("id", "name", "e-mail", "house", "created (UTC)", "blocked (UTC)", "limits"), rows)
 
 
 @users.command()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from trivium.cli.ask import ask_running
-from trivium.cli.options import config_option, echo_json, echo_table, json_option, when
+from trivium.cli.options import config_option, echo_rows, json_option, when
 from trivium.errors import OperationError
 
 
@@ -18,8 +18,5 @@ def workers(config_file: str | None, as_json: bool) -> None:
         found = ask_running(config_file, "workers.show")
     except ConnectionError:
         raise OperationError("No gateway runs here.") from None
-    if as_json:
-        echo_json(found)
-    else:
-        rows = [(one["number"], one["process"], when(one["since_ms"]), one["lives"]) for one in found]
-        echo_table(("worker", "process", "since (UTC)", "lives"), rows)
+    rows = [(one["number"], one["process"], when(one["since_ms"]), one["lives"]) for one in found]
+    echo_rows(found, as_json, ("worker", "process", "since (UTC)", "lives"), rows)
