@@ -4,40 +4,35 @@ input, as other programs and the shell's history see what is on the command line
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
 from typing import IO, Any
 
 import click
 import msgspec
 
 from trivium.cli.ask import ask
-from trivium.cli.options import config_option, echo_json, echo_rows, json_option
+from trivium.cli.options import config_option, echo_json, echo_rows, json_option, several
 from trivium.errors import OperationError
 from trivium.settings_alerts import RULES, SEVERITIES
 
-_Command = Callable[..., Any]
 _KINDS = click.Choice(("slack", "webhook", "email"))
 _SECRETS = ("url", "headers", "password")
 
 
-def _settings(command: _Command) -> _Command:
-    secret: dict[str, Any] = {"type": click.File(), "metavar": "FILE"}
-    for option in (
-        click.option("--password-file", **secret, help="The mail server's password is in it; -: standard input."),
-        click.option("--login", help="By which the mail server knows the gateway."),
-        click.option("--to", multiple=True, help="Who gets the mail."),
-        click.option("--sender", help="Whom the mail is from."),
-        click.option("--security", type=click.Choice(("starttls", "tls", "none"))),
-        click.option("--port", type=click.IntRange(1, 65_535), help="Left out: that of --security."),
-        click.option("--host", help="The mail server."),
-        click.option("--headers-file", **secret, help='What a webhook is sent along, as {"authorization": "..."}.'),
-        click.option("--url-file", **secret, help="The webhook's URL is in it; -: standard input."),
-        click.option("--timeout", type=float, help="Seconds for each step."),
-        click.option("--rule", "rules", multiple=True, type=click.Choice(RULES), help="Of what (default: all)."),
-        click.option("--severity", "severities", multiple=True, type=click.Choice(SEVERITIES), help="Default: both."),
-    ):
-        command = option(command)
-    return command
+_FILE: dict[str, Any] = {"type": click.File(), "metavar": "FILE"}
+_settings = several(
+    click.option("--password-file", **_FILE, help="The mail server's password is in it; -: standard input."),
+    click.option("--login", help="By which the mail server knows the gateway."),
+    click.option("--to", multiple=True, help="Who gets the mail."),
+    click.option("--sender", help="Whom the mail is from."),
+    click.option("--security", type=click.Choice(("starttls", "tls", "none"))),
+    click.option("--port", type=click.IntRange(1, 65_535), help="Left out: that of --security."),
+    click.option("--host", help="The mail server."),
+    click.option("--headers-file", **_FILE, help='What a webhook is sent along, as {"authorization": "..."}.'),
+    click.option("--url-file", **_FILE, help="The webhook's URL is in it; -: standard input."),
+    click.option("--timeout", type=float, help="Seconds for each step."),
+    click.option("--rule", "rules", multiple=True, type=click.Choice(RULES), help="Of what (default: all)."),
+    click.option("--severity", "severities", multiple=True, type=click.Choice(SEVERITIES), help="Default: both."),
+)
 
 
 @click.group(invoke_without_command=True)

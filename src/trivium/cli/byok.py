@@ -4,35 +4,27 @@ other programs and the shell's history see what is on the command line."""
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import click
 
 from trivium.cli.ask import ask
-from trivium.cli.options import config_option, echo_json, echo_rows, json_option, when
+from trivium.cli.options import config_option, echo_json, echo_rows, json_option, several, when
 from trivium.errors import OperationError
 
-_Command = Callable[..., Any]
 _PARTS = ("key_file", "session_token_file", "access_key_id")
 
 
-def _owner(command: _Command) -> _Command:
-    command = click.option("--user", help="The user whose keys it is about.")(command)
-    return click.option("--organization", help="The organization whose keys it is about.")(command)
-
-
-def _credential(command: _Command) -> _Command:
-    for option in (
-        click.option("--session-token-file", metavar="FILE", help="AWS's session token, in a file."),
-        click.option("--access-key-id", help="AWS's access key id; the key is then the secret access key."),
-        click.option(
-            "--key-file", metavar="FILE", help="Read the key from a file instead of a prompt or standard input."
-        ),
-    ):
-        command = option(command)
-    return command
+_owner = several(
+    click.option("--user", help="The user whose keys it is about."),
+    click.option("--organization", help="The organization whose keys it is about."),
+)
+_credential = several(
+    click.option("--session-token-file", metavar="FILE", help="AWS's session token, in a file."),
+    click.option("--access-key-id", help="AWS's access key id; the key is then the secret access key."),
+    click.option("--key-file", metavar="FILE", help="Read the key from a file instead of a prompt or standard input."),
+)
 
 
 @click.group()

@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
-from typing import Any, TypeVar
+from collections.abc import Mapping
+from typing import Any
 
 import click
 
 from trivium.canon.api import KINDS
-from trivium.cli.options import echo_table, when
+from trivium.cli.options import echo_table, several, when
 from trivium.clock import age_ms, moment_ms
 from trivium.errors import OperationError
-
-_Command = TypeVar("_Command", bound=Callable[..., Any])
 
 APIS = tuple(kind.value for kind in KINDS)
 LIMITS = ("requests_per_minute", "input_tokens_per_minute", "output_tokens_per_minute", "concurrent_requests")
@@ -23,23 +21,19 @@ organization_option = click.option("--organization", help="The organization's id
 user_option = click.option("--user", help="The user's id.")
 
 
-def limit_options(command: _Command) -> _Command:
-    """An option for each limit: a number, or `none` to take it away. Arguments as in `LIMITS`."""
-    for name in reversed(LIMITS):
-        option = click.option(f"--{name.replace('_', '-')}", name, metavar="N", help="A number, or none.")
-        command = option(command)
-    return command
-
-
-def scope_options(command: _Command) -> _Command:
-    """What a key is good for: `apis`, `models`, `networks`, each as often as is wanted."""
-    for option in (
-        click.option("--network", "networks", multiple=True, help="An address or network (CIDR) to be used from."),
-        click.option("--model", "models", multiple=True, help="A model that it is good for; `*` for many."),
-        click.option("--api", "apis", multiple=True, type=click.Choice(APIS), help="An API that it is good for."),
-    ):
-        command = option(command)
-    return command
+limit_options = several(
+    *(
+        click.option(f"--{name.replace('_', '-')}", name, metavar="N", help="A number, or none.")
+        for name in reversed(LIMITS)
+    )
+)
+"""An option for each limit: a number, or `none` to take it away. Arguments as in `LIMITS`."""
+scope_options = several(
+    click.option("--network", "networks", multiple=True, help="An address or network (CIDR) to be used from."),
+    click.option("--model", "models", multiple=True, help="A model that it is good for; `*` for many."),
+    click.option("--api", "apis", multiple=True, type=click.Choice(APIS), help="An API that it is good for."),
+)
+"""What a key is good for: `apis`, `models`, `networks`, each as often as is wanted."""
 
 
 def taken(arguments: dict[str, Any], names: tuple[str, ...]) -> dict[str, Any]:

@@ -3,7 +3,6 @@ key is read from a file or standard input, as other programs and the shell's his
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import click
@@ -11,36 +10,32 @@ import msgspec
 
 from trivium.canon.api import KINDS
 from trivium.cli.ask import ask, every
-from trivium.cli.options import config_option, echo_json, echo_rows, json_option, when
+from trivium.cli.options import config_option, echo_json, echo_rows, json_option, several, when
 from trivium.errors import OperationError
 
-_Command = Callable[..., Any]
 _organization = click.option("--organization", required=True, help="Whose model it is.")
 _APIS = click.Choice([kind.short for kind in KINDS])
 
 
-def _settings(command: _Command) -> _Command:
-    for option in (
-        click.option("--retains/--retains-nothing", "retains_data", default=None, help="Whether it may keep anything."),
-        click.option("--collects/--collects-nothing", "collects_data", default=None, help="Whether it may learn."),
-        click.option("--exclude-tool", "exclude_tools", multiple=True, help="A tool that it is not given."),
-        click.option("--include-tool", "include_tools", multiple=True, help="It is given these tools alone."),
-        click.option("--extra-body", metavar="JSON", help="Members of every request."),
-        click.option("--output-limit", type=int, help="The most tokens of an answer."),
-        click.option("--context", type=int, help="Tokens."),
-        click.option("--auth", type=click.Choice(("bearer", "x-api-key")), help="Where the key goes."),
-        click.option("--display-name"),
-        click.option("--model", help="The server's own id of it, where that is another."),
-        click.option("--api", "apis", multiple=True, type=_APIS, help="One that the server speaks (default: chat)."),
-        click.option(
-            "--key-file",
-            type=click.File(),
-            metavar="FILE",
-            help="The server's key is in it; -: standard input.",
-        ),
-    ):
-        command = option(command)
-    return command
+_settings = several(
+    click.option("--retains/--retains-nothing", "retains_data", default=None, help="Whether it may keep anything."),
+    click.option("--collects/--collects-nothing", "collects_data", default=None, help="Whether it may learn."),
+    click.option("--exclude-tool", "exclude_tools", multiple=True, help="A tool that it is not given."),
+    click.option("--include-tool", "include_tools", multiple=True, help="It is given these tools alone."),
+    click.option("--extra-body", metavar="JSON", help="Members of every request."),
+    click.option("--output-limit", type=int, help="The most tokens of an answer."),
+    click.option("--context", type=int, help="Tokens."),
+    click.option("--auth", type=click.Choice(("bearer", "x-api-key")), help="Where the key goes."),
+    click.option("--display-name"),
+    click.option("--model", help="The server's own id of it, where that is another."),
+    click.option("--api", "apis", multiple=True, type=_APIS, help="One that the server speaks (default: chat)."),
+    click.option(
+        "--key-file",
+        type=click.File(),
+        metavar="FILE",
+        help="The server's key is in it; -: standard input.",
+    ),
+)
 
 
 @click.group()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -18,6 +18,18 @@ from trivium.errors import OperationError
 from trivium.money import usd_text
 
 PPM_PER_PERCENT = 10_000
+
+
+def several(*options: Callable[[Any], Any]) -> Callable[[Any], Any]:
+    """Options as one decorator; the last of them is the first in a command's help."""
+
+    def put(command: Any) -> Any:
+        for option in options:
+            command = option(command)
+        return command
+
+    return put
+
 
 config_option = click.option(
     "--config",

@@ -8,7 +8,7 @@ import click
 
 from trivium.cli.ask import ask, every
 from trivium.cli.choices import organization_option, user_option
-from trivium.cli.options import config_option, echo_json, echo_rows, echo_table, json_option, moment, when
+from trivium.cli.options import config_option, echo_json, echo_rows, echo_table, json_option, moment, several, when
 from trivium.cli.story import show_bodies, show_story
 from trivium.money import nano_text
 from trivium.operations.money import nano
@@ -28,18 +28,12 @@ _USAGE_HEADS = {
 }
 
 
-_FILTERS = (
-    click.option("--only", multiple=True, metavar="WHAT:VALUE", help="Such as model:openai/gpt-5; any of several."),
-    click.option("--without", multiple=True, metavar="WHAT:VALUE", help="What is left out."),
-    organization_option,
+_filtered = several(
     user_option,
+    organization_option,
+    click.option("--without", multiple=True, metavar="WHAT:VALUE", help="What is left out."),
+    click.option("--only", multiple=True, metavar="WHAT:VALUE", help="Such as model:openai/gpt-5; any of several."),
 )
-
-
-def _filtered(command: Any) -> Any:
-    for option in reversed(_FILTERS):
-        command = option(command)
-    return command
 
 
 @click.group(invoke_without_command=True)
