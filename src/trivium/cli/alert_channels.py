@@ -3,14 +3,13 @@ input, as other programs and the shell's history see what is on the command line
 
 from __future__ import annotations
 
-import sys
 from typing import IO, Any
 
 import click
 import msgspec
 
 from trivium.cli.ask import ask
-from trivium.cli.options import config_option, echo_json, echo_rows, json_option, several
+from trivium.cli.options import config_option, echo_json, echo_rows, json_option, several, typed
 from trivium.errors import OperationError
 from trivium.settings_alerts import RULES, SEVERITIES
 
@@ -73,9 +72,9 @@ def add(config_file: str | None, as_json: bool, kind: str, paused: bool, **given
     told = _told(given)
     if kind == "email":
         if "login" in told and "password" not in told:
-            told["password"] = _asked("Password")
+            told["password"] = typed("Password")
     elif "url" not in told:
-        told["url"] = _asked("URL")
+        told["url"] = typed("URL")
     _tell(ask(config_file, "alerts.channels.add", kind=kind, enabled=not paused, **told), as_json, "is there")
 
 
@@ -133,12 +132,6 @@ def _json(file: IO[str]) -> Any:
         return msgspec.json.decode(file.read())
     except ValueError as error:
         raise OperationError(f"The file of headers cannot be read: {error}") from None
-
-
-def _asked(what: str) -> str:
-    if sys.stdin.isatty():
-        return str(click.prompt(what, hide_input=True)).strip()
-    return sys.stdin.read().strip()
 
 
 def _tell(channel: dict[str, Any], as_json: bool, what: str) -> None:

@@ -3,14 +3,13 @@ other programs and the shell's history see what is on the command line."""
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import Any
 
 import click
 
 from trivium.cli.ask import ask
-from trivium.cli.options import config_option, echo_json, echo_rows, json_option, several, when
+from trivium.cli.options import config_option, echo_json, echo_rows, json_option, several, typed, when
 from trivium.errors import OperationError
 
 _PARTS = ("key_file", "session_token_file", "access_key_id")
@@ -101,7 +100,7 @@ def order(config_file: str | None, as_json: bool, **given: Any) -> None:
 def _read(given: dict[str, Any]) -> dict[str, str]:
     """The key with what belongs to it; takes its options out of what was given."""
     key_file, token_file, id = (given.pop(name) for name in _PARTS)
-    credential = {"key": _text(key_file) if key_file else _asked()}
+    credential = {"key": _text(key_file) if key_file else typed("Key")}
     if not credential["key"]:
         raise OperationError("There is no key: it is read from --key-file FILE, standard input or a prompt.")
     if id is not None:
@@ -109,12 +108,6 @@ def _read(given: dict[str, Any]) -> dict[str, str]:
     if token_file is not None:
         credential["session_token"] = _text(token_file)
     return credential
-
-
-def _asked() -> str:
-    if sys.stdin.isatty():
-        return str(click.prompt("Key", hide_input=True)).strip()
-    return sys.stdin.read().strip()
 
 
 def _text(file: str) -> str:

@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from trivium.cli.ask import ask
-from trivium.cli.options import config_option, echo_json, json_option
+from trivium.cli.options import config_option, echo_json, json_option, printable
 from trivium.operations.audit import verify_file
 
 
@@ -44,7 +44,7 @@ def _show(check: dict[str, Any]) -> None:
     result = f"{check['found']:,} findings" if check["found"] else "ok"
     click.echo(f"{check['check']:<10}{check['counted']:>12,} {check['of']:<12} {result}")
     for finding in check["findings"]:
-        click.echo(_printable(f"    {finding['where']} {finding['what']}: {_figures(finding)}"))
+        click.echo(printable(f"    {finding['where']} {finding['what']}: {_figures(finding)}"))
     if rest := check["found"] - len(check["findings"]):
         click.echo(f"    and {rest:,} more")
     for what in check["unchecked"]:
@@ -54,8 +54,3 @@ def _show(check: dict[str, Any]) -> None:
 def _figures(finding: dict[str, Any]) -> str:
     found = "nothing" if finding["found"] is None else finding["found"]
     return f"found {found}" if finding["expected"] is None else f"expected {finding['expected']}, found {found}"
-
-
-def _printable(line: str) -> str:
-    """A damaged database can hold what steers a terminal."""
-    return "".join(letter if letter.isprintable() else "?" for letter in line)

@@ -52,6 +52,13 @@ def read_json(file: Path) -> Any:
         raise OperationError(f"{file} cannot be read: {error}") from None
 
 
+def typed(what: str) -> str:
+    """A secret, from a prompt or standard input."""
+    if sys.stdin.isatty():
+        return str(click.prompt(what, hide_input=True)).strip()
+    return sys.stdin.read().strip()
+
+
 def when(milliseconds: int | None) -> str:
     """UTC, to the second; empty for None."""
     return "" if milliseconds is None else dated(milliseconds, "%Y-%m-%d %H:%M:%S")
@@ -95,6 +102,10 @@ def echo_rows(found: Any, as_json: bool, heads: Sequence[str], rows: Sequence[Se
 
 
 def _cell(value: object) -> str:
-    """Names come from clients and upstreams: what could steer a terminal is shown as a question mark."""
-    text = "-" if value is None else str(value)
+    return "-" if value is None else printable(str(value))
+
+
+def printable(text: str) -> str:
+    """Names come from clients and upstreams, and a damaged database can hold anything: what could steer a terminal is
+    shown as a question mark."""
     return "".join(letter if letter.isprintable() else "?" for letter in text)
