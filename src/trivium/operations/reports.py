@@ -59,7 +59,7 @@ class ListRequests(ListArguments, frozen=True, kw_only=True):
     user: Id | None = None
 
 
-class Receipt(Arguments, frozen=True, kw_only=True):
+class OneRequest(Arguments, frozen=True, kw_only=True):
     request: RequestId
     """Its id."""
     organization: Id | None = None
@@ -76,7 +76,7 @@ class ReportOperations:
         needs = Needs(roles=BILLS, own=EVERY_ROLE, personal=True)
         self.table: Table = {
             "requests": Op(arguments=ListRequests, result=Listed[RequestRow], act=self._requests, needs=needs),  # type: ignore[valid-type]
-            "receipt": Op(arguments=Receipt, result=list[ReceiptRow], act=self._receipt, needs=needs),
+            "receipt": Op(arguments=OneRequest, result=list[ReceiptRow], act=self._receipt, needs=needs),
         }
 
     async def _requests(self, query: ListRequests, actor: Actor) -> Listed[dict[str, Any]]:
@@ -99,7 +99,7 @@ class ReportOperations:
         items = rows if actor.house else [seen(row) for row in rows]
         return Listed(items=items, next=reached and cursor_of(reached))
 
-    async def _receipt(self, query: Receipt, actor: Actor) -> list[ReceiptRow]:
+    async def _receipt(self, query: OneRequest, actor: Actor) -> list[ReceiptRow]:
         await self._flush()
         whose = Whose(organization=query.organization, user=query.user)
         found = await aside(self._store.request, query.request, whose)

@@ -9,10 +9,10 @@ import msgspec
 
 from trivium.errors import RoleMissing
 from trivium.metering.record import Record
-from trivium.operations.reports import RequestId, RequestRow, before, cursor_of
+from trivium.operations.reports import OneRequest, RequestRow, before, cursor_of
 from trivium.operations.seen import seen
 from trivium.operations.story import Story, story_of
-from trivium.operations.table import EVERY_ROLE, Actor, Arguments, Cursor, ListArguments, Needs, Op, Table
+from trivium.operations.table import EVERY_ROLE, Actor, Cursor, ListArguments, Needs, Op, Table
 from trivium.patterns import matching
 from trivium.policy.caller import BILLS, Id
 from trivium.providers.custom import is_custom
@@ -85,13 +85,6 @@ class FoundRequests(msgspec.Struct, frozen=True, kw_only=True):
     """`after` of the next part, which there may be where this one is empty; null: this was the last."""
     searched_ms: int | None
     """Back to when this part looked; null: to the end."""
-
-
-class OneRequest(Arguments, frozen=True, kw_only=True):
-    request: RequestId
-    """Its id."""
-    organization: Id | None = None
-    user: Id | None = None
 
 
 class RequestOperations:
