@@ -240,13 +240,6 @@ class Organizations(Changing):
         )
         return [_membership(row) for row in rows]
 
-    async def role(self, organization_id: str, user_id: str) -> Role | None:
-        rows = await self.database.ask(
-            "SELECT role FROM memberships WHERE organization_id = ? AND user_id = ? AND accepted_ms IS NOT NULL",
-            (organization_id, user_id),
-        )
-        return Role(rows[0][0]) if rows else None
-
     async def add_project(self, project: Project, actor: str) -> Project:
         def act(tx: Writing) -> Project:
             _found_organization(tx, project.organization_id)
