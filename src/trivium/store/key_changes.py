@@ -10,6 +10,7 @@ from typing import Any
 
 import msgspec
 
+from trivium import ids
 from trivium.clock import Clock
 from trivium.errors import Conflict, NotFound, OperationError
 from trivium.policy.caller import Role
@@ -40,7 +41,7 @@ class KeyChanges(Changing):
     async def create(self, text: str, budget: Budget | None, actor: str, *, house: bool = True, **what: Any) -> ApiKey:
         """A new key with this text; `what` are fields of `ApiKey`. The scope of a budget for it is filled in here. What
         the house says of limits and scopes others can lower."""
-        key = ApiKey(id=self._keys.new_id(), hint=text[-4:], created_ms=self.clock.now_ms(), **what)
+        key = ApiKey(id=ids.key_id(), hint=text[-4:], created_ms=self.clock.now_ms(), **what)
         if house:
             key = _with_ceiling(key, what)
 

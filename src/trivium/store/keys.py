@@ -200,15 +200,12 @@ class KeyStore:
         return self._add(name, text)
 
     def _add(self, name: str, text: str, **what: Any) -> ApiKey:
-        key = ApiKey(id=self.new_id(), name=name, hint=text[-4:], created_ms=self._clock.now_ms(), **what)
+        key = ApiKey(id=ids.key_id(), name=name, hint=text[-4:], created_ms=self._clock.now_ms(), **what)
         with self._database.transaction() as tx:
             self.insert(tx, text, key)
             after = msgspec.to_builtins(key)
             note(tx, Change(time_ms=key.created_ms, actor=OPERATOR, action="keys.create", target=key.id, after=after))
         return key
-
-    def new_id(self) -> str:
-        return ids.key_id()
 
     def insert(self, tx: Writing, text: str, key: ApiKey) -> None:
         """A new key with this text, inside a transaction."""
