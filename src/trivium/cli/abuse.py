@@ -5,13 +5,12 @@ from __future__ import annotations
 import click
 
 from trivium.cli.ask import ask_running
-from trivium.cli.options import config_option, echo_rows, json_option
+from trivium.cli.options import echo_rows, usual_options
 from trivium.errors import OperationError
 
 
 @click.command()
-@config_option
-@json_option
+@usual_options
 def abuse(config_file: str | None, as_json: bool) -> None:
     """Verdicts since the gateway started, and the classifier's answers, failures and reports."""
     try:

@@ -6,7 +6,7 @@ import click
 
 from trivium.cli.ask import ask, every
 from trivium.cli.choices import ahead
-from trivium.cli.options import config_option, echo_json, echo_rows, json_option, when
+from trivium.cli.options import echo_json, echo_rows, usual_options, when
 
 
 @click.group()
@@ -18,8 +18,7 @@ def admins() -> None:
 @click.option("--name", required=True, help="What or whom it is for.")
 @click.option("--user", help="The user whose roles it has; without one it may do everything.")
 @click.option("--expires", help="A date (its end, UTC), a moment, or how long from now: 90d, 12h.")
-@config_option
-@json_option
+@usual_options
 def create(name: str, user: str | None, expires: str | None, config_file: str | None, as_json: bool) -> None:
     """Create a credential. Its text is shown this once; only a keyed hash is kept."""
     made = ask(config_file, "admins.create", name=name, user=user, expires_ms=ahead(expires))
@@ -31,8 +30,7 @@ def create(name: str, user: str | None, expires: str | None, config_file: str | 
 
 
 @admins.command(name="list")
-@config_option
-@json_option
+@usual_options
 def list_(config_file: str | None, as_json: bool) -> None:
     """List the credentials, revoked ones too."""
     found = every(config_file, "admins.list")
@@ -53,8 +51,7 @@ def list_(config_file: str | None, as_json: bool) -> None:
 
 @admins.command()
 @click.argument("admin")
-@config_option
-@json_option
+@usual_options
 def revoke(admin: str, config_file: str | None, as_json: bool) -> None:
     """Revoke the credential with the id ADMIN. Takes effect at once."""
     ended = ask(config_file, "admins.revoke", admin=admin)

@@ -9,7 +9,7 @@ import click
 import msgspec
 
 from trivium.cli.ask import ask
-from trivium.cli.options import config_option, echo_json, echo_rows, json_option, several, typed
+from trivium.cli.options import echo_json, echo_rows, several, typed, usual_options
 from trivium.errors import OperationError
 from trivium.settings_alerts import RULES, SEVERITIES
 
@@ -35,8 +35,7 @@ _settings = several(
 
 
 @click.group(invoke_without_command=True)
-@config_option
-@json_option
+@usual_options
 @click.pass_context
 def channels(ctx: click.Context, config_file: str | None, as_json: bool) -> None:
     """Where alerts go, and whether the last one arrived. The commands below take effect at once in a running gateway;
@@ -65,8 +64,7 @@ def channels(ctx: click.Context, config_file: str | None, as_json: bool) -> None
 @click.argument("name")
 @click.option("--paused", is_flag=True, help="It is told nothing yet.")
 @_settings
-@config_option
-@json_option
+@usual_options
 def add(config_file: str | None, as_json: bool, kind: str, paused: bool, **given: Any) -> None:
     """Add a channel. Its URL or password is kept encrypted and never shown again."""
     told = _told(given)
@@ -83,8 +81,7 @@ def add(config_file: str | None, as_json: bool, kind: str, paused: bool, **given
 @click.option("--no-headers", is_flag=True, help="Take them away.")
 @click.option("--no-login", is_flag=True, help="Take login and password away.")
 @_settings
-@config_option
-@json_option
+@usual_options
 def set_(config_file: str | None, as_json: bool, name: str, no_headers: bool, no_login: bool, **given: Any) -> None:
     """Change the channel NAME. What is left out stays as it is."""
     told = _told(given) | ({"headers": {}} if no_headers else {}) | ({"login": None} if no_login else {})
@@ -93,8 +90,7 @@ def set_(config_file: str | None, as_json: bool, name: str, no_headers: bool, no
 
 @channels.command()
 @click.argument("name")
-@config_option
-@json_option
+@usual_options
 def pause(config_file: str | None, as_json: bool, name: str) -> None:
     """Tell the channel NAME nothing until it is resumed."""
     _tell(ask(config_file, "alerts.channels.set", channel=name, enabled=False), as_json, "is paused")
@@ -102,8 +98,7 @@ def pause(config_file: str | None, as_json: bool, name: str) -> None:
 
 @channels.command()
 @click.argument("name")
-@config_option
-@json_option
+@usual_options
 def resume(config_file: str | None, as_json: bool, name: str) -> None:
     """Tell the channel NAME again."""
     _tell(ask(config_file, "alerts.channels.set", channel=name, enabled=True), as_json, "is told again")
@@ -111,8 +106,7 @@ def resume(config_file: str | None, as_json: bool, name: str) -> None:
 
 @channels.command()
 @click.argument("name")
-@config_option
-@json_option
+@usual_options
 def remove(config_file: str | None, as_json: bool, name: str) -> None:
     """Remove the channel NAME, with what is sealed for it."""
     _tell(ask(config_file, "alerts.channels.remove", channel=name), as_json, "is removed")

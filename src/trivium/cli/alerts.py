@@ -8,13 +8,12 @@ import click
 
 from trivium.cli.alert_channels import channels
 from trivium.cli.ask import ask, ask_running, every
-from trivium.cli.options import config_option, echo_json, echo_rows, echo_table, json_option, read_json, when
+from trivium.cli.options import config_option, echo_json, echo_rows, echo_table, read_json, usual_options, when
 from trivium.errors import OperationError
 
 
 @click.group(invoke_without_command=True)
-@config_option
-@json_option
+@usual_options
 @click.pass_context
 def alerts(ctx: click.Context, config_file: str | None, as_json: bool) -> None:
     """Providers that refuse the gateway's own key or account: wrong, without rights, or out of credit. The commands
@@ -68,8 +67,7 @@ def set_(file: Path, if_version: int | None, config_file: str | None) -> None:
 @alerts.command()
 @click.option("--days", default=7, show_default=True, type=click.IntRange(1, 90), help="How far back.")
 @click.option("--apply", is_flag=True, help="Take the suggestions into the rules; other models keep theirs.")
-@config_option
-@json_option
+@usual_options
 def baseline(days: int, apply: bool, config_file: str | None, as_json: bool) -> None:
     """What the past suggests, by model: an objective that was kept, and from when on a first token is slow."""
     found = ask(config_file, "alerts.baseline", days=days)
@@ -83,8 +81,7 @@ def baseline(days: int, apply: bool, config_file: str | None, as_json: bool) -> 
 
 @alerts.command()
 @click.option("--limit", default=50, show_default=True, type=click.IntRange(1, 10_000))
-@config_option
-@json_option
+@usual_options
 def notices(limit: int, config_file: str | None, as_json: bool) -> None:
     """What was told, the newest first."""
     found = every(config_file, "alerts.notices", limit)
@@ -97,8 +94,7 @@ alerts.add_command(channels)
 
 @alerts.command()
 @click.argument("channel", required=False)
-@config_option
-@json_option
+@usual_options
 @click.pass_context
 def test(ctx: click.Context, channel: str | None, config_file: str | None, as_json: bool) -> None:
     """Send a test through CHANNEL, or through all that are not paused, and tell what was answered. The exit status is 1

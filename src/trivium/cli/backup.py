@@ -7,15 +7,14 @@ from pathlib import Path
 import click
 
 from trivium.cli.ask import ask
-from trivium.cli.options import config_option, echo_json, echo_table, json_option
+from trivium.cli.options import echo_json, echo_table, usual_options
 from trivium.store.backup import check
 
 
 @click.command()
 @click.argument("file", type=click.Path(path_type=Path))
 @click.option("--check", "only_check", is_flag=True, help="Look at FILE, a copy made before, instead of making one.")
-@config_option
-@json_option
+@usual_options
 def backup(file: Path, only_check: bool, config_file: str | None, as_json: bool) -> None:
     """Copy the whole store to FILE, which must not be there yet. Keep `pepper` and `secrets.key` of the data folder
     too, and elsewhere: a copy with both is the store."""

@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from trivium.cli.ask import ask
-from trivium.cli.options import config_option, echo_json, echo_rows, json_option, several, typed, when
+from trivium.cli.options import echo_json, echo_rows, several, typed, usual_options, when
 from trivium.errors import OperationError
 
 _PARTS = ("key_file", "session_token_file", "access_key_id")
@@ -38,8 +38,7 @@ def byok() -> None:
 @click.option("--base-url", help="Instead of the vendor's.")
 @click.option("--region", help="AWS's region, for bedrock.")
 @_credential
-@config_option
-@json_option
+@usual_options
 def add(config_file: str | None, as_json: bool, **given: Any) -> None:
     """Add a key, behind the others for its vendor. It is kept encrypted and never shown again."""
     credential = _read(given)
@@ -50,8 +49,7 @@ def add(config_file: str | None, as_json: bool, **given: Any) -> None:
 @byok.command(name="list")
 @_owner
 @click.option("--vendor")
-@config_option
-@json_option
+@usual_options
 def list_(config_file: str | None, as_json: bool, **given: Any) -> None:
     """List an owner's keys in the order in which they are tried."""
     _table(ask(config_file, "byok.list", **given), as_json)
@@ -66,8 +64,7 @@ def list_(config_file: str | None, as_json: bool, **given: Any) -> None:
 @click.option("--region")
 @click.option("--enable/--disable", "enabled", default=None, help="Whether it is used.")
 @_credential
-@config_option
-@json_option
+@usual_options
 def set_(config_file: str | None, as_json: bool, new_key: bool, **given: Any) -> None:
     """Change KEY, named by its id or its name."""
     if new_key or any(given[name] for name in _PARTS):
@@ -79,8 +76,7 @@ def set_(config_file: str | None, as_json: bool, new_key: bool, **given: Any) ->
 @byok.command()
 @_owner
 @click.argument("key")
-@config_option
-@json_option
+@usual_options
 def remove(config_file: str | None, as_json: bool, **given: Any) -> None:
     """Remove KEY, named by its id or its name."""
     _tell(ask(config_file, "byok.remove", **given), as_json, "is removed")
@@ -90,8 +86,7 @@ def remove(config_file: str | None, as_json: bool, **given: Any) -> None:
 @_owner
 @click.option("--vendor", required=True)
 @click.argument("keys", nargs=-1, required=True)
-@config_option
-@json_option
+@usual_options
 def order(config_file: str | None, as_json: bool, **given: Any) -> None:
     """Name all KEYS for a vendor in the order in which they are to be tried."""
     _table(ask(config_file, "byok.order", **given), as_json)

@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from trivium.cli.ask import ask_running, settings_and_folder
-from trivium.cli.options import config_option, echo_json, json_option, when
+from trivium.cli.options import config_option, echo_json, usual_options, when
 from trivium.config import data_folder
 from trivium.errors import ConfigError, OperationError
 from trivium.server import control
@@ -32,8 +32,7 @@ def check(config_file: str | None) -> None:
 
 
 @config.command()
-@config_option
-@json_option
+@usual_options
 def show(config_file: str | None, as_json: bool) -> None:
     """Say which file the running gateway follows, and what became of it the last time that it was read."""
     told = _ask(config_file, "config.show")
@@ -50,8 +49,7 @@ def show(config_file: str | None, as_json: bool) -> None:
 
 
 @click.command(name="reload")
-@config_option
-@json_option
+@usual_options
 def reload_(config_file: str | None, as_json: bool) -> None:
     """Have the running gateway read its configuration file again, and files with secrets with it."""
     told = _ask(config_file, "config.reload")

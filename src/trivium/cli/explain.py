@@ -10,7 +10,7 @@ import msgspec
 
 from trivium.canon.api import Api
 from trivium.cli.ask import ask
-from trivium.cli.options import config_option, echo_json, json_option, percent
+from trivium.cli.options import echo_json, percent, usual_options
 from trivium.errors import OperationError
 
 _APIS = click.Choice([api.short for api in Api])
@@ -23,8 +23,7 @@ _APIS = click.Choice([api.short for api in Api])
 @click.option("--address", metavar="IP", help="From where it is called, for a key that is bound to networks.")
 @click.option("--request", "file", metavar="FILE", help="A request as JSON. Default: one of a single word.")
 @click.option("--header", "headers", multiple=True, metavar="NAME=VALUE", help="Such as x-trivium-task=t1.")
-@config_option
-@json_option
+@usual_options
 def explain(  # noqa: PLR0917
     model: str | None,
     api: str,

@@ -7,7 +7,7 @@ from typing import Any
 import click
 
 from trivium.cli.ask import ask
-from trivium.cli.options import config_option, echo_json, echo_table, json_option, moment, when
+from trivium.cli.options import echo_json, echo_table, moment, usual_options, when
 from trivium.money import nano_text
 
 _ORDERS = ("requests", "anonymous", "refused", "suspect", "tokens", "worth", "used")
@@ -25,8 +25,7 @@ _HEADS = ("requests", "no key", "refused", "suspect", "input", "output", "worth 
 @click.option("--at", help="A time in the day, week or month that is meant: 2026-01-31, or an age such as 7d.")
 @click.option("--order", type=click.Choice(_ORDERS), default="requests", show_default=True, help="Most of this first.")
 @click.option("--limit", default=20, show_default=True, type=click.IntRange(1, 500))
-@config_option
-@json_option
+@usual_options
 def free(  # noqa: PLR0917
     period: str, at: str | None, order: str, limit: int, config_file: str | None, as_json: bool
 ) -> None:

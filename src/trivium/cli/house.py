@@ -11,7 +11,7 @@ import click
 
 from trivium.cli.ask import ask, every
 from trivium.cli.choices import APIS, limit_options, organization_option, said, take_limits
-from trivium.cli.options import config_option, echo_json, echo_rows, json_option, read_json, when
+from trivium.cli.options import config_option, echo_json, echo_rows, read_json, usual_options, when
 from trivium.errors import OperationError
 
 _OWNERS = {"key": "key_limits", "user": "user_limits", "organization": "organization_limits"}
@@ -110,8 +110,7 @@ def _say(of: str, limits: dict[str, Any] | None, version: int) -> None:
 @click.command()
 @organization_option
 @click.option("--limit", default=50, show_default=True, type=click.IntRange(1, 10_000))
-@config_option
-@json_option
+@usual_options
 def audit(organization: str | None, limit: int, config_file: str | None, as_json: bool) -> None:
     """The newest changes: who did what to what. With --json also what it was before, and after."""
     found = every(config_file, "changes.list", limit, organization=organization)

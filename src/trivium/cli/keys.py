@@ -19,7 +19,7 @@ from trivium.cli.choices import (
     take_scopes,
     user_option,
 )
-from trivium.cli.options import config_option, echo_json, echo_rows, json_option, when
+from trivium.cli.options import echo_json, echo_rows, usual_options, when
 
 budget_option = click.option("--budget", metavar="USD", help="The most that it may spend in a period (--period).")
 period_option = click.option("--period", type=click.Choice(["day", "week", "month", "total"]), help="UTC.")
@@ -50,8 +50,7 @@ def keys() -> None:
 @period_option
 @capture_option
 @capture_until_option
-@config_option
-@json_option
+@usual_options
 def create(config_file: str | None, as_json: bool, **arguments: Any) -> None:
     """Create a key. Its text is shown this once; only a keyed hash is kept."""
     asked = _of_key(arguments)
@@ -66,8 +65,7 @@ def create(config_file: str | None, as_json: bool, **arguments: Any) -> None:
 @keys.command(name="list")
 @organization_option
 @user_option
-@config_option
-@json_option
+@usual_options
 def list_(organization: str | None, user: str | None, config_file: str | None, as_json: bool) -> None:
     """List all keys, revoked ones too."""
     found = every(config_file, "keys.list", organization=organization, user=user)
@@ -91,8 +89,7 @@ def list_(organization: str | None, user: str | None, config_file: str | None, a
 
 @keys.command()
 @click.argument("key")
-@config_option
-@json_option
+@usual_options
 def show(key: str, config_file: str | None, as_json: bool) -> None:
     """Show KEY, named by its id or its name, with what it is good for and its limits."""
     found = ask(config_file, "keys.show", key=key)
@@ -119,8 +116,7 @@ def show(key: str, config_file: str | None, as_json: bool) -> None:
 @period_option
 @capture_option
 @capture_until_option
-@config_option
-@json_option
+@usual_options
 def set_(key: str, config_file: str | None, as_json: bool, **arguments: Any) -> None:
     """Change KEY, named by its id or its name. What no option says stays as it is."""
     never, everything = arguments.pop("no_expiry"), arguments.pop("all_scopes")
@@ -137,8 +133,7 @@ def set_(key: str, config_file: str | None, as_json: bool, **arguments: Any) -> 
 @click.option(
     "--overlap", default=24, show_default=True, help="Hours for which the old text stays good; 0: it ends now."
 )
-@config_option
-@json_option
+@usual_options
 def rotate(key: str, overlap: int, config_file: str | None, as_json: bool) -> None:
     """Give KEY, named by its id or its name, a new text. Everything else about it stays."""
     made = ask(config_file, "keys.rotate", key=key, overlap_hours=overlap)
@@ -147,8 +142,7 @@ def rotate(key: str, overlap: int, config_file: str | None, as_json: bool) -> No
 
 @keys.command()
 @click.argument("key")
-@config_option
-@json_option
+@usual_options
 def revoke(key: str, config_file: str | None, as_json: bool) -> None:
     """Revoke KEY, named by its id or its name."""
     ended = ask(config_file, "keys.revoke", key=key)

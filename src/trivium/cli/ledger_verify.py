@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from trivium.cli.ask import ask
-from trivium.cli.options import config_option, echo_json, json_option, printable
+from trivium.cli.options import echo_json, printable, usual_options
 from trivium.operations.audit import verify_file
 
 
@@ -18,8 +18,7 @@ from trivium.operations.audit import verify_file
     type=click.Path(path_type=Path, exists=True, dir_okay=False),
     help="Check this SQLite file, a backup for example, and ask no gateway.",
 )
-@config_option
-@json_option
+@usual_options
 @click.pass_context
 def verify_command(ctx: click.Context, database: Path | None, config_file: str | None, as_json: bool) -> None:
     """Check that balances, holds, charges, budgets, usage and prices agree with each other, row by row.

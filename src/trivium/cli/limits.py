@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from trivium.cli.ask import ask
-from trivium.cli.options import config_option, echo_json, json_option, when
+from trivium.cli.options import echo_json, usual_options, when
 
 
 @click.group()
@@ -14,8 +14,7 @@ def limits() -> None:
 
 
 @limits.command()
-@config_option
-@json_option
+@usual_options
 def show(config_file: str | None, as_json: bool) -> None:
     """Show where limits are counted: by this gateway alone, or in Redis with others."""
     state = ask(config_file, "limits.show")

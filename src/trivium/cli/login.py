@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from trivium.cli.ask import ask, settings_and_folder
-from trivium.cli.options import config_option, echo_json, json_option, when
+from trivium.cli.options import echo_json, usual_options, when
 from trivium.errors import OperationError
 from trivium.operations.sessions import SWITCHED_OFF
 
@@ -13,8 +13,7 @@ from trivium.operations.sessions import SWITCHED_OFF
 @click.command("login-link")
 @click.option("--user", help="Who signs in with it, by id; without one the house, which may do everything.")
 @click.option("--minutes", type=click.IntRange(1, 10_080), default=15, show_default=True, help="How long it is good.")
-@config_option
-@json_option
+@usual_options
 def login_link(user: str | None, minutes: int, config_file: str | None, as_json: bool) -> None:
     """Make a link that signs somebody in to the dashboard, once."""
     made = ask(config_file, "sessions.link", user=user, minutes=minutes)

@@ -10,7 +10,7 @@ import msgspec
 
 from trivium.canon.api import KINDS
 from trivium.cli.ask import ask, every
-from trivium.cli.options import config_option, echo_json, echo_rows, json_option, several, when
+from trivium.cli.options import echo_json, echo_rows, several, usual_options, when
 from trivium.errors import OperationError
 
 _organization = click.option("--organization", required=True, help="Whose model it is.")
@@ -45,8 +45,7 @@ def models() -> None:
 
 @models.command()
 @click.option("--provider", help="Only names that may lead to this one.")
-@config_option
-@json_option
+@usual_options
 def catalog(config_file: str | None, as_json: bool, provider: str | None) -> None:
     """List every name of the house's models, and where it leads."""
     found = every(config_file, "catalog.models", provider=provider)
@@ -65,8 +64,7 @@ def catalog(config_file: str | None, as_json: bool, provider: str | None) -> Non
 
 
 @models.command()
-@config_option
-@json_option
+@usual_options
 def sources(config_file: str | None, as_json: bool) -> None:
     """Show where each provider's models are known from, since when, and why the last try failed."""
     _echo_sources(ask(config_file, "catalog.sources"), as_json)
@@ -75,8 +73,7 @@ def sources(config_file: str | None, as_json: bool) -> None:
 @models.command()
 @click.argument("provider", required=False)
 @click.option("--force", is_flag=True, help="Take a list however short it is.")
-@config_option
-@json_option
+@usual_options
 def refresh(config_file: str | None, as_json: bool, provider: str | None, force: bool) -> None:
     """Ask PROVIDER for its models now; without one, all that are asked at all."""
     _echo_sources(ask(config_file, "catalog.refresh", provider=provider, force=force), as_json)
@@ -102,8 +99,7 @@ def _echo_sources(found: list[dict[str, Any]], as_json: bool) -> None:
 @click.argument("name")
 @click.option("--base-url", required=True, help="https://HOST[:PORT][/PATH]; the API's path is appended.")
 @_settings
-@config_option
-@json_option
+@usual_options
 def add(config_file: str | None, as_json: bool, **given: Any) -> None:
     """Add a model, by the NAME that callers ask for."""
     _tell(ask(config_file, "models.add", **_told(given)), as_json, "is there")
@@ -111,8 +107,7 @@ def add(config_file: str | None, as_json: bool, **given: Any) -> None:
 
 @models.command(name="list")
 @_organization
-@config_option
-@json_option
+@usual_options
 def list_(config_file: str | None, as_json: bool, organization: str) -> None:
     """List an organization's models."""
     found = ask(config_file, "models.list", organization=organization)
@@ -137,8 +132,7 @@ def list_(config_file: str | None, as_json: bool, organization: str) -> None:
 @click.option("--base-url")
 @click.option("--no-key", is_flag=True, help="Take its key away.")
 @_settings
-@config_option
-@json_option
+@usual_options
 def set_(config_file: str | None, as_json: bool, no_key: bool, **given: Any) -> None:
     """Change the model NAME. What is left out stays as it is."""
     told = _told(given) | ({"key": None} if no_key else {})
@@ -149,8 +143,7 @@ def set_(config_file: str | None, as_json: bool, no_key: bool, **given: Any) -> 
 @_organization
 @click.argument("name")
 @click.option("--with", "organizations", multiple=True, help="An organization whose callers see it; none: no other.")
-@config_option
-@json_option
+@usual_options
 def share(config_file: str | None, as_json: bool, **given: Any) -> None:
     """Show the model NAME to callers of other organizations, whose prompts then go to its server."""
     _tell(ask(config_file, "models.share", **given), as_json, "is shared")
@@ -159,8 +152,7 @@ def share(config_file: str | None, as_json: bool, **given: Any) -> None:
 @models.command()
 @_organization
 @click.argument("name")
-@config_option
-@json_option
+@usual_options
 def remove(config_file: str | None, as_json: bool, **given: Any) -> None:
     """Remove the model NAME, with its key."""
     _tell(ask(config_file, "models.remove", **given), as_json, "is removed")

@@ -8,7 +8,7 @@ import click
 
 from trivium.cli.ask import ask, every
 from trivium.cli.ledger_verify import verify_command
-from trivium.cli.options import config_option, echo_json, echo_rows, json_option, when
+from trivium.cli.options import echo_json, echo_rows, usual_options, when
 
 account_option = click.option("--account", required=True, help="The account's id.")
 usd_option = click.option("--usd", required=True, help="Decimal, such as 12.50.")
@@ -27,8 +27,7 @@ def accounts() -> None:
 @click.option("--name", required=True)
 @click.option("--kind", type=click.Choice(["user", "organization"]), default="organization", show_default=True)
 @click.option("--id", "id_", help="Made up where none is given.")
-@config_option
-@json_option
+@usual_options
 def create(name: str, kind: str, id_: str | None, config_file: str | None, as_json: bool) -> None:
     """Make an account; its keys are made with `trivium keys create --account ID`."""
     made = ask(config_file, "accounts.create", name=name, kind=kind, id=id_)
@@ -37,8 +36,7 @@ def create(name: str, kind: str, id_: str | None, config_file: str | None, as_js
 
 @accounts.command(name="list")
 @click.option("--account", help="Only this one.")
-@config_option
-@json_option
+@usual_options
 def list_accounts(account: str | None, config_file: str | None, as_json: bool) -> None:
     """Balances, and what of them is held by calls in progress."""
     found = every(config_file, "accounts.list", account=account)
@@ -59,8 +57,7 @@ def credits() -> None:
 @click.option("--expires", help="A day (its end, UTC) or a moment, ISO 8601.")
 @key_option
 @note_option
-@config_option
-@json_option
+@usual_options
 def grant(config_file: str | None, as_json: bool, **arguments: str | None) -> None:
     """Give credits, for ever or until they expire. What expires first is used first."""
     _credit("credits.grant", config_file, as_json, arguments)
@@ -71,8 +68,7 @@ def grant(config_file: str | None, as_json: bool, **arguments: str | None) -> No
 @usd_option
 @key_option
 @note_option
-@config_option
-@json_option
+@usual_options
 def top_up(config_file: str | None, as_json: bool, **arguments: str | None) -> None:
     """Add credits that were paid for."""
     _credit("credits.top_up", config_file, as_json, arguments)
@@ -84,8 +80,7 @@ def top_up(config_file: str | None, as_json: bool, **arguments: str | None) -> N
 @key_option
 @note_option
 @click.option("--overdraw", is_flag=True, help="Take more than is free, below zero; the entry is flagged.")
-@config_option
-@json_option
+@usual_options
 def adjust(config_file: str | None, as_json: bool, **arguments: Any) -> None:
     """Correct a balance; --usd=-3.20 takes away."""
     _credit("credits.adjust", config_file, as_json, arguments)
@@ -96,8 +91,7 @@ def adjust(config_file: str | None, as_json: bool, **arguments: Any) -> None:
 @click.option("--usd", help="A part of the charge; all that is left of it where none is given.")
 @key_option
 @note_option
-@config_option
-@json_option
+@usual_options
 def refund(config_file: str | None, as_json: bool, **arguments: str | None) -> None:
     """Give back what a request was charged."""
     made = ask(config_file, "credits.refund", **arguments)
@@ -129,8 +123,7 @@ def budgets() -> None:
 )
 @click.option("--period", type=click.Choice(["day", "week", "month", "total"]), required=True, help="UTC.")
 @usd_option
-@config_option
-@json_option
+@usual_options
 def set_(scope: str, period: str, usd: str, config_file: str | None, as_json: bool) -> None:
     """Set a budget, or change the one of the same scope and period. 0 allows nothing that costs."""
     made = ask(config_file, "budgets.set", scope=scope, period=period, usd=usd)
@@ -138,8 +131,7 @@ def set_(scope: str, period: str, usd: str, config_file: str | None, as_json: bo
 
 
 @budgets.command(name="list")
-@config_option
-@json_option
+@usual_options
 def list_budgets(config_file: str | None, as_json: bool) -> None:
     """Budgets, with what has been spent in the present period."""
     found = every(config_file, "budgets.list")
@@ -151,8 +143,7 @@ def list_budgets(config_file: str | None, as_json: bool) -> None:
 
 @budgets.command()
 @click.argument("budget")
-@config_option
-@json_option
+@usual_options
 def remove(budget: str, config_file: str | None, as_json: bool) -> None:
     """End BUDGET, named by its id."""
     ended = ask(config_file, "budgets.remove", budget=budget)
@@ -167,8 +158,7 @@ def ledger() -> None:
 @ledger.command()
 @click.option("--account", help="Only this one's.")
 @click.option("--limit", default=50, show_default=True, type=click.IntRange(1, 10_000))
-@config_option
-@json_option
+@usual_options
 def entries(account: str | None, limit: int, config_file: str | None, as_json: bool) -> None:
     """The newest entries."""
     found = every(config_file, "credits.entries", limit, account=account)

@@ -38,6 +38,7 @@ config_option = click.option(
     help="Configuration file (default: $TRIVIUM_CONFIG, ./trivium.toml, $TRIVIUM_DATA/trivium.toml).",
 )
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON instead of a table.")
+usual_options = several(json_option, config_option)
 
 
 def echo_json(value: Any) -> None:

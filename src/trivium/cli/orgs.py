@@ -9,7 +9,7 @@ import click
 
 from trivium.cli.ask import ask, every
 from trivium.cli.choices import limit_options, said, take_limits, taken
-from trivium.cli.options import config_option, echo_json, echo_rows, json_option, read_json, when
+from trivium.cli.options import config_option, echo_json, echo_rows, read_json, usual_options, when
 
 _POLICY = ("models_allow", "models_deny", "providers_allow", "providers_deny", "data_collection", "default_model")
 _ROLES = ("owner", "admin", "member", "billing")
@@ -24,8 +24,7 @@ def orgs() -> None:
 @click.option("--name", required=True)
 @click.option("--id", "id_", help="Letters, digits and ._@-; made up where none is given.")
 @click.option("--owner", help="A user, who becomes its first owner.")
-@config_option
-@json_option
+@usual_options
 def create(name: str, id_: str | None, owner: str | None, config_file: str | None, as_json: bool) -> None:
     """Make an organization, with an account of the same id."""
     made = ask(config_file, "orgs.create", name=name, id=id_, owner=owner)
@@ -34,8 +33,7 @@ def create(name: str, id_: str | None, owner: str | None, config_file: str | Non
 
 @orgs.command(name="list")
 @click.option("--user", help="Only those that this user is a member of.")
-@config_option
-@json_option
+@usual_options
 def list_(user: str | None, config_file: str | None, as_json: bool) -> None:
     """List all organizations."""
     found = every(config_file, "orgs.list", user=user)
@@ -63,8 +61,7 @@ def show(organization: str, config_file: str | None) -> None:
 @orgs.command()
 @click.argument("organization")
 @click.argument("name")
-@config_option
-@json_option
+@usual_options
 def rename(organization: str, name: str, config_file: str | None, as_json: bool) -> None:
     """Call ORGANIZATION NAME; its id stays."""
     changed = ask(config_file, "orgs.rename", organization=organization, name=name)
@@ -81,8 +78,7 @@ def rename(organization: str, name: str, config_file: str | None, as_json: bool)
 @click.option("--zdr/--no-zdr", default=None, help="Zero data retention: only providers that keep nothing.")
 @click.option("--default-model")
 @click.option("--anew", is_flag=True, help="What no option says is not restricted; else it stays as it is.")
-@config_option
-@json_option
+@usual_options
 def policy(
     organization: str, anew: bool, zdr: bool | None, config_file: str | None, as_json: bool, **arguments: Any
 ) -> None:
@@ -97,8 +93,7 @@ def policy(
 @orgs.command()
 @click.argument("organization")
 @limit_options
-@config_option
-@json_option
+@usual_options
 def limits(organization: str, config_file: str | None, as_json: bool, **arguments: Any) -> None:
     """Limit all calls together that ORGANIZATION pays for. What no option says stays as it is; without one they are
     shown."""
@@ -110,8 +105,7 @@ def limits(organization: str, config_file: str | None, as_json: bool, **argument
 @orgs.command()
 @click.argument("organization")
 @click.option("--forbid/--allow", default=None, help="Forbid it, which erases what has been kept; or take that back.")
-@config_option
-@json_option
+@usual_options
 def capture(organization: str, forbid: bool | None, config_file: str | None, as_json: bool) -> None:
     """Say whether bodies of ORGANIZATION's calls may be kept where its keys say so. Without an option it is shown."""
     before = ask(config_file, "orgs.settings.show", organization=organization)
@@ -122,8 +116,7 @@ def capture(organization: str, forbid: bool | None, config_file: str | None, as_
 @click.argument("organization")
 @click.argument("file", type=click.Path(path_type=Path, allow_dash=True))
 @click.option("--version", "if_version", type=int, help="Refuse where they have another version by now.")
-@config_option
-@json_option
+@usual_options
 def settings_(organization: str, file: Path, if_version: int | None, config_file: str | None, as_json: bool) -> None:
     """Replace all settings of ORGANIZATION by those in FILE (JSON; `-` is standard input)."""
     _show(_set(config_file, organization, read_json(file), if_version), as_json)
@@ -155,8 +148,7 @@ def members() -> None:
 
 @members.command(name="list")
 @click.argument("organization")
-@config_option
-@json_option
+@usual_options
 def list_members(organization: str, config_file: str | None, as_json: bool) -> None:
     """List the members of ORGANIZATION."""
     found = every(config_file, "members.list", organization=organization)
@@ -168,8 +160,7 @@ def list_members(organization: str, config_file: str | None, as_json: bool) -> N
 @click.argument("organization")
 @click.argument("user")
 @click.argument("role", type=click.Choice(_ROLES))
-@config_option
-@json_option
+@usual_options
 def set_member(organization: str, user: str, role: str, config_file: str | None, as_json: bool) -> None:
     """Make USER a member of ORGANIZATION, or give the member another role."""
     made = ask(config_file, "members.set", organization=organization, user=user, role=role)
@@ -179,8 +170,7 @@ def set_member(organization: str, user: str, role: str, config_file: str | None,
 @members.command()
 @click.argument("organization")
 @click.argument("user")
-@config_option
-@json_option
+@usual_options
 def accept(organization: str, user: str, config_file: str | None, as_json: bool) -> None:
     """Make a member of USER, whom an owner or admin of ORGANIZATION has invited, without waiting for the consent."""
     made = ask(config_file, "members.accept", organization=organization, user=user)
@@ -190,8 +180,7 @@ def accept(organization: str, user: str, config_file: str | None, as_json: bool)
 @members.command(name="remove")
 @click.argument("organization")
 @click.argument("user")
-@config_option
-@json_option
+@usual_options
 def remove_member(organization: str, user: str, config_file: str | None, as_json: bool) -> None:
     """End the membership of USER in ORGANIZATION, and the keys by which it paid for USER."""
     done = ask(config_file, "members.remove", organization=organization, user=user)
@@ -205,8 +194,7 @@ def projects() -> None:
 
 @projects.command(name="list")
 @click.argument("organization")
-@config_option
-@json_option
+@usual_options
 def list_projects(organization: str, config_file: str | None, as_json: bool) -> None:
     """List the projects of ORGANIZATION."""
     found = every(config_file, "projects.list", organization=organization)
@@ -218,8 +206,7 @@ def list_projects(organization: str, config_file: str | None, as_json: bool) -> 
 @click.argument("organization")
 @click.option("--name", required=True)
 @click.option("--id", "id_", help="Made up where none is given.")
-@config_option
-@json_option
+@usual_options
 def create_project(organization: str, name: str, id_: str | None, config_file: str | None, as_json: bool) -> None:
     """Make a project of ORGANIZATION; its keys are made with `trivium keys create --project ID`."""
     made = ask(config_file, "projects.create", organization=organization, name=name, id=id_)
@@ -229,8 +216,7 @@ def create_project(organization: str, name: str, id_: str | None, config_file: s
 @projects.command(name="remove")
 @click.argument("organization")
 @click.argument("project")
-@config_option
-@json_option
+@usual_options
 def remove_project(organization: str, project: str, config_file: str | None, as_json: bool) -> None:
     """End PROJECT of ORGANIZATION; its keys go on, and belong to no project."""
     done = ask(config_file, "projects.remove", organization=organization, project=project)

@@ -7,7 +7,7 @@ from typing import Any
 import click
 
 from trivium.cli.ask import ask, every, settings_and_folder
-from trivium.cli.options import config_option, echo_json, echo_rows, json_option, when
+from trivium.cli.options import config_option, echo_json, echo_rows, usual_options, when
 from trivium.errors import ConfigError, OperationError
 
 account_option = click.option("--account", required=True, help="The account's id.")
@@ -22,8 +22,7 @@ def payments() -> None:
 @account_option
 @click.option("--usd", required=True, help="Credits to buy, such as 12.50.")
 @click.option("--save", is_flag=True, help="Keep the card, so that it can be charged when the balance runs low.")
-@config_option
-@json_option
+@usual_options
 def begin(config_file: str | None, as_json: bool, **arguments: Any) -> None:
     """Make a page to pay on, and print its address."""
     begun = _ask(config_file, "payments.checkout", **arguments)
@@ -33,8 +32,7 @@ def begin(config_file: str | None, as_json: bool, **arguments: Any) -> None:
 @payments.command(name="list")
 @click.option("--account", help="Only this one's.")
 @click.option("--limit", default=50, show_default=True, type=click.IntRange(1, 10_000))
-@config_option
-@json_option
+@usual_options
 def list_(account: str | None, limit: int, config_file: str | None, as_json: bool) -> None:
     """The newest payments, and what became of them."""
     _check(config_file)
@@ -60,8 +58,7 @@ def strays() -> None:
 
 @strays.command(name="list")
 @click.option("--all", "everything", is_flag=True, help="Also those that wait for nobody.")
-@config_option
-@json_option
+@usual_options
 def list_strays(everything: bool, config_file: str | None, as_json: bool) -> None:
     """What the processor told, and why nobody has it."""
     found = _ask(config_file, "payments.strays", all=everything)
@@ -89,8 +86,7 @@ def auto() -> None:
 
 @auto.command(name="list")
 @click.option("--account", help="Only this one's.")
-@config_option
-@json_option
+@usual_options
 def list_auto(account: str | None, config_file: str | None, as_json: bool) -> None:
     """What was agreed, and what was charged in this month."""
     _check(config_file)
@@ -105,8 +101,7 @@ def list_auto(account: str | None, config_file: str | None, as_json: bool) -> No
 @click.option("--below-usd", required=True, help="The balance below which the card is charged.")
 @click.option("--usd", required=True, help="Credits that are bought each time.")
 @click.option("--month-usd", required=True, help="The most that the card is charged in a month (UTC), with fees.")
-@config_option
-@json_option
+@usual_options
 def set_(config_file: str | None, as_json: bool, **arguments: str) -> None:
     """Have the account's saved card charged when its balance runs low."""
     agreed = _ask(config_file, "payments.auto.set", **arguments)

@@ -10,17 +10,7 @@ from typing import Any
 import click
 
 from trivium.cli.ask import ask
-from trivium.cli.options import (
-    PPM_PER_PERCENT,
-    config_option,
-    echo_json,
-    echo_rows,
-    echo_table,
-    json_option,
-    moment,
-    percent,
-    when,
-)
+from trivium.cli.options import PPM_PER_PERCENT, echo_json, echo_rows, echo_table, moment, percent, usual_options, when
 from trivium.errors import OperationError
 from trivium.metering.book import LEAST_MARKUP, MOST_MARKUP
 from trivium.money import nano_text
@@ -41,8 +31,7 @@ def prices() -> None:
 @click.option("--version", help="A version that was charged with, instead of a model.")
 @click.option("--at", help="A moment such as 2026-01-31; default: now.")
 @_account_option
-@config_option
-@json_option
+@usual_options
 def show(  # noqa: PLR0917 # options
     model: str | None,
     version: str | None,
@@ -71,8 +60,7 @@ def show(  # noqa: PLR0917 # options
 @_account_option
 @click.option("--from", "since", help="The moment from which it holds, past or future; default: now.")
 @click.option("--note", help="Why, for those who read the history.")
-@config_option
-@json_option
+@usual_options
 def set_(  # noqa: PLR0917 # options
     pattern: str,
     table: str | None,
@@ -105,8 +93,7 @@ def set_(  # noqa: PLR0917 # options
 
 @prices.command()
 @click.argument("model")
-@config_option
-@json_option
+@usual_options
 def history(model: str, config_file: str | None, as_json: bool) -> None:
     """Show what MODEL was charged with, and what was set for it."""
     told = ask(config_file, "prices.history", model=model)
@@ -138,8 +125,7 @@ def history(model: str, config_file: str | None, as_json: bool) -> None:
 
 @prices.command()
 @click.argument("versions", nargs=-1)
-@config_option
-@json_option
+@usual_options
 def diff(versions: tuple[str, ...], config_file: str | None, as_json: bool) -> None:
     """Compare two versions, or what was last charged with and what the book says now."""
     if len(versions) not in (0, 2):
@@ -158,8 +144,7 @@ def diff(versions: tuple[str, ...], config_file: str | None, as_json: bool) -> N
 @click.option("--until", help="As --since; itself excluded.")
 @click.option("--model", help="PROVIDER/MODEL.")
 @click.option("--apply", is_flag=True, help="Book the differences, rather than show them.")
-@config_option
-@json_option
+@usual_options
 def rerate(  # noqa: PLR0917 # options
     since: str, until: str | None, model: str | None, apply: bool, config_file: str | None, as_json: bool
 ) -> None:

@@ -8,7 +8,7 @@ import click
 import msgspec
 
 from trivium.cli.ask import ask
-from trivium.cli.options import config_option, echo_json, echo_table, json_option, moment, when
+from trivium.cli.options import echo_json, echo_table, moment, usual_options, when
 from trivium.money import nano_text
 from trivium.operations.reconcile import Comparison, Reconciliation, summed
 from trivium.store.reconcile import PAGE
@@ -22,8 +22,7 @@ _LARGEST_HEADS = ("id", "time (UTC)", "model", "outcome", "ours USD", "theirs US
 @click.option("--since", default="7d", show_default=True, help="2026-01-31, or an age such as 90m, 24h or 7d.")
 @click.option("--until", help="As --since; itself excluded.")
 @click.option("--limit", default=1000, show_default=True, type=click.IntRange(1, 1_000_000), help="The newest records.")
-@config_option
-@json_option
+@usual_options
 @click.pass_context
 def reconcile(
     ctx: click.Context,

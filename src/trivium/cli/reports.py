@@ -8,7 +8,7 @@ import click
 
 from trivium.cli.ask import ask, every
 from trivium.cli.choices import organization_option, user_option
-from trivium.cli.options import config_option, echo_json, echo_rows, echo_table, json_option, moment, several, when
+from trivium.cli.options import echo_json, echo_rows, echo_table, moment, several, usual_options, when
 from trivium.cli.story import show_bodies, show_story
 from trivium.money import nano_text
 from trivium.operations.money import nano
@@ -41,8 +41,7 @@ _filtered = several(
 @click.option("--since", help="2026-01-31, or an age such as 90m, 24h or 7d.")
 @click.option("--until", help="As --since; itself excluded.")
 @_filtered
-@config_option
-@json_option
+@usual_options
 @click.pass_context
 def usage(  # noqa: PLR0917
     ctx: click.Context,
@@ -87,8 +86,7 @@ _SHARES = ("cache_share", "error_rate")
 @click.option("--top", default=100, show_default=True, type=click.IntRange(1, 500), help="Groups told one by one.")
 @_filtered
 @click.option("--csv", "as_csv", is_flag=True, help="Print a table for spreadsheets.")
-@config_option
-@json_option
+@usual_options
 def report(  # noqa: PLR0917
     period: str | None,
     since: str | None,
@@ -156,8 +154,7 @@ def _figures(told: dict[str, Any]) -> list[Any]:
 @click.option("--text", default="", help="The beginning or a part of the id.")
 @organization_option
 @user_option
-@config_option
-@json_option
+@usual_options
 def requests(  # noqa: PLR0917
     request_id: str | None,
     bodies: bool,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from trivium.cli.ask import ask
-from trivium.cli.options import config_option, echo_json, json_option, when
+from trivium.cli.options import echo_json, usual_options, when
 from trivium.clock import HOUR_MS, age_ms
 from trivium.errors import OperationError
 
@@ -15,8 +15,7 @@ _apply_option = click.option("--apply", is_flag=True, help="Do it, rather than s
 @click.group(invoke_without_command=True)
 @click.option("--keep", help="The age up to which records are kept, such as 90d or 36h.")
 @_apply_option
-@config_option
-@json_option
+@usual_options
 @click.pass_context
 def retention(ctx: click.Context, keep: str | None, apply: bool, config_file: str | None, as_json: bool) -> None:
     """Erase records of old requests. Usage by the hour and the ledger stay."""
@@ -44,8 +43,7 @@ def retention(ctx: click.Context, keep: str | None, apply: bool, config_file: st
 @click.option("--key", help="The id of a key, as `trivium keys list` shows it.")
 @click.option("--user", help="The id of a user.")
 @_apply_option
-@config_option
-@json_option
+@usual_options
 def erase(key: str | None, user: str | None, apply: bool, config_file: str | None, as_json: bool) -> None:
     """Make the records of a key or of a user name nobody: no address, program, user or error text, no bodies."""
     done = ask(config_file, "retention.erase", key=key, user=user, apply=apply)

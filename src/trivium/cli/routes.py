@@ -5,12 +5,11 @@ from __future__ import annotations
 import click
 
 from trivium.cli.ask import ask
-from trivium.cli.options import config_option, echo_json, echo_table, json_option
+from trivium.cli.options import echo_json, echo_table, usual_options
 
 
 @click.command()
-@config_option
-@json_option
+@usual_options
 def routes(config_file: str | None, as_json: bool) -> None:
     """How the routes of models with several routes did in the last ten minutes."""
     found = ask(config_file, "routes.show")

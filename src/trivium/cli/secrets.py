@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from trivium.cli.ask import ask
-from trivium.cli.options import config_option, echo_json, echo_rows, json_option
+from trivium.cli.options import echo_json, echo_rows, usual_options
 
 
 @click.group()
@@ -15,8 +15,7 @@ def secrets() -> None:
 
 @secrets.command()
 @click.option("--new", is_flag=True, help="Make a new key first, where the keys are in the data folder's file.")
-@config_option
-@json_option
+@usual_options
 def rotate(config_file: str | None, as_json: bool, new: bool) -> None:
     """Put all secrets under the current key. They can be read throughout; one that was cut off goes on here."""
     done = ask(config_file, "secrets.rotate", new=new)
@@ -29,8 +28,7 @@ def rotate(config_file: str | None, as_json: bool, new: bool) -> None:
 
 
 @secrets.command()
-@config_option
-@json_option
+@usual_options
 def status(config_file: str | None, as_json: bool) -> None:
     """How many secrets are under which key, and whether they can be read."""
     found = ask(config_file, "secrets.status")

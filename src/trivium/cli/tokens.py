@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from trivium.cli.ask import ask
-from trivium.cli.options import config_option, echo_json, json_option
+from trivium.cli.options import echo_json, usual_options
 
 
 @click.group()
@@ -15,8 +15,7 @@ def tokens() -> None:
 
 @tokens.command()
 @click.argument("user")
-@config_option
-@json_option
+@usual_options
 def reset(user: str, config_file: str | None, as_json: bool) -> None:
     """End all tokens of USER. The issuer puts the pepper that is printed into new ones."""
     made = ask(config_file, "tokens.reset", user=user)

@@ -8,7 +8,7 @@ import click
 
 from trivium.cli.ask import ask, every
 from trivium.cli.choices import limit_options, said, show_fields, take_limits
-from trivium.cli.options import config_option, echo_json, echo_rows, echo_table, json_option, when
+from trivium.cli.options import echo_json, echo_rows, echo_table, usual_options, when
 
 
 @click.group()
@@ -22,8 +22,7 @@ def users() -> None:
 @click.option("--email")
 @click.option("--staff", is_flag=True, help="Works for the house: gates that are open to `admins` are open.")
 @limit_options
-@config_option
-@json_option
+@usual_options
 def create(id_: str | None, config_file: str | None, as_json: bool, **arguments: Any) -> None:
     """Make a user, with an account of the same id. Keys are made with `trivium keys create --user ID`."""
     limits = take_limits(arguments) or {}
@@ -33,8 +32,7 @@ def create(id_: str | None, config_file: str | None, as_json: bool, **arguments:
 
 @users.command(name="list")
 @click.option("--email", help="Only the one with this address.")
-@config_option
-@json_option
+@usual_options
 def list_(email: str | None, config_file: str | None, as_json: bool) -> None:
     """List all users."""
     found = every(config_file, "users.list", email=email)
@@ -55,8 +53,7 @@ def list_(email: str | None, config_file: str | None, as_json: bool) -> None:
 
 @users.command()
 @click.argument("user")
-@config_option
-@json_option
+@usual_options
 def show(user: str, config_file: str | None, as_json: bool) -> None:
     """Show USER, named by its id."""
     found = ask(config_file, "users.show", user=user)
@@ -73,8 +70,7 @@ def show(user: str, config_file: str | None, as_json: bool) -> None:
 @click.option("--email")
 @click.option("--staff/--no-staff", default=None)
 @limit_options
-@config_option
-@json_option
+@usual_options
 def set_(user: str, config_file: str | None, as_json: bool, **arguments: Any) -> None:
     """Change USER. What no option says stays as it is."""
     limits = take_limits(arguments, ask(config_file, "users.show", user=user)["limits"])
@@ -86,8 +82,7 @@ def set_(user: str, config_file: str | None, as_json: bool, **arguments: Any) ->
 @users.command()
 @click.argument("users", nargs=-1, required=True)
 @click.option("--why", help="Kept with the users.")
-@config_option
-@json_option
+@usual_options
 def block(users: tuple[str, ...], why: str | None, config_file: str | None, as_json: bool) -> None:
     """Block USERS: all of them or, where one is not there, none. Their keys answer 403."""
     done = ask(config_file, "users.block", users=users, why=why)
@@ -96,8 +91,7 @@ def block(users: tuple[str, ...], why: str | None, config_file: str | None, as_j
 
 @users.command()
 @click.argument("user")
-@config_option
-@json_option
+@usual_options
 def unblock(user: str, config_file: str | None, as_json: bool) -> None:
     """Let USER call again."""
     changed = ask(config_file, "users.unblock", user=user)
@@ -106,8 +100,7 @@ def unblock(user: str, config_file: str | None, as_json: bool) -> None:
 
 @users.command(name="revoke-keys")
 @click.argument("user")
-@config_option
-@json_option
+@usual_options
 def revoke_keys(user: str, config_file: str | None, as_json: bool) -> None:
     """Revoke all keys of USER, whoever pays for them."""
     done = ask(config_file, "users.revoke_keys", user=user)
@@ -116,8 +109,7 @@ def revoke_keys(user: str, config_file: str | None, as_json: bool) -> None:
 
 @users.command(name="block-domain")
 @click.argument("domain")
-@config_option
-@json_option
+@usual_options
 def block_domain(domain: str, config_file: str | None, as_json: bool) -> None:
     """Block all users with an e-mail address of DOMAIN."""
     done = ask(config_file, "domains.block", domain=domain)
@@ -126,8 +118,7 @@ def block_domain(domain: str, config_file: str | None, as_json: bool) -> None:
 
 @users.command(name="unblock-domain")
 @click.argument("domain")
-@config_option
-@json_option
+@usual_options
 def unblock_domain(domain: str, config_file: str | None, as_json: bool) -> None:
     """Let users with an e-mail address of DOMAIN call again."""
     done = ask(config_file, "domains.unblock", domain=domain)
@@ -135,8 +126,7 @@ def unblock_domain(domain: str, config_file: str | None, as_json: bool) -> None:
 
 
 @users.command(name="blocked-domains")
-@config_option
-@json_option
+@usual_options
 def blocked_domains(config_file: str | None, as_json: bool) -> None:
     """List the e-mail domains whose users are blocked."""
     found = every(config_file, "domains.list")

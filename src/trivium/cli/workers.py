@@ -5,13 +5,12 @@ from __future__ import annotations
 import click
 
 from trivium.cli.ask import ask_running
-from trivium.cli.options import config_option, echo_rows, json_option, when
+from trivium.cli.options import echo_rows, usual_options, when
 from trivium.errors import OperationError
 
 
 @click.command()
-@config_option
-@json_option
+@usual_options
 def workers(config_file: str | None, as_json: bool) -> None:
     """The processes of the running gateway, as far as they answer, and how often each was started."""
     try:
