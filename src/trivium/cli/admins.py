@@ -55,7 +55,4 @@ def list_(config_file: str | None, as_json: bool) -> None:
 def revoke(admin: str, config_file: str | None, as_json: bool) -> None:
     """Revoke the credential with the id ADMIN. Takes effect at once."""
     ended = ask(config_file, "admins.revoke", admin=admin)
-    if as_json:
-        echo_json(ended)
-    else:
-        click.echo(f"{ended['id']} ({ended['name']}) is revoked.")
+    echo_json(ended) if as_json else click.echo(f"{ended['id']} ({ended['name']}) is revoked.")

@@ -129,7 +129,4 @@ def _json(file: IO[str]) -> Any:
 
 
 def _tell(channel: dict[str, Any], as_json: bool, what: str) -> None:
-    if as_json:
-        echo_json(channel)
-    else:
-        click.echo(f"{channel['name']} ({channel['kind']}, {channel['where']}) {what}.")
+    echo_json(channel) if as_json else click.echo(f"{channel['name']} ({channel['kind']}, {channel['where']}) {what}.")

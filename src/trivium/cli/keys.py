@@ -56,10 +56,7 @@ def create(config_file: str | None, as_json: bool, **arguments: Any) -> None:
     asked = _of_key(arguments)
     given = {name: value for name, value in arguments.items() if value is not None}
     made = ask(config_file, "keys.create", **given, **asked)
-    if as_json:
-        echo_json(made)
-    else:
-        _show_text(made)
+    echo_json(made) if as_json else _show_text(made)
 
 
 @keys.command(name="list")
@@ -146,10 +143,7 @@ def rotate(key: str, overlap: int, config_file: str | None, as_json: bool) -> No
 def revoke(key: str, config_file: str | None, as_json: bool) -> None:
     """Revoke KEY, named by its id or its name."""
     ended = ask(config_file, "keys.revoke", key=key)
-    if as_json:
-        echo_json(ended)
-    else:
-        click.echo(f"{ended['id']} ({ended['name']}) is revoked.")
+    echo_json(ended) if as_json else click.echo(f"{ended['id']} ({ended['name']}) is revoked.")
 
 
 def _of_key(arguments: dict[str, Any], limits_before: dict[str, Any] | None = None) -> dict[str, Any]:

@@ -85,10 +85,7 @@ def set_(  # noqa: PLR0917 # options
         effective_ms=moment(since),
         note=note,
     )
-    if as_json:
-        echo_json(made)
-    else:
-        click.echo(f"{_sentence(made)}, from {when(made['effective_ms'])} UTC.")
+    echo_json(made) if as_json else click.echo(f"{_sentence(made)}, from {when(made['effective_ms'])} UTC.")
 
 
 @prices.command()

@@ -178,10 +178,7 @@ def requests(  # noqa: PLR0917
     if min_cost is not None:
         told["min_cost_nano"] = nano(min_cost)
     found = every(config_file, "requests.search", limit, **told)
-    if as_json:
-        echo_json(found)
-    else:
-        _show_many(found)
+    echo_json(found) if as_json else _show_many(found)
 
 
 def _show_one(config_file: str | None, id: str, whose: dict[str, Any], *, bodies: bool, as_json: bool) -> None:
