@@ -9,9 +9,9 @@ from typing import Any
 import msgspec
 
 from trivium.clock import DAY_MS, HOUR_MS
-from trivium.operations.table import EVERY_ROLE, Actor, Arguments, Needs, Op, Table
+from trivium.operations.table import SEES_CALLS, Actor, Arguments, Op, Table
 from trivium.operations.usage import Figures, figures, summed
-from trivium.policy.caller import BILLS, Id
+from trivium.policy.caller import Id
 from trivium.store.aside import aside
 from trivium.store.store import Store
 from trivium.store.usage import UsageQuery
@@ -59,8 +59,7 @@ class OverviewOperations:
         """`flush` hands over what is not in the database yet."""
         self._store = store
         self._flush = flush
-        needs = Needs(roles=BILLS, own=EVERY_ROLE, personal=True)
-        self.table: Table = {"overview": Op(arguments=Overview, result=Home, act=self._overview, needs=needs)}
+        self.table: Table = {"overview": Op(arguments=Overview, result=Home, act=self._overview, needs=SEES_CALLS)}
 
     async def _overview(self, query: Overview, actor: Actor) -> Home:
         await self._flush()

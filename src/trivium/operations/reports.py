@@ -12,18 +12,8 @@ from trivium.metering.cost import ReceiptRow
 from trivium.metering.record import Record
 from trivium.operations.receipts import receipt_for
 from trivium.operations.seen import SEEN, seen
-from trivium.operations.table import (
-    EVERY_ROLE,
-    NO_CURSOR,
-    Actor,
-    Arguments,
-    ListArguments,
-    Listed,
-    Needs,
-    Op,
-    Table,
-)
-from trivium.policy.caller import BILLS, Id
+from trivium.operations.table import NO_CURSOR, SEES_CALLS, Actor, Arguments, ListArguments, Listed, Op, Table
+from trivium.policy.caller import Id
 from trivium.store.aside import aside
 from trivium.store.search import Place, Search
 from trivium.store.store import Store
@@ -73,10 +63,9 @@ class ReportOperations:
         """`flush` hands over what is not in the database yet."""
         self._store = store
         self._flush = flush
-        needs = Needs(roles=BILLS, own=EVERY_ROLE, personal=True)
         self.table: Table = {
-            "requests": Op(arguments=ListRequests, result=Listed[RequestRow], act=self._requests, needs=needs),  # type: ignore[valid-type]
-            "receipt": Op(arguments=OneRequest, result=list[ReceiptRow], act=self._receipt, needs=needs),
+            "requests": Op(arguments=ListRequests, result=Listed[RequestRow], act=self._requests, needs=SEES_CALLS),  # type: ignore[valid-type]
+            "receipt": Op(arguments=OneRequest, result=list[ReceiptRow], act=self._receipt, needs=SEES_CALLS),
         }
 
     async def _requests(self, query: ListRequests, actor: Actor) -> Listed[dict[str, Any]]:

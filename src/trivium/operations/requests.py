@@ -12,9 +12,9 @@ from trivium.metering.record import Record
 from trivium.operations.reports import OneRequest, RequestRow, before, cursor_of
 from trivium.operations.seen import seen
 from trivium.operations.story import Story, story_of
-from trivium.operations.table import EVERY_ROLE, Actor, Cursor, ListArguments, Needs, Op, Table
+from trivium.operations.table import SEES_CALLS, Actor, Cursor, ListArguments, Op, Table
 from trivium.patterns import matching
-from trivium.policy.caller import BILLS, Id
+from trivium.policy.caller import Id
 from trivium.providers.custom import is_custom
 from trivium.store import rollups
 from trivium.store.aside import aside
@@ -25,7 +25,6 @@ from trivium.store.whose import Whose
 
 _Word = Annotated[str, msgspec.Meta(max_length=300)]
 _FILTERS = ("model", "provider", "key", "project", "api", "app", "outcome")
-_NEEDS = Needs(roles=BILLS, own=EVERY_ROLE, personal=True)
 
 
 class _Filters(ListArguments, frozen=True, kw_only=True):
@@ -95,9 +94,9 @@ class RequestOperations:
         self._store = store
         self._flush = flush
         self.table: Table = {
-            "requests.search": Op(arguments=SearchRequests, result=FoundRequests, act=self._search, needs=_NEEDS),
-            "requests.tail": Op(arguments=TailRequests, result=Tail, act=self._tail, needs=_NEEDS),
-            "requests.story": Op(arguments=OneRequest, result=Story, act=self._story, needs=_NEEDS),
+            "requests.search": Op(arguments=SearchRequests, result=FoundRequests, act=self._search, needs=SEES_CALLS),
+            "requests.tail": Op(arguments=TailRequests, result=Tail, act=self._tail, needs=SEES_CALLS),
+            "requests.story": Op(arguments=OneRequest, result=Story, act=self._story, needs=SEES_CALLS),
         }
 
     async def _search(self, query: SearchRequests, actor: Actor) -> dict[str, Any]:

@@ -15,7 +15,7 @@ import msgspec
 from trivium.clock import LAST_MS
 from trivium.errors import NotFound, OperationError, RoleMissing
 from trivium.patterns import matching
-from trivium.policy.caller import Role
+from trivium.policy.caller import BILLS, Role
 from trivium.store.changes import Page
 
 _T = TypeVar("_T")
@@ -60,6 +60,8 @@ HOUSE = Needs()
 EVERY_ROLE = frozenset(Role)
 OFFICERS = frozenset({Role.OWNER, Role.ADMIN})
 SPENDERS = OFFICERS | {Role.MEMBER}
+SEES_CALLS = Needs(roles=BILLS, own=EVERY_ROLE, personal=True)
+"""What calls there were and what they cost: whoever sees an organization's bills, and everybody their own."""
 
 
 class Op(msgspec.Struct, frozen=True, kw_only=True):

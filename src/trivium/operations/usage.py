@@ -18,8 +18,7 @@ import msgspec
 from trivium.clock import DAY_MS, HOUR_MS, dated
 from trivium.errors import OperationError
 from trivium.money import nano_text
-from trivium.operations.table import EVERY_ROLE, Actor, Needs, Op, Table
-from trivium.policy.caller import BILLS
+from trivium.operations.table import SEES_CALLS, Actor, Op, Table
 from trivium.policy.spending import window_start
 from trivium.store import bands, usage
 from trivium.store.aside import aside
@@ -38,7 +37,6 @@ MOST_GROUPS = 50_000
 """That are looked at for one answer: more would take memory and time from calls."""
 _MOST_ROWS = 10_000
 """Of a report that is no table: it is made into JSON at once, in which time nobody else is heard."""
-_NEEDS = Needs(roles=BILLS, own=EVERY_ROLE, personal=True)
 
 
 class UsageReport(UsageQuery, frozen=True, kw_only=True):
@@ -133,9 +131,9 @@ class UsageOperations:
         self._store = store
         self._flush = flush
         self.table: Table = {
-            "usage": Op(arguments=UsageQuery, result=list[UsageRow], act=self._usage, needs=_NEEDS),  # type: ignore[valid-type]
-            "usage.report": Op(arguments=UsageReport, result=Report, act=self.report, needs=_NEEDS),
-            "usage.csv": Op(arguments=UsageReport, result=Sheet, act=self._csv, needs=_NEEDS),
+            "usage": Op(arguments=UsageQuery, result=list[UsageRow], act=self._usage, needs=SEES_CALLS),  # type: ignore[valid-type]
+            "usage.report": Op(arguments=UsageReport, result=Report, act=self.report, needs=SEES_CALLS),
+            "usage.csv": Op(arguments=UsageReport, result=Sheet, act=self._csv, needs=SEES_CALLS),
         }
 
     async def _usage(self, query: UsageQuery, actor: Actor) -> list[dict[str, Any]]:
