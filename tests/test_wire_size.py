@@ -214,15 +214,15 @@ class TestMarks:
 
 
 def test_what_else_decides_the_price() -> None:
-    found = size(C, n=3, service_tier="flex", modalities=["text", "audio"], stream=True)
-    assert (found.answers, found.service_tier, found.speaks, found.stream) == (3, "flex", True, True)
+    found = size(C, n=3, service_tier="flex", modalities=["text", "audio"])
+    assert (found.answers, found.service_tier, found.speaks) == (3, "flex", True)
     assert size(M, speed="fast", service_tier="auto").service_tier == "fast"
     assert size(M, speed="fast", inference_geo="us").service_tier == "us_fast"
     assert size(M, speed="standard", inference_geo="us").service_tier == "us"
     assert size(M, inference_geo="global", service_tier="auto").service_tier == "auto"
     assert size(C, speed="fast", service_tier="auto").service_tier == "auto"
     found = size(M, n=3, service_tier=7)
-    assert (found.answers, found.service_tier, found.speaks, found.stream) == (1, None, False, False)
+    assert (found.answers, found.service_tier, found.speaks) == (1, None, False)
 
 
 def test_absurd_wishes_are_cut_to_what_a_provider_would_do() -> None:

@@ -88,7 +88,6 @@ class Size(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     service_tier: str | None = None
     compacts: bool = False
     """The vendor may sum up a long conversation first, which reads it once more."""
-    stream: bool = False
 
 
 def utf8(said: str) -> int:

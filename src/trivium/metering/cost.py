@@ -16,7 +16,6 @@ from trivium.canon.usage import Usage
 from trivium.metering.prices import MILLION, Quote, Rates, TierPrice
 from trivium.money import nano_text, usd_text
 
-STANDARD = "standard"
 _EXACT = Context(prec=400)
 _LINE_DIGITS = 15
 """A unit at a rate of 1 is 10^-15 USD."""
@@ -35,7 +34,6 @@ class Cost(msgspec.Struct, frozen=True, gc=False):
     """What a request costs."""
 
     lines: tuple[Line, ...]
-    tier: str
     exact: int
     """The sum of the lines in 10^-6 nanodollars, without the markup."""
     markup_ppm: int
@@ -57,9 +55,7 @@ class ReceiptRow(msgspec.Struct, frozen=True):
 def cost(usage: Usage, quote: Quote, service_tier: str | None = None) -> Cost:
     """The cost of a request. A service tier that the price does not know is priced as the standard one."""
     price = quote.price
-    tier = price.tiers.get(service_tier) if service_tier else None
-    steps = price if tier is None else tier
-    lines = _lines(usage, steps)
+    lines = _lines(usage, price.tiers.get(service_tier or "", price))
     exact = 0
     for line in lines:
         exact += line.units * line.rate
@@ -67,7 +63,6 @@ def cost(usage: Usage, quote: Quote, service_tier: str | None = None) -> Cost:
     markup = quote.markup_ppm
     return Cost(
         lines=tuple(lines),
-        tier=STANDARD if tier is None or service_tier is None else service_tier,
         exact=exact,
         markup_ppm=markup,
         nano=_rounded(exact * (MILLION + markup), MILLION * MILLION) if markup else base,

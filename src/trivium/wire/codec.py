@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from trivium.canon import conventions as named
-from trivium.canon.api import Api
+from trivium.canon.api import CHAT, Api
 from trivium.canon.events import Event
 from trivium.canon.fold import Answer
 from trivium.canon.usage import Conventions
@@ -17,16 +17,11 @@ from trivium.wire.messages.stream import StreamDecoder as MessagesDecoder
 from trivium.wire.responses.stream import StreamDecoder as ResponsesDecoder
 from trivium.wire.sse import SseParser
 
-StreamDecoder = Decoder
-
-_DECODERS: dict[Api, type[Decoder]] = {
+_DECODERS: dict[Api, Callable[[Conventions], Decoder]] = {
     Api.CHAT: ChatDecoder,
     Api.RESPONSES: ResponsesDecoder,
     Api.MESSAGES: MessagesDecoder,
 }
-
-
-_PLAIN: dict[Api, Callable[[bytes], Answer | None]] = {Api.CHAT: plain_chat.read}
 
 
 def stream_decoder(api: Api, conventions: Conventions = named.DEFAULT) -> Decoder:
@@ -42,8 +37,7 @@ def decode_answer(api: Api, body: bytes, conventions: Conventions = named.DEFAUL
 def plain_answer(api: Api, body: bytes) -> Answer | None:
     """What a whole body says that says nothing unusual: the same as its events would, in less time. None for others,
     good or bad. Never raises."""
-    read = _PLAIN.get(api)
-    return None if read is None else read(body)
+    return plain_chat.read(body) if api is CHAT else None
 
 
 def decode_stream(

@@ -8,9 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from trivium.canon import conventions as named
 from trivium.canon.events import Begin, End, Event, Fault, Finish, FinishReason
-from trivium.canon.usage import Conventions
 from trivium.wire.fault import BROKEN_OFF, fault_in, fault_of_body, fault_of_text
 from trivium.wire.lenient import Halves, mapping, parse, text
 from trivium.wire.sse import ServerSentEvent
@@ -26,10 +24,9 @@ class Decoder:
     goes_on = False
     """Another answer behind one that came to its end goes on with it."""
 
-    def __init__(self, conventions: Conventions = named.DEFAULT) -> None:
+    def __init__(self) -> None:
         self.malformed = 0
         """Events that were no JSON objects, left out."""
-        self._conventions = conventions
         self._halves = Halves()
         self._out: list[Event] = []
         self._begun = Begin()

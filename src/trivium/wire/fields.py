@@ -73,9 +73,6 @@ class Fields:
         self._left = dict(members)
         self._prefix = at and at + "."
 
-    def __contains__(self, name: str) -> bool:
-        return name in self._left
-
     def path(self, name: str) -> str:
         return self._prefix + name
 

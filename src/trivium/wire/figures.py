@@ -112,11 +112,6 @@ class Figures:
         else:
             self._odd = True
 
-    @property
-    def upstream_cost(self) -> Decimal | None:
-        """The vendor's bill in USD, where a gateway tells it apart from its own."""
-        return self._money.get("upstream")
-
     def usage(self, counted: Usage) -> Usage | None:
         """The counts with all that is not counted in tokens; None if nothing was ever said."""
         if not (self._counts or self._money or self._tools):

@@ -15,7 +15,6 @@ from typing import Any
 import msgspec
 
 from trivium.canon.conventions import DEFAULT
-from trivium.canon.events import FinishReason
 from trivium.canon.usage import Conventions, Usage
 from trivium.wire.figures import GOOGLE, Figures, Keys, openai_usage
 from trivium.wire.lenient import mapping, text
@@ -28,7 +27,6 @@ _KEYS: Keys = {
     "native_tokens_cached": "cached",
     "native_tokens_cache_creation": "written",  # Vercel; OpenRouter does not tell it
 }
-_FINISHES = frozenset(FinishReason)
 
 
 class Generation(msgspec.Struct, frozen=True, kw_only=True):
@@ -39,12 +37,8 @@ class Generation(msgspec.Struct, frozen=True, kw_only=True):
     vendor's bill."""
     counted: bool
     """Whether it tells tokens at all: where it does not, the zeros mean nothing."""
-    upstream_cost: Decimal | None = None
-    """The vendor's bill, where it is told apart."""
-    finish: FinishReason = FinishReason.UNKNOWN
     provider_name: str | None = None
     """Who served the model behind the gateway, in the gateway's words."""
-    model: str | None = None
 
     def refined(self, usage: Usage | None, *, complete: bool) -> Usage:
         """The usage of an answer with what it lacked: costs where it told none, and all counts where the answer was not
@@ -67,10 +61,6 @@ class Generation(msgspec.Struct, frozen=True, kw_only=True):
         """What the gateway charged its account: under BYOK its fee alone."""
         return self.usage.reported_cost
 
-    @property
-    def is_byok(self) -> bool | None:
-        return self.usage.is_byok
-
 
 def parse(body: bytes, conventions: Conventions = DEFAULT) -> Generation | None:
     """The record in the body of an answer; None where it holds none, or one without a single figure."""
@@ -88,10 +78,7 @@ def parse(body: bytes, conventions: Conventions = DEFAULT) -> Generation | None:
     return Generation(
         usage=usage,
         counted="prompt" in figures or "completion" in figures,
-        upstream_cost=figures.upstream_cost,
-        finish=_finish(data.get("finish_reason")),
         provider_name=provider_name,
-        model=text(data.get("model")) or None,
     )
 
 
@@ -105,9 +92,3 @@ def _as_usage(data: dict[str, Any]) -> dict[str, Any]:
         "service_tier": data.get("service_tier"),
         "server_tool_use": {"web_search_requests": data.get("billable_web_search_calls")},
     }
-
-
-def _finish(said: Any) -> FinishReason:
-    """OpenRouter and Vercel say the canonical words, Vercel with a hyphen."""
-    word = text(said).replace("-", "_")
-    return FinishReason(word) if word in _FINISHES else FinishReason.UNKNOWN

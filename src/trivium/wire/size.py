@@ -221,7 +221,6 @@ def measure(request: Request) -> Size:
         cache_1h=found.marked_1h,
         service_tier=service_tier(api, members),
         compacts=api is Api.MESSAGES and _compacts(members),
-        stream=request.stream,
     )
 
 

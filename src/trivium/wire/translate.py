@@ -35,9 +35,10 @@ from trivium.wire.body import Members, is_said
 from trivium.wire.chat.encoder import ChatEncoder
 from trivium.wire.chat.render import render as render_chat
 from trivium.wire.chat.request import parse as parse_chat
-from trivium.wire.codec import StreamDecoder, decode_answer, decode_stream, stream_decoder
+from trivium.wire.codec import decode_answer, decode_stream, stream_decoder
 from trivium.wire.cover import Cover
 from trivium.wire.crowd import has_more_names
+from trivium.wire.decoder import Decoder
 from trivium.wire.destination import Destination, Wanted, nothing_said
 from trivium.wire.draft import CONVERSATION
 from trivium.wire.encoder import Encoder
@@ -223,7 +224,7 @@ class StreamTranslation:
     def __init__(
         self,
         parser: SseParser | FrameParser,
-        decoder: StreamDecoder,
+        decoder: Decoder,
         encoder: Encoder,
         names: ToolNames,
         cover: Cover | None = None,

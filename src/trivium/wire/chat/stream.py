@@ -109,7 +109,7 @@ class StreamDecoder(Decoder):
     """Decodes one answer of the Chat Completions API."""
 
     def __init__(self, conventions: Conventions = named.DEFAULT) -> None:
-        super().__init__(conventions)
+        super().__init__()
         self._usage = ChatUsage(conventions)
         self._calls: dict[int | str, _Call] = {}
         """By index, and by id."""

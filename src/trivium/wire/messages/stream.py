@@ -76,8 +76,8 @@ class StreamDecoder(Decoder):
 
     goes_on = True  # recorded with Anthropic's tool search: two messages, each with its message_stop
 
-    def __init__(self, conventions: Conventions = named.DEFAULT) -> None:
-        super().__init__(conventions)
+    def __init__(self, _: Conventions = named.DEFAULT) -> None:
+        super().__init__()
         self._usage = MessagesUsage()
         self._calls: dict[Any, _Call] = {}
         self._foreign: set[int] = set()

@@ -138,7 +138,7 @@ class StreamDecoder(Decoder):
     """Decodes one answer of the Responses API."""
 
     def __init__(self, conventions: Conventions = named.DEFAULT) -> None:
-        super().__init__(conventions)
+        super().__init__()
         self._usage = ResponsesUsage(conventions)
         self._items: dict[int, _Item] = {}
         self._numbers: dict[str, int] = {}
