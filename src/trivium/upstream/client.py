@@ -81,6 +81,20 @@ class UpstreamResponse(Protocol):
         ...
 
 
+class Wrapped:
+    """An `UpstreamResponse` in front of another one: what it does not change passes on."""
+
+    _response: UpstreamResponse
+    headers: Headers
+
+    @property
+    def status(self) -> int:
+        return self._response.status
+
+    def close(self) -> None:
+        self._response.close()
+
+
 Take = Callable[[bytes], bool]
 """Is offered a chunk, and says whether it has taken it."""
 

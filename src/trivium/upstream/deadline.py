@@ -7,28 +7,24 @@ from collections.abc import AsyncIterator, Awaitable
 from contextlib import asynccontextmanager
 
 from trivium.errors import UpstreamTimeout
-from trivium.upstream.client import UpstreamResponse
+from trivium.upstream.client import UpstreamResponse, Wrapped
 
 _HEADER = "x-trivium-timeout"
 _LATE = f"The call took longer than the client's own limit (`{_HEADER}`)."
 
 
-class DueResponse:
+class DueResponse(Wrapped):
     """An `UpstreamResponse` whose body is there in time or not at all."""
 
     def __init__(self, response: UpstreamResponse, deadline: float) -> None:
         """`deadline` is on the event loop's clock."""
         self._response = response
         self._deadline = deadline
-        self.status = response.status
         self.headers = response.headers
 
     async def read(self) -> bytes:
         async with until(self._deadline):
             return await self._response.read()
-
-    def close(self) -> None:
-        self._response.close()
 
 
 async def due(sending: Awaitable[UpstreamResponse], deadline: float) -> UpstreamResponse:

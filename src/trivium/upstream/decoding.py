@@ -10,7 +10,7 @@ from __future__ import annotations
 import zlib
 
 from trivium.errors import UpstreamGarbage
-from trivium.upstream.client import Headers, UpstreamResponse
+from trivium.upstream.client import UpstreamResponse, Wrapped
 
 _PIECE = 64 * 1024
 _WINDOW = 16 * 1024
@@ -83,21 +83,14 @@ class Inflater:
         return piece
 
 
-class DecodedResponse:
+class DecodedResponse(Wrapped):
     """A response seen through an Inflater."""
 
     def __init__(self, response: UpstreamResponse, coding: bytes) -> None:
         self._response = response
+        self.headers = response.headers
         self._coding = coding
         self._inflater: Inflater | None = None
-
-    @property
-    def status(self) -> int:
-        return self._response.status
-
-    @property
-    def headers(self) -> Headers:
-        return self._response.headers
 
     async def read(self) -> bytes:
         try:
@@ -117,9 +110,6 @@ class DecodedResponse:
             self._inflater = self._inflater or Inflater(self._coding)
             self._inflater.feed(data)
         return piece
-
-    def close(self) -> None:
-        self._response.close()
 
 
 def _garbage(detail: str) -> UpstreamGarbage:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import msgspec
 
 from trivium.errors import UpstreamGarbage
-from trivium.upstream.client import Headers, UpstreamResponse
+from trivium.upstream.client import UpstreamResponse, Wrapped
 from trivium.wire.eventstream import FrameParser
 from trivium.wire.sse import ServerSentEvent
 
@@ -31,17 +31,11 @@ def unframed(response: UpstreamResponse) -> UpstreamResponse:
     return _Unframed(response) if framed else response
 
 
-class _Unframed:
-    """An `UpstreamResponse`."""
-
+class _Unframed(Wrapped):
     def __init__(self, response: UpstreamResponse) -> None:
         self._response = response
         self._parser = FrameParser()
-        self.headers: Headers = [*(header for header in response.headers if header[0] not in _OF_FRAMES), _CONTENT]
-
-    @property
-    def status(self) -> int:
-        return self._response.status
+        self.headers = [*(header for header in response.headers if header[0] not in _OF_FRAMES), _CONTENT]
 
     async def read(self) -> bytes:
         while not self._parser.broken and (chunk := await self._response.read()):
@@ -50,9 +44,6 @@ class _Unframed:
         if self._parser.broken:
             raise UpstreamGarbage("The upstream's answer cannot be read to its end.", detail=self._parser.broken)
         return b""
-
-    def close(self) -> None:
-        self._response.close()
 
 
 def _told(event: ServerSentEvent) -> bytes:

@@ -10,25 +10,19 @@ from collections.abc import Sequence
 
 from trivium.errors import UpstreamError
 from trivium.providers.credential import masked, spellings
-from trivium.upstream.client import Headers, UpstreamResponse
+from trivium.upstream.client import UpstreamResponse, Wrapped
 from trivium.wire.spread import Spread
 
 
-class MaskedResponse:
-    """An `UpstreamResponse`."""
-
+class MaskedResponse(Wrapped):
     def __init__(self, response: UpstreamResponse, secrets: Sequence[bytes]) -> None:
         self._response = response
         self._spellings = spellings(secrets)
         self._waiting = b""
-        self.headers: Headers = [(name, masked(value, self._spellings)) for name, value in response.headers]
+        self.headers = [(name, masked(value, self._spellings)) for name, value in response.headers]
         told = next((value for name, value in response.headers if name == b"content-type"), b"")
         self._spread = Spread(self._spellings) if told.lower().startswith(b"text/event-stream") else None
         self._broken: UpstreamError | None = None
-
-    @property
-    def status(self) -> int:
-        return self._response.status
 
     async def read(self) -> bytes:
         if self._spread is None:
@@ -56,9 +50,6 @@ class MaskedResponse:
         last, self._waiting = self._waiting, b""
         return last
 
-    def close(self) -> None:
-        self._response.close()
-
     def _begun(self, text: bytes) -> int:
         """How many bytes at the end may be the beginning of a secret."""
         longest = 0
@@ -71,7 +62,7 @@ class MaskedResponse:
         return longest
 
 
-class ReadResponse:
+class ReadResponse(Wrapped):
     """An `UpstreamResponse` whose body has been looked at already."""
 
     def __init__(self, response: UpstreamResponse, body: bytes) -> None:
@@ -79,13 +70,6 @@ class ReadResponse:
         self._body = body
         self.headers = response.headers
 
-    @property
-    def status(self) -> int:
-        return self._response.status
-
     async def read(self) -> bytes:
         body, self._body = self._body, b""
         return body or await self._response.read()
-
-    def close(self) -> None:
-        self._response.close()
