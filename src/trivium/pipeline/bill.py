@@ -44,6 +44,13 @@ def is_unsold(caller: Caller | None, target: Target, time_ms: int, deps: Deps) -
     return all(_bill(route, caller, account_id, time_ms, deps).unpriced for route in deps.catalog.routes(target))
 
 
+def is_free_route(target: Target, time_ms: int, deps: Deps) -> bool:
+    """Whether one route of a model costs its callers nothing: the house gives it away, or it has no price to begin
+    with."""
+    quote = deps.prices.quote(target.provider, target.model, None, time_ms)
+    return target.given_away(quote) or (quote is not None and quote.free)
+
+
 def account_of(key: Caller, deps: Deps) -> str | None:
     """Whose balance pays for the calls of a key; None where balances are not charged."""
     return (key.account_id or DEFAULT_ACCOUNT) if deps.billing.mode == CREDITS else None

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import msgspec
 
-from trivium.canon.api import Kind, Solo
+from trivium.canon.api import CHAT, Kind, Solo
 from trivium.errors import CredentialMissing, RequestError
+from trivium.pipeline.bill import is_free_route
 from trivium.pipeline.call import Call
 from trivium.pipeline.deps import Deps
-from trivium.pipeline.own import find_target, resolve, route_of
+from trivium.pipeline.own import route_of
 from trivium.pipeline.own_key import Own
 from trivium.pipeline.settle import Run
 from trivium.policy.addresses import subscriber
@@ -25,12 +26,10 @@ NO_KEY = "No API key was sent. Send one as `Authorization: Bearer tv-...` or `x-
 def find(caller: Caller | None, name: str, deps: Deps, run: Run | None = None) -> Target | RequestError:
     """Where a name leads; why it leads nowhere is only said after the checks that come before (check 11). `run`: the
     call that goes there."""
-    try:
-        if caller is None:
-            return deps.catalog.resolve(name)
-        return find_target(caller, name, deps) if run is None else resolve(caller, name, run, deps)
-    except RequestError as error:
-        return error
+    found, own = find_way(caller, name, CHAT if run is None else run.call.api, deps)
+    if run is not None and isinstance(found, Target):
+        run.own = own
+    return found
 
 
 def find_way(caller: Caller | None, name: str, api: Kind, deps: Deps) -> tuple[Target | RequestError, Own | None]:
@@ -115,9 +114,3 @@ def is_free(target: Target, time_ms: int, deps: Deps) -> bool:
     """Whether a model costs its callers nothing, whichever of its routes answers: the house gives it away, or it has no
     price to begin with."""
     return all(is_free_route(route, time_ms, deps) for route in deps.catalog.routes(target))
-
-
-def is_free_route(target: Target, time_ms: int, deps: Deps) -> bool:
-    """The same of one route."""
-    quote = deps.prices.quote(target.provider, target.model, None, time_ms)
-    return target.given_away(quote) or (quote is not None and quote.free)

@@ -15,10 +15,10 @@ from trivium.canon.api import Kind, Solo
 from trivium.errors import FieldInvalid, ModelNotFound, PriceUnknown, RequestError
 from trivium.pipeline.authorize import check_target, keeps_to, named
 from trivium.pipeline.auto import stand_in
-from trivium.pipeline.bill import Bill
+from trivium.pipeline.bill import Bill, is_free_route
 from trivium.pipeline.call import FALLBACKS, Call, Operation
 from trivium.pipeline.deps import Deps
-from trivium.pipeline.free import check_anonymous, find_way, is_free, is_free_route
+from trivium.pipeline.free import check_anonymous, find_way, is_free
 from trivium.pipeline.hold import checked_bill
 from trivium.pipeline.journey import Journey
 from trivium.pipeline.own_key import Own
@@ -126,8 +126,7 @@ def _rests_ms(leg: Leg, deps: Deps) -> int:
 
 def _main(call: Call, request: Request, target: Target, run: Run, deps: Deps) -> Plan:
     """The routes of the model that was asked for. Raises as `check_target` does where the caller may use none."""
-    routes = deps.catalog.routes(target) if run.own is None else (target,)
-    routes, why_not = _in_emergency(call, routes, deps) if run.own is None else (routes, [])
+    routes, why_not = _in_emergency(call, target, deps) if run.own is None else ((target,), [])
     open_, refused = _permitted(routes, run, deps)
     if not open_:
         with named(request.model):
@@ -175,9 +174,10 @@ def _look(routes: tuple[Target, ...], run: Run, deps: Deps) -> _Permitted:
     return open_, refused
 
 
-def _in_emergency(call: Call, routes: tuple[Target, ...], deps: Deps) -> tuple[tuple[Target, ...], list[Choice]]:
-    """One switch leads every call to one provider, if that has the model, and has it for nothing where it is free."""
-    name = deps.routing.emergency_provider
+def _in_emergency(call: Call, target: Target, deps: Deps) -> tuple[tuple[Target, ...], list[Choice]]:
+    """The routes of a model. One switch leads every call to one provider, if that has the model, and has it for nothing
+    where it is free."""
+    routes, name = deps.catalog.routes(target), deps.routing.emergency_provider
     if name is None or routes[0].house is not None or routes[0].custom is not None:
         return routes, []
     there = tuple(route for route in routes if route.provider.name == name)
@@ -272,8 +272,7 @@ async def _fallback(call: Call, name: str, request: Request, run: Run, deps: Dep
         raise found
     if auto is not None:
         found = msgspec.structs.replace(found, led=True)
-    routes = deps.catalog.routes(found) if own is None else (found,)
-    routes, _ = _in_emergency(call, routes, deps) if own is None else (routes, [])
+    routes, _ = _in_emergency(call, found, deps) if own is None else ((found,), [])
     open_, _ = _permitted(routes, run, deps)
     if not open_:
         with named(name):

@@ -12,7 +12,7 @@ from contextlib import suppress
 
 import msgspec
 
-from trivium.canon.api import CHAT, FIM, Api, Kind, Solo
+from trivium.canon.api import FIM, Api, Kind, Solo
 from trivium.errors import (
     ApiNotServed,
     ModelAmbiguous,
@@ -21,6 +21,7 @@ from trivium.errors import (
     SecretUnreadable,
     UpstreamError,
 )
+from trivium.pipeline.bill import is_free_route
 from trivium.pipeline.call import Call
 from trivium.pipeline.custom import custom_target, send_custom
 from trivium.pipeline.deps import Deps
@@ -78,21 +79,9 @@ def own_vendors(caller: Caller, deps: Deps) -> Mapping[str, bool]:
     return deps.own.vendors(owner) if owner is not None else _NONE
 
 
-def resolve(caller: Caller, name: str, run: Run, deps: Deps) -> Target:
-    """Where a call goes: to a custom model, else as the catalogue has it, unless an own key pays. Raises ModelNotFound,
-    ModelAmbiguous, OwnKeyUnreadable."""
-    run.own, target = route_of(caller, name, run.call.api, deps)
-    return target
-
-
-def find_target(caller: Caller, name: str, deps: Deps) -> Target:
-    """The same of a name that nobody calls yet."""
-    return route_of(caller, name, CHAT, deps)[1]
-
-
 def route_of(caller: Caller, name: str, api: Kind, deps: Deps) -> tuple[Own | None, Target]:
-    """Where a name leads, and whose own key pays there, if one does. Raises ModelNotFound, ModelAmbiguous,
-    ApiNotServed."""
+    """Where a name leads, and whose own key pays there, if one does: to a custom model, else as the catalogue has it.
+    Raises ModelNotFound, ModelAmbiguous, ApiNotServed."""
     custom = custom_target(caller, name, deps)
     if api is FIM and custom is None:
         return _filling_route(caller, name, deps)
@@ -139,8 +128,8 @@ def of_own_key(caller: Caller, name: str, target: Target | None, api: Kind, deps
 
 
 def _own_route(caller: Caller, name: str, target: Target | None, api: Kind, deps: Deps) -> tuple[Own, Target] | None:
-    if target is not None and _stays(target, deps):
-        return None
+    if target is not None and target.free and is_free_route(target, deps.clock.now_ms(), deps):
+        return None  # the house's models are its business, and what it gives away nobody need pay
     having = own_vendors(caller, deps)
     named = deps.catalog.aliases.get(name, name)
     found = match(named, having)
@@ -166,14 +155,6 @@ def _with_own_key(  # noqa: PLR0917
         also += alias_names(name)
     own = Own(own_owner(caller) or "", found, door, through)
     return own, Target(provider, model, also=also, listed=deps.catalog.lists(provider.name, model))
-
-
-def _stays(target: Target, deps: Deps) -> bool:
-    """Whether the house answers in any case: its models are its business, and what it gives away nobody need pay."""
-    if not target.free:
-        return False
-    quote = deps.prices.quote(target.provider, target.model, None, deps.clock.now_ms())
-    return target.given_away(quote) or (quote is not None and quote.free)
 
 
 def _names(found: Match, having: Mapping[str, bool], deps: Deps, *, at_vercel: bool) -> tuple[str, ...]:
