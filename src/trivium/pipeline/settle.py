@@ -56,7 +56,7 @@ class Run:
     attributes of no more than 30 names at once in a dictionary."""
 
     __slots__ = (
-        "_alerted", "_charge", "_deps", "_generation_id", "_held", "_said", "account_id", "answer", "answer_losses",
+        "_alerted", "_charge", "_generation_id", "_held", "_said", "account_id", "answer", "answer_losses",
         "asked_tier", "auto", "call", "capture", "content_bytes", "deadline", "denial", "deps", "error",
         "first_token_us", "flags", "free", "headers", "hold_nano", "is_out", "journey", "key", "left", "limited",
         "losses", "missed", "once", "own", "payer", "queue_us", "quote", "request", "request_bytes", "response_bytes",
@@ -66,7 +66,7 @@ class Run:
 
     def __init__(self, call: Call, deps: Deps) -> None:
         self.call = call
-        self.deps = self._deps = deps
+        self.deps = deps
         self.key: Caller | None = None
         self.account_id: str | None = None
         """Whose balance pays; None where balances are not charged."""
@@ -186,11 +186,11 @@ class Run:
             self.limited.goes_out()
 
     def elapsed_us(self) -> int:
-        return (self._deps.clock.monotonic_ns() - self.call.started_ns) // 1000
+        return (self.deps.clock.monotonic_ns() - self.call.started_ns) // 1000
 
     def hold(self, size: int) -> None:
         """Sets how many bytes this call keeps in memory. Raises Overloaded beyond the gateway's budget."""
-        self._deps.in_flight.take(size - self._held)
+        self.deps.in_flight.take(size - self._held)
         self._held = size
 
     def __enter__(self) -> Self:
@@ -220,7 +220,7 @@ class Run:
         if not self._wants_lookup():
             return record_of(self)
         self._forget_request()
-        self._deps.lookups.later(self)
+        self.deps.lookups.later(self)
         return None
 
     def _bare(self, failure: Exception) -> Record:
@@ -240,7 +240,7 @@ class Run:
         own = self.own is not None and not self.own.through_house
         if self.target is not None and self.target.custom is None and not own and error is not self._alerted:
             self._alerted = error
-            self._deps.alert(error, self.target.provider.name, self.upstream_status, self.call.time_ms)
+            self.deps.alert(error, self.target.provider.name, self.upstream_status, self.call.time_ms)
 
     def close(self) -> None:
         """Ends a call whose figures were asked for."""
@@ -252,9 +252,9 @@ class Run:
 
     def _keep(self, record: Record) -> None:
         """Writes the record, with which the call ends."""
-        self._deps.keep(record, self.call.headers.get(b"traceparent"))
-        if self.screened is not None and self._deps.screening is not None:
-            self._deps.screening.ended(self.screened, record, self._deps.clock.now_ms())
+        self.deps.keep(record, self.call.headers.get(b"traceparent"))
+        if self.screened is not None and self.deps.screening is not None:
+            self.deps.screening.ended(self.screened, record, self.deps.clock.now_ms())
         if self.limited is not None:
             self.limited.count(self.charge().usage or (self.answer or _NOTHING).usage)
 
@@ -271,7 +271,7 @@ class Run:
             return
         if self._generation_id is None and self.generation_id() is None and self.started:
             self._generation_id = generation_id[:256]
-            self._deps.ledger.seen(self.call.id, self._generation_id)
+            self.deps.ledger.seen(self.call.id, self._generation_id)
 
     def told_whole(self, answer: Answer) -> None:
         """An answer that came in one piece. Where its cost is not in it, its id leads to the provider's record."""
@@ -313,7 +313,7 @@ class Run:
             return Delivery(input_tokens=0, content_bytes=0, output_most=0, complete=complete)
         if self.size is None:
             self.size = measure(request)
-        limits = self._deps.prices.limits(target.provider, target.model)
+        limits = self.deps.prices.limits(target.provider, target.model)
         return Delivery(
             input_tokens=usual_input(self.size),
             content_bytes=self.content_bytes,
@@ -329,7 +329,7 @@ class Run:
 
     def context_limit(self) -> int | None:
         """The most tokens that the model takes, as far as that is known."""
-        return self._deps.context_of(self.target) if self.target is not None else None
+        return self.deps.context_of(self.target) if self.target is not None else None
 
     def _is_complete(self) -> bool:
         """The answer came to its end, though its connection may have failed behind that. One that ended in an error did
@@ -352,7 +352,7 @@ class Run:
 
     def cost_usd(self) -> str | None:
         """The charge for the client's eyes; None where it is not shown, or not certain yet."""
-        if not self._deps.billing.cost_header or self._wants_lookup():
+        if not self.deps.billing.cost_header or self._wants_lookup():
             return None
         return nano_text(self.charge().nano)
 
@@ -368,7 +368,7 @@ class Run:
 
     def read_words(self) -> dict[str, Any]:
         """The columns about prompts and tools, where they are kept and somebody known has sent them."""
-        kept = self._deps.records
+        kept = self.deps.records
         if not (kept.prompts or kept.tools) or self.request is None or self.key is None:
             return {}
         if self._said is None:
