@@ -70,11 +70,6 @@ class EmbeddingsExchange(Exchange):
     def _is_native(self, body: bytes) -> bool:
         return not says_too_long(body.decode(errors="replace")) and super()._is_native(body)
 
-    async def _relay_whole(self, chunk: bytes) -> None:
-        while chunk.isspace():  # a sign of life
-            chunk = await self._response.read()
-        await super()._relay_whole(chunk)
-
     async def _pass_whole(self, body: bytearray) -> None:
         # What is not whole cannot be rewritten, and must not arrive as something else than was asked for.
         other = b'"embedding":"' if self._encoding == "float" else b'"embedding":['

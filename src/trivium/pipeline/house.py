@@ -67,11 +67,6 @@ class HouseExchange(Exchange):
         hide = not self._request.wants_usage
         return RewrittenRelay(self._shape, decoder, self._rewriter, hide_usage=hide, mend=mend)
 
-    async def _relay_whole(self, chunk: bytes) -> None:
-        while chunk.isspace():  # a sign of life; what goes on unread could not be rewritten
-            chunk = await self._response.read()
-        await super()._relay_whole(chunk)
-
     async def _shown(self, body: bytes) -> bytes:
         return self._rewriter.whole(await super()._shown(body))
 

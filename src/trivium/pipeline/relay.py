@@ -68,7 +68,7 @@ class Exchange:
     _BUFFERS = _BUFFERED
     """Bytes of a whole answer that are read before any of it goes out."""
     _CUTS = False
-    """A long answer may lose the blanks before it."""
+    """Blanks before an answer, which are signs of life, do not go on: what goes on unread could not be rewritten."""
     _SECRET = False
     """Nothing that the upstream itself says beside its answer may be told."""
 
@@ -154,6 +154,8 @@ class Exchange:
         return body
 
     async def _relay_whole(self, chunk: bytes) -> None:
+        while self._CUTS and chunk.isspace():
+            chunk = await self._response.read()
         body = bytearray()
         while chunk:
             body += chunk
