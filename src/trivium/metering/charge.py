@@ -43,6 +43,7 @@ class Payer(enum.StrEnum):
 
 
 OWN_KEY = frozenset({Payer.BYOK, Payer.FEE})
+GIVEN_AWAY = frozenset({Payer.FREE, Payer.PROMOTION})
 HOUSE = Payer.HOUSE
 """As in `canon/api.py`."""
 CHARGED = frozenset({HOUSE, Payer.FEE})
@@ -113,10 +114,8 @@ def charge(
         counted = msgspec.structs.replace(counted, service_tier=asked_tier)
     computed = cost(counted, quote, counted.service_tier) if quote is not None else None
     told = known.reported_cost
-    if told is None and known.market_cost is not None and not known.is_byok:
-        told = known.market_cost
-    if told is None and known.is_byok and known.market_cost is not None:
-        told = Decimal(0)
+    if told is None and known.market_cost is not None:
+        told = Decimal(0) if known.is_byok else known.market_cost
     market = _market(known, told, computed.base_nano if computed else None)
     if told is not None:
         nano, source = _with_markup(told, quote), "reported"

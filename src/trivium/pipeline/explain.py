@@ -28,7 +28,7 @@ from trivium.pipeline.deps import Deps
 from trivium.pipeline.forward import prepare, way_to
 from trivium.pipeline.free import check_anonymous, find
 from trivium.pipeline.hold import checked_bill, hold_of, refused
-from trivium.pipeline.legs import Leg, fallbacks_of, legs_of, most_of, ready
+from trivium.pipeline.legs import Leg, fallbacks_of, legs_of, most_of, now_ms, ready
 from trivium.pipeline.limits import look
 from trivium.pipeline.patience import deadline_of
 from trivium.pipeline.read import cap_of, check_head, read_body
@@ -197,7 +197,7 @@ def _route(call: Call, leg: Leg, bill: Bill, deps: Deps) -> dict[str, Any]:
     if target.stealth:
         return {"route": target.public, **told}
     way = way_to(call, target, target.provider.apis, deps)
-    rests_ms = deps.health.rests_ms(target.place, deps.clock.monotonic_ns() // 1_000_000)
+    rests_ms = deps.health.rests_ms(target.place, now_ms(deps))
     return {
         "route": target.place,
         **told,

@@ -11,7 +11,7 @@ import asyncio
 from collections.abc import Callable
 
 from trivium.errors import CallBlocked, CallChallenged, RequestError
-from trivium.metering.charge import OWN_KEY, Payer
+from trivium.metering.charge import GIVEN_AWAY, OWN_KEY, Payer
 from trivium.pipeline.authorize import passes
 from trivium.pipeline.bill import bill_of
 from trivium.pipeline.call import Call
@@ -107,7 +107,7 @@ def _seen(call: Call, payer: Payer, run: Run, now_ms: int) -> Seen:
         client_ip=call.client_ip,
         agent=_agent(call),
         born_ms=key.born_ms if key else None,
-        free=payer in (Payer.FREE, Payer.PROMOTION),
+        free=payer in GIVEN_AWAY,
         time_ms=now_ms,
     )
 
@@ -164,7 +164,7 @@ def _question(  # noqa: PLR0917
         max_tokens=request.max_tokens,
         tools=offered_tools(request),
         byok=payer in OWN_KEY,
-        free=payer in (Payer.FREE, Payer.PROMOTION),
+        free=payer in GIVEN_AWAY,
         prompts=prompts,
         system_prompt=system,
         user_text=user,

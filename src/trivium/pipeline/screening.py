@@ -6,7 +6,7 @@ import logging
 from collections import Counter
 from typing import Any
 
-from trivium.metering.charge import Payer
+from trivium.metering.charge import GIVEN_AWAY
 from trivium.metering.record import Outcome, Record
 from trivium.policy.abuse import Judgement, Rules, Verdict, graver
 from trivium.settings import AbuseSettings, ClassifierSettings
@@ -14,7 +14,6 @@ from trivium.upstream.classifier import Classifier, Question, Report
 
 UNCHECKED = "abuse_unchecked"
 """The flag of a record for which the classifier had no answer."""
-_GIVEN_AWAY = (Payer.FREE, Payer.PROMOTION)
 
 _LOG = logging.getLogger("trivium.abuse")
 
@@ -69,7 +68,7 @@ class Screening:
         self.counts[screened.judgement.verdict] += 1
         if record.payer is None or record.outcome == Outcome.REFUSED:
             return  # nothing was sent
-        if record.payer in _GIVEN_AWAY and record.market_cost_nano:
+        if record.payer in GIVEN_AWAY and record.market_cost_nano:
             self.rules.ended(screened.identity, record.market_cost_nano, now_ms)
         if self.classifier is not None:
             self.classifier.report(_report(screened, record))
