@@ -98,6 +98,18 @@ class Fields:
     def listed(self, name: str) -> list[Any] | None:
         return self._typed(name, list, "a list")
 
+    def need(self, name: str) -> str:
+        """A string that must be there, and say something."""
+        value = self.text(name)
+        if not value:
+            raise self.wrong(name, "a string")
+        return value
+
+    def inner(self, name: str) -> Fields:
+        """An object, whose members stay bytes; without any for null."""
+        at = self.path(name)
+        return Fields(raw_object(self.raw(name), at), at)
+
     def schema(self, name: str) -> bytes | None:
         """The bytes of an object; None where absent or null."""
         said = bytes(self.raw(name))

@@ -13,6 +13,8 @@ from trivium.wire.losses import Losses
 
 EMPTY = b'{"type":"object","properties":{}}'
 """Of a function without arguments."""
+ANYTHING = b"{}"
+"""Of a form that has none."""
 FREE_TEXT = "input"
 """The one argument of a free-text tool where there are only functions."""
 _NAMED = ("properties", "$defs", "definitions", "patternProperties", "dependentSchemas")

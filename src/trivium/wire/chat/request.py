@@ -19,10 +19,11 @@ from trivium.errors import FieldInvalid, Untranslatable
 from trivium.wire.body import Members, is_said
 from trivium.wire.cachemarks import mark_of
 from trivium.wire.chat.details import reasoning_of
-from trivium.wire.fields import Fields, contents, items, maybe_text, need_text, others, raw_object, raw_objects, told_of
+from trivium.wire.fields import Fields, contents, items, maybe_text, need_text, others, raw_objects, told_of
 from trivium.wire.lenient import mapping, sequence, text
 from trivium.wire.losses import Losses
 from trivium.wire.media import file_of, source_of
+from trivium.wire.schemas import ANYTHING
 from trivium.wire.toolnames import inward_id
 
 ONLY = "only Chat Completions can say it"
@@ -40,8 +41,6 @@ _HARMLESS: dict[str, tuple[Any, ...]] = {
 """Values with which nothing is asked for."""
 _STREAMED = frozenset({"include_usage", "include_obfuscation"})
 _LEGACY_ID = "function_call"
-_ANYTHING = b"{}"
-"""The schema of a form that has none."""
 
 
 def parse(members: Members, losses: Losses) -> Request:
@@ -122,10 +121,9 @@ def _thinking(fields: Fields, losses: Losses) -> Thinking | None:
 
 
 def _format(fields: Fields, losses: Losses) -> Format | None:
-    given = raw_object(fields.raw("response_format"), "response_format")
-    said = Fields(given, "response_format")
+    said = fields.inner("response_format")
     kind = said.text("type") or "text"
-    schema = Fields(raw_object(said.raw("json_schema"), "response_format.json_schema"), "response_format.json_schema")
+    schema = said.inner("json_schema")
     said.rest(losses, ONLY)
     if kind == "text":
         return None
@@ -134,14 +132,19 @@ def _format(fields: Fields, losses: Losses) -> Format | None:
     if kind != "json_schema":
         losses.add("response_format", ONLY)
         return None
+    return schema_form(schema, "response_format", losses, ONLY)
+
+
+def schema_form(said: Fields, at: str, losses: Losses, why: str) -> Format:
+    """The members of a form that is a schema, which are the same in both OpenAI APIs."""
     told = Format(
-        schema=schema.schema("schema") or _ANYTHING,
-        name=schema.text("name"),
-        description=schema.text("description"),
-        strict=schema.flag("strict"),
-        at="response_format",
+        schema=said.schema("schema") or ANYTHING,
+        name=said.text("name"),
+        description=said.text("description"),
+        strict=said.flag("strict"),
+        at=at,
     )
-    schema.rest(losses, ONLY)
+    said.rest(losses, why)
     return told
 
 
@@ -155,8 +158,8 @@ def _tools(fields: Fields, losses: Losses) -> tuple[Tool, ...]:
         tool = Fields(given, at)
         kind = tool.text("type") or "function"
         if kind == "function":
-            told.append(_function(Fields(raw_object(tool.raw("function"), f"{at}.function"), f"{at}.function"), losses))
-            told[-1] = msgspec.structs.replace(told[-1], cache=mark_of(tool.take("cache_control"), at, losses))
+            function = _function(tool.inner("function"), losses)
+            told.append(msgspec.structs.replace(function, cache=mark_of(tool.take("cache_control"), at, losses)))
         elif kind == "custom":
             told.append(_custom(Fields(tool.mapping("custom") or {}, f"{at}.custom"), losses))
         else:
@@ -169,11 +172,8 @@ def _tools(fields: Fields, losses: Losses) -> tuple[Tool, ...]:
 
 
 def _function(function: Fields, losses: Losses) -> Tool:
-    name = function.text("name")
-    if not name:
-        raise function.wrong("name", "a string")
     tool = Tool(
-        name=name,
+        name=function.need("name"),
         description=function.text("description"),
         schema=function.schema("parameters"),
         strict=function.flag("strict"),
@@ -189,12 +189,10 @@ _FORMS = ("text", "grammar")
 
 
 def _custom(custom: Fields, losses: Losses) -> Tool:
-    name, form = custom.text("name"), custom.mapping("format") or {}
+    name, form = custom.need("name"), custom.mapping("format") or {}
     others(form, _FORM, custom.path("format"), losses, ONLY)
     if form.get("type", "text") not in _FORMS:
         losses.add(custom.path("format"), ONLY)
-    if not name:
-        raise custom.wrong("name", "a string")
     grammar = form.get("grammar")
     others(mapping(grammar), _GRAMMAR, custom.path("format.grammar"), losses, ONLY)
     tool = Tool(

@@ -26,12 +26,12 @@ from trivium.wire.fields import (
     maybe_text,
     need_text,
     others,
-    raw_object,
     raw_objects,
     told_of,
 )
 from trivium.wire.lenient import dump, mapping, text
 from trivium.wire.losses import Losses
+from trivium.wire.schemas import ANYTHING
 from trivium.wire.toolnames import inward_id
 
 ONLY = "only Messages can say it"
@@ -39,15 +39,13 @@ _ROLES = {"system": Role.SYSTEM, "user": Role.USER, "assistant": Role.ASSISTANT}
 _CHOICES = {"auto": "auto", "any": "required", "none": "none"}
 _SHOWN = {"summarized": "auto", "omitted": "none"}
 _BILLING = "x-anthropic-billing-header:"
-_ANYTHING = b"{}"
-"""The schema of a form that has none."""
 
 
 def parse(members: Members, losses: Losses) -> Request:
     """Raises FieldInvalid, InvalidJson, Untranslatable."""
     fields = Fields(members)
     choice, parallel = _tool_choice(fields, losses)
-    config = Fields(raw_object(fields.raw("output_config"), "output_config"), "output_config")
+    config = fields.inner("output_config")
     told = Request(
         api=Api.MESSAGES,
         model=fields.text("model") or "",
@@ -103,11 +101,10 @@ def _thinking(fields: Fields, config: Fields, losses: Losses) -> Thinking | None
 
 def _format(fields: Fields, config: Fields, losses: Losses) -> Format | None:
     for owner, name in ((config, "format"), (fields, "output_format")):
-        at = owner.path(name)
-        given = Fields(raw_object(owner.raw(name), at), at)
+        at, given = owner.path(name), owner.inner(name)
         kind = given.text("type")
         if kind == "json_schema":
-            told = Format(schema=given.schema("schema") or _ANYTHING, strict=True, at=at)
+            told = Format(schema=given.schema("schema") or ANYTHING, strict=True, at=at)
             given.rest(losses, ONLY)
             return told
         if kind is not None:
@@ -126,11 +123,8 @@ def _tools(fields: Fields, losses: Losses) -> Iterator[Tool]:
         if kind != "custom":
             losses.add(at, f"a tool that only its provider knows: `{kind[:60]}`")
             continue
-        name = tool.text("name")
-        if not name:
-            raise tool.wrong("name", "a string")
         yield Tool(
-            name=name,
+            name=tool.need("name"),
             description=tool.text("description"),
             schema=tool.schema("input_schema"),
             strict=tool.flag("strict"),

@@ -15,9 +15,9 @@ from trivium.canon.parts import Document, Image, Part, Reasoning, Refusal, Text,
 from trivium.canon.request import Format, Request, Role, Thinking, Tool, ToolChoice, Turn, apart
 from trivium.errors import FieldInvalid, Untranslatable
 from trivium.wire.body import Members
-from trivium.wire.chat.request import among, user_of
+from trivium.wire.chat.request import among, schema_form, user_of
 from trivium.wire.envelope import ENCRYPTED, open_
-from trivium.wire.fields import Fields, contents, items, maybe_text, need_text, others, raw_object, raw_objects, told_of
+from trivium.wire.fields import Fields, contents, items, maybe_text, need_text, others, raw_objects, told_of
 from trivium.wire.lenient import dump, sequence, text
 from trivium.wire.losses import Losses
 from trivium.wire.media import file_of, source_of
@@ -32,8 +32,6 @@ _HARMLESS: dict[str, tuple[Any, ...]] = {
     "stream_options": ({}, {"include_obfuscation": False}),
 }
 """Values with which nothing is asked for, or what is given anyway."""
-_ANYTHING = b"{}"
-"""The schema of a form that has none."""
 
 
 def parse(members: Members, losses: Losses) -> Request:
@@ -94,9 +92,9 @@ def _thinking(fields: Fields, losses: Losses) -> Thinking | None:
 
 
 def _text(fields: Fields, losses: Losses) -> tuple[Format | None, str | None]:
-    said = Fields(raw_object(fields.raw("text"), "text"), "text")
+    said = fields.inner("text")
     verbosity = said.text("verbosity")
-    given = Fields(raw_object(said.raw("format"), "text.format"), "text.format")
+    given = said.inner("format")
     said.rest(losses, ONLY)
     kind = given.text("type") or "text"
     if kind == "json_object":
@@ -105,15 +103,7 @@ def _text(fields: Fields, losses: Losses) -> tuple[Format | None, str | None]:
         if kind != "text":
             losses.add("text.format", ONLY)
         return None, verbosity
-    format = Format(
-        schema=given.schema("schema") or _ANYTHING,
-        name=given.text("name"),
-        description=given.text("description"),
-        strict=given.flag("strict"),
-        at="text.format",
-    )
-    given.rest(losses, ONLY)
-    return format, verbosity
+    return schema_form(given, "text.format", losses, ONLY), verbosity
 
 
 # Tools.
@@ -138,7 +128,7 @@ def _tools(raw: Any, at: str, losses: Losses, namespace: str | None = None) -> I
 
 def _function(tool: Fields, at: str, namespace: str | None) -> Tool:
     return Tool(
-        name=_name(tool),
+        name=tool.need("name"),
         description=tool.text("description"),
         schema=tool.schema("parameters"),
         strict=tool.flag("strict"),
@@ -156,20 +146,13 @@ def _custom(tool: Fields, at: str, namespace: str | None, losses: Losses) -> Too
     if form and form.get("type") not in ("text", "grammar"):
         losses.add(tool.path("format"), ONLY)
     return Tool(
-        name=_name(tool),
+        name=tool.need("name"),
         description=tool.text("description"),
         kind=ToolKind.CUSTOM,
         grammar=form if form and form.get("type") == "grammar" else None,
         namespace=namespace,
         at=at,
     )
-
-
-def _name(tool: Fields) -> str:
-    name = tool.text("name")
-    if not name:
-        raise tool.wrong("name", "a string")
-    return name
 
 
 def _tool_choice(fields: Fields, losses: Losses) -> ToolChoice | None:
