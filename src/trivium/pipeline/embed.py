@@ -23,7 +23,7 @@ from trivium.wire.solo import dimensions, encoding
 def render_embeddings(request: Request, target: Target) -> Rendered:
     """The request for the upstream. Raises FieldInvalid for vectors that the model does not make."""
     _check_length(request, target)
-    words = dialect_of(target.provider.kind, target.provider.name).members
+    words = dialect_of(target.provider.kind, target.provider.name)
     if words.keys().isdisjoint(request.members):
         return render(request, target.model)
     losses, members = Losses(), {}

@@ -37,8 +37,7 @@ class Credential(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     @property
     def hint(self) -> str:
         """By which its owner knows it: the last four characters; of AWS's credentials, of the id that is no secret."""
-        text = self.access_key_id or self.key
-        return text[-_HINT:] if len(text) >= _SHORTEST_HINTED else ""
+        return end_of(self.access_key_id or self.key)
 
     def secrets(self) -> tuple[bytes, ...]:
         """The texts that nobody may be shown."""
@@ -54,6 +53,11 @@ class Credential(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
             session_token=self.session_token,
             region=region,
         )
+
+
+def end_of(key: str) -> str:
+    """The last characters of a key, by which its owner knows it; none of a short one."""
+    return key[-_HINT:] if len(key) >= _SHORTEST_HINTED else ""
 
 
 def sent_as(auth: str, key: bytes) -> tuple[bytes, bytes]:

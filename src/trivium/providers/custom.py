@@ -13,7 +13,7 @@ import msgspec
 from trivium.canon.api import Api, kind_of
 from trivium.canon.conventions import UNKNOWN, conventions_for
 from trivium.patterns import matching
-from trivium.providers.credential import sent_as
+from trivium.providers.credential import end_of, sent_as
 from trivium.providers.provider import COUNT_PATHS, Headers, Provider
 from trivium.providers.rows import ROWS
 from trivium.settings_routing import ApiWord
@@ -34,8 +34,6 @@ Auth = Literal["bearer", "x-api-key"]
 Tokens = Annotated[int, msgspec.Meta(ge=1, le=10**9)]
 
 _PREFIX = "custom@"
-_HINT, _SHORTEST_HINTED = 4, 12
-"""Of a shorter key the last characters would tell too much."""
 
 
 class CustomSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -121,9 +119,7 @@ def owner_of(provider: str | None) -> str | None:
 
 def hint_of(key: str | None) -> str | None:
     """By which its owner knows a key."""
-    if key is None:
-        return None
-    return key[-_HINT:] if len(key) >= _SHORTEST_HINTED else ""
+    return None if key is None else end_of(key)
 
 
 def _headers(auth: str, key: str | None) -> Headers:

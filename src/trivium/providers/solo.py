@@ -80,17 +80,11 @@ def says_too_long(message: str) -> bool:
     return _TOO_LONG.search(message) is not None
 
 
-class Dialect(msgspec.Struct, frozen=True):
-    """What a provider calls members of a request for embeddings; None: it knows none such, and refuses what it does not
-    know."""
-
-    members: Mapping[str, str | None] = {}
+_PLAIN: Mapping[str, str | None] = {}
+_DIALECTS: dict[str, Mapping[str, str | None]] = {"mistral": {"dimensions": "output_dimension", "user": None}}
 
 
-_PLAIN = Dialect()
-_DIALECTS = {"mistral": Dialect({"dimensions": "output_dimension", "user": None})}
-
-
-def dialect_of(*names: str) -> Dialect:
-    """The words of a provider that goes by one of these names."""
+def dialect_of(*names: str) -> Mapping[str, str | None]:
+    """What a provider that goes by one of these names calls members of a request for embeddings; None: it knows none
+    such, and refuses what it does not know."""
     return next((_DIALECTS[name] for name in names if name in _DIALECTS), _PLAIN)
