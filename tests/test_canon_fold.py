@@ -16,8 +16,8 @@ from trivium.canon.events import (
     ToolCallDelta,
     UsageReport,
 )
-from trivium.canon.fold import Fold, ToolCall, fold
-from trivium.canon.parts import Citation, Reasoning, Refusal, Seal, Text, ToolKind
+from trivium.canon.fold import Fold, fold
+from trivium.canon.parts import Citation, Reasoning, Refusal, Seal, Text, ToolCall, ToolKind
 from trivium.canon.usage import Usage
 
 

@@ -10,7 +10,8 @@ import pytest
 
 from trivium.canon.api import Api
 from trivium.canon.events import Fault, FinishReason
-from trivium.canon.fold import Answer, ToolCall
+from trivium.canon.fold import Answer
+from trivium.canon.parts import ToolCall
 from trivium.canon.usage import Usage
 from trivium.operations.wire import as_json, as_text, read_capture
 

@@ -8,7 +8,8 @@ import pytest
 
 from trivium.canon.api import Api
 from trivium.canon.events import Begin, End, Fault, Finish, FinishReason, TextDelta, UsageReport
-from trivium.canon.fold import Answer, ToolCall, fold
+from trivium.canon.fold import Answer, fold
+from trivium.canon.parts import ToolCall
 from trivium.canon.usage import Usage
 from trivium.wire import codec
 

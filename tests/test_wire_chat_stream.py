@@ -21,8 +21,8 @@ from trivium.canon.events import (
     ToolCallDelta,
     UsageReport,
 )
-from trivium.canon.fold import Answer, ToolCall, fold
-from trivium.canon.parts import Citation, Reasoning, Seal, Text, ToolKind
+from trivium.canon.fold import Answer, fold
+from trivium.canon.parts import Citation, Reasoning, Seal, Text, ToolCall, ToolKind
 from trivium.canon.usage import Usage
 from trivium.wire.chat.stream import StreamDecoder
 from trivium.wire.sse import ServerSentEvent

@@ -18,8 +18,8 @@ from trivium.canon.events import (
     TextDelta,
     UsageReport,
 )
-from trivium.canon.fold import Answer, ToolCall, fold
-from trivium.canon.parts import Seal
+from trivium.canon.fold import Answer, fold
+from trivium.canon.parts import Seal, ToolCall
 from trivium.canon.usage import Usage
 from trivium.wire import codec
 

@@ -15,9 +15,6 @@ from trivium.canon.events import Event, Fault, FinishReason
 from trivium.canon.parts import AnswerPart, Citation, Reasoning, Refusal, Seal, Text, ToolCall
 from trivium.canon.usage import Usage
 
-__all__ = ["Answer", "Fold", "ToolCall", "fold"]
-
-
 _MOST_FOREIGN = 1000
 """Names of strangers; a stream has no end to them."""
 

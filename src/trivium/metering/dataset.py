@@ -26,6 +26,8 @@ _COMPACT_DATE = re.compile(r"-(20\d{2})(0[1-9]|1[0-2])(0[1-9]|[12]\d|3[01])(?=-|
 _When = int | tuple[int, int] | None
 """In force from a moment in milliseconds on, or daily between two seconds of the day, or always."""
 _Curves = dict[str, Curve]
+_Prices = tuple[tuple[_When, _Curves | None], ...]
+_Tiers = tuple[tuple[str, _When, _Curves], ...]
 
 
 class Dated(msgspec.Struct, frozen=True):
@@ -42,8 +44,8 @@ class Found(msgspec.Struct, frozen=True):
     provider: str
     id: str
     context: int | None
-    prices: tuple[tuple[_When, _Curves | None], ...]
-    tiers: tuple[tuple[str, _When, _Curves], ...]
+    prices: _Prices
+    tiers: _Tiers
 
     def at(self, time_ms: int) -> Dated:
         """The price at a moment: the last standard price that is in force; of a tier's, the first for each rate."""
@@ -81,8 +83,8 @@ class _Whole(msgspec.Struct, frozen=True):
 
     id: str
     match: list[Any]
-    prices: tuple[tuple[_When, _Curves | None], ...]
-    tiers: tuple[tuple[str, _When, _Curves], ...]
+    prices: _Prices
+    tiers: _Tiers
 
 
 class _Provider(msgspec.Struct, frozen=True):
@@ -129,8 +131,8 @@ class Dataset:
             owner,
             row.id,
             row.context,
-            msgspec.json.decode(row.prices, type=tuple[tuple[_When, _Curves | None], ...]),
-            msgspec.json.decode(row.tiers, type=tuple[tuple[str, _When, _Curves], ...]),
+            msgspec.json.decode(row.prices, type=_Prices),
+            msgspec.json.decode(row.tiers, type=_Tiers),
         )
 
     def _find(self, provider: str, name: str) -> tuple[str, _Model] | None:

@@ -11,6 +11,7 @@ import asyncio
 import contextlib
 import os
 import sys
+from asyncio.subprocess import Process
 from collections.abc import Callable, Sequence
 from importlib.util import find_spec
 from pathlib import Path
@@ -22,7 +23,7 @@ from trivium.errors import ConfigError, UpstreamUnreachable
 from trivium.upstream.extras import installing
 from trivium.upstream.local_log import LocalLog
 from trivium.upstream.local_model import CONTEXT, SERVER, WEIGHTS
-from trivium.upstream.local_process import Process, answers, child, port_reported
+from trivium.upstream.local_process import answers, child, port_reported
 
 COMMAND = (sys.executable, "-P", "-m", "trivium.upstream.local_child")
 MOST_THREADS = 8

@@ -12,8 +12,6 @@ import msgspec
 
 from trivium.upstream.local_log import LocalLog
 
-__all__ = ["Process", "answers", "child", "port_reported"]
-
 PASSED_ON = ("PATH", "HOME", "LANG", "LC_ALL", "TMPDIR", "PYTHONPATH", "LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH")
 """All of our environment that the child sees: the rest may hold providers' keys."""
 HEALTH = b"GET /metrics HTTP/1.0\r\n\r\n"

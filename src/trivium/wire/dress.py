@@ -18,7 +18,7 @@ from trivium.canon.traits import Traits
 from trivium.errors import InvalidJson
 from trivium.settings_auto import AutoChoice
 from trivium.wire import body as json_body
-from trivium.wire.effort import SMALLEST_BUDGET, budget_within, nearest
+from trivium.wire.effort import LEAST_TOP_P, SMALLEST_BUDGET, budget_within, nearest
 from trivium.wire.losses import Loss
 from trivium.wire.request import Request
 
@@ -36,7 +36,6 @@ _VERBOSITIES = ("low", "medium", "high", "xhigh", "max")
 _ABOUT_EFFORT = ("effort", "max_tokens")
 _ABOUT_REASONING = ("enabled", *_ABOUT_EFFORT)
 _FORCED = ("any", "tool")
-_LEAST_TOP_P = 0.95
 
 _Members = dict[str, bytes]
 
@@ -178,7 +177,7 @@ def _is_hindered(request: Request, *, by_budget: bool) -> bool:
     forced = bytes(choice.get("type", b"")).strip(b'"').decode("ascii", "replace") in _FORCED
     sampled = (
         _number(found, "temperature", 1) != 1
-        or _number(found, "top_p", 1) < _LEAST_TOP_P
+        or _number(found, "top_p", 1) < LEAST_TOP_P
         or json_body.is_said(found, "top_k")
     )
     cramped = by_budget and request.max_tokens is not None and request.max_tokens <= SMALLEST_BUDGET

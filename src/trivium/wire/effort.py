@@ -9,6 +9,8 @@ from trivium.canon.request import EFFORTS
 FIXED_EFFORT = "how much this model reasons cannot be chosen"
 SMALLEST_BUDGET = 1024
 """Tokens; Anthropic's least."""
+LEAST_TOP_P = 0.95
+"""That Claude takes while it thinks."""
 _BUDGETS = {"minimal": 1024, "low": 2048, "medium": 8192, "high": 24_576, "xhigh": 32_768, "max": 32_768}
 _SHARES = {"minimal": 10, "low": 20, "medium": 50, "high": 80, "xhigh": 95, "max": 95}
 """Percent of a limit that a step may take (OpenRouter's page on reasoning tokens): the rest is for the answer."""

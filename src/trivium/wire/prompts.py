@@ -38,7 +38,6 @@ class _Turn(msgspec.Struct, gc=False):
 
 class _CallingTurn(msgspec.Struct, gc=False):
     role: msgspec.Raw = _ABSENT
-    content: msgspec.Raw = _ABSENT
     tool_calls: msgspec.Raw = _ABSENT
     function_call: msgspec.Raw = _ABSENT
 

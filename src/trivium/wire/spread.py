@@ -36,7 +36,7 @@ class Spread:
     def __init__(self, secrets: Sequence[bytes]) -> None:
         """Each as it may stand in JSON."""
         self._secrets = [(secret, secret[: min(_BEGINNING, len(secret) // 2)]) for secret in secrets if len(secret) > 1]
-        self._kept = max(1, *(len(secret) - 1 for secret in secrets)) if secrets else 1
+        self._kept = max([1, *(len(secret) - 1 for secret in secrets)])
         self._half = bytearray()
         """An event that has not ended."""
         self._looked = 0

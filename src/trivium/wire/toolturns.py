@@ -230,7 +230,7 @@ def _responses(items: list[Any], losses: Losses) -> list[Any]:
             if not open_calls.get(id):
                 losses.add(at, _SECOND if id in open_calls else _ORPHAN)
                 dropped.add(place)
-            elif id:
+            else:
                 open_calls[id] = False
     return _with_missing(items, turns, dropped, losses)
 

@@ -48,7 +48,7 @@ from trivium.wire.envelope import DETAIL, GOOGLE
 from trivium.wire.media import uri_of
 from trivium.wire.schemas import EMPTY, free_text_schema, is_strict, parameters, parsed
 
-_NO_MARKS = "this upstream caches by itself and takes no marks"
+NO_MARKS = "this upstream caches by itself and takes no marks"
 _NOT_ENFORCED = "the schema is not of the form that can be enforced here; sent on as not strict"
 _MEDIA = (Image, Document)
 _SAID = (Text, Refusal)
@@ -231,7 +231,7 @@ def _mark(part: dict[str, Any], cache: str | None, at: str, wanted: Wanted) -> d
         return part
     if wanted.to.traits.cache_marks:
         return marked(part, cache)
-    wanted.losses.add(f"{at}.cache_control", _NO_MARKS)
+    wanted.losses.add(f"{at}.cache_control", NO_MARKS)
     return part
 
 

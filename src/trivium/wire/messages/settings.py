@@ -14,13 +14,12 @@ import msgspec
 from trivium.canon.parts import Reasoning, ToolCall, ToolResult
 from trivium.canon.request import Format, Request, Role, Turn
 from trivium.wire.destination import Wanted, limit_of, path
-from trivium.wire.effort import SMALLEST_BUDGET, budget_within, effort_of, nearest
+from trivium.wire.effort import LEAST_TOP_P, SMALLEST_BUDGET, budget_within, effort_of, nearest
 from trivium.wire.envelope import fits, is_empty
 from trivium.wire.messages.grammar import Grammar
 from trivium.wire.schemas import CONSTRAINTS, closed, enforceable, parsed
 
 _TIERS = {"auto": "auto", "default": "standard_only", "standard_only": "standard_only"}
-_LEAST_TOP_P = 0.95
 _ANY_OBJECT = "Answer with one JSON object and nothing else."
 _BY_SCHEMA = "Answer with one JSON value and nothing else, by this JSON Schema:\n"
 ANSWER_TOOL = "json_answer"
@@ -112,7 +111,7 @@ def _sampling(request: Request, wanted: Wanted, *, thinking: bool) -> dict[str, 
 
 _TAKEN_BESIDE_THINKING: dict[str, Callable[[float], bool]] = {
     "temperature": lambda value: value == 1,
-    "top_p": lambda value: value >= _LEAST_TOP_P,
+    "top_p": lambda value: value >= LEAST_TOP_P,
     "top_k": lambda _: False,
 }
 

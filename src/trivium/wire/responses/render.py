@@ -23,7 +23,7 @@ from trivium.canon.parts import (
     ToolResult,
 )
 from trivium.canon.request import Request, Role, Tool, Turn
-from trivium.wire.chat.render import schema_members, strict_of
+from trivium.wire.chat.render import NO_MARKS, schema_members, strict_of
 from trivium.wire.chat.thinking import effort_member, is_sampled
 from trivium.wire.destination import Wanted, failed, joined, leading, no_words, path, plain_text, texts, user_hash
 from trivium.wire.envelope import ENCRYPTED
@@ -33,7 +33,6 @@ from trivium.wire.schemas import parameters
 _UNMARKED = (Audio, Refusal, Reasoning)
 """Parts that have no cache marks."""
 _LEAST_TOKENS = 16
-_NO_MARKS = "this upstream caches by itself and takes no marks"
 
 
 def render(request: Request, wanted: Wanted) -> dict[str, Any]:
@@ -127,7 +126,7 @@ def _reasoning(request: Request, wanted: Wanted) -> dict[str, Any]:
 
 def _tool(tool: Tool, wanted: Wanted) -> dict[str, Any]:
     if tool.cache:
-        wanted.losses.add(f"{tool.at}.cache_control", _NO_MARKS)
+        wanted.losses.add(f"{tool.at}.cache_control", NO_MARKS)
     said: dict[str, Any] = {"name": wanted.names.upstream(tool.name, tool.namespace)}
     if tool.description:
         said["description"] = tool.description
@@ -257,4 +256,4 @@ def _file(part: Document, wanted: Wanted) -> dict[str, Any]:
 
 def _lose_mark(part: Part, wanted: Wanted) -> None:
     if not isinstance(part, _UNMARKED) and part.cache:
-        wanted.losses.add(f"{part.at}.cache_control", _NO_MARKS)
+        wanted.losses.add(f"{part.at}.cache_control", NO_MARKS)
