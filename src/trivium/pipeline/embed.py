@@ -59,7 +59,7 @@ class EmbeddingsExchange(Exchange):
         self._encoding = encoding(request.members)
         self._called = target.house.id if target.house is not None else None
 
-    def _failure(self, status: int, message: str, fault: Fault | None = None) -> UpstreamError:
+    def _failure(self, status: int, message: str, fault: Fault | None) -> UpstreamError:
         if says_too_long(message):
             # The server calls it a failure of its own, which clients would try again.
             failure = UpstreamError(f"A text is too long for this model: {message}", detail=message)

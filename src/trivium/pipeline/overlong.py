@@ -8,7 +8,7 @@ from trivium.pipeline.settle import Run
 from trivium.wire.overlong import Overlong, told
 
 
-def too_long(found: Overlong, run: Run, *, detail: str | None = None) -> ContextExceeded:
+def too_long(found: Overlong, run: Run, *, detail: str) -> ContextExceeded:
     """What the client is told. Of a stealth model the upstream's own figures are not: they would tell whose tokenizer
     it has."""
     target = run.target

@@ -132,7 +132,7 @@ class Exchange:
         run = self._run
         return run.own is None and (run.target is None or run.target.custom is None)
 
-    def _failure(self, status: int, message: str, fault: Fault | None = None) -> UpstreamError:
+    def _failure(self, status: int, message: str, fault: Fault | None) -> UpstreamError:
         """The upstream's error as ours. What concerns the operator's own credential and account is not the caller's."""
         if fault is not None and (found := overlong(fault, status)) is not None:
             return too_long(found, self._run, detail=message)
@@ -246,7 +246,7 @@ class Exchange:
             raise UpstreamBroken("The upstream's stream ended before it began.")
         return chunk
 
-    async def _relay_stream(self, chunk: bytes | None = None) -> None:
+    async def _relay_stream(self, chunk: bytes | None) -> None:
         meter = self._meter(stream_decoder(self._shape, self._provider.conventions))
         # An upstream that ends before its first byte is still an error with a status of its own.
         first = await self._first(chunk)

@@ -88,7 +88,7 @@ class TranslatedExchange(Exchange):
         await self._start(200, [_JSON, (b"content-length", b"%d" % len(said)), *self._cost_header()])
         await self._end(said)
 
-    async def _relay_stream(self, chunk: bytes | None = None) -> None:
+    async def _relay_stream(self, chunk: bytes | None) -> None:
         if not self._request.stream:
             await self._tell_whole(await self._read_whole(await self._first(chunk)), streamed=True)
             return

@@ -97,7 +97,7 @@ class Decoder:
         elif data:
             self.malformed += 1
 
-    def _begin(self, id: str, model: str, served_by: str = "") -> None:
+    def _begin(self, id: str, model: str, served_by: str) -> None:
         """Say what is newly known about the answer; empty names are unknown."""
         begun = self._begun
         now = Begin(begun.id or id or None, begun.model or model or None, False, begun.served_by or served_by or None)
