@@ -189,10 +189,12 @@ _FORMS = ("text", "grammar")
 
 
 def _custom(custom: Fields, losses: Losses) -> Tool:
-    name, form = custom.need("name"), custom.mapping("format") or {}
+    name, form = custom.text("name"), custom.mapping("format") or {}
     others(form, _FORM, custom.path("format"), losses, ONLY)
     if form.get("type", "text") not in _FORMS:
         losses.add(custom.path("format"), ONLY)
+    if not name:
+        raise custom.wrong("name", "a string")
     grammar = form.get("grammar")
     others(mapping(grammar), _GRAMMAR, custom.path("format.grammar"), losses, ONLY)
     tool = Tool(
