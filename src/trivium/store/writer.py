@@ -334,15 +334,24 @@ class Writer:
 
     def _cut_apart(self, *, everything: bool) -> tuple[list[Op], list[Op]]:
         """The same, with what is to be alone by itself. Of the others it goes before what is urgent once it is due, for
-        something urgent may always be there, and all that was handed over behind it waits."""
+        something urgent may always be there, and all that was handed over behind it waits. What is urgent goes past it,
+        for ends that are among the others, and it has its turn next."""
         waits = bool(self._others) and self._others[0].alone
         if waits and everything:
             return [], [self._others.popleft()]
-        urgent = _taken_together(self._urgent, _MOST)
+        if self._urgent and self._urgent[0].alone:
+            return [self._urgent.popleft()], []
+        urgent, others = self._taken_beside(_MOST), list[Op]()
         self._busy = len(urgent) >= _BUSY
-        if waits or (urgent and urgent[0].alone):
-            return urgent, []
-        return urgent, _taken_together(self._others, _MOST - len(urgent))
+        if not waits and (others := _taken_together(self._others, _MOST - len(urgent))):
+            urgent += self._taken_beside(len(self._urgent))  # as above
+        return urgent, others
+
+    def _taken_beside(self, most: int) -> list[Op]:
+        """What is urgent, save what is to be alone, which is first now."""
+        taken = _taken(self._urgent, most)
+        self._urgent.extendleft([op for op in reversed(taken) if op.alone])
+        return [op for op in taken if not op.alone]
 
     def _commit(self, batch: list[Op], again: bool, attempts: int = 3) -> None:
         """In the thread. What the database takes issue with is written op by op, so that a bad op harms only itself.
