@@ -31,7 +31,7 @@ async def store(home: Home, tmp_path: Path) -> AsyncIterator[Store]:
 
 def keeping(key: str = "k-1", question: bytes = b"POST /x", **other: Any) -> Keeping:
     given = {"credential": CREDENTIAL, "now_ms": NOW, "encode": encoded, **other}
-    return Keeping(key=key, question=question, **given)
+    return Keeping(key=key, question=question, **{"believed_ms": given["now_ms"], **given})
 
 
 def encoded(value: Any) -> bytes | None:
@@ -141,6 +141,16 @@ async def test_an_answer_that_a_clock_far_ahead_has_left_is_kept_for_a_day_from_
         await add(store, "ann", keeping())
     assert await keeping().find(store.database) == b"made ann"
     assert await keeping(now_ms=NOW + KEPT_MS).find(store.database) is None
+
+
+async def test_a_clock_that_is_ahead_takes_no_answer_away(store: Store) -> None:
+    await add(store, "ann", keeping())
+    await add(store, "bob", keeping("k-2"))
+    ahead: dict[str, Any] = {"now_ms": NOW + 2 * KEPT_MS, "believed_ms": NOW}
+    assert await keeping(**ahead).find(store.database) == b"made ann"
+    with pytest.raises(Answered):
+        await add(store, "ann", keeping(**ahead))
+    assert await keeping("k-2").find(store.database) == b"made bob"
 
 
 async def test_what_is_kept_tells_nobody_anything(store: Store) -> None:

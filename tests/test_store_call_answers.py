@@ -27,13 +27,20 @@ CREDENTIAL = "tv-" + "a" * 43
 
 
 class Watch(SystemClock):
-    """A clock that tests set."""
+    """A clock that tests set; what is behind it is the time that has passed."""
 
     def __init__(self) -> None:
-        self.now = 1_795_600_000_000
+        self.now, self.passed = 1_795_600_000_000, 0
 
     def now_ms(self) -> int:
         return self.now
+
+    def monotonic_ns(self) -> int:
+        return self.passed * 1_000_000
+
+    def passes(self, ms: int) -> None:
+        self.now += ms
+        self.passed += ms
 
 
 class Desk:
@@ -114,10 +121,10 @@ async def test_what_a_clock_far_ahead_has_left_counts_from_now(desk: Desk) -> No
     assert await desk.place("answered").claim() == b"said"
     with pytest.raises(CallInProgress):
         await desk.place("killed").claim()
-    desk.clock.now += CLAIM_MS
+    desk.clock.passes(CLAIM_MS)
     await desk.until_let_go()
     assert await desk.place("killed").claim() is None
-    desk.clock.now += KEPT_MS
+    desk.clock.passes(KEPT_MS)
     assert await desk.place("answered").claim() is None
 
 
@@ -130,6 +137,22 @@ async def test_a_clock_that_is_behind_for_a_moment_takes_no_answer_away(desk: De
     await desk.place("other").claim()
     desk.clock.now = now + 1
     assert await desk.place("answered").claim() == b"said"
+
+
+async def test_nor_does_one_that_is_ahead(desk: Desk) -> None:
+    for key in ("answered", "asked"):
+        place = desk.place(key)
+        await place.claim()
+        place.keep(b"said")
+    now, desk.clock.now = desk.clock.now, desk.clock.now + 25 * HOUR_MS
+    await desk.place("other").claim()
+    assert await desk.place("asked").claim() == b"said"
+    desk.clock.now = now + 1
+    assert await desk.place("answered").claim() == b"said"
+    desk.clock.now += 25 * HOUR_MS
+    await desk.place("another").claim()
+    desk.clock.passes(HOUR_MS)
+    assert await desk.place("answered").claim() is None  # it is believed after an hour
 
 
 async def test_nor_a_call_that_goes_on_at_a_gateway_whose_clock_is_right(desk: Desk) -> None:
@@ -146,12 +169,12 @@ async def test_an_answer_is_there_for_as_long_as_was_set(desk: Desk) -> None:
     place = short.place()
     await place.claim()
     place.keep(b"said")
-    short.clock.now += HOUR_MS - 1
+    short.clock.passes(HOUR_MS - 1)
     assert await short.place().claim() == b"said"
-    short.clock.now += 1
+    short.clock.passes(1)
     assert await short.place(question=b"other").claim() is None
     assert await short.rows() == 1
-    short.clock.now += KEPT_MS
+    short.clock.passes(KEPT_MS)
     await short.place(key="other").claim()
     assert await short.rows() == 1  # what is older than a day goes with the next claim
 
@@ -159,10 +182,10 @@ async def test_an_answer_is_there_for_as_long_as_was_set(desk: Desk) -> None:
 async def test_a_claim_that_a_crash_left_ends_by_itself(desk: Desk) -> None:
     place = desk.place(answers=desk.theirs)
     await place.claim()
-    desk.clock.now += CLAIM_MS - 1
+    desk.clock.passes(CLAIM_MS - 1)
     with pytest.raises(CallInProgress):
         await desk.place().claim()
-    desk.clock.now += 1
+    desk.clock.passes(1)
     heir = desk.place()
     assert await heir.claim() is None
     place.keep(b"too late")  # it went on after all
@@ -176,7 +199,7 @@ async def test_a_claim_that_a_crash_left_ends_by_itself(desk: Desk) -> None:
 async def test_a_long_call_keeps_its_place_in_its_own_process(desk: Desk) -> None:
     place = desk.place()
     await place.claim()
-    desk.clock.now += 2 * CLAIM_MS
+    desk.clock.passes(2 * CLAIM_MS)
     with pytest.raises(CallInProgress):
         await desk.place().claim()
     place.keep(b"said")
@@ -187,7 +210,7 @@ async def test_a_long_call_keeps_its_place_at_other_gateways(desk: Desk, monkeyp
     monkeypatch.setattr(module, "_RENEWED", 0.01)
     place, began = desk.place(), desk.clock.now
     await place.claim()
-    desk.clock.now += CLAIM_MS
+    desk.clock.passes(CLAIM_MS)
     async with asyncio.timeout(5):
         while await desk.store.database.ask("SELECT time_ms FROM answers") == [(began,)]:  # noqa: ASYNC110 # no event
             await asyncio.sleep(0.01)
@@ -195,7 +218,7 @@ async def test_a_long_call_keeps_its_place_at_other_gateways(desk: Desk, monkeyp
         await desk.place(answers=desk.theirs).claim()
     place.keep(b"said")
     assert await desk.place(answers=desk.theirs).claim() == b"said"
-    desk.clock.now = began + 24 * HOUR_MS  # by when it began
+    desk.clock.passes(24 * HOUR_MS - CLAIM_MS)  # by when it began
     assert await desk.place(answers=desk.theirs).claim() is None
 
 
@@ -274,7 +297,7 @@ async def test_what_others_have_kept_is_counted_once_a_minute(desk: Desk) -> Non
 
     said = [small.mine.has_room(50, Counted()) for _ in range(4)]  # type: ignore[arg-type]
     assert (said, counts) == ([True, True, False, False], 1)
-    small.clock.now += 60_000
+    small.clock.passes(60_000)
     assert (small.mine.has_room(50, Counted()), counts) == (False, 2)  # type: ignore[arg-type]
 
 

@@ -163,6 +163,7 @@ class Face:
             key=key,
             question=msgspec.msgpack.encode((asked.method, asked.path, asked.query, content, version)),
             now_ms=self._store.clock.now_ms(),
+            believed_ms=self._store.ledger.believed.now_ms(),
             encode=lambda result: _encoded(route, result),
         )
         lock = self._under_way.setdefault(keeping.id, asyncio.Lock())

@@ -41,24 +41,26 @@ class Answered(OperationError):
         self.content = content
 
 
-def forget_old(tx: Writing, now_ms: int, asked: bytes) -> None:
-    """Of an answer that lies ahead nobody knows how old it is: once it is `asked` for it counts from now. Else it would
-    be given again, and a call that a crash has cut off believed to go on, for as long as the clock was ahead. Not of
-    others: it may be this clock that is behind."""
-    tx.execute("DELETE FROM answers WHERE time_ms <= ?", (now_ms - KEPT_MS,))
-    tx.execute("UPDATE answers SET time_ms = ? WHERE id = ? AND time_ms > ?", (now_ms, asked, now_ms + AHEAD_MS))
-
-
 class Slot:
-    """Where the answer to one request lies. `question` is all of the request."""
+    """Where the answer to one request lies. `question` is all of the request, and `believed_ms` by which answers are
+    old: what a clock says that is ahead for a moment takes none away."""
 
-    def __init__(self, *, credential: str, key: str, question: bytes, now_ms: int) -> None:
+    def __init__(self, *, credential: str, key: str, question: bytes, now_ms: int, believed_ms: int) -> None:
         secret = hmac.digest(credential.encode("utf-8", "surrogateescape"), key.encode(), hashlib.sha256)
         self.id = hmac.digest(secret, b"id", hashlib.sha256)
         self._question = hmac.digest(secret, b"question" + question, hashlib.sha256)
         self._cipher = AESGCM(hmac.digest(secret, b"seal", hashlib.sha256))
         self._now_ms = now_ms
+        self._believed_ms = believed_ms
         self._token = os.urandom(TOKEN)
+
+    def _forget_old(self, tx: Writing) -> None:
+        """Of an answer that lies ahead nobody knows how old it is: once it is asked for it counts from now. Else it
+        would be given again, and a call that a crash has cut off believed to go on, for as long as the clock was ahead.
+        Not of others: it may be this clock that is behind."""
+        now = self._now_ms
+        tx.execute("DELETE FROM answers WHERE time_ms <= ?", (self._believed_ms - KEPT_MS,))
+        tx.execute("UPDATE answers SET time_ms = ? WHERE id = ? AND time_ms > ?", (now, self.id, now + AHEAD_MS))
 
     def _asks(self, question: bytes) -> bool:
         """Whether a row is of the same request."""
@@ -81,9 +83,16 @@ class Keeping(Slot):
     what is answered with."""
 
     def __init__(
-        self, *, credential: str, key: str, question: bytes, now_ms: int, encode: Callable[[Any], bytes | None]
+        self,
+        *,
+        credential: str,
+        key: str,
+        question: bytes,
+        now_ms: int,
+        believed_ms: int,
+        encode: Callable[[Any], bytes | None],
     ) -> None:
-        super().__init__(credential=credential, key=key, question=question, now_ms=now_ms)
+        super().__init__(credential=credential, key=key, question=question, now_ms=now_ms, believed_ms=believed_ms)
         self._encode = encode
         self._written: bytes | None = None
         """What we have put into the row last."""
@@ -95,7 +104,8 @@ class Keeping(Slot):
         """The answer that is kept; None: this is a new request. Raises KeyReused, Conflict, StoreUnavailable."""
         return self._found(
             await database.ask(
-                "SELECT question, sealed FROM answers WHERE id = ? AND time_ms > ?", (self.id, self._now_ms - KEPT_MS)
+                "SELECT question, sealed FROM answers WHERE id = ? AND time_ms > ?",
+                (self.id, self._believed_ms - KEPT_MS),
             )
         )
 
@@ -137,7 +147,7 @@ class Keeping(Slot):
     def _claim(self, tx: Writing) -> bool:
         """Before anything is written. A row that another process is about to commit is waited for. False where the row
         is ours, by an earlier change of the same operation."""
-        forget_old(tx, self._now_ms, self.id)
+        self._forget_old(tx)
         fresh = tx.execute(
             "INSERT INTO answers (id, question, sealed, time_ms) VALUES (?, ?, ?, ?) ON CONFLICT (id) DO NOTHING"
             " RETURNING id",

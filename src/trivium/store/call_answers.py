@@ -10,12 +10,12 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from typing import TypeVar
+from typing import Any, TypeVar
 
-from trivium.clock import HOUR_MS, Clock
+from trivium.clock import HOUR_MS, Believed, Clock
 from trivium.errors import CallInProgress, IdempotencyConflict
 from trivium.settings_idempotency import IdempotencySettings
-from trivium.store.answers import TOKEN, Slot, forget_old
+from trivium.store.answers import TOKEN, Slot
 from trivium.store.ops import Act
 from trivium.store.sql import Row, Writing
 from trivium.store.unbroken import shielded
@@ -42,14 +42,17 @@ class CallAnswers:
     def __init__(self, writer: Writer, clock: Clock, settings: IdempotencySettings) -> None:
         self.settings = settings
         self._writer = writer
-        self._clock = clock
+        self._clock, self._believed = clock, Believed(clock)
         self.going: set[bytes] = set()
         """Ids of the calls that go on in this process."""
         self._total, self._counted_ms = 0, -_COUNT_MS
 
     def place(self, credential: str, key: str, question: bytes) -> CallPlace:
         """`credential` is of the caller, whoever pays, and `question` all of the call."""
-        return CallPlace(self, _MARK + credential, key, question, self._clock.now_ms())
+        now, believed = self._clock.now_ms(), self._believed.now_ms()
+        return CallPlace(
+            self, credential=_MARK + credential, key=key, question=question, now_ms=now, believed_ms=believed
+        )
 
     def has_room(self, size: int, tx: Writing) -> bool:
         """Whether one more answer of this size may be kept. All are counted now and then: of many that takes a while in
@@ -78,8 +81,8 @@ class CallAnswers:
 class CallPlace(Slot):
     """Where the answer to one call lies. `claim` first; then `keep` or `free`, once."""
 
-    def __init__(self, answers: CallAnswers, credential: str, key: str, question: bytes, now_ms: int) -> None:
-        super().__init__(credential=credential, key=key, question=question, now_ms=now_ms)
+    def __init__(self, answers: CallAnswers, **slot: Any) -> None:
+        super().__init__(**slot)
         self._answers = answers
         self._renewing: asyncio.TimerHandle | None = None
 
@@ -125,7 +128,7 @@ class CallPlace(Slot):
     def _claimed(self, tx: Writing) -> list[Row]:
         """Nothing, where the place is ours; else what is there."""
         now, settings = self._now_ms, self._answers.settings
-        forget_old(tx, now, self.id)
+        self._forget_old(tx)
         if tx.execute(
             "INSERT INTO answers (id, question, sealed, time_ms) VALUES (?, ?, ?, ?) ON CONFLICT (id) DO NOTHING"
             " RETURNING id",
@@ -135,7 +138,7 @@ class CallPlace(Slot):
         rows = tx.execute("SELECT question, sealed, time_ms FROM answers WHERE id = ?", (self.id,))
         for _, sealed, time_ms in rows:
             kept_ms = CLAIM_MS if len(sealed) == TOKEN else settings.hours * HOUR_MS
-            if time_ms <= now - kept_ms:
+            if time_ms <= self._believed_ms - kept_ms:
                 tx.execute(
                     "UPDATE answers SET question = ?, sealed = ?, time_ms = ? WHERE id = ?",
                     (self._question, self._token, now, self.id),
