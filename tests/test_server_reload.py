@@ -418,12 +418,35 @@ async def test_what_the_next_start_would_refuse_is_not_taken(wrong: str) -> None
         assert await on.says("quick") == 404
 
 
+async def test_what_was_taken_over_has_a_line_in_the_log_of_changes() -> None:
+    """Its sections, never what stands in them."""
+
+    async def lines() -> list[tuple[str, str, Any]]:
+        told = await on.gateway.operations.perform("changes.list", {})
+        return [
+            (row["actor"], row["target"], row["after"]) for row in told["items"] if row["action"] == "config.reload"
+        ]
+
+    async with house() as on:
+        await on.reload("[server]\nport = 5\n[aliases]\nquick = 'up/m'")
+        with pytest.raises(OperationError):
+            await on.reload("[")
+        on.write()
+        await on.gateway.reloading.reload("SIGHUP")
+        file = str(on.file)
+        assert await lines() == [
+            ("operator", file, {"trigger": "SIGHUP", "changed": ["aliases"], "needs_restart": []}),
+            ("operator", file, {"trigger": "operator", "changed": ["aliases"], "needs_restart": ["server.port"]}),
+        ]
+
+
 async def test_a_pipe_is_read_once() -> None:
     """`trivium up --config <(...)`: what was in it is not there any more."""
     async with house() as on:
         on.file.unlink()
         os.mkfifo(on.file)
-        reloading = Reloading(on.gateway.settings, {}, on.gateway.apply, SystemClock())
+        gateway = on.gateway
+        reloading = Reloading(gateway.settings, {}, gateway.apply, SystemClock(), gateway.store.ledger.writer)
         watching = asyncio.create_task(reloading.watch())
         await asyncio.sleep(1.2)
         told = await asyncio.wait_for(reloading.reload("somebody"), 5)

@@ -115,6 +115,10 @@ async def test_a_reload_is_everybodys_and_its_parent_hears_what_was_read(tmp_pat
             assert worker.gateway.settings.server.max_calls == 7
             assert (await worker.ask("config.show"))["last"]["trigger"] == "adm_1"
             assert b"max_calls = 7" in worker.heard.recv(1_000)
+        changes = [
+            row["actor"] for row in (await first.ask("changes.list"))["items"] if row["action"] == "config.reload"
+        ]
+        assert changes == ["adm_1"]
         (tmp_path / "t.toml").write_text("[nonsense]")
         with pytest.raises(OperationError, match="The configuration is as before"):
             await first.ask("config.reload")

@@ -130,7 +130,7 @@ class Gateway:
         )
         self.capturing = Capturing(self.store.captures, settings)
         self.lists = ModelLists(client, ListFiles(folder / "lists"), clock, self.learn)
-        self.reloading = Reloading(settings, env, self.apply, clock)
+        self.reloading = Reloading(settings, env, self.apply, clock, self.store.ledger.writer)
         self.desk = Desk(self.now, self.store)
         self.change(autos=autos(settings, self.providers), identity=self._identity(settings))
         check(settings, self.providers, self.deps.catalog)

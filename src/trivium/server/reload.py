@@ -18,10 +18,14 @@ from trivium.errors import ConfigError, OperationError, StoreUnavailable, Triviu
 from trivium.operations.config import ConfigStatus, Reload, config_table
 from trivium.server.parts import check_whole
 from trivium.settings import Settings
+from trivium.store.changes import OPERATOR, Change, keep_note
+from trivium.store.writer import Writer
 
 _LOG = logging.getLogger("trivium.config")
 _LOOK = 0.5
 """Seconds between two looks at the file."""
+_BY_ITSELF = ("file", "SIGHUP")
+"""Triggers that name nobody: whoever may write the file, or signal the process, is the operator."""
 
 Apply = Callable[[Settings], Awaitable[tuple[tuple[str, ...], tuple[str, ...]]]]
 """Takes settings over; returns the sections that changed, and what needs a restart. Raises TriviumError, in which case
@@ -32,7 +36,7 @@ _State = tuple[int, int, int] | None
 class Reloading:
     """`soon` and `reload`; `watch` is what acts on the file and on `soon`."""
 
-    def __init__(self, first: Settings, env: Mapping[str, str], apply: Apply, clock: Clock) -> None:
+    def __init__(self, first: Settings, env: Mapping[str, str], apply: Apply, clock: Clock, writer: Writer) -> None:
         """`first` is what the gateway began with."""
         self._first = first
         file = first.source.file if first.source else None
@@ -41,12 +45,15 @@ class Reloading:
         self._env = env
         self._apply = apply
         self._clock = clock
+        self._writer = writer
         self._loaded = self._last = Reload(at_ms=clock.now_ms(), trigger="start", applied=True)
         self._one_at_a_time = asyncio.Lock()
         self._called = asyncio.Event()
         self._trigger = ""
         self.taken: Callable[[Settings], None] = lambda _: None
         """Hears of what was taken over."""
+        self.notes = True
+        """What was taken over has a line in the log of changes; of several workers one writes it."""
         self.table = config_table(self.reload, self._status)
 
     def soon(self, trigger: str) -> None:
@@ -76,7 +83,22 @@ class Reloading:
         _LOG.info("The configuration was read (%s); changed: %s", trigger, ", ".join(changed) or "nothing")
         if waits:
             _LOG.warning("needs a restart: %s", ", ".join(waits))
+        if self.notes:
+            await self._note(self._loaded)
         return self._last
+
+    async def _note(self, loaded: Reload) -> None:
+        """Which sections, not what stands in them: that may be secret."""
+        await keep_note(
+            self._writer,
+            Change(
+                time_ms=loaded.at_ms,
+                actor=OPERATOR if loaded.trigger in _BY_ITSELF else loaded.trigger,
+                action="config.reload",
+                target=str(self._file or "settings"),
+                after={"trigger": loaded.trigger, "changed": loaded.changed, "needs_restart": loaded.needs_restart},
+            ),
+        )
 
     async def watch(self) -> None:
         """Ends by being cancelled."""

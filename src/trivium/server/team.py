@@ -70,7 +70,7 @@ class Colleagues:
         operations.table.update({name: self._of_all(name, merge) for name, merge in _AS_ONE.items()})
         operations.table.update({name: self._by_all(name) for name in _BY_ALL})
         gateway.housekeeping.leads, gateway.housekeeping.ended = self.leads, self._life.ended
-        gateway.reloading.taken = self._taken
+        gateway.reloading.taken, gateway.reloading.notes = self._taken, self.leads
         gateway.telemetry.worker = self._life.number
         if not self.leads:
             operations.table.update({name: self._of_the_leader(name) for name in _THE_LEADERS})

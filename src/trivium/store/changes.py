@@ -5,14 +5,16 @@ Secrets never stand in it: who writes a line says what the change looks like to 
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable
 from typing import Any, TypeVar
 
 import msgspec
 
 from trivium.clock import Clock
-from trivium.errors import Conflict
+from trivium.errors import Conflict, StoreUnavailable
 from trivium.policy.spending import DEFAULT_ACCOUNT
+from trivium.store.ops import Act
 from trivium.store.sql import Database, Row, Writing
 from trivium.store.unbroken import unbroken
 from trivium.store.writer import Writer
@@ -52,6 +54,13 @@ def note(tx: Writing, change: Change) -> None:
             _text(change.after),
         ),
     )
+
+
+async def keep_note(writer: Writer, change: Change) -> None:
+    """The line of a change that is none of the store's: durable now, or as soon as the store can be written."""
+    writer.add(Act(lambda tx: note(tx, change), urgent=False))
+    with contextlib.suppress(StoreUnavailable):
+        await writer.flush()
 
 
 def count_up(tx: Writing, mark: str) -> None:
