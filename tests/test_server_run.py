@@ -11,6 +11,7 @@ import shutil
 import signal
 import socket
 import sqlite3
+import subprocess
 import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -251,6 +252,13 @@ async def test_sighup_ends_no_start(tmp_path: Path) -> None:
         writer.close()
         process.terminate()
         assert await process.wait() == 0
+
+
+@pytest.mark.parametrize(("command", "lives"), [("up", True), ("usage", False)])
+def test_sighup_is_ignored_from_the_first_import_on_by_what_stays(command: str, lives: bool) -> None:
+    program = "import os, trivium.cli; os.kill(os.getpid(), 1)"
+    ended = subprocess.run([sys.executable, "-c", program, command], check=False, env={**os.environ, **_SOURCES})
+    assert ended.returncode == (0 if lives else -signal.SIGHUP)
 
 
 async def test_sighup_at_the_end_costs_no_record(tmp_path: Path) -> None:
