@@ -62,6 +62,22 @@ def test_check_says_that_a_file_is_right_and_starts_nothing(house: House) -> Non
 
 
 @pytest.mark.parametrize(
+    ("setting", "said"),
+    [
+        ("default_model = 'nowhere'", "catalog.default_model: leads to 'nowhere': no provider has it"),
+        ("preferred = ['m', 'x/m']", "catalog.preferred: leads to 'x/m': there is no provider 'x'; expected one of up"),
+        ("default_model = 'm'\npreferred = ['auto/balanced', 'up/m']", None),
+    ],
+)
+def test_check_warns_of_what_is_proposed_and_leads_nowhere(house: House, setting: str, said: str | None) -> None:
+    """An organization may have a custom model of that name."""
+    house.file.write_text(f"{PLAIN}[catalog]\n{setting}\n")
+    told = house.trivium("config", "check", "--config", str(house.file))
+    assert told.stdout == f"{house.file}: right; providers: up\n"
+    assert told.stderr == (f"warning: {house.file}:7: {said}\n" if said else "")
+
+
+@pytest.mark.parametrize(
     ("wrong", "said"),
     [
         ("[server]\nport = 'many'", "server.port: Expected int"),

@@ -384,6 +384,14 @@ def test_a_soft_block_that_leads_nowhere_stops_the_start(tmp_path: Path) -> None
         Gateway(config.parse(text + "'n'", "t.toml"), tmp_path, {})
 
 
+async def test_a_default_model_that_nobody_has_is_told_at_the_start(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    text = "[local]\nenabled = false\n[providers.a]\nbase_url = 'http://h'\nmodels = ['m']\n[catalog]\n"
+    await Gateway(config.parse(text + "default_model = 'n'", "t.toml"), tmp_path, {}).close()
+    assert "t.toml:7: catalog.default_model: leads to 'n': no provider has it" in caplog.text
+
+
 def test_an_alias_that_leads_nowhere_stops_the_start(tmp_path: Path) -> None:
     text = "[local]\nenabled = false\n[providers.a]\nbase_url = 'http://h'\nmodels = ['m']\n[aliases]\nfast = 'b/m'"
     with pytest.raises(

@@ -26,7 +26,9 @@ def config() -> None:
 def check(config_file: str | None) -> None:
     """Say whether a gateway would start with it, without starting one. Secrets are looked up, nobody is called."""
     settings, folder = settings_and_folder(config_file)
-    providers = check_whole(settings, folder, os.environ)
+    providers, told = check_whole(settings, folder, os.environ)
+    for warning in told:
+        click.echo(f"warning: {warning}", err=True)
     file = settings.source.name if settings.source else "no file"
     click.echo(f"{file}: right; providers: {', '.join(providers) or 'none'}")
 

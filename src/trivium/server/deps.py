@@ -133,7 +133,8 @@ class Gateway:
         self.reloading = Reloading(settings, env, self.apply, clock, self.store.ledger.writer)
         self.desk = Desk(self.now, self.store)
         self.change(autos=autos(settings, self.providers), identity=self._identity(settings))
-        check(settings, self.providers, self.deps.catalog)
+        for warning in check(settings, self.providers, self.deps.catalog):
+            _LOG.warning(warning)
         self.housekeeping = self._housekeeping(generations)
         self.sessions = SessionOperations(self.store, dashboard(settings, env))
         self.registrar = self._registrar(client)
@@ -233,7 +234,8 @@ class Gateway:
             new = await asyncio.to_thread(self._read, settings)
             plan = await self.lists.plan(new.providers.values())
             built, index, found = await asyncio.to_thread(_indexed, new.providers, settings, plan.known)
-            check(settings, new.providers, built)
+            for warning in check(settings, new.providers, built):
+                _LOG.warning(warning)
             hide(settings, self._env, new.providers)
             if before.billing.mode != CREDITS:
                 await self._open_credits(settings)

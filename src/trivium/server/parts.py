@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from trivium.clock import SystemClock
 from trivium.config import dashboard, database_url, identity, management_key, redis_url, secret_keys, token_key
-from trivium.errors import ModelNotFound, RequestError
+from trivium.errors import ConfigError, ModelNotFound, RequestError
 from trivium.metering.book import entries
 from trivium.operations.lists import Lists
 from trivium.policy.destinations import destinations
@@ -73,14 +73,16 @@ def catalogue(settings: Settings, providers: Mapping[str, Provider], listed: Lis
     return catalog(providers.values(), settings.aliases, listed, settings.free, routed)
 
 
-def check(settings: Settings, providers: Mapping[str, Provider], built: Catalog) -> None:
-    """Whether what one setting names is there by another. Raises ConfigError."""
+def check(settings: Settings, providers: Mapping[str, Provider], built: Catalog) -> tuple[str, ...]:
+    """Whether what one setting names is there by another; returns what is worth a warning. Raises ConfigError."""
     check_routes(settings, providers)
     check_routing(settings, providers)
     check_accounts(settings, providers)
     check_networks(settings, providers)
-    _check_names(settings, built, autos(settings, providers))
+    automatic = autos(settings, providers)
+    _check_names(settings, built, automatic)
     _check_byok(settings, providers)
+    return tuple(_idle_names(settings, built, automatic))
 
 
 def check_workers(settings: Settings) -> None:
@@ -112,9 +114,9 @@ def check_workers(settings: Settings) -> None:
         )
 
 
-def check_whole(settings: Settings, folder: Path, env: Mapping[str, str]) -> tuple[str, ...]:
-    """Everything that a start would find wrong with the settings, without starting; returns the providers' names.
-    Raises ConfigError."""
+def check_whole(settings: Settings, folder: Path, env: Mapping[str, str]) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Everything that a start would find wrong with the settings, without starting; returns the providers' names, and
+    what is worth a warning. Raises ConfigError."""
     providers = provided(settings, env, embedded=local_model(settings, folder)[0] is not None)
     entries(settings)
     masks(settings)
@@ -128,9 +130,9 @@ def check_whole(settings: Settings, folder: Path, env: Mapping[str, str]) -> tup
     check_telemetry(settings, env, providers)
     channels(settings, env, Http1Client())
     processor_of(settings, env, Http1Client())
-    check(settings, providers, catalogue(settings, providers, {}))
+    told = check(settings, providers, catalogue(settings, providers, {}))
     check_workers(settings)
-    return tuple(providers)
+    return tuple(providers), told
 
 
 def _check_names(settings: Settings, built: Catalog, automatic: Autos) -> None:
@@ -142,6 +144,19 @@ def _check_names(settings: Settings, built: Catalog, automatic: Autos) -> None:
             _check_name(settings, built, ("aliases", alias), alias, target)
     if (cheaper := settings.abuse.soft_block_model) is not None:
         _check_name(settings, built, ("abuse", "soft_block_model"), cheaper, cheaper)
+
+
+def _idle_names(settings: Settings, built: Catalog, automatic: Autos) -> Iterator[str]:
+    """The first that is proposed, or shown before others, and that nobody has. It may be a custom model, of which an
+    organization's callers alone know, so that it is no fault."""
+    said = settings.catalog
+    for setting, names in ("default_model", [said.default_model]), ("preferred", said.preferred):
+        try:
+            for name in names if not built.unlisted else ():
+                if name is not None and automatic.get(name) is None:
+                    _check_name(settings, built, ("catalog", setting), name, name)
+        except ConfigError as error:
+            yield error.message
 
 
 def _check_name(settings: Settings, built: Catalog, path: tuple[str, ...], name: str, target: str) -> None:
