@@ -107,6 +107,8 @@ class TestUsage:
             (["--since", "yesterday"], "'yesterday' is no time; expected 2026-01-31, 2026-01-31T12:00 or an age"),
             (["--until", "24"], "'24' is no time"),
             (["--since", "1w"], "'1w' is no time"),
+            (["--since", "2026-01-02", "--until", "2026-01-01"], "The period ends before it begins."),
+            (["--since", "2026-01-02", "--until", "2026-01-02"], "The period ends before it begins."),
             (["--by", "week"], "Usage cannot be grouped by 'week'; expected one of day, hour, model"),
         ],
     )

@@ -179,6 +179,10 @@ async def test_a_provider_must_be_one_that_keeps_such_records(tmp_path: Path) ->
     for name in ("plain", "nobody"):
         with pytest.raises(OperationError, match=f"'{name}' is no provider that keeps records.*there are up"):
             await perform(operations, provider=name)
+    with pytest.raises(OperationError, match="ends before it begins"):
+        await perform(operations, provider="up", since_ms=MIDNIGHT, until_ms=MIDNIGHT)
+    last = await perform(operations, provider="up", since_ms=MIDNIGHT, until_ms=MIDNIGHT, until_id="r0")
+    assert page(last) == []
 
 
 def compared(id: str, ours: int, theirs: int | None, **fields: Any) -> Comparison:

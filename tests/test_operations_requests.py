@@ -73,6 +73,9 @@ class TestSearch:
     async def test_a_cursor_that_was_made_up_is_refused(self, desk: Desk) -> None:
         assert await desk.refusal("requests.search", after="x") == "operation_failed"
 
+    async def test_so_is_a_time_that_ends_before_it_begins(self, desk: Desk) -> None:
+        assert await desk.refusal("requests.search", since_ms=NOW, until_ms=NOW) == "operation_failed"
+
 
 class TestTail:
     async def test_what_ended_since_the_last_look_comes_in_that_order(self, desk: Desk) -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from support_prices import Desk, dataset, record
+from trivium.errors import OperationError
 from trivium.metering.overlay import day
 
 NOW = day("2026-11-20")
@@ -33,6 +34,11 @@ async def test_nothing_is_booked_unless_it_is_asked_for(desk: Desk) -> None:
         "booked": 0,
     }  # fmt: skip
     assert desk.booked == {}
+
+
+async def test_a_time_that_ends_before_it_begins_is_refused(desk: Desk) -> None:
+    with pytest.raises(OperationError, match="ends before it begins"):
+        await desk.perform("prices.rerate", since_ms=NOW, until_ms=NOW)
 
 
 async def test_each_difference_is_booked_once_with_a_version_that_is_kept(desk: Desk) -> None:

@@ -22,7 +22,7 @@ from trivium.errors import OperationError
 from trivium.metering.charge import OWN_KEY
 from trivium.metering.record import TOKENS
 from trivium.money import to_nano
-from trivium.operations.table import Actor, Op, Table
+from trivium.operations.table import Actor, Op, Table, check_span
 from trivium.providers.provider import Provider
 from trivium.store.aside import aside
 from trivium.store.reconcile import Charged, ReconcileQuery, charged
@@ -118,6 +118,8 @@ class ReconcileOperations:
 
     async def _reconcile(self, query: ReconcileQuery, _: Actor) -> Compared:
         provider = self._asked(query.provider)
+        if not query.until_id:
+            check_span(query.since_ms, query.until_ms)
         rows = await aside(charged, self._database, query)
         following = None
         if len(rows) == query.limit:

@@ -12,7 +12,7 @@ from trivium.metering.record import Record
 from trivium.operations.reports import OneRequest, RequestRow, before, cursor_of
 from trivium.operations.seen import seen
 from trivium.operations.story import Story, story_of
-from trivium.operations.table import SEES_CALLS, Actor, Cursor, ListArguments, Op, Table
+from trivium.operations.table import SEES_CALLS, Actor, Cursor, ListArguments, Op, Table, check_span
 from trivium.patterns import matching
 from trivium.policy.caller import Id
 from trivium.providers.custom import is_custom
@@ -103,6 +103,7 @@ class RequestOperations:
         """Raises RoleMissing for filters that are the house's."""
         if not actor.house and (query.verdict or query.flag or query.address):
             raise RoleMissing("Verdicts, flags and addresses are for the operators of the gateway.")
+        check_span(query.since_ms, query.until_ms)
         await self._flush()
         asked = Search(
             since_ms=query.since_ms or 0,

@@ -17,7 +17,7 @@ from trivium.metering.book import PriceBook, Priced
 from trivium.metering.cost import cost
 from trivium.metering.prices import Quote
 from trivium.metering.record import usage_of
-from trivium.operations.table import Moment
+from trivium.operations.table import Moment, check_span
 from trivium.routing.catalog import Catalog
 from trivium.store.accounts import Correction
 from trivium.store.prices import Charged, PriceStore
@@ -87,6 +87,7 @@ class Rerating:
 
     async def rerate(self, query: Rerate, actor: str) -> Rerated:
         """Sums by model and account; `actor` is in whose name differences are booked."""
+        check_span(query.since_ms, query.until_ms)
         book, booked = self._book(), 0
         sums: dict[tuple[str, str | None], _Sum] = {}
         until_ms = self._clock.now_ms() + 1 if query.until_ms is None else query.until_ms

@@ -84,6 +84,12 @@ Moment = Annotated[int, msgspec.Meta(ge=0, le=LAST_MS)]
 """Milliseconds since the epoch."""
 
 
+def check_span(since_ms: int | None, until_ms: int | None) -> None:
+    """Raises OperationError for a time in which nothing can be."""
+    if since_ms is not None and until_ms is not None and since_ms >= until_ms:
+        raise OperationError("The period ends before it begins.")
+
+
 _BEYOND = 2**62
 NO_CURSOR = "No part of this list begins there; what the part before told of the next one does."
 

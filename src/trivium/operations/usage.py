@@ -18,7 +18,7 @@ import msgspec
 from trivium.clock import DAY_MS, HOUR_MS, dated
 from trivium.errors import OperationError
 from trivium.money import nano_text
-from trivium.operations.table import SEES_CALLS, Actor, Op, Table
+from trivium.operations.table import SEES_CALLS, Actor, Op, Table, check_span
 from trivium.policy.spending import window_start
 from trivium.store import bands, usage
 from trivium.store.aside import aside
@@ -137,6 +137,7 @@ class UsageOperations:
         }
 
     async def _usage(self, query: UsageQuery, actor: Actor) -> list[dict[str, Any]]:
+        check_span(query.since_ms, query.until_ms)
         for name in query.by:
             if name not in GROUPS:
                 raise OperationError(f"Usage cannot be grouped by {name!r}; expected one of {', '.join(GROUPS)}.")
@@ -201,8 +202,7 @@ def span(query: UsageReport, now_ms: int) -> tuple[int, int]:
         raise OperationError(f"A {query.period} has its own beginning and end; `custom` takes other ones.")
     else:
         since = window_start(query.period, now_ms)
-    if since >= end:
-        raise OperationError("The period ends before it begins.")
+    check_span(since, end)
     return since - since % HOUR_MS, end - end % -HOUR_MS
 
 
