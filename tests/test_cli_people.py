@@ -51,15 +51,13 @@ class TestUsers:
         assert acme("users", "unblock", "ann").stdout == "ann (Ann) is not blocked.\n"
         acme("keys", "create", "--name", "k", "--user", "ann")
         assert acme("users", "revoke-keys", "ann").stdout == "1 keys are revoked.\n"
-        assert acme.refusal("users", "block-domain", "a b") == (
-            "trivium: domains.block: Expected a domain, as example.com - at `$.domain`"
-        )
+        assert acme.refusal("users", "block-domain", "a b") == ("trivium: domain: expected a domain, as example.com.")
         said = acme.refusal("users", "create", "--name", "Ann", "--id", "ann")
         assert said == "trivium: There is a user with the id 'ann'."
         taken = acme.refusal("users", "create", "--name", "x", "--email", "ann@acme.example")
         assert taken == "trivium: There is a user with the e-mail address 'ann@acme.example'."
         line = acme.refusal("users", "create", "--name", "x", "--id", "a/b")
-        assert "Expected 1 to 100 letters, digits and ._@-, a letter or digit at the beginning - at `$.id`" in line
+        assert line == "trivium: id: expected 1 to 100 letters, digits and ._@-, a letter or digit at the beginning."
         assert acme("users", "block-domain", "Spam.example").stdout == "spam.example is blocked.\n"
         assert acme.table("users", "blocked-domains") == [["domain"], ["spam.example"]]
         assert acme("users", "unblock-domain", "spam.example").stdout == "spam.example is not blocked.\n"

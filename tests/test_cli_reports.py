@@ -157,6 +157,8 @@ class TestReport:
     def test_a_period_and_a_span_are_not_both(self, trivium: CommandLine) -> None:
         result = trivium("usage", "report", "--period", "day", "--since", "7d")
         assert (result.exit_code, "Either" in result.stderr) == (2, True)
+        result = trivium("usage", "report", "--until", "7d")
+        assert (result.exit_code, "--until needs --since." in result.stderr) == (2, True)
 
 
 class TestRequests:

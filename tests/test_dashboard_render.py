@@ -98,6 +98,12 @@ def test_all_tokens_that_went_in_are_counted() -> None:
         ("a: Object missing required field `period` - at `$.budget`", "budget, period: this is needed."),
         ("a.b: Object missing required field `credential`", "credential: this is needed."),
         ("a.b: Expected `int` >= 0 - at `$.since_ms`", "since: expected a time from 1970 on."),
+        ("a: Expected `int` <= 253402297200000 - at `$.until_ms`", "until: expected a time before the year 10000."),
+        ("a: Expected X:Y - at `$.only[0]`", "only: expected X:Y."),
+        (
+            "a: Invalid enum value 'x'; expected one of b, c - at `$.by[1]`",
+            "by: Invalid enum value 'x'; expected one of b, c.",
+        ),
         ("There is no `x`.", "There is no `x`."),
     ],
 )

@@ -40,6 +40,7 @@ from trivium.cli import (
     wire,
     workers,
 )
+from trivium.dashboard.words import plainly
 from trivium.errors import TriviumError
 
 
@@ -58,7 +59,7 @@ class Commands(click.Group):
         try:
             return super().invoke(ctx)
         except TriviumError as error:
-            click.echo(f"trivium: {error.message}{f' ({error.detail})' if error.detail else ''}", err=True)
+            click.echo(f"trivium: {plainly(error.message)}{f' ({error.detail})' if error.detail else ''}", err=True)
             ctx.exit(1)
         except BrokenPipeError:
             _say_no_more()  # whoever read our output (`| head`) has enough

@@ -102,6 +102,8 @@ def report(  # noqa: PLR0917
     own = since is not None or until is not None
     if own and period is not None:
         raise click.UsageError("Either a --period, or --since and --until.")
+    if since is None and until is not None:
+        raise click.UsageError("--until needs --since.")
     if len(_words(by)) > 2:
         raise click.UsageError("--by takes one or two, such as --by model,user.")
     asked = {"period": "custom" if own else period or "day", "by": _words(by), "top": top, **whose}

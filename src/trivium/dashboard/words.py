@@ -32,7 +32,12 @@ _WHOLE = {
 }
 _UNSAID = re.compile(r"(?<=.)_(?:ms|nano|usd|id)\Z")
 _UNFIT = re.compile(r"[\w.]+: Expected (.+?)(?:, got .+?)? - at `\$\.?(.*?)`")
+_OTHERWISE = re.compile(r"[\w.]+: (.+) - at `\$\.?(.*?)`")
 _MISSING = re.compile(r"[\w.]+: Object missing required field `(\w+)`(?: - at `\$\.?(.*?)`)?")
+_DATED = (
+    (re.compile(r"`int` >= 0"), "a time from 1970 on"),
+    (re.compile(r"`int` <= \d+"), "a time before the year 10000"),
+)
 _EXPECTED = (
     (re.compile(r" \| null"), ""),
     (re.compile(r"`str` matching regex .*"), "letters, digits and . _ @ - :"),
@@ -65,15 +70,14 @@ def plainly(message: str) -> str:
         return f"{_place(f'{where}.{name}')}: this is needed."
     found = _UNFIT.fullmatch(message)
     if found is None:
-        return message
+        other = _OTHERWISE.fullmatch(message)
+        return f"{_place(other[2])}: {other[1]}." if other else message
     expected, where = found[1], found[2]
-    if where.endswith("_ms"):  # what was typed is a date
-        expected = expected.replace("`int` >= 0", "a time from 1970 on")
-    for kind, said in _EXPECTED:
+    for kind, said in (*_DATED, *_EXPECTED) if where.endswith("_ms") else _EXPECTED:  # what was typed is a date
         expected = kind.sub(said, expected)
     return f"{_place(where)}: expected {expected}."
 
 
 def _place(path: str) -> str:
-    """Of an argument, with dots."""
-    return ", ".join(words(part) for part in path.split(".") if part)
+    """Of an argument, with dots; which of a list it is, is seen."""
+    return ", ".join(words(part.partition("[")[0]) for part in path.split(".") if part)

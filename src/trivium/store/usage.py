@@ -18,6 +18,7 @@ import msgspec
 
 from trivium.clock import HOUR_MS, LAST_MS, dated
 from trivium.errors import OperationError
+from trivium.patterns import matching
 from trivium.policy.caller import Id
 from trivium.store import bands, rollups, spans
 from trivium.store.keys import TOKEN
@@ -94,7 +95,7 @@ _MOST_PARTS = 60
 MANY = "These are more than {} groups. Ask for a shorter time, for fewer of them by a filter, or group by less."
 
 Moment = Annotated[int, msgspec.Meta(ge=0, le=_LATEST)]
-Filter = Annotated[str, msgspec.Meta(pattern=r"^[a-z]+:", max_length=400)]
+Filter = Annotated[str, matching(r"^[a-z]+:", "DIMENSION:VALUE, as model:openai/gpt-5", longest=400)]
 """`model:openai/gpt-5`; nothing behind the colon: those where there is none."""
 Filters = Annotated[tuple[Filter, ...], msgspec.Meta(max_length=100)]
 
