@@ -60,6 +60,17 @@ def test_it_goes_when_the_database_has_everything_and_stays_otherwise(path: Path
         assert path.exists() is not clears
 
 
+def test_an_empty_one_that_a_kill_has_left_goes_with_a_later_run_that_keeps_nothing(path: Path) -> None:
+    killed = HoldLog(path, lambda: True)
+    killed.keep([A])
+    killed.clear()
+    later = HoldLog(path, lambda: True)
+    assert later.read() == []
+    assert path.exists()
+    later.close()
+    assert not path.exists()
+
+
 def test_it_never_grows_and_what_has_no_room_is_for_the_database(log: HoldLog, path: Path) -> None:
     log.keep([A])
     size = path.stat().st_size

@@ -53,7 +53,7 @@ class HoldLog:
         self._is_beside = is_beside
         self._file: int | None = None
         self._place: Place | None = None
-        """Of the file that is open."""
+        """Of the file that is open, or that an earlier run has left empty."""
         self._epoch = b""
         self._frames = self._end = 0
 
@@ -110,15 +110,17 @@ class HoldLog:
         kept = [row for rows in _frames(data) for row in rows]
         if kept:
             self._end = _SIZE
+        else:
+            self._place = place_of(self._path)
         return kept
 
     def close(self) -> None:
-        """Leaves no file where nothing is kept."""
+        """Leaves no file where nothing is kept, be it an earlier run's."""
         if self._file is not None:
             os.close(self._file)
             self._file = None
-            if not self._end and place_of(self._path) == self._place:
-                self._path.unlink(missing_ok=True)
+        if self._place is not None and not self._end and place_of(self._path) == self._place:
+            self._path.unlink(missing_ok=True)
 
 
 def _frames(data: bytes) -> Iterator[list[Row]]:
