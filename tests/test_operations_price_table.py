@@ -32,7 +32,7 @@ def test_it_is_made_at_the_first_start_and_read_at_the_next(tmp_path: Path) -> N
     assert again.absent is None
 
 
-@pytest.mark.parametrize("content", [b"", b"{", b"[]", b"\x00" * 1000, data()[:-100]])
+@pytest.mark.parametrize("content", [b"", b"{", b"[]", b"\x00" * 1000, data()[:-100], b'{"x":' + b"[" * 5_000])
 def test_a_damaged_file_is_made_anew(tmp_path: Path, content: bytes) -> None:
     (tmp_path / NAME).write_bytes(content)
     assert price_table(tmp_path).dataset

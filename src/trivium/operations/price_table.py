@@ -38,12 +38,12 @@ def price_table(folder: Path, make: tuple[str, ...] = _MAKE) -> PriceTable:
     except metadata.PackageNotFoundError:
         return PriceTable(None, f"no price data: the package {PACKAGE} is not installed")
     path = folder / f"prices-{version}.json"
-    with contextlib.suppress(OSError, ValueError):
+    with contextlib.suppress(OSError, ValueError, RecursionError):
         return PriceTable(Dataset(path.read_bytes()))
     try:
         content = subprocess.run(make, capture_output=True, check=True, timeout=_PATIENCE).stdout  # noqa: S603 # ours
         dataset = Dataset(content)
-    except (OSError, subprocess.SubprocessError, ValueError) as error:
+    except (OSError, subprocess.SubprocessError, ValueError, RecursionError) as error:
         return PriceTable(None, f"no price data: {PACKAGE} {version} cannot be read ({_reason(error)})")
     _keep(path, content)
     return PriceTable(dataset)
