@@ -33,6 +33,8 @@ async def test_a_user_is_made_shown_changed_and_listed(desk: Desk) -> None:
     assert [user["id"] for user in await desk.items("users.list")] == [*others, made["id"]]
     assert (await desk("users.set", user="a", email="a@B.example"))["email"] == "a@b.example"
     assert [user["id"] for user in await desk.items("users.list", email="A@b.example")] == ["a"]
+    assert [user["id"] for user in await desk.items("users.list", id="a")] == ["a"]
+    assert await desk.items("users.list", id="a", email="nobody@b.example") == []
 
 
 async def test_blocks_and_revocations_say_what_they_did(desk: Desk) -> None:

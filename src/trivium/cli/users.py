@@ -32,10 +32,11 @@ def create(id_: str | None, config_file: str | None, as_json: bool, **arguments:
 
 @users.command(name="list")
 @click.option("--email", help="Only the one with this address.")
+@click.option("--id", "id_", help="Only the one with this id.")
 @usual_options
-def list_(email: str | None, config_file: str | None, as_json: bool) -> None:
+def list_(email: str | None, id_: str | None, config_file: str | None, as_json: bool) -> None:
     """List all users."""
-    found = every(config_file, "users.list", email=email)
+    found = every(config_file, "users.list", email=email, id=id_)
     rows = [
         (
             user["id"],

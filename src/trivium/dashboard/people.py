@@ -80,7 +80,7 @@ PEOPLE: tuple[Resource, ...] = (
         lists="users.list",
         columns=("name", "id", "email", "staff", "blocked_ms", "blocked_why"),
         link="/dashboard/u/{id}/",
-        filters=("email",),
+        filters=("email", "id"),
         make=_do(
             "new",
             "New user",

@@ -34,6 +34,7 @@ class CreateUser(Arguments, frozen=True, kw_only=True):
 
 class ListUsers(ListArguments, frozen=True, kw_only=True):
     email: Email | None = None
+    id: Id | None = None
 
 
 class OneUser(Arguments, frozen=True, kw_only=True):
@@ -113,7 +114,7 @@ class UserOperations:
 
     async def _list(self, query: ListUsers, _: Actor) -> Listed[User]:
         email = plain_email(query.email) if query.email else None
-        return listed(await self._store.users.page(query.page(), email), query, lambda user: user.id)
+        return listed(await self._store.users.page(query.page(), email, query.id), query, lambda user: user.id)
 
     async def _show(self, query: OneUser, _: Actor) -> User:
         return await self._store.users.get(query.user)

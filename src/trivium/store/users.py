@@ -39,10 +39,11 @@ class Users(Changing):
 
         return await self.change(lambda tx: add_user(self, tx, user, actor))
 
-    async def page(self, page: Page, email: str | None = None) -> list[User]:
-        where, values = ("AND email = ?", [email]) if email is not None else ("", [])
+    async def page(self, page: Page, email: str | None = None, id: str | None = None) -> list[User]:
+        asked = {name: value for name, value in (("email", email), ("id", id)) if value is not None}
+        where, values = "".join(f" AND {name} = ?" for name in asked), asked.values()
         rows = await self.database.ask(
-            f"SELECT {', '.join(_USER)} FROM users WHERE id > ? {where} ORDER BY id LIMIT ?",
+            f"SELECT {', '.join(_USER)} FROM users WHERE id > ?{where} ORDER BY id LIMIT ?",
             [page.after, *values, page.limit],
         )
         return [_user(row) for row in rows]
