@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from trivium.canon.api import Api
-from trivium.canon.parts import Seal
+from trivium.canon.parts import Reasoning, Seal
 from trivium.wire.envelope import (
     DETAIL,
     ENCRYPTED,
@@ -112,14 +112,27 @@ def test_what_is_no_envelope_is_a_seal_as_it_stands(sealed: str) -> None:
 def test_a_veiled_seal_is_legible_for_its_origin_alone(form: str, data: str, text: str) -> None:
     data = data.encode("utf-8", "replace").decode()
     sealed = close(veiled(Seal(form, data), "origin"), "origin", text)
-    back = unveiled(open_(sealed, text, SIGNATURE), "origin")
+    back = unveiled(Reasoning(text, "at", open_(sealed, text, SIGNATURE)), "origin").seal
+    assert back
     assert (back.form, back.data) == (form, data)
     home = next((api for api in Api if fits(Seal(form), "", api)), Api.CHAT)
     assert fits(back, "origin", home)
     assert not fits(back, "other", home)
-    stranger = unveiled(open_(sealed, text, SIGNATURE), "other")
+    stranger = unveiled(Reasoning(text, "at", open_(sealed, text, SIGNATURE)), "other").seal
+    assert stranger
     assert stranger.form == VEILED
     assert not any(fits(stranger, origin, api) for origin in ("origin", "other") for api in Api)
+
+
+@given(st.sampled_from([DETAIL, ENCRYPTED, GOOGLE, PLAIN, REDACTED, SIGNATURE]), st.text(), st.text(min_size=1))
+def test_a_veil_holds_the_text_that_nobody_gets_beside_it(form: str, data: str, text: str) -> None:
+    data, text = (said.encode("utf-8", "replace").decode() for said in (data, text))
+    sealed = close(veiled(Seal(form, data), "origin", text), "origin", "")
+    sent = Reasoning("", "at", open_(sealed, "", SIGNATURE))
+    back = unveiled(sent, "origin")
+    assert back == Reasoning(text, "at", open_(close(Seal(form, data), "origin", text), text, SIGNATURE))
+    assert unveiled(sent, "other") == sent
+    assert len(sealed) < 100 + 4 / 3 * len(f"{data}{text}".encode())
 
 
 def test_neither_form_nor_letters_of_a_veiled_seal_are_seen() -> None:
@@ -137,5 +150,5 @@ def test_a_veil_that_a_client_made_up_or_changed_is_not_lifted(data: str, text: 
     head, _, sealed = honest.rpartition(".")
     for said in (f"{head}.{data}", f"{head}.{sealed[:-1]}", f"~tv1.tag.veiled.proof.{data}"):
         if said != honest:
-            seal = unveiled(open_(said, text, SIGNATURE), "origin")
+            seal = unveiled(Reasoning(text, "at", open_(said, text, SIGNATURE)), "origin").seal
             assert not any(fits(seal, "origin", api) for api in Api)

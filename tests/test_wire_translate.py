@@ -10,15 +10,27 @@ import pytest
 
 from support_grammar import check, told
 from support_streams import CHAT, USAGE, chunk, compact, named, sse
-from support_translation import ORIGIN, decoded, error, translated, translation
+from support_translation import ORIGIN, decoded, encoded, encoder, error, translated, translation
 from trivium.canon.api import Api
-from trivium.canon.events import Fault, FinishReason
+from trivium.canon.events import (
+    Begin,
+    End,
+    Event,
+    Fault,
+    Finish,
+    FinishReason,
+    ReasoningDelta,
+    ReasoningSeal,
+    TextDelta,
+)
 from trivium.canon.fold import Answer, fold
+from trivium.canon.parts import Seal
 from trivium.canon.size import content_bytes
 from trivium.canon.traits import Traits
 from trivium.errors import FieldInvalid, InvalidJson
 from trivium.wire.body import members
 from trivium.wire.codec import decode_answer, stream_decoder
+from trivium.wire.cover import Cover
 from trivium.wire.destination import Destination
 from trivium.wire.fault import BROKEN_OFF, GARBAGE
 from trivium.wire.relay import StreamRelay
@@ -292,6 +304,108 @@ class TestNames:
         body = {"type": "message", "id": "m1", "model": "m", "content": [block], "stop_reason": "tool_use"}
         answer = fold(decode_answer(Api.CHAT, through.whole(compact(body).encode())[0]))
         assert (answer.text, answer.tool_calls, answer.finish) == ('{"x":1}', (), "stop")
+
+
+UNREAD: dict[Api, dict[str, Any]] = {
+    Api.CHAT: {"messages": INPUT, "reasoning": {"effort": "high", "exclude": True}},
+    Api.RESPONSES: {"input": "hi", "reasoning": {"effort": "high", "summary": "none"}},
+    Api.MESSAGES: {
+        "messages": INPUT,
+        "max_tokens": 9000,
+        "thinking": {"type": "enabled", "budget_tokens": 2000, "display": "omitted"},
+    },
+}
+SEALED: dict[Api, list[Event]] = {
+    Api.CHAT: [],
+    Api.MESSAGES: [ReasoningSeal(0, Seal("signature", "sig"))],
+    Api.RESPONSES: [ReasoningSeal(0, Seal("encrypted", "sig"))],
+}
+
+
+def thought(upstream: Api) -> bytes:
+    said: list[Event] = [ReasoningDelta("Hm"), ReasoningDelta("m. "), ReasoningDelta("Ah, Köln."), *SEALED[upstream]]
+    events = [Begin("id", "m"), *said, TextDelta("Hi", 1), Finish(FinishReason.STOP, None), End()]
+    return encoded(encoder(upstream), events)
+
+
+def answered(client: Api, body: bytes) -> dict[str, Any]:
+    """The same question, behind an answer that the client sends back as it came."""
+    said, more = json.loads(body), {"role": "user", "content": "go on"}
+    match client:
+        case Api.CHAT:
+            return UNREAD[client] | {"messages": [*INPUT, said["choices"][0]["message"], more]}
+        case Api.RESPONSES:
+            return UNREAD[client] | {"input": [*INPUT, *said["output"], more]}
+        case _:
+            return UNREAD[client] | {"messages": [*INPUT, {"role": "assistant", "content": said["content"]}, more]}
+
+
+@pytest.mark.parametrize(("client", "upstream"), [(a, b) for a in Api for b in Api if a is not b])
+class TestReasoningThatNobodyWantsToRead:
+    def test_its_text_is_left_out_whole_or_streamed(self, client: Api, upstream: Api) -> None:
+        through = way(client, upstream, reasoning="effort")
+        for unread in (False, True):
+            if unread:
+                asked(through, **UNREAD[client])
+            stream = _all(through, thought(upstream))
+            whole, _ = through.whole(thought(upstream), streamed=True)
+            check(client, stream)
+            assert [b"Ah, K" in stream, b"Ah, K" in whole] == [not unread, not unread]
+            streamed = read(client, stream)
+            assert (streamed.text, streamed.finish) == ("Hi", "stop")
+            assert streamed.parts == fold(decode_answer(client, whole)).parts
+
+    def test_whoever_thought_gets_all_of_it_back(self, client: Api, upstream: Api) -> None:
+        through = way(client, upstream, reasoning="effort", reasoning_member="reasoning_content")
+        asked(through, **UNREAD[client])
+        whole, _ = through.whole(thought(upstream), streamed=True)
+        sent = json.dumps(asked(through, **answered(client, whole)), ensure_ascii=False)
+        assert "Hmm. Ah, Köln." in sent
+        assert "~tv1." not in sent
+        assert ('"sig"' in sent) is bool(SEALED[upstream])
+
+    def test_nobody_else_gets_any(self, client: Api, upstream: Api) -> None:
+        through = way(client, upstream)
+        asked(through, **UNREAD[client])
+        whole, _ = through.whole(thought(upstream), streamed=True)
+        elsewhere = Destination(api=upstream, model="other", origin="another_tag")
+        rendered = Translation(client, elsewhere, id="1", created=1).request(
+            members(compact(answered(client, whole)).encode())
+        )
+        assert b"Ah" not in rendered.body
+        assert any("only its origin takes it back" in loss.why for loss in rendered.losses)
+
+    def test_it_is_delivered_with_its_envelope(self, client: Api, upstream: Api) -> None:
+        through = way(client, upstream)
+        asked(through, **UNREAD[client])
+        stream = through.stream()
+        for event in thought(upstream).split(b"\n\n"):
+            before = stream.content_bytes
+            if b"~tv1." in stream.feed(event + b"\n\n"):
+                assert before == 0
+        stream.close()
+        assert stream.content_bytes == len("Hmm. Ah, Köln.Hi".encode())
+
+
+@pytest.mark.parametrize("api", [Api.RESPONSES, Api.MESSAGES])
+def test_a_stealth_model_gets_back_what_it_thought(api: Api) -> None:
+    to = Destination(api=api, model="m", traits=Traits(reasoning="effort"), origin=ORIGIN)
+    through = Translation(api, to, id="1", created=1, cover=Cover("house/m", hides=True))
+    asked(through, **UNREAD[api])
+    whole, _ = through.whole(thought(api), streamed=True)
+    assert b"Ah" not in whole
+    assert b"sig" not in whole.replace(b'"signature"', b"")
+    sent = json.dumps(asked(through, **answered(api, whole)), ensure_ascii=False)
+    assert "Hmm. Ah, Köln." in sent
+    assert '"sig"' in sent
+
+
+def test_who_says_so_in_openrouters_older_word_is_heard() -> None:
+    through = way(Api.CHAT, Api.MESSAGES)
+    asked(through, messages=INPUT, include_reasoning=False)
+    assert b"Ah" not in _all(through, thought(Api.MESSAGES))
+    asked(through, messages=INPUT, include_reasoning=True)
+    assert b"Ah" in _all(through, thought(Api.MESSAGES))
 
 
 def _all(through: Translation, stream: bytes) -> bytes:

@@ -19,6 +19,8 @@ class Asked(msgspec.Struct, frozen=True, kw_only=True):
     """What the answer is called where the upstream does not say."""
     veiled: bool = False
     """Seals are legible to nobody but us: they tell whose they are."""
+    unread: bool = False
+    """The client does not want to read the reasoning: its text goes in the envelope, for whoever made it."""
     reasoning: bytes = b"reasoning_content"
     """Chat's member for it."""
     legacy: bool = False

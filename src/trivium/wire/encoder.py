@@ -6,6 +6,7 @@ until the arguments of the open call are complete: their JSON is, the upstream s
 
 The end of an answer, its finish and usage, goes out with `close`: usage may come after the finish, and what looks like
 the end may be followed by more. Of reasoning, consecutive parts without a seal between them are paragraphs of one part.
+What the client does not want to read of it waits for the part's end, and goes out in its envelope.
 """
 
 from __future__ import annotations
@@ -131,6 +132,8 @@ class Encoder:
         if kind is not Text or self._KEEPS_TEXT:
             part.pieces += said
             self.kept += letters
+        if self._is_unread(part):
+            return b""
         if kind is Text:
             part.length += letters
             self._logprobs = None
@@ -205,7 +208,8 @@ class Encoder:
                 return
         part.pieces.append(said)
         self.kept += len(said)
-        self._tell(part, said)
+        if not self._is_unread(part):
+            self._tell(part, said)
 
     def _take_call(self, event: ev.ToolCallBegin) -> None:
         self._switch(event, Part(event.index, ToolCall, event))
@@ -232,6 +236,9 @@ class Encoder:
                 self._release()
         elif event.index in self._held:
             self._hold(event.index, event)
+
+    def _is_unread(self, part: Part) -> bool:
+        return self._asked.unread and part.kind is Reasoning
 
     def _tell(self, part: Part, said: str) -> None:
         self.content_bytes += utf8(said)
@@ -265,7 +272,8 @@ class Encoder:
             if before.kind is part.kind is Reasoning and not self._asked.native:
                 before.index = part.index
                 before.pieces.append(PARAGRAPH)
-                self._paragraph(before)
+                if not self._is_unread(before):
+                    self._paragraph(before)
                 return before
             if not self._may_follow(before):
                 self._hold(part.index, event)
@@ -291,6 +299,8 @@ class Encoder:
 
     def _over(self, part: Part, sealed: str | None) -> None:
         self._end(part, sealed)
+        if self._is_unread(part):
+            self.content_bytes += utf8(part.said)
         if not self._KEEPS_TEXT:
             self.kept -= sum(map(len, part.pieces))
 
@@ -317,6 +327,8 @@ class Encoder:
         origin = self._asked.origin
         if origin is None:
             return seal.data
+        if self._asked.unread and said:
+            return close(veiled(seal, origin, said), origin, "")
         return close(veiled(seal, origin) if self._asked.veiled else seal, origin, said)
 
     def _take_finish(self, event: ev.Finish) -> None:

@@ -5,6 +5,9 @@ A client of another API gets it as `~tv1.<tag>.<form>.<proof>.<the seal's own by
 for such things, and sends it back with the conversation. It is opened for the same origin, if nobody has changed the
 text or the envelope, and for nobody else. The tag and the proof are made with a secret of the gateway: an envelope does
 not tell who answered, and nobody else can write one.
+
+A veiled envelope shows nothing of the seal. It can hold the sealed text as well, of reasoning that the client does not
+want to read: whoever made it takes back both or none.
 """
 
 from __future__ import annotations
@@ -14,7 +17,7 @@ import hashlib
 import hmac
 
 from trivium.canon.api import Api
-from trivium.canon.parts import Seal
+from trivium.canon.parts import Reasoning, Seal
 
 MARK = "~tv1."
 """It begins with a letter that is rare in conversations, so that looking for it costs little."""
@@ -35,7 +38,7 @@ PLAIN = "plain"
 """None: the reasoning came without a seal, or not at all. In an envelope it says whose reasoning it is."""
 
 VEILED = "veiled"
-"""Any of them, of which nothing is shown: its form and its letters would tell who answered."""
+"""Any of them, of which nothing is shown: its form and its letters would tell who answered, or what was thought."""
 _NONCE = 12
 
 _HOMES = {SIGNATURE: Api.MESSAGES, REDACTED: Api.MESSAGES, ENCRYPTED: Api.RESPONSES, DETAIL: Api.CHAT, GOOGLE: Api.CHAT}
@@ -76,23 +79,28 @@ def is_empty(seal: Seal | None, text: str) -> bool:
     return seal is not None and seal.form == PLAIN and not text
 
 
-def veiled(seal: Seal, origin: str) -> Seal:
-    """The seal, legible for its origin alone."""
-    said = f"{seal.form}.{seal.data}".encode("utf-8", "replace")
+def veiled(seal: Seal, origin: str, text: str = "") -> Seal:
+    """The seal, and a text that nobody gets beside it, legible for its origin alone. As long as what it holds, so that
+    no request unfolds to more than was sent."""
+    head = f"{seal.form}:{len(seal.data)}" if text else seal.form
+    said = f"{head}.{seal.data}{text}".encode("utf-8", "replace")
     nonce = hmac.digest(origin.encode(), said, "sha256")[:_NONCE]
     return Seal(VEILED, base64.urlsafe_b64encode(nonce + _mixed(said, origin, nonce)).decode())
 
 
-def unveiled(seal: Seal, origin: str) -> Seal:
+def unveiled(thought: Reasoning, origin: str) -> Reasoning:
     """What a client sent back, for the upstream of this origin; as it is, where another made it."""
-    if seal.form != VEILED or seal.origin is None:
-        return seal
+    seal = thought.seal
+    if seal is None or seal.form != VEILED or seal.origin is None:
+        return thought
     if not hmac.compare_digest(seal.origin.encode(), _origin(origin, seal).encode()):
-        return seal
+        return thought
     mixed = base64.urlsafe_b64decode(seal.data)
-    form, _, data = _mixed(mixed[_NONCE:], origin, mixed[:_NONCE]).decode().partition(".")
-    inner = Seal(form, data, text=seal.text)
-    return Seal(form, data, _origin(origin, inner), seal.text)
+    head, _, held = _mixed(mixed[_NONCE:], origin, mixed[:_NONCE]).decode().partition(".")
+    form, _, length = head.partition(":")
+    data, text = (held[: int(length)], held[int(length) :]) if length else (held, "")
+    inner = Seal(form, data, text=_digest(text) if text else seal.text)
+    return Reasoning(text or thought.text, thought.at, Seal(form, data, _origin(origin, inner), inner.text))
 
 
 def _mixed(said: bytes, origin: str, nonce: bytes) -> bytes:

@@ -120,11 +120,14 @@ class Translation:
         _check_size(self._client, members)
         losses = Losses()
         told = _PARSE[self._client](of_one_model(members, losses), losses)
+        unread = told.thinking is not None and told.thinking.summary == "none"
+        self._asked = msgspec.structs.replace(self._asked, unread=unread and not self._asked.native)
         if self._cover is not None:
-            told = self._uncovered(told, self._cover)
+            self._cover.stops = told.stop
+            self._cover.namespaces = {tool.namespace for tool in told.tools if tool.namespace}
         if told.verbosity is None and self._to.traits.verbosity:
             told = msgspec.structs.replace(told, verbosity=verbosity)
-        told = msgspec.structs.replace(choosable(told, losses), turns=repaired(told.turns, losses))
+        told = msgspec.structs.replace(choosable(told, losses), turns=repaired(self._unveiled(told.turns), losses))
         if not told.turns:
             raise nothing_said(told)
         said = _RENDER[self._to.api](told, Wanted(self._to, self._names, losses))
@@ -132,14 +135,12 @@ class Translation:
             said = {name: value for name, value in said.items() if name in _COUNTED[self._to.api]}
         return Rendered(msgspec.json.encode(said), losses.told())
 
-    def _uncovered(self, told: Request, cover: Cover) -> Request:
-        """With the seals that an upstream behind a cover made, and what the answer to it may name kept in mind."""
-        cover.stops = told.stop
-        cover.namespaces = {tool.namespace for tool in told.tools if tool.namespace}
-        turns = [
-            Turn(turn.role, tuple([_unveiled(part, self._to.origin) for part in turn.parts])) for turn in told.turns
-        ]
-        return msgspec.structs.replace(told, turns=tuple(turns))
+    def _unveiled(self, turns: tuple[Turn, ...]) -> tuple[Turn, ...]:
+        """With what this upstream made and the client did not read."""
+        return tuple([Turn(turn.role, tuple([self._legible(part) for part in turn.parts])) for turn in turns])
+
+    def _legible(self, part: Part) -> Part:
+        return unveiled(part, self._to.origin) if type(part) is Reasoning else part
 
     def expect(self, members: Members, *, wants_usage: bool) -> None:
         """Keeps what the answer will need of the request."""
@@ -184,12 +185,6 @@ def _unanswered(events: list[Event]) -> list[Event]:
     """An error, where a body says nothing but names and usage: an empty success would be a lie."""
     said = any(isinstance(event, Finish | Fault) for event in events)
     return [] if said else [Fault(GARBAGE, "The body holds no answer that came to its end")]
-
-
-def _unveiled(part: Part, origin: str) -> Part:
-    if not isinstance(part, Reasoning) or part.seal is None:
-        return part
-    return msgspec.structs.replace(part, seal=unveiled(part.seal, origin))
 
 
 def _check_size(client: Api, members: Members) -> None:

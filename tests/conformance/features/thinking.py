@@ -46,6 +46,16 @@ _UNSIGNED = turns(
     Some({"type": "reasoning", "content": [{"type": "reasoning_text", "text": _THOUGHT}]}, {"type": "function_call"}),
     Some({"content": [{"type": "thinking", "thinking": _THOUGHT}, {"type": "tool_use"}]}),
 )
+_UNREAD = heard(
+    {"content": DONE, "reasoning_content": ABSENT},
+    None,
+    [{"type": "thinking", "thinking": ""}, {"type": "text", "text": DONE}],
+)
+_COMPLETE = turns(
+    Some({"reasoning_details": [{"type": "reasoning.text", "text": _THOUGHT, "signature": _SEAL}]}),
+    Some({"type": "reasoning", "summary": [{"text": _THOUGHT}], "encrypted_content": _SEAL}),
+    Some({"content": [{"type": "thinking", "thinking": _THOUGHT, "signature": _SEAL}, {"type": "text"}]}),
+)
 _GOOGLES = ToolCall("look", {"city": "Köln"}, id="call_1", thought_signature=_SEAL)
 _ELSEWHERE = turns(
     [
@@ -139,6 +149,19 @@ THINKING = [
         upstreams="strangers",
     ),
     Feature(name="thinking told", reply=Reply(reasoning=_THOUGHT, text=DONE), heard=_TOLD),
+    Feature(
+        name="thinking that the client does not want to read: left out, and all of it returned to whoever thought",
+        asks=asks(
+            {"reasoning": {"effort": "high", "exclude": True}},
+            None,
+            {"thinking": {**_ON["thinking"], "display": "omitted"}},
+        ),
+        told={C: {}, R: {"reasoning": {"summary": ABSENT}}, M: {}},
+        reply=Reply(reasoning=_THOUGHT, signature=_SEAL, text=DONE),
+        heard=_UNREAD,
+        returned=_COMPLETE,
+        upstreams="openrouter",
+    ),
     Feature(
         name="signatures returned to whoever signed",
         asks=tools(tool()),

@@ -134,7 +134,8 @@ class ChatEncoder(Encoder):
             return
         self._thought |= any(part.pieces)
         if sealed:
-            self._delta(b'"reasoning_details":[%b]' % json(self._seal(sealed, "signature")))
+            member = "data" if self._asked.unread else "signature"
+            self._delta(b'"reasoning_details":[%b]' % json(self._seal(sealed, member)))
         self._reasoned += 1
 
     def _text(self, said: bytes) -> None:
@@ -225,7 +226,8 @@ class ChatEncoder(Encoder):
                 calls.append(self._call(part, len(calls), part.arguments))
         if annotations:
             message["annotations"] = annotations
-        if said := PARAGRAPH.join(part.text for part in answer.parts if isinstance(part, Reasoning) and part.text):
+        said = PARAGRAPH.join(part.text for part in answer.parts if isinstance(part, Reasoning) and part.text)
+        if said and not self._asked.unread:
             message[self._asked.reasoning.decode()] = said
         if details:
             message["reasoning_details"] = details
@@ -256,9 +258,10 @@ class ChatEncoder(Encoder):
         if self._asked.native and (seal is None or seal.form != DETAIL):
             return []
         sealed = self._sealed(seal or Seal(PLAIN), part.text)
-        detail = self._seal(sealed, "signature" if part.text else "data")
+        told = "" if self._asked.unread else part.text
+        detail = self._seal(sealed, "signature" if told else "data")
         self._reasoned += 1
-        return [{**detail, "text": part.text} if part.text else detail]
+        return [{**detail, "text": told} if told else detail]
 
 
 def _logprobs(said: list[Any]) -> dict[str, Any] | None:

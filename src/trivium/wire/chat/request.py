@@ -106,15 +106,16 @@ def _logprobs(fields: Fields) -> int | None:
 
 def _thinking(fields: Fields, losses: Losses) -> Thinking | None:
     effort, said = fields.text("reasoning_effort"), fields.mapping("reasoning")
-    if said is None:
-        return None if effort is None else Thinking(effort=effort, enabled=False if effort == "none" else None)
-    object = Fields(said, "reasoning")
+    unread = fields.flag("include_reasoning") is False
+    if said is None and effort is None and not unread:
+        return None
+    object = Fields(said or {}, "reasoning")
     effort = _first(object.text("effort"), effort)
     thinking = Thinking(
         effort=effort,
         budget=object.whole("max_tokens"),
         enabled=False if effort == "none" else object.flag("enabled"),
-        summary="none" if object.flag("exclude") else object.text("summary"),
+        summary="none" if object.flag("exclude") or unread else object.text("summary"),
     )
     object.rest(losses, ONLY)
     return thinking

@@ -183,7 +183,7 @@ class MessagesEncoder(Encoder):
                 return self._use(part, self._called - 1, _whole_input(part))
             case Reasoning(text, _, seal) if text:
                 sealed = "" if seal is None and self._asked.native else self._sealed(seal or Seal(PLAIN), text)
-                return {"type": "thinking", "thinking": text, "signature": sealed}
+                return {"type": "thinking", "thinking": "" if self._asked.unread else text, "signature": sealed}
             case Reasoning(_, _, seal):
                 return self._sealed_block(seal) if seal else None
             case _:

@@ -130,7 +130,8 @@ class ResponsesEncoder(Encoder):
             if not (self._item and self._item["type"] == "reasoning"):
                 self._open_item({"id": self._item_id("rs"), "type": "reasoning", "summary": []})
             self._said_before = 0
-            self._begin_summary()
+            if not self._is_unread(part):
+                self._begin_summary()
         else:
             if not (self._item and self._item["type"] == "message"):
                 self._open_item(self._message([], "in_progress"))
@@ -199,7 +200,8 @@ class ResponsesEncoder(Encoder):
             cut = self._finish is not None and self._is_cut(self._finish.reason) and _lacks_its_end(part)
             self._close_item(**{member: said}, **({"status": "incomplete"} if cut else {}))
         elif part.kind is Reasoning:
-            self._end_summary("".join(part.pieces[self._said_before :]))
+            if not self._is_unread(part):
+                self._end_summary("".join(part.pieces[self._said_before :]))
             if sealed is not None:
                 self._close_item(**({"encrypted_content": sealed} if sealed else {}))
         else:
@@ -329,6 +331,8 @@ class ResponsesEncoder(Encoder):
             last = self._output[-1]
             said = PARAGRAPH.join(summary["text"] for summary in last["summary"])
             last["encrypted_content"] = self._sealed(seal or Seal(PLAIN), said)
+            if self._asked.unread:
+                last["summary"] = []
         self._goes_on = False
 
 
