@@ -456,6 +456,18 @@ async def test_a_header_that_does_not_say_when_to_come_back_is_none(path: str) -
             assert (response.status, response.headers.getall("retry-after")) == (429, ["1"])
 
 
+@pytest.mark.parametrize(("path", "body"), [CALLS[0], CALLS[2]])
+async def test_amazons_word_for_an_error_stands_in_a_header(path: str, body: dict[str, Any]) -> None:
+    headers = {"x-amzn-errortype": "ServiceQuotaExceededException:http://internal.amazon.com/coral/"}
+    refused = Reply(status=400, body='{"message":"Too many."}', content_type="application/json", headers=headers)
+    async with running(refused) as house:
+        status, said, _ = await house.post(path, body)
+        record = await house.record()
+    assert (status, said["error"]["code"]) == (400, "ServiceQuotaExceededException")
+    assert said["error"]["type"] == "invalid_request_error"
+    assert (record["error_code"], record["error_message"]) == ("ServiceQuotaExceededException", "Too many.")
+
+
 async def test_an_answer_of_too_many_values_passes_unread() -> None:
     answer = b'{"choices":[{"message":{"content":"x"},"finish_reason":"stop"}],"x":[' + b"[]," * 700_000 + b"[]]}"
     async with running(Reply(body=answer.decode(), content_type="application/json")) as house:

@@ -5,7 +5,8 @@ from typing import Any
 import pytest
 
 from trivium.canon.events import Fault
-from trivium.wire.fault import fault_in, fault_of_body, fault_of_text, status_of
+from trivium.canon.fold import Answer
+from trivium.wire.fault import fault_in, fault_of_body, fault_of_text, status_of, with_kind
 
 DIALECTS: list[tuple[Any, Fault]] = [
     (
@@ -135,3 +136,23 @@ def test_a_body_that_is_not_json_is_its_own_message() -> None:
     )
     assert fault_of_text(b"").message == "The body is empty"
     assert len(fault_of_text(b"\xff" * 10_000).message) == 500
+
+
+@pytest.mark.parametrize(
+    ("header", "type"),
+    [
+        (b"ThrottlingException", "ThrottlingException"),
+        (b"com.amazon.coral.service#AccessDeniedException", "AccessDeniedException"),
+        (b"aws.protocols#ModelErrorException:http://internal.amazon.com/coral/", "ModelErrorException"),
+        (b"", "api_error"),
+        (b"<b>", "api_error"),
+        (b":", "api_error"),
+    ],
+)
+def test_of_amazons_word_the_name_counts(header: bytes, type: str) -> None:
+    assert with_kind(Answer(error=Fault("api_error", "no")), header).error == Fault(type, "no")
+
+
+@pytest.mark.parametrize("error", [None, Fault("own", "no"), Fault("api_error", "no", "own")])
+def test_the_bodys_own_word_comes_first(error: Fault | None) -> None:
+    assert with_kind(Answer(error=error), b"ThrottlingException").error == error

@@ -37,7 +37,7 @@ from trivium.upstream.pause import pause_s
 from trivium.wire.codec import decode_answer, plain_answer, stream_decoder
 from trivium.wire.decoder import Decoder
 from trivium.wire.errors import is_native
-from trivium.wire.fault import ABOUT_KEY, GARBAGE, is_flagged, is_unpaid, status_of
+from trivium.wire.fault import ABOUT_KEY, GARBAGE, is_flagged, is_unpaid, status_of, with_kind
 from trivium.wire.lenient import is_dense
 from trivium.wire.overlong import overlong
 from trivium.wire.relay import StreamRelay
@@ -106,7 +106,8 @@ class Exchange:
     async def _relay_error(self) -> None:
         body = await self._read_some()
         status = self._provider.meant(self._response.status, body)
-        self._run.answer = told = fold(decode_answer(self._api, body, self._provider.conventions))
+        told = fold(decode_answer(self._api, body, self._provider.conventions))
+        self._run.answer = told = with_kind(told, self._header(b"x-amzn-errortype"))
         said = told.error.message if told.error and body.strip() else body[:500].decode(errors="replace").strip()
         message = said or f"The upstream answered with status {status}."
         failure = self._failure(status, message, told.error)

@@ -8,15 +8,19 @@ Gemini       {error: {code: <int>, status, message, details}}, sometimes in a li
 xAI          {code, error: "..."}
 Mistral      {detail: "..."} or {object: "error", message, type, code}
 Responses    {type: "error", code, message, param}
-Bedrock      {message: "..."}
+Bedrock      {message: "..."}, and the header `x-amzn-errortype: ThrottlingException:http://...`
 MiniMax      {choices: null, base_resp: {status_code: <int>, status_msg}}, under status 200
 """
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
+import msgspec
+
 from trivium.canon.events import Fault
+from trivium.canon.fold import Answer
 from trivium.wire.lenient import dump, index, mapping, parse, text
 
 GARBAGE = "upstream_invalid_response"
@@ -26,6 +30,7 @@ ABOUT_KEY = frozenset((401, 402, 403))
 _EXCERPT = 500
 _LONGEST_RAW = 10_000
 
+_UNKNOWN = "api_error"
 _TYPE_BY_STATUS = {
     400: "invalid_request_error",
     401: "authentication_error",
@@ -64,9 +69,7 @@ def fault_in(said: Any) -> Fault | None:
     if body.get("type") == "error" or body.get("object") == "error":
         return fault_of(body)
     if number := index(mapping(body.get("base_resp")).get("status_code")):
-        return Fault(
-            _TYPE_BY_NUMBER.get(number, "api_error"), f"{text(body['base_resp'].get('status_msg'))} ({number})"
-        )
+        return Fault(_TYPE_BY_NUMBER.get(number, _UNKNOWN), f"{text(body['base_resp'].get('status_msg'))} ({number})")
     return None
 
 
@@ -99,6 +102,17 @@ def fault_of_body(said: Any) -> Fault:
     if fault is None and (text(body.get("message")) or text(body.get("Message"))):
         fault = fault_of(body)
     return fault or Fault(GARBAGE, "The body is neither an answer nor an error: " + dump(said)[:_EXCERPT])
+
+
+_KIND = re.compile(rb"(?:[^:]*#)?([A-Za-z]\w{0,99})(?::.*)?")
+
+
+def with_kind(said: Answer, header: bytes) -> Answer:
+    """An error with the word that `x-amzn-errortype` has for it, where its body has none (as AWS's SDKs read it)."""
+    fault, found = said.error, _KIND.fullmatch(header)
+    if fault is None or fault.type != _UNKNOWN or fault.code is not None or found is None:
+        return said
+    return msgspec.structs.replace(said, error=msgspec.structs.replace(fault, type=found[1].decode()))
 
 
 def fault_of_text(body: bytes) -> Fault:
@@ -161,4 +175,4 @@ def _type(error: dict[str, Any]) -> str:
     words = map(text, (error.get("type"), code, error.get("status"), metadata.get("error_type")))
     own = next((word for word in words if word and word != "error" and not word.isdigit()), None)
     status = int(text(code)) if text(code) in _STATUSES else code
-    return own or _TYPE_BY_STATUS.get(status if type(status) is int else 500, "api_error")
+    return own or _TYPE_BY_STATUS.get(status if type(status) is int else 500, _UNKNOWN)
