@@ -29,6 +29,20 @@ class TestLimits:
             await People(house).settings(limits_by_model={"twin": {"requests_per_minute": 2}})
             assert [(await ask(house, "chat"))[0] for _ in range(3)] == [200, 200, 429]
 
+    @pytest.mark.parametrize("limit", [{"requests_per_minute": 2}, {"input_tokens_per_minute": 60}])
+    async def test_so_does_one_that_means_the_routes_before_and_behind_another(self, limit: dict[str, int]) -> None:
+        settings = TWO + '[catalog.models.round]\nroutes = [{ to = "a/one" }, { to = "b/two" }, { to = "a/three" }]\n'
+        broken = Reply(text="", error=Error(type="api_error", message="no"), usage=Usage(input=30, output=0))
+        last = Rule(Reply(text="Hello", usage=Usage(input=30, output=1)), Match(model="three"))
+        rules = [Rule(broken, ONE), Rule(broken, Match(model="two")), last]
+        async with running(*rules, settings=settings + "[routing]\nfailures = 100\n") as house:
+            await People(house).settings(limits_by_model={"a/*": limit})
+            asked = []
+            for _ in range(3):
+                asked.append((await ask(house, "chat", model="round", stream=True))[0])
+                await house.records()
+            assert asked == [200, 200, 429]
+
     async def test_each_model_counts_the_calls_that_asked_it(self) -> None:
         limits = {"a/one": {"requests_per_minute": 10}, "b/two": {"requests_per_minute": 2}}
         async with running(FAILS, GOOD, settings=TWO) as house:

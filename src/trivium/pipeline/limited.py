@@ -31,14 +31,16 @@ class Limited:
         self._taken_ns = clock.monotonic_ns()
         self._sent = self._taken = False
         """An upstream was given the request; and did not refuse it."""
+        self._left: set[str] = set()
+        """Limits of models that it has gone on from, in which it stays counted."""
         self._next: Limited | None = None
         """What it counts beside, since it went on to another model."""
         self.headers: Headers = []
         """For the answer."""
 
     def has(self, key: str) -> bool:
-        """Whether it counts there."""
-        mine = any(rule.claim.key == key for rule in self._rules.all)
+        """Whether it is counted there."""
+        mine = key in self._left or any(rule.claim.key == key for rule in self._rules.all)
         return mine or (self._next is not None and self._next.has(key))
 
     def stays_in(self, keys: Container[str]) -> None:
@@ -78,6 +80,10 @@ class Limited:
             self._counters.add_to(gone.of_requests, -1, MINUTE_S, self._ago_ms())
         if gone.of_input and not self._taken:
             self._counters.add_to(gone.of_input, -self._input_tokens, MINUTE_S, self._ago_ms())
+        if self._sent:
+            self._left.update(gone.of_requests)
+        if self._taken:
+            self._left.update(gone.of_input)
         if gone.all:
             self._rules = Rules([rule for rule in self._rules.all if rule not in gone.all])
 
