@@ -299,6 +299,19 @@ async def test_a_client_that_leaves_before_the_answer_is_recorded_as_499() -> No
     assert (record["outcome"], record["status"]) == ("aborted", 499)
 
 
+async def test_a_stream_of_items_without_number_ends_where_the_gateway_has_no_room_for_more() -> None:
+    items = [{"type": "web_search_call", "id": f"{number}" + "x" * 10_000} for number in range(300)]
+    said = [{"type": "response.output_item.added", "output_index": at, "item": item} for at, item in enumerate(items)]
+    flood = "".join(f"event: {one['type']}\ndata: {json.dumps(one)}\n\n" for one in said)
+    settings = "[server]\nmax_in_flight_bytes = 2000000"
+    async with running(Reply(sse=flood, chunk_bytes=5_000), settings=settings) as house:
+        status, got, _ = await house.post("/v1/responses", {**RESPONSES, "stream": True})
+        assert house.gateway.deps.in_flight.bytes == 0
+    assert status == 200
+    assert "response.failed" in got
+    assert 'id": "299x' not in got
+
+
 async def test_a_slow_reader_holds_back_the_upstream() -> None:
     async with running(Reply(text=["x" * 10_000] * 3_000)) as house:
         connection, auth = house.connect()

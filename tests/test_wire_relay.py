@@ -17,6 +17,7 @@ from trivium.canon.fold import Answer, Fold
 from trivium.canon.size import content_of
 from trivium.wire import relay as module
 from trivium.wire.codec import stream_decoder
+from trivium.wire.decoder import PART
 from trivium.wire.errors import ErrorValue
 from trivium.wire.relay import TURN, StreamRelay
 from trivium.wire.sse import ServerSentEvent, SseParser, last_end
@@ -83,7 +84,7 @@ def test_the_bytes_stay_the_same_and_the_meter_reads_all_that_counts(
     answer = in_full(api, b"".join(chunks))
     assert metered(through.answer()) == metered(answer)
     assert through.unterminated == (answer.error is not None and answer.error.type == "upstream_disconnected")
-    assert (through.held, through.malformed) == (0, 0)
+    assert (through.holds(), through.malformed) == (False, 0)
 
 
 @settings(max_examples=150, deadline=None)
@@ -136,7 +137,7 @@ class TestWholeEvents:
         first, second = sse(chunk(content="a"), end=end), sse(chunk(content="b"), end=end)
         through = relay(Api.CHAT)
         assert through.feed(first + second[:20]) == first
-        assert through.held == 20
+        assert through.held == 20 + PART
         assert failure_of(through)
         assert through.feed(second[20:] + b":").startswith(second[:-1])
 
@@ -203,6 +204,18 @@ class TestManyEvents:
         assert pass_on(relay(Api.CHAT), stream) == stream
         assert read <= len(CHAT) + 2
 
+    @pytest.mark.parametrize("kind", ["response.output_item.added", "response.web_search_call.searching"])
+    def test_what_is_known_of_items_counts_as_memory(self, kind: str) -> None:
+        through, before = relay(Api.RESPONSES), 0
+        for number in range(100):
+            item = {"id": f"{number}" + "x" * 1000, "type": "web_search_call"}
+            through.feed(sse(named({"type": kind, "item": item, "item_id": item["id"]})))
+            assert 1000 < through.held - before < 3000
+            before = through.held
+            if number < 10:
+                assert not through.holds()
+        assert through.holds(), "each chunk is accounted for from now on"
+
     def test_a_comment_is_no_content_and_no_usage(self) -> None:
         stream = sse(*CHAT[:2]) + b': "delta" "content":"more" "usage"\n\n' + sse(*CHAT[2:3], CHAT[4])
         through, bare = relay(Api.CHAT, hide_usage=True), relay(Api.CHAT)
@@ -215,7 +228,7 @@ class TestManyEvents:
         through, stream = relay(Api.CHAT), sse(*CHAT[:2]) + said * (2 * TURN) + sse(*CHAT[2:])
         out = [through.feed(stream)]
         while through.rest:
-            assert through.held == len(through.rest)
+            assert through.held == len(through.rest) + PART
             out.append(through.go_on())
         assert b"".join([*out, through.close()]) == stream
         assert max(piece.count(b"data") for piece in out) <= 2 * TURN

@@ -35,6 +35,8 @@ KEPT = 16 * 1024 * 1024
 """Bytes of one event that are copied for the meter; a longer one passes unread and is flagged."""
 TURN = 1000
 """Events that are read one by one before it is the others' turn; each takes some ten microseconds."""
+_MANY_PARTS = 32 * 1024
+"""Bytes of what is known of an answer's parts, from which on a stream does not go by unaccounted."""
 _MOST_LINES = 10_000
 """Of an event beyond `HOLD`: JSON stands in one, or is laid out in some thousands. One that has more passes like one
 that is too long."""
@@ -135,12 +137,12 @@ class StreamRelay:
 
     @property
     def held(self) -> int:
-        """Bytes in memory for this stream."""
-        return len(self._tail) + len(self.rest)
+        """Bytes in memory for this stream: of events, and of what is known of the answer's parts."""
+        return len(self._tail) + len(self.rest) + self._decoder.kept
 
     def holds(self) -> bool:
-        """Whether there are any."""
-        return bool(self._tail)
+        """Whether half an event is held, or there are so many parts that they count."""
+        return bool(self._tail) or self._decoder.kept > _MANY_PARTS
 
     @property
     def malformed(self) -> int:

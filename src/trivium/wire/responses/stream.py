@@ -86,7 +86,7 @@ _PARTS = {
     ("content", "reasoning_text"): ("content", "text"),
 }
 _ITEM = 500
-"""Bytes of what is known of an item beside its parts."""
+"""Bytes of what is known of an item beside its parts, or of an id."""
 _FINISHED = ("completed", "incomplete", "failed", "cancelled")
 _UNFINISHED = ("queued", "in_progress")
 _INCOMPLETE = {"content_filter": FinishReason.CONTENT_FILTER, "pause_turn": FinishReason.PAUSE}
@@ -238,6 +238,8 @@ class StreamDecoder(Decoder):
         )
         if not name:
             return -1 if at is None else at
+        if name not in self._numbers:
+            self.kept += _ITEM + len(name)
         if at is not None:
             self._numbers[name] = at
             return at
