@@ -206,6 +206,7 @@ async def test_refusals_by_the_thousand_are_counted_and_not_told_one_by_one() ->
         ('[telemetry.events]\nurl = "http://x/"\nomit = ["prompt"]', "telemetry.events.omit: records have no 'prompt'"),
         ('[telemetry.events]\nurl = "http://x/"\nheaders = { a = "env:NOT_SET" }', "NOT_SET is not set"),
         ('[telemetry.events]\nurl = "http://x/"\nheaders = { "a b" = "c" }', "expected a header of printable ASCII"),
+        ('[telemetry.events]\nurl = "http://x/"\nheaders = { X-A = "b", x-a = "c" }', "expected each header once"),
         ('[telemetry.otel]\npropagate = ["nobody"]', "telemetry.otel.propagate: no provider 'nobody'"),
         ("[telemetry.otel]\nsample = 2", "telemetry.otel.sample"),
         ('[telemetry.prometheus]\nlisten = "9464"', "telemetry.prometheus.listen"),

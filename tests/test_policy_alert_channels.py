@@ -58,6 +58,7 @@ def test_where_a_url_leads(url: str, told: str) -> None:
         ("slack", {"url": HOOK, "headers": {"a": "b"}}, "has no `headers`"),
         ("webhook", {"url": HOOK, "host": "h.example"}, "has no `host`"),
         ("webhook", {"url": HOOK, "headers": {"Content-Length": "5"}}, "`content-length` is the gateway's"),
+        ("webhook", {"url": HOOK, "headers": {"X-A": "b", "x-a": "c"}}, "`x-a` is given twice"),
         ("email", MAIL | {"to": ()}, "needs `to`"),
         ("email", MAIL | {"login": "gw"}, "together, or neither"),
         ("email", MAIL | {"password": "x"}, "together, or neither"),

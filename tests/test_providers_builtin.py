@@ -146,6 +146,7 @@ def test_a_header_that_stands_for_the_key_is_sent_alone() -> None:
         ("[providers.openai]\nkey = 'env:MINE'", "t.toml:2: providers.openai.key", "MINE is not set"),
         ("[providers.openai]\nkey = 'sk \\n'", "t.toml:2: providers.openai.key", "printable ASCII"),
         ("[providers.openai]\nkey = '“sk”'", "t.toml:2: providers.openai.key", "printable ASCII"),
+        (COMPATIBLE + "headers = { X-A = 'b', x-a = 'c' }", "t.toml:3: providers.x.headers.x-a", "each header once"),
         (COMPATIBLE + "headers = { a = 'é' }", "t.toml:3: providers.x.headers.a", "printable ASCII"),
         (COMPATIBLE + "headers = { a = 'env:NO' }", "t.toml:3: providers.x.headers.a", "NO is not set"),
         ("[providers.local]\nbase_url = 'http://h'", "t.toml:1: providers.local", "embedded model"),

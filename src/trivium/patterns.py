@@ -1,6 +1,8 @@
-"""Texts that have to fit a pattern: what people are told of it, in place of a regular expression, stands beside it."""
+"""What texts of settings have to look like: of a pattern, what people are told in place of a regular expression."""
 
 from __future__ import annotations
+
+from collections.abc import Iterable
 
 import msgspec
 
@@ -11,3 +13,13 @@ EXPECTED = "expected"
 def matching(pattern: str, expected: str, shortest: int | None = None, longest: int | None = None) -> msgspec.Meta:
     """`expected` goes on from "Expected"; `converted.worded` says it."""
     return msgspec.Meta(pattern=pattern, extra={EXPECTED: expected}, min_length=shortest, max_length=longest)
+
+
+def twice(names: Iterable[str]) -> str | None:
+    """The first name of a header that is another's, capitals apart: servers take either value, or both in one."""
+    seen = set[str]()
+    for name in names:
+        if name.lower() in seen:
+            return name
+        seen.add(name.lower())
+    return None

@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 import msgspec
 
 from trivium.errors import OperationError, UrlRefused
-from trivium.patterns import matching
+from trivium.patterns import matching, twice
 from trivium.policy.destinations import Destinations, check_hook, fault_of_mail
 from trivium.settings_alerts import (
     MAIL_PORTS,
@@ -176,6 +176,8 @@ def _checked(said: Channel, sealed: Sealed | None, rules: Destinations) -> Chann
         return said
     if ours := sorted(_OURS.intersection(name.lower() for name in sealed.headers)):
         raise OperationError(f"The header `{ours[0]}` is the gateway's to set.")
+    if again := twice(sealed.headers):
+        raise OperationError(f"The header `{again}` is given twice; capitals make no difference.")
     return msgspec.structs.replace(said, where=where(sealed.url or ""), header_names=tuple(sealed.headers))
 
 

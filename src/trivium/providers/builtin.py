@@ -13,6 +13,7 @@ import msgspec
 
 from trivium.canon.api import Api, Kind, Solo, kind_of
 from trivium.canon.conventions import XAI, conventions_for
+from trivium.patterns import twice
 from trivium.providers.access import Access, access
 from trivium.providers.account import ServiceAccount
 from trivium.providers.credential import sent_as
@@ -238,6 +239,8 @@ def _headers(said: Said, door: Door, by: Access) -> list[Headers]:
 
 def _configured(said: Said) -> Headers:
     pairs = []
+    if name := twice(said.given.headers):
+        raise said.wrong("expected each header once, capitals or not", "headers", name)
     for header, text in said.given.headers.items():
         setting = ("headers", header)
         if not HEADER_NAME.fullmatch(header) or header.lower() in _FRAMING:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from trivium.admin.face import Face
 from trivium.config import secret
 from trivium.metering.record import COLUMNS, Record
+from trivium.patterns import twice
 from trivium.pipeline.deps import Now
 from trivium.providers.builtin import HEADER_NAME
 from trivium.providers.provider import Provider
@@ -176,6 +177,8 @@ def checked_headers(
     for name, value in headers.items():
         if not HEADER_NAME.fullmatch(name) or not _VALUE.fullmatch(value):
             raise wrong_setting(settings.source, (*place, "headers", name), "expected a header of printable ASCII")
+    if again := twice(headers):
+        raise wrong_setting(settings.source, (*place, "headers", again), "expected each header once, capitals or not")
     return headers
 
 
