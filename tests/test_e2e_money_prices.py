@@ -398,6 +398,42 @@ class TestBuckets:
         assert record["cost_nano"] == PRICE + 2 * 10_000_000 + 2_500_000
         assert [(row["what"], row["units"]) for row in rows[2:-1]] == [("web_search", 2), ("file_search", 1)]
 
+    @in_every_api
+    async def test_so_are_those_of_a_stream_that_broke_off_before_its_usage(self, api: str) -> None:
+        call = {"type": "web_search_call", "status": "completed", "action": {"type": "search", "query": "q"}}
+        said = [
+            {"type": "response.created", "response": {"id": "resp_1", "model": "m", "status": "in_progress"}},
+            *({"type": f"response.output_item.{part}", "output_index": n, "item": {**call, "id": f"ws_{n}"}}
+              for n, part in ((0, "added"), (0, "done"), (1, "added"), (1, "done"), (2, "added"))),
+            {"type": "response.output_text.delta", "output_index": 3, "content_index": 0, "delta": "Hi"},
+        ]  # fmt: skip
+        assert await self.broken_off("responses", api, said) == [("web_search", 2)]
+
+    @in_every_api
+    async def test_and_those_of_anthropic_whose_results_have_come(self, api: str) -> None:
+        results: list[Any] = [
+            [],
+            {"type": "web_search_tool_result_error", "error_code": "unavailable"},
+            [{"type": "x"}],
+        ]
+        blocks = [{"type": "web_search_tool_result", "tool_use_id": "t", "content": one} for one in results]
+        said = [
+            {"type": "message_start", "message": {"id": "m1", "model": "m", "usage": {"input_tokens": 25}}},
+            *({"type": "content_block_start", "index": n, "content_block": one} for n, one in enumerate(blocks)),
+            {"type": "content_block_start", "index": 3, "content_block": {"type": "text", "text": "Hi"}},
+        ]
+        assert await self.broken_off("messages", api, said) == [("web_search", 2)]
+
+    async def broken_off(self, spoken: str, api: str, said: list[Any]) -> list[tuple[str, int]]:
+        """What is charged beside tokens for such a beginning."""
+        sse = "".join(f"event: {event['type']}\ndata: {json.dumps(event)}\n\n" for event in said)
+        prices = priced('input = "3", output = "15", tools = { web_search = "10" }')
+        async with shop(Reply(sse=sse), settings=prices, provider=f'apis = ["{spoken}"]\n') as house:
+            record = await charged(house, api, stream=True)
+            rows = await receipt(house, record)
+        assert record["outcome"] == "failed"
+        return [(row["what"], row["units"]) for row in rows[:-1] if row["what"] not in ("input", "output")]
+
     @pytest.mark.parametrize("others", [19, 40])
     async def test_a_stranger_that_calls_tools_without_end_leaves_a_receipt_that_adds_up(self, others: int) -> None:
         """Of so many only some are counted; what is charged for must be on the receipt."""

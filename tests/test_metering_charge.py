@@ -119,6 +119,20 @@ class TestWhatNobodyCounted:
     def test_a_reported_cost_is_the_last_word_even_of_a_broken_answer(self) -> None:
         assert summed(house(told("0.0003"), delivered(3_600, complete=False))) == (300_000, 300_000, "reported", "")
 
+    def test_calls_of_tools_that_the_answer_showed_count_until_a_last_usage_tells(self) -> None:
+        searching = quote(price(tools={"web_search": "10"}))
+        shown = {"server_tools": {"web_search": 2}}
+        begun, ended = (
+            msgspec.structs.replace(delivered(36, complete=complete), **shown) for complete in (False, True)
+        )
+        counted = msgspec.structs.replace(TOKENS, server_tools={"web_search": 3, "other": 1})
+        assert house(TOKENS, begun, of=searching).nano == COST + 20_000_000
+        assert house(TOKENS, ended, of=searching).nano == COST
+        assert house(counted, begun, of=searching).nano == COST + 30_000_000
+        assert summed(house(None, begun, of=searching)) == (20_240_000, 20_240_000, "estimated", "estimated")
+        nothing = msgspec.structs.replace(begun, content_bytes=0)
+        assert house(None, nothing, of=searching) == NO_CHARGE
+
     def test_a_guess_without_a_price_says_both(self) -> None:
         assert house(None, delivered(36), of=None).flags == ("estimated", "unpriced")
 

@@ -131,6 +131,8 @@ class Foreign(msgspec.Struct, frozen=True):
     """Something was said that only this API has words for. Between equals it passes as bytes."""
 
     field: str
+    tool: str | None = None
+    """It shows that this tool of the provider's has been called, which costs something (as in `Usage.server_tools`)."""
 
 
 Event = (

@@ -6,6 +6,7 @@ Linear in the size of the answer: pieces are collected and joined once. The fold
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import Any
 
 import msgspec
@@ -43,6 +44,8 @@ class Answer(msgspec.Struct, frozen=True, kw_only=True):
     """The API's terminal event arrived."""
     foreign: tuple[str, ...] = ()
     """What only the upstream's API has words for."""
+    server_tools: dict[str, int] = {}
+    """Calls of the provider's tools that it shows, whatever the usage says of them."""
 
 
 class _Part:
@@ -84,7 +87,7 @@ class Fold:
     def _forget(self) -> None:
         self._parts: dict[tuple[type[AnswerPart], int], _Part] = {}
         self._finish: ev.Finish | None = None
-        self._foreign: dict[str, None] = {}
+        self._foreign: dict[str, str | None] = {}
 
     def add(self, event: Event) -> None:
         match event:
@@ -130,9 +133,9 @@ class Fold:
                 self._finish = event
             case ev.Fault():
                 self._error = self._error or event
-            case ev.Foreign(field):
+            case ev.Foreign(field, tool):
                 if len(self._foreign) < _MOST_FOREIGN:
-                    self._foreign[field] = None
+                    self._foreign[field] = tool
             case ev.End():
                 self._ended = True
 
@@ -155,6 +158,7 @@ class Fold:
             error=self._error,
             ended=self._ended,
             foreign=tuple(self._foreign),
+            server_tools=Counter(filter(None, self._foreign.values())) if self._foreign else {},
         )
 
 

@@ -11,6 +11,7 @@ market cost stands beside the charge, whoever pays.
 from __future__ import annotations
 
 import enum
+from collections.abc import Mapping
 from decimal import Context, Decimal
 
 import msgspec
@@ -73,6 +74,8 @@ class Delivery(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """Tokens that the answer can have had at the most."""
     complete: bool
     """The answer came to its end, so that its figures are the last ones."""
+    server_tools: Mapping[str, int] = {}
+    """Calls of the provider's tools that the answer showed."""
 
 
 WHOLE = Delivery(input_tokens=0, content_bytes=0, output_most=0, complete=True)
@@ -142,12 +145,16 @@ def _counted(usage: Usage | None, delivery: Delivery) -> tuple[Usage | None, boo
         return usage, False
     if usage is not None:
         # What came before the end tells the input; its output is what the upstream had said by then, or less.
+        if fewer := [tool for tool, calls in delivery.server_tools.items() if calls > usage.server_tools.get(tool, 0)]:
+            tools = usage.server_tools | {tool: delivery.server_tools[tool] for tool in fewer}
+            usage = msgspec.structs.replace(usage, server_tools=tools)
         if delivered > usage.output:
             return msgspec.structs.replace(usage, output=delivered, runs=()), True
         return usage, False
     if not delivered and not delivery.complete:
         return None, False
-    return Usage(input_uncached=delivery.input_tokens, output=delivered), True
+    tools = {**delivery.server_tools}
+    return Usage(input_uncached=delivery.input_tokens, output=delivered, server_tools=tools), True
 
 
 def _lacking(usage: Usage, delivery: Delivery, delivered: int) -> dict[str, int]:

@@ -319,6 +319,7 @@ class Run:
             content_bytes=self.content_bytes,
             output_most=self.size.answers * most_output(request.max_tokens, limits.context, limits.output),
             complete=complete,
+            server_tools=self.answer.server_tools if self.answer else {},
         )
 
     def about_tokens(self) -> int | None:

@@ -149,7 +149,9 @@ class StreamDecoder(Decoder):
             self._out.append(ToolCallBegin(call.part, text(block.get("id")), text(block.get("name"))))
         else:
             self._foreign.add(at)
-            self._out.append(Foreign(f"content[{at}] ({text(kind)[:60]})"))
+            # An error in place of a search's results is not billed (Anthropic's page on the tool).
+            searched = kind == "web_search_tool_result" and type(block.get("content")) is list
+            self._out.append(Foreign(f"content[{at}] ({text(kind)[:60]})", "web_search" if searched else None))
             return
         if not block.keys() <= _BLOCK:
             more = (name for name in block if name not in _BLOCK and block[name] not in _SAYS_NOTHING)

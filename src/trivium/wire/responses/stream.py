@@ -265,8 +265,9 @@ class StreamDecoder(Decoder):
         if not done:
             return
         if kind not in _OWN:
-            self._count(item, tool_called(said))
-            self._out.append(Foreign(f"output[{at}] ({kind[:60]})"))
+            tool = tool_called(said)
+            self._count(item, tool)
+            self._out.append(Foreign(f"output[{at}] ({kind[:60]})", tool))
         elif not said.keys() <= _OWN[kind]:
             more = (name for name in said if name not in _OWN[kind] and said[name] not in _SAYS_NOTHING)
             self._out += [Foreign(f"output[{at}].{name}") for name in more]
