@@ -224,6 +224,18 @@ class TestTiers:
             costs = [(await charged(house, api, service_tier=asked))["cost_nano"] for asked, _, _ in said]
         assert costs == [due for *_, due in said]
 
+    @pytest.mark.parametrize("api", ["chat", "responses"])
+    async def test_so_does_the_tier_that_a_stream_named_before_it_broke_off(self, api: str) -> None:
+        said = [("flex", "flex", "flex"), ("flex", None, None), ("priority", "default", "default"),
+                ("priority", None, "priority")]  # fmt: skip
+        rules = [Rule(Reply(sse=_begun(api, told)), times=1) for _, told, _ in said]
+        async with shop(*rules, settings=TIERS, provider=f'apis = ["{api}"]\n') as house:
+            records = [await charged(house, api, service_tier=asked, stream=True) for asked, *_ in said]
+        assert [record["service_tier"] for record in records] == [counts for *_, counts in said]
+        flex, standard, usual, dear = [record["cost_nano"] for record in records]
+        assert (flex * 2, usual * 2) == (standard, dear)
+        assert {record["flags"] for record in records} == {"estimated"}
+
     @pytest.mark.parametrize(
         ("client", "upstream", "asked"),
         [
@@ -280,6 +292,17 @@ class TestTiers:
             ]
         assert flex == plain
         assert priority > 19 * plain // 10
+
+
+def _begun(api: str, tier: str | None) -> str:
+    """A stream that says a word and breaks off."""
+    named = {} if tier is None else {"service_tier": tier}
+    if api == "chat":
+        said = {"id": "c1", "model": "m", **named, "choices": [{"index": 0, "delta": {"content": "Hello there"}}]}
+        return f"data: {json.dumps(said)}\n\n"
+    created = {"type": "response.created", "response": {"id": "r1", "model": "m", "status": "in_progress", **named}}
+    delta = {"type": "response.output_text.delta", "output_index": 0, "content_index": 0, "delta": "Hello there"}
+    return f"data: {json.dumps(created)}\n\ndata: {json.dumps(delta)}\n\n"
 
 
 def _tiered(api: str, told: str | None) -> dict[str, Any]:

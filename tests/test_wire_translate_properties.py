@@ -72,9 +72,10 @@ def inward(event: Event) -> Event:
 
 
 def about(answer: Answer) -> Answer:
-    """All but what the parts say, what no other API has words for, and whether figures were cut."""
+    """All but what the parts say, what no other API has words for or only figures tell, and whether these were cut."""
     usage = answer.usage and msgspec.structs.replace(answer.usage, clamped=False)
-    return msgspec.structs.replace(answer, parts=(), text="", reasoning="", tool_calls=(), usage=usage, foreign=())
+    said = msgspec.structs.replace(answer, parts=(), text="", reasoning="", tool_calls=(), foreign=())
+    return msgspec.structs.replace(said, usage=usage, service_tier=None)
 
 
 @each_api
@@ -107,7 +108,7 @@ def test_a_body_that_is_decoded_and_encoded_and_decoded_is_the_same(api: Api, rn
 def without_calls(answer: Answer) -> Answer:
     """What its text is, its parts say."""
     parts = tuple(None if isinstance(part, ToolCall) else plain(part) for part in answer.parts)
-    return msgspec.structs.replace(answer, parts=parts, text="", tool_calls=(), foreign=())
+    return msgspec.structs.replace(answer, parts=parts, text="", tool_calls=(), foreign=(), service_tier=None)
 
 
 @each_api

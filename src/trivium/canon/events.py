@@ -38,6 +38,8 @@ class Begin(msgspec.Struct, frozen=True):
     """The upstream began another answer in the same stream: all parts said so far are void, usage is not."""
     served_by: str | None = None
     """Whom a gateway of many vendors asked, in its own words."""
+    service_tier: str | None = None
+    """As the answer names it before its usage does."""
 
 
 class TextDelta(msgspec.Struct, frozen=True):

@@ -44,6 +44,8 @@ class Answer(msgspec.Struct, frozen=True, kw_only=True):
     """The API's terminal event arrived."""
     foreign: tuple[str, ...] = ()
     """What only the upstream's API has words for."""
+    service_tier: str | None = None
+    """What it called its service tier, where no usage came: that has the last word."""
     server_tools: dict[str, int] = {}
     """Calls of the provider's tools that it shows, whatever the usage says of them."""
 
@@ -79,6 +81,7 @@ class Fold:
         self._id: str | None = None
         self._model: str | None = None
         self._served_by: str | None = None
+        self._service_tier: str | None = None
         self._usage: Usage | None = None
         self._error: Fault | None = None
         self._ended = False
@@ -123,12 +126,13 @@ class Fold:
         match event:
             case ev.UsageReport(usage):
                 self._usage = usage
-            case ev.Begin(id, model, restarted, served_by):
+            case ev.Begin(id, model, restarted, served_by, service_tier):
                 if restarted:
                     self._forget()
-                    self._id = self._model = self._served_by = None
+                    self._id = self._model = self._served_by = self._service_tier = None
                 self._id, self._model = self._id or id, self._model or model
                 self._served_by = self._served_by or served_by
+                self._service_tier = self._service_tier or service_tier
             case ev.Finish():
                 self._finish = event
             case ev.Fault():
@@ -158,6 +162,7 @@ class Fold:
             error=self._error,
             ended=self._ended,
             foreign=tuple(self._foreign),
+            service_tier=self._service_tier if self._usage is None else None,
             server_tools=Counter(filter(None, self._foreign.values())) if self._foreign else {},
         )
 

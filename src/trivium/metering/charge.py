@@ -13,6 +13,7 @@ from __future__ import annotations
 import enum
 from collections.abc import Mapping
 from decimal import Context, Decimal
+from typing import Any
 
 import msgspec
 
@@ -74,6 +75,8 @@ class Delivery(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """Tokens that the answer can have had at the most."""
     complete: bool
     """The answer came to its end, so that its figures are the last ones."""
+    service_tier: str | None = None
+    """What the answer called it, for where there is no usage."""
     server_tools: Mapping[str, int] = {}
     """Calls of the provider's tools that the answer showed."""
 
@@ -153,8 +156,8 @@ def _counted(usage: Usage | None, delivery: Delivery) -> tuple[Usage | None, boo
         return usage, False
     if not delivered and not delivery.complete:
         return None, False
-    tools = {**delivery.server_tools}
-    return Usage(input_uncached=delivery.input_tokens, output=delivered, server_tools=tools), True
+    said: dict[str, Any] = {"server_tools": {**delivery.server_tools}, "service_tier": delivery.service_tier}
+    return Usage(input_uncached=delivery.input_tokens, output=delivered, **said), True
 
 
 def _lacking(usage: Usage, delivery: Delivery, delivered: int) -> dict[str, int]:

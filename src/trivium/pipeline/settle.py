@@ -313,13 +313,14 @@ class Run:
             return Delivery(input_tokens=0, content_bytes=0, output_most=0, complete=complete)
         if self.size is None:
             self.size = measure(request)
-        limits = self.deps.prices.limits(target.provider, target.model)
+        limits, told = self.deps.prices.limits(target.provider, target.model), self.answer or _NOTHING
         return Delivery(
             input_tokens=usual_input(self.size),
             content_bytes=self.content_bytes,
             output_most=self.size.answers * most_output(request.max_tokens, limits.context, limits.output),
             complete=complete,
-            server_tools=self.answer.server_tools if self.answer else {},
+            service_tier=told.service_tier,
+            server_tools=told.server_tools,
         )
 
     def about_tokens(self) -> int | None:

@@ -97,10 +97,15 @@ class Decoder:
         elif data:
             self.malformed += 1
 
-    def _begin(self, id: str, model: str, served_by: str) -> None:
+    def _begin(self, id: str, model: str, served_by: str, tier: str = "") -> None:
         """Say what is newly known about the answer; empty names are unknown."""
         begun = self._begun
-        now = Begin(begun.id or id or None, begun.model or model or None, False, begun.served_by or served_by or None)
+        now = Begin(
+            begun.id or id or None,
+            begun.model or model or None,
+            served_by=begun.served_by or served_by or None,
+            service_tier=begun.service_tier or tier or None,
+        )
         if now != begun:
             self._begun = now
             self._out.append(now)

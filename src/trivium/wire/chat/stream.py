@@ -146,9 +146,10 @@ class StreamDecoder(Decoder):
             self._stop()
 
     def _take_chunk(self, said: dict[str, Any], *, whole: bool) -> None:
-        begun = self._begun
-        if not (begun.id and begun.model and (begun.served_by or "provider" not in said)):
-            self._begin(text(said.get("id")), text(said.get("model")), text(said.get("provider")))
+        begun, tier = self._begun, text(said.get("service_tier"))
+        known = begun.id and begun.model and (begun.served_by or "provider" not in said)
+        if not known or (tier and not begun.service_tier):
+            self._begin(text(said.get("id")), text(said.get("model")), text(said.get("provider")), tier)
         choice = _first_choice(said.get("choices"))
         words = choice.get("delta")
         if type(words) is not dict:

@@ -195,7 +195,7 @@ class StreamDecoder(Decoder):
             self._numbers.clear()
             self._tools.clear()
             self._refused, self._text_at = False, None
-        self._begin(id, model, text(response.get("provider")))
+        self._begin(id, model, text(response.get("provider")), text(response.get("service_tier")))
         self._take_routing(response)
         self._report(response)
         if kind in _FINISHED:
