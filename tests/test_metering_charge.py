@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from support_prices import price, quote
 from trivium.canon.usage import Usage
-from trivium.metering.charge import NO_CHARGE, Charge, Delivery, Payer, charge
+from trivium.metering.charge import NO_CHARGE, WHOLE, Charge, Delivery, Payer, charge, payer_of
 from trivium.metering.cost import cost
 from trivium.metering.prices import Quote
 from trivium.money import to_nano
@@ -137,7 +137,39 @@ class TestWhatNobodyCounted:
         assert house(None, delivered(36), of=None).flags == ("estimated", "unpriced")
 
 
+    def test_of_an_answer_that_must_have_told_its_usage_and_did_not_nothing_is_guessed(self) -> None:
+        a_call = quote(price(request="12"))
+        assert house(None, WHOLE, a_call) == NO_CHARGE
+        assert house(TOKENS, WHOLE, a_call) == house(TOKENS, delivered(), a_call)
+
+
+GIFT = quote(price("0", "0"))
+
+
 class TestPayers:
+    @pytest.mark.parametrize(
+        ("call", "payer"),
+        [
+            ({}, Payer.HOUSE),
+            ({"byok": True}, Payer.BYOK),
+            ({"byok": True, "fee": True}, Payer.FEE),
+            ({"byok": True, "promoted": True, "free": True}, Payer.BYOK),
+            ({"fee": True}, Payer.HOUSE),
+            ({"promoted": True}, Payer.PROMOTION),
+            ({"promoted": True, "free": True}, Payer.PROMOTION),
+            ({"free": True}, Payer.FREE),
+        ],
+    )
+    def test_an_own_key_pays_first_then_what_the_house_gives_away_and_last_the_house(
+        self, call: dict[str, bool], payer: Payer
+    ) -> None:
+        said: dict[str, Any] = {"byok": False, **call}
+        assert payer_of(PLAIN, **said) is payer_of(None, **said) is payer
+
+    def test_nobody_pays_for_a_model_that_costs_nothing(self) -> None:
+        assert payer_of(GIFT, byok=False) is Payer.FREE
+        assert payer_of(GIFT, byok=True) is Payer.BYOK
+
     @pytest.mark.parametrize("payer", [Payer.BYOK, Payer.FREE, Payer.PROMOTION])
     @pytest.mark.parametrize("usage", [TOKENS, told("0.0003"), told("0.0001", market="0.0021", byok=True)])
     def test_who_is_not_the_house_is_charged_nothing_and_the_market_cost_stays(

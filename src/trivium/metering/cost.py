@@ -54,19 +54,17 @@ class ReceiptRow(msgspec.Struct, frozen=True):
 
 def cost(usage: Usage, quote: Quote, service_tier: str | None = None) -> Cost:
     """The cost of a request. A service tier that the price does not know is priced as the standard one."""
-    price = quote.price
-    lines = _lines(usage, price.tiers.get(service_tier or "", price))
+    lines = _lines(usage, quote.price.tiers.get(service_tier or "", quote.price))
     exact = 0
     for line in lines:
         exact += line.units * line.rate
-    base = _rounded(exact, MILLION)
     markup = quote.markup_ppm
     return Cost(
         lines=tuple(lines),
         exact=exact,
         markup_ppm=markup,
-        nano=_rounded(exact * (MILLION + markup), MILLION * MILLION) if markup else base,
-        base_nano=base,
+        nano=_rounded(exact * (MILLION + markup), MILLION * MILLION),
+        base_nano=_rounded(exact, MILLION),
     )
 
 
@@ -87,15 +85,12 @@ def receipt(cost: Cost) -> list[ReceiptRow]:
 
 def _lines(usage: Usage, steps: TierPrice) -> list[Line]:
     lines: list[Line] = []
-    if not steps.long_context:
-        rates = steps.rates
-        _put_tokens(lines, usage, rates)
-    elif not usage.runs:
-        rates = steps.at(usage.input)
-        _put_tokens(lines, usage, rates)
-    else:
+    if usage.runs and steps.long_context:
         rates = steps.at(max(run.input for run in usage.runs))
         lines += _of_runs(usage.runs, steps)
+    else:
+        rates = steps.at(usage.input)
+        _put_tokens(lines, usage, rates)
     for tool, calls in usage.server_tools.items():
         _put(lines, tool, calls, rates.tools.get(tool, 0))
     _put(lines, "request", 1, rates.request)

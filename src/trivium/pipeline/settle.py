@@ -269,7 +269,7 @@ class Run:
         """The provider named the call: kept at once, so that it can be asked even if we are gone by then."""
         if not generation_id or self.target is None or self.target.provider.generations is None:
             return
-        if self._generation_id is None and self.generation_id() is None and self.started:
+        if self.generation_id() is None and self.started:
             self._generation_id = generation_id[:256]
             self.deps.ledger.seen(self.call.id, self._generation_id)
 
