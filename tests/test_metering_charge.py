@@ -136,7 +136,6 @@ class TestWhatNobodyCounted:
     def test_a_guess_without_a_price_says_both(self) -> None:
         assert house(None, delivered(36), of=None).flags == ("estimated", "unpriced")
 
-
     def test_of_an_answer_that_must_have_told_its_usage_and_did_not_nothing_is_guessed(self) -> None:
         a_call = quote(price(request="12"))
         assert house(None, WHOLE, a_call) == NO_CHARGE

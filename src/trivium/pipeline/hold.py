@@ -39,7 +39,7 @@ async def begin(  # noqa: PLR0917
     if call.operation is GENERATE:
         bill = await checked_bill(call, target, run, deps)
         run.quote, run.payer = bill.quote, bill.payer
-        payers = {bill.payer, *(one.payer for one in others)} if others else {bill.payer}
+        payers = {bill.payer, *(one.payer for one in others)}
         charged = not CHARGED.isdisjoint(payers)
         if HOUSE in payers:
             scopes = scopes_of(run.key, run.account_id) if run.key else ()

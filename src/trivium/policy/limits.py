@@ -201,8 +201,6 @@ def _caller_rules(caller: Caller, house: HouseSettings) -> Iterator[Rule]:
 
 def _filled(own: Limits, others: Limits) -> Limits:
     """Each limit by itself: who sets one of its own must not be rid of those that the house gives everybody."""
-    if not (own and others):
-        return own or others
     said = {name: value for name in Limits.__struct_fields__ if (value := getattr(own, name)) is not None}
     return msgspec.structs.replace(others, **said)
 
