@@ -93,6 +93,27 @@ class TestTokensInsideOthers:
             "image_input": 4, "audio_input": 3, "reasoning": 8, "audio_output": 2,
         }  # fmt: skip
 
+    @pytest.mark.parametrize(
+        ("usage", "lines"),
+        [
+            (Usage(output=100, image_output=60), {"image_output": 60, "output": 40}),
+            (Usage(output=100, image_output=60, reasoning=30), {"reasoning": 30, "image_output": 60, "output": 10}),
+            (Usage(output=100, image_output=0), {"output": 100}),
+            (Usage(output=100, image_output=200), {"image_output": 100}),
+            (Usage(output=100, reasoning=30), {"reasoning": 30, "image_output": 70}),  # nobody tells what is no image
+            (Usage(output=10, reasoning=20), {"reasoning": 10}),
+        ],
+    )
+    def test_images_of_an_answer_are_all_of_it_but_its_thoughts_where_nobody_tells(
+        self, usage: Usage, lines: dict[str, int]
+    ) -> None:
+        made = cost(usage, quote(price(**self.RATES, image_output="60"))).lines
+        assert {line.what: line.units for line in made} == lines
+
+    def test_where_they_have_no_rate_of_their_own_they_are_as_dear_as_words(self) -> None:
+        drawn, said = Usage(output=100, image_output=60), Usage(output=100)
+        assert cost(drawn, quote(price(**self.RATES))) == cost(said, quote(price(**self.RATES)))
+
     def test_those_that_a_cache_served_cost_what_the_cache_does(self) -> None:
         usage = Usage(input_uncached=10, cache_read=90, audio_input=50)
         lines = cost(usage, quote(price(**self.RATES, cache_read="0.3"))).lines
