@@ -504,6 +504,15 @@ class TestBudgets:
         assert await house.ledger.lacks(USD // 10, None, ("key:k",), NOW) is None
         assert await house.started(None, 0.1, scopes=("key:k",))
 
+    async def test_what_was_held_for_a_call_is_held_no_more_once_it_is_spent(self, house: House) -> None:
+        await house.budget("key:k", 1)
+        id = await house.started(None, 0.5, scopes=("key:k",))
+        await house.ledger.writer.flush()
+        assert rows(house.database, "SELECT spent_nano, held_nano FROM spends") == [(0, USD // 2)]
+        house.end(id, None, 0.25)
+        await house.ledger.writer.flush()
+        assert rows(house.database, "SELECT spent_nano, held_nano FROM spends") == [(USD // 4, 0)]
+
     async def test_the_narrowest_of_several_decides_and_the_balance_is_left_alone(self, house: House) -> None:
         account = await house.account(10)
         await house.budget("key:k", 5)
@@ -622,6 +631,7 @@ class TestCredits:
         clock.pass_ms(DAY)
         await house.ledger.expire(account)
         assert await house.balance(account) == (1.5, 1.5)
+        assert (await house.entries(account))[2:] == [("expiry", -0.5, "")]
 
     async def test_credits_that_come_while_calls_are_made_expire_as_others_do(
         self, house: House, clock: TestClock
@@ -632,6 +642,14 @@ class TestCredits:
             await house.grant(account, 1, expires_ms=NOW + days * DAY)
         clock.pass_ms(DAY)
         assert (await house.refused(account, 2)).free == USD
+
+    async def test_of_several_credits_each_has_its_own_day(self, house: House, clock: TestClock) -> None:
+        account = await house.account()
+        for days in (3, 1, 2):
+            await house.grant(account, 1, expires_ms=NOW + days * DAY)
+        for left in (2, 1, 0):
+            clock.pass_ms(DAY)
+            assert (await house.refused(account, 3)).free == left * USD
 
     async def test_credits_expire_once(self, house: House, clock: TestClock) -> None:
         account = await house.account(5)
@@ -704,6 +722,13 @@ class TestCredits:
         clock.pass_ms(DAY)
         answers = await asyncio.gather(*(house.start(account, 0.01) for _ in range(100)))
         assert sum(isinstance(answer, str) for answer in answers) == 50
+
+    async def test_they_are_told_as_gone_from_the_very_moment_on(self, house: House, clock: TestClock) -> None:
+        account = await house.account(1, expires_ms=NOW + DAY)
+        for ms, gone in ((DAY - 1, 0), (1, USD)):
+            clock.pass_ms(ms)
+            (told,) = await house.accounts.accounts(account)
+            assert told["expired_nano"] == gone
 
     async def test_a_clock_that_is_set_forward_expires_nothing(self, house: House, clock: TestClock) -> None:
         account = await house.account(1, expires_ms=NOW + DAY)
@@ -1006,6 +1031,22 @@ class TestAfterACrash:
         assert await owners.orphans(after.database, gone) == []
         await after.ledger.writer.run(lambda tx: owners.bury(tx, gone, 2**62))
         assert await owners.gone(after.database, "run_2", clock.now_ms() + owners.SILENCE_MS) == []
+        await after.ledger.writer.close()
+
+    async def test_what_was_left_open_keeps_its_credits_beyond_their_day(self, home: Home, clock: TestClock) -> None:
+        before = House(home.open(), clock)
+        await before.ledger.load()
+        account = await before.account(1, expires_ms=NOW + DAY)
+        await before.started(account, 0.25)
+        await before.ledger.writer.flush()
+        await before.ledger.writer.close()
+
+        after = House(home.open(), clock, "run_2")
+        await after.ledger.load()
+        await after.started(account, 0.5)
+        clock.pass_ms(DAY)
+        await after.ledger.expire(account)
+        assert await after.balance(account) == (0.75, 0.75)
         await after.ledger.writer.close()
 
     async def test_what_a_living_gateway_has_open_is_no_orphan(self, home: Home, clock: TestClock) -> None:
