@@ -118,7 +118,7 @@ class Counter:
     async def refusal(self, **body: Any) -> RequestError:
         with pytest.raises(RequestError) as refused:
             await self.begin(**body)
-        assert not self.run.started
+        assert self.run.hold_nano == 0
         return refused.value
 
 
@@ -134,7 +134,6 @@ class TestHowMuch:
         counter = Counter()
         run = await counter.begin(max_tokens=50)
         assert counter.ledger.started.hold_nano == run.hold_nano == most(counter, 50, max_tokens=50)
-        assert run.started
 
     @pytest.mark.parametrize("asked", [1_001, 10**9, None])
     async def test_no_more_than_the_model_can_say(self, asked: int | None) -> None:
@@ -171,9 +170,9 @@ class TestHowMuch:
         ids=["free", "byok", "promotion"],
     )
     async def test_what_costs_nobody_anything_needs_none_and_counts_in_no_budget(self, counter: Counter) -> None:
-        run = await counter.begin()
+        await counter.begin()
         start = counter.ledger.started
-        assert (start.hold_nano, start.account_id, start.scopes, run.started) == (0, None, (), True)
+        assert (start.hold_nano, start.account_id, start.scopes) == (0, None, ())
 
     async def test_a_promotion_of_others_is_none(self) -> None:
         theirs = PromotionSettings(model="up/m", until=date(2026, 1, 1), account="other")
@@ -250,7 +249,7 @@ class TestRefusals:
     async def test_but_where_balances_are_not_charged_it_does(self) -> None:
         counter = Counter(Ledger(counts="key:key_1"), of=None, credits=False)
         run = await counter.begin()
-        assert (run.started, run.hold_nano, counter.ledger.started.price_version) == (True, 0, None)
+        assert (run.hold_nano, counter.ledger.started.price_version) == (0, None)
 
     async def test_credits_that_are_not_enough(self) -> None:
         refusal = Refusal(needed=15_600_000, free=2_000_000, held=3_000_000)
@@ -312,4 +311,4 @@ class TestRefusals:
         counter = Counter(Ledger(answer=StoreUnavailable("no disk")))
         with pytest.raises(StoreUnavailable):
             await counter.begin()
-        assert (counter.run.started, counter.run.hold_nano) == (False, 0)
+        assert counter.run.hold_nano == 0

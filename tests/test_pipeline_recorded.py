@@ -59,7 +59,7 @@ async def test_each_column_has_its_own_value() -> None:
         run.status, run.upstream_status, run.payer, run.account_id = 200, 201, Payer.HOUSE, "acct_1"
         run.queue_us, run.ttfb_us, run.first_token_us, run.total_us = 103, 104, 105, 106
         run.request_bytes, run.response_bytes, run.content_bytes, run.hold_nano = 107, 108, 109, 110
-        run.flags, run.rules, run.started = ["flagged"], ("ruled",), True
+        run.flags, run.rules = ["flagged"], ("ruled",)
         run.answer = Answer(
             id="chatcmpl_1",
             model="answered",

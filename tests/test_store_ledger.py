@@ -881,6 +881,29 @@ class TestCorrections:
         assert await house.accounts.correct([again]) == 1
         assert await house.balance(account) == (0.8, 0)
 
+    async def test_the_very_next_call_finds_what_a_correction_has_left(self, house: House) -> None:
+        account = await house.account(1)
+        id = await house.started(account, 0.5)
+        house.end(id, account, 0.5)
+        for before, after, free in ((0.5, 0.75, 0.25), (0.75, 0.125, 0.875)):
+            correction = Correction(
+                request_id=id,
+                account_id=account,
+                before_nano=round(before * USD),
+                after_nano=round(after * USD),
+                price_version="pr_2",
+            )
+            assert await house.accounts.correct([correction]) == 1
+            assert (await house.refused(account, 1)).free == free * USD
+
+    async def test_a_refund_that_is_asked_for_twice_can_be_spent_once(self, house: House) -> None:
+        account = await house.account(1)
+        id = await house.started(account, 1)
+        house.end(id, account, 1)
+        for made in (True, False):
+            assert (await house.accounts.refund(id, None, None, key="once"))[1] is made
+        assert (await house.refused(account, 2)).free == USD
+
     async def test_a_dearer_price_may_overdraw_an_account_and_says_so(self, house: House) -> None:
         account = await house.account(1)
         id = await house.started(account, 0.5)

@@ -68,7 +68,6 @@ async def begin(  # noqa: PLR0917
     refusal = await deps.ledger.start(start)
     if refusal is not None:
         raise refused(refusal, request, deps)
-    run.started = True
     run.hold_nano = hold
 
 

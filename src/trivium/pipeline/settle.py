@@ -23,7 +23,7 @@ from trivium.metering.charge import CHARGED, NO_CHARGE, OWN_KEY, WHOLE, Charge, 
 from trivium.metering.prices import Quote
 from trivium.metering.record import Outcome, Record
 from trivium.money import nano_text
-from trivium.pipeline.call import GENERATE, Call
+from trivium.pipeline.call import Call
 from trivium.pipeline.deps import Deps
 from trivium.pipeline.journey import STRAIGHT
 from trivium.pipeline.limited import Counted, Limited
@@ -60,7 +60,7 @@ class Run:
         "asked_tier", "auto", "call", "capture", "content_bytes", "deadline", "denial", "deps", "error",
         "first_token_us", "flags", "free", "headers", "hold_nano", "is_out", "journey", "key", "left", "limited",
         "losses", "missed", "once", "own", "payer", "queue_us", "quote", "request", "request_bytes", "response_bytes",
-        "rules", "screened", "size", "started", "status", "strict", "target", "told", "total_us", "ttfb_us",
+        "rules", "screened", "size", "status", "strict", "target", "told", "total_us", "ttfb_us",
         "upstream_api", "upstream_status", "words",
     )  # fmt: skip
 
@@ -121,8 +121,6 @@ class Run:
         """What it counts in limits of free models, and since when (nanoseconds)."""
         self.limited: Limited | None = None
         """What it counts in limits; None: it has none."""
-        self.started = False
-        """The ledger knows of the call."""
         self.hold_nano = 0
         self.size: Size | None = None
         """Of the request, if it was measured; else it is when an estimate needs it."""
@@ -130,7 +128,7 @@ class Run:
         """The service tier that the upstream was asked for, if that is one of `DEARER`."""
         self.quote: Quote | None = None
         self.payer: Payer | None = None
-        """None until it is known which provider is called."""
+        """None until it is known which provider is called, and of a call that only counts tokens."""
         self.words: Words | None = None
         """The prompts and tools, until their columns of the record have been read."""
         self._said: dict[str, Any] | None = None
@@ -269,7 +267,7 @@ class Run:
         """The provider named the call: kept at once, so that it can be asked even if we are gone by then."""
         if not generation_id or self.target is None or self.target.provider.generations is None:
             return
-        if self.generation_id() is None and self.started:
+        if self.generation_id() is None:
             self._generation_id = generation_id[:256]
             self.deps.ledger.seen(self.call.id, self._generation_id)
 
@@ -291,7 +289,7 @@ class Run:
 
     def _charged(self, found: Generation | None) -> Charge:
         answered = self.upstream_status is not None and self.upstream_status < 300
-        if not (answered and self.started and self.call.operation is GENERATE) or self.payer is None:
+        if not answered or self.payer is None:
             return NO_CHARGE
         usage = self.answer.usage if self.answer else None
         complete = self._is_complete()
@@ -345,7 +343,7 @@ class Run:
 
     def _wants_lookup(self) -> bool:
         """A figure is missing, or the client left before it came."""
-        if self.generation_id() is None or self.payer not in CHARGED or not self.started:
+        if self.generation_id() is None or self.payer not in CHARGED:
             return False
         answered = self.upstream_status is not None and self.upstream_status < 300
         usage = self.answer.usage if self.answer else None
