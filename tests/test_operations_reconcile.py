@@ -90,6 +90,7 @@ async def test_the_markup_is_ours_and_no_difference(compare: Compare, markup_ppm
     ("ours", "taken"),
     [
         pytest.param({"payer": "free", "market_cost_nano": 700}, 700, id="free, at the market price"),
+        pytest.param({"payer": "free"}, 0, id="free, and nobody knows the market price"),
         pytest.param({"payer": "promotion", "reported_cost_usd": "0.0000005"}, 500, id="promotion, as reported"),
         pytest.param({"payer": "byok", "reported_cost_usd": "0.0000003"}, 300, id="BYOK, the reported fee"),
         pytest.param({"payer": "byok", "market_cost_nano": 700}, 0, id="BYOK, the vendor's bill is not the house's"),
@@ -158,16 +159,17 @@ async def test_what_is_not_found_is_told_with_the_reason(compare: Compare) -> No
 
 
 async def test_pages_go_on_where_the_last_one_ended(tmp_path: Path) -> None:
-    database = kept(tmp_path, *(record(f"r{n}", **UP, upstream_id="g", time_ms=MIDNIGHT + n // 2) for n in range(5)))
+    database = kept(tmp_path, *(record(f"r{n}", **UP, upstream_id="g", time_ms=MIDNIGHT + n // 2) for n in range(7)))
     async with ScriptedUpstream(Script(generations=[remembered("g", 0)])) as upstream:
         client = Http1Client()
         operations = ReconcileOperations(database, lambda: {"up": provider(upstream.url)}, SystemClock(), client)
-        first = await perform(operations, provider="up", limit=2, since_ms=MIDNIGHT)
-        assert first["next"] == {"since_ms": MIDNIGHT, "until_ms": MIDNIGHT + 1, "until_id": "r3"}
-        second = await perform(operations, provider="up", limit=2, **first["next"])
-        third = await perform(operations, provider="up", limit=2, **second["next"])
+        first = await perform(operations, provider="up", limit=3, since_ms=MIDNIGHT)
+        assert first["next"] == {"since_ms": MIDNIGHT, "until_ms": MIDNIGHT + 2, "until_id": "r4"}
+        second = await perform(operations, provider="up", limit=3, **first["next"])
+        third = await perform(operations, provider="up", limit=3, **second["next"])
         await client.close()
-    assert [[one.id for one in page(pages)] for pages in (first, second, third)] == [["r4", "r3"], ["r2", "r1"], ["r0"]]
+    told = [[one.id for one in page(pages)] for pages in (first, second, third)]
+    assert told == [["r6", "r5", "r4"], ["r3", "r2", "r1"], ["r0"]]
     assert third["next"] is None
 
 

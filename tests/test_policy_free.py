@@ -99,6 +99,27 @@ def test_a_user_hears_of_the_users_limit() -> None:
     assert "in 24 hours" in refused_by(denied(day, 30), LIMITED).message
 
 
+@pytest.mark.parametrize(
+    ("seconds", "said"),
+    [
+        (1, "1 s"),
+        (59, "59 s"),
+        (60, "1 min"),
+        (61, "2 min"),
+        (7199, "120 min"),
+        (7200, "2 h"),
+        (7201, "3 h"),
+    ],
+)
+def test_whoever_comes_back_when_told_does_not_come_too_early(seconds: int, said: str) -> None:
+    hour, _ = claims_of(LIMITED, caller=ANN, house=False, address="")
+    assert f"Try again in {said}, or" in refused_by(denied(hour, seconds), LIMITED).message
+
+
+def test_where_nobody_is_to_sign_up_no_address_is_named() -> None:
+    assert ". Sign up for an API key and send it as `Authorization" in key_needed("m", FreeSettings()).message
+
+
 def test_whoever_needs_a_key_is_not_told_whether_the_model_exists() -> None:
     error = key_needed("x" * 500, FreeSettings())
     assert isinstance(error, CredentialMissing)
@@ -172,8 +193,10 @@ def test_a_counter_says_what_it_is_about(caller: Caller | None, address: str) ->
 
 def test_who_is_looked_up_is_asked_for_by_the_same_keys_and_counts_nothing() -> None:
     asked = [*looks_of("address", "192.0.2.1", LIMITED).values(), *looks_of("user", "ann", LIMITED).values()]
+    asked += looks_of("key", "key_2", LIMITED).values()
     counted = [*claims_of(LIMITED, caller=None, house=True, address="192.0.2.1")]
-    counted += claims_of(LIMITED, caller=ANN, house=False, address="192.0.2.1")
+    for caller in (ANN, NOBODYS):
+        counted += claims_of(LIMITED, caller=caller, house=False, address="192.0.2.1")
     assert {(claim.key, claim.limit, claim.window_s, claim.amount) for claim in asked} == {
         (claim.key, claim.limit, claim.window_s, 0) for claim in counted
     }

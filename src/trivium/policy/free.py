@@ -160,7 +160,7 @@ def check_house_model(policy: Policy, model: HouseModel, provider: str, *, colle
             )
         return
     check_provider(policy, provider, collects=False, retains=retains)
-    if policy.models_deny and matches(policy.models_deny, names_of(provider, model.model)):
+    if matches(policy.models_deny, names_of(provider, model.model)):
         raise ModelNotAllowed(
             f"The model `{model.id}` is not allowed: the organization denies the one that answers.", param="model"
         )
