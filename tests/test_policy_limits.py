@@ -38,6 +38,8 @@ class TestRules:
             Claim("output_tokens:key:k", 3, 0, 60),
             Claim("concurrent:key:k", 4, 1, 0),
         ]
+        assert (rules.of_requests, rules.of_input) == (["requests:key:k"], ["input_tokens:key:k"])
+        assert (rules.of_output, rules.gauges) == (["output_tokens:key:k"], ["concurrent:key:k"])
 
     def test_key_user_organization_and_model_all_count(self) -> None:
         one = Limits(requests_per_minute=9)
@@ -74,6 +76,17 @@ class TestRules:
         ]
         assert keys(None, house) == [], "nobody's call has no key"
 
+    @pytest.mark.parametrize(
+        ("house", "key"),
+        [
+            (HouseSettings(key_limits=Limits(requests_per_minute=1)), "requests:key:k 1"),
+            (HouseSettings(user_limits=Limits(requests_per_minute=2)), "requests:user:u 2"),
+            (HouseSettings(organization_limits=Limits(requests_per_minute=3)), "requests:organization:o 3"),
+        ],
+    )
+    def test_each_of_them_also_where_there_is_no_other(self, house: HouseSettings, key: str) -> None:
+        assert keys(Caller(id="k", user_id="u", organization=Organization(id="o", name="O")), house) == [key]
+
     @pytest.mark.parametrize("pattern", ["m", "up/m", "m:free", "up/*", "*"])
     def test_a_models_limit_is_found_by_every_name_and_counts_under_the_pattern(self, pattern: str) -> None:
         house = HouseSettings(limits_by_model={pattern: Limits(requests_per_minute=1), "x": ALL})
@@ -88,6 +101,18 @@ class TestRules:
             ]
             house = HouseSettings(limits_by_model={"m": Limits(requests_per_minute=limit)})
             assert keys(None, house, book=book) == [f"requests:model:m {limit}"]
+
+    def test_so_does_what_is_changed_of_the_same_key(self) -> None:
+        book = RuleBook()
+        for limit in (1, 2):
+            caller = Caller(id="k", limits=Limits(requests_per_minute=limit))
+            assert keys(caller, book=book) == [f"requests:key:k {limit}"]
+
+    def test_and_what_the_house_gives_everybody(self) -> None:
+        book, caller = RuleBook(), Caller(id="k")
+        for limit in (1, 2):
+            house = HouseSettings(key_limits=Limits(requests_per_minute=limit))
+            assert keys(caller, house, book=book) == [f"requests:key:k {limit}"]
 
     def test_one_key_for_two_organizations_has_the_limits_of_each(self) -> None:
         book, other = RuleBook(), Organization(id="other", name="O", settings=ACME.settings)
@@ -115,6 +140,11 @@ class TestWords:
             assert told("requests", claim, 1_000, owner=owner) == (
                 f"The limit of 1,000 requests per minute of {whose} is reached. Try again in 12 seconds. [12]"
             )
+
+    def test_a_limit_of_one_lets_one_through_each_minute(self) -> None:
+        assert told("requests", Claim("k", 1), 1) == (
+            "The limit of 1 requests per minute of this API key is reached. Try again in 12 seconds. [12]"
+        )
 
     def test_tokens(self) -> None:
         assert told("output_tokens", Claim("k", 5_000, 0), 5_100, 1) == (
@@ -150,6 +180,9 @@ class TestRooms:
     def test_the_nearest_of_each_kind_is_shown_but_not_a_models(self) -> None:
         assert self.RULES
         assert rooms(self.RULES, Taken(None, self.USES)) == {"requests": Room(10, 3, 1_000)}
+        assert rooms(self.RULES, Taken(None, (Use(7, 1_000), Use(4, 2_000), Use(2, 3_000)))) == {
+            "requests": Room(5, 1, 2_000)
+        }
 
     def test_the_one_that_was_reached_is_shown_whosever_it_is(self) -> None:
         assert self.RULES
