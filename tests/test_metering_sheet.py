@@ -58,6 +58,25 @@ def test_a_rate_that_only_long_requests_tell_begins_as_its_bucket() -> None:
     assert (price.at(1001).cache_write_1h, price.at(1001).reasoning) == (9 * 10**9, 30 * 10**9)
 
 
+def test_one_that_has_no_bucket_begins_at_nothing() -> None:
+    price = read_price({"input": "3", "output": "15", "over_1000": {"request": "12", "tools": {"web_search": "10"}}})
+    assert (price.rates.request, price.rates.tools["web_search"]) == (0, 0)
+    assert (price.at(1001).request, price.at(1001).tools["web_search"]) == (12 * 10**12, 10 * 10**12)
+
+
+def test_one_that_a_tier_tells_for_long_requests_alone_begins_as_it_is_without_the_tier() -> None:
+    batch = read_price(
+        {"input": "3", "output": "15", "cache_read": "0.3", "tiers": {"batch": {"over_1000": {"cache_read": "0.2"}}}}
+    ).tiers["batch"]
+    assert (batch.at(1000).cache_read, batch.at(1001).cache_read) == (3 * 10**8, 2 * 10**8)
+
+
+def test_a_million_dollars_is_the_most() -> None:
+    assert read_price({"input": "1000000", "output": 0}).rates.input == 10**15
+    with pytest.raises(PriceFault, match=r"at most 1000000 USD, got 1000000\.1"):
+        read_price({"input": "1000000.1", "output": 0})
+
+
 def test_a_tiers_rate_counts_at_every_length_unless_it_says_otherwise() -> None:
     price = read_price(
         {

@@ -121,7 +121,7 @@ def _table(value: object, path: tuple[str, ...]) -> Mapping[str, Any]:
 def _amount(value: object, path: tuple[str, ...], per: int) -> int:
     """USD per million (or per thousand, `per` times as many to the million) as nanodollars per million."""
     text = value if isinstance(value, str) else repr(value)
-    if not isinstance(value, str | int | float) or not _AMOUNT.fullmatch(text):
+    if not _AMOUNT.fullmatch(text):
         raise PriceFault(path, f"expected an amount in USD that is not negative, such as 0.25, got {text[:40]}")
     usd = Fraction(text)
     if usd > _MOST:
