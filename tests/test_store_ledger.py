@@ -577,6 +577,19 @@ class TestBudgets:
         assert (await house.refused(None, 1.5, scopes=("key:k",))).free == USD
         assert await house.started(None, 1, scopes=("key:k",))
 
+    async def test_what_the_house_has_set_others_lower_and_take_back_up_to_that(self, house: House) -> None:
+        async def limited(usd: int, *, by_house: bool) -> None:
+            said = Budget(id=f"bud_{usd}", scope="key:k", period="day", limit_nano=usd * USD, created_ms=NOW)
+            await house.accounts.set_budget(said, house=by_house)
+
+        for most in (4, 8):
+            await limited(most, by_house=True)
+            for usd in (2, most):
+                await limited(usd, by_house=False)
+                assert [row["limit_nano"] for row in await house.accounts.budgets()] == [usd * USD]
+            with pytest.raises(OperationError, match=f"set this budget to {most} USD"):
+                await limited(most + 1, by_house=False)
+
     async def test_of_several_budgets_of_one_period_the_next_that_is_set_leaves_one(self, house: House) -> None:
         with house.database.transaction() as tx:
             twins = [(f"bud_{n}", "key:k", "day", n, n) for n in range(2)]
