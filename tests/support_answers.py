@@ -320,9 +320,9 @@ def as_read(answer: Answer, to: Api) -> Answer:
     """By a client of the API: Chat has one place for text, with a blank line between what was apart; Messages has no
     text of nothing but blanks, though what ended in such a refusal was refused."""
     if to is Api.MESSAGES:
-        parts = tuple([part for part in answer.parts if not _is_blank(part)])
+        told = tuple([part for part in answer.parts if not _is_blank(part)])
         finish = FinishReason.REFUSAL if finish_class(answer) == "safety" else answer.finish
-        return msgspec.structs.replace(answer, parts=parts, finish=finish)
+        return msgspec.structs.replace(answer, parts=told, finish=finish)
     if to is not Api.CHAT:
         return answer
     parts: list[AnswerPart] = []
