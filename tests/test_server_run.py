@@ -256,7 +256,8 @@ async def test_sighup_ends_no_start(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(("command", "lives"), [("up", True), ("usage", False)])
 def test_sighup_is_ignored_from_the_first_import_on_by_what_stays(command: str, lives: bool) -> None:
-    program = "import os, trivium.cli; os.kill(os.getpid(), 1)"
+    usual = "import os, signal; signal.signal(signal.SIGHUP, signal.SIG_DFL)"  # whatever the tests were started with
+    program = f"{usual}; import trivium.cli; os.kill(os.getpid(), signal.SIGHUP)"
     ended = subprocess.run([sys.executable, "-c", program, command], check=False, env={**os.environ, **_SOURCES})
     assert ended.returncode == (0 if lives else -signal.SIGHUP)
 
