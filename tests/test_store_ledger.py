@@ -59,6 +59,12 @@ class TestClock:
         self.ns += ms * 1_000_000
 
 
+def correction_of(id: str, account: str | None, before: float, after: float) -> Correction:
+    """What a call cost, and what it does by a later price, in USD."""
+    costs = {"before_nano": round(before * USD), "after_nano": round(after * USD)}
+    return Correction(request_id=id, account_id=account, price_version="pr_2", **costs)
+
+
 class House:
     """A ledger at work, and what an operator can do with it."""
 
@@ -883,9 +889,7 @@ class TestCorrections:
         account = await house.account(1)
         id = await house.started(account, 0.5)
         house.end(id, account, 0.5)
-        correction = Correction(
-            request_id=id, account_id=account, before_nano=USD // 2, after_nano=USD // 10, price_version="pr_2"
-        )
+        correction = correction_of(id, account, 0.5, 0.1)
         assert await house.accounts.correct([correction, correction]) == 1
         assert await house.accounts.correct([correction]) == 0
         assert await house.balance(account) == (0.9, 0)
@@ -899,13 +903,7 @@ class TestCorrections:
         id = await house.started(account, 0.5)
         house.end(id, account, 0.5)
         for before, after, free in ((0.5, 0.75, 0.25), (0.75, 0.125, 0.875)):
-            correction = Correction(
-                request_id=id,
-                account_id=account,
-                before_nano=round(before * USD),
-                after_nano=round(after * USD),
-                price_version="pr_2",
-            )
+            correction = correction_of(id, account, before, after)
             assert await house.accounts.correct([correction]) == 1
             assert (await house.refused(account, 1)).free == free * USD
 
@@ -922,9 +920,7 @@ class TestCorrections:
         id = await house.started(account, 0.5)
         house.end(id, account, 0.5)
         await house.started(account, 0.3)
-        dearer = Correction(
-            request_id=id, account_id=account, before_nano=USD // 2, after_nano=USD, price_version="pr_2"
-        )
+        dearer = correction_of(id, account, 0.5, 1)
         assert await house.accounts.correct([dearer]) == 1
         assert await house.balance(account) == (0, 0.3)
         assert (await house.entries(account))[-1] == ("adjustment", -0.5, "overrun")
@@ -936,9 +932,7 @@ class TestCorrections:
         house.end(id, account, 0.5)
         await house.ledger.writer.flush()
         await house.ledger.writer.run(lambda tx: tx.execute("DELETE FROM records WHERE id = ?", (id,)))
-        dearer = Correction(
-            request_id=id, account_id=account, before_nano=USD // 2, after_nano=USD, price_version="pr_2"
-        )
+        dearer = correction_of(id, account, 0.5, 1)
         assert await house.accounts.correct([dearer]) == 0
         assert await house.balance(account) == (0.5, 0)
         assert rows(house.database, "SELECT 1 FROM rerates") == []
@@ -947,9 +941,7 @@ class TestCorrections:
         account = await house.account(1)
         id = await house.started(account, 0.5)
         house.end(id, account, 0.5)
-        corrected = Correction(
-            request_id=id, account_id=account, before_nano=USD // 2, after_nano=USD // 10, price_version="pr_2"
-        )
+        corrected = correction_of(id, account, 0.5, 0.1)
         await house.accounts.correct([corrected])
         spans: list[dict[str, Any]] = [
             {},
@@ -964,9 +956,7 @@ class TestCorrections:
         id = await house.started(account, 0.5)
         house.end(id, account, 0.5)
         await house.accounts.refund(id, 2 * USD // 5, None)
-        cheaper = Correction(
-            request_id=id, account_id=account, before_nano=USD // 2, after_nano=0, price_version="pr_2"
-        )
+        cheaper = correction_of(id, account, 0.5, 0)
         assert await house.accounts.correct([cheaper]) == 1
         assert await house.balance(account) == (1, 0)
         assert (await house.entries(account))[-1] == ("adjustment", 0.1, "")
@@ -977,13 +967,7 @@ class TestCorrections:
         house.end(id, account, 0.5)
         await house.accounts.refund(id, 2 * USD // 5, None)
         for before, after, balance in ((0.5, 0.25, 1), (0.25, 0.5, 0.9), (0.5, 0.1, 1), (0.1, 0.6, 0.8)):
-            correction = Correction(
-                request_id=id,
-                account_id=account,
-                before_nano=round(before * USD),
-                after_nano=round(after * USD),
-                price_version="pr_2",
-            )
+            correction = correction_of(id, account, before, after)
             assert await house.accounts.correct([correction]) == 1
             assert await house.accounts.correct([correction]) == 0
             assert await house.balance(account) == (balance, 0)
@@ -994,9 +978,7 @@ class TestCorrections:
         account = await house.account(1)
         id = await house.started(account, 0)
         house.end(id, account, 0)
-        correction = Correction(
-            request_id=id, account_id=account, before_nano=0, after_nano=USD // 2, price_version="pr_2"
-        )
+        correction = correction_of(id, account, 0, 0.5)
         assert await house.accounts.correct([correction]) == 1
         assert (await house.accounts.refund(id, None, None))[0].amount_nano == USD // 2
         assert await house.balance(account) == (1, 0)
@@ -1009,9 +991,7 @@ class TestCorrections:
         await house.ledger.writer.flush()
         clock.ms += 2000
         clock.ns += 2000 * 10**6
-        correction = Correction(
-            request_id=id, account_id=account, before_nano=USD, after_nano=3 * USD, price_version="pr_2"
-        )
+        correction = correction_of(id, account, 1, 3)
         assert await house.accounts.correct([correction]) == 1
         assert (await house.entries(account))[-2:] == [("expiry", -4, ""), ("adjustment", -2, "overrun")]
 
@@ -1020,9 +1000,7 @@ class TestCorrections:
         id = await house.started(account, 1)
         house.end(id, account, 1)
         await house.accounts.refund(id, None, None)
-        dearer = Correction(
-            request_id=id, account_id=account, before_nano=USD // 2, after_nano=USD, price_version="pr_2"
-        )
+        dearer = correction_of(id, account, 0.5, 1)
         cheaper = msgspec.structs.replace(dearer, before_nano=USD, after_nano=USD // 2)
         for one in (cheaper, dearer):
             correcting = asyncio.create_task(house.accounts.correct([one]))
@@ -1036,9 +1014,7 @@ class TestCorrections:
         house.end(id, None, 1)
         await house.ledger.writer.flush()
         await house.refused(None, 0.5, scopes=("key:k",))
-        correction = Correction(
-            request_id=id, account_id=None, before_nano=USD, after_nano=USD // 2, price_version="pr_2"
-        )
+        correction = correction_of(id, None, 1, 0.5)
         assert await house.accounts.correct([correction]) == 1
         assert await house.started(None, 0.5, scopes=("key:k",))
 

@@ -633,15 +633,20 @@ async def test_an_act_whose_commit_nobody_saw_is_said_to_be_one(
     await writer.close()
 
 
-@pytest.mark.parametrize("shared", [False, True])
-def test_no_end_is_written_before_its_start(disk: Disk, monkeypatch: pytest.MonkeyPatch, shared: bool) -> None:
+def noting(disk: Disk) -> tuple[Writer, list[str]]:
+    """A writer that is told when to write, and of each of its transactions what was in it."""
     said: list[str] = []
 
     def noted(ops: Sequence[Op], tx: Writing, again: bool) -> None:
         said.append(" ".join(op.record.id for op in ops if isinstance(op, Kept)))
 
+    return Writer(disk.database, noted, window=0, linger=0, retry=0, backlog=100), said
+
+
+@pytest.mark.parametrize("shared", [False, True])
+def test_no_end_is_written_before_its_start(disk: Disk, monkeypatch: pytest.MonkeyPatch, shared: bool) -> None:
     monkeypatch.setattr(disk.database, "shared", shared)
-    writer = Writer(disk.database, noted, window=0, linger=0, retry=0, backlog=100)
+    writer, said = noting(disk)
     taken = writing._taken
 
     def taking(queue: Any, most: int) -> Any:
@@ -661,30 +666,20 @@ def test_no_end_is_written_before_its_start(disk: Disk, monkeypatch: pytest.Monk
 def test_where_others_write_too_what_is_to_be_alone_has_a_transaction_of_its_own(
     disk: Disk, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    said: list[str] = []
-
-    def noted(ops: Sequence[Op], tx: Writing, again: bool) -> None:
-        said.append("".join(op.record.id for op in ops if isinstance(op, Kept)))
-
     monkeypatch.setattr(disk.database, "shared", True)
-    writer = Writer(disk.database, noted, window=0, linger=0, retry=0, backlog=100)
+    writer, said = noting(disk)
     writer._urgent.extend(Kept(record(id), urgent=True, alone=id in "XY") for id in "aXYb")
     writer._others.extend(Kept(record(id), alone=id == "Z") for id in "cZd")
     for _ in range(5):
         writer._write_some()
-    assert said == ["abc", "Z", "X", "Y", "d"]
+    assert said == ["a b c", "Z", "X", "Y", "d"]
 
 
 def test_where_others_write_too_no_end_goes_past_its_start_that_came_behind_what_is_to_be_alone(
     disk: Disk, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    said: list[str] = []
-
-    def noted(ops: Sequence[Op], tx: Writing, again: bool) -> None:
-        said.append(" ".join(op.record.id for op in ops if isinstance(op, Kept)))
-
     monkeypatch.setattr(disk.database, "shared", True)
-    writer = Writer(disk.database, noted, window=0, linger=0, retry=0, backlog=100)
+    writer, said = noting(disk)
     writer._urgent.extend(Kept(record(id), urgent=True, alone=id == "act") for id in ("a", "act", "start"))
     writer._others.extend(Kept(record(id)) for id in ("end", "b"))
     for _ in range(2):
@@ -694,15 +689,10 @@ def test_where_others_write_too_no_end_goes_past_its_start_that_came_behind_what
 
 def test_what_is_to_be_alone_waits_for_no_end_of_what_is_urgent(disk: Disk, monkeypatch: pytest.MonkeyPatch) -> None:
     """Nor does what was handed over behind it."""
-    said: list[str] = []
-
-    def noted(ops: Sequence[Op], tx: Writing, again: bool) -> None:
-        said.append("".join(op.record.id for op in ops if isinstance(op, Kept)))
-
     monkeypatch.setattr(disk.database, "shared", True)
-    writer = Writer(disk.database, noted, window=0, linger=0, retry=0, backlog=100)
+    writer, said = noting(disk)
     writer._others.extend(Kept(record(id), alone=id == "Z") for id in "Zd")
     for id in "abc":
         writer._urgent.append(Kept(record(id), urgent=True))
         writer._write_some()
-    assert said == ["Z", "abd", "c"]
+    assert said == ["Z", "a b d", "c"]

@@ -275,10 +275,9 @@ def _row(record: Record) -> list[Any]:
     looks for an adapter in several places first, which takes half a microsecond each time."""
     row: list[Any] = [*msgspec.structs.astuple(record)]
     for place in _WORDS:
-        if (word := row[place]) is not None:
-            row[place] = word[:]
+        row[place] = exact(row[place])
     for place in _FLAGS:
-        row[place] = 1 if row[place] else 0
+        row[place] = int(row[place])
     return row
 
 
