@@ -153,7 +153,14 @@ QWEN_CODE = Agent(
     {"OPENAI_BASE_URL": "{url}/v1", "OPENAI_API_KEY": "{key}", "OPENAI_MODEL": "claude-sonnet-4-5"},
     (
         ".qwen/settings.json",
-        json.dumps({"general": {"enableAutoUpdate": False}, "privacy": {"usageStatisticsEnabled": False}}),
+        json.dumps(
+            {
+                "general": {"enableAutoUpdate": False},
+                "privacy": {"usageStatisticsEnabled": False},
+                # without a terminal it loses what one of two shells says that are begun at once
+                "tools": {"shell": {"enableInteractiveShell": True}},
+            }
+        ),
     ),
 )
 
