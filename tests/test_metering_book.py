@@ -68,6 +68,15 @@ class TestSources:
         assert quote.source.startswith("dataset")
         assert PriceBook(listed=self.LISTED).quote(ANTHROPIC, "claude-opus-5-5", None, NOW) is None
 
+    def test_a_list_that_tells_no_price_of_a_model_leaves_it_to_the_data(self) -> None:
+        listed = {"anthropic": {"claude-opus-5-5": ModelEntry("claude-opus-5-5", "anthropic", context=9)}}
+        lister = vendor("anthropic", lists_prices=True)
+        assert input_rate(PriceBook(dataset(), listed=listed).quote(lister, "claude-opus-5-5", None, NOW)) == 4
+
+    def test_a_model_that_the_data_has_without_a_price_has_none(self) -> None:
+        assert dataset().find("groq", "canopylabs/orpheus-v1-english") is not None
+        assert PriceBook(dataset()).quote(vendor("groq"), "canopylabs/orpheus-v1-english", None, NOW) is None
+
     def test_a_quote_names_the_model_and_the_version_of_its_price(self) -> None:
         quote = PriceBook(dataset()).quote(ANTHROPIC, "claude-opus-5-5", None, NOW)
         assert quote is not None
@@ -85,12 +94,13 @@ class TestSources:
 
     def test_a_gateways_models_are_the_vendors_where_its_own_list_and_the_data_say_nothing(self) -> None:
         book = PriceBook(dataset())
-        for name, source in (
-            ("anthropic/claude-opus-5-5", "anthropic/claude-opus-5-5"),
-            ("xai/grok-4.7", "x-ai/grok-4.7"),
-            ("mistral/mistral-large-2512", "mistral/mistral-large-2512"),
+        for gateway, name, source in (
+            (VERCEL, "anthropic/claude-opus-5-5", "anthropic/claude-opus-5-5"),
+            (VERCEL, "xai/grok-4.7", "x-ai/grok-4.7"),
+            (VERCEL, "mistral/mistral-large-2512", "mistral/mistral-large-2512"),
+            (OPENROUTER, "openai/gpt-4o", "openrouter/openai/gpt-4o"),
         ):
-            quote = book.quote(VERCEL, name, None, NOW)
+            quote = book.quote(gateway, name, None, NOW)
             assert quote is not None
             assert quote.source == f"dataset {dataset().version} {source}"
         assert book.quote(VERCEL, "nobody/claude-opus-5-5", None, NOW) is None
@@ -258,8 +268,20 @@ class TestMemory:
         assert input_rate(book.quote(lister, "m", None, NOW)) == 1
         assert input_rate(book.with_overrides([override("*", price=price(2))]).quote(lister, "m", None, NOW)) == 2
         listed = {"house": {"m": ModelEntry("m", "house", price=price(3))}}
-        assert input_rate(book.with_overrides(()).with_listed(listed).quote(lister, "m", None, NOW)) == 3
+        over = book.with_overrides(()).with_listed(listed)
+        assert input_rate(over.quote(lister, "m", None, NOW)) == 3
+        said = over.with_listed(listed, configured('[models."house/m"]\nprice = { input = 4, output = 1 }'))
+        for one in (said, said.with_listed({}), said.with_dataset(dataset())):
+            assert input_rate(one.quote(lister, "m", None, NOW)) == 4
+        assert input_rate(said.with_dataset(dataset()).quote(ANTHROPIC, "claude-opus-5-5", None, NOW)) == 4
         assert input_rate(book.quote(lister, "m", None, NOW)) == 1
+
+    def test_two_providers_at_one_address_have_prices_of_their_own(self) -> None:
+        book = PriceBook(overrides=[override("one/*", price=price(1)), override("two/*", price=price(2))])
+        quotes = [book.quote(vendor(name), "m", None, NOW) for name in ("one", "two", "one")]
+        assert [quote and (quote.provider, input_rate(quote)) for quote in quotes] == [
+            ("one", 1), ("two", 2), ("one", 1),
+        ]  # fmt: skip
 
 
 class TestLimits:
@@ -286,6 +308,24 @@ class TestConfiguration:
         )
         assert first == Entry(pattern="a/m", price=price(3, 15), limits=Limits(8192, 1024))
         assert (second.price, third.price) == (FREE, None)
+
+    def test_the_most_particular_one_that_tells_something_tells_it_and_the_others_the_rest(self) -> None:
+        book = PriceBook(
+            entries=configured(
+                '[models."house/*"]\nprice = { input = 9, output = 9 }\ncontext = 4096\n'
+                '[models."house/small-*"]\noutput_limit = 512\n'
+                '[models."house/small-1"]\nprice = { input = 1, output = 1 }\ncontext = 8192'
+            )
+        )
+        told = {
+            name: (input_rate(book.quote(HOUSE, name, None, NOW)), book.limits(HOUSE, name))
+            for name in ("small-1", "small-2", "big")
+        }
+        assert told == {
+            "small-1": (1, Limits(8192, 512)),
+            "small-2": (9, Limits(4096, 512)),
+            "big": (9, Limits(4096, None)),
+        }
 
     @pytest.mark.parametrize(
         ("text", "said"),

@@ -70,9 +70,11 @@ def test_each_factor_is_that_of_the_data_where_the_data_has_one() -> None:
         ("anthropic", "claude-opus-5-5", "us", "2026-11-20", "4.4", "22"),
         ("anthropic", "claude-opus-5-5", "us_fast", "2026-11-20", "8.8", "44"),
         ("anthropic", "claude-opus-4-1", "batch", "2025-09-01", "7.5", "37.5"),
+        ("anthropic", "claude-sonnet-4-6", "batch", "2026-02-20", "1.5", "7.5"),
         ("openai", "gpt-4o", "batch", "2025-01-01", "1.25", "5"),
         ("openai", "gpt-5", "flex", "2025-09-01", "0.625", "5"),
         ("openai", "gpt-5", "priority", "2025-09-01", "2.5", "20"),
+        ("openai", "o3", "priority", "2025-04-16", "17.5", "70"),  # a day before there was flex
         ("openai", "o4-mini", "priority", "2025-09-01", "2", "8"),
         ("google", "gemini-2.5-pro", "batch", "2025-08-01", "0.625", "5"),
         ("mistral", "mistral-large-2512", "batch", "2026-01-01", "0.25", "0.75"),
@@ -168,6 +170,17 @@ def test_every_row_names_its_source() -> None:
 )  # fmt: skip
 def test_the_longest_answer_of_a_family(model: str, tokens: int | None) -> None:
     assert output_limit(model) == tokens
+
+
+@pytest.mark.parametrize(
+    ("model", "tokens"),
+    [
+        ("gpt-4o-mini", 48_200), ("openai/gpt-4o-mini-2024-07-18", 48_200), ("ft:GPT-4o-mini:acme", 48_200),
+        ("gpt-4o-mini-transcribe", None), ("gpt-4o", None),
+    ],
+)  # fmt: skip
+def test_an_image_is_more_tokens_for_a_model_that_counts_more_for_one(model: str, tokens: int | None) -> None:
+    assert PriceBook(dataset()).limits(vendor("openai"), model).image == tokens
 
 
 def test_no_answer_is_longer_than_the_context() -> None:

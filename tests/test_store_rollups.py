@@ -82,7 +82,10 @@ def test_what_nobody_knows_is_empty_or_nothing() -> None:
     ]
 
 
-@pytest.mark.parametrize(("status", "model"), [(None, ""), (200, "up/m"), (404, ""), (429, ""), (500, "up/m")])
+@pytest.mark.parametrize(
+    ("status", "model"),
+    [(None, ""), (200, "up/m"), (400, ""), (404, ""), (429, ""), (499, ""), (500, "up/m")],
+)
 def test_names_that_callers_make_up_add_no_rows(status: int | None, model: str) -> None:
     (row,) = named(record(requested_model="m", provider="up", upstream_model="m", upstream_status=status))
     assert row["model"] == model

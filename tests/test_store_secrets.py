@@ -16,6 +16,7 @@ from trivium.errors import Conflict, NotFound, OperationError, SecretUnreadable
 from trivium.store import rotation
 from trivium.store.envelopes import Keyring
 from trivium.store.key_names import bind
+from trivium.store.retention import forget_owner
 from trivium.store.rotation import rotate, status
 from trivium.store.secrets import Secrets, owner_of
 from trivium.store.sql import Row, Writing
@@ -142,6 +143,17 @@ async def test_another_process_hears_of_a_change_when_it_looks(home: Home, store
     await secrets.remove(ANN, id, "operator")
     await other.refresh()
     assert other.vendors(ANN) == {}
+
+
+async def test_another_process_hears_of_it_when_the_user_is_erased(home: Home, store: Store, secrets: Secrets) -> None:
+    other = Secrets(home.open(), store.ledger.writer, SystemClock(), secrets.ring)
+    await add(secrets)
+    await other.load()
+    assert await plain(other) == [b"secret main"]
+    await store.ledger.writer.run(lambda tx: forget_owner(tx, "ann", 1))
+    await other.refresh()
+    assert other.vendors(ANN) == {}
+    assert await plain(other) == []
 
 
 async def test_rotation_puts_everything_under_the_current_key(store: Store, secrets: Secrets) -> None:
