@@ -249,14 +249,16 @@ async def anns() -> AsyncIterator[tuple[Shop, str]]:
 
 async def test_who_is_erased_is_charged_no_more_and_the_card_is_forgotten_here_and_there() -> None:
     async with anns() as (shop, ann):
+        await shop.look()
+        await tell_all(shop)
         await shop.do("retention.erase", user=ann, apply=True)
         assert shop.stripe.cards == {}
         await tell_all(shop)
         await shop.look()
-        assert shop.charges() == []
+        assert len(shop.charges()) == 1
         database = shop.house.gateway.store.database
         for personal in ("method FROM saved_cards", "customer FROM payments", "method FROM payments"):
-            assert database.query(f"SELECT {personal}")[1] == [(None,)]
+            assert set(database.query(f"SELECT {personal}")[1]) == {(None,)}
         assert database.query("SELECT enabled, customer FROM auto_top_ups, saved_cards")[1] == [(0, "")]
 
 
