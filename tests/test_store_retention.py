@@ -170,6 +170,29 @@ class TestForgetting:
         assert retention.naming(database, "key", "key_1", "3") == ["4"]
         assert retention.how_many_name(database, "key", "key_1") == 5
 
+    @pytest.mark.parametrize(
+        ("whose", "has"),
+        [
+            ("key", "keys (id, hash, name, hint, created_ms) VALUES ('anna', 'h', 'n', 'h', 1)"),
+            ("key", "captures (id, time_ms, key_id, bytes, about) VALUES ('c', 1, 'anna', 1, '')"),
+            ("user", "users (id, name, created_ms) VALUES ('anna', 'Anna', 1)"),
+            ("user", "accounts (id, kind, name, created_ms) VALUES ('anna', 'user', 'Anna', 1)"),
+            ("user", "keys (id, hash, name, hint, created_ms, user_id) VALUES ('k', 'h', 'n', 'h', 1, 'anna')"),
+            ("user", "captures (id, time_ms, key_id, user_id, bytes, about) VALUES ('c', 1, 'k', 'anna', 1, '')"),
+            ("user", "free_use VALUES ('day', 1, 'user', 'anna', '', 1, 0, 0, 0, 0, 0, 0)"),
+            ("user", "records (id, time_ms, api, operation, outcome, status, user_id)"
+                     " VALUES ('r', 1, 'chat', 'generate', 'success', 200, 'anna')"),
+        ],
+    )  # fmt: skip
+    def test_one_trace_of_somebody_is_enough_to_ask_that_it_be_erased(
+        self, database: Database, whose: str, has: str
+    ) -> None:
+        """Users of tokens have no row of their own, and captures and free use outlive records."""
+        assert not retention.is_known(database, whose, "anna")
+        with database.transaction() as tx:
+            tx.execute(f"INSERT INTO {has}")
+        assert retention.is_known(database, whose, "anna")
+
     def test_keys_that_are_revoked_are_nobodys(self, database: Database) -> None:
         with database.transaction() as tx:
             for id, user, revoked in (("a", "user_1", 5), ("b", "user_1", None), ("c", "user_2", 5)):
