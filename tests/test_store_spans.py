@@ -213,11 +213,19 @@ def test_the_auditor_finds_a_span_that_is_not_the_sum_of_its_parts(
 def test_two_gateways_fold_the_same_span_once(home: Home) -> None:
     one, other = home.open(), home.open()
     keep(one, [record("a"), record("b", START + HOUR_MS), record("c", START + DAY_MS)])
-    days = (Due(START, START + DAY_MS), Due(START + DAY_MS, START + 2 * DAY_MS))
-    for due in (*days, Due(START, START + 2 * DAY_MS, 2)):
+    first, second = Due(START, START + DAY_MS), Due(START + DAY_MS, START + 2 * DAY_MS)
+
+    def in_turn(due: Due) -> list[bool]:
+        """Whether nothing of it is left, as each hears it: who hears of something goes on."""
+        told = []
         for database in (one, other, one, other):
             with database.transaction() as tx:
-                spans.fold(tx, due)
+                told.append(spans.fold(tx, due))
+        return told
+
+    assert in_turn(first) == [False, False, True, True]
+    assert in_turn(second) == [False, True, True, True]
+    assert in_turn(Due(START, START + 2 * DAY_MS, 2)) == [True, True, True, True]
     assert read(one, "SELECT hours, requests FROM usage_spans ORDER BY 1, 2") == [(24, 1), (24, 2), (48, 3)]
     assert lengths(one) == {0: 2, 1: 2}
 
