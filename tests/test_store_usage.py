@@ -259,6 +259,19 @@ def test_answers_without_usage_are_counted(database: Database, statuses: list[in
     assert row["usage_unknown"] == unknown
 
 
+@pytest.mark.parametrize("by", [("model",), ("key",), ("model", "key")])
+def test_of_a_day_that_is_not_over_every_hour_is_told_once(database: Database, by: tuple[str, ...]) -> None:
+    """Each of these is asked of another table of spans, and not all of them have hours."""
+    keep(database, [record(str(hour), time_ms=MIDNIGHT + hour * HOUR) for hour in range(4)])
+    fold(database, MIDNIGHT + 3 * HOUR + spans.SETTLED_MS)
+
+    def told(first: int, last: int) -> int:
+        asked = UsageQuery(by=by, since_ms=MIDNIGHT + first * HOUR, until_ms=MIDNIGHT + last * HOUR)
+        return sum(row["requests"] for row in usage(database, asked))
+
+    assert [told(0, 4), told(0, 3), told(0, 2), told(1, 2), told(1, 4), told(3, 4)] == [4, 3, 2, 1, 3, 1]
+
+
 def test_an_organizations_usage_is_read_without_that_of_others(tmp_path: Path) -> None:
     database = SqliteDatabase(tmp_path / "x.db")
     migrate(database)
