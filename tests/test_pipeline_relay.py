@@ -108,23 +108,26 @@ async def test_the_query_and_the_betas_go_on_and_credentials_do_not() -> None:
             "anthropic-beta": "b-1",
             "cookie": "c=1",
             "x-forwarded-for": "1.2.3.4",
-            "anthropic-version": "2023-06-01",
+            "anthropic-version": "2023-01-01",
         }
         assert (await house.post("/v1/messages?beta=true", MESSAGES, headers=sent))[0] == 200
         (seen,) = house.upstream.requests
         assert (seen.query, seen.header("anthropic-beta")) == ("beta=true", "b-1")
+        assert [value for name, value in seen.headers if name == "anthropic-version"] == ["2023-01-01"]
         assert seen.header("authorization") == "Bearer sk-house"
         assert not {"cookie", "x-forwarded-for", "x-api-key"} & {name for name, _ in seen.headers}
         assert house.key not in str(seen.headers)
 
 
 @pytest.mark.parametrize(("path", "body"), [("/v1/chat/completions", CHAT), ("/v1/messages", MESSAGES)])
-async def test_a_configured_version_is_the_only_one(path: str, body: dict[str, Any]) -> None:
-    provider = 'apis = ["messages"]\nheaders = { Anthropic-Version = "2099-01-01" }'
+async def test_a_configured_header_is_the_only_one(path: str, body: dict[str, Any]) -> None:
+    """Neither the client's of this name goes with it, nor ours."""
+    provider = 'apis = ["messages"]\nheaders = { Anthropic-Version = "2099-01-01", User-Agent = "acme/1" }'
     async with running(provider=provider) as house:
-        assert (await house.post(path, body))[0] == 200
+        assert (await house.post(path, body, headers={"anthropic-version": "2023-06-01"}))[0] == 200
         (seen,) = house.upstream.requests
-        assert [value for name, value in seen.headers if name == "anthropic-version"] == ["2099-01-01"]
+        told = [pair for pair in seen.headers if pair[0] in ("anthropic-version", "user-agent")]
+        assert sorted(told) == [("anthropic-version", "2099-01-01"), ("user-agent", "acme/1")]
 
 
 @pytest.mark.parametrize(("path", "body"), CALLS)
