@@ -153,8 +153,12 @@ async def test_a_collector_sees_a_request_from_the_clients_span_to_the_providers
     assert seen[3]["traceparent"].endswith("-00")
 
 
-async def test_providers_are_told_of_no_trace_unless_that_is_said() -> None:
-    async with running(Reply(text="Hi")) as house:
+@pytest.mark.parametrize(
+    "propagate", ["", '[telemetry.otel]\nendpoint = "http://127.0.0.1:9"\npropagate = ["other"]\n']
+)
+async def test_providers_are_told_of_no_trace_unless_that_is_said_of_them(propagate: str) -> None:
+    settings = f'{propagate}[providers.other]\nbase_url = "http://127.0.0.1:9/v1"\nmodels = ["n"]\n'
+    async with running(Reply(text="Hi"), settings=settings) as house:
         await house.post("/v1/chat/completions", CHAT, headers={"traceparent": f"00-{TRACE}-00f067aa0ba902b7-01"})
         (request,) = house.upstream.requests
     assert "traceparent" not in dict(request.headers)
