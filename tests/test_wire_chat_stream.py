@@ -248,6 +248,15 @@ class TestToolCalls:
         )
         assert [made.name for made in answer.tool_calls] == ["f", "f", "g"]
 
+    def test_nor_where_none_has_an_id_and_one_tool_is_called_twice(self) -> None:
+        f, g = (call(index=0, id="", function={"name": "f", "arguments": f'{{"x":{n}}}'}) for n in (1, 2))
+        assert read(f, g, STOP).tool_calls == (ToolCall("", "f", '{"x":1}'), ToolCall("", "f", '{"x":2}'))
+
+    @pytest.mark.parametrize("pieces", [('{"x":', "1}"), ('{"x":1}', "")])
+    def test_a_name_that_is_said_again_begins_no_call_where_the_last_one_goes_on(self, pieces: tuple[str, str]) -> None:
+        fragments = [call(index=0, function={"name": "f", "arguments": said}) for said in pieces]
+        assert read(*fragments, STOP).tool_calls == (ToolCall("", "f", '{"x":1}'),)
+
     def test_id_and_name_repeated_with_every_fragment_are_one_call(self) -> None:
         fragments = [call(index=0, id="a", function={"name": "f", "arguments": said}) for said in ("{", "}")]
         assert read(*fragments, STOP).tool_calls == (ToolCall("a", "f", "{}"),)
@@ -299,6 +308,11 @@ class TestFinish:
             ("tool_calls", "tool_calls"),
             ("content_filter", "content_filter"),
             ("eos", "stop"),
+            ("sensitive", "content_filter"),  # Z.ai
+            ("model_context_window_exceeded", "length"),
+            ("guardrail_intervened", "content_filter"),  # Bedrock
+            ("MAX_TOKENS", "length"),
+            ("SAFETY", "content_filter"),
             ("a-new-word", "stop"),
         ],
     )
@@ -360,6 +374,12 @@ class TestErrors:
         assert answer.finish == "error"
         assert answer.error
         assert answer.error.type == native
+
+    @pytest.mark.parametrize("word", ["network_error", "insufficient_system_resource"])
+    def test_an_answer_that_the_provider_gave_up_is_no_good_end(self, word: str) -> None:
+        answer = read(say(content="half a"), say(word), DONE)
+        assert (answer.text, answer.finish, answer.native_finish) == ("half a", "error", word)
+        assert answer.error == Fault(word, f"The provider gave up: {word}")
 
     def test_groqs_error_event(self) -> None:
         decoder = StreamDecoder()

@@ -9,9 +9,10 @@ Rules, each from recorded traffic (wire notes, sections 2, 6, 7):
   text, for each has its own signature. It seals the reasoning before it; encrypted details are reasoning of their own.
   Google's seal of a call is reasoning without a text before the call.
 * A fragment of a tool call belongs to the call of its index; without one to the call of its id, and without either to
-  the last call, unless it has a name of its own. An index under which another id or, without ids, another name turns up
-  begins a new call (Google's endpoint numbers all calls 0). A call is told when its name is known and either its id or
-  its first arguments are.
+  the last call, unless it has a name of its own. An index under which another id turns up begins a new call, as does,
+  without ids, another name, or the same one with arguments where those of the last call were whole (Google's endpoint
+  numbers all calls 0, and has left out their ids). A call is told when its name is known and either its id or its first
+  arguments are.
 * The finish word counts, an unknown one means stop, or tool_calls if a call was told. "error", alone or behind a benign
   word in `native_finish_reason` (OpenRouter), is an error. An empty word (Snowflake) and a missing one are an end only
   at `[DONE]`; an empty word in a chunk that says nothing else is one also where the stream ends without `[DONE]`.
@@ -43,7 +44,7 @@ from trivium.wire.chat.usage import ChatUsage
 from trivium.wire.decoder import PART, Decoder
 from trivium.wire.envelope import GOOGLE
 from trivium.wire.fault import fault_in, fault_of
-from trivium.wire.lenient import dump, index, is_shallow, mapping, sequence, text
+from trivium.wire.lenient import dump, index, is_json, is_shallow, mapping, sequence, text
 
 _FINISH = {
     "stop": FinishReason.STOP,
@@ -51,13 +52,20 @@ _FINISH = {
     "length": FinishReason.LENGTH,
     "max_tokens": FinishReason.LENGTH,
     "model_length": FinishReason.LENGTH,
+    "model_context_window_exceeded": FinishReason.LENGTH,
     "tool_calls": FinishReason.TOOL_CALLS,
     "function_call": FinishReason.TOOL_CALLS,
     "content_filter": FinishReason.CONTENT_FILTER,
+    "sensitive": FinishReason.CONTENT_FILTER,
+    "safety": FinishReason.CONTENT_FILTER,
+    "guardrail_intervened": FinishReason.CONTENT_FILTER,
     "refusal": FinishReason.REFUSAL,
     "error": FinishReason.ERROR,
     "insufficient_system_resource": FinishReason.ERROR,
+    "network_error": FinishReason.ERROR,
 }
+"""In lower case. Beside OpenAI's: Together, Mistral, DeepSeek, Z.ai (docs.z.ai: sensitive, model_context_window_exceeded,
+network_error), Bedrock (guardrail_intervened), and Gemini's words, which some converters pass on."""
 _NATIVE_ERRORS = ("error", "network_error")
 _FAMILIAR = frozenset(
     {
@@ -102,6 +110,8 @@ class _Call:
         """Google's."""
         self.part: int | None = None
         """Its index once it has been told."""
+        self.whole = False
+        """It came without an id, and all its arguments with it."""
         self.held: list[str] = []
 
 
@@ -278,9 +288,10 @@ class StreamDecoder(Decoder):
         arguments = dump(said) if type(said) is dict else text(said)
         if not (id or name or arguments):
             return
-        call = self._call_of(at, id, name)
+        call = self._call_of(at, id, name, arguments)
         if call is None:
             call = _Call(id, name, kind, seal)
+            call.whole = not id and arguments.startswith("{") and is_json(arguments)
             self._new_calls.append(call)
             self.kept += PART
         self._last_call = call
@@ -293,13 +304,16 @@ class StreamDecoder(Decoder):
         if call.name and (call.id or call.held):
             self._tell(call)
 
-    def _call_of(self, at: int | None, id: str, name: str) -> _Call | None:
+    def _call_of(self, at: int | None, id: str, name: str, arguments: str) -> _Call | None:
         """The call that goes on; None for one that begins."""
         if at is None:
             return self._calls.get(id) if id else None if name else self._last_call
         call = self._calls.get(at)
-        if call and call.name and name and (id != call.id if id and call.id else not id and name != call.name):
-            return None
+        if call and call.name and name:
+            if id and call.id:
+                return call if id == call.id else None
+            if not id and (name != call.name or (call.whole and arguments)):
+                return None
         return call
 
     def _tell(self, call: _Call) -> None:
@@ -338,7 +352,7 @@ class StreamDecoder(Decoder):
         word = text(choice.get("finish_reason"))
         if word:
             self._tell_all()
-            reason = FinishReason.ERROR if native in _NATIVE_ERRORS else _FINISH.get(word)
+            reason = FinishReason.ERROR if native in _NATIVE_ERRORS else _FINISH.get(word.lower())
             if reason is FinishReason.ERROR:
                 self._fail(Fault(native or word, "The provider gave up: " + (native or word)))
             self._end(reason, native or word)
