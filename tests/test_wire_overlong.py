@@ -18,7 +18,7 @@ SAID: list[tuple[str, Overlong]] = [
     (
         "input length and `max_tokens` exceed context limit: 199000 + 8000 > 200000, decrease input length or "
         "`max_tokens` and try again",
-        Overlong(207_000, 200_000),
+        Overlong(199_000, 200_000, 8000),
     ),
     # OpenAI, DeepSeek, vLLM
     (
@@ -29,7 +29,17 @@ SAID: list[tuple[str, Overlong]] = [
     (
         "This model's maximum context length is 131072 tokens. However, you requested 150000 tokens (146000 in the "
         "messages, 4000 in the completion). Please reduce the length of the messages or completion.",
-        Overlong(150_000, 131_072),
+        Overlong(146_000, 131_072, 4000),
+    ),
+    (
+        "'max_tokens' or 'max_completion_tokens' is too large: 32000. This model's maximum context length is 32768 "
+        "tokens and your request has 12000 input tokens (32000 > 32768 - 12000).",
+        Overlong(12_000, 32_768, 32_000),
+    ),
+    (
+        "This model's maximum context length is 32768 tokens. However, you requested 32000 output tokens and your "
+        "prompt contains at least 769 input tokens, for a total of at least 32769 tokens.",
+        Overlong(769, 32_768, 32_000),
     ),
     ("This model's maximum context length is 128000 tokens", Overlong(None, 128_000)),
     ("Your input exceeds the context window of this model. Please adjust your input and try again.", Overlong()),
@@ -43,6 +53,11 @@ SAID: list[tuple[str, Overlong]] = [
         "This endpoint's maximum context length is 200000 tokens. However, you requested about 2500021 tokens (2500021 "
         "of text input). Please reduce the length of either one.",
         Overlong(2_500_021, 200_000),
+    ),
+    (
+        "This endpoint's maximum context length is 200000 tokens. However, you requested about 209573 tokens "
+        "(180000 of text input, 8240 of tool input, 21333 in the output). Please reduce the length of either one.",
+        Overlong(188_240, 200_000, 21_333),
     ),
     # xAI
     (
@@ -141,6 +156,26 @@ def test_numbers_are_told_so_that_people_and_agents_read_them() -> None:
     assert found is not None
     assert found.groups() == ("213462", "200000")
     assert words[Api.CHAT].startswith("This model's maximum context length is 200000 tokens.")
+
+
+CLAUDE_CODE_ANSWER = re.compile(r"input length and `max_tokens` exceed context limit: (\d+) \+ (\d+) > (\d+)")
+
+
+def test_a_request_that_would_fit_is_not_told_to_be_too_long_where_its_answer_is() -> None:
+    words = {api: told(api, "x", Overlong(12_000, 32_768, 32_000)) for api in Api}
+    for message in words.values():
+        assert "This request has 12,000 tokens, and its answer may have 32,000; `x` takes 32,768 for both." in message
+        assert "prompt is too long" not in message
+    found = CLAUDE_CODE_ANSWER.search(words[Api.MESSAGES])
+    assert found is not None
+    assert found.groups() == ("12000", "32000", "32768")
+    assert "(`max_completion_tokens`)" in words[Api.CHAT]
+    assert "(`max_output_tokens`)" in words[Api.RESPONSES]
+
+
+def test_a_request_that_would_not_fit_is_too_long_whatever_its_answer() -> None:
+    words = told(Api.MESSAGES, "x", Overlong(146_000, 131_072, 4000))
+    assert words.startswith("prompt is too long: 146000 tokens > 131072 maximum.")
 
 
 @pytest.mark.parametrize("api", list(Api))

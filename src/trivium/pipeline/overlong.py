@@ -13,10 +13,10 @@ def too_long(found: Overlong, run: Run, *, detail: str) -> ContextExceeded:
     it has."""
     target = run.target
     secret = target is not None and target.stealth
-    asked = None if secret else found.asked
-    limit = (None if secret else found.limit) or run.context_limit()
-    about = asked is None
-    if asked is None:
-        asked = run.about_tokens()
-    message = told(run.call.api.shape, target.public if target is not None else "", Overlong(asked, limit), about=about)
+    if secret:
+        found = Overlong()
+    about = found.asked is None
+    asked = run.about_tokens() if about else found.asked
+    found = Overlong(asked, found.limit or run.context_limit(), None if about else found.more)
+    message = told(run.call.api.shape, target.public if target is not None else "", found, about=about)
     return ContextExceeded(message, detail=detail)

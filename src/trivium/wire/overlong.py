@@ -2,7 +2,9 @@
 that agents know, too.
 
 Agents make their conversation shorter where they read so: Claude Code at `prompt is too long: N tokens > M maximum`,
-Codex at the code `context_length_exceeded`, opencode at either and at `maximum context length is M tokens`.
+Codex at the code `context_length_exceeded`, opencode at either and at `maximum context length is M tokens`. Where the
+request alone would fit, and only the answer that it asks for does not, a shorter conversation is no help: Claude Code
+asks for a shorter answer at `input length and `max_tokens` exceed context limit: N + K > M`.
 """
 
 from __future__ import annotations
@@ -23,14 +25,20 @@ _READ = 2000
 _NOT_THE_REQUEST = frozenset((401, 402, 403, 404, 429))
 """Statuses of errors that are about something else, such as tokens in a minute."""
 
-_ASKED, _LIMIT = r"(?P<asked>[\d,]+)", r"(?P<limit>[\d,]+)"
+_ASKED, _MORE, _LIMIT = r"(?P<asked>[\d,]+)", r"(?P<more>[\d,]+)", r"(?P<limit>[\d,]+)"
 _WORDS = tuple(
     re.compile(words, re.IGNORECASE | re.DOTALL)
     for words in (
         # Anthropic; the second where the answer's tokens count, too.
         rf"prompt is too long(?:: {_ASKED} tokens > {_LIMIT} maximum)?",
-        rf"input length and `?max_tokens`? exceed context limit: {_ASKED} \+ (?P<more>[\d,]+) > {_LIMIT}",
-        # OpenAI, Azure, DeepSeek, vLLM; OpenRouter; xAI.
+        rf"input length and `?max_tokens`? exceed context limit: {_ASKED} \+ {_MORE} > {_LIMIT}",
+        # OpenAI, Azure, DeepSeek, vLLM, OpenRouter, with the answer's tokens; without; xAI.
+        rf"maximum context length is {_LIMIT} tokens.{{0,60}}?requested(?: about)? [\d,]+ tokens "
+        rf"\({_ASKED} (?:in the messages|of text input)(?:, (?P<tools>[\d,]+) of tool input)?, "
+        rf"{_MORE} in the (?:completion|output)\)",
+        rf"maximum context length is {_LIMIT} tokens.{{0,60}}?requested {_MORE} output tokens and your prompt contains "
+        rf"at least {_ASKED} input tokens",
+        rf"maximum context length is {_LIMIT} tokens and your request has {_ASKED} input tokens \({_MORE} > ",
         rf"maximum context length (?:is|of) {_LIMIT} tokens?"
         rf"(?:.{{0,60}}?(?:resulted in|requested(?: about)?) {_ASKED} tokens)?",
         r"exceeds the context window",
@@ -64,10 +72,12 @@ _WORDS = tuple(
 
 
 class Overlong(msgspec.Struct, frozen=True):
-    """How many tokens were asked, and how many the model takes; None: it is not said."""
+    """How many tokens the request has, how many the model takes, and how many more the answer may have, where it is
+    said to count; None: it is not said."""
 
     asked: int | None = None
     limit: int | None = None
+    more: int | None = None
 
 
 def overlong(fault: Fault, status: int | None = None) -> Overlong | None:
@@ -83,10 +93,23 @@ def overlong(fault: Fault, status: int | None = None) -> Overlong | None:
 
 def told(api: Api, model: str, found: Overlong, *, about: bool = False) -> str:
     """The message for a client of this API. `about`: the number of tokens asked is an estimate."""
-    asked, limit = found.asked, found.limit
+    asked, limit, more = found.asked, found.limit, found.more
     if asked is not None and limit is not None and asked <= limit:
+        if more is not None:
+            return _told_of_the_answer(api, model, asked, limit, more)
         asked = None  # an estimate, and the vendor knows better
     return f"{_KEYS[api](asked, limit)} {_explained(model, asked, limit, about=about)}"
+
+
+def _told_of_the_answer(api: Api, model: str, asked: int, limit: int, more: int) -> str:
+    key = _openai_key(None, limit)
+    if api is Api.MESSAGES:
+        key = f"input length and `max_tokens` exceed context limit: {asked} + {more} > {limit}."
+    has = f"This request has {asked:,} tokens, and its answer may have {more:,}; `{model}` takes {limit:,} for both."
+    return f"{key} {has} Ask for a shorter answer (`{_MEMBERS[api]}`), or shorten the conversation."
+
+
+_MEMBERS = {Api.CHAT: "max_completion_tokens", Api.RESPONSES: "max_output_tokens", Api.MESSAGES: "max_tokens"}
 
 
 def _explained(model: str, asked: int | None, limit: int | None, *, about: bool) -> str:
@@ -123,5 +146,5 @@ def _numbers(groups: dict[str, str | None]) -> Overlong:
     numbers = {name: int(digits.replace(",", "") or 0) for name, digits in groups.items() if digits}
     asked = numbers.get("asked")
     if asked is not None:
-        asked += numbers.get("more", 0)
-    return Overlong(asked, numbers.get("limit"))
+        asked += numbers.get("tools", 0)
+    return Overlong(asked, numbers.get("limit"), numbers.get("more"))

@@ -64,8 +64,8 @@ _FINISH = {
     "insufficient_system_resource": FinishReason.ERROR,
     "network_error": FinishReason.ERROR,
 }
-"""In lower case. Beside OpenAI's: Together, Mistral, DeepSeek, Z.ai (docs.z.ai: sensitive, model_context_window_exceeded,
-network_error), Bedrock (guardrail_intervened), and Gemini's words, which some converters pass on."""
+"""In lower case. Beside OpenAI's: Together's, Mistral's, DeepSeek's, Z.ai's (docs.z.ai: sensitive, network_error,
+model_context_window_exceeded), Bedrock's (guardrail_intervened), and Gemini's, which some converters pass on."""
 _NATIVE_ERRORS = ("error", "network_error")
 _FAMILIAR = frozenset(
     {
