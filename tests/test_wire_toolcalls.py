@@ -44,6 +44,7 @@ class TestFreeText:
         [
             ('{"input":"select 1"}', "select 1"),
             ('{"input":""}', ""),
+            ('{"patch":"*** Begin Patch"}', "*** Begin Patch"),
             (' {\n "input" : "a" }\n', "a"),
             (r'{"input":"a\nb\t\"c\" \\ \/ \b\f\r"}', 'a\nb\t"c" \\ / \b\f\r'),
             (r'{"input":"\u00e9\u20AC"}', "é€"),

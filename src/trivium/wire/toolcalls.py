@@ -29,7 +29,8 @@ from trivium.wire.openpart import weight_of
 from trivium.wire.schemas import FREE_TEXT
 from trivium.wire.toolnames import ToolNames
 
-_OPENING = re.compile(rf'\s*\{{\s*"{FREE_TEXT}"\s*:\s*"')
+_OPENING = re.compile(rf'\s*\{{\s*"(?:{FREE_TEXT}|patch)"\s*:\s*"')
+"""`patch` is what models call it whose own `apply_patch` takes one."""
 _LONGEST_OPENING = 1000
 _LETTERS = re.compile(r'(?:[^"\\]|\\["\\/bfnrt]|\\u[0-9a-fA-F]{4}|\\(?=[^"\\/bfnrtu]|u[0-9a-fA-F]{0,3}[^0-9a-fA-F]))*')
 """A backslash that begins no escape, as in `\\d`, is taken for itself."""
