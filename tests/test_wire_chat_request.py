@@ -157,6 +157,18 @@ class TestMessages:
             ["5m"],
         ]
 
+    def test_a_mark_for_the_whole_conversation_lies_on_the_last_part_that_can_have_one(self) -> None:
+        thought = assistant(reasoning="hm", refusal="No.")
+        told, lost = read(C, chat(user(text("a"), text("b")), thought, **mark("1h")))
+        assert [[getattr(part, "cache", None) for part in turn.parts] for turn in told.turns] == [
+            [None, "1h"],
+            [None, None],
+        ]
+        assert not lost
+        told, lost = read(C, chat(user(text("a", **mark())), **mark("1h")))
+        assert [part.cache for part in told.turns[0].parts] == ["5m"]  # type: ignore[union-attr]
+        assert read(C, chat(user("a"), cache_control={"type": "odd"}))[1] == ["cache_control"]
+
     def test_the_first_form_of_tools_is_read_as_tools(self) -> None:
         told, lost = read(
             C,

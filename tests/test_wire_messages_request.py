@@ -290,7 +290,6 @@ class TestLosses:
             "context_management": {"edits": []},
             "mcp_servers": [{"type": "url"}],
             "inference_geo": "us",
-            "cache_control": {"type": "ephemeral"},
             "speed": "fast",
             "a_future_field": 1,
         }

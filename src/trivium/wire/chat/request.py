@@ -17,7 +17,7 @@ from trivium.canon.parts import Audio, Document, Image, Part, Reasoning, Refusal
 from trivium.canon.request import Format, Request, Role, Thinking, Tool, ToolChoice, Turn
 from trivium.errors import FieldInvalid, Untranslatable
 from trivium.wire.body import Members, is_said
-from trivium.wire.cachemarks import mark_of
+from trivium.wire.cachemarks import mark_of, marked_whole
 from trivium.wire.chat.details import reasoning_of
 from trivium.wire.fields import Fields, contents, items, maybe_text, need_text, others, raw_objects, told_of
 from trivium.wire.lenient import mapping, sequence, text
@@ -54,7 +54,7 @@ def parse(members: Members, losses: Losses) -> Request:
         api=Api.CHAT,
         model=fields.text("model") or "",
         stream=fields.flag("stream") or False,
-        turns=_turns(fields, losses),
+        turns=marked_whole(_turns(fields, losses), mark_of(fields.take("cache_control"), "", losses)),
         tools=_tools(fields, losses),
         tool_choice=_tool_choice(fields, losses),
         parallel_tool_calls=_first(fields.flag("parallel_tool_calls"), False if legacy else None),

@@ -16,7 +16,7 @@ from trivium.canon.parts import Data, Document, Image, Part, Reasoning, Source, 
 from trivium.canon.request import Format, Request, Role, Thinking, Tool, ToolChoice, Turn
 from trivium.errors import FieldInvalid, Untranslatable
 from trivium.wire.body import Members
-from trivium.wire.cachemarks import mark_of
+from trivium.wire.cachemarks import mark_of, marked_whole
 from trivium.wire.envelope import REDACTED, SIGNATURE, open_
 from trivium.wire.fields import (
     Fields,
@@ -50,7 +50,7 @@ def parse(members: Members, losses: Losses) -> Request:
         api=Api.MESSAGES,
         model=fields.text("model") or "",
         stream=fields.flag("stream") or False,
-        turns=tuple(_turns(fields, losses)),
+        turns=marked_whole(tuple(_turns(fields, losses)), mark_of(fields.take("cache_control"), "", losses)),
         tools=tuple(_tools(fields, losses)),
         tool_choice=choice,
         parallel_tool_calls=parallel,

@@ -23,6 +23,7 @@ from trivium.canon.parts import (
     ToolResult,
 )
 from trivium.canon.request import Request, Role, Tool, Turn
+from trivium.wire.cachemarks import UNMARKED
 from trivium.wire.chat.render import NO_MARKS, schema_members, strict_of
 from trivium.wire.chat.thinking import effort_member, is_sampled
 from trivium.wire.destination import Wanted, failed, joined, leading, no_words, path, plain_text, texts, user_hash
@@ -30,8 +31,6 @@ from trivium.wire.envelope import ENCRYPTED
 from trivium.wire.media import uri_of
 from trivium.wire.schemas import parameters
 
-_UNMARKED = (Audio, Refusal, Reasoning)
-"""Parts that have no cache marks."""
 _LEAST_TOKENS = 16
 
 
@@ -255,5 +254,5 @@ def _file(part: Document, wanted: Wanted) -> dict[str, Any]:
 
 
 def _lose_mark(part: Part, wanted: Wanted) -> None:
-    if not isinstance(part, _UNMARKED) and part.cache:
+    if not isinstance(part, UNMARKED) and part.cache:
         wanted.losses.add(f"{part.at}.cache_control", NO_MARKS)
