@@ -10,6 +10,7 @@ from statistics import median
 from types import ModuleType
 from typing import Any
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -18,9 +19,9 @@ from trivium.canon.api import Api
 from trivium.canon.size import Size
 from trivium.canon.usage import Usage
 from trivium.metering import bound
-from trivium.metering.bound import delivered_tokens, most_input, most_output, most_usage, usual_input
+from trivium.metering.bound import delivered_tokens, most_input, most_output, most_usage, usual_input, worst_usages
 from trivium.metering.cost import cost
-from trivium.metering.prices import TOKEN_RATES, Limits, Price, Quote, Rates, TierPrice
+from trivium.metering.prices import TOKEN_RATES, Limits, LongContext, Price, Quote, Rates, TierPrice
 from trivium.operations.wire import read_capture
 from trivium.upstream.local_model import SERVER
 from trivium.wire.request import parse
@@ -183,6 +184,28 @@ class TestUsage:
             reasoning=thought,
         )
         assert cost(usage, quote).exact <= cost(most_usage(size, 50, LIMITS, price), quote).exact
+
+    @given(
+        base=st.builds(Rates, input=st.integers(0, 100), audio_input=st.none() | st.integers(0, 100)),
+        steps=st.lists(
+            st.tuples(st.integers(1, 1200), st.integers(0, 100)), max_size=3, unique_by=lambda step: step[0]
+        ),
+        input=st.integers(0, 1130),
+        heard=st.integers(0, 9),
+    )
+    def test_nor_does_a_shorter_one_where_a_longer_one_is_the_cheaper(
+        self, base: Rates, steps: list[tuple[int, int]], input: int, heard: int
+    ) -> None:
+        price = Price(
+            rates=base,
+            long_context=tuple(
+                LongContext(over=over, rates=msgspec.structs.replace(base, input=rate)) for over, rate in sorted(steps)
+            ),
+        )
+        quote = Quote(price=price, version="", source="", provider="up", model="m")
+        usage = Usage(input_uncached=input, audio_input=min(heard, input), output=50)
+        worst = worst_usages(sized(media_tokens_most=30, sound_tokens_most=9), 50, LIMITS, price)
+        assert cost(usage, quote).exact <= max(cost(one, quote).exact for one in worst)
 
 
 def program() -> ModuleType:

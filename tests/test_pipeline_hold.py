@@ -263,6 +263,12 @@ class TestRefusals:
             "balance_usd": "0.002", "needed_usd": "0.0156", "buy_credits_url": "https://pay.example",
         }  # fmt: skip
 
+    async def test_credits_that_are_owed(self) -> None:
+        """Else whoever adds what is said to be needed would be refused again."""
+        refused = await Counter(Ledger(answer=Refusal(needed=500_000_000, free=-1_010_000_000, held=0))).refusal()
+        assert "may cost up to $0.5, and -$1.01 of credits are free." in refused.message
+        assert refused.facts == {"balance_usd": "-1.01", "needed_usd": "0.5"}
+
     async def test_nothing_is_said_of_calls_that_there_are_not_or_a_limit_that_was_not_sent(self) -> None:
         refused = await Counter(Ledger(answer=Refusal(needed=2, free=1, held=0))).refusal()
         assert "put aside" not in refused.message

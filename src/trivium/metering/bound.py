@@ -1,12 +1,13 @@
 """How many tokens a request and its answer may come to: what a hold is priced by, and what an abort is charged by.
 
-`usual_input` and `delivered_tokens` are best guesses, for what no provider has counted. `most_input` and `most_usage`
+`usual_input` and `delivered_tokens` are best guesses, for what no provider has counted. `most_input` and `worst_usages`
 are bounds that fewer than one request in 10,000 exceeds (`docs/holds.md`). Hosted tools are part of them: a provider
 calls its tool, and reads all of the conversation once more with what the tool found.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 from trivium.canon.size import BYTES_PER_TOKEN, IMAGE, Size
@@ -54,13 +55,25 @@ def most_input(size: Size, context: int | None = None, image: int | None = None)
     return sum(_within(own + TOOL_RESULT * call, context) + more for call in reads)
 
 
-def most_usage(size: Size, max_tokens: int | None, limits: Limits, price: TierPrice) -> Usage:
-    """The usage to price a hold by. `max_tokens` is the request's limit, `limits` are the model's.
+def worst_usages(size: Size, max_tokens: int | None, limits: Limits, price: TierPrice) -> Iterator[Usage]:
+    """The usages to price a hold by, of which the dearest counts: the longest, and the longest at each of the price's
+    shorter lengths, since more may be the cheaper. `max_tokens` is the request's limit, `limits` are the model's."""
+    longest = most_usage(size, max_tokens, limits, price)
+    yield longest
+    for step in price.long_context:
+        if step.over < longest.input:
+            yield most_usage(size, max_tokens, limits, price, within=step.over)
+
+
+def most_usage(
+    size: Size, max_tokens: int | None, limits: Limits, price: TierPrice, *, within: int | None = None
+) -> Usage:
+    """The longest usage; with no more than `within` tokens of input.
 
     Tokens are in the dearest bucket that they may fall into: many vendors write to their caches unasked,
     and what a write costs, next to what is not cached, differs from model to model.
     """
-    input = most_input(size, limits.context, limits.image)
+    input = _within(most_input(size, limits.context, limits.image), within)
     output = size.answers * most_output(max_tokens, limits.context, limits.output)
     if _is_compacted(size):  # the summary is an answer for which the request names no limit
         output += most_output(DEFAULT_OUTPUT, limits.context, limits.output)
@@ -133,5 +146,5 @@ def _more_for_images(size: Size, image: int | None) -> int:
     return size.images * max(0, (image or 0) - IMAGE.most)
 
 
-def _within(tokens: int, context: int | None) -> int:
-    return tokens if context is None else min(tokens, context)
+def _within(tokens: int, most: int | None) -> int:
+    return tokens if most is None else min(tokens, most)

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from trivium.canon.size import Size
 from trivium.clock import rfc3339
 from trivium.errors import BudgetExceeded, InsufficientCredits, PriceUnknown, RequestError
-from trivium.metering.bound import most_usage
+from trivium.metering.bound import worst_usages
 from trivium.metering.charge import CHARGED, HOUSE
 from trivium.metering.cost import cost
 from trivium.metering.prices import Quote
@@ -113,37 +113,42 @@ def _most(size: Size, request: Request, target: Target, quote: Quote, deps: Deps
     price = quote.price
     asked = price.tiers.get(size.service_tier or "")
     return max(
-        cost(most_usage(size, request.max_tokens, limits, rates), quote, tier).nano
+        cost(usage, quote, tier).nano
         for tier, rates in ((None, price), *([(size.service_tier, asked)] if asked is not None else []))
+        for usage in worst_usages(size, request.max_tokens, limits, rates)
     )
 
 
 def refused(refusal: Refusal, request: Request, deps: Deps) -> RequestError:
     """What was needed and what is there, in words and as members of the error."""
-    needed, free, held = (nano_text(max(0, amount)) for amount in (refusal.needed, refusal.free, refusal.held))
+    needed, free = _dollars(refusal.needed), _dollars(refusal.free)
     lower = _advice(request)
-    aside = f" (${held} is put aside for calls in progress)" if refusal.held else ""
+    aside = f" ({_dollars(refusal.held)} is put aside for calls in progress)" if refusal.held else ""
     error: RequestError
     if refusal.budget is None:
         error = InsufficientCredits(
-            f"This request may cost up to ${needed}, and ${free} of credits are free{aside}. {lower}, or add credits."
+            f"This request may cost up to {needed}, and {free} of credits are free{aside}. {lower}, or add credits."
         )
-        error.facts["balance_usd"] = free
     else:
         budget = refusal.budget
         resets_at = rfc3339(refusal.resets_ms / 1000) if refusal.resets_ms is not None else None
         anew = f" It begins anew at {resets_at}." if resets_at else ""
         error = BudgetExceeded(
-            f"This request may cost up to ${needed}, and ${free} are left of the {_PERIODS[budget.period]}budget of "
+            f"This request may cost up to {needed}, and {free} are left of the {_PERIODS[budget.period]}budget of "
             f"${nano_text(budget.limit_nano)} of {budget.scope}{aside}. {lower}, or have the budget raised.{anew}"
         )
-        error.facts |= {"budget": budget.scope, "budget_usd": nano_text(budget.limit_nano), "balance_usd": free}
+        error.facts |= {"budget": budget.scope, "budget_usd": nano_text(budget.limit_nano)}
         if resets_at is not None:
             error.facts["budget_resets_at"] = resets_at
-    error.facts["needed_usd"] = needed
+    error.facts |= {"balance_usd": nano_text(refusal.free), "needed_usd": nano_text(refusal.needed)}
     if deps.billing.buy_credits_url:
         error.facts["buy_credits_url"] = deps.billing.buy_credits_url
     return error
+
+
+def _dollars(nano: int) -> str:
+    """A balance or a budget may be overdrawn."""
+    return f"-${nano_text(-nano)}" if nano < 0 else f"${nano_text(nano)}"
 
 
 def _advice(request: Request) -> str:
