@@ -21,6 +21,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import pages
 import runs
 import stage
 import tables
@@ -28,7 +29,6 @@ from gateways import trivium
 from runs import SMALL, Bench
 from stage import BenchError, Cpus, Upstreams
 
-PAGE = stage.HERE.parent / "docs" / "performance.md"
 _ONCE = ("pipeline/handle.py", "_one")
 """Called once for a request that goes upstream."""
 
@@ -123,7 +123,7 @@ def measured(bench: Bench, seconds: float) -> Measured:
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seconds", type=float, default=5, help="of each of the two loads")
-    parser.add_argument("--no-docs", action="store_true", help=f"leave {PAGE.name} alone")
+    parser.add_argument("--no-docs", action="store_true", help="leave docs/performance.md alone")
     arguments, cpus = parser.parse_args(), Cpus()
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="trivium-profile-")))
@@ -138,7 +138,7 @@ def main() -> int:
         table = tables.table(["step", "us"], rows(cost, shares(folder / "profile")))
     print(table)
     if not arguments.no_docs:
-        PAGE.write_text(tables.put_between(PAGE.read_text(), "profile", table))
+        pages.write("profile", f"{pages.where_and_when()}.\n\n{table}")
     return 0
 
 
