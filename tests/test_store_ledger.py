@@ -30,6 +30,7 @@ from trivium.store import owners, usage
 from trivium.store.accounts import Accounts, Correction
 from trivium.store.calls import SPENT
 from trivium.store.ledger import Ledger
+from trivium.store.ops import Act
 from trivium.store.posting import Entry, start_row, write_starts
 from trivium.store.sql import Database, Row, Writing
 
@@ -478,6 +479,16 @@ class TestHolds:
         house.ledger.end(outcome(start.id, account))
         assert await house.balance(account) == (1, 0)
         assert rows(house.database, "SELECT count(*) FROM starts WHERE ended = 0") == [(0,)]
+
+    async def test_what_an_end_frees_is_free_at_once_whatever_waits_for_a_transaction_of_its_own(
+        self, house: House
+    ) -> None:
+        account = await house.account(1)
+        first = await house.started(account, 1)
+        house.ledger.writer.add(Act(lambda tx: None, urgent=False, alone=True))
+        house.end(first, account)
+        house.end(await house.started(account, 1), account)
+        assert await house.balance(account) == (1, 0)
 
     async def test_an_account_that_is_not_there_is_no_account_with_nothing(self, house: House) -> None:
         if house.database.shared:

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import itertools
 import logging
+import math
 import sqlite3
 import tempfile
 import threading
@@ -670,9 +671,44 @@ def test_where_others_write_too_what_is_to_be_alone_has_a_transaction_of_its_own
     writer, said = noting(disk)
     writer._urgent.extend(Kept(record(id), urgent=True, alone=id in "XY") for id in "aXYb")
     writer._others.extend(Kept(record(id), alone=id == "Z") for id in "cZd")
-    for _ in range(5):
+    for _ in range(4):
         writer._write_some()
-    assert said == ["a b c", "Z", "X", "Y", "d"]
+    assert said == ["a b c d", "Z", "X", "Y"]
+
+
+def test_what_is_urgent_has_the_ends_before_it_though_something_that_is_to_be_alone_waits_before_them(
+    disk: Disk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Such an end may free what it needs: a balance, or an idempotency key."""
+    monkeypatch.setattr(disk.database, "shared", True)
+    writer, said = noting(disk)
+    writer._others_due = math.inf
+    writer._others.extend(Kept(record(id), alone=id == "Z") for id in ("Z", "end"))
+    writer._urgent.append(Kept(record("hold"), urgent=True))
+    writer._write_some()
+    writer._others_due = 0
+    writer._write_some()
+    assert said == ["hold end", "Z"]
+
+
+async def test_who_waits_for_everything_waits_for_what_is_to_be_alone_whatever_comes_meanwhile(
+    disk: Disk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(disk.database, "shared", True)
+    writer, said = noting(disk)
+    taken, late = writing._taken, [Kept(record("late"), urgent=True)]
+
+    def taking(queue: Any, most: int) -> Any:
+        if queue is writer._others and late:
+            writer._urgent.append(late.pop())
+        return taken(queue, most)
+
+    monkeypatch.setattr(writing, "_taken", taking)
+    writer._others_due = math.inf
+    writer._others.extend(Kept(record(id), alone=id == "Z") for id in "aZ")
+    await writer.flush()
+    assert said == ["late a", "Z"]
+    await writer.close()
 
 
 def test_where_others_write_too_no_end_goes_past_its_start_that_came_behind_what_is_to_be_alone(

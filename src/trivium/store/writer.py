@@ -242,8 +242,9 @@ class Writer:
         self._flushed += _taken(self._flushing, _MOST)
         waiting = len(self._urgent) + len(self._others)
         urgent, others = self._taken_out = self._cut(everything=everything)
+        passed = self._database.shared and any(queue and queue[0].alone for queue in (self._urgent, self._others))
         if everything or others or (urgent and not self._log(urgent)):
-            self._transact(urgent, others, all_of_it=len(urgent) + len(others) >= waiting)
+            self._transact(urgent, others, all_of_it=not passed and len(urgent) + len(others) >= waiting)
 
     def _transact(self, urgent: list[Op], others: list[Op], *, all_of_it: bool) -> None:
         """What the log has goes first. `all_of_it`: nothing else was waiting."""
@@ -334,24 +335,17 @@ class Writer:
 
     def _cut_apart(self, *, everything: bool) -> tuple[list[Op], list[Op]]:
         """The same, with what is to be alone by itself. Of the others it goes before what is urgent once it is due, for
-        something urgent may always be there, and all that was handed over behind it waits. What is urgent goes past it,
-        for ends that are among the others, and it has its turn next."""
-        waits = bool(self._others) and self._others[0].alone
-        if waits and everything:
+        something urgent may always be there. Until then calls go past it, so that what is urgent has the ends before
+        it, whose balance it may need, and each end its start."""
+        if everything and self._others and self._others[0].alone:
             return [], [self._others.popleft()]
         if self._urgent and self._urgent[0].alone:
             return [self._urgent.popleft()], []
-        urgent, others = self._taken_beside(_MOST), list[Op]()
+        urgent = _taken_beside(self._urgent, _MOST)
         self._busy = len(urgent) >= _BUSY
-        if not waits and (others := _taken_together(self._others, _MOST - len(urgent))):
-            urgent += self._taken_beside(len(self._urgent))  # as above
+        if others := _taken_beside(self._others, _MOST - len(urgent)):
+            urgent += _taken_beside(self._urgent, len(self._urgent))  # as above
         return urgent, others
-
-    def _taken_beside(self, most: int) -> list[Op]:
-        """What is urgent, save what is to be alone, which is first now."""
-        taken = _taken(self._urgent, most)
-        self._urgent.extendleft([op for op in reversed(taken) if op.alone])
-        return [op for op in taken if not op.alone]
 
     def _commit(self, batch: list[Op], again: bool, attempts: int = 3) -> None:
         """In the thread. What the database takes issue with is written op by op, so that a bad op harms only itself.
@@ -393,16 +387,11 @@ def _taken(queue: deque[_E], most: int) -> list[_E]:
     return [queue.popleft() for _ in range(min(len(queue), most))]
 
 
-def _taken_together(queue: deque[Op], most: int) -> list[Op]:
-    """The same, up to the first op that is to be alone, or that one alone."""
-    taken: list[Op] = []
-    for _ in range(min(len(queue), most)):
-        if queue[0].alone and taken:
-            break
-        taken.append(queue.popleft())
-        if taken[-1].alone:
-            break
-    return taken
+def _taken_beside(queue: deque[Op], most: int) -> list[Op]:
+    """The same, save what is to be alone, which is first now."""
+    taken = _taken(queue, most)
+    queue.extendleft([op for op in reversed(taken) if op.alone])
+    return [op for op in taken if not op.alone]
 
 
 def _resolve(waiters: Sequence[asyncio.Future[None]], error: Exception | None) -> None:
