@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import pkgutil
 
 import aiohttp
 import pytest
@@ -26,6 +27,8 @@ from support_money import (
     whole,
 )
 from trivium.mock import Generation, Reply, Rule, Script, Usage
+from trivium.money import NANO, nano_text
+from trivium.pipeline import settle
 from trivium.pipeline.settle import Run
 
 DRAIN = f'{ALL_APIS}\non_abort = "drain"'
@@ -207,3 +210,42 @@ async def test_so_does_one_whose_figures_were_asked_for_first(monkeypatch: pytes
         record = await settled_one(house)
         assert await payer.balance() == ("1", "0")
     assert (record["cost_nano"], record["flags"]) == (0, "unsettled")
+
+
+@pytest.mark.parametrize(
+    "lacking",
+    [
+        ("trivium.pipeline.deps.Deps.keep",),
+        ("trivium.store.calls.EndOp.__init__",),
+        ("trivium.pipeline.settle.record_of", "trivium.pipeline.settle.bare_record_of"),
+    ],
+)
+async def test_a_call_ends_with_its_charge_though_there_was_no_memory_for_that_at_first(
+    lacking: tuple[str, ...], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def fail_once(name: str) -> None:
+        work, failures = pkgutil.resolve_name(name), [MemoryError(name)]
+
+        def tried(*args: object, **named: object) -> object:
+            if failures:
+                raise failures.pop()
+            return work(*args, **named)
+
+        monkeypatch.setattr(name, tried)
+
+    monkeypatch.setattr(settle, "_AGAIN", 0)
+    async with shop(Reply(text="It is sunny.", usage=Usage(input=25, output=20)), settings=CREDITS) as house:
+        payer = await customer(house)
+        for name in lacking:
+            fail_once(name)
+        assert (await house.post(PATHS["chat"], CHAT))[0] == 200
+        async with asyncio.timeout(5):
+            while not (found := await settled(house)):
+                pass
+        cost = 25 * INPUT + 20 * OUTPUT
+        assert [(record["cost_nano"], record["flags"]) for record in found] == [(cost, "")]
+        assert await payer.balance() == (nano_text(NANO - cost), "0")
+        assert house.gateway.store.ledger.open_calls == 0
+        assert [one.getMessage() for one in caplog.records if one.name == "trivium.pipeline"] == [
+            f"request {found[0]['id']}: there is no memory to end it"
+        ]

@@ -12,7 +12,7 @@ import threading
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
-from unittest.mock import AsyncMock
+from unittest.mock import AsyncMock, Mock
 
 import msgspec
 import psycopg
@@ -489,6 +489,15 @@ class TestHolds:
         house.end(first, account)
         house.end(await house.started(account, 1), account)
         assert await house.balance(account) == (1, 0)
+
+    async def test_a_call_that_there_is_no_memory_for_holds_nothing(
+        self, house: House, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        account = await house.account(1)
+        with monkeypatch.context() as patched, pytest.raises(MemoryError):
+            patched.setattr(ledger_module, "OpenCall", Mock(side_effect=MemoryError))
+            await house.start(account, 1)
+        assert await house.ledger.free_nano(account) == (USD, 0)
 
     async def test_an_account_that_is_not_there_is_no_account_with_nothing(self, house: House) -> None:
         if house.database.shared:

@@ -7,7 +7,10 @@ is missing that the provider's generation record has, the call stays open until 
 
 from __future__ import annotations
 
+import asyncio
 import logging
+from collections.abc import Callable
+from functools import partial
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
@@ -46,6 +49,8 @@ if TYPE_CHECKING:
 
 CLIENT_CLOSED = 499
 """The status of a call whose client left before it had one (nginx's word for it)."""
+_AGAIN = 1.0
+"""Seconds until a call is ended for which there was no memory."""
 _SUCCESS = Outcome.SUCCESS
 
 _LOG = logging.getLogger("trivium.pipeline")
@@ -196,12 +201,7 @@ class Run:
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
         try:
-            record = self._settled()
-        except Exception as failure:
-            record = self._bare(failure)
-        try:
-            if record is not None:
-                self._keep(record)
+            self._end(self._settled)
         finally:
             if self.capture is not None:  # behind the record, which nothing may keep from being written
                 self.capture.close()
@@ -223,9 +223,10 @@ class Run:
 
     def _bare(self, failure: Exception) -> Record:
         """Of a call whose record cannot be made: it ends all the same, charged nothing, and what it holds is free."""
+        record = bare_record_of(self, failure)
         _LOG.error("request %s: its record cannot be made", self.call.id, exc_info=failure)
         self._charge = NO_CHARGE
-        return bare_record_of(self, failure)
+        return record
 
     def _forget_request(self) -> None:
         """The bytes of a call that is over count no longer: what an estimate and the record need of it stays."""
@@ -242,15 +243,23 @@ class Run:
 
     def close(self) -> None:
         """Ends a call whose figures were asked for."""
-        try:
-            record = record_of(self)
-        except Exception as failure:
-            record = self._bare(failure)
-        self._keep(record)
+        self._end(partial(record_of, self))
 
-    def _keep(self, record: Record) -> None:
-        """Writes the record, with which the call ends."""
-        self.deps.keep(record, self.call.headers.get(b"traceparent"))
+    def _end(self, settled: Callable[[], Record | None]) -> None:
+        """Writes the record, with which the call ends. Where there is no memory for any, that is tried again later:
+        what the call holds would else stay held."""
+        try:
+            try:
+                record = settled()
+            except Exception as failure:
+                record = self._bare(failure)
+            if record is None:
+                return
+            self.deps.keep(record, self.call.headers.get(b"traceparent"))
+        except MemoryError as failure:
+            asyncio.get_running_loop().call_later(_AGAIN, self._end, settled)
+            _LOG.error("request %s: there is no memory to end it", self.call.id, exc_info=failure)
+            return
         if self.screened is not None and self.deps.screening is not None:
             self.deps.screening.ended(self.screened, record, self.deps.clock.now_ms())
         if self.limited is not None:

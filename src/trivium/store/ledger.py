@@ -139,9 +139,10 @@ class Ledger:
                 if account is None or account.next_expiry_ms is not None:
                     account = await self._account(start.account_id)
             windows = await self._windows_of(start.scopes, start.time_ms) if start.scopes else ()
+        opened = OpenCall(start, account, windows)
         if not self._shared and (refusal := take(start.hold_nano, account, windows)):
             return refusal
-        opened = self._open[start.id] = OpenCall(start, account, windows)
+        self._open[start.id] = opened
         op = StartOp(opened, self._prices, self.owner)
         self.writer.add(op)
         if op.result is None:
@@ -162,20 +163,20 @@ class Ledger:
         return id in self._open or id in self._doubtful
 
     def end(self, record: Record) -> None:
-        """The outcome of a call, and its end if it was started: from here on its hold is free."""
-        opened = self._open.pop(record.id, None)
+        """The outcome of a call, and its end if it was started: from here on its hold is free. What can fail comes
+        first, and can be tried again: nothing is changed by then."""
+        opened = self._open.get(record.id)
+        op = EndOp(record, self._prices, opened, started=opened is not None or record.id in self._doubtful)
+        self.writer.add(op)
+        self._doubtful.discard(record.id)
         if opened is not None:
+            del self._open[record.id]
             opened.settle(record.cost_nano)
+            opened.unwritten(op.freed)
             self._changed(*opened.purses)
             if opened.account is not None and opened.start.time_ms <= (opened.account.needed_ms or -1):
                 opened.account.next_expiry_ms = 0
         self.recent.add(record)
-        started = opened is not None or record.id in self._doubtful
-        self._doubtful.discard(record.id)
-        op = EndOp(record, self._prices, opened, started=started)
-        if opened is not None:
-            opened.unwritten(op.freed)
-        self.writer.add(op)
 
     def priced(self, quote: Quote) -> None:
         """Keeps a price that calls are charged with: its row is written with the first that names it."""
