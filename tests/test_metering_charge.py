@@ -89,8 +89,14 @@ class TestWhatNobodyCounted:
 
     def test_of_what_was_delivered_the_tokens_are_guessed(self) -> None:
         found = house(None, delivered(36, complete=False))
-        assert found.usage == Usage(input_uncached=30, output=10)
+        assert found.usage == Usage(input_uncached=30, output=10, image_output=0)
         assert summed(found) == (30 * 3_000 + 10 * 15_000, 30 * 3_000 + 10 * 15_000, "estimated", "estimated")
+
+    @pytest.mark.parametrize("usage", [None, Usage(input_uncached=30)])
+    def test_what_was_delivered_are_words_also_of_a_model_whose_images_have_their_own_price(
+        self, usage: Usage | None
+    ) -> None:
+        assert house(usage, delivered(36), quote(price(image_output="60"))).nano == 30 * 3_000 + 10 * 15_000
 
     def test_a_whole_answer_that_told_no_usage_is_guessed_even_if_it_was_empty(self) -> None:
         assert house(None, delivered(0)).nano == 30 * 3_000
@@ -101,7 +107,7 @@ class TestWhatNobodyCounted:
         assert found.usage.output == 1
 
     def test_no_guess_is_longer_than_the_answer_can_be(self) -> None:
-        assert house(None, delivered(36, most=7)).usage == Usage(input_uncached=30, output=7)
+        assert house(None, delivered(36, most=7)).usage == Usage(input_uncached=30, output=7, image_output=0)
         found = house(Usage(input_uncached=25, output=1), delivered(36, most=7, complete=False))
         assert found.usage == Usage(input_uncached=25, output=7)
 

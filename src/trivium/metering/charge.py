@@ -157,16 +157,17 @@ def _counted(usage: Usage | None, delivery: Delivery) -> tuple[Usage | None, boo
     if not delivered and not delivery.complete:
         return None, False
     said: dict[str, Any] = {"server_tools": {**delivery.server_tools}, "service_tier": delivery.service_tier}
-    return Usage(input_uncached=delivery.input_tokens, output=delivered, **said), True
+    return Usage(input_uncached=delivery.input_tokens, output=delivered, image_output=0, **said), True
 
 
 def _lacking(usage: Usage, delivery: Delivery, delivered: int) -> dict[str, int]:
-    """Counts that a usage should have and has not: nobody asks with no token, and content is made of some."""
+    """Counts that a usage should have and has not: nobody asks with no token, and content is made of some. Images are
+    none (`canon/size.content_of`)."""
     lacking = {}
     if not usage.input and delivery.input_tokens:
         lacking["input_uncached"] = delivery.input_tokens
     if not usage.output and delivered:
-        lacking["output"] = delivered
+        lacking |= {"output": delivered, "image_output": 0}
     return lacking
 
 
