@@ -335,7 +335,10 @@ async def test_other_changes_are_taken(house: House, before: int, after: int) ->
     assert (source.models, source.withheld, source.problem) == (after, None, None)
 
 
-@pytest.mark.parametrize("damaged", ["", "{", "<html>", '{"data":{}}'])
+NESTED = f'{{"data":[{{"id":"a"}},{{"id":"b","n":{"[" * 5_000}{"]" * 5_000}}}]}}'
+
+
+@pytest.mark.parametrize("damaged", ["", "{", "<html>", '{"data":{}}', NESTED])
 async def test_a_damaged_list_replaces_none(house: House, damaged: str) -> None:
     await house.serve()
     await house.refresh()
@@ -343,6 +346,7 @@ async def test_a_damaged_list_replaces_none(house: House, damaged: str) -> None:
     source = await house.refresh()
     assert (source.models, source.origin, source.failures) == (3, "provider", 1)
     assert source.problem
+    assert ("its list is nested too deeply" in source.problem) == (damaged == NESTED)
     assert house.count == 3
 
 

@@ -88,9 +88,15 @@ async def test_a_collector_that_does_not_answer_keeps_nobody() -> None:
         said = OtelSettings(endpoint=f"http://127.0.0.1:{silent.getsockname()[1]}", metrics=False)
         telling = otel.Otel(said, {}, "run_1", str.upper, list)
         telling.start()
-        async with asyncio.timeout(8):  # the exporter waits for ten seconds
-            telling.take([Ended(GOOD, None)] * 100)
-            await telling.close(0.05)
+        telling.take([Ended(GOOD, None)] * 100)
+        await telling.close(0.05)
+        assert telling._thread.is_alive(), "the exporter waits for ten seconds"
+        connection, _ = silent.accept()
+        with connection:  # answered at last, it leaves no thread behind that tries again in later tests
+            connection.recv(1024)
+            connection.sendall(b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n")
+            await telling.close(60)
+        assert not telling._thread.is_alive()
 
 
 async def test_metrics_that_are_not_sent_do_not_pile_up() -> None:
