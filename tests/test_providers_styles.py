@@ -39,6 +39,9 @@ def test_bedrock_reads_betas_in_the_body() -> None:
     sent = styled("bedrock", {"model": "m"}, betas, (b"accept", b"*/*"))
     assert json.loads(sent.body)["anthropic_beta"] == ["a-2025-01-01", "b-2025-01-01"]
     assert sent.headers == [(b"accept", b"*/*")]
+    for said, kept in ((b"a,,b, ", ["a", "b"]), (b" ,", None)):
+        sent = styled("bedrock", {"model": "m"}, (b"anthropic-beta", said))
+        assert json.loads(sent.body).get("anthropic_beta") == kept
     own = styled("bedrock", {"model": "m", "anthropic_beta": ["mine"]}, betas)
     assert json.loads(own.body)["anthropic_beta"] == ["mine"]
 

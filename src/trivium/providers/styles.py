@@ -57,7 +57,7 @@ def _bedrock(sent: Sent) -> Sent:
     streams = bytes(members.pop("stream", b"")) == b"true"
     members.pop("model", None)
     told = [value.decode("latin-1") for name, value in sent.headers if name == _BETA]
-    betas = [beta.strip() for value in told for beta in value.split(",")]
+    betas = [beta.strip() for value in told for beta in value.split(",") if beta.strip()]
     if betas and "anthropic_beta" not in members:
         members["anthropic_beta"] = msgspec.Raw(_encode(betas))
     members.setdefault("anthropic_version", msgspec.Raw(b'"bedrock-2023-05-31"'))
