@@ -3,12 +3,13 @@ of who answered (behaviour page, section 4; vendors page, "Response rewriting").
 
 from __future__ import annotations
 
-from trivium.canon.api import EMBEDDINGS, MESSAGES
+from trivium.canon.api import EMBEDDINGS
 from trivium.pipeline.call import Call, Headers, Reply
 from trivium.pipeline.deps import Deps
 from trivium.pipeline.embed import EmbeddingsExchange
 from trivium.pipeline.relay import METERED, Exchange
 from trivium.pipeline.settle import Run
+from trivium.pipeline.tell import request_id_name
 from trivium.pipeline.translated import TranslatedExchange
 from trivium.providers.house import HouseModel
 from trivium.providers.provider import Provider
@@ -79,4 +80,4 @@ class StealthExchange(TranslatedExchange):
 
     def _passed(self, stream: bool) -> Headers:  # noqa: ARG002
         """None of the upstream's headers; our id under the name by which the client's SDK knows it."""
-        return [(b"request-id" if self._call.api is MESSAGES else b"x-request-id", self._call.id.encode())]
+        return [(request_id_name(self._call.api), self._call.id.encode())]

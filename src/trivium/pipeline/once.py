@@ -12,13 +12,13 @@ import hashlib
 
 import msgspec
 
-from trivium.canon.api import Api
 from trivium.errors import FieldInvalid, Overloaded
 from trivium.pipeline.authenticate import credential_of
 from trivium.pipeline.call import FALLBACKS, Call, Headers, Operation, Reply
 from trivium.pipeline.deps import Answers, Deps, Place
 from trivium.pipeline.replies import Copying
 from trivium.pipeline.settle import Run
+from trivium.pipeline.tell import request_id_name
 from trivium.policy.caller import Caller
 from trivium.routing.catalog import Target
 from trivium.wire.request import Request
@@ -127,7 +127,7 @@ class Once(Copying):
             (b"content-length", b"%d" % len(kept.body)),
             (b"x-trivium-replayed", b"true"),
             (b"x-trivium-request-id", id),
-            (b"request-id" if self._call.api is Api.MESSAGES else b"x-request-id", id),
+            (request_id_name(self._call.api), id),
         ]
         await self._reply.start(kept.status, headers)
         await self._reply.end(kept.body)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-from trivium.canon.api import Api
+from trivium.canon.api import Api, Kind
 from trivium.errors import TriviumError
 from trivium.pipeline.call import Call, Headers
 from trivium.wire.errors import ErrorValue
@@ -14,7 +14,13 @@ from trivium.wire.losses import Loss
 
 _LONGEST_HEADER = 1000
 _DATA = (b"application/json", b"text/event-stream")
+REQUEST_IDS = (b"request-id", b"x-request-id")
 _UNSAFE = re.compile(r"[^\w.:()\[\] -]")
+
+
+def request_id_name(api: Kind) -> bytes:
+    """The header by which the API's SDKs know the id of a request."""
+    return REQUEST_IDS[0] if api is Api.MESSAGES else REQUEST_IDS[1]
 
 
 def json_headers(content: bytes, call: Call) -> Headers:
@@ -24,7 +30,7 @@ def json_headers(content: bytes, call: Call) -> Headers:
         (b"content-type", b"application/json"),
         (b"content-length", b"%d" % len(content)),
         (b"x-trivium-request-id", request_id),
-        (b"request-id" if call.api is Api.MESSAGES else b"x-request-id", request_id),
+        (request_id_name(call.api), request_id),
     ]
 
 

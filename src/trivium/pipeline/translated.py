@@ -11,13 +11,13 @@ import asyncio
 import contextlib
 from collections.abc import AsyncIterator
 
-from trivium.canon.api import Api
 from trivium.errors import Overloaded, UpstreamBroken, UpstreamError, UpstreamGarbage
 from trivium.pipeline.call import Call, Headers, Reply
 from trivium.pipeline.deps import Deps
 from trivium.pipeline.relay import METERED, Exchange
 from trivium.pipeline.settle import Run
 from trivium.pipeline.stream import BITE, STREAM_HEADERS
+from trivium.pipeline.tell import REQUEST_IDS, request_id_name
 from trivium.providers.provider import Provider
 from trivium.upstream.client import UpstreamResponse
 from trivium.wire.request import Request
@@ -29,7 +29,6 @@ _UNFINISHED_GRACE = 10.0
 """Seconds that usage and terminal event may take behind the finish."""
 _JSON = (b"content-type", b"application/json")
 _EVENTS = (b"content-type", b"text/event-stream; charset=utf-8")
-_REQUEST_IDS = (b"request-id", b"x-request-id")
 
 
 class TranslatedExchange(Exchange):
@@ -190,9 +189,9 @@ class TranslatedExchange(Exchange):
     def _passed(self, stream: bool) -> Headers:
         """The upstream's id of the request, or ours, under the name by which the client's SDK knows it; no content
         type."""
-        own = _REQUEST_IDS[0] if self._call.api is Api.MESSAGES else _REQUEST_IDS[1]
+        own = request_id_name(self._call.api)
         passed = [
-            (own if name in _REQUEST_IDS else name, value)
+            (own if name in REQUEST_IDS else name, value)
             for name, value in super()._passed(stream)
             if name != b"content-type"
         ]

@@ -15,7 +15,7 @@ from trivium import ids
 from trivium.clock import Clock
 from trivium.errors import Conflict, NotFound, OperationError
 from trivium.policy.alert_channels import Channel, Kept, Sealed
-from trivium.store.changes import Followed, count_up, text
+from trivium.store.changes import Followed, count_up, read_marks, text
 from trivium.store.envelopes import Envelope, Keyring
 from trivium.store.key_names import MARK, sealed
 from trivium.store.sql import Database, Row, Writing
@@ -58,7 +58,7 @@ class AlertChannels(Followed):
 
     async def load(self) -> None:
         """Brings memory up to date. Raises StoreUnavailable."""
-        marks = await self._read_marks()
+        marks = await read_marks(self.database, _MARKS)
         rows = await self.database.ask(f"{_READ} ORDER BY c.name")
         found = {row[0]: envelope for row in rows if (envelope := _envelope(row)) is not None}
         self.all, self._envelopes, self._marks = [_kept(row) for row in rows], found, marks
@@ -66,7 +66,7 @@ class AlertChannels(Followed):
 
     async def refresh(self) -> None:
         """The same where another process has changed something since. Raises StoreUnavailable."""
-        if await self._read_marks() != self._marks:
+        if await read_marks(self.database, _MARKS) != self._marks:
             await self.load()
 
     async def add(self, name: str, said: Channel, secret: Sealed, actor: str) -> Kept:
@@ -140,9 +140,6 @@ class AlertChannels(Followed):
         told = after if not resealed else {**msgspec.to_builtins(after), "secret": "changed"}
         self.note(tx, actor, action, name, before=before, after=told)
         count_up(tx, _MARKS[0])
-
-    async def _read_marks(self) -> list[Row]:
-        return await self.database.ask("SELECT name, version FROM settings WHERE name IN (?, ?) ORDER BY name", _MARKS)
 
 
 def _found(tx: Writing, name: str) -> Row:

@@ -6,7 +6,7 @@ Secrets never stand in it: who writes a line says what the change looks like to 
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
 import msgspec
@@ -15,7 +15,7 @@ from trivium.clock import Clock
 from trivium.errors import Conflict, StoreUnavailable
 from trivium.policy.spending import DEFAULT_ACCOUNT
 from trivium.store.ops import Act
-from trivium.store.sql import Database, Row, Writing
+from trivium.store.sql import Database, Row, Writing, marks
 from trivium.store.unbroken import unbroken
 from trivium.store.writer import Writer
 
@@ -70,6 +70,11 @@ def count_up(tx: Writing, mark: str) -> None:
         " ON CONFLICT (name) DO UPDATE SET version = settings.version + 1",
         (mark,),
     )
+
+
+async def read_marks(database: Database, names: Sequence[str]) -> list[Row]:
+    """How often these were counted up: other values than before mean that somebody has changed something."""
+    return await database.ask(f"SELECT name, version FROM settings WHERE name IN ({marks(names)}) ORDER BY name", names)
 
 
 class Changing:

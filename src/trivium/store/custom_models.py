@@ -17,7 +17,7 @@ from trivium import ids
 from trivium.clock import Clock
 from trivium.errors import Conflict, NotFound, OperationError
 from trivium.providers.custom import CustomModel, CustomSettings, hint_of
-from trivium.store.changes import Followed, count_up, text
+from trivium.store.changes import Followed, count_up, read_marks, text
 from trivium.store.envelopes import Envelope, Keyring
 from trivium.store.key_names import MARK, sealed
 from trivium.store.secrets import GIVEN_FOR_ANOTHER
@@ -62,7 +62,7 @@ class CustomModels(Followed):
 
     async def load(self) -> None:
         """Brings memory up to date. Raises StoreUnavailable."""
-        marks = await self._read_marks()
+        marks = await read_marks(self.database, _MARKS)
         rows = await self.database.ask(f"{_READ} {_ORDER}")
         models = [_model(row) for row in rows]
         seen: dict[str, dict[str, CustomModel]] = {}
@@ -77,7 +77,7 @@ class CustomModels(Followed):
 
     async def refresh(self) -> None:
         """The same where another process has changed something since. Raises StoreUnavailable."""
-        if await self._read_marks() != self._marks:
+        if await read_marks(self.database, _MARKS) != self._marks:
             await self.load()
 
     async def listed(self, organization_id: str) -> list[CustomModel]:
@@ -175,9 +175,6 @@ class CustomModels(Followed):
     def _noted(self, tx: Writing, actor: str, action: str, model: CustomModel, **told: Any) -> None:
         self.note(tx, actor, action, model.name, organization_id=model.organization_id, **told)
         count_up(tx, _MARKS[0])
-
-    async def _read_marks(self) -> list[Row]:
-        return await self.database.ask("SELECT name, version FROM settings WHERE name IN (?, ?) ORDER BY name", _MARKS)
 
 
 def _moves(before: CustomModel, after: CustomModel) -> bool:
