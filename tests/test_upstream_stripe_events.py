@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -59,6 +60,12 @@ def test_a_header_that_is_none(header: str) -> None:
 
 def told(event: dict[str, Any]) -> Event | None:
     return read(json.dumps(event).encode())
+
+
+def test_an_endpoint_is_sent_what_is_read() -> None:
+    page = (Path(__file__).parent.parent / "docs" / "payments.md").read_text()
+    asked = page.partition("with these events")[2].split("```")[1]
+    assert sorted(asked.split()) == sorted(TYPES)
 
 
 def test_what_does_not_bear_our_mark_is_of_no_concern() -> None:
