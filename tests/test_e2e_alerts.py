@@ -50,6 +50,8 @@ async def test_callers_hear_503_and_the_operator_why(status: int, caplog: pytest
         Reply(status=429, error=Error(message="You exceeded your current quota.", type="insufficient_quota")),
         Reply(status=400, error=Error(message="Your credit balance is too low to access the Anthropic API.")),
         Reply(error=Error(message="Insufficient Balance", type="billing_error"), status=402),
+        Reply(status=400, error=Error(message="You have reached your specified API usage limits. You will regain ...")),
+        Reply(status=400, error=Error(message="Access denied, please ...", type="Arrearage", code="Arrearage")),
     ],
 )
 async def test_an_account_without_credit_is_known_whatever_the_status(reply: Reply) -> None:
@@ -58,6 +60,17 @@ async def test_an_account_without_credit_is_known_whatever_the_status(reply: Rep
             status, said, _ = await house.post(path, body)
             assert (status, said["error"]["code"]) == (503, "upstream_unavailable")
         assert [one["calls"] for one in await house.gateway.operations.perform("alerts.show", {})] == [3]
+
+
+async def test_what_a_client_says_of_accounts_is_no_refusal_of_ours() -> None:
+    """A provider repeats the words of whose request it refuses."""
+    message = "Invalid value: 'insufficient balance'. Supported values are: 'low', 'medium', and 'high'."
+    async with running(Reply(status=400, error=Error(message=message)), provider=ALL_APIS) as house:
+        for path, body in CALLS:
+            status, said, headers = await house.post(path, body)
+            assert (status, said["error"]["message"]) == (400, message)
+            assert "x-should-retry" not in headers
+        assert await house.gateway.operations.perform("alerts.show", {}) == []
 
 
 async def test_a_refusal_that_another_route_makes_up_for_is_an_alert_too() -> None:

@@ -115,6 +115,29 @@ async def test_what_is_wrong_with_the_request_is_wrong_everywhere(status: int, s
         assert len(house.upstream.requests) == 1
 
 
+BAD = Error(message="Invalid value for temperature.", type="invalid_request_error")
+WRONG = {
+    **{str(status): Reply(status=status, error=BAD) for status in (400, 404, 413, 422)},
+    "flagged": Reply(status=403, error=Error(message="Flagged.", type="moderation")),
+    "in-band": Reply(text="Hel", error=BAD),
+}
+
+
+@pytest.mark.parametrize("stream", [False, True], ids=["whole", "stream"])
+@pytest.mark.parametrize("answer", WRONG.values(), ids=WRONG)
+@pytest.mark.parametrize("api", APIS)
+async def test_bad_requests_of_one_client_are_no_reason_to_rest(api: str, answer: Reply, stream: bool) -> None:
+    """Neither of a route nor of a key."""
+    keys = TWO.replace("[providers.b]\n", '[providers.b]\nkeys = ["key-number-one", "key-number-two"]\n')
+    async with running(first(answer), Rule(answer, Match(model="two")), settings=keys) as house:
+        for model in ("twin", "b/two"):
+            for _ in range(3):
+                await ask(house, api, model=model, stream=stream)
+        told = await house.gateway.operations.perform("routes.show", {})
+        assert [one for one in told if one["failed"] or one["rests_s"]] == []
+        assert {one["route"]: one["calls"] for one in told}["a/one"] == 3
+
+
 @pytest.mark.parametrize("api", APIS)
 async def test_after_the_first_content_there_is_no_way_back(api: str) -> None:
     after = 6 if api != "chat" else 3

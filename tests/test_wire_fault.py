@@ -6,7 +6,7 @@ import pytest
 
 from trivium.canon.events import Fault
 from trivium.canon.fold import Answer
-from trivium.wire.fault import fault_in, fault_of_body, fault_of_text, status_of, with_kind
+from trivium.wire.fault import fault_in, fault_of_body, fault_of_text, is_unpaid, status_of, with_kind
 
 DIALECTS: list[tuple[Any, Fault]] = [
     (
@@ -122,6 +122,46 @@ def test_a_code_is_told_where_it_says_more_than_the_type(said: dict[str, Any], c
 )
 def test_an_error_inside_an_answer_has_the_status_that_it_would_have_had(fault: Fault, status: int) -> None:
     assert status_of(fault) == status
+
+
+SUSPENDED = "Your account org-x <ak-x> is suspended, please check your plan and billing details"
+SPENT = "Your team 16f2151a-40f4 has either used all available credits or reached its monthly spending limit. To ..."
+GOOD_STANDING = "Access denied, please make sure your account is in good standing."
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        Fault("insufficient_quota", "You exceeded your current quota."),
+        Fault("invalid_request_error", "Billing hard limit has been reached", "billing_hard_limit_reached"),
+        Fault("invalid_request_error", "Your credit balance is too low to access the Anthropic API."),
+        Fault(
+            "invalid_request_error", "You have reached your specified API usage limits. You will regain access on ..."
+        ),
+        Fault("exceeded_current_quota_error", SUSPENDED),
+        Fault("Arrearage", GOOD_STANDING),
+        Fault("Some resource has been exhausted", SPENT),
+        Fault("1113", "Insufficient balance or no resource package. Please recharge."),
+        Fault("api_error", "insufficient balance (1008)"),
+        Fault("api_error", "You have insufficient credits to make this request."),
+        Fault("api_error", "Provider returned error: Your credit balance is too low to access the Anthropic API."),
+    ],
+)
+def test_an_account_without_credit_is_known_in_the_words_of_each(fault: Fault) -> None:
+    assert is_unpaid(fault)
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        "Invalid value: 'credit balance is too low'. Supported values are: 'low', 'medium', and 'high'.",
+        "'insufficient balance' is not of type 'integer'",
+        "The model `insufficient balance` does not exist",
+        "Invalid value: your team x has either used all available credits or reached its monthly spending limit",
+    ],
+)
+def test_words_that_an_error_repeats_say_nothing_of_the_account(message: str) -> None:
+    assert not is_unpaid(Fault("invalid_request_error", message))
 
 
 def test_a_body_that_is_neither_answer_nor_error_says_so() -> None:

@@ -34,6 +34,7 @@ from trivium.policy.context import context_of
 from trivium.routing.auto import Resolution
 from trivium.routing.catalog import Target
 from trivium.upstream.pause import pause_s
+from trivium.wire.fault import status_of
 from trivium.wire.request import Request, without_body
 
 
@@ -216,10 +217,20 @@ class Attempts:
         if run.error is not None and is_clients_own(run.error):
             health.unknown(place, self._claim)
             return
-        broke = run.error is not None or (run.answer is not None and run.answer.error is not None)
-        if broke or run.upstream_status is None or is_failure(run.upstream_status):
+        if _could_not(run):
             health.failed(place, now_ms(self._deps), self._wish_s)
             return
         health.answered(place, now_ms(self._deps))
         if self._session is not None:
             self._deps.sessions.keep(self._session, name_of(leg.main), leg.target.route, now_ms(self._deps))
+
+
+def _could_not(run: Run) -> bool:
+    """Whether an upstream was not able to answer. One that says what is wrong with the request was, with an error's
+    status or inside an answer that began well."""
+    status, fault = run.upstream_status, run.answer.error if run.answer is not None else None
+    if status is None or status >= 400:
+        return status is None or is_failure(status)
+    if run.error is not None:
+        return fails_over(run.error)
+    return fault is not None and is_failure(status_of(fault))

@@ -147,15 +147,27 @@ def status_of(fault: Fault) -> int:
     return next((_STATUS_BY_WORD[word] for word in (fault.code, fault.type) if word in _STATUS_BY_WORD), 502)
 
 
-_UNPAID = frozenset(("insufficient_quota", "billing_not_active", "billing_hard_limit_reached"))
-_UNPAID_WORDS = ("credit balance is too low", "insufficient balance")
+_UNPAID = frozenset(
+    {
+        *("insufficient_quota", "billing_not_active", "billing_hard_limit_reached"),  # OpenAI
+        "exceeded_current_quota_error",  # Moonshot
+        "Arrearage",  # Alibaba
+    }
+)
+_UNPAID_WORDS = re.compile(
+    r"(?:provider returned error: )?"  # OpenRouter, before the words of whose account it calls with
+    r"(?:your credit balance is too low|you have reached your specified api usage limits"  # Anthropic
+    r"|your team \S{1,100} has either used all available credits or reached its monthly spending limit"  # xAI
+    r"|(?:you have )?insufficient (?:balance|credits)\b)"  # DeepSeek, Z.ai, MiniMax; Command Code
+)
 
 
 def is_unpaid(fault: Fault) -> bool:
-    """Whether an error says that the account has no credit, where its status does not: OpenAI says it with a 429,
-    Anthropic with a 400 (their pages on errors)."""
-    message = fault.message[:_EXCERPT].lower()
-    return fault.code in _UNPAID or fault.type in _UNPAID or any(words in message for words in _UNPAID_WORDS)
+    """Whether an error says that the account has no credit, or is at its limit, where its status does not: OpenAI and
+    xAI say it with a 429, Anthropic and Alibaba with a 400 (their pages on errors). Words count only where the message
+    begins with them: behind others they may be the client's own, repeated."""
+    said = _UNPAID_WORDS.match(fault.message[:_EXCERPT].lower())
+    return fault.code in _UNPAID or fault.type in _UNPAID or said is not None
 
 
 _FLAGGED = ("flagged", "usage guidelines", "content_policy", "content policy", "safety_check")
