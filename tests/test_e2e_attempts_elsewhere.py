@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from gateway import Running, running
-from support_money import APIS, BODIES, LIMITS, customer, shop
+from support_money import APIS, BODIES, LIMITS, PATHS, customer, shop
 from support_people import People
 from test_e2e_attempts import GOOD, ONE, TWO, ask, asked_for, first, journey
 from test_pipeline_auto import KIMI, MINIMAX, ON, OPUS, PLAN, serving
@@ -188,6 +188,18 @@ class TestRests:
             await asyncio.gather(*[ask(house, "chat") for _ in range(12)])
             told = await house.gateway.operations.perform("routes.show", {})
             assert max(one["rests_s"] for one in told) == 30
+
+    async def test_a_pause_may_stand_in_the_error_alone(self) -> None:
+        """As Google's do; a client that nobody else answers hears of it, too."""
+        info = {"@type": "type.googleapis.com/google.rpc.RetryInfo", "retryDelay": "37.2s"}
+        full = {"error": {"code": 429, "message": "Full.", "status": "RESOURCE_EXHAUSTED", "details": [info]}}
+        async with running(first(Reply(status=429, body=full)), GOOD, settings=TWO) as house:
+            for api in APIS:
+                status, _, headers = await house.post(PATHS[api], {**BODIES[api], "model": "a/one"})
+                assert (status, headers["retry-after"]) == (429, "38")
+            await ask(house, "chat")
+            told = await house.gateway.operations.perform("routes.show", {})
+            assert max(one["rests_s"] for one in told) == 38
 
     @pytest.mark.parametrize("header", ["retry-after", "retry-after-ms"])
     async def test_a_pause_is_kept_however_it_is_written(self, header: str) -> None:

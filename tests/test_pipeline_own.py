@@ -222,6 +222,14 @@ async def test_how_long_to_wait_for_a_key_is_told_as_the_vendor_says_it(
     assert left.items() <= headers.items()
 
 
+async def test_a_key_may_be_told_to_wait_in_the_error_alone() -> None:
+    error = {"type": "rate_limit_error", "message": "slowly", "details": [{"retryDelay": "38s"}]}
+    async with people(at("anthropic", Reply(status=429, body={"type": "error", "error": error}))) as ann:
+        await ann.bring("anthropic")
+        status, _, headers = await ann.house.post("/v1/messages", named(MESSAGES, SONNET))
+    assert (status, headers["retry-after"]) == (429, "38")
+
+
 INSIDE = [
     {"error": {"message": "Incorrect API key provided", "code": "invalid_api_key"}},
     {"error": {"message": "User not found.", "code": 401}, "user_id": None},

@@ -6,6 +6,7 @@ import time
 
 import pytest
 
+from trivium.canon.events import Fault
 from trivium.upstream.pause import pause_s
 
 NOW = 1_795_600_000_000
@@ -45,3 +46,11 @@ def test_a_date_without_a_zone_is_greenwichs_wherever_the_gateway_stands(
 def test_milliseconds_say_it_better() -> None:
     assert pause_s([(b"retry-after", b"60"), (b"retry-after-ms", b"250")], NOW) == 1
     assert pause_s([(b"retry-after-ms", b"odd"), (b"retry-after", b"60")], NOW) == 60
+
+
+def test_an_error_says_it_where_no_header_does() -> None:
+    fault = Fault("RESOURCE_EXHAUSTED", "Please retry in 38.9s.", pause_s=39)
+    assert pause_s([], NOW, fault) == 39
+    assert pause_s([(b"retry-after", b"soon")], NOW, fault) == 39
+    assert pause_s([(b"retry-after", b"7")], NOW, fault) == 7
+    assert pause_s([], NOW, Fault("x", "y")) is None

@@ -124,6 +124,23 @@ def test_an_error_inside_an_answer_has_the_status_that_it_would_have_had(fault: 
     assert status_of(fault) == status
 
 
+@pytest.mark.parametrize(
+    ("details", "seconds"),
+    [
+        ([{"@type": "type.googleapis.com/google.rpc.QuotaFailure"}, {"retryDelay": "38s"}], 38),
+        ([{"retryDelay": "38.922534355s"}], 39),
+        ([{"retryDelay": "0s"}], 0),
+        ([{"retryDelay": "-1s"}, {"retryDelay": "1e9s"}, {"retryDelay": 38}, "38s", None], None),
+        ({"retryDelay": "38s"}, None),
+        (None, None),
+    ],
+)
+def test_google_says_in_the_body_how_long_to_wait(details: Any, seconds: int | None) -> None:
+    fault = fault_in([{"error": {"code": 429, "message": "m", "status": "RESOURCE_EXHAUSTED", "details": details}}])
+    assert fault
+    assert fault.pause_s == seconds
+
+
 SUSPENDED = "Your account org-x <ak-x> is suspended, please check your plan and billing details"
 SPENT = "Your team 16f2151a-40f4 has either used all available credits or reached its monthly spending limit. To ..."
 GOOD_STANDING = "Access denied, please make sure your account is in good standing."

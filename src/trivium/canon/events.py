@@ -123,6 +123,8 @@ class Fault(msgspec.Struct, frozen=True):
     message: str
     code: str | None = None
     """A second, narrower word for it, where the upstream has one (`context_length_exceeded`)."""
+    pause_s: int | None = None
+    """For how long the upstream asks to be left alone, where it says so beside its words."""
 
 
 class End(msgspec.Struct, frozen=True):

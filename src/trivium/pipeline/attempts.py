@@ -15,7 +15,7 @@ from trivium.canon.fold import Answer
 from trivium.errors import RequestError, TriviumError, UpstreamError
 from trivium.metering.charge import Payer
 from trivium.metering.prices import Quote
-from trivium.pipeline.call import Call, Reply
+from trivium.pipeline.call import Call, Headers, Reply
 from trivium.pipeline.deps import Deps
 from trivium.pipeline.forget import forget_body, forget_frames
 from trivium.pipeline.forward import prepare, way_to
@@ -85,7 +85,8 @@ class Attempts:
         self._run = run
         self._deps = deps
         self._session = session_of(context_of(call.headers), request, run)
-        self._wish_s: int | None = None
+        self._said: Headers = []
+        """The headers of an upstream's error."""
         self._heard: _Heard | None = None
         self._auto = run.auto
         """What an auto model chose for the model that was asked for."""
@@ -184,7 +185,7 @@ class Attempts:
         content = prepare(call, self._request, target, way, run, most_of(leg, deps))
         response = await send(call, content, target, way, run, deps)
         del content
-        self._wish_s = pause_s(response.headers, deps.clock.now_ms()) if response.status >= 400 else None
+        self._said = response.headers if response.status >= 400 else []
         if not reply.provisional:
             self._opened()
         asked = without_body(self._request) if self._request.stream else self._request
@@ -204,10 +205,15 @@ class Attempts:
         if isinstance(error, RequestError) or is_clients_own(error):
             health.unknown(place, self._claim)
         elif leg.own is None and fails_over(error):
-            health.failed(place, now_ms(self._deps), self._wish_s)
+            health.failed(place, now_ms(self._deps), self._wish_s())
         elif leg.own is None:
             health.answered(place, now_ms(self._deps))
-        self._wish_s, self._claim = None, 0
+        self._said, self._claim = [], 0
+
+    def _wish_s(self) -> int | None:
+        """The seconds for which the upstream that failed asks to be left alone."""
+        answer = self._run.answer
+        return pause_s(self._said, self._deps.clock.now_ms(), answer.error if answer is not None else None)
 
     def _ended(self, leg: Leg) -> None:
         """The route has answered, if only with an error that the client is told as it came."""
@@ -218,7 +224,7 @@ class Attempts:
             health.unknown(place, self._claim)
             return
         if _could_not(run):
-            health.failed(place, now_ms(self._deps), self._wish_s)
+            health.failed(place, now_ms(self._deps), self._wish_s())
             return
         health.answered(place, now_ms(self._deps))
         if self._session is not None:

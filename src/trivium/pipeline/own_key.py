@@ -112,7 +112,7 @@ async def judged(
     if _is_flagged(status, body, run):
         return ReadResponse(response, body), None
     response.close()
-    return response, _refusal(response, own, status, _said(body, run), tried, run=run)
+    return response, _refusal(response, own, status, _said(body, run), tried, run=run, fault=_told(body, run))
 
 
 async def _judged_inside(
@@ -136,7 +136,7 @@ async def _judged_inside(
     if fault is None or (status := status_of(fault)) not in REFUSALS or is_flagged(fault):
         return ReadResponse(response, body), None
     response.close()
-    return response, _refusal(response, own, status, fault.message, tried, run=run)
+    return response, _refusal(response, own, status, fault.message, tried, run=run, fault=fault)
 
 
 def _fault(body: bytes) -> Fault | None:
@@ -148,11 +148,13 @@ def _fault(body: bytes) -> Fault | None:
     return fault_in(said) if not any(mapping(said).get(name) for name in _CONTENT) else None
 
 
-def _refusal(response: UpstreamResponse, own: Own, status: int, said: str, tried: int, *, run: Run) -> OwnKeyRefused:
+def _refusal(
+    response: UpstreamResponse, own: Own, status: int, said: str, tried: int, *, run: Run, fault: Fault | None = None
+) -> OwnKeyRefused:
     refusal = own.refused(status, said, tried)
     refusal.detail = refusal.message
     if status == 429:
-        told = pause_s(response.headers, run.deps.clock.now_ms())
+        told = pause_s(response.headers, run.deps.clock.now_ms(), fault)
         refusal.retry_after = 1 if told is None else told
         if not own.through:  # a gateway's are of the house's account there
             refusal.hints = hints(response.headers)

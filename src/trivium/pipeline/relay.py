@@ -143,7 +143,7 @@ class Exchange:
         failure = UpstreamError(_FLAGGED if flagged else message, detail=message)
         failure.code = "content_flagged" if flagged else failure.code
         failure.status = status if status >= 400 else 502
-        failure.retry_after = self._retry_after() if status in _RETRYABLE else None
+        failure.retry_after = self._retry_after(fault) if status in _RETRYABLE else None
         failure.hints = hints(self._response.headers)
         return failure
 
@@ -385,7 +385,8 @@ class Exchange:
         if self._run.losses and not self._SECRET:
             shown.append((b"x-trivium-loss", loss_header(self._run.losses)))
         if status in _RETRYABLE and not self._header(b"retry-after"):
-            shown.append((b"retry-after", b"%d" % self._retry_after()))
+            fault = self._run.answer.error if self._run.answer else None
+            shown.append((b"retry-after", b"%d" % self._retry_after(fault)))
         self._run.status = status
         await self._reply.start(status, [*shown, *headers, (b"x-trivium-request-id", self._call.id.encode())])
 
@@ -401,9 +402,9 @@ class Exchange:
         self._run.response_bytes += len(data)
         await self._reply.end(data)
 
-    def _retry_after(self) -> int:
+    def _retry_after(self, fault: Fault | None) -> int:
         """Seconds; 1 where the upstream does not say."""
-        told = pause_s(self._response.headers, self._run.deps.clock.now_ms())
+        told = pause_s(self._response.headers, self._run.deps.clock.now_ms(), fault)
         return 1 if told is None else told
 
     def _header(self, name: bytes) -> bytes:

@@ -1,5 +1,5 @@
 """How long a server asks to be left alone: `retry-after` in seconds or as a date (RFC 9110, section 10.2.3), or
-`retry-after-ms`, which OpenAI and Azure send beside it and which is the more exact one."""
+`retry-after-ms`, which OpenAI and Azure send beside it and which is the more exact one; else as its error says."""
 
 from __future__ import annotations
 
@@ -7,13 +7,14 @@ import math
 from datetime import UTC
 from email.utils import parsedate_to_datetime
 
+from trivium.canon.events import Fault
 from trivium.upstream.client import Headers
 
 _LONGEST = 20
 """Characters of a number; a longer one says nothing."""
 
 
-def pause_s(headers: Headers, now_ms: int) -> int | None:
+def pause_s(headers: Headers, now_ms: int, fault: Fault | None = None) -> int | None:
     """Whole seconds, rounded up; None where the server does not say, or nothing that can be read. `now_ms` is the time
     of day, for dates."""
     told = dict(headers)
@@ -21,7 +22,8 @@ def pause_s(headers: Headers, now_ms: int) -> int | None:
         said = told.get(name, b"").strip()
         if said.replace(b".", b"", 1).isdigit() and len(said) <= _LONGEST:
             return math.ceil(float(said) / of_second)
-    return _until(told.get(b"retry-after", b""), now_ms)
+    until = _until(told.get(b"retry-after", b""), now_ms)
+    return fault.pause_s if until is None and fault is not None else until
 
 
 def _until(date: bytes, now_ms: int) -> int | None:

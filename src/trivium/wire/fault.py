@@ -14,6 +14,7 @@ MiniMax      {choices: null, base_resp: {status_code: <int>, status_msg}}, under
 
 from __future__ import annotations
 
+import math
 import re
 from typing import Any
 
@@ -81,9 +82,18 @@ def fault_of(error: dict[str, Any]) -> Fault:
     if raw and message and raw != message:
         message = f"{message}: {_within(raw)}"
     kind, code = _type(error), text(error.get("code"))
-    return Fault(
-        kind, message or dump(error)[:_EXCERPT], code if code not in ("", kind) and not code.isdigit() else None
-    )
+    narrower = code if code not in ("", kind) and not code.isdigit() else None
+    return Fault(kind, message or dump(error)[:_EXCERPT], narrower, _pause_s(error.get("details")))
+
+
+_DELAY = re.compile(r"([0-9]{1,9}(?:\.[0-9]{1,9})?)s")
+
+
+def _pause_s(details: Any) -> int | None:
+    """Google's `google.rpc.RetryInfo`, in whole seconds: its OpenAI-compatible endpoint sends no `retry-after`."""
+    delays = (mapping(one).get("retryDelay") for one in details) if type(details) is list else ()
+    found = next(filter(None, (_DELAY.fullmatch(text(delay)) for delay in delays)), None)
+    return math.ceil(float(found[1])) if found else None
 
 
 def _within(raw: str) -> str:
