@@ -227,8 +227,10 @@ async def test_a_full_budget_of_bytes_is_503_with_retry_after_and_frees_again() 
 
 async def test_a_compressed_body_is_refused_in_words() -> None:
     async with running() as house:
-        status, answer, _ = await house.post("/v1/messages", b"x", headers={"content-encoding": "zstd"})
-    assert (status, "zstd" in answer["error"]["message"]) == (400, True)
+        for path, _ in CALLS:
+            status, answer, headers = await house.post(path, b"x", headers={"content-encoding": "zstd"})
+            assert (status, answer["error"]["code"], headers["accept-encoding"]) == (415, "not_json", "identity")
+            assert "zstd" in answer["error"]["message"]
 
 
 async def test_a_body_that_is_compressed_by_its_framing_is_refused_in_words() -> None:

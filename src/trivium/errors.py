@@ -324,7 +324,7 @@ class BodyTooLarge(RequestError):
 
 
 class NotJson(RequestError):
-    """A body that says that it is something else."""
+    """A body that says that it is something else, or that it is compressed."""
 
     status = 415
     code = "not_json"

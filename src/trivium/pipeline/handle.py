@@ -10,7 +10,7 @@ from functools import partial
 
 import msgspec
 
-from trivium.errors import BodyTimeout, RequestError, StoreUnavailable, TriviumError, UpstreamError
+from trivium.errors import BodyTimeout, NotJson, RequestError, StoreUnavailable, TriviumError, UpstreamError
 from trivium.pipeline.attempts import Attempts
 from trivium.pipeline.authenticate import authenticate
 from trivium.pipeline.authorize import check_call
@@ -265,6 +265,8 @@ def _headers(error: TriviumError, content: bytes, call: Call) -> Headers:
     if isinstance(error, RequestError) and error.status != BodyTimeout.status and not _passes_soon(error):
         # Claude Code tries a refused key again for minutes unless it is told not to.
         shape.append((b"x-should-retry", b"false"))
+    if isinstance(error, NotJson):
+        shape.append((b"accept-encoding", b"identity"))  # what would be taken (RFC 9110, section 15.5.16)
     hints = error.hints if isinstance(error, UpstreamError) else ()
     shape += hints
     if error.retry_after is not None and not any(name == b"retry-after" for name, _ in hints):

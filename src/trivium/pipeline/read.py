@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from trivium.errors import BodyTooLarge, FieldUnsupported
+from trivium.errors import BodyTooLarge, FieldUnsupported, NotJson
 from trivium.pipeline.authenticate import is_presented
 from trivium.pipeline.call import Body, Call
 from trivium.pipeline.deps import Deps
@@ -17,8 +17,8 @@ def cap_of(call: Call, deps: Deps, *, anonymous: bool) -> int:
 
 
 def check_head(call: Call, deps: Deps, *, anonymous: bool) -> int:
-    """The cap that holds for this body, in bytes. Raises BodyTooLarge, Overloaded, FieldUnsupported by what the
-    headers announce, so that nothing need be read."""
+    """The cap that holds for this body, in bytes. Raises BodyTooLarge, Overloaded, FieldUnsupported,
+    NotJson by what the headers announce, so that nothing need be read."""
     most = deps.settings.max_body_bytes
     least = min(most, deps.settings.max_anonymous_body_bytes)
     cap = least if anonymous else most
@@ -33,7 +33,7 @@ def check_head(call: Call, deps: Deps, *, anonymous: bool) -> int:
             param="transfer-encoding",
         )
     if (coding := call.headers.get(b"content-encoding", b"identity").strip().lower()) not in (b"identity", b""):
-        raise FieldUnsupported(
+        raise NotJson(
             f"The request body is compressed ({coding.decode('latin-1')}). Send it uncompressed.",
             param="content-encoding",
         )
