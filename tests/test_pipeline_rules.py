@@ -145,6 +145,22 @@ class TestNothingStored:
 
 
 class TestKnownKeys:
+    async def test_a_stream_is_not_asked_for_its_usage_where_that_is_refused(self) -> None:
+        quiet = "stream_usage = false"
+        async with house(more=quiet) as up:
+            sent = await up.send("chat", stream=True)
+            record = await up.running.record()
+            told = await up.send("chat", stream=True, stream_options={"include_usage": True})
+        assert ("stream_options" in sent.body, sent.losses) == (False, [])
+        assert ("stream_options" in told.body, told.losses) == (False, ["stream_options"])
+        assert (record["cost_source"], "estimated" in record["flags"]) == ("estimated", True)
+        async with house(apis=only("chat"), more=quiet) as up:
+            for api in ("messages", "responses"):
+                there = await up.send(api, stream=True)
+                assert ("stream_options" in there.body, there.losses) == (False, [])
+        async with house() as up:
+            assert (await up.send("chat", stream=True)).body["stream_options"] == {"include_usage": True}
+
     async def test_what_a_strict_provider_does_not_know_goes_at_every_depth(self) -> None:
         messages = [
             {"role": "user", "content": [{"type": "text", "text": "a", "index": 0}]},

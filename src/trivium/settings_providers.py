@@ -70,6 +70,8 @@ class ProviderSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Whether it is told who calls, where `[identity]` says that providers are; some servers refuse to be."""
     strict: bool | None = None
     """Its Messages API refuses keys that Anthropic's does not have. By default true of Anthropic and its clouds."""
+    stream_usage: bool = True
+    """It is asked for the usage of Chat's streams (`stream_options`); some servers refuse to be."""
     honours: list[Literal["data_collection", "zdr"]] | None = None
     """What it keeps to where a request asks for it in OpenRouter's or Vercel's words. By default of these two, at their
     own addresses."""

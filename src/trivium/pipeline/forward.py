@@ -126,7 +126,7 @@ def prepare(  # noqa: PLR0917
     if call.api is EMBEDDINGS:
         rendered = render_embeddings(rules.on_request(asked), target)
     elif way is None:
-        rendered = render(rules.on_request(asked), target.model)
+        rendered = render(rules.on_request(asked), target.model, ask_usage=target.provider.stream_usage)
     else:
         verbosity = run.auto.choice.verbosity if run.auto is not None and target.led else None
         rendered = way.request(asked.members, count_only=call.operation is COUNT_TOKENS, verbosity=verbosity)

@@ -43,6 +43,7 @@ from trivium.wire.toolturns import repair_turns
 
 _NO_USER = "the Messages API has no such member"
 _FORBIDDEN = "the organization's policy says otherwise"
+_NO_USAGE = "this provider refuses it"
 _BETA_UNKNOWN = "a beta that this provider does not know"
 _LONGEST_KEY = 200
 
@@ -60,7 +61,9 @@ class Rules:
         self.api = api
         self.row = row_of(target.provider)
         self.names_callers = names_callers(target.provider, run.deps)
-        self._off = _switched_off(run.deps.adapt, target.provider.strict, self.names_callers)
+        self._off = _switched_off(
+            run.deps.adapt, target.provider.strict, self.names_callers, target.provider.stream_usage
+        )
         self._run = run
         self._losses = losses
         run.rules, run.headers = (), ()
@@ -168,9 +171,10 @@ def names_callers(provider: Provider, deps: Deps) -> bool:
 
 
 @lru_cache(64)
-def _switched_off(adapt: AdaptSettings, strict: bool, identity: bool) -> frozenset[str]:
+def _switched_off(adapt: AdaptSettings, strict: bool, identity: bool, usage: bool) -> frozenset[str]:
     """What of `Rule.setting` is not wanted, whoever calls."""
-    wanted = {**msgspec.structs.asdict(adapt), "strict": strict, "identity": identity}
+    own = {"strict": strict, "identity": identity, "no_stream_usage": not usage}
+    wanted = {**msgspec.structs.asdict(adapt), **own}
     return frozenset(name for name, wants in wanted.items() if not wants)
 
 
@@ -314,6 +318,12 @@ def _known_keys(draft: Draft, asked: Rules, _: Rule) -> None:
     keep_known(draft, row=asked.row)
 
 
+def _no_stream_options(draft: Draft, asked: Rules, _: Rule) -> None:
+    """A loss where the client itself asked for the usage, and not a translation."""
+    asks = asked.call.api is asked.api and asked.request.wants_usage
+    draft.remove("stream_options", _NO_USAGE if asks else None)
+
+
 def _preferences(choose: Callable[..., None]) -> Callable[[Draft, Rules, Rule], None]:
     def act(draft: Draft, asked: Rules, _: Rule) -> None:
         choose(draft, asked.provider, asked.model, asked.policy, prefers=asked.prefers_vendors)
@@ -362,5 +372,6 @@ _ACTIONS: dict[str, Callable[[Draft, Rules, Rule], None]] = {
     "claude-betas": _chat_betas,
     "betas": _betas,
     "app-names": _app_names,
+    "no-stream-options": _no_stream_options,
     "known-keys": _known_keys,
 }

@@ -102,6 +102,7 @@ def _provider(said: Said) -> Provider:
         "retains_data": row.retains_data or elsewhere if given.retains_data is None else given.retains_data,
         "honours": _honours(said, elsewhere=elsewhere),
         "told_who": given.told_who,
+        "stream_usage": given.stream_usage,
         "strict": said.kind in STRICT if given.strict is None else given.strict,
         "timeouts": given.timeouts,
         "on_abort": given.on_abort,

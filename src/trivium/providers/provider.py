@@ -105,6 +105,8 @@ class Provider(msgspec.Struct, frozen=True, kw_only=True, dict=True):
     """It may be told who calls, where providers are."""
     strict: bool = False
     """Its Messages API refuses a request with keys that Anthropic's does not have."""
+    stream_usage: bool = True
+    """It may be asked for the usage of Chat's streams."""
     embedded: bool = False
     quirks: frozenset[str] = frozenset()
     """Names of the mendings in `providers/quirks.py` that its answers need."""

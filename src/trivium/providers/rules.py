@@ -61,8 +61,8 @@ class Rule(msgspec.Struct, frozen=True, kw_only=True):
     way: Literal["any", "same"] = "any"
     """`same`: only where the client's API is the upstream's; translations see to it by themselves."""
     setting: str = ""
-    """The switch of `[adapt]` without which it does not hold; or `identity`, or `strict`, the provider's, or `private`,
-    the organization's."""
+    """The switch of `[adapt]` without which it does not hold; or `identity`, or `strict` or `no_stream_usage`, the
+    provider's, or `private`, the organization's."""
     agent: bytes = b""
     """Part of the `User-Agent` of the programs that it concerns, in small letters."""
     header: bytes = b""
@@ -348,6 +348,13 @@ RULES: tuple[Rule, ...] = (
         name="app-names",
         what="headers `HTTP-Referer` and `X-Title`: which program calls",
         kinds=_of("openrouter"),
+    ),
+    Rule(
+        name="no-stream-options",
+        what="`stream_options` goes",
+        apis=_of(CHAT),
+        members=_of("stream_options"),
+        setting="no_stream_usage",
     ),
     # Last, since it judges what the others made.
     Rule(

@@ -170,9 +170,9 @@ def _exceeds(raw: bytes) -> bool:
         return False
 
 
-def render(request: Request, model: str) -> Rendered:
-    """The request for an upstream of the same API: `model` set, usage asked for, everything else as it came, save what
-    another upstream sealed. Raises InvalidJson."""
+def render(request: Request, model: str, *, ask_usage: bool = True) -> Rendered:
+    """The request for an upstream of the same API: `model` set, usage asked for where it may be, everything else as it
+    came, save what another upstream sealed. Raises InvalidJson."""
     losses = Losses()
     members = of_one_model(request.members, losses, in_items=request.items.bring_tools)
     if members is not request.members:
@@ -182,7 +182,7 @@ def render(request: Request, model: str) -> Rendered:
         changes = without_envelopes(request.api, request.body, request.members, losses)
     if bytes(request.members["model"]) != (name := msgspec.json.encode(model)):
         changes["model"] = name
-    if request.api is CHAT and request.stream:
+    if request.api is CHAT and request.stream and ask_usage:
         changes |= _usage_asked_for(request)
     if request.api is RESPONSES and json_body.flag(request.members, "store"):
         changes["store"] = b"false"
