@@ -14,6 +14,7 @@ import pytest
 from trivium.providers.credential import AUTH
 from trivium.providers.rows import ROWS, Row
 from trivium.providers.vendors import VENDORS
+from trivium.wire.chat.usage import ChatUsage
 
 PAGE = Path(__file__).parents[1] / "docs" / "providers.md"
 HEAD = "| type | base URL | APIs | key variable | may learn / may keep | notes |\n|---|---|---|---|---|---|\n"
@@ -65,6 +66,19 @@ def test_vendors_say_nothing_of_their_own_about_how_they_are_called() -> None:
             row.reports_cost,
             row.region,
         )
+
+
+@pytest.mark.parametrize("name", ["azure", "azure-deployments"])
+def test_grok_at_azure_thinks_beside_its_output_and_openais_models_within(name: str) -> None:
+    """The first as in BerriAI/litellm#39426: 12 in, 98 out."""
+    grok = {"prompt_tokens": 12, "completion_tokens": 1, "total_tokens": 110}
+    openais = {"prompt_tokens": 500, "completion_tokens": 500, "total_tokens": 1000}
+    for told, reasoning, output in ((grok, 97, 98), (openais, 200, 500)):
+        usage = ChatUsage(ROWS[name].counting).read(
+            {**told, "completion_tokens_details": {"reasoning_tokens": reasoning}}
+        )
+        assert usage is not None
+        assert (usage.output, usage.reasoning, usage.clamped) == (output, reasoning, False)
 
 
 if __name__ == "__main__":

@@ -144,7 +144,9 @@ ROWS: dict[str, Row] = {
         lists_prices=True,
         counting=DEFAULT,
     ),
-    "azure": Row(  # learn.microsoft.com/azure/foundry/openai/api-version-lifecycle; .../openai/data-privacy
+    # learn.microsoft.com/azure/foundry/openai/api-version-lifecycle; .../openai/data-privacy. Models of other makers
+    # count there as at home: Grok's reasoning lies beside its output (BerriAI/litellm#39426).
+    "azure": Row(
         title="Azure OpenAI",
         doors=(Door(apis=(_CHAT, _RESPONSES), auth="api-key"),),
         key_env="AZURE_OPENAI_API_KEY",
@@ -153,7 +155,6 @@ ROWS: dict[str, Row] = {
         root="/openai/v1",
         list_path=None,
         collects_data=False,
-        counting=DEFAULT,
         note="`base_url`: the resource's address; models are named by deployment",
     ),
     # openai-python, `lib/azure.py`: Chat at a path for each deployment, Responses below the root.
@@ -167,7 +168,6 @@ ROWS: dict[str, Row] = {
         version="2024-10-21",
         list_path=None,
         collects_data=False,
-        counting=DEFAULT,
         note="the older paths, with `api_version`; models are named by deployment",
     ),
     "google": Row(  # ai.google.dev/gemini-api/docs/openai
