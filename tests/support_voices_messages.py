@@ -33,7 +33,10 @@ def _usage(usage: Usage) -> Event:
 def stream(said: Said, rnd: Random) -> Iterator[Event]:
     usage = _usage(said.usage or Usage())
     message = {**_message(said), "content": [], "stop_reason": None, "stop_sequence": None}
-    yield {"type": "message_start", "message": {**message, "usage": {**usage, "output_tokens": 1}}}
+    yield {
+        "type": "message_start",
+        "message": {**message, "usage": {**usage, "output_tokens": min(1, usage["output_tokens"])}},
+    }
     for index, part in enumerate(said.parts):
         start, deltas = _block(part, rnd)
         yield {"type": "content_block_start", "index": index, "content_block": start}

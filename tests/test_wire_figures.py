@@ -33,6 +33,14 @@ def test_the_last_value_of_each_figure_counts() -> None:
     assert usage == Usage(input_uncached=8, cache_read=4, output=3)
 
 
+def test_a_count_that_falls_to_0_is_none() -> None:
+    """As envoyproxy/ai-gateway#1631 has it of `message_delta`; other servers send a last chunk of zeros."""
+    told = {"prompt": 12, "completion": 5, "cached": 4, "server_tool_use": {"web_search_requests": 2}}
+    usage = read(told, {**dict.fromkeys(NAMES, 0), "server_tool_use": {"web_search_requests": 0}})
+    assert usage == Usage(input_uncached=8, cache_read=4, output=5, server_tools={"web_search": 2})
+    assert read({"prompt": 12}, {"prompt": -1}) == Usage(input_uncached=12, clamped=True)
+
+
 def test_usage_that_never_arrived_is_none_and_not_zero() -> None:
     assert read() is None
     assert read({}, {"prompt": None}, {"prompt": "12"}) is None

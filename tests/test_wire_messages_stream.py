@@ -316,6 +316,11 @@ class TestRestarts:
         assert (answer.id, answer.text, answer.tool_calls) == ("m2", "new", (ToolCall("t1", "f", "{}"),))
         assert (answer.finish, answer.error) == ("tool_calls", None)
 
+    def test_its_counts_are_its_own(self) -> None:
+        first = [start("m1", input_tokens=7, cache_read_input_tokens=900), finish("tool_use", output_tokens=5), STOP]
+        second = [start("m2", input_tokens=950, cache_read_input_tokens=0), finish("end_turn", output_tokens=2), STOP]
+        assert read(*first, *second).usage == Usage(input_uncached=950, output=2)
+
     def test_a_call_left_open_by_the_first_message_says_nothing_in_the_second(self) -> None:
         events = decode(start("m1"), *tool(0)[:-1], start("m2"), *text(0, "new"), finish("end_turn"), STOP)
         assert not any(isinstance(event, ToolCallDelta) for event in events)

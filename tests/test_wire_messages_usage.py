@@ -49,6 +49,14 @@ def test_the_split_of_the_start_stays_and_what_outgrows_it_is_other(
     assert usage == Usage(cache_write_5m=five, cache_write_1h=hour, cache_write_other=other)
 
 
+def test_an_input_of_0_at_the_end_does_not_undo_that_of_the_start() -> None:
+    start = {"input_tokens": 1_500, "cache_read_input_tokens": 100_000, **written(30, 20, 10), "output_tokens": 1}
+    end = {"input_tokens": 0, "cache_read_input_tokens": 0, **written(0, 0, 0), "output_tokens": 47}
+    assert read(start, end) == Usage(
+        input_uncached=1_500, cache_read=100_000, cache_write_5m=20, cache_write_1h=10, output=47
+    )
+
+
 def test_a_split_larger_than_its_total_is_cut_and_flagged() -> None:
     assert read(written(30, 20, 10), written(25)) == Usage(cache_write_5m=20, cache_write_1h=5, clamped=True)
 

@@ -388,6 +388,14 @@ def test_another_response_in_the_same_stream_begins_the_answer_anew() -> None:
     assert (answer.id, answer.text, answer.tool_calls, answer.finish) == ("r2", "Hi", (), "stop")
 
 
+def test_its_counts_are_its_own() -> None:
+    old, new = (
+        {"input_tokens": 10, "input_tokens_details": {"cached_tokens": cached}, "output_tokens": 2} for cached in (9, 0)
+    )
+    answer = read(created("r1"), completed(usage=old), created("r2"), completed(message("Hi"), id="r2", usage=new))
+    assert answer.usage == Usage(input_uncached=10, output=2)
+
+
 def test_the_event_field_stands_in_for_a_missing_type() -> None:
     decoder = StreamDecoder()
     said = ServerSentEvent("response.output_text.delta", b'{"output_index":0,"content_index":0,"delta":"a"}')

@@ -1,4 +1,5 @@
 """Usage figures as they come: along a stream a later one replaces an earlier one, field by field, and is never added.
+They are of the whole answer so far, so a count that falls to 0 is none.
 
 `Figures` reads usage objects by a table of their keys; `openai_usage` turns those of Chat and Responses into `Usage`
 under a provider's conventions. Where these leave a doubt, the provider's own total settles what lies inside what.
@@ -68,7 +69,8 @@ class Figures:
                 known = tool in self._tools or len(self._tools) < _MOST_TOOLS
                 if known and (number := count(calls)) is not None:
                     self._odd |= number > _MOST_CALLS
-                    self._tools[tool] = max(number, 0) if number <= _MOST_CALLS else 0
+                    believed = max(number, 0) if number <= _MOST_CALLS else 0
+                    self._tools[tool] = believed or self._tools.get(tool, 0)
         self.tier(usage.get("service_tier"))
         self._generation_id = text((gateway or {}).get("generationId"))[:_LONGEST_ID] or self._generation_id
         self._read_money(usage, gateway or {})
@@ -77,7 +79,11 @@ class Figures:
         """One figure by our name. A negative one is flagged and taken for nothing, one beyond all measure ignored."""
         self._odd |= not 0 <= number <= MOST_TOKENS
         if number <= MOST_TOKENS:
-            self._counts[name] = max(number, 0)
+            self._counts[name] = max(number, 0) or self[name]
+
+    def anew(self) -> None:
+        """Another answer takes the place of the one before: its counts are its own."""
+        self._counts.clear()
 
     def show(self, calls: Mapping[str, int]) -> None:
         """How often the answer itself shows that tools were called, of which no usage need speak."""

@@ -125,6 +125,7 @@ class StreamDecoder(Decoder):
         if self._starts_anew(id, model):
             self._calls.clear()
             self._foreign.clear()
+            self._usage.anew()
         self._begin(id, model, text(message.get("provider")))
         self._report(message)
         self._take_foreign(message)

@@ -59,6 +59,9 @@ class MessagesUsage:
         self._place: Any = None
         self._iterations: list[dict[str, Any]] = []
 
+    def anew(self) -> None:
+        self._figures.anew()
+
     def read(self, usage: Any, metadata: Any = None) -> Usage | None:
         """The usage as it is known after one more object; `metadata` is Vercel's `provider_metadata`."""
         figures, said = self._figures, mapping(usage)

@@ -194,6 +194,7 @@ class StreamDecoder(Decoder):
             self._items.clear()
             self._numbers.clear()
             self._tools.clear()
+            self._usage.anew()
             self._refused, self._text_at = False, None
         self._begin(id, model, text(response.get("provider")), text(response.get("service_tier")))
         self._take_routing(response)

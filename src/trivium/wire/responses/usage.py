@@ -52,6 +52,9 @@ class ResponsesUsage:
         self._figures = Figures(_KEYS)
         self._conventions = conventions
 
+    def anew(self) -> None:
+        self._figures.anew()
+
     def read(self, response: dict[str, Any], calls: Mapping[str, int] = _NOTHING) -> Usage | None:
         """The usage as it is known after one more response object; `calls` are those of tools that the answer shows."""
         self._figures.show(calls)
