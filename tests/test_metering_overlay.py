@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 
 import pytest
@@ -140,6 +141,32 @@ def test_a_model_that_searches_before_each_answer_costs_a_search_each_time(model
     )
     assert ("request", usd) in [(row.what, row.usd) for row in receipt(told)]
     assert made.tiers == {} or made.tiers["batch"].rates.request == made.rates.request
+
+
+@pytest.mark.parametrize(
+    ("model", "usd"),
+    [
+        ("gpt-4o-audio-preview-2025-06-03", "0.06925"),
+        ("gpt-4o-mini-audio-preview", "0.017075"),
+        ("gpt-audio", "0.05565"),
+    ],
+)
+def test_sound_costs_what_openais_list_says(model: str, usd: str) -> None:
+    """100 tokens of text and 900 of sound, answered in 100 and 400."""
+    spoken = Usage(input_uncached=1_000, output=500, audio_input=900, audio_output=400)
+    made = price("openai", model, "2026-11-01")
+    told = cost(spoken, Quote(price=made, version="", source="", provider="", model=""))
+    assert nano_text(told.nano) == usd
+
+
+def test_whatever_hears_or_speaks_has_a_price_for_it() -> None:
+    (openai,) = (one for one in package.providers if one.id == "openai")
+    spoken = [
+        one for model in openai.models if re.search("audio|realtime", model.id) if (one := found("openai", model.id))
+    ]
+    prices = [overlaid(one, one.at(VERIFIED), VERIFIED).price for one in spoken]
+    assert all(made.rates.audio_input and made.rates.audio_output for made in prices if made)
+    assert len(prices) >= 9
 
 
 def test_cache_reads_have_their_discount_only_where_the_vendor_says_so() -> None:

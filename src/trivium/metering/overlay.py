@@ -1,4 +1,5 @@
-"""What the price data lacks, as tables of ours: service tiers by factor, names of vendors, limits of answers.
+"""What the price data lacks, as tables of ours: service tiers by factor, prices of sound, names of vendors, limits of
+answers.
 
 A factor applies only while the data itself has no price for the tier, be it that it never has or that it begins with
 the day on which somebody verified it. Tests hold each factor against the data where the data has one. A row names its
@@ -18,8 +19,8 @@ import msgspec
 from trivium.metering.dataset import FOREVER, Dated, Found
 from trivium.metering.prices import TOKEN_RATES, Curve, Limits, Sheet, assembled, flat, sheet_of
 
-_PER_THOUSAND = 10**12
-"""USD per thousand as a rate."""
+_PER_THOUSAND, _PER_MILLION = 10**12, 10**9
+"""USD per thousand, and per million, as a rate."""
 
 
 def day(text: str) -> int:
@@ -117,6 +118,13 @@ _SEARCH_FEES = (
 """Of OpenAI's models in Chat Completions that search the web before each answer, of which no usage tells: what the
 search costs by its list of tools (developers.openai.com/api/docs/pricing#built-in-tools). By the names asked for."""
 
+_SOUND: dict[str, Sheet] = {
+    model: {"audio_input": flat(input * _PER_MILLION), "audio_output": flat(output * _PER_MILLION)}
+    for model, input, output in (("gpt-4o-audio-preview", 40, 80), ("gpt-4o-mini-audio-preview", 10, 20))
+}
+"""What sound costs of OpenAI's models of which the data knows the price of text alone, by its ids
+(developers.openai.com/api/docs/models/gpt-4o-audio-preview, .../gpt-4o-mini-audio-preview)."""
+
 VENDORS = {
     "google-ai-studio": "google",
     "google-vertex": "google",
@@ -140,13 +148,14 @@ GATEWAYS = frozenset({"openrouter", "vercel"})
 
 
 def overlaid(found: Found, dated: Dated, time_ms: int, base_url: str = "", model: str = "") -> Dated:
-    """The price at a moment and an address, with what searches cost of which nobody tells, and the tiers that our
-    factors add. `model` is the name asked for."""
+    """The price at a moment and an address, with what sound costs, and searches of which nobody tells, and the tiers
+    that our factors add. `model` is the name asked for."""
     price = dated.price
     if price is None:
         return dated
     fees = _fees(found, model)
-    standard: Sheet = {**_placed(sheet_of(price), found, base_url), **fees}
+    sound = _SOUND.get(found.id, {}) if found.provider == "openai" else {}
+    standard: Sheet = {**sound, **_placed(sheet_of(price), found, base_url), **fees}
     tiers: dict[str, Sheet] = {
         name: {**_placed(sheet_of(tier), found, base_url), **fees} for name, tier in price.tiers.items()
     }
