@@ -83,6 +83,20 @@ def test_a_total_that_needs_reasoning_beside_output_proves_it_of_a_provider_nobo
     assert counted(prompt=307, completion=26, reasoning=255, total=588).output == 26
 
 
+def test_and_so_does_a_total_that_needs_the_caches_beside_the_prompt() -> None:
+    """As where Claude's figures were put into OpenAI's names (QuantumNous/new-api#5003). A prompt that is less than
+    what was read of it proves nothing: of Grok at Azure the total says that it is whole."""
+
+    def usage(conventions: Conventions, **total: int) -> Usage:
+        return counted(conventions, google=False, prompt=5_000, completion=100, cached=4_000, written=500, **total)
+
+    beside = Usage(input_uncached=5_000, cache_read=4_000, cache_write_other=500, output=100)
+    assert usage(UNKNOWN, total=9_600) == beside
+    for within in (usage(UNKNOWN, total=5_100), usage(UNKNOWN), usage(DEFAULT, total=9_600)):
+        assert (within.input, within.input_uncached) == (5_000, 500)
+    assert counted(UNKNOWN, prompt=298, completion=14, cached=387, total=312).input == 298
+
+
 def test_googles_hidden_thinking_shows_in_the_total() -> None:
     assert counted(GOOGLE_COMPAT, prompt=35, completion=12, total=109).output == 74
     assert counted(GOOGLE_COMPAT, prompt=35, completion=12).output == 12

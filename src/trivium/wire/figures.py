@@ -183,12 +183,15 @@ def openai_usage(figures: Figures, conventions: Conventions, *, google: bool = F
     """
     prompt, completion, reasoning = figures["prompt"], figures["completion"], figures["reasoning"]
     input = prompt
-    if _beside(figures, "audio_input", conventions.audio_beside_input, conventions):
+    if _beside(figures, figures["audio_input"], conventions.audio_beside_input, conventions):
         input += figures["audio_input"]
+    caches = figures["cached"] + figures["written"]
+    if _beside(figures, caches, False, conventions):
+        input += caches
     output = completion
     if conventions.output_from_total:
         output = max(completion, figures["total"] - prompt)
-    elif _beside(figures, "reasoning", conventions.reasoning_beside_output, conventions) or (
+    elif _beside(figures, reasoning, conventions.reasoning_beside_output, conventions) or (
         conventions.reasoning_may_lie_beside and (google or reasoning > completion)
     ):
         output += reasoning
@@ -210,10 +213,10 @@ def openai_usage(figures: Figures, conventions: Conventions, *, google: bool = F
     )
 
 
-def _beside(figures: Figures, name: str, convention: bool, conventions: Conventions) -> bool:
+def _beside(figures: Figures, figure: int, convention: bool, conventions: Conventions) -> bool:
     """Whether a figure lies beside the count that should include it. A provider that may count so is taken at the word
     of its total, for it need not do so in each API (xAI: Chat beside, Responses inside)."""
-    figure, sum = figures[name], figures["prompt"] + figures["completion"]
+    sum = figures["prompt"] + figures["completion"]
     doubtful = convention or conventions.total_decides
     if doubtful and figure and "total" in figures and figures["total"] in (sum, sum + figure):
         return figures["total"] > sum
