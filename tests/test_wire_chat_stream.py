@@ -69,6 +69,14 @@ def test_a_nameless_first_chunk_waits_for_the_names() -> None:
     assert told[:2] == [Foreign("prompt_filter_results"), Begin("c1", "m")]
 
 
+def test_a_service_tier_counts_wherever_it_is_named() -> None:
+    told = {"choices": [], "usage": {"prompt_tokens": 1, "completion_tokens": 1}}
+    for last, tier in (({}, "default"), ({"service_tier": "flex"}, "flex")):
+        usage = read({**say(content="Hi"), "service_tier": "default"}, say("stop"), {**told, **last}, told).usage
+        assert usage is not None
+        assert usage.service_tier == tier
+
+
 def test_whom_a_gateway_asked_is_told_once() -> None:
     first = {"id": "c1", "model": "m", "provider": "Acme", **say(content="Hi")}
     events = decode(first, {"provider": "Other", **say(content="!")}, {"provider": "Other", **STOP}, DONE)

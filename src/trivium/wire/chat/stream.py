@@ -160,6 +160,7 @@ class StreamDecoder(Decoder):
         known = begun.id and begun.model and (begun.served_by or "provider" not in said)
         if not known or (tier and not begun.service_tier):
             self._begin(text(said.get("id")), text(said.get("model")), text(said.get("provider")), tier)
+            self._usage.tier(tier)
         choice = _first_choice(said.get("choices"))
         words = choice.get("delta")
         if type(words) is not dict:

@@ -43,6 +43,10 @@ class ChatUsage:
         self._conventions = conventions
         self._google = False
 
+    def tier(self, service_tier: str) -> None:
+        """What the answer names before its usage, whose own word comes first."""
+        self._figures.tier(service_tier)
+
     def read(self, usage: Any, metadata: Any = None, service_tier: Any = None) -> Usage | None:
         """The usage as it is known after one more object; `metadata` is Vercel's `provider_metadata`."""
         said = mapping(metadata)
