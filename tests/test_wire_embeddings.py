@@ -39,6 +39,13 @@ def test_an_answer_tells_its_model_and_its_tokens() -> None:
     assert (said.usage.input, said.usage.output) == (8, 0)
 
 
+def test_a_total_that_stands_alone_is_the_input() -> None:
+    """As Voyage AI tells it (BerriAI/litellm#5087)."""
+    said = read(answer([0.5], usage={"total_tokens": 10_000}), DEFAULT)
+    assert said.usage is not None
+    assert (said.usage.input, said.usage.output) == (10_000, 0)
+
+
 def test_a_cost_that_is_told_is_read() -> None:
     said = read(answer([0.5], usage={**USAGE, "cost": 0.00002}), DEFAULT)
     assert said.usage is not None

@@ -11,6 +11,7 @@ import sys
 from array import array
 from base64 import b64decode, b64encode
 from math import isfinite
+from typing import Any
 
 import msgspec
 
@@ -20,7 +21,7 @@ from trivium.canon.usage import Conventions
 from trivium.wire.body import begins
 from trivium.wire.chat.usage import ChatUsage
 from trivium.wire.codec import decode_answer
-from trivium.wire.lenient import parse, text
+from trivium.wire.lenient import mapping, parse, text
 from trivium.wire.solo import FORMATS
 
 _FLOAT, _BASE64 = FORMATS
@@ -58,7 +59,7 @@ def read(body: bytes, conventions: Conventions) -> Answer:
         said = _Said()
     if begins(said.data) != b"[":
         return fold(decode_answer(Api.CHAT, body, conventions))
-    usage = ChatUsage(conventions).read(_value(said.usage), _value(said.provider_metadata))
+    usage = ChatUsage(conventions).read(_whole(_value(said.usage)), _value(said.provider_metadata))
     return Answer(id=text(_value(said.id)) or None, model=text(_value(said.model)) or None, usage=usage, ended=True)
 
 
@@ -118,6 +119,12 @@ def _checked(numbers: array[float]) -> array[float]:
 
 
 _CONVERSIONS = {_BASE64: _to_base64, _FLOAT: _to_floats}
+
+
+def _whole(usage: object) -> dict[str, Any]:
+    """Vectors are no output: a total that stands alone (Voyage AI) is the input."""
+    said = mapping(usage)
+    return {"prompt_tokens": said.get("total_tokens"), **said}
 
 
 def _value(raw: msgspec.Raw) -> object:
