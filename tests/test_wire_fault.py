@@ -6,7 +6,15 @@ import pytest
 
 from trivium.canon.events import Fault
 from trivium.canon.fold import Answer
-from trivium.wire.fault import fault_in, fault_of_body, fault_of_text, is_unpaid, status_of, with_kind
+from trivium.wire.fault import (
+    fault_in,
+    fault_of_body,
+    fault_of_text,
+    is_about_seals,
+    is_unpaid,
+    status_of,
+    with_kind,
+)
 
 DIALECTS: list[tuple[Any, Fault]] = [
     (
@@ -213,3 +221,25 @@ def test_of_amazons_word_the_name_counts(header: bytes, type: str) -> None:
 @pytest.mark.parametrize("error", [None, Fault("own", "no"), Fault("api_error", "no", "own")])
 def test_the_bodys_own_word_comes_first(error: Fault | None) -> None:
     assert with_kind(Answer(error=error), b"ThrottlingException").error == error
+
+
+UNVERIFIED = "The encrypted content gAAA...DQ== could not be verified."
+SEALS: list[dict[str, Any]] = [
+    {"error": {"message": UNVERIFIED, "type": "invalid_request_error", "code": "invalid_encrypted_content"}},
+    {"error": {"message": f'OpenAIException - {{\n"message": "{UNVERIFIED}"}}', "code": "400"}},
+    {"code": "Client specified an invalid argument", "error": "Could not decrypt the provided encrypted_content. No."},
+    {"type": "error", "error": {"message": "messages.1.content.0: Invalid `signature` in `thinking` block"}},
+    {"type": "error", "error": {"message": "messages.1.content.0: Invalid `data` in `redacted_thinking` block"}},
+    {"error": {"message": "No", "metadata": {"raw": '{"message":"messages.7: Invalid signature in thinking block"}'}}},
+    {"message": "The model returned: messages.369.content.0.thinking.signature: Field required"},
+]
+OTHERS: list[dict[str, Any]] = [
+    {"error": {"message": "messages.1: `thinking` blocks cannot be modified", "type": "invalid_request_error"}},
+    {"error": {"message": "Your organization could not be verified", "type": "invalid_request_error"}},
+    {"message": "The security token included in the request has an invalid signature"},
+]
+
+
+@pytest.mark.parametrize(("said", "is_so"), [*[(said, True) for said in SEALS], *[(said, False) for said in OTHERS]])
+def test_whether_it_is_about_what_others_have_sealed(said: dict[str, Any], is_so: bool) -> None:
+    assert is_about_seals(fault_of_body(said)) is is_so

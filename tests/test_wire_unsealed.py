@@ -11,7 +11,8 @@ from support_vendors_values import Body
 from trivium.canon.api import Api
 from trivium.canon.parts import Seal
 from trivium.wire.envelope import close
-from trivium.wire.request import parse, render
+from trivium.wire.losses import Losses
+from trivium.wire.request import parse, render, without_reasoning
 
 SEALED = close(Seal("encrypted", "gAAA"), "another", "Hm.")
 EMPTY = {"type": "redacted_thinking", "data": close(Seal("plain"), "another", "")}
@@ -78,3 +79,14 @@ def test_a_turn_of_nothing_else_goes_and_others_stay_as_they_are() -> None:
     assert sent["messages"] == [user("hi")]
     odd = json.dumps({"model": "m", **messages({"role": "user"}, said(EMPTY, text("So")))}).encode()
     assert json.loads(render(parse(M, odd), "n").body)["messages"] == [{"role": "user"}, said(text("So"))]
+
+
+def test_without_what_anybody_has_sealed_everything_else_stays() -> None:
+    detail = {"type": "reasoning.encrypted", "data": "gAAA"}
+    turns = chat(user("hi"), assistant("So", call(), reasoning_content="Hm.", reasoning_details=[detail]), gave())
+    losses = Losses()
+    asked = without_reasoning(parse(C, json.dumps({"model": "m", "x": 1.50, **turns}).encode()), losses)
+    kept = chat(user("hi"), assistant("So", call(), reasoning_content="Hm."), gave())
+    assert json.loads(asked.body) == {"model": "m", "x": 1.50, **kept}
+    assert [loss.field for loss in losses.told()] == ["messages[1].reasoning_details[0]"]
+    assert without_reasoning(asked, losses) is asked

@@ -28,14 +28,18 @@ from trivium.pipeline.legs import Leg, most_of, name_of, now_ms, ready, session_
 from trivium.pipeline.limits import admit_on
 from trivium.pipeline.own import send
 from trivium.pipeline.own_key import Own
+from trivium.pipeline.refusal import read_some, told
 from trivium.pipeline.settle import CLIENT_CLOSED, Run
 from trivium.policy.caller import organization_of
 from trivium.policy.context import context_of
 from trivium.routing.auto import Resolution
 from trivium.routing.catalog import Target
+from trivium.upstream.client import UpstreamResponse
+from trivium.upstream.masked import ReadResponse
 from trivium.upstream.pause import pause_s
-from trivium.wire.fault import status_of
-from trivium.wire.request import Request, without_body
+from trivium.wire.fault import is_about_seals, status_of
+from trivium.wire.losses import Losses
+from trivium.wire.request import Request, without_body, without_reasoning
 
 
 class _Place(NamedTuple):
@@ -184,12 +188,29 @@ class Attempts:
         way = way_to(call, target, target.provider.apis, deps)
         content = prepare(call, self._request, target, way, run, most_of(leg, deps))
         response = await send(call, content, target, way, run, deps)
+        if response.status == RequestError.status and way is None and not run.strict:
+            response = await self._unsealed(leg, response)
         del content
         self._said = response.headers if response.status >= 400 else []
         if not reply.provisional:
             self._opened()
         asked = without_body(self._request) if self._request.stream else self._request
         await exchange_of(call, asked, target, response, reply, run, way, deps).relay()
+
+    async def _unsealed(self, leg: Leg, response: UpstreamResponse) -> UpstreamResponse:
+        """The answer of a route that refuses what another has sealed: it is asked once more without all that is sealed,
+        for nobody else can see who sealed what. That it refuses is not charged, and no failure of its own."""
+        call, target, run, losses = self._call, leg.target, self._run, Losses()
+        body = await read_some(response)
+        fault = told(body, run)
+        asked = without_reasoning(self._request, losses) if fault and is_about_seals(fault) else self._request
+        if asked is self._request:
+            return ReadResponse(response, body)
+        response.close()
+        run.again = True
+        content = prepare(call, asked, target, None, run, most_of(leg, self._deps))
+        run.losses += losses.told()
+        return await send(call, content, target, None, run, self._deps)
 
     def _opened(self) -> None:
         """Nobody else will be asked: the question need not be kept for them."""

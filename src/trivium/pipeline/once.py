@@ -62,14 +62,14 @@ async def claimed(call: Call, request: Request, reply: Reply, run: Run, deps: De
 
 def for_upstream(call: Call, target: Target, run: Run) -> Headers:
     """The header with which a provider that knows it does a call once: made of the client's key, of who calls and
-    where, and of the call itself, as a key is free again for another where its call has failed; none where the client
-    sends none."""
+    where, and of the call itself, as a key is free again for another where its call has failed or is another request;
+    none where the client sends none."""
     if call.headers.keys().isdisjoint(KEYS) or run.key is None or call.operation is not Operation.GENERATE:
         return []
     name = next(name for name in KEYS if name in call.headers)
     who = f"{run.key.id}\n{_payer(run.key)}\n{target.place}\n"
     asked = run.once.question if run.once is not None else b""
-    told = b"%b\n%b\n" % (call.headers[name].strip(), asked)
+    told = b"%b\n%b\n%b" % (call.headers[name].strip(), asked, b"again\n" if run.again else b"")
     made = hashlib.sha256(who.encode() + told).hexdigest()
     return [(b"idempotency-key", made.encode())]
 

@@ -10,11 +10,10 @@ import re
 
 import msgspec
 
-from trivium.canon.conventions import DEFAULT
 from trivium.canon.events import Fault
-from trivium.canon.fold import fold
 from trivium.canon.usage import Usage
 from trivium.errors import OwnKeyRefused, UpstreamRefusedUs
+from trivium.pipeline.refusal import ERROR_BODY, read_some, told
 from trivium.pipeline.settle import Run
 from trivium.pipeline.shown import hints
 from trivium.providers.openrouter import KIND as OPENROUTER
@@ -23,16 +22,13 @@ from trivium.providers.rows import Door
 from trivium.providers.vendors import VENDORS, Match
 from trivium.providers.vercel import refused_keys
 from trivium.store.secrets import Secret
-from trivium.upstream.body import beginning
 from trivium.upstream.client import UpstreamResponse
 from trivium.upstream.masked import MaskedResponse, ReadResponse
 from trivium.upstream.pause import pause_s
-from trivium.wire.codec import decode_answer
 from trivium.wire.fault import ABOUT_KEY, fault_in, is_flagged, status_of
 from trivium.wire.lenient import mapping, parse
 
 REFUSALS = ABOUT_KEY | {429}
-_ERROR_BODY = 64 * 1024
 _ERRS = re.compile(rb'"(?:error|detail|base_resp)"')
 _BEGINNING = 2048
 """Bytes of an answer in which it is looked for."""
@@ -104,7 +100,7 @@ async def judged(
         return await _judged_inside(response, own, run, tried)
     if status not in REFUSALS and not (status == 400 and bad_key):
         return response, None
-    body = await _read_some(response)
+    body = await read_some(response)
     if status == 400:
         if not re.search(bad_key, body):
             return ReadResponse(response, body), None
@@ -127,7 +123,7 @@ async def _judged_inside(
         body = await response.read()
         if not _ERRS.search(body[:_BEGINNING]):
             return ReadResponse(response, body), None
-        while len(body) < _ERROR_BODY and (chunk := await response.read()):
+        while len(body) < ERROR_BODY and (chunk := await response.read()):
             body += chunk
     except BaseException:
         response.close()
@@ -169,7 +165,7 @@ async def judged_at_openrouter(
     status, bad_key = response.status, VENDORS[own.match.vendor].bad_key
     if status not in REFUSALS and not (status == 400 and bad_key):
         return response, None
-    body = await _read_some(response)
+    body = await read_some(response)
     if _is_flagged(status, body, run):
         return ReadResponse(response, body), None
     said = refused_own(body)
@@ -191,7 +187,7 @@ async def judged_at_gateway(response: MaskedResponse, own: Own, run: Run) -> Ups
     """The response, unless it refuses the key, or the house. Raises OwnKeyRefused, UpstreamRefusedUs."""
     if response.status not in REFUSALS:
         return response
-    body = await _read_some(response)
+    body = await read_some(response)
     refused = [status for status in refused_keys(body) if status in REFUSALS]
     if _is_flagged(response.status, body, run) or (not refused and response.status not in ABOUT_KEY):
         return ReadResponse(response, body)
@@ -208,27 +204,12 @@ async def judged_at_gateway(response: MaskedResponse, own: Own, run: Run) -> Ups
     )
 
 
-async def _read_some(response: UpstreamResponse) -> bytes:
-    """The beginning of the body. Where the caller leaves meanwhile, the response is closed."""
-    try:
-        body, _ = await beginning(response, _ERROR_BODY)
-    except BaseException:
-        response.close()
-        raise
-    return body
-
-
-def _told(body: bytes, run: Run) -> Fault | None:
-    api = (run.upstream_api or run.call.api).shape
-    return fold(decode_answer(api, body, DEFAULT)).error
-
-
 def _said(body: bytes, run: Run) -> str:
     """The vendor's own words."""
-    told = _told(body, run)
-    return told.message if told and body.strip() else body[:_SAID].decode(errors="replace")
+    fault = told(body, run)
+    return fault.message if fault and body.strip() else body[:_SAID].decode(errors="replace")
 
 
 def _is_flagged(status: int, body: bytes, run: Run) -> bool:
     """It is what the request says that was refused, and no key."""
-    return status == 403 and (told := _told(body, run)) is not None and is_flagged(told)
+    return status == 403 and (fault := told(body, run)) is not None and is_flagged(fault)

@@ -61,11 +61,11 @@ class Run:
     attributes of no more than 30 names at once in a dictionary."""
 
     __slots__ = (
-        "_alerted", "_charge", "_generation_id", "_held", "_said", "account_id", "answer", "answer_losses",
-        "asked_tier", "auto", "call", "capture", "content_bytes", "deadline", "denial", "deps", "error",
-        "first_token_us", "flags", "free", "headers", "hold_nano", "is_out", "journey", "key", "left", "limited",
-        "losses", "missed", "once", "own", "payer", "queue_us", "quote", "request", "request_bytes", "response_bytes",
-        "rules", "screened", "size", "status", "strict", "target", "told", "total_us", "ttfb_us",
+        "_alerted", "_charge", "_generation_id", "_held", "_said", "account_id", "again", "answer",
+        "answer_losses", "asked_tier", "auto", "call", "capture", "content_bytes", "deadline", "denial", "deps",
+        "error", "first_token_us", "flags", "free", "headers", "hold_nano", "is_out", "journey", "key", "left",
+        "limited", "losses", "missed", "once", "own", "payer", "queue_us", "quote", "request", "request_bytes",
+        "response_bytes", "rules", "screened", "size", "status", "strict", "target", "told", "total_us", "ttfb_us",
         "upstream_api", "upstream_status", "words",
     )  # fmt: skip
 
@@ -113,6 +113,8 @@ class Run:
         """Code and message of the error that the client was told."""
         self.is_out = False
         """An upstream was given the request, or some of it, and has not failed the call."""
+        self.again = False
+        """The route that is tried is asked once more, another request."""
         self.left = False
         """The client went away, or we cut the call because the gateway stops."""
         self.missed = False
@@ -177,7 +179,7 @@ class Run:
         self.losses = self.answer_losses = self.rules = self.headers = ()
         self.content_bytes = self.response_bytes = 0
         self._generation_id = None
-        self.is_out = False
+        self.is_out = self.again = False
         del self.flags[flags:]
         if self.capture is not None:  # what it was sent is another model's, which may be a secret one
             self.capture.sends(None)

@@ -191,6 +191,20 @@ def is_flagged(fault: Fault) -> bool:
     return "moderation" in words or any(word in said for word in _FLAGGED)  # models are called `moderation`, too
 
 
+_FOREIGN_SEAL = re.compile(
+    r"(?is)invalid_encrypted_content|encrypted content .*could not be (verified|decrypted)"
+    r"|could not (decrypt the provided encrypted_content|decode the compaction blob)"
+    r"|invalid [`']?(signature|data)[`']? in [`']?(redacted_)?thinking[`']? block|thinking\.signature: field required"
+)
+"""Of OpenAI and Azure (openai/codex#8145, #8100), xAI (NousResearch/hermes-agent#32617, chenyme/grok2api#688),
+Anthropic and Vertex (lbjlaq/Antigravity-Manager#498), and Bedrock (linanwx/nagobot#21, can1357/oh-my-pi#10486)."""
+
+
+def is_about_seals(fault: Fault) -> bool:
+    """Whether an error says that reasoning in the request was sealed by somebody else, or by nobody."""
+    return _FOREIGN_SEAL.search(f"{fault.code} {fault.message[:_EXCERPT]}") is not None
+
+
 def _type(error: dict[str, Any]) -> str:
     """The provider's own word for the kind of error, else the name of its HTTP status (wire notes, section 7)."""
     code, metadata = error.get("code"), mapping(error.get("metadata"))

@@ -18,7 +18,7 @@ from trivium.wire import items
 from trivium.wire.losses import Loss, Losses
 from trivium.wire.onemodel import ENDINGS, OTHER_MODELS, SWITCHES, of_no_cost, of_one_model
 from trivium.wire.solo import AN_HOUR, check_fields
-from trivium.wire.unsealed import without_envelopes
+from trivium.wire.unsealed import without_envelopes, without_seals
 
 OURS = "trivium_fallbacks"
 MOST_FALLBACKS = 10
@@ -107,6 +107,15 @@ def without_costs(request: Request, losses: Losses) -> Request:
     if members is request.members:
         return request
     return msgspec.structs.replace(request, body=msgspec.json.encode(members), members=members)
+
+
+def without_reasoning(request: Request, losses: Losses) -> Request:
+    """For an upstream that has refused what another has sealed. Raises InvalidJson."""
+    if not isinstance(request.api, Api):
+        return request
+    changes = without_seals(request.api, request.members, losses)
+    members = {**request.members, **{name: msgspec.Raw(said) for name, said in changes.items()}}
+    return msgspec.structs.replace(request, body=msgspec.json.encode(members), members=members) if changes else request
 
 
 def check_stateless(request: Request) -> None:
