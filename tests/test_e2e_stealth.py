@@ -166,3 +166,16 @@ async def test_a_stealth_model_answers_a_thousand_words_as_they_come() -> None:
             assert said.count(b"word") == 1000
             assert hides(said)
         assert await asyncio.wait_for(house.records(), 5)
+
+
+async def test_what_nobody_sealed_does_not_tell_whose_kin_it_is() -> None:
+    """Servers of an open model have one tag for that, which a client can see of a model whose name it knows."""
+    settings = f'[free.models."house/ghost"]\nroute = "{NAME}/deepseek-v4-pro"\nstealth = true\n'
+    settings += f'[models."{NAME}/*"]\nfree = true\n'
+    said = Reply(reasoning="Hm.", text="Hi")
+    async with running(said, settings=settings, provider='apis = ["chat"]', name=NAME) as house:
+        tags = []
+        for model in ("house/ghost", f"{NAME}/deepseek-v4-pro", f"{NAME}/deepseek-v4-flash"):
+            _, answer, _ = await house.post(PATHS["messages"], {**MESSAGES, "model": model})
+            tags.append(answer["content"][0]["signature"].split(".")[1])
+        assert tags[1] == tags[2] != tags[0]

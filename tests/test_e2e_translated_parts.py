@@ -212,6 +212,30 @@ async def test_plain_reasoning_of_a_chat_server_returns_as_plain_reasoning(clien
     assert "reasoning_details" not in message
 
 
+UNREAD = {"thinking": {"type": "enabled", "budget_tokens": 2000, "display": "omitted"}, "max_tokens": 9000}
+
+
+@pytest.mark.parametrize(
+    ("client", "options"),
+    [("responses", {}), ("messages", {}), ("messages", UNREAD)],
+    ids=["responses", "read", "unread"],
+)
+async def test_so_it_does_to_another_server_of_the_model(client: str, options: dict[str, Any]) -> None:
+    plain = msgspec.structs.replace(SEALED, signature=None, redacted=None)
+    async with before("chat", Rule(plain, Match(turn=1)), Reply(text="Sunny.")) as (house, on):
+        talk = TALKS[client](on, tools=["weather"], model="deepseek-v4-pro", **options)
+        first = await talk.ask()
+        talk.hand_in(dict.fromkeys(first.calls, "sun"))
+        for model in ("deepseek-ai/DeepSeek-V4-Pro", "glm-5.1", "another"):
+            talk.options["model"] = model
+            await talk.ask()
+            talk.said.pop()
+        returned = [request.json["messages"][1].get("reasoning_content") for request in house.upstream.requests[1:]]
+        losses = [record["losses"] for record in reversed(await house.records())]
+    assert returned == [THOUGHT, None, None]
+    assert [losses[1] is None, *["reasoning sealed by another" in str(lost) for lost in losses[2:]]] == [True] * 3
+
+
 @pytest.mark.parametrize("client", ["responses", "messages"])
 async def test_googles_seal_of_a_call_returns_beside_its_call(client: str) -> None:
     """Gemini refuses a call that comes back without the signature it gave it."""

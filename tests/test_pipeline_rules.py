@@ -27,6 +27,13 @@ THOUGHT = {"type": "thinking", "thinking": [{"type": "text", "text": "t"}]}
 """As Mistral has it."""
 
 
+USER = {"role": "user", "content": "q"}
+_FUNCTION = {"id": "t1", "type": "function", "function": {"name": "f", "arguments": "{}"}}
+CALLING: dict[str, Any] = {"role": "assistant", "content": None, "tool_calls": [_FUNCTION]}
+CALLED = [USER, CALLING, {"role": "tool", "tool_call_id": "t1", "content": "ok"}]
+DETAIL = {"type": "reasoning.text", "text": "t", "index": 0}
+
+
 def tool(api: str, name: str, **schema: Any) -> dict[str, Any]:
     """A function as an API defines it."""
     parameters = {"type": "object", "properties": schema}
@@ -471,6 +478,46 @@ class TestSaid:
         async with house(kind, apis=only("chat")) as up:
             sent = await up.send("chat", messages=thought(reasoning_content="t"))
         assert sent.body["messages"] == thought(reasoning_content="t")
+
+    @pytest.mark.parametrize(
+        ("kind", "model", "place"),
+        [
+            ("deepseek", "deepseek-v4-pro", "reasoning_content"),
+            ("moonshot", "kimi-k2.6", "reasoning_content"),
+            ("together", "deepseek-ai/DeepSeek-V4-Pro", "reasoning_content"),
+            ("cerebras", "kimi-k2.6", "reasoning"),
+        ],
+    )
+    async def test_calls_that_nobody_thought_about_have_a_blank_for_it(self, kind: str, model: str, place: str) -> None:
+        came = [*CALLED, {"role": "assistant", "content": "a", "reasoning_content": ""}, {**CALLED[1], place: "t"}]
+        async with house(kind, apis=only("chat")) as up:
+            sent = await up.send("chat", model, messages=came)
+            record = await up.running.record()
+        told = [message.get(place) for message in sent.body["messages"]]
+        assert (told, sent.losses) == ([None, " ", None, " ", "t"], [])
+        assert "unthought-calls" in record["rules"]
+
+    @pytest.mark.parametrize(
+        ("kind", "model", "came"),
+        [
+            ("deepseek", "deepseek-v4-pro", [USER, {"role": "assistant", "content": "a"}]),
+            ("deepseek", "deepseek-chat", CALLED),
+            ("moonshot", "kimi-k2-instruct", CALLED),
+            ("openrouter", "deepseek/deepseek-v4-pro", [USER, {**CALLING, "reasoning_details": [DETAIL]}, CALLED[2]]),
+        ],
+    )
+    async def test_nothing_else_gets_one(self, kind: str, model: str, came: list[dict[str, Any]]) -> None:
+        async with house(kind, apis=only("chat")) as up:
+            assert (await up.send("chat", model, messages=came)).body["messages"] == came
+
+    async def test_what_another_thought_is_a_blank_behind_a_translation(self) -> None:
+        thought = {"type": "thinking", "thinking": "Hm.", "signature": "c2ln"}
+        use = {"type": "tool_use", "id": "t1", "name": "f", "input": {}}
+        result = {"type": "tool_result", "tool_use_id": "t1", "content": "ok"}
+        said = [USER, {"role": "assistant", "content": [thought, use]}, {"role": "user", "content": [result]}]
+        async with house("deepseek", apis=only("chat")) as up:
+            sent = await up.send("messages", "deepseek-v4-pro", messages=said)
+        assert (sent.body["messages"][1]["reasoning_content"], sent.losses) == (" ", ["messages[1].content[0]"])
 
     async def test_the_assistants_items_say_what_they_are(self) -> None:
         said: list[dict[str, Any]] = [

@@ -32,7 +32,7 @@ from trivium.providers.provider import COUNT_PATHS, PATHS, Provider
 from trivium.providers.rules import row_of
 from trivium.providers.sigv4 import signed
 from trivium.providers.styles import STYLES, Sent
-from trivium.providers.traits import traits_of
+from trivium.providers.traits import family_of, traits_of
 from trivium.routing.auto import Resolution
 from trivium.routing.catalog import Target
 from trivium.settings_providers import TimeoutSettings
@@ -99,7 +99,10 @@ def way_to(call: Call, target: Target, apis: Container[Kind], deps: Deps) -> Tra
     # Envelopes of a stealth model must not be those of whom it is.
     named = f"{target.model}\n{target.public}" if target.stealth else target.model
     origin = origin_tag(whose, api, named, deps.seal_key)
-    to = Destination(api=api, model=target.model, traits=traits, origin=origin, called=house.id if house else "")
+    family = family_of(target.model) if api is CHAT and not target.stealth else None
+    kin = origin_tag("", api, family, deps.seal_key) if family else ""
+    called = house.id if house else ""
+    to = Destination(api=api, model=target.model, traits=traits, origin=origin, kin=kin, called=called)
     cover = Cover(house.id, hides=house.stealth) if house else None
     return Translation(call.api, to, id=call.id, created=call.time_ms // 1000, cover=cover)
 

@@ -233,6 +233,12 @@ def _reasoning_member(draft: Draft, asked: Rules, _: Rule) -> None:
     mendings.place_reasoning(draft, traits_of(asked.row, CHAT, asked.model).reasoning_member)
 
 
+def _unthought_calls(draft: Draft, asked: Rules, _: Rule) -> None:
+    place = traits_of(asked.row, CHAT, asked.model).reasoning_member
+    if place is not None:
+        mendings.with_blank_thoughts(draft, place)
+
+
 def _unknown_members(draft: Draft, asked: Rules, _: Rule) -> None:
     """A translation says whom its client calls for; a client of this API may say more than the API's page has."""
     translated = asked.call.api is not asked.api
@@ -348,6 +354,7 @@ _ACTIONS: dict[str, Callable[[Draft, Rules, Rule], None]] = {
     "tool-repair": _alone(repair_turns),
     "reasoning-copies": _alone(mendings.without_copies),
     "reasoning-member": _reasoning_member,
+    "unthought-calls": _unthought_calls,
     "response-items": _alone(mendings.complete_items),
     "claude-tool-ids": _alone(lambda draft: fit_ids(draft, plain_id)),
     "mistral-tool-ids": _alone(lambda draft: fit_ids(draft, nine_letters)),

@@ -17,7 +17,7 @@ import msgspec
 from trivium.canon.api import KINDS, Api, Kind
 from trivium.providers.members import AT_MISTRAL, BY_EFFORT, SAMPLING, UNKNOWN
 from trivium.providers.provider import Provider
-from trivium.providers.traits import EFFORTLESS, UNSAMPLED
+from trivium.providers.traits import EFFORTLESS, THOUGHTFUL, UNSAMPLED
 
 T = TypeVar("T")
 CHAT, RESPONSES, MESSAGES = Api.CHAT, Api.RESPONSES, Api.MESSAGES
@@ -164,6 +164,12 @@ RULES: tuple[Rule, ...] = (
         clients=_of(CHAT),
         apis=_of(CHAT),
         way="same",
+    ),
+    Rule(
+        name="unthought-calls",
+        what="where tools were called, the assistant's messages without reasoning have a blank for it",
+        models=THOUGHTFUL,
+        apis=_of(CHAT),
     ),
     Rule(
         name="response-items",

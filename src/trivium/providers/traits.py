@@ -44,12 +44,18 @@ _MISTRALS = r"(?i)(mis|minis|magis|codes|devs|mix|pix)tral"
 EFFORTLESS = r"grok-(2(?!\d)|3(?!-mini)|4(-0709|-fast|[-.]1-fast|\.20(?!-multi-agent))|code|build|composer)"
 """Models of xAI that refuse to be told how hard to reason ("does not support parameter reasoningEffort":
 NousResearch/hermes-agent#23435, router-for-me/CLIProxyAPI#3968). By the latter `grok-4` takes it, being 4.3 by now."""
+THOUGHTFUL = r"deepseek-(v[4-9]|reasoner|flash)|kimi-(k2-thinking|k2[.p][5-9]|k[3-9]|for-coding)"
+"""While they think, they refuse calls of tools that come back without their reasoning: "The `reasoning_content` in the
+thinking mode must be passed back to the API", "thinking is enabled but reasoning_content is missing in assistant tool
+call message" (api-docs.deepseek.com/guides/thinking_mode, platform.kimi.ai/docs/guide/use-kimi-k2-thinking-model)."""
 _CODEX = r"^gpt-5(\.1)?-codex(?!-max)"
 _CODEX_MAX = r"^gpt-5\.1-codex-max"
 _PRO_SINCE_52 = r"^gpt-5\.[2-9]\d*-pro"
 
 _LONGEST_ID = 200
 """Clients write what they like: a longer id is neither searched to its end nor kept."""
+_OPEN = re.compile(r"(?i)deepseek|kimi|glm|minimax|mimo|qwen|gpt-oss")
+"""Models that anybody may serve; their reasoning is plain text, whoever does."""
 
 _Rules = tuple[tuple[str, dict[str, Any]], ...]
 
@@ -202,6 +208,12 @@ _RULES: dict[str, _Rules] = {
     "vertex": _ANTHROPIC,
     "xai": _XAI,
 }
+
+
+def family_of(model: str) -> str | None:
+    """The open models that a model is one of, wherever it is served; None if it is none."""
+    found = _OPEN.search(model[:_LONGEST_ID])
+    return found[0].lower() if found else None
 
 
 def traits_of(kind: str, api: Api, model: str) -> Traits:

@@ -14,6 +14,8 @@ class Asked(msgspec.Struct, frozen=True, kw_only=True):
     """Seconds since the epoch."""
     origin: str | None = None
     """The upstream's name for envelopes; None where both sides speak one API, and seals stay as they are."""
+    kin: str = ""
+    """That of its family, for reasoning that nobody has sealed (`Destination.kin`)."""
     wants_usage: bool = True
     model: str = ""
     """What the answer is called where the upstream does not say."""

@@ -33,8 +33,15 @@ class Destination(msgspec.Struct, frozen=True, kw_only=True):
     traits: Traits = Traits()
     origin: str = ""
     """Its secret name (`envelope.origin_tag`)."""
+    kin: str = ""
+    """That of all servers of its family, which take each other's reasoning where nobody has sealed it; if there are."""
     called: str = ""
     """What callers know the model by, if it is one of the house: nothing else is told of where it leads."""
+
+    @property
+    def origins(self) -> tuple[str, ...]:
+        """The names that envelopes for it have."""
+        return (self.origin, self.kin) if self.kin else (self.origin,)
 
 
 class Wanted(msgspec.Struct, frozen=True):
@@ -52,7 +59,7 @@ class Wanted(msgspec.Struct, frozen=True):
         """Whether the upstream may get this reasoning back; if not it is lost."""
         if is_empty(part.seal, part.text):
             return False
-        if fits(part.seal, self.to.origin, self.to.api):
+        if any(fits(part.seal, origin, self.to.api) for origin in self.to.origins):
             return True
         self.losses.add(part.at, FOREIGN_REASONING)
         return False

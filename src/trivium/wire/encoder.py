@@ -327,6 +327,8 @@ class Encoder:
         origin = self._asked.origin
         if origin is None:
             return seal.data
+        if seal.form == PLAIN and self._asked.kin:
+            origin = self._asked.kin
         if self._asked.unread and said:
             return close(veiled(seal, origin, said), origin, "")
         return close(veiled(seal, origin) if self._asked.veiled else seal, origin, said)

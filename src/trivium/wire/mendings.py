@@ -29,6 +29,9 @@ _MISTRALS_TEMPERATURE = 0.2
 _MISTRALS_NAMES = {"max_completion_tokens": "max_tokens", "seed": "random_seed"}
 """docs.mistral.ai/api; what it does not know is refused with 422 (editor-code-assistant/eca#231)."""
 _LIMIT = "max_completion_tokens"
+_BLANK = " "
+_NO_THOUGHT = msgspec.Raw(b"null")
+_THOUGHTLESS = frozenset((b"null", b'""', b"[]"))
 _COPY = "the same reasoning stands there before"
 _is_without_completion = Again(lambda tools: f'"{COMPLETION}"'.encode() not in tools)
 
@@ -269,6 +272,30 @@ def _placed(message: Any, at: str, place: str | None, draft: Draft) -> Any:
     rest = {name: value for name, value in said.items() if name not in MEMBERS}
     told = "\n\n".join(filter(None, plain))
     return placed(rest, told, place) if told and place else rest
+
+
+class _Said(msgspec.Struct):
+    role: str | None = None
+    reasoning_content: msgspec.Raw = _NO_THOUGHT
+    reasoning: msgspec.Raw = _NO_THOUGHT
+    reasoning_details: msgspec.Raw = _NO_THOUGHT
+
+
+_all_said = msgspec.json.Decoder(list[_Said])
+
+
+def with_blank_thoughts(draft: Draft, place: str) -> None:
+    """What was called by another model, or by none, came without reasoning. DeepSeek takes an empty text for it
+    (TencentCloud/TencentDB-Agent-Memory#907), Moonshot a blank and nothing shorter (earendil-works/pi#4178); DeepSeek
+    wants it of the answer that follows the calls, too (openclaw/openclaw#73417). Raises InvalidJson."""
+    if b'"tool_calls"' in draft.raw("messages"):
+        said = draft.heads("messages", _all_said)
+        lacking = [n for n, one in enumerate(said) if one.role == "assistant" and not _is_thought(one)]
+        draft.amend("messages", lacking, lambda message: placed(message, _BLANK, place))
+
+
+def _is_thought(said: _Said) -> bool:
+    return any(bytes(getattr(said, name)) not in _THOUGHTLESS for name in MEMBERS)
 
 
 class _Head(msgspec.Struct):

@@ -100,7 +100,7 @@ class Translation:
         self._cover = cover
         self._names = ToolNames(to.api)
         native = client is to.api and not (cover and cover.hides)
-        self._asked = Asked(id=id, created=created, origin=None if native else to.origin)
+        self._asked = Asked(id=id, created=created, origin=None if native else to.origin, kin=to.kin)
         if cover is not None:
             house = {"model": cover.model, "reasoning": b"reasoning", "veiled": cover.hides}
             self._asked = msgspec.structs.replace(self._asked, **house)
@@ -136,11 +136,14 @@ class Translation:
         return Rendered(msgspec.json.encode(said), losses.told())
 
     def _unveiled(self, turns: tuple[Turn, ...]) -> tuple[Turn, ...]:
-        """With what this upstream made and the client did not read."""
+        """With what this upstream, or one of its kin, made and the client did not read."""
         return tuple([Turn(turn.role, tuple([self._legible(part) for part in turn.parts])) for turn in turns])
 
     def _legible(self, part: Part) -> Part:
-        return unveiled(part, self._to.origin) if type(part) is Reasoning else part
+        if type(part) is Reasoning:
+            for origin in self._to.origins:
+                part = unveiled(part, origin)
+        return part
 
     def expect(self, members: Members, *, wants_usage: bool) -> None:
         """Keeps what the answer will need of the request."""
