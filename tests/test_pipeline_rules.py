@@ -554,6 +554,39 @@ class TestSaid:
         assert other.body["messages"] == messages
         assert answered.body["messages"] == told["messages"]
 
+    async def test_gemini_gets_a_word_for_the_signatures_that_agents_drop(self) -> None:
+        """opencode and Qwen Code send a call back as OpenAI's API has it; Google refuses one without its signature."""
+        first, second, third = (
+            {"id": f"call_{n}", "type": "function", "function": {"name": "f", "arguments": "{}"}} for n in range(3)
+        )
+        results: list[Any] = [{"role": "tool", "tool_call_id": f"call_{n}", "content": "r"} for n in range(3)]
+        seal = {"extra_content": {"google": {"thought_signature": "c2ln"}}}
+        stand_in = {"extra_content": {"google": {"thought_signature": "skip_thought_signature_validator"}}}
+
+        def told(first: Any, third: Any) -> list[Any]:
+            return [
+                {"role": "user", "content": "q"},
+                {"role": "assistant", "content": None, "tool_calls": [first, second]},
+                *results[:2],
+                {"role": "assistant", "content": "So.", "tool_calls": [third]},
+                results[2],
+            ]
+
+        async with house("google", apis=only("chat")) as up:
+            dropped = await up.send("chat", "gemini-3-pro", messages=told(first, third))
+            record = await up.running.record()
+            newest = await up.send("chat", "gemini-flash-latest", messages=told(first, {**third, **seal}))
+            kept = await up.send("chat", "gemini-3-pro", messages=told({**first, **seal}, {**third, **seal}))
+            older = await up.send("chat", "gemini-2.5-flash", messages=told(first, third))
+        assert dropped.body["messages"] == told({**first, **stand_in}, {**third, **stand_in})
+        assert (dropped.losses, record["rules"]) == ([], "unsigned-calls")
+        assert newest.body["messages"] == told({**first, **stand_in}, {**third, **seal})
+        assert kept.body["messages"] == told({**first, **seal}, {**third, **seal})
+        assert older.body["messages"] == told(first, third)
+        async with house("openrouter") as up:
+            there = await up.send("chat", "google/gemini-3-pro", messages=told(first, third))
+        assert there.body["messages"] == told(first, third), "it has a way of its own"
+
     async def test_chat_requests_for_claude_are_marked_for_the_cache(self) -> None:
         mark = {"cache_control": {"type": "ephemeral"}}
         messages = [

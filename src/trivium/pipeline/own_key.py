@@ -108,7 +108,7 @@ async def judged(
     if _is_flagged(status, body, run):
         return ReadResponse(response, body), None
     response.close()
-    return response, _refusal(response, own, status, _said(body, run), tried, run=run, fault=_told(body, run))
+    return response, _refusal(response, own, status, _said(body, run), tried, run=run, fault=told(body, run))
 
 
 async def _judged_inside(

@@ -24,7 +24,8 @@ from trivium.providers.embedded import STOPS
 from trivium.providers.identity import hashed
 from trivium.providers.members import CACHE_KEY, SAFETY, SAMPLING, UNKNOWN, USER, told_in
 from trivium.providers.provider import Provider
-from trivium.providers.rules import HAIKU, KIMI_TOGGLED, MOONSHOT, Rule, is_like, row_of, rules_of
+from trivium.providers.rule import Rule
+from trivium.providers.rules import HAIKU, KIMI_TOGGLED, MOONSHOT, is_like, row_of, rules_of
 from trivium.providers.traits import traits_of
 from trivium.routing.catalog import Target
 from trivium.settings_requests import AdaptSettings
@@ -239,6 +240,11 @@ def _unthought_calls(draft: Draft, asked: Rules, _: Rule) -> None:
         mendings.with_blank_thoughts(draft, place)
 
 
+def _unsigned_calls(draft: Draft, asked: Rules, _: Rule) -> None:
+    if (word := traits_of(asked.row, CHAT, asked.model).unsigned_call) is not None:
+        mendings.sign_calls(draft, word)
+
+
 def _unknown_members(draft: Draft, asked: Rules, _: Rule) -> None:
     """A translation says whom its client calls for; a client of this API may say more than the API's page has."""
     translated = asked.call.api is not asked.api
@@ -358,6 +364,7 @@ _ACTIONS: dict[str, Callable[[Draft, Rules, Rule], None]] = {
     "response-items": _alone(mendings.complete_items),
     "claude-tool-ids": _alone(lambda draft: fit_ids(draft, plain_id)),
     "mistral-tool-ids": _alone(lambda draft: fit_ids(draft, nine_letters)),
+    "unsigned-calls": _unsigned_calls,
     "mistral-answers": _alone(mendings.answer_between),
     "cache-marks": _cache_marks,
     "conversation-cache": _alone(mark_conversation),

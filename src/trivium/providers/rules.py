@@ -10,22 +10,19 @@ from __future__ import annotations
 
 import re
 from functools import lru_cache
-from typing import Literal, TypeVar
-
-import msgspec
+from typing import TypeVar
 
 from trivium.canon.api import KINDS, Api, Kind
 from trivium.providers.members import AT_MISTRAL, BY_EFFORT, SAMPLING, UNKNOWN
 from trivium.providers.provider import Provider
-from trivium.providers.traits import EFFORTLESS, THOUGHTFUL, UNSAMPLED
+from trivium.providers.rule import NOWHERE, Rule
+from trivium.providers.traits import EFFORTLESS, SIGNING, THOUGHTFUL, UNSAMPLED
 
 T = TypeVar("T")
 CHAT, RESPONSES, MESSAGES = Api.CHAT, Api.RESPONSES, Api.MESSAGES
-_ALL: frozenset[Kind] = frozenset((CHAT, RESPONSES, MESSAGES))
 _EVERY: frozenset[Kind] = frozenset(KINDS)
 """Embeddings and the like too."""
 _OPENAI_APIS: frozenset[Kind] = frozenset((CHAT, RESPONSES))
-_NOWHERE: frozenset[str] = frozenset()
 
 CLAUDE = r"claude"
 XAI = r"^(x-ai|xai)/|(^|/)grok-"
@@ -41,34 +38,6 @@ _CLAUDES_OWN = frozenset(("anthropic", "anthropic-compatible", "bedrock", "bedro
 _CLAUDES_KINDS = _CLAUDES_OWN | {"openrouter", "vercel"}
 _MISTRALS = frozenset(("mistral", "codestral"))
 _OPENAIS = frozenset(("openai", "azure", "azure-deployments"))
-
-
-class Rule(msgspec.Struct, frozen=True, kw_only=True):
-    name: str
-    what: str
-    """In a line, for people."""
-    kinds: frozenset[str] = _NOWHERE
-    """The rows of the provider table that it concerns; empty: all."""
-    but: frozenset[str] = _NOWHERE
-    """Rows that it does not concern."""
-    models: str = ""
-    """A pattern of the upstream's model ids, in small letters."""
-    clients: frozenset[Kind] = _ALL
-    apis: frozenset[Kind] = _ALL
-    """The upstream's."""
-    members: frozenset[str] = _NOWHERE
-    """It concerns bodies that have one of these; empty: all."""
-    way: Literal["any", "same"] = "any"
-    """`same`: only where the client's API is the upstream's; translations see to it by themselves."""
-    setting: str = ""
-    """The switch of `[adapt]` without which it does not hold; or `identity`, or `strict` or `no_stream_usage`, the
-    provider's, or `private`, the organization's."""
-    agent: bytes = b""
-    """Part of the `User-Agent` of the programs that it concerns, in small letters."""
-    header: bytes = b""
-    """It concerns calls with this header."""
-    counts: bool = False
-    """It holds for requests that ask how many tokens they have, too."""
 
 
 def _of(*names: T) -> frozenset[T]:
@@ -190,6 +159,15 @@ RULES: tuple[Rule, ...] = (
         name="mistral-tool-ids",
         what="ids of calls that are not nine letters or digits become the first nine of their SHA-256",
         models=MISTRAL,
+        apis=_of(CHAT),
+        way="same",
+    ),
+    Rule(
+        name="unsigned-calls",
+        what="the first call of a turn that has no signature of Google's gets the word that stands for one",
+        but=_of("openrouter", "vercel"),
+        models=SIGNING,
+        clients=_of(CHAT),
         apis=_of(CHAT),
         way="same",
     ),
@@ -403,7 +381,7 @@ def _is_like(model: str, pattern: str) -> bool:
 
 
 def rules_of(
-    row: str, model: str, client: Kind, api: Kind, off: frozenset[str] = _NOWHERE, *, translated: bool
+    row: str, model: str, client: Kind, api: Kind, off: frozenset[str] = NOWHERE, *, translated: bool
 ) -> tuple[Rule, ...]:
     """The rules that may concern a request for a model, in their order, but for those of settings that are off."""
     return _rules_of(row, model[:_LONGEST_ID].lower(), client, api, off, translated)

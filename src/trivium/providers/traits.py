@@ -40,6 +40,9 @@ UNSAMPLED = rf"^(?!.*-chat)(o\d|gpt-[5-9])|{_NEWEST}"
 """Models that refuse to be told how to sample. OpenAI's take it from 5.1 on as long as they do not reason."""
 _SINCE_51 = r"^gpt-(5\.[1-9]|[6-9])"
 _SINCE_52 = r"^gpt-(5\.1-codex-max|5\.[2-9]|[6-9])"
+SIGNING = r"gemini-([3-9]|[a-z-]+-latest)"
+"""Gemini 3 and later sign their calls, and refuse those without (ai.google.dev/gemini-api/docs/thought-signatures).
+Names without a number mean the newest."""
 _MISTRALS = r"(?i)(mis|minis|magis|codes|devs|mix|pix)tral"
 EFFORTLESS = r"grok-(2(?!\d)|3(?!-mini)|4(-0709|-fast|[-.]1-fast|\.20(?!-multi-agent))|code|build|composer)"
 """Models of xAI that refuse to be told how hard to reason ("does not support parameter reasoningEffort":
@@ -138,7 +141,7 @@ _GATEWAY: _Rules = (
 _OTHERS: _Rules = (
     (_ADAPTIVE, {"thinking": "adaptive"}),
     *_THINKERS,
-    (r"gemini-3", {"unsigned_call": "skip_thought_signature_validator"}),
+    (SIGNING, {"unsigned_call": "skip_thought_signature_validator"}),
     (_MISTRALS, {"nine_letter_ids": True}),
 )
 """Of rows that are not below: what works everywhere, and what models need wherever they are."""

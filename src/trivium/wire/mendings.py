@@ -298,6 +298,37 @@ def _is_thought(said: _Said) -> bool:
     return any(bytes(getattr(said, name)) not in _THOUGHTLESS for name in MEMBERS)
 
 
+class _Call(msgspec.Struct):
+    extra_content: dict[str, Any] | None = None
+
+
+class _Caller(msgspec.Struct):
+    tool_calls: list[_Call] | None = None
+
+
+_callers = msgspec.json.Decoder(list[_Caller])
+
+
+def sign_calls(draft: Draft, word: str) -> None:
+    """Agents that speak Chat give no signature of Google's back, as OpenAI's API has none. It looks at the last turn's
+    alone, but all get the word: what was sent before stays what it was, and is cached. Raises InvalidJson."""
+    if b'"tool_calls"' in draft.raw("messages"):
+        callers = draft.heads("messages", _callers)
+        unsigned = [place for place, caller in enumerate(callers) if caller.tool_calls and not _is_signed(caller)]
+        draft.amend("messages", unsigned, lambda message: _signed(message, word))
+
+
+def _is_signed(caller: _Caller) -> bool:
+    """Of calls side by side Google signs the first."""
+    return any("google" in (call.extra_content or {}) for call in caller.tool_calls or ())
+
+
+def _signed(message: dict[str, Any], word: str) -> dict[str, Any]:
+    first, *others = message["tool_calls"]
+    extra = {**mapping(first.get("extra_content")), "google": {"thought_signature": word}}
+    return {**message, "tool_calls": [{**first, "extra_content": extra}, *others]}
+
+
 class _Head(msgspec.Struct):
     type: str | None = None
     role: str | None = None
