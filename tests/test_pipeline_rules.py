@@ -587,6 +587,32 @@ class TestSaid:
             there = await up.send("chat", "google/gemini-3-pro", messages=told(first, third))
         assert there.body["messages"] == told(first, third), "it has a way of its own"
 
+    async def test_only_claude_is_told_instructions_in_mid_conversation(self) -> None:
+        """Claude Code sends such to every model whose name it does not know; Ollama answers 500."""
+        result: dict[str, Any] = {"type": "tool_result", "tool_use_id": "t", "content": "r"}
+        later = {"type": "text", "text": "Be brief.", "cache_control": {"type": "ephemeral"}}
+        messages: list[dict[str, Any]] = [
+            {"role": "user", "content": "q"},
+            {"role": "system", "content": "Be kind."},
+            {"role": "assistant", "content": [{"type": "tool_use", "id": "t", "name": "f", "input": {}}]},
+            {"role": "system", "content": [later]},
+            {"role": "user", "content": [result]},
+        ]
+        async with house("ollama", apis=only("messages")) as up:
+            sent = await up.send("messages", "qwen3.8:27b", messages=messages)
+            record = await up.running.record()
+            claude = await up.send("messages", "claude-opus-5-5", messages=messages)
+        kind = {"type": "text", "text": "<system>\nBe kind.\n</system>"}
+        brief = {**later, "text": "<system>\nBe brief.\n</system>"}
+        assert sent.body["messages"] == [
+            {"role": "user", "content": [{"type": "text", "text": "q"}, kind]},
+            messages[2],
+            {"role": "user", "content": [result, brief]},
+        ]
+        assert sent.losses == ["messages[1].content"]
+        assert record["rules"] == "system-turns"
+        assert claude.body["messages"] == messages
+
     async def test_chat_requests_for_claude_are_marked_for_the_cache(self) -> None:
         mark = {"cache_control": {"type": "ephemeral"}}
         messages = [

@@ -54,7 +54,7 @@ def test_an_unknown_server_is_concerned_by_next_to_nothing() -> None:
         "reasoning-copies",
         "no-stream-options",
     }
-    told = {"no-preferences", "messages-user", "tool-repair", "embedded-stops", "betas", "known-keys"}
+    told = {"no-preferences", "messages-user", "system-turns", "tool-repair", "embedded-stops", "betas", "known-keys"}
     assert names("local", "llama", M, M) == told
 
 

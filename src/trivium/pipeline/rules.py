@@ -38,6 +38,7 @@ from trivium.wire.lenient import mapping
 from trivium.wire.losses import Losses
 from trivium.wire.request import MAX_TOKENS, Rendered, Request
 from trivium.wire.strict import keep_known
+from trivium.wire.systemturns import without_system_turns
 from trivium.wire.toolids import fit_ids
 from trivium.wire.toolnames import nine_letters, plain_id
 from trivium.wire.toolturns import repair_turns
@@ -357,6 +358,7 @@ _ACTIONS: dict[str, Callable[[Draft, Rules, Rule], None]] = {
     "identity": _identity,
     "messages-identity": _messages_identity,
     "messages-user": _messages_user,
+    "system-turns": _alone(without_system_turns),
     "tool-repair": _alone(repair_turns),
     "reasoning-copies": _alone(mendings.without_copies),
     "reasoning-member": _reasoning_member,

@@ -112,6 +112,16 @@ RULES: tuple[Rule, ...] = (
     ),
     # What is said.
     Rule(
+        name="system-turns",
+        what="instructions in mid-conversation become marked text of the user's: only Claude takes them there",
+        but=_of("openrouter", "vercel"),
+        models=rf"^(?!.*{CLAUDE})",
+        clients=_of(MESSAGES),
+        apis=_of(MESSAGES),
+        way="same",
+        counts=True,
+    ),
+    Rule(
         name="tool-repair",
         what="each call answered once, right behind its turn; orphans and repeats go",
         way="same",

@@ -28,7 +28,8 @@ _SCHEMAS = rf"claude-(opus-4[-.][1-9]|(sonnet|haiku)-4[-.][5-9])(?!\d)|claude-4\
 _ADAPTIVE = rf"claude-(opus|sonnet|haiku)-4[-.][6-9](?!\d)|claude-4\.[6-9]|{_SINCE_5}"
 _NEWEST = rf"claude-(opus|sonnet|haiku)-4[-.][7-9](?!\d)|claude-4\.[7-9]|{_SINCE_5}"
 _SYSTEM_TURNS = r"claude-(opus|sonnet|haiku)-(5-[5-9]|[6-9])(?!\d)"
-"""Claude Code 2.1.330 sends them system messages behind a user's turn, and no other model."""
+"""They take system messages behind a user's turn. Claude Code 2.1.332 sends such to Opus 4.8 too, which takes them, and
+to every model whose name it does not know: the rule `system-turns`."""
 _SINCE_55 = r"claude-(opus|sonnet)-(5[-.][5-9]|[6-9]|[1-9]\d)(?!\d)"
 _ALWAYS_THINKS = rf"claude-(fable|mythos)-|{_SINCE_55}"
 _UNFORCED = rf"claude-(fable|mythos)-(5[-.][1-9]|[6-9]|[1-9]\d)(?!\d)|{_SINCE_55}"

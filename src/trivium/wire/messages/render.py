@@ -30,6 +30,7 @@ from trivium.wire.schemas import (
     parsed,
     shaped,
 )
+from trivium.wire.systemturns import FORM, MOVED
 
 _MOST_MARKS = 4
 _PDF = "application/pdf"
@@ -219,8 +220,8 @@ class _Blocks:
     def turn(self, turn: Turn, *, marked_text: bool) -> list[dict[str, Any]]:
         if marked_text:
             for part in texts(turn.parts):
-                self._wanted.losses.add(part.at, "instructions in mid-conversation, given as marked text of the user's")
-            return [self.text(part, "<system>\n%s\n</system>") for part in texts(turn.parts)]
+                self._wanted.losses.add(part.at, MOVED)
+            return [self.text(part, FORM) for part in texts(turn.parts)]
         return [block for part in turn.parts if (block := self._block(part)) is not None]
 
     def text(self, part: Text, form: str = "%s") -> dict[str, Any]:
