@@ -587,6 +587,30 @@ class TestSaid:
             there = await up.send("chat", "google/gemini-3-pro", messages=told(first, third))
         assert there.body["messages"] == told(first, third), "it has a way of its own"
 
+    @pytest.mark.parametrize(
+        ("kind", "model", "told"),
+        [
+            ("deepseek", "deepseek-v4-pro", {"thinking": {"type": "disabled"}}),
+            ("deepseek", "deepseek-reasoner", {}),
+            ("zai", "glm-4.7", {"thinking": {"type": "disabled"}}),
+            ("zai", "glm-5.2", {"thinking": {"type": "disabled"}}),
+            ("zai", "glm-5.3", {}),
+            ("google", "gemini-2.5-flash", {"reasoning_effort": "none"}),
+            ("google", "gemini-2.5-pro", {}),
+            ("google", "gemini-3-flash", {}),
+        ],
+    )
+    async def test_not_to_think_is_said_as_the_vendor_hears_it(
+        self, kind: str, model: str, told: dict[str, Any]
+    ) -> None:
+        async with house(kind, apis=only("chat")) as up:
+            first = await up.send("messages", model, thinking={"type": "disabled"})
+            second = await up.send("responses", model, reasoning={"effort": "none"})
+        for sent, lost in ((first, "thinking"), (second, "reasoning")):
+            said = {name: sent.body[name] for name in ("thinking", "reasoning_effort") if name in sent.body}
+            assert said == told
+            assert any(name.startswith(lost) for name in sent.losses) is (not told)
+
     async def test_only_claude_is_told_instructions_in_mid_conversation(self) -> None:
         """Claude Code sends such to every model whose name it does not know; Ollama answers 500."""
         result: dict[str, Any] = {"type": "tool_result", "tool_use_id": "t", "content": "r"}

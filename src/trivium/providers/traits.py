@@ -173,6 +173,13 @@ _XAI: _Rules = (
     (EFFORTLESS, {"efforts": ()}),
 )
 """docs.x.ai, "Reasoning"; its API of Chat has no `top_k`."""
+_SWITCHED: _Rules = (
+    *_OTHERS,
+    (r"deepseek-v4|glm-(4\.[5-7]|5(\.[12])?)(?![\d.])", {"thinking_switch": True}),
+)
+"""api-docs.deepseek.com/guides/thinking_mode, docs.z.ai/guides/capabilities/thinking-mode. GLM 5.3 always thinks."""
+_GOOGLE: _Rules = (*_OTHERS, (r"gemini-2\.5-flash", {"efforts": ("none", "low", "medium", "high")}))
+"""ai.google.dev/gemini-api/docs/openai: "Reasoning cannot be turned off for Gemini 2.5 Pro or 3 models"."""
 _FIREWORKS: _Rules = (*_OTHERS, (_ANY, {"cache_key": True}))
 """It is known to take the key of a prompt's cache, as the next one is (`providers/members.py`)."""
 _KIMI: _Rules = (
@@ -201,7 +208,9 @@ _RULES: dict[str, _Rules] = {
     "bedrock-messages": _ANTHROPIC,
     "cerebras": _CEREBRAS,
     "codestral": _MISTRAL,
+    "deepseek": _SWITCHED,
     "fireworks": _FIREWORKS,
+    "google": _GOOGLE,
     "groq": _GROQ,
     "kimi-coding": _KIMI,
     "mistral": _MISTRAL,
@@ -211,6 +220,8 @@ _RULES: dict[str, _Rules] = {
     "vercel": _GATEWAY,
     "vertex": _ANTHROPIC,
     "xai": _XAI,
+    "zai": _SWITCHED,
+    "zai-coding": _SWITCHED,
 }
 
 
