@@ -21,6 +21,7 @@ from trivium.providers.rules import (
     row_of,
     rules_of,
 )
+from trivium.providers.traits import THOUGHTFUL
 
 C, R, M = Api.CHAT, Api.RESPONSES, Api.MESSAGES
 MODELS = [
@@ -28,6 +29,7 @@ MODELS = [
     (OPENAI, ["openai/gpt-5", "gpt-5.1", "o3", "chatgpt-4o"], ["openai/gpt-oss-120b", "gpt-oss:20b", "olmo"]),
     (GEMINI, ["google/gemini-3-pro", "gemini-2.5-flash"], ["google/gemma-3"]),
     (MOONSHOT, ["moonshotai/kimi-k2", "kimi-k2-0905", "moonshot-v1-8k"], ["akimi"]),
+    (THOUGHTFUL, ["deepseek-v4-pro", "deepseek-ai/DeepSeek-V4-Pro", "kimi-k2-thinking"], ["deepseek-chat", "kimi-k2"]),
     (HAIKU, ["anthropic/claude-haiku-4.5", "claude-3-5-haiku-latest"], ["claude-sonnet-4-5"]),
     (CLAUDE, ["anthropic/claude-opus-4", "us.anthropic.claude-opus-4-5"], ["cloud"]),
     (QWEN, ["qwen/qwen3-coder", "Qwen3-8B", "accounts/x/qwen2", "qwq-32b"], ["my-quen"]),

@@ -26,6 +26,8 @@ _heads = msgspec.json.Decoder(list[_Head])
 
 def without_system_turns(draft: Draft) -> None:
     """They become marked text of the neighbouring user's turn, as in translations. Raises InvalidJson."""
+    if b'"system"' not in draft.raw("messages"):
+        return
     roles = [head.role for head in draft.heads("messages", _heads)]
     if "system" not in roles:
         return

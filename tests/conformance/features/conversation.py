@@ -71,7 +71,7 @@ CONVERSATION = [
     ),
     Feature(
         name="system message in mid-conversation",
-        asks=same_turns(*_LATE_TURNS),
+        asks=turns(_LATE_TURNS, _LATE_TURNS, [*_MESSAGES[:2], _LATE, MORE]),
         told=turns([_LATE, HI, HELLO, MORE], [*_ITEMS[:2], _LATE_ITEM, _ITEMS[2]], [*_MESSAGES[:2], _MARKED]),
         upstreams="strangers",
     ),
