@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import tracemalloc
+
 from trivium.providers.betas import known, named
 
 
@@ -12,3 +14,14 @@ def test_anthropic_and_gateways_get_all_the_clouds_what_they_know() -> None:
     assert known("bedrock", said) == known("vertex", said) == ("context-1m-2025-08-07", "tool-search-tool-2025-10-19")
     assert known("bedrock-messages", said) == known("bedrock", said), "one house, two doors"
     assert known("vertex", named(b"fine-grained-tool-streaming-2025-05-14")) == ()
+
+
+def test_what_clients_name_does_not_stay_in_memory() -> None:
+    tracemalloc.start()
+    try:
+        for client in range(20):
+            known("anthropic", named(",".join(f"beta-{client}-{number}" for number in range(2_000)).encode()))
+        left, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert left < 100_000

@@ -54,6 +54,8 @@ def test_the_embedded_model_embeds_beside_chat() -> None:
         ("mistral/codestral-2508", None),
         ("codestral-2508", None),
         ("mistralai/", None),
+        pytest.param("mistralai/" + "a" * 257, None, id="longer than any id"),
+        pytest.param("inception/mercury-edit-" + "1" * 257, None, id="longer than any id of Inception's"),
         ("x/mistralai/codestral", None),
     ],
 )

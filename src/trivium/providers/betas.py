@@ -7,8 +7,6 @@ answer 400 to one that they do not know; what they know is from the table that L
 
 from __future__ import annotations
 
-from functools import lru_cache
-
 _TOOL_SEARCH = {"advanced-tool-use-2025-11-20": "tool-search-tool-2025-10-19"}
 """The clouds have a part of it, under a name of its own."""
 _CLOUDS = (
@@ -40,13 +38,13 @@ HEADERS = {"openrouter": b"x-anthropic-beta"}
 """Where a gateway's Chat API takes them, if not in Anthropic's own header."""
 
 
-@lru_cache(4096)
 def known(row: str, betas: tuple[str, ...]) -> tuple[str, ...]:
-    """Of these betas those that the provider knows, by its names for them, each once."""
+    """Of these betas those that the provider knows, by its names for them, each once. Nothing is remembered: what a
+    client names may be as long as a head."""
     table = _KNOWN.get(row)
     if table is None:
         return tuple(dict.fromkeys(betas))
-    return tuple(dict.fromkeys(table[beta] for beta in betas if beta in table))
+    return tuple({table[beta]: None for beta in betas if beta in table})
 
 
 def named(header: bytes) -> tuple[str, ...]:

@@ -22,11 +22,11 @@ class Filler(msgspec.Struct, frozen=True):
 
 
 _FILLERS = (
-    (re.compile(r"mistralai/(.+)"), "codestral", True),
-    (re.compile(r"inception/(mercury-edit(?:-\d+)?)"), "inception", False),
+    (re.compile(r"mistralai/(.{1,256})"), "codestral", True),
+    (re.compile(r"inception/(mercury-edit(?:-\d{1,8})?)"), "inception", False),
 )
-"""Names, whose group is the upstream's id (vendors page, "FIM"). Inception's endpoint serves `mercury-edit-2` by now
-(docs.inceptionlabs.ai)."""
+"""Names, whose group is the upstream's id (vendors page, "FIM"); no longer than ids are, for routes are remembered by
+them. Inception's endpoint serves `mercury-edit-2` by now (docs.inceptionlabs.ai)."""
 
 
 OWN_ALONE = frozenset(vendor for _, vendor, house in _FILLERS if not house)
