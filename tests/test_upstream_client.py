@@ -345,15 +345,19 @@ async def test_nothing_is_sent_again_that_the_upstream_may_have_worked_on(lab: L
 
 @scenario
 async def test_an_answer_that_nobody_asked_for_is_nobodys(lab: Lab) -> None:
+    read = asyncio.Event()
+
     async def script(peer: Peer) -> None:
-        while True:
-            _, body = await peer.request()
-            await peer.say(answer(body))
-            await asyncio.sleep(0)
-            await peer.say(answer(b"not asked for"))
+        _, body = await peer.request()
+        await peer.say(answer(body))
+        await read.wait()
+        await peer.say(answer(b"not asked for"))
+        await peer.gone()
 
     url = await lab.serve(script)
     for body in (b"first", b"second", b"third"):
         assert (await lab.fetch(url, body))[2] == body
+        read.set()
         await asyncio.sleep(0.02)  # for what comes behind
+        read.clear()
     assert len(lab.connections) == 3

@@ -91,6 +91,23 @@ async def test_a_caller_who_gives_up_waiting_leaves_nothing_behind(lab: Lab) -> 
 
 
 @scenario_for("http1")
+async def test_callers_who_give_up_waiting_leave_the_queue_at_once(lab: Lab) -> None:
+    target = parse_url(await lab.serve(echo))
+    pool = Pool(target.origin, None, PoolLimits(connections=1), Outbox())
+    held = await pool.acquire(1)
+    first, second, third = (asyncio.create_task(pool.acquire(1)) for _ in range(3))
+    await asyncio.sleep(0)
+    second.cancel()
+    await asyncio.gather(second, return_exceptions=True)
+    assert len(pool._queue) == 2
+    pool.release(held)
+    assert await first is held
+    pool.release(held)
+    assert await third is held
+    await pool.close()
+
+
+@scenario_for("http1")
 async def test_a_caller_who_gives_up_connecting_leaves_nothing_behind_at_whatever_moment(lab: Lab) -> None:
     await lab.equip(limits=PoolLimits(connections=1))
     url = await lab.serve(echo)

@@ -154,6 +154,9 @@ class Pool:
         except asyncio.CancelledError:
             if waiter.done() and not waiter.cancelled():
                 self._return(waiter.result())
+            else:
+                with suppress(ValueError):  # whose turn it was has been passed over already
+                    self._queue.remove(waiter)
             raise
 
     def _return(self, turn: Connection | None) -> None:
