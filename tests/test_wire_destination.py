@@ -59,6 +59,19 @@ class TestReasoning:
         assert not to.takes(Reasoning("Hm.", "messages[1].reasoning_content", seal))
         assert to.losses.told() == (Loss("messages[1].reasoning_content", FOREIGN_REASONING),)
 
+    @pytest.mark.parametrize(
+        ("form", "kin", "takes"), [("plain", "us", True), ("plain", "", False), ("detail", "", False)]
+    )
+    def test_its_kin_take_what_nobody_sealed(self, form: str, kin: str, takes: bool) -> None:
+        to = Wanted(Destination(api=Api.CHAT, model="m", origin="me", kin="us"), ToolNames(Api.CHAT), Losses())
+        seal = open_(close(Seal(form), kin, "Hm."), "Hm.", "signature")
+        assert (to.takes(Reasoning("Hm.", "at", seal)), wanted(Api.CHAT).takes(Reasoning("Hm.", "at", seal))) == (
+            takes,
+            False,
+        )
+        altered = open_(close(Seal(form), kin, "Hm."), "Hm!", "signature")
+        assert not to.takes(Reasoning("Hm!", "at", altered))
+
     @pytest.mark.parametrize("origin", ["me", "another"])
     def test_an_empty_envelope_is_of_use_to_nobody_and_no_loss(self, origin: str) -> None:
         to = wanted()
