@@ -14,6 +14,7 @@ from gateway import CHAT, Running
 from support_dashboard import Browser, browser, dashboard
 from support_dashboard_world import SETTINGS
 from trivium.admin.table import ROWS
+from trivium.dashboard import resources
 from trivium.dashboard.documents import DOCUMENTS, PANELS, QUESTIONS
 from trivium.dashboard.row import Resource
 from trivium.dashboard.table import RESOURCES
@@ -210,6 +211,18 @@ class TestWhatIsDone:
         before = await self._balance(full)
         await self._send_twice(visit, f"/dashboard/house/entries/refund?id={charge['seq']}", "0.000001")
         assert await self._balance(full) - before == pytest.approx(0.000001)
+
+    async def test_an_entry_is_found_however_many_came_after_it(
+        self, full: Running, visit: Browser, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(resources, "_MOST_PARTS", 1)
+        perform = full.gateway.operations.perform
+        old = (await perform("credits.entries", {"account": "acme"}))["items"][0]["seq"]
+        for _ in range(51):
+            await perform("credits.grant", {"account": "acme", "usd": "0.01"})
+        await visit.sign_in()
+        assert (await visit.get(f"/dashboard/house/entries/details?id={old}")).status == 200
+        assert (await visit.get(f"/dashboard/house/entries/details?id={old + 10**6}")).status == 404
 
     async def _send_twice(self, visit: Browser, at: str, usd: str) -> str:
         """One form; by what it is known."""

@@ -440,6 +440,17 @@ async def test_what_was_taken_over_has_a_line_in_the_log_of_changes() -> None:
         ]
 
 
+async def test_a_change_that_an_operator_has_had_read_is_not_read_again() -> None:
+    async with house() as on, watched(on):
+        await asyncio.sleep(0.6)
+        await on.reload('[aliases]\nquick = "m"')
+        await asyncio.sleep(1.3)
+        assert (await on.shown())["last"]["trigger"] == "operator"
+        on.write()
+        await eventually(on, 404, "quick")
+        assert (await on.shown())["last"]["trigger"] == "file"
+
+
 async def test_a_pipe_is_read_once() -> None:
     """`trivium up --config <(...)`: what was in it is not there any more."""
     async with house() as on:

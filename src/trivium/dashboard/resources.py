@@ -22,7 +22,7 @@ from trivium.dashboard.guard import base_url
 from trivium.dashboard.home import first_model
 from trivium.dashboard.menu import fits, is_over, may, offered
 from trivium.dashboard.page import SPACE, download, page, said_of, see_other, sent, space, visitor
-from trivium.dashboard.row import Action, Resource
+from trivium.dashboard.row import NUMBER, Action, Resource
 from trivium.dashboard.snippets import first_calls, setups
 from trivium.dashboard.table import BY_PATH
 from trivium.dashboard.visitor import Kind, Space, Visitor, properties
@@ -31,7 +31,7 @@ _PART = 50
 _MOST_PARTS = 40
 """In which one of a list is looked for."""
 _MOST_DIGITS = 16
-"""Of a version."""
+"""Of a version, or a number."""
 _IN_PATH = "/{resource:" + "|".join(BY_PATH) + "}"
 _DOCUMENTS = {one.path: one for one in DOCUMENTS}
 
@@ -222,9 +222,11 @@ async def _row(
 
 
 async def _one(request: web.Request, asking: Visitor, here: Space, resource: Resource) -> dict[str, Any]:
-    """Of a list as it was asked for, by its id; `part` is where the part begins that it was seen in. Raises
-    HTTPNotFound."""
+    """Of a list as it was asked for, by its id; `part` is where the part begins that it was seen in, which of a list in
+    the order of its numbers is known. Raises HTTPNotFound."""
     wanted, after = request.query.get("id", ""), request.query.get("part", "")
+    if resource.id == NUMBER and wanted.isdecimal() and len(wanted) <= _MOST_DIGITS:
+        after = str(int(wanted) + 1)
     filters = _filters(asking, here, resource, request.query)
     try:
         asked = _asked(filters)

@@ -50,6 +50,9 @@ def action(path: str, label: str, operation: str, **more: Any) -> Action:
     return Action(path=path, label=label, operation=operation, **more)
 
 
+NUMBER = "seq"
+
+
 class Resource(msgspec.Struct, frozen=True, kw_only=True):
     path: str
     title: str
@@ -62,7 +65,7 @@ class Resource(msgspec.Struct, frozen=True, kw_only=True):
     """The operation."""
     columns: tuple[str, ...]
     id: str = "id"
-    """The member by which one is told from others."""
+    """The member by which one is told from others; where it is `NUMBER`, the newest come first."""
     link: str = ""
     """Where the first column leads: `{member}` is the row's."""
     over: tuple[str, ...] = ()

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from trivium.dashboard.channels import CHANNELS
 from trivium.dashboard.payments import ADD_TO_ACCOUNT, AUTO_FOR_ACCOUNT, FILTERS, FILTERS_IN, PAYMENTS
 from trivium.dashboard.people import PEOPLE
-from trivium.dashboard.row import EVERYWHERE, Resource
+from trivium.dashboard.row import EVERYWHERE, NUMBER, Resource
 from trivium.dashboard.row import action as _do
 from trivium.dashboard.visitor import Kind
 
@@ -226,7 +226,7 @@ RESOURCES: tuple[Resource, ...] = (
         spaces=EVERYWHERE,
         lists="credits.entries",
         columns=("time_ms", "account_id", "kind", "usd", "request_id", "expires_ms", "note"),
-        id="seq",
+        id=NUMBER,
         filters=FILTERS,
         filters_in=FILTERS_IN,
         does=(
@@ -309,7 +309,7 @@ RESOURCES: tuple[Resource, ...] = (
         spaces=SHARED,
         lists="changes.list",
         columns=("time_ms", "actor", "action", "target", "change", "organization_id"),
-        id="seq",
+        id=NUMBER,
         compares=("before", "after"),
         filters=("organization",),
     ),
@@ -322,7 +322,7 @@ RESOURCES: tuple[Resource, ...] = (
         spaces=("house",),
         lists="alerts.notices",
         columns=("time_ms", "severity", "title", "text", "channels", "ended_ms"),
-        id="seq",
+        id=NUMBER,
     ),
     CHANNELS,
 )

@@ -47,6 +47,10 @@ class Reloading:
         self._clock = clock
         self._writer = writer
         self._loaded = self._last = Reload(at_ms=clock.now_ms(), trigger="start", applied=True)
+        self._read: _State = None
+        """The file as it was when it was read last."""
+        self._again: str | None = None
+        """What the store stood in the way of: why the file is to be read again."""
         self._one_at_a_time = asyncio.Lock()
         self._called = asyncio.Event()
         self._trigger = ""
@@ -65,6 +69,7 @@ class Reloading:
         """Reads the file and takes it over; where there is none, only what the settings name is read again. Raises
         OperationError, or StoreUnavailable for what passes by itself, with all as before."""
         async with self._one_at_a_time:
+            before, self._read, self._again = self._read, await self._look(), None
             try:
                 read = await asyncio.to_thread(self._load)
                 changed, waits = await self._apply(read)
@@ -74,6 +79,10 @@ class Reloading:
                 if not passes or told != self._last.problem:
                     _LOG.error("The configuration is as before, for the file cannot be taken (%s): %s", trigger, told)
                 self._last = Reload(at_ms=self._clock.now_ms(), trigger=trigger, applied=False, problem=told)
+                if passes and trigger in _BY_ITSELF:
+                    self._again = trigger
+                elif passes:  # whoever asked has been told
+                    self._read = before
                 refusal = StoreUnavailable if passes else OperationError
                 raise refusal(f"The configuration is as before: {told}") from error
             self._loaded = self._last = Reload(
@@ -102,25 +111,21 @@ class Reloading:
 
     async def watch(self) -> None:
         """Ends by being cancelled."""
-        read = before = await self._first_look()
-        again: str | None = None
+        self._read = before = await self._first_look()
         while True:
             with suppress(TimeoutError):
                 await asyncio.wait_for(self._called.wait(), _LOOK)
             state = await self._look()
             settled, before = state == before, state
-            trigger = ("file" if state != read else again) if settled else None
+            trigger = ("file" if state != self._read else self._again) if settled else None
             if self._called.is_set():
                 trigger = self._trigger
                 self._called.clear()
             if trigger is None:
                 continue
-            read, again = state, None
             try:
                 await self.reload(trigger)
-            except StoreUnavailable:
-                again = trigger
-            except OperationError:
+            except (OperationError, StoreUnavailable):
                 pass  # it has been said, and the file may be mended
             except Exception:
                 _LOG.exception("the configuration could not be read again")

@@ -102,6 +102,8 @@ class Writer:
         self._thread = threading.Thread(target=self._work, name="trivium-writer", daemon=True)
         self.failing: str | None = None
         """Why the last transaction could not be made; None while all is well."""
+        self._down = False
+        """The log says that the store cannot be written, and not yet that something was."""
 
     def accepts(self) -> bool:
         return len(self._others) < self._backlog
@@ -265,6 +267,9 @@ class Writer:
             self._doubtful = max(0, self._doubtful - len(others))
             if self._database.log is not None:
                 self._database.log.clear()
+        if batch and self._down:
+            _LOG.warning("the store is written again")
+            self._down = False
         self._under_way, self.failing = 0, None
         self._tell(batch, self._flushed if all_of_it else [], None)
         if all_of_it:
@@ -279,8 +284,9 @@ class Writer:
         self._others.extendleft(reversed(others))
         self._others_due = self._logged_due = monotonic() + self._retry
         self._doubtful, self._undone = max(self._doubtful, len(others)), True
-        if self.failing is None:
+        if not self._down:
             _LOG.error("the store cannot be written, %d wait: %s", len(self._others), error.detail)
+        self._down = True
         self._under_way, self.failing = 0, error.detail or error.message
         self._tell(urgent, self._flushed, error)
         self._flushed = []

@@ -46,9 +46,9 @@ def set_level(level: str) -> None:
     root = logging.getLogger()
     root.setLevel(level.upper())
     # uvicorn warns of each malformed request, with which a stranger could fill a disk; what sends telemetry logs each
-    # time that its collector is away.
-    logging.getLogger("uvicorn.error").setLevel(max(logging.ERROR, root.level))
-    logging.getLogger("urllib3").setLevel(max(logging.ERROR, root.level))
+    # time that its collector is away; psycopg of each rollback on a lost connection, of which the store tells.
+    for name in ("uvicorn.error", "urllib3", "psycopg"):
+        logging.getLogger(name).setLevel(max(logging.ERROR, root.level))
 
 
 class Text(logging.Formatter):
