@@ -231,9 +231,10 @@ async def test_what_the_log_says_of_it_is_about_no_visit(watched: Panel, monkeyp
     monkeypatch.setattr("trivium.server.panel._LOG.error", lambda *_: said.append(REQUEST.get()))
     await ask(watched)
     REQUEST.reset(token)
+    life = watched._life
+    assert life is not None
     await ask(watched, "/die")
-    assert watched._life is not None
-    await asyncio.wait([watched._life])
+    await asyncio.wait([life], timeout=10)
     assert said == [None]
 
 
