@@ -183,10 +183,6 @@ The rules behind it: a call goes on to the next route as long as its client has 
 there, failed, had too much to do or refused the house ([routing.md](routing.md)); nothing of it is charged then. What a
 broken answer costs is in [charging.md](charging.md).
 
-The same upstream is asked again by itself in one case alone: it had closed a connection that was kept. The signs are
-that this had been without a call for a second or more, and ended within 0.2 s of the request without a byte of an
-answer. An upstream that takes a request on such a connection and dies within 0.2 s may so be asked, and paid, twice.
-
 | the first route | asked for | APIs | one route: seen | record, charge | two routes: seen | record, charge |
 |---|---|---|---|---|---|---|
 """

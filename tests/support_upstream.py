@@ -11,10 +11,8 @@ import socket
 import ssl
 import struct
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
-from contextlib import AbstractContextManager, asynccontextmanager, suppress
-from math import inf
+from contextlib import asynccontextmanager, suppress
 from typing import Any
-from unittest import mock
 
 import pytest
 import uvloop
@@ -165,11 +163,6 @@ async def failure(lab: Lab, script: Script, body: bytes = b"{}", **timeouts: flo
     with pytest.raises(TriviumError) as caught:
         await lab.fetch(url, body, **timeouts)
     return caught.type
-
-
-def all_rested(*, soon: float = inf) -> AbstractContextManager[Any]:
-    """Within it every kept connection has been at rest for long enough to have been closed by the upstream."""
-    return mock.patch.multiple("trivium.upstream.client", RESTED=0.0, SOON=soon)
 
 
 def then_reset(said: bytes) -> Script:
