@@ -183,6 +183,11 @@ The rules behind it: a call goes on to the next route as long as its client has 
 there, failed, had too much to do or refused the house ([routing.md](routing.md)); nothing of it is charged then. What a
 broken answer costs is in [charging.md](charging.md).
 
+The same upstream is asked again by itself in one case alone: it had closed a connection that was kept. The sign is
+that this ended without a byte of an answer within 0.2 s of the request, or within 0.02 s where it had been without a
+call for less than a second. An upstream that takes a request on a kept connection and dies so soon may be asked, and
+paid, twice.
+
 | the first route | asked for | APIs | one route: seen | record, charge | two routes: seen | record, charge |
 |---|---|---|---|---|---|---|
 """

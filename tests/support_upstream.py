@@ -11,8 +11,9 @@ import socket
 import ssl
 import struct
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
-from contextlib import asynccontextmanager, suppress
+from contextlib import AbstractContextManager, asynccontextmanager, suppress
 from typing import Any
+from unittest import mock
 
 import pytest
 import uvloop
@@ -163,6 +164,11 @@ async def failure(lab: Lab, script: Script, body: bytes = b"{}", **timeouts: flo
     with pytest.raises(TriviumError) as caught:
         await lab.fetch(url, body, **timeouts)
     return caught.type
+
+
+def stale_within(seconds: float) -> AbstractContextManager[Any]:
+    """Within it a kept connection that ends so soon had been closed before, however busy the machine is."""
+    return mock.patch.multiple("trivium.upstream.client", SOON=seconds, AT_ONCE=seconds)
 
 
 def then_reset(said: bytes) -> Script:

@@ -43,7 +43,7 @@ while True:
         one.sendall(b"HTTP/1.1 200 OK\\r\\ncontent-length: 100\\r\\n\\r\\nhalf")
     else:
         one.sendall(b"HTTP/1.1 200 OK\\r\\nset-cookie: a=1\\r\\nset-cookie: b=2\\r\\ndate: then\\r\\n"
-                    b"content-length: %d\\r\\n\\r\\n%b" % (len(head), head))
+                    b"connection: close\\r\\ncontent-length: %d\\r\\n\\r\\n%b" % (len(head), head))
     one.close()
 """
 

@@ -8,9 +8,9 @@ from typing import cast
 
 import pytest
 
-from trivium.errors import UpstreamBroken, UpstreamTimeout
+from trivium.errors import UpstreamBroken, UpstreamTimeout, UpstreamUnreachable
 from trivium.upstream.client import Timeouts, UpstreamRequest
-from trivium.upstream.connection import Connection
+from trivium.upstream.connection import Connection, StaleConnection
 from trivium.upstream.outbox import Outbox
 from trivium.upstream.response import Http1Response
 
@@ -182,6 +182,43 @@ async def test_a_loss_is_told_once() -> None:
     assert bench.connection.lost.done()
     with pytest.raises(UpstreamBroken):
         await response.read()
+
+
+@pytest.mark.parametrize(
+    ("rested", "waited", "kind"),
+    [
+        (0, 0.015, StaleConnection),
+        (0, 0.025, UpstreamUnreachable),
+        (0.9, 0.025, UpstreamUnreachable),
+        (1, 0.025, StaleConnection),
+        (25, 0.15, StaleConnection),
+        (25, 0.25, UpstreamUnreachable),
+    ],
+)
+async def test_a_connection_that_was_at_rest_and_goes_at_once_had_gone_before(
+    rested: float, waited: float, kind: type[Exception]
+) -> None:
+    bench = Bench()
+    bench.call()
+    bench.clock.turn(8)  # it worked for long, and was not at rest meanwhile
+    bench.connection.data_received(OK)
+    bench.connection.expect(30)
+    bench.clock.turn(8 + rested)
+    response = bench.call()
+    bench.clock.turn(8 + rested + waited)
+    bench.connection.connection_lost(None)
+    assert failure(response) is kind
+
+
+async def test_a_request_that_is_not_out_yet_can_go_out_again_however_long_it_took() -> None:
+    bench = Bench()
+    bench.call()
+    bench.connection.data_received(OK)
+    bench.connection.pause_writing()
+    response = bench.call(bytes(1 << 20))
+    bench.clock.turn(3)
+    bench.connection.connection_lost(None)
+    assert failure(response) is StaleConnection
 
 
 @pytest.mark.parametrize("heard", [b"", OK[:-1]])

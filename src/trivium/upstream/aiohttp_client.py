@@ -9,16 +9,21 @@ import asyncio
 import socket
 import ssl
 import time
+from contextvars import ContextVar
 from math import inf
 from types import SimpleNamespace
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import aiohttp
 from aiohttp.abc import AbstractResolver, AbstractStreamWriter, ResolveResult
+from aiohttp.client_proto import ResponseHandler
+from aiohttp.connector import Connection
+from aiohttp.tracing import Trace
 from yarl import URL
 
 from trivium.errors import UpstreamBroken, UpstreamError, UpstreamGarbage, UpstreamTimeout, UpstreamUnreachable
-from trivium.upstream.client import SOON, STATUSES, Headers, Timeouts, UpstreamRequest, UpstreamResponse
+from trivium.upstream.client import STATUSES, Headers, Timeouts, UpstreamRequest, UpstreamResponse, is_stale
 from trivium.upstream.decoding import decoded
 from trivium.upstream.guard import Guard
 from trivium.upstream.pool import PoolLimits
@@ -27,6 +32,8 @@ from trivium.upstream.tls import client_context, context_of
 
 _SLICE = 64 * 1024
 _Found = list[ResolveResult]
+_RESTED: ContextVar[float | None] = ContextVar("rested", default=None)
+"""Seconds that the connection of this call had been without one before; None of a new one."""
 _NUMERIC = socket.AI_NUMERICHOST | socket.AI_NUMERICSERV
 _FOREIGN = (aiohttp.ClientError, TimeoutError, RuntimeError)
 """A closed session or connection is a RuntimeError."""
@@ -55,7 +62,7 @@ class AiohttpClient:
         else:
             session = self._session = self._session or self._open_session()
         while True:
-            attempt = SimpleNamespace(reused=False, sent=inf, goes_out=request.goes_out)
+            attempt = SimpleNamespace(sent=inf, goes_out=request.goes_out)
             try:
                 response = await session.request(
                     request.method,
@@ -70,8 +77,9 @@ class AiohttpClient:
                 )
             except aiohttp.ServerDisconnectedError as error:
                 # A stale connection leaves the pool by this, so that a fresh one's turn comes.
-                soon = time.monotonic() - attempt.sent < SOON
-                if attempt.reused and soon and isinstance(error.message, str):
+                rested = _RESTED.get()
+                stale = rested is not None and is_stale(rested, time.monotonic() - attempt.sent)
+                if stale and isinstance(error.message, str):
                     continue
                 raise _mapped(error, UpstreamUnreachable) from error
             except _FOREIGN as error:
@@ -86,10 +94,9 @@ class AiohttpClient:
 
     def _open_session(self, resolver: AbstractResolver | None = None) -> aiohttp.ClientSession:
         tracing = aiohttp.TraceConfig()
-        tracing.on_connection_reuseconn.append(_note_reuse)
         tracing.on_request_headers_sent.append(_note_sending)
         return aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(
+            connector=_Connector(
                 ssl=self._tls,
                 limit=0,
                 limit_per_host=self._limits.connections,
@@ -102,6 +109,34 @@ class AiohttpClient:
             auto_decompress=False,
             trace_configs=[tracing],
         )
+
+
+class _Connector(aiohttp.TCPConnector):
+    """Knows how long connections have been at rest, and gives out none on which something has come meanwhile: that
+    would be the next call's answer."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**options)
+        self._resting: WeakKeyDictionary[ResponseHandler, float] = WeakKeyDictionary()
+        """Since when."""
+
+    async def connect(
+        self,
+        req: aiohttp.ClientRequest,
+        traces: list[Trace],
+        timeout: aiohttp.ClientTimeout,  # noqa: ASYNC109
+    ) -> Connection:
+        while True:
+            connection = await super().connect(req, traces, timeout)
+            protocol = connection.protocol
+            assert protocol is not None
+            since = self._resting.get(protocol)
+            if since is None or not protocol.should_close:
+                break
+            connection.close()
+        _RESTED.set(None if since is None else time.monotonic() - since)
+        connection.add_callback(lambda: self._resting.__setitem__(protocol, time.monotonic()))
+        return connection
 
 
 class _Guarded(AbstractResolver):
@@ -174,12 +209,6 @@ def _adapted(response: aiohttp.ClientResponse, idle: float) -> UpstreamResponse:
         raise UpstreamGarbage("The upstream's answer is not valid HTTP.", detail=f"status {response.status}")
     adapted = AiohttpResponse(response, idle)
     return decoded(adapted, dict(adapted.headers).get(b"content-encoding"))
-
-
-async def _note_reuse(
-    _session: aiohttp.ClientSession, context: Any, _params: aiohttp.TraceConnectionReuseconnParams
-) -> None:
-    context.trace_request_ctx.reused = True
 
 
 async def _note_sending(

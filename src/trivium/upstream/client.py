@@ -15,12 +15,23 @@ from trivium.providers.provider import Network
 
 Headers = list[tuple[bytes, bytes]]
 
-SOON = 1.0
-"""Seconds within which word comes that a connection had been closed before a request was sent on it."""
-
+RESTED = 1.0
+"""Seconds without a call from which on a server may have closed a connection that it kept."""
+SOON = 0.2
+"""Seconds within which word comes that a connection at rest had been closed before a request was sent on it: it takes
+half a round trip."""
+AT_ONCE = 0.02
+"""The same where the last answer has only just ended: some servers close behind an answer without having said so. What
+ends later does so because its server does, which may have begun to work."""
 
 STATUSES = range(200, 600)
 """What answers have (RFC 9110, section 15): a client cannot be told another one."""
+
+
+def is_stale(rested: float, waited: float) -> bool:
+    """Whether a kept connection that ends without an answer had been closed before the request, so that nobody has
+    worked on it: by the seconds without a call before it, and those since it was sent."""
+    return waited < (SOON if rested >= RESTED else AT_ONCE)
 
 
 class Timeouts(msgspec.Struct, frozen=True, kw_only=True):
@@ -116,7 +127,7 @@ class UpstreamClient(Protocol):
         """Returns when the response's headers are there. Cancelling the await cuts the connection at once.
 
         A request goes out once. The exception: a kept connection that ends without a byte of an answer, as it does when
-        the upstream had just closed it; the request is then sent again on another.
+        the upstream had just closed it (`is_stale`); the request is then sent again on another.
         Raises any UpstreamError but UpstreamRefusedUs, DestinationRefused where it is guarded, and ValueError for a
         request that is no HTTP (line breaks in headers or URL, a header that is the client's to set).
         """

@@ -17,7 +17,7 @@ from typing import Protocol, cast
 import httptools
 
 from trivium.errors import UpstreamBroken, UpstreamError, UpstreamGarbage, UpstreamTimeout, UpstreamUnreachable
-from trivium.upstream.client import SOON, STATUSES, Headers, UpstreamRequest
+from trivium.upstream.client import STATUSES, Headers, UpstreamRequest, is_stale
 from trivium.upstream.outbox import Outbox
 from trivium.upstream.response import Http1Response
 
@@ -41,7 +41,7 @@ class StaleConnection(UpstreamUnreachable):
 
 class Owner(Protocol):
     def release(self, connection: Connection) -> None:
-        """An exchange ended well: the connection can carry another."""
+        """An exchange ended well: the connection can carry another. Told at once how long it may `expect` to rest."""
         ...
 
     def forget(self, connection: Connection) -> None:
@@ -52,8 +52,9 @@ class Owner(Protocol):
 class Connection(asyncio.Protocol):
     __slots__ = (
         "_bodiless", "_chunks", "_complete", "_deadline", "_headers", "_heard", "_interim", "_loop", "_outbox",
-        "_overhead", "_owner", "_parser", "_reading_paused", "_response", "_reusable", "_served", "_timeouts", "_timer",
-        "_timer_at", "_transport", "_unsent", "_until_close", "_upload", "_writing_paused", "closed", "lost",
+        "_overhead", "_owner", "_parser", "_reading_paused", "_response", "_rested", "_reusable", "_served",
+        "_since", "_timeouts", "_timer", "_timer_at", "_transport", "_unsent", "_until_close", "_upload",
+        "_writing_paused", "closed", "lost",
     )  # fmt: skip
 
     def __init__(self, loop: asyncio.AbstractEventLoop, owner: Owner, outbox: Outbox) -> None:
@@ -66,7 +67,9 @@ class Connection(asyncio.Protocol):
         self._parser = httptools.HttpResponseParser(self)
         self._served = self._reusable = self._until_close = False
         self._reading_paused = self._writing_paused = False
-        self._deadline = 0.0
+        self._deadline = self._rested = 0.0
+        self._since = loop.time()
+        """When it began to wait for what it waits for: at rest, since when it is."""
         self._timer: asyncio.TimerHandle | None = None
         self._timer_at = inf
         self._response: Http1Response | None = None
@@ -77,6 +80,7 @@ class Connection(asyncio.Protocol):
 
     def start(self, head: bytes, request: UpstreamRequest) -> Http1Response:
         """Sends a request on an idle connection. The response is empty at first: await its `begin()`."""
+        resting_since = self._since
         try:
             self._response = response = Http1Response(self, self._loop, request.timeouts.idle)
             self._headers: Headers = response.headers
@@ -98,6 +102,7 @@ class Connection(asyncio.Protocol):
                 self._transport.write(head)
                 self._upload = memoryview(request.body)
                 self._pump()
+            self._rested = self._since - resting_since
         except BaseException:  # nobody has the response, by which the connection would be given back
             self.abort()
             raise
@@ -110,7 +115,8 @@ class Connection(asyncio.Protocol):
 
     def expect(self, seconds: float) -> None:
         """Unless something happens in this time the connection is given up."""
-        self._deadline = deadline = self._loop.time() + seconds
+        self._since = now = self._loop.time()
+        self._deadline = deadline = now + seconds
         if deadline < self._timer_at:
             self._arm(deadline)
 
@@ -255,14 +261,13 @@ class Connection(asyncio.Protocol):
         detail = None if exc is None else repr(exc)  # of one that was closed in good order the message says all
         if self._response is not None and self._heard:
             return UpstreamBroken("The upstream's answer broke off.", detail=detail)
-        kind = StaleConnection if self._served and self._is_soon() else UpstreamUnreachable
+        kind = StaleConnection if self._served and self._is_unheard() else UpstreamUnreachable
         return kind("The upstream closed the connection without an answer.", detail=detail)
 
-    def _is_soon(self) -> bool:
-        """Whether nobody can have begun to answer yet: the request is not out, or has only just gone out. Later the
-        upstream may well have worked on it, and would do so, and be paid for it, a second time."""
-        sent = self._deadline - self._timeouts.first_byte
-        return bool(self._upload) or self._loop.time() - sent < SOON
+    def _is_unheard(self) -> bool:
+        """Whether nobody can have begun to answer: the request is not out, or went to where nobody was any more. Else
+        the upstream may well have worked on it, and would do so, and be paid for it, a second time."""
+        return bool(self._upload) or is_stale(self._rested, self._loop.time() - self._since)
 
     def _pump(self) -> None:
         """Gives the transport as much of the request as it takes; `resume_writing` goes on. No task waits meanwhile, so

@@ -118,10 +118,10 @@ class Pool:
     # What connections tell their owner
 
     def release(self, connection: Connection) -> None:
+        connection.expect(self._limits.idle_seconds)
         if self._hand_on(connection):
             return
         if len(self._idle) < self._limits.idle:
-            connection.expect(self._limits.idle_seconds)
             self._idle.append(connection)
         else:
             connection.abort()
