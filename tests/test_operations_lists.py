@@ -335,7 +335,7 @@ async def test_other_changes_are_taken(house: House, before: int, after: int) ->
     assert (source.models, source.withheld, source.problem) == (after, None, None)
 
 
-NESTED = f'{{"data":[{{"id":"a"}},{{"id":"b","n":{"[" * 5_000}{"]" * 5_000}}}]}}'
+NESTED = f'{{"data":[{{"id":"a"}},{{"id":"b","n":{"[" * 100_000}{"]" * 100_000}}}]}}'
 
 
 @pytest.mark.parametrize("damaged", ["", "{", "<html>", '{"data":{}}', NESTED])
