@@ -7,6 +7,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 from click.testing import CliRunner, Result
 
@@ -51,7 +52,8 @@ def trivium(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Terminal:
     terminal = Terminal(tmp_path, NOW, known=dataset())
 
     def ask(_: str | None, operation: str, **arguments: Any) -> Any:
-        return asyncio.run(terminal.perform(operation, **arguments))
+        heard = msgspec.json.decode(msgspec.json.encode(arguments))  # as a gateway that runs hears it
+        return asyncio.run(terminal.perform(operation, **heard))
 
     monkeypatch.setattr(module, "ask", ask)
     return terminal
@@ -100,6 +102,11 @@ class TestSet:
         assert (kept.account_id, kept.effective_ms) == ("acme", day("2026-12-01"))
         assert kept.price == price("0.3", 1, tiers={"batch": {"input": "0.15"}})
 
+    def test_an_amount_is_the_digits_that_were_written(self, trivium: Terminal) -> None:
+        trivium("set", "house/m", "--price", "{ input = +0.123456789, output = 1_000.5, cache_read = 3e-2 }")
+        (kept,) = trivium.store.overrides()
+        assert kept.price == price("0.123456789", "1000.5", cache_read="0.03")
+
     @pytest.mark.parametrize(
         ("percent", "ppm"), [("5", 50_000), ("-12.5", -125_000), ("-100", -1_000_000), ("0.0001 %", 1), ("0", 0)]
     )
@@ -118,7 +125,8 @@ class TestSet:
         [
             ([], "Say a price, a markup or both; or remove them."),
             (["--price", "{ input = -1, output = 1 }"], "This is no price: input: expected an amount in USD"),
-            (["--price", "{ input = nan, output = 1 }"], "This is no price: input"),
+            (["--price", "{ input = nan, output = 1 }"], "not negative, such as 0.25, got nan."),
+            (["--price", "{ input = 1, output = -inf }"], "not negative, such as 0.25, got -inf."),
             (["--price", "{ input = 1"], "'{ input = 1' is no price; expected one such as { input ="),
             (["--price", "xx"], "'xx' is no price; expected one such as"),
             (["--price", "3"], "'3' is no price; expected one such as"),

@@ -219,7 +219,7 @@ def _table(text: str | None, file: Path | None) -> dict[str, Any] | None:
         raise click.UsageError("Give --price or --file, not both.")
     try:
         if file is not None:
-            return tomllib.loads(file.read_text(encoding="utf-8"))
+            return tomllib.loads(file.read_text(encoding="utf-8"), parse_float=_digits)
         if text is not None:
             return _said(text)
     except (tomllib.TOMLDecodeError, OSError, UnicodeDecodeError, RecursionError) as error:
@@ -230,12 +230,17 @@ def _table(text: str | None, file: Path | None) -> dict[str, Any] | None:
 def _said(text: str) -> dict[str, Any]:
     """Raises OperationError."""
     try:
-        table = tomllib.loads(f"price = {text}")["price"]
+        table = tomllib.loads(f"price = {text}", parse_float=_digits)["price"]
     except tomllib.TOMLDecodeError:
         table = None
     if not isinstance(table, dict):
         raise OperationError(f"{text!r} is no price; expected one such as {_EXAMPLE}.")
     return table
+
+
+def _digits(amount: str) -> str:
+    """As it was written: JSON, in which a gateway that runs is asked, has no nan and no inf."""
+    return amount.removeprefix("+").replace("_", "")
 
 
 def _ppm(percent: str | None) -> int | None:
