@@ -89,11 +89,16 @@ async def test_each_column_has_its_own_value() -> None:
     }  # fmt: skip
 
 
-async def test_what_a_client_says_of_itself_stands_behind_the_rest() -> None:
-    async with running(Reply(text="Hi")) as house:
-        assert (await house.post("/v1/chat/completions", CHAT, headers={"x-trivium-task": "t-1"}))[0] == 200
+@pytest.mark.parametrize(
+    ("reply", "outcome"),
+    [(Reply(text="Hi"), "success"), (Reply(text="Hi", abort="reset", abort_after_events=2), "failed")],
+)
+async def test_what_a_client_says_of_itself_stands_behind_the_rest(reply: Reply, outcome: str) -> None:
+    asked = {**CHAT, "stream": True}
+    async with running(reply) as house:
+        assert (await house.post("/v1/chat/completions", asked, headers={"x-trivium-task": "t-1"}))[0] == 200
         record = await house.record()
-    assert (record["outcome"], record["status"], record["task_id"]) == ("success", 200, "t-1")
+    assert (record["outcome"], record["status"], record["task_id"]) == (outcome, 200, "t-1")
 
 
 @pytest.mark.parametrize(
