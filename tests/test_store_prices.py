@@ -80,6 +80,12 @@ class TestOverrides:
         assert prices.overrides() == kept
         assert [msgspec.structs.replace(one, seq=0) for one in kept] == list(self.SAID)
 
+    def test_of_a_price_that_is_said_again_memory_has_one(self, prices: PriceStore) -> None:
+        for effective_ms in (5, 6):
+            prices.add(Override(pattern="a/*", effective_ms=effective_ms, price=price()))
+        first, second = prices.overrides()
+        assert first.price is second.price
+
     def test_they_outlive_the_process(self, tmp_path: Path, prices: PriceStore) -> None:
         kept = prices.add(self.SAID[0])
         other = database(tmp_path)

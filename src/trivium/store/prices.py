@@ -6,7 +6,8 @@ added; the last word that is in force counts (`metering/book.py`).
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Callable, Iterable
+from functools import cache
 from typing import Any
 
 import msgspec
@@ -124,9 +125,11 @@ class PriceStore:
         return [(version, difference) for version, difference in self._database.query(statement, (request_id,))[1]]
 
     def overrides(self) -> tuple[Override, ...]:
-        """All of them, ended ones too, in the order in which they were said."""
+        """All of them, ended ones too, in the order in which they were said. The book keeps them, as it may be asked
+        about any time; of prices that are said every night there is one object."""
         _, rows = self._database.query(f"SELECT {_OVERRIDE}, seq FROM price_overrides ORDER BY seq")
-        return tuple(_override(row) for row in rows)
+        read = cache(price_of)
+        return tuple(_override(row, read) for row in rows)
 
     def knows_account(self, id: str) -> bool:
         return bool(self._database.query("SELECT 1 FROM accounts WHERE id = ?", (id,))[1])
@@ -201,13 +204,13 @@ def _stored(row: Row) -> Stored:
     return Stored(version=version, provider=provider, model=model, source=source, price=price, first_ms=first_ms)
 
 
-def _override(row: Row) -> Override:
+def _override(row: Row, read: Callable[[str], Price]) -> Override:
     pattern, account_id, effective_ms, content, markup_ppm, note, created_ms, seq = row
     return Override(
         pattern=pattern,
         account_id=account_id,
         effective_ms=effective_ms,
-        price=price_of(content) if content is not None else None,
+        price=read(content) if content is not None else None,
         markup_ppm=markup_ppm,
         note=note,
         created_ms=created_ms,
