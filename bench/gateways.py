@@ -11,7 +11,8 @@ import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from stage import BenchError, Cpus, Gateway, Launch, Program, Upstreams, Way, free_port
+import books
+from stage import DIRECT, UPSTREAM_KEY, BenchError, Cpus, Gateway, Launch, Program, Upstreams, Way, free_port
 
 MESSAGES_WORDS = ('"type":"message_stop"', '"output_tokens":140', '"stop_reason":"end_turn"')
 """What a stream of Messages ends with, translated from the upstream's."""
@@ -54,13 +55,13 @@ enabled = false
 
 [providers.bench]
 base_url = "http://127.0.0.1:{exact}/v1"
-key = "an upstream's key"
+key = "{key}"
 apis = ["chat"]
 models = ["gpt-mock", "gpt-priced"]
 
 [providers.said]
 base_url = "http://127.0.0.1:{loose}/v1"
-key = "an upstream's key"
+key = "{key}"
 apis = ["chat"]
 models = ["gpt-said"]
 
@@ -80,7 +81,7 @@ def nginx_launch() -> Launch | None:
         port, config = free_port(), folder / "nginx.conf"
         config.write_text(_NGINX.format(folder=folder, port=port, upstream=upstreams.exact))
         program = Program("nginx", [binary, "-c", config], folder, cpus.gateway, {})
-        return Gateway(program, port, dict.fromkeys(("small", "64k", "event", "paced"), Way()))
+        return Gateway(program, port, dict.fromkeys(("small", "64k", "event", "paced"), DIRECT))
 
     return launch
 
@@ -113,7 +114,7 @@ def trivium(
 ) -> Gateway:
     """`trivium up` on a data folder of its own, keys checked; `more` goes into its configuration, `command` before its
     `-m`. Raises BenchError."""
-    config = _TRIVIUM.format(exact=upstreams.exact, loose=upstreams.loose) + more
+    config = _TRIVIUM.format(exact=upstreams.exact, loose=upstreams.loose, key=UPSTREAM_KEY) + more
     return launch_trivium(folder, cpus, config, name, command=command)
 
 
@@ -130,7 +131,7 @@ def launch_trivium(
     ways = dict.fromkeys(("small", "64k", "event", "paced"), way)
     ways["translated"] = way._replace(path="/v1/messages", words=MESSAGES_WORDS)
     ways["held"] = Way(headers=[f"Authorization: Bearer {limited}"])
-    return Gateway(program, port, ways, has_keys=True)
+    return Gateway(program, port, ways, has_keys=True, ask=books.sqlite(folder / "data" / "trivium.db"))
 
 
 def trivium_env(folder: Path) -> dict[str, str]:

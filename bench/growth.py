@@ -55,13 +55,13 @@ enabled = false
 
 [providers.bench]
 base_url = "http://127.0.0.1:{exact}/v1"
-key = "an upstream's key"
+key = "{key}"
 apis = ["chat"]
 models = [{models}"gpt-mock", "gpt-priced"]
 
 [providers.idle]
 base_url = "http://127.0.0.1:{idle}/v1"
-key = "an upstream's key"
+key = "{key}"
 apis = ["chat"]
 models = ["gpt-idle"]
 timeouts = {{ first_byte = 3600, idle = 3600 }}
@@ -106,7 +106,7 @@ class Place(NamedTuple):
         listed = "".join(f'"model-{number}", ' for number in range(models))
 
         def launch(folder: Path, cpus: Cpus, upstreams: Upstreams) -> Gateway:
-            config = _CONFIG.format(exact=upstreams.exact, idle=self.idle, models=listed)
+            config = _CONFIG.format(exact=upstreams.exact, idle=self.idle, models=listed, key=stage.UPSTREAM_KEY)
             gateway = gateways.launch_trivium(folder, cpus, config, name)
             more = {"spread": Way(), "first": Way(), "idle": gateway.ways["small"]}
             return gateway._replace(ways={**gateway.ways, **more})

@@ -13,8 +13,9 @@
  * must hold the answer's text to the byte, or every event's text once and in order, and after these all the WORDS.
  *
  * Prints one line of JSON. requests: answered as they should be; errors: connections lost in a request, broken framing,
- * or no answer within GRACE_US of the end; wrong_status, wrong_body: as they say; delay_us: from the time that the
- * upstream wrote into an event to the time it was read here; cpu_us: what this program used itself.
+ * or no answer within GRACE_US of the end; wrong_status, wrong_type, wrong_body: as they say, the type being that of
+ * whole answers or of streams; delay_us: from the time that the upstream wrote into an event to the time it was read
+ * here; cpu_us: what this program used itself.
  */
 #include "wire.h"
 
@@ -32,7 +33,7 @@ struct client {
     char *out;
     size_t out_at, left;
     long serial, since;
-    int status, ended;
+    int status, right_type, ended;
     char line[MAX_HEAD]; /* the head, then the line with a chunk's size */
     size_t line_length;
     char *body;
@@ -45,7 +46,7 @@ struct client {
 struct times { long counts[LONGEST_US + 1], all; };
 
 static struct times latency, delay;
-static struct { long requests, errors, wrong_status, wrong_body, events; } counts;
+static struct { long requests, errors, wrong_status, wrong_type, wrong_body, events; } counts;
 static long serials, flying, expected_events;
 static struct sockaddr_in gateway;
 static struct waiter waiter;
@@ -195,12 +196,20 @@ static int is_right(const struct client *c)
     return c->good_events == expected_events && c->size == before + size && !memcmp(c->body + before, should, size);
 }
 
+static const char *content_type(void)
+{
+    return expected_events ? "text/event-stream" : "application/json";
+}
+
 static void judge(struct client *c, long now)
 {
     int early = c->out_at < head_size + request.size;
     if (c->status != 200 || early) {
         if (!counts.wrong_status++)
             fprintf(stderr, "status %d: %.*s\n", c->status, (int)(c->size < 300 ? c->size : 300), c->body);
+    } else if (!c->right_type) {
+        if (!counts.wrong_type++)
+            fprintf(stderr, "content-type is not %s\n", content_type());
     } else if (!is_right(c)) {
         if (!counts.wrong_body++)
             fprintf(stderr, "wrong body: %.*s\n", (int)(c->size < 600 ? c->size : 600), c->body);
@@ -233,11 +242,12 @@ static ssize_t take_line(struct client *c, const char *bytes, size_t size, const
 /* 0, or -1 where the answer ends with the connection: who then knows whether it is whole? */
 static int read_head(struct client *c)
 {
-    char *length = strcasestr(c->line, "\r\ncontent-length:");
+    const char *length = header(c->line, "content-length");
     c->status = atoi(c->line + strcspn(c->line, " "));
-    c->left = length ? strtoul(length + 17, NULL, 10) : 0;
+    c->right_type = is(header(c->line, "content-type"), content_type());
+    c->left = length ? strtoul(length, NULL, 10) : 0;
     c->state = !length ? SIZE : c->left ? FIXED : WHOLE;
-    return length || strcasestr(c->line, "\r\ntransfer-encoding: chunked") ? 0 : -1;
+    return length || is(header(c->line, "transfer-encoding"), "chunked") ? 0 : -1;
 }
 
 /* What the line says that just ended: a chunk's size, or nothing. */
@@ -325,10 +335,12 @@ static void report(double seconds)
     struct rusage own;
     getrusage(RUSAGE_SELF, &own);
     long cpu = (own.ru_utime.tv_sec + own.ru_stime.tv_sec) * 1000000L + own.ru_utime.tv_usec + own.ru_stime.tv_usec;
-    printf("{\"requests\":%ld,\"errors\":%ld,\"wrong_status\":%ld,\"wrong_body\":%ld,\"events\":%ld,\"seconds\":%.3f,"
-           "\"latency_us\":{\"p50\":%ld,\"p99\":%ld},\"delay_us\":{\"p50\":%ld,\"p99\":%ld},\"cpu_us\":%ld}\n",
-           counts.requests, counts.errors, counts.wrong_status, counts.wrong_body, counts.events, seconds,
-           percentile(&latency, .5), percentile(&latency, .99), percentile(&delay, .5), percentile(&delay, .99), cpu);
+    printf("{\"requests\":%ld,\"errors\":%ld,\"wrong_status\":%ld,\"wrong_type\":%ld,\"wrong_body\":%ld,\"events\":%ld,"
+           "\"seconds\":%.3f,\"latency_us\":{\"p50\":%ld,\"p99\":%ld},"
+           "\"delay_us\":{\"p50\":%ld,\"p99\":%ld},\"cpu_us\":%ld}\n",
+           counts.requests, counts.errors, counts.wrong_status, counts.wrong_type, counts.wrong_body, counts.events,
+           seconds, percentile(&latency, .5), percentile(&latency, .99), percentile(&delay, .5),
+           percentile(&delay, .99), cpu);
 }
 
 /* Sends what is due. The moment at which the next request is. */

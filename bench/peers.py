@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from gateways import MESSAGES_WORDS
-from stage import Cpus, Gateway, Launch, Program, Upstreams, Way, free_port
+from stage import DIRECT, UPSTREAM_KEY, Cpus, Gateway, Launch, Program, Upstreams, Way, free_port
 
 _LISTS = Path(__file__).parent / "peers"
 _FOLDER = Path(__file__).parent.parent / "build" / "bench-peers"
@@ -110,7 +110,7 @@ def _smg(place: Path) -> Launch:
         what = ["--backend", "openai", "--worker-urls", f"http://127.0.0.1:{upstreams.loose}", "--log-level", "warn"]
         metrics = ["--prometheus-host", "127.0.0.1", "--prometheus-port", str(free_port())]
         argv = [str(place / "bin" / "smg"), "launch", *where, *what, *metrics]
-        return Gateway(Program("smg", argv, folder, cpus.gateway, _env(HOME=str(folder))), port, _ways(Way()))
+        return Gateway(Program("smg", argv, folder, cpus.gateway, _env(HOME=str(folder))), port, _ways(DIRECT))
 
     return launch
 
@@ -137,7 +137,7 @@ def _tensorzero(place: Path) -> Launch:
         config = folder / "tensorzero.toml"
         config.write_text(_TENSORZERO.format(upstream=upstreams.loose))
         argv = [place / "bin" / "python", _LISTS / "tensorzero_gateway.py", config]
-        env = _env(HOME=str(folder), BENCH_UPSTREAM_KEY="an upstream's key", RUST_LOG="warn")
+        env = _env(HOME=str(folder), BENCH_UPSTREAM_KEY=UPSTREAM_KEY, RUST_LOG="warn")
         program = Program("tensorzero", argv, folder, cpus.gateway, env)
         port = int(program.wait_for("port ").rstrip("/").split(":")[2].split("/")[0])
         way = Way(path="/openai/v1/chat/completions")
@@ -153,7 +153,7 @@ def _portkey(place: Path) -> Launch:
         env = _env(HOME=str(folder), NODE_ENV="production")
         program = Program("portkey", ["node", script, f"--port={port}", "--headless"], folder, cpus.gateway, env)
         host = f"x-portkey-custom-host: http://127.0.0.1:{upstreams.loose}/v1"
-        way = Way(headers=["x-portkey-provider: openai", host, "Authorization: Bearer an-upstreams-key"])
+        way = Way(headers=["x-portkey-provider: openai", host, *DIRECT.headers])
         return Gateway(program, port, _ways(way, streams=30))
 
     return launch
@@ -175,7 +175,7 @@ _LITELLM_MODEL = """\
     litellm_params:
       model: openai/{name}
       api_base: http://127.0.0.1:{upstream}/v1
-      api_key: sk-upstream
+      api_key: {key}
 """
 
 
@@ -183,7 +183,7 @@ def _litellm(place: Path) -> Launch:
     def launch(folder: Path, cpus: Cpus, upstreams: Upstreams) -> Gateway:
         port, config = free_port(), folder / "litellm.yaml"
         names = ("gpt-mock", "gpt-said")
-        models = "".join(_LITELLM_MODEL.format(name=name, upstream=upstreams.loose) for name in names)
+        models = "".join(_LITELLM_MODEL.format(name=name, upstream=upstreams.loose, key=UPSTREAM_KEY) for name in names)
         config.write_text(_LITELLM.format(models=models))
         # Without the last two it looks for a newer table of prices, and tells its makers that it runs.
         quiet = {"LITELLM_LOCAL_MODEL_COST_MAP": "True", "LITELLM_TELEMETRY": "False"}

@@ -16,12 +16,16 @@ from typing import Any, NamedTuple
 
 import bodies
 import stage
+from books import Books, Written
 from stage import BenchError, Cpus, Gateway
 
 SETTLE = 0.15
 """Seconds after a run in which a gateway may finish its books (Trivium writes its records every 100 ms)."""
 PACED_STREAMS = 300
 """With fewer, the cost of waking an idle CPU is most of an event's, and differs from minute to minute."""
+
+TOKENS = 512 + 140
+"""Of a request and its answer, as the upstream says (wire.h)."""
 
 APART = 17
 """Intervals over which these start: a number that does not divide theirs, so that each has a phase of its own."""
@@ -34,6 +38,8 @@ class Case(NamedTuple):
     """What the upstream answers: whole, stream or paced."""
     body: bytes
     connections: int
+    cost_nano: int = 0
+    """What Trivium must charge for a request."""
 
     @property
     def unit(self) -> str:
@@ -48,6 +54,11 @@ class Case(NamedTuple):
             return ["-c", streams, "-s", seconds, "-e", stage.EVENTS]
         return ["-c", self.connections, "-s", seconds]
 
+    def booked(self, requests: int) -> Written:
+        """What Trivium must have written about so many."""
+        cost, held = requests * self.cost_nano, requests if self.cost_nano else 0
+        return Written(requests, requests * TOKENS, cost, held, spent_nano=cost)
+
 
 SMALL = Case("small", "small request", "whole", bodies.small(), 32)
 LARGE = Case("64k", "64 KB request", "whole", bodies.large(), 16)
@@ -55,7 +66,10 @@ EVENT = Case("event", "streamed event", "stream", bodies.stream(2 * bodies.KIB +
 PACED = Case("paced", "event every 20 ms", "paced", bodies.stream(2 * bodies.KIB + 16), PACED_STREAMS)
 TRANSLATED = Case("translated", "translated event", "stream", bodies.messages(2 * bodies.KIB + 24), 16)
 """A client of Messages, an upstream of Chat Completions."""
-HELD = Case("held", "small request, durable hold", "whole", bodies.small(2 * bodies.KIB + 32, model="gpt-priced"), 32)
+HELD = Case(
+    *("held", "small request, durable hold", "whole", bodies.small(2 * bodies.KIB + 32, model="gpt-priced"), 32),
+    cost_nano=512 * 2_500 + 140 * 10_000,
+)
 """A priced model and a key with a budget."""
 
 CASES = (SMALL, LARGE, EVENT, PACED)
@@ -78,13 +92,15 @@ class Bench(NamedTuple):
         upstream = self.upstreams.of(way)
         if options is None:
             options = case.options(seconds, way.streams or case.connections)
+        books = Books(gateway.ask) if gateway.ask else None
         served, cpu, wanted = counts(upstream), gateway.program.cpu(), gateway.program.wanted()
         options = ["-b", body_file(self.folder, case, way), *options]
         result = stage.load(self.folder, self.cpus, gateway.port, way, options, seconds=seconds)
         wanted = gateway.program.wanted() - wanted
         time.sleep(SETTLE)
+        unlike = books.unlike(case.booked(result["requests"])) if books else {}
         cpu = gateway.program.cpu() - cpu
-        _check(case, gateway, result, {name: count - served[name] for name, count in counts(upstream).items()})
+        _check(case, gateway, result, {name: count - served[name] for name, count in counts(upstream).items()}, unlike)
         return {
             "case": case.name,
             "gateway": gateway.name,
@@ -162,11 +178,16 @@ def counts(port: int) -> dict[str, int]:
     return said
 
 
-def _check(case: Case, gateway: Gateway, result: dict[str, Any], served: dict[str, int]) -> None:
-    bad = {name: result[name] for name in ("errors", "wrong_status", "wrong_body") if result[name]}
-    bad |= {f"upstream's {name}": served[name] for name in ("wrong", "cut") if served[name]}
+def _check(
+    case: Case, gateway: Gateway, result: dict[str, Any], served: dict[str, int], unlike: Mapping[str, str]
+) -> None:
+    bad: dict[str, object] = {
+        name: result[name] for name in ("errors", "wrong_status", "wrong_type", "wrong_body") if result[name]
+    }
+    bad |= {f"upstream's {name}": count for name, count in served.items() if name != "requests" and count}
     if served["requests"] != result["requests"]:
         bad["requests sent on"] = served["requests"]
+    bad |= {f"store's {name}": words for name, words in unlike.items()}
     if bad or not result[case.unit]:
         words = "\n".join(result["complaints"])
         raise BenchError(f"{gateway.name}, {case.label}: {result['requests']} good requests, but {bad}\n{words}")

@@ -22,6 +22,8 @@ from http.client import HTTPConnection, HTTPException
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from books import Ask
+
 HERE = Path(__file__).parent
 EVENTS = 200
 """Content events of a stream."""
@@ -29,6 +31,10 @@ BURST = 1
 """Events to a write of a stream at full speed: as providers send them. With more of them nginx costs less an event."""
 INTERVAL = 0.02
 """Seconds between two events of a paced stream."""
+UPSTREAM_KEY = "sk-upstream"
+"""Must arrive there with every request: from the gateway, or from the client of a gateway that passes it on."""
+CLIENT_KEYS = ("tv-", "sk-bench")
+"""How the keys begin that gateways give their clients: none may arrive at the upstream."""
 LONGEST_START = 120.0
 """Seconds that a gateway may take to its first answer."""
 
@@ -161,6 +167,10 @@ class Way(NamedTuple):
     """At once, where it does not manage what others do."""
 
 
+DIRECT = Way(headers=[f"Authorization: Bearer {UPSTREAM_KEY}"])
+"""The upstream itself, and gateways that pass the client's key on to it."""
+
+
 class Upstreams(NamedTuple):
     """Ports of the upstream that knows requests to the byte, and of the one that knows what they say."""
 
@@ -179,6 +189,8 @@ class Gateway(NamedTuple):
     ways: Mapping[str, Way]
     """By the names of the cases that it knows."""
     has_keys: bool = False
+    ask: Ask | None = None
+    """Of a gateway that writes records: its store."""
 
     @property
     def name(self) -> str:
@@ -221,7 +233,8 @@ def upstream(
 ) -> Iterator[int]:
     """The upstream's port; `kinds` as upstream.c wants them. Raises BenchError."""
     numbers = map(str, (EVENTS, BURST, round(interval * 1e6)))
-    argv: list[str | Path] = [folder / "upstream", *(["-l"] if loosely else []), *numbers, *kinds]
+    keys = ["-k", UPSTREAM_KEY, *(word for key in CLIENT_KEYS for word in ("-x", key))]
+    argv: list[str | Path] = [folder / "upstream", *(["-l"] if loosely else []), *keys, *numbers, *kinds]
     with running(Program(name, argv, folder, cpus.tools, {})) as program:
         yield int(program.wait_for("port ").split()[1])
 

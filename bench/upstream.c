@@ -1,13 +1,18 @@
 /* A provider of Chat Completions that costs as little as it can, and believes nothing.
  *
- *   upstream [-l] EVENTS BURST INTERVAL_US whole=FILE stream=FILE paced=FILE ...
+ *   upstream [-l] [-k KEY] [-x WORDS]... EVENTS BURST INTERVAL_US whole=FILE stream=FILE paced=FILE ...
  *
  * The files are the requests it knows, told apart by their lengths; any number of each kind. It prints `port N` and
  * answers `POST`: whole with one JSON body; stream with EVENTS events, BURST to a write, as fast as the reader takes
  * them; paced with one event each INTERVAL_US. An event is a chunk of its own in any case. Streams end with finish,
  * usage and [DONE]. A request that is not byte for byte a known one, save for its serial, gets a 400. With -l, for
- * gateways that write requests anew, it must hold the model and all texts of a known one. `GET /counts`
- * tells how many there were: requests, wrong ones, and streams whose reader left.
+ * gateways that write requests anew, it must hold the model and all texts of a known one.
+ *
+ * So does one whose head is not right: it must say that it is JSON, must be authorized with KEY and nothing else, and
+ * must have none of the WORDS in it, with which clients' own keys begin.
+ *
+ * `GET /counts` tells how many there were: requests, wrong ones, those with a wrong key or type, and streams whose
+ * reader left.
  */
 #include "wire.h"
 
@@ -16,6 +21,7 @@
 #define MAX_OUT 32768
 #define MAX_BURST 64
 #define MAX_PIECES 8192
+#define MAX_FOREIGN 4
 #define PIECE 12 /* letters that a piece of a text has at least */
 #define STREAM_HEAD                                                                                                    \
     "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream; charset=utf-8\r\ntransfer-encoding: chunked\r\n\r\n"
@@ -51,7 +57,9 @@ static int kind_count;
 static size_t in_room = MAX_HEAD;
 static long event_count, burst, interval_us;
 static int loosely;
-static struct { long requests, wrong, cut; } counts;
+static const char *key, *foreign[MAX_FOREIGN];
+static int foreign_count;
+static struct { long requests, wrong, wrong_key, wrong_type, cut; } counts;
 
 /* Paced streams in the order in which they are due: all have the same interval, so whoever was served goes last. */
 static struct client *first, **last = &first;
@@ -199,10 +207,33 @@ static const struct kind *known(const struct client *c, long *serial)
     return strncmp(c->in, "POST /v1/chat/completions ", 26) ? NULL : recognize(body, size, serial);
 }
 
+/* The one key of ours, and nothing of a client's. */
+static int has_right_key(const char *head)
+{
+    static const char scheme[] = "Bearer ";
+    const char *given = header(head, "authorization");
+    if (!key)
+        return 1;
+    for (int i = 0; i < foreign_count; i++)
+        if (strstr(head, foreign[i]))
+            return 0;
+    return given && !strncasecmp(given, scheme, sizeof scheme - 1) && is(given + sizeof scheme - 1, key) &&
+           !header(given, "authorization") && !header(head, "x-api-key");
+}
+
+static void refuse(struct client *c, long *count, const char *why)
+{
+    char text[200];
+    int size = sprintf(text, "{\"error\":{\"message\":\"%s\",\"type\":\"invalid_request_error\"}}", why);
+    ++*count;
+    put_whole(c, 400, text, (size_t)size);
+}
+
 static void answer_counts(struct client *c)
 {
     char text[200];
-    int size = sprintf(text, "{\"requests\":%ld,\"wrong\":%ld,\"cut\":%ld}", counts.requests, counts.wrong, counts.cut);
+    int size = sprintf(text, "{\"requests\":%ld,\"wrong\":%ld,\"wrong_key\":%ld,\"wrong_type\":%ld,\"cut\":%ld}",
+                       counts.requests, counts.wrong, counts.wrong_key, counts.wrong_type, counts.cut);
     put_whole(c, 200, text, (size_t)size);
 }
 
@@ -220,10 +251,12 @@ static void answer(struct client *c)
     counts.requests++;
     c->serial = 0;
     const struct kind *kind = known(c, &c->serial);
-    if (!kind) {
-        const char *words = "{\"error\":{\"message\":\"not as it was sent\",\"type\":\"invalid_request_error\"}}";
-        counts.wrong++;
-        put_whole(c, 400, words, strlen(words));
+    if (!has_right_key(c->in)) {
+        refuse(c, &counts.wrong_key, "not with the upstream's key alone");
+    } else if (!is(header(c->in, "content-type"), "application/json")) {
+        refuse(c, &counts.wrong_type, "content-type is not application/json");
+    } else if (!kind) {
+        refuse(c, &counts.wrong, "not as it was sent");
     } else if (kind->answer == WHOLE) {
         char text[ANSWER];
         render_answer(text, c->serial);
@@ -248,9 +281,9 @@ static int consider(struct client *c)
         if (!end)
             return c->got > MAX_HEAD ? -1 : 0;
         *end = 0;
-        char *length = strcasestr(c->in, "\r\ncontent-length:");
+        const char *length = header(c->in, "content-length");
         c->head = (size_t)(end - c->in) + 4;
-        c->need = c->head + (length ? strtoul(length + 17, NULL, 10) : 0);
+        c->need = c->head + (length ? strtoul(length, NULL, 10) : 0);
     }
     if (c->need > in_room || c->got > c->need || c->out_end || c->streaming)
         return -1;
@@ -390,13 +423,24 @@ static void learn(const char *argument)
 
 int main(int count, char **arguments)
 {
-    if (count > 1 && !strcmp(arguments[1], "-l")) {
-        loosely = 1;
-        arguments++;
-        count--;
+    int option;
+    while ((option = getopt(count, arguments, "lk:x:")) != -1) {
+        switch (option) {
+        case 'l': loosely = 1; break;
+        case 'k': key = optarg; break;
+        case 'x':
+            if (foreign_count == MAX_FOREIGN)
+                fail("at most %d words", MAX_FOREIGN);
+            foreign[foreign_count++] = optarg;
+            break;
+        default: return 2;
+        }
     }
+    arguments += optind - 1;
+    count -= optind - 1;
     if (count < 5 || (burst = atol(arguments[2])) < 1 || burst > MAX_BURST)
-        fail("usage: upstream [-l] EVENTS BURST INTERVAL_US whole=FILE stream=FILE paced=FILE ... (BURST at most %d)",
+        fail("usage: upstream [-l] [-k KEY] [-x WORDS]... EVENTS BURST INTERVAL_US whole=FILE stream=FILE paced=FILE "
+             "... (BURST at most %d)",
              MAX_BURST);
     die_with_parent();
     event_count = atol(arguments[1]);

@@ -145,6 +145,25 @@ static size_t render_ending(char *to, long serial, size_t sizes[3])
     return all;
 }
 
+/* The value of a header, and all behind it; NULL where it is not there. The head ends with a 0. */
+static const char *header(const char *head, const char *name)
+{
+    size_t length = strlen(name);
+    for (const char *line = strstr(head, "\r\n"); line; line = strstr(line, "\r\n")) {
+        line += 2;
+        if (!strncasecmp(line, name, length) && line[length] == ':')
+            return line + length + 1 + strspn(line + length + 1, " ");
+    }
+    return NULL;
+}
+
+/* Whether a header has such a value, whatever parameters it has beside it. */
+static int is(const char *value, const char *what)
+{
+    size_t length = strlen(what);
+    return value && !strncmp(value, what, length) && strchr("\r;", value[length]);
+}
+
 struct body {
     char *text;
     size_t size, serial_at;

@@ -24,6 +24,7 @@ from statistics import median
 from typing import Any
 
 import bodies
+import books
 import runs
 import stage
 from gateways import trivium
@@ -66,12 +67,13 @@ def set_up(workers: Sequence[int]) -> Iterator[Bench]:
         upstreams = stage.Upstreams(exact=port, loose=port)
         gateways = []
         for count in workers:
-            more = _SHARED.format(database=postgres.url(postgres.create("newest")), redis=redis.url)
+            database = postgres.url(postgres.create("newest"))
+            more = _SHARED.format(database=database, redis=redis.url)
             more += f"[server]\nworkers = {count}\n"
             launch = functools.partial(trivium, name=_named(count), more=more)
             place = Path(tempfile.mkdtemp(dir=folder))
             starting = stage.started(launch, place, cpus, upstreams, runs.small_body())
-            gateways.append(stack.enter_context(starting)[0])
+            gateways.append(stack.enter_context(starting)[0]._replace(ask=books.postgres(database)))
         yield Bench(folder, cpus, upstreams, gateways)
 
 
