@@ -192,6 +192,15 @@ async def test_where_nobody_is_at_a_keys_base_url_its_owner_hears_that_it_is_the
         assert answer["error"]["message"].endswith("Look whether it runs, and at the key's base URL.")
 
 
+async def test_that_an_own_key_is_good_does_not_say_that_the_houses_is_again() -> None:
+    house = f'[providers.anthropic]\nkey = "house-key"\nbase_url = "{{upstream}}/house/v1"\nmodels = ["{SONNET}"]\n'
+    async with people(at("house", refusing(401)), Reply(), settings=OPEN + house) as ann:
+        assert (await ann.house.post("/v1/messages", named(MESSAGES, SONNET)))[0] == 503
+        await ann.bring("anthropic")
+        assert (await ann.house.post("/v1/messages", named(MESSAGES, SONNET)))[0] == 200
+        assert [one["provider"] for one in await ann.perform("alerts.show", {})] == ["anthropic"]
+
+
 async def test_that_a_request_was_flagged_behind_vercel_is_no_refusal_of_an_account() -> None:
     async with through_vercel(Reply(status=403, error=FLAGGED)) as (ann, _):
         await ann.bring("anthropic", base_url=None)
@@ -531,6 +540,16 @@ async def test_that_vercel_refuses_the_house_is_not_told_as_a_refusal_of_the_cal
     assert (got, headers["retry-after"], record["error_code"]) == (503, "60", "upstream_unavailable")
     assert "or the own key for Anthropic cannot be told" in message_of(path, answer)
     assert KEY not in f"{answer}{record}"
+
+
+async def test_that_vercel_takes_such_a_call_again_is_all_that_its_operator_waits_for() -> None:
+    async with through_vercel(Rule(failing(401), times=1), Rule(Reply())) as (ann, _):
+        await ann.bring("anthropic", base_url=None)
+        alerts = []
+        for _ in range(2):
+            await ann.house.post("/v1/messages", named(MESSAGES, SONNET))
+            alerts.append([one["provider"] for one in await ann.perform("alerts.show", {})])
+    assert alerts == [["vercel"], []]
 
 
 @pytest.mark.parametrize("status", [401, 402, 403, 429])

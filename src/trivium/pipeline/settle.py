@@ -154,6 +154,11 @@ class Run:
     def key_id(self) -> str | None:
         return self.key.id if self.key else None
 
+    @property
+    def is_by_house(self) -> bool:
+        """The house's own account is called, whoever pays."""
+        return self.own is None or self.own.through_house
+
     def delivers(self, size: int) -> None:
         """Sets `content_bytes`, once the client's connection has the content. Not where the client has left: what is
         read on for the figures alone reaches nobody."""
@@ -238,8 +243,7 @@ class Run:
             self.request = without_body(self.request)
 
     def _alert(self, error: UpstreamRefusedUs) -> None:
-        own = self.own is not None and not self.own.through_house
-        if self.target is not None and self.target.custom is None and not own and error is not self._alerted:
+        if self.target is not None and self.target.custom is None and self.is_by_house and error is not self._alerted:
             self._alerted = error
             self.deps.alert(error, self.target.provider.name, self.upstream_status, self.call.time_ms)
 
