@@ -198,6 +198,7 @@ async def test_that_an_own_key_is_good_does_not_say_that_the_houses_is_again() -
         assert (await ann.house.post("/v1/messages", named(MESSAGES, SONNET)))[0] == 503
         await ann.bring("anthropic")
         assert (await ann.house.post("/v1/messages", named(MESSAGES, SONNET)))[0] == 200
+        assert len(await ann.house.records()) == 2
         assert [one["provider"] for one in await ann.perform("alerts.show", {})] == ["anthropic"]
 
 
@@ -548,6 +549,7 @@ async def test_that_vercel_takes_such_a_call_again_is_all_that_its_operator_wait
         alerts = []
         for _ in range(2):
             await ann.house.post("/v1/messages", named(MESSAGES, SONNET))
+            await ann.house.records()
             alerts.append([one["provider"] for one in await ann.perform("alerts.show", {})])
     assert alerts == [["vercel"], []]
 

@@ -12,7 +12,7 @@ import aiohttp
 import pytest
 
 from gateway import ALL_APIS, CALLS, CHAT, MESSAGES, RESPONSES, Running, running
-from trivium.mock import Error, Reply, Usage
+from trivium.mock import Error, Reply, Rule, Usage
 
 STREAMS = [(path, {**body, "stream": True}) for path, body in CALLS]
 ERROR_MARKS = {
@@ -549,14 +549,17 @@ async def test_that_the_houses_account_is_refused_inside_a_200_is_told_to_its_op
     error = Error(
         message="Insufficient credits for acct user_2abc", type="insufficient_quota", code="insufficient_quota"
     )
-    async with running(Reply(error=error)) as house:
-        status, got, _ = await house.post(path, {**body, "stream": stream})
-        record = await house.record()
-        alerts = house.gateway.deps.alerts.standing
-    if not stream:  # what a stream says goes on as it came
-        assert (status, "user_2abc" in str(got)) == (503, False)
-    assert (record["outcome"], len(alerts)) == ("failed", 1)
-    assert "user_2abc" in record["error_message"]
+    async with running(Rule(Reply(error=error), times=2), Reply()) as house:
+        for _ in range(2):
+            status, got, _ = await house.post(path, {**body, "stream": stream})
+            if not stream:  # what a stream says goes on as it came
+                assert (status, "user_2abc" in str(got)) == (503, False)
+        for record in await house.records():
+            assert (record["outcome"], "user_2abc" in record["error_message"]) == ("failed", True)
+        assert [alert.calls for alert in house.gateway.deps.alerts.all()] == [2]
+        await house.post(path, {**body, "stream": stream})
+        await house.records()
+        assert house.gateway.deps.alerts.all() == []
 
 
 @pytest.mark.parametrize(("path", "body"), CALLS)

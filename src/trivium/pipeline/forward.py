@@ -247,8 +247,6 @@ async def forward(  # noqa: PLR0917
         run.limited.answered(response.status)
     run.ttfb_us = run.elapsed_us()
     run.upstream_status = response.status
-    if deps.alerts.standing and response.status < 400 and run.is_by_house:
-        deps.alerts.answered(provider.name)
     return _masked(response, provider, further) if response.status >= 300 else response
 
 

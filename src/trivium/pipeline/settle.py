@@ -155,9 +155,14 @@ class Run:
         return self.key.id if self.key else None
 
     @property
-    def is_by_house(self) -> bool:
+    def _is_by_house(self) -> bool:
         """The house's own account is called, whoever pays."""
         return self.own is None or self.own.through_house
+
+    @property
+    def _is_answered(self) -> bool:
+        """The upstream has taken the call."""
+        return self.upstream_status is not None and self.upstream_status < 300
 
     def delivers(self, size: int) -> None:
         """Sets `content_bytes`, once the client's connection has the content. Not where the client has left: what is
@@ -222,6 +227,8 @@ class Run:
         self.total_us = self.elapsed_us() if self.total_us is None else self.total_us
         if isinstance(self.error, UpstreamRefusedUs):
             self._alert(self.error)
+        elif self.deps.alerts.standing and self.target is not None and self._is_answered and self._is_by_house:
+            self.deps.alerts.answered(self.target.provider.name)
         if not self._wants_lookup():
             return record_of(self)
         self._forget_request()
@@ -243,7 +250,7 @@ class Run:
             self.request = without_body(self.request)
 
     def _alert(self, error: UpstreamRefusedUs) -> None:
-        if self.target is not None and self.target.custom is None and self.is_by_house and error is not self._alerted:
+        if self.target is not None and self.target.custom is None and self._is_by_house and error is not self._alerted:
             self._alerted = error
             self.deps.alert(error, self.target.provider.name, self.upstream_status, self.call.time_ms)
 
@@ -303,8 +310,7 @@ class Run:
         return self._charge
 
     def _charged(self, found: Generation | None) -> Charge:
-        answered = self.upstream_status is not None and self.upstream_status < 300
-        if not answered or self.payer is None:
+        if not self._is_answered or self.payer is None:
             return NO_CHARGE
         usage = self.answer.usage if self.answer else None
         complete = self._is_complete()
@@ -360,10 +366,9 @@ class Run:
         """A figure is missing, or the client left before it came."""
         if self.generation_id() is None or self.payer not in CHARGED:
             return False
-        answered = self.upstream_status is not None and self.upstream_status < 300
         usage = self.answer.usage if self.answer else None
         cost_missing = usage is None or (usage.reported_cost is None and usage.market_cost is None)
-        return answered and (cost_missing or not self._is_complete())
+        return self._is_answered and (cost_missing or not self._is_complete())
 
     def cost_usd(self) -> str | None:
         """The charge for the client's eyes; None where it is not shown, or not certain yet."""
