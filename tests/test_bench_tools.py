@@ -6,6 +6,7 @@ import json
 import shutil
 import subprocess
 import sys
+import urllib.request
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -47,6 +48,16 @@ async def upstream(tools: Path) -> AsyncIterator[int]:
 async def loose(tools: Path) -> AsyncIterator[int]:
     """The upstream that asks what a request says, not how it is written."""
     async with provider(tools, "-l") as port:
+        yield port
+
+
+KEY = "Authorization: Bearer sk-ours"
+
+
+@pytest.fixture
+async def keyed(tools: Path) -> AsyncIterator[int]:
+    """The upstream that has a key, and is asked by gateways whose clients' begin with `tv-`."""
+    async with provider(tools, "-k", "sk-ours", "-x", "tv-") as port:
         yield port
 
 
@@ -97,6 +108,11 @@ async def load(
 UNTOUCHED = (b"\0", b"")
 
 
+def counts(upstream: int) -> Any:
+    with urllib.request.urlopen(f"http://127.0.0.1:{upstream}/counts", timeout=20) as answer:
+        return json.load(answer)
+
+
 @pytest.mark.parametrize(("kind", "events"), [("whole", 0), ("stream", 6)])
 async def test_what_arrives_untouched_is_right(tools: Path, upstream: int, kind: str, events: int) -> None:
     seen = await load(tools, upstream, kind, UNTOUCHED, UNTOUCHED)
@@ -131,6 +147,59 @@ async def test_a_byte_changed_in_an_answer_is_seen(
 async def test_broken_framing_is_an_error(tools: Path, upstream: int) -> None:
     seen = await load(tools, upstream, "stream", UNTOUCHED, (b"0\r\n\r\n", b"0\r\nX\r\n"))
     assert (seen["requests"], seen["errors"]) == (0, 2)
+
+
+@pytest.mark.parametrize("key", [KEY, "AUTHORIZATION: bearer sk-ours"])
+async def test_the_upstream_takes_its_own_key(tools: Path, keyed: int, key: str) -> None:
+    seen = await load(tools, keyed, "whole", UNTOUCHED, UNTOUCHED, "-H", key)
+    assert (seen["requests"], seen["wrong_status"]) == (2, 0)
+    assert counts(keyed) == {"requests": 2, "wrong": 0, "wrong_key": 0, "wrong_type": 0, "cut": 0}
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        [],
+        ["Authorization: Bearer sk-another"],
+        ["Authorization: Bearer sk-ours-and-more"],
+        ["Authorization: sk-ours"],
+        ["x-api-key: sk-ours"],
+        [KEY, "Authorization: Bearer sk-another"],
+        [KEY, "x-api-key: sk-another"],
+        [KEY, "x-client: Bearer tv-mine"],
+    ],
+)
+async def test_another_key_or_the_clients_is_refused_by_the_upstream(
+    tools: Path, keyed: int, headers: list[str]
+) -> None:
+    options = [word for header in headers for word in ("-H", header)]
+    seen = await load(tools, keyed, "whole", UNTOUCHED, UNTOUCHED, *options)
+    assert (seen["requests"], seen["wrong_status"]) == (0, 2)
+    assert counts(keyed) == {"requests": 2, "wrong": 0, "wrong_key": 2, "wrong_type": 0, "cut": 0}
+
+
+@pytest.mark.parametrize("kind", BODIES)
+async def test_a_request_that_does_not_say_it_is_json_is_refused_by_the_upstream(
+    tools: Path, upstream: int, kind: str
+) -> None:
+    seen = await load(tools, upstream, kind, (b"application/json", b"application/jsonl"), UNTOUCHED)
+    assert (seen["requests"], seen["wrong_status"]) == (0, 2)
+    assert counts(upstream) == {"requests": 2, "wrong": 0, "wrong_key": 0, "wrong_type": 2, "cut": 0}
+
+
+@pytest.mark.parametrize(
+    ("kind", "change"),
+    [
+        ("whole", (b"application/json", b"text/plain")),
+        ("whole", (b"content-type", b"x-content-type")),
+        ("stream", (b"text/event-stream", b"application/json")),
+    ],
+)
+async def test_an_answer_of_another_type_is_seen(
+    tools: Path, upstream: int, kind: str, change: tuple[bytes, bytes]
+) -> None:
+    seen = await load(tools, upstream, kind, UNTOUCHED, change)
+    assert (seen["requests"], seen["wrong_type"], seen["wrong_body"]) == (0, 2, 0)
 
 
 def words(kind: str) -> list[str]:
