@@ -42,13 +42,13 @@ class Books:
         self._spent = self._spends()[0]
 
     def written(self) -> Written:
-        records = self._figures(
+        records, tokens, charged = self._figures(
             "SELECT count(*), sum(input_uncached_tokens + cache_read_tokens + output_tokens), sum(cost_nano)"
             f" FROM records WHERE {self._since} AND outcome = 'success'"
         )
-        holds = self._figures(f"SELECT count(*) FROM starts WHERE {self._since} AND ended = 1 AND hold_nano > 0")
+        (settled,) = self._figures(f"SELECT count(*) FROM starts WHERE {self._since} AND ended = 1 AND hold_nano > 0")
         spent, held = self._spends()
-        return Written(*records, *holds, spent - self._spent, held)
+        return Written(records, tokens, charged, settled, spent - self._spent, held)
 
     def unlike(self, should: Written) -> dict[str, str]:
         """What is not as it should be, in words, once there was time enough."""
@@ -56,7 +56,7 @@ class Books:
         while (found := self.written()) != should and time.monotonic() < until:
             time.sleep(0.05)
         pairs = zip(Written._fields, found, should, strict=True)
-        return {name: f"{here}, not {there}" for name, here, there in pairs if here != there}
+        return {f"store's {name}": f"{here}, not {there}" for name, here, there in pairs if here != there}
 
     def _spends(self) -> list[int]:
         return self._figures("SELECT sum(spent_nano), sum(held_nano) FROM spends")

@@ -188,6 +188,7 @@ def latencies(bench: Bench, extent: Extent, figures: Figures) -> None:
         body = ["-b", runs.body_file(bench.folder, SMALL, stage.Way()), *options]
         port = bench.upstreams.exact
         straight = stage.load(bench.folder, bench.cpus, port, stage.DIRECT, body, seconds=extent.latency)
+        runs.check(SMALL, "the upstream alone", straight, {})
         for part, values in direct.items():
             values.append(straight["latency_us"][part] / 1000)
         for gateway in bench.gateways:

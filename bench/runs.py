@@ -100,7 +100,8 @@ class Bench(NamedTuple):
         time.sleep(SETTLE)
         unlike = books.unlike(case.booked(result["requests"])) if books else {}
         cpu = gateway.program.cpu() - cpu
-        _check(case, gateway, result, {name: count - served[name] for name, count in counts(upstream).items()}, unlike)
+        served = {name: count - served[name] for name, count in counts(upstream).items()}
+        check(case, gateway.name, result, _sent_on(result, served) | unlike)
         return {
             "case": case.name,
             "gateway": gateway.name,
@@ -178,16 +179,18 @@ def counts(port: int) -> dict[str, int]:
     return said
 
 
-def _check(
-    case: Case, gateway: Gateway, result: dict[str, Any], served: dict[str, int], unlike: Mapping[str, str]
-) -> None:
+def _sent_on(result: Mapping[str, Any], served: Mapping[str, int]) -> dict[str, object]:
+    """What the upstream has to say against a run."""
     bad: dict[str, object] = {
-        name: result[name] for name in ("errors", "wrong_status", "wrong_type", "wrong_body") if result[name]
+        f"upstream's {name}": count for name, count in served.items() if name != "requests" and count
     }
-    bad |= {f"upstream's {name}": count for name, count in served.items() if name != "requests" and count}
-    if served["requests"] != result["requests"]:
-        bad["requests sent on"] = served["requests"]
-    bad |= {f"store's {name}": words for name, words in unlike.items()}
+    return bad if served["requests"] == result["requests"] else {**bad, "requests sent on": served["requests"]}
+
+
+def check(case: Case, name: str, result: Mapping[str, Any], more: Mapping[str, object]) -> None:
+    """Nothing may be wrong by the load generator, and there must not be `more` that is. Raises BenchError."""
+    bad = {said: result[said] for said in ("errors", "wrong_status", "wrong_type", "wrong_body") if result[said]}
+    bad |= more
     if bad or not result[case.unit]:
         words = "\n".join(result["complaints"])
-        raise BenchError(f"{gateway.name}, {case.label}: {result['requests']} good requests, but {bad}\n{words}")
+        raise BenchError(f"{name}, {case.label}: {result['requests']} good requests, but {bad}\n{words}")

@@ -97,15 +97,17 @@ def test_whatever_the_store_says_otherwise_is_told(place: Place, monkeypatch: py
     assert opened.unlike(should) == {}
     for statement, said in {
         "UPDATE records SET outcome = 'failed'": {
-            "records": "0, not 6",
-            "tokens": "0, not 3912",
-            "charged_nano": "0, not 16080000",
+            "store's records": "0, not 6",
+            "store's tokens": "0, not 3912",
+            "store's charged_nano": "0, not 16080000",
         },
-        f"UPDATE records SET output_tokens = 139 WHERE id = {LAST}": {"tokens": "3911, not 3912"},
-        f"UPDATE records SET cost_nano = 1 + cost_nano WHERE id = {LAST}": {"charged_nano": "16080001, not 16080000"},
-        f"UPDATE starts SET ended = 0 WHERE id = {LAST}": {"settled_holds": "5, not 6"},
-        "UPDATE spends SET spent_nano = spent_nano - 1": {"spent_nano": "16079999, not 16080000"},
-        "UPDATE spends SET held_nano = 7": {"held_nano": "7, not 0"},
+        f"UPDATE records SET output_tokens = 139 WHERE id = {LAST}": {"store's tokens": "3911, not 3912"},
+        f"UPDATE records SET cost_nano = 1 + cost_nano WHERE id = {LAST}": {
+            "store's charged_nano": "16080001, not 16080000"
+        },
+        f"UPDATE starts SET ended = 0 WHERE id = {LAST}": {"store's settled_holds": "5, not 6"},
+        "UPDATE spends SET spent_nano = spent_nano - 1": {"store's spent_nano": "16079999, not 16080000"},
+        "UPDATE spends SET held_nano = 7": {"store's held_nano": "7, not 0"},
     }.items():
         store.statement = statement
         assert opened.unlike(should) == said
