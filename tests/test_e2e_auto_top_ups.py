@@ -262,6 +262,25 @@ async def test_who_is_erased_is_charged_no_more_and_the_card_is_forgotten_here_a
         assert database.query("SELECT enabled, customer FROM auto_top_ups, saved_cards")[1] == [(0, "")]
 
 
+async def test_what_nobody_knows_the_outcome_of_names_nobody_any_more_and_is_never_asked_for_again() -> None:
+    async with anns() as (shop, ann):
+        shop.stripe.down = True
+        await shop.look()
+        shop.stripe.down = False
+        await shop.do("retention.erase", user=ann, apply=True)
+        payments = shop.house.gateway.store.database.query("SELECT kind, state, customer, method FROM payments")[1]
+        assert sorted(payments) == [("auto", "open", None, None), ("checkout", "paid", None, None)]
+
+        shop.stripe._created += 120  # word of a card from before is of the one that was erased
+        bought = await shop.buy("5", save=True, account=ann)
+        await shop.tell(*shop.stripe.pay(bought["session"], "pm_second"))
+        await shop.do("payments.auto.set", account=ann, below_usd="20", usd="10", month_usd="100")
+        clock_of(shop).ahead_ms += 61_000
+        asked = len(shop.charges())
+        await shop.look()
+        assert len(shop.charges()) == asked == 1
+
+
 async def test_what_nobody_knows_the_outcome_of_is_not_asked_for_again_once_the_user_is_blocked() -> None:
     async with anns() as (shop, ann):
         shop.stripe.down = True

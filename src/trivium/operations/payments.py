@@ -200,7 +200,7 @@ class PaymentOperations:
             account=account,
             cents=cents,
             fee_cents=self._fee(cents),
-            customer=card.customer if card is not None and card.processor == self._processor.name else None,
+            customer=(card.customer or None) if card is not None and card.processor == self._processor.name else None,
         )
         page = await self._page(wanted, self._back(query), query.save, actor)
         payment = Payment(

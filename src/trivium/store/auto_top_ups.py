@@ -43,7 +43,7 @@ _LOW = (
 _OPEN = (
     f"SELECT {COLUMNS} FROM payments WHERE state = 'open' AND kind = 'auto' AND (tried_ms <= ? OR tried_ms > ?)"
     " AND id IN (SELECT payment_id FROM auto_top_ups t WHERE payments.created_ms NOT BETWEEN ? AND ?"
-    f" OR (enabled = 1 AND NOT {_BLOCKED.format('t')})) ORDER BY id"
+    f" OR (enabled = 1 AND payments.method IS NOT NULL AND NOT {_BLOCKED.format('t')})) ORDER BY id"
 )
 _LIST = (
     f"SELECT {', '.join(f't.{name}' for name in _FIELDS)}, c.words, c.method IS NOT NULL, ({_MONTH})"
@@ -148,7 +148,8 @@ class AutoTopUps:
 
     async def unanswered(self, pause_ms: int) -> list[Payment]:
         """Charges of which nobody knows whether they were made, last asked for a while ago. Where it was switched off
-        meanwhile, only those that are over: nothing is asked for after that, and a webhook tells of what was made."""
+        meanwhile, or the card erased, only those that are over: nothing is asked for after that, and a webhook tells of
+        what was made."""
         now = self._clock.now_ms()
         ahead = now + AHEAD_MS
         rows = await self._database.ask(_OPEN, (now - pause_ms, ahead, now - ANSWERED_MS, ahead))

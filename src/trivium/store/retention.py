@@ -39,7 +39,7 @@ _FORGET_OWNER = (
     f"UPDATE entries SET note = NULL WHERE account_id IN ({_ACCOUNT}) AND note IS NOT NULL",
     "DELETE FROM secrets WHERE owner = 'user:' || ?",
     "UPDATE auto_top_ups SET enabled = 0, problem = NULL WHERE account_id = ?",
-    "UPDATE payments SET customer = NULL, method = NULL WHERE account_id = ? AND state <> 'open'",
+    "UPDATE payments SET customer = NULL, method = NULL WHERE account_id = ?",
     "UPDATE admins SET name = 'erased' WHERE user_id = ?",
     "DELETE FROM free_use WHERE who = ? AND kind = 'user'",
     "DELETE FROM sessions WHERE user_id = ?",
