@@ -67,6 +67,7 @@ async def test_what_is_not_http_is_garbage(lab: Lab) -> None:
         HEAD + b"content-length: 2\r\ncontent-length: 3\r\n\r\nok",
         HEAD + b"content-length: 2\r\ntransfer-encoding: chunked\r\n\r\n",
         HEAD + b"no colon\r\n\r\n",
+        *(HEAD + b"x: a%cb\r\ncontent-length: 2\r\n\r\nok" % control for control in b"\0\x01\r\x1b\x7f"),
         CHUNKED + b"five\r\n12345\r\n0\r\n\r\n",
         CHUNKED + b"5\r\n12345678\r\n0\r\n\r\n",
     ):

@@ -6,6 +6,7 @@ A thin mapping: aiohttp adds no header of its own, keeps no cookies, follows no 
 from __future__ import annotations
 
 import asyncio
+import re
 import socket
 import ssl
 import time
@@ -35,6 +36,8 @@ _Found = list[ResolveResult]
 _RESTED: ContextVar[float | None] = ContextVar("rested", default=None)
 """Seconds that the connection of this call had been without one before; None of a new one."""
 _NUMERIC = socket.AI_NUMERICHOST | socket.AI_NUMERICSERV
+_CONTROL = re.compile(rb"[\x00-\x08\x0a-\x1f\x7f]")
+"""What no header has (RFC 9110, section 5.5): aiohttp lets it pass, and nobody can be sent it."""
 _FOREIGN = (aiohttp.ClientError, TimeoutError, RuntimeError)
 """A closed session or connection is a RuntimeError."""
 
@@ -204,9 +207,10 @@ def _adapted(response: aiohttp.ClientResponse, idle: float) -> UpstreamResponse:
     if response.connection is not None and response.connection.protocol is not None:
         response.connection.protocol.read_timeout = None
         response.connection.protocol.start_timeout()
-    if response.status not in STATUSES:
+    if response.status not in STATUSES or any(_CONTROL.search(value) for _, value in response.raw_headers):
         response.close()
-        raise UpstreamGarbage("The upstream's answer is not valid HTTP.", detail=f"status {response.status}")
+        detail = f"status {response.status}, or a control character in a header"
+        raise UpstreamGarbage("The upstream's answer is not valid HTTP.", detail=detail)
     adapted = AiohttpResponse(response, idle)
     return decoded(adapted, dict(adapted.headers).get(b"content-encoding"))
 
