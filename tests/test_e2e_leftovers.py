@@ -18,6 +18,10 @@ from test_operations_registrar import at_openrouter, bring
 from test_pipeline_own import KEY, OTHER, SONNET, named
 from trivium.mock import Error, Reply
 from trivium.pipeline.settle import Run
+from trivium.server.cycle import Cycle
+from trivium.server.protocol import GuardedProtocol
+from trivium.wire.decoder import Decoder
+from trivium.wire.messages.render import _Blocks
 
 _OTHERS: list[Run] = []
 """Calls that other tests have left."""
@@ -34,6 +38,11 @@ def uncollected() -> Iterator[None]:
 
 def _calls() -> list[Run]:
     return [one for one in gc.get_objects() if isinstance(one, Run)]
+
+
+def _parts() -> list[object]:
+    """What refers to what refers to it while it is at work."""
+    return [one for one in gc.get_objects() if isinstance(one, GuardedProtocol | Cycle | Decoder | _Blocks)]
 
 
 async def left(house: Running) -> int:
@@ -84,6 +93,19 @@ async def test_nothing_is_left_of_a_call_whose_client_leaves(
             response.close()
         await house.upstream.wait_for_endings(1)
         assert await left(house) == 0
+
+
+@pytest.mark.parametrize("apis", [ALL_APIS, 'apis = ["messages"]'], ids=["passed", "translated"])
+@pytest.mark.parametrize(("path", "body"), CALLS)
+async def test_nothing_is_left_of_a_connection_that_is_closed(path: str, body: dict[str, Any], apis: str) -> None:
+    headers, others = {"connection": "close"}, len(_parts())
+    async with running(Reply(text="Hi"), provider=apis) as house:
+        for stream in (False, True):
+            assert (await house.post(path, {**body, "stream": stream}, headers=headers))[0] == 200
+        async with asyncio.timeout(10):
+            while house.server.server_state.connections or house.server.server_state.tasks:  # noqa: ASYNC110
+                await asyncio.sleep(0.01)
+        assert len(_parts()) == others
 
 
 async def test_nothing_is_left_of_a_call_whose_own_keys_are_refused() -> None:

@@ -149,7 +149,9 @@ class GuardedProtocol(asyncio.Protocol):
         self.flow.resume_writing()  # behind the cancellation: whoever has waited to write knows that nobody is there
         if exc is None:
             self.transport.close()
-        del self._parser  # it refers back to us
+        # Both refer back to us, and what goes in circles stays until the collector comes, which is seldom.
+        del self._parser
+        self.cycle = None
 
     def pause_writing(self) -> None:
         self.flow.pause_writing()

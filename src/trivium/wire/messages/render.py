@@ -165,15 +165,6 @@ class _Blocks:
         self._wanted = wanted
         self._grammar = grammar
         self._marks: list[tuple[dict[str, Any], str]] = []
-        self._makers: dict[type[Part], Callable[[Any], dict[str, Any] | None]] = {
-            Text: lambda part: None if _is_blank(part) else self.text(part),
-            Refusal: lambda part: {"type": "text", "text": part.text},
-            Reasoning: self._reasoning,
-            ToolCall: self._use,
-            ToolResult: self._result,
-            Image: self._image,
-            Document: self._document,
-        }
 
     def settle_marks(self) -> None:
         """The first of too many marks go: each later one covers what an earlier one covers. None lives longer than one
@@ -228,10 +219,10 @@ class _Blocks:
         return self._mark({"type": "text", "text": form % part.text}, part.cache, part.at)
 
     def _block(self, part: Part) -> dict[str, Any] | None:
-        make = self._makers.get(type(part))
+        make = _MAKERS.get(type(part))
         if make is None:
             raise no_words(part.at, "audio", self._wanted.to)
-        return make(part)
+        return make(self, part)
 
     def _mark(self, block: dict[str, Any], cache: str | None, at: str) -> dict[str, Any]:
         if cache is None:
@@ -287,6 +278,17 @@ class _Blocks:
             raise no_words(part.at, f"a file of type {part.source.media_type[:60]}", self._wanted.to)
         title = {"title": part.title} if part.title else {}
         return self._mark({"type": "document", "source": _source(part), **title}, part.cache, part.at)
+
+
+_MAKERS: dict[type[Part], Callable[[_Blocks, Any], dict[str, Any] | None]] = {
+    Text: lambda blocks, part: None if _is_blank(part) else blocks.text(part),
+    Refusal: lambda _, part: {"type": "text", "text": part.text},
+    Reasoning: _Blocks._reasoning,
+    ToolCall: _Blocks._use,
+    ToolResult: _Blocks._result,
+    Image: _Blocks._image,
+    Document: _Blocks._document,
+}
 
 
 def _source(part: Image | Document) -> dict[str, Any]:

@@ -84,20 +84,11 @@ class StreamDecoder(Decoder):
         """Blocks that say nothing here."""
         self._has_text = self._apart = False
         """Text has been said; and something else behind it."""
-        self._readers: dict[str, Callable[[dict[str, Any]], object]] = {
-            "message_start": self._start_message,
-            "content_block_start": self._start_block,
-            "content_block_delta": self._take_delta,
-            "content_block_stop": self._stop_block,
-            "message_delta": self._take_message_delta,
-            "message_stop": self._stop_message,
-            "message": self._take_body,
-        }
 
     def _take(self, said: dict[str, Any], name: str) -> None:
-        reader = self._readers.get(text(said.get("type")) or name)
+        reader = _READERS.get(text(said.get("type")) or name)
         if reader:
-            reader(said)
+            reader(self, said)
         elif "type" not in said or said["type"] == "error":
             self._fail(fault_in(said))
         elif said["type"] != "ping":
@@ -240,6 +231,17 @@ class StreamDecoder(Decoder):
         report = self._usage.read(usage, metadata) if usage or metadata else None
         if report:
             self._out.append(UsageReport(report))
+
+
+_READERS: dict[str, Callable[[StreamDecoder, dict[str, Any]], object]] = {
+    "message_start": StreamDecoder._start_message,
+    "content_block_start": StreamDecoder._start_block,
+    "content_block_delta": StreamDecoder._take_delta,
+    "content_block_stop": StreamDecoder._stop_block,
+    "message_delta": StreamDecoder._take_message_delta,
+    "message_stop": StreamDecoder._stop_message,
+    "message": StreamDecoder._take_body,
+}
 
 
 def _index(said: dict[str, Any]) -> int:
