@@ -130,6 +130,10 @@ class TestRefusals:
             assert (await ask(house))[0] == 200
             (account,) = await operate(house, "accounts.list", account="default")
             assert account["balance_usd"] == nano_text(10**9 - PRICE)
+            await operate(house, "prices.set", pattern="up/*", markup_ppm=1_000_000, account_id="default")
+            assert (await ask(house))[0] == 200
+            (account,) = await operate(house, "accounts.list", account="default")
+            assert account["balance_usd"] == nano_text(10**9 - 3 * PRICE)
             await operate(house, "budgets.set", scope="account:default", period="day", usd="0")
             assert (await ask(house))[0] == 402
 

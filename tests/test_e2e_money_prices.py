@@ -181,7 +181,7 @@ class TestReportedCosts:
             budget = {"scope": f"key:{key['id']}", "period": "day", "usd": "0.05"}
             await house.gateway.operations.perform("budgets.set", budget)
             status, said, _ = await house.post(PATHS["chat"], BODIES["chat"])
-            assert (status, said["error"]["code"]) == (400, "model_not_priced")
+            assert (status, said["error"]["code"], said["error"]["param"]) == (400, "model_not_priced", "model")
             assert len(house.upstream.requests) == 1
 
     async def test_a_fee_that_does_not_fit_the_bill_is_flagged_and_charged_all_the_same(self) -> None:

@@ -348,11 +348,12 @@ async def test_those_without_a_key_send_less_and_count_tokens_of_free_models_onl
             assert (await house.post(path, body, key=None))[0] == 401
 
 
-async def test_the_list_of_models_is_what_one_may_use() -> None:
+@pytest.mark.parametrize("mode", ["meter", "credits"])
+async def test_the_list_of_models_is_what_one_may_use(mode: str) -> None:
     script = Script(models=[Model("paid"), Model("some:free"), Model("hid:free")])
     settings = f'[models."up/paid"]\n{PRICES}\n{OPEN}' + 'hidden = ["hid:free"]\n' + GIFT
     settings += '[free.models."house/cloak"]\nroute = "up/m-2"\nstealth = true\nname = "Cloak"\n'
-    settings += '[free.models."house/old"]\nroute = "up/m-2"\ndisabled = true\n'
+    settings += f'[free.models."house/old"]\nroute = "up/m-2"\ndisabled = true\n[billing]\nmode = "{mode}"\n'
     async with running(script=script, settings=settings) as house:
         await house.gateway.operations.perform("catalog.refresh", {})
         _, for_all = await get(house, "/v1/models")

@@ -28,9 +28,10 @@ from trivium.pipeline.settle import Run
 from trivium.policy.caller import Caller, Organization
 from trivium.policy.promotions import Promotions
 from trivium.policy.spending import Budget, Period, Refusal, Window, refused_by, window_start
+from trivium.providers.house import HouseModel
 from trivium.providers.provider import Provider
 from trivium.routing.catalog import Target
-from trivium.settings import BillingSettings, PromotionSettings
+from trivium.settings import BillingSettings, FreeModelSettings, PromotionSettings
 from trivium.wire.request import parse
 from trivium.wire.size import measure
 
@@ -84,11 +85,13 @@ class Counter:
         provider: Provider = UP,
         url: str | None = None,
         promotion: PromotionSettings | None = None,
+        house: HouseModel | None = None,
         **key: Any,
     ) -> None:
         self.ledger = ledger or Ledger()
         self.provider = provider
         self.limits = limits
+        self.house = house
         self.key = msgspec.convert({"id": "key_1", "account_id": ACCOUNT, **key}, Caller)
         billing = BillingSettings(mode="credits" if credits else "meter", buy_credits_url=url)
         book = PriceBook(entries=[Entry(pattern="up/*", price=of, limits=limits)])
@@ -112,7 +115,7 @@ class Counter:
         said = {"model": model, "messages": [{"role": "user", "content": "hi"}], **body}
         request = parse(Api.CHAT, msgspec.json.encode(said))
         self.run = run
-        await begin(call, request, Target(self.provider, model), run, self.deps, others)
+        await begin(call, request, Target(self.provider, model, house=self.house), run, self.deps, others)
         return run
 
     async def refusal(self, **body: Any) -> RequestError:
@@ -166,16 +169,18 @@ class TestHowMuch:
             Counter(of=FREE),
             Counter(provider=msgspec.structs.replace(UP, byok=True)),
             Counter(of=None, promotion=PromotionSettings(model="up/m", until=date(2026, 1, 1), account="acme")),
+            Counter(of=None, promotion=PromotionSettings(model="up/m", until=date(2026, 1, 1), key="key_1")),
         ],
-        ids=["free", "byok", "promotion"],
+        ids=["free", "byok", "promotion", "promotion of the key"],
     )
     async def test_what_costs_nobody_anything_needs_none_and_counts_in_no_budget(self, counter: Counter) -> None:
         await counter.begin()
         start = counter.ledger.started
         assert (start.hold_nano, start.account_id, start.scopes) == (0, None, ())
 
-    async def test_a_promotion_of_others_is_none(self) -> None:
-        theirs = PromotionSettings(model="up/m", until=date(2026, 1, 1), account="other")
+    @pytest.mark.parametrize("whose", [{"account": "other"}, {"key": "key_2"}])
+    async def test_a_promotion_of_others_is_none(self, whose: dict[str, str]) -> None:
+        theirs = PromotionSettings(model="up/m", until=date(2026, 1, 1), **whose)
         assert (await Counter(promotion=theirs).begin()).hold_nano > 0
 
     async def test_of_the_routes_that_a_call_may_take_the_dearest_that_the_house_pays_for(self) -> None:
@@ -237,6 +242,15 @@ class TestWhatIsKept:
         start = counter.ledger.started
         assert (start.id, start.time_ms, start.key_id, start.provider) == ("req_1", 7, "key_1", "up")
         assert start.requested_model == start.upstream_model == "m" * 256
+        assert (start.stream, start.public_model) == (False, None)
+        await counter.begin(stream=True)
+        assert counter.ledger.started.stream
+
+    async def test_of_a_stealth_model_it_is_told_by_that_models_id_though_the_gateway_dies_before_it_ends(self) -> None:
+        said = FreeModelSettings(route="up/m", stealth=True)
+        counter = Counter(house=HouseModel(id="house/cloak", provider="up", model="m", said=said))
+        await counter.begin()
+        assert counter.ledger.started.public_model == "house/cloak"
 
 
 class TestRefusals:
@@ -270,9 +284,11 @@ class TestRefusals:
         assert refused.facts == {"balance_usd": "-1.01", "needed_usd": "0.5"}
 
     async def test_nothing_is_said_of_calls_that_there_are_not_or_a_limit_that_was_not_sent(self) -> None:
-        refused = await Counter(Ledger(answer=Refusal(needed=2, free=1, held=0))).refusal()
-        assert "put aside" not in refused.message
-        assert "Send a smaller `max_tokens`" in refused.message
+        refused = await Counter(Ledger(answer=Refusal(needed=2, free=0, held=0))).refusal()
+        assert refused.message == (
+            "This request may cost up to $0.000000002, and $0 of credits are free. Send a smaller `max_tokens`, or add "
+            "credits."
+        )
         assert set(refused.facts) == {"balance_usd", "needed_usd"}
 
     @pytest.mark.parametrize(
@@ -306,12 +322,14 @@ class TestRefusals:
         at = window_start(period, 1_795_786_200_000)  # 2026-11-27T13:30:00Z
         refused = await Counter(Ledger(answer=refused_by(Window(budget, at, spent=998_000_000), 15_600_000))).refusal()
         assert isinstance(refused, BudgetExceeded)
-        assert f"$0.002 are left of {words} of $1 of key:key_1." in refused.message
+        assert refused.message == (
+            f"This request may cost up to $0.0156, and $0.002 are left of {words} of $1 of key:key_1. Send a smaller "
+            f"`max_tokens`, or have the budget raised.{f' It begins anew at {resets_at}.' if resets_at else ''}"
+        )
         assert refused.facts == {
             "budget": "key:key_1", "budget_usd": "1", "balance_usd": "0.002", "needed_usd": "0.0156",
             **({"budget_resets_at": resets_at} if resets_at else {}),
         }  # fmt: skip
-        assert (f"It begins anew at {resets_at}." in refused.message) is bool(resets_at)
 
     async def test_a_store_that_fails_begins_nothing(self) -> None:
         counter = Counter(Ledger(answer=StoreUnavailable("no disk")))

@@ -15,6 +15,7 @@ from support_money import (
     BODIES,
     CREDITS,
     INPUT,
+    METER,
     OPENROUTER,
     OUTPUT,
     PATHS,
@@ -102,6 +103,16 @@ async def test_a_connection_that_breaks_behind_the_usage_changes_nothing(api: st
         record = await settled_one(house)
     assert record["content_bytes"] == len(JAPANESE.encode())
     assert (record["cost_nano"], record["flags"]) == (25 * INPUT + 20 * OUTPUT, "")
+
+
+async def test_where_nothing_was_held_the_question_of_a_stream_that_tells_no_usage_is_estimated_as_well() -> None:
+    """It is let go of as soon as it has been sent."""
+    asked = {**CHAT, "messages": [{"role": "user", "content": "x" * 3_600}], "stream": True}
+    async with shop(Reply(sse=streamed("chat", "It is sunny.", None)), settings=METER) as house:
+        await house.post(PATHS["chat"], asked)
+        record = await settled_one(house)
+    assert (record["hold_nano"], record["flags"]) == (0, "estimated")
+    assert 1_000 < record["input_uncached_tokens"] < 1_100
 
 
 async def test_half_an_event_that_nobody_was_sent_is_no_content() -> None:

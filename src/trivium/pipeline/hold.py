@@ -44,9 +44,9 @@ async def begin(  # noqa: PLR0917
         if HOUSE in payers:
             scopes = scopes_of(run.key, run.account_id) if run.key else ()
             hold = await hold_of(request, (bill, *others), scopes, run, deps)
-        if request.stream and run.size is None:
+        if request.stream:
             # Its body is let go of before anybody knows whether an estimate is needed.
-            run.size = measure(request)
+            run.size = run.size or measure(request)
     key = run.key
     start = Start(
         id=call.id,
