@@ -513,7 +513,7 @@ async def test_aws_credentials_sign_the_call_and_do_not_travel() -> None:
 
 
 @contextlib.asynccontextmanager
-async def through_vercel(*rules: Reply) -> AsyncIterator[tuple[People, Running]]:
+async def through_vercel(*rules: Reply | Rule) -> AsyncIterator[tuple[People, Running]]:
     """With what stands for Vercel."""
     async with running(*rules, settings=OPEN) as other:
         url = f"{other.upstream.url}/vercel/v1"
