@@ -10,6 +10,7 @@ import gc
 import socket
 import ssl
 import struct
+import warnings
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from contextlib import AbstractContextManager, asynccontextmanager, suppress
 from typing import Any
@@ -219,7 +220,8 @@ def scenario_for(*kinds: str) -> Callable[[Callable[[Lab], Coroutine[Any, Any, N
                 await test(lab)
 
         def wrapper(kind: str, loop: str) -> None:
-            gc.collect()  # what an earlier test has left must not speak up in this one's loop
+            with warnings.catch_warnings(action="ignore"):
+                gc.collect()  # what an earlier test has left must not speak up in this one's loop
             with asyncio.Runner(loop_factory=LOOPS[loop]) as runner:
                 runner.run(run(kind))
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import sqlite3
 import sys
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -90,7 +91,7 @@ async def test_the_use_of_a_key_waits_for_no_store_that_cannot_be_written(tmp_pa
     store = Store(tmp_path, SystemClock())
     await store.keys.find(store.keys.create("laptop")[1])
     store.database._writer.execute("PRAGMA busy_timeout = 0")  # type: ignore[attr-defined]
-    with sqlite3.connect(tmp_path / "trivium.db") as other:
+    with closing(sqlite3.connect(tmp_path / "trivium.db")) as other:
         other.execute("BEGIN IMMEDIATE")
         with pytest.raises(StoreUnavailable):
             await asyncio.wait_for(store.note_uses(), 5)
