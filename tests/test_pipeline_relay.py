@@ -562,6 +562,19 @@ async def test_that_the_houses_account_is_refused_inside_a_200_is_told_to_its_op
         assert house.gateway.deps.alerts.all() == []
 
 
+@pytest.mark.parametrize(("kind", "status"), [("qwen", 429), ("openai", 503)])
+async def test_what_alibaba_calls_a_quota_is_a_limit_of_tokens_a_minute(kind: str, status: int) -> None:
+    error = Error(
+        message="You exceeded your current quota, please check your plan and billing details.",
+        type="insufficient_quota",
+        code="insufficient_quota",
+    )
+    async with running(Reply(status=429, error=error), provider=f'type = "{kind}"\nkey = "sk-x"') as house:
+        got, _, headers = await house.post(*CALLS[0])
+        alerts = house.gateway.deps.alerts.standing
+    assert (got, len(alerts), "retry-after" in headers) == (status, int(status == 503), True)
+
+
 @pytest.mark.parametrize(("path", "body"), CALLS)
 @pytest.mark.parametrize(
     "answer",

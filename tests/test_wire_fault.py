@@ -173,7 +173,7 @@ GOOD_STANDING = "Access denied, please make sure your account is in good standin
     ],
 )
 def test_an_account_without_credit_is_known_in_the_words_of_each(fault: Fault) -> None:
-    assert is_unpaid(fault)
+    assert is_unpaid(fault, "openai")
 
 
 @pytest.mark.parametrize(
@@ -186,7 +186,7 @@ def test_an_account_without_credit_is_known_in_the_words_of_each(fault: Fault) -
     ],
 )
 def test_words_that_an_error_repeats_say_nothing_of_the_account(message: str) -> None:
-    assert not is_unpaid(Fault("invalid_request_error", message))
+    assert not is_unpaid(Fault("invalid_request_error", message), "openai")
 
 
 def test_a_body_that_is_neither_answer_nor_error_says_so() -> None:

@@ -138,7 +138,8 @@ class Exchange:
         if fault is not None and (found := overlong(fault, status)) is not None:
             return too_long(found, self._run, detail=message)
         flagged = status == 403 and fault is not None and is_flagged(fault)
-        if not flagged and (status in ABOUT_KEY or (fault is not None and self._is_ours and is_unpaid(fault))):
+        unpaid = fault is not None and self._is_ours and is_unpaid(fault, self._provider.kind)
+        if not flagged and (status in ABOUT_KEY or unpaid):
             return UpstreamRefusedUs(_OUT_OF_SERVICE, detail=message, retry_after=60)
         failure = UpstreamError(_FLAGGED if flagged else message, detail=message)
         failure.code = "content_flagged" if flagged else failure.code

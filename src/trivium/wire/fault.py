@@ -172,10 +172,17 @@ _UNPAID_WORDS = re.compile(
 )
 
 
-def is_unpaid(fault: Fault) -> bool:
+_ALIBABAS = frozenset(("qwen", "alibaba-coding"))
+
+
+def is_unpaid(fault: Fault, provider: str) -> bool:
     """Whether an error says that the account has no credit, or is at its limit, where its status does not: OpenAI and
     xAI say it with a 429, Anthropic and Alibaba with a 400 (their pages on errors). Words count only where the message
-    begins with them: behind others they may be the client's own, repeated."""
+    begins with them: behind others they may be the client's own, repeated. From Alibaba OpenAI's code, with OpenAI's
+    words, is for too many tokens a minute (help.aliyun.com/en/model-studio: rate-limit, error-code-start). `provider`
+    is the provider's row."""
+    if provider in _ALIBABAS and "insufficient_quota" in (fault.code, fault.type):
+        return False
     said = _UNPAID_WORDS.match(fault.message[:_EXCERPT].lower())
     return fault.code in _UNPAID or fault.type in _UNPAID or said is not None
 
