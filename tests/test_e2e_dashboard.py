@@ -597,7 +597,7 @@ async def test_the_process_is_started_again_after_its_death(full: Running, visit
     life = panel._life
     assert life is not None
     life.cancel()
-    await asyncio.wait([life])
+    await asyncio.wait([life], timeout=10)
     assert (await visit.get("/")).status == 200
 
 
@@ -608,7 +608,7 @@ async def test_one_that_hangs_is_replaced_and_calls_do_not_notice(full: Running,
     assert panel is not None
     assert panel._life is not None
     panel._life.cancel()
-    await asyncio.wait([panel._life])
+    await asyncio.wait([panel._life], timeout=10)
     panel._pulse = Pulse(every=0.05, within=1.5)
     assert (await visit.get("/")).status == 200
     os.kill(_child(), signal.SIGSTOP)

@@ -119,7 +119,7 @@ async def test_a_forged_word_about_the_visitor_is_not_passed_on(panel: Panel) ->
 async def test_after_its_death_the_next_visit_starts_another(panel: Panel) -> None:
     assert (await ask(panel, "/die")).status == 503
     assert panel._life is not None
-    await asyncio.wait([panel._life])
+    await asyncio.wait([panel._life], timeout=10)
     assert (await ask(panel)).status == 200
 
 
@@ -130,7 +130,7 @@ async def test_what_cannot_be_started_is_told_and_not_tried_at_once_again(panel:
         assert heard.status == 503
         assert words in heard.body
         if panel._life is not None and not panel._life.done():
-            await asyncio.wait([panel._life])
+            await asyncio.wait([panel._life], timeout=10)
     assert dict(heard.headers)[b"content-security-policy"] == b"default-src 'none'"
     (tmp_path / "broken").unlink()
     panel._not_before = 0
@@ -220,7 +220,7 @@ async def test_one_that_answers_is_left_alone(watched: Panel) -> None:
 async def test_its_end_by_itself_is_counted_and_told(watched: Panel, caplog: pytest.LogCaptureFixture) -> None:
     assert (await ask(watched, "/die")).status == 503
     assert watched._life is not None
-    await asyncio.wait([watched._life])
+    await asyncio.wait([watched._life], timeout=10)
     assert dict(watched.lost) == {"ended": 1, "hung": 0}
     assert "ended by itself with status 3" in caplog.text
 
@@ -281,7 +281,7 @@ async def test_bodies_that_do_not_come_hold_bounded_memory_for_a_bounded_time(
     assert (await ask(panel, "/x", b"0123456789")).status == 503
     assert (await ask(panel, "/x", b"01234")).status == 200
     task.cancel()
-    await asyncio.wait([task])
+    await asyncio.wait([task], timeout=10)
     assert (await ask(panel, "/x", b"0123456789")).status == 200
     monkeypatch.setattr(server_panel, "_ARRIVES", 0.01)
     await panel.serve(asked, False, Stuck(b"0123456789"), stuck)

@@ -574,7 +574,7 @@ def test_whatever_happens_in_between_every_record_is_stored_once(steps: list[str
                     flushing = asyncio.create_task(writer.flush())
                     await asyncio.sleep(0)
                     flushing.cancel()
-                    await asyncio.wait([flushing])
+                    await asyncio.wait([flushing], timeout=10)
                 elif step == "lock" and not disk.other.in_transaction:
                     disk.lock()
                 elif step == "unlock":

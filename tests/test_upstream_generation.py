@@ -262,7 +262,7 @@ async def test_a_search_that_is_cancelled_ends_and_leaves_its_place() -> None:
         await asyncio.sleep(0)
     for search in searches:
         search.cancel()
-    await asyncio.wait(searches)
+    await asyncio.wait(searches, timeout=10)
     assert all(search.cancelled() for search in searches)
     vendor.gate.set()
     assert await generations.find(PROVIDER, "gen-x")
