@@ -105,6 +105,13 @@ def test_what_claude_code_sends_stays() -> None:
     assert kept(CLAUDE_CODE) == (CLAUDE_CODE, [])
 
 
+def test_bedrock_is_told_of_no_tool_whose_input_is_to_come_at_once() -> None:
+    told, lost = kept(CLAUDE_CODE, "bedrock")
+    assert lost == ["tools[0].eager_input_streaming"]
+    assert told["tools"][0] == {k: v for k, v in CLAUDE_CODE["tools"][0].items() if k != "eager_input_streaming"}
+    assert kept(CLAUDE_CODE, "vertex") == (CLAUDE_CODE, [])
+
+
 @pytest.mark.skipif(not RECORDED, reason="no recordings at ../shared/wire")
 @pytest.mark.parametrize("path", RECORDED, ids=lambda path: "/".join(path.parts[-4:-1]))
 def test_what_was_recorded_stays(path: Path) -> None:

@@ -166,6 +166,8 @@ _REQUEST = Shape(
 _AT_CLOUDS = frozenset(("anthropic_version", "anthropic_beta"))
 """Further members at Bedrock and Vertex (wire notes, section 8)."""
 CLOUDS = frozenset(("bedrock", "vertex"))
+_BEDROCKS_TOOL = Shape(" ".join(_TOOL.keys - {"eager_input_streaming"}), _TOOL.under)
+"""InvokeModel answers a tool that has this key with 400, whatever beta stands beside it (vercel/ai#17179)."""
 
 _members = msgspec.json.Decoder(dict[str, msgspec.Raw])
 _list = msgspec.json.Decoder(list[msgspec.Raw])
@@ -189,6 +191,8 @@ def keep_known(draft: Draft, *, row: str) -> None:
         raw = draft.raw(name)
         if name in _QUICK and _is_plain(raw, _QUICK[name]):
             continue
+        if name == "tools" and row == "bedrock":
+            shape = _BEDROCKS_TOOL
         if (told := _Walk(name, draft.losses).known(raw, shape)) is not None:
             draft.put(name, bytes(told))
 
