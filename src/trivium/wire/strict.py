@@ -191,9 +191,8 @@ def keep_known(draft: Draft, *, row: str) -> None:
         raw = draft.raw(name)
         if name in _QUICK and _is_plain(raw, _QUICK[name]):
             continue
-        if name == "tools" and row == "bedrock":
-            shape = _BEDROCKS_TOOL
-        if (told := _Walk(name, draft.losses).known(raw, shape)) is not None:
+        wanted = _BEDROCKS_TOOL if name == "tools" and row == "bedrock" else shape
+        if (told := _Walk(name, draft.losses).known(raw, wanted)) is not None:
             draft.put(name, bytes(told))
 
 
