@@ -34,6 +34,10 @@ CALLED = [USER, CALLING, {"role": "tool", "tool_call_id": "t1", "content": "ok"}
 DETAIL = {"type": "reasoning.text", "text": "t", "index": 0}
 
 
+def _result(id: str) -> dict[str, Any]:
+    return {"type": "tool_result", "tool_use_id": id, "content": "ok"}
+
+
 def tool(api: str, name: str, **schema: Any) -> dict[str, Any]:
     """A function as an API defines it."""
     parameters = {"type": "object", "properties": schema}
@@ -518,6 +522,30 @@ class TestSaid:
         async with house("deepseek", apis=only("chat")) as up:
             sent = await up.send("messages", "deepseek-v4-pro", messages=said)
         assert (sent.body["messages"][1]["reasoning_content"], sent.losses) == (" ", ["messages[1].content[0]"])
+
+    @pytest.mark.parametrize(
+        ("kind", "thinking", "told"),
+        [
+            ("deepseek", None, [["thinking", "tool_use"], ["thinking", "text"], ["thinking", "tool_use"]]),
+            ("deepseek", {"type": "disabled"}, [["tool_use"], "a", ["thinking", "tool_use"]]),
+            ("moonshot", None, [["tool_use"], "a", ["thinking", "tool_use"]]),
+        ],
+    )
+    async def test_in_messages_deepseek_wants_thinking_back(self, kind: str, thinking: Any, told: list[Any]) -> None:
+        use = {"type": "tool_use", "id": "t1", "name": "f", "input": {}}
+        again = {**use, "id": "t2"}
+        messages = [
+            *(USER, {"role": "assistant", "content": [use]}, {"role": "user", "content": [_result("t1")]}),
+            *({"role": "assistant", "content": "a"}, USER),
+            {"role": "assistant", "content": [{"type": "thinking", "thinking": "", "signature": "s"}, again]},
+            {"role": "user", "content": [_result("t2")]},
+        ]
+        more = {} if thinking is None else {"thinking": thinking}
+        async with house(kind, apis=only("messages")) as up:
+            sent = await up.send("messages", "deepseek-v4-pro", messages=messages, **more)
+        said = [one["content"] for one in sent.body["messages"] if one["role"] == "assistant"]
+        assert [one if isinstance(one, str) else [block["type"] for block in one] for one in said] == told
+        assert sent.losses == []
 
     async def test_the_assistants_items_say_what_they_are(self) -> None:
         said: list[dict[str, Any]] = [

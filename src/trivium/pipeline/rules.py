@@ -236,6 +236,10 @@ def _reasoning_member(draft: Draft, asked: Rules, _: Rule) -> None:
 
 
 def _unthought_calls(draft: Draft, asked: Rules, _: Rule) -> None:
+    if draft.api is MESSAGES:
+        if asked.row == "deepseek":
+            mendings.with_empty_thinking(draft)
+        return
     place = traits_of(asked.row, CHAT, asked.model).reasoning_member
     if place is not None:
         mendings.with_blank_thoughts(draft, place)

@@ -148,7 +148,7 @@ RULES: tuple[Rule, ...] = (
         name="unthought-calls",
         what="where tools were called, the assistant's messages without reasoning have a blank for it",
         models=THOUGHTFUL,
-        apis=_of(CHAT),
+        apis=_of(CHAT, MESSAGES),
     ),
     Rule(
         name="response-items",

@@ -294,6 +294,30 @@ def with_blank_thoughts(draft: Draft, place: str) -> None:
         draft.amend("messages", lacking, lambda message: placed(message, _BLANK, place))
 
 
+class _Role(msgspec.Struct):
+    role: str | None = None
+
+
+_roles = msgspec.json.Decoder(list[_Role])
+
+
+def with_empty_thinking(draft: Draft) -> None:
+    """The same in Messages: DeepSeek refuses such turns with "The `content[].thinking` in the thinking mode must be
+    passed back to the API", and takes an empty block (QwenLM/qwen-code#3788, leookun/cursor-byok#276). Raises
+    InvalidJson."""
+    if b'"tool_use"' in draft.raw("messages") and mapping(draft.value("thinking")).get("type") != "disabled":
+        said = draft.heads("messages", _roles)
+        draft.amend("messages", [n for n, one in enumerate(said) if one.role == "assistant"], _with_thinking)
+
+
+def _with_thinking(message: dict[str, Any]) -> dict[str, Any]:
+    content = message.get("content")
+    blocks = content if isinstance(content, list) else [{"type": "text", "text": content}] if content else []
+    if any(mapping(block).get("type") == "thinking" for block in blocks):
+        return message
+    return {**message, "content": [{"type": "thinking", "thinking": "", "signature": ""}, *blocks]}
+
+
 def _is_thought(said: _Said) -> bool:
     return any(bytes(getattr(said, name)) not in _THOUGHTLESS for name in MEMBERS)
 
