@@ -259,6 +259,12 @@ def test_of_xais_models_these_can_be_told_how_hard_to_reason() -> None:
     assert [takes(model) for model in none] == [False for _ in none]
 
 
+def test_deepseek_takes_all_steps() -> None:
+    for model in ("deepseek-v4-pro", "deepseek-flash"):
+        told = traits_of("deepseek", Api.CHAT, model)
+        assert (told.thinking_switch, told.efforts) == (True, ("minimal", "low", "medium", "high", "xhigh", "max"))
+
+
 def test_of_groqs_models_only_those_that_reason() -> None:
     models = ("openai/gpt-oss-120b", "qwen/qwen3-32b", "llama-3.3-70b-versatile")
     assert [traits_of("groq", Api.CHAT, model).efforts for model in models] == [

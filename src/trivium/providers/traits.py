@@ -175,9 +175,11 @@ _XAI: _Rules = (
 """docs.x.ai, "Reasoning"; its API of Chat has no `top_k`."""
 _SWITCHED: _Rules = (
     *_OTHERS,
-    (r"deepseek-v4|glm-(4\.[5-7]|5(\.[12])?)(?![\d.])", {"thinking_switch": True}),
+    (r"deepseek-(v4|flash)|glm-(4\.[5-7]|5(\.[12])?)(?![\d.])", {"thinking_switch": True}),
+    (r"deepseek-(v4|flash)", {"efforts": ("minimal", "low", "medium", "high", "xhigh", "max")}),
 )
-"""api-docs.deepseek.com/guides/thinking_mode, docs.z.ai/guides/capabilities/thinking-mode. GLM 5.3 always thinks."""
+"""api-docs.deepseek.com/guides/thinking_mode: all steps are taken, and made three there;
+docs.z.ai/guides/capabilities/thinking-mode. GLM 5.3 always thinks."""
 _GOOGLE: _Rules = (*_OTHERS, (r"gemini-2\.5-flash", {"efforts": ("none", "low", "medium", "high")}))
 """ai.google.dev/gemini-api/docs/openai: "Reasoning cannot be turned off for Gemini 2.5 Pro or 3 models"."""
 _FIREWORKS: _Rules = (*_OTHERS, (_ANY, {"cache_key": True}))
