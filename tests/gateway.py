@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import socket
 import tempfile
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -102,6 +103,25 @@ class PromptServer(Server):
             task.cancel()
 
 
+@contextlib.contextmanager
+def nothing_fails_behind_an_answer() -> Iterator[None]:
+    """Of a call that fails when its client has all of its answer, nobody hears but the log."""
+    failed: list[str] = []
+
+    class Failures(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            if record.module == "protocol":
+                failed.append(logging.Formatter().format(record))
+
+    log, handler = logging.getLogger("trivium.server"), Failures(logging.ERROR)
+    log.addHandler(handler)
+    try:
+        yield
+    finally:
+        log.removeHandler(handler)
+    assert not failed, failed[0]
+
+
 @contextlib.asynccontextmanager
 async def running(
     *rules: Rule | Reply, settings: str = "", provider: str = ALL_APIS, script: Script | None = None, name: str = "up"
@@ -109,7 +129,7 @@ async def running(
     """`settings` is TOML, `{upstream}` in it the address of the scripted one; `provider` is the content of the table of
     the provider `up`, which serves any model; `name` is another name for it."""
     ordered = [rule if isinstance(rule, Rule) else Rule(rule) for rule in rules]
-    with tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory() as folder, nothing_fails_behind_an_answer():
         async with ScriptedUpstream(script or Script(rules=ordered)) as upstream:
             prices = "" if "[models." in settings else _FREE
             provided = f'[providers.{name}]\nbase_url = "{upstream.url}/v1"\n{provider}\n'

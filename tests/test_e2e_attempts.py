@@ -13,7 +13,7 @@ import aiohttp
 import pytest
 
 from gateway import ALL_APIS, Running, running
-from support_money import APIS, BODIES, PATHS, customer, shop
+from support_money import APIS, BODIES, PATHS, beginning, customer, shop
 from support_people import People
 from trivium.canon.api import Api
 from trivium.errors import ModelNotAllowed, Overloaded, StoreUnavailable
@@ -242,6 +242,15 @@ async def test_a_call_whose_first_route_rests_says_so() -> None:
         assert told["route"]["why"] == "the first route that does not rest"
         assert (rested, re.sub(r"\d+", "N", why)) == ("a/one", "it rests for N s: only when no other is left")
         assert (told["route"]["refused"], [one["route"] for one in told["attempts"]]) == ((), ["b/two"])
+
+
+async def test_what_was_kept_back_of_a_route_that_failed_is_no_part_of_the_answer() -> None:
+    begun = Reply(sse=beginning("messages"), abort="close", abort_after_bytes=len(beginning("messages")))
+    async with running(first(begun), GOOD, settings=TWO) as house:
+        status, said = await ask(house, "messages", stream=True)
+        (record,) = await house.records()
+    assert (status, said.count("message_start"), "text_delta" in said) == (200, 2, True)  # its name, and its type
+    assert record["response_bytes"] == len(said.encode())
 
 
 async def test_a_session_stays_where_its_prompts_are() -> None:

@@ -492,6 +492,22 @@ class TestClientsThatLeave:
             assert await left(payer) == nano_text(10**9 - record["cost_nano"])
         assert (record["output_tokens"], record["flags"]) == (10, "generation_not_found estimated")
 
+    async def test_what_is_looked_up_is_what_the_route_that_answered_calls_it(self) -> None:
+        routes = '[catalog.models.twin]\nroutes = [{ to = "up/one" }, { to = "other/two" }]\n'
+        settings = (
+            f'{routes}{CREDITS.replace("up/*", "*/*")}[providers.other]\nbase_url = "{{upstream}}/v1"\n{OPENROUTER}\n'
+        )
+        failing = Rule(Reply(status=500, headers={"x-generation-id": "gen-1"}), Match(model="one"))
+        answering = Rule(Reply(body=whole("chat", "Hi", usage("chat", 25, 20)) | {"id": "gen-2"}))
+        costs = {"gen-1": 0.5, "gen-2": 0.0099}
+        told = [Generation(id=id, record={"total_cost": cost}) for id, cost in costs.items()]
+        script = Script([failing, answering], generations=told)
+        async with shop(script=script, settings=settings, provider=OPENROUTER) as house:
+            await customer(house)
+            assert (await ask(house, model="twin"))[0] == 200
+            record = await settled_one(house)
+        assert (record["upstream_id"], record["cost_nano"], record["cost_source"]) == ("gen-2", 9_900_000, "reported")
+
     @in_every_api
     async def test_a_whole_answer_without_a_cost_is_looked_up_by_its_id(self, api: str) -> None:
         said = whole(api, "Hi", usage(api, 25, 20)) | {"id": "gen-1"}

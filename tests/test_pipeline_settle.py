@@ -27,12 +27,14 @@ from support_money import (
     usage,
     whole,
 )
+from trivium.clock import SystemClock
 from trivium.mock import Generation, Reply, Rule, Script, Usage
 from trivium.money import NANO, nano_text
 from trivium.pipeline import settle
 from trivium.pipeline.settle import Run
 
 DRAIN = f'{ALL_APIS}\non_abort = "drain"'
+HOUR_US = 3_600_000_000
 JAPANESE = "船は夜明けに港を出た。" * 4
 """132 bytes, by which one would guess 37 tokens."""
 
@@ -177,6 +179,24 @@ async def test_while_a_figure_is_looked_up_no_question_is_kept_that_counts_in_no
         await house.gateway.deps.lookups.close(0.01)
         record = await settled_one(house)
     assert (record["cost_source"], record["input_uncached_tokens"] > 0) == ("estimated", True)
+
+
+async def test_a_call_took_until_its_answer_was_there_however_long_a_figure_is_looked_for() -> None:
+    class AnHourLater(SystemClock):
+        @staticmethod
+        def monotonic_ns() -> int:
+            return SystemClock.monotonic_ns() + HOUR_US * 1_000
+
+    body = {**whole("chat", "It is sunny.", None), "id": "gen-1"}
+    script = Script([Rule(Reply(body=body))], generations=[Generation(id="gen-1", after_asks=1_000)])
+    async with shop(script=script, settings=CREDITS, provider=OPENROUTER) as house:
+        await customer(house)
+        assert (await house.post(PATHS["chat"], CHAT))[0] == 200
+        assert house.gateway.deps.in_flight.calls == 0
+        house.gateway.deps.clock = AnHourLater()
+        await house.gateway.deps.lookups.close(0.01)
+        record = await settled_one(house)
+    assert record["total_us"] < HOUR_US
 
 
 @pytest.mark.parametrize("broken", ["_charged", "_is_complete", "_wants_lookup"])

@@ -61,8 +61,7 @@ def record_of(run: Run) -> Record:
         " ".join(_flags(run, charged, usage)),
         json_of(_losses(run)) if run.losses or run.answer_losses else None,
         # max_tokens, queue_us, ttfb_us, first_token_us, total_us
-        request.max_tokens if request else None, run.queue_us, run.ttfb_us, run.first_token_us,
-        run.elapsed_us() if run.total_us is None else run.total_us,
+        request.max_tokens if request else None, run.queue_us, run.ttfb_us, run.first_token_us, run.total_us or 0,
         # request_bytes, response_bytes, client_app, client_ip, requests
         run.request_bytes, run.response_bytes, client_app(call.headers), call.client_ip, 1,
         # account_id, user_id, project_id

@@ -191,8 +191,6 @@ class Run:
         self._generation_id = None
         self.is_out = self.again = False
         del self.flags[flags:]
-        if self.capture is not None:  # what it was sent is another model's, which may be a secret one
-            self.capture.sends(None)
 
     def goes_out(self) -> None:
         """An upstream is being given the request."""
@@ -244,7 +242,7 @@ class Run:
 
     def _forget_request(self) -> None:
         """The bytes of a call that is over count no longer: what an estimate and the record need of it stays."""
-        if self.request is not None and self.request.members:
+        if self.request is not None:
             self.size = self.size or measure(self.request)
             self.read_words()
             self.request = without_body(self.request)
