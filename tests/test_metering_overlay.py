@@ -159,6 +159,17 @@ def test_sound_costs_what_openais_list_says(model: str, usd: str) -> None:
     assert nano_text(told.nano) == usd
 
 
+@pytest.mark.parametrize("model", ["gpt-5.1", "gpt-5.5", "gpt-4.1"])
+def test_what_the_tool_of_responses_draws_costs_what_gpt_image_2_does(model: str) -> None:
+    """171 tokens of text and 1,000 of pictures, drawn in 6,208."""
+    tools = {"image_generation_input": 171, "image_generation_image_input": 1000, "image_generation_output": 6208}
+    made, drawer = price("openai", model, "2026-11-01"), price("openai", "gpt-image-2", "2026-11-01")
+    told = cost(Usage(server_tools=tools), Quote(price=made, version="", source="", provider="", model=""))
+    alone = Usage(input_uncached=1171, image_input=1000, output=6208)
+    assert told.nano == cost(alone, Quote(price=drawer, version="", source="", provider="", model="")).nano
+    assert nano_text(told.nano) == "0.195095"
+
+
 def test_whatever_hears_or_speaks_has_a_price_for_it() -> None:
     (openai,) = (one for one in package.providers if one.id == "openai")
     spoken = [

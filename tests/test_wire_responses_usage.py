@@ -57,6 +57,24 @@ def test_calls_that_a_usage_tells_are_not_counted_again_by_what_the_answer_shows
     assert found.server_tools == {"web_search": 3, "file_search": 1}
 
 
+def test_what_the_tool_draws_is_told_beside_the_usage() -> None:
+    """Of text and pictures in, and pictures out; a stream says nothing of it until its end."""
+    reader, used = ResponsesUsage(DEFAULT), {"input_tokens": 2000, "output_tokens": 100}
+    nothing = {"input_tokens": 0, "input_tokens_details": {"image_tokens": 0, "text_tokens": 0}, "output_tokens": 0}
+    begun = reader.read({"usage": used, "tool_usage": {"image_gen": nothing, "web_search": {"num_requests": 0}}})
+    assert begun and begun.server_tools == {}
+    drawn = {"input_tokens": 1171, "input_tokens_details": {"image_tokens": 1000, "text_tokens": 171}}
+    found = reader.read({"usage": used, "tool_usage": {"image_gen": {**drawn, "output_tokens": 6208}}})
+    assert found and (found.input, found.output) == (2000, 100)
+    assert found.server_tools == {
+        "image_generation_input": 171,
+        "image_generation_image_input": 1000,
+        "image_generation_output": 6208,
+    }
+    odd = ResponsesUsage(DEFAULT).read({"usage": used, "tool_usage": {"image_gen": {"output_tokens": -7}}})
+    assert odd and odd.server_tools == {}
+
+
 def decode(decoder: StreamDecoder, kind: str, **said: Any) -> list[Any]:
     return decoder.decode(ServerSentEvent(None, json.dumps({"type": f"response.{kind}", **said}).encode()))
 

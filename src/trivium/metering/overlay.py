@@ -1,5 +1,5 @@
-"""What the price data lacks, as tables of ours: service tiers by factor, prices of sound, names of vendors, limits of
-answers.
+"""What the price data lacks, as tables of ours: service tiers by factor, prices of sound and of drawn pictures, names
+of vendors, limits of answers.
 
 A factor applies only while the data itself has no price for the tier, be it that it never has or that it begins with
 the day on which somebody verified it. Tests hold each factor against the data where the data has one. A row names its
@@ -10,6 +10,7 @@ tells which tier it was.
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from fractions import Fraction
 from typing import Any
@@ -17,7 +18,7 @@ from typing import Any
 import msgspec
 
 from trivium.metering.dataset import FOREVER, Dated, Found
-from trivium.metering.prices import TOKEN_RATES, Curve, Limits, Sheet, assembled, flat, sheet_of
+from trivium.metering.prices import TOKEN_RATES, TOOL, Curve, Limits, Sheet, assembled, flat, sheet_of
 
 _PER_THOUSAND, _PER_MILLION = 10**12, 10**9
 """USD per thousand, and per million, as a rate."""
@@ -125,6 +126,13 @@ _SOUND: dict[str, Sheet] = {
 """What sound costs of OpenAI's models of which the data knows the price of text alone, by its ids
 (developers.openai.com/api/docs/models/gpt-4o-audio-preview, .../gpt-4o-mini-audio-preview)."""
 
+_PICTURES: Sheet = {
+    f"{TOOL}image_generation_{tokens}": flat(usd * _PER_MILLION)
+    for tokens, usd in (("input", 5), ("image_input", 8), ("output", 30))
+}
+"""What the tool `image_generation` of Responses costs by its tokens, for it is a model of its own: the price of GPT
+Image 2 and 2.5 (developers.openai.com/api/docs/models/gpt-image-2). No other can be named (`wire/onemodel.py`)."""
+
 VENDORS = {
     "google-ai-studio": "google",
     "google-vertex": "google",
@@ -153,7 +161,7 @@ def overlaid(found: Found, dated: Dated, time_ms: int, base_url: str = "", model
     price = dated.price
     if price is None:
         return dated
-    fees = _fees(found, model)
+    fees = _fees(found, model, price.rates.tools)
     sound = _SOUND.get(found.id, {}) if found.provider == "openai" else {}
     standard: Sheet = {**sound, **_placed(sheet_of(price), found, base_url), **fees}
     tiers: dict[str, Sheet] = {
@@ -180,11 +188,13 @@ def _placed(sheet: Sheet, found: Found, base_url: str) -> Sheet:
     return {**sheet, **scaled(sheet, _REGIONAL)} if _REGIONAL.models.fullmatch(found.id) else sheet
 
 
-def _fees(found: Found, model: str) -> Sheet:
-    if found.provider != "openai":
+def _fees(found: Found, model: str, tools: Mapping[str, int]) -> Sheet:
+    """Of OpenAI's models, also at Azure; those with a tool have all tools of Responses."""
+    if found.provider not in ("openai", "azure"):
         return {}
+    pictures = _PICTURES if tools else {}
     fee = next((fee for models, fee in _SEARCH_FEES if models.fullmatch(model)), None)
-    return {} if fee is None else {"request": fee}
+    return pictures if fee is None or found.provider != "openai" else {**pictures, "request": fee}
 
 
 def scaled(standard: Sheet, row: Factor) -> Sheet:

@@ -3,6 +3,8 @@
 OpenAI charges for calls of its tools, and counts them nowhere: they are items of the answer. Of what a search of the
 web does its searches cost, its looks into what they found do not (platform.openai.com/docs/pricing and
 docs/guides/tools-web-search, "Output and citations"); items that do not say what they did are searches.
+
+Its tool `image_generation` is a model of its own: the tokens of that stand beside the usage, in `tool_usage`.
 """
 
 from __future__ import annotations
@@ -30,8 +32,11 @@ _KEYS: Keys = {
         "image_tokens": "image_output",
     },
 }
-
-
+_DRAWN: Keys = {
+    "input_tokens": "input",
+    "input_tokens_details": {"image_tokens": "images"},
+    "output_tokens": "output",
+}
 _CALLS = {"web_search_call": "web_search", "file_search_call": "file_search"}
 """Items that cost something each."""
 _NOTHING: Mapping[str, int] = {}
@@ -50,18 +55,31 @@ class ResponsesUsage:
 
     def __init__(self, conventions: Conventions) -> None:
         self._figures = Figures(_KEYS)
+        self._drawn = Figures(_DRAWN)
         self._conventions = conventions
 
     def anew(self) -> None:
         self._figures.anew()
+        self._drawn.anew()
 
     def read(self, response: dict[str, Any], calls: Mapping[str, int] = _NOTHING) -> Usage | None:
         """The usage as it is known after one more response object; `calls` are those of tools that the answer shows."""
-        self._figures.show(calls)
+        self._drawn.read(mapping(mapping(response.get("tool_usage")).get("image_gen")))
+        self._figures.show({**calls, **_pictures(self._drawn)})
         gateway = mapping(mapping(response.get("provider_metadata")).get("gateway"))
         self._figures.read(mapping(response.get("usage")), gateway)
         self._figures.tier(response.get("service_tier"))
         return self._figures.usage(openai_usage(self._figures, self._conventions))
+
+
+def _pictures(drawn: Figures) -> dict[str, int]:
+    """Tokens of the model that drew, each kind with a price of its own."""
+    images = min(drawn["images"], drawn["input"])
+    return {
+        "image_generation_input": drawn["input"] - images,
+        "image_generation_image_input": images,
+        "image_generation_output": drawn["output"],
+    }
 
 
 def told(usage: Usage) -> dict[str, Any]:
