@@ -146,6 +146,8 @@ async def test_what_is_spent_is_taken_back_all_the_same() -> None:
         ("lost", "lost", [("top_up", "10"), ("adjustment", "-10")]),
         ("won", "paid", [("top_up", "10")]),
         ("warning_closed", "paid", [("top_up", "10")]),
+        ("prevented", "lost", [("top_up", "10"), ("adjustment", "-10")]),
+        ("prevented by a block", "paid", [("top_up", "10")]),
     ],
 )
 async def test_disputes(status: str, shown: str, entries: list[tuple[str, str]]) -> None:
@@ -155,7 +157,11 @@ async def test_disputes(status: str, shown: str, entries: list[tuple[str, str]])
         intent = shop.stripe.intent_of(payment["session"])
         await shop.tell(shop.stripe.dispute(intent, "created", "needs_response"))
         assert (await shop.status(payment), await shop.balance()) == ("disputed", "10")
-        closed = shop.stripe.dispute(intent, "closed", status)
+        word, _, blocked = status.partition(" ")
+        closed = shop.stripe.dispute(intent, "closed", word)
+        if word == "prevented":
+            case = {"type": "card", "card": {"brand": "visa", "case_type": "block" if blocked else "resolution"}}
+            closed["data"]["object"]["payment_method_details"] = case
         await shop.tell(closed, closed)
         assert (await shop.status(payment), await shop.entries()) == (shown, entries)
 

@@ -41,6 +41,14 @@ class _Failure(msgspec.Struct, frozen=True):
     decline_code: str | None = None
 
 
+class _Card(msgspec.Struct, frozen=True):
+    case_type: str | None = None
+
+
+class _Details(msgspec.Struct, frozen=True):
+    card: _Card | None = None
+
+
 class _Object(msgspec.Struct, frozen=True, kw_only=True):
     """What an event is about: a session, an intent, a charge, a dispute or a payment method."""
 
@@ -60,6 +68,7 @@ class _Object(msgspec.Struct, frozen=True, kw_only=True):
     setup_future_usage: str | None = None
     last_payment_error: _Failure | None = None
     amount_refunded: _Cents | None = None
+    payment_method_details: _Details | None = None
 
     def ours(self, name: str) -> str | None:
         return (self.metadata or {}).get(name)
@@ -162,8 +171,11 @@ def _dispute(about: _Object) -> _Said:
 
 
 def _dispute_ended(about: _Object) -> _Said:
-    """An inquiry that ended (`warning_closed`) took nothing."""
-    told: Told = "lost" if about.status == "lost" else "won"
+    """An inquiry that ended (`warning_closed`) took nothing. A dispute that was prevented was resolved by giving the
+    money back, by a rule of the seller's or a service (docs.stripe.com/radar/rules/disputes), unless it was blocked."""
+    details = about.payment_method_details or _Details()
+    blocked = details.card is not None and details.card.case_type == "block"
+    told: Told = "lost" if about.status == "lost" or (about.status == "prevented" and not blocked) else "won"
     return told, {"intent": about.payment_intent, "cents": about.amount or 0}
 
 
