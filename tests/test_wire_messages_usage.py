@@ -57,6 +57,12 @@ def test_an_input_of_0_at_the_end_does_not_undo_that_of_the_start() -> None:
     )
 
 
+@pytest.mark.parametrize("total", [30, None])
+def test_writes_that_turn_out_to_have_another_lifetime_are_no_further_ones(total: int | None) -> None:
+    assert read(written(30, 30, 0), written(total, 0, 30)) == Usage(cache_write_1h=30)
+    assert read(written(30, 0, 30), written(total, 30, 0)) == Usage(cache_write_5m=30)
+
+
 def test_a_split_larger_than_its_total_is_cut_and_flagged() -> None:
     assert read(written(30, 20, 10), written(25)) == Usage(cache_write_5m=20, cache_write_1h=5, clamped=True)
 

@@ -85,6 +85,11 @@ class Figures:
         """Another answer takes the place of the one before: its counts are its own."""
         self._counts.clear()
 
+    def forget(self, *names: str) -> None:
+        """Figures that are told anew as a whole: of these 0 is a count."""
+        for name in names:
+            self._counts.pop(name, None)
+
     def show(self, calls: Mapping[str, int]) -> None:
         """How often the answer itself shows that tools were called, of which no usage need speak."""
         self._shown.update(calls)

@@ -2,7 +2,8 @@
 
 `input_tokens` excludes cache reads and writes, unlike in the other APIs. `message_delta` overrides `message_start`
 field by field. It has no split of the writes by lifetime: the split of the start stays, and what the total outgrew it
-by has a lifetime nobody told. A split is the same tokens as the total, never more of them.
+by has a lifetime nobody told. Servers that have one tell the whole split anew. A split is the same tokens as the total,
+never more of them.
 
 What summing up a long conversation took ("Compaction" at platform.claude.com/docs) stands in `iterations` alone and is
 billed beside the rest; each run of the model that they tell of has a length, and so a price, of its own. Fast mode
@@ -65,6 +66,8 @@ class MessagesUsage:
     def read(self, usage: Any, metadata: Any = None) -> Usage | None:
         """The usage as it is known after one more object; `metadata` is Vercel's `provider_metadata`."""
         figures, said = self._figures, mapping(usage)
+        if any((count(part) or 0) > 0 for part in mapping(said.get(_SPLIT)).values()):
+            figures.forget("written_5m", "written_1h")
         figures.read(said, mapping(mapping(metadata).get("gateway")))
         _sum_up_writes(figures, said)
         self._speed = said.get("speed") or self._speed
