@@ -22,8 +22,9 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 
 from gateway import Running
 from support_dashboard import Browser, browser, dashboard
-from trivium.dashboard.oidc import packed, unpacked
-from trivium.errors import Conflict, CredentialInvalid, RateLimited, RoleMissing
+from trivium.dashboard.oidc import Provider, fresh, packed, unpacked
+from trivium.errors import Conflict, CredentialInvalid, RateLimited, RoleMissing, Unavailable
+from trivium.settings_dashboard import OidcSettings
 from trivium.store.sessions import USED
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -42,6 +43,8 @@ class Issuer:
         self.asked: dict[str, str] = {}
         """What the browser was sent with."""
         self.forms: list[dict[str, str]] = []
+        self.methods: list[str] | None = None
+        """How a client may show its secret, as the metadata say it."""
 
     async def start(self) -> web.AppRunner:
         app = web.Application()
@@ -57,7 +60,11 @@ class Issuer:
         return runner
 
     async def _metadata(self, _: web.Request) -> web.Response:
-        told = {"authorization_endpoint": f"{self.url}/authorize", "token_endpoint": f"{self.url}/token"}
+        told: dict[str, Any] = {
+            "authorization_endpoint": f"{self.url}/authorize",
+            "token_endpoint": f"{self.url}/token",
+            **({"token_endpoint_auth_methods_supported": self.methods} if self.methods is not None else {}),
+        }
         return web.json_response({"issuer": self.url, "jwks_uri": f"{self.url}/keys", **told})
 
     async def _keys(self, request: web.Request) -> web.StreamResponse:
@@ -75,6 +82,8 @@ class Issuer:
     async def _token(self, request: web.Request) -> web.Response:
         form = {name: str(value) for name, value in (await request.post()).items()}
         self.forms.append(form)
+        if self.methods is not None:
+            form["authorization"] = request.headers.get("authorization", "")
         digest = hashlib.sha256(form["code_verifier"].encode()).digest()
         if base64.urlsafe_b64encode(digest).rstrip(b"=").decode() != self.asked["code_challenge"]:
             return web.json_response({"error": "invalid_grant"}, status=400)
@@ -475,6 +484,25 @@ class TestOpenId:
         issuer.claims = {"sub": "ann-1", "email": "new@acme.example", "email_verified": True}
         await _through(issuer, visit)
         assert (await house.gateway.sessions.actor(visit.cookies()["trivium_session"])).user_id == "ann"
+
+    @pytest.mark.parametrize("methods", [["client_secret_basic"], ["client_secret_post", "client_secret_basic"]])
+    async def test_the_secret_is_shown_as_the_provider_takes_it(self, issuer: Issuer, methods: list[str]) -> None:
+        """Authelia takes it as HTTP Basic alone unless a client is registered otherwise."""
+        issuer.methods = methods
+        settings = OidcSettings(issuer=issuer.url, client_id="a client", client_secret="s:cr+t")
+        one = fresh("")
+        issuer.asked = {"code_challenge": "", "nonce": one.nonce}
+        try:
+            with contextlib.suppress(Unavailable):
+                await Provider(settings).identity(one, {"state": one.state, "code": "c"}, "https://gateway.example/")
+        finally:
+            issuer.methods = None
+        sent = issuer.forms[-1]
+        if len(methods) == 1:
+            assert sent["authorization"] == "Basic " + base64.b64encode(b"a+client:s%3Acr%2Bt").decode()
+            assert not {"client_id", "client_secret"} & sent.keys()
+        else:
+            assert (sent["authorization"], sent["client_id"], sent["client_secret"]) == ("", "a client", "s:cr+t")
 
     async def test_somebody_new_becomes_a_user(self, house: Running, issuer: Issuer, visit: Browser) -> None:
         issuer.claims = {"sub": "eve-1", "email": "eve@acme.example", "email_verified": True, "name": "Eve \u202e\n<b>"}

@@ -13,7 +13,7 @@ import hashlib
 import hmac
 import secrets
 from typing import Any
-from urllib.parse import urlencode
+from urllib.parse import quote_plus, urlencode
 
 import aiohttp
 import jwt
@@ -52,6 +52,13 @@ class _Metadata(msgspec.Struct, frozen=True):
     authorization_endpoint: str
     token_endpoint: str
     jwks_uri: str
+    token_endpoint_auth_methods_supported: list[str] | None = None
+
+    def takes_basic_alone(self) -> bool:
+        """Whether a client's secret may only come as HTTP Basic. Where nothing is said that is the rule (RFC 8414,
+        section 2), and the form is what is taken all the same."""
+        methods = self.token_endpoint_auth_methods_supported
+        return methods is not None and "client_secret_basic" in methods and "client_secret_post" not in methods
 
 
 class _Tokens(msgspec.Struct, frozen=True):
@@ -134,9 +141,12 @@ class Provider:
             "code_verifier": verifier,
             "client_id": self._settings.client_id,
         }
-        if self._settings.client_secret is not None:
-            form["client_secret"] = self._settings.client_secret
-        tokens: _Tokens = await self._get(metadata.token_endpoint, _Tokens, form)
+        secret, headers = self._settings.client_secret, {}
+        if secret is not None and metadata.takes_basic_alone():
+            headers["authorization"] = _basic(form.pop("client_id"), secret)
+        elif secret is not None:
+            form["client_secret"] = secret
+        tokens: _Tokens = await self._get(metadata.token_endpoint, _Tokens, form, headers)
         return tokens
 
     async def _claims(self, metadata: _Metadata, token: str) -> dict[str, Any]:
@@ -164,13 +174,15 @@ class Provider:
             raise OperationError("The sign-in provider's word is for somebody else.")
         return claims
 
-    async def _get(self, url: str, kind: Any, form: dict[str, str] | None = None) -> Any:
+    async def _get(
+        self, url: str, kind: Any, form: dict[str, str] | None = None, headers: dict[str, str] | None = None
+    ) -> Any:
         """Raises Unavailable."""
         method = "GET" if form is None else "POST"
         try:
             async with (
                 aiohttp.ClientSession(timeout=_TIMEOUT, trust_env=True) as session,
-                session.request(method, url, data=form, allow_redirects=False) as response,
+                session.request(method, url, data=form, headers=headers, allow_redirects=False) as response,
             ):
                 content = bytearray()
                 async for part in response.content.iter_any():
@@ -182,6 +194,11 @@ class Provider:
                 return msgspec.json.decode(content, type=kind)
         except (TimeoutError, aiohttp.ClientError, msgspec.MsgspecError, ValueError, RecursionError) as error:
             raise Unavailable(NOT_NOW, detail=f"{url}: {error!r}") from None
+
+
+def _basic(client_id: str, secret: str) -> str:
+    """As RFC 6749 has it (section 2.3.1): both as a form has them."""
+    return "Basic " + base64.b64encode(f"{quote_plus(client_id)}:{quote_plus(secret)}".encode()).decode()
 
 
 def _identity(claims: dict[str, Any]) -> Identity:
