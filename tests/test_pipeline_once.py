@@ -157,6 +157,14 @@ async def test_of_two_at_once_one_is_made_and_the_other_told_to_come_again() -> 
         assert (await house.post("/v1/chat/completions", CHAT, headers=KEY))[2]["x-trivium-replayed"] == "true"
 
 
+async def test_of_several_at_once_that_come_behind_the_answer_each_gets_it() -> None:
+    async with running(REPLY) as house:
+        _, first, _ = await raw(house, "/v1/chat/completions", CHAT, **KEY)
+        again = await asyncio.gather(*(raw(house, "/v1/chat/completions", CHAT, **KEY) for _ in range(5)))
+        assert [(status, body) for status, body, _ in again] == [(200, first)] * 5
+        assert len(house.upstream.requests) == 1
+
+
 @pytest.mark.parametrize(
     "failure",
     [

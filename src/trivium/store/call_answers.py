@@ -44,7 +44,7 @@ class CallAnswers:
         self._writer = writer
         self._clock, self._believed = clock, Believed(clock)
         self.going: set[bytes] = set()
-        """Ids of the calls that go on in this process."""
+        """Ids of the calls that go on in this process, whose places are theirs."""
         self._total, self._counted_ms = 0, -_COUNT_MS
 
     def place(self, credential: str, key: str, question: bytes) -> CallPlace:
@@ -91,7 +91,6 @@ class CallPlace(Slot):
         StoreUnavailable."""
         if self.id in self._answers.going:
             raise _in_progress()
-        self._answers.going.add(self.id)
         writing = self._answers.write(self.id, self._claimed, urgent=True)
         try:
             found = await shielded(writing)
@@ -100,11 +99,11 @@ class CallPlace(Slot):
             # let go of behind the claim.
             writing.add_done_callback(lambda _: self.free())
             raise
-        if not found:
-            self._renew_later()
-            return None
-        self._answers.going.discard(self.id)
-        return self._found(found[0])
+        if found:
+            return self._found(found[0])
+        self._answers.going.add(self.id)
+        self._renew_later()
+        return None
 
     def keep(self, answer: bytes) -> None:
         """Ends the claim with an answer, where there is room for it."""
@@ -173,8 +172,8 @@ class CallPlace(Slot):
     def _end(self, act: Callable[[Writing], None]) -> None:
         if self._renewing is not None:
             self._renewing.cancel()
+            self._answers.going.discard(self.id)
         self._write(act)
-        self._answers.going.discard(self.id)
 
     def _write(self, act: Callable[[Writing], object]) -> None:
         """What the database does not take is given up: the claim then ends by itself."""
