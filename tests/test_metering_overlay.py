@@ -123,6 +123,26 @@ def test_a_factor_holds_from_its_day_on_and_the_price_says_until_when_it_is_the_
     assert ("batch" in after.price.tiers, after.since_ms) == (True, eve + 1)
 
 
+@pytest.mark.parametrize(
+    ("address", "model", "input", "priority"),
+    [
+        ("https://eu.api.openai.com/v1", "gpt-5.5", 5.5, 13.75),
+        ("https://us.api.openai.com/v1", "gpt-5.4-mini", 0.825, 1.65),
+        ("https://eu.api.openai.com/v1", "gpt-5.1", 1.25, 2.5),
+        ("https://api.openai.com/v1", "gpt-5.5", 5, 12.5),
+        ("https://eu-api.example/v1", "gpt-5.5", 5, 12.5),
+    ],
+)
+def test_openais_models_since_gpt_5_4_cost_a_tenth_more_at_the_host_of_a_region(
+    address: str, model: str, input: float, priority: float
+) -> None:
+    one = found("openai", model)
+    made = overlaid(one, one.at(VERIFIED), VERIFIED, address, model).price
+    assert made is not None
+    assert [made.rates.input, made.tiers["priority"].rates.input] == [input * 10**9, priority * 10**9]
+    assert made.rates.tools["web_search"] == 10 * 10**12
+
+
 def test_calls_of_tools_cost_in_a_tier_what_they_always_do() -> None:
     made = price("anthropic", "claude-3-7-sonnet-latest", "2025-09-01")
     assert made.tiers["batch"].rates.tools == made.rates.tools != {}

@@ -101,16 +101,28 @@ FACTORS = (
     _factor("x-ai", "batch", "grok-4\\.(3|20).*", "4/5", "docs.x.ai/developers/pricing#batch-api-pricing"),
 )
 
-_REGIONAL = _factor(
-    "google",
-    "",
-    "claude-(opus|sonnet|haiku)-4-[5-8]|claude-[a-z]+-[5-9].*",
-    "11/10",
-    "cloud.google.com/vertex-ai/generative-ai/pricing#claude-models; platform.claude.com/docs/en/about-claude/pricing",
+_REGIONAL = (
+    (
+        re.compile(r"/locations/(?!global\b|\{)"),
+        _factor(
+            "google",
+            "",
+            "claude-(opus|sonnet|haiku)-4-[5-8]|claude-[a-z]+-[5-9].*",
+            "11/10",
+            "cloud.google.com/vertex-ai/generative-ai/pricing#claude-models; "
+            "platform.claude.com/docs/en/about-claude/pricing",
+        ),
+    ),
+    (
+        re.compile(r"//[a-z]+\.api\.openai\.com\b"),
+        _factor(
+            "openai", "", "gpt-(5\\.[4-9]|[6-9]).*", "11/10", "developers.openai.com/api/docs/guides/data-residency"
+        ),
+    ),
 )
-"""Of Vertex AI's places other than `global`, for Claude 4.5 and later; of Bedrock's the data knows."""
-_REGION = re.compile(r"/locations/(?!global\b|\{)")
-"""Of an address; where a caller's own key says the region, nothing is known yet."""
+"""By the address: Vertex AI's places other than `global`, for Claude 4.5 and later (where a caller's own key says the
+region, nothing is known yet), and OpenAI's hosts of a region, for models since March 5, 2026. Bedrock's the data knows.
+"""
 
 _SEARCH_FEES = (
     (re.compile("gpt-4o(-mini)?-search-preview.*"), flat(25 * _PER_THOUSAND)),
@@ -183,9 +195,10 @@ def overlaid(found: Found, dated: Dated, time_ms: int, base_url: str = "", model
 
 def _placed(sheet: Sheet, found: Found, base_url: str) -> Sheet:
     """What it costs where the address leads."""
-    if found.provider != _REGIONAL.provider or not _REGION.search(base_url):
-        return sheet
-    return {**sheet, **scaled(sheet, _REGIONAL)} if _REGIONAL.models.fullmatch(found.id) else sheet
+    for region, row in _REGIONAL:
+        if row.provider == found.provider and region.search(base_url) and row.models.fullmatch(found.id):
+            return {**sheet, **scaled(sheet, row)}
+    return sheet
 
 
 def _fees(found: Found, model: str, tools: Mapping[str, int]) -> Sheet:
