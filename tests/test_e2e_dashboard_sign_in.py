@@ -504,6 +504,23 @@ class TestOpenId:
         else:
             assert (sent["authorization"], sent["client_id"], sent["client_secret"]) == ("", "a client", "s:cr+t")
 
+    @pytest.mark.parametrize(
+        ("trusted", "verified", "email"),
+        [(True, None, "ann@acme.example"), (True, False, None), (True, "true", None), (False, None, None)],
+    )
+    async def test_an_address_counts_that_is_not_said_to_be_verified_where_the_operator_trusts_it(
+        self, issuer: Issuer, trusted: bool, verified: Any, email: str | None
+    ) -> None:
+        """Entra ID says nothing of it."""
+        one = fresh("")
+        challenge = base64.urlsafe_b64encode(hashlib.sha256(one.verifier.encode()).digest()).rstrip(b"=").decode()
+        issuer.asked = {"code_challenge": challenge, "nonce": one.nonce}
+        issuer.claims, issuer.signed_with, issuer.algorithm = {"email": "ann@acme.example"}, issuer.key, "RS256"
+        issuer.claims["email_verified"] = verified
+        provider = Provider(OidcSettings(issuer=issuer.url, client_id="trivium", trust_emails=trusted))
+        found = await provider.identity(one, {"state": one.state, "code": "c"}, "https://gateway.example/")
+        assert found.email == email
+
     async def test_somebody_new_becomes_a_user(self, house: Running, issuer: Issuer, visit: Browser) -> None:
         issuer.claims = {"sub": "eve-1", "email": "eve@acme.example", "email_verified": True, "name": "Eve \u202e\n<b>"}
         assert (await _through(issuer, visit)).headers["location"] == "/"

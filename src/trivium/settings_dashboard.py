@@ -26,6 +26,9 @@ class OidcSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Whether somebody who is no user yet becomes one."""
     domains: tuple[str, ...] = ()
     """Of e-mail addresses that may sign in; none: all."""
+    trust_emails: bool = False
+    """Whether an address counts of which the provider does not say if it is verified: Microsoft's never says so. For
+    providers where nobody chooses an address, as with a tenant of one's own."""
 
 
 class DashboardSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

@@ -43,7 +43,7 @@ class Try(msgspec.Struct, frozen=True, kw_only=True):
 class Identity(msgspec.Struct, frozen=True, kw_only=True):
     subject: str
     email: str | None
-    """Only where the provider says that it has seen to it that it is the person's."""
+    """Only where the provider says that it has seen to it that it is the person's, or the operator does."""
     name: str | None
 
 
@@ -123,7 +123,7 @@ class Provider:
         claims = await self._claims(metadata, tokens.id_token)
         if not hmac.compare_digest(str(claims.get("nonce", "")).encode(), one.nonce.encode()):
             raise OperationError(NOT_OURS)
-        return _identity(claims)
+        return _identity(claims, trusted=self._settings.trust_emails)
 
     async def _known(self) -> _Metadata:
         if self._metadata is None:
@@ -201,9 +201,9 @@ def _basic(client_id: str, secret: str) -> str:
     return "Basic " + base64.b64encode(f"{quote_plus(client_id)}:{quote_plus(secret)}".encode()).decode()
 
 
-def _identity(claims: dict[str, Any]) -> Identity:
+def _identity(claims: dict[str, Any], *, trusted: bool) -> Identity:
     email, name = claims.get("email"), claims.get("name")
-    vouched = claims.get("email_verified") is True and isinstance(email, str)
+    vouched = claims.get("email_verified", trusted) is True and isinstance(email, str)
     return Identity(
         subject=str(claims["sub"]),
         email=email if vouched else None,
