@@ -25,6 +25,7 @@ from support_money import (
     OUTPUT,
     PATHS,
     PRICES,
+    VERCEL,
     Customer,
     beginning,
     customer,
@@ -518,6 +519,36 @@ class TestClientsThatLeave:
             await ask(house, api)
             record = await settled_one(house)
         assert (record["cost_nano"], record["cost_source"]) == (9_900_000, "reported")
+
+    @in_every_api
+    async def test_or_by_what_the_provider_calls_it_beside_the_answer(self, api: str) -> None:
+        """OpenRouter in a header, Vercel in the answer's metadata; the answer's own id is none of theirs."""
+        told = Generation(id="gen-1", record={"total_cost": 0.0099})
+        at_openrouter = Reply(body=whole(api, "Hi", usage(api, 25, 20)), headers={"x-generation-id": "gen-1"})
+        at_vercel = Reply(body=whole(api, "Hi", usage(api, 25, 20), {"generationId": "gen-1"}))
+        for reply, provider in ((at_openrouter, OPENROUTER), (at_vercel, VERCEL)):
+            script = Script([Rule(reply)], generations=[told])
+            async with shop(script=script, settings=CREDITS, provider=provider) as house:
+                await customer(house)
+                await ask(house, api)
+                record = await settled_one(house)
+            assert (record["upstream_id"], record["cost_nano"]) == ("gen-1", 9_900_000)
+
+    @pytest.mark.parametrize(
+        ("settings", "reply"),
+        [
+            (CREDITS, Reply(status=500, headers={"x-generation-id": "gen-1"})),
+            (f'{CREDITS}[models."up/m"]\nfree = true\n', Reply(body=whole("chat", "Hi", None) | {"id": "gen-1"})),
+        ],
+        ids=["failure", "free"],
+    )
+    async def test_what_costs_nothing_is_not_looked_up(self, settings: str, reply: Reply) -> None:
+        async with shop(reply, settings=settings, provider=OPENROUTER) as house:
+            await customer(house)
+            await ask(house)
+            record = await house.record()
+            assert (record["cost_nano"], "generation_not_found" in record["flags"]) == (0, False)
+            assert len(house.upstream.requests) == 1
 
     async def test_what_a_call_asked_for_is_known_though_its_body_is_not_kept_until_the_record_was_looked_for(
         self,
