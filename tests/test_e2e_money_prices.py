@@ -137,8 +137,9 @@ class TestReportedCosts:
         assert (record["reported_cost_usd"], record["cost_source"]) == ("0.0021000005", "reported")
         assert record["cost_nano"] == 2_100_000  # half to even
 
-    async def test_a_server_that_nobody_knows_is_not_believed(self) -> None:
-        reply = Reply(body=whole("chat", "Hi", usage("chat", 25, 20, cost=99_000_000)))
+    @pytest.mark.parametrize("cost", [0, 0.5, 99_000_000])
+    async def test_a_server_that_nobody_knows_is_not_believed(self, cost: float) -> None:
+        reply = Reply(body=whole("chat", "Hi", usage("chat", 25, 20, cost=cost)))
         async with shop(reply, settings=METER) as house:
             record = await charged(house, "chat")
         assert (record["cost_nano"], record["cost_source"]) == (25 * INPUT + 20 * OUTPUT, "computed")

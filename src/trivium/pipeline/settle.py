@@ -316,7 +316,7 @@ class Run:
             usage = usage.without_costs()
         if found is not None:
             usage, complete = found.refined(usage, complete=complete), complete or found.counted
-        elif usage is None and self.left and not self.content_bytes:
+        elif usage is None and self.left:
             complete = False  # an answer that was read on to its end for nobody
         tells_byok = self.target is not None and self.target.provider.tells_byok
         whole = usage is not None and complete and usage.input and usage.output
