@@ -404,6 +404,7 @@ class TestBuckets:
             {**call, "id": "ws_4"},
             {**call, "id": "ws_5", "action": acts[0], "status": "failed"},
             {"type": "file_search_call", "id": "fs_1", "status": "completed", "queries": ["q"], "results": None},
+            {"type": "image_generation_call", "id": "ig_1", "status": "completed", "result": "aGVsbG8="},
         ]
         final = whole("responses", "Hi", usage("responses", 25, 20))
         body = {**final, "output": items + final["output"]}
@@ -415,12 +416,15 @@ class TestBuckets:
         ]  # fmt: skip
         sse = "".join(f"event: {event['type']}\ndata: {json.dumps(event)}\n\n" for event in said)
         reply = Reply(sse=sse) if stream or not told_at_the_end else Reply(body=body)
-        prices = priced('input = "3", output = "15", tools = { web_search = "10", file_search = "2.5" }')
+        prices = priced(
+            'input = "3", output = "15", tools = { web_search = "10", file_search = "2.5", image_generation = "40" }'
+        )
         async with shop(reply, settings=prices, provider='apis = ["responses"]\n') as house:
             record = await charged(house, api, stream=stream)
             rows = await receipt(house, record)
-        assert record["cost_nano"] == PRICE + 2 * 10_000_000 + 2_500_000
-        assert [(row["what"], row["units"]) for row in rows[2:-1]] == [("web_search", 2), ("file_search", 1)]
+        assert record["cost_nano"] == PRICE + 2 * 10_000_000 + 2_500_000 + 40_000_000
+        called = [("web_search", 2), ("file_search", 1), ("image_generation", 1)]
+        assert [(row["what"], row["units"]) for row in rows[2:-1]] == called
 
     @in_every_api
     async def test_so_are_those_of_a_stream_that_broke_off_before_its_usage(self, api: str) -> None:

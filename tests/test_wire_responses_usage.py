@@ -7,6 +7,8 @@ from decimal import Decimal
 from types import FrameType
 from typing import Any
 
+import pytest
+
 from trivium.canon.conventions import DEFAULT, XAI
 from trivium.canon.events import UsageReport
 from trivium.canon.usage import Usage
@@ -75,6 +77,21 @@ def test_what_the_tool_draws_is_told_beside_the_usage() -> None:
     assert odd and odd.server_tools == {}
 
 
+@pytest.mark.parametrize("billed", [0, 3])
+def test_searches_that_openai_says_it_bills_count_and_not_those_that_the_answer_shows(billed: int) -> None:
+    response = {"usage": {"input_tokens": 1}, "tool_usage": {"web_search": {"num_requests": billed}}}
+    found = ResponsesUsage(DEFAULT).read(response, {"web_search": 1, "file_search": 1})
+    assert found
+    assert found.server_tools == {"file_search": 1} | ({"web_search": billed} if billed else {})
+
+
+def test_what_a_stream_begins_with_says_nothing_of_searches() -> None:
+    reader = ResponsesUsage(DEFAULT)
+    reader.read({"usage": None, "tool_usage": {"web_search": {"num_requests": 0}}})
+    found = reader.read({"usage": {"input_tokens": 1}}, {"web_search": 1})
+    assert found and found.server_tools == {"web_search": 1}
+
+
 def decode(decoder: StreamDecoder, kind: str, **said: Any) -> list[Any]:
     return decoder.decode(ServerSentEvent(None, json.dumps({"type": f"response.{kind}", **said}).encode()))
 
@@ -99,6 +116,17 @@ def test_an_item_that_comes_again_is_counted_as_it_was_last() -> None:
     for at in range(5):
         decode(decoder, "output_item.done", output_index=at, item={"type": "web_search_call"})
     assert shown(decoder, 3)["web_search"] == 5
+
+
+def test_pictures_that_were_drawn_and_code_that_ran_are_calls_too() -> None:
+    """Of a picture that is there some servers say to the end that it is being drawn."""
+    decoder = StreamDecoder()
+    decode(decoder, "created", response={"id": "r1"})
+    drawn = {"type": "image_generation_call", "status": "generating", "result": "aGVsbG8="}
+    items = [drawn, {**drawn, "result": None}, {"type": "code_interpreter_call", "status": "completed"}]
+    for at, item in enumerate(items):
+        decode(decoder, "output_item.done", output_index=at, item=item)
+    assert shown(decoder, 1) == {"image_generation": 1, "code_interpreter": 1}
 
 
 def test_a_usage_report_costs_the_same_behind_many_items_as_behind_few() -> None:

@@ -65,12 +65,7 @@ class Figures:
             self.put(figure, told)
         for key in _TOOLS:
             for name, calls in mapping(usage.get(key)).items():
-                tool = name.removesuffix("_requests")
-                known = tool in self._tools or len(self._tools) < _MOST_TOOLS
-                if known and (number := count(calls)) is not None:
-                    self._odd |= number > _MOST_CALLS
-                    believed = max(number, 0) if number <= _MOST_CALLS else 0
-                    self._tools[tool] = believed or self._tools.get(tool, 0)
+                self.called(name.removesuffix("_requests"), calls)
         self.tier(usage.get("service_tier"))
         self._generation_id = text((gateway or {}).get("generationId"))[:_LONGEST_ID] or self._generation_id
         self._read_money(usage, gateway or {})
@@ -80,6 +75,14 @@ class Figures:
         self._odd |= not 0 <= number <= MOST_TOKENS
         if number <= MOST_TOKENS:
             self._counts[name] = max(number, 0) or self[name]
+
+    def called(self, tool: str, calls: Any) -> None:
+        """How often a provider's own tool was, as the provider tells; what is no number tells nothing."""
+        known = tool in self._tools or len(self._tools) < _MOST_TOOLS
+        if known and (number := count(calls)) is not None:
+            self._odd |= number > _MOST_CALLS
+            believed = max(number, 0) if number <= _MOST_CALLS else 0
+            self._tools[tool] = believed or self._tools.get(tool, 0)
 
     def anew(self) -> None:
         """Another answer takes the place of the one before: its counts are its own."""

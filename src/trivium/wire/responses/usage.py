@@ -1,10 +1,11 @@
 """Usage of Responses (wire notes, section 3).
 
-OpenAI charges for calls of its tools, and counts them nowhere: they are items of the answer. Of what a search of the
-web does its searches cost, its looks into what they found do not (platform.openai.com/docs/pricing and
-docs/guides/tools-web-search, "Output and citations"); items that do not say what they did are searches.
+OpenAI charges for calls of its tools, which are items of the answer. Of what a search of the web does its searches
+cost, its looks into what they found do not (platform.openai.com/docs/pricing and docs/guides/tools-web-search, "Output
+and citations"); items that do not say what they did are searches. Where `tool_usage` tells how many searches are billed
+(openai-python 3.57.0, `types/responses/response.py`), that is what counts: some are free, and some show no item.
 
-Its tool `image_generation` is a model of its own: the tokens of that stand beside the usage, in `tool_usage`.
+Its tool `image_generation` is a model of its own: the tokens of that stand there, too.
 """
 
 from __future__ import annotations
@@ -37,7 +38,12 @@ _DRAWN: Keys = {
     "input_tokens_details": {"image_tokens": "images"},
     "output_tokens": "output",
 }
-_CALLS = {"web_search_call": "web_search", "file_search_call": "file_search"}
+_CALLS = {
+    "web_search_call": "web_search",
+    "file_search_call": "file_search",
+    "image_generation_call": "image_generation",
+    "code_interpreter_call": "code_interpreter",
+}
 """Items that cost something each."""
 _NOTHING: Mapping[str, int] = {}
 
@@ -45,7 +51,8 @@ _NOTHING: Mapping[str, int] = {}
 def tool_called(item: dict[str, Any]) -> str | None:
     """The tool whose call an item of an answer is, if it is one that costs something."""
     tool = _CALLS.get(text(item.get("type")))
-    if tool is None or item.get("status") not in (None, "completed"):
+    is_done = item.get("status") in (None, "completed") or (tool == "image_generation" and item.get("result"))
+    if tool is None or not is_done:
         return None
     return tool if mapping(item.get("action")).get("type") in (None, "search") else None
 
@@ -67,8 +74,12 @@ class ResponsesUsage:
         self._drawn.read(mapping(mapping(response.get("tool_usage")).get("image_gen")))
         self._figures.show({**calls, **_pictures(self._drawn)})
         gateway = mapping(mapping(response.get("provider_metadata")).get("gateway"))
-        self._figures.read(mapping(response.get("usage")), gateway)
+        used = mapping(response.get("usage"))
+        self._figures.read(used, gateway)
         self._figures.tier(response.get("service_tier"))
+        if used:  # what a stream begins with tells of none
+            searches = mapping(mapping(response.get("tool_usage")).get("web_search"))
+            self._figures.called("web_search", searches.get("num_requests"))
         return self._figures.usage(openai_usage(self._figures, self._conventions))
 
 
