@@ -1,8 +1,9 @@
 """Errors in the dialects of the upstreams."""
 
-from typing import Any
+from typing import Any, get_args
 
 import pytest
+from openai.types.responses import ResponseError
 
 from trivium.canon.events import Fault
 from trivium.canon.fold import Answer
@@ -126,10 +127,20 @@ def test_a_code_is_told_where_it_says_more_than_the_type(said: dict[str, Any], c
         (Fault("invalid_request_error", "", "a_new_word"), 400),
         (Fault("server_error", ""), 502),
         (Fault("a_new_word", ""), 502),
+        (Fault("image_too_large", ""), 400),
+        (Fault("server_error", "", "bio_policy"), 400),
+        (Fault("vector_store_timeout", ""), 504),
     ],
 )
 def test_an_error_inside_an_answer_has_the_status_that_it_would_have_had(fault: Fault, status: int) -> None:
     assert status_of(fault) == status
+
+
+def test_the_codes_of_openai_s_failed_responses_are_known() -> None:
+    """502, after which clients try again, is for what the provider is to blame for alone."""
+    codes = get_args(ResponseError.model_fields["code"].annotation)
+    blamed = [code for code in codes if status_of(Fault(code, "")) == 502]
+    assert blamed == ["server_error", "data_residency_mismatch"]
 
 
 @pytest.mark.parametrize(

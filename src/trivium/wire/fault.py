@@ -131,7 +131,16 @@ def fault_of_text(body: bytes) -> Fault:
     return Fault(GARBAGE, words[:_EXCERPT] or "The body is empty")
 
 
+_REFUSED = (
+    *("bio_policy", "misalignment_policy_violation", "image_content_policy_violation"),
+    *("empty_image_file", "failed_to_download_image", "image_file_not_found", "image_file_too_large"),
+    *("image_parse_error", "image_too_large", "image_too_small", "invalid_base64_image", "invalid_image"),
+    *("invalid_image_format", "invalid_image_mode", "invalid_image_url", "unsupported_image_media_type"),
+)
+"""Of OpenAI's codes for a response that failed (openai-python 3.57.0, `types/responses/response_error.py`) those about
+what the request says or shows, which would come again."""
 _STATUS_BY_WORD = {
+    **dict.fromkeys(_REFUSED, 400),
     "authentication_error": 401,
     "billing_error": 402,
     "content_filter": 400,
@@ -149,6 +158,7 @@ _STATUS_BY_WORD = {
     "rate_limit_exceeded": 429,
     "request_too_large": 413,
     "timeout_error": 504,
+    "vector_store_timeout": 504,
 }
 
 
