@@ -304,7 +304,7 @@ class TestUsage:
             "cache_creation": {"ephemeral_5m_input_tokens": 0, "ephemeral_1h_input_tokens": 3},
             "output_tokens": 5,
             "output_tokens_details": {"thinking_tokens": 4},
-            "server_tool_use": {"web_search_requests": 2},
+            "server_tool_use": {"web_search_requests": 2, "web_fetch_requests": 0},
             "service_tier": "standard",
             "cost": 0.0012,
         }

@@ -143,13 +143,15 @@ def told(usage: Usage | None) -> dict[str, Any]:
         **({_SPLIT: _split(usage)} if usage.cache_write_5m or usage.cache_write_1h else {}),
         "output_tokens": usage.output,
         **({"output_tokens_details": {"thinking_tokens": usage.reasoning}} if usage.reasoning else {}),
-        **({"server_tool_use": server_tools(usage)} if usage.server_tools else {}),
+        **({"server_tool_use": _NO_CALLS | server_tools(usage)} if usage.server_tools else {}),
         **(_tier(usage.service_tier) if usage.service_tier else {}),
         **costs(usage),
     }
 
 
 _NOTHING = Usage()
+_NO_CALLS = {"web_search_requests": 0, "web_fetch_requests": 0}
+"""Clients find both wherever there is any (anthropic-sdk-python 2.14.0, `types/server_tool_usage.py`)."""
 
 
 def _tier(service_tier: str) -> dict[str, str]:
