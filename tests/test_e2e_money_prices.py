@@ -208,7 +208,8 @@ class TestReportedCosts:
 
 TIERS = priced('input = "3", output = "15", tiers.flex = { input = "1.5", output = "7.5" }, '
                'tiers.batch = { input = "1.5", output = "7.5" }, tiers.fast = { input = "6", output = "30" }, '
-               'tiers.priority = { input = "6", output = "30" }')  # fmt: skip
+               'tiers.priority = { input = "6", output = "30" }, '
+               'tiers.ultrafast = { input = "12", output = "60" }')  # fmt: skip
 
 
 class TestTiers:
@@ -219,6 +220,7 @@ class TestTiers:
             ("flex", "flex", PRICE // 2), ("flex", "default", PRICE), ("flex", None, PRICE),
             ("batch", "batch", PRICE // 2), ("batch", None, PRICE),
             ("auto", "priority", PRICE * 2), ("priority", "standard", PRICE), ("priority", None, PRICE * 2),
+            ("ultrafast", "ultrafast", PRICE * 4), ("ultrafast", None, PRICE * 4),
         ]  # fmt: skip
         rules = [Rule(Reply(body=_tiered(api, told)), times=1) for _, told, _ in said]
         async with shop(*rules, settings=TIERS) as house:

@@ -42,10 +42,10 @@ BUCKETS = {
 """Where tokens lie whose own rate is not told."""
 TOOL = "tools."
 """Before a tool's name in a sheet."""
-TIERS = ("batch", "flex", "priority", "fast", "us", "us_fast")
+TIERS = ("batch", "flex", "priority", "fast", "ultrafast", "us", "us_fast")
 """Service tiers that may have a price of their own; every other word is the standard one. Anthropic's fast mode is one
 to us, and so is a model that runs in the USA alone (`inference_geo`)."""
-DEARER = frozenset({"priority", "fast", "us", "us_fast"})
+DEARER = frozenset({"priority", "fast", "ultrafast", "us", "us_fast"})
 """Those that count by being asked for where the answer names none. What costs less has to be confirmed: many vendors
 ignore a tier that they do not have, and no answer that somebody waits for is one of a batch."""
 
