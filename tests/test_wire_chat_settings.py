@@ -213,9 +213,17 @@ class TestIdentityTiersAndKeys:
         sent = send(M, C, messages(service_tier=tier), Traits(tiers=known))
         assert (sent.body.get("service_tier"), sent.lost) == (after, lost)
 
-    @pytest.mark.parametrize(("known", "after", "lost"), [(True, "flex", []), (False, None, ["service_tier"])])
-    def test_other_tiers(self, known: bool, after: str | None, lost: list[str]) -> None:
-        sent = send(R, C, responses(service_tier="flex"), Traits(tiers=known))
+    @pytest.mark.parametrize(
+        ("tier", "known", "after", "lost"),
+        [
+            ("flex", True, "flex", []),
+            ("flex", False, None, ["service_tier"]),
+            ("ultrafast", True, None, ["service_tier"]),
+        ],
+    )
+    def test_other_tiers(self, tier: str, known: bool, after: str | None, lost: list[str]) -> None:
+        """One of them is a word of Responses alone."""
+        sent = send(R, C, responses(service_tier=tier), Traits(tiers=known))
         assert (sent.body.get("service_tier"), sent.lost) == (after, lost)
 
     def test_what_only_openai_knows(self) -> None:

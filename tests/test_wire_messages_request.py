@@ -295,6 +295,10 @@ class TestLosses:
         }
         assert set(read(M, messages(**only))[1]) == set(only)
 
+    def test_a_way_to_show_thinking_that_others_have_no_word_for(self) -> None:
+        thinking = {"type": "adaptive", "display": "updates"}
+        assert read(M, messages(thinking=thinking))[1] == ["thinking.display"]
+
     def test_blocks_and_tools_that_run_at_the_provider(self) -> None:
         _, lost = read(
             M,

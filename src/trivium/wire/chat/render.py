@@ -60,6 +60,8 @@ _KNOWN_TO_SOME = {
     "verbosity": "verbosity",
 }
 """Members of the canon that a trait of the same name is about, and what they are called in Chat."""
+_RESPONSES_TIER = "ultrafast"
+"""A service tier that Chat Completions does not have (openai-python 3.57.0, `completion_create_params.py`)."""
 _ANSWER = "answer"
 """The name of a schema that has none: in Messages they have none."""
 
@@ -114,7 +116,7 @@ def _extras(request: Request, wanted: Wanted) -> dict[str, Any]:
         else:
             wanted.lose(request, **{name: value})
     tier = "default" if request.service_tier == "standard_only" else request.service_tier
-    if tier and tier != "auto" and traits.tiers:
+    if tier and tier not in ("auto", _RESPONSES_TIER) and traits.tiers:
         body["service_tier"] = tier
     elif tier not in (None, "auto", "default"):
         wanted.lose(request, service_tier=tier)

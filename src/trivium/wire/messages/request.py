@@ -88,12 +88,14 @@ def _thinking(fields: Fields, config: Fields, losses: Losses) -> Thinking | None
     if said is None:
         return None if effort is None else Thinking(effort=effort)
     object = Fields(said, "thinking")
-    kind = object.text("type")
+    kind, display = object.text("type"), object.text("display")
+    if display is not None and display not in _SHOWN:
+        losses.add("thinking.display", f"{ONLY}: `{display[:60]}`")
     thinking = Thinking(
         enabled=kind != "disabled",
         effort=effort,
         budget=object.whole("budget_tokens"),
-        summary=_SHOWN.get(object.text("display") or ""),
+        summary=_SHOWN.get(display or ""),
     )
     object.rest(losses, ONLY)
     return thinking
