@@ -177,6 +177,12 @@ class TestText:
         said = [{**text_delta(0, letter), "item_id": letter * 3} for letter in "abc"]
         assert read(created(), *said, completed({**message("abc"), "id": "zzz"})).text == "abc"
 
+    def test_an_end_that_has_the_next_items_number_is_known_by_its_id(self) -> None:
+        said = [added(0, {**message(), "id": "m"}), {**text_delta(0, "Hello"), "item_id": "m"}]
+        said += [event("output_text.done", item_id="m", output_index=1, content_index=0, text="Hello")]
+        said += [done(1, {**message("Hello"), "id": "m"}), added(1, function())]
+        assert read(created(), *said, completed(message("Hello"), function("{}"))).text == "Hello"
+
 
 class TestReasoning:
     def test_summaries_are_reasoning(self) -> None:
@@ -251,6 +257,23 @@ class TestCalls:
         ]
         calls = read(created(), *said, completed()).tool_calls
         assert calls == (ToolCall("a", "f", '{"n":1}'), ToolCall("b", "f", "{}"))
+
+    def test_what_is_added_where_an_item_was_before_is_another_item(self) -> None:
+        thought = {**reasoning(summary=("why",)), "id": "rs"}
+        calls = [{**function(said, id), "id": id} for id, said in (("a", "{}"), ("b", '{"x":1}'))]
+        output = [thought, *calls, {**message("Hi"), "id": "m"}]
+        said = [one for item in output for one in (added(0, {**item, "summary": [], "content": []}), done(0, item))]
+        answer = read(created(), *said, completed(*output))
+        assert answer.tool_calls == (ToolCall("a", "f", "{}"), ToolCall("b", "f", '{"x":1}'))
+        assert (answer.text, answer.reasoning) == ("Hi", "why")
+
+    def test_items_without_a_number_and_an_id_follow_each_other(self) -> None:
+        output = [reasoning(content=("why",)), {"type": "message", "content": message("Hi")["content"]}]
+        said = [event("output_item.added", item={"type": "reasoning"}), event("reasoning_text.delta", delta="why")]
+        said += [event("output_item.done", item=output[0]), event("output_item.added", item={"type": "message"})]
+        said += [event("output_text.delta", delta="Hi"), event("output_item.done", item=output[1])]
+        answer = read(created(), *said, completed(*output))
+        assert (answer.text, answer.reasoning) == ("Hi", "why")
 
     def test_a_call_is_told_in_fragments(self) -> None:
         said = [added(1, function()), arguments_delta(1, '{"a"'), arguments_delta(1, ":1}")]

@@ -6,8 +6,9 @@ Rules (wire notes, sections 3, 6, 7):
   contents, sealed by the `encrypted_content` of the finished item. Function and custom tool calls are the client's to
   carry out; hosted tools run upstream and are foreign.
 * Texts of different messages are apart; those of one are pieces of one text.
-* State is keyed by `output_index`: item ids change within a stream (GitHub Copilot). Where there is none (llama.cpp) an
-  item is known by its id.
+* An item is known by its `output_index`: item ids change within a stream (GitHub Copilot). It is known by its id where
+  there is no index (llama.cpp) or one that nothing has had yet: vLLM gives the end of an item the next one's. What is
+  added where an item has been added before is another one: servers give several one index (decolua/9router#2611).
 * Deltas are told as they come. `.done` events, `output_item.done` and the terminal event's `output` say everything
   again; of that only what goes beyond the deltas is told, so that an upstream that sends no deltas (LM Studio) loses
   nothing. There the n-th item of a type, and in it the n-th part of a type, is the n-th of that type seen: positions
@@ -22,7 +23,7 @@ Rules (wire notes, sections 3, 6, 7):
 from __future__ import annotations
 
 import itertools
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Callable
 from typing import Any
 
@@ -122,8 +123,11 @@ _BORDERS = frozenset(
 class _Item:
     """An output item: its parts by what they say and their position, each with its index and length so far."""
 
-    def __init__(self, type: str) -> None:
+    def __init__(self, type: str, at: int, id: str) -> None:
         self.type = type
+        self.at = at
+        self.id = id
+        self.added = self.done = False
         self.parts: dict[str, dict[int, list[int]]] = {}
         self.sealed = False
         self.tool: str | None = None
@@ -140,13 +144,13 @@ class StreamDecoder(Decoder):
     def __init__(self, conventions: Conventions = named.DEFAULT) -> None:
         super().__init__()
         self._usage = ResponsesUsage(conventions)
-        self._items: dict[int, _Item] = {}
-        self._numbers: dict[str, int] = {}
-        """Of items, by their ids."""
+        self._items: list[_Item] = []
+        self._by_index: dict[int, _Item] = {}
+        self._by_id: dict[str, _Item] = {}
         self._tools = Counter[str]()
         """Calls of the provider's that the items show."""
         self._refused = False
-        self._text_at: int | None = None
+        self._text_in: _Item | None = None
         """The item of the last part of text."""
 
     def place(self) -> None:
@@ -159,22 +163,23 @@ class StreamDecoder(Decoder):
         elif kind in _WHOLES:
             self._take_whole(kind, said)
         elif kind in ("response.output_item.added", "response.output_item.done"):
-            self._take_item(self._at(said), mapping(said.get("item")), done=kind.endswith("done"))
+            done = kind.endswith("done")
+            self._take_item(self._item_of(said, done=done), mapping(said.get("item")), done=done)
         elif type(said.get("response")) is dict:
             self._take_response_event(kind.removeprefix("response."), said["response"])
         elif said.get("object") == "response":
             self._take_body(said)
         elif kind == "response.output_text.annotation.added":
-            self._cite(self._at(said), index(said.get("content_index")) or 0, mapping(said.get("annotation")))
+            self._cite(self._item(said, "message"), _position(said, "content_index"), mapping(said.get("annotation")))
         elif kind == "response.content_part.done":
-            self._cite_rest(self._at(said), index(said.get("content_index")) or 0, mapping(said.get("part")))
+            self._cite_rest(self._item(said, "message"), _position(said, "content_index"), mapping(said.get("part")))
         elif kind == "error" or "type" not in said:
             self._fail(fault_in(said if kind != "error" else {**said, "type": "error"}))
         elif kind not in _BORDERS and kind not in ("keepalive", "ping") and not self._is_of_foreign_item(said):
             self._out.append(Foreign(kind[:60]))
 
     def _is_of_foreign_item(self, said: dict[str, Any]) -> bool:
-        item = self._items.get(self._at(said))
+        item = self._known(said)
         return item is not None and item.type not in _OWN
 
     def _take_body(self, said: dict[str, Any]) -> bool:
@@ -192,10 +197,11 @@ class StreamDecoder(Decoder):
         id, model = text(response.get("id")), text(response.get("model"))
         if kind == "created" and self._starts_anew(id, model):
             self._items.clear()
-            self._numbers.clear()
+            self._by_index.clear()
+            self._by_id.clear()
             self._tools.clear()
             self._usage.anew()
-            self._refused, self._text_at = False, None
+            self._refused, self._text_in = False, None
         self._begin(id, model, text(response.get("provider")), text(response.get("service_tier")))
         self._take_routing(response)
         self._report(response)
@@ -231,35 +237,51 @@ class StreamDecoder(Decoder):
             self._end(FinishReason.REFUSAL if refused else None, status or None)
         self._stop()
 
-    def _at(self, said: dict[str, Any]) -> int:
-        """The item's number. Items without one are told apart by their ids; those without either are one item."""
-        at, name = (
-            index(said.get("output_index")),
-            text(said.get("item_id")) or text(mapping(said.get("item")).get("id")),
-        )
-        if not name:
-            return -1 if at is None else at
-        if name not in self._numbers:
-            self.kept += _ITEM + len(name)
+    def _known(self, said: dict[str, Any]) -> _Item | None:
+        """The item that an event is about."""
+        at, id = _place(said)
+        here = None if at is None else self._by_index.get(at)
+        return here or self._by_id.get(id)
+
+    def _item(self, said: dict[str, Any], type: str) -> _Item:
+        return self._known(said) or self._new_item(said, type)
+
+    def _new_item(self, said: dict[str, Any], type: str) -> _Item:
+        at, id = _place(said)
+        item = _Item(type, len(self._items) if at is None else at, id)
+        self._items.append(item)
         if at is not None:
-            self._numbers[name] = at
-            return at
-        return self._numbers.setdefault(name, len(self._numbers))
+            self._by_index[at] = item
+        if id:
+            self._by_id[id] = item
+        self.kept += _ITEM + len(id)
+        return item
+
+    def _item_of(self, said: dict[str, Any], *, done: bool) -> _Item:
+        """The item that is added or done; another one where the one that has its place was already."""
+        item, id = self._known(said), _place(said)[1]
+        if item is not None:
+            is_other = bool(id and item.id and id != item.id)
+            before = item.done and is_other if done else item.added and (item.done or is_other)
+            item = None if before else item
+        item = item or self._new_item(said, "")
+        item.added, item.done = True, item.done or done
+        return item
 
     def _settle(self, output: list[Any]) -> None:
         """Tell of the final output what the stream has not told."""
-        seen: dict[str, list[int]] = {}
-        for at in sorted(self._items, reverse=True):
-            seen.setdefault(self._items[at].type, []).append(at)
-        fresh = max(self._items, default=-1)
-        for item in map(mapping, output):
-            known = seen.get(text(item.get("type")))
+        seen: dict[str, deque[_Item]] = {}
+        for item in sorted(self._items, key=lambda item: item.at):
+            seen.setdefault(item.type, deque()).append(item)
+        fresh = max((item.at for item in self._items), default=-1)
+        for said in map(mapping, output):
+            known = seen.get(text(said.get("type")))
             fresh += not known
-            self._take_item(known.pop() if known else fresh, item, done=True)
+            item = known.popleft() if known else self._new_item({"output_index": fresh}, "")
+            self._take_item(item, said, done=True)
 
-    def _take_item(self, at: int, said: dict[str, Any], *, done: bool) -> None:
+    def _take_item(self, item: _Item, said: dict[str, Any], *, done: bool) -> None:
         kind = text(said.get("type"))
-        item = self._items.get(at) or self._new_item(at, kind)
         item.type = kind or item.type
         if kind in _CALLS and (done or said.get("name")):
             self._take_call(item, said)
@@ -268,21 +290,17 @@ class StreamDecoder(Decoder):
         if kind not in _OWN:
             tool = tool_called(said)
             self._count(item, tool)
-            self._out.append(Foreign(f"output[{at}] ({kind[:60]})", tool))
+            self._out.append(Foreign(f"output[{item.at}] ({kind[:60]})", tool))
         elif not said.keys() <= _OWN[kind]:
             more = (name for name in said if name not in _OWN[kind] and said[name] not in _SAYS_NOTHING)
-            self._out += [Foreign(f"output[{at}].{name}") for name in more]
+            self._out += [Foreign(f"output[{item.at}].{name}") for name in more]
         if kind in _CALLS:
             arguments = said.get(_CALLS[kind])
-            self._say(at, "arguments", 0, text(arguments) or (dump(arguments) if arguments else ""), whole=True)
+            self._say(item, "arguments", 0, text(arguments) or (dump(arguments) if arguments else ""), whole=True)
             self._end_call(item)
-        self._take_parts(at, item, said)
+        self._take_parts(item, said)
         if kind == "reasoning":
             self._seal(item, text(said.get("encrypted_content")))
-
-    def _new_item(self, at: int, kind: str) -> _Item:
-        self.kept += _ITEM
-        return self._items.setdefault(at, _Item(kind))
 
     def _count(self, item: _Item, tool: str | None) -> None:
         """Items come again, and the last time counts."""
@@ -294,15 +312,16 @@ class StreamDecoder(Decoder):
 
     def _take_delta(self, kind: str, said: dict[str, Any]) -> None:
         (what, place), delta = _DELTAS[kind], text(said.get("delta"))
-        self._say(self._at(said), what, index(said.get(place)) or 0, delta, whole=False)
+        self._say(self._item(said, _SAY[what][1]), what, _position(said, place), delta, whole=False)
         if said.get("logprobs"):
             self._weigh(delta, said["logprobs"])
 
     def _take_whole(self, kind: str, said: dict[str, Any]) -> None:
-        (what, place, key), at = _WHOLES[kind], self._at(said)
-        self._say(at, what, index(said.get(place)) or 0, text(said.get(key)), whole=True)
+        what, place, key = _WHOLES[kind]
+        item = self._item(said, _SAY[what][1])
+        self._say(item, what, _position(said, place), text(said.get(key)), whole=True)
         if what == "arguments":
-            self._end_call(self._items[at])
+            self._end_call(item)
 
     def _weigh(self, said: str, logprobs: Any) -> None:
         """The probabilities of a text, if it has just been told in one piece."""
@@ -310,23 +329,21 @@ class StreamDecoder(Decoder):
         if isinstance(last, TextDelta) and last.text == said and is_shallow(logprobs):
             self._out[-1] = TextDelta(said, last.index, sequence(logprobs))
 
-    def _cite(self, at: int, position: int, said: dict[str, Any]) -> None:
-        item = self._items.get(at) or self._new_item(at, "message")
+    def _cite(self, item: _Item, position: int, said: dict[str, Any]) -> None:
         item.cited[position] = item.cited.get(position, 0) + 1
         part = item.parts.get("text", {}).get(position)
         if said.get("type") != "url_citation" or not text(said.get("url")) or part is None:
-            self._out.append(Foreign(f"output[{at}].content.annotations"))
+            self._out.append(Foreign(f"output[{item.at}].content.annotations"))
             return
         places = index(said.get("start_index")), index(said.get("end_index"))
         self._out.append(Cited(part[0], Citation(said["url"], text(said.get("title")) or None, *places)))
 
-    def _cite_rest(self, at: int, position: int, part: dict[str, Any]) -> None:
+    def _cite_rest(self, item: _Item, position: int, part: dict[str, Any]) -> None:
         """Those of a text's citations that had no event of their own."""
-        told = self._items[at].cited.get(position, 0) if at in self._items else 0
-        for annotation in sequence(part.get("annotations"))[told:]:
-            self._cite(at, position, mapping(annotation))
+        for annotation in sequence(part.get("annotations"))[item.cited.get(position, 0) :]:
+            self._cite(item, position, mapping(annotation))
 
-    def _take_parts(self, at: int, item: _Item, said: dict[str, Any]) -> None:
+    def _take_parts(self, item: _Item, said: dict[str, Any]) -> None:
         """Each in its order; of each kind the n-th is the n-th that was seen."""
         told = [(place, mapping(part)) for place in ("content", "summary") for part in sequence(said.get(place))]
         seen = {
@@ -337,14 +354,14 @@ class StreamDecoder(Decoder):
             kind = text(part.get("type"))
             if (known := _PARTS.get((place, kind))) is None:
                 if item.type in _OWN:
-                    self._out.append(Foreign(f"output[{at}].{place} ({kind[:60]})"))
+                    self._out.append(Foreign(f"output[{item.at}].{place} ({kind[:60]})"))
                 continue
             what, key = known
             position = next(seen[what])
-            self._say(at, what, position, text(part.get(key)), whole=True)
+            self._say(item, what, position, text(part.get(key)), whole=True)
             if part.get("logprobs"):
                 self._weigh(text(part.get(key)), part["logprobs"])
-            self._cite_rest(at, position, part)
+            self._cite_rest(item, position, part)
 
     def _seal(self, item: _Item, sealed: str) -> None:
         """A seal ends the item's last part; an item without any is nothing but its seal."""
@@ -369,10 +386,8 @@ class StreamDecoder(Decoder):
             item.is_over = True
             self._out.append(ToolCallEnd(part[0]))
 
-    def _say(self, at: int, what: str, position: int, said: str, *, whole: bool) -> None:
+    def _say(self, item: _Item, what: str, position: int, said: str, *, whole: bool) -> None:
         """Tell a delta, or of a whole what its deltas lacked. Arguments of a call not yet begun wait for its item."""
-        tell, owner = _SAY[what]
-        item = self._items.get(at) or self._new_item(at, owner)
         parts = item.parts.setdefault(what, {})
         part = parts.get(position)
         if not said or (part is None and what == "arguments") or item.parts.get(_OTHER_FORM.get(what, "")):
@@ -381,11 +396,21 @@ class StreamDecoder(Decoder):
             part = parts[position] = [self._new_part(), 0]
             self._refused |= what == "refusal"
             if what == "text":
-                if self._text_at not in (None, at):
+                if self._text_in not in (None, item):
                     self._out.append(Apart(part[0]))
-                self._text_at = at
+                self._text_in = item
         if whole:
             said = said[part[1] :]
         if said:
             part[1] += len(said)
-            self._out.append(tell(said, part[0]))
+            self._out.append(_SAY[what][0](said, part[0]))
+
+
+def _place(said: dict[str, Any]) -> tuple[int | None, str]:
+    """The index and the id of the item that an event is about; those without either are about one and the same."""
+    at, id = index(said.get("output_index")), text(said.get("item_id")) or text(mapping(said.get("item")).get("id"))
+    return (-1 if at is None and not id else at), id
+
+
+def _position(said: dict[str, Any], name: str) -> int:
+    return index(said.get(name)) or 0
