@@ -321,6 +321,7 @@ class TestFinish:
             ("guardrail_intervened", "content_filter"),  # Bedrock
             ("MAX_TOKENS", "length"),
             ("SAFETY", "content_filter"),
+            ("content_filter: PROHIBITED_CONTENT", "content_filter"),  # Google
             ("a-new-word", "stop"),
         ],
     )
@@ -383,7 +384,16 @@ class TestErrors:
         assert answer.error
         assert answer.error.type == native
 
-    @pytest.mark.parametrize("word", ["network_error", "insufficient_system_resource"])
+    @pytest.mark.parametrize(
+        "word",
+        [
+            "network_error",
+            "insufficient_system_resource",
+            "function_call_filter: MALFORMED_FUNCTION_CALL",
+            "MALFORMED_FUNCTION_CALL",
+            "abort",
+        ],
+    )
     def test_an_answer_that_the_provider_gave_up_is_no_good_end(self, word: str) -> None:
         answer = read(say(content="half a"), say(word), DONE)
         assert (answer.text, answer.finish, answer.native_finish) == ("half a", "error", word)

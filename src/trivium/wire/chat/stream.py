@@ -59,13 +59,23 @@ _FINISH = {
     "sensitive": FinishReason.CONTENT_FILTER,
     "safety": FinishReason.CONTENT_FILTER,
     "guardrail_intervened": FinishReason.CONTENT_FILTER,
+    "prohibited_content": FinishReason.CONTENT_FILTER,
+    "recitation": FinishReason.CONTENT_FILTER,
+    "blocklist": FinishReason.CONTENT_FILTER,
+    "spii": FinishReason.CONTENT_FILTER,
     "refusal": FinishReason.REFUSAL,
     "error": FinishReason.ERROR,
     "insufficient_system_resource": FinishReason.ERROR,
     "network_error": FinishReason.ERROR,
+    "abort": FinishReason.ERROR,
+    "function_call_filter": FinishReason.ERROR,
+    "malformed_function_call": FinishReason.ERROR,
+    "unexpected_tool_call": FinishReason.ERROR,
 }
-"""In lower case. Beside OpenAI's: Together's, Mistral's, DeepSeek's, Z.ai's (docs.z.ai: sensitive, network_error,
-model_context_window_exceeded), Bedrock's (guardrail_intervened), and Gemini's, which some converters pass on."""
+"""In lower case, up to a colon: Google says `function_call_filter: MALFORMED_FUNCTION_CALL` where it has thrown away
+what the model called. Beside OpenAI's: Together's, Mistral's, DeepSeek's, Z.ai's (docs.z.ai: sensitive, network_error,
+model_context_window_exceeded), Bedrock's (guardrail_intervened), vLLM's (abort: the server gave up, vllm-project/
+vllm#57082), and Gemini's, which some pass on (ai.google.dev/api/generate-content#FinishReason)."""
 _NATIVE_ERRORS = ("error", "network_error")
 _FAMILIAR = frozenset(
     {
@@ -353,7 +363,7 @@ class StreamDecoder(Decoder):
         word = text(choice.get("finish_reason"))
         if word:
             self._tell_all()
-            reason = FinishReason.ERROR if native in _NATIVE_ERRORS else _FINISH.get(word.lower())
+            reason = FinishReason.ERROR if native in _NATIVE_ERRORS else _FINISH.get(word.lower().partition(":")[0])
             if reason is FinishReason.ERROR:
                 self._fail(Fault(native or word, "The provider gave up: " + (native or word)))
             self._end(reason, native or word)
