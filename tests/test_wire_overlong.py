@@ -41,6 +41,18 @@ SAID: list[tuple[str, Overlong]] = [
         "prompt contains at least 769 input tokens, for a total of at least 32769 tokens.",
         Overlong(769, 32_768, 32_000),
     ),
+    # SGLang; text-generation-inference, Together
+    (
+        "Requested token count exceeds the model's maximum context length of 4096 tokens. You requested a total of "
+        "7000 tokens: 3000 tokens from the input messages and 4000 tokens for the completion. Please reduce the "
+        "number of tokens in the input messages or the completion to fit within the limit.",
+        Overlong(3000, 4096, 4000),
+    ),
+    (
+        "Input validation error: `inputs` tokens + `max_new_tokens` must be <= 8193. Given: 8000 `inputs` tokens and "
+        "4000 `max_new_tokens`",
+        Overlong(8000, 8193, 4000),
+    ),
     ("This model's maximum context length is 128000 tokens", Overlong(None, 128_000)),
     ("Your input exceeds the context window of this model. Please adjust your input and try again.", Overlong()),
     (
@@ -82,6 +94,11 @@ SAID: list[tuple[str, Overlong]] = [
     ),
     ("the request exceeds the available context size, try increasing it", Overlong()),
     ("prompt too long; exceeded max context length by 12 tokens", Overlong()),
+    (
+        "Trying to keep the first 10136 tokens when context the overflows. However, the model is loaded with context "
+        "length of only 7866 tokens, which is not enough. Try to load the model with a larger context length",
+        Overlong(10_136, 7866),
+    ),
     ("The number of tokens to keep from the initial prompt is greater than the context length", Overlong()),
     # Bedrock
     ("Input is too long for requested model.", Overlong()),

@@ -39,6 +39,11 @@ _WORDS = tuple(
         rf"maximum context length is {_LIMIT} tokens.{{0,60}}?requested {_MORE} output tokens and your prompt contains "
         rf"at least {_ASKED} input tokens",
         rf"maximum context length is {_LIMIT} tokens and your request has {_ASKED} input tokens \({_MORE} > ",
+        # SGLang; text-generation-inference, Together.
+        rf"maximum context length of {_LIMIT} tokens.{{0,60}}? {_ASKED} tokens from the input messages and "
+        rf"{_MORE} tokens for the completion",
+        rf"`?inputs`? tokens \+ `?max_new_tokens`? must be <= {_LIMIT}\. Given: {_ASKED} "
+        rf"`?inputs`? tokens and {_MORE} ",
         rf"maximum context length (?:is|of) {_LIMIT} tokens?"
         rf"(?:.{{0,60}}?(?:resulted in|requested(?: about)?) {_ASKED} tokens)?",
         r"exceeds the context window",
@@ -47,10 +52,11 @@ _WORDS = tuple(
         rf"input token count (?:\(?{_ASKED}\)? )?exceeds the maximum number of tokens allowed(?: \(?{_LIMIT})?",
         # Mistral.
         rf"prompt contains {_ASKED} tokens.{{0,60}}?too large for model with {_LIMIT} maximum context length",
-        # llama.cpp; vLLM's engine; LM Studio; Ollama.
+        # llama.cpp; vLLM's engine; SGLang; LM Studio; Ollama.
         rf"request (?:\({_ASKED} tokens\) )?exceeds the available context size(?: \({_LIMIT} tokens\))?",
         rf"prompt \(length {_ASKED}\) is longer than the maximum model length of {_LIMIT}",
         rf"input \({_ASKED} tokens\) is longer than the model'?s context length \({_LIMIT} tokens\)",
+        rf"trying to keep the first {_ASKED} tokens when .{{0,80}}?context length of only {_LIMIT} tokens",
         r"greater than the context length",
         r"prompt too long; exceeded (?:max )?context length",
         # Bedrock.
