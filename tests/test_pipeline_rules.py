@@ -470,6 +470,17 @@ class TestSaid:
         assert sent.losses == ([f"messages[1].{name}"] if told == {"content": "a"} else [])
         assert "reasoning-member" in record["rules"]
 
+    @pytest.mark.parametrize(("kind", "model"), [("deepseek", "deepseek-v4-pro"), ("moonshot", "kimi-k2.6")])
+    @pytest.mark.parametrize("name", ["reasoning", "reasoning_details"])
+    async def test_what_a_gateway_told_of_an_open_model_its_vendor_gets_where_it_wants_it(
+        self, kind: str, model: str, name: str
+    ) -> None:
+        detail = {"type": "reasoning.text", "text": "t", "index": 0}
+        came = [USER, {**CALLING, name: "t" if name == "reasoning" else [detail]}, CALLED[2]]
+        async with house(kind, apis=only("chat")) as up:
+            sent = await up.send("chat", model, messages=came)
+        assert (sent.body["messages"][1], sent.losses) == ({**CALLING, "reasoning_content": "t"}, [])
+
     async def test_what_another_sealed_becomes_no_text(self) -> None:
         sealed = {"type": "reasoning.text", "text": "t", "signature": "c2ln"}
         async with house("groq", apis=only("chat")) as up:

@@ -179,6 +179,18 @@ class TestReasoning:
         assert (said(sent), sent.losses) == ({"reasoning_effort": told} if told else {}, losses)
         assert record["rules"].split()[0] == "reasoning-effort"
 
+    @pytest.mark.parametrize(("kind", "model"), [("deepseek", "deepseek-v4-pro"), ("zai", "glm-4.7")])
+    @pytest.mark.parametrize("reasoning", [{"enabled": False}, {"effort": "none"}])
+    async def test_who_turns_thinking_off_by_another_word_hears_that(
+        self, kind: str, model: str, reasoning: dict[str, Any]
+    ) -> None:
+        off = {"type": "disabled"}
+        async with house(kind, apis=only("chat")) as up:
+            sent = await up.send("chat", model, reasoning=reasoning)
+            own = await up.send("chat", model, reasoning=reasoning, thinking={"type": "enabled"})
+        assert (sent.body["thinking"], said(sent), sent.losses) == (off, {"thinking": off}, [])
+        assert own.body["thinking"] == {"type": "enabled"}
+
     async def test_a_clients_own_word_stays(self) -> None:
         async with house("openai", apis=only("chat", "responses")) as up:
             sent = await up.send("chat", "gpt-5", reasoning={"effort": "high"}, reasoning_effort="low")

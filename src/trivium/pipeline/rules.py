@@ -259,7 +259,8 @@ def _unknown_members(draft: Draft, asked: Rules, _: Rule) -> None:
 
 def _reasoning_effort(draft: Draft, asked: Rules, _: Rule) -> None:
     traits = traits_of(asked.row, CHAT, asked.model)
-    mendings.effort_for_reasoning(draft, None if traits.reasoning is None else traits.efforts)
+    efforts = None if traits.reasoning is None else traits.efforts
+    mendings.effort_for_reasoning(draft, efforts, by_thinking=traits.thinking_switch)
 
 
 def _no_sampling(draft: Draft, asked: Rules, _: Rule) -> None:

@@ -139,7 +139,7 @@ RULES: tuple[Rule, ...] = (
     Rule(
         name="reasoning-member",
         what="the assistant's reasoning stands where the provider takes it, or goes",
-        kinds=_MISTRALS | {"groq", "cerebras"},
+        kinds=_MISTRALS | {"groq", "cerebras", "deepseek", "moonshot", "kimi-coding"},
         clients=_of(CHAT),
         apis=_of(CHAT),
         way="same",
@@ -225,7 +225,7 @@ RULES: tuple[Rule, ...] = (
     ),
     Rule(
         name="reasoning-effort",
-        what="OpenRouter's `reasoning` becomes `reasoning_effort`",
+        what="OpenRouter's `reasoning` becomes `reasoning_effort`, or `thinking` where that turns it off",
         kinds=BY_EFFORT,
         clients=_of(CHAT),
         apis=_of(CHAT),

@@ -178,9 +178,10 @@ def fit_effort(draft: Draft, efforts: tuple[str, ...]) -> None:
         draft.set("reasoning", {name: value for name, value in reasoning.items() if name != "effort"})
 
 
-def effort_for_reasoning(draft: Draft, efforts: tuple[str, ...] | None) -> None:
+def effort_for_reasoning(draft: Draft, efforts: tuple[str, ...] | None, *, by_thinking: bool) -> None:
     """OpenRouter's object as the one word that vendors know, as translations say it; `efforts` are those that the model
-    takes, None where it does not reason. A client's own word stays. Raises InvalidJson."""
+    takes, None where it does not reason. `by_thinking`: it is told by another word not to. A client's own word stays.
+    Raises InvalidJson."""
     said = draft.value("reasoning")
     asked = mapping(said)
     budget, effort = asked.get("max_tokens"), asked.get("effort")
@@ -192,7 +193,10 @@ def effort_for_reasoning(draft: Draft, efforts: tuple[str, ...] | None) -> None:
         draft.losses.add("reasoning.exclude", _UNKNOWN)
     if effort is None or draft.raw("reasoning_effort") != b"null":
         return
-    if efforts is None:
+    if effort == "none" and by_thinking:
+        if draft.raw("thinking") == b"null":
+            draft.set("thinking", {"type": "disabled"})
+    elif efforts is None:
         if effort != "none":
             draft.losses.add("reasoning", "this model does not reason")
     elif effort == "none" and effort not in efforts:
