@@ -39,6 +39,10 @@ def test_a_file_without_a_type_is_a_pdf() -> None:
     assert file_of("data:text/csv;base64,AAAA", "at") == Data("text/csv", "AAAA")
 
 
+def test_a_file_may_be_a_link() -> None:
+    assert file_of("https://example.com/a.pdf", "at") == Url("https://example.com/a.pdf")
+
+
 @pytest.mark.parametrize("uri", ["https://example.com/a.png", "data:image/jpeg;base64,/9j/4A=="])
 def test_a_source_is_written_as_it_was_read(uri: str) -> None:
     assert uri_of(source_of(uri, "at")) == uri

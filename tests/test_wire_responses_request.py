@@ -66,6 +66,11 @@ class TestInput:
         told, _ = read(R, {"input": "hi"})
         assert told.turns == (Turn(Role.USER, (Text("hi", "input"),)),)
 
+    @pytest.mark.parametrize("type", [{}, {"type": None}, {"type": "message"}])
+    def test_an_item_without_a_type_is_a_message(self, type: Body) -> None:
+        assert turns({**type, "role": "user", "content": "Hi"}) == turns({"role": "user", "content": "Hi"})
+        assert turns({**type, "role": "user", "content": "Hi"})
+
     def test_a_conversation(self) -> None:
         """Reasoning, message and calls that follow each other are one turn of the assistant's."""
         said = turns(

@@ -8,6 +8,7 @@ from trivium.canon.parts import Data, Source, Url
 from trivium.errors import FieldInvalid
 
 _DATA = re.compile(r"data:([^;,]{0,256})(?:;[^,]{0,4096})??;base64,", re.IGNORECASE)
+_URI = re.compile(r"data:|https?://", re.IGNORECASE)
 _PDF = "application/pdf"
 _MEANT = {"image/jpg": "image/jpeg"}
 """Types of media as many write them, and the vendors do not."""
@@ -27,8 +28,8 @@ def source_of(uri: str, at: str, default: str = "image/png") -> Source:
 
 
 def file_of(content: str, at: str) -> Source:
-    """`file_data` of the OpenAI APIs: a `data:` URI, or bare base64 of a PDF."""
-    return source_of(content, at, _PDF) if content[:5].lower() == "data:" else Data(_PDF, content)
+    """`file_data` of the OpenAI APIs: a `data:` URI, bare base64 of a PDF, or a URL (OpenRouter's page on PDFs)."""
+    return source_of(content, at, _PDF) if _URI.match(content) else Data(_PDF, content)
 
 
 def uri_of(source: Source) -> str:

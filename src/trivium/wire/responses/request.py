@@ -205,7 +205,7 @@ _REASONING = frozenset({"type", "id", "summary", "content", "encrypted_content",
 
 
 def _item(item: dict[str, Any], at: str, losses: Losses) -> tuple[Role, tuple[Part, ...]]:
-    kind = item.get("type", "message")
+    kind = item.get("type") or "message"
     if kind == "message":
         others(item, _MESSAGE, at, losses, ONLY)
         if item.get("status") == "incomplete":
