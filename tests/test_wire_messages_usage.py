@@ -141,3 +141,10 @@ def test_a_model_that_runs_in_the_usa_alone_is_one_too() -> None:
 @pytest.mark.parametrize("usage", [{}, {"input_tokens": None}, {"service_tier": "standard"}])
 def test_usage_that_says_nothing_is_none(usage: dict[str, Any]) -> None:
     assert read(usage) is None
+
+
+def test_tokens_of_the_model_that_draws_are_no_calls() -> None:
+    drawn = {"image_generation_output": 6208}
+    said = told(Usage(output=1, server_tools={"image_generation": 1, **drawn}))
+    assert {name: calls for name, calls in said["server_tool_use"].items() if calls} == {"image_generation_requests": 1}
+    assert "server_tool_use" not in told(Usage(output=1, server_tools=drawn))

@@ -10,6 +10,9 @@ from decimal import Decimal
 
 import msgspec
 
+DRAWN = "image_generation_"
+"""Before the kinds of tokens, among `Usage.server_tools`, of the model that a tool draws with."""
+
 
 class Usage(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """One request's tokens. All counts are tokens unless named otherwise; none is ever negative."""
@@ -30,7 +33,8 @@ class Usage(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     prediction_accepted: int = 0
     prediction_rejected: int = 0
     server_tools: dict[str, int] = {}
-    """Calls of tools run by the provider, by the provider's name for the count without `_requests`."""
+    """Calls of tools that the provider runs, by its name for the count without `_requests`; and the tokens (`DRAWN`) of
+    one that is billed by them."""
     service_tier: str | None = None
     reported_cost: Decimal | None = None
     """What the provider says it charged its account, in USD. Under BYOK this is the provider's fee alone."""

@@ -17,6 +17,7 @@ from typing import Any
 
 import msgspec
 
+from trivium.canon.usage import DRAWN
 from trivium.metering.dataset import FOREVER, Dated, Found
 from trivium.metering.prices import TOKEN_RATES, TOOL, Curve, Limits, Sheet, assembled, flat, sheet_of
 
@@ -139,7 +140,7 @@ _SOUND: dict[str, Sheet] = {
 (developers.openai.com/api/docs/models/gpt-4o-audio-preview, .../gpt-4o-mini-audio-preview)."""
 
 _PICTURES: Sheet = {
-    f"{TOOL}image_generation_{tokens}": flat(usd * _PER_MILLION)
+    f"{TOOL}{DRAWN}{tokens}": flat(usd * _PER_MILLION)
     for tokens, usd in (("input", 5), ("image_input", 8), ("output", 30))
 }
 """What the tool `image_generation` of Responses costs by its tokens, for it is a model of its own: the price of GPT

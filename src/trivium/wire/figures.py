@@ -15,7 +15,7 @@ from typing import Any
 
 import msgspec
 
-from trivium.canon.usage import Conventions, Usage
+from trivium.canon.usage import DRAWN, Conventions, Usage
 from trivium.wire.lenient import amount, count, mapping, text
 
 Keys = Mapping[str, "str | Keys"]
@@ -175,12 +175,14 @@ def costs(usage: Usage) -> dict[str, Any]:
 
 def extras(usage: Usage) -> dict[str, Any]:
     """What the usage objects of both OpenAI APIs hold beyond the owner's, as gateways write it."""
-    tools = {"server_tool_use_details": server_tools(usage)} if usage.server_tools else {}
+    tools = {"server_tool_use_details": calls} if (calls := server_tools(usage)) else {}
     return {**tools, **costs(usage)}
 
 
 def server_tools(usage: Usage) -> dict[str, int]:
-    return {f"{name}_requests": calls for name, calls in usage.server_tools.items()}
+    """Calls, of whatever tools; tokens of the model that draws are none."""
+    calls = usage.server_tools.items()
+    return {f"{name}_requests": number for name, number in calls if not name.startswith(DRAWN)}
 
 
 def openai_usage(figures: Figures, conventions: Conventions, *, google: bool = False) -> Usage:

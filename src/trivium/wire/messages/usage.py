@@ -143,7 +143,7 @@ def told(usage: Usage | None) -> dict[str, Any]:
         **({_SPLIT: _split(usage)} if usage.cache_write_5m or usage.cache_write_1h else {}),
         "output_tokens": usage.output,
         **({"output_tokens_details": {"thinking_tokens": usage.reasoning}} if usage.reasoning else {}),
-        **({"server_tool_use": _NO_CALLS | server_tools(usage)} if usage.server_tools else {}),
+        **({"server_tool_use": _NO_CALLS | calls} if (calls := server_tools(usage)) else {}),
         **(_tier(usage.service_tier) if usage.service_tier else {}),
         **costs(usage),
     }

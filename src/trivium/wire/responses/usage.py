@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from trivium.canon.usage import Conventions, Usage
+from trivium.canon.usage import DRAWN, Conventions, Usage
 from trivium.wire.figures import Figures, Keys, extras, openai_usage
 from trivium.wire.lenient import mapping, text
 
@@ -87,9 +87,9 @@ def _pictures(drawn: Figures) -> dict[str, int]:
     """Tokens of the model that drew, each kind with a price of its own."""
     images = min(drawn["images"], drawn["input"])
     return {
-        "image_generation_input": drawn["input"] - images,
-        "image_generation_image_input": images,
-        "image_generation_output": drawn["output"],
+        f"{DRAWN}input": drawn["input"] - images,
+        f"{DRAWN}image_input": images,
+        f"{DRAWN}output": drawn["output"],
     }
 
 
