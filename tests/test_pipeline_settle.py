@@ -5,11 +5,13 @@ from __future__ import annotations
 import asyncio
 import gc
 import pkgutil
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 
 import aiohttp
 import pytest
 
-from gateway import ALL_APIS, CHAT
+from gateway import ALL_APIS, CHAT, Running
 from support_money import (
     APIS,
     BODIES,
@@ -166,12 +168,19 @@ async def test_so_is_a_long_one_but_never_more_than_the_model_can_say() -> None:
     assert (record["output_tokens"], record["flags"]) == (1000, "estimated")
 
 
-async def test_while_a_figure_is_looked_up_no_question_is_kept_that_counts_in_no_limit() -> None:
+@asynccontextmanager
+async def looked_for() -> AsyncIterator[Running]:
+    """A call has its answer, and a figure of it is looked for that does not come."""
     body = {**whole("chat", "It is sunny.", None), "id": "gen-1"}
     script = Script([Rule(Reply(body=body))], generations=[Generation(id="gen-1", after_asks=1_000)])
     async with shop(script=script, settings=CREDITS, provider=OPENROUTER) as house:
         await customer(house)
         assert (await house.post(PATHS["chat"], CHAT))[0] == 200
+        yield house
+
+
+async def test_while_a_figure_is_looked_up_no_question_is_kept_that_counts_in_no_limit() -> None:
+    async with looked_for() as house:
         assert house.gateway.deps.in_flight.bytes == 0
         (waiting,) = [one for one in gc.get_objects() if isinstance(one, Run) and one.request is not None]
         assert waiting.request
@@ -187,11 +196,7 @@ async def test_a_call_took_until_its_answer_was_there_however_long_a_figure_is_l
         def monotonic_ns() -> int:
             return SystemClock.monotonic_ns() + HOUR_US * 1_000
 
-    body = {**whole("chat", "It is sunny.", None), "id": "gen-1"}
-    script = Script([Rule(Reply(body=body))], generations=[Generation(id="gen-1", after_asks=1_000)])
-    async with shop(script=script, settings=CREDITS, provider=OPENROUTER) as house:
-        await customer(house)
-        assert (await house.post(PATHS["chat"], CHAT))[0] == 200
+    async with looked_for() as house:
         assert house.gateway.deps.in_flight.calls == 0
         house.gateway.deps.clock = AnHourLater()
         await house.gateway.deps.lookups.close(0.01)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from math import inf
+from unittest import mock
 from unittest.mock import Mock
 
 import pytest
@@ -179,6 +180,25 @@ async def test_a_stale_connection_is_replaced_by_a_fresh_one_even_at_the_limit(l
     with stale_within(inf):
         assert (await lab.fetch(url, b"y"))[2] == b"y"
     assert len(lab.connections) == 4
+
+
+@scenario_for("http1")
+async def test_a_connection_that_is_handed_on_at_once_was_not_at_rest(lab: Lab) -> None:
+    """However long its last call took: who ends it then has the next one's request."""
+    await lab.equip(limits=PoolLimits(connections=1))
+    asked: list[bytes] = []
+
+    async def script(peer: Peer) -> None:
+        asked.append((await peer.request())[1])
+        await asyncio.sleep(0.6)
+        await peer.say(answer(b"ok"))
+        asked.append((await peer.request())[1])
+
+    url = await lab.serve(script)
+    with mock.patch.multiple("trivium.upstream.client", RESTED=0.5, SOON=inf, AT_ONCE=0):
+        told = await asyncio.gather(*(lab.fetch(url, body) for body in (b"first", b"second")), return_exceptions=True)
+    assert isinstance(told[1], UpstreamUnreachable)
+    assert asked == [b"first", b"second"]
 
 
 @scenario_for("http1")

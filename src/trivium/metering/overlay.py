@@ -203,12 +203,10 @@ def _placed(sheet: Sheet, found: Found, base_url: str) -> Sheet:
 
 
 def _fees(found: Found, model: str, tools: Mapping[str, int]) -> Sheet:
-    """Of OpenAI's models, also at Azure; those with a tool have all tools of Responses."""
-    if found.provider not in ("openai", "azure"):
-        return {}
-    pictures = _PICTURES if tools else {}
-    fee = next((fee for models, fee in _SEARCH_FEES if models.fullmatch(model)), None)
-    return pictures if fee is None or found.provider != "openai" else {**pictures, "request": fee}
+    """Of OpenAI's models, pictures also at Azure; those with a tool have all tools of Responses."""
+    pictures = _PICTURES if tools and found.provider in ("openai", "azure") else {}
+    fees = (fee for models, fee in _SEARCH_FEES if found.provider == "openai" and models.fullmatch(model))
+    return {**pictures, **({"request": fee} if (fee := next(fees, None)) else {})}
 
 
 def scaled(standard: Sheet, row: Factor) -> Sheet:

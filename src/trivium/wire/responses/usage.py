@@ -71,15 +71,15 @@ class ResponsesUsage:
 
     def read(self, response: dict[str, Any], calls: Mapping[str, int] = _NOTHING) -> Usage | None:
         """The usage as it is known after one more response object; `calls` are those of tools that the answer shows."""
-        self._drawn.read(mapping(mapping(response.get("tool_usage")).get("image_gen")))
+        beside = mapping(response.get("tool_usage"))
+        self._drawn.read(mapping(beside.get("image_gen")))
         self._figures.show({**calls, **_pictures(self._drawn)})
         gateway = mapping(mapping(response.get("provider_metadata")).get("gateway"))
         used = mapping(response.get("usage"))
         self._figures.read(used, gateway)
         self._figures.tier(response.get("service_tier"))
         if used:  # what a stream begins with tells of none
-            searches = mapping(mapping(response.get("tool_usage")).get("web_search"))
-            self._figures.called("web_search", searches.get("num_requests"))
+            self._figures.called("web_search", mapping(beside.get("web_search")).get("num_requests"))
         return self._figures.usage(openai_usage(self._figures, self._conventions))
 
 
