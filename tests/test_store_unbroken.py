@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import threading
 from collections.abc import AsyncIterator, Callable, Coroutine
 from pathlib import Path
 from typing import Any
-from unittest.mock import Mock
 
 import pytest
 
@@ -142,8 +142,14 @@ async def test_that_it_fails_behind_whoever_left_is_no_news(
     """Everybody whom a store that is away concerns is told so; nobody is left to be told here."""
     told: list[dict[str, Any]] = []
     asyncio.get_running_loop().set_exception_handler(lambda _, context: told.append(context))
+    left = threading.Event()
+
+    def away() -> None:
+        left.wait(10)
+        raise StoreUnavailable("away")
+
     with monkeypatch.context() as patched:
-        patched.setattr(house.store.database, "transaction", Mock(side_effect=StoreUnavailable("away")))
+        patched.setattr(house.store.database, "transaction", away)
         asking = asyncio.create_task(work(house))
         while not house.store.ledger.writer.backlog:  # noqa: ASYNC110 # counted by the code under test
             await asyncio.sleep(0)
@@ -151,6 +157,7 @@ async def test_that_it_fails_behind_whoever_left_is_no_news(
         with pytest.raises(asyncio.CancelledError):
             await asking
         del asking
+        left.set()
         with pytest.raises(StoreUnavailable):
             await house.store.ledger.writer.flush()
         await unbroken.ended()
