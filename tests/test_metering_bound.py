@@ -156,6 +156,17 @@ class TestUsage:
         usage = most_usage(size, 50, LIMITS, PLAIN)
         assert (usage.server_tools, usage.service_tier) == ({"web_search": 3}, "priority")
 
+    def test_who_draws_is_shown_what_the_conversation_has_and_what_was_drawn(self) -> None:
+        size = sized(server_tools={"image_generation": 3}, drawn=48_000, images=2)
+        assert most_usage(size, 50, LIMITS, PLAIN).server_tools == {
+            "image_generation": 3,
+            "image_generation_input": 3 * bound.DRAWING_PROMPT,
+            "image_generation_image_input": (2 + 3 + 4) * bound.PICTURE_READ,
+            "image_generation_output": 48_000,
+        }
+        many = sized(server_tools={"image_generation": 1}, drawn=500, images=90)
+        assert most_usage(many, 50, LIMITS, PLAIN).server_tools["image_generation_image_input"] == 16 * 6_500
+
     @given(
         rates=st.builds(
             Rates,

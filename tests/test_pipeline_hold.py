@@ -301,9 +301,25 @@ class TestRefusals:
             (Api.MESSAGES, {"max_tokens": 9}, "Lower `max_tokens`"),
             (Solo.EMBEDDINGS, {}, "Send less `input` at once"),
             (Solo.FIM, {"max_tokens": 9}, "Lower `max_tokens`"),
+            (
+                Api.RESPONSES,
+                {"tools": [{"type": "image_generation"}, {"type": "web_search"}]},
+                "Send a smaller `max_output_tokens`, allow fewer calls of `image_generation` and `web_search` "
+                "(`max_tool_calls`)",
+            ),
+            (
+                Api.RESPONSES,
+                {"tools": [{"type": "web_search"}], "max_tool_calls": 1},
+                "Send a smaller `max_output_tokens`",
+            ),
+            (
+                Api.MESSAGES,
+                {"max_tokens": 9, "tools": [{"type": "web_search_20250305", "name": "web_search"}]},
+                "Lower `max_tokens`, allow fewer calls of `web_search` (`max_uses`)",
+            ),
         ],
     )
-    def test_what_costs_less_is_named_as_the_api_has_it(self, api: Kind, sent: dict[str, int], advice: str) -> None:
+    def test_what_costs_less_is_named_as_the_api_has_it(self, api: Kind, sent: dict[str, Any], advice: str) -> None:
         body = {"model": "m", "messages": [], "input": "x", "prompt": "x", **sent}
         told = hold.refused(Refusal(needed=2, free=1, held=0), parse(api, msgspec.json.encode(body)), Counter().deps)
         assert f"{advice}, or add credits." in told.message

@@ -175,6 +175,20 @@ class TestTools:
     def test_those_that_run_at_the_providers(self, api: Api, more: Any, called: dict[str, int]) -> None:
         assert size(api, **more).server_tools == called
 
+    @pytest.mark.parametrize(
+        ("more", "limit", "pictures", "tokens"),
+        [
+            ({}, {}, 4, 16_000),
+            ({"quality": "auto", "size": "1024x1024"}, {}, 4, 16_000),
+            ({"quality": "medium"}, {}, 4, 4_000),
+            ({"quality": "low"}, {"max_tool_calls": 1}, 1, 500),
+            ({"quality": ["low"]}, {"max_tool_calls": 0}, 0, 16_000),
+        ],
+    )
+    def test_one_that_draws(self, more: Any, limit: Any, pictures: int, tokens: int) -> None:
+        found = size(R, tools=[{"type": "image_generation", **more}, {"type": "web_search"}], **limit)
+        assert (found.server_tools["image_generation"], found.drawn) == (pictures, pictures * tokens)
+
     def test_those_that_the_vendor_describes(self) -> None:
         tools = [{"type": "computer_20250124"}, {"type": "web_search_20250305"}, {"type": "custom"}, {"name": "f"}]
         assert size(M, tools=tools).vendor_tools == 2

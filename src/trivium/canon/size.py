@@ -83,6 +83,8 @@ class Size(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """The answer was asked for as sound."""
     server_tools: dict[str, int] = {}
     """Tools that the provider runs, by the names of `Usage.server_tools`: the most calls."""
+    drawn: int = 0
+    """Tokens that pictures which the tool `image_generation` draws may come to."""
     cache_1h: bool = False
     """Something was marked to be written to the prompt cache for an hour."""
     service_tier: str | None = None

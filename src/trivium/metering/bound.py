@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from trivium.canon.size import BYTES_PER_TOKEN, IMAGE, Size
-from trivium.canon.usage import Usage
+from trivium.canon.usage import DRAWN, Usage
 from trivium.metering.prices import Limits, Rates, TierPrice
 
 PREAMBLE = 900
@@ -21,6 +21,11 @@ VENDOR_TOOL = 3_000
 """For each tool that the vendor describes: 2,000 to 2,500 for Anthropic's search of the web, 1,400 for a computer."""
 TOOL_RESULT = 10_000
 """Of one call: a search of the web is 7,000 to 8,400 at Anthropic's and 8,000 at OpenAI's."""
+DRAWING_PROMPT = 10_000
+"""Tokens of text that the model behind `image_generation` reads for a picture: its API takes 32,000 characters."""
+PICTURE_READ = 6_500
+"""Of a picture that it reads to draw another one: up to 6,240 and a base at high fidelity."""
+MOST_PICTURES_READ = 16
 MOST_ROUNDS = 100
 """In which a provider calls its tools for one answer."""
 LEAST_COMPACTED = 50_000
@@ -85,9 +90,20 @@ def most_usage(
     tokens[bucket] = tokens.get(bucket, 0) + input - apart
     return Usage(
         **tokens,
-        server_tools={name: calls for name, calls in size.server_tools.items() if calls},
+        server_tools={name: calls for name, calls in (size.server_tools | _drawn(size)).items() if calls},
         service_tier=size.service_tier,
     )
+
+
+def _drawn(size: Size) -> dict[str, int]:
+    """What the model behind `image_generation` reads and draws: it may be shown all pictures there are by then."""
+    pictures = size.server_tools.get("image_generation", 0)
+    shown = sum(min(size.images + drawn, MOST_PICTURES_READ) for drawn in range(pictures))
+    return {
+        f"{DRAWN}input": DRAWING_PROMPT * pictures,
+        f"{DRAWN}image_input": PICTURE_READ * shown,
+        f"{DRAWN}output": size.drawn,
+    }
 
 
 def _own(size: Size) -> int:

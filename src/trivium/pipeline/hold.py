@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from trivium.canon.api import Api
 from trivium.canon.size import Size
 from trivium.clock import rfc3339
 from trivium.errors import BudgetExceeded, InsufficientCredits, PriceUnknown, RequestError
@@ -157,4 +158,8 @@ def _advice(request: Request) -> str:
     if not names:
         return "Send less `input` at once"
     name = next((name for name in names if name in request.members), names[-1])
-    return f"Send a smaller `{name}`" if request.max_tokens is None else f"Lower `{name}`"
+    fewer = ""
+    if tools := [tool for tool, calls in measure(request).server_tools.items() if calls > 1]:
+        limit = "max_tool_calls" if request.api is Api.RESPONSES else "max_uses"
+        fewer = f", allow fewer calls of {' and '.join(f'`{tool}`' for tool in tools)} (`{limit}`)"
+    return (f"Send a smaller `{name}`" if request.max_tokens is None else f"Lower `{name}`") + fewer

@@ -71,6 +71,7 @@ class _Limits(msgspec.Struct):
 class _Tool(msgspec.Struct, gc=False):
     type: str | int | None = None
     max_uses: int | float | str | None = None
+    quality: msgspec.Raw = _ABSENT
     parameters: msgspec.Raw = _ABSENT
     cache_control: msgspec.Raw = _ABSENT
 
@@ -103,6 +104,12 @@ _OWN_WORDS = ("function", "custom", "namespace")
 MOST_CALLS = 10
 """Of a hosted tool without a limit. After ten rounds Anthropic pauses the turn."""
 _LARGEST_LIMIT = 100
+_MOST_PICTURES = 4
+"""Of an answer without a limit. Hardly one is as large as a picture is taken for here, so that more fit in."""
+_PICTURE = {b'"low"': 500, b'"medium"': 4_000}
+_BEST_PICTURE = 16_000
+"""Tokens of a picture by its quality: 200, 1,770 and 7,030 of 1024 x 1024, 12,329 of 3584 x 2048 at the best, which the
+model may choose (the calculator at developers.openai.com/api/docs/guides/image-generation); previews are 100 each."""
 _MOST_ANSWERS = 128
 """OpenAI's limit."""
 _SWITCHES = {
@@ -198,7 +205,7 @@ def measure(request: Request) -> Size:
             _walk(_read(members[name]), found)
     if "cache_control" in members:
         found.mark(members["cache_control"])
-    hosted = _hosted(members, found)
+    hosted, drawn = _hosted(members, found)
     if api is Api.RESPONSES and bytes(members.get("prompt", b"null")) != b"null":
         found.add(DOCUMENT)  # a prompt that lies with the provider
     if "container" in members:
@@ -218,6 +225,7 @@ def measure(request: Request) -> Size:
         answers=_answers(api, members),
         speaks="modalities" in members and b'"audio"' in bytes(members["modalities"]),
         server_tools=hosted,
+        drawn=drawn,
         cache_1h=found.marked_1h,
         service_tier=service_tier(api, members),
         compacts=api is Api.MESSAGES and _compacts(members),
@@ -322,8 +330,9 @@ def _without(body: bytes, payloads: list[memoryview]) -> bytes:
     return b"".join((*pieces, body[done:]))
 
 
-def _hosted(members: Members, found: _Found) -> dict[str, int]:
-    """The tools that run at the provider's, each with the most calls it may make."""
+def _hosted(members: Members, found: _Found) -> tuple[dict[str, int], int]:
+    """The tools that run at the provider's, each with the most calls it may make; and the most tokens of pictures."""
+    drawn = 0
     called = {tool: 1 for name, (mark, tool) in _SWITCHES.items() if name in members and mark in bytes(members[name])}
     if bytes(members.get("mcp_servers", b"[]")).startswith(b"[{"):
         called["mcp"] = MOST_CALLS
@@ -332,9 +341,11 @@ def _hosted(members: Members, found: _Found) -> dict[str, int]:
             found.mark(tool.cache_control)
         found.vendor_tools += type(tool.type) is str and tool.type not in _OWN_WORDS
         if type(tool.type) is str and (named := _HOSTED.match(tool.type)):
-            most = _most_calls(tool, count(members, "max_tool_calls"))
+            draws = named[1] == "image_generation"
+            most = _most_calls(tool, count(members, "max_tool_calls"), _MOST_PICTURES if draws else MOST_CALLS)
             called[named[1]] = called.get(named[1], 0) + most
-    return called
+            drawn += draws * most * _PICTURE.get(bytes(tool.quality), _BEST_PICTURE)
+    return called, drawn
 
 
 def _compacts(members: Members) -> bool:
@@ -362,13 +373,13 @@ def _read_tools(data: bytes) -> list[_Tool]:
 _tools_of = Again(_read_tools)
 
 
-def _most_calls(tool: _Tool, limit: int | None) -> int:
+def _most_calls(tool: _Tool, limit: int | None, otherwise: int) -> int:
     try:
         inner = _limits.decode(tool.parameters).max_uses  # as OpenRouter has it
     except (ValueError, RecursionError):
         inner = None
     said = [most for most in (tool.max_uses, inner, limit) if type(most) is int and most >= 0]
-    return min(*said, _LARGEST_LIMIT) if said else MOST_CALLS
+    return min(*said, _LARGEST_LIMIT) if said else otherwise
 
 
 def _word(raw: msgspec.Raw) -> str | None:
