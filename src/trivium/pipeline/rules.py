@@ -310,17 +310,17 @@ def _chat_betas(draft: Draft, asked: Rules, _: Rule) -> None:
     own = betas.named(sent.get(b"x-anthropic-beta", b"")) + betas.named(sent.get(betas.HEADER, b""))
     wanted = betas.FOR_CHAT_AT_VERCEL if asked.row == "vercel" else betas.FOR_CHAT
     name = betas.HEADERS.get(asked.row, betas.HEADER) if asked.api is CHAT else betas.HEADER
-    if told := betas.known(asked.row, own + wanted):
+    if told := betas.known(asked.row, asked.model, own + wanted):
         draft.header(name, ",".join(told).encode("latin-1"))
 
 
 def _betas(draft: Draft, asked: Rules, rule: Rule) -> None:
     named = betas.named(asked.call.headers[rule.header])
-    told = betas.known(asked.row, named)
+    told = betas.known(asked.row, asked.model, named)
     if told == named:
         return
     for name in named:
-        if not betas.known(asked.row, (name,)):
+        if not betas.known(asked.row, asked.model, (name,)):
             draft.losses.add(f"{betas.HEADER.decode()}: {name}", _BETA_UNKNOWN)
     draft.header(betas.HEADER, ",".join(told).encode("latin-1"))
 

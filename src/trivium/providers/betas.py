@@ -7,6 +7,10 @@ answer 400 to one that they do not know; what they know is from the table that L
 
 from __future__ import annotations
 
+import re
+
+from trivium.providers.traits import NEWEST_CLAUDE
+
 _TOOL_SEARCH = {"advanced-tool-use-2025-11-20": "tool-search-tool-2025-10-19"}
 """The clouds have a part of it, under a name of its own."""
 _CLOUDS = (
@@ -29,6 +33,9 @@ _KNOWN: dict[str, dict[str, str]] = {
     | {name: name for name in (*_CLOUDS, "interleaved-thinking-2025-05-14", "web-search-2025-03-05")},
 }
 """By row; a row that is not here is sent everything."""
+_GENERAL = frozenset({"effort-2025-11-24", "fine-grained-tool-streaming-2025-05-14"})
+"""What they ask for needs no beta any more. InvokeModel refuses them for Opus 4.7 and later with 'invalid beta flag'
+(github.com/vercel/ai/pull/14542, github.com/anthropics/claude-code/issues/49370); Bedrock's other door takes them."""
 
 FOR_CHAT = ("fine-grained-tool-streaming-2025-05-14",)
 """Asked for Chat clients, whose API has no word for them (vendors page, "Requests")."""
@@ -38,13 +45,14 @@ HEADERS = {"openrouter": b"x-anthropic-beta"}
 """Where a gateway's Chat API takes them, if not in Anthropic's own header."""
 
 
-def known(row: str, betas: tuple[str, ...]) -> tuple[str, ...]:
+def known(row: str, model: str, betas: tuple[str, ...]) -> tuple[str, ...]:
     """Of these betas those that the provider knows, by its names for them, each once. Nothing is remembered: what a
     client names may be as long as a head."""
     table = _KNOWN.get(row)
     if table is None:
         return tuple(dict.fromkeys(betas))
-    return tuple({table[beta]: None for beta in betas if beta in table})
+    refused = _GENERAL if row == "bedrock" and re.search(NEWEST_CLAUDE, model) else ()
+    return tuple({table[beta]: None for beta in betas if beta in table and beta not in refused})
 
 
 def named(header: bytes) -> tuple[str, ...]:

@@ -26,7 +26,7 @@ _SINCE_5 = r"claude-[a-z]+-([5-9]|[1-9]\d)(?!\d)"
 """The number behind the family; in `claude-3-5-sonnet` it stands before it. Gateways write `4.6` for `4-6`."""
 _SCHEMAS = rf"claude-(opus-4[-.][1-9]|(sonnet|haiku)-4[-.][5-9])(?!\d)|claude-4\.[5-9]|{_SINCE_5}"
 _ADAPTIVE = rf"claude-(opus|sonnet|haiku)-4[-.][6-9](?!\d)|claude-4\.[6-9]|{_SINCE_5}"
-_NEWEST = rf"claude-(opus|sonnet|haiku)-4[-.][7-9](?!\d)|claude-4\.[7-9]|{_SINCE_5}"
+NEWEST_CLAUDE = rf"claude-(opus|sonnet|haiku)-4[-.][7-9](?!\d)|claude-4\.[7-9]|{_SINCE_5}"
 _SYSTEM_TURNS = r"claude-(opus|sonnet|haiku)-(5-[5-9]|[6-9])(?!\d)"
 """They take system messages behind a user's turn. Claude Code 2.1.332 sends such to Opus 4.8 too, which takes them, and
 to every model whose name it does not know: the rule `system-turns`."""
@@ -37,7 +37,7 @@ _UNFORCED = rf"claude-(fable|mythos)-(5[-.][1-9]|[6-9]|[1-9]\d)(?!\d)|{_SINCE_55
 model'), since Fable 5.1 and Opus 5.5 no call be forced ('tool_choice: type "tool" and "any" are not supported for this
 model'): Anthropic's pages "What's new" of Fable 5.1, Opus 5.5 and Sonnet 5.5. Haiku 5.5 takes both."""
 _REASONS = r"^(o\d|gpt-[5-9])"
-UNSAMPLED = rf"^(?!.*-chat)(o\d|gpt-[5-9])|{_NEWEST}"
+UNSAMPLED = rf"^(?!.*-chat)(o\d|gpt-[5-9])|{NEWEST_CLAUDE}"
 """Models that refuse to be told how to sample. OpenAI's take it from 5.1 on as long as they do not reason."""
 _SINCE_51 = r"^gpt-(5\.[1-9]|[6-9])"
 _SINCE_52 = r"^gpt-(5\.1-codex-max|5\.[2-9]|[6-9])"
@@ -74,7 +74,7 @@ _ANTHROPIC: _Rules = (
     (_SYSTEM_TURNS, {"system_turns": True}),
     *_THINKERS,
     (
-        _NEWEST,
+        NEWEST_CLAUDE,
         {
             "sampling": False,
             "thinking_shown": False,
