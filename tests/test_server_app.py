@@ -19,12 +19,20 @@ async def get(url: str, method: str = "GET", headers: dict[str, str] | None = No
         return response.status, content, response.headers.get("allow")
 
 
-@pytest.mark.parametrize("prefix", PREFIXES)
+@pytest.mark.parametrize("prefix", ["", *PREFIXES, "//v1", "/v1/"])
 async def test_every_prefix_serves_every_api(prefix: str) -> None:
     async with running() as house:
         for path, body in CALLS:
             assert (await house.post(path.replace("/v1", prefix), body))[0] == 200
         assert (await get(house.url + prefix + "/models", headers={"x-api-key": house.key}))[0] == 200
+
+
+async def test_a_slash_at_the_end_is_one_too_many() -> None:
+    async with running() as house:
+        assert (await house.post("/v1/chat/completions/", CHAT))[0] == 200
+        assert (await get(house.url + "/v1/models/", headers={"x-api-key": house.key}))[0] == 200
+        assert (await get(house.url + "/v1/files/", headers={"x-api-key": house.key}))[0] == 404
+        assert (await get(house.url + "//healthz"))[0] == 404
 
 
 async def test_probes_answer_without_a_key(caplog: pytest.LogCaptureFixture) -> None:

@@ -18,6 +18,7 @@ from uvicorn.protocols.http.httptools_impl import STATUS_LINE
 
 from trivium.errors import BodyTimeout
 from trivium.pipeline.call import Headers
+from trivium.server.routes import tidied
 
 if TYPE_CHECKING:
     from trivium.server.protocol import GuardedProtocol
@@ -47,7 +48,7 @@ def place_of(url: bytes) -> Place:
 def _place(url: bytes) -> Place:
     parsed = parse_url(url)
     path = parsed.path.decode("ascii")
-    return Place(unquote(path) if "%" in path else path, parsed.path, parsed.query or b"")
+    return Place(tidied(unquote(path) if "%" in path else path), parsed.path, parsed.query or b"")
 
 
 _usual_place = lru_cache(512)(_place)

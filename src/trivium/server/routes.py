@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 
 import msgspec
@@ -13,6 +14,8 @@ from trivium.providers.provider import COUNT_PATHS, PATHS
 PREFIXES = ("/v1", "/v1/v1", "/api/gateway", "/api/gateway/v1", "/api/openrouter", "/api/openrouter/v1", "/api/v1")
 """`/v1/v1` is what a client makes of a base URL that already ends in `/v1`; `/api/v1` is where Kilo's public sources
 ask by now (7.7.7 still asks under `/api/openrouter` and `/api/gateway`)."""
+_EVERYWHERE = ("", *PREFIXES)
+"""Calls and models also without a prefix: LiteLLM's proxy answers there, and OpenAI's SDKs add none."""
 
 
 class Route(msgspec.Struct, frozen=True):
@@ -28,18 +31,25 @@ _CALLS = {
 }
 
 CALLS: Mapping[str, Route] = {
-    **{prefix + path: route for prefix in PREFIXES for path, route in _CALLS.items()},
+    **{prefix + path: route for prefix in _EVERYWHERE for path, route in _CALLS.items()},
     "/api/fim/completions": _CALLS["/fim/completions"],  # where Kilo's clients ask
 }
 EXPLAIN = frozenset(prefix + "/explain" for prefix in PREFIXES)
 """What would become of a request (`pipeline/explain.py`)."""
-MODELS = frozenset(prefix + "/models" for prefix in PREFIXES)
+MODELS = frozenset(prefix + "/models" for prefix in _EVERYWHERE)
+
+
+def tidied(path: str) -> str:
+    """The path of a model call or the models, without the slashes that a base URL and a path bring along too many;
+    every other path as it is."""
+    told = re.sub("/+", "/", path).rstrip("/")
+    return told if told in CALLS or told in MODELS else path
 
 
 def model_in_path(path: str) -> str | None:
     """The id in `/models/{id}`, which may contain slashes; None for any other path."""
     head, found, model = path.partition("/models/")
-    return model if found and model and head in PREFIXES else None
+    return model if found and model and head in _EVERYWHERE else None
 
 
 def asks_for_api(path: str) -> bool:
