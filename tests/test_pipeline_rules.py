@@ -634,6 +634,9 @@ class TestSaid:
             ("zai", "glm-4.7", {"thinking": {"type": "disabled"}}),
             ("zai", "glm-5.2", {"thinking": {"type": "disabled"}}),
             ("zai", "glm-5.3", {}),
+            ("qwen", "qwen3.8-max", {"enable_thinking": False}),
+            ("alibaba-coding", "glm-5", {"enable_thinking": False}),
+            ("qwen", "qwen3-235b-a22b-thinking-2507", {}),
             ("google", "gemini-2.5-flash", {"reasoning_effort": "none"}),
             ("google", "gemini-2.5-pro", {}),
             ("google", "gemini-3-flash", {}),
@@ -646,9 +649,20 @@ class TestSaid:
             first = await up.send("messages", model, thinking={"type": "disabled"})
             second = await up.send("responses", model, reasoning={"effort": "none"})
         for sent, lost in ((first, "thinking"), (second, "reasoning")):
-            said = {name: sent.body[name] for name in ("thinking", "reasoning_effort") if name in sent.body}
+            said = {
+                name: sent.body[name]
+                for name in ("thinking", "enable_thinking", "reasoning_effort")
+                if name in sent.body
+            }
             assert said == told
             assert any(name.startswith(lost) for name in sent.losses) is (not told)
+
+    async def test_nor_in_openrouters_words(self) -> None:
+        async with house("qwen", apis=only("chat")) as up:
+            sent = await up.send("chat", "qwen3.8-max", reasoning={"enabled": False})
+            own = await up.send("chat", "qwen3.8-max", reasoning={"enabled": False}, enable_thinking=True)
+        assert (sent.body["enable_thinking"], "reasoning" in sent.body, sent.losses) == (False, False, [])
+        assert own.body["enable_thinking"] is True
 
     async def test_only_claude_is_told_instructions_in_mid_conversation(self) -> None:
         """Claude Code sends such to every model whose name it does not know; Ollama answers 500."""

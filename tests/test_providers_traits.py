@@ -262,7 +262,10 @@ def test_of_xais_models_these_can_be_told_how_hard_to_reason() -> None:
 def test_deepseek_takes_all_steps() -> None:
     for model in ("deepseek-v4-pro", "deepseek-flash"):
         told = traits_of("deepseek", Api.CHAT, model)
-        assert (told.thinking_switch, told.efforts) == (True, ("minimal", "low", "medium", "high", "xhigh", "max"))
+        assert (told.unthinking, told.efforts) == (
+            ("thinking", {"type": "disabled"}),
+            ("minimal", "low", "medium", "high", "xhigh", "max"),
+        )
 
 
 def test_of_groqs_models_only_those_that_reason() -> None:

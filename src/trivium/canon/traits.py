@@ -4,7 +4,7 @@ value from the provider's row to the renderer. The default is a server nobody kn
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal
 
 import msgspec
 
@@ -17,8 +17,8 @@ class Traits(msgspec.Struct, frozen=True, kw_only=True):
     """How reasoning is asked for: `reasoning_effort`, OpenRouter's `reasoning` object, or not at all."""
     efforts: tuple[str, ...] = ("low", "medium", "high")
     """The steps it knows; others become the nearest. None: how much it reasons cannot be chosen."""
-    thinking_switch: bool = False
-    """Reasoning is turned off by `thinking {type}`, whatever turns it on."""
+    unthinking: tuple[str, Any] | None = None
+    """What turns reasoning off where that is no effort: a member and its value."""
     reasoning_member: Literal["reasoning_content", "reasoning", "thinking"] | None = "reasoning_content"
     """Where a message of the assistant's has its plain reasoning: in a member of this name, or in a part of its content
     of the type `thinking` (Mistral). None: nowhere."""

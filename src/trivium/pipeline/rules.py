@@ -260,7 +260,7 @@ def _unknown_members(draft: Draft, asked: Rules, _: Rule) -> None:
 def _reasoning_effort(draft: Draft, asked: Rules, _: Rule) -> None:
     traits = traits_of(asked.row, CHAT, asked.model)
     efforts = None if traits.reasoning is None else traits.efforts
-    mendings.effort_for_reasoning(draft, efforts, by_thinking=traits.thinking_switch)
+    mendings.effort_for_reasoning(draft, efforts, off=traits.unthinking)
 
 
 def _no_sampling(draft: Draft, asked: Rules, _: Rule) -> None:

@@ -175,11 +175,14 @@ _XAI: _Rules = (
 """docs.x.ai, "Reasoning"; its API of Chat has no `top_k`."""
 _SWITCHED: _Rules = (
     *_OTHERS,
-    (r"deepseek-(v4|flash)|glm-(4\.[5-7]|5(\.[12])?)(?![\d.])", {"thinking_switch": True}),
+    (r"deepseek-(v4|flash)|glm-(4\.[5-7]|5(\.[12])?)(?![\d.])", {"unthinking": ("thinking", {"type": "disabled"})}),
     (r"deepseek-(v4|flash)", {"efforts": ("minimal", "low", "medium", "high", "xhigh", "max")}),
 )
 """api-docs.deepseek.com/guides/thinking_mode: all steps are taken, and made three there;
 docs.z.ai/guides/capabilities/thinking-mode. GLM 5.3 always thinks."""
+_ALIBABA: _Rules = (*_OTHERS, (r"^(?!.*(thinking|qwq|qvq|-r1))", {"unthinking": ("enable_thinking", False)}))
+"""Models of whichever vendor that may think or not; of Qwen's open ones that do by default, a whole answer is refused
+unless they are told not to (alibabacloud.com/help/en/model-studio/deep-thinking, langchain4j/langchain4j#3974)."""
 _GOOGLE: _Rules = (*_OTHERS, (r"gemini-2\.5-flash", {"efforts": ("none", "low", "medium", "high")}))
 """ai.google.dev/gemini-api/docs/openai: "Reasoning cannot be turned off for Gemini 2.5 Pro or 3 models"."""
 _FIREWORKS: _Rules = (*_OTHERS, (_ANY, {"cache_key": True}))
@@ -202,6 +205,7 @@ _EVERYWHERE: _Rules = ((_MISTRALS, {"answer_between": True}),)
 """Of all rows. Mistral's models are as strict behind gateways (zed-industries/zed#37021) and at Azure
 (danny-avila/LibreChat#12429)."""
 _RULES: dict[str, _Rules] = {
+    "alibaba-coding": _ALIBABA,
     "anthropic": _ANTHROPIC,
     "anthropic-compatible": _ANTHROPIC[1:],
     "azure": _OPENAI,
@@ -219,6 +223,7 @@ _RULES: dict[str, _Rules] = {
     "moonshot": _KIMI,
     "openai": _OPENAI,
     "openrouter": _GATEWAY,
+    "qwen": _ALIBABA,
     "vercel": _GATEWAY,
     "vertex": _ANTHROPIC,
     "xai": _XAI,

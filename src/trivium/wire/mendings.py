@@ -178,9 +178,9 @@ def fit_effort(draft: Draft, efforts: tuple[str, ...]) -> None:
         draft.set("reasoning", {name: value for name, value in reasoning.items() if name != "effort"})
 
 
-def effort_for_reasoning(draft: Draft, efforts: tuple[str, ...] | None, *, by_thinking: bool) -> None:
+def effort_for_reasoning(draft: Draft, efforts: tuple[str, ...] | None, *, off: tuple[str, Any] | None) -> None:
     """OpenRouter's object as the one word that vendors know, as translations say it; `efforts` are those that the model
-    takes, None where it does not reason. `by_thinking`: it is told by another word not to. A client's own word stays.
+    takes, None where it does not reason. `off`: the member that tells it not to instead. A client's own word stays.
     Raises InvalidJson."""
     said = draft.value("reasoning")
     asked = mapping(said)
@@ -193,9 +193,9 @@ def effort_for_reasoning(draft: Draft, efforts: tuple[str, ...] | None, *, by_th
         draft.losses.add("reasoning.exclude", _UNKNOWN)
     if effort is None or draft.raw("reasoning_effort") != b"null":
         return
-    if effort == "none" and by_thinking:
-        if draft.raw("thinking") == b"null":
-            draft.set("thinking", {"type": "disabled"})
+    if effort == "none" and off:
+        if draft.raw(off[0]) == b"null":
+            draft.set(*off)
     elif efforts is None:
         if effort != "none":
             draft.losses.add("reasoning", "this model does not reason")

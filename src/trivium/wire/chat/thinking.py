@@ -13,8 +13,8 @@ def thinking(request: Request, wanted: Wanted) -> dict[str, Any]:
     asked, traits = request.thinking, wanted.to.traits
     if asked is None:
         return {}
-    if asked.enabled is False and traits.thinking_switch:
-        return {"thinking": {"type": "disabled"}}
+    if asked.enabled is False and traits.unthinking:
+        return dict([traits.unthinking])
     if traits.reasoning != "object":
         return effort_member(request, wanted, "reasoning_effort")
     if not traits.efforts:
