@@ -111,6 +111,16 @@ async def test_what_is_refused_changes_nothing(store: Store) -> None:
     assert len(await changes(store.database, None, 2**62, 10)) == 1
 
 
+async def test_a_new_secret_that_cannot_be_sealed_leaves_the_old_one(store: Store) -> None:
+    added = await store.alert_channels.add("desk", SAID, SECRET, "ann")
+    ring, store.secrets.ring = store.secrets.ring, Keyring((), "the key is gone")
+    with pytest.raises(SecretUnreadable):
+        await store.alert_channels.set("desk", to(SAID, Sealed(url="https://hooks.example.com/canary-other")), "ben")
+    store.secrets.ring = ring
+    await store.alert_channels.load()
+    assert store.alert_channels.unsealed(added.id) == SECRET
+
+
 async def test_another_process_sees_it_at_its_next_look_and_after_a_restart(
     home: Home, store: Store, tmp_path: Path
 ) -> None:

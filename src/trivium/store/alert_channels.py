@@ -118,10 +118,11 @@ class AlertChannels(Followed):
         return await self.change(act)
 
     def _seal(self, tx: Writing, channel: Kept, secret: Sealed) -> None:
-        """In place of what was sealed before, if anything was."""
+        """In place of what was sealed before, if anything was. Comes first, as it may be refused."""
+        plain = msgspec.json.encode(secret) if secret.secrets else None
+        one = sealed(tx, self._ring(), _OWNER, channel.id, plain) if plain is not None else None
         tx.execute("DELETE FROM secrets WHERE id = ?", (channel.id,))
-        if secret.secrets:
-            one = sealed(tx, self._ring(), _OWNER, channel.id, msgspec.json.encode(secret))
+        if one is not None:
             row = (one.version, one.wrapped_key, one.sealed, channel.created_ms)
             tx.execute(_SEAL, (channel.id, _OWNER, _VENDOR, channel.name, *row))
 
