@@ -16,8 +16,8 @@ from trivium.clock import Clock
 from trivium.errors import Conflict, NotFound, OperationError
 from trivium.policy.alert_channels import Channel, Kept, Sealed
 from trivium.store.changes import Followed, count_up, read_marks, text
-from trivium.store.envelopes import Envelope, Keyring
-from trivium.store.key_names import MARK, sealed
+from trivium.store.envelopes import Envelope, Keyring, envelope_of
+from trivium.store.key_names import MARK, keep, sealed
 from trivium.store.sql import Database, Row, Writing
 from trivium.store.writer import Writer
 
@@ -30,10 +30,6 @@ _READ = """
     SELECT c.id, c.name, c.content, c.created_ms, s.key_version, s.wrapped_key, s.sealed
     FROM alert_channels c LEFT JOIN secrets s ON s.id = c.id
 """
-_SEAL = (
-    "INSERT INTO secrets (id, owner, vendor, name, position, hint, key_version, wrapped_key, sealed, created_ms)"
-    " VALUES (?, ?, ?, ?, 0, '', ?, ?, ?, ?)"
-)
 Change = Callable[[Channel, Callable[[], Sealed]], tuple[Channel, Sealed | None]]
 """A channel and what opens its envelope, to what it becomes; None: what is sealed stays as it is."""
 
@@ -121,10 +117,7 @@ class AlertChannels(Followed):
         """In place of what was sealed before, if anything was. Comes first, as it may be refused."""
         plain = msgspec.json.encode(secret) if secret.secrets else None
         one = sealed(tx, self._ring(), _OWNER, channel.id, plain) if plain is not None else None
-        tx.execute("DELETE FROM secrets WHERE id = ?", (channel.id,))
-        if one is not None:
-            row = (one.version, one.wrapped_key, one.sealed, channel.created_ms)
-            tx.execute(_SEAL, (channel.id, _OWNER, _VENDOR, channel.name, *row))
+        keep(tx, one, _OWNER, channel.id, _VENDOR, channel.name, "", channel.created_ms)
 
     def _noted(  # noqa: PLR0917
         self,
@@ -156,10 +149,7 @@ def _kept(row: Row) -> Kept:
 
 
 def _envelope(row: Row) -> Envelope | None:
-    version, wrapped_key, content = row[4:]
-    if version is None:
-        return None
-    return Envelope(version=version, wrapped_key=bytes(wrapped_key), sealed=bytes(content))
+    return None if row[4] is None else envelope_of(row[4:])
 
 
 def _opened(ring: Keyring, id: str, envelope: Envelope | None) -> Sealed:

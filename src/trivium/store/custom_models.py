@@ -18,8 +18,8 @@ from trivium.clock import Clock
 from trivium.errors import Conflict, NotFound, OperationError
 from trivium.providers.custom import CustomModel, CustomSettings, hint_of
 from trivium.store.changes import Followed, count_up, read_marks, text
-from trivium.store.envelopes import Envelope, Keyring
-from trivium.store.key_names import MARK, sealed
+from trivium.store.envelopes import Envelope, Keyring, envelope_of
+from trivium.store.key_names import MARK, keep, sealed
 from trivium.store.secrets import GIVEN_FOR_ANOTHER
 from trivium.store.sql import Database, Row, Writing
 from trivium.store.writer import Writer
@@ -72,7 +72,7 @@ class CustomModels(Followed):
             for organization_id in model.shown_to:
                 seen.setdefault(organization_id, {}).setdefault(model.name, model)
         self._seen = dict(seen)
-        self._envelopes = {row[0]: _envelope(row) for row in rows if row[7] is not None}
+        self._envelopes = {row[0]: envelope_of(row[7:]) for row in rows if row[7] is not None}
         self._marks = marks
 
     async def refresh(self) -> None:
@@ -187,23 +187,8 @@ def _owner(organization_id: str) -> str:
 
 
 def _keep_key(tx: Writing, model: CustomModel, envelope: Envelope | None) -> None:
-    tx.execute("DELETE FROM secrets WHERE id = ?", (model.id,))
-    if envelope is not None:
-        tx.execute(
-            "INSERT INTO secrets (id, owner, vendor, name, position, hint, key_version, wrapped_key, sealed,"
-            " created_ms) VALUES (?, ?, ?, ?, 0, ?, ?, ?, ?, ?)",
-            (
-                model.id,
-                _owner(model.organization_id),
-                _VENDOR,
-                model.name,
-                model.hint or "",
-                envelope.version,
-                envelope.wrapped_key,
-                envelope.sealed,
-                model.created_ms,
-            ),
-        )
+    owner = _owner(model.organization_id)
+    keep(tx, envelope, owner, model.id, _VENDOR, model.name, model.hint or "", model.created_ms)
 
 
 def _check_organizations(tx: Writing, organization_ids: tuple[str, ...]) -> None:
@@ -230,8 +215,3 @@ def _model(row: Row) -> CustomModel:
         created_ms=created_ms,
         hint=hint,
     )
-
-
-def _envelope(row: Row) -> Envelope:
-    version, wrapped_key, sealed = row[7:]
-    return Envelope(version=version, wrapped_key=bytes(wrapped_key), sealed=bytes(sealed))

@@ -19,6 +19,7 @@ import os
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import msgspec
 from cryptography.exceptions import InvalidTag
@@ -41,6 +42,20 @@ class Envelope(msgspec.Struct, frozen=True, kw_only=True):
     """Of the KEK that wraps its data key."""
     wrapped_key: bytes
     sealed: bytes
+
+    @property
+    def row(self) -> tuple[str, bytes, bytes]:
+        """Values of `COLUMNS`."""
+        return self.version, self.wrapped_key, self.sealed
+
+
+COLUMNS = "key_version, wrapped_key, sealed"
+
+
+def envelope_of(row: Sequence[Any]) -> Envelope:
+    """Of values of `COLUMNS`."""
+    version, wrapped_key, sealed = row
+    return Envelope(version=version, wrapped_key=bytes(wrapped_key), sealed=bytes(sealed))
 
 
 class Keyring:

@@ -9,18 +9,31 @@ from __future__ import annotations
 
 from trivium.errors import SecretUnreadable
 from trivium.store.changes import count_up
-from trivium.store.envelopes import Envelope, Keyring
+from trivium.store.envelopes import COLUMNS, Envelope, Keyring
 from trivium.store.sql import Database, Writing
 
 MARK = "secrets"
 """The row of `settings` whose version goes up with each change of secrets."""
 _READ = "SELECT version, proof FROM secret_keys"
+_KEEP = (
+    f"INSERT INTO secrets (id, owner, vendor, name, position, hint, {COLUMNS}, created_ms)"
+    " VALUES (?, ?, ?, ?, 0, ?, ?, ?, ?, ?)"
+)
 
 
 def sealed(tx: Writing, ring: Keyring, owner: str, id: str, secret: bytes) -> Envelope:
     """As `Keyring.seal` does, inside a transaction. Raises SecretUnreadable before anything is written."""
     bind(tx, ring)
     return ring.seal(owner, id, secret)
+
+
+def keep(  # noqa: PLR0917
+    tx: Writing, envelope: Envelope | None, owner: str, id: str, vendor: str, name: str, hint: str, created_ms: int
+) -> None:
+    """Something of the house's or an organization's has this secret under its own id from now on; None: it has none."""
+    tx.execute("DELETE FROM secrets WHERE id = ?", (id,))
+    if envelope is not None:
+        tx.execute(_KEEP, (id, owner, vendor, name, hint, *envelope.row, created_ms))
 
 
 def bind(tx: Writing, ring: Keyring) -> None:

@@ -12,13 +12,13 @@ import contextlib
 import msgspec
 
 from trivium.errors import SecretUnreadable
-from trivium.store.envelopes import Envelope, Keyring
+from trivium.store.envelopes import COLUMNS, Keyring, envelope_of
 from trivium.store.key_names import bind, check, proofs
 from trivium.store.secrets import Secrets
-from trivium.store.sql import Row, Writing
+from trivium.store.sql import Writing
 
 BATCH = 200
-_ROW = "id, owner, key_version, wrapped_key, sealed"
+_ROW = f"id, owner, {COLUMNS}"
 
 
 class Rotated(msgspec.Struct, frozen=True, kw_only=True):
@@ -75,7 +75,7 @@ def rewrap_some(tx: Writing, secrets: Secrets, ring: Keyring, after: str, actor:
     check(tx, ring)
     moved = []
     for row in rows:
-        id, owner, envelope = _envelope(row)
+        id, owner, envelope = *row[:2], envelope_of(row[2:])
         with contextlib.suppress(SecretUnreadable):
             fresh = ring.rewrap(owner, id, envelope)
             moved.append((fresh.version, fresh.wrapped_key, id, envelope.wrapped_key))
@@ -110,7 +110,7 @@ async def _tried(secrets: Secrets, ring: Keyring, version: str, *, each: bool) -
     failed, problem, after = 0, None, ""
     while rows := await secrets.database.ask(statement, (version, after, BATCH)):
         for row in rows:
-            id, owner, envelope = _envelope(row)
+            id, owner, envelope = *row[:2], envelope_of(row[2:])
             try:
                 ring.open(owner, id, envelope)
             except SecretUnreadable as error:
@@ -119,8 +119,3 @@ async def _tried(secrets: Secrets, ring: Keyring, version: str, *, each: bool) -
         if not each:
             break
     return failed, problem
-
-
-def _envelope(row: Row) -> tuple[str, str, Envelope]:
-    id, owner, version, wrapped_key, sealed = row
-    return id, owner, Envelope(version=version, wrapped_key=bytes(wrapped_key), sealed=bytes(sealed))

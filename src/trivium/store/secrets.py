@@ -18,7 +18,7 @@ from trivium import ids
 from trivium.clock import Clock
 from trivium.errors import Conflict, NotFound, OperationError
 from trivium.store.changes import Followed, count_up
-from trivium.store.envelopes import Envelope, Keyring
+from trivium.store.envelopes import COLUMNS, Envelope, Keyring, envelope_of
 from trivium.store.key_names import MARK, proofs, sealed
 from trivium.store.sql import Database, Row, Writing, marks
 from trivium.store.writer import Writer
@@ -31,8 +31,7 @@ _MOST = 100
 _NOTHING: Mapping[str, bool] = {}
 GIVEN_FOR_ANOTHER = "The key was given for another server, and is sent to no other one: give it again with the new URL."
 _SHOWN = ("id", "owner", "vendor", "name", "position", "base_url", "region", "enabled", "hint", "created_ms")
-_SEALED = ("key_version", "wrapped_key", "sealed")
-_COLUMNS = ", ".join((*_SHOWN, *_SEALED))
+_COLUMNS = f"{', '.join(_SHOWN)}, {COLUMNS}"
 _ORDER = "ORDER BY owner, vendor, position, id"
 _OWNERS = {"user": "users", "organization": "organizations"}
 _VENDORS = "SELECT owner, vendor, count(base_url) FROM secrets WHERE enabled = 1 GROUP BY owner, vendor"
@@ -151,11 +150,10 @@ class Secrets(Followed):
 
         def act(tx: Writing) -> bool:
             envelope = sealed(tx, ring, shown.owner, shown.id, plain)
-            fresh = (envelope.version, envelope.wrapped_key, envelope.sealed)
             done = tx.execute(
                 "UPDATE secrets SET key_version = ?, wrapped_key = ?, sealed = ?"
                 " WHERE id = ? AND sealed = ? AND enabled = 1 RETURNING id",
-                (*fresh, shown.id, before.envelope.sealed),
+                (*envelope.row, shown.id, before.envelope.sealed),
             )
             count_up(tx, MARK)
             return bool(done)
@@ -178,7 +176,7 @@ class Secrets(Followed):
             position = 1 + max((other.position for other in others), default=0)
             shown = Secret(id=id, owner=owner, position=position, created_ms=self.clock.now_ms(), **what)
             envelope = sealed(tx, ring, owner, id, plain)
-            row = (*_kept(shown), envelope.version, envelope.wrapped_key, envelope.sealed)
+            row = (*_kept(shown), *envelope.row)
             tx.execute(f"INSERT INTO secrets ({_COLUMNS}) VALUES ({marks(row)})", row)
             self._noted(tx, actor, "byok.add", shown, after=shown)
             return shown
@@ -205,7 +203,7 @@ class Secrets(Followed):
             if envelope is not None:
                 tx.execute(
                     "UPDATE secrets SET key_version = ?, wrapped_key = ?, sealed = ? WHERE id = ?",
-                    (envelope.version, envelope.wrapped_key, envelope.sealed, before.id),
+                    (*envelope.row, before.id),
                 )
             self._noted(tx, actor, "byok.set", after, before=before, after=after)
             return after
@@ -295,6 +293,4 @@ def _kept(secret: Secret) -> tuple[Any, ...]:
 
 def _secret(row: Row) -> SealedSecret:
     told = dict(zip(_SHOWN, row, strict=False))
-    version, wrapped_key, sealed = row[len(_SHOWN) :]
-    envelope = Envelope(version=version, wrapped_key=bytes(wrapped_key), sealed=bytes(sealed))
-    return SealedSecret(Secret(**told | {"enabled": bool(told["enabled"])}), envelope)
+    return SealedSecret(Secret(**told | {"enabled": bool(told["enabled"])}), envelope_of(row[len(_SHOWN) :]))
