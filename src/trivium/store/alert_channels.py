@@ -15,7 +15,7 @@ from trivium import ids
 from trivium.clock import Clock
 from trivium.errors import Conflict, NotFound, OperationError
 from trivium.policy.alert_channels import Channel, Kept, Sealed
-from trivium.store.changes import Followed, count_up, read_marks, text
+from trivium.store.changes import Followed, text
 from trivium.store.envelopes import Envelope, Keyring, envelope_of
 from trivium.store.key_names import MARK, keep, sealed
 from trivium.store.sql import Database, Row, Writing
@@ -24,8 +24,6 @@ from trivium.store.writer import Writer
 _MOST = 100
 _OWNER, _VENDOR = "house:alerts", "alerts"
 """Whose secrets these are; nobody who has keys of their own is called so."""
-_MARKS = ("alert_channels", MARK)
-"""Rows of `settings` whose versions go up with each change: of channels, and of secrets."""
 _READ = """
     SELECT c.id, c.name, c.content, c.created_ms, s.key_version, s.wrapped_key, s.sealed
     FROM alert_channels c LEFT JOIN secrets s ON s.id = c.id
@@ -37,6 +35,8 @@ Change = Callable[[Channel, Callable[[], Sealed]], tuple[Channel, Sealed | None]
 class AlertChannels(Followed):
     """As `Followed` has it. `all` and `unsealed` are for the event loop."""
 
+    marks = ("alert_channels", MARK)
+
     def __init__(self, database: Database, writer: Writer, clock: Clock, ring: Callable[[], Keyring]) -> None:
         """`ring` is asked each time: it is replaced where a new key is made."""
         super().__init__(database, writer, clock, lambda: None)
@@ -46,24 +46,16 @@ class AlertChannels(Followed):
         self.on_load: Callable[[], None] = lambda: None
         """Hears of it when `all` is another."""
         self._envelopes: dict[str, Envelope] = {}
-        self._marks: list[Row] = []
 
     def unsealed(self, id: str) -> Sealed:
         """Raises SecretUnreadable."""
         return _opened(self._ring(), id, self._envelopes.get(id))
 
-    async def load(self) -> None:
-        """Brings memory up to date. Raises StoreUnavailable."""
-        marks = await read_marks(self.database, _MARKS)
+    async def _read_all(self) -> None:
         rows = await self.database.ask(f"{_READ} ORDER BY c.name")
         found = {row[0]: envelope for row in rows if (envelope := _envelope(row)) is not None}
-        self.all, self._envelopes, self._marks = [_kept(row) for row in rows], found, marks
+        self.all, self._envelopes = [_kept(row) for row in rows], found
         self.on_load()
-
-    async def refresh(self) -> None:
-        """The same where another process has changed something since. Raises StoreUnavailable."""
-        if await read_marks(self.database, _MARKS) != self._marks:
-            await self.load()
 
     async def add(self, name: str, said: Channel, secret: Sealed, actor: str) -> Kept:
         """Raises Conflict for a name that is taken, SecretUnreadable where it cannot be sealed."""
@@ -133,7 +125,6 @@ class AlertChannels(Followed):
         """That a secret is another one is told too: of two passwords nothing else is seen."""
         told = after if not resealed else {**msgspec.to_builtins(after), "secret": "changed"}
         self.note(tx, actor, action, name, before=before, after=told)
-        count_up(tx, _MARKS[0])
 
 
 def _found(tx: Writing, name: str) -> Row:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Sequence
-from typing import Any, TypeVar
+from typing import Any, ClassVar, TypeVar
 
 import msgspec
 
@@ -72,11 +72,6 @@ def count_up(tx: Writing, mark: str) -> None:
     )
 
 
-async def read_marks(database: Database, names: Sequence[str]) -> list[Row]:
-    """How often these were counted up: other values than before mean that somebody has changed something."""
-    return await database.ask(f"SELECT name, version FROM settings WHERE name IN ({marks(names)}) ORDER BY name", names)
-
-
 class Changing:
     """What changes something about callers: one transaction with its line in the log, in turn with all others of the
     kind, after which `on_change` hears of it, so that what memory believes of callers is let go; whoever calls sees to
@@ -120,14 +115,38 @@ class Changing:
 class Followed(Changing):
     """As `Changing`, of what is kept in memory: it is read anew with each change."""
 
+    marks: ClassVar[Sequence[str]]
+    """Rows of `settings` that are counted up with each change: the first with those made here."""
+    _marked: Sequence[Row] | None = None
+    """Their versions when all was read."""
+
     async def load(self) -> None:
-        raise NotImplementedError
+        """Brings memory up to date. Raises StoreUnavailable."""
+        marked = await self._read_marks()
+        await self._read_all()
+        self._marked = marked
+
+    async def refresh(self) -> None:
+        """The same where another process has changed something since. Raises StoreUnavailable."""
+        if await self._read_marks() != self._marked:
+            await self.load()
 
     async def change(self, act: Callable[[Writing], _T]) -> _T:
         try:
             return await super().change(act)
         finally:
             await unbroken(self.load())
+
+    def note(self, tx: Writing, actor: str, action: str, target: str, **told: Any) -> None:
+        super().note(tx, actor, action, target, **told)
+        count_up(tx, self.marks[0])
+
+    async def _read_all(self) -> None:
+        raise NotImplementedError
+
+    async def _read_marks(self) -> list[Row]:
+        statement = f"SELECT name, version FROM settings WHERE name IN ({marks(self.marks)}) ORDER BY name"
+        return await self.database.ask(statement, self.marks)
 
 
 class Page(msgspec.Struct, frozen=True, kw_only=True):

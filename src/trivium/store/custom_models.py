@@ -17,7 +17,7 @@ from trivium import ids
 from trivium.clock import Clock
 from trivium.errors import Conflict, NotFound, OperationError
 from trivium.providers.custom import CustomModel, CustomSettings, hint_of
-from trivium.store.changes import Followed, count_up, read_marks, text
+from trivium.store.changes import Followed, text
 from trivium.store.envelopes import Envelope, Keyring, envelope_of
 from trivium.store.key_names import MARK, keep, sealed
 from trivium.store.secrets import GIVEN_FOR_ANOTHER
@@ -26,8 +26,6 @@ from trivium.store.writer import Writer
 
 _MOST = 200
 """Models of one organization."""
-_MARKS = ("custom_models", MARK)
-"""Rows of `settings` whose versions go up with each change: of models, and of secrets."""
 _VENDOR = "custom"
 _READ = """
     SELECT m.id, m.organization_id, m.name, m.content, m.shown_to, m.created_ms,
@@ -41,13 +39,14 @@ _NOTHING: Mapping[str, CustomModel] = {}
 class CustomModels(Followed):
     """As `Followed` has it. `of` and `key` are for the event loop."""
 
+    marks = ("custom_models", MARK)
+
     def __init__(self, database: Database, writer: Writer, clock: Clock, ring: Callable[[], Keyring]) -> None:
         """`ring` is asked each time: it is replaced where a new key is made."""
         super().__init__(database, writer, clock, lambda: None)
         self._ring = ring
         self._seen: dict[str, Mapping[str, CustomModel]] = {}
         self._envelopes: dict[str, Envelope] = {}
-        self._marks: list[Row] = []
 
     def of(self, organization_id: str) -> Mapping[str, CustomModel]:
         """The models that an organization's callers see, by name: its own, then those that others show it."""
@@ -60,9 +59,7 @@ class CustomModels(Followed):
             return None
         return self._ring().open(_owner(model.organization_id), model.id, envelope).decode()
 
-    async def load(self) -> None:
-        """Brings memory up to date. Raises StoreUnavailable."""
-        marks = await read_marks(self.database, _MARKS)
+    async def _read_all(self) -> None:
         rows = await self.database.ask(f"{_READ} {_ORDER}")
         models = [_model(row) for row in rows]
         seen: dict[str, dict[str, CustomModel]] = {}
@@ -73,12 +70,6 @@ class CustomModels(Followed):
                 seen.setdefault(organization_id, {}).setdefault(model.name, model)
         self._seen = dict(seen)
         self._envelopes = {row[0]: envelope_of(row[7:]) for row in rows if row[7] is not None}
-        self._marks = marks
-
-    async def refresh(self) -> None:
-        """The same where another process has changed something since. Raises StoreUnavailable."""
-        if await read_marks(self.database, _MARKS) != self._marks:
-            await self.load()
 
     async def listed(self, organization_id: str) -> list[CustomModel]:
         """An organization's own."""
@@ -174,7 +165,6 @@ class CustomModels(Followed):
 
     def _noted(self, tx: Writing, actor: str, action: str, model: CustomModel, **told: Any) -> None:
         self.note(tx, actor, action, model.name, organization_id=model.organization_id, **told)
-        count_up(tx, _MARKS[0])
 
 
 def _moves(before: CustomModel, after: CustomModel) -> bool:

@@ -71,13 +71,14 @@ def owner_of(*, organization: str | None, user: str | None) -> str:
 class Secrets(Followed):
     """As `Followed` has it. `vendors`, `keys` and `plain` are for the event loop."""
 
+    marks = (MARK,)
+
     def __init__(self, database: Database, writer: Writer, clock: Clock, ring: Keyring) -> None:
         super().__init__(database, writer, clock, lambda: None)
         self.ring = ring
         """Replaced whole where a new key is made."""
         self._vendors: Mapping[str, Mapping[str, bool]] = {}
         self._rows: OrderedDict[tuple[str, str], list[SealedSecret]] = OrderedDict()
-        self._seen = -1
         self._faults: dict[str, str] = {}
         """What is wrong with keys of the ring that others know by the same names."""
 
@@ -89,9 +90,9 @@ class Secrets(Followed):
         """Those that are switched on, in the order in which they are tried. Raises StoreUnavailable."""
         rows = self._rows.get((owner, vendor))
         if rows is None:
-            seen = self._seen
+            marked = self._marked
             rows = [sealed for sealed in await self._read(owner, vendor) if sealed.shown.enabled]
-            if seen == self._seen:  # what was read before a change must not be believed after it
+            if marked == self._marked:  # what was read before a change must not be believed after it
                 self._rows[owner, vendor] = rows
                 if len(self._rows) > _CACHED:
                     self._rows.popitem(last=False)
@@ -101,9 +102,7 @@ class Secrets(Followed):
         """The secret itself. Raises SecretUnreadable."""
         return self.ring.open(secret.shown.owner, secret.shown.id, secret.envelope)
 
-    async def load(self) -> None:
-        """Brings memory up to date. Raises StoreUnavailable."""
-        seen = await self._mark()
+    async def _read_all(self) -> None:
         vendors: dict[str, dict[str, bool]] = {}
         for owner, vendor, urls in await self.database.ask(_VENDORS):
             vendors.setdefault(owner, {})[vendor] = urls > 0
@@ -112,15 +111,12 @@ class Secrets(Followed):
         self._faults = {version: fault for version, fault in faults if fault is not None}
         self._vendors = vendors
         self._rows.clear()
-        self._seen = seen
 
     async def refresh(self) -> None:
-        """The same where another process has changed something since, which may show that it has another key by the
-        name of one of ours. Raises StoreUnavailable."""
-        if await self._mark() == self._seen:
-            return
+        """As for all that is followed, which may show that another process has another key by the name of one of
+        ours."""
         before = self._faults
-        await self.load()
+        await super().refresh()
         for version in self._faults.keys() - before.keys():
             _LOG.error("%s", self._faults[version])
 
@@ -237,23 +233,17 @@ class Secrets(Followed):
                 tx.execute("UPDATE secrets SET position = ? WHERE id = ?", (secret.position, secret.id))
             orders = {"before": [one.id for one in before], "after": [one.id for one in after]}
             self.note(tx, actor, "byok.order", f"{owner}/{vendor}", organization_id=_organization(owner), **orders)
-            count_up(tx, MARK)
             return after
 
         return await self.change(act)
 
     def _noted(self, tx: Writing, actor: str, action: str, secret: Secret, **told: Any) -> None:
         self.note(tx, actor, action, secret.id, organization_id=_organization(secret.owner), **told)
-        count_up(tx, MARK)
 
     async def _read(self, owner: str, vendor: str | None) -> list[SealedSecret]:
         where, values = ("AND vendor = ?", [vendor]) if vendor is not None else ("", [])
         statement = f"SELECT {_COLUMNS} FROM secrets WHERE owner = ? {where} {_ORDER}"
         return [_secret(row) for row in await self.database.ask(statement, [owner, *values])]
-
-    async def _mark(self) -> int:
-        rows = await self.database.ask("SELECT version FROM settings WHERE name = ?", (MARK,))
-        return int(rows[0][0]) if rows else 0
 
 
 def _check_owner(tx: Writing, owner: str) -> None:
