@@ -62,6 +62,18 @@ class Slot:
         tx.execute("DELETE FROM answers WHERE time_ms <= ?", (self._believed_ms - KEPT_MS,))
         tx.execute("UPDATE answers SET time_ms = ? WHERE id = ? AND time_ms > ?", (now, self.id, now + AHEAD_MS))
 
+    def _take(self, tx: Writing) -> bool:
+        """Whether the place is free, which is ours then. A row that another process is about to commit is waited
+        for."""
+        self._forget_old(tx)
+        return bool(
+            tx.execute(
+                "INSERT INTO answers (id, question, sealed, time_ms) VALUES (?, ?, ?, ?) ON CONFLICT (id) DO NOTHING"
+                " RETURNING id",
+                (self.id, self._question, self._token, self._now_ms),
+            )
+        )
+
     def _asks(self, question: bytes) -> bool:
         """Whether a row is of the same request."""
         return hmac.compare_digest(bytes(question), self._question)
@@ -145,15 +157,8 @@ class Keeping(Slot):
         return acting
 
     def _claim(self, tx: Writing) -> bool:
-        """Before anything is written. A row that another process is about to commit is waited for. False where the row
-        is ours, by an earlier change of the same operation."""
-        self._forget_old(tx)
-        fresh = tx.execute(
-            "INSERT INTO answers (id, question, sealed, time_ms) VALUES (?, ?, ?, ?) ON CONFLICT (id) DO NOTHING"
-            " RETURNING id",
-            (self.id, self._question, self._token, self._now_ms),
-        )
-        if fresh:
+        """Before anything is written. False where the row is ours, by an earlier change of the same operation."""
+        if self._take(tx):
             return True
         rows = tx.execute("SELECT question, sealed FROM answers WHERE id = ?", (self.id,))
         if [bytes(sealed) for _, sealed in rows] not in ([self._token], [self._written]):

@@ -126,21 +126,15 @@ class CallPlace(Slot):
 
     def _claimed(self, tx: Writing) -> list[Row]:
         """Nothing, where the place is ours; else what is there."""
-        now, settings = self._now_ms, self._answers.settings
-        self._forget_old(tx)
-        if tx.execute(
-            "INSERT INTO answers (id, question, sealed, time_ms) VALUES (?, ?, ?, ?) ON CONFLICT (id) DO NOTHING"
-            " RETURNING id",
-            (self.id, self._question, self._token, now),
-        ):
+        if self._take(tx):
             return []
         rows = tx.execute("SELECT question, sealed, time_ms FROM answers WHERE id = ?", (self.id,))
         for _, sealed, time_ms in rows:
-            kept_ms = CLAIM_MS if len(sealed) == TOKEN else settings.hours * HOUR_MS
+            kept_ms = CLAIM_MS if len(sealed) == TOKEN else self._answers.settings.hours * HOUR_MS
             if time_ms <= self._believed_ms - kept_ms:
                 tx.execute(
                     "UPDATE answers SET question = ?, sealed = ?, time_ms = ? WHERE id = ?",
-                    (self._question, self._token, now, self.id),
+                    (self._question, self._token, self._now_ms, self.id),
                 )
                 return []
         return rows
