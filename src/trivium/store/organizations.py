@@ -52,8 +52,10 @@ May = Callable[[Role | None], None]
 _ORGANIZATION = ("id", "name", "created_ms", "version", "settings")
 _MEMBERSHIP = ("organization_id", "user_id", "role", "created_ms", "accepted_ms")
 _PROJECT = ("id", "organization_id", "name", "created_ms")
-_ADD_MEMBER = f"INSERT INTO memberships ({', '.join(_MEMBERSHIP)}) VALUES (?, ?, ?, ?, ?)"
-
+_KEEP_MEMBER = (
+    f"INSERT INTO memberships ({', '.join(_MEMBERSHIP)}) VALUES (?, ?, ?, ?, ?) ON CONFLICT (organization_id, user_id)"
+    " DO UPDATE SET role = excluded.role, accepted_ms = excluded.accepted_ms"
+)
 _PROJECT_OF = f"SELECT {', '.join(_PROJECT)} FROM projects WHERE organization_id = ? AND id = ?"
 _ORGANIZATIONS_OF = "SELECT organization_id FROM memberships WHERE user_id = ? AND accepted_ms IS NOT NULL"
 
@@ -88,8 +90,7 @@ class Organizations(Changing):
             )
             if owner is not None:
                 made_ms = organization.created_ms
-                row = (organization.id, owner, Role.OWNER.value, made_ms, made_ms)
-                tx.execute(_ADD_MEMBER, row)
+                tx.execute(_KEEP_MEMBER, (organization.id, owner, Role.OWNER.value, made_ms, made_ms))
             self.note(tx, actor, "orgs.create", organization.id, organization_id=organization.id, after=organization)
             return organization
 
@@ -159,8 +160,7 @@ class Organizations(Changing):
         def act(tx: Writing) -> Membership:
             _found_organization(tx, organization_id)
             found_user(tx, user_id)
-            before = _members(tx, organization_id, user_id)
-            was = before[0] if before else None
+            was = _member(tx, organization_id, user_id)
             may(was.role if was else None)
             if was and role is not Role.OWNER:
                 _keep_an_owner(tx, was)
@@ -171,7 +171,7 @@ class Organizations(Changing):
                 created_ms=was.created_ms if was else now,
                 accepted_ms=(was.accepted_ms if was else None) or (now if house else None),
             )
-            _write_member(tx, after, fresh=was is None)
+            _keep_member(tx, after)
             self.note(tx, actor, "members.set", user_id, organization_id=organization_id, before=was, after=after)
             return after
 
@@ -184,16 +184,15 @@ class Organizations(Changing):
 
         def act(tx: Writing) -> Membership:
             _found_organization(tx, organization_id)
-            found = _members(tx, organization_id, user_id)
-            if not found:
+            before = _member(tx, organization_id, user_id)
+            if before is None:
                 raise NotFound(f"{user_id!r} is not invited to {organization_id!r}.")
-            before = found[0]
             if before.accepted:
                 return before
             if role not in (None, before.role):
                 raise Conflict(f"{user_id!r} is invited to {organization_id!r} as {before.role} by now, not as {role}.")
             after = msgspec.structs.replace(before, accepted_ms=now)
-            _write_member(tx, after, fresh=False)
+            _keep_member(tx, after)
             self.note(tx, actor, "members.accept", user_id, organization_id=organization_id, before=before, after=after)
             return after
 
@@ -214,11 +213,11 @@ class Organizations(Changing):
 
         def act(tx: Writing) -> None:
             _found_organization(tx, organization_id)
-            before = _members(tx, organization_id, user_id)
-            if not before:
+            before = _member(tx, organization_id, user_id)
+            if before is None:
                 raise NotFound(f"{user_id!r} is no member of {organization_id!r}.")
-            may(before[0].role)
-            _keep_an_owner(tx, before[0])
+            may(before.role)
+            _keep_an_owner(tx, before)
             tx.execute("DELETE FROM memberships WHERE organization_id = ? AND user_id = ?", (organization_id, user_id))
             ended = tx.execute(
                 "UPDATE keys SET revoked_ms = ? WHERE account_id = ? AND user_id = ? AND revoked_ms IS NULL"
@@ -226,9 +225,7 @@ class Organizations(Changing):
                 (now, organization_id, user_id),
             )
             keys = {"keys_revoked": sorted(id for (id,) in ended)}
-            self.note(
-                tx, actor, "members.remove", user_id, organization_id=organization_id, before=before[0], after=keys
-            )
+            self.note(tx, actor, "members.remove", user_id, organization_id=organization_id, before=before, after=keys)
 
         await self.change(act)
 
@@ -258,7 +255,7 @@ class Organizations(Changing):
         now, scope = self.clock.now_ms(), f"project:{organization_id}/{id}"
 
         def act(tx: Writing) -> None:
-            project = _projects(tx, organization_id, id)[0]
+            project = _found_project(tx, organization_id, id)
             if not house and has_houses_budget(tx, scope):
                 raise Conflict(
                     f"The operators of the gateway have set a budget of the project {id!r}, which would end with it. "
@@ -278,7 +275,7 @@ class Organizations(Changing):
             f"SELECT {', '.join(_PROJECT)} FROM projects WHERE organization_id = ? AND id > ? ORDER BY id LIMIT ?",
             (organization_id, page.after, page.limit),
         )
-        return [Project(**dict(zip(_PROJECT, row, strict=True))) for row in rows]
+        return [_project(row) for row in rows]
 
 
 def check_version(expected: int | None, found: int) -> None:
@@ -296,25 +293,18 @@ def _found_organization(tx: Writing, id: str) -> OrganizationRow:
     return _organization(rows[0])
 
 
-def _members(tx: Writing, organization_id: str, user_id: str) -> list[Membership]:
+def _member(tx: Writing, organization_id: str, user_id: str) -> Membership | None:
     rows = tx.execute(
         f"SELECT {', '.join(_MEMBERSHIP)} FROM memberships WHERE organization_id = ? AND user_id = ?",
         (organization_id, user_id),
     )
-    return [_membership(row) for row in rows]
+    return _membership(rows[0]) if rows else None
 
 
-def _write_member(tx: Writing, member: Membership, *, fresh: bool) -> None:
-    if fresh:
-        tx.execute(
-            _ADD_MEMBER,
-            (member.organization_id, member.user_id, member.role.value, member.created_ms, member.accepted_ms),
-        )
-    else:
-        tx.execute(
-            "UPDATE memberships SET role = ?, accepted_ms = ? WHERE organization_id = ? AND user_id = ?",
-            (member.role.value, member.accepted_ms, member.organization_id, member.user_id),
-        )
+def _keep_member(tx: Writing, member: Membership) -> None:
+    tx.execute(
+        _KEEP_MEMBER, (member.organization_id, member.user_id, member.role.value, member.created_ms, member.accepted_ms)
+    )
 
 
 def _keep_an_owner(tx: Writing, leaving: Membership) -> None:
@@ -329,16 +319,20 @@ def _keep_an_owner(tx: Writing, leaving: Membership) -> None:
         raise Conflict(f"{leaving.organization_id!r} has no other owner; make somebody else one first.")
 
 
-def _projects(tx: Writing, organization_id: str, id: str) -> list[Project]:
+def _found_project(tx: Writing, organization_id: str, id: str) -> Project:
     rows = tx.execute(_PROJECT_OF, (organization_id, id))
     if not rows:
         raise NotFound(f"{organization_id!r} has no project {id!r}.")
-    return [Project(**dict(zip(_PROJECT, row, strict=True))) for row in rows]
+    return _project(rows[0])
 
 
 def _organization(row: Row) -> OrganizationRow:
     told = dict(zip(_ORGANIZATION, row, strict=True))
     return OrganizationRow(**told | {"settings": msgspec.json.decode(told["settings"], type=OrganizationSettings)})
+
+
+def _project(row: Row) -> Project:
+    return Project(**dict(zip(_PROJECT, row, strict=True)))
 
 
 def _membership(row: Row) -> Membership:
