@@ -7,18 +7,15 @@ database, so that one that was revoked, has expired or whose user was blocked is
 from __future__ import annotations
 
 import hmac
-from collections.abc import Callable
 
 import msgspec
 
 from trivium import ids
-from trivium.clock import Clock
 from trivium.errors import NotFound
 from trivium.policy.caller import Role
-from trivium.store.changes import Changing, Page
-from trivium.store.sql import Database, Row, Writing, marks
-from trivium.store.users import found_user
-from trivium.store.writer import Writer
+from trivium.store.changes import Hashed, Page
+from trivium.store.sql import Row, Writing, marks
+from trivium.store.users import UNBLOCKED, found_user
 
 
 class Admin(msgspec.Struct, frozen=True, kw_only=True):
@@ -44,24 +41,14 @@ class NewAdmin(Admin, frozen=True, kw_only=True):
 _NAMES = ("id", "name", "hint", "user_id", "created_ms", "expires_ms", "revoked_ms")
 _COLUMNS = ", ".join(_NAMES)
 _FIND = (
-    f"SELECT {', '.join(f'a.{name}' for name in _NAMES)}, a.hash FROM admins a LEFT JOIN users u ON u.id = a.user_id"
-    " LEFT JOIN blocked_domains d ON d.domain = u.domain WHERE a.hash = ? AND a.revoked_ms IS NULL"
-    " AND (a.expires_ms IS NULL OR a.expires_ms > ?)"
-    " AND (a.user_id IS NULL OR (u.id IS NOT NULL AND u.blocked_ms IS NULL AND d.domain IS NULL))"
+    f"SELECT {_COLUMNS}, hash FROM admins WHERE hash = ? AND revoked_ms IS NULL"
+    " AND (expires_ms IS NULL OR expires_ms > ?)"
+    f" AND (user_id IS NULL OR EXISTS ({UNBLOCKED.format('admins.user_id')}))"
 )
 
 
-class Admins(Changing):
+class Admins(Hashed):
     """As `Changing` has it."""
-
-    def __init__(
-        self, database: Database, writer: Writer, clock: Clock, on_change: Callable[[], None], pepper: bytes
-    ) -> None:
-        super().__init__(database, writer, clock, on_change)
-        self._pepper = pepper
-
-    def digest(self, credential: str) -> bytes:
-        return ids.key_hash(self._pepper, credential)
 
     async def find(self, credential: str) -> Admin | None:
         """The live one with this text; None also where its user is blocked. Raises StoreUnavailable."""

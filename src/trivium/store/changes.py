@@ -11,6 +11,7 @@ from typing import Any, ClassVar, TypeVar
 
 import msgspec
 
+from trivium import ids
 from trivium.clock import Clock
 from trivium.errors import Conflict, StoreUnavailable
 from trivium.policy.spending import DEFAULT_ACCOUNT
@@ -147,6 +148,19 @@ class Followed(Changing):
     async def _read_marks(self) -> list[Row]:
         statement = f"SELECT name, version FROM settings WHERE name IN ({marks(self.marks)}) ORDER BY name"
         return await self.database.ask(statement, self.marks)
+
+
+class Hashed(Changing):
+    """As `Changing`, of what is kept as a keyed hash alone."""
+
+    def __init__(
+        self, database: Database, writer: Writer, clock: Clock, on_change: Callable[[], None], pepper: bytes
+    ) -> None:
+        super().__init__(database, writer, clock, on_change)
+        self._pepper = pepper
+
+    def digest(self, text: str) -> bytes:
+        return ids.key_hash(self._pepper, text)
 
 
 class Page(msgspec.Struct, frozen=True, kw_only=True):

@@ -12,17 +12,13 @@ Privilege Level Change").
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import msgspec
 
 from trivium import ids
-from trivium.clock import Clock
 from trivium.errors import Conflict, NotFound, OperationError
-from trivium.store.changes import Changing, Page
-from trivium.store.sql import Database, Row, Writing, marks
-from trivium.store.users import User, add_user, found_user, plain_email
-from trivium.store.writer import Writer
+from trivium.store.changes import Hashed, Page
+from trivium.store.sql import Row, Writing, marks
+from trivium.store.users import UNBLOCKED, User, add_user, found_user, plain_email
 
 SEEN_EVERY_MS = 60_000
 """How often it is written down that a session is in use."""
@@ -71,35 +67,21 @@ class Link(msgspec.Struct, frozen=True, kw_only=True):
 _NAMES = ("id", "user_id", "way", "agent", "address", "created_ms", "seen_ms", "expires_ms")
 _COLUMNS = ", ".join(_NAMES)
 _LIVE = (
-    f"SELECT {', '.join(f's.{name}' for name in _NAMES)} FROM sessions s LEFT JOIN users u ON u.id = s.user_id"
-    " LEFT JOIN blocked_domains d ON d.domain = u.domain WHERE s.expires_ms > ?"
-    " AND (s.user_id IS NULL OR (u.id IS NOT NULL AND u.blocked_ms IS NULL AND d.domain IS NULL))"
-)
-_MAY_SIGN_IN = (
-    "SELECT 1 FROM users u LEFT JOIN blocked_domains d ON d.domain = u.domain"
-    " WHERE u.id = ? AND u.blocked_ms IS NULL AND d.domain IS NULL"
+    f"SELECT {_COLUMNS} FROM sessions WHERE expires_ms > ?"
+    f" AND (user_id IS NULL OR EXISTS ({UNBLOCKED.format('sessions.user_id')}))"
 )
 BLOCKED = "This user is blocked, and cannot sign in."
 USED = "This link has been used already, or its time is over. `trivium login-link` makes another."
 
 
-class Sessions(Changing):
+class Sessions(Hashed):
     """As `Changing` has it."""
-
-    def __init__(
-        self, database: Database, writer: Writer, clock: Clock, on_change: Callable[[], None], pepper: bytes
-    ) -> None:
-        super().__init__(database, writer, clock, on_change)
-        self._pepper = pepper
-
-    def digest(self, token: str) -> bytes:
-        return ids.key_hash(self._pepper, token)
 
     async def find(self, token: str, idle_ms: int) -> Session | None:
         """The live one with this text, unless nobody has come with it for `idle_ms`. Raises StoreUnavailable."""
         now = self.clock.now_ms()
         rows = await self.database.ask(
-            f"{_LIVE} AND s.hash = ? AND s.seen_ms > ?", (now, self.digest(token), now - idle_ms)
+            f"{_LIVE} AND hash = ? AND seen_ms > ?", (now, self.digest(token), now - idle_ms)
         )
         session = next(map(_session, rows), None)
         if session is not None and now - session.seen_ms >= SEEN_EVERY_MS:
@@ -137,9 +119,9 @@ class Sessions(Changing):
     async def page(self, user_id: str | None, idle_ms: int, page: Page) -> list[Session]:
         """Live ones: of a user, or all."""
         now = self.clock.now_ms()
-        where, values = ("AND s.user_id = ?", [user_id]) if user_id is not None else ("", [])
+        where, values = ("AND user_id = ?", [user_id]) if user_id is not None else ("", [])
         rows = await self.database.ask(
-            f"{_LIVE} AND s.seen_ms > ? AND s.id > ? {where} ORDER BY s.id LIMIT ?",
+            f"{_LIVE} AND seen_ms > ? AND id > ? {where} ORDER BY id LIMIT ?",
             (now, now - idle_ms, page.after, *values, page.limit),
         )
         return [_session(row) for row in rows]
@@ -257,7 +239,7 @@ class Sessions(Changing):
             return await self.change(act)
 
     def _check(self, tx: Writing, user_id: str | None) -> None:
-        if user_id is not None and not tx.execute(_MAY_SIGN_IN, (user_id,)):
+        if user_id is not None and not tx.execute(UNBLOCKED.format("?"), (user_id,)):
             raise OperationError(BLOCKED)
 
     def _open(self, tx: Writing, user_id: str | None, visit: Visit) -> Opened:

@@ -27,6 +27,11 @@ class User(msgspec.Struct, frozen=True, kw_only=True):
     blocked_why: str | None = None
 
 
+UNBLOCKED = (
+    "SELECT 1 FROM users u LEFT JOIN blocked_domains d ON d.domain = u.domain"
+    " WHERE u.id = {} AND u.blocked_ms IS NULL AND d.domain IS NULL"
+)
+"""A row where there is a user of this id who may do anything."""
 _SMALL = str.maketrans(string.ascii_uppercase, string.ascii_lowercase)
 _USER = ("id", "name", "email", "staff", "limits", "created_ms", "blocked_ms", "blocked_why")
 
