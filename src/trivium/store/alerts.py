@@ -104,11 +104,7 @@ class Rules(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class RuleStore(Versioned[AlertRules, Rules]):
-    kind, name, action = AlertRules, "alerts", "alerts.rules.set"
-
-    @staticmethod
-    def told(version: int, rules: AlertRules) -> Rules:
-        return Rules(version=version, settings=rules)
+    kind, name, action, answer = AlertRules, "alerts", "alerts.rules.set", Rules
 
 
 class AlertStore:

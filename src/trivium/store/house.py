@@ -16,8 +16,4 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class House(Versioned[HouseSettings, Settings]):
-    kind, name, action = HouseSettings, "house", "settings.set"
-
-    @staticmethod
-    def told(version: int, settings: HouseSettings) -> Settings:
-        return Settings(version=version, settings=settings)
+    kind, name, action, answer = HouseSettings, "house", "settings.set", Settings

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any, Generic, TypeVar
+from collections.abc import Callable
+from typing import Generic, TypeVar
 
 import msgspec
 
@@ -21,17 +22,13 @@ class Versioned(Changing, Generic[_T, _R]):
     name: str
     action: str
     """What the log calls a change."""
-
-    @staticmethod
-    def told(version: int, value: Any) -> Any:
-        """What is answered with."""
-        raise NotImplementedError
+    answer: Callable[..., _R]
+    """Made of `version` and `settings`."""
 
     async def get(self) -> _R:
         rows = await self.database.ask("SELECT content, version FROM settings WHERE name = ?", (self.name,))
         value, version = self._read(rows)
-        answer: _R = self.told(version, value)
-        return answer
+        return self.answer(version=version, settings=value)
 
     async def set(self, value: _T, version: int | None, actor: str) -> _R:
         """Replaces the value; `version` is the one that it was made from, if that matters."""
@@ -49,8 +46,7 @@ class Versioned(Changing, Generic[_T, _R]):
                 (self.name, text(value), present + 1),
             )
             self.note(tx, actor, self.action, self.name, before=before, after=value)
-            answer: _R = self.told(present + 1, value)
-            return answer
+            return self.answer(version=present + 1, settings=value)
 
         return await self.change(act)
 
