@@ -23,7 +23,7 @@ from trivium.clock import Clock
 from trivium.policy.caller import Caller, Limits, Organization, OrganizationSettings, Role, Scopes
 from trivium.policy.capture import NO_END
 from trivium.policy.ceiling import Ceiling
-from trivium.store.changes import OPERATOR, Change, note
+from trivium.store.changes import OPERATOR, Change, note, text
 from trivium.store.sql import Database, Row, Writing, marks
 from trivium.store.unbroken import shielded
 
@@ -54,13 +54,9 @@ _KEY = (
 _HASH = _KEY.count(",") + 1
 """Where the hash stands in a row."""
 _OF_KEY = {"user": "k.user_id", "organization": "k.account_id"}
-_BY_ID = (
+_LIVE = (
     f"SELECT {_KEY}, k.hash, NULL, k.created_ms, {OWNER} {_FROM.format(keys='keys k', **_OF_KEY)}"
-    " WHERE k.id = ? AND k.revoked_ms IS NULL"
-)
-_FIND = (
-    f"SELECT {_KEY}, k.hash, NULL, k.created_ms, {OWNER} {_FROM.format(keys='keys k', **_OF_KEY)}"
-    " WHERE k.hash = ? AND k.revoked_ms IS NULL"
+    " WHERE k.revoked_ms IS NULL AND"
 )
 _FIND_RETIRED = (
     f"SELECT {_KEY}, r.hash, r.until_ms, k.created_ms, {OWNER}"
@@ -122,7 +118,7 @@ class KeyStore:
 
     async def of_id(self, id: str) -> Caller | None:
         """Who a live key makes its bearer, by its id; None if there is none. Raises StoreUnavailable."""
-        rows = await self._database.ask(_BY_ID, (id,))
+        rows = await self._database.ask(f"{_LIVE} k.id = ?", (id,))
         caller = _caller(rows[0]) if rows else None
         return caller if caller is not None and not _expired(caller, self._clock.now_ms()) else None
 
@@ -258,7 +254,9 @@ class KeyStore:
         return await self._kept(digest, self._read(digest))
 
     async def _read(self, digest: bytes) -> Caller | None:
-        rows = await self._database.ask(_FIND, (digest,)) or await self._database.ask(_FIND_RETIRED, (digest,))
+        rows = await self._database.ask(f"{_LIVE} k.hash = ?", (digest,)) or await self._database.ask(
+            _FIND_RETIRED, (digest,)
+        )
         return next((_caller(row) for row in rows if hmac.compare_digest(bytes(row[_HASH]), digest)), None)
 
     async def _kept(self, digest: bytes, looking: Awaitable[Caller | None]) -> Caller | None:
@@ -285,7 +283,7 @@ def _expired(caller: Caller, now_ms: int) -> bool:
 
 def kept(value: Any) -> Any:
     """A field of a key as its column keeps it."""
-    return msgspec.json.encode(value).decode() if isinstance(value, msgspec.Struct) else value
+    return text(value) if isinstance(value, msgspec.Struct) else value
 
 
 def key_of(row: Row) -> ApiKey:
