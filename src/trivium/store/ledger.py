@@ -310,16 +310,12 @@ class Ledger:
             account = self._accounts.get(id)
             if account is None:
                 async with self.beside:
-                    account = self._accounts.get(id) or await self._read_account(id)
+                    account = self._accounts.get(id) or await self._find_account(id)
+            if account is None:
+                raise StoreUnavailable("The account of this key is not there.", detail=f"no account {id!r}")
             if account.next_expiry_ms is None or account.next_expiry_ms > self.believed.now_ms():
                 return account
             await self.expire(id)
-
-    async def _read_account(self, id: str) -> Account:
-        account = await self._find_account(id)
-        if account is None:
-            raise StoreUnavailable("The account of this key is not there.", detail=f"no account {id!r}")
-        return account
 
     async def _find_account(self, id: str) -> Account | None:
         rows = await self._database.ask("SELECT balance_nano, held_nano FROM accounts WHERE id = ?", (id,))
