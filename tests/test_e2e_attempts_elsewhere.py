@@ -13,6 +13,7 @@ import pytest
 
 from gateway import Running, running
 from support_money import APIS, BODIES, LIMITS, PATHS, customer, shop
+from support_pace import Later, at_once, held
 from support_people import People
 from test_e2e_attempts import GOOD, ONE, TWO, ask, asked_for, first, journey
 from test_pipeline_auto import KIMI, MINIMAX, ON, OPUS, PLAN, serving
@@ -61,17 +62,19 @@ class TestLimits:
             assert [(await ask(house, "chat", stream=stream))[0] for _ in range(2)] == [200, 200]
 
     async def test_calls_at_once_count_where_they_are(self) -> None:
-        slow = Rule(Reply(text="Hello from two", delay_ms=200), Match(model="two"))
-        async with running(FAILS, slow, settings=TWO + "[routing]\nfailures = 100\n") as house:
+        two = Reply(text="Hello from two")
+        async with running(FAILS, Rule(two, Match(model="two")), settings=TWO + "[routing]\nfailures = 100\n") as house:
             await People(house).settings(limits_by_model={"b/two": {"concurrent_requests": 1}})
-            statuses = [status for status, _ in await asyncio.gather(*[ask(house, "chat") for _ in range(3)])]
+            statuses = [status for status, _ in await at_once((ask(house, "chat") for _ in range(3)), 1, two)]
             assert sorted(statuses) == [200, 429, 429]
             assert (await ask(house, "chat"))[0] == 200  # places are given back
             await People(house).settings(limits_by_model={"a/one": {"concurrent_requests": 1}})
-            waiting = [asyncio.create_task(ask(house, "chat"))]
-            await house.upstream.wait_for_requests(len(house.upstream.requests) + 2)
-            assert (await ask(house, "chat"))[0] == 200  # the first has left that model
-            assert (await waiting[0])[0] == 200
+            with held(two):
+                waiting = []
+                for _ in range(2):  # the first has left that model when the second is asked
+                    waiting.append(asyncio.create_task(ask(house, "chat")))
+                    await house.upstream.wait_for_requests(len(house.upstream.requests) + 2)
+            assert [status for status, _ in await asyncio.gather(*waiting)] == [200, 200]
 
     async def test_input_that_a_failed_model_refused_is_given_back(self) -> None:
         async with running(FAILS, GOOD, settings=TWO) as house:
@@ -211,15 +214,16 @@ class TestRests:
 
     async def test_of_a_crowd_with_idempotency_keys_one_looks(self) -> None:
         """They wait for the store between the decision and the call."""
-        rules = [Rule(Reply(status=500), ONE, times=1), Rule(Reply(text="one", delay_ms=100), ONE), GOOD]
-        settings = TWO + '[billing]\nmode = "credits"\n[routing]\nfailures = 1\nrest = 0.2\n'
+        rules = [Rule(Reply(status=500), ONE, times=1), Rule(answer := Reply(text="one"), ONE), GOOD]
+        settings = TWO + '[billing]\nmode = "credits"\n[routing]\nfailures = 1\nrest = 30\n'
         async with shop(*rules, settings=settings) as house:
             acme = await customer(house, "5")
             more: dict[str, Any] = {"key": acme.key, "body": {"max_tokens": 10}}
+            clock = house.gateway.deps.clock = Later()
             await ask(house, "chat", **more)
-            await asyncio.sleep(0.25)
+            clock.ahead_s = 30
             crowd = [ask(house, "chat", headers={"idempotency-key": f"{n}"}, **more) for n in range(6)]
-            assert {status for status, _ in await asyncio.gather(*crowd)} == {200}
+            assert {status for status, _ in await at_once(crowd, 1, answer)} == {200}
             assert asked_for(house)[2:].count("one") == 1
             costs = sorted(record["cost_nano"] for record in (await house.records())[:6])
             assert costs[1:] == [15 * 2_000] * 5

@@ -40,6 +40,7 @@ from support_money import (
     usage,
     whole,
 )
+from support_pace import at_once
 from support_people import People
 from support_sdks import CHAT as ASKED_CHAT
 from support_sdks import MESSAGES as ASKED_MESSAGES
@@ -247,12 +248,12 @@ class TestHolds:
             assert (await payer.balance(), await payer.entries()) == (("1", "0"), [("top_up", "1")])
 
     async def test_together_calls_are_admitted_for_no_more_than_there_is(self) -> None:
-        async with shop(Reply(text="Hi", usage=Usage(input=25, output=20), delay_ms=150), settings=CREDITS) as house:
+        async with shop(GOOD, settings=CREDITS) as house:
             payer = await customer(house)
             held = await what_is_held(house)
             spare = nano(await left(payer)) - 3 * held
             await operate(house, "credits.adjust", account="acme", usd=nano_text(-spare))
-            answers = await asyncio.gather(*(ask(house) for _ in range(10)))
+            answers = await at_once((ask(house) for _ in range(10)), 3)
             assert sorted(status for status, _ in answers) == [200] * 3 + [402] * 7
             refusal = next(answer for status, answer in answers if status == 402)
             assert refusal["error"]["balance_usd"] == "0"

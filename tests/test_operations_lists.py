@@ -11,8 +11,8 @@ from typing import Any
 import msgspec
 import pytest
 
+from support_pace import Later
 from trivium.canon.api import Api
-from trivium.clock import SystemClock
 from trivium.errors import NotFound, UpstreamUnreachable
 from trivium.operations import lists
 from trivium.operations.lists import ListSource, ModelLists, Refresh
@@ -20,15 +20,6 @@ from trivium.operations.table import OPERATOR, Arguments
 from trivium.providers.provider import Provider
 from trivium.store.lists import ListFiles
 from trivium.upstream.client import Headers, UpstreamRequest, UpstreamResponse
-
-
-class Later(SystemClock):
-    """A clock that can be put forward."""
-
-    ahead_s = 0.0
-
-    def monotonic_ns(self) -> int:
-        return super().monotonic_ns() + int(self.ahead_s * 1e9)
 
 
 class Answer:

@@ -13,6 +13,7 @@ import pytest
 from gateway import ALL_APIS, CHAT, Running, running
 from gateway import CALLS as CONVERSATIONS
 from support_money import CREDITS, PRICES, customer, settled, shop, streamed, whole
+from support_pace import at_once, held
 from support_people import People
 from support_solo import CALLS as SOLO_CALLS
 from support_solo import SOLO
@@ -147,8 +148,8 @@ async def test_a_provider_takes_no_other_call_for_one_that_failed() -> None:
 
 
 async def test_of_two_at_once_one_is_made_and_the_other_told_to_come_again() -> None:
-    async with running(Reply(text="hello", delay_ms=200)) as house:
-        answers = await asyncio.gather(*(house.post("/v1/chat/completions", CHAT, headers=KEY) for _ in range(4)))
+    async with running(Reply(text="hello")) as house:
+        answers = await at_once((house.post("/v1/chat/completions", CHAT, headers=KEY) for _ in range(4)), 1)
         assert sorted(status for status, _, _ in answers) == [200, 409, 409, 409]
         _, answer, headers = next(one for one in answers if one[0] == 409)
         assert (answer["error"]["code"], headers["retry-after"]) == ("idempotency_in_progress", "1")
@@ -260,14 +261,12 @@ async def test_answers_to_organizations_are_kept_where_the_operator_allows_it(
     allowed: bool, policy: dict[str, Any], replays: bool
 ) -> None:
     settings = f'[models."up/*"]\nfree = true\n[idempotency]\norganizations = {str(allowed).lower()}\n'
-    async with running(
-        Reply(text="hello", delay_ms=100), settings=settings, provider=f"{SOLO}\nretains_data = false"
-    ) as house:
+    async with running(Reply(text="hello"), settings=settings, provider=f"{SOLO}\nretains_data = false") as house:
         staff = People(house)
         await staff.organization("acme", policy=policy)
         key = await staff.key(organization="acme", user="acme-member")
         calls = [raw(house, "/v1/chat/completions", CHAT, key=key, **KEY) for _ in range(2)]
-        assert sorted([status for status, _, _ in await asyncio.gather(*calls)]) == [200, 409]
+        assert sorted([status for status, _, _ in await at_once(calls, 1)]) == [200, 409]
         _, _, headers = await raw(house, "/v1/chat/completions", CHAT, key=key, **KEY)
         assert ("x-trivium-replayed" in headers) is replays
         await house.gateway.store.ledger.writer.flush()
@@ -331,10 +330,11 @@ ONE_GIFT = (
 
 async def test_no_limit_of_free_models_counts_or_refuses_a_call_from_before() -> None:
     gift = {**CHAT, "model": "house/gift"}
-    async with running(Reply(text="hello", delay_ms=100), settings=ONE_GIFT, provider=ALL_APIS) as house:
-        first = asyncio.create_task(raw(house, "/v1/chat/completions", gift, **KEY))
-        await house.upstream.wait_for_requests(1)
-        assert (await raw(house, "/v1/chat/completions", gift, **KEY))[0] == 409
+    async with running(Reply(text="hello"), settings=ONE_GIFT, provider=ALL_APIS) as house:
+        with held():
+            first = asyncio.create_task(raw(house, "/v1/chat/completions", gift, **KEY))
+            await house.upstream.wait_for_requests(1)
+            assert (await raw(house, "/v1/chat/completions", gift, **KEY))[0] == 409
         answer = await first
         for _ in range(2):
             again = await raw(house, "/v1/chat/completions", gift, **KEY)
