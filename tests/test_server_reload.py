@@ -317,13 +317,12 @@ async def test_what_is_remembered_of_callers_outlives_a_reload() -> None:
 
 
 async def test_counters_and_calls_under_way_are_the_same_after_a_reload() -> None:
-    async with house(LONG) as on:
+    async with house(Reply(text="w ", abort="stall", abort_after_events=2)) as on:
         before = on.gateway.deps
-        async with on.stream() as response:
+        async with on.stream():
             await on.reload('[aliases]\nquick = "m"')
             assert on.gateway.deps.in_flight is before.in_flight
             assert on.gateway.deps.in_flight.calls == 1
-            await response.content.read()
         await on.on.records()
         assert on.gateway.deps.in_flight.calls == 0
         for shared in ("counters", "flood", "guesses", "lookups", "client", "health", "sessions"):
@@ -449,6 +448,36 @@ async def test_a_change_that_an_operator_has_had_read_is_not_read_again() -> Non
         on.write()
         await eventually(on, 404, "quick")
         assert (await on.shown())["last"]["trigger"] == "file"
+
+
+async def test_nor_is_one_that_is_had_read_while_the_file_is_looked_at(monkeypatch: pytest.MonkeyPatch) -> None:
+    async with house() as on, watched(on):
+        reloading = on.gateway.reloading
+        looked, judging, again, look = asyncio.Event(), asyncio.Event(), asyncio.Event(), reloading._look
+
+        async def slowly() -> Any:
+            state = await look()
+            looked.set()
+            await judging.wait()
+            return state
+
+        async def once_more() -> Any:
+            if judging.is_set():
+                again.set()
+            return await look()
+
+        monkeypatch.setattr(reloading, "_look", slowly)
+        await looked.wait()
+        monkeypatch.setattr(reloading, "_look", once_more)
+        reading = asyncio.create_task(on.reload('[aliases]\nquick = "m"'))
+        while not (reading.done() or reloading._one_at_a_time._waiters):  # type: ignore[attr-defined]
+            await asyncio.sleep(0.01)
+        judging.set()
+        await reading
+        for _ in range(2):  # where it is read again the first look is that reading's
+            again.clear()
+            await again.wait()
+        assert (await on.shown())["last"]["trigger"] == "operator"
 
 
 async def test_a_pipe_is_read_once() -> None:

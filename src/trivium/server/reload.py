@@ -115,7 +115,8 @@ class Reloading:
         while True:
             with suppress(TimeoutError):
                 await asyncio.wait_for(self._called.wait(), _LOOK)
-            state = await self._look()
+            async with self._one_at_a_time:  # what is being read just now is no news afterwards
+                state = await self._look()
             settled, before = state == before, state
             trigger = ("file" if state != self._read else self._again) if settled else None
             if self._called.is_set():
