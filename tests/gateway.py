@@ -55,7 +55,7 @@ class Running:
 
     async def records(self) -> list[dict[str, Any]]:
         """All records, newest first, once every call has ended."""
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(30):
             while self.gateway.deps.in_flight.calls:  # noqa: ASYNC110 # counted by the code under test
                 await asyncio.sleep(0.005)
             await asyncio.sleep(0)  # a call among many writes its record when it has its last turn

@@ -54,7 +54,7 @@ class ClassifierDouble:
         return web.Response(body=body, status=self.status, content_type="application/json")
 
     async def _reached(self, heard: list[dict[str, Any]], count: int) -> dict[str, Any]:
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(30):
             while len(heard) < count:  # noqa: ASYNC110 # filled by the server above
                 await asyncio.sleep(0.005)
         assert len(heard) == count

@@ -226,7 +226,7 @@ async def leave(house: Running, path: str, body: dict[str, Any], after: bytes) -
     async with aiohttp.ClientSession(read_bufsize=1024) as session:
         response = await session.post(house.url + path, headers=headers, json={**body, "stream": True})
         seen = b""
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(30):
             while after not in seen:
                 seen += await response.content.readany()
         response.close()

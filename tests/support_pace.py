@@ -1,18 +1,23 @@
 """What has to come first is waited for, and not left to the pace of the machine: answers that begin when the test says
-so, and rests that end because a clock was put forward."""
+so, rests that end because a clock was put forward, and patience with all but what was stopped on purpose."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
+import signal
 from collections.abc import Coroutine, Iterable, Iterator
 from itertools import islice
 from typing import Literal, TypeVar
 from unittest import mock
 
+import pytest
+
 from trivium.clock import SystemClock
 from trivium.mock import Reply
 from trivium.mock.player import Player
+from trivium.server.panel import Panel, Pulse
 
 T = TypeVar("T")
 
@@ -52,3 +57,29 @@ async def at_once(calls: Iterable[Coroutine[None, None, T]], waiting: int, *repl
             await ended
         go.set()
         return await asyncio.gather(*begun)
+
+
+class Watch:
+    """Over a dashboard's process: how long it may take to answer says the test, lest a busy machine pass for one that
+    hangs."""
+
+    def __init__(self, panel: Panel, patch: pytest.MonkeyPatch) -> None:
+        self.panel = panel
+        self._looking = asyncio.Lock()
+        answers = panel._answers
+
+        async def in_turn() -> bool:
+            async with self._looking:
+                return await answers()
+
+        patch.setattr(panel, "_answers", in_turn)
+        self.be_patient()
+
+    def be_patient(self) -> None:
+        self.panel._pulse = Pulse(every=0.02, within=60)
+
+    async def stop(self, pid: int) -> None:
+        """Nobody looks just then, who would be as patient with it as before."""
+        async with self._looking:
+            os.kill(pid, signal.SIGSTOP)
+            self.panel._pulse = Pulse(every=0.02, within=0.5)

@@ -40,7 +40,7 @@ class RedisServer:
                 stderr=log,
                 preexec_fn=die_with_us,  # noqa: PLW1509 # no more than a system call
             )
-        deadline = time.monotonic() + 20
+        deadline = time.monotonic() + 60
         while b"PONG" not in self.say(b"PING"):
             if time.monotonic() > deadline or self._process.poll() is not None:
                 raise RuntimeError(self._log.read_text())

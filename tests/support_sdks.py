@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 from anthropic import Anthropic, AsyncAnthropic
 from openai import AsyncOpenAI, OpenAI
 
-_PATIENCE = 20.0
+_PATIENCE = 60.0
 """Seconds: nothing here takes long, and a hang should say where."""
 
 

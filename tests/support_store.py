@@ -93,7 +93,7 @@ class PostgresServer:
                 preexec_fn=die_with_us,  # noqa: PLW1509 # no more than a system call
                 **self._as,
             )
-        deadline = time.monotonic() + 20
+        deadline = time.monotonic() + 60
         while True:
             try:
                 psycopg.connect(self.url("postgres")).close()

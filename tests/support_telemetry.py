@@ -61,7 +61,7 @@ class Collector:
         return [one for one in self.received if one[0] == path]
 
     async def until(self, path: str, times: int = 1) -> None:
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(30):
             while len(self._at(path)) < times:  # noqa: ASYNC110 # another program's news
                 await asyncio.sleep(0.01)
 

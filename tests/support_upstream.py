@@ -32,7 +32,7 @@ LOOPS: dict[str, Callable[[], asyncio.AbstractEventLoop]] = {
     "asyncio": asyncio.new_event_loop,
     "uvloop": uvloop.new_event_loop,
 }
-PATIENCE = 5.0
+PATIENCE = 30.0
 """Seconds after which a scenario hangs, as far as these tests are concerned."""
 
 

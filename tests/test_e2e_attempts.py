@@ -173,7 +173,7 @@ async def test_a_preamble_is_held_no_longer_than_is_set() -> None:
         head = f"POST /v1/messages HTTP/1.1\r\nhost: t\r\nauthorization: Bearer {house.key}\r\n"
         writer.write(head.encode() + b"content-length: %d\r\n\r\n" % len(body) + body)
         seen = b""
-        async with asyncio.timeout(9):
+        async with asyncio.timeout(30):
             while b"message_start" not in seen:
                 seen += await reader.read(65536)
         assert b"late" not in seen
@@ -187,7 +187,7 @@ async def test_a_long_whole_answer_goes_on_as_it_comes() -> None:
         body = json.dumps({**BODIES["chat"], "model": "twin"}).encode()
         head = f"POST /v1/chat/completions HTTP/1.1\r\nhost: t\r\nauthorization: Bearer {house.key}\r\n"
         writer.write(head.encode() + b"content-length: %d\r\n\r\n" % len(body) + body)
-        async with asyncio.timeout(9):
+        async with asyncio.timeout(30):
             await reader.readexactly(1_100_000)
         writer.close()
 
@@ -443,7 +443,7 @@ class TestWhatReviewersFound:
                 asking = asyncio.create_task(ask(house, "chat"))
                 await house.upstream.wait_for_requests(1)
                 asking.cancel()
-                async with asyncio.timeout(10):
+                async with asyncio.timeout(30):
                     while house.server.server_state.connections:  # noqa: ASYNC110 # no event tells it
                         await asyncio.sleep(0.005)
             record = await house.record()

@@ -115,7 +115,7 @@ class House:
 
     async def start(self) -> None:
         self.process = self._spawned()
-        until = time.monotonic() + 30
+        until = time.monotonic() + 60
         while not (said := re.search(rb"OpenAI base URL +(http\S+)/v1\n", text := (self.folder / "log").read_bytes())):
             assert time.monotonic() < until, text
             assert self.process.poll() is None, text

@@ -5,9 +5,7 @@ from __future__ import annotations
 import asyncio
 import html
 import json
-import os
 import re
-import signal
 import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -19,6 +17,7 @@ import pytest_asyncio
 from gateway import CHAT, Running
 from support_dashboard import HOSTILE, Browser, Page, browser, dashboard
 from support_dashboard_world import PROVIDER, ROLES, RULES, SETTINGS, World
+from support_pace import Watch
 from trivium.clock import LAST_MS
 from trivium.dashboard.render import NOTHING
 from trivium.errors import OperationError
@@ -597,27 +596,30 @@ async def test_the_process_is_started_again_after_its_death(full: Running, visit
     life = panel._life
     assert life is not None
     life.cancel()
-    await asyncio.wait([life], timeout=10)
+    await asyncio.wait([life], timeout=30)
     assert (await visit.get("/")).status == 200
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="finds the process by /proc")
-async def test_one_that_hangs_is_replaced_and_calls_do_not_notice(full: Running, visit: Browser) -> None:
+async def test_one_that_hangs_is_replaced_and_calls_do_not_notice(
+    full: Running, visit: Browser, monkeypatch: pytest.MonkeyPatch
+) -> None:
     await visit.sign_in()
     panel = full.gateway.panel
     assert panel is not None
     assert panel._life is not None
     panel._life.cancel()
-    await asyncio.wait([panel._life], timeout=10)
-    panel._pulse = Pulse(every=0.05, within=1.5)
+    await asyncio.wait([panel._life], timeout=30)
+    watch = Watch(panel, monkeypatch)
     assert (await visit.get("/")).status == 200
-    os.kill(_child(), signal.SIGSTOP)
+    await watch.stop(_child())
     page = asyncio.create_task(visit.get("/"))
     status, _, _ = await full.post("/v1/chat/completions", CHAT)
     assert (status, page.done()) == (200, False)
     told = await page
+    watch.be_patient()
     assert (told.status, "The dashboard is not there" in told.words) == (503, True)
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         while (await visit.get("/")).status != 200:  # noqa: ASYNC110 # another process
             await asyncio.sleep(0.05)
     content, _ = await full.gateway.telemetry.scrape("")

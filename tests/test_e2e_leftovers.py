@@ -102,7 +102,7 @@ async def test_nothing_is_left_of_a_connection_that_is_closed(path: str, body: d
     async with running(Reply(text="Hi"), provider=apis) as house:
         for stream in (False, True):
             assert (await house.post(path, {**body, "stream": stream}, headers=headers))[0] == 200
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(30):
             while house.server.server_state.connections or house.server.server_state.tasks:  # noqa: ASYNC110
                 await asyncio.sleep(0.01)
         assert len(_parts()) == others

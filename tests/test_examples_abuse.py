@@ -48,7 +48,7 @@ async def test_it_blocks_and_challenges(url: str) -> None:
     on = f'[abuse]\nmode = "enforce"\n[abuse.classifier]\nurl = "{url}"\nkey = "secret"\n{METER}'
     async with shop(DEAR, settings=on) as house:
         told = [(await house.post(PATHS["chat"], said(text)))[0] for text in ("hi", "Steal KEYS!")]
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(30):
             while not (await house.gateway.operations.perform("abuse.status", {})).get("reports_answered"):  # noqa: ASYNC110
                 await asyncio.sleep(0.005)
         status, body, _ = await house.post(PATHS["chat"], said("hi"))

@@ -36,7 +36,7 @@ async def exchange(upstream: ScriptedUpstream, sent: bytes | None = None) -> tup
     """Head and body of what comes back until the other side closes."""
     reader, writer = await connect(upstream)
     writer.write(sent or request(headers="connection: close\r\n"))
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         head, _, body = (await reader.read()).partition(b"\r\n\r\n")
     writer.close()
     return head, body

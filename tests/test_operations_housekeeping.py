@@ -474,7 +474,7 @@ class TestTheRest:
             await housekeeping.look()
         with caplog.at_level(logging.WARNING, "trivium.ledger"):
             running = asyncio.create_task(housekeeping.run())
-            async with asyncio.timeout(5):
+            async with asyncio.timeout(30):
                 while "housekeeping waits for the store" not in caplog.text:  # noqa: ASYNC110 # said to the log alone
                     await asyncio.sleep(0.01)
         assert not running.done()

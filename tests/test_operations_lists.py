@@ -101,7 +101,7 @@ class House:
         self.learned += 1
 
     async def until(self, holds: Callable[[], bool]) -> None:
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(30):
             while not holds():  # noqa: ASYNC110 # of whatever it is
                 await asyncio.sleep(0.01)
 
@@ -122,12 +122,14 @@ def house(tmp_path: Path) -> House:
 
 async def asked(house: House, looks: Iterable[float]) -> list[int]:
     """How often the provider was asked in all, after so many seconds each."""
-    running = asyncio.create_task(house.lists.run(asyncio.Event()))
+    looked = asyncio.Event()
+    running = asyncio.create_task(house.lists.run(looked))
     counts = []
     for seconds in looks:
         house.clock.ahead_s += seconds
+        looked.clear()
         house.lists._woken.set()
-        await asyncio.sleep(0.05)
+        await asyncio.wait_for(looked.wait(), 10)
         counts.append(len(house.vendor.asked))
     running.cancel()
     return counts
@@ -380,7 +382,7 @@ async def test_who_follows_asks_nobody_and_takes_the_copies_of_whoever_asks(
     for count in (3, 5):
         house.vendor.says = count
         await house.refresh()
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(30):
             while follower.count != count:  # noqa: ASYNC110 # of a file
                 await asyncio.sleep(0.01)
     (source,) = await follower.sources()

@@ -55,7 +55,7 @@ def ids(store: Store) -> set[str]:
 
 
 async def until(condition: Callable[[], bool]) -> None:
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(30):
         while not condition():  # noqa: ASYNC110 # what is waited for is in the database
             await asyncio.sleep(0.005)
 

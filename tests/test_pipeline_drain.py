@@ -15,7 +15,7 @@ from trivium.pipeline.drain import DRAIN, to_its_end
 from trivium.pipeline.settle import Run
 from trivium.routing.catalog import Target
 
-PATIENCE = 5.0
+PATIENCE = 30.0
 
 
 class Client:

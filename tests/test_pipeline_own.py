@@ -754,10 +754,10 @@ async def test_a_caller_who_leaves_while_a_refusal_is_read_leaves_no_connection_
         port = stalled.sockets[0].getsockname()[1]
         await ann.bring("openai", base_url=f"http://127.0.0.1:{port}/v1")
         call = asyncio.create_task(ann.house.post("/v1/chat/completions", named(CHAT, "openai/gpt-5")))
-        await asyncio.wait_for(asked.wait(), 5)
+        await asyncio.wait_for(asked.wait(), 30)
         await asyncio.sleep(0.05)  # until the head is read
         call.cancel()
-        await asyncio.wait_for(gone.wait(), 5)
+        await asyncio.wait_for(gone.wait(), 30)
         client = ann.house.gateway.deps.client
         assert isinstance(client, Http1Client)
         ((_, use),) = [one for one in client.uses() if one[0].port == port]

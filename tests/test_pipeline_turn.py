@@ -78,11 +78,11 @@ async def test_a_client_that_leaves_at_any_turn_leaves_nothing_behind(at: int) -
         turn = Halting(at)
         house.gateway.change(turn=turn)
         asked = asyncio.create_task(house.post("/v1/chat/completions", CHAT))
-        await asyncio.wait_for(turn.reached.wait(), 5)
+        await asyncio.wait_for(turn.reached.wait(), 30)
         if at == TURNS:
             assert (await asked)[0] == 200
         asked.cancel()
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(30):
             while not (records := await house.records()):  # noqa: ASYNC110 # counted by the code under test
                 await asyncio.sleep(0.005)
         (record,), deps = records, house.gateway.now.deps
@@ -98,7 +98,7 @@ async def test_what_was_read_for_a_client_that_left_is_no_delivery() -> None:
         turn = Halting(TURNS - 1)
         house.gateway.change(turn=turn)
         asked = asyncio.create_task(house.post("/v1/chat/completions", CHAT))
-        await asyncio.wait_for(turn.reached.wait(), 5)
+        await asyncio.wait_for(turn.reached.wait(), 30)
         asked.cancel()
         record = await house.record()
     assert (record["outcome"], record["content_bytes"], record["cost_nano"]) == ("aborted", 0, 0)
@@ -109,7 +109,7 @@ async def test_a_client_that_leaves_before_its_stream_is_read_ends_the_call_upst
         turn = Halting(TURNS - 2)
         house.gateway.change(turn=turn)
         asked = asyncio.create_task(house.post("/v1/chat/completions", CHAT | {"stream": True}))
-        await asyncio.wait_for(turn.reached.wait(), 5)
+        await asyncio.wait_for(turn.reached.wait(), 30)
         asked.cancel()
         assert (await house.record())["outcome"] == "aborted"
         client = house.gateway.now.deps.client

@@ -137,7 +137,7 @@ async def test_what_is_set_at_one_gateway_is_told_by_the_others(tmp_path: Path, 
     ):
         await one.operations.perform(f"alerts.channels.{operation}", arguments)
         assert open_channels(one) == left
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(30):
             while open_channels(other) != left:  # noqa: ASYNC110 # of another gateway
                 await asyncio.sleep(0.02)
     following.cancel()
@@ -159,12 +159,12 @@ async def test_a_channel_that_a_newer_gateway_has_set_keeps_an_older_one_from_no
             "INSERT INTO alert_channels (id, name, content, created_ms) VALUES ('c', 'n', '{\"kind\": \"pager\"}', 1)"
         )
         newer.execute("INSERT INTO settings (name, version, content) VALUES ('alert_channels', 1, '{}')")
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(30):
             while "channels of alerts stay as they were" not in caplog.text:  # noqa: ASYNC110
                 await asyncio.sleep(0.02)
         limits = '{"key_limits": {"concurrent_requests": 5}}'
         newer.execute("INSERT INTO settings (name, version, content) VALUES ('house', 1, %s)", (limits,))
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(30):
             while gateway.deps.house == HouseSettings():  # noqa: ASYNC110
                 await asyncio.sleep(0.02)
     following.cancel()

@@ -56,7 +56,7 @@ class Up:
 
     async def ended(self) -> tuple[int, str]:
         """Exit status and what was logged."""
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             _, errors = await self.process.communicate()
             return await self.process.wait(), errors.decode()
 
@@ -65,7 +65,7 @@ class Up:
         return await self.ended()
 
     async def until_it_refuses(self) -> None:
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(30):
             while True:
                 try:
                     _, writer = await asyncio.open_connection("127.0.0.1", self.port)
@@ -105,7 +105,7 @@ class House:
         try:
             assert process.stdout is not None
             banner = ""
-            async with asyncio.timeout(20):
+            async with asyncio.timeout(60):
                 while not re.search("v1/messages -H|none is known by name", banner):
                     line = (await process.stdout.readline()).decode()
                     assert line, banner
@@ -119,7 +119,7 @@ class House:
     async def refusal(self) -> str:
         """The one line with which it does not start."""
         process = await self.launch()
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             _, errors = await process.communicate()
         assert process.returncode == 1
         (line,) = errors.decode().splitlines()
@@ -222,7 +222,7 @@ async def test_sighup_has_the_configuration_read_again_and_no_stream_notices(tmp
         home.configure(provider='models = ["other"]')
         gateway.process.send_signal(signal.SIGHUP)
         status = None
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             while status != 200:
                 async with gateway.asked({**CHAT, "model": "other"}) as answered:
                     status = answered.status
@@ -237,7 +237,7 @@ async def test_sighup_ends_no_start(tmp_path: Path) -> None:
     async with house(tmp_path) as home:
         home.configure(f"port = {port}")
         process = await home.launch()
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             while True:
                 with contextlib.suppress(ConnectionRefusedError):
                     _, writer = await asyncio.open_connection("127.0.0.1", port)
@@ -245,7 +245,7 @@ async def test_sighup_ends_no_start(tmp_path: Path) -> None:
                 await asyncio.sleep(0.005)
         process.send_signal(signal.SIGHUP)
         assert process.stdout is not None
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             while line := await process.stdout.readline():
                 if b"v1/messages -H" in line:
                     break

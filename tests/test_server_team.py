@@ -182,7 +182,7 @@ async def test_a_worker_hears_that_all_are_ready(tmp_path: Path) -> None:
     assert said == b'{"ready":true,"run":"run_1"}\n'
     assert not waiting.done()
     ours.send(b".")
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(30):
         await waiting
     theirs.say(Word(taken="[server]"))
     assert ours.recv(1_000) == b'{"taken":"[server]"}\n'

@@ -114,7 +114,7 @@ def lives(pid: int) -> bool:
         return False
 
 
-async def until(holds: Callable[[], bool], seconds: float = 15) -> None:
+async def until(holds: Callable[[], bool], seconds: float = 60) -> None:
     async with asyncio.timeout(seconds):
         while not holds():  # noqa: ASYNC110 # of other processes
             await asyncio.sleep(0.02)
@@ -124,7 +124,7 @@ async def stopped(gateway: Up, number: int = signal.SIGTERM) -> tuple[int, list[
     """Exit status, and the workers that still live."""
     workers = children(gateway)
     gateway.process.send_signal(number)
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         return await gateway.process.wait(), [worker for worker in workers if lives(worker)]
 
 
@@ -295,7 +295,7 @@ async def crew(body: str, last_word: str) -> tuple[list[str], str]:
     )
     assert process.stdout is not None
     said: list[str] = []
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         async for line in process.stdout:
             said.append(line.decode().rstrip("\n"))
             if last_word in said[-1]:
@@ -347,7 +347,7 @@ print("still here")
 
 
 def test_one_whose_parent_is_gone_ends_though_its_last_word_was_not_read() -> None:
-    done = subprocess.run([sys.executable, "-c", ORPHAN], capture_output=True, text=True, timeout=20, check=False)
+    done = subprocess.run([sys.executable, "-c", ORPHAN], capture_output=True, text=True, timeout=60, check=False)
     assert (done.stdout, done.returncode) == ("asked to end\n", 1), done.stderr
 
 

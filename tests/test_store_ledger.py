@@ -324,7 +324,7 @@ class TestHolds:
 
         monkeypatch.setattr(house.database, "ask", slowly)
         waiting = asyncio.create_task(house.start(account, 0.8, scopes=("key:key_1",)))
-        await asyncio.wait_for(asked.wait(), 5)
+        await asyncio.wait_for(asked.wait(), 30)
         await house.ledger.forget_idle()
         another = asyncio.create_task(house.start(account, 0.8))
         await asyncio.sleep(0)
@@ -1179,7 +1179,7 @@ class TestTwoGateways:
             await stranger.execute("SET deadlock_timeout = '1min'")  # who sees the circle first is the one to break it
             await stranger.execute(wanted, (second,))
             starting = asyncio.gather(house.started(first, 0.5), house.started(second, 0.5))
-            async with asyncio.timeout(5):
+            async with asyncio.timeout(30):
                 while not await waits(house):  # noqa: ASYNC110 # the server has no event for it
                     await asyncio.sleep(0.001)
             await stranger.execute(wanted, (first,))
@@ -1200,7 +1200,7 @@ class TestTwoGateways:
             await stranger.execute("UPDATE accounts SET name = name WHERE id = %s", (account,))
             house.ledger.end(outcome("req_second", None, key_id="key_1"))
             granting = asyncio.create_task(house.grant(account, 1))
-            async with asyncio.timeout(5):
+            async with asyncio.timeout(30):
                 while not await waits(house):  # noqa: ASYNC110 # the server has no event for it
                     await asyncio.sleep(0.001)
             await stranger.execute("UPDATE usage_hours SET requests = requests")

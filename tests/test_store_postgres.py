@@ -75,7 +75,7 @@ DEAD = ["The store cannot be written.", "The store cannot be read.", "The store 
 
 
 async def until_it_works(database: PostgresDatabase) -> None:
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(30):
         while await every_way(database) != ["ok"] * 3:  # noqa: ASYNC110 # the server has no event for it
             await asyncio.sleep(0.05)
 

@@ -181,7 +181,7 @@ async def test_but_a_bug_is(caplog: pytest.LogCaptureFixture) -> None:
     asking = asyncio.create_task(unbroken.unbroken(stumble()))
     await asyncio.sleep(0)
     asking.cancel()
-    await asyncio.wait([asking], timeout=10)
+    await asyncio.wait([asking], timeout=30)
     waiting.set_result(None)
     await unbroken.ended()
     await asyncio.sleep(0)

@@ -135,12 +135,12 @@ async def test_of_two_gateways_changes_to_a_user_neither_undoes_the_other(
         user = found_user(tx, id)
         if not read.is_set():
             read.set()
-            go.wait(5)
+            go.wait(30)
         return user
 
     monkeypatch.setattr(module, "found_user", and_wait)
     renaming = asyncio.create_task(one.users.set("ann", "op", "users.set", name="Anna"))
-    await asyncio.to_thread(read.wait, 5)
+    await asyncio.to_thread(read.wait, 30)
     blocking = asyncio.create_task(other.users.block(["ann"], "spam", "op"))
     waiting = "SELECT 1 FROM pg_locks WHERE NOT granted"
     while not (blocking.done() or rows(one.database, waiting)):  # noqa: ASYNC110 # locks have no event

@@ -126,7 +126,7 @@ async def disk(tmp_path: Path) -> AsyncIterator[Disk]:
         yield opened
 
 
-async def until(condition: Callable[[], object], within: float = 5) -> None:
+async def until(condition: Callable[[], object], within: float = 30) -> None:
     async with asyncio.timeout(within):
         while not condition():  # noqa: ASYNC110 # what is waited for happens on a thread
             await asyncio.sleep(0.001)
@@ -574,7 +574,7 @@ def test_whatever_happens_in_between_every_record_is_stored_once(steps: list[str
                     flushing = asyncio.create_task(writer.flush())
                     await asyncio.sleep(0)
                     flushing.cancel()
-                    await asyncio.wait([flushing], timeout=10)
+                    await asyncio.wait([flushing], timeout=30)
                 elif step == "lock" and not disk.other.in_transaction:
                     disk.lock()
                 elif step == "unlock":

@@ -119,7 +119,7 @@ async def judge(service: Service) -> AsyncIterator[Classifier]:
 
 
 async def settled(judge: Classifier, count: int) -> dict[str, int]:
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(30):
         while judge.counts.total() < count:  # noqa: ASYNC110 # counted by the code under test
             await asyncio.sleep(0)
     return dict(judge.counts)

@@ -99,7 +99,7 @@ class Desk:
         return value.decode()
 
     async def settle(self) -> None:
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(30):
             while self.credentials._asking:  # noqa: ASYNC110 # what goes on beside the calls
                 await asyncio.sleep(0.001)
 

@@ -27,7 +27,7 @@ from trivium.upstream.local import LocalModel, Pace
 from trivium.upstream.local_log import LocalLog
 from trivium.upstream.local_model import SERVER, WEIGHTS
 
-PATIENCE = 20.0
+PATIENCE = 60.0
 HASTY = Pace(load=5, check=0.05, strikes=2, retreat=0.01, longest_retreat=0.02, farewell=0.2)
 
 CHILD = '''
