@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -47,6 +49,17 @@ def test_every_error_has_a_status_and_a_code_of_its_own() -> None:
     assert all(400 <= kind.status <= 599 for kind in TREE)
     assert len({kind.code for kind in TREE}) == len(TREE)
     assert all(kind("x").retry_after == 1 for kind in tree(errors.Unavailable))
+
+
+def test_every_code_that_somebody_can_be_told_stands_on_the_page_with_its_status() -> None:
+    page = (Path(__file__).parents[1] / "docs/errors.md").read_text(encoding="utf-8")
+    codes = page.partition("\n## Codes\n")[2].partition("\n## ")[0]
+    rows = re.findall(r"\n\| (\d+) \| (.+?) \|", codes)
+    of_calls = {(int(status), code) for status, named in rows for code in re.findall(r"`(\w+)`", named)}
+    told = [kind for kind in TREE if kind not in (errors.ConfigError, errors.Forbidden)]  # the start; never by itself
+    ours = [kind for kind in told if not issubclass(kind, errors.OperationError | errors.UpstreamError)]
+    assert [kind for kind in ours if (kind.status, kind.code) not in of_calls] == []
+    assert [kind for kind in told if f"`{kind.code}`" not in codes] == []
 
 
 @pytest.mark.parametrize("kind", TREE, ids=lambda kind: kind.__name__)
