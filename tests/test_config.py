@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import re
 import tomllib
+import typing
 from pathlib import Path
 
+import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -434,3 +437,21 @@ def test_the_address_of_redis_is_a_secret_that_may_lie_elsewhere() -> None:
     with pytest.raises(ConfigError, match="expected redis://USER:PASSWORD@HOST:PORT/NUMBER") as refused:
         redis_url(settings, {"REDIS": "http://:canary@h"})
     assert "canary" not in refused.value.message
+
+
+def test_the_pages_name_every_setting_beside_its_section() -> None:
+    root = Path(__file__).parents[1]
+    pages = [page.read_text(encoding="utf-8") for page in (root / "README.md", *sorted((root / "docs").glob("*.md")))]
+    unsaid = []
+    for section in msgspec.structs.fields(Settings):
+        beside = "\n".join(page for page in pages if re.search(rf"\[{section.name}[].]", page))
+        names = [] if section.name == "source" else [section.name, *_names(section.type)]
+        unsaid += [f"{section.name}.{name}" for name in names if not re.search(rf"\b{name}\b", beside)]
+    assert unsaid == []
+
+
+def _names(kind: object) -> list[str]:
+    """Of a section's settings, those of its tables too."""
+    if isinstance(kind, type) and issubclass(kind, msgspec.Struct):
+        return [name for field in msgspec.structs.fields(kind) for name in (field.name, *_names(field.type))]
+    return [name for part in typing.get_args(kind) for name in _names(part)]
