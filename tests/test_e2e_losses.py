@@ -168,7 +168,7 @@ async def test_a_word_that_could_mean_either_is_refused() -> None:
     async with before("messages", Reply(text="Hi.")) as (house, _):
         status, answer, _ = await house.post(*asked("chat"), headers={"x-trivium-strict": "maybe"})
         assert (status, answer["error"]["param"]) == (400, "x-trivium-strict")
-        assert answer["error"]["message"] == "The header `x-trivium-strict` must be 1 or 0."
+        assert answer["error"]["message"] == "The header `x-trivium-strict` must be 1, 0, true or false."
 
 
 async def test_a_strict_key_refuses_for_its_owner_in_the_words_of_each_sdk() -> None:

@@ -77,7 +77,7 @@ def is_strict(call: Call) -> bool:
     either."""
     strict = _SAID.get(call.headers.get(_STRICT, b"").lower())
     if strict is None:
-        raise FieldInvalid(f"The header `{_STRICT.decode()}` must be 1 or 0.", param=_STRICT.decode())
+        raise FieldInvalid(f"The header `{_STRICT.decode()}` must be 1, 0, true or false.", param=_STRICT.decode())
     return strict
 
 
