@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
+import re
+from pathlib import Path
+
 import pytest
 
 from gateway import CHAT, running
 from trivium.metering.record import COLUMNS, Outcome, Record
 from trivium.mock import Reply
+from trivium.pipeline.handle import TRANSFORMS
+from trivium.pipeline.once import REPLAYED
+from trivium.pipeline.screen import SOFT_BLOCKED, UNREAD
+from trivium.pipeline.screening import UNCHECKED
+from trivium.policy.free import LIMIT_REACHED
 
 
 def test_what_is_not_said_is_unknown_and_not_zero() -> None:
@@ -18,6 +26,16 @@ def test_columns_are_the_fields_in_order_and_the_id_comes_first() -> None:
     assert COLUMNS[0] == "id"
     assert len(COLUMNS) == len(set(COLUMNS))
     assert all(name.replace("_", "").isalnum() and name.islower() for name in COLUMNS)
+
+
+def test_the_page_says_what_each_flag_means() -> None:
+    root = Path(__file__).parents[1]
+    page = (root / "docs/usage.md").read_text(encoding="utf-8").partition("### Flags")[2].partition("\n## ")[0]
+    code = "".join(file.read_text(encoding="utf-8") for file in sorted((root / "src").rglob("*.py")))
+    written = set(re.findall(r'flags(?:\.append\(|=|": |: list\[str\] = \[| = \[)"(\w+)"', code))
+    named = {SOFT_BLOCKED, UNREAD, UNCHECKED, REPLAYED, LIMIT_REACHED, TRANSFORMS, "clamped_usage", "malformed_events"}
+    assert len(written) > 10
+    assert sorted(flag for flag in written | named if f"`{flag}`" not in page) == []
 
 
 @pytest.mark.parametrize(

@@ -74,7 +74,7 @@ class Record(msgspec.Struct, frozen=True, gc=False):
     market_cost_usd: str | None = None
     is_byok: bool | None = None
     flags: str = ""
-    """Space-separated words: `clamped_usage`, `malformed_events`, `unterminated`, ..."""
+    """Space-separated words (docs/usage.md, "Flags")."""
     losses: str | None = None
     """JSON list of [field, why], or null."""
     max_tokens: int | None = None

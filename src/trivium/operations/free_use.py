@@ -67,7 +67,7 @@ class Sums(msgspec.Struct, frozen=True, kw_only=True):
     refused: int = 0
     """By the limits of free models."""
     suspect: int = 0
-    """Judged to be abuse, whether anything was done about it or not."""
+    """Those let in though they were judged to be abuse: in mode `log`, or by a softly blocked call's model."""
     input_tokens: int = 0
     output_tokens: int = 0
     market_cost_nano: int = 0

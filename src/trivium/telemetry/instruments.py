@@ -163,7 +163,7 @@ TOKEN_USAGE = Instrument(
     otel="gen_ai.client.token.usage",
     unit="{token}",
     kind=_HISTOGRAM,
-    help="Tokens of a request, cached ones included, where the provider told them.",
+    help="Tokens of a request, cached ones included; estimates too.",
     labels=("provider", "model", "type"),
     bounds=_TOKENS,
 )
