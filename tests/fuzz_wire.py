@@ -29,7 +29,7 @@ from trivium.wire import body as json_body
 from trivium.wire.codec import decode_answer
 from trivium.wire.destination import Destination
 from trivium.wire.errors import render
-from trivium.wire.eventstream import is_frame
+from trivium.wire.eventstream import is_frame, unframed
 from trivium.wire.translate import Translation, estimated
 
 SECONDS = 0.3
@@ -91,7 +91,8 @@ def _stream(one: Case, to: Api, rnd: Random) -> str:
 
 def _answered(translation: Translation, to: Api, data: bytes, rnd: Random, repeated: int = 0) -> str:
     """`repeated`: bytes of the request, which a response repeats."""
-    stream = translation.stream(frames=is_frame(data))
+    data = unframed(data) if is_frame(data) else data
+    stream = translation.stream()
     pieces = [stream.ping()]
     for chunk in _chunks(data, rnd):
         pieces.append(stream.feed(chunk))

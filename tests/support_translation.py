@@ -67,11 +67,9 @@ def translation(source: Api, to: Api) -> Translation:
     return Translation(to, Destination(api=source, model="m", origin=ORIGIN), id="1", created=1)
 
 
-def translated(
-    source: Api, to: Api, chunks: Iterable[bytes], *, frames: bool = False, conventions: Conventions = named.DEFAULT
-) -> bytes:
+def translated(source: Api, to: Api, chunks: Iterable[bytes], *, conventions: Conventions = named.DEFAULT) -> bytes:
     """A stream as the client gets it, an error at its end included."""
-    stream = translation(source, to).stream(conventions, frames=frames)
+    stream = translation(source, to).stream(conventions)
     pieces = []
     for chunk in chunks:
         pieces.append(stream.feed(chunk))

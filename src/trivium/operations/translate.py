@@ -18,7 +18,7 @@ from trivium.wire import body as json_body
 from trivium.wire.destination import Destination
 from trivium.wire.envelope import origin_tag
 from trivium.wire.errors import ErrorValue, render
-from trivium.wire.eventstream import is_frame
+from trivium.wire.eventstream import is_frame, unframed
 from trivium.wire.fault import status_of
 from trivium.wire.request import Rendered, check_stateless, parse
 from trivium.wire.translate import Translation
@@ -57,9 +57,9 @@ def translate_stream(data: bytes, source: Api, to: Api, *, model: str | None, pr
     if source is to:
         return Rendered(data)
     way = _translation(to, source, model or "", provider)
-    stream = way.stream(conventions_for(provider), frames=is_frame(data))
-    if is_frame(data) or is_sse(data):
-        said = stream.feed(data)
+    stream, framed = way.stream(conventions_for(provider)), is_frame(data)
+    if framed or is_sse(data):
+        said = stream.feed(unframed(data) if framed else data)
         said += b"" if stream.fault else stream.close()
     else:
         said = stream.whole(data)

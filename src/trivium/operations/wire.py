@@ -18,7 +18,7 @@ from trivium.canon.usage import Usage
 from trivium.money import usd_text
 from trivium.providers.rows import ROWS
 from trivium.wire.codec import decode_answer, decode_stream
-from trivium.wire.eventstream import FrameParser, is_frame
+from trivium.wire.eventstream import is_frame, unframed
 from trivium.wire.lenient import is_shallow
 
 _BLANKS = b" \t\r\n"
@@ -30,7 +30,7 @@ def read_capture(data: bytes, api: Api, provider: str | None = None) -> Answer:
     """The answer that a capture of an API holds. `provider` names how it counts (`conventions_for`). Never raises."""
     conventions = conventions_for(provider)
     if is_frame(data):
-        return fold(decode_stream(api, data, conventions, FrameParser()))
+        return fold(decode_stream(api, unframed(data), conventions))
     return fold((decode_stream if is_sse(data) else decode_answer)(api, data, conventions))
 
 

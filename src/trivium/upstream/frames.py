@@ -1,28 +1,16 @@
-"""Amazon's binary event stream as the server-sent events that it stands for, chunk by chunk.
-
-The JSON of each event is what the provider sent, byte for byte; its `type` is the event's name, by which Anthropic's
-SDKs tell events apart. Whatever has another content type passes as it is.
+"""Amazon's binary event stream as the server-sent events that it stands for, chunk by chunk. Whatever has another
+content type passes as it is.
 """
 
 from __future__ import annotations
 
-import msgspec
-
 from trivium.errors import UpstreamGarbage
 from trivium.upstream.client import UpstreamResponse, Wrapped
-from trivium.wire.eventstream import FrameParser
-from trivium.wire.sse import ServerSentEvent
+from trivium.wire.eventstream import FrameParser, as_text
 
 _FRAMES = b"application/vnd.amazon.eventstream"
 _CONTENT = (b"content-type", b"text/event-stream; charset=utf-8")
 _OF_FRAMES = frozenset({b"content-type", b"content-length"})
-
-
-class _Named(msgspec.Struct):
-    type: str = ""
-
-
-_named = msgspec.json.Decoder(_Named)
 
 
 def unframed(response: UpstreamResponse) -> UpstreamResponse:
@@ -40,22 +28,7 @@ class _Unframed(Wrapped):
     async def read(self) -> bytes:
         while not self._parser.broken and (chunk := await self._response.read()):
             if events := self._parser.feed(chunk):
-                return b"".join(map(_told, events))
+                return b"".join(map(as_text, events))
         if self._parser.broken:
             raise UpstreamGarbage("The upstream's answer cannot be read to its end.", detail=self._parser.broken)
         return b""
-
-
-def _told(event: ServerSentEvent) -> bytes:
-    name = event.event or _name(event.data)
-    # JSON has no line breaks but those between its tokens.
-    data = b"\ndata: ".join(event.data.splitlines())
-    return b"event: %b\ndata: %b\n\n" % (name.encode(), data) if name else b"data: %b\n\n" % data
-
-
-def _name(data: bytes) -> str:
-    try:
-        name = _named.decode(data).type
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
-        return ""
-    return name if name.isidentifier() else ""

@@ -12,7 +12,6 @@ from trivium.canon.usage import Conventions
 from trivium.wire.chat import plain as plain_chat
 from trivium.wire.chat.stream import StreamDecoder as ChatDecoder
 from trivium.wire.decoder import Decoder
-from trivium.wire.eventstream import FrameParser
 from trivium.wire.messages.stream import StreamDecoder as MessagesDecoder
 from trivium.wire.responses.stream import StreamDecoder as ResponsesDecoder
 from trivium.wire.sse import SseParser
@@ -40,10 +39,8 @@ def plain_answer(api: Api, body: bytes) -> Answer | None:
     return plain_chat.read(body) if api is CHAT else None
 
 
-def decode_stream(
-    api: Api, body: bytes, conventions: Conventions = named.DEFAULT, parser: SseParser | FrameParser | None = None
-) -> list[Event]:
-    """What a stream of the API says that is all there; server-sent events where no parser is given. Never raises."""
-    parser, decoder = parser or SseParser(), stream_decoder(api, conventions)
+def decode_stream(api: Api, body: bytes, conventions: Conventions = named.DEFAULT) -> list[Event]:
+    """What a stream of the API says that is all there. Never raises."""
+    parser, decoder = SseParser(), stream_decoder(api, conventions)
     said = [*parser.feed(body), *parser.close()]
     return [event for one in said for event in decoder.decode(one)] + decoder.close()

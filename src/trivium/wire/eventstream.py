@@ -2,7 +2,7 @@
 
 A frame is: total length, headers length, CRC-32 of these two (4 bytes each, big-endian), headers, payload, CRC-32 of
 all before it. The payload is `{"bytes": <base64 of one event's JSON>, "p": <padding>}`. Frames come out as server-sent
-events, so that one decoder reads both framings; an exception frame comes out as an `error` event. Behind a frame whose
+events, so that nobody else need know of them; an exception frame comes out as an `error` event. Behind a frame whose
 checksum is wrong nothing more is read: where the next one begins is then anyone's guess.
 """
 
@@ -11,6 +11,8 @@ from __future__ import annotations
 import base64
 import zlib
 from typing import Any
+
+import msgspec
 
 from trivium.wire.fault import GARBAGE
 from trivium.wire.lenient import dump, mapping, parse, text
@@ -38,22 +40,45 @@ def is_frame(data: bytes) -> bool:
     return len(data) >= _SMALLEST and zlib.crc32(data[:8]) == int.from_bytes(data[8:12], "big")
 
 
+class _Named(msgspec.Struct):
+    type: str = ""
+
+
+_named = msgspec.json.Decoder(_Named)
+
+
+def as_text(event: ServerSentEvent) -> bytes:
+    """The event as it would have been sent: the JSON byte for byte, named by its `type`, by which Anthropic's SDKs tell
+    events apart."""
+    name = event.event or _name(event.data)
+    # JSON has no line breaks but those between its tokens.
+    data = b"\ndata: ".join(event.data.splitlines())
+    return b"event: %b\ndata: %b\n\n" % (name.encode(), data) if name else b"data: %b\n\n" % data
+
+
+def _name(data: bytes) -> str:
+    try:
+        name = _named.decode(data).type
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        return ""
+    return name if name.isidentifier() else ""
+
+
+def unframed(data: bytes) -> bytes:
+    """A whole event stream as the server-sent events that it stands for."""
+    parser = FrameParser()
+    return b"".join(map(as_text, parser.feed(data) + parser.close()))
+
+
 class FrameParser:
-    """Feed chunks as they come, then `close`; the twin of `SseParser`."""
+    """Feed chunks as they come, then `close`."""
 
     def __init__(self, limit: int = LIMIT) -> None:
         self._limit = limit
+        """Bytes; a longer frame is none."""
         self._buffer = bytearray()
         self.broken = ""
         """What is wrong with the last frame, if the rest cannot be read."""
-
-    dropped = 0
-    """A frame beyond the limit is no frame."""
-
-    @property
-    def held(self) -> int:
-        """Bytes of an unfinished frame that are kept."""
-        return len(self._buffer)
 
     def feed(self, chunk: bytes) -> list[ServerSentEvent]:
         found: list[ServerSentEvent] = []

@@ -45,7 +45,6 @@ from trivium.wire.encoder import Encoder
 from trivium.wire.envelope import unveiled
 from trivium.wire.errors import ErrorValue
 from trivium.wire.estimate import estimate
-from trivium.wire.eventstream import FrameParser
 from trivium.wire.fault import GARBAGE
 from trivium.wire.losses import Loss, Losses
 from trivium.wire.messages.encoder import MessagesEncoder
@@ -156,11 +155,9 @@ class Translation:
         }
         self._asked = msgspec.structs.replace(self._asked, wants_usage=wants_usage, echo=echo, **of_request)
 
-    def stream(self, conventions: Conventions = named.DEFAULT, *, frames: bool = False) -> StreamTranslation:
-        """`frames`: the upstream sends Amazon's binary event stream."""
-        parser = FrameParser() if frames else SseParser()
+    def stream(self, conventions: Conventions = named.DEFAULT) -> StreamTranslation:
         decoder = stream_decoder(self._to.api, conventions)
-        return StreamTranslation(parser, decoder, self._encoder(), self._names, self._cover)
+        return StreamTranslation(decoder, self._encoder(), self._names, self._cover)
 
     def whole(
         self, body: bytes, conventions: Conventions = named.DEFAULT, *, streamed: bool = False
@@ -219,15 +216,8 @@ class StreamTranslation:
     (`mould.py`). Those are told without being read, which halves what a stream takes.
     """
 
-    def __init__(
-        self,
-        parser: SseParser | FrameParser,
-        decoder: Decoder,
-        encoder: Encoder,
-        names: ToolNames,
-        cover: Cover | None = None,
-    ) -> None:
-        self._parser = parser
+    def __init__(self, decoder: Decoder, encoder: Encoder, names: ToolNames, cover: Cover | None) -> None:
+        self._parser = SseParser()
         self._decoder = decoder
         self._restored = Restored(names)
         self._encoder = encoder
@@ -278,28 +268,27 @@ class StreamTranslation:
 
     def feed(self, chunk: bytes) -> bytes:
         """Bytes that may go to the client now."""
-        parser = self._parser
-        if isinstance(parser, FrameParser) or _CR in chunk:
+        if _CR in chunk:
             self._place = None
-            return self._say(parser.feed(chunk))
+            return self._say(self._parser.feed(chunk))
         told, at, read = [], 0, 0
         while at < len(chunk):
-            end, said = self._run(parser, chunk, at)
+            end, said = self._run(chunk, at)
             if end > at:
                 read = 0
             else:
                 read += 1
                 end = event_end(chunk, at, has_cr=False) if self._learns() and read <= _PATIENCE else len(chunk)
-                said = self._read(parser, chunk[at:end])
+                said = self._read(chunk[at:end])
             told.append(said)
             at = end
         return b"".join(told)
 
-    def _run(self, parser: SseParser, chunk: bytes, at: int) -> tuple[int, bytes]:
+    def _run(self, chunk: bytes, at: int) -> tuple[int, bytes]:
         """Where those events of a chunk end that are like the last one, from there on, and what the client is told."""
         if self._place is None or self._place != self._decoder.place():
             return at, b""
-        if self.ended or self._restored.waits() or not parser.is_between():
+        if self.ended or self._restored.waits() or not self._parser.is_between():
             return at, b""
         end, pieces = self._mould.texts(chunk, at)
         said = self._encoder.more(*self._part, pieces) if pieces else None
@@ -308,10 +297,10 @@ class StreamTranslation:
         self._decoder.more(sum(map(len, pieces)))
         return end, said
 
-    def _read(self, parser: SseParser, piece: bytes) -> bytes:
+    def _read(self, piece: bytes) -> bytes:
         """Tells what an event says, and learns what those look like that are mere pieces of content."""
-        begins = parser.is_between()
-        events = parser.feed(piece)
+        begins = self._parser.is_between()
+        events = self._parser.feed(piece)
         if events:
             self._place = None  # whatever else it says, further events may say something else behind it
         if len(events) != 1 or not begins:
