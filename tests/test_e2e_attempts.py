@@ -264,6 +264,15 @@ async def test_a_session_stays_where_its_prompts_are() -> None:
         assert (await journey(house))["why"] == "the session's last route, whose prompt cache may be warm"
 
 
+async def test_a_session_is_its_callers_own_however_others_call_theirs() -> None:
+    once = Rule(Reply(status=500), ONE, times=1)
+    async with running(once, Rule(Reply(text="one"), ONE), GOOD, settings=TWO + "[routing]\nfailures = 100\n") as house:
+        theirs, others = [await People(house).key() for _ in range(2)]
+        for key in (theirs, theirs, others):
+            assert (await ask(house, "chat", key=key, headers={"x-trivium-session": "main"}))[0] == 200
+        assert asked_for(house) == ["one", "two", "two", "one"]
+
+
 class TestFallbacks:
     """Models that the client names itself."""
 

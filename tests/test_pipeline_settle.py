@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import pkgutil
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Generator
 from contextlib import asynccontextmanager
 
 import aiohttp
@@ -29,6 +29,7 @@ from support_money import (
     usage,
     whole,
 )
+from trivium.canon.fold import Answer
 from trivium.clock import SystemClock
 from trivium.mock import Generation, Reply, Rule, Script, Usage
 from trivium.money import NANO, nano_text
@@ -69,6 +70,38 @@ async def test_and_costs_what_its_usage_says_where_it_tells_one() -> None:
         record = await settled_one(house)
     assert (record["content_bytes"], record["cost_source"]) == (0, "computed")
     assert record["cost_nano"] == 25 * INPUT + 20 * OUTPUT
+
+
+@pytest.mark.parametrize("on_abort", ["cancel", "drain"])
+async def test_an_answer_that_is_there_and_has_not_begun_to_go_out_when_its_client_leaves_costs_nothing_either(
+    on_abort: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Between the two it may be the turn of other calls."""
+    there, told_whole = asyncio.Event(), Run.told_whole
+
+    class Turn:
+        def __init__(self, run: Run) -> None:
+            self.run = run
+
+        def __await__(self) -> Generator[None, None, None]:
+            while not self.run.left:
+                yield
+
+    def read(run: Run, answer: Answer) -> None:
+        told_whole(run, answer)
+        run.deps.turn = Turn(run)  # type: ignore[assignment]
+        there.set()
+
+    monkeypatch.setattr(Run, "told_whole", read)
+    provider = f'{ALL_APIS}\non_abort = "{on_abort}"'
+    async with shop(Reply(body=whole("chat", "It is sunny.", None)), settings=CREDITS, provider=provider) as house:
+        payer = await customer(house)
+        asking = asyncio.create_task(house.post(PATHS["chat"], CHAT))
+        await there.wait()
+        asking.cancel()
+        record = await settled_one(house)
+        assert await payer.entries() == [("top_up", "1")]
+    assert (record["outcome"], record["content_bytes"], record["cost_nano"]) == ("aborted", 0, 0)
 
 
 @pytest.mark.parametrize("model", ["far/x", "two"])

@@ -24,7 +24,8 @@ async def to_its_end(answer: Callable[[Reply], Coroutine[None, None, None]], rep
     try:
         await asyncio.shield(task)
     except asyncio.CancelledError:
-        ear.deaf = run.left = True
+        ear.deaf = True
+        run.leave()
         if run.limited is not None:
             run.limited.leave()
         try:
