@@ -29,6 +29,7 @@ from support_money import (
     usage,
     whole,
 )
+from support_people import People
 from trivium.canon.fold import Answer
 from trivium.clock import SystemClock
 from trivium.mock import Generation, Reply, Rule, Script, Usage
@@ -237,6 +238,25 @@ async def test_a_call_took_until_its_answer_was_there_however_long_a_figure_is_l
     assert record["total_us"] < HOUR_US
 
 
+async def test_a_call_whose_client_leaves_while_it_is_told_an_error_took_until_then(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    telling = asyncio.Event()
+
+    async def tell_slowly(*_: object) -> None:
+        telling.set()
+        await asyncio.Event().wait()
+
+    monkeypatch.setattr("trivium.pipeline.handle.fail", tell_slowly)
+    async with shop(Reply(abort="reset"), settings=CREDITS) as house:
+        await customer(house)
+        asking = asyncio.create_task(house.post(PATHS["chat"], CHAT))
+        await telling.wait()
+        asking.cancel()
+        record = await settled_one(house)
+    assert 0 < record["queue_us"] < record["total_us"]
+
+
 @pytest.mark.parametrize("broken", ["_charged", "_is_complete", "_wants_lookup"])
 async def test_a_call_whose_record_cannot_be_made_ends_all_the_same(
     broken: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
@@ -266,6 +286,18 @@ async def test_a_call_whose_record_cannot_be_made_ends_all_the_same(
         )
         await house.post(PATHS["chat"], CHAT)
         assert (await settled(house))[0]["cost_nano"] == 25 * INPUT + 20 * OUTPUT
+
+
+async def test_its_tokens_count_in_limits_all_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    reply = Reply(text="It is sunny.", usage=Usage(input=25, output=20))
+    async with shop(reply, settings=CREDITS) as house:
+        await customer(house)
+        await People(house).settings(limits_by_model={"up/*": {"output_tokens_per_minute": 20}})
+        with monkeypatch.context() as patched:
+            patched.delattr(Run, "_charged")
+            assert (await house.post(PATHS["chat"], CHAT))[0] == 200
+            assert (await settled_one(house))["flags"] == "unsettled"
+        assert (await house.post(PATHS["chat"], CHAT))[0] == 429
 
 
 async def test_so_does_one_whose_figures_were_asked_for_first(monkeypatch: pytest.MonkeyPatch) -> None:
