@@ -41,6 +41,13 @@ class Client:
         self.heard.append("cut")
 
 
+class Known(SimpleNamespace):
+    """What is known of a call."""
+
+    def leave(self) -> None:
+        self.left = True
+
+
 class Call:
     """An answer under way: it says one word each time it is let, and then ends."""
 
@@ -53,7 +60,7 @@ class Call:
         self.client = Client()
         limited = SimpleNamespace(leave=lambda: self.ended.append("slot"))
         self.ended: list[str] = []
-        self.run = cast(Run, SimpleNamespace(left=False, missed=False, is_out=True, limited=limited))
+        self.run = cast(Run, Known(left=False, missed=False, is_out=True, limited=limited))
         self.said: list[bytes] = []
         self.cancelled = False
         self._words = words

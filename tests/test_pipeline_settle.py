@@ -57,7 +57,8 @@ async def test_an_answer_that_is_read_on_for_nobody_and_tells_no_usage_costs_not
         (ended,) = await house.upstream.wait_for_endings(1)
         entries = await payer.entries()
     assert ended.ending == "completed"
-    assert (record["content_bytes"], record["cost_nano"], record["flags"]) == (0, 0, "")
+    assert (record["outcome"], record["content_bytes"], record["cost_nano"]) == ("aborted", 0, 0)
+    assert record["flags"] == ""
     assert entries == [("top_up", "1")]
 
 
