@@ -253,6 +253,14 @@ async def test_what_was_kept_back_of_a_route_that_failed_is_no_part_of_the_answe
     assert record["response_bytes"] == len(said.encode())
 
 
+async def test_what_is_flagged_of_a_route_that_failed_is_not_said_of_the_one_that_answers() -> None:
+    cut = Reply(status=500, error=Error(message="no"), abort="close", abort_after_bytes=8)
+    async with running(first(cut), GOOD, settings=TWO) as house:
+        for model, flags in (("a/one", "error_body_broken"), ("twin", "")):
+            await ask(house, "chat", model=model)
+            assert (await house.records())[0]["flags"] == flags
+
+
 async def test_a_session_stays_where_its_prompts_are() -> None:
     async with running(Rule(Reply(text="one"), ONE), GOOD, settings=TWO) as house:
         for _ in range(2):

@@ -12,7 +12,7 @@ import pytest
 
 from gateway import CALLS, CHAT, MESSAGES, RESPONSES, Running, running
 from test_pipeline_handle import message_of
-from trivium.mock import Match, Reply, Rule, Usage
+from trivium.mock import Error, Match, Reply, Rule, Usage
 from trivium.operations.table import Actor
 from trivium.policy.access import HouseSettings
 from trivium.policy.caller import Limits, OrganizationSettings, Policy, Role
@@ -339,6 +339,17 @@ async def test_a_key_that_its_server_refuses_is_its_admins_business(path: str, b
         assert status == 401
         assert "An admin of the organization" in message_of(path, answer)
         assert (await acme.house.record())["error_code"] == "own_key_refused"
+
+
+@pytest.mark.parametrize("stream", [False, True])
+async def test_and_not_the_operators_where_that_is_said_inside_an_answer(stream: bool) -> None:
+    refuses = Reply(error=Error(message="bad key", type="authentication_error"))
+    async with town(Rule(refuses, match=Match(path="/own/*"))) as acme:
+        await acme.add(apis=["chat"], key=KEY)
+        status, told = await acme.post("/v1/chat/completions", named(CHAT) | {"stream": stream})
+        assert (status, "bad key" in str(told)) == (200, True)
+        assert (await acme.house.record())["error_code"] == "authentication_error"
+        assert await acme.house.gateway.operations.perform("alerts.show", {}) == []
 
 
 @pytest.mark.parametrize(("path", "body"), CALLS)
