@@ -10,6 +10,7 @@ from genai_prices import data as package
 
 from support_prices import dataset, vendor
 from trivium.canon.usage import Usage
+from trivium.clock import HOUR_MS
 from trivium.metering.book import PriceBook
 from trivium.metering.cost import cost, receipt
 from trivium.metering.dataset import Found
@@ -141,6 +142,26 @@ def test_openais_models_since_gpt_5_4_cost_a_tenth_more_at_the_host_of_a_region(
     assert made is not None
     assert [made.rates.input, made.tiers["priority"].rates.input] == [input * 10**9, priority * 10**9]
     assert made.rates.tools["web_search"] == 10 * 10**12
+
+
+@pytest.mark.parametrize(
+    ("monday", "peak"),
+    [
+        ("2026-11-23", {f"{weekday} {hour}" for weekday in range(5) for hour in (1, 2, 3, 6, 7, 8, 9)}),
+        ("2026-08-17", {f"{weekday} {hour}" for weekday in range(6) for hour in (1, 2, 3, 6, 7, 8, 9)}),
+    ],
+)
+def test_deepseeks_weekends_have_no_hours_of_peak(monday: str, peak: set[str]) -> None:
+    """By a book that keeps what it has looked up, back and forth; the week of August 17 was the first one."""
+    book, began = PriceBook(dataset()), day(monday)
+    dear = set()
+    for hour in (*range(168), *reversed(range(168))):
+        quote = book.quote(vendor("deepseek"), "deepseek-v4-pro", None, began + hour * HOUR_MS)
+        assert quote is not None
+        assert quote.price.rates.output in (1_980_000_000, 3_960_000_000)
+        if quote.price.rates.output == 3_960_000_000:
+            dear.add(f"{hour // 24} {hour % 24}")
+    assert dear == peak
 
 
 def test_calls_of_tools_cost_in_a_tier_what_they_always_do() -> None:

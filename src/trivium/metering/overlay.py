@@ -18,6 +18,7 @@ from typing import Any
 import msgspec
 
 from trivium.canon.usage import DRAWN
+from trivium.clock import DAY_MS
 from trivium.metering.dataset import FOREVER, Dated, Found
 from trivium.metering.prices import TOKEN_RATES, TOOL, Curve, Limits, Sheet, assembled, flat, sheet_of
 
@@ -146,6 +147,12 @@ _PICTURES: Sheet = {
 """What the tool `image_generation` of Responses costs by its tokens, for it is a model of its own: the price of GPT
 Image 2 and 2.5 (developers.openai.com/api/docs/models/gpt-image-2). No other can be named (`wire/onemodel.py`)."""
 
+_SATURDAY = 5
+_PEAKED = re.compile("deepseek-(flash|v4-.*)")
+_WEEKENDS_MS = day("2026-08-23")
+"""DeepSeek's hours of peak are those of Monday to Friday (api-docs.deepseek.com/quick_start/pricing), since that
+Sunday; the data has them every day. China's public holidays, which have none either, are told from year to year."""
+
 VENDORS = {
     "google-ai-studio": "google",
     "google-vertex": "google",
@@ -171,6 +178,7 @@ GATEWAYS = frozenset({"openrouter", "vercel"})
 def overlaid(found: Found, dated: Dated, time_ms: int, base_url: str = "", model: str = "") -> Dated:
     """The price at a moment and an address, with what sound costs, and searches of which nobody tells, and the tiers
     that our factors add. `model` is the name asked for."""
+    dated = _at_weekend(found, time_ms) or dated
     price = dated.price
     if price is None:
         return dated
@@ -192,6 +200,19 @@ def overlaid(found: Found, dated: Dated, time_ms: int, base_url: str = "", model
         since = max(since, row.since_ms)
         tiers[row.tier] = scaled(standard if row.of is None else tiers[row.of], row)
     return Dated(assembled(standard, tiers), since, until)
+
+
+def _at_weekend(found: Found, time_ms: int) -> Dated | None:
+    """The price without the hours of the day that are dearer, on days that have none."""
+    days = time_ms // DAY_MS
+    weekday = (days + 3) % 7  # the epoch began on a Thursday
+    peaked = found.provider == "deepseek" and _PEAKED.fullmatch(found.id)
+    if not peaked or weekday < _SATURDAY or time_ms < _WEEKENDS_MS:
+        return None
+    prices = tuple(one for one in found.prices if not isinstance(one[0], tuple))
+    even = msgspec.structs.replace(found, prices=prices).at(time_ms)
+    saturday = (days - weekday + _SATURDAY) * DAY_MS
+    return Dated(even.price, max(even.since_ms, saturday, _WEEKENDS_MS), min(even.until_ms, saturday + 2 * DAY_MS))
 
 
 def _placed(sheet: Sheet, found: Found, base_url: str) -> Sheet:
