@@ -45,12 +45,15 @@ class Issuer:
         self.forms: list[dict[str, str]] = []
         self.methods: list[str] | None = None
         """How a client may show its secret, as the metadata say it."""
+        self.told: dict[str, Any] | None = None
+        """What it says of a person to whoever asks with a token; None: it says nothing."""
 
     async def start(self) -> web.AppRunner:
         app = web.Application()
         app.router.add_get("/.well-known/openid-configuration", self._metadata)
         app.router.add_get("/keys", self._keys)
         app.router.add_post("/token", self._token)
+        app.router.add_get("/userinfo", self._userinfo)
         runner = web.AppRunner(app)
         await runner.setup()
         site = web.TCPSite(runner, "127.0.0.1", 0)
@@ -63,6 +66,7 @@ class Issuer:
         told: dict[str, Any] = {
             "authorization_endpoint": f"{self.url}/authorize",
             "token_endpoint": f"{self.url}/token",
+            "userinfo_endpoint": f"{self.url}/userinfo",
             **({"token_endpoint_auth_methods_supported": self.methods} if self.methods is not None else {}),
         }
         return web.json_response({"issuer": self.url, "jwks_uri": f"{self.url}/keys", **told})
@@ -93,6 +97,10 @@ class Issuer:
         told = {name: value for name, value in told.items() if value is not None}
         token = jwt.encode(told, self.signed_with, algorithm=self.algorithm, headers={"kid": "k1"})
         return web.json_response({"id_token": token, "access_token": "a", "token_type": "Bearer"})
+
+    async def _userinfo(self, request: web.Request) -> web.Response:
+        known = request.headers.get("authorization") == "Bearer a" and self.told is not None
+        return web.json_response(self.told) if known else web.Response(status=401)
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
@@ -129,7 +137,7 @@ domains = ["acme.example"]
 
 @pytest_asyncio.fixture(loop_scope="module")
 async def visit(house: Running, issuer: Issuer) -> AsyncIterator[Browser]:
-    issuer.claims, issuer.signed_with, issuer.algorithm = {}, issuer.key, "RS256"
+    issuer.claims, issuer.signed_with, issuer.algorithm, issuer.told = {}, issuer.key, "RS256", None
     house.gateway.sessions._by_address._wrong.clear()
     house.gateway.sessions._by_login._wrong.clear()
     async with browser(house) as one:
@@ -506,7 +514,7 @@ class TestOpenId:
 
     @pytest.mark.parametrize(
         ("trusted", "verified", "email"),
-        [(True, None, "ann@acme.example"), (True, False, None), (True, "true", None), (False, None, None)],
+        [(True, None, "ann@acme.example"), (True, False, None), (True, "false", None), (False, None, None)],
     )
     async def test_an_address_counts_that_is_not_said_to_be_verified_where_the_operator_trusts_it(
         self, issuer: Issuer, trusted: bool, verified: Any, email: str | None
@@ -520,6 +528,32 @@ class TestOpenId:
         provider = Provider(OidcSettings(issuer=issuer.url, client_id="trivium", trust_emails=trusted))
         found = await provider.identity(one, {"state": one.state, "code": "c"}, "https://gateway.example/")
         assert found.email == email
+
+    @pytest.mark.parametrize("verified", [True, "true"])
+    @pytest.mark.parametrize("said", [{}, {"email": "ann@acme.example"}])
+    async def test_who_somebody_is_may_be_told_to_whoever_asks_alone(
+        self, house: Running, issuer: Issuer, visit: Browser, said: dict[str, str], verified: Any
+    ) -> None:
+        """As Authelia and Zitadel tell it. Cognito and Apple say `true` in a text."""
+        issuer.claims = {"sub": "ann-2", **said}
+        issuer.told = {"sub": "ann-2", "email": "ann@acme.example", "email_verified": verified}
+        assert (await _through(issuer, visit)).status == 303
+        assert (await house.gateway.sessions.actor(visit.cookies()["trivium_session"])).user_id == "ann"
+        issuer.told = {**issuer.told, "sub": "boss-2"}
+        assert "somebody else" in (await _through(issuer, visit)).problem
+        issuer.told = None  # the subject is known, and of whom nothing else is, no domain is
+        assert (await _through(issuer, visit)).problem == "Nobody with this e-mail address signs in here."
+
+    async def test_a_browser_may_begin_in_several_tabs(self, issuer: Issuer, visit: Browser) -> None:
+        issuer.claims = {"sub": "ann-3", "email": "ann@acme.example", "email_verified": True}
+        await _asked(issuer, visit, "/dashboard/me/keys")
+        first = issuer.asked
+        await _asked(issuer, visit, "/dashboard/me/usage")
+        for asked, where in ((issuer.asked, "/dashboard/me/usage"), (first, "/dashboard/me/keys")):
+            issuer.asked = asked
+            told = await visit.get(f"/dashboard/sign-in/callback?code=c&state={asked['state']}")
+            assert (told.status, told.headers["location"]) == (303, where)
+        assert not [name for name in visit.cookies() if "try" in name]
 
     async def test_somebody_new_becomes_a_user(self, house: Running, issuer: Issuer, visit: Browser) -> None:
         issuer.claims = {"sub": "eve-1", "email": "eve@acme.example", "email_verified": True, "name": "Eve \u202e\n<b>"}
@@ -568,7 +602,7 @@ class TestOpenId:
         [
             ({"email": "ann@evil.example", "email_verified": True}, "Nobody with this e-mail address signs in here."),
             ({"email": "boss@acme.example"}, "Nobody with this e-mail address signs in here."),
-            ({"email": "boss@acme.example", "email_verified": "true"}, "Nobody with this e-mail address"),
+            ({"email": "boss@acme.example", "email_verified": "yes"}, "Nobody with this e-mail address"),
             ({"nonce": "another"}, "This sign-in was not begun in this browser"),
             ({"nonce": None}, "This sign-in was not begun in this browser"),
             ({"aud": "somebody"}, "The sign-in provider's word is not good."),
@@ -606,24 +640,24 @@ class TestOpenId:
             assert (told.status, "not begun in this browser" in told.problem) == (400, True)
         told = await visit.get("/dashboard/sign-in/callback?code=c&state=another")
         assert (told.status, "not begun in this browser" in told.problem) == (400, True)
+        assert (await visit.get(f"/dashboard/sign-in/callback?state={state}")).status == 400
         told = await visit.get(f"/dashboard/sign-in/callback?code=c&state={state}")
         assert "not begun in this browser" in told.problem  # a try is over with its answer
 
     async def test_a_try_that_another_host_put_there_leads_nowhere_else(self, issuer: Issuer, visit: Browser) -> None:
         await _asked(issuer, visit)
-        one = unpacked(visit.cookies()["trivium_try"].strip('"'))
+        ((cookie, value),) = [one for one in visit.cookies().items() if one[0].startswith("trivium_try_")]
+        one = unpacked(value.strip('"'))
         forged = packed(msgspec.structs.replace(one, next="https://evil.example"))
         issuer.claims = {"sub": "b", "email": "boss@acme.example", "email_verified": True}
-        told = await visit.get(
-            f"/dashboard/sign-in/callback?code=c&state={one.state}", cookie=f'trivium_try="{forged}"'
-        )
+        told = await visit.get(f"/dashboard/sign-in/callback?code=c&state={one.state}", cookie=f'{cookie}="{forged}"')
         assert (told.status, told.headers.get("location")) == (303, "/")
         deep = base64.urlsafe_b64encode(b'{"x":' + b"[" * 3_000).decode()
-        told = await visit.get(f"/dashboard/sign-in/callback?code=c&state={one.state}", cookie=f'trivium_try="{deep}"')
+        told = await visit.get(f"/dashboard/sign-in/callback?code=c&state={one.state}", cookie=f'{cookie}="{deep}"')
         assert (told.status, "not begun in this browser" in told.problem) == (400, True)
         tls = {"x_forwarded_proto": "https", "host": "llm.acme.example"}
         (cookie,) = (await visit.get("/dashboard/sign-in/provider", **tls)).cookies
-        assert cookie.startswith("__Host-trivium_try=")
+        assert cookie.startswith("__Host-trivium_try_")
         assert "Path=/;" in cookie
 
     async def test_a_refusal_is_told(self, issuer: Issuer, visit: Browser) -> None:

@@ -9,6 +9,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import hmac
 import secrets
 import time
@@ -66,18 +67,23 @@ def forget_session(request: web.Request, response: web.StreamResponse) -> None:
     _drop(request, response, _SESSION)
 
 
-def try_of(request: web.Request) -> str:
-    """What this browser keeps of a sign-in with a provider that is under way."""
-    return request.cookies.get(_named(request, _TRY), "")
+def try_of(request: web.Request, state: str) -> str:
+    """What this browser keeps of a sign-in with a provider that is under way; it may have several, one in each tab."""
+    return request.cookies.get(_named(request, _try(state)), "")
 
 
-def keep_try(request: web.Request, response: web.StreamResponse, value: str, lasts_s: int) -> None:
+def keep_try(request: web.Request, response: web.StreamResponse, state: str, value: str, lasts_s: int) -> None:
     """No other host may put one here: who could would sign somebody in as somebody else."""
-    _set(request, response, _TRY, value, lasts_s)
+    _set(request, response, _try(state), value, lasts_s)
 
 
-def forget_try(request: web.Request, response: web.StreamResponse) -> None:
-    _drop(request, response, _TRY)
+def forget_try(request: web.Request, response: web.StreamResponse, state: str) -> None:
+    _drop(request, response, _try(state))
+
+
+def _try(state: str) -> str:
+    """The name of its cookie, whatever somebody sends as a state."""
+    return f"{_TRY}_{hashlib.sha256(state.encode(errors='replace')).hexdigest()[:12]}"
 
 
 def form_token(request: web.Request) -> tuple[str, str | None]:

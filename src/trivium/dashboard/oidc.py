@@ -2,7 +2,7 @@
 RFC 7636 and RFC 9207 have it.
 
 What ties the answer to the browser that asked is a cookie of that browser with state, nonce and verifier; each is good
-for one try within ten minutes. Of an ID token are checked: signature by the issuer's keys (no symmetric one, never
+for one try within ten minutes, and there may be several. Of an ID token are checked: signature by the issuer's keys (no symmetric one, never
 `none`), issuer, audience, authorized party, expiry, nonce.
 """
 
@@ -11,6 +11,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import hmac
+import logging
 import secrets
 from typing import Any
 from urllib.parse import quote_plus, urlencode
@@ -22,6 +23,7 @@ import msgspec
 from trivium.errors import OperationError, Unavailable
 from trivium.settings_dashboard import OidcSettings
 
+_LOG = logging.getLogger("trivium.dashboard")
 LASTS_S = 600
 _TIMEOUT = aiohttp.ClientTimeout(total=15)
 _LARGEST = 1024 * 1024
@@ -52,6 +54,7 @@ class _Metadata(msgspec.Struct, frozen=True):
     authorization_endpoint: str
     token_endpoint: str
     jwks_uri: str
+    userinfo_endpoint: str | None = None
     token_endpoint_auth_methods_supported: list[str] | None = None
 
     def takes_basic_alone(self) -> bool:
@@ -63,6 +66,7 @@ class _Metadata(msgspec.Struct, frozen=True):
 
 class _Tokens(msgspec.Struct, frozen=True):
     id_token: str
+    access_token: str | None = None
 
 
 def fresh(next: str) -> Try:
@@ -123,7 +127,24 @@ class Provider:
         claims = await self._claims(metadata, tokens.id_token)
         if not hmac.compare_digest(str(claims.get("nonce", "")).encode(), one.nonce.encode()):
             raise OperationError(NOT_OURS)
+        if "email" not in claims or ("email_verified" not in claims and not self._settings.trust_emails):
+            claims |= await self._told_of(metadata, tokens, claims["sub"])
         return _identity(claims, trusted=self._settings.trust_emails)
+
+    async def _told_of(self, metadata: _Metadata, tokens: _Tokens, subject: str) -> dict[str, Any]:
+        """What the provider says of a person to whoever asks: of many a token says no more than who it is (OpenID
+        Connect Core, 5.3 and 5.4). Where it does not answer, that has to do."""
+        if metadata.userinfo_endpoint is None or tokens.access_token is None:
+            return {}
+        bearer = {"authorization": f"Bearer {tokens.access_token}"}
+        try:
+            told = await self._get(metadata.userinfo_endpoint, dict[str, Any], headers=bearer)
+        except Unavailable as error:
+            _LOG.warning("nothing is known of somebody who signs in but the subject: %s", error.detail)
+            return {}
+        if told.get("sub") != subject:
+            raise OperationError("The sign-in provider's word is for somebody else.")
+        return {name: told[name] for name in ("email", "email_verified", "name") if name in told}
 
     async def _known(self) -> _Metadata:
         if self._metadata is None:
@@ -203,7 +224,8 @@ def _basic(client_id: str, secret: str) -> str:
 
 def _identity(claims: dict[str, Any], *, trusted: bool) -> Identity:
     email, name = claims.get("email"), claims.get("name")
-    vouched = claims.get("email_verified", trusted) is True and isinstance(email, str)
+    verified = claims.get("email_verified", trusted)
+    vouched = (verified is True or verified == "true") and isinstance(email, str)
     return Identity(
         subject=str(claims["sub"]),
         email=email if vouched else None,

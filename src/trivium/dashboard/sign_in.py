@@ -66,22 +66,23 @@ async def to_provider(request: web.Request) -> web.Response:
     provider = _provider(request)
     one = fresh(_safe(request.query.get("next", "")))
     response = see_other(await provider.address(one, base_url(request) + _CALLBACK))
-    keep_try(request, response, packed(one), LASTS_S)
+    keep_try(request, response, one.state, packed(one), LASTS_S)
     return response
 
 
 async def from_provider(request: web.Request) -> web.Response:
     provider, settings = _provider(request), request.app[SETTINGS].oidc
     assert settings is not None
+    state = request.query.get("state", "")
     try:
-        one = unpacked(try_of(request))
+        one = unpacked(try_of(request, state))
         found = await provider.identity(one, dict(request.query), base_url(request) + _CALLBACK)
     except OperationError as error:
         response = _page(request, problem=error.message, status=400)
     else:
         told = {"issuer": settings.issuer, "subject": found.subject, "email": found.email, "name": found.name}
         response = await _open(request, "sessions.open_by_identity", told, one.next)
-    forget_try(request, response)
+    forget_try(request, response, state)
     return response
 
 
