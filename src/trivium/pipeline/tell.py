@@ -37,10 +37,16 @@ def json_headers(content: bytes, call: Call) -> Headers:
 def as_data(headers: Headers, *, stream: bool) -> Headers:
     """An upstream's headers, with the kind of body that it is. SDKs go by it, and no browser may take it for a page: it
     stands under the same address as the dashboard, and a form on any site can make a browser call a free model."""
-    kinds = [value.lower() for name, value in headers if name == b"content-type"]
-    if kinds and all(kind.startswith(_DATA[stream]) for kind in kinds):
+    kinds = [value for name, value in headers if name == b"content-type"]
+    if kinds and all(_is(_DATA[stream], kind) for kind in kinds):
         return headers
     return [(b"content-type", _DATA[stream]), *((name, value) for name, value in headers if name != b"content-type")]
+
+
+def _is(wanted: bytes, kind: bytes) -> bool:
+    """Of several kinds in one value, as in `application/json, text/html`, browsers take the last (Fetch standard,
+    "extract a MIME type")."""
+    return b"," not in kind and kind.partition(b";")[0].strip().lower() == wanted
 
 
 def loss_header(losses: Sequence[Loss]) -> bytes:
