@@ -65,6 +65,14 @@ async def test_what_never_becomes_a_request_leaves_a_record(sent: bytes, status:
     assert record["client_ip"] == "127.0.0.1"
 
 
+@pytest.mark.parametrize("target", [b"http://gateway", b"http://gateway?x=1"])
+async def test_a_url_without_a_path_asks_for_the_first_page(target: bytes) -> None:
+    async with running() as house:
+        answer = await talk(house.port, b"GET " + target + b" HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n")
+    assert answer.startswith(b"HTTP/1.1 200 OK")
+    assert answer.endswith(b'{"status":"ok"}')
+
+
 async def test_large_bodies_do_not_count_as_headers() -> None:
     async with running(settings="[server]\nmax_header_bytes = 2048") as house:
         body = {**CHAT, "messages": [{"role": "user", "content": "x" * 100_000}]}

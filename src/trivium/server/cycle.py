@@ -47,8 +47,9 @@ def place_of(url: bytes) -> Place:
 
 def _place(url: bytes) -> Place:
     parsed = parse_url(url)
-    path = parsed.path.decode("ascii")
-    return Place(tidied(unquote(path) if "%" in path else path), parsed.path, parsed.query or b"")
+    raw = parsed.path or b"/"  # of `http://host` (RFC 9110, section 4.2.3)
+    path = raw.decode("ascii")
+    return Place(tidied(unquote(path) if "%" in path else path), raw, parsed.query or b"")
 
 
 _usual_place = lru_cache(512)(_place)
