@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import tracemalloc
+
 import pytest
 
 from trivium.upstream.client import Headers, UpstreamRequest
@@ -14,6 +16,8 @@ from trivium.upstream.target import Origin, parse_url, render_head
         ("https://api.example.com", Origin(True, "api.example.com", 443), b"api.example.com", b"/"),
         ("https://api.example.com:443/v1", Origin(True, "api.example.com", 443), b"api.example.com", b"/v1"),
         ("http://h:8000/a//b%2F?x=%20&y#z", Origin(False, "h", 8000), b"h:8000", b"/a//b%2F?x=%20&y"),
+        ("http://h?x#y?z", Origin(False, "h", 80), b"h", b"/?x"),
+        ("http://h/a#y?z", Origin(False, "h", 80), b"h", b"/a"),
         ("https://H.Example:80/?q", Origin(True, "h.example", 80), b"h.example:80", b"/?q"),
         ("http://[::1]:9/x", Origin(False, "::1", 9), b"[::1]:9", b"/x"),
         ("http://127.0.0.1", Origin(False, "127.0.0.1", 80), b"127.0.0.1", b"/"),
@@ -22,6 +26,18 @@ from trivium.upstream.target import Origin, parse_url, render_head
 def test_a_url_leads_to_an_origin_and_a_path(url: str, origin: Origin, authority: bytes, path: bytes) -> None:
     target = parse_url(url)
     assert (target.origin, target.authority, target.path) == (origin, authority, path)
+
+
+def test_what_a_client_asks_in_a_query_is_not_remembered() -> None:
+    parse_url("http://h/p?first")
+    tracemalloc.start()
+    try:
+        for n in range(100):
+            assert parse_url(f"http://h/p?{n}={'x' * 40_000}").path.startswith(b"/p?%d=x" % n)
+        kept, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert kept < 200_000
 
 
 @pytest.mark.parametrize(
@@ -42,6 +58,8 @@ def test_a_url_leads_to_an_origin_and_a_path(url: str, origin: Origin, authority
         "http://example.com/\0",
         "http://exämple.com/",
         "http://[::1/",
+        "http://example.com/?a b",
+        "http://example.com?\r\nx: y",
     ],
 )
 def test_what_is_not_a_plain_absolute_url_is_refused_without_being_repeated(url: str) -> None:

@@ -65,11 +65,19 @@ def proxy_of(url: str) -> Proxy:
     return Proxy(parts.hostname or "", parts.port or _DEFAULT_PORTS["http"], authorization)
 
 
-@lru_cache(maxsize=1024)
 def parse_url(url: str, guarded: bool = False, network: Network | None = None) -> Target:
-    """Raises ValueError for anything but an absolute, plain ASCII http or https URL without a user."""
+    """Raises ValueError for anything but an absolute, plain ASCII http or https URL without a user. Its query, which
+    may be a client's, is not remembered: it is as long as the client likes, and somebody's token may stand in it."""
     if _NOT_URL.search(url):
         raise ValueError("a URL may hold printable ASCII only")
+    place, _, query = url.partition("#")[0].partition("?")
+    target = _parsed(place, guarded, network)
+    return msgspec.structs.replace(target, path=target.path + b"?" + query.encode()) if query else target
+
+
+@lru_cache(maxsize=1024)
+def _parsed(url: str, guarded: bool, network: Network | None) -> Target:
+    """Of a URL without a query."""
     parts = urlsplit(url)
     host, standard = parts.hostname, _DEFAULT_PORTS.get(parts.scheme)
     if not host or standard is None or "@" in parts.netloc:
@@ -78,7 +86,7 @@ def parse_url(url: str, guarded: bool = False, network: Network | None = None) -
     authority = f"[{host}]" if ":" in host else host
     if port != standard:
         authority += f":{port}"
-    path = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
+    path = parts.path or "/"
     origin = Origin(parts.scheme == "https", host, port, guarded, network)
     if origin.secure or (proxy := origin.proxy) is None:
         return Target(origin, authority.encode(), path.encode())
