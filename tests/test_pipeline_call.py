@@ -17,6 +17,14 @@ from trivium.pipeline.call import by_name
             [(b"cache-control", b"no-store"), (b"cache-control", b"max-age=0")],
             {b"cache-control": b"no-store, max-age=0"},
         ),
+        (
+            [(b"anthropic-beta", b"a-2026"), (b"anthropic-beta", b""), (b"anthropic-beta", b"b-2026,c-2026")],
+            {b"anthropic-beta": b"a-2026, b-2026,c-2026"},
+        ),
+        (
+            [(b"x-trivium-fallbacks", b"up/small"), (b"x-trivium-fallbacks", b"up/other")],
+            {b"x-trivium-fallbacks": b"up/small, up/other"},
+        ),
     ],
 )
 def test_the_last_counts_save_where_all_do(headers: list[tuple[bytes, bytes]], found: dict[bytes, bytes]) -> None:

@@ -20,8 +20,9 @@ CREDENTIALS = (AUTHORIZATION, API_KEY)
 """Headers that say who calls."""
 _STRICT = b"x-trivium-strict"
 _SAID = {b"1": True, b"true": True, b"0": False, b"false": False, b"": False}
-_LISTS = (b"cache-control",)
-"""Headers whose lines are parts of one list (RFC 9110, section 5.3), of which we read more than the last."""
+_LISTS = (b"cache-control", b"anthropic-beta", b"openai-beta", FALLBACKS)
+"""Headers whose lines are parts of one list (RFC 9110, section 5.3), of which we read more than the last.
+anthropic-sdk-go sends a line for each beta (`betamessage.go`)."""
 
 
 class Operation(enum.StrEnum):
@@ -62,7 +63,7 @@ def by_name(headers: Sequence[tuple[bytes, bytes]]) -> dict[bytes, bytes]:
                 found[name] = b"\n".join(dict.fromkeys(values))
         for name in _LISTS:
             if name in found:
-                found[name] = b", ".join(value for key, value in headers if key == name)
+                found[name] = b", ".join(value for key, value in headers if key == name and value)
     return found
 
 
