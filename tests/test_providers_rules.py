@@ -11,17 +11,14 @@ from trivium.providers.rules import (
     CLAUDE,
     GEMINI,
     HAIKU,
-    MISTRAL,
-    MOONSHOT,
     OPENAI,
-    QWEN,
     RULES,
     XAI,
     is_like,
     row_of,
     rules_of,
 )
-from trivium.providers.traits import THOUGHTFUL
+from trivium.providers.traits import MISTRAL, MOONSHOT, QWEN, THOUGHTFUL
 
 C, R, M = Api.CHAT, Api.RESPONSES, Api.MESSAGES
 MODELS = [

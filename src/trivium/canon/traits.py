@@ -64,6 +64,8 @@ class Traits(msgspec.Struct, frozen=True, kw_only=True):
     """What is asked for where the client set no limit, which the API demands."""
     thinking: Literal["adaptive", "budget"] | None = "budget"
     """How thinking is asked for; None: the model does not think."""
+    refused: tuple[str, ...] = ()
+    """What it refuses of the ways to ask for thinking: `adaptive`, `enabled` (by a budget), an `effort`."""
     thinking_shown: bool = True
     """Thinking is told unless asked otherwise; else it must be asked for (`display`)."""
     thinking_off: bool = True

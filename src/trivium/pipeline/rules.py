@@ -25,8 +25,8 @@ from trivium.providers.identity import hashed
 from trivium.providers.members import CACHE_KEY, SAFETY, SAMPLING, UNKNOWN, USER, told_in
 from trivium.providers.provider import Provider
 from trivium.providers.rule import Rule
-from trivium.providers.rules import HAIKU, KIMI_TOGGLED, MOONSHOT, is_like, row_of, rules_of
-from trivium.providers.traits import traits_of
+from trivium.providers.rules import HAIKU, is_like, row_of, rules_of
+from trivium.providers.traits import KIMI_TOGGLED, MOONSHOT, traits_of
 from trivium.routing.catalog import Target
 from trivium.settings_requests import AdaptSettings
 from trivium.wire import body as json_body
@@ -39,6 +39,7 @@ from trivium.wire.losses import Losses
 from trivium.wire.request import MAX_TOKENS, Rendered, Request
 from trivium.wire.strict import keep_known
 from trivium.wire.systemturns import without_system_turns
+from trivium.wire.thinkingform import fit_thinking
 from trivium.wire.toolids import fit_ids
 from trivium.wire.toolnames import nine_letters, plain_id
 from trivium.wire.toolturns import repair_turns
@@ -263,6 +264,10 @@ def _reasoning_effort(draft: Draft, asked: Rules, _: Rule) -> None:
     mendings.effort_for_reasoning(draft, efforts, off=traits.unthinking)
 
 
+def _claude_thinking(draft: Draft, asked: Rules, _: Rule) -> None:
+    fit_thinking(draft, traits_of(asked.row, MESSAGES, asked.model))
+
+
 def _no_sampling(draft: Draft, asked: Rules, _: Rule) -> None:
     """Anthropic's take what is usual; OpenAI's that may be told not to reason take all while they do not."""
     if draft.api is MESSAGES:
@@ -387,6 +392,7 @@ _ACTIONS: dict[str, Callable[[Draft, Rules, Rule], None]] = {
     "groq-effort": _effort,
     "reasoning-effort": _reasoning_effort,
     "unknown-members": _unknown_members,
+    "claude-thinking": _claude_thinking,
     "no-sampling": _no_sampling,
     "completion-limit": _alone(mendings.limit_by_its_name),
     "xai-conversation": _xai,

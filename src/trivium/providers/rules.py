@@ -16,7 +16,7 @@ from trivium.canon.api import KINDS, Api, Kind
 from trivium.providers.members import AT_MISTRAL, BY_EFFORT, SAMPLING, UNKNOWN
 from trivium.providers.provider import Provider
 from trivium.providers.rule import NOWHERE, Rule
-from trivium.providers.traits import EFFORTLESS, SIGNING, THOUGHTFUL, UNSAMPLED
+from trivium.providers.traits import EFFORTLESS, MISTRAL, MOONSHOT, QWEN, SIGNING, THOUGHTFUL, UNSAMPLED
 
 T = TypeVar("T")
 CHAT, RESPONSES, MESSAGES = Api.CHAT, Api.RESPONSES, Api.MESSAGES
@@ -28,12 +28,7 @@ CLAUDE = r"claude"
 XAI = r"^(x-ai|xai)/|(^|/)grok-"
 OPENAI = r"^openai/(?!gpt-oss)|^(gpt-(?!oss)|chatgpt-|o\d)"
 GEMINI = r"gemini"
-MOONSHOT = r"^moonshot(ai)?/|(^|/)(kimi|moonshot)-"
-KIMI_TOGGLED = r"kimi-k2\.[56](?!\d)"
-"""Moonshot's own word for whether these reason is `thinking {type}` (platform.kimi.ai/docs/api/models-overview)."""
 HAIKU = r"claude.*haiku"
-QWEN = r"^qwen|/qw(en|q)|^qwq"
-MISTRAL = r"(mis|minis|magis|codes|devs|mix|pix)tral"
 _CLAUDES_OWN = frozenset(("anthropic", "anthropic-compatible", "bedrock", "bedrock-messages", "vertex"))
 _CLAUDES_KINDS = _CLAUDES_OWN | {"openrouter", "vercel"}
 _MISTRALS = frozenset(("mistral", "codestral"))
@@ -295,6 +290,17 @@ RULES: tuple[Rule, ...] = (
         kinds=frozenset(UNKNOWN),
         apis=_OPENAI_APIS,
         members=frozenset().union(*UNKNOWN.values()),
+    ),
+    Rule(
+        name="claude-thinking",
+        what="thinking is asked for as the model takes it: by a budget, an effort or not at all",
+        kinds=_CLAUDES_OWN,
+        models=CLAUDE,
+        clients=_of(MESSAGES),
+        apis=_of(MESSAGES),
+        members=_of("thinking", "output_config"),
+        way="same",
+        counts=True,
     ),
     Rule(
         name="no-sampling",

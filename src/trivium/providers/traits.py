@@ -27,6 +27,12 @@ _SINCE_5 = r"claude-[a-z]+-([5-9]|[1-9]\d)(?!\d)"
 _SCHEMAS = rf"claude-(opus-4[-.][1-9]|(sonnet|haiku)-4[-.][5-9])(?!\d)|claude-4\.[5-9]|{_SINCE_5}"
 _ADAPTIVE = rf"claude-(opus|sonnet|haiku)-4[-.][6-9](?!\d)|claude-4\.[6-9]|{_SINCE_5}"
 NEWEST_CLAUDE = rf"claude-(opus|sonnet|haiku)-4[-.][7-9](?!\d)|claude-4\.[7-9]|{_SINCE_5}"
+_OLD = (
+    r"claude-3|claude-(opus|sonnet|haiku)-4([-.][0-5](?!\d)|[-@]20\d\d|$)|claude-4(\.[0-5](?!\d))?-(opus|sonnet|haiku)"
+)
+_OPUS_45 = r"claude-(opus-4[-.]5(?!\d)|4\.5-opus)"
+"""Models to 4.5 know no `adaptive` thinking, and but for Opus 4.5 no effort; since 4.7 budgets are refused (measured in
+lidge-jun/opencodex#65; code.claude.com/docs/en/env-vars, `CLAUDE_CODE_ALWAYS_ENABLE_EFFORT`)."""
 _SYSTEM_TURNS = r"claude-(opus|sonnet|haiku)-(5-[5-9]|[6-9])(?!\d)"
 """They take system messages behind a user's turn. Claude Code 2.1.332 sends such to Opus 4.8 too, which takes them, and
 to every model whose name it does not know: the rule `system-turns`."""
@@ -44,7 +50,9 @@ _SINCE_52 = r"^gpt-(5\.1-codex-max|5\.[2-9]|[6-9])"
 SIGNING = r"gemini-([3-9]|[a-z-]+-latest)"
 """Gemini 3 and later sign their calls, and refuse those without (ai.google.dev/gemini-api/docs/thought-signatures).
 Names without a number mean the newest."""
-_MISTRALS = r"(?i)(mis|minis|magis|codes|devs|mix|pix)tral"
+MISTRAL = r"(?i)(mis|minis|magis|codes|devs|mix|pix)tral"
+QWEN = r"^qwen|/qw(en|q)|^qwq"
+MOONSHOT = r"^moonshot(ai)?/|(^|/)(kimi|moonshot)-"
 EFFORTLESS = r"grok-(2(?!\d)|3(?!-mini)|4(-0709|-fast|[-.]1-fast|\.20(?!-multi-agent))|code|build|composer)"
 """Models of xAI that refuse to be told how hard to reason ("does not support parameter reasoningEffort":
 NousResearch/hermes-agent#23435, router-for-me/CLIProxyAPI#3968). By the latter `grok-4` takes it, being 4.3 by now."""
@@ -52,6 +60,8 @@ THOUGHTFUL = r"deepseek-(v[4-9]|reasoner|flash)|kimi-(k2-thinking|k2[.p][5-9]|k[
 """While they think, they refuse calls of tools that come back without their reasoning: "The `reasoning_content` in the
 thinking mode must be passed back to the API", "thinking is enabled but reasoning_content is missing in assistant tool
 call message" (api-docs.deepseek.com/guides/thinking_mode, platform.kimi.ai/docs/guide/use-kimi-k2-thinking-model)."""
+KIMI_TOGGLED = r"kimi-k2\.[56](?!\d)"
+"""Moonshot's own word for whether these reason is `thinking {type}` (platform.kimi.ai/docs/api/models-overview)."""
 _CODEX = r"^gpt-5(\.1)?-codex(?!-max)"
 _CODEX_MAX = r"^gpt-5\.1-codex-max"
 _PRO_SINCE_52 = r"^gpt-5\.[2-9]\d*-pro"
@@ -69,6 +79,8 @@ _ANTHROPIC: _Rules = (
     (_CLAUDE_3, {"max_tokens": 4096, "thinking": None}),
     (_CLAUDE_35, {"max_tokens": 8192, "thinking": None}),
     (_CLAUDE_OPUS_4, {"max_tokens": 32_000}),
+    (_OLD, {"refused": ("adaptive", "effort")}),
+    (_OPUS_45, {"refused": ("adaptive",)}),
     (_SCHEMAS, {"schemas": True, "strict_tools": True, "one_of_temperature_and_top_p": True}),
     (_ADAPTIVE, {"thinking": "adaptive", "prefill": False}),
     (_SYSTEM_TURNS, {"system_turns": True}),
@@ -78,6 +90,7 @@ _ANTHROPIC: _Rules = (
         {
             "sampling": False,
             "thinking_shown": False,
+            "refused": ("enabled",),
             "efforts": ("low", "medium", "high", "xhigh", "max"),
         },
     ),
@@ -143,7 +156,7 @@ _OTHERS: _Rules = (
     (_ADAPTIVE, {"thinking": "adaptive"}),
     *_THINKERS,
     (SIGNING, {"unsigned_call": "skip_thought_signature_validator"}),
-    (_MISTRALS, {"nine_letter_ids": True}),
+    (MISTRAL, {"nine_letter_ids": True}),
 )
 """Of rows that are not below: what works everywhere, and what models need wherever they are."""
 _GROQ: _Rules = (
@@ -158,7 +171,7 @@ _GROQ: _Rules = (
 _CEREBRAS: _Rules = (*_OTHERS, (_ANY, {"top_k": False, "reasoning_member": "reasoning"}))
 """Members that it does not know are refused, `reasoning_content` among them (Kilo-Org/kilocode#10375); `reasoning` it
 takes whatever the model is (QwenLM/qwen-code#11045, inference-docs.cerebras.ai/api-reference/chat-completions)."""
-_MISTRAL: _Rules = (
+_AT_MISTRAL: _Rules = (
     *_OTHERS,
     (_ANY, {"top_k": False, "reasoning_member": None}),
     (r"magistral", {"reasoning_member": "thinking"}),
@@ -201,7 +214,7 @@ _DATED: _Rules = (
     ),
 )
 """Azure's dated APIs refuse what they do not know yet."""
-_EVERYWHERE: _Rules = ((_MISTRALS, {"answer_between": True}),)
+_EVERYWHERE: _Rules = ((MISTRAL, {"answer_between": True}),)
 """Of all rows. Mistral's models are as strict behind gateways (zed-industries/zed#37021) and at Azure
 (danny-avila/LibreChat#12429)."""
 _RULES: dict[str, _Rules] = {
@@ -213,13 +226,13 @@ _RULES: dict[str, _Rules] = {
     "bedrock": _ANTHROPIC,
     "bedrock-messages": _ANTHROPIC,
     "cerebras": _CEREBRAS,
-    "codestral": _MISTRAL,
+    "codestral": _AT_MISTRAL,
     "deepseek": _SWITCHED,
     "fireworks": _FIREWORKS,
     "google": _GOOGLE,
     "groq": _GROQ,
     "kimi-coding": _KIMI,
-    "mistral": _MISTRAL,
+    "mistral": _AT_MISTRAL,
     "moonshot": _KIMI,
     "openai": _OPENAI,
     "openrouter": _GATEWAY,

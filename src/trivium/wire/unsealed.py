@@ -22,7 +22,7 @@ from trivium.wire.envelope import MARK
 from trivium.wire.fields import decoded
 from trivium.wire.lenient import mapping, sequence, text
 from trivium.wire.losses import Losses
-from trivium.wire.unthinking import thinks_by_budget, without_thinking
+from trivium.wire.unthinking import chain_is_thought, thinks_by_budget, without_thinking
 
 _SEARCHED = b'"' + MARK.encode()
 _RARE = MARK.encode()[0]
@@ -79,7 +79,7 @@ def _cleaned(api: Api, members: Members, lost: _Lost, losses: Losses) -> dict[st
     # What loses nothing stays the bytes it is.
     raw = dict(zip(map(id, before), _raws.decode(members[name]), strict=True))
     changes = {name: msgspec.json.encode([raw.get(id(entry), entry) for entry in after])}
-    if api is Api.MESSAGES and thinks_by_budget(members) and not _chain_is_thought(after):
+    if api is Api.MESSAGES and thinks_by_budget(members) and not chain_is_thought(after):
         changes |= without_thinking(members, _UNTHOUGHT, losses)
     return changes
 
@@ -111,16 +111,3 @@ _CLEANERS: dict[Api, Callable[[list[Any], _Lost], list[Any]]] = {
     Api.RESPONSES: _responses,
     Api.MESSAGES: _messages,
 }
-
-
-def _chain_is_thought(messages: list[Any]) -> bool:
-    """Whether the chain of calls that the conversation ends with began with thinking (as in `messages/settings`)."""
-    first: dict[str, Any] | None = None
-    for message in map(mapping, reversed(messages)):
-        kinds = [mapping(block).get("type") for block in sequence(message.get("content"))]
-        if message.get("role") == "assistant" and "tool_use" in kinds:
-            first = message
-        elif message.get("role") == "assistant" or (first and set(kinds) != {"tool_result"}):
-            break
-    lead = mapping((sequence(mapping(first).get("content")) or [None])[0])
-    return first is None or lead.get("type") in ("thinking", "redacted_thinking")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import msgspec
 
 from trivium.wire.body import Members
@@ -32,3 +34,16 @@ def without_thinking(members: Members, why: str, losses: Losses) -> dict[str, by
         return {_THINKING: _OFF}
     losses.add(f"{_EDITS}.edits", "thoughts cannot be cleared where the model does not think")
     return {_THINKING: _OFF, _EDITS: msgspec.json.encode({**management, "edits": kept} if kept else None)}
+
+
+def chain_is_thought(messages: list[Any]) -> bool:
+    """Whether the chain of calls that the conversation ends with began with thinking (as in `messages/settings`)."""
+    first: dict[str, Any] | None = None
+    for message in map(mapping, reversed(messages)):
+        kinds = [mapping(block).get("type") for block in sequence(message.get("content"))]
+        if message.get("role") == "assistant" and "tool_use" in kinds:
+            first = message
+        elif message.get("role") == "assistant" or (first and set(kinds) != {"tool_result"}):
+            break
+    lead = mapping((sequence(mapping(first).get("content")) or [None])[0])
+    return first is None or lead.get("type") in ("thinking", "redacted_thinking")
