@@ -31,6 +31,7 @@ from trivium.wire.fields import (
 )
 from trivium.wire.lenient import dump, mapping, text
 from trivium.wire.losses import Losses
+from trivium.wire.messages.toolchanges import in_effect
 from trivium.wire.schemas import ANYTHING
 from trivium.wire.toolnames import inward_id
 
@@ -46,12 +47,13 @@ def parse(members: Members, losses: Losses) -> Request:
     fields = Fields(members)
     choice, parallel = _tool_choice(fields, losses)
     config = fields.inner("output_config")
+    messages = items(fields.take("messages"), "messages")
     told = Request(
         api=Api.MESSAGES,
         model=fields.text("model") or "",
         stream=fields.flag("stream") or False,
-        turns=marked_whole(tuple(_turns(fields, losses)), mark_of(fields.take("cache_control"), "", losses)),
-        tools=tuple(_tools(fields, losses)),
+        turns=marked_whole(tuple(_turns(fields, messages, losses)), mark_of(fields.take("cache_control"), "", losses)),
+        tools=in_effect(_tools(fields, losses), messages, lambda given, at: _tool(given, at, losses)),
         tool_choice=choice,
         parallel_tool_calls=parallel,
         max_tokens=fields.whole("max_tokens"),
@@ -119,21 +121,26 @@ def _format(fields: Fields, config: Fields, losses: Losses) -> Format | None:
 
 def _tools(fields: Fields, losses: Losses) -> Iterator[Tool]:
     for place, given in enumerate(raw_objects(fields.raw("tools"), "tools")):
-        at = f"tools[{place}]"
-        tool = Fields(given, at)
-        kind = tool.text("type") or "custom"
-        if kind != "custom":
-            losses.add(at, f"a tool that only its provider knows: `{kind[:60]}`")
-            continue
-        yield Tool(
-            name=tool.need("name"),
-            description=tool.text("description"),
-            schema=tool.schema("input_schema"),
-            strict=tool.flag("strict"),
-            cache=mark_of(tool.take("cache_control"), at, losses),
-            at=at,
-        )
-        tool.rest(losses, ONLY, {"defer_loading": (False,), "eager_input_streaming": (False,)})
+        if tool := _tool(given, f"tools[{place}]", losses):
+            yield tool
+
+
+def _tool(given: dict[str, msgspec.Raw], at: str, losses: Losses) -> Tool | None:
+    tool = Fields(given, at)
+    kind = tool.text("type") or "custom"
+    if kind != "custom":
+        losses.add(at, f"a tool that only its provider knows: `{kind[:60]}`")
+        return None
+    told = Tool(
+        name=tool.need("name"),
+        description=tool.text("description"),
+        schema=tool.schema("input_schema"),
+        strict=tool.flag("strict"),
+        cache=mark_of(tool.take("cache_control"), at, losses),
+        at=at,
+    )
+    tool.rest(losses, ONLY, {"defer_loading": (False,), "eager_input_streaming": (False,)})
+    return told
 
 
 def _tool_choice(fields: Fields, losses: Losses) -> tuple[ToolChoice | None, bool | None]:
@@ -158,10 +165,10 @@ def _tool_choice(fields: Fields, losses: Losses) -> tuple[ToolChoice | None, boo
 # Turns.
 
 
-def _turns(fields: Fields, losses: Losses) -> Iterator[Turn]:
+def _turns(fields: Fields, messages: list[dict[str, Any]], losses: Losses) -> Iterator[Turn]:
     if system := contents(fields.take("system"), "system", losses, _block):
         yield Turn(Role.SYSTEM, system)
-    for place, message in enumerate(items(fields.take("messages"), "messages")):
+    for place, message in enumerate(messages):
         at = f"messages[{place}]"
         others(message, _MESSAGE, at, losses, ONLY)
         role = message.get("role")
@@ -305,6 +312,11 @@ def _reference(block: dict[str, Any], at: str, losses: Losses) -> tuple[Part, ..
     return (Text(f"The tool {text(block.get('tool_name'))} is available.", at),)
 
 
+def _tool_change(_block: dict[str, Any], at: str, losses: Losses) -> tuple[Part, ...]:
+    losses.add(at, "the tools that there are at its end are there from the beginning of the conversation")
+    return ()
+
+
 def _upload(_block: dict[str, Any], at: str, _losses: Losses) -> tuple[Part, ...]:
     raise Untranslatable(f"`{at}` names a file that lies with another provider; send its content.", param=at)
 
@@ -325,6 +337,8 @@ _READERS: dict[str, Reader] = {
     "tool_result": _result,
     "search_result": _search_result,
     "tool_reference": _reference,
+    "tool_addition": _tool_change,
+    "tool_removal": _tool_change,
     "container_upload": _upload,
     "compaction": _compaction,
 }
