@@ -248,6 +248,14 @@ def test_reasoning_comes_back_by_the_name_that_the_vendor_takes(kind: str, model
     assert traits_of(kind, Api.CHAT, model).reasoning_member == member
 
 
+def test_of_xais_models_those_that_reason_give_their_reasoning_along() -> None:
+    def gives(model: str) -> bool:
+        return traits_of("xai", Api.RESPONSES, model).encrypted_reasoning
+
+    assert all(map(gives, ["grok-3-mini", "grok-4", "grok-4-fast-reasoning", "grok-4.7", "grok-code-fast-1"]))
+    assert not any(map(gives, ["grok-2-1212", "grok-3", "grok-4-fast-non-reasoning", "grok-4-1-fast-non-reasoning"]))
+
+
 def test_of_xais_models_these_can_be_told_how_hard_to_reason() -> None:
     def takes(model: str) -> bool:
         return traits_of("xai", Api.RESPONSES, model).efforts != ()

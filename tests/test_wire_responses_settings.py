@@ -83,6 +83,10 @@ class TestSettings:
         sent = vendors(C, R, chat(reasoning_effort="high"), "openai", "gpt-4o")
         assert (sent.lost, "reasoning" in sent.body) == (["reasoning_effort"], False)
 
+    def test_grok_is_asked_for_the_reasoning_that_it_wants_back(self) -> None:
+        asked = vendors(M, R, messages(), "xai", "grok-4.7").body["include"]
+        assert asked == ["reasoning.encrypted_content"]
+
     def test_an_effort_that_xai_would_refuse_is_lost(self) -> None:
         sent = vendors(C, R, chat(reasoning_effort="high"), "xai", "grok-code-fast-1")
         assert (sent.lost, "reasoning" in sent.body) == (["reasoning_effort"], False)

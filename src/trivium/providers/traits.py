@@ -181,11 +181,13 @@ its reasoning as a part of the content (docs.mistral.ai/capabilities/reasoning),
 _XAI: _Rules = (
     *_OTHERS,
     (_ANY, {"top_k": False}),
+    (r"grok-(3-mini|code|[4-9])(?!.*non-reasoning)", {"encrypted_reasoning": True}),
     (r"grok-3-mini", {"efforts": ("low", "high")}),
     (r"grok-4\.3", {"efforts": ("none", "low", "medium", "high")}),
     (EFFORTLESS, {"efforts": ()}),
 )
-"""docs.x.ai, "Reasoning"; its API of Chat has no `top_k`."""
+"""docs.x.ai, "Reasoning"; its API of Chat has no `top_k`. Without its own reasoning Grok stops to reason after some rounds
+of tools (measured in duolahypercho/codex-router#888)."""
 _SWITCHED: _Rules = (
     *_OTHERS,
     (r"deepseek-(v4|flash)|glm-(4\.[5-7]|5(\.[12])?)(?![\d.])", {"unthinking": ("thinking", {"type": "disabled"})}),
