@@ -165,11 +165,13 @@ FOREIGN: list[tuple[Api, Body, str]] = [
     (R, responses(prompt={"id": "p"}), "prompt"),
     (R, responses(user({"type": "input_image", "file_id": "f"})), "input[0].content[0].file_id"),
     (R, responses(user({"type": "input_file", "file_id": "f"})), "input[0].content[0].file_id"),
+    (R, responses({"type": "compaction", "encrypted_content": "gAAA"}, user("on")), "input[0]"),
+    (R, responses(user("hi"), {"type": "compaction_trigger"}), "input[1]"),
     (M, messages(shown(type="file", file_id="f")), "messages[0].content[0].source"),
     (M, messages(user({"type": "document", "source": {"type": "file"}})), "messages[0].content[0].source"),
     (M, messages(user({"type": "container_upload", "file_id": "f"})), "messages[0].content[0]"),
 ]
-"""Wire notes, section 10: several answers, and ids of files, do not cross."""
+"""Wire notes, section 10: several answers, and ids of files, do not cross; nor does what a provider has summed up."""
 
 
 @pytest.mark.parametrize(("api", "body", "field"), INVALID)

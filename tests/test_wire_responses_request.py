@@ -354,7 +354,7 @@ class TestLosses:
         assert [loss.why for loss in losses.told()] == [f"{ONLY}: ``", f"{ONLY}: `web`"]
 
     def test_items_and_tools_that_run_at_the_provider(self) -> None:
-        kinds = ["web_search_call", "mcp_call", "tool_search_call", "compaction", "a_future_item"]
+        kinds = ["web_search_call", "mcp_call", "tool_search_call", "a_future_call", "a_future_item"]
         told, lost = read(
             R,
             responses(

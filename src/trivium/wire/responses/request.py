@@ -204,6 +204,15 @@ _THOUGHT = frozenset({"type", "text"})
 _REASONING = frozenset({"type", "id", "summary", "content", "encrypted_content", "status", "format", "signature"})
 
 
+_SUMMED_UP = {
+    "compaction": "is what was said before, summed up by another provider, and only that one can read it; name a model "
+    "of its, or send the conversation.",
+    "compaction_trigger": "asks for the conversation to be summed up, which this model's API cannot; the client has to "
+    "do it (Codex does for a provider that is not called `OpenAI`).",
+}
+"""Items without which the question would be another."""
+
+
 def _item(item: dict[str, Any], at: str, losses: Losses) -> tuple[Role, tuple[Part, ...]]:
     kind = item.get("type") or "message"
     if kind == "message":
@@ -226,6 +235,8 @@ def _item(item: dict[str, Any], at: str, losses: Losses) -> tuple[Role, tuple[Pa
     if kind == "reasoning":
         others(item, _REASONING, at, losses, ONLY)
         return Role.ASSISTANT, (_reasoning(item, at, losses),)
+    if kind in _SUMMED_UP:
+        raise Untranslatable(f"`{at}` {_SUMMED_UP[kind]}", param=at)
     losses.add(at, f"{ONLY}: an item of type `{str(kind)[:60]}`")
     return Role.USER, ()
 
