@@ -2,8 +2,8 @@
 RFC 7636 and RFC 9207 have it.
 
 What ties the answer to the browser that asked is a cookie of that browser with state, nonce and verifier; each is good
-for one try within ten minutes, and there may be several. Of an ID token are checked: signature by the issuer's keys (no symmetric one, never
-`none`), issuer, audience, authorized party, expiry, nonce.
+for one try within ten minutes, and there may be several. Of an ID token are checked: signature by the issuer's keys (no
+symmetric one, never `none`), issuer, audience, authorized party, expiry, nonce.
 """
 
 from __future__ import annotations

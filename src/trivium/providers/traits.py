@@ -186,8 +186,8 @@ _XAI: _Rules = (
     (r"grok-4\.3", {"efforts": ("none", "low", "medium", "high")}),
     (EFFORTLESS, {"efforts": ()}),
 )
-"""docs.x.ai, "Reasoning"; its API of Chat has no `top_k`. Without its own reasoning Grok stops to reason after some rounds
-of tools (measured in duolahypercho/codex-router#888)."""
+"""docs.x.ai, "Reasoning"; its API of Chat has no `top_k`. Without its own reasoning Grok stops to reason after some
+rounds of tools (measured in duolahypercho/codex-router#888)."""
 _SWITCHED: _Rules = (
     *_OTHERS,
     (r"deepseek-(v4|flash)|glm-(4\.[5-7]|5(\.[12])?)(?![\d.])", {"unthinking": ("thinking", {"type": "disabled"})}),
