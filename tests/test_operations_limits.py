@@ -6,14 +6,12 @@ from typing import Any
 
 import msgspec
 
-from trivium.operations.limits import limits_table
-from trivium.operations.table import OPERATOR, Arguments
+from trivium.operations.table import OPERATOR, Arguments, telling
 from trivium.store.counters import State
 
 
 async def shown(state: State) -> Any:
-    show = limits_table(lambda: state)["limits.show"].act
-    return msgspec.to_builtins(await show(Arguments(), OPERATOR))
+    return msgspec.to_builtins(await telling(State, lambda: state).act(Arguments(), OPERATOR))
 
 
 async def test_in_memory_and_in_redis() -> None:

@@ -3,7 +3,6 @@ the past suggests. All of it is the house's. Where alerts go is in `alert_channe
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Annotated
 
 import msgspec
@@ -13,7 +12,6 @@ from trivium.errors import OperationError
 from trivium.operations.orgs import Version
 from trivium.operations.table import Actor, Arguments, ListArguments, Listed, Op, Table, listed
 from trivium.policy.alert_rules import AlertRules, with_suggestions
-from trivium.policy.alerts import Alert
 from trivium.policy.baseline import Suggestion, suggestions
 from trivium.store.alerts import AlertStore, Notice, Rules
 
@@ -72,12 +70,3 @@ class AlertRuleOperations:
 
     async def _notices(self, query: ListNotices, _: Actor) -> Listed[Notice]:
         return listed(await self._store.notices(query.below(), query.limit + 1), query, lambda notice: notice.seq)
-
-
-def alerts_table(standing: Callable[[], list[Alert]]) -> Table:
-    """What the running gateway knows."""
-
-    async def show(_: Arguments, __: Actor) -> list[Alert]:
-        return standing()
-
-    return {"alerts.show": Op(arguments=Arguments, result=list[Alert], act=show)}

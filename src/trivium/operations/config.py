@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable
 
 import msgspec
 
-from trivium.operations.table import Actor, Arguments, Op, Table
+from trivium.operations.table import Actor, Arguments, Op, Table, telling
 from trivium.settings import Settings
 from trivium.settings_payments import PaymentSettings
 
@@ -78,10 +78,7 @@ def config_table(reload: Callable[[str], Awaitable[Reload]], status: Callable[[]
     async def again(_: Arguments, actor: Actor) -> Reload:
         return await reload(actor.id)
 
-    async def show(_: Arguments, __: Actor) -> ConfigStatus:
-        return status()
-
     return {
-        "config.show": Op(arguments=Arguments, result=ConfigStatus, act=show),
+        "config.show": telling(ConfigStatus, status),
         "config.reload": Op(arguments=Arguments, result=Reload, act=again),
     }

@@ -98,6 +98,15 @@ class Arguments(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     """None; what others are made from."""
 
 
+def telling(result: Any, tell: Callable[[], Any]) -> Op:
+    """The operation of the house's that answers with what the running gateway knows."""
+
+    async def act(_: Arguments, __: Actor) -> Any:
+        return tell()
+
+    return Op(arguments=Arguments, result=result, act=act)
+
+
 class ListArguments(Arguments, frozen=True, kw_only=True):
     """Which part of a list."""
 

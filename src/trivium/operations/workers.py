@@ -1,12 +1,8 @@
-"""The processes of a running gateway: an operator's look at them."""
+"""The processes of a running gateway, as an operator is told of them."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import msgspec
-
-from trivium.operations.table import Actor, Arguments, Op, Table
 
 
 class WorkerState(msgspec.Struct, frozen=True, kw_only=True):
@@ -19,10 +15,3 @@ class WorkerState(msgspec.Struct, frozen=True, kw_only=True):
     """When it was started."""
     lives: int
     """How often it was."""
-
-
-def worker_table(state: Callable[[], WorkerState]) -> Table:
-    async def show(_: Arguments, __: Actor) -> list[WorkerState]:
-        return [state()]
-
-    return {"workers.show": Op(arguments=Arguments, result=list[WorkerState], act=show)}

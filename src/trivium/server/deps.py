@@ -15,9 +15,7 @@ from trivium.clock import Clock, SystemClock
 from trivium.config import dashboard, database_url, identity, management_key, redis_url, secret_keys, token_key
 from trivium.errors import Conflict
 from trivium.metering.book import Entry, Override, PriceBook, entries
-from trivium.operations.abuse import abuse_table
 from trivium.operations.alerting import Alerting
-from trivium.operations.alerts import alerts_table
 from trivium.operations.byok import ByokOperations
 from trivium.operations.catalog import catalog_table
 from trivium.operations.config import differing, held
@@ -26,7 +24,6 @@ from trivium.operations.explain import explain_table
 from trivium.operations.free_use import FreeUseOperations
 from trivium.operations.house import HouseOperations
 from trivium.operations.housekeeping import Housekeeping
-from trivium.operations.limits import limits_table
 from trivium.operations.lists import Lists, ModelLists
 from trivium.operations.operations import Operations
 from trivium.operations.price_table import price_table
@@ -37,13 +34,14 @@ from trivium.operations.retention import RetentionOperations
 from trivium.operations.routes import routes_table
 from trivium.operations.secrets import SecretOperations
 from trivium.operations.sessions import SessionOperations
-from trivium.operations.table import Table
+from trivium.operations.table import Table, telling
 from trivium.pipeline.bill import CREDITS
 from trivium.pipeline.deps import Deps, Now
 from trivium.pipeline.explain import Explanation
 from trivium.pipeline.screening import Screening
 from trivium.pipeline.turn import Turn
 from trivium.policy.access import HouseSettings
+from trivium.policy.alerts import Alert
 from trivium.policy.destinations import check_url, destinations
 from trivium.policy.spending import DEFAULT_ACCOUNT
 from trivium.providers.builtin import EMBEDDED
@@ -66,7 +64,7 @@ from trivium.settings import Settings
 from trivium.settings_dashboard import DashboardSettings
 from trivium.settings_requests import IdentitySettings
 from trivium.store.call_answers import call_answers
-from trivium.store.counters import counters
+from trivium.store.counters import State, counters
 from trivium.store.lists import ListFiles
 from trivium.store.rotation import status
 from trivium.store.store import Store
@@ -291,6 +289,10 @@ class Gateway:
             self._overrides = overrides
             self.change(prices=self.deps.prices.with_overrides(overrides))
 
+    def _abuse(self) -> dict[str, Any]:
+        looks = self.deps.screening
+        return looks.status() if looks is not None else {"mode": "off"}
+
     def _tables(self, clock: Clock, client: UpstreamClient) -> list[Table]:
         """The operations that need more than the store."""
         prices = PriceOperations(
@@ -304,17 +306,17 @@ class Gateway:
         reconcile = ReconcileOperations(self.store.database, lambda: self.providers, clock, client)
         return [
             prices.table,
-            limits_table(lambda: self.counters.state),
+            {"limits.show": telling(State, lambda: self.counters.state)},
             reconcile.table,
             HouseOperations(self.store, self._decided).table,
             *secret_tables(self.store, self.settings, self.folder, self.registrar),
             routes_table(lambda: self.deps.health, clock),
             explain_table(explainer(self.now, self.store.keys), Explanation),
-            alerts_table(self.deps.alerts.all),
+            {"alerts.show": telling(list[Alert], self.deps.alerts.all)},
             self._alerts.table,
             self.sessions.table,
             FreeUseOperations(self.store, self.counters, lambda: self.deps.free, self._flush).table,
-            abuse_table(lambda: looks.status() if (looks := self.deps.screening) is not None else {"mode": "off"}),
+            {"abuse.status": telling(dict[str, Any], self._abuse)},
             self.lists.table,
             catalog_table(lambda: self.deps.catalog, lambda: self.deps.prices, clock),
             self.reloading.table,

@@ -26,14 +26,13 @@ from trivium.operations.captures import keep_forgetting
 from trivium.operations.config import held
 from trivium.operations.folding import keep_folding
 from trivium.operations.retention import keep_erasing
-from trivium.operations.workers import worker_table
 from trivium.server import control
 from trivium.server.app import App
 from trivium.server.beside import watched
 from trivium.server.deps import Gateway
 from trivium.server.parts import check_workers
 from trivium.server.protocol import GuardedProtocol
-from trivium.server.team import Colleagues, door_of, worker_state
+from trivium.server.team import Colleagues, door_of, worker_table
 from trivium.server.workers import Life, Line, work_together
 from trivium.settings import Settings
 from trivium.store.ownership import ownership
@@ -91,7 +90,7 @@ class Alone:
 
     def join(self, gateway: Gateway) -> None:
         self._gateway = gateway
-        gateway.operations.table.update(worker_table(worker_state(gateway)))
+        gateway.operations.table.update(worker_table(gateway))
 
     async def open_doors(self) -> list[asyncio.Server]:
         gateway = self._gateway

@@ -24,8 +24,8 @@ from trivium.operations.free_use import as_one
 from trivium.operations.overview import Home, Live
 from trivium.operations.requests import Tail
 from trivium.operations.routes import RouteState
-from trivium.operations.table import Actor, Op, Table
-from trivium.operations.workers import WorkerState, worker_table
+from trivium.operations.table import Actor, Op, Table, telling
+from trivium.operations.workers import WorkerState
 from trivium.policy.alerts import Alert
 from trivium.server import control
 from trivium.server.deps import Gateway
@@ -64,7 +64,7 @@ class Colleagues:
         """Makes a gateway one of the workers, before it is opened."""
         self._gateway = gateway
         operations = gateway.operations
-        operations.table.update(worker_table(worker_state(gateway, self._life.number, self._life.count)))
+        operations.table.update(worker_table(gateway, self._life.number, self._life.count))
         self._mine = dict(operations.table)
         operations.others = self._flush
         operations.table.update({name: self._of_all(name, merge) for name, merge in _AS_ONE.items()})
@@ -158,10 +158,10 @@ class Colleagues:
             raise OperationError(f"Worker {number}: {error.message}", detail=error.detail) from None
 
 
-def worker_state(gateway: Gateway, number: int = 1, lives: int = 1) -> Callable[[], WorkerState]:
+def worker_table(gateway: Gateway, number: int = 1, lives: int = 1) -> Table:
     """What a worker that starts now tells of itself."""
     state = WorkerState(number=number, process=os.getpid(), since_ms=gateway.store.clock.now_ms(), lives=lives)
-    return lambda: state
+    return {"workers.show": telling(list[WorkerState], lambda: [state])}
 
 
 class LeadersModel:
