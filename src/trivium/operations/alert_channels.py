@@ -7,7 +7,7 @@ whenever it is connected to. The configuration's channels are shown beside the o
 from __future__ import annotations
 
 import asyncio
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 import msgspec
 from msgspec import UNSET, UnsetType
@@ -15,7 +15,7 @@ from msgspec import UNSET, UnsetType
 from trivium.clock import Clock
 from trivium.errors import Conflict, NotFound
 from trivium.operations.channels import Channels
-from trivium.operations.table import Actor, Arguments, Op, Table
+from trivium.operations.table import Actor, Arguments, Op, Table, given_of
 from trivium.policy.alert_channels import Channel as Said
 from trivium.policy.alert_channels import Headers, Kept, Kind, Login, Name, Password, Recipients, Url, changed, made
 from trivium.policy.alert_rules import Finding
@@ -140,8 +140,7 @@ class AlertChannelOperations:
     async def set(self, query: SetChannel, actor: Actor) -> ChannelState:
         """Raises NotFound, OperationError, UrlRefused, SecretUnreadable."""
         self._check_ours(query.channel)
-        fields = (name for name in query.__struct_fields__ if name != "channel")
-        given: dict[str, Any] = {name: value for name in fields if (value := getattr(query, name)) is not UNSET}
+        given = given_of(query, (name for name in query.__struct_fields__ if name != "channel"))
         setting = self._kept.set(
             query.channel, lambda said, unseal: changed(said, given, self._rules, unseal), actor.id
         )

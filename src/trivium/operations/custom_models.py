@@ -13,7 +13,7 @@ import msgspec
 from msgspec import UNSET, UnsetType
 
 from trivium.errors import OperationError
-from trivium.operations.table import OFFICERS, Actor, Needs, Op, Table
+from trivium.operations.table import OFFICERS, Actor, Arguments, Needs, Op, Table, given_of
 from trivium.policy.caller import Id
 from trivium.providers.credential import Part
 from trivium.providers.custom import (
@@ -41,11 +41,11 @@ class Add(CustomSettings, frozen=True, kw_only=True):
     key: Part | None = None
 
 
-class List(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class List(Arguments, frozen=True, kw_only=True):
     organization: Id
 
 
-class Set(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class Set(Arguments, frozen=True, kw_only=True):
     """What is left out stays as it is."""
 
     organization: Id
@@ -65,7 +65,7 @@ class Set(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
     retains_data: bool | UnsetType = UNSET
 
 
-class Share(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class Share(Arguments, frozen=True, kw_only=True):
     """To whose callers a model is shown beside those of the organization whose it is: to these alone."""
 
     organization: Id
@@ -73,7 +73,7 @@ class Share(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     organizations: Annotated[tuple[Id, ...], msgspec.Meta(max_length=1000)]
 
 
-class Remove(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class Remove(Arguments, frozen=True, kw_only=True):
     organization: Id
     name: ModelName
 
@@ -118,8 +118,7 @@ class CustomModelOperations:
 
     async def set(self, query: Set, actor: Actor) -> CustomModelRow:
         """Raises NotFound, UrlRefused, OperationError, SecretUnreadable."""
-        fields = CustomSettings.__struct_fields__
-        given = {name: value for name in fields if (value := getattr(query, name)) is not UNSET}
+        given = given_of(query, CustomSettings.__struct_fields__)
         given |= self._checked(given)
 
         def change(before: CustomSettings) -> CustomSettings:

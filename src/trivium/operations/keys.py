@@ -6,7 +6,7 @@ role there, or for itself; limits of such keys are at most those that the house 
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated
 
 import msgspec
 
@@ -26,6 +26,7 @@ from trivium.operations.table import (
     Needs,
     Op,
     Table,
+    given_of,
     listed,
     named,
 )
@@ -184,10 +185,9 @@ class KeyOperations:
 
     async def _set(self, query: SetKey, actor: Actor) -> ApiKey:
         now = self._store.clock.now_ms()
-        asked: dict[str, Any] = {"name": query.name, "strict": query.strict, "project_id": query.project}
-        asked |= {"expires_ms": query.expires_ms, "scopes": query.scopes, "limits": query.limits}
-        asked |= {"capture": query.capture, "capture_until_ms": query.capture_until_ms}
-        fields = {name: value for name, value in asked.items() if value is not msgspec.UNSET}
+        fields = given_of(query, ("name", "strict", "expires_ms", "scopes", "limits", "capture", "capture_until_ms"))
+        if query.project is not msgspec.UNSET:
+            fields["project_id"] = query.project
         if "name" in fields:
             fields["name"] = named(fields["name"], "A key")
         if fields.get("project_id") is not None and not ID.fullmatch(fields["project_id"]):

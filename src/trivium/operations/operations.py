@@ -25,7 +25,7 @@ from trivium.operations.reports import ReportOperations
 from trivium.operations.requests import RequestOperations
 from trivium.operations.retention import RetentionOperations
 from trivium.operations.sessions import SessionOperations
-from trivium.operations.table import OPERATOR, Actor, Op, Table, check
+from trivium.operations.table import OPERATOR, Actor, Arguments, Op, Table, check
 from trivium.operations.tokens import TokenOperations
 from trivium.operations.usage import UsageOperations
 from trivium.operations.users import UserOperations
@@ -35,7 +35,7 @@ from trivium.store.store import Store
 from trivium.store.unbroken import unbroken
 
 
-class Backup(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class Backup(Arguments, frozen=True):
     file: str
     """An absolute path, which the owner of the store can write."""
 

@@ -17,7 +17,7 @@ from trivium.metering.book import LEAST_MARKUP, MOST_MARKUP, Override, PriceBook
 from trivium.metering.prices import Price, Quote
 from trivium.metering.sheet import PriceFault, read_price, written
 from trivium.operations.rerate import Rerate, Rerated, Rerating
-from trivium.operations.table import Actor, Moment, Op, Table
+from trivium.operations.table import Actor, Arguments, Moment, Op, Table
 from trivium.routing.catalog import Catalog, Target
 from trivium.store.accounts import Correction
 from trivium.store.aside import aside
@@ -29,7 +29,7 @@ _AT_A_TIME = 10
 _Name = Annotated[str, msgspec.Meta(min_length=1, max_length=300)]
 
 
-class Show(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class Show(Arguments, frozen=True, kw_only=True):
     """The price of one model or of all that are listed, at a moment; or a version."""
 
     model: _Name | None = None
@@ -38,7 +38,7 @@ class Show(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     account_id: _Name | None = None
 
 
-class Set(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class Set(Arguments, frozen=True, kw_only=True):
     """A price, a markup or both; or the end of those that there are."""
 
     pattern: _Name
@@ -50,11 +50,11 @@ class Set(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
     note: Annotated[str, msgspec.Meta(max_length=1000)] | None = None
 
 
-class History(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class History(Arguments, frozen=True):
     model: _Name
 
 
-class Diff(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class Diff(Arguments, frozen=True):
     """Two versions, or everything that was last charged with and what the book says now."""
 
     a: _Name | None = None

@@ -17,13 +17,13 @@ from trivium.metering.book import PriceBook, Priced
 from trivium.metering.cost import cost
 from trivium.metering.prices import Quote
 from trivium.metering.record import usage_of
-from trivium.operations.table import Moment, check_span
+from trivium.operations.table import Arguments, Moment, check_span
 from trivium.routing.catalog import Catalog
 from trivium.store.accounts import Correction
 from trivium.store.prices import Charged, PriceStore
 
 
-class Rerate(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class Rerate(Arguments, frozen=True, kw_only=True):
     """Which requests; `until_ms` excluded."""
 
     since_ms: Moment

@@ -14,7 +14,7 @@ from trivium.clock import DAY_MS, HOUR_MS
 from trivium.errors import NotFound, OperationError, StoreUnavailable
 from trivium.operations.captures import erase as captures_erased
 from trivium.operations.captures import erase_all_of
-from trivium.operations.table import Actor, Op, Table
+from trivium.operations.table import Actor, Arguments, Op, Table
 from trivium.store import free_use, retention
 from trivium.store.aside import aside
 from trivium.store.captures import erase_older
@@ -31,13 +31,13 @@ _REST = 0.01
 """Seconds between two slices, which are the requests'."""
 
 
-class Keep(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class Keep(Arguments, frozen=True):
     keep_ms: Annotated[int, msgspec.Meta(ge=HOUR_MS, le=2**45)]
     """The age in milliseconds up to which records are kept."""
     apply: bool = False
 
 
-class Forget(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class Forget(Arguments, frozen=True, kw_only=True):
     """Whose records are to name nobody: of one key, or of one user."""
 
     key: str | None = None

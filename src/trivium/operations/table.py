@@ -98,6 +98,11 @@ class Arguments(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     """None; what others are made from."""
 
 
+def given_of(query: Arguments, names: Iterable[str]) -> dict[str, Any]:
+    """What was given of arguments that may be left out."""
+    return {name: value for name in names if (value := getattr(query, name)) is not msgspec.UNSET}
+
+
 def telling(result: Any, tell: Callable[[], Any]) -> Op:
     """The operation of the house's that answers with what the running gateway knows."""
 

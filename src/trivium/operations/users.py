@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import re
 import secrets
-from typing import Annotated, Any
+from typing import Annotated
 
 import msgspec
 
-from trivium.operations.table import Actor, Arguments, ListArguments, Listed, Needs, Op, Table, listed, named
+from trivium.operations.table import Actor, Arguments, ListArguments, Listed, Needs, Op, Table, given_of, listed, named
 from trivium.patterns import matching
 from trivium.policy.caller import Id, Limits
 from trivium.store.answers import told
@@ -120,11 +120,7 @@ class UserOperations:
         return await self._store.users.get(query.user)
 
     async def _set(self, query: SetUser, actor: Actor) -> User:
-        fields: dict[str, Any] = {
-            name: getattr(query, name)
-            for name in ("name", "email", "staff", "limits")
-            if getattr(query, name) is not msgspec.UNSET
-        }
+        fields = given_of(query, ("name", "email", "staff", "limits"))
         if "name" in fields:
             fields["name"] = named(fields["name"], "A user")
         if fields.get("email"):
