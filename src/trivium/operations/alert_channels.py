@@ -184,7 +184,7 @@ def _shown(kept: Kept) -> ChannelState:
 
 def _state(name: str, said: Said, created_ms: int | None, problem: str | None) -> ChannelState:
     return ChannelState(
-        **{field: getattr(said, field) for field in said.__struct_fields__},
+        **msgspec.structs.asdict(said),
         name=name,
         source="configuration" if created_ms is None else "kept",
         problem=problem,

@@ -39,9 +39,5 @@ def verify_file(path: Path) -> dict[str, Any]:
 
 def _verified(snapshot: Callable[[], AbstractContextManager[Snapshot]]) -> dict[str, Any]:
     with snapshot() as database:
-        return _shown(verify(database))
-
-
-def _shown(report: Report) -> dict[str, Any]:
-    shown: dict[str, Any] = msgspec.to_builtins(report)
-    return shown
+        shown: dict[str, Any] = msgspec.to_builtins(verify(database))
+        return shown

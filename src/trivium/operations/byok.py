@@ -122,8 +122,7 @@ class ByokOperations:
         _check_vendor(query.vendor)
         _check_fit(query.vendor, query.credential, query.region)
         base_url = self._url(query.base_url)
-        if base_url is None and not VENDORS[query.vendor].doors[0].base_urls:
-            raise OperationError(f"A key for {query.vendor!r} needs the base URL of the server that it is for.")
+        _check_server(query.vendor, base_url)
         what = {"vendor": query.vendor, "name": query.name, "base_url": base_url, "region": query.region}
         what |= {"hint": query.credential.hint}
         registrar = self._registrar_of(query.vendor, base_url)
@@ -144,8 +143,7 @@ class ByokOperations:
             name: value for name in ("name", "region", "enabled") if (value := getattr(query, name)) is not None
         }
         if query.base_url is not None:
-            if not query.base_url and not VENDORS[before.vendor].doors[0].base_urls:
-                raise OperationError(f"A key for {before.vendor!r} needs the base URL of the server that it is for.")
+            _check_server(before.vendor, query.base_url)
             fields["base_url"] = self._url(query.base_url or None)
         if query.credential is not None:
             fields["hint"] = query.credential.hint
@@ -221,6 +219,11 @@ def _owner(query: Owned) -> str:
 
 def _plain(credential: Credential) -> bytes:
     return msgspec.json.encode(credential)
+
+
+def _check_server(vendor: str, base_url: str | None) -> None:
+    if not base_url and not VENDORS[vendor].doors[0].base_urls:
+        raise OperationError(f"A key for {vendor!r} needs the base URL of the server that it is for.")
 
 
 def _check_vendor(vendor: str) -> None:

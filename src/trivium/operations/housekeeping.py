@@ -134,14 +134,11 @@ class Housekeeping:
     async def _end(self, orphan: Orphan) -> None:
         start, provider = orphan.start, self._providers().get(orphan.start.provider)
         await self._ledger.adopt(start, orphan.windows)
-        if provider is None:
+        found = await self._found(provider, orphan.upstream_id) if provider is not None else None
+        if provider is None or found is None or start.payer is None:
             self._ledger.end(_record(orphan, **_unknown(orphan)))
             return
-        found = await self._found(provider, orphan.upstream_id)
         quote = self._prices().quote(provider, start.upstream_model, start.account_id, start.time_ms)
-        if found is None or start.payer is None:
-            self._ledger.end(_record(orphan, **_unknown(orphan)))
-            return
         if quote is not None:
             self._ledger.priced(quote)
         charged = charge(found.usage, WHOLE, quote, Payer(start.payer), tells_byok=provider.tells_byok)

@@ -143,9 +143,8 @@ class KeyOperations:
             raise RoleMissing("Only the operators of the gateway choose which account pays for a key.")
         if query.organization is not None:
             await self._store.organizations.get(query.organization)  # An account of this id is not enough.
-        for id in (query.user, query.project):
-            if id is not None and not ID.fullmatch(id):
-                raise OperationError("An id has 1 to 100 letters, digits and ._@- and begins with one of the first.")
+        _check_id(query.user)
+        _check_id(query.project)
         _check_project(query.project, query.organization, actor)
         if query.short_lived and query.expires_ms is not None:
             raise OperationError("A short-lived key expires after 15 minutes; say that, or when it expires.")
@@ -190,8 +189,7 @@ class KeyOperations:
             fields["project_id"] = query.project
         if "name" in fields:
             fields["name"] = named(fields["name"], "A key")
-        if fields.get("project_id") is not None and not ID.fullmatch(fields["project_id"]):
-            raise OperationError("An id has 1 to 100 letters, digits and ._@- and begins with one of the first.")
+        _check_id(fields.get("project_id"))
         _check_project(fields.get("project_id"), query.organization, actor)
         scopes, limits = fields.get("scopes", Scopes()), fields.get("limits", Limits())
         await self._check(scopes, limits, fields.get("expires_ms"), now, actor)
@@ -236,6 +234,11 @@ class KeyOperations:
         """The ledger has to hear of a new limit."""
         if budget is not None:
             await self._store.ledger.load()
+
+
+def _check_id(id: str | None) -> None:
+    if id is not None and not ID.fullmatch(id):
+        raise OperationError("An id has 1 to 100 letters, digits and ._@- and begins with one of the first.")
 
 
 def _check_project(project: str | None, organization: str | None, actor: Actor) -> None:

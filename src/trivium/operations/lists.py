@@ -215,18 +215,15 @@ class ModelLists:
     async def _take_copy(self, one: _List) -> bool:
         """Whether its models have changed."""
         async with one.asking:
-            return await self._copy_taken(one)
-
-    async def _copy_taken(self, one: _List) -> bool:
-        mark = await asyncio.to_thread(self._files.mark, one.provider.name)
-        if mark == one.mark:
-            return False
-        fresh = await self._copied(one.provider)
-        changed = fresh.models is not None and fresh.models != one.models
-        if fresh.models is not None:
-            one.models, one.learned_ms, one.origin = fresh.models, fresh.learned_ms, fresh.origin
-        one.mark = mark
-        return changed
+            mark = await asyncio.to_thread(self._files.mark, one.provider.name)
+            if mark == one.mark:
+                return False
+            fresh = await self._copied(one.provider)
+            changed = fresh.models is not None and fresh.models != one.models
+            if fresh.models is not None:
+                one.models, one.learned_ms, one.origin = fresh.models, fresh.learned_ms, fresh.origin
+            one.mark = mark
+            return changed
 
     async def refresh(self, lists: Iterable[_List], *, force: bool = False) -> None:
         """Asks for lists now. `force` takes what is told, however short."""

@@ -273,12 +273,8 @@ class PaymentOperations:
         return listed([self._agreed_row(one) for one in found], query, lambda row: row.account_id)
 
     async def _agree(self, query: Agree, actor: Actor) -> AgreedRow:
-        account, cents, below, month = (
-            _account(query),
-            self._asked(query.usd),
-            nano(query.below_usd),
-            _cents(query.month_usd),
-        )
+        account, cents = _account(query), self._asked(query.usd)
+        below, month = nano(query.below_usd), _cents(query.month_usd)
         if below <= 0:
             raise OperationError("The card is charged below a balance of more than 0 USD, so that calls go on.")
         if below > MOST_NANO:

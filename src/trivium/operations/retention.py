@@ -96,14 +96,14 @@ class RetentionOperations:
             raise NotFound(f"There is no {kind} {id!r}, and no record names one.")
         if not query.apply:
             count = await aside(retention.how_many_name, self._store.database, kind, id)
-            captures = await aside(self._store.captures.how_many, kind, str(id))
+            captures = await aside(self._store.captures.how_many, kind, id)
             return Forgotten(records=count, captures=captures, live_keys=0, applied=False)
         if kind == "user" and self._forget_card is not None:
-            card = await self._store.auto_top_ups.card(str(id))
+            card = await self._store.auto_top_ups.card(id)
             if card is not None and card.method is not None:
                 await self._forget_card(card.method)
-        captures = await erase_all_of(self._store, kind, str(id))
-        records, live = await _forget(self._store, kind, str(id))
+        captures = await erase_all_of(self._store, kind, id)
+        records, live = await _forget(self._store, kind, id)
         forgotten = Forgotten(records=records, captures=captures, live_keys=live, applied=True)
         await self._note(actor, "retention.erase", f"{kind}:{id}", forgotten)
         return forgotten
