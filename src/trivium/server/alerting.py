@@ -21,14 +21,13 @@ from trivium.policy.alert_words import Message
 from trivium.policy.blame import Apps
 from trivium.policy.destinations import destinations
 from trivium.server.readings import Names
-from trivium.server.telemetry import Telemetry, checked_headers
+from trivium.server.telemetry import Telemetry, checked_headers, checked_url
 from trivium.settings import Settings, wrong_setting
 from trivium.settings_alerts import MAIL_PORTS, EmailSettings, SlackSettings, WebhookSettings
 from trivium.store.store import Store
 from trivium.telemetry.minutes import Minutes
 from trivium.upstream.client import UpstreamClient
 from trivium.upstream.guard import Guard
-from trivium.upstream.target import parse_url
 from trivium.upstream.webhook import Problem, Taken
 
 _Env = Mapping[str, str]
@@ -168,11 +167,5 @@ def _password(name: str, said: EmailSettings, settings: Settings, env: _Env) -> 
 
 
 def _url(said: SlackSettings | WebhookSettings, place: tuple[str, str], settings: Settings, env: _Env) -> str:
-    """Not repeated in an error: it is a secret."""
     path = ("alerts", *place, "url")
-    url = secret(said.url, env, settings.source, path)
-    try:
-        parse_url(url)
-    except ValueError as error:
-        raise wrong_setting(settings.source, path, str(error)) from None
-    return url
+    return checked_url(path, secret(said.url, env, settings.source, path), settings)

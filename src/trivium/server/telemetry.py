@@ -143,24 +143,27 @@ def check_telemetry(settings: Settings, env: Mapping[str, str], providers: Mappi
         raise wrong_setting(settings.source, ("telemetry", "prometheus", "listen"), f"no port is above {_LAST_PORT}")
     if said.otel is not None:
         _sdk(settings)
-        _check_url(said.otel.endpoint, "otel", "endpoint", settings)
+        if said.otel.endpoint is not None:
+            checked_url(("telemetry", "otel", "endpoint"), said.otel.endpoint, settings)
         _headers("otel", said.otel.headers, settings, env)
         for name in said.otel.propagate:
             if name not in providers:
                 raise wrong_setting(settings.source, ("telemetry", "otel", "propagate"), f"no provider {name!r}")
     if said.events is not None:
-        _check_url(said.events.url, "events", "url", settings)
+        checked_url(("telemetry", "events", "url"), said.events.url, settings)
         _headers("events", said.events.headers, settings, env)
         for name in said.events.omit:
             if name not in COLUMNS:
                 raise wrong_setting(settings.source, ("telemetry", "events", "omit"), f"records have no {name!r}")
 
 
-def _check_url(url: str | None, section: str, name: str, settings: Settings) -> None:
+def checked_url(place: tuple[str, ...], url: str, settings: Settings) -> str:
+    """Not repeated in an error: it may be a secret."""
     try:
-        parse_url(url or "http://localhost")
+        parse_url(url)
     except ValueError as error:
-        raise wrong_setting(settings.source, ("telemetry", section, name), str(error)) from None
+        raise wrong_setting(settings.source, place, str(error)) from None
+    return url
 
 
 def _rendered(families: Sequence[Family], accept: str) -> tuple[bytes, str]:
