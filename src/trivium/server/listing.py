@@ -122,10 +122,7 @@ def _known(entry: ModelEntry, target: Target | None, caller: Caller | None, call
         quote = book.quote(target.provider, target.model, whose, call.time_ms)
         free = True if target.given_away(quote) else quote.free if quote else None
         if target.routed is not None:  # as free and as dear as the dearest of its routes
-            ways = [
-                (one, book.quote(one.provider, one.model, whose, call.time_ms)) for one in deps.catalog.routes(target)
-            ]
-            paid = [told for one, told in ways if not one.given_away(told) and not (told and told.free)]
+            paid = _paid(deps.catalog.routes(target), whose, call, deps)
             free, quote = not paid, max(filter(None, paid), key=_dearness, default=quote)
     pricing = _FREE if free else _pricing(quote) if quote else None
     return _Known(limits, free, pricing, entry.takes, entry.gives, entry.parameters)
@@ -133,14 +130,18 @@ def _known(entry: ModelEntry, target: Target | None, caller: Caller | None, call
 
 def _of_auto(entry: ModelEntry, caller: Caller | None, call: Call, deps: Deps) -> _Known:
     """At the price of the dearest that it may lead to; free where all of them are."""
-    book, whose = deps.prices, _whose(caller, deps)
-    ways = [route for one in entry.leads_to for route in deps.catalog.routes(one)]
-    quotes = [(one, book.quote(one.provider, one.model, whose, call.time_ms)) for one in ways]
-    paid = [quote for target, quote in quotes if not target.given_away(quote) and not (quote and quote.free)]
+    routes = (route for one in entry.leads_to for route in deps.catalog.routes(one))
+    paid = _paid(routes, _whose(caller, deps), call, deps)
     told = [quote for quote in paid if quote is not None]
     pricing = _pricing(max(told, key=_dearness)) if told else None if paid else _FREE
     takes = ("text", "image")
     return _Known(Limits(entry.context, entry.output_limit), not paid, pricing, takes, ("text",), _AUTO_PARAMETERS)
+
+
+def _paid(routes: Iterable[Target], whose: str | None, call: Call, deps: Deps) -> list[Quote | None]:
+    """What those cost that are not free; None: nobody knows."""
+    quotes = [(one, deps.prices.quote(one.provider, one.model, whose, call.time_ms)) for one in routes]
+    return [quote for one, quote in quotes if not one.given_away(quote) and not (quote and quote.free)]
 
 
 def _whose(caller: Caller | None, deps: Deps) -> str | None:
