@@ -25,6 +25,7 @@ from trivium import config
 from trivium.cli.up import Console
 from trivium.errors import TriviumError
 from trivium.mock import Model, Reply, Rule, Script, ScriptedUpstream
+from trivium.operations.sessions import address_of
 from trivium.server import run
 from trivium.server.deps import Gateway
 
@@ -362,7 +363,7 @@ def test_a_host_that_is_not_ours_is_a_config_error(host: str) -> None:
 @pytest.mark.parametrize(("host", "shown"), [("127.0.0.1", "127.0.0.1"), ("0.0.0.0", "127.0.0.1"), ("::1", "[::1]")])
 def test_the_address_that_is_shown_can_be_called(host: str, shown: str) -> None:
     with run._listening(config.parse(f"[server]\nhost = '{host}'\nport = 0")) as listener:
-        url = run._url(listener)
+        url = address_of(*listener.getsockname()[:2])
         assert re.fullmatch(rf"http://{re.escape(shown)}:\d+", url)
         family = socket.AF_INET6 if ":" in host else socket.AF_INET
         with socket.socket(family) as client:

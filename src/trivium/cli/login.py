@@ -7,7 +7,7 @@ import click
 from trivium.cli.ask import ask, settings_and_folder
 from trivium.cli.options import echo_json, usual_options, when
 from trivium.errors import OperationError
-from trivium.operations.sessions import SWITCHED_OFF
+from trivium.operations.sessions import SWITCHED_OFF, address_of
 
 
 @click.command("login-link")
@@ -30,6 +30,4 @@ def _base(config_file: str | None) -> str:
     settings, _ = settings_and_folder(config_file)
     if not settings.dashboard.enabled:
         raise OperationError(SWITCHED_OFF)
-    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(settings.server.host, settings.server.host)  # noqa: S104 # shown
-    host = f"[{host}]" if ":" in host else host
-    return settings.dashboard.url or f"http://{host}:{settings.server.port}"
+    return settings.dashboard.url or address_of(settings.server.host, settings.server.port)

@@ -296,3 +296,9 @@ def _rights(actor: Actor, user: User | None) -> str:
     """What somebody may do, told apart from everything else."""
     rights = (actor.house, user is not None and user.staff, sorted(actor.roles.items()))
     return hashlib.blake2b(msgspec.json.encode(rights), digest_size=16).hexdigest()
+
+
+def address_of(host: str, port: int) -> str:
+    """Where a browser on this machine finds a gateway that listens there."""
+    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104 # shown, not bound
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"

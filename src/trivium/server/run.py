@@ -26,6 +26,7 @@ from trivium.operations.captures import keep_forgetting
 from trivium.operations.config import held
 from trivium.operations.folding import keep_folding
 from trivium.operations.retention import keep_erasing
+from trivium.operations.sessions import address_of
 from trivium.server import control
 from trivium.server.app import App
 from trivium.server.beside import watched
@@ -155,7 +156,7 @@ async def _serve(  # noqa: PLR0917
 ) -> None:
     gateway, until = Gateway(settings, folder, env), 0.0
     try:
-        gateway.sessions.address = _url(listener)
+        gateway.sessions.address = url = address_of(*listener.getsockname()[:2])
         crew.join(gateway)
         await gateway.open()
         if absent := await gateway.read_prices():
@@ -169,7 +170,7 @@ async def _serve(  # noqa: PLR0917
         async def ready() -> None:
             await _get_ready(gateway, looked, console, crew)
             if await crew.ready():
-                console.ready(_url(listener), key, gateway)
+                console.ready(url, key, gateway)
                 await invite(gateway, console)
 
         running = {**_beside(gateway, looked, crew), "getting ready": ready()}
@@ -375,12 +376,6 @@ def _bound(address: tuple[Any, ...]) -> Iterator[socket.socket]:
             one.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)  # as `create_server` has it
         one.bind(address)
         yield one
-
-
-def _url(listener: socket.socket) -> str:
-    host, port = listener.getsockname()[:2]
-    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104 # shown, not bound
-    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
 
 def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
