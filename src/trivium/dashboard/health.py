@@ -64,7 +64,7 @@ async def then(request: web.Request) -> web.Response:
     """What is done with an answer."""
     asking, question, told = visitor(request), _question(request), await sent(request)
     done, here = question.then, space(request)
-    if done is None or done.path != request.match_info["action"] or asking.arguments(done.operation, here) is None:
+    if done is None or done.path != request.match_info["action"] or not asking.may(done.operation, here):
         raise web.HTTPNotFound
     made = _fields(request, question)
     try:
@@ -77,7 +77,7 @@ async def then(request: web.Request) -> web.Response:
 def _question(request: web.Request) -> Question:
     """Raises HTTPNotFound where it is not for the visitor to ask."""
     question, here = _QUESTIONS[request.match_info["question"]], space(request)
-    if here.kind not in question.spaces or visitor(request).arguments(question.operation, here) is None:
+    if here.kind not in question.spaces or not visitor(request).may(question.operation, here):
         raise web.HTTPNotFound
     return question
 

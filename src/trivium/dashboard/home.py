@@ -44,7 +44,7 @@ async def _home(request: web.Request, here: Space) -> web.Response:
         is_new=not rows,
         calls=first_calls(url, model),
         setups=setups(url, model),
-        makes_keys=asking.arguments("keys.create", here) is not None,
+        makes_keys=asking.may("keys.create", here),
     )
 
 

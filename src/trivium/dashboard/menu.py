@@ -40,19 +40,19 @@ def menu(asking: Visitor, here: Space) -> list[tuple[str, Links]]:
     """Groups of paths behind the space's and titles."""
     found: dict[str, Links] = {name: [] for name in _GROUPS}
     found[""] = [("", "Home")]
-    found[""] += [(path, title) for path, title, operation in _MADE if asking.arguments(operation, here) is not None]
-    if asking.arguments("keys.create", here) is not None:
+    found[""] += [(path, title) for path, title, operation in _MADE if asking.may(operation, here)]
+    if asking.may("keys.create", here):
         found["Use"].append(("playground", "Playground"))
     for one in RESOURCES:
         if offered(one, asking, here):
             found[one.group].append((one.path, one.title))
     for document in DOCUMENTS:
-        if here.kind in document.spaces and asking.arguments(document.shows, here) is not None:
+        if here.kind in document.spaces and asking.may(document.shows, here):
             found[document.group].append((document.path, document.title))
     for question in QUESTIONS:
-        if here.kind in question.spaces and asking.arguments(question.operation, here) is not None:
+        if here.kind in question.spaces and asking.may(question.operation, here):
             found[question.group].append((question.path, question.title))
-    if any(asking.arguments(panel.operation, here) is not None for panel in PANELS):
+    if any(asking.may(panel.operation, here) for panel in PANELS):
         found["House"].append(("health", "Health"))
     ordered = {name: sorted(links, key=lambda link: _ORDER.get(link[0], -1)) for name, links in found.items()}
     return [(_CALLED.get((name, here.kind), name), links) for name, links in ordered.items() if links]
@@ -60,7 +60,7 @@ def menu(asking: Visitor, here: Space) -> list[tuple[str, Links]]:
 
 def may(asking: Visitor, here: Space, action: Action) -> bool:
     """Whether an action is offered to a visitor in a space."""
-    return here.kind in action.spaces and asking.arguments(action.operation, here) is not None
+    return here.kind in action.spaces and asking.may(action.operation, here)
 
 
 def fits(action: Action, row: Mapping[str, Any], whose: Mapping[str, Any] | None = None) -> bool:
@@ -80,7 +80,7 @@ def fits(action: Action, row: Mapping[str, Any], whose: Mapping[str, Any] | None
 def offered(resource: Resource, asking: Visitor, here: Space) -> bool:
     """Whether a visitor has the page in a space."""
     fitting = here.kind in resource.spaces and (asking.house or not resource.house)
-    return fitting and asking.arguments(resource.lists, here) is not None
+    return fitting and asking.may(resource.lists, here)
 
 
 def is_over(resource: Resource, row: Mapping[str, Any]) -> bool:

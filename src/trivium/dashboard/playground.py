@@ -17,7 +17,7 @@ async def show(request: web.Request) -> web.Response:
     models: list[str] = []
     if asking.house:
         models = [row["id"] for row in (await asking.ask("catalog.models", limit=_MODELS))["items"]]
-    makes = asking.arguments("keys.create", here) is not None
+    makes = asking.may("keys.create", here)
     return page(request, "playground.html", space=here, models=models, url=base_url(request), makes_keys=makes)
 
 

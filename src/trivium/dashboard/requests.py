@@ -80,7 +80,7 @@ async def story(request: web.Request) -> web.Response:
     told["tokens"] = {name: count for name, count in (told["tokens"] or {}).items() if count}
     for line in told["receipt"] or ():
         line["what"] = words(line["what"])
-    kept = told["captured"] if visitor(request).arguments("requests.bodies", here) is not None else None
+    kept = told["captured"] if visitor(request).may("requests.bodies", here) else None
     return page(request, "story.html", space=here, told=told, row=told["request"], kept=kept)
 
 

@@ -319,7 +319,7 @@ def _document_page(
     request: web.Request, one: Document, version: Any, made: list[Field], problem: str = ""
 ) -> web.Response:
     here = space(request)
-    may = visitor(request).arguments(one.sets, here) is not None
+    may = visitor(request).may(one.sets, here)
     saved = "saved" in request.query and not problem
     values = {"document": one, "made_from": version, "fields": made, "problem": problem, "may": may, "saved": saved}
     return page(request, "document.html", status=400 if problem else 200, space=here, **values)

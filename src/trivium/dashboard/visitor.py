@@ -101,6 +101,9 @@ class Visitor(msgspec.Struct, frozen=True, kw_only=True):
             return {**named, "user": user_id}
         return named if role in op.needs["roles"] else None
 
+    def may(self, operation: str, space: Space) -> bool:
+        return self.arguments(operation, space) is not None
+
     async def ask(self, operation: str, **arguments: Any) -> Any:
         """Performs an operation as the visitor. Raises Refusal, Unavailable."""
         return await self.door.ask(operation, arguments, self.token)
