@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import re
+from pathlib import Path
+
 import pytest
 
 from trivium.pipeline.call import by_name
@@ -29,3 +32,15 @@ from trivium.pipeline.call import by_name
 )
 def test_the_last_counts_save_where_all_do(headers: list[tuple[bytes, bytes]], found: dict[bytes, bytes]) -> None:
     assert by_name(headers) == found
+
+
+def test_the_pages_name_each_header_of_ours_that_calls_have_and_answers_tell() -> None:
+    root = Path(__file__).parents[1]
+    pages = "".join(page.read_text(encoding="utf-8") for page in (root / "README.md", *(root / "docs").glob("*.md")))
+    packages = ("pipeline", "policy", "providers", "routing", "wire")
+    code = "".join(
+        file.read_text(encoding="utf-8") for name in packages for file in (root / "src/trivium" / name).rglob("*.py")
+    )
+    headers = set(re.findall(r"x-trivium-[a-z]+(?:-[a-z]+)*", code))
+    assert len(headers) > 10
+    assert sorted(header for header in headers if f"`{header}" not in pages) == []
