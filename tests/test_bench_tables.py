@@ -2,6 +2,7 @@
 
 import cProfile
 import importlib
+import re
 import sys
 import xml.etree.ElementTree as ElementTree
 from collections.abc import Callable, Iterator
@@ -73,6 +74,14 @@ def test_the_page_on_performance_has_the_marks(bench: Modules) -> None:
     page = (ROOT / "docs" / "performance.md").read_text()
     for name in ("gateways", "growth", "pages", "dashboard"):
         bench("tables").put_between(page, name, "new")
+
+
+def test_the_readme_has_the_figures_of_the_run_that_it_leads_to() -> None:
+    said = (ROOT / "README.md").read_text().partition("**It adds microseconds.**")[2].partition("\n* ")[0]
+    run = (ROOT / "docs" / "performance.md").read_text().partition("gateways: end")[0]
+    figures = re.findall(r"(?<!\w)[0-9][0-9,.]*[0-9](?! KB)", said)
+    assert len(figures) == 15
+    assert [figure for figure in figures if f"| {figure} (" not in run] == []
 
 
 def test_goals_are_judged_by_number_and_by_ratio(bench: Modules) -> None:
