@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -58,6 +59,23 @@ class TestTheDatabase:
         with pytest.raises(StoreUnavailable, match="Copy its file `pepper` here"):
             pepper_of(tmp_path, database)
         assert not (tmp_path / "pepper").exists()
+
+    async def test_where_the_old_one_is_lost_it_takes_a_new_one_as_the_page_says(
+        self, home: Home, tmp_path: Path
+    ) -> None:
+        first = Store(tmp_path, SystemClock(), home.url)
+        _, text = first.keys.create("laptop")
+        await first.close()
+        (tmp_path / "pepper").write_bytes(b"n" * 32)
+        page = (Path(__file__).parents[1] / "docs/operations.md").read_text(encoding="utf-8")
+        (said,) = re.findall(r"`(DELETE FROM settings .*?)`", page)
+        with home.open().transaction() as tx:
+            tx.execute(said)
+        again = Store(tmp_path, SystemClock(), home.url)
+        assert await again.keys.find(text) is None
+        _, another = again.keys.create("laptop")
+        assert await again.keys.find(another) is not None
+        await again.close()
 
     def test_one_of_before_knows_its_pepper_from_the_next_start_on(self, home: Home, tmp_path: Path) -> None:
         database = home.open()
