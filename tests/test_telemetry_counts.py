@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from pathlib import Path
 from typing import Any
 
 from support_records import record
@@ -110,6 +112,14 @@ def test_failed_attempts_count_for_the_route_that_failed() -> None:
     routing = '{"why":"x","tried":[{"route":"a/one#2","status":500,"code":"upstream_error","why":"w","ms":3}]}'
     told = counted(record("a", **GOOD, routing=routing))
     assert told["trivium_failed_attempts_total"] == {("a", "upstream_error"): 1}
+
+
+def test_each_code_that_the_page_says_callers_are_told_is_counted_as_itself() -> None:
+    page = (Path(__file__).parents[1] / "docs/errors.md").read_text(encoding="utf-8").partition("\n## Codes\n")[2]
+    codes = {code for row in re.findall(r"\n\| \S.*? \| (`.+?) \|", page) for code in re.findall(r"`(\w+)`", row)}
+    failed = [record(code, outcome=Outcome.FAILED, status=500, error_code=code) for code in codes]
+    assert len(codes) > 40
+    assert {code for _, _, code in counted(*failed)["trivium_errors_total"]} == codes
 
 
 def test_a_hostile_upstream_makes_no_new_codes() -> None:

@@ -45,6 +45,8 @@ _UPSTREAMS_OWN = frozenset(
     }
 )
 """Types of errors that the APIs' own documentation knows."""
+_WITHOUT_CLASS = frozenset({"content_flagged", "input_too_long", "max_tokens_out_of_range"})
+"""Codes of ours that no class of error has: that of another is told under them."""
 _BUCKETS = ("input_uncached", "cache_read", "cache_write_5m", "cache_write_1h", "cache_write_other", "output")
 """Disjoint ones: their sum is all tokens."""
 _tokens = attrgetter(*(f"{bucket}_tokens" for bucket in _BUCKETS))
@@ -223,4 +225,4 @@ def _codes(error: type[errors.TriviumError]) -> set[str]:
     return {error.code}.union(*map(_codes, error.__subclasses__()))
 
 
-_CODES = _UPSTREAMS_OWN | _codes(errors.TriviumError)
+_CODES = _UPSTREAMS_OWN | _WITHOUT_CLASS | _codes(errors.TriviumError)
