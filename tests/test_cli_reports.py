@@ -192,6 +192,16 @@ class TestRequests:
         for verdict in verdicts:
             assert [row["id"] for row in trivium.json("requests", "--verdict", verdict)] == [verdict]
 
+    def test_those_with_a_flag_or_from_an_address_as_free_use_names_it(self, trivium: CommandLine) -> None:
+        now_ms = time.time_ns() // 1_000_000
+        free = {"payer": "free", "flags": "estimated large_input", "client_ip": "203.0.113.7", "time_ms": now_ms}
+        trivium.keep(record("one", **free), record("other", client_ip="203.0.113.8", time_ms=now_ms))
+        (address,) = trivium.json("free")["addresses"]
+        for words in (("--address", address["id"]), ("--flag", "large_input"), ("--flag", "estimated")):
+            assert [row["id"] for row in trivium.json("requests", *words)] == ["one"]
+        assert trivium.json("requests", "--flag", "large") == []
+        assert "16 hexadecimal digits" in trivium("requests", "--address", "203.0.113.7").stderr
+
     def test_as_json_every_field_is_there(self, filled: CommandLine) -> None:
         rows = filled.json("requests", "--limit", "2", "--outcome", "success")
         assert len(rows) == 2

@@ -153,6 +153,8 @@ def _figures(told: dict[str, Any]) -> list[Any]:
 @click.option("--status", type=click.IntRange(100, 599), help="That the client got.")
 @click.option("--min-cost", metavar="USD")
 @click.option("--verdict", type=click.Choice(_VERDICTS), help="Of who looked for abuse; suspect: any but allow.")
+@click.option("--flag", help="A word among the record's flags, such as estimated.")
+@click.option("--address", metavar="PSEUDONYM", help="Where from, as `trivium free` names addresses.")
 @click.option("--text", default="", help="The beginning or a part of the id.")
 @organization_option
 @user_option
