@@ -33,10 +33,18 @@ def url(postgres: PostgresServer) -> Iterator[str]:
 
 @pytest.fixture
 def opened(url: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[PostgresDatabase]:
-    for name in ("_WRITE", "_READ", "_ASK", "_GRACE", "_PAUSE", "_LOCK"):
-        monkeypatch.setattr(module, name, 0.2)
-    monkeypatch.setattr(module, "_ANSWER", 0.5)
-    monkeypatch.setattr(module, "_TRANSACTION", 0.15)
+    monkeypatch.setattr(module, "_PAUSE", 0.2)
+    with contextlib.closing(PostgresDatabase(url)) as database:
+        yield database
+
+
+@pytest.fixture
+def hasty(url: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[PostgresDatabase]:
+    """One with little patience, for what tries it: a busy machine might, too."""
+    for name in ("_WRITE", "_READ", "_ASK", "_GRACE", "_LOCK"):
+        monkeypatch.setattr(module, name, 0.5)
+    for name, seconds in (("_PAUSE", 0.2), ("_ANSWER", 1.25), ("_TRANSACTION", 0.4)):
+        monkeypatch.setattr(module, name, seconds)
     with contextlib.closing(PostgresDatabase(url)) as database:
         yield database
 
@@ -155,41 +163,41 @@ def test_a_connection_lost_within_a_transaction_undoes_it(postgres: PostgresServ
 
 
 async def test_a_server_that_stands_still_is_no_wait_without_end(
-    postgres: PostgresServer, opened: PostgresDatabase, monkeypatch: pytest.MonkeyPatch
+    postgres: PostgresServer, hasty: PostgresDatabase, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(module, "_CONNECT", 1)
-    assert await every_way(opened) == ["ok"] * 3
+    assert await every_way(hasty) == ["ok"] * 3
     with postgres.standing_still():
-        assert await every_way(opened) == DEAD
-    await until_it_works(opened)
+        assert await every_way(hasty) == DEAD
+    await until_it_works(hasty)
 
 
-async def test_a_statement_that_takes_too_long_is_ended(opened: PostgresDatabase) -> None:
+async def test_a_statement_that_takes_too_long_is_ended(hasty: PostgresDatabase) -> None:
     with pytest.raises(StoreUnavailable, match="cannot be read") as raised:
-        await opened.ask("SELECT pg_sleep(60)")
+        await hasty.ask("SELECT pg_sleep(60)")
     assert "statement timeout" in str(raised.value.detail)
-    assert await every_way(opened) == ["ok"] * 3
+    assert await every_way(hasty) == ["ok"] * 3
 
 
 async def test_a_lock_that_another_gateway_keeps_is_not_waited_for_without_end(
-    url: str, opened: PostgresDatabase
+    url: str, hasty: PostgresDatabase
 ) -> None:
-    add(opened, "a")
+    add(hasty, "a")
     with psycopg.connect(url) as other:
         other.execute("UPDATE keys SET name = 'x' WHERE id = 'a'")
-        with pytest.raises(StoreUnavailable), opened.transaction() as tx:
+        with pytest.raises(StoreUnavailable), hasty.transaction() as tx:
             tx.execute("UPDATE keys SET name = 'y' WHERE id = 'a'")
-    with opened.transaction() as tx:
+    with hasty.transaction() as tx:
         tx.execute("UPDATE keys SET name = 'y' WHERE id = 'a'")
 
 
 def test_one_that_stands_still_in_a_transaction_is_cut_off_before_the_others_give_up(
-    opened: PostgresDatabase, url: str
+    hasty: PostgresDatabase, url: str
 ) -> None:
-    add(opened, "k")
+    add(hasty, "k")
     rename = "UPDATE keys SET name = ? WHERE id = 'k'"
     with contextlib.closing(PostgresDatabase(url)) as other:
-        with pytest.raises(StoreUnavailable), opened.transaction() as still:
+        with pytest.raises(StoreUnavailable), hasty.transaction() as still:
             still.execute(rename, ("still",))
             with other.transaction() as tx:
                 tx.execute(rename, ("other",))
@@ -197,8 +205,8 @@ def test_one_that_stands_still_in_a_transaction_is_cut_off_before_the_others_giv
         assert rows(other, "SELECT name FROM keys") == [("other",)]
 
 
-def test_nor_may_one_stand_still_between_two_rows_of_many(opened: PostgresDatabase, url: str) -> None:
-    skip_before_17(opened)
+def test_nor_may_one_stand_still_between_two_rows_of_many(hasty: PostgresDatabase, url: str) -> None:
+    skip_before_17(hasty)
     rename = "UPDATE keys SET name = ? WHERE id = 'k'"
     with psycopg.connect(url, autocommit=True, options="-c lock_timeout=30s") as other:
         other.execute(translated(ROW), ("k", b"k"))
@@ -208,49 +216,49 @@ def test_nor_may_one_stand_still_between_two_rows_of_many(opened: PostgresDataba
             other.execute(translated(rename), ("other",))
             yield ("again",)
 
-        with pytest.raises(StoreUnavailable) as raised, opened.transaction() as still:
+        with pytest.raises(StoreUnavailable) as raised, hasty.transaction() as still:
             still.executemany(rename, names())
         assert "lock timeout" not in str(raised.value.detail)
         (left,) = other.execute("SELECT name FROM keys").fetchall()
         assert left in {("other",), ("n",)}  # the second where a thousand rows took longer than all may take
 
 
-def test_who_waited_for_others_for_too_long_may_try_again(opened: PostgresDatabase) -> None:
+def test_who_waited_for_others_for_too_long_may_try_again(hasty: PostgresDatabase) -> None:
     """But is told first: at once it would wait as long again."""
-    skip_before_17(opened)
-    with pytest.raises(StoreUnavailable) as raised, opened.transaction() as tx:
+    skip_before_17(hasty)
+    with pytest.raises(StoreUnavailable) as raised, hasty.transaction() as tx:
         tx.execute(ROW, ("a", b"a"))
-        tx.execute("SELECT pg_sleep(0.18)")
+        tx.execute("SELECT pg_sleep(0.45)")
     assert not isinstance(raised.value, Undone)
-    add(opened, "b")
-    assert ids(opened) == ["b"]
+    add(hasty, "b")
+    assert ids(hasty) == ["b"]
 
 
-def test_moving_a_large_database_forward_may_take_longer_than_anything_else(opened: PostgresDatabase) -> None:
-    with opened.migration() as tx:
-        tx.execute("SELECT pg_sleep(0.6)")
+def test_moving_a_large_database_forward_may_take_longer_than_anything_else(hasty: PostgresDatabase) -> None:
+    with hasty.migration() as tx:
+        tx.execute("SELECT pg_sleep(1.2)")
         tx.execute(ROW, ("a", b"a"))
-    assert ids(opened) == ["a"]
+    assert ids(hasty) == ["a"]
 
 
-async def test_of_many_look_ups_behind_a_lock_none_waits_for_the_others(url: str, opened: PostgresDatabase) -> None:
+async def test_of_many_look_ups_behind_a_lock_none_waits_for_the_others(url: str, hasty: PostgresDatabase) -> None:
     with psycopg.connect(url) as other:
         other.execute("LOCK TABLE keys IN ACCESS EXCLUSIVE MODE")
-        looking = [opened.ask("SELECT id FROM keys") for _ in range(40)]
+        looking = [hasty.ask("SELECT id FROM keys") for _ in range(40)]
         said = [str(getattr(one, "detail", "")) for one in await asyncio.gather(*looking, return_exceptions=True)]
     assert sum("statement timeout" in one for one in said) in range(1, 4 * 3)
     assert sum("no answer within" in one for one in said) >= 40 - 4 * 3
-    assert await every_way(opened) == ["ok"] * 3
+    assert await every_way(hasty) == ["ok"] * 3
 
 
 async def test_a_step_forward_waits_for_a_long_read_without_keeping_others_from_reading(
-    url: str, opened: PostgresDatabase, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    url: str, hasty: PostgresDatabase, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setattr(schema, "MIGRATIONS", (*schema.MIGRATIONS, "ALTER TABLE keys ADD COLUMN remark TEXT;"))
     monkeypatch.setattr(migrations, "_PAUSE", 0.2)
     with psycopg.connect(url) as dump:
         dump.execute("SELECT count(*) FROM keys")
-        moving = asyncio.create_task(asyncio.to_thread(migrate, opened))
+        moving = asyncio.create_task(asyncio.to_thread(migrate, hasty))
         async with asyncio.timeout(20):
             while "the start waits until others let go" not in caplog.text:  # noqa: ASYNC110 # a thread says it
                 await asyncio.sleep(0.02)
@@ -258,7 +266,7 @@ async def test_a_step_forward_waits_for_a_long_read_without_keeping_others_from_
             assert reader.execute("SELECT count(*) FROM keys").fetchall() == [(0,)]
         assert not moving.done()
     await asyncio.wait_for(moving, 20)
-    assert await opened.ask("SELECT remark FROM keys") == []
+    assert await hasty.ask("SELECT remark FROM keys") == []
 
 
 @pytest.mark.parametrize(("encoding", "is_taken"), [("UTF8", True), ("SQL_ASCII", True), ("LATIN1", False)])
