@@ -6,9 +6,10 @@ import asyncio
 import contextlib
 import gc
 import threading
-from collections.abc import AsyncIterator, Callable, Coroutine
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import pytest
 
@@ -20,6 +21,7 @@ from trivium.policy.payments import Event, Payment
 from trivium.settings_idempotency import IdempotencySettings
 from trivium.store import unbroken
 from trivium.store.call_answers import call_answers
+from trivium.store.sql import Writing
 from trivium.store.store import Store
 
 USD = 10**9
@@ -45,16 +47,26 @@ class House:
         return await self.operations.perform(operation, arguments)
 
     async def left(self, work: Coroutine[Any, Any, Any]) -> None:
-        """Somebody asks for it, and leaves when the writing thread is at it."""
-        asking = asyncio.create_task(work)
-        while not self.store.ledger.writer.backlog:
-            await asyncio.sleep(0)
-            assert not asking.done()
-        asking.cancel()
-        with pytest.raises(asyncio.CancelledError):
-            await asking
-        await self.store.keys.find(self.key)  # a call, before it is durable
-        await unbroken.ended()
+        """Somebody asks for it, and leaves when the writing thread is at it, which goes on behind a call."""
+        begun, called, transaction = threading.Event(), threading.Event(), self.store.database.transaction
+
+        @contextlib.contextmanager
+        def held() -> Iterator[Writing]:
+            begun.set()
+            called.wait(30)
+            with transaction() as tx:
+                yield tx
+
+        await self.store.ledger.writer.flush()
+        with mock.patch.object(self.store.database, "transaction", held):
+            asking = asyncio.create_task(work)
+            assert await asyncio.to_thread(begun.wait, 30)
+            asking.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await asking
+            await self.store.keys.find(self.key)  # before it is durable
+            called.set()
+            await unbroken.ended()
 
     async def spendable(self) -> int:
         """What calls may spend, which has to be what the database says."""
