@@ -143,4 +143,5 @@ async def test_an_answer_that_would_have_to_be_kept_beyond_the_budget_ends_in_an
     ):
         for client in OTHERS["chat"]:
             assert (await heard(client, on))[1] is not None
+            assert (await house.records())[0]["error_code"] == "overloaded"
         assert house.gateway.deps.in_flight.bytes == 0

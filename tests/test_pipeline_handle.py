@@ -11,7 +11,7 @@ from multidict import CIMultiDict
 
 from gateway import CALLS, CHAT, MESSAGES, RESPONSES, running
 from trivium.canon.api import Api
-from trivium.mock import Reply, Usage
+from trivium.mock import Reply, Rule, Usage
 
 SPOKEN_AT = {"chat": "/v1/chat/completions", "responses": "/v1/responses", "messages": "/v1/messages"}
 
@@ -223,6 +223,19 @@ async def test_a_full_budget_of_bytes_is_503_with_retry_after_and_frees_again() 
         assert (status, answer["error"]["code"], headers["retry-after"]) == (503, "overloaded", "1")
         assert (await house.post("/v1/chat/completions", CHAT))[0] == 200
         assert house.gateway.deps.in_flight.bytes == 0
+
+
+async def test_what_a_call_in_progress_holds_is_no_room_for_others_until_it_is_over() -> None:
+    large = {**CHAT, "messages": [{"role": "user", "content": "x" * 700_000}]}
+    rules = (Rule(Reply(delay_ms=600_000), times=1), Reply(text="Hi"))
+    async with running(*rules, settings="[server]\nmax_in_flight_bytes = 1048576") as house:
+        asking = asyncio.create_task(house.post("/v1/chat/completions", large))
+        await house.upstream.wait_for_requests(1)
+        status, answer, _ = await house.post("/v1/chat/completions", large)
+        assert (status, answer["error"]["code"]) == (503, "overloaded")
+        asking.cancel()
+        assert [record["outcome"] for record in await house.records()] == ["refused", "aborted"]
+        assert (await house.post("/v1/chat/completions", large))[0] == 200
 
 
 async def test_a_compressed_body_is_refused_in_words() -> None:
