@@ -484,13 +484,17 @@ async def test_amazons_word_for_an_error_stands_in_a_header(path: str, body: dic
     assert (record["error_code"], record["error_message"]) == ("ServiceQuotaExceededException", "Too many.")
 
 
-async def test_an_answer_of_too_many_values_passes_unread() -> None:
+@pytest.mark.parametrize("model", ["up/m", "house/gift"])
+async def test_an_answer_of_too_many_values_passes_unread(model: str) -> None:
+    """How long it is is all that can be said of it, also where it comes whole and is written anew."""
     answer = b'{"choices":[{"message":{"content":"x"},"finish_reason":"stop"}],"x":[' + b"[]," * 700_000 + b"[]]}"
-    async with running(Reply(body=answer.decode(), content_type="application/json")) as house:
-        status, got, _ = await house.post("/v1/chat/completions", CHAT)
+    gift = '[free.models."house/gift"]\nroute = "up/m"\n'
+    async with running(Reply(body=answer.decode(), content_type="application/json"), settings=gift) as house:
+        status, got, _ = await house.post("/v1/chat/completions", {**CHAT, "model": model})
         record = await house.record()
     assert (status, len(got["x"])) == (200, 700_001)
     assert (record["outcome"], record["flags"]) == ("success", "unmetered estimated")
+    assert record["content_bytes"] == len(answer)
 
 
 async def test_a_meter_that_finds_no_room_does_not_end_the_answer() -> None:

@@ -223,7 +223,7 @@ class Exchange:
     def _meter_whole(self, body: bytes) -> None:
         if not body or is_dense(body):
             self._run.flags.append("unmetered")
-            self._run.delivers(self._run.response_bytes)
+            self._run.delivers(len(body) or self._run.response_bytes)
         elif self._call.operation is GENERATE:
             self._run.told_whole(fold(decode_answer(self._shape, body, self._provider.conventions)))
 
