@@ -253,6 +253,19 @@ async def test_what_was_kept_back_of_a_route_that_failed_is_no_part_of_the_answe
     assert record["response_bytes"] == len(said.encode())
 
 
+async def test_of_each_route_that_failed_the_record_says_with_which_status_and_after_how_long() -> None:
+    settings = TWO + '[catalog.models.three]\nroutes = [{ to = "a/one" }, { to = "dead/none" }, { to = "b/two" }]\n'
+    async with running(first(Reply(status=401, delay_ms=40)), GOOD, settings=settings) as house:
+        assert (await ask(house, "chat", model="three"))[0] == 200
+        tried = (await journey(house))["tried"]
+        assert [(one["route"], one["status"], "own" in one) for one in tried] == [
+            ("a/one", 401, False),
+            ("dead/none", 502, False),
+        ]
+        assert tried[0]["ms"] >= 40
+        assert sum(one["ms"] for one in tried) <= (await house.record())["total_us"] // 1000
+
+
 async def test_what_is_flagged_of_a_route_that_failed_is_not_said_of_the_one_that_answers() -> None:
     cut = Reply(status=500, error=Error(message="no"), abort="close", abort_after_bytes=8)
     async with running(first(cut), GOOD, settings=TWO) as house:

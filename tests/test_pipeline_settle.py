@@ -22,9 +22,11 @@ from support_money import (
     OUTPUT,
     PATHS,
     customer,
+    leave,
     settled,
     settled_one,
     shop,
+    stalling,
     streamed,
     usage,
     whole,
@@ -91,7 +93,7 @@ async def test_an_answer_that_is_there_and_has_not_begun_to_go_out_when_its_clie
 
     def read(run: Run, answer: Answer) -> None:
         told_whole(run, answer)
-        run.deps.turn = Turn(run)  # type: ignore[assignment]
+        monkeypatch.setattr(run.deps, "turn", Turn(run))
         there.set()
 
     monkeypatch.setattr(Run, "told_whole", read)
@@ -129,6 +131,17 @@ async def test_while_nobody_has_had_the_request_yet_it_is_given_up(model: str) -
             record = await settled_one(house)
             await cut.wait()
     assert (record["outcome"], record["status"], record["upstream_status"]) == ("aborted", 499, None)
+
+
+@pytest.mark.parametrize("api", APIS)
+async def test_who_leaves_behind_the_last_event_has_had_the_whole_answer(api: str) -> None:
+    """Clients do not wait for the end of the body, which may be long in coming."""
+    last = {"chat": b"[DONE]", "responses": b"response.completed", "messages": b"message_stop"}[api]
+    async with shop(stalling(streamed(api, "It is sunny.", usage(api, 25, 20))), settings=CREDITS) as house:
+        await customer(house)
+        await leave(house, PATHS[api], BODIES[api], last)
+        record = await settled_one(house)
+    assert (record["outcome"], record["cost_nano"]) == ("success", 25 * INPUT + 20 * OUTPUT)
 
 
 @pytest.mark.parametrize("api", ["chat", "responses"])

@@ -354,8 +354,8 @@ class Run:
         """The answer came to its end, though its connection may have failed behind that. One that ended in an error did
         where its last word was a usage."""
         answer = self.answer
-        if answer is None:
-            return "unmetered" in self.flags and not self.left and self.error is None
+        if answer is None:  # it passed unread
+            return not self.left and self.error is None
         if answer.error is not None:
             return answer.ended and answer.usage is not None
         return answer.ended or answer.finish is not FinishReason.UNKNOWN
