@@ -27,6 +27,17 @@ def test_a_route_rests_after_failures_in_a_row() -> None:
     assert one.rests_ms("a/other", 5) == 0
 
 
+def test_of_a_provider_that_is_another_one_now_nothing_is_known() -> None:
+    one = health()
+    for route in ("a/m", "a/m#1", "ab/m"):
+        one.failed(route, 0, wish_s=600)
+    one.forget({"a"})
+    assert [one.rests_ms(route, 1) for route in ("a/m", "a/m#1", "ab/m")] == [0, 0, 599_999]
+    assert (one.rates("a", 1).calls, one.rates("ab", 1).calls, one.is_well) == (0, 1, False)
+    one.forget({"ab", "none"})
+    assert one.is_well
+
+
 def test_one_call_looks_whether_it_answers_again() -> None:
     one = health()
     for now in range(3):

@@ -20,7 +20,7 @@ from support_kilo import get, person
 from support_tokens import KEY, token
 from trivium.clock import SystemClock
 from trivium.errors import OperationError
-from trivium.mock import Model, Reply, Rule, Script, ScriptedUpstream
+from trivium.mock import Match, Model, Reply, Rule, Script, ScriptedUpstream
 from trivium.server.reload import Reloading
 
 ONE = 'models = ["m", "n"]\n' + ALL_APIS
@@ -283,6 +283,26 @@ async def test_who_refused_us_is_no_concern_any_more_where_it_is_removed() -> No
         assert [one["provider"] for one in await on.gateway.operations.perform("alerts.show", {})] == ["poor"]
         await on.reload()
         assert await on.gateway.operations.perform("alerts.show", {}) == []
+
+
+async def test_a_key_that_takes_the_place_of_one_that_rests_does_not_rest() -> None:
+    """Of several keys each rests for itself, by its number; one that is taken out changes whose number that is."""
+    out = Rule(Reply(status=429, headers={"retry-after": "3000"}), Match(headers={"authorization": "Bearer a"}))
+    async with house() as on, ScriptedUpstream(Script(rules=[out, Rule(Reply(text="Hi"))])) as other:
+
+        async def with_keys(keys: str) -> set[str]:
+            """Which of them are asked."""
+            await on.reload(f'[providers.keyed]\nbase_url = "{other.url}/v1"\nmodels = ["k"]\nkeys = {keys}\n')
+            before = len(other.requests)
+            for number in range(12):
+                said = {"x-trivium-session": f"session {number}"}
+                assert (await on.on.post("/v1/chat/completions", {**CHAT, "model": "k"}, headers=said))[0] == 200
+            return {dict(seen.headers)["authorization"].removeprefix("Bearer ") for seen in other.requests[before:]}
+
+        assert await with_keys('["a", "b", "c"]') == {"a", "b", "c"}
+        assert await with_keys('["a", "b", "c"]') == {"b", "c"}, "nothing has changed"
+        assert await with_keys('["b", "c"]') == {"b", "c"}
+        assert on.gateway.deps.health.is_well
 
 
 async def test_settings_of_every_kind_hold_at_once() -> None:

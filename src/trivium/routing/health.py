@@ -9,6 +9,7 @@ models that have several routes count, and none that a caller's own key pays for
 from __future__ import annotations
 
 from collections import OrderedDict
+from collections.abc import Collection
 from typing import NamedTuple
 
 WELL, RESTING, HALF_OPEN = STATES = ("well", "resting", "half_open")
@@ -72,6 +73,11 @@ class Health:
         """Other limits from now on; what is known of routes stays."""
         self._failures = failures
         self._rest_ms = int(rest_s * 1000)
+
+    def forget(self, providers: Collection[str]) -> None:
+        """These are other ones from now on, by a key or an address: what the former did says nothing of those."""
+        for route in [one for one in self._states if _provider(one) in providers]:
+            self._resting -= self._states.pop(route).rests_until_ms > 0
 
     @property
     def is_well(self) -> bool:

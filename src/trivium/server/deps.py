@@ -244,6 +244,7 @@ class Gateway:
             self.change(catalog=built, prices=prices, **parts)
             self.deps.in_flight.allow(*settings.server.room)
             self.deps.health.allow(failures=settings.routing.failures, rest_s=settings.routing.rest)
+            self.deps.health.forget([name for name, one in self.providers.items() if new.providers.get(name) != one])
             self.deps.sessions.allow(settings.routing.keep_session)
             self.lists.commit(plan, settings.catalog.refresh)
             self.deps.alerts.keep(new.providers)
