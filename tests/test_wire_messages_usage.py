@@ -123,6 +123,8 @@ def test_fast_mode_is_a_tier_with_a_price_of_its_own() -> None:
     )
     assert read({**start, "speed": "standard"}) == Usage(input_uncached=1, service_tier="standard")
     assert read(start, {"speed": "standard"}) == Usage(input_uncached=1, service_tier="standard"), "the last word"
+    untold = {"input_tokens": 1, "speed": "standard"}
+    assert read(untold) == Usage(input_uncached=1, service_tier="standard"), "it may have been asked to be fast"
     assert told(Usage(input_uncached=1, service_tier="fast")) | start == told(
         Usage(input_uncached=1, service_tier="fast")
     )

@@ -34,6 +34,8 @@ _KEYS: Keys = {
 }
 _TIERS = {(True, False): "fast", (False, True): "us", (True, True): "us_fast"}
 """By whether the model is fast, and runs in the USA alone."""
+_USUAL = "standard"
+"""The word for it of both `speed` and `service_tier`."""
 _FAST, _US = {"speed": "fast"}, {"inference_geo": "us"}
 _TOLD_AS = {"fast": _FAST, "us": _US, "us_fast": _FAST | _US}
 _BUCKETS = (
@@ -76,6 +78,8 @@ class MessagesUsage:
             self._iterations = [mapping(one) for one in iterations[:_MOST_ITERATIONS]]
         told = figures.usage(_with_runs(_counted(figures), self._iterations))
         tier = tier_of(self._speed, self._place)
+        if tier is None and told and told.service_tier is None and self._speed == _USUAL:
+            tier = _USUAL  # though it was asked to be fast
         return msgspec.structs.replace(told, service_tier=tier) if told and tier else told
 
 
