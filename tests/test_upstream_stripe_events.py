@@ -81,6 +81,8 @@ def test_what_does_not_bear_our_mark_is_of_no_concern() -> None:
     marked = {"id": "cs_1", "mode": "subscription", "metadata": {"trivium_payment": "pay_1"}}
     assert told(stripe.event("checkout.session.completed", marked)) is None
     assert told(stripe.event("invoice.paid", {"id": "in_1"})) is None
+    thin = {"id": "evt_1", "object": "v2.core.event", "type": "v1.billing.meter.no_meter_found"}
+    assert told({**thin, "created": "2026-11-01T12:00:00.000Z", "livemode": False, "related_object": None}) is None
 
 
 def test_a_card_is_kept_only_where_that_was_wished() -> None:
