@@ -186,12 +186,22 @@ class TestRender:
             ({"stream_options": {"include_usage": False, "x": 1}}, {"include_usage": True, "x": 1}),
             ({"stream_options": {"include_usage": 1}}, {"include_usage": True}),
             ({"stream_options": "odd"}, {"include_usage": True}),
+            ({"stream_options": {"Include_Usage": False, "x": 1}}, {"include_usage": True, "x": 1}),
         ],
     )
     def test_usage_is_asked_for_in_a_chat_stream(self, options: dict[str, Any], after: dict[str, Any]) -> None:
         request = ask(Api.CHAT, stream=True, **options)
         assert not request.wants_usage
         assert sent(request) == {"model": "m", "stream": True, "stream_options": after}
+
+    def test_it_is_asked_for_whoever_reads_the_options(self) -> None:
+        """Servers in Go overlook capitals and take the last of two; others take the first."""
+        for options in (
+            '{"include_usage":true,"Include_Usage":false}',
+            '{"include\\u005fusage":false,"include_usage":true}',
+        ):
+            body = f'{{"model":"m","stream":true,"stream_options":{options}}}'.encode()
+            assert b'"stream_options":{"include_usage":true}' in render(parse(Api.CHAT, body), "m").body
 
     @pytest.mark.parametrize(
         ("api", "fields"),

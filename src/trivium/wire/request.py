@@ -21,6 +21,7 @@ from trivium.wire.solo import AN_HOUR, check_fields
 from trivium.wire.unsealed import without_envelopes, without_seals
 
 OURS = "trivium_fallbacks"
+_USAGE = "include_usage"
 MOST_FALLBACKS = 10
 _Name = Annotated[str, msgspec.Meta(min_length=1, max_length=500)]
 _Names = Annotated[tuple[_Name, ...], msgspec.Meta(max_length=MOST_FALLBACKS)]
@@ -201,17 +202,19 @@ def render(request: Request, model: str, *, ask_usage: bool = True) -> Rendered:
 
 def _asks_for_usage(found: json_body.Members) -> bool:
     options = json_body.value(found, "stream_options")
-    return isinstance(options, dict) and options.get("include_usage") is True
+    return isinstance(options, dict) and options.get(_USAGE) is True
 
 
 def _usage_asked_for(request: Request) -> dict[str, bytes]:
-    """`stream_options` with include_usage true and every other option kept; nothing where it says so already."""
+    """`stream_options` with include_usage true and every other option kept; nothing where it says so already, to
+    whichever reader."""
     options = json_body.value(request.members, "stream_options")
     kept = options if isinstance(options, dict) else {}
     told = bytes(request.members.get("stream_options", b""))
-    if kept.get("include_usage") is True and told.count(b"include_usage") == 1:
+    if kept.get(_USAGE) is True and told.lower().count(_USAGE.encode()) == 1 and b"\\" not in told:
         return {}
-    return {"stream_options": msgspec.json.encode({**kept, "include_usage": True})}
+    others = {name: option for name, option in kept.items() if name.casefold() != _USAGE}
+    return {"stream_options": msgspec.json.encode({**others, _USAGE: True})}
 
 
 def _present(raw: bytes) -> bool:
