@@ -38,6 +38,19 @@ async def test_the_request_arrives_as_given_and_nothing_is_added(lab: Lab) -> No
 
 
 @scenario
+async def test_a_header_that_is_no_utf8_is_no_reason_to_fail(lab: Lab) -> None:
+    seen: list[tuple[bytes, bytes]] = []
+
+    async def script(peer: Peer) -> None:
+        seen.append(await peer.request())
+        await peer.say(answer(b"{}"))
+
+    url = await lab.serve(script)
+    await drain(await lab.client.send(UpstreamRequest(url=url, headers=[(b"accept", b"a\xff")], body=b"{}")))
+    assert b"accept: a" in seen[0][0]
+
+
+@scenario
 async def test_it_is_told_when_a_request_goes_out_and_not_while_nobody_is_connected_to(lab: Lab) -> None:
     told: list[str] = []
     url = await lab.serve(plays(answer(b"{}")))

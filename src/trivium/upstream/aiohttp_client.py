@@ -70,7 +70,7 @@ class AiohttpClient:
                 response = await session.request(
                     request.method,
                     URL(request.url, encoded=True),
-                    headers=[(name.decode(), value.decode()) for name, value in request.headers],
+                    headers=[(name.decode(), value.decode("utf-8", "replace")) for name, value in request.headers],
                     data=_Body(request.body, request.timeouts.idle) if request.body else None,
                     timeout=_timeouts(request.timeouts),
                     allow_redirects=False,
