@@ -54,6 +54,14 @@ def test_a_body_is_the_short_list_of_events_that_a_stream_would_be() -> None:
     ]
 
 
+def test_a_text_in_an_item_of_reasoning_is_reasoning() -> None:
+    """LocalAI's (mudler/LocalAI#9658)."""
+    answer = read(
+        body({"type": "reasoning", "summary": [], "content": [{"type": "output_text", "text": "Hm"}]}, MESSAGE)
+    )
+    assert (answer.reasoning, answer.text) == ("Hm", "Hi")
+
+
 def test_two_calls_in_one_body_are_two_calls() -> None:
     assert [call.id for call in read(body(CALL, {**CALL, "call_id": "d"})).tool_calls] == ["c", "d"]
 

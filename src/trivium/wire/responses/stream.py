@@ -352,6 +352,8 @@ class StreamDecoder(Decoder):
         }
         for place, part in told:
             kind = text(part.get("type"))
+            if item.type == "reasoning" and kind == "output_text":  # as LocalAI has it
+                kind = "reasoning_text"
             if (known := _PARTS.get((place, kind))) is None:
                 if item.type in _OWN:
                     self._out.append(Foreign(f"output[{item.at}].{place} ({kind[:60]})"))
