@@ -3,8 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import Annotated
 
 import msgspec
+
+Secret = Annotated[str, msgspec.Meta(min_length=1)]
+"""Written literally, as `env:NAME` or as `file:PATH`."""
+Tokens = Annotated[int, msgspec.Meta(ge=1, le=10**9)]
+"""The most of a context or of an answer."""
 
 EXPECTED = "expected"
 """Under which the words stand in the `extra` of msgspec's `Meta`."""

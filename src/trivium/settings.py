@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal
 import msgspec
 
 from trivium.errors import ConfigError
-from trivium.patterns import matching
+from trivium.patterns import Secret, Tokens, matching
 from trivium.settings_alerts import AlertSettings
 from trivium.settings_auto import AutoTable
 from trivium.settings_capture import CaptureSettings
@@ -19,7 +19,7 @@ from trivium.settings_idempotency import IdempotencySettings
 from trivium.settings_payments import PaymentSettings
 from trivium.settings_providers import ProviderSettings
 from trivium.settings_requests import AdaptSettings, IdentitySettings
-from trivium.settings_routing import CatalogSettings, RoutingSettings, Seconds
+from trivium.settings_routing import CatalogSettings, RoutePlace, RoutingSettings, Seconds
 from trivium.settings_telemetry import TelemetrySettings
 
 MIB = 1024 * 1024
@@ -68,7 +68,7 @@ class StorageSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     data: str | None = None
     """Folder of the database, the bootstrap key and the model cache. Default: `$XDG_DATA_HOME/trivium`."""
-    url: Annotated[str, msgspec.Meta(min_length=1)] | None = None
+    url: Secret | None = None
     """`postgresql://...`, a secret: the database of one or several gateways, instead of a file in the folder."""
     retention: Annotated[str, matching("^[1-9][0-9]{0,4}[hd]$", "hours or days, as 24h or 90d")] | None = None
     """Age up to which records are kept, as `90d` or `36h`. Default: for ever."""
@@ -96,7 +96,7 @@ class SecretsSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class RegisteringSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """`[byok.openrouter]`: how such keys are registered there (docs/byok.md)."""
 
-    management_key: Annotated[str, msgspec.Meta(min_length=1)]
+    management_key: Secret
     """As `env:NAME` or `file:PATH`."""
     workspace: Annotated[str, matching(r"^[0-9a-f-]{36}\Z", "the workspace's id, 36 characters of 0-9, a-f and -")]
     """The id of one that has nothing else in it."""
@@ -151,7 +151,7 @@ class LogSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class LimitSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """`[limits]`: where they are counted. What they are is said while the gateway runs."""
 
-    redis_url: Annotated[str, msgspec.Meta(min_length=1)] | None = None
+    redis_url: Secret | None = None
     """`redis://...`, `rediss://...` or `unix://...`, a secret: the counters of several gateways together."""
     redis_timeout: Annotated[float, msgspec.Meta(gt=0, le=5)] = 0.05
     """Seconds; where Redis takes longer, this process counts alone until it answers again."""
@@ -163,10 +163,8 @@ class ModelSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     price: dict[str, Any] | None = None
     """USD per million tokens; `metering/sheet.py` says what may stand in it."""
     free: bool = False
-    context: Annotated[int, msgspec.Meta(ge=1, le=10**9)] | None = None
-    """Tokens."""
-    output_limit: Annotated[int, msgspec.Meta(ge=1, le=10**9)] | None = None
-    """The most tokens of an answer."""
+    context: Tokens | None = None
+    output_limit: Tokens | None = None
 
 
 class PromotionSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -250,7 +248,7 @@ class ClassifierSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True
     """`[abuse.classifier]`: a service that judges calls (docs/abuse.md)."""
 
     url: Annotated[str, matching("^https?://", "a URL that begins with https:// or http://")]
-    key: Annotated[str, msgspec.Meta(min_length=1)] | None = None
+    key: Secret | None = None
     """Sent as `Authorization: Bearer`."""
     timeout: Annotated[float, msgspec.Meta(gt=0, le=30)] = 2
     """Seconds that an answer may take; in mode `enforce` the call waits so long at the most, then goes on."""
@@ -275,7 +273,7 @@ class AbuseSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class TokenSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """`[tokens]`: whose tokens are credentials like keys."""
 
-    key: Annotated[str, msgspec.Meta(min_length=1)] | None = None
+    key: Secret | None = None
     """The secret, of 32 bytes or more, with which the issuer signs (HS256). Without one tokens are no credentials."""
     issuer: str | None = None
     """What the claim `iss` must be; by default it is not looked at."""
@@ -289,14 +287,12 @@ class TokenSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class FreeModelSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """`[free.models."ID"]`: a model that the house gives away, under an id of its own."""
 
-    route: Annotated[str, matching(r"^[^/\s]+/\S+\Z", "PROVIDER/MODEL")]
-    """`PROVIDER/MODEL`: who answers."""
+    route: RoutePlace
+    """Who answers."""
     name: str | None = None
     """For lists that people read."""
-    context: Annotated[int, msgspec.Meta(ge=1, le=10**9)] | None = None
-    """Tokens."""
-    output_limit: Annotated[int, msgspec.Meta(ge=1, le=10**9)] | None = None
-    """The most tokens of an answer."""
+    context: Tokens | None = None
+    output_limit: Tokens | None = None
     vision: bool = False
     """It reads images."""
     reasoning: bool = False

@@ -6,14 +6,13 @@ from typing import Annotated, Literal, get_args
 
 import msgspec
 
-from trivium.patterns import matching
+from trivium.patterns import Secret, matching
 
 Severity = Literal["page", "ticket"]
 Rule = Literal["errors", "slow", "balance", "budget", "refusal", "payments", "audit"]
 """What alerts are about (docs/alerts.md)."""
 SEVERITIES: tuple[Severity, ...] = get_args(Severity)
 RULES: tuple[Rule, ...] = get_args(Rule)
-Secret = Annotated[str, msgspec.Meta(min_length=1)]
 Address = Annotated[
     str,
     matching(

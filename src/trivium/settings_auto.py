@@ -10,9 +10,10 @@ from typing import Annotated, Literal
 
 import msgspec
 
+from trivium.patterns import Tokens
+
 Effort = Literal["minimal", "low", "medium", "high", "xhigh", "max"]
 _Name = Annotated[str, msgspec.Meta(min_length=1, max_length=200)]
-_Tokens = Annotated[int, msgspec.Meta(ge=1, le=10**9)]
 
 
 class AutoChoice(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -49,9 +50,9 @@ class AutoSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     """Further names by which it is asked for. They are not listed."""
     default_mode: _Name = "build"
     """Of clients that name none."""
-    context: _Tokens = 1_000_000
-    """Tokens, as lists tell them: the models behind it differ."""
-    output_limit: _Tokens = 64_000
+    context: Tokens = 1_000_000
+    """As lists tell it: the models behind it differ."""
+    output_limit: Tokens = 64_000
     choices: tuple[AutoChoice, ...] = ()
 
 

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import msgspec
 
-from trivium.patterns import matching
+from trivium.patterns import Secret, matching
 
 Hours = Annotated[float, msgspec.Meta(gt=0, le=8784)]
 
@@ -17,7 +17,7 @@ class OidcSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     issuer: Annotated[str, matching("^https?://[^/?#]+[^?#]*$", "https://HOST, or http://, and perhaps a path")]
     """As its metadata says it; these are asked for under `/.well-known/openid-configuration`."""
     client_id: Annotated[str, msgspec.Meta(min_length=1)]
-    client_secret: Annotated[str, msgspec.Meta(min_length=1)] | None = None
+    client_secret: Secret | None = None
     """Left out: this is a public client, and PKCE is all there is."""
     name: str = "single sign-on"
     """What the button says behind "Sign in with"."""

@@ -6,12 +6,10 @@ from typing import Annotated, Literal
 
 import msgspec
 
-from trivium.patterns import matching
+from trivium.patterns import Secret, matching
 
 Url = Annotated[str, matching(r"^https?://[!-.0-?A-~]+\Z", "https://HOST, or http://, without a path")]
 """Without a path and a user."""
-Secret = Annotated[str, msgspec.Meta(min_length=1)]
-"""Literal, `env:NAME` or `file:PATH`."""
 Usd = Annotated[str, matching(r"^[0-9]{1,6}(\.[0-9]{1,2})?\Z", "dollars and cents, as 12.50")]
 """Whole cents."""
 

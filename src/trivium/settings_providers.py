@@ -6,11 +6,9 @@ from typing import Annotated, Literal
 
 import msgspec
 
-from trivium.patterns import matching
+from trivium.patterns import Secret, matching
 from trivium.settings_routing import ApiWord, Seconds
 
-Secret = Annotated[str, msgspec.Meta(min_length=1)]
-"""Written literally, as `env:NAME` or as `file:PATH`."""
 Path = Annotated[str, msgspec.Meta(min_length=1)]
 
 

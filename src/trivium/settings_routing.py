@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 import msgspec
 
-from trivium.patterns import matching
+from trivium.patterns import Tokens, matching
 
 ApiWord = Literal["chat", "responses", "messages", "embeddings", "fim"]
 Seconds = Annotated[float, msgspec.Meta(gt=0, le=86_400)]
@@ -35,10 +35,9 @@ class CatalogModelSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=Tr
     aliases: Annotated[list[str], msgspec.Meta(max_length=100)] = []
     name: str | None = None
     """For lists that people read."""
-    context: Annotated[int, msgspec.Meta(ge=1, le=10**9)] | None = None
-    """Tokens; this and what follows is by default as the first route's provider says."""
-    output_limit: Annotated[int, msgspec.Meta(ge=1, le=10**9)] | None = None
-    """The most tokens of an answer."""
+    context: Tokens | None = None
+    """This and what follows is by default as the first route's provider says."""
+    output_limit: Tokens | None = None
     modalities: list[str] | None = None
     """What it reads: `text`, `image`, `file`, ..."""
     capabilities: list[str] | None = None
@@ -54,7 +53,7 @@ class CatalogSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, d
     """Proposed to clients that ask for one, where their organization allows it and proposes no other."""
     preferred: Annotated[list[str], msgspec.Meta(max_length=1000)] = []
     """Shown before the others, in this order; from them comes a default model where none is set or allowed."""
-    assumed_context: Annotated[int, msgspec.Meta(ge=1, le=10**9)] = 128_000
+    assumed_context: Tokens = 128_000
     """Tokens: told under `/api/` of a model whose context nobody knows, for clients that drop a list with a gap."""
     models: dict[str, CatalogModelSettings] = {}
     """By the id under which they are asked for."""

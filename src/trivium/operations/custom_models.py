@@ -14,6 +14,7 @@ from msgspec import UNSET, UnsetType
 
 from trivium.errors import OperationError
 from trivium.operations.table import OFFICERS, Actor, Arguments, Needs, Op, Table, given_of
+from trivium.patterns import Tokens
 from trivium.policy.caller import Id
 from trivium.providers.credential import Part
 from trivium.providers.custom import (
@@ -23,7 +24,6 @@ from trivium.providers.custom import (
     CustomSettings,
     DisplayName,
     ModelName,
-    Tokens,
     Tools,
     UpstreamId,
 )

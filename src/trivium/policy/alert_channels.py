@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 import msgspec
 
 from trivium.errors import OperationError, UrlRefused
-from trivium.patterns import matching, twice
+from trivium.patterns import Secret, matching, twice
 from trivium.policy.destinations import Destinations, check_hook, fault_of_mail
 from trivium.settings_alerts import (
     MAIL_PORTS,
@@ -24,7 +24,6 @@ from trivium.settings_alerts import (
     MailSecurity,
     Port,
     Rule,
-    Secret,
     Severity,
 )
 

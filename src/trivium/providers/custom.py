@@ -12,7 +12,7 @@ import msgspec
 
 from trivium.canon.api import Api, kind_of
 from trivium.canon.conventions import UNKNOWN, conventions_for
-from trivium.patterns import matching
+from trivium.patterns import Tokens, matching
 from trivium.providers.credential import end_of, sent_as
 from trivium.providers.provider import COUNT_PATHS, Headers, Provider
 from trivium.providers.rows import ROWS
@@ -31,7 +31,6 @@ Apis = Annotated[tuple[ApiWord, ...], msgspec.Meta(min_length=1, max_length=5)]
 UpstreamId = Annotated[str, msgspec.Meta(min_length=1, max_length=256)]
 DisplayName = Annotated[str, msgspec.Meta(min_length=1, max_length=200)]
 Auth = Literal["bearer", "x-api-key"]
-Tokens = Annotated[int, msgspec.Meta(ge=1, le=10**9)]
 
 _PREFIX = "custom@"
 
@@ -49,7 +48,6 @@ class CustomSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     auth: Auth | None = None
     """Where the key goes. None: as the APIs' owners have it."""
     context: Tokens | None = None
-    """Tokens."""
     output_limit: Tokens | None = None
     """The most tokens of an answer: requests for more are sent on with this."""
     extra_body: dict[str, Any] = {}
