@@ -11,6 +11,7 @@ import ipaddress
 import re
 import tomllib
 from collections.abc import Callable, Mapping
+from functools import reduce
 from pathlib import Path
 from typing import Any
 
@@ -40,7 +41,13 @@ _VERSION = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,49}")
 """Of a key-encryption key."""
 
 
-_NETWORKS = {"server": ("trusted_proxies",), "security": ("allow_networks", "deny_networks")}
+_NETWORKS = (
+    ("server", "trusted_proxies"),
+    ("security", "allow_networks"),
+    ("security", "deny_networks"),
+    ("abuse", "rules", "datacentres"),
+    ("abuse", "rules", "bad_addresses"),
+)
 """Settings that are lists of addresses and networks."""
 
 
@@ -200,11 +207,9 @@ def parse(text: str, name: str = "trivium.toml", file: Path | None = None) -> Se
         elif section in _SECTIONS:
             _check_strings(content if section == "aliases" else None, (section,), source)
             values[section] = converted(content, _SECTIONS[section], (section,), source)
-            for setting in _NETWORKS.get(section, ()):
-                _check_networks(getattr(values[section], setting), (section, setting), source)
-            if section == "abuse":
-                for kind in ("datacentres", "bad_addresses"):
-                    _check_networks(getattr(values[section].rules, kind), (section, "rules", kind), source)
+            for path in _NETWORKS:
+                if path[0] == section:
+                    _check_networks(reduce(getattr, path[1:], values[section]), path, source)
         else:
             known = ", ".join(sorted([*_SECTIONS, *_NAMED]))
             raise source.error((section,), f"unknown section; expected one of {known}")
