@@ -232,7 +232,7 @@ def _check_vendor(vendor: str) -> None:
 
 
 def _check_fit(vendor: str, credential: Credential | None, region: str | None) -> None:
-    has_regions = VENDORS[vendor].region is not None
+    has_regions = VENDORS[vendor].row.region is not None
     if region is not None and not has_regions:
         raise OperationError(f"{VENDORS[vendor].title} has no regions.")
     if credential is not None and credential.access_key_id is not None and not has_regions:

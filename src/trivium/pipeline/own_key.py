@@ -95,7 +95,7 @@ async def judged(
     response: MaskedResponse, own: Own, run: Run, tried: int
 ) -> tuple[UpstreamResponse, OwnKeyRefused | None]:
     """The response, and whether it refuses the key; then it is closed."""
-    status, bad_key = response.status, VENDORS[own.match.vendor].bad_key
+    status, bad_key = response.status, VENDORS[own.match.vendor].row.bad_key
     if status == 200:
         return await _judged_inside(response, own, run, tried)
     if status not in REFUSALS and not (status == 400 and bad_key):
@@ -162,7 +162,7 @@ async def judged_at_openrouter(
 ) -> tuple[UpstreamResponse, OwnKeyRefused | None]:
     """As `judged`, of what OpenRouter passes on from the vendor. Raises UpstreamRefusedUs where it is the house that it
     refuses."""
-    status, bad_key = response.status, VENDORS[own.match.vendor].bad_key
+    status, bad_key = response.status, VENDORS[own.match.vendor].row.bad_key
     if status not in REFUSALS and not (status == 400 and bad_key):
         return response, None
     body = await read_some(response)

@@ -20,7 +20,7 @@ from trivium.canon.conventions import conventions_for
 from trivium.providers.credential import Credential, sent_as
 from trivium.providers.preferences import HONOURS
 from trivium.providers.provider import COUNT_PATHS, STRICT, Provider
-from trivium.providers.rows import ROWS, Door
+from trivium.providers.rows import ROWS, Door, Row
 
 _CLAUDE_ID = ((r"(?<=\d)\.(?=\d)", "-"),)
 """Gateways write `claude-sonnet-4.5`, Anthropic `claude-sonnet-4-5`."""
@@ -29,7 +29,7 @@ _CLAUDE_SPELT = ((r"(?<=\d)-(?=\d)", "."),)
 
 class Vendor(msgspec.Struct, frozen=True, kw_only=True):
     rows: tuple[str, ...]
-    """Of the table of providers. What is not about names is as the first has it."""
+    """Of the table of providers. What is not about names is as the first has it, `row`."""
     title: str
     doors: tuple[Door, ...]
     names: str
@@ -46,25 +46,15 @@ class Vendor(msgspec.Struct, frozen=True, kw_only=True):
     """Its name at Vercel, which takes its keys with a call."""
     openrouter: str | None = None
     """Its slug at OpenRouter, where its keys can be registered and its models have names that follow from their ids."""
-    collects_data: bool
-    reports_cost: bool
-    tells_byok: bool
-    region: str | None
-    bad_key: bytes
+
+    @property
+    def row(self) -> Row:
+        return ROWS[self.rows[0]]
 
 
 def _vendor(*rows: str, **names: Any) -> Vendor:
-    row = ROWS[rows[0]]
-    facts = {
-        "title": row.title,
-        "doors": tuple(door for name in rows for door in ROWS[name].doors),
-        "collects_data": row.collects_data,
-        "reports_cost": row.reports_cost,
-        "tells_byok": row.tells_byok,
-        "region": row.region,
-        "bad_key": row.bad_key,
-    }
-    return Vendor(rows=rows, **{**facts, **names})
+    doors = tuple(door for name in rows for door in ROWS[name].doors)
+    return Vendor(rows=rows, doors=doors, **{"title": ROWS[rows[0]].title, **names})
 
 
 VENDORS: dict[str, Vendor] = {
@@ -229,9 +219,9 @@ def door_of(vendor: str, model: str, api: Kind, *, own_url: bool) -> Door:
 def provider_of(vendor: str, door: Door, *, own_url: bool = False) -> Provider:
     """The vendor as a provider, without anybody's key. `own_url`: a key has a base URL of its own, and what stands
     there may do anything with what it is sent."""
-    row = VENDORS[vendor]
+    rows, row = VENDORS[vendor].rows, VENDORS[vendor].row
     apis = frozenset(door.apis)
-    kind = next((name for name in row.rows if door in ROWS[name].doors), row.rows[0])
+    kind = next((name for name in rows if door in ROWS[name].doors), rows[0])
     return Provider(
         name=vendor,
         kind=kind,
@@ -256,7 +246,7 @@ def with_key(
     provider: Provider, door: Door, credential: Credential, *, base_url: str | None, region: str | None
 ) -> list[Provider]:
     """The provider with somebody's key, once for each base URL to be tried."""
-    region = region or VENDORS[provider.name].region or ""
+    region = region or VENDORS[provider.name].row.region or ""
     signing = credential.signing(region)
     own = (ROWS[provider.kind].rooted(base_url),) if base_url is not None else None
     urls = own or tuple(url.replace("{region}", region) for url in door.base_urls)

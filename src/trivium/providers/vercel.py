@@ -34,7 +34,7 @@ def vercel_options(vendor: str, keys: list[tuple[Credential, str | None, str | N
         if credential.access_key_id is not None:
             aws = {"accessKeyId": credential.access_key_id, "secretAccessKey": credential.key}
             token = {"sessionToken": credential.session_token} if credential.session_token else {}
-            told.append({**aws, **token, "region": region or VENDORS[vendor].region or ""})
+            told.append({**aws, **token, "region": region or VENDORS[vendor].row.region or ""})
         elif base_url is not None:
             told.append({"apiKey": credential.key, "baseURL": base_url})
         else:
