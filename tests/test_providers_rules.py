@@ -8,7 +8,6 @@ from trivium.canon.api import Api
 from trivium.providers.custom import CustomModel, CustomSettings, provider_of
 from trivium.providers.provider import Provider
 from trivium.providers.rules import (
-    CLAUDE,
     GEMINI,
     HAIKU,
     OPENAI,
@@ -18,7 +17,7 @@ from trivium.providers.rules import (
     row_of,
     rules_of,
 )
-from trivium.providers.traits import MISTRAL, MOONSHOT, QWEN, THOUGHTFUL
+from trivium.providers.traits import CLAUDE, MISTRAL, MOONSHOT, QWEN, THOUGHTFUL
 
 C, R, M = Api.CHAT, Api.RESPONSES, Api.MESSAGES
 MODELS = [

@@ -32,7 +32,7 @@ UpstreamId = Annotated[str, msgspec.Meta(min_length=1, max_length=256)]
 DisplayName = Annotated[str, msgspec.Meta(min_length=1, max_length=200)]
 Auth = Literal["bearer", "x-api-key"]
 
-_PREFIX = "custom@"
+PREFIX = "custom@"
 
 
 class CustomSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -86,7 +86,7 @@ def provider_of(model: CustomModel, key: str | None) -> Provider:
     settings = model.settings
     apis = frozenset(map(kind_of, settings.apis))
     only_messages = apis == {Api.MESSAGES}
-    name = f"{_PREFIX}{model.organization_id}"
+    name = f"{PREFIX}{model.organization_id}"
     kind = "anthropic-compatible" if only_messages else "openai-compatible"
     return Provider(
         name=name,
@@ -107,12 +107,12 @@ def provider_of(model: CustomModel, key: str | None) -> Provider:
 
 def is_custom(provider: str) -> bool:
     """Whether a provider's name is that of an organization's own server."""
-    return provider.startswith(_PREFIX)
+    return provider.startswith(PREFIX)
 
 
 def owner_of(provider: str | None) -> str | None:
     """The organization whose server a provider of this name is; None: it is the house's."""
-    return provider.removeprefix(_PREFIX) if provider is not None and is_custom(provider) else None
+    return provider.removeprefix(PREFIX) if provider is not None and is_custom(provider) else None
 
 
 def hint_of(key: str | None) -> str | None:

@@ -13,10 +13,21 @@ from functools import lru_cache
 from typing import TypeVar
 
 from trivium.canon.api import KINDS, Api, Kind
+from trivium.providers.custom import PREFIX
 from trivium.providers.members import AT_MISTRAL, BY_EFFORT, SAMPLING, UNKNOWN
 from trivium.providers.provider import Provider
 from trivium.providers.rule import NOWHERE, Rule
-from trivium.providers.traits import EFFORTLESS, MISTRAL, MOONSHOT, QWEN, SIGNING, THOUGHTFUL, UNSAMPLED
+from trivium.providers.traits import (
+    CLAUDE,
+    EFFORTLESS,
+    LONGEST_ID,
+    MISTRAL,
+    MOONSHOT,
+    QWEN,
+    SIGNING,
+    THOUGHTFUL,
+    UNSAMPLED,
+)
 
 T = TypeVar("T")
 CHAT, RESPONSES, MESSAGES = Api.CHAT, Api.RESPONSES, Api.MESSAGES
@@ -24,7 +35,6 @@ _EVERY: frozenset[Kind] = frozenset(KINDS)
 """Embeddings and the like too."""
 _OPENAI_APIS: frozenset[Kind] = frozenset((CHAT, RESPONSES))
 
-CLAUDE = r"claude"
 XAI = r"^(x-ai|xai)/|(^|/)grok-"
 OPENAI = r"^openai/(?!gpt-oss)|^(gpt-(?!oss)|chatgpt-|o\d)"
 GEMINI = r"gemini"
@@ -370,8 +380,6 @@ RULES: tuple[Rule, ...] = (
 """In the order in which they are applied."""
 
 _NAMED = frozenset(kind for rule in RULES for kind in rule.kinds | rule.but)
-_LONGEST_ID = 200
-"""Clients write what they like: a longer id is neither searched to its end nor kept."""
 _CUSTOM = "custom"
 """An organization's own server."""
 _GENERIC = frozenset(("openai-compatible", "anthropic-compatible"))
@@ -381,14 +389,14 @@ def row_of(provider: Provider) -> str:
     """By which rules know a provider: its row, or where that is for anybody, its name, if that is known."""
     if provider.kind not in _GENERIC:
         return provider.kind
-    if provider.name.startswith("custom@"):
+    if provider.name.startswith(PREFIX):
         return _CUSTOM
     return provider.name if provider.name in _NAMED and provider.name != _CUSTOM else provider.kind
 
 
 def is_like(model: str, pattern: str) -> bool:
     """Whether a pattern means an upstream's model."""
-    return _is_like(model[:_LONGEST_ID].lower(), pattern)
+    return _is_like(model[:LONGEST_ID].lower(), pattern)
 
 
 @lru_cache(4096)
@@ -400,7 +408,7 @@ def rules_of(
     row: str, model: str, client: Kind, api: Kind, off: frozenset[str] = NOWHERE, *, translated: bool
 ) -> tuple[Rule, ...]:
     """The rules that may concern a request for a model, in their order, but for those of settings that are off."""
-    return _rules_of(row, model[:_LONGEST_ID].lower(), client, api, off, translated)
+    return _rules_of(row, model[:LONGEST_ID].lower(), client, api, off, translated)
 
 
 @lru_cache(4096)

@@ -18,7 +18,7 @@ from trivium.canon.api import Api
 from trivium.canon.traits import Traits
 
 _ANY = ""
-_CLAUDE = r"claude"
+CLAUDE = r"claude"
 _CLAUDE_3 = r"claude-3-(opus|sonnet|haiku)|claude-2|claude-instant"
 _CLAUDE_35 = r"claude-3[-.]5"
 _CLAUDE_OPUS_4 = r"claude-(opus-4(-0|-1|[-@]2025\d*|$)|4(\.[01])?-opus)"
@@ -66,7 +66,7 @@ _CODEX = r"^gpt-5(\.1)?-codex(?!-max)"
 _CODEX_MAX = r"^gpt-5\.1-codex-max"
 _PRO_SINCE_52 = r"^gpt-5\.[2-9]\d*-pro"
 
-_LONGEST_ID = 200
+LONGEST_ID = 200
 """Clients write what they like: a longer id is neither searched to its end nor kept."""
 _OPEN = re.compile(r"(?i)deepseek|kimi|glm|minimax|mimo|qwen|gpt-oss")
 """Models that anybody may serve; their reasoning is plain text, whoever does."""
@@ -148,7 +148,7 @@ _GATEWAY: _Rules = (
             "schemas": True,
         },
     ),
-    (_CLAUDE, {"cache_marks": True, "effort_is_verbosity": True}),
+    (CLAUDE, {"cache_marks": True, "effort_is_verbosity": True}),
     (_ADAPTIVE, {"thinking": "adaptive"}),
     *_THINKERS,
 )
@@ -249,13 +249,13 @@ _RULES: dict[str, _Rules] = {
 
 def family_of(model: str) -> str | None:
     """The open models that a model is one of, wherever it is served; None if it is none."""
-    found = _OPEN.search(model[:_LONGEST_ID])
+    found = _OPEN.search(model[:LONGEST_ID])
     return found[0].lower() if found else None
 
 
 def traits_of(kind: str, api: Api, model: str) -> Traits:
     """The traits of a model behind a provider of this row, in one of its APIs."""
-    return _traits_of(kind, api, model[:_LONGEST_ID])
+    return _traits_of(kind, api, model[:LONGEST_ID])
 
 
 @lru_cache(4096)
