@@ -1,5 +1,5 @@
 """The exception tree. An error here knows its HTTP status and a stable code, and nothing of HTTP objects or API shapes:
-the shape is chosen at the edge (`wire/<api>/errors.py`), and foreign exceptions are mapped into this tree once, where
+the shape is chosen at the edge (`wire/errors.py`), and foreign exceptions are mapped into this tree once, where
 they enter.
 
     TriviumError
