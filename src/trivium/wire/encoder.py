@@ -96,7 +96,7 @@ class Encoder:
         """Reasoning without a text."""
         raise NotImplementedError
 
-    def _finished(self, reason: FinishReason, finish: ev.Finish | None) -> None:
+    def _finished(self, finish: ev.Finish) -> None:
         """Finish, usage and the terminal event."""
         raise NotImplementedError
 
@@ -149,7 +149,7 @@ class Encoder:
         self._ensure_started()
         if self._usage is None:
             self._losses.add("usage", "the upstream told none")
-        self._finished(self._reason(self._finish), self._finish)
+        self._finished(self._settled(self._finish or _UNSAID))
         return b"".join(self._out)
 
     @property
@@ -194,14 +194,8 @@ class Encoder:
                 return
         part.citations.append(event.citation)
 
-    def _take_refusal(self, event: ev.RefusalDelta) -> None:
-        self._take_kept(event, Refusal, event.text)
-
-    def _take_reasoning(self, event: ev.ReasoningDelta) -> None:
-        self._take_kept(event, Reasoning, event.text)
-
-    def _take_kept(self, event: ev.ReasoningDelta | ev.RefusalDelta, kind: type[AnswerPart], said: str) -> None:
-        part = self._open
+    def _take_kept(self, event: ev.ReasoningDelta | ev.RefusalDelta, kind: type[AnswerPart]) -> None:
+        part, said = self._open, event.text
         if part is None or part.index != event.index or part.kind is not kind:
             part = self._switch(event, Part(event.index, kind))
             if part is None:
@@ -350,13 +344,13 @@ class Encoder:
 
     # Names.
 
-    def _reason(self, finish: ev.Finish | None) -> FinishReason:
+    def _settled(self, finish: ev.Finish) -> ev.Finish:
         """Why the answer ended. An upstream that stops behind a call (Google's) waits for its result; one that stops
         behind a refusal (OpenAI's in Chat) has refused, which Messages tells by nothing else."""
-        reason = finish.reason if finish else FinishReason.UNKNOWN
-        if reason is not FinishReason.STOP:
-            return reason
-        return FinishReason.TOOL_CALLS if self._called else FinishReason.REFUSAL if self._refused else reason
+        if finish.reason is not FinishReason.STOP or not (self._called or self._refused):
+            return finish
+        reason = FinishReason.TOOL_CALLS if self._called else FinishReason.REFUSAL
+        return ev.Finish(reason, finish.native, finish.stop_sequence)
 
     def _answer_id(self, prefix: str) -> str:
         return self._id or f"{prefix}{self._asked.id}"
@@ -368,15 +362,17 @@ class Encoder:
         self._ids.add(call.id)
         return f"call_{self._asked.id}_{number}" if own else outward_id(call.id)
 
-    def _take_whole(self, answer: Answer) -> FinishReason:
-        """The names and the reason of an answer that is no stream."""
+    def _take_whole(self, answer: Answer) -> ev.Finish:
+        """The names of an answer that is no stream, and why it ended."""
         self._id, self._model = answer.id or "", answer.model or self._model
         self._usage = answer.usage
         self._called = len(answer.tool_calls)
         self._refused = any(isinstance(part, Refusal) for part in answer.parts)
         for field in answer.foreign:
             self._take_foreign(ev.Foreign(field))
-        return self._reason(ev.Finish(answer.finish, answer.native_finish, answer.stop_sequence))
+        finish = self._settled(ev.Finish(answer.finish, answer.native_finish, answer.stop_sequence))
+        self._called = 0  # they are counted anew as they are told
+        return finish
 
     def _joined(self, parts: tuple[AnswerPart, ...]) -> list[AnswerPart]:
         """As in a stream, paragraphs of reasoning are one part, under the seal of the last."""
@@ -399,14 +395,15 @@ class Encoder:
         return found
 
 
+_UNSAID = ev.Finish(FinishReason.UNKNOWN, None)
 _TAKERS: dict[type[Event], Callable[[Encoder, Any], None]] = {
     ev.Begin: Encoder._take_begin,
     ev.TextDelta: Encoder._take_text,
     ev.Apart: lambda encoder, event: encoder._apart.add(event.index),
     ev.Cited: Encoder._take_cited,
-    ev.ReasoningDelta: Encoder._take_reasoning,
+    ev.ReasoningDelta: lambda encoder, event: encoder._take_kept(event, Reasoning),
     ev.ReasoningSeal: Encoder._take_seal,
-    ev.RefusalDelta: Encoder._take_refusal,
+    ev.RefusalDelta: lambda encoder, event: encoder._take_kept(event, Refusal),
     ev.ToolCallBegin: Encoder._take_call,
     ev.ToolCallDelta: Encoder._take_arguments,
     ev.ToolCallEnd: Encoder._take_call_end,

@@ -179,6 +179,12 @@ def extras(usage: Usage) -> dict[str, Any]:
     return {**tools, **costs(usage)}
 
 
+def openai_tier(usage: Usage | None, *, native: bool) -> str | None:
+    """The service tier as clients of both OpenAI APIs know it; `native`: they are told by one of these."""
+    tier = usage.service_tier if usage else None
+    return tier if native or tier is None else OPENAI_TIERS.get(tier, tier)
+
+
 def server_tools(usage: Usage) -> dict[str, int]:
     """Calls, of whatever tools; tokens of the model that draws are none."""
     calls = usage.server_tools.items()

@@ -21,7 +21,7 @@ from trivium.wire.chat.usage import told
 from trivium.wire.encoder import PARAGRAPH, Encoder, json
 from trivium.wire.envelope import DETAIL, GOOGLE, PLAIN
 from trivium.wire.errors import ErrorValue, render_in_stream
-from trivium.wire.figures import OPENAI_TIERS
+from trivium.wire.figures import openai_tier
 from trivium.wire.openpart import Part, annotation
 
 _WORDS = {
@@ -162,51 +162,49 @@ class ChatEncoder(Encoder):
         self._delta(b'"reasoning_details":[%b]' % json(self._seal(self._sealed(seal, ""), "data")))
         self._reasoned += 1
 
-    def _finished(self, reason: FinishReason, finish: ev.Finish | None) -> None:
-        tier = {} if self._tier() is None else {"service_tier": self._tier()}
-        pieces = (json(self._word(reason, finish)), b"," + json(tier)[1:] if tier else b"}")
+    def _finished(self, finish: ev.Finish) -> None:
+        tier = (
+            {"service_tier": said} if (said := openai_tier(self._usage, native=self._asked.native)) is not None else {}
+        )
+        pieces = (json(self._word(finish)), b"," + json(tier)[1:] if tier else b"}")
         self._out.append(self._prefix + b'},"logprobs":null,"finish_reason":%b}]%b\n\n' % pieces)
         if self._asked.wants_usage and self._usage is not None:
             last = {**self._head("chat.completion.chunk"), "choices": [], "usage": told(self._usage), **tier}
             self._out.append(b"data: %b\n\n" % json(last))
         self._out.append(b"data: [DONE]\n\n")
 
-    def _word(self, reason: FinishReason, finish: ev.Finish | None) -> str | None:
+    def _word(self, finish: ev.Finish) -> str | None:
+        reason = finish.reason
         if self._asked.legacy and reason is FinishReason.TOOL_CALLS:
             return "function_call"
-        if self._asked.native and finish is not None and finish.native:
+        if self._asked.native and finish.native:
             return finish.native
         if reason is FinishReason.PAUSE:
             self._losses.add(
                 "stop_reason", "a pause that the client should resume; Chat Completions has no word for it"
             )
-        if finish is not None and finish.stop_sequence is not None:
+        if finish.stop_sequence is not None:
             self._losses.add("stop_sequence", "Chat Completions does not tell which one ended the answer")
         if reason is FinishReason.REFUSAL and self._refused:
             return "stop"  # as OpenAI has it: the refusal tells itself
         return _WORDS.get(reason)
 
-    def _tier(self) -> str | None:
-        tier = self._usage.service_tier if self._usage else None
-        return tier if self._asked.native or tier is None else OPENAI_TIERS.get(tier, tier)
-
     def fail(self, error: ErrorValue) -> bytes:
         return render_in_stream(Api.CHAT, error, 0, None)
 
     def whole(self, answer: Answer) -> bytes:
-        reason = self._take_whole(answer)
-        finish = ev.Finish(reason, answer.native_finish, answer.stop_sequence)
+        finish = self._take_whole(answer)
         choice = {
             "index": 0,
             "message": self._message(answer),
             "logprobs": _logprobs([one for part in answer.parts if isinstance(part, Text) for one in part.logprobs]),
-            "finish_reason": self._word(reason, finish),
+            "finish_reason": self._word(finish),
         }
         body = {**self._head("chat.completion"), "choices": [choice]}
         if answer.usage is not None:
             body["usage"] = told(answer.usage)
-        if self._tier() is not None:
-            body["service_tier"] = self._tier()
+        if (tier := openai_tier(self._usage, native=self._asked.native)) is not None:
+            body["service_tier"] = tier
         return json(body)
 
     def _message(self, answer: Answer) -> dict[str, Any]:

@@ -152,21 +152,19 @@ class MessagesEncoder(Encoder):
     def _use(self, call: ev.ToolCallBegin | ToolCall, number: int, input: Any) -> dict[str, Any]:
         return {"type": "tool_use", "id": self._call_id(call, number), "name": call.name, "input": input}
 
-    def _finished(self, reason: FinishReason, finish: ev.Finish | None) -> None:
-        self._event("message_delta", delta=self._stop(reason, finish), usage=told(self._usage))
+    def _finished(self, finish: ev.Finish) -> None:
+        self._event("message_delta", delta=self._stop(finish), usage=told(self._usage))
         self._event("message_stop")
 
-    def _stop(self, reason: FinishReason, finish: ev.Finish | None) -> dict[str, Any]:
-        word = finish.native if self._asked.native and finish and finish.native else _WORDS.get(reason)
-        return {"stop_reason": word, "stop_sequence": finish.stop_sequence if finish else None}
+    def _stop(self, finish: ev.Finish) -> dict[str, Any]:
+        word = finish.native if self._asked.native and finish.native else _WORDS.get(finish.reason)
+        return {"stop_reason": word, "stop_sequence": finish.stop_sequence}
 
     def fail(self, error: ErrorValue) -> bytes:
         return render_in_stream(Api.MESSAGES, error, 0, None)
 
     def whole(self, answer: Answer) -> bytes:
-        reason = self._take_whole(answer)
-        stop = self._stop(reason, ev.Finish(reason, answer.native_finish, answer.stop_sequence))
-        self._called = 0
+        stop = self._stop(self._take_whole(answer))
         content = [block for part in self._joined(answer.parts) for block in self._whole_blocks(part)]
         return json({**self._head(), "content": content, **stop, "usage": told(answer.usage)})
 

@@ -19,7 +19,7 @@ from trivium.wire.asked import Asked
 from trivium.wire.encoder import PARAGRAPH, Encoder, json
 from trivium.wire.envelope import PLAIN
 from trivium.wire.errors import ErrorValue, render_in_stream
-from trivium.wire.figures import OPENAI_TIERS
+from trivium.wire.figures import openai_tier
 from trivium.wire.losses import Losses
 from trivium.wire.openpart import Part, annotation
 from trivium.wire.responses.usage import told
@@ -50,7 +50,8 @@ _INCOMPLETE = {
 }
 _NO_ARGUMENTS = "{}"
 """Clients parse them."""
-_CALL = {ToolKind.FUNCTION: ("function_call", "arguments"), ToolKind.CUSTOM: ("custom_tool_call", "input")}
+_CALL = {ToolKind.FUNCTION: ("fc", "function_call", "arguments"), ToolKind.CUSTOM: ("ctc", "custom_tool_call", "input")}
+"""Of a call's item: what its id begins with, its type, and the member that holds what is said."""
 _DELTAS = {
     Text: "response.output_text.delta",
     Refusal: "response.refusal.delta",
@@ -124,8 +125,8 @@ class ResponsesEncoder(Encoder):
     def _begin(self, part: Part) -> None:
         if part.call is not None:
             self._open_item(self._call(part.call, self._called - 1, "", "in_progress"))
-            kind = "function_call_arguments" if part.call.kind is ToolKind.FUNCTION else "custom_tool_call_input"
-            self._prepare(f"response.{kind}.delta")
+            _, kind, member = _CALL[part.call.kind]
+            self._prepare(f"response.{kind}_{member}.delta")
         elif part.kind is Reasoning:
             if not (self._item and self._item["type"] == "reasoning"):
                 self._open_item({"id": self._item_id("rs"), "type": "reasoning", "summary": []})
@@ -192,11 +193,10 @@ class ResponsesEncoder(Encoder):
             if part.call.kind is ToolKind.FUNCTION and not said.strip():
                 self._say(part, _NO_ARGUMENTS)
                 said += _NO_ARGUMENTS
-            kind, member = _CALL[part.call.kind]
-            event = "function_call_arguments" if kind == "function_call" else "custom_tool_call_input"
+            _, kind, member = _CALL[part.call.kind]
             assert self._item is not None
             where = {"item_id": self._item["id"], "output_index": len(self._output)}
-            self._event(f"response.{event}.done", **where, **{member: said})
+            self._event(f"response.{kind}_{member}.done", **where, **{member: said})
             cut = self._finish is not None and self._is_cut(self._finish.reason) and _lacks_its_end(part)
             self._close_item(**{member: said}, **({"status": "incomplete"} if cut else {}))
         elif part.kind is Reasoning:
@@ -231,9 +231,9 @@ class ResponsesEncoder(Encoder):
         }
 
     def _call(self, call: ev.ToolCallBegin | ToolCall, number: int, said: str, status: str) -> dict[str, Any]:
-        kind, member = _CALL[call.kind]
+        prefix, kind, member = _CALL[call.kind]
         return {
-            "id": self._item_id("fc" if call.kind is ToolKind.FUNCTION else "ctc"),
+            "id": self._item_id(prefix),
             "type": kind,
             "status": status,
             "call_id": self._call_id(call, number),
@@ -251,47 +251,44 @@ class ResponsesEncoder(Encoder):
     def _incomplete(self, reason: FinishReason) -> str | None:
         return None if reason is FinishReason.REFUSAL and self._refused else _INCOMPLETE.get(reason)
 
-    def _finished(self, reason: FinishReason, finish: ev.Finish | None) -> None:
+    def _finished(self, finish: ev.Finish) -> None:
         is_message = self._item is not None and self._item["type"] == "message"
-        self._close_item(**({"status": "incomplete"} if is_message and self._is_cut(reason) else {}))
-        kind, response = self._final(reason, finish, self._output)
-        self._event(f"response.{kind}", response=response)
+        self._close_item(**({"status": "incomplete"} if is_message and self._is_cut(finish.reason) else {}))
+        response = self._final(finish)
+        self._event(f"response.{response['status']}", response=response)
 
-    def _final(
-        self, reason: FinishReason, finish: ev.Finish | None, output: list[dict[str, Any]]
-    ) -> tuple[str, dict[str, Any]]:
-        """The status, and the whole response with it."""
-        incomplete = self._incomplete(reason)
-        if finish is not None and finish.stop_sequence is not None:
+    def _final(self, finish: ev.Finish) -> dict[str, Any]:
+        """The whole response."""
+        incomplete = self._incomplete(finish.reason)
+        if finish.stop_sequence is not None:
             self._losses.add("stop_sequence", "Responses does not tell which one ended the answer")
         status = "incomplete" if incomplete else "completed"
-        if reason is FinishReason.UNKNOWN:
+        if finish.reason is FinishReason.UNKNOWN:
             status = "in_progress"
-        response = self._response(status, output)
+        response = self._response(status, self._output)
         if incomplete:
             response["incomplete_details"] = {"reason": incomplete}
         if self._usage is not None:
-            tier = self._usage.service_tier
-            response["usage"] = told(self._usage)
-            response["service_tier"] = tier if self._asked.native or tier is None else OPENAI_TIERS.get(tier, tier)
-        return status, response
+            response |= {
+                "usage": told(self._usage),
+                "service_tier": openai_tier(self._usage, native=self._asked.native),
+            }
+        return response
 
     def fail(self, error: ErrorValue) -> bytes:
         said = self._response("failed", self._output) if self.began else None
         return render_in_stream(Api.RESPONSES, error, self._number, None, said)
 
     def whole(self, answer: Answer) -> bytes:
-        reason = self._take_whole(answer)
-        self._called = 0
+        finish = self._take_whole(answer)
         self._output = []
-        cut = self._is_cut(reason)
+        cut = self._is_cut(finish.reason)
         for part in answer.parts:
             self._add_whole(part, cut=cut)
         self._end_reasoning(None)
         if cut and self._output and self._output[-1]["type"] == "message":
             self._output[-1]["status"] = "incomplete"
-        finish = ev.Finish(reason, answer.native_finish, answer.stop_sequence)
-        return json(self._final(reason, finish, self._output)[1])
+        return json(self._final(finish))
 
     def _add_whole(self, part: AnswerPart, *, cut: bool) -> None:
         if isinstance(part, Reasoning):
