@@ -7,6 +7,8 @@ from collections.abc import Sequence
 from trivium.canon.request import EFFORTS
 
 FIXED_EFFORT = "how much this model reasons cannot be chosen"
+_NO_REASONING = "this model does not reason"
+_NO_CHOICE = "whether this model reasons cannot be chosen"
 SMALLEST_BUDGET = 1024
 """Tokens; Anthropic's least."""
 LEAST_TOP_P = 0.95
@@ -31,6 +33,16 @@ def budget_within(effort: str | None, limit: int) -> int:
 def effort_of(budget: int) -> str:
     """The step for a budget."""
     return next((effort for effort in ("minimal", "low", "medium", "high") if budget <= _BUDGETS[effort]), "xhigh")
+
+
+def told_as(effort: str, known: Sequence[str] | None) -> tuple[str | None, str | None]:
+    """The word by which a model is asked to reason so much, of those that it knows (None: it does not reason); or none,
+    and why, where something is lost by that."""
+    if known is None:
+        return None, None if effort == "none" else _NO_REASONING
+    if effort == "none" and effort not in known:
+        return None, _NO_CHOICE
+    return (nearest(effort, known), None) if known else (None, FIXED_EFFORT)
 
 
 def nearest(effort: str, known: Sequence[str]) -> str:

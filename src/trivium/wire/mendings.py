@@ -15,7 +15,7 @@ from trivium.wire.chat.details import MEMBERS, placed, reasoning_of
 from trivium.wire.chat.order import answered
 from trivium.wire.destination import FOREIGN_REASONING, NO_REASONING
 from trivium.wire.draft import Draft
-from trivium.wire.effort import FIXED_EFFORT, effort_of, nearest
+from trivium.wire.effort import FIXED_EFFORT, effort_of, nearest, told_as
 from trivium.wire.lenient import mapping, sequence, text
 from trivium.wire.request import MAX_TOKENS
 
@@ -196,15 +196,12 @@ def effort_for_reasoning(draft: Draft, efforts: tuple[str, ...] | None, *, off: 
     if effort == "none" and off:
         if draft.raw(off[0]) == b"null":
             draft.set(*off)
-    elif efforts is None:
-        if effort != "none":
-            draft.losses.add("reasoning", "this model does not reason")
-    elif effort == "none" and effort not in efforts:
-        draft.losses.add("reasoning", "whether this model reasons cannot be chosen")
-    elif not efforts:
-        draft.losses.add("reasoning.effort", FIXED_EFFORT)
-    else:
-        draft.set("reasoning_effort", nearest(effort, efforts))
+        return
+    told, why = told_as(effort, efforts)
+    if told is not None:
+        draft.set("reasoning_effort", told)
+    elif why is not None:
+        draft.losses.add("reasoning.effort" if why == FIXED_EFFORT else "reasoning", why)
 
 
 def is_told_to_reason(draft: Draft) -> bool:

@@ -6,7 +6,7 @@ from typing import Any
 
 from trivium.canon.request import Request, Thinking
 from trivium.wire.destination import Wanted, path
-from trivium.wire.effort import FIXED_EFFORT, effort_of, nearest
+from trivium.wire.effort import FIXED_EFFORT, effort_of, nearest, told_as
 
 
 def thinking(request: Request, wanted: Wanted) -> dict[str, Any]:
@@ -53,14 +53,7 @@ def effort_member(request: Request, wanted: Wanted, name: str) -> dict[str, Any]
         effort = "none"
     if effort is None:
         return {}
-    if traits.reasoning is None:
-        if effort != "none":
-            wanted.losses.add(path(request, "thinking"), "this model does not reason")
-        return {}
-    if effort == "none" and "none" not in traits.efforts:
-        wanted.losses.add(path(request, "thinking"), "whether this model reasons cannot be chosen")
-        return {}
-    if not traits.efforts:
-        wanted.losses.add(path(request, "thinking"), FIXED_EFFORT)
-        return {}
-    return {name: nearest(effort, traits.efforts)}
+    told, why = told_as(effort, None if traits.reasoning is None else traits.efforts)
+    if why is not None:
+        wanted.losses.add(path(request, "thinking"), why)
+    return {} if told is None else {name: told}
