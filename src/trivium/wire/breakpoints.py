@@ -8,8 +8,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import msgspec
-
 from trivium.canon.api import Api
 from trivium.wire.cachemarks import DEFAULT, marked
 from trivium.wire.draft import Draft
@@ -20,28 +18,20 @@ _INSTRUCTING = ("system", "developer")
 _ASKING = ("user", "tool")
 
 
-class _Head(msgspec.Struct):
-    role: str | None = None
-
-
-_heads = msgspec.json.Decoder(list[_Head])
-
-
 def mark_places(draft: Draft) -> None:
     """Raises InvalidJson."""
     if any(MARK in draft.raw(name) for name in ("messages", "system", "tools", "cache_control")):
         return
     if draft.api is Api.MESSAGES and (said := draft.value("system")) and (told := _marked(said)) is not said:
         draft.set("system", told)
-    roles = [head.role for head in draft.heads("messages", _heads)]
-    draft.amend("messages", sorted(_places(roles)), _with_mark)
+    draft.amend("messages", sorted(_places(draft.roles())), _with_mark)
 
 
 def mark_conversation(draft: Draft) -> None:
     """One mark for all: the API finds the place by itself. Only for what will be said again. Raises InvalidJson."""
     if any(MARK in draft.raw(name) for name in ("messages", "system", "tools")) or "cache_control" in draft:
         return
-    if len(draft.heads("messages", _heads)) > 1:
+    if len(draft.roles()) > 1:
         draft.set("cache_control", {"type": "ephemeral"})
 
 

@@ -19,6 +19,13 @@ from trivium.wire.losses import Losses
 CONVERSATION: dict[Kind, str] = {Api.CHAT: "messages", Api.RESPONSES: "input", Api.MESSAGES: "messages"}
 """Where each API has what was said."""
 T = TypeVar("T")
+
+
+class _Head(msgspec.Struct):
+    role: str | None = None
+
+
+_heads = msgspec.json.Decoder(list[_Head])
 _raws = msgspec.json.Decoder(list[msgspec.Raw])
 _NULL = msgspec.Raw(b"null")
 
@@ -99,6 +106,10 @@ class Draft:
             return decoder.decode(self.raw(name))
         except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
             return []
+
+    def roles(self) -> list[str | None]:
+        """Who says each of the `messages`."""
+        return [head.role for head in self.heads("messages", _heads)]
 
     def amend(self, name: str, places: Collection[int], change: Callable[[Any], Any]) -> None:
         """Changes single entries of a list, as `heads` has found them: those that become other objects. Raises

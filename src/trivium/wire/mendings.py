@@ -295,20 +295,13 @@ def with_blank_thoughts(draft: Draft, place: str) -> None:
         draft.amend("messages", lacking, lambda message: placed(message, _BLANK, place))
 
 
-class _Role(msgspec.Struct):
-    role: str | None = None
-
-
-_roles = msgspec.json.Decoder(list[_Role])
-
-
 def with_empty_thinking(draft: Draft) -> None:
     """The same in Messages: DeepSeek refuses such turns with "The `content[].thinking` in the thinking mode must be
     passed back to the API", and takes an empty block (QwenLM/qwen-code#3788, leookun/cursor-byok#276). Raises
     InvalidJson."""
     if b'"tool_use"' in draft.raw("messages") and mapping(draft.value("thinking")).get("type") != "disabled":
-        said = draft.heads("messages", _roles)
-        draft.amend("messages", [n for n, one in enumerate(said) if one.role == "assistant"], _with_thinking)
+        places = [n for n, role in enumerate(draft.roles()) if role == "assistant"]
+        draft.amend("messages", places, _with_thinking)
 
 
 def _with_thinking(message: dict[str, Any]) -> dict[str, Any]:
@@ -354,32 +347,31 @@ def _signed(message: dict[str, Any], word: str) -> dict[str, Any]:
     return {**message, "tool_calls": [{**first, "extra_content": extra}, *others]}
 
 
-class _Head(msgspec.Struct):
+def answer_between(draft: Draft) -> None:
+    """Raises InvalidJson."""
+    if ("tool", "user") in pairwise(draft.roles()):
+        draft.put_entries("messages", [*answered(draft.entries("messages"))])
+
+
+class _Item(msgspec.Struct):
     type: str | None = None
     role: str | None = None
     status: str | None = None
 
 
-_heads = msgspec.json.Decoder(list[_Head])
-
-
-def answer_between(draft: Draft) -> None:
-    """Raises InvalidJson."""
-    roles = [head.role for head in draft.heads("messages", _heads)]
-    if ("tool", "user") in pairwise(roles):
-        draft.put_entries("messages", [*answered(draft.entries("messages"))])
+_items = msgspec.json.Decoder(list[_Item])
 
 
 def complete_items(draft: Draft) -> None:
     """Raises InvalidJson."""
     if b'"assistant"' in draft.raw("input"):
-        heads = draft.heads("input", _heads)
-        draft.amend("input", [place for place, head in enumerate(heads) if _lacks(head)], _complete)
+        items = draft.heads("input", _items)
+        draft.amend("input", [place for place, item in enumerate(items) if _lacks(item)], _complete)
 
 
-def _lacks(head: _Head) -> bool:
-    is_message = head.role == "assistant" and head.type in (None, "message")
-    return is_message and not (head.type and head.status)
+def _lacks(item: _Item) -> bool:
+    is_message = item.role == "assistant" and item.type in (None, "message")
+    return is_message and not (item.type and item.status)
 
 
 def _complete(item: dict[str, Any]) -> dict[str, Any]:

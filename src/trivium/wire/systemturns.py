@@ -8,8 +8,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import msgspec
-
 from trivium.wire.draft import Draft
 from trivium.wire.lenient import mapping, sequence
 
@@ -17,18 +15,11 @@ FORM = "<system>\n%s\n</system>"
 MOVED = "instructions in mid-conversation, given as marked text of the user's"
 
 
-class _Head(msgspec.Struct):
-    role: str | None = None
-
-
-_heads = msgspec.json.Decoder(list[_Head])
-
-
 def without_system_turns(draft: Draft) -> None:
     """They become marked text of the neighbouring user's turn, as in translations. Raises InvalidJson."""
     if b'"system"' not in draft.raw("messages"):
         return
-    roles = [head.role for head in draft.heads("messages", _heads)]
+    roles = draft.roles()
     if "system" not in roles:
         return
     told: list[Any] = []
