@@ -13,13 +13,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-import msgspec
-
 from trivium.canon.api import Api
 from trivium.wire.body import Members
-from trivium.wire.draft import CONVERSATION
+from trivium.wire.draft import CONVERSATION, Draft
 from trivium.wire.envelope import MARK
-from trivium.wire.fields import decoded
 from trivium.wire.lenient import mapping, sequence, text
 from trivium.wire.losses import Losses
 from trivium.wire.unthinking import chain_is_thought, thinks_by_budget, without_thinking
@@ -31,7 +28,6 @@ and an exception for its answer. Few bodies have it."""
 _WHY = "reasoning of an upstream with another API: only its origin takes it back"
 _REFUSED = "this provider refuses what another has sealed; asked once more without it"
 _UNTHOUGHT = "the last turn with calls came without thinking that this model would take back"
-_raws = msgspec.json.Decoder(list[msgspec.Raw])
 
 
 def without_envelopes(api: Api, body: bytes, members: Members, losses: Losses) -> dict[str, bytes]:
@@ -69,16 +65,12 @@ class _Lost(NamedTuple):
 
 
 def _cleaned(api: Api, members: Members, lost: _Lost, losses: Losses) -> dict[str, bytes]:
-    name = CONVERSATION[api]
-    before = decoded(members.get(name, b"null"), name)
-    if type(before) is not list:
+    name, draft = CONVERSATION[api], Draft(api, members, losses)
+    after = _CLEANERS[api](draft.entries(name), lost)
+    draft.put_entries(name, after)
+    if not draft.changed:
         return {}
-    after = _CLEANERS[api](before, lost)
-    if after == before:
-        return {}
-    # What loses nothing stays the bytes it is.
-    raw = dict(zip(map(id, before), _raws.decode(members[name]), strict=True))
-    changes = {name: msgspec.json.encode([raw.get(id(entry), entry) for entry in after])}
+    changes = {name: draft.raw(name)}
     if api is Api.MESSAGES and thinks_by_budget(members) and not chain_is_thought(after):
         changes |= without_thinking(members, _UNTHOUGHT, losses)
     return changes
