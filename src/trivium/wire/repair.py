@@ -18,6 +18,8 @@ from trivium.canon.request import Request, Role, Tool, ToolChoice, Turn, apart
 from trivium.wire.losses import Losses
 
 _NOT_THERE = "the tool that is asked for is not there"
+REPEATED = "a second call with the same id"
+MISSING = "the call had no result; one was made up that says so"
 INTERRUPTED = "Tool execution was interrupted before completion."
 _SAYS: dict[Role, tuple[type[Part], ...]] = {
     Role.SYSTEM: (Text,),
@@ -141,7 +143,7 @@ def _without_repeats(answer: Turn, number: int, losses: Losses) -> Turn:
         if not isinstance(part, ToolCall):
             parts.append(part)
         elif part.id in seen:
-            losses.add(part.at, "a second call with the same id")
+            losses.add(part.at, REPEATED)
         else:
             id = part.id or _fresh(f"call_{number}_{len(seen)}", taken)
             seen.add(id)
@@ -189,7 +191,7 @@ def _answered(calls: list[ToolCall], behind: list[Turn], losses: Losses) -> list
         return rest
     for call in calls:
         if call.id not in results:
-            losses.add(call.at, "the call had no result; one was made up that says so")
+            losses.add(call.at, MISSING)
             results[call.id] = ToolResult(call.id, (Text(INTERRUPTED),), is_error=True)
     return [Turn(Role.USER, tuple(results[call.id] for call in calls)), *rest]
 

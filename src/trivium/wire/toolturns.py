@@ -16,10 +16,8 @@ from trivium.canon.api import Api, Kind
 from trivium.wire.draft import CONVERSATION, Draft
 from trivium.wire.lenient import mapping, sequence, text
 from trivium.wire.losses import Losses
-from trivium.wire.repair import INTERRUPTED
+from trivium.wire.repair import INTERRUPTED, MISSING, REPEATED
 
-_REPEATED = "a second call with the same id"
-_MISSING = "the call had no result; one was made up that says so"
 _ORPHAN = "the result of a call that is not there"
 _SECOND = "a second result of the same call"
 _MARKS: dict[Kind, tuple[bytes, bytes]] = {
@@ -49,7 +47,7 @@ class _Turn:
     def calls_again(self, id: str, at: str) -> bool:
         """Whether this call comes a second time. One without an id is nobody's to judge."""
         if id and id in self.calls:
-            self._losses.add(at, _REPEATED)
+            self._losses.add(at, REPEATED)
             return True
         if id:
             self.calls[id] = at
@@ -69,7 +67,7 @@ class _Turn:
         """Ids of the calls that nobody answered."""
         found = [id for id in self.calls if id not in self.answered]
         for id in found:
-            self._losses.add(self.calls[id], _MISSING)
+            self._losses.add(self.calls[id], MISSING)
         return found
 
 
@@ -219,7 +217,7 @@ def _responses(items: list[Any], losses: Losses) -> list[Any]:
                 calls = set()
             speaks = True
             if id in calls:
-                losses.add(at, _REPEATED)
+                losses.add(at, REPEATED)
                 dropped.add(place)
             else:
                 calls.add(id)
@@ -254,7 +252,7 @@ def _with_missing(
             if (found := results.get(id)) and found[-1] > place:
                 found.pop()
                 continue
-            losses.add(f"input[{place}]", _MISSING)
+            losses.add(f"input[{place}]", MISSING)
             missing.append({"type": _RESULTS[kind], "call_id": id, "output": INTERRUPTED})
         made[turn[-1][0]] = missing[::-1]
     out: list[Any] = []
