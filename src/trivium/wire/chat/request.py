@@ -27,7 +27,7 @@ from trivium.wire.schemas import ANYTHING
 from trivium.wire.toolnames import inward_id
 
 ONLY = "only Chat Completions can say it"
-_ROLES = {"system": Role.SYSTEM, "developer": Role.DEVELOPER, "user": Role.USER, "assistant": Role.ASSISTANT}
+ROLES = {role.value: role for role in Role}
 _HARMLESS: dict[str, tuple[Any, ...]] = {
     "n": (1,),
     "frequency_penalty": (0,),
@@ -273,14 +273,14 @@ def _turn(message: dict[str, Any], at: str, losses: Losses) -> Turn | None:
         return Turn(Role.USER, (_result(message, at, losses),))
     if type(role) is not str:
         raise FieldInvalid(f"`{at}.role` must be system, developer, user, assistant or tool.", param=f"{at}.role")
-    if role not in _ROLES:
+    if role not in ROLES:
         losses.add(at, f"{ONLY}: a message of the role `{role[:60]}`")
         return None
     mark = mark_of(message.get("cache_control"), at, losses)
     content = contents(message.get("content"), f"{at}.content", losses, _part)
     if role != "assistant":
         others(message, _TURN, at, losses, ONLY)
-        return Turn(_ROLES[role], _marked(content, mark))
+        return Turn(ROLES[role], _marked(content, mark))
     others(message, _ASSISTANT, at, losses, ONLY)
     refused = maybe_text(message, "refusal", at)
     refusal = (Refusal(refused, f"{at}.refusal"),) if refused else ()

@@ -15,7 +15,7 @@ from trivium.canon.parts import Document, Image, Part, Reasoning, Refusal, Text,
 from trivium.canon.request import Format, Request, Role, Thinking, Tool, ToolChoice, Turn, apart
 from trivium.errors import FieldInvalid, Untranslatable
 from trivium.wire.body import Members
-from trivium.wire.chat.request import among, schema_form, user_of
+from trivium.wire.chat.request import ROLES, among, schema_form, user_of
 from trivium.wire.envelope import ENCRYPTED, open_
 from trivium.wire.fields import Fields, contents, items, maybe_text, need_text, others, raw_objects, told_of
 from trivium.wire.lenient import dump, sequence, text
@@ -24,7 +24,6 @@ from trivium.wire.media import file_of, source_of
 from trivium.wire.toolnames import inward_id
 
 ONLY = "only Responses can say it"
-_ROLES = {"system": Role.SYSTEM, "developer": Role.DEVELOPER, "user": Role.USER, "assistant": Role.ASSISTANT}
 _LOGPROBS = "message.output_text.logprobs"
 _HARMLESS: dict[str, tuple[Any, ...]] = {
     "background": (False,),
@@ -222,10 +221,10 @@ def _item(item: dict[str, Any], at: str, losses: Losses) -> tuple[Role, tuple[Pa
         role = item.get("role")
         if type(role) is not str:
             raise FieldInvalid(f"`{at}.role` must be system, developer, user or assistant.", param=f"{at}.role")
-        if role not in _ROLES:
+        if role not in ROLES:
             losses.add(at, f"{ONLY}: a message of the role `{role[:60]}`")
             return Role.USER, ()
-        return _ROLES[role], contents(item.get("content"), f"{at}.content", losses, _part)
+        return ROLES[role], contents(item.get("content"), f"{at}.content", losses, _part)
     if kind in ("function_call", "custom_tool_call"):
         others(item, _CALL, at, losses, ONLY)
         return Role.ASSISTANT, (_call(item, kind, at),)
