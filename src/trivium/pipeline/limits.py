@@ -108,7 +108,7 @@ def also_known_as(target: Target, run: Run) -> tuple[str, ...]:
 
 def is_houses(target: Target, run: Run) -> bool:
     """Whether the house's own account is called, which is what limits of models are for."""
-    return target.custom is None and (run.own is None or run.own.through_house)
+    return target.custom is None and (run.own is None or bool(run.own.through))
 
 
 def _with_input(rules: Rules, tokens: int) -> list[Claim]:

@@ -55,11 +55,6 @@ class Own(msgspec.Struct, frozen=True):
     key: Secret | None = None
     """The one that is being tried."""
 
-    @property
-    def through_house(self) -> bool:
-        """The house's own account is called."""
-        return bool(self.through)
-
     def let_house_pay(self, usage: Usage) -> bool:
         """Whether the gateway there has said that it did not leave it to the key."""
         if self.through == OPENROUTER:

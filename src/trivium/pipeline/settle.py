@@ -157,7 +157,7 @@ class Run:
     @property
     def _is_by_house(self) -> bool:
         """The house's own account is called, whoever pays."""
-        return self.own is None or self.own.through_house
+        return self.own is None or bool(self.own.through)
 
     @property
     def _is_answered(self) -> bool:
