@@ -16,6 +16,7 @@ from trivium.pipeline.call import Call, Headers, Reply
 from trivium.pipeline.deps import Captures, Deps
 from trivium.pipeline.preferences import PROVIDER
 from trivium.pipeline.replies import Copying
+from trivium.policy.caller import organization_of
 from trivium.policy.capture import may_capture
 from trivium.wire.fields import decoded
 from trivium.wire.lenient import mapping
@@ -118,7 +119,7 @@ class Capture(Copying):
             time_ms=self._call.time_ms,
             key_id=key.id,
             user_id=key.user_id,
-            organization_id=key.organization.id if key.organization is not None else None,
+            organization_id=organization_of(key),
             request=self._request,
             sent=self._sent,
             answer=self._answer,

@@ -35,7 +35,7 @@ from trivium.pipeline.read import cap_of, check_head, read_body
 from trivium.pipeline.settle import Run
 from trivium.pipeline.tell import json_headers
 from trivium.policy.access import check_caller
-from trivium.policy.caller import Caller
+from trivium.policy.caller import Caller, organization_of
 from trivium.policy.limits import refusal
 from trivium.policy.spending import scopes_of
 from trivium.routing.auto import Resolution
@@ -169,8 +169,8 @@ def _auto(found: Resolution) -> dict[str, Any]:
 def _who(caller: Caller | None) -> dict[str, Any] | None:
     if caller is None:
         return None
-    organization = caller.organization.id if caller.organization is not None else None
-    return {"key": caller.id, "user": caller.user_id, "organization": organization, "project": caller.project_id}
+    organization_id = organization_of(caller)
+    return {"key": caller.id, "user": caller.user_id, "organization": organization_id, "project": caller.project_id}
 
 
 def _routes(call: Call, legs: Sequence[Leg], told: Explanation, run: Run, deps: Deps) -> list[Leg]:

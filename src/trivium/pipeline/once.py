@@ -19,7 +19,7 @@ from trivium.pipeline.deps import Answers, Deps, Place
 from trivium.pipeline.replies import Copying
 from trivium.pipeline.settle import Run
 from trivium.pipeline.tell import request_id_name
-from trivium.policy.caller import Caller
+from trivium.policy.caller import Caller, organization_of
 from trivium.routing.catalog import Target
 from trivium.wire.request import Request
 
@@ -55,7 +55,8 @@ async def claimed(call: Call, request: Request, reply: Reply, run: Run, deps: De
     asked = hashlib.sha256(request.body).digest()
     others = call.headers.get(FALLBACKS, b""), " ".join(request.fallbacks).encode()
     question = b"%b %d %b %b %b %b" % (call.api.value.encode(), run.strict, asked, call.query, *others)
-    place = deps.answers.place(f"{credential}\n{_payer(run.key)}", key, question)
+    # A call for another organization is another call.
+    place = deps.answers.place(f"{credential}\n{organization_of(run.key) or ''}", key, question)
     before, keeps = await place.claim(), _keeps(run.key, deps.answers)
     return Once(call, reply, run, deps, place, before, question=question, keeps=keeps)
 
@@ -67,16 +68,11 @@ def for_upstream(call: Call, target: Target, run: Run) -> Headers:
     if call.headers.keys().isdisjoint(KEYS) or run.key is None or call.operation is not Operation.GENERATE:
         return []
     name = next(name for name in KEYS if name in call.headers)
-    who = f"{run.key.id}\n{_payer(run.key)}\n{target.place}\n"
+    who = f"{run.key.id}\n{organization_of(run.key) or ''}\n{target.place}\n"
     asked = run.once.question if run.once is not None else b""
     told = b"%b\n%b\n%b" % (call.headers[name].strip(), asked, b"again\n" if run.again else b"")
     made = hashlib.sha256(who.encode() + told).hexdigest()
     return [(b"idempotency-key", made.encode())]
-
-
-def _payer(caller: Caller) -> str:
-    """A call for another organization is another call."""
-    return caller.organization.id if caller.organization is not None else ""
 
 
 def _keeps(caller: Caller, answers: Answers) -> bool:

@@ -23,6 +23,7 @@ from trivium.pipeline.settle import Run
 from trivium.pipeline.words import Words
 from trivium.policy.abuse import Judgement, Seen, Verdict
 from trivium.policy.addresses import subscriber
+from trivium.policy.caller import organization_of
 from trivium.routing.catalog import Target
 from trivium.settings import ClassifierSettings
 from trivium.upstream.classifier import Question
@@ -152,7 +153,7 @@ def _question(  # noqa: PLR0917
         born_ms=key.born_ms if key else None,
         user_id=key.user_id if key else None,
         key_id=run.key_id,
-        organization_id=key.organization.id if key and key.organization else None,
+        organization_id=organization_of(key),
         project_id=key.project_id if key else None,
         ip=call.client_ip,
         country=call.edge.country,
