@@ -11,13 +11,14 @@ from collections.abc import Sequence
 from trivium.errors import UpstreamError
 from trivium.providers.credential import masked, spellings
 from trivium.upstream.client import UpstreamResponse, Wrapped
-from trivium.wire.spread import Spread
+from trivium.wire.spread import Spread, begun
 
 
 class MaskedResponse(Wrapped):
     def __init__(self, response: UpstreamResponse, secrets: Sequence[bytes]) -> None:
         self._response = response
         self._spellings = spellings(secrets)
+        self._beginnings = [(spelling, spelling[:1]) for spelling in self._spellings]
         self._waiting = b""
         self.headers = [(name, masked(value, self._spellings)) for name, value in response.headers]
         told = next((value for name, value in response.headers if name == b"content-type"), b"")
@@ -43,23 +44,12 @@ class MaskedResponse(Wrapped):
     async def _read(self) -> bytes:
         while chunk := await self._response.read():
             text = masked(self._waiting + chunk, self._spellings)
-            end = len(text) - self._begun(text)
+            end = len(text) - begun(text, self._beginnings)
             self._waiting = text[end:]
             if end:
                 return text[:end]
         last, self._waiting = self._waiting, b""
         return last
-
-    def _begun(self, text: bytes) -> int:
-        """How many bytes at the end may be the beginning of a secret."""
-        longest = 0
-        for spelling in self._spellings:
-            at = text.find(spelling[:1], max(0, len(text) - len(spelling) + 1))
-            while at >= 0 and not spelling.startswith(text[at:]):
-                at = text.find(spelling[:1], at + 1)
-            if at >= 0:
-                longest = max(longest, len(text) - at)
-        return longest
 
 
 class ReadResponse(Wrapped):

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 _ENDS = (b"\n\n", b"\n\r\n", b"\r\r")
 _END = re.compile(rb"\n\r?\n|\r\r")
@@ -28,6 +28,18 @@ _MASK = ord("*")
 
 _Held = tuple[bytearray, list[int]]
 """An event, and the places of its text."""
+
+
+def begun(text: bytes, secrets: Iterable[tuple[bytes, bytes]]) -> int:
+    """How many bytes at the end of a text may be those of a secret, each of which comes with the beginning by which it
+    is told; 0 for fewer than that."""
+    longest = 0
+    for secret, beginning in secrets:
+        at = text.find(beginning, max(0, len(text) - len(secret) + 1))
+        while at >= 0 and not secret.startswith(text[at:]):
+            at = text.find(beginning, at + 1)
+        longest = max(longest, len(text) - at if at >= 0 else 0)
+    return longest
 
 
 class Spread:
@@ -82,7 +94,7 @@ class Spread:
         if done < len(events):
             said.append(self._taken(events[done:]))
         self._text = self._masked(self._text[-self._kept :] + b"".join(said))
-        return self._released(self._begun())
+        return self._released(begun(self._text, self._secrets))
 
     def _taken(self, event: bytes) -> bytes:
         """An event that waits, and its text."""
@@ -103,16 +115,6 @@ class Spread:
             for (event, place), letter in zip(places, reversed(out), strict=False):
                 event[place] = letter
         return out
-
-    def _begun(self) -> int:
-        """How many characters at the end of the text begin a secret; 0 for too few to wait for."""
-        text, longest = self._text, 0
-        for secret, beginning in self._secrets:
-            at = text.find(beginning, max(0, len(text) - len(secret) + 1))
-            while at >= 0 and not secret.startswith(text[at:]):
-                at = text.find(beginning, at + 1)
-            longest = max(longest, len(text) - at if at >= 0 else 0)
-        return longest
 
     def _released(self, begun: int) -> bytes:
         """The events that need not wait for the sake of so many characters at the end."""
