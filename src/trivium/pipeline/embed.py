@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import asyncio
 
-import msgspec
-
 from trivium.canon.events import Fault
 from trivium.errors import FieldInvalid, UpstreamError, UpstreamGarbage
 from trivium.pipeline.call import Call, Reply
@@ -16,7 +14,7 @@ from trivium.routing.catalog import Target
 from trivium.upstream.client import UpstreamResponse
 from trivium.wire.embeddings import read, rewritten
 from trivium.wire.losses import Losses
-from trivium.wire.request import Rendered, Request, render
+from trivium.wire.request import Rendered, Request, render, with_members
 from trivium.wire.solo import dimensions, encoding
 
 
@@ -32,9 +30,7 @@ def render_embeddings(request: Request, target: Target) -> Rendered:
             members[called] = raw
         else:
             losses.add(name, "the provider knows no such field")
-    # Written anew: a member that stood twice could say something else to the upstream than to us.
-    asked = msgspec.structs.replace(request, body=msgspec.json.encode(members), members=members)
-    rendered = render(asked, target.model)
+    rendered = render(with_members(request, members), target.model)
     return Rendered(rendered.body, losses.told() + rendered.losses)
 
 

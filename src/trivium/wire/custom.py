@@ -13,7 +13,7 @@ from trivium.canon.api import Api, Kind
 from trivium.wire import body as json_body
 from trivium.wire.lenient import dump, mapping, parse, sequence, text
 from trivium.wire.losses import Losses
-from trivium.wire.request import MAX_TOKENS, Request
+from trivium.wire.request import MAX_TOKENS, Request, with_members
 from trivium.wire.toolgate import ToolGate
 from trivium.wire.toolnames import full_name
 
@@ -51,8 +51,7 @@ def without_tools(request: Request, gate: ToolGate, to: Kind, losses: Losses) ->
     for name in _CHOICES:
         if name in members:
             sieve.filter_choice(request.api, members, name)
-    # Written anew in any case: a member that stood twice could say something else to the upstream than to us.
-    return msgspec.structs.replace(request, body=msgspec.json.encode(members), members=members)
+    return with_members(request, members)  # in any case
 
 
 def extended(  # noqa: PLR0917

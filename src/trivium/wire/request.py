@@ -102,12 +102,16 @@ def without_body(request: Request) -> Request:
     return msgspec.structs.replace(request, body=b"", members={})
 
 
+def with_members(request: Request, members: json_body.Members) -> Request:
+    """The request with these, written anew: a member that stood twice could say something else to the upstream than to
+    us."""
+    return msgspec.structs.replace(request, body=msgspec.json.encode(members), members=members)
+
+
 def without_costs(request: Request, losses: Losses) -> Request:
     """For whom nobody pays: without what a provider runs for money. Raises InvalidJson, FieldUnsupported."""
     members = of_no_cost(request.members, losses)
-    if members is request.members:
-        return request
-    return msgspec.structs.replace(request, body=msgspec.json.encode(members), members=members)
+    return request if members is request.members else with_members(request, members)
 
 
 def without_reasoning(request: Request, losses: Losses) -> Request:
@@ -116,7 +120,7 @@ def without_reasoning(request: Request, losses: Losses) -> Request:
         return request
     changes = without_seals(request.api, request.members, losses)
     members = {**request.members, **{name: msgspec.Raw(said) for name, said in changes.items()}}
-    return msgspec.structs.replace(request, body=msgspec.json.encode(members), members=members) if changes else request
+    return with_members(request, members) if changes else request
 
 
 def check_stateless(request: Request) -> None:
@@ -186,7 +190,7 @@ def render(request: Request, model: str, *, ask_usage: bool = True) -> Rendered:
     losses = Losses()
     members = of_one_model(request.members, losses, in_items=request.items.bring_tools)
     if members is not request.members:
-        request = msgspec.structs.replace(request, body=msgspec.json.encode(members), members=members)
+        request = with_members(request, members)
     changes: dict[str, bytes] = {}
     if isinstance(request.api, Api):
         changes = without_envelopes(request.api, request.body, request.members, losses)
