@@ -195,7 +195,7 @@ class Attempts:
         if not reply.provisional:
             self._opened()
         asked = without_body(self._request) if self._request.stream else self._request
-        await exchange_of(call, asked, target, response, reply, run, way, deps).relay()
+        await exchange_of(asked, target, response, reply, run, way).relay()
 
     async def _unsealed(self, leg: Leg, response: UpstreamResponse) -> UpstreamResponse:
         """The answer of a route that refuses what another has sealed: it is asked once more without all that is sealed,

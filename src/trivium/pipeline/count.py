@@ -56,9 +56,9 @@ async def count(  # noqa: PLR0917
             await _tell(call, request, None, reply, run)
         elif way is None and not theirs:
             kind = _SureCount if elsewhere else Exchange
-            await kind(call, request, provider, response, reply, run).relay()
+            await kind(request, provider, response, reply, run).relay()
         else:
-            await _TranslatedCount(call, request, provider, response, reply, run).relay()
+            await _TranslatedCount(request, provider, response, reply, run).relay()
     except UpstreamError as error:
         if reply.started or not (elsewhere and fails_over(error)):
             raise

@@ -6,7 +6,7 @@ import asyncio
 
 from trivium.canon.events import Fault
 from trivium.errors import FieldInvalid, UpstreamError, UpstreamGarbage
-from trivium.pipeline.call import Call, Reply
+from trivium.pipeline.call import Reply
 from trivium.pipeline.relay import METERED, Exchange
 from trivium.pipeline.settle import Run
 from trivium.providers.solo import dialect_of, says_too_long, vectors_of
@@ -48,10 +48,8 @@ class EmbeddingsExchange(Exchange):
     _BUFFERS = METERED
     _CUTS = True
 
-    def __init__(  # noqa: PLR0917
-        self, call: Call, request: Request, target: Target, response: UpstreamResponse, reply: Reply, run: Run
-    ) -> None:
-        super().__init__(call, request, target.provider, response, reply, run)
+    def __init__(self, request: Request, target: Target, response: UpstreamResponse, reply: Reply, run: Run) -> None:
+        super().__init__(request, target.provider, response, reply, run)
         self._encoding = encoding(request.members)
         self._called = target.house.id if target.house is not None else None
 

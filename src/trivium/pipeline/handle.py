@@ -176,23 +176,21 @@ async def _one(  # noqa: PLR0917
     if request.stream:
         request = forget_body(request, run, deps)
     del content
-    await _drained(partial(_answered, sending, call, request, target, run, way, deps), (target,), reply, run)
+    await _drained(partial(_answered, sending, request, target, run, way), (target,), reply, run)
 
 
 async def _answered(  # noqa: PLR0917
     sending: Coroutine[None, None, UpstreamResponse],
-    call: Call,
     request: Request,
     target: Target,
     run: Run,
     way: Translation | None,
-    deps: Deps,
     reply: Reply,
 ) -> None:
     response = await sending
     if request.stream:
         run.hold(0)
-    await exchange_of(call, request, target, response, reply, run, way, deps).relay()
+    await exchange_of(request, target, response, reply, run, way).relay()
 
 
 def _drained(

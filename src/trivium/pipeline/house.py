@@ -4,8 +4,7 @@ of who answered (behaviour page, section 4; vendors page, "Response rewriting").
 from __future__ import annotations
 
 from trivium.canon.api import EMBEDDINGS
-from trivium.pipeline.call import Call, Headers, Reply
-from trivium.pipeline.deps import Deps
+from trivium.pipeline.call import Headers, Reply
 from trivium.pipeline.embed import EmbeddingsExchange
 from trivium.pipeline.relay import METERED, Exchange
 from trivium.pipeline.settle import Run
@@ -23,25 +22,18 @@ from trivium.wire.translate import Translation
 
 
 def exchange_of(  # noqa: PLR0917
-    call: Call,
-    request: Request,
-    target: Target,
-    response: UpstreamResponse,
-    reply: Reply,
-    run: Run,
-    way: Translation | None,
-    deps: Deps,
+    request: Request, target: Target, response: UpstreamResponse, reply: Reply, run: Run, way: Translation | None
 ) -> Exchange:
     """Who brings this answer to the client."""
     provider, house = target.provider, target.house
     if way is not None:
         kind = StealthExchange if target.stealth else TranslatedExchange
-        return kind(call, request, provider, response, reply, run, way, deps)
-    if call.api is EMBEDDINGS:
-        return EmbeddingsExchange(call, request, target, response, reply, run)
+        return kind(request, provider, response, reply, run, way)
+    if run.call.api is EMBEDDINGS:
+        return EmbeddingsExchange(request, target, response, reply, run)
     if house is not None:
-        return HouseExchange(call, request, provider, response, reply, run, house)
-    return Exchange(call, request, provider, response, reply, run)
+        return HouseExchange(request, provider, response, reply, run, house)
+    return Exchange(request, provider, response, reply, run)
 
 
 class HouseExchange(Exchange):
@@ -52,7 +44,6 @@ class HouseExchange(Exchange):
 
     def __init__(  # noqa: PLR0917
         self,
-        call: Call,
         request: Request,
         provider: Provider,
         response: UpstreamResponse,
@@ -60,7 +51,7 @@ class HouseExchange(Exchange):
         run: Run,
         house: HouseModel,
     ) -> None:
-        super().__init__(call, request, provider, response, reply, run)
+        super().__init__(request, provider, response, reply, run)
         self._rewriter = Rewriter(self._shape, house.id)
 
     def _meter(self, decoder: Decoder) -> RewrittenRelay:

@@ -19,7 +19,7 @@ from trivium.errors import (
     UpstreamGarbage,
     UpstreamRefusedUs,
 )
-from trivium.pipeline.call import GENERATE, Call, Direct, Headers, Reply
+from trivium.pipeline.call import GENERATE, Direct, Headers, Reply
 from trivium.pipeline.forget import forget_frames
 from trivium.pipeline.journey import fails_over
 from trivium.pipeline.limited import with_own
@@ -72,10 +72,10 @@ class Exchange:
     _SECRET = False
     """Nothing that the upstream itself says beside its answer may be told."""
 
-    def __init__(  # noqa: PLR0917
-        self, call: Call, request: Request, provider: Provider, response: UpstreamResponse, reply: Reply, run: Run
+    def __init__(
+        self, request: Request, provider: Provider, response: UpstreamResponse, reply: Reply, run: Run
     ) -> None:
-        self._call = call
+        self._call = call = run.call
         self._request = request
         self._provider = provider
         self._response = response

@@ -12,8 +12,7 @@ import contextlib
 from collections.abc import AsyncIterator
 
 from trivium.errors import Overloaded, UpstreamBroken, UpstreamError, UpstreamGarbage
-from trivium.pipeline.call import Call, Headers, Reply
-from trivium.pipeline.deps import Deps
+from trivium.pipeline.call import Headers, Reply
 from trivium.pipeline.relay import METERED, Exchange
 from trivium.pipeline.settle import Run
 from trivium.pipeline.stream import BITE, STREAM_HEADERS
@@ -36,18 +35,16 @@ class TranslatedExchange(Exchange):
 
     def __init__(  # noqa: PLR0917
         self,
-        call: Call,
         request: Request,
         provider: Provider,
         response: UpstreamResponse,
         reply: Reply,
         run: Run,
         way: Translation,
-        deps: Deps,
     ) -> None:
-        super().__init__(call, request, provider, response, reply, run)
+        super().__init__(request, provider, response, reply, run)
         self._way = way
-        self._silence = deps.settings.stream_keep_alive
+        self._silence = run.deps.settings.stream_keep_alive
         self._lock = asyncio.Lock()
         self._told_at = 0.0
         self._last_at = 0.0
