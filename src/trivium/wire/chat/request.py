@@ -162,7 +162,7 @@ def _tools(fields: Fields, losses: Losses) -> tuple[Tool, ...]:
             function = _function(tool.inner("function"), losses)
             told.append(msgspec.structs.replace(function, cache=mark_of(tool.take("cache_control"), at, losses)))
         elif kind == "custom":
-            told.append(_custom(Fields(tool.mapping("custom") or {}, f"{at}.custom"), losses))
+            told.append(_custom(tool.inner("custom"), losses))
         else:
             losses.add(at, f"the provider's own tool `{kind[:60]}`")
             continue
@@ -190,16 +190,14 @@ _FORMS = ("text", "grammar")
 
 
 def _custom(custom: Fields, losses: Losses) -> Tool:
-    name, form = custom.text("name"), custom.mapping("format") or {}
+    form = custom.mapping("format") or {}
     others(form, _FORM, custom.path("format"), losses, ONLY)
     if form.get("type", "text") not in _FORMS:
         losses.add(custom.path("format"), ONLY)
-    if not name:
-        raise custom.wrong("name", "a string")
     grammar = form.get("grammar")
     others(mapping(grammar), _GRAMMAR, custom.path("format.grammar"), losses, ONLY)
     tool = Tool(
-        name=name,
+        name=custom.need("name"),
         description=custom.text("description"),
         kind=ToolKind.CUSTOM,
         grammar={"type": "grammar", **grammar} if type(grammar) is dict else None,

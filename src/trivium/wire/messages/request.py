@@ -79,7 +79,7 @@ def _stop(fields: Fields) -> tuple[str, ...]:
 
 
 def _user(fields: Fields, losses: Losses) -> str | None:
-    metadata = Fields(fields.mapping("metadata") or {}, "metadata")
+    metadata = fields.inner("metadata")
     user = metadata.text("user_id")
     metadata.rest(losses, ONLY)
     return user
@@ -152,13 +152,13 @@ def _tool_choice(fields: Fields, losses: Losses) -> tuple[ToolChoice | None, boo
     kind, name = choice.text("type") or "auto", choice.text("name")
     choice.rest(losses, ONLY)
     parallel = None if alone is None else not alone
-    if kind == "tool" and name:
+    if kind == "tool":
+        if not name:
+            raise choice.wrong("type", "auto, any, none, or tool with a name")
         return ToolChoice("tool", name), parallel
-    if kind not in _CHOICES and kind != "tool":
+    if kind not in _CHOICES:
         losses.add("tool_choice", f"{ONLY}: a choice of type `{kind[:60]}`")
         return None, parallel
-    if kind not in _CHOICES:
-        raise choice.wrong("type", "auto, any, none, or tool with a name")
     return ToolChoice(_CHOICES[kind]), parallel
 
 
