@@ -115,6 +115,16 @@ def is_said(found: Members, name: str) -> bool:
     return name in found and bytes(found[name]) != b"null"
 
 
+def inner(found: Members, name: str) -> Members | None:
+    """The members of an object, none where it is absent or null; None where something else stands there."""
+    if not is_said(found, name):
+        return {}
+    try:
+        return members(bytes(found[name]))
+    except InvalidJson:
+        return None
+
+
 def patch(body: bytes, found: Members, changes: dict[str, bytes], read: Iterable[str] = ()) -> bytes:
     """The body with top-level members set to JSON values; all other bytes as they were, where that is safe.
 

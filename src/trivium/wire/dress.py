@@ -15,7 +15,6 @@ import msgspec
 
 from trivium.canon.api import Api, Solo
 from trivium.canon.traits import Traits
-from trivium.errors import InvalidJson
 from trivium.settings_auto import AutoChoice
 from trivium.wire import body as json_body
 from trivium.wire.effort import LEAST_TOP_P, SMALLEST_BUDGET, budget_within, nearest
@@ -69,7 +68,7 @@ _READ = frozenset(("model", "reasoning", "reasoning_effort", "verbosity", "text"
 
 
 def _chat(request: Request, choice: AutoChoice, traits: Traits | None) -> _Members:
-    members, said = request.members, _said(request, "reasoning")
+    members, said = request.members, json_body.inner(request.members, "reasoning")
     if said is None:
         return {}
     foreign = any(json_body.is_said(members, name) for name in ("reasoning_effort", "thinking"))
@@ -86,7 +85,7 @@ def _chat(request: Request, choice: AutoChoice, traits: Traits | None) -> _Membe
 
 
 def _responses(request: Request, choice: AutoChoice, traits: Traits | None) -> _Members:
-    said, form = _said(request, "reasoning"), _said(request, "text")
+    said, form = json_body.inner(request.members, "reasoning"), json_body.inner(request.members, "text")
     if said is None or form is None:
         return {}
     if traits is not None and traits.reasoning != "object":
@@ -104,7 +103,7 @@ def _messages(request: Request, choice: AutoChoice, traits: Traits | None) -> _M
     """Who says how to think, with a budget or not at all, has said how much: an effort beside it would contradict."""
     if json_body.is_said(request.members, "thinking"):
         return {}
-    config = _said(request, "output_config")
+    config = json_body.inner(request.members, "output_config")
     changes: _Members = {}
     if thinking := _thinking(request, choice, traits):
         changes["thinking"] = msgspec.json.encode(thinking)
@@ -173,7 +172,7 @@ def _is_hindered(request: Request, *, by_budget: bool) -> bool:
     """Whether what the client set excludes thinking, so that a server would refuse both together (Anthropic's page on
     extended thinking): a forced tool, sampling of its own, no room for a budget, calls that were not thought."""
     found, conversation = request.members, bytes(request.members.get("messages", b""))
-    choice = _said(request, "tool_choice") or {}
+    choice = json_body.inner(request.members, "tool_choice") or {}
     forced = bytes(choice.get("type", b"")).strip(b'"').decode("ascii", "replace") in _FORCED
     sampled = (
         _number(found, "temperature", 1) != 1
@@ -191,16 +190,6 @@ def _number(found: json_body.Members, name: str, otherwise: float) -> float:
         return float(bytes(found[name])) if json_body.is_said(found, name) else otherwise
     except ValueError:
         return otherwise
-
-
-def _said(request: Request, name: str) -> json_body.Members | None:
-    """The members of an object, none where it is absent; None where something else stands there."""
-    if not json_body.is_said(request.members, name):
-        return {}
-    try:
-        return json_body.members(bytes(request.members[name]))
-    except InvalidJson:
-        return None
 
 
 def _under(request: Request, name: str, said: json_body.Members, inner: _Members) -> _Members:

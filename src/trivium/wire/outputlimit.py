@@ -6,7 +6,6 @@ from __future__ import annotations
 import msgspec
 
 from trivium.canon.api import Api
-from trivium.errors import InvalidJson
 from trivium.wire import body as json_body
 from trivium.wire.effort import SMALLEST_BUDGET
 from trivium.wire.losses import Losses
@@ -34,12 +33,9 @@ def within(request: Request, most: int, model: str, losses: Losses) -> Request:
 
 
 def _thinking(members: json_body.Members, most: int, losses: Losses) -> dict[str, bytes]:
-    try:
-        said = json_body.members(bytes(members[_THINKING])) if json_body.is_said(members, _THINKING) else {}
-    except InvalidJson:
-        return {}  # the upstream's to refuse
-    if (json_body.count(said, _BUDGET) or 0) < most:
-        return {}
+    said = json_body.inner(members, _THINKING)
+    if said is None or (json_body.count(said, _BUDGET) or 0) < most:
+        return {}  # what is no object is the upstream's to refuse
     if most <= SMALLEST_BUDGET:
         return without_thinking(members, "there is no room for it in so short an answer", losses)
     losses.add(f"{_THINKING}.{_BUDGET}", "it must be less than the limit of the whole answer")
