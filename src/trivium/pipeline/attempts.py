@@ -15,8 +15,7 @@ from trivium.canon.fold import Answer
 from trivium.errors import RequestError, TriviumError, UpstreamError
 from trivium.metering.charge import Payer
 from trivium.metering.prices import Quote
-from trivium.pipeline.call import Call, Headers, Reply
-from trivium.pipeline.deps import Deps
+from trivium.pipeline.call import Headers, Reply
 from trivium.pipeline.forget import forget_body, forget_frames
 from trivium.pipeline.forward import prepare, way_to
 from trivium.pipeline.free import check_free, is_counted
@@ -82,13 +81,12 @@ class _Heard(NamedTuple):
 class Attempts:
     """The tries of one call."""
 
-    def __init__(self, call: Call, request: Request, legs: tuple[Leg, ...], run: Run, deps: Deps) -> None:
-        self._call = call
+    def __init__(self, request: Request, legs: tuple[Leg, ...], run: Run) -> None:
+        self._call, self._deps = run.call, run.deps
         self._request = request
         self._legs = legs
         self._run = run
-        self._deps = deps
-        self._session = session_of(context_of(call.headers), request, run)
+        self._session = session_of(context_of(run.call.headers), request, run)
         self._said: Headers = []
         """The headers of an upstream's error."""
         self._heard: _Heard | None = None

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from trivium.errors import InvalidJson
-from trivium.pipeline.call import Call, Headers, Reply
-from trivium.pipeline.deps import Captures, Deps
+from trivium.pipeline.call import Headers, Reply
+from trivium.pipeline.deps import Captures
 from trivium.pipeline.preferences import PROVIDER
 from trivium.pipeline.replies import Copying
 from trivium.policy.caller import organization_of
@@ -61,12 +61,12 @@ class Captured(msgspec.Struct, kw_only=True):
     """Bytes that the house's room is to get back."""
 
 
-def captured(call: Call, request: Request, reply: Reply, run: Run, deps: Deps) -> Reply:
+def captured(request: Request, reply: Reply, run: Run) -> Reply:
     """The reply to go on with: one that copies, if the call's bodies may be kept."""
-    key, captures = run.key, deps.captures
+    key, captures, call = run.key, run.deps.captures, run.call
     if key is None or captures is None or not may_capture(key, call.headers, _wishes(request), call.time_ms):
         return reply
-    run.capture = Capture(call, request.body, reply, run, captures)
+    run.capture = Capture(request.body, reply, run, captures)
     return run.capture
 
 
@@ -81,9 +81,8 @@ def _wishes(request: Request) -> dict[str, object]:
 class Capture(Copying):
     """The client's reply, with a copy of what goes there."""
 
-    def __init__(self, call: Call, body: bytes, reply: Reply, run: Run, captures: Captures) -> None:
+    def __init__(self, body: bytes, reply: Reply, run: Run, captures: Captures) -> None:
         super().__init__(reply)
-        self._call = call
         self._run = run
         self._captures = captures
         self._most = captures.most
@@ -115,8 +114,8 @@ class Capture(Copying):
         if not run.is_out:  # a hold was refused, say, or nobody was connected to
             self.sends(None)
         kept = Captured(
-            id=self._call.id,
-            time_ms=self._call.time_ms,
+            id=run.call.id,
+            time_ms=run.call.time_ms,
             key_id=key.id,
             user_id=key.user_id,
             organization_id=organization_of(key),

@@ -96,7 +96,7 @@ async def _admitted(call: Call, body: Body, reply: Reply, run: Run, deps: Deps) 
     await deps.turn
     run.request = request = parse(call.api, content)
     del content
-    reply = captured(call, request, reply, run, deps) if key is not None and key.captured_until_ms else reply
+    reply = captured(request, reply, run) if key is not None and key.captured_until_ms else reply
     await deps.turn
     auto = deps.autos.get(request.model)
     found = find(key, request.model, deps, run) if auto is None else await lead(auto, call, request, run, deps)
@@ -114,7 +114,7 @@ async def _admitted(call: Call, body: Body, reply: Reply, run: Run, deps: Deps) 
     run.target, run.deadline = target, deadline_of(call, run.elapsed_us())
     _note_transforms(request, run)
     if not call.headers.keys().isdisjoint(KEYS):
-        if await _is_replayed(call, request, reply, run, deps):
+        if await _is_replayed(request, reply, run, deps):
             return None
         reply = run.once or reply
     await admit(call, request, target, run, deps)
@@ -124,7 +124,7 @@ async def _admitted(call: Call, body: Body, reply: Reply, run: Run, deps: Deps) 
     if deps.screening is not None:
         target, legs = await _screened(call, request, target, legs, run, deps)
     if len(legs) > 1:
-        return _several(Attempts(call, request, legs, run, deps), legs, reply, run)
+        return _several(Attempts(request, legs, run), legs, reply, run)
     return _one(call, request, target, reply, run, deps, most_of(legs[0], deps) if legs else None)
 
 
@@ -136,11 +136,11 @@ async def _count_free(call: Call, request: Request, found: Target | RequestError
     run.denial = denial
 
 
-async def _is_replayed(call: Call, request: Request, reply: Reply, run: Run, deps: Deps) -> bool:
+async def _is_replayed(request: Request, reply: Reply, run: Run, deps: Deps) -> bool:
     """Whether a call with an idempotency key has its answer from before, which no limit counts. Raises as `claimed`
     does, and what the limit of free models had to say."""
     denial, run.denial = run.denial, None
-    run.once = once = await claimed(call, request, reply, run, deps)
+    run.once = once = await claimed(request, reply, run)
     if once is not None and await once.replayed():
         give_back(run, deps)
         return True

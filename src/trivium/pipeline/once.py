@@ -15,7 +15,7 @@ import msgspec
 from trivium.errors import FieldInvalid, Overloaded
 from trivium.pipeline.authenticate import credential_of
 from trivium.pipeline.call import FALLBACKS, Call, Headers, Operation, Reply
-from trivium.pipeline.deps import Answers, Deps, Place
+from trivium.pipeline.deps import Answers, Place
 from trivium.pipeline.replies import Copying
 from trivium.pipeline.settle import Run
 from trivium.pipeline.tell import request_id_name
@@ -42,10 +42,11 @@ _decode = msgspec.msgpack.Decoder(_Kept).decode
 _encode = msgspec.msgpack.Encoder().encode
 
 
-async def claimed(call: Call, request: Request, reply: Reply, run: Run, deps: Deps) -> Once | None:
+async def claimed(request: Request, reply: Reply, run: Run) -> Once | None:
     """The claim of a call with such a header to be the only one; None where the header is passed over. Raises
     FieldInvalid, IdempotencyConflict, CallInProgress, StoreUnavailable."""
-    if run.key is None or deps.answers is None or call.operation is not Operation.GENERATE:
+    call, answers = run.call, run.deps.answers
+    if run.key is None or answers is None or call.operation is not Operation.GENERATE:
         return None
     name = next(name for name in KEYS if name in call.headers)
     key = call.headers[name].strip().decode("latin-1")
@@ -56,9 +57,9 @@ async def claimed(call: Call, request: Request, reply: Reply, run: Run, deps: De
     others = call.headers.get(FALLBACKS, b""), " ".join(request.fallbacks).encode()
     question = b"%b %d %b %b %b %b" % (call.api.value.encode(), run.strict, asked, call.query, *others)
     # A call for another organization is another call.
-    place = deps.answers.place(f"{credential}\n{organization_of(run.key) or ''}", key, question)
-    before, keeps = await place.claim(), _keeps(run.key, deps.answers)
-    return Once(call, reply, run, deps, place, before, question=question, keeps=keeps)
+    place = answers.place(f"{credential}\n{organization_of(run.key) or ''}", key, question)
+    before, keeps = await place.claim(), _keeps(run.key, answers)
+    return Once(reply, run, place, before, question=question, keeps=keeps)
 
 
 def for_upstream(call: Call, target: Target, run: Run) -> Headers:
@@ -85,22 +86,11 @@ def _keeps(caller: Caller, answers: Answers) -> bool:
 class Once(Copying):
     """The client's reply, with a copy of what goes there."""
 
-    def __init__(  # noqa: PLR0917
-        self,
-        call: Call,
-        reply: Reply,
-        run: Run,
-        deps: Deps,
-        place: Place,
-        before: bytes | None,
-        *,
-        question: bytes,
-        keeps: bool,
+    def __init__(
+        self, reply: Reply, run: Run, place: Place, before: bytes | None, *, question: bytes, keeps: bool
     ) -> None:
         super().__init__(reply)
-        self._call = call
         self._run = run
-        self._deps = deps
         self._place = place
         self._before = before
         self.question = question
@@ -115,7 +105,7 @@ class Once(Copying):
         """Whether there was an answer, which the client has now."""
         if self._before is None:
             return False
-        kept, run, id = _decode(self._before), self._run, self._call.id.encode()
+        kept, run, id = _decode(self._before), self._run, self._run.call.id.encode()
         run.flags.append(REPLAYED)
         run.status, run.response_bytes = kept.status, len(kept.body)
         headers = [
@@ -123,7 +113,7 @@ class Once(Copying):
             (b"content-length", b"%d" % len(kept.body)),
             (b"x-trivium-replayed", b"true"),
             (b"x-trivium-request-id", id),
-            (request_id_name(self._call.api), id),
+            (request_id_name(run.call.api), id),
         ]
         await self._reply.start(kept.status, headers)
         await self._reply.end(kept.body)
@@ -147,12 +137,13 @@ class Once(Copying):
         self._drop()
 
     def _copy(self, data: bytes) -> None:
-        if not self._keeps or self._deps.answers is None:
+        answers, in_flight = self._run.deps.answers, self._run.deps.in_flight
+        if not self._keeps or answers is None:
             return
         try:
-            if self._size + len(data) > self._deps.answers.settings.max_answer_bytes:
+            if self._size + len(data) > answers.settings.max_answer_bytes:
                 raise Overloaded("The answer is too long to be kept.")
-            self._deps.in_flight.take(len(data))
+            in_flight.take(len(data))
         except Overloaded:
             self._keeps = False
             self._drop()
@@ -161,5 +152,5 @@ class Once(Copying):
         self._parts.append(data)
 
     def _drop(self) -> None:
-        self._deps.in_flight.take(-self._size)
+        self._run.deps.in_flight.take(-self._size)
         self._parts, self._size = [], 0
