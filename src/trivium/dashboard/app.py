@@ -15,7 +15,7 @@ from aiohttp import web
 
 from trivium.dashboard import bodies, free, health, home, own, playground, requests, resources, sign_in, usage
 from trivium.dashboard.door import Door
-from trivium.dashboard.guard import HEADERS, URL, is_ours, renew_session, session_of
+from trivium.dashboard.guard import HEADERS, UNKEPT, URL, is_ours, renew_session, session_of
 from trivium.dashboard.oidc import Provider
 from trivium.dashboard.page import DOOR, OPERATIONS, SETTINGS, VISITOR, meet
 from trivium.dashboard.render import STATIC, page
@@ -109,12 +109,11 @@ async def _check_form(request: web.Request, token: str | None) -> None:
 def _to_sign_in(request: web.Request) -> web.Response:
     """Where somebody signs in, and from where to come back. The cookie stays: it may be another one by now, which a
     request beside this one has brought."""
-    headers = {**HEADERS, "cache-control": "no-store"}
     if request.headers.get("hx-request"):  # for a part of a page, which is loaded again as a whole
-        return web.Response(status=204, headers={**headers, "hx-refresh": "true"})
+        return web.Response(status=204, headers={**UNKEPT, "hx-refresh": "true"})
     here = request.path_qs if request.method == "GET" and request.path != "/" else ""
     where = f"/dashboard/sign-in?next={quote(here, safe='')}" if here else "/dashboard/sign-in"
-    return web.Response(status=303, headers={**headers, "location": where})
+    return web.Response(status=303, headers={**UNKEPT, "location": where})
 
 
 def _wrong(request: web.Request, status: int, message: str) -> web.Response:

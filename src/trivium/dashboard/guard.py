@@ -29,6 +29,8 @@ HEADERS = {
     "x-content-type-options": "nosniff",
     "x-frame-options": "DENY",
 }
+UNKEPT = {**HEADERS, "cache-control": "no-store"}
+"""Of what is for this visitor at this moment."""
 _SESSION, _FORM, _TRY = "trivium_session", "trivium_form", "trivium_try"
 _FORM_LASTS = 3600
 URL: web.AppKey[str] = web.AppKey("url", str)

@@ -9,7 +9,7 @@ from aiohttp import web
 from trivium.dashboard.documents import PANELS, QUESTIONS, Question
 from trivium.dashboard.door import Refusal
 from trivium.dashboard.forms import Field, Unfit, arguments, fields, filled
-from trivium.dashboard.page import SPACE, page, said_of, see_other, sent, space, visitor
+from trivium.dashboard.page import SPACE, page, said_of, see_other, sent, space, visitor, whose_of
 
 _QUESTIONS = {one.path: one for one in QUESTIONS}
 
@@ -35,9 +35,9 @@ async def act(request: web.Request) -> web.Response:
     """What is done about a part of it."""
     asking, here, wanted = visitor(request), space(request), request.match_info["action"]
     action = next((action for one in PANELS for action in one.actions if action.path == wanted), None)
-    whose = None if action is None else asking.arguments(action.operation, here)
-    if action is None or whose is None:
+    if action is None:
         raise web.HTTPNotFound
+    whose = whose_of(asking, here, action.operation)
     try:
         await asking.ask(action.operation, **action.fixed, **whose)
     except Refusal as refusal:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from aiohttp import web
 
 from trivium.dashboard.door import Refusal
-from trivium.dashboard.page import SETTINGS, page, said_of, see_other, sent, visitor
+from trivium.dashboard.page import SETTINGS, first, page, said_of, see_other, sent, visitor
 from trivium.dashboard.visitor import Visitor
 
 
@@ -30,21 +30,21 @@ async def show(request: web.Request, problem: str = "") -> web.Response:
 
 async def set_password(request: web.Request) -> web.Response:
     asking, told = visitor(request), await sent(request)
-    password = told.get("password", [""])[0]
-    if password != told.get("again", [""])[0]:
+    password = first(told, "password")
+    if password != first(told, "again"):
         return await show(request, "The two new passwords are not the same.")
-    present = told.get("present", [""])[0] or None
+    present = first(told, "present") or None
     return await _do(request, "passwords.set", password=password, present=present, user=_user(asking))
 
 
 async def end_session(request: web.Request) -> web.Response:
     asking, told = visitor(request), await sent(request)
-    return await _do(request, "sessions.end", session=told.get("session", [""])[0], user=_user(asking))
+    return await _do(request, "sessions.end", session=first(told, "session"), user=_user(asking))
 
 
 async def answer_invitation(request: web.Request) -> web.Response:
     asking, told = visitor(request), await sent(request)
-    organization, role = told.get("organization", [""])[0], told.get("role", [""])[0]
+    organization, role = first(told, "organization"), first(told, "role")
     about = {"organization": organization, "user": _user(asking)}
     if "accept" in told:
         return await _do(request, "members.accept", role=role, **about)

@@ -11,7 +11,7 @@ from aiohttp import web
 from trivium.dashboard import render
 from trivium.dashboard.door import Door, Refusal
 from trivium.dashboard.forms import Unfit
-from trivium.dashboard.guard import HEADERS
+from trivium.dashboard.guard import UNKEPT
 from trivium.dashboard.visitor import HOUSE, Described, Space, Visitor
 from trivium.settings_dashboard import DashboardSettings
 
@@ -68,6 +68,14 @@ def space(request: web.Request) -> Space:
     raise web.HTTPNotFound
 
 
+def whose_of(asking: Visitor, here: Space, operation: str) -> dict[str, Any]:
+    """Raises HTTPNotFound where the visitor may not perform it in this space."""
+    whose = asking.arguments(operation, here)
+    if whose is None:
+        raise web.HTTPNotFound
+    return whose
+
+
 def page(request: web.Request, template: str, **values: Any) -> web.Response:
     """A page for who is signed in."""
     return render.page(request, template, visitor=visitor(request), **values)
@@ -84,17 +92,22 @@ async def ask(request: web.Request, operation: str, /, **arguments: Any) -> Any:
 def download(content: bytes, name: str, kind: str) -> web.Response:
     """A file for the visitor to keep."""
     safe = "".join(letter for letter in name if letter.isalnum() or letter in "-._")
-    headers = {**HEADERS, "cache-control": "no-store", "content-disposition": f'attachment; filename="{safe}"'}
+    headers = {**UNKEPT, "content-disposition": f'attachment; filename="{safe}"'}
     return web.Response(body=content, content_type=kind, charset="utf-8", headers=headers)
 
 
 def see_other(where: str) -> web.Response:
-    return web.Response(status=303, headers={**HEADERS, "location": where, "cache-control": "no-store"})
+    return web.Response(status=303, headers={**UNKEPT, "location": where})
 
 
 def query_of(asked: Mapping[str, Any]) -> str:
     """The query of a link to a page as it was asked for: without what was left empty."""
     return urlencode({name: value for name, value in asked.items() if value})
+
+
+def first(told: Mapping[str, list[str]], name: str) -> str:
+    """What was sent of a field that has one value; empty: nothing."""
+    return told.get(name, [""])[0]
 
 
 async def sent(request: web.Request) -> dict[str, list[str]]:

@@ -6,8 +6,8 @@ from __future__ import annotations
 from aiohttp import web
 
 from trivium.dashboard.door import Refusal
-from trivium.dashboard.guard import HEADERS, base_url
-from trivium.dashboard.page import SPACE, page, space, visitor
+from trivium.dashboard.guard import UNKEPT, base_url
+from trivium.dashboard.page import SPACE, page, space, visitor, whose_of
 
 _MODELS = 200
 
@@ -24,15 +24,12 @@ async def show(request: web.Request) -> web.Response:
 async def make_key(request: web.Request) -> web.Response:
     """One that ends by itself."""
     asking, here = visitor(request), space(request)
-    whose = asking.arguments("keys.create", here)
-    if whose is None:
-        raise web.HTTPNotFound
-    headers = {**HEADERS, "cache-control": "no-store"}
+    whose = whose_of(asking, here, "keys.create")
     try:
         made = await asking.ask("keys.create", name="playground", short_lived=True, **whose)
     except Refusal as refusal:
-        return web.json_response({"error": refusal.message}, status=refusal.status, headers=headers)
-    return web.json_response({"key": made["key"], "expires_ms": made["expires_ms"]}, headers=headers)
+        return web.json_response({"error": refusal.message}, status=refusal.status, headers=UNKEPT)
+    return web.json_response({"key": made["key"], "expires_ms": made["expires_ms"]}, headers=UNKEPT)
 
 
 ROUTES = [

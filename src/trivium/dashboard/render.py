@@ -15,7 +15,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined, select_autoes
 
 from trivium import __version__
 from trivium.clock import dated
-from trivium.dashboard.guard import HEADERS, host
+from trivium.dashboard.guard import UNKEPT, host
 from trivium.dashboard.menu import is_over, menu
 from trivium.dashboard.words import words
 
@@ -168,5 +168,4 @@ def vendor() -> frozenset[str]:
 def page(request: web.Request, template: str, *, status: int = 200, visitor: Any = None, **values: Any) -> web.Response:
     always = {"visitor": visitor, "host": host(request), "path": request.path, "space": None}
     text = environment().get_template(template).render({**always, **values})
-    headers = {**HEADERS, "cache-control": "no-store"}
-    return web.Response(text=text, status=status, content_type="text/html", headers=headers)
+    return web.Response(text=text, status=status, content_type="text/html", headers=UNKEPT)

@@ -9,7 +9,7 @@ from aiohttp import web
 from trivium.clock import dated_ms
 from trivium.dashboard.door import Refusal
 from trivium.dashboard.forms import MINUTES, Unfit
-from trivium.dashboard.guard import HEADERS
+from trivium.dashboard.guard import UNKEPT
 from trivium.dashboard.page import SPACE, ask, page, query_of, said_of, space, visitor
 from trivium.dashboard.render import input_of
 from trivium.dashboard.words import words
@@ -97,7 +97,7 @@ async def cost(request: web.Request) -> web.Response:
         "input_tokens": input_of(row) if known else None,
         "output_tokens": row["output_tokens"] if known else None,
     }
-    return web.json_response(told_of, headers={**HEADERS, "cache-control": "no-store"})
+    return web.json_response(told_of, headers=UNKEPT)
 
 
 def _asked(request: web.Request) -> dict[str, str]:

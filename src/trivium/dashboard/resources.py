@@ -21,7 +21,7 @@ from trivium.dashboard.forms import Field, Unfit, arguments, carried, changes, f
 from trivium.dashboard.guard import base_url
 from trivium.dashboard.home import first_model
 from trivium.dashboard.menu import fits, is_over, may, offered
-from trivium.dashboard.page import SPACE, download, page, said_of, see_other, sent, space, visitor
+from trivium.dashboard.page import SPACE, download, first, page, said_of, see_other, sent, space, visitor, whose_of
 from trivium.dashboard.row import NUMBER, Action, Resource
 from trivium.dashboard.snippets import first_calls, setups
 from trivium.dashboard.table import BY_PATH
@@ -108,7 +108,7 @@ async def act(request: web.Request) -> web.Response:
             if clashing:
                 raise Unfit(f"Somebody else has changed meanwhile: {', '.join(clashing)}. Save again for what is here.")
         asked |= changes(made, told) if action.edits else arguments(made, told)
-        result = await asking.ask(action.operation, **{**asked, **_whose(asking, here, action.operation)})
+        result = await asking.ask(action.operation, **{**asked, **whose_of(asking, here, action.operation)})
     except (Refusal, Unfit) as error:
         return _form(request, action, row, made, told=told, problem=said_of(error))
     return await _done(request, resource, action, result)
@@ -136,16 +136,16 @@ async def _done(request: web.Request, resource: Resource, action: Action, result
 
 async def document(request: web.Request) -> web.Response:
     asking, here, one = visitor(request), space(request), _document(request)
-    whose = _whose(asking, here, one.shows)
+    whose = whose_of(asking, here, one.shows)
     present = await asking.ask(one.shows, **whose)
     return _document_page(request, one, present["version"], _settings(asking, one, present["settings"]))
 
 
 async def replace(request: web.Request) -> web.Response:
     asking, here, one = visitor(request), space(request), _document(request)
-    told, whose = await sent(request), _whose(asking, here, one.sets)
+    told, whose = await sent(request), whose_of(asking, here, one.sets)
     made = _settings(asking, one, {})
-    version = told.get("version", [""])[0]
+    version = first(told, "version")
     try:
         settings = arguments(made, told).get("settings", {})
         await asking.ask(one.sets, settings=settings, version=_version(version), **whose)
@@ -170,21 +170,13 @@ def _document(request: web.Request) -> Document:
     return _DOCUMENTS[request.match_info["document"]]
 
 
-def _whose(asking: Visitor, here: Space, operation: str) -> dict[str, Any]:
-    """Raises HTTPNotFound where the visitor may not perform it in this space."""
-    whose = asking.arguments(operation, here)
-    if whose is None:
-        raise web.HTTPNotFound
-    return whose
-
-
 async def _part(
     asking: Visitor, here: Space, resource: Resource, query: Mapping[str, Any], after: str
 ) -> dict[str, Any]:
     """As lists come: whole ones become a part that is the last. Raises Refusal, HTTPNotFound."""
     if not offered(resource, asking, here):
         raise web.HTTPNotFound
-    whose = _whose(asking, here, resource.lists)
+    whose = whose_of(asking, here, resource.lists)
     known = properties(asking.operations[resource.lists].arguments)
     paging = {"limit": _PART, "after": after} if "after" in known else {}
     told = await asking.ask(resource.lists, **{**paging, **query, **whose})
@@ -264,8 +256,8 @@ def _asked(filters: list[Field]) -> dict[str, Any]:
 
 
 def _fields(asking: Visitor, here: Space, action: Action, row: Mapping[str, Any]) -> list[Field]:
-    op = asking.operations[action.operation]
-    hidden = {*_elsewhere(action.asks_in, here), *action.takes, *action.fixed, *_whose(asking, here, action.operation)}
+    op, whose = asking.operations[action.operation], whose_of(asking, here, action.operation)
+    hidden = {*_elsewhere(action.asks_in, here), *action.takes, *action.fixed, *whose}
     values = {**row, "project": row.get("project_id")} if action.edits else {}
     return fields(op.arguments, only=action.asks, without=tuple(hidden), values=values, help=action.help)
 
@@ -280,7 +272,7 @@ def _taken(action: Action, row: Mapping[str, Any]) -> dict[str, Any]:
 
 def _once(asking: Visitor, action: Action, told: Mapping[str, list[str]]) -> dict[str, str]:
     """By what the operation knows a form that is sent twice, where it looks at that."""
-    once = told.get("once", [""])[0]
+    once = first(told, "once")
     return {"idempotency_key": f"form:{once}"} if once and _is_once(asking, action) else {}
 
 
