@@ -9,26 +9,17 @@ from typing import Any
 
 import pytest
 
+from support_clock import Ahead
 from support_stripe import Shop, selling
-from trivium.clock import DAY_MS, SystemClock
+from trivium.clock import DAY_MS
 from trivium.errors import NotFound, OperationError
 from trivium.operations.top_ups import TopUps
 from trivium.policy.payments import ANSWERED_MS, BACK_OFF_MS, OURS_MS
 
 
-class Clock(SystemClock):
-    """The system's, set forward."""
-
-    def __init__(self) -> None:
-        self.ahead_ms = 0
-
-    def now_ms(self) -> int:
-        return super().now_ms() + self.ahead_ms
-
-
-def clock_of(shop: Shop) -> Clock:
+def clock_of(shop: Shop) -> Ahead:
     """Of whatever decides about charges."""
-    clock, parts, store = Clock(), shop.house.gateway.payments, shop.house.gateway.store
+    clock, parts, store = Ahead(), shop.house.gateway.payments, shop.house.gateway.store
     assert parts is not None
     store.auto_top_ups._clock = store.payments._clock = parts.top_ups._clock = clock
     return clock

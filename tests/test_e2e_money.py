@@ -14,6 +14,7 @@ import openai
 import pytest
 
 from gateway import ALL_APIS, CHAT, MESSAGES, Running
+from support_clock import Ahead
 from support_money import (
     APIS,
     BODIES,
@@ -46,7 +47,7 @@ from support_sdks import CHAT as ASKED_CHAT
 from support_sdks import MESSAGES as ASKED_MESSAGES
 from support_sdks import RESPONSES as ASKED_RESPONSES
 from support_sdks import clients
-from trivium.clock import DAY_MS, SystemClock
+from trivium.clock import DAY_MS
 from trivium.mock import Error, Generation, Match, Reply, Rule, Script, Usage
 from trivium.money import nano_text
 from trivium.operations.money import nano
@@ -319,16 +320,6 @@ class TestBudgets:
             assert [(budget["spent_usd"], budget["held_usd"]) for budget in budgets] == [
                 (nano_text(3 * PRICE), "0")
             ] * 2
-
-
-class Ahead(SystemClock):
-    """A clock that is so many milliseconds ahead."""
-
-    def __init__(self, by_ms: int) -> None:
-        self._by_ms = by_ms
-
-    def now_ms(self) -> int:
-        return super().now_ms() + self._by_ms
 
 
 class TestWhoPays:

@@ -11,6 +11,7 @@ from typing import Any
 import msgspec
 import pytest
 
+from support_clock import Standing
 from support_records import MIDNIGHT, record
 from trivium.errors import StoreUnavailable
 from trivium.operations import alerting as alerting_module
@@ -33,23 +34,11 @@ HOUSE: dict[str, Any] = {"provider": "up", "upstream_model": "m", "payer": "hous
 BAD = HOUSE | {"outcome": "failed", "status": 500, "upstream_status": 500}
 
 
-class Clock:
-    """Stands where it is put."""
-
-    ms = MIDNIGHT
-
-    def now_ms(self) -> int:
-        return self.ms
-
-    def monotonic_ns(self) -> int:
-        return self.ms * 1_000_000
-
-
 class World:
     """One database with gateways over it; minutes go by when they are told to."""
 
     def __init__(self, folder: Path) -> None:
-        self.clock = Clock()
+        self.clock = Standing(MIDNIGHT)
         self.store = Store(folder, self.clock)
         self.minute = START
         self.heard: list[Message] = []

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from support_clock import Standing
 from support_store import Home, keep, rows
 from trivium.errors import StoreUnavailable
 from trivium.metering.record import Record
@@ -20,17 +21,9 @@ DAY, HOUR = 86_400_000, 3_600_000
 START = 20_000 * DAY
 
 
-class Stopped:
-    def now_ms(self) -> int:
-        return START + 2 * DAY + 5 * HOUR
-
-    def monotonic_ns(self) -> int:
-        return 1
-
-
 @pytest.fixture
 async def store(home: Home, tmp_path: Path) -> AsyncIterator[Store]:
-    store = Store(tmp_path, Stopped(), home.url)
+    store = Store(tmp_path, Standing(START + 2 * DAY + 5 * HOUR), home.url)
     told = {"api": "chat", "operation": "generate", "outcome": "success", "status": 200}
     keep(
         store.database,

@@ -12,6 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from support_clock import Standing
 from support_store import DIALECTS, Home
 from trivium.clock import DAY_MS
 from trivium.errors import OperationError
@@ -33,22 +34,11 @@ BOTH = pytest.mark.parametrize("dialect", DIALECTS)
 """Where it matters which database it is."""
 
 
-class StandingClock:
-    def __init__(self) -> None:
-        self.ms = NOW
-
-    def now_ms(self) -> int:
-        return self.ms
-
-    def monotonic_ns(self) -> int:
-        return (self.ms - NOW) * 1_000_000
-
-
 class Desk:
     """An operator's desk."""
 
     def __init__(self, home: Home) -> None:
-        self.clock = StandingClock()
+        self.clock = Standing(NOW)
         database = home.open()
         self.ledger = Ledger(database, self.clock, "run_1")
         with database.transaction() as tx:

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from support_clock import Standing
 from support_desk import Desk, member
 from support_store import Home, keep
 from trivium import ids
@@ -20,17 +21,9 @@ NOW = 1_767_960_000_000 + 754_321  # 2026-01-09, 12:12 UTC
 HOUR, DAY = 3_600_000, 86_400_000
 
 
-class Stopped:
-    def now_ms(self) -> int:
-        return NOW
-
-    def monotonic_ns(self) -> int:
-        return 1
-
-
 @pytest.fixture
 async def desk(home: Home, tmp_path: Path) -> AsyncIterator[Desk]:
-    store = Store(tmp_path, Stopped(), home.url)
+    store = Store(tmp_path, Standing(NOW), home.url)
     yield Desk(store)
     await store.close()
 

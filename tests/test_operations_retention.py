@@ -10,8 +10,9 @@ from typing import Any
 import msgspec
 import pytest
 
+from support_clock import Standing
 from support_store import Home, revoke, rows
-from trivium.clock import HOUR_MS, SystemClock
+from trivium.clock import HOUR_MS
 from trivium.errors import StoreUnavailable
 from trivium.metering.record import Record
 from trivium.operations import retention as module
@@ -26,14 +27,9 @@ DAY = 24 * HOUR_MS
 NOW = 100 * DAY
 
 
-class Noon(SystemClock):
-    def now_ms(self) -> int:
-        return NOW
-
-
 @pytest.fixture
 async def store(home: Home, tmp_path: Path) -> AsyncIterator[Store]:
-    opened = Store(tmp_path, Noon(), home.url)
+    opened = Store(tmp_path, Standing(NOW), home.url)
     yield opened
     await opened.close()
 

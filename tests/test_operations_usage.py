@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from support_clock import Standing
 from support_desk import Desk, member
 from support_store import Home, keep
 from trivium.clock import LAST_MS
@@ -26,17 +27,9 @@ HOUR, DAY = 3_600_000, 86_400_000
 TODAY = NOW - NOW % DAY
 
 
-class Stopped:
-    def now_ms(self) -> int:
-        return NOW
-
-    def monotonic_ns(self) -> int:
-        return 1
-
-
 @pytest.fixture
 async def desk(home: Home, tmp_path: Path) -> AsyncIterator[Desk]:
-    store = Store(tmp_path, Stopped(), home.url)
+    store = Store(tmp_path, Standing(NOW), home.url)
     yield Desk(store)
     await store.close()
 

@@ -8,8 +8,8 @@ from types import SimpleNamespace
 
 import pytest
 
+from support_clock import Standing
 from support_store import Home
-from trivium.clock import SystemClock
 from trivium.errors import AuthenticationError, RateLimited
 from trivium.pipeline.authenticate import authenticate
 from trivium.policy.caller import Caller
@@ -21,23 +21,10 @@ from trivium.store.whose import EVERYBODY
 ADDRESS = "192.0.2.1"
 
 
-class Clock(SystemClock):
-    """Stands still until it is moved."""
-
-    def __init__(self) -> None:
-        self.ms = 1_000_000
-
-    def now_ms(self) -> int:
-        return self.ms
-
-    def monotonic_ns(self) -> int:
-        return self.ms * 1_000_000
-
-
 class House:
     """A store with what `authenticate` needs of a gateway."""
 
-    def __init__(self, store: Store, clock: Clock) -> None:
+    def __init__(self, store: Store, clock: Standing) -> None:
         self.store = store
         self.clock = clock
         self._deps = SimpleNamespace(keys=store.keys, guesses=Guesses(), clock=clock, tokens=None)
@@ -56,7 +43,7 @@ class House:
 
 @pytest.fixture
 async def house(home: Home, tmp_path: Path) -> AsyncIterator[House]:
-    clock = Clock()
+    clock = Standing(1_000_000)
     store = Store(tmp_path, clock, home.url)
     yield House(store, clock)
     await store.close()

@@ -12,8 +12,8 @@ import aiohttp
 import pytest
 from aiohttp import web
 
+from support_clock import Ahead
 from test_pipeline_own import KEY, OPEN, People, people
-from trivium.clock import SystemClock
 from trivium.server import own_models
 
 
@@ -29,13 +29,6 @@ class Server:
     async def models(self, _request: web.Request) -> web.Response:
         self.asked += 1
         return web.Response(body=self.body, status=self.status, content_type="application/json")
-
-
-class Ahead(SystemClock):
-    later_ms = 0
-
-    def now_ms(self) -> int:
-        return super().now_ms() + self.later_ms
 
 
 @contextlib.asynccontextmanager
@@ -101,9 +94,9 @@ async def test_a_server_that_fails_is_left_alone_for_half_a_minute_and_its_last_
         await ann.bring("openai", base_url=vendor.url)
         assert [await own(ann) for _ in range(3)] == [[]] * 3
         assert vendor.asked == 1
-        clock.later_ms, vendor.status = 31_000, 200
+        clock.ahead_ms, vendor.status = 31_000, 200
         assert await own(ann) == ["openai/x"]
-        clock.later_ms, vendor.status = 660_000, 500
+        clock.ahead_ms, vendor.status = 660_000, 500
         assert [await own(ann) for _ in range(2)] == [["openai/x"]] * 2
         assert vendor.asked == 3
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from support_clock import Ahead
 from support_store import Home, rows
 from trivium import ids
 from trivium.clock import SystemClock
@@ -18,16 +19,9 @@ from trivium.store.store import Store
 from trivium.store.users import User
 
 
-class MovingClock(SystemClock):
-    ahead_ms = 0
-
-    def now_ms(self) -> int:
-        return super().now_ms() + self.ahead_ms
-
-
 @pytest.fixture
 async def store(home: Home, tmp_path: Path) -> AsyncIterator[Store]:
-    made = Store(tmp_path, MovingClock(), home.url)
+    made = Store(tmp_path, Ahead(), home.url)
     yield made
     await made.close()
 
@@ -79,7 +73,7 @@ async def test_what_one_process_ends_is_none_for_another(store: Store, home: Hom
 
 async def test_one_that_expires_does(store: Store) -> None:
     clock = store.clock
-    assert isinstance(clock, MovingClock)
+    assert isinstance(clock, Ahead)
     made = await store.admins.add("laptop", None, clock.now_ms() + 60_000, "operator")
     assert await store.admins.find(made.credential)
     clock.ahead_ms = 60_000

@@ -10,8 +10,9 @@ from typing import Any
 
 import pytest
 
+from support_clock import Ahead
 from support_store import Home
-from trivium.clock import DAY_MS, SystemClock
+from trivium.clock import DAY_MS
 from trivium.errors import StoreUnavailable
 from trivium.policy.payment_alerts import SILENT_MS, Trouble
 from trivium.policy.payments import CENT_NANO, AutoTopUp, Event
@@ -20,17 +21,10 @@ from trivium.store.sql import Writing
 from trivium.store.store import Store
 
 
-class Clock(SystemClock):
-    ahead_ms = 0
-
-    def now_ms(self) -> int:
-        return super().now_ms() + self.ahead_ms
-
-
 @pytest.fixture
 async def stores(home: Home, tmp_path: Path) -> AsyncIterator[list[Store]]:
     """Of one gateway, or of two that share a database; with an account whose card may be charged."""
-    clock = Clock()
+    clock = Ahead()
     made = [Store(tmp_path, clock, home.url) for _ in range(2 if home.url else 1)]
     first = made[0]
     await first.accounts.create("Acme", "organization", "acme")
@@ -104,7 +98,7 @@ async def test_two_tellers_of_a_refusal_count_one(stores: list[Store]) -> None:
 async def test_what_somebody_has_to_see_to(stores: list[Store]) -> None:
     first = stores[0]
     clock = first.clock
-    assert isinstance(clock, Clock)
+    assert isinstance(clock, Ahead)
     assert await first.alerts.payment_troubles(clock.now_ms()) == []
     payment = await first.auto_top_ups.claim("acme", "stripe", lambda _: 0)
     assert payment is not None

@@ -11,6 +11,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from support_clock import Standing
 from support_redis import RedisServer
 from trivium.errors import ConfigError
 from trivium.policy.counters import Claim, Denial, Taken
@@ -23,23 +24,10 @@ MINUTE = 60
 LENGTHS = (60, 3_600, 86_400)
 
 
-class Time:
-    """A clock that a test sets, in milliseconds."""
-
-    def __init__(self) -> None:
-        self.ms = 7 * 86_400_000
-
-    def now_ms(self) -> int:
-        return self.ms
-
-    def monotonic_ns(self) -> int:
-        return self.ms * 1_000_000
-
-
 class Bench:
     """Counters and their time. Keys are a test's own, as Redis remembers those of all."""
 
-    def __init__(self, counted: LocalCounters, time: Time) -> None:
+    def __init__(self, counted: LocalCounters, time: Standing) -> None:
         self.counters = counted
         self.time = time
         self._own = uuid.uuid4().hex
@@ -60,7 +48,7 @@ class Bench:
 
 @pytest.fixture(params=["memory", "redis"])
 async def bench(request: pytest.FixtureRequest) -> AsyncIterator[Bench]:
-    time = Time()
+    time = Standing(7 * 86_400_000)
     if request.param == "memory":
         yield Bench(LocalCounters(time), time)
         return
@@ -260,7 +248,7 @@ async def test_never_more_than_the_limit_within_any_window(bench: Bench) -> None
 
 
 async def test_memory_and_redis_say_the_same_to_the_same(redis_server: RedisServer) -> None:
-    time = Time()
+    time = Standing(7 * 86_400_000)
     there = RedisCounters(redis_server.url, time, deadline=PATIENT, time_ms=time.now_ms)
     await there.start()
     here = LocalCounters(time)
@@ -299,11 +287,11 @@ async def test_memory_and_redis_say_the_same_to_the_same(redis_server: RedisServ
 )
 def test_a_url_that_is_none_is_told_at_the_start_and_nothing_of_its_password(url: str) -> None:
     with pytest.raises(ConfigError, match="redis_url: this is no URL") as raised:
-        counters(Time(), url, 0.05)
+        counters(Standing(7 * 86_400_000), url, 0.05)
     assert "SECRET" not in str(raised.value)
     assert raised.value.__cause__ is None
 
 
 @pytest.mark.parametrize("url", ["redis://:p%2Fa%40b@h:1/2", "rediss://u:p@h?db=2", "unix:///tmp/a@b.sock", "redis://"])
 def test_a_url_that_is_one_is_taken(url: str) -> None:
-    assert counters(Time(), url, 0.05).state.redis is not None
+    assert counters(Standing(7 * 86_400_000), url, 0.05).state.redis is not None

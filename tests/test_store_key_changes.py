@@ -9,9 +9,9 @@ from typing import Any
 import msgspec
 import pytest
 
+from support_clock import Standing
 from support_store import Home, rows
 from trivium import ids
-from trivium.clock import SystemClock
 from trivium.errors import Conflict, NotFound, OperationError
 from trivium.operations.bootstrap import bootstrap_key
 from trivium.policy.caller import Caller, Limits, Role, Scopes
@@ -26,26 +26,13 @@ from trivium.store.whose import EVERYBODY, Whose
 OVERLAP = 1_000
 
 
-class Clock(SystemClock):
-    """Stands still until it is moved."""
-
-    def __init__(self) -> None:
-        self.ms = 1_000_000
-
-    def now_ms(self) -> int:
-        return self.ms
-
-    def monotonic_ns(self) -> int:
-        return self.ms * 1_000_000
+@pytest.fixture
+def clock() -> Standing:
+    return Standing(1_000_000)
 
 
 @pytest.fixture
-def clock() -> Clock:
-    return Clock()
-
-
-@pytest.fixture
-async def store(home: Home, tmp_path: Path, clock: Clock) -> AsyncIterator[Store]:
+async def store(home: Home, tmp_path: Path, clock: Standing) -> AsyncIterator[Store]:
     """`ann` owns `acme`, and `bob` sees its bills; `blue` has nobody."""
     opened = Store(tmp_path, clock, home.url)
     for id in ("ann", "bob"):
@@ -183,7 +170,7 @@ class TestRevoke:
         assert (await store.key_changes.revoke(key.id, EVERYBODY, "op")).name == "laptop"
 
     async def test_another_gateway_hears_of_it_within_a_second(
-        self, home: Home, store: Store, tmp_path: Path, clock: Clock
+        self, home: Home, store: Store, tmp_path: Path, clock: Standing
     ) -> None:
         if home.dialect == "sqlite":
             pytest.skip("one process owns the file")
@@ -199,7 +186,9 @@ class TestRevoke:
 
 
 class TestRotate:
-    async def test_the_old_text_stays_good_for_a_while_and_both_are_one_key(self, store: Store, clock: Clock) -> None:
+    async def test_the_old_text_stays_good_for_a_while_and_both_are_one_key(
+        self, store: Store, clock: Standing
+    ) -> None:
         key, old = await made(store, account_id="acme", limits=Limits(requests_per_minute=3))
         new = ids.new_api_key()
         rotated = await store.key_changes.rotate(key.id, EVERYBODY, new, OVERLAP, "op")
@@ -244,7 +233,7 @@ class TestRotate:
         assert await bootstrap_key(tmp_path, store.keys) is None
         assert await store.keys.find(text) is None
 
-    async def test_an_expiry_holds_for_both_texts(self, store: Store, clock: Clock) -> None:
+    async def test_an_expiry_holds_for_both_texts(self, store: Store, clock: Standing) -> None:
         key, old = await made(store, expires_ms=clock.ms + 10)
         new = ids.new_api_key()
         await store.key_changes.rotate(key.id, EVERYBODY, new, OVERLAP, "op")
@@ -252,7 +241,7 @@ class TestRotate:
         assert [await store.keys.find(text) for text in (old, new)] == [None, None]
 
 
-async def test_when_a_key_was_last_used_is_written_in_batches(store: Store, clock: Clock) -> None:
+async def test_when_a_key_was_last_used_is_written_in_batches(store: Store, clock: Standing) -> None:
     (used, text), (unused, _) = await made(store), await made(store)
     for _ in range(3):
         clock.ms += 1
@@ -290,7 +279,7 @@ class TestActingFor:
         assert len(store.keys._cache) == before
 
     async def test_what_another_gateway_changes_counts_by_the_look_up_of_the_key(
-        self, store: Store, home: Home, tmp_path: Path, clock: Clock
+        self, store: Store, home: Home, tmp_path: Path, clock: Standing
     ) -> None:
         """Not by the later one of the organization."""
         if home.url is None:

@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
+from support_clock import Ahead
 from support_store import Home
-from trivium.clock import SystemClock
 from trivium.errors import Conflict, NotFound, OperationError
 from trivium.policy.caller import Limits
 from trivium.store.changes import Page
@@ -23,20 +23,13 @@ HOUR = 3_600_000
 VISIT = Visit(way="link", agent="Firefox", address="192.0.2.1", lasts_ms=8 * HOUR)
 
 
-class Clock(SystemClock):
-    ahead_ms = 0
-
-    def now_ms(self) -> int:
-        return super().now_ms() + self.ahead_ms
+@pytest.fixture
+def clock() -> Ahead:
+    return Ahead()
 
 
 @pytest.fixture
-def clock() -> Clock:
-    return Clock()
-
-
-@pytest.fixture
-async def store(tmp_path: Path, home: Home, clock: Clock) -> AsyncIterator[Store]:
+async def store(tmp_path: Path, home: Home, clock: Ahead) -> AsyncIterator[Store]:
     made = Store(tmp_path, clock, home.url)
     for id in ("ann", "bob"):
         await made.users.add(User(id=id, name=id, email=f"{id}@one.example", limits=Limits(), created_ms=1), "operator")
@@ -49,7 +42,7 @@ def sessions(store: Store) -> Sessions:
     return store.sessions
 
 
-async def test_a_session_is_found_by_its_text_until_it_ends(sessions: Sessions, clock: Clock) -> None:
+async def test_a_session_is_found_by_its_text_until_it_ends(sessions: Sessions, clock: Ahead) -> None:
     opened = await sessions.open("ann", VISIT)
     assert await sessions.find(opened.token, HOUR) == opened.session
     assert await sessions.find(opened.token + "x", HOUR) is None
@@ -61,7 +54,7 @@ async def test_a_session_is_found_by_its_text_until_it_ends(sessions: Sessions, 
     assert len(sessions.database.query("SELECT id FROM sessions")[1]) == 1  # those that are over are not kept
 
 
-async def test_it_ends_where_nobody_comes(sessions: Sessions, store: Store, clock: Clock) -> None:
+async def test_it_ends_where_nobody_comes(sessions: Sessions, store: Store, clock: Ahead) -> None:
     opened = await sessions.open("ann", VISIT)
     clock.ahead_ms = HOUR - SEEN_EVERY_MS
     assert await sessions.find(opened.token, HOUR) is not None  # which is a visit
@@ -85,7 +78,7 @@ async def test_whoever_is_blocked_has_none_at_once(sessions: Sessions, store: St
     assert await sessions.find(bob.token, HOUR) is None
 
 
-async def test_a_link_is_good_once_and_for_a_while(sessions: Sessions, clock: Clock) -> None:
+async def test_a_link_is_good_once_and_for_a_while(sessions: Sessions, clock: Ahead) -> None:
     house, late = await sessions.make_link(None, HOUR, "operator"), await sessions.make_link("ann", HOUR, "operator")
     opened = await sessions.open_by_link(house.token, VISIT)
     assert opened.session.user_id is None

@@ -15,6 +15,7 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 
 from gateway import MESSAGES, running
+from support_clock import Standing
 from trivium.canon.api import Api
 from trivium.errors import UpstreamError, UpstreamRefusedUs, UpstreamUnreachable
 from trivium.mock import Match, Reply, Rule
@@ -69,25 +70,9 @@ class Google:
         pass
 
 
-class Hands:
-    """A clock that stands still."""
-
-    def __init__(self) -> None:
-        self.now = START
-
-    def now_ms(self) -> int:
-        return self.now
-
-    def monotonic_ns(self) -> int:
-        return self.now * 1_000_000
-
-    def go_on(self, seconds: float) -> None:
-        self.now += int(1000 * seconds)
-
-
 class Desk:
     def __init__(self, account: Account = ACCOUNT) -> None:
-        self.google, self.clock = Google(), Hands()
+        self.google, self.clock = Google(), Standing(START)
         self.credentials = HouseCredentials(self.google, self.clock)
         self.provider = Provider(name="vertex", base_url="http://h", apis=frozenset({Api.MESSAGES}), account=account)
 
@@ -127,7 +112,7 @@ async def test_a_token_is_asked_for_with_a_signed_request() -> None:
 async def test_many_calls_at_once_share_one_question_and_its_answer() -> None:
     desk = Desk()
     assert await asyncio.gather(*(desk.token() for _ in range(50))) == ["Bearer t1"] * 50
-    desk.clock.go_on(3000)
+    desk.clock.ms += 3_000_000
     assert await desk.token() == "Bearer t1"
     assert len(desk.google.asked) == 1
 
@@ -135,7 +120,7 @@ async def test_many_calls_at_once_share_one_question_and_its_answer() -> None:
 async def test_it_is_renewed_beside_the_calls_before_it_ends() -> None:
     desk = Desk()
     await desk.token()
-    desk.clock.go_on(3301)
+    desk.clock.ms += 3_301_000
     assert await desk.token() == "Bearer t1"
     await desk.settle()
     assert await desk.token() == "Bearer t2"
@@ -146,19 +131,19 @@ async def test_while_it_cannot_be_renewed_the_old_one_serves_to_its_end(caplog: 
     desk = Desk()
     await desk.token()
     desk.google.refusal = UpstreamUnreachable("no way", detail="oauth2:443")
-    desk.clock.go_on(3400)
+    desk.clock.ms += 3_400_000
     with caplog.at_level(logging.ERROR, "trivium.credentials"):
         assert await desk.token() == "Bearer t1"
         await desk.settle()
     assert "vertex: no way oauth2:443" in caplog.text
-    desk.clock.go_on(195)
+    desk.clock.ms += 195_000
     with pytest.raises(UpstreamRefusedUs) as raised:
         await desk.token()
     assert raised.value.status == 503
     assert "operator" in raised.value.message
     assert raised.value.detail == "vertex: no way oauth2:443"
     desk.google.refusal = None
-    desk.clock.go_on(6)
+    desk.clock.ms += 6_000
     assert (await desk.token()).startswith("Bearer t")
 
 
@@ -169,7 +154,7 @@ async def test_after_a_failure_nobody_asks_again_for_a_while() -> None:
         with pytest.raises(UpstreamRefusedUs, match="does not serve"):
             await desk.token()
     assert len(desk.google.asked) == 1
-    desk.clock.go_on(5)
+    desk.clock.ms += 5_000
     with pytest.raises(UpstreamRefusedUs) as raised:
         await desk.token()
     assert raised.value.detail == "vertex: status 400 invalid_grant Invalid JWT Signature."
@@ -232,7 +217,7 @@ async def test_aws_credentials_are_looked_at_each_minute(monkeypatch: pytest.Mon
         return signing.access_key_id
 
     assert [await id_now(), await id_now()] == ["A1", "A1"]
-    desk.clock.go_on(61)
+    desk.clock.ms += 61_000
     assert [await id_now(), await id_now()] == ["A1", "A2"]
 
 
