@@ -10,11 +10,23 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 from support_browser import chromium
+from support_desk import desk
 from support_machine import read_ahead, spare
 from support_redis import redis_server
-from support_store import bare_home, database, dialect, home, postgres
+from support_store import bare_home, clock, database, dialect, home, postgres, store
 
-__all__ = ["bare_home", "chromium", "database", "dialect", "home", "postgres", "redis_server"]
+__all__ = [
+    "bare_home",
+    "chromium",
+    "clock",
+    "database",
+    "desk",
+    "dialect",
+    "home",
+    "postgres",
+    "redis_server",
+    "store",
+]
 
 LONG = {
     *("admin_openapi", "admin_walk", "bench_rotation", "conformance", "e2e_canary", "e2e_local", "server_run"),

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import msgspec
+import pytest
 
 from trivium.errors import OperationError
 from trivium.operations.operations import Operations
@@ -56,6 +57,11 @@ class Desk:
             await self("users.create", id=f"{id}-{role}", name=role)
             await self("members.set", organization=id, user=f"{id}-{role}", role=role)
         return {role.value: member(f"{id}-{role.value}", {id: role}) for role in Role}
+
+
+@pytest.fixture
+def desk(store: Store) -> Desk:
+    return Desk(store)
 
 
 def check_told(op: Op, told: Any) -> None:

@@ -17,7 +17,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from functools import cache, partial
 from importlib.util import find_spec
 from pathlib import Path
@@ -28,6 +28,7 @@ import psycopg
 import pytest
 
 from support_machine import open_to_all
+from trivium.clock import Clock, SystemClock
 from trivium.metering.record import COLUMNS, Record
 from trivium.policy.caller import Caller
 from trivium.store import spans
@@ -36,6 +37,7 @@ from trivium.store.migrations import migrate
 from trivium.store.postgres import PostgresDatabase
 from trivium.store.sql import Database
 from trivium.store.sqlite import SqliteDatabase
+from trivium.store.store import Store
 
 DIALECTS = ("sqlite", "postgres")
 _PARENT_DIED = 1  # PR_SET_PDEATHSIG
@@ -196,6 +198,18 @@ def home(dialect: str, tmp_path: Path, request: pytest.FixtureRequest) -> Iterat
         furnish(tmp_path)
     with _home(dialect, tmp_path, request, "newest") as made:
         yield made
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return SystemClock()
+
+
+@pytest.fixture
+async def store(home: Home, tmp_path: Path, clock: Clock) -> AsyncIterator[Store]:
+    opened = Store(tmp_path, clock, home.url)
+    yield opened
+    await opened.close()
 
 
 @pytest.fixture

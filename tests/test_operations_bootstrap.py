@@ -2,24 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
 
-from support_store import Home
-from trivium.clock import SystemClock
 from trivium.errors import OperationError
 from trivium.operations.bootstrap import bootstrap_key
 from trivium.store.store import Store
 from trivium.store.whose import EVERYBODY
-
-
-@pytest.fixture
-async def store(home: Home, tmp_path: Path) -> AsyncIterator[Store]:
-    opened = Store(tmp_path, SystemClock(), home.url)
-    yield opened
-    await opened.close()
 
 
 async def test_it_is_made_once_and_opens_the_door(tmp_path: Path, store: Store) -> None:

@@ -3,34 +3,28 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
-from pathlib import Path
 from typing import Any
 
 import msgspec
 import pytest
 
 from support_desk import Desk, member
-from support_store import Home
 from test_operations_requests import NOW, call, ends
 from test_store_captures import BODY, bodies
-from trivium.clock import DAY_MS, SystemClock
+from trivium.clock import DAY_MS
 from trivium.operations import captures as module
 from trivium.operations.captures import keep_forgetting
 from trivium.operations.table import Actor
 from trivium.policy.caller import Role
 from trivium.store.captures import Bodies, packed
-from trivium.store.store import Store
 
 HOUR = 3_600_000
 
 
 @pytest.fixture
-async def desk(home: Home, tmp_path: Path) -> AsyncIterator[Desk]:
-    store = Store(tmp_path, SystemClock(), home.url)
-    await store.ledger.load()
-    yield Desk(store)
-    await store.close()
+async def desk(desk: Desk) -> Desk:
+    await desk.store.ledger.load()
+    return desk
 
 
 def keep(desk: Desk, *found: Bodies) -> None:

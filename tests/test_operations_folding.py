@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
-from pathlib import Path
 
 import pytest
 
 from support_clock import Standing
-from support_store import Home, keep, rows
+from support_store import keep, rows
 from trivium.errors import StoreUnavailable
 from trivium.metering.record import Record
 from trivium.operations import folding
@@ -22,8 +20,12 @@ START = 20_000 * DAY
 
 
 @pytest.fixture
-async def store(home: Home, tmp_path: Path) -> AsyncIterator[Store]:
-    store = Store(tmp_path, Standing(START + 2 * DAY + 5 * HOUR), home.url)
+def clock() -> Standing:
+    return Standing(START + 2 * DAY + 5 * HOUR)
+
+
+@pytest.fixture
+async def store(store: Store) -> Store:
     told = {"api": "chat", "operation": "generate", "outcome": "success", "status": 200}
     keep(
         store.database,
@@ -32,8 +34,7 @@ async def store(home: Home, tmp_path: Path) -> AsyncIterator[Store]:
             for n in (0, 3, 30, 48, 52, 53)
         ],
     )
-    yield store
-    await store.close()
+    return store
 
 
 async def test_every_hour_that_is_over_is_folded(store: Store) -> None:

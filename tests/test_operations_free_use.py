@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -13,8 +11,6 @@ import pytest
 from gateway import CHAT, Running, running
 from support_money import PRICES
 from support_redis import RedisServer
-from support_store import Home
-from trivium.clock import SystemClock
 from trivium.errors import RoleMissing
 from trivium.metering.record import Record
 from trivium.mock import Reply, Usage
@@ -346,10 +342,3 @@ def operations(
         await store.ledger.writer.flush()
 
     return FreeUseOperations(store, counters or LocalCounters(store.clock), lambda: settings or FreeSettings(), flush)
-
-
-@pytest.fixture
-async def store(tmp_path: Path, home: Home) -> AsyncIterator[Store]:
-    made = Store(tmp_path, SystemClock(), home.url)
-    yield made
-    await made.close()

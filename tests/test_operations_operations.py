@@ -2,26 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from support_store import Home
-from trivium.clock import SystemClock
 from trivium.errors import OperationError
 from trivium.metering.record import Record
 from trivium.operations.operations import Operations
 from trivium.store.backup import check
 from trivium.store.store import Store
-
-
-@pytest.fixture
-async def store(home: Home, tmp_path: Path) -> AsyncIterator[Store]:
-    opened = Store(tmp_path, SystemClock(), home.url)
-    yield opened
-    await opened.close()
 
 
 @pytest.fixture

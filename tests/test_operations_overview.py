@@ -2,30 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-from pathlib import Path
 from typing import Any
 
 import pytest
 
 from support_clock import Standing
 from support_desk import Desk, member
-from support_store import Home, keep
+from support_store import keep
 from trivium import ids
 from trivium.metering.record import Record
 from trivium.metering.start import Start
 from trivium.policy.caller import Role
-from trivium.store.store import Store
 
 NOW = 1_767_960_000_000 + 754_321  # 2026-01-09, 12:12 UTC
 HOUR, DAY = 3_600_000, 86_400_000
 
 
 @pytest.fixture
-async def desk(home: Home, tmp_path: Path) -> AsyncIterator[Desk]:
-    store = Store(tmp_path, Standing(NOW), home.url)
-    yield Desk(store)
-    await store.close()
+def clock() -> Standing:
+    return Standing(NOW)
 
 
 def call(id: str, time_ms: int, **more: Any) -> Record:

@@ -3,7 +3,6 @@ organization that must not be known of."""
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +10,7 @@ import msgspec
 import pytest
 
 from support_desk import Desk, member
-from support_store import Home, keep
+from support_store import keep
 from test_store_captures import bodies
 from trivium.clock import SystemClock
 from trivium.errors import OperationError
@@ -81,10 +80,8 @@ MAY = {
 
 
 @pytest.fixture
-async def desk(home: Home, tmp_path: Path) -> AsyncIterator[Desk]:
+async def desk(desk: Desk) -> Desk:
     """`acme`, and `blue` whose every name has a canary in it."""
-    store = Store(tmp_path, SystemClock(), home.url)
-    desk = Desk(store)
     for id, word in (("acme", "plain"), ("blue", CANARY)):
         await desk.organization(id)
         await desk("orgs.rename", organization=id, name=word)
@@ -95,10 +92,9 @@ async def desk(home: Home, tmp_path: Path) -> AsyncIterator[Desk]:
         for scope in (f"account:{id}", f"member:{id}/{id}-member", f"project:{id}/{id}-p"):
             await desk("budgets.set", scope=scope, period="month", usd="9")
         told = {"api": "chat", "operation": "generate", "outcome": "success", "status": 200, "key_id": key["id"]}
-        keep(store.database, [Record(id=f"req_{id}", time_ms=1, account_id=id, requested_model=word, **told)])
-        store.captures.put([bodies(f"req_{id}", text=word, key_id=key["id"], organization_id=id)], 10**9)
-    yield desk
-    await store.close()
+        keep(desk.store.database, [Record(id=f"req_{id}", time_ms=1, account_id=id, requested_model=word, **told)])
+        desk.store.captures.put([bodies(f"req_{id}", text=word, key_id=key["id"], organization_id=id)], 10**9)
+    return desk
 
 
 def actors(organization: str) -> dict[str, Actor]:

@@ -2,25 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-from pathlib import Path
-
 import pytest
 
 from support_desk import Desk
-from support_store import Home, keep
-from trivium.clock import SystemClock
+from support_store import keep
 from trivium.errors import OperationError
 from trivium.metering.record import Record
 from trivium.store import search
-from trivium.store.store import Store
-
-
-@pytest.fixture
-async def desk(home: Home, tmp_path: Path) -> AsyncIterator[Desk]:
-    store = Store(tmp_path, SystemClock(), home.url)
-    yield Desk(store)
-    await store.close()
 
 
 def call(id: str, time_ms: int = 1, **more: object) -> Record:

@@ -3,21 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
-from pathlib import Path
 from typing import Any
 
 import pytest
 
 from support_desk import Desk, member
 from support_prices import price, quote
-from support_store import Home
 from trivium import ids
-from trivium.clock import SystemClock
 from trivium.metering.record import Record
 from trivium.metering.start import Start
 from trivium.policy.caller import Role
-from trivium.store.store import Store
 
 NOW = 1_790_000_000_000
 ROUTING = (
@@ -27,11 +22,9 @@ ROUTING = (
 
 
 @pytest.fixture
-async def desk(home: Home, tmp_path: Path) -> AsyncIterator[Desk]:
-    store = Store(tmp_path, SystemClock(), home.url)
-    await store.ledger.load()
-    yield Desk(store)
-    await store.close()
+async def desk(desk: Desk) -> Desk:
+    await desk.store.ledger.load()
+    return desk
 
 
 def call(id: str, time_ms: int = NOW, **more: Any) -> Record:

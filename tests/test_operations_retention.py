@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
-from pathlib import Path
+from collections.abc import Callable
 from typing import Any
 
 import msgspec
 import pytest
 
 from support_clock import Standing
-from support_store import Home, revoke, rows
+from support_store import revoke, rows
 from trivium.clock import HOUR_MS
 from trivium.errors import StoreUnavailable
 from trivium.metering.record import Record
@@ -28,10 +27,8 @@ NOW = 100 * DAY
 
 
 @pytest.fixture
-async def store(home: Home, tmp_path: Path) -> AsyncIterator[Store]:
-    opened = Store(tmp_path, Standing(NOW), home.url)
-    yield opened
-    await opened.close()
+def clock() -> Standing:
+    return Standing(NOW)
 
 
 @pytest.fixture

@@ -2,24 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-from pathlib import Path
-
 import pytest
 
-from support_store import Home, rows
-from trivium.clock import SystemClock
+from support_store import rows
 from trivium.errors import NotFound
 from trivium.operations.operations import Operations
 from trivium.store.store import Store
 from trivium.store.users import User
-
-
-@pytest.fixture
-async def store(home: Home, tmp_path: Path) -> AsyncIterator[Store]:
-    opened = Store(tmp_path, SystemClock(), home.url)
-    yield opened
-    await opened.close()
 
 
 async def test_a_reset_tells_the_new_pepper_once_and_the_log_does_not(store: Store) -> None:

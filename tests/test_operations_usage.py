@@ -4,22 +4,19 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import AsyncIterator
-from pathlib import Path
 from typing import Any
 
 import pytest
 
 from support_clock import Standing
 from support_desk import Desk, member
-from support_store import Home, keep
+from support_store import keep
 from trivium.clock import LAST_MS
 from trivium.errors import OperationError
 from trivium.metering.record import Record
 from trivium.operations import usage as usage_operations
 from trivium.operations.usage import UsageRow, harmless
 from trivium.policy.caller import Role
-from trivium.store.store import Store
 from trivium.store.usage import GROUPS
 
 NOW = 1_767_960_000_000 + 754_321  # Friday 2026-01-09, 12:12 UTC
@@ -28,10 +25,8 @@ TODAY = NOW - NOW % DAY
 
 
 @pytest.fixture
-async def desk(home: Home, tmp_path: Path) -> AsyncIterator[Desk]:
-    store = Store(tmp_path, Standing(NOW), home.url)
-    yield Desk(store)
-    await store.close()
+def clock() -> Standing:
+    return Standing(NOW)
 
 
 def call(id: str, time_ms: int = NOW, **more: Any) -> Record:

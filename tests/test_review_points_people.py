@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import AsyncIterator
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -14,25 +13,16 @@ from support_desk import Desk, member
 from support_money import APIS, CREDITS, METER, shop, usage, whole
 from support_people import People
 from support_store import Home
-from trivium.clock import SystemClock
 from trivium.errors import OperationError
 from trivium.mock import Match, Reply, Rule
 from trivium.operations.table import Actor
 from trivium.policy.caller import Role
-from trivium.store.store import Store
 
 ANSWERS = [
     Rule(Reply(body=whole(api, "Hi", usage(api, 100, 10))), Match(path=f"*/{path}"))
     for api, path in (("chat", "chat/completions"), ("responses", "responses"), ("messages", "messages"))
 ]
 ACME = {"x-trivium-organization": "acme"}
-
-
-@pytest.fixture
-async def desk(home: Home, tmp_path: Path) -> AsyncIterator[Desk]:
-    store = Store(tmp_path, SystemClock(), home.url)
-    yield Desk(store)
-    await store.close()
 
 
 @contextlib.asynccontextmanager

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
@@ -20,10 +19,8 @@ from trivium.store.users import User
 
 
 @pytest.fixture
-async def store(home: Home, tmp_path: Path) -> AsyncIterator[Store]:
-    made = Store(tmp_path, Ahead(), home.url)
-    yield made
-    await made.close()
+def clock() -> Ahead:
+    return Ahead()
 
 
 async def someone(store: Store) -> None:

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -28,11 +27,9 @@ HOUSE: dict[str, Any] = {"provider": "up", "upstream_model": "m", "payer": "hous
 
 
 @pytest.fixture
-async def store(home: Home, tmp_path: Path) -> AsyncIterator[Store]:
-    opened = Store(tmp_path, SystemClock(), home.url)
-    await opened.ledger.load()
-    yield opened
-    await opened.close()
+async def store(store: Store) -> Store:
+    await store.ledger.load()
+    return store
 
 
 @pytest.fixture

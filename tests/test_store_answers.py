@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
@@ -20,13 +19,6 @@ from trivium.store.users import User
 
 CREDENTIAL = "tva-" + "a" * 43
 NOW = 1_795_600_000_000
-
-
-@pytest.fixture
-async def store(home: Home, tmp_path: Path) -> AsyncIterator[Store]:
-    made = Store(tmp_path, SystemClock(), home.url)
-    yield made
-    await made.close()
 
 
 def keeping(key: str = "k-1", question: bytes = b"POST /x", **other: Any) -> Keeping:

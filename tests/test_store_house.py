@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-from pathlib import Path
-
 import pytest
 
-from support_store import Home, rows
-from trivium.clock import SystemClock
+from support_store import rows
 from trivium.errors import PreconditionFailed
 from trivium.policy.access import Gate, HouseSettings
 from trivium.policy.caller import Limits
@@ -16,13 +12,6 @@ from trivium.store.house import Settings
 from trivium.store.store import Store
 
 CLOSED = HouseSettings(apis={"messages": Gate(open_to="admins")}, key_limits=Limits(requests_per_minute=5))
-
-
-@pytest.fixture
-async def store(home: Home, tmp_path: Path) -> AsyncIterator[Store]:
-    opened = Store(tmp_path, SystemClock(), home.url)
-    yield opened
-    await opened.close()
 
 
 async def test_until_they_are_set_everything_is_open(store: Store) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
@@ -32,17 +31,15 @@ def clock() -> Standing:
 
 
 @pytest.fixture
-async def store(home: Home, tmp_path: Path, clock: Standing) -> AsyncIterator[Store]:
+async def store(store: Store) -> Store:
     """`ann` owns `acme`, and `bob` sees its bills; `blue` has nobody."""
-    opened = Store(tmp_path, clock, home.url)
     for id in ("ann", "bob"):
-        await opened.users.add(User(id=id, name=id, created_ms=1), "op")
+        await store.users.add(User(id=id, name=id, created_ms=1), "op")
     for id, owner in (("acme", "ann"), ("blue", None)):
-        await opened.organizations.add(OrganizationRow(id=id, name=id, created_ms=1), owner, "op")
-        await opened.organizations.add_project(Project(id=f"{id}-p", organization_id=id, name="p", created_ms=1), "op")
-    await opened.organizations.set_member("acme", "bob", Role.BILLING, "op")
-    yield opened
-    await opened.close()
+        await store.organizations.add(OrganizationRow(id=id, name=id, created_ms=1), owner, "op")
+        await store.organizations.add_project(Project(id=f"{id}-p", organization_id=id, name="p", created_ms=1), "op")
+    await store.organizations.set_member("acme", "bob", Role.BILLING, "op")
+    return store
 
 
 async def made(store: Store, budget: Budget | None = None, **what: Any) -> tuple[ApiKey, str]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
@@ -22,13 +21,11 @@ STRICT = OrganizationSettings(policy=Policy(zdr=True), limits=Limits(requests_pe
 
 
 @pytest.fixture
-async def store(home: Home, tmp_path: Path) -> AsyncIterator[Store]:
-    opened = Store(tmp_path, SystemClock(), home.url)
+async def store(store: Store) -> Store:
     for id in ("ann", "bob"):
-        await opened.users.add(User(id=id, name=id, created_ms=1), "op")
-    await opened.organizations.add(ACME, "ann", "op")
-    yield opened
-    await opened.close()
+        await store.users.add(User(id=id, name=id, created_ms=1), "op")
+    await store.organizations.add(ACME, "ann", "op")
+    return store
 
 
 def lines(store: Store, action: str) -> int:

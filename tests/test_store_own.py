@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-from pathlib import Path
-
 import pytest
 
-from support_store import Home
-from trivium.clock import DAY_MS, SystemClock
+from trivium.clock import DAY_MS
 from trivium.operations.operations import Operations
 from trivium.policy.caller import Role
 from trivium.store.organizations import OrganizationRow
@@ -18,11 +14,9 @@ from trivium.store.users import User
 
 
 @pytest.fixture
-async def store(home: Home, tmp_path: Path) -> AsyncIterator[Store]:
-    opened = Store(tmp_path, SystemClock(), home.url)
-    await opened.users.add(User(id="alice", name="Alice", email="a@example.com", created_ms=1), "operator")
-    yield opened
-    await opened.close()
+async def store(store: Store) -> Store:
+    await store.users.add(User(id="alice", name="Alice", email="a@example.com", created_ms=1), "operator")
+    return store
 
 
 @pytest.fixture

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Callable, Iterable, Sequence
-from pathlib import Path
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import pytest
@@ -28,14 +27,12 @@ ANN = "user:ann"
 
 
 @pytest.fixture
-async def store(home: Home, tmp_path: Path) -> AsyncIterator[Store]:
-    opened = Store(tmp_path, SystemClock(), home.url)
-    await opened.users.add(User(id="ann", name="Ann", created_ms=1), "operator")
-    await opened.users.add(User(id="bob", name="Bob", created_ms=1), "operator")
-    opened.secrets.ring = Keyring([OLD])
-    await opened.secrets.load()
-    yield opened
-    await opened.close()
+async def store(store: Store) -> Store:
+    await store.users.add(User(id="ann", name="Ann", created_ms=1), "operator")
+    await store.users.add(User(id="bob", name="Bob", created_ms=1), "operator")
+    store.secrets.ring = Keyring([OLD])
+    await store.secrets.load()
+    return store
 
 
 @pytest.fixture

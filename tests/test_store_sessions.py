@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
-from pathlib import Path
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 
 from support_clock import Ahead
-from support_store import Home
 from trivium.errors import Conflict, NotFound, OperationError
 from trivium.policy.caller import Limits
 from trivium.store.changes import Page
@@ -29,12 +27,12 @@ def clock() -> Ahead:
 
 
 @pytest.fixture
-async def store(tmp_path: Path, home: Home, clock: Ahead) -> AsyncIterator[Store]:
-    made = Store(tmp_path, clock, home.url)
+async def store(store: Store) -> Store:
     for id in ("ann", "bob"):
-        await made.users.add(User(id=id, name=id, email=f"{id}@one.example", limits=Limits(), created_ms=1), "operator")
-    yield made
-    await made.close()
+        await store.users.add(
+            User(id=id, name=id, email=f"{id}@one.example", limits=Limits(), created_ms=1), "operator"
+        )
+    return store
 
 
 @pytest.fixture

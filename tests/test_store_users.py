@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
 
-from support_store import Home, PostgresServer, rows
+from support_store import PostgresServer, rows
 from trivium.clock import SystemClock
 from trivium.errors import Conflict, NotFound
 from trivium.policy.caller import Limits
@@ -25,12 +24,10 @@ BOB = User(id="bob", name="Bob", staff=True, created_ms=6)
 
 
 @pytest.fixture
-async def store(home: Home, tmp_path: Path) -> AsyncIterator[Store]:
-    opened = Store(tmp_path, SystemClock(), home.url)
-    await opened.users.add(ANN, "op")
-    await opened.users.add(BOB, "op")
-    yield opened
-    await opened.close()
+async def store(store: Store) -> Store:
+    await store.users.add(ANN, "op")
+    await store.users.add(BOB, "op")
+    return store
 
 
 def log(store: Store) -> list[tuple[str, str]]:
