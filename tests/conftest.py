@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import gc
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import HealthCheck, settings
@@ -14,6 +15,9 @@ from support_desk import desk
 from support_machine import read_ahead, spare
 from support_redis import redis_server
 from support_store import bare_home, clock, database, dialect, home, postgres, store
+
+if TYPE_CHECKING:
+    from support_cli import CommandLine
 
 __all__ = [
     "bare_home",
@@ -67,3 +71,12 @@ def pytest_collection_finish() -> None:
     which would take longer than most tests do."""
     gc.collect()
     gc.freeze()
+
+
+@pytest.fixture
+def trivium(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> CommandLine:
+    """The command line, over a data folder that is not there yet."""
+    from support_cli import CommandLine  # noqa: PLC0415 # a second, and few ask
+
+    monkeypatch.chdir(tmp_path)
+    return CommandLine(tmp_path / "data")

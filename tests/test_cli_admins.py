@@ -7,15 +7,7 @@ import re
 import time
 from pathlib import Path
 
-import pytest
-
 from support_cli import CommandLine, beside_a_gateway
-
-
-@pytest.fixture
-def trivium(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> CommandLine:
-    monkeypatch.chdir(tmp_path)
-    return CommandLine(tmp_path / "data")
 
 
 def test_a_credential_is_printed_alone_so_that_a_script_can_take_it(trivium: CommandLine) -> None:

@@ -13,11 +13,6 @@ from support_store import PostgresServer
 from trivium.store.schema import MIGRATIONS
 
 
-@pytest.fixture
-def trivium(tmp_path: Path) -> CommandLine:
-    return CommandLine(tmp_path / "data")
-
-
 def test_a_store_comes_back_from_its_copy_and_its_pepper(trivium: CommandLine, tmp_path: Path) -> None:
     made = trivium.json("keys", "create", "--name", "laptop")
     trivium.keep(record("a", output_tokens=3))

@@ -16,17 +16,14 @@ KEY = "sk-canary-0123456789"
 
 
 @pytest.fixture
-def trivium(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> CommandLine:
-    monkeypatch.chdir(tmp_path)
-    command_line = CommandLine(tmp_path / "data")
-
+def trivium(trivium: CommandLine) -> CommandLine:
     async def make_ann() -> None:
-        store = command_line.store()
+        store = trivium.store()
         await store.users.add(User(id="ann", name="Ann", created_ms=1), "operator")
         await store.close()
 
     asyncio.run(make_ann())
-    return command_line
+    return trivium
 
 
 def test_a_key_is_read_from_standard_input_and_never_shown(trivium: CommandLine) -> None:

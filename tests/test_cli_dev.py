@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import pytest
 
 from support_cli import CommandLine, record
@@ -12,13 +10,12 @@ from trivium.store.ownership import ownership
 
 
 @pytest.fixture
-def trivium(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> CommandLine:
-    monkeypatch.chdir(tmp_path)
+def trivium(trivium: CommandLine, monkeypatch: pytest.MonkeyPatch) -> CommandLine:
     monkeypatch.setattr(seed, "_ORGANIZATIONS", ("Acme", "Blue Sky"))
     monkeypatch.setattr(seed, "_USERS", 3)
     monkeypatch.setattr(seed, "DAYS", 3)
     monkeypatch.setattr(seed, "_PATTERNS", 20)
-    return CommandLine(tmp_path / "data")
+    return trivium
 
 
 def test_a_seeded_store_is_whole_and_shows_what_was_asked_for(trivium: CommandLine) -> None:

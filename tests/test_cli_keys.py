@@ -16,12 +16,6 @@ from trivium.store.ownership import ownership
 CAPTURE = ("capture", "capture_until_ms")
 
 
-@pytest.fixture
-def trivium(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> CommandLine:
-    monkeypatch.chdir(tmp_path)
-    return CommandLine(tmp_path / "data")
-
-
 def test_a_key_is_printed_alone_so_that_a_script_can_take_it(trivium: CommandLine) -> None:
     result = trivium("keys", "create", "--name", "laptop")
     assert result.exit_code == 0

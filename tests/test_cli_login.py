@@ -17,12 +17,6 @@ from trivium.settings_dashboard import DashboardSettings
 from trivium.store.sessions import Visit
 
 
-@pytest.fixture
-def trivium(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> CommandLine:
-    monkeypatch.chdir(tmp_path)
-    return CommandLine(tmp_path / "data")
-
-
 def test_a_link_is_printed_alone_so_that_a_script_can_take_it(trivium: CommandLine) -> None:
     result = trivium("login-link")
     assert result.exit_code == 0

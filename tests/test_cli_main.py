@@ -15,12 +15,6 @@ from support_cli import CommandLine, record
 from trivium import __version__
 
 
-@pytest.fixture
-def trivium(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> CommandLine:
-    monkeypatch.chdir(tmp_path)
-    return CommandLine(tmp_path / "data")
-
-
 def run(data: Path, *words: str) -> subprocess.CompletedProcess[str]:
     env = {"PATH": os.environ["PATH"], "TRIVIUM_DATA": str(data), "LANG": "C"}
     return subprocess.run(

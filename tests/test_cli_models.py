@@ -22,17 +22,14 @@ async def people(store: Store) -> None:
 
 
 @pytest.fixture
-def trivium(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> CommandLine:
-    monkeypatch.chdir(tmp_path)
-    made = CommandLine(tmp_path / "data")
-
+def trivium(trivium: CommandLine) -> CommandLine:
     async def fill() -> None:
-        store = made.store()
+        store = trivium.store()
         await people(store)
         await store.close()
 
     asyncio.run(fill())
-    return made
+    return trivium
 
 
 def test_add_list_set_share_and_remove(trivium: CommandLine, tmp_path: Path) -> None:

@@ -4,19 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import re
-from pathlib import Path
 
 import pytest
 
 from support_cli import MIDNIGHT, CommandLine, beside_a_gateway, record
 from support_prices import price, quote
 from trivium.metering.record import Record
-
-
-@pytest.fixture
-def trivium(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> CommandLine:
-    monkeypatch.chdir(tmp_path)
-    return CommandLine(tmp_path / "data")
 
 
 @pytest.fixture

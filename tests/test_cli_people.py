@@ -12,11 +12,6 @@ from support_cli import CommandLine, beside_a_gateway
 
 
 @pytest.fixture
-def trivium(tmp_path: Path) -> CommandLine:
-    return CommandLine(tmp_path / "data")
-
-
-@pytest.fixture
 def acme(trivium: CommandLine) -> CommandLine:
     """With its owner `ann`."""
     trivium("users", "create", "--name", "Ann", "--id", "ann", "--email", "ann@acme.example")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import time
-from pathlib import Path
 
 import pytest
 
@@ -13,12 +12,6 @@ from test_store_captures import bodies
 from trivium.metering.record import COLUMNS
 
 DAY = 86_400_000
-
-
-@pytest.fixture
-def trivium(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> CommandLine:
-    monkeypatch.chdir(tmp_path)
-    return CommandLine(tmp_path / "data")
 
 
 @pytest.fixture

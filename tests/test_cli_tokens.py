@@ -5,19 +5,11 @@ from __future__ import annotations
 import asyncio
 from pathlib import Path
 
-import pytest
-
 from support_cli import CommandLine
 from trivium.clock import SystemClock
 from trivium.store.ownership import ownership
 from trivium.store.store import Store
 from trivium.store.users import User
-
-
-@pytest.fixture
-def trivium(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> CommandLine:
-    monkeypatch.chdir(tmp_path)
-    return CommandLine(tmp_path / "data")
 
 
 def test_the_pepper_is_printed_alone_so_that_a_script_can_take_it(trivium: CommandLine, tmp_path: Path) -> None:

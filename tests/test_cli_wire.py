@@ -19,11 +19,10 @@ WHOLE = (
 
 
 @pytest.fixture
-def trivium(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> CommandLine:
-    monkeypatch.chdir(tmp_path)
+def trivium(trivium: CommandLine, tmp_path: Path) -> CommandLine:
     (tmp_path / "a.sse").write_bytes(CHAT)
     (tmp_path / "b.sse").write_bytes(CHAT.replace(b"c1", b"c2"))
-    return CommandLine(tmp_path / "data")
+    return trivium
 
 
 def test_a_capture_for_the_eye(trivium: CommandLine) -> None:
