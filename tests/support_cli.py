@@ -23,18 +23,11 @@ from trivium.store.ownership import ownership
 from trivium.store.store import Store
 
 
-class CommandLine:
-    """Calls `trivium`; an exception that would have been a trace on the terminal is raised."""
+class Spoken:
+    """What is called with words, and what it says."""
 
-    def __init__(self, data: Path) -> None:
-        self.data = data
-        self.env: dict[str, str | None] = {"TRIVIUM_CONFIG": None, "TRIVIUM_DATA": str(data)}
-
-    def __call__(self, *words: str, given: bytes | None = None) -> Result:
-        result = CliRunner().invoke(main, words, input=given, env=self.env)
-        if result.exception is not None and not isinstance(result.exception, SystemExit):
-            raise result.exception
-        return result
+    def __call__(self, *words: str) -> Result:
+        raise NotImplementedError
 
     def json(self, *words: str) -> Any:
         result = self(*words, "--json")
@@ -54,6 +47,24 @@ class CommandLine:
         result = self(*words)
         assert (result.exit_code, result.stderr) == (0, "")
         return [[cell.strip() for cell in line.split("  ") if cell.strip()] for line in result.stdout.splitlines()]
+
+
+def heard(result: Result) -> Result:
+    """An exception that would have been a trace on the terminal is raised."""
+    if result.exception is not None and not isinstance(result.exception, SystemExit):
+        raise result.exception
+    return result
+
+
+class CommandLine(Spoken):
+    """Calls `trivium`."""
+
+    def __init__(self, data: Path) -> None:
+        self.data = data
+        self.env: dict[str, str | None] = {"TRIVIUM_CONFIG": None, "TRIVIUM_DATA": str(data)}
+
+    def __call__(self, *words: str, given: bytes | None = None) -> Result:
+        return heard(CliRunner().invoke(main, words, input=given, env=self.env))
 
     def store(self) -> Store:
         """To be closed before a command is given."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +10,7 @@ import msgspec
 import pytest
 from click.testing import CliRunner, Result
 
+from support_cli import Spoken, heard
 from support_prices import Desk, dataset, price, quote, record
 from trivium.cli import prices as module
 from trivium.cli.main import Commands
@@ -21,30 +21,13 @@ NOW = day("2026-11-20")
 DAY = 86_400_000
 
 
-class Terminal(Desk):
+class Terminal(Spoken, Desk):
     def __call__(self, *words: str) -> Result:
         group = Commands("trivium", {"prices": module.prices})
-        result = CliRunner().invoke(group, ["prices", *words])
-        if result.exception is not None and not isinstance(result.exception, SystemExit):
-            raise result.exception
-        return result
-
-    def says(self, *words: str) -> list[list[str]]:
-        """The lines of a table, as cells."""
-        result = self(*words)
-        assert (result.exit_code, result.stderr) == (0, "")
-        return [[cell.strip() for cell in line.split("  ") if cell.strip()] for line in result.stdout.splitlines()]
-
-    def json(self, *words: str) -> Any:
-        result = self(*words, "--json")
-        assert (result.exit_code, result.stderr) == (0, "")
-        return json.loads(result.stdout)
+        return heard(CliRunner().invoke(group, ["prices", *words]))
 
     def refusal(self, *words: str) -> str:
-        result = self(*words)
-        assert (result.exit_code, result.stdout) == (1, "")
-        (line,) = result.stderr.splitlines()
-        return line.removeprefix("trivium: ")
+        return super().refusal(*words).removeprefix("trivium: ")
 
 
 @pytest.fixture
@@ -63,7 +46,7 @@ class TestShow:
     def test_every_model(self, trivium: Terminal) -> None:
         trivium("set", "house/*", "--markup", "5")
         trivium("set", "house/m", "--price", '{ input = "1", output = 2 }')
-        heads, *rows = trivium.says("show")
+        heads, *rows = trivium.table("show")
         assert heads == ["model", "version", "input", "output", "cache read", "cache write", "markup", "source"]
         assert rows[0][2:6] == ["4", "20", "0.2", "5"]
         assert rows[1][0] == "house/m"
@@ -71,7 +54,7 @@ class TestShow:
         assert rows[2] == ["house/n", *["-"] * 7]
 
     def test_one(self, trivium: Terminal) -> None:
-        said = dict(line for line in trivium.says("show", "best") if len(line) == 2)
+        said = dict(line for line in trivium.table("show", "best") if len(line) == 2)
         assert said["model"] == "anthropic/claude-opus-5-5"
         assert said["version"].startswith("pr_")
         assert (said["input"], said["tiers.batch.cache_write_1h"], said["tools.web_search"]) == ("4", "4", "10")
@@ -84,7 +67,7 @@ class TestShow:
 
     def test_a_version(self, trivium: Terminal) -> None:
         trivium.store.keep([quote(price())], NOW)
-        said = dict(line for line in trivium.says("show", "--version", version_of(price())) if len(line) == 2)
+        said = dict(line for line in trivium.table("show", "--version", version_of(price())) if len(line) == 2)
         assert (said["source"], said["first ms"], said["output"]) == ("test", "2026-11-20 00:00:00 UTC", "15")
         assert trivium.refusal("show", "--version", "pr_x") == "Nothing was ever charged with a price 'pr_x'."
 
@@ -147,7 +130,7 @@ def test_history(trivium: Terminal) -> None:
     trivium.store.keep([quote(price())], NOW)
     trivium.put(record("1", time_ms=NOW, price_version=version_of(price()), cost_nano=1_500_000))
     trivium("set", "house/*", "--markup", "5", "--note", "since we can")
-    heads, row, _, second, override = trivium.says("history", "house/m")
+    heads, row, _, second, override = trivium.table("history", "house/m")
     assert heads[0] == "version"
     assert row == [
         version_of(price()), "2026-11-20 00:00:00", "2026-11-20 00:00:00", "1", "0.0015", "3", "15", "test",
@@ -161,21 +144,21 @@ def test_history(trivium: Terminal) -> None:
 def test_diff(trivium: Terminal) -> None:
     trivium.store.keep([quote(price()), quote(price(4))], NOW)
     first, second = version_of(price()), version_of(price(4))
-    assert trivium.says("diff", first, second)[1:] == [["-", first, second, "input", "3", "4"]]
+    assert trivium.table("diff", first, second)[1:] == [["-", first, second, "input", "3", "4"]]
     trivium.put(record("1", price_version=first))
     trivium("set", "house/m", "--price", "{ input = 4, output = 15 }")
-    assert trivium.says("diff")[1:] == [["house/m", first, second, "input", "3", "4"]]
+    assert trivium.table("diff")[1:] == [["house/m", first, second, "input", "3", "4"]]
     assert trivium("diff", first).exit_code == 2
 
 
 def test_rerate(trivium: Terminal) -> None:
     trivium.put(record("a", time_ms=NOW - DAY, cost_nano=3 * 10**9, account_id="acme", input_uncached_tokens=1_000_000))
     trivium("set", "house/m", "--price", "{ input = 2, output = 15 }", "--from", "2026-01-01")
-    _, row, last = trivium.says("rerate", "--since", "2026-11-01")
+    _, row, last = trivium.table("rerate", "--since", "2026-11-01")
     assert row == ["house/m", "acme", "1", "1", "0", "3", "2", "-1"]
     assert last == ["Nothing is booked; --apply does it."]
     assert trivium.booked == {}
-    assert trivium.says("rerate", "--since", "2026-11-01", "--apply")[-1] == ["1 differences are booked."]
+    assert trivium.table("rerate", "--since", "2026-11-01", "--apply")[-1] == ["1 differences are booked."]
     assert [one.after_nano for one in trivium.booked.values()] == [2 * 10**9]
     assert trivium.json("rerate", "--since", "2026-11-01", "--until", "2026-11-02")["groups"] == []
     assert trivium("rerate").exit_code == 2
