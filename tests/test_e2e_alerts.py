@@ -20,8 +20,11 @@ BROKE = Error(message="Your account acct_1 has no credit left.", type="billing_e
 
 @pytest.mark.parametrize("status", [401, 402, 403])
 async def test_callers_hear_503_and_the_operator_why(status: int, caplog: pytest.LogCaptureFixture) -> None:
-    rules = (Rule(Reply(status=status, error=BROKE), Match(model="m")), Rule(Reply(text="Hi")))
-    async with running(*rules, provider=ALL_APIS) as house:
+    refuses, fails = (
+        Rule(Reply(status=status, error=BROKE), Match(model="m")),
+        Rule(Reply(status=500), Match(model="x")),
+    )
+    async with running(refuses, fails, Reply(text="Hi"), provider=ALL_APIS) as house:
         perform = house.gateway.operations.perform
         assert await perform("alerts.show", {}) == []
         with caplog.at_level(logging.ERROR, "trivium.pipeline"):
@@ -39,7 +42,9 @@ async def test_callers_hear_503_and_the_operator_why(status: int, caplog: pytest
             assert (record["status"], record["upstream_status"], record["outcome"]) == (503, status, "failed")
             assert (record["error_message"], record["told_code"]) == (BROKE.message, "upstream_unavailable")
             assert record["cost_nano"] == 0
-        # The list says what is so now: another model is answered, so the account is good again.
+        # The list says what is so now: a failure says nothing of the account, that another model is answered does.
+        assert (await house.post(PATHS["chat"], {**CHAT, "model": "x"}))[0] == 500
+        assert len(await perform("alerts.show", {})) == 1
         assert (await house.post(PATHS["chat"], {**CHAT, "model": "other"}))[0] == 200
         assert await perform("alerts.show", {}) == []
 

@@ -13,7 +13,7 @@ import pytest
 
 from gateway import CALLS, CHAT, MESSAGES, RESPONSES, Running, running
 from support_limits import PATH, key, message, passed, rule
-from support_money import customer
+from support_money import customer, streamed
 from support_pace import at_once
 from trivium.mock import Error, Reply, Usage
 from trivium.policy.access import Gate
@@ -199,6 +199,13 @@ class TestTokens:
             assert status == 429
             assert "input tokens per minute of this API key has too little room: 1,000 are used" in message(answer)
             assert headers["anthropic-ratelimit-input-tokens-remaining"] == "10"
+
+    async def test_of_an_answer_that_tells_no_usage_its_length_counts(self) -> None:
+        async with running(Reply(sse=streamed("chat", "x" * 720, None))) as gateway:
+            limited = key(gateway, output_tokens_per_minute=200)
+            assert (await ask(gateway, limited, CHAT | {"stream": True}))[0] == 200
+            assert (await gateway.record())["output_tokens"] == 200
+            assert (await ask(gateway, limited))[0] == 429
 
     async def test_an_upstream_that_refuses_gives_the_input_back(self) -> None:
         async with running(Reply(status=400, error=Error())) as gateway:
