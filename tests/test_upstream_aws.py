@@ -61,3 +61,28 @@ def test_a_profiles_credentials_sign_for_the_providers_region() -> None:
 def test_where_there_are_none_it_says_so(profile: str | None) -> None:
     with pytest.raises(ChainFailed):
         chain_signing(CredentialChain(region="eu-west-1", profile=profile))
+
+
+@needs_sdk
+@pytest.mark.usefixtures("profiles")
+def test_what_tools_write_into_the_files_is_found_when_it_is_there(tmp_path: Path) -> None:
+    chain = CredentialChain(region="eu-west-1")
+    with pytest.raises(ChainFailed):
+        chain_signing(chain)
+    for token in ("of the morning", "of the evening"):
+        (tmp_path / "credentials").write_text(
+            f"[default]\naws_access_key_id = A\naws_secret_access_key = s\naws_session_token = {token}\n"
+        )
+        assert chain_signing(chain).session_token == token
+
+
+@needs_sdk
+@pytest.mark.usefixtures("profiles")
+def test_what_the_sdk_renews_by_itself_is_asked_for_once(tmp_path: Path) -> None:
+    told = '{"Version": 1, "AccessKeyId": "A", "SecretAccessKey": "s", "Expiration": "2999-01-01T00:00:00Z"}'
+    (tmp_path / "told.json").write_text(told)
+    (tmp_path / "config").write_text(f"[profile process]\ncredential_process = cat {tmp_path / 'told.json'}\n")
+    chain = CredentialChain(region="eu-west-1", profile="process")
+    assert chain_signing(chain).access_key_id == "A"
+    (tmp_path / "told.json").unlink()
+    assert chain_signing(chain).access_key_id == "A"

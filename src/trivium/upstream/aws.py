@@ -5,11 +5,15 @@ machines. The extra `aws` brings botocore for that alone; calls are signed by `p
 from __future__ import annotations
 
 import importlib.util
-from functools import lru_cache
 from typing import Any
 
 from trivium.providers.account import CredentialChain
 from trivium.providers.sigv4 import Signing
+
+_kept: dict[str | None, Any] = {}
+"""By profile: what botocore itself renews, or what does not change."""
+_IN_FILES = {"shared-credentials-file", "config-file"}
+"""How botocore calls what it reads once, though whoever wrote it may write it anew: tools for single sign-on do."""
 
 
 class ChainFailed(Exception):
@@ -30,7 +34,7 @@ def chain_signing(chain: CredentialChain) -> Signing:
             raise ChainFailed("AWS's SDK finds no credentials")
         now = found.get_frozen_credentials()
     except (BotoCoreError, ClientError) as error:
-        _credentials.cache_clear()
+        _kept.pop(chain.profile, None)
         raise ChainFailed(str(error)) from None
     return Signing(
         access_key_id=now.access_key,
@@ -40,9 +44,13 @@ def chain_signing(chain: CredentialChain) -> Signing:
     )
 
 
-@lru_cache(64)
 def _credentials(profile: str | None) -> Any:
-    """What botocore keeps and renews; None where it finds nothing."""
+    """None where there is nothing yet."""
     from botocore.session import Session  # noqa: PLC0415 # 0.2 s for who does not use it
 
-    return Session(profile=profile).get_credentials()
+    if profile in _kept:
+        return _kept[profile]
+    found = Session(profile=profile).get_credentials()
+    if found is not None and found.method not in _IN_FILES:
+        _kept[profile] = found
+    return found
