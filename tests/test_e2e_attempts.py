@@ -326,6 +326,42 @@ class SilentCredentials:
         await asyncio.sleep(5)
         raise AssertionError(provider.name)
 
+    def refused(self, provider: Provider, headers: list[tuple[bytes, bytes]]) -> None:
+        raise AssertionError(provider.name)
+
+
+class OneToken:
+    """It ended sooner than was said."""
+
+    def __init__(self) -> None:
+        self.headers = [(b"authorization", b"Bearer revoked")]
+        self.told: list[str] = []
+
+    async def of(self, _: Provider) -> tuple[Signing | None, list[tuple[bytes, bytes]]]:
+        return None, self.headers
+
+    def refused(self, provider: Provider, headers: list[tuple[bytes, bytes]]) -> None:
+        assert headers is self.headers
+        self.told.append(provider.name)
+
+
+VERTEX = """
+[providers.vertex]
+type = "vertex"
+service_account = "metadata"
+project = "p"
+base_url = "{upstream}"
+models = ["*"]
+"""
+
+
+@pytest.mark.parametrize(("status", "told"), [(401, ["vertex"]), (403, []), (200, [])])
+async def test_a_token_that_the_provider_refuses_is_kept_no_longer(status: int, told: list[str]) -> None:
+    async with running(Rule(Reply(status=status), Match(path="*:rawPredict")), settings=VERTEX) as house:
+        token = house.gateway.deps.credentials = OneToken()
+        await ask(house, "messages", model="vertex/claude-x")
+        assert token.told == told
+
 
 class TestTimeout:
     """What the client sets with `x-trivium-timeout`."""
@@ -347,11 +383,8 @@ class TestTimeout:
     @pytest.mark.parametrize("model", ["vertex/claude-x", "claude"])
     async def test_what_comes_before_the_upstream_counts(self, model: str) -> None:
         """The provider's credential, here."""
-        vertex = (
-            'type = "vertex"\nservice_account = "metadata"\nproject = "p"\nbase_url = "{upstream}"\nmodels = ["*"]\n'
-        )
         routes = '[catalog.models.claude]\nroutes = [{ to = "vertex/claude-x" }, { to = "b/two" }]\n'
-        async with running(GOOD, settings=f"{TWO}{routes}[providers.vertex]\n{vertex}") as house:
+        async with running(GOOD, settings=f"{TWO}{routes}{VERTEX}") as house:
             house.gateway.deps.credentials = SilentCredentials()
             status, said = await ask(house, "messages", model=model, headers={"x-trivium-timeout": "0.2"})
             assert (status, "x-trivium-timeout" in said) == (504, True)

@@ -127,6 +127,15 @@ async def test_it_is_renewed_beside_the_calls_before_it_ends() -> None:
     assert len(desk.google.asked) == 2
 
 
+async def test_one_that_the_provider_refuses_is_asked_for_anew() -> None:
+    desk = Desk()
+    _, refused = await desk.credentials.of(desk.provider)
+    desk.credentials.refused(desk.provider, refused)
+    assert await desk.token() == "Bearer t2"
+    desk.credentials.refused(desk.provider, refused)  # by a call that had left before
+    assert await desk.token() == "Bearer t2"
+
+
 async def test_while_it_cannot_be_renewed_the_old_one_serves_to_its_end(caplog: pytest.LogCaptureFixture) -> None:
     desk = Desk()
     await desk.token()

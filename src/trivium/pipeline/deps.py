@@ -217,6 +217,10 @@ class Credentials(Protocol):
         """How calls to a provider are signed, and headers for them. Raises UpstreamRefusedUs."""
         ...
 
+    def refused(self, provider: Provider, headers: list[tuple[bytes, bytes]]) -> None:
+        """The provider does not take these headers."""
+        ...
+
 
 class Counters(Protocol):
     """Counters of limits, of this gateway or of several together. None of these raises anything."""

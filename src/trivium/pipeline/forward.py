@@ -247,6 +247,8 @@ async def forward(  # noqa: PLR0917
         run.limited.answered(response.status)
     run.ttfb_us = run.elapsed_us()
     run.upstream_status = response.status
+    if response.status == 401 and further:
+        deps.credentials.refused(provider, further)
     return _masked(response, provider, further) if response.status >= 300 else response
 
 

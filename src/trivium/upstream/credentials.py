@@ -2,7 +2,8 @@
 
 Asked for when first needed, kept, and renewed beside the calls some time before they end, once for all calls. While
 they cannot be renewed those at hand are used to their end. Then calls hear that the provider is not there for now, and
-the operator reads in the log why. What failed is tried again after a pause, and no call waits for it meanwhile.
+the operator reads in the log why. What failed is tried again after a pause, and no call waits for it meanwhile. What
+the provider refuses is asked for anew: it was revoked, or the clock by which it still holds has been set back since.
 """
 
 from __future__ import annotations
@@ -30,7 +31,7 @@ _SPARE_MS = 10_000
 _CHAIN_RENEWED_MS = 60_000
 _CHAIN_GOOD_MS = 5 * 60_000
 """AWS's SDK renews what it has ten minutes before its end; it is asked each minute what that is."""
-_PAUSE_MS = 5_000
+_PAUSE_NS = 5 * 1_000_000_000
 """After a failure."""
 
 
@@ -66,7 +67,7 @@ class HouseCredentials:
         self._held: dict[Account, Held] = {}
         self._asking: dict[Account, asyncio.Task[Held | str]] = {}
         self._failed: dict[Account, tuple[str, int]] = {}
-        """Why, and when it may be tried again."""
+        """Why, and when by the clock that nobody sets it may be tried again."""
 
     async def of(self, provider: Provider) -> tuple[Signing | None, Headers]:
         """How calls to a provider with an account are signed, and headers for them. Raises UpstreamRefusedUs."""
@@ -78,6 +79,13 @@ class HouseCredentials:
         elif now >= held.renew_ms:
             self._ask(account, provider)
         return held.signing, held.headers
+
+    def refused(self, provider: Provider, headers: Headers) -> None:
+        """The provider does not take what a call carried, which may have been replaced meanwhile."""
+        account = provider.account
+        assert account is not None
+        if (held := self._held.get(account)) is not None and held.headers is headers:
+            del self._held[account]
 
     async def _new(self, account: Account, provider: Provider) -> Held:
         asking = self._ask(account, provider)
@@ -94,7 +102,7 @@ class HouseCredentials:
         """What asks for a credential, begun if need be; None while it is too early after a failure."""
         if (asking := self._asking.get(account)) is not None:
             return asking
-        if account in self._failed and self._clock.now_ms() < self._failed[account][1]:
+        if account in self._failed and self._clock.monotonic_ns() < self._failed[account][1]:
             return None
         asking = self._asking[account] = asyncio.create_task(self._renewed(account, provider))
         asking.add_done_callback(lambda _: self._asking.pop(account))
@@ -109,7 +117,7 @@ class HouseCredentials:
                 held = await self._token(account, provider.network)
         except (UpstreamError, ChainFailed, ValueError) as error:
             why = f"{error} {error.detail or ''}".strip() if isinstance(error, UpstreamError) else str(error)
-            self._failed[account] = why, self._clock.now_ms() + _PAUSE_MS
+            self._failed[account] = why, self._clock.monotonic_ns() + _PAUSE_NS
             _LOG.error("no credentials for the provider %s: %s", provider.name, why)
             return why
         self._failed.pop(account, None)
