@@ -47,6 +47,12 @@ class TestThinking:
             assert (sent["messages"][1], sent["thinking"]) == (said(use()), {"type": "disabled"})
             assert lost == ["messages[1].content[0]", "thinking"]
 
+    def test_what_nobody_can_read_is_the_upstreams_to_refuse(self) -> None:
+        for odd in (["text"], {"a": None}):
+            conversation = messages({"role": "user", "content": [{"type": odd}]}, said(EMPTY, use()), user(result()))
+            rendered = render(parse(M, json.dumps({"model": "m", "thinking": THINKING, **conversation}).encode()), "up")
+            assert json.loads(rendered.body)["messages"][0]["content"] == [{"type": odd}]
+
     def test_then_no_thoughts_can_be_cleared(self) -> None:
         """As Claude Code asks by default."""
         sent, lost = passed(M, looped(EMPTY, context_management={"edits": [CLEAR]}))

@@ -40,7 +40,7 @@ def chain_is_thought(messages: list[Any]) -> bool:
     """Whether the chain of calls that the conversation ends with began with thinking (as in `messages/settings`)."""
     first: dict[str, Any] | None = None
     for message in map(mapping, reversed(messages)):
-        kinds = [mapping(block).get("type") for block in sequence(message.get("content"))]
+        kinds = [text(mapping(block).get("type")) for block in sequence(message.get("content"))]
         if message.get("role") == "assistant" and "tool_use" in kinds:
             first = message
         elif message.get("role") == "assistant" or (first and set(kinds) != {"tool_result"}):
