@@ -187,7 +187,7 @@ async def test_an_upstream_that_fails_after_the_last_event_has_given_the_whole_a
 async def test_a_client_that_runs_out_of_patience_is_recorded_as_gone() -> None:
     async with running(Reply(abort="stall")) as house, clients(house.url, house.key) as on:
         with pytest.raises(openai.APITimeoutError):
-            await on.openai.with_options(timeout=0.2).chat.completions.create(model="m", **CHAT)
+            await on.openai.with_options(timeout=1).chat.completions.create(model="m", **CHAT)
         (ended,) = await house.upstream.wait_for_endings(1)
         record = await house.record()
     assert ended.ending == "client_closed"

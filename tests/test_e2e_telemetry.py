@@ -181,7 +181,7 @@ async def test_a_service_that_is_away_is_no_callers_business(monkeypatch: pytest
             assert (await house.post("/v1/chat/completions", CHAT))[0] == 200
         loop = asyncio.get_running_loop()
         began = loop.time()
-    assert loop.time() - began < 3
+    assert loop.time() - began < 9
 
 
 async def test_refusals_by_the_thousand_are_counted_and_not_told_one_by_one() -> None:

@@ -15,6 +15,7 @@ import pytest
 from gateway import ALL_APIS, CHAT, Running
 from support_classifier import BORN, KEY, ClassifierDouble, classifier, member_of_acme, settings
 from support_money import BODIES, CREDITS, METER, PATHS, customer, in_every_api, operate, shop, usage, whole
+from support_pace import held
 from trivium.mock import Match, Reply, Rule, Usage
 from trivium.policy.access import HouseSettings
 from trivium.policy.caller import Limits
@@ -158,10 +159,12 @@ class TestLog:
 
     @pytest.mark.parametrize("verdict", VERDICTS)
     async def test_a_verdict_that_comes_before_the_answer_stands_in_the_record(self, verdict: str) -> None:
-        late = Reply(text="Hi", usage=Usage(input=25, output=20), first_event_delay_ms=300)
-        async with classifier() as judge, shop(late, settings=settings(judge) + METER) as house:
+        async with classifier() as judge, shop(HI, settings=settings(judge) + METER) as house:
             judge.says = {"verdict": verdict, "reason": "bot"}
-            assert (await house.post(*a_call("chat")))[0] == 200
+            with held():
+                asking = asyncio.create_task(house.post(*a_call("chat")))
+                await counted(house, checks_answered=1)
+            assert (await asking)[0] == 200
             record = await house.record()
         assert (record["abuse_verdict"], record["abuse_reason"]) == (verdict.lower(), "classifier: bot")
         assert (record["outcome"], record["flags"], record["upstream_model"]) == ("success", "", "m")

@@ -120,13 +120,13 @@ async def test_a_slow_upstream_is_no_silent_one(lab: Lab) -> None:
     async def script(peer: Peer) -> None:
         await peer.request()
         await peer.say(CHUNKED)
-        for _ in range(8):
-            await asyncio.sleep(0.05)
+        for _ in range(12):
+            await asyncio.sleep(0.1)
             await peer.say(b"1\r\n.\r\n")
         await peer.say(b"0\r\n\r\n")
 
-    _, _, body = await lab.fetch(await lab.serve(script), idle=0.2, first_byte=0.2)
-    assert body == b"........"
+    _, _, body = await lab.fetch(await lab.serve(script), idle=1, first_byte=1)
+    assert body == b"............"
 
 
 @scenario
@@ -139,9 +139,9 @@ async def test_a_reader_may_take_longer_than_the_upstream(lab: Lab) -> None:
         await go_on.wait()
         await peer.say(b"3\r\ntwo\r\n0\r\n\r\n")
 
-    response = await lab.send(await lab.serve(script), idle=0.05, first_byte=0.05)
+    response = await lab.send(await lab.serve(script), idle=0.5)
     assert await response.read() == b"one"
-    await asyncio.sleep(0.2)
+    await asyncio.sleep(0.7)
     go_on.set()
     assert await drain(response) == b"two"
 
