@@ -9,7 +9,6 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
-import msgspec
 from click.testing import CliRunner, Result
 
 from support_store import furnish
@@ -81,14 +80,6 @@ class CommandLine(Spoken):
             await store.close()
 
         asyncio.run(fill())
-
-
-MIDNIGHT = 1_767_225_600_000  # 2026-01-01T00:00:00Z
-
-
-def record(id: str, **fields: Any) -> Record:
-    plain = Record(id=id, time_ms=MIDNIGHT, api="messages", operation="generate", outcome="success", status=200)
-    return msgspec.structs.replace(plain, **fields)
 
 
 @contextlib.asynccontextmanager

@@ -9,13 +9,14 @@ from typing import Any
 import msgspec
 
 from support_desk import check_told
+from support_records import put
 from support_store import furnish
 from trivium.canon.api import Api
 from trivium.metering.book import Override, PriceBook
 from trivium.metering.dataset import Dataset
 from trivium.metering.extract import extracted
 from trivium.metering.prices import Price, Quote, version_of
-from trivium.metering.record import COLUMNS, Record
+from trivium.metering.record import Record
 from trivium.metering.sheet import read_price
 from trivium.operations.prices import PriceOperations
 from trivium.operations.table import OPERATOR
@@ -117,10 +118,7 @@ class Desk:
         return msgspec.json.decode(msgspec.json.encode(told))
 
     def put(self, *records: Record) -> None:
-        rows = [msgspec.structs.astuple(one) for one in records]
-        places = ", ".join("?" * len(COLUMNS))
-        with self.database.transaction() as writing:
-            writing.executemany(f"INSERT INTO records ({', '.join(COLUMNS)}) VALUES ({places})", rows)
+        put(self.database, *records)
 
 
 def record(id: str, **fields: Any) -> Record:

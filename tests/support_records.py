@@ -7,13 +7,12 @@ from typing import Any
 
 import msgspec
 
-from support_store import furnish
-from trivium.metering.record import COLUMNS, Record
+from support_store import INSERT, furnish
+from trivium.metering.record import Record
 from trivium.store.sql import Database
 from trivium.store.sqlite import SqliteDatabase
 
 MIDNIGHT = 1_767_225_600_000  # 2026-01-01T00:00:00Z
-_INSERT = f"INSERT INTO records ({', '.join(COLUMNS)}) VALUES ({', '.join('?' * len(COLUMNS))})"
 
 
 def record(id: str, **fields: Any) -> Record:
@@ -21,11 +20,17 @@ def record(id: str, **fields: Any) -> Record:
     return msgspec.structs.replace(plain, **fields)
 
 
+def put(database: Database, *records: Record) -> None:
+    """Has the database hold these, too."""
+    with database.transaction() as writing:
+        writing.executemany(INSERT, map(msgspec.structs.astuple, records))
+
+
 def keep(database: Database, *records: Record) -> None:
     """Has the database hold these and no others."""
     with database.transaction() as writing:
         writing.execute("DELETE FROM records")
-        writing.executemany(_INSERT, map(msgspec.structs.astuple, records))
+        writing.executemany(INSERT, map(msgspec.structs.astuple, records))
 
 
 def kept(folder: Path, *records: Record) -> SqliteDatabase:

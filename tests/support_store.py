@@ -40,6 +40,8 @@ from trivium.store.sqlite import SqliteDatabase
 from trivium.store.store import Store
 
 DIALECTS = ("sqlite", "postgres")
+INSERT = f"INSERT INTO records ({', '.join(COLUMNS)}) VALUES ({', '.join('?' * len(COLUMNS))})"
+"""A record."""
 _PARENT_DIED = 1  # PR_SET_PDEATHSIG
 
 
@@ -261,9 +263,8 @@ def rows(database: Database, statement: str, *values: object) -> list[tuple[Any,
 
 def keep(database: Database, records: Sequence[Record]) -> None:
     """Puts records and what they sum up to into a database, without a ledger."""
-    statement = f"INSERT INTO records ({', '.join(COLUMNS)}) VALUES ({', '.join('?' * len(COLUMNS))})"
     with database.transaction() as tx:
-        tx.executemany(statement, map(msgspec.structs.astuple, records))
+        tx.executemany(INSERT, map(msgspec.structs.astuple, records))
         spans.count(tx, records, 2**53)
 
 

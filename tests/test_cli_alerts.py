@@ -9,8 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from support_cli import CommandLine, record
+from support_cli import CommandLine
 from support_hooks import Hook
+from support_records import record
 from trivium import config
 from trivium.server import control
 from trivium.server.deps import Gateway

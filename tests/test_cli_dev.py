@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from support_cli import CommandLine, record
+from support_cli import CommandLine
+from support_records import record
 from trivium.operations import seed
 from trivium.store.ownership import ownership
 

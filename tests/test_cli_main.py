@@ -11,7 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from support_cli import CommandLine, record
+from support_cli import CommandLine
+from support_records import record
 from trivium import __version__
 
 

@@ -7,8 +7,9 @@ import re
 
 import pytest
 
-from support_cli import MIDNIGHT, CommandLine, beside_a_gateway, record
+from support_cli import CommandLine, beside_a_gateway
 from support_prices import price, quote
+from support_records import MIDNIGHT, record
 from trivium.metering.record import Record
 
 

@@ -7,7 +7,8 @@ import time
 
 import pytest
 
-from support_cli import MIDNIGHT, CommandLine, beside_a_gateway, record
+from support_cli import CommandLine, beside_a_gateway
+from support_records import MIDNIGHT, record
 from test_store_captures import bodies
 from trivium.metering.record import COLUMNS
 

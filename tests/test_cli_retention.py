@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from support_cli import CommandLine, beside_a_gateway, record
+from support_cli import CommandLine, beside_a_gateway
+from support_records import record
 
 DAY = 86_400_000
 

@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
+from support_records import record
 from support_store import Home
 from trivium.errors import OperationError
-from trivium.metering.record import Record
 from trivium.operations.operations import Operations
 from trivium.store.backup import check
 from trivium.store.store import Store
@@ -18,17 +18,6 @@ from trivium.store.store import Store
 @pytest.fixture
 def operations(store: Store) -> Operations:
     return Operations(store)
-
-
-def record(id: str, **fields: Any) -> Record:
-    told: dict[str, Any] = {
-        "time_ms": 1,
-        "api": "messages",
-        "operation": "generate",
-        "outcome": "success",
-        "status": 200,
-    }
-    return Record(id=id, **told | fields)
 
 
 class TestKeys:

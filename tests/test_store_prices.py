@@ -11,10 +11,11 @@ import pytest
 
 from support_prices import database, price, quote
 from support_prices import record as charged
+from support_records import put
 from trivium.errors import StoreUnavailable
 from trivium.metering.book import Override
 from trivium.metering.prices import version_of
-from trivium.metering.record import COLUMNS, Record
+from trivium.metering.record import Record
 from trivium.store.prices import PriceStore
 from trivium.store.sqlite import SqliteDatabase
 
@@ -33,14 +34,6 @@ def prices(opened: SqliteDatabase) -> PriceStore:
 
 def record(id: str, **fields: Any) -> Record:
     return charged(id, **{"provider": "p", **fields})
-
-
-def put(opened: SqliteDatabase, *records: Record) -> None:
-    rows = [msgspec.structs.astuple(one) for one in records]
-    with opened.transaction() as writing:
-        writing.executemany(
-            f"INSERT INTO records ({', '.join(COLUMNS)}) VALUES ({', '.join('?' * len(COLUMNS))})", rows
-        )
 
 
 class TestVersions:

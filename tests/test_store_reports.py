@@ -4,16 +4,12 @@ from __future__ import annotations
 
 import msgspec
 
+from support_records import record
 from support_store import keep
-from trivium.metering.record import COLUMNS, Record
+from trivium.metering.record import COLUMNS
 from trivium.store.reports import request
 from trivium.store.sql import Database
 from trivium.store.whose import EVERYBODY, Whose
-
-
-def record(id: str, **fields: object) -> Record:
-    plain = Record(id=id, time_ms=1, api="messages", operation="generate", outcome="success", status=200)
-    return msgspec.structs.replace(plain, **fields)
 
 
 def test_a_row_has_every_field_of_the_record(database: Database) -> None:

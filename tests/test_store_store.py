@@ -10,19 +10,15 @@ from pathlib import Path
 
 import pytest
 
+from support_records import record
 from support_store import Home, caller, rows
 from trivium.clock import SystemClock
 from trivium.errors import ConfigError, StoreUnavailable
-from trivium.metering.record import Record
 from trivium.metering.start import Start
 from trivium.store.posting import Entry
 from trivium.store.search import Search
 from trivium.store.store import Store
 from trivium.store.usage import UsageQuery
-
-
-def record(id: str) -> Record:
-    return Record(id=id, time_ms=1, api="messages", operation="generate", outcome="success", status=200)
 
 
 def opened(home: Home, folder: Path) -> Store:

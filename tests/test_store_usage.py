@@ -7,11 +7,11 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-import msgspec
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from support_records import MIDNIGHT, record
 from support_store import fold, keep
 from trivium.errors import StoreUnavailable
 from trivium.metering.record import Record
@@ -22,12 +22,7 @@ from trivium.store.sqlite import SqliteDatabase
 from trivium.store.usage import FILTERS as FILTERS_OF
 from trivium.store.usage import GROUPS, Keys, UsageQuery, usage
 
-MIDNIGHT = 1_767_225_600_000  # 2026-01-01T00:00:00Z
-
-
 HOUR = 3_600_000
-
-
 TABLES = ("records", "usage_hours", "usage_folds", *(fold.table for fold in spans.FOLDS))
 
 
@@ -50,11 +45,6 @@ def store(database: Database, records: list[Record], folded: int | None = None) 
 
 
 KEYS_OF = Keys(lambda user: f"tok_{user}")
-
-
-def record(id: str, **fields: object) -> Record:
-    plain = Record(id=id, time_ms=MIDNIGHT, api="messages", operation="generate", outcome="success", status=200)
-    return msgspec.structs.replace(plain, **fields)
 
 
 TOKENS = st.integers(0, 2**40)

@@ -19,6 +19,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from support_records import record
 from support_store import furnish
 from trivium.errors import OperationError, StoreUnavailable
 from trivium.metering.record import COLUMNS, Record
@@ -28,11 +29,6 @@ from trivium.store.posting import write_records
 from trivium.store.sql import Undone, Writing
 from trivium.store.sqlite import SqliteDatabase
 from trivium.store.writer import Writer
-
-
-def record(id: str, **fields: object) -> Record:
-    plain = Record(id=id, time_ms=1, api="messages", operation="generate", outcome="success", status=200)
-    return msgspec.structs.replace(plain, **fields)
 
 
 class Kept:
