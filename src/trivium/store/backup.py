@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from trivium.errors import OperationError, StoreUnavailable
-from trivium.store import schema
+from trivium.store import durable, schema
 from trivium.store.sql import Database
 
 
@@ -36,7 +36,7 @@ def back_up(database: Database, file: Path) -> int:
             size = partial.stat().st_size
             _refuse_to_overwrite(file)
             partial.rename(file)
-            _sync(file.parent)
+            durable.flush(file.parent)
     except OSError as error:
         raise OperationError(f"{error.filename or file} cannot be written: {error.strerror}.") from error
     return size
@@ -93,7 +93,7 @@ def _copy(place: str, partial: Path) -> None:
         _without_bodies(partial)
     except sqlite3.Error as error:
         raise StoreUnavailable("The backup cannot be made.", detail=str(error)) from error
-    _sync(partial)
+    durable.flush(partial)
 
 
 def _without_bodies(partial: Path) -> None:
@@ -104,11 +104,3 @@ def _without_bodies(partial: Path) -> None:
         copy.execute("PRAGMA secure_delete = ON")
         if copy.execute("DELETE FROM captures").rowcount:
             copy.execute("VACUUM")
-
-
-def _sync(path: Path) -> None:
-    handle = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)

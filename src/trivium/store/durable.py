@@ -20,12 +20,12 @@ def write(path: Path, content: bytes) -> None:
         with contextlib.suppress(OSError):
             fresh.unlink(missing_ok=True)
         raise
-    keep_names(path.parent)
+    flush(path.parent)
 
 
-def keep_names(folder: Path) -> None:
-    """Which files a folder has is flushed by itself."""
-    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+def flush(path: Path) -> None:
+    """What a file holds, or which files a folder has, is on the disk when this returns."""
+    handle = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     try:
         os.fsync(handle)
     finally:

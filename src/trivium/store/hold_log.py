@@ -20,7 +20,7 @@ from pathlib import Path
 import msgspec
 
 from trivium.errors import StoreUnavailable
-from trivium.store.durable import keep_names
+from trivium.store import durable
 from trivium.store.sql import Row
 
 _SIZE = 1 << 20
@@ -146,7 +146,7 @@ def _made(path: Path) -> int:
         if os.fstat(file).st_size != _SIZE:
             os.ftruncate(file, os.pwrite(file, bytes(_SIZE), 0))
             os.fsync(file)
-            keep_names(path.parent)
+            durable.flush(path.parent)
     except BaseException:
         os.close(file)
         raise
