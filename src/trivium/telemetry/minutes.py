@@ -16,11 +16,10 @@ from trivium.metering.charge import OWN_KEY
 from trivium.metering.record import Outcome, Record
 from trivium.policy.alert_rules import Counted, Series
 from trivium.policy.blame import OTHER, Apps, Call, bad
+from trivium.telemetry.counts import Known
 from trivium.telemetry.hub import Ended
 from trivium.telemetry.tried import Tried, tried_of
 
-Known = Callable[[str | None, str | None], tuple[str, str]]
-"""As `telemetry/counts.Known`."""
 Row = tuple[int, Series, Counted]
 """A minute since the epoch, whose, and what."""
 _MOST_REMEMBERED = 4096
