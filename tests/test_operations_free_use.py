@@ -11,6 +11,7 @@ import pytest
 from gateway import CHAT, Running, running
 from support_money import PRICES
 from support_redis import RedisServer
+from trivium.clock import moment_ms
 from trivium.errors import RoleMissing
 from trivium.metering.record import Record
 from trivium.mock import Reply, Usage
@@ -41,10 +42,6 @@ route = "up/m-1"
 GIFT = {**CHAT, "model": "house/gift"}
 ANSWER = Reply(text="Hi", usage=Usage(input=10, output=5))
 DAY = 86_400_000
-
-
-def ms(text: str) -> int:
-    return int(datetime.fromisoformat(text).replace(tzinfo=UTC).timestamp() * 1000)
 
 
 async def ask(house: Running, address: str, key: str | None = None, times: int = 1) -> list[int]:
@@ -199,11 +196,11 @@ async def test_days_weeks_and_months_that_are_over(store: Store) -> None:
     times = ["2026-01-31T23:59", "2026-02-01T00:01", "2026-02-02T12:00", "2026-02-28T23:59", "2026-03-01T00:00"]
     with store.database.transaction() as tx:
         for number, time_text in enumerate(times):
-            store.free_use.count(tx, [call(ms(time_text), number, user_id="ann")])
+            store.free_use.count(tx, [call(moment_ms(time_text), number, user_id="ann")])
     show = operations(store).table["free.use"].act
 
     async def requests(period: str, at: str) -> tuple[int, str, str]:
-        one = await show(ShowFreeUse(period=period, at_ms=ms(at)), OPERATOR)  # type: ignore[arg-type]
+        one = await show(ShowFreeUse(period=period, at_ms=moment_ms(at)), OPERATOR)  # type: ignore[arg-type]
         ends = (datetime.fromtimestamp(moment / 1000, UTC).strftime("%m-%d") for moment in (one.since_ms, one.until_ms))
         assert one.total.requests == sum(who.requests for who in one.callers)
         return one.total.requests, *ends
@@ -229,12 +226,12 @@ async def test_a_record_that_is_written_twice_counts_once(store: Store) -> None:
 
 
 async def test_what_names_a_person_goes_with_the_records(store: Store) -> None:
-    now = ms("2026-03-04T12:00")
-    old = [ms("2026-01-10T00:00"), ms("2026-02-27T00:00"), now]
+    now = moment_ms("2026-03-04T12:00")
+    old = [moment_ms("2026-01-10T00:00"), moment_ms("2026-02-27T00:00"), now]
     with store.database.transaction() as tx:
         for number, moment in enumerate(old):
             store.free_use.count(tx, [call(moment, number, user_id="ann", client_ip=f"192.0.2.{number}")])
-        while free_use.forget_addresses(tx, ms("2026-03-01T00:00")):
+        while free_use.forget_addresses(tx, moment_ms("2026-03-01T00:00")):
             pass
     kinds = "SELECT kind, span FROM free_use WHERE who <> '' ORDER BY kind, span"
     left = store.database.query(kinds)[1]

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from datetime import UTC, date, datetime
+from datetime import date
 
 import pytest
 
+from trivium.clock import moment_ms
 from trivium.config import parse
 from trivium.errors import ConfigError
 from trivium.policy.promotions import Promotions
@@ -14,13 +15,9 @@ from trivium.settings import PromotionSettings
 LAUNCH = PromotionSettings(model="up/new-*", until=date(2026, 11, 30))
 
 
-def ms(text: str) -> int:
-    return int(datetime.fromisoformat(text).replace(tzinfo=UTC).timestamp() * 1000)
-
-
 def applies(one: PromotionSettings, model: str = "up/new-1", *, at: str = "2026-11-25", **who: str | None) -> bool:
     asked = {"account": None, "key": None, **who}
-    return Promotions([one]).apply(model, time_ms=ms(at), **asked)
+    return Promotions([one]).apply(model, time_ms=moment_ms(at), **asked)
 
 
 def test_it_lasts_until_its_last_day_is_over() -> None:

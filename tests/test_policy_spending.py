@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
-
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from trivium.clock import moment_ms
 from trivium.policy.spending import (
     Account,
     Budget,
@@ -22,10 +21,6 @@ from trivium.policy.spending import (
 )
 
 DAY = 86_400_000
-
-
-def ms(text: str) -> int:
-    return int(datetime.fromisoformat(text).replace(tzinfo=UTC).timestamp() * 1000)
 
 
 def budget(limit: int, period: Period = "day") -> Budget:
@@ -45,12 +40,12 @@ def budget(limit: int, period: Period = "day") -> Budget:
     ],
 )
 def test_periods_begin_and_end_in_utc(period: Period, moment: str, start: str, end: str) -> None:
-    assert window_start(period, ms(moment)) == ms(start)
-    assert window_end(period, ms(start)) == ms(end)
+    assert window_start(period, moment_ms(moment)) == moment_ms(start)
+    assert window_end(period, moment_ms(start)) == moment_ms(end)
 
 
 def test_a_total_has_neither_beginning_nor_end() -> None:
-    assert window_start("total", ms("2026-11-25")) == 0
+    assert window_start("total", moment_ms("2026-11-25")) == 0
     assert window_end("total", 0) is None
 
 
@@ -89,12 +84,12 @@ def test_a_released_hold_leaves_no_trace() -> None:
 
 def test_a_budget_that_refuses_leaves_the_others_and_the_balance_alone() -> None:
     account, wide = Account("a", balance=100, held=0), Window(budget(100), 0)
-    narrow = Window(budget(50, "month"), ms("2026-11-01"), spent=20, held=10)
+    narrow = Window(budget(50, "month"), moment_ms("2026-11-01"), spent=20, held=10)
     refusal = take(21, account, [wide, narrow])
     assert refusal is not None
     assert refusal.budget is narrow.budget
     assert (refusal.needed, refusal.free, refusal.held) == (21, 20, 10)
-    assert refusal.resets_ms == ms("2026-12-01")
+    assert refusal.resets_ms == moment_ms("2026-12-01")
     assert (account.held, wide.held, narrow.held) == (0, 0, 10)
 
 
